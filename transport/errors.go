@@ -1,0 +1,70 @@
+package transport
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// What can go wrong with a record or a commit. Transports return errors that
+// are one of these where one fits, with the cause wrapped.
+var (
+	// ErrClosed: the producer, consumer or transport is closed.
+	ErrClosed = errors.New("closed")
+	// ErrTopicMissing: the topic, or the partition asked for, does not exist.
+	ErrTopicMissing = errors.New("topic does not exist")
+	// ErrTooLarge: the record is larger than a batch may be. The error is a
+	// *TooLargeError.
+	ErrTooLarge = errors.New("record too large")
+	// ErrOutcomeUnknown: the record may or may not be in the log.
+	ErrOutcomeUnknown = errors.New("outcome unknown")
+	// ErrUnauthorized: the cluster refuses this client (credentials or ACLs).
+	ErrUnauthorized = errors.New("not authorized")
+	// ErrRejected: the broker refuses this record for what it is; trying again
+	// gives the same.
+	ErrRejected = errors.New("rejected by the broker")
+	// ErrFenced: the partition, generation or member is not the caller's any more.
+	ErrFenced = errors.New("fenced")
+	// ErrMetadataTooLarge: the commit's metadata is longer than the broker
+	// takes; the offset was not committed.
+	ErrMetadataTooLarge = errors.New("offset metadata too large")
+)
+
+// TooLargeError is an ErrTooLarge with both sizes, in bytes. Limit is 0 where
+// the broker refused the record and did not say at what size.
+type TooLargeError struct {
+	Size, Limit int
+}
+
+func (e *TooLargeError) Error() string {
+	if e.Limit == 0 {
+		return fmt.Sprintf("record too large: the broker refuses %d bytes (see max.message.bytes of the topic)", e.Size)
+	}
+	return fmt.Sprintf("record too large: %d bytes, at most %d are allowed", e.Size, e.Limit)
+}
+
+// Is makes errors.Is(err, ErrTooLarge) true.
+func (e *TooLargeError) Is(target error) bool { return target == ErrTooLarge }
+
+// CommitError names the partitions whose commit failed. All others of the same
+// call were stored.
+type CommitError struct {
+	Partitions map[Partition]error
+}
+
+func (e *CommitError) Error() string {
+	parts := make([]string, 0, len(e.Partitions))
+	for p, err := range e.Partitions {
+		parts = append(parts, p.String()+": "+err.Error())
+	}
+	return "commit failed for " + strings.Join(parts, ", ")
+}
+
+// Unwrap gives the causes.
+func (e *CommitError) Unwrap() []error {
+	errs := make([]error, 0, len(e.Partitions))
+	for _, err := range e.Partitions {
+		errs = append(errs, err)
+	}
+	return errs
+}
