@@ -1,0 +1,72 @@
+# What a developer runs; `make help` explains. Only the targets that say so need more than Go.
+.DEFAULT_GOAL := help
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory
+
+# Every directory with a go.mod of its own: a module's ./... does not reach into the others.
+MODULES := $(sort $(patsubst %/,%,$(dir $(shell find . -name .cache -prune -o -name testdata -prune -o -name go.mod -print))))
+
+# The race detector needs a C compiler.
+RACE := $(if $(shell command -v gcc || command -v clang),-race)
+
+# Packages whose tests look for a real Kafka: the build tag integration, or EVENTBUS_TEST_BROKERS, tells. The tests
+# of all others would only run again.
+INTEGRATION = $(filter-out $(addsuffix /%,$(filter-out .,$(MODULES))),$(sort $(dir $(shell \
+    grep -rlE --include='*_test.go' --exclude-dir=.cache -e '^//go:build .*\bintegration\b' -e EVENTBUS_TEST_BROKERS .))))
+
+FUZZTIME ?= 30s
+
+# The targets in order of this file. One whose description names a path in brackets appears where that path exists.
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { \
+	    split($$2, part, /[][]/); \
+	    if (part[1] == "") { if (system("test -e " part[2]) != 0) next; sub(/^\[[^]]*\] */, "", $$2) } \
+	    printf "  make %-16s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: demo
+demo: ## [examples/flights] run the flights example: real flights as typed events, on an embedded broker
+	go run ./examples/flights
+
+.PHONY: test
+test: ## run all tests that need no server, in every module, with the race detector
+	@[ -n "$(RACE)" ] || echo "no C compiler found: testing without the race detector"
+	@failed=; for module in $(MODULES); do \
+	    echo "cd $$module && go test $(RACE) -shuffle=on ./..."; \
+	    (cd $$module && go test $(RACE) -shuffle=on ./...) || failed="$$failed $$module"; \
+	done; [ -z "$$failed" ] || { echo "tests failed in:$$failed"; exit 1; }
+
+.PHONY: test-kafka
+test-kafka: ## conformance and interoperability on a real Apache Kafka (Java, Maven): one is started unless EVENTBUS_TEST_BROKERS names one
+	scripts/kafka.sh run -- go test $(RACE) -shuffle=on -tags integration -count=1 -p 1 $(INTEGRATION)
+
+.PHONY: test-containers
+test-containers: ## [kafkatest/kafkacontainer] the conformance suite on Apache Kafka in a container (Docker)
+	cd kafkatest/kafkacontainer && go test $(RACE) -count=1 -tags integration -v ./...
+
+.PHONY: chaos
+chaos: ## [chaos] the fault campaign on three real brokers, about ten minutes; QUICK=1: a few minutes
+	scripts/kafka.sh fetch >/dev/null
+	go run ./chaos $(if $(QUICK),-quick)
+
+.PHONY: chaos-long
+chaos-long: ## [chaos] the fault campaign for an hour, in segments that resume
+	scripts/kafka.sh fetch >/dev/null
+	go run ./chaos -long
+
+.PHONY: bench
+bench: ## benchmarks of the hot paths, in process
+	go test -run '^$$' -bench . -benchmem ./...
+
+.PHONY: bench-peers
+bench-peers: ## [bench/go.mod] side by side with other Go clients on a real Apache Kafka; QUICK=1: one short round
+	scripts/kafka.sh run -- bash -c 'cd bench && go run . $(if $(QUICK),-quick)'
+
+.PHONY: fuzz
+fuzz: ## fuzz everything that reads bytes from outside, FUZZTIME (default 30s) each
+	scripts/fuzz.sh $(FUZZTIME)
+
+.PHONY: check
+check: ## formatting, vet, lint, tidy modules, import directions, known vulnerabilities
+	scripts/check.sh $(MODULES)

@@ -1,0 +1,252 @@
+package eventbus
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/eventbus-go/eventbus/resilience"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// Bus publishes and handles the events of one service on one cluster.
+//
+// Its life: New, then NewPublisher, Use and Add in any order, Start, Drain,
+// Close; or Run, which is the last three. Publishers work from New on. All
+// methods are safe for concurrent use. The bus owns its transport and closes it.
+type Bus struct {
+	config    resolved
+	transport transport.Transport
+	producer  transport.Producer
+	telemetry *telemetry
+
+	life  sync.Mutex // held by Start, Drain and Close, which wait
+	state atomic.Int32
+
+	mu         sync.Mutex // held for a look, never while waiting
+	topics     registry
+	middleware []Middleware
+	groups     map[string]*group
+	breakers   map[string]*resilience.Breaker // shared, by name
+	publishing publishBreakers
+
+	lettersOnce sync.Once
+	letters     transport.Producer // of dead letters: no breaker stands before it
+	lettersErr  error
+
+	background sync.WaitGroup // what StartDegraded goes on trying
+	stop       context.CancelFunc
+	stopped    context.Context
+}
+
+// States of a bus.
+const (
+	stateNew int32 = iota
+	stateStarted
+	stateDrained
+	stateClosed
+)
+
+// New returns a bus on a transport: kafka.New(…), or memory.New() in tests. It
+// connects to nothing yet. The error names every wrong field of the
+// configuration.
+func New(t transport.Transport, config Config) (*Bus, error) {
+	r, err := config.resolve()
+	if err != nil {
+		return nil, err
+	}
+	b := &Bus{
+		config:    r,
+		transport: t,
+		groups:    make(map[string]*group),
+		breakers:  make(map[string]*resilience.Breaker),
+	}
+	b.stopped, b.stop = context.WithCancel(context.Background())
+	b.telemetry = newTelemetry(&b.config)
+	b.publishing.config = config.PublishBreaker
+	b.publishing.changed = b.publishBreakerChanged
+	producer := r.Producer
+	producer.Gate = &b.publishing
+	if b.producer, err = t.NewProducer(producer); err != nil {
+		return nil, &Error{Op: "configure", Err: err}
+	}
+	return b, nil
+}
+
+// Use adds middleware around the handlers of all subscriptions, the first
+// outermost. Before Start.
+func (b *Bus) Use(middleware ...Middleware) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.middleware = append(b.middleware, middleware...)
+}
+
+// Add registers subscriptions. Before Start; the order does not matter. The
+// error names every one that can't be had, and none of those is added.
+func (b *Bus) Add(subscriptions ...Subscription) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.state.Load() != stateNew {
+		return &Error{Op: "subscribe", Err: errors.New("the bus has been started: add subscriptions before")}
+	}
+	var wrong []error
+	for _, s := range subscriptions {
+		if err := b.add(s.s); err != nil {
+			wrong = append(wrong, err)
+		}
+	}
+	return errors.Join(wrong...)
+}
+
+// Start makes sure that the cluster answers and the topics are there, and joins
+// the groups. It returns before partitions are assigned: readiness is when they
+// are (see Health). ctx bounds the start alone.
+//
+// It fails when no broker answers within ctx or a topic is missing; with
+// Config.StartDegraded it goes on trying in the background instead.
+func (b *Bus) Start(ctx context.Context) error {
+	b.life.Lock()
+	defer b.life.Unlock()
+	switch b.state.Load() {
+	case stateDrained, stateClosed:
+		return &Error{Op: "start", Err: ErrClosed}
+	case stateStarted:
+		return &Error{Op: "start", Err: errors.New("the bus has been started already")}
+	}
+	groups, err := b.prepareGroups()
+	if err != nil {
+		return &Error{Op: "start", Err: err}
+	}
+	if err := b.ready(ctx); err != nil {
+		if !b.config.StartDegraded {
+			return &Error{Op: "start", Err: err}
+		}
+		b.config.Logger.Warn("started degraded", "cluster", b.config.Name, "error", err)
+		b.background.Go(func() { b.readyLater(b.stopped) })
+	}
+	b.state.Store(stateStarted)
+	for _, g := range groups {
+		if err := g.start(); err != nil {
+			return errors.Join(&Error{Op: "start", Err: err}, drainGroups(ctx, groups))
+		}
+	}
+	return nil
+}
+
+// ready makes sure that the cluster answers and every topic of the bus is there.
+func (b *Bus) ready(ctx context.Context) error {
+	if _, err := b.transport.Cluster(ctx); err != nil {
+		return err
+	}
+	if err := b.provision(ctx, b.specs()...); err != nil {
+		return err
+	}
+	return b.provisionLetters(ctx)
+}
+
+// readyLater goes on with what a degraded start could not do.
+func (b *Bus) readyLater(ctx context.Context) {
+	for attempt := 1; ; attempt++ {
+		wait, _ := resilience.Unlimited().Next(attempt, 0)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+		err := b.ready(ctx)
+		if err == nil {
+			b.config.Logger.Info("ready after a degraded start", "cluster", b.config.Name)
+			return
+		}
+		b.config.Logger.Warn("still degraded", "cluster", b.config.Name, "error", err)
+	}
+}
+
+// Drain ends handling: fetching stops, running handlers finish within ctx, what
+// is finished is committed, and the groups are left. Publishing goes on. What
+// still runs near the end of ctx is cancelled, runs again elsewhere, and is
+// counted in Health. Draining a bus that was not started is no error.
+func (b *Bus) Drain(ctx context.Context) error {
+	b.life.Lock()
+	defer b.life.Unlock()
+	return b.drain(ctx)
+}
+
+func (b *Bus) drain(ctx context.Context) error {
+	if !b.state.CompareAndSwap(stateStarted, stateDrained) {
+		return nil
+	}
+	b.stop()
+	b.mu.Lock()
+	groups := slices.Collect(maps.Values(b.groups))
+	b.mu.Unlock()
+	if err := drainGroups(ctx, groups); err != nil {
+		return &Error{Op: "drain", Err: err}
+	}
+	return nil
+}
+
+func drainGroups(ctx context.Context, groups []*group) error {
+	errs := make([]error, len(groups))
+	var wait sync.WaitGroup
+	for i, g := range groups {
+		wait.Go(func() { errs[i] = g.drain(ctx) })
+	}
+	wait.Wait()
+	return errors.Join(errs...)
+}
+
+// Close drains, then flushes what was published within ctx, and closes the
+// transport. Publishing after it is ErrClosed. Closing twice is no error.
+func (b *Bus) Close(ctx context.Context) error {
+	b.life.Lock()
+	defer b.life.Unlock()
+	drained := b.drain(ctx)
+	if b.state.Swap(stateClosed) == stateClosed {
+		return nil
+	}
+	b.stop()
+	b.background.Wait()
+	errs := []error{drained, b.producer.Close(ctx)}
+	b.lettersOnce.Do(func() { b.lettersErr = ErrClosed })
+	if b.letters != nil {
+		errs = append(errs, b.letters.Close(ctx))
+	}
+	errs = append(errs, b.transport.Close(ctx))
+	if err := errors.Join(errs...); err != nil {
+		return &Error{Op: "close", Err: err}
+	}
+	return nil
+}
+
+// Run starts the bus, waits for ctx to end, and closes it within
+// Config.DrainTimeout. It returns nil after a clean end.
+func (b *Bus) Run(ctx context.Context) error {
+	err := b.Start(ctx)
+	if err == nil {
+		<-ctx.Done()
+	} else if ctx.Err() != nil {
+		err = nil // stopped while it was starting: that is no failure
+	}
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), b.config.DrainTimeout)
+	defer cancel()
+	return errors.Join(err, b.Close(ending))
+}
+
+func (b *Bus) closed() bool { return b.state.Load() == stateClosed }
+
+// letterProducer is made when the first dead letter is written.
+func (b *Bus) letterProducer() (transport.Producer, error) {
+	b.lettersOnce.Do(func() {
+		// Compressed, so that a record that was as large as allowed still fits
+		// with the headers that tell its story.
+		config := b.config.Producer
+		config.Gate, config.Compression = nil, "gzip"
+		b.letters, b.lettersErr = b.transport.NewProducer(config)
+	})
+	return b.letters, b.lettersErr
+}

@@ -1,0 +1,66 @@
+package eventbus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// ErrSerialization: a value can't be encoded as the data of an event. The
+// error's text names the Go type and the field.
+var ErrSerialization = errors.New("CloudEvent serialization failed")
+
+// Codec turns Go values into the data of events and back. One codec serves many
+// goroutines at once.
+//
+// v is always a pointer to the event's type, one level deep, whether the topic
+// is declared for the type or for a pointer to it; in Decode it points to a zero
+// value. A codec keeps neither v nor e nor e.Data after it returns: all three
+// are used again. e carries the topic and every attribute that is known by then;
+// in Encode a codec may set e.DataContentType and e.DataSchema, and nothing else.
+//
+// An error means that the value or the data is invalid, and trying again is
+// useless: the event is refused, or goes to the dead-letter topic. Where the
+// trouble is somebody else's and may pass (a schema registry is down), return
+// [Unavailable], and it is retried.
+type Codec interface {
+	// ContentType is the datacontenttype of what Encode makes.
+	ContentType() string
+	// Encode appends the data of v to dst and returns the extended slice.
+	Encode(ctx context.Context, dst []byte, e *Envelope, v any) ([]byte, error)
+	// Decode reads e.Data into v.
+	Decode(ctx context.Context, e *Envelope, v any) error
+}
+
+// Unavailable marks an error of a codec as one that may pass: what it needed
+// could not be reached. The event is tried again by the retry policy.
+func Unavailable(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &unavailableError{err}
+}
+
+type unavailableError struct{ err error }
+
+func (e *unavailableError) Error() string { return e.err.Error() }
+func (e *unavailableError) Unwrap() error { return e.err }
+
+func isUnavailable(err error) bool {
+	var u *unavailableError
+	return errors.As(err, &u)
+}
+
+// encodeError is what a publisher gets for a value that its codec refuses. An
+// unavailable codec says nothing about the value, and stays what it is.
+func encodeError(goType string, err error) error {
+	if isUnavailable(err) {
+		return fmt.Errorf("event data of %s can't be encoded now: %w", goType, err)
+	}
+	return fmt.Errorf("%w: %s: %w", ErrSerialization, goType, err)
+}
+
+// decodeError says into which type data could not be read.
+func decodeError(goType string, err error) error {
+	return fmt.Errorf("event data can't be read into %s: %w", goType, err)
+}

@@ -1,0 +1,177 @@
+package eventbus
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+
+	"github.com/eventbus-go/eventbus/internal/engine"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// Headers of a dead letter, beside everything that the record came with. Times
+// are RFC 3339, numbers decimal.
+const (
+	headerPrefix       = "eventbus-dlq-"
+	headerReason       = headerPrefix + "reason"
+	headerError        = headerPrefix + "error"
+	headerStack        = headerPrefix + "stack"
+	headerTopic        = headerPrefix + "topic"
+	headerPartition    = headerPrefix + "partition"
+	headerOffset       = headerPrefix + "offset"
+	headerTime         = headerPrefix + "time"
+	headerGroup        = headerPrefix + "group"
+	headerAttempts     = headerPrefix + "attempts"
+	headerFirstFailure = headerPrefix + "first-failure"
+	headerLastFailure  = headerPrefix + "last-failure"
+)
+
+// Headers of a redelivered event: how often it came back, and where it was first
+// read. They stay with it through every hop.
+const (
+	headerRedeliveries    = "eventbus-redeliveries"
+	headerOriginTopic     = "eventbus-origin-topic"
+	headerOriginPartition = "eventbus-origin-partition"
+	headerOriginOffset    = "eventbus-origin-offset"
+)
+
+// Bounds of what a dead letter adds, in bytes.
+const (
+	maxErrorText = 2 << 10
+	maxStackText = 16 << 10
+)
+
+// letterBox is where a topic's dead letters of a group go.
+type letterBox struct {
+	topic      string
+	partitions atomic.Int32 // 0 until known
+}
+
+// deadLetter writes a failed record to the dead-letter topic, its key, value and
+// headers as they came. done hears the acknowledgement.
+func (g *group) deadLetter(ctx context.Context, f *engine.Failure, done func(error)) {
+	t := g.topics[f.Record.Topic]
+	r, err := g.letter(ctx, t, f)
+	if err != nil {
+		done(err)
+		return
+	}
+	g.writeLetter(ctx, r, func(err error) {
+		if !errors.Is(err, ErrTooLarge) {
+			done(err)
+			return
+		}
+		// Larger than the topic takes, with all that was added: once more
+		// with what is needed to find the origin. On a goroutine of its own,
+		// since this is the producer's.
+		small := *r
+		small.Headers = nil
+		for _, h := range r.Headers {
+			if h.Key != headerError && h.Key != headerStack {
+				small.Headers = append(small.Headers, h)
+			}
+		}
+		go g.writeLetter(ctx, &small, done)
+	})
+}
+
+type letterCompletion func(error)
+
+func (c letterCompletion) Delivered(_ transport.Position, err error) { c(err) }
+
+func (g *group) writeLetter(ctx context.Context, r *transport.Record, done func(error)) {
+	producer, err := g.bus.letterProducer()
+	if err == nil {
+		err = producer.Produce(ctx, r, letterCompletion(done))
+	}
+	if err != nil {
+		done(err)
+	}
+}
+
+// letter is the record of a dead letter: of the partition that matches its
+// origin's, so that a key's letters stay in one partition, in order.
+func (g *group) letter(ctx context.Context, t *groupTopic, f *engine.Failure) (*transport.Record, error) {
+	n, err := g.bus.letterPartitions(ctx, &t.letters)
+	if err != nil {
+		return nil, err
+	}
+	r := f.Record
+	headers := make([]transport.Header, 0, len(r.Headers)+12)
+	for _, h := range r.Headers {
+		if !strings.HasPrefix(h.Key, headerPrefix) { // of an earlier death
+			headers = append(headers, h)
+		}
+	}
+	add := func(key, value string) {
+		headers = append(headers, transport.Header{Key: key, Value: []byte(value)})
+	}
+	add(headerReason, f.Reason)
+	if f.Err != nil {
+		add(headerError, clipped(f.Err.Error(), maxErrorText))
+	}
+	add(headerTopic, r.Topic)
+	add(headerPartition, strconv.Itoa(int(r.Partition)))
+	add(headerOffset, strconv.FormatInt(r.Offset, 10))
+	add(headerTime, r.Time.UTC().Format(time.RFC3339Nano))
+	add(headerGroup, g.name)
+	add(headerAttempts, strconv.Itoa(f.Attempts))
+	add(headerFirstFailure, f.First.UTC().Format(time.RFC3339Nano))
+	add(headerLastFailure, f.Last.UTC().Format(time.RFC3339Nano))
+	if len(f.Stack) > 0 {
+		add(headerStack, clipped(string(f.Stack), maxStackText))
+	}
+	return &transport.Record{Topic: t.letters.topic, Partition: r.Partition % n, Key: r.Key, Value: r.Value, Headers: headers}, nil
+}
+
+// clipped shortens text to at most n bytes, at a character's border.
+func clipped(text string, n int) string {
+	if len(text) <= n {
+		return text
+	}
+	for n > 0 && !utf8.RuneStart(text[n]) {
+		n--
+	}
+	return text[:n] + "…"
+}
+
+// letterPartitions asks once how many partitions a dead-letter topic has.
+func (b *Bus) letterPartitions(ctx context.Context, box *letterBox) (int32, error) {
+	if n := box.partitions.Load(); n > 0 {
+		return n, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, letterLookup)
+	defer cancel()
+	infos, err := b.transport.Admin().Topics(ctx, box.topic)
+	if err != nil {
+		return 0, err
+	}
+	if infos[0].Err != nil {
+		return 0, infos[0].Err
+	}
+	box.partitions.Store(infos[0].Partitions)
+	return infos[0].Partitions, nil
+}
+
+const letterLookup = 10 * time.Second
+
+// redelivered reads the story of an event that came back.
+func redelivered(e *Envelope) {
+	for i := range e.Headers {
+		switch h := &e.Headers[i]; h.Key {
+		case headerRedeliveries:
+			e.Redeliveries, _ = strconv.Atoi(string(h.Value))
+		case headerOriginTopic:
+			e.Origin.Topic = string(h.Value)
+		case headerOriginPartition:
+			n, _ := strconv.ParseInt(string(h.Value), 10, 32)
+			e.Origin.Partition.Partition = int32(n)
+		case headerOriginOffset:
+			e.Origin.Offset, _ = strconv.ParseInt(string(h.Value), 10, 64)
+		}
+	}
+}

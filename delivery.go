@@ -1,0 +1,109 @@
+package eventbus
+
+import (
+	"context"
+	"sync"
+)
+
+// Delivery is one attempt to handle one event, or a batch of events of one
+// partition. It and its envelopes are valid until the handler returns.
+type Delivery struct {
+	Topic   string // the full name
+	Group   string
+	Attempt int // from 1
+	Events  []*Envelope
+}
+
+// Handler handles a delivery; an error steers what comes next as a typed
+// handler's does.
+type Handler func(context.Context, *Delivery) error
+
+// Middleware wraps a Handler. It runs once per attempt, inside the attempt's
+// timeout, its panics caught.
+type Middleware func(Handler) Handler
+
+// chain wraps h so that the first middleware is the outermost.
+func chain(h Handler, middleware ...Middleware) Handler {
+	for i := len(middleware) - 1; i >= 0; i-- {
+		h = middleware[i](h)
+	}
+	return h
+}
+
+// EnvelopeFrom returns the envelope of the event that a handler's context
+// belongs to, and false outside of handlers and in batch handlers, whose
+// Delivery has them all.
+func EnvelopeFrom(ctx context.Context) (*Envelope, bool) {
+	d, ok := DeliveryFrom(ctx)
+	if !ok || len(d.Events) != 1 {
+		return nil, false
+	}
+	return d.Events[0], true
+}
+
+// DeliveryFrom returns the delivery that a handler's context belongs to.
+func DeliveryFrom(ctx context.Context) (*Delivery, bool) {
+	s, ok := ctx.Value(scopeKey{}).(*scope)
+	if !ok {
+		return nil, false
+	}
+	return s.delivery, true
+}
+
+type scopeKey struct{}
+
+// scope is what a handler's context carries: the delivery, and the receipts of
+// what the handler publishes without waiting.
+type scope struct {
+	context.Context
+	delivery *Delivery
+
+	mu       sync.Mutex
+	receipts []*receipt
+}
+
+// Value finds the scope itself, and everything that the attempt's context has.
+func (s *scope) Value(key any) any {
+	if _, ok := key.(scopeKey); ok {
+		return s
+	}
+	return s.Context.Value(key)
+}
+
+// AfterFunc hands on what package context looks for in a parent: contexts
+// derived from a handler's then cost no goroutine.
+func (s *scope) AfterFunc(f func()) func() bool {
+	if c, ok := s.Context.(interface{ AfterFunc(func()) func() bool }); ok {
+		return c.AfterFunc(f)
+	}
+	return context.AfterFunc(s.Context, f)
+}
+
+func scopeFrom(ctx context.Context) *scope {
+	s, _ := ctx.Value(scopeKey{}).(*scope)
+	return s
+}
+
+// join makes the receipt a part of the attempt: it fails if the event fails.
+func (s *scope) join(r *receipt) {
+	s.mu.Lock()
+	s.receipts = append(s.receipts, r)
+	s.mu.Unlock()
+}
+
+// settle waits for the receipts of the attempt.
+func (s *scope) settle() error {
+	for {
+		s.mu.Lock()
+		if len(s.receipts) == 0 {
+			s.mu.Unlock()
+			return nil
+		}
+		r := s.receipts[0]
+		s.receipts = s.receipts[1:]
+		s.mu.Unlock()
+		if _, err := r.wait(s.Context); err != nil {
+			return err
+		}
+	}
+}

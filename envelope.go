@@ -1,0 +1,100 @@
+package eventbus
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/eventbus-go/eventbus/internal/wire"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// Envelope is one event as CloudEvents 1.0 sees it, its data still encoded,
+// together with the record that carries it.
+//
+// Handlers get one with [EnvelopeFrom]. Data, Key and the values of Headers lie
+// in memory that is used again when the handler returns: [Envelope.Clone] what
+// shall live longer. Strings and Extensions may be kept. An Envelope is not safe
+// for concurrent use while somebody writes to it.
+type Envelope struct {
+	// ID and Source together identify the event (CloudEvents 3.1.1).
+	ID     string
+	Source string
+	// Type says what happened; it chooses the handler.
+	Type            string
+	Subject         string
+	DataContentType string
+	DataSchema      string
+	// Time is when it happened, as its producer says; zero if it does not.
+	Time time.Time
+
+	// CorrelationID and CausationID are the extensions correlationid and
+	// causationid: the story that the event belongs to, and the event that
+	// made it happen.
+	CorrelationID string
+	CausationID   string
+	// TraceParent and TraceState are the distributed tracing extension: the
+	// trace that the event was created in, however many hops ago.
+	TraceParent string
+	TraceState  string
+	// Extensions are all other extension attributes, in CloudEvents' string
+	// form.
+	Extensions map[string]string
+
+	// Data is the encoded event, nil with Tombstone.
+	Data []byte
+	// Tombstone says that the record has no value: its key is deleted.
+	Tombstone bool
+
+	// Topic is the full name of the Kafka topic; Partition, Offset and
+	// Timestamp are the record's. Key is nil for a record without one; an
+	// empty key is a key.
+	Topic     string
+	Partition int32
+	Offset    int64
+	Key       []byte
+	Timestamp time.Time
+	// Headers are the record's headers that are no CloudEvents attribute, in
+	// their order.
+	Headers []transport.Header
+	// AssignmentEpoch grows with every change of the partition's owner within
+	// one consumer. It is the fencing token for stores that outlive one.
+	AssignmentEpoch uint64
+
+	// Redeliveries counts how often the event came back from the dead-letter
+	// topic, and Origin is where it was first read. Both are zero for a live
+	// event.
+	Redeliveries int
+	Origin       transport.Position
+}
+
+// The wire's event has the same fields, so that one converts to the other
+// without a copy; this stops compiling when they drift apart.
+var _ = (*Envelope)((*wire.Event)(nil))
+
+// Clone returns a deep copy, which owns all its memory.
+func (e *Envelope) Clone() *Envelope {
+	c := *e
+	c.Extensions = maps.Clone(e.Extensions)
+	c.Data = bytes.Clone(e.Data)
+	c.Key = bytes.Clone(e.Key)
+	c.Headers = slices.Clone(e.Headers)
+	for i := range c.Headers {
+		c.Headers[i].Key = strings.Clone(c.Headers[i].Key)
+		c.Headers[i].Value = bytes.Clone(c.Headers[i].Value)
+	}
+	return &c
+}
+
+// String names the event and its place, for logs. It never shows data, key or
+// headers.
+func (e *Envelope) String() string {
+	kind := e.Type
+	if e.Tombstone {
+		kind = "tombstone"
+	}
+	return fmt.Sprintf("%s %q from %q at %s/%d@%d (%d bytes)", kind, e.ID, e.Source, e.Topic, e.Partition, e.Offset, len(e.Data))
+}

@@ -1,0 +1,344 @@
+package eventbus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/eventbus-go/eventbus/internal/engine"
+	"github.com/eventbus-go/eventbus/internal/wire"
+	"github.com/eventbus-go/eventbus/resilience"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// group is one consumer group of a bus: its topics, and the engine that runs it.
+type group struct {
+	bus    *Bus
+	name   string
+	engine *engine.Engine
+	subs   []*engine.Subscription
+	topics map[string]*groupTopic // by Kafka name
+}
+
+// groupTopic is a topic as a group handles it.
+type groupTopic struct {
+	name      string
+	shared    sharedSettings
+	types     map[string]*engine.Subscription
+	tombstone *engine.Subscription
+	unheard   sync.Map // types that were warned about
+	letters   letterBox
+}
+
+// sharedSettings hold for a topic and group together.
+type sharedSettings struct {
+	order   agreed[Order]
+	start   agreed[StartPosition]
+	unknown agreed[unknownPolicy]
+	beyond  agreed[OutOfRange]
+}
+
+// agreed is a setting that subscriptions of one topic and group share.
+type agreed[V comparable] struct {
+	value V
+	by    string // who set it, empty if nobody did
+}
+
+func (a *agreed[V]) set(what string, v *V, by string) error {
+	switch {
+	case v == nil:
+		return nil
+	case a.by != "" && a.value != *v:
+		return fmt.Errorf("%s is %v for %s and %v for %s: it holds for topic and group together, use one value, or another Group", what, a.value, a.by, *v, by)
+	}
+	a.value, a.by = *v, by
+	return nil
+}
+
+// add registers one subscription. The caller holds mu.
+func (b *Bus) add(s *subscription) error {
+	if s == nil {
+		return &Error{Op: "subscribe", Err: errors.New("the zero Subscription: make one with On, OnBatch or OnDelete")}
+	}
+	topic, err := b.register(s.decl)
+	if err == nil {
+		err = b.addTo(s, topic)
+	}
+	if err != nil {
+		return &Error{Op: "subscribe", Topic: topic, Err: err}
+	}
+	return nil
+}
+
+func (b *Bus) addTo(s *subscription, topic string) error {
+	settings := newSubscribeSettings(append(append([]SubscribeOption(nil), b.config.Handling...), s.options...)...)
+	if len(settings.faults) > 0 {
+		return errors.Join(settings.faults...)
+	}
+	name := settings.group
+	if name == "" {
+		name = b.config.Service + "-" + b.config.env
+	}
+	if err := checkDerivedNames(topic, name); err != nil {
+		return err
+	}
+	g := b.groups[name]
+	if g == nil {
+		g = &group{bus: b, name: name, topics: make(map[string]*groupTopic)}
+	}
+	t := g.topics[topic]
+	if t == nil {
+		t = &groupTopic{name: topic, types: make(map[string]*engine.Subscription)}
+		t.letters.topic = deadLetterTopic(topic, name)
+	}
+	taken := t.types[s.decl.typ]
+	if s.kind == tombstones {
+		taken = t.tombstone
+	}
+	if taken != nil {
+		return fmt.Errorf("group %q handles %s already: give one of the two another Group(name)", name, s.name())
+	}
+	shared := t.shared
+	if err := errors.Join(
+		shared.order.set("Ordered", settings.order, s.name()),
+		shared.start.set("StartAt", settings.start, s.name()),
+		shared.unknown.set("the policy for unknown types", settings.unknown, s.name()),
+		shared.beyond.set("WhenOutOfRange", settings.beyond, s.name()),
+	); err != nil {
+		return err
+	}
+	t.shared = shared
+	sub := b.engineSubscription(g, s, settings)
+	if s.kind == tombstones {
+		t.tombstone = sub
+	} else {
+		t.types[s.decl.typ] = sub
+	}
+	g.topics[topic], b.groups[name] = t, g
+	g.subs = append(g.subs, sub)
+	return nil
+}
+
+// engineSubscription is what the engine knows of a subscription.
+func (b *Bus) engineSubscription(g *group, s *subscription, settings subscribeSettings) *engine.Subscription {
+	sub := &engine.Subscription{
+		Name:        s.name(),
+		Concurrency: settings.concurrency,
+		Retry:       settings.retry,
+		Timeout:     settings.timeout,
+		Breaker:     b.breaker(g, s, settings.breaker),
+	}
+	if s.kind == batched {
+		sub.BatchSize = settings.batchSize
+		if sub.BatchSize == 0 {
+			sub.BatchSize = defaultBatchSize
+		}
+	}
+	var once sync.Once
+	var handler Handler
+	sub.Handle = func(ctx context.Context, a *engine.Attempt) error {
+		// Use may come after Add, so the chain is made when it first runs.
+		once.Do(func() {
+			handler = chain(chain(s.handle, settings.middleware...), b.middleware...)
+		})
+		return b.attempt(ctx, g, handler, a)
+	}
+	return sub
+}
+
+// breaker is the subscription's own, or the named dependency's.
+func (b *Bus) breaker(g *group, s *subscription, settings breakerSettings) *resilience.Breaker {
+	name := settings.name
+	if name != "" {
+		if shared := b.breakers[name]; shared != nil {
+			return shared
+		}
+	} else {
+		name = g.name + " " + s.name()
+	}
+	config, user := settings.config, settings.config.OnChange
+	config.OnChange = func(from, to resilience.State) {
+		b.config.Logger.Warn("circuit breaker changed", "breaker", name, "from", from.String(), "to", to.String())
+		b.telemetry.breakerChanged(name, to)
+		if user != nil {
+			user(from, to)
+		}
+	}
+	made := resilience.NewBreaker(name, config)
+	if settings.name != "" {
+		b.breakers[name] = made
+	}
+	return made
+}
+
+// attempt reads the records of an attempt and runs the handler on them. One
+// allocation holds what a single event's attempt needs.
+func (b *Bus) attempt(ctx context.Context, g *group, h Handler, a *engine.Attempt) error {
+	type one struct {
+		scope    scope
+		delivery Delivery
+		envelope Envelope
+		events   [1]*Envelope
+	}
+	m := &one{delivery: Delivery{Topic: a.Records[0].Topic, Group: g.name, Attempt: a.Number}}
+	m.events[0] = &m.envelope
+	m.delivery.Events = m.events[:]
+	if len(a.Records) > 1 {
+		envelopes := make([]Envelope, len(a.Records))
+		m.delivery.Events = make([]*Envelope, len(a.Records))
+		for i := range envelopes {
+			m.delivery.Events[i] = &envelopes[i]
+		}
+	}
+	var failed map[int]error
+	for i, r := range a.Records {
+		e := m.delivery.Events[i]
+		if err := wire.Decode(r, (*wire.Event)(e)); err != nil {
+			if len(a.Records) == 1 {
+				return &undecodableError{err}
+			}
+			if failed == nil {
+				failed = make(map[int]error)
+			}
+			failed[i] = &undecodableError{err}
+		}
+		e.AssignmentEpoch = a.Epoch
+		redelivered(e)
+	}
+	if failed != nil {
+		return b.attemptRest(ctx, &m.delivery, h, failed)
+	}
+	m.scope.Context, m.scope.delivery = ctx, &m.delivery
+	return b.telemetry.process(&m.scope, h)
+}
+
+// attemptRest runs a batch without the records that are no events.
+func (b *Bus) attemptRest(ctx context.Context, d *Delivery, h Handler, failed map[int]error) error {
+	rest := *d
+	rest.Events = nil
+	var at []int
+	for i, e := range d.Events {
+		if failed[i] == nil {
+			rest.Events, at = append(rest.Events, e), append(at, i)
+		}
+	}
+	if len(rest.Events) > 0 {
+		err := b.telemetry.process(&scope{Context: ctx, delivery: &rest}, h)
+		var marked *BatchError
+		switch {
+		case errors.As(err, &marked):
+			for i, e := range marked.Errors {
+				failed[at[i]] = e
+			}
+		case err != nil:
+			return err
+		}
+	}
+	return &BatchError{Errors: failed}
+}
+
+// prepareGroups builds the engines, and says what is wrong with the topics. The
+// dead-letter topics join the topics that must be there.
+func (b *Bus) prepareGroups() ([]*group, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.topics.err(); err != nil {
+		return nil, err
+	}
+	var groups []*group
+	for _, g := range b.groups {
+		groups = append(groups, g)
+	}
+	return groups, nil
+}
+
+// start joins the group.
+func (g *group) start() error {
+	c := &g.bus.config
+	g.engine = engine.New(engine.Config{
+		Group:          g.name,
+		Route:          g.route,
+		Judge:          judge,
+		DeadLetter:     g.deadLetter,
+		Flush:          g.bus.producer.Flush,
+		Observer:       &observer{bus: g.bus, group: g.name},
+		Bounds:         engine.Bounds(c.Bounds),
+		CommitInterval: c.CommitInterval,
+		Logger:         c.Logger.With("group", g.name),
+	})
+	config := transport.ConsumerConfig{
+		Group: g.name, Listener: g.engine, InstanceID: c.InstanceID,
+		SessionTimeout: c.SessionTimeout, HeartbeatInterval: c.HeartbeatInterval, RebalanceTimeout: c.RebalanceTimeout,
+		FetchBytes: c.FetchBytes, Logger: c.Logger.With("group", g.name),
+	}
+	for _, t := range g.topics {
+		config.Topics = append(config.Topics, transport.TopicStart{Topic: t.name, Start: t.shared.start.value, OutOfRange: t.shared.beyond.value})
+		for _, sub := range t.types {
+			sub.Order = t.shared.order.value
+		}
+		if t.tombstone != nil {
+			t.tombstone.Order = t.shared.order.value
+		}
+	}
+	for _, sub := range g.subs {
+		g.engine.Attach(sub)
+	}
+	consumer, err := g.bus.transport.NewConsumer(config)
+	if err != nil {
+		return fmt.Errorf("group %q: %w", g.name, err)
+	}
+	g.engine.Start(consumer)
+	return nil
+}
+
+func (g *group) drain(ctx context.Context) error {
+	if g.engine == nil {
+		return nil
+	}
+	if err := g.engine.Drain(ctx); err != nil {
+		return fmt.Errorf("group %q: %w", g.name, err)
+	}
+	return nil
+}
+
+// route chooses the subscription of a record by its topic and CloudEvents type.
+func (g *group) route(r *transport.Record) engine.Route {
+	t := g.topics[r.Topic]
+	if r.Value == nil {
+		if t.tombstone == nil {
+			return engine.Route{End: engine.Skip, Reason: "tombstone"}
+		}
+		if r.Key == nil {
+			return engine.Route{End: engine.DeadEnd, Reason: reasonMalformed, Err: errors.New("a record without key and value says nothing")}
+		}
+		return engine.Route{Subscription: t.tombstone}
+	}
+	typ, ok := wire.Type(r)
+	if !ok {
+		var e wire.Event
+		err := wire.Decode(r, &e)
+		if err == nil {
+			err = errors.New("the record has no CloudEvents type")
+		}
+		return engine.Route{End: engine.DeadEnd, Reason: reasonMalformed, Err: err}
+	}
+	if sub := t.types[typ]; sub != nil {
+		return engine.Route{Subscription: sub}
+	}
+	return g.routeUnknown(t, typ)
+}
+
+func (g *group) routeUnknown(t *groupTopic, typ string) engine.Route {
+	if _, warned := t.unheard.LoadOrStore(typ, time.Now()); !warned {
+		g.bus.config.Logger.Warn("events of a type that no subscription of the group handles", "topic", t.name, "group", g.name, "type", typ)
+	}
+	switch t.shared.unknown.value {
+	case deadLetterUnknown:
+		return engine.Route{End: engine.DeadEnd, Reason: reasonUnknownType, Err: fmt.Errorf("group %q has no handler for type %q", g.name, typ)}
+	case failUnknown:
+		return engine.Route{End: engine.Hold, Reason: reasonUnknownType, Err: fmt.Errorf("group %q has no handler for type %q", g.name, typ)}
+	}
+	return engine.Route{End: engine.Skip, Reason: "unknown type " + typ}
+}

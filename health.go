@@ -1,0 +1,157 @@
+package eventbus
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/eventbus-go/eventbus/internal/engine"
+)
+
+// HealthStatus is Healthy, Degraded or Unhealthy.
+type HealthStatus string
+
+// The statuses, as .NET's health checks and their dashboards spell them.
+const (
+	Healthy   HealthStatus = "Healthy"
+	Degraded  HealthStatus = "Degraded" // works, and somebody should look
+	Unhealthy HealthStatus = "Unhealthy"
+)
+
+// Health is what a bus knows of its own state. It holds no secrets and no data.
+type Health struct {
+	Status HealthStatus           `json:"status"`
+	Checks map[string]HealthCheck `json:"checks"`
+	// Live is false only where the bus itself is stuck and a restart would
+	// help: never because a broker is down.
+	Live bool `json:"-"`
+	// Ready: brokers answer, the groups are joined, no partition is stuck.
+	Ready bool `json:"-"`
+}
+
+// HealthCheck is one part of it.
+type HealthCheck struct {
+	Status      HealthStatus `json:"status"`
+	Description string       `json:"description"`
+	Tags        []string     `json:"tags,omitempty"`
+	Error       string       `json:"error,omitempty"`
+}
+
+// connectivityTimeout bounds the question to the brokers.
+const connectivityTimeout = 3 * time.Second
+
+// Health asks the brokers and looks at the groups. It answers within ctx, and
+// within a few seconds where ctx has no end.
+func (b *Bus) Health(ctx context.Context) Health {
+	h := Health{Status: Healthy, Checks: make(map[string]HealthCheck), Live: true, Ready: true}
+	h.add(b.config.Name, b.connectivity(ctx), false)
+	b.mu.Lock()
+	groups := slices.Collect(maps.Values(b.groups))
+	b.mu.Unlock()
+	for _, g := range groups {
+		check, stuck := g.health(b.config.StuckAfter)
+		h.add("group "+g.name, check, stuck)
+	}
+	if open := b.publishing.open(); len(open) > 0 {
+		h.add("publishing", HealthCheck{
+			Status: Degraded, Description: "Publishing circuit breakers", Tags: []string{"messaging", "kafka"},
+			Error: fmt.Sprintf("open for brokers %v", open),
+		}, false)
+	}
+	return h
+}
+
+// add takes a check into the whole: the worst status counts.
+func (h *Health) add(name string, c HealthCheck, stuck bool) {
+	h.Checks[name] = c
+	switch {
+	case c.Status == Unhealthy:
+		h.Status, h.Ready = Unhealthy, false
+	case c.Status == Degraded && h.Status == Healthy:
+		h.Status = Degraded
+	}
+	if stuck {
+		h.Live = false
+	}
+}
+
+func (b *Bus) connectivity(ctx context.Context) HealthCheck {
+	c := HealthCheck{Status: Healthy, Description: "Kafka connectivity check", Tags: []string{"messaging", "kafka"}}
+	if b.closed() {
+		c.Status, c.Error = Unhealthy, ErrClosed.Error()
+		return c
+	}
+	ctx, cancel := context.WithTimeout(ctx, connectivityTimeout)
+	defer cancel()
+	if _, err := b.transport.Cluster(ctx); err != nil {
+		c.Status, c.Error = Unhealthy, err.Error()
+	}
+	return c
+}
+
+// health reads the group's state. stuck says that a restart would help: places
+// of handlers are all taken by ones that ignore their contexts.
+func (g *group) health(stuckAfter time.Duration) (c HealthCheck, stuck bool) {
+	c = HealthCheck{Status: Healthy, Tags: []string{"messaging", "kafka", "consumer"}}
+	if g.engine == nil {
+		c.Status, c.Description, c.Error = Unhealthy, "Consumer group "+g.name, "not started"
+		return c, false
+	}
+	s := g.engine.Snapshot()
+	c.Description = fmt.Sprintf("Consumer group %s: %d partitions, %d events in hand, %d keys waiting",
+		g.name, len(s.Partitions), s.Records, s.ParkedKeys)
+	var wrong, worth []string
+	if !s.Member.Joined {
+		wrong = append(wrong, "not joined: "+s.Member.State+errorSuffix(s.Member.LastError))
+	} else if !s.Alive {
+		wrong = append(wrong, "no heartbeat acknowledged within the session timeout"+errorSuffix(s.Member.LastError))
+	}
+	for _, p := range s.Member.Partitions {
+		if p.Err != nil {
+			wrong = append(wrong, fmt.Sprintf("%s: %v", p.Partition, p.Err))
+		}
+	}
+	for i := range s.Partitions {
+		p := &s.Partitions[i]
+		switch {
+		case p.OldestAge > stuckAfter:
+			wrong = append(wrong, fmt.Sprintf("%s: no progress for %s, offset %d is the first unfinished%s", p.Partition, p.OldestAge.Round(time.Second), p.Watermark, waitingFor(p)))
+		case p.ParkedKeys > 0:
+			worth = append(worth, fmt.Sprintf("%s: %d keys wait%s", p.Partition, p.ParkedKeys, waitingFor(p)))
+		}
+	}
+	for _, sub := range s.Subscriptions {
+		if sub.Stuck > 0 {
+			wrong = append(wrong, fmt.Sprintf("%s: %d handlers ignore their timeout, the longest has run for %s", sub.Name, sub.Stuck, sub.Longest.Round(time.Second)))
+			stuck = stuck || sub.Stuck >= sub.Concurrency
+		}
+		if sub.Breaker != "closed" {
+			worth = append(worth, fmt.Sprintf("%s: circuit breaker is %s", sub.Name, sub.Breaker))
+		}
+	}
+	switch {
+	case len(wrong) > 0:
+		c.Status = Unhealthy
+	case len(worth) > 0:
+		c.Status = Degraded
+	}
+	c.Error = strings.Join(append(wrong, worth...), "; ")
+	return c, stuck
+}
+
+func errorSuffix(err error) string {
+	if err == nil {
+		return ""
+	}
+	return ": " + err.Error()
+}
+
+func waitingFor(p *engine.PartitionSnapshot) string {
+	if len(p.Parked) == 0 {
+		return ""
+	}
+	return " (" + p.Parked[0].State + ")"
+}

@@ -1,0 +1,187 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// Config configures an Engine. Route, Judge and DeadLetter are required.
+type Config struct {
+	Group string
+	// Route says what becomes of a record, from its topic and headers alone.
+	// It is called on the polling goroutine.
+	Route func(*transport.Record) Route
+	// Judge says what an attempt's error means.
+	Judge func(error) Verdict
+	// DeadLetter starts writing a dead letter and calls done when it is
+	// acknowledged or failed. f is valid until done was called.
+	DeadLetter func(ctx context.Context, f *Failure, done func(error))
+	// Flush is called before the final commit of partitions that go: what
+	// handlers published is to be acknowledged first.
+	Flush func(context.Context) error
+	// Observer hears what happens. Nil hears nothing.
+	Observer Observer
+	Bounds   Bounds
+	// CommitInterval defaults to one second.
+	CommitInterval time.Duration
+	Logger         *slog.Logger
+}
+
+// Engine runs one group's partitions. Start it with the consumer whose Listener
+// it is.
+type Engine struct {
+	config   Config
+	bounds   Bounds
+	observer Observer
+	log      *slog.Logger
+	parking  parking
+	letters  letters
+	consumer transport.Consumer
+	base     context.Context // of every attempt: carries values, never ends
+
+	mu         sync.Mutex
+	partitions map[transport.Partition]*partition
+	subs       map[*Subscription]struct{}
+
+	pool              pool
+	flowMu            sync.Mutex // one balance at a time, so that an older pause never lands last
+	flowWake          chan struct{}
+	commitMu          sync.Mutex // likewise for commits
+	abandoned         atomic.Int64
+	stop, stopLetters context.CancelFunc
+	loops             sync.WaitGroup
+}
+
+// New returns an engine that does nothing yet.
+func New(config Config) *Engine {
+	if config.CommitInterval <= 0 {
+		config.CommitInterval = time.Second
+	}
+	if config.Observer == nil {
+		config.Observer = NoObserver{}
+	}
+	if config.Logger == nil {
+		config.Logger = slog.New(slog.DiscardHandler)
+	}
+	e := &Engine{
+		config:     config,
+		bounds:     config.Bounds.withDefaults(),
+		observer:   config.Observer,
+		log:        config.Logger,
+		base:       context.Background(),
+		partitions: make(map[transport.Partition]*partition),
+		subs:       make(map[*Subscription]struct{}),
+		flowWake:   make(chan struct{}, 1),
+	}
+	e.pool.bounds = e.bounds
+	e.pool.changed = e.wakeFlow
+	e.parking.wake = e.resumeLane
+	e.letters.start(e)
+	return e
+}
+
+// Attach gives a subscription to the engine. Before Start.
+func (e *Engine) Attach(s *Subscription) {
+	s.attach(e)
+	e.subs[s] = struct{}{}
+}
+
+// Start begins to poll and commit. consumer's Listener is e.
+func (e *Engine) Start(consumer transport.Consumer) {
+	e.mu.Lock()
+	e.consumer = consumer
+	e.mu.Unlock()
+	ctx, stop := context.WithCancel(context.Background())
+	e.stop = stop
+	e.loops.Go(func() { e.poll(ctx) })
+	e.loops.Go(func() { e.flow(ctx) })
+	e.loops.Go(func() { e.tick(ctx) })
+	lettersCtx, stopLetters := context.WithCancel(context.Background())
+	e.stopLetters = stopLetters
+	e.loops.Go(func() { e.letters.write(lettersCtx) })
+}
+
+// poll moves batches from the consumer into lanes. It never waits for handlers:
+// back-pressure pauses partitions instead, so that one full partition does not
+// stop the others.
+func (e *Engine) poll(ctx context.Context) {
+	for {
+		batches, err := e.consumer.Poll(ctx)
+		if err != nil {
+			if ctx.Err() == nil && !errors.Is(err, transport.ErrClosed) {
+				e.log.Error("polling ended", "group", e.config.Group, "error", err)
+			}
+			return
+		}
+		for i := range batches {
+			e.intake(&batches[i])
+		}
+	}
+}
+
+// tick commits, looks after overdue handlers, and copies old records out of
+// fetch buffers.
+func (e *Engine) tick(ctx context.Context) {
+	ticker := time.NewTicker(e.config.CommitInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			for s := range e.subs {
+				s.replaceStuck(time.Now())
+			}
+			_ = e.commit(ctx, e.owned())
+			e.balance() // ages are bounds too, and pass without an event
+		}
+	}
+}
+
+// Drain ends polling, lets running attempts finish, commits, and leaves the
+// group, within ctx. What still runs when ctx ends is cancelled and counted by
+// Abandoned. Every goroutine has ended when it returns, except abandoned
+// handlers that ignore their context.
+func (e *Engine) Drain(ctx context.Context) error {
+	if e.stop == nil {
+		return nil
+	}
+	e.stop()
+	// Close calls Revoked for all partitions, which is where draining happens:
+	// a shutdown is a rebalance that takes everything.
+	err := e.consumer.Close(ctx)
+	e.stopLetters()
+	e.letters.close()
+	e.loops.Wait()
+	for s := range e.subs {
+		s.close()
+	}
+	e.parking.close()
+	return err
+}
+
+// Abandoned counts the attempts that were cut off at a drain bound. A stop is
+// clean if there are none and the last commit was acknowledged.
+func (e *Engine) Abandoned() int64 { return e.abandoned.Load() }
+
+func (e *Engine) owned() []*partition {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	owned := make([]*partition, 0, len(e.partitions))
+	for _, p := range e.partitions {
+		owned = append(owned, p)
+	}
+	return owned
+}
+
+func (e *Engine) partition(id transport.Partition) *partition {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.partitions[id]
+}

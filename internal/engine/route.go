@@ -1,0 +1,94 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/eventbus-go/eventbus/resilience"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// Route is where a record goes: to a subscription, or to one of the other ends.
+type Route struct {
+	Subscription *Subscription // set for Handle
+	End          End
+	Reason       string // why it is skipped, held or dead-lettered
+	Err          error  // what the dead letter says
+}
+
+// End is what becomes of a record.
+type End int8
+
+// The ends of a route.
+const (
+	Handle  End = iota
+	Skip        // a policy's: counted, never silent
+	DeadEnd     // dead-letter it, behind the earlier records of its key
+	Hold        // keep it and its key until another member owns the partition
+)
+
+// Verdict is what an attempt's error means.
+type Verdict struct {
+	Kind Kind
+	// After, if not zero, replaces the policy's wait before a retry.
+	After time.Duration
+	// Reason and Stack go into the dead letter.
+	Reason string
+	Stack  []byte
+	// Each gives the error of a batch's record by index, nil if it was
+	// handled. A nil Each means that all failed.
+	Each func(i int) error
+	// Breaker is how the subscription's breaker counts the attempt.
+	Breaker resilience.Outcome
+}
+
+// Kind of a verdict.
+type Kind int8
+
+// The kinds.
+const (
+	Retry Kind = iota // by the subscription's policy
+	Dead              // dead letter now
+	Wait              // try again later without having spent an attempt
+)
+
+// Failure is a record on its way to the dead-letter topic.
+type Failure struct {
+	Record      *transport.Record
+	Reason      string
+	Err         error
+	Stack       []byte
+	Attempts    int
+	First, Last time.Time
+	// Refused is the error of the last attempt to write this dead letter.
+	Refused error
+}
+
+// Observer hears what happens to records, for metrics, health and tests. Its
+// methods are called concurrently and must not block.
+type Observer interface {
+	Handled(s *Subscription, records []*transport.Record, took time.Duration)
+	Failed(s *Subscription, a *Attempt, err error, v Verdict)
+	Skipped(p transport.Partition, reason string, n int64)
+	DeadLettered(f *Failure)
+	DeadLetterFailed(f *Failure, err error)
+	Committed(p transport.Partition, offset int64)
+	CommitFailed(p transport.Partition, err error)
+	Assigned(n int)
+	Revoked(n int, lost bool)
+	Abandoned(n int)
+}
+
+// NoObserver hears nothing. Embed it to hear a part.
+type NoObserver struct{}
+
+// All of Observer, doing nothing.
+func (NoObserver) Handled(*Subscription, []*transport.Record, time.Duration) {}
+func (NoObserver) Failed(*Subscription, *Attempt, error, Verdict)            {}
+func (NoObserver) Skipped(transport.Partition, string, int64)                {}
+func (NoObserver) DeadLettered(*Failure)                                     {}
+func (NoObserver) DeadLetterFailed(*Failure, error)                          {}
+func (NoObserver) Committed(transport.Partition, int64)                      {}
+func (NoObserver) CommitFailed(transport.Partition, error)                   {}
+func (NoObserver) Assigned(int)                                              {}
+func (NoObserver) Revoked(int, bool)                                         {}
+func (NoObserver) Abandoned(int)                                             {}

@@ -1,0 +1,177 @@
+package engine
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// Snapshot is what an engine knows of its own progress at one moment.
+type Snapshot struct {
+	Member        transport.ConsumerStatus
+	Alive         bool
+	Partitions    []PartitionSnapshot
+	Subscriptions []SubscriptionSnapshot
+	Records       int64 // in lanes
+	Bytes         int64
+	ParkedKeys    int64
+	ParkedBytes   int64
+	Abandoned     int64
+}
+
+// PartitionSnapshot is one partition's progress.
+type PartitionSnapshot struct {
+	Partition    transport.Partition
+	Epoch        uint64
+	Watermark    int64 // lowest unfinished offset
+	Next         int64 // next offset to be taken in
+	Committed    int64
+	LastStable   int64 // −1 before the first batch
+	Records      int64 // in lanes
+	Running      int64
+	Parked       []ParkedSnapshot // longest wait first, at most 100
+	ParkedKeys   int64
+	Paused       bool
+	Beyond       int64 // finished beyond the watermark
+	OldestAge    time.Duration
+	LastIntake   time.Time // zero if nothing was fetched yet
+	LastProgress time.Time
+}
+
+// ParkedSnapshot is one waiting key.
+type ParkedSnapshot struct {
+	Key      []byte
+	Offset   int64
+	State    string
+	Waiting  time.Duration
+	Attempts int
+	Queued   int64  // bytes waiting in the lane
+	Error    string // of the last attempt, or of the dead letter's last write
+}
+
+// SubscriptionSnapshot is one subscription's state.
+type SubscriptionSnapshot struct {
+	Name        string
+	Concurrency int
+	Running     int
+	Stuck       int           // handlers that ignore their context
+	Longest     time.Duration // of the attempts under way
+	Breaker     string
+	Held        bool
+}
+
+// maxParkedShown bounds the parked keys of a snapshot, per partition.
+const maxParkedShown = 100
+
+// Snapshot looks at everything, one lock at a time.
+func (e *Engine) Snapshot() Snapshot {
+	s := Snapshot{
+		Records: e.pool.records.Load(), Bytes: e.pool.bytes.Load(),
+		ParkedKeys: e.pool.parkedKeys.Load(), ParkedBytes: e.pool.parkedBytes.Load(),
+		Abandoned: e.abandoned.Load(),
+	}
+	e.mu.Lock()
+	consumer := e.consumer
+	e.mu.Unlock()
+	if consumer == nil {
+		return s
+	}
+	s.Member, s.Alive = consumer.Status(), consumer.Alive()
+	for _, p := range e.owned() {
+		s.Partitions = append(s.Partitions, p.snapshot())
+	}
+	slices.SortFunc(s.Partitions, func(a, b PartitionSnapshot) int {
+		return cmp.Or(cmp.Compare(a.Partition.Topic, b.Partition.Topic), cmp.Compare(a.Partition.Partition, b.Partition.Partition))
+	})
+	for sub := range e.subs {
+		s.Subscriptions = append(s.Subscriptions, sub.snapshot())
+	}
+	slices.SortFunc(s.Subscriptions, func(a, b SubscriptionSnapshot) int { return cmp.Compare(a.Name, b.Name) })
+	return s
+}
+
+func (p *partition) snapshot() PartitionSnapshot {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := PartitionSnapshot{
+		Partition: p.id, Epoch: p.epoch, Watermark: p.tracker.base, Next: p.tracker.end, Committed: p.committed,
+		LastStable: p.lastStable, Records: p.records, Running: int64(p.running), ParkedKeys: p.parkedKeys, Paused: p.paused,
+		Beyond: p.tracker.window() - p.records, LastIntake: p.lastIntake, LastProgress: p.lastProgress,
+	}
+	if p.records > 0 {
+		s.OldestAge = time.Since(p.lastProgress)
+	}
+	for _, l := range p.lanes {
+		if l.state >= laneParked {
+			s.Parked = append(s.Parked, l.snapshot())
+		}
+	}
+	slices.SortFunc(s.Parked, func(a, b ParkedSnapshot) int { return cmp.Compare(b.Waiting, a.Waiting) })
+	s.Parked = s.Parked[:min(len(s.Parked), maxParkedShown)]
+	return s
+}
+
+func (l *lane) snapshot() ParkedSnapshot {
+	it := l.head
+	s := ParkedSnapshot{
+		Key: it.record.Key, Offset: it.record.Offset, State: l.state.String(),
+		Waiting: time.Since(l.since), Queued: l.bytes,
+	}
+	if f := it.fail; f != nil {
+		s.Attempts = f.attempts
+		if err := cmp.Or(f.refused, f.err); err != nil {
+			s.Error = err.Error()
+		}
+	}
+	return s
+}
+
+func (s *Subscription) snapshot() SubscriptionSnapshot {
+	snap := SubscriptionSnapshot{Name: s.Name, Concurrency: s.Concurrency, Breaker: s.Breaker.State().String()}
+	now := time.Now()
+	s.attempts(func(w *worker, c *attemptContext) {
+		snap.Running++
+		snap.Longest = max(snap.Longest, now.Sub(w.started))
+		if !c.deadline.IsZero() && now.Sub(c.deadline) > stuckAfter {
+			snap.Stuck++
+		}
+	})
+	s.mu.Lock()
+	snap.Held = s.held
+	s.mu.Unlock()
+	return snap
+}
+
+// Unpark ends the wait of a key at once: its head is tried again.
+func (e *Engine) Unpark(id transport.Partition, key []byte) error {
+	l, err := e.parkedLane(id, func(l *lane) bool { return string(l.head.record.Key) == string(key) })
+	if err != nil {
+		return err
+	}
+	e.parking.remove(l)
+	e.resumeLane(l)
+	return nil
+}
+
+func (e *Engine) parkedLane(id transport.Partition, match func(*lane) bool) (*lane, error) {
+	p := e.partition(id)
+	if p == nil {
+		return nil, fmt.Errorf("partition %s is not assigned here", id)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, l := range p.lanes {
+		if (l.state == laneParked || l.state == laneDying) && match(l) {
+			return l, nil
+		}
+	}
+	return nil, errors.New("no such key is parked here")
+}
+
+// Hold stops dispatching to a subscription until it is called with false; what
+// runs may finish.
+func (s *Subscription) Hold(held bool) { s.hold(held) }

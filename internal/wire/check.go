@@ -1,0 +1,91 @@
+package wire
+
+import (
+	"errors"
+	"unicode/utf8"
+)
+
+// Check tells why an event can't be written: a required attribute is empty
+// (CloudEvents 3.1), a name breaks the naming conventions (3), a value holds
+// what strings may not hold (CloudEvents 3, type system: String), the time has
+// no RFC 3339 form. The error is a *MalformedError. It does not allocate when
+// there is nothing to say.
+func Check(ev *Event) error {
+	switch {
+	case ev.ID == "":
+		return &MalformedError{Attribute: id, Reason: "is required and empty"}
+	case ev.Source == "":
+		return &MalformedError{Attribute: source, Reason: "is required and empty"}
+	case ev.Type == "":
+		return &MalformedError{Attribute: typ, Reason: "is required and empty"}
+	}
+	for _, name := range [...]string{id, source, typ, subject, dataContentType, dataSchema, correlationID, causationID, traceParent, traceState} {
+		if err := checkText(name, *field(ev, name)); err != nil {
+			return err
+		}
+	}
+	for name, value := range ev.Extensions {
+		if err := CheckExtension(name, value); err != nil {
+			return err
+		}
+	}
+	// The binding gives datacontenttype the header that also tells the modes
+	// apart, so such a type would turn the record into another event.
+	if format(ev.DataContentType) != formatNone {
+		return &MalformedError{Attribute: dataContentType, Reason: "is an event format, which no data can have: " + quote(ev.DataContentType)}
+	}
+	if y := ev.Time.Year(); !ev.Time.IsZero() && (y < 0 || y > 9999) {
+		return &MalformedError{Attribute: timestamp, Reason: "lies outside the years 0 to 9999 of RFC 3339"}
+	}
+	return nil
+}
+
+// CheckExtension tells why an extension attribute can't be written.
+func CheckExtension(name, value string) error {
+	switch {
+	case !ValidName(name):
+		return &MalformedError{Attribute: name, Reason: "has an invalid name: use lower-case letters a-z and digits"}
+	case Reserved(name):
+		return &MalformedError{Attribute: name, Reason: "is no extension: it has a field of its own"}
+	}
+	return checkText(name, value)
+}
+
+func checkText(name, value string) error {
+	if err := CheckText(value); err != nil {
+		return &MalformedError{Attribute: name, Reason: err.Error()}
+	}
+	return nil
+}
+
+var (
+	errNotUTF8      = errors.New("is not UTF-8")
+	errControl      = errors.New("holds a control character")
+	errNoncharacter = errors.New("holds a code point that is no character")
+)
+
+// CheckText tells why a value can't be a string (CloudEvents 3, type system).
+func CheckText(value string) error {
+	for i := range len(value) {
+		// Everything but printable ASCII takes the slow path.
+		if c := value[i]; c < 0x20 || c >= 0x7f {
+			return checkRunes(value)
+		}
+	}
+	return nil
+}
+
+func checkRunes(value string) error {
+	if !utf8.ValidString(value) {
+		return errNotUTF8
+	}
+	for _, r := range value {
+		switch {
+		case r < 0x20, r >= 0x7f && r <= 0x9f:
+			return errControl
+		case r&0xfffe == 0xfffe, r >= 0xfdd0 && r <= 0xfdef:
+			return errNoncharacter
+		}
+	}
+	return nil
+}

@@ -1,0 +1,198 @@
+package wire
+
+import (
+	"bytes"
+	"time"
+	"unicode/utf8"
+
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// Decode reads rec, in either mode, into ev, which it overwrites. Data, Key and
+// Headers are rec's own memory; strings are not. An error is a *MalformedError;
+// the fields of the record (Topic to Timestamp) and Data are set then too.
+//
+// Attributes that a producer wrote twice have the last value, as Kafka's own
+// clients read headers. Names of extensions are taken as they come, in lower
+// case. An empty optional attribute is an unset one.
+//
+// A record without a value is a tombstone, whatever its headers: it is never
+// malformed, and attributes that can't be read are left out.
+func Decode(rec *transport.Record, ev *Event) error {
+	*ev = Event{
+		Data:      rec.Value,
+		Tombstone: rec.Value == nil,
+		Topic:     rec.Topic,
+		Partition: rec.Partition,
+		Offset:    rec.Offset,
+		Key:       rec.Key,
+		Timestamp: rec.Time,
+	}
+	if ev.Tombstone {
+		_ = decodeBinary(rec, ev) // a deletion needs no attribute
+		return nil
+	}
+	switch ct := lastContentType(rec); format(ct) {
+	case formatJSON:
+		ev.Headers = allPlainHeaders(rec)
+		return decodeStructured(rec.Value, ev)
+	case formatBatch:
+		return &MalformedError{Reason: "a batch of events in one record: the Kafka binding has no batch mode, publish one record per event"}
+	case formatOther:
+		return &MalformedError{Reason: "event format " + quote(string(ct)) + " is not understood, only " + cloudEventsJSON + " is"}
+	}
+	return decodeBinary(rec, ev)
+}
+
+// Type returns the CloudEvents type of a record, to choose a handler before all
+// of it is read, and false where it has none.
+func Type(rec *transport.Record) (string, bool) {
+	if rec.Value != nil {
+		switch format(lastContentType(rec)) {
+		case formatJSON:
+			var ev Event
+			if err := decodeStructured(rec.Value, &ev); err != nil {
+				return "", false
+			}
+			return ev.Type, true
+		case formatBatch, formatOther:
+			return "", false
+		}
+	}
+	for i := len(rec.Headers) - 1; i >= 0; i-- {
+		if name, ok := attributeName(rec.Headers[i].Key); ok && name == typ {
+			v := rec.Headers[i].Value
+			return interned.get(v), len(v) > 0 && utf8.Valid(v)
+		}
+	}
+	return "", false
+}
+
+func lastContentType(rec *transport.Record) []byte {
+	for i := len(rec.Headers) - 1; i >= 0; i-- {
+		if isContentType(rec.Headers[i].Key) {
+			return rec.Headers[i].Value
+		}
+	}
+	return nil
+}
+
+// span is text of the shared string, and where it goes: a field of the event,
+// or, if that is nil, the extension of that name.
+type span struct {
+	to        *string
+	extension string
+	from, end int
+}
+
+// decodeBinary reads the headers (binding 3.2.3). Texts that differ from event
+// to event are gathered first and become one string together; those that repeat
+// are interned.
+func decodeBinary(rec *transport.Record, ev *Event) error {
+	var (
+		bytesRoom [320]byte
+		spanRoom  [12]span
+		text      = bytesRoom[:0]
+		spans     = spanRoom[:0]
+		spec      []byte
+		when      []byte
+		ct        []byte
+		plain     plainHeaders
+		fault     error
+		found     bool
+	)
+	for i := range rec.Headers {
+		h := &rec.Headers[i]
+		name, ok := attributeName(h.Key)
+		switch {
+		case ok:
+		case isContentType(h.Key):
+			ct = h.Value
+			continue
+		default:
+			plain.add(i)
+			continue
+		}
+		found = true
+		switch name {
+		case specVersion:
+			spec = h.Value
+		case timestamp:
+			when = h.Value
+		case source, typ, dataContentType, dataSchema:
+			*field(ev, name) = interned.get(h.Value)
+			if !utf8.Valid(h.Value) {
+				fault = &MalformedError{Attribute: name, Reason: "is not UTF-8"}
+			}
+		default:
+			s := span{to: field(ev, name), from: len(text), end: len(text) + len(h.Value)}
+			if s.to == nil {
+				s.extension = interned.getString(name)
+			}
+			text = append(text, h.Value...)
+			spans = append(spans, s)
+		}
+	}
+	ev.Headers = plain.of(rec)
+	if len(ct) > 0 {
+		ev.DataContentType = interned.get(ct)
+	}
+	if !utf8.Valid(text) || !utf8.ValidString(ev.DataContentType) {
+		fault = &MalformedError{Reason: "an attribute in the headers is not UTF-8"}
+	}
+	all := string(text)
+	for _, s := range spans {
+		if s.to != nil {
+			*s.to = all[s.from:s.end]
+			continue
+		}
+		if ev.Extensions == nil {
+			ev.Extensions = make(map[string]string, 4)
+		}
+		ev.Extensions[s.extension] = all[s.from:s.end]
+	}
+	if len(when) > 0 {
+		t, err := parseTime(when)
+		if err != nil {
+			fault = err
+		}
+		ev.Time = t
+	}
+	switch {
+	case !found:
+		return &MalformedError{Reason: "the record has neither " + prefix + " headers nor the content type " + cloudEventsJSON}
+	case fault != nil:
+		return fault
+	}
+	return required(string(spec), ev)
+}
+
+// required checks what every event must have (CloudEvents 3.1).
+func required(spec string, ev *Event) error {
+	switch {
+	case spec == "":
+		return &MalformedError{Attribute: specVersion, Reason: "is missing"}
+	case spec != version:
+		return &MalformedError{Attribute: specVersion, Reason: "is " + quote(spec) + ", only " + version + " is understood"}
+	case ev.ID == "":
+		return &MalformedError{Attribute: id, Reason: "is missing"}
+	case ev.Source == "":
+		return &MalformedError{Attribute: source, Reason: "is missing"}
+	case ev.Type == "":
+		return &MalformedError{Attribute: typ, Reason: "is missing"}
+	}
+	return nil
+}
+
+// parseTime reads RFC 3339, in which T and Z may be lower case (RFC 3339, 5.6).
+func parseTime(text []byte) (time.Time, error) {
+	var t time.Time
+	err := t.UnmarshalText(text)
+	if err != nil {
+		err = t.UnmarshalText(bytes.ToUpper(text))
+	}
+	if err != nil {
+		return time.Time{}, &MalformedError{Attribute: timestamp, Reason: "is " + quote(string(text)) + ", which is no RFC 3339 time"}
+	}
+	return t, nil
+}

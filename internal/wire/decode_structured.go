@@ -1,0 +1,173 @@
+package wire
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"io"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// decodeStructured reads a value in the JSON event format. Data is a part of
+// value where it is JSON. A member that occurs twice is refused: readers differ
+// in which one they take, so nobody could say what the event is.
+func decodeStructured(value []byte, ev *Event) error {
+	d := jsontext.NewDecoder(bytes.NewReader(value), jsontext.AllowDuplicateNames(true))
+	if d.PeekKind() != '{' {
+		return &MalformedError{Reason: "the value is no JSON object"}
+	}
+	s := structured{ev: ev, scratch: make([]byte, 0, 256), seen: make(map[string]bool, 8)}
+	if _, err := d.ReadToken(); err != nil {
+		return notJSON(err)
+	}
+	for d.PeekKind() != '}' {
+		quoted, err := d.ReadValue()
+		if err != nil {
+			return notJSON(err)
+		}
+		if s.scratch, err = jsontext.AppendUnquote(s.scratch[:0], quoted); err != nil {
+			return notJSON(err)
+		}
+		member := interned.get(s.scratch)
+		raw, err := d.ReadValue()
+		if err != nil {
+			return notJSON(err)
+		}
+		if s.seen[member] {
+			return &MalformedError{Attribute: member, Reason: "occurs twice"}
+		}
+		s.seen[member] = true
+		end := d.InputOffset()
+		if err := s.take(member, value[end-int64(len(raw)):end]); err != nil {
+			return err
+		}
+	}
+	if _, err := d.ReadToken(); err != nil {
+		return notJSON(err)
+	}
+	if _, err := d.ReadToken(); !errors.Is(err, io.EOF) {
+		return &MalformedError{Reason: "the value goes on after the JSON object"}
+	}
+	if err := required(s.spec, ev); err != nil {
+		return err
+	}
+	payload, err := s.payload()
+	if err == nil {
+		ev.Data = payload
+	}
+	return err
+}
+
+// structured is an event on its way out of JSON. What its data means depends on
+// datacontenttype, which may come later.
+type structured struct {
+	ev      *Event
+	spec    string
+	data    jsontext.Value
+	base64  jsontext.Value
+	seen    map[string]bool // the members so far
+	scratch []byte
+}
+
+func (s *structured) take(name string, raw jsontext.Value) error {
+	switch name {
+	case data:
+		s.data = raw
+		return nil
+	case dataBase64:
+		if raw.Kind() != 'n' {
+			s.base64 = raw
+		}
+		return nil
+	}
+	// A null attribute is an unset one (JSON format 2.2).
+	if raw.Kind() == 'n' {
+		return nil
+	}
+	text, err := s.attributeText(name, raw)
+	if err != nil {
+		return err
+	}
+	to := field(s.ev, name)
+	switch {
+	case name == specVersion:
+		s.spec = text
+	case name == timestamp:
+		if text != "" {
+			s.ev.Time, err = parseTime([]byte(text))
+		}
+	case to != nil:
+		*to = text
+	default:
+		if s.ev.Extensions == nil {
+			s.ev.Extensions = make(map[string]string, 4)
+		}
+		s.ev.Extensions[name] = text
+	}
+	return err
+}
+
+// attributeText is CloudEvents' string form of an attribute (JSON format 2.2):
+// of a string what it says, of a boolean or number, which only extensions have,
+// its literal.
+func (s *structured) attributeText(name string, raw jsontext.Value) (text string, err error) {
+	switch kind := raw.Kind(); {
+	case kind == '"':
+		if s.scratch, err = jsontext.AppendUnquote(s.scratch[:0], raw); err != nil {
+			return "", notJSON(err)
+		}
+		switch name {
+		case specVersion, source, typ, dataContentType, dataSchema:
+			return interned.get(s.scratch), nil
+		}
+		return string(s.scratch), nil
+	case Reserved(name):
+		return "", &MalformedError{Attribute: name, Reason: "is no JSON string"}
+	case kind == 't' || kind == 'f' || kind == '0':
+		return string(raw), nil
+	}
+	return "", &MalformedError{Attribute: name, Reason: "is a JSON object or array, which no attribute can be"}
+}
+
+// payload is the event's data, and nil if it has none (JSON format 3.1.2).
+func (s *structured) payload() ([]byte, error) {
+	switch {
+	case s.data != nil && s.base64 != nil:
+		return nil, &MalformedError{Reason: "it has data and data_base64, of which one is allowed (JSON format 3.1.1)"}
+	case s.base64 != nil:
+		text, err := jsontext.AppendUnquote(nil, s.base64)
+		if err != nil {
+			return nil, &MalformedError{Reason: "data_base64 is no JSON string"}
+		}
+		payload, err := base64.StdEncoding.AppendDecode(make([]byte, 0, base64.StdEncoding.DecodedLen(len(text))), text)
+		if err != nil {
+			return nil, &MalformedError{Reason: "data_base64 is not Base64"}
+		}
+		return payload, nil
+	case s.data == nil:
+		return nil, nil
+	case declaresJSON(s.ev.DataContentType):
+		if s.ev.DataContentType == "" {
+			// What is implied here must be said elsewhere.
+			s.ev.DataContentType = "application/json"
+		}
+		return s.data, nil
+	case s.data.Kind() != '"':
+		return nil, &MalformedError{Reason: "data is no JSON string, and its type " + quote(s.ev.DataContentType) + " is not JSON"}
+	}
+	text, err := jsontext.AppendUnquote(make([]byte, 0, len(s.data)), s.data)
+	if err != nil {
+		return nil, notJSON(err)
+	}
+	return text, nil
+}
+
+// notJSON drops what the parser says about the place, which may show the value.
+func notJSON(err error) error {
+	var syntax *jsontext.SyntacticError
+	if errors.As(err, &syntax) {
+		return &MalformedError{Reason: "the value is no valid JSON", Err: syntax.Err}
+	}
+	return &MalformedError{Reason: "the value is no valid JSON", Err: err}
+}

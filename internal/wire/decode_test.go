@@ -1,0 +1,179 @@
+package wire
+
+import (
+	"bytes"
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+func TestDecodeForeignBinary(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		rec  *transport.Record
+		want func(*Event) bool
+	}{
+		"minimal":                       {binary(), func(e *Event) bool { return e.ID == "1" && e.Source == "/s" && e.Type == "T" && string(e.Data) == "{}" }},
+		"content-type":                  {binary("content-type", "text/plain"), func(e *Event) bool { return e.DataContentType == "text/plain" }},
+		"Content-Type":                  {binary("Content-Type", "text/plain"), func(e *Event) bool { return e.DataContentType == "text/plain" }},
+		"ce_datacontenttype":            {binary("ce_datacontenttype", "text/plain"), func(e *Event) bool { return e.DataContentType == "text/plain" }},
+		"both, content-type wins":       {binary("content-type", "a/b", "ce_datacontenttype", "c/d"), func(e *Event) bool { return e.DataContentType == "a/b" }},
+		"both, the other way":           {binary("ce_datacontenttype", "c/d", "content-type", "a/b"), func(e *Event) bool { return e.DataContentType == "a/b" }},
+		"capital prefix":                {binary("CE_Subject", "x"), func(e *Event) bool { return e.Subject == "x" }},
+		"capital extension":             {binary("ce_Tenant", "x"), func(e *Event) bool { return e.Extensions["tenant"] == "x" }},
+		"percent signs are no escape":   {binary("ce_subject", "a%20b"), func(e *Event) bool { return e.Subject == "a%20b" }},
+		"last duplicate wins":           {binary("ce_id", "2", "ce_type", "U", "ce_x", "1", "ce_x", "2"), func(e *Event) bool { return e.ID == "2" && e.Type == "U" && e.Extensions["x"] == "2" }},
+		"last time wins":                {binary("ce_time", "soon", "ce_time", "2024-01-15T10:30:00Z"), func(e *Event) bool { return e.Time.Equal(when) }},
+		"empty optional is unset":       {binary("ce_subject", "", "ce_time", "", "content-type", ""), func(e *Event) bool { return e.Subject == "" && e.Time.IsZero() && e.DataContentType == "" }},
+		"lower-case time":               {binary("ce_time", "2024-01-15t10:30:00z"), func(e *Event) bool { return e.Time.Equal(when) }},
+		"time with offset":              {binary("ce_time", "2024-01-15T12:30:00+02:00"), func(e *Event) bool { return e.Time.Equal(when) }},
+		"a prefix alone is no name":     {binary("ce_", "x"), func(e *Event) bool { return e.Extensions == nil && len(e.Headers) == 1 }},
+		"plain headers around":          {binary("a", "1", "ce_x", "2", "b", "3"), func(e *Event) bool { return reflect.DeepEqual(pairs(e.Headers), []string{"a", "1", "b", "3"}) }},
+		"W3C trace stays a header":      {binary("traceparent", "00", "ce_traceparent", "01"), func(e *Event) bool { return e.TraceParent == "01" && len(e.Headers) == 1 }},
+		"cloudevent is another type":    {binary("content-type", "application/cloudevent"), func(e *Event) bool { return e.DataContentType == "application/cloudevent" }},
+		"tombstone without headers":     {&transport.Record{Key: []byte("k")}, func(e *Event) bool { return e.Tombstone && e.Data == nil && string(e.Key) == "k" }},
+		"tombstone with broken headers": {&transport.Record{Headers: headers("ce_time", "soon", "ce_type", "T")}, func(e *Event) bool { return e.Tombstone && e.Type == "T" }},
+		"tombstone called structured":   {&transport.Record{Headers: headers("content-type", "application/cloudevents+json")}, func(e *Event) bool { return e.Tombstone }},
+		"an empty value is none":        {&transport.Record{Value: []byte{}, Headers: headers(minimal...)}, func(e *Event) bool { return !e.Tombstone && e.Data != nil }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ev := Event{ID: "left over", Extensions: map[string]string{"old": "1"}}
+			if err := Decode(c.rec, &ev); err != nil {
+				t.Fatal(err)
+			}
+			if !c.want(&ev) {
+				t.Errorf("%+v", ev)
+			}
+		})
+	}
+}
+
+func TestDecodeMalformed(t *testing.T) {
+	t.Parallel()
+	without := func(header string) *transport.Record {
+		rec := binary()
+		for i, h := range rec.Headers {
+			if h.Key == header {
+				rec.Headers = append(rec.Headers[:i], rec.Headers[i+1:]...)
+				break
+			}
+		}
+		return rec
+	}
+	const ok = `"specversion":"1.0","id":"1","source":"/s","type":"T"`
+	for name, c := range map[string]struct {
+		rec  *transport.Record
+		want string
+	}{
+		"no headers":          {&transport.Record{Value: []byte("{}")}, "neither ce_ headers"},
+		"other headers":       {&transport.Record{Value: []byte("{}"), Headers: headers("content-type", "application/json", "a", "b")}, "neither ce_ headers"},
+		"no specversion":      {without("ce_specversion"), `"specversion" is missing`},
+		"no id":               {without("ce_id"), `"id" is missing`},
+		"no source":           {without("ce_source"), `"source" is missing`},
+		"no type":             {without("ce_type"), `"type" is missing`},
+		"empty id":            {binary("ce_id", ""), `"id" is missing`},
+		"empty type":          {binary("ce_type", ""), `"type" is missing`},
+		"old specversion":     {binary("ce_specversion", "0.3"), `"specversion" is "0.3"`},
+		"time":                {binary("ce_time", "soon"), `"time" is "soon"`},
+		"date":                {binary("ce_time", "2024-01-15"), `"time"`},
+		"id not UTF-8":        {binary("ce_id", "\xff"), "not UTF-8"},
+		"type not UTF-8":      {binary("ce_type", "\xff"), `"type" is not UTF-8`},
+		"extension not UTF-8": {binary("ce_x", "\xff"), "not UTF-8"},
+		"content type":        {binary("content-type", "a/\xff"), "not UTF-8"},
+		"batch":               {binary("content-type", "application/cloudevents-batch+json"), "a batch of events"},
+		"Avro format":         {binary("content-type", "application/cloudevents+avro"), `"application/cloudevents+avro" is not understood`},
+		"bare format":         {binary("content-type", "application/cloudevents"), "not understood"},
+
+		"empty value":           {structuredRecord(""), "no JSON object"},
+		"array":                 {structuredRecord("[]"), "no JSON object"},
+		"text":                  {structuredRecord("hello"), "no JSON object"},
+		"cut off":               {structuredRecord("{" + ok), "no valid JSON"},
+		"cut off in data":       {structuredRecord("{" + ok + `,"data":{"a":1`), "no valid JSON"},
+		"goes on":               {structuredRecord("{" + ok + "} {}"), "goes on after"},
+		"JSON not UTF-8":        {structuredRecord("{" + ok + ",\"x\":\"\xff\"}"), "no valid JSON"},
+		"JSON no specversion":   {structuredRecord(`{"id":"1","source":"/s","type":"T"}`), `"specversion" is missing`},
+		"JSON null id":          {structuredRecord(`{"specversion":"1.0","id":null,"source":"/s","type":"T"}`), `"id" is missing`},
+		"JSON number as id":     {structuredRecord(`{"specversion":"1.0","id":7,"source":"/s","type":"T"}`), `"id" is no JSON string`},
+		"JSON number version":   {structuredRecord(`{"specversion":1.0,"id":"7","source":"/s","type":"T"}`), `"specversion" is no JSON string`},
+		"JSON time":             {structuredRecord("{" + ok + `,"time":"soon"}`), `"time"`},
+		"JSON object extension": {structuredRecord("{" + ok + `,"x":{}}`), `"x" is a JSON object`},
+		"JSON twice":            {structuredRecord("{" + ok + `,"type":"U"}`), `"type" occurs twice`},
+		"JSON data twice":       {structuredRecord("{" + ok + `,"data":1,"data":2}`), `"data" occurs twice`},
+		"JSON escaped twice":    {structuredRecord("{" + ok + `,"\u0074ype":"U"}`), `"type" occurs twice`},
+		"JSON both data":        {structuredRecord("{" + ok + `,"data":1,"data_base64":"AA=="}`), "data and data_base64"},
+		"JSON base64":           {structuredRecord("{" + ok + `,"data_base64":"A"}`), "not Base64"},
+		"JSON base64 number":    {structuredRecord("{" + ok + `,"data_base64":1}`), "data_base64 is no JSON string"},
+		"JSON data is no text":  {structuredRecord("{" + ok + `,"datacontenttype":"text/plain","data":{}}`), "data is no JSON string"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.rec.Topic, c.rec.Offset, c.rec.Key = "t", 7, []byte("k")
+			value := bytes.Clone(c.rec.Value)
+			var ev Event
+			err := Decode(c.rec, &ev)
+			var malformed *MalformedError
+			if !errors.As(err, &malformed) || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("Decode: %v, want %q", err, c.want)
+			}
+			if ev.Offset != 7 || string(ev.Key) != "k" || !bytes.Equal(ev.Data, value) || !bytes.Equal(c.rec.Value, value) {
+				t.Errorf("the record is lost: %+v", ev)
+			}
+		})
+	}
+}
+
+// A header that is no attribute must not cost an allocation, nor must writing to
+// the event's headers reach into the record.
+func TestPlainHeadersAreTheRecords(t *testing.T) {
+	t.Parallel()
+	rec := binary("a", "1", "b", "2", "ce_x", "y")
+	var ev Event
+	if err := Decode(rec, &ev); err != nil {
+		t.Fatal(err)
+	}
+	if &ev.Headers[0] != &rec.Headers[4] {
+		t.Error("headers that stand together were copied")
+	}
+	_ = append(ev.Headers, transport.Header{Key: "c"})
+	if rec.Headers[6].Key != "ce_x" {
+		t.Error("appending to the event's headers wrote into the record")
+	}
+}
+
+// What outlives the record must not lie in its memory.
+func TestStringsOwnTheirMemory(t *testing.T) {
+	t.Parallel()
+	rec := binary("ce_subject", "subject", "ce_time", "2024-01-15T10:30:00Z", "ce_x", "extension", "content-type", "fresh/type")
+	var ev Event
+	if err := Decode(rec, &ev); err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range rec.Headers {
+		for i := range h.Value {
+			h.Value[i] = '#'
+		}
+	}
+	if ev.ID != "1" || ev.Source != "/s" || ev.Subject != "subject" || ev.Extensions["x"] != "extension" || ev.DataContentType != "fresh/type" {
+		t.Errorf("%+v", ev)
+	}
+}
+
+func TestInternIsBounded(t *testing.T) {
+	t.Parallel()
+	var table internTable
+	for i := range 3 * internMost {
+		b := []byte{byte(i), byte(i >> 8)}
+		if s := table.get(b); s != string(b) {
+			t.Fatalf("got %q for %q", s, b)
+		}
+	}
+	if n := len(*table.known.Load()); n != internMost {
+		t.Errorf("%d strings kept, want %d", n, internMost)
+	}
+	long := strings.Repeat("x", internLength+1)
+	if table.get([]byte(long)); (*table.known.Load())[long] != "" {
+		t.Error("a long string was kept")
+	}
+}

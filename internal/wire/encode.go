@@ -1,0 +1,123 @@
+package wire
+
+import (
+	"slices"
+	"time"
+
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// Encoder writes events into records. It keeps the memory of the headers and of
+// structured values for the next event, so a record it filled is good until it
+// is used again: as long as a producer needs, which copies what it takes. The
+// zero Encoder works. It serves one goroutine at a time, and may be pooled.
+type Encoder struct {
+	buf     []byte
+	headers []transport.Header
+	names   []string
+	keys    map[string]string // extension name → header key
+}
+
+var versionBytes = []byte(version)
+
+// Binary fills rec with ev in binary mode (binding 3.2), for any partition and
+// the producer's clock. Value and Key are ev's own memory. ev must have passed
+// Check.
+//
+// An event without data that is no tombstone gets an empty value: binding 3.2.2
+// would give it none, which a reader couldn't tell from a deletion of its key.
+//
+// The key is ev's; where that is nil it is the partitionkey extension, which
+// stays in the event as well (binding 3.1).
+func (e *Encoder) Binary(ev *Event, rec *transport.Record) {
+	e.reset()
+	e.headers = append(e.headers, transport.Header{Key: prefix + specVersion, Value: versionBytes})
+	e.add(prefix+id, ev.ID)
+	e.add(prefix+source, ev.Source)
+	e.add(prefix+typ, ev.Type)
+	if !ev.Time.IsZero() {
+		from := len(e.buf)
+		e.buf = ev.Time.AppendFormat(e.buf, time.RFC3339Nano)
+		e.headers = append(e.headers, transport.Header{Key: prefix + timestamp, Value: e.buf[from:len(e.buf):len(e.buf)]})
+	}
+	e.add(contentType, ev.DataContentType)
+	e.add(prefix+dataSchema, ev.DataSchema)
+	e.add(prefix+subject, ev.Subject)
+	e.add(prefix+correlationID, ev.CorrelationID)
+	e.add(prefix+causationID, ev.CausationID)
+	e.add(prefix+traceParent, ev.TraceParent)
+	e.add(prefix+traceState, ev.TraceState)
+	for _, name := range e.sortedNames(ev) {
+		e.addAlways(e.key(name), ev.Extensions[name])
+	}
+	e.fill(ev, rec)
+	switch {
+	case ev.Tombstone:
+	case ev.Data == nil:
+		rec.Value = []byte{}
+	default:
+		rec.Value = ev.Data
+	}
+}
+
+func (e *Encoder) reset() {
+	clear(e.headers)
+	e.buf, e.headers = e.buf[:0], e.headers[:0]
+}
+
+// add writes an attribute that is unset when it is empty.
+func (e *Encoder) add(key, value string) {
+	if value != "" {
+		e.addAlways(key, value)
+	}
+}
+
+// addAlways writes a header. When buf grows, the headers so far keep the old
+// memory, which holds the same bytes.
+func (e *Encoder) addAlways(key, value string) {
+	from := len(e.buf)
+	e.buf = append(e.buf, value...)
+	e.headers = append(e.headers, transport.Header{Key: key, Value: e.buf[from:len(e.buf):len(e.buf)]})
+}
+
+// fill sets what both modes have in common; the plain headers come last.
+func (e *Encoder) fill(ev *Event, rec *transport.Record) {
+	e.headers = append(e.headers, ev.Headers...)
+	*rec = transport.Record{
+		Topic:       ev.Topic,
+		Partition:   transport.AnyPartition,
+		Key:         ev.Key,
+		Headers:     e.headers,
+		LeaderEpoch: -1,
+	}
+	if rec.Key == nil {
+		if key := ev.Extensions[PartitionKey]; key != "" {
+			rec.Key = []byte(key)
+		}
+	}
+}
+
+// sortedNames gives extensions one order, so that equal events make equal records.
+func (e *Encoder) sortedNames(ev *Event) []string {
+	e.names = e.names[:0]
+	for name := range ev.Extensions {
+		e.names = append(e.names, name)
+	}
+	slices.Sort(e.names)
+	return e.names
+}
+
+func (e *Encoder) key(name string) string {
+	if key, ok := e.keys[name]; ok {
+		return key
+	}
+	key := prefix + name
+	if e.keys == nil {
+		e.keys = make(map[string]string)
+	}
+	const most = 64
+	if len(e.keys) < most {
+		e.keys[name] = key
+	}
+	return key
+}

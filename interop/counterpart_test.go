@@ -1,0 +1,141 @@
+//go:build integration
+
+package interop
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// run executes another program with input and returns what it printed.
+func run(t *testing.T, input, name string, args ...string) string {
+	t.Helper()
+	command := exec.CommandContext(deadline(t), name, args...)
+	command.Stdin = strings.NewReader(input)
+	// The clients' version is this repository's, whichever the broker is of.
+	command.Env = append(os.Environ(), "KAFKA_VERSION=4.1.0")
+	var output, errors bytes.Buffer
+	command.Stdout, command.Stderr = &output, &errors
+	if err := command.Run(); err != nil {
+		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, errors.String())
+	}
+	return output.String()
+}
+
+func needKcat(t *testing.T) {
+	t.Helper()
+	if _, err := exec.LookPath("kcat"); err != nil {
+		unavailable(t, "kcat is not installed: %v", err)
+	}
+}
+
+// kcatWrite writes one record.
+func kcatWrite(t *testing.T, c *cluster, r record) {
+	t.Helper()
+	args := []string{"-P", "-b", c.brokers, "-t", c.topic, "-X", "topic.partitioner=murmur2_random"}
+	if r.key != "" {
+		args = append(args, "-k", r.key)
+	}
+	for _, h := range r.headers {
+		args = append(args, "-H", h[0]+"="+h[1])
+	}
+	run(t, r.value, "kcat", args...)
+}
+
+// kcatRead returns every record of the topic.
+func kcatRead(t *testing.T, c *cluster) []record {
+	t.Helper()
+	output := run(t, "", "kcat", "-C", "-b", c.brokers, "-t", c.topic, "-o", "beginning", "-e", "-q", "-J")
+	var records []record
+	for line := range strings.Lines(output) {
+		var read struct {
+			Partition int32
+			Headers   []string
+			Key       string
+			Payload   string
+		}
+		if err := json.Unmarshal([]byte(line), &read); err != nil {
+			t.Fatalf("kcat printed %q: %v", line, err)
+		}
+		r := record{key: read.Key, value: read.Payload, partition: read.Partition}
+		for i := 0; i+1 < len(read.Headers); i += 2 {
+			r.headers = append(r.headers, [2]string{read.Headers[i], read.Headers[i+1]})
+		}
+		records = append(records, r)
+	}
+	return records
+}
+
+// record is a Kafka record as other programs write and read it.
+type record struct {
+	key, value string
+	headers    [][2]string
+	partition  int32
+}
+
+func needPython(t *testing.T) {
+	t.Helper()
+	if output, err := exec.CommandContext(deadline(t), "../scripts/python.sh").CombinedOutput(); err != nil {
+		unavailable(t, "Python with its modules is not available: %v\n%s", err, output)
+	}
+}
+
+// pythonEvent is an event as testdata/cloudevents_kafka.py writes and reads it.
+type pythonEvent struct {
+	Attributes map[string]string `json:"attributes"`
+	Data       CustomerCreated   `json:"data"`
+	Mode       string            `json:"mode,omitempty"` // this and the next as read
+	Key        string            `json:"key,omitempty"`
+}
+
+func pythonWrite(t *testing.T, c *cluster, mode string, event pythonEvent) {
+	t.Helper()
+	line, err := json.Marshal(event)
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(t, string(line)+"\n", "../scripts/python.sh", "testdata/cloudevents_kafka.py", "write", c.brokers, c.topic, mode)
+}
+
+func pythonRead(t *testing.T, c *cluster, count int) []pythonEvent {
+	t.Helper()
+	output := run(t, "", "../scripts/python.sh", "testdata/cloudevents_kafka.py", "read", c.brokers, c.topic, strconv.Itoa(count))
+	var events []pythonEvent
+	for line := range strings.Lines(output) {
+		var event pythonEvent
+		if err := json.Unmarshal([]byte(line), &event); err != nil {
+			t.Fatalf("Python printed %q: %v", line, err)
+		}
+		events = append(events, event)
+	}
+	return events
+}
+
+func needJava(t *testing.T) {
+	t.Helper()
+	if output, err := exec.CommandContext(deadline(t), "../scripts/kafka.sh", "fetch").CombinedOutput(); err != nil {
+		unavailable(t, "Kafka's Java client is not available: %v\n%s", err, output)
+	}
+}
+
+// javaWrite writes lines of headers, key and value, separated by tabs.
+func javaWrite(t *testing.T, c *cluster, lines string) {
+	t.Helper()
+	run(t, lines, "../scripts/kafka.sh", "tool", "org.apache.kafka.tools.ConsoleProducer",
+		"--bootstrap-server", c.brokers, "--topic", c.topic, "--property", "parse.headers=true", "--property", "parse.key=true")
+}
+
+// javaRead returns the first records of the topic, a line each: headers, key
+// and value, separated by tabs.
+func javaRead(t *testing.T, c *cluster, count int) []string {
+	t.Helper()
+	output := run(t, "", "../scripts/kafka.sh", "tool", "org.apache.kafka.tools.consumer.ConsoleConsumer",
+		"--bootstrap-server", c.brokers, "--topic", c.topic, "--from-beginning", "--max-messages", strconv.Itoa(count),
+		"--property", "print.headers=true", "--property", "print.key=true")
+	return strings.Split(strings.TrimSuffix(output, "\n"), "\n")
+}

@@ -1,0 +1,76 @@
+package kafka
+
+import (
+	"slices"
+	"testing"
+)
+
+// FuzzDecodeBatches reads arbitrary bytes as record batches: whatever they are,
+// reading ends, without a panic, and what it returns is in order. With seal set
+// the checksums are made right first, so that damage reaches the records.
+func FuzzDecodeBatches(f *testing.F) {
+	add := func(parts ...[]byte) {
+		f.Add(slices.Concat(parts...), int64(0), true)
+		f.Add(slices.Concat(parts...), int64(1), false)
+	}
+	for codec := range int16(5) {
+		add(plain(f, 0, 3, func(s *batchSpec) { s.codec = codec }))
+	}
+	add(plain(f, 0, 3, func(s *batchSpec) { s.codec, s.xerial = 2, true }))
+	add(plain(f, 0, 2, producedBy(1)), marker(f, 2, 1, false), plain(f, 3, 1, producedBy(1)), marker(f, 4, 1, true))
+	add(batchSpec{base: 0, lastDelta: 9, records: []recordSpec{{delta: 4}}}.encode(f))
+	add(batchSpec{base: 0, lastDelta: 9}.encode(f), plain(f, 10, 1))
+	f.Fuzz(func(t *testing.T, data []byte, want int64, valid bool) {
+		if want < 0 {
+			return
+		}
+		if valid {
+			data = sealAll(slices.Clone(data))
+		}
+		span, spanErr := spanBatches(data, want)
+		if span.size > len(data) || span.next < want || spanErr != nil && span.need != 0 {
+			t.Fatalf("%+v, %v", span, spanErr)
+		}
+		r := reader(want, data[:span.size])
+		r.aborted, r.aborting = []abortedTransaction{{1, 0}}, map[int64]struct{}{}
+		last := want - 1
+		for next := want; len(r.data) > 0; {
+			before := len(r.data)
+			d, err := r.read(1000)
+			if err != nil {
+				if len(d.records) > 0 || d.next != next {
+					t.Fatal("an error with records")
+				}
+				return
+			}
+			if len(r.data) >= before || d.from != next || d.next < next || r.next != d.next {
+				t.Fatalf("no progress: [%d, %d) after %d", d.from, d.next, next)
+			}
+			next = d.next
+			for i := range d.records {
+				if o := d.records[i].Offset; o <= last || o >= next {
+					t.Fatalf("offset %d after %d, before %d", o, last, next)
+				}
+				last = d.records[i].Offset
+			}
+			for _, b := range d.buffers {
+				b.release()
+			}
+		}
+		if r.next != span.next {
+			t.Fatalf("the span ends at %d, reading at %d", span.next, r.next)
+		}
+	})
+}
+
+// sealAll corrects the checksum of every whole batch.
+func sealAll(data []byte) []byte {
+	for rest := data; ; {
+		size, err := batchSize(rest)
+		if err != nil || size == 0 || size > len(rest) {
+			return data
+		}
+		seal(rest[:size])
+		rest = rest[size:]
+	}
+}

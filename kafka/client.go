@@ -1,0 +1,253 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	kafkago "github.com/segmentio/kafka-go"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// client is what the producers, consumers and admin of one Transport share:
+// kafka-go's pool of connections, and what is known of the cluster.
+type client struct {
+	cfg       Config // with its defaults
+	pool      *kafkago.Transport
+	bootstrap net.Addr
+	format    *kmsg.RequestFormatter
+	oauth     *oauthBearer // nil without OAUTHBEARER
+
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	// background counts goroutines that outlive the call that started them.
+	background sync.WaitGroup
+
+	mu       sync.Mutex
+	closed   bool
+	links    map[*link]struct{}
+	troubles map[string]error // last failure of connection set-up, per address
+
+	metadata     metadata
+	coordinators coordinators
+	throttled    atomic.Int64 // nanoseconds that brokers asked producers and consumers to wait
+}
+
+// newClient expects a valid cfg with its defaults.
+func newClient(cfg Config) (*client, error) {
+	mechanism, err := cfg.SASL.mechanism()
+	if err != nil {
+		return nil, err
+	}
+	c := &client{
+		cfg:       cfg,
+		bootstrap: kafkago.TCP(cfg.Brokers...),
+		format:    kmsg.NewRequestFormatter(kmsg.FormatterClientID(cfg.ClientID)),
+		links:     make(map[*link]struct{}),
+		troubles:  make(map[string]error),
+	}
+	c.oauth, _ = mechanism.(*oauthBearer)
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	c.pool = &kafkago.Transport{
+		Dial: c.dial,
+		// One budget for all bootstrap addresses, which kafka-go tries one
+		// after another; dial gives each its share.
+		DialTimeout: cfg.DialTimeout * time.Duration(len(cfg.Brokers)),
+		IdleTimeout: 2 * time.Minute,
+		// kafka-go maps broker ids to addresses and nothing else here: no
+		// topics are asked for, and it may be slow in noticing changes, since
+		// learnBrokers tells it.
+		MetadataTopics: []string{},
+		MetadataTTL:    10 * time.Second,
+		ClientID:       cfg.ClientID,
+		SASL:           mechanism,
+		Context:        c.ctx,
+	}
+	c.metadata.init(c)
+	return c, nil
+}
+
+// request sends req to a broker (−1: any that answers) in the highest version
+// that both speak, and decodes the response. It doesn't look at error codes
+// within the response, and doesn't try again.
+func (c *client) request(ctx context.Context, broker int32, req kmsg.Request) (kmsg.Response, error) {
+	body, version, err := c.exchange(ctx, broker, req, newBody)
+	if err != nil {
+		return nil, err
+	}
+	resp := req.ResponseKind()
+	resp.SetVersion(version)
+	if err := resp.ReadFrom(body); err != nil {
+		return nil, fmt.Errorf("kafka: response to %s from broker %d: %w", kmsg.NameForKey(req.Key()), broker, err)
+	}
+	return resp, nil
+}
+
+// exchange is request without the decoding: it returns the body of the
+// response, after its header, in the memory that buf returned for a size at
+// least that of the body, and the version that was used.
+func (c *client) exchange(ctx context.Context, broker int32, req kmsg.Request, buf func(size int) []byte) (body []byte, version int16, err error) {
+	patience := c.patience(req)
+	within, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	deadline, _ := within.Deadline()
+	err = c.hold(within, broker, func(w *conn) (err error) {
+		body, err = w.exchange(req, deadline, buf)
+		return err
+	})
+	if err != nil && ctx.Err() == nil && within.Err() != nil {
+		err = fmt.Errorf("kafka: %s got no answer from %s within %s: %w", kmsg.NameForKey(req.Key()),
+			c.brokerName(broker), patience, os.ErrDeadlineExceeded)
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	return body, req.GetVersion(), nil
+}
+
+func newBody(size int) []byte { return make([]byte, size) }
+
+// patience is how long an exchange may take: RequestTimeout beyond what req
+// asks the broker to wait itself.
+func (c *client) patience(req kmsg.Request) time.Duration {
+	var asked int32
+	switch r := req.(type) {
+	case *kmsg.FetchRequest:
+		asked = r.MaxWaitMillis
+	case *kmsg.JoinGroupRequest:
+		asked = max(r.RebalanceTimeoutMillis, r.SessionTimeoutMillis)
+	case *kmsg.SyncGroupRequest:
+		// The broker answers when the leader has sent its assignment or was
+		// expelled for not doing so; the caller knows the session timeout.
+	case kmsg.TimeoutRequest:
+		asked = r.Timeout()
+	}
+	return c.cfg.RequestTimeout + time.Duration(max(asked, 0))*time.Millisecond
+}
+
+// anyBroker sends req to a bootstrap broker and, if that doesn't answer, to the
+// brokers that the cluster was last known to have. Each gets a short time at
+// first: a broker that is frozen takes connections and requests, and is silent.
+func (c *client) anyBroker(ctx context.Context, req kmsg.Request) (kmsg.Response, error) {
+	var last error
+	patience := min(2*time.Second, c.cfg.RequestTimeout)
+	for _, broker := range append([]int32{-1}, c.metadata.brokerIDs()...) {
+		within, cancel := context.WithTimeout(ctx, patience)
+		resp, err := c.request(within, broker, req)
+		cancel()
+		if err == nil {
+			return resp, nil
+		}
+		if ctx.Err() != nil || !retriable(err) && !errors.Is(err, context.DeadlineExceeded) {
+			return nil, err
+		}
+		if last == nil || !errors.Is(err, context.DeadlineExceeded) {
+			last = err
+		}
+		patience = min(2*patience, c.cfg.RequestTimeout)
+	}
+	if errors.Is(last, context.DeadlineExceeded) {
+		last = fmt.Errorf("kafka: %s got no answer: %w", kmsg.NameForKey(req.Key()), os.ErrDeadlineExceeded)
+	}
+	return nil, last
+}
+
+// refreshPool makes kafka-go ask for the brokers' addresses now, and waits.
+func (c *client) refreshPool(ctx context.Context) error {
+	within, cancel := context.WithTimeout(ctx, c.cfg.DialTimeout)
+	defer cancel()
+	_, err := c.pool.RoundTrip(within, c.bootstrap, layoutRefresh{})
+	if err != nil && ctx.Err() == nil {
+		return c.connectError(within, -1, err)
+	}
+	return err
+}
+
+// connectError is the error of a connection that could not be made.
+type connectError struct {
+	what string
+	err  error
+}
+
+func (e *connectError) Error() string { return e.what }
+func (e *connectError) Unwrap() error { return e.err }
+
+// connectError says which addresses were tried and what was wrong with each.
+func (c *client) connectError(ctx context.Context, broker int32, err error) error {
+	addrs := c.cfg.Brokers
+	if b, ok := c.metadata.broker(broker); ok {
+		addrs = []string{address(b)}
+	}
+	c.mu.Lock()
+	closed := c.closed
+	var tried []string
+	for _, addr := range addrs {
+		if trouble := c.troubles[addr]; trouble != nil {
+			tried = append(tried, addr+": "+trouble.Error())
+		}
+	}
+	c.mu.Unlock()
+	if closed {
+		return errClosed
+	}
+	err = fromClient(err)
+	if errors.Is(err, brokerNotAvailable) {
+		return err
+	}
+	what := fmt.Sprintf("kafka: no connection to %s", c.brokerName(broker))
+	if len(tried) > 0 {
+		what += " (" + strings.Join(tried, "; ") + ")"
+	} else {
+		what += ": " + err.Error()
+	}
+	if ctx.Err() != nil {
+		err = ctx.Err()
+		what += ": " + err.Error()
+	}
+	return &connectError{what, err}
+}
+
+// brokerName names a broker for an error's text.
+func (c *client) brokerName(broker int32) string {
+	if broker < 0 {
+		return "any of the brokers " + strings.Join(c.cfg.Brokers, ", ")
+	}
+	if b, ok := c.metadata.broker(broker); ok {
+		return fmt.Sprintf("broker %d at %s", broker, address(b))
+	}
+	return fmt.Sprintf("broker %d", broker)
+}
+
+// spawn runs f on a goroutine that close waits for, unless the client is closed.
+func (c *client) spawn(f func()) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return false
+	}
+	c.background.Go(f)
+	return true
+}
+
+// close ends every connection and background goroutine. Calling it again does
+// nothing.
+func (c *client) close() {
+	c.mu.Lock()
+	c.closed = true
+	links := slices.Collect(maps.Keys(c.links))
+	c.mu.Unlock()
+	c.cancel()
+	c.pool.CloseIdleConnections()
+	for _, l := range links {
+		_ = l.Close()
+	}
+	c.background.Wait()
+}

@@ -1,0 +1,64 @@
+package kafka
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// coordinators remembers the broker that coordinates each group. The zero value
+// is ready, and safe for concurrent use.
+type coordinators struct {
+	mu     sync.Mutex
+	groups map[string]int32
+}
+
+// coordinator is the broker that coordinates a group. It is remembered until
+// forgetCoordinator, which whoever meets NOT_COORDINATOR, or a lost connection
+// to it, calls.
+func (c *client) coordinator(ctx context.Context, group string) (int32, error) {
+	c.coordinators.mu.Lock()
+	broker, ok := c.coordinators.groups[group]
+	c.coordinators.mu.Unlock()
+	if ok {
+		return broker, nil
+	}
+	broker, err := c.findCoordinator(ctx, group)
+	if err != nil {
+		return -1, fmt.Errorf("kafka: coordinator of group %q: %w", group, err)
+	}
+	c.coordinators.mu.Lock()
+	defer c.coordinators.mu.Unlock()
+	if c.coordinators.groups == nil {
+		c.coordinators.groups = make(map[string]int32)
+	}
+	c.coordinators.groups[group] = broker
+	return broker, nil
+}
+
+// forgetCoordinator makes the next call of coordinator ask the cluster.
+func (c *client) forgetCoordinator(group string) {
+	c.coordinators.mu.Lock()
+	defer c.coordinators.mu.Unlock()
+	delete(c.coordinators.groups, group)
+}
+
+func (c *client) findCoordinator(ctx context.Context, group string) (int32, error) {
+	req := kmsg.NewPtrFindCoordinatorRequest()
+	req.CoordinatorKey = group            // up to version 3
+	req.CoordinatorKeys = []string{group} // from version 4 on
+	resp, err := c.anyBroker(ctx, req)
+	if err != nil {
+		return -1, err
+	}
+	found := resp.(*kmsg.FindCoordinatorResponse)
+	if found.Version < 4 {
+		return found.NodeID, codeError(found.ErrorCode)
+	}
+	if len(found.Coordinators) != 1 {
+		return -1, fmt.Errorf("%d coordinators in the answer, 1 expected", len(found.Coordinators))
+	}
+	return found.Coordinators[0].NodeID, codeError(found.Coordinators[0].ErrorCode)
+}

@@ -1,0 +1,111 @@
+package kafka
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+var errClosed = fmt.Errorf("kafka: the transport is %w", transport.ErrClosed)
+
+// dial connects to an address and secures the connection. kafka-go calls it,
+// and does the SASL exchange on what it returns.
+func (c *client) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	limit := time.Now().Add(c.cfg.DialTimeout)
+	ctx, cancel := context.WithDeadline(ctx, limit)
+	defer cancel()
+	conn, err := c.connect(ctx, network, addr)
+	if err != nil {
+		if !errors.Is(err, context.Canceled) {
+			c.trouble(addr, err)
+		}
+		return nil, err
+	}
+	l := &link{Conn: conn, client: c, address: addr, limit: limit}
+	c.mu.Lock()
+	closed := c.closed
+	if !closed {
+		c.links[l] = struct{}{}
+	}
+	c.mu.Unlock()
+	if closed {
+		_ = conn.Close()
+		return nil, errClosed
+	}
+	return l, nil
+}
+
+// connect dials, and shakes hands for TLS with a configuration that is made
+// anew for each connection, so that renewed certificate files are used.
+func (c *client) connect(ctx context.Context, network, addr string) (net.Conn, error) {
+	conf, err := c.cfg.tlsConfig(addr)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := c.cfg.Dial(ctx, network, addr)
+	if err != nil || conf == nil {
+		return conn, err
+	}
+	secure := tls.Client(conn, conf)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		_ = conn.Close()
+		return nil, fmt.Errorf("TLS handshake: %w", err)
+	}
+	return secure, nil
+}
+
+// trouble remembers why a connection to addr could not be set up; nil forgets.
+func (c *client) trouble(addr string, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err == nil {
+		delete(c.troubles, addr)
+	} else {
+		c.troubles[addr] = err
+	}
+}
+
+// setupHint says what to check when a broker hangs up during set-up.
+func (c *client) setupHint() string {
+	switch {
+	case c.cfg.SASL.Mechanism != "":
+		return " (are the SASL mechanism and credentials right?)"
+	case !c.cfg.secure():
+		return " (does it expect TLS or SASL?)"
+	}
+	return ""
+}
+
+// sessionEnd is when a connection that is made at now should no longer be used,
+// because its SASL session may end (KIP-368): the zero time if never. kafka-go
+// can't authenticate a connection again, so connections are replaced at 85 % of
+// the session, as Kafka's Java client re-authenticates.
+func (c *client) sessionEnd(now time.Time) time.Time {
+	life := c.cfg.SASL.SessionLifetime
+	if c.oauth != nil {
+		if left := c.oauth.expires().Sub(now); left > 0 && (life <= 0 || left < life) {
+			life = left
+		}
+	}
+	if life <= 0 {
+		return time.Time{}
+	}
+	return now.Add(life / 100 * 85)
+}
+
+func (c *client) dropLink(l *link) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.links, l)
+}
+
+// address is host:port of a broker.
+func address(b transport.Broker) string {
+	return net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port)))
+}

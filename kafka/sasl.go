@@ -1,0 +1,123 @@
+package kafka
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/segmentio/kafka-go/sasl"
+	saslplain "github.com/segmentio/kafka-go/sasl/plain"
+	saslscram "github.com/segmentio/kafka-go/sasl/scram"
+)
+
+// SASL says how connections authenticate. The zero value doesn't.
+//
+// However it is printed or logged, the password is left out.
+type SASL struct {
+	// Mechanism is "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512" or "OAUTHBEARER".
+	Mechanism string
+	// Username and Password are for PLAIN and SCRAM.
+	Username string
+	Password string `json:"-"`
+	// Token is for OAUTHBEARER. It is called for every connection that is made,
+	// concurrently, and should return a cached token that is still good.
+	Token func(context.Context) (Token, error) `json:"-"`
+	// SessionLifetime is the brokers' connections.max.reauth.ms, if they have
+	// one. Connections are replaced before it ends, and before an OAUTHBEARER
+	// token expires.
+	SessionLifetime time.Duration
+}
+
+// Token is an OAUTHBEARER token (RFC 7628).
+type Token struct {
+	Value string `json:"-"`
+	// Expires is when brokers stop accepting it; zero if unknown.
+	Expires time.Time
+	// Extensions are SASL extensions (KIP-342).
+	Extensions map[string]string
+}
+
+var mechanisms = []string{"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"}
+
+func (s SASL) validate(wrong *faults) {
+	oneOf(wrong, "SASL.Mechanism", s.Mechanism, mechanisms)
+	switch s.Mechanism {
+	case "":
+		if s.Username != "" || s.Password != "" || s.Token != nil {
+			wrong.add("SASL.Mechanism is missing though credentials are set: write PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER")
+		}
+	case "OAUTHBEARER":
+		if s.Token == nil {
+			wrong.add("SASL.Token is missing: OAUTHBEARER needs a function that returns tokens")
+		}
+		if s.Username != "" || s.Password != "" {
+			wrong.add("SASL.Username and SASL.Password are not for OAUTHBEARER: leave them out, and return tokens from SASL.Token")
+		}
+	default:
+		if s.Username == "" {
+			wrong.add("SASL.Username is missing: %s needs one", s.Mechanism)
+		}
+		if s.Password == "" {
+			wrong.add("SASL.Password is missing: %s needs one", s.Mechanism)
+		}
+		if s.Token != nil {
+			wrong.add("SASL.Token is for OAUTHBEARER: leave it out, or write Mechanism: OAUTHBEARER")
+		}
+	}
+	if s.SessionLifetime < 0 {
+		wrong.add("SASL.SessionLifetime is negative: write the brokers' connections.max.reauth.ms, or 0")
+	}
+}
+
+// mechanism is nil for the zero SASL.
+func (s SASL) mechanism() (sasl.Mechanism, error) {
+	switch s.Mechanism {
+	case "":
+		return nil, nil
+	case "PLAIN":
+		return saslplain.Mechanism{Username: s.Username, Password: s.Password}, nil
+	case "SCRAM-SHA-256", "SCRAM-SHA-512":
+		algorithm := saslscram.SHA256
+		if s.Mechanism == "SCRAM-SHA-512" {
+			algorithm = saslscram.SHA512
+		}
+		m, err := saslscram.Mechanism(algorithm, s.Username, s.Password)
+		if err != nil {
+			return nil, fmt.Errorf("kafka: invalid kafka.Config: SASL.Username and SASL.Password can't be used for %s, which forbids some characters (RFC 4013)", s.Mechanism)
+		}
+		return m, nil
+	}
+	return &oauthBearer{token: s.Token}, nil
+}
+
+// String describes it without its secrets.
+func (s SASL) String() string {
+	switch {
+	case s.Mechanism == "":
+		return "none"
+	case s.Username == "":
+		return s.Mechanism
+	}
+	return fmt.Sprintf("%s as %q", s.Mechanism, s.Username)
+}
+
+// Format prints String for every verb, so that no verb prints the password.
+func (s SASL) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(s.String())) }
+
+// LogValue logs String.
+func (s SASL) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// String says when the token expires, and not what it is.
+func (t Token) String() string {
+	if t.Expires.IsZero() {
+		return "token"
+	}
+	return "token that expires " + t.Expires.Format(time.RFC3339)
+}
+
+// Format prints String for every verb, so that no verb prints the token.
+func (t Token) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(t.String())) }
+
+// LogValue logs String.
+func (t Token) LogValue() slog.Value { return slog.StringValue(t.String()) }

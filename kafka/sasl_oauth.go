@@ -1,0 +1,73 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/segmentio/kafka-go/sasl"
+)
+
+// oauthBearer is the SASL mechanism OAUTHBEARER (RFC 7628, KIP-255).
+type oauthBearer struct {
+	token  func(context.Context) (Token, error)
+	expiry atomic.Int64 // of the last token, in Unix nanoseconds; 0 if unknown
+}
+
+// Name is OAUTHBEARER.
+func (*oauthBearer) Name() string { return "OAUTHBEARER" }
+
+// Start gets a token and sends it.
+func (o *oauthBearer) Start(ctx context.Context) (sasl.StateMachine, []byte, error) {
+	t, err := o.token(ctx)
+	if err != nil {
+		return nil, nil, fmt.Errorf("OAUTHBEARER token: %w", err)
+	}
+	first, err := t.clientResponse()
+	if err != nil {
+		return nil, nil, err
+	}
+	o.expiry.Store(0)
+	if !t.Expires.IsZero() {
+		o.expiry.Store(t.Expires.UnixNano())
+	}
+	return o, first, nil
+}
+
+// Next gets nothing when the broker has accepted the token, else a JSON object
+// that says why not.
+func (o *oauthBearer) Next(_ context.Context, challenge []byte) (bool, []byte, error) {
+	if len(challenge) > 0 {
+		return false, nil, fmt.Errorf("%w: the broker refuses the OAUTHBEARER token: %.200s", saslAuthenticationFailed, challenge)
+	}
+	return true, nil, nil
+}
+
+// expires is when the token that was used last expires, the zero time if unknown.
+func (o *oauthBearer) expires() time.Time {
+	if at := o.expiry.Load(); at != 0 {
+		return time.Unix(0, at)
+	}
+	return time.Time{}
+}
+
+// clientResponse is the initial client response of RFC 7628, section 3.1.
+func (t Token) clientResponse() ([]byte, error) {
+	if t.Value == "" || strings.Contains(t.Value, "\x01") {
+		return nil, errors.New("OAUTHBEARER token: SASL.Token returned an empty or malformed value")
+	}
+	b := []byte("n,,\x01auth=Bearer " + t.Value + "\x01")
+	for _, key := range slices.Sorted(maps.Keys(t.Extensions)) {
+		value := t.Extensions[key]
+		if key == "auth" || strings.ContainsAny(key, "\x01=") || strings.Contains(value, "\x01") {
+			return nil, fmt.Errorf("OAUTHBEARER token: extension %q is not allowed", key)
+		}
+		b = append(b, key+"="+value+"\x01"...)
+	}
+	return append(b, '\x01'), nil
+}

@@ -1,0 +1,88 @@
+package kafka
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net"
+	"os"
+)
+
+// TLSFiles names PEM files. They are read for every connection that is made, so
+// renewed certificates are used without a restart.
+type TLSFiles struct {
+	// CA holds the certificates of the authorities that brokers' certificates
+	// are signed by. Empty: the system's.
+	CA string
+	// Certificate and Key identify this client to brokers that ask for it (mTLS).
+	Certificate, Key string
+	// ServerName is the name that brokers' certificates must have. Empty: the
+	// host that is dialled.
+	ServerName string
+}
+
+func (c Config) secure() bool { return c.TLS != nil || c.TLSFiles != TLSFiles{} }
+
+func (c Config) validateTLS(wrong *faults) {
+	files := c.TLSFiles
+	switch {
+	case c.TLS != nil && files != TLSFiles{}:
+		wrong.add("TLS and TLSFiles are both set: set one of them")
+	case files.Certificate != "" && files.Key == "":
+		wrong.add("TLSFiles.Key is missing: name the file with the key of TLSFiles.Certificate")
+	case files.Certificate == "" && files.Key != "":
+		wrong.add("TLSFiles.Certificate is missing: name the file with the certificate of TLSFiles.Key")
+	case files != TLSFiles{}:
+		if _, err := files.load(); err != nil {
+			wrong.add("TLSFiles: %v: name readable PEM files", err)
+		}
+	}
+}
+
+// tlsConfig is the configuration for a connection to addr, nil if connections
+// are not secured.
+func (c Config) tlsConfig(addr string) (*tls.Config, error) {
+	var conf *tls.Config
+	switch {
+	case c.TLS != nil:
+		conf = c.TLS.Clone()
+	case c.TLSFiles != TLSFiles{}:
+		loaded, err := c.TLSFiles.load()
+		if err != nil {
+			return nil, fmt.Errorf("TLS files: %w", err)
+		}
+		conf = loaded
+	default:
+		return nil, nil
+	}
+	if conf.ServerName == "" {
+		host, _, err := net.SplitHostPort(addr)
+		if err != nil {
+			return nil, err
+		}
+		conf.ServerName = host
+	}
+	return conf, nil
+}
+
+func (f TLSFiles) load() (*tls.Config, error) {
+	conf := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: f.ServerName}
+	if f.CA != "" {
+		pem, err := os.ReadFile(f.CA)
+		if err != nil {
+			return nil, err
+		}
+		conf.RootCAs = x509.NewCertPool()
+		if !conf.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("%s holds no certificate in PEM form", f.CA)
+		}
+	}
+	if f.Certificate != "" {
+		pair, err := tls.LoadX509KeyPair(f.Certificate, f.Key)
+		if err != nil {
+			return nil, err
+		}
+		conf.Certificates = []tls.Certificate{pair}
+	}
+	return conf, nil
+}

@@ -1,0 +1,109 @@
+package eventbus
+
+import (
+	"cmp"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// keyTag is the key of the struct tag that marks the parts of a key.
+const keyTag = "eventbus"
+
+// taggedFields finds the parts of a key in a struct, in their order, also in
+// structs inside it and behind pointers.
+func taggedFields(t reflect.Type, wrong *faults) (fields []keyField, path string) {
+	w := keyWalk{wrong: wrong}
+	var steps [][]int
+	if t.Kind() == reflect.Pointer {
+		t, steps = t.Elem(), append(steps, nil)
+	}
+	if t.Kind() != reflect.Struct {
+		return nil, ""
+	}
+	w.walk(t, "", append(steps, nil))
+	if len(w.found) > 1 {
+		w.order()
+	}
+	names := make([]string, len(w.found))
+	for i := range w.found {
+		names[i] = w.found[i].name
+	}
+	return w.found, strings.Join(names, "|")
+}
+
+// keyWalk gathers tagged fields.
+type keyWalk struct {
+	found []keyField
+	wrong *faults
+	open  []reflect.Type // the structs that the walk is in: recursive types end there
+}
+
+// walk looks into a struct that steps lead to: a slice of field indices for each
+// stretch without a pointer.
+func (w *keyWalk) walk(t reflect.Type, outer string, steps [][]int) {
+	if slices.Contains(w.open, t) {
+		return
+	}
+	w.open = append(w.open, t)
+	defer func() { w.open = w.open[:len(w.open)-1] }()
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name := outer + f.Name
+		here := slices.Clone(steps)
+		last := len(here) - 1
+		here[last] = append(slices.Clone(here[last]), i)
+		ft := f.Type
+		if ft.Kind() == reflect.Pointer {
+			ft, here = ft.Elem(), append(here, nil)
+		}
+		if tag, ok := f.Tag.Lookup(keyTag); ok {
+			w.take(f, ft, name, tag, here)
+		} else if ft.Kind() == reflect.Struct && (f.IsExported() || f.Anonymous) {
+			w.walk(ft, name+".", here)
+		}
+	}
+}
+
+func (w *keyWalk) take(f reflect.StructField, t reflect.Type, name, tag string, steps [][]int) {
+	order, ok := parseKeyTag(tag)
+	format := keyFormat(t)
+	switch {
+	case !ok:
+		w.wrong.add("Key", "field %s has the tag eventbus:%q: write eventbus:\"key\", or eventbus:\"key=1\" and so on for a key of several fields", name, tag)
+	case !f.IsExported():
+		w.wrong.add("Key", "field %s is tagged as key and not exported: export it, or set Key", name)
+	case format == nil && t.Kind() == reflect.Struct:
+		w.wrong.add("Key", "field %s is tagged as key and is a struct: tag the fields in it, or give %s a MarshalText", name, t)
+	case format == nil:
+		w.wrong.add("Key", "field %s is tagged as key and can't be one, being a %s: use a string, an integer, a bool or a type with MarshalText, or set Key", name, f.Type)
+	default:
+		w.found = append(w.found, keyField{name: name, order: order, index: steps, format: format})
+	}
+}
+
+// parseKeyTag reads "key" (order 0) and "key=3".
+func parseKeyTag(tag string) (order int, ok bool) {
+	if tag == "key" {
+		return 0, true
+	}
+	number, found := strings.CutPrefix(tag, "key=")
+	n, err := strconv.Atoi(number)
+	return n, found && err == nil && n > 0
+}
+
+// order sorts the parts by number. Several parts without numbers are refused:
+// their order would hang on that of the fields, and moving one would silently
+// give every entity another key.
+func (w *keyWalk) order() {
+	slices.SortStableFunc(w.found, func(a, b keyField) int { return cmp.Compare(a.order, b.order) })
+	for i := range w.found {
+		switch f := &w.found[i]; {
+		case f.order == 0:
+			w.wrong.add("Key", "field %s is one of several that are tagged as key: number them all, eventbus:\"key=1\", eventbus:\"key=2\" and so on", f.name)
+		case i > 0 && f.order == w.found[i-1].order:
+			w.wrong.add("Key", "fields %s and %s are both key=%d: give each its own number", w.found[i-1].name, f.name, f.order)
+		}
+	}
+}

@@ -1,0 +1,151 @@
+package eventbus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/eventbus-go/eventbus/internal/wire"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// outlet is a topic of a bus from the publishing side: what a Publisher[T] is
+// without its T. There is one for each declaration.
+type outlet struct {
+	bus   *Bus
+	topic string
+	decl  *topicDeclaration
+	err   error // why nothing can be published here, for good
+
+	ready atomic.Bool
+	mu    sync.Mutex // held while the topic is made ready
+}
+
+// publish sends the draft and waits for its outcome.
+func (o *outlet) publish(ctx context.Context, d *draft) error {
+	id := d.envelope.ID
+	a := awaitedPool.Get().(*awaited)
+	if err := o.send(ctx, d, a); err != nil {
+		awaitedPool.Put(a)
+		return publishError(o.topic, id, err)
+	}
+	select {
+	case <-a.settled:
+	case <-ctx.Done():
+		select {
+		case <-a.settled: // both at once: the outcome says more
+		default:
+			return publishError(o.topic, id, waitEnded(ctx)) // a is the producer's until then, and then garbage
+		}
+	}
+	err := a.err
+	a.err = nil
+	awaitedPool.Put(a)
+	if err != nil {
+		return publishError(o.topic, id, err)
+	}
+	return nil
+}
+
+// send completes the draft's envelope with what the bus knows, turns it into a
+// record and hands it to the producer.
+func (o *outlet) send(ctx context.Context, d *draft, done transport.Completion) error {
+	if !o.ready.Load() {
+		if err := o.prepare(ctx); err != nil {
+			return err
+		}
+	}
+	e := &d.envelope
+	e.Topic, e.Source = o.topic, o.bus.config.Source
+	o.bus.inherit(ctx, e)
+	if err := o.bus.encode(&d.encoder, e, &d.record); err != nil {
+		return err
+	}
+	return o.bus.producer.Produce(ctx, &d.record, done)
+}
+
+// inherit gives an event that a handler publishes the story of the event that
+// it handles (ruling: correlation and causation travel by themselves), and any
+// event the trace that it is made in.
+func (b *Bus) inherit(ctx context.Context, e *Envelope) {
+	if cause, ok := EnvelopeFrom(ctx); ok {
+		if e.CausationID == "" {
+			e.CausationID = cause.ID
+		}
+		if e.CorrelationID == "" {
+			e.CorrelationID = cause.CorrelationID
+			if e.CorrelationID == "" {
+				e.CorrelationID = cause.ID
+			}
+		}
+	}
+	b.telemetry.inject(ctx, e)
+}
+
+// encode turns an envelope into a record, in the bus's mode.
+func (b *Bus) encode(encoder *wire.Encoder, e *Envelope, r *transport.Record) error {
+	ev := (*wire.Event)(e)
+	if !e.Tombstone {
+		if err := wire.Check(ev); err != nil {
+			return fmt.Errorf("%w: %w", ErrSerialization, err)
+		}
+	}
+	if b.config.Structured && !e.Tombstone {
+		return encoder.Structured(ev, r)
+	}
+	encoder.Binary(ev, r)
+	return nil
+}
+
+// prepare makes sure that the topic is there, once.
+func (o *outlet) prepare(ctx context.Context) error {
+	if o.err != nil {
+		return o.err
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.ready.Load() {
+		return nil
+	}
+	if o.bus.closed() {
+		return ErrClosed
+	}
+	if err := o.bus.provision(ctx, o.decl.spec(o.topic)); err != nil {
+		return err
+	}
+	o.ready.Store(true)
+	return nil
+}
+
+// PublishEnvelope publishes an event as its envelope says: Topic is the full
+// name, ID, Source and Type are set. It is for tools and bridges; services
+// publish through a Publisher.
+func (b *Bus) PublishEnvelope(ctx context.Context, e *Envelope) error {
+	if err := checkTopicName(e.Topic); err != nil {
+		return &Error{Op: "publish", EventID: e.ID, Err: err}
+	}
+	if e.Tombstone && e.Key == nil {
+		return publishError(e.Topic, e.ID, errors.New("a tombstone without a key deletes nothing"))
+	}
+	d := draftPool.Get().(*draft)
+	defer d.free()
+	d.envelope = *e
+	if err := b.encode(&d.encoder, &d.envelope, &d.record); err != nil {
+		return publishError(e.Topic, e.ID, err)
+	}
+	a := &awaited{settled: make(chan struct{}, 1)}
+	if err := b.producer.Produce(ctx, &d.record, a); err != nil {
+		return publishError(e.Topic, e.ID, err)
+	}
+	select {
+	case <-a.settled:
+		if a.err != nil {
+			return publishError(e.Topic, e.ID, a.err)
+		}
+		return nil
+	case <-ctx.Done():
+		return publishError(e.Topic, e.ID, waitEnded(ctx))
+	}
+}

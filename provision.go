@@ -1,0 +1,148 @@
+package eventbus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// specs is every topic of the bus as it is to be created.
+func (b *Bus) specs() []transport.TopicSpec {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var specs []transport.TopicSpec
+	for _, name := range slices.Sorted(maps.Keys(b.topics.names)) {
+		specs = append(specs, b.topics.names[name].spec(name))
+	}
+	return specs
+}
+
+// provision creates the topics that are missing, or says which are. Existing
+// topics are never altered.
+func (b *Bus) provision(ctx context.Context, specs ...transport.TopicSpec) error {
+	if len(specs) == 0 {
+		return nil
+	}
+	names := make([]string, len(specs))
+	for i := range specs {
+		names[i] = specs[i].Name
+	}
+	infos, err := b.transport.Admin().Topics(ctx, names...)
+	if err != nil {
+		return err
+	}
+	var missing []transport.TopicSpec
+	var wrong []error
+	for i, info := range infos {
+		switch {
+		case errors.Is(info.Err, ErrTopicMissing):
+			if !b.config.provision {
+				wrong = append(wrong, topicMissing(specs[i].Name, info.Err))
+			}
+			missing = append(missing, specs[i])
+		case info.Err != nil:
+			wrong = append(wrong, fmt.Errorf("topic %s: %w", info.Name, info.Err))
+		default:
+			b.logDifferences(&specs[i], &info)
+		}
+	}
+	if len(wrong) > 0 {
+		return errors.Join(wrong...)
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	if err := b.transport.Admin().CreateTopics(ctx, missing...); err != nil {
+		return fmt.Errorf("creating topics: %w", err)
+	}
+	for _, spec := range missing {
+		b.config.Logger.Info("topic created", "topic", spec.Name, "partitions", spec.Partitions)
+	}
+	return nil
+}
+
+// logDifferences tells where a topic is not as it was declared.
+func (b *Bus) logDifferences(spec *transport.TopicSpec, info *transport.TopicInfo) {
+	var differences []any
+	if spec.Partitions > 0 && spec.Partitions != info.Partitions {
+		differences = append(differences, "partitions", fmt.Sprintf("declared %d, is %d", spec.Partitions, info.Partitions))
+	}
+	if spec.Replication > 0 && spec.Replication != info.Replication {
+		differences = append(differences, "replication", fmt.Sprintf("declared %d, is %d", spec.Replication, info.Replication))
+	}
+	for _, k := range slices.Sorted(maps.Keys(spec.Configs)) {
+		if is, ok := info.Configs[k]; ok && is != spec.Configs[k] {
+			differences = append(differences, k, fmt.Sprintf("declared %s, is %s", spec.Configs[k], is))
+		}
+	}
+	if len(differences) > 0 {
+		b.config.Logger.Warn("topic differs from its declaration and stays as it is", append([]any{"topic", info.Name}, differences...)...)
+	}
+	if info.Replication >= 3 && info.Configs["min.insync.replicas"] == "1" {
+		b.config.Logger.Warn("topic acknowledges writes with a single replica: set min.insync.replicas to 2", "topic", info.Name)
+	}
+}
+
+// provisionLetters makes sure that every topic that a group handles has its
+// dead-letter topic: missing ones show at the start, not at the first poison.
+//
+// A dead-letter topic is kept for ever, has its source's partitions, and room
+// for what a letter adds to the largest record.
+func (b *Bus) provisionLetters(ctx context.Context) error {
+	letters := b.letterTopics()
+	if len(letters) == 0 {
+		return nil
+	}
+	infos, err := b.transport.Admin().Topics(ctx, slices.Sorted(maps.Keys(letters))...)
+	if err != nil {
+		return err
+	}
+	var specs []transport.TopicSpec
+	for _, source := range infos {
+		if source.Err != nil {
+			return fmt.Errorf("topic %s: %w", source.Name, source.Err)
+		}
+		largest, err := strconv.Atoi(source.Configs[configMaxMessage])
+		if err != nil {
+			largest = defaultMaxMessage
+		}
+		for _, name := range letters[source.Name] {
+			specs = append(specs, transport.TopicSpec{
+				Name: name, Partitions: source.Partitions, Replication: source.Replication,
+				Configs: map[string]string{
+					configCleanupPolicy: "delete",
+					configRetention:     "-1",
+					configMaxMessage:    strconv.Itoa(largest + 64<<10),
+				},
+			})
+		}
+	}
+	return b.provision(ctx, specs...)
+}
+
+const (
+	configMaxMessage = "max.message.bytes"
+	// defaultMaxMessage is Kafka's.
+	defaultMaxMessage = 1_048_588
+)
+
+// letterTopics lists the dead-letter topics of each handled topic.
+func (b *Bus) letterTopics() map[string][]string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	letters := make(map[string][]string)
+	for _, g := range b.groups {
+		for _, t := range g.topics {
+			letters[t.name] = append(letters[t.name], t.letters.topic)
+		}
+	}
+	for _, names := range letters {
+		slices.Sort(names)
+	}
+	return letters
+}

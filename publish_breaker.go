@@ -1,0 +1,103 @@
+package eventbus
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/eventbus-go/eventbus/resilience"
+)
+
+// publishBreakers is the circuit breaker of publishing, one per broker, so that
+// one broker without a quorum can't fail what others take. It implements
+// transport.Gate.
+type publishBreakers struct {
+	config  resilience.BreakerConfig
+	changed func(broker int32, from, to resilience.State)
+
+	brokers sync.Map // int32 → *brokerBreaker
+}
+
+// brokerBreaker counts requests in place of keys: each is a key of its own.
+type brokerBreaker struct {
+	*resilience.Breaker
+	requests atomic.Uint64
+	mu       sync.Mutex
+	probes   []resilience.Ticket
+}
+
+func (p *publishBreakers) of(broker int32) *brokerBreaker {
+	if b, ok := p.brokers.Load(broker); ok {
+		return b.(*brokerBreaker)
+	}
+	config, user := p.config, p.config.OnChange
+	config.OnChange = func(from, to resilience.State) {
+		p.changed(broker, from, to)
+		if user != nil {
+			user(from, to)
+		}
+	}
+	if config.MinKeys == 0 {
+		config.MinKeys = 5
+	}
+	b, _ := p.brokers.LoadOrStore(broker, &brokerBreaker{Breaker: resilience.NewBreaker("publish", config)})
+	return b.(*brokerBreaker)
+}
+
+// Allow implements transport.Gate.
+func (p *publishBreakers) Allow(broker int32) error {
+	if p.config.Disabled {
+		return nil
+	}
+	b := p.of(broker)
+	if b.State() == resilience.Closed {
+		return nil
+	}
+	ticket, ok := b.Breaker.Allow(b.requests.Add(1))
+	if !ok {
+		return ErrCircuitOpen
+	}
+	b.mu.Lock()
+	b.probes = append(b.probes, ticket)
+	b.mu.Unlock()
+	return nil
+}
+
+// Report implements transport.Gate.
+func (p *publishBreakers) Report(broker int32, err error) {
+	if p.config.Disabled {
+		return
+	}
+	b := p.of(broker)
+	outcome := resilience.Success
+	if err != nil {
+		outcome = resilience.Failure
+	}
+	b.mu.Lock()
+	probes := b.probes
+	b.probes = nil
+	b.mu.Unlock()
+	for _, t := range probes {
+		t.Done(outcome)
+	}
+	if len(probes) == 0 && b.State() == resilience.Closed {
+		if t, ok := b.Breaker.Allow(b.requests.Add(1)); ok {
+			t.Done(outcome)
+		}
+	}
+}
+
+// open lists the brokers whose breaker is not closed.
+func (p *publishBreakers) open() (brokers []int32) {
+	p.brokers.Range(func(k, v any) bool {
+		if v.(*brokerBreaker).State() != resilience.Closed {
+			brokers = append(brokers, k.(int32))
+		}
+		return true
+	})
+	return brokers
+}
+
+func (b *Bus) publishBreakerChanged(broker int32, from, to resilience.State) {
+	b.config.Logger.Warn("publishing circuit breaker changed", "broker", broker, "from", from.String(), "to", to.String())
+	b.telemetry.breakerChanged("publish", to)
+}

@@ -1,0 +1,164 @@
+package eventbus
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/eventbus-go/eventbus/internal/wire"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// PublishOption changes one event of one publish. The functions of this package
+// that begin with With make them; the set is closed.
+//
+// What an option can't do (an invalid name, an empty id) is an error of the
+// publish, which has no effect then.
+type PublishOption interface {
+	applyPublish(*publishSettings)
+}
+
+// BatchOption is a PublishOption that makes sense for many events at once:
+// never an id, a key or a subject, which belong to one.
+type BatchOption interface {
+	PublishOption
+	batchOption()
+}
+
+// publishSettings is what the options of one publish add up to.
+type publishSettings struct {
+	id            string
+	subject       string
+	key           string
+	keyed         bool // key is set, maybe to the empty key
+	time          time.Time
+	correlationID string
+	causationID   string
+	extensions    map[string]string
+	headers       []transport.Header
+	faults        []error
+}
+
+// err joins what is wrong with the options, nil if nothing is.
+func (s *publishSettings) err() error { return errors.Join(s.faults...) }
+
+func (s *publishSettings) fault(format string, args ...any) {
+	s.faults = append(s.faults, fmt.Errorf(format, args...))
+}
+
+// text takes a value over if CloudEvents allows it as an attribute's.
+func (s *publishSettings) text(option string, to *string, value string) {
+	if err := wire.CheckText(value); err != nil {
+		s.fault("%s: the value %w", option, err)
+		return
+	}
+	*to = value
+}
+
+type eventOption func(*publishSettings)
+
+func (o eventOption) applyPublish(s *publishSettings) { o(s) }
+
+type sharedOption func(*publishSettings)
+
+func (o sharedOption) applyPublish(s *publishSettings) { o(s) }
+func (o sharedOption) batchOption()                    {}
+
+// WithID sets the event's id, which is a new UUIDv7 otherwise. Source and id
+// together identify an event: give one id to one event only.
+func WithID(id string) PublishOption {
+	return eventOption(func(s *publishSettings) {
+		if id == "" {
+			s.fault("WithID: the id is empty")
+			return
+		}
+		s.text("WithID", &s.id, id)
+	})
+}
+
+// WithKey sets the record's key in place of the topic's. The empty key is a key
+// as any other.
+func WithKey(key string) PublishOption {
+	return eventOption(func(s *publishSettings) { s.key, s.keyed = key, true })
+}
+
+// WithSubject sets the event's subject: what, within its source, it is about.
+func WithSubject(subject string) PublishOption {
+	return eventOption(func(s *publishSettings) { s.text("WithSubject", &s.subject, subject) })
+}
+
+// WithTime sets when the event happened; the time of publishing otherwise. The
+// record's own timestamp stays the time of publishing, which retention counts
+// from.
+func WithTime(t time.Time) BatchOption {
+	return sharedOption(func(s *publishSettings) {
+		if y := t.Year(); t.IsZero() || y < 0 || y > 9999 {
+			s.fault("WithTime: the time is zero or beyond the years 0 to 9999")
+			return
+		}
+		s.time = t
+	})
+}
+
+// WithExtension sets an extension attribute. Its name has lower-case letters
+// a-z and digits only (CloudEvents 1.0.2, section 3, naming conventions).
+func WithExtension(name, value string) BatchOption {
+	return sharedOption(func(s *publishSettings) {
+		if instead, ok := noExtension[name]; ok {
+			s.fault("WithExtension: %s is %s", name, instead)
+			return
+		}
+		if err := wire.CheckExtension(name, value); err != nil {
+			s.fault("WithExtension: %w", err)
+			return
+		}
+		if s.extensions == nil {
+			s.extensions = make(map[string]string)
+		}
+		s.extensions[name] = value
+	})
+}
+
+// noExtension are the names that have a better place, and where it is.
+var noExtension = map[string]string{
+	"id":              "set by WithID",
+	"subject":         "set by WithSubject",
+	"time":            "set by WithTime",
+	"correlationid":   "set by WithCorrelationID",
+	"causationid":     "set by WithCausationID",
+	"traceparent":     "taken from the context's trace",
+	"tracestate":      "taken from the context's trace",
+	wire.PartitionKey: "the record's key, which the topic's Key or WithKey sets",
+}
+
+// WithCorrelationID sets the extension correlationid. Without it an event that
+// a handler publishes has that of the event it handles.
+func WithCorrelationID(id string) BatchOption {
+	return sharedOption(func(s *publishSettings) { s.text("WithCorrelationID", &s.correlationID, id) })
+}
+
+// WithCausationID sets the extension causationid. Without it an event that a
+// handler publishes has the id of the event it handles.
+func WithCausationID(id string) BatchOption {
+	return sharedOption(func(s *publishSettings) { s.text("WithCausationID", &s.causationID, id) })
+}
+
+// WithHeader adds a header to the record, beside CloudEvents; keys may repeat.
+// Keys that the bus itself writes are refused: content-type, those that begin
+// with ce_ or eventbus-, and the trace's.
+func WithHeader(key, value string) BatchOption {
+	return sharedOption(func(s *publishSettings) {
+		lower := strings.ToLower(key)
+		switch {
+		case key == "":
+			s.fault("WithHeader: the key is empty")
+		case strings.HasPrefix(lower, "ce_"):
+			s.fault("WithHeader: %q is a CloudEvents attribute, use WithExtension", key)
+		case wire.Owned(key), strings.HasPrefix(lower, "eventbus-"), lower == "traceparent", lower == "tracestate":
+			s.fault("WithHeader: %q is written by the bus", key)
+		default:
+			s.headers = append(s.headers, transport.Header{Key: key, Value: []byte(value)})
+		}
+	})
+}

@@ -1,0 +1,162 @@
+package eventbus
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/eventbus-go/eventbus/internal/wire"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// Publisher publishes the events of one topic. It is safe for concurrent use and
+// owns nothing: the bus is what is closed.
+type Publisher[T any] struct {
+	topic *Topic[T]
+	out   *outlet
+}
+
+// NewPublisher returns a publisher of topic on bus. A declaration that can't go
+// with those the bus has already (another Topic with the same name and type,
+// other partitions for the same Kafka topic) is an error of Start and of every
+// Publish.
+func NewPublisher[T any](bus *Bus, topic *Topic[T]) *Publisher[T] {
+	return &Publisher[T]{topic: topic, out: bus.outlet(topic.declaration())}
+}
+
+// Publish publishes one event and returns nil when all in-sync replicas have it.
+//
+// ctx governs the wait for room and for the acknowledgement. An event that was
+// accepted is sent even when ctx ends: the error is ErrOutcomeUnknown then.
+// Retries inside the bus neither duplicate nor reorder; calling Publish again
+// makes a new event.
+func (p *Publisher[T]) Publish(ctx context.Context, event T) error {
+	return p.PublishWith(ctx, event)
+}
+
+// PublishWith is Publish with options. It is a method of its own so that a
+// service's one-method interface can have Publish's plain shape.
+func (p *Publisher[T]) PublishWith(ctx context.Context, event T, options ...PublishOption) error {
+	d := p.out.draft(options)
+	defer d.free()
+	if err := p.encode(ctx, d, event); err != nil {
+		return publishError(p.out.topic, d.envelope.ID, err)
+	}
+	return p.out.publish(ctx, d)
+}
+
+// PublishAsync publishes one event without waiting for the acknowledgement. It
+// may wait, within ctx, for room in the buffer. A refusal is in the Receipt too,
+// so one place tells the outcome.
+//
+// Within a handler's context, the handler's attempt waits for the receipt, and
+// fails if it does.
+func (p *Publisher[T]) PublishAsync(ctx context.Context, event T, options ...PublishOption) Receipt {
+	d := p.out.draft(options)
+	defer d.free()
+	r := &receipt{topic: p.out.topic}
+	err := p.encode(ctx, d, event)
+	r.id = d.envelope.ID
+	if s := scopeFrom(ctx); s != nil {
+		s.join(r)
+	}
+	if err == nil {
+		err = p.out.send(ctx, d, r)
+	}
+	if err != nil {
+		r.fail(publishError(p.out.topic, r.id, err))
+	}
+	return Receipt{r}
+}
+
+// PublishBatch publishes events, in order per key, and waits for all of them.
+// The error is a *BatchError that names those that failed by index, or an *Error
+// if nothing was tried. Events behind a failed one are tried all the same, but
+// those queued behind it on its partition fail with it.
+func (p *Publisher[T]) PublishBatch(ctx context.Context, events []T, options ...BatchOption) error {
+	outcome := newBatchOutcome(len(events))
+	d := p.out.draftBatch(options)
+	defer d.free()
+	for i, event := range events {
+		part := &outcome.parts[i]
+		err := p.encode(ctx, d, event)
+		part.id = d.envelope.ID
+		if err == nil {
+			err = p.out.send(ctx, d, part)
+		}
+		if err != nil {
+			part.Delivered(transport.Position{}, err)
+		}
+	}
+	return outcome.wait(ctx, p.out.topic)
+}
+
+// Delete publishes a tombstone for key: consumers run their OnDelete handlers,
+// and a compacted topic forgets the key.
+func (p *Publisher[T]) Delete(ctx context.Context, key string, options ...BatchOption) error {
+	d := p.out.draftBatch(options)
+	defer d.free()
+	if !p.topic.decl.keyed {
+		return publishError(p.out.topic, "", errors.New("a tombstone deletes a key, and this topic's events have none"))
+	}
+	if err := d.settings.err(); err != nil {
+		return publishError(p.out.topic, "", err)
+	}
+	d.settings.fill(&d.envelope)
+	d.envelope.Type = p.topic.decl.typ
+	d.envelope.Tombstone, d.envelope.Key = true, append(d.data[:0], key...)
+	if d.envelope.Key == nil {
+		d.envelope.Key = []byte{}
+	}
+	return p.out.publish(ctx, d)
+}
+
+// encode fills the draft from an event.
+func (p *Publisher[T]) encode(ctx context.Context, d *draft, event T) (err error) {
+	d.envelope = Envelope{}
+	d.data, err = p.topic.encode(ctx, &d.envelope, event, &d.settings, d.data)
+	return err
+}
+
+// Publish publishes one event on a topic without keeping a Publisher.
+func Publish[T any](ctx context.Context, bus *Bus, topic *Topic[T], event T, options ...PublishOption) error {
+	return NewPublisher(bus, topic).PublishWith(ctx, event, options...)
+}
+
+// draft is an event on its way to the producer, in memory that is used again.
+type draft struct {
+	envelope Envelope
+	settings publishSettings
+	record   transport.Record
+	encoder  wire.Encoder
+	data     []byte
+}
+
+var draftPool = sync.Pool{New: func() any { return new(draft) }}
+
+// maxKept bounds what a pooled draft keeps, in bytes.
+const maxKept = 64 << 10
+
+func (o *outlet) draft(options []PublishOption) *draft {
+	d := draftPool.Get().(*draft)
+	for _, option := range options {
+		option.applyPublish(&d.settings)
+	}
+	return d
+}
+
+func (o *outlet) draftBatch(options []BatchOption) *draft {
+	d := draftPool.Get().(*draft)
+	for _, option := range options {
+		option.applyPublish(&d.settings)
+	}
+	return d
+}
+
+func (d *draft) free() {
+	if cap(d.data) > maxKept || len(d.envelope.Data) > maxKept {
+		return
+	}
+	d.envelope, d.settings, d.record = Envelope{}, publishSettings{}, transport.Record{}
+	draftPool.Put(d)
+}

@@ -1,0 +1,192 @@
+package eventbus
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// Position is where a published event stands in the log.
+type Position = transport.Position
+
+// Receipt is the pending outcome of an event that was published without
+// waiting. It is safe for concurrent use, and may be dropped. The zero Receipt
+// is done, with no position and no error.
+type Receipt struct{ r *receipt }
+
+// Done is closed when the outcome is known.
+func (r Receipt) Done() <-chan struct{} {
+	if r.r == nil {
+		return closedChannel
+	}
+	return r.r.doneChannel()
+}
+
+// Wait returns the event's position once all in-sync replicas have it, or why
+// that failed. When ctx ends first it returns ctx's error; the event is sent all
+// the same.
+func (r Receipt) Wait(ctx context.Context) (Position, error) {
+	if r.r == nil {
+		return Position{}, nil
+	}
+	return r.r.wait(ctx)
+}
+
+// receipt hears a record's outcome. Its channel is made when somebody waits.
+type receipt struct {
+	topic, id string
+
+	mu       sync.Mutex
+	settled  bool
+	done     chan struct{}
+	position Position
+	err      error
+}
+
+var closedChannel = func() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
+
+// Delivered implements transport.Completion.
+func (r *receipt) Delivered(p transport.Position, err error) {
+	if err != nil {
+		err = publishError(r.topic, r.id, err)
+	}
+	r.mu.Lock()
+	r.settled, r.position, r.err = true, p, err
+	if r.done != nil {
+		close(r.done)
+	}
+	r.mu.Unlock()
+}
+
+// fail settles a receipt whose event was never accepted.
+func (r *receipt) fail(err error) *receipt {
+	r.mu.Lock()
+	r.settled, r.err = true, err
+	r.mu.Unlock()
+	return r
+}
+
+func (r *receipt) doneChannel() <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.done == nil {
+		if r.settled {
+			return closedChannel
+		}
+		r.done = make(chan struct{})
+	}
+	return r.done
+}
+
+func (r *receipt) wait(ctx context.Context) (Position, error) {
+	r.mu.Lock()
+	if r.settled {
+		defer r.mu.Unlock()
+		return r.position, r.err
+	}
+	r.mu.Unlock()
+	select {
+	case <-r.doneChannel():
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return r.position, r.err
+	case <-ctx.Done():
+		return Position{}, publishError(r.topic, r.id, waitEnded(ctx))
+	}
+}
+
+// waitEnded is the error of a caller that did not wait for the outcome: the
+// event was accepted and may be written yet.
+func waitEnded(ctx context.Context) error {
+	return &unknownOutcome{context.Cause(ctx)}
+}
+
+type unknownOutcome struct{ err error }
+
+func (e *unknownOutcome) Error() string        { return "outcome unknown: " + e.err.Error() }
+func (e *unknownOutcome) Unwrap() error        { return e.err }
+func (e *unknownOutcome) Is(target error) bool { return target == ErrOutcomeUnknown }
+
+// awaited is the outcome of a publish whose caller waits. It is used again.
+type awaited struct {
+	settled  chan struct{} // one place
+	position Position
+	err      error
+}
+
+var awaitedPool = sync.Pool{New: func() any { return &awaited{settled: make(chan struct{}, 1)} }}
+
+// Delivered implements transport.Completion.
+func (a *awaited) Delivered(p transport.Position, err error) {
+	a.position, a.err = p, err
+	a.settled <- struct{}{}
+}
+
+// batchOutcome gathers the outcomes of a PublishBatch.
+type batchOutcome struct {
+	parts []batchPart
+	left  atomic.Int64
+	done  chan struct{}
+}
+
+// batchPart is one event of it.
+type batchPart struct {
+	of      *batchOutcome
+	id      string
+	settled atomic.Bool
+	err     error // read it only when settled
+}
+
+func newBatchOutcome(n int) *batchOutcome {
+	o := &batchOutcome{parts: make([]batchPart, n), done: make(chan struct{})}
+	o.left.Store(int64(n))
+	for i := range o.parts {
+		o.parts[i].of = o
+	}
+	return o
+}
+
+// Delivered implements transport.Completion.
+func (p *batchPart) Delivered(_ transport.Position, err error) {
+	p.err = err
+	p.settled.Store(true)
+	if p.of.left.Add(-1) == 0 {
+		close(p.of.done)
+	}
+}
+
+// wait returns which events failed, nil if none did. When ctx ends first, those
+// without an outcome have an unknown one.
+func (o *batchOutcome) wait(ctx context.Context, topic string) error {
+	if len(o.parts) == 0 {
+		return nil
+	}
+	select {
+	case <-o.done:
+	case <-ctx.Done():
+	}
+	var failed map[int]error
+	for i := range o.parts {
+		p := &o.parts[i]
+		err := error(nil)
+		if !p.settled.Load() {
+			err = waitEnded(ctx)
+		} else if err = p.err; err == nil {
+			continue
+		}
+		if failed == nil {
+			failed = make(map[int]error)
+		}
+		failed[i] = publishError(topic, p.id, err)
+	}
+	if failed == nil {
+		return nil
+	}
+	return &BatchError{Errors: failed}
+}

@@ -1,0 +1,224 @@
+package eventbus
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/eventbus-go/eventbus/internal/engine"
+	"github.com/eventbus-go/eventbus/resilience"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// SubscribeOption changes one subscription. The functions of this package make
+// them; the set is closed.
+type SubscribeOption interface {
+	applySubscribe(*subscribeSettings)
+}
+
+// subscribeSettings is what a subscription's options add up to. The pointers of
+// what holds for a topic and group together are nil where nothing was said.
+type subscribeSettings struct {
+	group       string
+	concurrency int
+	retry       resilience.Retry
+	timeout     time.Duration
+	breaker     breakerSettings
+	batchSize   int
+	middleware  []Middleware
+
+	order   *Order
+	start   *StartPosition
+	unknown *unknownPolicy
+	beyond  *OutOfRange
+	faults  []error
+}
+
+type breakerSettings struct {
+	name   string // shared by name; empty: the subscription's own
+	config resilience.BreakerConfig
+}
+
+// Defaults of a subscription.
+const (
+	defaultConcurrency = 64
+	defaultTimeout     = time.Minute
+	defaultBatchSize   = 100
+)
+
+func newSubscribeSettings(options ...SubscribeOption) subscribeSettings {
+	s := subscribeSettings{concurrency: defaultConcurrency, timeout: defaultTimeout}
+	for _, o := range options {
+		if o != nil {
+			o.applySubscribe(&s)
+		}
+	}
+	return s
+}
+
+func (s *subscribeSettings) fault(format string, args ...any) {
+	s.faults = append(s.faults, fmt.Errorf(format, args...))
+}
+
+type subscribeOption func(*subscribeSettings)
+
+func (o subscribeOption) applySubscribe(s *subscribeSettings) { o(s) }
+
+// Group puts the subscription into a consumer group of that name, in place of
+// {service}-{env}. Every group gets every event.
+func Group(name string) SubscribeOption {
+	return subscribeOption(func(s *subscribeSettings) {
+		if name == "" {
+			s.fault("Group: the name is empty")
+		}
+		s.group = name
+	})
+}
+
+// Concurrency is how many events of the subscription are handled at once, each
+// of another key. Default 64, which suits handlers that wait for I/O.
+func Concurrency(n int) SubscribeOption {
+	return subscribeOption(func(s *subscribeSettings) {
+		if n < 1 {
+			s.fault("Concurrency(%d): use 1 or more", n)
+			return
+		}
+		s.concurrency = n
+	})
+}
+
+// Order says which events are handled one at a time.
+type Order = engine.Order
+
+// The orders. They hold for a topic and group together.
+const (
+	// ByKey handles the events of one key in log order: the default.
+	ByKey = engine.ByKey
+	// ByPartition handles a whole partition in log order: for logs whose order
+	// spans keys. One failing event holds up its partition.
+	ByPartition = engine.ByPartition
+	// Unordered handles events in any order: for events that commute.
+	Unordered = engine.Unordered
+)
+
+// Ordered sets the order. Subscriptions of one topic and group must agree.
+func Ordered(o Order) SubscribeOption {
+	return subscribeOption(func(s *subscribeSettings) {
+		if o < ByKey || o > Unordered {
+			s.fault("Ordered(%d): use ByKey, ByPartition or Unordered", o)
+			return
+		}
+		s.order = &o
+	})
+}
+
+// Retry sets the retry policy. The zero resilience.Retry is the default one.
+func Retry(policy resilience.Retry) SubscribeOption {
+	return subscribeOption(func(s *subscribeSettings) { s.retry = policy })
+}
+
+// Timeout bounds each attempt: the handler's context ends with it. A handler
+// that does not return then keeps its key, shows in health, and holds up nothing
+// else. Default one minute; zero is no bound.
+func Timeout(d time.Duration) SubscribeOption {
+	return subscribeOption(func(s *subscribeSettings) {
+		if d < 0 {
+			s.fault("Timeout(%v): use a positive duration, or zero for none", d)
+			return
+		}
+		s.timeout = d
+	})
+}
+
+// Breaker configures the subscription's own circuit breaker, which is on by
+// default.
+func Breaker(config resilience.BreakerConfig) SubscribeOption {
+	return subscribeOption(func(s *subscribeSettings) { s.breaker.config = config })
+}
+
+// SharedBreaker puts the subscription behind the breaker of a named dependency,
+// which all subscriptions of the bus that name it share. The configuration of
+// the first one counts.
+func SharedBreaker(dependency string, config resilience.BreakerConfig) SubscribeOption {
+	return subscribeOption(func(s *subscribeSettings) {
+		if dependency == "" {
+			s.fault("SharedBreaker: the dependency's name is empty")
+		}
+		s.breaker = breakerSettings{dependency, config}
+	})
+}
+
+// BatchSize is the most events that an OnBatch handler gets at once. Default 100.
+// It gets what is there, without waiting for more.
+func BatchSize(n int) SubscribeOption {
+	return subscribeOption(func(s *subscribeSettings) {
+		if n < 1 {
+			s.fault("BatchSize(%d): use 1 or more", n)
+			return
+		}
+		s.batchSize = n
+	})
+}
+
+// With adds middleware around the subscription's handler, the first outermost,
+// inside of what Bus.Use added.
+func With(middleware ...Middleware) SubscribeOption {
+	return subscribeOption(func(s *subscribeSettings) { s.middleware = append(s.middleware, middleware...) })
+}
+
+// StartPosition is where a group starts that has committed nothing on a topic.
+type StartPosition = transport.Start
+
+// StartAt sets the start position: Earliest (the default), Latest, or At a time.
+// It applies once, to all partitions together; those that appear later are read
+// from their beginning. Subscriptions of one topic and group must agree.
+func StartAt(p StartPosition) SubscribeOption {
+	return subscribeOption(func(s *subscribeSettings) { s.start = &p })
+}
+
+// Earliest is the oldest event that the log has.
+func Earliest() StartPosition { return transport.Earliest() }
+
+// Latest is the end of the log.
+func Latest() StartPosition { return transport.Latest() }
+
+// At is the first event that was written at or after t.
+func At(t time.Time) StartPosition { return transport.At(t) }
+
+// OutOfRange says what to do when a committed offset lies beyond the log's end.
+type OutOfRange = transport.OutOfRange
+
+// The policies. None is silent: it is logged and counted.
+const (
+	ToEarliest = transport.ToEarliest
+	ToLatest   = transport.ToLatest
+	// FailOutOfRange reads nothing of the partition, and the bus is not ready.
+	FailOutOfRange = transport.StayOutOfRange
+)
+
+// WhenOutOfRange sets the policy. Subscriptions of one topic and group must agree.
+func WhenOutOfRange(p OutOfRange) SubscribeOption {
+	return subscribeOption(func(s *subscribeSettings) { s.beyond = &p })
+}
+
+// unknownPolicy is what becomes of events whose type no subscription has.
+type unknownPolicy int8
+
+const (
+	skipUnknown unknownPolicy = iota
+	deadLetterUnknown
+	failUnknown
+)
+
+// DeadLetterUnknown dead-letters events of types that no subscription of the
+// group handles, in place of skipping and counting them: for topics where every
+// type is meant for this group. Subscriptions of one topic and group must agree.
+func DeadLetterUnknown() SubscribeOption { return unknown(deadLetterUnknown) }
+
+// FailUnknown holds events of unknown types, and their keys, until a member that
+// knows the type owns the partition: for rollouts in which a type's handler comes
+// after its events. Subscriptions of one topic and group must agree.
+func FailUnknown() SubscribeOption { return unknown(failUnknown) }
+
+func unknown(p unknownPolicy) SubscribeOption {
+	return subscribeOption(func(s *subscribeSettings) { s.unknown = &p })
+}

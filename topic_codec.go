@@ -1,0 +1,130 @@
+package eventbus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"time"
+)
+
+// encode sets in e all that topic, value and settings know; Source, Topic and
+// the trace are the bus's. Key and Data may lie in buf, whose content is lost.
+// The buffer that comes back is for the next event, when e is not needed any more.
+//
+// An event of a keyed topic that has no key is refused: written without one it
+// would lose its place in the order without a word.
+func (t *Topic[T]) encode(ctx context.Context, e *Envelope, v T, s *publishSettings, buf []byte) ([]byte, error) {
+	if err := s.err(); err != nil {
+		return buf, err
+	}
+	p := t.values.Get().(*T)
+	*p = v
+	buf, err := t.encodeValue(ctx, e, p, s, buf)
+	var zero T
+	*p = zero
+	t.values.Put(p)
+	return buf, err
+}
+
+func (t *Topic[T]) encodeValue(ctx context.Context, e *Envelope, p *T, s *publishSettings, buf []byte) (_ []byte, err error) {
+	if t.pointer != nil && reflect.ValueOf(p).Elem().IsNil() {
+		return buf, fmt.Errorf("%w: %s: %w", ErrSerialization, t.decl.goType, errNilEvent)
+	}
+	s.fill(e)
+	e.Type, e.DataContentType, e.DataSchema = t.decl.typ, t.decl.codecName, t.decl.dataSchema
+	buf = buf[:0]
+	switch {
+	case s.keyed:
+		buf = append(buf, s.key...)
+	case t.key != nil:
+		if buf, err = t.key(buf, p); err != nil {
+			return buf, fmt.Errorf("event of type %s has no key: %w", t.decl.typ, err)
+		}
+	}
+	key := buf[:len(buf):len(buf)]
+	room := buf[len(buf):]
+	data, err := t.codec.Encode(ctx, room, e, t.codecValue(p))
+	if err != nil {
+		return buf, encodeError(t.decl.goType, err)
+	}
+	if s.keyed || t.key != nil {
+		e.Key = nonNil(key)
+	}
+	e.Data = nonNil(data)
+	if len(data) > cap(room) {
+		// It did not fit. What the codec returned may be memory of its own, so
+		// the room for the next event is made here.
+		return make([]byte, 0, 2*(len(key)+len(data))), nil
+	}
+	return buf, nil
+}
+
+// nonNil keeps empty keys and data apart from none.
+func nonNil(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}
+
+// fill sets what the options say, and new ids and times where they say nothing.
+func (s *publishSettings) fill(e *Envelope) {
+	e.ID, e.Time = s.id, s.time
+	if e.ID == "" || e.Time.IsZero() {
+		now := time.Now().UTC()
+		if e.ID == "" {
+			e.ID = newEventID(now)
+		}
+		if e.Time.IsZero() {
+			e.Time = now
+		}
+	}
+	e.Subject, e.CorrelationID, e.CausationID = s.subject, s.correlationID, s.causationID
+	e.Extensions, e.Headers = s.extensions, s.headers
+}
+
+// decode reads e.Data.
+func (t *Topic[T]) decode(ctx context.Context, e *Envelope) (v T, err error) {
+	if e.Tombstone {
+		return v, decodeError(t.decl.goType, errors.New("the event is a tombstone, which has no data"))
+	}
+	p := t.values.Get().(*T)
+	if t.pointer != nil {
+		reflect.ValueOf(p).Elem().Set(reflect.New(t.pointer))
+	}
+	if err = t.codec.Decode(ctx, e, t.codecValue(p)); err == nil {
+		v = *p
+	} else {
+		err = decodeError(t.decl.goType, err)
+	}
+	var zero T
+	*p = zero
+	t.values.Put(p)
+	return v, err
+}
+
+// codecValue is what codecs see: a single pointer, also for a T that is one.
+func (t *Topic[T]) codecValue(p *T) any {
+	if t.pointer != nil {
+		return any(*p)
+	}
+	return any(p)
+}
+
+// appendKey appends the key of v to dst, and returns false if it has none.
+func (t *Topic[T]) appendKey(dst []byte, v T) ([]byte, bool) {
+	if t.key == nil {
+		return dst, false
+	}
+	p := t.values.Get().(*T)
+	*p = v
+	out, err := t.key(dst, p)
+	var zero T
+	*p = zero
+	t.values.Put(p)
+	if err != nil {
+		return dst, false
+	}
+	return out, true
+}

@@ -1,0 +1,84 @@
+package memory
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// admin is a Cluster's transport.Admin.
+type admin struct{ c *Cluster }
+
+func (a admin) Topics(ctx context.Context, names ...string) ([]transport.TopicInfo, error) {
+	a.c.mu.Lock()
+	defer a.c.mu.Unlock()
+	if err := a.c.usable(ctx); err != nil {
+		return nil, err
+	}
+	if len(names) == 0 {
+		names = slices.Sorted(maps.Keys(a.c.topics))
+	}
+	infos := make([]transport.TopicInfo, len(names))
+	for i, name := range names {
+		t := a.c.topics[name]
+		if t == nil {
+			infos[i] = transport.TopicInfo{Name: name, Err: fmt.Errorf("%w: %s", transport.ErrTopicMissing, name)}
+			continue
+		}
+		infos[i] = transport.TopicInfo{
+			Name:        name,
+			ID:          t.id,
+			Partitions:  int32(len(t.logs)),
+			Replication: t.replication,
+			Configs:     maps.Clone(t.configs),
+		}
+	}
+	return infos, nil
+}
+
+func (a admin) CreateTopics(ctx context.Context, specs ...transport.TopicSpec) error {
+	a.c.mu.Lock()
+	defer a.c.mu.Unlock()
+	if err := a.c.usable(ctx); err != nil {
+		return err
+	}
+	for _, s := range specs {
+		if err := a.c.createTopic(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a admin) Offsets(ctx context.Context, at transport.Start, partitions ...transport.Partition) (map[transport.Partition]int64, error) {
+	a.c.mu.Lock()
+	defer a.c.mu.Unlock()
+	if err := a.c.usable(ctx); err != nil {
+		return nil, err
+	}
+	offsets := make(map[transport.Partition]int64, len(partitions))
+	for _, p := range partitions {
+		l, err := a.c.log(p.Topic, p.Partition)
+		if err != nil {
+			return nil, err
+		}
+		offsets[p] = l.resolve(at)
+	}
+	return offsets, nil
+}
+
+func (a admin) Committed(ctx context.Context, group string, topics ...string) (map[transport.Partition]transport.Commit, error) {
+	a.c.mu.Lock()
+	defer a.c.mu.Unlock()
+	if err := a.c.usable(ctx); err != nil {
+		return nil, err
+	}
+	commits := a.c.committed(group)
+	maps.DeleteFunc(commits, func(p transport.Partition, _ transport.Commit) bool {
+		return !slices.Contains(topics, p.Topic)
+	})
+	return commits, nil
+}

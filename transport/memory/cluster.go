@@ -1,0 +1,164 @@
+package memory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// ErrUnreachable is what a disconnected Cluster answers.
+var ErrUnreachable = errors.New("no broker answers")
+
+// Cluster is a transport whose cluster is itself. It is safe for concurrent use.
+// Make it with New, and close it after the producers and consumers that it made.
+type Cluster struct {
+	id                string
+	metadataLimit     int
+	defaultPartitions int32
+	scribble          bool
+
+	// mu guards all of the state below, and that of every topic, group,
+	// producer and consumer. It is never held while code of a caller runs.
+	mu        sync.Mutex
+	closed    bool
+	topics    map[string]*topic
+	groups    map[string]*group
+	producers []*producer
+	consumers []*consumer
+	faults    []*produceFault
+	holds     []*acknowledgementHold
+
+	topicIDs  uint64 // the last one given
+	memberIDs uint64
+	epochs    uint64
+	appended  uint64 // records ever appended: their order across partitions
+
+	cutAt   time.Time     // when Disconnect was called; zero while connected
+	changed chan struct{} // closed by the next change; nil while nobody waits
+}
+
+var _ transport.Transport = (*Cluster)(nil)
+
+// Option changes a default of New.
+type Option func(*Cluster)
+
+// ClusterID names the cluster. Default "memory".
+func ClusterID(id string) Option { return func(c *Cluster) { c.id = id } }
+
+// MetadataLimit bounds the metadata of one committed offset, in UTF-16 code units as
+// Kafka's offset.metadata.max.bytes counts. Default 4096.
+func MetadataLimit(characters int) Option {
+	return func(c *Cluster) { c.metadataLimit = characters }
+}
+
+// DefaultPartitions is how many partitions a topic gets that is created without a
+// number. Default 1.
+func DefaultPartitions(n int32) Option { return func(c *Cluster) { c.defaultPartitions = n } }
+
+// ScribbleOnRelease gives every Batch a Release that overwrites the memory of its
+// records, as a transport with pooled buffers does, and panics when it is called
+// twice: what is still used after its release shows.
+func ScribbleOnRelease() Option { return func(c *Cluster) { c.scribble = true } }
+
+// New returns an empty cluster with one broker, 0.
+func New(options ...Option) *Cluster {
+	c := &Cluster{
+		id:                "memory",
+		metadataLimit:     4096,
+		defaultPartitions: 1,
+		topics:            make(map[string]*topic),
+		groups:            make(map[string]*group),
+	}
+	for _, o := range options {
+		o(c)
+	}
+	return c
+}
+
+// Cluster fails with ErrUnreachable while c is disconnected, and with ErrClosed
+// after Close.
+func (c *Cluster) Cluster(ctx context.Context) (transport.Cluster, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.usable(ctx); err != nil {
+		return transport.Cluster{}, err
+	}
+	return transport.Cluster{
+		ID:      c.id,
+		Brokers: []transport.Broker{{ID: 0, Host: "memory"}},
+	}, nil
+}
+
+// usable tells why a request can't be served, if it can't. c.mu is held.
+func (c *Cluster) usable(ctx context.Context) error {
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case c.closed:
+		return fmt.Errorf("memory transport: %w", transport.ErrClosed)
+	case !c.cutAt.IsZero():
+		return ErrUnreachable
+	}
+	return nil
+}
+
+// Admin describes and creates topics.
+func (c *Cluster) Admin() transport.Admin { return admin{c} }
+
+// Close closes the producers and consumers that are still open, within ctx, and
+// leaves no goroutine and no timer behind. What was written stays readable through
+// Records and Committed.
+func (c *Cluster) Close(ctx context.Context) error {
+	c.mu.Lock()
+	c.closed = true
+	consumers, producers := slices.Clone(c.consumers), slices.Clone(c.producers)
+	c.mu.Unlock()
+
+	var errs []error
+	for _, m := range consumers {
+		errs = append(errs, m.Close(ctx))
+	}
+	for _, p := range producers {
+		errs = append(errs, p.Close(ctx))
+	}
+
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, g := range c.groups {
+		for _, m := range g.members {
+			m.stopExpiry()
+		}
+	}
+	c.change()
+	return errors.Join(errs...)
+}
+
+// Changed returns a channel that is closed at the next change of anything that
+// Records, Committed, Members and the consumers' Status show. To wait for a state
+// without polling: take the channel, look, and wait on it if the state is not there.
+func (c *Cluster) Changed() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.nextChange()
+}
+
+// nextChange is Changed with c.mu held.
+func (c *Cluster) nextChange() <-chan struct{} {
+	if c.changed == nil {
+		c.changed = make(chan struct{})
+	}
+	return c.changed
+}
+
+// change wakes everyone who waits for one. c.mu is held.
+func (c *Cluster) change() {
+	if c.changed != nil {
+		close(c.changed)
+		c.changed = nil
+	}
+}

@@ -1,0 +1,278 @@
+package memory
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// fetchLimit is the most that one batch has, in bytes, if it has more than one
+// record: Kafka's default max.partition.fetch.bytes.
+const fetchLimit = 1 << 20
+
+// consumer is a transport.Consumer. What is below the blank line is guarded by the
+// cluster's mutex.
+type consumer struct {
+	cluster *Cluster
+	config  transport.ConsumerConfig
+	topics  map[string]transport.TopicStart
+	patient context.Context // the parent of Revoked's contexts: ends with that of Close
+	hurry   context.CancelFunc
+	wake    chan struct{} // a token for Poll: something may be there to fetch
+	work    chan struct{} // a token for listen: an event waits
+	left    chan struct{} // closed when listen has returned
+
+	group      *group
+	member     *member // nil while the group does not count this consumer in
+	assigned   map[transport.Partition]*assignment
+	events     []func() // for listen, in order
+	busy       bool     // listen runs one
+	closing    bool
+	gone       bool // listen ends
+	fenced     error
+	rebalances int64
+	cursor     int // the place of the partition that the next Poll starts with
+}
+
+// NewConsumer joins the group before it returns, or, while the cluster is
+// disconnected, when it is connected again.
+func (c *Cluster) NewConsumer(config transport.ConsumerConfig) (transport.Consumer, error) {
+	config.SessionTimeout = cmp.Or(config.SessionTimeout, 45*time.Second)
+	config.HeartbeatInterval = cmp.Or(config.HeartbeatInterval, min(3*time.Second, config.SessionTimeout/3))
+	config.RebalanceTimeout = cmp.Or(config.RebalanceTimeout, time.Minute)
+	config.FetchBytes = cmp.Or(config.FetchBytes, 32<<20)
+	topics, err := check(config)
+	if err != nil {
+		return nil, err
+	}
+	m := &consumer{
+		cluster:  c,
+		config:   config,
+		topics:   topics,
+		wake:     make(chan struct{}, 1),
+		work:     make(chan struct{}, 1),
+		left:     make(chan struct{}),
+		assigned: make(map[transport.Partition]*assignment),
+	}
+	m.patient, m.hurry = context.WithCancel(context.Background())
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		m.hurry()
+		return nil, fmt.Errorf("memory transport: %w", transport.ErrClosed)
+	}
+	c.consumers = append(c.consumers, m)
+	m.group = c.groupOf(config.Group)
+	go m.listen()
+	m.group.join(m)
+	return m, nil
+}
+
+// check holds a configuration against what its fields ask for, and returns the
+// topics by name.
+func check(config transport.ConsumerConfig) (map[string]transport.TopicStart, error) {
+	var errs []error
+	if config.Group == "" {
+		errs = append(errs, errors.New("no Group"))
+	}
+	if config.Listener == nil {
+		errs = append(errs, errors.New("no Listener"))
+	}
+	if len(config.Topics) == 0 {
+		errs = append(errs, errors.New("no Topics"))
+	}
+	if config.HeartbeatInterval > config.SessionTimeout/3 {
+		errs = append(errs, fmt.Errorf("HeartbeatInterval %v is more than a third of SessionTimeout %v", config.HeartbeatInterval, config.SessionTimeout))
+	}
+	topics := make(map[string]transport.TopicStart)
+	for _, t := range config.Topics {
+		if _, twice := topics[t.Topic]; twice {
+			errs = append(errs, fmt.Errorf("topic %s twice", t.Topic))
+		}
+		topics[t.Topic] = t
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, fmt.Errorf("consumer config: %w", err)
+	}
+	return topics, nil
+}
+
+func (m *consumer) Poll(ctx context.Context) ([]transport.Batch, error) {
+	for {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if batches, err := m.fetch(); len(batches) > 0 || err != nil {
+			return batches, err
+		}
+		select {
+		case <-ctx.Done():
+		case <-m.wake:
+		}
+	}
+}
+
+// fetch takes what there is of the partitions in turn, up to FetchBytes.
+func (m *consumer) fetch() ([]transport.Batch, error) {
+	m.cluster.mu.Lock()
+	defer m.cluster.mu.Unlock()
+	if m.closing {
+		return nil, fmt.Errorf("consumer: %w", transport.ErrClosed)
+	}
+	partitions := sortedPartitions(maps.Keys(m.assigned))
+	if len(partitions) == 0 {
+		return nil, nil
+	}
+	var batches []transport.Batch
+	first := m.cursor % len(partitions)
+	room := m.config.FetchBytes
+	for i := range partitions {
+		if room <= 0 && len(batches) > 0 {
+			break
+		}
+		at := (first + i) % len(partitions)
+		b, size := m.assigned[partitions[at]].fetch(min(room, fetchLimit))
+		if b == nil {
+			continue
+		}
+		room -= size
+		batches = append(batches, *b)
+		m.cursor = at + 1
+	}
+	if len(batches) > 0 {
+		m.cluster.change()
+	}
+	return batches, nil
+}
+
+// wakePoll makes Poll look again.
+func (m *consumer) wakePoll() {
+	select {
+	case m.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (m *consumer) Pause(partitions ...transport.Partition)  { m.pause(true, partitions) }
+func (m *consumer) Resume(partitions ...transport.Partition) { m.pause(false, partitions) }
+
+func (m *consumer) pause(paused bool, partitions []transport.Partition) {
+	m.cluster.mu.Lock()
+	defer m.cluster.mu.Unlock()
+	for _, p := range partitions {
+		if a := m.assigned[p]; a != nil {
+			a.noteFetch()
+			a.paused = paused
+		}
+	}
+	m.wakePoll()
+	m.cluster.change()
+}
+
+// Alive does not wait for a heartbeat that fails: heartbeats are acknowledged at
+// once and all the time while the cluster is connected.
+func (m *consumer) Alive() bool {
+	m.cluster.mu.Lock()
+	defer m.cluster.mu.Unlock()
+	return m.member != nil && time.Since(m.lastHeartbeat()) < m.config.SessionTimeout
+}
+
+// lastHeartbeat is when the last one was acknowledged.
+func (m *consumer) lastHeartbeat() time.Time {
+	if cut := m.cluster.cutAt; !cut.IsZero() {
+		return cut
+	}
+	return time.Now()
+}
+
+func (m *consumer) Status() transport.ConsumerStatus {
+	m.cluster.mu.Lock()
+	defer m.cluster.mu.Unlock()
+	s := transport.ConsumerStatus{Generation: m.group.generation, Rebalances: m.rebalances, LastError: m.fenced}
+	if m.member != nil {
+		s.Joined, s.MemberID, s.LastHeartbeat = true, m.member.id, m.lastHeartbeat()
+	}
+	if !m.cluster.cutAt.IsZero() {
+		s.LastError = ErrUnreachable
+	}
+	switch {
+	case m.closing:
+		s.State = "closed"
+	case m.member == nil:
+		s.State = "joining"
+	case m.busy || len(m.events) > 0 || m.group.moving():
+		s.State = "rebalancing"
+	default:
+		s.State = "stable"
+	}
+	for _, p := range sortedPartitions(maps.Keys(m.assigned)) {
+		s.Partitions = append(s.Partitions, m.assigned[p].status())
+	}
+	return s
+}
+
+// closeGrace is how long Close waits, past its context, for a Listener to hear that
+// Revoked's context ended. One that returns then leaves no goroutine behind.
+const closeGrace = time.Second
+
+func (m *consumer) Close(ctx context.Context) error {
+	if m.startClosing() {
+		stop := context.AfterFunc(ctx, m.hurry)
+		defer stop()
+	}
+	select {
+	case <-m.left:
+		return nil
+	case <-ctx.Done():
+	}
+	m.cluster.mu.Lock()
+	m.group.expel(m)
+	m.cluster.mu.Unlock()
+	grace := time.NewTimer(closeGrace)
+	defer grace.Stop()
+	select {
+	case <-m.left:
+	case <-grace.C:
+	}
+	return fmt.Errorf("closing the consumer: %w", ctx.Err())
+}
+
+// startClosing lets listen revoke what is assigned, leave the group and end. It
+// tells false if that was done before.
+func (m *consumer) startClosing() bool {
+	m.cluster.mu.Lock()
+	defer m.cluster.mu.Unlock()
+	if m.closing {
+		return false
+	}
+	m.closing = true
+	m.wakePoll()
+	var held []*assignment
+	for _, p := range sortedPartitions(maps.Keys(m.assigned)) {
+		if a := m.assigned[p]; !a.revoking {
+			a.revoking = true
+			held = append(held, a)
+		}
+	}
+	m.enqueue(func() { m.revoke(held) })
+	m.enqueue(m.leave)
+	m.cluster.change()
+	return true
+}
+
+// leave is the last event.
+func (m *consumer) leave() {
+	c := m.cluster
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	m.gone = true
+	m.hurry()
+	c.consumers = slices.DeleteFunc(c.consumers, func(o *consumer) bool { return o == m })
+	m.group.leave(m)
+}

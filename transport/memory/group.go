@@ -1,0 +1,243 @@
+package memory
+
+import (
+	"cmp"
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// group spreads the partitions of its members' topics over them, and keeps the
+// committed offsets. It is guarded by the cluster's mutex.
+type group struct {
+	cluster    *Cluster
+	name       string
+	generation int32
+	members    []*member // in the order in which they joined
+	owners     map[transport.Partition]*owner
+	commits    map[transport.Partition]commitment
+	rewinds    map[transport.Partition]int64 // offsets to set when their owners have let go
+	rejections []*commitRejection
+}
+
+// member is a place in a group. A static one stays while its consumer is away.
+type member struct {
+	id       string
+	instance string
+	consumer *consumer // nil while away
+	topics   map[string]transport.TopicStart
+	expiry   *time.Timer // ends the membership of one that stays away
+}
+
+func (m *member) stopExpiry() {
+	if m.expiry != nil {
+		m.expiry.Stop()
+	}
+}
+
+// serves tells whether the member can take partitions that it does not have.
+func (m *member) serves() bool { return m.consumer != nil && !m.consumer.closing }
+
+// owner is the member that has a partition.
+type owner struct {
+	member     *member
+	assignment *assignment // nil while the member is away
+}
+
+func (c *Cluster) groupOf(name string) *group {
+	g := c.groups[name]
+	if g == nil {
+		g = &group{
+			cluster: c,
+			name:    name,
+			owners:  make(map[transport.Partition]*owner),
+			commits: make(map[transport.Partition]commitment),
+			rewinds: make(map[transport.Partition]int64),
+		}
+		c.groups[name] = g
+	}
+	return g
+}
+
+// join counts a consumer in, as a new member or in the place of a static one.
+func (g *group) join(c *consumer) {
+	if !g.cluster.cutAt.IsZero() || c.member != nil {
+		return // Reconnect comes back to it, or came before rejoin did
+	}
+	g.cluster.memberIDs++
+	id := fmt.Sprintf("member-%d", g.cluster.memberIDs)
+	i := slices.IndexFunc(g.members, func(m *member) bool { return m.instance != "" && m.instance == c.config.InstanceID })
+	if i < 0 {
+		c.member = &member{id: id, instance: c.config.InstanceID, consumer: c, topics: c.topics}
+		g.members = append(g.members, c.member)
+		g.reform()
+		return
+	}
+	m := g.members[i]
+	m.stopExpiry()
+	if old := m.consumer; old != nil {
+		old.fenced = fmt.Errorf("%w: another consumer has the instance id %s", transport.ErrFenced, m.instance)
+		old.member = nil
+		old.lost(g.ownedBy(m))
+	}
+	for _, o := range g.owners {
+		if o.member == m {
+			o.assignment = nil
+		}
+	}
+	m.id, m.consumer, m.topics = id, c, c.topics
+	c.member = m
+	g.rebalance()
+}
+
+// leave is a consumer's clean end: nothing is assigned to it any more. A static
+// member keeps its place, and its partitions, for a session.
+func (g *group) leave(c *consumer) {
+	m := c.member
+	c.member = nil
+	g.cluster.change()
+	switch {
+	case m == nil:
+	case m.instance == "":
+		g.remove(m)
+		g.reform()
+	default:
+		m.consumer = nil
+		m.expiry = time.AfterFunc(c.config.SessionTimeout, func() { g.expire(m) })
+	}
+}
+
+// expire ends the membership of a static member that stayed away.
+func (g *group) expire(m *member) {
+	g.cluster.mu.Lock()
+	defer g.cluster.mu.Unlock()
+	if m.consumer == nil {
+		g.remove(m)
+		g.reform()
+	}
+}
+
+// remove takes a member out, and its name from the partitions that it had.
+func (g *group) remove(m *member) {
+	g.members = slices.DeleteFunc(g.members, func(o *member) bool { return o == m })
+	for p, o := range g.owners {
+		if o.member == m {
+			g.vacate(p)
+		}
+	}
+}
+
+// expel takes everything from a consumer without asking. It hears Lost, and joins again.
+func (g *group) expel(c *consumer) {
+	m := c.member
+	if m == nil {
+		return
+	}
+	taken := g.ownedBy(m)
+	c.member = nil
+	g.remove(m)
+	c.lost(taken)
+	c.enqueue(c.rejoin)
+	g.reform()
+}
+
+// ownedBy are the assignments of a member, by partition.
+func (g *group) ownedBy(m *member) []*assignment {
+	var taken []*assignment
+	for _, p := range sortedPartitions(maps.Keys(g.owners)) {
+		if o := g.owners[p]; o.member == m && o.assignment != nil {
+			taken = append(taken, o.assignment)
+		}
+	}
+	return taken
+}
+
+// lost makes assignments void, and lets the Listener hear so.
+func (c *consumer) lost(taken []*assignment) {
+	for _, a := range taken {
+		a.end()
+	}
+	c.enqueue(func() { c.lose(taken) })
+}
+
+// end makes an assignment void.
+func (a *assignment) end() {
+	a.gone = true
+	delete(a.consumer.assigned, a.Partition)
+	a.log.readers = slices.DeleteFunc(a.log.readers, func(o *assignment) bool { return o == a })
+}
+
+// take takes one partition from its owner without asking.
+func (g *group) take(p transport.Partition) {
+	if o := g.owners[p]; o != nil {
+		g.vacate(p)
+		if o.assignment != nil {
+			o.assignment.consumer.lost([]*assignment{o.assignment})
+		}
+	}
+}
+
+// vacate leaves a partition without an owner.
+func (g *group) vacate(p transport.Partition) {
+	delete(g.owners, p)
+	if offset, ok := g.rewinds[p]; ok {
+		delete(g.rewinds, p)
+		g.rewind(p, offset)
+	}
+}
+
+// release takes back what a consumer has let go.
+func (g *group) release(taken []*assignment) {
+	for _, a := range taken {
+		a.end()
+		if o := g.owners[a.Partition]; a.consumer.closing && o.member.instance != "" {
+			o.assignment = nil
+		} else {
+			g.vacate(a.Partition)
+		}
+	}
+	g.rebalance()
+}
+
+// moving tells whether a member is letting go of partitions.
+func (g *group) moving() bool {
+	for _, o := range g.owners {
+		if o.assignment != nil && o.assignment.revoking {
+			return true
+		}
+	}
+	return false
+}
+
+// reform is a rebalance after members or partitions came or went: a new generation.
+func (g *group) reform() {
+	g.generation++
+	for _, m := range g.members {
+		if m.consumer != nil {
+			m.consumer.rebalances++
+		}
+	}
+	g.rebalance()
+}
+
+// reformSubscribers reforms the groups that have a member with that topic. c.mu is held.
+func (c *Cluster) reformSubscribers(topic string) {
+	for _, name := range slices.Sorted(maps.Keys(c.groups)) {
+		g := c.groups[name]
+		if slices.ContainsFunc(g.members, func(m *member) bool { _, has := m.topics[topic]; return has }) {
+			g.reform()
+		}
+	}
+	c.change()
+}
+
+func sortedPartitions(partitions iter.Seq[transport.Partition]) []transport.Partition {
+	return slices.SortedFunc(partitions, func(a, b transport.Partition) int {
+		return cmp.Or(strings.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
+	})
+}

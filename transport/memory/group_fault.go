@@ -1,0 +1,102 @@
+package memory
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// Rebalance revokes all partitions of all members of a group and gives them out
+// anew: every member hears Revoked, may commit in it, and then Assigned with new epochs.
+func (c *Cluster) Rebalance(group string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	g := c.groupOf(group)
+	g.recall(func(transport.Partition) bool { return true })
+	g.reform()
+}
+
+// recall starts to revoke the chosen partitions from whoever has them.
+func (g *group) recall(chosen func(transport.Partition) bool) {
+	moves := make(map[*consumer][]*assignment)
+	for _, p := range sortedPartitions(maps.Keys(g.owners)) {
+		if a := g.owners[p].assignment; a != nil && !a.revoking && chosen(p) {
+			moves[a.consumer] = append(moves[a.consumer], a)
+		}
+	}
+	g.withdraw(moves)
+}
+
+// Rewind sets a group's committed offset of a partition, back or forth, and drops its
+// metadata, as an operator does. A member that owns the partition hears Revoked first,
+// and the offset is set when it has returned: what it commits in it does not count.
+// Then the partition is assigned anew.
+func (c *Cluster) Rewind(group, topic string, partition int32, offset int64) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l, err := c.log(topic, partition)
+	if err != nil {
+		return err
+	}
+	g := c.groupOf(group)
+	o := g.owners[l.Partition]
+	if o == nil || o.assignment == nil {
+		g.rewind(l.Partition, offset)
+		c.change()
+		return nil
+	}
+	g.rewinds[l.Partition] = offset
+	g.recall(func(p transport.Partition) bool { return p == l.Partition })
+	g.reform()
+	return nil
+}
+
+// Expel throws members out of a group, all of them if none is named: as after a session
+// that ended, they can commit nothing any more, the other members get their
+// partitions, and each hears Lost and then joins again as a new member.
+func (c *Cluster) Expel(group string, memberIDs ...string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	g := c.groupOf(group)
+	for _, id := range memberIDs {
+		if !slices.ContainsFunc(g.members, func(m *member) bool { return m.id == id }) {
+			return fmt.Errorf("group %s has no member %s", group, id)
+		}
+	}
+	for _, m := range slices.Clone(g.members) {
+		if m.consumer != nil && (len(memberIDs) == 0 || slices.Contains(memberIDs, m.id)) {
+			g.expel(m.consumer)
+		}
+	}
+	return nil
+}
+
+// HoldFetches stops the delivery of a partition to every group until release is
+// called: its owners stay in their groups, and get nothing of it. Release may be
+// called more than once.
+func (c *Cluster) HoldFetches(topic string, partition int32) (release func(), err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l, err := c.log(topic, partition)
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range l.readers {
+		a.noteFetch()
+	}
+	l.holds++
+	held := true
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if held {
+			held = false
+			l.holds--
+			for _, a := range l.readers {
+				a.consumer.wakePoll()
+			}
+		}
+	}, nil
+}

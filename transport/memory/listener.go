@@ -1,0 +1,129 @@
+package memory
+
+import (
+	"context"
+	"slices"
+
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// listen calls the Listener, on the consumer's one goroutine: each event is run to
+// its end before the next.
+func (m *consumer) listen() {
+	defer close(m.left)
+	for {
+		do, gone := m.nextEvent()
+		switch {
+		case do != nil:
+			do()
+		case gone:
+			return
+		default:
+			<-m.work
+		}
+	}
+}
+
+func (m *consumer) nextEvent() (do func(), gone bool) {
+	m.cluster.mu.Lock()
+	defer m.cluster.mu.Unlock()
+	if m.busy = len(m.events) > 0; m.busy {
+		do, m.events = m.events[0], m.events[1:]
+	}
+	m.cluster.change()
+	return do, m.gone
+}
+
+// enqueue adds an event for listen. The mutex is held.
+func (m *consumer) enqueue(do func()) {
+	m.events = append(m.events, do)
+	select {
+	case m.work <- struct{}{}:
+	default:
+	}
+}
+
+// announce calls Assigned with what has not been taken away again meanwhile.
+func (m *consumer) announce(given []*assignment) {
+	var assigned []transport.Assignment
+	m.cluster.mu.Lock()
+	for _, a := range given {
+		if !a.gone {
+			a.announced = true
+			assigned = append(assigned, a.Assignment)
+		}
+	}
+	m.cluster.mu.Unlock()
+	if len(assigned) > 0 {
+		m.config.Listener.Assigned(assigned)
+	}
+	m.cluster.mu.Lock()
+	defer m.cluster.mu.Unlock()
+	for _, a := range given {
+		a.ready = a.announced
+	}
+	m.wakePoll()
+}
+
+// revoke calls Revoked with what is still there to be revoked, and then gives it
+// back to the group.
+func (m *consumer) revoke(taken []*assignment) {
+	var revoked []transport.Partition
+	m.cluster.mu.Lock()
+	for _, a := range taken {
+		if a.announced && !a.gone {
+			a.warned = true
+			revoked = append(revoked, a.Partition)
+		}
+	}
+	m.cluster.mu.Unlock()
+	if len(revoked) > 0 {
+		m.callRevoked(revoked)
+	}
+	m.cluster.mu.Lock()
+	defer m.cluster.mu.Unlock()
+	taken = slices.DeleteFunc(taken, func(a *assignment) bool { return a.gone })
+	m.group.release(taken)
+}
+
+// callRevoked bounds Revoked by the rebalance timeout and by Close's context. When
+// either ends the group waits no longer, whatever Revoked does: the member is out.
+func (m *consumer) callRevoked(revoked []transport.Partition) {
+	ctx, cancel := context.WithTimeout(m.patient, m.config.RebalanceTimeout)
+	defer cancel()
+	expelled := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(expelled)
+		m.cluster.mu.Lock()
+		defer m.cluster.mu.Unlock()
+		m.group.expel(m)
+	})
+	m.config.Listener.Revoked(ctx, revoked)
+	if !stop() {
+		<-expelled
+	}
+}
+
+// lose calls Lost with what the Listener had and was not already warned of.
+func (m *consumer) lose(taken []*assignment) {
+	var lost []transport.Partition
+	m.cluster.mu.Lock()
+	for _, a := range taken {
+		if a.announced && !a.warned {
+			lost = append(lost, a.Partition)
+		}
+	}
+	m.cluster.mu.Unlock()
+	if len(lost) > 0 {
+		m.config.Listener.Lost(lost)
+	}
+}
+
+// rejoin is the event after a member has lost everything.
+func (m *consumer) rejoin() {
+	m.cluster.mu.Lock()
+	defer m.cluster.mu.Unlock()
+	if !m.closing && m.fenced == nil {
+		m.group.join(m)
+	}
+}

@@ -1,0 +1,98 @@
+package memory
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// outcomes are the records of one producer on one partition whose completions have
+// not returned yet, in the order of Produce, in which they are called.
+type outcomes struct {
+	waiting  []*outcome
+	draining bool // a goroutine calls completions
+}
+
+// outcome is how one record ended, and who is to hear of it.
+type outcome struct {
+	producer *producer
+	done     transport.Completion
+	size     int
+	position transport.Position
+	err      error
+	settled  bool
+	deadline *time.Timer   // of a held acknowledgement
+	heard    chan struct{} // closed when the completion has returned; nil while nobody waits
+}
+
+// settle fixes the outcome, once. An acknowledgement that is failed after the
+// append takes the position back.
+func (o *outcome) settle(err error) {
+	if o.settled {
+		return
+	}
+	o.settled = true
+	if err != nil {
+		o.err, o.position.Offset = err, -1
+	}
+	if o.deadline != nil {
+		o.deadline.Stop()
+	}
+}
+
+// heardChannel is closed when the completion has returned.
+func (o *outcome) heardChannel() <-chan struct{} {
+	if o.heard == nil {
+		o.heard = make(chan struct{})
+	}
+	return o.heard
+}
+
+// expire ends the wait for a held acknowledgement, at the delivery timeout.
+func (p *producer) expire(o *outcome) {
+	p.cluster.mu.Lock()
+	defer p.cluster.mu.Unlock()
+	o.settle(fmt.Errorf("%w: no acknowledgement within %v", transport.ErrOutcomeUnknown, p.config.DeliveryTimeout))
+	p.drain(p.queues[o.position.Partition])
+}
+
+// drain calls the completions at the head of a queue that have their outcome. The
+// mutex is held, and free during each call. A completion that produces to the same
+// partition, and a second goroutine that comes here meanwhile, leave their records to
+// the loop that runs: so completions come one at a time and in order.
+func (p *producer) drain(q *outcomes) {
+	if q.draining {
+		return
+	}
+	q.draining = true
+	for len(q.waiting) > 0 && q.waiting[0].settled {
+		o := q.waiting[0]
+		p.cluster.mu.Unlock()
+		if p.config.Gate != nil {
+			p.config.Gate.Report(0, infrastructure(o.err))
+		}
+		o.done.Delivered(o.position, o.err)
+		p.cluster.mu.Lock()
+		q.waiting[0] = nil
+		q.waiting = q.waiting[1:]
+		if o.heard != nil {
+			close(o.heard)
+		}
+		p.giveBack(o.size)
+	}
+	q.draining = false
+}
+
+// infrastructure is the error if the broker is to blame for it, nil if the record is.
+func infrastructure(err error) error {
+	for _, ofRecord := range []error{
+		transport.ErrTooLarge, transport.ErrRejected, transport.ErrUnauthorized, transport.ErrTopicMissing,
+	} {
+		if errors.Is(err, ofRecord) {
+			return nil
+		}
+	}
+	return err
+}

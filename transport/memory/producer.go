@@ -1,0 +1,251 @@
+package memory
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// producer is a transport.Producer. Its fields are guarded by the cluster's mutex.
+type producer struct {
+	cluster *Cluster
+	config  transport.ProducerConfig
+	closed  bool
+	next    map[string]int32                  // the partition of the next keyless record, by topic
+	queues  map[transport.Partition]*outcomes // what was accepted and has no outcome yet
+	bytes   int                               // of what was accepted and has no outcome yet
+	records int
+	room    chan struct{} // closed when something got its outcome; nil while nobody waits
+}
+
+// NewProducer returns a producer.
+func (c *Cluster) NewProducer(config transport.ProducerConfig) (transport.Producer, error) {
+	switch config.Compression {
+	case "", "none", "gzip", "snappy", "lz4", "zstd":
+	default:
+		return nil, fmt.Errorf("compression %q: none, gzip, snappy, lz4 and zstd are known", config.Compression)
+	}
+	config.DeliveryTimeout = cmp.Or(config.DeliveryTimeout, 2*time.Minute)
+	config.BufferBytes = cmp.Or(config.BufferBytes, 32<<20)
+	config.BufferRecords = cmp.Or(config.BufferRecords, 100_000)
+	config.BatchBytes = cmp.Or(config.BatchBytes, 1_000_000)
+	p := &producer{
+		cluster: c,
+		config:  config,
+		next:    make(map[string]int32),
+		queues:  make(map[transport.Partition]*outcomes),
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil, fmt.Errorf("memory transport: %w", transport.ErrClosed)
+	}
+	c.producers = append(c.producers, p)
+	return p, nil
+}
+
+// Produce appends the record before it returns, unless a fault says otherwise, and
+// calls done before it returns, unless the acknowledgement is held or another
+// goroutine is calling the completions of that partition.
+func (p *producer) Produce(ctx context.Context, r *transport.Record, done transport.Completion) error {
+	size := r.Size()
+	if size > p.config.BatchBytes {
+		return &transport.TooLargeError{Size: size, Limit: p.config.BatchBytes}
+	}
+	c := p.cluster
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := p.refuse(r); err != nil {
+		return err
+	}
+	if err := p.reserve(ctx, size); err != nil {
+		return err
+	}
+	if err := p.ask(r); err != nil {
+		p.giveBack(size)
+		return err
+	}
+
+	l := c.topics[r.Topic].logs[p.choose(r)]
+	o := &outcome{producer: p, done: done, size: size, position: transport.Position{Partition: l.Partition, Offset: -1}}
+	q := p.queues[l.Partition]
+	if q == nil {
+		q = new(outcomes)
+		p.queues[l.Partition] = q
+	}
+	q.waiting = append(q.waiting, o)
+	p.write(l, r, o)
+	if h := c.holdOf(r.Topic); h != nil && !errors.Is(o.err, ErrUnreachable) {
+		h.waiting = append(h.waiting, o)
+		o.deadline = time.AfterFunc(p.config.DeliveryTimeout, func() { p.expire(o) })
+	} else {
+		o.settled = true
+		p.drain(q)
+	}
+	return nil
+}
+
+// refuse tells why a record can't be accepted, if it can't.
+func (p *producer) refuse(r *transport.Record) error {
+	if p.closed {
+		return fmt.Errorf("producer: %w", transport.ErrClosed)
+	}
+	_, err := p.cluster.log(r.Topic, max(r.Partition, 0))
+	return err
+}
+
+// reserve waits until the buffer has room, and takes it. The mutex is held, and
+// free while it waits.
+func (p *producer) reserve(ctx context.Context, size int) error {
+	for p.records >= p.config.BufferRecords || p.records > 0 && p.bytes+size > p.config.BufferBytes {
+		if p.room == nil {
+			p.room = make(chan struct{})
+		}
+		room := p.room
+		p.cluster.mu.Unlock()
+		select {
+		case <-room:
+		case <-ctx.Done():
+		}
+		p.cluster.mu.Lock()
+		if p.closed {
+			return fmt.Errorf("producer: %w", transport.ErrClosed)
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	p.records++
+	p.bytes += size
+	return nil
+}
+
+// giveBack is the end of a reservation.
+func (p *producer) giveBack(size int) {
+	p.records--
+	p.bytes -= size
+	p.wakeWaiting()
+}
+
+func (p *producer) wakeWaiting() {
+	if p.room != nil {
+		close(p.room)
+		p.room = nil
+	}
+}
+
+// ask asks the gate, outside the mutex. What it let pass it hears of again, by
+// Report, also when the topic went or the producer closed in between: a breaker that
+// counts the probes it allowed waits for that.
+func (p *producer) ask(r *transport.Record) error {
+	if p.config.Gate == nil {
+		return nil
+	}
+	p.cluster.mu.Unlock()
+	err := p.config.Gate.Allow(0)
+	p.cluster.mu.Lock()
+	if err != nil {
+		return err
+	}
+	if err := p.refuse(r); err != nil {
+		p.cluster.mu.Unlock()
+		p.config.Gate.Report(0, nil)
+		p.cluster.mu.Lock()
+		return err
+	}
+	return nil
+}
+
+// choose is the partition of a record.
+func (p *producer) choose(r *transport.Record) int32 {
+	partitions := int32(len(p.cluster.topics[r.Topic].logs))
+	switch {
+	case r.Partition >= 0:
+		return r.Partition
+	case r.Key != nil:
+		return partitionOf(r.Key, partitions)
+	}
+	n := p.next[r.Topic] % partitions
+	p.next[r.Topic] = n + 1
+	return n
+}
+
+// write appends the record, or does what a fault asks for, and notes the outcome.
+func (p *producer) write(l *log, r *transport.Record, o *outcome) {
+	c := p.cluster
+	if !c.cutAt.IsZero() {
+		o.err = ErrUnreachable
+		return
+	}
+	if limit := c.topics[l.Topic].maxMessageBytes(); o.size > limit {
+		o.err = &transport.TooLargeError{Size: o.size}
+		return
+	}
+	copies := 1
+	if f := c.fault(l.Topic); f != nil {
+		copies, o.err = f.copies, f.err
+	}
+	at := r.Time
+	if at.IsZero() {
+		at = time.Now()
+	}
+	at = time.UnixMilli(at.UnixMilli())
+	for n := range copies {
+		c.appended++
+		if position := l.append(r, at, c.appended); n == 0 && o.err == nil {
+			o.position = position
+		}
+	}
+	c.change()
+}
+
+// Flush waits until every completion of what was accepted before has returned.
+func (p *producer) Flush(ctx context.Context) error {
+	p.cluster.mu.Lock()
+	var last []<-chan struct{}
+	for _, q := range p.queues {
+		if len(q.waiting) > 0 {
+			last = append(last, q.waiting[len(q.waiting)-1].heardChannel())
+		}
+	}
+	p.cluster.mu.Unlock()
+	for _, heard := range last {
+		select {
+		case <-heard:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// Close fails what has no outcome when ctx ends with an error that is ErrClosed and
+// ErrOutcomeUnknown: all of it is in the log, and nobody heard so.
+func (p *producer) Close(ctx context.Context) error {
+	c := p.cluster
+	c.mu.Lock()
+	p.closed = true
+	p.wakeWaiting()
+	c.producers = slices.DeleteFunc(c.producers, func(o *producer) bool { return o == p })
+	c.mu.Unlock()
+
+	err := p.Flush(ctx)
+	if err == nil {
+		return nil
+	}
+	c.mu.Lock()
+	for _, q := range p.queues {
+		for _, o := range q.waiting {
+			o.settle(fmt.Errorf("producer: %w: %w", transport.ErrClosed, transport.ErrOutcomeUnknown))
+		}
+		p.drain(q)
+	}
+	c.mu.Unlock()
+	// Another goroutine may be calling completions: they don't block.
+	return errors.Join(err, p.Flush(context.Background()))
+}

@@ -1,0 +1,174 @@
+package memory
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// rebalance moves partitions towards the target, incrementally: what has to move is
+// revoked, what stays is not touched, and what is free is given away once nothing in
+// the group is being revoked. Each revocation that ends comes here again.
+func (g *group) rebalance() {
+	if !g.cluster.cutAt.IsZero() {
+		return // Reconnect comes back to it
+	}
+	target := g.target()
+	moves := make(map[*consumer][]*assignment)
+	for _, p := range sortedPartitions(maps.Keys(g.owners)) {
+		o := g.owners[p]
+		if o.assignment != nil && !o.assignment.revoking && target[p] != o.member {
+			moves[o.assignment.consumer] = append(moves[o.assignment.consumer], o.assignment)
+		}
+	}
+	g.withdraw(moves)
+	if !g.moving() {
+		g.handOut(target)
+	}
+	g.cluster.change()
+}
+
+// withdraw starts to revoke assignments.
+func (g *group) withdraw(moves map[*consumer][]*assignment) {
+	for c, taken := range moves {
+		for _, a := range taken {
+			a.noteFetch()
+			a.revoking = true
+		}
+		c.enqueue(func() { c.revoke(taken) })
+	}
+}
+
+// handOut gives every partition without an assignment to its target.
+func (g *group) handOut(target map[transport.Partition]*member) {
+	given := make(map[*consumer][]*assignment)
+	for _, p := range sortedPartitions(maps.Keys(target)) {
+		m, o := target[p], g.owners[p]
+		if o == nil {
+			o = new(owner)
+			g.owners[p] = o
+		}
+		if o.assignment == nil {
+			o.member = m
+			if m.serves() {
+				o.assignment = g.assign(p, m.consumer)
+				given[m.consumer] = append(given[m.consumer], o.assignment)
+			}
+		}
+	}
+	for c, assignments := range given {
+		c.enqueue(func() { c.announce(assignments) })
+		for _, a := range assignments {
+			if from, ok := g.recreatedFrom(a.Partition); ok {
+				a.skip(from, a.next, errRecreated)
+			}
+			a.reposition()
+		}
+	}
+}
+
+// assign makes a partition a consumer's.
+func (g *group) assign(p transport.Partition, c *consumer) *assignment {
+	t := g.cluster.topics[p.Topic]
+	commit := g.startingAt(t, p, c.topics[p.Topic].Start)
+	g.cluster.epochs++
+	a := &assignment{
+		Assignment: transport.Assignment{
+			Partition:   p,
+			Epoch:       g.cluster.epochs,
+			Offset:      commit.Offset,
+			Metadata:    commit.Metadata,
+			LeaderEpoch: commit.LeaderEpoch,
+			TopicID:     t.id,
+			ClusterID:   g.cluster.id,
+			Partitions:  int32(len(t.logs)),
+		},
+		consumer: c,
+		log:      t.logs[p.Partition],
+		next:     commit.Offset,
+	}
+	c.assigned[p] = a
+	a.log.readers = append(a.log.readers, a)
+	return a
+}
+
+// target says who should have each partition: whoever has it, as far as no member
+// has two more than another that could have one of them.
+func (g *group) target() map[transport.Partition]*member {
+	target := make(map[transport.Partition]*member)
+	load := make(map[*member]int)
+	partitions := g.partitions()
+	var free []transport.Partition
+	for _, p := range partitions {
+		if m := g.keeper(p); m != nil {
+			target[p] = m
+			load[m]++
+		} else {
+			free = append(free, p)
+		}
+	}
+	for _, p := range free {
+		if m := g.idlest(p.Topic, load); m != nil {
+			target[p] = m
+			load[m]++
+		}
+	}
+	for moved := true; moved; {
+		moved = false
+		for _, p := range slices.Backward(partitions) {
+			from, to := target[p], g.idlest(p.Topic, load)
+			if to != nil && load[from] > load[to]+1 {
+				target[p] = to
+				load[from]--
+				load[to]++
+				moved = true
+			}
+		}
+	}
+	return target
+}
+
+// partitions are all those of the members' topics, in order.
+func (g *group) partitions() []transport.Partition {
+	all := make(map[transport.Partition]bool)
+	for _, m := range g.members {
+		for name := range m.topics {
+			if t := g.cluster.topics[name]; t != nil {
+				for _, l := range t.logs {
+					all[l.Partition] = true
+				}
+			}
+		}
+	}
+	return sortedPartitions(maps.Keys(all))
+}
+
+// keeper is the member that has a partition and may keep it: a static one also
+// while it closes and while it is away.
+func (g *group) keeper(p transport.Partition) *member {
+	o := g.owners[p]
+	if o == nil {
+		return nil
+	}
+	if _, wants := o.member.topics[p.Topic]; !wants {
+		return nil
+	}
+	revoking := o.assignment != nil && o.assignment.revoking
+	if revoking && !(o.member.instance != "" && o.member.consumer.closing) {
+		return nil
+	}
+	return o.member
+}
+
+// idlest is the member with the fewest partitions that can take one of a topic, of
+// several the one that joined first.
+func (g *group) idlest(topic string, load map[*member]int) *member {
+	var idlest *member
+	for _, m := range g.members {
+		if _, wants := m.topics[topic]; wants && m.serves() && (idlest == nil || load[m] < load[idlest]) {
+			idlest = m
+		}
+	}
+	return idlest
+}

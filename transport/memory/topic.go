@@ -1,0 +1,183 @@
+package memory
+
+import (
+	"cmp"
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"strconv"
+
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// topic is a named set of logs.
+type topic struct {
+	name        string
+	id          transport.TopicID
+	replication int16
+	configs     map[string]string
+	logs        []*log
+}
+
+// brokerDefaults are the configs of a topic that sets none, with Kafka's values.
+var brokerDefaults = map[string]string{
+	"cleanup.policy":         "delete",
+	"compression.type":       "producer",
+	"max.message.bytes":      "1048588",
+	"message.timestamp.type": "CreateTime",
+	"min.insync.replicas":    "1",
+	"retention.bytes":        "-1",
+	"retention.ms":           "604800000",
+}
+
+// maxMessageBytes is the largest batch that the topic takes.
+func (t *topic) maxMessageBytes() int {
+	n, err := strconv.Atoi(t.configs["max.message.bytes"])
+	if err != nil {
+		return 1048588
+	}
+	return n
+}
+
+// grow adds partitions until there are as many as that.
+func (t *topic) grow(partitions int32) {
+	for n := int32(len(t.logs)); n < partitions; n++ {
+		t.logs = append(t.logs, &log{Partition: transport.Partition{Topic: t.name, Partition: n}})
+	}
+}
+
+// createTopic creates a topic that does not exist yet. c.mu is held.
+func (c *Cluster) createTopic(s transport.TopicSpec) error {
+	if err := checkName(s.Name); err != nil {
+		return err
+	}
+	if s.Partitions < 0 || s.Replication < 0 {
+		return fmt.Errorf("topic %s: %w: %d partitions, replication %d", s.Name, transport.ErrRejected, s.Partitions, s.Replication)
+	}
+	if c.topics[s.Name] != nil {
+		return nil
+	}
+	c.topicIDs++
+	t := &topic{name: s.Name, replication: cmp.Or(s.Replication, 1), configs: maps.Clone(brokerDefaults)}
+	binary.BigEndian.PutUint64(t.id[8:], c.topicIDs)
+	maps.Copy(t.configs, s.Configs)
+	t.grow(cmp.Or(s.Partitions, c.defaultPartitions))
+	c.topics[s.Name] = t
+	c.reformSubscribers(s.Name)
+	return nil
+}
+
+// checkName holds a name against Kafka's rule (org.apache.kafka.common.internals.Topic):
+// 1 to 249 of a-z A-Z 0-9 . _ -, and neither "." nor "..".
+func checkName(name string) error {
+	valid := name != "" && len(name) <= 249 && name != "." && name != ".."
+	for _, b := range []byte(name) {
+		switch {
+		case 'a' <= b && b <= 'z', 'A' <= b && b <= 'Z', '0' <= b && b <= '9', b == '.', b == '_', b == '-':
+		default:
+			valid = false
+		}
+	}
+	if !valid {
+		return fmt.Errorf("topic name %q: %w", name, transport.ErrRejected)
+	}
+	return nil
+}
+
+// log finds a partition. c.mu is held.
+func (c *Cluster) log(topic string, partition int32) (*log, error) {
+	t := c.topics[topic]
+	if t == nil {
+		return nil, fmt.Errorf("%w: %s", transport.ErrTopicMissing, topic)
+	}
+	if partition < 0 || int(partition) >= len(t.logs) {
+		return nil, fmt.Errorf("%w: %s has %d partitions, no partition %d", transport.ErrTopicMissing, topic, len(t.logs), partition)
+	}
+	return t.logs[partition], nil
+}
+
+// AddPartitions grows a topic to a total of partitions. Groups that subscribe to
+// it get the new ones, from offset 0.
+func (c *Cluster) AddPartitions(topic string, total int32) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t := c.topics[topic]
+	if t == nil {
+		return fmt.Errorf("%w: %s", transport.ErrTopicMissing, topic)
+	}
+	if int(total) <= len(t.logs) {
+		return fmt.Errorf("topic %s: %w: it has %d partitions and can only grow", topic, transport.ErrRejected, len(t.logs))
+	}
+	t.grow(total)
+	c.reformSubscribers(topic)
+	return nil
+}
+
+// DeleteTopic removes a topic with its records. Members that own partitions of it
+// lose them. A topic that is created with the same name has another TopicID: groups
+// that had commits on the old one start at 0 on the new one, and hear so by Skipped.
+func (c *Cluster) DeleteTopic(name string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t := c.topics[name]
+	if t == nil {
+		return fmt.Errorf("%w: %s", transport.ErrTopicMissing, name)
+	}
+	delete(c.topics, name)
+	for _, g := range c.groups {
+		for _, l := range t.logs {
+			g.take(l.Partition)
+		}
+	}
+	c.reformSubscribers(name)
+	return nil
+}
+
+// DeleteRecords removes the records of a partition before an offset, as retention
+// does. Members whose position lies before it hear Skipped.
+func (c *Cluster) DeleteRecords(topic string, partition int32, offset int64) error {
+	return c.alter(topic, partition, offset, (*log).deleteBefore)
+}
+
+// TruncateLog removes the records of a partition at and after an offset, as an
+// unclean leader election does: the log ends there, and the next records get offsets
+// that others had before. Members whose position lies beyond it move as their OutOfRange says.
+func (c *Cluster) TruncateLog(topic string, partition int32, end int64) error {
+	return c.alter(topic, partition, end, (*log).truncate)
+}
+
+// alter changes a log at an offset that it holds, and the positions of its readers
+// that this leaves out of range.
+func (c *Cluster) alter(topic string, partition int32, offset int64, do func(*log, int64)) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l, err := c.log(topic, partition)
+	if err != nil {
+		return err
+	}
+	if offset < l.start || offset > l.end {
+		return fmt.Errorf("%s: %w: offset %d is not in [%d, %d]", l.Partition, transport.ErrRejected, offset, l.start, l.end)
+	}
+	do(l, offset)
+	for _, a := range l.readers {
+		a.reposition()
+	}
+	c.change()
+	return nil
+}
+
+// Compact keeps the last record of each key, and those without a key, as log
+// compaction does: the spans of later batches have gaps.
+func (c *Cluster) Compact(topic string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t := c.topics[topic]
+	if t == nil {
+		return fmt.Errorf("%w: %s", transport.ErrTopicMissing, topic)
+	}
+	for _, l := range t.logs {
+		l.compact()
+	}
+	c.change()
+	return nil
+}

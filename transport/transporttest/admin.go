@@ -1,0 +1,165 @@
+package transporttest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+var adminTests = []test{
+	{"Describe", testAdminDescribe},
+	{"Defaults", testAdminDefaults},
+	{"Exists", testAdminExists},
+	{"Several", testAdminSeveral},
+	{"Refused", testAdminRefused},
+	{"UsableAtOnce", testAdminUsableAtOnce},
+	{"Offsets", testAdminOffsets},
+	{"OffsetsMissing", testAdminOffsetsMissing},
+	{"Committed", testAdminCommitted},
+}
+
+func testAdminDescribe(r *run) {
+	topic := r.topicWith(transport.TopicSpec{
+		Partitions: 3,
+		Configs:    map[string]string{"retention.ms": "3600000", "cleanup.policy": "compact"},
+	})
+	info := r.describe(topic)
+	if info.Err != nil || info.Name != topic || info.Partitions != 3 || info.Replication < 1 {
+		r.Errorf("described as %+v", info)
+	}
+	if info.ID == (transport.TopicID{}) || r.describe(topic).ID != info.ID {
+		r.Errorf("the topic's id is %x, and then %x", info.ID, r.describe(topic).ID)
+	}
+	if info.Configs["retention.ms"] != "3600000" || info.Configs["cleanup.policy"] != "compact" {
+		r.Errorf("configs %v lack what the topic was created with", info.Configs)
+	}
+	if info.Configs["max.message.bytes"] == "" {
+		r.Errorf("configs %v lack the broker's default of max.message.bytes", info.Configs)
+	}
+}
+
+func testAdminDefaults(r *run) {
+	if info := r.describe(r.topic(0)); info.Err != nil || info.Partitions < 1 || info.Replication < 1 {
+		r.Errorf("described as %+v", info)
+	}
+}
+
+func testAdminExists(r *run) {
+	topic := r.topic(2)
+	before := r.describe(topic)
+	r.within("creating it again", func(ctx context.Context) error {
+		return r.Admin().CreateTopics(ctx, transport.TopicSpec{Name: topic, Partitions: 5})
+	})
+	if after := r.describe(topic); after.Partitions != 2 || after.ID != before.ID {
+		r.Errorf("it was %+v, and is %+v", before, after)
+	}
+}
+
+func testAdminSeveral(r *run) {
+	a, b, missing := r.name("a"), r.name("b"), r.name("missing")
+	r.within("creating two topics", func(ctx context.Context) error {
+		return r.Admin().CreateTopics(ctx, transport.TopicSpec{Name: a, Partitions: 1}, transport.TopicSpec{Name: b, Partitions: 2})
+	})
+	r.within("Topics", func(ctx context.Context) error {
+		infos, err := r.Admin().Topics(ctx, b, missing, a)
+		if err != nil {
+			return err
+		}
+		if len(infos) != 3 || infos[0].Name != b || infos[1].Name != missing || infos[2].Name != a {
+			return fmt.Errorf("asked for %s, %s, %s, got %+v", b, missing, a, infos)
+		}
+		if infos[0].Err != nil || infos[2].Err != nil || !errors.Is(infos[1].Err, transport.ErrTopicMissing) {
+			return fmt.Errorf("errors %v, %v, %v; want only the second, ErrTopicMissing", infos[0].Err, infos[1].Err, infos[2].Err)
+		}
+		return nil
+	})
+	r.within("Topics without names", func(ctx context.Context) error {
+		infos, err := r.Admin().Topics(ctx)
+		for _, name := range []string{a, b} {
+			if !slices.ContainsFunc(infos, func(i transport.TopicInfo) bool { return i.Name == name }) {
+				return fmt.Errorf("%s is not among %d topics: %w", name, len(infos), err)
+			}
+		}
+		return err
+	})
+}
+
+func testAdminRefused(r *run) {
+	ctx, cancel := r.patience()
+	defer cancel()
+	for _, name := range []string{"", ".", "..", "a b", "a/b", "ä", string(make([]byte, 250))} {
+		if err := r.Admin().CreateTopics(ctx, transport.TopicSpec{Name: name, Partitions: 1}); err == nil {
+			r.Errorf("a topic named %q was created", name)
+		}
+	}
+}
+
+// testAdminUsableAtOnce: CreateTopics waits until producers can use the topic, also
+// those that were there before.
+func testAdminUsableAtOnce(r *run) {
+	p := r.producer(transport.ProducerConfig{})
+	for range 3 {
+		r.produce(p, transport.Record{Topic: r.topic(3), Partition: 2, Value: []byte("v")})
+	}
+}
+
+func testAdminOffsets(r *run) {
+	topic := r.topic(2)
+	p := r.producer(transport.ProducerConfig{})
+	start := time.Now().Add(-time.Hour).Truncate(time.Millisecond)
+	for n := range 5 {
+		r.produce(p, transport.Record{Topic: topic, Partition: 0, Value: []byte("v"), Time: start.Add(time.Duration(n) * time.Minute)})
+	}
+	for _, c := range []struct {
+		at         transport.Start
+		full, none int64
+	}{
+		{transport.Earliest(), 0, 0},
+		{transport.Latest(), 5, 0},
+		{transport.At(start.Add(-time.Hour)), 0, 0},
+		{transport.At(start.Add(2 * time.Minute)), 2, 0},
+		{transport.At(start.Add(2*time.Minute + time.Second)), 3, 0},
+		{transport.At(start.Add(30 * time.Minute)), 5, 0},
+	} {
+		r.within("Offsets", func(ctx context.Context) error {
+			got, err := r.Admin().Offsets(ctx, c.at, at(topic, 0), at(topic, 1))
+			want := map[transport.Partition]int64{at(topic, 0): c.full, at(topic, 1): c.none}
+			if err == nil && !maps.Equal(got, want) {
+				r.Errorf("offsets at %v are %v, want %v", c.at, got, want)
+			}
+			return err
+		})
+	}
+}
+
+func testAdminOffsetsMissing(r *run) {
+	ctx, cancel := r.patience()
+	defer cancel()
+	for _, p := range []transport.Partition{at(r.name("missing"), 0), at(r.topic(1), 7)} {
+		if got, err := r.Admin().Offsets(ctx, transport.Latest(), p); !errors.Is(err, transport.ErrTopicMissing) {
+			r.Errorf("offset of %v: %v, %v, want ErrTopicMissing", p, got, err)
+		}
+	}
+}
+
+func testAdminCommitted(r *run) {
+	topic, other, group := r.topic(2), r.topic(1), r.name("group")
+	if got := r.committed(group, topic); len(got) != 0 {
+		r.Errorf("a group that never was has committed %v", got)
+	}
+	m := r.member(transport.ConsumerConfig{Group: group, Topics: []transport.TopicStart{{Topic: topic}, {Topic: other}}})
+	m.awaitOwned(3)
+	m.commit(at(topic, 1), 7, "seven")
+	got := r.committed(group, topic)
+	if c := got[at(topic, 1)]; c.Offset != 7 || c.Metadata != "seven" || c.Partition != at(topic, 1) {
+		r.Errorf("committed %+v", c)
+	}
+	if _, asked := got[at(other, 0)]; asked {
+		r.Errorf("commits %v have a topic that was not asked for", got)
+	}
+}

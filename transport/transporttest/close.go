@@ -1,0 +1,105 @@
+package transporttest
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+var closeTests = []test{
+	{"Revokes", testCloseRevokes},
+	{"Bounded", testCloseBounded},
+	{"Leaves", testCloseLeaves},
+	{"Unjoined", testCloseUnjoined},
+}
+
+// testCloseRevokes: Close calls Revoked for all that is assigned, and commits made
+// in it count.
+func testCloseRevokes(r *run) {
+	topic, group := r.topic(2), r.name("group")
+	r.fill(topic, 0, 5)
+	m := r.member(subscription(group, topic, transport.Earliest()), func(m *member) {
+		m.onRevoked = func(ctx context.Context, revoked []transport.Partition) {
+			for _, p := range revoked {
+				epoch := m.stretchEpoch(p)
+				if err := m.consumer.Commit(ctx, transport.Commit{Partition: p, Epoch: epoch, Offset: 2, LeaderEpoch: -1, Metadata: "bye"}); err != nil {
+					r.Errorf("Commit in Revoked: %v", err)
+				}
+			}
+		}
+	})
+	m.awaitOwned(2)
+	m.leave()
+	m.mu.Lock()
+	for n := range int32(2) {
+		if !slices.Contains(m.revoked, at(topic, n)) {
+			r.Errorf("Close revoked %v, not partition %d", m.revoked, n)
+		}
+	}
+	if len(m.lost) > 0 {
+		r.Errorf("Close lost %v", m.lost)
+	}
+	m.mu.Unlock()
+	commits := r.committed(group, topic)
+	for n := range int32(2) {
+		if c := commits[at(topic, n)]; c.Offset != 2 || c.Metadata != "bye" {
+			r.Errorf("committed %+v", c)
+		}
+	}
+}
+
+// stretchEpoch is the epoch of a partition's last stretch, also while it is revoked.
+func (m *member) stretchEpoch(p transport.Partition) uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all := m.stretches[p]
+	return all[len(all)-1].Epoch
+}
+
+// testCloseBounded: the context of Close ends that of Revoked, and with it Close.
+func testCloseBounded(r *run) {
+	topic := r.topic(1)
+	m := r.member(subscription(r.name("group"), topic, transport.Earliest()), func(m *member) {
+		m.onRevoked = func(ctx context.Context, _ []transport.Partition) {
+			select {
+			case <-ctx.Done():
+			case <-time.After(2 * r.suite.patience):
+				r.Error("the context of Revoked went on after that of Close")
+			}
+		}
+	})
+	m.awaitOwned(1)
+	ctx, cancel := context.WithTimeout(r.Context(), 500*time.Millisecond)
+	defer cancel()
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		// Whether a Revoked that was cut short is an error is the transport's choice.
+		_ = m.close(ctx)
+	}()
+	receive(r, "Close", closed)
+}
+
+// testCloseLeaves: the other members get the partitions at once, not when a session
+// has timed out, which takes longer than the suite's patience.
+func testCloseLeaves(r *run) {
+	topic, group := r.topic(4), r.name("group")
+	config := subscription(group, topic, transport.Earliest())
+	config.SessionTimeout = max(45*time.Second, 2*r.suite.patience)
+	first := r.member(config)
+	first.awaitOwned(4)
+	second := r.member(config)
+	second.awaitOwned(2)
+	first.leave()
+	second.awaitOwned(4)
+}
+
+// testCloseUnjoined: Close works at any time, also before the group has answered.
+func testCloseUnjoined(r *run) {
+	topic := r.topic(1)
+	for range 3 {
+		r.member(subscription(r.name("group"), topic, transport.Earliest())).leave()
+	}
+}

@@ -1,0 +1,51 @@
+package transporttest
+
+import (
+	"context"
+	"errors"
+
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+var clusterTests = []test{
+	{"Identity", testClusterIdentity},
+	{"Closed", testClusterClosed},
+}
+
+func testClusterIdentity(r *run) {
+	var first, second transport.Cluster
+	r.within("Cluster", func(ctx context.Context) (err error) {
+		first, err = r.Cluster(ctx)
+		return err
+	})
+	r.within("Cluster", func(ctx context.Context) (err error) {
+		second, err = r.Cluster(ctx)
+		return err
+	})
+	if first.ID != second.ID {
+		r.Errorf("the cluster is %q, and then %q", first.ID, second.ID)
+	}
+	if len(first.Brokers) == 0 {
+		r.Error("the cluster has no brokers")
+	}
+}
+
+func testClusterClosed(r *run) {
+	r.close()
+	ctx, cancel := r.patience()
+	defer cancel()
+	if _, err := r.Cluster(ctx); !errors.Is(err, transport.ErrClosed) {
+		r.Errorf("Cluster after Close: %v, want ErrClosed", err)
+	}
+	if _, err := r.Admin().Topics(ctx); !errors.Is(err, transport.ErrClosed) {
+		r.Errorf("Topics after Close: %v, want ErrClosed", err)
+	}
+	if _, err := r.NewProducer(transport.ProducerConfig{}); !errors.Is(err, transport.ErrClosed) {
+		r.Errorf("NewProducer after Close: %v, want ErrClosed", err)
+	}
+	config := subscription("group", "topic", transport.Earliest())
+	config.Listener = new(member)
+	if _, err := r.NewConsumer(config); !errors.Is(err, transport.ErrClosed) {
+		r.Errorf("NewConsumer after Close: %v, want ErrClosed", err)
+	}
+}

@@ -1,0 +1,130 @@
+package transporttest
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+var commitTests = []test{
+	{"Resume", testCommitResume},
+	{"NamesPartitions", testCommitNamesPartitions},
+	{"StaleEpoch", testCommitStaleEpoch},
+	{"Metadata", testCommitMetadata},
+	{"AfterClose", testCommitAfterClose},
+}
+
+// testCommitResume: the next member goes on where the last commit says, and gets its
+// metadata.
+func testCommitResume(r *run) {
+	topic, group := r.topic(2), r.name("group")
+	r.fill(topic, 0, 10)
+	first := r.member(subscription(group, topic, transport.Earliest()))
+	first.awaitRecords(at(topic, 0), 10)
+	first.commit(at(topic, 0), 4, "")
+	first.commit(at(topic, 0), 7, "seven; base64+/=")
+	first.leave()
+
+	second := r.member(subscription(group, topic, transport.Earliest()))
+	got := second.awaitRecords(at(topic, 0), 3)
+	if got[0].Offset != 7 || len(got) != 3 {
+		r.Errorf("%d records from offset %d, want 3 from 7", len(got), got[0].Offset)
+	}
+	if a := second.assignment(at(topic, 0)); a.Offset != 7 || a.Metadata != "seven; base64+/=" {
+		r.Errorf("assigned %+v", a)
+	}
+}
+
+// commitTwo commits on two partitions, of which the second fails, and returns its
+// error. The first must be stored.
+func (m *member) commitTwo(good, bad transport.Commit) error {
+	m.r.Helper()
+	ctx, cancel := m.r.patience()
+	defer cancel()
+	err := m.consumer.Commit(ctx, good, bad)
+	var failed *transport.CommitError
+	if !errors.As(err, &failed) {
+		m.r.Fatalf("Commit: %v, want a CommitError", err)
+	}
+	if len(failed.Partitions) != 1 || failed.Partitions[bad.Partition] == nil {
+		m.r.Errorf("Commit: %v, want an error of %v alone", err, bad.Partition)
+	}
+	return failed.Partitions[bad.Partition]
+}
+
+func testCommitNamesPartitions(r *run) {
+	topic, group := r.topic(1), r.name("group")
+	m := r.member(subscription(group, topic, transport.Earliest()))
+	m.awaitOwned(1)
+	epoch := m.assignment(at(topic, 0)).Epoch
+	err := m.commitTwo(
+		transport.Commit{Partition: at(topic, 0), Epoch: epoch, Offset: 3, LeaderEpoch: -1},
+		transport.Commit{Partition: at(topic, 9), Epoch: epoch, Offset: 3, LeaderEpoch: -1},
+	)
+	if !errors.Is(err, transport.ErrFenced) {
+		r.Errorf("a partition that is not assigned: %v, want ErrFenced", err)
+	}
+	if c := r.committed(group, topic); len(c) != 1 || c[at(topic, 0)].Offset != 3 {
+		r.Errorf("committed %v", c)
+	}
+}
+
+func testCommitStaleEpoch(r *run) {
+	topic, group := r.topic(2), r.name("group")
+	m := r.member(subscription(group, topic, transport.Earliest()))
+	m.awaitOwned(2)
+	err := m.commitTwo(
+		transport.Commit{Partition: at(topic, 0), Epoch: m.assignment(at(topic, 0)).Epoch, Offset: 3, LeaderEpoch: -1},
+		transport.Commit{Partition: at(topic, 1), Epoch: m.assignment(at(topic, 1)).Epoch + 1000, Offset: 3, LeaderEpoch: -1},
+	)
+	if !errors.Is(err, transport.ErrFenced) {
+		r.Errorf("a stale epoch: %v, want ErrFenced", err)
+	}
+	if c := r.committed(group, topic); c[at(topic, 0)].Offset != 3 || c[at(topic, 1)].Offset != 0 {
+		r.Errorf("committed %v", c)
+	}
+}
+
+// testCommitMetadata: metadata at the limit is kept, and metadata past it fails its
+// own partition alone.
+func testCommitMetadata(r *run) {
+	limit := r.suite.metadataLimit
+	if limit == 0 {
+		r.Skip("the suite was not told a limit")
+	}
+	topic, group := r.topic(2), r.name("group")
+	m := r.member(subscription(group, topic, transport.Earliest()))
+	m.awaitOwned(2)
+	full := strings.Repeat("m", limit)
+	err := m.commitTwo(
+		transport.Commit{Partition: at(topic, 0), Epoch: m.assignment(at(topic, 0)).Epoch, Offset: 3, LeaderEpoch: -1, Metadata: full},
+		transport.Commit{Partition: at(topic, 1), Epoch: m.assignment(at(topic, 1)).Epoch, Offset: 3, LeaderEpoch: -1, Metadata: full + "m"},
+	)
+	if !errors.Is(err, transport.ErrMetadataTooLarge) {
+		r.Errorf("metadata of %d characters: %v, want ErrMetadataTooLarge", limit+1, err)
+	}
+	if c := r.committed(group, topic); c[at(topic, 0)].Metadata != full || c[at(topic, 1)].Offset != 0 {
+		r.Errorf("committed offset %d with %d characters, and offset %d", c[at(topic, 0)].Offset, len(c[at(topic, 0)].Metadata), c[at(topic, 1)].Offset)
+	}
+}
+
+func testCommitAfterClose(r *run) {
+	topic, group := r.topic(1), r.name("group")
+	m := r.member(subscription(group, topic, transport.Earliest()))
+	m.awaitOwned(1)
+	epoch := m.assignment(at(topic, 0)).Epoch
+	m.leave()
+	r.within("Commit after Close", func(ctx context.Context) error {
+		err := m.consumer.Commit(ctx, transport.Commit{Partition: at(topic, 0), Epoch: epoch, Offset: 3, LeaderEpoch: -1})
+		var failed *transport.CommitError
+		if !errors.As(err, &failed) || failed.Partitions[at(topic, 0)] == nil {
+			r.Errorf("Commit: %v, want a CommitError that names the partition", err)
+		}
+		return nil
+	})
+	if c := r.committed(group, topic); c[at(topic, 0)].Offset != 0 {
+		r.Errorf("committed %v", c)
+	}
+}

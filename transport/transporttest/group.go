@@ -1,0 +1,220 @@
+package transporttest
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+var groupTests = []test{
+	{"HandOver", testGroupHandOver},
+	{"ComesBack", testGroupComesBack},
+	{"Standby", testGroupStandby},
+	{"SilentStays", testGroupSilentStays},
+	{"Static", testGroupStatic},
+}
+
+// handOver is a group in which a second member is about to get partitions of the
+// first, whose Revoked runs.
+type handOver struct {
+	group, topic   string
+	first, second  *member
+	revoked, kept  []transport.Partition
+	epochs         map[transport.Partition]uint64
+	finish         func() // lets Revoked return
+	revokedContext context.Context
+}
+
+// startHandOver has four partitions of five records, all of them the first member's.
+func (r *run) startHandOver() *handOver {
+	r.Helper()
+	const partitions = 4
+	h := &handOver{group: r.name("group"), topic: r.topic(partitions), epochs: make(map[transport.Partition]uint64)}
+	finished := make(chan struct{})
+	h.finish = sync.OnceFunc(func() { close(finished) })
+	for n := range int32(partitions) {
+		r.fill(h.topic, n, 5)
+	}
+	calls := make(chan []transport.Partition, 10)
+	h.first = r.member(subscription(h.group, h.topic, transport.Earliest()), func(m *member) {
+		m.onRevoked = func(ctx context.Context, revoked []transport.Partition) {
+			select {
+			case <-finished:
+				return // a later one: the test is over
+			default:
+			}
+			h.revokedContext = ctx
+			calls <- revoked
+			<-finished
+			for _, p := range revoked {
+				err := m.consumer.Commit(ctx, transport.Commit{Partition: p, Epoch: h.epochs[p], Offset: 3, LeaderEpoch: -1, Metadata: "handed over"})
+				if err != nil {
+					r.Errorf("Commit in Revoked: %v", err)
+				}
+			}
+		}
+	})
+	r.Cleanup(h.finish)
+	h.first.awaitOwned(partitions)
+	for n := range int32(partitions) {
+		h.epochs[at(h.topic, n)] = h.first.assignment(at(h.topic, n)).Epoch
+		h.first.awaitRecords(at(h.topic, n), 5)
+	}
+	h.second = r.member(subscription(h.group, h.topic, transport.Earliest()))
+	h.revoked = receive(r, "Revoked", calls)
+	for p := range h.epochs {
+		if !slices.Contains(h.revoked, p) {
+			h.kept = append(h.kept, p)
+		}
+	}
+	return h
+}
+
+// testGroupHandOver: partitions move incrementally. Those that stay flow on; those
+// that move are the second member's when Revoked has returned, from its commit on.
+func testGroupHandOver(r *run) {
+	h := r.startHandOver()
+	if len(h.revoked) != 2 {
+		r.Fatalf("%v of 4 partitions were revoked, want 2", h.revoked)
+	}
+	for _, p := range h.kept {
+		r.fill(h.topic, p.Partition, 5)
+		h.first.awaitRecords(p, 10)
+		if got := h.first.assignment(p).Epoch; got != h.epochs[p] {
+			r.Errorf("%v stayed, with epoch %d after %d", p, got, h.epochs[p])
+		}
+	}
+	if !h.first.consumer.Alive() {
+		r.Error("the first member is not alive while Revoked runs")
+	}
+	if owned := h.second.owned(); len(owned) != 0 {
+		r.Errorf("%v was assigned to the second member while Revoked ran", owned)
+	}
+	if err := h.revokedContext.Err(); err != nil {
+		r.Errorf("the context of Revoked has ended: %v", err)
+	}
+	h.finish()
+
+	h.second.awaitOwned(2)
+	for _, p := range h.revoked {
+		if a := h.second.assignment(p); a.Offset != 3 || a.Metadata != "handed over" {
+			r.Errorf("assigned %+v, want what Revoked committed", a)
+		}
+		if got := h.second.awaitRecords(p, 2); got[0].Offset != 3 {
+			r.Errorf("%v: the second member's first record is at offset %d, want 3", p, got[0].Offset)
+		}
+		ctx, cancel := r.patience()
+		err := h.first.consumer.Commit(ctx, transport.Commit{Partition: p, Epoch: h.epochs[p], Offset: 5, LeaderEpoch: -1})
+		cancel()
+		if !errors.Is(err, transport.ErrFenced) {
+			r.Errorf("the first member's commit of %v: %v, want ErrFenced", p, err)
+		}
+	}
+	for _, p := range h.kept {
+		h.first.commit(p, 10, "")
+	}
+}
+
+// testGroupComesBack: a partition that comes back has a higher epoch, which the
+// member checks, and starts at the commit of its last owner.
+func testGroupComesBack(r *run) {
+	h := r.startHandOver()
+	h.finish()
+	h.second.awaitOwned(2)
+	for _, p := range h.revoked {
+		h.second.commit(p, 4, "back")
+	}
+	h.second.leave()
+	h.first.awaitOwned(4)
+	for _, p := range h.revoked {
+		if a := h.first.assignment(p); a.Offset != 4 || a.Metadata != "back" {
+			r.Errorf("assigned %+v, want what the second member committed", a)
+		}
+	}
+}
+
+// testGroupStandby: a member that gets no partition is in the group all the same,
+// and takes over.
+func testGroupStandby(r *run) {
+	topic, group := r.topic(1), r.name("group")
+	first := r.member(subscription(group, topic, transport.Earliest()))
+	first.awaitOwned(1)
+	second := r.member(subscription(group, topic, transport.Earliest()))
+	r.eventually("the standby to join", func() bool { return second.consumer.Status().Joined && second.consumer.Alive() })
+	if owned := len(first.owned()) + len(second.owned()); owned != 1 {
+		r.Errorf("one partition is assigned %d times", owned)
+	}
+	r.fill(topic, 0, 1)
+	first.leave()
+	second.awaitRecords(at(topic, 0), 1)
+}
+
+// testGroupSilentStays: a member that does not poll stays in the group past its
+// session timeout. Nothing but time can show that.
+func testGroupSilentStays(r *run) {
+	topic := r.topic(1)
+	config := subscription(r.name("group"), topic, transport.Earliest())
+	config.SessionTimeout = 6 * time.Second // the least that brokers allow by default
+	config.HeartbeatInterval = time.Second
+	m := r.member(config, idle)
+	m.awaitOwned(1)
+	epoch := m.assignment(at(topic, 0)).Epoch
+	session := time.NewTimer(config.SessionTimeout * 5 / 4)
+	defer session.Stop()
+	receive(r, "the session timeout", session.C)
+	if !m.consumer.Alive() || len(m.owned()) != 1 || m.assignment(at(topic, 0)).Epoch != epoch {
+		r.Errorf("the member is alive: %v, and owns %v", m.consumer.Alive(), m.owned())
+	}
+	r.fill(topic, 0, 1)
+	r.within("Poll after a silence", func(ctx context.Context) error {
+		_, err := m.pollOnce(ctx)
+		return err
+	})
+}
+
+// testGroupStatic: a static member that comes back has its partitions again, and no
+// other member hears of it (KIP-345).
+func testGroupStatic(r *run) {
+	topic, group := r.topic(4), r.name("group")
+	config := func(instance string) transport.ConsumerConfig {
+		c := subscription(group, topic, transport.Earliest())
+		c.InstanceID = instance
+		return c
+	}
+	first := r.member(config("first"))
+	first.awaitOwned(4)
+	second := r.member(config("second"))
+	second.awaitOwned(2)
+	first.awaitOwned(2)
+	mine, others := first.owned(), second.owned()
+	epochs := make(map[transport.Partition]uint64)
+	for _, p := range others {
+		epochs[p] = second.assignment(p).Epoch
+	}
+	first.commit(mine[0], 0, "mine")
+	first.leave()
+	if len(first.owned()) != 0 {
+		r.Errorf("Close of a static member left %v without Revoked", first.owned())
+	}
+
+	again := r.member(config("first"))
+	again.awaitOwned(2)
+	if got := again.owned(); !slices.Equal(got, mine) {
+		r.Errorf("the static member had %v, and has %v", mine, got)
+	}
+	if a := again.assignment(mine[0]); a.Metadata != "mine" {
+		r.Errorf("assigned %+v, want what was committed", a)
+	}
+	if got := second.owned(); !slices.Equal(got, others) {
+		r.Errorf("the other member had %v, and has %v", others, got)
+	}
+	for _, p := range others {
+		if got := second.assignment(p).Epoch; got != epochs[p] {
+			r.Errorf("the other member's %v had epoch %d, and has %d", p, epochs[p], got)
+		}
+	}
+}

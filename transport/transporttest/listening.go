@@ -1,0 +1,184 @@
+package transporttest
+
+import (
+	"context"
+	"slices"
+
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+var _ transport.Listener = (*member)(nil)
+
+// enter notes that a method of the Listener runs, and returns its end.
+func (m *member) enter(method string) (leave func()) {
+	<-m.joined
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.listening {
+		m.r.Errorf("%s was called while another method of the Listener ran", method)
+	}
+	m.listening = true
+	return func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.listening = false
+		m.change()
+	}
+}
+
+// Assigned counts the partitions as assigned when it is about to return.
+func (m *member) Assigned(assigned []transport.Assignment) {
+	defer m.enter("Assigned")()
+	if m.onAssigned != nil {
+		m.onAssigned(assigned)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, a := range assigned {
+		for _, before := range m.stretches[a.Partition] {
+			if !before.over {
+				m.r.Errorf("%v was assigned twice", a.Partition)
+			}
+			if before.Epoch >= a.Epoch {
+				m.r.Errorf("%v was assigned with epoch %d after %d", a.Partition, a.Epoch, before.Epoch)
+			}
+		}
+		s := &stretch{Assignment: a, next: a.Offset, skips: make(map[int64]int64)}
+		m.stretches[a.Partition] = append(m.stretches[a.Partition], s)
+	}
+}
+
+func (m *member) Revoked(ctx context.Context, revoked []transport.Partition) {
+	defer m.enter("Revoked")()
+	m.end("Revoked", revoked)
+	if m.onRevoked != nil {
+		m.onRevoked(ctx, revoked)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.revoked = append(m.revoked, revoked...)
+}
+
+func (m *member) Lost(lost []transport.Partition) {
+	defer m.enter("Lost")()
+	m.end("Lost", lost)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.lost = append(m.lost, lost...)
+}
+
+// end is the end of stretches.
+func (m *member) end(method string, partitions []transport.Partition) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, p := range partitions {
+		s := m.current(p)
+		if s == nil {
+			m.r.Errorf("%s was called for %v, which is not assigned", method, p)
+			continue
+		}
+		s.over, s.at = true, m.polls
+	}
+	m.change()
+}
+
+func (m *member) Skipped(p transport.Partition, from, to int64, reason error) {
+	defer m.enter("Skipped")()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if reason == nil {
+		m.r.Errorf("%v: Skipped from %d to %d without a reason", p, from, to)
+	}
+	m.skipped = append(m.skipped, skip{p, from, to, reason})
+	if s := m.current(p); s != nil {
+		s.skips[from] = to
+	} else {
+		m.r.Errorf("Skipped was called for %v, which is not assigned", p)
+	}
+}
+
+// current is the stretch of a partition that is owned, else nil. m.mu is held.
+func (m *member) current(p transport.Partition) *stretch {
+	if all := m.stretches[p]; len(all) > 0 && !all[len(all)-1].over {
+		return all[len(all)-1]
+	}
+	return nil
+}
+
+// owned are the partitions that are assigned now.
+func (m *member) owned() []transport.Partition {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var owned []transport.Partition
+	for p := range m.stretches {
+		if m.current(p) != nil {
+			owned = append(owned, p)
+		}
+	}
+	slices.SortFunc(owned, func(a, b transport.Partition) int { return int(a.Partition - b.Partition) })
+	return owned
+}
+
+// awaitOwned waits until so many partitions are assigned.
+func (m *member) awaitOwned(n int) {
+	m.r.Helper()
+	m.await("partitions to be assigned", func() bool {
+		owned := 0
+		for p := range m.stretches {
+			if m.current(p) != nil {
+				owned++
+			}
+		}
+		return owned == n && !m.listening
+	})
+}
+
+// assignment is the current one of a partition, which must be assigned.
+func (m *member) assignment(p transport.Partition) transport.Assignment {
+	m.r.Helper()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.current(p)
+	if s == nil {
+		m.r.Fatalf("%v is not assigned", p)
+	}
+	return s.Assignment
+}
+
+// awaitRecords waits until so many records of a partition have come, and returns them.
+func (m *member) awaitRecords(p transport.Partition, n int) []transport.Record {
+	m.r.Helper()
+	m.await("records of "+p.String(), func() bool { return len(m.records[p]) >= n })
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.records[p])
+}
+
+// awaitSkip waits for a call of Skipped, and returns the first.
+func (m *member) awaitSkip() skip {
+	m.r.Helper()
+	m.await("Skipped", func() bool { return len(m.skipped) > 0 })
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.skipped[0]
+}
+
+// commit commits an offset of a partition that is assigned.
+func (m *member) commit(p transport.Partition, offset int64, metadata string) {
+	m.r.Helper()
+	c := transport.Commit{Partition: p, Epoch: m.assignment(p).Epoch, Offset: offset, LeaderEpoch: -1, Metadata: metadata}
+	m.r.within("Commit", func(ctx context.Context) error { return m.consumer.Commit(ctx, c) })
+}
+
+// subscription is the config of a member of a group on one topic.
+func subscription(group, topic string, start transport.Start) transport.ConsumerConfig {
+	return transport.ConsumerConfig{Group: group, Topics: []transport.TopicStart{{Topic: topic, Start: start}}}
+}
+
+// read reads the first n records of a partition, with a group of its own.
+func (r *run) read(p transport.Partition, n int) []transport.Record {
+	r.Helper()
+	m := r.member(subscription(r.name("group"), p.Topic, transport.Earliest()))
+	defer m.leave()
+	return m.awaitRecords(p, n)
+}

@@ -1,0 +1,220 @@
+package transporttest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// member is a consumer of the suite. Whatever the test is about, it holds the
+// transport to what Consumer and Listener promise, and keeps what it got.
+type member struct {
+	r        *run
+	consumer transport.Consumer
+	joined   chan struct{} // closed when consumer is set
+	polled   chan struct{} // closed when the loop that polls has ended; nil if nothing polls
+	close    func(ctx context.Context) error
+
+	onAssigned func(assigned []transport.Assignment)
+	onRevoked  func(ctx context.Context, revoked []transport.Partition)
+
+	mu        sync.Mutex
+	changed   chan struct{}
+	listening bool // the Listener runs
+	polls     int  // calls of Poll begun
+	stretches map[transport.Partition][]*stretch
+	records   map[transport.Partition][]transport.Record
+	revoked   []transport.Partition
+	lost      []transport.Partition
+	skipped   []skip
+}
+
+// stretch is one ownership of one partition.
+type stretch struct {
+	transport.Assignment
+	next  int64           // where the next batch starts
+	skips map[int64]int64 // moves of the position that no batch has come to yet
+	over  bool            // Revoked or Lost was called
+	at    int             // in which call of Poll
+}
+
+// skip is a call of Skipped.
+type skip struct {
+	p        transport.Partition
+	from, to int64
+	reason   error
+}
+
+// idle is the option of a member that does not poll by itself.
+func idle(m *member) { m.polled = nil }
+
+// member joins a group, and leaves it after the test.
+func (r *run) member(config transport.ConsumerConfig, options ...func(*member)) *member {
+	r.Helper()
+	m := &member{
+		r:         r,
+		joined:    make(chan struct{}),
+		polled:    make(chan struct{}),
+		changed:   make(chan struct{}),
+		stretches: make(map[transport.Partition][]*stretch),
+		records:   make(map[transport.Partition][]transport.Record),
+	}
+	for _, o := range options {
+		o(m)
+	}
+	config.Listener = m
+	c, err := r.NewConsumer(config)
+	if err != nil {
+		r.Fatalf("NewConsumer: %v", err)
+	}
+	m.consumer = c
+	close(m.joined)
+	if m.polled != nil {
+		go m.poll()
+	}
+	var once sync.Once
+	m.close = func(ctx context.Context) (err error) {
+		once.Do(func() {
+			err = c.Close(ctx)
+			if m.polled != nil {
+				<-m.polled
+			}
+		})
+		return err
+	}
+	r.Cleanup(func() {
+		ctx, cancel := r.patience()
+		defer cancel()
+		if err := m.close(ctx); err != nil {
+			r.Errorf("closing a consumer: %v", err)
+		}
+	})
+	return m
+}
+
+// leave closes the consumer.
+func (m *member) leave() {
+	m.r.Helper()
+	m.r.within("closing a consumer", m.close)
+}
+
+// poll takes what comes, until the consumer is closed.
+func (m *member) poll() {
+	defer close(m.polled)
+	for {
+		if _, err := m.pollOnce(context.Background()); err != nil {
+			if !errors.Is(err, transport.ErrClosed) {
+				m.r.Errorf("Poll: %v, want ErrClosed when the consumer is closed", err)
+			}
+			return
+		}
+	}
+}
+
+// pollOnce takes what comes next, and returns the partitions of the batches.
+func (m *member) pollOnce(ctx context.Context) ([]transport.Partition, error) {
+	m.mu.Lock()
+	m.polls++
+	m.mu.Unlock()
+	batches, err := m.consumer.Poll(ctx)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var partitions []transport.Partition
+	for i := range batches {
+		if slices.Contains(partitions, batches[i].Partition) {
+			m.r.Errorf("Poll returned two batches of %v", batches[i].Partition)
+		}
+		partitions = append(partitions, batches[i].Partition)
+		m.take(&batches[i])
+	}
+	m.change()
+	return partitions, err
+}
+
+// take checks one batch and keeps its records.
+func (m *member) take(b *transport.Batch) {
+	if b.Release != nil {
+		defer b.Release()
+	}
+	i := slices.IndexFunc(m.stretches[b.Partition], func(s *stretch) bool { return s.Epoch == b.Epoch })
+	if i < 0 {
+		m.r.Errorf("%v: a batch of epoch %d, which Assigned has not returned from", b.Partition, b.Epoch)
+		return
+	}
+	s := m.stretches[b.Partition][i]
+	if s.over {
+		// A Poll that was running when Revoked was called may have had the batch
+		// in its hands. One that began later may not.
+		if s.at < m.polls {
+			m.r.Errorf("%v: a batch of epoch %d after it was revoked", b.Partition, b.Epoch)
+		}
+		return
+	}
+	for to, moved := s.skips[s.next]; moved && s.next != b.From; to, moved = s.skips[s.next] {
+		delete(s.skips, s.next)
+		s.next = to
+	}
+	if b.From != s.next || b.Next < b.From {
+		m.r.Errorf("%v: a batch of [%d, %d), want one from %d", b.Partition, b.From, b.Next, s.next)
+	}
+	s.next = b.Next
+	if b.HighWatermark >= 0 && b.HighWatermark < b.Next || b.LastStable >= 0 && b.LastStable > b.HighWatermark {
+		m.r.Errorf("%v: batch to %d, last stable offset %d, high watermark %d", b.Partition, b.Next, b.LastStable, b.HighWatermark)
+	}
+	last := b.From - 1
+	for _, record := range b.Records {
+		if record.Offset <= last || record.Offset >= b.Next || record.Topic != b.Topic || record.Partition != b.Partition.Partition {
+			m.r.Errorf("%v: record %s/%d@%d after offset %d in [%d, %d)", b.Partition, record.Topic, record.Partition, record.Offset, last, b.From, b.Next)
+		}
+		last = record.Offset
+		m.records[b.Partition] = append(m.records[b.Partition], clone(record))
+	}
+}
+
+// clone copies a record out of the transport's memory.
+func clone(record transport.Record) transport.Record {
+	record.Key, record.Value = bytes.Clone(record.Key), bytes.Clone(record.Value)
+	record.Headers = slices.Clone(record.Headers)
+	for i := range record.Headers {
+		h := &record.Headers[i]
+		h.Key, h.Value = string([]byte(h.Key)), bytes.Clone(h.Value)
+	}
+	return record
+}
+
+// change wakes await. m.mu is held.
+func (m *member) change() {
+	close(m.changed)
+	m.changed = make(chan struct{})
+}
+
+// await waits until ok, which is called with m.mu held, is true.
+func (m *member) await(what string, ok func() bool) {
+	m.r.Helper()
+	deadline := time.NewTimer(m.r.suite.patience)
+	defer deadline.Stop()
+	for {
+		m.mu.Lock()
+		done, changed := ok(), m.changed
+		m.mu.Unlock()
+		if done {
+			return
+		}
+		select {
+		case <-changed:
+		case <-deadline.C:
+			m.mu.Lock()
+			got := make(map[transport.Partition]int)
+			for p, records := range m.records {
+				got[p] = len(records)
+			}
+			m.mu.Unlock()
+			m.r.Fatalf("waited in vain: %s\nassigned %v\nrecords %v\nstatus %+v", what, m.owned(), got, m.consumer.Status())
+		}
+	}
+}

@@ -1,0 +1,79 @@
+package transporttest
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+var partitionTests = []test{
+	{"Keys", testPartitionKeys},
+	{"Keyless", testPartitionKeyless},
+	{"Explicit", testPartitionExplicit},
+	{"Missing", testPartitionMissing},
+}
+
+// murmur2Vectors are those of org.apache.kafka.common.utils.UtilsTest, and that of the
+// empty key.
+var murmur2Vectors = map[string]int32{
+	"21":                         -973932308,
+	"foobar":                     -790332482,
+	"a-little-bit-long-string":   -985981536,
+	"a-little-bit-longer-string": -1486304829,
+	"lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8": -58897971,
+	"abc": 479470107,
+	"":    275646681,
+}
+
+// testPartitionKeys: a key's partition is the one that the Java client chooses
+// (BuiltInPartitioner.partitionForKey).
+func testPartitionKeys(r *run) {
+	p := r.producer(transport.ProducerConfig{})
+	for _, partitions := range []int32{1, 7, 12} {
+		topic := r.topic(partitions)
+		for key, hash := range murmur2Vectors {
+			want := hash & 0x7fffffff % partitions
+			got := r.produce(p, transport.Record{Topic: topic, Partition: transport.AnyPartition, Key: []byte(key)})
+			if got.Partition != at(topic, want) {
+				r.Errorf("key %q is in %v, want partition %d", key, got.Partition, want)
+			}
+		}
+	}
+}
+
+// testPartitionKeyless: records without a key go to one partition after another.
+func testPartitionKeyless(r *run) {
+	const partitions = 4
+	topic := r.topic(partitions)
+	p := r.producer(transport.ProducerConfig{})
+	counts := make(map[int32]int)
+	for range 4 * partitions {
+		// The acknowledgement ends the batch.
+		counts[r.produce(p, transport.Record{Topic: topic, Partition: transport.AnyPartition}).Partition.Partition]++
+	}
+	if len(counts) != partitions {
+		r.Errorf("%d batches without keys went to partitions %v of %d", 4*partitions, counts, partitions)
+	}
+}
+
+func testPartitionExplicit(r *run) {
+	const partitions = 3
+	topic := r.topic(partitions)
+	p := r.producer(transport.ProducerConfig{})
+	for n := range int32(partitions) {
+		for key := range 5 {
+			got := r.produce(p, transport.Record{Topic: topic, Partition: n, Key: fmt.Append(nil, key)})
+			if got.Partition != at(topic, n) {
+				r.Errorf("asked for partition %d, got %v", n, got.Partition)
+			}
+		}
+	}
+}
+
+func testPartitionMissing(r *run) {
+	p := r.producer(transport.ProducerConfig{})
+	r.refused(p, transport.Record{Topic: r.topic(2), Partition: 2}, func(err error) bool {
+		return errors.Is(err, transport.ErrTopicMissing)
+	})
+}

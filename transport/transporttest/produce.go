@@ -1,0 +1,198 @@
+package transporttest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+var produceTests = []test{
+	{"Positions", testProducePositions},
+	{"Order", testProduceOrder},
+	{"Concurrency", testProduceConcurrency},
+	{"SmallBuffer", testProduceSmallBuffer},
+	{"MemoryIsTheCallers", testProduceMemory},
+	{"ContextEnds", testProduceContextEnds},
+	{"Flush", testProduceFlush},
+	{"CloseFlushes", testProduceCloseFlushes},
+	{"AfterClose", testProduceAfterClose},
+}
+
+func testProducePositions(r *run) {
+	topic := r.topic(2)
+	p := r.producer(transport.ProducerConfig{})
+	before := time.Now().Truncate(time.Millisecond)
+	for n := range 5 {
+		got := r.produce(p, transport.Record{Topic: topic, Partition: 1, Value: []byte("v")})
+		if got.Partition != at(topic, 1) || got.Offset != int64(n) {
+			r.Errorf("record %d is at %v, offset %d", n, got.Partition, got.Offset)
+		}
+		if got.Time.Before(before) || got.Time.After(time.Now()) {
+			r.Errorf("record %d has time %v, which the producer's clock did not show", n, got.Time)
+		}
+	}
+	if got := r.produce(p, transport.Record{Topic: topic, Partition: 0}); got.Offset != 0 {
+		r.Errorf("the first record of another partition is at offset %d", got.Offset)
+	}
+}
+
+// testProduceOrder: records of a partition lie in its log in the order of Produce,
+// without waiting for acknowledgements in between.
+func testProduceOrder(r *run) {
+	const n = 500
+	topic := r.topic(2)
+	p := r.producer(transport.ProducerConfig{})
+	sent := make([]*hearing, n)
+	for i := range n {
+		sent[i] = r.send(p, transport.Record{Topic: topic, Partition: int32(i % 2), Value: fmt.Append(nil, i)})
+	}
+	for i, h := range sent {
+		if got, err := h.wait(); err != nil || got.Offset != int64(i/2) {
+			r.Fatalf("record %d is at offset %d, want %d: %v", i, got.Offset, i/2, err)
+		}
+	}
+	for i, record := range r.read(at(topic, 1), n/2) {
+		if string(record.Value) != fmt.Sprint(2*i+1) {
+			r.Fatalf("offset %d has record %s", i, record.Value)
+		}
+	}
+}
+
+func testProduceConcurrency(r *run) {
+	const goroutines, each = 8, 100
+	topic := r.topic(1)
+	p := r.producer(transport.ProducerConfig{})
+	var producers sync.WaitGroup
+	for g := range goroutines {
+		producers.Go(func() {
+			for i := range each {
+				h := r.hear()
+				record := transport.Record{Topic: topic, Partition: 0, Key: fmt.Append(nil, g), Value: fmt.Append(nil, i)}
+				ctx, cancel := r.patience()
+				err := p.Produce(ctx, &record, h)
+				if err == nil && i == each-1 {
+					_, err = h.wait()
+				}
+				cancel()
+				if err != nil {
+					r.Errorf("goroutine %d, record %d: %v", g, i, err)
+					return
+				}
+			}
+		})
+	}
+	producers.Wait()
+	next := make(map[string]int)
+	for _, record := range r.read(at(topic, 0), goroutines*each) {
+		if want := fmt.Sprint(next[string(record.Key)]); string(record.Value) != want {
+			r.Fatalf("goroutine %s: record %s where %s should be", record.Key, record.Value, want)
+		}
+		next[string(record.Key)]++
+	}
+}
+
+// testProduceSmallBuffer: at the bound Produce waits for room, and goes on.
+func testProduceSmallBuffer(r *run) {
+	for _, config := range []transport.ProducerConfig{{BufferRecords: 3}, {BufferBytes: 500}} {
+		topic := r.topic(1)
+		r.fillWith(r.producer(config), topic, 0, 300)
+		if got := r.read(at(topic, 0), 300); string(got[299].Value) != "299" {
+			r.Errorf("%+v: the last record is %s", config, got[299].Value)
+		}
+	}
+}
+
+func testProduceMemory(r *run) {
+	topic := r.topic(1)
+	p := r.producer(transport.ProducerConfig{})
+	record := transport.Record{
+		Topic: topic, Partition: 0,
+		Key: []byte("key"), Value: []byte("value"), Headers: []transport.Header{{Key: "h", Value: []byte("header")}},
+	}
+	header := record.Headers[0].Value
+	h := r.hear()
+	r.within("Produce", func(ctx context.Context) error { return p.Produce(ctx, &record, h) })
+	if string(record.Key) != "key" || record.Offset != 0 || !record.Time.IsZero() || record.Partition != 0 {
+		r.Errorf("Produce changed the record: %+v", record)
+	}
+	clear(record.Key)
+	clear(record.Value)
+	clear(header)
+	clear(record.Headers)
+	if _, err := h.wait(); err != nil {
+		r.Fatalf("producing: %v", err)
+	}
+	got := r.read(at(topic, 0), 1)[0]
+	if v, _ := got.Header("h"); string(got.Key) != "key" || string(got.Value) != "value" || string(v) != "header" {
+		r.Errorf("the log has %+v, changed after Produce had returned", got)
+	}
+}
+
+// testProduceContextEnds: what was accepted is sent even when the context ends.
+func testProduceContextEnds(r *run) {
+	topic := r.topic(1)
+	p := r.producer(transport.ProducerConfig{})
+	r.produce(p, transport.Record{Topic: topic, Partition: 0})
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	h := r.hear()
+	if err := p.Produce(ctx, &transport.Record{Topic: topic, Partition: 0}, h); err != nil {
+		r.Fatalf("Produce: %v", err)
+	}
+	cancel()
+	if got, err := h.wait(); err != nil || got.Offset != 1 {
+		r.Errorf("the context ended after Produce: offset %d, %v", got.Offset, err)
+	}
+}
+
+// testProduceFlush: completions have been called when Flush returns.
+func testProduceFlush(r *run) {
+	topic := r.topic(3)
+	p := r.producer(transport.ProducerConfig{})
+	r.within("Flush of nothing", p.Flush)
+	sent := make([]*hearing, 300)
+	for i := range sent {
+		sent[i] = r.send(p, transport.Record{Topic: topic, Partition: int32(i % 3)})
+	}
+	r.within("Flush", p.Flush)
+	for i, h := range sent {
+		if h.calls.Load() != 1 {
+			r.Errorf("Flush returned, record %d has no outcome", i)
+		}
+	}
+}
+
+func testProduceCloseFlushes(r *run) {
+	topic := r.topic(1)
+	p, err := r.NewProducer(transport.ProducerConfig{})
+	if err != nil {
+		r.Fatalf("NewProducer: %v", err)
+	}
+	sent := make([]*hearing, 100)
+	for i := range sent {
+		sent[i] = r.send(p, transport.Record{Topic: topic, Partition: 0})
+	}
+	r.within("Close", p.Close)
+	for i, h := range sent {
+		if h.calls.Load() != 1 {
+			r.Fatalf("Close returned, record %d has no outcome", i)
+		}
+		if _, err := h.wait(); err != nil {
+			r.Errorf("record %d: %v", i, err)
+		}
+	}
+}
+
+func testProduceAfterClose(r *run) {
+	topic := r.topic(1)
+	p, err := r.NewProducer(transport.ProducerConfig{})
+	if err != nil {
+		r.Fatalf("NewProducer: %v", err)
+	}
+	r.within("Close", p.Close)
+	r.refused(p, transport.Record{Topic: topic, Partition: 0}, func(err error) bool { return errors.Is(err, transport.ErrClosed) })
+}

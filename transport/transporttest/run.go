@@ -1,0 +1,135 @@
+package transporttest
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// run is one test on one transport.
+type run struct {
+	*testing.T
+	transport.Transport
+	suite *suite
+	close func()
+}
+
+// start opens a transport for a test.
+func (s *suite) start(t *testing.T) *run {
+	r := &run{T: t, Transport: s.open(t), suite: s}
+	r.close = sync.OnceFunc(func() {
+		ctx, cancel := r.patience()
+		defer cancel()
+		if err := r.Transport.Close(ctx); err != nil {
+			t.Errorf("closing the transport: %v", err)
+		}
+	})
+	t.Cleanup(r.close)
+	return r
+}
+
+// patience is a context that ends when waiting makes no sense any more. It does not
+// end with the test, so that cleanups can use it.
+func (r *run) patience() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(r.Context()), r.suite.patience)
+}
+
+// within calls f with such a context, and ends the test if it fails.
+func (r *run) within(what string, f func(ctx context.Context) error) {
+	r.Helper()
+	ctx, cancel := r.patience()
+	defer cancel()
+	if err := f(ctx); err != nil {
+		r.Fatalf("%s: %v", what, err)
+	}
+}
+
+// eventually waits for a state that nothing signals.
+func (r *run) eventually(what string, ok func() bool) {
+	r.Helper()
+	ctx, cancel := r.patience()
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			r.Fatalf("waited in vain: %s", what)
+		}
+	}
+}
+
+// receive waits for a signal.
+func receive[T any](r *run, what string, from <-chan T) T {
+	r.Helper()
+	ctx, cancel := r.patience()
+	defer cancel()
+	select {
+	case v := <-from:
+		return v
+	case <-ctx.Done():
+		r.Fatalf("waited in vain: %s", what)
+		panic("unreachable")
+	}
+}
+
+// name is a name of a topic or group that nobody else uses.
+func (r *run) name(kind string) string {
+	clean := strings.Map(func(c rune) rune {
+		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' {
+			return c
+		}
+		return '-'
+	}, r.Name())
+	return fmt.Sprintf("%s.%s.%08x", kind, clean[max(0, len(clean)-150):], rand.Uint32())
+}
+
+// topic creates one.
+func (r *run) topic(partitions int32) string {
+	r.Helper()
+	return r.topicWith(transport.TopicSpec{Partitions: partitions})
+}
+
+func (r *run) topicWith(spec transport.TopicSpec) string {
+	r.Helper()
+	spec.Name = r.name("topic")
+	r.within("creating a topic", func(ctx context.Context) error { return r.Admin().CreateTopics(ctx, spec) })
+	return spec.Name
+}
+
+// describe describes one topic.
+func (r *run) describe(topic string) transport.TopicInfo {
+	r.Helper()
+	var infos []transport.TopicInfo
+	r.within("describing a topic", func(ctx context.Context) (err error) {
+		infos, err = r.Admin().Topics(ctx, topic)
+		return err
+	})
+	if len(infos) != 1 {
+		r.Fatalf("asked for one topic, got %d", len(infos))
+	}
+	return infos[0]
+}
+
+// committed reads what a group has committed on a topic.
+func (r *run) committed(group, topic string) map[transport.Partition]transport.Commit {
+	r.Helper()
+	var commits map[transport.Partition]transport.Commit
+	r.within("reading commits", func(ctx context.Context) (err error) {
+		commits, err = r.Admin().Committed(ctx, group, topic)
+		return err
+	})
+	return commits
+}
+
+// at names a partition.
+func at(topic string, partition int32) transport.Partition {
+	return transport.Partition{Topic: topic, Partition: partition}
+}
