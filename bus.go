@@ -23,6 +23,7 @@ type Bus struct {
 	transport transport.Transport
 	producer  transport.Producer
 	telemetry *telemetry
+	awaited   awaitedPool
 
 	life  sync.Mutex // held by Start, Drain and Close, which wait
 	state atomic.Int32

@@ -1,14 +1,7 @@
 package eventbus_test
 
 import (
-	"bytes"
-	"go/ast"
-	"go/parser"
-	"go/token"
-	"io/fs"
-	"os"
 	"path"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -31,7 +24,7 @@ var light = []string{
 	"github.com/cenkalti/backoff/v5",
 	"github.com/go-json-experiment/json/...",
 	"github.com/google/uuid",
-	"github.com/jinzhu/inflection",
+	"github.com/gertd/go-pluralize",
 	"github.com/sony/gobreaker/v2",
 }
 
@@ -48,7 +41,7 @@ var directions = []struct {
 	{dir: ".", ours: []string{"transport", "resilience", "internal/..."}, others: light, tests: []string{"..."}},
 	{dir: "transport"},
 	{dir: "transport/memory", ours: []string{"transport", "internal/..."}, tests: []string{"transport/..."}},
-	{dir: "transport/transporttest", ours: []string{"transport"}, tests: []string{"transport/..."}},
+	{dir: "transport/transporttest", ours: []string{"transport"}, others: []string{"go.uber.org/goleak"}, tests: []string{"transport/..."}},
 	{dir: "resilience", others: []string{"github.com/cenkalti/backoff/v5", "github.com/sony/gobreaker/v2"}},
 	{dir: "internal/murmur2"},
 	{dir: "internal/...", ours: []string{"transport", "resilience", "internal/..."}, others: light, tests: []string{"transport/..."}},
@@ -130,23 +123,6 @@ func TestImportsRules(t *testing.T) {
 	}
 }
 
-// TestFilesAreShort holds every file of every module to 400 lines: one noun
-// per file.
-func TestFilesAreShort(t *testing.T) {
-	for name, file := range goFiles(t, true) {
-		if ast.IsGenerated(file) {
-			continue
-		}
-		source, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if lines := bytes.Count(source, []byte("\n")); lines > 400 {
-			t.Errorf("%s has %d lines, more than 400: give one of its nouns a file of its own", name, lines)
-		}
-	}
-}
-
 func allowed(dir, imported string, test bool) bool {
 	for _, r := range reserved {
 		if below(r.module+"/...", imported) && !anyBelow(r.dirs, dir) {
@@ -190,41 +166,4 @@ func below(pattern, name string) bool {
 		return name == pattern
 	}
 	return root == "" || strings.HasPrefix(name+"/", root)
-}
-
-// goFiles parses the imports of every Go file of this module, by slashed path;
-// nested adds the modules inside it.
-func goFiles(t *testing.T, nested bool) map[string]*ast.File {
-	t.Helper()
-	files := map[string]*ast.File{}
-	err := filepath.WalkDir(".", func(name string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if entry.IsDir() {
-			if name == "." {
-				return nil
-			}
-			if base := entry.Name(); base == "testdata" || strings.HasPrefix(base, ".") || strings.HasPrefix(base, "_") {
-				return fs.SkipDir
-			}
-			if _, err := os.Stat(filepath.Join(name, "go.mod")); err == nil && !nested {
-				return fs.SkipDir
-			}
-			return nil
-		}
-		if !strings.HasSuffix(name, ".go") {
-			return nil
-		}
-		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly|parser.ParseComments)
-		if err != nil {
-			return err
-		}
-		files[filepath.ToSlash(name)] = file
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return files
 }

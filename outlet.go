@@ -26,9 +26,9 @@ type outlet struct {
 // publish sends the draft and waits for its outcome.
 func (o *outlet) publish(ctx context.Context, d *draft) error {
 	id := d.envelope.ID
-	a := awaitedPool.Get().(*awaited)
+	a := o.bus.awaited.get()
 	if err := o.send(ctx, d, a); err != nil {
-		awaitedPool.Put(a)
+		o.bus.awaited.put(a)
 		return publishError(o.topic, id, err)
 	}
 	select {
@@ -41,8 +41,7 @@ func (o *outlet) publish(ctx context.Context, d *draft) error {
 		}
 	}
 	err := a.err
-	a.err = nil
-	awaitedPool.Put(a)
+	o.bus.awaited.put(a)
 	if err != nil {
 		return publishError(o.topic, id, err)
 	}

@@ -104,20 +104,27 @@ func WithTime(t time.Time) BatchOption {
 // WithExtension sets an extension attribute. Its name has lower-case letters
 // a-z and digits only (CloudEvents 1.0.2, section 3, naming conventions).
 func WithExtension(name, value string) BatchOption {
-	return sharedOption(func(s *publishSettings) {
-		if instead, ok := noExtension[name]; ok {
-			s.fault("WithExtension: %s is %s", name, instead)
-			return
-		}
-		if err := wire.CheckExtension(name, value); err != nil {
-			s.fault("WithExtension: %w", err)
-			return
-		}
+	return sharedOption(func(s *publishSettings) { s.extension(name, value) })
+}
+
+func (s *publishSettings) extension(name, value string) {
+	if instead, ok := noExtension[name]; ok {
+		s.fault("WithExtension: %s is %s", name, instead)
+		return
+	}
+	switch err := wire.CheckText(value); {
+	case !wire.ValidName(name):
+		s.fault("WithExtension: the name %q is invalid, use lower-case letters a-z and digits", name)
+	case wire.Reserved(name):
+		s.fault("WithExtension: %s is an attribute of CloudEvents and no extension", name)
+	case err != nil:
+		s.fault("WithExtension: the value of %s %w", name, err)
+	default:
 		if s.extensions == nil {
 			s.extensions = make(map[string]string)
 		}
 		s.extensions[name] = value
-	})
+	}
 }
 
 // noExtension are the names that have a better place, and where it is.

@@ -120,7 +120,21 @@ type awaited struct {
 	err      error
 }
 
-var awaitedPool = sync.Pool{New: func() any { return &awaited{settled: make(chan struct{}, 1)} }}
+// awaitedPool is a bus's own: channels must not wander between the bubbles of
+// testing/synctest, as a pool of the package's would let them.
+type awaitedPool struct{ pool sync.Pool }
+
+func (p *awaitedPool) get() *awaited {
+	if a, ok := p.pool.Get().(*awaited); ok {
+		return a
+	}
+	return &awaited{settled: make(chan struct{}, 1)}
+}
+
+func (p *awaitedPool) put(a *awaited) {
+	a.err = nil
+	p.pool.Put(a)
+}
 
 // Delivered implements transport.Completion.
 func (a *awaited) Delivered(p transport.Position, err error) {

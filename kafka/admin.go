@@ -204,11 +204,11 @@ func (a *admin) usable(ctx context.Context, name string) error {
 			return nil
 		}
 		if err != nil && !retriable(err) && !errors.Is(err, transport.ErrTopicMissing) {
-			return err
+			return fmt.Errorf("kafka: %w", err)
 		}
 		pause(ctx, 20*time.Millisecond)
 		if ctx.Err() != nil {
-			return fmt.Errorf("kafka: waiting for leaders of the partitions of topic %q: %w", name, ctx.Err())
+			return fmt.Errorf("kafka: waiting for leaders of topic %q: %w", name, ctx.Err())
 		}
 	}
 }

@@ -181,6 +181,9 @@ func (a *admin) committed(ctx context.Context, group string, topics []string) (m
 	}
 	commits := make(map[transport.Partition]transport.Commit)
 	for _, g := range resp.Groups {
+		if Error(g.ErrorCode) == groupIDNotFound {
+			continue // a group that has committed nothing
+		}
 		if g.ErrorCode != 0 {
 			c.forgetCoordinator(group)
 			return nil, Error(g.ErrorCode)

@@ -86,7 +86,7 @@ func (c *client) request(ctx context.Context, broker int32, req kmsg.Request) (k
 	resp := req.ResponseKind()
 	resp.SetVersion(version)
 	if err := resp.ReadFrom(body); err != nil {
-		return nil, fmt.Errorf("kafka: response to %s from broker %d: %w", kmsg.NameForKey(req.Key()), broker, err)
+		return nil, fmt.Errorf("response to %s from broker %d: %w", kmsg.NameForKey(req.Key()), broker, err)
 	}
 	return resp, nil
 }
@@ -104,7 +104,7 @@ func (c *client) exchange(ctx context.Context, broker int32, req kmsg.Request, b
 		return err
 	})
 	if err != nil && ctx.Err() == nil && within.Err() != nil {
-		err = fmt.Errorf("kafka: %s got no answer from %s within %s: %w", kmsg.NameForKey(req.Key()),
+		err = fmt.Errorf("%s got no answer from %s within %s: %w", kmsg.NameForKey(req.Key()),
 			c.brokerName(broker), patience, os.ErrDeadlineExceeded)
 	}
 	if err != nil {
@@ -155,7 +155,7 @@ func (c *client) anyBroker(ctx context.Context, req kmsg.Request) (kmsg.Response
 		patience = min(2*patience, c.cfg.RequestTimeout)
 	}
 	if errors.Is(last, context.DeadlineExceeded) {
-		last = fmt.Errorf("kafka: %s got no answer: %w", kmsg.NameForKey(req.Key()), os.ErrDeadlineExceeded)
+		last = fmt.Errorf("%s got no answer: %w", kmsg.NameForKey(req.Key()), os.ErrDeadlineExceeded)
 	}
 	return nil, last
 }
@@ -202,7 +202,7 @@ func (c *client) connectError(ctx context.Context, broker int32, err error) erro
 	if errors.Is(err, brokerNotAvailable) {
 		return err
 	}
-	what := fmt.Sprintf("kafka: no connection to %s", c.brokerName(broker))
+	what := fmt.Sprintf("no connection to %s", c.brokerName(broker))
 	if len(tried) > 0 {
 		what += " (" + strings.Join(tried, "; ") + ")"
 	} else {

@@ -1,4 +1,80 @@
 package kafka
 
+import (
+	"bytes"
+	"io"
+	"slices"
+	"sync"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/s2"
+	"github.com/klauspost/compress/zstd"
+	"github.com/pierrec/lz4/v4"
+)
+
 // compressions are the names of the codecs, by their number in a batch's attributes.
 var compressions = [...]string{"none", "gzip", "snappy", "lz4", "zstd"}
+
+// codecOf is the number of a codec; the empty name is "none".
+func codecOf(name string) int16 { return int16(max(slices.Index(compressions[:], name), 0)) }
+
+// zstdEncoder is used by EncodeAll alone, which is safe for concurrent use. It
+// makes a channel when it first encodes; that is done here, outside any
+// testing/synctest bubble, so that every bubble may use it.
+var zstdEncoder = func() *zstd.Encoder {
+	e, err := zstd.NewWriter(nil, zstd.WithWindowSize(256<<10), zstd.WithLowerEncoderMem(true))
+	if err != nil {
+		panic(err)
+	}
+	e.EncodeAll([]byte{0}, nil)
+	return e
+}()
+
+// resetWriter is what gzip's and lz4's writers have in common.
+type resetWriter interface {
+	io.WriteCloser
+	Reset(io.Writer)
+}
+
+var (
+	gzipWriters = sync.Pool{New: func() any { return gzip.NewWriter(io.Discard) }}
+	lz4Writers  = sync.Pool{New: func() any {
+		w := lz4.NewWriter(io.Discard)
+		if err := w.Apply(lz4.BlockSizeOption(lz4.Block64Kb), lz4.ChecksumOption(false)); err != nil {
+			panic(err)
+		}
+		return w
+	}}
+)
+
+// compress appends src, compressed, to dst.
+func compress(codec int16, dst, src []byte) ([]byte, error) {
+	switch codec {
+	case 1:
+		return compressTo(&gzipWriters, dst, src)
+	case 2:
+		// One raw block, as librdkafka and franz-go write it. The framing of
+		// the Java client's library is optional to all readers.
+		at := len(dst)
+		dst = slices.Grow(dst, s2.MaxEncodedLen(len(src)))
+		return dst[:at+len(s2.EncodeSnappy(dst[at:cap(dst)], src))], nil
+	case 3:
+		return compressTo(&lz4Writers, dst, src)
+	case 4:
+		return zstdEncoder.EncodeAll(src, dst), nil
+	}
+	return append(dst, src...), nil
+}
+
+func compressTo(writers *sync.Pool, dst, src []byte) ([]byte, error) {
+	out := bytes.NewBuffer(dst)
+	w := writers.Get().(resetWriter)
+	w.Reset(out)
+	_, err := w.Write(src)
+	if closing := w.Close(); err == nil {
+		err = closing
+	}
+	w.Reset(io.Discard)
+	writers.Put(w)
+	return out.Bytes(), err
+}

@@ -59,7 +59,7 @@ func (c *client) lend(ctx context.Context, broker int32, serve func(*conn) error
 		return h.err
 	}
 	if err == nil {
-		err = errors.New("kafka: the connection pool did not lend a connection")
+		err = errors.New("the connection pool did not lend a connection")
 	}
 	return c.connectError(ctx, broker, err)
 }
@@ -83,7 +83,7 @@ const (
 )
 
 // errReturned closes a connection that must not be used again.
-var errReturned = errors.New("kafka: connection given back for closing")
+var errReturned = errors.New("connection given back for closing")
 
 func (*loan) ApiKey() protocol.ApiKey                 { return protocol.ApiVersions }
 func (*loan) Required(map[protocol.ApiKey]int16) bool { return true }
@@ -101,12 +101,12 @@ func (l *loan) RawExchange(rw io.ReadWriter) (protocol.Message, error) {
 	defer close(l.ended)
 	pc, ok := rw.(*protocol.Conn)
 	if !ok {
-		l.err = fmt.Errorf("kafka: unexpected connection type %T", rw)
+		l.err = fmt.Errorf("unexpected connection type %T", rw)
 		return nil, l.err
 	}
 	addr, ok := pc.LocalAddr().(linkAddr)
 	if !ok {
-		l.err = fmt.Errorf("kafka: unexpected address type %T", pc.LocalAddr())
+		l.err = fmt.Errorf("unexpected address type %T", pc.LocalAddr())
 		return nil, l.err
 	}
 	addr.link.lend()
@@ -168,10 +168,10 @@ func (w *conn) await(frame []byte, tagged bool, deadline time.Time, buf func(siz
 	}
 	size := int(int32(binary.BigEndian.Uint32(l.head[:]))) - 4
 	if size < 0 || size > maxResponse {
-		return nil, fmt.Errorf("kafka: broker %s announces a response of %d bytes", l.address, size+4)
+		return nil, fmt.Errorf("broker %s announces a response of %d bytes", l.address, size+4)
 	}
 	if id := int32(binary.BigEndian.Uint32(l.head[4:])); id != l.correlation {
-		return nil, fmt.Errorf("kafka: broker %s answered request %d with the response to %d", l.address, l.correlation, id)
+		return nil, fmt.Errorf("broker %s answered request %d with the response to %d", l.address, l.correlation, id)
 	}
 	body := buf(size)[:size]
 	if _, err := io.ReadFull(w.Conn, body); err != nil {
@@ -192,7 +192,7 @@ func (w *conn) cause(err error) error {
 	return fmt.Errorf("broker %s: %w", w.link.address, err)
 }
 
-var errShort = errors.New("kafka: response ends within its header")
+var errShort = errors.New("response ends within its header")
 
 // skipTags drops the tagged fields that end a response header (KIP-482).
 func skipTags(b []byte) ([]byte, error) {

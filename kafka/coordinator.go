@@ -27,7 +27,7 @@ func (c *client) coordinator(ctx context.Context, group string) (int32, error) {
 	}
 	broker, err := c.findCoordinator(ctx, group)
 	if err != nil {
-		return -1, fmt.Errorf("kafka: coordinator of group %q: %w", group, err)
+		return -1, fmt.Errorf("coordinator of group %q: %w", group, err)
 	}
 	c.coordinators.mu.Lock()
 	defer c.coordinators.mu.Unlock()

@@ -50,6 +50,7 @@ const (
 	kafkaStorageError         Error = 56
 	saslAuthenticationFailed  Error = 58
 	unknownProducerID         Error = 59
+	groupIDNotFound           Error = 69
 	fencedLeaderEpoch         Error = 74
 	unknownLeaderEpoch        Error = 75
 	offsetNotAvailable        Error = 78

@@ -97,7 +97,7 @@ func (c *client) freshTopic(ctx context.Context, name string) (*topicMeta, error
 	}
 	t := c.knownTopic(name)
 	if t == nil {
-		return nil, fmt.Errorf("kafka: topic %q: the brokers' metadata does not mention it", name)
+		return nil, fmt.Errorf("topic %q: the brokers' metadata does not mention it", name)
 	}
 	return t, t.err
 }
@@ -126,14 +126,14 @@ func (c *client) leader(ctx context.Context, topic string, partition int32) (bro
 			if missing {
 				return -1, -1, missingPartition(topic, partition, len(t.partitions))
 			}
-			return -1, -1, fmt.Errorf("kafka: partition %s/%d has no leader: %w", topic, partition, leaderNotAvailable)
+			return -1, -1, fmt.Errorf("partition %s/%d has no leader: %w", topic, partition, leaderNotAvailable)
 		}
 		t, err = c.freshTopic(ctx, topic)
 	}
 }
 
 func missingPartition(topic string, partition int32, has int) error {
-	return fmt.Errorf("kafka: partition %d of topic %q, which has %d: %w", partition, topic, has, transport.ErrTopicMissing)
+	return fmt.Errorf("partition %d of topic %q, which has %d: %w", partition, topic, has, transport.ErrTopicMissing)
 }
 
 // invalidate makes the next look at a topic ask the cluster.
@@ -176,7 +176,7 @@ func (c *client) refresh(ctx context.Context, names ...string) error {
 	case <-r.done:
 		return r.err
 	case <-ctx.Done():
-		return fmt.Errorf("kafka: waiting for metadata of %v: %w", names, ctx.Err())
+		return fmt.Errorf("waiting for metadata of %v: %w", names, ctx.Err())
 	}
 }
 
@@ -304,9 +304,9 @@ func (t *topicMeta) keepNewer(old *topicMeta) {
 // UNKNOWN_TOPIC_OR_PARTITION from a leader, which may not know it yet.
 func topicError(name string, code Error) error {
 	if code == unknownTopicOrPartition {
-		return fmt.Errorf("kafka: topic %q: %w", name, transport.ErrTopicMissing)
+		return fmt.Errorf("topic %q: %w", name, transport.ErrTopicMissing)
 	}
-	return fmt.Errorf("kafka: topic %q: %w", name, code)
+	return fmt.Errorf("topic %q: %w", name, code)
 }
 
 // learnBrokers takes over the brokers, and tells kafka-go when one has come,

@@ -3,6 +3,7 @@ package kafka
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -39,7 +40,7 @@ func (t *Transport) Cluster(ctx context.Context) (transport.Cluster, error) {
 	req.Topics = []kmsg.MetadataRequestTopic{}
 	resp, err := t.client.anyBroker(ctx, req)
 	if err != nil {
-		return transport.Cluster{}, err
+		return transport.Cluster{}, fmt.Errorf("kafka: %w", err)
 	}
 	m := &t.client.metadata
 	m.learnBrokers(resp.(*kmsg.MetadataResponse))

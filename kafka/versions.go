@@ -41,7 +41,7 @@ func (w *conn) version(key, most int16, deadline time.Time) (int16, error) {
 	}
 	has, ok := w.link.versions[key]
 	if !ok || has.min > most {
-		return 0, fmt.Errorf("kafka: broker %s does not support the request %s: %w",
+		return 0, fmt.Errorf("broker %s does not support the request %s: %w",
 			w.link.address, kmsg.NameForKey(key), unsupportedVersion)
 	}
 	return min(has.max, most), nil
@@ -58,7 +58,7 @@ func (w *conn) negotiate(deadline time.Time) error {
 		err = codeError(resp.ErrorCode)
 	}
 	if err != nil {
-		return fmt.Errorf("kafka: asking for the versions that the broker speaks: %w", err)
+		return fmt.Errorf("asking for the versions that the broker speaks: %w", err)
 	}
 	versions := make(map[int16]versionRange, len(resp.ApiKeys))
 	for _, k := range resp.ApiKeys {

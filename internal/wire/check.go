@@ -25,7 +25,13 @@ func Check(ev *Event) error {
 		}
 	}
 	for name, value := range ev.Extensions {
-		if err := CheckExtension(name, value); err != nil {
+		switch {
+		case !ValidName(name):
+			return &MalformedError{Attribute: name, Reason: "has an invalid name: use lower-case letters a-z and digits"}
+		case Reserved(name):
+			return &MalformedError{Attribute: name, Reason: "is no extension: it has a field of its own"}
+		}
+		if err := checkText(name, value); err != nil {
 			return err
 		}
 	}
@@ -38,17 +44,6 @@ func Check(ev *Event) error {
 		return &MalformedError{Attribute: timestamp, Reason: "lies outside the years 0 to 9999 of RFC 3339"}
 	}
 	return nil
-}
-
-// CheckExtension tells why an extension attribute can't be written.
-func CheckExtension(name, value string) error {
-	switch {
-	case !ValidName(name):
-		return &MalformedError{Attribute: name, Reason: "has an invalid name: use lower-case letters a-z and digits"}
-	case Reserved(name):
-		return &MalformedError{Attribute: name, Reason: "is no extension: it has a field of its own"}
-	}
-	return checkText(name, value)
 }
 
 func checkText(name, value string) error {

@@ -31,7 +31,8 @@ func everything(more ...transporttest.Option) []transporttest.Option {
 
 func TestConformance(t *testing.T) {
 	transporttest.Run(t, func(*testing.T) transport.Transport { return memory.New() },
-		everything(transporttest.Parallel())...)
+		everything(transporttest.Parallel(),
+			transporttest.Lacks("Group/SilentStays", "TestConformanceInBubble runs it without the wait"))...)
 }
 
 // TestConformanceInBubble also shows that nothing of a Cluster waits but on channels

@@ -172,13 +172,19 @@ func (a *assignment) end() {
 	a.log.readers = slices.DeleteFunc(a.log.readers, func(o *assignment) bool { return o == a })
 }
 
-// take takes one partition from its owner without asking.
-func (g *group) take(p transport.Partition) {
-	if o := g.owners[p]; o != nil {
-		g.vacate(p)
-		if o.assignment != nil {
-			o.assignment.consumer.lost([]*assignment{o.assignment})
+// drop takes the partitions of a topic from their owners without asking.
+func (g *group) drop(t *topic) {
+	taken := make(map[*consumer][]*assignment)
+	for _, l := range t.logs {
+		o := g.owners[l.Partition]
+		if o != nil && o.assignment != nil {
+			taken[o.assignment.consumer] = append(taken[o.assignment.consumer], o.assignment)
 		}
+		delete(g.owners, l.Partition)
+		delete(g.rewinds, l.Partition)
+	}
+	for c, assignments := range taken {
+		c.lost(assignments)
 	}
 }
 

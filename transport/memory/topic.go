@@ -125,9 +125,7 @@ func (c *Cluster) DeleteTopic(name string) error {
 	}
 	delete(c.topics, name)
 	for _, g := range c.groups {
-		for _, l := range t.logs {
-			g.take(l.Partition)
-		}
+		g.drop(t)
 	}
 	c.reformSubscribers(name)
 	return nil

@@ -1,0 +1,180 @@
+package eventbus_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/transport/memory"
+)
+
+func wantError(t *testing.T, err, target error, texts ...string) {
+	t.Helper()
+	if err == nil {
+		t.Fatalf("no error, want one with %q", texts)
+	}
+	if target != nil && !errors.Is(err, target) {
+		t.Errorf("%v is not %v", err, target)
+	}
+	for _, text := range texts {
+		if !strings.Contains(err.Error(), text) {
+			t.Errorf("%q lacks %q", err, text)
+		}
+	}
+}
+
+func TestConfigNamesEveryWrongField(t *testing.T) {
+	_, err := eventbus.New(memory.New(), eventbus.Config{
+		Service: "sales api", DrainTimeout: -time.Second, SessionTimeout: 3 * time.Second, HeartbeatInterval: 2 * time.Second,
+	})
+	wantError(t, err, nil, "eventbus: configure", `Service "sales api"`, "Environment is empty", "DrainTimeout is -1s", "HeartbeatInterval is 2s: at most a third")
+}
+
+func TestTopicMissingWithProvisioningOff(t *testing.T) {
+	run(t, func(t *testing.T, cluster *memory.Cluster) {
+		c := config()
+		c.AutoProvision = eventbus.ProvisionNever
+		bus, topic := newBus(t, cluster, c), orders(t)
+		must(t, eventbus.Subscribe(bus, topic, func(context.Context, order) error { return nil }))
+		wantError(t, bus.Start(t.Context()), eventbus.ErrTopicMissing,
+			"topic does not exist and auto-creation is disabled", ordersName, "AutoProvision")
+		err := eventbus.NewPublisher(bus, topic).Publish(t.Context(), order{"a", 1})
+		wantError(t, err, eventbus.ErrTopicMissing, "eventbus: publish "+ordersName+" (event 0", "topic does not exist and auto-creation is disabled")
+		closeBus(t, bus)
+	})
+}
+
+func TestProductionDoesNotProvision(t *testing.T) {
+	run(t, func(t *testing.T, cluster *memory.Cluster) {
+		c := config()
+		c.Environment = "Production"
+		bus, topic := newBus(t, cluster, c), orders(t)
+		wantError(t, eventbus.Publish(t.Context(), bus, topic, order{"a", 1}), eventbus.ErrTopicMissing, "prod.sales.public.orders.v1")
+		closeBus(t, bus)
+	})
+}
+
+func TestTwoTopicsWithOneNameAndType(t *testing.T) {
+	run(t, func(t *testing.T, cluster *memory.Cluster) {
+		bus, first, second := newBus(t, cluster, config()), orders(t), orders(t)
+		must(t, eventbus.NewPublisher(bus, first).Publish(t.Context(), order{"a", 1}))
+		p := eventbus.NewPublisher(bus, second)
+		const text = "with type order is declared twice"
+		wantError(t, p.Publish(t.Context(), order{"a", 1}), nil, text, "share one Topic")
+		wantError(t, eventbus.Subscribe(bus, second, func(context.Context, order) error { return nil }), nil, text)
+		wantError(t, bus.Start(t.Context()), nil, text)
+		closeBus(t, bus)
+	})
+}
+
+func TestSubscriptionsThatCanNotBeHad(t *testing.T) {
+	run(t, func(t *testing.T, cluster *memory.Cluster) {
+		bus, topic := newBus(t, cluster, config()), orders(t)
+		handler := func(context.Context, order) error { return nil }
+		must(t, eventbus.Subscribe(bus, topic, handler, eventbus.StartAt(eventbus.Latest())))
+		wantError(t, eventbus.Subscribe(bus, topic, handler), nil, `group "sales-api-test" handles`, "Group(name)")
+		must(t, eventbus.Subscribe(bus, topic, handler, eventbus.Group("audit")))
+		wantError(t, eventbus.Subscribe(bus, topic, handler, eventbus.Group("zero"), eventbus.Concurrency(0), eventbus.BatchSize(-1)), nil, "Concurrency(0)", "BatchSize(-1)")
+		other := eventbus.NewTopic(eventbus.TopicConfig[order]{Domain: "sales", Name: "order", Plural: true, Type: "Other"})
+		wantError(t, eventbus.Subscribe(bus, other, handler, eventbus.StartAt(eventbus.Earliest())), nil, "StartAt is latest", "earliest")
+		six := eventbus.NewTopic(eventbus.TopicConfig[order]{Domain: "sales", Name: "order", Plural: true, Type: "Six", Partitions: 6})
+		wantError(t, eventbus.Subscribe(bus, six, handler), nil, "Partitions is 3", "6 for Six")
+		wantError(t, bus.Add(eventbus.Subscription{}), nil, "the zero Subscription")
+		closeBus(t, bus)
+	})
+}
+
+func TestTooLarge(t *testing.T) {
+	run(t, func(t *testing.T, cluster *memory.Cluster) {
+		c := config()
+		c.Producer.BatchBytes = 1000
+		bus, topic := newBus(t, cluster, c), orders(t)
+		p := eventbus.NewPublisher(bus, topic)
+		err := p.Publish(t.Context(), order{strings.Repeat("x", 2000), 1})
+		wantError(t, err, eventbus.ErrTooLarge, "1000")
+		var e *eventbus.Error
+		if !errors.As(err, &e) || e.Outcome != eventbus.NotWritten || e.EventID == "" {
+			t.Errorf("%+v", e)
+		}
+		must(t, p.Publish(t.Context(), order{"small", 1}))
+		closeBus(t, bus)
+	})
+}
+
+func TestValueThatCanNotBeEncoded(t *testing.T) {
+	type bad struct {
+		Callback func() `json:"callback"`
+	}
+	run(t, func(t *testing.T, cluster *memory.Cluster) {
+		bus := newBus(t, cluster, config())
+		topic := eventbus.NewTopic(eventbus.TopicConfig[bad]{Domain: "sales", Name: "bad"})
+		wantError(t, eventbus.Publish(t.Context(), bus, topic, bad{func() {}}), eventbus.ErrSerialization, "CloudEvent serialization failed", "bad", "allback")
+		closeBus(t, bus)
+	})
+}
+
+func TestPublishAfterClose(t *testing.T) {
+	run(t, func(t *testing.T, cluster *memory.Cluster) {
+		bus, topic := newBus(t, cluster, config()), orders(t)
+		p := eventbus.NewPublisher(bus, topic)
+		must(t, p.Publish(t.Context(), order{"a", 1}))
+		closeBus(t, bus)
+		wantError(t, p.Publish(t.Context(), order{"a", 2}), eventbus.ErrClosed)
+		if _, err := p.PublishAsync(t.Context(), order{"a", 3}).Wait(t.Context()); !errors.Is(err, eventbus.ErrClosed) {
+			t.Error(err)
+		}
+		wantError(t, bus.Start(t.Context()), eventbus.ErrClosed)
+		closeBus(t, bus)
+	})
+}
+
+func TestUnreachableAtStart(t *testing.T) {
+	run(t, func(t *testing.T, cluster *memory.Cluster) {
+		cluster.Disconnect()
+		c := config()
+		c.Logger = slog.New(slog.DiscardHandler)
+		bus, topic := newBus(t, cluster, c), orders(t)
+		must(t, eventbus.Subscribe(bus, topic, func(context.Context, order) error { return nil }))
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		wantError(t, bus.Start(ctx), nil, "eventbus: start")
+		if h := bus.Health(t.Context()); h.Status != eventbus.Unhealthy || h.Ready || !h.Live || h.Checks["kafka"].Error == "" {
+			t.Errorf("%+v", h)
+		}
+		cluster.Reconnect()
+		must(t, bus.Start(t.Context()))
+		synctest.Wait()
+		if h := bus.Health(t.Context()); h.Status != eventbus.Healthy || !h.Ready {
+			t.Errorf("%+v", h)
+		}
+		closeBus(t, bus)
+	})
+}
+
+func TestStartDegraded(t *testing.T) {
+	run(t, func(t *testing.T, cluster *memory.Cluster) {
+		cluster.Disconnect()
+		c := config()
+		c.StartDegraded, c.Logger = true, slog.New(slog.DiscardHandler)
+		bus, topic := newBus(t, cluster, c), orders(t)
+		var s story
+		must(t, eventbus.Subscribe(bus, topic, func(_ context.Context, o order) error { s.add("%s%d", o.ID, o.Seq); return nil }))
+		must(t, bus.Start(t.Context()))
+		if h := bus.Health(t.Context()); h.Ready || !h.Live {
+			t.Errorf("%+v", h)
+		}
+		cluster.Reconnect()
+		time.Sleep(time.Minute)
+		must(t, eventbus.Publish(t.Context(), bus, topic, order{"a", 1}))
+		time.Sleep(time.Minute)
+		if s.String() != "a1" || !bus.Health(t.Context()).Ready {
+			t.Errorf("%s, %+v", s.String(), bus.Health(t.Context()))
+		}
+		closeBus(t, bus)
+	})
+}

@@ -1,0 +1,290 @@
+package eventbus
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math/big"
+	"net/netip"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+// jsonEvent is an event as services have them, about 300 bytes of JSON.
+type jsonEvent struct {
+	ID        string     `json:"id"`
+	Name      string     `json:"name"`
+	Email     string     `json:"email"`
+	CreatedAt time.Time  `json:"createdAt"`
+	Total     float64    `json:"total"`
+	Count     int64      `json:"count"`
+	Active    bool       `json:"active"`
+	Address   jsonPlace  `json:"address"`
+	Lines     []jsonLine `json:"lines"`
+}
+
+type jsonPlace struct {
+	Street string `json:"street"`
+	City   string `json:"city"`
+}
+
+type jsonLine struct {
+	SKU string `json:"sku"`
+	N   int    `json:"n"`
+}
+
+func aJSONEvent() jsonEvent {
+	return jsonEvent{
+		ID: "123e4567-e89b-12d3-a456-426614174000", Name: "John Doe", Email: "john.doe@example.com",
+		CreatedAt: time.Date(2024, 1, 15, 10, 30, 0, 123000000, time.UTC), Total: 129.95, Count: 42, Active: true,
+		Address: jsonPlace{"1 Main Street", "Springfield"}, Lines: []jsonLine{{"A-1", 2}, {"B-22", 1}},
+	}
+}
+
+// jsonKinds has a field for each way in which JSON meets Go.
+type jsonKinds struct {
+	jsonBase
+	*jsonMixin
+	S  string
+	B  []byte
+	A  [3]int
+	AB [4]byte
+	I8 int8
+	U  uint64
+	F3 float32
+	P  *int
+	PP **string
+	M  map[string]jsonPlace
+	MI map[int]string
+	MT map[netip.Addr]bool
+	X  any
+	XS []any
+	R  json.RawMessage
+	D  time.Duration
+	T  time.Time `json:"t,omitempty"`
+	TP *time.Time
+	Q  int    `json:"q,string"`
+	QS string `json:"qs,string"`
+	QP *bool  `json:",string,omitempty"`
+	Z  struct{ A, b int }
+	N  netip.Addr
+	BI *big.Int
+	IF fmt.Stringer
+	C  chan int
+	Up jsonUpper
+	L  []jsonPlace
+	K  string `json:"naïve_-name.x$"`
+	H  string `json:"-"`
+	O  string `json:"-,"`
+	ID int
+	Id string
+}
+
+type jsonBase struct {
+	Base string
+	S    int
+}
+
+type jsonMixin struct{ Mixin []string }
+
+// jsonUpper decodes itself, and would show how often and with what it is called.
+type jsonUpper struct{ text string }
+
+func (u *jsonUpper) UnmarshalJSON(data []byte) error {
+	if bytes.HasPrefix(data, []byte("[")) {
+		return fmt.Errorf("no array: %s", data)
+	}
+	u.text += strings.ToUpper(string(data))
+	return nil
+}
+
+// jsonPlain has no field that sends the whole type to encoding/json.
+type jsonPlain struct {
+	jsonBase
+	Name  string `json:"name"`
+	Key   string `json:"key,omitempty"`
+	Times []time.Time
+	When  map[string]*time.Time
+	Any   map[string]any
+	Deep  *jsonPlain
+	List  []*jsonPlain
+	Grid  [2][]jsonLine
+	Bytes []byte
+	Raw   json.RawMessage
+	Up    []jsonUpper
+	Addr  *netip.Addr
+	Wait  time.Duration
+	Num   struct {
+		I int32   `json:"i,string"`
+		U uint8   `json:"u"`
+		F float32 `json:"f"`
+	}
+}
+
+type jsonNumbers struct {
+	N json.Number
+	L []map[string]json.Number
+}
+
+// compareJSON decodes data into a T as encoding/json does and as the codec does.
+func compareJSON[T any](t *testing.T, data []byte) {
+	t.Helper()
+	var want, got T
+	wantErr := json.Unmarshal(data, &want)
+	gotErr := JSON().Decode(t.Context(), &Envelope{Data: data}, &got)
+	if (wantErr == nil) != (gotErr == nil) {
+		t.Fatalf("%T from %q: encoding/json says %v, the codec %v", want, data, wantErr, gotErr)
+	}
+	if fmt.Sprintf("%#v", want) == fmt.Sprintf("%#v", got) && !strings.Contains(fmt.Sprintf("%#v", want), "0x") {
+		return
+	}
+	if !reflect.DeepEqual(want, got) {
+		t.Fatalf("%T from %q:\nencoding/json %+v\nthe codec     %+v", want, data, want, got)
+	}
+}
+
+func compareAllJSON(t *testing.T, data []byte) {
+	t.Helper()
+	compareJSON[jsonEvent](t, data)
+	compareJSON[jsonKinds](t, data)
+	compareJSON[jsonPlain](t, data)
+	compareJSON[jsonNumbers](t, data)
+	compareJSON[any](t, data)
+	compareJSON[map[string]any](t, data)
+	compareJSON[map[string]jsonPlain](t, data)
+	compareJSON[[]jsonPlace](t, data)
+	compareJSON[*jsonPlain](t, data)
+}
+
+// jsonCases are where decoders differ from each other in practice.
+var jsonCases = []string{
+	`{"id":"1","name":"N","email":"e","createdAt":"2024-01-15T10:30:00.5+02:00","total":1e2,"count":-3,"active":true,"address":{"street":"s","city":"c"},"lines":[{"sku":"a","n":1},null]}`,
+	`{"ID":"1","NAME":"n","Name":"m","ſ":"long s","K":"kelvin","nAïve_-name.X$":"k"}`,
+	`{"name":"a","name":"b","Deep":{"name":"x"},"Deep":{"key":"y"},"Any":{"a":1},"Any":{"b":2},"Grid":[[{"sku":"a","n":1}]],"Grid":[[{"n":2}],[]],"List":[{"name":"1"},{"name":"2"}],"List":[{"key":"3"}]}`,
+	`{"name":null,"Deep":null,"Times":null,"Bytes":null,"Raw":null,"Up":[null,1,"a"],"Addr":null,"Num":null,"t":null,"TP":null,"createdAt":null,"lines":null,"address":null}`,
+	"{\"name\":\"\xff\xfe\",\"\xff\":1,\"key\":\"\\ud800\",\"Any\":{\"\\ud800x\":\"\\udc00\"},\"S\":\"\\u0000\"}",
+	`{"t":"2024\u002d01-15T10:30:00Z"}`, `{"createdAt":"2024-01-15T10\u003A30:00Z"}`, `{"Times":["2024-01-15T10:30:00\u005a"]}`, `{"createdAt":"\u003c2024"}`,
+	`{"createdAt":"2024-01-15T1:30:00Z"}`, `{"createdAt":"2024-01-15T10:30:00,5Z"}`, `{"createdAt":"2024-01-15T10:30:00+25:00"}`, `{"createdAt":"2024-01-15t10:30:00z"}`, `{"createdAt":20240115}`, `{"createdAt":""}`,
+	`{"When":{"a":"2024-01-15T10:30:00Z","b":null}}`,
+	`{"Q":"1","q":"7","qs":"\"x\"","QP":"true","Num":{"i":"12","u":255,"f":3.4e38}}`, `{"q":7}`, `{"q":"x"}`, `{"q":null,"qs":null,"QP":null}`, `{"q":"null"}`, `{"qs":"x"}`, `{"Num":{"i":5}}`, `{"Num":{"i":" 5"}}`, `{"Num":{"i":"null"}}`, `{"Num":{"i":"1e2"}}`, `{"Num":{"i":"+5"}}`, `{"Num":{"i":"05"}}`, `{"Num":{"u":256}}`, `{"Num":{"f":1e39}}`, `{"Num":{"i":"3000000000"}}`, `{"Num":{"i":""}}`,
+	`{"N":1.5,"L":[{"a":2},{"b":"3"}]}`, `{"N":"x"}`, `{"N":"1"}`, `{"N":null}`,
+	`{"B":"AQI=","AB":[1,2,3,4,5],"A":[1],"Bytes":"AQ\r\nI="}`, `{"Bytes":"AQI"}`, `{"Bytes":[1,2]}`, `{"AB":"AQIDBA=="}`,
+	`{"M":{"a":{"city":"x"},"a":{"street":"y"}},"MI":{"1":"a","-2":"b","+3":"c","04":"d"},"MT":{"127.0.0.1":true}}`, `{"MI":{"x":"a"}}`, `{"MI":{"1.0":"a"}}`,
+	`{"X":{"a":[1,2.5,"x",null,true,{"b":{}}]},"XS":[],"R": {"a" : [ 1 ] } ,"D":5000000000,"Wait":"5s"}`, `{"Wait":1.5}`, `{"D":1e3}`,
+	`{"Base":"b","S":1,"Mixin":["m"],"jsonBase":{"Base":"c"}}`, `{"H":"hidden","-":"dash","C":null,"IF":null}`, `{"C":1}`, `{"IF":1}`,
+	`{"I8":128}`, `{"I8":1.0}`, `{"I8":-128,"U":18446744073709551615,"F3":1e-50,"P":1,"PP":"x","BI":123456789012345678901234567890}`, `{"U":-1}`, `{"P":null,"PP":null}`,
+	`{"Up":{"a":1}}`, `{"Up":[[1]]}`, `{"Up":["x"]}`, `{"N":"::1","Addr":"10.0.0.1"}`, `{"Addr":""}`, `{"Addr":"x"}`,
+	` {"name" : "spaced" } `, "\ufeff{}", `{}x`, `{"a":1,}`, `{'a':1}`, `{"a":01}`, `{"a":-}`, `{"a":1e}`, `nul`, `null`, `true`, `"x"`, `1`, `-0`, `[]`, `[{"city":"c"},null]`, ``, `[`, `{"a":"` + "\n" + `"}`, `{"a":"\x"}`, `{"a":NaN}`,
+	`{"id":1}`, `{"lines":{}}`, `{"active":"true"}`, `{"count":1.5}`, `{"total":"1"}`, `{"address":[]}`,
+	strings.Repeat("[", 9999) + strings.Repeat("]", 9999), strings.Repeat("[", 10000) + strings.Repeat("]", 10000), strings.Repeat("[", 10001) + strings.Repeat("]", 10001),
+	`{"Deep":` + strings.Repeat(`{"Deep":`, 50) + `{}` + strings.Repeat(`}`, 51),
+}
+
+func TestJSONMeansWhatEncodingJSONMeans(t *testing.T) {
+	t.Parallel()
+	for _, data := range jsonCases {
+		compareAllJSON(t, []byte(data))
+	}
+}
+
+// FuzzJSONDecode looks for data that the codec and encoding/json read differently.
+func FuzzJSONDecode(f *testing.F) {
+	for _, data := range jsonCases {
+		if len(data) < 1000 {
+			f.Add([]byte(data))
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte) { compareAllJSON(t, data) })
+}
+
+// Data is encoded as json.Marshal does it, behind what the buffer holds.
+func TestJSONEncode(t *testing.T) {
+	t.Parallel()
+	for _, v := range []any{aJSONEvent(), map[string]any{"b": "<&>\u2028", "a": nil}, []int(nil), "x", json.RawMessage(" [1, 2] "), 1e21, "\xff"} {
+		want, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := JSON().Encode(t.Context(), []byte("key"), nil, v)
+		if err != nil || string(got) != "key"+string(want) {
+			t.Errorf("%s, %v, want %s", got, err, want)
+		}
+	}
+}
+
+// Types that the two decoders read differently stay with encoding/json.
+func TestJSONAlike(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		t    reflect.Type
+		want bool
+	}{
+		"an event":        {reflect.TypeFor[*jsonEvent](), true},
+		"plain":           {reflect.TypeFor[*jsonPlain](), true},
+		"a number":        {reflect.TypeFor[*jsonNumbers](), false},
+		"number in a map": {reflect.TypeFor[*map[string][]json.Number](), false},
+		"format": {reflect.TypeFor[*struct {
+			T time.Time `json:"t,format:unix"`
+		}](), false},
+		"quoted name": {reflect.TypeFor[*struct {
+			T int `json:"'a,b'"`
+		}](), false},
+		"embedded text": {reflect.TypeFor[*struct{ carrier }](), false},
+	} {
+		if got := jsonAlike(c.t, nil); got != c.want {
+			t.Errorf("%s: alike %v, want %v", name, got, c.want)
+		}
+	}
+}
+
+func BenchmarkJSONDecode(b *testing.B) {
+	data, err := json.Marshal(aJSONEvent())
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Run("codec", func(b *testing.B) {
+		codec, e, ctx := JSON(), &Envelope{Data: data}, b.Context()
+		b.SetBytes(int64(len(data)))
+		b.ReportAllocs()
+		for b.Loop() {
+			var v jsonEvent
+			if err := codec.Decode(ctx, e, &v); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("encoding-json", func(b *testing.B) {
+		b.SetBytes(int64(len(data)))
+		b.ReportAllocs()
+		for b.Loop() {
+			var v jsonEvent
+			if err := json.Unmarshal(data, &v); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+func BenchmarkJSONEncode(b *testing.B) {
+	v := aJSONEvent()
+	b.Run("codec", func(b *testing.B) {
+		codec, ctx, buf := JSON(), b.Context(), []byte(nil)
+		b.ReportAllocs()
+		for b.Loop() {
+			var err error
+			if buf, err = codec.Encode(ctx, buf[:0], nil, &v); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("encoding-json", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := json.Marshal(&v); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}

@@ -1,0 +1,223 @@
+package eventbus
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"math"
+	"strings"
+	"testing"
+	"time"
+)
+
+type unhappy struct {
+	Name    string
+	Nested  struct{ Ratio float64 }
+	Items   []struct{ Done chan int }
+	Extra   any
+	ByName  map[string]any
+	Skipped func() `json:"-"`
+	Empty   func() `json:",omitempty"`
+	Self    *unhappy
+	Method  marshals
+}
+
+type marshals struct{ err error }
+
+func (m marshals) MarshalJSON() ([]byte, error) {
+	if m.err != nil {
+		return nil, m.err
+	}
+	return []byte(`"fine"`), nil
+}
+
+var unhappyTopic = NewTopic(TopicConfig[unhappy]{Domain: "a", Name: "b", Type: "Unhappy"})
+
+func TestSerializationFaultsNameTheField(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		change func(*unhappy)
+		want   string
+	}{
+		"NaN":            {func(u *unhappy) { u.Nested.Ratio = math.NaN() }, "field Nested.Ratio: json: unsupported value: NaN"},
+		"channel":        {func(u *unhappy) { u.Items = []struct{ Done chan int }{{}} }, "field Items[0].Done: json: unsupported type: chan int"},
+		"function":       {func(u *unhappy) { u.Extra = func() {} }, "field Extra: json: unsupported type: func()"},
+		"complex in map": {func(u *unhappy) { u.ByName = map[string]any{"secret": 1i} }, "field ByName[…]: json: unsupported type: complex128"},
+		"map keys":       {func(u *unhappy) { u.Extra = map[bool]int{true: 1} }, "field Extra: json: unsupported type: map[bool]int"},
+		"cycle":          {func(u *unhappy) { u.Self = u }, "field Self: json: unsupported value: encountered a cycle"},
+		"method":         {func(u *unhappy) { u.Method.err = errors.New("no") }, "field Method: json: error calling MarshalJSON"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var u unhappy
+			c.change(&u)
+			// The pooled value has another address, so a cycle must not close over u alone.
+			e, err := unhappyTopic.Encode(u)
+			if e != nil || !errors.Is(err, ErrSerialization) || !strings.HasPrefix(err.Error(), "CloudEvent serialization failed: eventbus.unhappy: ") ||
+				!strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "secret") {
+				t.Errorf("%v, want %q", err, c.want)
+			}
+		})
+	}
+	if _, err := NewTopic(TopicConfig[*unhappy]{Domain: "a", Name: "b"}).Encode(nil); !errors.Is(err, ErrSerialization) || !strings.Contains(err.Error(), "nil pointer") {
+		t.Errorf("a nil event: %v", err)
+	}
+}
+
+func TestDecodingFaultsShowNoData(t *testing.T) {
+	t.Parallel()
+	for data, want := range map[string]string{
+		`{"customerId":4711}`:       `field "customerId": a JSON number is no string`,
+		`{"createdAt":"secret"}`:    "a time is not in RFC 3339",
+		`{"customerId":"secret`:     "unexpected end of JSON input",
+		`[4711]`:                    `field "": a JSON array is no eventbus.customerCreated`,
+		``:                          "unexpected end of JSON input",
+		`{"customerId":"secret"} {`: "invalid character '{' after top-level value",
+	} {
+		topic := NewTopic(TopicConfig[customerCreated]{Domain: "a", Name: "b"})
+		v, err := topic.Decode(&Envelope{Data: []byte(data)})
+		if err == nil || v != (customerCreated{}) || !strings.Contains(err.Error(), "into eventbus.customerCreated: "+want) ||
+			strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), "4711") {
+			t.Errorf("%s: %+v, %v, want %q", data, v, err, want)
+		}
+	}
+	if _, err := payments.Decode(&Envelope{Tombstone: true}); err == nil || !strings.Contains(err.Error(), "tombstone") {
+		t.Errorf("a tombstone: %v", err)
+	}
+	var kind *json.UnmarshalTypeError
+	if _, err := payments.Decode(&Envelope{Data: []byte("[]")}); !errors.As(err, &kind) {
+		t.Errorf("the cause is gone from %v", err)
+	}
+}
+
+// spy is a codec that shows what codecs see.
+type spy struct {
+	seen   any
+	data   []byte
+	err    error
+	retype string
+}
+
+func (*spy) ContentType() string { return "application/spy" }
+
+func (s *spy) Encode(_ context.Context, dst []byte, e *Envelope, v any) ([]byte, error) {
+	s.seen = v
+	if s.retype != "" {
+		e.DataContentType = s.retype
+	}
+	return append(dst, s.data...), s.err
+}
+
+func (s *spy) Decode(_ context.Context, _ *Envelope, v any) error {
+	s.seen = v
+	return s.err
+}
+
+func TestCodecsSeeASinglePointer(t *testing.T) {
+	t.Parallel()
+	var s spy
+	byValue := NewTopic(TopicConfig[paymentProcessed]{Domain: "a", Name: "b", Codec: &s})
+	byPointer := NewTopic(TopicConfig[*paymentProcessed]{Domain: "a", Name: "b", Codec: &s})
+	check := func(what string, err error) {
+		t.Helper()
+		if v, ok := s.seen.(*paymentProcessed); !ok || v == nil || err != nil {
+			t.Errorf("%s: the codec saw %T, %v", what, s.seen, err)
+		}
+	}
+	_, err := byValue.Encode(paid)
+	check("encoding a value", err)
+	_, err = byPointer.Encode(&paid)
+	check("encoding a pointer", err)
+	_, err = byValue.Decode(&Envelope{})
+	check("decoding a value", err)
+	first, err := byPointer.Decode(&Envelope{})
+	check("decoding a pointer", err)
+	if second, _ := byPointer.Decode(&Envelope{}); first == second || first == nil {
+		t.Error("two events share one value")
+	}
+}
+
+func TestCodecAttributesAndErrors(t *testing.T) {
+	t.Parallel()
+	s := spy{retype: "application/spy; schema=7"}
+	topic := NewTopic(TopicConfig[paymentProcessed]{Domain: "a", Name: "b", Codec: &s})
+	e, err := topic.Encode(paid)
+	if err != nil || e.DataContentType != "application/spy; schema=7" || e.Data == nil {
+		t.Errorf("%+v, %v", e, err)
+	}
+	down := errors.New("registry down")
+	s.err = Unavailable(down)
+	if _, err := topic.Encode(paid); !isUnavailable(err) || !errors.Is(err, down) || errors.Is(err, ErrSerialization) {
+		t.Errorf("encoding without the registry: %v", err)
+	}
+	if _, err := topic.Decode(&Envelope{}); !isUnavailable(err) || !errors.Is(err, down) {
+		t.Errorf("decoding without the registry: %v", err)
+	}
+	s.err = errors.New("bad")
+	if _, err := topic.Decode(&Envelope{}); isUnavailable(err) || !errors.Is(err, s.err) {
+		t.Errorf("decoding what is invalid: %v", err)
+	}
+	if Unavailable(nil) != nil {
+		t.Error("Unavailable(nil) is an error")
+	}
+}
+
+// The buffer that encode gives back may hold the next event, and key and data of
+// this one stay apart, whatever the sizes and whoever's memory the codec returned.
+func TestEncodeBuffer(t *testing.T) {
+	t.Parallel()
+	s := spy{}
+	topic := NewTopic(TopicConfig[paymentProcessed]{Domain: "a", Name: "b", Codec: &s})
+	var buf []byte
+	for _, size := range []int{0, 10, 1000, 3, 5000, 0} {
+		s.data = bytes.Repeat([]byte{'d'}, size)
+		var e Envelope
+		var err error
+		if buf, err = topic.encode(t.Context(), &e, paid, &publishSettings{}, buf); err != nil {
+			t.Fatal(err)
+		}
+		if string(e.Key) != "o1" || !bytes.Equal(e.Data, s.data) || e.Data == nil {
+			t.Errorf("size %d: key %q, %d bytes of data", size, e.Key, len(e.Data))
+		}
+	}
+	if cap(buf) < 5000 {
+		t.Errorf("the buffer has room for %d bytes after 5,000", cap(buf))
+	}
+}
+
+func BenchmarkTopicEncode(b *testing.B) {
+	topic := NewTopic(TopicConfig[jsonEvent]{Domain: "a", Name: "b", Key: func(e jsonEvent) string { return e.ID }})
+	v, e, s, buf := aJSONEvent(), new(Envelope), new(publishSettings), []byte(nil)
+	s.time = time.Now()
+	ctx := b.Context()
+	b.ReportAllocs()
+	for b.Loop() {
+		var err error
+		if buf, err = topic.encode(ctx, e, v, s, buf); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkTopicDecode(b *testing.B) {
+	topic := NewTopic(TopicConfig[jsonEvent]{Domain: "a", Name: "b", Key: func(e jsonEvent) string { return e.ID }})
+	e, err := topic.Encode(aJSONEvent())
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx := b.Context()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := topic.decode(ctx, e); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkEventID(b *testing.B) {
+	now := time.Now()
+	b.ReportAllocs()
+	for b.Loop() {
+		newEventID(now)
+	}
+}

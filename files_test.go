@@ -1,0 +1,86 @@
+package eventbus_test
+
+import (
+	"bytes"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestFilesDoNotSleep holds tests to waiting for what they wait for. Inside a
+// bubble of testing/synctest a sleep takes no time and ends exactly.
+func TestFilesDoNotSleep(t *testing.T) {
+	for name, file := range goFiles(t, true) {
+		if name == "files_test.go" || !strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		source, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bubble := slices.ContainsFunc(file.Imports, func(i *ast.ImportSpec) bool { return i.Path.Value == `"testing/synctest"` })
+		if !bubble && bytes.Contains(source, []byte("time.Sleep(")) {
+			t.Errorf("%s sleeps: wait on a channel or a deadline, or use testing/synctest", name)
+		}
+	}
+}
+
+// TestFilesAreShort holds every file of every module to 400 lines: one noun
+// per file.
+func TestFilesAreShort(t *testing.T) {
+	for name, file := range goFiles(t, true) {
+		if ast.IsGenerated(file) {
+			continue
+		}
+		source, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if lines := bytes.Count(source, []byte("\n")); lines > 400 {
+			t.Errorf("%s has %d lines, more than 400: give one of its nouns a file of its own", name, lines)
+		}
+	}
+}
+
+// goFiles parses the imports of every Go file of this module, by slashed path;
+// nested adds the modules inside it.
+func goFiles(t *testing.T, nested bool) map[string]*ast.File {
+	t.Helper()
+	files := map[string]*ast.File{}
+	err := filepath.WalkDir(".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() {
+			if name == "." {
+				return nil
+			}
+			if base := entry.Name(); base == "testdata" || strings.HasPrefix(base, ".") || strings.HasPrefix(base, "_") {
+				return fs.SkipDir
+			}
+			if _, err := os.Stat(filepath.Join(name, "go.mod")); err == nil && !nested {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if !strings.HasSuffix(name, ".go") {
+			return nil
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly|parser.ParseComments)
+		if err != nil {
+			return err
+		}
+		files[filepath.ToSlash(name)] = file
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
