@@ -54,7 +54,7 @@ type letterBox struct {
 // deadLetter writes a failed record to the dead-letter topic, its key, value and
 // headers as they came. done hears the acknowledgement.
 func (g *group) deadLetter(ctx context.Context, f *engine.Failure, done func(error)) {
-	t := g.topics[f.Record.Topic]
+	t := g.routes[f.Record.Topic]
 	r, err := g.letter(ctx, t, f)
 	if err != nil {
 		done(err)

@@ -20,11 +20,13 @@ type group struct {
 	engine *engine.Engine
 	subs   []*engine.Subscription
 	topics map[string]*groupTopic // by Kafka name
+	routes map[string]*groupTopic // the same, and by the names of their retry topics
 }
 
 // groupTopic is a topic as a group handles it.
 type groupTopic struct {
 	name      string
+	retry     string // where its dead letters come back, to this group alone
 	shared    sharedSettings
 	types     map[string]*engine.Subscription
 	tombstone *engine.Subscription
@@ -90,7 +92,7 @@ func (b *Bus) addTo(s *subscription, topic string) error {
 	}
 	t := g.topics[topic]
 	if t == nil {
-		t = &groupTopic{name: topic, types: make(map[string]*engine.Subscription)}
+		t = &groupTopic{name: topic, retry: retryTopic(topic, name), types: make(map[string]*engine.Subscription)}
 		t.letters.topic = deadLetterTopic(topic, name)
 	}
 	taken := t.types[s.decl.typ]
@@ -273,8 +275,12 @@ func (g *group) start() error {
 		SessionTimeout: c.SessionTimeout, HeartbeatInterval: c.HeartbeatInterval, RebalanceTimeout: c.RebalanceTimeout,
 		FetchBytes: c.FetchBytes, Logger: c.Logger.With("group", g.name),
 	}
+	g.routes = make(map[string]*groupTopic, 2*len(g.topics))
 	for _, t := range g.topics {
-		config.Topics = append(config.Topics, transport.TopicStart{Topic: t.name, Start: t.shared.start.value, OutOfRange: t.shared.beyond.value})
+		g.routes[t.name], g.routes[t.retry] = t, t
+		config.Topics = append(config.Topics,
+			transport.TopicStart{Topic: t.name, Start: t.shared.start.value, OutOfRange: t.shared.beyond.value},
+			transport.TopicStart{Topic: t.retry})
 		for _, sub := range t.types {
 			sub.Order = t.shared.order.value
 		}
@@ -305,7 +311,7 @@ func (g *group) drain(ctx context.Context) error {
 
 // route chooses the subscription of a record by its topic and CloudEvents type.
 func (g *group) route(r *transport.Record) engine.Route {
-	t := g.topics[r.Topic]
+	t := g.routes[r.Topic]
 	if r.Value == nil {
 		if t.tombstone == nil {
 			return engine.Route{End: engine.Skip, Reason: "tombstone"}

@@ -44,8 +44,9 @@ func jsonAlike(t reflect.Type, data []byte) bool {
 }
 
 // look searches what the two decoders take differently: json.Number, methods and
-// struct tags that only the new one knows, names that only one of them allows.
-// Both leave types that decode themselves alone.
+// struct tags that only the new one knows, names that only one of them allows,
+// the option string (the new one takes "+5" for a number). Both leave types that
+// decode themselves alone.
 func (l *jsonLike) look(t reflect.Type, seen map[reflect.Type]bool) {
 	if seen[t] {
 		return
@@ -100,7 +101,7 @@ func alikeField(f reflect.StructField) bool {
 		return true
 	}
 	for option := range strings.SplitSeq(options, ",") {
-		if option != "omitempty" && option != "omitzero" && option != "string" {
+		if option != "omitempty" && option != "omitzero" {
 			return false
 		}
 	}

@@ -82,7 +82,7 @@ func (s *faultSearch) findField(v reflect.Value, path string) (string, bool) {
 		if tag == "-" || !f.IsExported() && !f.Anonymous {
 			continue
 		}
-		if strings.Contains(tag, ",omitempty") && v.Field(i).IsZero() {
+		if strings.Contains(tag, ",omitzero") && v.Field(i).IsZero() {
 			continue
 		}
 		if p, found := s.find(v.Field(i), path+"."+f.Name); found {

@@ -89,20 +89,21 @@ func (b *Bus) logDifferences(spec *transport.TopicSpec, info *transport.TopicInf
 }
 
 // provisionLetters makes sure that every topic that a group handles has its
-// dead-letter topic: missing ones show at the start, not at the first poison.
+// dead-letter topic, and the retry topic through which letters come back:
+// missing ones show at the start, not at the first poison.
 //
-// A dead-letter topic is kept for ever, has its source's partitions, and room
-// for what a letter adds to the largest record.
+// They have their source's partitions, and room for what a letter adds to the
+// largest record; letters are kept for ever.
 func (b *Bus) provisionLetters(ctx context.Context) error {
-	letters := b.letterTopics()
-	if len(letters) == 0 {
+	handled := b.handledTopics()
+	if len(handled) == 0 {
 		return nil
 	}
-	infos, err := b.transport.Admin().Topics(ctx, slices.Sorted(maps.Keys(letters))...)
+	infos, err := b.transport.Admin().Topics(ctx, slices.Sorted(maps.Keys(handled))...)
 	if err != nil {
 		return err
 	}
-	var specs []transport.TopicSpec
+	var letters, retries []transport.TopicSpec
 	for _, source := range infos {
 		if source.Err != nil {
 			return fmt.Errorf("topic %s: %w", source.Name, source.Err)
@@ -111,18 +112,26 @@ func (b *Bus) provisionLetters(ctx context.Context) error {
 		if err != nil {
 			largest = defaultMaxMessage
 		}
-		for _, name := range letters[source.Name] {
-			specs = append(specs, transport.TopicSpec{
-				Name: name, Partitions: source.Partitions, Replication: source.Replication,
-				Configs: map[string]string{
-					configCleanupPolicy: "delete",
-					configRetention:     "-1",
-					configMaxMessage:    strconv.Itoa(largest + 64<<10),
-				},
-			})
+		spec := func(name string, configs map[string]string) transport.TopicSpec {
+			configs[configCleanupPolicy] = "delete"
+			configs[configMaxMessage] = strconv.Itoa(largest + 64<<10)
+			return transport.TopicSpec{Name: name, Partitions: source.Partitions, Replication: source.Replication, Configs: configs}
+		}
+		for _, t := range handled[source.Name] {
+			letters = append(letters, spec(t.letters.topic, map[string]string{configRetention: "-1"}))
+			retries = append(retries, spec(t.retry, map[string]string{}))
 		}
 	}
-	return b.provision(ctx, specs...)
+	if err := b.provision(ctx, letters...); err != nil {
+		return err
+	}
+	// Nothing is lost without a retry topic until somebody replays a letter.
+	err = b.provision(ctx, retries...)
+	if errors.Is(err, ErrTopicMissing) {
+		b.config.Logger.Warn("dead letters can't be redelivered", "error", err)
+		return nil
+	}
+	return err
 }
 
 const (
@@ -131,18 +140,15 @@ const (
 	defaultMaxMessage = 1_048_588
 )
 
-// letterTopics lists the dead-letter topics of each handled topic.
-func (b *Bus) letterTopics() map[string][]string {
+// handledTopics lists what the groups handle, by Kafka name.
+func (b *Bus) handledTopics() map[string][]*groupTopic {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	letters := make(map[string][]string)
+	handled := make(map[string][]*groupTopic)
 	for _, g := range b.groups {
 		for _, t := range g.topics {
-			letters[t.name] = append(letters[t.name], t.letters.topic)
+			handled[t.name] = append(handled[t.name], t)
 		}
 	}
-	for _, names := range letters {
-		slices.Sort(names)
-	}
-	return letters
+	return handled
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/eventbus-go/eventbus/internal/murmur2"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -168,7 +169,7 @@ func (p *producer) choose(r *transport.Record) int32 {
 	case r.Partition >= 0:
 		return r.Partition
 	case r.Key != nil:
-		return partitionOf(r.Key, partitions)
+		return murmur2.Partition(r.Key, partitions)
 	}
 	n := p.next[r.Topic] % partitions
 	p.next[r.Topic] = n + 1

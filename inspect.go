@@ -1,0 +1,33 @@
+package eventbus
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/eventbus-go/eventbus/internal/inspect"
+)
+
+func init() {
+	inspect.Look = func(bus any) inspect.Bus { return bus.(*Bus).inspect() }
+}
+
+// inspect is the state of the bus for the test kit. It never waits.
+func (b *Bus) inspect() inspect.Bus {
+	if !b.life.TryLock() {
+		return inspect.Bus{Changing: true}
+	}
+	defer b.life.Unlock()
+	state := b.state.Load()
+	s := inspect.Bus{Started: state == stateStarted, Ended: state > stateStarted}
+	b.mu.Lock()
+	groups := slices.Collect(maps.Values(b.groups))
+	b.mu.Unlock()
+	for _, g := range groups {
+		look := inspect.Group{Name: g.name, Topics: slices.Sorted(maps.Keys(g.topics))}
+		if g.engine != nil {
+			look.Snapshot = g.engine.Snapshot()
+		}
+		s.Groups = append(s.Groups, look)
+	}
+	return s
+}

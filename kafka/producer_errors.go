@@ -1,0 +1,111 @@
+package kafka
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+var errProducerClosed = fmt.Errorf("kafka: the producer is %w", transport.ErrClosed)
+
+// deliveryError is why a record was not delivered. It is ErrOutcomeUnknown if
+// the record may be in the log all the same.
+type deliveryError struct {
+	what    string
+	cause   error
+	unknown bool
+}
+
+func (e *deliveryError) Error() string {
+	s := "kafka: " + e.what
+	if e.cause != nil {
+		s += ": " + e.cause.Error()
+	}
+	if e.unknown {
+		s += " (the record may be in the log or not)"
+	}
+	return s
+}
+
+// Is makes the error ErrOutcomeUnknown if it is.
+func (e *deliveryError) Is(target error) bool {
+	return e.unknown && target == transport.ErrOutcomeUnknown
+}
+
+// Unwrap gives the cause.
+func (e *deliveryError) Unwrap() error { return e.cause }
+
+// expired is the error of a batch whose delivery deadline has passed.
+func expired(within time.Duration, attempts int, cause error) *deliveryError {
+	what := fmt.Sprintf("not delivered within %s", within)
+	if attempts > 0 {
+		what += fmt.Sprintf(", %d attempts", attempts)
+	}
+	if cause == nil {
+		cause = os.ErrDeadlineExceeded
+	}
+	return &deliveryError{what: what, cause: cause}
+}
+
+// behind is the error of records that were queued behind a batch that was lost:
+// none of them was sent, and sending them would let them overtake it.
+func behind(cause error) *deliveryError {
+	return &deliveryError{what: "not sent, since an earlier record of the same partition was lost", cause: &notSent{cause}}
+}
+
+// notSent says why something else failed. It hides that the other's outcome is
+// unknown, for this one's isn't.
+type notSent struct{ err error }
+
+func (e *notSent) Error() string { return e.err.Error() }
+
+// refusal is the error of a record that the broker refuses for what it is.
+func refusal(code Error, message string, size int) error {
+	if code == messageTooLarge {
+		return fmt.Errorf("kafka: %w", &transport.TooLargeError{Size: size})
+	}
+	if message != "" {
+		return fmt.Errorf("kafka: %w: %s (%w)", transport.ErrRejected, message, code)
+	}
+	return fmt.Errorf("kafka: %w (%w)", transport.ErrRejected, code)
+}
+
+// appendedMaybe tells whether a leader may have appended a batch that it
+// answers with that error. Kafka checks most things before it appends. After
+// that it waits for the replicas, and answers an end of that wait as a time-out,
+// as too few replicas, or, if it has lost the partition meanwhile, as if it had
+// never led it.
+func appendedMaybe(code Error) bool {
+	switch code {
+	case unknownServerError, unknownTopicOrPartition, notLeaderOrFollower, requestTimedOut,
+		notEnoughReplicasAppended, kafkaStorageError, 13, fencedLeaderEpoch:
+		return true
+	}
+	return false
+}
+
+// leaderMoved tells whether an error is a reason to look for the leader anew.
+func leaderMoved(err error) bool {
+	code, ok := errors.AsType[Error](err)
+	if !ok {
+		return true // the connection failed
+	}
+	switch code {
+	case unknownTopicOrPartition, leaderNotAvailable, notLeaderOrFollower, brokerNotAvailable, 9,
+		kafkaStorageError, fencedLeaderEpoch, unknownLeaderEpoch:
+		return true
+	}
+	return false
+}
+
+// infrastructure is err if it says something of the broker's health, and nil if
+// it is about a record or this client's rights.
+func infrastructure(err error) error {
+	if err == nil || retriable(err) {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,120 @@
+package kafka
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// producerTopic is a topic that a producer writes to.
+type producerTopic struct {
+	name       string
+	partitions atomic.Pointer[[]*partition] // grows, never shrinks
+	// limit bounds batches below BatchBytes, once the broker has refused one
+	// for its size.
+	limit atomic.Int64
+	// looked is when the topic's metadata was last looked at, in Unix
+	// nanoseconds. New partitions are noticed within metadataAge.
+	looked atomic.Int64
+	// current is the partition that records without a key go to.
+	current atomic.Int32
+}
+
+// topicOf is the state of a topic; a topic that is new to the producer is
+// looked up within ctx.
+func (p *Producer) topicOf(ctx context.Context, name string, now time.Time) (*producerTopic, error) {
+	t := (*p.topics.Load())[name]
+	if t == nil {
+		meta, err := p.client.topic(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		return p.addTopic(meta)
+	}
+	if looked := t.looked.Load(); now.UnixNano()-looked > int64(metadataAge) && t.looked.CompareAndSwap(looked, now.UnixNano()) {
+		p.client.spawn(func() {
+			if meta, err := p.client.freshTopic(p.ctx, name); err == nil {
+				_, _ = p.addTopic(meta)
+			}
+		})
+	}
+	return t, nil
+}
+
+// addTopic takes over what is known of a topic: itself, and its partitions.
+func (p *Producer) addTopic(meta *topicMeta) (*producerTopic, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return nil, errProducerClosed
+	}
+	topics := *p.topics.Load()
+	t := topics[meta.name]
+	if t == nil {
+		t = &producerTopic{name: meta.name}
+		t.limit.Store(int64(p.cfg.BatchBytes))
+		t.looked.Store(meta.asked.UnixNano())
+		t.partitions.Store(new([]*partition))
+		more := make(map[string]*producerTopic, len(topics)+1)
+		for name, topic := range topics {
+			more[name] = topic
+		}
+		more[meta.name] = t
+		defer p.topics.Store(&more)
+	}
+	has := *t.partitions.Load()
+	if len(has) < len(meta.partitions) {
+		partitions := make([]*partition, len(meta.partitions))
+		copy(partitions, has)
+		for i := len(has); i < len(partitions); i++ {
+			partitions[i] = newPartition(p, t, int32(i), meta.partitions[i].leader)
+		}
+		t.partitions.Store(&partitions)
+	}
+	return t, nil
+}
+
+// choose is the partition of a record: its own choice, its key's, or for none
+// the current one.
+func (t *producerTopic) choose(r *transport.Record) (*partition, error) {
+	partitions := *t.partitions.Load()
+	switch {
+	case r.Partition >= 0 && int(r.Partition) < len(partitions):
+		return partitions[r.Partition], nil
+	case r.Partition >= 0:
+		return nil, missingPartition(t.name, r.Partition, len(partitions))
+	case len(partitions) == 0:
+		return nil, topicError(t.name, leaderNotAvailable)
+	case r.Key != nil:
+		return partitions[partitionOf(r.Key, len(partitions))], nil
+	}
+	return partitions[int(t.current.Load())%len(partitions)], nil
+}
+
+// advance moves records without a key on to another partition, after a batch of
+// partition p was closed: the next one that has nothing to do, or else the next
+// that isn't in trouble.
+func (t *producerTopic) advance(p *partition) {
+	if t.current.Load() != p.index {
+		return
+	}
+	partitions := *t.partitions.Load()
+	next := -1
+	for i := 1; i < len(partitions); i++ {
+		at := (int(p.index) + i) % len(partitions)
+		switch partitions[at].load.Load() {
+		case loadNone:
+			t.current.CompareAndSwap(p.index, int32(at))
+			return
+		case loadSome:
+			if next < 0 {
+				next = at
+			}
+		}
+	}
+	if next >= 0 {
+		t.current.CompareAndSwap(p.index, int32(next))
+	}
+}
