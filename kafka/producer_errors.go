@@ -62,6 +62,10 @@ type notSent struct{ err error }
 
 func (e *notSent) Error() string { return e.err.Error() }
 
+func (e *notSent) Is(target error) bool {
+	return target != transport.ErrOutcomeUnknown && errors.Is(e.err, target)
+}
+
 // refusal is the error of a record that the broker refuses for what it is.
 func refusal(code Error, message string, size int) error {
 	if code == messageTooLarge {

@@ -1,0 +1,154 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// waiting holds the partitions of a producer that wait before they are tried
+// again, and looks for the leaders of those that have lost theirs. Nothing runs
+// while a partition waits: a timer is set for the first of them.
+type waiting struct {
+	producer *Producer
+
+	mu      sync.Mutex
+	parts   []*partition
+	timer   *time.Timer
+	at      time.Time // when timer fires; zero if it is not set
+	stopped bool
+}
+
+// add takes a partition that is due at part.due.
+func (w *waiting) add(part *partition) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.parts = append(w.parts, part)
+	w.set(part.due)
+}
+
+// set makes the timer fire at due at the latest. The caller holds mu.
+func (w *waiting) set(due time.Time) {
+	if w.stopped || !w.at.IsZero() && !due.Before(w.at) {
+		return
+	}
+	w.at = due
+	if w.timer == nil {
+		w.timer = time.AfterFunc(time.Until(due), func() { w.producer.spawn(w.fire) })
+		return
+	}
+	w.timer.Reset(time.Until(due))
+}
+
+// stop ends it. The partitions stay, for Close to fail.
+func (w *waiting) stop() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.stopped = true
+	if w.timer != nil {
+		w.timer.Stop()
+	}
+}
+
+// fire passes on the partitions that are due.
+func (w *waiting) fire() {
+	now := time.Now()
+	var due, leaderless []*partition
+	w.mu.Lock()
+	w.at = time.Time{}
+	w.parts = slices.DeleteFunc(w.parts, func(p *partition) bool {
+		if p.due.After(now) {
+			w.set(p.due)
+			return false
+		}
+		due = append(due, p)
+		return true
+	})
+	w.mu.Unlock()
+	for _, p := range due {
+		switch {
+		case p.overdue(now):
+		case p.lost:
+			leaderless = append(leaderless, p)
+		default:
+			p.ready()
+		}
+	}
+	if len(leaderless) > 0 {
+		w.find(leaderless)
+	}
+}
+
+// find looks for the leaders of some partitions, in one request.
+func (w *waiting) find(parts []*partition) {
+	var names []string
+	var deadline time.Time
+	for _, p := range parts {
+		if !slices.Contains(names, p.topic.name) {
+			names = append(names, p.topic.name)
+		}
+		if d := p.deadline(); deadline.IsZero() || d.Before(deadline) {
+			deadline = d
+		}
+	}
+	c := w.producer.client
+	ctx, cancel := context.WithDeadline(w.producer.ctx, deadline)
+	defer cancel()
+	err := c.refresh(ctx, names...)
+	now := time.Now()
+	for _, p := range parts {
+		p.found(c.knownTopic(p.topic.name), err, now)
+	}
+}
+
+// found goes on with a partition that has lost its leader, after a look at the
+// metadata. t may be nil.
+func (p *partition) found(t *topicMeta, err error, now time.Time) {
+	if err == nil && t != nil {
+		err = t.err
+	}
+	leader := int32(-1)
+	switch {
+	case err != nil:
+	case t == nil || int(p.index) >= len(t.partitions):
+		err = missingPartition(p.topic.name, p.index, 0)
+	default:
+		if leader = t.partitions[p.index].leader; leader < 0 {
+			err = leaderNotAvailable
+		}
+	}
+	gone := errors.Is(err, transport.ErrTopicMissing)
+	switch {
+	case leader >= 0:
+		p.lost, p.missing = false, time.Time{}
+		p.leader.Store(leader)
+		p.ready()
+	case p.overdue(now):
+	case gone && p.missing.IsZero():
+		p.missing = now
+		p.search(err, now)
+	case gone && now.Sub(p.missing) >= missingGrace:
+		p.missing = time.Time{}
+		if p.head != nil {
+			p.head.maybe = false // there is no log for it to be in
+		}
+		p.lose(&deliveryError{what: "gave up", cause: err})
+	case gone || retriable(err) || errors.Is(err, context.DeadlineExceeded):
+		p.search(err, now)
+	default:
+		p.lose(&deliveryError{what: "no leader is known", cause: err})
+	}
+}
+
+// search waits before it looks for the leader again.
+func (p *partition) search(err error, now time.Time) {
+	p.searches++
+	if p.cause == nil || !errors.Is(err, context.DeadlineExceeded) {
+		p.cause = err
+	}
+	p.wait(now.Add(backoff(p.searches)))
+}

@@ -1,0 +1,141 @@
+package kafkatest
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/resilience"
+)
+
+// Bus returns a bus on the cluster, not started yet, which the test's Cleanup
+// closes. It creates topics, retries a failed event twice and at once, has no
+// circuit breakers, and logs warnings to the test. Its Service is the test's
+// name: buses of one test are members of one group, as instances of one service
+// are, unless adjust says otherwise.
+func (c *Cluster) Bus(t testing.TB, adjust ...func(*eventbus.Config)) *eventbus.Bus {
+	t.Helper()
+	log := &testLog{t: t}
+	config := eventbus.Config{
+		Service:       serviceName(t.Name()),
+		Environment:   c.environment,
+		AutoProvision: eventbus.ProvisionAlways,
+		Handling: []eventbus.SubscribeOption{
+			eventbus.Retry(resilience.Retry{Attempts: 3, Initial: time.Millisecond, Max: time.Millisecond}),
+			eventbus.Breaker(resilience.BreakerConfig{Disabled: true}),
+		},
+		Logger: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelWarn})),
+	}
+	for _, f := range adjust {
+		f(&config)
+	}
+	bus, err := eventbus.New(c.Transport(), config)
+	if err != nil {
+		t.Fatalf("kafkatest: %v", err)
+	}
+	c.watch(bus)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), closing)
+		defer cancel()
+		if err := bus.Close(ctx); err != nil {
+			t.Errorf("kafkatest: %v", err)
+		}
+		log.end()
+	})
+	return bus
+}
+
+// Start returns a Bus that handles subscriptions, and has its partitions: also one
+// that starts at Latest misses nothing of what is published from now on.
+func (c *Cluster) Start(t testing.TB, subscriptions ...eventbus.Subscription) *eventbus.Bus {
+	t.Helper()
+	bus := c.Bus(t)
+	if err := bus.Add(subscriptions...); err != nil {
+		t.Fatalf("kafkatest: %v", err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), closing)
+	defer cancel()
+	if err := bus.Start(ctx); err != nil {
+		t.Fatalf("kafkatest: %v", err)
+	}
+	c.await(t, "the partitions are not assigned", c.unassigned)
+	return bus
+}
+
+// Publish publishes events on a topic and waits until they are in the log. It
+// needs no bus of the test's.
+func Publish[T any](t testing.TB, c *Cluster, topic *eventbus.Topic[T], events ...T) {
+	t.Helper()
+	c.mu.Lock()
+	bus := c.publisher
+	c.mu.Unlock()
+	if bus == nil {
+		bus = c.Bus(t, func(config *eventbus.Config) { config.Service = "kafkatest" })
+		c.mu.Lock()
+		c.publisher = bus
+		c.mu.Unlock()
+		t.Cleanup(func() {
+			c.mu.Lock()
+			c.publisher = nil // it ends with this test, which may be a part of the cluster's
+			c.mu.Unlock()
+		})
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), closing)
+	defer cancel()
+	if err := eventbus.NewPublisher(bus, topic).PublishBatch(ctx, events); err != nil {
+		t.Fatalf("kafkatest: %v", err)
+	}
+}
+
+// watch makes Settle and Handled know a bus.
+func (c *Cluster) watch(bus *eventbus.Bus) {
+	bus.Use(c.record)
+	c.mu.Lock()
+	c.buses = append(c.buses, bus)
+	c.mu.Unlock()
+}
+
+// maxService keeps the names of dead-letter topics, which have topic and group in
+// them, within what Kafka takes.
+const maxService = 60
+
+// serviceName makes the name of a service out of a test's.
+func serviceName(test string) string {
+	name := strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9', r == '_':
+			return r
+		case r >= 'A' && r <= 'Z':
+			return r + 'a' - 'A'
+		}
+		return '-'
+	}, test)
+	return name[max(len(name)-maxService, 0):]
+}
+
+// testLog writes to the test's log until the test ends: a line of a goroutine that
+// was abandoned would panic after that.
+type testLog struct {
+	mu    sync.Mutex
+	t     testing.TB
+	ended bool
+}
+
+func (l *testLog) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended {
+		return len(line), nil
+	}
+	return l.t.Output().Write(line)
+}
+
+func (l *testLog) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ended = true
+}

@@ -1,0 +1,146 @@
+package kafkatest
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/transport"
+	"github.com/eventbus-go/eventbus/transport/memory"
+)
+
+// Cluster is a cluster for one test, and what the test's buses did on it. It is
+// safe for concurrent use, and closed by the Cleanup of the test that made it.
+type Cluster struct {
+	transport   transport.Transport
+	memory      *memory.Cluster // nil for brokers
+	brokers     []string
+	environment string
+
+	mu        sync.Mutex
+	buses     []*eventbus.Bus
+	links     links
+	handled   []handling
+	publisher *eventbus.Bus // of Publish
+	raw       transport.Producer
+	changed   chan struct{} // closed by the next change
+}
+
+// testEnvironment is the Environment of a test's buses: topics begin with "test.".
+const testEnvironment = "Test"
+
+// closing bounds what a Cleanup waits for.
+const closing = 10 * time.Second
+
+// NewMemory returns a cluster in memory: no sockets, no waiting, the same order of
+// things on every run.
+func NewMemory(t testing.TB) *Cluster {
+	t.Helper()
+	m := memory.New()
+	return newCluster(t, &Cluster{transport: m, memory: m, environment: testEnvironment})
+}
+
+// newCluster ties c to the test.
+func newCluster(t testing.TB, c *Cluster) *Cluster {
+	c.links.live = make(map[any]membership)
+	c.links.topics = make(map[string]struct{})
+	c.changed = make(chan struct{})
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), closing)
+		defer cancel()
+		if c.raw != nil {
+			if err := c.raw.Close(ctx); err != nil {
+				t.Errorf("kafkatest: closing the cluster's producer: %v", err)
+			}
+		}
+		if err := c.transport.Close(ctx); err != nil {
+			t.Errorf("kafkatest: closing the cluster: %v", err)
+		}
+	})
+	return c
+}
+
+// Transport returns a transport for a bus that the test makes itself. Closing it
+// leaves the cluster as it is. Settle and the assertions know what goes through
+// it; Handled knows of buses from Bus, Start and Module alone.
+func (c *Cluster) Transport() transport.Transport { return &link{c.transport, c} }
+
+// Memory returns the cluster that NewMemory made, whose methods cause faults and
+// look inside. It is nil for brokers.
+func (c *Cluster) Memory() *memory.Cluster { return c.memory }
+
+// Brokers returns the brokers' addresses, host:port; none in memory.
+func (c *Cluster) Brokers() []string { return c.brokers }
+
+// Environment is that of the cluster's buses: topic.In(c.Environment()) is a
+// topic's name. On brokers that outlive the test it is a new one for each
+// Cluster, so that a test never sees what another one left behind.
+func (c *Cluster) Environment() string { return c.environment }
+
+// Produce writes records as they are: what no publisher of the bus would write,
+// as another client does or a broken one. Topics that are missing are created.
+// The records' Partition is taken as it is; transport.AnyPartition lets the key
+// choose.
+func (c *Cluster) Produce(t testing.TB, records ...transport.Record) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), closing)
+	defer cancel()
+	producer, err := c.rawProducer()
+	if err != nil {
+		t.Fatalf("kafkatest: %v", err)
+	}
+	outcome := make(written, len(records))
+	for i := range records {
+		r := &records[i]
+		if err := c.transport.Admin().CreateTopics(ctx, transport.TopicSpec{Name: r.Topic}); err != nil {
+			t.Fatalf("kafkatest: creating topic %s: %v", r.Topic, err)
+		}
+		if err := producer.Produce(ctx, r, outcome); err != nil {
+			t.Fatalf("kafkatest: producing to %s: %v", r.Topic, err)
+		}
+	}
+	for range records {
+		if err := <-outcome; err != nil {
+			t.Fatalf("kafkatest: producing: %v", err)
+		}
+	}
+}
+
+func (c *Cluster) rawProducer() (_ transport.Producer, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.raw == nil {
+		c.raw, err = c.Transport().NewProducer(transport.ProducerConfig{})
+	}
+	return c.raw, err
+}
+
+// written hears the outcomes of Produce; it has room for all of them.
+type written chan error
+
+// Delivered implements transport.Completion.
+func (w written) Delivered(_ transport.Position, err error) { w <- err }
+
+// stir wakes who waits for a change.
+func (c *Cluster) stir() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	close(c.changed)
+	c.changed = make(chan struct{})
+}
+
+func (c *Cluster) next() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.changed
+}
+
+// names tells whether a topic's full name is that of a declaration, in whichever
+// environment.
+func names[T any](full string, topic *eventbus.Topic[T]) bool {
+	environment, ok := strings.CutSuffix(full, strings.TrimPrefix(topic.In("x"), "x"))
+	return ok && environment != "" && !strings.Contains(environment, ".")
+}

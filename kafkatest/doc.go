@@ -1,0 +1,23 @@
+// Package kafkatest tests services that use the event bus, without a server.
+//
+//	func TestWelcome(t *testing.T) {
+//		cluster := kafkatest.NewMemory(t)
+//		cluster.Start(t, eventbus.On(sales.CustomerCreatedTopic, mailer.Welcome))
+//		kafkatest.Publish(t, cluster, sales.CustomerCreatedTopic, ada, nobody)
+//		cluster.Settle(t)
+//		kafkatest.Handled(t, cluster, sales.CustomerCreatedTopic, ada)
+//		kafkatest.DeadLettered(t, cluster, sales.CustomerCreatedTopic, nobody)
+//	}
+//
+// A [Cluster] is in memory ([NewMemory]), in a broker inside the process that
+// speaks the Kafka protocol ([NewBroker]), or on real brokers ([Open]): one test
+// body runs on all of them. [Cluster.Bus] and [Cluster.Start] make buses on it,
+// [Cluster.Module] puts an fx application on it as it is. [Cluster.Settle] waits
+// until all that was published has been dealt with; [Published], [Handled] and
+// [DeadLettered] tell what became of it, and with events to compare with fail
+// the test where they differ.
+//
+// Everything ends with the test, by its Cleanup. On a Cluster in memory it all
+// works inside a bubble of testing/synctest too, where an hour of backoff takes
+// milliseconds.
+package kafkatest
