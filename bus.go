@@ -22,7 +22,7 @@ type Bus struct {
 	config    resolved
 	transport transport.Transport
 	producer  transport.Producer
-	telemetry *telemetry
+	signals   *signals
 	awaited   awaitedPool
 
 	life  sync.Mutex // held by Start, Drain and Close, which wait
@@ -67,13 +67,13 @@ func New(t transport.Transport, config Config) (*Bus, error) {
 		breakers:  make(map[string]*resilience.Breaker),
 	}
 	b.stopped, b.stop = context.WithCancel(context.Background())
-	b.telemetry = newTelemetry(&b.config)
 	b.publishing.config = config.PublishBreaker
 	b.publishing.changed = b.publishBreakerChanged
+	b.signals = newSignals(&b.config, &b.publishing)
 	producer := r.Producer
 	producer.Gate = &b.publishing
 	if b.producer, err = t.NewProducer(producer); err != nil {
-		return nil, &Error{Op: "configure", Err: err}
+		return nil, &Error{Op: "configure", Err: errors.Join(err, b.signals.close())}
 	}
 	return b, nil
 }
@@ -217,7 +217,7 @@ func (b *Bus) Close(ctx context.Context) error {
 	if b.letters != nil {
 		errs = append(errs, b.letters.Close(ctx))
 	}
-	errs = append(errs, b.transport.Close(ctx))
+	errs = append(errs, b.transport.Close(ctx), b.signals.close())
 	if err := errors.Join(errs...); err != nil {
 		return &Error{Op: "close", Err: err}
 	}

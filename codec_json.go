@@ -53,8 +53,10 @@ func (jsonCodec) Encode(_ context.Context, dst []byte, _ *Envelope, v any) ([]by
 	return out[:len(out)-1], nil // Encode ends each value with a newline, Marshal does not
 }
 
-// jsonV1 makes the new decoder follow encoding/json.
-var jsonV1 = jsonv1.DefaultOptionsV1()
+// jsonV1 makes the new decoder follow encoding/json, but for its errors: those
+// come from encoding/json itself, which spares a pass over the data to find a
+// syntax error before anything is decoded.
+var jsonV1 = jsonv2.JoinOptions(jsonv1.DefaultOptionsV1(), jsonv1.ReportErrorsWithLegacySemantics(false))
 
 func (jsonCodec) Decode(_ context.Context, e *Envelope, v any) error {
 	if jsonAlike(reflect.TypeOf(v), e.Data) {

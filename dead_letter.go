@@ -60,7 +60,7 @@ func (g *group) deadLetter(ctx context.Context, f *engine.Failure, done func(err
 		done(err)
 		return
 	}
-	g.writeLetter(ctx, r, func(err error) {
+	g.writeLetter(ctx, f, r, func(err error) {
 		if !errors.Is(err, ErrTooLarge) {
 			done(err)
 			return
@@ -75,7 +75,7 @@ func (g *group) deadLetter(ctx context.Context, f *engine.Failure, done func(err
 				small.Headers = append(small.Headers, h)
 			}
 		}
-		go g.writeLetter(ctx, &small, done)
+		go g.writeLetter(ctx, f, &small, done)
 	})
 }
 
@@ -83,13 +83,15 @@ type letterCompletion func(error)
 
 func (c letterCompletion) Delivered(_ transport.Position, err error) { c(err) }
 
-func (g *group) writeLetter(ctx context.Context, r *transport.Record, done func(error)) {
+func (g *group) writeLetter(ctx context.Context, f *engine.Failure, r *transport.Record, done func(error)) {
 	producer, err := g.bus.letterProducer()
-	if err == nil {
-		err = producer.Produce(ctx, r, letterCompletion(done))
-	}
 	if err != nil {
 		done(err)
+		return
+	}
+	flight := g.signals.departLetter(f, r, letterCompletion(done))
+	if err := producer.Produce(ctx, r, flight.carrying(r)); err != nil {
+		done(flight.refused(err))
 	}
 }
 

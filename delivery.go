@@ -57,6 +57,7 @@ type scopeKey struct{}
 type scope struct {
 	context.Context
 	delivery *Delivery
+	values   context.Context // with the attempt's trace; nil without one
 
 	mu       sync.Mutex
 	receipts []*receipt
@@ -66,6 +67,9 @@ type scope struct {
 func (s *scope) Value(key any) any {
 	if _, ok := key.(scopeKey); ok {
 		return s
+	}
+	if s.values != nil {
+		return s.values.Value(key)
 	}
 	return s.Context.Value(key)
 }

@@ -21,6 +21,8 @@ type group struct {
 	subs   []*engine.Subscription
 	topics map[string]*groupTopic // by Kafka name
 	routes map[string]*groupTopic // the same, and by the names of their retry topics
+
+	signals *groupSignals
 }
 
 // groupTopic is a topic as a group handles it.
@@ -163,12 +165,13 @@ func (b *Bus) breaker(g *group, s *subscription, settings breakerSettings) *resi
 	config, user := settings.config, settings.config.OnChange
 	config.OnChange = func(from, to resilience.State) {
 		b.config.Logger.Warn("circuit breaker changed", "breaker", name, "from", from.String(), "to", to.String())
-		b.telemetry.breakerChanged(name, to)
+		b.signals.breakerChanged(name, to)
 		if user != nil {
 			user(from, to)
 		}
 	}
 	made := resilience.NewBreaker(name, config)
+	b.signals.breaker(name, made)
 	if settings.name != "" {
 		b.breakers[name] = made
 	}
@@ -194,10 +197,12 @@ func (b *Bus) attempt(ctx context.Context, g *group, h Handler, a *engine.Attemp
 			m.delivery.Events[i] = &envelopes[i]
 		}
 	}
+	handling := g.signals.topics[m.delivery.Topic]
 	var failed map[int]error
 	for i, r := range a.Records {
 		e := m.delivery.Events[i]
 		if err := wire.Decode(r, (*wire.Event)(e)); err != nil {
+			handling.unreadable(r, err)
 			if len(a.Records) == 1 {
 				return &undecodableError{err}
 			}
@@ -210,14 +215,14 @@ func (b *Bus) attempt(ctx context.Context, g *group, h Handler, a *engine.Attemp
 		redelivered(e)
 	}
 	if failed != nil {
-		return b.attemptRest(ctx, &m.delivery, h, failed)
+		return handling.attemptRest(ctx, &m.delivery, h, failed)
 	}
 	m.scope.Context, m.scope.delivery = ctx, &m.delivery
-	return b.telemetry.process(&m.scope, h)
+	return handling.attempt(&m.scope, h)
 }
 
 // attemptRest runs a batch without the records that are no events.
-func (b *Bus) attemptRest(ctx context.Context, d *Delivery, h Handler, failed map[int]error) error {
+func (t *handling) attemptRest(ctx context.Context, d *Delivery, h Handler, failed map[int]error) error {
 	rest := *d
 	rest.Events = nil
 	var at []int
@@ -227,7 +232,7 @@ func (b *Bus) attemptRest(ctx context.Context, d *Delivery, h Handler, failed ma
 		}
 	}
 	if len(rest.Events) > 0 {
-		err := b.telemetry.process(&scope{Context: ctx, delivery: &rest}, h)
+		err := t.attempt(&scope{Context: ctx, delivery: &rest}, h)
 		var marked *BatchError
 		switch {
 		case errors.As(err, &marked):
@@ -259,19 +264,8 @@ func (b *Bus) prepareGroups() ([]*group, error) {
 // start joins the group.
 func (g *group) start() error {
 	c := &g.bus.config
-	g.engine = engine.New(engine.Config{
-		Group:          g.name,
-		Route:          g.route,
-		Judge:          judge,
-		DeadLetter:     g.deadLetter,
-		Flush:          g.bus.producer.Flush,
-		Observer:       &observer{bus: g.bus, group: g.name},
-		Bounds:         engine.Bounds(c.Bounds),
-		CommitInterval: c.CommitInterval,
-		Logger:         c.Logger.With("group", g.name),
-	})
 	config := transport.ConsumerConfig{
-		Group: g.name, Listener: g.engine, InstanceID: c.InstanceID,
+		Group: g.name, InstanceID: c.InstanceID,
 		SessionTimeout: c.SessionTimeout, HeartbeatInterval: c.HeartbeatInterval, RebalanceTimeout: c.RebalanceTimeout,
 		FetchBytes: c.FetchBytes, Logger: c.Logger.With("group", g.name),
 	}
@@ -288,6 +282,19 @@ func (g *group) start() error {
 			t.tombstone.Order = t.shared.order.value
 		}
 	}
+	g.signals = g.bus.signals.group(g.name, config.Topics)
+	g.engine = engine.New(engine.Config{
+		Group:          g.name,
+		Route:          g.route,
+		Judge:          judge,
+		DeadLetter:     g.deadLetter,
+		Flush:          g.bus.producer.Flush,
+		Observer:       g.signals,
+		Bounds:         engine.Bounds(c.Bounds),
+		CommitInterval: c.CommitInterval,
+		Logger:         c.Logger.With("group", g.name),
+	})
+	config.Listener = g.engine
 	for _, sub := range g.subs {
 		g.engine.Attach(sub)
 	}
@@ -295,7 +302,8 @@ func (g *group) start() error {
 	if err != nil {
 		return fmt.Errorf("group %q: %w", g.name, err)
 	}
-	g.engine.Start(consumer)
+	g.engine.Start(&observedConsumer{consumer, g.signals})
+	g.signals.watch(g.engine)
 	return nil
 }
 
@@ -346,5 +354,5 @@ func (g *group) routeUnknown(t *groupTopic, typ string) engine.Route {
 	case failUnknown:
 		return engine.Route{End: engine.Hold, Reason: reasonUnknownType, Err: fmt.Errorf("group %q has no handler for type %q", g.name, typ)}
 	}
-	return engine.Route{End: engine.Skip, Reason: "unknown type " + typ}
+	return engine.Route{End: engine.Skip, Reason: unknownTypePrefix + typ}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -19,6 +20,8 @@ type outlet struct {
 	decl  *topicDeclaration
 	err   error // why nothing can be published here, for good
 
+	signals *sending
+
 	ready atomic.Bool
 	mu    sync.Mutex // held while the topic is made ready
 }
@@ -27,7 +30,7 @@ type outlet struct {
 func (o *outlet) publish(ctx context.Context, d *draft) error {
 	id := d.envelope.ID
 	a := o.bus.awaited.get()
-	if err := o.send(ctx, d, a); err != nil {
+	if err := o.send(ctx, d, a, nil); err != nil {
 		o.bus.awaited.put(a)
 		return publishError(o.topic, id, err)
 	}
@@ -49,26 +52,35 @@ func (o *outlet) publish(ctx context.Context, d *draft) error {
 }
 
 // send completes the draft's envelope with what the bus knows, turns it into a
-// record and hands it to the producer.
-func (o *outlet) send(ctx context.Context, d *draft, done transport.Completion) error {
-	if !o.ready.Load() {
-		if err := o.prepare(ctx); err != nil {
-			return err
-		}
-	}
+// record and hands it to the producer. batch is nil for an event by itself.
+func (o *outlet) send(ctx context.Context, d *draft, done transport.Completion, batch *batchFlight) error {
 	e := &d.envelope
 	e.Topic, e.Source = o.topic, o.bus.config.Source
-	o.bus.inherit(ctx, e)
-	if err := o.bus.encode(&d.encoder, e, &d.record); err != nil {
-		return err
+	inherit(ctx, e)
+	f := o.signals.depart(ctx, e, done, batch)
+	if !o.ready.Load() {
+		if err := o.prepare(ctx); err != nil {
+			return f.refused(err)
+		}
 	}
-	return o.bus.producer.Produce(ctx, &d.record, done)
+	return o.bus.hand(ctx, d, f)
+}
+
+// hand encodes the draft and hands it to the producer.
+func (b *Bus) hand(ctx context.Context, d *draft, f *flight) error {
+	err := b.encode(&d.encoder, &d.envelope, &d.record)
+	if err == nil {
+		err = b.producer.Produce(ctx, &d.record, f.carrying(&d.record))
+	}
+	if err != nil {
+		return f.refused(err)
+	}
+	return nil
 }
 
 // inherit gives an event that a handler publishes the story of the event that
-// it handles (ruling: correlation and causation travel by themselves), and any
-// event the trace that it is made in.
-func (b *Bus) inherit(ctx context.Context, e *Envelope) {
+// it handles (ruling: correlation and causation travel by themselves).
+func inherit(ctx context.Context, e *Envelope) {
 	if cause, ok := EnvelopeFrom(ctx); ok {
 		if e.CausationID == "" {
 			e.CausationID = cause.ID
@@ -80,7 +92,6 @@ func (b *Bus) inherit(ctx context.Context, e *Envelope) {
 			}
 		}
 	}
-	b.telemetry.inject(ctx, e)
 }
 
 // encode turns an envelope into a record, in the bus's mode.
@@ -131,11 +142,10 @@ func (b *Bus) PublishEnvelope(ctx context.Context, e *Envelope) error {
 	d := draftPool.Get().(*draft)
 	defer d.free()
 	d.envelope = *e
-	if err := b.encode(&d.encoder, &d.envelope, &d.record); err != nil {
-		return publishError(e.Topic, e.ID, err)
-	}
+	d.envelope.Headers = slices.Clip(e.Headers) // what is added must not land in the caller's
 	a := &awaited{settled: make(chan struct{}, 1)}
-	if err := b.producer.Produce(ctx, &d.record, a); err != nil {
+	f := b.signals.sending(e.Topic).depart(b.signals.tracing.forward(ctx, &d.envelope), &d.envelope, a, nil)
+	if err := b.hand(ctx, d, f); err != nil {
 		return publishError(e.Topic, e.ID, err)
 	}
 	select {

@@ -99,5 +99,5 @@ func (p *publishBreakers) open() (brokers []int32) {
 
 func (b *Bus) publishBreakerChanged(broker int32, from, to resilience.State) {
 	b.config.Logger.Warn("publishing circuit breaker changed", "broker", broker, "from", from.String(), "to", to.String())
-	b.telemetry.breakerChanged("publish", to)
+	b.signals.breakerChanged(publishBreakerName(broker), to)
 }

@@ -61,7 +61,7 @@ func (p *Publisher[T]) PublishAsync(ctx context.Context, event T, options ...Pub
 		s.join(r)
 	}
 	if err == nil {
-		err = p.out.send(ctx, d, r)
+		err = p.out.send(ctx, d, r, nil)
 	}
 	if err != nil {
 		r.fail(publishError(p.out.topic, r.id, err))
@@ -75,6 +75,7 @@ func (p *Publisher[T]) PublishAsync(ctx context.Context, event T, options ...Pub
 // those queued behind it on its partition fail with it.
 func (p *Publisher[T]) PublishBatch(ctx context.Context, events []T, options ...BatchOption) error {
 	outcome := newBatchOutcome(len(events))
+	batch := p.out.signals.departBatch(ctx, len(events))
 	d := p.out.draftBatch(options)
 	defer d.free()
 	for i, event := range events {
@@ -82,13 +83,15 @@ func (p *Publisher[T]) PublishBatch(ctx context.Context, events []T, options ...
 		err := p.encode(ctx, d, event)
 		part.id = d.envelope.ID
 		if err == nil {
-			err = p.out.send(ctx, d, part)
+			err = p.out.send(ctx, d, part, batch)
 		}
 		if err != nil {
 			part.Delivered(transport.Position{}, err)
 		}
 	}
-	return outcome.wait(ctx, p.out.topic)
+	err := outcome.wait(ctx, p.out.topic)
+	batch.end(err)
+	return err
 }
 
 // Delete publishes a tombstone for key: consumers run their OnDelete handlers,

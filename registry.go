@@ -26,7 +26,7 @@ func (b *Bus) outlet(d *topicDeclaration) *outlet {
 		return o
 	}
 	name, err := b.register(d)
-	o := &outlet{bus: b, topic: name, decl: d, err: err}
+	o := &outlet{bus: b, topic: name, decl: d, err: err, signals: b.signals.sending(name)}
 	if err != nil {
 		b.topics.faults = append(b.topics.faults, err)
 	}

@@ -1,80 +1,84 @@
 package eventbus
 
 import (
-	"context"
+	"log/slog"
+	"sync"
 
-	"github.com/eventbus-go/eventbus/internal/engine"
+	"github.com/eventbus-go/eventbus/internal/telemetry"
 	"github.com/eventbus-go/eventbus/resilience"
 	"github.com/eventbus-go/eventbus/transport"
-	"go.opentelemetry.io/otel/propagation"
-	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/attribute"
 )
 
-// telemetry is what the bus tells OpenTelemetry.
-type telemetry struct {
-	propagator propagation.TextMapPropagator
+// signals is what the bus tells of itself: spans, metrics and log records. Where no
+// SDK listens it costs an event a few loads and no memory.
+type signals struct {
+	cluster string
+	log     *slog.Logger
+	tracing tracing
+	metrics metrics
+
+	sent     sync.Map // topic → *sending
+	pending  pending
+	failures logLimit
+
+	mu       sync.Mutex
+	groups   []*groupSignals
+	breakers map[string]*resilience.Breaker
+	brokers  *publishBreakers
 }
 
-func newTelemetry(c *resolved) *telemetry {
-	t := &telemetry{propagator: c.Propagator}
-	if t.propagator == nil {
-		t.propagator = propagation.TraceContext{}
+// newSignals resolves the providers: those of the configuration, else the globals.
+func newSignals(c *resolved, brokers *publishBreakers) *signals {
+	s := &signals{
+		cluster:  c.Name,
+		log:      c.Logger.With(telemetry.LogCluster, c.Name),
+		tracing:  newTracing(c.TracerProvider, c.Propagator),
+		metrics:  newMetrics(c.MeterProvider),
+		breakers: make(map[string]*resilience.Breaker),
+		brokers:  brokers,
 	}
-	return t
+	s.watch()
+	return s
 }
 
-// inject writes the trace of ctx into a new event: as plain headers for this
-// hop, and as the distributed tracing extension, which stays with the event.
-func (t *telemetry) inject(ctx context.Context, e *Envelope) {
-	if !trace.SpanContextFromContext(ctx).IsValid() {
-		return
+// close ends the observation of what is to be gone.
+func (s *signals) close() error { return s.metrics.registration.Unregister() }
+
+// attributes begin with those that all spans and metrics have.
+func (s *signals) attributes(more ...attribute.KeyValue) []attribute.KeyValue {
+	return append([]attribute.KeyValue{
+		telemetry.System.String(telemetry.SystemKafka),
+		telemetry.Cluster.String(s.cluster),
+	}, more...)
+}
+
+// operation is attributes of an operation.
+func (s *signals) operation(name, kind string, more ...attribute.KeyValue) []attribute.KeyValue {
+	return append(s.attributes(telemetry.OperationName.String(name), telemetry.OperationType.String(kind)), more...)
+}
+
+// sending is what is signals of a topic that is published on.
+func (s *signals) sending(topic string) *sending {
+	if known, ok := s.sent.Load(topic); ok {
+		return known.(*sending)
 	}
-	carrier := headerCarrier{e}
-	t.propagator.Inject(ctx, carrier)
-	if e.TraceParent == "" {
-		e.TraceParent, e.TraceState = carrier.Get("traceparent"), carrier.Get("tracestate")
+	known, _ := s.sent.LoadOrStore(topic, newSending(s, topic))
+	return known.(*sending)
+}
+
+// group is what is signals of a consumer group that handles those topics.
+func (s *signals) group(name string, topics []transport.TopicStart) *groupSignals {
+	g := newGroupSignals(s, name)
+	for _, topic := range topics {
+		g.topics[topic.Topic] = newHandling(g, topic.Topic)
 	}
+	return g
 }
 
-// process runs an attempt in the trace of its event.
-func (t *telemetry) process(s *scope, h Handler) error {
-	if len(s.delivery.Events) == 1 {
-		if carrier := (headerCarrier{s.delivery.Events[0]}); carrier.Get("traceparent") != "" {
-			s.Context = t.propagator.Extract(s.Context, carrier)
-		}
-	}
-	return attempt(s, h)
-}
-
-func (t *telemetry) breakerChanged(string, resilience.State) {}
-
-// headerCarrier gives a propagator the plain headers of an envelope.
-type headerCarrier struct{ e *Envelope }
-
-func (c headerCarrier) Get(key string) string {
-	for i := len(c.e.Headers) - 1; i >= 0; i-- {
-		if c.e.Headers[i].Key == key {
-			return string(c.e.Headers[i].Value)
-		}
-	}
-	return ""
-}
-
-func (c headerCarrier) Set(key, value string) {
-	c.e.Headers = append(c.e.Headers, transport.Header{Key: key, Value: []byte(value)})
-}
-
-func (c headerCarrier) Keys() []string {
-	keys := make([]string, len(c.e.Headers))
-	for i := range c.e.Headers {
-		keys[i] = c.e.Headers[i].Key
-	}
-	return keys
-}
-
-// observer turns what the engine tells into metrics.
-type observer struct {
-	engine.NoObserver
-	bus   *Bus
-	group string
+// breaker shows a circuit breaker's state from now on.
+func (s *signals) breaker(name string, b *resilience.Breaker) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.breakers[name] = b
 }

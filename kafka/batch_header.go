@@ -99,12 +99,14 @@ type batchSpan struct {
 	size int   // bytes of complete batches
 	next int64 // the offset after the last of them; want if there is none
 	need int   // bytes of the batch behind them, which was cut off; 0 if none was
+	// leaderEpoch is that of the last of them, −1 if there is none.
+	leaderEpoch int32
 }
 
 // spanBatches looks over data, which was fetched at offset want. An error
 // belongs to the batch after span.size bytes: what is before it can be read.
 func spanBatches(data []byte, want int64) (batchSpan, error) {
-	span := batchSpan{next: want}
+	span := batchSpan{next: want, leaderEpoch: -1}
 	for {
 		rest := data[span.size:]
 		size, err := batchSize(rest)
@@ -124,7 +126,7 @@ func spanBatches(data []byte, want int64) (batchSpan, error) {
 		if h.next <= span.next && span.next > want {
 			return span, fmt.Errorf("a record batch of offsets %d to %d follows offset %d", h.base, h.next-1, span.next-1)
 		}
-		span.next = max(span.next, h.next)
+		span.next, span.leaderEpoch = max(span.next, h.next), h.leaderEpoch
 		span.size += size
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"sync/atomic"
 	"time"
@@ -27,6 +28,8 @@ type conn struct {
 	*protocol.Conn
 	link *link
 	ctx  context.Context
+	// wrote is set by await as soon as the broker may have got something.
+	wrote bool
 }
 
 // hold lends a connection to a broker (−1: any of the bootstrap brokers) to
@@ -145,12 +148,14 @@ func (w *conn) exchange(req kmsg.Request, deadline time.Time, buf func(size int)
 	frame := takeFrame()
 	defer giveFrame(frame)
 	frame.bytes = w.link.client.format.AppendRequest(frame.bytes[:0], req, 0)
-	return w.await(frame.bytes, req.IsFlexible(), deadline, buf)
+	return w.await(frame.bytes, nil, req.IsFlexible(), deadline, buf)
 }
 
-// await writes a framed request, whose correlation id it fills in, and reads
-// the response. tagged tells that the response's header ends in tagged fields.
-func (w *conn) await(frame []byte, tagged bool, deadline time.Time, buf func(size int) []byte) ([]byte, error) {
+// await writes a framed request, whose correlation id it fills in, and reads the
+// response. If pieces is not nil it is what is written: the frame in pieces, with
+// other memory between them. tagged tells that the response's header ends in
+// tagged fields.
+func (w *conn) await(frame []byte, pieces net.Buffers, tagged bool, deadline time.Time, buf func(size int) []byte) ([]byte, error) {
 	l := w.link
 	l.correlation++
 	binary.BigEndian.PutUint32(frame[8:], uint32(l.correlation))
@@ -160,7 +165,8 @@ func (w *conn) await(frame []byte, tagged bool, deadline time.Time, buf func(siz
 	if err := w.ctx.Err(); err != nil {
 		return nil, err
 	}
-	if _, err := w.Write(frame); err != nil {
+	w.wrote = true
+	if err := w.send(frame, pieces); err != nil {
 		return nil, w.cause(err)
 	}
 	if _, err := io.ReadFull(w.Conn, l.head[:]); err != nil {
@@ -181,6 +187,17 @@ func (w *conn) await(frame []byte, tagged bool, deadline time.Time, buf func(siz
 		return body, nil
 	}
 	return skipTags(body)
+}
+
+// send writes in one go where the network can.
+func (w *conn) send(frame []byte, pieces net.Buffers) error {
+	if len(pieces) == 0 {
+		_, err := w.Write(frame)
+		return err
+	}
+	// On a plain TCP connection this is one writev for all of them.
+	_, err := pieces.WriteTo(w.link.Conn)
+	return err
 }
 
 // cause prefers the reason that the holder's context ended over the deadline

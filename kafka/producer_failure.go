@@ -18,8 +18,8 @@ const (
 	missingGrace = 5 * time.Second
 )
 
-// backoff is how long to wait after a number of failed attempts.
-func backoff(attempts int) time.Duration {
+// retryAfter is how long to wait after a number of failed attempts.
+func retryAfter(attempts int) time.Duration {
 	d := min(firstBackoff<<min(max(attempts-1, 0), 10), lastBackoff)
 	return d*3/4 + rand.N(d/2)
 }
@@ -34,15 +34,12 @@ func (p *partition) retry(err error) {
 		p.lost = true
 		p.producer.client.invalidate(p.topic.name)
 	}
-	p.wait(time.Now().Add(backoff(b.attempts)))
+	p.wait(time.Now().Add(retryAfter(b.attempts)))
 }
 
 // wait hands the partition to those who wait, until due or the deadline of the
 // batch that is next.
 func (p *partition) wait(due time.Time) {
-	p.mu.Lock()
-	p.stage = stageWaiting
-	p.mu.Unlock()
 	p.load.Store(loadTrouble)
 	p.due = due
 	if deadline := p.deadline(); deadline.Before(due) {
@@ -90,8 +87,9 @@ func (p *partition) lose(err *deliveryError) {
 		behindIt = append(behindIt, p.open)
 	}
 	p.queue, p.open = nil, nil
-	// What is accepted while the outcomes are told stays queued.
-	p.stage = stageSending
+	// The partition stays busy, so what is accepted while the outcomes are told
+	// is queued.
+	p.busy = true
 	p.mu.Unlock()
 	settled := 0
 	if b := p.head; b != nil {
@@ -204,7 +202,7 @@ func (p *partition) answered(answer *kmsg.ProduceResponseTopicPartition) {
 			p.leader.Store(answer.CurrentLeader.LeaderID)
 			b.attempts++
 			p.cause = code
-			p.ready()
+			p.offer(false)
 			return
 		}
 		p.retry(code)
@@ -224,14 +222,6 @@ func (p *partition) failed(err error, message *string) {
 		what += " (" + *message + ")"
 	}
 	p.lose(&deliveryError{what: what, cause: err})
-}
-
-// ready passes the partition on to its leader's sender.
-func (p *partition) ready() {
-	p.mu.Lock()
-	p.stage = stageReady
-	p.mu.Unlock()
-	p.offer()
 }
 
 // refuse fails the records that the broker refuses for what they are, and sends
@@ -284,5 +274,5 @@ func (p *partition) refuse(answer *kmsg.ProduceResponseTopicPartition) {
 	p.queue = append(parts[1:], p.queue...)
 	p.mu.Unlock()
 	p.head, p.cause = parts[0], nil
-	p.ready()
+	p.offer(false)
 }

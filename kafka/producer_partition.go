@@ -9,17 +9,6 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// stage is where a partition stands. Whoever moves it out of stageIdle passes it
-// on: to a sender's list, to a worker, to those who wait, and back to stageIdle.
-type stage int8
-
-const (
-	stageIdle    stage = iota // has nothing to send
-	stageReady                // is in its sender's list
-	stageSending              // a worker has its head
-	stageWaiting              // its head waits before it is tried again
-)
-
 // Loads, for choosing the partition of records without a key.
 const (
 	loadNone    int32 = iota // idle
@@ -35,8 +24,11 @@ type partition struct {
 	leader   atomic.Int32 // last known; −1 if none ever was
 	load     atomic.Int32
 
-	mu    sync.Mutex
-	stage stage
+	mu sync.Mutex
+	// busy is set while somebody has the partition: a sender in its list of
+	// those that are ready, one of its workers, or waiting. Whoever sets it
+	// passes the partition on, and the last of them clears it.
+	busy  bool
 	shutd bool     // nothing is accepted any more
 	queue []*batch // closed ones, before open
 	open  *batch   // nil or with a record
@@ -45,7 +37,7 @@ type partition struct {
 	accepted, settled int64
 	flushes           []partitionFlush
 
-	// What follows belongs to whoever the stage says has the partition.
+	// What follows belongs to whoever has the partition while it is busy.
 
 	// head is the batch that is being sent, or is to be sent again.
 	head     *batch
@@ -55,9 +47,10 @@ type partition struct {
 	lost bool
 	// missing is since when the cluster has said that the topic or partition
 	// doesn't exist; zero if it exists.
-	missing time.Time
-	cause   error     // of the last failed attempt of head
-	due     time.Time // when a waiting partition is tried again
+	missing  time.Time
+	searches int       // for a leader, since one was found
+	cause    error     // of the last failed attempt of head
+	due      time.Time // when a waiting partition is tried again
 }
 
 type partitionFlush struct {
@@ -99,7 +92,7 @@ func (p *partition) add(r *transport.Record, content int, timestamp int64, room 
 		p.topic.advance(p)
 	}
 	if wake {
-		p.offer()
+		p.offer(false)
 	}
 	return nil
 }
@@ -120,26 +113,26 @@ func (p *partition) addAlone(b *batch) error {
 	wake := p.wakeLocked()
 	p.mu.Unlock()
 	if wake {
-		p.offer()
+		p.offer(false)
 	}
 	return nil
 }
 
-// wakeLocked makes an idle partition ready, for the caller to offer.
+// wakeLocked tells whether the partition was idle; the caller then offers it.
 func (p *partition) wakeLocked() bool {
-	if p.stage != stageIdle {
+	if p.busy {
 		return false
 	}
-	p.stage = stageReady
+	p.busy = true
 	p.load.Store(loadSome)
 	return true
 }
 
-// offer passes a ready partition on to its leader's sender, or to those who wait
-// for a leader.
-func (p *partition) offer() {
+// offer passes a busy partition on to its leader's sender, or to those who wait
+// for a leader. much tells that it has a lot to send.
+func (p *partition) offer(much bool) {
 	if leader := p.leader.Load(); leader >= 0 && !p.lost {
-		p.producer.sender(leader).offer(p)
+		p.producer.sender(leader).offer(p, much)
 		return
 	}
 	p.lost = true
@@ -192,7 +185,6 @@ func (p *partition) begin() {
 	} else {
 		p.head, p.open = p.open, nil
 	}
-	p.stage = stageSending
 	p.mu.Unlock()
 	p.topic.advance(p)
 }
@@ -240,16 +232,16 @@ func (p *partition) conclude(settled int) {
 	p.mu.Lock()
 	p.settleLocked(settled)
 	more := len(p.queue) > 0 || p.open != nil
+	much := len(p.queue) > 0 || more && p.open.size() >= bulk
+	p.busy = more
 	if more {
-		p.stage = stageReady
 		p.load.Store(loadSome)
 	} else {
-		p.stage = stageIdle
 		p.load.Store(loadNone)
 	}
 	p.mu.Unlock()
 	if more {
-		p.offer()
+		p.offer(much)
 	}
 }
 

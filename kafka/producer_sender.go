@@ -2,19 +2,26 @@ package kafka
 
 import (
 	"context"
+	"fmt"
 	"maps"
+	"os"
 	"sync"
 	"time"
 )
 
 const (
-	// eagerWorkers may have a request to one broker under way at any time.
-	// More requests would carry less each.
-	eagerWorkers = 2
-	// mostWorkers may, when those before them are slow.
+	// bulkWorkers may have a request to one broker under way when there is
+	// much to send. Otherwise one has: while it waits for the answer the next
+	// request gathers what all partitions have, and fewer, fuller requests cost
+	// the client and the broker less.
+	bulkWorkers = 4
+	// bulk is how many bytes of one partition are much.
+	bulk = 16 << 10
+	// mostWorkers may, when the broker or the way to it is slow.
 	mostWorkers = 8
-	// slowAfter is when a partition that finds all workers busy gets another.
-	slowAfter = 5 * time.Millisecond
+	// slowAfter is for how long a partition waits for an answer to others
+	// before another worker is called for.
+	slowAfter = time.Millisecond
 	// idleAfter is when a worker without work gives its connection back.
 	idleAfter = 10 * time.Second
 )
@@ -60,24 +67,34 @@ func (p *Producer) sender(broker int32) *sender {
 	return s
 }
 
-// offer takes over a ready partition.
-func (s *sender) offer(p *partition) {
+// offer takes over a ready partition. much tells that it has a lot to send.
+func (s *sender) offer(p *partition, much bool) {
 	s.mu.Lock()
 	s.ready = append(s.ready, p)
-	s.call()
+	s.call(much)
 	s.mu.Unlock()
 }
 
 // call sees to it that somebody will take what is ready. The caller holds mu.
-func (s *sender) call() {
-	switch {
-	case s.idle > 0:
+func (s *sender) call(much bool) {
+	most := 1
+	if much {
+		most = bulkWorkers
+	}
+	if s.workers-s.idle < most {
+		s.another()
+	} else {
+		s.watch()
+	}
+}
+
+// another calls for a worker that rests, or a new one.
+func (s *sender) another() {
+	if s.idle > 0 {
 		s.idle--
 		s.wake <- struct{}{}
-	case s.workers < eagerWorkers:
+	} else {
 		s.hire()
-	default:
-		s.watch()
 	}
 }
 
@@ -89,7 +106,7 @@ func (s *sender) hire() {
 
 // watch sets the growth timer.
 func (s *sender) watch() {
-	if s.growing || s.workers >= mostWorkers {
+	if s.growing || s.workers-s.idle >= mostWorkers {
 		return
 	}
 	s.growing = true
@@ -97,17 +114,17 @@ func (s *sender) watch() {
 	s.growth = time.AfterFunc(slowAfter, func() { s.grow(rounds) })
 }
 
-// grow adds a worker if none has taken anything since the timer was set: they
-// all wait for the broker, or for a connection to it.
+// grow calls for a worker if none has taken anything since the timer was set:
+// they all wait for the broker, or for a connection to it.
 func (s *sender) grow(rounds int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.growing = false
-	if len(s.ready) == 0 || s.idle > 0 || time.Now().Before(s.muted) {
+	if len(s.ready) == 0 || time.Now().Before(s.muted) {
 		return
 	}
-	if s.rounds == rounds && s.workers < mostWorkers {
-		s.hire()
+	if s.rounds == rounds && s.workers-s.idle < mostWorkers {
+		s.another()
 	}
 	s.watch()
 }
@@ -124,7 +141,8 @@ func (s *sender) serve() bool {
 	// The dial must not outlast the partitions that wait for it.
 	ctx, cancel := context.WithCancel(s.producer.ctx)
 	defer cancel()
-	limit := time.AfterFunc(s.patience(), cancel)
+	patience := s.patience()
+	limit := time.AfterFunc(patience, cancel)
 	defer limit.Stop()
 	served := false
 	err := s.producer.client.hold(ctx, s.broker, func(w *conn) error {
@@ -144,6 +162,9 @@ func (s *sender) serve() bool {
 		}
 	})
 	if !served {
+		if ctx.Err() != nil && s.producer.ctx.Err() == nil {
+			err = fmt.Errorf("no connection to %s within %s: %w", s.producer.client.brokerName(s.broker), patience, os.ErrDeadlineExceeded)
+		}
 		s.unreachable(err)
 	}
 	s.mu.Lock()
@@ -156,17 +177,13 @@ func (s *sender) serve() bool {
 }
 
 // patience is how long to wait for a connection: as long as the connections'
-// own limits, or until the first delivery time of what is ready is over.
+// own limits, or until the delivery time of what is ready is over.
 func (s *sender) patience() time.Duration {
 	s.mu.Lock()
-	var first *partition
-	if len(s.ready) > 0 {
-		first = s.ready[0]
-	}
-	s.mu.Unlock()
+	defer s.mu.Unlock()
 	patience := 2 * s.producer.client.cfg.DialTimeout
-	if first != nil {
-		patience = min(patience, max(time.Until(first.deadline()), 0))
+	if len(s.ready) > 0 {
+		patience = min(patience, max(time.Until(s.ready[0].deadline()), 0))
 	}
 	return patience
 }
@@ -208,7 +225,7 @@ func (s *sender) take(r *round) bool {
 			s.rounds++
 			s.ready = r.fill(s.ready)
 			if len(s.ready) > 0 {
-				s.call()
+				s.call(true)
 			}
 			s.mu.Unlock()
 			if r.settle() {
@@ -216,14 +233,58 @@ func (s *sender) take(r *round) bool {
 			}
 			continue
 		}
-		if s.workers > eagerWorkers || s.producer.ctx.Err() != nil {
+		if s.workers > bulkWorkers || s.producer.ctx.Err() != nil {
 			s.mu.Unlock()
 			return false
 		}
 		s.idle++
 		s.mu.Unlock()
-		if !s.rest(r.idle) {
+		if !s.rest(r.timer) {
 			return false
 		}
+	}
+}
+
+// rest waits for a token, which it returns true for. It returns false when none
+// came for a while, or the producer ends.
+func (s *sender) rest(timer *time.Timer) bool {
+	timer.Reset(idleAfter)
+	defer timer.Stop()
+	select {
+	case <-s.wake:
+		return true
+	case <-timer.C:
+	case <-s.producer.ctx.Done():
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	// Each worker that rests is counted in idle or has a token in wake. If one
+	// is there now, it may be meant for this worker.
+	select {
+	case <-s.wake:
+		return true
+	default:
+		s.idle--
+		return false
+	}
+}
+
+// unmuted waits while the broker wants nothing. It returns false if the producer
+// ends.
+func (s *sender) unmuted() bool {
+	s.mu.Lock()
+	wait := time.Until(s.muted)
+	s.mu.Unlock()
+	pause(s.producer.ctx, wait)
+	return s.producer.ctx.Err() == nil
+}
+
+// mute keeps the promise that the broker asks for in a response.
+func (s *sender) mute(d time.Duration) {
+	s.producer.client.throttled.Add(int64(d))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if until := time.Now().Add(d); until.After(s.muted) {
+		s.muted = until
 	}
 }

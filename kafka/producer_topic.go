@@ -27,6 +27,12 @@ type producerTopic struct {
 func (p *Producer) topicOf(ctx context.Context, name string, now time.Time) (*producerTopic, error) {
 	t := (*p.topics.Load())[name]
 	if t == nil {
+		p.mu.Lock()
+		closed := p.closed
+		p.mu.Unlock()
+		if closed {
+			return nil, errProducerClosed
+		}
 		meta, err := p.client.topic(ctx, name)
 		if err != nil {
 			return nil, err

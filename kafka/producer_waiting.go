@@ -75,7 +75,7 @@ func (w *waiting) fire() {
 		case p.lost:
 			leaderless = append(leaderless, p)
 		default:
-			p.ready()
+			p.offer(false)
 		}
 	}
 	if len(leaderless) > 0 {
@@ -124,9 +124,9 @@ func (p *partition) found(t *topicMeta, err error, now time.Time) {
 	gone := errors.Is(err, transport.ErrTopicMissing)
 	switch {
 	case leader >= 0:
-		p.lost, p.missing = false, time.Time{}
+		p.lost, p.missing, p.searches = false, time.Time{}, 0
 		p.leader.Store(leader)
-		p.ready()
+		p.offer(false)
 	case p.overdue(now):
 	case gone && p.missing.IsZero():
 		p.missing = now
@@ -150,5 +150,5 @@ func (p *partition) search(err error, now time.Time) {
 	if p.cause == nil || !errors.Is(err, context.DeadlineExceeded) {
 		p.cause = err
 	}
-	p.wait(now.Add(backoff(p.searches)))
+	p.wait(now.Add(retryAfter(p.searches)))
 }

@@ -77,7 +77,7 @@ func (w *conn) apiVersions(version int16, deadline time.Time) (*kmsg.ApiVersions
 	frame.bytes = w.link.client.format.AppendRequest(frame.bytes[:0], req, 0)
 	// The header of this response never has tagged fields, so that any client
 	// can read it.
-	body, err := w.await(frame.bytes, false, deadline, newBody)
+	body, err := w.await(frame.bytes, nil, false, deadline, newBody)
 	if err != nil {
 		return nil, err
 	}

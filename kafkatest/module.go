@@ -4,7 +4,6 @@ import (
 	"go.uber.org/fx"
 
 	"github.com/eventbus-go/eventbus"
-	"github.com/eventbus-go/eventbus/transport"
 )
 
 // Module puts an fx application on the cluster: it takes the place of the

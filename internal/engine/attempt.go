@@ -2,23 +2,11 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
+
+	"github.com/eventbus-go/eventbus/resilience"
 )
-
-// Why an attempt's context ended, beside context.DeadlineExceeded for its own
-// Timeout. context.Cause can't carry it through a context of one's own, so Err
-// returns these, and they are context.Canceled to errors.Is.
-var (
-	errDrained  error = canceled("the drain deadline has passed")
-	errFinished error = canceled("the attempt has ended")
-)
-
-type canceled string
-
-func (c canceled) Error() string        { return "context canceled: " + string(c) }
-func (c canceled) Is(target error) bool { return target == context.Canceled }
 
 // attemptContext is the context of one attempt. It ends by its Timeout, at the
 // drain deadline, and when the attempt has ended.
@@ -31,12 +19,24 @@ type attemptContext struct {
 	values   context.Context
 	deadline time.Time
 
-	mu    sync.Mutex
-	err   error
-	done  chan struct{}
-	timer *time.Timer
-	after map[*func()]struct{}
+	mu     sync.Mutex
+	err    error
+	cut    time.Time // when a drain ended it; zero if none did
+	done   chan struct{}
+	timer  *time.Timer
+	after  map[*func()]struct{}
+	ticket resilience.Ticket
+	ticked ticketState
 }
+
+// ticketState is where the breaker's ticket of an attempt is.
+type ticketState int8
+
+const (
+	ticketNone ticketState = iota
+	ticketHeld
+	ticketDone // or not wanted any more
+)
 
 func newAttemptContext(values context.Context, timeout time.Duration) *attemptContext {
 	c := &attemptContext{values: values}
@@ -75,13 +75,14 @@ func (c *attemptContext) Err() error {
 	err := c.err
 	c.mu.Unlock()
 	if err == nil && !c.deadline.IsZero() && !time.Now().Before(c.deadline) {
-		c.end(context.DeadlineExceeded)
-		return context.DeadlineExceeded
+		return c.end(context.DeadlineExceeded)
 	}
 	return err
 }
 
-// AfterFunc makes context.WithCancel and its kin on this context cheap.
+// AfterFunc makes context.WithCancel and its kin on this context cheap. f is
+// called on the goroutine that ends the context; what package context passes
+// here does not block.
 func (c *attemptContext) AfterFunc(f func()) (stop func() bool) {
 	c.mu.Lock()
 	if c.err != nil {
@@ -104,12 +105,12 @@ func (c *attemptContext) AfterFunc(f func()) (stop func() bool) {
 	}
 }
 
-// end ends the context once; later calls do nothing.
-func (c *attemptContext) end(err error) {
+// end ends the context once; later calls do nothing. It returns what Err is.
+func (c *attemptContext) end(err error) error {
 	c.mu.Lock()
 	if c.err != nil {
-		c.mu.Unlock()
-		return
+		defer c.mu.Unlock()
+		return c.err
 	}
 	c.err = err
 	if c.done != nil {
@@ -124,14 +125,69 @@ func (c *attemptContext) end(err error) {
 	for f := range after {
 		(*f)()
 	}
+	return err
 }
 
 // finish is the end of the attempt itself.
-func (c *attemptContext) finish() { c.end(errFinished) }
+func (c *attemptContext) finish() { c.end(context.Canceled) }
 
-// cutOff tells whether the attempt was ended from outside, by a drain.
-func (c *attemptContext) cutOff() bool {
+// cutOff ends the attempt from outside, for a drain. Its outcome counts for
+// nothing any more, the breaker included.
+func (c *attemptContext) cutOff() {
+	c.mu.Lock()
+	if c.err == nil {
+		c.cut = time.Now()
+	}
+	c.mu.Unlock()
+	c.end(context.Canceled)
+	c.report(resilience.Ignored)
+}
+
+// wasCutOff tells whether a drain ended the attempt, and not its own end or its
+// Timeout before.
+func (c *attemptContext) wasCutOff() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return errors.Is(c.err, errDrained)
+	return !c.cut.IsZero()
 }
+
+// admit gives the attempt the breaker's ticket.
+func (c *attemptContext) admit(t resilience.Ticket) {
+	c.mu.Lock()
+	unwanted := c.ticked == ticketDone
+	if !unwanted {
+		c.ticket, c.ticked = t, ticketHeld
+	}
+	c.mu.Unlock()
+	if unwanted {
+		t.Done(resilience.Ignored)
+	}
+}
+
+// report tells the breaker how the attempt went, the first time that it is
+// called: a handler that never returns must not hold a probe's place for ever.
+func (c *attemptContext) report(o resilience.Outcome) {
+	c.mu.Lock()
+	t, held := c.ticket, c.ticked == ticketHeld
+	c.ticked = ticketDone
+	c.mu.Unlock()
+	if held {
+		t.Done(o)
+	}
+}
+
+// ignored tells whether the handler goes on though its context ended a while
+// ago.
+func (c *attemptContext) ignored(now time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	ended := c.deadline
+	if !c.cut.IsZero() {
+		ended = c.cut
+	}
+	return !ended.IsZero() && now.Sub(ended) > stuckAfter
+}
+
+// stuckAfter is how long after its context's end a handler may take to return
+// before its place is given to another.
+const stuckAfter = time.Second

@@ -5,82 +5,85 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// crowdedAt is how full a commit's metadata may be before the partition stops
-// fetching: past it, progress beyond the watermark could not be kept.
-const crowdedAt = maxMetadata * 3 / 4
-
-// progressOf is what the partition's commit carries. The caller holds mu.
-func (p *partition) progressOf() *progress {
-	done := &progress{cluster: p.cluster, topic: p.topic, base: p.tracker.base, epoch: p.leaderEpoch}
-	for n := range p.tracker.runs {
-		done.runs = append(done.runs, n)
-	}
-	if len(done.runs)%2 != 0 {
-		done.runs = done.runs[:len(done.runs)-1]
-	}
-	// What the owner before finished and this one has not fetched yet.
+// runs are the alternating runs of what is finished beyond the watermark: by this
+// owner, and behind that by the one before, as far as it is not fetched yet. The
+// caller holds mu.
+func (p *partition) runs() (runs []int64) {
 	o := p.tracker.base
-	for _, n := range done.runs {
+	for n := range p.tracker.runs {
+		runs = append(runs, n)
 		o += n
 	}
 	for _, s := range p.finished {
 		if from := max(s.from, p.tracker.end); from < s.to {
-			done.runs = append(done.runs, from-o, s.to-from)
+			runs = append(runs, from-o, s.to-from)
 			o = s.to
 		}
 	}
+	return runs
+}
+
+// progressOf is what the partition's commit carries. The caller holds mu.
+func (p *partition) progressOf() *progress {
+	done := &progress{cluster: p.cluster, topic: p.topic, base: p.tracker.base, epoch: p.leaderEpoch, runs: p.runs()}
 	for _, l := range p.lanes {
-		if l.state == laneParked && l.head.fail != nil && l.head.fail.attempts > 0 {
-			done.parked = append(done.parked, parkedHead{l.head.record.Offset, l.head.fail.attempts, l.head.fail.first})
+		if l.head == nil || l.head.fail == nil || l.head.fail.attempts == 0 {
+			continue
+		}
+		f := l.head.fail
+		// The clocks that stood still here go on where they stood.
+		done.spent = append(done.spent, budget{l.head.record.Offset, f.attempts, f.first.Add(f.stoodStill(l.head.breaker()))})
+	}
+	for offset, b := range p.budgets {
+		if offset >= p.tracker.end {
+			done.spent = append(done.spent, b)
 		}
 	}
-	slices.SortFunc(done.parked, func(a, b parkedHead) int { return cmp.Compare(a.offset, b.offset) })
+	slices.SortFunc(done.spent, func(a, b budget) int { return cmp.Compare(a.offset, b.offset) })
 	return done
 }
 
-// needsCheck tells whether the window has grown so much since the last look that
-// the metadata may be filling up.
-func (p *partition) needsCheck() bool {
+// pending is a commit on its way.
+type pending struct {
+	partition *partition
+	commit    transport.Commit
+}
+
+// pending is what the partition has to commit, if anything changed.
+func (p *partition) pending() (c pending, changed bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.tracker.window() < p.checkAt {
-		return false
+	if p.state == partitionGone {
+		return c, false
 	}
+	done := p.progressOf()
+	metadata, _ := done.encode(maxMetadata)
+	p.crowding.head = len(done.appendHead(nil))
 	p.measure()
-	return p.crowded
+	return pending{p, transport.Commit{
+		Partition: p.id, Epoch: p.epoch, Offset: p.tracker.base, LeaderEpoch: p.leaderEpoch, Metadata: metadata,
+	}}, p.tracker.base != p.committed || metadata != p.committedMetadata
 }
-
-// measure encodes the progress and notes how full it is. The caller holds mu.
-func (p *partition) measure() (metadata string) {
-	metadata, complete := p.progressOf().encode(maxMetadata)
-	p.crowded = !complete || len(metadata) > crowdedAt
-	p.checkAt = p.tracker.window() + checkEvery
-	return metadata
-}
-
-// checkEvery is how many offsets a window grows between two looks: as bits they
-// are 512 bytes, well within the quarter that is kept free.
-const checkEvery = 4096
 
 // commit stores the progress of partitions that made some. It returns the error
 // of the ones that could not be stored.
 func (e *Engine) commit(ctx context.Context, partitions []*partition) error {
-	e.commitMu.Lock()
-	defer e.commitMu.Unlock()
-	var commits []transport.Commit
+	select {
+	case e.committing <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-e.committing }()
+	var commits []pending
 	for _, p := range partitions {
-		p.mu.Lock()
-		metadata := p.measure()
-		if p.state != partitionGone && (p.tracker.base != p.committed || metadata != p.committedMetadata) {
-			commits = append(commits, transport.Commit{
-				Partition: p.id, Epoch: p.epoch, Offset: p.tracker.base, LeaderEpoch: p.leaderEpoch, Metadata: metadata,
-			})
+		if c, changed := p.pending(); changed {
+			commits = append(commits, c)
 		}
-		p.mu.Unlock()
 	}
 	if len(commits) == 0 {
 		return nil
@@ -88,17 +91,15 @@ func (e *Engine) commit(ctx context.Context, partitions []*partition) error {
 	failed := e.store(ctx, commits)
 	// Metadata is a convenience, the offset is not: where the broker takes
 	// less of it than usual, commit without.
-	again := commits[:0:0]
+	var again []pending
 	for _, c := range commits {
-		if errors.Is(failed[c.Partition], transport.ErrMetadataTooLarge) {
-			c.Metadata = ""
+		if errors.Is(failed[c.commit.Partition], transport.ErrMetadataTooLarge) {
+			delete(failed, c.commit.Partition)
+			c.commit.Metadata = ""
 			again = append(again, c)
 		}
 	}
 	if len(again) > 0 {
-		for _, c := range again {
-			delete(failed, c.Partition)
-		}
 		for p, err := range e.store(ctx, again) {
 			failed[p] = err
 		}
@@ -116,28 +117,69 @@ func (e *Engine) commit(ctx context.Context, partitions []*partition) error {
 }
 
 // store commits and notes what was stored. It returns what was not.
-func (e *Engine) store(ctx context.Context, commits []transport.Commit) map[transport.Partition]error {
+func (e *Engine) store(ctx context.Context, commits []pending) map[transport.Partition]error {
+	batch := make([]transport.Commit, len(commits))
+	for i, c := range commits {
+		batch[i] = c.commit
+	}
 	failed := make(map[transport.Partition]error)
-	if err := e.consumer.Commit(ctx, commits...); err != nil {
+	if err := e.consumer.Commit(ctx, batch...); err != nil {
 		var partial *transport.CommitError
 		if errors.As(err, &partial) {
 			failed = partial.Partitions
 		} else {
-			for _, c := range commits {
+			for _, c := range batch {
 				failed[c.Partition] = err
 			}
 		}
 	}
 	for _, c := range commits {
-		if failed[c.Partition] != nil {
+		if failed[c.commit.Partition] != nil {
 			continue
 		}
-		if p := e.partition(c.Partition); p != nil && p.epoch == c.Epoch {
-			p.mu.Lock()
-			p.committed, p.committedMetadata = c.Offset, c.Metadata
-			p.mu.Unlock()
-		}
-		e.observer.Committed(c.Partition, c.Offset)
+		c.partition.mu.Lock()
+		c.partition.committed, c.partition.committedMetadata = c.commit.Offset, c.commit.Metadata
+		c.partition.mu.Unlock()
+		e.observer.Committed(c.commit.Partition, c.commit.Offset)
 	}
 	return failed
 }
+
+// lastCommit is the commit of partitions that go. What fails is tried again for
+// as long as that makes sense: there is no next one.
+func (e *Engine) lastCommit(ctx context.Context, going []*partition) error {
+	ctx, cancel := context.WithTimeout(ctx, commitPatience)
+	defer cancel()
+	for {
+		err := e.commit(ctx, going)
+		if !worthAgain(err) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(commitAgain):
+		}
+	}
+}
+
+// worthAgain tells whether a failed commit may yet succeed for some partition.
+func worthAgain(err error) bool {
+	var partial *transport.CommitError
+	if !errors.As(err, &partial) {
+		return false
+	}
+	for _, err := range partial.Partitions {
+		if !errors.Is(err, transport.ErrFenced) && !errors.Is(err, transport.ErrClosed) {
+			return true
+		}
+	}
+	return false
+}
+
+const (
+	// commitPatience bounds one commit with all its retries.
+	commitPatience = 10 * time.Second
+	// commitAgain is the pause before a last commit is tried again.
+	commitAgain = 100 * time.Millisecond
+)

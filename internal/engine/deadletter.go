@@ -23,40 +23,49 @@ func (q *letters) start(e *Engine) {
 	q.cond = sync.NewCond(&q.mu)
 }
 
-func (q *letters) add(l *lane) {
-	p := l.partition
-	p.mu.Lock()
-	if p.state != partitionActive {
-		p.mu.Unlock()
-		return
-	}
-	// A drain waits for it: what has been decided is written, not left to the
-	// next owner, who would spend all its attempts again.
-	l.state = laneRunning
+// bury has the dead letter of a lane's head written. The caller holds mu.
+func (p *partition) bury(l *lane) {
+	p.park(l, laneWriting, time.Time{})
 	p.writing++
-	p.mu.Unlock()
+	p.engine.letters.add(l)
+}
+
+func (q *letters) add(l *lane) {
 	q.mu.Lock()
+	defer q.mu.Unlock()
 	q.lanes = append(q.lanes, l)
-	q.mu.Unlock()
 	q.cond.Signal()
+}
+
+// take waits for the next lane. Nil means that there will be none any more.
+func (q *letters) take() *lane {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for len(q.lanes) == 0 && !q.closed {
+		q.cond.Wait()
+	}
+	if q.closed {
+		return nil
+	}
+	l := q.lanes[0]
+	q.lanes[0] = nil
+	q.lanes = q.lanes[1:]
+	return l
 }
 
 // write hands dead letters over until close.
 func (q *letters) write(ctx context.Context) {
-	for {
-		q.mu.Lock()
-		for len(q.lanes) == 0 && !q.closed {
-			q.cond.Wait()
+	for l := q.take(); l != nil; l = q.take() {
+		l.partition.mu.Lock()
+		wanted := l.partition.state < partitionSealed
+		var f *Failure
+		if wanted {
+			f = l.head.failure()
 		}
-		if q.closed {
-			q.mu.Unlock()
-			return
+		l.partition.mu.Unlock()
+		if wanted {
+			q.engine.config.DeadLetter(ctx, f, func(err error) { q.written(l, f, err) })
 		}
-		l := q.lanes[0]
-		q.lanes = q.lanes[1:]
-		q.mu.Unlock()
-		f := l.head.failure()
-		q.engine.config.DeadLetter(ctx, f, func(err error) { q.written(l, f, err) })
 	}
 }
 
@@ -70,31 +79,34 @@ func (q *letters) written(l *lane, f *Failure, err error) {
 		e.observer.DeadLetterFailed(f, err)
 	}
 	p.mu.Lock()
-	if p.state == partitionGone {
-		p.mu.Unlock()
-		return
-	}
-	if err == nil {
-		p.finish(l.pop())
+	defer p.mu.Unlock()
+	if p.state >= partitionSealed {
+		return // too late: the next owner writes it again
 	}
 	p.writing--
-	goesOn := p.goOn(l)
-	if goesOn && err != nil {
+	since := l.since
+	p.unpark(l)
+	if err == nil {
+		p.finish(l.pop())
+		if p.goOn(l) {
+			p.setOff(l)
+		}
+	} else {
 		l.head.fail.writes++
 		l.head.fail.refused = err
-		wait, _ := resilience.Unlimited().Next(l.head.fail.writes, 0)
-		p.park(l, laneDying, time.Now().Add(wait))
-		goesOn = false
+		if p.goOn(l) {
+			l.since = since
+			wait, _ := resilience.Unlimited().Next(l.head.fail.writes, 0)
+			p.park(l, laneDying, time.Now().Add(wait))
+		}
 	}
-	p.mu.Unlock()
-	if goesOn {
-		e.setOff(p, l)
-	}
+	p.noteEnd()
 }
 
 func (q *letters) close() {
 	q.mu.Lock()
+	defer q.mu.Unlock()
 	q.closed = true
-	q.mu.Unlock()
+	q.lanes = nil
 	q.cond.Broadcast()
 }

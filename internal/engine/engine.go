@@ -42,8 +42,9 @@ type Engine struct {
 	log      *slog.Logger
 	parking  parking
 	letters  letters
-	consumer transport.Consumer
-	base     context.Context // of every attempt: carries values, never ends
+	started  chan struct{}      // closed by Start
+	consumer transport.Consumer // since then
+	base     context.Context    // of every attempt: carries values, never ends
 
 	mu         sync.Mutex
 	partitions map[transport.Partition]*partition
@@ -52,10 +53,12 @@ type Engine struct {
 	pool              pool
 	flowMu            sync.Mutex // one balance at a time, so that an older pause never lands last
 	flowWake          chan struct{}
-	commitMu          sync.Mutex // likewise for commits
+	committing        chan struct{} // likewise for commits: held by whoever could send to it
 	abandoned         atomic.Int64
 	stop, stopLetters context.CancelFunc
 	loops             sync.WaitGroup
+	drain             sync.Once
+	drained           error
 }
 
 // New returns an engine that does nothing yet.
@@ -78,10 +81,12 @@ func New(config Config) *Engine {
 		partitions: make(map[transport.Partition]*partition),
 		subs:       make(map[*Subscription]struct{}),
 		flowWake:   make(chan struct{}, 1),
+		committing: make(chan struct{}, 1),
+		started:    make(chan struct{}),
 	}
 	e.pool.bounds = e.bounds
 	e.pool.changed = e.wakeFlow
-	e.parking.wake = e.resumeLane
+	e.parking.wake = e.resume
 	e.letters.start(e)
 	return e
 }
@@ -92,16 +97,17 @@ func (e *Engine) Attach(s *Subscription) {
 	e.subs[s] = struct{}{}
 }
 
-// Start begins to poll and commit. consumer's Listener is e.
+// Start begins to poll and commit. consumer's Listener is e; what it hears
+// before Start waits.
 func (e *Engine) Start(consumer transport.Consumer) {
-	e.mu.Lock()
 	e.consumer = consumer
-	e.mu.Unlock()
+	close(e.started)
 	ctx, stop := context.WithCancel(context.Background())
 	e.stop = stop
 	e.loops.Go(func() { e.poll(ctx) })
 	e.loops.Go(func() { e.flow(ctx) })
-	e.loops.Go(func() { e.tick(ctx) })
+	e.loops.Go(func() { every(ctx, e.config.CommitInterval, e.commitOwned) })
+	e.loops.Go(func() { every(ctx, lookEvery, e.lookAfter) })
 	lettersCtx, stopLetters := context.WithCancel(context.Background())
 	e.stopLetters = stopLetters
 	e.loops.Go(func() { e.letters.write(lettersCtx) })
@@ -125,45 +131,65 @@ func (e *Engine) poll(ctx context.Context) {
 	}
 }
 
-// tick commits, looks after overdue handlers, and copies old records out of
-// fetch buffers.
-func (e *Engine) tick(ctx context.Context) {
-	ticker := time.NewTicker(e.config.CommitInterval)
+// every calls f at an interval until ctx ends.
+func every(ctx context.Context, interval time.Duration, f func(context.Context)) {
+	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			for s := range e.subs {
-				s.replaceStuck(time.Now())
-			}
-			_ = e.commit(ctx, e.owned())
-			e.balance() // ages are bounds too, and pass without an event
+			f(ctx)
 		}
 	}
 }
 
+func (e *Engine) commitOwned(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, commitPatience)
+	defer cancel()
+	_ = e.commit(ctx, e.owned())
+}
+
+// lookAfter does what falls due with time and not with an event. It is apart
+// from the commits, which may wait for a broker.
+func (e *Engine) lookAfter(context.Context) {
+	now := time.Now()
+	for s := range e.subs {
+		s.replaceStuck(now)
+	}
+	for _, p := range e.owned() {
+		p.lookAfter(now)
+	}
+	e.balance()
+}
+
+// lookEvery is the time between two looks.
+const lookEvery = time.Second
+
 // Drain ends polling, lets running attempts finish, commits, and leaves the
 // group, within ctx. What still runs when ctx ends is cancelled and counted by
 // Abandoned. Every goroutine has ended when it returns, except abandoned
-// handlers that ignore their context.
+// handlers that ignore their context. Again, it returns what it returned.
 func (e *Engine) Drain(ctx context.Context) error {
 	if e.stop == nil {
 		return nil
 	}
-	e.stop()
-	// Close calls Revoked for all partitions, which is where draining happens:
-	// a shutdown is a rebalance that takes everything.
-	err := e.consumer.Close(ctx)
-	e.stopLetters()
-	e.letters.close()
-	e.loops.Wait()
-	for s := range e.subs {
-		s.close()
-	}
-	e.parking.close()
-	return err
+	e.drain.Do(func() {
+		e.stop()
+		// Close calls Revoked for all partitions, which is where draining
+		// happens: a shutdown is a rebalance that takes everything.
+		e.drained = e.consumer.Close(ctx)
+		e.abandon(e.owned()) // of a consumer that could not wait for Revoked
+		e.stopLetters()
+		e.letters.close()
+		e.loops.Wait()
+		for s := range e.subs {
+			s.close()
+		}
+		e.parking.close()
+	})
+	return e.drained
 }
 
 // Abandoned counts the attempts that were cut off at a drain bound. A stop is

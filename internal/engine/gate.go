@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,21 +17,32 @@ import (
 // and on a timer, by letting a few lanes ask.
 type gate struct {
 	sub     *Subscription
-	waiting atomic.Int64 // how many lanes
+	waiting atomic.Int64 // how many
 
 	mu     sync.Mutex
-	lanes  []*lane
+	waits  []*wait
 	timer  *time.Timer
 	closed bool
 }
 
-// add enters a lane. Its partition's lock is held.
-func (g *gate) add(l *lane) {
+// add enters a wait. Its partition's lock is held.
+func (g *gate) add(w *wait) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.lanes = append(g.lanes, l)
-	g.waiting.Store(int64(len(g.lanes)))
-	if g.timer == nil && !g.closed {
+	g.waits = append(g.waits, w)
+	g.changed()
+}
+
+// changed keeps the count and the timer as they should be. The caller holds mu.
+func (g *gate) changed() {
+	g.waiting.Store(int64(len(g.waits)))
+	switch {
+	case len(g.waits) == 0 || g.closed:
+		if g.timer != nil {
+			g.timer.Stop()
+			g.timer = nil
+		}
+	case g.timer == nil:
 		g.timer = time.AfterFunc(g.interval(), g.look)
 	}
 }
@@ -45,23 +57,20 @@ func (g *gate) interval() time.Duration {
 // become probes. Those that are refused come back to the end of the queue.
 func (g *gate) look() {
 	g.mu.Lock()
-	n := len(g.lanes)
+	n := len(g.waits)
 	if g.sub.Breaker.State() != resilience.Closed {
 		n = min(n, g.sub.Breaker.Probes())
 	}
-	asking := append([]*lane(nil), g.lanes[:n]...)
-	g.lanes = append(g.lanes[:0], g.lanes[n:]...)
-	g.waiting.Store(int64(len(g.lanes)))
+	asking := slices.Clone(g.waits[:n])
+	g.waits = slices.Delete(g.waits, 0, n)
 	if g.timer != nil {
 		g.timer.Stop()
 		g.timer = nil
 	}
-	if len(g.lanes) > 0 && !g.closed {
-		g.timer = time.AfterFunc(g.interval(), g.look)
-	}
+	g.changed()
 	g.mu.Unlock()
-	for _, l := range asking {
-		g.sub.engine.resumeLane(l)
+	for _, w := range asking {
+		g.sub.engine.resume(w)
 	}
 }
 
@@ -73,11 +82,17 @@ func (g *gate) settled() {
 	}
 }
 
+// forget drops what waits of a partition that goes.
+func (g *gate) forget(p *partition) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.waits = slices.DeleteFunc(g.waits, func(w *wait) bool { return w.lane.partition == p })
+	g.changed()
+}
+
 func (g *gate) close() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.closed, g.lanes = true, nil
-	if g.timer != nil {
-		g.timer.Stop()
-	}
+	g.closed, g.waits = true, nil
+	g.changed()
 }

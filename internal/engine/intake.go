@@ -33,66 +33,91 @@ func (e *Engine) intake(b *transport.Batch) {
 		routes = append(routes, r)
 	}
 	in.routes = routes
-	in.lanes = p.append(b, routes, in.lanes[:0])
-	in.setOff(e, p)
+	p.append(b, in)
 	for reason, n := range skipped {
 		e.observer.Skipped(b.Partition, reason, n)
 	}
-	if e.pool.full() || p.needsCheck() {
+	if e.pool.full() || e.pool.parkedFull() || p.needsCheck() {
 		e.balance()
 	}
 }
 
-// append opens the batch's records in the tracker and puts them in lanes. It
-// returns the lanes that were idle.
-func (p *partition) append(b *transport.Batch, routes []Route, idle []*lane) []*lane {
+// append opens the batch's records in the tracker, puts them in lanes, and sends
+// those on their way that were idle.
+func (p *partition) append(b *transport.Batch, in *intakeBuffers) {
 	now := time.Now()
-	mem := &batch{items: make([]item, len(b.Records)), release: b.Release}
-	mem.left.Store(1) // held by this function until all items are counted
+	mem := &batch{items: make([]item, len(b.Records)), release: b.Release, held: 1} // by this function, until all items are counted
 	p.mu.Lock()
-	defer func() {
-		p.mu.Unlock()
-		mem.drop()
-	}()
-	if p.state != partitionActive {
-		return idle
+	defer p.mu.Unlock()
+	defer mem.drop(0)
+	if p.state != partitionActive || !p.expects(b) {
+		return
 	}
-	p.lastIntake = now
-	p.lastStable = b.LastStable
-	seen := p.tracker.end // what was taken in before is not taken in twice
-	p.tracker.extend(b.Next)
+	if p.records == 0 {
+		p.lastProgress = now // nothing was there that could have made any
+	}
+	p.lastIntake, p.lastStable, p.crowding.batch = now, b.LastStable, len(b.Records)
+	before, seen := p.tracker.base, p.tracker.end // what was taken in before is not taken in twice
 	var count, bytes int64
 	for i := range b.Records {
-		r, route := &b.Records[i], &routes[i]
+		r, route := &b.Records[i], &in.routes[i]
+		size := int32(min(r.Size(), 1<<30)) //nolint:gosec // bounded
+		mem.size += int64(size)
 		if route.End == Skip || r.Offset < seen || p.finishedBefore(r.Offset) {
 			continue
 		}
 		p.leaderEpoch = r.LeaderEpoch
 		p.tracker.open(r.Offset)
 		it := &mem.items[i]
-		*it = item{record: r, batch: mem, sub: route.Subscription, size: int32(min(r.Size(), 1<<30)), fail: p.failingOf(r, route, now)} //nolint:gosec // bounded
-		mem.left.Add(1)
+		*it = item{record: r, batch: mem, sub: route.Subscription, size: size, fail: p.failingOf(r, route, now)}
+		mem.held++
+		mem.left += int64(size)
 		count++
-		bytes += int64(it.size)
-		order := ByKey
+		bytes += int64(size)
+		order := route.Order
 		if route.Subscription != nil {
 			order = route.Subscription.Order
 		}
 		if l, isNew := p.enqueue(laneKey(order, r), it); isNew {
-			idle = append(idle, l)
+			in.lanes = append(in.lanes, l)
 		}
 	}
+	p.passed(b.Next)
 	// Batches of nothing but skipped records, gaps and control records move
 	// the watermark too.
-	before := p.tracker.base
-	p.tracker.advance()
 	if p.tracker.base != before {
 		p.lastProgress = now
 	}
 	p.records += count
 	p.bytes += bytes
 	p.engine.pool.take(count, bytes)
-	return idle
+	in.setOff(p)
+}
+
+// expects tells whether a batch is of the log that the tracker is about. The
+// caller holds mu.
+func (p *partition) expects(b *transport.Batch) bool {
+	switch {
+	case b.From == p.tracker.end:
+	case p.overstarts:
+		return false // of the log before, polled before Skipped was called
+	case b.From > p.tracker.end:
+		p.engine.log.Error("offsets were never delivered", "partition", p.id.String(), "from", p.tracker.end, "to", b.From)
+		p.engine.observer.Skipped(p.id, "not delivered", b.From-p.tracker.end)
+	}
+	p.overstarts = false
+	return true
+}
+
+// passed moves the tracker's end to next, and over what Skipped told of from
+// there on. The caller holds mu.
+func (p *partition) passed(next int64) {
+	p.tracker.extend(next)
+	for len(p.skipped) > 0 && p.skipped[0].from <= p.tracker.end {
+		p.tracker.extend(p.skipped[0].to)
+		p.skipped = p.skipped[1:]
+	}
+	p.passFinished(p.tracker.end)
 }
 
 // failingOf prepares items that do not start fresh: those whose end is decided,
@@ -111,8 +136,8 @@ func (p *partition) failingOf(r *transport.Record, route *Route, now time.Time) 
 // intakeBuffers is what an intake works in.
 type intakeBuffers struct {
 	routes []Route
-	lanes  []*lane
-	group  []*lane
+	lanes  []*lane // that were idle
+	group  []*lane // of those, some of one subscription
 }
 
 var intakePool = sync.Pool{New: func() any { return new(intakeBuffers) }}
@@ -120,31 +145,25 @@ var intakePool = sync.Pool{New: func() any { return new(intakeBuffers) }}
 func (in *intakeBuffers) free() {
 	clear(in.routes)
 	clear(in.lanes)
-	clear(in.group)
+	clear(in.group[:cap(in.group)])
+	in.lanes, in.group = in.lanes[:0], in.group[:0]
 	intakePool.Put(in)
 }
 
-// setOff sends new lanes on their way, runs of one subscription at a time.
-func (in *intakeBuffers) setOff(e *Engine, p *partition) {
-	in.group = in.group[:0]
-	var sub *Subscription
-	flush := func() {
+// setOff sends lanes on their way, runs of one subscription together. The
+// caller holds p.mu.
+func (in *intakeBuffers) setOff(p *partition) {
+	for i := 0; i < len(in.lanes); {
+		sub := in.lanes[i].head.sub
+		in.group = in.group[:0]
+		for ; i < len(in.lanes) && in.lanes[i].head.sub == sub && in.lanes[i].head.fail == nil; i++ {
+			in.group = append(in.group, in.lanes[i])
+		}
 		if len(in.group) > 0 {
 			sub.ready(p, in.group...)
-			in.group = in.group[:0]
-		}
-	}
-	for _, l := range in.lanes {
-		it := l.head
-		if it.fail != nil {
-			e.setOff(p, l)
 			continue
 		}
-		if it.sub != sub {
-			flush()
-			sub = it.sub
-		}
-		in.group = append(in.group, l)
+		p.setOff(in.lanes[i])
+		i++
 	}
-	flush()
 }

@@ -1,81 +1,11 @@
 package engine
 
 import (
-	"sync/atomic"
+	"hash/maphash"
 	"time"
 
 	"github.com/eventbus-go/eventbus/transport"
 )
-
-// item is one record on its way through a lane.
-type item struct {
-	record *transport.Record
-	batch  *batch // whose memory record lies in; nil once it has its own
-	next   *item
-	sub    *Subscription
-	fail   *failing // nil as long as nothing went wrong
-	size   int32
-}
-
-// failing is what went wrong with an item so far.
-type failing struct {
-	attempts    int
-	first, last time.Time
-	openBefore  time.Duration // the breaker's OpenFor at first
-	err         error
-	reason      string
-	stack       []byte
-	end         End   // DeadEnd or Hold once that is decided
-	writes      int   // attempts to write the dead letter
-	refused     error // the last one's error
-}
-
-func (it *item) failure() *Failure {
-	f := it.fail
-	return &Failure{
-		Record: it.record, Reason: f.reason, Err: f.err, Stack: f.stack,
-		Attempts: f.attempts, First: f.first, Last: f.last, Refused: f.refused,
-	}
-}
-
-// own copies the record out of the fetch buffer, so that a record that waits
-// long does not keep a whole buffer alive.
-func (it *item) own() {
-	if it.batch == nil {
-		return
-	}
-	b := it.batch
-	r := *it.record
-	memory := make([]byte, 0, it.record.Size())
-	take := func(v []byte) []byte {
-		if v == nil {
-			return nil
-		}
-		start := len(memory)
-		memory = append(memory, v...)
-		return memory[start:len(memory):len(memory)]
-	}
-	r.Key, r.Value = take(r.Key), take(r.Value)
-	r.Headers = make([]transport.Header, len(it.record.Headers))
-	for i, h := range it.record.Headers {
-		r.Headers[i] = transport.Header{Key: h.Key, Value: take(h.Value)}
-	}
-	it.record, it.batch = &r, nil
-	b.drop()
-}
-
-// batch counts the items that still lie in a fetched batch's memory.
-type batch struct {
-	items   []item
-	left    atomic.Int64
-	release func()
-}
-
-func (b *batch) drop() {
-	if b.left.Add(-1) == 0 && b.release != nil {
-		b.release()
-	}
-}
 
 // lane is the queue of one key of one partition. Its partition's lock guards it.
 type lane struct {
@@ -83,36 +13,50 @@ type lane struct {
 	partition  *partition
 	head, tail *item
 	state      laneState
-	since      time.Time // when it parked
-	bytes      int64     // of all its items
-	parkedSize int64     // what the partition counts as parked for it
-	wake       time.Time // in the parking heap
-	slot       int       // its place there, −1 if not in it
+	taken      int       // how many items the attempt under way has, from head on
+	records    int64     // how many items in all
+	bytes      int64     // of all of them
+	since      time.Time // when its head began to wait; zero if it does not
+	wait       *wait     // while it is parked until a time, or before a gate
+	nextFree   *lane     // in the partition's list of unused ones
+}
+
+// wait is one stay of a lane in the parking heap or before a breaker. Lanes wait
+// again and again, and are used again for other keys: whoever comes to end a
+// wait finds by it whether the lane is still in that very one.
+type wait struct {
+	lane *lane
+	at   time.Time
+	slot int // in the heap; −1 if not there
 }
 
 type laneState int8
 
+// From laneParked on, a lane counts as parked.
 const (
-	laneReady   laneState = iota // in a subscription's ready queue
-	laneRunning                  // an attempt, or a dead letter's write, is under way
+	laneReady   laneState = iota // in a subscription's ready queue, or on its way there
+	laneRunning                  // an attempt is under way
 	laneParked                   // waits for a retry
 	laneGated                    // waits for a breaker
-	laneDying                    // waits to write a dead letter again
+	laneWriting                  // its dead letter is being written
+	laneDying                    // waits to write it again
 	laneHeld                     // waits for another owner
 )
 
 // String names the state for snapshots.
 func (s laneState) String() string {
-	return [...]string{"ready", "running", "retry", "breaker open", "awaiting dead letter", "held"}[s]
+	return [...]string{
+		"ready", "running", "retry", "breaker open", "awaiting dead letter", "awaiting dead letter", "held",
+	}[s]
 }
 
 func (l *lane) push(it *item) {
-	it.next = nil
 	if l.head == nil {
 		l.head, l.tail = it, it
 	} else {
 		l.tail.next, l.tail = it, it
 	}
+	l.records++
 	l.bytes += int64(it.size)
 }
 
@@ -123,13 +67,61 @@ func (l *lane) pop() *item {
 		l.tail = nil
 	}
 	it.next = nil
+	l.records--
 	l.bytes -= int64(it.size)
 	return it
 }
 
-// own copies everything that waits in the lane out of fetch buffers.
-func (l *lane) own() {
-	for it := l.head; it != nil; it = it.next {
-		it.own()
+// own copies what waits in the lane out of fetched batches: all of it, or what
+// keeps a sparse one alive. What the attempt under way has stays where it is.
+func (l *lane) own(all bool) {
+	n := 0
+	for at := &l.head; *at != nil; at = &(*at).next {
+		it := *at
+		if n >= l.taken && it.batch != nil && (all || it.batch.sparse()) {
+			*at = it.own()
+		}
+		l.tail = *at
+		n++
 	}
+}
+
+// age is how long the lane's head has been waiting, by the clock that its
+// retries go by.
+func (l *lane) age(now time.Time) time.Duration {
+	switch f := l.head.fail; {
+	case f != nil && !f.first.IsZero():
+		return f.elapsed(l.head.breaker(), now)
+	case l.state == laneGated:
+		return 0
+	}
+	return now.Sub(l.since)
+}
+
+var keySeed = maphash.MakeSeed()
+
+// laneKey says which lane a record belongs to. Keys are told apart by 64 bits of
+// a seeded hash: two keys that share a lane by chance, once in 2⁶⁴ pairs, wait
+// for each other and lose nothing.
+func laneKey(order Order, r *transport.Record) uint64 {
+	switch {
+	case order == ByPartition:
+		return 0
+	case order == Unordered:
+		return mixed(r.Offset)
+	}
+	return keyHash(r)
+}
+
+// keyHash is of the key, or of the offset of a record that has none.
+func keyHash(r *transport.Record) uint64 {
+	if r.Key == nil {
+		return mixed(r.Offset)
+	}
+	return maphash.Bytes(keySeed, r.Key) &^ 1
+}
+
+// mixed spreads offsets over the odd numbers, where no key's hash is.
+func mixed(offset int64) uint64 {
+	return uint64(offset)*0x9E3779B97F4A7C15<<1 | 1 //nolint:gosec // a mix, not a number
 }

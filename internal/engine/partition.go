@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"hash/maphash"
 	"sync"
 	"time"
 
@@ -16,36 +15,41 @@ type partition struct {
 	cluster string
 	topic   transport.TopicID
 
-	mu       sync.Mutex
-	state    partitionState
-	lanes    map[uint64]*lane
-	free     *lane // finished lanes, linked by nothing but kept for the next key
-	tracker  tracker
-	finished []span // beyond the assignment's offset, by an earlier owner
-	budgets  map[int64]parkedHead
-	running  int           // attempts under way
-	writing  int           // dead letters under way
-	handled  chan struct{} // closed when draining and no attempt is under way
-	drained  chan struct{} // closed when nothing is
+	mu         sync.Mutex
+	state      partitionState
+	lanes      map[uint64]*lane
+	free       *lane // emptied lanes, for keys to come
+	tracker    tracker
+	finished   []span           // beyond the assignment's offset, by an earlier owner
+	budgets    map[int64]budget // of records that an earlier owner tried, until they are finished
+	skipped    []span           // that Skipped told of before the batches in front of them came
+	overstarts bool             // its log started over, and nothing of the new one came yet
 
-	records, bytes           int64 // in lanes
-	parkedKeys, parkedBytes  int64
-	paused                   bool // as told to the consumer; owned by the flow loop
-	leaderEpoch              int32
-	lastStable               int64
-	lastIntake, lastProgress time.Time
-	committed                int64
-	committedMetadata        string
-	crowded                  bool  // its progress fills the commit's metadata
-	checkAt                  int64 // window at which to look at that again
+	running          int           // attempts under way
+	cut              int           // attempts that a drain has cut off and that ended since
+	writing          int           // dead letters under way
+	handled, drained chan struct{} // closed when draining and no attempt, and also no dead letter, is under way
+
+	records, bytes                         int64 // in lanes
+	parkedKeys, parkedRecords, parkedBytes int64
+	overdue                                bool // a key has been parked for longer than the bounds say
+	paused                                 bool // as told to the consumer, under flowMu too
+	leaderEpoch                            int32
+	lastStable                             int64
+	lastIntake, lastProgress               time.Time
+	committed                              int64 // −1 if that is not known
+	committedMetadata                      string
+	crowding                               crowding
 }
 
+// The states of a partition, in order.
 type partitionState int8
 
 const (
 	partitionActive   partitionState = iota
 	partitionDraining                // nothing new starts
-	partitionGone                    // nothing of it counts any more
+	partitionSealed                  // what still runs does not count any more
+	partitionGone                    // and nothing is committed any more
 )
 
 // span is a range of offsets [from, to).
@@ -59,56 +63,34 @@ func newPartition(e *Engine, a *transport.Assignment) *partition {
 		committed: a.Offset, committedMetadata: a.Metadata,
 	}
 	p.tracker.start(a.Offset)
-	done, err := decodeProgress(a.Metadata, a.ClusterID, a)
+	done, err := decodeProgress(a)
 	switch {
 	case err != nil:
 		e.log.Warn("progress beyond the committed offset dropped: finished events may run again",
 			"partition", p.id.String(), "offset", a.Offset, "error", err)
 		e.observer.CommitFailed(p.id, err)
 	case done != nil:
-		p.finished = spansOf(done)
-		p.budgets = make(map[int64]parkedHead, len(done.parked))
-		for _, h := range done.parked {
-			p.budgets[h.offset] = h
+		p.finished = done.spans()
+		p.budgets = make(map[int64]budget, len(done.spent))
+		for _, b := range done.spent {
+			p.budgets[b.offset] = b
 		}
 	}
 	return p
 }
 
-// spansOf lists the finished ranges, in order.
-func spansOf(done *progress) (spans []span) {
-	o := done.base
-	for i, n := range done.runs {
-		if i%2 == 1 {
-			spans = append(spans, span{o, o + n})
-		}
-		o += n
-	}
-	return spans
-}
-
 // finishedBefore tells whether an earlier owner has finished offset. Offsets
 // are asked in rising order. The caller holds mu.
 func (p *partition) finishedBefore(offset int64) bool {
-	for len(p.finished) > 0 && p.finished[0].to <= offset {
-		p.finished = p.finished[1:]
-	}
+	p.passFinished(offset)
 	return len(p.finished) > 0 && p.finished[0].from <= offset
 }
 
-var laneSeed = maphash.MakeSeed()
-
-// laneKey says which lane a record belongs to. Keys are told apart by 64 bits of
-// a seeded hash: two keys that share a lane by chance, once in 2⁶⁴ pairs, wait
-// for each other and lose nothing.
-func laneKey(order Order, r *transport.Record) uint64 {
-	switch {
-	case order == ByPartition:
-		return 0
-	case order == Unordered || r.Key == nil:
-		return uint64(r.Offset)*0x9E3779B97F4A7C15 | 1 //nolint:gosec // a mix, not a number
+// passFinished forgets what an earlier owner finished below offset.
+func (p *partition) passFinished(offset int64) {
+	for len(p.finished) > 0 && p.finished[0].to <= offset {
+		p.finished = p.finished[1:]
 	}
-	return maphash.Bytes(laneSeed, r.Key) &^ 1
 }
 
 // lane returns the lane of key, and whether it is new. The caller holds mu.
@@ -117,50 +99,97 @@ func (p *partition) lane(key uint64) (l *lane, isNew bool) {
 		return l, false
 	}
 	if l = p.free; l != nil {
-		p.free = nil
-		*l = lane{key: key, partition: p, slot: -1}
+		p.free = l.nextFree
+		*l = lane{key: key, partition: p}
 	} else {
-		l = &lane{key: key, partition: p, slot: -1}
+		l = &lane{key: key, partition: p}
 	}
 	p.lanes[key] = l
 	return l, true
 }
 
+// enqueue appends an item to its lane. It tells whether the lane is to be set
+// off. The caller holds mu.
+func (p *partition) enqueue(key uint64, it *item) (l *lane, isNew bool) {
+	l, isNew = p.lane(key)
+	if l.state >= laneParked {
+		it = it.own()
+		p.countParked(0, 1, int64(it.size))
+	}
+	l.push(it)
+	return l, isNew
+}
+
 // finish ends an item that has been popped from its lane. The caller holds mu.
 func (p *partition) finish(it *item) {
+	offset, size := it.record.Offset, int64(it.size)
 	before := p.tracker.base
-	p.tracker.finish(it.record.Offset)
+	p.tracker.finish(offset)
 	if p.tracker.base != before {
 		p.lastProgress = time.Now()
 	}
-	delete(p.budgets, it.record.Offset)
+	if len(p.budgets) > 0 {
+		delete(p.budgets, offset)
+	}
+	it.leave()
 	p.records--
-	p.bytes -= int64(it.size)
-	p.engine.pool.give(p, 1, int64(it.size))
-	if it.batch != nil {
-		it.batch.drop()
+	p.bytes -= size
+	p.engine.pool.give(p, 1, size)
+	if p.crowding.full && p.records <= p.crowding.easeAt {
+		p.ease()
 	}
 }
 
-// rest is the end of a run: it tells whether the lane is to go on. A lane that
-// is empty, or whose partition is going, is not. The caller holds mu.
-func (p *partition) rest(l *lane) (goesOn bool) {
-	p.running--
-	return p.goOn(l)
-}
-
+// goOn tells whether a lane whose head has come to an end is to go on. An empty
+// one, or one whose partition is going, is not. The caller holds mu.
 func (p *partition) goOn(l *lane) bool {
-	if p.state != partitionActive {
-		p.noteEnd()
+	l.since = time.Time{}
+	switch {
+	case p.state != partitionActive:
 		return false
-	}
-	if l.head == nil {
+	case l.head == nil:
 		delete(p.lanes, l.key)
-		p.free = l
+		l.nextFree, p.free = p.free, l
 		return false
 	}
 	l.state = laneReady
 	return true
+}
+
+// park makes a lane wait: until at, if that is not zero. The caller holds mu.
+func (p *partition) park(l *lane, state laneState, at time.Time) *wait {
+	l.state, l.wait = state, &wait{lane: l, at: at, slot: -1}
+	if l.since.IsZero() {
+		l.since = time.Now()
+	}
+	l.own(true)
+	p.countParked(1, l.records, l.bytes)
+	if !at.IsZero() {
+		p.engine.parking.add(l.wait)
+	}
+	return l.wait
+}
+
+// unpark ends a wait. The caller holds mu.
+func (p *partition) unpark(l *lane) {
+	p.engine.parking.remove(l.wait)
+	l.state, l.wait = laneReady, nil
+	p.countParked(-1, -l.records, -l.bytes)
+}
+
+func (p *partition) countParked(keys, records, bytes int64) {
+	p.parkedKeys += keys
+	p.parkedRecords += records
+	p.parkedBytes += bytes
+	p.engine.pool.park(keys, records, bytes)
+}
+
+// drain lets nothing new start.
+func (p *partition) drain() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.state = max(p.state, partitionDraining)
+	p.noteEnd()
 }
 
 // noteEnd signals what a drain waits for. The caller holds mu.
@@ -186,37 +215,51 @@ func closeOnce(c chan struct{}) {
 func (p *partition) handlersEnded() <-chan struct{} { return p.handled }
 func (p *partition) lettersEnded() <-chan struct{}  { return p.drained }
 
-// park makes a lane wait, until wake if that is not zero. The caller holds mu.
-func (p *partition) park(l *lane, state laneState, wake time.Time) {
-	l.state, l.since = state, time.Now()
-	l.own()
-	l.parkedSize = l.bytes
-	p.parkedKeys++
-	p.parkedBytes += l.bytes
-	p.engine.pool.park(1, l.bytes)
-	if !wake.IsZero() {
-		p.engine.parking.add(l, wake)
+// seal ends the time in which results count, and tells how many attempts were
+// abandoned.
+func (p *partition) seal() (abandoned int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.state >= partitionSealed {
+		return 0
 	}
+	p.state = partitionSealed
+	return p.running + p.cut
 }
 
-// unpark ends a wait. The caller holds mu.
-func (p *partition) unpark(l *lane) {
-	p.parkedKeys--
-	p.parkedBytes -= l.parkedSize
-	p.engine.pool.park(-1, -l.parkedSize)
-	l.parkedSize, l.state = 0, laneReady
+// drop empties the partition. It was sealed before, and its commits are done.
+func (p *partition) drop() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.state = partitionGone
+	for _, l := range p.lanes {
+		if l.state >= laneParked {
+			p.unpark(l)
+		}
+		// A handler that was cut off may still read what it was given, so
+		// then no fetched batch of the partition is given back.
+		for it := l.head; it != nil && p.running == 0; {
+			next := it.next
+			it.leave()
+			it = next
+		}
+	}
+	records, bytes := p.records, p.bytes
+	p.records, p.bytes = 0, 0
+	p.lanes, p.free = nil, nil
+	p.engine.pool.give(p, records, bytes)
 }
 
-// enqueue appends an item to its lane. It tells whether the lane is to be set
-// off. The caller holds mu.
-func (p *partition) enqueue(key uint64, it *item) (l *lane, isNew bool) {
-	l, isNew = p.lane(key)
-	l.push(it)
-	if l.state >= laneParked {
-		it.own()
-		l.parkedSize += int64(it.size)
-		p.parkedBytes += int64(it.size)
-		p.engine.pool.park(0, int64(it.size))
+// lookAfter does what time asks for: it notes keys that wait for too long, and
+// copies old records out of batches that are all but finished.
+func (p *partition) lookAfter(now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.overdue = false
+	for _, l := range p.lanes {
+		if l.state >= laneParked && l.age(now) > p.engine.bounds.ParkedAge {
+			p.overdue = true
+		}
+		l.own(false)
 	}
-	return l, isNew
 }

@@ -3,9 +3,8 @@ package engine
 import (
 	"encoding/base64"
 	"encoding/binary"
-	"errors"
+	"hash/crc32"
 	"hash/fnv"
-	"strings"
 	"time"
 
 	"github.com/eventbus-go/eventbus/transport"
@@ -20,212 +19,148 @@ const maxMetadata = 4096
 const progressPrefix = "eventbus1:"
 
 // progress is what travels in a commit's metadata beside the offset: what is
-// finished beyond the watermark, and the budgets that parked keys have used up,
-// so that the partition's next owner repeats neither.
+// finished beyond the watermark, and the budgets that failing records have used
+// up, so that the partition's next owner repeats neither.
 //
 // It holds only for the very log it was taken from. Cluster, topic id, base and
 // leader epoch say which that was; where one differs (offsets mirrored to
 // another cluster, the topic created anew, an unclean election, the offset reset
 // by a tool) all of it is dropped.
+//
+// As bytes, before base64: the cluster's hash, the topic id, base, leader epoch;
+// the budgets; a count of run lengths and these, varints; then one bit per
+// offset; a CRC-32 of all that. Long runs stand in front of the bits, so a hole
+// that one slow record leaves behind costs a few bytes, and what lies scattered
+// costs an eighth of one each.
 type progress struct {
 	cluster string
 	topic   transport.TopicID
 	base    int64
 	epoch   int32
 	runs    []int64 // alternating lengths from base on: unfinished, finished, …
-	parked  []parkedHead
+	spent   []budget
 }
 
-// parkedHead is the budget that the head of a parked lane has used.
-type parkedHead struct {
+// budget is what a failing record has used of its retries.
+type budget struct {
 	offset   int64
 	attempts int
 	first    time.Time // of its failures; kept in whole seconds
 }
 
-// How the runs are written: whichever is shorter.
-const (
-	asRuns = iota
-	asBits
-)
+// maxBudgets bounds the budgets in one commit; the oldest records go first.
+const maxBudgets = 64
 
-// maxParkedHeads bounds the budgets in one commit; the oldest go first.
-const maxParkedHeads = 64
+const checksumSize = 4
+
+// roomIn is how many bytes fit into so many characters.
+func roomIn(characters int) int {
+	return max(characters-len(progressPrefix), 0) / 4 * 3
+}
 
 // encode writes the metadata in at most limit characters. complete is false if
 // finished offsets had to be left out: a crash now would repeat those.
 func (p *progress) encode(limit int) (metadata string, complete bool) {
-	if len(p.runs) < 2 && len(p.parked) == 0 {
+	if len(p.runs) < 2 && len(p.spent) == 0 {
 		return "", true
 	}
-	room := (limit - len(progressPrefix)) / 4 * 3
-	head := binary.BigEndian.AppendUint64(nil, hashOf(p.cluster))
-	head = append(head, p.topic[:]...)
-	head = binary.AppendUvarint(head, uint64(p.base))
-	head = binary.AppendVarint(head, int64(p.epoch))
-	parked := p.parked[:min(len(p.parked), maxParkedHeads)]
-	head = binary.AppendUvarint(head, uint64(len(parked)))
-	for _, h := range parked {
-		head = binary.AppendUvarint(head, uint64(h.offset-p.base))
-		head = binary.AppendUvarint(head, uint64(h.attempts))
-		head = binary.AppendUvarint(head, uint64(max(h.first.Unix(), 0)))
-	}
-	room -= len(head) + 1
-	if room <= 0 {
+	raw := p.appendHead(make([]byte, 0, 256))
+	room := roomIn(limit) - len(raw) - binary.MaxVarintLen32 - checksumSize
+	if room < 0 {
 		return "", len(p.runs) < 2
 	}
-	byRuns, runsAll := appendRuns(nil, p.runs, room)
-	kind, body, complete := byte(asRuns), byRuns, runsAll
-	if byBits, bitsAll := appendBits(nil, p.runs, room); !runsAll && (bitsAll || covers(byBits) > coversRuns(p.runs, byRuns)) {
-		kind, body, complete = asBits, byBits, bitsAll
-	} else if runsAll && bitsAll && len(byBits) < len(byRuns) {
-		kind, body = asBits, byBits
+	pairs, size := p.split(room, 0)
+	raw = binary.AppendUvarint(raw, uint64(pairs))
+	for _, n := range p.runs[:2*pairs] {
+		raw = binary.AppendUvarint(raw, uint64(n))
 	}
-	head = append(append(head, kind), body...)
-	return progressPrefix + base64.RawStdEncoding.EncodeToString(head), complete
+	raw = appendBits(raw, p.runs[2*pairs:], room-runSize(p.runs[:2*pairs]))
+	raw = binary.BigEndian.AppendUint32(raw, crc32.ChecksumIEEE(raw))
+	return progressPrefix + base64.RawStdEncoding.EncodeToString(raw), size <= room
 }
 
-func covers(bits []byte) int64 { return int64(len(bits)) * 8 }
+func (p *progress) appendHead(raw []byte) []byte {
+	raw = binary.BigEndian.AppendUint64(raw, hashOf(p.cluster))
+	raw = append(raw, p.topic[:]...)
+	raw = binary.AppendUvarint(raw, uint64(p.base))
+	raw = binary.AppendVarint(raw, int64(p.epoch))
+	spent := p.spent[:min(len(p.spent), maxBudgets)]
+	raw = binary.AppendUvarint(raw, uint64(len(spent)))
+	for _, b := range spent {
+		raw = binary.AppendUvarint(raw, uint64(b.offset-p.base))
+		raw = binary.AppendUvarint(raw, uint64(b.attempts))
+		raw = binary.AppendUvarint(raw, uint64(max(b.first.Unix(), 0)))
+	}
+	return raw
+}
 
-// coversRuns is how many offsets the written prefix of runs speaks of.
-func coversRuns(runs []int64, written []byte) (n int64) {
-	for i := 0; len(written) > 0; i++ {
-		_, size := binary.Uvarint(written)
-		written = written[size:]
-		n += runs[i]
+// length is how many offsets the runs are about.
+func (p *progress) length() (n int64) {
+	for _, run := range p.runs {
+		n += run
 	}
 	return n
 }
 
-// appendRuns writes run lengths as varints, as many pairs as fit.
-func appendRuns(dst []byte, runs []int64, room int) ([]byte, bool) {
-	for i := 0; i+1 < len(runs); i += 2 {
-		next := binary.AppendUvarint(dst, uint64(runs[i]))
-		next = binary.AppendUvarint(next, uint64(runs[i+1]))
-		if len(next) > room {
-			return dst, false
+// split decides how many pairs of runs are written as lengths, before the rest
+// is written as bits: so that all is shortest, or, where that is more than room,
+// so that room covers the most offsets. size is what all would take, with
+// another so many offsets in bits behind it.
+func (p *progress) split(room int, behind int64) (pairs, size int) {
+	left, lengths := p.length()+behind, 0
+	total := left
+	least, most := int64(-1), int64(-1)
+	for k := 0; ; k++ {
+		if all := int64(lengths) + (left+7)/8; least < 0 || all < least {
+			least = all
+			if all <= int64(room) {
+				pairs = k
+			}
 		}
-		dst = next
+		if covered := total - left + 8*int64(room-lengths); lengths <= room && least > int64(room) && covered > most {
+			most, pairs = covered, k
+		}
+		if 2*k+1 >= len(p.runs) {
+			return pairs, int(min(least, 1<<30))
+		}
+		pair := p.runs[2*k : 2*k+2]
+		lengths += runSize(pair)
+		left -= pair[0] + pair[1]
 	}
-	return dst, true
 }
 
-// appendBits writes one bit per offset from base on, as many as fit.
-func appendBits(dst []byte, runs []int64, room int) ([]byte, bool) {
+// runSize is how many bytes run lengths take.
+func runSize(runs []int64) (size int) {
+	for _, n := range runs {
+		for size++; n >= 0x80; n >>= 7 {
+			size++
+		}
+	}
+	return size
+}
+
+// appendBits writes one bit per offset of runs, as many as fit into room.
+func appendBits(raw []byte, runs []int64, room int) []byte {
 	var total int64
 	for _, n := range runs {
 		total += n
 	}
-	size := min((total+7)/8, int64(room))
-	dst = append(dst, make([]byte, size)...)
-	o, done := int64(0), false
-	for _, n := range runs {
-		if done {
-			for i := o; i < min(o+n, size*8); i++ {
-				dst[i/8] |= 1 << (i % 8)
+	start, size := len(raw), min((total+7)/8, int64(room))
+	raw = append(raw, make([]byte, size)...)
+	o := int64(0)
+	for i, n := range runs {
+		if i%2 == 1 {
+			for bit := o; bit < min(o+n, size*8); bit++ {
+				raw[start+int(bit/8)] |= 1 << (bit % 8)
 			}
 		}
-		o, done = o+n, !done
+		o += n
 	}
-	return dst, size*8 >= total
-}
-
-var errForeignProgress = errors.New("the metadata is not of this log")
-
-// decodeProgress reads metadata that was committed with an offset. Metadata
-// that is not ours gives nil and no error; ours of another log, or damaged, an
-// error: it is dropped and counted.
-func decodeProgress(metadata, cluster string, a *transport.Assignment) (*progress, error) {
-	encoded, ours := strings.CutPrefix(metadata, progressPrefix)
-	if !ours {
-		return nil, nil //nolint:nilnil // nothing of ours, and nothing wrong
-	}
-	raw, err := base64.RawStdEncoding.DecodeString(encoded)
-	if err != nil {
-		return nil, err
-	}
-	r := &byteReader{b: raw}
-	hash, topic := r.uint64(), r.topic()
-	p := &progress{cluster: cluster, topic: topic, base: int64(r.uvarint()), epoch: int32(r.varint())} //nolint:gosec // compared only
-	for n := r.uvarint(); n > 0 && !r.short && len(p.parked) < maxParkedHeads; n-- {
-		p.parked = append(p.parked, parkedHead{
-			offset:   p.base + int64(r.uvarint()&(1<<62-1)),
-			attempts: int(r.uvarint() & (1<<31 - 1)),
-			first:    time.Unix(int64(r.uvarint()&(1<<40-1)), 0),
-		})
-	}
-	kind := r.byte()
-	if r.short || p.base < 0 {
-		return nil, errors.New("the metadata is cut short")
-	}
-	if hash != hashOf(cluster) || topic != a.TopicID || p.base != a.Offset || p.epoch != a.LeaderEpoch {
-		return nil, errForeignProgress
-	}
-	if kind == asRuns {
-		for len(r.b) > 0 && !r.short {
-			p.runs = append(p.runs, int64(r.uvarint()&(1<<62-1)))
-		}
-		if r.short || len(p.runs)%2 != 0 {
-			return nil, errors.New("the metadata is cut short")
-		}
-		return p, nil
-	}
-	p.runs = runsOf(r.b)
-	return p, nil
-}
-
-// runsOf turns bits back into runs.
-func runsOf(bits []byte) (runs []int64) {
-	done, n := false, int64(0)
-	for _, b := range bits {
-		for i := range 8 {
-			if set := b>>i&1 == 1; set != done {
-				runs = append(runs, n)
-				done, n = set, 0
-			}
-			n++
-		}
-	}
-	if done {
-		runs = append(runs, n)
-	}
-	return runs
+	return raw
 }
 
 func hashOf(s string) uint64 {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(s))
 	return h.Sum64()
-}
-
-// byteReader reads fields until it runs short, and then zeros.
-type byteReader struct {
-	b     []byte
-	short bool
-}
-
-func (r *byteReader) take(n int) []byte {
-	if r.short || len(r.b) < n {
-		r.short, r.b = true, nil
-		return make([]byte, n)
-	}
-	taken := r.b[:n]
-	r.b = r.b[n:]
-	return taken
-}
-
-func (r *byteReader) byte() byte               { return r.take(1)[0] }
-func (r *byteReader) uint64() uint64           { return binary.BigEndian.Uint64(r.take(8)) }
-func (r *byteReader) topic() transport.TopicID { return transport.TopicID(r.take(16)) }
-func (r *byteReader) uvarint() uint64          { return number(r, binary.Uvarint) }
-func (r *byteReader) varint() int64            { return number(r, binary.Varint) }
-
-func number[N int64 | uint64](r *byteReader, read func([]byte) (N, int)) N {
-	v, n := read(r.b)
-	if n <= 0 {
-		r.short, r.b = true, nil
-		return 0
-	}
-	r.b = r.b[n:]
-	return v
 }

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/eventbus-go/eventbus/transport"
@@ -10,11 +9,19 @@ import (
 
 // Assigned implements transport.Listener.
 func (e *Engine) Assigned(assigned []transport.Assignment) {
+	<-e.started
+	ids := make([]transport.Partition, len(assigned))
+	e.flowMu.Lock()
 	e.mu.Lock()
 	for i := range assigned {
-		e.partitions[assigned[i].Partition] = newPartition(e, &assigned[i])
+		ids[i] = assigned[i].Partition
+		e.partitions[ids[i]] = newPartition(e, &assigned[i])
 	}
 	e.mu.Unlock()
+	// An assignment starts unpaused, unless a pause of the one before came too
+	// late: balance tells the consumer by name, after it has looked.
+	e.consumer.Resume(ids...)
+	e.flowMu.Unlock()
 	e.observer.Assigned(len(assigned))
 }
 
@@ -24,15 +31,11 @@ func (e *Engine) Assigned(assigned []transport.Assignment) {
 // Waiting and parked records are dropped at once, so a backoff never delays a
 // rebalance; the next owner reads them again, their budgets in the metadata.
 func (e *Engine) Revoked(ctx context.Context, revoked []transport.Partition) {
+	<-e.started
 	going := e.going(revoked)
 	for _, p := range going {
-		p.mu.Lock()
-		p.state = partitionDraining
-		p.noteEnd()
-		p.mu.Unlock()
-		for s := range e.subs {
-			s.forget(p)
-		}
+		p.drain()
+		e.forget(p)
 	}
 	soft, cancel := softDeadline(ctx)
 	defer cancel()
@@ -43,19 +46,11 @@ func (e *Engine) Revoked(ctx context.Context, revoked []transport.Partition) {
 	patient, cancel := context.WithTimeout(ctx, letterPatience)
 	defer cancel()
 	ended(patient, going, (*partition).lettersEnded)
-	// The drain bound may have passed: commit what was finished all the same.
-	commitCtx := ctx
-	if ctx.Err() != nil {
-		var cancel context.CancelFunc
-		commitCtx, cancel = context.WithTimeout(context.WithoutCancel(ctx), lateCommit)
-		defer cancel()
-	}
-	if e.config.Flush != nil {
-		if err := e.config.Flush(commitCtx); err != nil {
-			e.log.Warn("flush before the final commit failed", "group", e.config.Group, "error", err)
-		}
-	}
-	if err := e.commit(commitCtx, going); err != nil && !errors.Is(err, transport.ErrFenced) {
+	e.seal(going)
+	e.flush(ctx)
+	late, cancel := lateIfEnded(ctx)
+	defer cancel()
+	if err := e.lastCommit(late, going); err != nil && (worthAgain(err) || late.Err() != nil) {
 		e.log.Error("final commit failed: the next owner repeats what was finished since the last one",
 			"group", e.config.Group, "error", err)
 	}
@@ -65,15 +60,16 @@ func (e *Engine) Revoked(ctx context.Context, revoked []transport.Partition) {
 
 // Lost implements transport.Listener: somebody else owns the partitions already.
 func (e *Engine) Lost(lost []transport.Partition) {
+	<-e.started
 	going := e.going(lost)
-	e.drop(going)
-	e.cutOff(going)
+	e.abandon(going)
 	e.log.Warn("partitions lost: what ran may run again elsewhere", "group", e.config.Group, "partitions", len(lost))
 	e.observer.Revoked(len(going), true)
 }
 
 // Skipped implements transport.Listener.
 func (e *Engine) Skipped(id transport.Partition, from, to int64, reason error) {
+	<-e.started
 	e.log.Error("offsets skipped: the log does not have them any more",
 		"partition", id.String(), "from", from, "to", to, "reason", reason)
 	e.observer.Skipped(id, "not in the log", max(to-from, 0))
@@ -85,21 +81,30 @@ func (e *Engine) Skipped(id transport.Partition, from, to int64, reason error) {
 		e.startOver(p, to)
 		return
 	}
+	// What was fetched below from may still be on its way from Poll to its
+	// lanes: it is not skipped.
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.tracker.extend(to)
-	p.tracker.advance()
+	p.skipped = append(p.skipped, span{from, to})
+	p.passed(p.tracker.end)
 }
 
 // startOver replaces a partition whose log starts over below what was read: the
 // same offsets will mean other records. What still runs counts no more.
 func (e *Engine) startOver(old *partition, at int64) {
-	e.drop([]*partition{old})
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.partitions[old.id] = newPartition(e, &transport.Assignment{
+	e.flowMu.Lock()
+	defer e.flowMu.Unlock()
+	p := newPartition(e, &transport.Assignment{
 		Partition: old.id, Epoch: old.epoch, Offset: at, LeaderEpoch: -1, TopicID: old.topic, ClusterID: old.cluster,
 	})
+	p.overstarts = true
+	p.committed = -1      // what is stored is an offset of the old log
+	p.paused = old.paused // the consumer's assignment is the same
+	e.mu.Lock()
+	e.partitions[old.id] = p
+	e.mu.Unlock()
+	e.abandon([]*partition{old})
+	e.wakeFlow()
 }
 
 func (e *Engine) going(ids []transport.Partition) (going []*partition) {
@@ -113,27 +118,30 @@ func (e *Engine) going(ids []transport.Partition) (going []*partition) {
 	return going
 }
 
-// drop ends partitions: what still runs of them counts no more.
+// seal ends the time in which results of the partitions count.
+func (e *Engine) seal(going []*partition) {
+	n := 0
+	for _, p := range going {
+		n += p.seal()
+	}
+	if n > 0 {
+		e.abandoned.Add(int64(n))
+		e.observer.Abandoned(n)
+	}
+}
+
+// abandon ends partitions without a commit.
+func (e *Engine) abandon(going []*partition) {
+	e.seal(going)
+	e.cutOff(going)
+	e.drop(going)
+}
+
+// drop ends partitions that are sealed.
 func (e *Engine) drop(going []*partition) {
 	for _, p := range going {
-		p.mu.Lock()
-		p.state = partitionGone
-		for _, l := range p.lanes {
-			if l.state >= laneParked {
-				e.parking.remove(l)
-				p.unpark(l)
-			}
-		}
-		records, bytes := p.records, p.bytes
-		p.records, p.bytes = 0, 0
-		// Dropped items keep their fetch buffers out of the pool: a handler
-		// that was cut off may still read them.
-		p.lanes = nil
-		e.pool.give(p, records, bytes)
-		p.mu.Unlock()
-		for s := range e.subs {
-			s.forget(p)
-		}
+		p.drop()
+		e.forget(p)
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -144,23 +152,50 @@ func (e *Engine) drop(going []*partition) {
 	}
 }
 
-// cutOff ends the contexts of the attempts that still run.
+// forget takes what is ready of a partition that goes out of the queues.
+func (e *Engine) forget(p *partition) {
+	for s := range e.subs {
+		s.forget(p)
+	}
+}
+
+// cutOff ends the contexts of the attempts that still run. An attempt that has
+// begun is found: it shows itself under the lock under which it looked whether
+// its partition is active.
 func (e *Engine) cutOff(going []*partition) {
-	n := 0
 	for s := range e.subs {
 		s.attempts(func(w *worker, c *attemptContext) {
 			for _, p := range going {
 				if w.partition == p {
-					n++
-					c.end(errDrained)
+					c.cutOff()
 				}
 			}
 		})
 	}
-	if n > 0 {
-		e.abandoned.Add(int64(n))
-		e.observer.Abandoned(n)
+}
+
+// flush waits until what handlers published is acknowledged.
+func (e *Engine) flush(ctx context.Context) {
+	if e.config.Flush == nil {
+		return
 	}
+	// Within a part of the time, so that a commit is possible after it.
+	ctx, cancel := lateIfEnded(ctx)
+	defer cancel()
+	soft, cancel := softDeadline(ctx)
+	defer cancel()
+	if err := e.config.Flush(soft); err != nil {
+		e.log.Warn("flush before the final commit failed", "group", e.config.Group, "error", err)
+	}
+}
+
+// lateIfEnded is ctx, or if the drain bound has passed a short time more: what
+// was finished is committed all the same.
+func lateIfEnded(ctx context.Context) (context.Context, context.CancelFunc) {
+	if ctx.Err() == nil {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(context.WithoutCancel(ctx), lateCommit)
 }
 
 // lateCommit bounds the flush and the commit that come after the drain bound.
@@ -187,8 +222,12 @@ func ended(ctx context.Context, going []*partition, signal func(*partition) <-ch
 	for _, p := range going {
 		select {
 		case <-signal(p):
-		case <-ctx.Done():
-			return false
+		default:
+			select {
+			case <-signal(p):
+			case <-ctx.Done():
+				return false
+			}
 		}
 	}
 	return true

@@ -10,6 +10,7 @@ import (
 // Route is where a record goes: to a subscription, or to one of the other ends.
 type Route struct {
 	Subscription *Subscription // set for Handle
+	Order        Order         // of the topic, where there is no Subscription
 	End          End
 	Reason       string // why it is skipped, held or dead-lettered
 	Err          error  // what the dead letter says
@@ -68,6 +69,8 @@ type Failure struct {
 type Observer interface {
 	Handled(s *Subscription, records []*transport.Record, took time.Duration)
 	Failed(s *Subscription, a *Attempt, err error, v Verdict)
+	// Parked: f waits before it is tried again.
+	Parked(s *Subscription, f *Failure, wait time.Duration)
 	Skipped(p transport.Partition, reason string, n int64)
 	DeadLettered(f *Failure)
 	DeadLetterFailed(f *Failure, err error)
@@ -84,6 +87,7 @@ type NoObserver struct{}
 // All of Observer, doing nothing.
 func (NoObserver) Handled(*Subscription, []*transport.Record, time.Duration) {}
 func (NoObserver) Failed(*Subscription, *Attempt, error, Verdict)            {}
+func (NoObserver) Parked(*Subscription, *Failure, time.Duration)             {}
 func (NoObserver) Skipped(transport.Partition, string, int64)                {}
 func (NoObserver) DeadLettered(*Failure)                                     {}
 func (NoObserver) DeadLetterFailed(*Failure, error)                          {}

@@ -3,170 +3,163 @@ package engine
 import (
 	"errors"
 	"time"
-
-	"github.com/eventbus-go/eventbus/resilience"
 )
 
 // errExhausted says in a dead letter that the retry budget ran out.
 var errExhausted = errors.New("retries exhausted")
 
-// settle turns the outcome of an attempt into each lane's next step.
-func (w *worker) settle(ctx *attemptContext, p *partition, ticket resilience.Ticket, took time.Duration, err error) {
-	e, s := w.sub.engine, w.sub
-	if err == nil {
-		ticket.Done(resilience.Success)
-		e.observer.Handled(s, w.attempt.Records, took)
-		w.settleLanes(p, func(int) error { return nil })
-		s.gated.settled()
-		return
+// failure is how an attempt failed; nil if it did not.
+type failure struct {
+	engine  *Engine
+	verdict Verdict
+	err     error
+}
+
+// of gives the error of the attempt's record i, nil if it was handled.
+func (f *failure) of(i int) error {
+	switch {
+	case f == nil:
+		return nil
+	case f.verdict.Each != nil:
+		return f.verdict.Each(i)
 	}
-	if ctx.cutOff() {
-		// Neither handled nor failed: the next owner runs it again.
-		ticket.Done(resilience.Ignored)
-		w.release(p)
-		return
+	return f.err
+}
+
+// verdictOn gives the verdict on the error of one record.
+func (f *failure) verdictOn(err error) Verdict {
+	if f.verdict.Each == nil {
+		return f.verdict
 	}
-	v := e.config.Judge(err)
-	ticket.Done(v.Breaker)
-	e.observer.Failed(s, &w.attempt, err, v)
-	if v.Each != nil {
-		w.settleLanes(p, v.Each)
-	} else {
-		w.settleLanes(p, func(int) error { return err })
+	return f.engine.config.Judge(err)
+}
+
+// settleLanes ends the attempt's run of each lane.
+func (w *worker) settleLanes(p *partition, f *failure) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.running--
+	if p.state >= partitionSealed {
+		return // too late: the next owner runs them again
 	}
-	s.gated.settled()
+	at := 0
+	for i, l := range w.lanes {
+		items := w.items[at : at+w.runs[i]]
+		l.taken = 0
+		done := 0
+		// An item behind a failed one of its key counts as failed as well:
+		// handled before it, it would be out of order.
+		for done < len(items) && f.of(at+done) == nil {
+			p.finish(l.pop())
+			done++
+		}
+		failed := done < len(items)
+		switch {
+		case failed && len(w.items) == 1:
+			err := f.of(0)
+			p.failed(l, f.verdictOn(err), err)
+		case failed:
+			for _, it := range items[done:] {
+				if it.fail == nil {
+					it.fail = new(failing) // from now on it runs alone
+				}
+			}
+			items[done].fail.err = f.of(at + done)
+			fallthrough
+		default:
+			if p.goOn(l) {
+				p.setOff(l)
+			}
+		}
+		at += len(items)
+	}
+	p.noteEnd()
 }
 
 // release gives the lanes of an attempt that was cut off back, unfinished.
 func (w *worker) release(p *partition) {
 	p.mu.Lock()
-	var next []*lane
+	defer p.mu.Unlock()
+	p.running--
+	p.cut++
 	for _, l := range w.lanes {
-		if p.rest(l) {
-			next = append(next, l)
-		}
+		l.taken = 0
 	}
-	p.mu.Unlock()
-	p.engine.setOff(p, next...)
+	p.noteEnd()
 }
 
-// settleLanes ends the attempt's run of each lane. errOf gives the error of
-// items[i], nil if it was handled.
-func (w *worker) settleLanes(p *partition, errOf func(int) error) {
-	alone := len(w.items) == 1
-	var next []*lane
-	p.mu.Lock()
-	if p.state == partitionGone {
-		p.mu.Unlock()
-		return
+// failed notes a failed attempt at the head of a lane in its budget, and takes
+// the next step: a wait, or the dead letter. The caller holds mu.
+func (p *partition) failed(l *lane, v Verdict, err error) {
+	it, now := l.head, time.Now()
+	wait, again := it.failed(v, err, now)
+	switch {
+	case !again:
+		// Also in a drain, which waits for it: what has been decided is
+		// written, not left to the next owner, who would try it again.
+		p.bury(l)
+	case p.goOn(l):
+		p.park(l, laneParked, now.Add(wait))
 	}
-	at := 0
-	for i, l := range w.lanes {
-		items := w.items[at : at+w.runs[i]]
-		done := 0
-		// An item behind a failed one of its key counts as failed as well:
-		// handled before it, it would be out of order.
-		for done < len(items) && errOf(at+done) == nil {
-			p.finish(l.pop())
-			done++
-		}
-		if done < len(items) {
-			items[done].failed(errOf(at + done))
-			if !alone {
-				for _, it := range items[done:] {
-					it.rerun()
-				}
-			}
-		}
-		at += len(items)
-		if !p.rest(l) {
-			continue
-		}
-		if alone && done == 0 {
-			p.engine.decide(p, l, errOf(0))
-		}
-		if l.state == laneReady {
-			next = append(next, l)
-		}
-	}
-	p.mu.Unlock()
-	p.engine.setOff(p, next...)
 }
 
-// rerun makes an item of a failed batch run alone from now on.
-func (it *item) rerun() {
+// failed notes a failed attempt, and tells whether and when there is another.
+func (it *item) failed(v Verdict, err error, now time.Time) (wait time.Duration, again bool) {
 	if it.fail == nil {
-		it.fail = &failing{first: time.Now()}
+		it.fail = new(failing)
 	}
-}
-
-// failed notes a failed attempt in the item's budget. The caller holds p.mu.
-func (it *item) failed(err error) {
-	now := time.Now()
-	if it.fail == nil {
-		it.fail = &failing{first: now, openBefore: it.sub.Breaker.OpenFor()}
-	}
-	it.fail.last, it.fail.err = now, err
-}
-
-// decide gives the failed head of a lane its next step: a wait, or the end. The
-// caller holds p.mu.
-func (e *Engine) decide(p *partition, l *lane, err error) {
-	it := l.head
-	s, f := it.sub, it.fail
-	v := e.config.Judge(err)
-	f.reason, f.stack = v.Reason, v.Stack
+	f := it.fail
+	f.last, f.err, f.reason, f.stack = now, err, v.Reason, v.Stack
 	if v.Kind == Wait {
-		p.park(l, laneParked, time.Now().Add(max(v.After, postponed)))
-		return
+		wait = max(v.After, waitAgain)
+		f.stood += wait
+		return wait, true
+	}
+	if f.attempts == 0 {
+		f.first, f.stood, f.openBefore = now, 0, it.sub.Breaker.OpenFor()
 	}
 	f.attempts++
 	if v.Kind == Dead {
 		f.end = DeadEnd
-		return
+		return 0, false
 	}
-	// The clock stands still while the breaker is open.
-	elapsed := time.Since(f.first) - (s.Breaker.OpenFor() - f.openBefore)
-	wait, again := s.Retry.Next(f.attempts, max(elapsed, 0))
+	wait, again = it.sub.Retry.Next(f.attempts, f.elapsed(it.sub.Breaker, now))
 	if !again {
 		f.end, f.reason = DeadEnd, "exhausted"
 		f.err = errors.Join(errExhausted, err)
-		return
+		return 0, false
 	}
 	if v.After > 0 {
 		wait = v.After
 	}
-	p.park(l, laneParked, time.Now().Add(wait))
+	return wait, true
 }
 
-// setOff sends lanes whose head may move on its way: to its subscription's
-// workers, to the dead-letter topic, or to wait for another owner.
-func (e *Engine) setOff(p *partition, lanes ...*lane) {
-	for _, l := range lanes {
-		switch it := l.head; {
-		case it.fail == nil || it.fail.end == Handle:
-			it.sub.ready(p, l)
-		case it.fail.end == Hold:
-			p.mu.Lock()
-			if p.state == partitionActive {
-				p.park(l, laneHeld, time.Time{})
-			}
-			p.mu.Unlock()
-		default:
-			e.letters.add(l)
-		}
+// waitAgain is how long a record waits at least that could not be tried.
+const waitAgain = 250 * time.Millisecond
+
+// setOff sends a lane whose head may move on its way: to its subscription's
+// workers, to the dead-letter topic, or to wait for another owner. The caller
+// holds mu, and the partition is active.
+func (p *partition) setOff(l *lane) {
+	switch it := l.head; {
+	case it.fail == nil || it.fail.end == Handle:
+		it.sub.ready(p, l)
+	case it.fail.end == Hold:
+		p.park(l, laneHeld, time.Time{})
+	default:
+		p.bury(l)
 	}
 }
 
-// resumeLane ends a lane's wait.
-func (e *Engine) resumeLane(l *lane) {
+// resume ends a lane's wait, if it is still in that one.
+func (e *Engine) resume(w *wait) {
+	l := w.lane
 	p := l.partition
 	p.mu.Lock()
-	if p.state != partitionActive || l.state < laneParked {
-		p.mu.Unlock()
-		return
+	defer p.mu.Unlock()
+	if l.wait == w && p.state == partitionActive {
+		p.unpark(l)
+		p.setOff(l)
 	}
-	p.unpark(l)
-	p.mu.Unlock()
-	e.setOff(p, l)
 }

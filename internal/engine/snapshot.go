@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -38,6 +39,7 @@ type PartitionSnapshot struct {
 	Paused       bool
 	Beyond       int64 // finished beyond the watermark
 	OldestAge    time.Duration
+	Oldest       time.Time // record time of the lowest unfinished offset, zero if there is none
 	LastIntake   time.Time // zero if nothing was fetched yet
 	LastProgress time.Time
 }
@@ -74,13 +76,12 @@ func (e *Engine) Snapshot() Snapshot {
 		ParkedKeys: e.pool.parkedKeys.Load(), ParkedBytes: e.pool.parkedBytes.Load(),
 		Abandoned: e.abandoned.Load(),
 	}
-	e.mu.Lock()
-	consumer := e.consumer
-	e.mu.Unlock()
-	if consumer == nil {
+	select {
+	case <-e.started:
+	default:
 		return s
 	}
-	s.Member, s.Alive = consumer.Status(), consumer.Alive()
+	s.Member, s.Alive = e.consumer.Status(), e.consumer.Alive()
 	for _, p := range e.owned() {
 		s.Partitions = append(s.Partitions, p.snapshot())
 	}
@@ -105,9 +106,14 @@ func (p *partition) snapshot() PartitionSnapshot {
 	if p.records > 0 {
 		s.OldestAge = time.Since(p.lastProgress)
 	}
+	first := int64(-1)
 	for _, l := range p.lanes {
 		if l.state >= laneParked {
 			s.Parked = append(s.Parked, l.snapshot())
+		}
+		// A lane that ran empty stays where it is while its partition drains.
+		if it := l.head; it != nil && (first < 0 || it.record.Offset < first) {
+			first, s.Oldest = it.record.Offset, it.record.Time
 		}
 	}
 	slices.SortFunc(s.Parked, func(a, b ParkedSnapshot) int { return cmp.Compare(b.Waiting, a.Waiting) })
@@ -123,6 +129,9 @@ func (l *lane) snapshot() ParkedSnapshot {
 	}
 	if f := it.fail; f != nil {
 		s.Attempts = f.attempts
+		if !f.first.IsZero() {
+			s.Waiting = time.Since(f.first)
+		}
 		if err := cmp.Or(f.refused, f.err); err != nil {
 			s.Error = err.Error()
 		}
@@ -136,7 +145,7 @@ func (s *Subscription) snapshot() SubscriptionSnapshot {
 	s.attempts(func(w *worker, c *attemptContext) {
 		snap.Running++
 		snap.Longest = max(snap.Longest, now.Sub(w.started))
-		if !c.deadline.IsZero() && now.Sub(c.deadline) > stuckAfter {
+		if c.ignored(now) {
 			snap.Stuck++
 		}
 	})
@@ -148,28 +157,20 @@ func (s *Subscription) snapshot() SubscriptionSnapshot {
 
 // Unpark ends the wait of a key at once: its head is tried again.
 func (e *Engine) Unpark(id transport.Partition, key []byte) error {
-	l, err := e.parkedLane(id, func(l *lane) bool { return string(l.head.record.Key) == string(key) })
-	if err != nil {
-		return err
-	}
-	e.parking.remove(l)
-	e.resumeLane(l)
-	return nil
-}
-
-func (e *Engine) parkedLane(id transport.Partition, match func(*lane) bool) (*lane, error) {
 	p := e.partition(id)
 	if p == nil {
-		return nil, fmt.Errorf("partition %s is not assigned here", id)
+		return fmt.Errorf("partition %s is not assigned here", id)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, l := range p.lanes {
-		if (l.state == laneParked || l.state == laneDying) && match(l) {
-			return l, nil
+		if (l.state == laneParked || l.state == laneDying) && p.state == partitionActive && bytes.Equal(l.head.record.Key, key) {
+			p.unpark(l)
+			p.setOff(l)
+			return nil
 		}
 	}
-	return nil, errors.New("no such key is parked here")
+	return errors.New("no such key is parked here")
 }
 
 // Hold stops dispatching to a subscription until it is called with false; what

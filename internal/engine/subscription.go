@@ -52,22 +52,15 @@ type Subscription struct {
 	ring   []*readyQueue // those with lanes, taken in turn
 	turn   int
 	closed bool
-	held   bool // by an operator
+	held   bool        // by an operator
+	revive *time.Timer // set while the group may not count the member in
 
 	workers map[*worker]struct{}
 	stuck   map[*worker]struct{} // given up: their handlers ignore their context
-	idle    int
-	gone    chan struct{} // closed when closed and no worker is left
+	idle    int                  // workers that wait and were not woken yet
+	gone    chan struct{}        // closed when closed and no worker is left
 
 	gated gate
-}
-
-// readyQueue holds the lanes of one partition that may run.
-type readyQueue struct {
-	partition *partition
-	lanes     []*lane
-	head      int
-	inRing    bool
 }
 
 func (s *Subscription) attach(e *Engine) {
@@ -90,111 +83,104 @@ func (s *Subscription) attach(e *Engine) {
 }
 
 // ready enters lanes of one partition into the queue and wakes as many workers.
+// The partition's lock is held, and the partition is active.
 func (s *Subscription) ready(p *partition, lanes ...*lane) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
-		return
-	}
-	q := s.queues[p]
-	if q == nil {
-		q = &readyQueue{partition: p}
-		s.queues[p] = q
-	}
-	q.lanes = append(q.lanes, lanes...)
-	if !q.inRing {
-		q.inRing = true
-		s.ring = append(s.ring, q)
-	}
+	s.enter(p, lanes...)
 	s.wake(len(lanes))
 }
 
 // wake sees to it that n more lanes find a worker. The caller holds mu.
+//
+// A worker that is woken is not idle any more from here on, not only from when
+// it runs: else the next lane would count on it as well, and wait behind the
+// handler of the first.
 func (s *Subscription) wake(n int) {
-	if s.held {
+	if s.held || s.closed || s.revive != nil {
 		return
 	}
-	for range min(n, s.idle) {
+	for ; n > 0 && s.idle > 0; n-- {
+		s.idle--
 		s.cond.Signal()
 	}
-	for n -= s.idle; n > 0 && len(s.workers) < s.Concurrency; n-- {
+	for ; n > 0 && len(s.workers) < s.Concurrency; n-- {
 		w := &worker{sub: s}
 		s.workers[w] = struct{}{}
 		go w.work()
 	}
 }
 
+// wakeAll sees to it that everything that is ready finds a worker. The caller
+// holds mu.
+func (s *Subscription) wakeAll() {
+	n := 0
+	for _, q := range s.ring {
+		n += len(q.lanes) - q.head
+	}
+	s.wake(n)
+}
+
 // take waits for lanes to run and appends them to dst: one, or for a batch
 // handler up to n of one partition. Nil means that there will be none any more.
 func (s *Subscription) take(w *worker, dst []*lane, n int) []*lane {
+	alive := s.engine.consumer.Alive()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for {
-		if _, mine := s.workers[w]; !mine || s.closed {
+		_, mine := s.workers[w]
+		switch {
+		case !mine || s.closed:
 			s.leave(w)
 			return nil
-		}
-		if len(s.ring) > 0 && !s.held {
-			return s.takeFrom(dst, n)
+		case len(s.ring) == 0 || s.held:
+		case alive:
+			return s.next(dst, n)
+		default:
+			// The group may have given the partitions to somebody else,
+			// which the membership will learn with its next heartbeat.
+			s.suspend()
 		}
 		s.idle++
 		s.cond.Wait()
-		s.idle--
+		s.mu.Unlock()
+		alive = s.engine.consumer.Alive()
+		s.mu.Lock()
 	}
 }
 
-func (s *Subscription) takeFrom(dst []*lane, n int) []*lane {
-	if s.turn >= len(s.ring) {
-		s.turn = 0
+// suspend stops the dispatch until the group counts the member in again. The
+// caller holds mu.
+func (s *Subscription) suspend() {
+	if s.revive == nil {
+		s.revive = time.AfterFunc(suspended, s.look)
 	}
-	q := s.ring[s.turn]
-	n = min(n, len(q.lanes)-q.head)
-	dst = append(dst, q.lanes[q.head:q.head+n]...)
-	q.head += n
-	if q.head < len(q.lanes) {
-		s.turn++
-		// Taken lanes at the front are dropped once they are the larger half.
-		if q.head > 1024 && q.head > len(q.lanes)/2 {
-			q.lanes = append(q.lanes[:0], q.lanes[q.head:]...)
-			q.head = 0
-		}
-		return dst
-	}
-	q.lanes, q.head, q.inRing = q.lanes[:0], 0, false
-	last := len(s.ring) - 1
-	copy(s.ring[s.turn:], s.ring[s.turn+1:])
-	s.ring[last] = nil
-	s.ring = s.ring[:last]
-	return dst
 }
 
-// forget drops what is ready of a partition that goes.
-func (s *Subscription) forget(p *partition) {
+// look ends a suspension if it may end.
+func (s *Subscription) look() {
+	alive := s.engine.consumer.Alive()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	q := s.queues[p]
-	if q == nil {
-		return
-	}
-	delete(s.queues, p)
-	for i, other := range s.ring {
-		if other == q {
-			s.ring = append(s.ring[:i], s.ring[i+1:]...)
-			break
-		}
+	switch {
+	case s.closed:
+	case alive:
+		s.revive = nil
+		s.wakeAll()
+	default:
+		s.revive.Reset(suspended)
 	}
 }
+
+// suspended is the time between two looks whether the member is counted in.
+const suspended = 250 * time.Millisecond
 
 // hold stops or resumes the dispatch of the subscription, for an operator.
 func (s *Subscription) hold(held bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.held = held
-	n := 0
-	for _, q := range s.ring {
-		n += len(q.lanes) - q.head
-	}
-	s.wake(n)
+	s.wakeAll()
 }
 
 // leave takes a worker off the books. The caller holds mu.
@@ -220,6 +206,9 @@ func (s *Subscription) close() {
 		s.leave(w)
 	}
 	s.closed = true
+	if s.revive != nil {
+		s.revive.Stop()
+	}
 	if len(s.workers) == 0 {
 		close(s.gone)
 	}
@@ -244,11 +233,13 @@ func (s *Subscription) attempts(f func(*worker, *attemptContext)) {
 }
 
 // replaceStuck gives up the workers whose handlers ignore their context: the
-// key stays taken, the place among the Concurrency is given to a new worker.
+// key stays taken, the place among the Concurrency is given to a new worker,
+// and a breaker that waits for a probe waits no longer.
 func (s *Subscription) replaceStuck(now time.Time) {
 	var stuck []*worker
 	s.attempts(func(w *worker, c *attemptContext) {
-		if !c.deadline.IsZero() && now.Sub(c.deadline) > stuckAfter {
+		if c.ignored(now) {
+			c.report(resilience.Failure)
 			stuck = append(stuck, w)
 		}
 	})
@@ -263,9 +254,5 @@ func (s *Subscription) replaceStuck(now time.Time) {
 			s.stuck[w] = struct{}{}
 		}
 	}
-	s.wake(len(stuck))
+	s.wakeAll()
 }
-
-// stuckAfter is how long past its deadline a handler may take to return before
-// its place is given to another.
-const stuckAfter = time.Second

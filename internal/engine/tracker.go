@@ -1,143 +1,171 @@
 package engine
 
-import "math/bits"
+import (
+	"cmp"
+	"math/bits"
+	"slices"
+)
 
 // tracker knows which offsets of a partition are finished. Its watermark is the
 // lowest offset that is not: the next to be committed.
 //
-// It is a window of bits over [base, end), base rounded down to a multiple of 64
-// inside; a set bit is an offset that is finished or that was never delivered
-// (compaction gaps, control records, aborted and skipped records). Its owner
-// locks it.
+// It keeps what is open, as bits: an offset between base and end that is not
+// open is finished or was never delivered (compaction gaps, control records,
+// aborted and skipped records). So its memory follows the records in hand, and
+// neither a hole in the log nor one record that runs for hours costs any. Its
+// owner locks it.
 type tracker struct {
-	base  int64 // the watermark
-	end   int64 // next offset expected
-	first int64 // offset of bit 0 of words[head], a multiple of 64
-	words []uint64
-	head  int // words before it are free
+	base  int64      // the watermark
+	end   int64      // next offset expected
+	words []openWord // rising; those from head on may have open offsets
+	head  int
+	empty int // words behind head that have none any more
+}
+
+// openWord is the open offsets among 64.
+type openWord struct {
+	first int64 // a multiple of 64
+	open  uint64
 }
 
 // start sets the watermark of an empty tracker.
 func (t *tracker) start(offset int64) {
-	*t = tracker{base: offset, end: offset, first: offset &^ 63, words: t.words[:0]}
+	*t = tracker{base: offset, end: offset}
 }
 
-// extend grows the window to next, everything new in it finished; open then
-// opens the offsets that were delivered.
+// open takes a delivered offset in, unfinished. It is not below end; offsets
+// between end and it were not delivered.
+func (t *tracker) open(offset int64) {
+	if t.head == len(t.words) {
+		t.words, t.head, t.empty = t.words[:0], 0, 0
+		t.base = offset
+	}
+	first, last := offset&^63, len(t.words)-1
+	switch {
+	case last < 0 || t.words[last].first != first:
+		t.words = append(t.words, openWord{first: first})
+		last++
+	case t.words[last].open == 0:
+		t.empty--
+	}
+	t.words[last].open |= 1 << (offset & 63)
+	t.end = offset + 1
+}
+
+// extend moves the end to next: nothing more is delivered below it.
 func (t *tracker) extend(next int64) {
 	if next <= t.end {
 		return
 	}
-	if t.head == len(t.words) {
-		t.words, t.head = t.words[:0], 0
-		t.first = t.end &^ 63
-	}
-	for need := int((next-t.first+63)/64) + t.head; len(t.words) < need; {
-		t.words = append(t.words, 0)
-	}
-	t.setRange(t.end, next)
 	t.end = next
-}
-
-func (t *tracker) setRange(from, to int64) {
-	for o := from; o < to; {
-		w, b := t.at(o)
-		n := min(64-int64(b), to-o)
-		t.words[w] |= (^uint64(0) >> (64 - n)) << b
-		o += n
+	if t.head == len(t.words) {
+		t.base = next
 	}
 }
 
-func (t *tracker) at(offset int64) (word int, bit uint) {
-	d := offset - t.first
-	return t.head + int(d>>6), uint(d & 63)
-}
-
-// open marks a delivered offset unfinished. It lies within the window.
-func (t *tracker) open(offset int64) {
-	w, b := t.at(offset)
-	t.words[w] &^= 1 << b
+// find returns the index of the word of offset, −1 if it has no open offset.
+func (t *tracker) find(offset int64) int {
+	first := offset &^ 63
+	live := t.words[t.head:]
+	if len(live) == 0 || first < live[0].first {
+		return -1
+	}
+	// Where every word has open offsets, and that is usual, this is its place.
+	if at := (first - live[0].first) >> 6; at < int64(len(live)) && live[at].first == first {
+		return t.head + int(at)
+	}
+	at, found := slices.BinarySearchFunc(live, first, func(w openWord, first int64) int { return cmp.Compare(w.first, first) })
+	if !found {
+		return -1
+	}
+	return t.head + at
 }
 
 // finish marks an offset finished. Twice is harmless.
 func (t *tracker) finish(offset int64) {
-	if offset < t.base || offset >= t.end {
+	i := t.find(offset)
+	if i < 0 || t.words[i].open>>(offset&63)&1 == 0 {
 		return
 	}
-	w, b := t.at(offset)
-	t.words[w] |= 1 << b
-	if offset == t.base {
+	w := &t.words[i]
+	w.open &^= 1 << (offset & 63)
+	switch {
+	case i == t.head:
 		t.advance()
+	case w.open == 0:
+		t.empty++
+		if t.empty > 64 && t.empty > (len(t.words)-t.head)/2 {
+			t.compact()
+		}
 	}
 }
 
-// advance moves the watermark over what is finished. Each word is passed once,
-// so a watermark moves in amortized constant time per record.
+// advance moves the watermark to the lowest open offset. Each word is passed
+// once, so it costs a constant time per record in the mean.
 func (t *tracker) advance() {
-	for t.base < t.end {
-		w, b := t.at(t.base)
-		run := int64(bits.TrailingZeros64(^(t.words[w] >> b)))
-		if limit := 64 - int64(b); run >= limit {
-			t.base += limit
-			t.head++
-			t.first += 64
-			continue
+	for t.words[t.head].open == 0 {
+		t.head++
+		if t.head == len(t.words) {
+			t.base = t.end
+			return
 		}
-		t.base += run
-		break
+		if t.words[t.head].open == 0 {
+			t.empty--
+		}
 	}
-	t.base = min(t.base, t.end)
-	if t.base == t.end {
-		// Nothing is open: keep the memory, forget the bits.
-		t.words, t.head, t.first = t.words[:0], 0, t.end&^63
-		return
-	}
-	// The free words in front are given back once they are the larger half.
+	w := t.words[t.head]
+	t.base = w.first + int64(bits.TrailingZeros64(w.open))
 	if t.head > 64 && t.head > len(t.words)/2 {
-		n := copy(t.words, t.words[t.head:])
-		t.words, t.head = t.words[:n], 0
+		t.compact()
 	}
+}
+
+// compact drops the words without open offsets.
+func (t *tracker) compact() {
+	live := t.words[:0]
+	for _, w := range t.words[t.head:] {
+		if w.open != 0 {
+			live = append(live, w)
+		}
+	}
+	t.words, t.head, t.empty = live, 0, 0
 }
 
 // finished tells whether an offset needs no handling.
 func (t *tracker) finished(offset int64) bool {
-	if offset < t.base {
-		return true
-	}
 	if offset >= t.end {
 		return false
 	}
-	w, b := t.at(offset)
-	return t.words[w]&(1<<b) != 0
+	i := t.find(offset)
+	return i < 0 || t.words[i].open>>(offset&63)&1 == 0
 }
 
-// window is the distance from the watermark to the end: what a crash would
-// repeat without the bitmap.
+// window is the distance from the watermark to the end.
 func (t *tracker) window() int64 { return t.end - t.base }
 
 // runs calls yield with the lengths of the alternating runs from the watermark
 // on: unfinished, finished, unfinished… A trailing unfinished run is left out.
 func (t *tracker) runs(yield func(length int64) bool) {
-	done := false
-	from := t.base
-	for o := t.base; o < t.end; {
-		w, b := t.at(o)
-		word := t.words[w] >> b
-		if done {
-			word = ^word
-		}
-		// word's zeros continue the run, its first one ends it.
-		limit := min(64-int64(b), t.end-o)
-		n := min(int64(bits.TrailingZeros64(word)), limit)
-		o += n
-		if n < limit {
-			if !yield(o - from) {
-				return
+	from, next := t.base, t.base // the open run so far
+	for _, w := range t.words[t.head:] {
+		for open := w.open; open != 0; {
+			shift := bits.TrailingZeros64(open)
+			n := bits.TrailingZeros64(^(open >> shift))
+			start := w.first + int64(shift)
+			if start > next {
+				if !yield(next-from) || !yield(start-next) {
+					return
+				}
+				from = start
 			}
-			from, done = o, !done
+			next = start + int64(n)
+			if shift+n == 64 {
+				break
+			}
+			open &= ^uint64(0) << (shift + n)
 		}
 	}
-	if done {
-		yield(t.end - from)
+	if next < t.end && yield(next-from) {
+		yield(t.end - next)
 	}
 }

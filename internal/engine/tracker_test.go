@@ -31,16 +31,16 @@ func TestTrackerAgainstModel(t *testing.T) {
 		switch {
 		case len(waiting) < 10 || rng.IntN(3) == 0 && len(waiting) < 5000:
 			next := m.end + 1 + rng.Int64N(200)
-			tr.extend(next)
+			density := 1 + rng.IntN(10) // from full batches to sparse ones
 			for o := m.end; o < next; o++ {
-				if rng.IntN(10) > 0 {
+				if rng.IntN(density) == 0 {
 					tr.open(o)
 					m.open[o] = true
 					waiting = append(waiting, o)
 				}
 			}
+			tr.extend(next)
 			m.end = next
-			tr.advance()
 		default:
 			// Mostly the old ones, so that the watermark moves.
 			i := rng.IntN(len(waiting))
@@ -51,18 +51,21 @@ func TestTrackerAgainstModel(t *testing.T) {
 			waiting = append(waiting[:i], waiting[i+1:]...)
 			tr.finish(o)
 			delete(m.open, o)
+			if rng.IntN(100) == 0 {
+				tr.finish(o)
+			}
 		}
 		if got, want := tr.base, m.watermark(); got != want {
 			t.Fatalf("operation %d: watermark %d, want %d", op, got, want)
 		}
-		if op%1000 == 0 {
+		if op%100 == 0 {
 			o := m.base + rng.Int64N(m.end-m.base+2) - 1
 			want := o < m.base || o < m.end && !m.open[o]
 			if tr.finished(o) != want {
 				t.Fatalf("operation %d: finished(%d) = %v, want %v", op, o, !want, want)
 			}
 		}
-		if op%20_000 == 0 {
+		if op%5_000 == 0 {
 			checkRuns(t, &tr, m)
 		}
 	}
@@ -72,6 +75,9 @@ func checkRuns(t *testing.T, tr *tracker, m *model) {
 	t.Helper()
 	o, done := tr.base, false
 	for n := range tr.runs {
+		if n <= 0 {
+			t.Fatalf("a run of %d", n)
+		}
 		for range n {
 			if m.open[o] == done {
 				t.Fatalf("runs say finished=%v of %d", done, o)
@@ -80,9 +86,37 @@ func checkRuns(t *testing.T, tr *tracker, m *model) {
 		}
 		done = !done
 	}
+	if done {
+		t.Fatal("the last run is an unfinished one")
+	}
 	for ; o < m.end; o++ {
 		if !m.open[o] {
 			t.Fatalf("runs leave out finished offset %d of [%d,%d)", o, m.base, m.end)
 		}
+	}
+}
+
+// A hole in the log and a record that never ends cost no memory, however many
+// offsets pass.
+func TestTrackerMemoryFollowsWhatIsOpen(t *testing.T) {
+	var tr tracker
+	tr.start(0)
+	tr.extend(1 << 50)
+	if tr.base != 1<<50 || cap(tr.words) != 0 {
+		t.Fatalf("base %d, %d words after a hole", tr.base, cap(tr.words))
+	}
+	pinned := tr.end
+	tr.open(pinned)
+	for range 200_000 {
+		o := tr.end + 40
+		tr.open(o)
+		tr.finish(o)
+	}
+	if tr.base != pinned || cap(tr.words) > 1024 {
+		t.Fatalf("base %d, %d words, for one open offset", tr.base, cap(tr.words))
+	}
+	tr.finish(pinned)
+	if tr.base != tr.end {
+		t.Fatalf("base %d, end %d with nothing open", tr.base, tr.end)
 	}
 }

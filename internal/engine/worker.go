@@ -28,107 +28,121 @@ func (w *worker) work() {
 		if w.lanes == nil {
 			return
 		}
-		if !w.sub.engine.consumer.Alive() {
-			w.postpone()
-			continue
-		}
 		w.run()
 	}
 }
 
-// postpone puts lanes back for a while: the group may have given the partition
-// to somebody else, which the membership will learn with its next heartbeat.
-func (w *worker) postpone() {
-	for _, l := range w.lanes {
-		p := l.partition
-		p.mu.Lock()
-		if p.state == partitionActive {
-			p.park(l, laneParked, time.Now().Add(postponed))
-		}
-		p.mu.Unlock()
-	}
-}
-
-// postponed is how long lanes wait before they look again whether the member is
-// still counted in.
-const postponed = 250 * time.Millisecond
-
 // run makes one attempt at the heads of the lanes that were taken.
 func (w *worker) run() {
 	p := w.lanes[0].partition
-	ticket, ok := w.begin(p)
-	if !ok {
+	ctx := newAttemptContext(w.sub.engine.base, w.sub.Timeout)
+	if !w.begin(p, ctx) {
 		return
 	}
-	e := w.sub.engine
-	w.attempt = Attempt{Records: w.attempt.Records[:0], Number: 1, Epoch: p.epoch}
-	for _, it := range w.items {
-		w.attempt.Records = append(w.attempt.Records, it.record)
+	ticket, ok := w.sub.Breaker.Allow(w.breakerKey())
+	if !ok {
+		w.giveBack(p)
+		return
 	}
-	if f := w.items[0].fail; f != nil {
-		w.attempt.Number = f.attempts + 1
-	}
-	ctx := newAttemptContext(e.base, w.sub.Timeout)
-	w.mu.Lock()
-	w.current, w.partition, w.started = ctx, p, time.Now()
-	w.mu.Unlock()
+	ctx.admit(ticket)
 	err := w.sub.Handle(ctx, &w.attempt)
 	took := time.Since(w.started)
 	w.mu.Lock()
 	w.current, w.partition = nil, nil
 	w.mu.Unlock()
 	ctx.finish()
-	w.settle(ctx, p, ticket, took, err)
+	w.settle(ctx, p, took, err)
+	clear(w.items)
+	clear(w.attempt.Records)
 }
 
-// begin takes the items of the attempt from the lanes' heads. Lanes that may
-// not run now are left out: of a partition that is going, or before an open
-// breaker.
-func (w *worker) begin(p *partition) (ticket resilience.Ticket, ok bool) {
+// begin takes the items of the attempt from the lanes' heads, unless their
+// partition is going. From then on a drain finds the attempt.
+func (w *worker) begin(p *partition, ctx *attemptContext) bool {
 	s := w.sub
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.state != partitionActive {
-		p.mu.Unlock()
-		return ticket, false
+		return false
 	}
 	w.items, w.runs = w.items[:0], w.runs[:0]
-	kept := w.lanes[:0]
-	var back []*lane
+	w.attempt = Attempt{Records: w.attempt.Records[:0], Number: 1, Epoch: p.epoch}
+	taken := w.lanes[:0]
 	for _, l := range w.lanes {
 		// What failed before is tried alone; what follows it waits its turn.
 		alone := l.head.fail != nil
 		if len(w.items) >= s.BatchSize || alone && len(w.items) > 0 || len(w.items) > 0 && w.items[0].fail != nil {
-			back = append(back, l)
+			s.ready(p, l)
 			continue
 		}
-		l.state = laneRunning
-		p.running++
-		n := 0
-		for it := l.head; it != nil && it.sub == s && len(w.items) < s.BatchSize && (n == 0 || it.fail == nil); it = it.next {
+		l.state, l.taken = laneRunning, 0
+		for it := l.head; it != nil && it.sub == s && len(w.items) < s.BatchSize && (l.taken == 0 || it.fail == nil); it = it.next {
 			w.items = append(w.items, it)
-			n++
+			w.attempt.Records = append(w.attempt.Records, it.record)
+			l.taken++
 			if alone {
 				break
 			}
 		}
-		w.runs = append(w.runs, n)
-		kept = append(kept, l)
+		w.runs = append(w.runs, l.taken)
+		taken = append(taken, l)
 	}
-	p.mu.Unlock()
-	w.lanes = kept
-	if len(back) > 0 {
-		s.ready(p, back...)
+	w.lanes = taken
+	if f := w.items[0].fail; f != nil {
+		w.attempt.Number = f.attempts + 1
 	}
-	if ticket, ok = s.Breaker.Allow(w.lanes[0].key); ok {
-		return ticket, true
+	p.running++
+	w.mu.Lock()
+	w.current, w.partition, w.started = ctx, p, time.Now()
+	w.mu.Unlock()
+	return true
+}
+
+// breakerKey is what the breaker tells attempts apart by: the key of the first
+// record, whatever the subscription's order is.
+func (w *worker) breakerKey() uint64 {
+	if w.sub.Order == ByKey {
+		return w.lanes[0].key
 	}
+	return keyHash(w.attempt.Records[0])
+}
+
+// giveBack ends an attempt that an open breaker did not let through: its lanes
+// wait before the gate, and nothing is spent.
+func (w *worker) giveBack(p *partition) {
+	w.mu.Lock()
+	w.current, w.partition = nil, nil
+	w.mu.Unlock()
 	p.mu.Lock()
+	p.running--
+	p.noteEnd()
 	for _, l := range w.lanes {
-		if p.rest(l) {
-			p.park(l, laneGated, time.Time{})
-			s.gated.add(l)
+		l.taken = 0
+		if p.state == partitionActive {
+			w.sub.gated.add(p.park(l, laneGated, time.Time{}))
 		}
 	}
 	p.mu.Unlock()
-	return ticket, false
+	clear(w.items)
+	clear(w.attempt.Records)
+}
+
+// settle turns the outcome of an attempt into each lane's next step.
+func (w *worker) settle(ctx *attemptContext, p *partition, took time.Duration, err error) {
+	e, s := w.sub.engine, w.sub
+	switch {
+	case err == nil:
+		ctx.report(resilience.Success)
+		e.observer.Handled(s, w.attempt.Records, took)
+		w.settleLanes(p, nil)
+	case ctx.wasCutOff():
+		// Neither handled nor failed: the next owner runs it again.
+		w.release(p)
+	default:
+		v := e.config.Judge(err)
+		ctx.report(v.Breaker)
+		e.observer.Failed(s, &w.attempt, err, v)
+		w.settleLanes(p, &failure{e, v, err})
+	}
+	s.gated.settled()
 }

@@ -1,0 +1,50 @@
+// Package event is the one event that every peer publishes and handles: about
+// 300 bytes of JSON, a key, six CloudEvents headers.
+package event
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Type, SourceURI and the rest are the CloudEvents attributes that all events share.
+const (
+	Type        = "OrderPlaced"
+	SourceURI   = "urn:bench"
+	ContentType = "application/json"
+	SpecVersion = "1.0"
+)
+
+// Order is the data.
+type Order struct {
+	Number   int64     `json:"number"`
+	Customer string    `json:"customerId"` // the key
+	Sent     int64     `json:"sent"`       // when it was published, in Unix nanoseconds, where that is measured
+	PlacedAt time.Time `json:"placedAt"`
+	Total    float64   `json:"total"`
+	Currency string    `json:"currency"`
+	Address  Address   `json:"address"`
+	Lines    []Line    `json:"lines"`
+}
+
+// Address is where an Order goes.
+type Address struct {
+	Street  string `json:"street"`
+	City    string `json:"city"`
+	Country string `json:"country"`
+}
+
+// Line is one article of an Order.
+type Line struct {
+	SKU      string  `json:"sku"`
+	Quantity int     `json:"quantity"`
+	Price    float64 `json:"price"`
+}
+
+// Attributes returns the two attributes that each event has for itself, as they
+// stand in headers: a new id and the present time.
+func Attributes() (id, now []byte) {
+	id, _ = uuid.Must(uuid.NewV7()).MarshalText() // it never fails
+	return id, time.Now().UTC().AppendFormat(make([]byte, 0, len(time.RFC3339Nano)), time.RFC3339Nano)
+}

@@ -1,0 +1,24 @@
+package meter
+
+import (
+	"bytes"
+	"os"
+	"strconv"
+)
+
+// peakRSS reads VmHWM, which begins anew with each program that a process runs
+// (Linux, proc_pid_status(5)); getrusage's ru_maxrss would begin with that of
+// the process that started this one.
+func peakRSS() uint64 {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0
+	}
+	for line := range bytes.Lines(status) {
+		if value, ok := bytes.CutPrefix(line, []byte("VmHWM:")); ok {
+			kilobytes, _ := strconv.ParseUint(string(bytes.TrimSpace(bytes.TrimSuffix(bytes.TrimSpace(value), []byte("kB")))), 10, 64)
+			return kilobytes << 10
+		}
+	}
+	return 0
+}

@@ -1,0 +1,244 @@
+package peer
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/eventbus-go/eventbus/bench/internal/event"
+)
+
+var franzPeer = Peer{
+	Name: Franz, Module: "github.com/twmb/franz-go", Publishes: true,
+	NewPublisher: newFranzPublisher, NewConsumer: newFranzConsumer,
+}
+
+type franzPublisher struct {
+	client  *kgo.Client
+	promise func(*kgo.Record, error)
+	outcomes
+}
+
+// newFranzPublisher keeps the client's defaults: idempotent, acks=all, up to
+// 1 MB a batch. Where callers wait, its linger of 10 ms would be the latency:
+// the documentation of ProducerLinger calls 0 the setting for that.
+func newFranzPublisher(_ context.Context, s Settings) (Publisher, error) {
+	options := []kgo.Opt{
+		kgo.SeedBrokers(s.Brokers...),
+		kgo.DefaultProduceTopic(s.Topic()),
+		kgo.ProducerBatchCompression(franzCompression(s.Compression)),
+	}
+	if s.Publishers > 0 || s.Prompt {
+		options = append(options, kgo.ProducerLinger(0))
+	} else {
+		options = append(options, kgo.MaxBufferedRecords(s.Window))
+	}
+	client, err := kgo.NewClient(options...)
+	if err != nil {
+		return nil, err
+	}
+	p := &franzPublisher{client: client}
+	p.promise = func(_ *kgo.Record, err error) { p.fail(err) }
+	return p, nil
+}
+
+func franzCompression(name string) kgo.CompressionCodec {
+	switch name {
+	case "lz4":
+		return kgo.Lz4Compression()
+	case "zstd":
+		return kgo.ZstdCompression()
+	}
+	return kgo.NoCompression()
+}
+
+func franzRecord(o event.Order) (*kgo.Record, error) {
+	data, err := encode(o)
+	if err != nil {
+		return nil, err
+	}
+	id, now := event.Attributes()
+	return &kgo.Record{
+		Key:   []byte(o.Customer),
+		Value: data,
+		Headers: []kgo.RecordHeader{
+			{Key: keySpecVersion, Value: valueSpecVersion},
+			{Key: keyID, Value: id},
+			{Key: keySource, Value: valueSource},
+			{Key: keyType, Value: valueType},
+			{Key: keyTime, Value: now},
+			{Key: keyContentType, Value: valueContentType},
+		},
+	}, nil
+}
+
+func (p *franzPublisher) Publish(ctx context.Context, o event.Order) error {
+	r, err := franzRecord(o)
+	if err != nil {
+		return err
+	}
+	return p.client.ProduceSync(ctx, r).FirstErr()
+}
+
+func (p *franzPublisher) Enqueue(ctx context.Context, o event.Order) error {
+	r, err := franzRecord(o)
+	if err != nil {
+		return err
+	}
+	p.client.Produce(ctx, r, p.promise)
+	return nil
+}
+
+func (p *franzPublisher) Flush(ctx context.Context) error {
+	return errors.Join(p.client.Flush(ctx), p.failure())
+}
+
+func (p *franzPublisher) Close(context.Context) error {
+	p.client.Close()
+	return nil
+}
+
+// franzConsumer is the project's example of a goroutine per partition with marked
+// auto-commits.
+type franzConsumer struct {
+	client  *kgo.Client
+	handle  Handler
+	cancel  context.CancelFunc
+	polling sync.WaitGroup
+	outcomes
+
+	mu         sync.Mutex
+	partitions map[int32]*franzPartition
+}
+
+// franzPartition is the goroutine of one partition.
+type franzPartition struct {
+	batches chan []*kgo.Record
+	quit    chan struct{}
+	ended   chan struct{}
+}
+
+func newFranzConsumer(ctx context.Context, s Settings, handle Handler) (Consumer, error) {
+	c := &franzConsumer{handle: handle, partitions: make(map[int32]*franzPartition)}
+	options := []kgo.Opt{
+		kgo.SeedBrokers(s.Brokers...),
+		kgo.ConsumerGroup(s.Group),
+		kgo.ConsumeTopics(s.Topic()),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.FetchMaxBytes(FetchBytes),
+		kgo.AutoCommitMarks(),
+		kgo.AutoCommitInterval(CommitInterval),
+		kgo.BlockRebalanceOnPoll(),
+		kgo.OnPartitionsAssigned(c.assigned),
+		kgo.OnPartitionsRevoked(c.revoked),
+		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, lost map[string][]int32) { c.stop(lost) }),
+	}
+	client, err := kgo.NewClient(options...)
+	if err != nil {
+		return nil, err
+	}
+	c.client = client
+	ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	c.polling.Go(func() { c.poll(ctx) })
+	return c, nil
+}
+
+func (c *franzConsumer) poll(ctx context.Context) {
+	for {
+		fetches := c.client.PollRecords(ctx, 10000)
+		if ctx.Err() != nil || fetches.IsClientClosed() {
+			c.client.AllowRebalance()
+			return
+		}
+		fetches.EachError(func(_ string, _ int32, err error) { c.fail(err) })
+		fetches.EachPartition(func(f kgo.FetchTopicPartition) {
+			c.mu.Lock()
+			p := c.partitions[f.Partition]
+			c.mu.Unlock()
+			select {
+			case p.batches <- f.Records:
+			case <-p.quit:
+			case <-ctx.Done():
+			}
+		})
+		c.client.AllowRebalance()
+	}
+}
+
+func (c *franzConsumer) assigned(_ context.Context, client *kgo.Client, assigned map[string][]int32) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, partitions := range assigned {
+		for _, number := range partitions {
+			p := &franzPartition{batches: make(chan []*kgo.Record, 5), quit: make(chan struct{}), ended: make(chan struct{})}
+			c.partitions[number] = p
+			go p.run(client, c)
+		}
+	}
+}
+
+func (c *franzConsumer) revoked(ctx context.Context, client *kgo.Client, revoked map[string][]int32) {
+	c.stop(revoked)
+	if err := client.CommitMarkedOffsets(ctx); err != nil {
+		c.fail(err)
+	}
+}
+
+func (c *franzConsumer) stop(gone map[string][]int32) {
+	c.mu.Lock()
+	var ending []*franzPartition
+	for _, partitions := range gone {
+		for _, number := range partitions {
+			if p := c.partitions[number]; p != nil {
+				ending = append(ending, p)
+				delete(c.partitions, number)
+			}
+		}
+	}
+	c.mu.Unlock()
+	for _, p := range ending {
+		close(p.quit)
+	}
+	for _, p := range ending {
+		<-p.ended
+	}
+}
+
+func (p *franzPartition) run(client *kgo.Client, c *franzConsumer) {
+	defer close(p.ended)
+	for {
+		select {
+		case <-p.quit:
+			return
+		case records := <-p.batches:
+			for _, r := range records {
+				if err := decode(franzType(r), r.Value, c.handle); err != nil {
+					c.fail(err)
+				}
+			}
+			client.MarkCommitRecords(records...)
+		}
+	}
+}
+
+func franzType(r *kgo.Record) string {
+	for i := range r.Headers {
+		if r.Headers[i].Key == keyType {
+			return string(r.Headers[i].Value)
+		}
+	}
+	return ""
+}
+
+func (c *franzConsumer) Close(ctx context.Context) error {
+	c.cancel()
+	c.polling.Wait()
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	err := c.client.CommitMarkedOffsets(ctx)
+	c.client.CloseAllowingRebalance()
+	return errors.Join(err, c.failure())
+}

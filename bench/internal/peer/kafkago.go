@@ -1,0 +1,171 @@
+package peer
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+
+	"github.com/eventbus-go/eventbus/bench/internal/event"
+)
+
+var kafkaGoPeer = Peer{
+	Name: KafkaGo, Module: "github.com/segmentio/kafka-go", Publishes: true,
+	NewPublisher: newKafkaGoPublisher, NewConsumer: newKafkaGoConsumer,
+}
+
+type kafkaGoPublisher struct {
+	writer *kafka.Writer
+	*outcomes
+}
+
+// newKafkaGoPublisher sets acks=all (a Writer waits for none by default), the
+// partitioner of all others, and a batch timeout: with its default of one second
+// a call takes a second.
+func newKafkaGoPublisher(_ context.Context, s Settings) (Publisher, error) {
+	p := &kafkaGoPublisher{outcomes: newOutcomes(s.Window)}
+	p.writer = &kafka.Writer{
+		Addr:         kafka.TCP(s.Brokers...),
+		Topic:        s.Topic(),
+		Balancer:     kafka.Murmur2Balancer{},
+		RequiredAcks: kafka.RequireAll,
+		BatchTimeout: time.Millisecond,
+		Compression:  kafkaGoCompression(s.Compression),
+		Transport:    &kafka.Transport{MetadataTopics: []string{s.Topic()}},
+	}
+	switch {
+	case s.Publishers == 1, s.Prompt:
+		p.writer.BatchSize = 1 // the batch is full at once: no wait
+	case s.Publishers == 0:
+		p.writer.BatchSize, p.writer.BatchTimeout = 1000, 5*time.Millisecond
+	}
+	if s.Publishers == 0 {
+		// Enqueue bounds what the Writer itself would take without an end.
+		p.writer.Async = true
+		p.writer.Completion = func(messages []kafka.Message, err error) { p.end(len(messages), err) }
+	}
+	return p, nil
+}
+
+func kafkaGoCompression(name string) kafka.Compression {
+	switch name {
+	case "lz4":
+		return kafka.Lz4
+	case "zstd":
+		return kafka.Zstd
+	}
+	return 0
+}
+
+func kafkaGoMessage(o event.Order) (kafka.Message, error) {
+	data, err := encode(o)
+	id, now := event.Attributes()
+	return kafka.Message{
+		Key:   []byte(o.Customer),
+		Value: data,
+		Headers: []kafka.Header{
+			{Key: keySpecVersion, Value: valueSpecVersion},
+			{Key: keyID, Value: id},
+			{Key: keySource, Value: valueSource},
+			{Key: keyType, Value: valueType},
+			{Key: keyTime, Value: now},
+			{Key: keyContentType, Value: valueContentType},
+		},
+	}, err
+}
+
+func (p *kafkaGoPublisher) Publish(ctx context.Context, o event.Order) error {
+	m, err := kafkaGoMessage(o)
+	if err != nil {
+		return err
+	}
+	return p.writer.WriteMessages(ctx, m)
+}
+
+func (p *kafkaGoPublisher) Enqueue(ctx context.Context, o event.Order) error {
+	m, err := kafkaGoMessage(o)
+	if err == nil {
+		err = p.begin(ctx)
+	}
+	if err == nil {
+		err = p.writer.WriteMessages(ctx, m)
+	}
+	return err
+}
+
+func (p *kafkaGoPublisher) Flush(ctx context.Context) error { return p.wait(ctx) }
+
+func (p *kafkaGoPublisher) Close(context.Context) error { return p.writer.Close() }
+
+// kafkaGoConsumer is a loop of ReadMessage. A handler that takes its time gets a
+// Reader for each partition: one loop handles one event at a time.
+type kafkaGoConsumer struct {
+	readers []*kafka.Reader
+	cancel  context.CancelFunc
+	reading sync.WaitGroup
+	outcomes
+}
+
+func newKafkaGoConsumer(ctx context.Context, s Settings, handle Handler) (Consumer, error) {
+	c := new(kafkaGoConsumer)
+	ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	for range loops(s) {
+		reader := kafka.NewReader(kafka.ReaderConfig{
+			Brokers: s.Brokers, GroupID: s.Group, Topic: s.Topic(),
+			StartOffset:      kafka.FirstOffset,
+			MinBytes:         1,
+			MaxBytes:         10e6, // as the README has it
+			QueueCapacity:    1000,
+			CommitInterval:   CommitInterval, // zero would commit each event by itself
+			JoinGroupBackoff: 500 * time.Millisecond,
+		})
+		c.readers = append(c.readers, reader)
+		c.reading.Go(func() { c.fail(readKafkaGo(ctx, reader, handle)) })
+	}
+	return c, nil
+}
+
+// loops is how many consumers a client needs that runs one handler at a time:
+// one, but for slow handlers one for each of the six partitions.
+func loops(s Settings) int {
+	if s.Slow {
+		return 6
+	}
+	return 1
+}
+
+func readKafkaGo(ctx context.Context, reader *kafka.Reader, handle Handler) error {
+	for {
+		m, err := reader.ReadMessage(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err == nil {
+			err = decode(kafkaGoType(m), m.Value, handle)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func kafkaGoType(m kafka.Message) string {
+	for i := range m.Headers {
+		if m.Headers[i].Key == keyType {
+			return string(m.Headers[i].Value)
+		}
+	}
+	return ""
+}
+
+func (c *kafkaGoConsumer) Close(context.Context) error {
+	c.cancel()
+	c.reading.Wait()
+	errs := []error{c.failure()}
+	for _, reader := range c.readers {
+		errs = append(errs, reader.Close())
+	}
+	return errors.Join(errs...)
+}

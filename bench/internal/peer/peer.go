@@ -1,0 +1,123 @@
+// Package peer does the same work through each client: publish an Order with its
+// key and six CloudEvents headers, acknowledged by all in-sync replicas; and
+// receive, decode and handle it in a consumer group that commits about once a
+// second. Each client runs with the settings that its documentation recommends
+// for the work; what differs from its defaults stands in its file, with the why.
+package peer
+
+import (
+	"context"
+	"runtime/debug"
+	"slices"
+	"time"
+
+	"github.com/eventbus-go/eventbus/bench/internal/event"
+)
+
+// Settings say what one measurement asks of a client.
+type Settings struct {
+	Brokers []string
+	// Stem is the part of the topic's name that is its own.
+	Stem  string
+	Group string
+	// Publishers is how many goroutines call Publish at once; 0 where events are
+	// enqueued.
+	Publishers int
+	// Prompt asks for low latency: nothing waits for company.
+	Prompt bool
+	// Window bounds what is accepted and not acknowledged, in events.
+	Window int
+	// Compression is none, lz4 or zstd.
+	Compression string
+	// Slow says that handlers take milliseconds.
+	Slow bool
+}
+
+// Topic is the topic's full name.
+func (s Settings) Topic() string { return "test.bench.public." + s.Stem }
+
+// FetchBytes bounds what a consumer fetches ahead, where the client has such a
+// bound: memory is compared at equal ones.
+const FetchBytes = 32 << 20
+
+// CommitInterval is how often consumers commit.
+const CommitInterval = time.Second
+
+// Publisher publishes. Its methods are safe for concurrent use, but for Enqueue,
+// which one goroutine calls, and what follows it.
+type Publisher interface {
+	// Publish returns when the event is acknowledged.
+	Publish(context.Context, event.Order) error
+	// Enqueue returns when the event is accepted. It waits while Window events are
+	// not acknowledged.
+	Enqueue(context.Context, event.Order) error
+	// Flush waits for what was enqueued, and returns the first failure of it.
+	Flush(context.Context) error
+	Close(context.Context) error
+}
+
+// Handler gets each decoded event. It is called by several goroutines at once.
+type Handler func(*event.Order)
+
+// Consumer handles a topic's events, from its earliest, until it is closed.
+type Consumer interface {
+	Close(context.Context) error
+}
+
+// Peer is one client.
+type Peer struct {
+	Name string
+	// Module is the Go module of the client, by which its version is found.
+	Module string
+	// Publishes is false where it would only repeat another row.
+	Publishes    bool
+	NewPublisher func(context.Context, Settings) (Publisher, error)
+	NewConsumer  func(context.Context, Settings, Handler) (Consumer, error)
+}
+
+// Names of peers that others are compared with, or that are ours.
+const (
+	Eventbus     = "eventbus"
+	EventbusJSON = "eventbus+encoding/json"
+	EventbusWide = "eventbus, 256 lanes"
+	Franz        = "franz-go"
+	KafkaGo      = "kafka-go"
+	Sarama       = "sarama"
+	Confluent    = "confluent-kafka-go"
+	Watermill    = "watermill-kafka"
+)
+
+// All returns the peers of this build in the order of the tables.
+func All() []Peer {
+	peers := []Peer{eventbusPeer, eventbusJSONPeer, eventbusWidePeer, franzPeer, kafkaGoPeer, saramaPeer}
+	peers = append(peers, confluentPeers...)
+	return append(peers, watermillPeer)
+}
+
+// Named returns the peer of that name.
+func Named(name string) (Peer, bool) {
+	peers := All()
+	i := slices.IndexFunc(peers, func(p Peer) bool { return p.Name == name })
+	if i < 0 {
+		return Peer{}, false
+	}
+	return peers[i], true
+}
+
+// Version is the version of the client's module in this program.
+func (p Peer) Version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	for _, dep := range info.Deps {
+		switch {
+		case dep.Path != p.Module:
+		case dep.Replace != nil:
+			return "this tree"
+		default:
+			return dep.Version
+		}
+	}
+	return "unknown"
+}

@@ -1,0 +1,47 @@
+package eventbus_test
+
+import (
+	"log/slog"
+
+	"github.com/eventbus-go/eventbus"
+	"go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/trace"
+	noop "go.opentelemetry.io/otel/trace/noop"
+)
+
+// benchMode is how much the bus tells in a benchmark.
+type benchMode struct {
+	name   string
+	config func() eventbus.Config
+}
+
+func benchModes() []benchMode {
+	quiet := func() eventbus.Config {
+		c := config()
+		c.Logger = slog.New(slog.DiscardHandler)
+		return c
+	}
+	return []benchMode{
+		{"off", quiet},
+		{"noop", func() eventbus.Config {
+			c := quiet()
+			c.TracerProvider = noop.NewTracerProvider()
+			return c
+		}},
+		{"metrics", func() eventbus.Config {
+			c := quiet()
+			c.MeterProvider = metric.NewMeterProvider(metric.WithReader(metric.NewManualReader()))
+			return c
+		}},
+		{"traces", func() eventbus.Config {
+			c := quiet()
+			c.TracerProvider = trace.NewTracerProvider(trace.WithSampler(trace.AlwaysSample()))
+			return c
+		}},
+		{"unsampled", func() eventbus.Config {
+			c := quiet()
+			c.TracerProvider = trace.NewTracerProvider(trace.WithSampler(trace.NeverSample()))
+			return c
+		}},
+	}
+}

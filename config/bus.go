@@ -1,0 +1,121 @@
+package config
+
+import (
+	"cmp"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/resilience"
+)
+
+// bus reads what eventbus.Config has.
+func (r *reader) bus(c *eventbus.Config) {
+	r.text("Service", &c.Service)
+	r.text("Environment", &c.Environment)
+	r.text("Source", &c.Source)
+	r.text("Name", &c.Name)
+	var provision bool
+	if r.flag("AutoProvision", &provision) {
+		c.AutoProvision = eventbus.ProvisionNever
+		if provision {
+			c.AutoProvision = eventbus.ProvisionAlways
+		}
+	}
+	r.flag("StartDegraded", &c.StartDegraded)
+	r.flag("Structured", &c.Structured)
+	r.text("InstanceId", &c.InstanceID)
+	r.duration("SessionTimeout", &c.SessionTimeout)
+	r.duration("HeartbeatInterval", &c.HeartbeatInterval)
+	r.duration("RebalanceTimeout", &c.RebalanceTimeout)
+	count(r, "FetchBytes", &c.FetchBytes)
+	r.duration("CommitInterval", &c.CommitInterval)
+	r.duration("DrainTimeout", &c.DrainTimeout)
+	r.duration("StuckAfter", &c.StuckAfter)
+	count(r, "Bounds:Records", &c.Bounds.Records)
+	count(r, "Bounds:Bytes", &c.Bounds.Bytes)
+	count(r, "Bounds:MinRecords", &c.Bounds.MinRecords)
+	count(r, "Bounds:ParkedKeys", &c.Bounds.ParkedKeys)
+	r.duration("Bounds:ParkedAge", &c.Bounds.ParkedAge)
+	r.duration("Producer:DeliveryTimeout", &c.Producer.DeliveryTimeout)
+	count(r, "Producer:BufferBytes", &c.Producer.BufferBytes)
+	count(r, "Producer:BufferRecords", &c.Producer.BufferRecords)
+	count(r, "Producer:BatchBytes", &c.Producer.BatchBytes)
+	count(r, "Producer:RequestBytes", &c.Producer.RequestBytes)
+	r.breaker("PublishBreaker:", &c.PublishBreaker)
+	c.Handling = r.handling()
+	r.identity(c)
+}
+
+// identity fills in the service's name and the environment's, and has the whole
+// checked.
+func (r *reader) identity(c *eventbus.Config) {
+	s := &r.settings
+	c.Service = cmp.Or(c.Service, s.service, s.variable("OTEL_SERVICE_NAME"))
+	c.Environment = cmp.Or(c.Environment, r.values.host)
+	checked := *c // with names in place of missing ones, so that the rest is checked too
+	if c.Service == "" {
+		r.fault("the service has no name: set %s:Service in a file, %[1]s__Service or OTEL_SERVICE_NAME in the environment, or use config.Service", s.section)
+		checked.Service = "service"
+	}
+	if c.Environment == "" {
+		r.fault("the environment has no name: set %s:Environment in a file, or %[1]s__Environment, DOTNET_ENVIRONMENT, ASPNETCORE_ENVIRONMENT or ENVIRONMENT in the environment, to Development, Production or another name", s.section)
+		checked.Environment = "Development"
+	}
+	var invalid *eventbus.Error
+	if err := checked.Validate(); errors.As(err, &invalid) {
+		*r.wrong = append(*r.wrong, parts(invalid.Err)...)
+	}
+}
+
+// parts are the errors that were joined into err.
+func parts(err error) []error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // the join itself, not one deeper
+		return joined.Unwrap()
+	}
+	return []error{err}
+}
+
+// handling is what subscriptions do that say nothing else.
+func (r *reader) handling() []eventbus.SubscribeOption {
+	var options []eventbus.SubscribeOption
+	var concurrency, batch int
+	if count(r, "Handling:Concurrency", &concurrency) {
+		options = append(options, eventbus.Concurrency(concurrency))
+	}
+	if count(r, "Handling:BatchSize", &batch) {
+		options = append(options, eventbus.BatchSize(batch))
+	}
+	var timeout time.Duration
+	if r.duration("Handling:Timeout", &timeout) {
+		options = append(options, eventbus.Timeout(timeout))
+	}
+	var retry, unset resilience.Retry
+	count(r, "Handling:Retry:Attempts", &retry.Attempts)
+	r.duration("Handling:Retry:Elapsed", &retry.Elapsed)
+	r.duration("Handling:Retry:Initial", &retry.Initial)
+	r.duration("Handling:Retry:Max", &retry.Max)
+	r.ratio("Handling:Retry:Multiplier", "no growth: write a number from 1 to 100", &retry.Multiplier, 1, 100)
+	if retry != unset {
+		options = append(options, eventbus.Retry(retry))
+	}
+	var breaker resilience.BreakerConfig
+	if r.breaker("Handling:Breaker:", &breaker) {
+		options = append(options, eventbus.Breaker(breaker))
+	}
+	return options
+}
+
+// breaker reads the settings of a circuit breaker, and tells if there are any.
+func (r *reader) breaker(section string, c *resilience.BreakerConfig) bool {
+	found := []bool{
+		r.flag(section+"Disabled", &c.Disabled),
+		r.ratio(section+"Ratio", "no ratio: write a number above 0, and at most 1", &c.Ratio, 0.0001, 1),
+		count(r, section+"MinKeys", &c.MinKeys),
+		r.duration(section+"Window", &c.Window),
+		r.duration(section+"OpenFor", &c.OpenFor),
+		count(r, section+"Probes", &c.Probes),
+	}
+	return slices.Contains(found, true)
+}

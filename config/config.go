@@ -1,0 +1,52 @@
+package config
+
+import (
+	"fmt"
+	"log/slog"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/kafka"
+)
+
+// Config is what was read, ready for kafka.New and eventbus.New. However it is
+// printed or logged, passwords and tokens are left out.
+type Config struct {
+	Kafka kafka.Config
+	Bus   eventbus.Config
+	// LogLevel is the least level that the bus should log at; nil if none is
+	// configured. It is for whoever makes Bus.Logger.
+	LogLevel slog.Leveler
+}
+
+// Load reads the configuration. Its error is an *Error with everything that is
+// wrong, and where; what could be read is returned beside it.
+func Load(options ...Option) (Config, error) {
+	s := defaultSettings()
+	for _, o := range options {
+		o(&s)
+	}
+	var wrong Error
+	r := &reader{settings: s, values: s.read(&wrong), wrong: &wrong.Bus}
+	var c Config
+	c.LogLevel = r.logLevel()
+	r.bus(&c.Bus)
+	r.wrong = &wrong.Kafka
+	r.kafka(&c.Kafka, c.Bus.Service)
+	r.wrong = &wrong.Bus
+	r.unknown()
+	if len(wrong.Bus)+len(wrong.Kafka) > 0 {
+		return c, &wrong
+	}
+	return c, nil
+}
+
+// String describes the configuration without its secrets.
+func (c Config) String() string {
+	return fmt.Sprintf("config.Config{Service: %q, Environment: %q, Kafka: %s}", c.Bus.Service, c.Bus.Environment, c.Kafka.String())
+}
+
+// Format prints String for every verb, so that no verb prints secrets.
+func (c Config) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(c.String())) }
+
+// LogValue logs String.
+func (c Config) LogValue() slog.Value { return slog.StringValue(c.String()) }

@@ -1,0 +1,129 @@
+package config
+
+import (
+	"bytes"
+	stdjson "encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"github.com/knadh/koanf/parsers/json"
+	"github.com/knadh/koanf/parsers/yaml"
+)
+
+// parse reads a file by its extension.
+func parse(path string, content []byte) (map[string]any, error) {
+	content = bytes.TrimPrefix(content, []byte("\xef\xbb\xbf")) // editors on Windows write it
+	if len(bytes.TrimSpace(content)) == 0 {
+		return nil, nil
+	}
+	switch strings.ToLower(filepath.Ext(path)) {
+	case ".json":
+		return parseJSON(content)
+	case ".yaml", ".yml":
+		return parseYAML(content)
+	}
+	return nil, errors.New("a configuration file's name ends in .json, .yaml or .yml")
+}
+
+func parseJSON(content []byte) (map[string]any, error) {
+	tree, err := json.Parser().Unmarshal(plainJSON(content))
+	var syntax *stdjson.SyntaxError
+	var kind *stdjson.UnmarshalTypeError
+	switch {
+	case errors.As(err, &syntax):
+		before := content[:min(int(syntax.Offset), len(content))]
+		line := 1 + bytes.Count(before, []byte("\n"))
+		column := len(before) - (bytes.LastIndexByte(before, '\n') + 1)
+		return nil, fmt.Errorf("line %d, column %d: %w", line, column, err)
+	case errors.As(err, &kind):
+		return nil, errNoObject
+	}
+	return tree, err
+}
+
+var errNoObject = errors.New("the file holds a single value: write keys and values")
+
+// plainJSON blanks what .NET allows in its files and JSON does not: comments, and
+// commas before a closing bracket. Every byte keeps its place.
+func plainJSON(content []byte) []byte {
+	plain := bytes.Clone(content)
+	comma := -1 // the last comma, while only space follows it
+	for i := 0; i < len(plain); i++ {
+		switch c := plain[i]; {
+		case c == '"':
+			for i++; i < len(plain) && plain[i] != '"'; i++ {
+				if plain[i] == '\\' {
+					i++
+				}
+			}
+			comma = -1
+		case c == '/' && i+1 < len(plain) && (plain[i+1] == '/' || plain[i+1] == '*'):
+			end := commentEnd(plain, i)
+			for j := i; j < end; j++ {
+				if plain[j] != '\n' {
+					plain[j] = ' '
+				}
+			}
+			i = end - 1
+		case c == ',':
+			comma = i
+		case (c == '}' || c == ']') && comma >= 0:
+			plain[comma] = ' '
+			comma = -1
+		case c != ' ' && c != '\t' && c != '\r' && c != '\n':
+			comma = -1
+		}
+	}
+	return plain
+}
+
+// commentEnd is where the comment that starts at i is over.
+func commentEnd(b []byte, i int) int {
+	end := "\n"
+	if b[i+1] == '*' {
+		end = "*/"
+	}
+	n := bytes.Index(b[i+2:], []byte(end))
+	switch {
+	case n < 0:
+		return len(b)
+	case end == "\n":
+		return i + 2 + n
+	}
+	return i + 2 + n + len(end)
+}
+
+// yamlValue is where a YAML error quotes a value, which may be a secret.
+var yamlValue = regexp.MustCompile("`[^`]*`?|'[^']*' referenced")
+
+func parseYAML(content []byte) (map[string]any, error) {
+	tree, err := yaml.Parser().Unmarshal(content)
+	if err != nil {
+		text := strings.TrimPrefix(err.Error(), "yaml: ")
+		if strings.Contains(text, "into map[string]interface {}") {
+			return nil, errNoObject
+		}
+		return nil, errors.New(yamlValue.ReplaceAllString(text, "…"))
+	}
+	return stringKeys(tree).(map[string]any), nil
+}
+
+// stringKeys turns maps that YAML gave other keys into those that JSON has.
+func stringKeys(value any) any {
+	switch v := value.(type) {
+	case map[any]any:
+		m := make(map[string]any, len(v))
+		for key, below := range v {
+			m[fmt.Sprint(key)] = stringKeys(below)
+		}
+		return m
+	case map[string]any:
+		for key, below := range v {
+			v[key] = stringKeys(below)
+		}
+	}
+	return value
+}

@@ -1,0 +1,147 @@
+package config
+
+import (
+	"cmp"
+	"crypto/tls"
+	"errors"
+	"maps"
+	"net"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/eventbus-go/eventbus/kafka"
+)
+
+// kafka reads what kafka.Config has, for the service of that name.
+func (r *reader) kafka(c *kafka.Config, service string) {
+	c.Brokers = r.brokers()
+	faults := len(*r.wrong)
+	addressed := faults == 0
+	r.sasl(&c.SASL)
+	authenticated := len(*r.wrong) == faults
+	r.text("ClientId", &c.ClientID)
+	r.text("Compression", &c.Compression)
+	r.duration("DialTimeout", &c.DialTimeout)
+	r.duration("RequestTimeout", &c.RequestTimeout)
+	r.text("Balancer", &c.Balancer)
+	r.text("Rack", &c.Rack)
+	r.flag("ConsumerProtocol", &c.ConsumerProtocol)
+	r.tls(c)
+	c.ClientID = cmp.Or(c.ClientID, service)
+	checked := *c // without what was found wrong here, so that nothing is said twice
+	if !addressed {
+		checked.Brokers = []string{"localhost:9092"}
+	}
+	if !authenticated {
+		checked.SASL = kafka.SASL{}
+	}
+	if err := checked.Validate(); err != nil {
+		*r.wrong = append(*r.wrong, err)
+	}
+}
+
+// address is the form of a broker's address. What has another form is not shown:
+// it may hold credentials.
+var address = regexp.MustCompile(`^(\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}$`)
+
+// brokers reads the connection string.
+func (r *reader) brokers() []string {
+	key := "connectionstrings:" + strings.ToLower(r.settings.connection)
+	text, ok := r.string(key)
+	brokers := strings.FieldsFunc(text, func(c rune) bool { return c == ',' || unicode.IsSpace(c) })
+	if len(brokers) == 0 {
+		if value, there := r.value(key); ok || !there || value == nil {
+			r.noConnection(key)
+		}
+		return nil
+	}
+	for i, broker := range brokers {
+		if _, _, err := net.SplitHostPort(broker); err != nil || !address.MatchString(broker) {
+			r.fault("%s: part %d of %d is not host:port: write brokers such as localhost:9092, separated by commas (credentials belong in %s:Sasl, TLS in %[4]s:Tls)",
+				r.values.origins[key], i+1, len(brokers), r.settings.section)
+		}
+	}
+	return brokers
+}
+
+// noConnection says that there is no connection string, and where it was sought.
+func (r *reader) noConnection(key string) {
+	name := r.settings.connection
+	looked := []string{"ConnectionStrings__" + name + " in the environment"}
+	for _, file := range r.values.looked {
+		looked = append(looked, "ConnectionStrings:"+name+" in "+file)
+	}
+	text := ""
+	if at, empty := r.values.origins[key]; empty {
+		text = "; " + at.String() + " is empty"
+	}
+	var others []string
+	for _, other := range slices.Sorted(maps.Keys(r.values.origins)) {
+		if strings.HasPrefix(other, "connectionstrings:") && other != key {
+			others = append(others, r.values.origins[other].String())
+		}
+	}
+	if len(others) > 0 {
+		text += "; there is " + strings.Join(others, ", ")
+	}
+	r.fault("kafka connection string '%s' not found in configuration: looked for %s%s", name, strings.Join(looked, ", "), text)
+}
+
+// tls reads how connections are secured. Naming any file or server does it.
+func (r *reader) tls(c *kafka.Config) {
+	enabled := true
+	said := r.flag("Tls:Enabled", &enabled)
+	r.text("Tls:CaFile", &c.TLSFiles.CA)
+	r.text("Tls:CertificateFile", &c.TLSFiles.Certificate)
+	r.text("Tls:KeyFile", &c.TLSFiles.Key)
+	r.text("Tls:ServerName", &c.TLSFiles.ServerName)
+	none := c.TLSFiles == kafka.TLSFiles{}
+	switch {
+	case said && enabled && none:
+		c.TLS = &tls.Config{MinVersion: tls.VersionTLS12} // with the system's authorities
+	case said && !enabled && !none:
+		r.fault("%s is false, and other keys of %s:Tls are set: remove those, or set it to true", r.values.origins[r.settings.key("Tls:Enabled")], r.settings.section)
+	}
+}
+
+// sasl reads how connections authenticate.
+func (r *reader) sasl(c *kafka.SASL) {
+	r.text("Sasl:Mechanism", &c.Mechanism)
+	c.Mechanism = strings.ToUpper(c.Mechanism)
+	r.text("Sasl:Username", &c.Username)
+	r.text("Sasl:Password", &c.Password)
+	r.duration("Sasl:SessionLifetime", &c.SessionLifetime)
+	var passwordFile, tokenFile string
+	r.text("Sasl:PasswordFile", &passwordFile)
+	r.text("Sasl:TokenFile", &tokenFile)
+	if passwordFile != "" {
+		if c.Password != "" {
+			r.fault("%s:Sasl:Password and %[1]s:Sasl:PasswordFile are both set: keep one of them", r.settings.section)
+		}
+		if password, err := readSecret(passwordFile); err != nil {
+			r.fault("%s: %w", r.values.origins[r.settings.key("Sasl:PasswordFile")], err)
+		} else {
+			c.Password = password
+		}
+	}
+	if tokenFile != "" {
+		c.Token = tokenFrom(tokenFile)
+	}
+}
+
+// readSecret reads a file that holds a secret, and perhaps the line break that
+// editors end files with.
+func readSecret(path string) (string, error) {
+	content, err := os.ReadFile(path) //nolint:gosec // the caller's own choice of file
+	if err != nil {
+		return "", err
+	}
+	secret := strings.TrimRight(string(content), "\r\n")
+	if secret == "" {
+		return "", errors.New("the file " + path + " is empty")
+	}
+	return secret, nil
+}

@@ -1,0 +1,188 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// reader takes settings out of values, one method per kind of value. A setting
+// that is not there leaves its variable as it is.
+type reader struct {
+	settings settings
+	values   *values
+	wrong    *[]error
+	known    []string // settings that were asked for, as they are documented
+}
+
+func (r *reader) fault(format string, args ...any) {
+	*r.wrong = append(*r.wrong, fmt.Errorf(format, args...))
+}
+
+// value is what stands under a key, if anything does. Null and "" are nothing.
+func (r *reader) value(key string) (any, bool) {
+	value := r.values.merged.Get(key)
+	return value, value != nil && value != ""
+}
+
+// string is the text under a key. A number or a truth value is no text: 0123
+// would have become 83 before it came here.
+func (r *reader) string(key string) (string, bool) {
+	value, ok := r.value(key)
+	if !ok {
+		return "", false
+	}
+	text, ok := value.(string)
+	if !ok {
+		r.fault("%s is %s: write it in quotes", r.values.origins[key], kindOf(value))
+	}
+	return text, ok
+}
+
+func kindOf(value any) string {
+	switch value.(type) {
+	case []any:
+		return "a list"
+	case bool:
+		return "a truth value"
+	case time.Time:
+		return "a time"
+	}
+	return "a number"
+}
+
+// setting announces a setting of the section and gives its key.
+func (r *reader) setting(name string) string {
+	r.known = append(r.known, name)
+	return r.settings.key(name)
+}
+
+func (r *reader) text(name string, to *string) {
+	if text, ok := r.string(r.setting(name)); ok {
+		*to = text
+	}
+}
+
+// scalar reads a setting whose values have a form; what says which, for people.
+func scalar[V any](r *reader, name, what string, to *V, form func(any) (V, bool)) bool {
+	key := r.setting(name)
+	value, ok := r.value(key)
+	if !ok {
+		return false
+	}
+	v, ok := form(value)
+	switch text, isText := value.(string); {
+	case ok:
+		*to = v
+	case isText:
+		r.fault("%s: %q is %s", r.values.origins[key], text, what)
+	default:
+		r.fault("%s: this is %s", r.values.origins[key], what)
+	}
+	return ok
+}
+
+func (r *reader) duration(name string, to *time.Duration) bool {
+	return scalar(r, name, "no duration: write 30s or 00:00:30, and more than none", to, func(value any) (time.Duration, bool) {
+		text, _ := value.(string)
+		d, ok := parseDuration(text)
+		return d, ok && d > 0
+	})
+}
+
+func (r *reader) flag(name string, to *bool) bool {
+	return scalar(r, name, "neither true nor false", to, func(value any) (bool, bool) {
+		if b, ok := value.(bool); ok {
+			return b, true
+		}
+		text, _ := value.(string)
+		return strings.EqualFold(text, "true"), strings.EqualFold(text, "true") || strings.EqualFold(text, "false")
+	})
+}
+
+func count[I int | int64](r *reader, name string, to *I) bool {
+	return scalar(r, name, "no count: write a whole number above 0", to, func(value any) (I, bool) {
+		n, err := strconv.ParseInt(fmt.Sprint(value), 10, strconv.IntSize)
+		if f, ok := value.(float64); ok { // JSON has no other numbers
+			n, err = int64(f), nil
+			if f != math.Trunc(f) || f >= 1<<53 {
+				return 0, false
+			}
+		}
+		return I(n), err == nil && n > 0
+	})
+}
+
+func (r *reader) ratio(name, what string, to *float64, least, most float64) bool {
+	return scalar(r, name, what, to, func(value any) (float64, bool) {
+		f, err := strconv.ParseFloat(fmt.Sprint(value), 64)
+		return f, err == nil && f >= least && f <= most
+	})
+}
+
+// unknown finds keys of the section that nobody asked for.
+func (r *reader) unknown() {
+	known := make(map[string]bool, len(r.known))
+	for _, name := range r.known {
+		known[r.settings.key(name)] = true
+	}
+	section := r.settings.key("")
+	for _, key := range slices.Sorted(maps.Keys(r.values.origins)) {
+		name, ours := strings.CutPrefix(key, section)
+		if !ours && key+":" != section || known[key] {
+			continue
+		}
+		at := r.values.origins[key]
+		switch near := nearest(name, r.known); {
+		case !ours:
+			if _, ok := r.value(key); ok {
+				r.fault("%s is a value, and should be a section", at)
+			}
+		case near != "":
+			r.fault("%q in %s is not a setting: did you mean %s:%s?", at.key, at.source, r.settings.section, near)
+		default:
+			r.fault("%q in %s is not a setting: the documentation of package config lists them", at.key, at.source)
+		}
+	}
+}
+
+// nearest is the known name that key, in lower case, was probably meant to be.
+func nearest(key string, known []string) string {
+	best, least := "", max(2, len(key)/2)+1
+	for _, name := range known {
+		lower := strings.ToLower(name)
+		last := lower[strings.LastIndexByte(lower, ':')+1:]
+		written := key[strings.LastIndexByte(key, ':')+1:]
+		// A setting in the wrong section is one step off.
+		d := min(distance(key, lower), 1+distance(written, last))
+		if d < least {
+			best, least = name, d
+		}
+	}
+	return best
+}
+
+// distance is Levenshtein's: how many letters to insert, delete or replace.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			step := diagonal
+			if a[i] != b[j] {
+				step++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(step, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}

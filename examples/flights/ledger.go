@@ -1,0 +1,136 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// ledger is a file that only grows, a line for each event: its row, topic,
+// partition and offset, and what else its owner needs to know again, with tabs
+// between. A line counts when it is whole.
+type ledger struct {
+	file   *os.File
+	buffer *bufio.Writer // nil: every line is written at once
+	line   []byte
+	broken error // of a write: what follows a torn line would be lost with it
+}
+
+// entry is one line.
+type entry struct {
+	row int
+	at  eventbus.Position
+	// more is everything behind the offset.
+	more []string
+}
+
+// openLedger reads what is there, line by line, and goes on behind it. What a
+// crash left of a last line is cut off.
+func openLedger(name string, buffered bool, known func(entry) error) (*ledger, error) {
+	file, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("the ledger: %w", err)
+	}
+	whole, err := readLedger(file, known)
+	if err == nil {
+		err = file.Truncate(whole)
+	}
+	if err == nil {
+		_, err = file.Seek(whole, io.SeekStart)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("the ledger %s: %w", name, err), file.Close())
+	}
+	l := &ledger{file: file}
+	if buffered {
+		l.buffer = bufio.NewWriterSize(file, 64<<10)
+	}
+	return l, nil
+}
+
+// readLedger returns how many bytes are whole lines.
+func readLedger(r io.Reader, known func(entry) error) (whole int64, err error) {
+	lines := bufio.NewReader(r)
+	for n := 1; ; n++ {
+		line, err := lines.ReadBytes('\n')
+		if errors.Is(err, io.EOF) {
+			return whole, nil
+		}
+		if err != nil {
+			return whole, err
+		}
+		e, err := parseEntry(string(bytes.TrimSuffix(line, []byte("\n"))))
+		if err == nil {
+			err = known(e)
+		}
+		if err != nil {
+			return whole, fmt.Errorf("line %d: %w", n, err)
+		}
+		whole += int64(len(line))
+	}
+}
+
+func parseEntry(line string) (e entry, err error) {
+	fields := strings.Split(line, "\t")
+	if len(fields) < 4 {
+		return e, fmt.Errorf("it has %d fields, row, topic, partition and offset are missing some", len(fields))
+	}
+	row, err1 := strconv.Atoi(fields[0])
+	partition, err2 := strconv.ParseInt(fields[2], 10, 32)
+	offset, err3 := strconv.ParseInt(fields[3], 10, 64)
+	e = entry{row: row, more: fields[4:]}
+	e.at.Partition = transport.Partition{Topic: fields[1], Partition: int32(partition)}
+	e.at.Offset = offset
+	return e, errors.Join(err1, err2, err3)
+}
+
+// write adds an entry. Without a buffer it has reached the operating system, and
+// so outlives the process, when write returns. A nil ledger forgets it.
+func (l *ledger) write(e entry) error {
+	if l == nil {
+		return nil
+	}
+	if l.broken != nil {
+		return l.broken
+	}
+	b := strconv.AppendInt(l.line[:0], int64(e.row), 10)
+	b = append(append(b, '\t'), e.at.Topic...)
+	b = strconv.AppendInt(append(b, '\t'), int64(e.at.Partition.Partition), 10)
+	b = strconv.AppendInt(append(b, '\t'), e.at.Offset, 10)
+	for _, m := range e.more {
+		b = append(append(b, '\t'), m...)
+	}
+	l.line = append(b, '\n')
+	var to io.Writer = l.file
+	if l.buffer != nil {
+		to = l.buffer
+	}
+	if _, err := to.Write(l.line); err != nil {
+		l.broken = fmt.Errorf("writing the ledger: %w", err)
+	}
+	return l.broken
+}
+
+// flush writes down what is buffered.
+func (l *ledger) flush() error {
+	if l == nil || l.buffer == nil {
+		return nil
+	}
+	return l.buffer.Flush()
+}
+
+// close makes the ledger outlive the machine's next power failure.
+func (l *ledger) close() error {
+	if l == nil {
+		return nil
+	}
+	return errors.Join(l.flush(), l.file.Sync(), l.file.Close())
+}

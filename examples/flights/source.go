@@ -1,0 +1,153 @@
+package main
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"encoding/csv"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/eventbus-go/eventbus/examples/flights/data"
+)
+
+// flight is one row of the source.
+type flight struct {
+	row         int // in the file, from 1
+	carrier     string
+	number      int
+	tail        string // empty if unknown
+	origin      string
+	destination string
+	scheduled   time.Time
+	departed    bool
+	delay       *int // whole minutes, nil if unknown
+}
+
+// source is a gzipped CSV file of flights, as package data's README describes.
+type source struct {
+	gzipped []byte
+	month   int // 0: all
+}
+
+// openSource reads the file, or takes the excerpt that is built in.
+func openSource(file string, month int) (*source, error) {
+	s := &source{data.January, month}
+	if file != "" {
+		var err error
+		if s.gzipped, err = os.ReadFile(file); err != nil {
+			return nil, fmt.Errorf("the source: %w", err)
+		}
+	}
+	return s, nil
+}
+
+// identity tells one source from another, by content and month.
+func (s *source) identity() string {
+	sum := sha256.Sum256(s.gzipped)
+	return fmt.Sprintf("%s month %d", hex.EncodeToString(sum[:8]), s.month)
+}
+
+// survey reads it once: what the source says.
+func (s *source) survey() (*tally, error) {
+	t := newTally()
+	for f, err := range s.flights() {
+		if err != nil {
+			return nil, err
+		}
+		t.add(f.carrier, f.departed, f.delay)
+	}
+	if t.total() == 0 {
+		return nil, fmt.Errorf("the source has no flights in month %d", s.month)
+	}
+	return t, nil
+}
+
+// columns that a source needs, by name.
+var columns = []string{"month", "dep_time", "dep_delay", "carrier", "flight", "tailnum", "origin", "dest", "minute", "time_hour"}
+
+// flights reads the source from its beginning. An error ends it.
+func (s *source) flights() iter.Seq2[flight, error] {
+	return func(yield func(flight, error) bool) {
+		unzipped, err := gzip.NewReader(bytes.NewReader(s.gzipped))
+		if err != nil {
+			yield(flight{}, fmt.Errorf("the source is no gzip file: %w", err))
+			return
+		}
+		rows := csv.NewReader(unzipped)
+		rows.ReuseRecord = true
+		header, err := rows.Read()
+		if err != nil {
+			yield(flight{}, fmt.Errorf("the source has no header line: %w", err))
+			return
+		}
+		at := make(map[string]int)
+		for i, name := range header {
+			at[name] = i
+		}
+		for _, name := range columns {
+			if _, ok := at[name]; !ok {
+				yield(flight{}, fmt.Errorf("the source has no column %q", name))
+				return
+			}
+		}
+		for row := 1; ; row++ {
+			record, err := rows.Read()
+			if errors.Is(err, io.EOF) {
+				return
+			}
+			field := func(name string) string { return record[at[name]] }
+			if err == nil && s.month != 0 && field("month") != strconv.Itoa(s.month) {
+				continue
+			}
+			var f flight
+			if err == nil {
+				f, err = parseFlight(row, field)
+			}
+			if err != nil {
+				yield(flight{}, fmt.Errorf("row %d of the source: %w", row, err))
+				return
+			}
+			if !yield(f, nil) {
+				return
+			}
+		}
+	}
+}
+
+// unknown is how the source says that it does not know.
+const unknown = "NA"
+
+func parseFlight(row int, field func(string) string) (f flight, err error) {
+	f = flight{
+		row: row, carrier: field("carrier"), origin: field("origin"), destination: field("dest"),
+		departed: field("dep_time") != unknown,
+	}
+	if tail := field("tailnum"); tail != unknown {
+		f.tail = tail
+	}
+	var faults []error
+	number := func(name string) int {
+		n, err := strconv.Atoi(field(name))
+		if err != nil {
+			faults = append(faults, fmt.Errorf("%s: %w", name, err))
+		}
+		return n
+	}
+	f.number = number("flight")
+	if field("dep_delay") != unknown {
+		f.delay = new(number("dep_delay"))
+	}
+	hour, err := time.Parse(time.RFC3339, field("time_hour"))
+	if err != nil {
+		faults = append(faults, fmt.Errorf("time_hour: %w", err))
+	}
+	f.scheduled = hour.Add(time.Duration(number("minute")) * time.Minute)
+	return f, errors.Join(faults...)
+}

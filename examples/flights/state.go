@@ -1,0 +1,79 @@
+package main
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// state is what a run that goes on where it was has to have in common with the
+// one that was stopped. It stands in run.json, beside the ledgers.
+type state struct {
+	// Environment is a new one for each run, so that runs on one cluster do
+	// not see each other's events.
+	Environment string `json:"environment"`
+	Source      string `json:"source"`
+	Cluster     string `json:"cluster"`
+}
+
+// embeddedDirectory is where the embedded broker keeps its log, below the state's
+// directory: the ledgers are worth nothing without it.
+const embeddedDirectory = "broker"
+
+// openState reads the state in dir, or begins one. Without dir it is not kept.
+func openState(dir string, src *source) (*state, error) {
+	fresh := &state{Environment: newEnvironment(), Source: src.identity()}
+	if dir == "" {
+		return fresh, nil
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("--state: %w", err)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "run.json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return fresh, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("--state: %w", err)
+	}
+	var s state
+	if err := json.Unmarshal(text, &s); err != nil {
+		return nil, fmt.Errorf("--state: run.json: %w", err)
+	}
+	if s.Source != fresh.Source {
+		return nil, fmt.Errorf("--state: %s has a run over other flights: repeat its --file and --month, or name another directory", dir)
+	}
+	return &s, nil
+}
+
+// bind makes sure that the state is of this cluster, and writes it down.
+func (s *state) bind(dir, cluster string) error {
+	if s.Cluster != "" && s.Cluster != cluster {
+		return fmt.Errorf("--state: %s has a run on another cluster: repeat its --brokers, or name another directory", dir)
+	}
+	s.Cluster = cluster
+	if dir == "" {
+		return nil
+	}
+	text, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return err
+	}
+	// Renamed into its place, so that a crash leaves all of it or nothing.
+	name := filepath.Join(dir, "run.json")
+	if err := os.WriteFile(name+".new", append(text, '\n'), 0o600); err != nil {
+		return fmt.Errorf("--state: %w", err)
+	}
+	return os.Rename(name+".new", name)
+}
+
+func newEnvironment() string {
+	var b [4]byte
+	_, _ = rand.Read(b[:])
+	return "demo-" + hex.EncodeToString(b[:])
+}

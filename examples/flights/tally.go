@@ -1,0 +1,83 @@
+package main
+
+import (
+	"maps"
+	"slices"
+)
+
+// tally is what a delay board shows, per carrier.
+type tally struct {
+	carriers  map[string]*carrierTotals
+	cancelled int
+}
+
+// carrierTotals are one carrier's. Delays are minutes, and those that are not
+// known count for nothing.
+type carrierTotals struct {
+	Flights  int `json:"flights"`
+	Departed int `json:"departed"`
+	DelaySum int `json:"delay_sum"`
+	DelayMax int `json:"delay_max"` // 0 if no delay is known
+
+	delays int // how many are known
+}
+
+func newTally() *tally { return &tally{carriers: make(map[string]*carrierTotals)} }
+
+func (t *tally) add(carrier string, departed bool, delay *int) {
+	c := t.carriers[carrier]
+	if c == nil {
+		c = new(carrierTotals)
+		t.carriers[carrier] = c
+	}
+	c.Flights++
+	if !departed {
+		t.cancelled++
+		return
+	}
+	c.Departed++
+	if delay == nil {
+		return
+	}
+	if c.delays++; c.delays == 1 || *delay > c.DelayMax {
+		c.DelayMax = *delay
+	}
+	c.DelaySum += *delay
+}
+
+// total is the number of flights.
+func (t *tally) total() (n int) {
+	for _, c := range t.carriers {
+		n += c.Flights
+	}
+	return n
+}
+
+// sum is all carriers together.
+func (t *tally) sum() (all carrierTotals) {
+	for _, c := range t.carriers {
+		if c.delays > 0 && (all.delays == 0 || c.DelayMax > all.DelayMax) {
+			all.DelayMax = c.DelayMax
+		}
+		all.Flights += c.Flights
+		all.Departed += c.Departed
+		all.DelaySum += c.DelaySum
+		all.delays += c.delays
+	}
+	return all
+}
+
+// of is a carrier's totals, zero if it has no flights.
+func (t *tally) of(carrier string) carrierTotals {
+	if c := t.carriers[carrier]; c != nil {
+		return *c
+	}
+	return carrierTotals{}
+}
+
+// carriersOf lists the carriers of either, sorted.
+func carriersOf(a, b *tally) []string {
+	all := maps.Clone(a.carriers)
+	maps.Copy(all, b.carriers)
+	return slices.Sorted(maps.Keys(all))
+}

@@ -1,0 +1,74 @@
+// Quickstart is two services that talk through events: sales-api takes customers
+// over HTTP, mailer welcomes them. It says what happens while it happens.
+//
+//	go run ./examples/quickstart
+//
+// runs both in one process, on a broker inside it. With a cluster they run apart:
+//
+//	go run ./examples/quickstart --brokers localhost:9092 --role sales-api
+//	go run ./examples/quickstart --brokers localhost:9092 --role mailer
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // the second signal ends the process at once
+	o, err := parse(os.Args[1:], os.Stderr)
+	if err == nil {
+		o.out = os.Stdout
+		err = run(ctx, o)
+	}
+	stop()
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
+		_, _ = fmt.Fprintln(os.Stderr, "quickstart:", err)
+		os.Exit(1)
+	}
+}
+
+// Roles that a process can have.
+const (
+	roleAll      = "all"
+	roleSalesAPI = "sales-api"
+	roleMailer   = "mailer"
+)
+
+// parse reads the flags.
+func parse(args []string, usage io.Writer) (o options, err error) {
+	flags := flag.NewFlagSet("quickstart", flag.ContinueOnError)
+	flags.SetOutput(usage)
+	brokers := flags.String("brokers", "", "`addresses` of a Kafka cluster, host:port with commas between; none: a broker inside the process")
+	flags.StringVar(&o.role, "role", roleAll, "`service` to run: sales-api, mailer, or all")
+	flags.StringVar(&o.listen, "listen", "127.0.0.1:8080", "`address` of sales-api")
+	flags.StringVar(&o.health, "health", "127.0.0.1:8081", "`address` of mailer's /health")
+	flags.BoolVar(&o.once, "once", false, "end when the story has been told")
+	if err := flags.Parse(args); err != nil {
+		return o, err
+	}
+	for broker := range strings.SplitSeq(*brokers, ",") {
+		if broker = strings.TrimSpace(broker); broker != "" {
+			o.brokers = append(o.brokers, broker)
+		}
+	}
+	switch {
+	case flags.NArg() > 0:
+		return o, fmt.Errorf("%q is no flag", flags.Arg(0))
+	case o.role != roleAll && o.role != roleSalesAPI && o.role != roleMailer:
+		return o, fmt.Errorf("--role %q: use sales-api, mailer or all", o.role)
+	case o.role != roleAll && len(o.brokers) == 0:
+		return o, fmt.Errorf("--role %s needs --brokers: services that run apart meet on a cluster", o.role)
+	case o.role != roleAll && o.once:
+		return o, errors.New("--once needs --role all: the story has both services in it")
+	}
+	return o, nil
+}

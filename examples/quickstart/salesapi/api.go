@@ -1,0 +1,76 @@
+package salesapi
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// publisher is all that the API needs of the bus; tests write their own.
+type publisher interface {
+	Publish(ctx context.Context, e CustomerRegistered) error
+}
+
+// api answers HTTP requests.
+type api struct {
+	registered publisher
+	customers  *customers
+	log        *slog.Logger
+}
+
+func newAPI(registered publisher, customers *customers, log *slog.Logger) *api {
+	return &api{registered, customers, log}
+}
+
+func (a *api) routes(health http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /health", health)
+	mux.HandleFunc("POST /customers", a.create)
+	mux.HandleFunc("GET /customers", a.list)
+	return mux
+}
+
+// maxBody bounds a request, in bytes.
+const maxBody = 64 << 10
+
+// create answers 201 when the event is safe: all in-sync replicas have it.
+func (a *api) create(w http.ResponseWriter, r *http.Request) {
+	var request struct{ GivenName, FamilyName, Email string }
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody)).Decode(&request); err != nil {
+		reply(w, http.StatusBadRequest, fault{"the body is no JSON object with givenName, familyName and email"})
+		return
+	}
+	if strings.TrimSpace(request.FamilyName) == "" {
+		reply(w, http.StatusBadRequest, fault{"familyName is missing"})
+		return
+	}
+	e := CustomerRegistered{
+		CustomerID: uuid.NewString(), GivenName: request.GivenName, FamilyName: request.FamilyName,
+		Email: request.Email, RegisteredAt: time.Now().UTC(),
+	}
+	if err := a.registered.Publish(r.Context(), e); err != nil {
+		a.log.Error("customer not registered", "error", err)
+		reply(w, http.StatusServiceUnavailable, fault{"try again later"})
+		return
+	}
+	reply(w, http.StatusCreated, e)
+}
+
+func (a *api) list(w http.ResponseWriter, _ *http.Request) {
+	reply(w, http.StatusOK, a.customers.all())
+}
+
+type fault struct {
+	Error string `json:"error"`
+}
+
+func reply(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body)
+}

@@ -1,0 +1,71 @@
+package fxmodule_test
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"strings"
+	"testing"
+
+	"go.uber.org/fx"
+
+	"github.com/eventbus-go/eventbus"
+)
+
+type CustomerCreated struct {
+	CustomerID string `json:"customerId"`
+}
+
+var CustomerCreatedTopic = eventbus.NewTopic(eventbus.TopicConfig[CustomerCreated]{
+	Domain: "sales", Name: "customer", Plural: true,
+	Key: func(c CustomerCreated) string { return c.CustomerID },
+})
+
+type WelcomeSent struct {
+	CustomerID string `json:"customerId"`
+}
+
+var WelcomeSentTopic = eventbus.NewTopic(eventbus.TopicConfig[WelcomeSent]{
+	Domain: "mail", Name: "welcome", Plural: true,
+	Key: func(w WelcomeSent) string { return w.CustomerID },
+})
+
+// oneCustomer lets an application run in memory until it has handled one customer
+// and one welcome: it stops in the middle of it, and stops clean.
+var oneCustomer = fx.Options(
+	fx.NopLogger,
+	fx.Decorate(inMemory),
+	fx.Invoke(func(bus *eventbus.Bus, life fx.Lifecycle, app fx.Shutdowner) {
+		bus.Use(func(next eventbus.Handler) eventbus.Handler {
+			return func(ctx context.Context, d *eventbus.Delivery) error {
+				err := next(ctx, d)
+				if d.Events[0].Type == "WelcomeSent" {
+					return app.Shutdown()
+				}
+				return err
+			}
+		})
+		life.Append(fx.StartHook(func(ctx context.Context) error {
+			return eventbus.Publish(ctx, bus, CustomerCreatedTopic, CustomerCreated{CustomerID: "c-1"})
+		}))
+	}),
+)
+
+// TestExampleIsShort holds the whole program of the example, one publisher, two
+// subscriptions and a served /health, under 40 lines.
+func TestExampleIsShort(t *testing.T) {
+	source, err := os.ReadFile("example_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := bytes.Count(source, []byte("\n")); n >= 40 {
+		t.Errorf("the example has %d lines, 40 or more", n)
+	}
+	for call, times := range map[string]int{
+		"fxmodule.Module,": 1, "fxmodule.FromEnvironment(": 1, "fxmodule.Publisher(": 1, "fxmodule.Subscribe(": 2, "fxmodule.HealthServer(": 1,
+	} {
+		if n := strings.Count(string(source), call); n != times {
+			t.Errorf("the example has %s %d times, want %d", call, n, times)
+		}
+	}
+}

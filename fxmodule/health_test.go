@@ -1,0 +1,155 @@
+package fxmodule_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/fx"
+
+	"github.com/eventbus-go/eventbus/fxmodule"
+	"github.com/eventbus-go/eventbus/health"
+	"github.com/eventbus-go/eventbus/kafka"
+	"github.com/eventbus-go/eventbus/transport"
+	"github.com/eventbus-go/eventbus/transport/memory"
+)
+
+// fetch asks an endpoint, and leaves no connection behind.
+func fetch(t *testing.T, e *fxmodule.HealthEndpoint, path string) (int, string) {
+	t.Helper()
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 20 * time.Second}
+	response, err := client.Get("http://" + e.Addr().String() + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, string(body)
+}
+
+// mailServer is a service with a check.
+type mailServer struct{ err error }
+
+func (m *mailServer) Ping(context.Context) error { return m.err }
+
+func TestHealthServer(t *testing.T) {
+	cluster := newCluster(t)
+	mail := &mailServer{}
+	var endpoint *fxmodule.HealthEndpoint
+	app := start(t, testConfig, on(cluster), fx.Supply(mail),
+		fxmodule.HealthServer(":0", health.Check("disk", "", func(context.Context) error { return nil })),
+		fxmodule.HealthCheck("mail", "mail server", (*mailServer).Ping, "smtp"),
+		fx.Populate(&endpoint))
+	if host, _, _ := net.SplitHostPort(endpoint.Addr().String()); host != "127.0.0.1" {
+		t.Errorf("without a host it listens on %s", host)
+	}
+	want := `{"status":"Healthy","checks":{"disk":{"status":"Healthy","description":""},` +
+		`"kafka":{"status":"Healthy","description":"Kafka connectivity check","tags":["messaging","kafka"]},` +
+		`"mail":{"status":"Healthy","description":"mail server","tags":["smtp"]}}}`
+	if code, body := fetch(t, endpoint, "/health"); code != 200 || body != want {
+		t.Errorf("%d %s", code, body)
+	}
+	cluster.Disconnect()
+	if code, body := fetch(t, endpoint, "/health/ready"); code != 503 || !strings.Contains(body, memory.ErrUnreachable.Error()) {
+		t.Errorf("%d %s", code, body)
+	}
+	if code, body := fetch(t, endpoint, "/health/live"); code != 200 {
+		t.Errorf("%d %s", code, body)
+	}
+	cluster.Reconnect()
+	stop(t, app)
+	if c, err := net.Dial("tcp", endpoint.Addr().String()); err == nil {
+		c.Close()
+		t.Error("it listens after the stop")
+	}
+}
+
+func TestHealthServerCannotListen(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	for _, address := range []string{listener.Addr().String(), "127.0.0.1", "nowhere.invalid:0"} {
+		app := fx.New(fxmodule.Module, quiet, testConfig, on(newCluster(t)), fxmodule.HealthServer(address))
+		err := app.Start(t.Context())
+		if err == nil || !strings.Contains(err.Error(), `fxmodule: HealthServer("`+address+`") can't listen: `) {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+}
+
+// silent is a cluster that never answers the first who asks, and tells the others
+// that it can't be reached.
+type silent struct {
+	transport.Transport
+	asked  chan struct{}
+	closed chan struct{}
+}
+
+var errSilent = errors.New("no broker answers: tried kafka:9092")
+
+func (s *silent) Cluster(ctx context.Context) (transport.Cluster, error) {
+	select {
+	case <-s.asked:
+		return transport.Cluster{}, errSilent
+	default:
+		close(s.asked)
+		<-ctx.Done()
+		return transport.Cluster{}, errors.Join(errSilent, ctx.Err())
+	}
+}
+
+func (s *silent) Close(ctx context.Context) error {
+	close(s.closed)
+	return s.Transport.Close(ctx)
+}
+
+// TestUnreachableBroker starts without a broker: health says so while it is tried,
+// the error is the bus's and not only that time is up, and everything is closed.
+func TestUnreachableBroker(t *testing.T) {
+	s := &silent{memory.New(), make(chan struct{}), make(chan struct{})}
+	var endpoint *fxmodule.HealthEndpoint
+	app := fx.New(fxmodule.Module, quiet, testConfig, fx.Decorate(func() transport.Transport { return s }),
+		fxmodule.HealthServer(":0"), fx.Populate(&endpoint))
+	started := make(chan error, 1)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	go func() { started <- app.Start(ctx) }()
+	receive(t, s.asked)
+	if code, body := fetch(t, endpoint, "/health"); code != 503 || !strings.Contains(body, errSilent.Error()) {
+		t.Errorf("health during the start: %d %s", code, body)
+	}
+	if code, body := fetch(t, endpoint, "/health/live"); code != 200 {
+		t.Errorf("live during the start: %d %s", code, body)
+	}
+	if err := receive(t, started); !errors.Is(err, errSilent) || !strings.HasPrefix(err.Error(), "eventbus: start: ") {
+		t.Errorf("error %v", err)
+	}
+	receive(t, s.closed)
+}
+
+// TestUnreachableKafka is the same with the real driver and a port that nobody
+// listens on.
+func TestUnreachableKafka(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().String()
+	listener.Close()
+	app := fx.New(fxmodule.Module, quiet, testConfig, fx.Supply(kafka.Config{Brokers: []string{address}}))
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	defer cancel()
+	if err := app.Start(ctx); err == nil || !strings.Contains(err.Error(), address) {
+		t.Errorf("error %v", err)
+	}
+}

@@ -1,0 +1,140 @@
+package fxmodule_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/fx"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/fxmodule"
+)
+
+// story is what happened, in order.
+type story struct {
+	mu     sync.Mutex
+	events []string
+}
+
+func (s *story) tell(event string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.events = append(s.events, event)
+}
+
+func (s *story) expect(t *testing.T, want ...string) {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !slices.Equal(s.events, want) {
+		t.Errorf("%s\nwant %s", strings.Join(s.events, ", "), strings.Join(want, ", "))
+	}
+}
+
+// database is a service that handlers use, with a life of its own.
+type database struct{ story *story }
+
+func newDatabase(s *story, life fx.Lifecycle) *database {
+	life.Append(fx.StartStopHook(func() { s.tell("database opens") }, func() { s.tell("database closes") }))
+	return &database{s}
+}
+
+// ledger handles orders, each until it is released, whatever its context says.
+type ledger struct {
+	db      *database
+	release chan struct{}
+}
+
+func (l *ledger) Book(context.Context, order) error {
+	l.db.story.tell("handler begins")
+	<-l.release
+	l.db.story.tell("handler writes")
+	return nil
+}
+
+// bookkeeping is an application whose handler runs when it is returned, beside
+// what it tells and what lets the handler go on.
+func bookkeeping(t *testing.T) (*fx.App, *eventbus.Publisher[order], *story, chan struct{}) {
+	t.Helper()
+	s, release := new(story), make(chan struct{})
+	var publisher *eventbus.Publisher[order]
+	app := start(t, testConfig, fx.Decorate(inMemory), fx.Supply(s),
+		fxmodule.Subscribe(orders, (*ledger).Book),
+		fx.Provide(newDatabase, func(db *database) *ledger { return &ledger{db, release} }),
+		fxmodule.Publisher(orders), fx.Populate(&publisher),
+		fx.Invoke(func(bus *eventbus.Bus, life fx.Lifecycle) {
+			life.Append(fx.StartStopHook(func() { s.tell("application runs") }, func() { s.tell("application stops") }))
+		}))
+	if err := publisher.Publish(t.Context(), order{ID: "o-1"}); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Wait()
+	s.expect(t, "database opens", "application runs", "handler begins")
+	return app, publisher, s, release
+}
+
+// TestHandlersDrainBeforeTheirDatabaseCloses stops an application while a handler
+// is in the middle of its work.
+func TestHandlersDrainBeforeTheirDatabaseCloses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		app, publisher, s, release := bookkeeping(t)
+		go stop(t, app)
+		synctest.Wait() // the stop can't go on until the handler does
+		s.expect(t, "database opens", "application runs", "handler begins", "application stops")
+		if err := publisher.Publish(t.Context(), order{ID: "o-2"}); err != nil {
+			t.Errorf("publishing while handlers drain: %v", err)
+		}
+		close(release)
+		synctest.Wait()
+		s.expect(t, "database opens", "application runs", "handler begins", "application stops", "handler writes", "database closes")
+		if err := publisher.Publish(t.Context(), order{ID: "o-3"}); !errors.Is(err, eventbus.ErrClosed) {
+			t.Errorf("publishing after the stop: %v", err)
+		}
+	})
+}
+
+// TestHandlerThatNeverEnds uses up the drain: what comes after it in the stop is
+// done all the same.
+func TestHandlerThatNeverEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		app, publisher, s, release := bookkeeping(t)
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		began := time.Now()
+		err := app.Stop(ctx)
+		if took := time.Since(began); err == nil || took > 16*time.Second {
+			t.Errorf("stopped after %v with error %v", took, err)
+		}
+		s.expect(t, "database opens", "application runs", "handler begins", "application stops", "database closes")
+		if err := publisher.Publish(t.Context(), order{ID: "o-3"}); !errors.Is(err, eventbus.ErrClosed) {
+			t.Errorf("publishing after the stop: %v", err)
+		}
+		close(release)
+	})
+}
+
+// TestDrainTimeout bounds the drain by configuration within fx's own bound.
+func TestDrainTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release, began := make(chan struct{}), make(chan struct{})
+		var publisher *eventbus.Publisher[order]
+		app := start(t, fx.Supply(eventbus.Config{Service: "billing", Environment: "Test", DrainTimeout: 4 * time.Second}),
+			fx.Decorate(inMemory), fxmodule.Publisher(orders), fx.Populate(&publisher),
+			fxmodule.SubscribeFunc(orders, func(context.Context, order) error { close(began); <-release; return nil }))
+		if err := publisher.Publish(t.Context(), order{ID: "o-1"}); err != nil {
+			t.Fatal(err)
+		}
+		<-began
+		stopping := time.Now()
+		if err := app.Stop(t.Context()); err == nil || time.Since(stopping) > 5*time.Second {
+			t.Errorf("stopped after %v with error %v", time.Since(stopping), err)
+		}
+		close(release)
+	})
+}

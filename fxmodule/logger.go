@@ -1,0 +1,63 @@
+package fxmodule
+
+import (
+	"context"
+	"log/slog"
+	"math"
+
+	"go.uber.org/fx"
+	"go.uber.org/zap"
+	"go.uber.org/zap/exp/zapslog"
+
+	"github.com/eventbus-go/eventbus/config"
+)
+
+// logger is what the bus logs to.
+type logger struct{ *slog.Logger }
+
+type loggerParams struct {
+	fx.In
+
+	Zap    *zap.Logger   `optional:"true"`
+	Slog   *slog.Logger  `optional:"true"`
+	Config config.Config `optional:"true"`
+}
+
+// newLogger is the container's logger, from the configured level on. A level that
+// the container's logger does not log stays unlogged.
+func newLogger(p loggerParams) logger {
+	handler := slog.Default().Handler()
+	switch {
+	case p.Zap != nil:
+		name := "eventbus"
+		if p.Zap.Name() != "" {
+			name = p.Zap.Name() + "." + name
+		}
+		// A stack would show how the bus came to log, which helps nobody.
+		handler = zapslog.NewHandler(p.Zap.Core(), zapslog.WithName(name), zapslog.WithCaller(true), zapslog.AddStacktraceAt(math.MaxInt))
+	case p.Slog != nil:
+		handler = p.Slog.Handler()
+	}
+	if p.Config.LogLevel != nil {
+		handler = leveled{handler, p.Config.LogLevel}
+	}
+	return logger{slog.New(handler)}
+}
+
+// leveled is a handler that drops what is below a level.
+type leveled struct {
+	slog.Handler
+	level slog.Leveler
+}
+
+func (h leveled) Enabled(ctx context.Context, level slog.Level) bool {
+	return level >= h.level.Level() && h.Handler.Enabled(ctx, level)
+}
+
+func (h leveled) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return leveled{h.Handler.WithAttrs(attrs), h.level}
+}
+
+func (h leveled) WithGroup(name string) slog.Handler {
+	return leveled{h.Handler.WithGroup(name), h.level}
+}

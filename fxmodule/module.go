@@ -1,0 +1,123 @@
+package fxmodule
+
+import (
+	"cmp"
+	"context"
+	"time"
+
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+	"go.uber.org/fx"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/health"
+	"github.com/eventbus-go/eventbus/kafka"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// Module provides the bus and runs it, also where nothing is subscribed.
+//
+// Start fails when no broker answers, or a topic is missing, within three quarters
+// of fx's start timeout; with eventbus.Config's StartDegraded it does not.
+var Module fx.Option = fx.Module("eventbus",
+	fx.Provide(newTransport, newBus),
+	fx.Provide(newLogger, fx.Private),
+	fx.Invoke(run),
+)
+
+// newTransport is called only if nobody decorates the Transport away.
+func newTransport(config kafka.Config) (transport.Transport, error) {
+	if err := config.Validate(); err != nil {
+		return nil, err
+	}
+	return kafka.New(config), nil
+}
+
+// busParams are what a bus is made of. The transport comes first, so that what is
+// wrong with the whole configuration is told in one error.
+type busParams struct {
+	fx.In
+
+	Transport      transport.Transport
+	Config         eventbus.Config
+	Logger         logger
+	TracerProvider trace.TracerProvider          `optional:"true"`
+	MeterProvider  metric.MeterProvider          `optional:"true"`
+	Propagator     propagation.TextMapPropagator `optional:"true"`
+}
+
+func newBus(p busParams, life fx.Lifecycle) (*eventbus.Bus, error) {
+	c := p.Config
+	c.Logger = cmp.Or(c.Logger, p.Logger.Logger)
+	if c.TracerProvider == nil {
+		c.TracerProvider = p.TracerProvider
+	}
+	if c.MeterProvider == nil {
+		c.MeterProvider = p.MeterProvider
+	}
+	if c.Propagator == nil {
+		c.Propagator = p.Propagator
+	}
+	bus, err := eventbus.New(p.Transport, c)
+	if err != nil {
+		return nil, err
+	}
+	life.Append(fx.StopHook(func(ctx context.Context) error {
+		ctx, cancel := mostOf(ctx, 0)
+		defer cancel()
+		return bus.Close(ctx)
+	}))
+	return bus, nil
+}
+
+// runParams are what runs. Constructing the subscriptions constructs everything
+// that handlers use, whose hooks therefore surround those that run adds.
+type runParams struct {
+	fx.In
+
+	Bus           *eventbus.Bus
+	Config        eventbus.Config `optional:"true"`
+	Logger        logger
+	Subscriptions []eventbus.Subscription `group:"eventbus.subscriptions"`
+	Endpoint      *HealthEndpoint         `optional:"true"`
+	Checks        []health.Option         `group:"eventbus.health"`
+}
+
+func run(p runParams, life fx.Lifecycle) error {
+	if err := p.Bus.Add(p.Subscriptions...); err != nil {
+		return err
+	}
+	if p.Endpoint != nil {
+		// Before the bus, so that it can be asked why the bus does not start.
+		p.Endpoint.serve(p.Bus, p.Logger.Logger, p.Checks)
+		life.Append(fx.StartStopHook(p.Endpoint.start, p.Endpoint.stop))
+	}
+	life.Append(fx.StartStopHook(
+		func(ctx context.Context) error {
+			ctx, cancel := mostOf(ctx, 0)
+			defer cancel()
+			return p.Bus.Start(ctx)
+		},
+		func(ctx context.Context) error {
+			ctx, cancel := mostOf(ctx, p.Config.DrainTimeout)
+			defer cancel()
+			return p.Bus.Drain(ctx)
+		}))
+	return nil
+}
+
+// mostOf is a context for three quarters of the time that ctx has left, and for
+// most at most, if that is not zero. When ctx itself ends, fx says no more than
+// that it did, and runs none of the hooks that are left.
+func mostOf(ctx context.Context, most time.Duration) (context.Context, context.CancelFunc) {
+	deadline, bounded := ctx.Deadline()
+	left := time.Until(deadline) * 3 / 4
+	switch {
+	case !bounded && most == 0:
+		return context.WithCancel(ctx)
+	case !bounded, most > 0 && most < left:
+		left = most
+	}
+	return context.WithTimeout(ctx, left)
+}

@@ -1,0 +1,68 @@
+package fxmodule
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+
+	"go.uber.org/fx"
+
+	"github.com/eventbus-go/eventbus"
+)
+
+// group is the value group of subscriptions. Its values come in any order.
+const group = `group:"eventbus.subscriptions"`
+
+// Subscribe subscribes a method of a service that the container has: handle is a
+// method expression, as (*Mailer).Welcome, or a function that takes the service
+// first.
+func Subscribe[H, T any](topic *eventbus.Topic[T], handle func(H, context.Context, T) error, options ...eventbus.SubscribeOption) fx.Option {
+	return Subscriptions(func(service H) eventbus.Subscription {
+		return eventbus.On(topic, func(ctx context.Context, event T) error { return handle(service, ctx, event) }, options...)
+	})
+}
+
+// SubscribeFunc subscribes a function that needs nothing of the container.
+func SubscribeFunc[T any](topic *eventbus.Topic[T], handle func(context.Context, T) error, options ...eventbus.SubscribeOption) fx.Option {
+	return Subscriptions(func() eventbus.Subscription { return eventbus.On(topic, handle, options...) })
+}
+
+// Subscriptions adds what constructors return: functions that take what they need
+// of the container, and return a eventbus.Subscription or a slice of them, and
+// perhaps an error. It is for OnBatch, OnDelete, and options that need services.
+func Subscriptions(constructors ...any) fx.Option {
+	options := make([]fx.Option, len(constructors))
+	for i, constructor := range constructors {
+		tags, err := resultTags(reflect.TypeOf(constructor))
+		if err != nil {
+			options[i] = fx.Error(err)
+			continue
+		}
+		options[i] = fx.Provide(fx.Annotate(constructor, fx.ResultTags(tags...)))
+	}
+	return fx.Options(options...)
+}
+
+// resultTags puts each result of a constructor into the group.
+func resultTags(constructor reflect.Type) ([]string, error) {
+	wrong := fmt.Errorf("fxmodule.Subscriptions takes functions that return eventbus.Subscription or []eventbus.Subscription, and perhaps an error; %v is none", constructor)
+	if constructor == nil || constructor.Kind() != reflect.Func {
+		return nil, wrong
+	}
+	var tags []string
+	for i := range constructor.NumOut() {
+		switch out := constructor.Out(i); {
+		case out == reflect.TypeFor[eventbus.Subscription]():
+			tags = append(tags, group)
+		case out == reflect.TypeFor[[]eventbus.Subscription]():
+			tags = append(tags, `group:"eventbus.subscriptions,flatten"`)
+		case out == reflect.TypeFor[error]() && i > 0 && i == constructor.NumOut()-1:
+		default:
+			return nil, wrong
+		}
+	}
+	if len(tags) == 0 {
+		return nil, wrong
+	}
+	return tags, nil
+}

@@ -1,0 +1,141 @@
+package health
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/eventbus-go/eventbus"
+)
+
+// handler answers for buses and checks.
+type handler struct {
+	buses   []*bus
+	checks  []*ownCheck
+	timeout time.Duration
+	logger  *slog.Logger
+}
+
+// Handler serves /health, /health/ready and /health/live for a bus, to GET and
+// HEAD; under another path, wrap it in http.StripPrefix. It is safe for
+// concurrent use, and leaves the bus to whoever made it.
+func Handler(of Reporter, options ...Option) http.Handler {
+	h := &handler{buses: []*bus{{reporter: of}}, timeout: 5 * time.Second, logger: slog.Default()}
+	for _, o := range options {
+		o(h)
+	}
+	return h
+}
+
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	var ask func(context.Context) (*report, bool)
+	switch strings.TrimSuffix(r.URL.Path, "/") {
+	case "/health":
+		ask = h.health
+	case "/health/ready":
+		ask = h.ready
+	case "/health/live":
+		ask = h.live
+	default:
+		http.NotFound(w, r)
+		return
+	}
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
+		return
+	}
+	// A client that goes away must not read as a check without an answer.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), h.timeout)
+	defer cancel()
+	report, well := ask(ctx)
+	body, err := json.Marshal(report)
+	if err != nil { // unreachable: a report holds strings
+		http.Error(w, "internal error", http.StatusInternalServerError)
+		return
+	}
+	header := w.Header()
+	header.Set("Content-Type", "application/json")
+	header.Set("Content-Length", strconv.Itoa(len(body)))
+	header.Set("Cache-Control", "no-store")
+	header.Set("X-Content-Type-Options", "nosniff")
+	if well {
+		w.WriteHeader(http.StatusOK)
+	} else {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	if r.Method != http.MethodHead {
+		w.Write(body)
+	}
+}
+
+// full asks everything. Questions end before the answer must be there.
+func (h *handler) full(ctx context.Context) *report {
+	within := h.timeout * 3 / 4
+	buses := make([]*answer[eventbus.Health], len(h.buses))
+	for i, b := range h.buses {
+		buses[i] = b.full.start(ctx, within, b.ask)
+	}
+	r := newReport()
+	checks := h.startChecks(ctx, within, func(*ownCheck) bool { return true })
+	for _, a := range buses {
+		r.tell(a.wait(ctx))
+	}
+	h.tellChecks(ctx, r, checks)
+	return r
+}
+
+func (h *handler) health(ctx context.Context) (*report, bool) {
+	r := h.full(ctx)
+	return r, r.Status != eventbus.Unhealthy
+}
+
+func (h *handler) ready(ctx context.Context) (*report, bool) {
+	r := h.full(ctx)
+	if !r.ready {
+		r.worsen(eventbus.Unhealthy)
+	}
+	return r, r.ready
+}
+
+func (h *handler) live(ctx context.Context) (*report, bool) {
+	buses := make([]*answer[eventbus.Health], len(h.buses))
+	for i, b := range h.buses {
+		buses[i] = b.live.start(ctx, min(liveWithin, h.timeout/2), b.ask)
+	}
+	r := newReport()
+	checks := h.startChecks(ctx, h.timeout*3/4, (*ownCheck).live)
+	for _, a := range buses {
+		r.tellLive(a.wait(ctx))
+	}
+	h.tellChecks(ctx, r, checks)
+	return r, r.live
+}
+
+// startedCheck is a check whose answer is under way.
+type startedCheck struct {
+	*ownCheck
+	answer *answer[struct{}]
+}
+
+func (h *handler) startChecks(ctx context.Context, within time.Duration, which func(*ownCheck) bool) []startedCheck {
+	var started []startedCheck
+	for _, c := range h.checks {
+		if which(c) {
+			started = append(started, startedCheck{c, c.flight.start(ctx, within, c.ask)})
+		}
+	}
+	return started
+}
+
+func (h *handler) tellChecks(ctx context.Context, r *report, checks []startedCheck) {
+	for _, c := range checks {
+		_, err := c.answer.wait(ctx)
+		r.add(c.name, c.result(err, h.logger))
+		r.ready, r.live = r.ready && err == nil, r.live && err == nil
+	}
+}

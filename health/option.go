@@ -1,0 +1,59 @@
+package health
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/eventbus-go/eventbus"
+)
+
+// Reporter is what tells of its health: a *eventbus.Bus. Health must end soon
+// after its context; one that does not is itself reported as stuck.
+type Reporter interface {
+	Health(context.Context) eventbus.Health
+}
+
+// Option changes a Handler.
+type Option func(*handler)
+
+// Live is the tag of checks that count for /health/live too: those that only a
+// restart can mend.
+const Live = "live"
+
+// Check adds a check of the program's own to /health and /health/ready: a nil
+// error is Healthy, any other, and no answer within the Timeout, Unhealthy.
+//
+// The answer says that the check failed and not why, since errors of databases
+// like to quote their credentials; why is logged, when the state changes. check
+// is never run twice at once: who asks meanwhile gets the same answer. It must
+// heed its context.
+func Check(name, description string, check func(context.Context) error, tags ...string) Option {
+	if name == "" || check == nil {
+		panic("health: Check needs a name and a function")
+	}
+	return func(h *handler) {
+		h.checks = append(h.checks, &ownCheck{name: name, description: description, tags: tags, run: check})
+	}
+}
+
+// Buses adds further buses to the answer, as of a program that talks to several
+// clusters. Give each a Config.Name, which is the name of its check.
+func Buses(more ...Reporter) Option {
+	return func(h *handler) {
+		for _, r := range more {
+			h.buses = append(h.buses, &bus{reporter: r})
+		}
+	}
+}
+
+// Timeout bounds every answer. Default 5 seconds.
+func Timeout(d time.Duration) Option {
+	if d <= 0 {
+		panic("health: Timeout needs a positive duration")
+	}
+	return func(h *handler) { h.timeout = d }
+}
+
+// Logger hears why checks of the program's own fail. Default slog.Default().
+func Logger(logger *slog.Logger) Option { return func(h *handler) { h.logger = logger } }

@@ -1,0 +1,120 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/eventbus-go/eventbus/resilience"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// item is one record on its way through a lane. Its partition's lock guards it.
+type item struct {
+	record *transport.Record
+	batch  *batch // whose memory record lies in; nil once it has its own
+	next   *item
+	sub    *Subscription
+	fail   *failing // nil as long as nothing went wrong
+	size   int32
+}
+
+// own returns the item with its record copied out of the fetched batch, so that
+// one that waits long does not keep a whole batch alive.
+func (it *item) own() *item {
+	r := *it.record
+	memory := make([]byte, 0, r.Size())
+	take := func(v []byte) []byte {
+		if v == nil {
+			return nil
+		}
+		start := len(memory)
+		memory = append(memory, v...)
+		return memory[start:len(memory):len(memory)]
+	}
+	r.Key, r.Value = take(r.Key), take(r.Value)
+	r.Headers = make([]transport.Header, len(it.record.Headers))
+	for i, h := range it.record.Headers {
+		r.Headers[i] = transport.Header{Key: h.Key, Value: take(h.Value)}
+	}
+	owned := &item{record: &r, next: it.next, sub: it.sub, fail: it.fail, size: it.size}
+	it.leave()
+	return owned
+}
+
+// leave takes the item out of its batch, for good.
+func (it *item) leave() {
+	b, size := it.batch, it.size
+	*it = item{}
+	if b != nil {
+		b.drop(int64(size))
+	}
+}
+
+// batch counts what is still needed of a fetched batch's memory. The
+// partition's lock guards it.
+type batch struct {
+	items   []item
+	held    int   // how many of items
+	size    int64 // of all its records, skipped ones too
+	left    int64 // of those that are held
+	release func()
+}
+
+// drop ends one holder of so many bytes.
+func (b *batch) drop(size int64) {
+	b.held--
+	b.left -= size
+	if b.held == 0 && b.release != nil {
+		b.release()
+		b.release = nil
+	}
+}
+
+// sparse tells whether most of the batch's memory serves nothing any more.
+func (b *batch) sparse() bool { return b.left < b.size/2 }
+
+// failing is what went wrong with an item so far. An item that has one runs
+// alone, also of a batch handler.
+type failing struct {
+	attempts    int
+	first, last time.Time     // of its failures
+	openBefore  time.Duration // the breaker's OpenFor at first
+	stood       time.Duration // waits since first that cost nothing
+	err         error
+	reason      string
+	stack       []byte
+	end         End   // DeadEnd or Hold once that is decided
+	writes      int   // attempts to write the dead letter
+	refused     error // the last one's error
+}
+
+// stoodStill is for how long since the first failure the clocks stood: while
+// the breaker was open, and in waits that spend nothing.
+func (f *failing) stoodStill(b *resilience.Breaker) time.Duration {
+	if b == nil {
+		return f.stood
+	}
+	return f.stood + b.OpenFor() - f.openBefore
+}
+
+// elapsed is how much of the time budget is used.
+func (f *failing) elapsed(b *resilience.Breaker, now time.Time) time.Duration {
+	if f.first.IsZero() {
+		return 0
+	}
+	return max(now.Sub(f.first)-f.stoodStill(b), 0)
+}
+
+func (it *item) breaker() *resilience.Breaker {
+	if it.sub == nil {
+		return nil
+	}
+	return it.sub.Breaker
+}
+
+func (it *item) failure() *Failure {
+	f := it.fail
+	return &Failure{
+		Record: it.record, Reason: f.reason, Err: f.err, Stack: f.stack,
+		Attempts: f.attempts, First: f.first, Last: f.last, Refused: f.refused,
+	}
+}

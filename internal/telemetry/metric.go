@@ -1,0 +1,108 @@
+package telemetry
+
+import (
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/metric"
+)
+
+// Metric is one metric as it is exported.
+type Metric struct {
+	Name, Unit, Description string
+}
+
+// Metrics of the conventions. The descriptions are theirs.
+var (
+	OperationDuration = Metric{"messaging.client.operation.duration", "s", "Duration of messaging operation initiated by a producer or consumer client."}
+	SentMessages      = Metric{"messaging.client.sent.messages", "{message}", "Number of messages producer attempted to send to the broker."}
+	ConsumedMessages  = Metric{"messaging.client.consumed.messages", "{message}", "Number of messages that were delivered to the application."}
+	ProcessDuration   = Metric{"messaging.process.duration", "s", "Duration of processing operation."}
+)
+
+// Metrics of our own.
+var (
+	PendingEvents = Metric{"eventbus.publish.pending.count", "{event}", "Events handed to the producer whose outcome is not known yet."}
+	PendingSize   = Metric{"eventbus.publish.pending.size", "By", "Size of the events handed to the producer whose outcome is not known yet."}
+
+	Retries            = Metric{"eventbus.retries", "{attempt}", "Attempts at handling that were not the first."}
+	DeadLetters        = Metric{"eventbus.dead_letters", "{event}", "Events written to a dead-letter topic."}
+	DeadLetterFailures = Metric{"eventbus.dead_letter_failures", "{attempt}", "Failed attempts to write a dead letter; its key goes on waiting."}
+	Skipped            = Metric{"eventbus.skipped", "{event}", "Events passed over by a policy, or no longer in the log."}
+	Abandoned          = Metric{"eventbus.abandoned", "{attempt}", "Attempts cut off because the time to drain was over."}
+	RunningHandlers    = Metric{"eventbus.handlers.running", "{attempt}", "Attempts under way."}
+	StuckHandlers      = Metric{"eventbus.handlers.stuck", "{attempt}", "Attempts under way that ignore the end of their context."}
+
+	BufferedEvents = Metric{"eventbus.buffer.count", "{event}", "Events fetched and not finished."}
+	BufferedSize   = Metric{"eventbus.buffer.size", "By", "Size of the events fetched and not finished."}
+	ParkedKeys     = Metric{"eventbus.parked.count", "{key}", "Keys that wait for a retry, a circuit breaker or a dead letter."}
+	ParkedSize     = Metric{"eventbus.parked.size", "By", "Size of the events that wait with their keys."}
+
+	Lag           = Metric{"eventbus.partition.lag", "{event}", "Offsets up to the last stable one that are not fetched, and events fetched and not finished."}
+	Unstable      = Metric{"eventbus.partition.unstable.count", "{event}", "Offsets from the last stable one to the high watermark: held back by open transactions."}
+	UnstableAge   = Metric{"eventbus.partition.unstable.age", "s", "How long the last stable offset has stood still below the high watermark."}
+	OldestAge     = Metric{"eventbus.partition.oldest.age", "s", "Age of the oldest event fetched and not finished, by its record's time."}
+	StalledAge    = Metric{"eventbus.partition.stalled.age", "s", "Time since the committable offset last moved, while there are unfinished events."}
+	PausedFetches = Metric{"eventbus.partition.paused", "1", "1 while the partition is not fetched because a bound is reached."}
+
+	AssignedPartitions = Metric{"eventbus.group.partitions", "{partition}", "Partitions assigned to this member."}
+	Rebalances         = Metric{"eventbus.group.rebalances", "{rebalance}", "Rebalances that this member took part in."}
+	LostPartitions     = Metric{"eventbus.group.lost", "{partition}", "Partitions that the group took away before this member could commit."}
+	CommitFailures     = Metric{"eventbus.commit_failures", "{commit}", "Partitions whose commit failed, or whose committed progress was dropped."}
+
+	BreakerStates      = Metric{"eventbus.breaker.state", "1", "State of a circuit breaker: 0 closed, 1 half-open, 2 open."}
+	BreakerTransitions = Metric{"eventbus.breaker.transitions", "{transition}", "Changes of a circuit breaker's state, by the new one."}
+)
+
+// Metrics lists them all.
+func Metrics() []Metric {
+	return []Metric{
+		OperationDuration, SentMessages, ConsumedMessages, ProcessDuration,
+		PendingEvents, PendingSize,
+		Retries, DeadLetters, DeadLetterFailures, Skipped, Abandoned, RunningHandlers, StuckHandlers,
+		BufferedEvents, BufferedSize, ParkedKeys, ParkedSize,
+		Lag, Unstable, UnstableAge, OldestAge, StalledAge, PausedFetches,
+		AssignedPartitions, Rebalances, LostPartitions, CommitFailures,
+		BreakerStates, BreakerTransitions,
+	}
+}
+
+// buckets of durations, in seconds, as the conventions ask.
+var buckets = []float64{.005, .01, .025, .05, .075, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10}
+
+// Durations is the metric as a histogram of seconds.
+func (m Metric) Durations(meter metric.Meter) metric.Float64Histogram {
+	return made(meter.Float64Histogram(m.Name, metric.WithUnit(m.Unit), metric.WithDescription(m.Description), metric.WithExplicitBucketBoundaries(buckets...)))
+}
+
+// Counter is the metric as a sum of what happened.
+func (m Metric) Counter(meter metric.Meter) metric.Int64Counter {
+	return made(meter.Int64Counter(m.Name, metric.WithUnit(m.Unit), metric.WithDescription(m.Description)))
+}
+
+// Total is the metric as a sum that somebody else keeps.
+func (m Metric) Total(meter metric.Meter) metric.Int64ObservableCounter {
+	return made(meter.Int64ObservableCounter(m.Name, metric.WithUnit(m.Unit), metric.WithDescription(m.Description)))
+}
+
+// Level is the metric as an amount that goes up and down and may be added up.
+func (m Metric) Level(meter metric.Meter) metric.Int64ObservableUpDownCounter {
+	return made(meter.Int64ObservableUpDownCounter(m.Name, metric.WithUnit(m.Unit), metric.WithDescription(m.Description)))
+}
+
+// State is the metric as a number that means something by itself alone.
+func (m Metric) State(meter metric.Meter) metric.Int64ObservableGauge {
+	return made(meter.Int64ObservableGauge(m.Name, metric.WithUnit(m.Unit), metric.WithDescription(m.Description)))
+}
+
+// Age is the metric as a gauge of seconds.
+func (m Metric) Age(meter metric.Meter) metric.Float64ObservableGauge {
+	return made(meter.Float64ObservableGauge(m.Name, metric.WithUnit(m.Unit), metric.WithDescription(m.Description)))
+}
+
+// made hands what a provider refuses to OpenTelemetry's error handler: the
+// instrument that comes with the error works, and may measure nothing.
+func made[I any](instrument I, err error) I {
+	if err != nil {
+		otel.Handle(err)
+	}
+	return instrument
+}

@@ -1,0 +1,238 @@
+package kafka
+
+import (
+	"cmp"
+	"encoding/binary"
+	"maps"
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// groupMember is a member of a group as its leader sees it.
+type groupMember struct {
+	id, instance string
+	topics       []string
+	owned        []transport.Partition
+	generation   int32 // in which it owned them, −1 if unknown
+}
+
+// balancer spreads partitions over the members of a group. The group's leader
+// does so for all.
+type balancer struct {
+	name string
+	// cooperative members keep what they own during a rebalance. What moves is
+	// first taken from its owner, in one rebalance, and given away in the next.
+	cooperative bool
+	// plan gives every partition of a topic that somebody subscribes to to one
+	// of those. Members come sorted, partitions is how many each topic has.
+	plan func(members []groupMember, partitions map[string]int32) map[string][]transport.Partition
+}
+
+// balancerOf knows the balancers of Config.Balancer.
+func balancerOf(name string) *balancer {
+	switch name {
+	case "range":
+		return &balancer{name: name, plan: planRange}
+	case "roundrobin":
+		return &balancer{name: name, plan: planRoundRobin}
+	}
+	return &balancer{name: "cooperative-sticky", cooperative: true, plan: planSticky}
+}
+
+// metadata is what a member tells the leader: the subscription of Kafka's
+// consumer protocol, in version 3 (KIP-792, KIP-881).
+func (b *balancer) metadata(topics []string, owned []transport.Partition, generation int32, rack string) []byte {
+	m := kmsg.NewConsumerMemberMetadata()
+	m.Version = 3
+	m.Topics = topics
+	if rack != "" {
+		m.Rack = &rack
+	}
+	m.Generation = -1
+	if b.cooperative {
+		m.Generation = generation
+		// Java's assignor of before version 2 of the subscription reads the
+		// generation here.
+		m.UserData = binary.BigEndian.AppendUint32(nil, uint32(generation))
+		for _, p := range owned {
+			if n := len(m.OwnedPartitions); n == 0 || m.OwnedPartitions[n-1].Topic != p.Topic {
+				m.OwnedPartitions = append(m.OwnedPartitions, kmsg.ConsumerMemberMetadataOwnedPartition{Topic: p.Topic})
+			}
+			last := &m.OwnedPartitions[len(m.OwnedPartitions)-1]
+			last.Partitions = append(last.Partitions, p.Partition)
+		}
+	}
+	return m.AppendTo(nil)
+}
+
+// readMember reads what a member told.
+func readMember(m *kmsg.JoinGroupResponseMember) (groupMember, error) {
+	member := groupMember{id: m.MemberID, generation: -1}
+	if m.InstanceID != nil {
+		member.instance = *m.InstanceID
+	}
+	meta := kmsg.NewConsumerMemberMetadata()
+	if err := meta.ReadFrom(m.ProtocolMetadata); err != nil {
+		return member, err
+	}
+	member.topics = meta.Topics
+	switch {
+	case meta.Version >= 2 && meta.Generation >= 0:
+		member.generation = meta.Generation
+	case len(meta.UserData) == 4:
+		member.generation = int32(binary.BigEndian.Uint32(meta.UserData))
+	}
+	for _, t := range meta.OwnedPartitions {
+		for _, p := range t.Partitions {
+			member.owned = append(member.owned, transport.Partition{Topic: t.Topic, Partition: p})
+		}
+	}
+	return member, nil
+}
+
+// assign plans and, for cooperative members, withholds what is still another
+// member's.
+func (b *balancer) assign(members []groupMember, partitions map[string]int32) map[string][]transport.Partition {
+	// Static members first, by the names that last: so a plan is the same
+	// whatever ids the coordinator gives.
+	members = slices.Clone(members)
+	slices.SortFunc(members, func(a, b groupMember) int {
+		if a.instance != "" && b.instance != "" {
+			return cmp.Compare(a.instance, b.instance)
+		}
+		if (a.instance != "") != (b.instance != "") {
+			return cmp.Compare(b.instance, a.instance)
+		}
+		return cmp.Compare(a.id, b.id)
+	})
+	plan := b.plan(members, partitions)
+	if !b.cooperative {
+		return plan
+	}
+	owners := ownersOf(members)
+	for id, given := range plan {
+		plan[id] = slices.DeleteFunc(given, func(p transport.Partition) bool {
+			claim, owned := owners[p]
+			return owned && (claim.shared || claim.member != id)
+		})
+	}
+	return plan
+}
+
+// ownership is a member's claim to own a partition.
+type ownership struct {
+	member     string
+	generation int32
+	// shared is set if another member claims the same of the same generation:
+	// neither keeps it.
+	shared bool
+}
+
+// ownersOf says who owns what, of contradicting members the one that was in the
+// latest generation.
+func ownersOf(members []groupMember) map[transport.Partition]ownership {
+	owners := make(map[transport.Partition]ownership)
+	for i := range members {
+		m := &members[i]
+		for _, p := range m.owned {
+			claim, claimed := owners[p]
+			switch {
+			case !claimed || m.generation > claim.generation:
+				owners[p] = ownership{member: m.id, generation: m.generation}
+			case m.generation == claim.generation && claim.member != m.id:
+				claim.shared = true
+				owners[p] = claim
+			}
+		}
+	}
+	return owners
+}
+
+// encodeAssignment is a member's share in Kafka's consumer protocol.
+func encodeAssignment(partitions []transport.Partition) []byte {
+	a := kmsg.NewConsumerMemberAssignment()
+	a.Version = 1
+	slices.SortFunc(partitions, comparePartitions)
+	for _, p := range partitions {
+		if n := len(a.Topics); n == 0 || a.Topics[n-1].Topic != p.Topic {
+			a.Topics = append(a.Topics, kmsg.ConsumerMemberAssignmentTopic{Topic: p.Topic})
+		}
+		last := &a.Topics[len(a.Topics)-1]
+		last.Partitions = append(last.Partitions, p.Partition)
+	}
+	return a.AppendTo(nil)
+}
+
+// decodeAssignment reads a share. An empty one is no partitions.
+func decodeAssignment(b []byte) ([]transport.Partition, error) {
+	if len(b) == 0 {
+		return nil, nil
+	}
+	a := kmsg.NewConsumerMemberAssignment()
+	if err := a.ReadFrom(b); err != nil {
+		return nil, err
+	}
+	var partitions []transport.Partition
+	for _, t := range a.Topics {
+		for _, p := range t.Partitions {
+			partitions = append(partitions, transport.Partition{Topic: t.Topic, Partition: p})
+		}
+	}
+	slices.SortFunc(partitions, comparePartitions)
+	return slices.Compact(partitions), nil
+}
+
+// planRange gives each member a run of each topic's partitions, the first
+// members one more, as Kafka's range assignor does.
+func planRange(members []groupMember, partitions map[string]int32) map[string][]transport.Partition {
+	plan := make(map[string][]transport.Partition)
+	for _, topic := range slices.Sorted(maps.Keys(partitions)) {
+		var readers []string
+		for i := range members {
+			if slices.Contains(members[i].topics, topic) {
+				readers = append(readers, members[i].id)
+			}
+		}
+		if len(readers) == 0 {
+			continue
+		}
+		each, more := int(partitions[topic])/len(readers), int(partitions[topic])%len(readers)
+		next := int32(0)
+		for i, id := range readers {
+			n := each
+			if i < more {
+				n++
+			}
+			for range n {
+				plan[id] = append(plan[id], transport.Partition{Topic: topic, Partition: next})
+				next++
+			}
+		}
+	}
+	return plan
+}
+
+// planRoundRobin deals all partitions out in turn, as Kafka's round-robin
+// assignor does.
+func planRoundRobin(members []groupMember, partitions map[string]int32) map[string][]transport.Partition {
+	plan := make(map[string][]transport.Partition)
+	turn := 0
+	for _, topic := range slices.Sorted(maps.Keys(partitions)) {
+		reads := func(m groupMember) bool { return slices.Contains(m.topics, topic) }
+		if !slices.ContainsFunc(members, reads) {
+			continue
+		}
+		for n := range partitions[topic] {
+			for !reads(members[turn%len(members)]) {
+				turn++
+			}
+			id := members[turn%len(members)].id
+			plan[id] = append(plan[id], transport.Partition{Topic: topic, Partition: n})
+			turn++
+		}
+	}
+	return plan
+}

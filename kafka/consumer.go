@@ -1,0 +1,198 @@
+package kafka
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// consumer is a member of a group: its membership and its fetching.
+type consumer struct {
+	member *membership
+	fetch  *fetcher
+	work   sync.WaitGroup
+
+	closing   chan struct{}
+	closeOnce sync.Once
+	ended     chan struct{} // closed when all goroutines have ended
+
+	stopFetching, stopMember, losePatience context.CancelFunc
+}
+
+// NewConsumer returns a member of a group, which joins in the background.
+func (t *Transport) NewConsumer(cfg transport.ConsumerConfig) (transport.Consumer, error) {
+	if t.err != nil {
+		return nil, t.err
+	}
+	if cfg.InstanceID == "" {
+		cfg.InstanceID = t.client.cfg.InstanceID
+	}
+	if err := validateConsumer(&cfg); err != nil {
+		return nil, err
+	}
+	if t.client.ctx.Err() != nil {
+		return nil, errClosed
+	}
+	c := newConsumer(t.client, cfg)
+	c.start()
+	return c, nil
+}
+
+// validateConsumer fills in defaults and tells what is wrong.
+func validateConsumer(cfg *transport.ConsumerConfig) error {
+	var wrong faults
+	if cfg.Group == "" {
+		wrong.add("Group is empty: name the consumer group")
+	}
+	if len(cfg.Topics) == 0 {
+		wrong.add("Topics is empty: name at least one topic")
+	}
+	seen := make(map[string]bool)
+	for i, topic := range cfg.Topics {
+		if topic.Topic == "" {
+			wrong.add("Topics[%d] has no name", i)
+		} else if seen[topic.Topic] {
+			wrong.add("Topics[%d] %q is there twice", i, topic.Topic)
+		}
+		seen[topic.Topic] = true
+	}
+	if cfg.Listener == nil {
+		wrong.add("Listener is nil: without it nobody hears what is assigned")
+	}
+	if cfg.SessionTimeout == 0 {
+		cfg.SessionTimeout = 45 * time.Second
+	}
+	if cfg.HeartbeatInterval == 0 {
+		cfg.HeartbeatInterval = min(3*time.Second, cfg.SessionTimeout/3)
+	}
+	if cfg.RebalanceTimeout == 0 {
+		cfg.RebalanceTimeout = time.Minute
+	}
+	if cfg.FetchBytes == 0 {
+		cfg.FetchBytes = 32 << 20
+	}
+	if cfg.SessionTimeout < 0 || cfg.HeartbeatInterval < 0 || cfg.RebalanceTimeout < 0 || cfg.FetchBytes < 0 {
+		wrong.add("SessionTimeout, HeartbeatInterval, RebalanceTimeout and FetchBytes must not be negative")
+	} else if cfg.HeartbeatInterval > cfg.SessionTimeout/3 {
+		wrong.add("HeartbeatInterval %s is more than a third of SessionTimeout %s: a lost heartbeat or two would cost the session",
+			cfg.HeartbeatInterval, cfg.SessionTimeout)
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	return wrong.err("transport.ConsumerConfig")
+}
+
+func newConsumer(client *client, cfg transport.ConsumerConfig) *consumer {
+	c := &consumer{closing: make(chan struct{}), ended: make(chan struct{})}
+	starts := make(map[string]transport.TopicStart, len(cfg.Topics))
+	var topics []string
+	for _, t := range cfg.Topics {
+		starts[t.Topic] = t
+		topics = append(topics, t.Topic)
+	}
+	slices.Sort(topics)
+	listener := newListener(cfg.Listener)
+	c.fetch = &fetcher{
+		client: client, log: cfg.Logger, rack: client.cfg.Rack, limit: cfg.FetchBytes, topics: starts, listener: listener,
+		work: &c.work, wake: make(chan struct{}, 1), some: make(chan struct{}, 1),
+		partitions: make(map[transport.Partition]*fetchPartition), sources: make(map[int32]*fetchSource),
+	}
+	if !cfg.ReadUncommitted {
+		c.fetch.isolation = 1
+	}
+	c.member = &membership{
+		client: client, cfg: cfg, topics: topics, balancer: balancerOf(client.cfg.Balancer), rack: client.cfg.Rack,
+		fetch: c.fetch, listener: listener, log: cfg.Logger,
+		work: &c.work, closing: c.closing, news: make(chan struct{}, 1), beat: make(chan struct{}, 1),
+		commits: make(chan struct{}, 1), generation: -1, changed: make(chan struct{}),
+	}
+	c.fetch.recreated = c.member.recreated
+	c.fetch.ctx, c.stopFetching = context.WithCancel(client.ctx)
+	c.member.ctx, c.stopMember = context.WithCancel(client.ctx)
+	c.member.patient, c.losePatience = context.WithCancel(client.ctx)
+	return c
+}
+
+// start starts the goroutines. All end when the membership does, which Close
+// brings about.
+func (c *consumer) start() {
+	c.work.Go(c.fetch.run)
+	c.work.Go(c.fetch.watchLag)
+	c.work.Go(c.member.heartbeats)
+	c.work.Go(c.member.watchTopics)
+	c.work.Go(func() {
+		c.member.run()
+		c.stopFetching()
+		c.stopMember()
+	})
+}
+
+// Poll returns what was fetched, and waits for it.
+func (c *consumer) Poll(ctx context.Context) ([]transport.Batch, error) {
+	for {
+		select {
+		case <-c.closing:
+			return nil, transport.ErrClosed
+		default:
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if batches := c.fetch.poll(); len(batches) > 0 {
+			return batches, nil
+		}
+		select {
+		case <-c.fetch.some:
+		case <-ctx.Done():
+		case <-c.closing:
+		}
+	}
+}
+
+// Pause stops partitions.
+func (c *consumer) Pause(partitions ...transport.Partition) { c.fetch.pause(partitions, true) }
+
+// Resume lets them go on.
+func (c *consumer) Resume(partitions ...transport.Partition) { c.fetch.pause(partitions, false) }
+
+// Commit stores offsets for the group.
+func (c *consumer) Commit(ctx context.Context, commits ...transport.Commit) error {
+	return c.member.commit(ctx, commits)
+}
+
+// Alive tells whether the group still counts this member in.
+func (c *consumer) Alive() bool { return c.member.alive() }
+
+// Status is a snapshot.
+func (c *consumer) Status() transport.ConsumerStatus {
+	s := c.member.status()
+	s.Partitions = c.fetch.status()
+	return s
+}
+
+// Close hands over what is assigned, leaves the group and ends every goroutine.
+// Another Close meanwhile waits for the first.
+func (c *consumer) Close(ctx context.Context) error {
+	c.closeOnce.Do(func() {
+		defer close(c.ended)
+		c.member.closeContext = ctx
+		// A Revoked that runs already is bounded by ctx too.
+		stop := context.AfterFunc(ctx, c.losePatience)
+		defer stop()
+		close(c.closing)
+		c.stopFetching()
+		c.work.Wait()
+		c.losePatience()
+	})
+	select {
+	case <-c.ended:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

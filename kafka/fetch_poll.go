@@ -1,0 +1,145 @@
+package kafka
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+const (
+	// pollPartitionBytes and pollBytes are about how much, decompressed, one
+	// Poll returns of one partition, and of all.
+	pollPartitionBytes = 256 << 10
+	pollBytes          = 1 << 20
+)
+
+// pick is a piece that Poll decodes from, and what came of it.
+type pick struct {
+	partition *fetchPartition
+	piece     *fetched
+	done      bool // decoded is there
+	decoded   decoded
+	err       error
+}
+
+// poll returns what was fetched, at most a chunk per partition.
+func (f *fetcher) poll() []transport.Batch {
+	picks := f.picks()
+	if len(picks) == 0 {
+		return nil
+	}
+	// Decoding is the most of the work, and done without the mutex: only Poll
+	// touches the readers, and a piece that is dropped meanwhile keeps its
+	// memory for as long as it is held here.
+	size := 0
+	for i := range picks {
+		c := &picks[i]
+		if !c.done && size < pollBytes {
+			c.decoded, c.err = c.piece.reader.read(pollPartitionBytes)
+			c.done = true
+		}
+		size += c.decoded.size
+	}
+	batches := make([]transport.Batch, 0, len(picks))
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for i := range picks {
+		if picks[i].done {
+			if b, ok := f.settle(&picks[i]); ok {
+				batches = append(batches, b)
+			}
+		}
+		picks[i].piece.memory.buffer.release()
+	}
+	signal(f.wake)
+	return batches
+}
+
+// picks takes the first piece of every partition that has one, and holds its
+// memory. Partitions take turns in being first.
+func (f *fetcher) picks() []pick {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var picks []pick
+	begin := f.pollTurn
+	for i := range f.order {
+		at := (begin + i) % len(f.order)
+		p := f.order[at]
+		if !p.pollable() {
+			continue
+		}
+		if len(picks) == 0 {
+			f.pollTurn = at + 1
+		}
+		c := pick{partition: p, piece: p.queue[0]}
+		c.piece.memory.buffer.retain()
+		if d := c.piece.unreturned; d != nil {
+			c.decoded, c.done, c.piece.unreturned = *d, true, nil
+		}
+		picks = append(picks, c)
+	}
+	return picks
+}
+
+// settle makes a batch of what was decoded, unless the partition was revoked,
+// moved or paused meanwhile.
+func (f *fetcher) settle(c *pick) (transport.Batch, bool) {
+	p, piece, d := c.partition, c.piece, &c.decoded
+	switch {
+	case len(p.queue) == 0 || p.queue[0] != piece || p.revoked:
+		d.release()
+		return transport.Batch{}, false
+	case c.err != nil:
+		f.moveTo(p, p.next)
+		f.unreadable(p, c.err, time.Now())
+		return transport.Batch{}, false
+	case p.paused:
+		piece.unreturned = d
+		return transport.Batch{}, false
+	}
+	b := transport.Batch{
+		Partition: p.Partition, Epoch: p.epoch, From: d.from, Next: d.next, Records: d.records,
+		LastStable: piece.lastStable, HighWatermark: piece.highWatermark,
+	}
+	if len(d.records) > 0 {
+		b.Release = lend(piece.memory.buffer, d)
+	} else {
+		d.release()
+	}
+	p.next = d.next
+	if piece.left = len(piece.reader.data); piece.left == 0 {
+		p.queue = slices.Delete(p.queue, 0, 1)
+		f.drop(piece)
+	}
+	return b, b.From < b.Next
+}
+
+// lend is the Release of a batch: it gives up the memory of a response and of
+// what was decompressed from it.
+func lend(memory *fetchBuffer, d *decoded) func() {
+	memory.retain()
+	buffers := d.buffers
+	return func() {
+		memory.release()
+		for _, b := range buffers {
+			b.release()
+		}
+	}
+}
+
+// abortedIn are the aborted transactions of a response, by where they begin.
+func abortedIn(part *kmsg.FetchResponseTopicPartition) []abortedTransaction {
+	if len(part.AbortedTransactions) == 0 {
+		return nil
+	}
+	aborted := make([]abortedTransaction, len(part.AbortedTransactions))
+	for i, t := range part.AbortedTransactions {
+		aborted[i] = abortedTransaction{producer: t.ProducerID, first: t.FirstOffset}
+	}
+	slices.SortFunc(aborted, func(a, b abortedTransaction) int { return cmp.Compare(a.first, b.first) })
+	return aborted
+}

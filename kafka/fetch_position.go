@@ -1,0 +1,204 @@
+package kafka
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// Why a position moved, as Listener.Skipped hears it.
+var (
+	errRemoved   = errors.New("retention removed the records from the log")
+	errBeyond    = errors.New("the offset lies beyond the end of the log")
+	errTruncated = errors.New("the log was truncated: its new leader does not have the records")
+	errRecreated = errors.New("the topic was created anew")
+)
+
+// mend starts to find out where partitions of one leader really are.
+func (f *fetcher) mend(leader int32, partitions []*fetchPartition) {
+	var cut, out []*fetchPartition
+	for _, p := range partitions {
+		p.mending = true
+		if p.doubt == truncated {
+			cut = append(cut, p)
+		} else {
+			out = append(out, p)
+		}
+	}
+	f.work.Go(func() {
+		if len(cut) > 0 {
+			f.mendTruncated(leader, cut)
+		}
+		if len(out) > 0 {
+			f.mendOutOfRange(leader, out)
+		}
+		f.mu.Lock()
+		for _, p := range partitions {
+			p.mending = false
+		}
+		f.mu.Unlock()
+		signal(f.wake)
+	})
+}
+
+// mendTruncated asks a new leader whether its log holds what was read up to a
+// position: where the epoch that was read last ends in its log (KIP-320).
+func (f *fetcher) mendTruncated(leader int32, partitions []*fetchPartition) {
+	ends, err := f.epochEnds(leader, partitions)
+	for _, p := range partitions {
+		f.mu.Lock()
+		end, answered := ends[p.Partition]
+		if err == nil && !answered {
+			err = fmt.Errorf("asking how far %s goes: %w", p.Partition, leaderNotAvailable)
+		}
+		move := false
+		switch {
+		case !f.current(p):
+		case err != nil:
+			f.client.invalidate(p.Topic)
+			p.leader = -1
+			p.fail(err, time.Now())
+		case end < 0 || end >= p.ahead: // nothing is missing, or nobody knows
+			p.doubt = sure
+		default:
+			// Of what was fetched, nothing more may be returned.
+			f.moveTo(p, p.next)
+			p.doubt = sure
+			move = end < p.next
+		}
+		from := p.next
+		f.mu.Unlock()
+		if move {
+			f.skip(p, from, end, errTruncated)
+		}
+	}
+}
+
+// epochEnds asks a leader where the last epoch of each partition's position
+// ends in its log, −1 if it doesn't know. Partitions that it refuses are absent.
+func (f *fetcher) epochEnds(leader int32, partitions []*fetchPartition) (map[transport.Partition]int64, error) {
+	req := kmsg.NewPtrOffsetForLeaderEpochRequest()
+	req.ReplicaID = -1
+	f.mu.Lock()
+	for _, p := range partitions {
+		part := kmsg.NewOffsetForLeaderEpochRequestTopicPartition()
+		part.Partition, part.CurrentLeaderEpoch, part.LeaderEpoch = p.Partition.Partition, p.leaderEpoch, p.lastEpoch
+		if n := len(req.Topics); n == 0 || req.Topics[n-1].Topic != p.Topic {
+			t := kmsg.NewOffsetForLeaderEpochRequestTopic()
+			t.Topic = p.Topic
+			req.Topics = append(req.Topics, t)
+		}
+		t := &req.Topics[len(req.Topics)-1]
+		t.Partitions = append(t.Partitions, part)
+	}
+	f.mu.Unlock()
+	answer, err := f.client.request(f.ctx, leader, req)
+	if errors.Is(err, unsupportedVersion) {
+		answer, err = kmsg.NewPtrOffsetForLeaderEpochResponse(), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	ends := make(map[transport.Partition]int64)
+	for _, t := range answer.(*kmsg.OffsetForLeaderEpochResponse).Topics {
+		for _, part := range t.Partitions {
+			if part.ErrorCode == 0 {
+				ends[transport.Partition{Topic: t.Topic, Partition: part.Partition}] = part.EndOffset
+			}
+		}
+	}
+	return ends, nil
+}
+
+// mendOutOfRange moves positions that are not in the log.
+func (f *fetcher) mendOutOfRange(leader int32, partitions []*fetchPartition) {
+	ids := make([]transport.Partition, len(partitions))
+	for i, p := range partitions {
+		ids[i] = p.Partition
+	}
+	starts, err := f.client.offsets(f.ctx, transport.Earliest(), ids)
+	var ends, epochs map[transport.Partition]int64
+	if err == nil {
+		ends, err = f.client.offsets(f.ctx, transport.Latest(), ids)
+	}
+	if err == nil {
+		epochs, err = f.epochEnds(leader, partitions)
+	}
+	for _, p := range partitions {
+		f.mu.Lock()
+		from, to := p.next, int64(-1)
+		var reason error
+		switch {
+		case !f.current(p):
+		case err != nil:
+			p.fail(err, time.Now())
+		case p.ahead >= starts[p.Partition] && p.ahead <= ends[p.Partition]:
+			// The broker did not know yet how far the log goes.
+			p.doubt = sure
+			p.fail(fmt.Errorf("fetching %s at offset %d: %w", p.Partition, p.ahead, offsetOutOfRange), time.Now())
+		case p.ahead != p.next:
+			// Poll is behind, and what it returns next may be in the log.
+			p.doubt = sure
+			f.moveTo(p, p.next)
+		default:
+			to, reason = f.policy(p, starts[p.Partition], ends[p.Partition], epochs)
+		}
+		f.mu.Unlock()
+		if reason != nil {
+			f.skip(p, from, to, reason)
+		}
+	}
+}
+
+// policy says where a position goes that is not in the log, and why. Without a
+// reason it stays.
+func (f *fetcher) policy(p *fetchPartition, start, end int64, epochs map[transport.Partition]int64) (to int64, reason error) {
+	if p.next < start {
+		return start, errRemoved
+	}
+	// An epoch that ends earlier in the log than what was read of it tells that
+	// the log was truncated, and where.
+	if cut, known := epochs[p.Partition]; known && p.lastEpoch >= 0 && cut >= start && cut < p.next {
+		return cut, errTruncated
+	}
+	switch f.topics[p.Topic].OutOfRange {
+	case transport.ToEarliest:
+		return start, errBeyond
+	case transport.ToLatest:
+		return end, errBeyond
+	}
+	p.stuck = fmt.Errorf("%s: %w: %d is past %d, and the policy is to stay", p.Partition, errBeyond, p.next, end)
+	p.err = p.stuck
+	return 0, nil
+}
+
+// current tells whether p is still assigned.
+func (f *fetcher) current(p *fetchPartition) bool {
+	return f.partitions[p.Partition] == p && !p.revoked
+}
+
+// skip tells the Listener that a position moves, and then moves it: a batch from
+// the new place never comes before.
+func (f *fetcher) skip(p *fetchPartition, from, to int64, reason error) {
+	f.log.Error("position moved", "partition", p.String(), "from", from, "to", to, "reason", reason)
+	if !f.listener.enter(f.ctx) {
+		return
+	}
+	defer f.listener.leave()
+	f.mu.Lock()
+	current := f.current(p)
+	f.mu.Unlock()
+	if !current {
+		return
+	}
+	f.listener.Skipped(p.Partition, from, to, reason)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.moveTo(p, to)
+	p.doubt, p.lastEpoch = sure, -1
+	p.err, p.failures = nil, 0
+}

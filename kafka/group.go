@@ -1,0 +1,259 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// Codes of group membership, beside those of errors.go.
+const (
+	inconsistentGroupProtocol Error = 23
+	invalidCommitOffsetSize   Error = 28
+)
+
+var errClosing = errors.New("the consumer is being closed")
+
+// membership is a consumer's place in its group, by Kafka's classic group
+// protocol: JoinGroup, SyncGroup, Heartbeat, LeaveGroup.
+//
+// Three goroutines serve it. One (run) goes through the member's life: join,
+// hand over what is another's now, begin what is new, rest until something
+// happens. It calls the Listener, and may be held up there for as long as that
+// takes. Another sends heartbeats all the while, whatever the first waits for,
+// and passes the coordinator's verdict on. The third watches the topics.
+type membership struct {
+	client   *client
+	cfg      transport.ConsumerConfig
+	topics   []string
+	balancer *balancer
+	rack     string
+	fetch    *fetcher
+	listener *listener
+	log      *slog.Logger
+
+	ctx     context.Context // ends when the member has left
+	work    *sync.WaitGroup
+	closing chan struct{}   // closed when Close is called
+	patient context.Context // ends when the context of Close has ended
+	// closeContext is that of Close. It is there when closing is closed.
+	closeContext context.Context
+	news         chan struct{} // something happened that run should look at
+	beat         chan struct{} // send a heartbeat now
+	commits      chan struct{} // held while a commit is under way: they take effect in order
+
+	mu         sync.Mutex
+	id         string
+	generation int32 // −1: not in the group
+	joining    bool
+	settling   bool // run calls the Listener, or looks up offsets
+	leads      bool
+	planned    map[string]int32 // how many partitions topics had when this leader made its plan
+	verdict    verdict
+	reason     error // of the verdict
+	lastAck    time.Time
+	pace       time.Duration // until the next heartbeat
+	lastErr    error
+	rebalances int64
+	epoch      uint64
+	changed    chan struct{} // closed and made anew at each change of id, generation or verdict
+	expelled   context.CancelFunc
+	anew       map[string]bool // topics that were created anew
+	left       bool
+
+	// Of run alone.
+	pending     []transport.Partition // assigned by the group, and not begun
+	abandonJoin func()
+}
+
+// verdict is what the coordinator last said of the member.
+type verdict int8
+
+const (
+	fine       verdict = iota
+	mustRejoin         // the group rebalances
+	isLost             // the member is not in the group any more
+	isFenced           // another has taken the instance id over
+)
+
+// run is the member's life.
+func (m *membership) run() {
+	failures := 0
+	for !m.isClosing() && m.ctx.Err() == nil {
+		if !m.balancer.cooperative {
+			// Whoever joins by an eager protocol owns nothing.
+			m.revoke(m.patient, m.fetch.owned())
+		}
+		assigned, err := m.join()
+		if err == nil {
+			failures = 0
+			if again := m.settle(assigned); !again {
+				m.rest()
+			}
+			err = m.sentence()
+		}
+		switch {
+		case err == nil || errors.Is(err, errClosing):
+		case errors.Is(err, rebalanceInProgress):
+		case errors.Is(err, unknownMemberID), errors.Is(err, illegalGeneration):
+			m.lose(err)
+		case errors.Is(err, fencedInstanceID):
+			m.lose(err)
+			m.log.Error("another consumer has taken the instance id over; this one stays out of the group",
+				"group", m.cfg.Group, "instance", m.cfg.InstanceID)
+			m.wait(math.MaxInt64)
+		default:
+			m.trouble(err)
+			m.wait(backoff(failures + 1))
+			failures++
+		}
+	}
+	if m.isClosing() {
+		m.finish()
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.left = true
+	m.changeLocked()
+}
+
+func (m *membership) isClosing() bool {
+	select {
+	case <-m.closing:
+		return true
+	default:
+		return false
+	}
+}
+
+// wait waits, unless the consumer, or what it was made from, is closed.
+func (m *membership) wait(d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-m.closing:
+	case <-m.ctx.Done():
+	}
+}
+
+// rest waits for a verdict, or for Close, and deals with what else happens.
+func (m *membership) rest() {
+	for {
+		m.mu.Lock()
+		v := m.verdict
+		anew := m.anew
+		m.anew = nil
+		m.mu.Unlock()
+		if v != fine || m.isClosing() || m.ctx.Err() != nil {
+			return
+		}
+		for topic := range anew {
+			m.restart(topic)
+		}
+		select {
+		case <-m.news:
+		case <-m.closing:
+		case <-m.ctx.Done():
+		}
+	}
+}
+
+// sentence is the verdict as an error.
+func (m *membership) sentence() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.reason
+}
+
+// judge passes a verdict on. A worse one is never replaced by a better one: that
+// is for the next join.
+func (m *membership) judge(v verdict, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if v <= m.verdict {
+		return
+	}
+	m.verdict, m.reason = v, err
+	if v >= isLost {
+		m.lastErr = err
+		if m.expelled != nil {
+			m.expelled() // Revoked has nothing to save any more
+		}
+	}
+	m.changeLocked()
+	signal(m.news)
+}
+
+// changeLocked wakes those who wait for a change.
+func (m *membership) changeLocked() {
+	close(m.changed)
+	m.changed = make(chan struct{})
+}
+
+// ask sends a request to the group's coordinator. When it can't be reached, the
+// next request asks who the coordinator is.
+func (m *membership) ask(ctx context.Context, req kmsg.Request) (kmsg.Response, error) {
+	broker, err := m.client.coordinator(ctx, m.cfg.Group)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := m.client.request(ctx, broker, req)
+	if err != nil && !errors.Is(err, context.Canceled) {
+		m.client.forgetCoordinator(m.cfg.Group)
+	}
+	return resp, err
+}
+
+// refusedBy is the error of a code that the coordinator answered with. If it is
+// not the coordinator any more, the next request asks who is.
+func (m *membership) refusedBy(code int16) error {
+	switch Error(code) {
+	case 0:
+		return nil
+	case notCoordinator, coordinatorNotAvailable:
+		m.client.forgetCoordinator(m.cfg.Group)
+	}
+	return Error(code)
+}
+
+func (m *membership) trouble(err error) {
+	m.log.Warn("group membership", "group", m.cfg.Group, "error", err)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.lastErr = err
+}
+
+// alive tells whether the group still counts the member in.
+func (m *membership) alive() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.generation >= 0 && m.verdict < isLost && !m.left && time.Since(m.lastAck) < m.cfg.SessionTimeout
+}
+
+// status is a snapshot.
+func (m *membership) status() transport.ConsumerStatus {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := transport.ConsumerStatus{
+		Joined: m.generation >= 0 && m.verdict < isLost && !m.left,
+		State:  "stable", MemberID: m.id, Generation: m.generation, LastHeartbeat: m.lastAck,
+		Rebalances: m.rebalances, LastError: m.lastErr,
+	}
+	switch {
+	case m.left:
+		s.State = "closed"
+	case !s.Joined:
+		s.State = "joining"
+	case m.joining || m.settling || m.verdict != fine:
+		s.State = "rebalancing"
+	}
+	return s
+}

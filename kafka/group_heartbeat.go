@@ -1,0 +1,98 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// heartbeats sends heartbeats for as long as the member is in the group, also
+// while it waits for JoinGroup and while the Listener runs.
+func (m *membership) heartbeats() {
+	timer := time.NewTimer(m.cfg.HeartbeatInterval)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+		case <-m.beat:
+		case <-m.ctx.Done():
+			return
+		}
+		timer.Reset(m.heartbeat())
+	}
+}
+
+// heartbeat sends one, if the member is in the group, and returns when to send
+// the next.
+//
+// A heartbeat that fails says nothing about the membership: the coordinator
+// counts the member in until the session times out, and one that starts anew
+// gives every member its full session. So it is sent again, soon.
+func (m *membership) heartbeat() time.Duration {
+	req := kmsg.NewPtrHeartbeatRequest()
+	m.mu.Lock()
+	req.Group, req.MemberID, req.Generation, req.InstanceID = m.cfg.Group, m.id, m.generation, m.instance()
+	out := m.generation < 0 || m.verdict >= isLost
+	m.mu.Unlock()
+	if out {
+		return m.cfg.HeartbeatInterval
+	}
+	// A broker that is frozen must not cost the session.
+	ctx, cancel := context.WithTimeout(m.ctx, max(m.cfg.SessionTimeout/4, time.Second))
+	defer cancel()
+	sent := time.Now()
+	answer, err := m.ask(ctx, req)
+	if err == nil {
+		err = m.refusedBy(answer.(*kmsg.HeartbeatResponse).ErrorCode)
+	}
+	if m.ctx.Err() != nil {
+		return m.cfg.HeartbeatInterval
+	}
+	return m.heard(req, sent, err)
+}
+
+// heard takes the answer to a heartbeat in.
+func (m *membership) heard(req *kmsg.HeartbeatRequest, sent time.Time, err error) time.Duration {
+	code, _ := errors.AsType[Error](err)
+	m.mu.Lock()
+	// While the member joins, its generation ends at any moment: the answer to
+	// JoinGroup says how it stands.
+	current := m.generation == req.Generation && m.id == req.MemberID && !m.joining
+	acknowledged := err == nil || code == rebalanceInProgress
+	if acknowledged {
+		m.lastAck = sent
+		m.lastErr = nil
+	}
+	soon := m.pace
+	if m.pace *= 2; m.pace == 0 || m.pace > m.cfg.HeartbeatInterval {
+		m.pace = m.cfg.HeartbeatInterval
+	}
+	if soon == 0 {
+		soon = m.cfg.HeartbeatInterval
+	}
+	m.mu.Unlock()
+	switch {
+	case err == nil:
+		return soon
+	case code == rebalanceInProgress:
+		if current {
+			m.judge(mustRejoin, err)
+		}
+		return soon
+	case code == unknownMemberID || code == illegalGeneration:
+		if current {
+			m.judge(isLost, fmt.Errorf("group %q has expelled the member: %w", m.cfg.Group, err))
+		}
+		return soon
+	case code == fencedInstanceID:
+		if current {
+			m.judge(isFenced, fmt.Errorf("group %q: instance id %q: %w", m.cfg.Group, m.cfg.InstanceID, err))
+		}
+		return soon
+	}
+	m.trouble(fmt.Errorf("heartbeat to group %q: %w", m.cfg.Group, err))
+	return min(m.cfg.HeartbeatInterval, 200*time.Millisecond)
+}

@@ -1,0 +1,130 @@
+package kafka
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// startPatience is how long a member waits for another, that has the topic's
+// first partition, to settle where the group starts on a topic.
+const startPatience = 5 * time.Second
+
+// begin looks up where new partitions start and assigns them. It tries until it
+// succeeds, the member has to join again, or the consumer is closed. assigned is
+// all that the member has.
+func (m *membership) begin(added, assigned []transport.Partition) error {
+	ctx, cancel := m.during()
+	defer cancel()
+	began := time.Now()
+	for failures := 0; ; failures++ {
+		found, wait, err := m.starts(ctx, added, assigned, time.Since(began) >= startPatience)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err == nil && wait == 0 {
+			m.assign(found)
+			return nil
+		}
+		if err != nil {
+			m.trouble(fmt.Errorf("looking up where partitions start: %w", err))
+			wait = backoff(failures)
+		}
+		pause(ctx, wait)
+	}
+}
+
+// starts is where partitions start. If it is for another member to say, it
+// returns how long to wait before asking again, unless impatient.
+func (m *membership) starts(ctx context.Context, added, assigned []transport.Partition, impatient bool) (found []transport.Assignment, wait time.Duration, err error) {
+	var names []string
+	for _, p := range added {
+		if n := len(names); n == 0 || names[n-1] != p.Topic {
+			names = append(names, p.Topic)
+		}
+	}
+	group := &admin{client: m.client}
+	committed, err := group.committed(ctx, m.cfg.Group, names)
+	if err != nil {
+		return nil, 0, err
+	}
+	topics := make(map[string]*topicMeta, len(names))
+	for _, name := range names {
+		if topics[name], err = m.client.topic(ctx, name); err != nil {
+			return nil, 0, err
+		}
+		if hasTopic(committed, name) {
+			continue
+		}
+		// All partitions start together, or a member would take those that
+		// nobody has committed yet for new ones. So one member does it for all.
+		if _, first := slices.BinarySearchFunc(assigned, transport.Partition{Topic: name}, comparePartitions); !first && !impatient {
+			return nil, 100 * time.Millisecond, nil
+		}
+		starts, err := m.resolveStart(ctx, topics[name])
+		if err != nil {
+			return nil, 0, err
+		}
+		for _, c := range starts {
+			committed[c.Partition] = c
+		}
+	}
+	for _, p := range added {
+		c, ok := committed[p]
+		if !ok { // it appeared after the group had started
+			c = transport.Commit{LeaderEpoch: -1}
+		}
+		found = append(found, m.assignment(p, topics[p.Topic], c))
+	}
+	return found, 0, nil
+}
+
+func hasTopic(committed map[transport.Partition]transport.Commit, topic string) bool {
+	for p := range committed {
+		if p.Topic == topic {
+			return true
+		}
+	}
+	return false
+}
+
+// resolveStart finds where the group starts on a topic, and commits that for all
+// partitions at once.
+func (m *membership) resolveStart(ctx context.Context, t *topicMeta) ([]transport.Commit, error) {
+	partitions := make([]transport.Partition, len(t.partitions))
+	for i := range partitions {
+		partitions[i] = transport.Partition{Topic: t.name, Partition: int32(i)}
+	}
+	offsets, err := m.client.offsets(ctx, m.fetch.topics[t.name].Start, partitions)
+	if err != nil {
+		return nil, err
+	}
+	starts := make([]transport.Commit, len(partitions))
+	for i, p := range partitions {
+		starts[i] = transport.Commit{Partition: p, Offset: offsets[p], LeaderEpoch: -1}
+	}
+	if failed := m.store(ctx, slices.Clone(starts), nil); len(failed) > 0 {
+		return nil, &transport.CommitError{Partitions: failed}
+	}
+	return starts, nil
+}
+
+// assignment is a partition as it is assigned now, with an epoch of its own.
+//
+// Epochs contain the generation, so that they grow from owner to owner within
+// the group, and can fence what lies outside of Kafka.
+func (m *membership) assignment(p transport.Partition, t *topicMeta, c transport.Commit) transport.Assignment {
+	m.client.metadata.mu.Lock()
+	cluster := m.client.metadata.clusterID
+	m.client.metadata.mu.Unlock()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.epoch = max(m.epoch+1, uint64(max(m.generation, 0))<<32)
+	return transport.Assignment{
+		Partition: p, Epoch: m.epoch, Offset: c.Offset, Metadata: c.Metadata, LeaderEpoch: c.LeaderEpoch,
+		TopicID: t.id, ClusterID: cluster, Partitions: int32(len(t.partitions)),
+	}
+}

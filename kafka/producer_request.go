@@ -1,0 +1,205 @@
+package kafka
+
+import (
+	"cmp"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// round is one worker's requests: each carries the heads of the partitions that
+// it took.
+type round struct {
+	sender *sender
+	conn   *conn
+	parts  []*partition
+	left   []*partition // of parts, those that the response has not told of; nil where it has
+	size   int          // of their batches
+	body   []byte
+	req    produceRequest
+	resp   kmsg.ProduceResponse
+	timer  *time.Timer // for rest
+}
+
+func newRound(s *sender, w *conn) *round {
+	r := &round{sender: s, conn: w, timer: time.NewTimer(idleAfter)}
+	r.timer.Stop()
+	r.req.round = r
+	return r
+}
+
+// fill takes partitions from those that are ready, as many as a request may
+// carry, and returns the rest. It runs under the sender's lock.
+func (r *round) fill(ready []*partition) []*partition {
+	r.parts, r.size = r.parts[:0], 0
+	limit := r.sender.producer.cfg.RequestBytes
+	for len(r.parts) < len(ready) {
+		p := ready[len(r.parts)]
+		size := p.next()
+		if len(r.parts) > 0 && r.size+size > limit {
+			break
+		}
+		r.size += size
+		r.parts = append(r.parts, p)
+	}
+	return slices.Delete(ready, 0, len(r.parts))
+}
+
+// settle closes the batches that are to be sent, and fails those whose delivery
+// time is over. It returns false if nothing is left to be sent.
+func (r *round) settle() bool {
+	now := time.Now()
+	r.parts = slices.DeleteFunc(r.parts, func(p *partition) bool {
+		if p.overdue(now) {
+			return true
+		}
+		p.begin()
+		return false
+	})
+	return len(r.parts) > 0
+}
+
+// run sends a request and acts on the response. An error is one of the
+// connection, which must not be used again.
+func (r *round) run() error {
+	body, err := r.exchange()
+	if err == nil {
+		r.resp.SetVersion(r.req.GetVersion())
+		if err = r.resp.UnsafeReadFrom(body); err == nil {
+			r.accept()
+			return nil
+		}
+	}
+	r.sender.report(err)
+	var fatal error
+	if !retriable(err) && !r.conn.wrote {
+		fatal = err
+	}
+	for _, p := range r.parts {
+		// Once the request was on its way, nothing but the broker's answer tells
+		// whether the batch is in the log.
+		p.head.maybe = p.head.maybe || r.conn.wrote
+		if fatal != nil {
+			p.failed(fatal, nil)
+		} else {
+			p.retry(err)
+		}
+	}
+	return err
+}
+
+// exchange sends the request and returns the response's body.
+func (r *round) exchange() ([]byte, error) {
+	p := r.sender.producer
+	deadline := time.Now().Add(p.client.cfg.RequestTimeout)
+	fresh := false
+	for _, part := range r.parts {
+		fresh = fresh || part.session.id < 0
+		if d := part.head.deadline; d.Before(deadline) {
+			deadline = d
+		}
+	}
+	var session producerSession
+	if fresh {
+		var err error
+		session, err = p.ids.get(r.conn, deadline)
+		r.conn.wrote = false
+		if err != nil {
+			return nil, err
+		}
+	}
+	version, err := r.conn.version(int16(kmsg.Produce), highest(int16(kmsg.Produce)), deadline)
+	r.conn.wrote = false
+	if err != nil {
+		return nil, err
+	}
+	for _, part := range r.parts {
+		part.stamp(session)
+	}
+	slices.SortStableFunc(r.parts, func(a, b *partition) int { return cmp.Compare(a.topic.name, b.topic.name) })
+	// The broker waits for the replicas for half of the time at most, so that
+	// its answer that they are late comes before the connection is given up.
+	r.req.TimeoutMillis = int32(max(min(time.Until(deadline), p.client.cfg.RequestTimeout/2).Milliseconds(), 1))
+	r.req.SetVersion(version)
+	frame := takeFrame()
+	defer giveFrame(frame)
+	frame.bytes = r.req.frame(p.client.format, frame.bytes[:0])
+	return r.conn.await(frame.bytes, r.req.pieces(frame.bytes), version >= 9, deadline, r.memory)
+}
+
+// memory is that of the last response, if it is large enough.
+func (r *round) memory(size int) []byte {
+	if cap(r.body) < size {
+		r.body = make([]byte, size)
+	}
+	return r.body[:size]
+}
+
+// accept acts on a response.
+func (r *round) accept() {
+	var worst error
+	worked := false
+	r.left = r.parts
+	left := len(r.left)
+	for i := range r.resp.Topics {
+		topic := &r.resp.Topics[i]
+		for j := range topic.Partitions {
+			answer := &topic.Partitions[j]
+			p := r.answers(topic.Topic, answer.Partition)
+			if p == nil {
+				continue
+			}
+			left--
+			err := infrastructure(codeError(answer.ErrorCode))
+			if err == nil {
+				worked = true
+			} else if worst == nil {
+				worst = err
+			}
+			if answer.ErrorCode == 0 {
+				p.finish(answer.BaseOffset, answer.LogAppendTime)
+			} else {
+				p.answered(answer)
+			}
+		}
+	}
+	if worked {
+		worst = nil
+	}
+	r.sender.report(worst)
+	if left > 0 {
+		r.unanswered()
+	}
+	if d := r.resp.ThrottleMillis; d > 0 {
+		r.sender.mute(time.Duration(d) * time.Millisecond)
+	}
+}
+
+// answers takes the partition out that an answer is for. Brokers answer in the
+// order of the request, more or less, so it is mostly the first that is left.
+func (r *round) answers(topic string, index int32) *partition {
+	for i, p := range r.left {
+		if p != nil && p.index == index && p.topic.name == topic {
+			r.left[i] = nil
+			if i == 0 {
+				r.left = r.left[1:]
+			}
+			return p
+		}
+	}
+	return nil
+}
+
+var errUnanswered = errors.New("the broker's response leaves the partition out")
+
+// unanswered repeats what the broker's response says nothing of.
+func (r *round) unanswered() {
+	for _, p := range r.left {
+		if p != nil {
+			p.head.maybe = true
+			p.retry(errUnanswered)
+		}
+	}
+}

@@ -1,0 +1,158 @@
+package kafkatest
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/eventbus-go/eventbus"
+)
+
+// shown is an event as a failure message shows it, and as two are compared: its
+// encoded form, in which a time's monotonic clock and the like make no difference.
+type shown struct {
+	key  string
+	data string
+}
+
+// compare fails the test where events differ, key by key: between keys there is
+// no order to hold.
+func compare[T any](t testing.TB, what string, topic *eventbus.Topic[T], got, want []T) {
+	t.Helper()
+	keys, gotOf, wantOf := byKey(t, topic, got, want)
+	var report strings.Builder
+	for _, key := range keys {
+		g, w := gotOf[key], wantOf[key]
+		if key == "" {
+			// No key, no order.
+			slices.Sort(g)
+			slices.Sort(w)
+		}
+		if slices.Equal(g, w) {
+			continue
+		}
+		fmt.Fprintf(&report, "\n%s%d wanted, %d %s:%s", key, len(w), len(g), what, difference(g, w))
+	}
+	if report.Len() > 0 {
+		t.Errorf("kafkatest: %s on %s, events of type %s (-: wanted and not there, +: there and not wanted)%s",
+			what, strings.TrimPrefix(topic.In("x"), "x."), topic.Type(), report.String())
+	}
+}
+
+// byKey sorts both sides by key, in the order in which keys are wanted.
+func byKey[T any](t testing.TB, topic *eventbus.Topic[T], got, want []T) (keys []string, gotOf, wantOf map[string][]string) {
+	t.Helper()
+	gotOf, wantOf = make(map[string][]string), make(map[string][]string)
+	add := func(to map[string][]string, events []T) {
+		for _, event := range events {
+			s := show(t, topic, event)
+			if !slices.Contains(keys, s.key) {
+				keys = append(keys, s.key)
+			}
+			to[s.key] = append(to[s.key], s.data)
+		}
+	}
+	add(wantOf, want)
+	add(gotOf, got)
+	return keys, gotOf, wantOf
+}
+
+func show[T any](t testing.TB, topic *eventbus.Topic[T], event T) (s shown) {
+	t.Helper()
+	if key, ok := topic.KeyOf(event); ok {
+		s.key = fmt.Sprintf("key %q: ", key)
+	}
+	e, err := topic.Encode(event)
+	switch {
+	case err != nil:
+		t.Fatalf("kafkatest: an event to compare with: %v", err)
+	case utf8.Valid(e.Data):
+		s.data = string(e.Data)
+	default:
+		s.data = fmt.Sprintf("%+v [%x]", event, e.Data)
+	}
+	return s
+}
+
+// Bounds of a difference: in cells of the table that finds it, and in lines.
+const (
+	maxCells = 1 << 20
+	maxLines = 40
+)
+
+// difference is a line per event, by the longest common subsequence of what lies
+// between a common beginning and a common end.
+func difference(got, want []string) string {
+	start := 0
+	for start < min(len(got), len(want)) && got[start] == want[start] {
+		start++
+	}
+	end := 0
+	for end < min(len(got), len(want))-start && got[len(got)-1-end] == want[len(want)-1-end] {
+		end++
+	}
+	var b lines
+	b.alike(start)
+	b.between(got[start:len(got)-end], want[start:len(want)-end])
+	b.alike(end)
+	return b.String()
+}
+
+// lines are those of a difference, up to maxLines.
+type lines struct {
+	strings.Builder
+	n int
+}
+
+func (b *lines) line(mark, text string) {
+	if b.n++; b.n <= maxLines {
+		b.WriteString("\n    " + mark + " " + text)
+	} else if b.n == maxLines+1 {
+		b.WriteString("\n      …")
+	}
+}
+
+func (b *lines) alike(n int) {
+	if n > 0 {
+		b.line(" ", fmt.Sprintf("(%d as wanted)", n))
+	}
+}
+
+func (b *lines) between(got, want []string) {
+	if len(got)*len(want) > maxCells {
+		b.line("-", want[0])
+		b.line("+", got[0])
+		b.line(" ", fmt.Sprintf("(and what follows: %d wanted, %d there)", len(want)-1, len(got)-1))
+		return
+	}
+	// length[i][j] is that of want[i:] and got[j:].
+	length := make([][]int, len(want)+1)
+	for i := range length {
+		length[i] = make([]int, len(got)+1)
+	}
+	for i := len(want) - 1; i >= 0; i-- {
+		for j := len(got) - 1; j >= 0; j-- {
+			if want[i] == got[j] {
+				length[i][j] = length[i+1][j+1] + 1
+			} else {
+				length[i][j] = max(length[i+1][j], length[i][j+1])
+			}
+		}
+	}
+	i, j := 0, 0
+	for i < len(want) || j < len(got) {
+		switch {
+		case i < len(want) && j < len(got) && want[i] == got[j]:
+			b.line(" ", want[i])
+			i, j = i+1, j+1
+		case j == len(got) || i < len(want) && length[i+1][j] >= length[i][j+1]:
+			b.line("-", want[i])
+			i++
+		default:
+			b.line("+", got[j])
+			j++
+		}
+	}
+}

@@ -1,0 +1,85 @@
+package kafkatest
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/eventbus-go/eventbus"
+)
+
+// handling is one event that a subscription handled.
+type handling struct {
+	group    string
+	envelope *eventbus.Envelope
+}
+
+// record is the middleware that notes what was handled.
+func (c *Cluster) record(next eventbus.Handler) eventbus.Handler {
+	return func(ctx context.Context, d *eventbus.Delivery) error {
+		err := next(ctx, d)
+		var failed *eventbus.BatchError
+		if err == nil || errors.As(err, &failed) {
+			c.note(d, failed)
+		}
+		c.stir()
+		return err
+	}
+}
+
+// note keeps the events that are handled by this: of a batch with failed events
+// those that are not named, and not behind a named one of their key.
+func (c *Cluster) note(d *eventbus.Delivery, failed *eventbus.BatchError) {
+	held := make(map[string]bool)
+	var done []handling
+	for i, e := range d.Events {
+		if failed != nil && failed.Errors[i] != nil {
+			held[string(e.Key)] = true
+			continue
+		}
+		if e.Key == nil || !held[string(e.Key)] {
+			done = append(done, handling{d.Group, e.Clone()})
+		}
+	}
+	c.mu.Lock()
+	c.handled = append(c.handled, done...)
+	c.mu.Unlock()
+}
+
+// Handled returns the events of a topic for which a handler returned nil, in the
+// order in which it did; an event that two groups handled is there twice. Events
+// of another version count as that version's, also where Upcast converts them. It
+// does not wait: call Settle before.
+//
+// With events to compare with it fails the test unless exactly these were handled:
+// those of one key in this order, keys in any.
+func Handled[T any](t testing.TB, c *Cluster, topic *eventbus.Topic[T], want ...T) []T {
+	t.Helper()
+	c.mu.Lock()
+	var envelopes []*eventbus.Envelope
+	for _, h := range c.handled {
+		if h.envelope.Type == topic.Type() && !h.envelope.Tombstone && names(h.envelope.Topic, topic) {
+			envelopes = append(envelopes, h.envelope)
+		}
+	}
+	c.mu.Unlock()
+	got := decodeAll(t, topic, envelopes)
+	if len(want) > 0 {
+		compare(t, "handled", topic, got, want)
+	}
+	return got
+}
+
+func decodeAll[T any](t testing.TB, topic *eventbus.Topic[T], envelopes []*eventbus.Envelope) []T {
+	t.Helper()
+	events := make([]T, 0, len(envelopes))
+	for _, e := range envelopes {
+		event, err := topic.Decode(e)
+		if err != nil {
+			t.Errorf("kafkatest: %v: %v", e, err)
+			continue
+		}
+		events = append(events, event)
+	}
+	return events
+}

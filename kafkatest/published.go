@@ -1,0 +1,96 @@
+package kafkatest
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/internal/wire"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// Published returns the events of a topic that are in the log, whoever wrote them:
+// in log order per partition, and by time over partitions. Records that are no
+// CloudEvents are left out. It does not wait for what is published without
+// waiting: call Settle before.
+//
+// With events to compare with it fails the test unless exactly these are there:
+// those of one key in this order, keys in any.
+func Published[T any](t testing.TB, c *Cluster, topic *eventbus.Topic[T], want ...T) []T {
+	t.Helper()
+	var envelopes []*eventbus.Envelope
+	for _, r := range c.records(t, func(name string) bool { return names(name, topic) }) {
+		if e := envelopeOf(&r); e != nil && e.Type == topic.Type() && !e.Tombstone {
+			envelopes = append(envelopes, e)
+		}
+	}
+	got := decodeAll(t, topic, envelopes)
+	if len(want) > 0 {
+		compare(t, "published", topic, got, want)
+	}
+	return got
+}
+
+// envelopeOf is nil for a record that is no CloudEvent.
+func envelopeOf(r *transport.Record) *eventbus.Envelope {
+	e := new(eventbus.Envelope)
+	if readEnvelope(r, e) != nil {
+		return nil
+	}
+	return e
+}
+
+func readEnvelope(r *transport.Record, e *eventbus.Envelope) error {
+	return wire.Decode(r, (*wire.Event)(e))
+}
+
+// records reads the logs of the topics that are chosen by their full names.
+func (c *Cluster) records(t testing.TB, chosen func(string) bool) []transport.Record {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	names, err := c.topicNames(ctx)
+	if err != nil {
+		t.Fatalf("kafkatest: listing topics: %v", err)
+	}
+	names = slices.DeleteFunc(names, func(name string) bool { return !chosen(name) })
+	var all []transport.Record
+	for _, name := range names {
+		records, err := c.read(ctx, name)
+		if err != nil {
+			t.Fatalf("kafkatest: reading topic %s: %v", name, err)
+		}
+		all = append(all, records...)
+	}
+	return all
+}
+
+// topicNames lists the topics of the test's environments. A real cluster may have
+// those of others, too.
+func (c *Cluster) topicNames(ctx context.Context) ([]string, error) {
+	if c.memory != nil {
+		return c.memory.Topics(), nil
+	}
+	infos, err := c.transport.Admin().Topics(ctx)
+	if err != nil {
+		return nil, err
+	}
+	environments := c.links.environments()
+	var names []string
+	for _, info := range infos {
+		if environment, _, _ := strings.Cut(info.Name, "."); environments[environment] {
+			names = append(names, info.Name)
+		}
+	}
+	return names, nil
+}
+
+// read returns all records of a topic.
+func (c *Cluster) read(ctx context.Context, topic string) ([]transport.Record, error) {
+	if c.memory != nil {
+		return c.memory.Records(topic), nil
+	}
+	return c.readLog(ctx, topic)
+}

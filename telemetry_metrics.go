@@ -1,0 +1,98 @@
+package eventbus
+
+import (
+	"slices"
+	"sync"
+
+	"github.com/eventbus-go/eventbus/internal/telemetry"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+)
+
+// metrics are the instruments that are written where something happens. What is
+// read at each collection instead is in telemetry_watch.go.
+type metrics struct {
+	meter        metric.Meter
+	registration metric.Registration
+
+	operation, process                      metric.Float64Histogram
+	sent, consumed                          metric.Int64Counter
+	retries, letters, letterFailures        metric.Int64Counter
+	skipped, abandoned, lost, commitFailure metric.Int64Counter
+	transitions                             metric.Int64Counter
+}
+
+func newMetrics(provider metric.MeterProvider) metrics {
+	if provider == nil {
+		provider = otel.GetMeterProvider()
+	}
+	m := provider.Meter(telemetry.Scope, metric.WithSchemaURL(telemetry.SchemaURL))
+	return metrics{
+		meter:          m,
+		operation:      telemetry.OperationDuration.Durations(m),
+		process:        telemetry.ProcessDuration.Durations(m),
+		sent:           telemetry.SentMessages.Counter(m),
+		consumed:       telemetry.ConsumedMessages.Counter(m),
+		retries:        telemetry.Retries.Counter(m),
+		letters:        telemetry.DeadLetters.Counter(m),
+		letterFailures: telemetry.DeadLetterFailures.Counter(m),
+		skipped:        telemetry.Skipped.Counter(m),
+		abandoned:      telemetry.Abandoned.Counter(m),
+		lost:           telemetry.LostPartitions.Counter(m),
+		commitFailure:  telemetry.CommitFailures.Counter(m),
+		transitions:    telemetry.BreakerTransitions.Counter(m),
+	}
+}
+
+// labels are attributes, made into options once: an instrument is then written
+// without an allocation.
+type labels struct {
+	add    []metric.AddOption
+	record []metric.RecordOption
+}
+
+func newLabels(attributes ...attribute.KeyValue) *labels {
+	o := metric.WithAttributeSet(attribute.NewSet(attributes...))
+	return &labels{add: []metric.AddOption{o}, record: []metric.RecordOption{o}}
+}
+
+// family are labels that differ in one attribute, whose values come up one by
+// one. Beyond most of them a value counts as ErrorOther: what comes from outside
+// can't make more time series than that.
+type family struct {
+	base []attribute.KeyValue
+	key  attribute.Key
+	most int
+	none *labels // without the attribute
+
+	mu    sync.Mutex
+	known map[string]*labels
+}
+
+// maxFamily bounds the values of an attribute that the bus does not choose.
+const maxFamily = 32
+
+func newFamily(key attribute.Key, base ...attribute.KeyValue) *family {
+	return &family{base: base, key: key, most: maxFamily, none: newLabels(base...), known: make(map[string]*labels)}
+}
+
+func (f *family) of(value string) *labels {
+	if value == "" {
+		return f.none
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if l := f.known[value]; l != nil {
+		return l
+	}
+	if len(f.known) >= f.most {
+		if l := f.known[telemetry.ErrorOther]; l != nil {
+			return l
+		}
+		value = telemetry.ErrorOther
+	}
+	l := newLabels(append(slices.Clone(f.base), f.key.String(value))...)
+	f.known[value] = l
+	return l
+}

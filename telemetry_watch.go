@@ -1,0 +1,144 @@
+package eventbus
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/eventbus-go/eventbus/internal/engine"
+	"github.com/eventbus-go/eventbus/internal/telemetry"
+	"github.com/eventbus-go/eventbus/resilience"
+	"github.com/eventbus-go/eventbus/transport"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+)
+
+// watched are the instruments that are read at each collection. They cost
+// nothing in between, and no request to a broker.
+type watched struct {
+	pendingEvents, pendingSize          metric.Int64ObservableUpDownCounter
+	bufferedEvents, bufferedSize        metric.Int64ObservableUpDownCounter
+	parkedKeys, parkedSize              metric.Int64ObservableUpDownCounter
+	running, stuck                      metric.Int64ObservableUpDownCounter
+	partitions, lag, unstable           metric.Int64ObservableUpDownCounter
+	rebalances                          metric.Int64ObservableCounter
+	unstableAge, oldestAge, progressAge metric.Float64ObservableGauge
+	paused, breakers                    metric.Int64ObservableGauge
+}
+
+// watch registers them.
+func (s *signals) watch() {
+	m := s.metrics.meter
+	w := &watched{
+		pendingEvents:  telemetry.PendingEvents.Level(m),
+		pendingSize:    telemetry.PendingSize.Level(m),
+		bufferedEvents: telemetry.BufferedEvents.Level(m),
+		bufferedSize:   telemetry.BufferedSize.Level(m),
+		parkedKeys:     telemetry.ParkedKeys.Level(m),
+		parkedSize:     telemetry.ParkedSize.Level(m),
+		running:        telemetry.RunningHandlers.Level(m),
+		stuck:          telemetry.StuckHandlers.Level(m),
+		partitions:     telemetry.AssignedPartitions.Level(m),
+		lag:            telemetry.Lag.Level(m),
+		unstable:       telemetry.Unstable.Level(m),
+		rebalances:     telemetry.Rebalances.Total(m),
+		unstableAge:    telemetry.UnstableAge.Age(m),
+		oldestAge:      telemetry.OldestAge.Age(m),
+		progressAge:    telemetry.StalledAge.Age(m),
+		paused:         telemetry.PausedFetches.State(m),
+		breakers:       telemetry.BreakerStates.State(m),
+	}
+	registration, err := m.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		s.observe(w, o)
+		return nil
+	}, w.pendingEvents, w.pendingSize, w.bufferedEvents, w.bufferedSize, w.parkedKeys, w.parkedSize, w.running, w.stuck,
+		w.partitions, w.lag, w.unstable, w.rebalances, w.unstableAge, w.oldestAge, w.progressAge, w.paused, w.breakers)
+	if err != nil {
+		otel.Handle(err)
+	}
+	s.metrics.registration = registration
+}
+
+func (s *signals) observe(w *watched, o metric.Observer) {
+	bus := metric.WithAttributeSet(attribute.NewSet(s.attributes()...))
+	o.ObserveInt64(w.pendingEvents, s.pending.events.Load(), bus)
+	o.ObserveInt64(w.pendingSize, s.pending.bytes.Load(), bus)
+	s.mu.Lock()
+	groups, breakers := slices.Clone(s.groups), maps.Clone(s.breakers)
+	s.mu.Unlock()
+	for _, g := range groups {
+		snapshot := g.engine.Snapshot()
+		g.observe(w, o, &snapshot)
+	}
+	for name, b := range breakers {
+		o.ObserveInt64(w.breakers, int64(b.State()), s.with(telemetry.BreakerName.String(name)))
+	}
+	s.brokers.brokers.Range(func(broker, b any) bool {
+		o.ObserveInt64(w.breakers, int64(b.(*brokerBreaker).State()), s.with(telemetry.BreakerName.String(publishBreakerName(broker.(int32)))))
+		return true
+	})
+}
+
+func (s *signals) with(more ...attribute.KeyValue) metric.ObserveOption {
+	return metric.WithAttributeSet(attribute.NewSet(s.attributes(more...)...))
+}
+
+func (g *groupSignals) observe(w *watched, o metric.Observer, s *engine.Snapshot) {
+	group := telemetry.ConsumerGroup.String(g.name)
+	all := g.with(group)
+	o.ObserveInt64(w.bufferedEvents, s.Records, all)
+	o.ObserveInt64(w.bufferedSize, s.Bytes, all)
+	o.ObserveInt64(w.parkedSize, s.ParkedBytes, all)
+	o.ObserveInt64(w.partitions, int64(len(s.Partitions)), all)
+	o.ObserveInt64(w.rebalances, s.Member.Rebalances, all)
+	for i := range s.Subscriptions {
+		sub := &s.Subscriptions[i]
+		one := g.with(group, telemetry.Subscription.String(sub.Name))
+		o.ObserveInt64(w.running, int64(sub.Running), one)
+		o.ObserveInt64(w.stuck, int64(sub.Stuck), one)
+	}
+	fetched := make(map[transport.Partition]*transport.PartitionStatus, len(s.Member.Partitions))
+	for i := range s.Member.Partitions {
+		fetched[s.Member.Partitions[i].Partition] = &s.Member.Partitions[i]
+	}
+	now := time.Now()
+	for i := range s.Partitions {
+		p := &s.Partitions[i]
+		one := g.with(group, telemetry.Destination.String(p.Partition.Topic), partitionID(p.Partition.Partition))
+		o.ObserveInt64(w.parkedKeys, p.ParkedKeys, one)
+		o.ObserveInt64(w.paused, int64(boolInt(p.Paused)), one)
+		stalled, oldest := p.OldestAge, time.Duration(0)
+		if !p.Oldest.IsZero() {
+			oldest = max(now.Sub(p.Oldest), 0)
+		}
+		o.ObserveFloat64(w.progressAge, stalled.Seconds(), one)
+		o.ObserveFloat64(w.oldestAge, oldest.Seconds(), one)
+		f := fetched[p.Partition]
+		if f == nil || f.LastStable < 0 {
+			continue
+		}
+		o.ObserveInt64(w.lag, max(f.LastStable-p.Next, 0)+p.Records, one)
+		o.ObserveInt64(w.unstable, max(f.HighWatermark-f.LastStable, 0), one)
+		o.ObserveFloat64(w.unstableAge, g.unstable.age(f, now).Seconds(), one)
+	}
+	g.unstable.keep(fetched)
+}
+
+func boolInt(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// publishBreakerName names the breaker that guards publishing to a broker.
+func publishBreakerName(broker int32) string { return "publish " + strconv.Itoa(int(broker)) }
+
+// breakerChanged counts a breaker's change of state.
+func (s *signals) breakerChanged(name string, to resilience.State) {
+	s.metrics.transitions.Add(context.Background(), 1, metric.WithAttributeSet(attribute.NewSet(
+		s.attributes(telemetry.BreakerName.String(name), telemetry.BreakerState.String(to.String()))...)))
+}
