@@ -6,12 +6,13 @@ import (
 	"github.com/eventbus-go/eventbus"
 	"go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/trace"
-	noop "go.opentelemetry.io/otel/trace/noop"
+	"go.opentelemetry.io/otel/trace/noop"
 )
 
 // benchMode is how much the bus tells in a benchmark.
 type benchMode struct {
 	name   string
+	spans  bool
 	config func() eventbus.Config
 }
 
@@ -22,23 +23,23 @@ func benchModes() []benchMode {
 		return c
 	}
 	return []benchMode{
-		{"off", quiet},
-		{"noop", func() eventbus.Config {
+		{"off", false, quiet},
+		{"noop", false, func() eventbus.Config {
 			c := quiet()
 			c.TracerProvider = noop.NewTracerProvider()
 			return c
 		}},
-		{"metrics", func() eventbus.Config {
+		{"metrics", false, func() eventbus.Config {
 			c := quiet()
 			c.MeterProvider = metric.NewMeterProvider(metric.WithReader(metric.NewManualReader()))
 			return c
 		}},
-		{"traces", func() eventbus.Config {
+		{"traces", true, func() eventbus.Config {
 			c := quiet()
 			c.TracerProvider = trace.NewTracerProvider(trace.WithSampler(trace.AlwaysSample()))
 			return c
 		}},
-		{"unsampled", func() eventbus.Config {
+		{"unsampled", true, func() eventbus.Config {
 			c := quiet()
 			c.TracerProvider = trace.NewTracerProvider(trace.WithSampler(trace.NeverSample()))
 			return c

@@ -10,7 +10,7 @@ import (
 )
 
 // benchBus is a bus on memory whose events of 100 bytes go nowhere but the log.
-func benchBus(b *testing.B, c eventbus.Config) (*eventbus.Bus, *eventbus.Topic[order]) {
+func benchBus(b testing.TB, c eventbus.Config) (*eventbus.Bus, *eventbus.Topic[order]) {
 	b.Helper()
 	bus, err := eventbus.New(memory.New(), c)
 	if err != nil {

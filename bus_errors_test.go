@@ -3,7 +3,6 @@ package eventbus_test
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -137,7 +136,6 @@ func TestUnreachableAtStart(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
 		cluster.Disconnect()
 		c := config()
-		c.Logger = slog.New(slog.DiscardHandler)
 		bus, topic := newBus(t, cluster, c), orders(t)
 		must(t, eventbus.Subscribe(bus, topic, func(context.Context, order) error { return nil }))
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
@@ -160,7 +158,7 @@ func TestStartDegraded(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
 		cluster.Disconnect()
 		c := config()
-		c.StartDegraded, c.Logger = true, slog.New(slog.DiscardHandler)
+		c.StartDegraded = true
 		bus, topic := newBus(t, cluster, c), orders(t)
 		var s story
 		must(t, eventbus.Subscribe(bus, topic, func(_ context.Context, o order) error { s.add("%s%d", o.ID, o.Seq); return nil }))
@@ -169,9 +167,9 @@ func TestStartDegraded(t *testing.T) {
 			t.Errorf("%+v", h)
 		}
 		cluster.Reconnect()
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		must(t, eventbus.Publish(t.Context(), bus, topic, order{"a", 1}))
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		if s.String() != "a1" || !bus.Health(t.Context()).Ready {
 			t.Errorf("%s, %+v", s.String(), bus.Health(t.Context()))
 		}

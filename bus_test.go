@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -32,8 +33,15 @@ func orders(t *testing.T) *eventbus.Topic[order] {
 	})
 }
 
+// pass lets time go by in a bubble, and everything that falls due happen.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
 func config() eventbus.Config {
 	return eventbus.Config{
+		Logger:  slog.New(slog.DiscardHandler),
 		Service: "sales-api", Environment: "Test", Source: "urn:momentum:sales-api",
 		Handling: []eventbus.SubscribeOption{eventbus.Retry(resilience.Retry{Attempts: 3, Initial: time.Second})},
 	}
@@ -128,8 +136,7 @@ func TestPromise3KeyOrderWhileOneIsRetried(t *testing.T) {
 		if got := s.String(); !strings.Contains(got, "b2") || strings.Contains(got, "a2") {
 			t.Fatalf("before the retry: %s", got)
 		}
-		time.Sleep(time.Minute)
-		synctest.Wait()
+		pass(time.Minute)
 		if got, want := strings.TrimPrefix(keyed(s.String(), "a"), ""), "a1#1 a1#2 a1#3 a2#1 a3#1"; got != want {
 			t.Fatalf("key a: %s, want %s", got, want)
 		}
@@ -172,8 +179,7 @@ func TestPromise2DeadLetterKeepsBytes(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		time.Sleep(time.Hour)
-		synctest.Wait()
+		pass(time.Hour)
 		if len(handled) != 2 {
 			t.Fatalf("handled %d, want 2", len(handled))
 		}
@@ -236,7 +242,7 @@ func TestUnknownTypes(t *testing.T) {
 				must(t, eventbus.Publish(t.Context(), bus, shippedTopic, shipped{"a"}))
 				must(t, eventbus.Publish(t.Context(), bus, topic, order{"a", 2}))
 				must(t, eventbus.Publish(t.Context(), bus, topic, order{"b", 1}))
-				time.Sleep(time.Minute)
+				pass(time.Minute)
 				if got := keyed(s.String(), "a"); got != c.after {
 					t.Errorf("key a: %s, want %s", got, c.after)
 				}
@@ -316,7 +322,7 @@ func TestBatchHandler(t *testing.T) {
 		p := eventbus.NewPublisher(bus, topic)
 		must(t, p.PublishBatch(t.Context(), []order{{"a", 0}, {"a", 1}, {"a", 2}, {"a", 3}}))
 		start(t, bus)
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		if got := s.String(); got != "a0 a1-failed a1 a2 a3" {
 			t.Fatal(got)
 		}
@@ -324,7 +330,7 @@ func TestBatchHandler(t *testing.T) {
 	})
 }
 
-func TestRestartRepeatsNothing(t *testing.T) {
+func TestPromise4CleanStopRepeatsNothing(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
 		topic := orders(t)
 		const events = 200
@@ -359,7 +365,7 @@ func TestRestartRepeatsNothing(t *testing.T) {
 		closeBus(t, bus)
 		close(release)
 		bus = serve()
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		closeBus(t, bus)
 		for i := range events {
 			if o := (order{fmt.Sprint("k", i%10), i / 10}); count[o] != 1 {

@@ -71,7 +71,7 @@ func (r *reader) identity(c *eventbus.Config) {
 
 // parts are the errors that were joined into err.
 func parts(err error) []error {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // the join itself, not one deeper
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		return joined.Unwrap()
 	}
 	return []error{err}

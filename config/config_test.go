@@ -83,7 +83,7 @@ func TestLoad(t *testing.T) {
 		{name: "the program's own name", environ: []string{"ConnectionStrings__Messaging=a:1", "ENVIRONMENT=Test", "OTEL_SERVICE_NAME=orders"},
 			options: []config.Option{config.Service("board")},
 			brokers: "a:1", service: "board", env: "Test"},
-		{name: "another cluster", environ: []string{"ConnectionStrings__Orders=o:1", "Orders__Service=s", "Orders__Environment=Test", "EventBus__Sevice=x"},
+		{name: "another cluster", environ: []string{"ConnectionStrings__Orders=o:1", "Orders__Service=s", "Orders__Environment=Test", "EventBus__Quux=x"},
 			options: []config.Option{config.Connection("Orders"), config.Section("Orders")},
 			brokers: "o:1", service: "s", env: "Test"},
 		{name: "empty hides", files: []string{"appsettings.json", base}, environ: []string{"EventBus__Service=", "OTEL_SERVICE_NAME=other"},

@@ -14,6 +14,7 @@ import (
 
 type CustomerCreated struct {
 	CustomerID string `json:"customerId"`
+	Name       string `json:"name"`
 }
 
 var CustomerCreatedTopic = eventbus.NewTopic(eventbus.TopicConfig[CustomerCreated]{
@@ -30,8 +31,8 @@ var WelcomeSentTopic = eventbus.NewTopic(eventbus.TopicConfig[WelcomeSent]{
 	Key: func(w WelcomeSent) string { return w.CustomerID },
 })
 
-// oneCustomer lets an application run in memory until it has handled one customer
-// and one welcome: it stops in the middle of it, and stops clean.
+// oneCustomer lets an application run in memory until one customer has been
+// welcomed and the welcome counted.
 var oneCustomer = fx.Options(
 	fx.NopLogger,
 	fx.Decorate(inMemory),
@@ -46,7 +47,7 @@ var oneCustomer = fx.Options(
 			}
 		})
 		life.Append(fx.StartHook(func(ctx context.Context) error {
-			return eventbus.Publish(ctx, bus, CustomerCreatedTopic, CustomerCreated{CustomerID: "c-1"})
+			return eventbus.Publish(ctx, bus, CustomerCreatedTopic, CustomerCreated{CustomerID: "c-1", Name: "Ada"})
 		}))
 	}),
 )

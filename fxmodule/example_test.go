@@ -14,8 +14,6 @@ type Mailer struct {
 	sent *eventbus.Publisher[WelcomeSent]
 }
 
-func NewMailer(sent *eventbus.Publisher[WelcomeSent]) *Mailer { return &Mailer{sent} }
-
 func (m *Mailer) Welcome(ctx context.Context, c CustomerCreated) error {
 	return m.sent.Publish(ctx, WelcomeSent{CustomerID: c.CustomerID})
 }
@@ -30,7 +28,7 @@ func Example() {
 		fxmodule.Module,
 		fxmodule.FromEnvironment(config.Files("testdata/appsettings.json")),
 		fxmodule.Publisher(WelcomeSentTopic),
-		fx.Provide(NewMailer),
+		fx.Provide(func(sent *eventbus.Publisher[WelcomeSent]) *Mailer { return &Mailer{sent} }),
 		fxmodule.Subscribe(CustomerCreatedTopic, (*Mailer).Welcome),
 		fxmodule.Subscribe(WelcomeSentTopic, (*Mailer).Count),
 		fxmodule.HealthServer(":0"),

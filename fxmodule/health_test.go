@@ -137,19 +137,25 @@ func TestUnreachableBroker(t *testing.T) {
 	receive(t, s.closed)
 }
 
-// TestUnreachableKafka is the same with the real driver and a port that nobody
-// listens on.
+// TestUnreachableKafka is the same with the real driver: on a port that nobody
+// listens on, and on one where nobody answers.
 func TestUnreachableKafka(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	refusing, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := listener.Addr().String()
-	listener.Close()
-	app := fx.New(fxmodule.Module, quiet, testConfig, fx.Supply(kafka.Config{Brokers: []string{address}}))
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
-	defer cancel()
-	if err := app.Start(ctx); err == nil || !strings.Contains(err.Error(), address) {
-		t.Errorf("error %v", err)
+	refusing.Close()
+	mute, err := net.Listen("tcp", "127.0.0.1:0") // the kernel accepts, and that is all
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mute.Close()
+	for _, address := range []string{refusing.Addr().String(), mute.Addr().String()} {
+		app := fx.New(fxmodule.Module, quiet, testConfig, fx.Supply(kafka.Config{Brokers: []string{address}}))
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		if err := app.Start(ctx); err == nil || !strings.Contains(err.Error(), address) || ctx.Err() != nil {
+			t.Errorf("error %v", err)
+		}
+		cancel()
 	}
 }

@@ -132,7 +132,9 @@ func TestDrainTimeout(t *testing.T) {
 		}
 		<-began
 		stopping := time.Now()
-		if err := app.Stop(t.Context()); err == nil || time.Since(stopping) > 5*time.Second {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		if err := app.Stop(ctx); err == nil || time.Since(stopping) > 5*time.Second {
 			t.Errorf("stopped after %v with error %v", time.Since(stopping), err)
 		}
 		close(release)

@@ -1,10 +1,10 @@
 package kafka_test
 
 import (
-	"context"
+	"os"
+	"strings"
 	"testing"
 
-	kafkago "github.com/segmentio/kafka-go"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"go.uber.org/goleak"
 
@@ -44,31 +44,10 @@ func (f *fake) start(t *testing.T, options ...kfake.Opt) {
 func (f *fake) options() []transporttest.Option {
 	return []transporttest.Option{
 		transporttest.Lacks("Admin/Refused", "the in-process broker takes any name"),
-		transporttest.DeleteRecords(func(_ context.Context, _ transport.Transport, p transport.Partition, before int64) error {
-			return f.DeleteRecords(p.Topic, p.Partition, before)
-		}),
-		transporttest.AddPartitions(f.addPartitions),
-		transporttest.DeleteTopic(func(_ context.Context, _ transport.Transport, topic string) error {
-			return f.DeleteTopic(topic)
-		}),
+		transporttest.DeleteRecords(kafka.DeleteRecords),
+		transporttest.AddPartitions(kafka.AddPartitions),
+		transporttest.DeleteTopic(kafka.DeleteTopic),
 	}
-}
-
-func (f *fake) addPartitions(ctx context.Context, tr transport.Transport, topic string, total int32) error {
-	connections := &kafkago.Transport{Dial: kafka.DialOf(tr)}
-	defer connections.CloseIdleConnections()
-	client := &kafkago.Client{Addr: kafkago.TCP(f.ListenAddrs()...), Transport: connections}
-	resp, err := client.CreatePartitions(ctx, &kafkago.CreatePartitionsRequest{
-		Topics: []kafkago.TopicPartitionsConfig{{Name: topic, Count: total}},
-	})
-	if err == nil {
-		err = resp.Errors[topic]
-	}
-	if err == nil {
-		// A producer made from now on knows them.
-		_, err = tr.Admin().Topics(ctx, topic)
-	}
-	return err
 }
 
 // TestConformance holds the driver to what every transport promises.
@@ -83,4 +62,22 @@ func TestConformance(t *testing.T) {
 func TestConformanceInBubble(t *testing.T) {
 	f := &fake{}
 	transporttest.Run(t, f.openInBubble, append(f.options(), transporttest.InBubble())...)
+}
+
+// TestConformanceOnKafka does the same on the cluster that EVENTBUS_TEST_BROKERS
+// names.
+func TestConformanceOnKafka(t *testing.T) {
+	brokers := os.Getenv("EVENTBUS_TEST_BROKERS")
+	if brokers == "" {
+		t.Skip("EVENTBUS_TEST_BROKERS names no brokers; make test-kafka starts one")
+	}
+	addresses := strings.Split(brokers, ",")
+	transporttest.Run(t,
+		func(*testing.T) transport.Transport { return kafka.New(kafka.Config{Brokers: addresses}) },
+		transporttest.MetadataLimit(4096),
+		transporttest.AddPartitions(kafka.AddPartitions),
+		transporttest.DeleteRecords(kafka.DeleteRecords),
+		transporttest.DeleteTopic(kafka.DeleteTopic),
+		transporttest.Leaks(goleak.IgnoreCurrent()),
+	)
 }

@@ -2,12 +2,94 @@ package kafka
 
 import (
 	"context"
-	"net"
+	"errors"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// DialOf is how a Transport makes network connections.
-func DialOf(tr transport.Transport) func(context.Context, string, string) (net.Conn, error) {
-	return tr.(*Transport).client.cfg.Dial
+// AddPartitions makes a topic grow to a total of partitions.
+func AddPartitions(ctx context.Context, tr transport.Transport, topic string, total int32) error {
+	c := tr.(*Transport).client
+	err := c.persist(ctx, func() error {
+		req := kmsg.NewPtrCreatePartitionsRequest()
+		req.TimeoutMillis = 10_000
+		t := kmsg.NewCreatePartitionsRequestTopic()
+		t.Topic, t.Count = topic, total
+		req.Topics = append(req.Topics, t)
+		resp, err := c.request(ctx, c.metadata.controllerOf(ctx), req)
+		if err != nil {
+			return err
+		}
+		return codeError(resp.(*kmsg.CreatePartitionsResponse).Topics[0].ErrorCode)
+	})
+	for err == nil {
+		t, failed := c.freshTopic(ctx, topic)
+		if failed == nil && len(t.partitions) == int(total) {
+			return nil
+		}
+		pause(ctx, 20*time.Millisecond)
+		err = ctx.Err()
+	}
+	return err
+}
+
+// controllerOf is the broker to send changes of the cluster to.
+func (m *metadata) controllerOf(ctx context.Context) int32 {
+	_ = m.client.refresh(ctx)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.controller
+}
+
+// DeleteRecords removes the records of a partition before an offset.
+func DeleteRecords(ctx context.Context, tr transport.Transport, p transport.Partition, before int64) error {
+	c := tr.(*Transport).client
+	return c.persist(ctx, func() error {
+		leader, _, err := c.leader(ctx, p.Topic, p.Partition)
+		if err != nil {
+			return err
+		}
+		req := kmsg.NewPtrDeleteRecordsRequest()
+		req.TimeoutMillis = 10_000
+		t := kmsg.NewDeleteRecordsRequestTopic()
+		t.Topic = p.Topic
+		part := kmsg.NewDeleteRecordsRequestTopicPartition()
+		part.Partition, part.Offset = p.Partition, before
+		t.Partitions = append(t.Partitions, part)
+		req.Topics = append(req.Topics, t)
+		resp, err := c.request(ctx, leader, req)
+		if err != nil {
+			return err
+		}
+		return codeError(resp.(*kmsg.DeleteRecordsResponse).Topics[0].Partitions[0].ErrorCode)
+	})
+}
+
+// DeleteTopic deletes a topic, and returns when it is gone.
+func DeleteTopic(ctx context.Context, tr transport.Transport, topic string) error {
+	c := tr.(*Transport).client
+	err := c.persist(ctx, func() error {
+		req := kmsg.NewPtrDeleteTopicsRequest()
+		req.TimeoutMillis = 10_000
+		req.TopicNames = []string{topic} // up to version 5
+		t := kmsg.NewDeleteTopicsRequestTopic()
+		t.Topic = &topic
+		req.Topics = append(req.Topics, t) // from version 6 on
+		resp, err := c.request(ctx, c.metadata.controllerOf(ctx), req)
+		if err != nil {
+			return err
+		}
+		return codeError(resp.(*kmsg.DeleteTopicsResponse).Topics[0].ErrorCode)
+	})
+	for err == nil {
+		if _, gone := c.freshTopic(ctx, topic); errors.Is(gone, transport.ErrTopicMissing) {
+			return nil
+		}
+		pause(ctx, 20*time.Millisecond)
+		err = ctx.Err()
+	}
+	return err
 }

@@ -106,9 +106,11 @@ func leaderMoved(err error) bool {
 }
 
 // infrastructure is err if it says something of the broker's health, and nil if
-// it is about a record or this client's rights.
+// it is about a record or this client's rights. A broker that loads a coordinator
+// works: a cluster that was just made answers so a few times to every producer's
+// first request.
 func infrastructure(err error) error {
-	if err == nil || retriable(err) {
+	if err == nil || retriable(err) && !errors.Is(err, coordinatorLoadInProgress) {
 		return err
 	}
 	return nil

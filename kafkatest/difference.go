@@ -48,7 +48,7 @@ func byKey[T any](t testing.TB, topic *eventbus.Topic[T], got, want []T) (keys [
 	add := func(to map[string][]string, events []T) {
 		for _, event := range events {
 			s := show(t, topic, event)
-			if !slices.Contains(keys, s.key) {
+			if gotOf[s.key] == nil && wantOf[s.key] == nil {
 				keys = append(keys, s.key)
 			}
 			to[s.key] = append(to[s.key], s.data)

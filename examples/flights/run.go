@@ -112,7 +112,8 @@ func (d *demo) open(ctx context.Context, c brokers) error {
 	}
 	topic := aviation.DepartedTopic.In(d.run.Environment)
 	d.letters = topic + ".delay-board-" + d.run.Environment + ".dlq"
-	logger := slog.New(slog.NewTextHandler(d.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	// Dead letters are warned about, and expected here: the report counts them.
+	logger := slog.New(slog.NewTextHandler(d.stderr, &slog.HandlerOptions{Level: slog.LevelError}))
 	for i, service := range []string{"airport", "delay-board"} {
 		d.buses[i], err = eventbus.New(c.transport(), eventbus.Config{
 			Service: service, Environment: d.run.Environment, AutoProvision: eventbus.ProvisionAlways, Logger: logger,

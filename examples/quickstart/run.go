@@ -90,7 +90,11 @@ func run(ctx context.Context, o options) (err error) {
 
 // service is what every service is made of: the bus on its cluster, and a log.
 func (q *quickstart) service(name string, more ...fx.Option) *fx.App {
-	log := slog.New(slog.NewTextHandler(writer{q}, &slog.HandlerOptions{Level: slog.LevelWarn})).With("service", name)
+	level := slog.LevelWarn
+	if q.role == roleAll {
+		level = slog.LevelError // what goes wrong in the story is told by it
+	}
+	log := slog.New(slog.NewTextHandler(writer{q}, &slog.HandlerOptions{Level: level})).With("service", name)
 	options := []fx.Option{
 		fx.NopLogger,
 		fxmodule.Module,

@@ -75,8 +75,13 @@ func (p *progress) encode(limit int) (metadata string, complete bool) {
 		raw = binary.AppendUvarint(raw, uint64(n))
 	}
 	raw = appendBits(raw, p.runs[2*pairs:], room-runSize(p.runs[:2*pairs]))
+	return seal(raw), size <= room
+}
+
+// seal makes metadata of bytes.
+func seal(raw []byte) string {
 	raw = binary.BigEndian.AppendUint32(raw, crc32.ChecksumIEEE(raw))
-	return progressPrefix + base64.RawStdEncoding.EncodeToString(raw), size <= room
+	return progressPrefix + base64.RawStdEncoding.EncodeToString(raw)
 }
 
 func (p *progress) appendHead(raw []byte) []byte {

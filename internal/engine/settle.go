@@ -34,13 +34,14 @@ func (f *failure) verdictOn(err error) Verdict {
 	return f.engine.config.Judge(err)
 }
 
-// settleLanes ends the attempt's run of each lane.
-func (w *worker) settleLanes(p *partition, f *failure) {
+// settleLanes ends the attempt's run of each lane. It returns the record that
+// waits for another attempt now, and how long, if there is one.
+func (w *worker) settleLanes(p *partition, f *failure) (parked *Failure, wait time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.running--
 	if p.state >= partitionSealed {
-		return // too late: the next owner runs them again
+		return nil, 0 // too late: the next owner runs them again
 	}
 	at := 0
 	for i, l := range w.lanes {
@@ -57,7 +58,7 @@ func (w *worker) settleLanes(p *partition, f *failure) {
 		switch {
 		case failed && len(w.items) == 1:
 			err := f.of(0)
-			p.failed(l, f.verdictOn(err), err)
+			parked, wait = p.failed(l, f.verdictOn(err), err)
 		case failed:
 			for _, it := range items[done:] {
 				if it.fail == nil {
@@ -74,6 +75,7 @@ func (w *worker) settleLanes(p *partition, f *failure) {
 		at += len(items)
 	}
 	p.noteEnd()
+	return parked, wait
 }
 
 // release gives the lanes of an attempt that was cut off back, unfinished.
@@ -89,8 +91,8 @@ func (w *worker) release(p *partition) {
 }
 
 // failed notes a failed attempt at the head of a lane in its budget, and takes
-// the next step: a wait, or the dead letter. The caller holds mu.
-func (p *partition) failed(l *lane, v Verdict, err error) {
+// the next step: a wait, which it returns, or the dead letter. The caller holds mu.
+func (p *partition) failed(l *lane, v Verdict, err error) (parked *Failure, wait time.Duration) {
 	it, now := l.head, time.Now()
 	wait, again := it.failed(v, err, now)
 	switch {
@@ -100,7 +102,9 @@ func (p *partition) failed(l *lane, v Verdict, err error) {
 		p.bury(l)
 	case p.goOn(l):
 		p.park(l, laneParked, now.Add(wait))
+		parked = l.head.failure()
 	}
+	return parked, wait
 }
 
 // failed notes a failed attempt, and tells whether and when there is another.

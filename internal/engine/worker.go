@@ -142,7 +142,9 @@ func (w *worker) settle(ctx *attemptContext, p *partition, took time.Duration, e
 		v := e.config.Judge(err)
 		ctx.report(v.Breaker)
 		e.observer.Failed(s, &w.attempt, err, v)
-		w.settleLanes(p, &failure{e, v, err})
+		if parked, wait := w.settleLanes(p, &failure{e, v, err}); parked != nil {
+			e.observer.Parked(s, parked, wait)
+		}
 	}
 	s.gated.settled()
 }

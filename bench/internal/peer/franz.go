@@ -158,6 +158,9 @@ func (c *franzConsumer) poll(ctx context.Context) {
 			c.mu.Lock()
 			p := c.partitions[f.Partition]
 			c.mu.Unlock()
+			if p == nil {
+				return // an error of the client, not of a partition
+			}
 			select {
 			case p.batches <- f.Records:
 			case <-p.quit:

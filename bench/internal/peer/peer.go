@@ -78,8 +78,8 @@ type Peer struct {
 // Names of peers that others are compared with, or that are ours.
 const (
 	Eventbus     = "eventbus"
-	EventbusJSON = "eventbus+encoding/json"
-	EventbusWide = "eventbus, 256 lanes"
+	EventbusJSON = "eventbus-encoding-json"
+	EventbusWide = "eventbus-256-lanes"
 	Franz        = "franz-go"
 	KafkaGo      = "kafka-go"
 	Sarama       = "sarama"

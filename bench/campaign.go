@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/eventbus-go/eventbus/bench/internal/peer"
+)
+
+// campaign measures every peer on every workload, round by round: within a round
+// the peers follow each other in a shuffled order, so that what the machine does
+// meanwhile falls on all, and ratios are taken within the round.
+type campaign struct {
+	cluster   *cluster
+	workloads []workload
+	peers     []string
+	rounds    int
+	quick     bool
+	seed      uint64
+	until     time.Time // no measurement begins later; zero: no end
+	log       *measurementLog
+	progress  io.Writer
+	filled    map[string]bool
+	measure   func(context.Context, task) (measurement, error)
+}
+
+// run measures what the log does not have yet. It returns how many measurements
+// are missing still, because time was up or because they failed.
+func (c *campaign) run(ctx context.Context) (missing int, err error) {
+	tasks := c.tasks()
+	for i, t := range tasks {
+		if !c.until.IsZero() && time.Now().After(c.until) {
+			return missing + len(tasks) - i, nil
+		}
+		m, err := c.one(ctx, t)
+		if ctx.Err() != nil {
+			return missing + len(tasks) - i, ctx.Err()
+		}
+		if err != nil {
+			m = measurement{Peer: t.Peer, Workload: t.Workload, Round: t.Round, Error: err.Error()}
+			missing++
+		}
+		if err := c.log.add(m); err != nil {
+			return missing, err
+		}
+		fmt.Fprintf(c.progress, "[%d/%d] %s round %d, %s: %s\n", i+1, len(tasks), t.Workload, t.Round, t.Peer, m)
+	}
+	return missing, nil
+}
+
+// String is a measurement in a line.
+func (m measurement) String() string {
+	if m.Error != "" {
+		return "FAILED: " + m.Error
+	}
+	s := fmt.Sprintf("%.0f ev/s, %.2f µs CPU, %.1f allocs, %.0f MB", m.Rate, m.CPU, m.Allocs, m.RSS)
+	if m.P50 > 0 {
+		s += fmt.Sprintf(", p50 %.0f µs, p99 %.0f µs", m.P50, m.P99)
+	}
+	return s
+}
+
+// tasks lists what is to be measured and not in the log, in the order of the seed,
+// which is the same however often a campaign is interrupted.
+func (c *campaign) tasks() []task {
+	var tasks []task
+	for round := 1; round <= c.rounds; round++ {
+		for _, w := range c.workloads {
+			names := slices.DeleteFunc(slices.Clone(w.peers), func(name string) bool { return !slices.Contains(c.peers, name) })
+			random := rand.New(rand.NewPCG(c.seed, mix(w.name, round)))
+			random.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
+			for _, name := range names {
+				if !c.log.has(name, w.name, round) {
+					tasks = append(tasks, task{Peer: name, Workload: w.name, Round: round, Quick: c.quick})
+				}
+			}
+		}
+	}
+	return tasks
+}
+
+func mix(name string, round int) uint64 {
+	h := fnv.New64a()
+	_, _ = io.WriteString(h, name)
+	_ = binary.Write(h, binary.LittleEndian, int64(round))
+	return h.Sum64()
+}
+
+// one makes the topic, measures, and removes the topic.
+func (c *campaign) one(ctx context.Context, t task) (measurement, error) {
+	i := slices.IndexFunc(c.workloads, func(w workload) bool { return w.name == t.Workload })
+	w := c.workloads[i]
+	t.Settings = w.settings(c.cluster.addresses, w.stem())
+	if w.kind == consume {
+		if err := c.fill(ctx, t, w); err != nil {
+			return measurement{}, err
+		}
+		return c.measure(ctx, t)
+	}
+	t.Settings.Stem = "run-" + t.Settings.Group
+	topic := t.Settings.Topic()
+	if err := c.cluster.create(ctx, topic, w.partitions); err != nil {
+		return measurement{}, err
+	}
+	defer c.cluster.remove(context.WithoutCancel(ctx), topic)
+	return c.measure(ctx, t)
+}
+
+// fill writes the topic that the workload's consumers read, once in a campaign.
+func (c *campaign) fill(ctx context.Context, t task, w workload) error {
+	if c.filled[w.stem()] {
+		return nil
+	}
+	topic := t.Settings.Topic()
+	c.cluster.remove(ctx, topic) // what another campaign left
+	if err := c.cluster.create(ctx, topic, w.partitions); err != nil {
+		return err
+	}
+	t.Fill = true
+	if _, err := c.measure(ctx, t); err != nil {
+		return fmt.Errorf("filling the topic: %w", err)
+	}
+	if c.filled == nil {
+		c.filled = make(map[string]bool)
+	}
+	c.filled[w.stem()] = true
+	return nil
+}
+
+// settings are those of one measurement, in a group of its own.
+func (w workload) settings(brokers []string, stem string) peer.Settings {
+	return peer.Settings{
+		Brokers: brokers, Stem: stem,
+		Group:       fmt.Sprintf("%s-%012x", strings.ToLower(w.name), rand.Uint64()>>16),
+		Publishers:  w.goroutines,
+		Prompt:      w.kind == endToEnd,
+		Window:      window,
+		Compression: w.compression,
+		Slow:        w.handling > 0,
+	}
+}

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime/pprof"
+	"time"
+
+	"github.com/eventbus-go/eventbus/bench/internal/peer"
+)
+
+// taskVariable holds the task of a child process. Each measurement has a process
+// of its own, so that memory and CPU are that one peer's.
+const taskVariable = "EVENTBUS_BENCH_TASK"
+
+// patience bounds one measurement.
+const patience = 3 * time.Minute
+
+// spawn measures in a child process.
+func spawn(ctx context.Context, t task) (measurement, error) {
+	text, err := json.Marshal(t)
+	if err != nil {
+		return measurement{}, err
+	}
+	program, err := os.Executable()
+	if err != nil {
+		return measurement{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience+30*time.Second)
+	defer cancel()
+	var out, complaints bytes.Buffer
+	child := exec.CommandContext(ctx, program)
+	child.Env = append(os.Environ(), taskVariable+"="+string(text))
+	child.Stdout, child.Stderr = &out, &complaints
+	if err := child.Run(); err != nil {
+		return measurement{}, fmt.Errorf("%w: %s", err, lastLines(complaints.Bytes(), 2000))
+	}
+	var m measurement
+	if err := json.Unmarshal(out.Bytes(), &m); err != nil {
+		return measurement{}, fmt.Errorf("the child's answer: %w", err)
+	}
+	return m, nil
+}
+
+func lastLines(text []byte, most int) []byte {
+	return bytes.TrimSpace(text[max(len(text)-most, 0):])
+}
+
+// serve is the child's main: the task comes from the environment, the
+// measurement goes to standard output.
+func serve(text string) error {
+	var t task
+	if err := json.Unmarshal([]byte(text), &t); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	m, err := perform(ctx, t)
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(os.Stdout).Encode(m)
+}
+
+// perform does the task in this process.
+func perform(ctx context.Context, t task) (measurement, error) {
+	chosen, err := choose(t.Workload, false, t.Quick)
+	if err != nil {
+		return measurement{}, err
+	}
+	w := chosen[0]
+	if t.Fill {
+		return measurement{}, fill(ctx, t, w)
+	}
+	p, ok := peer.Named(t.Peer)
+	if !ok {
+		return measurement{}, fmt.Errorf("there is no peer %q in this build", t.Peer)
+	}
+	if t.Profile != "" {
+		file, err := os.Create(t.Profile)
+		if err != nil {
+			return measurement{}, err
+		}
+		defer file.Close()
+		if err := pprof.StartCPUProfile(file); err != nil {
+			return measurement{}, err
+		}
+		defer pprof.StopCPUProfile()
+	}
+	switch w.kind {
+	case consume:
+		return runConsume(ctx, t, w, p)
+	case endToEnd:
+		return runEndToEnd(ctx, t, w, p)
+	}
+	publisher, err := p.NewPublisher(ctx, t.Settings)
+	if err != nil {
+		return measurement{}, err
+	}
+	run := runAsync
+	if w.kind == syncPublish {
+		run = runSync
+	}
+	m, err := run(ctx, t, w, publisher)
+	return m, errors.Join(err, publisher.Close(ctx))
+}

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
+)
+
+// cluster is the brokers that everything is measured on.
+type cluster struct {
+	addresses []string
+	client    *kgo.Client
+}
+
+func connect(addresses []string) (*cluster, error) {
+	client, err := kgo.NewClient(kgo.SeedBrokers(addresses...))
+	if err != nil {
+		return nil, err
+	}
+	return &cluster{addresses, client}, nil
+}
+
+func (c *cluster) close() { c.client.Close() }
+
+// version guesses the brokers' version from the requests that they take.
+func (c *cluster) version(ctx context.Context) (string, error) {
+	response, err := kmsg.NewPtrApiVersionsRequest().RequestWith(ctx, c.client)
+	if err != nil {
+		return "", err
+	}
+	return kversion.FromApiVersionsResponse(response).VersionGuess(), nil
+}
+
+// create makes a topic, and waits until every partition has a leader.
+func (c *cluster) create(ctx context.Context, topic string, partitions int) error {
+	t := kmsg.NewCreateTopicsRequestTopic()
+	t.Topic, t.NumPartitions, t.ReplicationFactor = topic, int32(partitions), -1
+	// What is deleted should leave the disk at once.
+	config := kmsg.NewCreateTopicsRequestTopicConfig()
+	config.Name, config.Value = "file.delete.delay.ms", kmsg.StringPtr("1000")
+	t.Configs = append(t.Configs, config)
+	request := kmsg.NewPtrCreateTopicsRequest()
+	request.Topics, request.TimeoutMillis = append(request.Topics, t), 30_000
+	response, err := request.RequestWith(ctx, c.client)
+	if err != nil {
+		return fmt.Errorf("creating topic %s: %w", topic, err)
+	}
+	for _, t := range response.Topics {
+		if err := kerr.ErrorForCode(t.ErrorCode); err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
+			return fmt.Errorf("creating topic %s: %w", topic, err)
+		}
+	}
+	for {
+		led, err := c.led(ctx, topic)
+		if err != nil || led == partitions {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("topic %s has %d leaders for %d partitions: %w", topic, led, partitions, ctx.Err())
+		case <-time.After(50 * time.Millisecond): // nothing tells when the brokers know of it
+		}
+	}
+}
+
+// led counts the partitions that have a leader.
+func (c *cluster) led(ctx context.Context, topic string) (int, error) {
+	t := kmsg.NewMetadataRequestTopic()
+	t.Topic = kmsg.StringPtr(topic)
+	request := kmsg.NewPtrMetadataRequest()
+	request.Topics = append(request.Topics, t)
+	response, err := request.RequestWith(ctx, c.client)
+	if err != nil {
+		return 0, err
+	}
+	n := 0
+	for _, t := range response.Topics {
+		for _, p := range t.Partitions {
+			if p.ErrorCode == 0 && p.Leader >= 0 {
+				n++
+			}
+		}
+	}
+	return n, nil
+}
+
+// remove deletes a topic. What goes wrong costs disk, and no measurement.
+func (c *cluster) remove(ctx context.Context, topic string) {
+	request := kmsg.NewPtrDeleteTopicsRequest()
+	request.TopicNames, request.TimeoutMillis = []string{topic}, 30_000
+	t := kmsg.NewDeleteTopicsRequestTopic()
+	t.Topic = kmsg.StringPtr(topic)
+	request.Topics = append(request.Topics, t)
+	_, _ = request.RequestWith(ctx, c.client)
+}

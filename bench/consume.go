@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/eventbus-go/eventbus/bench/internal/event"
+	"github.com/eventbus-go/eventbus/bench/internal/meter"
+	"github.com/eventbus-go/eventbus/bench/internal/peer"
+)
+
+// runConsume handles all events of a filled topic. The rate counts from the first
+// event to the last, so that joining a group, which takes clients different
+// times once, is not in it; the CPU and the memory of joining are.
+func runConsume(ctx context.Context, t task, w workload, p peer.Peer) (measurement, error) {
+	var (
+		handled, sum atomic.Int64
+		first        atomic.Int64 // when, in nanoseconds since begin
+		last         = make(chan time.Duration, 1)
+		begin        = time.Now()
+	)
+	m := meter.Start()
+	c, err := p.NewConsumer(ctx, t.Settings, func(o *event.Order) {
+		if handled.Load() == 0 {
+			first.CompareAndSwap(0, int64(time.Since(begin)))
+		}
+		if w.handling > 0 {
+			time.Sleep(w.handling)
+		}
+		sum.Add(o.Number)
+		if handled.Add(1) == int64(w.events) {
+			last <- time.Since(begin)
+		}
+	})
+	if err != nil {
+		m.Stop()
+		return measurement{}, err
+	}
+	var elapsed time.Duration
+	select {
+	case end := <-last:
+		elapsed = end - time.Duration(first.Load())
+	case <-ctx.Done():
+		err = fmt.Errorf("%d of %d events within %v: %w", handled.Load(), w.events, time.Since(begin).Round(time.Second), ctx.Err())
+	}
+	usage := m.Stop()
+	if n := int64(w.events); err == nil && sum.Load() != n*(n-1)/2 {
+		err = errors.New("the events that were handled are not those that were written, each once")
+	}
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
+	defer cancel()
+	return t.per(w.events, max(elapsed, 1), usage), errors.Join(err, c.Close(ending))
+}
+
+// runEndToEnd publishes at an even rate, whatever becomes of the events, and
+// measures how long each takes to its handler in the same process.
+func runEndToEnd(ctx context.Context, t task, w workload, p peer.Peer) (measurement, error) {
+	events := w.rate * 20
+	switch {
+	case t.Quick:
+		events = w.rate * 3
+	case w.rate > 100:
+		events = w.rate * 8
+	}
+	var (
+		latencies meter.Histogram
+		arrived   atomic.Int64
+		warmed    = make(chan struct{}, 1)
+		all       = make(chan struct{})
+	)
+	c, err := p.NewConsumer(ctx, t.Settings, func(o *event.Order) {
+		if o.Number < 0 {
+			select {
+			case warmed <- struct{}{}:
+			default:
+			}
+			return
+		}
+		latencies.Record(time.Duration(time.Now().UnixNano() - o.Sent))
+		if arrived.Add(1) == int64(events) {
+			close(all)
+		}
+	})
+	if err != nil {
+		return measurement{}, err
+	}
+	publisher, err := p.NewPublisher(ctx, t.Settings)
+	if err != nil {
+		return measurement{}, errors.Join(err, c.Close(ctx))
+	}
+	source := event.NewSource(w.keys)
+	var usage meter.Usage
+	if err = warmUp(ctx, publisher, source, warmed); err == nil {
+		m := meter.Start()
+		if err = pace(ctx, publisher, source, events, w.rate); err == nil {
+			select {
+			case <-all:
+			case <-ctx.Done():
+				err = fmt.Errorf("%d of %d events arrived: %w", arrived.Load(), events, ctx.Err())
+			}
+		}
+		usage = m.Stop()
+	}
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
+	defer cancel()
+	result := t.per(events, max(usage.Elapsed, 1), usage)
+	result.latencies(&latencies)
+	return result, errors.Join(err, publisher.Close(ending), c.Close(ending))
+}
+
+// warmUp publishes until the handler is known to get events, of every partition.
+func warmUp(ctx context.Context, p peer.Publisher, source *event.Source, warmed <-chan struct{}) error {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	arrived := 0
+	for number := 0; arrived < 50; number++ {
+		o := source.At(number)
+		o.Number = -1
+		if err := p.Enqueue(ctx, o); err != nil {
+			return err
+		}
+		select {
+		case <-warmed:
+			arrived++
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("no event arrived: %w", ctx.Err())
+		}
+	}
+	return p.Flush(ctx)
+}
+
+// pace publishes one event after another at even times. One that is late because
+// the publish before it took long counts from when it was due; one that is late
+// because the system woke this goroutine late does not.
+func pace(ctx context.Context, p peer.Publisher, source *event.Source, events, rate int) error {
+	begin := time.Now()
+	for number := range events {
+		due := begin.Add(time.Duration(number) * time.Second / time.Duration(rate))
+		sent := due
+		if wait := time.Until(due); wait > 0 {
+			time.Sleep(wait)
+			sent = time.Now()
+		}
+		o := source.At(number)
+		o.Sent = sent.UnixNano()
+		if err := p.Enqueue(ctx, o); err != nil {
+			return err
+		}
+	}
+	return p.Flush(ctx)
+}

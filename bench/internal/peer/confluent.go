@@ -1,0 +1,185 @@
+//go:build cgo
+
+package peer
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+
+	"github.com/confluentinc/confluent-kafka-go/v2/kafka"
+
+	"github.com/eventbus-go/eventbus/bench/internal/event"
+)
+
+var confluentPeers = []Peer{{
+	Name: Confluent, Module: "github.com/confluentinc/confluent-kafka-go/v2", Publishes: true,
+	NewPublisher: newConfluentPublisher, NewConsumer: newConfluentConsumer,
+}}
+
+type confluentPublisher struct {
+	producer *kafka.Producer
+	topic    string
+	draining sync.WaitGroup
+	*outcomes
+}
+
+// newConfluentPublisher sets the other clients' partitioner. Where callers wait,
+// linger.ms goes from 5 to 0; where they don't, delivery reports come without the
+// message, as its performance notes say.
+func newConfluentPublisher(_ context.Context, s Settings) (Publisher, error) {
+	config := kafka.ConfigMap{
+		"bootstrap.servers":            strings.Join(s.Brokers, ","),
+		"acks":                         "all",
+		"partitioner":                  "murmur2_random",
+		"compression.type":             s.Compression,
+		"queue.buffering.max.messages": max(s.Window, 100000),
+	}
+	if s.Publishers > 0 || s.Prompt {
+		config["linger.ms"] = 0
+	}
+	if s.Publishers == 0 {
+		config["go.delivery.report.fields"] = "none"
+	}
+	producer, err := kafka.NewProducer(&config)
+	if err != nil {
+		return nil, err
+	}
+	p := &confluentPublisher{producer: producer, topic: s.Topic(), outcomes: newOutcomes(s.Window)}
+	p.draining.Go(func() {
+		for e := range producer.Events() {
+			switch e := e.(type) {
+			case *kafka.Message:
+				p.end(1, e.TopicPartition.Error)
+			case kafka.Error:
+				if e.IsFatal() {
+					p.fail(e)
+				}
+			}
+		}
+	})
+	return p, nil
+}
+
+func (p *confluentPublisher) message(o event.Order) (*kafka.Message, error) {
+	data, err := encode(o)
+	id, now := event.Attributes()
+	return &kafka.Message{
+		TopicPartition: kafka.TopicPartition{Topic: &p.topic, Partition: kafka.PartitionAny},
+		Key:            []byte(o.Customer),
+		Value:          data,
+		Headers: []kafka.Header{
+			{Key: keySpecVersion, Value: valueSpecVersion},
+			{Key: keyID, Value: id},
+			{Key: keySource, Value: valueSource},
+			{Key: keyType, Value: valueType},
+			{Key: keyTime, Value: now},
+			{Key: keyContentType, Value: valueContentType},
+		},
+	}, err
+}
+
+func (p *confluentPublisher) Publish(ctx context.Context, o event.Order) error {
+	m, err := p.message(o)
+	if err != nil {
+		return err
+	}
+	reports := make(chan kafka.Event, 1)
+	if err := p.producer.Produce(m, reports); err != nil {
+		return err
+	}
+	select {
+	case e := <-reports:
+		return e.(*kafka.Message).TopicPartition.Error
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (p *confluentPublisher) Enqueue(ctx context.Context, o event.Order) error {
+	m, err := p.message(o)
+	if err == nil {
+		err = p.begin(ctx)
+	}
+	if err == nil {
+		err = p.producer.Produce(m, nil)
+	}
+	return err
+}
+
+func (p *confluentPublisher) Flush(ctx context.Context) error { return p.wait(ctx) }
+
+func (p *confluentPublisher) Close(context.Context) error {
+	p.producer.Close() // closes Events
+	p.draining.Wait()
+	return p.failure()
+}
+
+// confluentConsumer polls; the client commits what was polled. As with kafka-go
+// a slow handler gets several.
+type confluentConsumer struct {
+	consumers []*kafka.Consumer
+	cancel    context.CancelFunc
+	polling   sync.WaitGroup
+	outcomes
+}
+
+func newConfluentConsumer(ctx context.Context, s Settings, handle Handler) (Consumer, error) {
+	c := new(confluentConsumer)
+	ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	for range loops(s) {
+		consumer, err := kafka.NewConsumer(&kafka.ConfigMap{
+			"bootstrap.servers":          strings.Join(s.Brokers, ","),
+			"group.id":                   s.Group,
+			"auto.offset.reset":          "earliest",
+			"enable.auto.commit":         true,
+			"auto.commit.interval.ms":    int(CommitInterval.Milliseconds()),
+			"queued.max.messages.kbytes": FetchBytes >> 10,
+		})
+		if err == nil {
+			c.consumers = append(c.consumers, consumer)
+			err = consumer.SubscribeTopics([]string{s.Topic()}, nil)
+		}
+		if err != nil {
+			return nil, errors.Join(err, c.Close(ctx))
+		}
+		c.polling.Go(func() { c.fail(pollConfluent(ctx, consumer, handle)) })
+	}
+	return c, nil
+}
+
+func pollConfluent(ctx context.Context, consumer *kafka.Consumer, handle Handler) error {
+	for ctx.Err() == nil {
+		switch e := consumer.Poll(100).(type) {
+		case *kafka.Message:
+			if err := decode(confluentType(e), e.Value, handle); err != nil {
+				return err
+			}
+		case kafka.Error:
+			if e.IsFatal() {
+				return e
+			}
+		}
+	}
+	return nil
+}
+
+func confluentType(m *kafka.Message) string {
+	for i := range m.Headers {
+		if m.Headers[i].Key == keyType {
+			return string(m.Headers[i].Value)
+		}
+	}
+	return ""
+}
+
+func (c *confluentConsumer) Close(context.Context) error {
+	c.cancel()
+	c.polling.Wait()
+	errs := []error{c.failure()}
+	for _, consumer := range c.consumers {
+		errs = append(errs, consumer.Close())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,137 @@
+package peer
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+
+	"go.opentelemetry.io/otel/metric"
+	metricnoop "go.opentelemetry.io/otel/metric/noop"
+	"go.opentelemetry.io/otel/trace"
+	tracenoop "go.opentelemetry.io/otel/trace/noop"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/bench/internal/event"
+	"github.com/eventbus-go/eventbus/kafka"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// The bus as a service uses it, through Publisher[T] and Subscribe[T]; with
+// encoding/json in place of its own decoder; and with more than the default 64
+// handlers at once.
+var (
+	eventbusPeer = Peer{
+		Name: Eventbus, Module: "github.com/eventbus-go/eventbus", Publishes: true,
+		NewPublisher: newEventbusPublisher, NewConsumer: newEventbusConsumer(nil),
+	}
+	eventbusJSONPeer = Peer{
+		Name: EventbusJSON, Module: eventbusPeer.Module,
+		NewPublisher: newEventbusPublisher, NewConsumer: newEventbusConsumer(plainJSON{}),
+	}
+	eventbusWidePeer = Peer{
+		Name: EventbusWide, Module: eventbusPeer.Module,
+		NewPublisher: newEventbusPublisher, NewConsumer: newEventbusConsumer(nil, eventbus.Concurrency(256)),
+	}
+)
+
+func eventbusTopic(s Settings, codec eventbus.Codec) *eventbus.Topic[event.Order] {
+	return eventbus.NewTopic(eventbus.TopicConfig[event.Order]{
+		Domain: "bench", Name: s.Stem, Unversioned: true, Type: event.Type, Codec: codec,
+		Key: func(o event.Order) string { return o.Customer },
+	})
+}
+
+func newBus(s Settings) (*eventbus.Bus, error) {
+	return eventbus.New(kafka.New(kafka.Config{Brokers: s.Brokers, Compression: s.Compression}), eventbus.Config{
+		Service: "bench", Environment: "Test", Source: event.SourceURI,
+		Producer:       transport.ProducerConfig{BufferRecords: s.Window},
+		FetchBytes:     FetchBytes,
+		CommitInterval: CommitInterval,
+		Logger:         slog.New(slog.DiscardHandler),
+		TracerProvider: trace.TracerProvider(tracenoop.NewTracerProvider()),
+		MeterProvider:  metric.MeterProvider(metricnoop.NewMeterProvider()),
+	})
+}
+
+type eventbusPublisher struct {
+	bus      *eventbus.Bus
+	orders   *eventbus.Publisher[event.Order]
+	receipts []eventbus.Receipt // of the last events, as a ring
+	next     int
+}
+
+func newEventbusPublisher(_ context.Context, s Settings) (Publisher, error) {
+	bus, err := newBus(s)
+	if err != nil {
+		return nil, err
+	}
+	return &eventbusPublisher{
+		bus: bus, orders: eventbus.NewPublisher(bus, eventbusTopic(s, nil)),
+		receipts: make([]eventbus.Receipt, max(s.Window, 1)),
+	}, nil
+}
+
+func (p *eventbusPublisher) Publish(ctx context.Context, o event.Order) error {
+	return p.orders.Publish(ctx, o)
+}
+
+// Enqueue looks at each receipt once, when its place in the ring is needed again.
+func (p *eventbusPublisher) Enqueue(ctx context.Context, o event.Order) error {
+	place := &p.receipts[p.next]
+	if _, err := place.Wait(ctx); err != nil {
+		return err
+	}
+	*place = p.orders.PublishAsync(ctx, o)
+	p.next = (p.next + 1) % len(p.receipts)
+	return nil
+}
+
+func (p *eventbusPublisher) Flush(ctx context.Context) error {
+	for i := range p.receipts {
+		if _, err := p.receipts[i].Wait(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *eventbusPublisher) Close(ctx context.Context) error { return p.bus.Close(ctx) }
+
+type eventbusConsumer struct{ bus *eventbus.Bus }
+
+func newEventbusConsumer(codec eventbus.Codec, options ...eventbus.SubscribeOption) func(context.Context, Settings, Handler) (Consumer, error) {
+	return func(ctx context.Context, s Settings, handle Handler) (Consumer, error) {
+		bus, err := newBus(s)
+		if err != nil {
+			return nil, err
+		}
+		err = eventbus.Subscribe(bus, eventbusTopic(s, codec), func(_ context.Context, o event.Order) error {
+			handle(&o)
+			return nil
+		}, append(options, eventbus.Group(s.Group))...)
+		if err == nil {
+			err = bus.Start(ctx)
+		}
+		if err != nil {
+			return nil, errors.Join(err, bus.Close(ctx))
+		}
+		return &eventbusConsumer{bus}, nil
+	}
+}
+
+func (c *eventbusConsumer) Close(ctx context.Context) error { return c.bus.Close(ctx) }
+
+// plainJSON is the codec that encoding/json is by itself.
+type plainJSON struct{}
+
+func (plainJSON) ContentType() string { return event.ContentType }
+
+func (plainJSON) Encode(_ context.Context, dst []byte, _ *eventbus.Envelope, v any) ([]byte, error) {
+	data, err := json.Marshal(v)
+	return append(dst, data...), err
+}
+
+func (plainJSON) Decode(_ context.Context, e *eventbus.Envelope, v any) error {
+	return json.Unmarshal(e.Data, v)
+}

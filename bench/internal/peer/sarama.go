@@ -1,0 +1,186 @@
+package peer
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/IBM/sarama"
+
+	"github.com/eventbus-go/eventbus/bench/internal/event"
+)
+
+var saramaPeer = Peer{
+	Name: Sarama, Module: "github.com/IBM/sarama", Publishes: true,
+	NewPublisher: newSaramaPublisher, NewConsumer: newSaramaConsumer,
+}
+
+// saramaConfig sets acks=all (the default waits for the leader alone) and, for
+// groups, the earliest offset and the other clients' session.
+func saramaConfig(s Settings) *sarama.Config {
+	c := sarama.NewConfig()
+	c.Version = sarama.V2_8_0_0
+	c.Producer.RequiredAcks = sarama.WaitForAll
+	c.Producer.Return.Successes = true
+	c.Producer.Compression = saramaCompression(s.Compression)
+	c.Consumer.Offsets.Initial = sarama.OffsetOldest
+	c.Consumer.Offsets.AutoCommit.Interval = CommitInterval
+	return c
+}
+
+func saramaCompression(name string) sarama.CompressionCodec {
+	switch name {
+	case "lz4":
+		return sarama.CompressionLZ4
+	case "zstd":
+		return sarama.CompressionZSTD
+	}
+	return sarama.CompressionNone
+}
+
+// saramaPublisher is a SyncProducer where callers wait, and an AsyncProducer
+// where they don't.
+type saramaPublisher struct {
+	topic    string
+	sync     sarama.SyncProducer
+	async    sarama.AsyncProducer
+	draining sync.WaitGroup
+	*outcomes
+}
+
+func newSaramaPublisher(_ context.Context, s Settings) (Publisher, error) {
+	p := &saramaPublisher{topic: s.Topic(), outcomes: newOutcomes(s.Window)}
+	var err error
+	if s.Publishers > 0 {
+		p.sync, err = sarama.NewSyncProducer(s.Brokers, saramaConfig(s))
+		return p, err
+	}
+	if p.async, err = sarama.NewAsyncProducer(s.Brokers, saramaConfig(s)); err != nil {
+		return nil, err
+	}
+	p.draining.Go(func() {
+		for range p.async.Successes() {
+			p.end(1, nil)
+		}
+	})
+	p.draining.Go(func() {
+		for failed := range p.async.Errors() {
+			p.end(1, failed)
+		}
+	})
+	return p, nil
+}
+
+func (p *saramaPublisher) message(o event.Order) (*sarama.ProducerMessage, error) {
+	data, err := encode(o)
+	id, now := event.Attributes()
+	return &sarama.ProducerMessage{
+		Topic: p.topic,
+		Key:   sarama.StringEncoder(o.Customer),
+		Value: sarama.ByteEncoder(data),
+		Headers: []sarama.RecordHeader{
+			{Key: saramaKeys.specVersion, Value: valueSpecVersion},
+			{Key: saramaKeys.id, Value: id},
+			{Key: saramaKeys.source, Value: valueSource},
+			{Key: saramaKeys.typ, Value: valueType},
+			{Key: saramaKeys.time, Value: now},
+			{Key: saramaKeys.contentType, Value: valueContentType},
+		},
+	}, err
+}
+
+var saramaKeys = struct{ specVersion, id, source, typ, time, contentType []byte }{
+	[]byte(keySpecVersion), []byte(keyID), []byte(keySource), []byte(keyType), []byte(keyTime), []byte(keyContentType),
+}
+
+func (p *saramaPublisher) Publish(_ context.Context, o event.Order) error {
+	m, err := p.message(o)
+	if err == nil {
+		_, _, err = p.sync.SendMessage(m)
+	}
+	return err
+}
+
+func (p *saramaPublisher) Enqueue(ctx context.Context, o event.Order) error {
+	m, err := p.message(o)
+	if err == nil {
+		err = p.begin(ctx)
+	}
+	if err == nil {
+		p.async.Input() <- m
+	}
+	return err
+}
+
+func (p *saramaPublisher) Flush(ctx context.Context) error { return p.wait(ctx) }
+
+func (p *saramaPublisher) Close(context.Context) error {
+	if p.sync != nil {
+		return p.sync.Close()
+	}
+	p.async.AsyncClose() // Close would take the outcomes itself
+	p.draining.Wait()
+	return p.failure()
+}
+
+// saramaConsumer is a ConsumerGroup: one goroutine for each partition.
+type saramaConsumer struct {
+	group   sarama.ConsumerGroup
+	handle  Handler
+	cancel  context.CancelFunc
+	running sync.WaitGroup
+	outcomes
+}
+
+func newSaramaConsumer(ctx context.Context, s Settings, handle Handler) (Consumer, error) {
+	group, err := sarama.NewConsumerGroup(s.Brokers, s.Group, saramaConfig(s))
+	if err != nil {
+		return nil, err
+	}
+	c := &saramaConsumer{group: group, handle: handle}
+	ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	c.running.Go(func() {
+		for ctx.Err() == nil {
+			if err := group.Consume(ctx, []string{s.Topic()}, c); err != nil {
+				c.fail(err)
+				return
+			}
+		}
+	})
+	return c, nil
+}
+
+func (*saramaConsumer) Setup(sarama.ConsumerGroupSession) error   { return nil }
+func (*saramaConsumer) Cleanup(sarama.ConsumerGroupSession) error { return nil }
+
+func (c *saramaConsumer) ConsumeClaim(session sarama.ConsumerGroupSession, claim sarama.ConsumerGroupClaim) error {
+	for {
+		select {
+		case m, ok := <-claim.Messages():
+			if !ok {
+				return nil
+			}
+			if err := decode(saramaType(m), m.Value, c.handle); err != nil {
+				c.fail(err)
+			}
+			session.MarkMessage(m, "")
+		case <-session.Context().Done():
+			return nil
+		}
+	}
+}
+
+func saramaType(m *sarama.ConsumerMessage) string {
+	for _, h := range m.Headers {
+		if string(h.Key) == keyType {
+			return string(h.Value)
+		}
+	}
+	return ""
+}
+
+func (c *saramaConsumer) Close(context.Context) error {
+	c.cancel()
+	c.running.Wait()
+	return errors.Join(c.group.Close(), c.failure())
+}

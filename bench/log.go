@@ -1,0 +1,86 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// measurementLog keeps every measurement of a campaign in a file, one JSON object
+// per line, so that a campaign can be interrupted and go on.
+type measurementLog struct {
+	measurements []measurement
+	file         *os.File // nil: kept in memory alone
+}
+
+// openLog reads what is there. The last line of a file whose writer was killed
+// may be incomplete: it is dropped, and measured again.
+func openLog(path string) (*measurementLog, error) {
+	l := new(measurementLog)
+	if path == "" {
+		return l, nil
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, err
+	}
+	old, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	whole := old[:strings.LastIndexByte(string(old), '\n')+1]
+	scanner := bufio.NewScanner(strings.NewReader(string(whole)))
+	for line := 1; scanner.Scan(); line++ {
+		var m measurement
+		if err := json.Unmarshal(scanner.Bytes(), &m); err != nil {
+			return nil, fmt.Errorf("%s:%d: %w: remove the line, or the file to begin anew", path, line, err)
+		}
+		if m.Error == "" {
+			l.measurements = append(l.measurements, m)
+		}
+	}
+	if l.file, err = os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o644); err != nil {
+		return nil, err
+	}
+	if err := l.file.Truncate(int64(len(whole))); err != nil {
+		return nil, err
+	}
+	_, err = l.file.Seek(int64(len(whole)), 0)
+	return l, err
+}
+
+// add keeps a measurement. Failed ones are written down, and count for nothing.
+func (l *measurementLog) add(m measurement) error {
+	if m.Error == "" {
+		l.measurements = append(l.measurements, m)
+	}
+	if l.file == nil {
+		return nil
+	}
+	line, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	_, err = l.file.Write(append(line, '\n'))
+	return err
+}
+
+func (l *measurementLog) has(peer, workload string, round int) bool {
+	for _, m := range l.measurements {
+		if m.Peer == peer && m.Workload == workload && m.Round == round {
+			return true
+		}
+	}
+	return false
+}
+
+func (l *measurementLog) close() error {
+	if l.file == nil {
+		return nil
+	}
+	return l.file.Close()
+}

@@ -1,0 +1,283 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// reader is a consumer of the topic "events" that takes what comes, commits it
+// about once a second and when it is revoked, and keeps what it heard.
+type reader struct {
+	*consumer
+	bed    *bed
+	ledger *ledger
+	polled chan struct{} // closed when the loop that polls has ended
+
+	mu     sync.Mutex
+	change chan struct{}
+	heard  []string
+	owned  map[transport.Partition]*share
+	drain  func(ctx context.Context) // runs in Revoked, before the commit
+}
+
+// share is a partition that a reader owns.
+type share struct {
+	epoch uint64
+	next  int64
+}
+
+// ledger is what all readers of a test have taken, by partition.
+type ledger struct {
+	mu    sync.Mutex
+	taken map[int32][]string
+}
+
+// reader starts one. It is closed with the test.
+func (b *bed) reader(l *ledger, change ...func(*transport.ConsumerConfig)) *reader {
+	b.t.Helper()
+	return b.readerOn(b.transport, l, change...)
+}
+
+func (b *bed) readerOn(tr *Transport, l *ledger, change ...func(*transport.ConsumerConfig)) *reader {
+	b.t.Helper()
+	r := &reader{
+		bed: b, ledger: l, polled: make(chan struct{}),
+		change: make(chan struct{}), owned: make(map[transport.Partition]*share),
+	}
+	cfg := transport.ConsumerConfig{Group: "group", Topics: []transport.TopicStart{{Topic: "events"}}, Listener: r}
+	for _, f := range change {
+		f(&cfg)
+	}
+	r.mu.Lock() // held until consumer is there: the Listener may be called before
+	c, err := tr.NewConsumer(cfg)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	r.consumer = c.(*consumer)
+	r.mu.Unlock()
+	go r.poll()
+	b.t.Cleanup(r.close)
+	return r
+}
+
+// close leaves the group.
+func (r *reader) close() {
+	r.bed.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	if err := r.Close(ctx); err != nil {
+		r.bed.t.Errorf("Close: %v", err)
+	}
+	<-r.polled
+}
+
+func (r *reader) poll() {
+	defer close(r.polled)
+	for committed := time.Now(); ; {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		batches, err := r.Poll(ctx)
+		cancel()
+		if errors.Is(err, transport.ErrClosed) {
+			return
+		}
+		for i := range batches {
+			r.take(&batches[i])
+		}
+		if time.Since(committed) >= time.Second {
+			committed = time.Now()
+			// Fenced while a partition goes elsewhere; the rest is stored.
+			_ = r.commit(context.Background(), func(transport.Partition) bool { return true })
+		}
+	}
+}
+
+func (r *reader) take(b *transport.Batch) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if b.Release != nil {
+		defer b.Release()
+	}
+	s := r.owned[b.Partition]
+	if s == nil || s.epoch != b.Epoch {
+		return
+	}
+	if b.From != s.next {
+		r.bed.t.Errorf("%v: a batch of [%d, %d), want one from %d", b.Partition, b.From, b.Next, s.next)
+	}
+	s.next = b.Next
+	r.ledger.mu.Lock()
+	defer r.ledger.mu.Unlock()
+	for i := range b.Records {
+		p := b.Partition.Partition
+		r.ledger.taken[p] = append(r.ledger.taken[p], string(b.Records[i].Value))
+	}
+	r.changed()
+}
+
+// commit commits what was taken of some partitions.
+func (r *reader) commit(ctx context.Context, of func(transport.Partition) bool) error {
+	var commits []transport.Commit
+	r.mu.Lock()
+	for p, s := range r.owned {
+		if of(p) {
+			commits = append(commits, transport.Commit{Partition: p, Epoch: s.epoch, Offset: s.next, LeaderEpoch: -1})
+		}
+	}
+	r.mu.Unlock()
+	return r.Commit(ctx, commits...)
+}
+
+// changed wakes await. r.mu is held.
+func (r *reader) changed() {
+	close(r.change)
+	r.change = make(chan struct{})
+}
+
+func (r *reader) note(event string, partitions []transport.Partition) {
+	for _, p := range partitions {
+		event += fmt.Sprint(" ", p.Partition)
+	}
+	r.heard = append(r.heard, event)
+	r.changed()
+}
+
+func (r *reader) Assigned(assigned []transport.Assignment) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var partitions []transport.Partition
+	for _, a := range assigned {
+		r.owned[a.Partition] = &share{a.Epoch, a.Offset}
+		partitions = append(partitions, a.Partition)
+	}
+	r.note("assigned", partitions)
+}
+
+func (r *reader) Revoked(ctx context.Context, revoked []transport.Partition) {
+	if r.drain != nil {
+		r.drain(ctx)
+	}
+	if err := r.commit(ctx, func(p transport.Partition) bool { return slices.Contains(revoked, p) }); err != nil {
+		r.bed.t.Errorf("commit in Revoked: %v", err)
+	}
+	r.forget("revoked", revoked)
+}
+
+func (r *reader) Lost(lost []transport.Partition) { r.forget("lost", lost) }
+
+func (r *reader) forget(event string, partitions []transport.Partition) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, p := range partitions {
+		delete(r.owned, p)
+	}
+	r.note(event, partitions)
+}
+
+func (r *reader) Skipped(p transport.Partition, from, to int64, reason error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if s := r.owned[p]; s != nil {
+		s.next = to
+	}
+	r.heard = append(r.heard, fmt.Sprintf("skipped %d from %d to %d: %v", p.Partition, from, to, reason))
+	r.changed()
+}
+
+// await waits until ok, which is called with r.mu held, for a minute.
+func (r *reader) await(what string, ok func() bool) {
+	r.bed.t.Helper()
+	deadline := time.After(time.Minute)
+	for {
+		r.mu.Lock()
+		done, change := ok(), r.change
+		heard := strings.Join(r.heard, ", ")
+		r.mu.Unlock()
+		if done {
+			return
+		}
+		select {
+		case <-change:
+		case <-deadline:
+			r.bed.t.Fatalf("waited in vain for %s; heard %q, status %+v", what, heard, r.Status())
+		}
+	}
+}
+
+func (r *reader) awaitOwned(n int) {
+	r.bed.t.Helper()
+	r.await(fmt.Sprint(n, " partitions"), func() bool { return len(r.owned) == n })
+}
+
+// awaitHeard waits until the Listener's last calls were these.
+func (r *reader) awaitHeard(want ...string) {
+	r.bed.t.Helper()
+	r.await(strings.Join(want, ", "), func() bool {
+		return len(r.heard) >= len(want) && slices.Equal(r.heard[len(r.heard)-len(want):], want)
+	})
+}
+
+func newLedger() *ledger { return &ledger{taken: make(map[int32][]string)} }
+
+// total is how much was taken.
+func (l *ledger) total() (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, values := range l.taken {
+		n += len(values)
+	}
+	return n
+}
+
+// awaitAll waits until the reader's ledger has so many records.
+func (r *reader) awaitAll(n int) {
+	r.bed.t.Helper()
+	r.await(fmt.Sprint(n, " records"), func() bool { return r.ledger.total() >= n })
+}
+
+// equals compares what was taken with the log: each record once, in order.
+func (l *ledger) equals(b *bed, partitions int32) {
+	b.t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for p := range partitions {
+		if want := b.log(p); !slices.Equal(l.taken[p], want) {
+			b.t.Errorf("partition %d: took %d records, the log has %d: %.200v", p, len(l.taken[p]), len(want), l.taken[p])
+		}
+	}
+}
+
+// flow publishes a record to each partition in turn, one after another, until the
+// test calls stop, which waits for the outcomes and returns how many there were.
+func (b *bed) flow(p *Producer, partitions int32, pause time.Duration) (stop func() int) {
+	done, stopped := make(chan struct{}), make(chan int)
+	go func() {
+		n := 0
+		defer func() { stopped <- n }()
+		for {
+			b.delivered(b.publish(p, int32(n)%partitions, fmt.Sprint(n)))
+			n++
+			select {
+			case <-done:
+				return
+			case <-time.After(pause):
+			}
+		}
+	}()
+	return func() int {
+		close(done)
+		return <-stopped
+	}
+}
+
+func bubble(t *testing.T, partitions int32, f func(b *bed)) {
+	t.Helper()
+	inBubble(t, func(t *testing.T) { f(newBubble(t, partitions)) })
+}
