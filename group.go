@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/eventbus-go/eventbus/internal/engine"
@@ -17,7 +18,7 @@ import (
 type group struct {
 	bus    *Bus
 	name   string
-	engine *engine.Engine
+	engine atomic.Pointer[engine.Engine] // nil until started
 	subs   []*engine.Subscription
 	topics map[string]*groupTopic // by Kafka name
 	routes map[string]*groupTopic // the same, and by the names of their retry topics
@@ -267,7 +268,7 @@ func (g *group) start() error {
 	config := transport.ConsumerConfig{
 		Group: g.name, InstanceID: c.InstanceID,
 		SessionTimeout: c.SessionTimeout, HeartbeatInterval: c.HeartbeatInterval, RebalanceTimeout: c.RebalanceTimeout,
-		FetchBytes: c.FetchBytes, Logger: c.Logger.With("group", g.name),
+		FetchBytes: c.FetchBytes, Logger: c.Logger,
 	}
 	g.routes = make(map[string]*groupTopic, 2*len(g.topics))
 	for _, t := range g.topics {
@@ -283,7 +284,7 @@ func (g *group) start() error {
 		}
 	}
 	g.signals = g.bus.signals.group(g.name, config.Topics)
-	g.engine = engine.New(engine.Config{
+	e := engine.New(engine.Config{
 		Group:          g.name,
 		Route:          g.route,
 		Judge:          judge,
@@ -294,24 +295,26 @@ func (g *group) start() error {
 		CommitInterval: c.CommitInterval,
 		Logger:         c.Logger.With("group", g.name),
 	})
-	config.Listener = g.engine
+	config.Listener = e
 	for _, sub := range g.subs {
-		g.engine.Attach(sub)
+		e.Attach(sub)
 	}
 	consumer, err := g.bus.transport.NewConsumer(config)
 	if err != nil {
 		return fmt.Errorf("group %q: %w", g.name, err)
 	}
-	g.engine.Start(&observedConsumer{consumer, g.signals})
-	g.signals.watch(g.engine)
+	e.Start(&observedConsumer{consumer, g.signals})
+	g.signals.watch(e)
+	g.engine.Store(e)
 	return nil
 }
 
 func (g *group) drain(ctx context.Context) error {
-	if g.engine == nil {
+	e := g.engine.Load()
+	if e == nil {
 		return nil
 	}
-	if err := g.engine.Drain(ctx); err != nil {
+	if err := e.Drain(ctx); err != nil {
 		return fmt.Errorf("group %q: %w", g.name, err)
 	}
 	return nil

@@ -96,11 +96,12 @@ func (b *Bus) connectivity(ctx context.Context) HealthCheck {
 // of handlers are all taken by ones that ignore their contexts.
 func (g *group) health(stuckAfter time.Duration) (c HealthCheck, stuck bool) {
 	c = HealthCheck{Status: Healthy, Tags: []string{"messaging", "kafka", "consumer"}}
-	if g.engine == nil {
+	e := g.engine.Load()
+	if e == nil {
 		c.Status, c.Description, c.Error = Unhealthy, "Consumer group "+g.name, "not started"
 		return c, false
 	}
-	s := g.engine.Snapshot()
+	s := e.Snapshot()
 	c.Description = fmt.Sprintf("Consumer group %s: %d partitions, %d events in hand, %d keys waiting",
 		g.name, len(s.Partitions), s.Records, s.ParkedKeys)
 	var wrong, worth []string
@@ -195,10 +196,11 @@ func (b *Bus) Progress() []GroupProgress {
 
 func (g *group) progress() GroupProgress {
 	p := GroupProgress{Group: g.name}
-	if g.engine == nil {
+	e := g.engine.Load()
+	if e == nil {
 		return p
 	}
-	s := g.engine.Snapshot()
+	s := e.Snapshot()
 	p.Joined, p.Records, p.Bytes, p.ParkedKeys, p.Abandoned = s.Member.Joined, s.Records, s.Bytes, s.ParkedKeys, s.Abandoned
 	for i := range s.Partitions {
 		of := &s.Partitions[i]

@@ -24,8 +24,8 @@ func (b *Bus) inspect() inspect.Bus {
 	b.mu.Unlock()
 	for _, g := range groups {
 		look := inspect.Group{Name: g.name, Topics: slices.Sorted(maps.Keys(g.topics))}
-		if g.engine != nil {
-			look.Snapshot = g.engine.Snapshot()
+		if e := g.engine.Load(); e != nil {
+			look.Snapshot = e.Snapshot()
 		}
 		s.Groups = append(s.Groups, look)
 	}

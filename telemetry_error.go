@@ -59,8 +59,7 @@ func failed(span trace.Span, kind string, err error) {
 		return
 	}
 	var options []trace.EventOption
-	var panicked *PanicError
-	if errors.As(err, &panicked) {
+	if panicked, ok := errors.AsType[*PanicError](err); ok {
 		options = append(options, trace.WithAttributes(telemetry.ExceptionStack.String(clipped(string(panicked.Stack), maxStackText))))
 	}
 	text := clipped(err.Error(), maxErrorText)

@@ -64,14 +64,12 @@ const unknownTypePrefix = "unknown type "
 // Skipped implements engine.Observer.
 func (g *groupSignals) Skipped(p transport.Partition, reason string, n int64) {
 	h := g.topics[p.Topic]
-	l := (*labels)(nil)
+	kind, value := h.skips, reason
 	if typ, unknown := strings.CutPrefix(reason, unknownTypePrefix); unknown {
-		l = h.unknown.of(typ)
-	} else {
-		l = h.skips.of(reason)
+		kind, value = h.unknown, typ
 	}
 	ctx := context.Background()
-	g.metrics.skipped.Add(ctx, n, l.add...)
+	g.metrics.skipped.Add(ctx, n, kind.of(value).add...)
 	if g.log.Enabled(ctx, slog.LevelDebug) {
 		g.log.LogAttrs(ctx, slog.LevelDebug, "skipped", slog.String(telemetry.LogTopic, p.Topic), slog.Int64(telemetry.LogPartition, int64(p.Partition)),
 			slog.String(telemetry.LogReason, reason), slog.Int64(telemetry.LogEvents, n))

@@ -95,7 +95,7 @@ func (l *listener) tree(id trace.TraceID) string {
 func attributeOf(attributes []attribute.KeyValue, key attribute.Key) string {
 	for _, a := range attributes {
 		if a.Key == key {
-			return a.Value.Emit()
+			return a.Value.String()
 		}
 	}
 	return ""
@@ -110,7 +110,7 @@ type point struct {
 
 func (p point) has(key attribute.Key, value string) bool {
 	v, ok := p.attributes.Value(key)
-	return ok && v.Emit() == value
+	return ok && v.String() == value
 }
 
 // collect returns what is measured, by metric.

@@ -109,7 +109,7 @@ func (g *groupSignals) observe(w *watched, o metric.Observer, s *engine.Snapshot
 		p := &s.Partitions[i]
 		one := g.with(group, telemetry.Destination.String(p.Partition.Topic), partitionID(p.Partition.Partition))
 		o.ObserveInt64(w.parkedKeys, p.ParkedKeys, one)
-		o.ObserveInt64(w.paused, int64(boolInt(p.Paused)), one)
+		o.ObserveInt64(w.paused, oneIf(p.Paused), one)
 		stalled, oldest := p.OldestAge, time.Duration(0)
 		if !p.Oldest.IsZero() {
 			oldest = max(now.Sub(p.Oldest), 0)
@@ -127,7 +127,7 @@ func (g *groupSignals) observe(w *watched, o metric.Observer, s *engine.Snapshot
 	g.unstable.keep(fetched)
 }
 
-func boolInt(b bool) int {
+func oneIf(b bool) int64 {
 	if b {
 		return 1
 	}

@@ -27,7 +27,7 @@ type campaign struct {
 	until     time.Time // no measurement begins later; zero: no end
 	log       *measurementLog
 	progress  io.Writer
-	filled    map[string]bool
+	filled    map[string]string // topics that consumers read, by the workload's stem
 	measure   func(context.Context, task) (measurement, error)
 }
 
@@ -97,14 +97,13 @@ func mix(name string, round int) uint64 {
 func (c *campaign) one(ctx context.Context, t task) (measurement, error) {
 	i := slices.IndexFunc(c.workloads, func(w workload) bool { return w.name == t.Workload })
 	w := c.workloads[i]
-	t.Settings = w.settings(c.cluster.addresses, w.stem())
+	t.Settings = w.settings(c.cluster.addresses)
 	if w.kind == consume {
-		if err := c.fill(ctx, t, w); err != nil {
+		if err := c.fill(ctx, &t, w); err != nil {
 			return measurement{}, err
 		}
 		return c.measure(ctx, t)
 	}
-	t.Settings.Stem = "run-" + t.Settings.Group
 	topic := t.Settings.Topic()
 	if err := c.cluster.create(ctx, topic, w.partitions); err != nil {
 		return measurement{}, err
@@ -113,32 +112,41 @@ func (c *campaign) one(ctx context.Context, t task) (measurement, error) {
 	return c.measure(ctx, t)
 }
 
-// fill writes the topic that the workload's consumers read, once in a campaign.
-func (c *campaign) fill(ctx context.Context, t task, w workload) error {
-	if c.filled[w.stem()] {
+// fill writes the topic that the workload's consumers read, once in a campaign,
+// and names it in the task.
+func (c *campaign) fill(ctx context.Context, t *task, w workload) error {
+	if stem, ok := c.filled[w.stem()]; ok {
+		t.Settings.Stem = stem
 		return nil
 	}
-	topic := t.Settings.Topic()
-	c.cluster.remove(ctx, topic) // what another campaign left
-	if err := c.cluster.create(ctx, topic, w.partitions); err != nil {
+	if err := c.cluster.create(ctx, t.Settings.Topic(), w.partitions); err != nil {
 		return err
 	}
-	t.Fill = true
-	if _, err := c.measure(ctx, t); err != nil {
+	filling := *t
+	filling.Fill = true
+	if _, err := c.measure(ctx, filling); err != nil {
+		c.cluster.remove(context.WithoutCancel(ctx), t.Settings.Topic())
 		return fmt.Errorf("filling the topic: %w", err)
 	}
 	if c.filled == nil {
-		c.filled = make(map[string]bool)
+		c.filled = make(map[string]string)
 	}
-	c.filled[w.stem()] = true
+	c.filled[w.stem()] = t.Settings.Stem
 	return nil
 }
 
-// settings are those of one measurement, in a group of its own.
-func (w workload) settings(brokers []string, stem string) peer.Settings {
+// end removes the topics that consumers read.
+func (c *campaign) end(ctx context.Context) {
+	for _, stem := range c.filled {
+		c.cluster.remove(ctx, peer.Settings{Stem: stem}.Topic())
+	}
+}
+
+// settings are those of one measurement, in a topic and a group of its own.
+func (w workload) settings(brokers []string) peer.Settings {
+	own := fmt.Sprintf("%s-%012x", strings.ToLower(w.name), rand.Uint64()>>16)
 	return peer.Settings{
-		Brokers: brokers, Stem: stem,
-		Group:       fmt.Sprintf("%s-%012x", strings.ToLower(w.name), rand.Uint64()>>16),
+		Brokers: brokers, Stem: own, Group: own,
 		Publishers:  w.goroutines,
 		Prompt:      w.kind == endToEnd,
 		Window:      window,

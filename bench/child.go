@@ -73,7 +73,11 @@ func perform(ctx context.Context, t task) (measurement, error) {
 	if err != nil {
 		return measurement{}, err
 	}
-	w := chosen[0]
+	return performSized(ctx, t, chosen[0])
+}
+
+// performSized is perform with the workload's sizes given.
+func performSized(ctx context.Context, t task, w workload) (measurement, error) {
 	if t.Fill {
 		return measurement{}, fill(ctx, t, w)
 	}

@@ -97,9 +97,9 @@ func (w workload) sized(quick bool) workload {
 	return w
 }
 
-// stem names the topic that consumers of such a workload read: they share it.
+// stem names what consumers of such a workload read: those that agree share it.
 func (w workload) stem() string {
-	return fmt.Sprintf("filled-%d-%d-%d-%s", w.events, w.keys, w.partitions, w.compression)
+	return fmt.Sprintf("%d-%d-%d-%s", w.events, w.keys, w.partitions, w.compression)
 }
 
 // choose returns the workloads that were asked for, in their order.

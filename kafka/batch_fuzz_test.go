@@ -31,7 +31,7 @@ func FuzzDecodeBatches(f *testing.F) {
 		if span.size > len(data) || span.next < want || spanErr != nil && span.need != 0 {
 			t.Fatalf("%+v, %v", span, spanErr)
 		}
-		r := reader(want, data[:span.size])
+		r := readerOf(want, data[:span.size])
 		r.aborted, r.aborting = []abortedTransaction{{1, 0}}, map[int64]struct{}{}
 		last := want - 1
 		for next := want; len(r.data) > 0; {

@@ -149,13 +149,13 @@ func (c *client) anyBroker(ctx context.Context, req kmsg.Request) (kmsg.Response
 		if ctx.Err() != nil || !retriable(err) && !errors.Is(err, context.DeadlineExceeded) {
 			return nil, err
 		}
-		if last == nil || !errors.Is(err, context.DeadlineExceeded) {
+		if _, unconnected := errors.AsType[*connectError](err); !unconnected && errors.Is(err, context.DeadlineExceeded) {
+			err = fmt.Errorf("%s got no answer from %s: %w", kmsg.NameForKey(req.Key()), c.brokerName(broker), os.ErrDeadlineExceeded)
+		}
+		if last == nil || !errors.Is(err, os.ErrDeadlineExceeded) {
 			last = err
 		}
 		patience = min(2*patience, c.cfg.RequestTimeout)
-	}
-	if errors.Is(last, context.DeadlineExceeded) {
-		last = fmt.Errorf("%s got no answer: %w", kmsg.NameForKey(req.Key()), os.ErrDeadlineExceeded)
 	}
 	return nil, last
 }

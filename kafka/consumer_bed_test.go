@@ -8,7 +8,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kfake"
 
 	"github.com/eventbus-go/eventbus/transport"
 )
@@ -36,8 +39,9 @@ type share struct {
 
 // ledger is what all readers of a test have taken, by partition.
 type ledger struct {
-	mu    sync.Mutex
-	taken map[int32][]string
+	mu     sync.Mutex
+	change chan struct{}
+	taken  map[int32][]string
 }
 
 // reader starts one. It is closed with the test.
@@ -113,13 +117,7 @@ func (r *reader) take(b *transport.Batch) {
 		r.bed.t.Errorf("%v: a batch of [%d, %d), want one from %d", b.Partition, b.From, b.Next, s.next)
 	}
 	s.next = b.Next
-	r.ledger.mu.Lock()
-	defer r.ledger.mu.Unlock()
-	for i := range b.Records {
-		p := b.Partition.Partition
-		r.ledger.taken[p] = append(r.ledger.taken[p], string(b.Records[i].Value))
-	}
-	r.changed()
+	r.ledger.add(b)
 }
 
 // commit commits what was taken of some partitions.
@@ -224,22 +222,41 @@ func (r *reader) awaitHeard(want ...string) {
 	})
 }
 
-func newLedger() *ledger { return &ledger{taken: make(map[int32][]string)} }
-
-// total is how much was taken.
-func (l *ledger) total() (n int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, values := range l.taken {
-		n += len(values)
-	}
-	return n
+func newLedger() *ledger {
+	return &ledger{change: make(chan struct{}), taken: make(map[int32][]string)}
 }
 
-// awaitAll waits until the reader's ledger has so many records.
-func (r *reader) awaitAll(n int) {
-	r.bed.t.Helper()
-	r.await(fmt.Sprint(n, " records"), func() bool { return r.ledger.total() >= n })
+func (l *ledger) add(b *transport.Batch) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := range b.Records {
+		p := b.Partition.Partition
+		l.taken[p] = append(l.taken[p], string(b.Records[i].Value))
+	}
+	close(l.change)
+	l.change = make(chan struct{})
+}
+
+// await waits until so many records were taken, for a minute.
+func (l *ledger) await(t testing.TB, n int) {
+	t.Helper()
+	deadline := time.After(time.Minute)
+	for {
+		l.mu.Lock()
+		total, change := 0, l.change
+		for _, values := range l.taken {
+			total += len(values)
+		}
+		l.mu.Unlock()
+		if total >= n {
+			return
+		}
+		select {
+		case <-change:
+		case <-deadline:
+			t.Fatalf("took %d records, want %d", total, n)
+		}
+	}
 }
 
 // equals compares what was taken with the log: each record once, in order.
@@ -277,7 +294,13 @@ func (b *bed) flow(p *Producer, partitions int32, pause time.Duration) (stop fun
 	}
 }
 
-func bubble(t *testing.T, partitions int32, f func(b *bed)) {
+// bubble runs a test in a synctest bubble, on brokers in memory.
+func bubble(t *testing.T, partitions int32, f func(t *testing.T, b *bed), opts ...kfake.Opt) {
 	t.Helper()
-	inBubble(t, func(t *testing.T) { f(newBubble(t, partitions)) })
+	synctest.Test(t, func(t *testing.T) { f(t, newBubble(t, partitions, opts...)) })
+}
+
+// threeBrokers are the options of a bubble with three.
+func threeBrokers() []kfake.Opt {
+	return []kfake.Opt{kfake.NumBrokers(3), kfake.Ports(9092, 9093, 9094)}
 }

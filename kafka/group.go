@@ -68,9 +68,7 @@ type membership struct {
 	anew       map[string]bool // topics that were created anew
 	left       bool
 
-	// Of run alone.
-	pending     []transport.Partition // assigned by the group, and not begun
-	abandonJoin func()
+	abandonJoin func() // of run alone: ends the join that goes on after Close was called
 }
 
 // verdict is what the coordinator last said of the member.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -95,8 +94,9 @@ func (m *membership) joinAndSync(ctx context.Context) ([]transport.Partition, er
 // joinGroup sends JoinGroup, and again with the member id that the coordinator
 // wants a new member to have (KIP-394).
 func (m *membership) joinGroup(ctx context.Context) (*kmsg.JoinGroupResponse, error) {
-	owned := append(m.fetch.owned(), m.pending...)
-	slices.SortFunc(owned, comparePartitions)
+	// What was assigned and not begun before this rebalance is not claimed: it
+	// may be given to anyone at once.
+	owned := m.fetch.owned()
 	for {
 		req := kmsg.NewPtrJoinGroupRequest()
 		m.mu.Lock()

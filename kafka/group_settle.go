@@ -18,17 +18,13 @@ func (m *membership) settle(assigned []transport.Partition) (again bool) {
 	m.setSettling(true)
 	defer m.setSettling(false)
 	owned := m.fetch.owned()
-	m.pending = without(assigned, owned)
+	added := without(assigned, owned)
 	if gone := without(owned, assigned); len(gone) > 0 {
 		m.revoke(m.patient, gone)
 		again = m.balancer.cooperative
 	}
-	if len(m.pending) > 0 {
-		if err := m.begin(m.pending, assigned); err == nil {
-			m.pending = nil
-		} else if m.sentence() == nil && !m.isClosing() {
-			m.trouble(err)
-		}
+	if len(added) > 0 {
+		m.begin(added, assigned)
 	}
 	return again && m.sentence() == nil
 }
@@ -119,7 +115,6 @@ func (m *membership) lose(err error) {
 	m.lastErr = err
 	m.changeLocked()
 	m.mu.Unlock()
-	m.pending = nil
 	m.drop(m.fetch.owned())
 }
 

@@ -16,18 +16,18 @@ const startPatience = 5 * time.Second
 // begin looks up where new partitions start and assigns them. It tries until it
 // succeeds, the member has to join again, or the consumer is closed. assigned is
 // all that the member has.
-func (m *membership) begin(added, assigned []transport.Partition) error {
+func (m *membership) begin(added, assigned []transport.Partition) {
 	ctx, cancel := m.during()
 	defer cancel()
 	began := time.Now()
 	for failures := 0; ; failures++ {
 		found, wait, err := m.starts(ctx, added, assigned, time.Since(began) >= startPatience)
 		if ctx.Err() != nil {
-			return ctx.Err()
+			return
 		}
 		if err == nil && wait == 0 {
 			m.assign(found)
-			return nil
+			return
 		}
 		if err != nil {
 			m.trouble(fmt.Errorf("looking up where partitions start: %w", err))

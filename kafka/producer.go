@@ -50,6 +50,9 @@ func (t *Transport) NewProducer(cfg transport.ProducerConfig) (transport.Produce
 	if t.err != nil {
 		return nil, t.err
 	}
+	if t.client.ctx.Err() != nil {
+		return nil, errClosed
+	}
 	if cfg.Compression == "" {
 		cfg.Compression = t.client.cfg.Compression
 	}

@@ -92,7 +92,7 @@ func NewBreaker(name string, config BreakerConfig) *Breaker {
 	b := &Breaker{config: config.withDefaults(), outcomes: make(map[uint64]bool)}
 	b.circuit = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
 		Name:        name,
-		MaxRequests: uint32(b.config.Probes), //nolint:gosec // small and positive
+		MaxRequests: uint32(b.config.Probes),
 		Timeout:     b.config.OpenFor,
 		// Consulted under the circuit's lock right after a failure that record
 		// judged; that call is made only when the keys say trip.

@@ -39,10 +39,11 @@ type quickstart struct {
 	apps     []*fx.App
 	address  chan net.Addr // of sales-api
 	mails    chan string   // addresses that mails went to
+	refused  chan error    // what mailer said to events that it did not handle
 }
 
 func run(ctx context.Context, o options) (err error) {
-	q := &quickstart{options: o, address: make(chan net.Addr, 1), mails: make(chan string, 100)}
+	q := &quickstart{options: o, address: make(chan net.Addr, 1), mails: make(chan string, 100), refused: make(chan error, 100)}
 	if len(o.brokers) == 0 {
 		broker, err := embedded.Start(embedded.Config{})
 		if err != nil {
@@ -66,7 +67,7 @@ func run(ctx context.Context, o options) (err error) {
 	}
 	if o.role != roleSalesAPI {
 		if err := q.start(ctx, "mailer", mailer.Module, fx.Supply(fx.Annotate(&outbox{q}, fx.As(new(mailer.Outbox)))),
-			fxmodule.HealthServer(o.health)); err != nil {
+			fxmodule.HealthServer(o.health), fx.Invoke(func(bus *eventbus.Bus) { bus.Use(q.listenIn) })); err != nil {
 			return err
 		}
 		q.say("mailer", "waits for customers; its health: http://%s/health", o.health)
@@ -79,7 +80,9 @@ func run(ctx context.Context, o options) (err error) {
 				return err
 			}
 		}
-		q.say("you", `try: curl -d '{"givenName":"Alan","familyName":"Turing","email":"alan@example.com"}' http://%s/customers`, address)
+		if !o.once {
+			q.say("you", `try: curl -d '{"givenName":"Alan","familyName":"Turing","email":"alan@example.com"}' http://%s/customers`, address)
+		}
 	}
 	if !o.once {
 		q.say("you", "end it with Ctrl-C")
@@ -157,9 +160,25 @@ type outbox struct{ q *quickstart }
 
 func (o *outbox) Send(_ context.Context, to, text string) error {
 	o.q.say("mailer", "sends to %s: %s", to, text)
-	select {
-	case o.q.mails <- to:
-	default: // nobody reads them any more
-	}
+	tell(o.q.mails, to)
 	return nil
+}
+
+// listenIn is a middleware around mailer's handlers.
+func (q *quickstart) listenIn(next eventbus.Handler) eventbus.Handler {
+	return func(ctx context.Context, d *eventbus.Delivery) error {
+		err := next(ctx, d)
+		if err != nil {
+			tell(q.refused, err)
+		}
+		return err
+	}
+}
+
+// tell does not wait: when the story is over nobody listens any more.
+func tell[T any](to chan<- T, what T) {
+	select {
+	case to <- what:
+	default:
+	}
 }

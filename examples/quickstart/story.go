@@ -39,7 +39,8 @@ func (q *quickstart) tellHistory(ctx context.Context) error {
 	return app.Stop(ctx)
 }
 
-// tellStory makes two customers over HTTP and waits for the mails.
+// tellStory makes two customers over HTTP and waits for what mailer makes
+// of them.
 func (q *quickstart) tellStory(ctx context.Context, address string) error {
 	for _, customer := range []string{
 		`{"givenName":"Ada","familyName":"Lovelace","email":"` + ada + `"}`,
@@ -52,10 +53,13 @@ func (q *quickstart) tellStory(ctx context.Context, address string) error {
 		q.say("sales-api", "POST /customers %s → %s", customer, answer)
 	}
 	missing := map[string]bool{grace: true, ada: true}
-	for len(missing) > 0 {
+	var refused error
+	for len(missing) > 0 || refused == nil {
 		select {
 		case to := <-q.mails:
 			delete(missing, to)
+		case refused = <-q.refused:
+			q.say("mailer", "refuses Nobody for good: %v; the event goes to the topic %s.mailer-dev.dlq", refused, sales.CustomerCreatedTopic.In("Development"))
 		case <-ctx.Done():
 			return nil
 		}
@@ -65,7 +69,6 @@ func (q *quickstart) tellStory(ctx context.Context, address string) error {
 		return err
 	}
 	q.say("sales-api", "GET /customers → %s", answer)
-	q.say("mailer", "Nobody has no address: the event is in the topic %s.mailer-dev.dlq", sales.CustomerCreatedTopic.In("Development"))
 	return nil
 }
 

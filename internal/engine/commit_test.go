@@ -112,7 +112,7 @@ func TestWaitingCommitHoldsNothingUp(t *testing.T) {
 		s.fetch(0, "a", "b", "c")
 		c.end(t, 0, nil)
 		wantRunning(t, c, 1)
-		time.Sleep(4 * time.Second) // the handler of b ignores its timeout
+		pass(4 * time.Second) // the handler of b ignores its timeout
 		wantRunning(t, c, 1, 2)
 		c.end(t, 1, nil)
 		c.end(t, 2, nil)

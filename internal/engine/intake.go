@@ -61,7 +61,7 @@ func (p *partition) append(b *transport.Batch, in *intakeBuffers) {
 	var count, bytes int64
 	for i := range b.Records {
 		r, route := &b.Records[i], &in.routes[i]
-		size := int32(min(r.Size(), 1<<30)) //nolint:gosec // bounded
+		size := int32(min(r.Size(), 1<<30))
 		mem.size += int64(size)
 		if route.End == Skip || r.Offset < seen || p.finishedBefore(r.Offset) {
 			continue

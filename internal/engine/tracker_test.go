@@ -29,7 +29,7 @@ func TestTrackerAgainstModel(t *testing.T) {
 	var waiting []int64
 	for op := range operations {
 		switch {
-		case len(waiting) < 10 || rng.IntN(3) == 0 && len(waiting) < 5000:
+		case len(waiting) < 10 || rng.IntN(3) == 0 && len(waiting) < 600:
 			next := m.end + 1 + rng.Int64N(200)
 			density := 1 + rng.IntN(10) // from full batches to sparse ones
 			for o := m.end; o < next; o++ {

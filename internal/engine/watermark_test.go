@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/eventbus-go/eventbus/resilience"
@@ -32,7 +33,13 @@ func wantCommit(t *testing.T, s *script, want int64) transport.Commit {
 	return c
 }
 
-func tick() { time.Sleep(time.Second) }
+// pass lets time pass, until everything rests again.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+func tick() { pass(time.Second) }
 
 // What is finished beyond the watermark travels in the metadata, and the next
 // owner runs the rest alone.

@@ -35,6 +35,7 @@ func newConfluentPublisher(_ context.Context, s Settings) (Publisher, error) {
 		"partitioner":                  "murmur2_random",
 		"compression.type":             s.Compression,
 		"queue.buffering.max.messages": max(s.Window, 100000),
+		"enable.metrics.push":          false,
 	}
 	if s.Publishers > 0 || s.Prompt {
 		config["linger.ms"] = 0
@@ -136,6 +137,7 @@ func newConfluentConsumer(ctx context.Context, s Settings, handle Handler) (Cons
 			"enable.auto.commit":         true,
 			"auto.commit.interval.ms":    int(CommitInterval.Milliseconds()),
 			"queued.max.messages.kbytes": FetchBytes >> 10,
+			"enable.metrics.push":        false,
 		})
 		if err == nil {
 			c.consumers = append(c.consumers, consumer)

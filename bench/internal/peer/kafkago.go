@@ -116,7 +116,8 @@ func newKafkaGoConsumer(ctx context.Context, s Settings, handle Handler) (Consum
 			Brokers: s.Brokers, GroupID: s.Group, Topic: s.Topic(),
 			StartOffset:      kafka.FirstOffset,
 			MinBytes:         1,
-			MaxBytes:         10e6, // as the README has it
+			MaxBytes:         10e6,                   // as the README has it
+			MaxWait:          500 * time.Millisecond, // ten seconds by default, for which revoking and closing wait too
 			QueueCapacity:    1000,
 			CommitInterval:   CommitInterval, // zero would commit each event by itself
 			JoinGroupBackoff: 500 * time.Millisecond,

@@ -1,0 +1,38 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// The part of the document between these lines is the program's.
+const (
+	documentBegin = "<!-- measured: begin -->"
+	documentEnd   = "<!-- measured: end -->"
+	chartName     = "performance.svg"
+)
+
+// rewrite puts the text between the markers of the document at path, and the
+// chart beside it.
+func rewrite(path string, measured string, chart []byte) error {
+	old, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	before, rest, begun := bytes.Cut(old, []byte(documentBegin))
+	_, after, ended := bytes.Cut(rest, []byte(documentEnd))
+	if !begun || !ended {
+		return fmt.Errorf("%s lacks the lines %s and %s, between which the figures go", path, documentBegin, documentEnd)
+	}
+	var text bytes.Buffer
+	text.Write(before)
+	fmt.Fprintf(&text, "%s\n%s\n%s", documentBegin, strings.TrimSpace(measured), documentEnd)
+	text.Write(after)
+	if err := os.WriteFile(path, text.Bytes(), 0o644); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(filepath.Dir(path), chartName), chart, 0o644)
+}

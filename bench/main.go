@@ -1,0 +1,188 @@
+// Command bench measures eventbus beside other Kafka clients: the same event, the
+// same work, on one Apache Kafka. It prints tables and one JSON object per row,
+// and rewrites the figures in docs/performance.md, which says how to read them.
+//
+//	go run .                           # the whole campaign, about an hour and a half
+//	go run . -quick                    # one short round of three clients
+//	go run . -for 8m -out DIR          # a segment; the same again goes on
+//	go run . -workload async -peer eventbus -rounds 1 -profile cpu.prof
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// brokersVariable names a running cluster, as for the tests.
+const brokersVariable = "EVENTBUS_TEST_BROKERS"
+
+type flags struct {
+	brokers, workloads, peers string
+	out, docs, profile        string
+	rounds                    int
+	seed                      uint64
+	quick, growth             bool
+	segment                   time.Duration
+}
+
+func parse() flags {
+	var f flags
+	flag.StringVar(&f.brokers, "brokers", os.Getenv(brokersVariable), "`addresses`, comma-separated; without any a Kafka is started for the campaign")
+	flag.StringVar(&f.workloads, "workload", "", "only these `workloads`, comma-separated")
+	flag.StringVar(&f.peers, "peer", "", "only these `clients`, comma-separated")
+	flag.IntVar(&f.rounds, "rounds", 9, "rounds; nine give a 95 % interval")
+	flag.BoolVar(&f.quick, "quick", false, "one short round of eventbus, franz-go and kafka-go; docs stay as they are unless -docs is given")
+	flag.BoolVar(&f.growth, "growth", false, "also how costs grow with partitions, keys and events")
+	flag.DurationVar(&f.segment, "for", 0, "stop after about this long; the same command with the same -out goes on")
+	flag.StringVar(&f.out, "out", "", "`directory` that keeps the measurements, so that a campaign can go on, and the rows")
+	flag.StringVar(&f.docs, "docs", filepath.Join("..", "docs", "performance.md"), "`document` whose figures are rewritten; empty: none")
+	flag.Uint64Var(&f.seed, "seed", 1, "seed of the order in which clients follow each other")
+	flag.StringVar(&f.profile, "profile", "", "`file` for a CPU profile of the measurement, the last if there are several")
+	flag.Parse()
+	said := make(map[string]bool)
+	flag.Visit(func(g *flag.Flag) { said[g.Name] = true })
+	if f.quick && !said["rounds"] {
+		f.rounds = 1
+	}
+	// A part of the campaign would leave a part of the tables.
+	if (f.quick || f.workloads != "" || f.peers != "") && f.out == "" && !said["docs"] {
+		f.docs = ""
+	}
+	return f
+}
+
+func main() {
+	if text := os.Getenv(taskVariable); text != "" {
+		if err := serve(text); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, parse(), os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, f flags, out io.Writer) error {
+	workloads, err := choose(f.workloads, f.growth, f.quick)
+	if err != nil {
+		return err
+	}
+	peers, err := choosePeers(f.peers, f.quick)
+	if err != nil {
+		return err
+	}
+	if f.brokers == "" {
+		return withKafka(ctx)
+	}
+	log, err := openLog(inside(f.out, "measurements.jsonl"))
+	if err != nil {
+		return err
+	}
+	defer log.close()
+	cluster, err := connect(strings.Split(f.brokers, ","))
+	if err != nil {
+		return err
+	}
+	defer cluster.close()
+	version, err := cluster.version(ctx)
+	if err != nil {
+		return fmt.Errorf("asking %s: %w", f.brokers, err)
+	}
+	c := campaign{
+		cluster: cluster, workloads: workloads, peers: peers, rounds: f.rounds, quick: f.quick, seed: f.seed,
+		log: log, progress: os.Stderr,
+		measure: func(ctx context.Context, t task) (measurement, error) {
+			if !t.Fill {
+				t.Profile = f.profile
+			}
+			return spawn(ctx, t)
+		},
+	}
+	if f.segment > 0 {
+		c.until = time.Now().Add(f.segment)
+	}
+	missing, failure := c.run(ctx)
+	c.end(context.WithoutCancel(ctx))
+	if err := report(f, out, log, version); err != nil {
+		return errors.Join(failure, err)
+	}
+	if failure == nil && missing > 0 {
+		failure = fmt.Errorf("%d measurements are missing: the same command with the same -out goes on", missing)
+	}
+	return failure
+}
+
+// report writes what the log has, all of it.
+func report(f flags, out io.Writer, log *measurementLog, version string) error {
+	all, err := choose("", true, f.quick)
+	if err != nil {
+		return err
+	}
+	rows := log.rows(all)
+	if len(rows) == 0 {
+		return errors.New("nothing was measured")
+	}
+	rounds := slices.MinFunc(rows, func(a, b row) int { return a.Rounds - b.Rounds }).Rounds
+	var measured, chart, lines bytes.Buffer
+	measured.WriteString(describe(version, rounds, log))
+	if err := writeChart(&chart, log, rows); err != nil {
+		return err
+	}
+	fmt.Fprintf(&measured, "\n![The figures as bars](%s)\n", chartName)
+	writeTables(&measured, log, all, rows)
+	for _, r := range rows {
+		line, err := json.Marshal(r)
+		if err != nil {
+			return err
+		}
+		lines.Write(append(line, '\n'))
+	}
+	fmt.Fprintf(out, "%s\n%s", measured.String(), lines.String())
+	if f.out != "" {
+		if err := os.WriteFile(inside(f.out, "rows.jsonl"), lines.Bytes(), 0o644); err != nil {
+			return err
+		}
+	}
+	if f.docs == "" {
+		return nil
+	}
+	return rewrite(f.docs, measured.String(), chart.Bytes())
+}
+
+func inside(dir, name string) string {
+	if dir == "" {
+		return ""
+	}
+	return filepath.Join(dir, name)
+}
+
+// withKafka runs this program again with a Kafka that lives as long as it.
+func withKafka(ctx context.Context) error {
+	program, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	child := exec.CommandContext(ctx, filepath.Join("..", "scripts", "kafka.sh"), append([]string{"run", "--", program}, os.Args[1:]...)...)
+	child.Stdin, child.Stdout, child.Stderr = os.Stdin, os.Stdout, os.Stderr
+	child.Cancel = func() error { return child.Process.Signal(syscall.SIGTERM) }
+	child.WaitDelay = 30 * time.Second
+	return child.Run()
+}

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"strings"
+
+	"github.com/eventbus-go/eventbus/bench/internal/peer"
+	"github.com/eventbus-go/eventbus/bench/internal/statistic"
+)
+
+// writeTables writes Markdown: a table for each workload, the targets, and how
+// costs grow.
+func writeTables(out io.Writer, l *measurementLog, workloads []workload, rows []row) {
+	for _, w := range workloads {
+		writeWorkload(out, w, rows)
+	}
+	writeTargets(out, l)
+	writeGrowth(out, l)
+}
+
+func writeWorkload(out io.Writer, w workload, rows []row) {
+	begun := false
+	for _, r := range rows {
+		if r.Workload != w.name {
+			continue
+		}
+		timed := w.kind == syncPublish || w.kind == endToEnd
+		if !begun {
+			begun = true
+			fmt.Fprintf(out, "\n### %s (`%s`)\n\n", w.title, w.name)
+			head, line := "| client | events/s |", "|---|--:|"
+			if timed {
+				head, line = head+" p50 µs | p99 µs |", line+"--:|--:|"
+			}
+			fmt.Fprintf(out, "%s CPU µs/event | allocs/event | bytes/event | live heap MB | RSS MB | %s to franz-go | rounds |\n%s--:|--:|--:|--:|--:|:--|--:|\n", head, headlineName(w), line)
+		}
+		fmt.Fprintf(out, "| %s | %s |", r.Peer, figure(r.Rate))
+		if timed && r.P50 != nil {
+			fmt.Fprintf(out, " %s | %s |", figure(*r.P50), figure(*r.P99))
+		} else if timed {
+			fmt.Fprint(out, " | |")
+		}
+		fmt.Fprintf(out, " %s | %s | %s | %s | %s | %s | %d |\n",
+			figure(r.CPU), figure(r.Allocs), figure(r.Bytes), figure(r.Heap), figure(r.RSS), times(r.ratio), r.Rounds)
+	}
+}
+
+func headlineName(w workload) string {
+	if w.latency {
+		return "p50"
+	}
+	return "rate"
+}
+
+func writeTargets(out io.Writer, l *measurementLog) {
+	begun := false
+	for _, t := range targets() {
+		e := t.estimate(l)
+		if math.IsNaN(e.Median) {
+			continue
+		}
+		if !begun {
+			begun = true
+			fmt.Fprint(out, "\n### What we ask of ourselves\n\n| to franz-go, where nothing else is said | to reach | and beyond | measured | reached |\n|---|---|---|---|---|\n")
+		}
+		reach, beyond := t.asked()
+		measured := times(e)
+		if t.to == "" {
+			measured = strings.ReplaceAll(measured, "×", "")
+		}
+		fmt.Fprintf(out, "| %s | %s | %s | %s | %s |\n", t.what, reach, beyond, measured, t.verdict(e))
+	}
+}
+
+func writeGrowth(out io.Writer, l *measurementLog) {
+	begun := false
+	for _, g := range growthSteps {
+		ours, franz := g.cpuOf(l, peer.Eventbus), g.cpuOf(l, peer.Franz)
+		if math.IsNaN(ours.Median) {
+			continue
+		}
+		if !begun {
+			begun = true
+			fmt.Fprint(out, "\n### How the client CPU of an event grows\n\n| publish without waiting | eventbus | franz-go |\n|---|---|---|\n")
+		}
+		fmt.Fprintf(out, "| %s | %s | %s |\n", g.what, times(ours), times(franz))
+	}
+}
+
+// times is a ratio with its interval.
+func times(e statistic.Estimate) string {
+	switch {
+	case math.IsNaN(e.Median):
+		return "–"
+	case e.Sure():
+		return fmt.Sprintf("%.2f× [%.2f, %.2f]", e.Median, e.Low, e.High)
+	}
+	return fmt.Sprintf("%.2f×", e.Median)
+}
+
+// figure is a number with three digits that count, and thousands set apart.
+func figure(v float64) string {
+	switch a := math.Abs(v); {
+	case math.IsNaN(v):
+		return "–"
+	case a >= 1000:
+		return thousands(int64(math.Round(v)))
+	case a >= 100:
+		return fmt.Sprintf("%.0f", v)
+	case a >= 10:
+		return fmt.Sprintf("%.1f", v)
+	}
+	return fmt.Sprintf("%.2f", v)
+}
+
+func thousands(v int64) string {
+	digits := fmt.Sprint(v)
+	for i := len(digits) - 3; i > 0 && digits[i-1] != '-'; i -= 3 {
+		digits = digits[:i] + "," + digits[i:]
+	}
+	return digits
+}

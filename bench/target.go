@@ -1,0 +1,121 @@
+package main
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/eventbus-go/eventbus/bench/internal/peer"
+	"github.com/eventbus-go/eventbus/bench/internal/statistic"
+)
+
+// target is what a ratio should reach: at least that if more is better, else at
+// most that.
+type target struct {
+	what     string
+	workload string
+	ours, to string // to empty: the figure itself, no ratio
+	metric   metric
+	reach    float64
+	beyond   float64 // 0: none
+	level    bool    // "not slower": the interval reaches 1
+}
+
+func targets() []target {
+	return []target{
+		{what: "publish and wait, 1 goroutine: p50", workload: "sync-1", ours: peer.Eventbus, to: peer.Franz, metric: p50, reach: 1, beyond: 0.95, level: true},
+		{what: "publish and wait, 64 goroutines: rate", workload: "sync-64", ours: peer.Eventbus, to: peer.Franz, metric: rate, reach: 1.1, beyond: 1.2},
+		{what: "publish and wait, 512 goroutines: rate", workload: "sync-512", ours: peer.Eventbus, to: peer.Franz, metric: rate, reach: 1.3, beyond: 1.5},
+		{what: "publish without waiting: rate", workload: "async", ours: peer.Eventbus, to: peer.Franz, metric: rate, reach: 1.2, beyond: 1.4},
+		{what: "publish without waiting: client CPU per event", workload: "async", ours: peer.Eventbus, to: peer.Franz, metric: cpu, reach: 0.65, beyond: 0.55},
+		{what: "publish without waiting: allocations per event", workload: "async", ours: peer.Eventbus, metric: allocs, reach: 10, beyond: 6},
+		{what: "consume, encoding/json on both sides: rate", workload: "consume", ours: peer.EventbusJSON, to: peer.Franz, metric: rate, reach: 1.2, beyond: 1.4},
+		{what: "consume, encoding/json on both sides: client CPU per event", workload: "consume", ours: peer.EventbusJSON, to: peer.Franz, metric: cpu, reach: 0.85},
+		{what: "consume, the default codec: rate", workload: "consume", ours: peer.Eventbus, to: peer.Franz, metric: rate, reach: 1.5, beyond: 2},
+		{what: "consume, the default codec: client CPU per event", workload: "consume", ours: peer.Eventbus, to: peer.Franz, metric: cpu, reach: 0.65},
+		{what: "end to end, 10 events/s: p50", workload: "e2e-10", ours: peer.Eventbus, to: peer.Franz, metric: p50, reach: 1, level: true},
+		{what: "end to end, 10 events/s: p99", workload: "e2e-10", ours: peer.Eventbus, to: peer.Franz, metric: p99, reach: 1, level: true},
+		{what: "end to end, 1,000 events/s: p50", workload: "e2e-1000", ours: peer.Eventbus, to: peer.Franz, metric: p50, reach: 1, level: true},
+		{what: "end to end, 1,000 events/s: p99", workload: "e2e-1000", ours: peer.Eventbus, to: peer.Franz, metric: p99, reach: 1, level: true},
+		{what: "publish without waiting: peak live heap", workload: "async", ours: peer.Eventbus, to: peer.Franz, metric: heap, reach: 1, level: true},
+		{what: "publish without waiting: peak RSS", workload: "async", ours: peer.Eventbus, to: peer.Franz, metric: rss, reach: 1.15},
+		{what: "consume: peak live heap", workload: "consume", ours: peer.Eventbus, to: peer.Franz, metric: heap, reach: 1, level: true},
+		{what: "consume: peak RSS", workload: "consume", ours: peer.Eventbus, to: peer.Franz, metric: rss, reach: 1.15},
+		{what: "publish without waiting, to watermill-kafka: rate", workload: "async", ours: peer.Eventbus, to: peer.Watermill, metric: rate, reach: 4},
+		{what: "consume, to watermill-kafka: rate", workload: "consume", ours: peer.Eventbus, to: peer.Watermill, metric: rate, reach: 5},
+	}
+}
+
+// estimate is what the log has for the target.
+func (t target) estimate(l *measurementLog) statistic.Estimate {
+	if t.to == "" {
+		return l.estimate(t.workload, t.ours, t.metric)
+	}
+	return l.ratio(t.workload, t.ours, t.to, t.metric)
+}
+
+// verdict judges an estimate.
+func (t target) verdict(e statistic.Estimate) string {
+	met := func(v, bound float64) bool {
+		if t.metric.better > 0 {
+			return v >= bound
+		}
+		return v <= bound
+	}
+	best := e.Median // what "not slower" looks at: the end of the interval on the good side
+	if t.level && e.Sure() {
+		best = e.Low
+		if t.metric.better > 0 {
+			best = e.High
+		}
+	}
+	verdict := "no"
+	switch {
+	case math.IsNaN(e.Median):
+		return "not measured"
+	case t.beyond != 0 && met(e.Median, t.beyond):
+		verdict = "beyond"
+	case met(best, t.reach):
+		verdict = "reached"
+	}
+	if !e.Sure() {
+		verdict += ", preliminary"
+	}
+	return verdict
+}
+
+// asked is the target in words.
+func (t target) asked() (reach, beyond string) {
+	sign := "≤"
+	if t.metric.better > 0 {
+		sign = "≥"
+	}
+	unit := "×"
+	if t.to == "" {
+		unit = ""
+	}
+	reach = fmt.Sprintf("%s %v%s", sign, t.reach, unit)
+	if t.level {
+		reach = "not slower"
+		if t.metric.name == heap.name {
+			reach = "not larger"
+		}
+	}
+	if t.beyond != 0 {
+		beyond = fmt.Sprintf("%s %v%s", sign, t.beyond, unit)
+	}
+	return reach, beyond
+}
+
+// growthStep compares what an event costs in two sizes of the same work.
+type growthStep struct{ what, from, to string }
+
+var growthSteps = []growthStep{
+	{"6 → 600 partitions", "async", "async-600-partitions"},
+	{"10 → 1,000,000 keys", "async-10-keys", "async-1M-keys"},
+	{"100,000 → 10,000,000 events", "async-100k", "async-10M"},
+}
+
+// cpuOf is how much more client CPU an event costs one peer.
+func (g growthStep) cpuOf(l *measurementLog, name string) statistic.Estimate {
+	return statistic.Ratio(l.values(g.to, name, cpu), l.values(g.from, name, cpu))
+}

@@ -1,0 +1,214 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// create makes a topic and waits until every partition has a leader.
+func (c *cluster) create(ctx context.Context, name string, partitions int32, replication int16) error {
+	t := kmsg.NewCreateTopicsRequestTopic()
+	t.Topic, t.NumPartitions, t.ReplicationFactor = name, partitions, replication
+	request := kmsg.NewPtrCreateTopicsRequest()
+	request.Topics, request.TimeoutMillis = append(request.Topics, t), 30_000
+	response, err := request.RequestWith(ctx, c.client)
+	if err != nil {
+		return fmt.Errorf("creating topic %s: %w", name, err)
+	}
+	for _, t := range response.Topics {
+		if err := kerr.ErrorForCode(t.ErrorCode); err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
+			return fmt.Errorf("creating topic %s: %w", name, err)
+		}
+	}
+	return c.healthy(ctx, name)
+}
+
+// healthy waits until all partitions of the topics have a leader and all their
+// replicas in sync.
+func (c *cluster) healthy(ctx context.Context, topics ...string) error {
+	for {
+		sick, err := c.sick(ctx, topics)
+		if err == nil && sick == 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%d partitions of %v are not in order: %w", sick, topics, errors.Join(err, ctx.Err()))
+		case <-time.After(100 * time.Millisecond): // nothing tells when the brokers are through
+		}
+	}
+}
+
+func (c *cluster) sick(ctx context.Context, topics []string) (n int, err error) {
+	request := kmsg.NewPtrMetadataRequest()
+	for _, name := range topics {
+		t := kmsg.NewMetadataRequestTopic()
+		t.Topic = kmsg.StringPtr(name)
+		request.Topics = append(request.Topics, t)
+	}
+	response, err := request.RequestWith(ctx, c.client)
+	if err != nil {
+		return 0, err
+	}
+	for _, t := range response.Topics {
+		if t.ErrorCode != 0 {
+			return 0, kerr.ErrorForCode(t.ErrorCode)
+		}
+		for _, p := range t.Partitions {
+			if p.ErrorCode != 0 || p.Leader < 0 || len(p.ISR) < len(p.Replicas) {
+				n++
+			}
+		}
+	}
+	return n, nil
+}
+
+// set changes one configuration of a topic.
+func (c *cluster) set(ctx context.Context, topic, name, value string) error {
+	config := kmsg.NewIncrementalAlterConfigsRequestResourceConfig()
+	config.Name, config.Value = name, kmsg.StringPtr(value)
+	resource := kmsg.NewIncrementalAlterConfigsRequestResource()
+	resource.ResourceType, resource.ResourceName = kmsg.ConfigResourceTypeTopic, topic
+	resource.Configs = append(resource.Configs, config)
+	request := kmsg.NewPtrIncrementalAlterConfigsRequest()
+	request.Resources = append(request.Resources, resource)
+	response, err := request.RequestWith(ctx, c.client)
+	if err != nil {
+		return err
+	}
+	for _, r := range response.Resources {
+		if r.ErrorCode != 0 {
+			return fmt.Errorf("setting %s of %s: %w", name, topic, kerr.ErrorForCode(r.ErrorCode))
+		}
+	}
+	return nil
+}
+
+// coordinator is the broker that coordinates a group.
+func (c *cluster) coordinator(ctx context.Context, group string) (int32, error) {
+	request := kmsg.NewPtrFindCoordinatorRequest()
+	request.CoordinatorKey, request.CoordinatorKeys = group, []string{group}
+	response, err := request.RequestWith(ctx, c.client)
+	switch {
+	case err != nil:
+		return 0, err
+	case len(response.Coordinators) > 0:
+		return response.Coordinators[0].NodeID, kerr.ErrorForCode(response.Coordinators[0].ErrorCode)
+	}
+	return response.NodeID, kerr.ErrorForCode(response.ErrorCode)
+}
+
+// groupsTopic is where Kafka keeps groups: the leader of a group's partition of
+// it is the group's coordinator.
+const groupsTopic = "__consumer_offsets"
+
+// moveCoordinators gives every partition of the groups' topic another leader.
+func (c *cluster) moveCoordinators(ctx context.Context) error {
+	meta := kmsg.NewPtrMetadataRequest()
+	t := kmsg.NewMetadataRequestTopic()
+	t.Topic = kmsg.StringPtr(groupsTopic)
+	meta.Topics = append(meta.Topics, t)
+	response, err := meta.RequestWith(ctx, c.client)
+	if err != nil {
+		return err
+	}
+	move := kmsg.NewPtrAlterPartitionAssignmentsRequest()
+	moved := kmsg.NewAlterPartitionAssignmentsRequestTopic()
+	moved.Topic = groupsTopic
+	elect := kmsg.NewPtrElectLeadersRequest()
+	elect.ElectionType, elect.TimeoutMillis = 0, 10_000 // the preferred replica
+	elected := kmsg.NewElectLeadersRequestTopic()
+	elected.Topic = groupsTopic
+	for _, p := range response.Topics[0].Partitions {
+		// The same replicas, another first: the preferred leader.
+		first := (slices.Index(p.Replicas, p.Leader) + 1) % len(p.Replicas)
+		order := kmsg.NewAlterPartitionAssignmentsRequestTopicPartition()
+		order.Partition = p.Partition
+		order.Replicas = append(slices.Clone(p.Replicas[first:]), p.Replicas[:first]...)
+		moved.Partitions = append(moved.Partitions, order)
+		elected.Partitions = append(elected.Partitions, p.Partition)
+	}
+	move.Topics, move.TimeoutMillis = append(move.Topics, moved), 10_000
+	if response, err := move.RequestWith(ctx, c.client); err != nil {
+		return err
+	} else if response.ErrorCode != 0 {
+		return kerr.ErrorForCode(response.ErrorCode)
+	}
+	elect.Topics = append(elect.Topics, elected)
+	_, err = elect.RequestWith(ctx, c.client)
+	return err
+}
+
+// ends are the ends of a topic's partitions.
+func (c *cluster) ends(ctx context.Context, topic string, partitions int32) ([]int64, error) {
+	request := kmsg.NewPtrListOffsetsRequest()
+	t := kmsg.NewListOffsetsRequestTopic()
+	t.Topic = topic
+	for p := range partitions {
+		of := kmsg.NewListOffsetsRequestTopicPartition()
+		of.Partition, of.Timestamp = p, -1
+		t.Partitions = append(t.Partitions, of)
+	}
+	request.Topics = append(request.Topics, t)
+	ends := make([]int64, partitions)
+	seen := 0
+	for _, shard := range c.client.RequestSharded(ctx, request) {
+		if shard.Err != nil {
+			return nil, shard.Err
+		}
+		for _, t := range shard.Resp.(*kmsg.ListOffsetsResponse).Topics {
+			for _, p := range t.Partitions {
+				if p.ErrorCode != 0 {
+					return nil, kerr.ErrorForCode(p.ErrorCode)
+				}
+				ends[p.Partition] = p.Offset
+				seen++
+			}
+		}
+	}
+	if seen != int(partitions) {
+		return nil, errors.New("the ends of " + strconv.Itoa(int(partitions)-seen) + " partitions are missing")
+	}
+	return ends, nil
+}
+
+// committed are a group's committed offsets of a topic, 0 where there is none.
+func (c *cluster) committed(ctx context.Context, group, topic string, partitions int32) ([]int64, error) {
+	request := kmsg.NewPtrOffsetFetchRequest()
+	request.Group = group
+	t := kmsg.NewOffsetFetchRequestTopic()
+	t.Topic = topic
+	g := kmsg.NewOffsetFetchRequestGroup()
+	g.Group = group
+	of := kmsg.NewOffsetFetchRequestGroupTopic()
+	of.Topic = topic
+	for p := range partitions {
+		t.Partitions = append(t.Partitions, p)
+		of.Partitions = append(of.Partitions, p)
+	}
+	g.Topics = append(g.Topics, of)
+	request.Topics, request.Groups = append(request.Topics, t), append(request.Groups, g)
+	response, err := request.RequestWith(ctx, c.client)
+	if err != nil {
+		return nil, err
+	}
+	offsets := make([]int64, partitions)
+	for _, g := range response.Groups {
+		if g.ErrorCode != 0 {
+			return nil, kerr.ErrorForCode(g.ErrorCode)
+		}
+		for _, t := range g.Topics {
+			for _, p := range t.Partitions {
+				offsets[p.Partition] = max(p.Offset, 0)
+			}
+		}
+	}
+	return offsets, nil
+}

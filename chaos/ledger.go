@@ -1,0 +1,116 @@
+package main
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"io"
+	"os"
+	"time"
+)
+
+// deed is what an entry of the ledger tells of an event.
+type deed uint8
+
+const (
+	offered  deed = iota + 1 // Publish was called
+	acked                    // and returned nil
+	refused                  // and failed: not written
+	unknown                  // and failed: may be written
+	started                  // a handler began
+	handled                  // and returned nil
+	failed                   // and returned an error
+)
+
+// entry is one line of the ledger. Which fields count depends on the deed.
+type entry struct {
+	deed      deed
+	attempt   uint8
+	owner     uint16 // the incarnation of the bus that handled
+	partition int32
+	key       uint32
+	seq       uint32
+	offset    int64
+	epoch     uint64 // of the assignment
+	at        int64  // nanoseconds of the host's clock
+}
+
+// entrySize is what one takes in the file.
+const entrySize = 40
+
+// ledger is the one log of a scenario that all processes of the host append to.
+// Each entry is one write to a file opened for appending: the kernel puts them in
+// one order, and a process that is killed loses none that it wrote.
+type ledger struct{ file *os.File }
+
+func openLedger(name string) (*ledger, error) {
+	file, err := os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	return &ledger{file}, nil
+}
+
+// add appends an entry and sets its time. A ledger that can't be written makes
+// every verdict worthless, so it ends the process.
+func (l *ledger) add(e entry) {
+	e.at = time.Now().UnixNano()
+	var b [entrySize]byte
+	e.encode(&b)
+	if _, err := l.file.Write(b[:]); err != nil {
+		panic(err)
+	}
+}
+
+func (l *ledger) close() error { return l.file.Close() }
+
+func (e *entry) encode(b *[entrySize]byte) {
+	b[0], b[1] = byte(e.deed), e.attempt
+	binary.LittleEndian.PutUint16(b[2:], e.owner)
+	binary.LittleEndian.PutUint32(b[4:], uint32(e.partition)) //nolint:gosec // comes back by the same way
+	binary.LittleEndian.PutUint32(b[8:], e.key)
+	binary.LittleEndian.PutUint32(b[12:], e.seq)
+	binary.LittleEndian.PutUint64(b[16:], uint64(e.offset)) //nolint:gosec // the same
+	binary.LittleEndian.PutUint64(b[24:], e.epoch)
+	binary.LittleEndian.PutUint64(b[32:], uint64(e.at)) //nolint:gosec // the same
+}
+
+func (e *entry) decode(b []byte) {
+	*e = entry{
+		deed: deed(b[0]), attempt: b[1],
+		owner:     binary.LittleEndian.Uint16(b[2:]),
+		partition: int32(binary.LittleEndian.Uint32(b[4:])), //nolint:gosec // went the same way
+		key:       binary.LittleEndian.Uint32(b[8:]),
+		seq:       binary.LittleEndian.Uint32(b[12:]),
+		offset:    int64(binary.LittleEndian.Uint64(b[16:])), //nolint:gosec // the same
+		epoch:     binary.LittleEndian.Uint64(b[24:]),
+		at:        int64(binary.LittleEndian.Uint64(b[32:])), //nolint:gosec // the same
+	}
+}
+
+// readLedger reads all entries, in the order in which they were written.
+func readLedger(name string) ([]entry, error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	entries := make([]entry, 0, info.Size()/entrySize)
+	in := bufio.NewReaderSize(file, 1<<20)
+	var b [entrySize]byte
+	for {
+		switch _, err := io.ReadFull(in, b[:]); {
+		case errors.Is(err, io.EOF):
+			return entries, nil
+		case err != nil:
+			return nil, err
+		}
+		var e entry
+		e.decode(b[:])
+		entries = append(entries, e)
+	}
+}

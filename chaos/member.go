@@ -1,0 +1,239 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/resilience"
+)
+
+// member is a process that hosts buses, which join and leave as it is told:
+//
+//	join SLOT INCARNATION    a new bus joins the group
+//	leave SLOT               it is closed
+//	down, up                 what dependent events depend on
+//	quit                     all are closed, and the process ends
+//
+// Each bus answers with a line when it has left. SIGTERM is quit.
+type member struct {
+	task   *task
+	ledger *ledger
+	log    *slog.Logger
+	down   atomic.Bool
+
+	mu    sync.Mutex
+	out   io.Writer
+	buses map[int]*eventbus.Bus
+	work  sync.WaitGroup
+}
+
+func newMember(t *task, l *ledger) *member {
+	return &member{task: t, ledger: l, log: childLogger(), buses: make(map[int]*eventbus.Bus)}
+}
+
+// closePatience bounds a clean stop.
+const closePatience = 30 * time.Second
+
+func (m *member) serve(in io.Reader, out io.Writer) error {
+	m.out = out
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGTERM)
+	commands := make(chan string)
+	go func() {
+		defer close(commands)
+		for lines := bufio.NewScanner(in); lines.Scan(); {
+			commands <- lines.Text()
+		}
+	}()
+	for {
+		select {
+		case <-signals:
+			m.quit()
+			return nil
+		case command, open := <-commands:
+			// A parent that is gone wants nothing more.
+			if !open || command == "quit" {
+				m.quit()
+				return nil
+			}
+			if err := m.obey(command); err != nil {
+				return fmt.Errorf("%q: %w", command, err)
+			}
+		}
+	}
+}
+
+func (m *member) obey(command string) error {
+	var slot int
+	var incarnation uint16
+	verb, rest, _ := strings.Cut(command, " ")
+	switch verb {
+	case "join":
+		if _, err := fmt.Sscan(rest, &slot, &incarnation); err != nil {
+			return err
+		}
+		return m.join(slot, incarnation)
+	case "leave":
+		if _, err := fmt.Sscan(rest, &slot); err != nil {
+			return err
+		}
+		m.leave(slot)
+		return nil
+	case "down", "up":
+		m.down.Store(verb == "down")
+		return nil
+	}
+	return errors.New("no such command")
+}
+
+func (m *member) join(slot int, incarnation uint16) error {
+	bus, err := m.task.bus(m.log.With("slot", slot, "incarnation", incarnation))
+	if err != nil {
+		return err
+	}
+	options := []eventbus.SubscribeOption{
+		eventbus.Group(m.task.Topic.group()), eventbus.Concurrency(m.task.Crew.Concurrency),
+	}
+	if err := eventbus.Subscribe(bus, m.task.Topic.numbered(), func(ctx context.Context, e numbered) error {
+		return m.handle(ctx, incarnation, e, m.poisoned(e.Key))
+	}, append(options, eventbus.Retry(resilience.Retry{Attempts: 4, Initial: 50 * time.Millisecond, Max: time.Second}))...); err != nil {
+		return err
+	}
+	if m.task.Crew.Dependent {
+		if err := eventbus.Subscribe(bus, m.task.Topic.dependent(), func(ctx context.Context, e dependent) error {
+			return m.handle(ctx, incarnation, numbered(e), m.unavailable())
+		}, append(options, eventbus.Breaker(resilience.BreakerConfig{OpenFor: 2 * time.Second}))...); err != nil {
+			return err
+		}
+	}
+	m.mu.Lock()
+	m.buses[slot] = bus
+	m.mu.Unlock()
+	m.work.Go(func() { m.start(bus, slot, incarnation) })
+	return nil
+}
+
+// start starts a bus, again if the brokers don't answer just then.
+func (m *member) start(bus *eventbus.Bus, slot int, incarnation uint16) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	for {
+		err := bus.Start(ctx)
+		if err == nil || errors.Is(err, eventbus.ErrClosed) {
+			return
+		}
+		if ctx.Err() != nil {
+			m.say("failed %d %d %v", slot, incarnation, err)
+			return
+		}
+		m.log.Warn("start failed", "slot", slot, "error", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+// leave closes a bus in the background.
+func (m *member) leave(slot int) {
+	m.mu.Lock()
+	bus := m.buses[slot]
+	delete(m.buses, slot)
+	m.mu.Unlock()
+	if bus == nil {
+		return
+	}
+	m.work.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), closePatience)
+		defer cancel()
+		began := time.Now()
+		err := bus.Close(ctx)
+		abandoned := int64(0)
+		for _, g := range bus.Progress() {
+			abandoned += g.Abandoned
+		}
+		m.say("left %d in %s, %d abandoned, error %v", slot, time.Since(began).Round(time.Millisecond), abandoned, err)
+	})
+}
+
+func (m *member) quit() {
+	m.mu.Lock()
+	slots := make([]int, 0, len(m.buses))
+	for slot := range m.buses {
+		slots = append(slots, slot)
+	}
+	m.mu.Unlock()
+	for _, slot := range slots {
+		m.leave(slot)
+	}
+	m.work.Wait()
+}
+
+// say writes a line to the parent and to the log.
+func (m *member) say(format string, args ...any) {
+	line := fmt.Sprintf(format, args...)
+	m.log.Info(line)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_, _ = fmt.Fprintln(m.out, line)
+}
+
+var (
+	errPoisoned    = errors.New("this key fails always")
+	errUnavailable = errors.New("the dependency is down")
+)
+
+func (m *member) poisoned(key uint32) error {
+	if n := m.task.Crew.Poison; n > 0 && key%n == 0 {
+		return errPoisoned
+	}
+	return nil
+}
+
+func (m *member) unavailable() error {
+	if m.down.Load() {
+		return errUnavailable
+	}
+	return nil
+}
+
+// handle is every handler: it enters its start, works, and enters its end.
+func (m *member) handle(ctx context.Context, incarnation uint16, e numbered, fault error) error {
+	envelope, ok := eventbus.EnvelopeFrom(ctx)
+	if !ok {
+		return errors.New("no envelope")
+	}
+	delivery, _ := eventbus.DeliveryFrom(ctx)
+	line := entry{
+		deed: started, attempt: uint8(min(delivery.Attempt, 255)), owner: incarnation, //nolint:gosec // bounded
+		partition: envelope.Partition, offset: envelope.Offset, key: e.Key, seq: e.Seq, epoch: envelope.AssignmentEpoch,
+	}
+	m.ledger.add(line)
+	if m.task.Crew.Work > 0 {
+		timer := time.NewTimer(m.task.Crew.Work)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			fault = ctx.Err()
+		}
+	}
+	line.deed = handled
+	if fault != nil {
+		line.deed = failed
+	}
+	m.ledger.add(line)
+	return fault
+}

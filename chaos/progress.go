@@ -1,0 +1,78 @@
+package main
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// progress measures, from what the ledger says, for how long partitions stood
+// still while they had work, and how old events were when they were handled.
+func (f *finding) progress(e *evidence, states [][]state) {
+	var ages []time.Duration
+	for p := range states {
+		var moves []move
+		for o := range states[p] {
+			s := &states[p][o]
+			// A publisher that was killed may have entered no time.
+			if s.offered == 0 || s.ended == 0 || e.exempt != nil && e.exempt(e.log[p][o].key) {
+				continue
+			}
+			ages = append(ages, time.Duration(s.ended-s.offered))
+			moves = append(moves, move{s.offered, 1}, move{max(s.ended, s.offered), -1})
+			for _, heal := range e.heals {
+				if s.offered <= heal && s.ended > heal {
+					f.recovery = max(f.recovery, time.Duration(s.ended-heal))
+				}
+			}
+		}
+		f.stall = max(f.stall, longestStall(moves))
+	}
+	slices.Sort(ages)
+	if n := len(ages); n > 0 {
+		f.p99 = ages[min(n*99/100, n-1)]
+	}
+}
+
+// move is an event that a partition got, or that was handled.
+type move struct {
+	at int64
+	by int
+}
+
+// longestStall is the longest time between two steps of progress in which there
+// was work all the while.
+func longestStall(moves []move) (longest time.Duration) {
+	slices.SortFunc(moves, func(a, b move) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(b.by, a.by)) })
+	waiting, since := 0, int64(0)
+	for _, m := range moves {
+		if m.by > 0 {
+			if waiting == 0 {
+				since = m.at
+			}
+		} else {
+			longest = max(longest, time.Duration(m.at-since))
+			since = m.at
+		}
+		waiting += m.by
+	}
+	return longest
+}
+
+// flow counts what was offered and what was handled of healthy keys between two
+// times.
+func flow(e *evidence, from, to int64) (offers, ends int) {
+	for i := range e.entries {
+		line := &e.entries[i]
+		if line.at < from || line.at >= to || e.exempt != nil && e.exempt(line.key) {
+			continue
+		}
+		switch line.deed {
+		case offered:
+			offers++
+		case handled:
+			ends++
+		}
+	}
+	return offers, ends
+}

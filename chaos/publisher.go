@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/eventbus-go/eventbus"
+)
+
+// lifeSpan is by how much the numbers of a publisher that was started again
+// begin higher: it need not know how far the one before came.
+const lifeSpan = 1 << 20
+
+// publish is a publisher process: it publishes its shift of the load at a steady
+// pace, without waiting for acknowledgements, so that many events of a key are on
+// their way at once. SIGTERM ends it early and clean.
+func publish(t *task, l *ledger) error {
+	logger := childLogger()
+	bus, err := t.bus(logger)
+	if err != nil {
+		return err
+	}
+	p := &publisher{
+		task: t, ledger: l,
+		plain: eventbus.NewPublisher(bus, t.Topic.numbered()),
+		next:  make(map[uint32]uint32), pad: strings.Repeat("x", t.Load.Pad),
+	}
+	if t.Load.Dependent {
+		p.other = eventbus.NewPublisher(bus, t.Topic.dependent())
+	}
+	for i := range p.collectors {
+		p.collectors[i] = make(chan pending, 100_000)
+		p.work.Go(func() { p.collect(p.collectors[i]) })
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	n := p.pace(ctx)
+	for _, c := range p.collectors {
+		close(c)
+	}
+	p.work.Wait()
+	ending, cancel := context.WithTimeout(context.Background(), closePatience)
+	defer cancel()
+	_, _ = fmt.Fprintln(os.Stdout, "published", n)
+	return bus.Close(ending)
+}
+
+type publisher struct {
+	task       *task
+	ledger     *ledger
+	plain      *eventbus.Publisher[numbered]
+	other      *eventbus.Publisher[dependent]
+	pad        string
+	next       map[uint32]uint32 // number of each key's next event
+	collectors [32]chan pending
+	work       sync.WaitGroup
+}
+
+// pending is an event that waits for its outcome.
+type pending struct {
+	key, seq uint32
+	receipt  eventbus.Receipt
+}
+
+// pace publishes in ticks, and catches up after it was held up.
+func (p *publisher) pace(ctx context.Context) (n int) {
+	s, load := p.task.Shift, p.task.Load
+	random := rand.New(rand.NewPCG(s.Seed, uint64(s.Index)<<32|uint64(s.Life))) //nolint:gosec // not for secrets
+	rate := float64(load.Rate) / float64(load.Processes)
+	ticker := time.NewTicker(5 * time.Millisecond)
+	defer ticker.Stop()
+	for began := time.Now(); n < s.Events; {
+		select {
+		case <-ctx.Done():
+			return n
+		case <-ticker.C:
+		}
+		due := min(int(time.Since(began).Seconds()*rate), s.Events)
+		for ; n < due && ctx.Err() == nil; n++ {
+			// Its keys are those that leave its index as the rest.
+			key := uint32(random.IntN(load.Keys/load.Processes)*load.Processes + s.Index) //nolint:gosec // small
+			p.publish(key)
+		}
+	}
+	return n
+}
+
+func (p *publisher) publish(key uint32) {
+	seq, ok := p.next[key]
+	if !ok {
+		seq = uint32(p.task.Shift.Life * lifeSpan) //nolint:gosec // small
+	}
+	p.next[key] = seq + 1
+	p.ledger.add(entry{deed: offered, key: key, seq: seq})
+	e := numbered{Key: key, Seq: seq, Pad: p.pad}
+	ctx := context.Background()
+	var r eventbus.Receipt
+	if p.other != nil && isDependent(key) {
+		r = p.other.PublishAsync(ctx, dependent(e))
+	} else {
+		r = p.plain.PublishAsync(ctx, e)
+	}
+	p.collectors[int(key)/p.task.Load.Processes%len(p.collectors)] <- pending{key, seq, r}
+}
+
+// collect enters outcomes.
+func (p *publisher) collect(c <-chan pending) {
+	for e := range c {
+		position, err := e.receipt.Wait(context.Background())
+		line := entry{deed: acked, key: e.key, seq: e.seq, partition: position.Partition.Partition, offset: position.Offset}
+		if err != nil {
+			line.deed, line.partition, line.offset = refused, 0, 0
+			if errors.Is(err, eventbus.ErrOutcomeUnknown) {
+				line.deed = unknown
+			}
+		}
+		p.ledger.add(line)
+	}
+}

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// result is one line of the result file: how a scenario went.
+type result struct {
+	Scenario     string  `json:"scenario"`
+	Seed         uint64  `json:"seed"`
+	Published    int     `json:"published"`
+	Acked        int     `json:"acked"`
+	Handled      int     `json:"handled"`
+	Lost         int     `json:"lost"`
+	Duplicates   int     `json:"duplicates"`
+	Disorder     int     `json:"order_violations"`
+	DeadLettered int     `json:"dead_lettered"`
+	MaxStall     float64 `json:"max_stall_s"`
+	Recovery     float64 `json:"recovery_s"`
+	PeakRSS      float64 `json:"rss_peak_mb"`
+}
+
+// results is the file that a campaign appends to, and goes on from.
+type results struct {
+	path string
+	done map[segment]bool
+}
+
+// segment is what a campaign does in one go: one scenario with one seed.
+type segment struct {
+	scenario string
+	seed     uint64
+}
+
+// openResults opens the file at path. With resume, what it holds already counts
+// as done.
+func openResults(path string, resume bool) (*results, error) {
+	r := &results{path: path, done: make(map[segment]bool)}
+	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+		return nil, err
+	}
+	if !resume {
+		return r, nil
+	}
+	file, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return r, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	for lines := bufio.NewScanner(file); lines.Scan(); {
+		var one result
+		// A line that was cut short by a crash is as if it weren't there.
+		if json.Unmarshal(lines.Bytes(), &one) == nil {
+			r.done[segment{one.Scenario, one.Seed}] = true
+		}
+	}
+	return r, nil
+}
+
+// append adds a line.
+func (r *results) append(one *result) error {
+	line, err := json.Marshal(one)
+	if err != nil {
+		return err
+	}
+	file, err := os.OpenFile(r.path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	_, err = file.Write(append(line, '\n'))
+	return err
+}

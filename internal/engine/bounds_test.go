@@ -1,0 +1,276 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// many keys, all different.
+func many(n int) []string {
+	keys := make([]string, n)
+	for i := range keys {
+		keys[i] = keyN(i)
+	}
+	return keys
+}
+
+func TestFullPoolPausesAndResumes(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		bounds Bounds
+	}{
+		{"records", Bounds{Records: 40, MinRecords: 4}},
+		{"bytes", Bounds{Bytes: 40 * 80, MinRecords: 4}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				calls := newCalls()
+				s := newScript(t, options{subs: []*Subscription{calls.subscription(64)}, bounds: c.bounds})
+				s.assign(0, "")
+				s.fetch(0, many(30)...)
+				if s.isPaused(p0) {
+					t.Fatal("paused before the bound")
+				}
+				s.fetch(30, many(20)...)
+				if !s.isPaused(p0) {
+					t.Fatal("not paused at the bound")
+				}
+				for s.isPaused(p0) {
+					calls.end(t, calls.list()[0], nil)
+				}
+				if left := s.engine.Snapshot().Records; left < 5 || left > 30 {
+					t.Errorf("resumed at %d records", left)
+				}
+				for _, o := range calls.list() {
+					calls.end(t, o, nil)
+				}
+				for len(calls.list()) > 0 {
+					calls.end(t, calls.list()[0], nil)
+				}
+				snap := s.engine.Snapshot()
+				if snap.Records != 0 || snap.Bytes != 0 {
+					t.Errorf("%d records and %d bytes are left over", snap.Records, snap.Bytes)
+				}
+				s.drain()
+				wantCommit(t, s, 50)
+			})
+		})
+	}
+}
+
+// Parked keys at their bound pause the partitions that have some, and no others.
+func TestParkedBounds(t *testing.T) {
+	other := transport.Partition{Topic: "t", Partition: 1}
+	for _, c := range []struct {
+		name    string
+		bounds  Bounds
+		records []string
+		fail    int
+	}{
+		{"keys", Bounds{ParkedKeys: 3}, []string{"a", "b", "c", "d"}, 3},
+		{"records", Bounds{Records: 20}, []string{"a", "a", "a", "a", "a", "a", "a", "a", "a", "a", "d"}, 1},
+		{"bytes", Bounds{Bytes: 1400}, []string{"a", "a", "a", "a", "a", "a", "a", "a", "a", "a", "d"}, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				calls := newCalls()
+				s := newScript(t, options{subs: []*Subscription{calls.subscription(64)}, bounds: c.bounds})
+				s.assign(0, "")
+				s.assignPartition(other, 0, "")
+				b := s.batch(p0, 0, c.records...)
+				b.Epoch = 1
+				s.deliver(b)
+				for _, o := range calls.list()[:c.fail] {
+					calls.end(t, o, retryAfter(time.Hour))
+				}
+				calls.end(t, calls.list()[0], nil) // the rest of the partition is well
+				s.deliver(s.batch(other, 0, "x"))
+				if !s.isPaused(p0) {
+					t.Error("the partition with the parked keys fetches on")
+				}
+				if s.isPaused(other) {
+					t.Error("the other one does not")
+				}
+				calls.end(t, 0, nil)
+				if s.engine.Snapshot().ParkedKeys != int64(c.fail) {
+					t.Fatalf("%d parked", s.engine.Snapshot().ParkedKeys)
+				}
+				if err := s.engine.Unpark(p0, []byte("a")); err != nil {
+					t.Fatal(err)
+				}
+				if s.isPaused(p0) {
+					t.Error("not resumed when a key has left")
+				}
+				for len(calls.list()) > 0 {
+					calls.end(t, calls.list()[0], nil)
+				}
+				s.revoke()
+				snap := s.engine.Snapshot()
+				if snap.ParkedKeys != 0 || snap.ParkedBytes != 0 || snap.Records != 0 || s.engine.pool.parkedRecords.Load() != 0 {
+					t.Errorf("left over: %+v", snap)
+				}
+				s.drain()
+			})
+		})
+	}
+}
+
+// A key that waits for too long pauses its partition, also one whose dead letter
+// is tried again and again meanwhile.
+func TestParkedAge(t *testing.T) {
+	for name, err := range map[string]error{"retry": retryAfter(time.Hour), "dead letter": errPermanent} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				c := newCalls()
+				var works atomic.Bool
+				s := newScript(t, options{
+					subs: []*Subscription{c.subscription(4)}, bounds: Bounds{ParkedAge: 10 * time.Minute},
+					deadLetter: func(_ context.Context, _ *Failure, done func(error)) {
+						if works.Load() {
+							done(nil)
+							return
+						}
+						done(errors.New("no leader"))
+					},
+				})
+				s.assign(0, "")
+				s.fetch(0, "a")
+				c.end(t, 0, err)
+				pass(9 * time.Minute)
+				if s.isPaused(p0) {
+					t.Error("paused early")
+				}
+				pass(2 * time.Minute)
+				if !s.isPaused(p0) {
+					t.Error("not paused")
+				}
+				works.Store(true)
+				pass(time.Hour)
+				if name == "retry" {
+					c.end(t, 0, nil)
+				}
+				tick()
+				if s.isPaused(p0) {
+					t.Error("not resumed")
+				}
+				s.drain()
+				wantCommit(t, s, 1)
+			})
+		})
+	}
+}
+
+// A full pool leaves every partition its minimum.
+func TestMinimumOfEachPartition(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c := newCalls()
+		s := newScript(t, options{subs: []*Subscription{c.subscription(1)}, bounds: Bounds{Records: 50, MinRecords: 10}})
+		s.assign(0, "")
+		s.fetch(0, many(60)...)
+		if !s.isPaused(p0) {
+			t.Error("the full partition fetches on")
+		}
+		other := transport.Partition{Topic: "t", Partition: 1}
+		s.assignPartition(other, 0, "")
+		s.deliver(s.batch(other, 0, many(9)...))
+		if s.isPaused(other) {
+			t.Error("the other one is paused below its minimum")
+		}
+		s.deliver(s.batch(other, 9, many(1)...))
+		if !s.isPaused(other) {
+			t.Error("it fetches on beyond it")
+		}
+		for len(c.list()) > 0 {
+			c.end(t, c.list()[0], nil)
+		}
+		if s.isPaused(p0) || s.isPaused(other) {
+			t.Error("paused and empty")
+		}
+		s.drain()
+	})
+}
+
+// One partition's backlog does not keep another one's records from a worker.
+func TestFairAcrossPartitions(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		var handled []int32
+		sub := &Subscription{Name: "s", Concurrency: 1, Handle: func(_ context.Context, a *Attempt) error {
+			handled = append(handled, a.Records[0].Partition)
+			time.Sleep(time.Millisecond)
+			return nil
+		}}
+		s := newScript(t, options{subs: []*Subscription{sub}})
+		for i := range int32(4) {
+			s.assignPartition(transport.Partition{Topic: "t", Partition: i}, 0, "")
+		}
+		b := s.batch(p0, 0, many(1000)...)
+		b.Epoch = 1
+		s.deliver(b)
+		var others []transport.Batch
+		for i := int32(1); i < 4; i++ {
+			b := s.batch(transport.Partition{Topic: "t", Partition: i}, 0, many(10)...)
+			b.Epoch = uint64(i + 1)
+			others = append(others, b)
+		}
+		s.deliver(others...)
+		pass(time.Minute)
+		seen := make(map[int32]int)
+		for _, p := range handled[:60] {
+			seen[p]++
+		}
+		if seen[1] != 10 || seen[2] != 10 || seen[3] != 10 {
+			t.Errorf("among the first 60: %v", seen)
+		}
+		s.drain()
+	})
+}
+
+// A lane finds a free worker at once: one that was woken for another lane does
+// not count.
+func TestEveryLaneFindsAWorker(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c := newCalls()
+		s := newScript(t, options{subs: []*Subscription{c.subscription(40)}})
+		s.assign(0, "")
+		var all []transport.Batch
+		for i := range int64(40) {
+			all = append(all, s.batch(p0, i, fmt.Sprint(i)))
+		}
+		s.deliver(all[:4]...)
+		for o := range int64(4) {
+			c.end(t, o, nil) // now there are idle ones
+		}
+		s.deliver(all[4:]...)
+		if n := len(c.list()); n != 36 {
+			t.Errorf("%d of 36 run", n)
+		}
+		for len(c.list()) > 0 {
+			c.end(t, c.list()[0], nil)
+		}
+		s.drain()
+	})
+}
+
+// The age of a partition's oldest record is its own, not that of the quiet time
+// before it came.
+func TestAgeStartsWithTheFirstRecord(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c := newCalls()
+		s := newScript(t, options{subs: []*Subscription{c.subscription(1)}})
+		s.assign(0, "")
+		pass(time.Hour)
+		s.fetch(0, "a")
+		pass(time.Minute)
+		if age := s.engine.Snapshot().Partitions[0].OldestAge; age != time.Minute {
+			t.Errorf("age %v", age)
+		}
+		c.end(t, 0, nil)
+		s.drain()
+	})
+}

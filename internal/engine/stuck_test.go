@@ -1,0 +1,215 @@
+package engine
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/eventbus-go/eventbus/resilience"
+)
+
+// A handler that ignores its timeout keeps its key and nothing else, is
+// reported, and when it comes back its key goes on.
+func TestHandlerThatIgnoresItsTimeout(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c := newCalls()
+		sub := c.subscription(1)
+		sub.Timeout = 2 * time.Second
+		s := newScript(t, options{subs: []*Subscription{sub}})
+		s.assign(0, "")
+		s.fetch(0, "a", "a", "b", "c")
+		wantRunning(t, c, 0)
+		pass(5 * time.Second)
+		wantRunning(t, c, 0, 2)
+		snap := s.engine.Snapshot().Subscriptions[0]
+		if snap.Stuck != 1 || snap.Running != 2 || snap.Longest != 5*time.Second {
+			t.Errorf("snapshot %+v", snap)
+		}
+		c.end(t, 2, nil)
+		wantRunning(t, c, 0, 3)
+		c.end(t, 0, nil)
+		wantRunning(t, c, 3) // its worker has been replaced
+		c.end(t, 3, nil)
+		wantRunning(t, c, 1)
+		c.end(t, 1, nil)
+		s.drain()
+		wantCommit(t, s, 4)
+		if n := s.engine.Abandoned(); n != 0 {
+			t.Errorf("%d abandoned", n)
+		}
+	})
+}
+
+// What a lost partition's handlers do not give back is replaced as well, also
+// where there is no timeout.
+func TestZombiesOfLostPartitionsAreReplaced(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c := newCalls()
+		s := newScript(t, options{subs: []*Subscription{c.subscription(1)}})
+		s.assign(0, "")
+		s.fetch(0, "a")
+		s.engine.Lost(s.owned)
+		s.owned = nil
+		s.assign(10, "")
+		s.fetch(10, "a")
+		pass(3 * time.Second)
+		wantRunning(t, c, 0, 10)
+		c.end(t, 10, nil)
+		c.end(t, 0, nil)
+		s.drain()
+		wantCommit(t, s, 11)
+	})
+}
+
+// A probe whose handler never comes back does not keep the breaker half open.
+func TestStuckProbeEnds(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c := newCalls()
+		sub := c.subscription(4)
+		sub.Timeout = time.Second
+		sub.Breaker = resilience.NewBreaker("b", resilience.BreakerConfig{MinKeys: 2, Probes: 1, OpenFor: time.Second})
+		s := newScript(t, options{subs: []*Subscription{sub}})
+		s.assign(0, "")
+		s.fetch(0, "a", "b", "c")
+		c.end(t, 0, retryAfter(time.Millisecond))
+		c.end(t, 1, retryAfter(time.Millisecond))
+		c.end(t, 2, nil)
+		if sub.Breaker.State() != resilience.Open {
+			t.Fatalf("the breaker is %v", sub.Breaker.State())
+		}
+		pass(1500 * time.Millisecond)
+		probe := c.list()
+		if len(probe) != 1 {
+			t.Fatalf("%v probe", probe)
+		}
+		pass(10 * time.Second) // it ignores its timeout; the next one probes
+		if n := len(c.list()); n != 2 {
+			t.Fatalf("%v run", c.list())
+		}
+		for _, o := range c.list() {
+			if o != probe[0] {
+				c.end(t, o, nil)
+			}
+		}
+		if sub.Breaker.State() != resilience.Closed {
+			t.Errorf("the breaker is %v", sub.Breaker.State())
+		}
+		c.end(t, probe[0], nil)
+		s.drain()
+		wantCommit(t, s, 3)
+	})
+}
+
+// Nothing is dispatched while the group may not count the member in.
+func TestNothingIsDispatchedWhileNotAlive(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c := newCalls()
+		s := newScript(t, options{subs: []*Subscription{c.subscription(4)}})
+		s.assign(0, "")
+		s.setAlive(false)
+		s.fetch(0, "a", "b")
+		pass(time.Minute)
+		wantRunning(t, c)
+		if parked := s.engine.Snapshot().ParkedKeys; parked != 0 {
+			t.Errorf("%d parked", parked)
+		}
+		s.setAlive(true)
+		pass(suspended)
+		wantRunning(t, c, 0, 1)
+		s.setAlive(false)
+		c.end(t, 0, nil)
+		s.fetch(2, "a")
+		wantRunning(t, c, 1)
+		c.end(t, 1, nil)
+		tick()
+		wantCommit(t, s, 2)
+		s.drain() // while it is not alive
+	})
+}
+
+// An operator's hold keeps a subscription's records waiting.
+func TestHold(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c := newCalls()
+		sub := c.subscription(4)
+		s := newScript(t, options{subs: []*Subscription{sub}})
+		s.assign(0, "")
+		sub.Hold(true)
+		s.fetch(0, "a", "b", "c")
+		wantRunning(t, c)
+		sub.Hold(false)
+		wantRunning(t, c, 0, 1, 2)
+		sub.Hold(true)
+		if !s.engine.Snapshot().Subscriptions[0].Held {
+			t.Error("the snapshot does not say so")
+		}
+		for o := range int64(3) {
+			c.end(t, o, nil)
+		}
+		s.drain()
+		sub.Hold(false)
+	})
+}
+
+func TestOrders(t *testing.T) {
+	for _, c := range []struct {
+		order   Order
+		running []int64
+	}{
+		{ByKey, []int64{0, 2}},
+		{ByPartition, []int64{0}},
+		{Unordered, []int64{0, 1, 2}},
+	} {
+		inBubble(t, func(t *testing.T) {
+			calls := newCalls()
+			sub := calls.subscription(4)
+			sub.Order = c.order
+			s := newScript(t, options{subs: []*Subscription{sub}})
+			s.assign(0, "")
+			s.fetch(0, "a", "a", "b")
+			wantRunning(t, calls, c.running...)
+			for len(calls.list()) > 0 {
+				calls.end(t, calls.list()[0], nil)
+			}
+			s.drain()
+			wantCommit(t, s, 3)
+		})
+	}
+}
+
+// A nil key is no key and has no order; an empty one is a key.
+func TestNilAndEmptyKeys(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c := newCalls()
+		s := newScript(t, options{subs: []*Subscription{c.subscription(8)}})
+		s.assign(0, "")
+		b := s.batch(p0, 0, "", "", "", "")
+		b.Records[2].Key, b.Records[3].Key = nil, nil
+		s.deliver(b)
+		wantRunning(t, c, 0, 2, 3)
+		for _, o := range []int64{0, 1, 2, 3} {
+			c.end(t, o, nil)
+		}
+		s.drain()
+	})
+}
+
+func TestAttemptTellsItsEpoch(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		var epochs []uint64
+		sub := &Subscription{Name: "s", Handle: func(_ context.Context, a *Attempt) error {
+			epochs = append(epochs, a.Epoch)
+			return nil
+		}}
+		s := newScript(t, options{subs: []*Subscription{sub}})
+		for range 2 {
+			s.assign(0, "")
+			s.fetch(0, "a")
+			s.revoke()
+		}
+		if len(epochs) != 2 || epochs[0] >= epochs[1] {
+			t.Errorf("epochs %v", epochs)
+		}
+		s.drain()
+	})
+}

@@ -1,0 +1,153 @@
+package kafka
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
+
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+func TestCreateTopics(t *testing.T) {
+	b := newBed(t, 1, kfake.NumBrokers(3))
+	b.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.CreateTopics}, Err: kerr.NotController})
+	a := b.transport.Admin()
+	spec := transport.TopicSpec{Name: "new", Partitions: 4, Replication: 2, Configs: map[string]string{"retention.ms": "1000", "cleanup.policy": "compact"}}
+	for _, what := range []string{"new", "existing"} {
+		if err := a.CreateTopics(t.Context(), spec, transport.TopicSpec{Name: "default"}); err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		spec.Partitions = 9 // an existing topic stays as it is
+	}
+	infos, err := a.Topics(t.Context(), "new", "nowhere", "events")
+	if err != nil || len(infos) != 3 {
+		t.Fatalf("%+v, %v", infos, err)
+	}
+	got := infos[0]
+	if got.Name != "new" || got.Partitions != 4 || got.Replication != 2 || got.ID == (transport.TopicID{}) || got.Err != nil ||
+		got.Configs["retention.ms"] != "1000" || got.Configs["cleanup.policy"] != "compact" || got.Configs["max.message.bytes"] == "" {
+		t.Errorf("%+v", got)
+	}
+	if infos[1].Name != "nowhere" || !errors.Is(infos[1].Err, transport.ErrTopicMissing) {
+		t.Errorf("%+v, want it missing", infos[1])
+	}
+	all, err := a.Topics(t.Context())
+	names := []string{}
+	for _, info := range all {
+		names = append(names, info.Name)
+	}
+	slices.Sort(names)
+	if err != nil || !slices.Equal(names, []string{"default", "events", "new"}) {
+		t.Errorf("%q, %v", names, err)
+	}
+}
+
+func TestCreateTopicsRefused(t *testing.T) {
+	b := newBed(t, 1)
+	b.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.CreateTopics}, Topic: "bad", Err: kerr.PolicyViolation})
+	a := b.transport.Admin()
+	err := a.CreateTopics(t.Context(), transport.TopicSpec{Name: "good", Partitions: 1}, transport.TopicSpec{Name: "bad", Partitions: 1})
+	for _, says := range []string{`creating topic "bad"`, "POLICY_VIOLATION"} {
+		if err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%v does not say %s", err, says)
+		}
+	}
+	if err != nil && strings.Contains(err.Error(), `"good"`) {
+		t.Errorf("%v speaks of the topic that was created", err)
+	}
+	if infos, err := a.Topics(t.Context(), "good"); err != nil || infos[0].Err != nil {
+		t.Errorf("the good topic: %+v, %v", infos, err)
+	}
+}
+
+func TestOffsets(t *testing.T) {
+	b := newBed(t, 2, kfake.NumBrokers(3))
+	p := b.producer(transport.ProducerConfig{})
+	base := time.UnixMilli(1_700_000_000_000)
+	for i := range 5 {
+		done := make(receipt, 1)
+		r := &transport.Record{Topic: "events", Partition: 1, Time: base.Add(time.Duration(i) * time.Second)}
+		if err := p.Produce(t.Context(), r, done); err != nil {
+			t.Fatal(err)
+		}
+		b.delivered(done)
+	}
+	if err := b.DeleteRecords("events", 1, 1); err != nil {
+		t.Fatal(err)
+	}
+	a := b.transport.Admin()
+	p0, p1 := transport.Partition{Topic: "events", Partition: 0}, transport.Partition{Topic: "events", Partition: 1}
+	for _, test := range []struct {
+		at   transport.Start
+		want map[transport.Partition]int64
+	}{
+		{transport.Earliest(), map[transport.Partition]int64{p0: 0, p1: 1}},
+		{transport.Latest(), map[transport.Partition]int64{p0: 0, p1: 5}},
+		{transport.At(base.Add(2 * time.Second)), map[transport.Partition]int64{p0: 0, p1: 2}},
+		{transport.At(base.Add(2*time.Second + time.Nanosecond)), map[transport.Partition]int64{p0: 0, p1: 3}},
+		{transport.At(base.Add(time.Hour)), map[transport.Partition]int64{p0: 0, p1: 5}},
+	} {
+		// The leader moves, so that the first attempt goes to the wrong broker.
+		if err := b.MoveTopicPartition("events", 1, (b.LeaderFor("events", 1)+1)%3); err != nil {
+			t.Fatal(err)
+		}
+		got, err := a.Offsets(t.Context(), test.at, p0, p1)
+		if err != nil || !maps.Equal(got, test.want) {
+			t.Errorf("at %v: %v, %v, want %v", test.at, got, err, test.want)
+		}
+	}
+	for _, missing := range []transport.Partition{{Topic: "nowhere"}, {Topic: "events", Partition: 9}} {
+		if _, err := a.Offsets(t.Context(), transport.Latest(), p0, missing); !errors.Is(err, transport.ErrTopicMissing) {
+			t.Errorf("%v: %v", missing, err)
+		}
+	}
+}
+
+func TestCommitted(t *testing.T) {
+	for name, opts := range map[string][]kfake.Opt{"new": nil, "2.8": {kfake.MaxVersions(kversion.V2_8_0())}} {
+		t.Run(name, func(t *testing.T) {
+			b := newBed(t, 3, append(opts, kfake.NumBrokers(3))...)
+			a := b.transport.Admin()
+			if got, err := a.Committed(t.Context(), "nobody", "events"); err != nil || len(got) != 0 {
+				t.Errorf("a group that doesn't exist: %v, %v", got, err)
+			}
+			req := kmsg.NewPtrOffsetCommitRequest()
+			req.Group, req.Generation = "g", -1
+			for _, name := range []string{"events", "other"} {
+				topic := kmsg.NewOffsetCommitRequestTopic()
+				topic.Topic = name
+				part := kmsg.NewOffsetCommitRequestTopicPartition()
+				part.Partition, part.Offset, part.LeaderEpoch, part.Metadata = 0, 42, 3, kmsg.StringPtr("bits")
+				topic.Partitions = append(topic.Partitions, part)
+				req.Topics = append(req.Topics, topic)
+			}
+			if err := b.CreateTopic("other", 1, nil); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := b.transport.client.request(t.Context(), b.CoordinatorFor("g"), req); err != nil {
+				t.Fatal(err)
+			}
+			// The coordinator moves, so that the second look goes to the wrong broker.
+			for range 2 {
+				got, err := a.Committed(t.Context(), "g", "events")
+				p := transport.Partition{Topic: "events"}
+				want := map[transport.Partition]transport.Commit{p: {Partition: p, Offset: 42, LeaderEpoch: 3, Metadata: "bits"}}
+				if err != nil || !maps.Equal(got, want) {
+					t.Errorf("%v, %v, want %v", got, err, want)
+				}
+				b.RehashCoordinators()
+			}
+			if got, err := a.Committed(t.Context(), "g"); err != nil || len(got) != 2 {
+				t.Errorf("on all topics: %v, %v", got, err)
+			}
+		})
+	}
+}

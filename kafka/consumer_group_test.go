@@ -1,0 +1,256 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// TestGroupComesAndGoes: members come and go while records flow. Each record is
+// taken once and in order, and nobody hears of what it keeps.
+func TestGroupComesAndGoes(t *testing.T) {
+	bubble(t, 6, func(t *testing.T, b *bed) {
+		l := newLedger()
+		stop := b.flow(b.producer(transport.ProducerConfig{}), 6, 10*time.Millisecond)
+		first := b.reader(l)
+		first.awaitHeard("assigned 0 1 2 3 4 5")
+		second := b.reader(l)
+		second.awaitOwned(3)
+		third := b.reader(l)
+		third.awaitOwned(2)
+		second.close()
+		third.awaitOwned(3)
+		fourth := b.reader(l)
+		fourth.awaitOwned(2)
+		first.close()
+		third.awaitOwned(3)
+		fourth.awaitOwned(3)
+		n := stop()
+		l.await(t, n)
+		l.equals(b, 6)
+		if first.heard[0] != "assigned 0 1 2 3 4 5" || first.Status().State != "closed" {
+			t.Errorf("the first member heard %q", first.heard)
+		}
+	}, threeBrokers()...)
+}
+
+// TestGroupEager: members of the eager protocols give everything back first.
+func TestGroupEager(t *testing.T) {
+	for _, name := range []string{"range", "roundrobin"} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, 4, func(t *testing.T, b *bed) {
+				b.transport.client.cfg.Balancer = name
+				l := newLedger()
+				stop := b.flow(b.producer(transport.ProducerConfig{}), 4, 10*time.Millisecond)
+				first := b.reader(l)
+				first.awaitOwned(4)
+				second := b.reader(l)
+				second.awaitOwned(2)
+				first.await("everything to be revoked first", func() bool {
+					return slices.Contains(first.heard, "revoked 0 1 2 3") && len(first.owned) == 2
+				})
+				l.await(t, stop())
+				l.equals(b, 4)
+			})
+		})
+	}
+}
+
+// TestGroupOtherBalancer: members that share no balancer can't be in one group,
+// and it is said so.
+func TestGroupOtherBalancer(t *testing.T) {
+	bubble(t, 2, func(t *testing.T, b *bed) {
+		l := newLedger()
+		b.reader(l).awaitOwned(2)
+		b.transport.client.cfg.Balancer = "range"
+		other := b.reader(l)
+		for deadline := time.Now().Add(time.Minute); !errors.Is(other.Status().LastError, inconsistentGroupProtocol); {
+			if time.Now().After(deadline) {
+				t.Fatalf("status %+v", other.Status())
+			}
+			time.Sleep(100 * time.Millisecond) // nothing signals; the clock is the bubble's
+		}
+	})
+}
+
+// TestGroupSurvives: what happens to the coordinator is not the end of the
+// membership.
+func TestGroupSurvives(t *testing.T) {
+	loading := kerr.CoordinatorLoadInProgress
+	for name, hit := range map[string]func(b *bed) *kfake.FaultHandle{
+		"a heartbeat fails": func(b *bed) *kfake.FaultHandle {
+			return b.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Heartbeat}, Group: "group", Err: kerr.UnknownServerError})
+		},
+		"it is loading": func(b *bed) *kfake.FaultHandle {
+			return b.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Heartbeat, kmsg.OffsetCommit}, Group: "group", Err: loading, Count: 4})
+		},
+		"it is another broker": func(b *bed) *kfake.FaultHandle {
+			b.RehashCoordinators()
+			return nil
+		},
+		"its connections are cut": func(b *bed) *kfake.FaultHandle {
+			for _, addr := range b.ListenAddrs() {
+				b.wires.setDown(addr, true)
+			}
+			time.Sleep(10 * time.Second)
+			for _, addr := range b.ListenAddrs() {
+				b.wires.setDown(addr, false)
+			}
+			return nil
+		},
+		"it is silent": func(b *bed) *kfake.FaultHandle {
+			b.ControlKey(int16(kmsg.Heartbeat), func(kmsg.Request) (kmsg.Response, error, bool) { return nil, nil, true })
+			time.Sleep(5 * time.Second)
+			return nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, 3, func(t *testing.T, b *bed) {
+				l := newLedger()
+				r := b.reader(l)
+				r.awaitOwned(3)
+				handle := hit(b)
+				if handle != nil {
+					if err := handle.Wait(t.Context(), 1); err != nil {
+						t.Fatal(err)
+					}
+				}
+				p := b.producer(transport.ProducerConfig{})
+				for n := range int32(3) {
+					b.delivered(b.publish(p, n, "x"))
+				}
+				l.await(t, 3)
+				time.Sleep(2 * r.member.cfg.SessionTimeout)
+				if !r.Alive() {
+					t.Error("the member is not alive")
+				}
+				if err := r.commit(t.Context(), func(transport.Partition) bool { return true }); err != nil {
+					t.Error(err)
+				}
+				if len(r.heard) != 1 {
+					t.Errorf("heard %q", r.heard)
+				}
+			}, threeBrokers()...)
+		})
+	}
+}
+
+// TestGroupNotAlive: a member whose heartbeats are not acknowledged for a session
+// is not alive, and is again when they are.
+func TestGroupNotAlive(t *testing.T) {
+	bubble(t, 1, func(t *testing.T, b *bed) {
+		r := b.reader(newLedger())
+		r.awaitOwned(1)
+		b.wires.setDown(b.ListenAddrs()[0], true)
+		time.Sleep(r.member.cfg.SessionTimeout + time.Second)
+		if r.Alive() {
+			t.Error("alive without a heartbeat for a session")
+		}
+		if r.Status().LastError == nil {
+			t.Error("no trouble in the status")
+		}
+		b.wires.setDown(b.ListenAddrs()[0], false)
+		r.await("an end", func() bool { return r.heard[len(r.heard)-1] == "assigned 0" && r.Alive() })
+	})
+}
+
+// TestGroupExpelled: a member that the group has expelled loses everything,
+// commits nothing of it, and joins anew with higher epochs.
+func TestGroupExpelled(t *testing.T) {
+	for _, e := range []*kerr.Error{kerr.UnknownMemberID, kerr.IllegalGeneration} {
+		t.Run(e.Message, func(t *testing.T) {
+			bubble(t, 2, func(t *testing.T, b *bed) {
+				l := newLedger()
+				r := b.reader(l)
+				r.awaitOwned(2)
+				old := r.owned[transport.Partition{Topic: "events"}].epoch
+				b.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Heartbeat}, Group: "group", Err: e})
+				r.awaitHeard("assigned 0 1", "lost 0 1", "assigned 0 1")
+				p := transport.Partition{Topic: "events"}
+				if got := r.owned[p].epoch; got <= old {
+					t.Errorf("epoch %d after %d", got, old)
+				}
+				err := r.Commit(t.Context(), transport.Commit{Partition: p, Epoch: old, Offset: 1, LeaderEpoch: -1})
+				if failed, ok := errors.AsType[*transport.CommitError](err); !ok || !errors.Is(failed.Partitions[p], transport.ErrFenced) {
+					t.Errorf("commit under the old epoch: %v", err)
+				}
+				if r.Status().LastError != nil || r.Status().State != "stable" {
+					t.Errorf("status %+v", r.Status())
+				}
+			})
+		})
+	}
+}
+
+// TestGroupFencedInstance: of two members with one instance id the later stays.
+func TestGroupFencedInstance(t *testing.T) {
+	bubble(t, 2, func(t *testing.T, b *bed) {
+		static := func(cfg *transport.ConsumerConfig) { cfg.InstanceID = "one" }
+		l := newLedger()
+		first := b.reader(l, static)
+		first.awaitOwned(2)
+		second := b.reader(l, static)
+		second.awaitOwned(2)
+		first.awaitHeard("assigned 0 1", "lost 0 1")
+		time.Sleep(5 * time.Minute)
+		if len(second.heard) != 1 || first.Alive() || !errors.Is(first.Status().LastError, transport.ErrFenced) {
+			t.Errorf("the first member: %+v; the second heard %q", first.Status(), second.heard)
+		}
+	})
+}
+
+// TestCloseDuringRebalance: a member that is closed while it waits for the group
+// to rebalance, which another member holds up, commits what it has.
+func TestCloseDuringRebalance(t *testing.T) {
+	bubble(t, 4, func(t *testing.T, b *bed) {
+		l := newLedger()
+		slow, draining := make(chan struct{}), make(chan *reader, 2)
+		members := []*reader{b.reader(l), b.reader(l)}
+		for _, m := range members {
+			m.awaitOwned(2)
+			m.drain = func(context.Context) {
+				m.drain = nil
+				draining <- m
+				<-slow
+			}
+		}
+		third := b.reader(l) // a partition is taken for it, and that takes time
+		busy, waiting := <-draining, members[0]
+		if busy == waiting {
+			waiting = members[1]
+		}
+		waiting.drain = nil
+		stop := b.flow(b.producer(transport.ProducerConfig{}), 4, time.Millisecond)
+		l.await(t, 100)
+		b.reader(l) // another rebalance waits for the busy one
+		b.awaitState("PreparingRebalance")
+		waiting.await("the rebalance", func() bool { return waiting.Status().State == "rebalancing" })
+		l.await(t, 200)
+		waiting.close()
+		if g := b.GroupInfo("group"); g.State != "PreparingRebalance" {
+			t.Errorf("the group is %s", g.State)
+		}
+		close(slow)
+		l.await(t, stop())
+		third.await("a partition", func() bool { return len(third.owned) > 0 })
+		l.equals(b, 4)
+	})
+}
+
+// awaitState waits for a state of the group.
+func (b *bed) awaitState(state string) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if _, err := b.WaitGroupInfo(ctx, "group", func(g *kfake.GroupInfo) bool { return g.State == state }); err != nil {
+		b.t.Fatalf("waiting for the group to be %s: %v", state, err)
+	}
+}
