@@ -13,7 +13,7 @@ RACE := $(if $(shell command -v gcc || command -v clang),-race)
 # Packages whose tests look for a real Kafka: the build tag integration, or EVENTBUS_TEST_BROKERS, tells. The tests
 # of all others would only run again.
 INTEGRATION = $(filter-out $(addsuffix /%,$(filter-out .,$(MODULES))),$(sort $(dir $(shell \
-    grep -rlE --include='*_test.go' --exclude-dir=.cache -e '^//go:build .*\bintegration\b' -e EVENTBUS_TEST_BROKERS .))))
+    grep -rlE --include='*_test.go' --exclude-dir=.cache -e '^//go:build .*\bintegration\b' -e EVENTBUS_TEST_BROKERS -e 'kafkatest\.Open\b' .))))
 
 FUZZTIME ?= 30s
 

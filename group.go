@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/eventbus-go/eventbus/internal/engine"
 	"github.com/eventbus-go/eventbus/internal/wire"
@@ -33,7 +32,7 @@ type groupTopic struct {
 	shared    sharedSettings
 	types     map[string]*engine.Subscription
 	tombstone *engine.Subscription
-	unheard   sync.Map // types that were warned about
+	unheard   unheardTypes
 	letters   letterBox
 }
 
@@ -318,44 +317,4 @@ func (g *group) drain(ctx context.Context) error {
 		return fmt.Errorf("group %q: %w", g.name, err)
 	}
 	return nil
-}
-
-// route chooses the subscription of a record by its topic and CloudEvents type.
-func (g *group) route(r *transport.Record) engine.Route {
-	t := g.routes[r.Topic]
-	if r.Value == nil {
-		if t.tombstone == nil {
-			return engine.Route{End: engine.Skip, Reason: "tombstone"}
-		}
-		if r.Key == nil {
-			return engine.Route{End: engine.DeadEnd, Reason: reasonMalformed, Err: errors.New("a record without key and value says nothing")}
-		}
-		return engine.Route{Subscription: t.tombstone}
-	}
-	typ, ok := wire.Type(r)
-	if !ok {
-		var e wire.Event
-		err := wire.Decode(r, &e)
-		if err == nil {
-			err = errors.New("the record has no CloudEvents type")
-		}
-		return engine.Route{End: engine.DeadEnd, Reason: reasonMalformed, Err: err}
-	}
-	if sub := t.types[typ]; sub != nil {
-		return engine.Route{Subscription: sub}
-	}
-	return g.routeUnknown(t, typ)
-}
-
-func (g *group) routeUnknown(t *groupTopic, typ string) engine.Route {
-	if _, warned := t.unheard.LoadOrStore(typ, time.Now()); !warned {
-		g.bus.config.Logger.Warn("events of a type that no subscription of the group handles", "topic", t.name, "group", g.name, "type", typ)
-	}
-	switch t.shared.unknown.value {
-	case deadLetterUnknown:
-		return engine.Route{End: engine.DeadEnd, Reason: reasonUnknownType, Err: fmt.Errorf("group %q has no handler for type %q", g.name, typ)}
-	case failUnknown:
-		return engine.Route{End: engine.Hold, Reason: reasonUnknownType, Err: fmt.Errorf("group %q has no handler for type %q", g.name, typ)}
-	}
-	return engine.Route{End: engine.Skip, Reason: unknownTypePrefix + typ}
 }

@@ -5,6 +5,7 @@ package interop
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -108,9 +109,7 @@ func compare(t *testing.T, e *eventbus.Envelope) {
 		"dataschema":      e.DataSchema,
 		"correlationid":   e.CorrelationID,
 	}
-	for name, value := range e.Extensions {
-		got[name] = value
-	}
+	maps.Copy(got, e.Extensions)
 	for name, want := range foreignAttributes {
 		if got[name] != want {
 			t.Errorf("attribute %s is %q, want %q", name, got[name], want)

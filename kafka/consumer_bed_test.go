@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/eventbus-go/eventbus/transport"
 )
@@ -303,4 +304,54 @@ func bubble(t *testing.T, partitions int32, f func(t *testing.T, b *bed), opts .
 // threeBrokers are the options of a bubble with three.
 func threeBrokers() []kfake.Opt {
 	return []kfake.Opt{kfake.NumBrokers(3), kfake.Ports(9092, 9093, 9094)}
+}
+
+// assigns is a Listener that does nothing.
+type assigns struct{}
+
+func (*assigns) Assigned([]transport.Assignment)                  {}
+func (*assigns) Revoked(context.Context, []transport.Partition)   {}
+func (*assigns) Lost([]transport.Partition)                       {}
+func (*assigns) Skipped(transport.Partition, int64, int64, error) {}
+
+// consumer starts a consumer that the test polls itself.
+func (b *bed) consumer(l transport.Listener, change ...func(*transport.ConsumerConfig)) *consumer {
+	b.t.Helper()
+	cfg := transport.ConsumerConfig{Group: "group", Topics: []transport.TopicStart{{Topic: "events"}}, Listener: l}
+	for _, f := range change {
+		f(&cfg)
+	}
+	c, err := b.transport.NewConsumer(cfg)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(func() {
+		if err := c.Close(context.Background()); err != nil {
+			b.t.Errorf("Close: %v", err)
+		}
+	})
+	return c.(*consumer)
+}
+
+// transact writes n records to partition 0 of "events" in a transaction.
+func (b *bed) transact(name string, n int, commit bool) {
+	b.t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(b.ListenAddrs()...), kgo.TransactionalID(name),
+		kgo.Dialer(b.wires.DialContext), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer client.Close()
+	if err := client.BeginTransaction(); err != nil {
+		b.t.Fatal(err)
+	}
+	for i := range n {
+		r := &kgo.Record{Topic: "events", Value: fmt.Appendf(nil, "%s: %d", name, i)}
+		if err := client.ProduceSync(context.Background(), r).FirstErr(); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+	if err := client.EndTransaction(context.Background(), kgo.TransactionEndTry(commit)); err != nil {
+		b.t.Fatal(err)
+	}
 }
