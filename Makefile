@@ -10,8 +10,8 @@ MODULES := $(sort $(patsubst %/,%,$(dir $(shell find . -name .cache -prune -o -n
 # The race detector needs a C compiler.
 RACE := $(if $(shell command -v gcc || command -v clang),-race)
 
-# Packages whose tests look for a real Kafka: the build tag integration, or EVENTBUS_TEST_BROKERS, tells. The tests
-# of all others would only run again.
+# Packages whose tests look for a real Kafka: the build tag integration, EVENTBUS_TEST_BROKERS or kafkatest.Open
+# tells. The tests of all others would only run again.
 INTEGRATION = $(filter-out $(addsuffix /%,$(filter-out .,$(MODULES))),$(sort $(dir $(shell \
     grep -rlE --include='*_test.go' --exclude-dir=.cache -e '^//go:build .*\bintegration\b' -e EVENTBUS_TEST_BROKERS -e 'kafkatest\.Open\b' .))))
 
@@ -46,12 +46,12 @@ test-containers: ## [kafkatest/kafkacontainer] the conformance suite on Apache K
 	cd kafkatest/kafkacontainer && go test $(RACE) -count=1 -tags integration -v ./...
 
 .PHONY: chaos
-chaos: ## [chaos] the fault campaign on three real brokers, about ten minutes; QUICK=1: a few minutes
+chaos: ## [chaos/main.go] the fault campaign on three real brokers, about ten minutes; QUICK=1: a few minutes
 	scripts/kafka.sh fetch >/dev/null
 	go run ./chaos $(if $(QUICK),-quick)
 
 .PHONY: chaos-long
-chaos-long: ## [chaos] the fault campaign for an hour, in segments that resume
+chaos-long: ## [chaos/main.go] the fault campaign for an hour, in segments that resume
 	scripts/kafka.sh fetch >/dev/null
 	go run ./chaos -long
 

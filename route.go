@@ -12,8 +12,15 @@ import (
 )
 
 // route chooses the subscription of a record by its topic and CloudEvents type.
+// What no subscription takes still has its place in the topic's order.
 func (g *group) route(r *transport.Record) engine.Route {
 	t := g.routes[r.Topic]
+	to := g.routeIn(t, r)
+	to.Order = t.shared.order.value
+	return to
+}
+
+func (g *group) routeIn(t *groupTopic, r *transport.Record) engine.Route {
 	if r.Value == nil {
 		if t.tombstone == nil {
 			return engine.Route{End: engine.Skip, Reason: "tombstone"}

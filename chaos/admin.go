@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"time"
 
@@ -91,61 +90,6 @@ func (c *cluster) set(ctx context.Context, topic, name, value string) error {
 	return nil
 }
 
-// coordinator is the broker that coordinates a group.
-func (c *cluster) coordinator(ctx context.Context, group string) (int32, error) {
-	request := kmsg.NewPtrFindCoordinatorRequest()
-	request.CoordinatorKey, request.CoordinatorKeys = group, []string{group}
-	response, err := request.RequestWith(ctx, c.client)
-	switch {
-	case err != nil:
-		return 0, err
-	case len(response.Coordinators) > 0:
-		return response.Coordinators[0].NodeID, kerr.ErrorForCode(response.Coordinators[0].ErrorCode)
-	}
-	return response.NodeID, kerr.ErrorForCode(response.ErrorCode)
-}
-
-// groupsTopic is where Kafka keeps groups: the leader of a group's partition of
-// it is the group's coordinator.
-const groupsTopic = "__consumer_offsets"
-
-// moveCoordinators gives every partition of the groups' topic another leader.
-func (c *cluster) moveCoordinators(ctx context.Context) error {
-	meta := kmsg.NewPtrMetadataRequest()
-	t := kmsg.NewMetadataRequestTopic()
-	t.Topic = kmsg.StringPtr(groupsTopic)
-	meta.Topics = append(meta.Topics, t)
-	response, err := meta.RequestWith(ctx, c.client)
-	if err != nil {
-		return err
-	}
-	move := kmsg.NewPtrAlterPartitionAssignmentsRequest()
-	moved := kmsg.NewAlterPartitionAssignmentsRequestTopic()
-	moved.Topic = groupsTopic
-	elect := kmsg.NewPtrElectLeadersRequest()
-	elect.ElectionType, elect.TimeoutMillis = 0, 10_000 // the preferred replica
-	elected := kmsg.NewElectLeadersRequestTopic()
-	elected.Topic = groupsTopic
-	for _, p := range response.Topics[0].Partitions {
-		// The same replicas, another first: the preferred leader.
-		first := (slices.Index(p.Replicas, p.Leader) + 1) % len(p.Replicas)
-		order := kmsg.NewAlterPartitionAssignmentsRequestTopicPartition()
-		order.Partition = p.Partition
-		order.Replicas = append(slices.Clone(p.Replicas[first:]), p.Replicas[:first]...)
-		moved.Partitions = append(moved.Partitions, order)
-		elected.Partitions = append(elected.Partitions, p.Partition)
-	}
-	move.Topics, move.TimeoutMillis = append(move.Topics, moved), 10_000
-	if response, err := move.RequestWith(ctx, c.client); err != nil {
-		return err
-	} else if response.ErrorCode != 0 {
-		return kerr.ErrorForCode(response.ErrorCode)
-	}
-	elect.Topics = append(elect.Topics, elected)
-	_, err = elect.RequestWith(ctx, c.client)
-	return err
-}
-
 // ends are the ends of a topic's partitions.
 func (c *cluster) ends(ctx context.Context, topic string, partitions int32) ([]int64, error) {
 	request := kmsg.NewPtrListOffsetsRequest()
@@ -177,38 +121,4 @@ func (c *cluster) ends(ctx context.Context, topic string, partitions int32) ([]i
 		return nil, errors.New("the ends of " + strconv.Itoa(int(partitions)-seen) + " partitions are missing")
 	}
 	return ends, nil
-}
-
-// committed are a group's committed offsets of a topic, 0 where there is none.
-func (c *cluster) committed(ctx context.Context, group, topic string, partitions int32) ([]int64, error) {
-	request := kmsg.NewPtrOffsetFetchRequest()
-	request.Group = group
-	t := kmsg.NewOffsetFetchRequestTopic()
-	t.Topic = topic
-	g := kmsg.NewOffsetFetchRequestGroup()
-	g.Group = group
-	of := kmsg.NewOffsetFetchRequestGroupTopic()
-	of.Topic = topic
-	for p := range partitions {
-		t.Partitions = append(t.Partitions, p)
-		of.Partitions = append(of.Partitions, p)
-	}
-	g.Topics = append(g.Topics, of)
-	request.Topics, request.Groups = append(request.Topics, t), append(request.Groups, g)
-	response, err := request.RequestWith(ctx, c.client)
-	if err != nil {
-		return nil, err
-	}
-	offsets := make([]int64, partitions)
-	for _, g := range response.Groups {
-		if g.ErrorCode != 0 {
-			return nil, kerr.ErrorForCode(g.ErrorCode)
-		}
-		for _, t := range g.Topics {
-			for _, p := range t.Partitions {
-				offsets[p.Partition] = max(p.Offset, 0)
-			}
-		}
-	}
-	return offsets, nil
 }

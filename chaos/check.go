@@ -29,6 +29,8 @@ type finding struct {
 	dead                      int
 	overlaps                  int           // of disorder: an event started before the one before it had ended
 	stall                     time.Duration // longest time that a partition with work made no progress
+	stalled                   int32         // the partition
+	stallEnd                  time.Time
 	recovery                  time.Duration // longest time from a fault's end until what was there by then was handled
 	p99                       time.Duration // of the age at which healthy keys' events were handled
 	eldest                    time.Duration // the most time from a handling to the kill that made it repeat
@@ -187,8 +189,12 @@ func (f *finding) handling(e *evidence, states [][]state) {
 				continue
 			}
 			f.duplicates++
-			end, ended := e.ends[s.owner]
-			if !ended {
+			end, cut := e.ends[s.owner]
+			// One that was frozen may finish late what another did meanwhile.
+			if _, thawed := e.ends[line.owner]; !cut && thawed {
+				continue
+			}
+			if !cut {
 				f.unexplained++
 				f.complain("duplicate: key %d at %d@%d handled by incarnation %d and again by %d, %s later, and nobody was killed",
 					line.key, line.partition, line.offset, s.owner, line.owner, time.Duration(line.at-s.ended).Round(time.Millisecond))

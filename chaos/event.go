@@ -59,4 +59,7 @@ func (c contract) group() string { return service + "-" + c.Name }
 // letters is the topic of the group's dead letters.
 func (c contract) letters() string { return c.topic() + "." + c.group() + ".dlq" }
 
+// retries is the topic through which they come back.
+func (c contract) retries() string { return c.topic() + "." + c.group() + ".retry" }
+
 func keyText(key uint32) string { return "key-" + strconv.FormatUint(uint64(key), 10) }

@@ -13,13 +13,13 @@ import (
 type deed uint8
 
 const (
-	offered  deed = iota + 1 // Publish was called
-	acked                    // and returned nil
-	refused                  // and failed: not written
-	unknown                  // and failed: may be written
-	started                  // a handler began
-	handled                  // and returned nil
-	failed                   // and returned an error
+	offered deed = iota + 1 // Publish was called
+	acked                   // and returned nil
+	refused                 // and failed: not written
+	unknown                 // and failed: may be written
+	started                 // a handler began
+	handled                 // and returned nil
+	failed                  // and returned an error
 )
 
 // entry is one line of the ledger. Which fields count depends on the deed.

@@ -26,7 +26,9 @@ func (f *finding) progress(e *evidence, states [][]state) {
 				}
 			}
 		}
-		f.stall = max(f.stall, longestStall(moves))
+		if length, end := longestStall(moves); length > f.stall {
+			f.stall, f.stalled, f.stallEnd = length, int32(p), time.Unix(0, end) //nolint:gosec // a partition's number
+		}
 	}
 	slices.Sort(ages)
 	if n := len(ages); n > 0 {
@@ -41,8 +43,8 @@ type move struct {
 }
 
 // longestStall is the longest time between two steps of progress in which there
-// was work all the while.
-func longestStall(moves []move) (longest time.Duration) {
+// was work all the while, and when it ended.
+func longestStall(moves []move) (longest time.Duration, end int64) {
 	slices.SortFunc(moves, func(a, b move) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(b.by, a.by)) })
 	waiting, since := 0, int64(0)
 	for _, m := range moves {
@@ -51,12 +53,14 @@ func longestStall(moves []move) (longest time.Duration) {
 				since = m.at
 			}
 		} else {
-			longest = max(longest, time.Duration(m.at-since))
+			if length := time.Duration(m.at - since); length > longest {
+				longest, end = length, m.at
+			}
 			since = m.at
 		}
 		waiting += m.by
 	}
-	return longest
+	return longest, end
 }
 
 // flow counts what was offered and what was handled of healthy keys between two

@@ -51,13 +51,13 @@ type crew struct {
 
 // load is what is published.
 type load struct {
-	Processes  int
-	Events     int // in all
-	Keys       int
-	Rate       int           // events a second, in all
-	Delivery   time.Duration // deadline; 0: the producer's own
-	Dependent  bool          // half of the keys are those of dependent events
-	Pad        int           // bytes
+	Processes int
+	Events    int // in all
+	Keys      int
+	Rate      int           // events a second, in all
+	Delivery  time.Duration // deadline; 0: the producer's own
+	Dependent bool          // half of the keys are those of dependent events
+	Pad       int           // bytes
 }
 
 // shift is one publisher process's part of a load.

@@ -53,7 +53,13 @@ func TestFetchSurvives(t *testing.T) {
 				return nil, nil, b.CurrentNode() == silent
 			})
 			time.Sleep(time.Second)
-			leaders(b)
+			for n := range int32(4) {
+				if b.LeaderFor("events", n) == silent {
+					if err := b.MoveTopicPartition("events", n, (silent+1)%3); err != nil {
+						b.t.Fatal(err)
+					}
+				}
+			}
 		},
 		"leader epochs are unknown": func(b *bed) {
 			b.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Topic: "events", Err: kerr.UnknownLeaderEpoch, Count: 5},
@@ -275,7 +281,7 @@ func TestFetchPausedLag(t *testing.T) {
 		}
 		time.Sleep(2*lagAge + time.Second)
 		if s := r.Status().Partitions[0]; s.Next != 0 || s.LastStable != 5 || !s.Paused {
-			t.Errorf("status %+v", s)
+			t.Errorf("next %d, last stable %d, paused %v", s.Next, s.LastStable, s.Paused)
 		}
 	})
 }
@@ -321,7 +327,8 @@ func TestCommitRetries(t *testing.T) {
 		if err := r.commit(t.Context(), func(transport.Partition) bool { return true }); err != nil {
 			t.Error(err)
 		}
-		b.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetCommit}, Group: "group", Err: kerr.OffsetMetadataTooLarge, Count: -1})
+		always := b.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetCommit}, Group: "group", Err: kerr.OffsetMetadataTooLarge, Count: -1})
+		defer always.Remove()
 		err := r.commit(t.Context(), func(p transport.Partition) bool { return p.Partition == 1 })
 		failed, ok := errors.AsType[*transport.CommitError](err)
 		if !ok || len(failed.Partitions) != 1 || !errors.Is(err, transport.ErrMetadataTooLarge) {

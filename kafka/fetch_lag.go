@@ -29,7 +29,7 @@ func (f *fetcher) unfetched(now time.Time) (ids []transport.Partition) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, p := range f.order {
-		if !p.revoked && p.leader >= 0 && now.Sub(p.lastFetch) >= lagAge && now.Sub(p.lastAsked) >= lagAge {
+		if !p.revoked && now.Sub(p.lastFetch) >= lagAge && now.Sub(p.lastAsked) >= lagAge {
 			ids = append(ids, p.Partition)
 			p.lastAsked = now
 		}

@@ -34,12 +34,32 @@ func (m *membership) join() ([]transport.Partition, error) {
 		return r.assigned, r.err
 	case <-m.closing:
 		m.abandonJoin = func() {
+			m.mu.Lock()
+			ghost := m.id == "" && m.cfg.InstanceID == ""
+			m.mu.Unlock()
+			if ghost {
+				// The coordinator may have given an id that it will now wait
+				// for, and all the group with it. It is on its way, and the
+				// member leaves by it.
+				timer := time.NewTimer(ghostPatience)
+				defer timer.Stop()
+				select {
+				case r := <-done:
+					done <- r
+				case <-timer.C:
+				case <-m.closeContext.Done():
+				}
+			}
 			cancel()
 			<-done
 		}
 		return nil, errClosing
 	}
 }
+
+// ghostPatience is how long a member that is closed waits for the id that its
+// first JoinGroup is answered with.
+const ghostPatience = 2 * time.Second
 
 func (m *membership) setJoining(joining bool) {
 	m.mu.Lock()
@@ -123,6 +143,9 @@ func (m *membership) joinGroup(ctx context.Context) (*kmsg.JoinGroupResponse, er
 			m.mu.Lock()
 			m.id = resp.MemberID
 			m.mu.Unlock()
+			if m.isClosing() {
+				return nil, errClosing
+			}
 		case inconsistentGroupProtocol:
 			return nil, fmt.Errorf("its members use another balancer than %q: all must use the same: %w", m.balancer.name, code)
 		default:

@@ -114,15 +114,23 @@ type outcome func(error)
 
 func (o outcome) Delivered(_ transport.Position, err error) { o(err) }
 
-// disturb does harm until stop is closed.
+// disturb does harm for a while, or until stop is closed.
 func (b *bed) disturb(r *rand.Rand, stop <-chan struct{}) {
 	var cut atomic.Int32
 	b.wires.onResponse(func(response []byte) bool { return len(response) > 20 && cut.Add(-1) == 0 })
 	codes := []*kerr.Error{kerr.RequestTimedOut, kerr.NotEnoughReplicasAfterAppend, kerr.NotEnoughReplicas, kerr.KafkaStorageError,
 		kerr.UnknownTopicOrPartition, kerr.LeaderNotAvailable, kerr.NotLeaderForPartition}
+	// One fault per partition at a time, so that they don't pile up.
+	faults := make(map[int32]*kfake.FaultHandle)
+	fault := func(part int32, err *kerr.Error, count int) {
+		if old := faults[part]; old != nil {
+			old.Remove()
+		}
+		faults[part] = b.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: "events", Partitions: []int32{part}, Err: err, Count: count})
+	}
 	tick := time.NewTicker(8 * time.Millisecond)
 	defer tick.Stop()
-	for {
+	for range 200 {
 		select {
 		case <-stop:
 			return
@@ -139,9 +147,9 @@ func (b *bed) disturb(r *rand.Rand, stop <-chan struct{}) {
 				return nil, errors.New("lost"), true
 			})
 		case 3: // long enough for a batch to reach its deadline
-			b.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: "events", Partitions: []int32{part}, Err: codes[r.IntN(3)], Count: 9})
+			fault(part, codes[r.IntN(3)], 20)
 		default:
-			b.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: "events", Partitions: []int32{part}, Err: codes[r.IntN(len(codes))]})
+			fault(part, codes[r.IntN(len(codes))], 0)
 		}
 	}
 }

@@ -82,6 +82,7 @@ type Breaker struct {
 	tracking atomic.Bool
 	openedAt time.Time
 	openFor  time.Duration // open and half-open time of past openings, summed
+	answered atomic.Bool   // a probe has succeeded since the opening
 }
 
 // maxOutcomes bounds the memory of a window. A full one starts over.
@@ -121,6 +122,7 @@ func (b *Breaker) changed(from, to State) {
 	case to == Closed:
 		b.openFor += time.Since(b.openedAt)
 		b.openedAt = time.Time{}
+		b.answered.Store(false)
 	}
 	b.forget()
 	b.mu.Unlock()
@@ -189,6 +191,11 @@ func (b *Breaker) Allow(key uint64) (Ticket, bool) {
 	return Ticket{b: b, key: key, done: done}, true
 }
 
+// Blameless tells whether a failure of this attempt says nothing of what was
+// attempted: it probes, and since the breaker opened no probe has succeeded, so
+// the dependency may still be down.
+func (t Ticket) Blameless() bool { return t.done != nil && !t.b.answered.Load() }
+
 var (
 	errFailed  = errors.New("failed")
 	errIgnored = errors.New("ignored")
@@ -199,6 +206,9 @@ func (t Ticket) Done(o Outcome) {
 	switch {
 	case t.b.config.Disabled:
 	case t.done != nil:
+		if o == Success {
+			t.b.answered.Store(true)
+		}
 		t.done([...]error{Success: nil, Failure: errFailed, Ignored: errIgnored}[o])
 	case o == Failure:
 		// A failure of before the opening says nothing of the dependency now:

@@ -46,7 +46,7 @@ func (s *scenario) write() {
 
 // outcome of an attempt at a record.
 func (s *scenario) outcome(r *transport.Record, attempt int) error {
-	switch chance(20, s.seed, r.Partition, r.Offset, attempt) {
+	switch chance(20, s.seed, r.Partition, r.Offset, attempt, time.Now().UnixMilli()) {
 	case 0, 1, 2:
 		return errors.New("broken")
 	case 3:

@@ -78,7 +78,11 @@ func (e *Engine) Skipped(id transport.Partition, from, to int64, reason error) {
 		return
 	}
 	if to < from {
-		e.startOver(p, to)
+		// The story of an earlier assignment may be told to a new one, which
+		// starts there in any case.
+		if !p.isAt(to) {
+			e.startOver(p, to)
+		}
 		return
 	}
 	// What was fetched below from may still be on its way from Poll to its
@@ -105,6 +109,13 @@ func (e *Engine) startOver(old *partition, at int64) {
 	e.mu.Unlock()
 	e.abandon([]*partition{old})
 	e.wakeFlow()
+}
+
+// isAt tells whether offset comes next and nothing below it is unfinished.
+func (p *partition) isAt(offset int64) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.tracker.base == offset && p.tracker.end == offset
 }
 
 func (e *Engine) going(ids []transport.Partition) (going []*partition) {

@@ -3,6 +3,8 @@ package engine
 import (
 	"errors"
 	"time"
+
+	"github.com/eventbus-go/eventbus/resilience"
 )
 
 // errExhausted says in a dead letter that the retry budget ran out.
@@ -13,6 +15,8 @@ type failure struct {
 	engine  *Engine
 	verdict Verdict
 	err     error
+	// blameless: it probed a breaker behind which nothing has worked yet.
+	blameless bool
 }
 
 // of gives the error of the attempt's record i, nil if it was handled.
@@ -26,12 +30,19 @@ func (f *failure) of(i int) error {
 	return f.err
 }
 
-// verdictOn gives the verdict on the error of one record.
+// verdictOn gives the verdict on the error of one record. A probe that fails as
+// the attempts before it did spends nothing: else an outage that lasts would use
+// up the budgets of whoever probes, and bury them. Once another probe worked it
+// is its own fault again, so keys that are poisonous do not probe for ever.
 func (f *failure) verdictOn(err error) Verdict {
-	if f.verdict.Each == nil {
-		return f.verdict
+	v := f.verdict
+	if v.Each != nil {
+		v = f.engine.config.Judge(err)
 	}
-	return f.engine.config.Judge(err)
+	if f.blameless && v.Kind == Retry && v.Breaker == resilience.Failure {
+		v.Kind = Wait
+	}
+	return v
 }
 
 // settleLanes ends the attempt's run of each lane. It returns the record that

@@ -114,6 +114,25 @@ func TestLogThatStartsOver(t *testing.T) {
 	})
 }
 
+// A member that is assigned a topic created anew hears of it after it has the
+// partition: that changes nothing.
+func TestStoryOfAnEarlierAssignment(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c := newCalls()
+		s := newScript(t, options{subs: []*Subscription{c.subscription(8)}})
+		s.assign(0, "")
+		p := s.engine.partition(p0)
+		s.engine.Skipped(p0, 100, 0, errors.New("the topic was created anew"))
+		if s.engine.partition(p0) != p {
+			t.Error("the partition started over")
+		}
+		s.fetch(0, "a")
+		c.end(t, 0, nil)
+		s.drain()
+		wantCommit(t, s, 1)
+	})
+}
+
 // Compaction gaps, control records and skipped types pass.
 func TestGapsWithinBatches(t *testing.T) {
 	inBubble(t, func(t *testing.T) {

@@ -51,7 +51,7 @@ func (w *worker) run() {
 	w.current, w.partition = nil, nil
 	w.mu.Unlock()
 	ctx.finish()
-	w.settle(ctx, p, took, err)
+	w.settle(ctx, p, took, ticket.Blameless(), err)
 	clear(w.items)
 	clear(w.attempt.Records)
 }
@@ -128,7 +128,7 @@ func (w *worker) giveBack(p *partition) {
 }
 
 // settle turns the outcome of an attempt into each lane's next step.
-func (w *worker) settle(ctx *attemptContext, p *partition, took time.Duration, err error) {
+func (w *worker) settle(ctx *attemptContext, p *partition, took time.Duration, blameless bool, err error) {
 	e, s := w.sub.engine, w.sub
 	switch {
 	case err == nil:
@@ -142,7 +142,7 @@ func (w *worker) settle(ctx *attemptContext, p *partition, took time.Duration, e
 		v := e.config.Judge(err)
 		ctx.report(v.Breaker)
 		e.observer.Failed(s, &w.attempt, err, v)
-		if parked, wait := w.settleLanes(p, &failure{e, v, err}); parked != nil {
+		if parked, wait := w.settleLanes(p, &failure{e, v, err, blameless}); parked != nil {
 			e.observer.Parked(s, parked, wait)
 		}
 	}

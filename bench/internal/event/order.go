@@ -2,11 +2,7 @@
 // 300 bytes of JSON, a key, six CloudEvents headers.
 package event
 
-import (
-	"time"
-
-	"github.com/google/uuid"
-)
+import "time"
 
 // Type, SourceURI and the rest are the CloudEvents attributes that all events share.
 const (
@@ -40,11 +36,4 @@ type Line struct {
 	SKU      string  `json:"sku"`
 	Quantity int     `json:"quantity"`
 	Price    float64 `json:"price"`
-}
-
-// Attributes returns the two attributes that each event has for itself, as they
-// stand in headers: a new id and the present time.
-func Attributes() (id, now []byte) {
-	id, _ = uuid.Must(uuid.NewV7()).MarshalText() // it never fails
-	return id, time.Now().UTC().AppendFormat(make([]byte, 0, len(time.RFC3339Nano)), time.RFC3339Nano)
 }

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/eventbus-go/eventbus/bench/internal/event"
 )
 
@@ -40,5 +42,21 @@ func TestSourceSpreadsCustomersWithoutAllocating(t *testing.T) {
 	number := 0
 	if n := testing.AllocsPerRun(100, func() { number += len(source.At(number).Customer) }); n != 0 {
 		t.Errorf("an order costs %v allocations", n)
+	}
+}
+
+func TestAttributes(t *testing.T) {
+	seen := make(map[string]bool)
+	for range 1000 {
+		id, now := event.Attributes()
+		parsed, err := uuid.ParseBytes(id)
+		if err != nil || parsed.Version() != 7 || parsed.Variant() != uuid.RFC4122 || seen[string(id)] {
+			t.Fatalf("id %s: %v, seen: %t", id, err, seen[string(id)])
+		}
+		seen[string(id)] = true
+		at, err := time.Parse(time.RFC3339Nano, string(now))
+		if err != nil || time.Since(at) > time.Hour || at.Location() != time.UTC {
+			t.Fatalf("time %s: %v", now, err)
+		}
 	}
 }

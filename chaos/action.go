@@ -1,0 +1,93 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+)
+
+// action is one line of a scenario's schedule: what is done, when, to whom, and
+// for how long.
+type action struct {
+	at     time.Duration
+	verb   verb
+	target int
+	lasts  time.Duration // until it is undone; 0: it is not
+}
+
+// verb is what can be done.
+type verb string
+
+const (
+	toggle         verb = "toggle bus" // one that is a member leaves, another joins
+	killMember     verb = "SIGKILL member process"
+	stopMember     verb = "SIGTERM member process"
+	freezeMember   verb = "SIGSTOP member process"
+	killPublisher  verb = "SIGKILL publisher"
+	stopPublisher  verb = "SIGTERM publisher"
+	freezePublish  verb = "SIGSTOP publisher"
+	restartBroker  verb = "restart broker"
+	killBroker     verb = "SIGKILL broker"
+	freezeBroker   verb = "SIGSTOP broker"
+	moveGroup      verb = "move coordinators"
+	refuseLetters  verb = "dead-letter topic refuses"
+	loseDependency verb = "dependency down"
+	slowNetwork    verb = "slow network"
+	resetNetwork   verb = "reset connections"
+	cutNetwork     verb = "cut network to broker"
+)
+
+func (a action) String() string {
+	s := fmt.Sprintf("%7.2fs %s", a.at.Seconds(), a.verb)
+	if a.target >= 0 {
+		s += fmt.Sprintf(" %d", a.target)
+	}
+	if a.lasts > 0 {
+		s += fmt.Sprintf(" for %s", a.lasts)
+	}
+	return s
+}
+
+// nobody is the target of actions that have none.
+const nobody = -1
+
+// plan is a schedule in the making. All of its chance comes from one seed.
+type plan struct {
+	*rand.Rand
+	actions []action
+	quick   bool
+}
+
+// random gives the chance of one scenario of a seed: adding a scenario to a
+// campaign leaves the others' as they were.
+func random(seed uint64, scenario string) *rand.Rand {
+	h := uint64(14695981039346656037) // FNV-1a
+	for _, c := range []byte(scenario) {
+		h = (h ^ uint64(c)) * 1099511628211
+	}
+	return rand.New(rand.NewPCG(seed, h)) //nolint:gosec // not for secrets
+}
+
+func (p *plan) add(at time.Duration, v verb, target int, lasts time.Duration) {
+	p.actions = append(p.actions, action{at.Round(time.Millisecond), v, target, lasts})
+}
+
+// between is a random duration.
+func (p *plan) between(least, most time.Duration) time.Duration {
+	return least + time.Duration(p.Int64N(int64(most-least)+1))
+}
+
+// sized chooses between the quick form of a number and the full one.
+func sized[V any](quick bool, small, full V) V {
+	if quick {
+		return small
+	}
+	return full
+}
+
+func (p *plan) sorted() []action {
+	slices.SortStableFunc(p.actions, func(a, b action) int { return cmp.Compare(a.at, b.at) })
+	return p.actions
+}

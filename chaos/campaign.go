@@ -1,0 +1,195 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// campaign runs segments on one cluster.
+type campaign struct {
+	settings settings
+	cluster  *cluster
+	results  *results
+	out      io.Writer // one line of JSON for each segment
+	notes    io.Writer // for people
+	failed   []string
+}
+
+// patience bounds one segment.
+const patience = 8 * time.Minute
+
+// segment runs one scenario. Its error is one of the campaign; a scenario that
+// fails is noted, and the next one runs.
+func (c *campaign) segment(ctx context.Context, s scenario, seed uint64) error {
+	within, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	actions := s.schedule(seed, c.settings.quick)
+	if c.settings.quick && s.plan != nil {
+		s.load.Events = s.sizedLoad(actions)
+	}
+	_, _ = fmt.Fprintf(c.notes, "== %s, seed %d: %s\n", s.name, seed, s.about)
+	dir, err := filepath.Abs(filepath.Join(c.settings.root, ".cache", "chaos",
+		fmt.Sprintf("%s-%d", strings.ReplaceAll(s.name, " ", "-"), seed)))
+	if err != nil {
+		return err
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		return err
+	}
+	if err := c.cluster.whole(within); err != nil {
+		return err
+	}
+	t, err := newStage(within, c.cluster, s, dir, seed, c.settings.quick, c.notes)
+	if err != nil {
+		return err
+	}
+	r, wrong := t.run(within, actions)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if r == nil {
+		r = &result{}
+	}
+	r.Scenario, r.Seed = s.name, seed
+	line, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	_, _ = fmt.Fprintln(c.out, string(line))
+	if len(wrong) > 0 {
+		c.failed = append(c.failed, s.name)
+		for _, w := range wrong {
+			_, _ = fmt.Fprintln(c.notes, "  FAILED:", w)
+		}
+		_, _ = fmt.Fprintln(c.notes, "  ledger and logs are in", dir)
+		return c.results.append(r)
+	}
+	if !c.settings.keep {
+		if err := os.RemoveAll(dir); err != nil {
+			return err
+		}
+	}
+	return c.results.append(r)
+}
+
+// run plays the scenario and judges it: the result, and what is wrong.
+func (t *stage) run(ctx context.Context, actions []action) (*result, []string) {
+	if t.scenario.run != nil {
+		r, err := t.scenario.run(ctx, t)
+		if err != nil {
+			return r, []string{err.Error()}
+		}
+		return r, nil
+	}
+	began := time.Now()
+	err := t.open(ctx)
+	if err == nil {
+		err = t.perform(ctx, actions)
+	}
+	if err == nil {
+		err = t.published(ctx)
+	}
+	if err == nil {
+		within, cancel := context.WithTimeout(ctx, settlePatience)
+		err = t.settled(within)
+		cancel()
+	}
+	played := time.Since(began)
+	var wrong []string
+	if err := errors.Join(err, t.close()); err != nil {
+		wrong = append(wrong, err.Error())
+	}
+	e, err := t.evidence(ctx)
+	if err != nil {
+		return nil, append(wrong, err.Error())
+	}
+	f := judge(e)
+	r := &result{
+		Published: f.published, Acked: f.acked, Handled: f.handled, Lost: f.lost, Duplicates: f.duplicates,
+		Disorder: f.disorder, DeadLettered: f.dead, MaxStall: seconds(f.stall), Recovery: seconds(f.recovery), PeakRSS: float64(int(t.rss())),
+	}
+	t.say("%s: %d refused, %d of unknown outcome, %.3f %% repeated, healthy keys' age p99 %s",
+		played.Round(time.Second), f.refused, f.unknown, 100*float64(f.duplicates)/float64(max(f.handled, 1)), f.p99.Round(time.Millisecond))
+	return r, append(wrong, t.verdict(e, f, actions)...)
+}
+
+// settlePatience is how long a group may take for what is left when all is well
+// again.
+const settlePatience = 2 * time.Minute
+
+// commitLag is how long ago, at most, something was handled that is repeated
+// after a kill: the time between two commits, and what one takes.
+const commitLag = 2500 * time.Millisecond
+
+// verdict is what the finding falls short in.
+func (t *stage) verdict(e *evidence, f *finding, actions []action) (wrong []string) {
+	s := &t.scenario
+	fault := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
+	if f.lost > 0 {
+		fault("%d lost", f.lost)
+	}
+	if f.disorder > 0 {
+		fault("%d out of order (%d of them at once)", f.disorder, f.overlaps)
+	}
+	if s.clean && f.duplicates > 0 {
+		fault("%d handled again, though nobody was killed", f.duplicates)
+	}
+	if !s.clean && !s.rereads && f.unexplained > 0 {
+		fault("%d handled again by an owner that was not killed", f.unexplained)
+	}
+	if f.eldest > commitLag {
+		fault("what was repeated had been finished %s before its owner was killed: more than %s", f.eldest, commitLag)
+	}
+	if bound := s.stall(actions); f.stall > bound {
+		fault("partition %d stood still for %s until %s, more than %s",
+			f.stalled, f.stall.Round(time.Millisecond), f.stallEnd.UTC().Format("15:04:05.000"), bound)
+	}
+	if s.flowing > 0 {
+		from, to := t.faultFrom, t.faultTo
+		if from == 0 {
+			from, to = e.entries[0].at, e.entries[len(e.entries)-1].at
+		}
+		offers, ends := flow(e, from, to)
+		share := float64(ends) / float64(max(offers, 1))
+		t.say("healthy keys meanwhile: %d offered, %d handled (%.2f %%)", offers, ends, 100*share)
+		if share < 0.99 {
+			fault("healthy keys' throughput was %.2f %% of what was offered", 100*share)
+		}
+		if f.p99 > s.flowing {
+			fault("healthy keys' p99 age was %s, more than %s", f.p99, s.flowing)
+		}
+	}
+	if len(wrong) > 0 {
+		wrong = append(wrong, f.wrong...)
+	}
+	return wrong
+}
+
+// evidence gathers what the scenario left behind.
+func (t *stage) evidence(ctx context.Context) (*evidence, error) {
+	entries, err := readLedger(t.ledger())
+	if err != nil {
+		return nil, err
+	}
+	e := &evidence{entries: entries, heals: t.heals, ends: t.ends}
+	if n := t.scenario.crew.Poison; n > 0 {
+		e.exempt = func(key uint32) bool { return key%n == 0 }
+	}
+	if t.scenario.crew.Dependent {
+		e.exempt = isDependent
+	}
+	if e.log, err = t.cluster.read(ctx, t.topic.topic(), t.topic.Partitions); err != nil {
+		return nil, err
+	}
+	e.dead, err = t.cluster.letters(ctx, t.topic.letters(), t.topic.Partitions)
+	return e, err
+}
+
+func seconds(d time.Duration) float64 { return float64(d.Round(10*time.Millisecond)) / 1e9 }

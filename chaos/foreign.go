@@ -1,0 +1,61 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"os"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// serveForeign is a member of the group by another client: it handles one record
+// after another, commits what it has handled, and knows nothing of ours.
+func serveForeign(t *task, l *ledger) error {
+	incarnation := uint16(t.Shift.Index) //nolint:gosec // went the same way
+	client, err := kgo.NewClient(
+		kgo.SeedBrokers(t.Brokers...), kgo.ConsumerGroup(t.Topic.group()), kgo.ConsumeTopics(t.Topic.topic()),
+		kgo.Balancers(kgo.CooperativeStickyBalancer()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.SessionTimeout(t.Crew.Session), kgo.HeartbeatInterval(t.Crew.Heartbeat), kgo.RebalanceTimeout(t.Crew.Rebalance),
+		// Partitions stay until what was polled is handled and committed.
+		kgo.BlockRebalanceOnPoll(), kgo.AutoCommitMarks(), kgo.AutoCommitInterval(time.Second),
+		kgo.OnPartitionsRevoked(func(ctx context.Context, c *kgo.Client, _ map[string][]int32) {
+			_ = c.CommitMarkedOffsets(ctx) // the next owner repeats it then
+		}),
+	)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() {
+		bufio.NewScanner(os.Stdin).Scan() // "quit", or the parent is gone
+		cancel()
+	}()
+	for ctx.Err() == nil {
+		fetches := client.PollRecords(ctx, 100)
+		var fault error
+		fetches.EachRecord(func(r *kgo.Record) {
+			var e numbered
+			if err := json.Unmarshal(r.Value, &e); err != nil {
+				fault = err
+				return
+			}
+			line := entry{deed: started, attempt: 1, owner: incarnation, partition: r.Partition, offset: r.Offset, key: e.Key, seq: e.Seq}
+			l.add(line)
+			line.deed = handled
+			l.add(line)
+			client.MarkCommitRecords(r)
+		})
+		if fault != nil {
+			return fault
+		}
+		client.AllowRebalance()
+	}
+	ending, stop := context.WithTimeout(context.Background(), closePatience)
+	defer stop()
+	err = client.CommitMarkedOffsets(ending)
+	client.CloseAllowingRebalance()
+	return err
+}

@@ -1,0 +1,176 @@
+// Chaos is the fault campaign: publishers and consumers run as processes of their
+// own on three real brokers, are killed, stopped, frozen and cut off, brokers and
+// network too, and afterwards what every process wrote into a ledger is held
+// against the log as another client reads it.
+//
+//	go run ./chaos                 the campaign, about ten minutes
+//	go run ./chaos -quick          its shortest form, a few minutes
+//	go run ./chaos -long           an hour, in segments; run again, it goes on
+//	go run ./chaos -schedule       what a seed would do, and when
+//	go run ./chaos -only 'storm'   the scenarios whose names match
+//
+// After each scenario it prints one line of JSON, and appends it to the result
+// file. It exits with 1 if anything was lost, repeated without a reason, out of
+// order, or stood still for longer than the scenario allows.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"time"
+)
+
+func main() {
+	if text := os.Getenv(taskVariable); text != "" {
+		if err := serve(text); err != nil {
+			_, _ = fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	s, err := parse(os.Args[1:])
+	if err == nil {
+		err = run(ctx, s, os.Stdout, os.Stderr)
+	}
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+	case err != nil:
+		_, _ = fmt.Fprintln(os.Stderr, "chaos:", err)
+		os.Exit(1)
+	}
+}
+
+// settings are the flags.
+type settings struct {
+	quick, long, schedule, keep bool
+	seed                        uint64
+	only                        *regexp.Regexp
+	out                         string
+	root                        string // of the repository
+}
+
+// rounds is how often a long campaign goes through all scenarios, with another
+// seed each time.
+const rounds = 6
+
+func parse(args []string) (s settings, err error) {
+	flags := flag.NewFlagSet("chaos", flag.ContinueOnError)
+	flags.BoolVar(&s.quick, "quick", false, "the shortest form of the most important scenarios")
+	flags.BoolVar(&s.long, "long", false, "an hour, in segments; what the result file has is not run again")
+	flags.BoolVar(&s.schedule, "schedule", false, "print what the seed would do, and when")
+	flags.BoolVar(&s.keep, "keep", false, "keep the ledgers and logs of scenarios that went well too")
+	flags.Uint64Var(&s.seed, "seed", 1, "`number` from which all chance comes")
+	only := flags.String("only", "", "run the scenarios whose names match this `pattern`")
+	flags.StringVar(&s.out, "out", "", "result `file`; default .cache/chaos/{quick,campaign,long}.jsonl")
+	flags.StringVar(&s.root, "root", ".", "`directory` of the repository")
+	if err := flags.Parse(args); err != nil {
+		return s, err
+	}
+	if s.only, err = regexp.Compile(*only); err != nil {
+		return s, err
+	}
+	if s.quick && s.long {
+		return s, errors.New("-quick and -long exclude each other")
+	}
+	if s.out == "" {
+		name := "campaign"
+		switch {
+		case s.quick:
+			name = "quick"
+		case s.long:
+			name = "long"
+		}
+		s.out = filepath.Join(s.root, ".cache", "chaos", name+".jsonl")
+	}
+	return s, nil
+}
+
+// chosen are the segments of the campaign.
+func (s *settings) chosen() (scenes []scenario, seeds []uint64) {
+	for _, one := range scenarios() {
+		if s.only.MatchString(one.name) && (one.quick || !s.quick || s.only.String() != "") {
+			scenes = append(scenes, one.defaults())
+		}
+	}
+	seeds = []uint64{s.seed}
+	for i := 1; s.long && i < rounds; i++ {
+		seeds = append(seeds, s.seed+uint64(i)) //nolint:gosec // small
+	}
+	return scenes, seeds
+}
+
+func run(ctx context.Context, s settings, out, notes io.Writer) error {
+	scenes, seeds := s.chosen()
+	if len(scenes) == 0 {
+		return fmt.Errorf("no scenario matches %q", s.only)
+	}
+	if s.schedule {
+		for _, seed := range seeds {
+			for _, one := range scenes {
+				printSchedule(out, one, seed, s.quick)
+			}
+		}
+		return nil
+	}
+	file, err := openResults(s.out, s.long)
+	if err != nil {
+		return err
+	}
+	c, err := startCluster(ctx, s.root)
+	if err != nil {
+		return err
+	}
+	defer c.end() //nolint:errcheck // nothing of it is kept
+	campaign := campaign{settings: s, cluster: c, results: file, out: out, notes: notes}
+	for _, seed := range seeds {
+		for _, one := range scenes {
+			if file.done[segment{one.name, seed}] {
+				continue
+			}
+			if err := campaign.segment(ctx, one, seed); err != nil {
+				return err
+			}
+		}
+	}
+	if len(campaign.failed) > 0 {
+		return fmt.Errorf("%d scenarios failed: %s; results in %s", len(campaign.failed), strings.Join(campaign.failed, ", "), s.out)
+	}
+	return nil
+}
+
+func printSchedule(out io.Writer, s scenario, seed uint64, quick bool) {
+	_, _ = fmt.Fprintf(out, "%s, seed %d: %s\n", s.name, seed, s.about)
+	for _, a := range s.schedule(seed, quick) {
+		_, _ = fmt.Fprintln(out, "  ", a)
+	}
+}
+
+// schedule is what a seed does.
+func (s *scenario) schedule(seed uint64, quick bool) []action {
+	if s.plan == nil {
+		return nil
+	}
+	p := &plan{Rand: random(seed, s.name), quick: quick}
+	s.plan(p)
+	return p.sorted()
+}
+
+// sizedLoad is the load of a quick segment: as long as its schedule.
+func (s *scenario) sizedLoad(actions []action) int {
+	last := 8 * time.Second
+	for _, a := range actions {
+		last = max(last, a.at+a.lasts+4*time.Second)
+	}
+	return min(s.load.Events, s.load.Rate*int(last.Seconds()))
+}

@@ -1,0 +1,133 @@
+package main
+
+import "time"
+
+// rollingBrokers restarts one broker after another, in an orderly way.
+func rollingBrokers() scenario {
+	return scenario{
+		name:  "rolling restart",
+		about: "each broker is stopped and started again, one after another",
+		quick: true,
+		clean: true,
+		load:  load{Events: 120_000},
+		plan: func(p *plan) {
+			first := p.IntN(brokerCount)
+			for i := range sized(p.quick, 1, brokerCount) {
+				p.add(3*time.Second+time.Duration(i)*14*time.Second, restartBroker, (first+i)%brokerCount+1, 0)
+			}
+		},
+		// A broker that stops in an orderly way hands its partitions over first.
+		stall: func([]action) time.Duration { return 10 * time.Second },
+	}
+}
+
+// fencing is how long the controller takes to fence a broker that fell silent:
+// broker.session.timeout.ms.
+const fencing = 9 * time.Second
+
+// brokersLost kills and freezes brokers under load.
+func brokersLost() scenario {
+	return scenario{
+		name:  "brokers lost",
+		about: "a broker dies by SIGKILL, another is frozen by SIGSTOP for 20 s, while publishing goes on",
+		quick: true,
+		clean: true,
+		load:  load{Events: 140_000},
+		plan: func(p *plan) {
+			p.add(4*time.Second, killBroker, p.IntN(brokerCount)+1, 12*time.Second)
+			if !p.quick {
+				p.add(35*time.Second, freezeBroker, p.IntN(brokerCount)+1, 20*time.Second)
+			}
+		},
+		// The first acknowledgement comes within 5 s of the fencing.
+		stall: func([]action) time.Duration { return fencing + 5*time.Second },
+	}
+}
+
+// coordinatorMoves gives the group another coordinator again and again.
+func coordinatorMoves() scenario {
+	return scenario{
+		name:  "coordinator moves",
+		about: "the group's coordinator moves to another broker every few seconds",
+		clean: true,
+		load:  load{Events: 60_000},
+		plan: func(p *plan) {
+			for at := 3 * time.Second; at < 26*time.Second; at += p.between(3*time.Second, 5*time.Second) {
+				p.add(at, moveGroup, nobody, 0)
+			}
+		},
+		stall: func([]action) time.Duration { return 5 * time.Second },
+	}
+}
+
+// badNetwork slows, resets and cuts what lies between clients and brokers.
+func badNetwork() scenario {
+	return scenario{
+		name:    "bad network",
+		about:   "connections are slowed, reset, and one broker falls silent",
+		load:    load{Events: 90_000},
+		proxied: true,
+		clean:   true,
+		plan: func(p *plan) {
+			p.add(3*time.Second, slowNetwork, nobody, 8*time.Second)
+			for at := 13 * time.Second; at < 23*time.Second; at += p.between(500*time.Millisecond, 2*time.Second) {
+				p.add(at, resetNetwork, nobody, 0)
+			}
+			p.add(26*time.Second, cutNetwork, p.IntN(brokerCount)+1, 8*time.Second)
+		},
+		// Who is cut off from a partition's leader stands still for that long,
+		// until a request's patience has ended.
+		stall: func([]action) time.Duration { return 20 * time.Second },
+	}
+}
+
+// What the open loops take of what the consumers could do: 3 buses with 16
+// handlers each of 5 ms could handle 9,600 events a second.
+func openLoop(s scenario) scenario {
+	s.crew = crew{
+		Processes: 3, Buses: 3, Concurrency: 16, Work: 5 * time.Millisecond, Poison: s.crew.Poison, Dependent: s.crew.Dependent,
+	}
+	s.load.Rate, s.load.Keys, s.load.Dependent = 2880, 1000, s.crew.Dependent
+	s.clean = true
+	s.stall = func([]action) time.Duration { return 5 * time.Second }
+	s.flowing = time.Second
+	return s
+}
+
+// lettersRefused makes the dead-letter topic refuse writes, while one key in a
+// hundred fails.
+func lettersRefused() scenario {
+	return openLoop(scenario{
+		name:  "dead letters refused",
+		about: "the dead-letter topic takes no writes for 60 s, while one key in a hundred fails",
+		load:  load{Events: 230_000},
+		crew:  crew{Poison: 100},
+		plan: func(p *plan) {
+			p.add(5*time.Second, refuseLetters, nobody, 60*time.Second)
+		},
+	})
+}
+
+// poisonFlood has one key in ten fail for ever.
+func poisonFlood() scenario {
+	return openLoop(scenario{
+		name:  "poison flood",
+		about: "every event of one key in ten fails for ever",
+		load:  load{Events: 90_000},
+		crew:  crew{Poison: 10},
+		plan:  func(*plan) {},
+	})
+}
+
+// dependencyDown opens a breaker.
+func dependencyDown() scenario {
+	return openLoop(scenario{
+		name:  "dependency down",
+		about: "what half of the keys need is down for 60 s: its circuit breaker opens",
+		load:  load{Events: 230_000},
+		crew:  crew{Dependent: true},
+		plan: func(p *plan) {
+			p.add(5*time.Second, loseDependency, nobody, 60*time.Second)
+		},
+	})
+}

@@ -1,0 +1,260 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+// perform carries the schedule out.
+func (t *stage) perform(ctx context.Context, actions []action) error {
+	began := time.Now()
+	for _, a := range actions {
+		timer := time.NewTimer(time.Until(began.Add(a.at)))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		}
+		if a.verb != toggle {
+			t.say("%s", a)
+		}
+		t.begin(ctx, a)
+	}
+	t.work.Wait()
+	return ctx.Err()
+}
+
+// begin does an action, and sees to it that it is undone in time. What takes long
+// does not hold up the schedule.
+func (t *stage) begin(ctx context.Context, a action) {
+	from := time.Now()
+	if a.verb == toggle {
+		t.toggle(a.target)
+		return
+	}
+	t.work.Go(func() {
+		if err := t.do(ctx, a); err != nil {
+			t.fail(fmt.Errorf("%s: %w", a, err))
+		}
+		if a.lasts > 0 {
+			timer := time.NewTimer(a.lasts)
+			defer timer.Stop()
+			select {
+			case <-timer.C:
+			case <-ctx.Done():
+			}
+			// Undone in any case: a frozen process could not end.
+			if err := t.undo(context.WithoutCancel(ctx), a); err != nil {
+				t.fail(fmt.Errorf("the end of %s: %w", a, err))
+			}
+		}
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		now := time.Now().UnixNano()
+		t.heals = append(t.heals, now)
+		if t.faultFrom == 0 {
+			t.faultFrom = from.UnixNano()
+		}
+		t.faultTo = max(t.faultTo, now)
+	})
+}
+
+// toggle lets a bus leave, or another join, but never the last two leave.
+func (t *stage) toggle(i int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	joined := 0
+	for _, s := range t.slots {
+		if s.joined {
+			joined++
+		}
+	}
+	switch {
+	case !t.slots[i].joined:
+		t.failures = append(t.failures, t.join(i))
+	case joined > 2:
+		t.leave(i)
+	}
+}
+
+// do does what a says.
+func (t *stage) do(ctx context.Context, a action) error {
+	switch a.verb {
+	case killMember:
+		return t.endMember(a.target, syscall.SIGKILL)
+	case stopMember:
+		return t.endMember(a.target, syscall.SIGTERM)
+	case freezeMember:
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.noteEnd(a.target)
+		t.members[a.target].signal(syscall.SIGSTOP)
+	case killPublisher:
+		t.publishers[a.target].signal(syscall.SIGKILL)
+	case stopPublisher:
+		t.publishers[a.target].signal(syscall.SIGTERM)
+	case freezePublish:
+		t.publishers[a.target].signal(syscall.SIGSTOP)
+	case killBroker:
+		return t.script(ctx, "kill", a.target)
+	case freezeBroker:
+		return t.script(ctx, "pause", a.target)
+	case restartBroker:
+		return errors.Join(t.script(ctx, "restart", a.target), t.healthy(ctx))
+	case moveGroup:
+		return t.cluster.moveCoordinators(ctx)
+	case refuseLetters:
+		// More replicas in sync than there are: no write is acknowledged.
+		return t.cluster.set(ctx, t.topic.letters(), "min.insync.replicas", strconv.Itoa(brokerCount+1))
+	case loseDependency:
+		t.tellMembers("down")
+	case slowNetwork:
+		for _, p := range t.proxies {
+			p.delay.Store(int64(50 * time.Millisecond))
+			p.rate.Store(1 << 20)
+		}
+	case resetNetwork:
+		for _, p := range t.proxies {
+			p.reset()
+		}
+	case cutNetwork:
+		t.proxies[a.target-1].silent.Store(true)
+	default:
+		return errors.New("nobody knows how")
+	}
+	return nil
+}
+
+// undo ends what a did.
+func (t *stage) undo(ctx context.Context, a action) error {
+	switch a.verb {
+	case killMember, stopMember:
+		return t.startMember(a.target)
+	case freezeMember:
+		t.members[a.target].signal(syscall.SIGCONT)
+	case killPublisher, stopPublisher:
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		// Enough to go on for the rest of the scenario.
+		return t.startPublisher(a.target, t.scenario.load.Events/t.scenario.load.Processes/3)
+	case freezePublish:
+		t.publishers[a.target].signal(syscall.SIGCONT)
+	case killBroker:
+		return errors.Join(t.script(ctx, "restart", a.target), t.healthy(ctx))
+	case freezeBroker:
+		return errors.Join(t.script(ctx, "resume", a.target), t.healthy(ctx))
+	case refuseLetters:
+		return t.cluster.set(ctx, t.topic.letters(), "min.insync.replicas", "2")
+	case loseDependency:
+		t.tellMembers("up")
+	case slowNetwork:
+		for _, p := range t.proxies {
+			p.heal()
+		}
+	case cutNetwork:
+		t.proxies[a.target-1].heal()
+	}
+	return nil
+}
+
+func (t *stage) tellMembers(what string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, m := range t.members {
+		m.tell("%s", what)
+	}
+}
+
+func (t *stage) script(ctx context.Context, verb string, broker int) error {
+	_, err := t.cluster.run(ctx, verb, strconv.Itoa(broker))
+	return err
+}
+
+// healthy waits until the topic is whole again.
+func (t *stage) healthy(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	return t.cluster.healthy(ctx, t.topic.topic(), groupsTopic)
+}
+
+// noteEnd notes that what a process did last may be repeated. The caller holds mu.
+func (t *stage) noteEnd(member int) {
+	for i, s := range t.slots {
+		if i < t.scenario.crew.Buses && i%len(t.members) == member && s.joined {
+			t.ends[s.incarnation] = time.Now().UnixNano()
+		}
+	}
+}
+
+func (t *stage) endMember(member int, s syscall.Signal) error {
+	t.mu.Lock()
+	p := t.members[member]
+	p.signal(s)
+	if s == syscall.SIGKILL {
+		t.noteEnd(member)
+	}
+	t.mu.Unlock()
+	return p.wait(2 * closePatience)
+}
+
+// startMember starts a member process again, with all its buses.
+func (t *stage) startMember(member int) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p, err := t.spawn("member", t.task(roleMember))
+	if err != nil {
+		return err
+	}
+	t.members[member] = p
+	for i := range t.slots {
+		if i < t.scenario.crew.Buses && i%len(t.members) == member {
+			if err := t.join(i); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// published waits until every publisher has ended.
+func (t *stage) published(ctx context.Context) error {
+	for _, p := range slices.Clone(t.publishers) {
+		select {
+		case <-p.ended:
+		case <-ctx.Done():
+			return fmt.Errorf("publishing did not end: %w", ctx.Err())
+		}
+	}
+	return nil
+}
+
+// settled waits until the group has committed all that is in the log.
+func (t *stage) settled(ctx context.Context) error {
+	var left int64
+	for {
+		ends, err := t.cluster.ends(ctx, t.topic.topic(), t.topic.Partitions)
+		if err == nil {
+			var offsets []int64
+			if offsets, err = t.cluster.committed(ctx, t.topic.group(), t.topic.topic(), t.topic.Partitions); err == nil {
+				left = 0
+				for p := range ends {
+					left += max(ends[p]-offsets[p], 0)
+				}
+				if left == 0 {
+					return nil
+				}
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%d events are not committed: %w", left, errors.Join(err, ctx.Err()))
+		case <-time.After(200 * time.Millisecond): // nothing tells when a commit comes
+		}
+	}
+}

@@ -1,0 +1,240 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// stage is where one scenario runs: its processes, its topic, and what it notes
+// of what was done.
+type stage struct {
+	scenario scenario
+	seed     uint64
+	quick    bool
+	cluster  *cluster
+	dir      string // of ledger and logs
+	out      io.Writer
+	topic    contract
+	routes   map[string]string
+	proxies  []*proxy
+
+	mu         sync.Mutex
+	members    []*process // by number
+	publishers []*process
+	lives      []int // of publishers
+	slots      []slot
+	all        []*process
+	last       uint16 // incarnation given
+	ends       map[uint16]int64
+	heals      []int64
+	faultFrom  int64 // the first fault, and the end of the last one
+	faultTo    int64
+	failures   []error
+	work       sync.WaitGroup
+}
+
+// slot is the place of a bus, or of a foreign member.
+type slot struct {
+	incarnation uint16
+	joined      bool
+	foreign     *process
+}
+
+// newStage prepares a scenario: its topic is there.
+func newStage(ctx context.Context, c *cluster, s scenario, dir string, seed uint64, quick bool, out io.Writer) (*stage, error) {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return nil, err
+	}
+	t := &stage{
+		scenario: s, seed: seed, quick: quick, cluster: c, dir: dir, out: out, ends: make(map[uint16]int64),
+		topic: contract{Name: "load-" + strconv.FormatInt(time.Now().UnixMilli(), 36), Partitions: s.parts, Replication: brokerCount},
+	}
+	if s.run != nil {
+		return t, nil
+	}
+	if err := t.create(ctx); err != nil {
+		return nil, err
+	}
+	if s.proxied {
+		t.routes = make(map[string]string)
+		for _, address := range c.addresses {
+			p, err := newProxy(address)
+			if err != nil {
+				return nil, err
+			}
+			t.proxies = append(t.proxies, p)
+			t.routes[address] = p.address()
+		}
+	}
+	return t, nil
+}
+
+// create makes the topics, and has the brokers make the one of the groups: what is
+// measured begins with a cluster at rest.
+func (t *stage) create(ctx context.Context) error {
+	for _, name := range []string{t.topic.topic(), t.topic.letters(), t.topic.retries()} {
+		if err := t.cluster.create(ctx, name, t.topic.Partitions, brokerCount); err != nil {
+			return err
+		}
+	}
+	for {
+		_, err := t.cluster.coordinator(ctx, t.topic.group())
+		if err == nil {
+			return t.cluster.healthy(ctx, groupsTopic)
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(100 * time.Millisecond): // nothing tells when it is there
+		}
+	}
+}
+
+func (t *stage) ledger() string { return filepath.Join(t.dir, "ledger") }
+
+// say tells people what happens.
+func (t *stage) say(format string, args ...any) {
+	_, _ = fmt.Fprintf(t.out, "  "+format+"\n", args...)
+}
+
+// fail notes something that the scenario must not go without.
+func (t *stage) fail(err error) {
+	if err == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.failures = append(t.failures, err)
+}
+
+// task is what all children are told.
+func (t *stage) task(role string) *task {
+	return &task{
+		Role: role, Brokers: t.cluster.addresses, Routes: t.routes, Topic: t.topic, Ledger: t.ledger(),
+		Crew: t.scenario.crew, Load: t.scenario.load,
+	}
+}
+
+func (t *stage) spawn(name string, task *task) (*process, error) {
+	p, err := spawn(t.dir, fmt.Sprintf("%s-%d", name, len(t.all)), task)
+	if err != nil {
+		return nil, err
+	}
+	t.all = append(t.all, p)
+	return p, nil
+}
+
+// open starts the consumers, and when the group is at rest the publishers.
+func (t *stage) open(ctx context.Context) error {
+	if err := t.openGroup(); err != nil {
+		return err
+	}
+	if err := t.cluster.stable(ctx, t.topic.group(), len(t.slots)); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	l := &t.scenario.load
+	for i := range l.Processes {
+		t.publishers, t.lives = append(t.publishers, nil), append(t.lives, 0)
+		if err := t.startPublisher(i, l.Events/l.Processes); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *stage) openGroup() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := &t.scenario
+	t.slots = make([]slot, s.crew.Buses+s.foreign)
+	for range s.crew.Processes {
+		p, err := t.spawn("member", t.task(roleMember))
+		if err != nil {
+			return err
+		}
+		t.members = append(t.members, p)
+	}
+	for i := range t.slots {
+		if err := t.join(i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// host is the process of a slot of ours.
+func (t *stage) host(i int) *process { return t.members[i%len(t.members)] }
+
+// join lets a slot join. The caller holds mu.
+func (t *stage) join(i int) error {
+	t.last++
+	s := &t.slots[i]
+	s.joined, s.incarnation = true, t.last
+	if i < t.scenario.crew.Buses {
+		t.host(i).tell("join %d %d", i, t.last)
+		return nil
+	}
+	task := t.task(roleForeign)
+	task.Shift.Index = int(t.last)
+	p, err := t.spawn("foreign", task)
+	s.foreign = p
+	return err
+}
+
+// leave lets a slot leave. The caller holds mu.
+func (t *stage) leave(i int) {
+	s := &t.slots[i]
+	s.joined = false
+	if s.foreign != nil {
+		s.foreign.tell("quit")
+		return
+	}
+	t.host(i).tell("leave %d", i)
+}
+
+// startPublisher starts publisher i for so many events. The caller holds mu.
+func (t *stage) startPublisher(i, events int) error {
+	task := t.task(rolePublisher)
+	task.Shift = shift{Index: i, Life: t.lives[i], Events: events, Seed: t.seed}
+	t.lives[i]++
+	p, err := t.spawn("publisher", task)
+	t.publishers[i] = p
+	return err
+}
+
+// close ends everything, whatever its state, and gathers how it ended.
+func (t *stage) close() error {
+	t.work.Wait()
+	t.mu.Lock()
+	all := t.all
+	t.mu.Unlock()
+	for _, p := range all {
+		p.tell("quit")
+		_ = p.stdin.Close()
+	}
+	errs := t.failures
+	for _, p := range all {
+		errs = append(errs, p.wait(2*closePatience))
+	}
+	for _, p := range t.proxies {
+		p.close()
+	}
+	return errors.Join(errs...)
+}
+
+// rss is the most that any one process had.
+func (t *stage) rss() (most float64) {
+	for _, p := range t.all {
+		most = max(most, p.rss())
+	}
+	return most
+}

@@ -1,0 +1,170 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/eventbus-go/eventbus/resilience"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// batches records the offsets of each attempt, as "0 1 2".
+type batches struct {
+	mu   sync.Mutex
+	seen []string
+	errs func(offsets string) error
+}
+
+func (b *batches) handle(_ context.Context, a *Attempt) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var offsets []string
+	for _, r := range a.Records {
+		offsets = append(offsets, fmt.Sprint(r.Offset))
+	}
+	b.seen = append(b.seen, strings.Join(offsets, " "))
+	if b.errs == nil {
+		return nil
+	}
+	return b.errs(b.seen[len(b.seen)-1])
+}
+
+func (b *batches) want(t *testing.T, want ...string) {
+	t.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if fmt.Sprint(b.seen) != fmt.Sprint(want) {
+		t.Errorf("attempts %q, want %q", b.seen, want)
+	}
+}
+
+func (b *batches) subscription(size int) *Subscription {
+	return &Subscription{Name: "s", Concurrency: 1, BatchSize: size, Handle: b.handle, Retry: resilience.Retry{Attempts: 2}}
+}
+
+func TestBatches(t *testing.T) {
+	broken := errors.New("broken")
+	for _, c := range []struct {
+		name string
+		keys string
+		size int
+		errs func(string) error
+		want []string
+		dead int
+	}{
+		{"whole keys, up to the size", "a a b b c c", 4, nil, []string{"0 1 2 3", "4 5"}, 0},
+		{"a key longer than a batch", "a a a a a", 2, nil, []string{"0 1", "2 3", "4"}, 0},
+		{
+			"the marked one is tried again alone, and what is behind it",
+			"a a a b c", 9,
+			func(o string) error {
+				if o == "0 1 2 3 4" {
+					return someFailed{1: broken}
+				}
+				return nil
+			},
+			[]string{"0 1 2 3 4", "1", "2"}, 0,
+		},
+		{
+			"any other error fails all of it",
+			"a a b", 9,
+			func(o string) error {
+				if o == "0 1 2" {
+					return broken
+				}
+				return nil
+			},
+			[]string{"0 1 2", "0", "2", "1"}, 0,
+		},
+		{
+			"a record that keeps failing dies alone",
+			"a a b", 9,
+			func(o string) error {
+				if strings.Contains(o, "0") {
+					return broken
+				}
+				return nil
+			},
+			[]string{"0 1 2", "0", "2", "0", "1"}, 1,
+		},
+		{
+			"an error that marks the one record of a batch",
+			"a", 9,
+			func(string) error { return someFailed{0: errPermanent} },
+			[]string{"0"}, 1,
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				b := &batches{errs: c.errs}
+				var box letterBox
+				s := newScript(t, options{subs: []*Subscription{b.subscription(c.size)}, deadLetter: box.write})
+				s.assign(0, "")
+				keys := strings.Fields(c.keys)
+				s.fetch(0, keys...)
+				pass(time.Minute)
+				b.want(t, c.want...)
+				if len(box.letters) != c.dead {
+					t.Errorf("%d dead letters", len(box.letters))
+				}
+				s.drain()
+				wantCommit(t, s, int64(len(keys)))
+			})
+		})
+	}
+}
+
+// A batch ends in front of a record of another subscription in the same lane,
+// and goes on behind it.
+func TestBatchEndsAtAnotherSubscriptionsRecord(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		b := new(batches)
+		batch := b.subscription(9)
+		c := newCalls()
+		tombstones := c.subscription(1)
+		tombstones.Name = "tombstones"
+		s := newScript(t, options{subs: []*Subscription{batch, tombstones}, route: func(r *transport.Record) Route {
+			if r.Value == nil {
+				return Route{Subscription: tombstones}
+			}
+			return Route{Subscription: batch}
+		}})
+		s.assign(0, "")
+		fetched := s.batch(p0, 0, "a", "a", "a", "a", "b")
+		fetched.Records[2].Value = nil
+		s.deliver(fetched)
+		wantRunning(t, c, 2)
+		b.want(t, "0 1 4")
+		c.end(t, 2, nil)
+		pass(0)
+		b.want(t, "0 1 4", "3")
+		s.drain()
+		wantCommit(t, s, 5)
+	})
+}
+
+// Keys of a batch are held: nobody handles one of them meanwhile.
+func TestBatchHoldsItsKeys(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c := newCalls()
+		sub := c.subscription(4)
+		sub.BatchSize = 3
+		s := newScript(t, options{subs: []*Subscription{sub}})
+		s.assign(0, "")
+		s.fetch(0, "a", "b", "c")
+		wantRunning(t, c, 0)
+		s.fetch(3, "b", "c", "d")
+		wantRunning(t, c, 0, 5)
+		c.end(t, 0, nil)
+		wantRunning(t, c, 3, 5)
+		c.end(t, 3, nil)
+		c.end(t, 5, nil)
+		s.drain()
+		wantCommit(t, s, 6)
+	})
+}
