@@ -247,6 +247,6 @@ func BenchmarkTopicDecode(b *testing.B) {
 func BenchmarkEventID(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
-		newEventID(time.Now())
+		newEventID()
 	}
 }

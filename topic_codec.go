@@ -71,14 +71,11 @@ func nonNil(b []byte) []byte {
 // fill sets what the options say, and new ids and times where they say nothing.
 func (s *publishSettings) fill(e *Envelope) {
 	e.ID, e.Time = s.id, s.time
-	if e.ID == "" || e.Time.IsZero() {
-		now := time.Now()
-		if e.ID == "" {
-			e.ID = newEventID(now)
-		}
-		if e.Time.IsZero() {
-			e.Time = now.UTC()
-		}
+	if e.ID == "" {
+		e.ID = newEventID()
+	}
+	if e.Time.IsZero() {
+		e.Time = time.Now().UTC()
 	}
 	e.Subject, e.CorrelationID, e.CausationID = s.subject, s.correlationID, s.causationID
 	e.Extensions, e.Headers = s.extensions, s.headers

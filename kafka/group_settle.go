@@ -130,8 +130,10 @@ func (m *membership) drop(lost []transport.Partition) {
 	m.fetch.remove(lost)
 }
 
-// assign begins to fetch partitions and lets the Listener know them.
-func (m *membership) assign(assigned []transport.Assignment) {
+// assign begins to fetch partitions and lets the Listener know them. Of those
+// whose log is another one than before, restarted has the position in the old
+// one: the Listener hears so before it can poll anything of them.
+func (m *membership) assign(assigned []transport.Assignment, restarted map[transport.Partition]int64) {
 	if len(assigned) == 0 || !m.listener.enter(m.ctx) {
 		return
 	}
@@ -143,6 +145,11 @@ func (m *membership) assign(assigned []transport.Assignment) {
 	}
 	m.log.Info("partitions assigned", "group", m.cfg.Group, "partitions", names(partitions))
 	m.listener.Assigned(assigned)
+	for i := range assigned {
+		if from, known := restarted[assigned[i].Partition]; known {
+			m.listener.Skipped(assigned[i].Partition, from, assigned[i].Offset, errRecreated)
+		}
+	}
 	m.fetch.announce(assigned)
 }
 

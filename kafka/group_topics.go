@@ -133,12 +133,5 @@ func (m *membership) restart(topic string) {
 	if failed := m.store(ctx, starts, nil); len(failed) > 0 {
 		m.trouble(&transport.CommitError{Partitions: failed})
 	}
-	m.assign(again)
-	for i := range again {
-		p := again[i].Partition
-		if m.listener.enter(m.ctx) {
-			m.listener.Skipped(p, before[p], 0, errRecreated)
-			m.listener.leave()
-		}
-	}
+	m.assign(again, before)
 }

@@ -26,7 +26,7 @@ func (m *membership) begin(added, assigned []transport.Partition) {
 			return
 		}
 		if err == nil && wait == 0 {
-			m.assign(found)
+			m.assign(found, nil)
 			return
 		}
 		if err != nil {
