@@ -2,8 +2,7 @@ package eventbus
 
 import "github.com/google/uuid"
 
-// newEventID returns a UUID of version 7 (RFC 9562, 5.7), by the library that is
-// kept for it (an own one saves an allocation and owns its mistakes): its first bits are
+// newEventID returns a UUID of version 7 (RFC 9562, 5.7), whose first bits are
 // milliseconds: ids sort by age.
 func newEventID() string {
 	return uuid.Must(uuid.NewV7()).String() // it fails where the system has no randomness, and so no ids

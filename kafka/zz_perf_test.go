@@ -125,6 +125,10 @@ func TestZZRolling(t *testing.T) {
 	}
 	gap := watch(l)
 	for id := 1; id <= 3; id++ {
+		if id > 1 {
+			gap = watch(l)
+		}
+		x := time.Now()
 		out, err := exec.Command("/work/main/scripts/kafka.sh", os.Getenv("ZZ"), fmt.Sprint(id)).CombinedOutput()
 		fmt.Println(id, string(out), err)
 		if os.Getenv("ZZ") == "kill" {
@@ -132,10 +136,11 @@ func TestZZRolling(t *testing.T) {
 			out, err := exec.Command("/work/main/scripts/kafka.sh", "restart", fmt.Sprint(id)).CombinedOutput()
 			fmt.Println(id, string(out), err)
 		}
+		fmt.Println("took", time.Since(x))
 		time.Sleep(5 * time.Second)
+		fmt.Println("largest gaps", gap())
 	}
 	n := stop()
-	fmt.Println("largest gaps", gap())
 	l.await(t, n)
 	l.verify(t, n, 12)
 	for i, r := range rs {
