@@ -43,7 +43,7 @@ func (c *cluster) create(ctx context.Context, topic string, partitions int) erro
 	t.Topic, t.NumPartitions, t.ReplicationFactor = topic, int32(partitions), -1
 	// What is deleted should leave the disk at once.
 	config := kmsg.NewCreateTopicsRequestTopicConfig()
-	config.Name, config.Value = "file.delete.delay.ms", kmsg.StringPtr("1000")
+	config.Name, config.Value = "file.delete.delay.ms", new("1000")
 	t.Configs = append(t.Configs, config)
 	request := kmsg.NewPtrCreateTopicsRequest()
 	request.Topics, request.TimeoutMillis = append(request.Topics, t), 30_000
@@ -72,7 +72,7 @@ func (c *cluster) create(ctx context.Context, topic string, partitions int) erro
 // led counts the partitions that have a leader.
 func (c *cluster) led(ctx context.Context, topic string) (int, error) {
 	t := kmsg.NewMetadataRequestTopic()
-	t.Topic = kmsg.StringPtr(topic)
+	t.Topic = new(topic)
 	request := kmsg.NewPtrMetadataRequest()
 	request.Topics = append(request.Topics, t)
 	response, err := request.RequestWith(ctx, c.client)
@@ -95,7 +95,7 @@ func (c *cluster) remove(ctx context.Context, topic string) {
 	request := kmsg.NewPtrDeleteTopicsRequest()
 	request.TopicNames, request.TimeoutMillis = []string{topic}, 30_000
 	t := kmsg.NewDeleteTopicsRequestTopic()
-	t.Topic = kmsg.StringPtr(topic)
+	t.Topic = new(topic)
 	request.Topics = append(request.Topics, t)
 	_, _ = request.RequestWith(ctx, c.client)
 }

@@ -29,6 +29,18 @@ func (c *cluster) create(ctx context.Context, name string, partitions int32, rep
 	return c.healthy(ctx, name)
 }
 
+// remove deletes topics. What goes wrong costs disk, and no verdict.
+func (c *cluster) remove(ctx context.Context, names ...string) {
+	request := kmsg.NewPtrDeleteTopicsRequest()
+	request.TopicNames, request.TimeoutMillis = names, 10_000
+	for _, name := range names {
+		t := kmsg.NewDeleteTopicsRequestTopic()
+		t.Topic = kmsg.StringPtr(name)
+		request.Topics = append(request.Topics, t)
+	}
+	_, _ = request.RequestWith(ctx, c.client)
+}
+
 // healthy waits until all partitions of the topics have a leader and all their
 // replicas in sync.
 func (c *cluster) healthy(ctx context.Context, topics ...string) error {

@@ -81,6 +81,7 @@ func (c *campaign) segment(ctx context.Context, s scenario, seed uint64) error {
 
 // run plays the scenario and judges it: the result, and what is wrong.
 func (t *stage) run(ctx context.Context, actions []action) (*result, []string) {
+	defer t.clear()
 	if t.scenario.run != nil {
 		r, err := t.scenario.run(ctx, t)
 		if err != nil {
@@ -88,7 +89,7 @@ func (t *stage) run(ctx context.Context, actions []action) (*result, []string) {
 		}
 		return r, nil
 	}
-	began := time.Now()
+	began, pulse := time.Now(), startPulse()
 	err := t.open(ctx)
 	if err == nil {
 		err = t.perform(ctx, actions)
@@ -102,6 +103,7 @@ func (t *stage) run(ctx context.Context, actions []action) (*result, []string) {
 		cancel()
 	}
 	played := time.Since(began)
+	late, latest := pulse.end()
 	var wrong []string
 	if err := errors.Join(err, t.close()); err != nil {
 		wrong = append(wrong, err.Error())
@@ -115,8 +117,9 @@ func (t *stage) run(ctx context.Context, actions []action) (*result, []string) {
 		Published: f.published, Acked: f.acked, Handled: f.handled, Lost: f.lost, Duplicates: f.duplicates,
 		Disorder: f.disorder, DeadLettered: f.dead, MaxStall: seconds(f.stall), Recovery: seconds(f.recovery), PeakRSS: float64(int(t.rss())),
 	}
-	t.say("%s: %d refused, %d of unknown outcome, %.3f %% repeated, healthy keys' age p99 %s",
-		played.Round(time.Second), f.refused, f.unknown, 100*float64(f.duplicates)/float64(max(f.handled, 1)), f.p99.Round(time.Millisecond))
+	t.say("%s: %d refused, %d of unknown outcome, %.3f %% repeated, healthy keys' age p99 %s; timers of the host were late by %s (p99), %s (most)",
+		played.Round(time.Second), f.refused, f.unknown, 100*float64(f.duplicates)/float64(max(f.handled, 1)), f.p99.Round(time.Millisecond),
+		late.Round(time.Millisecond), latest.Round(time.Millisecond))
 	return r, append(wrong, t.verdict(e, f, actions)...)
 }
 
@@ -188,7 +191,7 @@ func (t *stage) evidence(ctx context.Context) (*evidence, error) {
 	if e.log, err = t.cluster.read(ctx, t.topic.topic(), t.topic.Partitions); err != nil {
 		return nil, err
 	}
-	e.dead, err = t.cluster.letters(ctx, t.topic.letters(), t.topic.Partitions)
+	e.dead, err = t.cluster.letters(ctx, t.topic.letters(), letterPartitions)
 	return e, err
 }
 

@@ -20,6 +20,7 @@ import (
 // scripts/kafka.sh, and judged through a client that is not ours.
 type cluster struct {
 	script    string
+	name      string
 	env       []string
 	addresses []string
 	client    *kgo.Client
@@ -30,10 +31,10 @@ const brokerCount = 3
 
 // startCluster starts brokers of the campaign's own.
 func startCluster(ctx context.Context, root string) (*cluster, error) {
+	name := "chaos-" + strconv.Itoa(os.Getpid())
 	c := &cluster{
-		script: filepath.Join(root, "scripts", "kafka.sh"),
-		env: append(os.Environ(),
-			"KAFKA_CLUSTER=chaos-"+strconv.Itoa(os.Getpid()),
+		script: filepath.Join(root, "scripts", "kafka.sh"), name: name,
+		env: append(os.Environ(), "KAFKA_CLUSTER="+name,
 			// Below the ports that the system hands out, at random: two campaigns don't meet.
 			"KAFKA_PORT="+strconv.Itoa(21000+rand.IntN(900)*10)), //nolint:gosec // not for secrets
 	}
@@ -117,5 +118,5 @@ func (c *cluster) end() error {
 	for id := 1; id <= brokerCount; id++ {
 		_, _ = c.run(ctx, "kill", strconv.Itoa(id)) // one that is down needs none
 	}
-	return nil
+	return os.RemoveAll(filepath.Join(filepath.Dir(filepath.Dir(c.script)), ".cache", "kafka", "clusters", c.name))
 }

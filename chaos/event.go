@@ -62,4 +62,9 @@ func (c contract) letters() string { return c.topic() + "." + c.group() + ".dlq"
 // retries is the topic through which they come back.
 func (c contract) retries() string { return c.topic() + "." + c.group() + ".retry" }
 
+func (c contract) all() []string { return []string{c.topic(), c.letters(), c.retries()} }
+
+// letterPartitions is how many partitions they have.
+const letterPartitions = 4
+
 func keyText(key uint32) string { return "key-" + strconv.FormatUint(uint64(key), 10) }

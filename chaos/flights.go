@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -67,9 +66,6 @@ func runFlights(ctx context.Context, t *stage) (*result, error) {
 	r := &result{
 		Published: totals.Published, Acked: totals.Published, Handled: totals.Handled, Lost: max(totals.Published-totals.Handled, 0),
 		Duplicates: totals.Repeated, DeadLettered: totals.DeadLettered, Recovery: seconds(max(time.Since(healed), 0)),
-	}
-	if usage, ok := command.ProcessState.SysUsage().(*syscall.Rusage); ok {
-		r.PeakRSS = float64(usage.Maxrss / 1024)
 	}
 	if failed != nil {
 		return r, fmt.Errorf("the totals are not equal: %w, see %s", failed, log.Name())

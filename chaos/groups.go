@@ -11,26 +11,45 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// stable waits until a group has so many members and rests.
-func (c *cluster) stable(ctx context.Context, group string, members int) error {
+// stable waits until a group has so many members, and every partition of the
+// topic an owner.
+func (c *cluster) stable(ctx context.Context, topic contract, members int) error {
 	request := kmsg.NewPtrDescribeGroupsRequest()
-	request.Groups = []string{group}
+	request.Groups = []string{topic.group()}
 	for {
 		var state string
-		var there int
+		var there, owned int
 		response, err := request.RequestWith(ctx, c.client)
 		if err == nil && len(response.Groups) == 1 {
 			g := &response.Groups[0]
-			if state, there = g.State, len(g.Members); state == "Stable" && there == members {
+			state, there, owned = g.State, len(g.Members), ownedOf(g, topic.topic())
+			if state == "Stable" && there == members && owned == int(topic.Partitions) {
 				return nil
 			}
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("group %s has %d members of %d and is %q: %w", group, there, members, state, errors.Join(err, ctx.Err()))
+			return fmt.Errorf("group %s is %q, has %d members of %d, and they %d partitions: %w",
+				topic.group(), state, there, members, owned, errors.Join(err, ctx.Err()))
 		case <-time.After(100 * time.Millisecond): // nothing tells when it is
 		}
 	}
+}
+
+// ownedOf counts the partitions of a topic that a group's members have.
+func ownedOf(g *kmsg.DescribeGroupsResponseGroup, topic string) (n int) {
+	for i := range g.Members {
+		var a kmsg.ConsumerMemberAssignment
+		if a.ReadFrom(g.Members[i].MemberAssignment) != nil {
+			continue
+		}
+		for _, t := range a.Topics {
+			if t.Topic == topic {
+				n += len(t.Partitions)
+			}
+		}
+	}
+	return n
 }
 
 // coordinator is the broker that coordinates a group.

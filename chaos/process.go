@@ -9,7 +9,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -21,7 +23,8 @@ type process struct {
 	stdin   io.WriteCloser
 	log     string
 	ended   chan struct{}
-	err     error // once ended
+	err     error        // once ended
+	peak    atomic.Int64 // kilobytes
 
 	mu     sync.Mutex
 	killed bool
@@ -58,6 +61,7 @@ func spawn(dir, name string, t *task) (*process, error) {
 		defer close(p.ended)
 		p.err = p.command.Wait()
 	}()
+	go p.watch()
 	return p, nil
 }
 
@@ -113,13 +117,37 @@ func (p *process) wait(patience time.Duration) error {
 	return nil
 }
 
-// rss is the most memory that the child had, in megabytes, once it has ended.
-func (p *process) rss() float64 {
-	usage, ok := p.command.ProcessState.SysUsage().(*syscall.Rusage)
-	if !ok {
+// watch notes the most memory that the child has had, for as long as it lives: the
+// kernel's own account at the end has the parent's in it.
+func (p *process) watch() {
+	ticker := time.NewTicker(200 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		p.peak.Store(max(p.peak.Load(), highWater(p.command.Process.Pid)))
+		select {
+		case <-ticker.C:
+		case <-p.ended:
+			return
+		}
+	}
+}
+
+// highWater is the most memory that a process has had, in kilobytes; 0 if it can't
+// be told.
+func highWater(pid int) int64 {
+	status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
+	if err != nil {
 		return 0
 	}
-	return float64(usage.Maxrss) / 1024 // kilobytes, on Linux
+	_, rest, found := strings.Cut(string(status), "VmHWM:")
+	var kilobytes int64
+	if _, err := fmt.Sscan(rest, &kilobytes); !found || err != nil {
+		return 0
+	}
+	return kilobytes
 }
+
+// rss is the most memory that the child has had, in megabytes.
+func (p *process) rss() float64 { return float64(p.peak.Load()) / 1024 }
 
 func (p *process) String() string { return p.name + " (" + strconv.Itoa(p.command.Process.Pid) + ")" }

@@ -79,8 +79,12 @@ func newStage(ctx context.Context, c *cluster, s scenario, dir string, seed uint
 // create makes the topics, and has the brokers make the one of the groups: what is
 // measured begins with a cluster at rest.
 func (t *stage) create(ctx context.Context) error {
-	for _, name := range []string{t.topic.topic(), t.topic.letters(), t.topic.retries()} {
-		if err := t.cluster.create(ctx, name, t.topic.Partitions, brokerCount); err != nil {
+	for _, name := range t.topic.all() {
+		partitions := t.topic.Partitions
+		if name != t.topic.topic() {
+			partitions = letterPartitions
+		}
+		if err := t.cluster.create(ctx, name, partitions, brokerCount); err != nil {
 			return err
 		}
 	}
@@ -94,6 +98,16 @@ func (t *stage) create(ctx context.Context) error {
 			return err
 		case <-time.After(100 * time.Millisecond): // nothing tells when it is there
 		}
+	}
+}
+
+// clear removes the topics: what they cost the brokers is not for the scenarios
+// to come.
+func (t *stage) clear() {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if t.scenario.run == nil {
+		t.cluster.remove(ctx, t.topic.all()...)
 	}
 }
 
@@ -136,7 +150,7 @@ func (t *stage) open(ctx context.Context) error {
 	if err := t.openGroup(); err != nil {
 		return err
 	}
-	if err := t.cluster.stable(ctx, t.topic.group(), len(t.slots)); err != nil {
+	if err := t.cluster.stable(ctx, t.topic, len(t.slots)); err != nil {
 		return err
 	}
 	t.mu.Lock()

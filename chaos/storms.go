@@ -41,7 +41,7 @@ func killStorm() scenario {
 		plan: func(p *plan) {
 			end := sized(p.quick, 14*time.Second, 70*time.Second)
 			for at := 4 * time.Second; at < end; at += p.between(10*time.Second, 13*time.Second) {
-				p.add(at, killMember, p.IntN(4), p.between(time.Second, 3*time.Second))
+				p.add(at, killMember, p.IntN(4), p.between(time.Second, 3*time.Second).Round(time.Millisecond))
 			}
 		},
 	})

@@ -93,7 +93,7 @@ func serve(text string) error {
 
 // bus makes a bus of its own, with connections of its own.
 func (t *task) bus(logger *slog.Logger) (*eventbus.Bus, error) {
-	config := kafka.Config{Brokers: t.Brokers, RequestTimeout: 10 * time.Second}
+	config := kafka.Config{Brokers: t.Brokers}
 	if len(t.Routes) > 0 {
 		var dialer net.Dialer
 		config.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {

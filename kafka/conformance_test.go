@@ -25,9 +25,19 @@ func (f *fake) open(t *testing.T) transport.Transport {
 // openInBubble starts one on a network in memory, which testing/synctest can
 // wait for.
 func (f *fake) openInBubble(t *testing.T) transport.Transport {
+	return f.openWith(t, kafka.Config{})
+}
+
+// openConsumerProtocol is the same for the group protocol of KIP-848.
+func (f *fake) openConsumerProtocol(t *testing.T) transport.Transport {
+	return f.openWith(t, kafka.Config{ConsumerProtocol: true})
+}
+
+func (f *fake) openWith(t *testing.T, cfg kafka.Config) transport.Transport {
 	network := &kfake.VirtualNetwork{}
 	f.start(t, kfake.ListenFn(network.Listen), kfake.Ports(9092, 9093, 9094))
-	return kafka.New(kafka.Config{Brokers: f.ListenAddrs(), Dial: network.DialContext})
+	cfg.Brokers, cfg.Dial = f.ListenAddrs(), network.DialContext
+	return kafka.New(cfg)
 }
 
 func (f *fake) start(t *testing.T, options ...kfake.Opt) {
@@ -62,6 +72,12 @@ func TestConformance(t *testing.T) {
 func TestConformanceInBubble(t *testing.T) {
 	f := &fake{}
 	transporttest.Run(t, f.openInBubble, append(f.options(), transporttest.InBubble())...)
+}
+
+// TestConformanceConsumerProtocol does the same in the group protocol of KIP-848.
+func TestConformanceConsumerProtocol(t *testing.T) {
+	f := &fake{}
+	transporttest.Run(t, f.openConsumerProtocol, append(f.options(), transporttest.InBubble())...)
 }
 
 // TestConformanceOnKafka does the same on the cluster that EVENTBUS_TEST_BROKERS

@@ -111,6 +111,9 @@ func newConsumer(client *client, cfg transport.ConsumerConfig) *consumer {
 		work: &c.work, closing: c.closing, news: make(chan struct{}, 1), beat: make(chan struct{}, 1),
 		commits: make(chan struct{}, 1), generation: -1, changed: make(chan struct{}),
 	}
+	if client.cfg.ConsumerProtocol {
+		c.member.epochs = &byEpochs{interval: cfg.HeartbeatInterval}
+	}
 	c.fetch.recreated = c.member.recreated
 	c.fetch.ctx, c.stopFetching = context.WithCancel(client.ctx)
 	c.member.ctx, c.stopMember = context.WithCancel(client.ctx)
@@ -126,7 +129,11 @@ func (c *consumer) start() {
 	c.work.Go(c.member.heartbeats)
 	c.work.Go(c.member.watchTopics)
 	c.work.Go(func() {
-		c.member.run()
+		if c.member.epochs != nil {
+			c.member.runByEpochs()
+		} else {
+			c.member.run()
+		}
 		c.stopFetching()
 		c.stopMember()
 	})

@@ -2,9 +2,7 @@ package kafka
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -130,87 +128,6 @@ func TestFetchTruncated(t *testing.T) {
 	}, threeBrokers()...)
 }
 
-// TestFetchBound: a caller that does not poll gets no more fetched than the
-// bound, and everything once it polls.
-func TestFetchBound(t *testing.T) {
-	bubble(t, 4, func(t *testing.T, b *bed) {
-		const bound, size, each = 1 << 20, 10_000, 200
-		p := b.producer(transport.ProducerConfig{BatchBytes: 50_000})
-		var last receipt
-		for n := range each * 4 {
-			last = b.publish(p, int32(n%4), strings.Repeat("x", size))
-		}
-		b.delivered(last)
-		c := b.consumer(&assigns{}, func(cfg *transport.ConsumerConfig) { cfg.FetchBytes = bound })
-		time.Sleep(time.Minute)
-		c.fetch.mu.Lock()
-		held, reserved := c.fetch.held, c.fetch.reserved
-		c.fetch.mu.Unlock()
-		// One request may have had leave to bring its share, and its buffer has
-		// the next power of two.
-		if held == 0 || held+reserved > bound+bound/2 {
-			t.Errorf("%d bytes held and %d reserved, the bound is %d", held, reserved, bound)
-		}
-		records := 0
-		for records < each*4 {
-			batches, err := c.Poll(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, batch := range batches {
-				records += len(batch.Records)
-				if batch.Release != nil {
-					batch.Release()
-				}
-			}
-		}
-		c.fetch.mu.Lock()
-		defer c.fetch.mu.Unlock()
-		if c.fetch.held != 0 {
-			t.Errorf("%d bytes held when all is polled", c.fetch.held)
-		}
-	})
-}
-
-// TestFetchPausedHoldsNothingUp: what was fetched of paused partitions gives way
-// when the others need the room, and is there again when they are resumed.
-func TestFetchPausedHoldsNothingUp(t *testing.T) {
-	bubble(t, 4, func(t *testing.T, b *bed) {
-		p := b.producer(transport.ProducerConfig{BatchBytes: 50_000})
-		const each = 100
-		var last receipt
-		for n := range each * 4 {
-			last = b.publish(p, int32(n%4), fmt.Sprintf("%d %s", n, strings.Repeat("x", 10_000)))
-		}
-		b.delivered(last)
-		c := b.consumer(&assigns{}, func(cfg *transport.ConsumerConfig) { cfg.FetchBytes = 256 << 10 })
-		time.Sleep(time.Minute) // until the bound is reached
-		paused := []transport.Partition{{Topic: "events", Partition: 0}, {Topic: "events", Partition: 1}, {Topic: "events", Partition: 2}}
-		c.Pause(paused...)
-		next := make(map[int32]int64)
-		take := func(until func() bool) {
-			for !until() {
-				batches, err := c.Poll(t.Context())
-				if err != nil {
-					t.Fatal(err)
-				}
-				for _, batch := range batches {
-					if batch.From != next[batch.Partition.Partition] {
-						t.Fatalf("%v: from %d, want %d", batch.Partition, batch.From, next[batch.Partition.Partition])
-					}
-					next[batch.Partition.Partition] = batch.Next
-				}
-			}
-		}
-		take(func() bool { return next[3] == each })
-		if len(next) != 1 {
-			t.Errorf("paused partitions were returned: %v", next)
-		}
-		c.Resume(paused...)
-		take(func() bool { return next[0]+next[1]+next[2] == 3*each })
-	})
-}
-
 // TestFetchDamaged: records that were damaged on the way are never returned, and
 // are fetched again.
 func TestFetchDamaged(t *testing.T) {
@@ -286,81 +203,46 @@ func TestFetchPausedLag(t *testing.T) {
 	})
 }
 
-// TestFetchAborted: records of aborted transactions are not returned, markers
-// are stepped over, and an open transaction holds reading up.
-func TestFetchAborted(t *testing.T) {
+// TestFetchReplica: records come from the replica that the leader names for this
+// rack (KIP-392), and from the leader again when that does not serve any more.
+func TestFetchReplica(t *testing.T) {
 	bubble(t, 1, func(t *testing.T, b *bed) {
+		leader := b.LeaderFor("events", 0)
+		near := (leader + 1) % 3
+		b.SetFollowers("events", 0, []int32{near})
+		var fromNear, refused atomic.Int32
+		b.ControlKey(int16(kmsg.Fetch), func(req kmsg.Request) (kmsg.Response, error, bool) {
+			b.KeepControl()
+			asked := req.(*kmsg.FetchRequest)
+			resp := asked.ResponseKind().(*kmsg.FetchResponse)
+			topic := kmsg.NewFetchResponseTopic()
+			topic.Topic = "events"
+			part := kmsg.NewFetchResponseTopicPartition()
+			switch {
+			case asked.Rack != "here" || b.CurrentNode() == leader && refused.Load() > 0:
+				return nil, nil, false
+			case b.CurrentNode() == near:
+				if fromNear.Add(1) < 10 {
+					return nil, nil, false
+				}
+				refused.Add(1)
+				part.ErrorCode = int16(replicaNotAvailable)
+			default:
+				part.PreferredReadReplica = near
+			}
+			topic.Partitions = append(topic.Partitions, part)
+			resp.Topics = append(resp.Topics, topic)
+			return resp, nil, true
+		})
+		b.transport.client.cfg.Rack = "here"
 		l := newLedger()
 		b.reader(l)
-		all := newLedger()
-		b.reader(all, func(cfg *transport.ConsumerConfig) { cfg.Group, cfg.ReadUncommitted = "all", true })
-		for i, commit := range []bool{true, false, false, true} {
-			b.transact(fmt.Sprint("transaction ", i), 3, commit)
+		stop := b.flow(b.producer(transport.ProducerConfig{}), 1, 10*time.Millisecond)
+		l.await(t, 200)
+		l.await(t, stop())
+		l.equals(b, 1)
+		if fromNear.Load() < 10 || refused.Load() != 1 {
+			t.Errorf("%d fetches from the replica, %d refused", fromNear.Load(), refused.Load())
 		}
-		p := b.producer(transport.ProducerConfig{})
-		b.delivered(b.publish(p, 0, "last"))
-		all.await(t, 13)
-		l.await(t, 7)
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		want := []string{}
-		for _, i := range []int{0, 3} {
-			for k := range 3 {
-				want = append(want, fmt.Sprintf("transaction %d: %d", i, k))
-			}
-		}
-		if got := l.taken[0]; !slices.Equal(got, append(want, "last")) {
-			t.Errorf("took %q", got)
-		}
-	})
-}
-
-// TestCommitRetries: a commit outlives what a coordinator may answer for a while,
-// and says what failed for good.
-func TestCommitRetries(t *testing.T) {
-	bubble(t, 2, func(t *testing.T, b *bed) {
-		r := b.reader(newLedger())
-		r.awaitOwned(2)
-		for _, e := range []*kerr.Error{kerr.RebalanceInProgress, kerr.CoordinatorLoadInProgress, kerr.NotCoordinator, kerr.RequestTimedOut, kerr.UnknownTopicOrPartition} {
-			b.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetCommit}, Group: "group", Err: e})
-		}
-		if err := r.commit(t.Context(), func(transport.Partition) bool { return true }); err != nil {
-			t.Error(err)
-		}
-		always := b.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetCommit}, Group: "group", Err: kerr.OffsetMetadataTooLarge, Count: -1})
-		defer always.Remove()
-		err := r.commit(t.Context(), func(p transport.Partition) bool { return p.Partition == 1 })
-		failed, ok := errors.AsType[*transport.CommitError](err)
-		if !ok || len(failed.Partitions) != 1 || !errors.Is(err, transport.ErrMetadataTooLarge) {
-			t.Errorf("commit: %v", err)
-		}
-		if len(r.heard) != 1 {
-			t.Errorf("heard %q", r.heard)
-		}
-	})
-}
-
-// TestCommitSplits: one request stays under what the coordinator takes.
-func TestCommitSplits(t *testing.T) {
-	bubble(t, 200, func(t *testing.T, b *bed) {
-		r := b.reader(newLedger())
-		r.awaitOwned(200)
-		var requests, largest atomic.Int64
-		b.ControlKey(int16(kmsg.OffsetCommit), func(req kmsg.Request) (kmsg.Response, error, bool) {
-			b.KeepControl()
-			requests.Add(1)
-			largest.Store(max(largest.Load(), int64(len(req.AppendTo(nil)))))
-			return nil, nil, false
-		})
-		var commits []transport.Commit
-		for p, s := range r.owned {
-			commits = append(commits, transport.Commit{Partition: p, Epoch: s.epoch, LeaderEpoch: -1, Metadata: strings.Repeat("m", 4096)})
-		}
-		if err := r.Commit(t.Context(), commits...); err != nil {
-			t.Fatal(err)
-		}
-		if requests.Load() < 2 || largest.Load() > commitBytes {
-			t.Errorf("%d requests, the largest of %d bytes", requests.Load(), largest.Load())
-		}
-	})
+	}, threeBrokers()...)
 }

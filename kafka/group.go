@@ -68,6 +68,8 @@ type membership struct {
 	anew       map[string]bool // topics that were created anew
 	left       bool
 
+	epochs *byEpochs // in the consumer protocol, else nil
+
 	abandonJoin func() // of run alone: ends the join that goes on after Close was called
 }
 
@@ -106,13 +108,19 @@ func (m *membership) run() {
 			m.lose(err)
 			m.log.Error("another consumer has taken the instance id over; this one stays out of the group",
 				"group", m.cfg.Group, "instance", m.cfg.InstanceID)
-			m.wait(math.MaxInt64)
+			m.wait(forever)
 		default:
 			m.trouble(err)
 			m.wait(backoff(failures + 1))
 			failures++
 		}
 	}
+	m.end()
+}
+
+// end is the end of the member's life. It leaves the group if there was time for
+// that: not if the transport was closed before the consumer.
+func (m *membership) end() {
 	if m.isClosing() {
 		m.finish()
 	}
@@ -121,6 +129,8 @@ func (m *membership) run() {
 	m.left = true
 	m.changeLocked()
 }
+
+const forever time.Duration = math.MaxInt64
 
 func (m *membership) isClosing() bool {
 	select {

@@ -21,7 +21,11 @@ func (m *membership) heartbeats() {
 		case <-m.ctx.Done():
 			return
 		}
-		timer.Reset(m.heartbeat())
+		if m.epochs != nil {
+			timer.Reset(m.heartbeatByEpochs())
+		} else {
+			timer.Reset(m.heartbeat())
+		}
 	}
 }
 
@@ -66,13 +70,7 @@ func (m *membership) heard(req *kmsg.HeartbeatRequest, sent time.Time, err error
 		m.lastAck = sent
 		m.lastErr = nil
 	}
-	soon := m.pace
-	if m.pace *= 2; m.pace == 0 || m.pace > m.cfg.HeartbeatInterval {
-		m.pace = m.cfg.HeartbeatInterval
-	}
-	if soon == 0 {
-		soon = m.cfg.HeartbeatInterval
-	}
+	soon := m.nextBeat(m.cfg.HeartbeatInterval)
 	m.mu.Unlock()
 	switch {
 	case err == nil:
@@ -95,4 +93,23 @@ func (m *membership) heard(req *kmsg.HeartbeatRequest, sent time.Time, err error
 	}
 	m.trouble(fmt.Errorf("heartbeat to group %q: %w", m.cfg.Group, err))
 	return min(m.cfg.HeartbeatInterval, 200*time.Millisecond)
+}
+
+// hurry makes the next heartbeats come soon, and then slower until they come at
+// their interval: after one rebalance another may follow, when a member has
+// handed over what was taken from it, say. The sooner all know, the shorter is
+// the gap of what moves.
+func (m *membership) hurry() {
+	m.pace = m.cfg.HeartbeatInterval / 64
+	signal(m.beat)
+}
+
+// nextBeat is when to send the next heartbeat.
+func (m *membership) nextBeat(interval time.Duration) time.Duration {
+	soon := m.pace
+	if soon == 0 || soon > interval {
+		return interval
+	}
+	m.pace *= 2
+	return soon
 }

@@ -103,11 +103,7 @@ func (m *membership) joinAndSync(ctx context.Context) ([]transport.Partition, er
 	m.planned, m.leads = planned, planned != nil
 	m.lastAck, m.lastErr = time.Now(), nil
 	m.rebalances++
-	// Another rebalance may follow soon: when a member has handed over what was
-	// taken from it, say. The sooner all know, the shorter is the gap of what
-	// moves.
-	m.pace = m.cfg.HeartbeatInterval / 64
-	signal(m.beat)
+	m.hurry()
 	return assigned, nil
 }
 

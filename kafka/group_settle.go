@@ -21,10 +21,12 @@ func (m *membership) settle(assigned []transport.Partition) (again bool) {
 	added := without(assigned, owned)
 	if gone := without(owned, assigned); len(gone) > 0 {
 		m.revoke(m.patient, gone)
+		m.claim(m.fetch.owned())
 		again = m.balancer.cooperative
 	}
 	if len(added) > 0 {
 		m.begin(added, assigned)
+		m.claim(m.fetch.owned())
 	}
 	return again && m.sentence() == nil
 }
@@ -106,8 +108,9 @@ func (m *membership) margin() time.Duration {
 // lose gives up everything: the partitions are others' already.
 func (m *membership) lose(err error) {
 	m.mu.Lock()
-	// A member that only missed a generation is still known by its id.
-	if !errors.Is(err, illegalGeneration) {
+	// A member that only missed a generation is still known by its id, and in
+	// the consumer protocol the id is its own choice.
+	if !errors.Is(err, illegalGeneration) && m.epochs == nil {
 		m.id = ""
 	}
 	m.generation = -1
@@ -178,7 +181,10 @@ func (m *membership) finish() {
 	m.mu.Lock()
 	id, static := m.id, m.cfg.InstanceID != ""
 	m.mu.Unlock()
-	if id != "" && !static {
+	switch {
+	case m.epochs != nil:
+		m.leaveByEpoch()
+	case id != "" && !static:
 		m.leaveGroup(id)
 	}
 }
@@ -186,7 +192,7 @@ func (m *membership) finish() {
 // leaveGroup tells the group that the member is gone, so that it need not wait
 // for the session to time out.
 func (m *membership) leaveGroup(id string) {
-	for failures := 0; m.closeContext.Err() == nil; failures++ {
+	m.leaving(func() error {
 		req := kmsg.NewPtrLeaveGroupRequest()
 		req.Group, req.MemberID = m.cfg.Group, id
 		reason := "the consumer was closed"
@@ -197,7 +203,14 @@ func (m *membership) leaveGroup(id string) {
 		if err == nil {
 			err = m.refusedBy(answer.(*kmsg.LeaveGroupResponse).ErrorCode)
 		}
-		if err == nil || !retriable(err) {
+		return err
+	})
+}
+
+// leaving tries to leave for as long as Close may take.
+func (m *membership) leaving(try func() error) {
+	for failures := 0; m.closeContext.Err() == nil; failures++ {
+		if err := try(); err == nil || !retriable(err) {
 			return
 		}
 		pause(m.closeContext, backoff(failures))

@@ -108,10 +108,16 @@ func leaderMoved(err error) bool {
 // infrastructure is err if it says something of the broker's health, and nil if
 // it is about a record or this client's rights. A broker that loads a coordinator
 // works: a cluster that was just made answers so a few times to every producer's
-// first request.
+// first request. So does one that does not lead the partition, or not yet: what
+// this client knows is old then, as in every restart of a broker, and a gate that
+// closed on it would hold up publishing long after the new leader is there.
 func infrastructure(err error) error {
-	if err == nil || retriable(err) && !errors.Is(err, coordinatorLoadInProgress) {
-		return err
+	if err == nil || !retriable(err) {
+		return nil
 	}
-	return nil
+	switch code, _ := errors.AsType[Error](err); code {
+	case coordinatorLoadInProgress, unknownTopicOrPartition, notLeaderOrFollower, fencedLeaderEpoch, unknownLeaderEpoch:
+		return nil
+	}
+	return err
 }

@@ -137,10 +137,13 @@ func (r *round) memory(size int) []byte {
 	return r.body[:size]
 }
 
-// accept acts on a response.
+// accept acts on a response. What it says of the broker comes first, so that
+// whoever hears the outcome of a record and goes on finds it heeded.
 func (r *round) accept() {
-	var worst error
-	worked := false
+	if d := r.resp.ThrottleMillis; d > 0 {
+		r.sender.mute(time.Duration(d) * time.Millisecond)
+	}
+	r.sender.report(r.trouble())
 	r.left = r.parts
 	left := len(r.left)
 	for i := range r.resp.Topics {
@@ -152,12 +155,6 @@ func (r *round) accept() {
 				continue
 			}
 			left--
-			err := infrastructure(codeError(answer.ErrorCode))
-			if err == nil {
-				worked = true
-			} else if worst == nil {
-				worst = err
-			}
 			if answer.ErrorCode == 0 {
 				p.finish(answer.BaseOffset, answer.LogAppendTime)
 			} else {
@@ -165,16 +162,26 @@ func (r *round) accept() {
 			}
 		}
 	}
-	if worked {
-		worst = nil
-	}
-	r.sender.report(worst)
 	if left > 0 {
 		r.unanswered()
 	}
-	if d := r.resp.ThrottleMillis; d > 0 {
-		r.sender.mute(time.Duration(d) * time.Millisecond)
+}
+
+// trouble is what a response says of the broker's health: nil if it did its work
+// for any of the partitions.
+func (r *round) trouble() (first error) {
+	for i := range r.resp.Topics {
+		for j := range r.resp.Topics[i].Partitions {
+			err := infrastructure(codeError(r.resp.Topics[i].Partitions[j].ErrorCode))
+			if err == nil {
+				return nil
+			}
+			if first == nil {
+				first = err
+			}
+		}
 	}
+	return first
 }
 
 // answers takes the partition out that an answer is for. Brokers answer in the

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/eventbus-go/eventbus/resilience"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -164,6 +165,29 @@ func TestParkedAge(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Nor do retries that come and fail make a key young again.
+func TestParkedAgeIsNotThatOfTheLastRetry(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		sub := &Subscription{
+			Name: "s", Handle: func(context.Context, *Attempt) error { return errors.New("broken") },
+			Retry: resilience.Retry{Attempts: 1 << 30, Elapsed: time.Hour, Initial: time.Second, Max: time.Second},
+		}
+		s := newScript(t, options{subs: []*Subscription{sub}, bounds: Bounds{ParkedAge: 10 * time.Minute}})
+		s.assign(0, "")
+		s.fetch(0, "a")
+		pass(11 * time.Minute)
+		if !s.isPaused(p0) {
+			t.Error("not paused")
+		}
+		pass(time.Hour)
+		if s.isPaused(p0) {
+			t.Error("not resumed after its dead letter")
+		}
+		s.drain()
+		wantCommit(t, s, 1)
+	})
 }
 
 // A full pool leaves every partition its minimum.

@@ -140,13 +140,13 @@ func loops(s Settings) int {
 func readKafkaGo(ctx context.Context, reader *kafka.Reader, handle Handler) error {
 	for {
 		m, err := reader.ReadMessage(ctx)
-		if ctx.Err() != nil {
-			return nil
-		}
 		if err == nil {
 			err = decode(kafkaGoType(m), m.Value, handle)
 		}
-		if err != nil {
+		switch {
+		case ctx.Err() != nil: // closed
+			return nil
+		case err != nil:
 			return err
 		}
 	}
