@@ -81,19 +81,26 @@ func TestConformanceConsumerProtocol(t *testing.T) {
 }
 
 // TestConformanceOnKafka does the same on the cluster that EVENTBUS_TEST_BROKERS
-// names.
+// names, in both group protocols if it has them.
 func TestConformanceOnKafka(t *testing.T) {
 	brokers := os.Getenv("EVENTBUS_TEST_BROKERS")
 	if brokers == "" {
 		t.Skip("EVENTBUS_TEST_BROKERS names no brokers; make test-kafka starts one")
 	}
-	addresses := strings.Split(brokers, ",")
-	transporttest.Run(t,
-		func(*testing.T) transport.Transport { return kafka.New(kafka.Config{Brokers: addresses}) },
-		transporttest.MetadataLimit(4096),
-		transporttest.AddPartitions(kafka.AddPartitions),
-		transporttest.DeleteRecords(kafka.DeleteRecords),
-		transporttest.DeleteTopic(kafka.DeleteTopic),
-		transporttest.Leaks(goleak.IgnoreCurrent()),
-	)
+	for name, protocol := range map[string]bool{"Classic": false, "ConsumerProtocol": true} {
+		t.Run(name, func(t *testing.T) {
+			cfg := kafka.Config{Brokers: strings.Split(brokers, ","), ConsumerProtocol: protocol}
+			if protocol && !kafka.HasConsumerProtocol(t, cfg) {
+				t.Skip("the brokers are older than Apache Kafka 4.0")
+			}
+			transporttest.Run(t,
+				func(*testing.T) transport.Transport { return kafka.New(cfg) },
+				transporttest.MetadataLimit(4096),
+				transporttest.AddPartitions(kafka.AddPartitions),
+				transporttest.DeleteRecords(kafka.DeleteRecords),
+				transporttest.DeleteTopic(kafka.DeleteTopic),
+				transporttest.Leaks(goleak.IgnoreCurrent()),
+			)
+		})
+	}
 }

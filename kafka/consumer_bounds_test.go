@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -59,8 +60,8 @@ func TestFetchPausedHoldsNothingUp(t *testing.T) {
 		p := b.producer(transport.ProducerConfig{BatchBytes: 50_000})
 		const each = 100
 		var last receipt
-		for n := range each * 4 {
-			last = b.publish(p, int32(n%4), fmt.Sprintf("%d %s", n, strings.Repeat("x", 10_000)))
+		for n := range each * 3 {
+			last = b.publish(p, int32(n%3), strings.Repeat("x", 10_000))
 		}
 		b.delivered(last)
 		c := b.consumer(&assigns{}, func(cfg *transport.ConsumerConfig) { cfg.FetchBytes = 256 << 10 })
@@ -69,8 +70,11 @@ func TestFetchPausedHoldsNothingUp(t *testing.T) {
 		c.Pause(paused...)
 		next := make(map[int32]int64)
 		take := func(until func() bool) {
+			t.Helper()
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
 			for !until() {
-				batches, err := c.Poll(t.Context())
+				batches, err := c.Poll(ctx)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -82,7 +86,10 @@ func TestFetchPausedHoldsNothingUp(t *testing.T) {
 				}
 			}
 		}
-		take(func() bool { return next[3] == each })
+		for n := range int64(5) {
+			b.delivered(b.publish(p, 3, "y"))
+			take(func() bool { return next[3] == n+1 })
+		}
 		if len(next) != 1 {
 			t.Errorf("paused partitions were returned: %v", next)
 		}

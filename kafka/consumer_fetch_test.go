@@ -44,21 +44,6 @@ func TestFetchSurvives(t *testing.T) {
 			time.Sleep(3 * time.Second)
 			b.wires.setDown(addr, false)
 		},
-		"a broker is silent, and its partitions move": func(b *bed) {
-			silent := b.LeaderFor("events", 0)
-			b.ControlKey(int16(kmsg.Fetch), func(kmsg.Request) (kmsg.Response, error, bool) {
-				b.KeepControl()
-				return nil, nil, b.CurrentNode() == silent
-			})
-			time.Sleep(time.Second)
-			for n := range int32(4) {
-				if b.LeaderFor("events", n) == silent {
-					if err := b.MoveTopicPartition("events", n, (silent+1)%3); err != nil {
-						b.t.Fatal(err)
-					}
-				}
-			}
-		},
 		"leader epochs are unknown": func(b *bed) {
 			b.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Topic: "events", Err: kerr.UnknownLeaderEpoch, Count: 5},
 				kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Topic: "events", Err: kerr.FencedLeaderEpoch, Count: 5})
@@ -92,6 +77,37 @@ func TestFetchSurvives(t *testing.T) {
 			}, threeBrokers()...)
 		})
 	}
+}
+
+// TestFetchSilentBroker: partitions that move away from a broker that is frozen
+// are read from the next leader long before the request would time out.
+func TestFetchSilentBroker(t *testing.T) {
+	bubble(t, 4, func(t *testing.T, b *bed) {
+		l := newLedger()
+		r := b.reader(l)
+		r.awaitOwned(4)
+		stop := b.flow(b.producer(transport.ProducerConfig{}), 4, 5*time.Millisecond)
+		l.await(t, 40)
+		silent := b.LeaderFor("events", 0)
+		b.ControlKey(int16(kmsg.Fetch), func(kmsg.Request) (kmsg.Response, error, bool) {
+			b.KeepControl()
+			return nil, nil, b.CurrentNode() == silent
+		})
+		time.Sleep(time.Second)
+		begun := time.Now()
+		for n := range int32(4) {
+			if b.LeaderFor("events", n) == silent {
+				if err := b.MoveTopicPartition("events", n, (silent+1)%3); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		l.await(t, stop())
+		l.equals(b, 4)
+		if took := time.Since(begun); took > 2*fetchPatience { // the clock is the bubble's
+			t.Errorf("took %s", took)
+		}
+	}, threeBrokers()...)
 }
 
 // TestFetchTruncated: a new leader whose log ends before what was read is found

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"strconv"
 	"time"
 
 	"github.com/eventbus-go/eventbus/transport"
@@ -103,9 +102,4 @@ func (c *client) dropLink(l *link) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.links, l)
-}
-
-// address is host:port of a broker.
-func address(b transport.Broker) string {
-	return net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port)))
 }

@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"errors"
+	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -42,6 +43,26 @@ func (m *metadata) controllerOf(ctx context.Context) int32 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.controller
+}
+
+// HasConsumerProtocol tells whether the brokers have the group protocol of
+// KIP-848: version 1 of its heartbeat, since version 0 was a preview.
+func HasConsumerProtocol(t *testing.T, cfg Config) bool {
+	t.Helper()
+	tr := New(cfg)
+	defer func() { _ = tr.Close(context.Background()) }()
+	has := false
+	err := tr.client.hold(t.Context(), -1, func(w *conn) error {
+		if err := w.negotiate(time.Now().Add(10 * time.Second)); err != nil {
+			return err
+		}
+		has = w.link.versions[int16(kmsg.ConsumerGroupHeartbeat)].max >= 1
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return has
 }
 
 // DeleteRecords removes the records of a partition before an offset.

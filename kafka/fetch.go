@@ -273,10 +273,8 @@ func (f *fetcher) pause(partitions []transport.Partition, paused bool) {
 			p.paused = paused
 		}
 	}
-	if !paused {
-		signal(f.wake)
-		signal(f.some)
-	}
+	signal(f.wake)
+	signal(f.some)
 }
 
 // status is a snapshot of all partitions, in order.

@@ -107,7 +107,7 @@ func (p *Producer) Produce(ctx context.Context, r *transport.Record, done transp
 	if err != nil {
 		return producing(err)
 	}
-	part, err := t.choose(r)
+	part, err := p.partitionFor(ctx, t, r)
 	if err != nil {
 		return producing(err)
 	}

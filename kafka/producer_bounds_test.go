@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -296,4 +297,36 @@ func TestProduceSlowBroker(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	_ = p.Close(ctx)
+}
+
+// TestProduceGateConnections: that a connection has died says nothing of its
+// broker, that none can be made does.
+func TestProduceGateConnections(t *testing.T) {
+	b := newBed(t, 1, kfake.NumBrokers(1))
+	gate := &recordedGate{}
+	p := b.producer(transport.ProducerConfig{Gate: gate})
+	b.delivered(b.publish(p, 0, "before"))
+	address := b.ListenAddrs()[0]
+	b.wires.setDown(address, true)
+	b.wires.setDown(address, false)
+	b.delivered(b.publish(p, 0, "after the connections have died"))
+	if reports := gate.told(); slices.ContainsFunc(reports, func(err error) bool { return err != nil }) {
+		t.Errorf("the gate was told %v though the broker was there", reports)
+	}
+	b.wires.setDown(address, true)
+	late := b.publish(p, 0, "the broker is out of reach")
+	for !slices.ContainsFunc(gate.told(), func(err error) bool { return err != nil }) {
+		if t.Context().Err() != nil {
+			t.Fatal("the gate was not told")
+		}
+		runtime.Gosched()
+	}
+	b.wires.setDown(address, false)
+	b.delivered(late)
+}
+
+func (g *recordedGate) told() []error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Clone(g.reports)
 }

@@ -3,6 +3,7 @@ package kafka
 import (
 	"cmp"
 	"errors"
+	"os"
 	"slices"
 	"time"
 
@@ -64,6 +65,7 @@ func (r *round) settle() bool {
 // run sends a request and acts on the response. An error is one of the
 // connection, which must not be used again.
 func (r *round) run() error {
+	used := r.conn.link.correlation > 0
 	body, err := r.exchange()
 	if err == nil {
 		r.resp.SetVersion(r.req.GetVersion())
@@ -72,7 +74,11 @@ func (r *round) run() error {
 			return nil
 		}
 	}
-	r.sender.report(err)
+	// A connection that has worked before, and is lost, may have died while
+	// nobody used it: whether the broker is well shows when the next is made.
+	if !used || !lostConnection(err) || errors.Is(err, os.ErrDeadlineExceeded) {
+		r.sender.report(err)
+	}
 	var fatal error
 	if !retriable(err) && !r.conn.wrote {
 		fatal = err

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -257,4 +258,33 @@ func TestProduceAfterClose(t *testing.T) {
 	if err := p.Close(t.Context()); err != nil {
 		t.Errorf("second Close: %v", err)
 	}
+}
+
+// TestProduceTopicGrows: partitions that a topic gets later are used, at once by
+// who names them and for keys within the age of metadata.
+func TestProduceTopicGrows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBubble(t, 1)
+		p := b.producer(transport.ProducerConfig{})
+		b.delivered(b.publish(p, 0, "x"))
+		req := kmsg.NewPtrCreatePartitionsRequest()
+		topic := kmsg.NewCreatePartitionsRequestTopic()
+		topic.Topic, topic.Count = "events", 3
+		req.Topics = append(req.Topics, topic)
+		if _, err := b.transport.client.request(t.Context(), 0, req); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(metadataAge + time.Second)
+		b.delivered(b.publish(p, 0, "x"))
+		synctest.Wait()
+		if n := len(p.all()); n != 3 {
+			t.Errorf("%d partitions are known after a while, want 3", n)
+		}
+		topic.Count = 5
+		req.Topics[0] = topic
+		if _, err := b.transport.client.request(t.Context(), 0, req); err != nil {
+			t.Fatal(err)
+		}
+		b.delivered(b.publish(p, 4, "y"))
+	})
 }

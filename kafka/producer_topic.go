@@ -33,7 +33,11 @@ func (p *Producer) topicOf(ctx context.Context, name string, now time.Time) (*pr
 		if closed {
 			return nil, errProducerClosed
 		}
-		meta, err := p.client.topic(ctx, name)
+		var meta *topicMeta
+		err := p.client.persist(ctx, func() (err error) {
+			meta, err = p.client.topic(ctx, name)
+			return err
+		})
 		if err != nil {
 			return nil, err
 		}
@@ -80,6 +84,23 @@ func (p *Producer) addTopic(meta *topicMeta) (*producerTopic, error) {
 		t.partitions.Store(&partitions)
 	}
 	return t, nil
+}
+
+// partitionFor is choose, after another look at the metadata if the record names
+// a partition that is not known.
+func (p *Producer) partitionFor(ctx context.Context, t *producerTopic, r *transport.Record) (*partition, error) {
+	part, err := t.choose(r)
+	if err == nil {
+		return part, nil
+	}
+	meta, failed := p.client.freshTopic(ctx, t.name)
+	if failed == nil {
+		t, failed = p.addTopic(meta)
+	}
+	if failed != nil {
+		return nil, failed
+	}
+	return t.choose(r)
 }
 
 // choose is the partition of a record: its own choice, its key's, or for none

@@ -214,3 +214,37 @@ func TestOAuthBearer(t *testing.T) {
 		t.Errorf("no token: %v", err)
 	}
 }
+
+// TestSessionEnd: connections are replaced before the broker ends their session.
+func TestSessionEnd(t *testing.T) {
+	now := time.Now()
+	for _, test := range []struct {
+		name     string
+		lifetime time.Duration
+		token    time.Duration // until it expires; 0: no OAUTHBEARER
+		want     time.Duration // 0: never
+	}{
+		{"never", 0, 0, 0},
+		{"configured", time.Hour, 0, 51 * time.Minute},
+		{"token", 0, 100 * time.Second, 85 * time.Second},
+		{"token first", time.Hour, 100 * time.Second, 85 * time.Second},
+		{"session first", 10 * time.Second, 100 * time.Second, 8500 * time.Millisecond},
+		{"token expired", time.Hour, -time.Second, 51 * time.Minute},
+	} {
+		c := &client{cfg: Config{SASL: SASL{SessionLifetime: test.lifetime}}}
+		if test.token != 0 {
+			c.oauth = &oauthBearer{}
+			c.oauth.expiry.Store(now.Add(test.token).UnixNano())
+		}
+		got := c.sessionEnd(now)
+		if test.want == 0 && !got.IsZero() || test.want != 0 && got.Sub(now).Round(time.Millisecond) != test.want {
+			t.Errorf("%s: %v, want %v from now", test.name, got.Sub(now), test.want)
+		}
+	}
+	if l := (&link{retireAt: now.Add(-time.Second)}); !l.retired() {
+		t.Error("a connection past its time is used on")
+	}
+	if l := (&link{}); l.retired() {
+		t.Error("a connection without a time is replaced")
+	}
+}

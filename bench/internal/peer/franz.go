@@ -129,7 +129,6 @@ func newFranzConsumer(ctx context.Context, s Settings, handle Handler) (Consumer
 		kgo.ConsumeTopics(s.Topic()),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchMaxBytes(FetchBytes),
-		kgo.FetchMaxPartitionBytes(FetchBytes / 6),
 		kgo.AutoCommitMarks(),
 		kgo.AutoCommitInterval(CommitInterval),
 		kgo.BlockRebalanceOnPoll(),
