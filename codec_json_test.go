@@ -82,7 +82,7 @@ type jsonKinds struct {
 	L     []jsonPlace
 	K     string `json:"_-name.x$"`
 	H     string `json:"-"`
-	O     string `json:"-,"`
+	O     string `json:"-,"` //nolint:staticcheck // the odd name is what is tested
 	ID    int
 	Id    string
 	Deep  *jsonKinds

@@ -149,8 +149,7 @@ func ExamplePublisher_PublishBatch() {
 		{"text": "fine"},
 		{"text": func() {}},
 	})
-	var failed *eventbus.BatchError
-	if errors.As(err, &failed) {
+	if failed, ok := errors.AsType[*eventbus.BatchError](err); ok {
 		fmt.Println(len(failed.Errors), "failed, at index 1:", errors.Is(failed.Errors[1], eventbus.ErrSerialization))
 	}
 	// Output: 1 failed, at index 1: true

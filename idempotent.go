@@ -49,8 +49,7 @@ func Idempotent(inbox Inbox) Middleware {
 				}
 				return next(ctx, &rest)
 			})
-			var marked *BatchError
-			if errors.As(err, &marked) {
+			if _, ok := errors.AsType[*BatchError](err); ok {
 				return fmt.Errorf("the batch was rolled back: %v", err) //nolint:errorlint // its marks no longer hold
 			}
 			return err

@@ -94,13 +94,11 @@ func (s *faultSearch) findField(v reflect.Value, path string) (string, bool) {
 
 // jsonDecodeFault words the errors that would show a piece of the data.
 func jsonDecodeFault(err error) error {
-	var kind *json.UnmarshalTypeError
-	if errors.As(err, &kind) {
+	if kind, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		value, _, _ := strings.Cut(kind.Value, " ") // "number 12.50" without its digits
 		return &wordedError{fmt.Sprintf("field %q: a JSON %s is no %s", kind.Field, value, kind.Type), err}
 	}
-	var at *time.ParseError
-	if errors.As(err, &at) {
+	if _, ok := errors.AsType[*time.ParseError](err); ok {
 		return &wordedError{"a time is not in RFC 3339", err}
 	}
 	return err

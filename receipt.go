@@ -188,10 +188,11 @@ func (o *batchOutcome) wait(ctx context.Context, topic string) error {
 	var failed map[int]error
 	for i := range o.parts {
 		p := &o.parts[i]
-		err := error(nil)
-		if !p.settled.Load() {
-			err = waitEnded(ctx)
-		} else if err = p.err; err == nil {
+		err := waitEnded(ctx)
+		if p.settled.Load() {
+			err = p.err
+		}
+		if err == nil {
 			continue
 		}
 		if failed == nil {

@@ -148,7 +148,7 @@ func TestTopicOwnsItsConfigs(t *testing.T) {
 	if got := topic.declaration().spec("x").Configs["max.message.bytes"]; got != "9" {
 		t.Errorf("config became %q", got)
 	}
-	if topic.declaration() != topic.declaration() || topic.declaration().id != any(topic) {
+	if first := topic.declaration(); first != topic.declaration() || first.id != any(topic) {
 		t.Error("the declaration has no identity")
 	}
 }

@@ -35,7 +35,7 @@ func (c *cluster) remove(ctx context.Context, names ...string) {
 	request.TopicNames, request.TimeoutMillis = names, 10_000
 	for _, name := range names {
 		t := kmsg.NewDeleteTopicsRequestTopic()
-		t.Topic = kmsg.StringPtr(name)
+		t.Topic = new(name)
 		request.Topics = append(request.Topics, t)
 	}
 	_, _ = request.RequestWith(ctx, c.client)
@@ -61,7 +61,7 @@ func (c *cluster) sick(ctx context.Context, topics []string) (n int, err error) 
 	request := kmsg.NewPtrMetadataRequest()
 	for _, name := range topics {
 		t := kmsg.NewMetadataRequestTopic()
-		t.Topic = kmsg.StringPtr(name)
+		t.Topic = new(name)
 		request.Topics = append(request.Topics, t)
 	}
 	response, err := request.RequestWith(ctx, c.client)
@@ -84,7 +84,7 @@ func (c *cluster) sick(ctx context.Context, topics []string) (n int, err error) 
 // set changes one configuration of a topic.
 func (c *cluster) set(ctx context.Context, topic, name, value string) error {
 	config := kmsg.NewIncrementalAlterConfigsRequestResourceConfig()
-	config.Name, config.Value = name, kmsg.StringPtr(value)
+	config.Name, config.Value = name, new(value)
 	resource := kmsg.NewIncrementalAlterConfigsRequestResource()
 	resource.ResourceType, resource.ResourceName = kmsg.ConfigResourceTypeTopic, topic
 	resource.Configs = append(resource.Configs, config)

@@ -63,13 +63,13 @@ func (c *cluster) run(ctx context.Context, args ...string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer os.Remove(stdout.Name()) //nolint:errcheck // a temporary file
+	defer os.Remove(stdout.Name())
 	defer stdout.Close()
 	stderr, err := os.CreateTemp("", "chaos-kafka-")
 	if err != nil {
 		return "", err
 	}
-	defer os.Remove(stderr.Name()) //nolint:errcheck // the same
+	defer os.Remove(stderr.Name())
 	defer stderr.Close()
 	command.Stdout, command.Stderr = stdout, stderr
 	failed := command.Run()

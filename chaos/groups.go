@@ -74,7 +74,7 @@ const groupsTopic = "__consumer_offsets"
 func (c *cluster) moveCoordinators(ctx context.Context) error {
 	meta := kmsg.NewPtrMetadataRequest()
 	t := kmsg.NewMetadataRequestTopic()
-	t.Topic = kmsg.StringPtr(groupsTopic)
+	t.Topic = new(groupsTopic)
 	meta.Topics = append(meta.Topics, t)
 	response, err := meta.RequestWith(ctx, c.client)
 	if err != nil {

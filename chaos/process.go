@@ -79,15 +79,6 @@ func (p *process) signal(s syscall.Signal) {
 	_ = p.command.Process.Signal(s) // one that has ended hears nothing
 }
 
-func (p *process) alive() bool {
-	select {
-	case <-p.ended:
-		return false
-	default:
-		return true
-	}
-}
-
 // wait waits for the end, and kills the child after a time.
 func (p *process) wait(patience time.Duration) error {
 	timer := time.NewTimer(patience)

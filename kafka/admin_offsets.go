@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -57,9 +58,7 @@ func (c *client) offsets(ctx context.Context, at transport.Start, partitions []t
 	if err != nil {
 		return nil, err
 	}
-	for p, offset := range ends {
-		found[p] = offset
-	}
+	maps.Copy(found, ends)
 	return found, nil
 }
 

@@ -125,7 +125,7 @@ func TestCommitted(t *testing.T) {
 				topic := kmsg.NewOffsetCommitRequestTopic()
 				topic.Topic = name
 				part := kmsg.NewOffsetCommitRequestTopicPartition()
-				part.Partition, part.Offset, part.LeaderEpoch, part.Metadata = 0, 42, 3, kmsg.StringPtr("bits")
+				part.Partition, part.Offset, part.LeaderEpoch, part.Metadata = 0, 42, 3, new("bits")
 				topic.Partitions = append(topic.Partitions, part)
 				req.Topics = append(req.Topics, topic)
 			}

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/eventbus-go/eventbus/transport"
@@ -16,9 +17,9 @@ type consumer struct {
 	fetch  *fetcher
 	work   sync.WaitGroup
 
-	closing   chan struct{}
-	closeOnce sync.Once
-	ended     chan struct{} // closed when all goroutines have ended
+	closed  atomic.Bool
+	closing chan struct{} // closed when Close is called
+	ended   chan struct{} // closed when all goroutines have ended
 
 	stopFetching, stopMember, losePatience context.CancelFunc
 }
@@ -183,23 +184,24 @@ func (c *consumer) Status() transport.ConsumerStatus {
 }
 
 // Close hands over what is assigned, leaves the group and ends every goroutine.
-// Another Close meanwhile waits for the first.
+// Another Close meanwhile waits for the first, or for the end of its context.
 func (c *consumer) Close(ctx context.Context) error {
-	c.closeOnce.Do(func() {
-		defer close(c.ended)
-		c.member.closeContext = ctx
-		// A Revoked that runs already is bounded by ctx too.
-		stop := context.AfterFunc(ctx, c.losePatience)
-		defer stop()
-		close(c.closing)
-		c.stopFetching()
-		c.work.Wait()
-		c.losePatience()
-	})
-	select {
-	case <-c.ended:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+	if !c.closed.CompareAndSwap(false, true) {
+		select {
+		case <-c.ended:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
+	defer close(c.ended)
+	c.member.closeContext = ctx
+	// A Revoked that runs already is bounded by ctx too.
+	stop := context.AfterFunc(ctx, c.losePatience)
+	defer stop()
+	close(c.closing)
+	c.stopFetching()
+	c.work.Wait()
+	c.losePatience()
+	return nil
 }

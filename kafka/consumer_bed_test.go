@@ -30,6 +30,7 @@ type reader struct {
 	heard  []string
 	owned  map[transport.Partition]*share
 	drain  func(ctx context.Context) // runs in Revoked, before the commit
+	onLost func()
 }
 
 // share is a partition that a reader owns.
@@ -169,7 +170,12 @@ func (r *reader) Revoked(ctx context.Context, revoked []transport.Partition) {
 	r.forget("revoked", revoked)
 }
 
-func (r *reader) Lost(lost []transport.Partition) { r.forget("lost", lost) }
+func (r *reader) Lost(lost []transport.Partition) {
+	if r.onLost != nil {
+		r.onLost()
+	}
+	r.forget("lost", lost)
+}
 
 func (r *reader) forget(event string, partitions []transport.Partition) {
 	r.mu.Lock()

@@ -190,6 +190,22 @@ func TestGroupExpelled(t *testing.T) {
 	}
 }
 
+// TestCommitInLost: what is lost can't be committed, and trying doesn't wait.
+func TestCommitInLost(t *testing.T) {
+	bubble(t, 1, func(t *testing.T, b *bed) {
+		r := b.reader(newLedger())
+		r.awaitOwned(1)
+		refused := make(chan error, 1)
+		r.onLost = func() {
+			refused <- r.commit(context.Background(), func(transport.Partition) bool { return true })
+		}
+		b.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Heartbeat}, Group: "group", Err: kerr.UnknownMemberID})
+		if err := <-refused; !errors.Is(err, transport.ErrFenced) {
+			t.Errorf("commit in Lost: %v", err)
+		}
+	})
+}
+
 // TestGroupFencedInstance: of two members with one instance id the later stays.
 func TestGroupFencedInstance(t *testing.T) {
 	bubble(t, 2, func(t *testing.T, b *bed) {

@@ -166,7 +166,7 @@ func fromClient(err error) error {
 
 // detail is what err says beside the code's own text.
 func detail(err error, code kafkago.Error) string {
-	if err == error(code) {
+	if err.Error() == code.Error() {
 		return ""
 	}
 	return ": " + err.Error()

@@ -121,16 +121,16 @@ func (m *membership) lose(err error) {
 	m.drop(m.fetch.owned())
 }
 
-// drop lets the Listener know that partitions are lost.
+// drop lets the Listener know that partitions are lost. A commit of theirs is
+// refused already when it hears so.
 func (m *membership) drop(lost []transport.Partition) {
 	if len(lost) == 0 || !m.listener.enter(m.ctx) {
 		return
 	}
 	defer m.listener.leave()
-	m.fetch.stop(lost)
+	m.fetch.remove(lost)
 	m.log.Warn("partitions lost", "group", m.cfg.Group, "partitions", names(lost))
 	m.listener.Lost(lost)
-	m.fetch.remove(lost)
 }
 
 // assign begins to fetch partitions and lets the Listener know them. Of those

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -39,9 +40,7 @@ func (m *membership) commit(ctx context.Context, commits []transport.Commit) err
 		if n > 1 && size >= commitBytes {
 			n--
 		}
-		for p, err := range m.store(ctx, slices.Clone(commits[:n]), m.fetch.owns) {
-			failed[p] = err
-		}
+		maps.Copy(failed, m.store(ctx, slices.Clone(commits[:n]), m.fetch.owns))
 		commits = commits[n:]
 	}
 	if len(failed) > 0 {

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -152,7 +153,7 @@ func (p *Producer) produceAlone(ctx context.Context, part *partition, r *transpo
 	b := newBatch(now.Add(p.cfg.DeliveryTimeout))
 	b.add(r, content, timestamp, size, done)
 	b.pack(p.codec)
-	err := error(nil)
+	var err error
 	if encoded := len(b.wire()); encoded > p.cfg.BatchBytes {
 		err = tooLarge(encoded, p.cfg.BatchBytes)
 	} else {
@@ -171,7 +172,7 @@ func tooLarge(size, limit int) error {
 
 // producing prefixes an error of a record that was not accepted.
 func producing(err error) error {
-	if err == errProducerClosed {
+	if errors.Is(err, errProducerClosed) {
 		return err
 	}
 	return fmt.Errorf("kafka: %w", err)
@@ -179,7 +180,7 @@ func producing(err error) error {
 
 // noRoom explains an error of room.take.
 func (p *Producer) noRoom(err error) error {
-	if err == errProducerClosed {
+	if errors.Is(err, errProducerClosed) {
 		return err
 	}
 	return fmt.Errorf("kafka: the producer's buffer of %d bytes and %d records stayed full: %w",

@@ -227,7 +227,7 @@ func (b *bed) refuseValues(named bool, value string) {
 				refused = true
 				if named {
 					part.ErrorRecords = append(part.ErrorRecords, kmsg.ProduceResponseTopicPartitionErrorRecord{
-						RelativeOffset: int32(i), ErrorMessage: kmsg.StringPtr("bad value"),
+						RelativeOffset: int32(i), ErrorMessage: new("bad value"),
 					})
 				}
 			}

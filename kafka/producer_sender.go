@@ -207,9 +207,11 @@ func (s *sender) unreachable(err error) {
 }
 
 // report tells the gate how a request ended.
-func (s *sender) report(err error) {
-	if gate := s.producer.cfg.Gate; gate != nil {
-		gate.Report(s.broker, infrastructure(err))
+func (s *sender) report(err error) { s.producer.report(s.broker, err) }
+
+func (p *Producer) report(broker int32, err error) {
+	if gate := p.cfg.Gate; gate != nil {
+		gate.Report(broker, infrastructure(err))
 	}
 }
 

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"maps"
 	"sync/atomic"
 	"time"
 
@@ -68,9 +69,7 @@ func (p *Producer) addTopic(meta *topicMeta) (*producerTopic, error) {
 		t.looked.Store(meta.asked.UnixNano())
 		t.partitions.Store(new([]*partition))
 		more := make(map[string]*producerTopic, len(topics)+1)
-		for name, topic := range topics {
-			more[name] = topic
-		}
+		maps.Copy(more, topics)
 		more[meta.name] = t
 		defer p.topics.Store(&more)
 	}

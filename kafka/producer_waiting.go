@@ -100,14 +100,21 @@ func (w *waiting) find(parts []*partition) {
 	defer cancel()
 	err := c.refresh(ctx, names...)
 	now := time.Now()
+	// Nothing is sent while no leader is known, so here is where the gate hears of
+	// it: once for each broker that led.
+	told := make(map[int32]bool)
 	for _, p := range parts {
-		p.found(c.knownTopic(p.topic.name), err, now)
+		led := p.leader.Load()
+		if err := infrastructure(p.found(c.knownTopic(p.topic.name), err, now)); err != nil && !told[led] && w.producer.ctx.Err() == nil {
+			told[led] = true
+			w.producer.report(led, err)
+		}
 	}
 }
 
 // found goes on with a partition that has lost its leader, after a look at the
-// metadata. t may be nil.
-func (p *partition) found(t *topicMeta, err error, now time.Time) {
+// metadata, and returns why it can't. t may be nil.
+func (p *partition) found(t *topicMeta, err error, now time.Time) error {
 	if err == nil && t != nil {
 		err = t.err
 	}
@@ -142,6 +149,7 @@ func (p *partition) found(t *topicMeta, err error, now time.Time) {
 	default:
 		p.lose(&deliveryError{what: "no leader is known", cause: err})
 	}
+	return err
 }
 
 // search waits before it looks for the leader again.

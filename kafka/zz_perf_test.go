@@ -21,7 +21,7 @@ func realBed(t *testing.T, partitions int32) (*bed, string) {
 	if brokers == "" {
 		t.Skip()
 	}
-	tr := New(Config{Brokers: strings.Split(brokers, ",")})
+	tr := New(Config{Brokers: strings.Split(brokers, ","), ConsumerProtocol: os.Getenv("NEXT") != ""})
 	topic := fmt.Sprint("zz", time.Now().UnixNano())
 	if err := tr.Admin().CreateTopics(t.Context(), transport.TopicSpec{Name: topic, Partitions: partitions, Replication: 3, Configs: map[string]string{"min.insync.replicas": "2"}}); err != nil {
 		t.Fatal(err)

@@ -38,10 +38,10 @@ const (
 	ticketDone // or not wanted any more
 )
 
-func newAttemptContext(values context.Context, timeout time.Duration) *attemptContext {
+func newAttemptContext(values context.Context, now time.Time, timeout time.Duration) *attemptContext {
 	c := &attemptContext{values: values}
 	if timeout > 0 {
-		c.deadline = time.Now().Add(timeout)
+		c.deadline = now.Add(timeout)
 	}
 	return c
 }
@@ -66,7 +66,7 @@ func (c *attemptContext) Done() <-chan struct{} {
 // arm starts the timer if somebody waits for the end. The caller holds mu.
 func (c *attemptContext) arm() {
 	if c.timer == nil && c.err == nil && !c.deadline.IsZero() {
-		c.timer = time.AfterFunc(time.Until(c.deadline), func() { c.end(context.DeadlineExceeded) })
+		c.timer = time.AfterFunc(time.Until(c.deadline), func() { _ = c.end(context.DeadlineExceeded) })
 	}
 }
 
@@ -129,7 +129,7 @@ func (c *attemptContext) end(err error) error {
 }
 
 // finish is the end of the attempt itself.
-func (c *attemptContext) finish() { c.end(context.Canceled) }
+func (c *attemptContext) finish() { _ = c.end(context.Canceled) }
 
 // cutOff ends the attempt from outside, for a drain. Its outcome counts for
 // nothing any more, the breaker included.
@@ -139,7 +139,7 @@ func (c *attemptContext) cutOff() {
 		c.cut = time.Now()
 	}
 	c.mu.Unlock()
-	c.end(context.Canceled)
+	_ = c.end(context.Canceled)
 	c.report(resilience.Ignored)
 }
 

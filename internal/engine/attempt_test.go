@@ -13,7 +13,7 @@ import (
 
 func TestAttemptContextEndsByItsTimeout(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
-		c := newAttemptContext(context.Background(), time.Minute)
+		c := newAttemptContext(context.Background(), time.Now(), time.Minute)
 		if deadline, ok := c.Deadline(); !ok || time.Until(deadline) != time.Minute {
 			t.Errorf("deadline %v, %v", deadline, ok)
 		}
@@ -34,7 +34,7 @@ func TestAttemptContextEndsByItsTimeout(t *testing.T) {
 // Err knows of the deadline though nobody asked for Done.
 func TestAttemptContextWithoutDone(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
-		c := newAttemptContext(context.Background(), time.Minute)
+		c := newAttemptContext(context.Background(), time.Now(), time.Minute)
 		time.Sleep(time.Minute)
 		if c.Err() != context.DeadlineExceeded {
 			t.Errorf("%v", c.Err())
@@ -52,7 +52,7 @@ func TestAttemptContextWithoutDone(t *testing.T) {
 
 func TestAttemptContextIsCutOff(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
-		c := newAttemptContext(context.Background(), time.Minute)
+		c := newAttemptContext(context.Background(), time.Now(), time.Minute)
 		done := c.Done()
 		c.cutOff()
 		<-done
@@ -71,7 +71,7 @@ func TestAttemptContextIsCutOff(t *testing.T) {
 }
 
 func TestAttemptContextOfAnEndedAttempt(t *testing.T) {
-	c := newAttemptContext(context.Background(), 0)
+	c := newAttemptContext(context.Background(), time.Now(), 0)
 	if _, ok := c.Deadline(); ok {
 		t.Error("it has a deadline")
 	}
@@ -89,7 +89,7 @@ type valueKey struct{}
 // behind when they end first.
 func TestContextsDerivedFromAnAttempts(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
-		c := newAttemptContext(context.WithValue(context.Background(), valueKey{}, "v"), time.Minute)
+		c := newAttemptContext(context.WithValue(context.Background(), valueKey{}, "v"), time.Now(), time.Minute)
 		goroutines := runtime.NumGoroutine()
 		child, cancel := context.WithCancel(c)
 		grandchild, cancelGrandchild := context.WithTimeout(context.WithValue(child, valueKey{}, "w"), time.Hour)
@@ -143,7 +143,7 @@ func TestContextsDerivedFromAnAttempts(t *testing.T) {
 
 // The end of an attempt ends what was derived from its context.
 func TestDerivedContextsEndWithTheAttempt(t *testing.T) {
-	c := newAttemptContext(context.Background(), time.Hour)
+	c := newAttemptContext(context.Background(), time.Now(), time.Hour)
 	child, cancel := context.WithCancel(c)
 	defer cancel()
 	c.finish()
@@ -163,7 +163,7 @@ func TestAttemptReportsOnce(t *testing.T) {
 		fail(1)
 		fail(2)
 		time.Sleep(time.Second + 1)
-		probe := newAttemptContext(context.Background(), 0)
+		probe := newAttemptContext(context.Background(), time.Now(), 0)
 		ticket, ok := b.Allow(1)
 		if !ok {
 			t.Fatal("no probe")
@@ -175,7 +175,7 @@ func TestAttemptReportsOnce(t *testing.T) {
 			t.Errorf("the breaker is %v", b.State())
 		}
 		// One that was cut off before it had its ticket gives it back.
-		early := newAttemptContext(context.Background(), 0)
+		early := newAttemptContext(context.Background(), time.Now(), 0)
 		early.cutOff()
 		if ticket, ok = b.Allow(2); !ok {
 			t.Fatal("the first probe's place is still taken")

@@ -34,6 +34,7 @@ func newEndless(records, partitions, keys int) *endless {
 	for i := range partitions {
 		c.partitions = append(c.partitions, transport.Partition{Topic: "t", Partition: int32(i)})
 	}
+	c.pause(true, c.partitions) // until they are assigned
 	c.next = make([]int64, partitions)
 	for i := range keys {
 		c.keys = append(c.keys, fmt.Appendf(nil, "customer-%d", i))
@@ -51,6 +52,7 @@ func (c *endless) assign() {
 		assigned = append(assigned, transport.Assignment{Partition: p, Epoch: 1, LeaderEpoch: -1})
 	}
 	c.listener.Assigned(assigned)
+	c.pause(false, c.partitions)
 }
 
 func (c *endless) Poll(ctx context.Context) ([]transport.Batch, error) {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -100,9 +101,7 @@ func (e *Engine) commit(ctx context.Context, partitions []*partition) error {
 		}
 	}
 	if len(again) > 0 {
-		for p, err := range e.store(ctx, again) {
-			failed[p] = err
-		}
+		maps.Copy(failed, e.store(ctx, again))
 	}
 	if len(failed) == 0 {
 		return nil
@@ -124,8 +123,7 @@ func (e *Engine) store(ctx context.Context, commits []pending) map[transport.Par
 	}
 	failed := make(map[transport.Partition]error)
 	if err := e.consumer.Commit(ctx, batch...); err != nil {
-		var partial *transport.CommitError
-		if errors.As(err, &partial) {
+		if partial, ok := errors.AsType[*transport.CommitError](err); ok {
 			failed = partial.Partitions
 		} else {
 			for _, c := range batch {

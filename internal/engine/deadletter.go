@@ -87,7 +87,7 @@ func (q *letters) written(l *lane, f *Failure, err error) {
 	since := l.since
 	p.unpark(l)
 	if err == nil {
-		p.finish(l.pop())
+		p.finish(l.pop(), time.Now())
 		if p.goOn(l) {
 			p.setOff(l)
 		}

@@ -104,10 +104,10 @@ var keySeed = maphash.MakeSeed()
 // a seeded hash: two keys that share a lane by chance, once in 2⁶⁴ pairs, wait
 // for each other and lose nothing.
 func laneKey(order Order, r *transport.Record) uint64 {
-	switch {
-	case order == ByPartition:
+	switch order {
+	case ByPartition:
 		return 0
-	case order == Unordered:
+	case Unordered:
 		return mixed(r.Offset)
 	}
 	return keyHash(r)

@@ -121,12 +121,12 @@ func (p *partition) enqueue(key uint64, it *item) (l *lane, isNew bool) {
 }
 
 // finish ends an item that has been popped from its lane. The caller holds mu.
-func (p *partition) finish(it *item) {
+func (p *partition) finish(it *item, now time.Time) {
 	offset, size := it.record.Offset, int64(it.size)
 	before := p.tracker.base
 	p.tracker.finish(offset)
 	if p.tracker.base != before {
-		p.lastProgress = time.Now()
+		p.lastProgress = now
 	}
 	if len(p.budgets) > 0 {
 		delete(p.budgets, offset)

@@ -193,27 +193,4 @@ func (r *rig) committed() transport.Commit {
 	return r.cluster.Committed(group)[transport.Partition{Topic: "t"}]
 }
 
-// partition is the member's state of partition 0.
-func (m *member) state() PartitionSnapshot {
-	for _, p := range m.Snapshot().Partitions {
-		if p.Partition.Partition == 0 {
-			return p
-		}
-	}
-	return PartitionSnapshot{Watermark: -1}
-}
-
-// awaitState waits in fake time until partition 0 is as asked.
-func (m *member) awaitState(what string, ok func(PartitionSnapshot) bool) {
-	m.rig.t.Helper()
-	for range 100_000 {
-		synctest.Wait()
-		if ok(m.state()) {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	m.rig.t.Fatalf("never %s: %+v", what, m.state())
-}
-
 func keyN(n int) string { return fmt.Sprintf("key-%d", n) }

@@ -47,7 +47,7 @@ func (f *failure) verdictOn(err error) Verdict {
 
 // settleLanes ends the attempt's run of each lane. It returns the record that
 // waits for another attempt now, and how long, if there is one.
-func (w *worker) settleLanes(p *partition, f *failure) (parked *Failure, wait time.Duration) {
+func (w *worker) settleLanes(p *partition, now time.Time, f *failure) (parked *Failure, wait time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.running--
@@ -62,14 +62,14 @@ func (w *worker) settleLanes(p *partition, f *failure) (parked *Failure, wait ti
 		// An item behind a failed one of its key counts as failed as well:
 		// handled before it, it would be out of order.
 		for done < len(items) && f.of(at+done) == nil {
-			p.finish(l.pop())
+			p.finish(l.pop(), now)
 			done++
 		}
 		failed := done < len(items)
 		switch {
 		case failed && len(w.items) == 1:
 			err := f.of(0)
-			parked, wait = p.failed(l, f.verdictOn(err), err)
+			parked, wait = p.failed(l, now, f.verdictOn(err), err)
 		case failed:
 			for _, it := range items[done:] {
 				if it.fail == nil {
@@ -103,9 +103,8 @@ func (w *worker) release(p *partition) {
 
 // failed notes a failed attempt at the head of a lane in its budget, and takes
 // the next step: a wait, which it returns, or the dead letter. The caller holds mu.
-func (p *partition) failed(l *lane, v Verdict, err error) (parked *Failure, wait time.Duration) {
-	it, now := l.head, time.Now()
-	wait, again := it.failed(v, err, now)
+func (p *partition) failed(l *lane, now time.Time, v Verdict, err error) (parked *Failure, wait time.Duration) {
+	wait, again := l.head.failed(v, err, now)
 	switch {
 	case !again:
 		// Also in a drain, which waits for it: what has been decided is

@@ -35,8 +35,9 @@ func (w *worker) work() {
 // run makes one attempt at the heads of the lanes that were taken.
 func (w *worker) run() {
 	p := w.lanes[0].partition
-	ctx := newAttemptContext(w.sub.engine.base, w.sub.Timeout)
-	if !w.begin(p, ctx) {
+	now := time.Now()
+	ctx := newAttemptContext(w.sub.engine.base, now, w.sub.Timeout)
+	if !w.begin(p, ctx, now) {
 		return
 	}
 	ticket, ok := w.sub.Breaker.Allow(w.breakerKey())
@@ -46,7 +47,7 @@ func (w *worker) run() {
 	}
 	ctx.admit(ticket)
 	err := w.sub.Handle(ctx, &w.attempt)
-	took := time.Since(w.started)
+	took := time.Since(now)
 	w.mu.Lock()
 	w.current, w.partition = nil, nil
 	w.mu.Unlock()
@@ -58,7 +59,7 @@ func (w *worker) run() {
 
 // begin takes the items of the attempt from the lanes' heads, unless their
 // partition is going. From then on a drain finds the attempt.
-func (w *worker) begin(p *partition, ctx *attemptContext) bool {
+func (w *worker) begin(p *partition, ctx *attemptContext, now time.Time) bool {
 	s := w.sub
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -93,7 +94,7 @@ func (w *worker) begin(p *partition, ctx *attemptContext) bool {
 	}
 	p.running++
 	w.mu.Lock()
-	w.current, w.partition, w.started = ctx, p, time.Now()
+	w.current, w.partition, w.started = ctx, p, now
 	w.mu.Unlock()
 	return true
 }
@@ -134,7 +135,7 @@ func (w *worker) settle(ctx *attemptContext, p *partition, took time.Duration, b
 	case err == nil:
 		ctx.report(resilience.Success)
 		e.observer.Handled(s, w.attempt.Records, took)
-		w.settleLanes(p, nil)
+		w.settleLanes(p, w.started.Add(took), nil)
 	case ctx.wasCutOff():
 		// Neither handled nor failed: the next owner runs it again.
 		w.release(p)
@@ -142,7 +143,7 @@ func (w *worker) settle(ctx *attemptContext, p *partition, took time.Duration, b
 		v := e.config.Judge(err)
 		ctx.report(v.Breaker)
 		e.observer.Failed(s, &w.attempt, err, v)
-		if parked, wait := w.settleLanes(p, &failure{e, v, err, blameless}); parked != nil {
+		if parked, wait := w.settleLanes(p, w.started.Add(took), &failure{e, v, err, blameless}); parked != nil {
 			e.observer.Parked(s, parked, wait)
 		}
 	}

@@ -165,8 +165,7 @@ func (s *structured) payload() ([]byte, error) {
 
 // notJSON drops what the parser says about the place, which may show the value.
 func notJSON(err error) error {
-	var syntax *jsontext.SyntacticError
-	if errors.As(err, &syntax) {
+	if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
 		return &MalformedError{Reason: "the value is no valid JSON", Err: syntax.Err}
 	}
 	return &MalformedError{Reason: "the value is no valid JSON", Err: err}
