@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/eventbus-go/eventbus/internal/murmur2"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -114,7 +115,7 @@ func (t *producerTopic) choose(r *transport.Record) (*partition, error) {
 	case len(partitions) == 0:
 		return nil, topicError(t.name, leaderNotAvailable)
 	case r.Key != nil:
-		return partitions[partitionOf(r.Key, len(partitions))], nil
+		return partitions[murmur2.Partition(r.Key, int32(len(partitions)))], nil
 	}
 	return partitions[int(t.current.Load())%len(partitions)], nil
 }

@@ -46,7 +46,7 @@ func newBus(s Settings) (*eventbus.Bus, error) {
 	return eventbus.New(kafka.New(kafka.Config{Brokers: s.Brokers, Compression: s.Compression}), eventbus.Config{
 		Service: "bench", Environment: "Test", Source: event.SourceURI,
 		Producer:       transport.ProducerConfig{BufferRecords: s.Window},
-		FetchBytes:     16 << 20,
+		FetchBytes:     FetchBytes,
 		CommitInterval: CommitInterval,
 		Logger:         slog.New(slog.DiscardHandler),
 		TracerProvider: trace.TracerProvider(tracenoop.NewTracerProvider()),
