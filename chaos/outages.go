@@ -123,7 +123,7 @@ func poisonFlood() scenario {
 func dependencyDown() scenario {
 	return openLoop(scenario{
 		name:  "dependency down",
-		about: "what half of the keys need is down for 60 s: its circuit breaker opens",
+		about: "what one key in eight needs is down for 60 s: its circuit breaker opens",
 		load:  load{Events: 230_000},
 		crew:  crew{Dependent: true},
 		plan: func(p *plan) {

@@ -22,13 +22,12 @@ type task struct {
 	Role    string   `json:"role"` // roleMember, rolePublisher, roleForeign
 	Brokers []string `json:"brokers"`
 	// Routes says where to dial for an address of a broker: a proxy.
-	Routes  map[string]string `json:"routes,omitempty"`
-	Topic   contract          `json:"topic"`
-	Ledger  string            `json:"ledger"`
-	Crew    crew              `json:"crew,omitzero"`
-	Load    load              `json:"load,omitzero"`
-	Shift   shift             `json:"shift,omitzero"`
-	Profile string            `json:"profile,omitempty"`
+	Routes map[string]string `json:"routes,omitempty"`
+	Topic  contract          `json:"topic"`
+	Ledger string            `json:"ledger"`
+	Crew   crew              `json:"crew,omitzero"`
+	Load   load              `json:"load,omitzero"`
+	Shift  shift             `json:"shift,omitzero"`
 }
 
 const (
@@ -56,7 +55,7 @@ type load struct {
 	Keys      int
 	Rate      int           // events a second, in all
 	Delivery  time.Duration // deadline; 0: the producer's own
-	Dependent bool          // half of the keys are those of dependent events
+	Dependent bool          // one key in eight is one of dependent events
 	Pad       int           // bytes
 }
 

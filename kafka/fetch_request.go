@@ -70,12 +70,6 @@ func (f *fetcher) fetch(ctx context.Context, r *fetchRequest, req *kmsg.FetchReq
 		buffer = newFetchBuffer(size)
 		return buffer.b
 	})
-	if d := time.Since(r.sent); d > 3*time.Second {
-		println("SLOW fetch", r.source, d.String(), err != nil)
-		if err != nil {
-			println(err.Error())
-		}
-	}
 	resp := kmsg.NewFetchResponse()
 	if err == nil {
 		resp.SetVersion(version)

@@ -213,14 +213,7 @@ func (m *membership) ask(ctx context.Context, req kmsg.Request) (kmsg.Response, 
 	if err != nil {
 		return nil, err
 	}
-	x := time.Now()
 	resp, err := m.client.request(ctx, broker, req)
-	if d := time.Since(x); d > 3*time.Second {
-		println("SLOW", kmsg.NameForKey(req.Key()), broker, d.String(), err != nil)
-		if err != nil {
-			println(err.Error())
-		}
-	}
 	if err != nil && !errors.Is(err, context.Canceled) {
 		m.client.forgetCoordinator(m.cfg.Group)
 	}

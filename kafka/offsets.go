@@ -17,6 +17,11 @@ import (
 // and refuses all of it when that is larger than its topic takes.
 const commitBytes = 512 << 10
 
+// commitPatience bounds one try. A coordinator that is frozen says nothing, and
+// another may have its place by then; one that waits for replicas answers within
+// its offsets.commit.timeout.ms, 5 s by default.
+const commitPatience = 10 * time.Second
+
 // commit stores offsets for the group. They are fenced by the epochs of their
 // partitions, and sent under the member's generation at that time.
 func (m *membership) commit(ctx context.Context, commits []transport.Commit) error {
@@ -97,9 +102,11 @@ func (m *membership) store(ctx context.Context, commits []transport.Commit, owns
 // storeOnce sends one request and returns the commits that are to be sent again,
 // with the reason.
 func (m *membership) storeOnce(ctx context.Context, id string, generation int32, commits []transport.Commit, failed map[transport.Partition]error, failures int) ([]transport.Commit, error) {
-	answer, err := m.ask(ctx, m.commitRequest(id, generation, commits))
+	within, cancel := context.WithTimeout(ctx, commitPatience)
+	defer cancel()
+	answer, err := m.ask(within, m.commitRequest(id, generation, commits))
 	if err != nil {
-		if retriable(err) || ctx.Err() != nil {
+		if retriable(err) || within.Err() != nil {
 			return commits, err
 		}
 		for i := range commits {

@@ -191,6 +191,9 @@ func (b *Breaker) Allow(key uint64) (Ticket, bool) {
 	return Ticket{b: b, key: key, done: done}, true
 }
 
+// Probe tells whether the attempt was let through by a breaker that is not closed.
+func (t Ticket) Probe() bool { return t.done != nil }
+
 // Blameless tells whether a failure of this attempt says nothing of what was
 // attempted: it probes, and since the breaker opened no probe has succeeded, so
 // the dependency may still be down.

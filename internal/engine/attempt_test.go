@@ -98,7 +98,7 @@ func TestContextsDerivedFromAnAttempts(t *testing.T) {
 		stop := context.AfterFunc(c, func() { close(ran) })
 		never := context.AfterFunc(c, func() { t.Error("ran though it was stopped") })
 		synctest.Wait()
-		if n := runtime.NumGoroutine(); n != goroutines {
+		if n := runtime.NumGoroutine(); n > goroutines { // fewer, where one of another test was still ending
 			t.Errorf("%d goroutines more", n-goroutines)
 		}
 		if c.Value(valueKey{}) != "v" || grandchild.Value(valueKey{}) != "w" {

@@ -6,7 +6,7 @@
 //
 //	Poll → intake (intake.go) routes it to a subscription, or skips it
 //	     → lane (lane.go): the queue of one key of one partition
-//	     → ready (subscription.go): lanes whose head may run, fair over partitions
+//	     → ready (ready.go): lanes whose head may run, fair over partitions
 //	     → worker (worker.go): one attempt
 //	     → settle (settle.go): finished, parked for a retry, or dead-lettered
 //	     → tracker (tracker.go): the watermark moves
@@ -16,12 +16,23 @@
 //
 // At most one record of a lane is running, parked or being dead-lettered; the
 // rest of the lane waits behind it, and nothing else does. A parked lane is an
-// entry in a heap with one timer (park.go); no goroutine waits for it.
+// entry in a heap with one timer (park.go) or in a breaker's queue (gate.go); no
+// goroutine waits for it.
+//
+// # Memory
+//
+// Records stay in the memory that the transport fetched them into, and a batch
+// is released when its last one is finished. What parks is copied out, and so is
+// what still waits when most of its batch is finished (item.go). Partitions that
+// hold too much are paused (bounds.go, flow.go).
 //
 // # Locks
 //
-// partition.mu guards a partition's lanes, tracker and counts; subscription.mu
-// its ready queue; parking.mu the heap. None of them is held while another is
-// taken, but for partition.mu → subscription.mu and partition.mu → parking.mu,
-// and none is held while a handler or the transport runs.
+// partition.mu guards a partition's lanes, items, tracker and counts;
+// subscription.mu its ready queues and workers; gate.mu, parking.mu and
+// letters.mu their queues; worker.mu the attempt that it shows. Under
+// partition.mu one of the others may be taken, under flowMu (which puts pauses
+// in order) Engine.mu and partition.mu, and else none under another. None is
+// held while a handler runs; of the transport, Alive may be called under none,
+// Pause and Resume under flowMu, and a batch's Release under partition.mu.
 package engine

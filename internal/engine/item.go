@@ -85,6 +85,7 @@ type failing struct {
 	end         End   // DeadEnd or Hold once that is decided
 	writes      int   // attempts to write the dead letter
 	refused     error // the last one's error
+	counted     bool  // the breaker knows of it
 }
 
 // stoodStill is for how long since the first failure the clocks stood: while

@@ -124,6 +124,7 @@ func (it *item) failed(v Verdict, err error, now time.Time) (wait time.Duration,
 	}
 	f := it.fail
 	f.last, f.err, f.reason, f.stack = now, err, v.Reason, v.Stack
+	f.counted = f.counted || v.Breaker == resilience.Failure
 	if v.Kind == Wait {
 		wait = max(v.After, waitAgain)
 		f.stood += wait

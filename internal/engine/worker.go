@@ -52,7 +52,7 @@ func (w *worker) run() {
 	w.current, w.partition = nil, nil
 	w.mu.Unlock()
 	ctx.finish()
-	w.settle(ctx, p, took, ticket.Blameless(), err)
+	w.settle(ctx, p, took, ticket, err)
 	clear(w.items)
 	clear(w.attempt.Records)
 }
@@ -129,7 +129,7 @@ func (w *worker) giveBack(p *partition) {
 }
 
 // settle turns the outcome of an attempt into each lane's next step.
-func (w *worker) settle(ctx *attemptContext, p *partition, took time.Duration, blameless bool, err error) {
+func (w *worker) settle(ctx *attemptContext, p *partition, took time.Duration, ticket resilience.Ticket, err error) {
 	e, s := w.sub.engine, w.sub
 	switch {
 	case err == nil:
@@ -141,11 +141,22 @@ func (w *worker) settle(ctx *attemptContext, p *partition, took time.Duration, b
 		w.release(p)
 	default:
 		v := e.config.Judge(err)
-		ctx.report(v.Breaker)
+		ctx.report(w.evidence(v.Breaker, ticket))
 		e.observer.Failed(s, &w.attempt, err, v)
-		if parked, wait := w.settleLanes(p, w.started.Add(took), &failure{e, v, err, blameless}); parked != nil {
+		if parked, wait := w.settleLanes(p, w.started.Add(took), &failure{e, v, err, ticket.Blameless()}); parked != nil {
 			e.observer.Parked(s, parked, wait)
 		}
 	}
 	s.gated.settled()
+}
+
+// evidence is what a failure says of the dependency. A record's first counts,
+// and a probe's. Those of its retries do not: under a flood of poison the retries
+// of a few keys would outnumber all that works, and open the breaker for healthy
+// keys too.
+func (w *worker) evidence(o resilience.Outcome, t resilience.Ticket) resilience.Outcome {
+	if f := w.items[0].fail; o == resilience.Failure && f != nil && f.counted && !t.Probe() {
+		return resilience.Ignored
+	}
+	return o
 }

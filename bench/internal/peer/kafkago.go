@@ -138,18 +138,16 @@ func loops(s Settings) int {
 }
 
 func readKafkaGo(ctx context.Context, reader *kafka.Reader, handle Handler) error {
-	for {
+	for ctx.Err() == nil { // until it is closed
 		m, err := reader.ReadMessage(ctx)
 		if err == nil {
 			err = decode(kafkaGoType(m), m.Value, handle)
 		}
-		switch {
-		case ctx.Err() != nil: // closed
-			return nil
-		case err != nil:
+		if err != nil && ctx.Err() == nil {
 			return err
 		}
 	}
+	return nil
 }
 
 func kafkaGoType(m kafka.Message) string {

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"testing"
+	"time"
+)
+
+// deeds makes a ledger whose entries are a millisecond apart.
+func deeds(entries ...entry) []entry {
+	for i := range entries {
+		entries[i].at = int64(i+1) * int64(time.Millisecond)
+	}
+	return entries
+}
+
+// TestJudge: each kind of harm is found, and a clean history shows none.
+func TestJudge(t *testing.T) {
+	log := [][]logged{{{key: 1, seq: 0}, {key: 1, seq: 1}}}
+	first := entry{key: 1, seq: 0, offset: 0, owner: 1}
+	second := entry{key: 1, seq: 1, offset: 1, owner: 1}
+	as := func(d deed, e entry) entry { e.deed = d; return e }
+	by := func(owner uint16, e entry) entry { e.owner = owner; return e }
+	published := []entry{as(offered, first), as(acked, first), as(offered, second), as(acked, second)}
+	for _, c := range []struct {
+		name                                    string
+		log                                     [][]logged
+		dead                                    map[place]int
+		ends                                    map[uint16]int64
+		then                                    []entry
+		lost, duplicates, disorder, unexplained int
+	}{
+		{name: "clean", then: []entry{as(started, first), as(handled, first), as(started, second), as(handled, second)}},
+		{name: "not handled", then: []entry{as(started, first), as(handled, first)}, lost: 1},
+		{name: "dead-lettered", then: []entry{as(started, first), as(failed, first), as(started, second), as(handled, second)}, dead: map[place]int{{0, 0}: 1}},
+		{
+			name: "side by side", disorder: 1,
+			then: []entry{as(started, first), as(started, second), as(handled, first), as(handled, second)},
+		},
+		{
+			name: "handled twice", duplicates: 1, unexplained: 1,
+			then: []entry{as(started, first), as(handled, first), as(started, first), as(handled, by(2, first)), as(started, second), as(handled, second)},
+		},
+		{
+			name: "handled twice around a kill", duplicates: 1, ends: map[uint16]int64{1: int64(time.Second)},
+			then: []entry{as(started, first), as(handled, first), as(started, by(2, first)), as(handled, by(2, first)), as(started, second), as(handled, second)},
+		},
+		{
+			name: "acknowledged and not in the log", log: [][]logged{{{key: 1, seq: 0}}}, lost: 1,
+			then: []entry{as(started, first), as(handled, first)},
+		},
+		{
+			name: "out of order in the log", log: [][]logged{{{key: 1, seq: 1}, {key: 1, seq: 0}}}, lost: 4, disorder: 1,
+		},
+	} {
+		e := &evidence{log: c.log, dead: c.dead, ends: c.ends, entries: deeds(append(append([]entry(nil), published...), c.then...)...)}
+		if e.log == nil {
+			e.log = log
+		}
+		f := judge(e)
+		if f.lost != c.lost || f.duplicates != c.duplicates || f.disorder != c.disorder || f.unexplained != c.unexplained {
+			t.Errorf("%s: %d lost, %d duplicates (%d unexplained), %d out of order; want %d, %d (%d), %d: %v",
+				c.name, f.lost, f.duplicates, f.unexplained, f.disorder, c.lost, c.duplicates, c.unexplained, c.disorder, f.wrong)
+		}
+	}
+}
+
+// TestLongestStall: only time in which there was work counts.
+func TestLongestStall(t *testing.T) {
+	got, end := longestStall([]move{{0, 1}, {1, 1}, {5, -1}, {7, -1}, {100, 1}, {103, -1}})
+	if got != 5 || end != 5 {
+		t.Errorf("%d until %d, want 5 until 5", got, end)
+	}
+}
