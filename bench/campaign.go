@@ -22,6 +22,7 @@ type campaign struct {
 	workloads []workload
 	peers     []string
 	rounds    int
+	others    int // rounds of the clients about which nothing is claimed
 	quick     bool
 	seed      uint64
 	until     time.Time // no measurement begins later; zero: no end
@@ -73,7 +74,9 @@ func (c *campaign) tasks() []task {
 	var tasks []task
 	for round := 1; round <= c.rounds; round++ {
 		for _, w := range c.workloads {
-			names := slices.DeleteFunc(slices.Clone(w.peers), func(name string) bool { return !slices.Contains(c.peers, name) })
+			names := slices.DeleteFunc(slices.Clone(w.peers), func(name string) bool {
+				return !slices.Contains(c.peers, name) || round > c.others && !claimed(w.name, name)
+			})
 			random := rand.New(rand.NewPCG(c.seed, mix(w.name, round)))
 			random.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
 			for _, name := range names {

@@ -23,7 +23,7 @@ func testCampaign(t *testing.T, log *measurementLog, seed uint64) *campaign {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &campaign{workloads: workloads, peers: []string{peer.Eventbus, peer.EventbusJSON, peer.Franz, peer.KafkaGo}, rounds: 9, seed: seed, log: log}
+	return &campaign{workloads: workloads, peers: []string{peer.Eventbus, peer.EventbusJSON, peer.Franz, peer.KafkaGo}, rounds: 9, others: 9, seed: seed, log: log}
 }
 
 func TestTasksAreShuffledWithinRounds(t *testing.T) {
@@ -48,6 +48,23 @@ func TestTasksAreShuffledWithinRounds(t *testing.T) {
 	}
 	if len(orders) < 5 {
 		t.Errorf("nine rounds have %d orders", len(orders))
+	}
+}
+
+func TestOthersHaveFewerRounds(t *testing.T) {
+	c := testCampaign(t, new(measurementLog), 1)
+	c.others = 3
+	rounds := make(map[string]int)
+	for _, k := range c.tasks() {
+		rounds[k.Workload+"/"+k.Peer]++
+	}
+	for what, want := range map[string]int{
+		"sync-1/eventbus": 9, "sync-1/franz-go": 9, "sync-1/kafka-go": 3,
+		"consume/eventbus": 9, "consume/franz-go": 9, "consume/kafka-go": 3, "consume/eventbus-encoding-json": 9,
+	} {
+		if rounds[what] != want {
+			t.Errorf("%s has %d rounds, want %d", what, rounds[what], want)
+		}
 	}
 }
 

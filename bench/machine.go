@@ -28,7 +28,7 @@ func describe(kafka string, rounds int, log *measurementLog) string {
 	}
 	fmt.Fprintf(&b, "Clients: %s; eventbus of this tree.\n", strings.Join(clients, ", "))
 	if rounds < 9 {
-		fmt.Fprintf(&b, "**Preliminary:** %d round(s); a claim takes nine.\n", rounds)
+		fmt.Fprintf(&b, "**Preliminary:** %d round(s) at most; a claim takes nine.\n", rounds)
 	}
 	return b.String()
 }

@@ -2,7 +2,7 @@
 // same work, on one Apache Kafka. It prints tables and one JSON object per row,
 // and rewrites the figures in docs/performance.md, which says how to read them.
 //
-//	go run .                           # the whole campaign, about an hour and a half
+//	go run .                           # the whole campaign, about an hour
 //	go run . -quick                    # one short round of three clients
 //	go run . -for 8m -out DIR          # a segment; the same again goes on
 //	go run . -workload async -peer eventbus -rounds 1 -profile cpu.prof
@@ -44,6 +44,7 @@ func parse() flags {
 	flag.StringVar(&f.workloads, "workload", "", "only these `workloads`, comma-separated")
 	flag.StringVar(&f.peers, "peer", "", "only these `clients`, comma-separated")
 	flag.IntVar(&f.rounds, "rounds", 9, "rounds; nine give a 95 % interval")
+	flag.IntVar(&f.others, "others", 3, "rounds of the clients about which nothing is claimed; all -rounds of those that -peer names")
 	flag.BoolVar(&f.quick, "quick", false, "one short round of eventbus, franz-go and kafka-go; docs stay as they are unless -docs is given")
 	flag.BoolVar(&f.growth, "growth", false, "also how costs grow with partitions, keys and events")
 	flag.DurationVar(&f.segment, "for", 0, "stop after about this long; the same command with the same -out goes on")
@@ -56,6 +57,9 @@ func parse() flags {
 	flag.Visit(func(g *flag.Flag) { said[g.Name] = true })
 	if f.quick && !said["rounds"] {
 		f.rounds = 1
+	}
+	if f.peers != "" && !said["others"] {
+		f.others = f.rounds
 	}
 	// A part of the campaign would leave a part of the tables.
 	if (f.quick || f.workloads != "" || f.peers != "") && f.out == "" && !said["docs"] {
@@ -107,7 +111,7 @@ func run(ctx context.Context, f flags, out io.Writer) error {
 		return fmt.Errorf("asking %s: %w", f.brokers, err)
 	}
 	c := campaign{
-		cluster: cluster, workloads: workloads, peers: peers, rounds: f.rounds, quick: f.quick, seed: f.seed,
+		cluster: cluster, workloads: workloads, peers: peers, rounds: f.rounds, others: f.others, quick: f.quick, seed: f.seed,
 		log: log, progress: os.Stderr,
 		measure: func(ctx context.Context, t task) (measurement, error) {
 			if !t.Fill {
@@ -140,7 +144,7 @@ func report(f flags, out io.Writer, log *measurementLog, version string) error {
 	if len(rows) == 0 {
 		return errors.New("nothing was measured")
 	}
-	rounds := slices.MinFunc(rows, func(a, b row) int { return a.Rounds - b.Rounds }).Rounds
+	rounds := slices.MaxFunc(rows, func(a, b row) int { return a.Rounds - b.Rounds }).Rounds
 	var measured, chart, lines bytes.Buffer
 	measured.WriteString(describe(version, rounds, log))
 	if err := writeChart(&chart, log, rows); err != nil {

@@ -38,7 +38,7 @@ func TestPeers(t *testing.T) {
 		t.Run(p.Name, func(t *testing.T) {
 			log := new(measurementLog)
 			c := campaign{
-				cluster: cluster, workloads: tiny, peers: []string{p.Name}, rounds: 1, log: log, progress: t.Output(),
+				cluster: cluster, workloads: tiny, peers: []string{p.Name}, rounds: 1, others: 1, log: log, progress: t.Output(),
 				measure: func(ctx context.Context, k task) (measurement, error) { return inProcess(ctx, k, tiny) },
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/eventbus-go/eventbus/bench/internal/peer"
 	"github.com/eventbus-go/eventbus/bench/internal/statistic"
@@ -43,6 +44,14 @@ func targets() []target {
 		{what: "publish without waiting, to watermill-kafka: rate", workload: "async", ours: peer.Eventbus, to: peer.Watermill, metric: rate, reach: 4},
 		{what: "consume, to watermill-kafka: rate", workload: "consume", ours: peer.Eventbus, to: peer.Watermill, metric: rate, reach: 5},
 	}
+}
+
+// claimed tells whether something is claimed about a client on a workload: about
+// us and franz-go on each, and about whom the targets name.
+func claimed(workload, name string) bool {
+	return name == peer.Eventbus || name == peer.Franz || slices.ContainsFunc(targets(), func(t target) bool {
+		return t.workload == workload && (t.ours == name || t.to == name)
+	})
 }
 
 // estimate is what the log has for the target.

@@ -298,3 +298,28 @@ func TestAgeStartsWithTheFirstRecord(t *testing.T) {
 		s.drain()
 	})
 }
+
+// 20,000 records of 1,000 keys, each handled in 5 ms by 256 at once, take no
+// longer than that many rounds.
+func TestWorkersAreKeptBusy(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		sub := &Subscription{Name: "s", Concurrency: 256, Handle: func(context.Context, *Attempt) error {
+			time.Sleep(5 * time.Millisecond)
+			return nil
+		}}
+		s := newScript(t, options{subs: []*Subscription{sub}})
+		s.assign(0, "")
+		start := time.Now()
+		for i := range int64(20) {
+			s.deliver(s.batch(p0, 1000*i, many(1000)...))
+		}
+		for s.engine.Snapshot().Records > 0 {
+			pass(time.Millisecond)
+		}
+		if took, ideal := time.Since(start), (20_000+255)/256*5*time.Millisecond; took > ideal+5*time.Millisecond {
+			t.Errorf("took %v, ideal %v", took, ideal)
+		}
+		s.drain()
+		wantCommit(t, s, 20_000)
+	})
+}
