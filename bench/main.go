@@ -32,7 +32,7 @@ const brokersVariable = "EVENTBUS_TEST_BROKERS"
 type flags struct {
 	brokers, workloads, peers string
 	out, docs, profile        string
-	rounds                    int
+	rounds, others            int
 	seed                      uint64
 	quick, growth             bool
 	segment                   time.Duration

@@ -57,6 +57,7 @@ type Listener interface {
 	// Skipped tells that the position of a partition moved from one offset to
 	// another without delivering what lay between, and why (retention removed
 	// it, the log was truncated, the topic was created anew).
+	// Poll returns nothing from the new position before Skipped has returned.
 	Skipped(p Partition, from, to int64, reason error)
 }
 
