@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -182,6 +183,7 @@ func TestGroupExpelled(t *testing.T) {
 				if failed, ok := errors.AsType[*transport.CommitError](err); !ok || !errors.Is(failed.Partitions[p], transport.ErrFenced) {
 					t.Errorf("commit under the old epoch: %v", err)
 				}
+				synctest.Wait() // until Assigned has returned and all is at rest
 				if r.Status().LastError != nil || r.Status().State != "stable" {
 					t.Errorf("status %+v", r.Status())
 				}
