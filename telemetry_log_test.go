@@ -66,11 +66,11 @@ func TestLogOfOneEvent(t *testing.T) {
 		if err := eventbus.Subscribe(bus, topic, func(context.Context, order) error { return errBoom }); err != nil {
 			t.Fatal(err)
 		}
-		start(t, bus)
 		if err := eventbus.NewPublisher(bus, topic).PublishWith(t.Context(), order{ID: "personal", Seq: 77123},
 			eventbus.WithID("e-1"), eventbus.WithCorrelationID("story-1"), eventbus.WithCausationID("cause-1")); err != nil {
 			t.Fatal(err)
 		}
+		start(t, bus) // only now: else the handler may be told of before the acknowledgement
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		closeBus(t, bus)
