@@ -197,7 +197,7 @@ func TestPromise2DeadLetterKeepsBytes(t *testing.T) {
 		}
 		for header, want := range map[string]string{
 			"eventbus-dlq-topic": ordersName, "eventbus-dlq-offset": fmt.Sprint(sent.Offset), "eventbus-dlq-group": "sales-api-test",
-			"eventbus-dlq-attempts": "3", "eventbus-dlq-error": "retries exhausted\nalways",
+			"eventbus-dlq-attempts": "3", "eventbus-dlq-error": "retries exhausted: always",
 		} {
 			if got, _ := dead.Header(header); string(got) != want {
 				t.Errorf("%s is %q, want %q", header, got, want)

@@ -61,7 +61,11 @@ func (b *Bus) provision(ctx context.Context, specs ...transport.TopicSpec) error
 		return fmt.Errorf("creating topics: %w", err)
 	}
 	for _, spec := range missing {
-		b.config.Logger.Info("topic created", "topic", spec.Name, "partitions", spec.Partitions)
+		partitions := any("the broker's default")
+		if spec.Partitions > 0 {
+			partitions = spec.Partitions
+		}
+		b.config.Logger.Info("topic created", "topic", spec.Name, "partitions", partitions)
 	}
 	return nil
 }

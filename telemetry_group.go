@@ -140,11 +140,11 @@ func (g *groupSignals) CommitFailed(p transport.Partition, _ error) {
 }
 
 // Assigned implements engine.Observer.
-func (g *groupSignals) Assigned(n int) { g.log.Info("partitions assigned", "partitions", n) }
+func (g *groupSignals) Assigned(n int) { g.log.Debug("partitions taken over", "count", n) }
 
 // Revoked implements engine.Observer.
 func (g *groupSignals) Revoked(n int, lost bool) {
-	g.log.Info("partitions revoked", "partitions", n, "lost", lost)
+	g.log.Debug("partitions given up", "count", n, "lost", lost)
 	if lost {
 		g.metrics.lost.Add(context.Background(), int64(n), g.base.add...)
 	}

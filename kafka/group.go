@@ -233,7 +233,11 @@ func (m *membership) refusedBy(code int16) error {
 }
 
 func (m *membership) trouble(err error) {
-	m.log.Warn("group membership", "group", m.cfg.Group, "error", err)
+	level := slog.LevelWarn
+	if errors.Is(err, notCoordinator) || errors.Is(err, coordinatorNotAvailable) || errors.Is(err, coordinatorLoadInProgress) {
+		level = slog.LevelInfo // a group's first moments on a cluster, and every move of its coordinator
+	}
+	m.log.Log(m.ctx, level, "group membership", "group", m.cfg.Group, "error", err)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.lastErr = err

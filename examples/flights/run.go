@@ -93,9 +93,26 @@ func run(ctx context.Context, s settings) (*report, error) {
 	r, err := d.flow(ctx)
 	if r != nil {
 		r.Seconds = time.Since(began).Seconds()
-		r.health = d.buses[1].Health(ctx)
+		r.health = settled(ctx, d.buses[1])
 	}
 	return r, errors.Join(err, d.close())
+}
+
+// settled is the health of a bus once it has nothing left to do: a dead letter is
+// in the log a moment before its acknowledgement is here.
+func settled(ctx context.Context, bus *eventbus.Bus) eventbus.Health {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	for {
+		h := bus.Health(ctx)
+		if h.Status == eventbus.Healthy || ctx.Err() != nil {
+			return h
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+		}
+	}
 }
 
 // open makes the services and starts them.

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/eventbus-go/eventbus/resilience"
@@ -141,7 +142,7 @@ func (it *item) failed(v Verdict, err error, now time.Time) (wait time.Duration,
 	wait, again = it.sub.Retry.Next(f.attempts, f.elapsed(it.sub.Breaker, now))
 	if !again {
 		f.end, f.reason = DeadEnd, "exhausted"
-		f.err = errors.Join(errExhausted, err)
+		f.err = fmt.Errorf("%w: %w", errExhausted, err)
 		return 0, false
 	}
 	if v.After > 0 {
