@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -246,19 +248,11 @@ func (t *handling) attemptRest(ctx context.Context, d *Delivery, h Handler, fail
 	return &BatchError{Errors: failed}
 }
 
-// prepareGroups builds the engines, and says what is wrong with the topics. The
-// dead-letter topics join the topics that must be there.
+// prepareGroups returns the groups to start, or what is wrong with the topics.
 func (b *Bus) prepareGroups() ([]*group, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if err := b.topics.err(); err != nil {
-		return nil, err
-	}
-	var groups []*group
-	for _, g := range b.groups {
-		groups = append(groups, g)
-	}
-	return groups, nil
+	return slices.Collect(maps.Values(b.groups)), b.topics.err()
 }
 
 // start joins the group.

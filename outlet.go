@@ -34,19 +34,24 @@ func (o *outlet) publish(ctx context.Context, d *draft) error {
 		o.bus.awaited.put(a)
 		return publishError(o.topic, id, err)
 	}
+	return o.bus.await(ctx, a, o.topic, id)
+}
+
+// await waits for the outcome of an event that was handed over.
+func (b *Bus) await(ctx context.Context, a *awaited, topic, id string) error {
 	select {
 	case <-a.settled:
 	case <-ctx.Done():
 		select {
 		case <-a.settled: // both at once: the outcome says more
 		default:
-			return publishError(o.topic, id, waitEnded(ctx)) // a is the producer's until then, and then garbage
+			return publishError(topic, id, waitEnded(ctx)) // a is the producer's until then, and then garbage
 		}
 	}
 	err := a.err
-	o.bus.awaited.put(a)
+	b.awaited.put(a)
 	if err != nil {
-		return publishError(o.topic, id, err)
+		return publishError(topic, id, err)
 	}
 	return nil
 }
@@ -143,18 +148,11 @@ func (b *Bus) PublishEnvelope(ctx context.Context, e *Envelope) error {
 	defer d.free()
 	d.envelope = *e
 	d.envelope.Headers = slices.Clip(e.Headers) // what is added must not land in the caller's
-	a := &awaited{settled: make(chan struct{}, 1)}
+	a := b.awaited.get()
 	f := b.signals.sending(e.Topic).depart(b.signals.tracing.forward(ctx, &d.envelope), &d.envelope, a, nil)
 	if err := b.hand(ctx, d, f); err != nil {
+		b.awaited.put(a)
 		return publishError(e.Topic, e.ID, err)
 	}
-	select {
-	case <-a.settled:
-		if a.err != nil {
-			return publishError(e.Topic, e.ID, a.err)
-		}
-		return nil
-	case <-ctx.Done():
-		return publishError(e.Topic, e.ID, waitEnded(ctx))
-	}
+	return b.await(ctx, a, e.Topic, e.ID)
 }

@@ -37,7 +37,7 @@ func (p *Publisher[T]) Publish(ctx context.Context, event T) error {
 // PublishWith is Publish with options. It is a method of its own so that a
 // service's one-method interface can have Publish's plain shape.
 func (p *Publisher[T]) PublishWith(ctx context.Context, event T, options ...PublishOption) error {
-	d := p.out.draft(options)
+	d := newDraft(options)
 	defer d.free()
 	if err := p.encode(ctx, d, event); err != nil {
 		return publishError(p.out.topic, d.envelope.ID, err)
@@ -52,7 +52,7 @@ func (p *Publisher[T]) PublishWith(ctx context.Context, event T, options ...Publ
 // Within a handler's context, the handler's attempt waits for the receipt, and
 // fails if it does.
 func (p *Publisher[T]) PublishAsync(ctx context.Context, event T, options ...PublishOption) Receipt {
-	d := p.out.draft(options)
+	d := newDraft(options)
 	defer d.free()
 	r := &receipt{topic: p.out.topic}
 	err := p.encode(ctx, d, event)
@@ -76,7 +76,7 @@ func (p *Publisher[T]) PublishAsync(ctx context.Context, event T, options ...Pub
 func (p *Publisher[T]) PublishBatch(ctx context.Context, events []T, options ...BatchOption) error {
 	outcome := newBatchOutcome(len(events))
 	batch := p.out.signals.departBatch(ctx, len(events))
-	d := p.out.draftBatch(options)
+	d := newDraft(options)
 	defer d.free()
 	for i, event := range events {
 		part := &outcome.parts[i]
@@ -97,7 +97,7 @@ func (p *Publisher[T]) PublishBatch(ctx context.Context, events []T, options ...
 // Delete publishes a tombstone for key: consumers run their OnDelete handlers,
 // and a compacted topic forgets the key.
 func (p *Publisher[T]) Delete(ctx context.Context, key string, options ...BatchOption) error {
-	d := p.out.draftBatch(options)
+	d := newDraft(options)
 	defer d.free()
 	if !p.topic.decl.keyed {
 		return publishError(p.out.topic, "", errors.New("a tombstone deletes a key, and this topic's events have none"))
@@ -140,15 +140,8 @@ var draftPool = sync.Pool{New: func() any { return new(draft) }}
 // maxKept bounds what a pooled draft keeps, in bytes.
 const maxKept = 64 << 10
 
-func (o *outlet) draft(options []PublishOption) *draft {
-	d := draftPool.Get().(*draft)
-	for _, option := range options {
-		option.applyPublish(&d.settings)
-	}
-	return d
-}
-
-func (o *outlet) draftBatch(options []BatchOption) *draft {
+// newDraft returns an empty draft with the options of one publish.
+func newDraft[O PublishOption](options []O) *draft {
 	d := draftPool.Get().(*draft)
 	for _, option := range options {
 		option.applyPublish(&d.settings)
