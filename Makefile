@@ -41,6 +41,10 @@ test: ## run all tests that need no server, in every module, with the race detec
 test-kafka: ## conformance and interoperability on a real Apache Kafka (Java, Maven): one is started unless EVENTBUS_TEST_BROKERS names one
 	scripts/kafka.sh run -- go test $(RACE) -shuffle=on -tags integration -count=1 -p 1 $(INTEGRATION)
 
+.PHONY: test-matrix
+test-matrix: ## test-kafka and a short chaos run on Apache Kafka 2.8, 3.9, 4.0 and 4.1, one after the other
+	scripts/matrix.sh
+
 .PHONY: test-containers
 test-containers: ## [kafkatest/kafkacontainer] the conformance suite on Apache Kafka in a container (Docker)
 	cd kafkatest/kafkacontainer && go test $(RACE) -count=1 -tags integration -v ./...

@@ -32,6 +32,7 @@ type Bus struct {
 	topics     registry
 	middleware []Middleware
 	groups     map[string]*group
+	replays    map[*group]struct{}            // that are under way
 	breakers   map[string]*resilience.Breaker // shared, by name
 	publishing publishBreakers
 
@@ -64,6 +65,7 @@ func New(t transport.Transport, config Config) (*Bus, error) {
 		config:    r,
 		transport: t,
 		groups:    make(map[string]*group),
+		replays:   make(map[*group]struct{}),
 		breakers:  make(map[string]*resilience.Breaker),
 	}
 	b.stopped, b.stop = context.WithCancel(context.Background())
@@ -146,7 +148,7 @@ func (b *Bus) ready(ctx context.Context) error {
 	if err := b.provision(ctx, b.specs()...); err != nil {
 		return err
 	}
-	return b.provisionLetters(ctx)
+	return b.provisionLetters(ctx, b.handledTopics())
 }
 
 // readyLater goes on with what a degraded start could not do.
@@ -167,10 +169,11 @@ func (b *Bus) readyLater(ctx context.Context) {
 	}
 }
 
-// Drain ends handling: fetching stops, running handlers finish within ctx, what
-// is finished is committed, and the groups are left. Publishing goes on. What
-// still runs near the end of ctx is cancelled, runs again elsewhere, and is
-// counted in Health. Draining a bus that was not started is no error.
+// Drain ends handling, replays too: fetching stops, running handlers finish
+// within ctx, what is finished is committed, and the groups are left. Publishing
+// goes on. What still runs near the end of ctx is cancelled, runs again
+// elsewhere, and is counted in Health. Draining a bus that was not started is no
+// error.
 func (b *Bus) Drain(ctx context.Context) error {
 	b.life.Lock()
 	defer b.life.Unlock()
@@ -178,12 +181,13 @@ func (b *Bus) Drain(ctx context.Context) error {
 }
 
 func (b *Bus) drain(ctx context.Context) error {
-	if !b.state.CompareAndSwap(stateStarted, stateDrained) {
-		return nil
-	}
-	b.stop()
+	started := b.state.CompareAndSwap(stateStarted, stateDrained)
 	b.mu.Lock()
-	groups := slices.Collect(maps.Values(b.groups))
+	groups := slices.Collect(maps.Keys(b.replays))
+	if started {
+		b.stop()
+		groups = slices.AppendSeq(groups, maps.Values(b.groups))
+	}
 	b.mu.Unlock()
 	if err := drainGroups(ctx, groups); err != nil {
 		return &Error{Op: "drain", Err: err}
@@ -210,6 +214,7 @@ func (b *Bus) Close(ctx context.Context) error {
 	if b.state.Swap(stateClosed) == stateClosed {
 		return nil
 	}
+	drained = errors.Join(drained, b.drain(ctx)) // a replay that began meanwhile
 	b.stop()
 	b.background.Wait()
 	errs := []error{drained, b.producer.Close(ctx)}

@@ -10,6 +10,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+	fastjson "github.com/goccy/go-json"
 )
 
 // jsonEvent is an event as services have them, about 300 bytes of JSON.
@@ -129,6 +132,57 @@ func (u *jsonUpper) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
+// jsonNames has names that need a second look, jsonNested what stands in another.
+type jsonNames struct {
+	carrier
+	Q int `json:"'q'"`
+	N int `json:"naïve"`
+	S int `json:"a b"`
+	L int `json:"<"` //nolint:staticcheck // the odd name is what is tested
+}
+
+type jsonNested struct {
+	P  ***int
+	M  map[jsonTextKey]int
+	E  struct{ jsonBase }
+	F  []jsonUpper
+	G  map[string]jsonUpper
+	H  [2]*jsonUpper
+	J  *map[string]*int
+	K  jsonNamedBytes
+	L  [][]byte
+	R  *any
+	S  [0]int
+	U  *bool
+	W  float32
+	Y  []float64
+	Z  map[uint8]int8
+	LL [3]string
+}
+
+type jsonNamedBytes []byte
+
+type jsonTextKey string
+
+func (k *jsonTextKey) UnmarshalText(text []byte) error {
+	*k = jsonTextKey("key " + string(text))
+	return nil
+}
+
+// jsonToCome has methods that encoding/json will call one day, jsonInContext
+// those that it never calls.
+type jsonToCome struct{ At int }
+
+func (jsonToCome) MarshalJSONTo(e *jsontext.Encoder) error { return e.WriteToken(jsontext.Null) }
+
+func (*jsonToCome) UnmarshalJSONFrom(d *jsontext.Decoder) error { return d.SkipValue() }
+
+type jsonInContext struct {
+	At int
+	fastjson.MarshalerContext
+	fastjson.UnmarshalerContext
+}
+
 type jsonNumbers struct {
 	N json.Number
 	L []map[string]json.Number
@@ -160,6 +214,16 @@ func compareAllJSON(t *testing.T, data []byte) {
 	compareJSON[map[string]jsonKinds](t, data)
 	compareJSON[[]jsonPlace](t, data)
 	compareJSON[*jsonKinds](t, data)
+	compareJSON[jsonNames](t, data)
+	compareJSON[jsonNested](t, data)
+	compareJSON[jsonToCome](t, data)
+	compareJSON[jsonInContext](t, data)
+	compareJSON[time.Time](t, data)
+	compareJSON[json.RawMessage](t, data)
+	compareJSON[json.Number](t, data)
+	compareJSON[[]byte](t, data)
+	compareJSON[float32](t, data)
+	compareJSON[string](t, data)
 }
 
 // jsonCases are where decoders differ from each other in practice.
@@ -182,6 +246,8 @@ var jsonCases = []string{
 	`{"Up":{"a":1}}`, `{"Up":[[1]]}`, `{"Up":["x"]}`, `{"Ups":[[1]]}`, `{"Ups":["x",null,{"a" : "\u0041"}]}`, `{"Up":null}`, `{"Up":1,"Up":2}`, `{"MP":{"UA":{"city":"x"},"UA":{"street":"y"},"B6":null}}`, `{"N":"::1","Addr":"10.0.0.1"}`, `{"Addr":""}`, `{"Addr":"x"}`,
 	` {"name" : "spaced" } `, "\ufeff{}", `{}x`, `{"a":1,}`, `{'a':1}`, `{"a":01}`, `{"a":-}`, `{"a":1e}`, `nul`, `null`, `true`, `"x"`, `1`, `-0`, `[]`, `[{"city":"c"},null]`, ``, `[`, `{"a":"` + "\n" + `"}`, `{"a":"\x"}`, `{"a":NaN}`,
 	`{"id":1}`, `{"lines":{}}`, `{"active":"true"}`, `{"count":1.5}`, `{"total":"1"}`, `{"address":[]}`,
+	`{"P":1,"M":{"a":1,"b":2},"E":{"Base":"x","S":2,"Mixin":["a"]},"F":["a",{"b":1}],"G":{"a":1,"b":[]},"H":[1,null],"J":{"a":1},"K":"AQ==","L":["AQ==",null],"R":null,"S":[1],"U":true,"W":1e30,"Y":[1e400],"Z":{"255":127}}`, `{"Z":{"256":1}}`, `{"LL":["a","b","c","d"]}`, `{"LL":["a"]}`,
+	`{"\u0050":1,"X":1,"'q'":3,"naïve":2,"a b":1,"<":2,"\u003c":5}`, `"2024-01-15T10:30:00Z"`, `"\u0061"`, `"AQ=="`, `1.5`, `{"At":1}`,
 	strings.Repeat("[", 9999) + strings.Repeat("]", 9999), strings.Repeat("[", 10000) + strings.Repeat("]", 10000), strings.Repeat("[", 10001) + strings.Repeat("]", 10001),
 	`{"Deep":` + strings.Repeat(`{"Deep":`, 50) + `{}` + strings.Repeat(`}`, 51),
 }
@@ -218,28 +284,25 @@ func TestJSONEncode(t *testing.T) {
 	}
 }
 
-// Types that the two decoders read differently stay with encoding/json.
+// Types that the fast codec treats otherwise stay with encoding/json.
 func TestJSONAlike(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		t    reflect.Type
-		want bool
+		t              reflect.Type
+		encode, decode bool
 	}{
-		"an event":        {reflect.TypeFor[*jsonEvent](), true},
-		"all kinds":       {reflect.TypeFor[*jsonKinds](), true},
-		"string option":   {reflect.TypeFor[*struct{ Deep *[]jsonQuoted }](), false},
-		"a number":        {reflect.TypeFor[*jsonNumbers](), false},
-		"number in a map": {reflect.TypeFor[*map[string][]json.Number](), false},
-		"format": {reflect.TypeFor[*struct {
+		"an event":      {reflect.TypeFor[*jsonEvent](), true, true},
+		"an interface":  {reflect.TypeFor[*jsonKinds](), false, true},
+		"string option": {reflect.TypeFor[*struct{ Deep *[]jsonQuoted }](), true, false},
+		"a number":      {reflect.TypeFor[*map[string][]json.Number](), true, true},
+		"an option to come": {reflect.TypeFor[*struct {
 			T time.Time `json:"t,format:unix"`
-		}](), false},
-		"quoted name": {reflect.TypeFor[*struct {
-			T int `json:"'a,b'"`
-		}](), false},
-		"embedded text": {reflect.TypeFor[*struct{ carrier }](), false},
+		}](), false, false},
+		"methods to come":        {reflect.TypeFor[*[]jsonToCome](), false, false},
+		"methods with a context": {reflect.TypeFor[*map[string]jsonInContext](), false, false},
 	} {
-		if got := jsonAlike(c.t, nil); got != c.want {
-			t.Errorf("%s: alike %v, want %v", name, got, c.want)
+		if got := jsonAlikeOf(c.t); got != (jsonAlike{c.encode, c.decode}) {
+			t.Errorf("%s: %+v, want %v and %v", name, got, c.encode, c.decode)
 		}
 	}
 }

@@ -54,7 +54,7 @@ type Config struct {
 	// SessionTimeout, HeartbeatInterval and RebalanceTimeout are the group
 	// membership's. Defaults 45 s, 3 s and 60 s.
 	SessionTimeout, HeartbeatInterval, RebalanceTimeout time.Duration
-	// FetchBytes bounds what each group has fetched ahead. Default 32 MiB.
+	// FetchBytes bounds what each group has fetched ahead. Default 16 MiB.
 	FetchBytes int
 	// Bounds limit what each group holds in memory.
 	Bounds Bounds

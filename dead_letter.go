@@ -79,9 +79,17 @@ func (g *group) deadLetter(ctx context.Context, f *engine.Failure, done func(err
 	})
 }
 
-type letterCompletion func(error)
+// letterCompletion hears the outcome of a dead letter.
+type letterCompletion struct {
+	flight
+	done func(error)
+}
 
-func (c letterCompletion) Delivered(_ transport.Position, err error) { c(err) }
+// Delivered implements transport.Completion.
+func (c *letterCompletion) Delivered(p transport.Position, err error) {
+	c.landed(p, err)
+	c.done(err)
+}
 
 func (g *group) writeLetter(ctx context.Context, f *engine.Failure, r *transport.Record, done func(error)) {
 	producer, err := g.bus.letterProducer()
@@ -89,9 +97,10 @@ func (g *group) writeLetter(ctx context.Context, f *engine.Failure, r *transport
 		done(err)
 		return
 	}
-	flight := g.signals.departLetter(f, r, letterCompletion(done))
-	if err := producer.Produce(ctx, r, flight.carrying(r)); err != nil {
-		done(flight.refused(err))
+	letter := &letterCompletion{g.signals.departLetter(f, r), done}
+	letter.carry(r)
+	if err := producer.Produce(ctx, r, letter); err != nil {
+		done(letter.refused(err))
 	}
 }
 

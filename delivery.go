@@ -11,7 +11,9 @@ type Delivery struct {
 	Topic   string // the full name
 	Group   string
 	Attempt int // from 1
-	Events  []*Envelope
+	// Replay says that the events are read again by [Bus.Replay].
+	Replay bool
+	Events []*Envelope
 }
 
 // Handler handles a delivery; an error steers what comes next as a typed

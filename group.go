@@ -25,6 +25,7 @@ type group struct {
 	routes map[string]*groupTopic // the same, and by the names of their retry topics
 
 	signals *groupSignals
+	replay  bool // it reads a window of the log, and is a member of nothing
 }
 
 // groupTopic is a topic as a group handles it.
@@ -63,14 +64,16 @@ func (a *agreed[V]) set(what string, v *V, by string) error {
 	return nil
 }
 
+var errNoSubscription = errors.New("the zero Subscription: make one with On, OnBatch or OnDelete")
+
 // add registers one subscription. The caller holds mu.
 func (b *Bus) add(s *subscription) error {
 	if s == nil {
-		return &Error{Op: "subscribe", Err: errors.New("the zero Subscription: make one with On, OnBatch or OnDelete")}
+		return &Error{Op: "subscribe", Err: errNoSubscription}
 	}
 	topic, err := b.register(s.decl)
 	if err == nil {
-		err = b.addTo(s, topic)
+		err = b.addTo(b.groups, s, topic)
 	}
 	if err != nil {
 		return &Error{Op: "subscribe", Topic: topic, Err: err}
@@ -78,19 +81,26 @@ func (b *Bus) add(s *subscription) error {
 	return nil
 }
 
-func (b *Bus) addTo(s *subscription, topic string) error {
+// settingsOf are a subscription's settings, with the bus's defaults.
+func (b *Bus) settingsOf(s *subscription) subscribeSettings {
 	settings := newSubscribeSettings(append(append([]SubscribeOption(nil), b.config.Handling...), s.options...)...)
+	if settings.group == "" {
+		settings.group = b.config.Service + "-" + b.config.env
+	}
+	return settings
+}
+
+// addTo gives a subscription its place in its group.
+func (b *Bus) addTo(groups map[string]*group, s *subscription, topic string) error {
+	settings := b.settingsOf(s)
 	if len(settings.faults) > 0 {
 		return errors.Join(settings.faults...)
 	}
 	name := settings.group
-	if name == "" {
-		name = b.config.Service + "-" + b.config.env
-	}
 	if err := checkDerivedNames(topic, name); err != nil {
 		return err
 	}
-	g := b.groups[name]
+	g := groups[name]
 	if g == nil {
 		g = &group{bus: b, name: name, topics: make(map[string]*groupTopic)}
 	}
@@ -122,7 +132,7 @@ func (b *Bus) addTo(s *subscription, topic string) error {
 	} else {
 		t.types[s.decl.typ] = sub
 	}
-	g.topics[topic], b.groups[name] = t, g
+	g.topics[topic], groups[name] = t, g
 	g.subs = append(g.subs, sub)
 	return nil
 }
@@ -173,7 +183,9 @@ func (b *Bus) breaker(g *group, s *subscription, settings breakerSettings) *resi
 		}
 	}
 	made := resilience.NewBreaker(name, config)
-	b.signals.breaker(name, made)
+	if !g.replay || settings.name != "" {
+		b.signals.breaker(name, made)
+	}
 	if settings.name != "" {
 		b.breakers[name] = made
 	}
@@ -189,7 +201,7 @@ func (b *Bus) attempt(ctx context.Context, g *group, h Handler, a *engine.Attemp
 		envelope Envelope
 		events   [1]*Envelope
 	}
-	m := &one{delivery: Delivery{Topic: a.Records[0].Topic, Group: g.name, Attempt: a.Number}}
+	m := &one{delivery: Delivery{Topic: a.Records[0].Topic, Group: g.name, Attempt: a.Number, Replay: g.replay}}
 	m.events[0] = &m.envelope
 	m.delivery.Events = m.events[:]
 	if len(a.Records) > 1 {
@@ -255,6 +267,20 @@ func (b *Bus) prepareGroups() ([]*group, error) {
 	return slices.Collect(maps.Values(b.groups)), b.topics.err()
 }
 
+// prepare settles what holds for each topic once all subscriptions are there.
+func (g *group) prepare() {
+	g.routes = make(map[string]*groupTopic, 2*len(g.topics))
+	for _, t := range g.topics {
+		g.routes[t.name], g.routes[t.retry] = t, t
+		for _, sub := range t.types {
+			sub.Order = t.shared.order.value
+		}
+		if t.tombstone != nil {
+			t.tombstone.Order = t.shared.order.value
+		}
+	}
+}
+
 // start joins the group.
 func (g *group) start() error {
 	c := &g.bus.config
@@ -263,18 +289,11 @@ func (g *group) start() error {
 		SessionTimeout: c.SessionTimeout, HeartbeatInterval: c.HeartbeatInterval, RebalanceTimeout: c.RebalanceTimeout,
 		FetchBytes: c.FetchBytes, Logger: c.Logger,
 	}
-	g.routes = make(map[string]*groupTopic, 2*len(g.topics))
+	g.prepare()
 	for _, t := range g.topics {
-		g.routes[t.name], g.routes[t.retry] = t, t
 		config.Topics = append(config.Topics,
 			transport.TopicStart{Topic: t.name, Start: t.shared.start.value, OutOfRange: t.shared.beyond.value},
 			transport.TopicStart{Topic: t.retry})
-		for _, sub := range t.types {
-			sub.Order = t.shared.order.value
-		}
-		if t.tombstone != nil {
-			t.tombstone.Order = t.shared.order.value
-		}
 	}
 	g.signals = g.bus.signals.group(g.name, config.Topics)
 	e := engine.New(engine.Config{

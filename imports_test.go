@@ -23,7 +23,8 @@ var light = []string{
 	"github.com/cloudevents/sdk-go/v2/types",
 	"github.com/cenkalti/backoff/v5",
 	"github.com/go-json-experiment/json/...",
-	"github.com/google/uuid",
+	"github.com/goccy/go-json",
+	"github.com/gofrs/uuid/v5",
 	"github.com/gertd/go-pluralize",
 	"github.com/sony/gobreaker/v2",
 }

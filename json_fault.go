@@ -25,8 +25,6 @@ type faultSearch struct {
 	open map[uintptr]bool // pointers that the walk is in
 }
 
-var jsonMarshaler = reflect.TypeFor[json.Marshaler]()
-
 // find returns the path of the first value that can't be encoded.
 func (s *faultSearch) find(v reflect.Value, path string) (string, bool) {
 	if !v.IsValid() {

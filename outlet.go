@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/eventbus-go/eventbus/internal/wire"
 	"github.com/eventbus-go/eventbus/transport"
@@ -30,7 +31,8 @@ type outlet struct {
 func (o *outlet) publish(ctx context.Context, d *draft) error {
 	id := d.envelope.ID
 	a := o.bus.awaited.get()
-	if err := o.send(ctx, d, a, nil); err != nil {
+	a.flight = flight{of: o.signals, id: id}
+	if err := o.send(ctx, d, &a.flight, a, nil); err != nil {
 		o.bus.awaited.put(a)
 		return publishError(o.topic, id, err)
 	}
@@ -57,25 +59,27 @@ func (b *Bus) await(ctx context.Context, a *awaited, topic, id string) error {
 }
 
 // send completes the draft's envelope with what the bus knows, turns it into a
-// record and hands it to the producer. batch is nil for an event by itself.
-func (o *outlet) send(ctx context.Context, d *draft, done transport.Completion, batch *batchFlight) error {
+// record and hands it to the producer. f is a part of done; batch is nil for an
+// event by itself.
+func (o *outlet) send(ctx context.Context, d *draft, f *flight, done transport.Completion, batch *batchFlight) error {
 	e := &d.envelope
 	e.Topic, e.Source = o.topic, o.bus.config.Source
 	inherit(ctx, e)
-	f := o.signals.depart(ctx, e, done, batch)
+	f.depart(ctx, e, batch)
 	if !o.ready.Load() {
 		if err := o.prepare(ctx); err != nil {
 			return f.refused(err)
 		}
 	}
-	return o.bus.hand(ctx, d, f)
+	return o.bus.hand(ctx, d, f, done)
 }
 
 // hand encodes the draft and hands it to the producer.
-func (b *Bus) hand(ctx context.Context, d *draft, f *flight) error {
+func (b *Bus) hand(ctx context.Context, d *draft, f *flight, done transport.Completion) error {
 	err := b.encode(&d.encoder, &d.envelope, &d.record)
 	if err == nil {
-		err = b.producer.Produce(ctx, &d.record, f.carrying(&d.record))
+		f.carry(&d.record)
+		err = b.producer.Produce(ctx, &d.record, done)
 	}
 	if err != nil {
 		return f.refused(err)
@@ -103,7 +107,7 @@ func inherit(ctx context.Context, e *Envelope) {
 func (b *Bus) encode(encoder *wire.Encoder, e *Envelope, r *transport.Record) error {
 	ev := (*wire.Event)(e)
 	if !e.Tombstone {
-		if err := wire.Check(ev); err != nil {
+		if err := encoder.Check(ev); err != nil {
 			return fmt.Errorf("%w: %w", ErrSerialization, err)
 		}
 	}
@@ -147,10 +151,12 @@ func (b *Bus) PublishEnvelope(ctx context.Context, e *Envelope) error {
 	d := draftPool.Get().(*draft)
 	defer d.free()
 	d.envelope = *e
+	d.envelope.Timestamp = time.Time{}          // that of the record it came with, maybe
 	d.envelope.Headers = slices.Clip(e.Headers) // what is added must not land in the caller's
 	a := b.awaited.get()
-	f := b.signals.sending(e.Topic).depart(b.signals.tracing.forward(ctx, &d.envelope), &d.envelope, a, nil)
-	if err := b.hand(ctx, d, f); err != nil {
+	a.flight = flight{of: b.signals.sending(e.Topic), id: e.ID}
+	a.flight.depart(b.signals.tracing.forward(ctx, &d.envelope), &d.envelope, nil)
+	if err := b.hand(ctx, d, &a.flight, a); err != nil {
 		b.awaited.put(a)
 		return publishError(e.Topic, e.ID, err)
 	}

@@ -73,16 +73,8 @@ func (b *Bus) provision(ctx context.Context, specs ...transport.TopicSpec) error
 // logDifferences tells where a topic is not as it was declared.
 func (b *Bus) logDifferences(spec *transport.TopicSpec, info *transport.TopicInfo) {
 	var differences []any
-	if spec.Partitions > 0 && spec.Partitions != info.Partitions {
-		differences = append(differences, "partitions", fmt.Sprintf("declared %d, is %d", spec.Partitions, info.Partitions))
-	}
-	if spec.Replication > 0 && spec.Replication != info.Replication {
-		differences = append(differences, "replication", fmt.Sprintf("declared %d, is %d", spec.Replication, info.Replication))
-	}
-	for _, k := range slices.Sorted(maps.Keys(spec.Configs)) {
-		if is, ok := info.Configs[k]; ok && is != spec.Configs[k] {
-			differences = append(differences, k, fmt.Sprintf("declared %s, is %s", spec.Configs[k], is))
-		}
+	for _, d := range spec.Differences(info) {
+		differences = append(differences, d.What, fmt.Sprintf("declared %s, is %s", d.Declared, d.Actual))
 	}
 	if len(differences) > 0 {
 		b.config.Logger.Warn("topic differs from its declaration and stays as it is", append([]any{"topic", info.Name}, differences...)...)
@@ -98,8 +90,7 @@ func (b *Bus) logDifferences(spec *transport.TopicSpec, info *transport.TopicInf
 //
 // They have their source's partitions, and room for what a letter adds to the
 // largest record; letters are kept for ever.
-func (b *Bus) provisionLetters(ctx context.Context) error {
-	handled := b.handledTopics()
+func (b *Bus) provisionLetters(ctx context.Context, handled map[string][]*groupTopic) error {
 	if len(handled) == 0 {
 		return nil
 	}
@@ -150,9 +141,14 @@ func (b *Bus) handledTopics() map[string][]*groupTopic {
 	defer b.mu.Unlock()
 	handled := make(map[string][]*groupTopic)
 	for _, g := range b.groups {
-		for _, t := range g.topics {
-			handled[t.name] = append(handled[t.name], t)
-		}
+		g.handledTopics(handled)
 	}
 	return handled
+}
+
+// handledTopics adds those of one group.
+func (g *group) handledTopics(handled map[string][]*groupTopic) {
+	for _, t := range g.topics {
+		handled[t.name] = append(handled[t.name], t)
+	}
 }

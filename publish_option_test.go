@@ -131,9 +131,10 @@ func TestBatchOptionsAreThoseForMany(t *testing.T) {
 
 func TestEventIDsSortByAge(t *testing.T) {
 	t.Parallel()
-	last := ""
-	for range 1000 {
-		id := newEventID()
+	var ids eventIDs
+	now, last := time.Now(), ""
+	for i := range 10_000 {
+		id := ids.next(now.Add(time.Duration(i) * time.Microsecond))
 		if len(id) != 36 || id[14] != '7' || id <= last {
 			t.Fatalf("%q after %q", id, last)
 		}

@@ -39,7 +39,7 @@ func (p *Publisher[T]) Publish(ctx context.Context, event T) error {
 func (p *Publisher[T]) PublishWith(ctx context.Context, event T, options ...PublishOption) error {
 	d := newDraft(options)
 	defer d.free()
-	if err := p.encode(ctx, d, event); err != nil {
+	if err := d.keep(p.topic.encode(ctx, &d.envelope, event, &d.settings, d.data)); err != nil {
 		return publishError(p.out.topic, d.envelope.ID, err)
 	}
 	return p.out.publish(ctx, d)
@@ -54,17 +54,17 @@ func (p *Publisher[T]) PublishWith(ctx context.Context, event T, options ...Publ
 func (p *Publisher[T]) PublishAsync(ctx context.Context, event T, options ...PublishOption) Receipt {
 	d := newDraft(options)
 	defer d.free()
-	r := &receipt{topic: p.out.topic}
-	err := p.encode(ctx, d, event)
-	r.id = d.envelope.ID
+	r := new(receipt)
+	err := d.keep(p.topic.encode(ctx, &d.envelope, event, &d.settings, d.data))
+	r.flight = flight{of: p.out.signals, id: d.envelope.ID}
 	if s := scopeFrom(ctx); s != nil {
 		s.join(r)
 	}
 	if err == nil {
-		err = p.out.send(ctx, d, r, nil)
+		err = p.out.send(ctx, d, &r.flight, r, nil)
 	}
 	if err != nil {
-		r.fail(publishError(p.out.topic, r.id, err))
+		r.fail(publishError(p.out.topic, d.envelope.ID, err))
 	}
 	return Receipt{r}
 }
@@ -80,13 +80,14 @@ func (p *Publisher[T]) PublishBatch(ctx context.Context, events []T, options ...
 	defer d.free()
 	for i, event := range events {
 		part := &outcome.parts[i]
-		err := p.encode(ctx, d, event)
-		part.id = d.envelope.ID
+		d.envelope = Envelope{}
+		err := d.keep(p.topic.encode(ctx, &d.envelope, event, &d.settings, d.data))
+		part.flight = flight{of: p.out.signals, id: d.envelope.ID}
 		if err == nil {
-			err = p.out.send(ctx, d, part, batch)
+			err = p.out.send(ctx, d, &part.flight, part, batch)
 		}
 		if err != nil {
-			part.Delivered(transport.Position{}, err)
+			part.settle(err)
 		}
 	}
 	err := outcome.wait(ctx, p.out.topic)
@@ -105,20 +106,13 @@ func (p *Publisher[T]) Delete(ctx context.Context, key string, options ...BatchO
 	if err := d.settings.err(); err != nil {
 		return publishError(p.out.topic, "", err)
 	}
-	d.settings.fill(&d.envelope)
+	d.settings.fill(&d.envelope, &p.topic.ids)
 	d.envelope.Type = p.topic.decl.typ
 	d.envelope.Tombstone, d.envelope.Key = true, append(d.data[:0], key...)
 	if d.envelope.Key == nil {
 		d.envelope.Key = []byte{}
 	}
 	return p.out.publish(ctx, d)
-}
-
-// encode fills the draft from an event.
-func (p *Publisher[T]) encode(ctx context.Context, d *draft, event T) (err error) {
-	d.envelope = Envelope{}
-	d.data, err = p.topic.encode(ctx, &d.envelope, event, &d.settings, d.data)
-	return err
 }
 
 // Publish publishes one event on a topic without keeping a Publisher.
@@ -130,6 +124,7 @@ func Publish[T any](ctx context.Context, bus *Bus, topic *Topic[T], event T, opt
 type draft struct {
 	envelope Envelope
 	settings publishSettings
+	optional bool // something is in settings
 	record   transport.Record
 	encoder  wire.Encoder
 	data     []byte
@@ -143,16 +138,26 @@ const maxKept = 64 << 10
 // newDraft returns an empty draft with the options of one publish.
 func newDraft[O PublishOption](options []O) *draft {
 	d := draftPool.Get().(*draft)
+	d.optional = len(options) > 0
 	for _, option := range options {
 		option.applyPublish(&d.settings)
 	}
 	return d
 }
 
+// keep takes back the buffer that an event was encoded with.
+func (d *draft) keep(buf []byte, err error) error {
+	d.data = buf
+	return err
+}
+
 func (d *draft) free() {
 	if cap(d.data) > maxKept || len(d.envelope.Data) > maxKept {
 		return
 	}
-	d.envelope, d.settings, d.record = Envelope{}, publishSettings{}, transport.Record{}
+	d.envelope = Envelope{}
+	if d.optional {
+		d.settings, d.optional = publishSettings{}, false
+	}
 	draftPool.Put(d)
 }

@@ -36,7 +36,7 @@ func (r Receipt) Wait(ctx context.Context) (Position, error) {
 
 // receipt hears a record's outcome. Its channel is made when somebody waits.
 type receipt struct {
-	topic, id string
+	flight flight
 
 	mu       sync.Mutex
 	settled  bool
@@ -53,8 +53,9 @@ var closedChannel = func() chan struct{} {
 
 // Delivered implements transport.Completion.
 func (r *receipt) Delivered(p transport.Position, err error) {
+	r.flight.landed(p, err)
 	if err != nil {
-		err = publishError(r.topic, r.id, err)
+		err = publishError(r.flight.of.topic, r.flight.id, err)
 	}
 	r.mu.Lock()
 	r.settled, r.position, r.err = true, p, err
@@ -97,7 +98,7 @@ func (r *receipt) wait(ctx context.Context) (Position, error) {
 		defer r.mu.Unlock()
 		return r.position, r.err
 	case <-ctx.Done():
-		return Position{}, publishError(r.topic, r.id, waitEnded(ctx))
+		return Position{}, publishError(r.flight.of.topic, r.flight.id, waitEnded(ctx))
 	}
 }
 
@@ -115,6 +116,7 @@ func (e *unknownOutcome) Is(target error) bool { return target == ErrOutcomeUnkn
 
 // awaited is the outcome of a publish whose caller waits. It is used again.
 type awaited struct {
+	flight   flight
 	settled  chan struct{} // one place
 	position Position
 	err      error
@@ -138,6 +140,7 @@ func (p *awaitedPool) put(a *awaited) {
 
 // Delivered implements transport.Completion.
 func (a *awaited) Delivered(p transport.Position, err error) {
+	a.flight.landed(p, err)
 	a.position, a.err = p, err
 	a.settled <- struct{}{}
 }
@@ -151,8 +154,8 @@ type batchOutcome struct {
 
 // batchPart is one event of it.
 type batchPart struct {
+	flight  flight
 	of      *batchOutcome
-	id      string
 	settled atomic.Bool
 	err     error // read it only when settled
 }
@@ -167,7 +170,12 @@ func newBatchOutcome(n int) *batchOutcome {
 }
 
 // Delivered implements transport.Completion.
-func (p *batchPart) Delivered(_ transport.Position, err error) {
+func (p *batchPart) Delivered(at transport.Position, err error) {
+	p.flight.landed(at, err)
+	p.settle(err)
+}
+
+func (p *batchPart) settle(err error) {
 	p.err = err
 	p.settled.Store(true)
 	if p.of.left.Add(-1) == 0 {
@@ -198,7 +206,7 @@ func (o *batchOutcome) wait(ctx context.Context, topic string) error {
 		if failed == nil {
 			failed = make(map[int]error)
 		}
-		failed[i] = publishError(topic, p.id, err)
+		failed[i] = publishError(topic, p.flight.id, err)
 	}
 	if failed == nil {
 		return nil

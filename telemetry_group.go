@@ -84,10 +84,9 @@ func (g *groupSignals) Parked(_ *engine.Subscription, f *engine.Failure, wait ti
 // departLetter begins the flight of a dead letter, beside the attempts in the
 // trace of its event. The letter keeps the headers that its record came with, so
 // that a redelivery goes on in the same trace.
-func (g *groupSignals) departLetter(f *engine.Failure, r *transport.Record, done transport.Completion) *flight {
+func (g *groupSignals) departLetter(f *engine.Failure, r *transport.Record) flight {
 	s, e := g.sending(r.Topic), envelopeOf(f.Record)
-	letter := flightPool.Get().(*flight)
-	letter.of, letter.done, letter.id, letter.start = s, done, e.ID, time.Now()
+	letter := flight{of: s, id: e.ID, start: time.Now()}
 	if g.tracing.on() {
 		attributes := append(appendOrigin(s.send.of(e), e.Topic, e.Partition, e.Offset), telemetry.ConsumerGroup.String(g.name),
 			telemetry.DeadLetterReason.String(f.Reason), telemetry.Attempt.Int(f.Attempts))

@@ -8,6 +8,7 @@ import (
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/metric/noop"
 )
 
 // metrics are the instruments that are written where something happens. What is
@@ -15,6 +16,7 @@ import (
 type metrics struct {
 	meter        metric.Meter
 	registration metric.Registration
+	off          bool // nobody will ever read them
 
 	operation, process                      metric.Float64Histogram
 	sent, consumed                          metric.Int64Counter
@@ -28,8 +30,10 @@ func newMetrics(provider metric.MeterProvider) metrics {
 		provider = otel.GetMeterProvider()
 	}
 	m := provider.Meter(telemetry.Scope, metric.WithSchemaURL(telemetry.SchemaURL))
+	_, off := provider.(noop.MeterProvider)
 	return metrics{
 		meter:          m,
+		off:            off,
 		operation:      telemetry.OperationDuration.Durations(m),
 		process:        telemetry.ProcessDuration.Durations(m),
 		sent:           telemetry.SentMessages.Counter(m),

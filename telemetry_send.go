@@ -3,7 +3,6 @@ package eventbus
 import (
 	"context"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -47,25 +46,22 @@ func newSending(s *signals, topic string) *sending {
 	}
 }
 
-// flight is one event on its way to the log. It stands between the producer and
-// whoever waits for the outcome, and is used again after it.
+// flight is one event on its way to the log. It is a part of what hears the
+// outcome, which tells the flight first.
 type flight struct {
-	of    *sending
-	done  transport.Completion
+	of    *sending // of and id stay as they are made
+	id    string
 	span  trace.Span // nil without tracing
 	start time.Time  // zero where nobody asks how long it took
-	size  int64      // while it is pending
-	id    string
-	part  bool // of a batch, which has a span and a duration of its own
+	size  int64      // while it is counted as pending
+	part  bool       // of a batch, which has a span and a duration of its own
 }
 
-var flightPool = sync.Pool{New: func() any { return new(flight) }}
-
-// depart begins the flight of an event, and writes its trace into it. done hears
-// the outcome. batch is nil for an event that is published alone.
-func (s *sending) depart(ctx context.Context, e *Envelope, done transport.Completion, batch *batchFlight) *flight {
-	f := flightPool.Get().(*flight)
-	f.of, f.done, f.id, f.part = s, done, e.ID, batch != nil
+// depart begins the flight of an event, and writes its trace into it. batch is nil
+// for an event that is published alone.
+func (f *flight) depart(ctx context.Context, e *Envelope, batch *batchFlight) {
+	s := f.of
+	f.part = batch != nil
 	debug := s.log.Enabled(ctx, slog.LevelDebug)
 	if debug || s.metrics.operation.Enabled(ctx) {
 		f.start = time.Now()
@@ -86,7 +82,6 @@ func (s *sending) depart(ctx context.Context, e *Envelope, done transport.Comple
 		fields := append(f.fields(), slog.String(telemetry.LogEventType, e.Type))
 		s.log.LogAttrs(ctx, slog.LevelDebug, "publishing", appendStory(fields, e)...)
 	}
-	return f
 }
 
 // of are the attributes of an event's span.
@@ -94,17 +89,19 @@ func (k *spanKind) of(e *Envelope) []attribute.KeyValue {
 	return appendEvent(append(make([]attribute.KeyValue, 0, len(k.attributes)+18), k.attributes...), e)
 }
 
-// carrying makes a flight pending: it waits for room and for its outcome.
-func (f *flight) carrying(r *transport.Record) *flight {
+// carry makes a flight pending: it waits for room and for its outcome.
+func (f *flight) carry(r *transport.Record) {
+	if f.of.metrics.off {
+		return
+	}
 	f.size = int64(r.Size())
 	f.of.pending.events.Add(1)
 	f.of.pending.bytes.Add(f.size)
-	return f
 }
 
-// Delivered implements transport.Completion.
-func (f *flight) Delivered(p transport.Position, err error) {
-	s, done, ctx := f.of, f.done, context.Background()
+// landed ends the flight with the producer's outcome.
+func (f *flight) landed(p transport.Position, err error) {
+	s, ctx := f.of, context.Background()
 	s.metrics.sent.Add(ctx, 1, s.outcomes.of(errorType(err)).add...)
 	level, quiet := slog.LevelDebug, slog.Attr{}
 	if err != nil {
@@ -126,7 +123,6 @@ func (f *flight) Delivered(p transport.Position, err error) {
 		f.span.SetAttributes(partitionID(p.Partition.Partition), telemetry.Offset.Int64(p.Offset))
 	}
 	f.end(err)
-	done.Delivered(p, err)
 }
 
 // refused ends a flight that never took off: its caller hears err.
@@ -138,7 +134,6 @@ func (f *flight) refused(err error) error {
 	return err
 }
 
-// end gives the flight back.
 func (f *flight) end(err error) {
 	s := f.of
 	if f.size > 0 {
@@ -156,8 +151,7 @@ func (f *flight) end(err error) {
 			f.span.End()
 		}
 	}
-	*f = flight{}
-	flightPool.Put(f)
+	f.span = nil
 }
 
 // fields identify the event in logs.

@@ -24,6 +24,7 @@ type tracing struct {
 	propagator propagation.TextMapPropagator
 	fields     []string // the headers that it reads and writes
 	w3c        bool     // among them W3C's
+	spansOnly  bool     // it carries nothing but a span
 }
 
 func newTracing(provider trace.TracerProvider, propagator propagation.TextMapPropagator) tracing {
@@ -44,6 +45,7 @@ func newTracing(provider trace.TracerProvider, propagator propagation.TextMapPro
 	}
 	t.fields = t.propagator.Fields()
 	t.w3c = slices.Contains(t.fields, headerTraceParent)
+	_, t.spansOnly = t.propagator.(propagation.TraceContext)
 	return t
 }
 
@@ -73,10 +75,14 @@ func (t *tracing) on() bool {
 // in the propagator's format, and, where the event has none yet, as CloudEvents'
 // distributed tracing extension, which stays with it (W3C's format always).
 func (t *tracing) inject(ctx context.Context, e *Envelope) {
+	traced := trace.SpanContextFromContext(ctx).IsValid()
+	if t.spansOnly && !traced {
+		return
+	}
 	carrier := headerCarrier{e}
 	t.propagator.Inject(ctx, carrier)
 	switch {
-	case e.TraceParent != "" || !trace.SpanContextFromContext(ctx).IsValid():
+	case e.TraceParent != "" || !traced:
 		return
 	case t.w3c:
 		e.TraceParent, e.TraceState = carrier.Get(headerTraceParent), carrier.Get(headerTraceState)

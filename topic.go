@@ -50,8 +50,10 @@ type TopicConfig[T any] struct {
 	Retention   time.Duration
 	Compacted   bool
 	Configs     map[string]string
-	// Description is for people, and for catalogues.
+	// Description and Owner are for people, and for catalogues: what the events
+	// tell, and which team answers for the topic.
 	Description string
+	Owner       string
 }
 
 // Topic is a declared topic and one type of event on it. It does no I/O and is
@@ -66,6 +68,7 @@ type Topic[T any] struct {
 	// values are *T, zeroed: they spare one allocation per event on its way
 	// through the codec's interface.
 	values sync.Pool
+	ids    eventIDs
 }
 
 // NewTopic declares a topic. It panics when the declaration can't work, and says
@@ -134,6 +137,7 @@ func (t *Topic[T]) Encode(v T, options ...PublishOption) (*Envelope, error) {
 	if _, err := t.encode(context.Background(), e, v, &s, nil); err != nil {
 		return nil, err
 	}
+	e.Timestamp = time.Time{} // it is no record's yet
 	return e, nil
 }
 

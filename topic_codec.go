@@ -31,7 +31,7 @@ func (t *Topic[T]) encodeValue(ctx context.Context, e *Envelope, p *T, s *publis
 	if t.pointer != nil && reflect.ValueOf(p).Elem().IsNil() {
 		return buf, fmt.Errorf("%w: %s: %w", ErrSerialization, t.decl.goType, errNilEvent)
 	}
-	s.fill(e)
+	s.fill(e, &t.ids)
 	e.Type, e.DataContentType, e.DataSchema = t.decl.typ, t.decl.codecName, t.decl.dataSchema
 	buf = buf[:0]
 	switch {
@@ -69,13 +69,14 @@ func nonNil(b []byte) []byte {
 }
 
 // fill sets what the options say, and new ids and times where they say nothing.
-func (s *publishSettings) fill(e *Envelope) {
-	e.ID, e.Time = s.id, s.time
+func (s *publishSettings) fill(e *Envelope, ids *eventIDs) {
+	now := time.Now()
+	e.ID, e.Time, e.Timestamp = s.id, s.time, now
 	if e.ID == "" {
-		e.ID = newEventID()
+		e.ID = ids.next(now)
 	}
 	if e.Time.IsZero() {
-		e.Time = time.Now().UTC()
+		e.Time = now.UTC()
 	}
 	e.Subject, e.CorrelationID, e.CausationID = s.subject, s.correlationID, s.causationID
 	e.Extensions, e.Headers = s.extensions, s.headers

@@ -26,6 +26,7 @@ type topicDeclaration struct {
 	compacted   bool
 	configs     map[string]string
 	description string
+	owner       string
 	keySource   string // "function", "method PartitionKey", "field ID", "fields A|B", or "none"
 	keyed       bool
 	codecName   string
@@ -35,6 +36,15 @@ type topicDeclaration struct {
 
 // in is the topic's full name; env is what EnvironmentSegment returned.
 func (d *topicDeclaration) in(env string) string { return env + "." + d.suffix }
+
+// joined is the suffix that the parts make.
+func (d *topicDeclaration) joined() string {
+	parts := []string{d.domain, d.scope, d.name}
+	if d.version != "" {
+		parts = append(parts, d.version)
+	}
+	return strings.Join(parts, ".")
+}
 
 // resolve is in for an environment as its user names it, with every check.
 func (d *topicDeclaration) resolve(env string) (string, error) {
@@ -90,7 +100,7 @@ func declare[T any](c *TopicConfig[T]) (d topicDeclaration, wrong faults) {
 	d = topicDeclaration{
 		domain: c.Domain, name: c.Name, scope: c.Scope.String(), typ: c.Type, goType: t.String(),
 		partitions: c.Partitions, replication: c.Replication, retention: c.Retention, compacted: c.Compacted,
-		configs: maps.Clone(c.Configs), description: c.Description, dataSchema: c.DataSchema,
+		configs: maps.Clone(c.Configs), description: c.Description, owner: c.Owner, dataSchema: c.DataSchema,
 	}
 	checkSegment(&wrong, "Domain", c.Domain, "sales")
 	checkSegment(&wrong, "Name", c.Name, "order-payment")
@@ -107,11 +117,7 @@ func declare[T any](c *TopicConfig[T]) (d topicDeclaration, wrong faults) {
 	checkAttributes(&wrong, d.typ, c.DataSchema)
 	checkStorage(&wrong, &d)
 
-	parts := []string{d.domain, d.scope, d.name}
-	if d.version != "" {
-		parts = append(parts, d.version)
-	}
-	d.suffix = strings.Join(parts, ".")
+	d.suffix = d.joined()
 	if most := maxTopicName - len("prod."); len(d.suffix) > most {
 		wrong.add("Domain and Name", "make a topic name of %d characters with the environment, Kafka takes %d: shorten them", len(d.suffix)+len("prod."), maxTopicName)
 	}

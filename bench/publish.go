@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,6 +21,10 @@ func span(quick bool) (warm, measured time.Duration) {
 	return time.Second, 4 * time.Second
 }
 
+// firstEvents are published one by one before anything is measured: until a client
+// knows of a fresh topic's leaders, which takes some of them seconds.
+const firstEvents = 50
+
 // runSync publishes from some goroutines, each of which waits for each event.
 func runSync(ctx context.Context, t task, w workload, p peer.Publisher) (measurement, error) {
 	const (
@@ -35,6 +40,11 @@ func runSync(ctx context.Context, t task, w workload, p peer.Publisher) (measure
 		failure   atomic.Pointer[error]
 		running   sync.WaitGroup
 	)
+	for n := range firstEvents {
+		if err := p.Publish(ctx, source.At(n)); err != nil {
+			return measurement{}, err
+		}
+	}
 	for range w.goroutines {
 		running.Go(func() {
 			for at := phase.Load(); at != ended; at = phase.Load() {
@@ -60,6 +70,9 @@ func runSync(ctx context.Context, t task, w workload, p peer.Publisher) (measure
 	running.Wait()
 	if err := failure.Load(); err != nil {
 		return measurement{}, *err
+	}
+	if latencies.Count() == 0 {
+		return measurement{}, fmt.Errorf("no event was acknowledged within %v", measured)
 	}
 	result := t.per(latencies.Count(), usage.Elapsed, usage)
 	result.latencies(&latencies)

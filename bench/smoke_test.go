@@ -28,7 +28,7 @@ func TestPeers(t *testing.T) {
 	t.Cleanup(cluster.close)
 	tiny := []workload{
 		{name: "async", kind: asyncPublish, events: 200, compression: "lz4"},
-		{name: "consume", kind: consume, events: 200, peers: consumers},
+		{name: "consume", kind: consume, events: 200, peers: bothCodecs},
 		{name: "slow", kind: consume, events: 50, handling: time.Millisecond, peers: slowPeers},
 	}
 	for i := range tiny {

@@ -31,6 +31,7 @@ const (
 	restartBroker  verb = "restart broker"
 	killBroker     verb = "SIGKILL broker"
 	freezeBroker   verb = "SIGSTOP broker"
+	fillDisk       verb = "disk full at broker"
 	moveGroup      verb = "move coordinators"
 	refuseLetters  verb = "dead-letter topic refuses"
 	loseDependency verb = "dependency down"

@@ -44,6 +44,21 @@ func brokersLost() scenario {
 	}
 }
 
+// diskFull has a broker find no room for what it is to append: it answers with
+// KAFKA_STORAGE_ERROR where it still can, and gives up.
+func diskFull() scenario {
+	return scenario{
+		name:  "disk full",
+		about: "the disk of a broker is full for 15 s: it answers so, and gives up",
+		clean: true,
+		load:  load{Events: 80_000},
+		plan: func(p *plan) {
+			p.add(5*time.Second, fillDisk, p.IntN(brokerCount)+1, 15*time.Second)
+		},
+		stall: func([]action) time.Duration { return fencing + 5*time.Second },
+	}
+}
+
 // coordinatorMoves gives the group another coordinator again and again.
 func coordinatorMoves() scenario {
 	return scenario{

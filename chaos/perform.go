@@ -105,6 +105,8 @@ func (t *stage) do(ctx context.Context, a action) error {
 		return t.script(ctx, "kill", a.target)
 	case freezeBroker:
 		return t.script(ctx, "pause", a.target)
+	case fillDisk:
+		return t.script(ctx, "fill", a.target)
 	case restartBroker:
 		return errors.Join(t.script(ctx, "restart", a.target), t.healthy(ctx))
 	case moveGroup:
@@ -145,7 +147,7 @@ func (t *stage) undo(ctx context.Context, a action) error {
 		return t.startPublisher(a.target, t.scenario.load.Events/t.scenario.load.Processes/3)
 	case freezePublish:
 		t.publishers[a.target].signal(syscall.SIGCONT)
-	case killBroker:
+	case killBroker, fillDisk:
 		return errors.Join(t.script(ctx, "restart", a.target), t.healthy(ctx))
 	case freezeBroker:
 		return errors.Join(t.script(ctx, "resume", a.target), t.healthy(ctx))

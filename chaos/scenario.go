@@ -62,7 +62,7 @@ func orElse[V comparable](v *V, other V) {
 // scenarios are all there are, in order of a campaign.
 func scenarios() []scenario {
 	return []scenario{
-		cleanStorm(), killStorm(), rollingBrokers(), brokersLost(), frozenMembers(), publishersLost(),
+		cleanStorm(), killStorm(), rollingBrokers(), brokersLost(), diskFull(), frozenMembers(), publishersLost(),
 		lettersRefused(), poisonFlood(), dependencyDown(), coordinatorMoves(), badNetwork(), mixedGroup(), flights(),
 	}
 }

@@ -138,7 +138,7 @@ func (a *admin) CreateTopics(ctx context.Context, specs ...transport.TopicSpec) 
 	for _, spec := range specs {
 		if err := failed[spec.Name]; err != nil {
 			errs = append(errs, fmt.Errorf("kafka: creating topic %q: %w", spec.Name, err))
-		} else if err := a.usable(ctx, spec.Name); err != nil {
+		} else if err := a.usable(ctx, spec); err != nil {
 			errs = append(errs, err)
 		}
 	}
@@ -197,8 +197,12 @@ func createRequest(spec transport.TopicSpec) kmsg.CreateTopicsRequestTopic {
 
 // usable waits until a topic that was just created has a leader for each
 // partition: its creation is answered before all brokers know of it.
-func (a *admin) usable(ctx context.Context, name string) error {
-	for {
+//
+// Where ZooKeeper keeps the topics, one that "exists already" may be on its way
+// out, for seconds: now and then it is asked for anew.
+func (a *admin) usable(ctx context.Context, spec transport.TopicSpec) error {
+	name := spec.Name
+	for turn := 1; ; turn++ {
 		t, err := a.client.freshTopic(ctx, name)
 		if err == nil && len(t.partitions) > 0 && t.led() {
 			return nil
@@ -207,6 +211,11 @@ func (a *admin) usable(ctx context.Context, name string) error {
 			return fmt.Errorf("kafka: %w", err)
 		}
 		pause(ctx, 20*time.Millisecond)
+		if turn%50 == 0 {
+			if failed, _ := a.create(ctx, []transport.TopicSpec{spec}); failed[name] != nil {
+				return fmt.Errorf("kafka: creating topic %q: %w", name, failed[name])
+			}
+		}
 		if ctx.Err() != nil {
 			return fmt.Errorf("kafka: waiting for leaders of topic %q: %w", name, ctx.Err())
 		}

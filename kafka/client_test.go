@@ -91,6 +91,25 @@ func TestFrozenBroker(t *testing.T) {
 }
 
 // TestMetadataShared: many who ask at once are answered by few requests.
+// TestSlowBroker: the only broker that is known takes five seconds to connect to.
+func TestSlowBroker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBubble(t, 1)
+		quick := b.wires.dial
+		b.wires.dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+			select {
+			case <-time.After(5 * time.Second):
+				return quick(ctx, network, address)
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+		}
+		if _, err := b.transport.Cluster(t.Context()); err != nil {
+			t.Errorf("it is given up: %v", err)
+		}
+	})
+}
+
 func TestMetadataShared(t *testing.T) {
 	b := newBed(t, 1)
 	var asked atomic.Int32

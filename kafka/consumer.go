@@ -74,7 +74,7 @@ func validateConsumer(cfg *transport.ConsumerConfig) error {
 		cfg.RebalanceTimeout = time.Minute
 	}
 	if cfg.FetchBytes == 0 {
-		cfg.FetchBytes = 32 << 20
+		cfg.FetchBytes = 16 << 20
 	}
 	if cfg.SessionTimeout < 0 || cfg.HeartbeatInterval < 0 || cfg.RebalanceTimeout < 0 || cfg.FetchBytes < 0 {
 		wrong.add("SessionTimeout, HeartbeatInterval, RebalanceTimeout and FetchBytes must not be negative")
@@ -98,14 +98,8 @@ func newConsumer(client *client, cfg transport.ConsumerConfig) *consumer {
 	}
 	slices.Sort(topics)
 	listener := newListener(cfg.Listener)
-	c.fetch = &fetcher{
-		client: client, log: cfg.Logger, rack: client.cfg.Rack, limit: cfg.FetchBytes, topics: starts, listener: listener,
-		work: &c.work, wake: make(chan struct{}, 1), some: make(chan struct{}, 1),
-		partitions: make(map[transport.Partition]*fetchPartition), sources: make(map[int32]*fetchSource),
-	}
-	if !cfg.ReadUncommitted {
-		c.fetch.isolation = 1
-	}
+	c.fetch = newFetcher(client, cfg.Logger, cfg.FetchBytes, cfg.ReadUncommitted, &c.work)
+	c.fetch.topics, c.fetch.listener = starts, listener
 	c.member = &membership{
 		client: client, cfg: cfg, topics: topics, balancer: balancerOf(client.cfg.Balancer), rack: client.cfg.Rack,
 		fetch: c.fetch, listener: listener, log: cfg.Logger,
@@ -142,24 +136,7 @@ func (c *consumer) start() {
 
 // Poll returns what was fetched, and waits for it.
 func (c *consumer) Poll(ctx context.Context) ([]transport.Batch, error) {
-	for {
-		select {
-		case <-c.closing:
-			return nil, transport.ErrClosed
-		default:
-		}
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		if batches := c.fetch.poll(); len(batches) > 0 {
-			return batches, nil
-		}
-		select {
-		case <-c.fetch.some:
-		case <-ctx.Done():
-		case <-c.closing:
-		}
-	}
+	return c.fetch.await(ctx, c.closing)
 }
 
 // Pause stops partitions.

@@ -25,7 +25,7 @@ func (c *client) coordinator(ctx context.Context, group string) (int32, error) {
 	if ok {
 		return broker, nil
 	}
-	broker, err := c.findCoordinator(ctx, group)
+	broker, err := c.findCoordinator(ctx, coordinatorOfGroup, group)
 	if err != nil {
 		return -1, fmt.Errorf("coordinator of group %q: %w", group, err)
 	}
@@ -45,10 +45,18 @@ func (c *client) forgetCoordinator(group string) {
 	delete(c.coordinators.groups, group)
 }
 
-func (c *client) findCoordinator(ctx context.Context, group string) (int32, error) {
+// Kinds of coordinators, as FindCoordinator knows them.
+const (
+	coordinatorOfGroup       = 0
+	coordinatorOfTransaction = 1
+)
+
+// findCoordinator asks for the coordinator of a group or of a transactional id.
+func (c *client) findCoordinator(ctx context.Context, kind int8, key string) (int32, error) {
 	req := kmsg.NewPtrFindCoordinatorRequest()
-	req.CoordinatorKey = group            // up to version 3
-	req.CoordinatorKeys = []string{group} // from version 4 on
+	req.CoordinatorType = kind
+	req.CoordinatorKey = key            // up to version 3
+	req.CoordinatorKeys = []string{key} // from version 4 on
 	resp, err := c.anyBroker(ctx, req)
 	if err != nil {
 		return -1, err

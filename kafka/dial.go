@@ -61,6 +61,7 @@ func (c *client) connect(ctx context.Context, network, addr string) (net.Conn, e
 
 // trouble remembers why a connection to addr could not be set up; nil forgets.
 func (c *client) trouble(addr string, err error) {
+	err = c.expired(addr, err)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err == nil {
@@ -70,9 +71,29 @@ func (c *client) trouble(addr string, err error) {
 	}
 }
 
+// expired adds to an alert of the broker's that this client's certificate is out
+// of date, if it is: the alert may say no more than that it is bad.
+func (c *client) expired(addr string, err error) error {
+	if op, ok := errors.AsType[*net.OpError](err); !ok || op.Op != "remote error" {
+		return err
+	}
+	conf, failed := c.cfg.tlsConfig(addr)
+	if failed != nil {
+		return err
+	}
+	for _, pair := range conf.Certificates {
+		if pair.Leaf != nil && time.Now().After(pair.Leaf.NotAfter) {
+			return fmt.Errorf("%w (this client's certificate expired at %s)", err, pair.Leaf.NotAfter.UTC().Format(time.RFC3339))
+		}
+	}
+	return err
+}
+
 // setupHint says what to check when a broker hangs up during set-up.
 func (c *client) setupHint() string {
 	switch {
+	case c.cfg.SASL.Mechanism != "" && !c.cfg.secure():
+		return " (does it expect TLS? are the SASL mechanism and credentials right?)"
 	case c.cfg.SASL.Mechanism != "":
 		return " (are the SASL mechanism and credentials right?)"
 	case !c.cfg.secure():

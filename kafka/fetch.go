@@ -15,9 +15,11 @@ const (
 	// fetchWait is how long a broker may hold a fetch until there is something.
 	fetchWait = 500 * time.Millisecond
 	// fetchPartitionBytes is what one fetch may bring of one partition.
-	fetchPartitionBytes = 1 << 20
-	// fetchRequestBytes bounds what one fetch may bring in all.
-	fetchRequestBytes = 16 << 20
+	fetchPartitionBytes = 512 << 10
+	// fetchRequestBytes bounds what one fetch may bring in all, so that a little
+	// more fits a buffer of 2 MiB: its memory is free again only when all that
+	// came in it is handled.
+	fetchRequestBytes = 2<<20 - 32<<10
 	// fetchesPerBroker is how many fetches one broker may hold at a time. A
 	// partition that becomes fetchable while one waits at the broker for others
 	// goes with the next, so that an idle partition never delays a busy one.
@@ -27,8 +29,9 @@ const (
 	fetchPatience = 5 * time.Second
 )
 
-// fetcher fetches a consumer's partitions ahead of Poll: one request at a time
-// per partition, and one for many partitions per leader, into pooled buffers.
+// fetcher fetches the partitions of a consumer or a reader ahead of Poll: one
+// request at a time per partition, and one for many partitions per leader, into
+// pooled buffers.
 //
 // One goroutine decides what to fetch (run); each request is on a goroutine of
 // its own, and so is whatever waits for a cluster's answer about leaders and
@@ -41,7 +44,8 @@ type fetcher struct {
 	limit     int // bytes fetched and not polled
 	topics    map[string]transport.TopicStart
 	listener  *listener
-	// recreated hears of a topic that is another than was assigned.
+	// recreated hears of a topic that is another than was assigned; nil in a
+	// reader, which does not wait for what is missing: it ends.
 	recreated func(topic string)
 
 	ctx  context.Context // ends fetching
@@ -59,6 +63,7 @@ type fetcher struct {
 	held       int // bytes of responses that are not polled
 	reserved   int // bytes that requests in flight may bring
 	resolving  bool
+	hopeless   error // why a reader ends
 
 	keys headerKeys // Poll's
 }
@@ -68,6 +73,20 @@ type fetchSource struct {
 	requests  int
 	notBefore time.Time // after a failure, or when throttled
 	failures  int
+}
+
+// newFetcher returns a fetcher that fetches nothing yet. Its ctx, listener, topics
+// and recreated are still to be set.
+func newFetcher(c *client, log *slog.Logger, limit int, uncommitted bool, work *sync.WaitGroup) *fetcher {
+	f := &fetcher{
+		client: c, log: log, rack: c.cfg.Rack, limit: limit,
+		work: work, wake: make(chan struct{}, 1), some: make(chan struct{}, 1),
+		partitions: make(map[transport.Partition]*fetchPartition), sources: make(map[int32]*fetchSource),
+	}
+	if !uncommitted {
+		f.isolation = 1
+	}
+	return f
 }
 
 // signal wakes whoever waits on a channel of one place.
@@ -196,6 +215,17 @@ func (f *fetcher) add(assigned []transport.Assignment) {
 	}
 	slices.SortFunc(f.order, func(a, b *fetchPartition) int { return comparePartitions(a.Partition, b.Partition) })
 	signal(f.wake)
+}
+
+// bound ends the fetching of partitions at an offset.
+func (f *fetcher) bound(ends map[transport.Partition]int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for id, end := range ends {
+		if p := f.partitions[id]; p != nil {
+			p.end = end
+		}
+	}
 }
 
 func comparePartitions(a, b transport.Partition) int {

@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -38,6 +39,23 @@ func (f *fetcher) refused(p *fetchPartition, r *fetchRequest, part *kmsg.FetchRe
 		p.leader = -1
 	default:
 		p.fail(err, now)
+		f.giveUp(p, err)
+	}
+}
+
+// missingAnswers is how many times in a row a reader is told that there is no such
+// partition before it believes it: a broker may not know a new one yet.
+const missingAnswers = 3
+
+// giveUp ends a reader that is refused a partition for good. A consumer goes on
+// asking: its group may have been given the rights, or the topic, by then.
+func (f *fetcher) giveUp(p *fetchPartition, err error) {
+	if f.recreated != nil || f.hopeless != nil {
+		return
+	}
+	if errors.Is(err, transport.ErrUnauthorized) || errors.Is(err, transport.ErrTopicMissing) && p.failures >= missingAnswers {
+		f.hopeless = err
+		signal(f.some)
 	}
 }
 
@@ -111,6 +129,7 @@ func (f *fetcher) learnPartition(p *fetchPartition, t *topicMeta, err error, now
 		if f.ctx.Err() == nil {
 			f.client.invalidate(p.Topic)
 			p.fail(err, now)
+			f.giveUp(p, err)
 		}
 		return
 	}
@@ -120,9 +139,15 @@ func (f *fetcher) learnPartition(p *fetchPartition, t *topicMeta, err error, now
 		p.stuck = errRecreated
 		p.err = errRecreated
 		f.moveTo(p, p.next)
-		f.recreated(p.Topic)
+		if f.recreated != nil {
+			f.recreated(p.Topic)
+		} else {
+			f.hopeless = fmt.Errorf("%s: %w: %w", p.Partition, transport.ErrTopicMissing, errRecreated)
+			signal(f.some)
+		}
 		return
 	}
+	p.topicID = t.id
 	meta := t.partitions[index]
 	if r := p.request; r != nil && r.source == p.leader && r.source != meta.leader {
 		// The answer of a broker that was deposed would not come, or come too

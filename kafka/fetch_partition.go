@@ -1,6 +1,8 @@
 package kafka
 
 import (
+	"math"
+	"slices"
 	"time"
 
 	"github.com/eventbus-go/eventbus/transport"
@@ -16,6 +18,7 @@ type fetchPartition struct {
 	// next is where Poll goes on, ahead where fetching does. Between them lies
 	// the queue.
 	next, ahead int64
+	end         int64 // of what a reader reads
 	queue       []*fetched
 	// lastEpoch is the leader epoch of what lies before ahead, −1 if unknown.
 	// When a leader of a later epoch takes over, it tells whether its log has
@@ -63,7 +66,7 @@ const (
 func newFetchPartition(a *transport.Assignment, maxBytes int32) *fetchPartition {
 	return &fetchPartition{
 		Partition: a.Partition, epoch: a.Epoch, topicID: a.TopicID,
-		next: a.Offset, ahead: a.Offset, lastEpoch: a.LeaderEpoch,
+		next: a.Offset, ahead: a.Offset, end: math.MaxInt64, lastEpoch: a.LeaderEpoch,
 		leader: -1, leaderEpoch: -1, replica: -1, maxBytes: maxBytes,
 		lastStable: -1, highWatermark: -1,
 	}
@@ -75,7 +78,7 @@ const queueLength = 8
 
 // wants tells whether the partition is to be fetched, once it is known where.
 func (p *fetchPartition) wants() bool {
-	if p.revoked || p.paused || p.mending || p.stuck != nil || p.request != nil || len(p.queue) >= queueLength {
+	if p.revoked || p.paused || p.ahead >= p.end || p.mending || p.stuck != nil || p.request != nil || len(p.queue) >= queueLength {
 		return false
 	}
 	queued := 0
@@ -160,6 +163,14 @@ func (f *fetcher) drop(piece *fetched) {
 		f.held -= cap(m.buffer.b)
 	}
 	m.buffer.release()
+}
+
+// cut drops what lies at end and after it.
+func (d *decoded) cut(end int64) {
+	if d.next > end {
+		d.next = end
+		d.records = slices.DeleteFunc(d.records, func(r transport.Record) bool { return r.Offset >= end })
+	}
 }
 
 // release gives up what was decompressed.

@@ -2,6 +2,8 @@ package kafka
 
 import (
 	"cmp"
+	"context"
+	"io"
 	"slices"
 	"time"
 
@@ -24,6 +26,46 @@ type pick struct {
 	done      bool // decoded is there
 	decoded   decoded
 	err       error
+}
+
+// await returns what was fetched, and waits for it until ctx ends or closing is
+// closed.
+func (f *fetcher) await(ctx context.Context, closing <-chan struct{}) ([]transport.Batch, error) {
+	for {
+		select {
+		case <-closing:
+			return nil, transport.ErrClosed
+		default:
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if batches := f.poll(); len(batches) > 0 {
+			return batches, nil
+		}
+		if err := f.over(); err != nil {
+			return nil, err
+		}
+		select {
+		case <-f.some:
+		case <-ctx.Done():
+		case <-closing:
+		}
+	}
+}
+
+// over is why a reader has nothing more to wait for: a partition can't be read, or
+// all have been, to their ends. It is nil in a consumer.
+func (f *fetcher) over() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.recreated != nil || f.hopeless != nil {
+		return f.hopeless
+	}
+	if slices.ContainsFunc(f.order, func(p *fetchPartition) bool { return p.next < p.end }) {
+		return nil
+	}
+	return io.EOF
 }
 
 // poll returns what was fetched, at most a chunk per partition.
@@ -101,6 +143,7 @@ func (f *fetcher) settle(c *pick) (transport.Batch, bool) {
 		piece.unreturned = d
 		return transport.Batch{}, false
 	}
+	d.cut(p.end)
 	b := transport.Batch{
 		Partition: p.Partition, Epoch: p.epoch, From: d.from, Next: d.next, Records: d.records,
 		LastStable: piece.lastStable, HighWatermark: piece.highWatermark,
@@ -111,7 +154,10 @@ func (f *fetcher) settle(c *pick) (transport.Batch, bool) {
 		d.release()
 	}
 	p.next = d.next
-	if piece.left = len(piece.reader.data); piece.left == 0 {
+	switch piece.left = len(piece.reader.data); {
+	case p.next == p.end:
+		f.moveTo(p, p.end)
+	case piece.left == 0:
 		p.queue = slices.Delete(p.queue, 0, 1)
 		f.drop(piece)
 	}

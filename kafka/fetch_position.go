@@ -18,6 +18,10 @@ var (
 	errRecreated = errors.New("the topic was created anew")
 )
 
+// untilWritten is a reader's policy: an offset that the log does not have yet is
+// waited for.
+const untilWritten transport.OutOfRange = -1
+
 // mend starts to find out where partitions of one leader really are.
 func (f *fetcher) mend(leader int32, partitions []*fetchPartition) {
 	var cut, out []*fetchPartition
@@ -170,6 +174,10 @@ func (f *fetcher) policy(p *fetchPartition, start, end int64, epochs map[transpo
 		return start, errBeyond
 	case transport.ToLatest:
 		return end, errBeyond
+	case untilWritten:
+		p.doubt = sure
+		p.fail(fmt.Errorf("%s: %w: %d is past %d", p.Partition, errBeyond, p.next, end), time.Now())
+		return 0, nil
 	}
 	p.stuck = fmt.Errorf("%s: %w: %d is past %d, and the policy is to stay", p.Partition, errBeyond, p.next, end)
 	p.err = p.stuck

@@ -103,8 +103,7 @@ func validateProducer(cfg transport.ProducerConfig) error {
 
 // Produce encodes r into its partition's open batch.
 func (p *Producer) Produce(ctx context.Context, r *transport.Record, done transport.Completion) error {
-	now := time.Now()
-	t, err := p.topicOf(ctx, r.Topic, now)
+	t, err := p.topicOf(ctx, r.Topic)
 	if err != nil {
 		return producing(err)
 	}
@@ -117,13 +116,14 @@ func (p *Producer) Produce(ctx context.Context, r *transport.Record, done transp
 			return err
 		}
 	}
-	timestamp := now.UnixMilli()
-	if !r.Time.IsZero() {
-		timestamp = r.Time.UnixMilli()
+	at := r.Time
+	if at.IsZero() {
+		at = time.Now()
 	}
+	timestamp := at.UnixMilli()
 	content := contentSize(r)
 	if batchHeaderSize+content+maxRecordHead > p.cfg.BatchBytes {
-		return p.produceAlone(ctx, part, r, content, timestamp, now, done)
+		return p.produceAlone(ctx, part, r, content, timestamp, done)
 	}
 	size := r.Size()
 	if size > p.cfg.BufferBytes {
@@ -132,12 +132,12 @@ func (p *Producer) Produce(ctx context.Context, r *transport.Record, done transp
 	if err := p.room.take(ctx, int64(size)); err != nil {
 		return p.noRoom(err)
 	}
-	return part.add(r, content, timestamp, size, now, done)
+	return part.add(r, content, timestamp, size, done)
 }
 
 // produceAlone accepts a record that is too large to share a batch, if a batch
 // of its own, compressed, is not too large.
-func (p *Producer) produceAlone(ctx context.Context, part *partition, r *transport.Record, content int, timestamp int64, now time.Time, done transport.Completion) error {
+func (p *Producer) produceAlone(ctx context.Context, part *partition, r *transport.Record, content int, timestamp int64, done transport.Completion) error {
 	// The fixed part, the length, the attributes, and deltas of 0.
 	single := batchHeaderSize + varintSize(int64(recordSize(content, 0, 0))) + recordSize(content, 0, 0)
 	size := r.Size()
@@ -150,6 +150,8 @@ func (p *Producer) produceAlone(ctx context.Context, part *partition, r *transpo
 	if err := p.room.take(ctx, int64(size)); err != nil {
 		return p.noRoom(err)
 	}
+	now := time.Now()
+	p.lookAgain(part.topic, now)
 	b := newBatch(now.Add(p.cfg.DeliveryTimeout))
 	b.add(r, content, timestamp, size, done)
 	b.pack(p.codec)

@@ -26,6 +26,7 @@ type batch struct {
 	first    int64 // timestamp of the first record
 	last     int64 // the highest timestamp
 	room     int64 // what the records take of the producer's room
+	usual    int   // size of the partition's batch before
 	deadline time.Time
 	// refused counts records that were taken out with an outcome of their own;
 	// a Flush waits for the rest of the batch before it counts them.
@@ -108,7 +109,7 @@ func (b *batch) open(content int, timestamp int64) int32 {
 	}
 	b.last = max(b.last, timestamp)
 	if need := len(b.raw.b) + content + maxRecordHead; need > cap(b.raw.b) {
-		larger := newFetchBuffer(max(need, 2*cap(b.raw.b)))
+		larger := newFetchBuffer(max(need, 2*cap(b.raw.b), b.usual))
 		larger.b = larger.b[:copy(larger.b, b.raw.b)]
 		b.raw.release()
 		b.raw = larger

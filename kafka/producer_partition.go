@@ -32,6 +32,7 @@ type partition struct {
 	shutd bool     // nothing is accepted any more
 	queue []*batch // closed ones, before open
 	open  *batch   // nil or with a record
+	usual int      // size of the batch that was begun last
 	// accepted and settled count records. Flushes wait for settled to reach
 	// what accepted was.
 	accepted, settled int64
@@ -69,7 +70,7 @@ func (p *partition) name() transport.Partition {
 }
 
 // add encodes a record into the open batch, and wakes the partition if it is idle.
-func (p *partition) add(r *transport.Record, content int, timestamp int64, room int, now time.Time, done transport.Completion) error {
+func (p *partition) add(r *transport.Record, content int, timestamp int64, room int, done transport.Completion) error {
 	p.mu.Lock()
 	if p.shutd {
 		p.mu.Unlock()
@@ -81,8 +82,12 @@ func (p *partition) add(r *transport.Record, content int, timestamp int64, room 
 		p.queue = append(p.queue, p.open)
 		p.open = nil
 	}
-	if p.open == nil {
+	opened := p.open == nil
+	var now time.Time
+	if opened {
+		now = time.Now()
 		p.open = newBatch(now.Add(p.producer.cfg.DeliveryTimeout))
+		p.open.usual = p.usual
 	}
 	p.open.add(r, content, timestamp, room, done)
 	p.accepted++
@@ -93,6 +98,9 @@ func (p *partition) add(r *transport.Record, content int, timestamp int64, room 
 	}
 	if wake {
 		p.offer(false)
+	}
+	if opened {
+		p.producer.lookAgain(p.topic, now)
 	}
 	return nil
 }
@@ -184,6 +192,9 @@ func (p *partition) begin() {
 		p.queue = slices.Delete(p.queue, 0, 1)
 	} else {
 		p.head, p.open = p.open, nil
+	}
+	if p.head != nil {
+		p.usual = p.head.size()
 	}
 	p.mu.Unlock()
 	p.topic.advance(p)

@@ -26,7 +26,7 @@ type producerTopic struct {
 
 // topicOf is the state of a topic; a topic that is new to the producer is
 // looked up within ctx.
-func (p *Producer) topicOf(ctx context.Context, name string, now time.Time) (*producerTopic, error) {
+func (p *Producer) topicOf(ctx context.Context, name string) (*producerTopic, error) {
 	t := (*p.topics.Load())[name]
 	if t == nil {
 		p.mu.Lock()
@@ -45,14 +45,19 @@ func (p *Producer) topicOf(ctx context.Context, name string, now time.Time) (*pr
 		}
 		return p.addTopic(meta)
 	}
+	return t, nil
+}
+
+// lookAgain notices new partitions of a topic whose metadata is old. It is called
+// with each batch that is opened.
+func (p *Producer) lookAgain(t *producerTopic, now time.Time) {
 	if looked := t.looked.Load(); now.UnixNano()-looked > int64(metadataAge) && t.looked.CompareAndSwap(looked, now.UnixNano()) {
 		p.client.spawn(func() {
-			if meta, err := p.client.freshTopic(p.ctx, name); err == nil {
+			if meta, err := p.client.freshTopic(p.ctx, t.name); err == nil {
 				_, _ = p.addTopic(meta)
 			}
 		})
 	}
-	return t, nil
 }
 
 // addTopic takes over what is known of a topic: itself, and its partitions.
@@ -93,12 +98,16 @@ func (p *Producer) partitionFor(ctx context.Context, t *producerTopic, r *transp
 	if err == nil {
 		return part, nil
 	}
-	meta, failed := p.client.freshTopic(ctx, t.name)
-	if failed == nil {
-		t, failed = p.addTopic(meta)
+	var meta *topicMeta
+	err = p.client.persist(ctx, func() (err error) {
+		meta, err = p.client.freshTopic(ctx, t.name)
+		return err
+	})
+	if err == nil {
+		t, err = p.addTopic(meta)
 	}
-	if failed != nil {
-		return nil, failed
+	if err != nil {
+		return nil, err
 	}
 	return t.choose(r)
 }

@@ -21,6 +21,10 @@ func highest(key int16) int16 {
 		return 9
 	case kmsg.InitProducerID:
 		return 5
+	case kmsg.AddPartitionsToTxn:
+		return 3 // what is above is for brokers among themselves
+	case kmsg.EndTxn, kmsg.TxnOffsetCommit:
+		return 4 // what is above says that the client's epoch changes with each transaction (KIP-890)
 	case kmsg.ApiVersions:
 		return 3
 	}

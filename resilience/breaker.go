@@ -75,22 +75,24 @@ type Breaker struct {
 	circuit *gobreaker.TwoStepCircuitBreaker[struct{}]
 	state   atomic.Int32
 
-	mu       sync.Mutex
-	outcomes map[uint64]bool // key → its last attempt failed; kept from the window's first failure on
-	failed   int
-	since    time.Time // start of the window
-	tracking atomic.Bool
-	openedAt time.Time
-	openFor  time.Duration // open and half-open time of past openings, summed
-	answered atomic.Bool   // a probe has succeeded since the opening
-}
+	mu           sync.Mutex
+	window       window // filled from its first failure on
+	suspects     suspects
+	workedBefore bool // what worked was at lookedBack
+	lookedBack   time.Time
+	openedAt     time.Time
+	doubted      time.Time     // when it opened last, be it from half-open
+	openFor      time.Duration // open and half-open time of past openings, summed
 
-// maxOutcomes bounds the memory of a window. A full one starts over.
-const maxOutcomes = 1 << 14
+	watched  atomic.Bool  // successes are to be noted
+	worked   atomic.Bool  // something has succeeded since lookedBack
+	answered atomic.Bool  // a probe has succeeded since the opening
+	trusted  atomic.Int32 // probes under way of keys that are no suspects
+}
 
 // NewBreaker returns a closed breaker.
 func NewBreaker(name string, config BreakerConfig) *Breaker {
-	b := &Breaker{config: config.withDefaults(), outcomes: make(map[uint64]bool)}
+	b := &Breaker{config: config.withDefaults()}
 	b.circuit = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
 		Name:        name,
 		MaxRequests: uint32(b.config.Probes),
@@ -124,7 +126,11 @@ func (b *Breaker) changed(from, to State) {
 		b.openedAt = time.Time{}
 		b.answered.Store(false)
 	}
-	b.forget()
+	if to == Open {
+		b.doubted = time.Now()
+	}
+	b.window.forget()
+	b.watch()
 	b.mu.Unlock()
 	b.state.Store(int32(to))
 	if b.config.OnChange != nil {
@@ -132,12 +138,8 @@ func (b *Breaker) changed(from, to State) {
 	}
 }
 
-// forget starts a new window. The caller holds mu.
-func (b *Breaker) forget() {
-	clear(b.outcomes)
-	b.failed = 0
-	b.tracking.Store(false)
-}
+// watch tells successes whether they are to be noted. The caller holds mu.
+func (b *Breaker) watch() { b.watched.Store(b.window.failed() > 0 || b.suspects.len() > 0) }
 
 // State of the breaker. An open breaker turns half-open by being asked after
 // OpenFor, so an idle one still reads Open.
@@ -160,101 +162,3 @@ func (b *Breaker) Cooldown() time.Duration { return b.config.OpenFor }
 // Probes is how many attempts a half-open breaker lets through.
 func (b *Breaker) Probes() int { return b.config.Probes }
 
-// Outcome of an attempt, as the breaker counts it.
-type Outcome int8
-
-// The outcomes. Ignored says nothing of the dependency's state (an invalid
-// event, a cancelled attempt); a probe that ends so frees its place.
-const (
-	Success Outcome = iota
-	Failure
-	Ignored
-)
-
-// Ticket is the right to one attempt. Done must be called exactly once.
-type Ticket struct {
-	b    *Breaker
-	key  uint64
-	done func(error) // set for a probe
-}
-
-// Allow asks for an attempt on behalf of a key. A refused one costs nothing: try
-// again when the breaker has changed, or after Cooldown.
-func (b *Breaker) Allow(key uint64) (Ticket, bool) {
-	if b.config.Disabled || b.State() == Closed {
-		return Ticket{b: b, key: key}, true
-	}
-	done, err := b.circuit.Allow()
-	if err != nil {
-		return Ticket{}, false
-	}
-	return Ticket{b: b, key: key, done: done}, true
-}
-
-// Probe tells whether the attempt was let through by a breaker that is not closed.
-func (t Ticket) Probe() bool { return t.done != nil }
-
-// Blameless tells whether a failure of this attempt says nothing of what was
-// attempted: it probes, and since the breaker opened no probe has succeeded, so
-// the dependency may still be down.
-func (t Ticket) Blameless() bool { return t.done != nil && !t.b.answered.Load() }
-
-var (
-	errFailed  = errors.New("failed")
-	errIgnored = errors.New("ignored")
-)
-
-// Done reports how the attempt went.
-func (t Ticket) Done(o Outcome) {
-	switch {
-	case t.b.config.Disabled:
-	case t.done != nil:
-		if o == Success {
-			t.b.answered.Store(true)
-		}
-		t.done([...]error{Success: nil, Failure: errFailed, Ignored: errIgnored}[o])
-	case o == Failure:
-		// A failure of before the opening says nothing of the dependency now:
-		// it must not take a probe's place.
-		if t.b.recordFailure(t.key) && t.b.State() == Closed {
-			if done, err := t.b.circuit.Allow(); err == nil {
-				done(errFailed)
-			}
-		}
-	case o == Success && t.b.tracking.Load():
-		t.b.recordSuccess(t.key)
-	}
-}
-
-// recordFailure notes a failed key and tells whether enough of them fail now.
-//
-// Successes are noted only once a window has seen a failure: as long as all is
-// well, an attempt costs one atomic load.
-func (b *Breaker) recordFailure(key uint64) (trip bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	now := time.Now()
-	if b.failed == 0 || now.Sub(b.since) > b.config.Window || len(b.outcomes) >= maxOutcomes {
-		b.forget()
-		b.since = now
-		b.tracking.Store(true)
-	}
-	if !b.outcomes[key] {
-		b.outcomes[key] = true
-		b.failed++
-	}
-	n := len(b.outcomes)
-	return b.failed >= 2 && n >= b.config.MinKeys && float64(b.failed) >= b.config.Ratio*float64(n)
-}
-
-func (b *Breaker) recordSuccess(key uint64) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if !b.tracking.Load() || len(b.outcomes) >= maxOutcomes {
-		return
-	}
-	if b.outcomes[key] {
-		b.failed--
-	}
-	b.outcomes[key] = false
-}

@@ -10,6 +10,7 @@ usage: scripts/kafka.sh COMMAND
   stop [ID]           broker ID, or all of them, in an orderly way; their data stays until the next start
   kill ID             SIGKILL
   pause ID, resume ID SIGSTOP, SIGCONT
+  fill ID             broker ID finds its disk full until it is restarted: no file of its grows any more
   restart [ID]        stop broker ID, or all of them, and start again on the same data
   status              the brokers, their state, address and process id
   tool CLASS [ARG…]   one of Kafka's command-line classes, e.g. org.apache.kafka.tools.TopicCommand
@@ -345,6 +346,11 @@ case $command in
   kill) load && check_id "${1:-}" && signal "broker-$1" KILL ;;
   pause) load && check_id "${1:-}" && signal "broker-$1" STOP ;;
   resume) load && check_id "${1:-}" && signal "broker-$1" CONT ;;
+  fill)
+    load && check_id "${1:-}"
+    need prlimit "util-linux"
+    prlimit --pid "$(pid_of "broker-$1")" --fsize=0:
+    ;;
   restart) load && restart "$@" ;;
   status) load && status ;;
   tool)

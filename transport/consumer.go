@@ -75,7 +75,7 @@ type ConsumerConfig struct {
 	HeartbeatInterval time.Duration
 	// RebalanceTimeout bounds Revoked. Default 60 s.
 	RebalanceTimeout time.Duration
-	// FetchBytes bounds what is fetched and not yet polled. Default 32 MiB.
+	// FetchBytes bounds what is fetched and not yet polled. Default 16 MiB.
 	FetchBytes int
 	// ReadUncommitted also delivers records of open and aborted transactions.
 	ReadUncommitted bool

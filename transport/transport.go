@@ -3,7 +3,7 @@ package transport
 import "context"
 
 // Transport is one cluster. It is safe for concurrent use. Whoever made it
-// closes it, after the producers and consumers that it made.
+// closes it, after the producers, consumers and readers that it made.
 type Transport interface {
 	// Cluster asks the cluster who it is. It fails within ctx when no broker
 	// answers, and serves as the connectivity check of health.
@@ -14,10 +14,13 @@ type Transport interface {
 	// NewConsumer returns a member of a group. It joins in the background;
 	// the Listener hears of it.
 	NewConsumer(ConsumerConfig) (Consumer, error)
+	// NewReader returns a reader of partitions outside any group. It connects
+	// in the background.
+	NewReader(ReaderConfig) (Reader, error)
 	// Admin describes and creates topics.
 	Admin() Admin
-	// Close ends every connection. Producers and consumers are closed first,
-	// by whoever opened them.
+	// Close ends every connection. Producers, consumers and readers are closed
+	// first, by whoever opened them.
 	Close(ctx context.Context) error
 }
 

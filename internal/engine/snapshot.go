@@ -1,10 +1,7 @@
 package engine
 
 import (
-	"bytes"
 	"cmp"
-	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -39,6 +36,7 @@ type PartitionSnapshot struct {
 	Paused       bool
 	Beyond       int64 // finished beyond the watermark
 	OldestAge    time.Duration
+	OldestHeld   bool      // the lowest unfinished offset waits for a subscription that an operator holds
 	Oldest       time.Time // record time of the lowest unfinished offset, zero if there is none
 	LastIntake   time.Time // zero if nothing was fetched yet
 	LastProgress time.Time
@@ -106,16 +104,20 @@ func (p *partition) snapshot() PartitionSnapshot {
 	if p.records > 0 {
 		s.OldestAge = time.Since(p.lastProgress)
 	}
-	first := int64(-1)
+	first, of := int64(-1), (*Subscription)(nil)
 	for _, l := range p.lanes {
 		if l.state >= laneParked {
 			s.Parked = append(s.Parked, l.snapshot())
 		}
 		// A lane that ran empty stays where it is while its partition drains.
 		if it := l.head; it != nil && (first < 0 || it.record.Offset < first) {
-			first, s.Oldest = it.record.Offset, it.record.Time
+			first, s.Oldest, of = it.record.Offset, it.record.Time, nil
+			if l.state == laneReady {
+				of = it.sub
+			}
 		}
 	}
+	s.OldestHeld = of != nil && of.isHeld()
 	slices.SortFunc(s.Parked, func(a, b ParkedSnapshot) int { return cmp.Compare(b.Waiting, a.Waiting) })
 	s.Parked = s.Parked[:min(len(s.Parked), maxParkedShown)]
 	return s
@@ -149,30 +151,12 @@ func (s *Subscription) snapshot() SubscriptionSnapshot {
 			snap.Stuck++
 		}
 	})
-	s.mu.Lock()
-	snap.Held = s.held
-	s.mu.Unlock()
+	snap.Held = s.isHeld()
 	return snap
 }
 
-// Unpark ends the wait of a key at once: its head is tried again.
-func (e *Engine) Unpark(id transport.Partition, key []byte) error {
-	p := e.partition(id)
-	if p == nil {
-		return fmt.Errorf("partition %s is not assigned here", id)
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, l := range p.lanes {
-		if (l.state == laneParked || l.state == laneDying) && p.state == partitionActive && bytes.Equal(l.head.record.Key, key) {
-			p.unpark(l)
-			p.setOff(l)
-			return nil
-		}
-	}
-	return errors.New("no such key is parked here")
+func (s *Subscription) isHeld() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.held
 }
-
-// Hold stops dispatching to a subscription until it is called with false; what
-// runs may finish.
-func (s *Subscription) Hold(held bool) { s.hold(held) }

@@ -107,7 +107,7 @@ func attributeName(key string) (string, bool) {
 
 // isContentType tells whether a header key is content-type, in any case.
 func isContentType(key string) bool {
-	return len(key) == len(contentType) && strings.EqualFold(key, contentType)
+	return key == contentType || len(key) == len(contentType) && strings.EqualFold(key, contentType)
 }
 
 // Owned tells whether a header key is one that encoding writes for attributes,

@@ -127,7 +127,7 @@ func decodeBinary(rec *transport.Record, ev *Event) error {
 		default:
 			s := span{to: field(ev, name), from: len(text), end: len(text) + len(h.Value)}
 			if s.to == nil {
-				s.extension = interned.getString(name)
+				s.extension = interned.get([]byte(name)) // it may lie in borrowed memory
 			}
 			text = append(text, h.Value...)
 			spans = append(spans, s)

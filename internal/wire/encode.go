@@ -16,12 +16,13 @@ type Encoder struct {
 	headers []transport.Header
 	names   []string
 	keys    map[string]string // extension name → header key
+	passed  passed
 }
 
 var versionBytes = []byte(version)
 
-// Binary fills rec with ev in binary mode (binding 3.2), for any partition and
-// the producer's clock. Value and Key are ev's own memory. ev must have passed
+// Binary fills rec with ev in binary mode (binding 3.2), for any partition. The
+// record's time is ev's Timestamp, where that is zero the producer's clock. Value and Key are ev's own memory. ev must have passed
 // Check.
 //
 // An event without data that is no tombstone gets an empty value: binding 3.2.2
@@ -88,6 +89,7 @@ func (e *Encoder) fill(ev *Event, rec *transport.Record) {
 		Partition:   transport.AnyPartition,
 		Key:         ev.Key,
 		Headers:     e.headers,
+		Time:        ev.Timestamp,
 		LeaderEpoch: -1,
 	}
 	if rec.Key == nil {

@@ -206,6 +206,7 @@ func TestCheck(t *testing.T) {
 		"no id":             {func(e *Event) { e.ID = "" }, `"id" is required`},
 		"no source":         {func(e *Event) { e.Source = "" }, `"source" is required`},
 		"no type":           {func(e *Event) { e.Type = "" }, `"type" is required`},
+		"source":            {func(e *Event) { e.Source = "/a\x00" }, `"source" holds a control character`},
 		"newline":           {func(e *Event) { e.Subject = "a\nb" }, `"subject" holds a control character`},
 		"C1 control":        {func(e *Event) { e.Subject = "a\u0085b" }, `"subject" holds a control character`},
 		"not UTF-8":         {func(e *Event) { e.TraceState = "\xff" }, `"tracestate" is not UTF-8`},
@@ -222,10 +223,15 @@ func TestCheck(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			ev := created()
 			c.change(ev)
-			err := Check(ev)
-			var malformed *MalformedError
-			if !errors.As(err, &malformed) || !strings.Contains(err.Error(), c.want) {
-				t.Errorf("Check: %v, want %q", err, c.want)
+			var encoder Encoder
+			if err := encoder.Check(created()); err != nil {
+				t.Fatal(err)
+			}
+			for _, err := range []error{Check(ev), encoder.Check(ev), encoder.Check(ev)} {
+				var malformed *MalformedError
+				if !errors.As(err, &malformed) || !strings.Contains(err.Error(), c.want) {
+					t.Errorf("Check: %v, want %q", err, c.want)
+				}
 			}
 		})
 	}

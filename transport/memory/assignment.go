@@ -52,24 +52,9 @@ func (a *assignment) fetch(limit int) (*transport.Batch, int) {
 	if !a.fetching() || a.next >= a.log.end {
 		return nil, 0
 	}
-	records, next, memory := a.log.read(a.next, limit)
-	size := 0
-	for i := range records {
-		size += records[i].Size()
-	}
-	b := &transport.Batch{
-		Partition:     a.Partition,
-		Epoch:         a.Epoch,
-		From:          a.next,
-		Next:          next,
-		Records:       records,
-		LastStable:    a.log.end,
-		HighWatermark: a.log.end,
-	}
-	if a.consumer.cluster.scribble {
-		b.Release = scribble(memory)
-	}
-	a.next = next
+	b, size := a.log.batch(a.next, limit, a.consumer.cluster.scribble)
+	b.Epoch = a.Epoch
+	a.next = b.Next
 	return b, size
 }
 

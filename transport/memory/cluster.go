@@ -15,7 +15,7 @@ import (
 var ErrUnreachable = errors.New("no broker answers")
 
 // Cluster is a transport whose cluster is itself. It is safe for concurrent use.
-// Make it with New, and close it after the producers and consumers that it made.
+// Make it with New, and close it after the producers, consumers and readers that it made.
 type Cluster struct {
 	id                string
 	metadataLimit     int
@@ -30,6 +30,7 @@ type Cluster struct {
 	groups    map[string]*group
 	producers []*producer
 	consumers []*consumer
+	readers   []*reader
 	faults    []*produceFault
 	holds     []*acknowledgementHold
 
@@ -110,18 +111,21 @@ func (c *Cluster) usable(ctx context.Context) error {
 // Admin describes and creates topics.
 func (c *Cluster) Admin() transport.Admin { return admin{c} }
 
-// Close closes the producers and consumers that are still open, within ctx, and
+// Close closes the producers, consumers and readers that are still open, within ctx, and
 // leaves no goroutine and no timer behind. What was written stays readable through
 // Records and Committed.
 func (c *Cluster) Close(ctx context.Context) error {
 	c.mu.Lock()
 	c.closed = true
-	consumers, producers := slices.Clone(c.consumers), slices.Clone(c.producers)
+	consumers, readers, producers := slices.Clone(c.consumers), slices.Clone(c.readers), slices.Clone(c.producers)
 	c.mu.Unlock()
 
 	var errs []error
 	for _, m := range consumers {
 		errs = append(errs, m.Close(ctx))
+	}
+	for _, r := range readers {
+		errs = append(errs, r.Close(ctx))
 	}
 	for _, p := range producers {
 		errs = append(errs, p.Close(ctx))

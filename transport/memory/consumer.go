@@ -46,7 +46,7 @@ func (c *Cluster) NewConsumer(config transport.ConsumerConfig) (transport.Consum
 	config.SessionTimeout = cmp.Or(config.SessionTimeout, 45*time.Second)
 	config.HeartbeatInterval = cmp.Or(config.HeartbeatInterval, min(3*time.Second, config.SessionTimeout/3))
 	config.RebalanceTimeout = cmp.Or(config.RebalanceTimeout, time.Minute)
-	config.FetchBytes = cmp.Or(config.FetchBytes, 32<<20)
+	config.FetchBytes = cmp.Or(config.FetchBytes, 16<<20)
 	topics, err := check(config)
 	if err != nil {
 		return nil, err

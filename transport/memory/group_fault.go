@@ -73,8 +73,8 @@ func (c *Cluster) Expel(group string, memberIDs ...string) error {
 	return nil
 }
 
-// HoldFetches stops the delivery of a partition to every group until release is
-// called: its owners stay in their groups, and get nothing of it. Release may be
+// HoldFetches stops the delivery of a partition to every group and reader until
+// release is called: its owners stay in their groups, and get nothing of it. Release may be
 // called more than once.
 func (c *Cluster) HoldFetches(topic string, partition int32) (release func(), err error) {
 	c.mu.Lock()
@@ -94,9 +94,7 @@ func (c *Cluster) HoldFetches(topic string, partition int32) (release func(), er
 		if held {
 			held = false
 			l.holds--
-			for _, a := range l.readers {
-				a.consumer.wakePoll()
-			}
+			l.wakeReaders()
 		}
 	}, nil
 }

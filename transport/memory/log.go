@@ -17,6 +17,7 @@ type log struct {
 	leaderEpoch int32
 	holds       int           // fetches wait while there are any
 	readers     []*assignment // who is to be woken by a new record
+	outsiders   []*position   // the same of readers outside groups
 }
 
 // entry is a record and its place in the order in which all records of the
@@ -34,10 +35,18 @@ func (l *log) append(r *transport.Record, at time.Time, order uint64) transport.
 	one[0].Offset, one[0].Time, one[0].LeaderEpoch = l.end, at, l.leaderEpoch
 	l.entries = append(l.entries, entry{one[0], order})
 	l.end++
+	l.wakeReaders()
+	return transport.Position{Partition: l.Partition, Offset: one[0].Offset, Time: at}
+}
+
+// wakeReaders makes everyone who reads the log look again.
+func (l *log) wakeReaders() {
 	for _, a := range l.readers {
 		a.consumer.wakePoll()
 	}
-	return transport.Position{Partition: l.Partition, Offset: one[0].Offset, Time: at}
+	for _, p := range l.outsiders {
+		p.reader.wakePoll()
+	}
 }
 
 // index is the place in entries of the first one at or after an offset.
@@ -66,6 +75,26 @@ func (l *log) read(from int64, limit int) (records []transport.Record, next int6
 		next = l.entries[j].Offset
 	}
 	return records, next, own(records)
+}
+
+// batch is what read returns as a Batch, with its size in bytes.
+func (l *log) batch(from int64, limit int, scribbled bool) (b *transport.Batch, size int) {
+	records, next, memory := l.read(from, limit)
+	for i := range records {
+		size += records[i].Size()
+	}
+	b = &transport.Batch{
+		Partition:     l.Partition,
+		From:          from,
+		Next:          next,
+		Records:       records,
+		LastStable:    l.end,
+		HighWatermark: l.end,
+	}
+	if scribbled {
+		b.Release = scribble(memory)
+	}
+	return b, size
 }
 
 // resolve is the offset of a start position.

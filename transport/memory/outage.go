@@ -44,6 +44,9 @@ func (c *Cluster) Reconnect() {
 		}
 		m.wakePoll()
 	}
+	for _, r := range c.readers {
+		r.wakePoll()
+	}
 	for _, m := range expired {
 		m.group.expel(m)
 	}

@@ -127,6 +127,9 @@ func (c *Cluster) DeleteTopic(name string) error {
 	for _, g := range c.groups {
 		g.drop(t)
 	}
+	for _, l := range t.logs {
+		l.wakeReaders()
+	}
 	c.reformSubscribers(name)
 	return nil
 }
@@ -159,6 +162,9 @@ func (c *Cluster) alter(topic string, partition int32, offset int64, do func(*lo
 	do(l, offset)
 	for _, a := range l.readers {
 		a.reposition()
+	}
+	for _, p := range l.outsiders {
+		p.reposition()
 	}
 	c.change()
 	return nil

@@ -48,4 +48,7 @@ func testClusterClosed(r *run) {
 	if _, err := r.NewConsumer(config); !errors.Is(err, transport.ErrClosed) {
 		r.Errorf("NewConsumer after Close: %v, want ErrClosed", err)
 	}
+	if _, err := r.NewReader(from("topic", 1, 0)); !errors.Is(err, transport.ErrClosed) {
+		r.Errorf("NewReader after Close: %v, want ErrClosed", err)
+	}
 }

@@ -1,6 +1,7 @@
 package transporttest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -12,6 +13,7 @@ var partitionTests = []test{
 	{"Keyless", testPartitionKeyless},
 	{"Explicit", testPartitionExplicit},
 	{"Missing", testPartitionMissing},
+	{"Grown", testPartitionGrown},
 }
 
 // murmur2Vectors are those of org.apache.kafka.common.utils.UtilsTest, and that of the
@@ -76,4 +78,21 @@ func testPartitionMissing(r *run) {
 	r.refused(p, transport.Record{Topic: r.topic(2), Partition: 2}, func(err error) bool {
 		return errors.Is(err, transport.ErrTopicMissing)
 	})
+}
+
+// testPartitionGrown: a partition that a topic got after the producer first wrote to
+// it can be chosen at once.
+func testPartitionGrown(r *run) {
+	if r.suite.addPartitions == nil {
+		r.Skip("the suite was not told how topics grow")
+	}
+	topic := r.topic(1)
+	p := r.producer(transport.ProducerConfig{})
+	r.produce(p, transport.Record{Topic: topic, Partition: 0})
+	r.within("adding partitions", func(ctx context.Context) error {
+		return r.suite.addPartitions(ctx, r.Transport, topic, 3)
+	})
+	if got := r.produce(p, transport.Record{Topic: topic, Partition: 2}); got.Partition != at(topic, 2) {
+		r.Errorf("asked for partition 2, got %v", got.Partition)
+	}
 }

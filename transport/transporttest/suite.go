@@ -101,6 +101,7 @@ func Run(t *testing.T, open func(t *testing.T) transport.Transport, options ...O
 		{"Commit", commitTests},
 		{"Group", groupTests},
 		{"Close", closeTests},
+		{"Read", readTests},
 	} {
 		t.Run(part.name, func(t *testing.T) {
 			for _, c := range part.tests {

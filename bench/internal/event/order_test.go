@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
+	"github.com/gofrs/uuid/v5"
 
 	"github.com/eventbus-go/eventbus/bench/internal/event"
 )
@@ -49,8 +49,8 @@ func TestAttributes(t *testing.T) {
 	seen := make(map[string]bool)
 	for range 1000 {
 		id, now := event.Attributes()
-		parsed, err := uuid.ParseBytes(id)
-		if err != nil || parsed.Version() != 7 || parsed.Variant() != uuid.RFC4122 || seen[string(id)] {
+		parsed, err := uuid.FromString(string(id))
+		if err != nil || parsed.Version() != 7 || parsed.Variant() != uuid.VariantRFC9562 || seen[string(id)] {
 			t.Fatalf("id %s: %v, seen: %t", id, err, seen[string(id)])
 		}
 		seen[string(id)] = true

@@ -18,20 +18,20 @@ import (
 )
 
 // The bus as a service uses it, through Publisher[T] and Subscribe[T]; with
-// encoding/json in place of its own decoder; and with more than the default 64
+// encoding/json in place of its own codec; and with more than the default 64
 // handlers at once.
 var (
 	eventbusPeer = Peer{
 		Name: Eventbus, Module: "github.com/eventbus-go/eventbus", Publishes: true,
-		NewPublisher: newEventbusPublisher, NewConsumer: newEventbusConsumer(nil),
+		NewPublisher: newEventbusPublisher(nil), NewConsumer: newEventbusConsumer(nil),
 	}
 	eventbusJSONPeer = Peer{
-		Name: EventbusJSON, Module: eventbusPeer.Module,
-		NewPublisher: newEventbusPublisher, NewConsumer: newEventbusConsumer(plainJSON{}),
+		Name: EventbusJSON, Module: eventbusPeer.Module, Publishes: true,
+		NewPublisher: newEventbusPublisher(plainJSON{}), NewConsumer: newEventbusConsumer(plainJSON{}),
 	}
 	eventbusWidePeer = Peer{
 		Name: EventbusWide, Module: eventbusPeer.Module,
-		NewPublisher: newEventbusPublisher, NewConsumer: newEventbusConsumer(nil, eventbus.Concurrency(256)),
+		NewPublisher: newEventbusPublisher(nil), NewConsumer: newEventbusConsumer(nil, eventbus.Concurrency(256)),
 	}
 )
 
@@ -61,15 +61,17 @@ type eventbusPublisher struct {
 	next     int
 }
 
-func newEventbusPublisher(_ context.Context, s Settings) (Publisher, error) {
-	bus, err := newBus(s)
-	if err != nil {
-		return nil, err
+func newEventbusPublisher(codec eventbus.Codec) func(context.Context, Settings) (Publisher, error) {
+	return func(_ context.Context, s Settings) (Publisher, error) {
+		bus, err := newBus(s)
+		if err != nil {
+			return nil, err
+		}
+		return &eventbusPublisher{
+			bus: bus, orders: eventbus.NewPublisher(bus, eventbusTopic(s, codec)),
+			receipts: make([]eventbus.Receipt, max(s.Window, 1)),
+		}, nil
 	}
-	return &eventbusPublisher{
-		bus: bus, orders: eventbus.NewPublisher(bus, eventbusTopic(s, nil)),
-		receipts: make([]eventbus.Receipt, max(s.Window, 1)),
-	}, nil
 }
 
 func (p *eventbusPublisher) Publish(ctx context.Context, o event.Order) error {

@@ -32,6 +32,8 @@ type FlightCancelled struct {
 	Scheduled   time.Time `json:"scheduled"`
 }
 
+//go:generate go test -run TestCatalog -update
+
 // Partitions of the flights' topic.
 const partitions = 8
 
@@ -41,11 +43,12 @@ var (
 	// DepartedTopic carries one event per departure.
 	DepartedTopic = eventbus.NewTopic(eventbus.TopicConfig[FlightDeparted]{
 		Domain: "aviation", Name: "flight", Plural: true, Partitions: partitions,
-		Description: "What happens to flights, in order per carrier and flight number.",
+		Description: "Flights that took off, in order per carrier and flight number.", Owner: "flight-operations",
 	})
 	// CancelledTopic carries one event per cancellation.
 	CancelledTopic = eventbus.NewTopic(eventbus.TopicConfig[FlightCancelled]{
 		Domain: "aviation", Name: "flight", Plural: true, Partitions: partitions,
+		Description: "Flights that will not take place.", Owner: "flight-operations",
 	})
 )
 

@@ -1,0 +1,186 @@
+package eventbus
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/eventbus-go/eventbus/transport"
+	jsonv2 "github.com/go-json-experiment/json"
+)
+
+// maxCatalog bounds what ReadCatalog reads, in bytes: about ten thousand topics.
+const maxCatalog = 16 << 20
+
+// ReadCatalog reads a document. It refuses what is no catalogue, is of a later
+// version, has a field that it does not know (a misspelt one would be left out
+// in silence), or describes a topic that can't be; the error says where.
+func ReadCatalog(r io.Reader) (*CatalogDocument, error) {
+	source, err := io.ReadAll(io.LimitReader(r, maxCatalog+1))
+	switch {
+	case err != nil:
+		return nil, &Error{Op: "read catalog", Err: err}
+	case len(source) > maxCatalog:
+		return nil, &Error{Op: "read catalog", Err: fmt.Errorf("it is longer than %d MiB", maxCatalog>>20)}
+	}
+	d, err := parseCatalog(source)
+	if err != nil {
+		return nil, &Error{Op: "read catalog", Err: err}
+	}
+	return d, nil
+}
+
+func parseCatalog(source []byte) (*CatalogDocument, error) {
+	if len(bytes.TrimSpace(source)) == 0 {
+		return nil, errors.New("it is empty")
+	}
+	// The version first: of a later one, unknown fields are the lesser news.
+	var form struct {
+		Version *int `json:"catalogVersion"`
+	}
+	if err := jsonv2.Unmarshal(source, &form); err != nil {
+		return nil, fmt.Errorf("it is no catalogue: %w", err)
+	}
+	switch v := form.Version; {
+	case v == nil:
+		return nil, errors.New("it is no catalogue: catalogVersion is missing")
+	case *v < 1:
+		return nil, fmt.Errorf("catalogVersion is %d: the first was 1", *v)
+	case *v > CatalogVersion:
+		return nil, fmt.Errorf("catalogVersion is %d, and %d is the newest known here: update the reader", *v, CatalogVersion)
+	}
+	d := new(CatalogDocument)
+	if err := jsonv2.Unmarshal(source, d, jsonv2.RejectUnknownMembers(true)); err != nil {
+		return nil, err
+	}
+	if err := d.check(); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// check tells everything that is wrong with a document that was read.
+func (d *CatalogDocument) check() error {
+	var wrong []error
+	seen := make(map[string]bool, len(d.Topics))
+	for i := range d.Topics {
+		t := &d.Topics[i]
+		for _, fault := range t.faults() {
+			wrong = append(wrong, fmt.Errorf("topics[%d] %q: %s", i, t.Name, fault))
+		}
+		if seen[t.Name] {
+			wrong = append(wrong, fmt.Errorf("topics[%d] %q: the name is there twice", i, t.Name))
+		}
+		seen[t.Name] = true
+	}
+	return errors.Join(wrong...)
+}
+
+// faults checks a topic as NewTopic would.
+func (t *CatalogTopic) faults() faults {
+	var wrong faults
+	checkSegment(&wrong, "domain", t.Domain, "sales")
+	checkSegment(&wrong, "topic", t.Topic, "customers")
+	if t.Scope != Public.String() && t.Scope != Internal.String() {
+		wrong.add("scope", "is %q: write %q or %q", t.Scope, Public, Internal)
+	}
+	declareVersion(&wrong, t.Version, t.Version == "")
+	if len(wrong) == 0 {
+		d := t.declaration()
+		if parts := d.joined(); t.Name != parts {
+			wrong.add("name", "is not that of its parts, %q", parts)
+		} else if most := maxTopicName - len("prod."); len(t.Name) > most {
+			wrong.add("name", "has %d characters, Kafka takes %d with the environment", len(t.Name), maxTopicName)
+		}
+		for _, env := range slices.Sorted(maps.Keys(t.Names)) {
+			if name, err := t.In(env); err != nil || name != t.Names[env] {
+				wrong.add("names", "has %q for %s: write %q", t.Names[env], env, name)
+			}
+		}
+	}
+	d := t.declaration()
+	checkStorage(&wrong, &d)
+	if most := time.Duration(math.MaxInt64).Milliseconds(); t.RetentionMs < -1 || t.RetentionMs > most {
+		wrong.add("retentionMs", "is %d: write up to %d, -1 for ever, or leave it out for the broker's default", t.RetentionMs, most)
+	}
+	if len(t.Events) == 0 {
+		wrong.add("events", "is empty: a topic has at least one type of event")
+	}
+	seen := make(map[string]bool, len(t.Events))
+	for i := range t.Events {
+		t.Events[i].check(&wrong, t.Compacted)
+		if typ := t.Events[i].Type; seen[typ] {
+			wrong.add("events", "have type %q twice", typ)
+		} else {
+			seen[typ] = true
+		}
+	}
+	return wrong
+}
+
+func (e *CatalogEvent) check(wrong *faults, compacted bool) {
+	if e.Type == "" {
+		wrong.add("events", "have one without a type")
+	}
+	checkAttributes(wrong, e.Type, e.DataSchema)
+	switch e.Key.Source {
+	case KeyFromFunction, KeyFromMethod, NoKey:
+		if len(e.Key.Fields) > 0 {
+			wrong.add("key", "of type %q has fields and its source is %q", e.Type, e.Key.Source)
+		}
+	case KeyFromFields:
+		if len(e.Key.Fields) == 0 {
+			wrong.add("key", "of type %q comes from fields and names none", e.Type)
+		}
+	default:
+		wrong.add("key", "of type %q has the source %q: write function, method, fields or none", e.Type, e.Key.Source)
+	}
+	if compacted && e.Key.Source == NoKey {
+		wrong.add("compacted", "is set and type %q has no key to compact by", e.Type)
+	}
+}
+
+// WriteTo writes the document as indented JSON with a newline at its end: the
+// form for a file that is kept under version control.
+func (d *CatalogDocument) WriteTo(w io.Writer) (int64, error) {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	if err := encoder.Encode(d); err != nil {
+		return 0, &Error{Op: "write catalog", Err: err}
+	}
+	return b.WriteTo(w)
+}
+
+// In is the topic's full name in an environment, by the rules of
+// [EnvironmentSegment], or what forbids it.
+func (t *CatalogTopic) In(env string) (string, error) {
+	d := t.declaration()
+	return d.resolve(env)
+}
+
+// Spec is how a bus would create the topic in an environment, with the
+// configurations that retention, compaction and replication stand for.
+func (t *CatalogTopic) Spec(env string) (transport.TopicSpec, error) {
+	d := t.declaration()
+	name, err := d.resolve(env)
+	if err != nil {
+		return transport.TopicSpec{}, err
+	}
+	return d.spec(name), nil
+}
+
+// declaration is the topic as NewTopic declares it, without its types.
+func (t *CatalogTopic) declaration() topicDeclaration {
+	return topicDeclaration{
+		domain: t.Domain, scope: t.Scope, name: t.Topic, version: t.Version, suffix: t.Name,
+		partitions: t.Partitions, replication: t.Replication, retention: t.retention(), compacted: t.Compacted, configs: t.Configs,
+	}
+}

@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/spf13/cobra"
+
+	"github.com/eventbus-go/eventbus/kafka"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// reset is what the command's flags say.
+type reset struct {
+	to         string
+	topics     []string
+	partitions []int32
+}
+
+func newGroupsResetCommand(a *app) *cobra.Command {
+	var r reset
+	c := &cobra.Command{
+		Use:   "reset GROUP --topic TOPIC --to WHERE",
+		Short: "Set a group back or ahead; its members have to be stopped",
+		Long: `Commit other offsets for a group that has no members, so that they go on there
+when they start again. What is finished beyond the commits is forgotten: a group
+that is set back handles it again. Look with --dry-run first.`,
+		Example: `  eventbus groups reset mailer-prod --topic prod.sales.public.customers.v1 --to 2026-11-23T08:00:00Z --dry-run
+  eventbus groups reset mailer-prod --topic prod.sales.public.customers.v1 --to 2h --yes`,
+		Args: cobra.ExactArgs(1), ValidArgsFunction: once(a.groupNames),
+		RunE: a.action(func(ctx context.Context, args []string) error { return a.resetGroup(ctx, args[0], &r) }),
+	}
+	flags := c.Flags()
+	flags.StringVar(&r.to, "to", "", "`where` to: earliest, latest, a time (RFC 3339), a duration ago (2h), or an offset (required)")
+	flags.StringSliceVar(&r.topics, "topic", nil, "`topics` to set back or ahead (required)")
+	flags.Int32SliceVar(&r.partitions, "partition", nil, "only these `partitions`")
+	complete(c, "topic", a.topicNames)
+	complete(c, "to", a.fixed("earliest", "latest", "1h", "24h"))
+	return c
+}
+
+// move is where a partition of the group is, and where it is to be.
+type move struct {
+	Topic     string `json:"topic"`
+	Partition int32  `json:"partition"`
+	From      int64  `json:"from"` // −1 without a commit
+	To        int64  `json:"to"`
+	Again     int64  `json:"again"` // how many offsets are read again
+	Passed    int64  `json:"passed"`
+}
+
+func (a *app) resetGroup(ctx context.Context, group string, r *reset) error {
+	if r.to == "" || len(r.topics) == 0 {
+		return misuse("groups reset needs --topic and --to: name what to move, and where to")
+	}
+	t, err := a.transport(ctx)
+	if err != nil {
+		return err
+	}
+	g, err := a.oneGroup(ctx, t, group)
+	if err != nil {
+		return err
+	}
+	if len(g.Members) > 0 && !a.dryRun {
+		return fmt.Errorf("group %s has %d members (%s): %w", group, len(g.Members), g.Members[0].ClientID, kafka.ErrGroupBusy)
+	}
+	moves, err := a.moves(ctx, t, group, r)
+	if err != nil {
+		return err
+	}
+	var rows []table.Row
+	commits := make([]transport.Commit, 0, len(moves))
+	again, passed := int64(0), int64(0)
+	for _, m := range moves {
+		from := strconv.FormatInt(m.From, 10)
+		if m.From < 0 {
+			from = "none"
+		}
+		rows = append(rows, table.Row{m.Topic, m.Partition, from, m.To, m.Again, m.Passed})
+		commits = append(commits, transport.Commit{
+			Partition: transport.Partition{Topic: m.Topic, Partition: m.Partition}, Offset: m.To, LeaderEpoch: -1,
+		})
+		again, passed = again+m.Again, passed+m.Passed
+	}
+	if a.json() {
+		err = a.printJSON(moves)
+	} else {
+		err = a.printTable(table.Row{"topic", "partition", "from", "to", "again", "passed over"}, rows)
+	}
+	if err != nil || a.dryRun {
+		return err
+	}
+	if err := a.confirm("Move group %s: %d offsets are read again, %d are passed over", group, again, passed); err != nil {
+		return err
+	}
+	if err := t.ResetGroup(ctx, group, commits...); err != nil {
+		return err
+	}
+	a.note("Group %s is moved.", group)
+	return nil
+}
+
+// moves resolves where to.
+func (a *app) moves(ctx context.Context, t *kafka.Transport, group string, r *reset) ([]move, error) {
+	where := tail{from: r.to}
+	start, offset, err := where.start(time.Now())
+	if err != nil {
+		return nil, misuse("--to %s: write earliest, latest, a time such as 2006-01-02T15:04:05Z, a duration such as 2h, or an offset", r.to)
+	}
+	var partitions []transport.Partition
+	for _, topic := range r.topics {
+		info, err := a.oneTopic(ctx, t, topic)
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range partitionsOf(info) {
+			if len(r.partitions) == 0 || slices.Contains(r.partitions, p.Partition) {
+				partitions = append(partitions, p)
+			}
+		}
+	}
+	if len(partitions) == 0 {
+		return nil, misuse("--partition: the topics have none of these")
+	}
+	first, end, err := edges(ctx, t, partitions...)
+	if err != nil {
+		return nil, err
+	}
+	to, err := t.Admin().Offsets(ctx, start, partitions...)
+	if err != nil {
+		return nil, err
+	}
+	commits, err := t.Admin().Committed(ctx, group, r.topics...)
+	if err != nil {
+		return nil, err
+	}
+	var moves []move
+	for _, p := range partitions {
+		m := move{Topic: p.Topic, Partition: p.Partition, From: -1, To: to[p]}
+		if offset >= 0 {
+			m.To = min(max(offset, first[p]), end[p])
+		}
+		from := first[p]
+		if c, ok := commits[p]; ok {
+			m.From = c.Offset
+			from = max(c.Offset, first[p])
+		}
+		m.Again, m.Passed = max(from-m.To, 0), max(m.To-from, 0)
+		moves = append(moves, m)
+	}
+	return moves, nil
+}

@@ -1,0 +1,60 @@
+// Command eventbus looks after topics, groups and events of an event bus on
+// Apache Kafka. It needs no service of the bus to be running.
+//
+//	eventbus --brokers localhost:9092 doctor
+//	eventbus tail prod.sales.public.customers.v1 --from 15m
+//
+// Connections come from the same files and variables that services read (see
+// package config), or from --brokers and --config. The exit code is 0 if all
+// went well, 1 if something failed, 2 if the command line can't be understood.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// Exit codes.
+const (
+	exitOK     = 0
+	exitFailed = 1
+	exitMisuse = 2
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
+	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// run is the program but for its process. It ends soon after ctx does.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	a := newApp(stdin, stdout, stderr)
+	root := newRootCommand(a)
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	err = errors.Join(err, a.close())
+	var wrong *misuseError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.Is(err, errReported):
+		return exitFailed
+	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
+		a.complain("interrupted")
+		return exitFailed
+	case errors.As(err, &wrong) || !a.running:
+		a.complain(err.Error())
+		_, _ = fmt.Fprintf(stderr, "Run 'eventbus help' or a command with --help to see how it is used.\n")
+		return exitMisuse
+	}
+	a.complain(err.Error())
+	return exitFailed
+}

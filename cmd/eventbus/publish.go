@@ -1,0 +1,195 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"github.com/eventbus-go/eventbus/internal/wire"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// publication is what the command's flags say.
+type publication struct {
+	event      wire.Event
+	key        string
+	keyed      bool
+	data       string
+	at         string
+	extensions map[string]string
+	structured bool
+	tombstone  bool
+}
+
+func newPublishCommand(a *app) *cobra.Command {
+	var p publication
+	c := &cobra.Command{
+		Use:   "publish TOPIC",
+		Short: "Publish one event",
+		Long: `Publish one CloudEvent, and print where it is once all in-sync replicas have it.
+The topic has to exist.`,
+		Example: `  eventbus publish dev.sales.public.customers.v1 --type CustomerCreated --source urn:ops --key c-17 --data '{"customerId":"c-17"}'
+  eventbus publish dev.sales.public.customers.v1 --type CustomerCreated --source urn:ops --data @customer.json
+  eventbus publish dev.sales.public.customers.v1 --tombstone --key c-17`,
+		Args: cobra.ExactArgs(1), ValidArgsFunction: once(a.topicNames),
+	}
+	flags := c.Flags()
+	flags.StringVar(&p.event.Type, "type", "", "`type` of the event (required)")
+	flags.StringVar(&p.event.Source, "source", "", "`URI` of who publishes it (required)")
+	flags.StringVar(&p.data, "data", "", "the data: as it stands, @`FILE`, or - for standard input")
+	flags.StringVar(&p.key, "key", "", "`key` of the record")
+	flags.StringVar(&p.event.ID, "id", "", "`id` of the event; default a new UUID")
+	flags.StringVar(&p.event.Subject, "subject", "", "`subject` of the event")
+	flags.StringVar(&p.at, "time", "", "when it happened, RFC 3339; default now")
+	flags.StringVar(&p.event.DataContentType, "content-type", "application/json", "media `type` of the data")
+	flags.StringVar(&p.event.DataSchema, "data-schema", "", "`URI` of the data's schema")
+	flags.StringToStringVar(&p.extensions, "extension", nil, "extension attributes, `name=value`")
+	flags.BoolVar(&p.structured, "structured", false, "write the whole event as JSON into the record's value")
+	flags.BoolVar(&p.tombstone, "tombstone", false, "delete the key instead: a record without a value")
+	c.RunE = a.action(func(ctx context.Context, args []string) error {
+		p.keyed = flags.Changed("key")
+		return a.publish(ctx, args[0], &p)
+	})
+	return c
+}
+
+// place is where a published record is.
+type place struct {
+	Topic     string    `json:"topic"`
+	Partition int32     `json:"partition"`
+	Offset    int64     `json:"offset"`
+	Timestamp time.Time `json:"timestamp"`
+	ID        string    `json:"id,omitempty"`
+}
+
+func (a *app) publish(ctx context.Context, topic string, p *publication) error {
+	record, err := p.record(a.stdin, topic)
+	if err != nil {
+		return err
+	}
+	t, err := a.transport(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err := a.oneTopic(ctx, t, topic); err != nil {
+		return err
+	}
+	if a.dryRun {
+		a.note("It would be published; nothing was.")
+		return a.printEvent(look(record), true)
+	}
+	producer, err := t.NewProducer(transport.ProducerConfig{DeliveryTimeout: 30 * time.Second})
+	if err != nil {
+		return err
+	}
+	done := make(outcome, 1)
+	err = producer.Produce(ctx, record, done)
+	if err == nil {
+		err = producer.Close(ctx) // it flushes
+	}
+	if err != nil {
+		within, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+		defer cancel()
+		return fmt.Errorf("publishing to %s: %w", topic, errors.Join(err, producer.Close(within)))
+	}
+	result := <-done
+	if result.err != nil {
+		return fmt.Errorf("publishing to %s: %w", topic, result.err)
+	}
+	at := place{result.Topic, result.Partition.Partition, result.Offset, result.Time.UTC(), p.event.ID}
+	if a.json() {
+		return a.printJSON(at)
+	}
+	if at.ID != "" {
+		return a.say("%s/%d@%d  id=%s", at.Topic, at.Partition, at.Offset, at.ID)
+	}
+	return a.say("%s/%d@%d", at.Topic, at.Partition, at.Offset)
+}
+
+// outcome is a Completion for one record.
+type outcome chan delivered
+
+type delivered struct {
+	transport.Position
+	err error
+}
+
+// Delivered implements transport.Completion.
+func (o outcome) Delivered(p transport.Position, err error) { o <- delivered{p, err} }
+
+// record makes the record, or tells what keeps it from being a CloudEvent.
+func (p *publication) record(stdin io.Reader, topic string) (*transport.Record, error) {
+	if p.tombstone {
+		if !p.keyed {
+			return nil, misuse("--tombstone needs --key: a record without a key deletes nothing")
+		}
+		return &transport.Record{Topic: topic, Partition: transport.AnyPartition, Key: []byte(p.key)}, nil
+	}
+	e := &p.event
+	switch {
+	case e.Type == "":
+		return nil, misuse("--type is missing: name the type of the event, such as CustomerCreated")
+	case e.Source == "":
+		return nil, misuse("--source is missing: name who publishes it, such as urn:ops")
+	case p.data == "":
+		return nil, misuse("--data is missing: give the data itself, @FILE, or - for standard input")
+	}
+	var err error
+	if e.Data, err = read(p.data, stdin); err != nil {
+		return nil, err
+	}
+	if kind, _, err := mime.ParseMediaType(e.DataContentType); err != nil {
+		return nil, misuse("--content-type %s: %v", e.DataContentType, err)
+	} else if kind == "application/json" || strings.HasSuffix(kind, "+json") {
+		if err := json.Unmarshal(e.Data, new(json.RawMessage)); err != nil {
+			return nil, fmt.Errorf("the data is not JSON, as --content-type says it is: %w", err)
+		}
+	}
+	e.Time = time.Now().UTC()
+	if p.at != "" {
+		if e.Time, err = time.Parse(time.RFC3339, p.at); err != nil {
+			return nil, misuse("--time %s: write it as 2006-01-02T15:04:05Z", p.at)
+		}
+	}
+	if e.ID == "" {
+		id, err := uuid.NewV7()
+		if err != nil {
+			return nil, err
+		}
+		e.ID = id.String()
+	}
+	if p.keyed {
+		e.Key = []byte(p.key)
+	}
+	e.Topic, e.Extensions = topic, p.extensions
+	if err := wire.Check(e); err != nil {
+		return nil, fmt.Errorf("that is no CloudEvent: %w", err)
+	}
+	var encoder wire.Encoder
+	r := new(transport.Record)
+	if p.structured {
+		return r, encoder.Structured(e, r)
+	}
+	encoder.Binary(e, r)
+	return r, nil
+}
+
+// read reads what a flag gives: itself, a file's content, or standard input.
+func read(value string, stdin io.Reader) ([]byte, error) {
+	if value == "-" {
+		return io.ReadAll(stdin)
+	}
+	if file, ok := strings.CutPrefix(value, "@"); ok {
+		return os.ReadFile(file) //nolint:gosec // the file that the user names
+	}
+	return []byte(value), nil
+}

@@ -1,0 +1,36 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+)
+
+// tokenVariable holds the bearer token of services' admin handlers.
+const tokenVariable = "EVENTBUS_ADMIN_TOKEN" //nolint:gosec // a name, not a secret
+
+// authorize adds the token to a request, if there is one.
+func authorize(r *http.Request) {
+	if token := os.Getenv(tokenVariable); token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+}
+
+// refusal is the error of an answer that is none.
+func refusal(resp *http.Response) error {
+	switch resp.StatusCode {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return fmt.Errorf("the service refuses the token (%s): set %s to the one that it was configured with", resp.Status, tokenVariable)
+	}
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
+	var problem struct {
+		Error string `json:"error"`
+	}
+	if json.Unmarshal(body, &problem) == nil && problem.Error != "" {
+		return fmt.Errorf("%s (%s)", problem.Error, resp.Status)
+	}
+	return fmt.Errorf("the service answers %s", strings.TrimSpace(resp.Status))
+}

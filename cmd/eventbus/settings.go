@@ -1,0 +1,64 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/eventbus-go/eventbus/config"
+)
+
+const (
+	connectionVariable  = "ConnectionStrings__Messaging"
+	environmentVariable = "EventBus__Environment"
+)
+
+// noEnvironment stands in for an environment that nobody names: few commands
+// need one.
+const noEnvironment = "eventbus-tool-none"
+
+// settings reads the configuration as services do; flags win over it. Without
+// the environment's name in any of these, Bus.Environment is empty.
+func (a *app) settings() (config.Config, error) {
+	options := []config.Option{config.Service("eventbus-tool")}
+	if a.config != "" {
+		options = append(options, config.Files(a.config))
+	}
+	environ := os.Environ()
+	if len(a.brokers) > 0 {
+		environ = with(environ, connectionVariable, strings.Join(a.brokers, ","))
+	}
+	if a.environment != "" {
+		environ = with(environ, environmentVariable, a.environment)
+	}
+	c, err := config.Load(append(options, config.Environ(environ...))...)
+	if err != nil && c.Bus.Environment == "" {
+		c, err = config.Load(append(options, config.Environ(with(environ, environmentVariable, noEnvironment)...))...)
+		c.Bus.Environment = ""
+	}
+	if err != nil {
+		var wrong *config.Error
+		if errors.As(err, &wrong) && len(c.Kafka.Brokers) == 0 && len(a.brokers) == 0 {
+			return c, fmt.Errorf("no brokers: give --brokers host:port or --config FILE, or set %s: %w", connectionVariable, err)
+		}
+		return c, err
+	}
+	c.Kafka.ClientID = "eventbus-tool"
+	if c.Kafka.DialTimeout == 0 {
+		c.Kafka.DialTimeout = 5 * time.Second // somebody waits
+	}
+	return c, nil
+}
+
+// with sets a variable, whatever letters' case it has.
+func with(environ []string, name, value string) []string {
+	set := []string{name + "=" + value}
+	for _, variable := range environ {
+		if n, _, _ := strings.Cut(variable, "="); !strings.EqualFold(n, name) {
+			set = append(set, variable)
+		}
+	}
+	return set
+}

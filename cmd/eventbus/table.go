@@ -1,0 +1,50 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
+)
+
+// printTable writes rows under a header, in columns: with rules for people at a
+// terminal, plain where the output goes elsewhere.
+func (a *app) printTable(header table.Row, rows []table.Row) error {
+	t := table.NewWriter()
+	style := table.StyleLight
+	style.Format.Header = text.FormatDefault
+	style.Options = table.OptionsNoBordersAndSeparators
+	style.Box.PaddingLeft, style.Box.PaddingRight = "", "  "
+	t.SetStyle(style)
+	for i, name := range header {
+		header[i] = a.paint(fmt.Sprint(name), text.Bold)
+	}
+	t.AppendHeader(header)
+	t.AppendRows(rows)
+	t.SuppressTrailingSpaces()
+	_, err := fmt.Fprintln(a.stdout, t.Render())
+	return err
+}
+
+// printJSON writes a value, indented for people.
+func (a *app) printJSON(value any) error {
+	encoder := json.NewEncoder(a.stdout)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(value)
+}
+
+// paint colours a text, where colours are wanted.
+func (a *app) paint(s string, colors ...text.Color) string {
+	if !a.colour || s == "" {
+		return s
+	}
+	return text.Colors(colors).EscapeSeq() + s + text.Reset.EscapeSeq()
+}
+
+// say writes a line of output for people.
+func (a *app) say(format string, args ...any) error {
+	_, err := fmt.Fprintf(a.stdout, format+"\n", args...)
+	return err
+}

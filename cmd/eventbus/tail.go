@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/eventbus-go/eventbus/kafka"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// tail is what the command's flags say.
+type tail struct {
+	from       string
+	last       int64
+	types      []string
+	keys       []string
+	partitions []int32
+	follow     bool
+	whole      bool
+	limit      int
+}
+
+func newTailCommand(a *app) *cobra.Command {
+	var f tail
+	c := &cobra.Command{
+		Use:   "tail TOPIC",
+		Short: "Show the events of a topic",
+		Long: `Show the events of a topic, the last ten of each partition unless --from says
+where to begin. No group hears of it. With --output json each line is a JSON
+object: where the record is, and the CloudEvent in its JSON format as "event".`,
+		Example: `  eventbus tail prod.sales.public.customers.v1 --follow
+  eventbus tail prod.sales.public.customers.v1 --from 15m --type CustomerCreated --key c-17
+  eventbus tail prod.sales.public.customers.v1 --from earliest --output json | jq .event.data`,
+		Args: cobra.ExactArgs(1), ValidArgsFunction: once(a.topicNames),
+		RunE: a.action(func(ctx context.Context, args []string) error { return a.tail(ctx, args[0], &f) }),
+	}
+	flags := c.Flags()
+	flags.StringVar(&f.from, "from", "", "`where` to begin: earliest, latest, a time (RFC 3339), a duration ago (15m), or an offset")
+	flags.Int64Var(&f.last, "last", 10, "without --from, how many records of each partition")
+	flags.StringSliceVar(&f.types, "type", nil, "only events of these `types`")
+	flags.StringArrayVar(&f.keys, "key", nil, "only events of this `key`; may be repeated")
+	flags.Int32SliceVar(&f.partitions, "partition", nil, "only these `partitions`")
+	flags.BoolVarP(&f.follow, "follow", "f", false, "go on with what is published from now on")
+	flags.BoolVar(&f.whole, "whole", false, "show all attributes and headers")
+	flags.IntVar(&f.limit, "limit", 0, "stop after so many events")
+	complete(c, "from", a.fixed("earliest", "latest", "15m", "1h", "24h"))
+	return c
+}
+
+func (a *app) tail(ctx context.Context, topic string, f *tail) error {
+	start, offset, err := f.start(time.Now())
+	if err != nil {
+		return err
+	}
+	t, err := a.transport(ctx)
+	if err != nil {
+		return err
+	}
+	info, err := a.oneTopic(ctx, t, topic)
+	if err != nil {
+		return err
+	}
+	partitions := partitionsOf(info)
+	if len(f.partitions) > 0 {
+		partitions = slices.DeleteFunc(partitions, func(p transport.Partition) bool { return !slices.Contains(f.partitions, p.Partition) })
+		if len(partitions) < len(f.partitions) {
+			return misuse("--partition: topic %s has the partitions 0 to %d", topic, info.Partitions-1)
+		}
+	}
+	s, err := f.stretch(ctx, t, partitions, start, offset)
+	if err != nil {
+		return err
+	}
+	shown := 0
+	return s.each(ctx, t, func(r *transport.Record) error {
+		e := look(r)
+		if !f.wants(e) {
+			return nil
+		}
+		shown++
+		print := func(s *seen) error { return a.printEvent(s, f.whole) }
+		if a.json() {
+			print = a.printLine
+		}
+		if err := print(e); err != nil {
+			return err
+		}
+		if shown == f.limit {
+			return errEnough
+		}
+		return nil
+	})
+}
+
+// start reads --from: a place in the log, or an offset, which is −1 if it is none.
+func (f *tail) start(now time.Time) (transport.Start, int64, error) {
+	switch f.from {
+	case "":
+		return transport.Latest(), -1, nil
+	case "earliest":
+		return transport.Earliest(), -1, nil
+	case "latest":
+		return transport.Latest(), -1, nil
+	}
+	if offset, err := strconv.ParseInt(f.from, 10, 64); err == nil && offset >= 0 {
+		return transport.Start{}, offset, nil
+	}
+	at, err := moment(f.from, now)
+	if err != nil {
+		return transport.Start{}, -1, misuse("--from %s: write earliest, latest, a time such as 2006-01-02T15:04:05Z, a duration such as 15m, or an offset", f.from)
+	}
+	return transport.At(at), -1, nil
+}
+
+// moment reads a time, or a duration before now.
+func moment(s string, now time.Time) (time.Time, error) {
+	if d, err := time.ParseDuration(s); err == nil && d >= 0 {
+		return now.Add(-d), nil
+	}
+	return time.Parse(time.RFC3339, s)
+}
+
+// stretch resolves where to begin and, unless following, where to end.
+func (f *tail) stretch(ctx context.Context, t *kafka.Transport, partitions []transport.Partition, start transport.Start, offset int64) (scan, error) {
+	first, end, err := edges(ctx, t, partitions...)
+	if err != nil {
+		return scan{}, err
+	}
+	s := scan{from: maps.Clone(end), end: end}
+	switch {
+	case offset >= 0:
+		for p := range s.from {
+			s.from[p] = offset
+		}
+	case f.from == "":
+		for p := range s.from {
+			s.from[p] = max(first[p], end[p]-f.last)
+		}
+	default:
+		if s.from, err = t.Admin().Offsets(ctx, start, partitions...); err != nil {
+			return scan{}, err
+		}
+	}
+	if f.follow {
+		s.end = nil
+	}
+	return s, nil
+}
+
+// wants tells whether an event is to be shown. Records that are no events have
+// no type that one could ask for.
+func (f *tail) wants(s *seen) bool {
+	if len(f.types) > 0 && (s.problem != nil || !slices.Contains(f.types, s.event.Type)) {
+		return false
+	}
+	return len(f.keys) == 0 || s.event.Key != nil && slices.Contains(f.keys, string(s.event.Key))
+}

@@ -1,0 +1,216 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
+	"github.com/spf13/cobra"
+
+	"github.com/eventbus-go/eventbus/kafka"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+func newTopicsCommand(a *app) *cobra.Command {
+	return a.group("topics", "Look at topics, and hold them against what is declared",
+		newTopicsListCommand(a), newTopicsDescribeCommand(a), newTopicsDiffCommand(a), newTopicsProvisionCommand(a))
+}
+
+func newTopicsListCommand(a *app) *cobra.Command {
+	var internal bool
+	c := &cobra.Command{
+		Use: "list", Short: "List the topics of the cluster", Args: cobra.NoArgs,
+		RunE: a.action(func(ctx context.Context, _ []string) error { return a.listTopics(ctx, internal) }),
+	}
+	c.Flags().BoolVar(&internal, "internal", false, "also Kafka's own topics, whose names begin with __")
+	return c
+}
+
+// topicLine is a topic in a list.
+type topicLine struct {
+	Topic       string `json:"topic"`
+	Partitions  int32  `json:"partitions"`
+	Replication int16  `json:"replication"`
+	Cleanup     string `json:"cleanupPolicy,omitempty"`
+	Retention   string `json:"retentionMs,omitempty"`
+	MinInSync   string `json:"minInsyncReplicas,omitempty"`
+}
+
+func newTopicLine(info *transport.TopicInfo) topicLine {
+	return topicLine{
+		info.Name, info.Partitions, info.Replication,
+		info.Configs["cleanup.policy"], info.Configs["retention.ms"], info.Configs["min.insync.replicas"],
+	}
+}
+
+func (a *app) listTopics(ctx context.Context, internal bool) error {
+	t, err := a.transport(ctx)
+	if err != nil {
+		return err
+	}
+	infos, err := t.Admin().Topics(ctx)
+	if err != nil {
+		return err
+	}
+	lines := []topicLine{}
+	for i := range infos {
+		if internal || !strings.HasPrefix(infos[i].Name, "__") {
+			lines = append(lines, newTopicLine(&infos[i]))
+		}
+	}
+	slices.SortFunc(lines, func(x, y topicLine) int { return strings.Compare(x.Topic, y.Topic) })
+	if a.json() {
+		return a.printJSON(lines)
+	}
+	var rows []table.Row
+	for _, l := range lines {
+		rows = append(rows, table.Row{l.Topic, l.Partitions, l.Replication, l.Cleanup, retention(l.Retention), l.MinInSync})
+	}
+	return a.printTable(table.Row{"topic", "partitions", "replication", "cleanup", "retention", "min in sync"}, rows)
+}
+
+func newTopicsDescribeCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "describe TOPIC…", Short: "Show how topics are kept, and who holds their partitions",
+		Args: cobra.MinimumNArgs(1), ValidArgsFunction: a.topicNames,
+		RunE: a.action(a.describeTopics),
+	}
+}
+
+// topicDescription is a topic in full.
+type topicDescription struct {
+	topicLine
+	Configs map[string]string  `json:"configs,omitempty"`
+	Held    []partitionHolding `json:"partitionsHeld"`
+}
+
+type partitionHolding struct {
+	Partition int32   `json:"partition"`
+	Leader    int32   `json:"leader"`
+	Replicas  []int32 `json:"replicas"`
+	InSync    []int32 `json:"inSync"`
+	First     int64   `json:"firstOffset"`
+	End       int64   `json:"endOffset"`
+}
+
+func (a *app) describeTopics(ctx context.Context, names []string) error {
+	t, err := a.transport(ctx)
+	if err != nil {
+		return err
+	}
+	infos, err := t.Admin().Topics(ctx, names...)
+	if err != nil {
+		return err
+	}
+	var missing []error
+	described := []topicDescription{}
+	for i := range infos {
+		if infos[i].Err != nil {
+			missing = append(missing, a.topicMissing(infos[i].Name, infos[i].Err))
+			continue
+		}
+		d, err := describeTopic(ctx, t, &infos[i])
+		if err != nil {
+			return err
+		}
+		described = append(described, d)
+	}
+	if err := errors.Join(missing...); err != nil {
+		return err
+	}
+	if a.json() {
+		return a.printJSON(described)
+	}
+	for i, d := range described {
+		if i > 0 {
+			_ = a.say("")
+		}
+		if err := a.printTopic(d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func describeTopic(ctx context.Context, t *kafka.Transport, info *transport.TopicInfo) (topicDescription, error) {
+	d := topicDescription{topicLine: newTopicLine(info), Configs: info.Configs}
+	replicas, err := t.Replicas(ctx, info.Name)
+	if err != nil {
+		return d, err
+	}
+	first, end, err := edges(ctx, t, partitionsOf(info)...)
+	if err != nil {
+		return d, err
+	}
+	for _, r := range replicas {
+		d.Held = append(d.Held, partitionHolding{r.Partition.Partition, r.Leader, r.All, r.InSync, first[r.Partition], end[r.Partition]})
+	}
+	return d, nil
+}
+
+// partitionsOf lists a topic's partitions.
+func partitionsOf(info *transport.TopicInfo) []transport.Partition {
+	all := make([]transport.Partition, info.Partitions)
+	for i := range all {
+		all[i] = transport.Partition{Topic: info.Name, Partition: int32(i)}
+	}
+	return all
+}
+
+// edges are the first offsets of partitions' logs, and their ends.
+func edges(ctx context.Context, t *kafka.Transport, partitions ...transport.Partition) (first, end map[transport.Partition]int64, err error) {
+	if first, err = t.Admin().Offsets(ctx, transport.Earliest(), partitions...); err != nil {
+		return nil, nil, err
+	}
+	end, err = t.Admin().Offsets(ctx, transport.Latest(), partitions...)
+	return first, end, err
+}
+
+func (a *app) printTopic(d topicDescription) error {
+	if err := a.say("%s  %d partitions, replication %d", a.paint(d.Topic, text.Bold), d.Partitions, d.Replication); err != nil {
+		return err
+	}
+	var rows []table.Row
+	for _, name := range slices.Sorted(maps.Keys(d.Configs)) {
+		rows = append(rows, table.Row{"  " + name, d.Configs[name]})
+	}
+	if err := a.printTable(table.Row{"  configuration", "value"}, rows); err != nil {
+		return err
+	}
+	rows = nil
+	for _, p := range d.Held {
+		leader := cmp.Or(map[bool]string{true: a.paint("none", text.FgRed)}[p.Leader < 0], fmt.Sprint(p.Leader))
+		insync := fmt.Sprint(p.InSync)
+		if len(p.InSync) < len(p.Replicas) {
+			insync = a.paint(insync, text.FgYellow)
+		}
+		rows = append(rows, table.Row{p.Partition, leader, fmt.Sprint(p.Replicas), insync, p.First, p.End})
+	}
+	return a.printTable(table.Row{"partition", "leader", "replicas", "in sync", "first", "end"}, rows)
+}
+
+// topicMissing tells what to do about a topic that is not there.
+func (a *app) topicMissing(name string, err error) error {
+	if errors.Is(err, transport.ErrTopicMissing) {
+		return fmt.Errorf("topic %s does not exist: see eventbus topics list, or create what is declared with eventbus topics provision", name)
+	}
+	return fmt.Errorf("topic %s: %w", name, err)
+}
+
+// oneTopic describes a topic that has to exist.
+func (a *app) oneTopic(ctx context.Context, t *kafka.Transport, name string) (*transport.TopicInfo, error) {
+	infos, err := t.Admin().Topics(ctx, name)
+	switch {
+	case err != nil:
+		return nil, err
+	case infos[0].Err != nil:
+		return nil, a.topicMissing(name, infos[0].Err)
+	}
+	return &infos[0], nil
+}

@@ -1,0 +1,37 @@
+package aviation
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"testing"
+
+	"github.com/eventbus-go/eventbus"
+)
+
+var update = flag.Bool("update", false, "write catalog.json")
+
+// TestCatalog holds catalog.json, which tools read, to the declarations. After a
+// change of these, go generate writes it anew.
+func TestCatalog(t *testing.T) {
+	catalog, err := eventbus.Catalog(DepartedTopic, CancelledTopic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want bytes.Buffer
+	if _, err := catalog.WriteTo(&want); err != nil {
+		t.Fatal(err)
+	}
+	if *update {
+		if err := os.WriteFile("catalog.json", want.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile("catalog.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want.Bytes()) {
+		t.Error("catalog.json is not what the topics declare: run go generate in this directory")
+	}
+}

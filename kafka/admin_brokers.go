@@ -1,0 +1,68 @@
+package kafka
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kversion"
+
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// BrokerProbe is how a broker answered.
+type BrokerProbe struct {
+	transport.Broker
+	// Err is why it did not; what follows is zero then.
+	Err error
+	// Took is how long one exchange took on a connection that stood already.
+	Took time.Duration
+	// Version is the release that speaks what the broker does, such as "v4.2":
+	// brokers don't tell theirs.
+	Version string
+	// TLS is the connection's, nil without TLS.
+	TLS *tls.ConnectionState
+}
+
+// Probe connects to every broker that the cluster names, by id. Its error is
+// that of Cluster.
+func (t *Transport) Probe(ctx context.Context) ([]BrokerProbe, error) {
+	cluster, err := t.Cluster(ctx)
+	if err != nil {
+		return nil, err
+	}
+	probes := make([]BrokerProbe, len(cluster.Brokers))
+	for i, b := range cluster.Brokers {
+		probes[i] = t.client.probe(ctx, b)
+	}
+	return probes, nil
+}
+
+func (c *client) probe(ctx context.Context, b transport.Broker) BrokerProbe {
+	probe := BrokerProbe{Broker: b}
+	within, cancel := context.WithTimeout(ctx, c.cfg.DialTimeout)
+	defer cancel()
+	deadline, _ := within.Deadline()
+	err := c.hold(within, b.ID, func(w *conn) error {
+		asked := time.Now()
+		resp, err := w.apiVersions(3, deadline)
+		if err == nil && Error(resp.ErrorCode) == unsupportedVersion {
+			resp, err = w.apiVersions(0, deadline)
+		}
+		if err != nil {
+			return fmt.Errorf("asking for the versions that the broker speaks: %w", err)
+		}
+		probe.Took = time.Since(asked)
+		probe.Version = kversion.FromApiVersionsResponse(resp).VersionGuess()
+		if secure, ok := w.link.Conn.(*tls.Conn); ok {
+			state := secure.ConnectionState()
+			probe.TLS = &state
+		}
+		return codeError(resp.ErrorCode)
+	})
+	if err != nil {
+		probe = BrokerProbe{Broker: b, Err: fmt.Errorf("kafka: %w", err)}
+	}
+	return probe
+}

@@ -1,0 +1,182 @@
+package kafka
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// ErrGroupMissing says that a cluster has no group of that name: one is there
+// while it has members or commits.
+var ErrGroupMissing = errors.New("no such group")
+
+// GroupListing is a consumer group as the cluster lists it.
+type GroupListing struct {
+	Name string
+	// State is Kafka's: Empty, Stable, PreparingRebalance, CompletingRebalance,
+	// Assigning, Reconciling or Dead; empty before Kafka 2.6.
+	State string
+	// Protocol is "consumer" for groups of KIP-848, in which the broker spreads
+	// the partitions, else "classic"; empty before Kafka 3.8.
+	Protocol string
+}
+
+// Groups lists the consumer groups of all brokers that answer, by name. The
+// error, beside what was found, tells of those that do not.
+func (t *Transport) Groups(ctx context.Context) ([]GroupListing, error) {
+	cluster, err := t.Cluster(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var found []GroupListing
+	var errs []error
+	for _, b := range cluster.Brokers {
+		var listed []GroupListing
+		err := t.client.persist(ctx, func() (err error) {
+			listed, err = t.client.groupsOf(ctx, b.ID)
+			return err
+		})
+		if err != nil {
+			errs = append(errs, fmt.Errorf("kafka: listing the groups of broker %d: %w", b.ID, err))
+		}
+		found = append(found, listed...)
+	}
+	slices.SortFunc(found, func(a, b GroupListing) int { return cmp.Compare(a.Name, b.Name) })
+	return slices.CompactFunc(found, func(a, b GroupListing) bool { return a.Name == b.Name }), errors.Join(errs...)
+}
+
+// groupsOf lists the groups that a broker coordinates.
+func (c *client) groupsOf(ctx context.Context, broker int32) ([]GroupListing, error) {
+	answer, err := c.request(ctx, broker, kmsg.NewPtrListGroupsRequest())
+	if err != nil {
+		return nil, err
+	}
+	resp := answer.(*kmsg.ListGroupsResponse)
+	var listed []GroupListing
+	for _, g := range resp.Groups {
+		// A group that was only ever committed to has no protocol type; share
+		// groups and Connect's workers have others.
+		if g.ProtocolType == "consumer" || g.ProtocolType == "" {
+			listed = append(listed, GroupListing{Name: g.Group, State: g.GroupState, Protocol: g.GroupType})
+		}
+	}
+	return listed, codeError(resp.ErrorCode)
+}
+
+// Group is a consumer group and its members.
+type Group struct {
+	GroupListing
+	Coordinator int32  // the broker that looks after it
+	Balancer    string // how partitions are spread; empty without members
+	Members     []GroupMember
+}
+
+// GroupMember is one member of a group.
+type GroupMember struct {
+	ID         string
+	InstanceID string // of a static member (KIP-345)
+	ClientID   string
+	Host       string
+	Assigned   []transport.Partition
+}
+
+// Group describes a group. The error is ErrGroupMissing if there is none.
+func (t *Transport) Group(ctx context.Context, name string) (Group, error) {
+	if t.err != nil {
+		return Group{}, t.err
+	}
+	var g Group
+	err := t.client.persist(ctx, func() (err error) {
+		coordinator, err := t.client.coordinator(ctx, name)
+		if err != nil {
+			return err
+		}
+		g, err = t.client.describeGroup(ctx, coordinator, name)
+		if err != nil && !errors.Is(err, ErrGroupMissing) {
+			t.client.forgetCoordinator(name)
+		}
+		return err
+	})
+	if err != nil {
+		return Group{}, fmt.Errorf("kafka: group %q: %w", name, err)
+	}
+	return g, nil
+}
+
+// describeGroup asks for a group of the classic protocol, and, if there is none,
+// for one of KIP-848: each request knows only its own.
+func (c *client) describeGroup(ctx context.Context, coordinator int32, name string) (Group, error) {
+	req := kmsg.NewPtrDescribeGroupsRequest()
+	req.Groups = []string{name}
+	answer, err := c.request(ctx, coordinator, req)
+	if err != nil {
+		return Group{}, err
+	}
+	for _, d := range answer.(*kmsg.DescribeGroupsResponse).Groups {
+		switch {
+		case Error(d.ErrorCode) == groupIDNotFound, d.ErrorCode == 0 && d.State == "Dead":
+			return c.describeConsumerGroup(ctx, coordinator, name)
+		case d.ErrorCode != 0:
+			return Group{}, Error(d.ErrorCode)
+		}
+		g := Group{GroupListing: GroupListing{name, d.State, "classic"}, Coordinator: coordinator, Balancer: d.Protocol}
+		for _, m := range d.Members {
+			assigned, err := decodeAssignment(m.MemberAssignment)
+			if err != nil {
+				return Group{}, fmt.Errorf("assignment of member %q: %w", m.MemberID, err)
+			}
+			g.Members = append(g.Members, GroupMember{m.MemberID, deref(m.InstanceID), m.ClientID, m.ClientHost, assigned})
+		}
+		return g, nil
+	}
+	return Group{}, errLeftOut
+}
+
+var errLeftOut = errors.New("the broker's response leaves it out")
+
+func (c *client) describeConsumerGroup(ctx context.Context, coordinator int32, name string) (Group, error) {
+	req := kmsg.NewPtrConsumerGroupDescribeRequest()
+	req.Groups = []string{name}
+	answer, err := c.request(ctx, coordinator, req)
+	if errors.Is(err, unsupportedVersion) {
+		return Group{}, ErrGroupMissing
+	}
+	if err != nil {
+		return Group{}, err
+	}
+	for _, d := range answer.(*kmsg.ConsumerGroupDescribeResponse).Groups {
+		switch {
+		case Error(d.ErrorCode) == groupIDNotFound, Error(d.ErrorCode) == unsupportedVersion, d.State == "Dead":
+			return Group{}, ErrGroupMissing
+		case d.ErrorCode != 0:
+			return Group{}, Error(d.ErrorCode)
+		}
+		g := Group{GroupListing: GroupListing{name, d.State, "consumer"}, Coordinator: coordinator, Balancer: d.AssignorName}
+		for i := range d.Members {
+			m := &d.Members[i]
+			member := GroupMember{ID: m.MemberID, InstanceID: deref(m.InstanceID), ClientID: m.ClientID, Host: m.ClientHost}
+			for _, topic := range m.Assignment.TopicPartitions {
+				for _, p := range topic.Partitions {
+					member.Assigned = append(member.Assigned, transport.Partition{Topic: topic.Topic, Partition: p})
+				}
+			}
+			slices.SortFunc(member.Assigned, comparePartitions)
+			g.Members = append(g.Members, member)
+		}
+		return g, nil
+	}
+	return Group{}, errLeftOut
+}
+
+func deref(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}

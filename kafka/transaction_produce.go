@@ -1,0 +1,127 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// capped is a request in a version up to most.
+type capped struct {
+	kmsg.Request
+	most int16
+}
+
+// MaxVersion is the cap.
+func (c capped) MaxVersion() int16 { return c.most }
+
+// produceOfTransaction is the highest version of Produce that leaves it to the
+// client to add partitions to its transaction (KIP-890).
+const produceOfTransaction = 11
+
+// write writes one partition's records, batch after batch.
+func (x *Transactor) write(ctx context.Context, p transport.Partition, records []*transport.Record) error {
+	for limit := len(records); len(records) > 0; {
+		batch, n, err := x.encode(records[:min(limit, len(records))], x.sequences[p])
+		if err != nil {
+			return err
+		}
+		err = x.send(ctx, p, batch)
+		if errors.Is(err, transport.ErrTooLarge) && n > 1 {
+			// Too large as a batch; its sequence numbers are not used up.
+			limit = n / 2
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		x.sequences[p] = nextSequence(x.sequences[p], n)
+		records = records[n:]
+	}
+	return nil
+}
+
+// encode makes a batch of as many records as BatchBytes lets, at least one.
+func (x *Transactor) encode(records []*transport.Record, sequence int32) (batch []byte, n int, err error) {
+	now := time.Now().UnixMilli()
+	first, last := now, now
+	var body []byte
+	for i, r := range records {
+		at := now
+		if !r.Time.IsZero() {
+			at = r.Time.UnixMilli()
+		}
+		if i == 0 {
+			first, last = at, at
+		}
+		size := recordSize(contentSize(r), at-first, int64(i))
+		if i > 0 && len(body)+size > x.cfg.BatchBytes {
+			break
+		}
+		last = max(last, at)
+		body = appendRecord(body, r, size, at-first, int64(i))
+		n++
+	}
+	codec := codecOf(x.cfg.Compression)
+	batch = make([]byte, batchHeaderSize, batchHeaderSize+len(body))
+	if batch, err = compress(codec, batch, body); err != nil {
+		return nil, 0, fmt.Errorf("compressing a batch: %w", err)
+	}
+	stampBatch(batch, codec|attributeTransactional, n, first, last, x.session, sequence)
+	return batch, n, nil
+}
+
+// send writes one batch to the partition's leader, and again, unchanged, for as
+// long as that can help: a broker knows a batch that it has by its sequence.
+func (x *Transactor) send(ctx context.Context, p transport.Partition, batch []byte) error {
+	req := kmsg.NewPtrProduceRequest()
+	req.TransactionID = &x.id
+	req.Acks = -1
+	req.TimeoutMillis = int32(max(x.client.cfg.RequestTimeout/2, time.Millisecond).Milliseconds())
+	t := kmsg.NewProduceRequestTopic()
+	t.Topic = p.Topic
+	part := kmsg.NewProduceRequestTopicPartition()
+	part.Partition, part.Records = p.Partition, batch
+	t.Partitions = append(t.Partitions, part)
+	req.Topics = append(req.Topics, t)
+	return x.client.persist(ctx, func() error {
+		leader, _, err := x.client.leader(ctx, p.Topic, p.Partition)
+		if err != nil {
+			return err
+		}
+		answer, err := x.client.request(ctx, leader, capped{req, produceOfTransaction})
+		if err == nil {
+			err = writtenTo(p, answer.(*kmsg.ProduceResponse))
+		}
+		if retriable(err) {
+			x.client.invalidate(p.Topic)
+		}
+		return err
+	})
+}
+
+// writtenTo is what the broker says of the one batch that it got.
+func writtenTo(p transport.Partition, resp *kmsg.ProduceResponse) error {
+	for i := range resp.Topics {
+		for j := range resp.Topics[i].Partitions {
+			answer := &resp.Topics[i].Partitions[j]
+			if resp.Topics[i].Topic != p.Topic || answer.Partition != p.Partition {
+				continue
+			}
+			err := codeError(answer.ErrorCode)
+			if errors.Is(err, duplicateSequenceNumber) {
+				return nil
+			}
+			if err != nil && answer.ErrorMessage != nil && *answer.ErrorMessage != "" {
+				err = fmt.Errorf("%w: %s", err, *answer.ErrorMessage)
+			}
+			return err
+		}
+	}
+	return errUnanswered
+}

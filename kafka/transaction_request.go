@@ -1,0 +1,179 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// operationNotAttempted is said of partitions that are well beside one that
+// isn't.
+const operationNotAttempted Error = 55
+
+// ask sends req to the coordinator of the transactional id, and again for as
+// long as that can help. read takes the error out of the answer.
+//
+// Every request of a transaction may be sent twice: the coordinator takes a
+// second one of the same epoch for what it is.
+func (x *Transactor) ask(ctx context.Context, req kmsg.Request, read func(kmsg.Response) error) error {
+	return x.client.persist(ctx, func() error {
+		if x.coordinator < 0 {
+			broker, err := x.client.findCoordinator(ctx, coordinatorOfTransaction, x.id)
+			if err != nil {
+				return fmt.Errorf("its coordinator: %w", err)
+			}
+			x.coordinator = broker
+		}
+		answer, err := x.client.request(ctx, x.coordinator, req)
+		if err == nil {
+			err = read(answer)
+		}
+		if code, ok := errors.AsType[Error](err); err != nil && (!ok || code == notCoordinator || code == coordinatorNotAvailable) {
+			x.coordinator = -1
+		}
+		return err
+	})
+}
+
+// enlist tells the coordinator which partitions the transaction writes to, so
+// that it can end it there.
+func (x *Transactor) enlist(ctx context.Context, partitions []transport.Partition) error {
+	req := kmsg.NewPtrAddPartitionsToTxnRequest()
+	req.TransactionalID, req.ProducerID, req.ProducerEpoch = x.id, x.session.id, x.session.epoch
+	topics := make(map[string]int)
+	for _, p := range partitions {
+		if x.partitions[p] {
+			continue
+		}
+		// The coordinator's word for a topic that is missing may mean one that it
+		// has not heard of yet; the metadata's is clear.
+		if _, _, err := x.client.leader(ctx, p.Topic, p.Partition); err != nil && !retriable(err) {
+			return err
+		}
+		at, ok := topics[p.Topic]
+		if !ok {
+			at = len(req.Topics)
+			topics[p.Topic] = at
+			t := kmsg.NewAddPartitionsToTxnRequestTopic()
+			t.Topic = p.Topic
+			req.Topics = append(req.Topics, t)
+		}
+		req.Topics[at].Partitions = append(req.Topics[at].Partitions, p.Partition)
+	}
+	if len(req.Topics) == 0 {
+		return nil
+	}
+	err := x.ask(ctx, req, func(answer kmsg.Response) error {
+		var first error
+		for _, t := range answer.(*kmsg.AddPartitionsToTxnResponse).Topics {
+			for _, part := range t.Partitions {
+				if err := codeError(part.ErrorCode); err != nil && (first == nil || errors.Is(first, operationNotAttempted)) {
+					first = fmt.Errorf("%s/%d: %w", t.Topic, part.Partition, err)
+				}
+			}
+		}
+		return first
+	})
+	if err != nil {
+		return fmt.Errorf("adding partitions to the transaction: %w", err)
+	}
+	for _, p := range partitions {
+		x.partitions[p] = true
+	}
+	return nil
+}
+
+// enlistGroup is enlist for a group's offsets.
+func (x *Transactor) enlistGroup(ctx context.Context, group string) error {
+	req := kmsg.NewPtrAddOffsetsToTxnRequest()
+	req.TransactionalID, req.ProducerID, req.ProducerEpoch = x.id, x.session.id, x.session.epoch
+	req.Group = group
+	err := x.ask(ctx, req, func(answer kmsg.Response) error {
+		return codeError(answer.(*kmsg.AddOffsetsToTxnResponse).ErrorCode)
+	})
+	if err != nil {
+		return fmt.Errorf("adding group %q to the transaction: %w", group, err)
+	}
+	return nil
+}
+
+// storeOffsets gives the offsets to the group's coordinator, which holds them
+// back until the transaction ends.
+func (x *Transactor) storeOffsets(ctx context.Context, group string, commits []transport.Commit) error {
+	req := kmsg.NewPtrTxnOffsetCommitRequest()
+	req.TransactionalID, req.ProducerID, req.ProducerEpoch = x.id, x.session.id, x.session.epoch
+	req.Group, req.Generation = group, -1
+	topics := make(map[string]int)
+	for i := range commits {
+		c := &commits[i]
+		at, ok := topics[c.Topic]
+		if !ok {
+			at = len(req.Topics)
+			topics[c.Topic] = at
+			t := kmsg.NewTxnOffsetCommitRequestTopic()
+			t.Topic = c.Topic
+			req.Topics = append(req.Topics, t)
+		}
+		part := kmsg.NewTxnOffsetCommitRequestTopicPartition()
+		part.Partition, part.Offset, part.LeaderEpoch, part.Metadata = c.Partition.Partition, c.Offset, c.LeaderEpoch, &c.Metadata
+		req.Topics[at].Partitions = append(req.Topics[at].Partitions, part)
+	}
+	err := x.client.askGroup(ctx, group, req, func(answer kmsg.Response) error {
+		for _, t := range answer.(*kmsg.TxnOffsetCommitResponse).Topics {
+			for _, part := range t.Partitions {
+				if part.ErrorCode != 0 {
+					return fmt.Errorf("%s/%d: %w", t.Topic, part.Partition, Error(part.ErrorCode))
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("offsets of group %q: %w", group, err)
+	}
+	return nil
+}
+
+// askGroup sends req to a group's coordinator, and again for as long as that can
+// help. read takes the error out of the answer.
+func (c *client) askGroup(ctx context.Context, group string, req kmsg.Request, read func(kmsg.Response) error) error {
+	return c.persist(ctx, func() error {
+		broker, err := c.coordinator(ctx, group)
+		if err != nil {
+			return err
+		}
+		answer, err := c.request(ctx, broker, req)
+		if err == nil {
+			err = read(answer)
+		}
+		if retriable(err) {
+			c.forgetCoordinator(group)
+		}
+		return err
+	})
+}
+
+// end commits or aborts. asked is set before the coordinator may have heard of
+// it.
+func (x *Transactor) end(ctx context.Context, commit bool, asked *bool) error {
+	if len(x.partitions) == 0 && len(x.groups) == 0 {
+		return nil
+	}
+	req := kmsg.NewPtrEndTxnRequest()
+	req.TransactionalID, req.ProducerID, req.ProducerEpoch = x.id, x.session.id, x.session.epoch
+	req.Commit = commit
+	*asked = true
+	err := x.ask(ctx, req, func(answer kmsg.Response) error {
+		return codeError(answer.(*kmsg.EndTxnResponse).ErrorCode)
+	})
+	if err != nil {
+		return err
+	}
+	clear(x.partitions)
+	clear(x.groups)
+	return nil
+}

@@ -1,0 +1,164 @@
+package eventbus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// ReplayConfig says which events a replay reads. The zero value is everything
+// that the topics hold.
+type ReplayConfig struct {
+	// From and To bound the window by the times at which the events were
+	// published: in each partition it begins with the first one at or after
+	// From, and ends before the first one at or after To. A zero From is the
+	// log's start. A zero To is its end when Replay is called, and so is one in
+	// the future: a replay always ends.
+	From, To time.Time
+	// FromOffsets and ToOffsets bound the window by offsets instead, in the
+	// partitions that they name. ToOffsets are not read themselves.
+	FromOffsets, ToOffsets map[transport.Partition]int64
+	// Keys, if not empty, are the only keys whose events are handled.
+	Keys []string
+	// Types, if not empty, are the only CloudEvents types that are handled, of
+	// those that the subscriptions have. Tombstones have none.
+	Types []string
+	// DryRun counts what would be handled, and calls no handler.
+	DryRun bool
+	// DeadLetter writes an event whose attempts are used up to the group's
+	// dead-letter topic, beside reporting it. The event is not finished before
+	// that is acknowledged.
+	DeadLetter bool
+	// MostFailures bounds the failures that the report lists; all are counted.
+	// Default 100.
+	MostFailures int
+}
+
+// Replay runs the handlers of subscriptions, all of one group, over a window of
+// the log, and returns when it has come to the window's end.
+//
+// Events are handled as the group would: in key order, with the subscriptions'
+// own concurrency, retries, timeout and middleware; their Delivery says Replay.
+// The group hears nothing of it: no member joins, no offset is committed, and a
+// live bus, this one too, goes on beside it. Its order and that of the live
+// events of a key are two.
+//
+// An event whose attempts are used up is reported and, unless the config says
+// otherwise, not dead-lettered: the live group has most likely done that before.
+// That is no error of Replay. Events of types that no subscription has are not
+// looked at.
+//
+// [Idempotent] lets nothing through that its inbox knows. To handle events again
+// that the group has handled, give the subscriptions another Group.
+//
+// When ctx ends, or the bus is drained or closed, nothing new is handled, running
+// handlers finish within Config.DrainTimeout, and the error says why; the report
+// is then of what was done, and [ReplayConfig.After] goes on from there. Replay
+// works from New on and needs no Start. It may run beside itself.
+func (b *Bus) Replay(ctx context.Context, config ReplayConfig, subscriptions ...Subscription) (ReplayReport, error) {
+	r, err := b.newReplay(config, subscriptions)
+	if err == nil {
+		err = r.resolve(ctx)
+	}
+	if err != nil {
+		return ReplayReport{}, &Error{Op: "replay", Err: err}
+	}
+	if len(r.window) > 0 {
+		if config.DryRun {
+			err = r.count(ctx)
+		} else {
+			err = r.run(ctx)
+		}
+	}
+	report := r.report()
+	if err != nil {
+		return report, &Error{Op: "replay", Err: err}
+	}
+	return report, nil
+}
+
+// newReplay checks what a replay is asked for, and gives its subscriptions a
+// group that is no member of anything.
+func (b *Bus) newReplay(config ReplayConfig, subscriptions []Subscription) (*replay, error) {
+	if err := config.check(); err != nil {
+		return nil, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	groups := make(map[string]*group)
+	var wrong []error
+	for _, s := range subscriptions {
+		if s.s == nil {
+			wrong = append(wrong, errNoSubscription)
+			continue
+		}
+		topic, err := b.register(s.s.decl)
+		if err == nil {
+			name := b.settingsOf(s.s).group
+			if groups[name] == nil {
+				groups[name] = &group{bus: b, name: name, topics: make(map[string]*groupTopic), replay: true}
+			}
+			err = b.addTo(groups, s.s, topic)
+		}
+		if err != nil {
+			wrong = append(wrong, err)
+		}
+	}
+	switch names := slices.Sorted(maps.Keys(groups)); {
+	case len(wrong) > 0:
+		return nil, errors.Join(wrong...)
+	case len(names) == 0:
+		return nil, errors.New("no subscription: say what handles the events")
+	case len(names) > 1:
+		return nil, fmt.Errorf("the subscriptions are of the groups %q: replay one group at a time", names)
+	}
+	r := &replay{bus: b, config: config, counts: make(map[transport.Partition]*replayCount)}
+	for _, g := range groups {
+		g.prepare()
+		r.group = g
+	}
+	return r, r.checkTypes()
+}
+
+func (c *ReplayConfig) check() error {
+	var wrong []error
+	if !c.From.IsZero() && !c.To.IsZero() && c.To.Before(c.From) {
+		wrong = append(wrong, fmt.Errorf("To %v is before From %v", c.To, c.From))
+	}
+	if c.MostFailures < 0 {
+		wrong = append(wrong, fmt.Errorf("MostFailures is %d: use a positive number, or zero for the default", c.MostFailures))
+	}
+	return errors.Join(wrong...)
+}
+
+// checkTypes refuses types that nothing handles: most likely they are misspelt.
+func (r *replay) checkTypes() error {
+	var wrong []error
+	for _, typ := range r.config.Types {
+		handled := false
+		for _, t := range r.group.topics {
+			handled = handled || t.types[typ] != nil
+		}
+		if !handled {
+			wrong = append(wrong, fmt.Errorf("Types has %q, which none of the subscriptions handles", typ))
+		}
+	}
+	return errors.Join(wrong...)
+}
+
+// After returns the configuration that goes on where the replay of a report
+// ended, up to the same end. What was handled beyond a failed or unfinished event
+// of another key is handled once more.
+func (c ReplayConfig) After(r ReplayReport) ReplayConfig {
+	c.FromOffsets, c.ToOffsets = make(map[transport.Partition]int64), make(map[transport.Partition]int64)
+	for i := range r.Partitions {
+		p := &r.Partitions[i]
+		c.FromOffsets[p.Partition], c.ToOffsets[p.Partition] = p.Next, p.To
+	}
+	return c
+}

@@ -1,0 +1,128 @@
+package eventbus
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// errLogChanged is why a replay's position moved.
+var errLogChanged = errors.New("retention removed the records from the log, or it was truncated")
+
+// replayConsumer lets an engine run a window of the log: to the engine it is the
+// one member of a group whose partitions never move. Its commits are the replay's
+// progress.
+type replayConsumer struct {
+	replay   *replay
+	reader   transport.Reader
+	listener transport.Listener
+	begun    chan struct{}                 // closed when the engine knows its partitions
+	at       map[transport.Partition]int64 // where the next batch begins; Poll's alone
+	over     chan struct{}                 // closed when nothing is left to wait for
+
+	mu   sync.Mutex
+	done bool  // over is closed
+	err  error // why, before the window's end
+}
+
+func newReplayConsumer(r *replay, reader transport.Reader, l transport.Listener) *replayConsumer {
+	c := &replayConsumer{
+		replay: r, reader: reader, listener: l,
+		begun: make(chan struct{}), over: make(chan struct{}), at: make(map[transport.Partition]int64),
+	}
+	for p, count := range r.window {
+		c.at[p] = count.From
+	}
+	return c
+}
+
+// begin assigns the window's partitions.
+func (c *replayConsumer) begin() {
+	var assigned []transport.Assignment
+	for p, count := range c.replay.window {
+		assigned = append(assigned, transport.Assignment{Partition: p, Offset: count.From, LeaderEpoch: -1})
+	}
+	c.listener.Assigned(assigned)
+	close(c.begun)
+}
+
+// end lets whoever waits for the replay know that it is over, and why.
+func (c *replayConsumer) end(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.done {
+		c.done, c.err = true, err
+		close(c.over)
+	}
+}
+
+// ended is why the replay was over before the window's end.
+func (c *replayConsumer) ended() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}
+
+// Poll implements transport.Consumer. At the window's end, and when a partition
+// can't be read, it waits for the drain.
+func (c *replayConsumer) Poll(ctx context.Context) ([]transport.Batch, error) {
+	select {
+	case <-c.begun:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	batches, err := c.reader.Poll(ctx)
+	if err != nil {
+		if !errors.Is(err, io.EOF) && ctx.Err() == nil {
+			c.end(err)
+		}
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	for i := range batches {
+		b := &batches[i]
+		if at := c.at[b.Partition]; b.From != at {
+			c.listener.Skipped(b.Partition, at, b.From, errLogChanged)
+			c.replay.removed(b.Partition, b.From-at)
+		}
+		c.at[b.Partition] = b.Next
+	}
+	return batches, nil
+}
+
+// Pause implements transport.Consumer.
+func (c *replayConsumer) Pause(partitions ...transport.Partition) { c.reader.Pause(partitions...) }
+
+// Resume implements transport.Consumer.
+func (c *replayConsumer) Resume(partitions ...transport.Partition) { c.reader.Resume(partitions...) }
+
+// Commit implements transport.Consumer: nothing is stored but in the report.
+func (c *replayConsumer) Commit(_ context.Context, commits ...transport.Commit) error {
+	if c.replay.moved(commits) {
+		c.end(nil)
+	}
+	return nil
+}
+
+// Alive implements transport.Consumer: there is nobody who could take over.
+func (c *replayConsumer) Alive() bool { return true }
+
+// Status implements transport.Consumer.
+func (c *replayConsumer) Status() transport.ConsumerStatus {
+	return transport.ConsumerStatus{Joined: true, State: "stable", LastHeartbeat: time.Now()}
+}
+
+// Close implements transport.Consumer.
+func (c *replayConsumer) Close(ctx context.Context) error {
+	var partitions []transport.Partition
+	for p := range c.replay.window {
+		partitions = append(partitions, p)
+	}
+	c.listener.Revoked(ctx, partitions)
+	c.end(ErrClosed)
+	return c.reader.Close(ctx)
+}

@@ -1,0 +1,163 @@
+package eventbus
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/eventbus-go/eventbus/internal/engine"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// ReplayReport says what a replay did, or would do.
+type ReplayReport struct {
+	DryRun     bool
+	Partitions []ReplayedPartition // all of the topics, by topic and number
+	// Failures are the first events whose attempts were used up, in the order
+	// in which that happened.
+	Failures []ReplayFailure
+}
+
+// ReplayedPartition is one partition of a replay.
+type ReplayedPartition struct {
+	transport.Partition
+	// From and To are the window: offsets From and later, before To.
+	From, To int64
+	// Next is the offset below which nothing is left to do: To at the end of a
+	// replay, From of a dry run.
+	Next int64
+	// Events counts what the replay has read and the handlers are for, by
+	// CloudEvents type; tombstones are under [ReplayTombstones], records that
+	// are no CloudEvents under [ReplayMalformed].
+	Events map[string]int64
+	// Handled counts those whose handler returned nil, Failed those whose
+	// attempts were used up. In a dry run both are 0.
+	Handled, Failed int64
+	// Removed is how many offsets of the window retention removed while the
+	// replay was on its way to them.
+	Removed int64
+}
+
+// What ReplayedPartition.Events counts events under that have no type.
+const (
+	ReplayTombstones = "(tombstone)"
+	ReplayMalformed  = "(no CloudEvent)"
+)
+
+// ReplayFailure is an event whose attempts were used up.
+type ReplayFailure struct {
+	transport.Position
+	EventID, Type string // empty if the record is no CloudEvent
+	Reason        string // as in a dead letter
+	Attempts      int
+	Err           error
+}
+
+// Events is how many events of all partitions the handlers are for.
+func (r *ReplayReport) Events() (n int64) {
+	for i := range r.Partitions {
+		for _, count := range r.Partitions[i].Events {
+			n += count
+		}
+	}
+	return n
+}
+
+// Handled is how many events of all partitions were handled.
+func (r *ReplayReport) Handled() (n int64) {
+	for i := range r.Partitions {
+		n += r.Partitions[i].Handled
+	}
+	return n
+}
+
+// Failed is how many events of all partitions failed; Failures has the first.
+func (r *ReplayReport) Failed() (n int64) {
+	for i := range r.Partitions {
+		n += r.Partitions[i].Failed
+	}
+	return n
+}
+
+// replayCount is what a replay counts of a partition. The replay's mutex guards it.
+type replayCount struct {
+	ReplayedPartition
+	events map[string]*int64 // pointers, since the names asked for lie in fetched memory
+}
+
+func (c *replayCount) event(typ string) {
+	n := c.events[typ]
+	if n == nil {
+		n = new(int64)
+		c.events[strings.Clone(typ)] = n
+	}
+	*n++
+}
+
+// report is what was counted.
+func (r *replay) report() ReplayReport {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	report := ReplayReport{DryRun: r.config.DryRun, Failures: r.failures}
+	for _, c := range r.counts {
+		p := c.ReplayedPartition
+		p.Events = make(map[string]int64, len(c.events))
+		for typ, n := range c.events {
+			p.Events[typ] = *n
+		}
+		report.Partitions = append(report.Partitions, p)
+	}
+	slices.SortFunc(report.Partitions, func(a, b ReplayedPartition) int {
+		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition.Partition, b.Partition.Partition))
+	})
+	return report
+}
+
+const defaultMostFailures = 100
+
+// failed counts an event whose attempts are used up.
+func (r *replay) failed(f *engine.Failure) {
+	e := envelopeOf(f.Record)
+	at := transport.Partition{Topic: f.Record.Topic, Partition: f.Record.Partition}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.counts[at].Failed++
+	if len(r.failures) < cmp.Or(r.config.MostFailures, defaultMostFailures) {
+		r.failures = append(r.failures, ReplayFailure{
+			Position: transport.Position{Partition: at, Offset: f.Record.Offset, Time: f.Record.Time},
+			EventID:  e.ID, Type: e.Type, Reason: f.Reason, Attempts: f.Attempts, Err: f.Err,
+		})
+	}
+}
+
+// handled counts records whose handler returned nil.
+func (r *replay) handled(records []*transport.Record) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, record := range records {
+		r.counts[transport.Partition{Topic: record.Topic, Partition: record.Partition}].Handled++
+	}
+}
+
+// removed counts offsets of the window that the log lost meanwhile.
+func (r *replay) removed(p transport.Partition, offsets int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.counts[p].Removed += max(offsets, 0)
+}
+
+// moved notes the progress of partitions, and tells whether all have come to their
+// end.
+func (r *replay) moved(commits []transport.Commit) (over bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := range commits {
+		r.counts[commits[i].Partition].Next = commits[i].Offset
+	}
+	for _, c := range r.window {
+		if c.Next < c.To {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,233 @@
+package eventbus
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/eventbus-go/eventbus/internal/engine"
+	"github.com/eventbus-go/eventbus/internal/telemetry"
+	"github.com/eventbus-go/eventbus/internal/wire"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// replay is a call of Bus.Replay.
+type replay struct {
+	bus    *Bus
+	config ReplayConfig
+	group  *group
+	window map[transport.Partition]*replayCount // of those counts, those with something to read
+
+	mu       sync.Mutex
+	counts   map[transport.Partition]*replayCount
+	failures []ReplayFailure
+}
+
+// notReplayed is why records are skipped that a replay does not look at.
+const notReplayed = "not in the replay"
+
+// route is the group's for what the replay looks at.
+func (r *replay) route(record *transport.Record) engine.Route {
+	t := r.group.routes[record.Topic]
+	if !r.takes(t, record) {
+		return engine.Route{End: engine.Skip, Reason: notReplayed}
+	}
+	return r.group.route(record)
+}
+
+// takes tells whether a record is for the handlers, and counts it if it is.
+func (r *replay) takes(t *groupTopic, record *transport.Record) bool {
+	if keys := r.config.Keys; len(keys) > 0 && (record.Key == nil || !slices.Contains(keys, string(record.Key))) {
+		return false
+	}
+	typ, known := wire.Type(record)
+	chosen := len(r.config.Types) == 0
+	switch {
+	case record.Value == nil:
+		if t.tombstone == nil || !chosen {
+			return false
+		}
+		typ = ReplayTombstones
+	case !known:
+		if !chosen {
+			return false
+		}
+		typ = ReplayMalformed
+	case t.types[typ] == nil || !chosen && !slices.Contains(r.config.Types, typ):
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.counts[transport.Partition{Topic: record.Topic, Partition: record.Partition}].event(typ)
+	return true
+}
+
+// count reads the window and handles nothing.
+func (r *replay) count(ctx context.Context) error {
+	reader, err := r.reader()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = reader.Close(context.WithoutCancel(ctx)) }()
+	for {
+		batches, err := reader.Poll(ctx)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		for i := range batches {
+			b := &batches[i]
+			for k := range b.Records {
+				r.takes(r.group.routes[b.Topic], &b.Records[k])
+			}
+			if b.Release != nil {
+				b.Release()
+			}
+		}
+	}
+}
+
+// replayTick is how often a replay looks how far it came.
+const replayTick = 100 * time.Millisecond
+
+// run runs the window through an engine, as start does the group.
+func (r *replay) run(ctx context.Context) error {
+	b, g := r.bus, r.group
+	if r.config.DeadLetter {
+		handled := make(map[string][]*groupTopic)
+		g.handledTopics(handled)
+		if err := b.provisionLetters(ctx, handled); err != nil {
+			return err
+		}
+	}
+	reader, err := r.reader()
+	if err != nil {
+		return err
+	}
+	var topics []transport.TopicStart
+	for name := range g.topics {
+		topics = append(topics, transport.TopicStart{Topic: name})
+	}
+	g.signals = b.signals.group(g.name+" (replay)", topics)
+	e := engine.New(engine.Config{
+		Group:          g.name,
+		Route:          r.route,
+		Judge:          judge,
+		DeadLetter:     r.deadLetter,
+		Flush:          b.producer.Flush,
+		Observer:       &replayObserver{g.signals, r},
+		Bounds:         engine.Bounds(b.config.Bounds),
+		CommitInterval: replayTick,
+		Logger:         b.config.Logger.With("group", g.name, "replay", true),
+	})
+	for _, sub := range g.subs {
+		e.Attach(sub)
+	}
+	c := newReplayConsumer(r, reader, e)
+	e.Start(c)
+	c.begin()
+	g.engine.Store(e)
+	defer b.endReplay(g)
+	err = ErrClosed
+	if b.beginReplay(g) {
+		select {
+		case <-c.over:
+			err = c.ended()
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+	}
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), b.config.DrainTimeout)
+	defer cancel()
+	return errors.Join(err, g.drain(ending))
+}
+
+// beginReplay lets the bus's end be the replay's. It tells false if that has come.
+func (b *Bus) beginReplay(g *group) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.state.Load() > stateStarted {
+		return false
+	}
+	b.replays[g] = struct{}{}
+	return true
+}
+
+func (b *Bus) endReplay(g *group) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.replays, g)
+}
+
+// deadLetter reports a failed event, and writes its dead letter if it was asked to.
+func (r *replay) deadLetter(ctx context.Context, f *engine.Failure, done func(error)) {
+	if r.config.DeadLetter {
+		r.group.deadLetter(ctx, f, done)
+		return
+	}
+	done(nil)
+}
+
+// replayObserver counts what comes of a replay's events.
+type replayObserver struct {
+	*groupSignals
+	replay *replay
+}
+
+// Handled implements engine.Observer.
+func (o *replayObserver) Handled(_ *engine.Subscription, records []*transport.Record, _ time.Duration) {
+	o.replay.handled(records)
+}
+
+// Failed implements engine.Observer: some events of a batch may have been handled.
+func (o *replayObserver) Failed(s *engine.Subscription, a *engine.Attempt, _ error, v engine.Verdict) {
+	if v.Each == nil || len(a.Records) < 2 {
+		return
+	}
+	// An event behind a failed one of its key is handled again, whatever its
+	// own outcome was: see BatchError.
+	behind := make(map[string]bool)
+	var handled []*transport.Record
+	for i, record := range a.Records {
+		key := string(record.Key)
+		if s.Order == ByPartition {
+			key = ""
+		}
+		ordered := s.Order == ByPartition || s.Order == ByKey && record.Key != nil
+		switch {
+		case v.Each(i) != nil:
+			behind[key] = behind[key] || ordered
+		case !ordered || !behind[key]:
+			handled = append(handled, record)
+		}
+	}
+	o.replay.handled(handled)
+}
+
+// DeadLettered implements engine.Observer.
+func (o *replayObserver) DeadLettered(f *engine.Failure) {
+	o.replay.failed(f)
+	if o.replay.config.DeadLetter {
+		o.groupSignals.DeadLettered(f)
+		return
+	}
+	h := o.topics[f.Record.Topic]
+	level, quiet := h.failures.next(slog.LevelWarn)
+	o.logFailure(level, quiet, "failed in a replay, and reported", f, slog.String(telemetry.LogReason, f.Reason))
+}
+
+// Skipped implements engine.Observer: what a replay does not look at is no news.
+func (o *replayObserver) Skipped(p transport.Partition, reason string, n int64) {
+	if reason != notReplayed {
+		o.groupSignals.Skipped(p, reason, n)
+	}
+}
+
+// Committed implements engine.Observer: nothing is.
+func (*replayObserver) Committed(transport.Partition, int64) {}

@@ -1,0 +1,83 @@
+package resilience
+
+import "time"
+
+// window knows how the last attempt of each key went, for the last while. It has
+// two halves and forgets one at a time: what is known never all goes at once, so
+// that it is never judged by the first few keys that come after.
+//
+// The zero window knows nothing. It is not safe for concurrent use.
+type window struct {
+	newer, older half // no key is in both
+	since        time.Time
+}
+
+// half is the outcomes of one half of the time: key → its last attempt failed.
+type half struct {
+	outcomes map[uint64]bool
+	failed   int
+}
+
+// maxOutcomes bounds the memory of one half. A full one becomes the older one
+// before its time.
+const maxOutcomes = 1 << 13
+
+func (h *half) set(key uint64, failed bool) {
+	h.remove(key)
+	if h.outcomes == nil {
+		h.outcomes = make(map[uint64]bool)
+	}
+	h.outcomes[key] = failed
+	if failed {
+		h.failed++
+	}
+}
+
+func (h *half) remove(key uint64) {
+	if h.outcomes[key] {
+		h.failed--
+	}
+	delete(h.outcomes, key)
+}
+
+// note enters an outcome; length is that of the whole window.
+func (w *window) note(key uint64, failed bool, now time.Time, length time.Duration) {
+	w.pass(now, length)
+	w.older.remove(key)
+	w.newer.set(key, failed)
+}
+
+// pass forgets what is older than length, and at least half as old.
+func (w *window) pass(now time.Time, length time.Duration) {
+	switch age := now.Sub(w.since); {
+	case w.keys() == 0 || age >= length:
+		w.forget()
+		w.since = now
+	case age >= length/2:
+		w.turn(w.since.Add(length / 2))
+	case len(w.newer.outcomes) >= maxOutcomes:
+		w.turn(now)
+	}
+}
+
+// turn begins a half.
+func (w *window) turn(since time.Time) {
+	clear(w.older.outcomes)
+	w.newer, w.older = half{outcomes: w.older.outcomes}, w.newer
+	w.since = since
+}
+
+func (w *window) forget() {
+	clear(w.newer.outcomes)
+	clear(w.older.outcomes)
+	w.newer.failed, w.older.failed = 0, 0
+}
+
+// remove forgets a key.
+func (w *window) remove(key uint64) {
+	w.newer.remove(key)
+	w.older.remove(key)
+}
+
+func (w *window) keys() int   { return len(w.newer.outcomes) + len(w.older.outcomes) }
+func (w *window) failed() int { return w.newer.failed + w.older.failed }

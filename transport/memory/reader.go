@@ -1,0 +1,189 @@
+package memory
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"slices"
+
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// reader is a transport.Reader. What is below the blank line is guarded by the
+// cluster's mutex.
+type reader struct {
+	cluster *Cluster
+	limit   int
+	wake    chan struct{} // a token for Poll: something may be there to read
+
+	positions []*position // by topic and number
+	cursor    int         // the place of the position that the next Poll starts with
+	closed    bool
+}
+
+// position is where a reader is in one partition.
+type position struct {
+	transport.Partition
+	reader *reader
+	log    *log // nil until Poll has looked for it
+	next   int64
+	end    int64 // where reading ends
+	paused bool
+	begun  bool // something was read: next is in the log, and not waited for
+}
+
+// NewReader reads whatever the cluster holds; only Poll finds out that a
+// partition is missing.
+func (c *Cluster) NewReader(config transport.ReaderConfig) (transport.Reader, error) {
+	if len(config.From) == 0 {
+		return nil, errors.New("reader config: no From: name the partitions to read, and where each begins")
+	}
+	if config.FetchBytes < 0 {
+		return nil, fmt.Errorf("reader config: FetchBytes %d is negative", config.FetchBytes)
+	}
+	r := &reader{cluster: c, limit: cmp.Or(config.FetchBytes, 8<<20), wake: make(chan struct{}, 1)}
+	for _, p := range sortedPartitions(maps.Keys(config.From)) {
+		end, bounded := config.To[p]
+		if !bounded {
+			end = math.MaxInt64
+		}
+		r.positions = append(r.positions, &position{Partition: p, reader: r, next: max(config.From[p], 0), end: end})
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil, fmt.Errorf("memory transport: %w", transport.ErrClosed)
+	}
+	c.readers = append(c.readers, r)
+	return r, nil
+}
+
+func (r *reader) Poll(ctx context.Context) ([]transport.Batch, error) {
+	for {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if batches, err := r.read(); len(batches) > 0 || err != nil {
+			return batches, err
+		}
+		select {
+		case <-ctx.Done():
+		case <-r.wake:
+		}
+	}
+}
+
+// read takes what there is of the partitions in turn, up to the limit.
+func (r *reader) read() ([]transport.Batch, error) {
+	r.cluster.mu.Lock()
+	defer r.cluster.mu.Unlock()
+	if r.closed {
+		return nil, fmt.Errorf("reader: %w", transport.ErrClosed)
+	}
+	if !r.cluster.cutAt.IsZero() {
+		return nil, nil
+	}
+	for _, p := range r.positions {
+		if err := p.find(); err != nil {
+			return nil, err
+		}
+	}
+	if !slices.ContainsFunc(r.positions, func(p *position) bool { return p.next < p.end }) {
+		return nil, io.EOF
+	}
+	var batches []transport.Batch
+	first, room := r.cursor%len(r.positions), r.limit
+	for i := range r.positions {
+		if room <= 0 && len(batches) > 0 {
+			break
+		}
+		at := (first + i) % len(r.positions)
+		b, size := r.positions[at].fetch(min(room, fetchLimit))
+		if b == nil {
+			continue
+		}
+		room -= size
+		batches = append(batches, *b)
+		r.cursor = at + 1
+	}
+	return batches, nil
+}
+
+// find looks for the log at the first Poll, and from then on sees that it is
+// still the topic's.
+func (p *position) find() error {
+	l, err := p.reader.cluster.log(p.Topic, p.Partition.Partition)
+	switch {
+	case err != nil:
+		return err
+	case p.log == nil:
+		p.log = l
+		l.outsiders = append(l.outsiders, p)
+	case p.log != l:
+		return fmt.Errorf("%s: %w: %w", p.Partition, transport.ErrTopicMissing, errRecreated)
+	}
+	p.next = max(p.next, l.start)
+	return nil
+}
+
+// reposition follows a log that was truncated.
+func (p *position) reposition() {
+	if p.begun {
+		p.next = min(p.next, p.log.end)
+	}
+}
+
+// fetch is the next batch and its size, nil if there is none now.
+func (p *position) fetch(limit int) (*transport.Batch, int) {
+	if p.paused || p.log.holds > 0 || p.next >= min(p.log.end, p.end) {
+		return nil, 0
+	}
+	b, size := p.log.batch(p.next, limit, p.reader.cluster.scribble)
+	if b.Next > p.end {
+		b.Next = p.end
+		b.Records = slices.DeleteFunc(b.Records, func(r transport.Record) bool { return r.Offset >= p.end })
+	}
+	p.next, p.begun = b.Next, true
+	return b, size
+}
+
+func (r *reader) Pause(partitions ...transport.Partition)  { r.pause(true, partitions) }
+func (r *reader) Resume(partitions ...transport.Partition) { r.pause(false, partitions) }
+
+func (r *reader) pause(paused bool, partitions []transport.Partition) {
+	r.cluster.mu.Lock()
+	defer r.cluster.mu.Unlock()
+	for _, p := range r.positions {
+		if slices.Contains(partitions, p.Partition) {
+			p.paused = paused
+		}
+	}
+	r.wakePoll()
+}
+
+// wakePoll makes Poll look again.
+func (r *reader) wakePoll() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (r *reader) Close(context.Context) error {
+	c := r.cluster
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r.closed = true
+	r.wakePoll()
+	c.readers = slices.DeleteFunc(c.readers, func(o *reader) bool { return o == r })
+	for _, p := range r.positions {
+		if p.log != nil {
+			p.log.outsiders = slices.DeleteFunc(p.log.outsiders, func(o *position) bool { return o == p })
+		}
+	}
+	return nil
+}

@@ -1,0 +1,49 @@
+package transport
+
+import (
+	"context"
+	"log/slog"
+)
+
+// Reader reads partitions outside any group: it commits nothing, and no group
+// hears of it. Poll belongs to one goroutine; the other methods are safe for
+// concurrent use.
+type Reader interface {
+	// Poll waits for fetched records and returns them, at most one Batch per
+	// partition, each where the one before ended; their Epoch is 0. It returns
+	// io.EOF when every partition was read up to its end, ctx.Err() when ctx
+	// ends, ErrClosed after Close, and an error that is ErrTopicMissing or
+	// ErrUnauthorized when a partition can't be read at all; every other trouble
+	// (brokers down, leaders moving) is waited out inside.
+	//
+	// The first batch of a partition begins where reading began: later than
+	// asked where retention has removed what lay between. A later batch begins
+	// elsewhere than where the one before ended only if the log changed there:
+	// further on where retention overtook the reader, further back where an
+	// unclean election of a leader has truncated the log.
+	Poll(ctx context.Context) ([]Batch, error)
+	// Pause stops reading and returning those partitions until Resume; what
+	// was fetched already is kept. Partitions that are not read are ignored.
+	Pause(partitions ...Partition)
+	Resume(partitions ...Partition)
+	// Close ends fetching within ctx and leaves no goroutine behind. Batches
+	// that were not released stay valid.
+	Close(ctx context.Context) error
+}
+
+// ReaderConfig says what a Reader reads. From names at least one partition.
+type ReaderConfig struct {
+	// From is the first offset to read of each partition. One before the
+	// log's start begins at the start; one past its end waits until the log
+	// has it.
+	From map[Partition]int64
+	// To is where reading ends: the offset after the last one to be read. A
+	// partition that it does not name is read without end.
+	To map[Partition]int64
+	// FetchBytes bounds what is fetched and not yet polled. Default 8 MiB.
+	FetchBytes int
+	// ReadUncommitted also delivers records of open and aborted transactions.
+	ReadUncommitted bool
+	// Logger; nil discards.
+	Logger *slog.Logger
+}
