@@ -22,14 +22,14 @@ type (
 		C *int           `json:"c,omitempty"`
 		D []int          `json:"d,omitempty"`
 		E map[string]int `json:"e,omitempty"`
-		F jsonPlace      `json:"f,omitempty"` //nolint:staticcheck // that it has no effect is what is tested
-		G time.Time      `json:"g,omitempty"` //nolint:staticcheck // the same
+		F jsonPlace      `json:"f,omitempty"`
+		G time.Time      `json:"g,omitempty"`
 		H time.Time      `json:"h,omitzero"`
 		I jsonPlace      `json:"i,omitzero"`
 		J jsonZero       `json:"j,omitzero"`
 		K *jsonZero      `json:"k,omitzero"`
 		L [0]int         `json:"l,omitempty"`
-		M [2]int         `json:"m,omitempty"` //nolint:staticcheck // the same
+		M [2]int         `json:"m,omitempty"`
 		N bool           `json:"n,omitempty,omitzero"`
 		O float64        `json:"o,omitempty"`
 		P []int          `json:"p,omitzero"`

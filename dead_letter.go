@@ -10,33 +10,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/eventbus-go/eventbus/internal/engine"
+	"github.com/eventbus-go/eventbus/internal/letter"
 	"github.com/eventbus-go/eventbus/transport"
-)
-
-// Headers of a dead letter, beside everything that the record came with. Times
-// are RFC 3339, numbers decimal.
-const (
-	headerPrefix       = "eventbus-dlq-"
-	headerReason       = headerPrefix + "reason"
-	headerError        = headerPrefix + "error"
-	headerStack        = headerPrefix + "stack"
-	headerTopic        = headerPrefix + "topic"
-	headerPartition    = headerPrefix + "partition"
-	headerOffset       = headerPrefix + "offset"
-	headerTime         = headerPrefix + "time"
-	headerGroup        = headerPrefix + "group"
-	headerAttempts     = headerPrefix + "attempts"
-	headerFirstFailure = headerPrefix + "first-failure"
-	headerLastFailure  = headerPrefix + "last-failure"
-)
-
-// Headers of a redelivered event: how often it came back, and where it was first
-// read. They stay with it through every hop.
-const (
-	headerRedeliveries    = "eventbus-redeliveries"
-	headerOriginTopic     = "eventbus-origin-topic"
-	headerOriginPartition = "eventbus-origin-partition"
-	headerOriginOffset    = "eventbus-origin-offset"
 )
 
 // Bounds of what a dead letter adds, in bytes.
@@ -71,7 +46,7 @@ func (g *group) deadLetter(ctx context.Context, f *engine.Failure, done func(err
 		small := *r
 		small.Headers = nil
 		for _, h := range r.Headers {
-			if h.Key != headerError && h.Key != headerStack {
+			if h.Key != letter.Error && h.Key != letter.Stack {
 				small.Headers = append(small.Headers, h)
 			}
 		}
@@ -114,27 +89,27 @@ func (g *group) letter(ctx context.Context, t *groupTopic, f *engine.Failure) (*
 	r := f.Record
 	headers := make([]transport.Header, 0, len(r.Headers)+12)
 	for _, h := range r.Headers {
-		if !strings.HasPrefix(h.Key, headerPrefix) { // of an earlier death
+		if !strings.HasPrefix(h.Key, letter.Prefix) { // of an earlier death
 			headers = append(headers, h)
 		}
 	}
 	add := func(key, value string) {
 		headers = append(headers, transport.Header{Key: key, Value: []byte(value)})
 	}
-	add(headerReason, f.Reason)
+	add(letter.Reason, f.Reason)
 	if f.Err != nil {
-		add(headerError, clipped(f.Err.Error(), maxErrorText))
+		add(letter.Error, clipped(f.Err.Error(), maxErrorText))
 	}
-	add(headerTopic, r.Topic)
-	add(headerPartition, strconv.Itoa(int(r.Partition)))
-	add(headerOffset, strconv.FormatInt(r.Offset, 10))
-	add(headerTime, r.Time.UTC().Format(time.RFC3339Nano))
-	add(headerGroup, g.name)
-	add(headerAttempts, strconv.Itoa(f.Attempts))
-	add(headerFirstFailure, f.First.UTC().Format(time.RFC3339Nano))
-	add(headerLastFailure, f.Last.UTC().Format(time.RFC3339Nano))
+	add(letter.Topic, r.Topic)
+	add(letter.Partition, strconv.Itoa(int(r.Partition)))
+	add(letter.Offset, strconv.FormatInt(r.Offset, 10))
+	add(letter.Time, r.Time.UTC().Format(time.RFC3339Nano))
+	add(letter.Group, g.name)
+	add(letter.Attempts, strconv.Itoa(f.Attempts))
+	add(letter.FirstFailure, f.First.UTC().Format(time.RFC3339Nano))
+	add(letter.LastFailure, f.Last.UTC().Format(time.RFC3339Nano))
 	if len(f.Stack) > 0 {
-		add(headerStack, clipped(string(f.Stack), maxStackText))
+		add(letter.Stack, clipped(string(f.Stack), maxStackText))
 	}
 	return &transport.Record{Topic: t.letters.topic, Partition: r.Partition % n, Key: r.Key, Value: r.Value, Headers: headers}, nil
 }
@@ -174,14 +149,14 @@ const letterLookup = 10 * time.Second
 func redelivered(e *Envelope) {
 	for i := range e.Headers {
 		switch h := &e.Headers[i]; h.Key {
-		case headerRedeliveries:
+		case letter.Redeliveries:
 			e.Redeliveries, _ = strconv.Atoi(string(h.Value))
-		case headerOriginTopic:
+		case letter.OriginTopic:
 			e.Origin.Topic = string(h.Value)
-		case headerOriginPartition:
+		case letter.OriginPartition:
 			n, _ := strconv.ParseInt(string(h.Value), 10, 32)
 			e.Origin.Partition.Partition = int32(n)
-		case headerOriginOffset:
+		case letter.OriginOffset:
 			e.Origin.Offset, _ = strconv.ParseInt(string(h.Value), 10, 64)
 		}
 	}
