@@ -8,7 +8,6 @@ require (
 	github.com/ThreeDotsLabs/watermill-kafka/v3 v3.0.6
 	github.com/confluentinc/confluent-kafka-go/v2 v2.11.1
 	github.com/eventbus-go/eventbus v0.0.0
-	github.com/google/uuid v1.6.0
 	github.com/segmentio/kafka-go v0.4.51
 	github.com/twmb/franz-go v1.22.2
 	github.com/twmb/franz-go/pkg/kfake v0.0.0-20260918054303-01f206a7e32c
@@ -17,7 +16,10 @@ require (
 	go.opentelemetry.io/otel/trace v1.47.0
 )
 
-require github.com/gofrs/uuid/v5 v5.5.1 // indirect
+require (
+	github.com/gofrs/uuid/v5 v5.5.1
+	github.com/google/uuid v1.6.0 // indirect
+)
 
 require (
 	github.com/cenkalti/backoff/v5 v5.0.3 // indirect
@@ -30,7 +32,7 @@ require (
 	github.com/go-json-experiment/json v1.27.2 // indirect
 	github.com/go-logr/logr v1.4.4 // indirect
 	github.com/go-logr/stdr v1.2.2 // indirect
-	github.com/goccy/go-json v0.12.0
+	github.com/goccy/go-json v0.12.0 // indirect
 	github.com/hashicorp/errwrap v1.1.0 // indirect
 	github.com/hashicorp/go-multierror v1.1.1 // indirect
 	github.com/hashicorp/go-uuid v1.0.3 // indirect

@@ -1,7 +1,183 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/spf13/cobra"
+
+	"github.com/eventbus-go/eventbus/cmd/eventbus/internal/redrive"
+	"github.com/eventbus-go/eventbus/internal/letter"
+	"github.com/eventbus-go/eventbus/transport"
+)
 
 func newDLQCommand(a *app) *cobra.Command {
-	return a.group("dlq", "Look at dead letters, and bring them back")
+	c := a.group("dlq", "Look at dead letters, and bring them back",
+		newDLQListCommand(a), newDLQStatsCommand(a), newDLQShowCommand(a), newDLQReplayCommand(a),
+		newDLQSkipCommand(a), newDLQQuarantineCommand(a), newDLQPurgeCommand(a))
+	c.Long = `Look at dead letters, decide about them, and bring them back to the group that
+failed. A letter is open until it is replayed, skipped or put into quarantine; what
+was decided is kept as the commits of group ` + redrive.Group + `.`
+	return c
+}
+
+// dead is a dead-letter topic, or one letter in it.
+type dead struct {
+	topic     string
+	one       bool
+	partition int32
+	offset    int64
+}
+
+// parseDead reads TOPIC or TOPIC/PARTITION@OFFSET, as tail and show print it.
+func parseDead(s string) (dead, error) {
+	topic, rest, one := strings.Cut(s, "/")
+	if !one {
+		return dead{topic: s}, nil
+	}
+	rest = strings.Replace(rest, "/", "@", 1)
+	partition, offset, ok := strings.Cut(rest, "@")
+	p, err := strconv.ParseInt(partition, 10, 32)
+	o, err2 := strconv.ParseInt(offset, 10, 64)
+	if !ok || err != nil || err2 != nil || p < 0 || o < 0 {
+		return dead{}, misuse("%s: write TOPIC, or TOPIC/PARTITION@OFFSET for one record", s)
+	}
+	return dead{topic, true, int32(p), o}, nil
+}
+
+func (d dead) at() transport.Partition {
+	return transport.Partition{Topic: d.topic, Partition: d.partition}
+}
+
+// box opens a dead-letter topic.
+func (a *app) box(ctx context.Context, topic string) (*redrive.Box, error) {
+	t, err := a.transport(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if strings.HasSuffix(topic, letter.DeadSuffix) {
+		if _, err := a.oneTopic(ctx, t, topic); err != nil {
+			return nil, err
+		}
+	}
+	return redrive.OpenBox(ctx, t, topic)
+}
+
+// deadTopics completes the names of dead-letter topics.
+func (a *app) deadTopics(c *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+	names, d := a.topicNames(c, args, begun)
+	return slices.DeleteFunc(names, func(n string) bool { return !strings.HasSuffix(n, letter.DeadSuffix) }), d
+}
+
+// letterFilter is what the flags say that choose letters.
+type letterFilter struct {
+	redrive.Filter
+	states        []string
+	since, before string
+}
+
+func (f *letterFilter) flags(a *app, c *cobra.Command) {
+	flags := c.Flags()
+	flags.StringSliceVar(&f.Types, "type", nil, "only events of these `types`")
+	flags.StringArrayVar(&f.Keys, "key", nil, "only events of this `key`; may be repeated")
+	flags.StringSliceVar(&f.Reasons, "reason", nil, "only letters of these `reasons`, such as exhausted or malformed")
+	flags.StringSliceVar(&f.Fingerprints, "fingerprint", nil, "only letters with these `fingerprints` of their error, as stats shows them")
+	flags.StringVar(&f.since, "since", "", "only letters that died since this `time` (RFC 3339), or duration ago")
+	flags.StringVar(&f.before, "before", "", "only letters that died before this `time` (RFC 3339), or duration ago")
+}
+
+func (f *letterFilter) stateFlag(a *app, c *cobra.Command) {
+	c.Flags().StringSliceVar(&f.states, "state", nil, "only letters in these `states`: open, replayed, skipped, quarantined")
+	complete(c, "state", a.fixed("open", "replayed", "skipped", "quarantined"))
+}
+
+// parse reads the times and states.
+func (f *letterFilter) parse() (err error) {
+	now := time.Now()
+	for _, bound := range []struct {
+		flag, value string
+		to          *time.Time
+	}{{"--since", f.since, &f.After}, {"--before", f.before, &f.Before}} {
+		if bound.value == "" {
+			continue
+		}
+		if *bound.to, err = moment(bound.value, now); err != nil {
+			return misuse("%s %s: write a time such as 2006-01-02T15:04:05Z, or a duration such as 2h", bound.flag, bound.value)
+		}
+	}
+	f.States = nil
+	for _, name := range f.states {
+		s, ok := redrive.StateOf(name)
+		if !ok {
+			return misuse("--state %s: write open, replayed, skipped or quarantined", name)
+		}
+		f.States = append(f.States, s)
+	}
+	return nil
+}
+
+func newDLQListCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List the dead-letter topics, and how many letters wait in each", Args: cobra.NoArgs,
+		RunE: a.action(func(ctx context.Context, _ []string) error { return a.listDead(ctx) }),
+	}
+}
+
+// deadLine is a dead-letter topic in a list.
+type deadLine struct {
+	Topic       string `json:"topic"`
+	Open        int64  `json:"open"`
+	Quarantined int64  `json:"quarantined"`
+	Replayed    int64  `json:"replayed"`
+	Skipped     int64  `json:"skipped"`
+}
+
+func (a *app) listDead(ctx context.Context) error {
+	t, err := a.transport(ctx)
+	if err != nil {
+		return err
+	}
+	infos, err := t.Admin().Topics(ctx)
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(infos, func(x, y transport.TopicInfo) int { return strings.Compare(x.Name, y.Name) })
+	lines, rows := []deadLine{}, []table.Row{}
+	for i := range infos {
+		if !strings.HasSuffix(infos[i].Name, letter.DeadSuffix) {
+			continue
+		}
+		b, err := redrive.OpenBox(ctx, t, infos[i].Name)
+		if err != nil {
+			return err
+		}
+		l := deadLine{b.Topic, b.Count(redrive.Open), b.Count(redrive.Quarantined), b.Count(redrive.Replayed), b.Count(redrive.Skipped)}
+		lines = append(lines, l)
+		rows = append(rows, table.Row{l.Topic, l.Open, l.Quarantined, l.Replayed, l.Skipped})
+	}
+	if a.json() {
+		return a.printJSON(lines)
+	}
+	return a.printTable(table.Row{"dead-letter topic", "open", "quarantined", "replayed", "skipped"}, rows)
+}
+
+// none tells that no letter was chosen: that is no failure.
+func (a *app) none(topic string) error {
+	if a.json() {
+		return a.printJSON([]struct{}{})
+	}
+	return a.say("%s has no such letters.", topic)
+}
+
+// counted is a number of things, in words.
+func counted(n int64, one string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %ss", n, one)
 }

@@ -14,8 +14,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/cmd/eventbus/internal/redrive"
 	"github.com/eventbus-go/eventbus/internal/letter"
-	"github.com/eventbus-go/eventbus/internal/redrive"
 	"github.com/eventbus-go/eventbus/kafka"
 	"github.com/eventbus-go/eventbus/kafkatest"
 	"github.com/eventbus-go/eventbus/resilience"

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/eventbus-go/eventbus/cmd/eventbus/internal/redrive"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+func newDLQQuarantineCommand(a *app) *cobra.Command {
+	var f letterFilter
+	var release bool
+	c := &cobra.Command{
+		Use:   "quarantine TOPIC[/PARTITION@OFFSET]",
+		Short: "Keep letters out of replays until they are released",
+		Long: `Keep one letter, or the open ones that the flags choose, out of replays. --release
+opens those in quarantine again. dlq show --state quarantined lists them.`,
+		Args: cobra.ExactArgs(1), ValidArgsFunction: once(a.deadTopics),
+		RunE: a.action(func(ctx context.Context, args []string) error {
+			to := redrive.Quarantined
+			if release {
+				to = redrive.Open
+			}
+			return a.decide(ctx, args[0], &f, to)
+		}),
+	}
+	f.flags(a, c)
+	c.Flags().BoolVar(&release, "release", false, "open letters in quarantine again")
+	return c
+}
+
+// verbs say what is done to letters that are put into a state.
+var verbs = map[redrive.State]string{
+	redrive.Open: "Release", redrive.Skipped: "Pass for good over", redrive.Quarantined: "Put into quarantine",
+}
+
+// decide puts one letter, or those that a filter takes, into a state.
+func (a *app) decide(ctx context.Context, what string, f *letterFilter, to redrive.State) error {
+	d, err := parseDead(what)
+	if err != nil {
+		return err
+	}
+	if err := f.parse(); err != nil {
+		return err
+	}
+	// Skipping takes what is open: letters in quarantine are released first.
+	f.States = []redrive.State{redrive.Open}
+	if to == redrive.Open {
+		f.States = []redrive.State{redrive.Quarantined}
+	}
+	set := func(dryRun bool) (redrive.Tally, error) {
+		b, err := a.box(ctx, d.topic)
+		if err != nil {
+			return redrive.Tally{}, err
+		}
+		if d.one {
+			return b.SetOne(ctx, d.at(), d.offset, to, dryRun)
+		}
+		return b.Set(ctx, f.Filter, to, dryRun)
+	}
+	would, err := set(true)
+	if err != nil {
+		return err
+	}
+	n := would.Skipped + would.Quarantined + would.Released
+	switch {
+	case n == 0:
+		return a.none(d.topic)
+	case a.dryRun:
+		return a.tell(would, "would be ")
+	}
+	if err := a.confirm("%s %s of %s", verbs[to], counted(n, "letter"), d.topic); err != nil {
+		return err
+	}
+	done, err := set(false)
+	if err != nil {
+		return err
+	}
+	return a.tell(done, "")
+}
+
+func newDLQPurgeCommand(a *app) *cobra.Command {
+	var open bool
+	c := &cobra.Command{
+		Use:   "purge TOPIC",
+		Short: "Delete letters that are done with from the log, for good",
+		Long: `Delete from each partition the letters before the first one that is open or in
+quarantine. With --including-open all letters are deleted, whatever they wait for.`,
+		Args: cobra.ExactArgs(1), ValidArgsFunction: once(a.deadTopics),
+		RunE: a.action(func(ctx context.Context, args []string) error { return a.purge(ctx, args[0], open) }),
+	}
+	c.Flags().BoolVar(&open, "including-open", false, "also letters that are open or in quarantine: they are lost")
+	return c
+}
+
+func (a *app) purge(ctx context.Context, topic string, open bool) error {
+	b, err := a.box(ctx, topic)
+	if err != nil {
+		return err
+	}
+	before := make(map[transport.Partition]int64)
+	n, lost := int64(0), int64(0)
+	for p, end := range b.End {
+		to := min(b.Ledger(p).Base, end)
+		if open {
+			lost += end - to
+			to = end
+		}
+		if to > b.First[p] {
+			before[p] = to
+			n += to - b.First[p]
+		}
+	}
+	what := fmt.Sprintf("%s of %s", counted(n, "letter"), topic)
+	if lost > 0 {
+		what += fmt.Sprintf(", %d of which nobody has decided about", lost)
+	}
+	switch {
+	case n == 0 && !a.json():
+		return a.say("%s has no letters that are done with.", topic)
+	case n > 0 && !a.dryRun:
+		if err := a.confirm("Delete for good %s", what); err != nil {
+			return err
+		}
+		if err := a.cluster.DeleteRecords(ctx, before); err != nil {
+			return err
+		}
+	}
+	if a.json() {
+		return a.printJSON(map[string]int64{"deleted": n, "undecided": lost})
+	}
+	if a.dryRun {
+		return a.say("%s would be deleted.", what)
+	}
+	return a.say("%s deleted.", what)
+}

@@ -1,0 +1,261 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
+	"github.com/spf13/cobra"
+
+	"github.com/eventbus-go/eventbus/cmd/eventbus/internal/redrive"
+	"github.com/eventbus-go/eventbus/internal/letter"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+func newDLQStatsCommand(a *app) *cobra.Command {
+	var f letterFilter
+	c := &cobra.Command{
+		Use:   "stats TOPIC",
+		Short: "Count the letters of a dead-letter topic by what they died of",
+		Long: `Count the letters that wait, by the fingerprint of their error: its text without
+numbers, identifiers and quoted values. --state chooses other letters than those
+that wait.`,
+		Args: cobra.ExactArgs(1), ValidArgsFunction: once(a.deadTopics),
+		RunE: a.action(func(ctx context.Context, args []string) error { return a.deadStats(ctx, args[0], &f) }),
+	}
+	f.flags(a, c)
+	f.stateFlag(a, c)
+	return c
+}
+
+// cause is what several letters died of.
+type cause struct {
+	Fingerprint string    `json:"fingerprint"`
+	Reason      string    `json:"reason"`
+	Gist        string    `json:"gist"`
+	Letters     int64     `json:"letters"`
+	Keys        int       `json:"keys"`
+	Types       []string  `json:"types"`
+	First       time.Time `json:"first"`
+	Last        time.Time `json:"last"`
+
+	keys, types map[string]bool
+}
+
+func (c *cause) add(l *letter.Letter) {
+	c.Letters++
+	c.keys[string(l.Record.Key)] = true
+	c.types[cmp.Or(redrive.Type(l), "(none)")] = true
+	if c.First.IsZero() || l.LastFailure.Before(c.First) {
+		c.First = l.LastFailure
+	}
+	if l.LastFailure.After(c.Last) {
+		c.Last = l.LastFailure
+	}
+}
+
+// eachLetter calls see with the letters that a filter takes; those that wait,
+// unless the filter asks for states.
+func (a *app) eachLetter(ctx context.Context, topic string, f *letterFilter, see redrive.See) error {
+	if err := f.parse(); err != nil {
+		return err
+	}
+	b, err := a.box(ctx, topic)
+	if err != nil {
+		return err
+	}
+	from := b.All()
+	if len(f.States) == 0 {
+		f.States = []redrive.State{redrive.Open}
+		from = b.Undecided()
+	}
+	return b.Each(ctx, from, func(l *letter.Letter, s redrive.State, foreign error) error {
+		if !f.Takes(l, s) {
+			return nil
+		}
+		return see(l, s, foreign)
+	})
+}
+
+func (a *app) deadStats(ctx context.Context, topic string, f *letterFilter) error {
+	causes := make(map[string]*cause)
+	err := a.eachLetter(ctx, topic, f, func(l *letter.Letter, _ redrive.State, foreign error) error {
+		print, gist, reason := redrive.Fingerprint(l), redrive.Gist(l), l.Reason
+		if foreign != nil {
+			print, gist, reason = "-", foreign.Error(), "(foreign)"
+		}
+		c := causes[print]
+		if c == nil {
+			c = &cause{Fingerprint: print, Reason: reason, Gist: gist, keys: make(map[string]bool), types: make(map[string]bool)}
+			causes[print] = c
+		}
+		c.add(l)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if len(causes) == 0 {
+		return a.none(topic)
+	}
+	all := slices.SortedFunc(maps.Values(causes), func(x, y *cause) int {
+		return cmp.Or(cmp.Compare(y.Letters, x.Letters), strings.Compare(x.Fingerprint, y.Fingerprint))
+	})
+	var rows []table.Row
+	for _, c := range all {
+		c.Keys, c.Types = len(c.keys), slices.Sorted(maps.Keys(c.types))
+		rows = append(rows, table.Row{
+			c.Fingerprint, c.Letters, c.Keys, strings.Join(c.Types, ","), c.Reason,
+			stamp(c.First), stamp(c.Last), text.Trim(c.Gist, 80),
+		})
+	}
+	if a.json() {
+		return a.printJSON(all)
+	}
+	return a.printTable(table.Row{"fingerprint", "letters", "keys", "types", "reason", "first", "last", "error"}, rows)
+}
+
+// stamp shows a time in this machine's zone, to the second.
+func stamp(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.Local().Format("01-02 15:04:05")
+}
+
+func newDLQShowCommand(a *app) *cobra.Command {
+	var f letterFilter
+	var limit int
+	c := &cobra.Command{
+		Use:   "show TOPIC[/PARTITION@OFFSET]",
+		Short: "Show dead letters: the event, its story and its stack",
+		Args:  cobra.ExactArgs(1), ValidArgsFunction: once(a.deadTopics),
+		RunE: a.action(func(ctx context.Context, args []string) error { return a.showDead(ctx, args[0], &f, limit) }),
+	}
+	f.flags(a, c)
+	f.stateFlag(a, c)
+	c.Flags().IntVar(&limit, "limit", 10, "show at most so many")
+	return c
+}
+
+// story is a dead letter for programs.
+type story struct {
+	*line
+	State        string    `json:"state"`
+	Reason       string    `json:"reason"`
+	Error        string    `json:"error,omitempty"`
+	Fingerprint  string    `json:"fingerprint"`
+	Group        string    `json:"group"`
+	Attempts     int       `json:"attempts"`
+	Source       string    `json:"source"`
+	Redeliveries int       `json:"redeliveries"`
+	Origin       string    `json:"origin"`
+	FirstFailure time.Time `json:"firstFailure"`
+	LastFailure  time.Time `json:"lastFailure"`
+	Stack        string    `json:"stack,omitempty"`
+	Foreign      string    `json:"foreign,omitempty"`
+}
+
+func (a *app) showDead(ctx context.Context, what string, f *letterFilter, limit int) error {
+	d, err := parseDead(what)
+	if err != nil {
+		return err
+	}
+	shown := 0
+	see := func(l *letter.Letter, s redrive.State, foreign error) error {
+		if shown > 0 && !a.json() {
+			_ = a.say("")
+		}
+		if shown++; shown > limit {
+			return errEnough
+		}
+		return a.printLetter(l, s, foreign)
+	}
+	if d.one {
+		err = a.oneLetter(ctx, d, see)
+	} else {
+		err = a.eachLetter(ctx, d.topic, f, see)
+	}
+	switch {
+	case err == errEnough: //nolint:errorlint // it is passed on as it is
+		a.note("There are more: raise --limit to see them.")
+		return nil
+	case err == nil && shown == 0 && !a.json():
+		return a.none(d.topic)
+	}
+	return err
+}
+
+// oneLetter finds the letter at one place.
+func (a *app) oneLetter(ctx context.Context, d dead, see redrive.See) error {
+	b, err := a.box(ctx, d.topic)
+	if err != nil {
+		return err
+	}
+	if first, end := b.First[d.at()], b.End[d.at()]; d.offset < first || d.offset >= end {
+		return fmt.Errorf("there is no letter at %s@%d: the log has offsets from %d up to %d", d.at(), d.offset, first, end)
+	}
+	err = b.Each(ctx, map[transport.Partition]int64{d.at(): d.offset}, func(l *letter.Letter, s redrive.State, foreign error) error {
+		if l.Record.Offset != d.offset {
+			return errEnough // of the record itself, or of one that is no more
+		}
+		if err := see(l, s, foreign); err != nil {
+			return err
+		}
+		return errEnough
+	})
+	if err == errEnough { //nolint:errorlint // it is passed on as it is
+		return nil
+	}
+	return err
+}
+
+func (a *app) printLetter(l *letter.Letter, s redrive.State, foreign error) error {
+	e := look(l.Record)
+	e.event.Headers = slices.DeleteFunc(slices.Clone(e.event.Headers), func(h transport.Header) bool { return strings.HasPrefix(h.Key, letter.Prefix) })
+	if a.json() {
+		line, err := e.line()
+		if err != nil {
+			return err
+		}
+		told := story{
+			line: line, State: s.String(), Reason: l.Reason, Error: l.Error, Fingerprint: redrive.Fingerprint(l), Group: l.Group, Attempts: l.Attempts,
+			Source: fmt.Sprintf("%s@%d", l.Source, l.SourceOffset), Redeliveries: l.Redeliveries, Origin: fmt.Sprintf("%s@%d", l.Origin.Partition, l.Origin.Offset),
+			FirstFailure: l.FirstFailure, LastFailure: l.LastFailure, Stack: l.Stack,
+		}
+		if foreign != nil {
+			told.Foreign = foreign.Error()
+		}
+		return a.printJSON(told)
+	}
+	if err := a.printEvent(e, true); err != nil {
+		return err
+	}
+	rows := [][2]string{{"state", s.String()}}
+	if foreign != nil {
+		rows = append(rows, [2]string{"foreign", foreign.Error()})
+	} else {
+		rows = append(rows,
+			[2]string{"reason", l.Reason}, [2]string{"error", a.paint(l.Error, text.FgRed)}, [2]string{"fingerprint", redrive.Fingerprint(l)},
+			[2]string{"group", l.Group}, [2]string{"read from", fmt.Sprintf("%s@%d", l.Source, l.SourceOffset)},
+			[2]string{"attempts", fmt.Sprintf("%d, from %s to %s", l.Attempts, stamp(l.FirstFailure), stamp(l.LastFailure))})
+		if l.Redeliveries > 0 {
+			rows = append(rows, [2]string{"redeliveries", fmt.Sprintf("%d, first read from %s@%d", l.Redeliveries, l.Origin.Partition, l.Origin.Offset)})
+		}
+	}
+	for _, r := range rows {
+		if err := a.say("  %s: %s", a.paint(r[0], text.Bold), r[1]); err != nil {
+			return err
+		}
+	}
+	if l.Stack != "" {
+		return a.say("  %s:\n    %s", a.paint("stack", text.Bold), strings.ReplaceAll(strings.TrimSpace(l.Stack), "\n", "\n    "))
+	}
+	return nil
+}

@@ -1,0 +1,144 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/eventbus-go/eventbus/cmd/eventbus/internal/redrive"
+	"github.com/eventbus-go/eventbus/internal/engine"
+	"github.com/eventbus-go/eventbus/internal/letter"
+	"github.com/eventbus-go/eventbus/kafka"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+func newDLQSkipCommand(a *app) *cobra.Command {
+	var f letterFilter
+	var group, admin string
+	c := &cobra.Command{
+		Use:   "skip TOPIC[/PARTITION@OFFSET]",
+		Short: "Pass for good over letters, or over a record that holds its key up",
+		Long: `Pass for good over one letter of a dead-letter topic, or over the open ones that
+the flags choose: they are never replayed.
+
+With --group, TOPIC/PARTITION@OFFSET is a record that the group can't get past: one
+whose dead letter can't be written, or of a type that no member knows. A running
+service is told by --admin, the address of its admin handler (and its token by
+` + tokenVariable + `); of a group without members the commit is changed.`,
+		Example: `  eventbus dlq skip prod.sales.public.customers.v1.mailer-prod.dlq --fingerprint 1c9a02b7
+  eventbus dlq skip prod.sales.public.customers.v1/3@1207 --group mailer-prod --admin http://127.0.0.1:8081`,
+		Args: cobra.ExactArgs(1), ValidArgsFunction: once(a.deadTopics),
+	}
+	f.flags(a, c)
+	c.Flags().StringVar(&group, "group", "", "consumer `group` that the record holds up")
+	c.Flags().StringVar(&admin, "admin", "", "`URL` of the admin handler of the member that has the partition")
+	complete(c, "group", a.groupNames)
+	c.RunE = a.action(func(ctx context.Context, args []string) error {
+		if group == "" {
+			if admin != "" {
+				return misuse("--admin is for a record that holds a group up: name it with --group")
+			}
+			return a.decide(ctx, args[0], &f, redrive.Skipped)
+		}
+		d, err := parseDead(args[0])
+		switch {
+		case err != nil:
+			return err
+		case !d.one:
+			return misuse("--group passes over one record: write TOPIC/PARTITION@OFFSET")
+		case strings.HasSuffix(d.topic, letter.DeadSuffix):
+			return misuse("%s is a dead-letter topic, which no group handles: leave --group out to skip a letter", d.topic)
+		case admin != "":
+			return a.skipThere(ctx, admin, group, d)
+		}
+		return a.skipHere(ctx, group, d)
+	})
+	return c
+}
+
+// skipThere asks a running service.
+func (a *app) skipThere(ctx context.Context, admin, group string, d dead) error {
+	target, err := url.JoinPath(admin, "groups", url.PathEscape(group), "skip")
+	if err != nil {
+		return misuse("--admin %s: %v", admin, err)
+	}
+	body, err := json.Marshal(map[string]any{"topic": d.topic, "partition": d.partition, "offset": d.offset})
+	if err != nil {
+		return err
+	}
+	if a.dryRun {
+		return a.say("POST %s would be asked to pass over %s@%d.", target, d.at(), d.offset)
+	}
+	if err := a.confirm("Pass for good over %s@%d in group %s", d.at(), d.offset, group); err != nil {
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, bytes.NewReader(body))
+	if err != nil {
+		return misuse("--admin %s: %v", admin, err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	authorize(req)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close() //nolint:errcheck // it was only read
+	if resp.StatusCode >= http.StatusBadRequest {
+		return refusal(resp)
+	}
+	return a.say("%s@%d is passed over.", d.at(), d.offset)
+}
+
+// skipHere changes the commit of a group that has no members.
+func (a *app) skipHere(ctx context.Context, group string, d dead) error {
+	t, err := a.transport(ctx)
+	if err != nil {
+		return err
+	}
+	info, err := a.oneTopic(ctx, t, d.topic)
+	if err != nil {
+		return err
+	}
+	g, err := a.oneGroup(ctx, t, group)
+	if err != nil {
+		return err
+	}
+	if len(g.Members) > 0 {
+		return fmt.Errorf("group %s has %d members: ask the one that has %s with --admin URL, or stop them first: %w", group, len(g.Members), d.at(), kafka.ErrGroupBusy)
+	}
+	positions, err := positionsOf(ctx, t, group)
+	if err != nil {
+		return err
+	}
+	at := positions[d.at()]
+	if at == nil {
+		return fmt.Errorf("group %s has committed nothing on %s", group, d.at())
+	}
+	_, end, err := edges(ctx, t, partitionsOf(info)...)
+	if err != nil {
+		return err
+	}
+	if d.offset >= end[d.at()] {
+		return fmt.Errorf("%s ends at %d: there is no offset %d to pass over", d.at(), end[d.at()], d.offset)
+	}
+	commit, err := engine.Finish(at, d.offset)
+	if err != nil {
+		return err
+	}
+	if a.dryRun {
+		return a.say("Group %s would pass over %s@%d; its commit would be %d, is %d.", group, d.at(), d.offset, commit.Offset, at.Offset)
+	}
+	if err := a.confirm("Pass for good over %s@%d in group %s", d.at(), d.offset, group); err != nil {
+		return err
+	}
+	if err := t.ResetGroup(ctx, group, []transport.Commit{commit}...); err != nil {
+		return err
+	}
+	return a.say("%s@%d is passed over.", d.at(), d.offset)
+}

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/kafkatest"
+	"github.com/eventbus-go/eventbus/resilience"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+func TestDeadLetters(t *testing.T) {
+	everywhere(t, func(t *testing.T, b *bench) {
+		dead := b.topic + ".mailer.dlq"
+		var mended atomic.Bool
+		came := make(chan customerCreated, 10)
+		b.Start(t, eventbus.On(customers, func(_ context.Context, e customerCreated) error {
+			switch {
+			case mended.Load():
+				came <- e
+				return nil
+			case e.Name == "panic":
+				panic("no such mailbox")
+			}
+			return errors.New("mailbox 4711 is full")
+		}, eventbus.Group("mailer"), eventbus.Retry(resilience.Retry{Attempts: 1})))
+		kafkatest.Publish(t, b.Cluster, customers, customerCreated{"c-1", "Ann"}, customerCreated{"c-1", "Bob"}, customerCreated{"c-2", "panic"})
+		b.Produce(t, transport.Record{Topic: b.topic, Partition: 2, Value: []byte("no event")})
+		b.Settle(t)
+
+		b.run(t, "dlq", "list").ok(dead, "4")
+		stats := b.run(t, "dlq", "stats", dead).ok("mailbox … is full", "exhausted", "malformed", "no such mailbox").out
+		b.run(t, "dlq", "show", dead, "--key", "c-1").ok(`"name": "Bob"`, "mailbox 4711 is full", "group: mailer", "state: open").lacks("panic")
+		b.run(t, "dlq", "show", dead, "--key", "c-2").ok("stack:", "goroutine")
+		var stories []struct{ Fingerprint string }
+		for _, row := range strings.Split(stats, "\n") {
+			if strings.Contains(row, "is full") {
+				stories = append(stories, struct{ Fingerprint string }{strings.Fields(row)[0]})
+			}
+		}
+		if len(stories) != 1 {
+			t.Fatalf("the full mailboxes are %d causes:\n%s", len(stories), stats)
+		}
+
+		b.run(t, "dlq", "replay", dead, "--dry-run").ok("4 letters would be replayed")
+		b.run(t, "dlq", "replay", dead).fails(exitMisuse, "--yes")
+		b.run(t, "dlq", "skip", dead, "--reason", "malformed", "--yes").ok("1 letter skipped")
+		b.run(t, "dlq", "quarantine", dead, "--key", "c-2", "--yes").ok("1 letter put into quarantine")
+		b.run(t, "dlq", "show", dead, "--state", "quarantined").ok("c-2")
+		mended.Store(true)
+		b.run(t, "dlq", "replay", dead, "--fingerprint", stories[0].Fingerprint, "--yes").ok("2 letters replayed")
+		for _, want := range []string{"Ann", "Bob"} {
+			if e := <-came; e.Name != want {
+				t.Errorf("%s comes back, want %s", e.Name, want)
+			}
+		}
+		b.run(t, "dlq", "replay", dead, "--yes").ok("no such letters")
+		b.run(t, "dlq", "quarantine", dead, "--release", "--yes").ok("1 letter released")
+		b.run(t, "dlq", "replay", dead, "--rate", "100", "--yes", "-o", "json").ok(`"replayed": 1`)
+		if e := <-came; e.CustomerID != "c-2" {
+			t.Errorf("%+v comes back", e)
+		}
+		b.run(t, "dlq", "purge", dead).fails(exitMisuse, "4 letters")
+		b.run(t, "dlq", "purge", dead, "--yes").ok("4 letters")
+		b.run(t, "dlq", "purge", dead, "--yes").ok("no letters")
+		b.run(t, "dlq", "stats", dead).ok("no such letters")
+		b.run(t, "dlq", "show", dead+"/0@999").fails(exitFailed, "there is no letter")
+		b.run(t, "dlq", "replay", b.topic, "--yes").fails(exitFailed, "no dead-letter topic")
+		b.run(t, "dlq", "replay", "none.dlq", "--yes").fails(exitFailed, "does not exist")
+	})
+}

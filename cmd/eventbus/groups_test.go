@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"testing"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/internal/engine"
+	"github.com/eventbus-go/eventbus/kafka"
+	"github.com/eventbus-go/eventbus/kafkatest"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+func welcome(context.Context, customerCreated) error { return nil }
+
+func TestGroups(t *testing.T) {
+	everywhere(t, func(t *testing.T, b *bench) {
+		group := "mailer-" + b.Environment()
+		b.run(t, "groups", "describe", group).fails(exitFailed, "does not exist")
+		kafkatest.Publish(t, b.Cluster, customers, customerCreated{"c-1", "Ann"}, customerCreated{"c-2", "Bob"})
+		bus := b.Start(t, eventbus.On(customers, welcome, eventbus.Group(group)))
+		b.Settle(t)
+		b.run(t, "groups", "list").ok(group)
+		b.run(t, "groups", "describe", group).ok("1 members", b.topic)
+		b.run(t, "groups", "reset", group, "--topic", b.topic, "--to", "earliest", "--yes").fails(exitFailed, "members", "stop them first")
+		b.run(t, "doctor", "--group", group).ok("group " + group)
+		if err := bus.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		var d groupDescription
+		b.run(t, "groups", "describe", group, "-o", "json").json(&d)
+		if len(d.Members) != 0 || d.Lag != 0 || len(d.Partitions) == 0 {
+			t.Errorf("%+v", d)
+		}
+
+		b.run(t, "groups", "reset", group, "--topic", b.topic, "--to", "earliest", "--dry-run").ok()
+		b.run(t, "groups", "reset", group, "--topic", b.topic, "--to", "earliest").fails(exitMisuse, "2 offsets are read again", "--yes")
+		b.run(t, "groups", "describe", group, "-o", "json").json(&d)
+		if d.Lag != 0 {
+			t.Errorf("lag %d before anything was changed", d.Lag)
+		}
+		b.run(t, "groups", "reset", group, "--topic", b.topic, "--to", "earliest", "--yes").ok()
+		b.run(t, "groups", "describe", group, "-o", "json").json(&d)
+		if d.Lag != 2 {
+			t.Errorf("lag %d after the reset, want 2", d.Lag)
+		}
+		b.run(t, "groups", "reset", group, "--topic", b.topic+"x", "--to", "0", "--yes").fails(exitFailed, "does not exist")
+		b.run(t, "doctor", "--group", group).fails(exitFailed).ended(exitFailed, b.run(t, "doctor", "--group", group).out, []string{"no members, and 2 events wait"})
+	})
+}
+
+// TestSkipHeld passes over a record in the commit of a group that is stopped.
+func TestSkipHeld(t *testing.T) {
+	everywhere(t, func(t *testing.T, b *bench) {
+		group := "held-" + b.Environment()
+		records := make([]transport.Record, 4)
+		kafkatest.Publish(t, b.Cluster, customers, customerCreated{"c-1", "Ann"})
+		for i := range records {
+			records[i] = transport.Record{Topic: b.topic, Partition: 1, Value: []byte("x")}
+		}
+		b.Produce(t, records...)
+		cluster := kafka.New(kafka.Config{Brokers: b.Brokers()})
+		defer cluster.Close(context.Background()) //nolint:errcheck // the test is over
+		p := transport.Partition{Topic: b.topic, Partition: 1}
+		_, end, err := edges(t.Context(), cluster, p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first := end[p] - 4
+		if err := cluster.ResetGroup(t.Context(), group, transport.Commit{Partition: p, Offset: first, LeaderEpoch: -1}); err != nil {
+			t.Fatal(err)
+		}
+		at := func(offset int64) string {
+			return look(&transport.Record{Topic: b.topic, Partition: 1, Offset: offset}).place()
+		}
+		b.run(t, "dlq", "skip", at(first+2), "--group", group, "--dry-run").ok("would pass over")
+		b.run(t, "dlq", "skip", at(first+2), "--group", group, "--yes").ok("is passed over")
+		b.run(t, "dlq", "skip", at(first+2), "--group", group, "--yes").fails(exitFailed, "passed that offset already")
+		b.run(t, "dlq", "skip", at(first+4), "--group", group, "--yes").fails(exitFailed, "no offset")
+		var d groupDescription
+		b.run(t, "groups", "describe", group, "-o", "json").json(&d)
+		if len(d.Partitions) != 1 || d.Partitions[0].Committed != first || d.Partitions[0].Ahead != 1 || d.Partitions[0].Lag != 3 {
+			t.Errorf("%+v", d.Partitions)
+		}
+		b.run(t, "dlq", "skip", at(first), "--group", group, "--yes").ok()
+		b.run(t, "dlq", "skip", at(first+1), "--group", group, "--yes").ok()
+		positions, err := positionsOf(t.Context(), cluster, group)
+		if err != nil {
+			t.Fatal(err)
+		}
+		report, err := engine.ReadCommit(positions[p])
+		if err != nil || positions[p].Offset != first+3 || report.Finished != 0 {
+			t.Errorf("committed %+v, %+v, %v", positions[p], report, err)
+		}
+	})
+}

@@ -1,0 +1,58 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// DeleteRecords deletes the records before an offset from each partition's log,
+// for good. The error names the partitions where it failed.
+func (t *Transport) DeleteRecords(ctx context.Context, before map[transport.Partition]int64) error {
+	if t.err != nil {
+		return t.err
+	}
+	var errs []error
+	for p, offset := range before {
+		err := t.client.persist(ctx, func() error {
+			leader, _, err := t.client.leader(ctx, p.Topic, p.Partition)
+			if err == nil {
+				err = t.client.deleteRecords(ctx, leader, p, offset)
+			}
+			if retriable(err) {
+				t.client.invalidate(p.Topic)
+			}
+			return err
+		})
+		if err != nil {
+			errs = append(errs, fmt.Errorf("kafka: deleting records of %s: %w", p, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (c *client) deleteRecords(ctx context.Context, leader int32, p transport.Partition, offset int64) error {
+	req := kmsg.NewPtrDeleteRecordsRequest()
+	req.TimeoutMillis = int32(max(c.cfg.RequestTimeout/2, time.Millisecond).Milliseconds())
+	topic := kmsg.NewDeleteRecordsRequestTopic()
+	topic.Topic = p.Topic
+	part := kmsg.NewDeleteRecordsRequestTopicPartition()
+	part.Partition, part.Offset = p.Partition, offset
+	topic.Partitions = append(topic.Partitions, part)
+	req.Topics = append(req.Topics, topic)
+	answer, err := c.request(ctx, leader, req)
+	if err != nil {
+		return err
+	}
+	for _, topic := range answer.(*kmsg.DeleteRecordsResponse).Topics {
+		for _, part := range topic.Partitions {
+			return codeError(part.ErrorCode)
+		}
+	}
+	return errLeftOut
+}
