@@ -57,12 +57,7 @@ func (g *gate) interval() time.Duration {
 // become probes. Those that are refused come back to the end of the queue.
 func (g *gate) look() {
 	g.mu.Lock()
-	n := len(g.waits)
-	if g.sub.Breaker.State() != resilience.Closed {
-		n = min(n, g.sub.Breaker.Probes())
-	}
-	asking := slices.Clone(g.waits[:n])
-	g.waits = slices.Delete(g.waits, 0, n)
+	asking := g.next()
 	if g.timer != nil {
 		g.timer.Stop()
 		g.timer = nil
@@ -72,6 +67,29 @@ func (g *gate) look() {
 	for _, w := range asking {
 		g.sub.engine.resume(w)
 	}
+}
+
+// next takes the lanes that ask now out of the queue. Of those before an open
+// breaker suspects come last: their word counts for nothing, and thousands of
+// them may wait in front of one whose does. The caller holds mu.
+func (g *gate) next() (asking []*wait) {
+	b := g.sub.Breaker
+	if b.State() == resilience.Closed {
+		asking, g.waits = g.waits, nil
+		return asking
+	}
+	n := min(len(g.waits), b.Probes())
+	g.waits = slices.DeleteFunc(g.waits, func(w *wait) bool {
+		if len(asking) == n || b.Suspected(w.key) {
+			return false
+		}
+		asking = append(asking, w)
+		return true
+	})
+	rest := n - len(asking)
+	asking = append(asking, g.waits[:rest]...)
+	g.waits = slices.Delete(g.waits, 0, rest)
+	return asking
 }
 
 // settled looks at once when an attempt's outcome may have closed the breaker or

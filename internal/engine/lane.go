@@ -27,7 +27,8 @@ type lane struct {
 type wait struct {
 	lane *lane
 	at   time.Time
-	slot int // in the heap; −1 if not there
+	slot int    // in the heap; −1 if not there
+	key  uint64 // by which the breaker knows the lane that waits before it
 }
 
 type laneState int8

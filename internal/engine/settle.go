@@ -108,6 +108,11 @@ func (p *partition) failed(l *lane, now time.Time, v Verdict, err error) (parked
 	wait, again := l.head.failed(v, err, now)
 	switch {
 	case !again:
+		if f := l.head.fail; f.counted && errors.Is(f.err, errExhausted) {
+			// While others work it is the key that fails, and not what it
+			// needs: the breaker is to judge by the others.
+			l.head.sub.Breaker.Suspect(keyHash(l.head.record))
+		}
 		// Also in a drain, which waits for it: what has been decided is
 		// written, not left to the next owner, who would try it again.
 		p.bury(l)

@@ -30,6 +30,7 @@ type PartitionSnapshot struct {
 	Committed    int64
 	LastStable   int64 // −1 before the first batch
 	Records      int64 // in lanes
+	Lanes        int   // one per key in hand
 	Running      int64
 	Parked       []ParkedSnapshot // longest wait first, at most 100
 	ParkedKeys   int64
@@ -87,7 +88,7 @@ func (e *Engine) Snapshot() Snapshot {
 		return cmp.Or(cmp.Compare(a.Partition.Topic, b.Partition.Topic), cmp.Compare(a.Partition.Partition, b.Partition.Partition))
 	})
 	for sub := range e.subs {
-		s.Subscriptions = append(s.Subscriptions, sub.snapshot())
+		s.Subscriptions = append(s.Subscriptions, sub.Snapshot())
 	}
 	slices.SortFunc(s.Subscriptions, func(a, b SubscriptionSnapshot) int { return cmp.Compare(a.Name, b.Name) })
 	return s
@@ -98,7 +99,7 @@ func (p *partition) snapshot() PartitionSnapshot {
 	defer p.mu.Unlock()
 	s := PartitionSnapshot{
 		Partition: p.id, Epoch: p.epoch, Watermark: p.tracker.base, Next: p.tracker.end, Committed: p.committed,
-		LastStable: p.lastStable, Records: p.records, Running: int64(p.running), ParkedKeys: p.parkedKeys, Paused: p.paused,
+		LastStable: p.lastStable, Records: p.records, Lanes: len(p.lanes), Running: int64(p.running), ParkedKeys: p.parkedKeys, Paused: p.paused,
 		Beyond: p.tracker.window() - p.records, LastIntake: p.lastIntake, LastProgress: p.lastProgress,
 	}
 	if p.records > 0 {
@@ -117,7 +118,7 @@ func (p *partition) snapshot() PartitionSnapshot {
 			}
 		}
 	}
-	s.OldestHeld = of != nil && of.isHeld()
+	s.OldestHeld = of != nil && of.Held()
 	slices.SortFunc(s.Parked, func(a, b ParkedSnapshot) int { return cmp.Compare(b.Waiting, a.Waiting) })
 	s.Parked = s.Parked[:min(len(s.Parked), maxParkedShown)]
 	return s
@@ -141,7 +142,8 @@ func (l *lane) snapshot() ParkedSnapshot {
 	return s
 }
 
-func (s *Subscription) snapshot() SubscriptionSnapshot {
+// Snapshot looks at one subscription. After Attach.
+func (s *Subscription) Snapshot() SubscriptionSnapshot {
 	snap := SubscriptionSnapshot{Name: s.Name, Concurrency: s.Concurrency, Breaker: s.Breaker.State().String()}
 	now := time.Now()
 	s.attempts(func(w *worker, c *attemptContext) {
@@ -151,11 +153,12 @@ func (s *Subscription) snapshot() SubscriptionSnapshot {
 			snap.Stuck++
 		}
 	})
-	snap.Held = s.isHeld()
+	snap.Held = s.Held()
 	return snap
 }
 
-func (s *Subscription) isHeld() bool {
+// Held tells whether an operator holds the subscription.
+func (s *Subscription) Held() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.held

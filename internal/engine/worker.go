@@ -120,7 +120,9 @@ func (w *worker) giveBack(p *partition) {
 	for _, l := range w.lanes {
 		l.taken = 0
 		if p.state == partitionActive {
-			w.sub.gated.add(p.park(l, laneGated, time.Time{}))
+			stay := p.park(l, laneGated, time.Time{})
+			stay.key = keyHash(l.head.record)
+			w.sub.gated.add(stay)
 		}
 	}
 	p.mu.Unlock()
