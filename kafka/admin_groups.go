@@ -118,24 +118,26 @@ func (c *client) describeGroup(ctx context.Context, coordinator int32, name stri
 	if err != nil {
 		return Group{}, err
 	}
-	for _, d := range answer.(*kmsg.DescribeGroupsResponse).Groups {
-		switch {
-		case Error(d.ErrorCode) == groupIDNotFound, d.ErrorCode == 0 && d.State == "Dead":
-			return c.describeConsumerGroup(ctx, coordinator, name)
-		case d.ErrorCode != 0:
-			return Group{}, Error(d.ErrorCode)
-		}
-		g := Group{GroupListing: GroupListing{name, d.State, "classic"}, Coordinator: coordinator, Balancer: d.Protocol}
-		for _, m := range d.Members {
-			assigned, err := decodeAssignment(m.MemberAssignment)
-			if err != nil {
-				return Group{}, fmt.Errorf("assignment of member %q: %w", m.MemberID, err)
-			}
-			g.Members = append(g.Members, GroupMember{m.MemberID, deref(m.InstanceID), m.ClientID, m.ClientHost, assigned})
-		}
-		return g, nil
+	described := answer.(*kmsg.DescribeGroupsResponse).Groups
+	if len(described) == 0 {
+		return Group{}, errLeftOut
 	}
-	return Group{}, errLeftOut
+	d := &described[0]
+	switch {
+	case Error(d.ErrorCode) == groupIDNotFound, d.ErrorCode == 0 && d.State == "Dead":
+		return c.describeConsumerGroup(ctx, coordinator, name)
+	case d.ErrorCode != 0:
+		return Group{}, Error(d.ErrorCode)
+	}
+	g := Group{GroupListing: GroupListing{name, d.State, "classic"}, Coordinator: coordinator, Balancer: d.Protocol}
+	for _, m := range d.Members {
+		assigned, err := decodeAssignment(m.MemberAssignment)
+		if err != nil {
+			return Group{}, fmt.Errorf("assignment of member %q: %w", m.MemberID, err)
+		}
+		g.Members = append(g.Members, GroupMember{m.MemberID, deref(m.InstanceID), m.ClientID, m.ClientHost, assigned})
+	}
+	return g, nil
 }
 
 var errLeftOut = errors.New("the broker's response leaves it out")
@@ -150,28 +152,30 @@ func (c *client) describeConsumerGroup(ctx context.Context, coordinator int32, n
 	if err != nil {
 		return Group{}, err
 	}
-	for _, d := range answer.(*kmsg.ConsumerGroupDescribeResponse).Groups {
-		switch {
-		case Error(d.ErrorCode) == groupIDNotFound, Error(d.ErrorCode) == unsupportedVersion, d.State == "Dead":
-			return Group{}, ErrGroupMissing
-		case d.ErrorCode != 0:
-			return Group{}, Error(d.ErrorCode)
-		}
-		g := Group{GroupListing: GroupListing{name, d.State, "consumer"}, Coordinator: coordinator, Balancer: d.AssignorName}
-		for i := range d.Members {
-			m := &d.Members[i]
-			member := GroupMember{ID: m.MemberID, InstanceID: deref(m.InstanceID), ClientID: m.ClientID, Host: m.ClientHost}
-			for _, topic := range m.Assignment.TopicPartitions {
-				for _, p := range topic.Partitions {
-					member.Assigned = append(member.Assigned, transport.Partition{Topic: topic.Topic, Partition: p})
-				}
-			}
-			slices.SortFunc(member.Assigned, comparePartitions)
-			g.Members = append(g.Members, member)
-		}
-		return g, nil
+	described := answer.(*kmsg.ConsumerGroupDescribeResponse).Groups
+	if len(described) == 0 {
+		return Group{}, errLeftOut
 	}
-	return Group{}, errLeftOut
+	d := &described[0]
+	switch {
+	case Error(d.ErrorCode) == groupIDNotFound, Error(d.ErrorCode) == unsupportedVersion, d.State == "Dead":
+		return Group{}, ErrGroupMissing
+	case d.ErrorCode != 0:
+		return Group{}, Error(d.ErrorCode)
+	}
+	g := Group{GroupListing: GroupListing{name, d.State, "consumer"}, Coordinator: coordinator, Balancer: d.AssignorName}
+	for i := range d.Members {
+		m := &d.Members[i]
+		member := GroupMember{ID: m.MemberID, InstanceID: deref(m.InstanceID), ClientID: m.ClientID, Host: m.ClientHost}
+		for _, topic := range m.Assignment.TopicPartitions {
+			for _, p := range topic.Partitions {
+				member.Assigned = append(member.Assigned, transport.Partition{Topic: topic.Topic, Partition: p})
+			}
+		}
+		slices.SortFunc(member.Assigned, comparePartitions)
+		g.Members = append(g.Members, member)
+	}
+	return g, nil
 }
 
 func deref(s *string) string {

@@ -29,7 +29,7 @@ func (*app) fixed(words ...string) completions {
 const completing = 3 * time.Second
 
 // topicNames completes the names of topics, for a first argument or a flag.
-func (a *app) topicNames(c *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+func (a *app) topicNames(c *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
 	return a.names(c, begun, func(ctx context.Context) ([]string, error) {
 		t, err := a.transport(ctx)
 		if err != nil {

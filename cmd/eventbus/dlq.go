@@ -81,7 +81,7 @@ type letterFilter struct {
 	since, before string
 }
 
-func (f *letterFilter) flags(a *app, c *cobra.Command) {
+func (f *letterFilter) flags(c *cobra.Command) {
 	flags := c.Flags()
 	flags.StringSliceVar(&f.Types, "type", nil, "only events of these `types`")
 	flags.StringArrayVar(&f.Keys, "key", nil, "only events of this `key`; may be repeated")

@@ -27,7 +27,7 @@ opens those in quarantine again. dlq show --state quarantined lists them.`,
 			return a.decide(ctx, args[0], &f, to)
 		}),
 	}
-	f.flags(a, c)
+	f.flags(c)
 	c.Flags().BoolVar(&release, "release", false, "open letters in quarantine again")
 	return c
 }

@@ -34,7 +34,7 @@ event twice. Events that came back --max-redeliveries times go to quarantine.`,
 			return a.replay(ctx, args[0], how)
 		}),
 	}
-	f.flags(a, c)
+	f.flags(c)
 	c.Flags().Float64Var(&how.Rate, "rate", 0, "at most so many events per second; 0: as fast as it goes")
 	c.Flags().IntVar(&how.MaxRedeliveries, "max-redeliveries", redrive.DefaultMaxRedeliveries, "events that came back so often go to quarantine")
 	return c

@@ -29,7 +29,7 @@ that wait.`,
 		Args: cobra.ExactArgs(1), ValidArgsFunction: once(a.deadTopics),
 		RunE: a.action(func(ctx context.Context, args []string) error { return a.deadStats(ctx, args[0], &f) }),
 	}
-	f.flags(a, c)
+	f.flags(c)
 	f.stateFlag(a, c)
 	return c
 }
@@ -86,14 +86,14 @@ func (a *app) eachLetter(ctx context.Context, topic string, f *letterFilter, see
 func (a *app) deadStats(ctx context.Context, topic string, f *letterFilter) error {
 	causes := make(map[string]*cause)
 	err := a.eachLetter(ctx, topic, f, func(l *letter.Letter, _ redrive.State, foreign error) error {
-		print, gist, reason := redrive.Fingerprint(l), redrive.Gist(l), l.Reason
+		fingerprint, gist, reason := redrive.Fingerprint(l), redrive.Gist(l), l.Reason
 		if foreign != nil {
-			print, gist, reason = "-", foreign.Error(), "(foreign)"
+			fingerprint, gist, reason = "-", foreign.Error(), "(foreign)"
 		}
-		c := causes[print]
+		c := causes[fingerprint]
 		if c == nil {
-			c = &cause{Fingerprint: print, Reason: reason, Gist: gist, keys: make(map[string]bool), types: make(map[string]bool)}
-			causes[print] = c
+			c = &cause{Fingerprint: fingerprint, Reason: reason, Gist: gist, keys: make(map[string]bool), types: make(map[string]bool)}
+			causes[fingerprint] = c
 		}
 		c.add(l)
 		return nil
@@ -138,7 +138,7 @@ func newDLQShowCommand(a *app) *cobra.Command {
 		Args:  cobra.ExactArgs(1), ValidArgsFunction: once(a.deadTopics),
 		RunE: a.action(func(ctx context.Context, args []string) error { return a.showDead(ctx, args[0], &f, limit) }),
 	}
-	f.flags(a, c)
+	f.flags(c)
 	f.stateFlag(a, c)
 	c.Flags().IntVar(&limit, "limit", 10, "show at most so many")
 	return c

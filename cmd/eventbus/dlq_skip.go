@@ -35,7 +35,7 @@ service is told by --admin, the address of its admin handler (and its token by
   eventbus dlq skip prod.sales.public.customers.v1/3@1207 --group mailer-prod --admin http://127.0.0.1:8081`,
 		Args: cobra.ExactArgs(1), ValidArgsFunction: once(a.deadTopics),
 	}
-	f.flags(a, c)
+	f.flags(c)
 	c.Flags().StringVar(&group, "group", "", "consumer `group` that the record holds up")
 	c.Flags().StringVar(&admin, "admin", "", "`URL` of the admin handler of the member that has the partition")
 	complete(c, "group", a.groupNames)
@@ -83,12 +83,14 @@ func (a *app) skipThere(ctx context.Context, admin, group string, d dead) error 
 		return misuse("--admin %s: %v", admin, err)
 	}
 	req.Header.Set("Content-Type", "application/json")
-	authorize(req)
+	if err := authorize(req); err != nil {
+		return err
+	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return err
 	}
-	defer resp.Body.Close() //nolint:errcheck // it was only read
+	defer resp.Body.Close()
 	if resp.StatusCode >= http.StatusBadRequest {
 		return refusal(resp)
 	}

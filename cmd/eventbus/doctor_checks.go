@@ -21,7 +21,7 @@ func examineSecurity(found *findings, c *kafka.Config) {
 	case loopback(c.Brokers):
 		found.add("TLS", fine, "", "not used, and all brokers are on this machine")
 	default:
-		found.add("TLS", worry, "configure EventBus__Tls__Ca, or run in a network that you trust", "not used: what is published can be read on the way")
+		found.add("TLS", worry, "configure EventBus__Tls__CaFile, or run in a network that you trust", "not used: what is published can be read on the way")
 	}
 	switch mechanism := c.SASL.Mechanism; {
 	case mechanism == "":
@@ -110,8 +110,8 @@ func examineReplicas(ctx context.Context, found *findings, t *kafka.Transport, t
 		switch info := &infos[i]; {
 		case info.Replication == 1:
 			found.add(info.Name, worry, "use replication 3 where events must survive the loss of a broker", "has a single replica")
-		case info.Replication >= 3 && info.Configs["min.insync.replicas"] == "1":
-			found.add(info.Name, worry, "set min.insync.replicas=2", "acknowledges writes with a single replica in sync")
+		case info.Configs["min.insync.replicas"] == "1":
+			found.add(info.Name, worry, "set min.insync.replicas=2, with three replicas", "acknowledges writes with a single replica in sync")
 		}
 	}
 	replicas, err := t.Replicas(ctx, topics...)
@@ -185,7 +185,8 @@ const ahead = time.Second
 
 // examineClocks compares the clock here with the times of the newest records.
 // Brokers don't tell the time, so this is all there is: a record from the future
-// shows that clocks differ; one from the past shows nothing.
+// shows that the clock of its producer, or of the broker if that stamps records,
+// differs; one from the past shows nothing.
 func examineClocks(ctx context.Context, found *findings, t *kafka.Transport, topics []string, now func() time.Time) {
 	const remedy = "let all machines keep time by NTP: retention, lag in time and start positions by time go by records' times"
 	if len(topics) == 0 {
@@ -228,6 +229,6 @@ func examineClocks(ctx context.Context, found *findings, t *kafka.Transport, top
 	case skew > ahead:
 		found.add("clocks", worry, remedy, "%s is %s ahead of this machine's clock", where, skew.Round(time.Millisecond))
 	default:
-		found.add("clocks", fine, "", "no record is ahead of this machine's clock")
+		found.add("clocks", unknown, "", "no record is ahead of this machine's clock: that it is behind would not show")
 	}
 }

@@ -54,7 +54,7 @@ func (a *app) listGroups(ctx context.Context) error {
 }
 
 // groupNames completes the names of groups.
-func (a *app) groupNames(c *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+func (a *app) groupNames(c *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
 	return a.names(c, begun, func(ctx context.Context) ([]string, error) {
 		t, err := a.transport(ctx)
 		if err != nil {

@@ -142,7 +142,10 @@ func (a *app) moves(ctx context.Context, t *kafka.Transport, group string, r *re
 	for _, p := range partitions {
 		m := move{Topic: p.Topic, Partition: p.Partition, From: -1, To: to[p]}
 		if offset >= 0 {
-			m.To = min(max(offset, first[p]), end[p])
+			if offset < first[p] || offset > end[p] {
+				return nil, fmt.Errorf("%s has offsets from %d up to %d: %d lies outside; name other --partition or --to", p, first[p], end[p], offset)
+			}
+			m.To = offset
 		}
 		from := first[p]
 		if c, ok := commits[p]; ok {

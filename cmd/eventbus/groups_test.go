@@ -60,7 +60,7 @@ func TestSkipHeld(t *testing.T) {
 		}
 		b.Produce(t, records...)
 		cluster := kafka.New(kafka.Config{Brokers: b.Brokers()})
-		defer cluster.Close(context.Background()) //nolint:errcheck // the test is over
+		defer cluster.Close(context.Background())
 		p := transport.Partition{Topic: b.topic, Partition: 1}
 		_, end, err := edges(t.Context(), cluster, p)
 		if err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"strconv"
@@ -77,17 +78,17 @@ func (a *app) tail(ctx context.Context, topic string, f *tail) error {
 		return err
 	}
 	shown := 0
-	return s.each(ctx, t, func(r *transport.Record) error {
+	err = s.each(ctx, t, func(r *transport.Record) error {
 		e := look(r)
 		if !f.wants(e) {
 			return nil
 		}
 		shown++
-		print := func(s *seen) error { return a.printEvent(s, f.whole) }
+		show := func(s *seen) error { return a.printEvent(s, f.whole) }
 		if a.json() {
-			print = a.printLine
+			show = a.printLine
 		}
-		if err := print(e); err != nil {
+		if err := show(e); err != nil {
 			return err
 		}
 		if shown == f.limit {
@@ -95,6 +96,10 @@ func (a *app) tail(ctx context.Context, topic string, f *tail) error {
 		}
 		return nil
 	})
+	if f.follow && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return nil // Ctrl-C is how following ends
+	}
+	return err
 }
 
 // start reads --from: a place in the log, or an offset, which is −1 if it is none.

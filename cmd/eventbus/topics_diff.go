@@ -34,7 +34,7 @@ func (a *app) readCatalog(ctx context.Context, source string) (*eventbus.Catalog
 		if err != nil {
 			return nil, fmt.Errorf("catalogue: %w", err)
 		}
-		defer file.Close() //nolint:errcheck // it was only read
+		defer file.Close()
 		d, err := eventbus.ReadCatalog(file)
 		if err != nil {
 			return nil, fmt.Errorf("catalogue %s: %w", source, err)
@@ -45,12 +45,14 @@ func (a *app) readCatalog(ctx context.Context, source string) (*eventbus.Catalog
 	if err != nil {
 		return nil, misuse("--catalog: %v", err)
 	}
-	authorize(req)
+	if err := authorize(req); err != nil {
+		return nil, err
+	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("catalogue: %w", err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // it was only read
+	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("catalogue %s: %w", source, refusal(resp))
 	}

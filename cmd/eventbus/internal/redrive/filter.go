@@ -25,8 +25,8 @@ type Filter struct {
 
 // Takes tells whether the filter chooses a letter that is in a state.
 func (f *Filter) Takes(l *letter.Letter, s State) bool {
-	any := func(values []string, is string) bool { return len(values) == 0 || slices.Contains(values, is) }
-	if len(f.States) > 0 && !slices.Contains(f.States, s) || !any(f.Reasons, l.Reason) {
+	among := func(values []string, is string) bool { return len(values) == 0 || slices.Contains(values, is) }
+	if len(f.States) > 0 && !slices.Contains(f.States, s) || !among(f.Reasons, l.Reason) {
 		return false
 	}
 	if len(f.Keys) > 0 && (l.Record.Key == nil || !slices.Contains(f.Keys, string(l.Record.Key))) {

@@ -226,10 +226,10 @@ func TestFilters(t *testing.T) {
 	if err != nil || skipped.Skipped != events {
 		t.Fatalf("%+v, %v", skipped, err)
 	}
-	var print string
+	var fingerprint string
 	box := s.letters(t)
 	err = box.Each(t.Context(), box.All(), func(l *letter.Letter, state redrive.State, foreign error) error {
-		print = redrive.Fingerprint(l)
+		fingerprint = redrive.Fingerprint(l)
 		if key := string(l.Record.Key); foreign != nil || (key == "k2") != (state == redrive.Skipped) && state == redrive.Open {
 			t.Errorf("key %s is %v (%v)", key, state, foreign)
 		}
@@ -250,7 +250,7 @@ func TestFilters(t *testing.T) {
 		}
 	}
 	some, err := s.letters(t).Run(t.Context(), redrive.Replay{DryRun: true, Filter: redrive.Filter{
-		Types: []string{"order"}, Fingerprints: []string{print}, Keys: []string{"k0", "k2"},
+		Types: []string{"order"}, Fingerprints: []string{fingerprint}, Keys: []string{"k0", "k2"},
 	}})
 	if err != nil || some.Replayed != events {
 		t.Errorf("%+v, %v; want those of k0", some, err)

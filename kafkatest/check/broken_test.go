@@ -1,0 +1,295 @@
+package check
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/eventbus-go/eventbus/internal/letter"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// flaw is what is wrong with an engine that is broken on purpose.
+type flaw string
+
+const (
+	sound            flaw = "sound"
+	commitsEarly     flaw = "commits early"
+	dropsOnRevoke    flaw = "drops on revoke"
+	reordersOnRetry  flaw = "reorders on retry"
+	skipsPoison      flaw = "skips poison"
+	neverGivesUp     flaw = "never gives up"
+	leavesWithoutOut flaw = "leaves without a commit"
+)
+
+// simple is the simplest engine there is: one goroutine that handles one record
+// after another. It works, but for its flaw.
+type simple struct {
+	flaw     flaw
+	group    string
+	handle   handling
+	consumer transport.Consumer
+	producer transport.Producer
+	ctx      context.Context
+	cancel   context.CancelFunc
+	done     sync.WaitGroup
+
+	mu       turn // held while a record is handled
+	ready    turn // the consumer is set
+	epochs   map[transport.Partition]uint64
+	next     map[transport.Partition]int64 // to be committed
+	queue    []transport.Record
+	attempts map[place]int
+	stopping bool
+}
+
+// turn is a mutex that lets a bubble's time pass while it is waited for.
+type turn chan struct{}
+
+func (t turn) Lock()   { t <- struct{}{} }
+func (t turn) Unlock() { <-t }
+
+// newSimple is an engine with a flaw.
+func newSimple(group, topic string, f flaw) engine {
+	return func(_ context.Context, tr transport.Transport, handle handling) (func(context.Context) error, error) {
+		s := &simple{
+			flaw: f, group: group, handle: handle, mu: make(turn, 1), ready: make(turn, 1),
+			epochs: make(map[transport.Partition]uint64), next: make(map[transport.Partition]int64), attempts: make(map[place]int),
+		}
+		s.ctx, s.cancel = context.WithCancel(context.Background())
+		s.ready.Lock()
+		var err error
+		if s.producer, err = tr.NewProducer(transport.ProducerConfig{}); err != nil {
+			return nil, err
+		}
+		if s.consumer, err = tr.NewConsumer(transport.ConsumerConfig{Group: group, Topics: []transport.TopicStart{{Topic: topic}}, Listener: s}); err != nil {
+			return nil, err
+		}
+		s.ready.Unlock()
+		s.done.Go(s.run)
+		return s.stop, nil
+	}
+}
+
+func (s *simple) stop(ctx context.Context) error {
+	s.mu.Lock()
+	s.stopping = true
+	s.mu.Unlock()
+	err := s.consumer.Close(ctx)
+	s.cancel()
+	s.done.Wait()
+	_ = s.producer.Close(ctx)
+	return err
+}
+
+func (s *simple) run() {
+	for s.ctx.Err() == nil {
+		batches, err := s.consumer.Poll(s.ctx)
+		if err != nil {
+			return
+		}
+		s.mu.Lock()
+		for _, b := range batches {
+			s.queue = append(s.queue, b.Records...)
+			if s.flaw == commitsEarly {
+				s.next[b.Partition] = b.Next
+			}
+		}
+		s.mu.Unlock()
+		if s.flaw == commitsEarly {
+			s.commit()
+		}
+		for s.one() {
+		}
+		if s.flaw != leavesWithoutOut {
+			s.commit()
+		}
+	}
+}
+
+// one handles the first record of the queue, and tells whether there was one.
+func (s *simple) one() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.queue) == 0 || s.ctx.Err() != nil {
+		return false
+	}
+	r := s.queue[0]
+	s.queue = s.queue[1:]
+	p := transport.Partition{Topic: r.Topic, Partition: r.Partition}
+	if _, ours := s.epochs[p]; !ours || r.Offset < s.next[p] && s.flaw == sound {
+		return true // of an assignment that is over
+	}
+	at := place{r.Partition, r.Offset}
+	for {
+		err := s.try(&r)
+		s.attempts[at]++
+		switch {
+		case err == nil:
+		case s.flaw == neverGivesUp || s.attempts[at] < 6:
+			if s.flaw == reordersOnRetry {
+				s.done.Go(func() { // as a retry topic does
+					pause(2 * time.Second)
+					s.mu.Lock()
+					defer s.mu.Unlock()
+					s.queue = append(s.queue, r)
+				})
+				return true
+			}
+			s.mu.Unlock() // a rebalance may come in between
+			pause(200 * time.Millisecond)
+			s.mu.Lock()
+			if _, ours := s.epochs[p]; !ours || s.stopping {
+				return true
+			}
+			continue
+		case s.flaw == skipsPoison:
+		case !s.bury(&r):
+			continue
+		}
+		s.next[p] = max(s.next[p], r.Offset+1)
+		return true
+	}
+}
+
+func (s *simple) try(r *transport.Record) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	ctx, cancel := context.WithTimeout(s.ctx, 2*time.Second)
+	defer cancel()
+	return s.handle(ctx, r)
+}
+
+// bury writes a dead letter, and tells whether it is there.
+func (s *simple) bury(r *transport.Record) bool {
+	done := make(written, 1)
+	dead := &transport.Record{Topic: r.Topic + "." + s.group + letter.DeadSuffix, Key: r.Key, Value: r.Value, Headers: append(r.Headers,
+		transport.Header{Key: letter.Partition, Value: []byte(strconv.Itoa(int(r.Partition)))},
+		transport.Header{Key: letter.Offset, Value: []byte(strconv.FormatInt(r.Offset, 10))})}
+	return s.producer.Produce(s.ctx, dead, done) == nil && <-done == nil
+}
+
+type written chan error
+
+// Delivered implements transport.Completion.
+func (w written) Delivered(_ transport.Position, err error) { w <- err }
+
+func (s *simple) commit() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.commitLocked(s.ctx)
+}
+
+func (s *simple) commitLocked(ctx context.Context) {
+	var commits []transport.Commit
+	for p, next := range s.next {
+		commits = append(commits, transport.Commit{Partition: p, Epoch: s.epochs[p], Offset: next, LeaderEpoch: -1})
+	}
+	if len(commits) > 0 {
+		_ = s.consumer.Commit(ctx, commits...) // the next one has it too
+	}
+}
+
+// Assigned implements transport.Listener.
+func (s *simple) Assigned(assigned []transport.Assignment) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, a := range assigned {
+		s.epochs[a.Partition] = a.Epoch
+	}
+}
+
+// Revoked implements transport.Listener.
+func (s *simple) Revoked(ctx context.Context, revoked []transport.Partition) {
+	s.ready.Lock() // NewConsumer has returned
+	defer s.ready.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.flaw == dropsOnRevoke {
+		for _, r := range s.queue {
+			s.next[transport.Partition{Topic: r.Topic, Partition: r.Partition}] = r.Offset + 1
+		}
+	}
+	if s.flaw != leavesWithoutOut {
+		s.commitLocked(ctx)
+	}
+	s.forget(revoked)
+}
+
+// Lost implements transport.Listener.
+func (s *simple) Lost(lost []transport.Partition) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.forget(lost)
+}
+
+func (s *simple) forget(gone []transport.Partition) {
+	for _, p := range gone {
+		delete(s.epochs, p)
+		delete(s.next, p)
+		var kept []transport.Record
+		for _, r := range s.queue {
+			if (transport.Partition{Topic: r.Topic, Partition: r.Partition}) != p {
+				kept = append(kept, r)
+			}
+		}
+		s.queue = kept
+	}
+}
+
+// Skipped implements transport.Listener.
+func (*simple) Skipped(transport.Partition, int64, int64, error) {}
+
+// TestBrokenEngines: each flaw is found, and the engine without one is clean.
+func TestBrokenEngines(t *testing.T) {
+	quiet := []Fault{Crash(), Restart(), Rebalance(), Failure(), Poison()}
+	for _, test := range []struct {
+		flaw   flaw
+		finds  []Kind // at least one of these; none: nothing at all
+		faults []Fault
+	}{
+		{sound, nil, quiet},
+		{commitsEarly, []Kind{Lost}, quiet},
+		{dropsOnRevoke, []Kind{Lost}, quiet},
+		{reordersOnRetry, []Kind{OutOfOrder}, quiet},
+		{skipsPoison, []Kind{Lost}, quiet},
+		{neverGivesUp, []Kind{Stuck}, quiet},
+		{leavesWithoutOut, []Kind{Duplicated}, []Fault{Restart(), Rebalance()}},
+	} {
+		t.Run(string(test.flaw), func(t *testing.T) {
+			for seed := range uint64(3) {
+				r := tryEngine(t, test.flaw, test.faults, seed+1)
+				found := len(test.finds) == 0 && r.Clean()
+				for _, k := range test.finds {
+					found = found || r.Count(k) > 0
+				}
+				if !found {
+					t.Errorf("want %v, found %v", test.finds, r)
+				}
+			}
+		})
+	}
+}
+
+func tryEngine(t *testing.T, f flaw, faults []Fault, seed uint64) (r *Report) {
+	t.Helper()
+	b := newBook(true)
+	plan := Plan[entry]{Topic: entries, Event: entryOf, Handler: b.book, Faults: faults, Seed: seed, Keys: 8, PerKey: 25, Members: 3}
+	synctest.Test(t, func(t *testing.T) {
+		trial := newTrial(t, &plan)
+		specs := []transport.TopicSpec{{Name: trial.topic, Partitions: 4}, {Name: trial.letters, Partitions: 1}}
+		if err := trial.cluster.Admin().CreateTopics(t.Context(), specs...); err != nil {
+			t.Fatal(err)
+		}
+		trial.engine = newSimple(trial.group, trial.topic, f)
+		r = trial.run()
+	})
+	return r
+}

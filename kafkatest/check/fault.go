@@ -1,0 +1,218 @@
+package check
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// Fault is something that goes wrong during a trial.
+type Fault struct {
+	name string
+	// often is how many times it is done; 0: it lies in wait in the handler.
+	often int
+	do    func(*trial, *rand.Rand) error
+}
+
+// String is the fault's name.
+func (f Fault) String() string { return f.name }
+
+// Faults are all that there are.
+func Faults() []Fault {
+	return []Fault{
+		Crash(), Restart(), Rebalance(), BrokerLoss(), DeadLettersRefused(),
+		Duplicate(), Timeout(), Failure(), Panic(), Poison(),
+	}
+}
+
+// Crash ends a member without warning, and starts another in its place. What it
+// was handling, and had handled since its last commit, may be handled again.
+func Crash() Fault {
+	return Fault{"crash", 2, func(t *trial, rng *rand.Rand) error {
+		slot := rng.IntN(len(t.slots))
+		t.history.note("member %d crashes", t.slots[slot].id)
+		t.slots[slot].crash(t)
+		pause(between(rng, 0, 3*time.Second))
+		return t.enter(slot)
+	}}
+}
+
+// Restart stops a member in an orderly way, and starts another in its place.
+// Nothing may be handled again.
+func Restart() Fault {
+	return Fault{"restart", 3, func(t *trial, rng *rand.Rand) error {
+		slot := rng.IntN(len(t.slots))
+		t.history.note("member %d stops", t.slots[slot].id)
+		if err := t.slots[slot].leave(); err != nil {
+			return err
+		}
+		pause(between(rng, 0, time.Second))
+		return t.enter(slot)
+	}}
+}
+
+// Rebalance takes all partitions from all members, and gives them out anew.
+func Rebalance() Fault {
+	return Fault{"rebalance", 3, func(t *trial, _ *rand.Rand) error {
+		t.history.note("the group rebalances")
+		t.cluster.Rebalance(t.group)
+		return nil
+	}}
+}
+
+// BrokerLoss makes the cluster unreachable for some seconds.
+func BrokerLoss() Fault {
+	return Fault{"broker loss", 1, func(t *trial, rng *rand.Rand) error {
+		t.history.note("the cluster is unreachable")
+		t.cluster.Disconnect()
+		pause(between(rng, time.Second, 5*time.Second))
+		t.history.note("the cluster is back")
+		t.cluster.Reconnect()
+		return nil
+	}}
+}
+
+// DeadLettersRefused makes the dead-letter topic refuse what is written to it for
+// some seconds.
+func DeadLettersRefused() Fault {
+	return Fault{"dead letters refused", 1, func(t *trial, rng *rand.Rand) error {
+		t.history.note("the dead-letter topic refuses")
+		t.cluster.FailProduces(t.letters, -1, errors.New("the dead-letter topic takes nothing"))
+		pause(between(rng, 5*time.Second, 20*time.Second))
+		t.history.note("the dead-letter topic works again")
+		t.cluster.StopProduceFaults(t.letters)
+		return nil
+	}}
+}
+
+// Duplicate writes some events twice, as a producer does that is not idempotent.
+// Both copies are handled: a handler whose effects must not double tells them by
+// the event's id.
+func Duplicate() Fault {
+	return Fault{"duplicate", 4, func(t *trial, rng *rand.Rand) error {
+		t.cluster.DuplicateProduces(t.topic, 1+rng.IntN(3))
+		return nil
+	}}
+}
+
+// Timeout lets some attempts hang until their time is up.
+func Timeout() Fault { return Fault{name: "timeout"} }
+
+// Failure lets some attempts fail, some before and some after the handler ran:
+// then it has done its work, and runs again.
+func Failure() Fault { return Fault{name: "failure"} }
+
+// Panic lets some attempts panic.
+func Panic() Fault { return Fault{name: "panic"} }
+
+// Poison makes one event of one key in four fail for ever. It has to end as a dead letter,
+// and the events behind it have to be handled.
+func Poison() Fault { return Fault{name: "poison"} }
+
+// spell is what one attempt suffers.
+type spell int8
+
+const (
+	well spell = iota
+	hangs
+	failsBefore
+	failsAfter
+	panics
+	poisoned
+)
+
+// curse decides what an attempt suffers: by the event and the attempt's number
+// alone, so that chance does not depend on who comes first.
+func (t *trial) curse(key, n, attempt int) spell {
+	has := func(name string) bool {
+		return slices.ContainsFunc(t.faults, func(f Fault) bool { return f.name == name })
+	}
+	if has("poison") && key%4 == 3 && n == t.perKey/2 {
+		return poisoned
+	}
+	if attempt > 2 {
+		return well // the budget must last
+	}
+	rng := rand.New(rand.NewPCG(t.seed, uint64(key)<<32|uint64(n)<<8|uint64(attempt))) //nolint:gosec // not for secrets
+	switch chance := rng.IntN(100); {
+	case has("timeout") && chance < 2:
+		return hangs
+	case has("failure") && chance >= 10 && chance < 14:
+		return failsBefore
+	case has("failure") && chance >= 20 && chance < 24:
+		return failsAfter
+	case has("panic") && chance >= 30 && chance < 32:
+		return panics
+	}
+	return well
+}
+
+var (
+	errInjected = errors.New("injected failure")
+	errPoison   = errors.New("injected poison")
+)
+
+// suffer runs an attempt under its spell.
+func (s spell) suffer(ctx context.Context, handle func(context.Context) error) error {
+	switch s {
+	case hangs:
+		<-ctx.Done()
+		return ctx.Err()
+	case failsBefore:
+		return errInjected
+	case failsAfter:
+		return errors.Join(handle(ctx), errInjected)
+	case panics:
+		panic(errInjected)
+	case poisoned:
+		return errPoison
+	}
+	return handle(ctx)
+}
+
+// pause lets time pass.
+func pause(d time.Duration) { <-time.After(d) }
+
+func between(rng *rand.Rand, least, most time.Duration) time.Duration {
+	return least + time.Duration(rng.Int64N(int64(most-least)+1))
+}
+
+// deed is a fault at its time.
+type deed struct {
+	at    time.Duration
+	fault Fault
+}
+
+// schedule spreads the faults over the time in which events are published.
+func schedule(rng *rand.Rand, faults []Fault, length time.Duration) (deeds []deed) {
+	for _, f := range faults {
+		for range f.often {
+			deeds = append(deeds, deed{between(rng, length/10, length), f})
+		}
+	}
+	slices.SortStableFunc(deeds, func(x, y deed) int { return int(min(max(x.at-y.at, -1), 1)) })
+	return deeds
+}
+
+func (d deed) String() string { return fmt.Sprintf("%7.2fs %s", d.at.Seconds(), d.fault) }
+
+// line is what ties one member to the cluster, and can be cut.
+type line struct {
+	transport.Transport
+	consumer transport.Consumer
+}
+
+// NewConsumer remembers the member.
+func (l *line) NewConsumer(config transport.ConsumerConfig) (transport.Consumer, error) {
+	c, err := l.Transport.NewConsumer(config)
+	l.consumer = c
+	return c, err
+}
+
+// Close leaves the cluster open.
+func (l *line) Close(context.Context) error { return nil }

@@ -1,0 +1,91 @@
+package check
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+
+	"github.com/eventbus-go/eventbus"
+)
+
+// Plan says what is tried. Topic, Event and Handler are needed.
+type Plan[T any] struct {
+	Topic *eventbus.Topic[T]
+	// Event makes event n, from 0, of a key, from 0. Topic has to give all
+	// events of one key the same key, and others another.
+	Event   func(key, n int) T
+	Handler func(context.Context, T) error
+	// Effects, if not nil, tells which events of a key have taken effect, in
+	// order, once for each time that they did. It is asked when all has ended.
+	Effects func(key int) []int
+
+	// Keys and PerKey are how many events are published. Defaults 8 and 25.
+	Keys, PerKey int
+	// Members is how many members the group has. Default 3.
+	Members int
+	// Faults are what is done meanwhile. Nil: all that there are.
+	Faults []Fault
+	// Options are those of the subscription, after the check's own: a timeout
+	// of 2 s per attempt, 6 attempts, and no circuit breaker.
+	Options []eventbus.SubscribeOption
+	// Seed is where all chance comes from. Default 1.
+	Seed uint64
+}
+
+func (p *Plan[T]) validate() error {
+	var wrong []error
+	add := func(bad bool, text string) {
+		if bad {
+			wrong = append(wrong, errors.New(text))
+		}
+	}
+	add(p.Topic == nil, "Topic is missing")
+	add(p.Event == nil, "Event is missing: make event n of a key")
+	add(p.Handler == nil, "Handler is missing")
+	add(p.Keys < 0 || p.PerKey < 0 || p.Members < 0, "Keys, PerKey and Members can't be negative")
+	if len(wrong) == 0 && p.Topic != nil {
+		keys := make(map[string]int)
+		for key := range p.Keys {
+			first, ok := p.Topic.KeyOf(p.Event(key, 0))
+			last, _ := p.Topic.KeyOf(p.Event(key, p.PerKey-1))
+			add(!ok, "events of the topic have no key, so nothing of their order can be checked")
+			add(first != last, "Event gives events of one key different keys")
+			_, taken := keys[first]
+			add(taken && ok, "Event gives several keys the same key")
+			keys[first] = key
+			if len(wrong) > 0 {
+				break
+			}
+		}
+	}
+	return errors.Join(wrong...)
+}
+
+// Run tries the plan, and fails the test with the report of what broke.
+func Run[T any](t *testing.T, plan Plan[T]) {
+	t.Helper()
+	if r := Try(t, plan); !r.Clean() {
+		t.Errorf("%v", r)
+	}
+}
+
+// Try tries the plan and returns what came of it. The test fails if the plan
+// can't be tried.
+func Try[T any](t *testing.T, plan Plan[T]) *Report {
+	t.Helper()
+	plan.Keys, plan.PerKey = cmp.Or(plan.Keys, 8), cmp.Or(plan.PerKey, 25)
+	plan.Members, plan.Seed = cmp.Or(plan.Members, 3), cmp.Or(plan.Seed, 1)
+	if plan.Faults == nil {
+		plan.Faults = Faults()
+	}
+	if err := plan.validate(); err != nil {
+		t.Fatalf("check: %v", err)
+	}
+	var report *Report
+	synctest.Test(t, func(t *testing.T) {
+		report = newTrial(t, &plan).run()
+	})
+	return report
+}

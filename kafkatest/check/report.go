@@ -1,0 +1,112 @@
+package check
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Kind is a way in which a promise was broken.
+type Kind string
+
+// The kinds.
+const (
+	Lost       Kind = "lost"
+	Duplicated Kind = "duplicated"
+	OutOfOrder Kind = "out of order"
+	Stuck      Kind = "stuck"
+	Buried     Kind = "dead-lettered"
+)
+
+// Finding is one broken promise.
+type Finding struct {
+	Kind   Kind
+	Key, N int // event N of the key
+	Why    string
+
+	stories []*story // of its key, around it
+}
+
+// Report is what came of a trial.
+type Report struct {
+	Seed     uint64
+	Schedule []string // what was done, and when
+	// Published counts the records, with copies; each is Handled or
+	// DeadLettered. Repeated is how often handled ones were handled again.
+	Published, Handled, DeadLettered, Repeated int
+	Findings                                   []Finding
+
+	history *history
+}
+
+// Clean tells whether no promise was broken.
+func (r *Report) Clean() bool { return len(r.Findings) == 0 }
+
+// Count is how many findings are of a kind.
+func (r *Report) Count(k Kind) (n int) {
+	for _, f := range r.Findings {
+		if f.Kind == k {
+			n++
+		}
+	}
+	return n
+}
+
+func (r *Report) find(k Kind, s *story, why string, around ...*story) {
+	r.Findings = append(r.Findings, Finding{Kind: k, Key: s.key, N: s.n, Why: why, stories: append(around, s)})
+}
+
+// shown is how many findings are printed with their history.
+const shown = 5
+
+// String tells all of it: the figures, what was found with its history, and what
+// was done.
+func (r *Report) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "check, seed %d: %d records, %d handled, %d dead-lettered, %d repeated", r.Seed, r.Published, r.Handled, r.DeadLettered, r.Repeated)
+	if r.Clean() {
+		b.WriteString("; no promise broken")
+		return b.String()
+	}
+	for _, k := range []Kind{Lost, Duplicated, OutOfOrder, Stuck, Buried} {
+		if n := r.Count(k); n > 0 {
+			fmt.Fprintf(&b, "; %d %s", n, k)
+		}
+	}
+	for i, f := range r.Findings {
+		if i == shown {
+			fmt.Fprintf(&b, "\n\n… and %d more", len(r.Findings)-shown)
+			break
+		}
+		fmt.Fprintf(&b, "\n\nkey %d, event %d is %s: %s", f.Key, f.N, f.Kind, f.Why)
+		for _, s := range f.stories {
+			r.history.tell(&b, s)
+		}
+	}
+	b.WriteString("\n\nwhat was done:")
+	for _, line := range r.history.events {
+		b.WriteString("\n  " + line)
+	}
+	return b.String()
+}
+
+// tell prints a record's story.
+func (h *history) tell(b *strings.Builder, s *story) {
+	fmt.Fprintf(b, "\n  event %d at partition %d, offset %d", s.n, s.partition, s.offset)
+	for _, a := range s.attempts {
+		fmt.Fprintf(b, "\n    %8.3fs  member %d begins", a.begun.Sub(h.begun).Seconds(), a.member)
+		switch {
+		case a.ended.IsZero():
+			b.WriteString(" and never ends")
+		case a.err == nil:
+			fmt.Fprintf(b, ", %.3fs handled", a.ended.Sub(h.begun).Seconds())
+		default:
+			fmt.Fprintf(b, ", %.3fs fails: %v", a.ended.Sub(h.begun).Seconds(), a.err)
+		}
+		if crash, dead := h.crashes[a.member]; dead {
+			fmt.Fprintf(b, " (it crashed at %.3fs)", crash.Sub(h.begun).Seconds())
+		}
+	}
+	if s.letters > 0 {
+		fmt.Fprintf(b, "\n    %d dead letters", s.letters)
+	}
+}

@@ -1,0 +1,222 @@
+package check
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/resilience"
+	"github.com/eventbus-go/eventbus/transport"
+	"github.com/eventbus-go/eventbus/transport/memory"
+)
+
+// handling is what an engine does with each record. It belongs to one member.
+type handling func(ctx context.Context, r *transport.Record) error
+
+// engine starts one member of the group, which gives every record of the topic to
+// handle. stop ends it in an orderly way, or at once when ctx has ended.
+type engine func(ctx context.Context, tr transport.Transport, handle handling) (stop func(context.Context) error, err error)
+
+// trial is one try of a plan.
+type trial struct {
+	t       *testing.T
+	seed    uint64
+	faults  []Fault
+	keys    int
+	perKey  int
+	cluster *memory.Cluster
+	group   string
+	topic   string // full names
+	letters string
+
+	engine  engine
+	publish func(ctx context.Context, key, n int) error
+	number  func(*transport.Record) (key, n int, ok bool)
+	effects func(key int) []int
+
+	history *history
+	slots   []*member
+	members int // ever
+	chance  *rand.Rand
+	chances sync.Mutex
+}
+
+// environment of all trials.
+const environment = "check"
+
+// newTrial erases the plan's type.
+func newTrial[T any](t *testing.T, plan *Plan[T]) *trial {
+	x := &trial{
+		t: t, seed: plan.Seed, faults: plan.Faults, keys: plan.Keys, perKey: plan.PerKey,
+		cluster: memory.New(), group: "check", topic: plan.Topic.In(environment), effects: plan.Effects,
+		history: newHistory(), slots: make([]*member, plan.Members), chance: rand.New(rand.NewPCG(plan.Seed, 1)), //nolint:gosec // not for secrets
+	}
+	x.letters = x.topic + "." + x.group + ".dlq"
+	config := eventbus.Config{
+		Service: "check", Environment: environment, Source: "urn:check", AutoProvision: eventbus.ProvisionAlways, Logger: silent,
+	}
+	// The event's number is the id's: it survives copies and dead letters.
+	x.number = numberOf
+	x.engine = func(ctx context.Context, tr transport.Transport, handle handling) (func(context.Context) error, error) {
+		bus, err := eventbus.New(tr, config)
+		if err != nil {
+			return nil, err
+		}
+		bus.Use(around(handle))
+		options := append([]eventbus.SubscribeOption{
+			eventbus.Group(x.group), eventbus.Timeout(2 * time.Second), eventbus.Breaker(resilience.BreakerConfig{Disabled: true}),
+			eventbus.Retry(resilience.Retry{Attempts: 6, Initial: 100 * time.Millisecond, Max: time.Second}),
+		}, plan.Options...)
+		if err := eventbus.Subscribe(bus, plan.Topic, plan.Handler, options...); err != nil {
+			return nil, err
+		}
+		return bus.Close, bus.Start(ctx)
+	}
+	bus, err := eventbus.New(&line{Transport: x.cluster}, config)
+	if err != nil {
+		t.Fatalf("check: %v", err)
+	}
+	t.Cleanup(func() { _ = bus.Close(context.Background()) })
+	publisher := eventbus.NewPublisher(bus, plan.Topic)
+	x.publish = func(ctx context.Context, key, n int) error {
+		return publisher.PublishWith(ctx, plan.Event(key, n), eventbus.WithID(fmt.Sprintf("%d-%d", key, n)))
+	}
+	return x
+}
+
+// around puts the trial's handling around the handler: innermost, so that what it
+// injects looks like the handler's own.
+func around(handle handling) eventbus.Middleware {
+	return func(next eventbus.Handler) eventbus.Handler {
+		return func(ctx context.Context, d *eventbus.Delivery) error {
+			e := d.Events[0]
+			r := &transport.Record{Topic: e.Topic, Partition: e.Partition, Offset: e.Offset, Key: e.Key, Headers: []transport.Header{{Key: "ce_id", Value: []byte(e.ID)}}}
+			return handle(context.WithValue(ctx, inner{}, func(ctx context.Context) error { return next(ctx, d) }), r)
+		}
+	}
+}
+
+// inner is the context's key of what is to be run.
+type inner struct{}
+
+// numberOf reads which event a record is.
+func numberOf(r *transport.Record) (key, n int, ok bool) {
+	id, _ := r.Header("ce_id")
+	_, err := fmt.Sscanf(string(id), "%d-%d", &key, &n)
+	return key, n, err == nil
+}
+
+// watched is the handling of one member: noted, and under the faults' spells.
+func (t *trial) watched(member int) handling {
+	return func(ctx context.Context, r *transport.Record) (err error) {
+		key, n, ok := t.number(r)
+		if !ok {
+			return fmt.Errorf("the record at %d@%d is none of the trial's", r.Partition, r.Offset)
+		}
+		a, times := t.history.begin(member, r, key, n)
+		ended := false
+		defer func() {
+			if !ended {
+				err = errInjected // it panics on
+			}
+			t.history.end(a, err)
+		}()
+		t.chances.Lock()
+		work := between(t.chance, 0, 10*time.Millisecond)
+		t.chances.Unlock()
+		pause(work)
+		run, _ := ctx.Value(inner{}).(func(context.Context) error)
+		if run == nil {
+			run = func(context.Context) error { return nil }
+		}
+		err = t.curse(key, n, times).suffer(ctx, run)
+		ended = true
+		return err
+	}
+}
+
+// Bounds of a trial, in fake time.
+const (
+	spacing  = 40 * time.Millisecond // between two events, at most
+	patience = 2 * time.Minute       // for what is left when all faults are over
+)
+
+// run runs the trial to its end, and judges.
+func (t *trial) run() *Report {
+	ctx := t.t.Context()
+	for slot := range t.slots {
+		if err := t.enter(slot); err != nil {
+			t.t.Fatalf("check: starting a member: %v", err)
+		}
+	}
+	length := spacing / 2 * time.Duration(t.keys*t.perKey)
+	deeds := schedule(rand.New(rand.NewPCG(t.seed, 2)), t.faults, length) //nolint:gosec // not for secrets
+	var all sync.WaitGroup
+	all.Go(func() { t.publishAll(ctx) })
+	all.Go(func() { t.doAll(deeds) })
+	all.Wait()
+	idle := t.settle()
+	for _, m := range t.slots {
+		if err := m.leave(); err != nil {
+			t.history.note("member %d does not stop: %v", m.id, err)
+		}
+	}
+	return t.judge(deeds, idle)
+}
+
+// publishAll publishes the keys' events in turn. One whose outcome is unknown may
+// be there; one that failed is published again, or later ones would come before it.
+func (t *trial) publishAll(ctx context.Context) {
+	rng := rand.New(rand.NewPCG(t.seed, 3)) //nolint:gosec // not for secrets
+	for n := range t.perKey {
+		for key := range t.keys {
+			pause(between(rng, 0, spacing))
+			for t.publish(ctx, key, n) != nil && ctx.Err() == nil {
+				pause(100 * time.Millisecond)
+			}
+		}
+	}
+}
+
+func (t *trial) doAll(deeds []deed) {
+	rng := rand.New(rand.NewPCG(t.seed, 4)) //nolint:gosec // not for secrets
+	begun := time.Now()
+	for _, d := range deeds {
+		pause(max(d.at-time.Since(begun), 0))
+		if err := d.fault.do(t, rng); err != nil {
+			t.t.Errorf("check: %s: %v", d, err)
+		}
+	}
+}
+
+// settle waits until every record has come to its end, and tells whether it did.
+func (t *trial) settle() bool {
+	for begun := time.Now(); time.Since(begun) < patience; pause(200 * time.Millisecond) {
+		if t.complete() {
+			return true
+		}
+	}
+	return false
+}
+
+// complete tells whether every record has come to its end.
+func (t *trial) complete() bool {
+	letters := t.buried()
+	t.history.mu.Lock()
+	defer t.history.mu.Unlock()
+	for _, r := range t.cluster.Records(t.topic) {
+		at := place{r.Partition, r.Offset}
+		s := t.history.stories[at]
+		if letters[at] > 0 {
+			continue
+		}
+		if s == nil || s.finished().IsZero() {
+			return false
+		}
+	}
+	return true
+}
