@@ -118,6 +118,8 @@ func (g *group) health(stuckAfter time.Duration) (c HealthCheck, stuck bool) {
 	for i := range s.Partitions {
 		p := &s.Partitions[i]
 		switch {
+		case p.OldestHeld:
+			worth = append(worth, fmt.Sprintf("%s: waits at offset %d for a subscription that an operator has paused", p.Partition, p.Watermark))
 		case p.OldestAge > stuckAfter:
 			wrong = append(wrong, fmt.Sprintf("%s: no progress for %s, offset %d is the first unfinished%s", p.Partition, p.OldestAge.Round(time.Second), p.Watermark, waitingFor(p)))
 		case p.ParkedKeys > 0:
@@ -184,9 +186,7 @@ type PartitionProgress struct {
 
 // Progress tells how far each group of the bus is.
 func (b *Bus) Progress() []GroupProgress {
-	b.mu.Lock()
-	groups := slices.SortedFunc(maps.Values(b.groups), func(x, y *group) int { return strings.Compare(x.name, y.name) })
-	b.mu.Unlock()
+	groups := b.sortedGroups()
 	progress := make([]GroupProgress, 0, len(groups))
 	for _, g := range groups {
 		progress = append(progress, g.progress())
@@ -204,15 +204,19 @@ func (g *group) progress() GroupProgress {
 	p.Joined, p.Records, p.Bytes, p.ParkedKeys, p.Abandoned = s.Member.Joined, s.Records, s.Bytes, s.ParkedKeys, s.Abandoned
 	for i := range s.Partitions {
 		of := &s.Partitions[i]
-		lag := int64(-1)
-		if of.LastStable >= 0 {
-			lag = max(of.LastStable-of.Watermark, 0)
-		}
 		p.Partitions = append(p.Partitions, PartitionProgress{
 			Topic: of.Partition.Topic, Partition: of.Partition.Partition,
-			Watermark: of.Watermark, Next: of.Next, Committed: of.Committed, Lag: lag,
+			Watermark: of.Watermark, Next: of.Next, Committed: of.Committed, Lag: lagOf(of),
 			Parked: of.ParkedKeys, Paused: of.Paused, OldestAge: of.OldestAge,
 		})
 	}
 	return p
+}
+
+// lagOf is −1 while nothing was fetched.
+func lagOf(p *engine.PartitionSnapshot) int64 {
+	if p.LastStable < 0 {
+		return -1
+	}
+	return max(p.LastStable-p.Watermark, 0)
 }

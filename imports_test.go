@@ -47,6 +47,7 @@ var directions = []struct {
 	{dir: "internal/murmur2"},
 	{dir: "internal/...", ours: []string{"transport", "resilience", "internal/..."}, others: light, tests: []string{"transport/..."}},
 	{dir: "kafka/...", ours: []string{"transport", "kafka/...", "internal/..."}, others: []string{"..."}, tests: []string{"transport/..."}},
+	{dir: "admin", ours: []string{"."}, tests: []string{"..."}},
 	{dir: "examples/contracts", ours: []string{"."}},
 }
 
@@ -110,6 +111,9 @@ func TestImportsRules(t *testing.T) {
 		{"kafka", module, true, false},
 		{"kafka", module + "/transport/transporttest", true, true},
 		{"kafka", "github.com/segmentio/kafka-go/sasl", false, true},
+		{"admin", module, false, true},
+		{"admin", module + "/internal/engine", false, false},
+		{"admin", "go.uber.org/zap", false, false},
 		{"fxmodule", "github.com/segmentio/kafka-go", false, false},
 		{"fxmodule", module + "/kafka", false, true},
 		{"kafkatest", "github.com/twmb/franz-go/pkg/kfake", false, true},

@@ -8,11 +8,11 @@ import (
 )
 
 func init() {
-	inspect.Look = func(bus any) inspect.Bus { return bus.(*Bus).inspect() }
+	inspect.Look = func(bus any) inspect.Bus { return bus.(*Bus).look() }
 }
 
-// inspect is the state of the bus for the test kit. It never waits.
-func (b *Bus) inspect() inspect.Bus {
+// look is the state of the bus for the test kit. It never waits.
+func (b *Bus) look() inspect.Bus {
 	if !b.life.TryLock() {
 		return inspect.Bus{Changing: true}
 	}
@@ -23,11 +23,11 @@ func (b *Bus) inspect() inspect.Bus {
 	groups := slices.Collect(maps.Values(b.groups))
 	b.mu.Unlock()
 	for _, g := range groups {
-		look := inspect.Group{Name: g.name, Topics: slices.Sorted(maps.Keys(g.topics))}
+		seen := inspect.Group{Name: g.name, Topics: slices.Sorted(maps.Keys(g.topics))}
 		if e := g.engine.Load(); e != nil {
-			look.Snapshot = e.Snapshot()
+			seen.Snapshot = e.Snapshot()
 		}
-		s.Groups = append(s.Groups, look)
+		s.Groups = append(s.Groups, seen)
 	}
 	return s
 }

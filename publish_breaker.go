@@ -20,6 +20,7 @@ type publishBreakers struct {
 // brokerBreaker counts requests in place of keys: each is a key of its own.
 type brokerBreaker struct {
 	*resilience.Breaker
+	changed  func(from, to resilience.State)
 	requests atomic.Uint64
 	mu       sync.Mutex
 	probes   []resilience.Ticket
@@ -39,7 +40,7 @@ func (p *publishBreakers) of(broker int32) *brokerBreaker {
 	if config.MinKeys == 0 {
 		config.MinKeys = 5
 	}
-	b, _ := p.brokers.LoadOrStore(broker, &brokerBreaker{Breaker: resilience.NewBreaker("publish", config)})
+	b, _ := p.brokers.LoadOrStore(broker, &brokerBreaker{Breaker: resilience.NewBreaker("publish", config), changed: config.OnChange})
 	return b.(*brokerBreaker)
 }
 
@@ -76,6 +77,15 @@ func (p *publishBreakers) Report(broker int32, err error) {
 	probes := b.probes
 	b.probes = nil
 	b.mu.Unlock()
+	if err == nil && len(probes) == 0 && b.State() == resilience.Open {
+		// What was accepted before it opened is sent again and again meanwhile. The
+		// broker has taken some of it: there is no reason to wait for a probe. The
+		// breaker begins anew; whoever is first to see to that tells of it.
+		if p.brokers.CompareAndDelete(broker, b) {
+			b.changed(resilience.Open, resilience.Closed)
+		}
+		return
+	}
 	for _, t := range probes {
 		t.Done(outcome)
 	}

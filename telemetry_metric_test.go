@@ -18,46 +18,57 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 )
 
+// everythingMeasured runs a bus in a bubble until something has happened that each
+// metric measures. finish closes it.
+func everythingMeasured(t *testing.T, cluster *memory.Cluster, c eventbus.Config) (finish func()) {
+	t.Helper()
+	topic := orders(t)
+	bus := newBus(t, cluster, c)
+	block := make(chan struct{})
+	if err := eventbus.Subscribe(bus, topic, func(ctx context.Context, o order) error {
+		d, _ := eventbus.DeliveryFrom(ctx)
+		switch {
+		case o.ID == "slow":
+			<-block
+		case o.ID == "poison":
+			return eventbus.Permanent(errBoom)
+		case o.ID == "parked" || o.ID == "shaky" && d.Attempt == 1:
+			return eventbus.RetryAfter(time.Hour, errBoom)
+		}
+		return nil
+	}, eventbus.Breaker(resilience.BreakerConfig{MinKeys: 2, Ratio: 0.1, OpenFor: time.Second, Probes: 1})); err != nil {
+		t.Fatal(err)
+	}
+	other := eventbus.NewTopic(eventbus.TopicConfig[shipment]{Domain: "sales", Name: "order", Plural: true, Type: "Unheard"})
+	start(t, bus)
+	p := eventbus.NewPublisher(bus, topic)
+	for _, id := range []string{"fine", "slow", "poison", "shaky", "parked"} {
+		if err := p.Publish(t.Context(), order{ID: id}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+	}
+	if err := eventbus.Publish(t.Context(), bus, other, shipment{"x"}); err != nil {
+		t.Fatal(err)
+	}
+	cluster.FailProduces(ordersName, 1, errBoom)
+	if err := p.Publish(t.Context(), order{ID: "fine"}); err == nil {
+		t.Fatal("the fault did not show")
+	}
+	time.Sleep(30 * time.Second)
+	synctest.Wait()
+	return func() {
+		close(block)
+		closeBus(t, bus)
+	}
+}
+
 // TestMetrics sees every metric of the list exported, and no other, and looks at
 // what they say.
 func TestMetrics(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
-		l, topic := newListener(), orders(t)
-		c := l.config("sales-api")
-		bus := newBus(t, cluster, c)
-		block := make(chan struct{})
-		if err := eventbus.Subscribe(bus, topic, func(ctx context.Context, o order) error {
-			d, _ := eventbus.DeliveryFrom(ctx)
-			switch {
-			case o.ID == "slow":
-				<-block
-			case o.ID == "poison":
-				return eventbus.Permanent(errBoom)
-			case o.ID == "parked" || o.ID == "shaky" && d.Attempt == 1:
-				return eventbus.RetryAfter(time.Hour, errBoom)
-			}
-			return nil
-		}, eventbus.Breaker(resilience.BreakerConfig{MinKeys: 2, Ratio: 0.1, OpenFor: time.Second, Probes: 1})); err != nil {
-			t.Fatal(err)
-		}
-		other := eventbus.NewTopic(eventbus.TopicConfig[shipment]{Domain: "sales", Name: "order", Plural: true, Type: "Unheard"})
-		start(t, bus)
-		p := eventbus.NewPublisher(bus, topic)
-		for _, id := range []string{"fine", "slow", "poison", "shaky", "parked"} {
-			if err := p.Publish(t.Context(), order{ID: id}); err != nil {
-				t.Fatal(err)
-			}
-			synctest.Wait()
-		}
-		if err := eventbus.Publish(t.Context(), bus, other, shipment{"x"}); err != nil {
-			t.Fatal(err)
-		}
-		cluster.FailProduces(ordersName, 1, errBoom)
-		if err := p.Publish(t.Context(), order{ID: "fine"}); err == nil {
-			t.Fatal("the fault did not show")
-		}
-		time.Sleep(30 * time.Second)
-		synctest.Wait()
+		l := newListener()
+		finish := everythingMeasured(t, cluster, l.config("sales-api"))
 		points := l.collect(t)
 		names := slices.Sorted(maps.Keys(points))
 		var want []string
@@ -115,8 +126,7 @@ func TestMetrics(t *testing.T) {
 				}
 			}
 		}
-		close(block)
-		closeBus(t, bus)
+		finish()
 		if left := l.collect(t)["eventbus.group.partitions"]; len(left) != 0 {
 			t.Errorf("a closed bus is still observed: %v", left)
 		}

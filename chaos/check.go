@@ -17,6 +17,8 @@ type evidence struct {
 	ends map[uint16]int64
 	// exempt are keys that are meant to stand still or to fail.
 	exempt func(key uint32) bool
+	// rereads says that a member may know of no more than watermarks.
+	rereads bool
 }
 
 // finding is what the evidence shows.
@@ -35,6 +37,7 @@ type finding struct {
 	p99                       time.Duration // of the age at which healthy keys' events were handled
 	eldest                    time.Duration // the most time from a handling to the kill that made it repeat
 	unexplained               int           // duplicates whose first handler was not killed
+	uncovered                 int           // started again after a commit that covers it was acknowledged
 	wrong                     []string      // the first few of what is wrong, for people
 }
 
@@ -148,9 +151,14 @@ func (f *finding) handling(e *evidence, states [][]state) {
 		}
 	}
 	passed := make(map[lane]int)
+	commits := make([]coverage, len(states))
 	for i := range e.entries {
 		line := &e.entries[i]
 		if line.deed < started {
+			continue
+		}
+		if line.deed >= committed && int(line.partition) < len(states) {
+			commits[line.partition].take(line)
 			continue
 		}
 		if int(line.partition) >= len(states) || line.offset >= int64(len(states[line.partition])) ||
@@ -163,6 +171,7 @@ func (f *finding) handling(e *evidence, states [][]state) {
 		switch line.deed {
 		case started:
 			if s.started != 0 {
+				f.startedAgain(e, line, &commits[line.partition])
 				continue
 			}
 			s.started = line.at
@@ -202,6 +211,19 @@ func (f *finding) handling(e *evidence, states [][]state) {
 			}
 			f.eldest = max(f.eldest, time.Duration(end-s.ended))
 		}
+	}
+}
+
+// startedAgain looks at a start that is not the first: none may be of what a
+// commit that was acknowledged covers. Who was frozen may know nothing of it yet.
+func (f *finding) startedAgain(e *evidence, line *entry, c *coverage) {
+	if end, cut := e.ends[line.owner]; cut && line.at > end {
+		return
+	}
+	if c.covers(line.offset) && !e.rereads {
+		f.uncovered++
+		f.complain("commit: %d@%d was started again by incarnation %d after an acknowledged commit that covers it (watermark %d)",
+			line.partition, line.offset, line.owner, c.watermark)
 	}
 }
 

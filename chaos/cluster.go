@@ -108,6 +108,22 @@ func (c *cluster) whole(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// dir is where the script keeps the cluster.
+func (c *cluster) dir() string {
+	return filepath.Join(filepath.Dir(filepath.Dir(c.script)), ".cache", "kafka", "clusters", c.name)
+}
+
+// saveLogs copies what the brokers have logged so far, for whoever wants to know
+// why a scenario failed.
+func (c *cluster) saveLogs(to string) {
+	for id := 1; id <= brokerCount; id++ {
+		name := "broker-" + strconv.Itoa(id) + ".log"
+		if text, err := os.ReadFile(filepath.Join(c.dir(), name)); err == nil {
+			_ = os.WriteFile(filepath.Join(to, name), text, 0o600)
+		}
+	}
+}
+
 // end stops the brokers and removes what they wrote.
 func (c *cluster) end() error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -118,5 +134,6 @@ func (c *cluster) end() error {
 	for id := 1; id <= brokerCount; id++ {
 		_, _ = c.run(ctx, "kill", strconv.Itoa(id)) // one that is down needs none
 	}
-	return os.RemoveAll(filepath.Join(filepath.Dir(filepath.Dir(c.script)), ".cache", "kafka", "clusters", c.name))
+	_, _ = c.run(ctx, "stop") // what is beside them: ZooKeeper
+	return os.RemoveAll(c.dir())
 }

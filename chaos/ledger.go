@@ -13,13 +13,15 @@ import (
 type deed uint8
 
 const (
-	offered deed = iota + 1 // Publish was called
-	acked                   // and returned nil
-	refused                 // and failed: not written
-	unknown                 // and failed: may be written
-	started                 // a handler began
-	handled                 // and returned nil
-	failed                  // and returned an error
+	offered   deed = iota + 1 // Publish was called
+	acked                     // and returned nil
+	refused                   // and failed: not written
+	unknown                   // and failed: may be written
+	started                   // a handler began
+	handled                   // and returned nil
+	failed                    // and returned an error
+	committed                 // the group has acknowledged a partition's watermark
+	beyond                    // and with it a stretch behind that: key is its length
 )
 
 // entry is one line of the ledger. Which fields count depends on the deed.

@@ -16,7 +16,9 @@ import (
 	"time"
 
 	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/kafka"
 	"github.com/eventbus-go/eventbus/resilience"
+	"github.com/eventbus-go/eventbus/transport"
 )
 
 // member is a process that hosts buses, which join and leave as it is told:
@@ -99,7 +101,10 @@ func (m *member) obey(command string) error {
 }
 
 func (m *member) join(slot int, incarnation uint16) error {
-	bus, err := m.task.bus(m.log.With("slot", slot, "incarnation", incarnation))
+	logger := m.log.With("slot", slot, "incarnation", incarnation)
+	bus, err := m.task.bus(logger, func(t *kafka.Transport) transport.Transport {
+		return &recorder{Transport: t, topic: m.task.Topic.topic(), ledger: m.ledger, log: logger}
+	})
 	if err != nil {
 		return err
 	}

@@ -21,6 +21,11 @@ func (t *stage) perform(ctx context.Context, actions []action) error {
 			timer.Stop()
 			return ctx.Err()
 		}
+		if a.losesBroker() || a.verb == restartBroker {
+			// On a busy host the one before may take long to come back. Two that are
+			// away at once are more than a topic with three replicas, two in sync, bears.
+			t.work.Wait()
+		}
 		if a.verb != toggle {
 			t.say("%s", a)
 		}
@@ -41,6 +46,9 @@ func (t *stage) begin(ctx context.Context, a action) {
 	t.work.Go(func() {
 		if err := t.do(ctx, a); err != nil {
 			t.fail(fmt.Errorf("%s: %w", a, err))
+		}
+		if a.losesBroker() {
+			t.work.Go(func() { t.awaitFencing(ctx, a, from) })
 		}
 		if a.lasts > 0 {
 			timer := time.NewTimer(a.lasts)

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/kafka"
+	"github.com/eventbus-go/eventbus/transport"
 )
 
 // lifeSpan is by how much the numbers of a publisher that was started again
@@ -24,7 +26,7 @@ const lifeSpan = 1 << 20
 // their way at once. SIGTERM ends it early and clean.
 func publish(t *task, l *ledger) error {
 	logger := childLogger()
-	bus, err := t.bus(logger)
+	bus, err := t.bus(logger, func(t *kafka.Transport) transport.Transport { return t })
 	if err != nil {
 		return err
 	}

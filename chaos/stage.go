@@ -36,6 +36,7 @@ type stage struct {
 	heals      []int64
 	faultFrom  int64 // the first fault, and the end of the last one
 	faultTo    int64
+	fencing    time.Duration // the longest that the cluster took to depose a broker that was lost
 	failures   []error
 	work       sync.WaitGroup
 }

@@ -90,8 +90,9 @@ func serve(text string) error {
 	return fmt.Errorf("no role %q", t.Role)
 }
 
-// bus makes a bus of its own, with connections of its own.
-func (t *task) bus(logger *slog.Logger) (*eventbus.Bus, error) {
+// bus makes a bus of its own, with connections of its own. wrap may put something
+// before its transport.
+func (t *task) bus(logger *slog.Logger, wrap func(*kafka.Transport) transport.Transport) (*eventbus.Bus, error) {
 	config := kafka.Config{Brokers: t.Brokers}
 	if len(t.Routes) > 0 {
 		var dialer net.Dialer
@@ -108,7 +109,7 @@ func (t *task) bus(logger *slog.Logger) (*eventbus.Bus, error) {
 		Bounds:   t.Crew.Bounds,
 		Producer: transport.ProducerConfig{DeliveryTimeout: t.Load.Delivery},
 	}
-	return eventbus.New(kafka.New(config), c)
+	return eventbus.New(wrap(kafka.New(config)), c)
 }
 
 // childLogger writes to standard error, which the parent keeps in a file.

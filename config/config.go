@@ -5,6 +5,7 @@ import (
 	"log/slog"
 
 	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/admin"
 	"github.com/eventbus-go/eventbus/kafka"
 )
 
@@ -16,6 +17,8 @@ type Config struct {
 	// LogLevel is the least level that the bus should log at; nil if none is
 	// configured. It is for whoever makes Bus.Logger.
 	LogLevel slog.Leveler
+	// Admin is where the admin handler is served, nowhere if none is configured.
+	Admin admin.Config
 }
 
 // Load reads the configuration. Its error is an *Error with everything that is
@@ -30,6 +33,7 @@ func Load(options ...Option) (Config, error) {
 	var c Config
 	c.LogLevel = r.logLevel()
 	r.bus(&c.Bus)
+	r.admin(&c.Admin)
 	r.wrong = &wrong.Kafka
 	r.kafka(&c.Kafka, c.Bus.Service)
 	r.wrong = &wrong.Bus
@@ -42,7 +46,7 @@ func Load(options ...Option) (Config, error) {
 
 // String describes the configuration without its secrets.
 func (c Config) String() string {
-	return fmt.Sprintf("config.Config{Service: %q, Environment: %q, Kafka: %s}", c.Bus.Service, c.Bus.Environment, c.Kafka.String())
+	return fmt.Sprintf("config.Config{Service: %q, Environment: %q, Kafka: %s, Admin: %s}", c.Bus.Service, c.Bus.Environment, c.Kafka.String(), c.Admin.String())
 }
 
 // Format prints String for every verb, so that no verb prints secrets.

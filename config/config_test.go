@@ -139,6 +139,9 @@ func TestLoadEverySetting(t *testing.T) {
 	if !reflect.DeepEqual(got.Kafka, cluster) {
 		t.Errorf("got  %v\nwant %v", got.Kafka, cluster)
 	}
+	if got.Admin.Address != "0.0.0.0:8081" || got.Admin.Token != "t0ken" {
+		t.Errorf("Admin is %v", got.Admin)
+	}
 	if got.LogLevel == nil || got.LogLevel.Level() != slog.LevelWarn {
 		t.Errorf("LogLevel is %v, want WARN", got.LogLevel)
 	}
@@ -172,12 +175,13 @@ func load(t *testing.T, variables ...string) (config.Config, error) {
 }
 
 func TestSecretsStaySecret(t *testing.T) {
-	got, err := load(t, "EventBus__Sasl__Mechanism=PLAIN", "EventBus__Sasl__Username=u", "EventBus__Sasl__Password=hunter2")
+	got, err := load(t, "EventBus__Sasl__Mechanism=PLAIN", "EventBus__Sasl__Username=u", "EventBus__Sasl__Password=hunter2",
+		"EventBus__Admin__Address=0.0.0.0:8081", "EventBus__Admin__Token=hunter2")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var logged strings.Builder
-	slog.New(slog.NewJSONHandler(&logged, nil)).Info("configured", "config", got, "kafka", got.Kafka)
+	slog.New(slog.NewJSONHandler(&logged, nil)).Info("configured", "config", got, "kafka", got.Kafka, "admin", got.Admin)
 	for _, text := range []string{fmt.Sprint(got), fmt.Sprintf("%+v", got), fmt.Sprintf("%#v", got), fmt.Sprintf("%q", &got), logged.String()} {
 		if strings.Contains(text, "hunter2") || !strings.Contains(text, "localhost:9092") {
 			t.Errorf("printed as %s", text)
@@ -189,6 +193,10 @@ func TestSecretFiles(t *testing.T) {
 	got, err := load(t, "EventBus__Sasl__Mechanism=plain", "EventBus__Sasl__Username=u", "EventBus__Sasl__PasswordFile=testdata/password")
 	if err != nil || got.Kafka.SASL.Password != "from the file" {
 		t.Errorf("password from a file: got it wrong, error %v", err)
+	}
+	got, err = load(t, "EventBus__Admin__Address=:8081", "EventBus__Admin__TokenFile=testdata/password")
+	if err == nil || got.Admin.Token != "from the file" || !strings.Contains(err.Error(), "visible ASCII") {
+		t.Errorf("token from a file: got %v, error %v", got.Admin, err)
 	}
 	// {"alg":"none"}.{"exp":1700000000}.signature
 	jwt := "eyJhbGciOiJub25lIn0.eyJleHAiOjE3MDAwMDAwMDB9.c2lnbmF0dXJl"

@@ -34,6 +34,7 @@
 //	ClientId Compression DialTimeout RequestTimeout Balancer Rack ConsumerProtocol
 //	Tls:            Enabled CaFile CertificateFile KeyFile ServerName
 //	Sasl:           Mechanism Username Password PasswordFile TokenFile SessionLifetime
+//	Admin:          Address Token TokenFile; without an address nothing is served
 //
 // A key of the section that is none of these is an error. Durations are Go's
 // ("30s") or .NET's ("00:00:30", "1.00:00:00"). There is no key that turns the

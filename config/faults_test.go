@@ -58,6 +58,8 @@ func TestFaults(t *testing.T) {
 			wants: []string{"ConnectionStrings:Messaging in FILE is a list"}},
 		{name: "kafka's own faults", vars: []string{"EventBus__Compression=rar", "EventBus__Tls__CaFile=none.pem"},
 			wants: []string{`Compression "rar" is unknown`}},
+		{name: "an admin handler open to others", vars: []string{"EventBus__Admin__Address=0.0.0.0:8081"},
+			wants: []string{"EventBus__Admin__Address in the environment: admin: 0.0.0.0:8081 is open to other machines and there is no token"}},
 		{name: "the bus's own faults", vars: []string{"EventBus__SessionTimeout=6s", "EventBus__HeartbeatInterval=5s", "EventBus__Service=sales.api"},
 			wants: []string{`Service "sales.api" has a dot`, "HeartbeatInterval is 5s"}},
 		{name: "TLS on and off", vars: []string{"EventBus__Tls__Enabled=false", "EventBus__Tls__ServerName=x"},

@@ -112,24 +112,32 @@ func (r *reader) sasl(c *kafka.SASL) {
 	r.text("Sasl:Mechanism", &c.Mechanism)
 	c.Mechanism = strings.ToUpper(c.Mechanism)
 	r.text("Sasl:Username", &c.Username)
-	r.text("Sasl:Password", &c.Password)
+	r.secret("Sasl:Password", &c.Password)
 	r.duration("Sasl:SessionLifetime", &c.SessionLifetime)
-	var passwordFile, tokenFile string
-	r.text("Sasl:PasswordFile", &passwordFile)
+	var tokenFile string
 	r.text("Sasl:TokenFile", &tokenFile)
-	if passwordFile != "" {
-		if c.Password != "" {
-			r.fault("%s:Sasl:Password and %[1]s:Sasl:PasswordFile are both set: keep one of them", r.settings.section)
-		}
-		if password, err := readSecret(passwordFile); err != nil {
-			r.fault("%s: %w", r.values.origins[r.settings.key("Sasl:PasswordFile")], err)
-		} else {
-			c.Password = password
-		}
-	}
 	if tokenFile != "" {
 		c.Token = tokenFrom(tokenFile)
 	}
+}
+
+// secret reads a secret, or the file that it is in: the setting's name and "File".
+func (r *reader) secret(name string, to *string) {
+	var file string
+	r.text(name, to)
+	r.text(name+"File", &file)
+	if file == "" {
+		return
+	}
+	if *to != "" {
+		r.fault("%s:%s and %[1]s:%[2]sFile are both set: keep one of them", r.settings.section, name)
+	}
+	secret, err := readSecret(file)
+	if err != nil {
+		r.fault("%s: %w", r.values.origins[r.settings.key(name+"File")], err)
+		return
+	}
+	*to = secret
 }
 
 // readSecret reads a file that holds a secret, and perhaps the line break that

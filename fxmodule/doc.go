@@ -8,6 +8,7 @@
 //		fx.Provide(NewMailer), // asks for a *eventbus.Publisher[sales.WelcomeSent]
 //		fxmodule.Subscribe(sales.CustomerCreatedTopic, (*Mailer).Welcome),
 //		fxmodule.HealthServer(":8080"),
+//		fxmodule.AdminServer(":8081"),
 //	).Run()
 //
 // # What is in the container
@@ -23,13 +24,17 @@
 // only said in code, as middleware, goes in by fx.Decorate of eventbus.Config or
 // by fx.Invoke of Bus.Use.
 //
+// The bus logs from the configured level on, which AdminServer's /log-level changes;
+// a zap.AtomicLevel in the container, by which the program's own logger goes,
+// changes with it.
+//
 // # Start and stop
 //
 // The bus never depends on subscriptions, so handlers may publish. It starts after
 // everything that handlers use has started, and drains before any of that stops:
 //
-//	start: the handlers' services · the health server · Bus.Start
-//	stop:  Bus.Drain · the health server · the handlers' services · Bus.Close
+//	start: the handlers' services · the health and admin servers · Bus.Start
+//	stop:  Bus.Drain · the admin and health servers · the handlers' services · Bus.Close
 //
 // fx runs no hook once the context of Start or Stop has ended, so the bus leaves a
 // quarter of the time for those to come: fx.StopTimeout, 15 seconds by default, is

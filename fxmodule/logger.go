@@ -8,8 +8,6 @@ import (
 	"go.uber.org/fx"
 	"go.uber.org/zap"
 	"go.uber.org/zap/exp/zapslog"
-
-	"github.com/eventbus-go/eventbus/config"
 )
 
 // logger is what the bus logs to.
@@ -18,13 +16,13 @@ type logger struct{ *slog.Logger }
 type loggerParams struct {
 	fx.In
 
-	Zap    *zap.Logger   `optional:"true"`
-	Slog   *slog.Logger  `optional:"true"`
-	Config config.Config `optional:"true"`
+	Zap   *zap.Logger  `optional:"true"`
+	Slog  *slog.Logger `optional:"true"`
+	Level *logLevel
 }
 
-// newLogger is the container's logger, from the configured level on. A level that
-// the container's logger does not log stays unlogged.
+// newLogger is the container's logger, from the level on that is configured, or
+// was set since. What the container's logger does not log stays unlogged.
 func newLogger(p loggerParams) logger {
 	handler := slog.Default().Handler()
 	switch {
@@ -38,10 +36,7 @@ func newLogger(p loggerParams) logger {
 	case p.Slog != nil:
 		handler = p.Slog.Handler()
 	}
-	if p.Config.LogLevel != nil {
-		handler = leveled{handler, p.Config.LogLevel}
-	}
-	return logger{slog.New(handler)}
+	return logger{slog.New(leveled{handler, p.Level})}
 }
 
 // leveled is a handler that drops what is below a level.

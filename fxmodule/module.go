@@ -11,6 +11,7 @@ import (
 	"go.uber.org/fx"
 
 	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/config"
 	"github.com/eventbus-go/eventbus/health"
 	"github.com/eventbus-go/eventbus/kafka"
 	"github.com/eventbus-go/eventbus/transport"
@@ -22,16 +23,16 @@ import (
 // of fx's start timeout; with eventbus.Config's StartDegraded it does not.
 var Module fx.Option = fx.Module("eventbus",
 	fx.Provide(newTransport, newBus),
-	fx.Provide(newLogger, fx.Private),
+	fx.Provide(newLogger, newLogLevel, fx.Private),
 	fx.Invoke(run),
 )
 
 // newTransport is called only if nobody decorates the Transport away.
-func newTransport(config kafka.Config) (transport.Transport, error) {
-	if err := config.Validate(); err != nil {
+func newTransport(c kafka.Config) (transport.Transport, error) {
+	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	return kafka.New(config), nil
+	return kafka.New(c), nil
 }
 
 // busParams are what a bus is made of. The transport comes first, so that what is
@@ -82,6 +83,9 @@ type runParams struct {
 	Subscriptions []eventbus.Subscription `group:"eventbus.subscriptions"`
 	Endpoint      *HealthEndpoint         `optional:"true"`
 	Checks        []health.Option         `group:"eventbus.health"`
+	Admin         *AdminEndpoint          `optional:"true"`
+	Level         *logLevel
+	Configured    config.Config `optional:"true"`
 }
 
 func run(p runParams, life fx.Lifecycle) error {
@@ -92,6 +96,15 @@ func run(p runParams, life fx.Lifecycle) error {
 		// Before the bus, so that it can be asked why the bus does not start.
 		p.Endpoint.serve(p.Bus, p.Logger.Logger, p.Checks)
 		life.Append(fx.StartStopHook(p.Endpoint.start, p.Endpoint.stop))
+	}
+	if p.Admin != nil {
+		served, err := p.Admin.serve(p.Bus, p.Logger.Logger, p.Level, p.Configured)
+		if err != nil {
+			return err
+		}
+		if served {
+			life.Append(fx.StartStopHook(p.Admin.start, p.Admin.stop))
+		}
 	}
 	life.Append(fx.StartStopHook(
 		func(ctx context.Context) error {

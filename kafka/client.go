@@ -133,46 +133,6 @@ func (c *client) patience(req kmsg.Request) time.Duration {
 	return c.cfg.RequestTimeout + time.Duration(max(asked, 0))*time.Millisecond
 }
 
-// anyBroker sends req to a bootstrap broker and, if that doesn't answer, to the
-// brokers that the cluster was last known to have. Each gets a short time at
-// first: a broker that is frozen takes connections and requests, and is silent.
-// They get longer from turn to turn, so that one that is only slow (a Java
-// broker's first TLS handshake takes seconds) is heard at last.
-func (c *client) anyBroker(ctx context.Context, req kmsg.Request) (kmsg.Response, error) {
-	var last error
-	patience := min(2*time.Second, c.cfg.RequestTimeout)
-	brokers := append([]int32{-1}, c.metadata.brokerIDs()...)
-	for {
-		silent := false
-		for _, broker := range brokers {
-			within, cancel := context.WithTimeout(ctx, patience)
-			resp, err := c.request(within, broker, req)
-			cancel()
-			if err == nil {
-				return resp, nil
-			}
-			late := errors.Is(err, context.DeadlineExceeded)
-			if ctx.Err() != nil || !retriable(err) && !late {
-				return nil, err
-			}
-			silent = silent || late
-			if _, unconnected := errors.AsType[*connectError](err); !unconnected && late {
-				err = fmt.Errorf("%s got no answer from %s: %w", kmsg.NameForKey(req.Key()), c.brokerName(broker), os.ErrDeadlineExceeded)
-			}
-			if last == nil || !errors.Is(err, os.ErrDeadlineExceeded) {
-				last = err
-			}
-			if patience == c.cfg.RequestTimeout {
-				silent = false
-			}
-			patience = min(2*patience, c.cfg.RequestTimeout)
-		}
-		if !silent {
-			return nil, last
-		}
-	}
-}
-
 // refreshPool makes kafka-go ask for the brokers' addresses now, and waits.
 func (c *client) refreshPool(ctx context.Context) error {
 	within, cancel := context.WithTimeout(ctx, c.cfg.DialTimeout)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -43,6 +44,34 @@ func (c *client) forgetCoordinator(group string) {
 	c.coordinators.mu.Lock()
 	defer c.coordinators.mu.Unlock()
 	delete(c.coordinators.groups, group)
+}
+
+// coordinatorPatience is after how long without an answer it is found out, again
+// and again, whether the group has another coordinator now. One that is frozen is
+// silent, and some requests, such as JoinGroup, may take minutes by their nature.
+const coordinatorPatience = 2 * time.Second
+
+// watchCoordinator ends a wait for a group's coordinator, by deposed, once another
+// has its place. It returns when ctx ends.
+func (c *client) watchCoordinator(ctx context.Context, group string, broker int32, deposed context.CancelCauseFunc) {
+	for ctx.Err() == nil {
+		if now, err := c.findCoordinator(ctx, coordinatorOfGroup, group); err == nil && now != broker {
+			deposed(fmt.Errorf("broker %d coordinates group %q now: %w", now, group, notCoordinator))
+			return
+		}
+		pause(ctx, 2*lookAgainAfter)
+	}
+}
+
+// retryCoordinator is how long to wait after a number of failures: while a
+// coordinator is out of reach it is asked for at a steady pace, for another takes
+// its place when the cluster says so.
+func retryCoordinator(err error, failures int) time.Duration {
+	wait := backoff(failures)
+	if retriable(err) {
+		wait = min(wait, lookAgainAfter)
+	}
+	return wait
 }
 
 // Kinds of coordinators, as FindCoordinator knows them.

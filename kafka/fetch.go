@@ -24,9 +24,10 @@ const (
 	// partition that becomes fetchable while one waits at the broker for others
 	// goes with the next, so that an idle partition never delays a busy one.
 	fetchesPerBroker = 4
-	// fetchPatience is after how long without an answer it is found out whether
-	// the partitions have moved elsewhere: a broker that is frozen says nothing.
-	fetchPatience = 5 * time.Second
+	// fetchPatience is after how long without an answer it is found out, again and
+	// again, whether the partitions have moved elsewhere: a broker that is frozen
+	// says nothing, and it takes the cluster seconds to depose it.
+	fetchPatience = 2 * time.Second
 )
 
 // fetcher fetches the partitions of a consumer or a reader ahead of Poll: one
@@ -123,10 +124,11 @@ func (f *fetcher) round(now time.Time) (again time.Duration) {
 	for i := range f.order {
 		p := f.order[(f.turn+i)%len(f.order)]
 		if r := p.request; r != nil && !p.recheck {
-			if due := r.sent.Add(fetchPatience); now.Before(due) {
+			if due := p.recheckDue(); now.Before(due) {
 				later(due)
-			} else if p.rechecked != r {
-				p.recheck, p.rechecked, unknown = true, r, true
+			} else {
+				p.recheck, p.rechecked, unknown = true, now, true
+				later(p.recheckDue())
 			}
 		}
 		if !p.wants() {

@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"errors"
 	"math"
 	"slices"
 	"time"
@@ -36,9 +37,9 @@ type fetchPartition struct {
 	revoked   bool // Revoked or Lost is being called: nothing more is returned
 	paused    bool
 	// recheck asks who leads the partition though a leader is known: the request
-	// rechecked takes long.
+	// takes long. rechecked is when that was asked for last.
 	recheck   bool
-	rechecked *fetchRequest
+	rechecked time.Time
 	// doubt is about a position that may not be in the leader's log: truncated if
 	// the log may end before it, outOfRange if the leader says that it is not
 	// there. Fetching waits until that is mended.
@@ -110,10 +111,25 @@ func (p *fetchPartition) leave(now time.Time) {
 	p.leaderUntil = now.Add(10 * time.Second)
 }
 
-// fail puts the next try off, the longer the more often it has failed.
+// recheckDue is when to find out, the next time, whether the broker that the
+// partition's request waits for still leads it.
+func (p *fetchPartition) recheckDue() time.Time {
+	due := p.request.sent.Add(fetchPatience)
+	if again := p.rechecked.Add(lookAgainAfter); again.After(due) {
+		return again
+	}
+	return due
+}
+
+// fail puts the next try off, the longer the more often it has failed. Who leads
+// a partition is asked for at a steady pace: it moves when the cluster says so.
 func (p *fetchPartition) fail(err error, now time.Time) {
 	p.err = err
-	p.notBefore = now.Add(backoff(p.failures))
+	wait := backoff(p.failures)
+	if code, ok := errors.AsType[Error](err); ok && leaderMoved(code) || lostConnection(err) {
+		wait = min(wait, lookAgainAfter)
+	}
+	p.notBefore = now.Add(wait)
 	p.failures++
 }
 

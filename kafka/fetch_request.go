@@ -92,7 +92,7 @@ func (f *fetcher) fetch(ctx context.Context, r *fetchRequest, req *kmsg.FetchReq
 		}
 		f.take(r, &resp, buffer, now)
 	case ctx.Err() == nil:
-		source.notBefore = now.Add(backoff(source.failures))
+		source.notBefore = now.Add(min(backoff(source.failures), lookAgainAfter))
 		source.failures++
 		f.unreachable(r, partitions, err, now)
 	}

@@ -111,7 +111,7 @@ func (m *membership) run() {
 			m.wait(forever)
 		default:
 			m.trouble(err)
-			m.wait(backoff(failures + 1))
+			m.wait(retryCoordinator(err, failures+1))
 			failures++
 		}
 	}
@@ -213,7 +213,16 @@ func (m *membership) ask(ctx context.Context, req kmsg.Request) (kmsg.Response, 
 	if err != nil {
 		return nil, err
 	}
-	resp, err := m.client.request(ctx, broker, req)
+	within, deposed := context.WithCancelCause(ctx)
+	defer deposed(nil)
+	watch := time.AfterFunc(coordinatorPatience, func() {
+		m.client.spawn(func() { m.client.watchCoordinator(within, m.cfg.Group, broker, deposed) })
+	})
+	defer watch.Stop()
+	resp, err := m.client.request(within, broker, req)
+	if err != nil && ctx.Err() == nil && within.Err() != nil {
+		err = context.Cause(within)
+	}
 	if err != nil && !errors.Is(err, context.Canceled) {
 		m.client.forgetCoordinator(m.cfg.Group)
 	}

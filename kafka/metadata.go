@@ -22,6 +22,9 @@ const (
 	// metadataGap lies between two metadata requests, so that everybody who
 	// learns of a leader's move at once is answered by one.
 	metadataGap = 20 * time.Millisecond
+	// lookAgainAfter lies between two looks for a leader that is out of reach. A
+	// cluster takes seconds to depose it, and from then on every moment counts.
+	lookAgainAfter = 250 * time.Millisecond
 )
 
 // topicMeta is what the cluster said of a topic. It never changes once made.
@@ -49,7 +52,8 @@ type metadata struct {
 	brokers    map[int32]transport.Broker
 	topics     map[string]*topicMeta
 	stale      map[string]bool
-	next       *refresh // gathers names; nil if nobody waits for one
+	silent     map[int32]time.Time // when brokers that were asked anything did not answer in time
+	next       *refresh            // gathers names; nil if nobody waits for one
 	running    bool
 	last       time.Time // when the last request ended
 }
@@ -67,6 +71,7 @@ func (m *metadata) init(c *client) {
 	m.brokers = make(map[int32]transport.Broker)
 	m.topics = make(map[string]*topicMeta)
 	m.stale = make(map[string]bool)
+	m.silent = make(map[int32]time.Time)
 }
 
 // topic is what is known of a topic, asking the cluster if nothing is or if it

@@ -89,7 +89,7 @@ func (m *membership) store(ctx context.Context, commits []transport.Commit, owns
 				return failed
 			}
 		}
-		timer := time.NewTimer(backoff(failures))
+		timer := time.NewTimer(retryCoordinator(last, failures))
 		select {
 		case <-changed:
 		case <-timer.C:

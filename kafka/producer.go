@@ -113,6 +113,7 @@ func (p *Producer) Produce(ctx context.Context, r *transport.Record, done transp
 	}
 	if leader := part.leader.Load(); p.cfg.Gate != nil && leader >= 0 {
 		if err := p.cfg.Gate.Allow(leader); err != nil {
+			p.lookElsewhere(part.topic, leader, time.Now())
 			return err
 		}
 	}

@@ -30,11 +30,13 @@ func (p *partition) retry(err error) {
 	b := p.head
 	b.attempts++
 	p.cause = err
+	wait := retryAfter(b.attempts)
 	if leaderMoved(err) {
 		p.lost = true
 		p.producer.client.invalidate(p.topic.name)
+		wait = min(wait, lookAgainAfter)
 	}
-	p.wait(time.Now().Add(retryAfter(b.attempts)))
+	p.wait(time.Now().Add(wait))
 }
 
 // wait hands the partition to those who wait, until due or the deadline of the

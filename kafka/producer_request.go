@@ -22,11 +22,17 @@ type round struct {
 	req    produceRequest
 	resp   kmsg.ProduceResponse
 	timer  *time.Timer // for rest
+	vigil  *vigil
+	// What vigil needs, made once.
+	sent func() []*partition
+	end  func()
 }
 
-func newRound(s *sender, w *conn) *round {
-	r := &round{sender: s, conn: w, timer: time.NewTimer(idleAfter)}
+func newRound(s *sender, w *conn, v *vigil) *round {
+	r := &round{sender: s, conn: w, timer: time.NewTimer(idleAfter), vigil: v}
 	r.timer.Stop()
+	r.sent = func() []*partition { return r.parts }
+	r.end = func() { _ = w.SetDeadline(past) }
 	r.req.round = r
 	return r
 }
@@ -99,6 +105,9 @@ func (r *round) run() error {
 // exchange sends the request and returns the response's body.
 func (r *round) exchange() ([]byte, error) {
 	p := r.sender.producer
+	slices.SortStableFunc(r.parts, func(a, b *partition) int { return cmp.Compare(a.topic.name, b.topic.name) })
+	r.vigil.begin(r.sent, r.end)
+	defer r.vigil.over()
 	deadline := time.Now().Add(p.client.cfg.RequestTimeout)
 	fresh := false
 	for _, part := range r.parts {
@@ -124,7 +133,6 @@ func (r *round) exchange() ([]byte, error) {
 	for _, part := range r.parts {
 		part.stamp(session)
 	}
-	slices.SortStableFunc(r.parts, func(a, b *partition) int { return cmp.Compare(a.topic.name, b.topic.name) })
 	// The broker waits for the replicas for half of the time at most, so that
 	// its answer that they are late comes before the connection is given up.
 	r.req.TimeoutMillis = int32(max(min(time.Until(deadline), p.client.cfg.RequestTimeout/2).Milliseconds(), 1))

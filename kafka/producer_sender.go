@@ -141,14 +141,18 @@ func (s *sender) serve() bool {
 	// The dial must not outlast the partitions that wait for it.
 	ctx, cancel := context.WithCancel(s.producer.ctx)
 	defer cancel()
-	patience := s.patience()
-	limit := time.AfterFunc(patience, cancel)
+	begun := time.Now()
+	limit := time.AfterFunc(s.patience(), cancel)
 	defer limit.Stop()
+	vigil := newVigil(s)
+	defer vigil.over()
+	vigil.begin(s.waiters, cancel)
 	served := false
 	err := s.producer.client.hold(ctx, s.broker, func(w *conn) error {
 		served = true
 		limit.Stop()
-		r := newRound(s, w)
+		vigil.over()
+		r := newRound(s, w, vigil)
 		for {
 			if !s.take(r) {
 				return nil
@@ -163,7 +167,7 @@ func (s *sender) serve() bool {
 	})
 	if !served {
 		if ctx.Err() != nil && s.producer.ctx.Err() == nil {
-			err = fmt.Errorf("no connection to %s within %s: %w", s.producer.client.brokerName(s.broker), patience, os.ErrDeadlineExceeded)
+			err = fmt.Errorf("no connection to %s within %s: %w", s.producer.client.brokerName(s.broker), time.Since(begun).Round(time.Millisecond), os.ErrDeadlineExceeded)
 		}
 		s.unreachable(err)
 	}

@@ -20,6 +20,9 @@ type producerTopic struct {
 	// looked is when the topic's metadata was last looked at, in Unix
 	// nanoseconds. New partitions are noticed within metadataAge.
 	looked atomic.Int64
+	// soughtAt is when its leaders were asked for last because the gate refuses
+	// one of them, in Unix nanoseconds.
+	soughtAt atomic.Int64
 	// current is the partition that records without a key go to.
 	current atomic.Int32
 }
@@ -58,6 +61,31 @@ func (p *Producer) lookAgain(t *producerTopic, now time.Time) {
 			}
 		})
 	}
+}
+
+// lookElsewhere finds out, every now and then, whether what a broker led is led by
+// another now. It is called when the gate refuses a record because of the broker:
+// then nothing is sent that would be answered, or fail, and so tell.
+func (p *Producer) lookElsewhere(t *producerTopic, broker int32, now time.Time) {
+	at := t.soughtAt.Load()
+	if now.UnixNano()-at < int64(lookAgainAfter) || !t.soughtAt.CompareAndSwap(at, now.UnixNano()) {
+		return
+	}
+	p.spawn(func() {
+		if p.client.refresh(p.ctx, t.name) != nil {
+			return
+		}
+		meta := p.client.knownTopic(t.name)
+		if meta == nil {
+			return
+		}
+		for i, part := range *t.partitions.Load() {
+			if i < len(meta.partitions) && meta.partitions[i].leader >= 0 {
+				// Whoever has the partition may have found out meanwhile, and more.
+				part.leader.CompareAndSwap(broker, meta.partitions[i].leader)
+			}
+		}
+	})
 }
 
 // addTopic takes over what is known of a topic: itself, and its partitions.

@@ -158,5 +158,5 @@ func (p *partition) search(err error, now time.Time) {
 	if p.cause == nil || !errors.Is(err, context.DeadlineExceeded) {
 		p.cause = err
 	}
-	p.wait(now.Add(retryAfter(p.searches)))
+	p.wait(now.Add(min(retryAfter(p.searches), lookAgainAfter)))
 }

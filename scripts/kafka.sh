@@ -138,6 +138,8 @@ configure() {
       2.*)
         echo "broker.id=$id"
         echo "zookeeper.connect=127.0.0.1:$((base + 9))"
+        # As long as KRaft takes to fence a broker (broker.session.timeout.ms).
+        echo "zookeeper.session.timeout.ms=9000"
         echo "listeners=PLAINTEXT://127.0.0.1:$(port_of "$id")"
         ;;
       *)
@@ -268,7 +270,19 @@ restart() {
   check_id "$1"
   end "broker-$1" 30
   launch "$1"
-  ready "127.0.0.1:$(port_of "$1")"
+  local reviver='' code=0
+  case $version in 2.*) revive "$1" & reviver=$! ;; esac
+  ready "127.0.0.1:$(port_of "$1")" || code=$?
+  [ -z "$reviver" ] || kill "$reviver" 2>/dev/null || true
+  return "$code"
+}
+
+# revive ID launches a broker again whenever it ends, until this is killed itself. ZooKeeper remembers a broker that
+# died by SIGKILL for the rest of its session, and one that finds itself there already gives up (NodeExists).
+revive() {
+  while sleep 0.5; do
+    case $(ps -o stat= -p "$(cat "$dir/broker-$1.pid")") in '' | Z*) launch "$1" ;; esac
+  done
 }
 
 status() {

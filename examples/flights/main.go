@@ -5,6 +5,9 @@
 // Without --brokers it runs on a broker inside the process. It exits with 0 if
 // all totals are equal, 1 if something differs or fails, 2 for wrong flags, and
 // 130 or 143 when SIGINT or SIGTERM stopped it before the end.
+//
+// With --otlp the spans and metrics of its services go to a collector; with
+// --metrics Prometheus can fetch the metrics, as long as the program is let run.
 package main
 
 import (
@@ -103,6 +106,8 @@ func parse(args []string, usage io.Writer) (s settings, err error) {
 	flags.BoolVar(&s.json, "json", false, "print one JSON object in place of the table")
 	flags.StringVar(&s.state, "state", "", "`directory` of the ledgers, with which a stopped run goes on where it was")
 	flags.IntVar(&s.poison, "poison", 3, "`number` of malformed records to slip in")
+	flags.Var(&s.otlp, "otlp", "send spans and metrics by OTLP over HTTP, to "+defaultOTLP+" or to --otlp=`URL`")
+	flags.StringVar(&s.metrics, "metrics", "", "serve /metrics for Prometheus at `host:port`, a loopback address without a host, until Ctrl-C")
 	if err := flags.Parse(args); err != nil {
 		return s, err
 	}

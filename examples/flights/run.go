@@ -22,6 +22,8 @@ type settings struct {
 	json    bool
 	state   string
 	poison  int
+	otlp    endpoint // where spans and metrics are sent; empty: nowhere
+	metrics string   // address of /metrics; empty: nowhere
 
 	// connect opens the cluster; each bus has a transport of its own. The
 	// directory is where an embedded broker keeps its log.
@@ -62,11 +64,13 @@ type demo struct {
 	poisoner *poisoner
 	raw      transport.Transport // of the poison and of questions
 	letters  string              // the dead-letter topic
+
+	telemetry telemetry
 }
 
 // run publishes and handles everything, and tells how it went.
 func run(ctx context.Context, s settings) (*report, error) {
-	d := &demo{settings: s}
+	d := &demo{settings: s, telemetry: telemetry{otlp: s.otlp}}
 	var err error
 	if d.source, err = openSource(s.file, s.month); err != nil {
 		return nil, err
@@ -86,6 +90,8 @@ func run(ctx context.Context, s settings) (*report, error) {
 		return nil, err
 	}
 	defer cluster.close()
+	defer d.telemetry.close() // after the buses have said their last
+	d.telemetry.complain(s.stderr)
 	if err := d.open(ctx, cluster); err != nil {
 		return nil, errors.Join(err, d.close())
 	}
@@ -94,6 +100,7 @@ func run(ctx context.Context, s settings) (*report, error) {
 	if r != nil {
 		r.Seconds = time.Since(began).Seconds()
 		r.health = settled(ctx, d.buses[1])
+		d.linger(ctx)
 	}
 	return r, errors.Join(err, d.close())
 }
@@ -131,11 +138,13 @@ func (d *demo) open(ctx context.Context, c brokers) error {
 	d.letters = topic + ".delay-board-" + d.run.Environment + ".dlq"
 	// Dead letters are warned about, and expected here: the report counts them.
 	logger := slog.New(slog.NewTextHandler(d.stderr, &slog.HandlerOptions{Level: slog.LevelError}))
-	for i, service := range []string{"airport", "delay-board"} {
-		d.buses[i], err = eventbus.New(c.transport(), eventbus.Config{
-			Service: service, Environment: d.run.Environment, AutoProvision: eventbus.ProvisionAlways, Logger: logger,
-		})
-		if err != nil {
+	for i, name := range []string{"airport", "delay-board"} {
+		if d.buses[i], err = d.newBus(ctx, c, name, logger); err != nil {
+			return err
+		}
+	}
+	if d.metrics != "" {
+		if err := d.telemetry.serve(ctx, d.metrics); err != nil {
 			return err
 		}
 	}
@@ -159,6 +168,31 @@ func (d *demo) open(ctx context.Context, c brokers) error {
 		}
 	}
 	return nil
+}
+
+// newBus makes the bus of a service.
+func (d *demo) newBus(ctx context.Context, c brokers, name string, logger *slog.Logger) (*eventbus.Bus, error) {
+	config := eventbus.Config{Service: name, Environment: d.run.Environment, AutoProvision: eventbus.ProvisionAlways, Logger: logger}
+	exports, err := d.telemetry.of(ctx, name, d.metrics != "")
+	if err != nil {
+		return nil, err
+	}
+	// A nil pointer in an interface would not be nil.
+	if exports.tracer != nil {
+		config.TracerProvider = exports.tracer
+	}
+	if exports.meter != nil {
+		config.MeterProvider = exports.meter
+	}
+	return eventbus.New(c.transport(), config)
+}
+
+// linger keeps /metrics for those who want to look at it.
+func (d *demo) linger(ctx context.Context) {
+	if d.telemetry.address != nil && ctx.Err() == nil {
+		_, _ = fmt.Fprintf(d.stderr, "all is handled; metrics are at %s until Ctrl-C\n", d.telemetry.url())
+		<-ctx.Done()
+	}
 }
 
 // flow lets the airport publish and the board handle, until all is done.

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/eventbus-go/eventbus/transport"
@@ -20,7 +22,37 @@ const SkippedByOperator = "operator"
 
 // Hold stops dispatching to a subscription until it is called with false; what
 // runs may finish. It may be called before Attach, and holds over rebalances.
-func (s *Subscription) Hold(held bool) { s.hold(held) }
+//
+// How long events waited while it was held is nobody's fault, so where they kept
+// the watermark the time since the last progress begins anew: else a partition
+// would read as stuck from here until the first of their handlers returns.
+func (s *Subscription) Hold(held bool) {
+	if !held {
+		s.mu.Lock()
+		waiting := slices.Collect(maps.Keys(s.queues))
+		s.mu.Unlock()
+		for _, p := range waiting {
+			p.excuse(s)
+		}
+	}
+	s.hold(held)
+}
+
+// excuse begins the time without progress anew, if it is a subscription's events
+// that ended it by waiting for a worker.
+func (p *partition) excuse(s *Subscription) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var first *lane
+	for _, l := range p.lanes {
+		if l.head != nil && (first == nil || l.head.record.Offset < first.head.record.Offset) {
+			first = l
+		}
+	}
+	if first != nil && first.state == laneReady && first.head.sub == s {
+		p.lastProgress = time.Now()
+	}
+}
 
 // Unpark ends the wait of a key at once: its head is tried again, or the dead
 // letter of its head written again.

@@ -129,9 +129,13 @@ func TestHeldSubscriptionIsShown(t *testing.T) {
 		if snap := s.engine.Snapshot(); !snap.Partitions[0].OldestHeld || !snap.Subscriptions[0].Held {
 			t.Errorf("%+v", snap)
 		}
+		pass(time.Hour)
+		if age := s.engine.Snapshot().Partitions[0].OldestAge; age < time.Hour {
+			t.Errorf("waits for %v", age)
+		}
 		sub.Hold(false)
 		wantRunning(t, c, 0)
-		if snap := s.engine.Snapshot(); snap.Partitions[0].OldestHeld || snap.Subscriptions[0].Held {
+		if snap := s.engine.Snapshot(); snap.Partitions[0].OldestHeld || snap.Subscriptions[0].Held || snap.Partitions[0].OldestAge > 0 {
 			t.Errorf("%+v", snap)
 		}
 		c.end(t, 0, nil)

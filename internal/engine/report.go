@@ -13,6 +13,8 @@ import (
 type CommitReport struct {
 	// Finished is how many offsets beyond the committed one are done.
 	Finished int64
+	// Beyond are the stretches of them, [from, to), in order.
+	Beyond [][2]int64
 	// Parked is how many records had failed and were waiting to be tried
 	// again, up to a bound.
 	Parked int
@@ -33,6 +35,7 @@ func ReadCommit(a *transport.Assignment) (CommitReport, error) {
 	r := CommitReport{Parked: len(p.spent)}
 	for _, s := range p.spans() {
 		r.Finished += s.to - s.from
+		r.Beyond = append(r.Beyond, [2]int64{s.from, s.to})
 	}
 	return r, nil
 }

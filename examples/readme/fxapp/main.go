@@ -29,5 +29,6 @@ func app() fx.Option {
 		fx.Provide(func() *Mailer { return &Mailer{} }), // its database would be closed after it has drained
 		fxmodule.Subscribe(sales.CustomerCreatedTopic, (*Mailer).Welcome),
 		fxmodule.HealthServer(":8080"), // /health, /health/live, /health/ready on loopback
+		fxmodule.AdminServer(":8081"),  // what it does, pause, un-park, log level; beyond loopback with a token alone
 	)
 }

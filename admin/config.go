@@ -1,0 +1,68 @@
+package admin
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+	"strings"
+)
+
+// Config says where a handler is served, and to whom. However it is printed or
+// logged, the token is left out. The zero value serves nothing.
+type Config struct {
+	// Address is host:port; empty: nowhere. Without a host, as ":8081", it is a
+	// loopback one.
+	Address string
+	// Token is what callers must send. Without one the address must be a
+	// loopback one.
+	Token string
+}
+
+// Validate says what is wrong with it, if anything is.
+func (c Config) Validate() error {
+	if c.Address == "" {
+		return nil
+	}
+	host, port, err := net.SplitHostPort(c.Address)
+	if err != nil {
+		return fmt.Errorf("admin: %q is no address: write host:port", c.Address)
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return fmt.Errorf("admin: %q has no port from 0 to 65535", c.Address)
+	}
+	if c.Token == "" && host != "" && !loopback(host) {
+		return fmt.Errorf("admin: %s is open to other machines and there is no token: set one, or serve on a loopback address such as 127.0.0.1:%s", c.Address, port)
+	}
+	if strings.ContainsFunc(c.Token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return errors.New("admin: the token has characters that a header can't carry: use visible ASCII")
+	}
+	return nil
+}
+
+// Listening is the address to listen on.
+func (c Config) Listening() string {
+	if host, port, err := net.SplitHostPort(c.Address); err == nil && host == "" {
+		return net.JoinHostPort("127.0.0.1", port)
+	}
+	return c.Address
+}
+
+// String describes it without the token.
+func (c Config) String() string {
+	return fmt.Sprintf("admin.Config{Address: %q, Token: %s}", c.Address, map[bool]string{true: "none", false: "set"}[c.Token == ""])
+}
+
+// Format prints String for every verb.
+func (c Config) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(c.String())) }
+
+// LogValue logs String.
+func (c Config) LogValue() slog.Value { return slog.StringValue(c.String()) }
+
+// loopback tells whether a host, as an address or a Host header has it, is this
+// machine for certain.
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback() || strings.EqualFold(host, "localhost")
+}

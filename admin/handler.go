@@ -1,0 +1,94 @@
+package admin
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"net"
+	"net/http"
+	"strings"
+
+	"github.com/eventbus-go/eventbus"
+)
+
+// Bus is what is operated: a *eventbus.Bus.
+type Bus interface {
+	Inspect() eventbus.Inspection
+	Catalog() (*eventbus.CatalogDocument, error)
+	Pause(group, subscription string) error
+	Resume(group, subscription string) error
+	Unpark(group, topic string, partition int32, key []byte) error
+	Skip(group, topic string, partition int32, offset int64) error
+}
+
+var _ Bus = (*eventbus.Bus)(nil)
+
+type handler struct {
+	bus   Bus
+	token string
+	level http.Handler
+}
+
+// Handler serves a bus; under another path, wrap it in http.StripPrefix. It is
+// safe for concurrent use, and leaves the bus to whoever made it.
+func Handler(bus Bus, options ...Option) http.Handler {
+	h := &handler{bus: bus}
+	for _, o := range options {
+		o(h)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /groups", h.groups)
+	mux.HandleFunc("GET /catalog", h.catalog)
+	mux.HandleFunc("POST /groups/{group}/pause", order(func(group string, of subscription) error { return bus.Pause(group, of.Subscription) }))
+	mux.HandleFunc("POST /groups/{group}/resume", order(func(group string, of subscription) error { return bus.Resume(group, of.Subscription) }))
+	mux.HandleFunc("POST /groups/{group}/unpark", order(h.unpark))
+	mux.HandleFunc("POST /groups/{group}/skip", order(h.skip))
+	if h.level != nil {
+		mux.Handle("GET /log-level", h.level)
+		mux.Handle("PUT /log-level", h.level)
+	}
+	// A page of another origin may not order what the browser's owner could.
+	return h.guard(speakJSON(http.NewCrossOriginProtection().Handler(mux)))
+}
+
+// guard lets in who may ask.
+func (h *handler) guard(next http.Handler) http.Handler {
+	want := sha256.Sum256([]byte(h.token))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		header := w.Header()
+		header.Set("Content-Type", "application/json")
+		header.Set("Cache-Control", "no-store")
+		header.Set("X-Content-Type-Options", "nosniff")
+		if h.token == "" {
+			if !here(r) {
+				refuse(w, http.StatusForbidden, "there is no token, so only this machine may ask, by a loopback address")
+				return
+			}
+		} else {
+			// Hashes have one length, so the comparison tells nothing of the
+			// token's, either.
+			scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+			got := sha256.Sum256([]byte(strings.TrimSpace(token)))
+			if subtle.ConstantTimeCompare(got[:], want[:]) != 1 || !strings.EqualFold(scheme, "Bearer") {
+				header.Set("WWW-Authenticate", `Bearer realm="eventbus"`)
+				refuse(w, http.StatusUnauthorized, "wrong or missing token: send Authorization: Bearer and the token that the service was configured with")
+				return
+			}
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		next.ServeHTTP(w, r)
+	})
+}
+
+// here tells whether a request was made on this machine, to a name that is this
+// machine's and nobody else's.
+func here(r *http.Request) bool {
+	remote, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return false
+	}
+	host := r.Host
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	return loopback(remote) && loopback(strings.Trim(host, "[]"))
+}

@@ -1,0 +1,284 @@
+package admin_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/admin"
+	"github.com/eventbus-go/eventbus/resilience"
+	"github.com/eventbus-go/eventbus/transport/memory"
+)
+
+type order struct {
+	ID string `json:"id"`
+}
+
+var orders = eventbus.NewTopic(eventbus.TopicConfig[order]{
+	Domain: "sales", Name: "order", Plural: true, Partitions: 1, Key: func(o order) string { return o.ID },
+})
+
+const (
+	topic = "test.sales.public.orders.v1"
+	group = "/groups/sales-api-test/"
+)
+
+// bus is a running one whose handler fails on the key "later" until it is told
+// to, and that has the key "stranger" held by a type that it does not know.
+func bus(t *testing.T) *eventbus.Bus {
+	t.Helper()
+	b, err := eventbus.New(memory.New(), eventbus.Config{
+		Service: "sales-api", Environment: "Test", Source: "urn:sales", Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tried := false
+	if err := eventbus.Subscribe(b, orders, func(_ context.Context, o order) error {
+		if o.ID == "later" && !tried {
+			tried = true
+			return eventbus.RetryAfter(time.Hour, errors.New("not yet"))
+		}
+		return nil
+	}, eventbus.FailUnknown(), eventbus.Retry(resilience.Retry{Elapsed: 2 * time.Hour})); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	stranger, err := orders.Encode(order{"stranger"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stranger.Topic, stranger.Type, stranger.Source = topic, "OrderShredded", "urn:elsewhere"
+	if err := errors.Join(
+		b.PublishEnvelope(t.Context(), stranger), // at offset 0
+		eventbus.Publish(t.Context(), b, orders, order{"later"}),
+	); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Wait()
+	return b
+}
+
+// ask makes a request as from this machine, with headers given as "Name: value".
+func ask(h http.Handler, method, target, body string, headers ...string) (int, string) {
+	r := httptest.NewRequest(method, "http://127.0.0.1:8081"+target, strings.NewReader(body))
+	r.RemoteAddr = "127.0.0.1:40000"
+	for _, header := range headers {
+		name, value, _ := strings.Cut(header, ": ")
+		r.Header.Set(name, value)
+		switch name {
+		case "Host":
+			r.Host = value
+		case "Remote":
+			r.RemoteAddr = value
+		}
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	if got := w.Header().Get("Content-Type"); got != "application/json" {
+		return w.Code, fmt.Sprintf("content type %q", got)
+	}
+	return w.Code, strings.TrimSpace(w.Body.String())
+}
+
+// TestOrders pauses, resumes, un-parks and skips, and says why where it does not.
+func TestOrders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := bus(t)
+		h := admin.Handler(b)
+		const (
+			name   = `{"subscription":"sales.public.orders.v1 order"}`
+			place  = `{"topic":"` + topic + `","partition":0`
+			later  = place + `,"key":"later"}`
+			offset = place + `,"offset":0}`
+		)
+		for _, c := range []struct {
+			path, body string
+			code       int
+			says       string
+		}{
+			{"pause", name, 200, `{}`},
+			{"resume", name, 200, `{}`},
+			{"pause", `{"subscription":"sales.public.cats.v1 cat"}`, 404, `no subscription`},
+			{"pause", `{}`, 404, `no subscription`},
+			{"pause", ``, 400, `malformed body`},
+			{"pause", `{"subscription":`, 400, `malformed body`},
+			{"pause", `{"subscription":1}`, 400, `malformed body`},
+			{"pause", `{"subscription":"a","also":1}`, 400, `unknown field`},
+			{"pause", name + name, 400, `something follows`},
+			{"pause", `{"subscription":"` + strings.Repeat("x", 70<<10) + `"}`, 413, `larger than`},
+			{"unpark", place + `,"key":"nobody"}`, 404, `no such key`},
+			{"unpark", place + `}`, 400, `key or keyBase64 is needed`},
+			{"unpark", place + `,"key":"a","keyBase64":"YQ=="}`, 400, `keep one`},
+			{"unpark", place + `,"keyBase64":"%"}`, 400, `malformed body`},
+			{"unpark", `{"topic":"` + topic + `","key":"later"}`, 400, `topic and partition are needed`},
+			{"unpark", `{"topic":"` + topic + `","partition":9,"key":"later"}`, 404, `not assigned`},
+			{"unpark", `{"topic":"` + topic + `","partition":4294967296,"key":"later"}`, 400, `malformed body`},
+			{"unpark", place + `,"key":"stranger"}`, 409, `no handler here knows`},
+			{"skip", place + `}`, 400, `offset is needed`},
+			{"skip", place + `,"offset":1}`, 409, `not held up for good (retry)`},
+			{"skip", place + `,"offset":7}`, 404, `no key`},
+			{"skip", offset, 200, `{}`},
+			{"skip", offset, 404, `no key`},
+			{"unpark", later, 200, `{}`},
+		} {
+			code, body := ask(h, "POST", group+c.path, c.body)
+			var refused struct{ Error string }
+			if err := json.Unmarshal([]byte(body), &refused); err != nil || (refused.Error == "") != (code == 200) {
+				t.Errorf("%s %.100s: not an answer: %s", c.path, c.body, body)
+			}
+			if code != c.code || !strings.Contains(body, c.says) {
+				t.Errorf("%s %.100s: %d %s, want %d with %q", c.path, c.body, code, body, c.code, c.says)
+			}
+		}
+		synctest.Wait()
+		if _, body := ask(h, "GET", "/groups", ""); !strings.Contains(body, `"watermark":2`) {
+			t.Errorf("afterwards: %s", body)
+		}
+		for _, path := range []string{"/groups/nobody/pause", "/groups/nobody/skip"} {
+			body := map[bool]string{true: name, false: offset}[strings.HasSuffix(path, "pause")]
+			if code, said := ask(h, "POST", path, body); code != 404 || !strings.Contains(said, `group \"nobody\"`) {
+				t.Errorf("%s: %d %s", path, code, said)
+			}
+		}
+		if err := b.Close(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		if code, said := ask(h, "POST", group+"pause", name); code != 409 {
+			t.Errorf("after the end: %d %s", code, said)
+		}
+	})
+}
+
+func TestLooks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := bus(t)
+		h := admin.Handler(b)
+		code, body := ask(h, "GET", "/groups", "")
+		for _, want := range []string{
+			`"service":"sales-api"`, `"name":"sales-api-test"`, `"joined":true`, `"name":"sales.public.orders.v1 order"`,
+			`"breaker":"closed"`, `"lag":2`, `"lanes":2`, `"key":"later","keyBase64":"bGF0ZXI=","offset":1,"state":"retry"`, `"error":"not yet"`, `"state":"held"`,
+		} {
+			if code != 200 || !strings.Contains(body, want) {
+				t.Errorf("%d, without %s: %s", code, want, body)
+			}
+		}
+		code, body = ask(h, "GET", "/catalog", "")
+		document, err := eventbus.ReadCatalog(strings.NewReader(body))
+		if code != 200 || err != nil || document.Service != "sales-api" || len(document.Topics) != 1 {
+			t.Errorf("%d %s: %v", code, body, err)
+		}
+		for _, c := range []struct {
+			method, path string
+			code         int
+		}{{"GET", "/", 404}, {"POST", "/groups", 405}, {"GET", group + "skip", 405}, {"GET", "/log-level", 404}, {"HEAD", "/groups", 200}} {
+			if code, body := ask(h, c.method, c.path, ""); code != c.code || (code != 200) != strings.Contains(body, `{"error":"`) {
+				t.Errorf("%s %s: %d %s, want %d", c.method, c.path, code, body, c.code)
+			}
+		}
+		if err := b.Close(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// idle is a bus that nobody is let in to.
+type idle struct{ admin.Bus }
+
+func (idle) Inspect() eventbus.Inspection { return eventbus.Inspection{Service: "idle"} }
+
+// TestWhoMayAsk: with a token whoever has it, without one this machine.
+func TestWhoMayAsk(t *testing.T) {
+	open, guarded := admin.Handler(idle{}), admin.Handler(idle{}, admin.Token("hunter2"))
+	const abroad = "Remote: 192.0.2.7:40000"
+	for _, c := range []struct {
+		name    string
+		handler http.Handler
+		headers []string
+		code    int
+	}{
+		{"this machine", open, nil, 200},
+		{"this machine by IPv6", open, []string{"Remote: [::1]:40000", "Host: [::1]:8081"}, 200},
+		{"this machine by name", open, []string{"Host: localhost"}, 200},
+		{"another machine", open, []string{abroad}, 403},
+		{"a page's name for this machine", open, []string{"Host: evil.example:8081"}, 403},
+		{"no address", open, []string{"Remote: @"}, 403},
+		{"no token", guarded, nil, 401},
+		{"an empty token", guarded, []string{"Authorization: Bearer "}, 401},
+		{"a wrong token", guarded, []string{"Authorization: Bearer hunter3"}, 401},
+		{"a beginning of the token", guarded, []string{"Authorization: Bearer hunter"}, 401},
+		{"another scheme", guarded, []string{"Authorization: Basic hunter2"}, 401},
+		{"the token alone", guarded, []string{"Authorization: hunter2"}, 401},
+		{"the token", guarded, []string{"Authorization: Bearer hunter2"}, 200},
+		{"the token from another machine", guarded, []string{"Authorization: bearer hunter2", abroad, "Host: sales.example"}, 200},
+	} {
+		code, body := ask(c.handler, "GET", "/groups", "", c.headers...)
+		if code != c.code || (code != 200) != strings.Contains(body, `{"error":"`) || strings.Contains(body, "hunter") {
+			t.Errorf("%s: %d %s, want %d", c.name, code, body, c.code)
+		}
+	}
+	if code, body := ask(open, "POST", group+"pause", "{}", "Origin: https://evil.example"); code != 403 || !strings.Contains(body, `{"error":"`) {
+		t.Errorf("an order from another page: %d %s", code, body)
+	}
+}
+
+func TestConfig(t *testing.T) {
+	for _, c := range []struct{ address, token, wrong, listening string }{
+		{"", "", "", ""},
+		{":8081", "", "", "127.0.0.1:8081"},
+		{"localhost:8081", "", "", "localhost:8081"},
+		{"[::1]:0", "", "", "[::1]:0"},
+		{"0.0.0.0:8081", "hunter2", "", "0.0.0.0:8081"},
+		{"0.0.0.0:8081", "", "open to other machines and there is no token", ""},
+		{"[::]:8081", "", "open to other machines", ""},
+		{"10.1.2.3:8081", "", "open to other machines", ""},
+		{"localhost.evil.example:1", "", "open to other machines", ""},
+		{"8081", "", "no address", ""},
+		{":http", "", "no port", ""},
+		{":8081", "hunter\n2", "visible ASCII", ""},
+	} {
+		config := admin.Config{Address: c.address, Token: c.token}
+		err := config.Validate()
+		if (err == nil) != (c.wrong == "") || err != nil && (!strings.Contains(err.Error(), c.wrong) || strings.Contains(err.Error(), "hunter")) {
+			t.Errorf("%v: %v, want %q", config, err, c.wrong)
+		}
+		if c.wrong == "" && config.Listening() != c.listening {
+			t.Errorf("%v listens on %s", config, config.Listening())
+		}
+		var logged strings.Builder
+		slog.New(slog.NewTextHandler(&logged, nil)).Info("", "config", config, "pointer", &config)
+		for _, text := range []string{fmt.Sprintf("%v %+v %#v %s %x", config, config, config, config, config), logged.String()} {
+			if strings.Contains(text, "hunter") || strings.Contains(text, "68756e746572") {
+				t.Errorf("the token shows: %s", text)
+			}
+		}
+	}
+}
+
+// TestServed is over a real connection, whose addresses are its own.
+func TestServed(t *testing.T) {
+	server := httptest.NewServer(admin.Handler(idle{}))
+	defer server.Close()
+	response, err := server.Client().Get(server.URL + "/groups")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != http.StatusOK || !strings.Contains(string(body), `"service":"idle"`) {
+		t.Errorf("%d %s, %v", response.StatusCode, body, err)
+	}
+	server.Client().CloseIdleConnections()
+}

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/eventbus-go/eventbus/internal/engine"
+	"github.com/eventbus-go/eventbus/kafka"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// recorder is a transport whose consumers enter into the ledger what the group has
+// acknowledged as committed: what is covered so must never be handled again.
+type recorder struct {
+	*kafka.Transport
+	topic  string
+	ledger *ledger
+	log    *slog.Logger
+}
+
+// NewConsumer implements transport.Transport.
+func (r *recorder) NewConsumer(cfg transport.ConsumerConfig) (transport.Consumer, error) {
+	c := &recorded{Listener: cfg.Listener, recorder: r, assigned: make(map[transport.Partition]transport.Assignment)}
+	cfg.Listener = c
+	inner, err := r.Transport.NewConsumer(cfg)
+	if err != nil {
+		return nil, err
+	}
+	c.Consumer = inner
+	return c, nil
+}
+
+// recorded is one of its consumers, and stands before its listener.
+type recorded struct {
+	transport.Consumer
+	transport.Listener
+	recorder *recorder
+
+	mu       sync.Mutex
+	assigned map[transport.Partition]transport.Assignment
+}
+
+// Assigned implements transport.Listener.
+func (c *recorded) Assigned(assigned []transport.Assignment) {
+	c.mu.Lock()
+	for i := range assigned {
+		c.assigned[assigned[i].Partition] = assigned[i]
+	}
+	c.mu.Unlock()
+	c.Listener.Assigned(assigned)
+}
+
+// slowCommit is what a commit takes that is worth a line in the log.
+const slowCommit = time.Second
+
+// Commit implements transport.Consumer.
+func (c *recorded) Commit(ctx context.Context, commits ...transport.Commit) error {
+	began := time.Now()
+	err := c.Consumer.Commit(ctx, commits...)
+	if took := time.Since(began); took > slowCommit {
+		c.recorder.log.Warn("a commit took long", "took", took, "partitions", len(commits), "error", err)
+	}
+	partial, some := errors.AsType[*transport.CommitError](err)
+	if err != nil && !some {
+		return err
+	}
+	for i := range commits {
+		if partial == nil || partial.Partitions[commits[i].Partition] == nil {
+			c.enter(&commits[i])
+		}
+	}
+	return err
+}
+
+// enter writes an acknowledged commit into the ledger: the watermark, and each
+// stretch beyond it that is done.
+func (c *recorded) enter(commit *transport.Commit) {
+	if commit.Topic != c.recorder.topic {
+		return
+	}
+	c.mu.Lock()
+	at := c.assigned[commit.Partition]
+	c.mu.Unlock()
+	at.Offset, at.Metadata, at.LeaderEpoch = commit.Offset, commit.Metadata, commit.LeaderEpoch
+	line := entry{deed: committed, partition: commit.Partition.Partition, offset: commit.Offset, epoch: commit.Epoch}
+	c.recorder.ledger.add(line)
+	report, err := engine.ReadCommit(&at)
+	if err != nil {
+		c.recorder.log.Error("a commit that can't be read", "partition", commit.Partition.String(), "error", err)
+		return
+	}
+	line.deed = beyond
+	for _, s := range report.Beyond {
+		line.offset, line.key = s[0], uint32(s[1]-s[0]) //nolint:gosec // bounded by what is in flight
+		c.recorder.ledger.add(line)
+	}
+}
+
+// coverage is what acknowledged commits of one partition cover.
+type coverage struct {
+	watermark int64
+	beyond    map[int64]bool
+}
+
+// take takes an entry of a commit in.
+func (c *coverage) take(line *entry) {
+	if line.deed == committed {
+		c.watermark = max(c.watermark, line.offset)
+		return
+	}
+	if c.beyond == nil {
+		c.beyond = make(map[int64]bool)
+	}
+	for o := range int64(line.key) {
+		c.beyond[line.offset+o] = true
+	}
+}
+
+func (c *coverage) covers(offset int64) bool { return offset < c.watermark || c.beyond[offset] }

@@ -1,0 +1,72 @@
+package fxmodule
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+)
+
+// endpoint serves a handler on an address, a loopback one where no host is named.
+type endpoint struct {
+	call     string // that the program makes for it
+	address  string
+	server   *http.Server
+	logger   *slog.Logger
+	listener atomic.Pointer[net.Listener]
+	served   chan struct{} // closed when Serve has returned
+}
+
+func (e *endpoint) addr() net.Addr {
+	if l := e.listener.Load(); l != nil {
+		return (*l).Addr()
+	}
+	return nil
+}
+
+func (e *endpoint) serve(handler http.Handler, logger *slog.Logger) {
+	e.logger = logger
+	e.server = &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
+	}
+}
+
+func (e *endpoint) start(ctx context.Context) error {
+	address := e.address
+	if host, port, err := net.SplitHostPort(address); err == nil && host == "" {
+		address = net.JoinHostPort("127.0.0.1", port)
+	}
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	if err != nil {
+		return fmt.Errorf("fxmodule: %s(%q) can't listen: %w", e.call, e.address, err)
+	}
+	e.listener.Store(&listener)
+	e.served = make(chan struct{})
+	go func() {
+		defer close(e.served)
+		if err := e.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			e.logger.Error("server ended", "server", e.call, "error", err)
+		}
+	}()
+	return nil
+}
+
+func (e *endpoint) stop(ctx context.Context) error {
+	ctx, cancel := mostOf(ctx, 0)
+	defer cancel()
+	err := e.server.Shutdown(ctx)
+	if err != nil {
+		err = errors.Join(err, e.server.Close())
+	}
+	<-e.served
+	return err
+}

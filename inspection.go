@@ -1,0 +1,172 @@
+package eventbus
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/eventbus-go/eventbus/internal/engine"
+)
+
+// Inspection is what a bus does at one moment, for the people who operate it. It
+// has keys of events and texts of errors in it, and no other data of events.
+type Inspection struct {
+	Service string            `json:"service"`
+	Groups  []GroupInspection `json:"groups"` // by name
+	// OpenBrokers are those whose publishing circuit breaker is not closed.
+	OpenBrokers []int32 `json:"openBrokers"`
+}
+
+// GroupInspection is a consumer group, as this member of it sees it.
+type GroupInspection struct {
+	Name string `json:"name"`
+	// State of the membership; Joined where it has partitions or waits for some,
+	// Alive while the group counts it in.
+	State         string                   `json:"state"`
+	Joined        bool                     `json:"joined"`
+	Alive         bool                     `json:"alive"`
+	Error         string                   `json:"error,omitempty"` // the membership's last
+	Records       int64                    `json:"records"`         // in hand: fetched and not finished
+	Bytes         int64                    `json:"bytes"`
+	ParkedKeys    int64                    `json:"parkedKeys"`
+	ParkedBytes   int64                    `json:"parkedBytes"`
+	Abandoned     int64                    `json:"abandoned"` // attempts cut off at a drain bound
+	Subscriptions []SubscriptionInspection `json:"subscriptions"`
+	Partitions    []PartitionInspection    `json:"partitions"` // that this member has
+}
+
+// SubscriptionInspection is one subscription. Until the group has started only
+// its names and Paused are known.
+type SubscriptionInspection struct {
+	Name        string `json:"name"` // for Pause and Resume
+	Topic       string `json:"topic"`
+	Type        string `json:"type,omitempty"` // empty for that of the tombstones
+	Paused      bool   `json:"paused"`
+	Concurrency int    `json:"concurrency"`
+	Running     int    `json:"running"` // attempts under way
+	Stuck       int    `json:"stuck"`   // of which ignore their timeout
+	LongestMs   int64  `json:"longestMs"`
+	Breaker     string `json:"breaker,omitempty"` // closed, open or half-open
+}
+
+// PartitionInspection is one assigned partition. Offsets are the next to be
+// handled, fetched and committed.
+type PartitionInspection struct {
+	Topic     string `json:"topic"`
+	Partition int32  `json:"partition"`
+	Watermark int64  `json:"watermark"` // lowest unfinished offset
+	Next      int64  `json:"next"`
+	Committed int64  `json:"committed"`
+	Lag       int64  `json:"lag"`     // from the watermark to the last stable offset; −1 if unknown
+	Records   int64  `json:"records"` // in hand
+	Lanes     int    `json:"lanes"`   // keys in hand
+	Running   int64  `json:"running"`
+	Beyond    int64  `json:"beyond"` // finished beyond the watermark
+	Paused    bool   `json:"paused"` // its fetching, by back-pressure
+	// StalledMs is how long the first unfinished event has kept the watermark
+	// where it is.
+	StalledMs  int64 `json:"stalledMs"`
+	ParkedKeys int64 `json:"parkedKeys"`
+	// Parked are the keys that have waited longest, at most 100.
+	Parked []ParkedKey `json:"parked"`
+}
+
+// ParkedKey is a key whose first event waits, and all later ones behind it.
+type ParkedKey struct {
+	Key    string `json:"key,omitempty"` // where it is text, as UTF-8
+	Raw    []byte `json:"keyBase64"`     // the same bytes in any case; null for an event without a key
+	Offset int64  `json:"offset"`        // of the event that waits
+	// State is "retry", "breaker open", "awaiting dead letter" or "held": by a
+	// type that no handler here knows.
+	State     string `json:"state"`
+	WaitingMs int64  `json:"waitingMs"` // since the first failure
+	Attempts  int    `json:"attempts"`
+	Bytes     int64  `json:"bytes"`           // of the event and of those behind it
+	Error     string `json:"error,omitempty"` // of the last attempt, or of the dead letter's last write
+}
+
+// Inspect looks at the groups of the bus, and asks no broker. It is safe for
+// concurrent use and may be called at any time.
+func (b *Bus) Inspect() Inspection {
+	all := Inspection{Service: b.config.Service, Groups: []GroupInspection{}, OpenBrokers: append([]int32{}, b.publishing.open()...)}
+	slices.Sort(all.OpenBrokers)
+	for _, g := range b.sortedGroups() {
+		all.Groups = append(all.Groups, b.inspectGroup(g))
+	}
+	return all
+}
+
+func (b *Bus) sortedGroups() []*group {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.SortedFunc(maps.Values(b.groups), func(x, y *group) int { return strings.Compare(x.name, y.name) })
+}
+
+func (b *Bus) inspectGroup(g *group) GroupInspection {
+	look := GroupInspection{Name: g.name, State: "not started", Partitions: []PartitionInspection{}, Subscriptions: []SubscriptionInspection{}}
+	b.mu.Lock()
+	for _, t := range g.topics {
+		name := func(sub *engine.Subscription, typ string) {
+			look.Subscriptions = append(look.Subscriptions, SubscriptionInspection{Name: sub.Name, Topic: t.name, Type: typ, Paused: sub.Held()})
+		}
+		for typ, sub := range t.types {
+			name(sub, typ)
+		}
+		if t.tombstone != nil {
+			name(t.tombstone, "")
+		}
+	}
+	b.mu.Unlock()
+	slices.SortFunc(look.Subscriptions, func(x, y SubscriptionInspection) int { return strings.Compare(x.Name, y.Name) })
+	e := g.engine.Load()
+	if e == nil {
+		return look
+	}
+	s := e.Snapshot()
+	look.State, look.Joined, look.Alive = s.Member.State, s.Member.Joined, s.Alive
+	if s.Member.LastError != nil {
+		look.Error = s.Member.LastError.Error()
+	}
+	look.Records, look.Bytes, look.Abandoned = s.Records, s.Bytes, s.Abandoned
+	look.ParkedKeys, look.ParkedBytes = s.ParkedKeys, s.ParkedBytes
+	running := make(map[string]*engine.SubscriptionSnapshot, len(s.Subscriptions))
+	for i := range s.Subscriptions {
+		running[s.Subscriptions[i].Name] = &s.Subscriptions[i]
+	}
+	for i := range look.Subscriptions {
+		look.Subscriptions[i].take(running[look.Subscriptions[i].Name])
+	}
+	for i := range s.Partitions {
+		look.Partitions = append(look.Partitions, inspectPartition(&s.Partitions[i]))
+	}
+	return look
+}
+
+func (s *SubscriptionInspection) take(now *engine.SubscriptionSnapshot) {
+	if now == nil {
+		return
+	}
+	s.Paused, s.Concurrency, s.Running, s.Stuck = now.Held, now.Concurrency, now.Running, now.Stuck
+	s.LongestMs, s.Breaker = now.Longest.Milliseconds(), now.Breaker
+}
+
+func inspectPartition(p *engine.PartitionSnapshot) PartitionInspection {
+	look := PartitionInspection{
+		Topic: p.Partition.Topic, Partition: p.Partition.Partition,
+		Watermark: p.Watermark, Next: p.Next, Committed: p.Committed, Lag: lagOf(p),
+		Records: p.Records, Lanes: p.Lanes, Running: p.Running, Beyond: p.Beyond, Paused: p.Paused,
+		StalledMs: p.OldestAge.Milliseconds(), ParkedKeys: p.ParkedKeys, Parked: []ParkedKey{},
+	}
+	for _, k := range p.Parked {
+		parked := ParkedKey{
+			Raw: k.Key, Offset: k.Offset, State: k.State, WaitingMs: k.Waiting.Milliseconds(),
+			Attempts: k.Attempts, Bytes: k.Queued, Error: k.Error,
+		}
+		if utf8.Valid(k.Key) {
+			parked.Key = string(k.Key)
+		}
+		look.Parked = append(look.Parked, parked)
+	}
+	return look
+}

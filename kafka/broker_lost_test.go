@@ -1,0 +1,181 @@
+package kafka
+
+import (
+	"errors"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// kill makes a broker refuse connections, and ends those that it has.
+func (b *bed) kill(broker int32) { b.wires.setDown(b.ListenAddrs()[broker], true) }
+
+// freeze makes a broker take connections and requests, and say nothing any more.
+func (b *bed) freeze(broker int32) {
+	b.Control(func(kmsg.Request) (kmsg.Response, error, bool) {
+		b.KeepControl()
+		return nil, nil, b.CurrentNode() == broker
+	})
+}
+
+// depose does what a cluster does when it has noticed that a broker is lost: others
+// lead its partitions of "events", and coordinate its groups.
+func (b *bed) depose(broker int32) {
+	b.t.Helper()
+	for n := range int32(len(b.PartitionInfos("events"))) {
+		if b.LeaderFor("events", n) == broker {
+			if err := b.MoveTopicPartition("events", n, (broker+1)%3); err != nil {
+				b.t.Fatal(err)
+			}
+		}
+	}
+	for b.CoordinatorFor("group") == broker {
+		b.RehashCoordinators()
+	}
+}
+
+// fencing is how long the cluster takes to notice.
+const fencing = 9 * time.Second
+
+// TestBrokerLost: once the cluster has deposed a broker that was killed, or is
+// frozen, what it led is written and read within a second.
+func TestBrokerLost(t *testing.T) {
+	for name, lose := range map[string]func(*bed, int32){"killed": (*bed).kill, "frozen": (*bed).freeze} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, 6, func(t *testing.T, b *bed) {
+				l := newLedger()
+				r := b.reader(l)
+				r.awaitOwned(6)
+				p := b.producer(transport.ProducerConfig{})
+				for n := range int32(6) {
+					b.delivered(b.publish(p, n, "before"))
+				}
+				l.await(t, 6)
+				lost := b.LeaderFor("events", 0)
+				lose(b, lost)
+				// Under way while the broker is lost, and on every connection.
+				var waiting []receipt
+				for n := range int32(6) {
+					waiting = append(waiting, b.publish(p, n, "meanwhile"))
+				}
+				time.Sleep(fencing)
+				begun := time.Now()
+				b.depose(lost)
+				for _, done := range waiting {
+					b.delivered(done)
+				}
+				if took := time.Since(begun); took > time.Second { // the clock is the bubble's
+					t.Errorf("written %s after the broker was deposed", took)
+				}
+				for n := range int32(6) {
+					b.delivered(b.publish(p, n, "after"))
+				}
+				l.await(t, 18)
+				if took := time.Since(begun); took > time.Second {
+					t.Errorf("read %s after the broker was deposed", took)
+				}
+				if err := r.commit(t.Context(), func(transport.Partition) bool { return true }); err != nil {
+					t.Error(err)
+				}
+				if took := time.Since(begun); took > 2*time.Second {
+					t.Errorf("committed %s after the broker was deposed", took)
+				}
+				if len(r.heard) != 1 {
+					t.Errorf("heard %q", r.heard)
+				}
+			}, threeBrokers()...)
+		})
+	}
+}
+
+// TestCoordinatorLostInJoin: a JoinGroup may take as long as a rebalance, and is
+// yet not waited for when its coordinator is frozen and another has its place.
+func TestCoordinatorLostInJoin(t *testing.T) {
+	bubble(t, 3, func(t *testing.T, b *bed) {
+		if _, err := b.transport.Cluster(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		frozen := b.CoordinatorFor("group")
+		b.ControlKey(int16(kmsg.JoinGroup), func(kmsg.Request) (kmsg.Response, error, bool) {
+			b.KeepControl()
+			return nil, nil, b.CurrentNode() == frozen
+		})
+		r := b.reader(newLedger())
+		time.Sleep(fencing)
+		begun := time.Now()
+		b.depose(frozen)
+		r.awaitOwned(3)
+		if took := time.Since(begun); took > time.Second {
+			t.Errorf("joined %s after the group had another coordinator", took)
+		}
+	}, threeBrokers()...)
+}
+
+// shutGate refuses what goes to one broker.
+type shutGate struct{ broker atomic.Int32 }
+
+var errShut = errors.New("shut")
+
+func (g *shutGate) Allow(broker int32) error {
+	if broker == g.broker.Load() {
+		return errShut
+	}
+	return nil
+}
+
+func (g *shutGate) Report(int32, error) {}
+
+// TestGateLooksElsewhere: while the gate refuses what a broker leads, nothing is
+// sent there that would tell of a new leader. It is found all the same.
+func TestGateLooksElsewhere(t *testing.T) {
+	bubble(t, 1, func(t *testing.T, b *bed) {
+		gate := &shutGate{}
+		gate.broker.Store(-1)
+		p := b.producer(transport.ProducerConfig{Gate: gate})
+		b.delivered(b.publish(p, 0, "before"))
+		leader := b.LeaderFor("events", 0)
+		gate.broker.Store(leader)
+		r := &transport.Record{Topic: "events"}
+		for range 20 {
+			if err := p.Produce(t.Context(), r, nil); !errors.Is(err, errShut) {
+				t.Fatalf("before the leader moved: %v", err)
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		b.depose(leader)
+		begun := time.Now()
+		for p.Produce(t.Context(), r, nil) != nil {
+			if time.Since(begun) > 2*lookAgainAfter {
+				t.Fatal("the new leader is not found")
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}, threeBrokers()...)
+}
+
+// TestAnyBrokerSilent: one broker that is frozen does not keep the others from
+// being heard, and is not asked first again.
+func TestAnyBrokerSilent(t *testing.T) {
+	for frozen := range int32(3) {
+		bubble(t, 1, func(t *testing.T, b *bed) {
+			if _, err := b.transport.Cluster(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			b.freeze(frozen)
+			begun := time.Now()
+			for range 10 {
+				if _, err := b.transport.Cluster(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			// The bootstrap connection may be one to it, and so may be the next.
+			if took := time.Since(begun); took > 3*silence {
+				t.Errorf("broker %d is frozen: asked ten times in %s", frozen, took)
+			}
+		}, threeBrokers()...)
+	}
+}

@@ -1,0 +1,59 @@
+package eventbus
+
+import (
+	"errors"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/eventbus-go/eventbus/resilience"
+)
+
+// TestPublishBreaker: it opens for one broker alone, closes by probes after a
+// while, and at once when the broker takes what it was sent before.
+func TestPublishBreaker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var changes []resilience.State
+		p := &publishBreakers{changed: func(broker int32, _, to resilience.State) {
+			if broker != 1 {
+				t.Errorf("the breaker of broker %d is %s", broker, to)
+			}
+			changes = append(changes, to)
+		}}
+		open := func() {
+			t.Helper()
+			for range 5 {
+				if err := p.Allow(1); err != nil {
+					t.Fatal(err)
+				}
+				p.Report(1, errors.New("not enough replicas"))
+			}
+			if err := p.Allow(1); !errors.Is(err, ErrCircuitOpen) {
+				t.Fatalf("after five failures: %v", err)
+			}
+			if err := p.Allow(2); err != nil {
+				t.Fatalf("another broker: %v", err)
+			}
+		}
+		open()
+		p.Report(1, errors.New("still not enough"))
+		time.Sleep(10*time.Second + 1)
+		for range 3 {
+			if err := p.Allow(1); err != nil {
+				t.Fatalf("a probe: %v", err)
+			}
+			p.Report(1, nil)
+		}
+		open()
+		p.Report(1, nil)
+		if err := p.Allow(1); err != nil || len(p.open()) > 0 {
+			t.Errorf("the broker has written what it was sent: %v, open are %v", err, p.open())
+		}
+		open() // the window began anew
+		want := []resilience.State{resilience.Open, resilience.HalfOpen, resilience.Closed, resilience.Open, resilience.Closed, resilience.Open}
+		if !slices.Equal(changes, want) {
+			t.Errorf("the breaker was %v, want %v", changes, want)
+		}
+	})
+}

@@ -1,0 +1,200 @@
+package eventbus_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/prometheus/otlptranslator"
+	exporter "go.opentelemetry.io/otel/exporters/prometheus"
+	"go.opentelemetry.io/otel/sdk/metric"
+
+	"github.com/eventbus-go/eventbus/transport/memory"
+)
+
+// series are the names of what an endpoint serves, with the labels of each.
+type series map[string]map[string]bool
+
+// sample is a line of Prometheus' text format: a name, and labels perhaps.
+var (
+	sample = regexp.MustCompile(`(?m)^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? [^ ]+$`)
+	label  = regexp.MustCompile(`(\w+)="(?:[^"\\]|\\.)*"`)
+)
+
+// served runs a bus that measures everything, and returns what the OpenTelemetry
+// exporter for Prometheus then serves.
+func served(t *testing.T) series {
+	t.Helper()
+	found := make(series)
+	run(t, func(t *testing.T, cluster *memory.Cluster) {
+		registry := prometheus.NewRegistry()
+		reader, err := exporter.New(exporter.WithRegisterer(registry), exporter.WithTranslationStrategy(otlptranslator.UnderscoreEscapingWithSuffixes))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := config()
+		c.MeterProvider = metric.NewMeterProvider(metric.WithReader(reader))
+		finish := everythingMeasured(t, cluster, c)
+		w := httptest.NewRecorder()
+		promhttp.HandlerFor(registry, promhttp.HandlerOpts{}).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+		finish()
+		if w.Code != http.StatusOK {
+			t.Fatalf("%d %s", w.Code, w.Body)
+		}
+		for _, line := range sample.FindAllStringSubmatch(w.Body.String(), -1) {
+			if found[line[1]] == nil {
+				found[line[1]] = make(map[string]bool)
+			}
+			for _, l := range label.FindAllStringSubmatch(line[2], -1) {
+				found[line[1]][l[1]] = true
+			}
+		}
+	})
+	return found
+}
+
+// dashboard is what a test needs to know of one of Grafana's.
+type dashboard struct {
+	SchemaVersion int
+	Title, UID    string
+	ID            *int
+	Templating    struct {
+		List []struct {
+			Name, Type, Definition string
+			Query                  any
+		}
+	}
+	Panels []panel
+}
+
+type panel struct {
+	ID         int
+	Title      string
+	Type       string
+	Datasource struct{ Type, UID string }
+	Targets    []struct {
+		Expr, LegendFormat, RefID string
+		Datasource                struct{ UID string }
+	}
+	GridPos struct{ X, Y, W, H int }
+}
+
+// The parts of a PromQL expression that name something, once its strings, its
+// durations and its variables are out of it.
+var (
+	selector  = regexp.MustCompile(`([a-z_:][\w:]*)(?:\{([^}]*)\})?`)
+	grouping  = regexp.MustCompile(`\b(?:by|without|on|ignoring|group_left|group_right)\s*\(([^)]*)\)`)
+	matched   = regexp.MustCompile(`(\w+)\s*(?:=~|!~|!=|=)`)
+	noNames   = regexp.MustCompile(`"[^"]*"|\[[^\]]*\]`)
+	inLegend  = regexp.MustCompile(`\{\{\s*(\w+)\s*\}\}`)
+	functions = []string{"sum", "max", "min", "rate", "increase", "histogram_quantile", "label_values", "and", "clamp_max"}
+)
+
+// named are the metrics of an expression, and the labels that it speaks of.
+func named(expr string) (metrics, labels []string) {
+	expr = noNames.ReplaceAllString(expr, "")
+	for _, g := range grouping.FindAllStringSubmatch(expr, -1) {
+		for name := range strings.SplitSeq(g[1], ",") {
+			labels = append(labels, strings.TrimSpace(name))
+		}
+	}
+	for _, s := range selector.FindAllStringSubmatch(grouping.ReplaceAllString(expr, ""), -1) {
+		if slices.Contains(functions, s[1]) {
+			continue
+		}
+		metrics = append(metrics, s[1])
+		for _, m := range matched.FindAllStringSubmatch(s[2], -1) {
+			labels = append(labels, m[1])
+		}
+	}
+	return metrics, labels
+}
+
+// TestDashboard holds every query of the dashboard to what is really served:
+// names of metrics and of their labels.
+func TestDashboard(t *testing.T) {
+	content, err := os.ReadFile("docs/grafana/eventbus.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var d dashboard
+	if err := json.Unmarshal(content, &d); err != nil {
+		t.Fatal(err)
+	}
+	if d.SchemaVersion < 41 || d.Title == "" || d.UID == "" || d.ID != nil {
+		t.Errorf("schema version %d, title %q, uid %q, id %v", d.SchemaVersion, d.Title, d.UID, d.ID)
+	}
+	served := served(t)
+	check := func(where, expr string, inLegend ...string) {
+		t.Helper()
+		metrics, labels := named(expr)
+		if len(metrics) == 0 {
+			t.Errorf("%s: no metric in %s", where, expr)
+		}
+		for _, m := range metrics {
+			of := served[m]
+			if of == nil {
+				t.Errorf("%s: nobody serves %s, of %s", where, m, expr)
+			}
+			for _, l := range append(labels, inLegend...) {
+				if of != nil && !of[l] {
+					t.Errorf("%s: %s has no label %s", where, m, l)
+				}
+			}
+		}
+	}
+	if sources := d.Templating.List; len(sources) == 0 || sources[0].Type != "datasource" || sources[0].Query != "prometheus" || sources[0].Name != "datasource" {
+		t.Fatalf("the first variable is no data source for Prometheus")
+	}
+	for _, v := range d.Templating.List[1:] {
+		metric, last, ok := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(v.Definition, "label_values("), ")"), ", ")
+		if !ok {
+			t.Errorf("variable %s: %s is no label_values(metric, label)", v.Name, v.Definition)
+		}
+		check("variable "+v.Name, metric, last)
+	}
+	ids, titles := make(map[int]bool), ""
+	for _, p := range d.Panels {
+		if ids[p.ID] || p.GridPos.W == 0 || p.GridPos.X+p.GridPos.W > 24 {
+			t.Errorf("panel %q: id %d, at %+v", p.Title, p.ID, p.GridPos)
+		}
+		ids[p.ID] = true
+		if p.Type == "row" {
+			continue
+		}
+		titles += strings.ToLower(p.Title) + "\n"
+		if len(p.Targets) == 0 || p.Datasource.UID != "${datasource}" {
+			t.Errorf("panel %q has %d queries of %s", p.Title, len(p.Targets), p.Datasource.UID)
+		}
+		for _, q := range p.Targets {
+			var legend []string
+			for _, l := range inLegend.FindAllStringSubmatch(q.LegendFormat, -1) {
+				legend = append(legend, l[1])
+			}
+			check("panel "+p.Title, q.Expr, legend...)
+		}
+	}
+	for _, about := range []string{
+		"publish rate", "publish latency", "publish errors", "consume rate", "process latency", "errors by type", "lag", "oldest unfinished",
+		"parked keys", "in flight", "retries", "dead letters", "breaker state", "breaker transitions", "rebalances", "buffer",
+	} {
+		if !strings.Contains(titles, about) {
+			t.Errorf("no panel shows %s", about)
+		}
+	}
+}
+
+// TestNamed: a test that finds no names finds no mistakes either.
+func TestNamed(t *testing.T) {
+	metrics, labels := named(`histogram_quantile(0.99, sum by (le, topic) (rate(a_seconds_bucket{group=~"$group", error_type!=""}[$__rate_interval]))) and on (x) max(b_total)`)
+	if !slices.Equal(metrics, []string{"a_seconds_bucket", "b_total"}) || !slices.Equal(labels, []string{"le", "topic", "x", "group", "error_type"}) {
+		t.Errorf("metrics %q, labels %q", metrics, labels)
+	}
+}
