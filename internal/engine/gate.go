@@ -10,8 +10,7 @@ import (
 )
 
 // gate holds the lanes that an open breaker keeps from running, first come
-// first out: so probes come from distinct keys in turn. Suspects, whose failures
-// tell the breaker nothing, come after all others.
+// first out: so probes come from distinct keys in turn.
 //
 // A breaker may be shared with other subscriptions and groups, so the gate does
 // not hear of its changes. It looks: whenever an attempt of its own has ended,
@@ -20,31 +19,25 @@ type gate struct {
 	sub     *Subscription
 	waiting atomic.Int64 // how many
 
-	mu       sync.Mutex
-	waits    []*wait
-	suspects []*wait
-	timer    *time.Timer
-	closed   bool
+	mu     sync.Mutex
+	waits  []*wait
+	timer  *time.Timer
+	closed bool
 }
 
 // add enters a wait. Its partition's lock is held.
-func (g *gate) add(w *wait, suspect bool) {
+func (g *gate) add(w *wait) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if suspect {
-		g.suspects = append(g.suspects, w)
-	} else {
-		g.waits = append(g.waits, w)
-	}
+	g.waits = append(g.waits, w)
 	g.changed()
 }
 
 // changed keeps the count and the timer as they should be. The caller holds mu.
 func (g *gate) changed() {
-	n := len(g.waits) + len(g.suspects)
-	g.waiting.Store(int64(n))
+	g.waiting.Store(int64(len(g.waits)))
 	switch {
-	case n == 0 || g.closed:
+	case len(g.waits) == 0 || g.closed:
 		if g.timer != nil {
 			g.timer.Stop()
 			g.timer = nil
@@ -111,15 +104,13 @@ func (g *gate) settled() {
 func (g *gate) forget(p *partition) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	gone := func(w *wait) bool { return w.lane.partition == p }
-	g.waits = slices.DeleteFunc(g.waits, gone)
-	g.suspects = slices.DeleteFunc(g.suspects, gone)
+	g.waits = slices.DeleteFunc(g.waits, func(w *wait) bool { return w.lane.partition == p })
 	g.changed()
 }
 
 func (g *gate) close() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.closed, g.waits, g.suspects = true, nil, nil
+	g.closed, g.waits = true, nil
 	g.changed()
 }

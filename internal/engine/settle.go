@@ -8,11 +8,8 @@ import (
 	"github.com/eventbus-go/eventbus/resilience"
 )
 
-// errExhausted says in a dead letter that the retry budget ran out, and exhausted
-// is the reason of such a one.
+// errExhausted says in a dead letter that the retry budget ran out.
 var errExhausted = errors.New("retries exhausted")
-
-const exhausted = "exhausted"
 
 // failure is how an attempt failed; nil if it did not.
 type failure struct {
@@ -108,13 +105,9 @@ func (w *worker) release(p *partition) {
 // failed notes a failed attempt at the head of a lane in its budget, and takes
 // the next step: a wait, which it returns, or the dead letter. The caller holds mu.
 func (p *partition) failed(l *lane, now time.Time, v Verdict, err error) (parked *Failure, wait time.Duration) {
-	it := l.head
-	wait, again := it.failed(v, err, now)
+	wait, again := l.head.failed(v, err, now)
 	switch {
 	case !again:
-		if it.fail.reason == exhausted && it.fail.counted {
-			it.sub.Breaker.Suspect(keyHash(it.record))
-		}
 		if f := l.head.fail; f.counted && errors.Is(f.err, errExhausted) {
 			// While others work it is the key that fails, and not what it
 			// needs: the breaker is to judge by the others.
@@ -153,7 +146,7 @@ func (it *item) failed(v Verdict, err error, now time.Time) (wait time.Duration,
 	}
 	wait, again = it.sub.Retry.Next(f.attempts, f.elapsed(it.sub.Breaker, now))
 	if !again {
-		f.end, f.reason = DeadEnd, exhausted
+		f.end, f.reason = DeadEnd, "exhausted"
 		f.err = fmt.Errorf("%w: %w", errExhausted, err)
 		return 0, false
 	}

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"slices"
 	"sync"
 	"time"
 
@@ -156,15 +155,10 @@ func (w *worker) settle(ctx *attemptContext, p *partition, took time.Duration, t
 // evidence is what a failure says of the dependency. A record's first counts,
 // and a probe's. Those of its retries do not: under a flood of poison the retries
 // of a few keys would outnumber all that works, and open the breaker for healthy
-// keys too. Neither do those of suspects, which the breaker knows by the first key;
-// a batch with one among others is not the others' failure.
+// keys too.
 func (w *worker) evidence(o resilience.Outcome, t resilience.Ticket) resilience.Outcome {
-	f := w.items[0].fail
-	retried := f != nil && f.counted && !t.Probe()
-	if o == resilience.Failure && (retried || len(w.items) > 1 && slices.ContainsFunc(w.items, w.suspected)) {
+	if f := w.items[0].fail; o == resilience.Failure && f != nil && f.counted && !t.Probe() {
 		return resilience.Ignored
 	}
 	return o
 }
-
-func (w *worker) suspected(it *item) bool { return w.sub.Breaker.Suspected(keyHash(it.record)) }
