@@ -64,6 +64,33 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+// TestJudgeCommits: nothing that an acknowledged commit covers may start again, but
+// by an owner that was frozen before; what none covers may.
+func TestJudgeCommits(t *testing.T) {
+	at := func(d deed, owner uint16, offset int64, length uint32) entry {
+		return entry{deed: d, owner: owner, key: length, seq: uint32(offset), offset: offset} //nolint:gosec // small
+	}
+	event := func(d deed, owner uint16, offset int64) entry { return at(d, owner, offset, 1) }
+	history := []entry{
+		event(started, 1, 0), event(handled, 1, 0), event(started, 1, 1), event(started, 2, 2), event(handled, 2, 2),
+		at(committed, 0, 1, 0), at(beyond, 0, 2, 1),
+	}
+	for offset, want := range map[int64]int{0: 1, 1: 0, 2: 1} {
+		for _, ends := range []map[uint16]int64{nil, {1: 1}} { // owner 1 was frozen from the beginning
+			if ends != nil {
+				want = 0
+			}
+			f := judge(&evidence{
+				log: [][]logged{{{1, 0}, {1, 1}, {1, 2}}}, ends: ends,
+				entries: deeds(append(append([]entry(nil), history...), event(started, 1, offset))...),
+			})
+			if f.uncovered != want {
+				t.Errorf("offset %d (ends %v): %d started though committed, want %d: %v", offset, ends, f.uncovered, want, f.wrong)
+			}
+		}
+	}
+}
+
 // TestLongestStall: only time in which there was work counts.
 func TestLongestStall(t *testing.T) {
 	got, end := longestStall([]move{{0, 1}, {1, 1}, {5, -1}, {7, -1}, {100, 1}, {103, -1}})
