@@ -128,7 +128,7 @@ func (b *Bus) newReplay(config ReplayConfig, subscriptions []Subscription) (*rep
 func (c *ReplayConfig) check() error {
 	var wrong []error
 	if !c.From.IsZero() && !c.To.IsZero() && c.To.Before(c.From) {
-		wrong = append(wrong, fmt.Errorf("To %v is before From %v", c.To, c.From))
+		wrong = append(wrong, fmt.Errorf("the window ends before it begins: To is %v, From %v", c.To, c.From))
 	}
 	if c.MostFailures < 0 {
 		wrong = append(wrong, fmt.Errorf("MostFailures is %d: use a positive number, or zero for the default", c.MostFailures))
@@ -145,7 +145,7 @@ func (r *replay) checkTypes() error {
 			handled = handled || t.types[typ] != nil
 		}
 		if !handled {
-			wrong = append(wrong, fmt.Errorf("Types has %q, which none of the subscriptions handles", typ))
+			wrong = append(wrong, fmt.Errorf("no subscription handles %q, which Types has", typ))
 		}
 	}
 	return errors.Join(wrong...)

@@ -188,7 +188,7 @@ func TestReplayRefuses(t *testing.T) {
 			{eventbus.ReplayConfig{Types: []string{"ordre"}}, []eventbus.Subscription{on}, `"ordre"`},
 			{eventbus.ReplayConfig{FromOffsets: now}, []eventbus.Subscription{on}, "elsewhere/0"},
 			{eventbus.ReplayConfig{MostFailures: -1}, []eventbus.Subscription{on}, "MostFailures"},
-			{eventbus.ReplayConfig{From: time.Unix(2, 0), To: time.Unix(1, 0)}, []eventbus.Subscription{on}, "before From"},
+			{eventbus.ReplayConfig{From: time.Unix(2, 0), To: time.Unix(1, 0)}, []eventbus.Subscription{on}, "before it begins"},
 		} {
 			report, err := bus.Replay(t.Context(), c.config, c.subscriptions...)
 			var e *eventbus.Error

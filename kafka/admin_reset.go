@@ -28,24 +28,7 @@ func (t *Transport) ResetGroup(ctx context.Context, group string, commits ...tra
 	if len(commits) == 0 {
 		return nil
 	}
-	req := kmsg.NewPtrOffsetCommitRequest()
-	req.Group, req.Generation = group, -1 // not of a member
-	topics := make(map[string]int)
-	for i := range commits {
-		p := commits[i].Partition
-		at, ok := topics[p.Topic]
-		if !ok {
-			at = len(req.Topics)
-			topics[p.Topic] = at
-			topic := kmsg.NewOffsetCommitRequestTopic()
-			topic.Topic = p.Topic
-			req.Topics = append(req.Topics, topic)
-		}
-		part := kmsg.NewOffsetCommitRequestTopicPartition()
-		part.Partition, part.Offset, part.LeaderEpoch = p.Partition, commits[i].Offset, commits[i].LeaderEpoch
-		part.Metadata = &commits[i].Metadata
-		req.Topics[at].Partitions = append(req.Topics[at].Partitions, part)
-	}
+	req := storeRequest(group, commits)
 	err := t.client.persist(ctx, func() error {
 		coordinator, err := t.client.coordinator(ctx, group)
 		if err != nil {
@@ -70,7 +53,12 @@ func (c *client) commitReset(ctx context.Context, coordinator int32, req *kmsg.O
 	if err != nil {
 		return err
 	}
-	for _, topic := range answer.(*kmsg.OffsetCommitResponse).Topics {
+	return storedBy(answer.(*kmsg.OffsetCommitResponse))
+}
+
+// storedBy is the first refusal in a coordinator's response.
+func storedBy(resp *kmsg.OffsetCommitResponse) error {
+	for _, topic := range resp.Topics {
 		for _, part := range topic.Partitions {
 			if part.ErrorCode != 0 {
 				return fmt.Errorf("%s: %w", transport.Partition{Topic: topic.Topic, Partition: part.Partition}, Error(part.ErrorCode))
@@ -78,4 +66,27 @@ func (c *client) commitReset(ctx context.Context, coordinator int32, req *kmsg.O
 		}
 	}
 	return nil
+}
+
+// storeRequest stores offsets for a group without members.
+func storeRequest(group string, commits []transport.Commit) *kmsg.OffsetCommitRequest {
+	req := kmsg.NewPtrOffsetCommitRequest()
+	req.Group, req.Generation = group, -1 // not of a member
+	topics := make(map[string]int)
+	for i := range commits {
+		p := commits[i].Partition
+		at, ok := topics[p.Topic]
+		if !ok {
+			at = len(req.Topics)
+			topics[p.Topic] = at
+			topic := kmsg.NewOffsetCommitRequestTopic()
+			topic.Topic = p.Topic
+			req.Topics = append(req.Topics, topic)
+		}
+		part := kmsg.NewOffsetCommitRequestTopicPartition()
+		part.Partition, part.Offset, part.LeaderEpoch = p.Partition, commits[i].Offset, commits[i].LeaderEpoch
+		part.Metadata = &commits[i].Metadata
+		req.Topics[at].Partitions = append(req.Topics[at].Partitions, part)
+	}
+	return req
 }

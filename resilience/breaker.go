@@ -161,4 +161,3 @@ func (b *Breaker) Cooldown() time.Duration { return b.config.OpenFor }
 
 // Probes is how many attempts a half-open breaker lets through.
 func (b *Breaker) Probes() int { return b.config.Probes }
-

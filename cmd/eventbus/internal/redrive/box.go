@@ -24,6 +24,7 @@ type Box struct {
 	cluster *kafka.Transport
 	id      transport.TopicID
 	ledgers map[transport.Partition]*Ledger
+	unkept  map[transport.Partition]bool // whose ledgers GroupKept lacks
 }
 
 // ErrNoBox says that a topic is none of dead letters.
@@ -61,11 +62,26 @@ func (b *Box) reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	kept, err := b.cluster.Admin().Committed(ctx, GroupKept, b.Topic)
+	if err != nil {
+		return err
+	}
 	b.ledgers = make(map[transport.Partition]*Ledger, len(b.End))
+	b.unkept = make(map[transport.Partition]bool)
 	for p := range b.End {
 		l, err := ReadLedger(commits[p], b.id)
 		if err != nil {
 			return err
+		}
+		copied, err := ReadLedger(kept[p], b.id)
+		if err != nil {
+			return err
+		}
+		switch {
+		case copied.revision > l.revision: // the brokers have forgotten the other
+			l = copied
+		case copied.revision < l.revision: // whoever decided last was cut off
+			b.unkept[p] = true
 		}
 		l.Pass(b.First[p])
 		b.ledgers[p] = l
@@ -161,6 +177,7 @@ func (b *Box) Undecided() map[transport.Partition]int64 {
 func (b *Box) decide(ctx context.Context, x *kafka.Transactor, changed map[transport.Partition]bool, records []transport.Record) error {
 	commits := make([]transport.Commit, 0, len(changed))
 	for _, p := range slices.SortedFunc(maps.Keys(changed), func(x, y transport.Partition) int { return int(x.Partition - y.Partition) }) {
+		b.ledgers[p].revision++
 		c, err := b.ledgers[p].Commit(p)
 		if err != nil {
 			return err
@@ -175,10 +192,36 @@ func (b *Box) decide(ctx context.Context, x *kafka.Transactor, changed map[trans
 	if err := x.SendOffsets(ctx, Group, commits...); err != nil {
 		return err
 	}
-	return x.Commit(ctx)
+	if err := x.Commit(ctx); err != nil {
+		return err
+	}
+	for p := range changed {
+		b.unkept[p] = true
+	}
+	return nil
 }
 
-// transactor is the one of the box. Whoever had it before is fenced.
+// keep copies ledgers to where they are not forgotten. Nothing but a transaction
+// changes what holds, so a copy that comes too late, from a process that stood
+// still since it was fenced, loses against the higher revision beside it.
+func (b *Box) keep(ctx context.Context) error {
+	commits := make([]transport.Commit, 0, len(b.unkept))
+	for p := range b.unkept {
+		c, err := b.ledgers[p].Commit(p)
+		if err != nil {
+			return err
+		}
+		commits = append(commits, c)
+	}
+	if err := b.cluster.KeepOffsets(ctx, GroupKept, commits...); err != nil {
+		return err
+	}
+	clear(b.unkept)
+	return nil
+}
+
+// transactor is the one of the box. Whoever had it before is fenced. It
+// compresses, since letters that were as large as allowed were compressed.
 func (b *Box) transactor(ctx context.Context) (*kafka.Transactor, error) {
-	return b.cluster.NewTransactor(ctx, Group+"."+b.Topic, kafka.TransactorConfig{})
+	return b.cluster.NewTransactor(ctx, Group+"."+b.Topic, kafka.TransactorConfig{Compression: "gzip"})
 }

@@ -15,8 +15,12 @@ import (
 )
 
 // Group is the consumer group whose commits hold the ledgers. It never has
-// members.
-const Group = "eventbus-dead-letters"
+// members, so brokers forget its commits after offsets.retention.minutes, a week
+// by default. Those of GroupKept are copies that they don't forget.
+const (
+	Group     = "eventbus-dead-letters"
+	GroupKept = Group + ".kept"
+)
 
 // State is what was decided about a dead letter.
 type State uint8
@@ -52,8 +56,9 @@ type Ledger struct {
 	// Replayed and Skipped count all letters ever that became so.
 	Replayed, Skipped int64
 
-	topic transport.TopicID
-	marks []mark // in order, apart, of states other than Open, from Base on
+	topic    transport.TopicID
+	revision int64  // grows with every commit
+	marks    []mark // in order, apart, of states other than Open, from Base on
 }
 
 // mark is a stretch of letters of one state: [from, to).
@@ -166,7 +171,7 @@ func (l *Ledger) Count(s State, end int64) int64 {
 }
 
 // The form of a ledger in the metadata of a commit whose offset is Base: the
-// prefix, and in Base64 the topic id, both counts, then lengths and states of
+// prefix, and in Base64 the topic id, the revision, both counts, then lengths and states of
 // the stretches from Base on, varints, and a CRC-32 of all that.
 const (
 	ledgerPrefix = "eventbus-letters1:"
@@ -179,6 +184,7 @@ var ErrScattered = errors.New("the decisions lie too scattered to be remembered"
 // Commit is the ledger as the commit that holds it.
 func (l *Ledger) Commit(p transport.Partition) (transport.Commit, error) {
 	raw := append(make([]byte, 0, 256), l.topic[:]...)
+	raw = binary.AppendUvarint(raw, uint64(l.revision)) //nolint:gosec // a count
 	raw = binary.AppendUvarint(raw, uint64(l.Replayed)) //nolint:gosec // counts
 	raw = binary.AppendUvarint(raw, uint64(l.Skipped))  //nolint:gosec // counts
 	at := l.Base
@@ -228,7 +234,7 @@ func ReadLedger(c transport.Commit, topic transport.TopicID) (*Ledger, error) {
 		raw = raw[size:]
 		return int64(n) //nolint:gosec // looked at above
 	}
-	l.Replayed, l.Skipped = next(), next()
+	l.revision, l.Replayed, l.Skipped = next(), next(), next()
 	for at := l.Base; len(raw) > 0; {
 		n := next()
 		length, state := n>>2, State(n&3)

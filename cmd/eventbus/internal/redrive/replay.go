@@ -201,6 +201,9 @@ func (w *work) run(ctx context.Context) error {
 		if err := w.box.reload(ctx); err != nil {
 			return err
 		}
+		if err := w.box.keep(ctx); err != nil {
+			return err
+		}
 		w.commit = func(ctx context.Context) error {
 			err := w.box.decide(ctx, x, w.changed, w.records)
 			if err != nil && !errors.Is(err, transport.ErrOutcomeUnknown) {
@@ -266,7 +269,7 @@ func (w *work) flush(ctx context.Context) error {
 	if w.how.Progress != nil {
 		w.how.Progress(w.written)
 	}
-	return nil
+	return w.box.keep(ctx)
 }
 
 // kept copies a record out of the memory that it was fetched in.

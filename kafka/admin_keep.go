@@ -1,0 +1,41 @@
+package kafka
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// keptFor is how long offsets are kept: long enough for ever.
+const keptFor = 100 * 365 * 24 * time.Hour
+
+// commitWithRetention is the highest version of OffsetCommit in which the client
+// says how long offsets are kept (KIP-211 took it out of the later ones). Brokers
+// from 2.8 to 4.1 speak it, and keep their word.
+const commitWithRetention = 4
+
+// KeepOffsets commits offsets for a group that never has members, and has the
+// brokers keep them: other commits of a group without members are forgotten after
+// offsets.retention.minutes, a week by default. Epochs play no part. The error is
+// ErrFenced if the group has members.
+func (t *Transport) KeepOffsets(ctx context.Context, group string, commits ...transport.Commit) error {
+	if t.err != nil {
+		return t.err
+	}
+	if len(commits) == 0 {
+		return nil
+	}
+	req := storeRequest(group, commits)
+	req.RetentionTimeMillis = keptFor.Milliseconds()
+	err := t.client.askGroup(ctx, group, capped{req, commitWithRetention}, func(answer kmsg.Response) error {
+		return storedBy(answer.(*kmsg.OffsetCommitResponse))
+	})
+	if err != nil {
+		return fmt.Errorf("kafka: keeping offsets of group %q: %w", group, err)
+	}
+	return nil
+}
