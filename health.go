@@ -153,10 +153,14 @@ func errorSuffix(err error) string {
 }
 
 func waitingFor(p *engine.PartitionSnapshot) string {
-	if len(p.Parked) == 0 {
-		return ""
+	text := ""
+	if len(p.Parked) > 0 {
+		text = " (" + p.Parked[0].State + ")"
 	}
-	return " (" + p.Parked[0].State + ")"
+	if p.Paused {
+		text += ", and no more is fetched until some have ended"
+	}
+	return text
 }
 
 // GroupProgress is a consumer group's progress at one moment.

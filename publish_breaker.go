@@ -96,10 +96,12 @@ func (p *publishBreakers) Report(broker int32, err error) {
 	}
 }
 
-// open lists the brokers whose breaker is not closed.
+// open lists the brokers that nothing is published to at the moment. One that
+// leads nothing any more is not asked, so its breaker stays open, and troubles
+// nobody.
 func (p *publishBreakers) open() (brokers []int32) {
 	p.brokers.Range(func(k, v any) bool {
-		if v.(*brokerBreaker).State() != resilience.Closed {
+		if v.(*brokerBreaker).Refuses() {
 			brokers = append(brokers, k.(int32))
 		}
 		return true

@@ -2,6 +2,7 @@ package eventbus
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -51,6 +52,20 @@ type ReplayFailure struct {
 	Reason        string // as in a dead letter
 	Attempts      int
 	Err           error
+}
+
+// String is "topic/3 [10, 20) at 15: 7 events, 4 handled, 1 failed".
+func (p ReplayedPartition) String() string {
+	var events int64
+	for _, n := range p.Events {
+		events += n
+	}
+	return fmt.Sprintf("%s [%d, %d) at %d: %d events, %d handled, %d failed", p.Partition, p.From, p.To, p.Next, events, p.Handled, p.Failed)
+}
+
+// String names the event, its place and its error; never its data.
+func (f ReplayFailure) String() string {
+	return fmt.Sprintf("%s %q at %s@%d, %s after %d attempts: %v", f.Type, f.EventID, f.Partition, f.Offset, f.Reason, f.Attempts, f.Err)
 }
 
 // Events is how many events of all partitions the handlers are for.

@@ -202,6 +202,12 @@ func TestReplayFailures(t *testing.T) {
 				if !errors.Is(f.Err, cause) || f.Attempts != 3 || f.Reason != "exhausted" || f.Type != "order" || f.EventID == "" || f.Topic != ordersName || f.Time.IsZero() {
 					t.Errorf("the failure is %+v", f)
 				}
+				if got, want := report.Partitions[0].String(), ordersName+"/0 [0, 4) at 4: 4 events, 2 handled, 2 failed"; got != want {
+					t.Errorf("the partition is %q, want %q", got, want)
+				}
+				if got, want := f.String(), fmt.Sprintf("order %q at %s/0@%d, exhausted after 3 attempts: ", f.EventID, ordersName, f.Offset); !strings.HasPrefix(got, want) || !strings.HasSuffix(got, cause.Error()) {
+					t.Errorf("the failure is %q, want %q…", got, want)
+				}
 				if n := len(letters(cluster, orderLetters)); n != 0 && !deadLetter || n != 2 && deadLetter {
 					t.Errorf("%d dead letters", n)
 				}

@@ -16,6 +16,10 @@ import (
 // partitions of, or else along a chain of members that each pass one on. Every
 // such move brings the loads closer, so it ends; and when no chain is left, none
 // can be brought closer.
+//
+// Loads count partitions, and not what is in them. So that no member gets the
+// busy topic and another the idle one beside it, a topic's own partitions are
+// spread as well, by swaps that leave the loads as they are.
 func planSticky(members []groupMember, partitions map[string]int32) map[string][]transport.Partition {
 	s := newStickyPlan(members, partitions)
 	s.keepOwned(members, partitions)
@@ -30,6 +34,8 @@ func planSticky(members []groupMember, partitions map[string]int32) map[string][
 		}
 	}
 	for s.level() {
+	}
+	for s.spread() {
 	}
 	plan := make(map[string][]transport.Partition, len(s.members))
 	for _, m := range s.members {
@@ -158,6 +164,10 @@ func (s *stickyPlan) relieve(from *stickyMember) bool {
 				}
 			}
 		}
+		if best != nil && came[best].from == from {
+			best.add(from.take(from.mostBeyond(best)))
+			return true
+		}
 		if best != nil {
 			for m := best; m != from; m = came[m].from {
 				m.add(came[m].from.take(came[m].topic))
@@ -165,6 +175,46 @@ func (s *stickyPlan) relieve(from *stickyMember) bool {
 			return true
 		}
 		reach = next
+	}
+	return false
+}
+
+// mostBeyond is the topic that m has most partitions of beyond what another
+// reader of it has.
+func (m *stickyMember) mostBeyond(other *stickyMember) (topic string) {
+	most := 0
+	for _, t := range slices.Sorted(maps.Keys(m.has)) {
+		if beyond := len(m.has[t]) - len(other.has[t]); other.reads[t] && (topic == "" || beyond > most) {
+			topic, most = t, beyond
+		}
+	}
+	return topic
+}
+
+// spread swaps a partition of a topic that one member has at least two more of
+// than another for one of a topic of which it has fewer, and tells whether there
+// were such. Each swap brings the squares of the counts down, so it ends; and
+// where all is spread nothing is swapped, so it disturbs a group but once.
+func (s *stickyPlan) spread() bool {
+	for _, topic := range slices.Sorted(maps.Keys(s.readers)) {
+		var most, least *stickyMember
+		for _, m := range s.readers[topic] {
+			if most == nil || len(m.has[topic]) > len(most.has[topic]) {
+				most = m
+			}
+			if least == nil || len(m.has[topic]) < len(least.has[topic]) {
+				least = m
+			}
+		}
+		if most == nil || len(most.has[topic]) < len(least.has[topic])+2 {
+			continue
+		}
+		other := least.mostBeyond(most)
+		if other != "" && len(least.has[other]) > len(most.has[other]) {
+			least.add(most.take(topic))
+			most.add(least.take(other))
+			return true
+		}
 	}
 	return false
 }

@@ -153,6 +153,41 @@ func TestStickyMovesLittle(t *testing.T) {
 }
 
 // TestStickyChain: the load moves over a member that has no more than others.
+// TestStickySpreadsTopics: of a busy topic and an idle one beside it each member
+// gets its share, also of what a member that joins takes over.
+func TestStickySpreadsTopics(t *testing.T) {
+	partitions := map[string]int32{"busy": 6, "busy.retry": 6}
+	member := func(id string, owned ...transport.Partition) groupMember {
+		return groupMember{id: id, topics: []string{"busy", "busy.retry"}, owned: owned, generation: 1}
+	}
+	var all []transport.Partition
+	for topic, n := range partitions {
+		for p := range n {
+			all = append(all, transport.Partition{Topic: topic, Partition: p})
+		}
+	}
+	members := []groupMember{member("a", all...)}
+	for _, id := range []string{"b", "c"} {
+		members = append(members, member(id))
+		plan := planSticky(members, partitions)
+		checkPlan(t, members, partitions, plan)
+		checkBalance(t, members, plan)
+		for i := range members {
+			count := map[string]int{}
+			for _, p := range plan[members[i].id] {
+				count[p.Topic]++
+			}
+			if share := 6 / len(members); count["busy"] != share || count["busy.retry"] != share {
+				t.Errorf("%d members: %s has %v, want %d of each", len(members), members[i].id, count, share)
+			}
+			members[i].owned = plan[members[i].id]
+		}
+		if again := planSticky(members, partitions); moves(checkPlan(t, members, partitions, plan), checkPlan(t, members, partitions, again)) != 0 {
+			t.Error("what is spread is moved again")
+		}
+	}
+}
+
 func TestStickyChain(t *testing.T) {
 	own := func(topic string, ps ...int32) (all []transport.Partition) {
 		for _, p := range ps {

@@ -1,6 +1,7 @@
 package kafkatest
 
 import (
+	"net"
 	"os"
 	"strings"
 	"testing"
@@ -17,14 +18,19 @@ const BrokersVariable = "EVENTBUS_TEST_BROKERS"
 
 // NewBroker returns a cluster of one broker inside the process, which speaks the
 // Kafka protocol over loopback connections: everything runs but a real Kafka.
+//
+// In a bubble of testing/synctest the connections are in memory, so that the
+// bubble's clock runs: sessions, heartbeats and backoffs take no time. Brokers is
+// of no use to other clients then.
 func NewBroker(t testing.TB) *Cluster {
 	t.Helper()
-	broker, err := embedded.Start(embedded.Config{})
+	_, bubble := deadlineOf(t)
+	broker, err := embedded.Start(embedded.Config{InProcess: bubble})
 	if err != nil {
 		t.Fatalf("kafkatest: %v", err)
 	}
 	t.Cleanup(broker.Close)
-	return overBrokers(t, testEnvironment, broker.Brokers())
+	return overBrokers(t, testEnvironment, broker.Brokers(), newNetwork(broker.Dial))
 }
 
 // Open returns the cluster that brokers name, or without any the environment
@@ -44,14 +50,14 @@ func Open(t testing.TB, brokers ...string) *Cluster {
 	if len(brokers) == 0 {
 		t.Skipf("%s names no brokers", BrokersVariable)
 	}
-	return overBrokers(t, "test-"+uuid.NewString()[:8], brokers)
+	return overBrokers(t, "test-"+uuid.NewString()[:8], brokers, newNetwork(new(net.Dialer).DialContext))
 }
 
-func overBrokers(t testing.TB, environment string, brokers []string) *Cluster {
+func overBrokers(t testing.TB, environment string, brokers []string, network *network) *Cluster {
 	t.Helper()
-	config := kafka.Config{Brokers: brokers}
+	config := kafka.Config{Brokers: brokers, Dial: network.dial}
 	if err := config.Validate(); err != nil {
 		t.Fatalf("kafkatest: %v", err)
 	}
-	return newCluster(t, &Cluster{transport: kafka.New(config), brokers: brokers, environment: environment})
+	return newCluster(t, &Cluster{transport: kafka.New(config), brokers: brokers, network: network, environment: environment})
 }

@@ -18,6 +18,7 @@ type Cluster struct {
 	transport   transport.Transport
 	memory      *memory.Cluster // nil for brokers
 	brokers     []string
+	network     *network // nil in memory
 	environment string
 
 	mu        sync.Mutex
@@ -26,7 +27,10 @@ type Cluster struct {
 	handled   []handling
 	publisher *eventbus.Bus // of Publish
 	raw       transport.Producer
-	changed   chan struct{} // closed by the next change
+	returned  map[transport.Position]bool // dead letters that Redeliver has brought back
+
+	publishFaults, handlerFaults faults
+	changed                      chan struct{} // closed by the next change
 }
 
 // testEnvironment is the Environment of a test's buses: topics begin with "test.".
@@ -47,6 +51,7 @@ func NewMemory(t testing.TB) *Cluster {
 func newCluster(t testing.TB, c *Cluster) *Cluster {
 	c.links.live = make(map[any]membership)
 	c.links.topics = make(map[string]struct{})
+	c.returned = make(map[transport.Position]bool)
 	c.changed = make(chan struct{})
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), closing)

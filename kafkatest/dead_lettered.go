@@ -1,11 +1,11 @@
 package kafkatest
 
 import (
-	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/internal/letter"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -28,17 +28,6 @@ type DeadLetter[T any] struct {
 	Record transport.Record
 }
 
-// Headers of dead letters.
-const (
-	headerReason    = "eventbus-dlq-reason"
-	headerError     = "eventbus-dlq-error"
-	headerAttempts  = "eventbus-dlq-attempts"
-	headerGroup     = "eventbus-dlq-group"
-	headerTopic     = "eventbus-dlq-topic"
-	headerPartition = "eventbus-dlq-partition"
-	headerOffset    = "eventbus-dlq-offset"
-)
-
 // DeadLettered returns the dead letters of a topic, of all groups: those of its
 // type of event, and the records that are no event at all. It does not wait: call
 // Settle before.
@@ -47,26 +36,17 @@ const (
 // from the dead letters: those of one key in this order, keys in any.
 func DeadLettered[T any](t testing.TB, c *Cluster, topic *eventbus.Topic[T], want ...T) []DeadLetter[T] {
 	t.Helper()
-	records := c.records(t, func(name string) bool {
-		// {topic}.{group}.dlq, where a group's name may have dots.
-		source, ok := strings.CutSuffix(name, ".dlq")
-		for ok && !names(source, topic) {
-			dot := strings.LastIndexByte(source, '.')
-			ok = dot > 0
-			source = source[:max(dot, 0)]
-		}
-		return ok
-	})
+	records := c.records(t, func(name string) bool { return lettersOf(name, topic) })
 	var letters []DeadLetter[T]
 	var got []T
 	for i := range records {
-		letter, ours := readLetter(topic, &records[i])
+		l, ours := readLetter(topic, &records[i])
 		if !ours {
 			continue
 		}
-		letters = append(letters, letter)
-		if letter.Err == nil {
-			got = append(got, letter.Event)
+		letters = append(letters, l)
+		if l.Err == nil {
+			got = append(got, l.Event)
 		}
 	}
 	if len(want) > 0 {
@@ -75,16 +55,25 @@ func DeadLettered[T any](t testing.TB, c *Cluster, topic *eventbus.Topic[T], wan
 	return letters
 }
 
+// lettersOf tells whether a topic's full name is that of a declaration's dead
+// letters, of whichever group: {topic}.{group}.dlq, where a group's name may have
+// dots.
+func lettersOf[T any](full string, topic *eventbus.Topic[T]) bool {
+	source, ok := strings.CutSuffix(full, letter.DeadSuffix)
+	for ok && !names(source, topic) {
+		dot := strings.LastIndexByte(source, '.')
+		ok = dot > 0
+		source = source[:max(dot, 0)]
+	}
+	return ok
+}
+
 // readLetter reads a dead letter; ours is false if it is of another type.
 func readLetter[T any](topic *eventbus.Topic[T], r *transport.Record) (l DeadLetter[T], ours bool) {
-	text := func(key string) string { v, _ := r.Header(key); return string(v) }
-	number := func(key string) int64 { n, _ := strconv.ParseInt(text(key), 10, 64); return n }
+	told, _ := letter.Read(r) // what can't be read stays zero
 	l = DeadLetter[T]{
-		Reason: text(headerReason), Error: text(headerError), Group: text(headerGroup), Attempts: int(number(headerAttempts)),
-		Origin: transport.Position{
-			Partition: transport.Partition{Topic: text(headerTopic), Partition: int32(number(headerPartition))}, //nolint:gosec // the bus wrote it
-			Offset:    number(headerOffset),
-		},
+		Reason: told.Reason, Error: told.Error, Attempts: told.Attempts, Group: told.Group,
+		Origin: transport.Position{Partition: told.Source, Offset: told.SourceOffset},
 		Record: *r,
 	}
 	e := new(eventbus.Envelope)

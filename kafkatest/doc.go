@@ -17,7 +17,12 @@
 // [DeadLettered] tell what became of it, and with events to compare with fail
 // the test where they differ.
 //
-// Everything ends with the test, by its Cleanup. On a Cluster in memory it all
-// works inside a bubble of testing/synctest too, where an hour of backoff takes
-// milliseconds.
+// [FailPublishes], [FailHandlers], [FailDeadLetters], [Duplicate], [Redeliver],
+// [HoldPartition], [Cluster.Rebalance] and [Cluster.Disconnect] cause what goes
+// wrong in production; package [github.com/eventbus-go/eventbus/kafkatest/check]
+// does so by chance, and judges what came of it.
+//
+// Everything ends with the test, by its Cleanup. In memory, and on NewBroker, it
+// all works inside a bubble of testing/synctest too, where an hour of backoff
+// takes milliseconds.
 package kafkatest

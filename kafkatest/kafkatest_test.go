@@ -3,6 +3,8 @@ package kafkatest_test
 import (
 	"context"
 	"errors"
+	"runtime"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -130,4 +132,45 @@ func TestInBubble(t *testing.T) {
 			t.Errorf("%d attempts in %v", attempts.Load(), took)
 		}
 	})
+}
+
+// The Kafka protocol works under fake time as well, also twice in a process: what
+// is kept over a bubble's end, and what is finalized after it, must not belong to it.
+func TestBrokerInBubble(t *testing.T) {
+	for _, compression := range []string{"none", "zstd", "zstd"} {
+		t.Run(compression, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				cluster := kafkatest.NewBroker(t)
+				var attempts atomic.Int32
+				began := time.Now()
+				bus := cluster.Bus(t, func(c *eventbus.Config) { c.Producer.Compression = compression })
+				if err := eventbus.Subscribe(bus, placed, func(_ context.Context, e orderPlaced) error {
+					if e.Amount < 0 {
+						return eventbus.Permanent(errNegative)
+					}
+					if attempts.Add(1) == 1 {
+						return eventbus.RetryAfter(time.Hour, errors.New("not yet"))
+					}
+					return nil
+				}, eventbus.Retry(resilience.Retry{Elapsed: 2 * time.Hour})); err != nil {
+					t.Fatal(err)
+				}
+				if err := bus.Start(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				good := slices.Repeat([]orderPlaced{{"a", 1}}, 50) // enough to be worth compressing
+				if err := eventbus.NewPublisher(bus, placed).PublishBatch(t.Context(), append(good, orderPlaced{"b", -1})); err != nil {
+					t.Fatal(err)
+				}
+				cluster.Settle(t)
+				kafkatest.Published(t, cluster, placed, append(good, orderPlaced{"b", -1})...)
+				kafkatest.Handled(t, cluster, placed, good...)
+				kafkatest.DeadLettered(t, cluster, placed, orderPlaced{"b", -1})
+				if took := time.Since(began); took < time.Hour || took > 3*time.Hour {
+					t.Errorf("%v of the bubble's time", took)
+				}
+			})
+			runtime.GC()
+		})
+	}
 }

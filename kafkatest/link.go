@@ -129,6 +129,14 @@ type linkedProducer struct {
 
 func (p *linkedProducer) Produce(ctx context.Context, r *transport.Record, done transport.Completion) error {
 	p.cluster.links.used(r.Topic)
+	if faults := p.cluster.inForce(&p.cluster.publishFaults); len(faults) > 0 {
+		if e := envelopeOf(r); e != nil {
+			if err := faults.meets(r.Topic, e); err != nil {
+				done.Delivered(transport.Position{Partition: transport.Partition{Topic: r.Topic, Partition: r.Partition}, Offset: -1}, err)
+				return nil
+			}
+		}
+	}
 	return p.Producer.Produce(ctx, r, done)
 }
 

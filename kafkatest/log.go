@@ -35,7 +35,8 @@ func (c *Cluster) readLog(ctx context.Context, topic string) ([]transport.Record
 		return nil, nil
 	}
 	// Control records take offsets too: seen, they tell where the reader is.
-	client, err := kgo.NewClient(kgo.SeedBrokers(c.brokers...), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(),
+	client, err := kgo.NewClient(kgo.SeedBrokers(c.brokers...), kgo.Dialer(c.network.reach),
+		kgo.WithDecompressor(codecs{kgo.DefaultDecompressor()}), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(),
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: from}))
 	if err != nil {
 		return nil, err

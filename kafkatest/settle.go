@@ -55,7 +55,8 @@ func (u *unfinished) add(format string, args ...any) {
 func (c *Cluster) await(t testing.TB, complaint string, look func(context.Context, *unfinished) error) {
 	t.Helper()
 	var before string
-	moved, pause, deadline := time.Now(), shortestPoll, deadlineOf(t)
+	moved, pause := time.Now(), shortestPoll
+	deadline, _ := deadlineOf(t)
 	for {
 		own, transports := c.next(), c.transportChanged()
 		var u unfinished
@@ -102,17 +103,18 @@ func (c *Cluster) transportChanged() <-chan struct{} {
 }
 
 // deadlineOf is when the test must have ended, zero if it may take for ever. In a
-// bubble, whose clock has nothing to do with it, the question panics.
-func deadlineOf(t testing.TB) (deadline time.Time) {
+// bubble, whose clock has nothing to do with it, the question panics: that tells
+// that the test is in one.
+func deadlineOf(t testing.TB) (deadline time.Time, bubble bool) {
 	defer func() {
 		if recover() != nil {
-			deadline = time.Time{}
+			deadline, bubble = time.Time{}, true
 		}
 	}()
 	if limited, ok := t.(interface{ Deadline() (time.Time, bool) }); ok {
 		deadline, _ = limited.Deadline()
 	}
-	return deadline
+	return deadline, false
 }
 
 // unsettled looks at everything between two looks at the logs' ends. If these are

@@ -145,6 +145,14 @@ func (b *Breaker) watch() { b.watched.Store(b.window.failed() > 0 || b.suspects.
 // OpenFor, so an idle one still reads Open.
 func (b *Breaker) State() State { return State(b.state.Load()) }
 
+// Refuses tells whether the breaker turns everybody away now: it is open, and its
+// cooldown has not passed. One that nobody asks any more does not.
+func (b *Breaker) Refuses() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.State() == Open && time.Since(b.doubted) < b.config.OpenFor
+}
+
 // OpenFor is how long the breaker has not been closed, summed over its life:
 // retry clocks that must stand still meanwhile subtract the growth of it.
 func (b *Breaker) OpenFor() time.Duration {

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -183,7 +184,7 @@ func (a *app) showDead(ctx context.Context, what string, f *letterFilter, limit 
 		err = a.eachLetter(ctx, d.topic, f, see)
 	}
 	switch {
-	case err == errEnough: //nolint:errorlint // it is passed on as it is
+	case errors.Is(err, errEnough):
 		a.note("There are more: raise --limit to see them.")
 		return nil
 	case err == nil && shown == 0 && !a.json():
@@ -210,7 +211,7 @@ func (a *app) oneLetter(ctx context.Context, d dead, see redrive.See) error {
 		}
 		return errEnough
 	})
-	if err == errEnough { //nolint:errorlint // it is passed on as it is
+	if errors.Is(err, errEnough) {
 		return nil
 	}
 	return err

@@ -35,6 +35,9 @@ func TestDeadLetters(t *testing.T) {
 		b.run(t, "dlq", "list").ok(dead, "4")
 		stats := b.run(t, "dlq", "stats", dead).ok("mailbox … is full", "exhausted", "malformed", "no such mailbox").out
 		b.run(t, "dlq", "show", dead, "--key", "c-1").ok(`"name": "Bob"`, "mailbox 4711 is full", "group: mailer", "state: open").lacks("panic")
+		if r := b.run(t, "dlq", "show", dead, "--limit", "1").ok("state: open"); r.err != "There are more: raise --limit to see them.\n" {
+			t.Errorf("it says %q", r.err)
+		}
 		b.run(t, "dlq", "show", dead, "--key", "c-2").ok("stack:", "goroutine")
 		var stories []struct{ Fingerprint string }
 		for _, row := range strings.Split(stats, "\n") {

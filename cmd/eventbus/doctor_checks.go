@@ -165,6 +165,8 @@ func (a *app) examineGroup(ctx context.Context, found *findings, t *kafka.Transp
 		found.add(check, bad, "start its service", "has no members, and %d events wait", lag)
 	case idle > 0:
 		found.add(check, worry, "see eventbus groups describe "+name, "%d partitions with events that wait have no member (%s)", idle, g.State)
+	case len(g.Members) > 0 && g.State != "Stable":
+		found.add(check, worry, "look again in a minute: a group that does not come to rest has members that come and go, or one that hangs", "%s, %d members, lag %d", g.State, len(g.Members), lag)
 	default:
 		found.add(check, fine, "", "%s, %d members, lag %d", g.State, len(g.Members), lag)
 	}

@@ -29,8 +29,7 @@ func authorize(r *http.Request) error {
 
 // refusal is the error of an answer that is none.
 func refusal(resp *http.Response) error {
-	switch resp.StatusCode {
-	case http.StatusUnauthorized, http.StatusForbidden:
+	if resp.StatusCode == http.StatusUnauthorized {
 		return fmt.Errorf("the service refuses the token (%s): set %s to the one that it was configured with", resp.Status, tokenVariable)
 	}
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10))

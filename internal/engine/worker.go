@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -155,10 +156,14 @@ func (w *worker) settle(ctx *attemptContext, p *partition, took time.Duration, t
 // evidence is what a failure says of the dependency. A record's first counts,
 // and a probe's. Those of its retries do not: under a flood of poison the retries
 // of a few keys would outnumber all that works, and open the breaker for healthy
-// keys too.
+// keys too. Nor does a batch with a suspect in it say anything of the others.
 func (w *worker) evidence(o resilience.Outcome, t resilience.Ticket) resilience.Outcome {
-	if f := w.items[0].fail; o == resilience.Failure && f != nil && f.counted && !t.Probe() {
+	f := w.items[0].fail
+	retried := f != nil && f.counted && !t.Probe()
+	if o == resilience.Failure && (retried || len(w.items) > 1 && slices.ContainsFunc(w.items, w.suspected)) {
 		return resilience.Ignored
 	}
 	return o
 }
+
+func (w *worker) suspected(it *item) bool { return w.sub.Breaker.Suspected(keyHash(it.record)) }

@@ -5,8 +5,10 @@
 package embedded
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"sync"
 	"time"
 
@@ -19,6 +21,10 @@ type Config struct {
 	Brokers int
 	// Directory keeps the log over restarts. Empty keeps it in memory.
 	Directory string
+	// InProcess keeps connections in memory instead of on loopback addresses:
+	// only Dial reaches the brokers. All waiting is then on what belongs to a
+	// bubble of testing/synctest, if the cluster is started in one.
+	InProcess bool
 	// Logger hears what goes wrong inside. Nil discards.
 	Logger *slog.Logger
 }
@@ -26,12 +32,16 @@ type Config struct {
 // Cluster is a running cluster. It listens on loopback addresses only.
 type Cluster struct {
 	kfake *kfake.Cluster
+	dial  func(ctx context.Context, network, address string) (net.Conn, error)
 	once  sync.Once
 }
 
 // minSession is the shortest session that members may ask for: tests of members
 // that fall silent should not take long.
 const minSession = 100 * time.Millisecond
+
+// firstPort is that of the first broker where ports mean nothing.
+const firstPort = 9092
 
 // Start starts a cluster on free ports. The caller closes it.
 func Start(config Config) (*Cluster, error) {
@@ -47,15 +57,29 @@ func Start(config Config) (*Cluster, error) {
 	if config.Logger != nil {
 		options = append(options, kfake.WithLogger(logger{config.Logger}))
 	}
+	dial := new(net.Dialer).DialContext
+	if config.InProcess {
+		network, ports := new(kfake.VirtualNetwork), make([]int, max(config.Brokers, 1))
+		for i := range ports {
+			ports[i] = firstPort + i
+		}
+		options = append(options, kfake.ListenFn(network.Listen), kfake.Ports(ports...))
+		dial = network.DialContext
+	}
 	c, err := kfake.NewCluster(options...)
 	if err != nil {
 		return nil, fmt.Errorf("starting the embedded broker: %w", err)
 	}
-	return &Cluster{kfake: c}, nil
+	return &Cluster{kfake: c, dial: dial}, nil
 }
 
 // Brokers returns the addresses, host:port.
 func (c *Cluster) Brokers() []string { return c.kfake.ListenAddrs() }
+
+// Dial connects to a broker: what kafka.Config.Dial takes.
+func (c *Cluster) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	return c.dial(ctx, network, address)
+}
 
 // Close ends every connection, and writes the log down where it is kept. Closing
 // twice is no error.

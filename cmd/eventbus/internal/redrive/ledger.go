@@ -171,8 +171,8 @@ func (l *Ledger) Count(s State, end int64) int64 {
 }
 
 // The form of a ledger in the metadata of a commit whose offset is Base: the
-// prefix, and in Base64 the topic id, the revision, both counts, then lengths and states of
-// the stretches from Base on, varints, and a CRC-32 of all that.
+// prefix, and in Base64 the topic id, the revision, both counts, then lengths and
+// states of the stretches from Base on, varints, and a CRC-32 of all that.
 const (
 	ledgerPrefix = "eventbus-letters1:"
 	maxMetadata  = 4096 // offset.metadata.max.bytes of brokers, by default

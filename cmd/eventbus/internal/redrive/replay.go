@@ -25,7 +25,7 @@ type Replay struct {
 	MaxRedeliveries int
 	// DryRun only counts.
 	DryRun bool
-	// Progress, if not nil, hears of every transaction that was written.
+	// Progress, if not nil, hears after every transaction what was written so far.
 	Progress func(Tally)
 }
 
@@ -143,7 +143,7 @@ func (b *Box) target(ctx context.Context) error {
 func (b *Box) change(ctx context.Context, decide func(*letter.Letter, State) State, how *Replay) (Tally, error) {
 	var total Tally
 	for failures := 0; ; {
-		w := &work{box: b, how: how, decide: decide}
+		w := &work{box: b, how: how, decide: decide, before: total}
 		err := w.run(ctx)
 		total.add(w.written)
 		switch {
@@ -177,6 +177,7 @@ type work struct {
 	records []transport.Record
 	bytes   int
 	changed map[transport.Partition]bool
+	before  Tally // of earlier walks
 	pending Tally
 	written Tally
 	foreign int64
@@ -267,7 +268,12 @@ func (w *work) flush(ctx context.Context) error {
 	w.pending, w.records, w.bytes = Tally{}, nil, 0
 	clear(w.changed)
 	if w.how.Progress != nil {
-		w.how.Progress(w.written)
+		so := w.before
+		so.add(w.written)
+		w.how.Progress(so)
+	}
+	if w.how.DryRun {
+		return nil
 	}
 	return w.box.keep(ctx)
 }

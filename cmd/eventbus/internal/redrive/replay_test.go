@@ -190,6 +190,47 @@ func TestReplayInterrupted(t *testing.T) {
 	})
 }
 
+// TestForgotten: brokers forget the commits of a group without members after a
+// week, and a process may end before it has made the copies.
+func TestForgotten(t *testing.T) {
+	everywhere(t, func(t *testing.T, s *shop) {
+		forget := func(group string) {
+			t.Helper()
+			var none []transport.Commit
+			for p := range s.letters(t).End {
+				none = append(none, transport.Commit{Partition: p, LeaderEpoch: -1})
+			}
+			if err := s.cluster.ResetGroup(t.Context(), group, none...); err != nil {
+				t.Fatal(err)
+			}
+		}
+		remembered := func(after string) {
+			t.Helper()
+			box := s.letters(t)
+			if open, skipped, kept := box.Count(redrive.Open), box.Count(redrive.Skipped), box.Count(redrive.Quarantined); open != 3*events || skipped != events || kept != events {
+				t.Fatalf("after %s: %d open, %d skipped and %d in quarantine, want %d, %d and %[5]d", after, open, skipped, kept, 3*events, events)
+			}
+		}
+		for key, state := range map[string]redrive.State{"k1": redrive.Skipped, "k3": redrive.Quarantined} {
+			if _, err := s.letters(t).Set(t.Context(), redrive.Filter{Keys: []string{key}}, state, false); err != nil {
+				t.Fatal(err)
+			}
+		}
+		remembered("decisions")
+		forget(redrive.GroupKept)
+		remembered("an end before the copies")
+		if done, err := s.letters(t).Set(t.Context(), redrive.Filter{Keys: []string{"none"}}, redrive.Skipped, false); err != nil || done != (redrive.Tally{}) {
+			t.Fatalf("%+v, %v", done, err)
+		}
+		forget(redrive.Group)
+		remembered("a week")
+		s.mended.Store(true)
+		if done, err := s.letters(t).Run(t.Context(), redrive.Replay{}); err != nil || done.Replayed != 3*events {
+			t.Fatalf("%+v, %v; want %d replayed", done, err, 3*events)
+		}
+	})
+}
+
 // TestLoop: what fails again and again ends in quarantine.
 func TestLoop(t *testing.T) {
 	s := open(t, kafkatest.NewBroker(t))

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/admin"
+	"github.com/eventbus-go/eventbus/cmd/eventbus/internal/redrive"
+	"github.com/eventbus-go/eventbus/internal/telemetry"
+	"github.com/eventbus-go/eventbus/transport/memory"
+)
+
+const handbook = "../../docs/operations.md"
+
+// TestOperationsAreTrue holds the runbooks to what there is: each command line
+// is understood, each metric is exported, each address of the admin handler is
+// served, and each link leads somewhere.
+func TestOperationsAreTrue(t *testing.T) {
+	file, err := os.ReadFile(handbook)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(file)
+	commands, calls := 0, 0
+	for _, block := range regexp.MustCompile("(?s)```([a-z]*)\n(.*?)```").FindAllStringSubmatch(text, -1) {
+		for line := range strings.Lines(block[2]) {
+			line, prompted := strings.CutPrefix(line, "$ ")
+			if block[1] != "sh" && !prompted {
+				continue // output
+			}
+			words := strings.Fields(strings.SplitN(line, "#", 2)[0])
+			switch {
+			case len(words) == 0:
+			case words[0] == "eventbus":
+				commands++
+				understood(t, words[1:])
+			case words[0] == "curl":
+				calls++
+				served(t, line)
+			default:
+				t.Errorf("nothing checks the line %q", line)
+			}
+		}
+	}
+	if commands < 10 || calls < 3 {
+		t.Errorf("%d commands and %d calls: were the blocks found?", commands, calls)
+	}
+	metrics := regexp.MustCompile("`((?:eventbus|messaging)\\.[a-z._]+)`").FindAllStringSubmatch(text, -1)
+	if len(metrics) < 10 {
+		t.Errorf("%d metrics: were they found?", len(metrics))
+	}
+	for _, m := range metrics {
+		if !slices.ContainsFunc(telemetry.Metrics(), func(known telemetry.Metric) bool { return known.Name == m[1] }) {
+			t.Errorf("there is no metric %s", m[1])
+		}
+	}
+	for _, link := range regexp.MustCompile(`\]\(([^)#:]+)[^)]*\)`).FindAllStringSubmatch(text, -1) {
+		if _, err := os.Stat(filepath.Join(filepath.Dir(handbook), link[1])); err != nil {
+			t.Errorf("dead link: %v", err)
+		}
+	}
+	if !strings.Contains(text, "`"+redrive.Group+"`") {
+		t.Errorf("group %s is not named", redrive.Group)
+	}
+}
+
+// understood demands that a command line is one of the tool's.
+func understood(t *testing.T, args []string) {
+	t.Helper()
+	root := newRootCommand(newApp(strings.NewReader(""), nil, nil))
+	c, rest, err := root.Find(args)
+	if err == nil {
+		err = c.ParseFlags(rest)
+	}
+	if err == nil {
+		err = c.ValidateArgs(c.Flags().Args())
+	}
+	if err == nil {
+		err = c.ValidateRequiredFlags()
+	}
+	if err == nil && c.HasSubCommands() {
+		err = misuse("it only has commands below it")
+	}
+	if err != nil {
+		t.Errorf("eventbus %s: %v", strings.Join(args, " "), err)
+	}
+}
+
+// served demands that an address is the health page's, or served by the admin
+// handler, and that it takes what is posted there: a bus without groups answers
+// that there is no such group, and not that the body is malformed.
+func served(t *testing.T, line string) {
+	t.Helper()
+	address, err := url.Parse(regexp.MustCompile(`http://\S+`).FindString(line))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.HasPrefix(address.Path, "/health") {
+		return
+	}
+	bus, err := eventbus.New(memory.New(), eventbus.Config{Service: "mailer", Environment: "Test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer bus.Close(t.Context())
+	method, body := http.MethodGet, ""
+	if strings.Contains(line, "-X POST") {
+		method, body = http.MethodPost, strings.Split(line, "'")[1]
+	}
+	r := httptest.NewRequestWithContext(t.Context(), method, "http://"+address.Host+address.Path, strings.NewReader(body))
+	r.RemoteAddr = "127.0.0.1:1"
+	w := httptest.NewRecorder()
+	admin.Handler(bus).ServeHTTP(w, r)
+	if w.Code != http.StatusOK && !strings.Contains(w.Body.String(), "no subscription of this bus is in group") {
+		t.Errorf("%s: %d %s", strings.TrimSpace(line), w.Code, w.Body)
+	}
+}

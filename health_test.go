@@ -1,0 +1,166 @@
+package eventbus_test
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/resilience"
+	"github.com/eventbus-go/eventbus/transport/memory"
+)
+
+// reads is what health should say.
+type reads struct {
+	status      eventbus.HealthStatus
+	live, ready bool
+	says        string // in the text of the check of that name
+	check       string
+}
+
+var well = reads{eventbus.Healthy, true, true, "", "group " + ordersGroup}
+
+func (r reads) of(t *testing.T, when string, bus *eventbus.Bus) {
+	t.Helper()
+	h := bus.Health(t.Context())
+	c := h.Checks[r.check]
+	if h.Status != r.status || h.Live != r.live || h.Ready != r.ready || !strings.Contains(c.Error, r.says) || (r.says == "") != (c.Error == "") {
+		t.Errorf("%s: %+v, want %+v", when, h, r)
+	}
+}
+
+// TestHealthReadsRightly brings a bus into trouble, looks what health says soon
+// and after StuckAfter, ends the trouble, and looks whether health says so.
+func TestHealthReadsRightly(t *testing.T) {
+	const group = "group " + ordersGroup
+	for _, c := range []struct {
+		name       string
+		options    []eventbus.SubscribeOption
+		bounds     eventbus.Bounds
+		trouble    func(*memory.Cluster)
+		mended     func(*memory.Cluster)
+		handle     func(context.Context) error // while the trouble lasts
+		soon, late reads
+	}{
+		{
+			name: "stalled handler", options: []eventbus.SubscribeOption{eventbus.Concurrency(1), eventbus.Timeout(time.Second)},
+			handle: nil, // it never returns
+			soon:   reads{eventbus.Unhealthy, false, false, "handlers ignore their timeout", group},
+			late:   reads{eventbus.Unhealthy, false, false, "no progress for", group},
+		},
+		{
+			name:    "dead broker",
+			trouble: (*memory.Cluster).Disconnect, mended: (*memory.Cluster).Reconnect,
+			handle: func(context.Context) error { return nil },
+			soon:   reads{eventbus.Unhealthy, true, false, memory.ErrUnreachable.Error(), "kafka"},
+			late:   reads{eventbus.Unhealthy, true, false, memory.ErrUnreachable.Error(), "kafka"},
+		},
+		{
+			name: "open breaker", options: []eventbus.SubscribeOption{eventbus.Breaker(resilience.BreakerConfig{MinKeys: 3})},
+			handle: func(context.Context) error { return errBoom },
+			soon:   reads{eventbus.Degraded, true, true, "circuit breaker is open", group},
+			late:   reads{eventbus.Unhealthy, true, false, "circuit breaker is", group},
+		},
+		{
+			name: "parked keys", options: []eventbus.SubscribeOption{eventbus.Breaker(resilience.BreakerConfig{Disabled: true})},
+			handle: func(context.Context) error { return eventbus.RetryAfter(time.Minute, errBoom) },
+			soon:   reads{eventbus.Degraded, true, true, "keys wait (retry)", group},
+			late:   reads{eventbus.Unhealthy, true, false, "is the first unfinished (retry)", group},
+		},
+		{
+			name: "full park", options: []eventbus.SubscribeOption{eventbus.Breaker(resilience.BreakerConfig{Disabled: true})},
+			bounds: eventbus.Bounds{ParkedKeys: 2},
+			handle: func(context.Context) error { return eventbus.RetryAfter(time.Minute, errBoom) },
+			soon:   reads{eventbus.Degraded, true, true, "keys wait (retry), and no more is fetched", group},
+			late:   reads{eventbus.Unhealthy, true, false, "is the first unfinished (retry), and no more is fetched", group},
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			run(t, func(t *testing.T, cluster *memory.Cluster) {
+				settings := config()
+				settings.StuckAfter, settings.Bounds = 10*time.Minute, c.bounds
+				settings.Handling = []eventbus.SubscribeOption{eventbus.Retry(resilience.Retry{Attempts: 1 << 20, Elapsed: 24 * time.Hour, Initial: time.Minute})}
+				bus, topic := newBus(t, cluster, settings), orders(t)
+				var trouble atomic.Bool
+				wake := make(chan struct{})
+				must(t, eventbus.Subscribe(bus, topic, func(ctx context.Context, _ order) error {
+					switch {
+					case !trouble.Load():
+						return nil
+					case c.handle == nil:
+						<-wake
+						return nil
+					}
+					return c.handle(ctx)
+				}, c.options...))
+				start(t, bus)
+				pass(time.Minute)
+				well.of(t, "before", bus)
+
+				trouble.Store(true)
+				if c.trouble != nil {
+					c.trouble(cluster)
+				} else {
+					must(t, eventbus.NewPublisher(bus, topic).PublishBatch(t.Context(), []order{{"a", 1}, {"b", 1}, {"c", 1}, {"d", 1}}))
+				}
+				pass(5 * time.Second)
+				c.soon.of(t, "soon", bus)
+				pass(15 * time.Minute)
+				c.late.of(t, "late", bus)
+
+				trouble.Store(false)
+				close(wake)
+				if c.mended != nil {
+					c.mended(cluster)
+				}
+				pass(5 * time.Minute)
+				well.of(t, "afterwards", bus)
+				closeBus(t, bus)
+			})
+		})
+	}
+}
+
+// TestHealthOfAStandby: a member without partitions is as healthy as those that
+// have some, and takes over when they leave.
+func TestHealthOfAStandby(t *testing.T) {
+	run(t, func(t *testing.T, cluster *memory.Cluster) {
+		topic := shipments(t) // of one partition, as its retry topic: enough for two members
+		var owners []*eventbus.Bus
+		var standby *eventbus.Bus
+		for range 3 {
+			bus := newBus(t, cluster, config())
+			must(t, eventbus.Subscribe(bus, topic, func(context.Context, shipment) error { return nil }))
+			start(t, bus)
+			synctest.Wait()
+			owners = append(owners, bus)
+		}
+		pass(time.Hour)
+		owners = slices.DeleteFunc(owners, func(bus *eventbus.Bus) bool {
+			idle := len(bus.Inspect().Groups[0].Partitions) == 0
+			if idle {
+				standby = bus
+			}
+			well.of(t, map[bool]string{true: "the standby", false: "an owner"}[idle], bus)
+			return idle
+		})
+		if len(owners) != 2 {
+			t.Fatalf("%d members have partitions, want 2", len(owners))
+		}
+		for _, bus := range owners {
+			must(t, bus.Drain(t.Context())) // closing it would end the cluster that they share
+		}
+		pass(time.Minute)
+		if n := len(standby.Inspect().Groups[0].Partitions); n != 2 {
+			t.Errorf("the standby took over %d partitions, want 2", n)
+		}
+		well.of(t, "as the new owner", standby)
+		for _, bus := range append(owners, standby) {
+			closeBus(t, bus)
+		}
+	})
+}

@@ -1,0 +1,146 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/eventbus-go/eventbus/resilience"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// sick is a topic where keys of one kind fail at first, and all keys do while what
+// they need is down.
+type sick struct {
+	poison, down atomic.Bool
+	box          letterBox
+	breaker      *resilience.Breaker
+	sub          *Subscription
+}
+
+var errPoison = errors.New("poison")
+
+func newSick(batch int) *sick {
+	d := &sick{breaker: resilience.NewBreaker("b", resilience.BreakerConfig{OpenFor: 2 * time.Second})}
+	d.poison.Store(true)
+	d.sub = &Subscription{
+		Name: "s", Concurrency: 4, BatchSize: batch, Breaker: d.breaker,
+		Retry:  resilience.Retry{Attempts: 3, Initial: time.Millisecond, Max: time.Millisecond},
+		Handle: d.handle,
+	}
+	return d
+}
+
+func (d *sick) handle(_ context.Context, a *Attempt) error {
+	if d.down.Load() {
+		return errDown
+	}
+	for _, r := range a.Records {
+		if d.isPoison(r) {
+			return errPoison
+		}
+	}
+	return nil
+}
+
+func (d *sick) isPoison(r *transport.Record) bool { return d.poison.Load() && r.Key[0] == 'p' }
+
+// sickKeys are n healthy keys, and poisonous ones among them, one in four.
+func sickKeys(n int) (keys []string) {
+	for i := range n {
+		keys = append(keys, fmt.Sprint("h", i))
+		if i%4 == 3 {
+			keys = append(keys, fmt.Sprint("p", i))
+		}
+	}
+	return keys
+}
+
+// An outage costs a suspect no more than anybody else: nothing dies of it, though
+// what they need has been down for an hour.
+func TestOutageSparesSuspects(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		d := newSick(1)
+		s := newScript(t, options{subs: []*Subscription{d.sub}, deadLetter: d.box.write})
+		s.assign(0, "")
+		s.fetch(0, sickKeys(40)...)
+		pass(time.Minute)
+		if len(d.box.letters) != 10 || d.breaker.State() != resilience.Closed {
+			t.Fatalf("%d dead letters, the breaker is %v", len(d.box.letters), d.breaker.State())
+		}
+		d.poison.Store(false) // the suspects would work, if the rest did
+		d.down.Store(true)
+		s.fetch(50, many(20)...)
+		s.fetch(70, sickKeys(40)...)
+		pass(time.Hour)
+		if len(d.box.letters) != 10 {
+			t.Fatalf("%d died of the outage", len(d.box.letters)-10)
+		}
+		d.down.Store(false)
+		pass(time.Minute)
+		if d.breaker.State() != resilience.Closed || len(d.box.letters) != 10 {
+			t.Errorf("the breaker is %v, %d dead letters", d.breaker.State(), len(d.box.letters))
+		}
+		s.drain()
+		wantCommit(t, s, 120)
+	})
+}
+
+// When those whose word counts have gone to another member, suspects do not wait for
+// ever before a breaker that nobody else will close.
+func TestSuspectsAreLeftAlone(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		d := newSick(1)
+		s := newScript(t, options{subs: []*Subscription{d.sub}, deadLetter: d.box.write})
+		s.assign(0, "")
+		s.fetch(0, sickKeys(40)...)
+		pass(time.Minute)
+		other := transport.Partition{Topic: "t", Partition: 1}
+		s.assignPartition(other, 0, "")
+		d.down.Store(true)
+		s.deliver(s.batch(other, 0, many(20)...))
+		d.down.Store(false)
+		s.deliver(s.batch(p0, 50, "p3", "p7", "p11", "p3"))
+		if d.breaker.State() != resilience.Open {
+			t.Fatalf("the breaker is %v", d.breaker.State())
+		}
+		s.engine.Lost([]transport.Partition{other})
+		s.owned = []transport.Partition{p0}
+		pass(time.Minute)
+		if len(d.box.letters) != 14 {
+			t.Errorf("%d dead letters, want 14; the breaker is %v", len(d.box.letters), d.breaker.State())
+		}
+		s.drain()
+		wantCommit(t, s, 54)
+	})
+}
+
+// A poisonous key in a batch fails the whole of it, and says nothing of the others:
+// those run again alone, and the breaker stays as it is.
+func TestSuspectInABatch(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		d := newSick(2)
+		s := newScript(t, options{subs: []*Subscription{d.sub}, deadLetter: d.box.write})
+		s.assign(0, "")
+		s.fetch(0, sickKeys(40)...)
+		pass(10 * time.Minute) // these the breaker may take for an outage at first
+		if len(d.box.letters) != 10 {
+			t.Fatalf("%d dead letters", len(d.box.letters))
+		}
+		var pairs []string
+		for i := 3; i < 40; i += 4 { // the healthy key is the first of each batch
+			pairs = append(pairs, fmt.Sprint("h", i), fmt.Sprint("p", i))
+		}
+		opened := d.breaker.OpenFor()
+		s.fetch(50, pairs...)
+		pass(time.Minute)
+		if d.breaker.OpenFor() != opened || len(d.box.letters) != 20 {
+			t.Errorf("the breaker was open for %v, %d dead letters", d.breaker.OpenFor()-opened, len(d.box.letters))
+		}
+		s.drain()
+		wantCommit(t, s, 70)
+	})
+}

@@ -1,0 +1,157 @@
+package kafkatest
+
+import (
+	"context"
+	"testing"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/internal/letter"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// Duplicate writes an event of a topic again: the newest record of it is copied to
+// the end of its partition, with the same id, as a producer leaves it that repeats
+// without being idempotent. The test fails if the event was never published.
+func Duplicate[T any](t testing.TB, c *Cluster, topic *eventbus.Topic[T], event T) {
+	t.Helper()
+	wanted := show(t, topic, event)
+	var newest *transport.Record
+	records := c.records(t, func(name string) bool { return names(name, topic) })
+	for i := range records {
+		e := envelopeOf(&records[i])
+		if e == nil || e.Type != topic.Type() || e.Tombstone {
+			continue
+		}
+		if there, err := topic.Decode(e); err == nil && show(t, topic, there) == wanted {
+			newest = &records[i]
+		}
+	}
+	if newest == nil {
+		t.Fatalf("kafkatest: Duplicate: %s%s was never published on %s", wanted.key, wanted.data, topic.In(c.environment))
+	}
+	c.Produce(t, *newest)
+}
+
+// Redeliver brings the dead letters of a topic back, each once, to the group that
+// failed, as "eventbus dlq replay" does: through the group's retry topic, in their
+// order. The test fails if there are none.
+func Redeliver[T any](t testing.TB, c *Cluster, topic *eventbus.Topic[T]) {
+	t.Helper()
+	var again []transport.Record
+	for _, dead := range DeadLettered(t, c, topic) {
+		r := &dead.Record
+		at := transport.Position{Partition: transport.Partition{Topic: r.Topic, Partition: r.Partition}, Offset: r.Offset}
+		told, err := letter.Read(r)
+		if err == nil && c.comesBack(at) {
+			again = append(again, told.Again())
+		}
+	}
+	if len(again) == 0 {
+		t.Fatalf("kafkatest: Redeliver: no dead letters of %s that were not brought back before", topic.In(c.environment))
+	}
+	c.Produce(t, again...)
+}
+
+// comesBack tells whether the dead letter at a position comes back for the first
+// time.
+func (c *Cluster) comesBack(at transport.Position) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.returned[at] {
+		return false
+	}
+	c.returned[at] = true
+	return true
+}
+
+// Disconnect takes the brokers away from every bus of the cluster, until reconnect
+// is called: connections end, and none can be made. Assertions on brokers wait, so
+// reconnect first. reconnect may be called more than once, and is at the end of the
+// test.
+func (c *Cluster) Disconnect(t testing.TB) (reconnect func()) {
+	t.Helper()
+	if c.memory != nil {
+		c.memory.Disconnect()
+		t.Cleanup(c.memory.Reconnect)
+		return c.memory.Reconnect
+	}
+	c.network.cut()
+	mended := false
+	reconnect = func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if !mended {
+			mended = true
+			c.network.mend()
+		}
+	}
+	t.Cleanup(reconnect)
+	return reconnect
+}
+
+// HoldPartition makes a partition of a topic endlessly slow: groups keep it, and
+// get nothing of it until release is called, which may be more than once, and is
+// at the end of the test. Of clusters in memory alone.
+func HoldPartition[T any](t testing.TB, c *Cluster, topic *eventbus.Topic[T], partition int32) (release func()) {
+	t.Helper()
+	if c.memory == nil {
+		t.Fatalf("kafkatest: HoldPartition needs a cluster in memory (NewMemory)")
+	}
+	release, err := c.memory.HoldFetches(topic.In(c.environment), partition)
+	if err != nil {
+		t.Fatalf("kafkatest: HoldPartition: %v: publish on the topic, or start a bus with it, before", err)
+	}
+	t.Cleanup(release)
+	return release
+}
+
+// Rebalance makes every group of the test's buses give out its partitions anew,
+// and returns when all have an owner again. In memory each partition is revoked
+// from whoever has it; on brokers a member joins the group and leaves again, which
+// moves some.
+func (c *Cluster) Rebalance(t testing.TB) {
+	t.Helper()
+	for group, topics := range c.links.groups() {
+		switch {
+		case group == "":
+		case c.memory != nil:
+			c.memory.Rebalance(group)
+		default:
+			c.visit(t, group, topics)
+		}
+	}
+	c.await(t, "the partitions are not assigned after the rebalance", c.unassigned)
+}
+
+// visit joins a group and leaves it.
+func (c *Cluster) visit(t testing.TB, group string, topics []string) {
+	t.Helper()
+	config := transport.ConsumerConfig{Group: group, Listener: visitor{}}
+	for _, topic := range topics {
+		config.Topics = append(config.Topics, transport.TopicStart{Topic: topic})
+	}
+	member, err := c.transport.NewConsumer(config)
+	if err != nil {
+		t.Fatalf("kafkatest: Rebalance: joining group %s: %v", group, err)
+	}
+	c.await(t, "Rebalance", func(_ context.Context, u *unfinished) error {
+		if s := member.Status(); !s.Joined || s.State != "stable" {
+			u.add("the member that joined group %s is %s: %v", group, s.State, s.LastError)
+		}
+		return nil
+	})
+	ctx, cancel := context.WithTimeout(context.Background(), closing)
+	defer cancel()
+	if err := member.Close(ctx); err != nil {
+		t.Fatalf("kafkatest: Rebalance: leaving group %s: %v", group, err)
+	}
+}
+
+// visitor takes partitions and never fetches of them, so it has nothing to commit
+// when they are revoked.
+type visitor struct{}
+
+func (visitor) Assigned([]transport.Assignment)                  {}
+func (visitor) Revoked(context.Context, []transport.Partition)   {}
+func (visitor) Lost([]transport.Partition)                       {}
+func (visitor) Skipped(transport.Partition, int64, int64, error) {}
