@@ -85,7 +85,9 @@ func badNetwork() scenario {
 		about:   "connections are slowed, reset, and one broker falls silent",
 		load:    load{Events: 90_000},
 		proxied: true,
-		clean:   true,
+		// Longer than the cut: whoever loses the coordinator stays a member.
+		crew:  crew{Session: 15 * time.Second},
+		clean: true,
 		plan: func(p *plan) {
 			p.add(3*time.Second, slowNetwork, nobody, 8*time.Second)
 			for at := 13 * time.Second; at < 23*time.Second; at += p.between(500*time.Millisecond, 2*time.Second) {

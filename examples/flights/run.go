@@ -177,6 +177,9 @@ func (d *demo) newBus(ctx context.Context, c brokers, name string, logger *slog.
 	if err != nil {
 		return nil, err
 	}
+	// Nobody waits for an answer: while a broker is down, what is to be published
+	// had better wait than be refused.
+	config.PublishBreaker.Disabled = true
 	// A nil pointer in an interface would not be nil.
 	if exports.tracer != nil {
 		config.TracerProvider = exports.tracer

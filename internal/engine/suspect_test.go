@@ -103,7 +103,9 @@ func TestSuspectsAreLeftAlone(t *testing.T) {
 		d.down.Store(true)
 		s.deliver(s.batch(other, 0, many(20)...))
 		d.down.Store(false)
-		s.deliver(s.batch(p0, 50, "p3", "p7", "p11", "p3"))
+		more := s.batch(p0, 50, "p3", "p7", "p11", "p3")
+		more.Epoch = 1
+		s.deliver(more)
 		if d.breaker.State() != resilience.Open {
 			t.Fatalf("the breaker is %v", d.breaker.State())
 		}
