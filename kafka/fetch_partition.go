@@ -112,9 +112,15 @@ func (p *fetchPartition) leave(now time.Time) {
 }
 
 // recheckDue is when to find out, the next time, whether the broker that the
-// partition's request waits for still leads it.
+// partition's request waits for still leads it: soon, if the request before was
+// waited for in vain. Leaders move one by one, so a request may go to the silent
+// broker once more, because of the partitions that it still led then.
 func (p *fetchPartition) recheckDue() time.Time {
-	due := p.request.sent.Add(fetchPatience)
+	patience := fetchPatience
+	if p.request.sent.Sub(p.rechecked) < fetchPatience {
+		patience = lookAgainAfter
+	}
+	due := p.request.sent.Add(patience)
 	if again := p.rechecked.Add(lookAgainAfter); again.After(due) {
 		return again
 	}
