@@ -63,6 +63,7 @@ func workloads() []workload {
 		growth("async-600-partitions", "Publish 500,000 events, 600 partitions", workload{events: 500_000, partitions: 600}),
 		growth("async-10-keys", "Publish 500,000 events, 10 keys", workload{events: 500_000, keys: 10}),
 		growth("async-1M-keys", "Publish 500,000 events, 1,000,000 keys", workload{events: 500_000, keys: 1_000_000}),
+		{name: "backlog-5M", title: "Consume a backlog of 5,000,000 events", kind: consume, events: 5_000_000, peers: growthPeers, extra: true},
 		growth("async-100k", "Publish 100,000 events", workload{events: 100_000}),
 		growth("async-10M", "Publish 10,000,000 events", workload{events: 10_000_000}),
 	}

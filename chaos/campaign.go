@@ -179,6 +179,9 @@ func (t *stage) verdict(e *evidence, f *finding, actions []action) (wrong []stri
 			fault("healthy keys' p99 age was %s, more than %s", f.p99, s.flowing)
 		}
 	}
+	if s.joining > 0 {
+		wrong = append(wrong, t.joinGaps(e)...)
+	}
 	if len(wrong) > 0 {
 		wrong = append(wrong, f.wrong...)
 	}
@@ -193,6 +196,9 @@ func (t *stage) evidence(ctx context.Context) (*evidence, error) {
 	}
 	e := &evidence{entries: entries, heals: t.heals, ends: t.ends, rereads: t.scenario.rereads}
 	if n := t.scenario.crew.Poison; n > 0 {
+		e.exempt = func(key uint32) bool { return key%n == 0 }
+	}
+	if n := t.scenario.crew.Failing; n > 0 {
 		e.exempt = func(key uint32) bool { return key%n == 0 }
 	}
 	if t.scenario.crew.Dependent {

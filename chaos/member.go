@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -112,8 +113,8 @@ func (m *member) join(slot int, incarnation uint16) error {
 		eventbus.Group(m.task.Topic.group()), eventbus.Concurrency(m.task.Crew.Concurrency),
 	}
 	if err := eventbus.Subscribe(bus, m.task.Topic.numbered(), func(ctx context.Context, e numbered) error {
-		return m.handle(ctx, incarnation, e, m.poisoned(e.Key))
-	}, append(options, eventbus.Retry(resilience.Retry{Attempts: 4, Initial: 50 * time.Millisecond, Max: time.Second}))...); err != nil {
+		return m.handle(ctx, incarnation, e, cmp.Or(m.poisoned(e.Key), m.failingNow(e.Key)))
+	}, append(options, eventbus.Retry(m.retry()))...); err != nil {
 		return err
 	}
 	if m.task.Crew.Dependent {
@@ -202,6 +203,26 @@ var (
 
 func (m *member) poisoned(key uint32) error {
 	if n := m.task.Crew.Poison; n > 0 && key%n == 0 {
+		return errPoisoned
+	}
+	return nil
+}
+
+// retry gives poison up soon, and outlasts what fails for a while.
+func (m *member) retry() resilience.Retry {
+	r := resilience.Retry{Attempts: 4, Initial: 50 * time.Millisecond, Max: time.Second}
+	if m.task.Crew.Failing > 0 {
+		r.Attempts, r.Max = 100, 250*time.Millisecond
+	}
+	return r
+}
+
+// failingFor is how long a key of a crew with Failing fails at a time.
+const failingFor = 2 * time.Second
+
+// failingNow fails those keys in turn, each half of the time.
+func (m *member) failingNow(key uint32) error {
+	if n := m.task.Crew.Failing; n > 0 && key%n == 0 && (time.Now().UnixNano()/int64(failingFor)+int64(key/n))%2 == 0 {
 		return errPoisoned
 	}
 	return nil

@@ -105,7 +105,7 @@ func badNetwork() scenario {
 // handlers each of 5 ms could handle 9,600 events a second.
 func openLoop(s scenario) scenario {
 	s.crew = crew{
-		Processes: 3, Buses: 3, Concurrency: 16, Work: 5 * time.Millisecond, Poison: s.crew.Poison, Dependent: s.crew.Dependent,
+		Processes: 3, Buses: 3, Concurrency: 16, Work: 5 * time.Millisecond, Poison: s.crew.Poison, Failing: s.crew.Failing, Dependent: s.crew.Dependent,
 	}
 	s.load.Rate, s.load.Keys, s.load.Dependent = 2880, 1000, s.crew.Dependent
 	s.clean = true
@@ -135,6 +135,18 @@ func poisonFlood() scenario {
 		about: "every event of one key in ten fails for ever",
 		load:  load{Events: 90_000},
 		crew:  crew{Poison: 10},
+		plan:  func(*plan) {},
+	})
+}
+
+// failingKeys has one key in a hundred fail for two seconds at a time, which its
+// retries outlast.
+func failingKeys() scenario {
+	return openLoop(scenario{
+		name:  "failing keys",
+		about: "one key in a hundred fails for 2 s at a time",
+		load:  load{Events: 86_400},
+		crew:  crew{Failing: 100},
 		plan:  func(*plan) {},
 	})
 }

@@ -85,6 +85,7 @@ func (t *stage) toggle(i int) {
 	}
 	switch {
 	case !t.slots[i].joined:
+		t.joins = append(t.joins, time.Now().UnixNano())
 		t.failures = append(t.failures, t.join(i))
 	case joined > 2:
 		t.leave(i)

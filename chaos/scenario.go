@@ -17,6 +17,7 @@ type scenario struct {
 	// proxied puts proxies before the brokers.
 	proxied bool
 	foreign int // members of another client in the group
+	spare   int // of crew.Buses: join only when the schedule says so
 	plan    func(*plan)
 	// stall bounds how long a partition with work may stand still, given the
 	// schedule.
@@ -29,6 +30,9 @@ type scenario struct {
 	// flowing demands that healthy keys keep their throughput and age during
 	// faults.
 	flowing time.Duration
+	// joining demands, if it is not zero, that for so long after a join the
+	// partitions that stay put flow as they did for so long before it.
+	joining time.Duration
 	// run replaces all of the above.
 	run func(context.Context, *stage) (*result, error)
 }
@@ -63,6 +67,6 @@ func orElse[V comparable](v *V, other V) {
 func scenarios() []scenario {
 	return []scenario{
 		cleanStorm(), killStorm(), rollingBrokers(), brokersLost(), diskFull(), frozenMembers(), publishersLost(),
-		lettersRefused(), poisonFlood(), dependencyDown(), coordinatorMoves(), badNetwork(), mixedGroup(), flights(),
+		lettersRefused(), poisonFlood(), failingKeys(), dependencyDown(), memberJoins(), coordinatorMoves(), badNetwork(), mixedGroup(), flights(),
 	}
 }

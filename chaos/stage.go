@@ -34,7 +34,8 @@ type stage struct {
 	last       uint16 // incarnation given
 	ends       map[uint16]int64
 	heals      []int64
-	faultFrom  int64 // the first fault, and the end of the last one
+	joins      []int64 // of the schedule
+	faultFrom  int64   // the first fault, and the end of the last one
 	faultTo    int64
 	fencing    time.Duration // the longest that the cluster took to depose a broker that was lost
 	failures   []error
@@ -151,7 +152,7 @@ func (t *stage) open(ctx context.Context) error {
 	if err := t.openGroup(); err != nil {
 		return err
 	}
-	if err := t.cluster.stable(ctx, t.topic, len(t.slots)); err != nil {
+	if err := t.cluster.stable(ctx, t.topic, len(t.slots)-t.scenario.spare); err != nil {
 		return err
 	}
 	t.mu.Lock()
@@ -179,6 +180,9 @@ func (t *stage) openGroup() error {
 		t.members = append(t.members, p)
 	}
 	for i := range t.slots {
+		if i >= s.crew.Buses-s.spare && i < s.crew.Buses {
+			continue
+		}
 		if err := t.join(i); err != nil {
 			return err
 		}

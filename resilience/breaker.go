@@ -14,7 +14,9 @@ type BreakerConfig struct {
 	// Disabled makes a breaker that always lets through.
 	Disabled bool
 	// Ratio is the share of distinct keys whose last attempt failed that
-	// opens the breaker. Default 0.5.
+	// opens the breaker. Default 0.5. Between MinKeys and twice as many it must
+	// be higher, at MinKeys by three fifths of what is left to 1: of few keys
+	// half may fail by chance.
 	Ratio float64
 	// MinKeys is how many distinct keys must have been seen within Window
 	// before the ratio counts, so one poisonous key can't open it. Default 10.
@@ -50,6 +52,13 @@ func (c BreakerConfig) withDefaults() BreakerConfig {
 		c.Probes = 3
 	}
 	return c
+}
+
+// tooMany tells whether so many failed keys among n open the breaker.
+func (c *BreakerConfig) tooMany(failed, n int) bool {
+	missing := max(float64(2*c.MinKeys-n)/float64(c.MinKeys), 0) // of twice MinKeys
+	ratio := c.Ratio + (1-c.Ratio)*0.6*missing
+	return failed >= 2 && n >= c.MinKeys && float64(failed) >= ratio*float64(n)
 }
 
 // State of a Breaker.

@@ -71,6 +71,20 @@ func TestBreakerOpensOnDistinctKeys(t *testing.T) {
 			}
 			failKeys(b, 1, 9)
 		}, Open},
+		{"half of few keys, by chance", BreakerConfig{}, func(b *Breaker) {
+			failKeys(b, 0, 1)
+			for k := range uint64(5) {
+				try(b, k+100, Success)
+			}
+			failKeys(b, 1, 6)
+		}, Closed},
+		{"four fifths of few keys", BreakerConfig{}, func(b *Breaker) {
+			failKeys(b, 0, 1)
+			for k := range uint64(2) {
+				try(b, k+100, Success)
+			}
+			failKeys(b, 1, 7)
+		}, Open},
 		{"keys that recovered count as well", BreakerConfig{}, func(b *Breaker) {
 			failKeys(b, 0, 9)
 			for k := range uint64(9) {

@@ -121,8 +121,7 @@ func (b *Breaker) failed(key uint64, o Outcome) (trip bool) {
 	}
 	b.window.note(key, true, now, b.config.Window)
 	b.watch()
-	n, failed := b.window.keys(), b.window.failed()
-	return failed >= 2 && n >= b.config.MinKeys && float64(failed) >= b.config.Ratio*float64(n)
+	return b.config.tooMany(b.window.failed(), b.window.keys())
 }
 
 // Suspect tells that work of a key was given up after failing again and again.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -35,13 +36,11 @@ func newSick(batch int) *sick {
 }
 
 func (d *sick) handle(_ context.Context, a *Attempt) error {
-	if d.down.Load() {
+	switch {
+	case d.down.Load():
 		return errDown
-	}
-	for _, r := range a.Records {
-		if d.isPoison(r) {
-			return errPoison
-		}
+	case slices.ContainsFunc(a.Records, d.isPoison):
+		return errPoison
 	}
 	return nil
 }

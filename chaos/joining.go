@@ -1,0 +1,78 @@
+package main
+
+import (
+	"fmt"
+	"time"
+)
+
+// memberJoins adds a bus to a group at work. What stays where it was must flow on.
+func memberJoins() scenario {
+	return scenario{
+		name:    "member joins",
+		about:   "a third bus joins two that are at work",
+		clean:   true,
+		load:    load{Events: 60_000},
+		crew:    crew{Processes: 3, Buses: 3},
+		spare:   1,
+		joining: 10 * time.Second,
+		plan: func(p *plan) {
+			p.add(14*time.Second, toggle, 2, 0)
+		},
+		stall: func([]action) time.Duration { return 5 * time.Second },
+	}
+}
+
+// smallGap is what partitions that stay put may stand still for in any case when
+// a member joins; else twice what they do without that.
+const smallGap = 200 * time.Millisecond
+
+// joinGaps holds the window after each join against the one before it, over the
+// partitions that kept their owner through both: the longest time between two ends
+// of handlers, which with a steady load is what a partition stands still for.
+func (t *stage) joinGaps(e *evidence) (wrong []string) {
+	length := int64(t.scenario.joining)
+	for _, at := range t.joins {
+		before, kept := longestGaps(e.entries, at-length, at)
+		after, still := longestGaps(e.entries, at, at+length)
+		var with, without time.Duration
+		stayed := 0
+		for p, owner := range kept {
+			if owner != 0 && still[p] == owner {
+				stayed++
+				with, without = max(with, after[p]), max(without, before[p])
+			}
+		}
+		t.say("%d of %d partitions stayed put: largest gap %s with the join, %s in as much time before it",
+			stayed, len(kept), with.Round(time.Millisecond), without.Round(time.Millisecond))
+		if bound := max(smallGap, 2*without); stayed == 0 || with > bound {
+			wrong = append(wrong, fmt.Sprintf("of %d partitions that stayed put one stood still for %s, more than %s", stayed, with, bound))
+		}
+	}
+	return wrong
+}
+
+// longestGaps is the longest time without the end of a handler within [from, to),
+// by partition, and who owned it all the while; 0 where that changed.
+func longestGaps(entries []entry, from, to int64) (gaps map[int32]time.Duration, owners map[int32]uint16) {
+	last := make(map[int32]int64)
+	gaps, owners = make(map[int32]time.Duration), make(map[int32]uint16)
+	for i := range entries {
+		line := &entries[i]
+		if line.deed != handled || line.at < from || line.at >= to {
+			continue
+		}
+		since, known := last[line.partition]
+		if !known {
+			since, owners[line.partition] = from, line.owner
+		}
+		if owners[line.partition] != line.owner {
+			owners[line.partition] = 0
+		}
+		gaps[line.partition] = max(gaps[line.partition], time.Duration(line.at-since))
+		last[line.partition] = max(line.at, since)
+	}
+	for p, at := range last {
+		gaps[p] = max(gaps[p], time.Duration(to-at))
+	}
+	return gaps, owners
+}
