@@ -3,6 +3,7 @@ package kafkacontainer
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"os"
 	"testing"
 	"time"
@@ -86,8 +87,14 @@ func Brokers(t testing.TB, options ...Option) []string {
 	return brokers
 }
 
-// docker is why no container can be run, nil if one can.
+// docker is why no container can be run, nil if one can. Where there is no Docker
+// testcontainers panics.
 func docker() (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%v", r)
+		}
+	}()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	provider, err := testcontainers.ProviderDocker.GetProvider()
