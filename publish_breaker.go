@@ -3,6 +3,7 @@ package eventbus
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/eventbus-go/eventbus/resilience"
 )
@@ -24,6 +25,7 @@ type brokerBreaker struct {
 	requests atomic.Uint64
 	mu       sync.Mutex
 	probes   []resilience.Ticket
+	probed   time.Time
 }
 
 func (p *publishBreakers) of(broker int32) *brokerBreaker {
@@ -55,12 +57,27 @@ func (p *publishBreakers) Allow(broker int32) error {
 	}
 	ticket, ok := b.Breaker.Allow(b.requests.Add(1))
 	if !ok {
+		b.forgive()
 		return ErrCircuitOpen
 	}
 	b.mu.Lock()
+	b.probed = time.Now()
 	b.probes = append(b.probes, ticket)
 	b.mu.Unlock()
 	return nil
+}
+
+// forgive gives the places of probes back that nobody has told of.
+func (b *brokerBreaker) forgive() {
+	b.mu.Lock()
+	var probes []resilience.Ticket
+	if time.Since(b.probed) > b.Cooldown() {
+		probes, b.probes = b.probes, nil
+	}
+	b.mu.Unlock()
+	for _, t := range probes {
+		t.Done(resilience.Ignored)
+	}
 }
 
 // Report implements transport.Gate.

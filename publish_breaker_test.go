@@ -57,3 +57,31 @@ func TestPublishBreaker(t *testing.T) {
 		}
 	})
 }
+
+// TestPublishBreakerWithoutReports: records that take a probe's place and are never
+// sent (too large, or overtaken by a new leader) do not keep it for ever.
+func TestPublishBreakerWithoutReports(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &publishBreakers{changed: func(int32, resilience.State, resilience.State) {}}
+		for range 5 {
+			if err := p.Allow(1); err != nil {
+				t.Fatal(err)
+			}
+			p.Report(1, errors.New("down"))
+		}
+		<-time.After(p.of(1).Cooldown() + time.Second)
+		for range p.of(1).Probes() {
+			if err := p.Allow(1); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := p.Allow(1); !errors.Is(err, ErrCircuitOpen) {
+			t.Fatalf("beyond the probes: %v, want ErrCircuitOpen", err)
+		}
+		<-time.After(p.of(1).Cooldown() + time.Second)
+		_ = p.Allow(1) // it finds that nobody told of the probes
+		if err := p.Allow(1); err != nil {
+			t.Errorf("the probes' places are never free again: %v", err)
+		}
+	})
+}

@@ -199,3 +199,38 @@ func TestReplayRefuses(t *testing.T) {
 		closeBus(t, bus)
 	})
 }
+
+// TestReplayOutlivesRetention: a replay ends although retention removes the rest of
+// its window before it gets there.
+func TestReplayOutlivesRetention(t *testing.T) {
+	run(t, func(t *testing.T, cluster *memory.Cluster) {
+		bus, topic := newBus(t, cluster, config()), orders(t)
+		var s story
+		subscription := eventbus.On(topic, noting(&s))
+		must(t, bus.Add(subscription))
+		start(t, bus)
+		listed(t, bus, topic, order{"a", 0}, order{"a", 1}, order{"a", 2})
+		var releases []func()
+		for p := range int32(3) {
+			release, err := cluster.HoldFetches(topic.In("Test"), p)
+			must(t, err)
+			releases = append(releases, release)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		go func() {
+			pass(time.Second)
+			for p := range int32(3) {
+				for end := int64(3); end > 0 && cluster.DeleteRecords(topic.In("Test"), p, end) != nil; end-- {
+				}
+			}
+			for _, release := range releases {
+				release()
+			}
+		}()
+		if report, err := bus.Replay(ctx, eventbus.ReplayConfig{}, subscription); err != nil {
+			t.Errorf("%+v, %v", report, err)
+		}
+		closeBus(t, bus)
+	})
+}

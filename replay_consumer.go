@@ -76,6 +76,11 @@ func (c *replayConsumer) Poll(ctx context.Context) ([]transport.Batch, error) {
 		return nil, ctx.Err()
 	}
 	batches, err := c.reader.Poll(ctx)
+	if errors.Is(err, io.EOF) {
+		if batches = c.rest(); len(batches) > 0 {
+			err = nil
+		}
+	}
 	if err != nil {
 		if !errors.Is(err, io.EOF) && ctx.Err() == nil {
 			c.end(err)
@@ -92,6 +97,19 @@ func (c *replayConsumer) Poll(ctx context.Context) ([]transport.Batch, error) {
 		c.at[b.Partition] = b.Next
 	}
 	return batches, nil
+}
+
+// rest is what the log lost at the window's end, as batches of nothing.
+func (c *replayConsumer) rest() (batches []transport.Batch) {
+	for p, count := range c.replay.window {
+		if at := c.at[p]; at < count.To {
+			c.listener.Skipped(p, at, count.To, errLogChanged)
+			c.replay.removed(p, count.To-at)
+			c.at[p] = count.To
+			batches = append(batches, transport.Batch{Partition: p, From: count.To, Next: count.To})
+		}
+	}
+	return batches
 }
 
 // Pause implements transport.Consumer.

@@ -131,11 +131,11 @@ func (r *replay) run(ctx context.Context) error {
 	}
 	c := newReplayConsumer(r, reader, e)
 	e.Start(c)
-	c.begin()
 	g.engine.Store(e)
 	defer b.endReplay(g)
 	err = ErrClosed
 	if b.beginReplay(g) {
+		c.begin()
 		select {
 		case <-c.over:
 			err = c.ended()

@@ -179,3 +179,61 @@ func TestAnyBrokerSilent(t *testing.T) {
 		}, threeBrokers()...)
 	}
 }
+
+// TestSilentFetch: a broker that answers no fetch, and leads all there is, is found
+// out as soon as the cluster has deposed it, though nothing else tells.
+func TestSilentFetch(t *testing.T) {
+	bubble(t, 1, func(t *testing.T, b *bed) {
+		l := newLedger()
+		r := b.reader(l)
+		r.awaitOwned(1)
+		p := b.producer(transport.ProducerConfig{})
+		b.delivered(b.publish(p, 0, "before"))
+		l.await(t, 1)
+		lost := b.LeaderFor("events", 0)
+		b.ControlKey(int16(kmsg.Fetch), func(kmsg.Request) (kmsg.Response, error, bool) {
+			b.KeepControl()
+			return nil, nil, b.CurrentNode() == lost
+		})
+		time.Sleep(fencing)
+		begun := time.Now()
+		b.depose(lost)
+		b.delivered(b.publish(p, 0, "after"))
+		l.await(t, 2)
+		if took := time.Since(begun); took > time.Second {
+			t.Errorf("read %s after the broker was deposed", took)
+		}
+	}, threeBrokers()...)
+}
+
+// TestSilenceIsForgotten: once a broker answers again, idle partitions are not
+// asked about any more than before.
+func TestSilenceIsForgotten(t *testing.T) {
+	bubble(t, 6, func(t *testing.T, b *bed) {
+		var asked atomic.Int64
+		var frozen atomic.Int32
+		frozen.Store(-1)
+		b.Control(func(req kmsg.Request) (kmsg.Response, error, bool) {
+			b.KeepControl()
+			if req.Key() == int16(kmsg.Metadata) {
+				asked.Add(1)
+			}
+			return nil, nil, req.Key() == int16(kmsg.Fetch) && b.CurrentNode() == frozen.Load()
+		})
+		minute := func() int64 {
+			before := asked.Load()
+			time.Sleep(time.Minute)
+			return asked.Load() - before
+		}
+		b.reader(newLedger()).awaitOwned(6)
+		minute()
+		idle := minute()
+		frozen.Store(b.LeaderFor("events", 0))
+		time.Sleep(4 * time.Second)
+		frozen.Store(-1)
+		minute()
+		if n := minute(); n > idle+idle/2 {
+			t.Errorf("%d metadata requests in an idle minute, %d before the silence", n, idle)
+		}
+	}, threeBrokers()...)
+}

@@ -167,6 +167,9 @@ func (f *fetcher) round(now time.Time) (again time.Duration) {
 			break
 		}
 		f.send(broker, ps, now)
+		for _, p := range ps {
+			later(p.recheckDue())
+		}
 	}
 	return again
 }

@@ -118,7 +118,7 @@ func (p *fetchPartition) leave(now time.Time) {
 func (p *fetchPartition) recheckDue() time.Time {
 	patience := fetchPatience
 	if p.request.sent.Sub(p.rechecked) < fetchPatience {
-		patience = lookAgainAfter
+		patience = fetchWait + lookAgainAfter
 	}
 	due := p.request.sent.Add(patience)
 	if again := p.rechecked.Add(lookAgainAfter); again.After(due) {

@@ -209,4 +209,5 @@ func (f *fetcher) skip(p *fetchPartition, from, to int64, reason error) {
 	f.moveTo(p, to)
 	p.doubt, p.lastEpoch = sure, -1
 	p.err, p.failures = nil, 0
+	signal(f.some)
 }

@@ -86,7 +86,7 @@ func (r *round) run() error {
 		r.sender.report(err)
 	}
 	var fatal error
-	if !retriable(err) && !r.conn.wrote {
+	if !retriable(err) && !r.conn.wrote && r.conn.ctx.Err() == nil {
 		fatal = err
 	}
 	for _, p := range r.parts {

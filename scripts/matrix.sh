@@ -2,7 +2,7 @@
 # Conformance, interoperability and a short fault campaign on each Apache Kafka that is supported, oldest first:
 # scripts/matrix.sh [VERSION…]. One line per version at the end; exit code 1 if any failed.
 set -uo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 
 [ $# -gt 0 ] || set -- 2.8.2 3.9.1 4.0.0 4.1.0
 unset EVENTBUS_TEST_BROKERS

@@ -15,7 +15,6 @@ import (
 	"github.com/eventbus-go/eventbus/internal/engine"
 	"github.com/eventbus-go/eventbus/internal/letter"
 	"github.com/eventbus-go/eventbus/kafka"
-	"github.com/eventbus-go/eventbus/transport"
 )
 
 func newDLQSkipCommand(a *app) *cobra.Command {
@@ -139,7 +138,15 @@ func (a *app) skipHere(ctx context.Context, group string, d dead) error {
 	if err := a.confirm("Pass for good over %s@%d in group %s", d.at(), d.offset, group); err != nil {
 		return err
 	}
-	if err := t.ResetGroup(ctx, group, []transport.Commit{commit}...); err != nil {
+	// A member may have come and gone while the question stood.
+	now, err := positionsOf(ctx, t, group)
+	if err != nil {
+		return err
+	}
+	if is := now[d.at()]; is == nil || is.Offset != at.Offset || is.Metadata != at.Metadata {
+		return fmt.Errorf("group %s has moved on meanwhile: nothing was changed, look again with --dry-run", group)
+	}
+	if err := t.ResetGroup(ctx, group, commit); err != nil {
 		return err
 	}
 	return a.say("%s@%d is passed over.", d.at(), d.offset)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -117,13 +118,20 @@ func (b *Box) Each(ctx context.Context, from map[transport.Partition]int64, see 
 	if len(open) == 0 {
 		return nil
 	}
-	reader, err := b.cluster.NewReader(transport.ReaderConfig{From: maps.Clone(open)})
+	to := make(map[transport.Partition]int64, len(open))
+	for p := range open {
+		to[p] = b.End[p]
+	}
+	reader, err := b.cluster.NewReader(transport.ReaderConfig{From: maps.Clone(open), To: to})
 	if err != nil {
 		return err
 	}
 	defer func() { failed = errors.Join(failed, reader.Close(context.WithoutCancel(ctx))) }()
 	for len(open) > 0 {
 		batches, err := reader.Poll(ctx)
+		if errors.Is(err, io.EOF) {
+			return nil // the log lost what was left, maybe
+		}
 		if err != nil {
 			return err
 		}
