@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -85,7 +86,7 @@ func (f *letterFilter) flags(c *cobra.Command) {
 	flags := c.Flags()
 	flags.StringSliceVar(&f.Types, "type", nil, "only events of these `types`")
 	flags.StringArrayVar(&f.Keys, "key", nil, "only events of this `key`; may be repeated")
-	flags.StringSliceVar(&f.Reasons, "reason", nil, "only letters of these `reasons`, such as exhausted or malformed")
+	flags.StringSliceVar(&f.Reasons, "reason", nil, "only letters of these `reasons`, such as exhausted, permanent, malformed (no CloudEvent) or undecodable (data of another form)")
 	flags.StringSliceVar(&f.Fingerprints, "fingerprint", nil, "only letters with these `fingerprints` of their error, as stats shows them")
 	flags.StringVar(&f.since, "since", "", "only letters that died since this `time` (RFC 3339), or duration ago")
 	flags.StringVar(&f.before, "before", "", "only letters that died before this `time` (RFC 3339), or duration ago")
@@ -128,7 +129,8 @@ func newDLQListCommand(a *app) *cobra.Command {
 	}
 }
 
-// deadLine is a dead-letter topic in a list.
+// deadLine is a dead-letter topic in a list. Replayed and Skipped count all that
+// ever were, purged ones too.
 type deadLine struct {
 	Topic       string `json:"topic"`
 	Open        int64  `json:"open"`
@@ -148,22 +150,25 @@ func (a *app) listDead(ctx context.Context) error {
 	}
 	slices.SortFunc(infos, func(x, y transport.TopicInfo) int { return strings.Compare(x.Name, y.Name) })
 	lines, rows := []deadLine{}, []table.Row{}
+	var wrong []error
 	for i := range infos {
 		if !strings.HasSuffix(infos[i].Name, letter.DeadSuffix) {
 			continue
 		}
 		b, err := redrive.OpenBox(ctx, t, infos[i].Name)
 		if err != nil {
-			return err
+			wrong = append(wrong, err) // the others can be told of
+			continue
 		}
 		l := deadLine{b.Topic, b.Count(redrive.Open), b.Count(redrive.Quarantined), b.Count(redrive.Replayed), b.Count(redrive.Skipped)}
 		lines = append(lines, l)
 		rows = append(rows, table.Row{l.Topic, l.Open, l.Quarantined, l.Replayed, l.Skipped})
 	}
 	if a.json() {
-		return a.printJSON(lines)
+		return errors.Join(append(wrong, a.printJSON(lines))...)
 	}
-	return a.printTable(table.Row{"dead-letter topic", "open", "quarantined", "replayed", "skipped"}, rows)
+	wrong = append(wrong, a.printTable(table.Row{"dead-letter topic", "open", "quarantined", "ever replayed", "ever skipped"}, rows))
+	return errors.Join(wrong...)
 }
 
 // none tells that no letter was chosen: that is no failure.
@@ -171,7 +176,7 @@ func (a *app) none(topic string) error {
 	if a.json() {
 		return a.printJSON([]struct{}{})
 	}
-	return a.say("%s has no such letters.", topic)
+	return a.say("%s has no such letters; eventbus dlq list counts those in other states.", topic)
 }
 
 // counted is a number of things, in words.

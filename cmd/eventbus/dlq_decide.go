@@ -102,9 +102,10 @@ func (a *app) purge(ctx context.Context, topic string, open bool) error {
 		return err
 	}
 	before := make(map[transport.Partition]int64)
-	n, lost := int64(0), int64(0)
+	n, lost, behind := int64(0), int64(0), int64(0)
 	for p, end := range b.End {
 		to := min(b.Ledger(p).Base, end)
+		behind += end - to - b.Ledger(p).Count(redrive.Open, end) - b.Ledger(p).Count(redrive.Quarantined, end)
 		if open {
 			lost += end - to
 			to = end
@@ -117,6 +118,9 @@ func (a *app) purge(ctx context.Context, topic string, open bool) error {
 	what := fmt.Sprintf("%s of %s", counted(n, "letter"), topic)
 	if lost > 0 {
 		what += fmt.Sprintf(", %d of which nobody has decided about", lost)
+	}
+	if behind > 0 && !open {
+		a.note("%s done with too, and kept because open ones or ones in quarantine lie before them: the log is cut from its front.", counted(behind, "letter"))
 	}
 	switch {
 	case n == 0 && !a.json():

@@ -113,7 +113,7 @@ func (a *app) deadStats(ctx context.Context, topic string, f *letterFilter) erro
 		c.Keys, c.Types = len(c.keys), slices.Sorted(maps.Keys(c.types))
 		rows = append(rows, table.Row{
 			c.Fingerprint, c.Letters, c.Keys, strings.Join(c.Types, ","), c.Reason,
-			stamp(c.First), stamp(c.Last), text.Trim(c.Gist, 80),
+			stamp(c.First), stamp(c.Last), text.Snip(c.Gist, 100, "…"),
 		})
 	}
 	if a.json() {

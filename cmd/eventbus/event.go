@@ -31,6 +31,9 @@ func look(r *transport.Record) *seen {
 
 // place names the record.
 func (s *seen) place() string {
+	if s.event.Partition < 0 {
+		return s.event.Topic // it is nowhere yet
+	}
 	return fmt.Sprintf("%s/%d@%d", s.event.Topic, s.event.Partition, s.event.Offset)
 }
 

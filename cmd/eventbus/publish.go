@@ -85,6 +85,10 @@ func (a *app) publish(ctx context.Context, topic string, p *publication) error {
 	}
 	if a.dryRun {
 		a.note("It would be published; nothing was.")
+		record.Time = time.Now()
+		if a.json() {
+			return a.printLine(look(record))
+		}
 		return a.printEvent(look(record), true)
 	}
 	producer, err := t.NewProducer(transport.ProducerConfig{DeliveryTimeout: 30 * time.Second})

@@ -20,5 +20,6 @@
 //
 // A trial runs in a testing/synctest bubble, where minutes pass in milliseconds:
 // the handler must not wait for anything outside of it, such as a network. Its
-// seed says what is done when, and the report prints it.
+// seed says what is done when, and the report prints it; which of two goroutines
+// comes first at one moment may still differ from run to run.
 package check

@@ -95,7 +95,9 @@ func DeadLettersRefused() Fault {
 // the event's id.
 func Duplicate() Fault {
 	return Fault{"duplicate", 4, func(t *trial, rng *rand.Rand) error {
-		t.cluster.DuplicateProduces(t.topic, 1+rng.IntN(3))
+		n := 1 + rng.IntN(3)
+		t.history.note("the next records, %d of them, are written twice", n)
+		t.cluster.DuplicateProduces(t.topic, n)
 		return nil
 	}}
 }
@@ -154,6 +156,7 @@ func (t *trial) curse(key, n, attempt int) spell {
 
 var (
 	errInjected = errors.New("injected failure")
+	errAfter    = errors.New("injected failure, after the handler had run")
 	errPoison   = errors.New("injected poison")
 )
 
@@ -166,7 +169,7 @@ func (s spell) suffer(ctx context.Context, handle func(context.Context) error) e
 	case failsBefore:
 		return errInjected
 	case failsAfter:
-		return errors.Join(handle(ctx), errInjected)
+		return errors.Join(handle(ctx), errAfter)
 	case panics:
 		panic(errInjected)
 	case poisoned:

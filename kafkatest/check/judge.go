@@ -136,9 +136,15 @@ func (r *Report) judgeEffects(key int, stories []*story, effects []int) {
 		}
 		judged[s.n] = true
 		times, _ := s.handled(r.history.crashes)
+		var copies []*story
+		for _, other := range stories {
+			if other != s && other.n == s.n {
+				copies = append(copies, other)
+			}
+		}
 		switch {
 		case seen[s.n] > 1:
-			r.find(Duplicated, s, "it took effect "+strconv.Itoa(seen[s.n])+" times: the handler is to notice what it has done already, by the event's id")
+			r.find(Duplicated, s, "it took effect "+strconv.Itoa(seen[s.n])+" times: the handler is to notice what it has done already, by the event's id", copies...)
 		case seen[s.n] == 0 && times > 0:
 			r.find(Lost, s, "it was handled and took no effect")
 		}
