@@ -58,7 +58,7 @@ var reserved = []struct {
 	dirs   []string
 }{
 	{"github.com/segmentio/kafka-go", []string{"kafka/..."}},
-	{"github.com/twmb/franz-go", []string{"kafka/...", "kafkatest/...", "chaos/...", "examples/..."}}, // chaos checks with another's client
+	{"github.com/twmb/franz-go", []string{"kafka/...", "kafkatest/...", "chaos/...", "interop/...", "examples/..."}}, // chaos and interop check with another's client
 	{"github.com/testcontainers", nil},
 	{"go.opentelemetry.io/otel/sdk", []string{".", "internal/...", "fxmodule/...", "kafkatest/...", "examples/...", "cmd/..."}},
 }

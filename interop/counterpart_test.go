@@ -5,6 +5,7 @@ package interop
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"strconv"
@@ -55,6 +56,7 @@ func kcatRead(t *testing.T, c *cluster) []record {
 	for line := range strings.Lines(output) {
 		var read struct {
 			Partition int32
+			Offset    int64
 			Headers   []string
 			Key       string
 			Payload   string
@@ -62,7 +64,7 @@ func kcatRead(t *testing.T, c *cluster) []record {
 		if err := json.Unmarshal([]byte(line), &read); err != nil {
 			t.Fatalf("kcat printed %q: %v", line, err)
 		}
-		r := record{key: read.Key, value: read.Payload, partition: read.Partition}
+		r := record{key: read.Key, value: read.Payload, partition: read.Partition, offset: read.Offset}
 		for i := 0; i+1 < len(read.Headers); i += 2 {
 			r.headers = append(r.headers, [2]string{read.Headers[i], read.Headers[i+1]})
 		}
@@ -76,6 +78,7 @@ type record struct {
 	key, value string
 	headers    [][2]string
 	partition  int32
+	offset     int64
 }
 
 func needPython(t *testing.T) {
@@ -130,12 +133,28 @@ func javaWrite(t *testing.T, c *cluster, lines string) {
 		"--bootstrap-server", c.brokers, "--topic", c.topic, "--property", "parse.headers=true", "--property", "parse.key=true")
 }
 
-// javaRead returns the first records of the topic, a line each: headers, key
-// and value, separated by tabs.
-func javaRead(t *testing.T, c *cluster, count int) []string {
+// javaRead returns the first records of the topic.
+func javaRead(t *testing.T, c *cluster, count int) []record {
 	t.Helper()
 	output := run(t, "", "../scripts/kafka.sh", "tool", "org.apache.kafka.tools.consumer.ConsoleConsumer",
 		"--bootstrap-server", c.brokers, "--topic", c.topic, "--from-beginning", "--max-messages", strconv.Itoa(count),
+		"--property", "print.partition=true", "--property", "print.offset=true",
 		"--property", "print.headers=true", "--property", "print.key=true")
-	return strings.Split(strings.TrimSuffix(output, "\n"), "\n")
+	var records []record
+	for line := range strings.Lines(output) {
+		fields := strings.SplitN(strings.TrimSuffix(line, "\n"), "\t", 5)
+		if len(fields) != 5 {
+			t.Fatalf("Java printed %q, want partition, offset, headers, key and value", line)
+		}
+		r := record{key: fields[3], value: fields[4]}
+		if _, err := fmt.Sscanf(fields[0]+" "+fields[1], "Partition:%d Offset:%d", &r.partition, &r.offset); err != nil {
+			t.Fatalf("Java printed %q: %v", line, err)
+		}
+		for header := range strings.SplitSeq(fields[2], ",") {
+			name, value, _ := strings.Cut(header, ":")
+			r.headers = append(r.headers, [2]string{name, value})
+		}
+		records = append(records, r)
+	}
+	return records
 }

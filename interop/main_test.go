@@ -46,6 +46,12 @@ type cluster struct {
 
 func newCluster(t *testing.T, config eventbus.Config) *cluster {
 	t.Helper()
+	return newClusterOver(t, kafka.Config{}, config)
+}
+
+// newClusterOver is newCluster with settings of the driver.
+func newClusterOver(t *testing.T, driver kafka.Config, config eventbus.Config) *cluster {
+	t.Helper()
 	brokers := os.Getenv("EVENTBUS_TEST_BROKERS")
 	if brokers == "" {
 		unavailable(t, "EVENTBUS_TEST_BROKERS names no brokers; make test-kafka starts one")
@@ -55,7 +61,8 @@ func newCluster(t *testing.T, config eventbus.Config) *cluster {
 	config.Source = "urn:interop"
 	config.AutoProvision = eventbus.ProvisionAlways
 	config.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
-	bus, err := eventbus.New(kafka.New(kafka.Config{Brokers: strings.Split(brokers, ",")}), config)
+	driver.Brokers = strings.Split(brokers, ",")
+	bus, err := eventbus.New(kafka.New(driver), config)
 	if err != nil {
 		t.Fatal(err)
 	}
