@@ -14,7 +14,8 @@ import (
 type Inspection struct {
 	Service string            `json:"service"`
 	Groups  []GroupInspection `json:"groups"` // by name
-	// OpenBrokers are those whose publishing circuit breaker is not closed.
+	// OpenBrokers are those that nothing is published to at the moment: their
+	// publishing circuit breakers are open, and do not probe yet.
 	OpenBrokers []int32 `json:"openBrokers"`
 }
 

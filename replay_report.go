@@ -122,9 +122,7 @@ func (r *replay) report() ReplayReport {
 		}
 		report.Partitions = append(report.Partitions, p)
 	}
-	slices.SortFunc(report.Partitions, func(a, b ReplayedPartition) int {
-		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition.Partition, b.Partition.Partition))
-	})
+	slices.SortFunc(report.Partitions, func(a, b ReplayedPartition) int { return a.Partition.Compare(b.Partition) })
 	return report
 }
 

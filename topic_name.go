@@ -7,6 +7,8 @@ import (
 	"sync"
 
 	"github.com/gertd/go-pluralize"
+
+	"github.com/eventbus-go/eventbus/internal/letter"
 )
 
 // maxTopicName is the longest name that Kafka takes for a topic.
@@ -124,8 +126,8 @@ func checkTopicName(name string) error {
 
 // deadLetterTopic and retryTopic are the topics that a group's failures on a
 // topic go to, and come back through.
-func deadLetterTopic(topic, group string) string { return topic + "." + group + ".dlq" }
-func retryTopic(topic, group string) string      { return topic + "." + group + ".retry" }
+func deadLetterTopic(topic, group string) string { return topic + "." + group + letter.DeadSuffix }
+func retryTopic(topic, group string) string      { return topic + "." + group + letter.RetrySuffix }
 
 // checkDerivedNames tells why a group can't have its dead-letter and retry
 // topics for a topic.

@@ -2,7 +2,9 @@ package admin
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"strings"
 )
 
 func answer(w http.ResponseWriter, status int, v any) {
@@ -18,18 +20,20 @@ func refuse(w http.ResponseWriter, status int, why string) {
 	answer(w, status, map[string]string{"error": why})
 }
 
-// speakJSON has what net/http itself refuses said in JSON: paths and methods that
-// are not served, and orders from another origin.
-func speakJSON(next http.Handler) http.Handler {
+// speakJSON has what net/http itself refuses, paths and methods that are not
+// served, said in JSON, with what is served instead.
+func speakJSON(next http.Handler, served []string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		next.ServeHTTP(&translator{ResponseWriter: w}, r)
+		next.ServeHTTP(&translator{ResponseWriter: w, method: r.Method, path: r.URL.Path, served: served}, r)
 	})
 }
 
 // translator replaces answers in plain text.
 type translator struct {
 	http.ResponseWriter
-	drop bool
+	method, path string
+	served       []string // patterns of http.ServeMux
+	drop         bool
 }
 
 func (t *translator) WriteHeader(status int) {
@@ -40,7 +44,14 @@ func (t *translator) WriteHeader(status int) {
 	}
 	t.drop = true
 	header.Set("Content-Type", "application/json")
-	refuse(t.ResponseWriter, status, http.StatusText(status))
+	why := http.StatusText(status)
+	switch status {
+	case http.StatusNotFound:
+		why = fmt.Sprintf("%s is not served; there are %s", t.path, strings.Join(t.served, ", "))
+	case http.StatusMethodNotAllowed:
+		why = fmt.Sprintf("%s takes %s, and not %s", t.path, header.Get("Allow"), t.method)
+	}
+	refuse(t.ResponseWriter, status, why)
 }
 
 func (t *translator) Write(b []byte) (int, error) {

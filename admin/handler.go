@@ -36,18 +36,27 @@ func Handler(bus Bus, options ...Option) http.Handler {
 		o(h)
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /groups", h.groups)
-	mux.HandleFunc("GET /catalog", h.catalog)
-	mux.HandleFunc("POST /groups/{group}/pause", order(func(group string, of subscription) error { return bus.Pause(group, of.Subscription) }))
-	mux.HandleFunc("POST /groups/{group}/resume", order(func(group string, of subscription) error { return bus.Resume(group, of.Subscription) }))
-	mux.HandleFunc("POST /groups/{group}/unpark", order(h.unpark))
-	mux.HandleFunc("POST /groups/{group}/skip", order(h.skip))
+	var served []string
+	serve := func(pattern string, handler http.Handler) {
+		mux.Handle(pattern, handler)
+		served = append(served, pattern)
+	}
+	serve("GET /groups", http.HandlerFunc(h.groups))
+	serve("GET /catalog", http.HandlerFunc(h.catalog))
+	serve("POST /groups/{group}/pause", order(func(group string, of subscription) error { return bus.Pause(group, of.Subscription) }))
+	serve("POST /groups/{group}/resume", order(func(group string, of subscription) error { return bus.Resume(group, of.Subscription) }))
+	serve("POST /groups/{group}/unpark", order(h.unpark))
+	serve("POST /groups/{group}/skip", order(h.skip))
 	if h.level != nil {
-		mux.Handle("GET /log-level", h.level)
-		mux.Handle("PUT /log-level", h.level)
+		serve("GET /log-level", h.level)
+		serve("PUT /log-level", h.level)
 	}
 	// A page of another origin may not order what the browser's owner could.
-	return h.guard(speakJSON(http.NewCrossOriginProtection().Handler(mux)))
+	origin := http.NewCrossOriginProtection()
+	origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		refuse(w, http.StatusForbidden, "a web page of another origin may not give orders")
+	}))
+	return h.guard(speakJSON(origin.Handler(mux), served))
 }
 
 // guard lets in who may ask.

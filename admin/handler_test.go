@@ -183,9 +183,16 @@ func TestLooks(t *testing.T) {
 		for _, c := range []struct {
 			method, path string
 			code         int
-		}{{"GET", "/", 404}, {"POST", "/groups", 405}, {"GET", group + "skip", 405}, {"GET", "/log-level", 404}, {"HEAD", "/groups", 200}} {
-			if code, body := ask(h, c.method, c.path, ""); code != c.code || (code != 200) != strings.Contains(body, `{"error":"`) {
-				t.Errorf("%s %s: %d %s, want %d", c.method, c.path, code, body, c.code)
+			says         string
+		}{
+			{"GET", "/", 404, `{"error":"/ is not served; there are GET /groups, GET /catalog, POST /groups/{group}/pause, `},
+			{"POST", "/groups", 405, `{"error":"/groups takes GET, HEAD, and not POST"}`},
+			{"GET", group + "skip", 405, `skip takes POST, and not GET"}`},
+			{"GET", "/log-level", 404, `{"error":"/log-level is not served; there are `},
+			{"HEAD", "/groups", 200, `"service":"sales-api"`},
+		} {
+			if code, body := ask(h, c.method, c.path, ""); code != c.code || !strings.Contains(body, c.says) {
+				t.Errorf("%s %s: %d %s, want %d with %s", c.method, c.path, code, body, c.code, c.says)
 			}
 		}
 		if err := b.Close(context.Background()); err != nil {
@@ -229,7 +236,7 @@ func TestWhoMayAsk(t *testing.T) {
 			t.Errorf("%s: %d %s, want %d", c.name, code, body, c.code)
 		}
 	}
-	if code, body := ask(open, "POST", group+"pause", "{}", "Origin: https://evil.example"); code != 403 || !strings.Contains(body, `{"error":"`) {
+	if code, body := ask(open, "POST", group+"pause", "{}", "Origin: https://evil.example"); code != 403 || !strings.Contains(body, `{"error":"a web page of another origin`) {
 		t.Errorf("an order from another page: %d %s", code, body)
 	}
 }

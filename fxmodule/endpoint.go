@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"sync/atomic"
 	"time"
+
+	"github.com/eventbus-go/eventbus/admin"
 )
 
 // endpoint serves a handler on an address, a loopback one where no host is named.
@@ -41,10 +43,7 @@ func (e *endpoint) serve(handler http.Handler, logger *slog.Logger) {
 }
 
 func (e *endpoint) start(ctx context.Context) error {
-	address := e.address
-	if host, port, err := net.SplitHostPort(address); err == nil && host == "" {
-		address = net.JoinHostPort("127.0.0.1", port)
-	}
+	address := admin.Config{Address: e.address}.Listening() // health's, too, is a loopback one without a host
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil {
 		return fmt.Errorf("fxmodule: %s(%q) can't listen: %w", e.call, e.address, err)

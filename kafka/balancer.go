@@ -155,7 +155,7 @@ func ownersOf(members []groupMember) map[transport.Partition]ownership {
 func encodeAssignment(partitions []transport.Partition) []byte {
 	a := kmsg.NewConsumerMemberAssignment()
 	a.Version = 1
-	slices.SortFunc(partitions, comparePartitions)
+	slices.SortFunc(partitions, transport.Partition.Compare)
 	for _, p := range partitions {
 		if n := len(a.Topics); n == 0 || a.Topics[n-1].Topic != p.Topic {
 			a.Topics = append(a.Topics, kmsg.ConsumerMemberAssignmentTopic{Topic: p.Topic})
@@ -181,7 +181,7 @@ func decodeAssignment(b []byte) ([]transport.Partition, error) {
 			partitions = append(partitions, transport.Partition{Topic: t.Topic, Partition: p})
 		}
 	}
-	slices.SortFunc(partitions, comparePartitions)
+	slices.SortFunc(partitions, transport.Partition.Compare)
 	return slices.Compact(partitions), nil
 }
 

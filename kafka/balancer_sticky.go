@@ -99,7 +99,7 @@ func (s *stickyPlan) keepOwned(members []groupMember, partitions map[string]int3
 		byID[m.id] = m
 	}
 	owners := ownersOf(members)
-	for _, p := range slices.SortedFunc(maps.Keys(owners), comparePartitions) {
+	for _, p := range slices.SortedFunc(maps.Keys(owners), transport.Partition.Compare) {
 		claim := owners[p]
 		m := byID[claim.member]
 		if !claim.shared && m.reads[p.Topic] && p.Partition >= 0 && p.Partition < partitions[p.Topic] {

@@ -107,8 +107,8 @@ func TestStickyPlan(t *testing.T) {
 							t.Fatalf("seed %d: %v given to %s while %s owns it", seed, p, m.id, c.member)
 						}
 					}
-					slices.SortFunc(m.owned, comparePartitions)
-					slices.SortFunc(plan[m.id], comparePartitions)
+					slices.SortFunc(m.owned, transport.Partition.Compare)
+					slices.SortFunc(plan[m.id], transport.Partition.Compare)
 					changed = changed || !slices.Equal(m.owned, plan[m.id])
 				}
 				for i := range members {
@@ -236,7 +236,7 @@ func TestEagerPlans(t *testing.T) {
 		plan := balancerOf(name).assign(members, partitions)
 		checkPlan(t, members, partitions, plan)
 		for _, ps := range plan {
-			slices.SortFunc(ps, comparePartitions)
+			slices.SortFunc(ps, transport.Partition.Compare)
 		}
 		if got := fmt.Sprint(plan); got != want {
 			t.Errorf("%s: %s, want %s", name, got, want)

@@ -171,8 +171,8 @@ type Batch struct {
 	// readers), HighWatermark the end of what is replicated; −1 if unknown.
 	LastStable    int64
 	HighWatermark int64
-	// Release gives the memory that the records' keys, values and headers lie
-	// in back to the consumer. Nil if they own it. Called at most once, when
+	// Release gives the memory that the records, their keys, values and headers
+	// lie in back to the consumer. Nil if they own it. Called at most once, when
 	// nothing refers to them any more.
 	Release func()
 }

@@ -12,9 +12,10 @@ type Reader interface {
 	// Poll waits for fetched records and returns them, at most one Batch per
 	// partition, each where the one before ended; their Epoch is 0. It returns
 	// io.EOF when every partition was read up to its end, ctx.Err() when ctx
-	// ends, ErrClosed after Close, and an error that is ErrTopicMissing or
-	// ErrUnauthorized when a partition can't be read at all; every other trouble
-	// (brokers down, leaders moving) is waited out inside.
+	// ends, ErrClosed after Close, an error that is ErrTopicMissing or
+	// ErrUnauthorized when a partition can't be read at all, and one that names the
+	// partition when its log reached To and was truncated before it; every other
+	// trouble (brokers down, leaders moving) is waited out inside.
 	//
 	// The first batch of a partition begins where reading began: later than
 	// asked where retention has removed what lay between. A later batch begins

@@ -1,7 +1,9 @@
 package transport
 
 import (
+	"cmp"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -62,6 +64,12 @@ type Partition struct {
 
 // String is "topic/3".
 func (p Partition) String() string { return p.Topic + "/" + strconv.Itoa(int(p.Partition)) }
+
+// Compare orders partitions by topic, then by number: it is negative if p comes
+// before q, positive if after, and 0 if they are one.
+func (p Partition) Compare(q Partition) int {
+	return cmp.Or(strings.Compare(p.Topic, q.Topic), cmp.Compare(p.Partition, q.Partition))
+}
 
 // Position is the place of a record that was written.
 type Position struct {

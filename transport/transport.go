@@ -52,7 +52,8 @@ type Admin interface {
 	// its end (the last stable offset), or the first record at or after a time.
 	Offsets(ctx context.Context, at Start, partitions ...Partition) (map[Partition]int64, error)
 	// Committed reads a group's committed offsets, with their metadata, on
-	// those topics. Partitions without a commit are absent.
+	// those topics, or on all when none is named. Partitions without a commit
+	// are absent.
 	Committed(ctx context.Context, group string, topics ...string) (map[Partition]Commit, error)
 }
 

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -164,10 +163,7 @@ func (a *app) listDead(ctx context.Context) error {
 		lines = append(lines, l)
 		rows = append(rows, table.Row{l.Topic, l.Open, l.Quarantined, l.Replayed, l.Skipped})
 	}
-	if a.json() {
-		return errors.Join(append(wrong, a.printJSON(lines))...)
-	}
-	wrong = append(wrong, a.printTable(table.Row{"dead-letter topic", "open", "quarantined", "ever replayed", "ever skipped"}, rows))
+	wrong = append(wrong, a.show(lines, table.Row{"dead-letter topic", "open", "quarantined", "ever replayed", "ever skipped"}, rows))
 	return errors.Join(wrong...)
 }
 
@@ -177,12 +173,4 @@ func (a *app) none(topic string) error {
 		return a.printJSON([]struct{}{})
 	}
 	return a.say("%s has no such letters; eventbus dlq list counts those in other states.", topic)
-}
-
-// counted is a number of things, in words.
-func counted(n int64, one string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %ss", n, one)
 }

@@ -120,7 +120,7 @@ func (a *app) purge(ctx context.Context, topic string, open bool) error {
 		what += fmt.Sprintf(", %d of which nobody has decided about", lost)
 	}
 	if behind > 0 && !open {
-		a.note("%s done with too, and kept because open ones or ones in quarantine lie before them: the log is cut from its front.", counted(behind, "letter"))
+		a.note("%s done with too, and kept behind letters that are open or in quarantine: the log is cut from its front.", counted(behind, "letter"))
 	}
 	switch {
 	case n == 0 && !a.json():

@@ -99,7 +99,7 @@ func (a *app) tell(t redrive.Tally, would string) error {
 		what string
 	}{
 		{t.Replayed, "replayed"}, {t.Skipped, "skipped"}, {t.Quarantined, "put into quarantine"}, {t.Released, "released"},
-		{t.Foreign, "left alone: no dead letters of an event bus"},
+		{t.Foreign, "left alone: not of an event bus"},
 	} {
 		if part.n > 0 {
 			if err := a.say("%s %s%s", counted(part.n, "letter"), would, part.what); err != nil {

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -15,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/eventbus-go/eventbus/cmd/eventbus/internal/redrive"
+	"github.com/eventbus-go/eventbus/cmd/eventbus/internal/scan"
 	"github.com/eventbus-go/eventbus/internal/letter"
 	"github.com/eventbus-go/eventbus/transport"
 )
@@ -87,13 +87,18 @@ func (a *app) eachLetter(ctx context.Context, topic string, f *letterFilter, see
 func (a *app) deadStats(ctx context.Context, topic string, f *letterFilter) error {
 	causes := make(map[string]*cause)
 	err := a.eachLetter(ctx, topic, f, func(l *letter.Letter, _ redrive.State, foreign error) error {
-		fingerprint, gist, reason := redrive.Fingerprint(l), redrive.Gist(l), l.Reason
-		if foreign != nil {
-			fingerprint, gist, reason = "-", foreign.Error(), "(foreign)"
+		fingerprint := "-"
+		if foreign == nil {
+			fingerprint = redrive.Fingerprint(l)
 		}
 		c := causes[fingerprint]
 		if c == nil {
-			c = &cause{Fingerprint: fingerprint, Reason: reason, Gist: gist, keys: make(map[string]bool), types: make(map[string]bool)}
+			c = &cause{Fingerprint: fingerprint, keys: make(map[string]bool), types: make(map[string]bool)}
+			if foreign != nil {
+				c.Reason, c.Gist = "(foreign)", foreign.Error()
+			} else {
+				c.Reason, c.Gist = l.Reason, redrive.Gist(l)
+			}
 			causes[fingerprint] = c
 		}
 		c.add(l)
@@ -116,10 +121,7 @@ func (a *app) deadStats(ctx context.Context, topic string, f *letterFilter) erro
 			stamp(c.First), stamp(c.Last), text.Snip(c.Gist, 100, "…"),
 		})
 	}
-	if a.json() {
-		return a.printJSON(all)
-	}
-	return a.printTable(table.Row{"fingerprint", "letters", "keys", "types", "reason", "first", "last", "error"}, rows)
+	return a.show(all, table.Row{"fingerprint", "letters", "keys", "types", "reason", "first", "last", "error"}, rows)
 }
 
 // stamp shows a time in this machine's zone, to the second.
@@ -174,7 +176,7 @@ func (a *app) showDead(ctx context.Context, what string, f *letterFilter, limit 
 			_ = a.say("")
 		}
 		if shown++; shown > limit {
-			return errEnough
+			return scan.ErrEnough
 		}
 		return a.printLetter(l, s, foreign)
 	}
@@ -184,13 +186,14 @@ func (a *app) showDead(ctx context.Context, what string, f *letterFilter, limit 
 		err = a.eachLetter(ctx, d.topic, f, see)
 	}
 	switch {
-	case errors.Is(err, errEnough):
+	case err != nil:
+		return err
+	case shown > limit:
 		a.note("There are more: raise --limit to see them.")
-		return nil
-	case err == nil && shown == 0 && !a.json():
+	case shown == 0 && !a.json():
 		return a.none(d.topic)
 	}
-	return err
+	return nil
 }
 
 // oneLetter finds the letter at one place.
@@ -202,19 +205,15 @@ func (a *app) oneLetter(ctx context.Context, d dead, see redrive.See) error {
 	if first, end := b.First[d.at()], b.End[d.at()]; d.offset < first || d.offset >= end {
 		return fmt.Errorf("there is no letter at %s@%d: the log has offsets from %d up to %d", d.at(), d.offset, first, end)
 	}
-	err = b.Each(ctx, map[transport.Partition]int64{d.at(): d.offset}, func(l *letter.Letter, s redrive.State, foreign error) error {
+	return b.Each(ctx, map[transport.Partition]int64{d.at(): d.offset}, func(l *letter.Letter, s redrive.State, foreign error) error {
 		if l.Record.Offset != d.offset {
-			return errEnough // of the record itself, or of one that is no more
+			return scan.ErrEnough // of the record itself, or of one that is no more
 		}
 		if err := see(l, s, foreign); err != nil {
 			return err
 		}
-		return errEnough
+		return scan.ErrEnough
 	})
-	if errors.Is(err, errEnough) {
-		return nil
-	}
-	return err
 }
 
 func (a *app) printLetter(l *letter.Letter, s redrive.State, foreign error) error {

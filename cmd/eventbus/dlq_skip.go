@@ -111,7 +111,7 @@ func (a *app) skipHere(ctx context.Context, group string, d dead) error {
 		return err
 	}
 	if len(g.Members) > 0 {
-		return fmt.Errorf("group %s has %d members: ask the one that has %s with --admin URL, or stop them first: %w", group, len(g.Members), d.at(), kafka.ErrGroupBusy)
+		return fmt.Errorf("group %s has %s: ask the one that has %s with --admin URL, or stop them first: %w", group, counted(len(g.Members), "member"), d.at(), kafka.ErrGroupBusy)
 	}
 	positions, err := positionsOf(ctx, t, group)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/eventbus-go/eventbus/kafka"
+	"github.com/eventbus-go/eventbus/transport"
 )
 
 // examination is what the command's flags ask for.
@@ -72,7 +73,7 @@ func (a *app) examine(ctx context.Context, e *examination) error {
 	examineBrokers(ctx, &found, t)
 	examineSecurity(&found, &settings.Kafka)
 	examineRights(ctx, &found, t)
-	var topics []string
+	var topics []transport.TopicInfo
 	if e.catalog != "" {
 		if topics, err = a.examineTopics(ctx, &found, t, e.catalog); err != nil {
 			return err
@@ -97,12 +98,7 @@ func (a *app) report(found findings) error {
 			rows = append(rows, table.Row{"", "", "→ " + f.Remedy})
 		}
 	}
-	var err error
-	if a.json() {
-		err = a.printJSON(found)
-	} else {
-		err = a.printTable(table.Row{"verdict", "check", "finding"}, rows)
-	}
+	err := a.show(found, table.Row{"verdict", "check", "finding"}, rows)
 	if err == nil && failed {
 		err = errReported
 	}
@@ -135,7 +131,7 @@ func examineBrokers(ctx context.Context, found *findings, t *kafka.Transport) {
 	}
 	if len(probes) < 3 {
 		found.add("cluster", worry, "run three brokers or more, with replication 3 and min.insync.replicas 2, where events must survive the loss of one",
-			"%d brokers", len(probes))
+			"%s", counted(len(probes), "broker"))
 	}
 }
 

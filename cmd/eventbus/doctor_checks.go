@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/eventbus-go/eventbus/cmd/eventbus/internal/scan"
 	"github.com/eventbus-go/eventbus/kafka"
 	"github.com/eventbus-go/eventbus/transport"
 )
@@ -57,12 +58,13 @@ func examineRights(ctx context.Context, found *findings, t *kafka.Transport) {
 }
 
 // examineTopics looks at declared topics, and returns those that are there.
-func (a *app) examineTopics(ctx context.Context, found *findings, t *kafka.Transport, source string) ([]string, error) {
+func (a *app) examineTopics(ctx context.Context, found *findings, t *kafka.Transport, source string) ([]transport.TopicInfo, error) {
 	states, err := a.compare(ctx, source)
 	if err != nil {
 		return nil, err
 	}
-	var there []string
+	var there []transport.TopicInfo
+	var names []string
 	for _, s := range states {
 		switch s.State {
 		case "missing":
@@ -77,15 +79,15 @@ func (a *app) examineTopics(ctx context.Context, found *findings, t *kafka.Trans
 		default:
 			found.add(s.Topic, fine, "", "is as it is declared")
 		}
-		there = append(there, s.Topic)
+		there, names = append(there, *s.info), append(names, s.Topic)
 	}
-	examineReplicas(ctx, found, t, there)
-	rights, err := t.TopicRights(ctx, there...)
+	examineReplicas(ctx, found, t, there, names)
+	rights, err := t.TopicRights(ctx, names...)
 	if err != nil {
 		found.add("topics' ACLs", unknown, "", "%v", err)
 		return there, nil
 	}
-	for _, topic := range there {
+	for _, topic := range names {
 		if r := rights[topic]; r.Known {
 			for operation, name := range map[kafka.Operation]string{kafka.OperationRead: "Read", kafka.OperationWrite: "Write"} {
 				if !r.Allow(operation) {
@@ -97,13 +99,8 @@ func (a *app) examineTopics(ctx context.Context, found *findings, t *kafka.Trans
 	return there, nil
 }
 
-func examineReplicas(ctx context.Context, found *findings, t *kafka.Transport, topics []string) {
-	if len(topics) == 0 {
-		return
-	}
-	infos, err := t.Admin().Topics(ctx, topics...)
-	if err != nil {
-		found.add("topics", unknown, "", "%v", err)
+func examineReplicas(ctx context.Context, found *findings, t *kafka.Transport, infos []transport.TopicInfo, names []string) {
+	if len(infos) == 0 {
 		return
 	}
 	for i := range infos {
@@ -114,7 +111,7 @@ func examineReplicas(ctx context.Context, found *findings, t *kafka.Transport, t
 			found.add(info.Name, worry, "set min.insync.replicas=2, with three replicas", "acknowledges writes with a single replica in sync")
 		}
 	}
-	replicas, err := t.Replicas(ctx, topics...)
+	replicas, err := t.Replicas(ctx, names...)
 	if err != nil {
 		found.add("topics", unknown, "", "%v", err)
 		return
@@ -162,13 +159,13 @@ func (a *app) examineGroup(ctx context.Context, found *findings, t *kafka.Transp
 	}
 	switch {
 	case len(g.Members) == 0 && lag > 0:
-		found.add(check, bad, "start its service", "has no members, and %d events wait", lag)
+		found.add(check, bad, "start its service", "has no members, and %s left to handle", counted(lag, "event"))
 	case idle > 0:
-		found.add(check, worry, "see eventbus groups describe "+name, "%d partitions with events that wait have no member (%s)", idle, g.State)
+		found.add(check, worry, "see eventbus groups describe "+name, "events wait in %s without a member (%s)", counted(idle, "partition"), g.State)
 	case len(g.Members) > 0 && g.State != "Stable":
-		found.add(check, worry, "look again in a minute: a group that does not come to rest has members that come and go, or one that hangs", "%s, %d members, lag %d", g.State, len(g.Members), lag)
+		found.add(check, worry, "look again in a minute: a group that does not come to rest has members that come and go, or one that hangs", "%s, %s, lag %d", g.State, counted(len(g.Members), "member"), lag)
 	default:
-		found.add(check, fine, "", "%s, %d members, lag %d", g.State, len(g.Members), lag)
+		found.add(check, fine, "", "%s, %s, lag %d", g.State, counted(len(g.Members), "member"), lag)
 	}
 }
 
@@ -189,35 +186,28 @@ const ahead = time.Second
 // Brokers don't tell the time, so this is all there is: a record from the future
 // shows that the clock of its producer, or of the broker if that stamps records,
 // differs; one from the past shows nothing.
-func examineClocks(ctx context.Context, found *findings, t *kafka.Transport, topics []string, now func() time.Time) {
+func examineClocks(ctx context.Context, found *findings, t *kafka.Transport, infos []transport.TopicInfo, now func() time.Time) {
 	const remedy = "let all machines keep time by NTP: retention, lag in time and start positions by time go by records' times"
-	if len(topics) == 0 {
+	if len(infos) == 0 {
 		found.add("clocks", unknown, "", "no topics were named with --catalog, whose newest records could tell")
 		return
 	}
-	infos, err := t.Admin().Topics(ctx, topics...)
+	var partitions []transport.Partition
+	for i := range infos {
+		partitions = append(partitions, partitionsOf(&infos[i])...)
+	}
+	first, end, err := edges(ctx, t, partitions...)
 	if err != nil {
 		found.add("clocks", unknown, "", "%v", err)
 		return
 	}
-	s := scan{from: make(map[transport.Partition]int64)}
-	for i := range infos {
-		partitions := partitionsOf(&infos[i])
-		first, end, err := edges(ctx, t, partitions...)
-		if err != nil {
-			found.add("clocks", unknown, "", "%v", err)
-			return
-		}
-		if s.end == nil {
-			s.end = make(map[transport.Partition]int64)
-		}
-		for _, p := range partitions {
-			s.from[p], s.end[p] = max(first[p], end[p]-1), end[p]
-		}
+	from := make(map[transport.Partition]int64, len(partitions))
+	for _, p := range partitions {
+		from[p] = max(first[p], end[p]-1)
 	}
 	var newest time.Time
 	var where string
-	err = s.each(ctx, t, func(r *transport.Record) error {
+	err = scan.Each(ctx, t, from, end, func(r *transport.Record) error {
 		if r.Time.After(newest) {
 			newest, where = r.Time, fmt.Sprintf("%s/%d@%d", r.Topic, r.Partition, r.Offset)
 		}

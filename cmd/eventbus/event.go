@@ -166,7 +166,7 @@ func (s *seen) payload(whole bool) string {
 func quoted(b []byte) string {
 	switch {
 	case !utf8.Valid(b):
-		return fmt.Sprintf("(%d bytes)", len(b))
+		return "(" + counted(len(b), "byte") + ")"
 	case bytes.ContainsFunc(b, func(r rune) bool { return r == ' ' || !strconv.IsPrint(r) }), len(b) == 0:
 		return strconv.Quote(string(b))
 	}

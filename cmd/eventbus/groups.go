@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
@@ -47,10 +46,7 @@ func (a *app) listGroups(ctx context.Context) error {
 		lines = append(lines, groupLine{g.Name, g.State, g.Protocol})
 		rows = append(rows, table.Row{g.Name, g.State, g.Protocol})
 	}
-	if a.json() {
-		return errors.Join(a.printJSON(lines), err)
-	}
-	return errors.Join(a.printTable(table.Row{"group", "state", "protocol"}, rows), err)
+	return errors.Join(a.show(lines, table.Row{"group", "state", "protocol"}, rows), err)
 }
 
 // groupNames completes the names of groups.
@@ -162,9 +158,7 @@ func groupsPartitions(ctx context.Context, t *kafka.Transport, group string, own
 			positions[p] = &transport.Assignment{Partition: p, Offset: -1}
 		}
 	}
-	all := slices.SortedFunc(maps.Keys(positions), func(x, y transport.Partition) int {
-		return cmpPartitions(x, y)
-	})
+	all := slices.SortedFunc(maps.Keys(positions), transport.Partition.Compare)
 	if len(all) == 0 {
 		return []groupsPartition{}, nil
 	}
@@ -189,50 +183,47 @@ func groupsPartitions(ctx context.Context, t *kafka.Transport, group string, own
 	return lines, nil
 }
 
-func cmpPartitions(x, y transport.Partition) int {
-	if c := strings.Compare(x.Topic, y.Topic); c != 0 {
-		return c
-	}
-	return int(x.Partition - y.Partition)
-}
-
-// positionsOf reads a group's commits on all topics, as a member would be given
-// them.
+// positionsOf reads a group's commits on all topics that are there, as a member
+// would be given them.
 func positionsOf(ctx context.Context, t *kafka.Transport, group string) (map[transport.Partition]*transport.Assignment, error) {
 	cluster, err := t.Cluster(ctx)
 	if err != nil {
 		return nil, err
 	}
-	infos, err := t.Admin().Topics(ctx)
+	commits, err := t.Admin().Committed(ctx, group)
+	if err != nil {
+		return nil, err
+	}
+	positions := make(map[transport.Partition]*transport.Assignment)
+	if len(commits) == 0 {
+		return positions, nil // no name would mean all topics
+	}
+	topics := make(map[string]bool)
+	for p := range commits {
+		topics[p.Topic] = true
+	}
+	infos, err := t.Admin().Topics(ctx, slices.Collect(maps.Keys(topics))...)
 	if err != nil {
 		return nil, err
 	}
 	ids := make(map[string]transport.TopicID, len(infos))
-	names := make([]string, 0, len(infos))
 	for i := range infos {
 		if infos[i].Err == nil {
 			ids[infos[i].Name] = infos[i].ID
-			names = append(names, infos[i].Name)
 		}
 	}
-	positions := make(map[transport.Partition]*transport.Assignment)
-	if len(names) == 0 {
-		return positions, nil
-	}
-	commits, err := t.Admin().Committed(ctx, group, names...)
-	if err != nil {
-		return nil, err
-	}
 	for p, c := range commits {
-		positions[p] = &transport.Assignment{
-			Partition: p, Offset: c.Offset, Metadata: c.Metadata, LeaderEpoch: c.LeaderEpoch, TopicID: ids[p.Topic], ClusterID: cluster.ID,
+		if id, there := ids[p.Topic]; there {
+			positions[p] = &transport.Assignment{
+				Partition: p, Offset: c.Offset, Metadata: c.Metadata, LeaderEpoch: c.LeaderEpoch, TopicID: id, ClusterID: cluster.ID,
+			}
 		}
 	}
 	return positions, nil
 }
 
 func (a *app) printGroup(d *groupDescription) error {
-	if err := a.say("%s  %s, %d members, lag %d, coordinated by broker %d", a.paint(d.Group, text.Bold), d.State, len(d.Members), d.Lag, d.Coordinator); err != nil {
+	if err := a.say("%s  %s, %s, lag %d, coordinated by broker %d", a.paint(d.Group, text.Bold), d.State, counted(len(d.Members), "member"), d.Lag, d.Coordinator); err != nil {
 		return err
 	}
 	var rows []table.Row

@@ -66,7 +66,7 @@ func (a *app) resetGroup(ctx context.Context, group string, r *reset) error {
 		return err
 	}
 	if len(g.Members) > 0 && !a.dryRun {
-		return fmt.Errorf("group %s has %d members (%s): %w", group, len(g.Members), g.Members[0].ClientID, kafka.ErrGroupBusy)
+		return fmt.Errorf("group %s has %s (%s): %w", group, counted(len(g.Members), "member"), g.Members[0].ClientID, kafka.ErrGroupBusy)
 	}
 	moves, err := a.moves(ctx, t, group, r)
 	if err != nil {
@@ -86,15 +86,10 @@ func (a *app) resetGroup(ctx context.Context, group string, r *reset) error {
 		})
 		again, passed = again+m.Again, passed+m.Passed
 	}
-	if a.json() {
-		err = a.printJSON(moves)
-	} else {
-		err = a.printTable(table.Row{"topic", "partition", "from", "to", "again", "passed over"}, rows)
-	}
-	if err != nil || a.dryRun {
+	if err := a.show(moves, table.Row{"topic", "partition", "from", "to", "again", "passed over"}, rows); err != nil || a.dryRun {
 		return err
 	}
-	if err := a.confirm("Move group %s: %d offsets are read again, %d are passed over", group, again, passed); err != nil {
+	if err := a.confirm("Move group %s: %s read again, %d passed over", group, counted(again, "offset"), passed); err != nil {
 		return err
 	}
 	if err := t.ResetGroup(ctx, group, commits...); err != nil {

@@ -156,6 +156,14 @@ func TestMisuse(t *testing.T) {
 	}
 }
 
+func TestCounted(t *testing.T) {
+	for n, want := range []string{"0 events", "1 event", "2 events"} {
+		if got := counted(n, "event"); got != want {
+			t.Errorf("%d are %q, want %q", n, got, want)
+		}
+	}
+}
+
 func TestUnreachable(t *testing.T) {
 	for _, args := range [][]string{{"topics", "list"}, {"tail", "x"}, {"dlq", "list"}} {
 		start(t, "", append(args, "--brokers", "127.0.0.1:1")...).fails(exitFailed, "127.0.0.1:1", "refused")

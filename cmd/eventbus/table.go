@@ -35,6 +35,14 @@ func (a *app) printJSON(value any) error {
 	return encoder.Encode(value)
 }
 
+// show writes a value for programs, or rows under a header for people.
+func (a *app) show(value any, header table.Row, rows []table.Row) error {
+	if a.json() {
+		return a.printJSON(value)
+	}
+	return a.printTable(header, rows)
+}
+
 // paint colours a text, where colours are wanted.
 func (a *app) paint(s string, colors ...text.Color) string {
 	if !a.colour || s == "" {
@@ -47,4 +55,12 @@ func (a *app) paint(s string, colors ...text.Color) string {
 func (a *app) say(format string, args ...any) error {
 	_, err := fmt.Fprintf(a.stdout, format+"\n", args...)
 	return err
+}
+
+// counted is a number of things, in words.
+func counted[N int | int32 | int64](n N, one string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %ss", n, one)
 }

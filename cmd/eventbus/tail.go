@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/eventbus-go/eventbus/cmd/eventbus/internal/scan"
 	"github.com/eventbus-go/eventbus/kafka"
 	"github.com/eventbus-go/eventbus/transport"
 )
@@ -70,15 +71,15 @@ func (a *app) tail(ctx context.Context, topic string, f *tail) error {
 	if len(f.partitions) > 0 {
 		partitions = slices.DeleteFunc(partitions, func(p transport.Partition) bool { return !slices.Contains(f.partitions, p.Partition) })
 		if len(partitions) < len(f.partitions) {
-			return misuse("--partition: topic %s has the partitions 0 to %d", topic, info.Partitions-1)
+			return misuse("--partition: topic %s has %s, numbered from 0", topic, counted(info.Partitions, "partition"))
 		}
 	}
-	s, err := f.stretch(ctx, t, partitions, start, offset)
+	from, to, err := f.stretch(ctx, t, partitions, start, offset)
 	if err != nil {
 		return err
 	}
 	shown := 0
-	err = s.each(ctx, t, func(r *transport.Record) error {
+	err = scan.Each(ctx, t, from, to, func(r *transport.Record) error {
 		e := look(r)
 		if !f.wants(e) {
 			return nil
@@ -92,7 +93,7 @@ func (a *app) tail(ctx context.Context, topic string, f *tail) error {
 			return err
 		}
 		if shown == f.limit {
-			return errEnough
+			return scan.ErrEnough
 		}
 		return nil
 	})
@@ -130,31 +131,31 @@ func moment(s string, now time.Time) (time.Time, error) {
 	return time.Parse(time.RFC3339, s)
 }
 
-// stretch resolves where to begin and, unless following, where to end.
-func (f *tail) stretch(ctx context.Context, t *kafka.Transport, partitions []transport.Partition, start transport.Start, offset int64) (scan, error) {
+// stretch resolves where to begin, and where to end: nowhere if following.
+func (f *tail) stretch(ctx context.Context, t *kafka.Transport, partitions []transport.Partition, start transport.Start, offset int64) (from, to map[transport.Partition]int64, err error) {
 	first, end, err := edges(ctx, t, partitions...)
 	if err != nil {
-		return scan{}, err
+		return nil, nil, err
 	}
-	s := scan{from: maps.Clone(end), end: end}
+	from = maps.Clone(end)
 	switch {
 	case offset >= 0:
-		for p := range s.from {
-			s.from[p] = offset
+		for p := range from {
+			from[p] = offset
 		}
 	case f.from == "":
-		for p := range s.from {
-			s.from[p] = max(first[p], end[p]-f.last)
+		for p := range from {
+			from[p] = max(first[p], end[p]-f.last)
 		}
 	default:
-		if s.from, err = t.Admin().Offsets(ctx, start, partitions...); err != nil {
-			return scan{}, err
+		if from, err = t.Admin().Offsets(ctx, start, partitions...); err != nil {
+			return nil, nil, err
 		}
 	}
 	if f.follow {
-		s.end = nil
+		end = nil
 	}
-	return s, nil
+	return from, end, nil
 }
 
 // wants tells whether an event is to be shown. Records that are no events have

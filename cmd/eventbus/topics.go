@@ -65,14 +65,11 @@ func (a *app) listTopics(ctx context.Context, internal bool) error {
 		}
 	}
 	slices.SortFunc(lines, func(x, y topicLine) int { return strings.Compare(x.Topic, y.Topic) })
-	if a.json() {
-		return a.printJSON(lines)
-	}
 	var rows []table.Row
 	for _, l := range lines {
 		rows = append(rows, table.Row{l.Topic, l.Partitions, l.Replication, l.Cleanup, retention(l.Retention), l.MinInSync})
 	}
-	return a.printTable(table.Row{"topic", "partitions", "replication", "cleanup", "retention", "min in sync"}, rows)
+	return a.show(lines, table.Row{"topic", "partitions", "replication", "cleanup", "retention", "min in sync"}, rows)
 }
 
 func newTopicsDescribeCommand(a *app) *cobra.Command {
@@ -173,7 +170,7 @@ func edges(ctx context.Context, t *kafka.Transport, partitions ...transport.Part
 }
 
 func (a *app) printTopic(d topicDescription) error {
-	if err := a.say("%s  %d partitions, replication %d", a.paint(d.Topic, text.Bold), d.Partitions, d.Replication); err != nil {
+	if err := a.say("%s  %s, replication %d", a.paint(d.Topic, text.Bold), counted(d.Partitions, "partition"), d.Replication); err != nil {
 		return err
 	}
 	var rows []table.Row

@@ -100,7 +100,9 @@ type topicState struct {
 	Topic       string                 `json:"topic"`
 	State       string                 `json:"state"` // same, differs, missing
 	Differences []transport.Difference `json:"differences,omitempty"`
-	spec        transport.TopicSpec
+
+	spec transport.TopicSpec
+	info *transport.TopicInfo
 }
 
 // compare holds declared topics against those that are there.
@@ -123,7 +125,7 @@ func (a *app) compare(ctx context.Context, source string) ([]topicState, error) 
 	}
 	states := make([]topicState, len(specs))
 	for i := range infos {
-		s := topicState{Topic: names[i], State: "same", spec: specs[i]}
+		s := topicState{Topic: names[i], State: "same", spec: specs[i], info: &infos[i]}
 		switch err := infos[i].Err; {
 		case errors.Is(err, transport.ErrTopicMissing):
 			s.State = "missing"
@@ -158,11 +160,7 @@ func (a *app) diffTopics(ctx context.Context, source string) error {
 			rows = append(rows, table.Row{s.Topic, a.paint(s.State, text.FgYellow), d.What, d.Declared, d.Actual})
 		}
 	}
-	if a.json() {
-		err = a.printJSON(states)
-	} else {
-		err = a.printTable(table.Row{"topic", "state", "what", "declared", "actual"}, rows)
-	}
+	err = a.show(states, table.Row{"topic", "state", "what", "declared", "actual"}, rows)
 	if err == nil && !same {
 		a.note("Missing topics are created by eventbus topics provision; how existing ones are kept is changed by hand, never by this tool.")
 		err = errReported
@@ -195,20 +193,20 @@ func (a *app) provisionTopics(ctx context.Context, source string) error {
 		}
 	}
 	if len(missing) == 0 {
-		a.note("All %d topics are there.", len(states))
+		a.note("Nothing to create: %s declared, none missing.", counted(len(states), "topic"))
 	} else if !a.json() {
 		if err := a.printTable(table.Row{"to be created", "partitions", "replication"}, rows); err != nil {
 			return err
 		}
 	}
 	if !a.dryRun && len(missing) > 0 {
-		if err := a.confirm("Create these topics (%d)", len(missing)); err != nil {
+		if err := a.confirm("Create %s", counted(len(missing), "topic")); err != nil {
 			return err
 		}
 		if err := a.cluster.Admin().CreateTopics(ctx, missing...); err != nil {
 			return err
 		}
-		a.note("Topics created: %d.", len(missing))
+		a.note("%s created.", counted(len(missing), "topic"))
 	}
 	if a.json() {
 		return a.printJSON(missing)

@@ -84,9 +84,7 @@ func (e *Engine) Snapshot() Snapshot {
 	for _, p := range e.owned() {
 		s.Partitions = append(s.Partitions, p.snapshot())
 	}
-	slices.SortFunc(s.Partitions, func(a, b PartitionSnapshot) int {
-		return cmp.Or(cmp.Compare(a.Partition.Topic, b.Partition.Topic), cmp.Compare(a.Partition.Partition, b.Partition.Partition))
-	})
+	slices.SortFunc(s.Partitions, func(a, b PartitionSnapshot) int { return a.Partition.Compare(b.Partition) })
 	for sub := range e.subs {
 		s.Subscriptions = append(s.Subscriptions, sub.Snapshot())
 	}

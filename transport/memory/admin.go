@@ -78,7 +78,7 @@ func (a admin) Committed(ctx context.Context, group string, topics ...string) (m
 	}
 	commits := a.c.committed(group)
 	maps.DeleteFunc(commits, func(p transport.Partition, _ transport.Commit) bool {
-		return !slices.Contains(topics, p.Topic)
+		return len(topics) > 0 && !slices.Contains(topics, p.Topic)
 	})
 	return commits, nil
 }

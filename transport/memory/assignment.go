@@ -58,8 +58,8 @@ func (a *assignment) fetch(limit int) (*transport.Batch, int) {
 	return b, size
 }
 
-// scribble is the Release that overwrites memory.
-func scribble(memory []byte) func() {
+// scribble is the Release that overwrites memory and records.
+func scribble(memory []byte, records []transport.Record) func() {
 	released := make(chan struct{}, 1)
 	return func() {
 		select {
@@ -70,6 +70,7 @@ func scribble(memory []byte) func() {
 		for i := range memory {
 			memory[i] = 0xDB
 		}
+		clear(records)
 	}
 }
 

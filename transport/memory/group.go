@@ -1,12 +1,10 @@
 package memory
 
 import (
-	"cmp"
 	"fmt"
 	"iter"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/eventbus-go/eventbus/transport"
@@ -243,7 +241,5 @@ func (c *Cluster) reformSubscribers(topic string) {
 }
 
 func sortedPartitions(partitions iter.Seq[transport.Partition]) []transport.Partition {
-	return slices.SortedFunc(partitions, func(a, b transport.Partition) int {
-		return cmp.Or(strings.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
-	})
+	return slices.SortedFunc(partitions, transport.Partition.Compare)
 }

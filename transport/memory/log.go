@@ -92,7 +92,7 @@ func (l *log) batch(from int64, limit int, scribbled bool) (b *transport.Batch, 
 		HighWatermark: l.end,
 	}
 	if scribbled {
-		b.Release = scribble(memory)
+		b.Release = scribble(memory, records)
 	}
 	return b, size
 }

@@ -162,4 +162,8 @@ func testAdminCommitted(r *run) {
 	if _, asked := got[at(other, 0)]; asked {
 		r.Errorf("commits %v have a topic that was not asked for", got)
 	}
+	m.commit(at(other, 0), 3, "")
+	if got := r.committed(group); got[at(other, 0)].Offset != 3 || got[at(topic, 1)].Offset != 7 {
+		r.Errorf("committed %v on all topics", got)
+	}
 }

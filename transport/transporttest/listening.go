@@ -115,7 +115,7 @@ func (m *member) owned() []transport.Partition {
 			owned = append(owned, p)
 		}
 	}
-	slices.SortFunc(owned, func(a, b transport.Partition) int { return int(a.Partition - b.Partition) })
+	slices.SortFunc(owned, transport.Partition.Compare)
 	return owned
 }
 

@@ -118,12 +118,12 @@ func (r *run) describe(topic string) transport.TopicInfo {
 	return infos[0]
 }
 
-// committed reads what a group has committed on a topic.
-func (r *run) committed(group, topic string) map[transport.Partition]transport.Commit {
+// committed reads what a group has committed on topics; on all if none is named.
+func (r *run) committed(group string, topics ...string) map[transport.Partition]transport.Commit {
 	r.Helper()
 	var commits map[transport.Partition]transport.Commit
 	r.within("reading commits", func(ctx context.Context) (err error) {
-		commits, err = r.Admin().Committed(ctx, group, topic)
+		commits, err = r.Admin().Committed(ctx, group, topics...)
 		return err
 	})
 	return commits

@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strings"
 
+	"github.com/eventbus-go/eventbus/cmd/eventbus/internal/scan"
 	"github.com/eventbus-go/eventbus/internal/letter"
 	"github.com/eventbus-go/eventbus/kafka"
 	"github.com/eventbus-go/eventbus/transport"
@@ -107,64 +107,13 @@ func (b *Box) Count(s State) (n int64) {
 type See func(l *letter.Letter, s State, foreign error) error
 
 // Each calls see with every letter from these offsets on, in each partition's
-// order. An error of see ends it.
-func (b *Box) Each(ctx context.Context, from map[transport.Partition]int64, see See) (failed error) {
-	open := make(map[transport.Partition]int64)
-	for p, first := range from {
-		if first = max(first, b.First[p]); first < b.End[p] {
-			open[p] = first
-		}
-	}
-	if len(open) == 0 {
-		return nil
-	}
-	to := make(map[transport.Partition]int64, len(open))
-	for p := range open {
-		to[p] = b.End[p]
-	}
-	reader, err := b.cluster.NewReader(transport.ReaderConfig{From: maps.Clone(open), To: to})
-	if err != nil {
-		return err
-	}
-	defer func() { failed = errors.Join(failed, reader.Close(context.WithoutCancel(ctx))) }()
-	for len(open) > 0 {
-		batches, err := reader.Poll(ctx)
-		if errors.Is(err, io.EOF) {
-			return nil // the log lost what was left, maybe
-		}
-		if err != nil {
-			return err
-		}
-		for i := range batches {
-			if err := b.batch(&batches[i], open, see); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func (b *Box) batch(batch *transport.Batch, open map[transport.Partition]int64, see See) error {
-	if batch.Release != nil {
-		defer batch.Release()
-	}
-	if _, wanted := open[batch.Partition]; !wanted {
-		return nil // its end was reached
-	}
-	for i := range batch.Records {
-		r := &batch.Records[i]
-		if r.Offset >= b.End[batch.Partition] {
-			break
-		}
+// order. An error of see ends it, scan.ErrEnough without one.
+func (b *Box) Each(ctx context.Context, from map[transport.Partition]int64, see See) error {
+	return scan.Each(ctx, b.cluster, from, b.End, func(r *transport.Record) error {
 		l, foreign := letter.Read(r)
-		if err := see(l, b.ledgers[batch.Partition].State(r.Offset), foreign); err != nil {
-			return err
-		}
-	}
-	if batch.Next >= b.End[batch.Partition] {
-		delete(open, batch.Partition)
-	}
-	return nil
+		p := transport.Partition{Topic: r.Topic, Partition: r.Partition}
+		return see(l, b.ledgers[p].State(r.Offset), foreign)
+	})
 }
 
 // All begins at the first letter of every partition.
@@ -184,7 +133,7 @@ func (b *Box) Undecided() map[transport.Partition]int64 {
 // a replay that runs is fenced, instead of being forgotten.
 func (b *Box) decide(ctx context.Context, x *kafka.Transactor, changed map[transport.Partition]bool, records []transport.Record) error {
 	commits := make([]transport.Commit, 0, len(changed))
-	for _, p := range slices.SortedFunc(maps.Keys(changed), func(x, y transport.Partition) int { return int(x.Partition - y.Partition) }) {
+	for _, p := range slices.SortedFunc(maps.Keys(changed), transport.Partition.Compare) {
 		b.ledgers[p].revision++
 		c, err := b.ledgers[p].Commit(p)
 		if err != nil {

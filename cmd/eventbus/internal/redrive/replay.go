@@ -133,7 +133,7 @@ func (b *Box) target(ctx context.Context) error {
 	case infos[0].Err != nil:
 		return fmt.Errorf("topic %s: %w", retry, infos[0].Err)
 	case int(infos[0].Partitions) < len(b.End):
-		return fmt.Errorf("topic %s has %d partitions, fewer than the %d of %s: add partitions to it", retry, infos[0].Partitions, len(b.End), b.Topic)
+		return fmt.Errorf("topic %s has fewer partitions (%d) than %s (%d): add some to it", retry, infos[0].Partitions, b.Topic, len(b.End))
 	}
 	return nil
 }
