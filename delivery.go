@@ -3,10 +3,12 @@ package eventbus
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 )
 
 // Delivery is one attempt to handle one event, or a batch of events of one
-// partition. It and its envelopes are valid until the handler returns.
+// partition. It and its envelopes are valid until the handler returns; their
+// memory then serves the next attempt.
 type Delivery struct {
 	Topic   string // the full name
 	Group   string
@@ -33,8 +35,8 @@ func chain(h Handler, middleware ...Middleware) Handler {
 }
 
 // EnvelopeFrom returns the envelope of the event that a handler's context
-// belongs to, and false outside of handlers and in batch handlers, whose
-// Delivery has them all.
+// belongs to, and false outside of handlers, when the handler has returned, and
+// in batch handlers, whose Delivery has them all.
 func EnvelopeFrom(ctx context.Context) (*Envelope, bool) {
 	d, ok := DeliveryFrom(ctx)
 	if !ok || len(d.Events) != 1 {
@@ -43,10 +45,11 @@ func EnvelopeFrom(ctx context.Context) (*Envelope, bool) {
 	return d.Events[0], true
 }
 
-// DeliveryFrom returns the delivery that a handler's context belongs to.
+// DeliveryFrom returns the delivery that a handler's context belongs to, and
+// false outside of handlers and when the handler has returned.
 func DeliveryFrom(ctx context.Context) (*Delivery, bool) {
-	s, ok := ctx.Value(scopeKey{}).(*scope)
-	if !ok {
+	s := scopeFrom(ctx)
+	if s == nil || s.ended.Load() {
 		return nil, false
 	}
 	return s.delivery, true
@@ -60,10 +63,15 @@ type scope struct {
 	context.Context
 	delivery *Delivery
 	values   context.Context // with the attempt's trace; nil without one
+	ended    atomic.Bool     // the delivery is another attempt's from here on
 
 	mu       sync.Mutex
 	receipts []*receipt
 }
+
+func newScope(ctx context.Context, d *Delivery) *scope { return &scope{Context: ctx, delivery: d} }
+
+func (s *scope) end() { s.ended.Store(true) }
 
 // Value finds the scope itself, and everything that the attempt's context has.
 func (s *scope) Value(key any) any {

@@ -10,7 +10,6 @@ import (
 	"sync/atomic"
 
 	"github.com/eventbus-go/eventbus/internal/engine"
-	"github.com/eventbus-go/eventbus/internal/wire"
 	"github.com/eventbus-go/eventbus/resilience"
 	"github.com/eventbus-go/eventbus/transport"
 )
@@ -190,74 +189,6 @@ func (b *Bus) breaker(g *group, s *subscription, settings breakerSettings) *resi
 		b.breakers[name] = made
 	}
 	return made
-}
-
-// attempt reads the records of an attempt and runs the handler on them. One
-// allocation holds what a single event's attempt needs.
-func (b *Bus) attempt(ctx context.Context, g *group, h Handler, a *engine.Attempt) error {
-	type one struct {
-		scope    scope
-		delivery Delivery
-		envelope Envelope
-		events   [1]*Envelope
-	}
-	m := &one{delivery: Delivery{Topic: a.Records[0].Topic, Group: g.name, Attempt: a.Number, Replay: g.replay}}
-	m.events[0] = &m.envelope
-	m.delivery.Events = m.events[:]
-	if len(a.Records) > 1 {
-		envelopes := make([]Envelope, len(a.Records))
-		m.delivery.Events = make([]*Envelope, len(a.Records))
-		for i := range envelopes {
-			m.delivery.Events[i] = &envelopes[i]
-		}
-	}
-	handling := g.signals.topics[m.delivery.Topic]
-	var failed map[int]error
-	for i, r := range a.Records {
-		e := m.delivery.Events[i]
-		if err := wire.Decode(r, (*wire.Event)(e)); err != nil {
-			handling.unreadable(r, err)
-			if len(a.Records) == 1 {
-				return &undecodableError{err}
-			}
-			if failed == nil {
-				failed = make(map[int]error)
-			}
-			failed[i] = &undecodableError{err}
-		}
-		e.AssignmentEpoch = a.Epoch
-		redelivered(e)
-	}
-	if failed != nil {
-		return handling.attemptRest(ctx, &m.delivery, h, failed)
-	}
-	m.scope.Context, m.scope.delivery = ctx, &m.delivery
-	return handling.attempt(&m.scope, h)
-}
-
-// attemptRest runs a batch without the records that are no events.
-func (t *handling) attemptRest(ctx context.Context, d *Delivery, h Handler, failed map[int]error) error {
-	rest := *d
-	rest.Events = nil
-	var at []int
-	for i, e := range d.Events {
-		if failed[i] == nil {
-			rest.Events, at = append(rest.Events, e), append(at, i)
-		}
-	}
-	if len(rest.Events) > 0 {
-		err := t.attempt(&scope{Context: ctx, delivery: &rest}, h)
-		var marked *BatchError
-		switch {
-		case errors.As(err, &marked):
-			for i, e := range marked.Errors {
-				failed[at[i]] = e
-			}
-		case err != nil:
-			return err
-		}
-	}
-	return &BatchError{Errors: failed}
 }
 
 // prepareGroups returns the groups to start, or what is wrong with the topics.

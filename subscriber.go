@@ -138,7 +138,7 @@ func (s Subscription) Handle(ctx context.Context, events ...*Envelope) error {
 	}
 	settings := newSubscribeSettings(s.s.options...)
 	d := &Delivery{Topic: events[0].Topic, Group: settings.group, Attempt: 1, Events: events}
-	return attempt(&scope{Context: ctx, delivery: d}, chain(s.s.handle, settings.middleware...))
+	return attempt(newScope(ctx, d), chain(s.s.handle, settings.middleware...))
 }
 
 // attempt runs a handler once. What it published without waiting is a part of it.

@@ -37,9 +37,10 @@ type batchReader struct {
 // decoded is a chunk of a partition's log.
 type decoded struct {
 	from, next int64
-	records    []transport.Record
-	// buffers hold what was decompressed. Whoever uses the records releases
-	// them. Records of batches that were not compressed lie in the data.
+	// records and their headers lie in memory, keys and values in the data, or in
+	// buffers if they were compressed. Whoever uses the records releases it all.
+	records []transport.Record
+	memory  *recordMemory
 	buffers []*fetchBuffer
 	slab    headerSlab
 	size    int // bytes of the batches, decompressed
@@ -51,6 +52,7 @@ type decoded struct {
 // returned, and the error next time.
 func (r *batchReader) read(limit int) (decoded, error) {
 	d := decoded{from: r.next, next: r.next, limit: limit}
+	d.borrow()
 	for start := len(r.data); d.size < limit && len(r.data) > 0; {
 		length, err := batchSize(r.data)
 		if err == nil && (length == 0 || length > len(r.data)) {

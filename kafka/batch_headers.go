@@ -46,7 +46,7 @@ func (k *headerKeys) intern(i int, key []byte) string {
 }
 
 // headerSlab cuts the headers of many records from few allocations.
-type headerSlab struct{ free []transport.Header }
+type headerSlab struct{ last, free []transport.Header }
 
 // take returns n headers for a record after which left−1 more are expected to
 // need as many.
@@ -54,7 +54,8 @@ func (s *headerSlab) take(n, left int) []transport.Header {
 	if len(s.free) < n {
 		// The guess is bounded: a record of many headers is rarely followed by
 		// as many such records as the batch has.
-		s.free = make([]transport.Header, max(n, min(n*left, maxSlab)))
+		s.last = make([]transport.Header, max(n, min(n*left, maxSlab)))
+		s.free = s.last
 	}
 	h := s.free[:n:n]
 	s.free = s.free[n:]

@@ -49,6 +49,7 @@ type fetchPartition struct {
 
 	notBefore time.Time // earliest next try after a failure
 	failures  int
+	missing   int // how many times in a row the cluster said that it is not there
 	err       error
 
 	lastStable, highWatermark int64
@@ -195,8 +196,9 @@ func (d *decoded) cut(end int64) {
 	}
 }
 
-// release gives up what was decompressed.
+// release gives up the records and what was decompressed.
 func (d *decoded) release() {
+	d.giveBack()
 	for _, b := range d.buffers {
 		b.release()
 	}

@@ -164,16 +164,14 @@ func (f *fetcher) settle(c *pick) (transport.Batch, bool) {
 	return b, b.From < b.Next
 }
 
-// lend is the Release of a batch: it gives up the memory of a response and of
-// what was decompressed from it.
-func lend(memory *fetchBuffer, d *decoded) func() {
-	memory.retain()
-	buffers := d.buffers
+// lend is the Release of a batch: it gives up the memory of a response, of what
+// was decompressed from it, and of the records.
+func lend(response *fetchBuffer, d *decoded) func() {
+	response.retain()
+	lent := *d
 	return func() {
-		memory.release()
-		for _, b := range buffers {
-			b.release()
-		}
+		lent.release()
+		response.release()
 	}
 }
 

@@ -46,7 +46,7 @@ func (e *Engine) intake(b *transport.Batch) {
 // those on their way that were idle.
 func (p *partition) append(b *transport.Batch, in *intakeBuffers) {
 	now := time.Now()
-	mem := &batch{items: make([]item, len(b.Records)), release: b.Release, held: 1} // by this function, until all items are counted
+	mem := newBatch(len(b.Records), b.Release)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	defer mem.drop(0)

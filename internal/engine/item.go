@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"sync"
 	"time"
 
 	"github.com/eventbus-go/eventbus/resilience"
@@ -59,14 +60,31 @@ type batch struct {
 	release func()
 }
 
+// batchPool has those of which nothing is held any more: their items are empty.
+var batchPool = sync.Pool{New: func() any { return new(batch) }}
+
+// newBatch has room for n items. The caller holds it until all are counted.
+func newBatch(n int, release func()) *batch {
+	b := batchPool.Get().(*batch)
+	if cap(b.items) < n {
+		b.items = make([]item, n)
+	}
+	*b = batch{items: b.items[:n], release: release, held: 1}
+	return b
+}
+
 // drop ends one holder of so many bytes.
 func (b *batch) drop(size int64) {
 	b.held--
 	b.left -= size
-	if b.held == 0 && b.release != nil {
-		b.release()
-		b.release = nil
+	if b.held > 0 {
+		return
 	}
+	if b.release != nil {
+		b.release()
+	}
+	*b = batch{items: b.items}
+	batchPool.Put(b)
 }
 
 // sparse tells whether most of the batch's memory serves nothing any more.

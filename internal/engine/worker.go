@@ -68,7 +68,7 @@ func (w *worker) begin(p *partition, ctx *attemptContext, now time.Time) bool {
 		return false
 	}
 	w.items, w.runs = w.items[:0], w.runs[:0]
-	w.attempt = Attempt{Records: w.attempt.Records[:0], Number: 1, Epoch: p.epoch}
+	w.attempt.Records, w.attempt.Number, w.attempt.Epoch = w.attempt.Records[:0], 1, p.epoch
 	taken := w.lanes[:0]
 	for _, l := range w.lanes {
 		// What failed before is tried alone; what follows it waits its turn.

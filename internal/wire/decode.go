@@ -19,15 +19,10 @@ import (
 // A record without a value is a tombstone, whatever its headers: it is never
 // malformed, and attributes that can't be read are left out.
 func Decode(rec *transport.Record, ev *Event) error {
-	*ev = Event{
-		Data:      rec.Value,
-		Tombstone: rec.Value == nil,
-		Topic:     rec.Topic,
-		Partition: rec.Partition,
-		Offset:    rec.Offset,
-		Key:       rec.Key,
-		Timestamp: rec.Time,
-	}
+	*ev = Event{} // and then field by field: a literal would be built elsewhere and copied
+	ev.Data, ev.Tombstone = rec.Value, rec.Value == nil
+	ev.Topic, ev.Partition, ev.Offset = rec.Topic, rec.Partition, rec.Offset
+	ev.Key, ev.Timestamp = rec.Key, rec.Time
 	if ev.Tombstone {
 		_ = decodeBinary(rec, ev) // a deletion needs no attribute
 		return nil

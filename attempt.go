@@ -1,0 +1,93 @@
+package eventbus
+
+import (
+	"context"
+	"errors"
+
+	"github.com/eventbus-go/eventbus/internal/engine"
+	"github.com/eventbus-go/eventbus/internal/wire"
+)
+
+// room is the memory that the attempts of one worker use in turn, one at a time.
+// A handler's context may outlive its attempt and is made anew each time; what it
+// says of the delivery ends with the attempt.
+type room struct {
+	delivery  Delivery
+	envelopes []Envelope
+	events    []*Envelope
+}
+
+// roomFor returns the worker's room, with n envelopes.
+func roomFor(a *engine.Attempt, n int) *room {
+	m, ok := a.Room.(*room)
+	if !ok {
+		m = new(room)
+		a.Room = m
+	}
+	if cap(m.envelopes) < n {
+		m.envelopes, m.events = make([]Envelope, n), make([]*Envelope, n)
+	}
+	m.envelopes, m.events = m.envelopes[:n], m.events[:n]
+	for i := range m.events {
+		m.events[i] = &m.envelopes[i]
+	}
+	return m
+}
+
+// attempt reads the records of an attempt and runs the handler on them.
+func (b *Bus) attempt(ctx context.Context, g *group, h Handler, a *engine.Attempt) error {
+	m := roomFor(a, len(a.Records))
+	// A worker that waits for its next attempt is not to keep fetched memory.
+	defer func() { clear(m.envelopes) }()
+	m.delivery = Delivery{Topic: a.Records[0].Topic, Group: g.name, Attempt: a.Number, Replay: g.replay, Events: m.events}
+	handling := g.signals.topics[m.delivery.Topic]
+	var failed map[int]error
+	for i, r := range a.Records {
+		e := m.events[i]
+		if err := wire.Decode(r, (*wire.Event)(e)); err != nil {
+			handling.unreadable(r, err)
+			if len(a.Records) == 1 {
+				return &undecodableError{err}
+			}
+			if failed == nil {
+				failed = make(map[int]error)
+			}
+			failed[i] = &undecodableError{err}
+		}
+		e.AssignmentEpoch = a.Epoch
+		redelivered(e)
+	}
+	if failed != nil {
+		return handling.attemptRest(ctx, &m.delivery, h, failed)
+	}
+	s := newScope(ctx, &m.delivery)
+	defer s.end()
+	return handling.attempt(s, h)
+}
+
+// attemptRest runs a batch without the records that are no events.
+func (h *handling) attemptRest(ctx context.Context, d *Delivery, handler Handler, failed map[int]error) error {
+	rest := *d
+	rest.Events = nil
+	var at []int
+	for i, e := range d.Events {
+		if failed[i] == nil {
+			rest.Events, at = append(rest.Events, e), append(at, i)
+		}
+	}
+	if len(rest.Events) > 0 {
+		s := newScope(ctx, &rest)
+		defer s.end()
+		err := h.attempt(s, handler)
+		var marked *BatchError
+		switch {
+		case errors.As(err, &marked):
+			for i, e := range marked.Errors {
+				failed[at[i]] = e
+			}
+		case err != nil:
+			return err
+		}
+	}
+	return &BatchError{Errors: failed}
+}
