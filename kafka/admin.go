@@ -38,12 +38,10 @@ func (a *admin) Topics(ctx context.Context, names ...string) ([]transport.TopicI
 }
 
 func (a *admin) describe(ctx context.Context, names []string) ([]transport.TopicInfo, error) {
-	req := kmsg.NewPtrMetadataRequest()
-	req.AllowAutoTopicCreation = false
-	for _, name := range names {
-		topic := kmsg.NewMetadataRequestTopic()
-		topic.Topic = &name
-		req.Topics = append(req.Topics, topic)
+	req := metadataRequest(names)
+	all := len(names) == 0
+	if all {
+		req.Topics, names = nil, nil
 	}
 	asked := time.Now()
 	answer, err := a.client.anyBroker(ctx, req)
@@ -55,7 +53,7 @@ func (a *admin) describe(ctx context.Context, names []string) ([]transport.Topic
 	found := make(map[string]*transport.TopicInfo, len(resp.Topics))
 	for i := range resp.Topics {
 		t := newTopicMeta(&resp.Topics[i], asked)
-		if len(names) == 0 && resp.Topics[i].IsInternal {
+		if all && resp.Topics[i].IsInternal {
 			continue
 		}
 		info := &transport.TopicInfo{Name: t.name, ID: t.id, Partitions: int32(len(t.partitions)), Err: t.err}
@@ -63,18 +61,18 @@ func (a *admin) describe(ctx context.Context, names []string) ([]transport.Topic
 			info.Replication = t.partitions[0].replicas
 		}
 		found[t.name] = info
-		if len(names) == 0 {
-			req.Topics = append(req.Topics, kmsg.MetadataRequestTopic{Topic: &t.name})
+		if all {
+			names = append(names, t.name)
 		}
 	}
 	if err := a.configs(ctx, found); err != nil {
 		return nil, err
 	}
-	infos := make([]transport.TopicInfo, 0, len(req.Topics))
-	for _, topic := range req.Topics {
-		info := found[*topic.Topic]
+	infos := make([]transport.TopicInfo, 0, len(names))
+	for _, name := range names {
+		info := found[name]
 		if info == nil {
-			info = &transport.TopicInfo{Name: *topic.Topic, Err: topicError(*topic.Topic, unknownTopicOrPartition)}
+			info = &transport.TopicInfo{Name: name, Err: topicError(name, unknownTopicOrPartition)}
 		}
 		infos = append(infos, *info)
 	}

@@ -48,13 +48,8 @@ func (t *Transport) TopicRights(ctx context.Context, topics ...string) (map[stri
 	if len(topics) == 0 {
 		return rights, nil
 	}
-	req := kmsg.NewPtrMetadataRequest()
+	req := metadataRequest(topics)
 	req.IncludeTopicAuthorizedOperations = true
-	for _, name := range topics {
-		topic := kmsg.NewMetadataRequestTopic()
-		topic.Topic = &name
-		req.Topics = append(req.Topics, topic)
-	}
 	answer, err := t.client.anyBroker(ctx, req)
 	if err != nil {
 		return nil, fmt.Errorf("kafka: rights on topics: %w", err)
@@ -73,22 +68,12 @@ func (t *Transport) GroupRights(ctx context.Context, group string) (Rights, erro
 	if t.err != nil {
 		return Rights{}, t.err
 	}
+	req := kmsg.NewPtrDescribeGroupsRequest()
+	req.Groups, req.IncludeAuthorizedOperations = []string{group}, true
 	var rights Rights
-	err := t.client.persist(ctx, func() error {
-		coordinator, err := t.client.coordinator(ctx, group)
-		if err != nil {
-			return err
-		}
-		req := kmsg.NewPtrDescribeGroupsRequest()
-		req.Groups, req.IncludeAuthorizedOperations = []string{group}, true
-		answer, err := t.client.request(ctx, coordinator, req)
-		if err != nil {
-			t.client.forgetCoordinator(group)
-			return err
-		}
+	err := t.client.askGroup(ctx, group, req, func(answer kmsg.Response) error {
 		for _, g := range answer.(*kmsg.DescribeGroupsResponse).Groups {
 			if code := Error(g.ErrorCode); code != 0 && code != groupIDNotFound {
-				t.client.forgetCoordinator(group)
 				return code
 			}
 			if g.ErrorCode == 0 {

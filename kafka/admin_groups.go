@@ -92,16 +92,11 @@ func (t *Transport) Group(ctx context.Context, name string) (Group, error) {
 		return Group{}, t.err
 	}
 	var g Group
-	err := t.client.persist(ctx, func() (err error) {
-		coordinator, err := t.client.coordinator(ctx, name)
-		if err != nil {
+	err := t.client.persist(ctx, func() error {
+		return t.client.atCoordinator(ctx, name, func(broker int32) (err error) {
+			g, err = t.client.describeGroup(ctx, broker, name)
 			return err
-		}
-		g, err = t.client.describeGroup(ctx, coordinator, name)
-		if err != nil && !errors.Is(err, ErrGroupMissing) {
-			t.client.forgetCoordinator(name)
-		}
-		return err
+		})
 	})
 	if err != nil {
 		return Group{}, fmt.Errorf("kafka: group %q: %w", name, err)
@@ -172,7 +167,7 @@ func (c *client) describeConsumerGroup(ctx context.Context, coordinator int32, n
 				member.Assigned = append(member.Assigned, transport.Partition{Topic: topic.Topic, Partition: p})
 			}
 		}
-		slices.SortFunc(member.Assigned, comparePartitions)
+		slices.SortFunc(member.Assigned, transport.Partition.Compare)
 		g.Members = append(g.Members, member)
 	}
 	return g, nil

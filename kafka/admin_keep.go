@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kmsg"
-
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -31,10 +29,7 @@ func (t *Transport) KeepOffsets(ctx context.Context, group string, commits ...tr
 	}
 	req := storeRequest(group, commits)
 	req.RetentionTimeMillis = keptFor.Milliseconds()
-	err := t.client.askGroup(ctx, group, capped{req, commitWithRetention}, func(answer kmsg.Response) error {
-		return storedBy(answer.(*kmsg.OffsetCommitResponse))
-	})
-	if err != nil {
+	if err := t.client.askGroup(ctx, group, capped{req, commitWithRetention}, storedBy); err != nil {
 		return fmt.Errorf("kafka: keeping offsets of group %q: %w", group, err)
 	}
 	return nil

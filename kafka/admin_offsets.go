@@ -95,24 +95,20 @@ func (c *client) listOffsetsOf(ctx context.Context, leader int32, timestamp int6
 	req := kmsg.NewPtrListOffsetsRequest()
 	req.ReplicaID = -1
 	req.IsolationLevel = 1 // the end is the last stable offset
-	topics := make(map[string]int)
-	for _, p := range partitions {
-		i, ok := topics[p.Topic]
-		if !ok {
-			i = len(req.Topics)
-			topics[p.Topic] = i
-			t := kmsg.NewListOffsetsRequestTopic()
-			t.Topic = p.Topic
-			req.Topics = append(req.Topics, t)
+	for topic, partitions := range byTopic(partitions, topicOfPartition) {
+		t := kmsg.NewListOffsetsRequestTopic()
+		t.Topic = topic
+		for _, p := range partitions {
+			part := kmsg.NewListOffsetsRequestTopicPartition()
+			part.Partition, part.Timestamp = p.Partition, timestamp
+			t.Partitions = append(t.Partitions, part)
 		}
-		part := kmsg.NewListOffsetsRequestTopicPartition()
-		part.Partition, part.Timestamp = p.Partition, timestamp
-		req.Topics[i].Partitions = append(req.Topics[i].Partitions, part)
+		req.Topics = append(req.Topics, t)
 	}
 	answer, err := c.request(ctx, leader, req)
 	if err != nil {
-		for topic := range topics {
-			c.invalidate(topic)
+		for i := range req.Topics {
+			c.invalidate(req.Topics[i].Topic)
 		}
 		return partitions, err
 	}
@@ -158,23 +154,25 @@ func (a *admin) Committed(ctx context.Context, group string, topics ...string) (
 }
 
 func (a *admin) committed(ctx context.Context, group string, topics []string) (map[transport.Partition]transport.Commit, error) {
-	c := a.client
-	coordinator, err := c.coordinator(ctx, group)
-	if err != nil {
-		return nil, err
-	}
 	req := kmsg.NewPtrOffsetFetchRequest()
 	req.Group = group // up to version 7; no topics means all
 	of := kmsg.NewOffsetFetchRequestGroup()
 	of.Group = group
 	req.Groups = append(req.Groups, of) // from version 8 on
 	req.RequireStable = true
-	answer, err := c.request(ctx, coordinator, req)
-	if err != nil {
-		c.forgetCoordinator(group)
-		return nil, err
-	}
-	resp := answer.(*kmsg.OffsetFetchResponse)
+	var commits map[transport.Partition]transport.Commit
+	err := a.client.atCoordinator(ctx, group, func(broker int32) error {
+		answer, err := a.client.request(ctx, broker, req)
+		if err == nil {
+			commits, err = committedIn(answer.(*kmsg.OffsetFetchResponse), topics)
+		}
+		return err
+	})
+	return commits, err
+}
+
+// committedIn are the offsets in a coordinator's answer, on those topics or on all.
+func committedIn(resp *kmsg.OffsetFetchResponse, topics []string) (map[transport.Partition]transport.Commit, error) {
 	if resp.Version < 8 {
 		resp.Groups = []kmsg.OffsetFetchResponseGroup{groupOf(resp)}
 	}
@@ -184,7 +182,6 @@ func (a *admin) committed(ctx context.Context, group string, topics []string) (m
 			continue // a group that has committed nothing
 		}
 		if g.ErrorCode != 0 {
-			c.forgetCoordinator(group)
 			return nil, Error(g.ErrorCode)
 		}
 		for _, t := range g.Topics {

@@ -27,13 +27,7 @@ func (t *Transport) Replicas(ctx context.Context, topics ...string) ([]Replicas,
 	if len(topics) == 0 {
 		return nil, nil
 	}
-	req := kmsg.NewPtrMetadataRequest()
-	for _, name := range topics {
-		topic := kmsg.NewMetadataRequestTopic()
-		topic.Topic = &name
-		req.Topics = append(req.Topics, topic)
-	}
-	answer, err := t.client.anyBroker(ctx, req)
+	answer, err := t.client.anyBroker(ctx, metadataRequest(topics))
 	if err != nil {
 		return nil, fmt.Errorf("kafka: replicas: %w", err)
 	}

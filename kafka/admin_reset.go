@@ -28,17 +28,7 @@ func (t *Transport) ResetGroup(ctx context.Context, group string, commits ...tra
 	if len(commits) == 0 {
 		return nil
 	}
-	req := storeRequest(group, commits)
-	err := t.client.persist(ctx, func() error {
-		coordinator, err := t.client.coordinator(ctx, group)
-		if err != nil {
-			return err
-		}
-		if err = t.client.commitReset(ctx, coordinator, req); err != nil {
-			t.client.forgetCoordinator(group)
-		}
-		return err
-	})
+	err := t.client.askGroup(ctx, group, storeRequest(group, commits), storedBy)
 	if errors.Is(err, transport.ErrFenced) {
 		err = fmt.Errorf("%w (%w)", ErrGroupBusy, err)
 	}
@@ -48,17 +38,9 @@ func (t *Transport) ResetGroup(ctx context.Context, group string, commits ...tra
 	return nil
 }
 
-func (c *client) commitReset(ctx context.Context, coordinator int32, req *kmsg.OffsetCommitRequest) error {
-	answer, err := c.request(ctx, coordinator, req)
-	if err != nil {
-		return err
-	}
-	return storedBy(answer.(*kmsg.OffsetCommitResponse))
-}
-
 // storedBy is the first refusal in a coordinator's response.
-func storedBy(resp *kmsg.OffsetCommitResponse) error {
-	for _, topic := range resp.Topics {
+func storedBy(answer kmsg.Response) error {
+	for _, topic := range answer.(*kmsg.OffsetCommitResponse).Topics {
 		for _, part := range topic.Partitions {
 			if part.ErrorCode != 0 {
 				return fmt.Errorf("%s: %w", transport.Partition{Topic: topic.Topic, Partition: part.Partition}, Error(part.ErrorCode))
@@ -72,21 +54,6 @@ func storedBy(resp *kmsg.OffsetCommitResponse) error {
 func storeRequest(group string, commits []transport.Commit) *kmsg.OffsetCommitRequest {
 	req := kmsg.NewPtrOffsetCommitRequest()
 	req.Group, req.Generation = group, -1 // not of a member
-	topics := make(map[string]int)
-	for i := range commits {
-		p := commits[i].Partition
-		at, ok := topics[p.Topic]
-		if !ok {
-			at = len(req.Topics)
-			topics[p.Topic] = at
-			topic := kmsg.NewOffsetCommitRequestTopic()
-			topic.Topic = p.Topic
-			req.Topics = append(req.Topics, topic)
-		}
-		part := kmsg.NewOffsetCommitRequestTopicPartition()
-		part.Partition, part.Offset, part.LeaderEpoch = p.Partition, commits[i].Offset, commits[i].LeaderEpoch
-		part.Metadata = &commits[i].Metadata
-		req.Topics[at].Partitions = append(req.Topics[at].Partitions, part)
-	}
+	req.Topics = commitTopics(commits)
 	return req
 }

@@ -46,6 +46,33 @@ func (c *client) forgetCoordinator(group string) {
 	delete(c.coordinators.groups, group)
 }
 
+// atCoordinator runs do with the broker that coordinates a group. If that fails,
+// the cluster is asked anew the next time.
+func (c *client) atCoordinator(ctx context.Context, group string, do func(broker int32) error) error {
+	broker, err := c.coordinator(ctx, group)
+	if err != nil {
+		return err
+	}
+	if err = do(broker); err != nil {
+		c.forgetCoordinator(group)
+	}
+	return err
+}
+
+// askGroup sends req to a group's coordinator, and again for as long as that can
+// help. read takes the error out of the answer.
+func (c *client) askGroup(ctx context.Context, group string, req kmsg.Request, read func(kmsg.Response) error) error {
+	return c.persist(ctx, func() error {
+		return c.atCoordinator(ctx, group, func(broker int32) error {
+			answer, err := c.request(ctx, broker, req)
+			if err != nil {
+				return err
+			}
+			return read(answer)
+		})
+	})
+}
+
 // coordinatorPatience is after how long without an answer it is found out, again
 // and again, whether the group has another coordinator now. One that is frozen is
 // silent, and some requests, such as JoinGroup, may take minutes by their nature.

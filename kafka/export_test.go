@@ -67,26 +67,7 @@ func HasConsumerProtocol(t *testing.T, cfg Config) bool {
 
 // DeleteRecords removes the records of a partition before an offset.
 func DeleteRecords(ctx context.Context, tr transport.Transport, p transport.Partition, before int64) error {
-	c := tr.(*Transport).client
-	return c.persist(ctx, func() error {
-		leader, _, err := c.leader(ctx, p.Topic, p.Partition)
-		if err != nil {
-			return err
-		}
-		req := kmsg.NewPtrDeleteRecordsRequest()
-		req.TimeoutMillis = 10_000
-		t := kmsg.NewDeleteRecordsRequestTopic()
-		t.Topic = p.Topic
-		part := kmsg.NewDeleteRecordsRequestTopicPartition()
-		part.Partition, part.Offset = p.Partition, before
-		t.Partitions = append(t.Partitions, part)
-		req.Topics = append(req.Topics, t)
-		resp, err := c.request(ctx, leader, req)
-		if err != nil {
-			return err
-		}
-		return codeError(resp.(*kmsg.DeleteRecordsResponse).Topics[0].Partitions[0].ErrorCode)
-	})
+	return tr.(*Transport).DeleteRecords(ctx, map[transport.Partition]int64{p: before})
 }
 
 // DeleteTopic deletes a topic, and returns when it is gone.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -218,7 +217,7 @@ func (f *fetcher) add(assigned []transport.Assignment) {
 		f.partitions[a.Partition] = p
 		f.order = append(f.order, p)
 	}
-	slices.SortFunc(f.order, func(a, b *fetchPartition) int { return comparePartitions(a.Partition, b.Partition) })
+	slices.SortFunc(f.order, func(a, b *fetchPartition) int { return a.Compare(b.Partition) })
 	signal(f.wake)
 }
 
@@ -231,13 +230,6 @@ func (f *fetcher) bound(ends map[transport.Partition]int64) {
 			p.end = end
 		}
 	}
-}
-
-func comparePartitions(a, b transport.Partition) int {
-	if c := strings.Compare(a.Topic, b.Topic); c != 0 {
-		return c
-	}
-	return int(a.Partition) - int(b.Partition)
 }
 
 // announce lets Poll return what is fetched of partitions.

@@ -53,7 +53,7 @@ func (f *fetcher) giveUp(p *fetchPartition, err error) {
 	if f.recreated != nil || f.hopeless != nil {
 		return
 	}
-	if errors.Is(err, transport.ErrUnauthorized) || errors.Is(err, transport.ErrTopicMissing) && p.failures >= missingAnswers {
+	if errors.Is(err, transport.ErrUnauthorized) || errors.Is(err, transport.ErrTopicMissing) && p.missing >= missingAnswers {
 		f.hopeless = err
 		signal(f.some)
 	}
@@ -124,6 +124,12 @@ func (f *fetcher) learnPartition(p *fetchPartition, t *topicMeta, err error, now
 	}
 	if err == nil && t.partitions[index].leader < 0 {
 		err = fmt.Errorf("partition %s has no leader: %w", p.Partition, leaderNotAvailable)
+	}
+	switch _, answered := errors.AsType[Error](err); {
+	case errors.Is(err, transport.ErrTopicMissing):
+		p.missing++
+	case err == nil, answered:
+		p.missing = 0
 	}
 	if err != nil {
 		if f.ctx.Err() == nil {

@@ -53,6 +53,10 @@ func (f *fetcher) mend(leader int32, partitions []*fetchPartition) {
 // position: where the epoch that was read last ends in its log (KIP-320).
 func (f *fetcher) mendTruncated(leader int32, partitions []*fetchPartition) {
 	ends, err := f.epochEnds(leader, partitions)
+	var logs map[transport.Partition]int64
+	if err == nil {
+		logs, err = f.boundedEnds(partitions)
+	}
 	for _, p := range partitions {
 		f.mu.Lock()
 		end, answered := ends[p.Partition]
@@ -66,6 +70,7 @@ func (f *fetcher) mendTruncated(leader int32, partitions []*fetchPartition) {
 			f.client.invalidate(p.Topic)
 			p.leader = -1
 			p.fail(err, time.Now())
+		case f.cutShort(p, logs):
 		case end < 0 || end >= p.ahead: // nothing is missing, or nobody knows
 			p.doubt = sure
 		default:
@@ -118,6 +123,39 @@ func (f *fetcher) epochEnds(leader int32, partitions []*fetchPartition) (map[tra
 	return ends, nil
 }
 
+// boundedEnds asks how far the logs go of which a reader has seen that they go as
+// far as it reads.
+func (f *fetcher) boundedEnds(partitions []*fetchPartition) (map[transport.Partition]int64, error) {
+	var bounded []transport.Partition
+	f.mu.Lock()
+	for _, p := range partitions {
+		if p.lastStable >= p.end {
+			bounded = append(bounded, p.Partition)
+		}
+	}
+	f.mu.Unlock()
+	if len(bounded) == 0 {
+		return nil, nil
+	}
+	return f.client.listOffsets(f.ctx, latestOffset, bounded)
+}
+
+// cutShort ends a reader of which a partition's log went as far as it reads, and
+// does not any more: what is missing may never come again, or as other records.
+// Without truncation the last stable offset never goes back: a new leader does not
+// tell it before its high watermark has reached what its log began with (KIP-207).
+func (f *fetcher) cutShort(p *fetchPartition, ends map[transport.Partition]int64) bool {
+	end, known := ends[p.Partition]
+	if !known || end >= p.end || p.lastStable < p.end {
+		return false
+	}
+	f.moveTo(p, p.next)
+	p.stuck = fmt.Errorf("%s ends at offset %d and was to be read up to %d: %w", p.Partition, end, p.end, errTruncated)
+	p.err, f.hopeless = p.stuck, p.stuck
+	signal(f.some)
+	return true
+}
+
 // mendOutOfRange moves positions that are not in the log.
 func (f *fetcher) mendOutOfRange(leader int32, partitions []*fetchPartition) {
 	ids := make([]transport.Partition, len(partitions))
@@ -140,6 +178,7 @@ func (f *fetcher) mendOutOfRange(leader int32, partitions []*fetchPartition) {
 		case !f.current(p):
 		case err != nil:
 			p.fail(err, time.Now())
+		case f.cutShort(p, ends):
 		case p.ahead >= starts[p.Partition] && p.ahead <= ends[p.Partition]:
 			// The broker did not know yet how far the log goes.
 			p.doubt = sure

@@ -234,7 +234,7 @@ func (m *membership) named(ctx context.Context, a *kmsg.ConsumerGroupHeartbeatRe
 			partitions = append(partitions, transport.Partition{Topic: name, Partition: p})
 		}
 	}
-	slices.SortFunc(partitions, comparePartitions)
+	slices.SortFunc(partitions, transport.Partition.Compare)
 	return partitions, nil
 }
 

@@ -40,7 +40,7 @@ func (m *membership) setSettling(settling bool) {
 // without are the partitions of a that are not in b; both are sorted.
 func without(a, b []transport.Partition) (rest []transport.Partition) {
 	for _, p := range a {
-		if _, found := slices.BinarySearchFunc(b, p, comparePartitions); !found {
+		if _, found := slices.BinarySearchFunc(b, p, transport.Partition.Compare); !found {
 			rest = append(rest, p)
 		}
 	}

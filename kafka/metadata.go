@@ -229,6 +229,18 @@ func (m *metadata) run() {
 }
 
 func (m *metadata) ask(names []string) error {
+	asked := time.Now()
+	resp, err := m.client.anyBroker(m.client.ctx, metadataRequest(names))
+	if err != nil {
+		return err
+	}
+	m.learn(resp.(*kmsg.MetadataResponse), asked)
+	return nil
+}
+
+// metadataRequest asks for those topics, and creates none. Without names it asks
+// for the cluster alone.
+func metadataRequest(names []string) *kmsg.MetadataRequest {
 	req := kmsg.NewPtrMetadataRequest()
 	req.Topics = make([]kmsg.MetadataRequestTopic, 0, len(names)) // nil would ask for all
 	for _, name := range names {
@@ -236,14 +248,7 @@ func (m *metadata) ask(names []string) error {
 		topic.Topic = &name
 		req.Topics = append(req.Topics, topic)
 	}
-	req.AllowAutoTopicCreation = false
-	asked := time.Now()
-	resp, err := m.client.anyBroker(m.client.ctx, req)
-	if err != nil {
-		return err
-	}
-	m.learn(resp.(*kmsg.MetadataResponse), asked)
-	return nil
+	return req
 }
 
 // learn takes over what a broker said.

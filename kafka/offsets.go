@@ -160,21 +160,23 @@ func (m *membership) storeLater(code Error, failures int) bool {
 func (m *membership) commitRequest(id string, generation int32, commits []transport.Commit) *kmsg.OffsetCommitRequest {
 	req := kmsg.NewPtrOffsetCommitRequest()
 	req.Group, req.Generation, req.MemberID, req.InstanceID = m.cfg.Group, generation, id, m.instance()
-	topics := make(map[string]int)
-	for i := range commits {
-		c := &commits[i]
-		at, ok := topics[c.Topic]
-		if !ok {
-			at = len(req.Topics)
-			topics[c.Topic] = at
-			t := kmsg.NewOffsetCommitRequestTopic()
-			t.Topic = c.Topic
-			req.Topics = append(req.Topics, t)
-		}
-		part := kmsg.NewOffsetCommitRequestTopicPartition()
-		part.Partition, part.Offset, part.LeaderEpoch = c.Partition.Partition, c.Offset, c.LeaderEpoch
-		part.Metadata = &c.Metadata
-		req.Topics[at].Partitions = append(req.Topics[at].Partitions, part)
-	}
+	req.Topics = commitTopics(commits)
 	return req
+}
+
+// commitTopics are commits as a request has them.
+func commitTopics(commits []transport.Commit) []kmsg.OffsetCommitRequestTopic {
+	var topics []kmsg.OffsetCommitRequestTopic
+	for topic, commits := range byTopic(commits, topicOfCommit) {
+		t := kmsg.NewOffsetCommitRequestTopic()
+		t.Topic = topic
+		for i := range commits {
+			c := &commits[i]
+			part := kmsg.NewOffsetCommitRequestTopicPartition()
+			part.Partition, part.Offset, part.LeaderEpoch, part.Metadata = c.Partition.Partition, c.Offset, c.LeaderEpoch, &c.Metadata
+			t.Partitions = append(t.Partitions, part)
+		}
+		topics = append(topics, t)
+	}
+	return topics
 }

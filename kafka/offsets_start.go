@@ -61,7 +61,7 @@ func (m *membership) starts(ctx context.Context, added, assigned []transport.Par
 		}
 		// All partitions start together, or a member would take those that
 		// nobody has committed yet for new ones. So one member does it for all.
-		if _, first := slices.BinarySearchFunc(assigned, transport.Partition{Topic: name}, comparePartitions); !first && !impatient {
+		if _, first := slices.BinarySearchFunc(assigned, transport.Partition{Topic: name}, transport.Partition.Compare); !first && !impatient {
 			return nil, 100 * time.Millisecond, nil
 		}
 		starts, err := m.resolveStart(ctx, topics[name])

@@ -44,7 +44,7 @@ func (x *Transactor) ask(ctx context.Context, req kmsg.Request, read func(kmsg.R
 func (x *Transactor) enlist(ctx context.Context, partitions []transport.Partition) error {
 	req := kmsg.NewPtrAddPartitionsToTxnRequest()
 	req.TransactionalID, req.ProducerID, req.ProducerEpoch = x.id, x.session.id, x.session.epoch
-	topics := make(map[string]int)
+	var added []transport.Partition
 	for _, p := range partitions {
 		if x.partitions[p] {
 			continue
@@ -54,18 +54,18 @@ func (x *Transactor) enlist(ctx context.Context, partitions []transport.Partitio
 		if _, _, err := x.client.leader(ctx, p.Topic, p.Partition); err != nil && !retriable(err) {
 			return err
 		}
-		at, ok := topics[p.Topic]
-		if !ok {
-			at = len(req.Topics)
-			topics[p.Topic] = at
-			t := kmsg.NewAddPartitionsToTxnRequestTopic()
-			t.Topic = p.Topic
-			req.Topics = append(req.Topics, t)
-		}
-		req.Topics[at].Partitions = append(req.Topics[at].Partitions, p.Partition)
+		added = append(added, p)
 	}
-	if len(req.Topics) == 0 {
+	if len(added) == 0 {
 		return nil
+	}
+	for topic, partitions := range byTopic(added, topicOfPartition) {
+		t := kmsg.NewAddPartitionsToTxnRequestTopic()
+		t.Topic = topic
+		for _, p := range partitions {
+			t.Partitions = append(t.Partitions, p.Partition)
+		}
+		req.Topics = append(req.Topics, t)
 	}
 	err := x.ask(ctx, req, func(answer kmsg.Response) error {
 		var first error
@@ -81,7 +81,7 @@ func (x *Transactor) enlist(ctx context.Context, partitions []transport.Partitio
 	if err != nil {
 		return fmt.Errorf("adding partitions to the transaction: %w", err)
 	}
-	for _, p := range partitions {
+	for _, p := range added {
 		x.partitions[p] = true
 	}
 	return nil
@@ -107,20 +107,16 @@ func (x *Transactor) storeOffsets(ctx context.Context, group string, commits []t
 	req := kmsg.NewPtrTxnOffsetCommitRequest()
 	req.TransactionalID, req.ProducerID, req.ProducerEpoch = x.id, x.session.id, x.session.epoch
 	req.Group, req.Generation = group, -1
-	topics := make(map[string]int)
-	for i := range commits {
-		c := &commits[i]
-		at, ok := topics[c.Topic]
-		if !ok {
-			at = len(req.Topics)
-			topics[c.Topic] = at
-			t := kmsg.NewTxnOffsetCommitRequestTopic()
-			t.Topic = c.Topic
-			req.Topics = append(req.Topics, t)
+	for topic, commits := range byTopic(commits, topicOfCommit) {
+		t := kmsg.NewTxnOffsetCommitRequestTopic()
+		t.Topic = topic
+		for i := range commits {
+			c := &commits[i]
+			part := kmsg.NewTxnOffsetCommitRequestTopicPartition()
+			part.Partition, part.Offset, part.LeaderEpoch, part.Metadata = c.Partition.Partition, c.Offset, c.LeaderEpoch, &c.Metadata
+			t.Partitions = append(t.Partitions, part)
 		}
-		part := kmsg.NewTxnOffsetCommitRequestTopicPartition()
-		part.Partition, part.Offset, part.LeaderEpoch, part.Metadata = c.Partition.Partition, c.Offset, c.LeaderEpoch, &c.Metadata
-		req.Topics[at].Partitions = append(req.Topics[at].Partitions, part)
+		req.Topics = append(req.Topics, t)
 	}
 	err := x.client.askGroup(ctx, group, req, func(answer kmsg.Response) error {
 		for _, t := range answer.(*kmsg.TxnOffsetCommitResponse).Topics {
@@ -136,25 +132,6 @@ func (x *Transactor) storeOffsets(ctx context.Context, group string, commits []t
 		return fmt.Errorf("offsets of group %q: %w", group, err)
 	}
 	return nil
-}
-
-// askGroup sends req to a group's coordinator, and again for as long as that can
-// help. read takes the error out of the answer.
-func (c *client) askGroup(ctx context.Context, group string, req kmsg.Request, read func(kmsg.Response) error) error {
-	return c.persist(ctx, func() error {
-		broker, err := c.coordinator(ctx, group)
-		if err != nil {
-			return err
-		}
-		answer, err := c.request(ctx, broker, req)
-		if err == nil {
-			err = read(answer)
-		}
-		if retriable(err) {
-			c.forgetCoordinator(group)
-		}
-		return err
-	})
 }
 
 // end commits or aborts. asked is set before the coordinator may have heard of

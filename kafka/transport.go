@@ -36,9 +36,7 @@ func (t *Transport) Cluster(ctx context.Context) (transport.Cluster, error) {
 	if t.err != nil {
 		return transport.Cluster{}, t.err
 	}
-	req := kmsg.NewPtrMetadataRequest()
-	req.Topics = []kmsg.MetadataRequestTopic{}
-	resp, err := t.client.anyBroker(ctx, req)
+	resp, err := t.client.anyBroker(ctx, metadataRequest(nil))
 	if err != nil {
 		return transport.Cluster{}, fmt.Errorf("kafka: %w", err)
 	}
