@@ -16,6 +16,7 @@ INTEGRATION = $(filter-out $(addsuffix /%,$(filter-out .,$(MODULES))),$(sort $(d
     grep -rlE --include='*_test.go' --exclude-dir=.cache -e '^//go:build .*\bintegration\b' -e EVENTBUS_TEST_BROKERS -e 'kafkatest\.Open\b' .))))
 
 FUZZTIME ?= 30s
+SOAK ?= 30m
 
 # The targets in order of this file. One whose description names a path in brackets appears where that path exists.
 .PHONY: help
@@ -50,14 +51,19 @@ test-containers: ## the conformance suite on Apache Kafka in a container (Docker
 	cd kafkatest/kafkacontainer && ../../scripts/containers.sh go test $(RACE) -count=1 -v ./...
 
 .PHONY: chaos
-chaos: ## [chaos/main.go] the fault campaign on three real brokers, about ten minutes; QUICK=1: a few minutes
+chaos: ## [chaos/main.go] the fault campaign on three real brokers, about 15 minutes; QUICK=1: a few minutes
 	scripts/kafka.sh fetch >/dev/null
 	go run ./chaos $(if $(QUICK),-quick)
 
 .PHONY: chaos-long
-chaos-long: ## [chaos/main.go] the fault campaign for an hour, in segments that resume
+chaos-long: ## [chaos/main.go] four rounds of the fault campaign, about an hour, in segments that resume
 	scripts/kafka.sh fetch >/dev/null
 	go run ./chaos -long
+
+.PHONY: soak
+soak: ## [chaos/main.go] a steady load on three real brokers for SOAK (default 30m): no process may grow
+	scripts/kafka.sh fetch >/dev/null
+	go run ./chaos -soak $(SOAK)
 
 .PHONY: bench
 bench: ## benchmarks of the hot paths, in process

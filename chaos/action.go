@@ -33,6 +33,7 @@ const (
 	freezeBroker   verb = "SIGSTOP broker"
 	fillDisk       verb = "disk full at broker"
 	moveGroup      verb = "move coordinators"
+	moveLeaders    verb = "move leaders"
 	refuseLetters  verb = "dead-letter topic refuses"
 	loseDependency verb = "dependency down"
 	slowNetwork    verb = "slow network"

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -22,13 +23,13 @@ type campaign struct {
 	failed   []string
 }
 
-// patience bounds one segment.
+// patience bounds one segment, beside the time of a soak.
 const patience = 8 * time.Minute
 
 // segment runs one scenario. Its error is one of the campaign; a scenario that
 // fails is noted, and the next one runs.
 func (c *campaign) segment(ctx context.Context, s scenario, seed uint64) error {
-	within, cancel := context.WithTimeout(ctx, patience)
+	within, cancel := context.WithTimeout(ctx, patience+s.soak)
 	defer cancel()
 	actions := s.schedule(seed, c.settings.quick)
 	if c.settings.quick && s.plan != nil {
@@ -117,14 +118,24 @@ func (t *stage) run(ctx context.Context, actions []action) (*result, []string) {
 	r := &result{
 		Published: f.published, Acked: f.acked, Handled: f.handled, Lost: f.lost, Duplicates: f.duplicates,
 		Disorder: f.disorder, DeadLettered: f.dead, MaxStall: seconds(f.stall), Recovery: seconds(f.recovery), PeakRSS: float64(int(t.rss())),
+		Denied: f.denied,
 	}
+	// Who is killed says nothing more.
+	if slices.ContainsFunc(actions, func(a action) bool { return a.verb == killPublisher }) {
+		f.silent = 0
+	}
+	r.Silent = f.silent
 	t.say("%s: %d refused, %d of unknown outcome, %.3f %% repeated, healthy keys' age p99 %s; timers of the host were late by %s (p99), %s (most)",
 		played.Round(time.Second), f.refused, f.unknown, 100*float64(f.duplicates)/float64(max(f.handled, 1)), f.p99.Round(time.Millisecond),
 		late.Round(time.Millisecond), latest.Round(time.Millisecond))
 	if f.eldest > 0 {
 		t.say("what was repeated had been finished %s before its owner was killed, at most", f.eldest.Round(time.Millisecond))
 	}
-	return r, append(wrong, t.verdict(e, f, actions)...)
+	wrong = append(wrong, t.verdict(e, f, actions)...)
+	if t.scenario.soak > 0 {
+		wrong = append(wrong, t.growth(e, r)...)
+	}
+	return r, wrong
 }
 
 // settlePatience is how long a group may take for what is left when all is well
@@ -146,6 +157,15 @@ func (t *stage) verdict(e *evidence, f *finding, actions []action) (wrong []stri
 	}
 	if f.disorder > 0 {
 		fault("%d out of order (%d of them at once)", f.disorder, f.overlaps)
+	}
+	if f.copies > 0 {
+		fault("%d in the log more than once", f.copies)
+	}
+	if f.denied > 0 {
+		fault("%d in the log though the publisher was told that they are not", f.denied)
+	}
+	if f.silent > 0 {
+		fault("%d published without any outcome", f.silent)
 	}
 	if s.clean && f.duplicates > 0 {
 		fault("%d handled again, though nobody was killed", f.duplicates)

@@ -25,8 +25,11 @@ type evidence struct {
 type finding struct {
 	published, acked, handled int
 	unknown, refused          int // outcomes of publishing
+	silent                    int // published, and no outcome told
+	denied                    int // in the log, and said not to be written
 	lost                      int // acknowledged, and neither handled nor dead-lettered, or not in the log
-	duplicates                int // handled again
+	duplicates                int // handled again, or copies
+	copies                    int // in the log once more
 	disorder                  int // key order broken, in the log or in handling
 	dead                      int
 	overlaps                  int           // of disorder: an event started before the one before it had ended
@@ -76,7 +79,6 @@ type state struct {
 	ended   int64 // first handled
 	owner   uint16
 	handled int
-	promise bool // its publisher was told that it is written
 }
 
 // publishing holds the outcomes that publishers were told against the log.
@@ -98,33 +100,40 @@ func (f *finding) publishing(e *evidence, places map[logged][]place, states [][]
 			if !slices.Contains(at, p) {
 				f.lost++
 				f.complain("lost: key %d #%d was acknowledged at %d@%d and is not there", r.key, r.seq, p.partition, p.offset)
-				continue
 			}
-			states[p.partition][p.offset].promise = true
 		case refused:
 			f.refused++
 			if len(at) > 0 {
-				f.disorder++
-				f.complain("order: key %d #%d was said not to be written and is at %v", r.key, r.seq, at)
+				f.denied++
+				f.complain("denied: key %d #%d was said not to be written and is at %v", r.key, r.seq, at)
 			}
 		case unknown:
 			f.unknown++
 		}
 	}
+	f.silent = f.published - f.acked - f.refused - f.unknown
 	for r, at := range places {
 		if len(at) > 1 {
 			f.duplicates += len(at) - 1
-			f.unexplained += len(at) - 1
+			f.copies += len(at) - 1
 			f.complain("duplicate: key %d #%d is in the log at %v", r.key, r.seq, at)
 		}
 	}
 }
 
-// logOrder looks whether the numbers of each key rise along the log.
+// logOrder looks whether the numbers of each key rise along the log, and whether
+// each key is in one partition: there is no order across partitions.
 func (f *finding) logOrder(log [][]logged) {
+	homes := make(map[uint32]int)
 	for p := range log {
 		last := make(map[uint32]uint32)
 		for o, r := range log[p] {
+			if home, ok := homes[r.key]; ok && home != p {
+				f.disorder++
+				f.complain("order: key %d #%d is at %d@%d, others of the key in partition %d", r.key, r.seq, p, o, home)
+			} else {
+				homes[r.key] = p
+			}
 			if before, ok := last[r.key]; ok && r.seq < before {
 				f.disorder++
 				f.complain("order: key %d #%d at %d@%d follows #%d in the log", r.key, r.seq, p, o, before)
@@ -154,7 +163,7 @@ func (f *finding) handling(e *evidence, states [][]state) {
 	commits := make([]coverage, len(states))
 	for i := range e.entries {
 		line := &e.entries[i]
-		if line.deed < started {
+		if line.deed < started || line.deed == sampled {
 			continue
 		}
 		if line.deed >= committed && int(line.partition) < len(states) {

@@ -91,6 +91,46 @@ func TestJudgeCommits(t *testing.T) {
 	}
 }
 
+// TestJudgePublishing: what publishers were told is held against the log itself.
+func TestJudgePublishing(t *testing.T) {
+	at := func(d deed, seq uint32) entry { return entry{deed: d, key: 1, seq: seq, offset: int64(seq)} }
+	for _, c := range []struct {
+		name                                   string
+		log                                    [][]logged
+		told                                   []entry // of two events that were offered
+		lost, copies, disorder, denied, silent int
+	}{
+		{name: "both there", log: [][]logged{{{1, 0}, {1, 1}}}, told: []entry{at(acked, 0), at(acked, 1)}},
+		{name: "acknowledged, not there", log: [][]logged{{{1, 0}}}, told: []entry{at(acked, 0), at(acked, 1)}, lost: 1},
+		{name: "acknowledged, elsewhere", log: [][]logged{{{1, 0}, {2, 0}, {1, 1}}}, told: []entry{at(acked, 0), at(acked, 1)}, lost: 1},
+		{name: "acknowledged, twice there", log: [][]logged{{{1, 0}, {1, 1}, {1, 1}}}, told: []entry{at(acked, 0), at(acked, 1)}, copies: 1},
+		{name: "acknowledged, also in another partition", log: [][]logged{{{1, 0}, {1, 1}}, {{1, 1}}}, told: []entry{at(acked, 0), at(acked, 1)}, copies: 1, disorder: 1},
+		{name: "in two partitions", log: [][]logged{{{1, 0}}, {{1, 1}}}, told: []entry{at(acked, 0), at(unknown, 1)}, disorder: 1},
+		{name: "again after the next", log: [][]logged{{{1, 0}, {1, 1}, {1, 0}}}, told: []entry{at(acked, 0), at(acked, 1)}, copies: 1, disorder: 1},
+		{name: "refused, not there", log: [][]logged{{{1, 0}}}, told: []entry{at(acked, 0), at(refused, 1)}},
+		{name: "refused, and there", log: [][]logged{{{1, 0}, {1, 1}}}, told: []entry{at(acked, 0), at(refused, 1)}, denied: 1},
+		{name: "unknown, and there", log: [][]logged{{{1, 0}, {1, 1}}}, told: []entry{at(acked, 0), at(unknown, 1)}},
+		{name: "unknown, and twice there", log: [][]logged{{{1, 0}, {1, 1}, {1, 1}}}, told: []entry{at(acked, 0), at(unknown, 1)}, copies: 1},
+		{name: "unknown, not there", log: [][]logged{{{1, 0}}}, told: []entry{at(acked, 0), at(unknown, 1)}},
+		{name: "no outcome", log: [][]logged{{{1, 0}, {1, 1}}}, told: []entry{at(acked, 0)}, silent: 1},
+	} {
+		history := append([]entry{at(offered, 0), at(offered, 1)}, c.told...)
+		for p := range c.log { // all are handled
+			for o, r := range c.log[p] {
+				line := entry{deed: started, partition: int32(p), offset: int64(o), key: r.key, seq: r.seq} //nolint:gosec // small
+				end := line
+				end.deed = handled
+				history = append(history, line, end)
+			}
+		}
+		f := judge(&evidence{log: c.log, entries: deeds(history...)})
+		if f.lost != c.lost || f.copies != c.copies || f.duplicates != c.copies || f.disorder != c.disorder || f.denied != c.denied || f.silent != c.silent {
+			t.Errorf("%s: %d lost, %d copies (%d duplicates), %d out of order, %d denied, %d silent; want %d, %d, %d, %d, %d: %v", c.name,
+				f.lost, f.copies, f.duplicates, f.disorder, f.denied, f.silent, c.lost, c.copies, c.disorder, c.denied, c.silent, f.wrong)
+		}
+	}
+}
+
 // TestLongestStall: only time in which there was work counts.
 func TestLongestStall(t *testing.T) {
 	got, end := longestStall([]move{{0, 1}, {1, 1}, {5, -1}, {7, -1}, {100, 1}, {103, -1}})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 
@@ -109,6 +110,7 @@ type coverage struct {
 func (c *coverage) take(line *entry) {
 	if line.deed == committed {
 		c.watermark = max(c.watermark, line.offset)
+		maps.DeleteFunc(c.beyond, func(o int64, _ bool) bool { return o < c.watermark })
 		return
 	}
 	if c.beyond == nil {

@@ -70,41 +70,55 @@ func (c *cluster) coordinator(ctx context.Context, group string) (int32, error) 
 // it is the group's coordinator.
 const groupsTopic = "__consumer_offsets"
 
-// moveCoordinators gives every partition of the groups' topic another leader.
-func (c *cluster) moveCoordinators(ctx context.Context) error {
+// moveLeaders gives every partition of a topic another leader. It tells how many
+// have one then, and why the cluster refused that to the others, by partition.
+func (c *cluster) moveLeaders(ctx context.Context, topic string) (moved int, refused map[int32]error, err error) {
 	meta := kmsg.NewPtrMetadataRequest()
 	t := kmsg.NewMetadataRequestTopic()
-	t.Topic = new(groupsTopic)
+	t.Topic = new(topic)
 	meta.Topics = append(meta.Topics, t)
 	response, err := meta.RequestWith(ctx, c.client)
 	if err != nil {
-		return err
+		return 0, nil, err
 	}
 	move := kmsg.NewPtrAlterPartitionAssignmentsRequest()
-	moved := kmsg.NewAlterPartitionAssignmentsRequestTopic()
-	moved.Topic = groupsTopic
+	order := kmsg.NewAlterPartitionAssignmentsRequestTopic()
+	order.Topic = topic
 	elect := kmsg.NewPtrElectLeadersRequest()
 	elect.ElectionType, elect.TimeoutMillis = 0, 10_000 // the preferred replica
 	elected := kmsg.NewElectLeadersRequestTopic()
-	elected.Topic = groupsTopic
+	elected.Topic = topic
 	for _, p := range response.Topics[0].Partitions {
 		// The same replicas, another first: the preferred leader.
 		first := (slices.Index(p.Replicas, p.Leader) + 1) % len(p.Replicas)
-		order := kmsg.NewAlterPartitionAssignmentsRequestTopicPartition()
-		order.Partition = p.Partition
-		order.Replicas = append(slices.Clone(p.Replicas[first:]), p.Replicas[:first]...)
-		moved.Partitions = append(moved.Partitions, order)
+		one := kmsg.NewAlterPartitionAssignmentsRequestTopicPartition()
+		one.Partition = p.Partition
+		one.Replicas = append(slices.Clone(p.Replicas[first:]), p.Replicas[:first]...)
+		order.Partitions = append(order.Partitions, one)
 		elected.Partitions = append(elected.Partitions, p.Partition)
 	}
-	move.Topics, move.TimeoutMillis = append(move.Topics, moved), 10_000
+	move.Topics, move.TimeoutMillis = append(move.Topics, order), 10_000
 	if response, err := move.RequestWith(ctx, c.client); err != nil {
-		return err
+		return 0, nil, err
 	} else if response.ErrorCode != 0 {
-		return kerr.ErrorForCode(response.ErrorCode)
+		return 0, nil, kerr.ErrorForCode(response.ErrorCode)
 	}
 	elect.Topics = append(elect.Topics, elected)
-	_, err = elect.RequestWith(ctx, c.client)
-	return err
+	elections, err := elect.RequestWith(ctx, c.client)
+	if err != nil {
+		return 0, nil, err
+	}
+	refused = make(map[int32]error)
+	for _, t := range elections.Topics {
+		for _, p := range t.Partitions {
+			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+				refused[p.Partition] = err
+				continue
+			}
+			moved++
+		}
+	}
+	return moved, refused, kerr.ErrorForCode(elections.ErrorCode)
 }
 
 // committed are a group's committed offsets of a topic, 0 where there is none.

@@ -22,6 +22,7 @@ const (
 	failed                    // and returned an error
 	committed                 // the group has acknowledged a partition's watermark
 	beyond                    // and with it a stretch behind that: key is its length
+	sampled                   // a process tells what it is like, see sample
 )
 
 // entry is one line of the ledger. Which fields count depends on the deed.

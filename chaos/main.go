@@ -3,15 +3,17 @@
 // network too, and afterwards what every process wrote into a ledger is held
 // against the log as another client reads it.
 //
-//	go run ./chaos                 the campaign, about ten minutes
+//	go run ./chaos                 the campaign: every scenario once, about 15 minutes
 //	go run ./chaos -quick          its shortest form, a few minutes
-//	go run ./chaos -long           an hour, in segments; run again, it goes on
+//	go run ./chaos -long           four rounds of it, about an hour; run again, it goes on
+//	go run ./chaos -soak 30m       a steady load for so long, and nothing goes wrong
 //	go run ./chaos -schedule       what a seed would do, and when
 //	go run ./chaos -only 'storm'   the scenarios whose names match
 //
 // After each scenario it prints one line of JSON, and appends it to the result
 // file. It exits with 1 if anything was lost, repeated without a reason, out of
-// order, or stood still for longer than the scenario allows.
+// order, or stood still for longer than the scenario allows, and after a soak if a
+// process has grown.
 package main
 
 import (
@@ -54,6 +56,7 @@ func main() {
 // settings are the flags.
 type settings struct {
 	quick, long, schedule, keep bool
+	soak                        time.Duration // 0: the campaign
 	seed                        uint64
 	only                        *regexp.Regexp
 	out                         string
@@ -62,17 +65,18 @@ type settings struct {
 
 // rounds is how often a long campaign goes through all scenarios, with another
 // seed each time.
-const rounds = 6
+const rounds = 4
 
 func parse(args []string) (s settings, err error) {
 	flags := flag.NewFlagSet("chaos", flag.ContinueOnError)
 	flags.BoolVar(&s.quick, "quick", false, "the shortest form of the most important scenarios")
-	flags.BoolVar(&s.long, "long", false, "an hour, in segments; what the result file has is not run again")
+	flags.BoolVar(&s.long, "long", false, fmt.Sprintf("%d rounds of all scenarios, about an hour; what the result file has is not run again", rounds))
+	flags.DurationVar(&s.soak, "soak", 0, "instead of the campaign, a steady load without faults for this `time`, and no process may grow")
 	flags.BoolVar(&s.schedule, "schedule", false, "print what the seed would do, and when")
 	flags.BoolVar(&s.keep, "keep", false, "keep the ledgers and logs of scenarios that went well too")
 	flags.Uint64Var(&s.seed, "seed", 1, "`number` from which all chance comes")
 	only := flags.String("only", "", "run the scenarios whose names match this `pattern`")
-	flags.StringVar(&s.out, "out", "", "result `file`; default .cache/chaos/{quick,campaign,long}.jsonl")
+	flags.StringVar(&s.out, "out", "", "result `file`; default .cache/chaos/{quick,campaign,long,soak}.jsonl")
 	flags.StringVar(&s.root, "root", ".", "`directory` of the repository")
 	if err := flags.Parse(args); err != nil {
 		return s, err
@@ -83,6 +87,12 @@ func parse(args []string) (s settings, err error) {
 	if s.quick && s.long {
 		return s, errors.New("-quick and -long exclude each other")
 	}
+	if s.soak != 0 && (s.quick || s.long || *only != "") {
+		return s, errors.New("-soak excludes -quick, -long and -only")
+	}
+	if s.soak != 0 && s.soak < leastSoak {
+		return s, fmt.Errorf("-soak %s is too short to tell growth from a warm-up: %s at least", s.soak, leastSoak)
+	}
 	if s.out == "" {
 		name := "campaign"
 		switch {
@@ -90,6 +100,8 @@ func parse(args []string) (s settings, err error) {
 			name = "quick"
 		case s.long:
 			name = "long"
+		case s.soak > 0:
+			name = "soak"
 		}
 		s.out = filepath.Join(s.root, ".cache", "chaos", name+".jsonl")
 	}
@@ -98,6 +110,9 @@ func parse(args []string) (s settings, err error) {
 
 // chosen are the segments of the campaign.
 func (s *settings) chosen() (scenes []scenario, seeds []uint64) {
+	if s.soak > 0 {
+		return []scenario{steadyLoad(s.soak).defaults()}, []uint64{s.seed}
+	}
 	for _, one := range scenarios() {
 		if s.only.MatchString(one.name) && (one.quick || !s.quick || s.only.String() != "") {
 			scenes = append(scenes, one.defaults())

@@ -78,6 +78,22 @@ func coordinatorMoves() scenario {
 	}
 }
 
+// leaderMoves gives the partitions of the load other leaders again and again.
+func leaderMoves() scenario {
+	return scenario{
+		name:  "leader moves",
+		about: "every partition's leadership moves to another broker every few seconds",
+		clean: true,
+		load:  load{Events: 60_000},
+		plan: func(p *plan) {
+			for at := 3 * time.Second; at < 26*time.Second; at += p.between(2*time.Second, 4*time.Second) {
+				p.add(at, moveLeaders, nobody, 0)
+			}
+		},
+		stall: func([]action) time.Duration { return 5 * time.Second },
+	}
+}
+
 // badNetwork slows, resets and cuts what lies between clients and brokers.
 func badNetwork() scenario {
 	return scenario{

@@ -26,6 +26,11 @@ func (t *stage) perform(ctx context.Context, actions []action) error {
 			// away at once are more than a topic with three replicas, two in sync, bears.
 			t.work.Wait()
 		}
+		if a.verb == moveGroup || a.verb == moveLeaders {
+			// On a busy host an election may take longer than the time to the next. Two at
+			// once would choose the same leaders.
+			t.work.Wait()
+		}
 		if a.verb != toggle {
 			t.say("%s", a)
 		}
@@ -119,7 +124,9 @@ func (t *stage) do(ctx context.Context, a action) error {
 	case restartBroker:
 		return errors.Join(t.script(ctx, "restart", a.target), t.healthy(ctx))
 	case moveGroup:
-		return t.cluster.moveCoordinators(ctx)
+		return t.moveLeaders(ctx, groupsTopic)
+	case moveLeaders:
+		return t.moveLeaders(ctx, t.topic.topic())
 	case refuseLetters:
 		// More replicas in sync than there are: no write is acknowledged.
 		return t.cluster.set(ctx, t.topic.letters(), "min.insync.replicas", strconv.Itoa(brokerCount+1))
@@ -180,6 +187,16 @@ func (t *stage) tellMembers(what string) {
 	for _, m := range t.members {
 		m.tell("%s", what)
 	}
+}
+
+// moveLeaders gives the partitions of a topic other leaders. That the cluster
+// refuses some, on a busy host all, is its own affair, and said.
+func (t *stage) moveLeaders(ctx context.Context, topic string) error {
+	moved, refused, err := t.cluster.moveLeaders(ctx, topic)
+	if len(refused) > 0 {
+		t.say("%d partitions have another leader; the cluster refused %v", moved, refused)
+	}
+	return err
 }
 
 func (t *stage) script(ctx context.Context, verb string, broker int) error {

@@ -114,7 +114,7 @@ func (p *process) watch() {
 	ticker := time.NewTicker(200 * time.Millisecond)
 	defer ticker.Stop()
 	for {
-		p.peak.Store(max(p.peak.Load(), highWater(p.command.Process.Pid)))
+		p.peak.Store(max(p.peak.Load(), memory(strconv.Itoa(p.command.Process.Pid), "VmHWM:")))
 		select {
 		case <-ticker.C:
 		case <-p.ended:
@@ -123,14 +123,15 @@ func (p *process) watch() {
 	}
 }
 
-// highWater is the most memory that a process has had, in kilobytes; 0 if it can't
-// be told.
-func highWater(pid int) int64 {
-	status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
+// memory is what the kernel says in a field of the status of a process, by its
+// id: VmRSS, what it has, or VmHWM, the most that it has had. In kilobytes; 0 if
+// it can't be told.
+func memory(process, field string) int64 {
+	status, err := os.ReadFile("/proc/" + process + "/status")
 	if err != nil {
 		return 0
 	}
-	_, rest, found := strings.Cut(string(status), "VmHWM:")
+	_, rest, found := strings.Cut(string(status), field)
 	var kilobytes int64
 	if _, err := fmt.Sscan(rest, &kilobytes); !found || err != nil {
 		return 0

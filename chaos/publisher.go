@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"os/signal"
@@ -31,7 +32,7 @@ func publish(t *task, l *ledger) error {
 		return err
 	}
 	p := &publisher{
-		task: t, ledger: l,
+		task: t, ledger: l, log: logger,
 		plain: eventbus.NewPublisher(bus, t.Topic.numbered()),
 		next:  make(map[uint32]uint32), pad: strings.Repeat("x", t.Load.Pad),
 	}
@@ -39,7 +40,8 @@ func publish(t *task, l *ledger) error {
 		p.other = eventbus.NewPublisher(bus, t.Topic.dependent())
 	}
 	for i := range p.collectors {
-		p.collectors[i] = make(chan pending, 100_000)
+		// In all, more than the producer accepts without an outcome.
+		p.collectors[i] = make(chan pending, 4096)
 		p.work.Go(func() { p.collect(p.collectors[i]) })
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
@@ -58,6 +60,7 @@ func publish(t *task, l *ledger) error {
 type publisher struct {
 	task       *task
 	ledger     *ledger
+	log        *slog.Logger
 	plain      *eventbus.Publisher[numbered]
 	other      *eventbus.Publisher[dependent]
 	pad        string
@@ -119,8 +122,13 @@ func (p *publisher) collect(c <-chan pending) {
 		position, err := e.receipt.Wait(context.Background())
 		line := entry{deed: acked, key: e.key, seq: e.seq, partition: position.Partition.Partition, offset: position.Offset}
 		if err != nil {
+			told, ok := errors.AsType[*eventbus.Error](err)
+			if !ok {
+				p.log.Error("a failure that tells no outcome", "key", e.key, "seq", e.seq, "error", err)
+				continue
+			}
 			line.deed, line.partition, line.offset = refused, 0, 0
-			if errors.Is(err, eventbus.ErrOutcomeUnknown) {
+			if told.Outcome == eventbus.Unknown {
 				line.deed = unknown
 			}
 		}

@@ -23,6 +23,11 @@ type result struct {
 	MaxStall     float64 `json:"max_stall_s"`
 	Recovery     float64 `json:"recovery_s"`
 	PeakRSS      float64 `json:"rss_peak_mb"`
+	Silent       int     `json:"no_outcome,omitempty"`
+	Denied       int     `json:"written_though_denied,omitempty"`
+	// Processes are, after a soak, what each kind of process was like at its
+	// beginning and at its end.
+	Processes map[string]change `json:"processes,omitempty"`
 }
 
 // results is the file that a campaign appends to, and goes on from.

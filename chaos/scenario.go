@@ -33,6 +33,9 @@ type scenario struct {
 	// joining demands, if it is not zero, that for so long after a join the
 	// partitions that stay put flow as they did for so long before it.
 	joining time.Duration
+	// soak demands, if it is not zero, that no process grows while the load goes on
+	// for so long.
+	soak time.Duration
 	// run replaces all of the above.
 	run func(context.Context, *stage) (*result, error)
 }
@@ -67,6 +70,6 @@ func orElse[V comparable](v *V, other V) {
 func scenarios() []scenario {
 	return []scenario{
 		cleanStorm(), killStorm(), rollingBrokers(), brokersLost(), diskFull(), frozenMembers(), publishersLost(),
-		lettersRefused(), poisonFlood(), failingKeys(), dependencyDown(), memberJoins(), coordinatorMoves(), badNetwork(), mixedGroup(), flights(),
+		lettersRefused(), poisonFlood(), failingKeys(), dependencyDown(), memberJoins(), coordinatorMoves(), leaderMoves(), badNetwork(), mixedGroup(), flights(),
 	}
 }

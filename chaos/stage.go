@@ -134,12 +134,13 @@ func (t *stage) fail(err error) {
 func (t *stage) task(role string) *task {
 	return &task{
 		Role: role, Brokers: t.cluster.addresses, Routes: t.routes, Topic: t.topic, Ledger: t.ledger(),
-		Crew: t.scenario.crew, Load: t.scenario.load,
+		Crew: t.scenario.crew, Load: t.scenario.load, Sampling: sampling(t.scenario.soak),
 	}
 }
 
 func (t *stage) spawn(name string, task *task) (*process, error) {
-	p, err := spawn(t.dir, fmt.Sprintf("%s-%d", name, len(t.all)), task)
+	task.Number = uint16(len(t.all)) //nolint:gosec // small
+	p, err := spawn(t.dir, fmt.Sprintf("%s-%d", name, task.Number), task)
 	if err != nil {
 		return nil, err
 	}

@@ -28,6 +28,10 @@ type task struct {
 	Crew   crew              `json:"crew,omitzero"`
 	Load   load              `json:"load,omitzero"`
 	Shift  shift             `json:"shift,omitzero"`
+	// Number is the process's, and Sampling how often it tells what it is like; 0:
+	// never.
+	Number   uint16        `json:"number"`
+	Sampling time.Duration `json:"sampling,omitzero"`
 }
 
 const (
@@ -80,6 +84,9 @@ func serve(text string) error {
 		return err
 	}
 	defer l.close()
+	if t.Sampling > 0 {
+		defer startSampling(&t, l)()
+	}
 	switch t.Role {
 	case roleMember:
 		return newMember(&t, l).serve(os.Stdin, os.Stdout)

@@ -32,7 +32,7 @@ func (p *partition) runs() (runs []int64) {
 // progressOf is what the partition's commit carries. The caller holds mu.
 func (p *partition) progressOf() *progress {
 	done := &progress{cluster: p.cluster, topic: p.topic, base: p.tracker.base, epoch: p.leaderEpoch, runs: p.runs()}
-	for _, l := range p.lanes {
+	for l := range p.lanes.all() {
 		if l.head == nil || l.head.fail == nil || l.head.fail.attempts == 0 {
 			continue
 		}

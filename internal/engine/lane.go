@@ -18,7 +18,7 @@ type lane struct {
 	bytes      int64     // of all of them
 	since      time.Time // when its head began to wait; zero if it does not
 	wait       *wait     // while it is parked until a time, or before a gate
-	nextFree   *lane     // in the partition's list of unused ones
+	next       *lane     // in its chain of the partition's table, or in the list of unused ones
 }
 
 // wait is one stay of a lane in the parking heap or before a breaker. Lanes wait

@@ -44,7 +44,7 @@ func (p *partition) excuse(s *Subscription) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var first *lane
-	for _, l := range p.lanes {
+	for l := range p.lanes.all() {
 		if l.head != nil && (first == nil || l.head.record.Offset < first.head.record.Offset) {
 			first = l
 		}
@@ -63,7 +63,7 @@ func (e *Engine) Unpark(id transport.Partition, key []byte) error {
 	}
 	defer p.mu.Unlock()
 	var waits laneState
-	for _, l := range p.lanes {
+	for l := range p.lanes.all() {
 		if l.state < laneParked || !bytes.Equal(l.head.record.Key, key) {
 			continue
 		}
@@ -103,7 +103,7 @@ func (e *Engine) skip(id transport.Partition, offset int64) (*Failure, error) {
 		return nil, err
 	}
 	defer p.mu.Unlock()
-	for _, l := range p.lanes {
+	for l := range p.lanes.all() {
 		if l.head == nil || l.head.record.Offset != offset {
 			continue
 		}

@@ -202,9 +202,8 @@ func TestUnpark(t *testing.T) {
 		if err := s.engine.Unpark(transport.Partition{Topic: "u"}, []byte("a")); err == nil {
 			t.Error("u is not assigned")
 		}
-		stale := s.engine.partition(p0).lanes
 		var w *wait
-		for _, l := range stale {
+		for l := range s.engine.partition(p0).lanes.all() {
 			w = l.wait
 		}
 		if err := s.engine.Unpark(p0, []byte("a")); err != nil {

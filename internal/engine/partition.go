@@ -17,7 +17,7 @@ type partition struct {
 
 	mu         sync.Mutex
 	state      partitionState
-	lanes      map[uint64]*lane
+	lanes      laneTable
 	free       *lane // emptied lanes, for keys to come
 	tracker    tracker
 	finished   []span           // beyond the assignment's offset, by an earlier owner
@@ -58,7 +58,7 @@ type span struct{ from, to int64 }
 func newPartition(e *Engine, a *transport.Assignment) *partition {
 	p := &partition{
 		id: a.Partition, engine: e, epoch: a.Epoch, cluster: a.ClusterID, topic: a.TopicID,
-		lanes: make(map[uint64]*lane), handled: make(chan struct{}), drained: make(chan struct{}),
+		handled: make(chan struct{}), drained: make(chan struct{}),
 		leaderEpoch: a.LeaderEpoch, lastStable: -1, lastProgress: time.Now(),
 		committed: a.Offset, committedMetadata: a.Metadata,
 	}
@@ -95,16 +95,16 @@ func (p *partition) passFinished(offset int64) {
 
 // lane returns the lane of key, and whether it is new. The caller holds mu.
 func (p *partition) lane(key uint64) (l *lane, isNew bool) {
-	if l = p.lanes[key]; l != nil {
+	if l = p.lanes.get(key); l != nil {
 		return l, false
 	}
 	if l = p.free; l != nil {
-		p.free = l.nextFree
+		p.free = l.next
 		*l = lane{key: key, partition: p}
 	} else {
 		l = &lane{key: key, partition: p}
 	}
-	p.lanes[key] = l
+	p.lanes.add(l)
 	return l, true
 }
 
@@ -148,8 +148,8 @@ func (p *partition) goOn(l *lane) bool {
 	case p.state != partitionActive:
 		return false
 	case l.head == nil:
-		delete(p.lanes, l.key)
-		l.nextFree, p.free = p.free, l
+		p.lanes.remove(l)
+		l.next, p.free = p.free, l
 		return false
 	}
 	l.state = laneReady
@@ -232,7 +232,7 @@ func (p *partition) drop() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.state = partitionGone
-	for _, l := range p.lanes {
+	for l := range p.lanes.all() {
 		if l.state >= laneParked {
 			p.unpark(l)
 		}
@@ -246,7 +246,7 @@ func (p *partition) drop() {
 	}
 	records, bytes := p.records, p.bytes
 	p.records, p.bytes = 0, 0
-	p.lanes, p.free = nil, nil
+	p.lanes, p.free = laneTable{}, nil
 	p.engine.pool.give(p, records, bytes)
 }
 
@@ -256,7 +256,7 @@ func (p *partition) lookAfter(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.overdue = false
-	for _, l := range p.lanes {
+	for l := range p.lanes.all() {
 		if l.state >= laneParked && l.age(now) > p.engine.bounds.ParkedAge {
 			p.overdue = true
 		}

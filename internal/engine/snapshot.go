@@ -97,14 +97,14 @@ func (p *partition) snapshot() PartitionSnapshot {
 	defer p.mu.Unlock()
 	s := PartitionSnapshot{
 		Partition: p.id, Epoch: p.epoch, Watermark: p.tracker.base, Next: p.tracker.end, Committed: p.committed,
-		LastStable: p.lastStable, Records: p.records, Lanes: len(p.lanes), Running: int64(p.running), ParkedKeys: p.parkedKeys, Paused: p.paused,
+		LastStable: p.lastStable, Records: p.records, Lanes: p.lanes.count, Running: int64(p.running), ParkedKeys: p.parkedKeys, Paused: p.paused,
 		Beyond: p.tracker.window() - p.records, LastIntake: p.lastIntake, LastProgress: p.lastProgress,
 	}
 	if p.records > 0 {
 		s.OldestAge = time.Since(p.lastProgress)
 	}
 	first, of := int64(-1), (*Subscription)(nil)
-	for _, l := range p.lanes {
+	for l := range p.lanes.all() {
 		if l.state >= laneParked {
 			s.Parked = append(s.Parked, l.snapshot())
 		}

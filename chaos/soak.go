@@ -1,0 +1,171 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// leastSoak is the shortest soak: what grows has to have the time to show.
+const leastSoak = time.Minute
+
+// steadyLoad is a soak: a load that goes on for a long time, and nothing is done
+// to anybody.
+func steadyLoad(length time.Duration) scenario {
+	const rate = 2000
+	s := scenario{
+		name:  "soak",
+		about: fmt.Sprintf("%d events a second for %s and no faults: no process may grow", rate, length),
+		clean: true,
+		soak:  length,
+		load:  load{Events: int(length.Seconds() * rate), Rate: rate},
+		plan:  func(*plan) {},
+	}
+	// Nobody is hurt, but a host has bad moments: no standstill may be longer than one
+	// that the loss of a member would cost.
+	s.stall = s.afterKills
+	return s
+}
+
+// What a process may have more of at the end of a soak than after the warm-up.
+const (
+	goroutineSlack = 5       // or less of
+	heapSlack      = 2 << 20 // bytes, beside a tenth
+	rssSlack       = 8 << 20 // bytes, beside 15 %
+	megabyte       = 1 << 20
+)
+
+// tenths is into how many parts the time of the load is divided. The first is the
+// warm-up; the second is held against the last.
+const tenths = 10
+
+// lifetime is what one process told of itself, by tenth of the time of the load.
+type lifetime struct {
+	name  string
+	parts [tenths][]sample
+}
+
+// lifetimes sorts the samples in the ledger by process, whose number is the index
+// of its name, and by time. What was told before and after the load is left out.
+func lifetimes(entries []entry, names []string) []lifetime {
+	all := make([]lifetime, len(names))
+	for i, name := range names {
+		all[i].name = name
+	}
+	var from, to int64
+	for i := range entries {
+		if e := &entries[i]; e.deed == offered {
+			from, to = cmp.Or(from, e.at), e.at
+		}
+	}
+	for i := range entries {
+		if e := &entries[i]; e.deed == sampled && int(e.owner) < len(all) && e.at >= from && e.at < to {
+			part := &all[e.owner].parts[(e.at-from)*tenths/(to-from)]
+			*part = append(*part, e.sample())
+		}
+	}
+	return all
+}
+
+// median is the median of each figure; of no samples it is zero.
+func median(samples []sample) sample {
+	if len(samples) == 0 {
+		return sample{}
+	}
+	return sample{
+		goroutines: int(middle(samples, func(s sample) int64 { return int64(s.goroutines) })),
+		heap:       middle(samples, func(s sample) int64 { return s.heap }),
+		rss:        middle(samples, func(s sample) int64 { return s.rss }),
+	}
+}
+
+func middle(samples []sample, of func(sample) int64) int64 {
+	values := make([]int64, len(samples))
+	for i, s := range samples {
+		values[i] = of(s)
+	}
+	slices.Sort(values)
+	return values[len(values)/2]
+}
+
+// grown is in what a process is not at the end as it was after the warm-up.
+func (l *lifetime) grown() (wrong []string) {
+	if len(l.parts[1]) == 0 || len(l.parts[tenths-1]) == 0 {
+		return []string{l.name + " told too little of itself"}
+	}
+	first, last := median(l.parts[1]), median(l.parts[tenths-1])
+	if last.goroutines > first.goroutines+goroutineSlack {
+		wrong = append(wrong, fmt.Sprintf("%s has %d goroutines, and had %d", l.name, last.goroutines, first.goroutines))
+	}
+	if last.heap > first.heap+first.heap/10+heapSlack {
+		wrong = append(wrong, fmt.Sprintf("%s has a live heap of %.1f MB, and had %.1f", l.name, megabytes(last.heap), megabytes(first.heap)))
+	}
+	if last.rss > first.rss+first.rss*15/100+rssSlack {
+		wrong = append(wrong, fmt.Sprintf("%s has a resident set of %.1f MB, and had %.1f", l.name, megabytes(last.rss), megabytes(first.rss)))
+	}
+	return wrong
+}
+
+// change is what the processes of a kind were like, by their median, in the second
+// tenth of a soak and in the last.
+type change struct {
+	First figures `json:"first"`
+	Last  figures `json:"last"`
+}
+
+// figures is a sample for people.
+type figures struct {
+	Goroutines int     `json:"goroutines"`
+	Heap       float64 `json:"heap_mb"`
+	RSS        float64 `json:"rss_mb"`
+}
+
+func (s sample) figures() figures {
+	return figures{Goroutines: s.goroutines, Heap: megabytes(s.heap), RSS: megabytes(s.rss)}
+}
+
+// megabytes has one decimal.
+func megabytes(bytes int64) float64 { return float64(bytes*10/megabyte) / 10 }
+
+// growth holds every process against what it was after the warm-up. It enters into
+// the result and shows to people how each kind went.
+func (t *stage) growth(e *evidence, r *result) (wrong []string) {
+	names := make([]string, len(t.all))
+	for i, p := range t.all {
+		names[i] = p.name
+	}
+	var kinds []string
+	byKind := make(map[string]*lifetime)
+	for _, l := range lifetimes(e.entries, names) {
+		wrong = append(wrong, l.grown()...)
+		kind, _, _ := strings.Cut(l.name, "-")
+		if byKind[kind] == nil {
+			kinds, byKind[kind] = append(kinds, kind), &lifetime{name: kind}
+		}
+		for i := range l.parts {
+			byKind[kind].parts[i] = append(byKind[kind].parts[i], l.parts[i]...)
+		}
+	}
+	r.Processes = make(map[string]change)
+	table := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	_, _ = fmt.Fprint(table, "minute\t")
+	for _, kind := range kinds {
+		parts := &byKind[kind].parts
+		r.Processes[kind] = change{median(parts[1]).figures(), median(parts[tenths-1]).figures()}
+		_, _ = fmt.Fprintf(table, "%s: goroutines\theap MB\trss MB\t", kind)
+	}
+	_, _ = fmt.Fprintln(table)
+	for i := range tenths {
+		_, _ = fmt.Fprintf(table, "%.1f\t", t.scenario.soak.Minutes()*float64(i)/tenths)
+		for _, kind := range kinds {
+			f := median(byKind[kind].parts[i]).figures()
+			_, _ = fmt.Fprintf(table, "%d\t%.1f\t%.1f\t", f.Goroutines, f.Heap, f.RSS)
+		}
+		_, _ = fmt.Fprintln(table)
+	}
+	_ = table.Flush() // what people don't see is in the result
+	return wrong
+}

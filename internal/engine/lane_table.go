@@ -1,0 +1,78 @@
+package engine
+
+import "iter"
+
+// laneTable finds the lanes of a partition by their keys, which are hashes
+// already: lanes whose keys end alike are chained. A record costs one look when
+// it comes and one when its lane empties, so what a map does beyond that shows.
+// The zero value works. Its partition's lock guards it.
+type laneTable struct {
+	chains []*lane // a power of two of them
+	count  int
+}
+
+// leastChains is how many chains there are at least.
+const leastChains = 64
+
+func (t *laneTable) chain(key uint64) *(*lane) {
+	// The lowest bit tells keys and offsets apart, and not much else.
+	return &t.chains[key>>1&uint64(len(t.chains)-1)]
+}
+
+// get returns the lane of key, nil if it has none.
+func (t *laneTable) get(key uint64) *lane {
+	if t.count == 0 {
+		return nil
+	}
+	l := *t.chain(key)
+	for l != nil && l.key != key {
+		l = l.next
+	}
+	return l
+}
+
+// add enters a lane whose key has none.
+func (t *laneTable) add(l *lane) {
+	if t.count == len(t.chains) {
+		t.grow()
+	}
+	t.count++
+	first := t.chain(l.key)
+	l.next, *first = *first, l
+}
+
+// remove takes a lane out that is there.
+func (t *laneTable) remove(l *lane) {
+	t.count--
+	at := t.chain(l.key)
+	for *at != l {
+		at = &(*at).next
+	}
+	*at, l.next = l.next, nil
+}
+
+func (t *laneTable) grow() {
+	old := t.chains
+	t.chains = make([]*lane, max(2*len(old), leastChains))
+	for _, l := range old {
+		for l != nil {
+			next := l.next
+			first := t.chain(l.key)
+			l.next, *first = *first, l
+			l = next
+		}
+	}
+}
+
+// all are the lanes, in no order. None may be added or removed meanwhile.
+func (t *laneTable) all() iter.Seq[*lane] {
+	return func(yield func(*lane) bool) {
+		for _, l := range t.chains {
+			for ; l != nil; l = l.next {
+				if !yield(l) {
+					return
+				}
+			}
+		}
+	}
+}
