@@ -32,7 +32,7 @@ func steadyLoad(length time.Duration) scenario {
 
 // What a process may have more of at the end of a soak than after the warm-up.
 const (
-	goroutineSlack = 5       // or less of
+	goroutineSlack = 5
 	heapSlack      = 2 << 20 // bytes, beside a tenth
 	rssSlack       = 8 << 20 // bytes, beside 15 %
 	megabyte       = 1 << 20

@@ -67,6 +67,10 @@ func sameRecord(got *kmsg.Record, want *transport.Record) error {
 func TestEncodeBatch(t *testing.T) {
 	for codec, name := range compressions {
 		t.Run(name, func(t *testing.T) {
+			packing, err := newCompression(compressions[codec])
+			if err != nil {
+				t.Fatal(err)
+			}
 			r := rand.New(rand.NewPCG(1, uint64(codec)))
 			for range 12 {
 				base := time.Now().UnixMilli()
@@ -80,7 +84,7 @@ func TestEncodeBatch(t *testing.T) {
 					b.add(record, contentSize(record), at, record.Size(), nil)
 				}
 				session := producerSession{r.Int64(), int16(r.IntN(math.MaxInt16))}
-				b.stamp(int16(codec), session, 17)
+				b.stamp(&packing, session, 17)
 				got, records, rest := decodeBatch(t, b.wire())
 				if len(rest) > 0 {
 					t.Fatalf("%d bytes behind the batch", len(rest))
@@ -122,7 +126,7 @@ func TestSplitBatch(t *testing.T) {
 		var sizes []int
 		at := 0
 		for _, part := range parts {
-			part.stamp(0, producerSession{}, 0)
+			part.stamp(new(compression), producerSession{}, 0)
 			_, records, _ := decodeBatch(t, part.wire())
 			sizes = append(sizes, len(records))
 			for i := range records {
@@ -239,7 +243,7 @@ func TestEncodeAllocations(t *testing.T) {
 		for range 100 {
 			b.add(record, content, 1, 1, nil)
 		}
-		b.stamp(0, producerSession{}, 0)
+		b.stamp(new(compression), producerSession{}, 0)
 		b.recycle()
 	})
 	// The pools that batches come from may be empty; records cost nothing.
@@ -255,7 +259,7 @@ func BenchmarkEncode(b *testing.B) {
 	for range b.N {
 		content := contentSize(record)
 		if !batch.fits(content, 1_000_000) {
-			batch.stamp(0, producerSession{}, 0)
+			batch.stamp(new(compression), producerSession{}, 0)
 			batch.recycle()
 			batch = newBatch(time.Time{})
 		}

@@ -15,20 +15,24 @@ import (
 // compressions are the names of the codecs, by their number in a batch's attributes.
 var compressions = [...]string{"none", "gzip", "snappy", "lz4", "zstd"}
 
-// codecOf is the number of a codec; the empty name is "none".
-func codecOf(name string) int16 { return int16(max(slices.Index(compressions[:], name), 0)) }
+// compression compresses the batches of one producer. It is safe for concurrent
+// use.
+type compression struct {
+	codec int16 // as a batch's attributes have it
+	// zstd is used by EncodeAll alone. Its megabytes are for those who ask for
+	// it, and the channel in it belongs to the producer's testing/synctest
+	// bubble, if it is in one.
+	zstd *zstd.Encoder
+}
 
-// zstdEncoder is used by EncodeAll alone, which is safe for concurrent use. It
-// makes a channel when it first encodes; that is done here, outside any
-// testing/synctest bubble, so that every bubble may use it.
-var zstdEncoder = func() *zstd.Encoder {
-	e, err := zstd.NewWriter(nil, zstd.WithWindowSize(256<<10), zstd.WithLowerEncoderMem(true))
-	if err != nil {
-		panic(err)
+// newCompression is of a codec by its name; the empty one is "none".
+func newCompression(name string) (c compression, err error) {
+	c.codec = int16(max(slices.Index(compressions[:], name), 0))
+	if c.codec == 4 {
+		c.zstd, err = zstd.NewWriter(nil, zstd.WithWindowSize(256<<10), zstd.WithLowerEncoderMem(true))
 	}
-	e.EncodeAll([]byte{0}, nil)
-	return e
-}()
+	return c, err
+}
 
 // resetWriter is what gzip's and lz4's writers have in common.
 type resetWriter interface {
@@ -48,8 +52,8 @@ var (
 )
 
 // compress appends src, compressed, to dst.
-func compress(codec int16, dst, src []byte) ([]byte, error) {
-	switch codec {
+func (c *compression) compress(dst, src []byte) ([]byte, error) {
+	switch c.codec {
 	case 1:
 		return compressTo(&gzipWriters, dst, src)
 	case 2:
@@ -61,7 +65,7 @@ func compress(codec int16, dst, src []byte) ([]byte, error) {
 	case 3:
 		return compressTo(&lz4Writers, dst, src)
 	case 4:
-		return zstdEncoder.EncodeAll(src, dst), nil
+		return c.zstd.EncodeAll(src, dst), nil
 	}
 	return append(dst, src...), nil
 }

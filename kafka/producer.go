@@ -27,11 +27,11 @@ import (
 // queued behind it on its partition. A record that the broker refuses for what
 // it is fails alone.
 type Producer struct {
-	client *client
-	cfg    transport.ProducerConfig // with defaults
-	codec  int16
-	room   room
-	ids    producerIDs
+	client      *client
+	cfg         transport.ProducerConfig // with defaults
+	compression compression
+	room        room
+	ids         producerIDs
 
 	topics  atomic.Pointer[map[string]*producerTopic]
 	senders atomic.Pointer[map[int32]*sender]
@@ -67,7 +67,11 @@ func (t *Transport) NewProducer(cfg transport.ProducerConfig) (transport.Produce
 	if cfg.DeliveryTimeout == 0 {
 		cfg.DeliveryTimeout = 2 * time.Minute
 	}
-	p := &Producer{client: t.client, cfg: cfg, codec: codecOf(cfg.Compression)}
+	compression, err := newCompression(cfg.Compression)
+	if err != nil {
+		return nil, err
+	}
+	p := &Producer{client: t.client, cfg: cfg, compression: compression}
 	p.room.maxBytes, p.room.maxRecords = int64(cfg.BufferBytes), int64(cfg.BufferRecords)
 	p.room.closed = make(chan struct{})
 	p.topics.Store(new(map[string]*producerTopic))
@@ -142,7 +146,7 @@ func (p *Producer) produceAlone(ctx context.Context, part *partition, r *transpo
 	// The fixed part, the length, the attributes, and deltas of 0.
 	single := batchHeaderSize + varintSize(int64(recordSize(content, 0, 0))) + recordSize(content, 0, 0)
 	size := r.Size()
-	if single > p.cfg.BatchBytes && p.codec == 0 {
+	if single > p.cfg.BatchBytes && p.compression.codec == 0 {
 		return tooLarge(single, p.cfg.BatchBytes)
 	}
 	if size > p.cfg.BufferBytes {
@@ -155,7 +159,7 @@ func (p *Producer) produceAlone(ctx context.Context, part *partition, r *transpo
 	p.lookAgain(part.topic, now)
 	b := newBatch(now.Add(p.cfg.DeliveryTimeout))
 	b.add(r, content, timestamp, size, done)
-	b.pack(p.codec)
+	b.pack(&p.compression)
 	var err error
 	if encoded := len(b.wire()); encoded > p.cfg.BatchBytes {
 		err = tooLarge(encoded, p.cfg.BatchBytes)

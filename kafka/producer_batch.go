@@ -132,13 +132,13 @@ func (b *batch) wire() []byte {
 
 // pack compresses the records, once. A batch that doesn't get smaller is sent
 // as it is.
-func (b *batch) pack(codec int16) {
-	if codec == 0 || b.compressed {
+func (b *batch) pack(c *compression) {
+	if c.codec == 0 || b.compressed {
 		return
 	}
 	b.compressed = true
 	packed := newFetchBuffer(b.size())
-	out, err := compress(codec, packed.b[:batchHeaderSize], b.raw.b[batchHeaderSize:])
+	out, err := c.compress(packed.b[:batchHeaderSize], b.raw.b[batchHeaderSize:])
 	packed.b = out
 	if err != nil || len(out) >= b.size() {
 		packed.release()
@@ -149,11 +149,12 @@ func (b *batch) pack(codec int16) {
 
 // stamp makes the batch ready to be sent under a session. A batch that is
 // stamped stays as it is, so that sending it again sends the same bytes.
-func (b *batch) stamp(codec int16, s producerSession, sequence int32) {
+func (b *batch) stamp(c *compression, s producerSession, sequence int32) {
 	if b.stamped {
 		return
 	}
-	b.pack(codec)
+	b.pack(c)
+	codec := c.codec
 	if b.packed == nil {
 		codec = 0
 	}

@@ -206,7 +206,7 @@ func (p *partition) stamp(fresh producerSession) {
 	if p.session.id < 0 {
 		p.session, p.sequence = fresh, 0
 	}
-	p.head.stamp(p.producer.codec, p.session, p.sequence)
+	p.head.stamp(&p.producer.compression, p.session, p.sequence)
 }
 
 // finish ends the head with its records acknowledged. base is the offset of the

@@ -22,10 +22,11 @@ import (
 // it left open ends when the next one of its id is made, when Abort reaches the
 // cluster, or after TransactorConfig.Timeout, and is not written then.
 type Transactor struct {
-	client  *client
-	cfg     TransactorConfig
-	id      string
-	session producerSession
+	client      *client
+	cfg         TransactorConfig
+	compression compression
+	id          string
+	session     producerSession
 
 	coordinator int32 // −1: to be asked for
 	sequences   map[transport.Partition]int32
@@ -58,8 +59,12 @@ func (t *Transport) NewTransactor(ctx context.Context, id string, cfg Transactor
 	}
 	cfg.Timeout = cmp.Or(cfg.Timeout, time.Minute)
 	cfg.BatchBytes = cmp.Or(cfg.BatchBytes, 1_000_000)
+	compression, err := newCompression(cfg.Compression)
+	if err != nil {
+		return nil, err
+	}
 	x := &Transactor{
-		client: t.client, cfg: cfg, id: id, coordinator: -1,
+		client: t.client, cfg: cfg, compression: compression, id: id, coordinator: -1,
 		sequences:  make(map[transport.Partition]int32),
 		partitions: make(map[transport.Partition]bool),
 		groups:     make(map[string]bool),
@@ -70,7 +75,7 @@ func (t *Transport) NewTransactor(ctx context.Context, id string, cfg Transactor
 	// Without an id of its own: the coordinator gives the next epoch of the
 	// transactional id, after it has ended what was open.
 	req.ProducerID, req.ProducerEpoch = -1, -1
-	err := x.ask(ctx, req, func(answer kmsg.Response) error {
+	err = x.ask(ctx, req, func(answer kmsg.Response) error {
 		resp := answer.(*kmsg.InitProducerIDResponse)
 		x.session = producerSession{resp.ProducerID, resp.ProducerEpoch}
 		return codeError(resp.ErrorCode)

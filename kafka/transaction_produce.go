@@ -67,12 +67,11 @@ func (x *Transactor) encode(records []*transport.Record, sequence int32) (batch 
 		body = appendRecord(body, r, size, at-first, int64(i))
 		n++
 	}
-	codec := codecOf(x.cfg.Compression)
 	batch = make([]byte, batchHeaderSize, batchHeaderSize+len(body))
-	if batch, err = compress(codec, batch, body); err != nil {
+	if batch, err = x.compression.compress(batch, body); err != nil {
 		return nil, 0, fmt.Errorf("compressing a batch: %w", err)
 	}
-	stampBatch(batch, codec|attributeTransactional, n, first, last, x.session, sequence)
+	stampBatch(batch, x.compression.codec|attributeTransactional, n, first, last, x.session, sequence)
 	return batch, n, nil
 }
 
