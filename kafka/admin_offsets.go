@@ -150,9 +150,11 @@ func (a *admin) Committed(ctx context.Context, group string, topics ...string) (
 	if err != nil {
 		return nil, fmt.Errorf("kafka: committed offsets of group %q: %w", group, err)
 	}
+	unmarkAll(commits)
 	return commits, nil
 }
 
+// committed is Committed without trying again. The metadata has its marks.
 func (a *admin) committed(ctx context.Context, group string, topics []string) (map[transport.Partition]transport.Commit, error) {
 	req := kmsg.NewPtrOffsetFetchRequest()
 	req.Group = group // up to version 7; no topics means all

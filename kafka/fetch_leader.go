@@ -139,18 +139,7 @@ func (f *fetcher) learnPartition(p *fetchPartition, t *topicMeta, err error, now
 		}
 		return
 	}
-	if t.id != p.topicID && t.id != (transport.TopicID{}) && p.topicID != (transport.TopicID{}) {
-		// What was fetched is of the old topic. It stops here until the member
-		// has been told.
-		p.stuck = errRecreated
-		p.err = errRecreated
-		f.moveTo(p, p.next)
-		if f.recreated != nil {
-			f.recreated(p.Topic)
-		} else {
-			f.hopeless = fmt.Errorf("%s: %w: %w", p.Partition, transport.ErrTopicMissing, errRecreated)
-			signal(f.some)
-		}
+	if f.outlives(p, t) {
 		return
 	}
 	p.topicID = t.id
@@ -171,4 +160,22 @@ func (f *fetcher) learnPartition(p *fetchPartition, t *topicMeta, err error, now
 			p.doubt = truncated
 		}
 	}
+}
+
+// outlives stops a partition whose topic is another one now, until the member has
+// been told: what was fetched is of the old one.
+func (f *fetcher) outlives(p *fetchPartition, t *topicMeta) bool {
+	if !another(p.topicID, t.id) {
+		return false
+	}
+	p.stuck = errRecreated
+	p.err = errRecreated
+	f.moveTo(p, p.next)
+	if f.recreated != nil {
+		f.recreated(p.Topic)
+	} else {
+		f.hopeless = fmt.Errorf("%s: %w: %w", p.Partition, transport.ErrTopicMissing, errRecreated)
+		signal(f.some)
+	}
+	return true
 }

@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -230,7 +231,20 @@ func (f *fetcher) current(p *fetchPartition) bool {
 
 // skip tells the Listener that a position moves, and then moves it: a batch from
 // the new place never comes before.
+//
+// A position that is not in the log may be one of another log. Then it is for the
+// member to begin that one.
 func (f *fetcher) skip(p *fetchPartition, from, to int64, reason error) {
+	ctx, cancel := context.WithTimeout(f.ctx, time.Second)
+	defer cancel()
+	if t, err := f.client.freshTopic(ctx, p.Topic); err == nil {
+		f.mu.Lock()
+		outlives := f.current(p) && f.outlives(p, t)
+		f.mu.Unlock()
+		if outlives {
+			return
+		}
+	}
 	f.log.Error("position moved", "partition", p.String(), "from", from, "to", to, "reason", reason)
 	if !f.listener.enter(f.ctx) {
 		return

@@ -66,6 +66,7 @@ type membership struct {
 	changed    chan struct{} // closed and made anew at each change of id, generation or verdict
 	expelled   context.CancelFunc
 	anew       map[string]bool // topics that were created anew
+	seen       map[string]*remembered
 	left       bool
 
 	epochs *byEpochs // in the consumer protocol, else nil

@@ -169,10 +169,32 @@ func (m *membership) heartbeatRefused(err error) time.Duration {
 // epochRequest is the next heartbeat: what has changed since the last that was
 // answered, or everything when joining.
 func (m *membership) epochRequest() *kmsg.ConsumerGroupHeartbeatRequest {
+	req, claimed, tell := m.epochChanges()
+	if !tell {
+		return req
+	}
+	req.Topics = []kmsg.ConsumerGroupHeartbeatRequestTopic{}
+	for _, p := range claimed {
+		id := m.fetch.topicID(p)
+		if n := len(req.Topics); n == 0 || req.Topics[n-1].TopicID != id {
+			t := kmsg.NewConsumerGroupHeartbeatRequestTopic()
+			t.TopicID = id
+			req.Topics = append(req.Topics, t)
+		}
+		last := &req.Topics[len(req.Topics)-1]
+		last.Partitions = append(last.Partitions, p.Partition)
+	}
+	return req
+}
+
+// epochChanges is epochRequest without the partitions that the member has, which
+// it returns if the request tells them. Their topics' ids are the fetcher's, which
+// calls the membership while it holds its mutex, and so is not called under m.mu.
+func (m *membership) epochChanges() (req *kmsg.ConsumerGroupHeartbeatRequest, claimed []transport.Partition, tell bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	e := m.epochs
-	req := kmsg.NewPtrConsumerGroupHeartbeatRequest()
+	req = kmsg.NewPtrConsumerGroupHeartbeatRequest()
 	req.Group, req.MemberID, req.MemberEpoch, req.InstanceID = m.cfg.Group, m.id, m.generation, m.instance()
 	req.RebalanceTimeoutMillis = -1
 	if m.generation < 0 {
@@ -186,21 +208,9 @@ func (m *membership) epochRequest() *kmsg.ConsumerGroupHeartbeatRequest {
 			req.RackID = &m.rack
 		}
 	}
-	if e.full || e.tell {
-		e.tell = false
-		req.Topics = []kmsg.ConsumerGroupHeartbeatRequestTopic{}
-		for _, p := range e.claimed {
-			id := m.fetch.topicID(p)
-			if n := len(req.Topics); n == 0 || req.Topics[n-1].TopicID != id {
-				t := kmsg.NewConsumerGroupHeartbeatRequestTopic()
-				t.TopicID = id
-				req.Topics = append(req.Topics, t)
-			}
-			last := &req.Topics[len(req.Topics)-1]
-			last.Partitions = append(last.Partitions, p.Partition)
-		}
-	}
-	return req
+	tell = e.full || e.tell
+	e.tell = false
+	return req, e.claimed, tell
 }
 
 // topicID is the id that a partition's topic was assigned under.
@@ -219,6 +229,7 @@ func (m *membership) named(ctx context.Context, a *kmsg.ConsumerGroupHeartbeatRe
 	for _, topic := range m.topics {
 		if t, err := m.client.topic(ctx, topic); err == nil {
 			names[t.id] = topic
+			m.see(t, false)
 		}
 	}
 	var partitions []transport.Partition

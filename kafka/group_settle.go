@@ -96,7 +96,7 @@ func (m *membership) revoke(patient context.Context, partitions []transport.Part
 	m.mu.Lock()
 	m.expelled = nil
 	m.mu.Unlock()
-	m.fetch.remove(partitions)
+	m.giveUp(partitions)
 }
 
 // margin is what is left of the rebalance timeout for noticing the rebalance by
@@ -128,7 +128,7 @@ func (m *membership) drop(lost []transport.Partition) {
 		return
 	}
 	defer m.listener.leave()
-	m.fetch.remove(lost)
+	m.giveUp(lost)
 	m.log.Warn("partitions lost", "group", m.cfg.Group, "partitions", names(lost))
 	m.listener.Lost(lost)
 }

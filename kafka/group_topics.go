@@ -65,7 +65,11 @@ func (m *membership) lookAtTopics() {
 			grown = true
 			m.log.Info("topic has changed", "group", m.cfg.Group, "topic", topic, "partitions", len(t.partitions), "before", n)
 		}
-		if t.err == nil && m.fetch.differs(topic, t.id) {
+		if t.err != nil {
+			continue
+		}
+		m.see(t, false)
+		if outlived, _ := m.fetch.outlived(t); len(outlived) > 0 {
 			m.recreated(topic)
 		}
 	}
@@ -76,62 +80,4 @@ func (m *membership) lookAtTopics() {
 		// A leader that joins makes the group rebalance.
 		m.judge(mustRejoin, rebalanceInProgress)
 	}
-}
-
-// differs tells whether a topic has another id than when it was assigned.
-func (f *fetcher) differs(topic string, id transport.TopicID) bool {
-	none := transport.TopicID{}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return slices.ContainsFunc(f.order, func(p *fetchPartition) bool {
-		return p.Topic == topic && p.topicID != id && p.topicID != none && id != none
-	})
-}
-
-// recreated notes that a topic was created anew.
-func (m *membership) recreated(topic string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.anew == nil {
-		m.anew = make(map[string]bool)
-	}
-	m.anew[topic] = true
-	signal(m.news)
-}
-
-// restart gives up the partitions of a topic that was created anew, of which
-// nothing may be committed any more, and begins with those of the new one, at
-// their first record.
-func (m *membership) restart(topic string) {
-	t, err := m.client.freshTopic(m.ctx, topic)
-	if err != nil {
-		return // still being created; watchTopics comes back to it
-	}
-	if !m.fetch.differs(topic, t.id) {
-		return
-	}
-	before := make(map[transport.Partition]int64)
-	var lost []transport.Partition
-	for _, s := range m.fetch.status() {
-		if s.Topic == topic {
-			before[s.Partition] = s.Next
-			lost = append(lost, s.Partition)
-		}
-	}
-	m.log.Error("a topic was created anew: its partitions start at their first record", "group", m.cfg.Group, "topic", topic)
-	m.drop(lost)
-	var again []transport.Assignment
-	var starts []transport.Commit
-	for _, p := range lost {
-		if int(p.Partition) < len(t.partitions) {
-			again = append(again, m.assignment(p, t, transport.Commit{LeaderEpoch: -1}))
-			starts = append(starts, transport.Commit{Partition: p, LeaderEpoch: -1})
-		}
-	}
-	ctx, cancel := m.during()
-	defer cancel()
-	if failed := m.store(ctx, starts, nil); len(failed) > 0 {
-		m.trouble(&transport.CommitError{Partitions: failed})
-	}
-	m.assign(again, before)
 }

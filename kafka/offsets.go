@@ -36,6 +36,7 @@ func (m *membership) commit(ctx context.Context, commits []transport.Commit) err
 		return &transport.CommitError{Partitions: failed}
 	}
 	failed := make(map[transport.Partition]error)
+	commits = m.admit(ctx, commits, failed)
 	for len(commits) > 0 {
 		n, size := 0, 0
 		for n < len(commits) && (n == 0 || size < commitBytes) {

@@ -26,7 +26,7 @@ func (m *membership) begin(added, assigned []transport.Partition) {
 			return
 		}
 		if err == nil && wait == 0 {
-			m.assign(found, nil)
+			m.assign(found, m.began(found))
 			return
 		}
 		if err != nil {
@@ -51,12 +51,23 @@ func (m *membership) starts(ctx context.Context, added, assigned []transport.Par
 	if err != nil {
 		return nil, 0, err
 	}
+	marks := unmarkAll(committed)
 	topics := make(map[string]*topicMeta, len(names))
 	for _, name := range names {
-		if topics[name], err = m.client.topic(ctx, name); err != nil {
+		t, err := m.client.topic(ctx, name)
+		if err != nil {
 			return nil, 0, err
 		}
-		if hasTopic(committed, name) {
+		topics[name] = t
+		started, anew := startedOn(t, committed, marks)
+		if m.tookOver(t, started) {
+			if err := m.startOver(ctx, t, committed, marks); err != nil {
+				return nil, 0, err
+			}
+			continue
+		}
+		if started {
+			m.see(t, anew)
 			continue
 		}
 		// All partitions start together, or a member would take those that
@@ -64,7 +75,7 @@ func (m *membership) starts(ctx context.Context, added, assigned []transport.Par
 		if _, first := slices.BinarySearchFunc(assigned, transport.Partition{Topic: name}, transport.Partition.Compare); !first && !impatient {
 			return nil, 100 * time.Millisecond, nil
 		}
-		starts, err := m.resolveStart(ctx, topics[name])
+		starts, err := m.resolveStart(ctx, t)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -82,13 +93,16 @@ func (m *membership) starts(ctx context.Context, added, assigned []transport.Par
 	return found, 0, nil
 }
 
-func hasTopic(committed map[transport.Partition]transport.Commit, topic string) bool {
+// startedOn tells whether the group has commits on a topic, and whether it began
+// it as one that was created anew.
+func startedOn(t *topicMeta, committed map[transport.Partition]transport.Commit, marks map[transport.Partition]transport.TopicID) (started, anew bool) {
 	for p := range committed {
-		if p.Topic == topic {
-			return true
+		if p.Topic == t.name {
+			id, marked := marks[p]
+			started, anew = true, anew || marked && id == t.id
 		}
 	}
-	return false
+	return started, anew
 }
 
 // resolveStart finds where the group starts on a topic, and commits that for all

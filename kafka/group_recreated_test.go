@@ -1,0 +1,254 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// bothProtocols runs a test in a bubble in the classic group protocol, and in
+// that of KIP-848.
+func bothProtocols(t *testing.T, partitions int32, f func(t *testing.T, b *bed)) {
+	t.Helper()
+	for name, byEpochs := range map[string]bool{"Classic": false, "ConsumerProtocol": true} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, partitions, func(t *testing.T, b *bed) {
+				b.transport.client.cfg.ConsumerProtocol = byEpochs
+				f(t, b)
+			})
+		})
+	}
+}
+
+// latecomer starts a reader that begins at the end of the log. What it commits of
+// what is revoked may be refused: the topic may be gone.
+func (b *bed) latecomer(l *ledger) *reader {
+	b.t.Helper()
+	r := b.reader(l, func(cfg *transport.ConsumerConfig) {
+		cfg.Topics = []transport.TopicStart{{Topic: "events", Start: transport.Latest()}}
+	})
+	r.drain = func(ctx context.Context) {
+		_ = r.commit(ctx, func(transport.Partition) bool { return true })
+		r.letGo()
+	}
+	return r
+}
+
+// letGo makes a reader forget what it owns, so that it commits nothing of it.
+func (r *reader) letGo() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	clear(r.owned)
+}
+
+// write publishes n records to partition 0 by a Transport of its own: what it
+// learns of the topic, the members don't.
+func (b *bed) write(n int) {
+	b.t.Helper()
+	tr := New(Config{Brokers: b.ListenAddrs(), Dial: b.wires.DialContext})
+	defer func() { _ = tr.Close(context.Background()) }()
+	producer, err := tr.NewProducer(transport.ProducerConfig{})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	p := producer.(*Producer)
+	defer func() { _ = p.Close(context.Background()) }()
+	for i := range n {
+		b.delivered(b.publish(p, 0, fmt.Sprint(i)))
+	}
+}
+
+func (b *bed) remove() {
+	b.t.Helper()
+	if err := b.DeleteTopic("events"); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// create creates the topic anew, with a first few records.
+func (b *bed) create(partitions int32, records int) {
+	b.t.Helper()
+	if err := b.CreateTopic("events", partitions, nil); err != nil {
+		b.t.Fatal(err)
+	}
+	b.write(records)
+}
+
+// endsWith compares what was taken of partition 0, without the records of the
+// topic before, with its log.
+func (l *ledger) endsWith(b *bed, before int) {
+	b.t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if want := b.log(0); !slices.Equal(l.taken[0][before:], want) {
+		b.t.Errorf("took %q, and the log is %q", l.taken[0][before:], want)
+	}
+}
+
+// TestRecreatedAfterRevoked: the coordinator takes the partitions of a topic that
+// was deleted away. When it is created anew, long after, it is read from its first
+// record all the same, and the Listener hears so.
+func TestRecreatedAfterRevoked(t *testing.T) {
+	bothProtocols(t, 2, func(_ *testing.T, b *bed) {
+		l := newLedger()
+		r := b.latecomer(l)
+		r.awaitOwned(2)
+		b.write(2)
+		l.await(b.t, 2)
+		b.remove()
+		r.awaitHeard("revoked 0 1")
+		time.Sleep(20 * time.Minute)
+		b.create(2, 3)
+		l.await(b.t, 5)
+		r.awaitHeard("revoked 0 1", "assigned 0 1",
+			"skipped 0 from 2 to 0: the topic was created anew", "skipped 1 from 0 to 0: the topic was created anew")
+		l.endsWith(b, 2)
+	})
+}
+
+// TestRecreatedForAnother: a member that never had the partition gets that of
+// the new topic. It saw the old one too.
+func TestRecreatedForAnother(t *testing.T) {
+	bothProtocols(t, 1, func(_ *testing.T, b *bed) {
+		l := newLedger()
+		first := b.latecomer(l)
+		first.awaitOwned(1)
+		second := b.latecomer(l)
+		time.Sleep(2 * topicAge)
+		b.write(2)
+		l.await(b.t, 2)
+		owner, other := first, second
+		if first.has() == 0 {
+			owner, other = second, first
+		}
+		b.remove()
+		owner.await("revoked 0", func() bool { return owner.heard[len(owner.heard)-1] == "revoked 0" })
+		owner.close()
+		b.create(1, 3)
+		l.await(b.t, 5)
+		other.awaitHeard("assigned 0", "skipped 0 from 0 to 0: the topic was created anew")
+		l.endsWith(b, 2)
+	})
+}
+
+// has is how many partitions the reader owns.
+func (r *reader) has() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.owned)
+}
+
+// TestRecreatedOnce: a member goes on in the new topic where another got to,
+// though it knew the old one: the new one starts over once for the group.
+func TestRecreatedOnce(t *testing.T) {
+	bothProtocols(t, 1, func(_ *testing.T, b *bed) {
+		l := newLedger()
+		first, second := b.latecomer(l), b.latecomer(l)
+		time.Sleep(2 * topicAge)
+		b.write(2)
+		l.await(b.t, 2)
+		b.remove()
+		b.create(1, 3)
+		l.await(b.t, 5)
+		time.Sleep(time.Minute) // what was read is committed
+		owner, other := first, second
+		if first.has() == 0 {
+			owner, other = second, first
+		}
+		owner.close()
+		other.awaitOwned(1)
+		read := l.total()
+		b.write(2)
+		l.await(b.t, read+2)
+		time.Sleep(time.Minute)
+		if n := l.total() - read; n != 2 {
+			b.t.Errorf("the second member took %d records, want the 2 new ones; it heard %q", n, other.heard)
+		}
+		commits, err := b.transport.Admin().Committed(b.t.Context(), "group", "events")
+		if c := commits[transport.Partition{Topic: "events"}]; err != nil || c.Offset != 5 || c.Metadata != "" {
+			b.t.Errorf("committed %+v, %v", c, err)
+		}
+	})
+}
+
+func (l *ledger) total() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.taken[0])
+}
+
+// TestRecreatedStaleCommit: an offset of the old topic that was committed when
+// the new one was there already, under the name that both have, is not where the
+// new one starts. A member that is asked to hand over doesn't commit such a thing.
+func TestRecreatedStaleCommit(t *testing.T) {
+	bothProtocols(t, 1, func(_ *testing.T, b *bed) {
+		l := newLedger()
+		r := b.latecomer(l)
+		r.awaitOwned(1)
+		b.write(2)
+		l.await(b.t, 2)
+		draining, created := make(chan struct{}), make(chan struct{})
+		goOn := sync.OnceFunc(func() { close(created) })
+		defer goOn()
+		r.drain = func(ctx context.Context) {
+			r.drain = nil
+			close(draining)
+			<-created
+			err := r.commit(ctx, func(transport.Partition) bool { return true })
+			if failed, ok := errors.AsType[*transport.CommitError](err); !ok || !errors.Is(failed.Partitions[transport.Partition{Topic: "events"}], transport.ErrFenced) {
+				b.t.Errorf("a commit of the old topic: %v", err)
+			}
+			stale := []transport.Commit{{Partition: transport.Partition{Topic: "events"}, Offset: 2, LeaderEpoch: -1}}
+			if failed := r.member.store(ctx, stale, nil); len(failed) > 0 {
+				b.t.Errorf("the test's own commit: %v", failed)
+			}
+			r.letGo()
+		}
+		b.remove()
+		<-draining
+		b.create(1, 3)
+		goOn()
+		l.await(b.t, 5)
+		r.awaitHeard("revoked 0", "assigned 0", "skipped 0 from 2 to 0: the topic was created anew")
+		l.endsWith(b, 2)
+	})
+}
+
+// TestRecreatedCommitsDropped: a coordinator that hears late of the deletion drops
+// what is committed on the new topic already. It starts at its first record again,
+// not at its end.
+func TestRecreatedCommitsDropped(t *testing.T) {
+	bubble(t, 1, func(_ *testing.T, b *bed) {
+		l := newLedger()
+		r := b.latecomer(l)
+		r.awaitOwned(1)
+		b.write(2)
+		l.await(b.t, 2)
+		b.remove()
+		r.awaitHeard("revoked 0")
+		b.create(1, 3)
+		l.await(b.t, 5)
+		b.ControlKey(int16(kmsg.OffsetFetch), func(req kmsg.Request) (kmsg.Response, error, bool) {
+			resp := req.ResponseKind().(*kmsg.OffsetFetchResponse)
+			for _, asked := range req.(*kmsg.OffsetFetchRequest).Groups {
+				g := kmsg.NewOffsetFetchResponseGroup()
+				g.Group = asked.Group
+				resp.Groups = append(resp.Groups, g)
+			}
+			return resp, nil, true
+		})
+		b.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Heartbeat}, Group: "group", Err: kerr.UnknownMemberID})
+		r.awaitHeard("lost 0", "assigned 0")
+		l.await(b.t, 8)
+	})
+}

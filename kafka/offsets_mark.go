@@ -1,0 +1,104 @@
+package kafka
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// admit leaves out commits of topics that are not those of their names any more,
+// and marks those of topics that were created anew.
+//
+// The coordinator goes by names: it would take the offset for one of the new
+// topic. The last commit of a partition, when it is handed over, asks the cluster
+// first, since that the topic was deleted may be why it is.
+func (m *membership) admit(ctx context.Context, commits []transport.Commit, failed map[transport.Partition]error) []transport.Commit {
+	ids, last := m.fetch.topicIDs(commits)
+	if len(last) > 0 {
+		within, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		_ = m.client.refresh(within, last...) // or what is known has to do
+	}
+	admitted := make([]transport.Commit, 0, len(commits))
+	for i := range commits {
+		c := commits[i]
+		id := ids[c.Partition]
+		if t := m.client.knownTopic(c.Topic); t != nil && another(id, t.id) {
+			failed[c.Partition] = fmt.Errorf("%s: %w: %w", c.Partition, errRecreated, transport.ErrFenced)
+			continue
+		}
+		m.mu.Lock()
+		r := m.seen[c.Topic]
+		if r != nil && r.anew && r.id == id && len(c.Metadata)+markSize <= markedSize {
+			c.Metadata += mark(id)
+		}
+		m.mu.Unlock()
+		admitted = append(admitted, c)
+	}
+	return admitted
+}
+
+// topicIDs are the ids of the topics that partitions were assigned of, and the
+// names of those of which partitions are being revoked.
+func (f *fetcher) topicIDs(commits []transport.Commit) (ids map[transport.Partition]transport.TopicID, revoked []string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	ids = make(map[transport.Partition]transport.TopicID, len(commits))
+	for i := range commits {
+		p := f.partitions[commits[i].Partition]
+		if p == nil {
+			continue
+		}
+		ids[p.Partition] = p.topicID
+		if p.revoked && !slices.Contains(revoked, p.Topic) {
+			revoked = append(revoked, p.Topic)
+		}
+	}
+	return ids, revoked
+}
+
+// A mark behind a commit's metadata says which topic of the name was committed.
+// Only commits of topics that were created anew have it. Kafka keeps no id with
+// an offset before OffsetCommit version 10 (KAFKA-19186).
+const (
+	markOpens = " topic="
+	markSize  = len(markOpens) + 22
+	// markedSize bounds metadata with a mark: more, brokers refuse by default
+	// (offset.metadata.max.bytes). What has no room for it goes without.
+	markedSize = 4096
+)
+
+// mark writes the id as Kafka's tools do.
+func mark(id transport.TopicID) string {
+	return markOpens + base64.RawURLEncoding.EncodeToString(id[:])
+}
+
+// unmark splits metadata from its mark, which may be missing: then the id is zero.
+func unmark(marked string) (metadata string, id transport.TopicID) {
+	at := len(marked) - markSize
+	if at < 0 || marked[at:at+len(markOpens)] != markOpens {
+		return marked, id
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(marked[at+len(markOpens):])
+	if err != nil {
+		return marked, id
+	}
+	return marked[:at], transport.TopicID(raw)
+}
+
+// unmarkAll takes the marks off commits, and returns them.
+func unmarkAll(commits map[transport.Partition]transport.Commit) (marks map[transport.Partition]transport.TopicID) {
+	marks = make(map[transport.Partition]transport.TopicID)
+	for p, c := range commits {
+		metadata, id := unmark(c.Metadata)
+		if metadata != c.Metadata {
+			c.Metadata, marks[p] = metadata, id
+			commits[p] = c
+		}
+	}
+	return marks
+}
