@@ -3,7 +3,6 @@ package eventbus
 import (
 	"context"
 	"sync"
-	"sync/atomic"
 )
 
 // Delivery is one attempt to handle one event, or a batch of events of one
@@ -49,7 +48,12 @@ func EnvelopeFrom(ctx context.Context) (*Envelope, bool) {
 // false outside of handlers and when the handler has returned.
 func DeliveryFrom(ctx context.Context) (*Delivery, bool) {
 	s := scopeFrom(ctx)
-	if s == nil || s.ended.Load() {
+	if s == nil {
+		return nil, false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
 		return nil, false
 	}
 	return s.delivery, true
@@ -63,15 +67,43 @@ type scope struct {
 	context.Context
 	delivery *Delivery
 	values   context.Context // with the attempt's trace; nil without one
-	ended    atomic.Bool     // the delivery is another attempt's from here on
 
 	mu       sync.Mutex
 	receipts []*receipt
+	ended    bool  // the delivery's memory is another attempt's from here on
+	story    story // then
 }
+
+// story is what events inherit from the one whose handler publishes them.
+type story struct{ id, correlation string }
 
 func newScope(ctx context.Context, d *Delivery) *scope { return &scope{Context: ctx, delivery: d} }
 
-func (s *scope) end() { s.ended.Store(true) }
+// end is called when the attempt has ended. What goes on in its context may still
+// publish, and asks for the story meanwhile.
+func (s *scope) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.story, s.ended = s.delivery.story(), true
+}
+
+// tell returns the story of the attempt's event.
+func (s *scope) tell() story {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		return s.story
+	}
+	return s.delivery.story()
+}
+
+// story is empty for a batch.
+func (d *Delivery) story() story {
+	if len(d.Events) != 1 {
+		return story{}
+	}
+	return story{d.Events[0].ID, d.Events[0].CorrelationID}
+}
 
 // Value finds the scope itself, and everything that the attempt's context has.
 func (s *scope) Value(key any) any {

@@ -15,9 +15,9 @@ import (
 // Envelope is one event as CloudEvents 1.0 sees it, its data still encoded,
 // together with the record that carries it.
 //
-// Handlers get one with [EnvelopeFrom]. Data, Key and the values of Headers lie
-// in memory that is used again when the handler returns: [Envelope.Clone] what
-// shall live longer. Strings and Extensions may be kept. An Envelope is not safe
+// Handlers get one with [EnvelopeFrom]. It, its Data, Key and Headers lie in
+// memory that is used again when the handler returns: [Envelope.Clone] what shall
+// live longer. Strings and Extensions may be kept. An Envelope is not safe
 // for concurrent use while somebody writes to it.
 type Envelope struct {
 	// ID and Source together identify the event (CloudEvents 3.1.1).

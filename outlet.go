@@ -1,6 +1,7 @@
 package eventbus
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -90,16 +91,16 @@ func (b *Bus) hand(ctx context.Context, d *draft, f *flight, done transport.Comp
 // inherit gives an event that a handler publishes the story of the event that
 // it handles (ruling: correlation and causation travel by themselves).
 func inherit(ctx context.Context, e *Envelope) {
-	if cause, ok := EnvelopeFrom(ctx); ok {
-		if e.CausationID == "" {
-			e.CausationID = cause.ID
-		}
-		if e.CorrelationID == "" {
-			e.CorrelationID = cause.CorrelationID
-			if e.CorrelationID == "" {
-				e.CorrelationID = cause.ID
-			}
-		}
+	s := scopeFrom(ctx)
+	if s == nil {
+		return
+	}
+	cause := s.tell()
+	if e.CausationID == "" {
+		e.CausationID = cause.id
+	}
+	if e.CorrelationID == "" {
+		e.CorrelationID = cmp.Or(cause.correlation, cause.id)
 	}
 }
 

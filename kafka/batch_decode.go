@@ -37,8 +37,9 @@ type batchReader struct {
 // decoded is a chunk of a partition's log.
 type decoded struct {
 	from, next int64
-	// records and their headers lie in memory, keys and values in the data, or in
-	// buffers if they were compressed. Whoever uses the records releases it all.
+	// records and their headers lie in memory, if there are many, keys and values in
+	// the data, or in buffers if they were compressed. Whoever uses the records
+	// releases it all.
 	records []transport.Record
 	memory  *recordMemory
 	buffers []*fetchBuffer
@@ -52,7 +53,6 @@ type decoded struct {
 // returned, and the error next time.
 func (r *batchReader) read(limit int) (decoded, error) {
 	d := decoded{from: r.next, next: r.next, limit: limit}
-	d.borrow()
 	for start := len(r.data); d.size < limit && len(r.data) > 0; {
 		length, err := batchSize(r.data)
 		if err == nil && (length == 0 || length > len(r.data)) {
@@ -122,10 +122,7 @@ func (r *batchReader) readRecords(data []byte, h *batchHeader, d *decoded, store
 	}
 	kept := len(d.records)
 	if cap(d.records)-kept < count {
-		ahead := r.recordsAhead(r.data[stored:], d.limit-d.size-len(data), len(data), stored)
-		grown := make([]transport.Record, kept, kept+count+ahead)
-		copy(grown, d.records)
-		d.records = grown
+		d.reserve(kept + count + r.recordsAhead(r.data[stored:], d.limit-d.size-len(data), len(data), stored))
 	}
 	at, last := 0, h.base-1
 	for left := count; left > 0; left-- {

@@ -6,8 +6,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// recordMemory is what the records of a chunk and their headers lie in. It is
-// used again once the chunk is released.
+// recordMemory is what the records of a large chunk and their headers lie in. It
+// is used again once the chunk is released.
 type recordMemory struct {
 	records []transport.Record
 	headers []transport.Header
@@ -15,12 +15,21 @@ type recordMemory struct {
 
 var recordMemories = sync.Pool{New: func() any { return new(recordMemory) }}
 
-// borrow begins a chunk in memory that another one used.
-func (d *decoded) borrow() {
-	d.memory = recordMemories.Get().(*recordMemory)
-	d.records = d.memory.records[:0]
-	d.slab.last = d.memory.headers
-	d.slab.free = d.slab.last
+// pooledRecords is from how many records on a chunk is large. A smaller one has
+// memory of its own: one record that is in hand for long would keep all that
+// hundreds have used.
+const pooledRecords = 64
+
+// reserve makes room for more records, n in all.
+func (d *decoded) reserve(n int) {
+	if d.memory == nil && n >= pooledRecords {
+		d.memory = recordMemories.Get().(*recordMemory)
+		d.records = append(d.memory.records[:0], d.records...)
+		d.slab = headerSlab{last: d.memory.headers, free: d.memory.headers}
+	}
+	if cap(d.records) < n {
+		d.records = append(make([]transport.Record, 0, n), d.records...)
+	}
 }
 
 // giveBack ends the use of the chunk's memory. It is emptied, so that it does

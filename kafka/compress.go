@@ -20,16 +20,20 @@ var compressions = [...]string{"none", "gzip", "snappy", "lz4", "zstd"}
 type compression struct {
 	codec int16 // as a batch's attributes have it
 	// zstd is used by EncodeAll alone. Its megabytes are for those who ask for
-	// it, and the channel in it belongs to the producer's testing/synctest
-	// bubble, if it is in one.
+	// it, and the channel in it belongs to the testing/synctest bubble that the
+	// producer was made in, if it was in one.
 	zstd *zstd.Encoder
 }
 
 // newCompression is of a codec by its name; the empty one is "none".
 func newCompression(name string) (c compression, err error) {
 	c.codec = int16(max(slices.Index(compressions[:], name), 0))
-	if c.codec == 4 {
-		c.zstd, err = zstd.NewWriter(nil, zstd.WithWindowSize(256<<10), zstd.WithLowerEncoderMem(true))
+	if c.codec != 4 {
+		return c, nil
+	}
+	c.zstd, err = zstd.NewWriter(nil, zstd.WithWindowSize(256<<10), zstd.WithLowerEncoderMem(true))
+	if err == nil {
+		c.zstd.EncodeAll([]byte{0}, nil) // makes the channel here, and not where the first batch is sent
 	}
 	return c, err
 }

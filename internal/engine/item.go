@@ -60,11 +60,18 @@ type batch struct {
 	release func()
 }
 
-// batchPool has those of which nothing is held any more: their items are empty.
+// batchPool has large ones of which nothing is held any more: their items are empty.
 var batchPool = sync.Pool{New: func() any { return new(batch) }}
+
+// pooledItems is from how many items on a batch is large. A smaller one is not used
+// again: one item that is held for long would keep the room of hundreds.
+const pooledItems = 64
 
 // newBatch has room for n items. The caller holds it until all are counted.
 func newBatch(n int, release func()) *batch {
+	if n < pooledItems {
+		return &batch{items: make([]item, n), release: release, held: 1}
+	}
 	b := batchPool.Get().(*batch)
 	if cap(b.items) < n {
 		b.items = make([]item, n)
@@ -84,7 +91,9 @@ func (b *batch) drop(size int64) {
 		b.release()
 	}
 	*b = batch{items: b.items}
-	batchPool.Put(b)
+	if cap(b.items) >= pooledItems {
+		batchPool.Put(b)
+	}
 }
 
 // sparse tells whether most of the batch's memory serves nothing any more.
