@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"runtime"
 	"sync"
 	"time"
 )
@@ -155,10 +154,7 @@ func (s *sender) serve() bool {
 		vigil.over()
 		r := newRound(s, w, vigil)
 		for {
-			// Those who were just told their outcomes may publish again at once. They
-			// get their turn first: what they publish goes with this request, not
-			// after it. Where nobody else runs this costs nothing.
-			runtime.Gosched()
+			r.yield()
 			if !s.take(r) {
 				return nil
 			}
