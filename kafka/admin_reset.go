@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -28,7 +29,10 @@ func (t *Transport) ResetGroup(ctx context.Context, group string, commits ...tra
 	if len(commits) == 0 {
 		return nil
 	}
-	err := t.client.askGroup(ctx, group, storeRequest(group, commits), storedBy)
+	commits, err := t.marked(ctx, group, commits)
+	if err == nil {
+		err = t.client.askGroup(ctx, group, storeRequest(group, commits), storedBy)
+	}
 	if errors.Is(err, transport.ErrFenced) {
 		err = fmt.Errorf("%w (%w)", ErrGroupBusy, err)
 	}
@@ -36,6 +40,32 @@ func (t *Transport) ResetGroup(ctx context.Context, group string, commits ...tra
 		return fmt.Errorf("kafka: resetting group %q: %w", group, err)
 	}
 	return nil
+}
+
+// marked are commits with the marks that the group's members look for: of topics
+// that were created anew, they take no offset without one.
+func (t *Transport) marked(ctx context.Context, group string, commits []transport.Commit) ([]transport.Commit, error) {
+	var stored map[transport.Partition]transport.Commit
+	err := t.client.persist(ctx, func() (err error) {
+		stored, err = (&admin{client: t.client}).committed(ctx, group, nil)
+		return err
+	})
+	marks := unmarkAll(stored)
+	if err != nil || len(marks) == 0 {
+		return commits, err
+	}
+	commits = slices.Clone(commits)
+	for i := range commits {
+		c := &commits[i]
+		topic, err := t.client.topic(ctx, c.Topic)
+		if err != nil {
+			return nil, err
+		}
+		if _, begun := startedOn(topic, stored, marks); begun {
+			c.Metadata = mark(c.Metadata, topic.id)
+		}
+	}
+	return commits, nil
 }
 
 // storedBy is the first refusal in a coordinator's response.

@@ -30,8 +30,9 @@ func (m *metadata) learnBrokers(resp *kmsg.MetadataResponse) {
 	changed := len(m.brokers) > 0 && !maps.Equal(m.brokers, brokers)
 	m.brokers = brokers
 	m.controller = resp.ControllerID
-	if resp.ClusterID != nil {
-		m.clusterID = *resp.ClusterID
+	if id := resp.ClusterID; id != nil && *id != m.clusterID {
+		m.clusterID = *id
+		clear(m.ids) // of another cluster's topics
 	}
 	m.mu.Unlock()
 	if changed {

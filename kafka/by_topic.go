@@ -30,5 +30,3 @@ func byTopic[T any](items []T, topic func(T) string) iter.Seq2[string, []T] {
 func topicOfPartition(p transport.Partition) string { return p.Topic }
 
 func topicOfCommit(c transport.Commit) string { return c.Topic }
-
-func topicOfAssignment(a transport.Assignment) string { return a.Topic }

@@ -105,7 +105,7 @@ func newConsumer(client *client, cfg transport.ConsumerConfig) *consumer {
 		fetch: c.fetch, listener: listener, log: cfg.Logger,
 		work: &c.work, closing: c.closing, news: make(chan struct{}, 1), beat: make(chan struct{}, 1),
 		commits: make(chan struct{}, 1), generation: -1, changed: make(chan struct{}),
-		seen: make(map[string]*remembered),
+		seen: make(map[string]remembered),
 	}
 	if client.cfg.ConsumerProtocol {
 		c.member.epochs = &byEpochs{interval: cfg.HeartbeatInterval}

@@ -66,7 +66,7 @@ type membership struct {
 	changed    chan struct{} // closed and made anew at each change of id, generation or verdict
 	expelled   context.CancelFunc
 	anew       map[string]bool // topics that were created anew
-	seen       map[string]*remembered
+	seen       map[string]remembered
 	left       bool
 
 	epochs *byEpochs // in the consumer protocol, else nil
@@ -157,13 +157,13 @@ func (m *membership) wait(d time.Duration) {
 func (m *membership) rest() {
 	for {
 		m.mu.Lock()
-		v := m.verdict
+		if m.verdict != fine || m.isClosing() || m.ctx.Err() != nil {
+			m.mu.Unlock()
+			return
+		}
 		anew := m.anew
 		m.anew = nil
 		m.mu.Unlock()
-		if v != fine || m.isClosing() || m.ctx.Err() != nil {
-			return
-		}
 		for topic := range anew {
 			m.restart(topic)
 		}

@@ -229,7 +229,7 @@ func (m *membership) named(ctx context.Context, a *kmsg.ConsumerGroupHeartbeatRe
 	for _, topic := range m.topics {
 		if t, err := m.client.topic(ctx, topic); err == nil {
 			names[t.id] = topic
-			m.see(t, false)
+			m.notice(t)
 		}
 	}
 	var partitions []transport.Partition

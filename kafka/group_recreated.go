@@ -2,7 +2,9 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"slices"
+	"time"
 
 	"github.com/eventbus-go/eventbus/transport"
 )
@@ -11,10 +13,17 @@ import (
 // seen first, or begun last. So another one of its name is told from it, also if
 // the group took the partitions of the old one away before the new one was there.
 type remembered struct {
-	id   transport.TopicID
-	anew bool            // the group has read another of the name before
-	next map[int32]int64 // where partitions were that the member gave up
+	id      transport.TopicID
+	cluster string    // the id of the topic's cluster: another has its own commits
+	anew    bool      // it took the place of another: what is committed on it is marked
+	other   time.Time // since when another of the name is seen, of which the member has nothing
 }
+
+// remembersFor is how long a member that has nothing of a topic remembers the one
+// before. By then all who had that have heard so, or are out of the group, and
+// somebody has begun the new one: what is committed without a mark is of a member
+// that never saw the old one.
+const remembersFor = time.Hour
 
 // another tells whether a topic is another one than before, of the same name.
 // Brokers before 2.8 know no ids.
@@ -23,89 +32,61 @@ func another(before, now transport.TopicID) bool {
 	return before != now && before != none && now != none
 }
 
-// see remembers a topic that the member has not seen yet. anew says that it took
-// the place of another: somebody else has noticed that.
-func (m *membership) see(t *topicMeta, anew bool) {
+// notice hears what the cluster says of a topic that the group reads.
+func (m *membership) notice(t *topicMeta) {
+	if len(m.fetch.outlived(t)) > 0 {
+		m.recreated(t.name)
+		return
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	r := m.seen[t.name]
-	if r == nil {
-		r = &remembered{id: t.id, next: make(map[int32]int64)}
-		m.seen[t.name] = r
+	switch {
+	case r.id == transport.TopicID{} || r.cluster != t.cluster:
+		r = remembered{id: t.id, cluster: t.cluster}
+	case !another(r.id, t.id):
+		r.other = time.Time{}
+	case r.other.IsZero():
+		r.other = time.Now()
+	case time.Since(r.other) >= remembersFor:
+		r = remembered{id: t.id, cluster: t.cluster}
 	}
-	r.anew = r.anew || anew && r.id == t.id
+	m.seen[t.name] = r
 }
 
-// tookOver tells whether a topic took the place of the one that the member
-// remembers. If it did so earlier, and nothing is committed, it is as if it did
-// now: the coordinator drops what is committed on a deleted topic by its name,
-// and may have heard of the deletion after the new topic was begun.
-func (m *membership) tookOver(t *topicMeta, started bool) bool {
+// remember notes which topic a member begins. anew says that it took the place of
+// another.
+func (m *membership) remember(t *topicMeta, anew bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.seen[t.name] = remembered{id: t.id, cluster: t.cluster, anew: anew}
+}
+
+// tookOver tells whether a topic took the place of another that the member
+// remembers, now or before it began it.
+func (m *membership) tookOver(t *topicMeta) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	r := m.seen[t.name]
-	return r != nil && (another(r.id, t.id) || r.anew && !started)
-}
-
-// began remembers the topics of new assignments. Of those that took the place of
-// the remembered ones, it returns where the partitions were that start over.
-func (m *membership) began(found []transport.Assignment) (restarted map[transport.Partition]int64) {
-	restarted = make(map[transport.Partition]int64)
-	for topic, assigned := range byTopic(found, topicOfAssignment) {
-		if m.replaced(topic, assigned, restarted) {
-			m.log.Error("a topic was created anew: it is read from its first record", "group", m.cfg.Group, "topic", topic)
-		}
-	}
-	return restarted
-}
-
-// replaced is began for one topic, and tells whether it took the place of another.
-func (m *membership) replaced(topic string, assigned []transport.Assignment, restarted map[transport.Partition]int64) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	id, before := assigned[0].TopicID, m.seen[topic]
-	if before == nil {
-		before = &remembered{next: make(map[int32]int64)}
-		m.seen[topic] = before
-	}
-	if !another(before.id, id) {
-		before.id = id
-		return false
-	}
-	m.seen[topic] = &remembered{id: id, anew: true, next: make(map[int32]int64)}
-	for i := range assigned {
-		if p := assigned[i].Partition; assigned[i].Offset == 0 { // else another member began it, and got further
-			restarted[p] = before.next[p.Partition]
-		}
-	}
-	return true
-}
-
-// giveUp ends the fetching of partitions, and remembers where they were.
-func (m *membership) giveUp(partitions []transport.Partition) {
-	status := m.fetch.status()
-	m.fetch.remove(partitions)
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for i := range status {
-		s := &status[i]
-		if r := m.seen[s.Topic]; r != nil && slices.Contains(partitions, s.Partition) {
-			r.next[s.Partition.Partition] = s.Next
-		}
-	}
+	return r.cluster == t.cluster && (another(r.id, t.id) || r.anew && r.id == t.id)
 }
 
 // outlived are the assigned partitions of a topic that was there before t under
-// the same name, and its id.
-func (f *fetcher) outlived(t *topicMeta) (partitions []transport.Partition, id transport.TopicID) {
+// the same name. Those that were taken for such, and are of t, go on.
+func (f *fetcher) outlived(t *topicMeta) (partitions []transport.Partition) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, p := range f.order {
-		if p.Topic == t.name && another(p.topicID, t.id) {
-			partitions, id = append(partitions, p.Partition), p.topicID
+		switch {
+		case p.Topic != t.name:
+		case another(p.topicID, t.id):
+			partitions = append(partitions, p.Partition)
+		case p.topicID == t.id && errors.Is(p.stuck, errRecreated):
+			p.stuck, p.err = nil, nil
+			signal(f.wake)
 		}
 	}
-	return partitions, id
+	return partitions
 }
 
 // recreated notes that a topic was created anew.
@@ -126,14 +107,8 @@ func (m *membership) restart(topic string) {
 	if err != nil {
 		return // still being created; watchTopics comes back to it
 	}
-	lost, id := m.fetch.outlived(t)
-	if len(lost) == 0 {
-		return
-	}
+	lost := m.fetch.outlived(t)
 	m.drop(lost)
-	m.mu.Lock()
-	m.seen[topic].id = id // others of its partitions may have been begun as the new topic's
-	m.mu.Unlock()
 	again := slices.DeleteFunc(lost, func(p transport.Partition) bool { return int(p.Partition) >= len(t.partitions) })
 	if len(again) > 0 {
 		m.begin(again, again)
@@ -147,18 +122,31 @@ func (m *membership) restart(topic string) {
 //
 // What is marked as the new topic's stays: another member began it. The first
 // one does so for all partitions, so that one that has never seen the old topic
-// finds a commit instead of a group that has yet to start.
-func (m *membership) startOver(ctx context.Context, t *topicMeta, committed map[transport.Partition]transport.Commit, marks map[transport.Partition]transport.TopicID) error {
+// finds a commit instead of a group that has yet to start. Once it is begun, what
+// has no mark was committed by an owner of the old one: one that had not heard of
+// the new one, and did so after it was begun. Each is put back by who gets it.
+//
+// It returns what was committed on partitions that are put back.
+func (m *membership) startOver(ctx context.Context, t *topicMeta, added []transport.Partition, committed map[transport.Partition]transport.Commit, marks map[transport.Partition]transport.TopicID) (from map[transport.Partition]int64, err error) {
+	_, begun := startedOn(t, committed, marks)
 	var starts []transport.Commit
+	from = make(map[transport.Partition]int64)
 	for i := range t.partitions {
 		p := transport.Partition{Topic: t.name, Partition: int32(i)}
-		if marks[p] != t.id {
-			committed[p] = transport.Commit{Partition: p, LeaderEpoch: -1}
-			starts = append(starts, transport.Commit{Partition: p, LeaderEpoch: -1, Metadata: mark(t.id)})
+		if marks[p] == t.id || begun && !slices.Contains(added, p) {
+			continue
 		}
+		if was, ok := committed[p]; ok || !begun { // else it appeared after the topic was begun
+			from[p] = was.Offset
+		}
+		committed[p] = transport.Commit{Partition: p, LeaderEpoch: -1}
+		starts = append(starts, transport.Commit{Partition: p, LeaderEpoch: -1, Metadata: mark("", t.id)})
 	}
 	if failed := m.store(ctx, starts, nil); len(failed) > 0 {
-		return &transport.CommitError{Partitions: failed}
+		return nil, &transport.CommitError{Partitions: failed}
 	}
-	return nil
+	if len(from) > 0 {
+		m.log.Error("a topic was created anew: it is read from its first record", "group", m.cfg.Group, "topic", t.name)
+	}
+	return from, nil
 }

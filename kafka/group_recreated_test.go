@@ -111,7 +111,7 @@ func TestRecreatedAfterRevoked(t *testing.T) {
 		b.create(2, 3)
 		l.await(b.t, 5)
 		r.awaitHeard("revoked 0 1", "assigned 0 1",
-			"skipped 0 from 2 to 0: the topic was created anew", "skipped 1 from 0 to 0: the topic was created anew")
+			"skipped 0 from 0 to 0: the topic was created anew", "skipped 1 from 0 to 0: the topic was created anew")
 		l.endsWith(b, 2)
 	})
 }
@@ -248,7 +248,7 @@ func TestRecreatedCommitsDropped(t *testing.T) {
 			return resp, nil, true
 		})
 		b.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Heartbeat}, Group: "group", Err: kerr.UnknownMemberID})
-		r.awaitHeard("lost 0", "assigned 0")
+		r.awaitHeard("lost 0", "assigned 0", "skipped 0 from 0 to 0: the topic was created anew")
 		l.await(b.t, 8)
 	})
 }

@@ -96,7 +96,7 @@ func (m *membership) revoke(patient context.Context, partitions []transport.Part
 	m.mu.Lock()
 	m.expelled = nil
 	m.mu.Unlock()
-	m.giveUp(partitions)
+	m.fetch.remove(partitions)
 }
 
 // margin is what is left of the rebalance timeout for noticing the rebalance by
@@ -128,14 +128,14 @@ func (m *membership) drop(lost []transport.Partition) {
 		return
 	}
 	defer m.listener.leave()
-	m.giveUp(lost)
+	m.fetch.remove(lost)
 	m.log.Warn("partitions lost", "group", m.cfg.Group, "partitions", names(lost))
 	m.listener.Lost(lost)
 }
 
 // assign begins to fetch partitions and lets the Listener know them. Of those
-// whose log is another one than before, restarted has the position in the old
-// one: the Listener hears so before it can poll anything of them.
+// that start over, restarted has what was committed: the Listener hears so before
+// it can poll anything of them.
 func (m *membership) assign(assigned []transport.Assignment, restarted map[transport.Partition]int64) {
 	if len(assigned) == 0 || !m.listener.enter(m.ctx) {
 		return

@@ -68,10 +68,7 @@ func (m *membership) lookAtTopics() {
 		if t.err != nil {
 			continue
 		}
-		m.see(t, false)
-		if outlived, _ := m.fetch.outlived(t); len(outlived) > 0 {
-			m.recreated(topic)
-		}
+		m.notice(t)
 	}
 	m.mu.Lock()
 	same := m.leads && maps.Equal(planned, m.planned) && !m.joining

@@ -31,6 +31,7 @@ const (
 type topicMeta struct {
 	name       string
 	id         transport.TopicID // zero from brokers before 2.8
+	cluster    string            // the id of the topic's cluster
 	partitions []partitionMeta   // by index
 	err        error             // what the cluster said instead
 	asked      time.Time
@@ -52,6 +53,7 @@ type metadata struct {
 	brokers    map[int32]transport.Broker
 	topics     map[string]*topicMeta
 	stale      map[string]bool
+	ids        map[string]*identity
 	silent     map[int32]time.Time // when brokers that were asked anything did not answer in time
 	next       *refresh            // gathers names; nil if nobody waits for one
 	running    bool
@@ -71,6 +73,7 @@ func (m *metadata) init(c *client) {
 	m.brokers = make(map[int32]transport.Broker)
 	m.topics = make(map[string]*topicMeta)
 	m.stale = make(map[string]bool)
+	m.ids = make(map[string]*identity)
 	m.silent = make(map[int32]time.Time)
 }
 
@@ -262,9 +265,10 @@ func (m *metadata) learn(resp *kmsg.MetadataResponse, asked time.Time) {
 			continue
 		}
 		old := m.topics[t.name]
-		if old != nil && old.asked.After(asked) {
+		if old != nil && old.asked.After(asked) || m.outdated(t) {
 			continue
 		}
+		t.cluster = m.clusterID
 		if t.err != nil && old != nil && old.err == nil && retriable(t.err) {
 			continue // being moved or loaded; what was known is better than nothing
 		}

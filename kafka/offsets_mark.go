@@ -19,7 +19,11 @@ import (
 func (m *membership) admit(ctx context.Context, commits []transport.Commit, failed map[transport.Partition]error) []transport.Commit {
 	ids, last := m.fetch.topicIDs(commits)
 	if len(last) > 0 {
-		within, cancel := context.WithTimeout(ctx, time.Second)
+		patience := 250 * time.Millisecond
+		if deadline, bounded := ctx.Deadline(); bounded {
+			patience = min(patience, time.Until(deadline)/4) // the rest is the commit's
+		}
+		within, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
 		_ = m.client.refresh(within, last...) // or what is known has to do
 	}
@@ -33,10 +37,10 @@ func (m *membership) admit(ctx context.Context, commits []transport.Commit, fail
 		}
 		m.mu.Lock()
 		r := m.seen[c.Topic]
-		if r != nil && r.anew && r.id == id && len(c.Metadata)+markSize <= markedSize {
-			c.Metadata += mark(id)
-		}
 		m.mu.Unlock()
+		if r.anew && r.id == id {
+			c.Metadata = mark(c.Metadata, id)
+		}
 		admitted = append(admitted, c)
 	}
 	return admitted
@@ -68,13 +72,20 @@ const (
 	markOpens = " topic="
 	markSize  = len(markOpens) + 22
 	// markedSize bounds metadata with a mark: more, brokers refuse by default
-	// (offset.metadata.max.bytes). What has no room for it goes without.
+	// (offset.metadata.max.bytes).
 	markedSize = 4096
 )
 
-// mark writes the id as Kafka's tools do.
-func mark(id transport.TopicID) string {
-	return markOpens + base64.RawURLEncoding.EncodeToString(id[:])
+var markID = base64.RawURLEncoding.Strict() // as Kafka's tools write ids
+
+// mark puts a mark behind metadata. Metadata that leaves no room for it is dropped:
+// without metadata records are handled again, without the mark the offset counts
+// for nothing.
+func mark(metadata string, id transport.TopicID) string {
+	if len(metadata)+markSize > markedSize {
+		metadata = ""
+	}
+	return metadata + markOpens + markID.EncodeToString(id[:])
 }
 
 // unmark splits metadata from its mark, which may be missing: then the id is zero.
@@ -83,8 +94,8 @@ func unmark(marked string) (metadata string, id transport.TopicID) {
 	if at < 0 || marked[at:at+len(markOpens)] != markOpens {
 		return marked, id
 	}
-	raw, err := base64.RawURLEncoding.DecodeString(marked[at+len(markOpens):])
-	if err != nil {
+	raw, err := markID.DecodeString(marked[at+len(markOpens):])
+	if err != nil || len(raw) != len(id) { // the decoder passes over line ends
 		return marked, id
 	}
 	return marked[:at], transport.TopicID(raw)

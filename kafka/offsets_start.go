@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -20,13 +21,14 @@ func (m *membership) begin(added, assigned []transport.Partition) {
 	ctx, cancel := m.during()
 	defer cancel()
 	began := time.Now()
+	restarted := make(map[transport.Partition]int64)
 	for failures := 0; ; failures++ {
-		found, wait, err := m.starts(ctx, added, assigned, time.Since(began) >= startPatience)
+		found, wait, err := m.starts(ctx, added, assigned, time.Since(began) >= startPatience, restarted)
 		if ctx.Err() != nil {
 			return
 		}
 		if err == nil && wait == 0 {
-			m.assign(found, m.began(found))
+			m.assign(found, restarted)
 			return
 		}
 		if err != nil {
@@ -38,8 +40,9 @@ func (m *membership) begin(added, assigned []transport.Partition) {
 }
 
 // starts is where partitions start. If it is for another member to say, it
-// returns how long to wait before asking again, unless impatient.
-func (m *membership) starts(ctx context.Context, added, assigned []transport.Partition, impatient bool) (found []transport.Assignment, wait time.Duration, err error) {
+// returns how long to wait before asking again, unless impatient. It notes in
+// restarted what was committed where a partition starts over.
+func (m *membership) starts(ctx context.Context, added, assigned []transport.Partition, impatient bool, restarted map[transport.Partition]int64) (found []transport.Assignment, wait time.Duration, err error) {
 	var names []string
 	for _, p := range added {
 		if n := len(names); n == 0 || names[n-1] != p.Topic {
@@ -59,15 +62,18 @@ func (m *membership) starts(ctx context.Context, added, assigned []transport.Par
 			return nil, 0, err
 		}
 		topics[name] = t
-		started, anew := startedOn(t, committed, marks)
-		if m.tookOver(t, started) {
-			if err := m.startOver(ctx, t, committed, marks); err != nil {
+		started, begun := startedOn(t, committed, marks)
+		if begun || m.tookOver(t) {
+			from, err := m.startOver(ctx, t, added, committed, marks)
+			if err != nil {
 				return nil, 0, err
 			}
+			maps.Copy(restarted, from)
+			m.remember(t, true)
 			continue
 		}
 		if started {
-			m.see(t, anew)
+			m.remember(t, false)
 			continue
 		}
 		// All partitions start together, or a member would take those that
@@ -82,6 +88,7 @@ func (m *membership) starts(ctx context.Context, added, assigned []transport.Par
 		for _, c := range starts {
 			committed[c.Partition] = c
 		}
+		m.remember(t, false)
 	}
 	for _, p := range added {
 		c, ok := committed[p]
@@ -95,14 +102,14 @@ func (m *membership) starts(ctx context.Context, added, assigned []transport.Par
 
 // startedOn tells whether the group has commits on a topic, and whether it began
 // it as one that was created anew.
-func startedOn(t *topicMeta, committed map[transport.Partition]transport.Commit, marks map[transport.Partition]transport.TopicID) (started, anew bool) {
+func startedOn(t *topicMeta, committed map[transport.Partition]transport.Commit, marks map[transport.Partition]transport.TopicID) (started, begun bool) {
 	for p := range committed {
 		if p.Topic == t.name {
 			id, marked := marks[p]
-			started, anew = true, anew || marked && id == t.id
+			started, begun = true, begun || marked && id == t.id
 		}
 	}
-	return started, anew
+	return started, begun
 }
 
 // resolveStart finds where the group starts on a topic, and commits that for all
@@ -131,14 +138,11 @@ func (m *membership) resolveStart(ctx context.Context, t *topicMeta) ([]transpor
 // Epochs contain the generation, so that they grow from owner to owner within
 // the group, and can fence what lies outside of Kafka.
 func (m *membership) assignment(p transport.Partition, t *topicMeta, c transport.Commit) transport.Assignment {
-	m.client.metadata.mu.Lock()
-	cluster := m.client.metadata.clusterID
-	m.client.metadata.mu.Unlock()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.epoch = max(m.epoch+1, uint64(max(m.generation, 0))<<32)
 	return transport.Assignment{
 		Partition: p, Epoch: m.epoch, Offset: c.Offset, Metadata: c.Metadata, LeaderEpoch: c.LeaderEpoch,
-		TopicID: t.id, ClusterID: cluster, Partitions: int32(len(t.partitions)),
+		TopicID: t.id, ClusterID: t.cluster, Partitions: int32(len(t.partitions)),
 	}
 }
