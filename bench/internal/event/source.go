@@ -2,26 +2,33 @@ package event
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
 // Source makes orders without allocating, so that what is measured is the peer.
 // It is safe for concurrent use.
 type Source struct {
-	customers []string
+	customers int
+	names     string // of all of them: a million strings of their own would be the collector's work
 	lines     [][]Line
 	placed    time.Time
 }
 
+// nameSize is how long a customer's name is.
+const nameSize = len("customer-0000000")
+
 // NewSource makes orders of so many customers.
 func NewSource(customers int) *Source {
 	s := &Source{
-		customers: make([]string, max(customers, 1)),
+		customers: max(customers, 1),
 		placed:    time.Date(2026, 3, 14, 9, 26, 53, 589793238, time.UTC),
 	}
+	var names strings.Builder
 	for i := range s.customers {
-		s.customers[i] = fmt.Sprintf("customer-%07d", i)
+		_, _ = fmt.Fprintf(&names, "customer-%07d", i)
 	}
+	s.names = names.String()
 	for i := range 64 {
 		s.lines = append(s.lines, []Line{
 			{SKU: fmt.Sprintf("sku-%06d", i*7919), Quantity: 1 + i%5, Price: 9.95 + float64(i)},
@@ -35,10 +42,10 @@ func NewSource(customers int) *Source {
 // shared: they may be read only.
 func (s *Source) At(number int) Order {
 	// Knuth's multiplicative hash spreads neighbouring numbers over the customers.
-	spread := uint64(number) * 2654435761 % uint64(len(s.customers))
+	name := uint64(number) * 2654435761 % uint64(s.customers) * uint64(nameSize)
 	return Order{
 		Number:   int64(number),
-		Customer: s.customers[spread],
+		Customer: s.names[name : name+uint64(nameSize)],
 		PlacedAt: s.placed.Add(time.Duration(number%3600) * time.Second),
 		Total:    float64(number%100000) / 100,
 		Currency: "EUR",
