@@ -2,7 +2,6 @@ package eventbus
 
 import (
 	"context"
-	"errors"
 
 	"github.com/eventbus-go/eventbus/internal/engine"
 	"github.com/eventbus-go/eventbus/internal/wire"
@@ -78,14 +77,7 @@ func (h *handling) attemptRest(ctx context.Context, d *Delivery, handler Handler
 	if len(rest.Events) > 0 {
 		s := newScope(ctx, &rest)
 		defer s.end()
-		err := h.attempt(s, handler)
-		var marked *BatchError
-		switch {
-		case errors.As(err, &marked):
-			for i, e := range marked.Errors {
-				failed[at[i]] = e
-			}
-		case err != nil:
+		if err := spread(h.attempt(s, handler), at, failed); err != nil {
 			return err
 		}
 	}

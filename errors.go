@@ -193,3 +193,19 @@ type undecodableError struct{ err error }
 
 func (e *undecodableError) Error() string { return e.err.Error() }
 func (e *undecodableError) Unwrap() error { return e.err }
+
+// spread notes in failed what err says of a part of a batch whose events have those
+// places in it. An error that is of all of the part it returns.
+func spread(err error, at []int, failed map[int]error) error {
+	marked, ok := errors.AsType[*BatchError](err)
+	if !ok {
+		return err
+	}
+	for i, e := range marked.Errors {
+		if i < 0 || i >= len(at) {
+			return fmt.Errorf("BatchError marks index %d of %d events", i, len(at))
+		}
+		failed[at[i]] = e
+	}
+	return nil
+}

@@ -63,17 +63,7 @@ func OnBatch[T any](topic *Topic[T], handler func(context.Context, []T) error, o
 			events, at = append(events, event), append(at, i)
 		}
 		if len(events) > 0 {
-			err := handler(ctx, events)
-			var marked *BatchError
-			switch {
-			case errors.As(err, &marked):
-				for i, e := range marked.Errors {
-					if i < 0 || i >= len(at) {
-						return fmt.Errorf("BatchError marks index %d of %d events", i, len(at))
-					}
-					failed[at[i]] = e
-				}
-			case err != nil:
+			if err := spread(handler(ctx, events), at, failed); err != nil {
 				return err
 			}
 		}
