@@ -64,30 +64,25 @@ func diskFull() scenario {
 
 // coordinatorMoves gives the group another coordinator again and again.
 func coordinatorMoves() scenario {
-	return scenario{
-		name:  "coordinator moves",
-		about: "the group's coordinator moves to another broker every few seconds",
-		clean: true,
-		load:  load{Events: 60_000},
-		plan: func(p *plan) {
-			for at := 3 * time.Second; at < 26*time.Second; at += p.between(3*time.Second, 5*time.Second) {
-				p.add(at, moveGroup, nobody, 0)
-			}
-		},
-		stall: func([]action) time.Duration { return 5 * time.Second },
-	}
+	return moves(moveGroup, 3*time.Second, 5*time.Second, "coordinator moves", "the group's coordinator moves to another broker every few seconds")
 }
 
 // leaderMoves gives the partitions of the load other leaders again and again.
 func leaderMoves() scenario {
+	return moves(moveLeaders, 2*time.Second, 4*time.Second, "leader moves", "every partition's leadership moves to another broker every few seconds")
+}
+
+// moves has an office go to another broker again and again, after a time between
+// shortest and longest.
+func moves(office verb, shortest, longest time.Duration, name, about string) scenario {
 	return scenario{
-		name:  "leader moves",
-		about: "every partition's leadership moves to another broker every few seconds",
+		name:  name,
+		about: about,
 		clean: true,
 		load:  load{Events: 60_000},
 		plan: func(p *plan) {
-			for at := 3 * time.Second; at < 26*time.Second; at += p.between(2*time.Second, 4*time.Second) {
-				p.add(at, moveLeaders, nobody, 0)
+			for at := 3 * time.Second; at < 26*time.Second; at += p.between(shortest, longest) {
+				p.add(at, office, nobody, 0)
 			}
 		},
 		stall: func([]action) time.Duration { return 5 * time.Second },
