@@ -19,11 +19,7 @@ import (
 // it does believe.
 func TestRecreatedUnmarked(t *testing.T) {
 	bothProtocols(t, 2, func(_ *testing.T, b *bed) {
-		l := newLedger()
-		r := b.latecomer(l)
-		r.awaitOwned(2)
-		b.write(2)
-		l.await(b.t, 2)
+		l, r := b.settled(2)
 		b.remove()
 		r.awaitHeard("revoked 0 1")
 		b.create(2, 3)

@@ -100,11 +100,7 @@ func (l *ledger) endsWith(b *bed, before int) {
 // record all the same, and the Listener hears so.
 func TestRecreatedAfterRevoked(t *testing.T) {
 	bothProtocols(t, 2, func(_ *testing.T, b *bed) {
-		l := newLedger()
-		r := b.latecomer(l)
-		r.awaitOwned(2)
-		b.write(2)
-		l.await(b.t, 2)
+		l, r := b.settled(2)
 		b.remove()
 		r.awaitHeard("revoked 0 1")
 		time.Sleep(20 * time.Minute)
@@ -127,10 +123,7 @@ func TestRecreatedForAnother(t *testing.T) {
 		time.Sleep(2 * topicAge)
 		b.write(2)
 		l.await(b.t, 2)
-		owner, other := first, second
-		if first.has() == 0 {
-			owner, other = second, first
-		}
+		owner, other := ownerOf(first, second)
 		b.remove()
 		owner.await("revoked 0", func() bool { return owner.heard[len(owner.heard)-1] == "revoked 0" })
 		owner.close()
@@ -141,11 +134,24 @@ func TestRecreatedForAnother(t *testing.T) {
 	})
 }
 
-// has is how many partitions the reader owns.
-func (r *reader) has() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return len(r.owned)
+// settled is a latecomer that owns all partitions and has read two records.
+func (b *bed) settled(partitions int) (*ledger, *reader) {
+	l := newLedger()
+	r := b.latecomer(l)
+	r.awaitOwned(partitions)
+	b.write(2)
+	l.await(b.t, 2)
+	return l, r
+}
+
+// ownerOf tells which of two readers owns the partition.
+func ownerOf(first, second *reader) (owner, other *reader) {
+	first.mu.Lock()
+	defer first.mu.Unlock()
+	if len(first.owned) == 0 {
+		return second, first
+	}
+	return first, second
 }
 
 // TestRecreatedOnce: a member goes on in the new topic where another got to,
@@ -161,10 +167,7 @@ func TestRecreatedOnce(t *testing.T) {
 		b.create(1, 3)
 		l.await(b.t, 5)
 		time.Sleep(time.Minute) // what was read is committed
-		owner, other := first, second
-		if first.has() == 0 {
-			owner, other = second, first
-		}
+		owner, other := ownerOf(first, second)
 		owner.close()
 		other.awaitOwned(1)
 		read := l.total()
@@ -192,11 +195,7 @@ func (l *ledger) total() int {
 // new one starts. A member that is asked to hand over doesn't commit such a thing.
 func TestRecreatedStaleCommit(t *testing.T) {
 	bothProtocols(t, 1, func(_ *testing.T, b *bed) {
-		l := newLedger()
-		r := b.latecomer(l)
-		r.awaitOwned(1)
-		b.write(2)
-		l.await(b.t, 2)
+		l, r := b.settled(1)
 		draining, created := make(chan struct{}), make(chan struct{})
 		goOn := sync.OnceFunc(func() { close(created) })
 		defer goOn()
@@ -229,11 +228,7 @@ func TestRecreatedStaleCommit(t *testing.T) {
 // not at its end.
 func TestRecreatedCommitsDropped(t *testing.T) {
 	bubble(t, 1, func(_ *testing.T, b *bed) {
-		l := newLedger()
-		r := b.latecomer(l)
-		r.awaitOwned(1)
-		b.write(2)
-		l.await(b.t, 2)
+		l, r := b.settled(1)
 		b.remove()
 		r.awaitHeard("revoked 0")
 		b.create(1, 3)
