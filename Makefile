@@ -10,11 +10,6 @@ MODULES := $(sort $(patsubst %/,%,$(dir $(shell find . -name .cache -prune -o -n
 # The race detector needs a C compiler.
 RACE := $(if $(shell command -v gcc || command -v clang),-race)
 
-# Packages whose tests look for a real Kafka: the build tag integration, EVENTBUS_TEST_BROKERS or kafkatest.Open
-# tells. The tests of all others would only run again.
-INTEGRATION = $(filter-out $(addsuffix /%,$(filter-out .,$(MODULES))),$(sort $(dir $(shell \
-    grep -rlE --include='*_test.go' --exclude-dir=.cache -e '^//go:build .*\bintegration\b' -e EVENTBUS_TEST_BROKERS -e 'kafkatest\.Open\b' .))))
-
 FUZZTIME ?= 30s
 SOAK ?= 30m
 
@@ -28,7 +23,7 @@ help: ## list the targets
 
 .PHONY: demo
 demo: ## [examples/flights] run the flights example: real flights as typed events, on an embedded broker
-	go run ./examples/flights
+	go -C examples run ./flights
 
 .PHONY: test
 test: ## run all tests that need no server, in every module, with the race detector
@@ -40,10 +35,10 @@ test: ## run all tests that need no server, in every module, with the race detec
 
 .PHONY: test-kafka
 test-kafka: ## conformance and interoperability on a real Apache Kafka (Java, Maven): one is started unless EVENTBUS_TEST_BROKERS names one
-	scripts/kafka.sh run -- go test $(RACE) -shuffle=on -tags integration -count=1 -p 1 $(INTEGRATION)
+	scripts/kafka.sh run -- scripts/integration.sh $(MODULES) -- $(RACE) -shuffle=on
 
 .PHONY: test-matrix
-test-matrix: ## test-kafka and a short chaos run on Apache Kafka 2.8, 3.9, 4.0 and 4.1, one after the other
+test-matrix: ## test-kafka and a short chaos run on Apache Kafka 2.8, 3.9, 4.0, 4.1 and 4.4, one after the other
 	scripts/matrix.sh
 
 .PHONY: test-containers

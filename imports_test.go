@@ -1,7 +1,10 @@
 package eventbus_test
 
 import (
+	"io/fs"
 	"path"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -29,11 +32,12 @@ var light = []string{
 	"github.com/sony/gobreaker/v2",
 }
 
-// directions says what the packages of a directory may import: ours within this
-// module, others of other modules. In patterns, "/..." stands for the directory
-// and all below it. The first row that fits a directory holds; what fits none
-// (commands, examples, the test kit, the fx module) may import what it likes,
-// but for reserved.
+// directions lists what the packages of a directory may import: ours are
+// packages of this repository, others those of other modules. In patterns,
+// "/..." stands for the directory and all below it. The first row that fits a
+// directory holds; a directory that fits none (commands, examples, the test kit,
+// the fx module, nested modules) may import anything that reserved and the rule
+// about internal packages allow.
 var directions = []struct {
 	dir          string
 	ours, others []string
@@ -51,23 +55,31 @@ var directions = []struct {
 	{dir: "examples/contracts", ours: []string{"."}},
 }
 
+// inside names the nested modules that may import internal packages of the root,
+// because no program ever builds them beside another version of it: the tool is
+// a program of its own. A library module may be: a service that requires
+// postgres v1.2.0 and the root at v1.3.0 gets both, and would not compile if an
+// internal package had changed.
+var inside = []string{"cmd/eventbus"}
+
 // reserved names the modules that only the packages below these directories
 // may import, in tests too.
 var reserved = []struct {
 	module string
 	dirs   []string
 }{
-	{"github.com/segmentio/kafka-go", []string{"kafka/..."}},
-	{"github.com/twmb/franz-go", []string{"kafka/...", "kafkatest/...", "chaos/...", "interop/...", "examples/..."}}, // chaos and interop check with another's client
-	{"github.com/testcontainers", nil},
-	{"go.opentelemetry.io/otel/sdk", []string{".", "internal/...", "fxmodule/...", "kafkatest/...", "examples/...", "cmd/..."}},
+	{"github.com/segmentio/kafka-go", []string{"kafka/...", "bench/..."}},
+	{"github.com/twmb/franz-go", []string{"kafka/...", "kafkatest/...", "chaos/...", "interop/...", "examples/...", "bench/..."}}, // chaos, interop and bench compare with another's client
+	{"github.com/testcontainers", []string{"kafkatest/kafkacontainer", "postgres/..."}},
+	{"go.opentelemetry.io/otel/sdk", []string{".", "internal/...", "fxmodule/...", "kafkatest/...", "examples/...", "cmd/...", "bench/..."}},
 }
 
 // TestImports holds the import directions that docs/design.md draws. It parses
 // the files itself: a test that asks the go command what is imported would be
 // answered from the cache of test results after an import was added.
 func TestImports(t *testing.T) {
-	files := goFiles(t, false)
+	files := goFiles(t, true)
+	modules := nestedModules(t)
 	for name, file := range files {
 		dir := path.Dir(name)
 		test := strings.HasSuffix(name, "_test.go")
@@ -79,10 +91,13 @@ func TestImports(t *testing.T) {
 			if !allowed(dir, imported, test) {
 				t.Errorf("%s imports %s, which packages in %s may not (see docs/design.md)", name, imported, dir)
 			}
+			if m := moduleOf(modules, dir); reachesInside(m, imported) {
+				t.Errorf("%s imports %s: module %s is built beside other versions of the root, whose internal packages change", name, imported, m)
+			}
 		}
 	}
 	// The rows above are worth nothing if the walk missed what they speak of.
-	for _, name := range []string{"imports_test.go", "transport/record.go", "internal/murmur2/murmur2.go"} {
+	for _, name := range []string{"imports_test.go", "transport/record.go", "internal/murmur2/murmur2.go", "cmd/eventbus/main.go"} {
 		if files[name] == nil {
 			t.Errorf("%s was not looked at", name)
 		}
@@ -154,6 +169,69 @@ func allowed(dir, imported string, test bool) bool {
 	return true
 }
 
+// TestImportsInside holds the rule that library modules keep out of the root's
+// internal packages to cases that the tree does not have.
+func TestImportsInside(t *testing.T) {
+	modules := []string{"bench", "cmd/eventbus", "postgres"}
+	for _, c := range []struct {
+		dir, imported string
+		want          bool
+	}{
+		{"postgres", module + "/internal/wire", true},
+		{"postgres/migrate", module + "/kafka/internal/batch", true},
+		{"postgres", module + "/postgres/internal/sql", false},
+		{"postgres", module + "/transport", false},
+		{"bench", module + "/bench/internal/peer", false},
+		{"cmd/eventbus", module + "/internal/wire", false},
+		{"kafkatest", module + "/internal/letter", false}, // of the root module itself
+	} {
+		if got := reachesInside(moduleOf(modules, c.dir), c.imported); got != c.want {
+			t.Errorf("%s importing %s reaches inside another module: %t, want %t", c.dir, c.imported, got, c.want)
+		}
+	}
+}
+
+// nestedModules returns the directories of the modules inside this one.
+func nestedModules(t *testing.T) []string {
+	t.Helper()
+	var dirs []string
+	err := filepath.WalkDir(".", func(name string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case name != "." && entry.IsDir() && (strings.HasPrefix(entry.Name(), ".") || entry.Name() == "testdata"):
+			return fs.SkipDir
+		case entry.Name() == "go.mod" && name != "go.mod":
+			dirs = append(dirs, path.Dir(filepath.ToSlash(name)))
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dirs
+}
+
+// moduleOf returns which of the nested modules a directory belongs to, and ""
+// if it belongs to the root module.
+func moduleOf(modules []string, dir string) string {
+	found := ""
+	for _, m := range modules {
+		if below(m+"/...", dir) && len(m) > len(found) {
+			found = m
+		}
+	}
+	return found
+}
+
+// reachesInside reports whether a package of the nested module may not import
+// imported, because it is an internal package of another module.
+func reachesInside(nested, imported string) bool {
+	own, ours := strings.CutPrefix(imported, module+"/")
+	return nested != "" && !slices.Contains(inside, nested) &&
+		ours && slices.Contains(strings.Split(own, "/"), "internal") && !below(nested+"/...", own)
+}
+
 func anyBelow(patterns []string, name string) bool {
 	for _, pattern := range patterns {
 		if below(pattern, name) {
@@ -163,8 +241,8 @@ func anyBelow(patterns []string, name string) bool {
 	return false
 }
 
-// below tells whether name is pattern, or lies below a pattern that ends in
-// "/...". The pattern "..." is everything.
+// below reports whether name is pattern, or lies below a pattern that ends in
+// "/...". The pattern "..." covers everything.
 func below(pattern, name string) bool {
 	root, deep := strings.CutSuffix(pattern, "...")
 	if !deep {

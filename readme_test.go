@@ -76,8 +76,8 @@ func checkShell(t *testing.T, code string) {
 			if out, err := exec.Command("make", "-n", words[1]).CombinedOutput(); err != nil {
 				t.Errorf("make %s: %v: %s", words[1], err, out)
 			}
-		case len(words) == 3 && words[0] == "go" && words[1] == "run":
-			if _, err := os.Stat(words[2]); err != nil {
+		case len(words) == 5 && words[0] == "go" && words[1] == "-C" && words[3] == "run":
+			if _, err := os.Stat(filepath.Join(words[2], words[4])); err != nil {
 				t.Error(err)
 			}
 		case len(words) == 3 && words[0] == "go" && words[1] == "get":

@@ -24,7 +24,7 @@ func flights() scenario {
 
 func runFlights(ctx context.Context, t *stage) (*result, error) {
 	program := filepath.Join(t.dir, "flights")
-	build := exec.CommandContext(ctx, "go", "build", "-o", program, "./examples/flights")
+	build := exec.CommandContext(ctx, "go", "build", "-C", "examples", "-o", program, "./flights")
 	build.Dir = filepath.Dir(filepath.Dir(t.cluster.script))
 	if out, err := build.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("building the example: %w: %s", err, out)

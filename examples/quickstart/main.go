@@ -1,12 +1,12 @@
 // Quickstart is two services that talk through events: sales-api takes customers
 // over HTTP, mailer welcomes them. It says what happens while it happens.
 //
-//	go run ./examples/quickstart
+//	go -C examples run ./quickstart
 //
 // runs both in one process, on a broker inside it. With a cluster they run apart:
 //
-//	go run ./examples/quickstart --brokers localhost:9092 --role sales-api
-//	go run ./examples/quickstart --brokers localhost:9092 --role mailer
+//	go -C examples run ./quickstart --brokers localhost:9092 --role sales-api
+//	go -C examples run ./quickstart --brokers localhost:9092 --role mailer
 package main
 
 import (
