@@ -73,5 +73,5 @@ fuzz: ## fuzz everything that reads bytes from outside, FUZZTIME (default 30s) e
 	scripts/fuzz.sh $(FUZZTIME)
 
 .PHONY: check
-check: ## formatting, vet, lint, tidy modules, import directions, known vulnerabilities
+check: ## formatting, vet, lint, tidy modules, import directions, words, a rehearsed release, known vulnerabilities
 	scripts/check.sh $(MODULES)

@@ -38,6 +38,7 @@ if command -v shellcheck >/dev/null; then
 fi
 check "gofmt" formatted
 check "import directions" go test -count=1 -run '^Test(Imports|Files)' .
+check "a release, and go install from it" scripts/release-test.sh
 lint=$(scripts/tool.sh golangci-lint)
 for module in "$@"; do
   check "go vet in $module" in_module "$module" go vet -tags integration ./...

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -19,6 +20,8 @@ func newRootCommand(a *app) *cobra.Command {
 The cluster is found as services find it: appsettings.json, eventbus.yaml and the
 environment (ConnectionStrings__Messaging, EventBus__Tls__…, EventBus__Sasl__…), or
 by --brokers and --config.`
+	root.Version = version()
+	root.SetVersionTemplate("eventbus {{.Version}}\n")
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
@@ -33,6 +36,15 @@ by --brokers and --config.`
 	complete(root, "output", a.fixed("table", "json"))
 	complete(root, "environment", a.fixed("Development", "Test", "Staging", "Production"))
 	return root
+}
+
+// version returns the version of the module that the program was installed from;
+// a build in a checkout has none and says "(devel)".
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
 }
 
 // group is a command that only has others below it.
