@@ -1,6 +1,7 @@
 package eventbus_test
 
 import (
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,62 +10,152 @@ import (
 	"testing"
 )
 
-var fenced = regexp.MustCompile("(?s)```([a-z]+)\n(.*?)```")
+var (
+	fenced = regexp.MustCompile("(?s)(?:^|\n)```([a-z]*)\n(.*?)\n```")
+	linked = regexp.MustCompile(`\]\(([^)#:\s]+)(?:#[^)]*)?\)`)
+)
 
-// TestReadmeIsTrue holds README.md to what is compiled and run: each Go block
-// stands word for word in an example that has tests, each make target exists,
-// each program and linked file is there, and JSON is a configuration that loads.
-func TestReadmeIsTrue(t *testing.T) {
-	readme, err := os.ReadFile("README.md")
+// TestReadmeIsShort keeps README.md at a length that is read to its end.
+func TestReadmeIsShort(t *testing.T) {
+	if words := len(strings.Fields(read(t, "README.md"))); words > 900 {
+		t.Errorf("README.md has %d words, 900 at most", words)
+	}
+}
+
+// TestReadmeFiguresAreMeasured compares the rows of README.md that have units
+// with docs/performance.md: a figure that was measured again changes in both.
+func TestReadmeFiguresAreMeasured(t *testing.T) {
+	measured := read(t, "docs/performance.md")
+	found := 0
+	for line := range strings.Lines(read(t, "README.md")) {
+		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
+		if len(cells) != 5 || !strings.Contains(cells[0], "event") && !strings.Contains(cells[0], "µs") {
+			continue
+		}
+		for _, cell := range cells[1:] {
+			if figure := strings.TrimSpace(cell); figure != "eventbus" && strings.ContainsAny(figure, "0123456789") {
+				found++
+				if !strings.Contains(measured, "| "+figure+" |") {
+					t.Errorf("docs/performance.md has no figure %q, which README.md gives for %q", figure, cells[0])
+				}
+			}
+		}
+	}
+	if found < 20 {
+		t.Errorf("README.md has %d figures in its table; this test no longer finds them", found)
+	}
+}
+
+// TestDocumentsAreTrue holds README.md and the guides to what is compiled and
+// run: a Go block is an excerpt of an example that has tests, a configuration
+// is a file that a test loads, a command exists with its flags, a link leads to
+// a file.
+func TestDocumentsAreTrue(t *testing.T) {
+	pages, err := filepath.Glob("docs/guide/*.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var sources []string
-	files, err := filepath.Glob("examples/readme/*/*.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range files {
-		source, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		sources = append(sources, string(source))
-	}
-	blocks := fenced.FindAllStringSubmatch(string(readme), -1)
-	if len(blocks) == 0 {
-		t.Fatal("no code blocks")
-	}
-	for _, block := range blocks {
-		switch language, code := block[1], strings.TrimSpace(block[2]); language {
-		case "go":
-			if !containsAny(sources, code) {
-				t.Errorf("this block is in no file of examples/readme:\n%s", code)
+	pages = append(pages, "README.md")
+	sources := exampleFiles(t)
+	for _, page := range pages {
+		t.Run(page, func(t *testing.T) {
+			text := read(t, page)
+			for _, block := range fenced.FindAllStringSubmatch(text, -1) {
+				switch language, code := block[1], block[2]; language {
+				case "go", "json", "yaml":
+					if !excerpt(sources[language], code) {
+						t.Errorf("no %s file of examples/readme or examples/guide has this block:\n%s", language, code)
+					}
+				case "sh":
+					checkShell(t, code)
+				case "text": // Output, which the page says how to get.
+				default:
+					t.Errorf("a block of %q, which nothing checks", language)
+				}
 			}
-		case "sh":
-			checkShell(t, code)
-		case "json":
-			if sample, err := os.ReadFile("examples/readme/fxapp/appsettings.json"); err != nil || strings.TrimSpace(string(sample)) != code {
-				t.Errorf("this block is not examples/readme/fxapp/appsettings.json (%v):\n%s", err, code)
-			}
-		default:
-			t.Errorf("a block of %s, which nothing checks", language)
-		}
+			checkLinks(t, page, text)
+		})
 	}
-	for _, link := range regexp.MustCompile(`\]\(([^)#:]+)\)`).FindAllStringSubmatch(string(readme), -1) {
-		if _, err := os.Stat(link[1]); err != nil {
-			t.Errorf("dead link: %v", err)
+	index := read(t, "docs/guide/README.md")
+	for _, page := range pages {
+		if name := filepath.Base(page); name != "README.md" && !strings.Contains(index, "("+name+")") {
+			t.Errorf("docs/guide/README.md does not list %s", name)
 		}
 	}
 }
 
-func containsAny(sources []string, code string) bool {
-	for _, s := range sources {
-		if strings.Contains(s, code) {
+// TestLinksOfDocuments checks the links of all other documents.
+func TestLinksOfDocuments(t *testing.T) {
+	for _, pattern := range []string{"*.md", "docs/*.md", ".github/*.md"} {
+		pages, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, page := range pages {
+			checkLinks(t, page, read(t, page))
+		}
+	}
+}
+
+func checkLinks(t *testing.T, page, text string) {
+	t.Helper()
+	for _, link := range linked.FindAllStringSubmatch(text, -1) {
+		if _, err := os.Stat(filepath.Join(filepath.Dir(page), link[1])); err != nil {
+			t.Errorf("%s has a dead link: %v", page, err)
+		}
+	}
+}
+
+// exampleFiles returns the texts of the examples that documents quote, by the
+// language of their blocks.
+func exampleFiles(t *testing.T) map[string][]string {
+	t.Helper()
+	files := map[string][]string{}
+	for _, root := range []string{"examples/readme", "examples/guide"} {
+		err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+			if err != nil || entry.IsDir() {
+				return err
+			}
+			language := strings.TrimPrefix(filepath.Ext(path), ".")
+			files[language] = append(files[language], unindented(read(t, path)))
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return files
+}
+
+// excerpt reports whether code stands in one of sources. A line of "// …" or
+// "# …" leaves lines out.
+func excerpt(sources []string, code string) bool {
+	parts := regexp.MustCompile(`(?m)^(?://|#) …\n`).Split(unindented(code), -1)
+	for _, source := range sources {
+		rest, found := source, true
+		for _, part := range parts {
+			_, after, ok := strings.Cut(rest, strings.TrimSpace(part))
+			if !ok {
+				found = false
+				break
+			}
+			rest = after
+		}
+		if found {
 			return true
 		}
 	}
 	return false
+}
+
+// unindented returns text without the white space that lines begin with, since
+// an excerpt of a function is shown at the margin.
+func unindented(text string) string {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		b.WriteString(strings.TrimLeft(line, " \t"))
+	}
+	return b.String()
 }
 
 func checkShell(t *testing.T, code string) {
@@ -72,17 +163,30 @@ func checkShell(t *testing.T, code string) {
 	for line := range strings.Lines(code) {
 		words := strings.Fields(strings.SplitN(line, "#", 2)[0])
 		switch {
-		case len(words) == 2 && words[0] == "make":
-			if out, err := exec.Command("make", "-n", words[1]).CombinedOutput(); err != nil {
-				t.Errorf("make %s: %v: %s", words[1], err, out)
+		case len(words) == 0:
+		case words[0] == "make" && len(words) > 1:
+			if out, err := exec.Command("make", append([]string{"-n"}, words[1:]...)...).CombinedOutput(); err != nil {
+				t.Errorf("%s: %v: %s", line, err, out)
 			}
-		case len(words) == 5 && words[0] == "go" && words[1] == "-C" && words[3] == "run":
+		case len(words) >= 5 && words[0] == "go" && words[1] == "-C":
 			if _, err := os.Stat(filepath.Join(words[2], words[4])); err != nil {
-				t.Error(err)
+				t.Errorf("%s: %v", line, err)
 			}
-		case len(words) == 3 && words[0] == "go" && words[1] == "get":
+		case len(words) == 3 && words[0] == "go" && (words[1] == "get" || words[1] == "install"):
+			if !strings.HasPrefix(words[2], "github.com/eventbus-go/eventbus") {
+				t.Errorf("%s: not a module of this project", line)
+			}
 		default:
 			t.Errorf("nothing checks the line %q", line)
 		}
 	}
+}
+
+func read(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
