@@ -8,13 +8,15 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
+	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
 // admin describes and creates topics. Calls repeat what is worth repeating, for
 // Config.RequestTimeout or until their context ends.
 type admin struct {
-	client *client
+	client *cluster.Client
 	err    error
 }
 
@@ -27,7 +29,7 @@ func (a *admin) Topics(ctx context.Context, names ...string) ([]transport.TopicI
 		return nil, a.err
 	}
 	var infos []transport.TopicInfo
-	err := a.client.persist(ctx, func() (err error) {
+	err := a.client.Persist(ctx, func() (err error) {
 		infos, err = a.describe(ctx, names)
 		return err
 	})
@@ -38,31 +40,31 @@ func (a *admin) Topics(ctx context.Context, names ...string) ([]transport.TopicI
 }
 
 func (a *admin) describe(ctx context.Context, names []string) ([]transport.TopicInfo, error) {
-	req := metadataRequest(names)
+	req := cluster.MetadataRequest(names)
 	all := len(names) == 0
 	if all {
 		req.Topics, names = nil, nil
 	}
 	asked := time.Now()
-	answer, err := a.client.anyBroker(ctx, req)
+	answer, err := a.client.AnyBroker(ctx, req)
 	if err != nil {
 		return nil, err
 	}
 	resp := answer.(*kmsg.MetadataResponse)
-	a.client.metadata.learn(resp, asked)
+	a.client.Metadata.Learn(resp, asked)
 	found := make(map[string]*transport.TopicInfo, len(resp.Topics))
 	for i := range resp.Topics {
-		t := newTopicMeta(&resp.Topics[i], asked)
+		t := cluster.NewTopicMeta(&resp.Topics[i], asked)
 		if all && resp.Topics[i].IsInternal {
 			continue
 		}
-		info := &transport.TopicInfo{Name: t.name, ID: t.id, Partitions: int32(len(t.partitions)), Err: t.err}
-		if len(t.partitions) > 0 {
-			info.Replication = t.partitions[0].replicas
+		info := &transport.TopicInfo{Name: t.Name, ID: t.ID, Partitions: int32(len(t.Partitions)), Err: t.Err}
+		if len(t.Partitions) > 0 {
+			info.Replication = t.Partitions[0].Replicas
 		}
-		found[t.name] = info
+		found[t.Name] = info
 		if all {
-			names = append(names, t.name)
+			names = append(names, t.Name)
 		}
 	}
 	if err := a.configs(ctx, found); err != nil {
@@ -72,7 +74,7 @@ func (a *admin) describe(ctx context.Context, names []string) ([]transport.Topic
 	for _, name := range names {
 		info := found[name]
 		if info == nil {
-			info = &transport.TopicInfo{Name: name, Err: topicError(name, unknownTopicOrPartition)}
+			info = &transport.TopicInfo{Name: name, Err: cluster.TopicError(name, kerr.UnknownTopicOrPartition)}
 		}
 		infos = append(infos, *info)
 	}
@@ -93,13 +95,13 @@ func (a *admin) configs(ctx context.Context, topics map[string]*transport.TopicI
 	if len(req.Resources) == 0 {
 		return nil
 	}
-	answer, err := a.client.anyBroker(ctx, req)
+	answer, err := a.client.AnyBroker(ctx, req)
 	if err != nil {
 		return err
 	}
 	for _, res := range answer.(*kmsg.DescribeConfigsResponse).Resources {
-		err := codeError(res.ErrorCode)
-		if retriable(err) && !errors.Is(err, transport.ErrTopicMissing) {
+		err := kerr.CodeError(res.ErrorCode)
+		if kerr.Retriable(err) && !errors.Is(err, transport.ErrTopicMissing) {
 			return err
 		}
 		info := topics[res.ResourceName]
@@ -125,7 +127,7 @@ func (a *admin) CreateTopics(ctx context.Context, specs ...transport.TopicSpec) 
 		return nil
 	}
 	var failed map[string]error
-	err := a.client.persist(ctx, func() (err error) {
+	err := a.client.Persist(ctx, func() (err error) {
 		failed, err = a.create(ctx, specs)
 		return err
 	})
@@ -147,28 +149,28 @@ func (a *admin) CreateTopics(ctx context.Context, specs ...transport.TopicSpec) 
 // that it didn't create, or an error that may be worth repeating.
 func (a *admin) create(ctx context.Context, specs []transport.TopicSpec) (map[string]error, error) {
 	req := kmsg.NewPtrCreateTopicsRequest()
-	req.TimeoutMillis = int32(a.client.cfg.RequestTimeout.Milliseconds())
+	req.TimeoutMillis = int32(a.client.Cfg.RequestTimeout.Milliseconds())
 	for _, spec := range specs {
 		req.Topics = append(req.Topics, createRequest(spec))
 	}
-	controller, err := a.client.controller(ctx)
+	controller, err := a.client.Controller(ctx)
 	if err != nil {
 		return nil, err
 	}
-	answer, err := a.client.request(ctx, controller, req)
+	answer, err := a.client.Request(ctx, controller, req)
 	if err != nil {
 		return nil, err
 	}
 	failed := make(map[string]error)
 	for _, t := range answer.(*kmsg.CreateTopicsResponse).Topics {
-		err := codeError(t.ErrorCode)
+		err := kerr.CodeError(t.ErrorCode)
 		switch {
-		case err == nil || errors.Is(err, topicAlreadyExists):
+		case err == nil || errors.Is(err, kerr.TopicAlreadyExists):
 			continue
 		case t.ErrorMessage != nil && *t.ErrorMessage != "":
 			err = fmt.Errorf("%w: %s", err, *t.ErrorMessage)
 		}
-		if retriable(err) {
+		if kerr.Retriable(err) {
 			return nil, err // the topics that were created are no error the next time
 		}
 		failed[t.Topic] = err
@@ -201,14 +203,14 @@ func createRequest(spec transport.TopicSpec) kmsg.CreateTopicsRequestTopic {
 func (a *admin) usable(ctx context.Context, spec transport.TopicSpec) error {
 	name := spec.Name
 	for turn := 1; ; turn++ {
-		t, err := a.client.freshTopic(ctx, name)
-		if err == nil && len(t.partitions) > 0 && t.led() {
+		t, err := a.client.FreshTopic(ctx, name)
+		if err == nil && len(t.Partitions) > 0 && t.Led() {
 			return nil
 		}
-		if err != nil && !retriable(err) && !errors.Is(err, transport.ErrTopicMissing) {
+		if err != nil && !kerr.Retriable(err) && !errors.Is(err, transport.ErrTopicMissing) {
 			return fmt.Errorf("kafka: %w", err)
 		}
-		pause(ctx, 20*time.Millisecond)
+		cluster.Pause(ctx, 20*time.Millisecond)
 		if turn%50 == 0 {
 			if failed, _ := a.create(ctx, []transport.TopicSpec{spec}); failed[name] != nil {
 				return fmt.Errorf("kafka: creating topic %q: %w", name, failed[name])
@@ -216,48 +218,6 @@ func (a *admin) usable(ctx context.Context, spec transport.TopicSpec) error {
 		}
 		if ctx.Err() != nil {
 			return fmt.Errorf("kafka: waiting for leaders of topic %q: %w", name, ctx.Err())
-		}
-	}
-}
-
-// led tells whether every partition has a leader.
-func (t *topicMeta) led() bool {
-	for _, p := range t.partitions {
-		if p.leader < 0 {
-			return false
-		}
-	}
-	return true
-}
-
-// controller is the broker that creates topics. In KRaft mode any broker passes
-// the request on, and says that it is the controller.
-func (c *client) controller(ctx context.Context) (int32, error) {
-	if err := c.refresh(ctx); err != nil {
-		return -1, err
-	}
-	c.metadata.mu.Lock()
-	defer c.metadata.mu.Unlock()
-	return c.metadata.controller, nil
-}
-
-// persist repeats do while its error is retriable.
-func (c *client) persist(ctx context.Context, do func() error) error {
-	begun, wait := time.Now(), 20*time.Millisecond
-	for {
-		err := do()
-		if err == nil || !retriable(err) || time.Since(begun) > c.cfg.RequestTimeout {
-			return err
-		}
-		if ctx.Err() == nil {
-			pause(ctx, wait)
-			wait = min(2*wait, time.Second)
-		}
-		if ctx.Err() != nil {
-			if errors.Is(err, ctx.Err()) {
-				return err
-			}
-			return fmt.Errorf("%w: %w", ctx.Err(), err)
 		}
 	}
 }

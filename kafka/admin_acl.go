@@ -6,6 +6,9 @@ import (
 	"math"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
+	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
 )
 
 // Operation is something that a broker may allow on a topic, a group or the
@@ -48,9 +51,9 @@ func (t *Transport) TopicRights(ctx context.Context, topics ...string) (map[stri
 	if len(topics) == 0 {
 		return rights, nil
 	}
-	req := metadataRequest(topics)
+	req := cluster.MetadataRequest(topics)
 	req.IncludeTopicAuthorizedOperations = true
-	answer, err := t.client.anyBroker(ctx, req)
+	answer, err := t.client.AnyBroker(ctx, req)
 	if err != nil {
 		return nil, fmt.Errorf("kafka: rights on topics: %w", err)
 	}
@@ -71,9 +74,9 @@ func (t *Transport) GroupRights(ctx context.Context, group string) (Rights, erro
 	req := kmsg.NewPtrDescribeGroupsRequest()
 	req.Groups, req.IncludeAuthorizedOperations = []string{group}, true
 	var rights Rights
-	err := t.client.askGroup(ctx, group, req, func(answer kmsg.Response) error {
+	err := t.client.AskGroup(ctx, group, req, func(answer kmsg.Response) error {
 		for _, g := range answer.(*kmsg.DescribeGroupsResponse).Groups {
-			if code := Error(g.ErrorCode); code != 0 && code != groupIDNotFound {
+			if code := kerr.Error(g.ErrorCode); code != 0 && code != kerr.GroupIDNotFound {
 				return code
 			}
 			if g.ErrorCode == 0 {
@@ -95,10 +98,10 @@ func (t *Transport) ClusterRights(ctx context.Context) (Rights, error) {
 	}
 	req := kmsg.NewPtrDescribeClusterRequest()
 	req.IncludeClusterAuthorizedOperations = true
-	answer, err := t.client.anyBroker(ctx, req)
+	answer, err := t.client.AnyBroker(ctx, req)
 	if err != nil {
 		return Rights{}, fmt.Errorf("kafka: rights on the cluster: %w", err)
 	}
 	resp := answer.(*kmsg.DescribeClusterResponse)
-	return rightsOf(resp.ClusterAuthorizedOperations), codeError(resp.ErrorCode)
+	return rightsOf(resp.ClusterAuthorizedOperations), kerr.CodeError(resp.ErrorCode)
 }

@@ -8,6 +8,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kversion"
 
+	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
+	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -34,32 +36,32 @@ func (t *Transport) Probe(ctx context.Context) ([]BrokerProbe, error) {
 	}
 	probes := make([]BrokerProbe, len(cluster.Brokers))
 	for i, b := range cluster.Brokers {
-		probes[i] = t.client.probe(ctx, b)
+		probes[i] = probe(t.client, ctx, b)
 	}
 	return probes, nil
 }
 
-func (c *client) probe(ctx context.Context, b transport.Broker) BrokerProbe {
+func probe(c *cluster.Client, ctx context.Context, b transport.Broker) BrokerProbe {
 	probe := BrokerProbe{Broker: b}
-	within, cancel := context.WithTimeout(ctx, c.cfg.DialTimeout)
+	within, cancel := context.WithTimeout(ctx, c.Cfg.DialTimeout)
 	defer cancel()
 	deadline, _ := within.Deadline()
-	err := c.hold(within, b.ID, func(w *conn) error {
+	err := c.Hold(within, b.ID, func(w *cluster.Conn) error {
 		asked := time.Now()
-		resp, err := w.apiVersions(3, deadline)
-		if err == nil && Error(resp.ErrorCode) == unsupportedVersion {
-			resp, err = w.apiVersions(0, deadline)
+		resp, err := w.ApiVersions(3, deadline)
+		if err == nil && kerr.Error(resp.ErrorCode) == kerr.UnsupportedVersion {
+			resp, err = w.ApiVersions(0, deadline)
 		}
 		if err != nil {
 			return fmt.Errorf("asking for the versions that the broker speaks: %w", err)
 		}
 		probe.Took = time.Since(asked)
 		probe.Version = kversion.FromApiVersionsResponse(resp).VersionGuess()
-		if secure, ok := w.link.Conn.(*tls.Conn); ok {
+		if secure, ok := w.Link.Conn.(*tls.Conn); ok {
 			state := secure.ConnectionState()
 			probe.TLS = &state
 		}
-		return codeError(resp.ErrorCode)
+		return kerr.CodeError(resp.ErrorCode)
 	})
 	if err != nil {
 		probe = BrokerProbe{Broker: b, Err: fmt.Errorf("kafka: %w", err)}

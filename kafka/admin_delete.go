@@ -8,6 +8,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
+	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -19,13 +21,13 @@ func (t *Transport) DeleteRecords(ctx context.Context, before map[transport.Part
 	}
 	var errs []error
 	for p, offset := range before {
-		err := t.client.persist(ctx, func() error {
-			leader, _, err := t.client.leader(ctx, p.Topic, p.Partition)
+		err := t.client.Persist(ctx, func() error {
+			leader, _, err := t.client.Leader(ctx, p.Topic, p.Partition)
 			if err == nil {
-				err = t.client.deleteRecords(ctx, leader, p, offset)
+				err = deleteRecords(t.client, ctx, leader, p, offset)
 			}
-			if retriable(err) {
-				t.client.invalidate(p.Topic)
+			if kerr.Retriable(err) {
+				t.client.Invalidate(p.Topic)
 			}
 			return err
 		})
@@ -36,22 +38,22 @@ func (t *Transport) DeleteRecords(ctx context.Context, before map[transport.Part
 	return errors.Join(errs...)
 }
 
-func (c *client) deleteRecords(ctx context.Context, leader int32, p transport.Partition, offset int64) error {
+func deleteRecords(c *cluster.Client, ctx context.Context, leader int32, p transport.Partition, offset int64) error {
 	req := kmsg.NewPtrDeleteRecordsRequest()
-	req.TimeoutMillis = int32(max(c.cfg.RequestTimeout/2, time.Millisecond).Milliseconds())
+	req.TimeoutMillis = int32(max(c.Cfg.RequestTimeout/2, time.Millisecond).Milliseconds())
 	topic := kmsg.NewDeleteRecordsRequestTopic()
 	topic.Topic = p.Topic
 	part := kmsg.NewDeleteRecordsRequestTopicPartition()
 	part.Partition, part.Offset = p.Partition, offset
 	topic.Partitions = append(topic.Partitions, part)
 	req.Topics = append(req.Topics, topic)
-	answer, err := c.request(ctx, leader, req)
+	answer, err := c.Request(ctx, leader, req)
 	if err != nil {
 		return err
 	}
 	for _, topic := range answer.(*kmsg.DeleteRecordsResponse).Topics {
 		for _, part := range topic.Partitions {
-			return codeError(part.ErrorCode)
+			return kerr.CodeError(part.ErrorCode)
 		}
 	}
 	return errLeftOut

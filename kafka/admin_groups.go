@@ -9,6 +9,9 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/eventbus-go/eventbus/kafka/internal/balance"
+	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
+	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -38,8 +41,8 @@ func (t *Transport) Groups(ctx context.Context) ([]GroupListing, error) {
 	var errs []error
 	for _, b := range cluster.Brokers {
 		var listed []GroupListing
-		err := t.client.persist(ctx, func() (err error) {
-			listed, err = t.client.groupsOf(ctx, b.ID)
+		err := t.client.Persist(ctx, func() (err error) {
+			listed, err = groupsOf(t.client, ctx, b.ID)
 			return err
 		})
 		if err != nil {
@@ -52,8 +55,8 @@ func (t *Transport) Groups(ctx context.Context) ([]GroupListing, error) {
 }
 
 // groupsOf lists the groups that a broker coordinates.
-func (c *client) groupsOf(ctx context.Context, broker int32) ([]GroupListing, error) {
-	answer, err := c.request(ctx, broker, kmsg.NewPtrListGroupsRequest())
+func groupsOf(c *cluster.Client, ctx context.Context, broker int32) ([]GroupListing, error) {
+	answer, err := c.Request(ctx, broker, kmsg.NewPtrListGroupsRequest())
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +69,7 @@ func (c *client) groupsOf(ctx context.Context, broker int32) ([]GroupListing, er
 			listed = append(listed, GroupListing{Name: g.Group, State: g.GroupState, Protocol: g.GroupType})
 		}
 	}
-	return listed, codeError(resp.ErrorCode)
+	return listed, kerr.CodeError(resp.ErrorCode)
 }
 
 // Group is a consumer group and its members.
@@ -92,9 +95,9 @@ func (t *Transport) Group(ctx context.Context, name string) (Group, error) {
 		return Group{}, t.err
 	}
 	var g Group
-	err := t.client.persist(ctx, func() error {
-		return t.client.atCoordinator(ctx, name, func(broker int32) (err error) {
-			g, err = t.client.describeGroup(ctx, broker, name)
+	err := t.client.Persist(ctx, func() error {
+		return t.client.AtCoordinator(ctx, name, func(broker int32) (err error) {
+			g, err = describeGroup(t.client, ctx, broker, name)
 			return err
 		})
 	})
@@ -106,10 +109,10 @@ func (t *Transport) Group(ctx context.Context, name string) (Group, error) {
 
 // describeGroup asks for a group of the classic protocol, and, if there is none,
 // for one of KIP-848: each request knows only its own.
-func (c *client) describeGroup(ctx context.Context, coordinator int32, name string) (Group, error) {
+func describeGroup(c *cluster.Client, ctx context.Context, coordinator int32, name string) (Group, error) {
 	req := kmsg.NewPtrDescribeGroupsRequest()
 	req.Groups = []string{name}
-	answer, err := c.request(ctx, coordinator, req)
+	answer, err := c.Request(ctx, coordinator, req)
 	if err != nil {
 		return Group{}, err
 	}
@@ -119,14 +122,14 @@ func (c *client) describeGroup(ctx context.Context, coordinator int32, name stri
 	}
 	d := &described[0]
 	switch {
-	case Error(d.ErrorCode) == groupIDNotFound, d.ErrorCode == 0 && d.State == "Dead":
-		return c.describeConsumerGroup(ctx, coordinator, name)
+	case kerr.Error(d.ErrorCode) == kerr.GroupIDNotFound, d.ErrorCode == 0 && d.State == "Dead":
+		return describeConsumerGroup(c, ctx, coordinator, name)
 	case d.ErrorCode != 0:
-		return Group{}, Error(d.ErrorCode)
+		return Group{}, kerr.Error(d.ErrorCode)
 	}
 	g := Group{GroupListing: GroupListing{name, d.State, "classic"}, Coordinator: coordinator, Balancer: d.Protocol}
 	for _, m := range d.Members {
-		assigned, err := decodeAssignment(m.MemberAssignment)
+		assigned, err := balance.DecodeAssignment(m.MemberAssignment)
 		if err != nil {
 			return Group{}, fmt.Errorf("assignment of member %q: %w", m.MemberID, err)
 		}
@@ -137,11 +140,11 @@ func (c *client) describeGroup(ctx context.Context, coordinator int32, name stri
 
 var errLeftOut = errors.New("the broker's response leaves it out")
 
-func (c *client) describeConsumerGroup(ctx context.Context, coordinator int32, name string) (Group, error) {
+func describeConsumerGroup(c *cluster.Client, ctx context.Context, coordinator int32, name string) (Group, error) {
 	req := kmsg.NewPtrConsumerGroupDescribeRequest()
 	req.Groups = []string{name}
-	answer, err := c.request(ctx, coordinator, req)
-	if errors.Is(err, unsupportedVersion) {
+	answer, err := c.Request(ctx, coordinator, req)
+	if errors.Is(err, kerr.UnsupportedVersion) {
 		return Group{}, ErrGroupMissing
 	}
 	if err != nil {
@@ -153,10 +156,10 @@ func (c *client) describeConsumerGroup(ctx context.Context, coordinator int32, n
 	}
 	d := &described[0]
 	switch {
-	case Error(d.ErrorCode) == groupIDNotFound, Error(d.ErrorCode) == unsupportedVersion, d.State == "Dead":
+	case kerr.Error(d.ErrorCode) == kerr.GroupIDNotFound, kerr.Error(d.ErrorCode) == kerr.UnsupportedVersion, d.State == "Dead":
 		return Group{}, ErrGroupMissing
 	case d.ErrorCode != 0:
-		return Group{}, Error(d.ErrorCode)
+		return Group{}, kerr.Error(d.ErrorCode)
 	}
 	g := Group{GroupListing: GroupListing{name, d.State, "consumer"}, Coordinator: coordinator, Balancer: d.AssignorName}
 	for i := range d.Members {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/eventbus-go/eventbus/kafka/internal/group"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -20,17 +21,17 @@ const commitWithRetention = 4
 // brokers keep them: other commits of a group without members are forgotten after
 // offsets.retention.minutes, a week by default. Epochs play no part. The error is
 // ErrFenced if the group has members.
-func (t *Transport) KeepOffsets(ctx context.Context, group string, commits ...transport.Commit) error {
+func (t *Transport) KeepOffsets(ctx context.Context, name string, commits ...transport.Commit) error {
 	if t.err != nil {
 		return t.err
 	}
 	if len(commits) == 0 {
 		return nil
 	}
-	req := storeRequest(group, commits)
+	req := group.StoreRequest(name, commits)
 	req.RetentionTimeMillis = keptFor.Milliseconds()
-	if err := t.client.askGroup(ctx, group, capped{req, commitWithRetention}, storedBy); err != nil {
-		return fmt.Errorf("kafka: keeping offsets of group %q: %w", group, err)
+	if err := t.client.AskGroup(ctx, name, capped{req, commitWithRetention}, group.StoredBy); err != nil {
+		return fmt.Errorf("kafka: keeping offsets of group %q: %w", name, err)
 	}
 	return nil
 }

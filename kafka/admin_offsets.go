@@ -2,20 +2,10 @@ package kafka
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"maps"
-	"slices"
 
-	"github.com/twmb/franz-go/pkg/kmsg"
-
+	"github.com/eventbus-go/eventbus/kafka/internal/group"
 	"github.com/eventbus-go/eventbus/transport"
-)
-
-// Timestamps of ListOffsets that mean a place and not a time.
-const (
-	latestOffset   = -1
-	earliestOffset = -2
 )
 
 // Offsets resolves a start position for each partition.
@@ -23,207 +13,27 @@ func (a *admin) Offsets(ctx context.Context, at transport.Start, partitions ...t
 	if a.err != nil {
 		return nil, a.err
 	}
-	found, err := a.client.offsets(ctx, at, partitions)
+	found, err := a.client.Offsets(ctx, at, partitions)
 	if err != nil {
 		return nil, fmt.Errorf("kafka: resolving offsets: %w", err)
 	}
 	return found, nil
 }
 
-// offsets resolves a start position for each partition: the log's start, the
-// last stable offset, or the first record at or after a time, which is the last
-// stable offset if there is none.
-func (c *client) offsets(ctx context.Context, at transport.Start, partitions []transport.Partition) (map[transport.Partition]int64, error) {
-	timestamp := int64(earliestOffset)
-	if t, ok := at.Time(); ok {
-		timestamp = t.UnixMilli()
-		if t.Nanosecond()%1e6 != 0 {
-			timestamp++ // not before t
-		}
-		timestamp = max(timestamp, 0) // negative ones mean places
-	} else if at.IsLatest() {
-		timestamp = latestOffset
-	}
-	found, err := c.listOffsets(ctx, timestamp, partitions)
-	if err != nil || timestamp < 0 {
-		return found, err
-	}
-	var beyond []transport.Partition
-	for p, offset := range found {
-		if offset < 0 {
-			beyond = append(beyond, p)
-		}
-	}
-	ends, err := c.listOffsets(ctx, latestOffset, beyond)
-	if err != nil {
-		return nil, err
-	}
-	maps.Copy(found, ends)
-	return found, nil
-}
-
-// listOffsets asks the leaders, and again where leadership has moved.
-func (c *client) listOffsets(ctx context.Context, timestamp int64, partitions []transport.Partition) (map[transport.Partition]int64, error) {
-	found := make(map[transport.Partition]int64, len(partitions))
-	todo := slices.Clone(partitions)
-	err := c.persist(ctx, func() error {
-		byLeader := make(map[int32][]transport.Partition)
-		for _, p := range todo {
-			leader, _, err := c.leader(ctx, p.Topic, p.Partition)
-			if err != nil {
-				return err
-			}
-			byLeader[leader] = append(byLeader[leader], p)
-		}
-		todo = todo[:0]
-		var last error
-		for leader, ps := range byLeader {
-			failed, err := c.listOffsetsOf(ctx, leader, timestamp, ps, found)
-			if err != nil {
-				last = err
-				todo = append(todo, failed...)
-			}
-		}
-		return last
-	})
-	return found, err
-}
-
-// listOffsetsOf asks one leader, and returns the partitions that are still to be
-// asked for.
-func (c *client) listOffsetsOf(ctx context.Context, leader int32, timestamp int64, partitions []transport.Partition, found map[transport.Partition]int64) ([]transport.Partition, error) {
-	req := kmsg.NewPtrListOffsetsRequest()
-	req.ReplicaID = -1
-	req.IsolationLevel = 1 // the end is the last stable offset
-	for topic, partitions := range byTopic(partitions, topicOfPartition) {
-		t := kmsg.NewListOffsetsRequestTopic()
-		t.Topic = topic
-		for _, p := range partitions {
-			part := kmsg.NewListOffsetsRequestTopicPartition()
-			part.Partition, part.Timestamp = p.Partition, timestamp
-			t.Partitions = append(t.Partitions, part)
-		}
-		req.Topics = append(req.Topics, t)
-	}
-	answer, err := c.request(ctx, leader, req)
-	if err != nil {
-		for i := range req.Topics {
-			c.invalidate(req.Topics[i].Topic)
-		}
-		return partitions, err
-	}
-	answered := make(map[transport.Partition]bool, len(partitions))
-	var failed []transport.Partition
-	var last error
-	for _, t := range answer.(*kmsg.ListOffsetsResponse).Topics {
-		for _, part := range t.Partitions {
-			p := transport.Partition{Topic: t.Topic, Partition: part.Partition}
-			answered[p] = true
-			if part.ErrorCode != 0 {
-				c.invalidate(t.Topic)
-				failed = append(failed, p)
-				last = fmt.Errorf("%s: %w", p, Error(part.ErrorCode))
-				continue
-			}
-			found[p] = part.Offset
-		}
-	}
-	for _, p := range partitions {
-		if !answered[p] {
-			return partitions, fmt.Errorf("%s: %w", p, errors.New("broker's response leaves it out"))
-		}
-	}
-	return failed, last
-}
-
 // Committed reads a group's committed offsets on those topics, or on all if none
 // is named.
-func (a *admin) Committed(ctx context.Context, group string, topics ...string) (map[transport.Partition]transport.Commit, error) {
+func (a *admin) Committed(ctx context.Context, name string, topics ...string) (map[transport.Partition]transport.Commit, error) {
 	if a.err != nil {
 		return nil, a.err
 	}
 	var commits map[transport.Partition]transport.Commit
-	err := a.client.persist(ctx, func() (err error) {
-		commits, err = a.committed(ctx, group, topics)
+	err := a.client.Persist(ctx, func() (err error) {
+		commits, err = a.client.Committed(ctx, name, topics)
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("kafka: committed offsets of group %q: %w", group, err)
+		return nil, fmt.Errorf("kafka: committed offsets of group %q: %w", name, err)
 	}
-	unmarkAll(commits)
+	group.UnmarkAll(commits)
 	return commits, nil
-}
-
-// committed is Committed without trying again. The metadata has its marks.
-func (a *admin) committed(ctx context.Context, group string, topics []string) (map[transport.Partition]transport.Commit, error) {
-	req := kmsg.NewPtrOffsetFetchRequest()
-	req.Group = group // up to version 7; no topics means all
-	of := kmsg.NewOffsetFetchRequestGroup()
-	of.Group = group
-	req.Groups = append(req.Groups, of) // from version 8 on
-	req.RequireStable = true
-	var commits map[transport.Partition]transport.Commit
-	err := a.client.atCoordinator(ctx, group, func(broker int32) error {
-		answer, err := a.client.request(ctx, broker, req)
-		if err == nil {
-			commits, err = committedIn(answer.(*kmsg.OffsetFetchResponse), topics)
-		}
-		return err
-	})
-	return commits, err
-}
-
-// committedIn are the offsets in a coordinator's answer, on those topics or on all.
-func committedIn(resp *kmsg.OffsetFetchResponse, topics []string) (map[transport.Partition]transport.Commit, error) {
-	if resp.Version < 8 {
-		resp.Groups = []kmsg.OffsetFetchResponseGroup{groupOf(resp)}
-	}
-	commits := make(map[transport.Partition]transport.Commit)
-	for _, g := range resp.Groups {
-		if Error(g.ErrorCode) == groupIDNotFound {
-			continue // a group that has committed nothing
-		}
-		if g.ErrorCode != 0 {
-			return nil, Error(g.ErrorCode)
-		}
-		for _, t := range g.Topics {
-			if len(topics) > 0 && !slices.Contains(topics, t.Topic) {
-				continue
-			}
-			for _, part := range t.Partitions {
-				p := transport.Partition{Topic: t.Topic, Partition: part.Partition}
-				if part.ErrorCode != 0 {
-					return nil, fmt.Errorf("%s: %w", p, Error(part.ErrorCode))
-				}
-				if part.Offset < 0 {
-					continue
-				}
-				commit := transport.Commit{Partition: p, Offset: part.Offset, LeaderEpoch: part.LeaderEpoch}
-				if part.Metadata != nil {
-					commit.Metadata = *part.Metadata
-				}
-				commits[p] = commit
-			}
-		}
-	}
-	return commits, nil
-}
-
-// groupOf gives the response of a broker that answers for one group the shape
-// of those that answer for several.
-func groupOf(resp *kmsg.OffsetFetchResponse) kmsg.OffsetFetchResponseGroup {
-	g := kmsg.NewOffsetFetchResponseGroup()
-	g.ErrorCode = resp.ErrorCode
-	for _, t := range resp.Topics {
-		topic := kmsg.NewOffsetFetchResponseGroupTopic()
-		topic.Topic = t.Topic
-		for _, p := range t.Partitions {
-			part := kmsg.NewOffsetFetchResponseGroupTopicPartition()
-			part.Partition, part.Offset, part.LeaderEpoch = p.Partition, p.Offset, p.LeaderEpoch
-			part.Metadata, part.ErrorCode = p.Metadata, p.ErrorCode
-			topic.Partitions = append(topic.Partitions, part)
-		}
-		g.Topics = append(g.Topics, topic)
-	}
-	return g
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -27,7 +28,7 @@ func (t *Transport) Replicas(ctx context.Context, topics ...string) ([]Replicas,
 	if len(topics) == 0 {
 		return nil, nil
 	}
-	answer, err := t.client.anyBroker(ctx, metadataRequest(topics))
+	answer, err := t.client.AnyBroker(ctx, cluster.MetadataRequest(topics))
 	if err != nil {
 		return nil, fmt.Errorf("kafka: replicas: %w", err)
 	}

@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
-	"github.com/twmb/franz-go/pkg/kmsg"
-
+	"github.com/eventbus-go/eventbus/kafka/internal/group"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -22,68 +20,19 @@ var ErrGroupBusy = errors.New("the group has members: stop them first")
 //
 // The commit is one request: brokers take all of it or refuse all, but for
 // partitions that are not there.
-func (t *Transport) ResetGroup(ctx context.Context, group string, commits ...transport.Commit) error {
+func (t *Transport) ResetGroup(ctx context.Context, name string, commits ...transport.Commit) error {
 	if t.err != nil {
 		return t.err
 	}
 	if len(commits) == 0 {
 		return nil
 	}
-	commits, err := t.marked(ctx, group, commits)
-	if err == nil {
-		err = t.client.askGroup(ctx, group, storeRequest(group, commits), storedBy)
-	}
+	err := group.ResetGroup(ctx, t.client, name, commits)
 	if errors.Is(err, transport.ErrFenced) {
 		err = fmt.Errorf("%w (%w)", ErrGroupBusy, err)
 	}
 	if err != nil {
-		return fmt.Errorf("kafka: resetting group %q: %w", group, err)
+		return fmt.Errorf("kafka: resetting group %q: %w", name, err)
 	}
 	return nil
-}
-
-// marked are commits with the marks that the group's members look for: of topics
-// that were created anew, they take no offset without one.
-func (t *Transport) marked(ctx context.Context, group string, commits []transport.Commit) ([]transport.Commit, error) {
-	var stored map[transport.Partition]transport.Commit
-	err := t.client.persist(ctx, func() (err error) {
-		stored, err = (&admin{client: t.client}).committed(ctx, group, nil)
-		return err
-	})
-	marks := unmarkAll(stored)
-	if err != nil || len(marks) == 0 {
-		return commits, err
-	}
-	commits = slices.Clone(commits)
-	for i := range commits {
-		c := &commits[i]
-		topic, err := t.client.topic(ctx, c.Topic)
-		if err != nil {
-			return nil, err
-		}
-		if _, begun := startedOn(topic, stored, marks); begun {
-			c.Metadata = mark(c.Metadata, topic.id)
-		}
-	}
-	return commits, nil
-}
-
-// storedBy is the first refusal in a coordinator's response.
-func storedBy(answer kmsg.Response) error {
-	for _, topic := range answer.(*kmsg.OffsetCommitResponse).Topics {
-		for _, part := range topic.Partitions {
-			if part.ErrorCode != 0 {
-				return fmt.Errorf("%s: %w", transport.Partition{Topic: topic.Topic, Partition: part.Partition}, Error(part.ErrorCode))
-			}
-		}
-	}
-	return nil
-}
-
-// storeRequest stores offsets for a group without members.
-func storeRequest(group string, commits []transport.Commit) *kmsg.OffsetCommitRequest {
-	req := kmsg.NewPtrOffsetCommitRequest()
-	req.Group, req.Generation = group, -1 // not of a member
-	req.Topics = commitTopics(commits)
-	return req
 }

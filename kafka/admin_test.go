@@ -8,18 +8,19 @@ import (
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kerr"
+	franzerr "github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/kversion"
 
+	"github.com/eventbus-go/eventbus/kafka/internal/bed"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
 func TestCreateTopics(t *testing.T) {
-	b := newBed(t, 1, kfake.NumBrokers(3))
-	b.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.CreateTopics}, Err: kerr.NotController})
-	a := b.transport.Admin()
+	b := bed.NewBed(t, 1, kfake.NumBrokers(3))
+	b.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.CreateTopics}, Err: franzerr.NotController})
+	a := transportOf(b).Admin()
 	spec := transport.TopicSpec{Name: "new", Partitions: 4, Replication: 2, Configs: map[string]string{"retention.ms": "1000", "cleanup.policy": "compact"}}
 	for _, what := range []string{"new", "existing"} {
 		if err := a.CreateTopics(t.Context(), spec, transport.TopicSpec{Name: "default"}); err != nil {
@@ -51,9 +52,9 @@ func TestCreateTopics(t *testing.T) {
 }
 
 func TestCreateTopicsRefused(t *testing.T) {
-	b := newBed(t, 1)
-	b.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.CreateTopics}, Topic: "bad", Err: kerr.PolicyViolation})
-	a := b.transport.Admin()
+	b := bed.NewBed(t, 1)
+	b.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.CreateTopics}, Topic: "bad", Err: franzerr.PolicyViolation})
+	a := transportOf(b).Admin()
 	err := a.CreateTopics(t.Context(), transport.TopicSpec{Name: "good", Partitions: 1}, transport.TopicSpec{Name: "bad", Partitions: 1})
 	for _, says := range []string{`creating topic "bad"`, "POLICY_VIOLATION"} {
 		if err == nil || !strings.Contains(err.Error(), says) {
@@ -69,21 +70,21 @@ func TestCreateTopicsRefused(t *testing.T) {
 }
 
 func TestOffsets(t *testing.T) {
-	b := newBed(t, 2, kfake.NumBrokers(3))
-	p := b.producer(transport.ProducerConfig{})
+	b := bed.NewBed(t, 2, kfake.NumBrokers(3))
+	p := startProducer(b, transport.ProducerConfig{})
 	base := time.UnixMilli(1_700_000_000_000)
 	for i := range 5 {
-		done := make(receipt, 1)
+		done := make(bed.Receipt, 1)
 		r := &transport.Record{Topic: "events", Partition: 1, Time: base.Add(time.Duration(i) * time.Second)}
 		if err := p.Produce(t.Context(), r, done); err != nil {
 			t.Fatal(err)
 		}
-		b.delivered(done)
+		b.Delivered(done)
 	}
 	if err := b.DeleteRecords("events", 1, 1); err != nil {
 		t.Fatal(err)
 	}
-	a := b.transport.Admin()
+	a := transportOf(b).Admin()
 	p0, p1 := transport.Partition{Topic: "events", Partition: 0}, transport.Partition{Topic: "events", Partition: 1}
 	for _, test := range []struct {
 		at   transport.Start
@@ -114,8 +115,8 @@ func TestOffsets(t *testing.T) {
 func TestCommitted(t *testing.T) {
 	for name, opts := range map[string][]kfake.Opt{"new": nil, "2.8": {kfake.MaxVersions(kversion.V2_8_0())}} {
 		t.Run(name, func(t *testing.T) {
-			b := newBed(t, 3, append(opts, kfake.NumBrokers(3))...)
-			a := b.transport.Admin()
+			b := bed.NewBed(t, 3, append(opts, kfake.NumBrokers(3))...)
+			a := transportOf(b).Admin()
 			if got, err := a.Committed(t.Context(), "nobody", "events"); err != nil || len(got) != 0 {
 				t.Errorf("a group that doesn't exist: %v, %v", got, err)
 			}
@@ -132,7 +133,7 @@ func TestCommitted(t *testing.T) {
 			if err := b.CreateTopic("other", 1, nil); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := b.transport.client.request(t.Context(), b.CoordinatorFor("g"), req); err != nil {
+			if _, err := transportOf(b).client.Request(t.Context(), b.CoordinatorFor("g"), req); err != nil {
 				t.Fatal(err)
 			}
 			// The coordinator moves, so that the second look goes to the wrong broker.

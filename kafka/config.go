@@ -3,7 +3,6 @@ package kafka
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -11,6 +10,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/eventbus-go/eventbus/kafka/internal/batch"
+	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
 )
 
 // Config says how to reach and use a cluster. Brokers is all that is needed.
@@ -62,26 +64,26 @@ type Config struct {
 // Validate tells everything that is wrong with the configuration, field by
 // field, and what to write instead. It reads certificate files.
 func (c Config) Validate() error {
-	var wrong faults
+	var wrong kerr.Faults
 	if len(c.Brokers) == 0 {
-		wrong.add(`Brokers is empty: list at least one host:port, such as "localhost:9092"`)
+		wrong.Add(`Brokers is empty: list at least one host:port, such as "localhost:9092"`)
 	}
 	for i, addr := range c.Brokers {
 		if err := validAddress(addr); err != "" {
-			wrong.add(`Brokers[%d] %q %s: write host:port, such as "localhost:9092"`, i, addr, err)
+			wrong.Add(`Brokers[%d] %q %s: write host:port, such as "localhost:9092"`, i, addr, err)
 		}
 	}
 	c.validateTLS(&wrong)
 	c.SASL.validate(&wrong)
-	oneOf(&wrong, "Compression", c.Compression, compressions[:])
-	oneOf(&wrong, "Balancer", c.Balancer, balancers)
+	kerr.OneOf(&wrong, "Compression", c.Compression, batch.Compressions[:])
+	kerr.OneOf(&wrong, "Balancer", c.Balancer, balancers)
 	if c.DialTimeout < 0 {
-		wrong.add("DialTimeout is negative: write a positive duration, or 0 for 10 s")
+		wrong.Add("DialTimeout is negative: write a positive duration, or 0 for 10 s")
 	}
 	if c.RequestTimeout < 0 {
-		wrong.add("RequestTimeout is negative: write a positive duration, or 0 for 30 s")
+		wrong.Add("RequestTimeout is negative: write a positive duration, or 0 for 30 s")
 	}
-	return wrong.err("kafka.Config")
+	return wrong.Err("kafka.Config")
 }
 
 var balancers = []string{"cooperative-sticky", "range", "roundrobin"}
@@ -144,25 +146,3 @@ func (c Config) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(c.String()))
 
 // LogValue logs the configuration without its secrets.
 func (c Config) LogValue() slog.Value { return slog.StringValue(c.String()) }
-
-// faults gathers what is wrong with a configuration.
-type faults []string
-
-func (f *faults) add(format string, args ...any) { *f = append(*f, fmt.Sprintf(format, args...)) }
-
-func (f faults) err(what string) error {
-	switch len(f) {
-	case 0:
-		return nil
-	case 1:
-		return errors.New("kafka: invalid " + what + ": " + f[0])
-	}
-	return errors.New("kafka: invalid " + what + ":\n  - " + strings.Join(f, "\n  - "))
-}
-
-// oneOf checks that value is empty or one of those.
-func oneOf(wrong *faults, field, value string, those []string) {
-	if value != "" && !slices.Contains(those, value) {
-		wrong.add("%s %q is unknown: write %s", field, value, strings.Join(those, ", "))
-	}
-}

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
+	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -113,7 +115,7 @@ func TestSecrets(t *testing.T) {
 }
 
 func TestErrors(t *testing.T) {
-	for code, want := range map[Error]error{
+	for code, want := range map[kerr.Error]error{
 		3: transport.ErrTopicMissing, 100: transport.ErrTopicMissing, 10: transport.ErrTooLarge,
 		29: transport.ErrUnauthorized, 30: transport.ErrUnauthorized, 31: transport.ErrUnauthorized, 58: transport.ErrUnauthorized,
 		12: transport.ErrMetadataTooLarge, 22: transport.ErrFenced, 25: transport.ErrFenced, 47: transport.ErrFenced, 82: transport.ErrFenced, 110: transport.ErrFenced, 113: transport.ErrFenced,
@@ -123,19 +125,19 @@ func TestErrors(t *testing.T) {
 			t.Errorf("%v is not %v", code, want)
 		}
 	}
-	for code, want := range map[Error]string{-1: "UNKNOWN_SERVER_ERROR (Kafka error -1)", 6: "NOT_LEADER_OR_FOLLOWER (Kafka error 6)", 113: "STALE_MEMBER_EPOCH (Kafka error 113)", 999: "ERROR_999 (Kafka error 999)"} {
+	for code, want := range map[kerr.Error]string{-1: "UNKNOWN_SERVER_ERROR (Kafka error -1)", 6: "NOT_LEADER_OR_FOLLOWER (Kafka error 6)", 113: "STALE_MEMBER_EPOCH (Kafka error 113)", 999: "ERROR_999 (Kafka error 999)"} {
 		if code.Error() != want {
 			t.Errorf("%d is %q, want %q", int(code), code.Error(), want)
 		}
 	}
 	for err, want := range map[error]bool{
-		Error(3): true, Error(5): true, Error(6): true, Error(8): true, Error(9): true, Error(14): true, Error(51): true, Error(19): true,
-		Error(10): false, Error(29): false, Error(45): false, Error(87): false,
+		kerr.Error(3): true, kerr.Error(5): true, kerr.Error(6): true, kerr.Error(8): true, kerr.Error(9): true, kerr.Error(14): true, kerr.Error(51): true, kerr.Error(19): true,
+		kerr.Error(10): false, kerr.Error(29): false, kerr.Error(45): false, kerr.Error(87): false,
 		os.ErrDeadlineExceeded: true, context.Canceled: false, context.DeadlineExceeded: false,
-		errClosed: false, nil: false,
-		&connectError{"x", saslAuthenticationFailed}: false, &connectError{"x", os.ErrDeadlineExceeded}: true,
+		cluster.ErrClosed: false, nil: false,
+		&kerr.ConnectError{What: "x", Err: kerr.SaslAuthenticationFailed}: false, &kerr.ConnectError{What: "x", Err: os.ErrDeadlineExceeded}: true,
 	} {
-		if retriable(err) != want {
+		if kerr.Retriable(err) != want {
 			t.Errorf("retriable(%v) is not %v", err, want)
 		}
 	}

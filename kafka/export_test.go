@@ -8,41 +8,43 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
+	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
 // AddPartitions makes a topic grow to a total of partitions.
 func AddPartitions(ctx context.Context, tr transport.Transport, topic string, total int32) error {
 	c := tr.(*Transport).client
-	err := c.persist(ctx, func() error {
+	err := c.Persist(ctx, func() error {
 		req := kmsg.NewPtrCreatePartitionsRequest()
 		req.TimeoutMillis = 10_000
 		t := kmsg.NewCreatePartitionsRequestTopic()
 		t.Topic, t.Count = topic, total
 		req.Topics = append(req.Topics, t)
-		resp, err := c.request(ctx, c.metadata.controllerOf(ctx), req)
+		resp, err := c.Request(ctx, controllerOf(&c.Metadata, ctx), req)
 		if err != nil {
 			return err
 		}
-		return codeError(resp.(*kmsg.CreatePartitionsResponse).Topics[0].ErrorCode)
+		return kerr.CodeError(resp.(*kmsg.CreatePartitionsResponse).Topics[0].ErrorCode)
 	})
 	for err == nil {
-		t, failed := c.freshTopic(ctx, topic)
-		if failed == nil && len(t.partitions) == int(total) {
+		t, failed := c.FreshTopic(ctx, topic)
+		if failed == nil && len(t.Partitions) == int(total) {
 			return nil
 		}
-		pause(ctx, 20*time.Millisecond)
+		cluster.Pause(ctx, 20*time.Millisecond)
 		err = ctx.Err()
 	}
 	return err
 }
 
 // controllerOf is the broker to send changes of the cluster to.
-func (m *metadata) controllerOf(ctx context.Context) int32 {
-	_ = m.client.refresh(ctx)
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.controller
+func controllerOf(m *cluster.Metadata, ctx context.Context) int32 {
+	_ = m.Client.Refresh(ctx)
+	m.Mu.Lock()
+	defer m.Mu.Unlock()
+	return m.Controller
 }
 
 // HasConsumerProtocol tells whether the brokers have the group protocol of
@@ -52,11 +54,11 @@ func HasConsumerProtocol(t *testing.T, cfg Config) bool {
 	tr := New(cfg)
 	defer func() { _ = tr.Close(context.Background()) }()
 	has := false
-	err := tr.client.hold(t.Context(), -1, func(w *conn) error {
-		if err := w.negotiate(time.Now().Add(10 * time.Second)); err != nil {
+	err := tr.client.Hold(t.Context(), -1, func(w *cluster.Conn) error {
+		if err := w.Negotiate(time.Now().Add(10 * time.Second)); err != nil {
 			return err
 		}
-		has = w.link.versions[int16(kmsg.ConsumerGroupHeartbeat)].max >= 1
+		has = w.Link.Versions[int16(kmsg.ConsumerGroupHeartbeat)].Max >= 1
 		return nil
 	})
 	if err != nil {
@@ -73,24 +75,24 @@ func DeleteRecords(ctx context.Context, tr transport.Transport, p transport.Part
 // DeleteTopic deletes a topic, and returns when it is gone.
 func DeleteTopic(ctx context.Context, tr transport.Transport, topic string) error {
 	c := tr.(*Transport).client
-	err := c.persist(ctx, func() error {
+	err := c.Persist(ctx, func() error {
 		req := kmsg.NewPtrDeleteTopicsRequest()
 		req.TimeoutMillis = 10_000
 		req.TopicNames = []string{topic} // up to version 5
 		t := kmsg.NewDeleteTopicsRequestTopic()
 		t.Topic = &topic
 		req.Topics = append(req.Topics, t) // from version 6 on
-		resp, err := c.request(ctx, c.metadata.controllerOf(ctx), req)
+		resp, err := c.Request(ctx, controllerOf(&c.Metadata, ctx), req)
 		if err != nil {
 			return err
 		}
-		return codeError(resp.(*kmsg.DeleteTopicsResponse).Topics[0].ErrorCode)
+		return kerr.CodeError(resp.(*kmsg.DeleteTopicsResponse).Topics[0].ErrorCode)
 	})
 	for err == nil {
-		if _, gone := c.freshTopic(ctx, topic); errors.Is(gone, transport.ErrTopicMissing) {
+		if _, gone := c.FreshTopic(ctx, topic); errors.Is(gone, transport.ErrTopicMissing) {
 			return nil
 		}
-		pause(ctx, 20*time.Millisecond)
+		cluster.Pause(ctx, 20*time.Millisecond)
 		err = ctx.Err()
 	}
 	return err

@@ -9,6 +9,8 @@ import (
 	"github.com/segmentio/kafka-go/sasl"
 	saslplain "github.com/segmentio/kafka-go/sasl/plain"
 	saslscram "github.com/segmentio/kafka-go/sasl/scram"
+
+	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
 )
 
 // SASL says how connections authenticate. The zero value doesn't.
@@ -40,33 +42,33 @@ type Token struct {
 
 var mechanisms = []string{"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"}
 
-func (s SASL) validate(wrong *faults) {
-	oneOf(wrong, "SASL.Mechanism", s.Mechanism, mechanisms)
+func (s SASL) validate(wrong *kerr.Faults) {
+	kerr.OneOf(wrong, "SASL.Mechanism", s.Mechanism, mechanisms)
 	switch s.Mechanism {
 	case "":
 		if s.Username != "" || s.Password != "" || s.Token != nil {
-			wrong.add("SASL.Mechanism is missing though credentials are set: write PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER")
+			wrong.Add("SASL.Mechanism is missing though credentials are set: write PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER")
 		}
 	case "OAUTHBEARER":
 		if s.Token == nil {
-			wrong.add("SASL.Token is missing: OAUTHBEARER needs a function that returns tokens")
+			wrong.Add("SASL.Token is missing: OAUTHBEARER needs a function that returns tokens")
 		}
 		if s.Username != "" || s.Password != "" {
-			wrong.add("SASL.Username and SASL.Password are not for OAUTHBEARER: leave them out, and return tokens from SASL.Token")
+			wrong.Add("SASL.Username and SASL.Password are not for OAUTHBEARER: leave them out, and return tokens from SASL.Token")
 		}
 	default:
 		if s.Username == "" {
-			wrong.add("SASL.Username is missing: %s needs one", s.Mechanism)
+			wrong.Add("SASL.Username is missing: %s needs one", s.Mechanism)
 		}
 		if s.Password == "" {
-			wrong.add("SASL.Password is missing: %s needs one", s.Mechanism)
+			wrong.Add("SASL.Password is missing: %s needs one", s.Mechanism)
 		}
 		if s.Token != nil {
-			wrong.add("SASL.Token is for OAUTHBEARER: leave it out, or write Mechanism: OAUTHBEARER")
+			wrong.Add("SASL.Token is for OAUTHBEARER: leave it out, or write Mechanism: OAUTHBEARER")
 		}
 	}
 	if s.SessionLifetime < 0 {
-		wrong.add("SASL.SessionLifetime is negative: write the brokers' connections.max.reauth.ms, or 0")
+		wrong.Add("SASL.SessionLifetime is negative: write the brokers' connections.max.reauth.ms, or 0")
 	}
 }
 
@@ -121,3 +123,18 @@ func (t Token) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(t.String())) 
 
 // LogValue logs String.
 func (t Token) LogValue() slog.Value { return slog.StringValue(t.String()) }
+
+// sessionEnd is when a connection that is made at now should be replaced, because its session may
+// end (KIP-368): the zero time if never. oauth is nil without OAUTHBEARER.
+func (s SASL) sessionEnd(oauth *oauthBearer, now time.Time) time.Time {
+	life := s.SessionLifetime
+	if oauth != nil {
+		if left := oauth.expires().Sub(now); left > 0 && (life <= 0 || left < life) {
+			life = left
+		}
+	}
+	if life <= 0 {
+		return time.Time{}
+	}
+	return now.Add(life / 100 * 85)
+}

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/segmentio/kafka-go/sasl"
+
+	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
 )
 
 // oauthBearer is the SASL mechanism OAUTHBEARER (RFC 7628, KIP-255).
@@ -43,7 +45,7 @@ func (o *oauthBearer) Start(ctx context.Context) (sasl.StateMachine, []byte, err
 // that says why not.
 func (o *oauthBearer) Next(_ context.Context, challenge []byte) (bool, []byte, error) {
 	if len(challenge) > 0 {
-		return false, nil, fmt.Errorf("%w: the broker refuses the OAUTHBEARER token: %.200s", saslAuthenticationFailed, challenge)
+		return false, nil, fmt.Errorf("%w: the broker refuses the OAUTHBEARER token: %.200s", kerr.SaslAuthenticationFailed, challenge)
 	}
 	return true, nil, nil
 }

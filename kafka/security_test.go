@@ -20,6 +20,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kfake"
 
+	"github.com/eventbus-go/eventbus/kafka/internal/bed"
+	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -88,7 +90,7 @@ func use(t *testing.T, cfg Config) error {
 		return err
 	}
 	defer func() { _ = p.Close(ctx) }()
-	done := make(receipt, 1)
+	done := make(bed.Receipt, 1)
 	if err := p.Produce(ctx, &transport.Record{Topic: "events"}, done); err != nil {
 		return err
 	}
@@ -231,20 +233,20 @@ func TestSessionEnd(t *testing.T) {
 		{"session first", 10 * time.Second, 100 * time.Second, 8500 * time.Millisecond},
 		{"token expired", time.Hour, -time.Second, 51 * time.Minute},
 	} {
-		c := &client{cfg: Config{SASL: SASL{SessionLifetime: test.lifetime}}}
+		var oauth *oauthBearer
 		if test.token != 0 {
-			c.oauth = &oauthBearer{}
-			c.oauth.expiry.Store(now.Add(test.token).UnixNano())
+			oauth = &oauthBearer{}
+			oauth.expiry.Store(now.Add(test.token).UnixNano())
 		}
-		got := c.sessionEnd(now)
+		got := SASL{SessionLifetime: test.lifetime}.sessionEnd(oauth, now)
 		if test.want == 0 && !got.IsZero() || test.want != 0 && got.Sub(now).Round(time.Millisecond) != test.want {
 			t.Errorf("%s: %v, want %v from now", test.name, got.Sub(now), test.want)
 		}
 	}
-	if l := (&link{retireAt: now.Add(-time.Second)}); !l.retired() {
+	if l := (&cluster.Link{RetireAt: now.Add(-time.Second)}); !l.Retired() {
 		t.Error("a connection past its time is used on")
 	}
-	if l := (&link{}); l.retired() {
+	if l := (&cluster.Link{}); l.Retired() {
 		t.Error("a connection without a time is replaced")
 	}
 }

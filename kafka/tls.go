@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"os"
+
+	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
 )
 
 // TLSFiles names PEM files. They are read for every connection that is made, so
@@ -23,18 +25,18 @@ type TLSFiles struct {
 
 func (c Config) secure() bool { return c.TLS != nil || c.TLSFiles != TLSFiles{} }
 
-func (c Config) validateTLS(wrong *faults) {
+func (c Config) validateTLS(wrong *kerr.Faults) {
 	files := c.TLSFiles
 	switch {
 	case c.TLS != nil && files != TLSFiles{}:
-		wrong.add("TLS and TLSFiles are both set: set one of them")
+		wrong.Add("TLS and TLSFiles are both set: set one of them")
 	case files.Certificate != "" && files.Key == "":
-		wrong.add("TLSFiles.Key is missing: name the file with the key of TLSFiles.Certificate")
+		wrong.Add("TLSFiles.Key is missing: name the file with the key of TLSFiles.Certificate")
 	case files.Certificate == "" && files.Key != "":
-		wrong.add("TLSFiles.Certificate is missing: name the file with the certificate of TLSFiles.Key")
+		wrong.Add("TLSFiles.Certificate is missing: name the file with the certificate of TLSFiles.Key")
 	case files != TLSFiles{}:
 		if _, err := files.load(); err != nil {
-			wrong.add("TLSFiles: %v: name readable PEM files", err)
+			wrong.Add("TLSFiles: %v: name readable PEM files", err)
 		}
 	}
 }

@@ -10,6 +10,10 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/eventbus-go/eventbus/kafka/internal/batch"
+	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
+	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
+	"github.com/eventbus-go/eventbus/kafka/internal/produce"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -22,11 +26,11 @@ import (
 // it left open ends when the next one of its id is made, when Abort reaches the
 // cluster, or after TransactorConfig.Timeout, and is not written then.
 type Transactor struct {
-	client      *client
+	client      *cluster.Client
 	cfg         TransactorConfig
-	compression compression
+	compression batch.Compression
 	id          string
-	session     producerSession
+	session     batch.ProducerSession
 
 	coordinator int32 // −1: to be asked for
 	sequences   map[transport.Partition]int32
@@ -59,7 +63,7 @@ func (t *Transport) NewTransactor(ctx context.Context, id string, cfg Transactor
 	}
 	cfg.Timeout = cmp.Or(cfg.Timeout, time.Minute)
 	cfg.BatchBytes = cmp.Or(cfg.BatchBytes, 1_000_000)
-	compression, err := newCompression(cfg.Compression)
+	compression, err := batch.NewCompression(cfg.Compression)
 	if err != nil {
 		return nil, err
 	}
@@ -77,8 +81,8 @@ func (t *Transport) NewTransactor(ctx context.Context, id string, cfg Transactor
 	req.ProducerID, req.ProducerEpoch = -1, -1
 	err = x.ask(ctx, req, func(answer kmsg.Response) error {
 		resp := answer.(*kmsg.InitProducerIDResponse)
-		x.session = producerSession{resp.ProducerID, resp.ProducerEpoch}
-		return codeError(resp.ErrorCode)
+		x.session = batch.ProducerSession{ID: resp.ProducerID, Epoch: resp.ProducerEpoch}
+		return kerr.CodeError(resp.ErrorCode)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("kafka: transactional id %q: %w", id, err)
@@ -139,7 +143,7 @@ func (x *Transactor) Commit(ctx context.Context) error {
 		asked := false
 		err := x.end(ctx, true, &asked)
 		if err != nil && asked {
-			return &deliveryError{what: "ending the transaction", cause: err, unknown: true}
+			return &produce.DeliveryError{What: "ending the transaction", Cause: err, Unknown: true}
 		}
 		return err
 	})

@@ -8,6 +8,9 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/eventbus-go/eventbus/kafka/internal/batch"
+	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
+	"github.com/eventbus-go/eventbus/kafka/internal/produce"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -27,11 +30,11 @@ const produceOfTransaction = 11
 // write writes one partition's records, batch after batch.
 func (x *Transactor) write(ctx context.Context, p transport.Partition, records []*transport.Record) error {
 	for limit := len(records); len(records) > 0; {
-		batch, n, err := x.encode(records[:min(limit, len(records))], x.sequences[p])
+		encoded, n, err := x.encode(records[:min(limit, len(records))], x.sequences[p])
 		if err != nil {
 			return err
 		}
-		err = x.send(ctx, p, batch)
+		err = x.send(ctx, p, encoded)
 		if errors.Is(err, transport.ErrTooLarge) && n > 1 {
 			// Too large as a batch; its sequence numbers are not used up.
 			limit = n / 2
@@ -40,14 +43,14 @@ func (x *Transactor) write(ctx context.Context, p transport.Partition, records [
 		if err != nil {
 			return err
 		}
-		x.sequences[p] = nextSequence(x.sequences[p], n)
+		x.sequences[p] = batch.NextSequence(x.sequences[p], n)
 		records = records[n:]
 	}
 	return nil
 }
 
 // encode makes a batch of as many records as BatchBytes lets, at least one.
-func (x *Transactor) encode(records []*transport.Record, sequence int32) (batch []byte, n int, err error) {
+func (x *Transactor) encode(records []*transport.Record, sequence int32) (encoded []byte, n int, err error) {
 	now := time.Now().UnixMilli()
 	first, last := now, now
 	var body []byte
@@ -59,46 +62,46 @@ func (x *Transactor) encode(records []*transport.Record, sequence int32) (batch 
 		if i == 0 {
 			first, last = at, at
 		}
-		size := recordSize(contentSize(r), at-first, int64(i))
+		size := batch.RecordSize(batch.ContentSize(r), at-first, int64(i))
 		if i > 0 && len(body)+size > x.cfg.BatchBytes {
 			break
 		}
 		last = max(last, at)
-		body = appendRecord(body, r, size, at-first, int64(i))
+		body = batch.AppendRecord(body, r, size, at-first, int64(i))
 		n++
 	}
-	batch = make([]byte, batchHeaderSize, batchHeaderSize+len(body))
-	if batch, err = x.compression.compress(batch, body); err != nil {
+	encoded = make([]byte, batch.BatchHeaderSize, batch.BatchHeaderSize+len(body))
+	if encoded, err = x.compression.Compress(encoded, body); err != nil {
 		return nil, 0, fmt.Errorf("compressing a batch: %w", err)
 	}
-	stampBatch(batch, x.compression.codec|attributeTransactional, n, first, last, x.session, sequence)
-	return batch, n, nil
+	batch.StampBatch(encoded, x.compression.Codec|batch.AttributeTransactional, n, first, last, x.session, sequence)
+	return encoded, n, nil
 }
 
 // send writes one batch to the partition's leader, and again, unchanged, for as
 // long as that can help: a broker knows a batch that it has by its sequence.
-func (x *Transactor) send(ctx context.Context, p transport.Partition, batch []byte) error {
+func (x *Transactor) send(ctx context.Context, p transport.Partition, encoded []byte) error {
 	req := kmsg.NewPtrProduceRequest()
 	req.TransactionID = &x.id
 	req.Acks = -1
-	req.TimeoutMillis = int32(max(x.client.cfg.RequestTimeout/2, time.Millisecond).Milliseconds())
+	req.TimeoutMillis = int32(max(x.client.Cfg.RequestTimeout/2, time.Millisecond).Milliseconds())
 	t := kmsg.NewProduceRequestTopic()
 	t.Topic = p.Topic
 	part := kmsg.NewProduceRequestTopicPartition()
-	part.Partition, part.Records = p.Partition, batch
+	part.Partition, part.Records = p.Partition, encoded
 	t.Partitions = append(t.Partitions, part)
 	req.Topics = append(req.Topics, t)
-	return x.client.persist(ctx, func() error {
-		leader, _, err := x.client.leader(ctx, p.Topic, p.Partition)
+	return x.client.Persist(ctx, func() error {
+		leader, _, err := x.client.Leader(ctx, p.Topic, p.Partition)
 		if err != nil {
 			return err
 		}
-		answer, err := x.client.request(ctx, leader, capped{req, produceOfTransaction})
+		answer, err := x.client.Request(ctx, leader, capped{req, produceOfTransaction})
 		if err == nil {
 			err = writtenTo(p, answer.(*kmsg.ProduceResponse))
 		}
-		if retriable(err) {
-			x.client.invalidate(p.Topic)
+		if kerr.Retriable(err) {
+			x.client.Invalidate(p.Topic)
 		}
 		return err
 	})
@@ -112,8 +115,8 @@ func writtenTo(p transport.Partition, resp *kmsg.ProduceResponse) error {
 			if resp.Topics[i].Topic != p.Topic || answer.Partition != p.Partition {
 				continue
 			}
-			err := codeError(answer.ErrorCode)
-			if errors.Is(err, duplicateSequenceNumber) {
+			err := kerr.CodeError(answer.ErrorCode)
+			if errors.Is(err, kerr.DuplicateSequenceNumber) {
 				return nil
 			}
 			if err != nil && answer.ErrorMessage != nil && *answer.ErrorMessage != "" {
@@ -122,5 +125,5 @@ func writtenTo(p transport.Partition, resp *kmsg.ProduceResponse) error {
 			return err
 		}
 	}
-	return errUnanswered
+	return produce.ErrUnanswered
 }

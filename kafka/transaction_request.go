@@ -7,12 +7,14 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
+	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
 // operationNotAttempted is said of partitions that are well beside one that
 // isn't.
-const operationNotAttempted Error = 55
+const operationNotAttempted kerr.Error = 55
 
 // ask sends req to the coordinator of the transactional id, and again for as
 // long as that can help. read takes the error out of the answer.
@@ -20,19 +22,19 @@ const operationNotAttempted Error = 55
 // Every request of a transaction may be sent twice: the coordinator takes a
 // second one of the same epoch for what it is.
 func (x *Transactor) ask(ctx context.Context, req kmsg.Request, read func(kmsg.Response) error) error {
-	return x.client.persist(ctx, func() error {
+	return x.client.Persist(ctx, func() error {
 		if x.coordinator < 0 {
-			broker, err := x.client.findCoordinator(ctx, coordinatorOfTransaction, x.id)
+			broker, err := x.client.FindCoordinator(ctx, cluster.CoordinatorOfTransaction, x.id)
 			if err != nil {
 				return fmt.Errorf("its coordinator: %w", err)
 			}
 			x.coordinator = broker
 		}
-		answer, err := x.client.request(ctx, x.coordinator, req)
+		answer, err := x.client.Request(ctx, x.coordinator, req)
 		if err == nil {
 			err = read(answer)
 		}
-		if code, ok := errors.AsType[Error](err); err != nil && (!ok || code == notCoordinator || code == coordinatorNotAvailable) {
+		if code, ok := errors.AsType[kerr.Error](err); err != nil && (!ok || code == kerr.NotCoordinator || code == kerr.CoordinatorNotAvailable) {
 			x.coordinator = -1
 		}
 		return err
@@ -43,7 +45,7 @@ func (x *Transactor) ask(ctx context.Context, req kmsg.Request, read func(kmsg.R
 // that it can end it there.
 func (x *Transactor) enlist(ctx context.Context, partitions []transport.Partition) error {
 	req := kmsg.NewPtrAddPartitionsToTxnRequest()
-	req.TransactionalID, req.ProducerID, req.ProducerEpoch = x.id, x.session.id, x.session.epoch
+	req.TransactionalID, req.ProducerID, req.ProducerEpoch = x.id, x.session.ID, x.session.Epoch
 	var added []transport.Partition
 	for _, p := range partitions {
 		if x.partitions[p] {
@@ -51,7 +53,7 @@ func (x *Transactor) enlist(ctx context.Context, partitions []transport.Partitio
 		}
 		// The coordinator's word for a topic that is missing may mean one that it
 		// has not heard of yet; the metadata's is clear.
-		if _, _, err := x.client.leader(ctx, p.Topic, p.Partition); err != nil && !retriable(err) {
+		if _, _, err := x.client.Leader(ctx, p.Topic, p.Partition); err != nil && !kerr.Retriable(err) {
 			return err
 		}
 		added = append(added, p)
@@ -59,7 +61,7 @@ func (x *Transactor) enlist(ctx context.Context, partitions []transport.Partitio
 	if len(added) == 0 {
 		return nil
 	}
-	for topic, partitions := range byTopic(added, topicOfPartition) {
+	for topic, partitions := range cluster.ByTopic(added, cluster.TopicOfPartition) {
 		t := kmsg.NewAddPartitionsToTxnRequestTopic()
 		t.Topic = topic
 		for _, p := range partitions {
@@ -71,7 +73,7 @@ func (x *Transactor) enlist(ctx context.Context, partitions []transport.Partitio
 		var first error
 		for _, t := range answer.(*kmsg.AddPartitionsToTxnResponse).Topics {
 			for _, part := range t.Partitions {
-				if err := codeError(part.ErrorCode); err != nil && (first == nil || errors.Is(first, operationNotAttempted)) {
+				if err := kerr.CodeError(part.ErrorCode); err != nil && (first == nil || errors.Is(first, operationNotAttempted)) {
 					first = fmt.Errorf("%s/%d: %w", t.Topic, part.Partition, err)
 				}
 			}
@@ -90,10 +92,10 @@ func (x *Transactor) enlist(ctx context.Context, partitions []transport.Partitio
 // enlistGroup is enlist for a group's offsets.
 func (x *Transactor) enlistGroup(ctx context.Context, group string) error {
 	req := kmsg.NewPtrAddOffsetsToTxnRequest()
-	req.TransactionalID, req.ProducerID, req.ProducerEpoch = x.id, x.session.id, x.session.epoch
+	req.TransactionalID, req.ProducerID, req.ProducerEpoch = x.id, x.session.ID, x.session.Epoch
 	req.Group = group
 	err := x.ask(ctx, req, func(answer kmsg.Response) error {
-		return codeError(answer.(*kmsg.AddOffsetsToTxnResponse).ErrorCode)
+		return kerr.CodeError(answer.(*kmsg.AddOffsetsToTxnResponse).ErrorCode)
 	})
 	if err != nil {
 		return fmt.Errorf("adding group %q to the transaction: %w", group, err)
@@ -105,9 +107,9 @@ func (x *Transactor) enlistGroup(ctx context.Context, group string) error {
 // back until the transaction ends.
 func (x *Transactor) storeOffsets(ctx context.Context, group string, commits []transport.Commit) error {
 	req := kmsg.NewPtrTxnOffsetCommitRequest()
-	req.TransactionalID, req.ProducerID, req.ProducerEpoch = x.id, x.session.id, x.session.epoch
+	req.TransactionalID, req.ProducerID, req.ProducerEpoch = x.id, x.session.ID, x.session.Epoch
 	req.Group, req.Generation = group, -1
-	for topic, commits := range byTopic(commits, topicOfCommit) {
+	for topic, commits := range cluster.ByTopic(commits, cluster.TopicOfCommit) {
 		t := kmsg.NewTxnOffsetCommitRequestTopic()
 		t.Topic = topic
 		for i := range commits {
@@ -118,11 +120,11 @@ func (x *Transactor) storeOffsets(ctx context.Context, group string, commits []t
 		}
 		req.Topics = append(req.Topics, t)
 	}
-	err := x.client.askGroup(ctx, group, req, func(answer kmsg.Response) error {
+	err := x.client.AskGroup(ctx, group, req, func(answer kmsg.Response) error {
 		for _, t := range answer.(*kmsg.TxnOffsetCommitResponse).Topics {
 			for _, part := range t.Partitions {
 				if part.ErrorCode != 0 {
-					return fmt.Errorf("%s/%d: %w", t.Topic, part.Partition, Error(part.ErrorCode))
+					return fmt.Errorf("%s/%d: %w", t.Topic, part.Partition, kerr.Error(part.ErrorCode))
 				}
 			}
 		}
@@ -141,11 +143,11 @@ func (x *Transactor) end(ctx context.Context, commit bool, asked *bool) error {
 		return nil
 	}
 	req := kmsg.NewPtrEndTxnRequest()
-	req.TransactionalID, req.ProducerID, req.ProducerEpoch = x.id, x.session.id, x.session.epoch
+	req.TransactionalID, req.ProducerID, req.ProducerEpoch = x.id, x.session.ID, x.session.Epoch
 	req.Commit = commit
 	*asked = true
 	err := x.ask(ctx, req, func(answer kmsg.Response) error {
-		return codeError(answer.(*kmsg.EndTxnResponse).ErrorCode)
+		return kerr.CodeError(answer.(*kmsg.EndTxnResponse).ErrorCode)
 	})
 	if err != nil {
 		return err

@@ -11,10 +11,11 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kerr"
+	franzerr "github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/eventbus-go/eventbus/kafka/internal/bed"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -89,7 +90,7 @@ func stored(t *testing.T, tr *Transport, topic string) string {
 // TestTransaction holds transactions to what they promise: on the in-process
 // broker, and on the brokers that EVENTBUS_TEST_BROKERS names.
 func TestTransaction(t *testing.T) {
-	t.Run("Broker", func(t *testing.T) { transactions(t, newBed(t, 1).transport) })
+	t.Run("Broker", func(t *testing.T) { transactions(t, transportOf(bed.NewBed(t, 1))) })
 	t.Run("Kafka", func(t *testing.T) {
 		brokers := os.Getenv("EVENTBUS_TEST_BROKERS")
 		if brokers == "" {
@@ -162,13 +163,13 @@ func transactions(t *testing.T, tr *Transport) {
 // the broker has acted, and its answer does not come.
 func TestTransactionCut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBubble(t, 1)
+		b := bed.NewBubble(t, 1)
 		ctx := context.Background()
 		var want []string
 		for lost := 0; ; lost++ {
 			answers := 0
-			x := transactor(t, b.transport, "cut")
-			b.wires.onResponse(func([]byte) bool { answers++; return answers == lost })
+			x := transactor(t, transportOf(b), "cut")
+			b.Wires.OnResponse(func([]byte) bool { answers++; return answers == lost })
 			for i := range 2 {
 				value := fmt.Sprint(lost, ".", i)
 				want = append(want, value)
@@ -177,7 +178,7 @@ func TestTransactionCut(t *testing.T) {
 					t.Fatalf("without answer %d: %v", lost, err)
 				}
 			}
-			b.wires.onResponse(nil)
+			b.Wires.OnResponse(nil)
 			if answers < lost {
 				break
 			}
@@ -185,10 +186,10 @@ func TestTransactionCut(t *testing.T) {
 		if len(want) < 20 {
 			t.Errorf("only %d transactions were cut", len(want))
 		}
-		if got := committed(t, b.transport, "events"); !slices.Equal(got, want) {
+		if got := committed(t, transportOf(b), "events"); !slices.Equal(got, want) {
 			t.Errorf("read %q, want %q", got, want)
 		}
-		if got := stored(t, b.transport, "events"); !strings.HasPrefix(got, fmt.Sprint(len(want), " ")) {
+		if got := stored(t, transportOf(b), "events"); !strings.HasPrefix(got, fmt.Sprint(len(want), " ")) {
 			t.Errorf("the group has committed %q, want %d", got, len(want))
 		}
 	})
@@ -197,24 +198,24 @@ func TestTransactionCut(t *testing.T) {
 // TestTransactionRefusals: what passes is waited out in every step.
 func TestTransactionRefusals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBubble(t, 1)
+		b := bed.NewBubble(t, 1)
 		var want []string
 		for _, c := range []struct {
 			key kmsg.Key
-			err *kerr.Error
+			err *franzerr.Error
 		}{
-			{kmsg.InitProducerID, kerr.ConcurrentTransactions},
-			{kmsg.InitProducerID, kerr.CoordinatorLoadInProgress},
-			{kmsg.AddPartitionsToTxn, kerr.ConcurrentTransactions},
-			{kmsg.AddPartitionsToTxn, kerr.NotCoordinator},
-			{kmsg.Produce, kerr.NotLeaderForPartition},
-			{kmsg.Produce, kerr.RequestTimedOut}, // appended all the same
-			{kmsg.AddOffsetsToTxn, kerr.CoordinatorNotAvailable},
-			{kmsg.TxnOffsetCommit, kerr.NotCoordinator},
-			{kmsg.EndTxn, kerr.CoordinatorLoadInProgress},
+			{kmsg.InitProducerID, franzerr.ConcurrentTransactions},
+			{kmsg.InitProducerID, franzerr.CoordinatorLoadInProgress},
+			{kmsg.AddPartitionsToTxn, franzerr.ConcurrentTransactions},
+			{kmsg.AddPartitionsToTxn, franzerr.NotCoordinator},
+			{kmsg.Produce, franzerr.NotLeaderForPartition},
+			{kmsg.Produce, franzerr.RequestTimedOut}, // appended all the same
+			{kmsg.AddOffsetsToTxn, franzerr.CoordinatorNotAvailable},
+			{kmsg.TxnOffsetCommit, franzerr.NotCoordinator},
+			{kmsg.EndTxn, franzerr.CoordinatorLoadInProgress},
 		} {
 			fault := b.Fault(kfake.Fault{Keys: []kmsg.Key{c.key}, Err: c.err, Count: 2})
-			x := transactor(t, b.transport, "refused")
+			x := transactor(t, transportOf(b), "refused")
 			want = append(want, c.key.Name())
 			if err := errors.Join(writes(x, "events", c.key.Name()), ends(x, "events", 1), x.Commit(context.Background())); err != nil {
 				t.Errorf("%s answered %s: %v", c.key.Name(), c.err.Message, err)
@@ -224,7 +225,7 @@ func TestTransactionRefusals(t *testing.T) {
 			}
 			fault.Remove()
 		}
-		if got := committed(t, b.transport, "events"); !slices.Equal(got, want) {
+		if got := committed(t, transportOf(b), "events"); !slices.Equal(got, want) {
 			t.Errorf("read %q, want %q", got, want)
 		}
 	})
@@ -233,7 +234,7 @@ func TestTransactionRefusals(t *testing.T) {
 // TestKeepOffsets: the brokers are told to keep them, in the last version of the
 // request that can say so.
 func TestKeepOffsets(t *testing.T) {
-	b := newBed(t, 1)
+	b := bed.NewBed(t, 1)
 	var version int16
 	var retention int64
 	b.ControlKey(int16(kmsg.OffsetCommit), func(req kmsg.Request) (kmsg.Response, error, bool) {
@@ -241,13 +242,13 @@ func TestKeepOffsets(t *testing.T) {
 		return nil, nil, false
 	})
 	p := transport.Partition{Topic: "events"}
-	if err := b.transport.KeepOffsets(t.Context(), "tool", transport.Commit{Partition: p, Offset: 5, LeaderEpoch: 3, Metadata: "kept"}); err != nil {
+	if err := transportOf(b).KeepOffsets(t.Context(), "tool", transport.Commit{Partition: p, Offset: 5, LeaderEpoch: 3, Metadata: "kept"}); err != nil {
 		t.Fatal(err)
 	}
 	if version != 4 || retention != keptFor.Milliseconds() {
 		t.Errorf("version %d, kept for %d ms", version, retention)
 	}
-	if got := stored(t, b.transport, "events"); got != "5 kept" {
+	if got := stored(t, transportOf(b), "events"); got != "5 kept" {
 		t.Errorf("the group has committed %q", got)
 	}
 }

@@ -9,13 +9,18 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
+	"github.com/eventbus-go/eventbus/kafka/internal/fetch"
+	"github.com/eventbus-go/eventbus/kafka/internal/group"
+	"github.com/eventbus-go/eventbus/kafka/internal/produce"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
 // Transport is an Apache Kafka cluster (2.8 or later). It is safe for concurrent
 // use; its connections are shared by all producers and consumers made from it.
 type Transport struct {
-	client *client
+	cfg    Config // with its defaults
+	client *cluster.Client
 	err    error // what is wrong with the configuration
 }
 
@@ -25,8 +30,12 @@ func New(cfg Config) *Transport {
 	if err := cfg.Validate(); err != nil {
 		return &Transport{err: err}
 	}
-	c, err := newClient(cfg.withDefaults())
-	return &Transport{client: c, err: err}
+	cfg = cfg.withDefaults()
+	options, err := cfg.options()
+	if err != nil {
+		return &Transport{err: err}
+	}
+	return &Transport{cfg: cfg, client: cluster.NewClient(options)}
 }
 
 // Cluster asks a broker who the cluster is. Its error names the addresses that
@@ -36,16 +45,16 @@ func (t *Transport) Cluster(ctx context.Context) (transport.Cluster, error) {
 	if t.err != nil {
 		return transport.Cluster{}, t.err
 	}
-	resp, err := t.client.anyBroker(ctx, metadataRequest(nil))
+	resp, err := t.client.AnyBroker(ctx, cluster.MetadataRequest(nil))
 	if err != nil {
 		return transport.Cluster{}, fmt.Errorf("kafka: %w", err)
 	}
-	m := &t.client.metadata
-	m.learnBrokers(resp.(*kmsg.MetadataResponse))
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	cluster := transport.Cluster{ID: m.clusterID}
-	for _, b := range m.brokers {
+	m := &t.client.Metadata
+	m.LearnBrokers(resp.(*kmsg.MetadataResponse))
+	m.Mu.Lock()
+	defer m.Mu.Unlock()
+	cluster := transport.Cluster{ID: m.ClusterID}
+	for _, b := range m.Brokers {
 		cluster.Brokers = append(cluster.Brokers, b)
 	}
 	slices.SortFunc(cluster.Brokers, func(a, b transport.Broker) int { return cmp.Compare(a.ID, b.ID) })
@@ -58,14 +67,77 @@ func (t *Transport) Throttled() time.Duration {
 	if t.err != nil {
 		return 0
 	}
-	return time.Duration(t.client.throttled.Load())
+	return time.Duration(t.client.Throttled.Load())
 }
 
 // Close ends every connection. Calls that wait for one return an error that is
 // transport.ErrClosed.
 func (t *Transport) Close(context.Context) error {
 	if t.err == nil {
-		t.client.close()
+		t.client.Close()
 	}
 	return nil
+}
+
+// NewProducer returns a producer. It connects when it is first used.
+func (t *Transport) NewProducer(cfg transport.ProducerConfig) (transport.Producer, error) {
+	if err := t.usable(); err != nil {
+		return nil, err
+	}
+	cfg.Compression = cmp.Or(cfg.Compression, t.cfg.Compression)
+	p, err := produce.NewProducer(t.client, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// NewConsumer returns a member of a group, which joins in the background.
+func (t *Transport) NewConsumer(cfg transport.ConsumerConfig) (transport.Consumer, error) {
+	if err := t.usable(); err != nil {
+		return nil, err
+	}
+	cfg.InstanceID = cmp.Or(cfg.InstanceID, t.cfg.InstanceID)
+	c, err := group.StartConsumer(t.client, cfg, group.MembershipOptions{Balancer: t.cfg.Balancer, Rack: t.cfg.Rack, ConsumerProtocol: t.cfg.ConsumerProtocol})
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// NewReader returns a reader, which connects in the background.
+func (t *Transport) NewReader(cfg transport.ReaderConfig) (transport.Reader, error) {
+	if err := t.usable(); err != nil {
+		return nil, err
+	}
+	r, err := fetch.NewReader(t.client, cfg, t.cfg.Rack)
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+func (t *Transport) usable() error {
+	if t.err != nil {
+		return t.err
+	}
+	if t.client.Ctx.Err() != nil {
+		return cluster.ErrClosed
+	}
+	return nil
+}
+
+// options is the configuration as a client needs it.
+func (c Config) options() (cluster.Options, error) {
+	mechanism, err := c.SASL.mechanism()
+	if err != nil {
+		return cluster.Options{}, err
+	}
+	o := cluster.Options{
+		Brokers: c.Brokers, ClientID: c.ClientID, DialTimeout: c.DialTimeout, RequestTimeout: c.RequestTimeout,
+		Dial: c.Dial, TLS: c.tlsConfig, Secure: c.secure(), SASL: mechanism,
+	}
+	oauth, _ := mechanism.(*oauthBearer)
+	o.SessionEnd = func(now time.Time) time.Time { return c.SASL.sessionEnd(oauth, now) }
+	return o, nil
 }

@@ -1,0 +1,238 @@
+package balance
+
+import (
+	"cmp"
+	"encoding/binary"
+	"maps"
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// GroupMember is a member of a group as its leader sees it.
+type GroupMember struct {
+	ID, instance string
+	Topics       []string
+	owned        []transport.Partition
+	generation   int32 // in which it owned them, −1 if unknown
+}
+
+// Balancer spreads partitions over the members of a group. The group's leader
+// does so for all.
+type Balancer struct {
+	Name string
+	// Cooperative members keep what they own during a rebalance. What moves is
+	// first taken from its owner, in one rebalance, and given away in the next.
+	Cooperative bool
+	// plan gives every partition of a topic that somebody subscribes to to one
+	// of those. Members come sorted, partitions is how many each topic has.
+	plan func(members []GroupMember, partitions map[string]int32) map[string][]transport.Partition
+}
+
+// BalancerOf knows the balancers of Config.Balancer.
+func BalancerOf(name string) *Balancer {
+	switch name {
+	case "range":
+		return &Balancer{Name: name, plan: planRange}
+	case "roundrobin":
+		return &Balancer{Name: name, plan: planRoundRobin}
+	}
+	return &Balancer{Name: "cooperative-sticky", Cooperative: true, plan: planSticky}
+}
+
+// Metadata is what a member tells the leader: the subscription of Kafka's
+// consumer protocol, in version 3 (KIP-792, KIP-881).
+func (b *Balancer) Metadata(topics []string, owned []transport.Partition, generation int32, rack string) []byte {
+	m := kmsg.NewConsumerMemberMetadata()
+	m.Version = 3
+	m.Topics = topics
+	if rack != "" {
+		m.Rack = &rack
+	}
+	m.Generation = -1
+	if b.Cooperative {
+		m.Generation = generation
+		// Java's assignor of before version 2 of the subscription reads the
+		// generation here.
+		m.UserData = binary.BigEndian.AppendUint32(nil, uint32(generation))
+		for _, p := range owned {
+			if n := len(m.OwnedPartitions); n == 0 || m.OwnedPartitions[n-1].Topic != p.Topic {
+				m.OwnedPartitions = append(m.OwnedPartitions, kmsg.ConsumerMemberMetadataOwnedPartition{Topic: p.Topic})
+			}
+			last := &m.OwnedPartitions[len(m.OwnedPartitions)-1]
+			last.Partitions = append(last.Partitions, p.Partition)
+		}
+	}
+	return m.AppendTo(nil)
+}
+
+// ReadMember reads what a member told.
+func ReadMember(m *kmsg.JoinGroupResponseMember) (GroupMember, error) {
+	member := GroupMember{ID: m.MemberID, generation: -1}
+	if m.InstanceID != nil {
+		member.instance = *m.InstanceID
+	}
+	meta := kmsg.NewConsumerMemberMetadata()
+	if err := meta.ReadFrom(m.ProtocolMetadata); err != nil {
+		return member, err
+	}
+	member.Topics = meta.Topics
+	switch {
+	case meta.Version >= 2 && meta.Generation >= 0:
+		member.generation = meta.Generation
+	case len(meta.UserData) == 4:
+		member.generation = int32(binary.BigEndian.Uint32(meta.UserData))
+	}
+	for _, t := range meta.OwnedPartitions {
+		for _, p := range t.Partitions {
+			member.owned = append(member.owned, transport.Partition{Topic: t.Topic, Partition: p})
+		}
+	}
+	return member, nil
+}
+
+// Assign plans and, for cooperative members, withholds what is still another
+// member's.
+func (b *Balancer) Assign(members []GroupMember, partitions map[string]int32) map[string][]transport.Partition {
+	// Static members first, by the names that last: so a plan is the same
+	// whatever ids the coordinator gives.
+	members = slices.Clone(members)
+	slices.SortFunc(members, func(a, b GroupMember) int {
+		if a.instance != "" && b.instance != "" {
+			return cmp.Compare(a.instance, b.instance)
+		}
+		if (a.instance != "") != (b.instance != "") {
+			return cmp.Compare(b.instance, a.instance)
+		}
+		return cmp.Compare(a.ID, b.ID)
+	})
+	plan := b.plan(members, partitions)
+	if !b.Cooperative {
+		return plan
+	}
+	owners := ownersOf(members)
+	for id, given := range plan {
+		plan[id] = slices.DeleteFunc(given, func(p transport.Partition) bool {
+			claim, owned := owners[p]
+			return owned && (claim.shared || claim.member != id)
+		})
+	}
+	return plan
+}
+
+// ownership is a member's claim to own a partition.
+type ownership struct {
+	member     string
+	generation int32
+	// shared is set if another member claims the same of the same generation:
+	// neither keeps it.
+	shared bool
+}
+
+// ownersOf says who owns what, of contradicting members the one that was in the
+// latest generation.
+func ownersOf(members []GroupMember) map[transport.Partition]ownership {
+	owners := make(map[transport.Partition]ownership)
+	for i := range members {
+		m := &members[i]
+		for _, p := range m.owned {
+			claim, claimed := owners[p]
+			switch {
+			case !claimed || m.generation > claim.generation:
+				owners[p] = ownership{member: m.ID, generation: m.generation}
+			case m.generation == claim.generation && claim.member != m.ID:
+				claim.shared = true
+				owners[p] = claim
+			}
+		}
+	}
+	return owners
+}
+
+// EncodeAssignment is a member's share in Kafka's consumer protocol.
+func EncodeAssignment(partitions []transport.Partition) []byte {
+	a := kmsg.NewConsumerMemberAssignment()
+	a.Version = 1
+	slices.SortFunc(partitions, transport.Partition.Compare)
+	for _, p := range partitions {
+		if n := len(a.Topics); n == 0 || a.Topics[n-1].Topic != p.Topic {
+			a.Topics = append(a.Topics, kmsg.ConsumerMemberAssignmentTopic{Topic: p.Topic})
+		}
+		last := &a.Topics[len(a.Topics)-1]
+		last.Partitions = append(last.Partitions, p.Partition)
+	}
+	return a.AppendTo(nil)
+}
+
+// DecodeAssignment reads a share. An empty one is no partitions.
+func DecodeAssignment(b []byte) ([]transport.Partition, error) {
+	if len(b) == 0 {
+		return nil, nil
+	}
+	a := kmsg.NewConsumerMemberAssignment()
+	if err := a.ReadFrom(b); err != nil {
+		return nil, err
+	}
+	var partitions []transport.Partition
+	for _, t := range a.Topics {
+		for _, p := range t.Partitions {
+			partitions = append(partitions, transport.Partition{Topic: t.Topic, Partition: p})
+		}
+	}
+	slices.SortFunc(partitions, transport.Partition.Compare)
+	return slices.Compact(partitions), nil
+}
+
+// planRange gives each member a run of each topic's partitions, the first
+// members one more, as Kafka's range assignor does.
+func planRange(members []GroupMember, partitions map[string]int32) map[string][]transport.Partition {
+	plan := make(map[string][]transport.Partition)
+	for _, topic := range slices.Sorted(maps.Keys(partitions)) {
+		var readers []string
+		for i := range members {
+			if slices.Contains(members[i].Topics, topic) {
+				readers = append(readers, members[i].ID)
+			}
+		}
+		if len(readers) == 0 {
+			continue
+		}
+		each, more := int(partitions[topic])/len(readers), int(partitions[topic])%len(readers)
+		next := int32(0)
+		for i, id := range readers {
+			n := each
+			if i < more {
+				n++
+			}
+			for range n {
+				plan[id] = append(plan[id], transport.Partition{Topic: topic, Partition: next})
+				next++
+			}
+		}
+	}
+	return plan
+}
+
+// planRoundRobin deals all partitions out in turn, as Kafka's round-robin
+// assignor does.
+func planRoundRobin(members []GroupMember, partitions map[string]int32) map[string][]transport.Partition {
+	plan := make(map[string][]transport.Partition)
+	turn := 0
+	for _, topic := range slices.Sorted(maps.Keys(partitions)) {
+		reads := func(m GroupMember) bool { return slices.Contains(m.Topics, topic) }
+		if !slices.ContainsFunc(members, reads) {
+			continue
+		}
+		for n := range partitions[topic] {
+			for !reads(members[turn%len(members)]) {
+				turn++
+			}
+			id := members[turn%len(members)].ID
+			plan[id] = append(plan[id], transport.Partition{Topic: topic, Partition: n})
+			turn++
+		}
+	}
+	return plan
+}

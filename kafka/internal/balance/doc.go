@@ -1,0 +1,8 @@
+// Package balance shares partitions out among the members of a group, as the
+// leader of a group does in the classic protocol.
+//
+//	balancer.go  the balancers by name, and the formats of subscriptions and assignments
+//	sticky.go    the cooperative-sticky plan: even, and moving as little as possible
+//
+// It is arithmetic on names and numbers: no connection, no clock.
+package balance

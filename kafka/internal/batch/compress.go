@@ -1,0 +1,88 @@
+package batch
+
+import (
+	"bytes"
+	"io"
+	"slices"
+	"sync"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/s2"
+	"github.com/klauspost/compress/zstd"
+	lz4 "github.com/pierrec/lz4/v4"
+)
+
+// compressions are the names of the codecs, by their number in a batch's attributes.
+var Compressions = [...]string{"none", "gzip", "snappy", "lz4", "zstd"}
+
+// Compression compresses the batches of one producer. It is safe for concurrent
+// use.
+type Compression struct {
+	Codec int16 // as a batch's attributes have it
+	// zstd is used by EncodeAll alone. Its megabytes are for those who ask for
+	// it, and the channel in it belongs to the testing/synctest bubble that the
+	// producer was made in, if it was in one.
+	zstd *zstd.Encoder
+}
+
+// NewCompression is of a codec by its name; the empty one is "none".
+func NewCompression(name string) (c Compression, err error) {
+	c.Codec = int16(max(slices.Index(Compressions[:], name), 0))
+	if c.Codec != 4 {
+		return c, nil
+	}
+	c.zstd, err = zstd.NewWriter(nil, zstd.WithWindowSize(256<<10), zstd.WithLowerEncoderMem(true))
+	if err == nil {
+		c.zstd.EncodeAll([]byte{0}, nil) // makes the channel here, and not where the first batch is sent
+	}
+	return c, err
+}
+
+// resetWriter is what gzip's and lz4's writers have in common.
+type resetWriter interface {
+	io.WriteCloser
+	Reset(io.Writer)
+}
+
+var (
+	gzipWriters = sync.Pool{New: func() any { return gzip.NewWriter(io.Discard) }}
+	lz4Writers  = sync.Pool{New: func() any {
+		w := lz4.NewWriter(io.Discard)
+		if err := w.Apply(lz4.BlockSizeOption(lz4.Block64Kb), lz4.ChecksumOption(false)); err != nil {
+			panic(err)
+		}
+		return w
+	}}
+)
+
+// Compress appends src, compressed, to dst.
+func (c *Compression) Compress(dst, src []byte) ([]byte, error) {
+	switch c.Codec {
+	case 1:
+		return compressTo(&gzipWriters, dst, src)
+	case 2:
+		// One raw block, as librdkafka and franz-go write it. The framing of
+		// the Java client's library is optional to all readers.
+		at := len(dst)
+		dst = slices.Grow(dst, s2.MaxEncodedLen(len(src)))
+		return dst[:at+len(s2.EncodeSnappy(dst[at:cap(dst)], src))], nil
+	case 3:
+		return compressTo(&lz4Writers, dst, src)
+	case 4:
+		return c.zstd.EncodeAll(src, dst), nil
+	}
+	return append(dst, src...), nil
+}
+
+func compressTo(writers *sync.Pool, dst, src []byte) ([]byte, error) {
+	out := bytes.NewBuffer(dst)
+	w := writers.Get().(resetWriter)
+	w.Reset(out)
+	_, err := w.Write(src)
+	if closing := w.Close(); err == nil {
+		err = closing
+	}
+	w.Reset(io.Discard)
+	writers.Put(w)
+	return out.Bytes(), err
+}

@@ -1,0 +1,20 @@
+// Package batch encodes and decodes record batches of message format 2
+// (KIP-98), in memory that it takes from pools.
+//
+// Encoding:
+//
+//	encode.go      records into a batch, and what a batch is stamped with when it is sent
+//	compress.go    the codecs, one encoder for each producer
+//
+// Decoding:
+//
+//	header.go      the batches in a fetch response, checked before anything is allocated
+//	decode.go      Reader: the records of a partition's batches, aborted transactions left out
+//	decompress.go  the content of a batch, bounded
+//	headers.go     record headers, with their keys interned
+//
+// Memory:
+//
+//	memory.go      pools of records
+//	buffer.go      Buffer: bytes that are given back when the last user has released them
+package batch

@@ -1,0 +1,134 @@
+package batch
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+
+	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
+)
+
+// The record batch of Kafka's message format 2
+// (https://kafka.apache.org/documentation/#recordbatch) has this fixed part:
+//
+//	 0 base offset      int64     27 base timestamp  int64
+//	 8 length           int32     35 max timestamp   int64
+//	12 leader epoch     int32     43 producer id     int64
+//	16 magic            int8      51 producer epoch  int16
+//	17 crc              uint32    53 base sequence   int32
+//	21 attributes       int16     57 records         int32
+//	23 last offset delta int32    61 the records, compressed together
+//
+// The length counts what follows it; the checksum (CRC-32C) covers all from the
+// attributes on.
+const (
+	BatchHeaderSize  = 61
+	BatchPrefixSize  = 12 // base offset and length
+	BatchMinLength   = BatchHeaderSize - BatchPrefixSize
+	BatchMagicOffset = 16
+
+	attributeCodec         = 0x07
+	attributeLogAppendTime = 0x08
+	AttributeTransactional = 0x10
+	attributeControl       = 0x20
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// batchHeader is what reading needs of a batch's fixed part.
+type batchHeader struct {
+	base, next    int64 // the offsets that it covers are [base, next)
+	leaderEpoch   int32
+	attributes    int16
+	baseTimestamp int64
+	maxTimestamp  int64
+	producer      int64
+	records       int32
+}
+
+func (h *batchHeader) codec() int16 { return h.attributes & attributeCodec }
+
+// batchSize is the size of the batch that data starts with. It may be more than
+// len(data): a broker cuts its answer at a number of bytes. It is 0 when the
+// data ends before it can be known.
+func batchSize(data []byte) (int, error) {
+	if len(data) <= BatchMagicOffset {
+		return 0, nil
+	}
+	if magic := int8(data[BatchMagicOffset]); magic != 2 {
+		if magic == 0 || magic == 1 {
+			return 0, fmt.Errorf("the log holds records of message format %d, from before Kafka 0.11, which is not read", magic)
+		}
+		return 0, fmt.Errorf("unknown message format %d", magic)
+	}
+	length := int32(binary.BigEndian.Uint32(data[8:]))
+	if length < BatchMinLength {
+		return 0, fmt.Errorf("a record batch says that it is %d bytes long", length)
+	}
+	return BatchPrefixSize + int(length), nil
+}
+
+// readBatchHeader reads the fixed part of one whole batch, without looking at
+// the checksum.
+func readBatchHeader(batch []byte) (h batchHeader, err error) {
+	h.base = int64(binary.BigEndian.Uint64(batch))
+	h.leaderEpoch = int32(binary.BigEndian.Uint32(batch[12:]))
+	h.attributes = int16(binary.BigEndian.Uint16(batch[21:]))
+	delta := int32(binary.BigEndian.Uint32(batch[23:]))
+	h.next = h.base + int64(delta) + 1
+	h.baseTimestamp = int64(binary.BigEndian.Uint64(batch[27:]))
+	h.maxTimestamp = int64(binary.BigEndian.Uint64(batch[35:]))
+	h.producer = int64(binary.BigEndian.Uint64(batch[43:]))
+	h.records = int32(binary.BigEndian.Uint32(batch[57:]))
+	if h.base < 0 || delta < 0 || h.next <= h.base || h.records < 0 || int64(h.records) > int64(delta)+1 {
+		return h, fmt.Errorf("a record batch says that it has %d records from offset %d to %d", h.records, h.base, h.next-1)
+	}
+	return h, nil
+}
+
+// CheckBatch compares the checksum of one whole batch.
+func CheckBatch(batch []byte) error {
+	if want, got := binary.BigEndian.Uint32(batch[17:]), crc32.Checksum(batch[21:], castagnoli); got != want {
+		return fmt.Errorf("the checksum of a record batch at offset %d is %08x, not %08x: %w",
+			int64(binary.BigEndian.Uint64(batch)), got, want, kerr.CorruptMessage)
+	}
+	return nil
+}
+
+// batchSpan is what one look over the fixed parts tells of the batches that a
+// broker answered.
+type batchSpan struct {
+	Size int   // bytes of complete batches
+	Next int64 // the offset after the last of them; want if there is none
+	Need int   // bytes of the batch behind them, which was cut off; 0 if none was
+	// LeaderEpoch is that of the last of them, −1 if there is none.
+	LeaderEpoch int32
+}
+
+// SpanBatches looks over data, which was fetched at offset want. An error
+// belongs to the batch after span.size bytes: what is before it can be read.
+func SpanBatches(data []byte, want int64) (batchSpan, error) {
+	span := batchSpan{Next: want, LeaderEpoch: -1}
+	for {
+		rest := data[span.Size:]
+		size, err := batchSize(rest)
+		if err != nil || size == 0 {
+			return span, err
+		}
+		if size > len(rest) {
+			span.Need = size
+			return span, nil
+		}
+		h, err := readBatchHeader(rest)
+		if err != nil {
+			return span, err
+		}
+		// Batches lie in offset order. Those that end before the offset that was
+		// asked for come at the front only.
+		if h.next <= span.Next && span.Next > want {
+			return span, fmt.Errorf("a record batch of offsets %d to %d follows offset %d", h.base, h.next-1, span.Next-1)
+		}
+		span.Next, span.LeaderEpoch = max(span.Next, h.next), h.leaderEpoch
+		span.Size += size
+	}
+}

@@ -1,0 +1,123 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"os"
+	"reflect"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
+)
+
+const (
+	// Silence is for how long a broker may say nothing before another is asked as
+	// well: one that is frozen takes connections and requests, and never answers.
+	Silence = 500 * time.Millisecond
+	// askedAgain is how often brokers are asked anew when all have been asked and
+	// none has said anything.
+	askedAgain = 3
+	// shunned is for how long a broker that was silent is asked last.
+	shunned = 10 * time.Second
+)
+
+// AnyBroker sends req to a bootstrap broker and, whenever nobody has answered for
+// a while, or who was asked can't be reached, to another of those that the cluster
+// was last known to have. The first answer counts. Whoever is only slow (a Java
+// broker's first TLS handshake takes seconds) is still listened to.
+func (c *Client) AnyBroker(ctx context.Context, req kmsg.Request) (kmsg.Response, error) {
+	type answer struct {
+		broker int32
+		resp   kmsg.Response
+		err    error
+	}
+	within, cancel := context.WithCancel(ctx)
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	defer cancel()
+	brokers := c.Metadata.askable(time.Now())
+	answers := make(chan answer, len(brokers)+askedAgain)
+	asked, waiting := 0, 0
+	next := func() {
+		broker, own := brokers[asked%len(brokers)], copyOf(req)
+		asked++
+		waiting++
+		asking.Go(func() {
+			resp, err := c.Request(within, broker, own)
+			answers <- answer{broker, resp, err}
+		})
+	}
+	next()
+	patience := time.NewTimer(Silence)
+	defer patience.Stop()
+	var last error
+	for waiting > 0 {
+		select {
+		case <-patience.C:
+			c.Metadata.note(brokers[(asked-1)%len(brokers)], true)
+			if asked < cap(answers) {
+				next()
+				patience.Reset(Silence << (asked / len(brokers)))
+			}
+		case a := <-answers:
+			waiting--
+			switch {
+			case a.err == nil:
+				c.Metadata.note(a.broker, false)
+				return a.resp, nil
+			case ctx.Err() != nil || !kerr.Retriable(a.err):
+				return nil, a.err
+			}
+			if last == nil || !errors.Is(a.err, os.ErrDeadlineExceeded) {
+				last = a.err
+			}
+			if asked < len(brokers) {
+				next()
+				patience.Reset(Silence)
+			}
+		}
+	}
+	return nil, last
+}
+
+// copyOf is a request of its own, since sending one sets its version. What lies
+// behind its fields is shared, and only read.
+func copyOf(req kmsg.Request) kmsg.Request {
+	from := reflect.ValueOf(req).Elem()
+	to := reflect.New(from.Type())
+	to.Elem().Set(from)
+	return to.Interface().(kmsg.Request)
+}
+
+// askable are the brokers in the order to ask them: the bootstrap brokers (−1)
+// and then the others at random, but those that were silent lately last.
+func (m *Metadata) askable(now time.Time) []int32 {
+	brokers := append([]int32{-1}, m.brokerIDs()...)
+	m.Mu.Lock()
+	defer m.Mu.Unlock()
+	slices.SortStableFunc(brokers, func(a, b int32) int {
+		late := func(broker int32) int {
+			if at, ok := m.silent[broker]; ok && now.Sub(at) < shunned {
+				return 1
+			}
+			return 0
+		}
+		return late(a) - late(b)
+	})
+	return brokers
+}
+
+// note remembers whether a broker was silent when it was asked.
+func (m *Metadata) note(broker int32, silent bool) {
+	m.Mu.Lock()
+	defer m.Mu.Unlock()
+	if silent {
+		m.silent[broker] = time.Now()
+	} else {
+		delete(m.silent, broker)
+	}
+}

@@ -1,0 +1,32 @@
+package cluster
+
+import (
+	"iter"
+
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// ByTopic groups items by their topics, each of which a request names once.
+// Topics, and the items of each, come in the order of items.
+func ByTopic[T any](items []T, topic func(T) string) iter.Seq2[string, []T] {
+	var topics []string
+	of := make(map[string][]T)
+	for _, item := range items {
+		name := topic(item)
+		if of[name] == nil {
+			topics = append(topics, name)
+		}
+		of[name] = append(of[name], item)
+	}
+	return func(yield func(string, []T) bool) {
+		for _, name := range topics {
+			if !yield(name, of[name]) {
+				return
+			}
+		}
+	}
+}
+
+func TopicOfPartition(p transport.Partition) string { return p.Topic }
+
+func TopicOfCommit(c transport.Commit) string { return c.Topic }

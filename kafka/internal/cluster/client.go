@@ -1,0 +1,229 @@
+package cluster
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	kafkago "github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/sasl"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
+)
+
+// Client is what the producers, consumers and admin of one Transport share:
+// kafka-go's pool of connections, and what is known of the cluster.
+type Client struct {
+	Cfg       Options
+	pool      *kafkago.Transport
+	bootstrap net.Addr
+	Format    *kmsg.RequestFormatter
+
+	Ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	// background counts goroutines that outlive the call that started them.
+	background sync.WaitGroup
+
+	mu       sync.Mutex
+	closed   bool
+	links    map[*Link]struct{}
+	troubles map[string]error // last failure of connection set-up, per address
+
+	Metadata     Metadata
+	coordinators coordinators
+	Throttled    atomic.Int64 // nanoseconds that brokers asked producers and consumers to wait
+}
+
+// Options are what a client needs to know.
+type Options struct {
+	Brokers                     []string
+	ClientID                    string
+	DialTimeout, RequestTimeout time.Duration
+	Dial                        func(ctx context.Context, network, address string) (net.Conn, error)
+	// TLS is the configuration for a connection to an address, nil for plain text.
+	TLS    func(address string) (*tls.Config, error)
+	Secure bool
+	SASL   sasl.Mechanism // nil: none
+	// SessionEnd is when a connection that is made at now should be replaced; zero if never.
+	SessionEnd func(now time.Time) time.Time
+}
+
+// NewClient returns a client, which connects to nothing yet.
+func NewClient(cfg Options) *Client {
+	c := &Client{
+		Cfg:       cfg,
+		bootstrap: kafkago.TCP(cfg.Brokers...),
+		Format:    kmsg.NewRequestFormatter(kmsg.FormatterClientID(cfg.ClientID)),
+		links:     make(map[*Link]struct{}),
+		troubles:  make(map[string]error),
+	}
+	c.Ctx, c.cancel = context.WithCancel(context.Background())
+	c.pool = &kafkago.Transport{
+		Dial: c.dial,
+		// One budget for all bootstrap addresses, which kafka-go tries one
+		// after another; dial gives each its share.
+		DialTimeout: cfg.DialTimeout * time.Duration(len(cfg.Brokers)),
+		IdleTimeout: 2 * time.Minute,
+		// kafka-go maps broker ids to addresses and nothing else here: no
+		// topics are asked for, and it may be slow in noticing changes, since
+		// learnBrokers tells it.
+		MetadataTopics: []string{},
+		MetadataTTL:    10 * time.Second,
+		ClientID:       cfg.ClientID,
+		SASL:           cfg.SASL,
+		Context:        c.Ctx,
+	}
+	c.Metadata.init(c)
+	return c
+}
+
+// Request sends req to a broker (−1: any that answers) in the highest version
+// that both speak, and decodes the response. It doesn't look at error codes
+// within the response, and doesn't try again.
+func (c *Client) Request(ctx context.Context, broker int32, req kmsg.Request) (kmsg.Response, error) {
+	body, version, err := c.Exchange(ctx, broker, req, NewBody)
+	if err != nil {
+		return nil, err
+	}
+	resp := req.ResponseKind()
+	resp.SetVersion(version)
+	if err := resp.ReadFrom(body); err != nil {
+		return nil, fmt.Errorf("response to %s from broker %d: %w", kmsg.NameForKey(req.Key()), broker, err)
+	}
+	return resp, nil
+}
+
+// Exchange is request without the decoding: it returns the body of the
+// response, after its header, in the memory that buf returned for a size at
+// least that of the body, and the version that was used.
+func (c *Client) Exchange(ctx context.Context, broker int32, req kmsg.Request, buf func(size int) []byte) (body []byte, version int16, err error) {
+	patience := c.patience(req)
+	within, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	deadline, _ := within.Deadline()
+	err = c.Hold(within, broker, func(w *Conn) (err error) {
+		body, err = w.Exchange(req, deadline, buf)
+		return err
+	})
+	if err != nil && ctx.Err() == nil && within.Err() != nil {
+		err = fmt.Errorf("%s got no answer from %s within %s: %w", kmsg.NameForKey(req.Key()),
+			c.BrokerName(broker), patience, os.ErrDeadlineExceeded)
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	return body, req.GetVersion(), nil
+}
+
+func NewBody(size int) []byte { return make([]byte, size) }
+
+// patience is how long an exchange may take: RequestTimeout beyond what req
+// asks the broker to wait itself.
+func (c *Client) patience(req kmsg.Request) time.Duration {
+	var asked int32
+	switch r := req.(type) {
+	case *kmsg.FetchRequest:
+		asked = r.MaxWaitMillis
+	case *kmsg.JoinGroupRequest:
+		asked = max(r.RebalanceTimeoutMillis, r.SessionTimeoutMillis)
+	case *kmsg.SyncGroupRequest:
+		// The broker answers when the leader has sent its assignment or was
+		// expelled for not doing so; the caller knows the session timeout.
+	case kmsg.TimeoutRequest:
+		asked = r.Timeout()
+	}
+	return c.Cfg.RequestTimeout + time.Duration(max(asked, 0))*time.Millisecond
+}
+
+// refreshPool makes kafka-go ask for the brokers' addresses now, and waits.
+func (c *Client) refreshPool(ctx context.Context) error {
+	within, cancel := context.WithTimeout(ctx, c.Cfg.DialTimeout)
+	defer cancel()
+	_, err := c.pool.RoundTrip(within, c.bootstrap, layoutRefresh{})
+	if err != nil && ctx.Err() == nil {
+		return c.connectError(within, -1, err)
+	}
+	return err
+}
+
+// connectError says which addresses were tried and what was wrong with each.
+func (c *Client) connectError(ctx context.Context, broker int32, err error) error {
+	addrs := c.Cfg.Brokers
+	if b, ok := c.Metadata.broker(broker); ok {
+		addrs = []string{address(b)}
+	}
+	c.mu.Lock()
+	closed := c.closed
+	var tried []string
+	for _, addr := range addrs {
+		if trouble := c.troubles[addr]; trouble != nil {
+			tried = append(tried, addr+": "+trouble.Error())
+		}
+	}
+	c.mu.Unlock()
+	if closed {
+		return ErrClosed
+	}
+	err = kerr.FromClient(err)
+	if errors.Is(err, kerr.BrokerNotAvailable) {
+		return err
+	}
+	what := fmt.Sprintf("no connection to %s", c.BrokerName(broker))
+	if len(tried) > 0 {
+		what += " (" + strings.Join(tried, "; ") + ")"
+	} else {
+		what += ": " + err.Error()
+	}
+	if ctx.Err() != nil {
+		err = ctx.Err()
+		what += ": " + err.Error()
+	}
+	return &kerr.ConnectError{What: what, Err: err}
+}
+
+// BrokerName names a broker for an error's text.
+func (c *Client) BrokerName(broker int32) string {
+	if broker < 0 {
+		return "any of the brokers " + strings.Join(c.Cfg.Brokers, ", ")
+	}
+	if b, ok := c.Metadata.broker(broker); ok {
+		return fmt.Sprintf("broker %d at %s", broker, address(b))
+	}
+	return fmt.Sprintf("broker %d", broker)
+}
+
+// Spawn runs f on a goroutine that close waits for, unless the client is closed.
+func (c *Client) Spawn(f func()) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return false
+	}
+	c.background.Go(f)
+	return true
+}
+
+// Close ends every connection and background goroutine. Calling it again does
+// nothing.
+func (c *Client) Close() {
+	c.mu.Lock()
+	c.closed = true
+	links := slices.Collect(maps.Keys(c.links))
+	c.mu.Unlock()
+	c.cancel()
+	c.pool.CloseIdleConnections()
+	for _, l := range links {
+		_ = l.Close()
+	}
+	c.background.Wait()
+}

@@ -1,0 +1,237 @@
+package cluster
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/segmentio/kafka-go/protocol"
+	"github.com/segmentio/kafka-go/protocol/createtopics"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
+)
+
+// maxResponse bounds what a broker may announce as the size of a response.
+const MaxResponse = 256 << 20
+
+// past is a deadline that interrupts whatever waits on a connection.
+var Past = time.Unix(1, 0)
+
+// Conn is a connection that is lent to one holder, for one or many exchanges of
+// request and response, one at a time.
+type Conn struct {
+	*protocol.Conn
+	Link *Link
+	Ctx  context.Context
+	// Wrote is set by await as soon as the broker may have got something.
+	Wrote bool
+}
+
+// Hold lends a connection to a broker (−1: any of the bootstrap brokers) to
+// serve, dialling one if none is idle, and returns what serve returned. An error
+// from before serve was called is a *connectError or ctx's.
+//
+// When ctx ends, whatever serve waits for on the connection ends. hold returns
+// only after serve has, so serve may use its caller's memory. The connection
+// goes back to the pool if serve returns nil and ctx is alive, and is closed
+// otherwise.
+func (c *Client) Hold(ctx context.Context, broker int32, serve func(*Conn) error) error {
+	err := c.lend(ctx, broker, serve)
+	if broker < 0 || !errors.Is(err, kerr.BrokerNotAvailable) {
+		return err
+	}
+	// The pool doesn't know the broker yet, or not any more.
+	if err := c.refreshPool(ctx); err != nil {
+		return err
+	}
+	return c.lend(ctx, broker, serve)
+}
+
+func (c *Client) lend(ctx context.Context, broker int32, serve func(*Conn) error) error {
+	h := &loan{ctx: ctx, broker: broker, serve: serve, ended: make(chan struct{})}
+	_, err := c.pool.RoundTrip(ctx, c.bootstrap, h)
+	if !h.state.CompareAndSwap(loanWaits, loanAbandoned) {
+		// The exchange began. RoundTrip returns at once when ctx ends,
+		// perhaps before serve does.
+		<-h.ended
+		return h.err
+	}
+	if err == nil {
+		err = errors.New("the connection pool did not lend a connection")
+	}
+	return c.connectError(ctx, broker, err)
+}
+
+// loan is the message that kafka-go's transport carries for hold. A
+// protocol.RawExchanger gets the dialled and authenticated connection to itself
+// until RawExchange returns.
+type loan struct {
+	ctx    context.Context
+	broker int32
+	serve  func(*Conn) error
+	state  atomic.Int32
+	ended  chan struct{}
+	err    error // of serve, readable once ended is closed
+}
+
+const (
+	loanWaits int32 = iota
+	loanServed
+	loanAbandoned
+)
+
+// errReturned closes a connection that must not be used again.
+var errReturned = errors.New("connection given back for closing")
+
+func (*loan) ApiKey() protocol.ApiKey { return protocol.ApiVersions }
+
+func (*loan) Required(map[protocol.ApiKey]int16) bool { return true }
+
+// Broker routes the loan.
+func (l *loan) Broker(protocol.Cluster) (protocol.Broker, error) {
+	return protocol.Broker{ID: l.broker}, nil
+}
+
+// RawExchange runs on the connection's goroutine.
+func (l *loan) RawExchange(rw io.ReadWriter) (protocol.Message, error) {
+	if !l.state.CompareAndSwap(loanWaits, loanServed) {
+		return l, nil // nobody waits any more; the connection is as good as before
+	}
+	defer close(l.ended)
+	pc, ok := rw.(*protocol.Conn)
+	if !ok {
+		l.err = fmt.Errorf("unexpected connection type %T", rw)
+		return nil, l.err
+	}
+	addr, ok := pc.LocalAddr().(linkAddr)
+	if !ok {
+		l.err = fmt.Errorf("unexpected address type %T", pc.LocalAddr())
+		return nil, l.err
+	}
+	addr.link.lend()
+	// conn.await sets deadlines too. If ctx ends before it does, it sees that
+	// in ctx.Err after setting; if later, this one overwrites its deadline.
+	stop := context.AfterFunc(l.ctx, func() { _ = pc.SetDeadline(Past) })
+	l.err = l.serve(&Conn{Conn: pc, Link: addr.link, Ctx: l.ctx})
+	if !stop() || l.err != nil || addr.link.Retired() {
+		return nil, errReturned
+	}
+	return l, nil
+}
+
+// layoutRefresh makes kafka-go's transport refresh what it knows of the brokers.
+// There is no call for that, but it does so, before RoundTrip returns, when a
+// response to CreateTopics comes in. This message pretends to have had one.
+type layoutRefresh struct{}
+
+func (layoutRefresh) ApiKey() protocol.ApiKey { return protocol.CreateTopics }
+
+func (layoutRefresh) Required(map[protocol.ApiKey]int16) bool { return true }
+
+// RawExchange exchanges nothing.
+func (layoutRefresh) RawExchange(io.ReadWriter) (protocol.Message, error) {
+	return &createtopics.Response{}, nil
+}
+
+// Exchange sends req in the highest version that both sides speak, which it
+// sets in req, and returns the body of the response: what follows the header.
+// The body lies in the memory that buf returns for its size.
+func (w *Conn) Exchange(req kmsg.Request, deadline time.Time, buf func(size int) []byte) ([]byte, error) {
+	version, err := w.Version(req.Key(), min(req.MaxVersion(), Highest(req.Key())), deadline)
+	if err != nil {
+		return nil, err
+	}
+	req.SetVersion(version)
+	frame := TakeFrame()
+	defer GiveFrame(frame)
+	frame.Bytes = w.Link.client.Format.AppendRequest(frame.Bytes[:0], req, 0)
+	return w.Await(frame.Bytes, nil, req.IsFlexible(), deadline, buf)
+}
+
+// Await writes a framed request, whose correlation id it fills in, and reads the
+// response. If pieces is not nil it is what is written: the frame in pieces, with
+// other memory between them. tagged tells that the response's header ends in
+// tagged fields.
+func (w *Conn) Await(frame []byte, pieces net.Buffers, tagged bool, deadline time.Time, buf func(size int) []byte) ([]byte, error) {
+	l := w.Link
+	l.Correlation++
+	binary.BigEndian.PutUint32(frame[8:], uint32(l.Correlation))
+	if err := w.SetDeadline(deadline); err != nil {
+		return nil, err
+	}
+	if err := w.Ctx.Err(); err != nil {
+		return nil, err
+	}
+	w.Wrote = true
+	if err := w.send(frame, pieces); err != nil {
+		return nil, w.cause(err)
+	}
+	if _, err := io.ReadFull(w.Conn, l.head[:]); err != nil {
+		return nil, w.cause(err)
+	}
+	size := int(int32(binary.BigEndian.Uint32(l.head[:]))) - 4
+	if size < 0 || size > MaxResponse {
+		return nil, fmt.Errorf("broker %s announces a response of %d bytes", l.address, size+4)
+	}
+	if id := int32(binary.BigEndian.Uint32(l.head[4:])); id != l.Correlation {
+		return nil, fmt.Errorf("broker %s answered request %d with the response to %d", l.address, l.Correlation, id)
+	}
+	body := buf(size)[:size]
+	if _, err := io.ReadFull(w.Conn, body); err != nil {
+		return nil, w.cause(err)
+	}
+	if !tagged {
+		return body, nil
+	}
+	return skipTags(body)
+}
+
+// send writes in one go where the network can.
+func (w *Conn) send(frame []byte, pieces net.Buffers) error {
+	if len(pieces) == 0 {
+		_, err := w.Write(frame)
+		return err
+	}
+	// On a plain TCP connection this is one writev for all of them.
+	_, err := pieces.WriteTo(w.Link.Conn)
+	return err
+}
+
+// cause prefers the reason that the holder's context ended over the deadline
+// that it was brought about with.
+func (w *Conn) cause(err error) error {
+	if ended := w.Ctx.Err(); ended != nil && errors.Is(err, os.ErrDeadlineExceeded) {
+		return ended
+	}
+	return fmt.Errorf("broker %s: %w", w.Link.address, err)
+}
+
+var errShort = errors.New("response ends within its header")
+
+// skipTags drops the tagged fields that end a response header (KIP-482).
+func skipTags(b []byte) ([]byte, error) {
+	fields, n := binary.Uvarint(b)
+	if n <= 0 {
+		return nil, errShort
+	}
+	b = b[n:]
+	for range fields {
+		_, tag := binary.Uvarint(b)
+		if tag <= 0 {
+			return nil, errShort
+		}
+		size, n := binary.Uvarint(b[tag:])
+		if n <= 0 || size > uint64(len(b)-tag-n) {
+			return nil, errShort
+		}
+		b = b[tag+n+int(size):]
+	}
+	return b, nil
+}

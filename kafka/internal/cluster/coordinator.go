@@ -1,0 +1,130 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
+)
+
+// coordinators remembers the broker that coordinates each group. The zero value
+// is ready, and safe for concurrent use.
+type coordinators struct {
+	mu     sync.Mutex
+	groups map[string]int32
+}
+
+// Coordinator is the broker that coordinates a group. It is remembered until
+// forgetCoordinator, which whoever meets NOT_COORDINATOR, or a lost connection
+// to it, calls.
+func (c *Client) Coordinator(ctx context.Context, group string) (int32, error) {
+	c.coordinators.mu.Lock()
+	broker, ok := c.coordinators.groups[group]
+	c.coordinators.mu.Unlock()
+	if ok {
+		return broker, nil
+	}
+	broker, err := c.FindCoordinator(ctx, coordinatorOfGroup, group)
+	if err != nil {
+		return -1, fmt.Errorf("coordinator of group %q: %w", group, err)
+	}
+	c.coordinators.mu.Lock()
+	defer c.coordinators.mu.Unlock()
+	if c.coordinators.groups == nil {
+		c.coordinators.groups = make(map[string]int32)
+	}
+	c.coordinators.groups[group] = broker
+	return broker, nil
+}
+
+// ForgetCoordinator makes the next call of coordinator ask the cluster.
+func (c *Client) ForgetCoordinator(group string) {
+	c.coordinators.mu.Lock()
+	defer c.coordinators.mu.Unlock()
+	delete(c.coordinators.groups, group)
+}
+
+// AtCoordinator runs do with the broker that coordinates a group. If that fails,
+// the cluster is asked anew the next time.
+func (c *Client) AtCoordinator(ctx context.Context, group string, do func(broker int32) error) error {
+	broker, err := c.Coordinator(ctx, group)
+	if err != nil {
+		return err
+	}
+	if err = do(broker); err != nil {
+		c.ForgetCoordinator(group)
+	}
+	return err
+}
+
+// AskGroup sends req to a group's coordinator, and again for as long as that can
+// help. read takes the error out of the answer.
+func (c *Client) AskGroup(ctx context.Context, group string, req kmsg.Request, read func(kmsg.Response) error) error {
+	return c.Persist(ctx, func() error {
+		return c.AtCoordinator(ctx, group, func(broker int32) error {
+			answer, err := c.Request(ctx, broker, req)
+			if err != nil {
+				return err
+			}
+			return read(answer)
+		})
+	})
+}
+
+// coordinatorPatience is after how long without an answer it is found out, again
+// and again, whether the group has another coordinator now. One that is frozen is
+// silent, and some requests, such as JoinGroup, may take minutes by their nature.
+const CoordinatorPatience = 2 * time.Second
+
+// WatchCoordinator ends a wait for a group's coordinator, by deposed, once another
+// has its place. It returns when ctx ends.
+func (c *Client) WatchCoordinator(ctx context.Context, group string, broker int32, deposed context.CancelCauseFunc) {
+	for ctx.Err() == nil {
+		if now, err := c.FindCoordinator(ctx, coordinatorOfGroup, group); err == nil && now != broker {
+			deposed(fmt.Errorf("broker %d coordinates group %q now: %w", now, group, kerr.NotCoordinator))
+			return
+		}
+		Pause(ctx, 2*LookAgainAfter)
+	}
+}
+
+// RetryCoordinator is how long to wait after a number of failures: while a
+// coordinator is out of reach it is asked for at a steady pace, for another takes
+// its place when the cluster says so.
+func RetryCoordinator(err error, failures int) time.Duration {
+	wait := Backoff(failures)
+	if kerr.Retriable(err) {
+		wait = min(wait, LookAgainAfter)
+	}
+	return wait
+}
+
+// Kinds of coordinators, as FindCoordinator knows them.
+const (
+	coordinatorOfGroup       = 0
+	CoordinatorOfTransaction = 1
+)
+
+// FindCoordinator asks for the coordinator of a group or of a transactional id.
+func (c *Client) FindCoordinator(ctx context.Context, kind int8, key string) (int32, error) {
+	req := kmsg.NewPtrFindCoordinatorRequest()
+	req.CoordinatorType = kind
+	req.CoordinatorKey = key            // up to version 3
+	req.CoordinatorKeys = []string{key} // from version 4 on
+	resp, err := c.AnyBroker(ctx, req)
+	if err != nil {
+		return -1, err
+	}
+	found := resp.(*kmsg.FindCoordinatorResponse)
+	if found.Version < 4 {
+		return found.NodeID, kerr.CodeError(found.ErrorCode)
+	}
+	if len(found.Coordinators) != 1 {
+		return -1, fmt.Errorf("%d coordinators in the answer, 1 expected", len(found.Coordinators))
+	}
+	return found.Coordinators[0].NodeID, kerr.CodeError(found.Coordinators[0].ErrorCode)
+}

@@ -1,0 +1,109 @@
+package cluster
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+var ErrClosed = fmt.Errorf("kafka: the transport is %w", transport.ErrClosed)
+
+// dial connects to an address and secures the connection. kafka-go calls it,
+// and does the SASL exchange on what it returns.
+func (c *Client) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	limit := time.Now().Add(c.Cfg.DialTimeout)
+	ctx, cancel := context.WithDeadline(ctx, limit)
+	defer cancel()
+	conn, err := c.connect(ctx, network, addr)
+	if err != nil {
+		if !errors.Is(err, context.Canceled) {
+			c.trouble(addr, err)
+		}
+		return nil, err
+	}
+	l := &Link{Conn: conn, client: c, address: addr, limit: limit}
+	c.mu.Lock()
+	closed := c.closed
+	if !closed {
+		c.links[l] = struct{}{}
+	}
+	c.mu.Unlock()
+	if closed {
+		_ = conn.Close()
+		return nil, ErrClosed
+	}
+	return l, nil
+}
+
+// connect dials, and shakes hands for TLS with a configuration that is made
+// anew for each connection, so that renewed certificate files are used.
+func (c *Client) connect(ctx context.Context, network, addr string) (net.Conn, error) {
+	conf, err := c.Cfg.TLS(addr)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := c.Cfg.Dial(ctx, network, addr)
+	if err != nil || conf == nil {
+		return conn, err
+	}
+	secure := tls.Client(conn, conf)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		_ = conn.Close()
+		return nil, fmt.Errorf("TLS handshake: %w", err)
+	}
+	return secure, nil
+}
+
+// trouble remembers why a connection to addr could not be set up; nil forgets.
+func (c *Client) trouble(addr string, err error) {
+	err = c.expired(addr, err)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err == nil {
+		delete(c.troubles, addr)
+	} else {
+		c.troubles[addr] = err
+	}
+}
+
+// expired adds to an alert of the broker's that this client's certificate is out
+// of date, if it is: the alert may say no more than that it is bad.
+func (c *Client) expired(addr string, err error) error {
+	if op, ok := errors.AsType[*net.OpError](err); !ok || op.Op != "remote error" {
+		return err
+	}
+	conf, failed := c.Cfg.TLS(addr)
+	if failed != nil {
+		return err
+	}
+	for _, pair := range conf.Certificates {
+		if pair.Leaf != nil && time.Now().After(pair.Leaf.NotAfter) {
+			return fmt.Errorf("%w (this client's certificate expired at %s)", err, pair.Leaf.NotAfter.UTC().Format(time.RFC3339))
+		}
+	}
+	return err
+}
+
+// setupHint says what to check when a broker hangs up during set-up.
+func (c *Client) setupHint() string {
+	switch {
+	case c.Cfg.SASL != nil && !c.Cfg.Secure:
+		return " (does it expect TLS? are the SASL mechanism and credentials right?)"
+	case c.Cfg.SASL != nil:
+		return " (are the SASL mechanism and credentials right?)"
+	case !c.Cfg.Secure:
+		return " (does it expect TLS or SASL?)"
+	}
+	return ""
+}
+
+func (c *Client) dropLink(l *Link) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.links, l)
+}

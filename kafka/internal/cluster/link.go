@@ -1,0 +1,92 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+)
+
+// Link is one network connection to a broker. kafka-go pools it and hands it to
+// one holder at a time; what belongs to the connection and not to a holder,
+// such as the versions that its broker speaks, is kept here.
+//
+// Apart from Close a link is used by one goroutine at a time.
+type Link struct {
+	net.Conn
+	client  *Client
+	address string
+	// limit bounds connection set-up. kafka-go sets one deadline for dialling
+	// all addresses and ApiVersions, and takes it away before SASL; a broker
+	// that is silent then would hold the connection, and a goroutine, for ever.
+	limit time.Time
+	// capped is set once the first deadline was cut down to limit.
+	capped bool
+	// ready is set when the connection was first lent: set-up is over.
+	ready       bool
+	Versions    map[int16]versionRange // nil until asked
+	RetireAt    time.Time              // zero: never
+	Correlation int32
+	head        [8]byte // size and correlation id of a response
+}
+
+// linkAddr lets a holder, who is given kafka-go's connection, find the link
+// under it.
+type linkAddr struct {
+	net.Addr
+	link *Link
+}
+
+// LocalAddr is the connection's own address, with the link in it.
+func (l *Link) LocalAddr() net.Addr { return linkAddr{Addr: l.Conn.LocalAddr(), link: l} }
+
+// SetDeadline sets the deadline of what comes next. The zero time leaves it as
+// it is: every exchange on the connection sets its own, so "no deadline" can
+// only mean a wait without end.
+func (l *Link) SetDeadline(t time.Time) error {
+	if t.IsZero() {
+		return nil
+	}
+	if !l.capped {
+		l.capped = true
+		if l.limit.Before(t) {
+			t = l.limit
+		}
+	}
+	return l.Conn.SetDeadline(t)
+}
+
+// Read reads, and remembers how set-up failed: the broker's way to refuse
+// credentials, or a client that speaks plain text where TLS is expected, may be
+// to hang up without a word.
+func (l *Link) Read(b []byte) (int, error) {
+	n, err := l.Conn.Read(b)
+	if err != nil && !l.ready {
+		if errors.Is(err, io.EOF) {
+			err = fmt.Errorf("the broker hung up while the connection was being set up%s: %w", l.client.setupHint(), err)
+		}
+		l.client.trouble(l.address, err)
+	}
+	return n, err
+}
+
+// lend marks the connection as set up.
+func (l *Link) lend() {
+	if !l.ready {
+		l.ready = true
+		l.client.trouble(l.address, nil)
+		l.RetireAt = l.client.Cfg.SessionEnd(time.Now())
+	}
+}
+
+// Retired tells whether the broker may end the connection's SASL session soon.
+func (l *Link) Retired() bool {
+	return !l.RetireAt.IsZero() && time.Now().After(l.RetireAt)
+}
+
+// Close closes the connection.
+func (l *Link) Close() error {
+	l.client.dropLink(l)
+	return l.Conn.Close()
+}

@@ -1,0 +1,200 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// Timestamps of ListOffsets that mean a place and not a time.
+const (
+	LatestOffset   = -1
+	earliestOffset = -2
+)
+
+// Offsets resolves a start position for each partition: the log's start, the
+// last stable offset, or the first record at or after a time, which is the last
+// stable offset if there is none.
+func (c *Client) Offsets(ctx context.Context, at transport.Start, partitions []transport.Partition) (map[transport.Partition]int64, error) {
+	timestamp := int64(earliestOffset)
+	if t, ok := at.Time(); ok {
+		timestamp = t.UnixMilli()
+		if t.Nanosecond()%1e6 != 0 {
+			timestamp++ // not before t
+		}
+		timestamp = max(timestamp, 0) // negative ones mean places
+	} else if at.IsLatest() {
+		timestamp = LatestOffset
+	}
+	found, err := c.ListOffsets(ctx, timestamp, partitions)
+	if err != nil || timestamp < 0 {
+		return found, err
+	}
+	var beyond []transport.Partition
+	for p, offset := range found {
+		if offset < 0 {
+			beyond = append(beyond, p)
+		}
+	}
+	ends, err := c.ListOffsets(ctx, LatestOffset, beyond)
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(found, ends)
+	return found, nil
+}
+
+// ListOffsets asks the leaders, and again where leadership has moved.
+func (c *Client) ListOffsets(ctx context.Context, timestamp int64, partitions []transport.Partition) (map[transport.Partition]int64, error) {
+	found := make(map[transport.Partition]int64, len(partitions))
+	todo := slices.Clone(partitions)
+	err := c.Persist(ctx, func() error {
+		byLeader := make(map[int32][]transport.Partition)
+		for _, p := range todo {
+			leader, _, err := c.Leader(ctx, p.Topic, p.Partition)
+			if err != nil {
+				return err
+			}
+			byLeader[leader] = append(byLeader[leader], p)
+		}
+		todo = todo[:0]
+		var last error
+		for leader, ps := range byLeader {
+			failed, err := c.listOffsetsOf(ctx, leader, timestamp, ps, found)
+			if err != nil {
+				last = err
+				todo = append(todo, failed...)
+			}
+		}
+		return last
+	})
+	return found, err
+}
+
+// listOffsetsOf asks one leader, and returns the partitions that are still to be
+// asked for.
+func (c *Client) listOffsetsOf(ctx context.Context, leader int32, timestamp int64, partitions []transport.Partition, found map[transport.Partition]int64) ([]transport.Partition, error) {
+	req := kmsg.NewPtrListOffsetsRequest()
+	req.ReplicaID = -1
+	req.IsolationLevel = 1 // the end is the last stable offset
+	for topic, partitions := range ByTopic(partitions, TopicOfPartition) {
+		t := kmsg.NewListOffsetsRequestTopic()
+		t.Topic = topic
+		for _, p := range partitions {
+			part := kmsg.NewListOffsetsRequestTopicPartition()
+			part.Partition, part.Timestamp = p.Partition, timestamp
+			t.Partitions = append(t.Partitions, part)
+		}
+		req.Topics = append(req.Topics, t)
+	}
+	answer, err := c.Request(ctx, leader, req)
+	if err != nil {
+		for i := range req.Topics {
+			c.Invalidate(req.Topics[i].Topic)
+		}
+		return partitions, err
+	}
+	answered := make(map[transport.Partition]bool, len(partitions))
+	var failed []transport.Partition
+	var last error
+	for _, t := range answer.(*kmsg.ListOffsetsResponse).Topics {
+		for _, part := range t.Partitions {
+			p := transport.Partition{Topic: t.Topic, Partition: part.Partition}
+			answered[p] = true
+			if part.ErrorCode != 0 {
+				c.Invalidate(t.Topic)
+				failed = append(failed, p)
+				last = fmt.Errorf("%s: %w", p, kerr.Error(part.ErrorCode))
+				continue
+			}
+			found[p] = part.Offset
+		}
+	}
+	for _, p := range partitions {
+		if !answered[p] {
+			return partitions, fmt.Errorf("%s: %w", p, errors.New("broker's response leaves it out"))
+		}
+	}
+	return failed, last
+}
+
+// Committed is Committed without trying again. The metadata has its marks.
+func (c *Client) Committed(ctx context.Context, group string, topics []string) (map[transport.Partition]transport.Commit, error) {
+	req := kmsg.NewPtrOffsetFetchRequest()
+	req.Group = group // up to version 7; no topics means all
+	of := kmsg.NewOffsetFetchRequestGroup()
+	of.Group = group
+	req.Groups = append(req.Groups, of) // from version 8 on
+	req.RequireStable = true
+	var commits map[transport.Partition]transport.Commit
+	err := c.AtCoordinator(ctx, group, func(broker int32) error {
+		answer, err := c.Request(ctx, broker, req)
+		if err == nil {
+			commits, err = committedIn(answer.(*kmsg.OffsetFetchResponse), topics)
+		}
+		return err
+	})
+	return commits, err
+}
+
+// committedIn are the offsets in a coordinator's answer, on those topics or on all.
+func committedIn(resp *kmsg.OffsetFetchResponse, topics []string) (map[transport.Partition]transport.Commit, error) {
+	if resp.Version < 8 {
+		resp.Groups = []kmsg.OffsetFetchResponseGroup{groupOf(resp)}
+	}
+	commits := make(map[transport.Partition]transport.Commit)
+	for _, g := range resp.Groups {
+		if kerr.Error(g.ErrorCode) == kerr.GroupIDNotFound {
+			continue // a group that has committed nothing
+		}
+		if g.ErrorCode != 0 {
+			return nil, kerr.Error(g.ErrorCode)
+		}
+		for _, t := range g.Topics {
+			if len(topics) > 0 && !slices.Contains(topics, t.Topic) {
+				continue
+			}
+			for _, part := range t.Partitions {
+				p := transport.Partition{Topic: t.Topic, Partition: part.Partition}
+				if part.ErrorCode != 0 {
+					return nil, fmt.Errorf("%s: %w", p, kerr.Error(part.ErrorCode))
+				}
+				if part.Offset < 0 {
+					continue
+				}
+				commit := transport.Commit{Partition: p, Offset: part.Offset, LeaderEpoch: part.LeaderEpoch}
+				if part.Metadata != nil {
+					commit.Metadata = *part.Metadata
+				}
+				commits[p] = commit
+			}
+		}
+	}
+	return commits, nil
+}
+
+// groupOf gives the response of a broker that answers for one group the shape
+// of those that answer for several.
+func groupOf(resp *kmsg.OffsetFetchResponse) kmsg.OffsetFetchResponseGroup {
+	g := kmsg.NewOffsetFetchResponseGroup()
+	g.ErrorCode = resp.ErrorCode
+	for _, t := range resp.Topics {
+		topic := kmsg.NewOffsetFetchResponseGroupTopic()
+		topic.Topic = t.Topic
+		for _, p := range t.Partitions {
+			part := kmsg.NewOffsetFetchResponseGroupTopicPartition()
+			part.Partition, part.Offset, part.LeaderEpoch = p.Partition, p.Offset, p.LeaderEpoch
+			part.Metadata, part.ErrorCode = p.Metadata, p.ErrorCode
+			topic.Partitions = append(topic.Partitions, part)
+		}
+		g.Topics = append(g.Topics, topic)
+	}
+	return g
+}

@@ -1,0 +1,97 @@
+package cluster
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
+)
+
+// versionRange is what a broker speaks of one request.
+type versionRange struct{ min, Max int16 }
+
+// Highest is the highest version of a request that this package knows how to
+// fill in. From the versions on that are left out here, Produce, Fetch,
+// OffsetCommit and OffsetFetch name topics by id alone (KIP-516, KIP-848).
+func Highest(key int16) int16 {
+	switch kmsg.Key(key) {
+	case kmsg.Produce, kmsg.Fetch, kmsg.Metadata:
+		return 12
+	case kmsg.OffsetCommit, kmsg.OffsetFetch:
+		return 9
+	case kmsg.InitProducerID:
+		return 5
+	case kmsg.AddPartitionsToTxn:
+		return 3 // what is above is for brokers among themselves
+	case kmsg.EndTxn, kmsg.TxnOffsetCommit:
+		return 4 // what is above says that the client's epoch changes with each transaction (KIP-890)
+	case kmsg.ApiVersions:
+		return 3
+	}
+	return 1<<15 - 1
+}
+
+// Version picks the version of a request: the highest that the broker of this
+// connection and the caller speak. Versions belong to the connection and not to
+// the broker, since a broker may come back older or newer than it went.
+//
+// A broker answers a version that it doesn't know by hanging up, so nothing is
+// sent without asking first.
+func (w *Conn) Version(key, most int16, deadline time.Time) (int16, error) {
+	if w.Link.Versions == nil {
+		if err := w.Negotiate(deadline); err != nil {
+			return 0, err
+		}
+	}
+	has, ok := w.Link.Versions[key]
+	if !ok || has.min > most {
+		return 0, fmt.Errorf("broker %s does not support the request %s: %w",
+			w.Link.address, kmsg.NameForKey(key), kerr.UnsupportedVersion)
+	}
+	return min(has.Max, most), nil
+}
+
+// Negotiate asks the broker for its versions: as version 3 (Kafka 2.4), and
+// again as version 0 if the broker doesn't know that (KIP-511).
+func (w *Conn) Negotiate(deadline time.Time) error {
+	resp, err := w.ApiVersions(Highest(int16(kmsg.ApiVersions)), deadline)
+	if err == nil && kerr.Error(resp.ErrorCode) == kerr.UnsupportedVersion {
+		resp, err = w.ApiVersions(0, deadline)
+	}
+	if err == nil {
+		err = kerr.CodeError(resp.ErrorCode)
+	}
+	if err != nil {
+		return fmt.Errorf("asking for the versions that the broker speaks: %w", err)
+	}
+	versions := make(map[int16]versionRange, len(resp.ApiKeys))
+	for _, k := range resp.ApiKeys {
+		versions[k.ApiKey] = versionRange{k.MinVersion, k.MaxVersion}
+	}
+	w.Link.Versions = versions
+	return nil
+}
+
+func (w *Conn) ApiVersions(version int16, deadline time.Time) (*kmsg.ApiVersionsResponse, error) {
+	req := kmsg.NewPtrApiVersionsRequest()
+	req.ClientSoftwareName, req.ClientSoftwareVersion = "eventbus-go", "v1"
+	req.SetVersion(version)
+	frame := TakeFrame()
+	defer GiveFrame(frame)
+	frame.Bytes = w.Link.client.Format.AppendRequest(frame.Bytes[:0], req, 0)
+	// The header of this response never has tagged fields, so that any client
+	// can read it.
+	body, err := w.Await(frame.Bytes, nil, false, deadline, NewBody)
+	if err != nil {
+		return nil, err
+	}
+	resp := kmsg.NewPtrApiVersionsResponse()
+	resp.SetVersion(version)
+	// A broker that doesn't know the version says so in version 0.
+	if len(body) >= 2 && kerr.Error(int16(body[0])<<8|int16(body[1])) == kerr.UnsupportedVersion {
+		resp.SetVersion(0)
+	}
+	return resp, resp.ReadFrom(body)
+}

@@ -1,0 +1,56 @@
+package fetch
+
+import (
+	"time"
+
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// lagAge is how old the known end of a partition's log may become while nothing
+// is fetched of it, since it is paused, say.
+const LagAge = 10 * time.Second
+
+// WatchLag asks for the ends of the logs of partitions that are not fetched, so
+// that their lag shows.
+func (f *Fetcher) WatchLag() {
+	tick := time.NewTicker(LagAge)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			f.askEnds(f.unfetched(time.Now()))
+		case <-f.Ctx.Done():
+			return
+		}
+	}
+}
+
+func (f *Fetcher) unfetched(now time.Time) (ids []transport.Partition) {
+	f.Mu.Lock()
+	defer f.Mu.Unlock()
+	for _, p := range f.Order {
+		if !p.Revoked && now.Sub(p.lastFetch) >= LagAge && now.Sub(p.lastAsked) >= LagAge {
+			ids = append(ids, p.Partition)
+			p.lastAsked = now
+		}
+	}
+	return ids
+}
+
+func (f *Fetcher) askEnds(ids []transport.Partition) {
+	if len(ids) == 0 {
+		return
+	}
+	ends, err := f.client.Offsets(f.Ctx, transport.Latest(), ids)
+	if err != nil {
+		return // the next tick tries again, and fetching tells of the trouble
+	}
+	f.Mu.Lock()
+	defer f.Mu.Unlock()
+	for id, end := range ends {
+		if p := f.Partitions[id]; p != nil {
+			p.lastStable = max(p.lastStable, end)
+			p.highWatermark = max(p.highWatermark, end)
+		}
+	}
+}

@@ -1,0 +1,183 @@
+package fetch
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
+	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// Codes that a fetch is refused with, beside those of errors.go.
+const (
+	ReplicaNotAvailable  kerr.Error = 9
+	inconsistentTopicID  kerr.Error = 103
+	offsetMovedToTiering kerr.Error = 109
+)
+
+// refused deals with a partition that a fetch was refused for.
+func (f *Fetcher) refused(p *FetchPartition, r *fetchRequest, part *kmsg.FetchResponseTopicPartition, now time.Time) {
+	code := kerr.Error(part.ErrorCode)
+	err := fmt.Errorf("fetching %s at offset %d: %w", p.Partition, p.ahead, code)
+	if r.source != p.leader {
+		p.leave(now)
+		return
+	}
+	switch code {
+	case kerr.OffsetOutOfRange, offsetMovedToTiering:
+		p.doubt = outOfRange
+	case kerr.UnknownTopicOrPartition, kerr.LeaderNotAvailable, kerr.NotLeaderOrFollower, ReplicaNotAvailable, kerr.KafkaStorageError,
+		kerr.FencedLeaderEpoch, kerr.UnknownLeaderEpoch, kerr.UnknownTopicID, inconsistentTopicID:
+		// The broker may say who the leader is (KIP-951).
+		hint := part.CurrentLeader
+		if !f.client.Moved(p.Topic, p.Partition.Partition, hint.LeaderID, hint.LeaderEpoch) {
+			f.client.Invalidate(p.Topic)
+			p.fail(err, now)
+		}
+		p.leader = -1
+	default:
+		p.fail(err, now)
+		f.giveUp(p, err)
+	}
+}
+
+// missingAnswers is how many times in a row a reader is told that there is no such
+// partition before it believes it: a broker may not know a new one yet.
+const missingAnswers = 3
+
+// giveUp ends a reader that is refused a partition for good. A consumer goes on
+// asking: its group may have been given the rights, or the topic, by then.
+func (f *Fetcher) giveUp(p *FetchPartition, err error) {
+	if f.Recreated != nil || f.hopeless != nil {
+		return
+	}
+	if errors.Is(err, transport.ErrUnauthorized) || errors.Is(err, transport.ErrTopicMissing) && p.missing >= missingAnswers {
+		f.hopeless = err
+		Signal(f.some)
+	}
+}
+
+// resolve finds out who leads the partitions that need it.
+func (f *Fetcher) resolve() {
+	for {
+		topic, stale, ok := f.unresolved(time.Now())
+		if !ok {
+			return
+		}
+		if stale {
+			f.client.Invalidate(topic)
+		}
+		t, err := f.client.Topic(f.Ctx, topic)
+		f.learn(topic, t, err)
+		Signal(f.wake)
+	}
+}
+
+// unresolved is a topic of which a leader is to be found out, and whether what
+// is known of it may be stale. If there is none, resolve ends.
+func (f *Fetcher) unresolved(now time.Time) (topic string, stale, ok bool) {
+	f.Mu.Lock()
+	defer f.Mu.Unlock()
+	for _, p := range f.Order {
+		if p.recheck && (topic == "" || topic == p.Topic) {
+			topic, stale, ok = p.Topic, true, true
+		}
+		if p.leader < 0 && topic == "" && !p.Revoked && p.stuck == nil && !now.Before(p.notBefore) {
+			topic, ok = p.Topic, true
+		}
+	}
+	if f.Ctx.Err() != nil {
+		ok = false
+	}
+	f.resolving = ok
+	return topic, stale, ok
+}
+
+// learn takes over what the cluster said of a topic's leaders.
+func (f *Fetcher) learn(topic string, t *cluster.TopicMeta, err error) {
+	now := time.Now()
+	f.Mu.Lock()
+	defer f.Mu.Unlock()
+	leaders := make(map[int32]struct{})
+	for _, p := range f.Order {
+		if p.Topic == topic {
+			f.learnPartition(p, t, err, now)
+		}
+		if p.leader >= 0 {
+			leaders[p.leader] = struct{}{}
+		}
+	}
+	f.leaders = len(leaders)
+}
+
+func (f *Fetcher) learnPartition(p *FetchPartition, t *cluster.TopicMeta, err error, now time.Time) {
+	recheck := p.recheck
+	p.recheck = false
+	if p.leader >= 0 && !recheck {
+		return
+	}
+	index := int(p.Partition.Partition)
+	if err == nil && index >= len(t.Partitions) {
+		err = cluster.MissingPartition(p.Topic, p.Partition.Partition, len(t.Partitions))
+	}
+	if err == nil && t.Partitions[index].Leader < 0 {
+		err = fmt.Errorf("partition %s has no leader: %w", p.Partition, kerr.LeaderNotAvailable)
+	}
+	switch _, answered := errors.AsType[kerr.Error](err); {
+	case errors.Is(err, transport.ErrTopicMissing):
+		p.missing++
+	case err == nil, answered:
+		p.missing = 0
+	}
+	if err != nil {
+		if f.Ctx.Err() == nil {
+			f.client.Invalidate(p.Topic)
+			p.fail(err, now)
+			f.giveUp(p, err)
+		}
+		return
+	}
+	if f.Outlives(p, t) {
+		return
+	}
+	p.topicID = t.ID
+	meta := t.Partitions[index]
+	if r := p.request; r != nil && r.source == p.leader && r.source != meta.Leader {
+		// The answer of a broker that was deposed would not come, or come too
+		// late. Its other partitions are asked for again too.
+		p.request = nil
+		r.cancel()
+	}
+	if meta.Leader != p.leader {
+		p.replica = -1
+	}
+	p.leader = meta.Leader
+	if meta.Epoch > p.leaderEpoch {
+		p.leaderEpoch = meta.Epoch
+		if p.lastEpoch >= 0 && meta.Epoch > p.lastEpoch && p.doubt == sure {
+			p.doubt = truncated
+		}
+	}
+}
+
+// Outlives stops a partition whose topic is another one now, until the member has
+// been told: what was fetched is of the old one.
+func (f *Fetcher) Outlives(p *FetchPartition, t *cluster.TopicMeta) bool {
+	if !Another(p.topicID, t.ID) {
+		return false
+	}
+	p.stuck = ErrRecreated
+	p.err = ErrRecreated
+	f.moveTo(p, p.next)
+	if f.Recreated != nil {
+		f.Recreated(p.Topic)
+	} else {
+		f.hopeless = fmt.Errorf("%s: %w: %w", p.Partition, transport.ErrTopicMissing, ErrRecreated)
+		Signal(f.some)
+	}
+	return true
+}

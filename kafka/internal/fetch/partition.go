@@ -1,0 +1,186 @@
+package fetch
+
+import (
+	"errors"
+	"math"
+	"time"
+
+	"github.com/eventbus-go/eventbus/kafka/internal/batch"
+	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
+	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// FetchPartition is one stretch of a consumer's ownership of one partition, and
+// its place in the log. It is guarded by the fetcher's mutex.
+type FetchPartition struct {
+	transport.Partition
+	epoch   uint64 // of the assignment
+	topicID transport.TopicID
+
+	// next is where Poll goes on, ahead where fetching does. Between them lies
+	// the queue.
+	next, ahead int64
+	end         int64 // of what a reader reads
+	queue       []*fetched
+	// lastEpoch is the leader epoch of what lies before ahead, −1 if unknown.
+	// When a leader of a later epoch takes over, it tells whether its log has
+	// that.
+	lastEpoch int32
+
+	leader, leaderEpoch int32 // leader −1: to be found out
+	replica             int32 // to fetch from instead of the leader (KIP-392), −1: none
+	replicaUntil        time.Time
+	leaderUntil         time.Time     // no replica until then
+	request             *fetchRequest // that is in flight, nil if none
+	maxBytes            int32
+
+	announced bool // Assigned has returned
+	Revoked   bool // Revoked or Lost is being called: nothing more is returned
+	paused    bool
+	// recheck asks who leads the partition though a leader is known: the request
+	// takes long. rechecked is when that was asked for last.
+	recheck   bool
+	rechecked time.Time
+	// doubt is about a position that may not be in the leader's log: truncated if
+	// the log may end before it, outOfRange if the leader says that it is not
+	// there. Fetching waits until that is mended.
+	doubt   doubt
+	mending bool  // a goroutine does so
+	stuck   error // why the partition is not fetched any more, nil if it is
+
+	notBefore time.Time // earliest next try after a failure
+	failures  int
+	missing   int // how many times in a row the cluster said that it is not there
+	err       error
+
+	lastStable, highWatermark int64
+	lastFetch, lastAsked      time.Time
+}
+
+// doubt is what is unsure about a position.
+type doubt int8
+
+const (
+	sure doubt = iota
+	truncated
+	outOfRange
+)
+
+func newFetchPartition(a *transport.Assignment, maxBytes int32) *FetchPartition {
+	return &FetchPartition{
+		Partition: a.Partition, epoch: a.Epoch, topicID: a.TopicID,
+		next: a.Offset, ahead: a.Offset, end: math.MaxInt64, lastEpoch: a.LeaderEpoch,
+		leader: -1, leaderEpoch: -1, replica: -1, maxBytes: maxBytes,
+		lastStable: -1, highWatermark: -1,
+	}
+}
+
+// queueLength bounds the fetched pieces that wait of one partition. More than
+// one lets fetching go on while the caller works.
+const queueLength = 8
+
+// wants tells whether the partition is to be fetched, once it is known where.
+func (p *FetchPartition) wants() bool {
+	if p.Revoked || p.paused || p.ahead >= p.end || p.mending || p.stuck != nil || p.request != nil || len(p.queue) >= queueLength {
+		return false
+	}
+	queued := 0
+	for _, piece := range p.queue {
+		queued += piece.left
+	}
+	return queued <= int(p.maxBytes)
+}
+
+// pollable tells whether Poll may return something of the partition.
+func (p *FetchPartition) pollable() bool {
+	return len(p.queue) > 0 && p.announced && !p.Revoked && !p.paused
+}
+
+// source is the broker to fetch from.
+func (p *FetchPartition) source(now time.Time) int32 {
+	if p.replica >= 0 && now.After(p.replicaUntil) {
+		p.replica = -1
+	}
+	if p.replica >= 0 {
+		return p.replica
+	}
+	return p.leader
+}
+
+// leave goes back from a replica near by to the leader, which knows better.
+func (p *FetchPartition) leave(now time.Time) {
+	p.replica = -1
+	p.leaderUntil = now.Add(10 * time.Second)
+}
+
+// recheckDue is when to find out, the next time, whether the broker that the
+// partition's request waits for still leads it: soon, if the request before was
+// waited for in vain. Leaders move one by one, so a request may go to the silent
+// broker once more, because of the partitions that it still led then.
+func (p *FetchPartition) recheckDue() time.Time {
+	patience := FetchPatience
+	if p.request.sent.Sub(p.rechecked) < FetchPatience {
+		patience = fetchWait + cluster.LookAgainAfter
+	}
+	due := p.request.sent.Add(patience)
+	if again := p.rechecked.Add(cluster.LookAgainAfter); again.After(due) {
+		return again
+	}
+	return due
+}
+
+// fail puts the next try off, the longer the more often it has failed. Who leads
+// a partition is asked for at a steady pace: it moves when the cluster says so.
+func (p *FetchPartition) fail(err error, now time.Time) {
+	p.err = err
+	wait := cluster.Backoff(p.failures)
+	if code, ok := errors.AsType[kerr.Error](err); ok && kerr.LeaderMoved(code) || kerr.LostConnection(err) {
+		wait = min(wait, cluster.LookAgainAfter)
+	}
+	p.notBefore = now.Add(wait)
+	p.failures++
+}
+
+// moveTo drops what was fetched and goes on at an offset. What a request in
+// flight brings is dropped too.
+func (f *Fetcher) moveTo(p *FetchPartition, offset int64) {
+	for _, piece := range p.queue {
+		f.drop(piece)
+	}
+	p.queue = nil
+	p.next, p.ahead = offset, offset
+	p.request = nil
+}
+
+// fetched is one partition's share of a fetch response, or what is left of it.
+type fetched struct {
+	reader batch.BatchReader // Poll's alone
+	left   int               // bytes that reader has not read
+	memory *fetchMemory
+	// unreturned is what was decoded and then not returned, since the partition
+	// was paused meanwhile.
+	unreturned                *batch.Decoded
+	lastStable, highWatermark int64
+}
+
+// fetchMemory is a fetch response in memory. Its size counts against the bound
+// until all its pieces are polled or dropped.
+type fetchMemory struct {
+	buffer *batch.FetchBuffer
+	pieces int
+}
+
+// drop gives a piece up. The memory of batches that Poll returned stays until
+// they are released.
+func (f *Fetcher) drop(piece *fetched) {
+	if piece.unreturned != nil {
+		piece.unreturned.Release()
+		piece.unreturned = nil
+	}
+	m := piece.memory
+	if m.pieces--; m.pieces == 0 {
+		f.Held -= cap(m.buffer.B)
+	}
+	m.buffer.Release()
+}

@@ -1,0 +1,190 @@
+package fetch
+
+import (
+	"cmp"
+	"context"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/eventbus-go/eventbus/kafka/internal/batch"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+const (
+	// pollPartitionBytes and pollBytes are about how much, decompressed, one
+	// Poll returns of one partition, and of all.
+	pollPartitionBytes = 256 << 10
+	pollBytes          = 1 << 20
+)
+
+// pick is a piece that Poll decodes from, and what came of it.
+type pick struct {
+	partition *FetchPartition
+	piece     *fetched
+	done      bool // decoded is there
+	decoded   batch.Decoded
+	err       error
+}
+
+// Await returns what was fetched, and waits for it until ctx ends or closing is
+// closed.
+func (f *Fetcher) Await(ctx context.Context, closing <-chan struct{}) ([]transport.Batch, error) {
+	for {
+		select {
+		case <-closing:
+			return nil, transport.ErrClosed
+		default:
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if batches := f.poll(); len(batches) > 0 {
+			return batches, nil
+		}
+		if err := f.over(); err != nil {
+			return nil, err
+		}
+		select {
+		case <-f.some:
+		case <-ctx.Done():
+		case <-closing:
+		}
+	}
+}
+
+// over is why a reader has nothing more to wait for: a partition can't be read, or
+// all have been, to their ends. It is nil in a consumer.
+func (f *Fetcher) over() error {
+	f.Mu.Lock()
+	defer f.Mu.Unlock()
+	if f.Recreated != nil || f.hopeless != nil {
+		return f.hopeless
+	}
+	if slices.ContainsFunc(f.Order, func(p *FetchPartition) bool { return p.next < p.end }) {
+		return nil
+	}
+	return io.EOF
+}
+
+// poll returns what was fetched, at most a chunk per partition.
+func (f *Fetcher) poll() []transport.Batch {
+	picks := f.picks()
+	if len(picks) == 0 {
+		return nil
+	}
+	// Decoding is the most of the work, and done without the mutex: only Poll
+	// touches the readers, and a piece that is dropped meanwhile keeps its
+	// memory for as long as it is held here.
+	size := 0
+	for i := range picks {
+		c := &picks[i]
+		if !c.done && size < pollBytes {
+			c.decoded, c.err = c.piece.reader.Read(pollPartitionBytes)
+			c.done = true
+		}
+		size += c.decoded.Size
+	}
+	batches := make([]transport.Batch, 0, len(picks))
+	f.Mu.Lock()
+	defer f.Mu.Unlock()
+	for i := range picks {
+		if picks[i].done {
+			if b, ok := f.settle(&picks[i]); ok {
+				batches = append(batches, b)
+			}
+		}
+		picks[i].piece.memory.buffer.Release()
+	}
+	Signal(f.wake)
+	return batches
+}
+
+// picks takes the first piece of every partition that has one, and holds its
+// memory. Partitions take turns in being first.
+func (f *Fetcher) picks() []pick {
+	f.Mu.Lock()
+	defer f.Mu.Unlock()
+	var picks []pick
+	begin := f.pollTurn
+	for i := range f.Order {
+		at := (begin + i) % len(f.Order)
+		p := f.Order[at]
+		if !p.pollable() {
+			continue
+		}
+		if len(picks) == 0 {
+			f.pollTurn = at + 1
+		}
+		c := pick{partition: p, piece: p.queue[0]}
+		c.piece.memory.buffer.Retain()
+		if d := c.piece.unreturned; d != nil {
+			c.decoded, c.done, c.piece.unreturned = *d, true, nil
+		}
+		picks = append(picks, c)
+	}
+	return picks
+}
+
+// settle makes a batch of what was decoded, unless the partition was revoked,
+// moved or paused meanwhile.
+func (f *Fetcher) settle(c *pick) (transport.Batch, bool) {
+	p, piece, d := c.partition, c.piece, &c.decoded
+	switch {
+	case len(p.queue) == 0 || p.queue[0] != piece || p.Revoked:
+		d.Release()
+		return transport.Batch{}, false
+	case c.err != nil:
+		f.moveTo(p, p.next)
+		f.unreadable(p, c.err, time.Now())
+		return transport.Batch{}, false
+	case p.paused:
+		piece.unreturned = d
+		return transport.Batch{}, false
+	}
+	d.Cut(p.end)
+	b := transport.Batch{
+		Partition: p.Partition, Epoch: p.epoch, From: d.From, Next: d.Next, Records: d.Records,
+		LastStable: piece.lastStable, HighWatermark: piece.highWatermark,
+	}
+	if len(d.Records) > 0 {
+		b.Release = lend(piece.memory.buffer, d)
+	} else {
+		d.Release()
+	}
+	p.next = d.Next
+	switch piece.left = len(piece.reader.Data); {
+	case p.next == p.end:
+		f.moveTo(p, p.end)
+	case piece.left == 0:
+		p.queue = slices.Delete(p.queue, 0, 1)
+		f.drop(piece)
+	}
+	return b, b.From < b.Next
+}
+
+// lend is the Release of a batch: it gives up the memory of a response, of what
+// was decompressed from it, and of the records.
+func lend(response *batch.FetchBuffer, d *batch.Decoded) func() {
+	response.Retain()
+	lent := *d
+	return func() {
+		lent.Release()
+		response.Release()
+	}
+}
+
+// abortedIn are the aborted transactions of a response, by where they begin.
+func abortedIn(part *kmsg.FetchResponseTopicPartition) []batch.AbortedTransaction {
+	if len(part.AbortedTransactions) == 0 {
+		return nil
+	}
+	aborted := make([]batch.AbortedTransaction, len(part.AbortedTransactions))
+	for i, t := range part.AbortedTransactions {
+		aborted[i] = batch.AbortedTransaction{Producer: t.ProducerID, First: t.FirstOffset}
+	}
+	slices.SortFunc(aborted, func(a, b batch.AbortedTransaction) int { return cmp.Compare(a.First, b.First) })
+	return aborted
+}

@@ -1,0 +1,268 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
+	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// Why a position moved, as Listener.Skipped hears it.
+var (
+	errRemoved   = errors.New("retention removed the records from the log")
+	errBeyond    = errors.New("the offset lies beyond the end of the log")
+	ErrTruncated = errors.New("the log was truncated: its new leader does not have the records")
+	ErrRecreated = errors.New("the topic was created anew")
+)
+
+// untilWritten is a reader's policy: an offset that the log does not have yet is
+// waited for.
+const untilWritten transport.OutOfRange = -1
+
+// mend starts to find out where partitions of one leader really are.
+func (f *Fetcher) mend(leader int32, partitions []*FetchPartition) {
+	var cut, out []*FetchPartition
+	for _, p := range partitions {
+		p.mending = true
+		if p.doubt == truncated {
+			cut = append(cut, p)
+		} else {
+			out = append(out, p)
+		}
+	}
+	f.work.Go(func() {
+		if len(cut) > 0 {
+			f.mendTruncated(leader, cut)
+		}
+		if len(out) > 0 {
+			f.mendOutOfRange(leader, out)
+		}
+		f.Mu.Lock()
+		for _, p := range partitions {
+			p.mending = false
+		}
+		f.Mu.Unlock()
+		Signal(f.wake)
+	})
+}
+
+// mendTruncated asks a new leader whether its log holds what was read up to a
+// position: where the epoch that was read last ends in its log (KIP-320).
+func (f *Fetcher) mendTruncated(leader int32, partitions []*FetchPartition) {
+	ends, err := f.epochEnds(leader, partitions)
+	var logs map[transport.Partition]int64
+	if err == nil {
+		logs, err = f.boundedEnds(partitions)
+	}
+	for _, p := range partitions {
+		f.Mu.Lock()
+		end, answered := ends[p.Partition]
+		if err == nil && !answered {
+			err = fmt.Errorf("asking how far %s goes: %w", p.Partition, kerr.LeaderNotAvailable)
+		}
+		move := false
+		switch {
+		case !f.current(p):
+		case err != nil:
+			f.client.Invalidate(p.Topic)
+			p.leader = -1
+			p.fail(err, time.Now())
+		case f.cutShort(p, logs):
+		case end < 0 || end >= p.ahead: // nothing is missing, or nobody knows
+			p.doubt = sure
+		default:
+			// Of what was fetched, nothing more may be returned.
+			f.moveTo(p, p.next)
+			p.doubt = sure
+			move = end < p.next
+		}
+		from := p.next
+		f.Mu.Unlock()
+		if move {
+			f.skip(p, from, end, ErrTruncated)
+		}
+	}
+}
+
+// epochEnds asks a leader where the last epoch of each partition's position
+// ends in its log, −1 if it doesn't know. Partitions that it refuses are absent.
+func (f *Fetcher) epochEnds(leader int32, partitions []*FetchPartition) (map[transport.Partition]int64, error) {
+	req := kmsg.NewPtrOffsetForLeaderEpochRequest()
+	req.ReplicaID = -1
+	f.Mu.Lock()
+	for _, p := range partitions {
+		part := kmsg.NewOffsetForLeaderEpochRequestTopicPartition()
+		part.Partition, part.CurrentLeaderEpoch, part.LeaderEpoch = p.Partition.Partition, p.leaderEpoch, p.lastEpoch
+		if n := len(req.Topics); n == 0 || req.Topics[n-1].Topic != p.Topic {
+			t := kmsg.NewOffsetForLeaderEpochRequestTopic()
+			t.Topic = p.Topic
+			req.Topics = append(req.Topics, t)
+		}
+		t := &req.Topics[len(req.Topics)-1]
+		t.Partitions = append(t.Partitions, part)
+	}
+	f.Mu.Unlock()
+	answer, err := f.client.Request(f.Ctx, leader, req)
+	if errors.Is(err, kerr.UnsupportedVersion) {
+		answer, err = kmsg.NewPtrOffsetForLeaderEpochResponse(), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	ends := make(map[transport.Partition]int64)
+	for _, t := range answer.(*kmsg.OffsetForLeaderEpochResponse).Topics {
+		for _, part := range t.Partitions {
+			if part.ErrorCode == 0 {
+				ends[transport.Partition{Topic: t.Topic, Partition: part.Partition}] = part.EndOffset
+			}
+		}
+	}
+	return ends, nil
+}
+
+// boundedEnds asks how far the logs go of which a reader has seen that they go as
+// far as it reads.
+func (f *Fetcher) boundedEnds(partitions []*FetchPartition) (map[transport.Partition]int64, error) {
+	var bounded []transport.Partition
+	f.Mu.Lock()
+	for _, p := range partitions {
+		if p.lastStable >= p.end {
+			bounded = append(bounded, p.Partition)
+		}
+	}
+	f.Mu.Unlock()
+	if len(bounded) == 0 {
+		return nil, nil
+	}
+	return f.client.ListOffsets(f.Ctx, cluster.LatestOffset, bounded)
+}
+
+// cutShort ends a reader of which a partition's log went as far as it reads, and
+// does not any more: what is missing may never come again, or as other records.
+// Without truncation the last stable offset never goes back: a new leader does not
+// tell it before its high watermark has reached what its log began with (KIP-207).
+func (f *Fetcher) cutShort(p *FetchPartition, ends map[transport.Partition]int64) bool {
+	end, known := ends[p.Partition]
+	if !known || end >= p.end || p.lastStable < p.end {
+		return false
+	}
+	f.moveTo(p, p.next)
+	p.stuck = fmt.Errorf("%s ends at offset %d and was to be read up to %d: %w", p.Partition, end, p.end, ErrTruncated)
+	p.err, f.hopeless = p.stuck, p.stuck
+	Signal(f.some)
+	return true
+}
+
+// mendOutOfRange moves positions that are not in the log.
+func (f *Fetcher) mendOutOfRange(leader int32, partitions []*FetchPartition) {
+	ids := make([]transport.Partition, len(partitions))
+	for i, p := range partitions {
+		ids[i] = p.Partition
+	}
+	starts, err := f.client.Offsets(f.Ctx, transport.Earliest(), ids)
+	var ends, epochs map[transport.Partition]int64
+	if err == nil {
+		ends, err = f.client.Offsets(f.Ctx, transport.Latest(), ids)
+	}
+	if err == nil {
+		epochs, err = f.epochEnds(leader, partitions)
+	}
+	for _, p := range partitions {
+		f.Mu.Lock()
+		from, to := p.next, int64(-1)
+		var reason error
+		switch {
+		case !f.current(p):
+		case err != nil:
+			p.fail(err, time.Now())
+		case f.cutShort(p, ends):
+		case p.ahead >= starts[p.Partition] && p.ahead <= ends[p.Partition]:
+			// The broker did not know yet how far the log goes.
+			p.doubt = sure
+			p.fail(fmt.Errorf("fetching %s at offset %d: %w", p.Partition, p.ahead, kerr.OffsetOutOfRange), time.Now())
+		case p.ahead != p.next:
+			// Poll is behind, and what it returns next may be in the log.
+			p.doubt = sure
+			f.moveTo(p, p.next)
+		default:
+			to, reason = f.policy(p, starts[p.Partition], ends[p.Partition], epochs)
+		}
+		f.Mu.Unlock()
+		if reason != nil {
+			f.skip(p, from, to, reason)
+		}
+	}
+}
+
+// policy says where a position goes that is not in the log, and why. Without a
+// reason it stays.
+func (f *Fetcher) policy(p *FetchPartition, start, end int64, epochs map[transport.Partition]int64) (to int64, reason error) {
+	if p.next < start {
+		return start, errRemoved
+	}
+	// An epoch that ends earlier in the log than what was read of it tells that
+	// the log was truncated, and where.
+	if cut, known := epochs[p.Partition]; known && p.lastEpoch >= 0 && cut >= start && cut < p.next {
+		return cut, ErrTruncated
+	}
+	switch f.Topics[p.Topic].OutOfRange {
+	case transport.ToEarliest:
+		return start, errBeyond
+	case transport.ToLatest:
+		return end, errBeyond
+	case untilWritten:
+		p.doubt = sure
+		p.fail(fmt.Errorf("%s: %w: %d is past %d", p.Partition, errBeyond, p.next, end), time.Now())
+		return 0, nil
+	}
+	p.stuck = fmt.Errorf("%s: %w: %d is past %d, and the policy is to stay", p.Partition, errBeyond, p.next, end)
+	p.err = p.stuck
+	return 0, nil
+}
+
+// current tells whether p is still assigned.
+func (f *Fetcher) current(p *FetchPartition) bool {
+	return f.Partitions[p.Partition] == p && !p.Revoked
+}
+
+// skip tells the Listener that a position moves, and then moves it: a batch from
+// the new place never comes before.
+//
+// A position that is not in the log may be one of another log. Then it is for the
+// member to begin that one.
+func (f *Fetcher) skip(p *FetchPartition, from, to int64, reason error) {
+	ctx, cancel := context.WithTimeout(f.Ctx, time.Second)
+	defer cancel()
+	if t, err := f.client.FreshTopic(ctx, p.Topic); err == nil {
+		f.Mu.Lock()
+		outlives := f.current(p) && f.Outlives(p, t)
+		f.Mu.Unlock()
+		if outlives {
+			return
+		}
+	}
+	f.log.Error("position moved", "partition", p.String(), "from", from, "to", to, "reason", reason)
+	if !f.Listener.Enter(f.Ctx) {
+		return
+	}
+	defer f.Listener.Leave()
+	f.Mu.Lock()
+	current := f.current(p)
+	f.Mu.Unlock()
+	if !current {
+		return
+	}
+	f.Listener.Skipped(p.Partition, from, to, reason)
+	f.Mu.Lock()
+	defer f.Mu.Unlock()
+	f.moveTo(p, to)
+	p.doubt, p.lastEpoch = sure, -1
+	p.err, p.failures = nil, 0
+	Signal(f.some)
+}

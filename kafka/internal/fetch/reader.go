@@ -1,0 +1,93 @@
+package fetch
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"sync"
+
+	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
+	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// logReader fetches partitions outside any group.
+type logReader struct {
+	fetch *Fetcher
+	work  sync.WaitGroup
+	stop  context.CancelFunc
+}
+
+// NewReader returns a reader, which connects in the background.
+func NewReader(client *cluster.Client, cfg transport.ReaderConfig, rack string) (*logReader, error) {
+	if err := validateReader(&cfg); err != nil {
+		return nil, err
+	}
+	r := &logReader{}
+	r.fetch = NewFetcher(client, cfg.Logger, rack, cfg.FetchBytes, cfg.ReadUncommitted, &r.work)
+	r.fetch.Listener = NewListener(nobody{})
+	r.fetch.Ctx, r.stop = context.WithCancel(client.Ctx)
+	r.fetch.Topics = make(map[string]transport.TopicStart)
+	positions := make([]transport.Assignment, 0, len(cfg.From))
+	for p, from := range cfg.From {
+		r.fetch.Topics[p.Topic] = transport.TopicStart{Topic: p.Topic, OutOfRange: untilWritten}
+		positions = append(positions, transport.Assignment{Partition: p, Offset: max(from, 0), LeaderEpoch: -1})
+	}
+	r.fetch.Add(positions)
+	r.fetch.bound(cfg.To)
+	r.fetch.Announce(positions)
+	r.work.Go(r.fetch.Run)
+	return r, nil
+}
+
+// validateReader fills in defaults and tells what is wrong.
+func validateReader(cfg *transport.ReaderConfig) error {
+	var wrong kerr.Faults
+	if len(cfg.From) == 0 {
+		wrong.Add("From is empty: name the partitions to read, and where each begins")
+	}
+	for p := range cfg.From {
+		if p.Topic == "" || p.Partition < 0 {
+			wrong.Add("From has partition %q, which can't be", p.String())
+		}
+	}
+	if cfg.FetchBytes < 0 {
+		wrong.Add("FetchBytes %d is negative", cfg.FetchBytes)
+	}
+	cfg.FetchBytes = cmp.Or(cfg.FetchBytes, 8<<20)
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	return wrong.Err("transport.ReaderConfig")
+}
+
+// Poll returns what was fetched, and waits for it.
+func (r *logReader) Poll(ctx context.Context) ([]transport.Batch, error) {
+	return r.fetch.Await(ctx, r.fetch.Ctx.Done())
+}
+
+// Pause stops partitions.
+func (r *logReader) Pause(partitions ...transport.Partition) { r.fetch.Pause(partitions, true) }
+
+// Resume lets them go on.
+func (r *logReader) Resume(partitions ...transport.Partition) { r.fetch.Pause(partitions, false) }
+
+// Close ends every goroutine. They wait for nothing but answers that the end of
+// fetching gives up, so they end whatever ctx says.
+func (r *logReader) Close(context.Context) error {
+	r.stop()
+	r.work.Wait()
+	return nil
+}
+
+// nobody listens to a reader: of its partitions nothing is ever given or taken,
+// and that a position moved shows in the batches.
+type nobody struct{}
+
+func (nobody) Assigned([]transport.Assignment) {}
+
+func (nobody) Revoked(context.Context, []transport.Partition) {}
+
+func (nobody) Lost([]transport.Partition) {}
+
+func (nobody) Skipped(transport.Partition, int64, int64, error) {}

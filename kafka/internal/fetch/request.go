@@ -1,0 +1,222 @@
+package fetch
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/eventbus-go/eventbus/kafka/internal/batch"
+	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
+	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
+)
+
+// fetchRequest is a fetch that is in flight.
+type fetchRequest struct {
+	source   int32
+	sent     time.Time
+	cancel   context.CancelFunc
+	maxBytes int
+}
+
+// send starts a fetch of partitions.
+func (f *Fetcher) send(broker int32, partitions []*FetchPartition, now time.Time) {
+	ctx, cancel := context.WithCancel(f.Ctx)
+	r := &fetchRequest{source: broker, sent: now, cancel: cancel, maxBytes: f.share()}
+	req := kmsg.NewPtrFetchRequest()
+	req.MaxWaitMillis = int32(fetchWait / time.Millisecond)
+	req.MinBytes = 1
+	req.MaxBytes = int32(r.maxBytes)
+	req.IsolationLevel = f.isolation
+	req.Rack = f.rack
+	for _, p := range partitions {
+		p.request = r
+		part := kmsg.NewFetchRequestTopicPartition()
+		part.Partition = p.Partition.Partition
+		part.CurrentLeaderEpoch = p.leaderEpoch
+		part.FetchOffset = p.ahead
+		part.PartitionMaxBytes = p.maxBytes
+		// One record larger than the bounds still comes: brokers answer with at
+		// least one batch. Of a batch that was cut off the size is known, so that
+		// the bound of its partition is raised, and here that of the request.
+		req.MaxBytes = max(req.MaxBytes, p.maxBytes)
+		t := topicOf(req, p.Topic)
+		t.Partitions = append(t.Partitions, part)
+	}
+	f.Reserved += r.maxBytes
+	f.source(broker).requests++
+	f.work.Go(func() {
+		defer cancel()
+		f.fetch(ctx, r, req, partitions)
+	})
+}
+
+// topicOf is the request's part about a topic. Partitions come by topic, but the
+// first topic may come again last.
+func topicOf(req *kmsg.FetchRequest, name string) *kmsg.FetchRequestTopic {
+	if n := len(req.Topics); n > 0 && req.Topics[n-1].Topic == name {
+		return &req.Topics[n-1]
+	}
+	if len(req.Topics) > 0 && req.Topics[0].Topic == name {
+		return &req.Topics[0]
+	}
+	t := kmsg.NewFetchRequestTopic()
+	t.Topic = name
+	req.Topics = append(req.Topics, t)
+	return &req.Topics[len(req.Topics)-1]
+}
+
+// fetch waits for the answer to a request and takes it in.
+func (f *Fetcher) fetch(ctx context.Context, r *fetchRequest, req *kmsg.FetchRequest, partitions []*FetchPartition) {
+	var buffer *batch.FetchBuffer
+	body, version, err := f.client.Exchange(ctx, r.source, req, func(size int) []byte {
+		buffer = batch.NewFetchBuffer(size)
+		return buffer.B
+	})
+	resp := kmsg.NewFetchResponse()
+	if err == nil {
+		resp.SetVersion(version)
+		// Names and batches in the response alias the buffer.
+		if err = resp.UnsafeReadFrom(body); err == nil {
+			err = kerr.CodeError(resp.ErrorCode)
+		}
+	}
+	now := time.Now()
+	f.Mu.Lock()
+	source := f.source(r.source)
+	source.requests--
+	f.Reserved -= r.maxBytes
+	switch {
+	case err == nil:
+		source.failures = 0
+		if wait := time.Duration(resp.ThrottleMillis) * time.Millisecond; wait > 0 {
+			source.notBefore = now.Add(wait)
+			f.client.Throttled.Add(int64(wait))
+		}
+		f.take(r, &resp, buffer, now)
+	case ctx.Err() == nil:
+		source.notBefore = now.Add(min(cluster.Backoff(source.failures), cluster.LookAgainAfter))
+		source.failures++
+		f.unreachable(r, partitions, err, now)
+	}
+	for _, p := range partitions {
+		if p.request == r { // not answered
+			p.request = nil
+		}
+	}
+	f.Mu.Unlock()
+	if buffer != nil {
+		buffer.Release() // what was taken in holds it by itself
+	}
+	Signal(f.wake)
+	Signal(f.some)
+}
+
+// unreachable deals with a broker that did not answer: what it leads may be led
+// by another now.
+func (f *Fetcher) unreachable(r *fetchRequest, partitions []*FetchPartition, err error, now time.Time) {
+	for _, p := range partitions {
+		if p.request != r {
+			continue
+		}
+		p.err = err
+		if r.source == p.leader {
+			p.leader = -1
+			f.client.Invalidate(p.Topic)
+		} else {
+			p.leave(now)
+		}
+	}
+}
+
+// take takes a response in.
+func (f *Fetcher) take(r *fetchRequest, resp *kmsg.FetchResponse, buffer *batch.FetchBuffer, now time.Time) {
+	memory := &fetchMemory{buffer: buffer}
+	for i := range resp.Topics {
+		t := &resp.Topics[i]
+		for k := range t.Partitions {
+			part := &t.Partitions[k]
+			p := f.find(t.Topic, part.Partition)
+			if p == nil || p.request != r {
+				continue // revoked, or moved elsewhere meanwhile
+			}
+			p.request = nil
+			if part.ErrorCode != 0 {
+				f.refused(p, r, part, now)
+				continue
+			}
+			p.lastFetch = now
+			p.lastStable, p.highWatermark = part.LastStableOffset, part.HighWatermark
+			if part.PreferredReadReplica >= 0 && r.source == p.leader && now.After(p.leaderUntil) {
+				p.replica, p.replicaUntil = part.PreferredReadReplica, now.Add(cluster.MetadataAge)
+			}
+			f.takeBatches(p, part, memory, now)
+		}
+	}
+	if memory.pieces > 0 {
+		f.Held += cap(buffer.B)
+	}
+}
+
+// takeBatches queues what a response brought of one partition.
+func (f *Fetcher) takeBatches(p *FetchPartition, part *kmsg.FetchResponseTopicPartition, memory *fetchMemory, now time.Time) {
+	span, err := batch.SpanBatches(part.RecordBatches, p.ahead)
+	if span.Next == p.ahead {
+		switch {
+		case err != nil:
+			f.unreadable(p, fmt.Errorf("%s at offset %d: %w", p.Partition, p.ahead, err), now)
+			return
+		case span.Need > 0:
+			p.maxBytes = int32(min(max(span.Need, 2*int(p.maxBytes)), cluster.MaxResponse))
+		case len(part.RecordBatches) > 0: // cut off before its size
+			p.maxBytes = int32(min(2*int(p.maxBytes), cluster.MaxResponse))
+			p.notBefore = now.Add(cluster.Backoff(0))
+		}
+		p.err, p.failures = nil, 0
+		return
+	}
+	// If there is an error, it belongs to what the next fetch begins with.
+	p.err, p.failures = nil, 0
+	piece := &fetched{
+		memory: memory, left: span.Size,
+		lastStable: part.LastStableOffset, highWatermark: part.HighWatermark,
+		reader: batch.BatchReader{
+			Topic: p.Topic, Partition: p.Partition.Partition, Keys: &f.keys,
+			Data: part.RecordBatches[:span.Size:span.Size], Next: p.ahead,
+		},
+	}
+	if f.isolation == 1 {
+		piece.reader.Aborting = make(map[int64]struct{})
+		piece.reader.Aborted = abortedIn(part)
+	}
+	memory.pieces++
+	memory.buffer.Retain()
+	p.queue = append(p.queue, piece)
+	p.ahead, p.lastEpoch = span.Next, span.LeaderEpoch
+}
+
+// unreadable deals with batches that can't be read. They are fetched again: if
+// the network damaged them, that helps, and if they lie so in the log, nothing
+// may be skipped.
+func (f *Fetcher) unreadable(p *FetchPartition, err error, now time.Time) {
+	f.log.Error("fetched records can't be read", "partition", p.String(), "error", err)
+	p.fail(err, now)
+}
+
+// find looks a partition up by a name that may lie in a fetch buffer.
+func (f *Fetcher) find(topic string, partition int32) *FetchPartition {
+	for lo, hi := 0, len(f.Order); lo < hi; {
+		mid := (lo + hi) / 2
+		p := f.Order[mid]
+		switch {
+		case p.Topic == topic && p.Partition.Partition == partition:
+			return p
+		case p.Topic < topic || p.Topic == topic && p.Partition.Partition < partition:
+			lo = mid + 1
+		default:
+			hi = mid
+		}
+	}
+	return nil
+}

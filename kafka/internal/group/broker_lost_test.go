@@ -1,0 +1,251 @@
+package group
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/eventbus-go/eventbus/kafka/internal/bed"
+	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// kill makes a broker refuse connections, and ends those that it has.
+func kill(b *bed.Bed, broker int32) { b.Wires.SetDown(b.ListenAddrs()[broker], true) }
+
+// freeze makes a broker take connections and requests, and say nothing any more.
+func freeze(b *bed.Bed, broker int32) {
+	b.Control(func(kmsg.Request) (kmsg.Response, error, bool) {
+		b.KeepControl()
+		return nil, nil, b.CurrentNode() == broker
+	})
+}
+
+// depose does what a cluster does when it has noticed that a broker is lost: others
+// lead its partitions of "events", and coordinate its groups.
+func depose(b *bed.Bed, broker int32) {
+	b.T.Helper()
+	for n := range int32(len(b.PartitionInfos("events"))) {
+		if b.LeaderFor("events", n) == broker {
+			if err := b.MoveTopicPartition("events", n, (broker+1)%3); err != nil {
+				b.T.Fatal(err)
+			}
+		}
+	}
+	for b.CoordinatorFor("group") == broker {
+		b.RehashCoordinators()
+	}
+}
+
+// fencing is how long the cluster takes to notice.
+const fencing = 9 * time.Second
+
+// TestBrokerLost: once the cluster has deposed a broker that was killed, or is
+// frozen, what it led is written and read within a second.
+func TestBrokerLost(t *testing.T) {
+	for name, lose := range map[string]func(*bed.Bed, int32){"killed": kill, "frozen": freeze} {
+		t.Run(name, func(t *testing.T) {
+			bed.Bubble(t, 6, func(t *testing.T, b *bed.Bed) {
+				l := newLedger()
+				r := startReader(b, l)
+				r.awaitOwned(6)
+				p := startProducer(b, transport.ProducerConfig{})
+				for n := range int32(6) {
+					b.Delivered(b.Publish(p, n, "before"))
+				}
+				l.await(t, 6)
+				lost := b.LeaderFor("events", 0)
+				lose(b, lost)
+				// Under way while the broker is lost, and on every connection.
+				var waiting []bed.Receipt
+				for n := range int32(6) {
+					waiting = append(waiting, b.Publish(p, n, "meanwhile"))
+				}
+				time.Sleep(fencing)
+				begun := time.Now()
+				depose(b, lost)
+				for _, done := range waiting {
+					b.Delivered(done)
+				}
+				if took := time.Since(begun); took > time.Second { // the clock is the bubble's
+					t.Errorf("written %s after the broker was deposed", took)
+				}
+				for n := range int32(6) {
+					b.Delivered(b.Publish(p, n, "after"))
+				}
+				l.await(t, 18)
+				if took := time.Since(begun); took > time.Second {
+					t.Errorf("read %s after the broker was deposed", took)
+				}
+				if err := r.commit(t.Context(), func(transport.Partition) bool { return true }); err != nil {
+					t.Error(err)
+				}
+				if took := time.Since(begun); took > 2*time.Second {
+					t.Errorf("committed %s after the broker was deposed", took)
+				}
+				if len(r.heard) != 1 {
+					t.Errorf("heard %q", r.heard)
+				}
+			}, bed.ThreeBrokers()...)
+		})
+	}
+}
+
+// TestCoordinatorLostInJoin: a JoinGroup may take as long as a rebalance, and is
+// yet not waited for when its coordinator is frozen and another has its place.
+func TestCoordinatorLostInJoin(t *testing.T) {
+	bed.Bubble(t, 3, func(t *testing.T, b *bed.Bed) {
+		if err := learn(t.Context(), clientOf(b)); err != nil {
+			t.Fatal(err)
+		}
+		frozen := b.CoordinatorFor("group")
+		b.ControlKey(int16(kmsg.JoinGroup), func(kmsg.Request) (kmsg.Response, error, bool) {
+			b.KeepControl()
+			return nil, nil, b.CurrentNode() == frozen
+		})
+		r := startReader(b, newLedger())
+		time.Sleep(fencing)
+		begun := time.Now()
+		depose(b, frozen)
+		r.awaitOwned(3)
+		if took := time.Since(begun); took > time.Second {
+			t.Errorf("joined %s after the group had another coordinator", took)
+		}
+	}, bed.ThreeBrokers()...)
+}
+
+// shutGate refuses what goes to one broker.
+type shutGate struct{ broker atomic.Int32 }
+
+var errShut = errors.New("shut")
+
+func (g *shutGate) Allow(broker int32) error {
+	if broker == g.broker.Load() {
+		return errShut
+	}
+	return nil
+}
+
+func (g *shutGate) Report(int32, error) {}
+
+// TestGateLooksElsewhere: while the gate refuses what a broker leads, nothing is
+// sent there that would tell of a new leader. It is found all the same.
+func TestGateLooksElsewhere(t *testing.T) {
+	bed.Bubble(t, 1, func(t *testing.T, b *bed.Bed) {
+		gate := &shutGate{}
+		gate.broker.Store(-1)
+		p := startProducer(b, transport.ProducerConfig{Gate: gate})
+		b.Delivered(b.Publish(p, 0, "before"))
+		leader := b.LeaderFor("events", 0)
+		gate.broker.Store(leader)
+		r := &transport.Record{Topic: "events"}
+		for range 20 {
+			if err := p.Produce(t.Context(), r, nil); !errors.Is(err, errShut) {
+				t.Fatalf("before the leader moved: %v", err)
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		depose(b, leader)
+		begun := time.Now()
+		for p.Produce(t.Context(), r, nil) != nil {
+			if time.Since(begun) > 2*cluster.LookAgainAfter {
+				t.Fatal("the new leader is not found")
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}, bed.ThreeBrokers()...)
+}
+
+// TestAnyBrokerSilent: one broker that is frozen does not keep the others from
+// being heard, and is not asked first again.
+func TestAnyBrokerSilent(t *testing.T) {
+	for frozen := range int32(3) {
+		bed.Bubble(t, 1, func(t *testing.T, b *bed.Bed) {
+			if err := learn(t.Context(), clientOf(b)); err != nil {
+				t.Fatal(err)
+			}
+			freeze(b, frozen)
+			begun := time.Now()
+			for range 10 {
+				if err := learn(t.Context(), clientOf(b)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			// The bootstrap connection may be one to it, and so may be the next.
+			if took := time.Since(begun); took > 3*cluster.Silence {
+				t.Errorf("broker %d is frozen: asked ten times in %s", frozen, took)
+			}
+		}, bed.ThreeBrokers()...)
+	}
+}
+
+// TestSilentFetch: a broker that answers no fetch, and leads all there is, is found
+// out as soon as the cluster has deposed it, though nothing else tells.
+func TestSilentFetch(t *testing.T) {
+	bed.Bubble(t, 1, func(t *testing.T, b *bed.Bed) {
+		l := newLedger()
+		r := startReader(b, l)
+		r.awaitOwned(1)
+		p := startProducer(b, transport.ProducerConfig{})
+		b.Delivered(b.Publish(p, 0, "before"))
+		l.await(t, 1)
+		lost := b.LeaderFor("events", 0)
+		b.ControlKey(int16(kmsg.Fetch), func(kmsg.Request) (kmsg.Response, error, bool) {
+			b.KeepControl()
+			return nil, nil, b.CurrentNode() == lost
+		})
+		time.Sleep(fencing)
+		begun := time.Now()
+		depose(b, lost)
+		b.Delivered(b.Publish(p, 0, "after"))
+		l.await(t, 2)
+		if took := time.Since(begun); took > time.Second {
+			t.Errorf("read %s after the broker was deposed", took)
+		}
+	}, bed.ThreeBrokers()...)
+}
+
+// TestSilenceIsForgotten: once a broker answers again, idle partitions are not
+// asked about any more than before.
+func TestSilenceIsForgotten(t *testing.T) {
+	bed.Bubble(t, 6, func(t *testing.T, b *bed.Bed) {
+		var asked atomic.Int64
+		var frozen atomic.Int32
+		frozen.Store(-1)
+		b.Control(func(req kmsg.Request) (kmsg.Response, error, bool) {
+			b.KeepControl()
+			if req.Key() == int16(kmsg.Metadata) {
+				asked.Add(1)
+			}
+			return nil, nil, req.Key() == int16(kmsg.Fetch) && b.CurrentNode() == frozen.Load()
+		})
+		minute := func() int64 {
+			before := asked.Load()
+			time.Sleep(time.Minute)
+			return asked.Load() - before
+		}
+		startReader(b, newLedger()).awaitOwned(6)
+		minute()
+		idle := minute()
+		frozen.Store(b.LeaderFor("events", 0))
+		time.Sleep(4 * time.Second)
+		frozen.Store(-1)
+		minute()
+		if n := minute(); n > idle+idle/2 {
+			t.Errorf("%d metadata requests in an idle minute, %d before the silence", n, idle)
+		}
+	}, bed.ThreeBrokers()...)
+}
+
+// learn asks any broker who the brokers are.
+func learn(ctx context.Context, c *cluster.Client) error {
+	resp, err := c.AnyBroker(ctx, cluster.MetadataRequest(nil))
+	if err == nil {
+		c.Metadata.LearnBrokers(resp.(*kmsg.MetadataResponse))
+	}
+	return err
+}

@@ -1,0 +1,186 @@
+package group
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/eventbus-go/eventbus/kafka/internal/balance"
+	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
+	"github.com/eventbus-go/eventbus/kafka/internal/fetch"
+	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// consumer is a member of a group: its membership and its fetching.
+type consumer struct {
+	member *membership
+	fetch  *fetch.Fetcher
+	work   sync.WaitGroup
+
+	closed  atomic.Bool
+	closing chan struct{} // closed when Close is called
+	ended   chan struct{} // closed when all goroutines have ended
+
+	stopFetching, stopMember, losePatience context.CancelFunc
+}
+
+// StartConsumer returns a member of a group, which joins in the background.
+func StartConsumer(client *cluster.Client, cfg transport.ConsumerConfig, o MembershipOptions) (*consumer, error) {
+	if err := validateConsumer(&cfg); err != nil {
+		return nil, err
+	}
+	c := newConsumer(client, cfg, o)
+	c.start()
+	return c, nil
+}
+
+// validateConsumer fills in defaults and tells what is wrong.
+func validateConsumer(cfg *transport.ConsumerConfig) error {
+	var wrong kerr.Faults
+	if cfg.Group == "" {
+		wrong.Add("Group is empty: name the consumer group")
+	}
+	if len(cfg.Topics) == 0 {
+		wrong.Add("Topics is empty: name at least one topic")
+	}
+	seen := make(map[string]bool)
+	for i, topic := range cfg.Topics {
+		if topic.Topic == "" {
+			wrong.Add("Topics[%d] has no name", i)
+		} else if seen[topic.Topic] {
+			wrong.Add("Topics[%d] %q is there twice", i, topic.Topic)
+		}
+		seen[topic.Topic] = true
+	}
+	if cfg.Listener == nil {
+		wrong.Add("Listener is nil: without it nobody hears what is assigned")
+	}
+	if cfg.SessionTimeout == 0 {
+		cfg.SessionTimeout = 45 * time.Second
+	}
+	if cfg.HeartbeatInterval == 0 {
+		cfg.HeartbeatInterval = min(3*time.Second, cfg.SessionTimeout/3)
+	}
+	if cfg.RebalanceTimeout == 0 {
+		cfg.RebalanceTimeout = time.Minute
+	}
+	if cfg.FetchBytes == 0 {
+		cfg.FetchBytes = 16 << 20
+	}
+	if cfg.SessionTimeout < 0 || cfg.HeartbeatInterval < 0 || cfg.RebalanceTimeout < 0 || cfg.FetchBytes < 0 {
+		wrong.Add("SessionTimeout, HeartbeatInterval, RebalanceTimeout and FetchBytes must not be negative")
+	} else if cfg.HeartbeatInterval > cfg.SessionTimeout/3 {
+		wrong.Add("HeartbeatInterval %s is more than a third of SessionTimeout %s: a lost heartbeat or two would cost the session",
+			cfg.HeartbeatInterval, cfg.SessionTimeout)
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	return wrong.Err("transport.ConsumerConfig")
+}
+
+// MembershipOptions are those of the whole cluster's members.
+type MembershipOptions struct {
+	Balancer, Rack   string
+	ConsumerProtocol bool
+}
+
+func newConsumer(client *cluster.Client, cfg transport.ConsumerConfig, o MembershipOptions) *consumer {
+	c := &consumer{closing: make(chan struct{}), ended: make(chan struct{})}
+	starts := make(map[string]transport.TopicStart, len(cfg.Topics))
+	var topics []string
+	for _, t := range cfg.Topics {
+		starts[t.Topic] = t
+		topics = append(topics, t.Topic)
+	}
+	slices.Sort(topics)
+	listener := fetch.NewListener(cfg.Listener)
+	c.fetch = fetch.NewFetcher(client, cfg.Logger, o.Rack, cfg.FetchBytes, cfg.ReadUncommitted, &c.work)
+	c.fetch.Topics, c.fetch.Listener = starts, listener
+	c.member = &membership{
+		client: client, cfg: cfg, topics: topics, balancer: balance.BalancerOf(o.Balancer), rack: o.Rack,
+		fetch: c.fetch, listener: listener, log: cfg.Logger,
+		work: &c.work, closing: c.closing, news: make(chan struct{}, 1), beat: make(chan struct{}, 1),
+		commits: make(chan struct{}, 1), generation: -1, changed: make(chan struct{}),
+		seen: make(map[string]remembered),
+	}
+	if o.ConsumerProtocol {
+		c.member.epochs = &byEpochs{interval: cfg.HeartbeatInterval}
+	}
+	c.fetch.Recreated = c.member.recreated
+	c.fetch.Ctx, c.stopFetching = context.WithCancel(client.Ctx)
+	c.member.ctx, c.stopMember = context.WithCancel(client.Ctx)
+	c.member.patient, c.losePatience = context.WithCancel(client.Ctx)
+	return c
+}
+
+// start starts the goroutines. All end when the membership does, which Close
+// brings about.
+func (c *consumer) start() {
+	c.work.Go(c.fetch.Run)
+	c.work.Go(c.fetch.WatchLag)
+	c.work.Go(c.member.heartbeats)
+	c.work.Go(c.member.watchTopics)
+	c.work.Go(func() {
+		if c.member.epochs != nil {
+			c.member.runByEpochs()
+		} else {
+			c.member.run()
+		}
+		c.stopFetching()
+		c.stopMember()
+	})
+}
+
+// Poll returns what was fetched, and waits for it.
+func (c *consumer) Poll(ctx context.Context) ([]transport.Batch, error) {
+	return c.fetch.Await(ctx, c.closing)
+}
+
+// Pause stops partitions.
+func (c *consumer) Pause(partitions ...transport.Partition) { c.fetch.Pause(partitions, true) }
+
+// Resume lets them go on.
+func (c *consumer) Resume(partitions ...transport.Partition) { c.fetch.Pause(partitions, false) }
+
+// Commit stores offsets for the group.
+func (c *consumer) Commit(ctx context.Context, commits ...transport.Commit) error {
+	return c.member.commit(ctx, commits)
+}
+
+// Alive tells whether the group still counts this member in.
+func (c *consumer) Alive() bool { return c.member.alive() }
+
+// Status is a snapshot.
+func (c *consumer) Status() transport.ConsumerStatus {
+	s := c.member.status()
+	s.Partitions = c.fetch.Status()
+	return s
+}
+
+// Close hands over what is assigned, leaves the group and ends every goroutine.
+// Another Close meanwhile waits for the first, or for the end of its context.
+func (c *consumer) Close(ctx context.Context) error {
+	if !c.closed.CompareAndSwap(false, true) {
+		select {
+		case <-c.ended:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	defer close(c.ended)
+	c.member.closeContext = ctx
+	// A Revoked that runs already is bounded by ctx too.
+	stop := context.AfterFunc(ctx, c.losePatience)
+	defer stop()
+	close(c.closing)
+	c.stopFetching()
+	c.work.Wait()
+	c.losePatience()
+	return nil
+}

@@ -1,0 +1,16 @@
+// Package group is a member of a consumer group, in the classic protocol
+// (cooperative and eager) and in that of KIP-848.
+//
+//	consumer.go   Consumer: a member and its fetcher
+//	group.go      the membership: one goroutine that joins, stays and leaves
+//	join.go       JoinGroup and SyncGroup, the leader's plan
+//	heartbeat.go  heartbeats, and what their errors mean
+//	settle.go     revoking and assigning what changed
+//	epoch.go      the heartbeats of KIP-848
+//	topics.go     the topics' partitions, watched for growth
+//	recreated.go  a topic that was deleted and created again
+//	start.go      where partitions without a commit begin
+//	offsets.go    committing
+//	mark.go       the topic id that a commit carries
+//	reset.go      commits for a group that has no members
+package group

@@ -1,0 +1,258 @@
+package group
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/eventbus-go/eventbus/kafka/internal/fetch"
+	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// Epochs of a member by which it joins and leaves (KIP-848).
+const (
+	joinEpoch        = 0
+	leaveEpoch       = -1
+	leaveEpochStatic = -2 // the group keeps the partitions for the session
+)
+
+// byEpochs is what a membership has to itself in the consumer protocol of
+// KIP-848. There the coordinator spreads the partitions, and heartbeats say
+// everything: what the member should have, and what it has. The member's epoch
+// takes the place of the generation.
+type byEpochs struct {
+	target   []transport.Partition // what the coordinator wants the member to have
+	claimed  []transport.Partition // what it has
+	tell     bool                  // the next heartbeat says so
+	full     bool                  // and everything else, since the last was not answered
+	interval time.Duration         // of heartbeats, at most what the coordinator wants
+}
+
+// runByEpochs is the member's life in the consumer protocol.
+func (m *membership) runByEpochs() {
+	m.mu.Lock()
+	m.id = rand.Text()
+	m.mu.Unlock()
+	fetch.Signal(m.beat)
+	for !m.isClosing() && m.ctx.Err() == nil {
+		m.rest()
+		target, err := m.takeTarget()
+		switch {
+		case m.isClosing():
+		case errors.Is(err, kerr.FencedInstanceID):
+			m.lose(err)
+			m.log.Error("another consumer has taken the instance id over; this one stays out of the group",
+				"group", m.cfg.Group, "instance", m.cfg.InstanceID)
+			m.wait(forever)
+		case err != nil:
+			m.lose(err)
+			m.mu.Lock()
+			m.verdict, m.reason = fine, nil
+			m.mu.Unlock()
+			fetch.Signal(m.beat)
+		default:
+			m.settle(target)
+		}
+	}
+	m.end()
+}
+
+// takeTarget takes up what the coordinator wants, or why the member is out.
+func (m *membership) takeTarget() ([]transport.Partition, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.verdict >= isLost {
+		return nil, m.reason
+	}
+	m.verdict, m.reason = fine, nil
+	return slices.Clone(m.epochs.target), nil
+}
+
+// claim says with the next heartbeat, which is sent now, what the member has.
+func (m *membership) claim(owned []transport.Partition) {
+	if m.epochs == nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.epochs.claimed, m.epochs.tell = owned, true
+	fetch.Signal(m.beat)
+}
+
+// heartbeatByEpochs sends a heartbeat, joining if the member is not in the group,
+// and returns when to send the next.
+func (m *membership) heartbeatByEpochs() time.Duration {
+	m.mu.Lock()
+	out := m.verdict >= isLost
+	m.mu.Unlock()
+	if out || m.isClosing() && !m.alive() {
+		return m.cfg.HeartbeatInterval
+	}
+	ctx, cancel := context.WithTimeout(m.ctx, max(m.cfg.SessionTimeout/4, time.Second))
+	defer cancel()
+	req := m.epochRequest()
+	sent := time.Now()
+	answer, err := m.ask(ctx, req)
+	var resp *kmsg.ConsumerGroupHeartbeatResponse
+	if err == nil {
+		resp = answer.(*kmsg.ConsumerGroupHeartbeatResponse)
+		if err = m.refusedBy(resp.ErrorCode); err != nil && resp.ErrorMessage != nil {
+			err = fmt.Errorf("%w: %s", err, *resp.ErrorMessage)
+		}
+	}
+	if m.ctx.Err() != nil {
+		return m.cfg.HeartbeatInterval
+	}
+	if err != nil {
+		return m.heartbeatRefused(err)
+	}
+	var target []transport.Partition
+	if resp.Assignment != nil {
+		if target, err = m.named(ctx, resp.Assignment); err != nil {
+			return m.heartbeatRefused(err)
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	e := m.epochs
+	m.lastAck, m.lastErr = sent, nil
+	e.full = false
+	if m.generation != resp.MemberEpoch {
+		m.generation = resp.MemberEpoch
+		m.changeLocked()
+		m.hurry()
+	}
+	if resp.Assignment != nil {
+		e.target = target
+		m.rebalances++
+		if m.verdict < mustRejoin {
+			m.verdict, m.reason = mustRejoin, kerr.RebalanceInProgress
+			m.changeLocked()
+		}
+		fetch.Signal(m.news)
+		m.hurry()
+	}
+	if wanted := time.Duration(resp.HeartbeatIntervalMillis) * time.Millisecond; wanted > 0 {
+		e.interval = min(wanted, m.cfg.HeartbeatInterval)
+	}
+	return m.nextBeat(e.interval)
+}
+
+// heartbeatRefused passes on that the member is out of the group, or tries again
+// soon, with everything in the request.
+func (m *membership) heartbeatRefused(err error) time.Duration {
+	m.mu.Lock()
+	m.epochs.full = true
+	in := m.generation >= 0
+	m.mu.Unlock()
+	err = fmt.Errorf("heartbeat to group %q: %w", m.cfg.Group, err)
+	switch code, _ := errors.AsType[kerr.Error](err); code {
+	case kerr.UnknownMemberID, kerr.FencedMemberEpoch, kerr.GroupIDNotFound:
+		if in {
+			m.judge(isLost, err)
+			return m.cfg.HeartbeatInterval
+		}
+	case kerr.FencedInstanceID:
+		m.judge(isFenced, err)
+		return m.cfg.HeartbeatInterval
+	case kerr.UnsupportedVersion:
+		err = fmt.Errorf("%w: the brokers lack the protocol of kafka.Config.ConsumerProtocol, which needs Apache Kafka 4.0", err)
+	}
+	m.trouble(err)
+	return min(m.cfg.HeartbeatInterval, 200*time.Millisecond)
+}
+
+// epochRequest is the next heartbeat: what has changed since the last that was
+// answered, or everything when joining.
+func (m *membership) epochRequest() *kmsg.ConsumerGroupHeartbeatRequest {
+	req, claimed, tell := m.epochChanges()
+	if !tell {
+		return req
+	}
+	req.Topics = []kmsg.ConsumerGroupHeartbeatRequestTopic{}
+	for _, p := range claimed {
+		id := m.fetch.TopicID(p)
+		if n := len(req.Topics); n == 0 || req.Topics[n-1].TopicID != id {
+			t := kmsg.NewConsumerGroupHeartbeatRequestTopic()
+			t.TopicID = id
+			req.Topics = append(req.Topics, t)
+		}
+		last := &req.Topics[len(req.Topics)-1]
+		last.Partitions = append(last.Partitions, p.Partition)
+	}
+	return req
+}
+
+// epochChanges is epochRequest without the partitions that the member has, which
+// it returns if the request tells them. Their topics' ids are the fetcher's, which
+// calls the membership while it holds its mutex, and so is not called under m.mu.
+func (m *membership) epochChanges() (req *kmsg.ConsumerGroupHeartbeatRequest, claimed []transport.Partition, tell bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	e := m.epochs
+	req = kmsg.NewPtrConsumerGroupHeartbeatRequest()
+	req.Group, req.MemberID, req.MemberEpoch, req.InstanceID = m.cfg.Group, m.id, m.generation, m.instance()
+	req.RebalanceTimeoutMillis = -1
+	if m.generation < 0 {
+		req.MemberEpoch = joinEpoch
+		e.claimed, e.full = nil, true
+	}
+	if e.full {
+		req.RebalanceTimeoutMillis = int32(m.cfg.RebalanceTimeout / time.Millisecond)
+		req.SubscribedTopicNames = m.topics
+		if m.rack != "" {
+			req.RackID = &m.rack
+		}
+	}
+	tell = e.full || e.tell
+	e.tell = false
+	return req, e.claimed, tell
+}
+
+// named is an assignment by the names of its topics.
+func (m *membership) named(ctx context.Context, a *kmsg.ConsumerGroupHeartbeatResponseAssignment) ([]transport.Partition, error) {
+	names := make(map[transport.TopicID]string)
+	for _, topic := range m.topics {
+		if t, err := m.client.Topic(ctx, topic); err == nil {
+			names[t.ID] = topic
+			m.notice(t)
+		}
+	}
+	var partitions []transport.Partition
+	for _, t := range a.Topics {
+		name, known := names[t.TopicID]
+		if !known { // created, or created anew, since it was last asked for
+			for _, topic := range m.topics {
+				m.client.Invalidate(topic)
+			}
+			return nil, fmt.Errorf("the coordinator assigns a topic of an unknown id: %w", kerr.UnknownTopicID)
+		}
+		for _, p := range t.Partitions {
+			partitions = append(partitions, transport.Partition{Topic: name, Partition: p})
+		}
+	}
+	slices.SortFunc(partitions, transport.Partition.Compare)
+	return partitions, nil
+}
+
+// leaveByEpoch tells the group that the member is gone, a static one for now.
+func (m *membership) leaveByEpoch() {
+	m.leaving(func() error {
+		req := m.epochRequest()
+		req.MemberEpoch, req.Topics = leaveEpoch, nil
+		if m.cfg.InstanceID != "" {
+			req.MemberEpoch = leaveEpochStatic
+		}
+		answer, err := m.ask(m.closeContext, req)
+		if err == nil {
+			err = m.refusedBy(answer.(*kmsg.ConsumerGroupHeartbeatResponse).ErrorCode)
+		}
+		return err
+	})
+}

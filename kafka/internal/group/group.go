@@ -1,0 +1,285 @@
+package group
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/eventbus-go/eventbus/kafka/internal/balance"
+	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
+	"github.com/eventbus-go/eventbus/kafka/internal/fetch"
+	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// Codes of group membership, beside those of errors.go.
+const (
+	inconsistentGroupProtocol kerr.Error = 23
+	invalidCommitOffsetSize   kerr.Error = 28
+)
+
+var errClosing = errors.New("the consumer is being closed")
+
+// membership is a consumer's place in its group, by Kafka's classic group
+// protocol: JoinGroup, SyncGroup, Heartbeat, LeaveGroup.
+//
+// Three goroutines serve it. One (run) goes through the member's life: join,
+// hand over what is another's now, begin what is new, rest until something
+// happens. It calls the Listener, and may be held up there for as long as that
+// takes. Another sends heartbeats all the while, whatever the first waits for,
+// and passes the coordinator's verdict on. The third watches the topics.
+type membership struct {
+	client   *cluster.Client
+	cfg      transport.ConsumerConfig
+	topics   []string
+	balancer *balance.Balancer
+	rack     string
+	fetch    *fetch.Fetcher
+	listener *fetch.Listener
+	log      *slog.Logger
+
+	ctx     context.Context // ends when the member has left
+	work    *sync.WaitGroup
+	closing chan struct{}   // closed when Close is called
+	patient context.Context // ends when the context of Close has ended
+	// closeContext is that of Close. It is there when closing is closed.
+	closeContext context.Context
+	news         chan struct{} // something happened that run should look at
+	beat         chan struct{} // send a heartbeat now
+	commits      chan struct{} // held while a commit is under way: they take effect in order
+
+	mu         sync.Mutex
+	id         string
+	generation int32 // −1: not in the group
+	joining    bool
+	settling   bool // run calls the Listener, or looks up offsets
+	leads      bool
+	planned    map[string]int32 // how many partitions topics had when this leader made its plan
+	verdict    verdict
+	reason     error // of the verdict
+	lastAck    time.Time
+	pace       time.Duration // until the next heartbeat
+	lastErr    error
+	rebalances int64
+	epoch      uint64
+	changed    chan struct{} // closed and made anew at each change of id, generation or verdict
+	expelled   context.CancelFunc
+	anew       map[string]bool // topics that were created anew
+	seen       map[string]remembered
+	left       bool
+
+	epochs *byEpochs // in the consumer protocol, else nil
+
+	abandonJoin func() // of run alone: ends the join that goes on after Close was called
+}
+
+// verdict is what the coordinator last said of the member.
+type verdict int8
+
+const (
+	fine       verdict = iota
+	mustRejoin         // the group rebalances
+	isLost             // the member is not in the group any more
+	isFenced           // another has taken the instance id over
+)
+
+// run is the member's life.
+func (m *membership) run() {
+	failures := 0
+	for !m.isClosing() && m.ctx.Err() == nil {
+		if !m.balancer.Cooperative {
+			// Whoever joins by an eager protocol owns nothing.
+			m.revoke(m.patient, m.fetch.Owned())
+		}
+		assigned, err := m.join()
+		if err == nil {
+			failures = 0
+			if again := m.settle(assigned); !again {
+				m.rest()
+			}
+			err = m.sentence()
+		}
+		switch {
+		case err == nil || errors.Is(err, errClosing):
+		case errors.Is(err, kerr.RebalanceInProgress):
+		case errors.Is(err, kerr.UnknownMemberID), errors.Is(err, kerr.IllegalGeneration):
+			m.lose(err)
+		case errors.Is(err, kerr.FencedInstanceID):
+			m.lose(err)
+			m.log.Error("another consumer has taken the instance id over; this one stays out of the group",
+				"group", m.cfg.Group, "instance", m.cfg.InstanceID)
+			m.wait(forever)
+		default:
+			m.trouble(err)
+			m.wait(cluster.RetryCoordinator(err, failures+1))
+			failures++
+		}
+	}
+	m.end()
+}
+
+// end is the end of the member's life. It leaves the group if there was time for
+// that: not if the transport was closed before the consumer.
+func (m *membership) end() {
+	if m.isClosing() {
+		m.finish()
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.left = true
+	m.changeLocked()
+}
+
+const forever time.Duration = math.MaxInt64
+
+func (m *membership) isClosing() bool {
+	select {
+	case <-m.closing:
+		return true
+	default:
+		return false
+	}
+}
+
+// wait waits, unless the consumer, or what it was made from, is closed.
+func (m *membership) wait(d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-m.closing:
+	case <-m.ctx.Done():
+	}
+}
+
+// rest waits for a verdict, or for Close, and deals with what else happens.
+func (m *membership) rest() {
+	for {
+		m.mu.Lock()
+		if m.verdict != fine || m.isClosing() || m.ctx.Err() != nil {
+			m.mu.Unlock()
+			return
+		}
+		anew := m.anew
+		m.anew = nil
+		m.mu.Unlock()
+		for topic := range anew {
+			m.restart(topic)
+		}
+		select {
+		case <-m.news:
+		case <-m.closing:
+		case <-m.ctx.Done():
+		}
+	}
+}
+
+// sentence is the verdict as an error.
+func (m *membership) sentence() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.reason
+}
+
+// judge passes a verdict on. A worse one is never replaced by a better one: that
+// is for the next join.
+func (m *membership) judge(v verdict, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if v <= m.verdict {
+		return
+	}
+	m.verdict, m.reason = v, err
+	if v >= isLost {
+		m.lastErr = err
+		if m.expelled != nil {
+			m.expelled() // Revoked has nothing to save any more
+		}
+	}
+	m.changeLocked()
+	fetch.Signal(m.news)
+}
+
+// changeLocked wakes those who wait for a change.
+func (m *membership) changeLocked() {
+	close(m.changed)
+	m.changed = make(chan struct{})
+}
+
+// ask sends a request to the group's coordinator. When it can't be reached, the
+// next request asks who the coordinator is.
+func (m *membership) ask(ctx context.Context, req kmsg.Request) (kmsg.Response, error) {
+	broker, err := m.client.Coordinator(ctx, m.cfg.Group)
+	if err != nil {
+		return nil, err
+	}
+	within, deposed := context.WithCancelCause(ctx)
+	defer deposed(nil)
+	watch := time.AfterFunc(cluster.CoordinatorPatience, func() {
+		m.client.Spawn(func() { m.client.WatchCoordinator(within, m.cfg.Group, broker, deposed) })
+	})
+	defer watch.Stop()
+	resp, err := m.client.Request(within, broker, req)
+	if err != nil && ctx.Err() == nil && within.Err() != nil {
+		err = context.Cause(within)
+	}
+	if err != nil && !errors.Is(err, context.Canceled) {
+		m.client.ForgetCoordinator(m.cfg.Group)
+	}
+	return resp, err
+}
+
+// refusedBy is the error of a code that the coordinator answered with. If it is
+// not the coordinator any more, the next request asks who is.
+func (m *membership) refusedBy(code int16) error {
+	switch kerr.Error(code) {
+	case 0:
+		return nil
+	case kerr.NotCoordinator, kerr.CoordinatorNotAvailable:
+		m.client.ForgetCoordinator(m.cfg.Group)
+	}
+	return kerr.Error(code)
+}
+
+func (m *membership) trouble(err error) {
+	level := slog.LevelWarn
+	if errors.Is(err, kerr.NotCoordinator) || errors.Is(err, kerr.CoordinatorNotAvailable) || errors.Is(err, kerr.CoordinatorLoadInProgress) {
+		level = slog.LevelInfo // a group's first moments on a cluster, and every move of its coordinator
+	}
+	m.log.Log(m.ctx, level, "group membership", "group", m.cfg.Group, "error", err)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.lastErr = err
+}
+
+// alive tells whether the group still counts the member in.
+func (m *membership) alive() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.generation >= 0 && m.verdict < isLost && !m.left && time.Since(m.lastAck) < m.cfg.SessionTimeout
+}
+
+// status is a snapshot.
+func (m *membership) status() transport.ConsumerStatus {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := transport.ConsumerStatus{
+		Joined: m.generation >= 0 && m.verdict < isLost && !m.left,
+		State:  "stable", MemberID: m.id, Generation: m.generation, LastHeartbeat: m.lastAck,
+		Rebalances: m.rebalances, LastError: m.lastErr,
+	}
+	switch {
+	case m.left:
+		s.State = "closed"
+	case !s.Joined:
+		s.State = "joining"
+	case m.joining || m.settling || m.verdict != fine:
+		s.State = "rebalancing"
+	}
+	return s
+}

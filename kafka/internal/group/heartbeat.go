@@ -1,0 +1,118 @@
+package group
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/eventbus-go/eventbus/kafka/internal/fetch"
+	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
+)
+
+// heartbeats sends heartbeats for as long as the member is in the group, also
+// while it waits for JoinGroup and while the Listener runs.
+func (m *membership) heartbeats() {
+	timer := time.NewTimer(m.cfg.HeartbeatInterval)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+		case <-m.beat:
+		case <-m.ctx.Done():
+			return
+		}
+		if m.epochs != nil {
+			timer.Reset(m.heartbeatByEpochs())
+		} else {
+			timer.Reset(m.heartbeat())
+		}
+	}
+}
+
+// heartbeat sends one, if the member is in the group, and returns when to send
+// the next.
+//
+// A heartbeat that fails says nothing about the membership: the coordinator
+// counts the member in until the session times out, and one that starts anew
+// gives every member its full session. So it is sent again, soon.
+func (m *membership) heartbeat() time.Duration {
+	req := kmsg.NewPtrHeartbeatRequest()
+	m.mu.Lock()
+	req.Group, req.MemberID, req.Generation, req.InstanceID = m.cfg.Group, m.id, m.generation, m.instance()
+	out := m.generation < 0 || m.verdict >= isLost
+	m.mu.Unlock()
+	if out {
+		return m.cfg.HeartbeatInterval
+	}
+	// A broker that is frozen must not cost the session.
+	ctx, cancel := context.WithTimeout(m.ctx, max(m.cfg.SessionTimeout/4, time.Second))
+	defer cancel()
+	sent := time.Now()
+	answer, err := m.ask(ctx, req)
+	if err == nil {
+		err = m.refusedBy(answer.(*kmsg.HeartbeatResponse).ErrorCode)
+	}
+	if m.ctx.Err() != nil {
+		return m.cfg.HeartbeatInterval
+	}
+	return m.heard(req, sent, err)
+}
+
+// heard takes the answer to a heartbeat in.
+func (m *membership) heard(req *kmsg.HeartbeatRequest, sent time.Time, err error) time.Duration {
+	code, _ := errors.AsType[kerr.Error](err)
+	m.mu.Lock()
+	// While the member joins, its generation ends at any moment: the answer to
+	// JoinGroup says how it stands.
+	current := m.generation == req.Generation && m.id == req.MemberID && !m.joining
+	acknowledged := err == nil || code == kerr.RebalanceInProgress
+	if acknowledged {
+		m.lastAck = sent
+		m.lastErr = nil
+	}
+	soon := m.nextBeat(m.cfg.HeartbeatInterval)
+	m.mu.Unlock()
+	switch {
+	case err == nil:
+		return soon
+	case code == kerr.RebalanceInProgress:
+		if current {
+			m.judge(mustRejoin, err)
+		}
+		return soon
+	case code == kerr.UnknownMemberID || code == kerr.IllegalGeneration:
+		if current {
+			m.judge(isLost, fmt.Errorf("group %q has expelled the member: %w", m.cfg.Group, err))
+		}
+		return soon
+	case code == kerr.FencedInstanceID:
+		if current {
+			m.judge(isFenced, fmt.Errorf("group %q: instance id %q: %w", m.cfg.Group, m.cfg.InstanceID, err))
+		}
+		return soon
+	}
+	m.trouble(fmt.Errorf("heartbeat to group %q: %w", m.cfg.Group, err))
+	return min(m.cfg.HeartbeatInterval, 200*time.Millisecond)
+}
+
+// hurry makes the next heartbeats come soon, and then slower until they come at
+// their interval: after one rebalance another may follow, when a member has
+// handed over what was taken from it, say. The sooner all know, the shorter is
+// the gap of what moves.
+func (m *membership) hurry() {
+	m.pace = m.cfg.HeartbeatInterval / 64
+	fetch.Signal(m.beat)
+}
+
+// nextBeat is when to send the next heartbeat.
+func (m *membership) nextBeat(interval time.Duration) time.Duration {
+	soon := m.pace
+	if soon == 0 || soon > interval {
+		return interval
+	}
+	m.pace *= 2
+	return soon
+}

@@ -1,0 +1,209 @@
+package group
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/eventbus-go/eventbus/kafka/internal/balance"
+	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// join joins the group, or a rebalance of it, and returns what it assigns. When
+// Close is called meanwhile, join returns and the exchange goes on: what is owned
+// is then handed over while the group waits for others, and committed under the
+// old generation or, once that is there, the new.
+func (m *membership) join() ([]transport.Partition, error) {
+	type result struct {
+		assigned []transport.Partition
+		err      error
+	}
+	ctx, cancel := context.WithCancel(m.ctx)
+	done := make(chan result, 1)
+	m.setJoining(true)
+	m.work.Go(func() {
+		assigned, err := m.joinAndSync(ctx)
+		m.setJoining(false)
+		done <- result{assigned, err}
+	})
+	select {
+	case r := <-done:
+		cancel()
+		return r.assigned, r.err
+	case <-m.closing:
+		m.abandonJoin = func() {
+			m.mu.Lock()
+			ghost := m.id == "" && m.cfg.InstanceID == ""
+			m.mu.Unlock()
+			if ghost {
+				// The coordinator may have given an id that it will now wait
+				// for, and all the group with it. It is on its way, and the
+				// member leaves by it.
+				timer := time.NewTimer(ghostPatience)
+				defer timer.Stop()
+				select {
+				case r := <-done:
+					done <- r
+				case <-timer.C:
+				case <-m.closeContext.Done():
+				}
+			}
+			cancel()
+			<-done
+		}
+		return nil, errClosing
+	}
+}
+
+// ghostPatience is how long a member that is closed waits for the id that its
+// first JoinGroup is answered with.
+const ghostPatience = 2 * time.Second
+
+func (m *membership) setJoining(joining bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.joining = joining
+	m.changeLocked()
+}
+
+func (m *membership) joinAndSync(ctx context.Context) ([]transport.Partition, error) {
+	resp, err := m.joinGroup(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("joining group %q: %w", m.cfg.Group, err)
+	}
+	m.entered(resp)
+	req := kmsg.NewPtrSyncGroupRequest()
+	req.Group, req.Generation, req.MemberID, req.InstanceID = m.cfg.Group, resp.Generation, resp.MemberID, m.instance()
+	protocolType := "consumer"
+	req.ProtocolType, req.Protocol = &protocolType, &m.balancer.Name
+	planned := map[string]int32(nil)
+	if resp.LeaderID == resp.MemberID {
+		if planned, err = m.plan(ctx, resp, req); err != nil {
+			return nil, fmt.Errorf("spreading the partitions of group %q: %w", m.cfg.Group, err)
+		}
+	}
+	// The leader may take its time, and the coordinator bounds that.
+	within, cancel := context.WithTimeout(ctx, m.cfg.RebalanceTimeout+m.cfg.SessionTimeout)
+	defer cancel()
+	answer, err := m.ask(within, req)
+	if err == nil {
+		err = m.refusedBy(answer.(*kmsg.SyncGroupResponse).ErrorCode)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("waiting for the assignment of group %q: %w", m.cfg.Group, err)
+	}
+	assigned, err := balance.DecodeAssignment(answer.(*kmsg.SyncGroupResponse).MemberAssignment)
+	if err != nil {
+		return nil, fmt.Errorf("the assignment of group %q: %w", m.cfg.Group, err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.planned, m.leads = planned, planned != nil
+	m.lastAck, m.lastErr = time.Now(), nil
+	m.rebalances++
+	m.hurry()
+	return assigned, nil
+}
+
+// joinGroup sends JoinGroup, and again with the member id that the coordinator
+// wants a new member to have (KIP-394).
+func (m *membership) joinGroup(ctx context.Context) (*kmsg.JoinGroupResponse, error) {
+	// What was assigned and not begun before this rebalance is not claimed: it
+	// may be given to anyone at once.
+	owned := m.fetch.Owned()
+	for {
+		req := kmsg.NewPtrJoinGroupRequest()
+		m.mu.Lock()
+		req.MemberID = m.id
+		generation := m.generation
+		m.mu.Unlock()
+		req.Group, req.InstanceID = m.cfg.Group, m.instance()
+		req.SessionTimeoutMillis = int32(m.cfg.SessionTimeout / time.Millisecond)
+		req.RebalanceTimeoutMillis = int32(m.cfg.RebalanceTimeout / time.Millisecond)
+		req.ProtocolType = "consumer"
+		protocol := kmsg.NewJoinGroupRequestProtocol()
+		protocol.Name = m.balancer.Name
+		protocol.Metadata = m.balancer.Metadata(m.topics, owned, generation, m.rack)
+		req.Protocols = append(req.Protocols, protocol)
+		answer, err := m.ask(ctx, req)
+		if err != nil {
+			return nil, err
+		}
+		resp := answer.(*kmsg.JoinGroupResponse)
+		switch code := kerr.Error(resp.ErrorCode); code {
+		case 0:
+			return resp, nil
+		case kerr.MemberIDRequired:
+			m.mu.Lock()
+			m.id = resp.MemberID
+			m.mu.Unlock()
+			if m.isClosing() {
+				return nil, errClosing
+			}
+		case inconsistentGroupProtocol:
+			return nil, fmt.Errorf("its members use another balancer than %q: all must use the same: %w", m.balancer.Name, code)
+		default:
+			return nil, m.refusedBy(resp.ErrorCode)
+		}
+	}
+}
+
+func (m *membership) instance() *string {
+	if m.cfg.InstanceID == "" {
+		return nil
+	}
+	return &m.cfg.InstanceID
+}
+
+// entered notes the new generation. What the coordinator said of the one before
+// counts no more.
+func (m *membership) entered(resp *kmsg.JoinGroupResponse) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.id, m.generation = resp.MemberID, resp.Generation
+	m.verdict, m.reason = fine, nil
+	m.lastAck = time.Now()
+	m.changeLocked()
+}
+
+// plan spreads the partitions as the group's leader, into req. It returns how
+// many partitions the topics of all members have.
+func (m *membership) plan(ctx context.Context, resp *kmsg.JoinGroupResponse, req *kmsg.SyncGroupRequest) (map[string]int32, error) {
+	var members []balance.GroupMember
+	partitions := make(map[string]int32)
+	for i := range resp.Members {
+		member, err := balance.ReadMember(&resp.Members[i])
+		if err != nil {
+			return nil, fmt.Errorf("the subscription of member %s: %w", resp.Members[i].MemberID, err)
+		}
+		members = append(members, member)
+		for _, topic := range member.Topics {
+			partitions[topic] = 0
+		}
+	}
+	for topic := range partitions {
+		t, err := m.client.Topic(ctx, topic)
+		switch {
+		case err == nil:
+			partitions[topic] = int32(len(t.Partitions))
+		case !errors.Is(err, transport.ErrTopicMissing):
+			return nil, err
+		}
+	}
+	if resp.SkipAssignment {
+		// A static leader that came back: the members have what they had.
+		return partitions, nil
+	}
+	plan := m.balancer.Assign(members, partitions)
+	for i := range members {
+		share := kmsg.NewSyncGroupRequestGroupAssignment()
+		share.MemberID = members[i].ID
+		share.MemberAssignment = balance.EncodeAssignment(plan[members[i].ID])
+		req.GroupAssignment = append(req.GroupAssignment, share)
+	}
+	return partitions, nil
+}

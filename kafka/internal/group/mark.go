@@ -1,0 +1,96 @@
+package group
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"time"
+
+	"github.com/eventbus-go/eventbus/kafka/internal/fetch"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// admit leaves out commits of topics that are not those of their names any more,
+// and marks those of topics that were created anew.
+//
+// The coordinator goes by names: it would take the offset for one of the new
+// topic. The last commit of a partition, when it is handed over, asks the cluster
+// first, since that the topic was deleted may be why it is.
+func (m *membership) admit(ctx context.Context, commits []transport.Commit, failed map[transport.Partition]error) []transport.Commit {
+	ids, last := m.fetch.TopicIDs(commits)
+	if len(last) > 0 {
+		patience := 250 * time.Millisecond
+		if deadline, bounded := ctx.Deadline(); bounded {
+			patience = min(patience, time.Until(deadline)/4) // the rest is the commit's
+		}
+		within, cancel := context.WithTimeout(ctx, patience)
+		defer cancel()
+		_ = m.client.Refresh(within, last...) // or what is known has to do
+	}
+	admitted := make([]transport.Commit, 0, len(commits))
+	for i := range commits {
+		c := commits[i]
+		id := ids[c.Partition]
+		if t := m.client.KnownTopic(c.Topic); t != nil && fetch.Another(id, t.ID) {
+			failed[c.Partition] = fmt.Errorf("%s: %w: %w", c.Partition, fetch.ErrRecreated, transport.ErrFenced)
+			continue
+		}
+		m.mu.Lock()
+		r := m.seen[c.Topic]
+		m.mu.Unlock()
+		if r.anew && r.id == id {
+			c.Metadata = mark(c.Metadata, id)
+		}
+		admitted = append(admitted, c)
+	}
+	return admitted
+}
+
+// A mark behind a commit's metadata says which topic of the name was committed.
+// Only commits of topics that were created anew have it. Kafka keeps no id with
+// an offset before OffsetCommit version 10 (KAFKA-19186).
+const (
+	markOpens = " topic="
+	markSize  = len(markOpens) + 22
+	// markedSize bounds metadata with a mark: more, brokers refuse by default
+	// (offset.metadata.max.bytes).
+	markedSize = 4096
+)
+
+var markID = base64.RawURLEncoding.Strict()
+
+// mark puts a mark behind metadata. Metadata that leaves no room for it is dropped:
+// without metadata records are handled again, without the mark the offset counts
+// for nothing.
+func mark(metadata string, id transport.TopicID) string {
+	if len(metadata)+markSize > markedSize {
+		metadata = ""
+	}
+	return metadata + markOpens + markID.EncodeToString(id[:])
+}
+
+// unmark splits metadata from its mark, which may be missing: then the id is zero.
+func unmark(marked string) (metadata string, id transport.TopicID) {
+	at := len(marked) - markSize
+	if at < 0 || marked[at:at+len(markOpens)] != markOpens {
+		return marked, id
+	}
+	raw, err := markID.DecodeString(marked[at+len(markOpens):])
+	if err != nil || len(raw) != len(id) { // the decoder passes over line ends
+		return marked, id
+	}
+	return marked[:at], transport.TopicID(raw)
+}
+
+// UnmarkAll takes the marks off commits, and returns them.
+func UnmarkAll(commits map[transport.Partition]transport.Commit) (marks map[transport.Partition]transport.TopicID) {
+	marks = make(map[transport.Partition]transport.TopicID)
+	for p, c := range commits {
+		metadata, id := unmark(c.Metadata)
+		if metadata != c.Metadata {
+			c.Metadata, marks[p] = metadata, id
+			commits[p] = c
+		}
+	}
+	return marks
+}

@@ -1,0 +1,219 @@
+package group
+
+import (
+	"context"
+	"net"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/eventbus-go/eventbus/kafka/internal/bed"
+	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
+	"github.com/eventbus-go/eventbus/kafka/internal/fetch"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// TestRecreatedUnmarked: an owner of the old topic, which had not heard of the new
+// one, committed an offset over where the group began the new one. The next owner,
+// which has seen none but the new one, doesn't believe it. What ResetGroup commits,
+// it does believe.
+func TestRecreatedUnmarked(t *testing.T) {
+	bothProtocols(t, 2, func(_ *testing.T, b *bed.Bed) {
+		l, r := settled(b, 2)
+		remove(b)
+		r.awaitHeard("revoked 0 1")
+		create(b, 2, 3)
+		l.await(b.T, 5)
+		r.close()
+		commit := transport.Commit{Partition: transport.Partition{Topic: "events"}, Offset: 2, LeaderEpoch: -1, Metadata: "m"}
+		if err := clientOf(b).AskGroup(b.T.Context(), "group", StoreRequest("group", []transport.Commit{commit}), StoredBy); err != nil {
+			b.T.Fatal(err)
+		}
+		fresh := func() *reader {
+			c := cluster.NewClient(testOptions(b.ListenAddrs(), b.Wires.DialContext))
+			b.T.Cleanup(c.Close)
+			return readerOn(b, c, l)
+		}
+		r = fresh()
+		l.await(b.T, 8)
+		r.awaitHeard("assigned 0 1", "skipped 0 from 2 to 0: the topic was created anew")
+		r.close()
+		if err := ResetGroup(b.T.Context(), clientOf(b), "group", []transport.Commit{commit}); err != nil {
+			b.T.Fatal(err)
+		}
+		fresh()
+		l.await(b.T, 9)
+		time.Sleep(time.Minute)
+		if n := l.total(); n != 9 {
+			b.T.Errorf("took %d records in all, want 9: one after the reset", n)
+		}
+	})
+}
+
+// TestRecreatedByMistake: a broker that has not heard of the new topic names the
+// old one, while the partition is fetched from the new one. It goes on.
+func TestRecreatedByMistake(t *testing.T) {
+	bothProtocols(t, 1, func(_ *testing.T, b *bed.Bed) {
+		l := newLedger()
+		r := startReader(b, l)
+		r.awaitOwned(1)
+		write(b, 2)
+		l.await(b.T, 2)
+		r.fetch.Mu.Lock()
+		r.fetch.Outlives(r.fetch.Order[0], &cluster.TopicMeta{Name: "events", ID: transport.TopicID{1}})
+		r.fetch.Mu.Unlock()
+		write(b, 2)
+		l.await(b.T, 4)
+		r.awaitHeard("assigned 0")
+		l.equals(b, 1)
+	})
+}
+
+// TestLateCommitInTime: the last commit of a partition has most of its time left,
+// also if nobody says which topic has the name now.
+func TestLateCommitInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		silent := func(ctx context.Context, _, _ string) (net.Conn, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+		c := cluster.NewClient(testOptions([]string{"127.0.0.1:1"}, silent))
+		defer c.Close()
+		p := transport.Partition{Topic: "events"}
+		m := &membership{client: c, fetch: &fetch.Fetcher{Partitions: map[transport.Partition]*fetch.FetchPartition{p: {Partition: p, Revoked: true}}}}
+		for has, takes := range map[time.Duration]time.Duration{time.Minute: 250 * time.Millisecond, 400 * time.Millisecond: 100 * time.Millisecond} {
+			ctx, cancel := context.WithTimeout(t.Context(), has)
+			began := time.Now()
+			admitted := m.admit(ctx, []transport.Commit{{Partition: p}}, nil)
+			if took := time.Since(began); took != takes || len(admitted) != 1 {
+				t.Errorf("of %s, it took %s to admit %v", has, took, admitted)
+			}
+			cancel()
+		}
+	})
+}
+
+// TestMemoryEnds: a member that has nothing of a topic forgets the one before in
+// the end, or at once if it is another cluster's.
+func TestMemoryEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		before, now, elsewhere := &cluster.TopicMeta{ID: transport.TopicID{1}}, &cluster.TopicMeta{ID: transport.TopicID{2}}, &cluster.TopicMeta{ID: transport.TopicID{3}, Cluster: "other"}
+		m := &membership{fetch: &fetch.Fetcher{}, seen: make(map[string]remembered)}
+		m.notice(before)
+		m.notice(now)
+		time.Sleep(remembersFor - time.Second)
+		m.notice(now)
+		if !m.tookOver(now) {
+			t.Error("forgot the topic before too early")
+		}
+		m.notice(before) // a broker that is late
+		m.notice(now)
+		time.Sleep(remembersFor)
+		if !m.tookOver(now) {
+			t.Error("forgot the topic before unasked")
+		}
+		m.notice(now)
+		if m.tookOver(now) {
+			t.Error("still remembers the topic before")
+		}
+		m.notice(before)
+		if m.tookOver(elsewhere) {
+			t.Error("another cluster's topic took the place of this one's")
+		}
+		m.notice(elsewhere)
+		if got := m.seen[""]; got != (remembered{id: elsewhere.ID, cluster: "other"}) {
+			t.Errorf("remembers %+v", got)
+		}
+	})
+}
+
+// TestRestKeepsNews: that a topic was created anew is not forgotten because the
+// member has to join first.
+func TestRestKeepsNews(t *testing.T) {
+	m := &membership{ctx: t.Context(), verdict: mustRejoin, anew: map[string]bool{"events": true}}
+	m.rest()
+	if !m.anew["events"] {
+		t.Error("the news is gone")
+	}
+}
+
+func TestOutdated(t *testing.T) {
+	const o, n = 1, 2
+	type answer struct {
+		at   time.Duration
+		id   byte
+		want bool
+	}
+	for name, answers := range map[string][]answer{
+		"one":                   {{0, o, false}, {time.Hour, o, false}},
+		"a broker is late":      {{0, o, false}, {time.Hour, n, false}, {time.Hour + time.Second, o, true}, {time.Hour + 2*time.Second, n, false}},
+		"a broker is cut off":   {{0, o, false}, {time.Hour, n, false}, {2 * time.Hour, o, true}, {2*time.Hour + 50*time.Second, n, false}, {2*time.Hour + 70*time.Second, o, true}},
+		"the late one is first": {{0, n, false}, {time.Second, o, false}, {2 * time.Second, n, false}},
+		"the late one is believed": {{0, n, false}, {time.Hour, o, false}, {time.Hour + time.Second, n, true},
+			{time.Hour + 50*time.Second, n, true}, {time.Hour + 61*time.Second, n, false}},
+		"no ids": {{0, 0, false}, {time.Second, o, false}, {time.Second, 0, false}, {2 * time.Second, o, false}},
+	} {
+		m := &cluster.Metadata{IDs: make(map[string]*cluster.Identity)}
+		for _, a := range answers {
+			if got := m.Outdated(&cluster.TopicMeta{ID: transport.TopicID{a.id}, Asked: time.Unix(0, 0).Add(a.at)}); got != a.want {
+				t.Errorf("%s: after %s, %d is outdated: %t", name, a.at, a.id, got)
+			}
+		}
+	}
+}
+
+// TestOutdatedIsNotLearned: a late broker changes nothing that is known of a topic;
+// another cluster does.
+func TestOutdatedIsNotLearned(t *testing.T) {
+	c := cluster.NewClient(testOptions([]string{"127.0.0.1:1"}, nil))
+	defer c.Close()
+	at := time.Now()
+	says := func(clusterID string, id byte) *cluster.TopicMeta {
+		at = at.Add(2 * cluster.SettledAfter)
+		resp := kmsg.NewPtrMetadataResponse()
+		resp.ClusterID = &clusterID
+		resp.Brokers = append(resp.Brokers, kmsg.MetadataResponseBroker{NodeID: 1})
+		topic := kmsg.NewMetadataResponseTopic()
+		topic.Topic, topic.TopicID = new("events"), transport.TopicID{id}
+		resp.Topics = append(resp.Topics, topic)
+		c.Metadata.Learn(resp, at)
+		return c.KnownTopic("events")
+	}
+	says("a", 1)
+	now := says("a", 2)
+	if got := says("a", 1); got != now {
+		t.Errorf("learned %+v", got)
+	}
+	if got := says("b", 1); got.ID != (transport.TopicID{1}) || got.Cluster != "b" {
+		t.Errorf("in another cluster: %+v", got)
+	}
+}
+
+func TestMarks(t *testing.T) {
+	id := transport.TopicID{15: 1}
+	marked := mark("bits", id)
+	for _, test := range []struct {
+		marked, metadata string
+		id               transport.TopicID
+	}{
+		{marked, "bits", id},
+		{mark("", id), "", id},
+		{"", "", transport.TopicID{}},
+		{marked[:len(marked)-1], marked[:len(marked)-1], transport.TopicID{}},
+		{mark(strings.Repeat("x", markedSize), id), "", id},
+	} {
+		if metadata, got := unmark(test.marked); metadata != test.metadata || got != test.id {
+			t.Errorf("%q is %q of %x", test.marked, metadata, got)
+		}
+	}
+	for _, foreign := range []string{
+		strings.Repeat("\n", 22), strings.Repeat("A", 21) + "\n", strings.Repeat("A", 21) + "B", strings.Repeat("=", 22),
+	} {
+		if metadata, got := unmark(markOpens + foreign); metadata != markOpens+foreign || got != (transport.TopicID{}) {
+			t.Errorf("%q is taken for the mark of %x", foreign, got)
+		}
+	}
+}

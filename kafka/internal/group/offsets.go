@@ -1,0 +1,186 @@
+package group
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
+	"github.com/eventbus-go/eventbus/kafka/internal/fetch"
+	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// commitBytes bounds one commit request. The coordinator writes it as one batch,
+// and refuses all of it when that is larger than its topic takes.
+const commitBytes = 512 << 10
+
+// commitPatience bounds one try. A coordinator that is frozen says nothing, and
+// another may have its place by then; one that waits for replicas answers within
+// its offsets.commit.timeout.ms, 5 s by default.
+const commitPatience = 10 * time.Second
+
+// commit stores offsets for the group. They are fenced by the epochs of their
+// partitions, and sent under the member's generation at that time.
+func (m *membership) commit(ctx context.Context, commits []transport.Commit) error {
+	select {
+	case m.commits <- struct{}{}:
+		defer func() { <-m.commits }()
+	case <-ctx.Done():
+		failed := make(map[transport.Partition]error, len(commits))
+		for i := range commits {
+			failed[commits[i].Partition] = ctx.Err()
+		}
+		return &transport.CommitError{Partitions: failed}
+	}
+	failed := make(map[transport.Partition]error)
+	commits = m.admit(ctx, commits, failed)
+	for len(commits) > 0 {
+		n, size := 0, 0
+		for n < len(commits) && (n == 0 || size < commitBytes) {
+			size += len(commits[n].Topic) + len(commits[n].Metadata) + 32
+			n++
+		}
+		if n > 1 && size >= commitBytes {
+			n--
+		}
+		maps.Copy(failed, m.store(ctx, slices.Clone(commits[:n]), m.fetch.Owns))
+		commits = commits[n:]
+	}
+	if len(failed) > 0 {
+		return &transport.CommitError{Partitions: failed}
+	}
+	return nil
+}
+
+// store sends one request, again for as long as ctx allows and it can help, and
+// returns what was not stored. Commits for which owns is false are refused.
+//
+// A rebalance doesn't stop it: while the group prepares one, commits of the
+// present generation are stored; while its leader plans, they are refused, and
+// once the member has its assignment, what it kept is stored under the new
+// generation.
+func (m *membership) store(ctx context.Context, commits []transport.Commit, owns func(transport.Partition, uint64) bool) map[transport.Partition]error {
+	failed := make(map[transport.Partition]error)
+	var last error
+	for failures := 0; ; failures++ {
+		commits = slices.DeleteFunc(commits, func(c transport.Commit) bool {
+			if owns != nil && !owns(c.Partition, c.Epoch) {
+				failed[c.Partition] = fmt.Errorf("%s is not assigned under epoch %d: %w", c.Partition, c.Epoch, transport.ErrFenced)
+				return true
+			}
+			return false
+		})
+		if len(commits) == 0 {
+			return failed
+		}
+		if ctx.Err() != nil {
+			for i := range commits {
+				failed[commits[i].Partition] = errors.Join(ctx.Err(), last)
+			}
+			return failed
+		}
+		m.mu.Lock()
+		id, generation, changed := m.id, m.generation, m.changed
+		m.mu.Unlock()
+		if generation >= 0 {
+			if commits, last = m.storeOnce(ctx, id, generation, commits, failed, failures); len(commits) == 0 {
+				return failed
+			}
+		}
+		timer := time.NewTimer(cluster.RetryCoordinator(last, failures))
+		select {
+		case <-changed:
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+		timer.Stop()
+	}
+}
+
+// storeOnce sends one request and returns the commits that are to be sent again,
+// with the reason.
+func (m *membership) storeOnce(ctx context.Context, id string, generation int32, commits []transport.Commit, failed map[transport.Partition]error, failures int) ([]transport.Commit, error) {
+	within, cancel := context.WithTimeout(ctx, commitPatience)
+	defer cancel()
+	answer, err := m.ask(within, m.commitRequest(id, generation, commits))
+	if err != nil {
+		if kerr.Retriable(err) || within.Err() != nil {
+			return commits, err
+		}
+		for i := range commits {
+			failed[commits[i].Partition] = err
+		}
+		return nil, err
+	}
+	codes := make(map[transport.Partition]int16, len(commits))
+	for _, t := range answer.(*kmsg.OffsetCommitResponse).Topics {
+		for _, part := range t.Partitions {
+			codes[transport.Partition{Topic: t.Topic, Partition: part.Partition}] = part.ErrorCode
+		}
+	}
+	var again []transport.Commit
+	var last error
+	for i := range commits {
+		code, answered := codes[commits[i].Partition]
+		err := m.refusedBy(code)
+		switch {
+		case !answered:
+			failed[commits[i].Partition] = errors.New("the coordinator's response leaves the partition out")
+		case err == nil:
+		case m.storeLater(kerr.Error(code), failures):
+			again, last = append(again, commits[i]), err
+		default:
+			failed[commits[i].Partition] = err
+		}
+	}
+	return again, last
+}
+
+// storeLater tells whether a commit that was refused may be stored later.
+func (m *membership) storeLater(code kerr.Error, failures int) bool {
+	switch code {
+	case kerr.RebalanceInProgress, kerr.IllegalGeneration, kerr.StaleMemberEpoch:
+		// The heartbeat finds out whether the member only has to join, or is lost:
+		// then its partitions are, and no commit of theirs is sent again.
+		fetch.Signal(m.beat)
+		return true
+	case kerr.UnknownMemberID, kerr.FencedInstanceID, kerr.FencedMemberEpoch:
+		fetch.Signal(m.beat)
+		return false
+	case kerr.UnknownTopicOrPartition:
+		return failures < 5 // a topic that is new may not be known everywhere
+	case kerr.CoordinatorLoadInProgress, kerr.CoordinatorNotAvailable, kerr.NotCoordinator, kerr.RequestTimedOut:
+		return true
+	}
+	return false
+}
+
+func (m *membership) commitRequest(id string, generation int32, commits []transport.Commit) *kmsg.OffsetCommitRequest {
+	req := kmsg.NewPtrOffsetCommitRequest()
+	req.Group, req.Generation, req.MemberID, req.InstanceID = m.cfg.Group, generation, id, m.instance()
+	req.Topics = commitTopics(commits)
+	return req
+}
+
+// commitTopics are commits as a request has them.
+func commitTopics(commits []transport.Commit) []kmsg.OffsetCommitRequestTopic {
+	var topics []kmsg.OffsetCommitRequestTopic
+	for topic, commits := range cluster.ByTopic(commits, cluster.TopicOfCommit) {
+		t := kmsg.NewOffsetCommitRequestTopic()
+		t.Topic = topic
+		for i := range commits {
+			c := &commits[i]
+			part := kmsg.NewOffsetCommitRequestTopicPartition()
+			part.Partition, part.Offset, part.LeaderEpoch, part.Metadata = c.Partition.Partition, c.Offset, c.LeaderEpoch, &c.Metadata
+			t.Partitions = append(t.Partitions, part)
+		}
+		topics = append(topics, t)
+	}
+	return topics
+}

@@ -1,0 +1,252 @@
+package group
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	franzerr "github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/eventbus-go/eventbus/kafka/internal/bed"
+	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
+	"github.com/eventbus-go/eventbus/kafka/internal/produce"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// bothProtocols runs a test in a bubble in the classic group protocol, and in
+// that of KIP-848.
+func bothProtocols(t *testing.T, partitions int32, f func(t *testing.T, b *bed.Bed)) {
+	t.Helper()
+	for name, byEpochs := range map[string]bool{"Classic": false, "ConsumerProtocol": true} {
+		t.Run(name, func(t *testing.T) {
+			bed.Bubble(t, partitions, func(t *testing.T, b *bed.Bed) {
+				membershipOf(b).ConsumerProtocol = byEpochs
+				f(t, b)
+			})
+		})
+	}
+}
+
+// latecomer starts a reader that begins at the end of the log. What it commits of
+// what is revoked may be refused: the topic may be gone.
+func latecomer(b *bed.Bed, l *ledger) *reader {
+	b.T.Helper()
+	r := startReader(b, l, func(cfg *transport.ConsumerConfig) {
+		cfg.Topics = []transport.TopicStart{{Topic: "events", Start: transport.Latest()}}
+	})
+	r.drain = func(ctx context.Context) {
+		_ = r.commit(ctx, func(transport.Partition) bool { return true })
+		r.letGo()
+	}
+	return r
+}
+
+// letGo makes a reader forget what it owns, so that it commits nothing of it.
+func (r *reader) letGo() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	clear(r.owned)
+}
+
+// write publishes n records to partition 0 by a Transport of its own: what it
+// learns of the topic, the members don't.
+func write(b *bed.Bed, n int) {
+	b.T.Helper()
+	client := cluster.NewClient(testOptions(b.ListenAddrs(), b.Wires.DialContext))
+	defer client.Close()
+	p, err := produce.NewProducer(client, transport.ProducerConfig{})
+	if err != nil {
+		b.T.Fatal(err)
+	}
+	defer func() { _ = p.Close(context.Background()) }()
+	for i := range n {
+		b.Delivered(b.Publish(p, 0, fmt.Sprint(i)))
+	}
+}
+
+func remove(b *bed.Bed) {
+	b.T.Helper()
+	if err := b.DeleteTopic("events"); err != nil {
+		b.T.Fatal(err)
+	}
+}
+
+// create creates the topic anew, with a first few records.
+func create(b *bed.Bed, partitions int32, records int) {
+	b.T.Helper()
+	if err := b.CreateTopic("events", partitions, nil); err != nil {
+		b.T.Fatal(err)
+	}
+	write(b, records)
+}
+
+// endsWith compares what was taken of partition 0, without the records of the
+// topic before, with its log.
+func (l *ledger) endsWith(b *bed.Bed, before int) {
+	b.T.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if want := b.Log(0); !slices.Equal(l.taken[0][before:], want) {
+		b.T.Errorf("took %q, and the log is %q", l.taken[0][before:], want)
+	}
+}
+
+// TestRecreatedAfterRevoked: the coordinator takes the partitions of a topic that
+// was deleted away. When it is created anew, long after, it is read from its first
+// record all the same, and the Listener hears so.
+func TestRecreatedAfterRevoked(t *testing.T) {
+	bothProtocols(t, 2, func(_ *testing.T, b *bed.Bed) {
+		l, r := settled(b, 2)
+		remove(b)
+		r.awaitHeard("revoked 0 1")
+		time.Sleep(20 * time.Minute)
+		create(b, 2, 3)
+		l.await(b.T, 5)
+		r.awaitHeard("revoked 0 1", "assigned 0 1",
+			"skipped 0 from 0 to 0: the topic was created anew", "skipped 1 from 0 to 0: the topic was created anew")
+		l.endsWith(b, 2)
+	})
+}
+
+// TestRecreatedForAnother: a member that never had the partition gets that of
+// the new topic. It saw the old one too.
+func TestRecreatedForAnother(t *testing.T) {
+	bothProtocols(t, 1, func(_ *testing.T, b *bed.Bed) {
+		l := newLedger()
+		first := latecomer(b, l)
+		first.awaitOwned(1)
+		second := latecomer(b, l)
+		time.Sleep(2 * topicAge)
+		write(b, 2)
+		l.await(b.T, 2)
+		owner, other := ownerOf(first, second)
+		remove(b)
+		owner.await("revoked 0", func() bool { return owner.heard[len(owner.heard)-1] == "revoked 0" })
+		owner.close()
+		create(b, 1, 3)
+		l.await(b.T, 5)
+		other.awaitHeard("assigned 0", "skipped 0 from 0 to 0: the topic was created anew")
+		l.endsWith(b, 2)
+	})
+}
+
+// settled is a latecomer that owns all partitions and has read two records.
+func settled(b *bed.Bed, partitions int) (*ledger, *reader) {
+	l := newLedger()
+	r := latecomer(b, l)
+	r.awaitOwned(partitions)
+	write(b, 2)
+	l.await(b.T, 2)
+	return l, r
+}
+
+// ownerOf tells which of two readers owns the partition.
+func ownerOf(first, second *reader) (owner, other *reader) {
+	first.mu.Lock()
+	defer first.mu.Unlock()
+	if len(first.owned) == 0 {
+		return second, first
+	}
+	return first, second
+}
+
+// TestRecreatedOnce: a member goes on in the new topic where another got to,
+// though it knew the old one: the new one starts over once for the group.
+func TestRecreatedOnce(t *testing.T) {
+	bothProtocols(t, 1, func(_ *testing.T, b *bed.Bed) {
+		l := newLedger()
+		first, second := latecomer(b, l), latecomer(b, l)
+		time.Sleep(2 * topicAge)
+		write(b, 2)
+		l.await(b.T, 2)
+		remove(b)
+		create(b, 1, 3)
+		l.await(b.T, 5)
+		time.Sleep(time.Minute) // what was read is committed
+		owner, other := ownerOf(first, second)
+		owner.close()
+		other.awaitOwned(1)
+		read := l.total()
+		write(b, 2)
+		l.await(b.T, read+2)
+		time.Sleep(time.Minute)
+		if n := l.total() - read; n != 2 {
+			b.T.Errorf("the second member took %d records, want the 2 new ones; it heard %q", n, other.heard)
+		}
+		commits, err := clientOf(b).Committed(b.T.Context(), "group", []string{"events"})
+		UnmarkAll(commits)
+		if c := commits[transport.Partition{Topic: "events"}]; err != nil || c.Offset != 5 || c.Metadata != "" {
+			b.T.Errorf("committed %+v, %v", c, err)
+		}
+	})
+}
+
+func (l *ledger) total() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.taken[0])
+}
+
+// TestRecreatedStaleCommit: an offset of the old topic that was committed when
+// the new one was there already, under the name that both have, is not where the
+// new one starts. A member that is asked to hand over doesn't commit such a thing.
+func TestRecreatedStaleCommit(t *testing.T) {
+	bothProtocols(t, 1, func(_ *testing.T, b *bed.Bed) {
+		l, r := settled(b, 1)
+		draining, created := make(chan struct{}), make(chan struct{})
+		goOn := sync.OnceFunc(func() { close(created) })
+		defer goOn()
+		r.drain = func(ctx context.Context) {
+			r.drain = nil
+			close(draining)
+			<-created
+			err := r.commit(ctx, func(transport.Partition) bool { return true })
+			if failed, ok := errors.AsType[*transport.CommitError](err); !ok || !errors.Is(failed.Partitions[transport.Partition{Topic: "events"}], transport.ErrFenced) {
+				b.T.Errorf("a commit of the old topic: %v", err)
+			}
+			stale := []transport.Commit{{Partition: transport.Partition{Topic: "events"}, Offset: 2, LeaderEpoch: -1}}
+			if failed := r.member.store(ctx, stale, nil); len(failed) > 0 {
+				b.T.Errorf("the test's own commit: %v", failed)
+			}
+			r.letGo()
+		}
+		remove(b)
+		<-draining
+		create(b, 1, 3)
+		goOn()
+		l.await(b.T, 5)
+		r.awaitHeard("revoked 0", "assigned 0", "skipped 0 from 2 to 0: the topic was created anew")
+		l.endsWith(b, 2)
+	})
+}
+
+// TestRecreatedCommitsDropped: a coordinator that hears late of the deletion drops
+// what is committed on the new topic already. It starts at its first record again,
+// not at its end.
+func TestRecreatedCommitsDropped(t *testing.T) {
+	bed.Bubble(t, 1, func(_ *testing.T, b *bed.Bed) {
+		l, r := settled(b, 1)
+		remove(b)
+		r.awaitHeard("revoked 0")
+		create(b, 1, 3)
+		l.await(b.T, 5)
+		b.ControlKey(int16(kmsg.OffsetFetch), func(req kmsg.Request) (kmsg.Response, error, bool) {
+			resp := req.ResponseKind().(*kmsg.OffsetFetchResponse)
+			for _, asked := range req.(*kmsg.OffsetFetchRequest).Groups {
+				g := kmsg.NewOffsetFetchResponseGroup()
+				g.Group = asked.Group
+				resp.Groups = append(resp.Groups, g)
+			}
+			return resp, nil, true
+		})
+		b.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Heartbeat}, Group: "group", Err: franzerr.UnknownMemberID})
+		r.awaitHeard("lost 0", "assigned 0", "skipped 0 from 0 to 0: the topic was created anew")
+		l.await(b.T, 8)
+	})
+}

@@ -1,0 +1,68 @@
+package group
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
+	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// ResetGroup stores commits for a group without members, in one request.
+func ResetGroup(ctx context.Context, client *cluster.Client, group string, commits []transport.Commit) error {
+	commits, err := marked(ctx, client, group, commits)
+	if err != nil {
+		return err
+	}
+	return client.AskGroup(ctx, group, StoreRequest(group, commits), StoredBy)
+}
+
+// marked are commits with the marks that the group's members look for: of topics
+// that were created anew, they take no offset without one.
+func marked(ctx context.Context, client *cluster.Client, group string, commits []transport.Commit) ([]transport.Commit, error) {
+	var stored map[transport.Partition]transport.Commit
+	err := client.Persist(ctx, func() (err error) {
+		stored, err = client.Committed(ctx, group, nil)
+		return err
+	})
+	marks := UnmarkAll(stored)
+	if err != nil || len(marks) == 0 {
+		return commits, err
+	}
+	commits = slices.Clone(commits)
+	for i := range commits {
+		c := &commits[i]
+		topic, err := client.Topic(ctx, c.Topic)
+		if err != nil {
+			return nil, err
+		}
+		if _, begun := startedOn(topic, stored, marks); begun {
+			c.Metadata = mark(c.Metadata, topic.ID)
+		}
+	}
+	return commits, nil
+}
+
+// StoredBy is the first refusal in a coordinator's response.
+func StoredBy(answer kmsg.Response) error {
+	for _, topic := range answer.(*kmsg.OffsetCommitResponse).Topics {
+		for _, part := range topic.Partitions {
+			if part.ErrorCode != 0 {
+				return fmt.Errorf("%s: %w", transport.Partition{Topic: topic.Topic, Partition: part.Partition}, kerr.Error(part.ErrorCode))
+			}
+		}
+	}
+	return nil
+}
+
+// StoreRequest stores offsets for a group without members.
+func StoreRequest(group string, commits []transport.Commit) *kmsg.OffsetCommitRequest {
+	req := kmsg.NewPtrOffsetCommitRequest()
+	req.Group, req.Generation = group, -1 // not of a member
+	req.Topics = commitTopics(commits)
+	return req
+}

@@ -1,0 +1,221 @@
+package group
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
+	"github.com/eventbus-go/eventbus/kafka/internal/fetch"
+	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// settle turns what is owned into what the group has assigned: first it hands
+// over what is another's now, then it begins what is new. It tells whether to
+// join again, so that the group can give away what was handed over.
+func (m *membership) settle(assigned []transport.Partition) (again bool) {
+	m.setSettling(true)
+	defer m.setSettling(false)
+	owned := m.fetch.Owned()
+	added := without(assigned, owned)
+	if gone := without(owned, assigned); len(gone) > 0 {
+		m.revoke(m.patient, gone)
+		m.claim(m.fetch.Owned())
+		again = m.balancer.Cooperative
+	}
+	if len(added) > 0 {
+		m.begin(added, assigned)
+		m.claim(m.fetch.Owned())
+	}
+	return again && m.sentence() == nil
+}
+
+func (m *membership) setSettling(settling bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.settling = settling
+}
+
+// without are the partitions of a that are not in b; both are sorted.
+func without(a, b []transport.Partition) (rest []transport.Partition) {
+	for _, p := range a {
+		if _, found := slices.BinarySearchFunc(b, p, transport.Partition.Compare); !found {
+			rest = append(rest, p)
+		}
+	}
+	return rest
+}
+
+// during is a context that ends when the coordinator says that the member is
+// not what it was, or with Close.
+func (m *membership) during() (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(m.ctx)
+	m.work.Go(func() {
+		defer cancel()
+		for {
+			m.mu.Lock()
+			judged, changed := m.verdict != fine, m.changed
+			m.mu.Unlock()
+			if judged {
+				return
+			}
+			select {
+			case <-changed:
+			case <-m.closing:
+				return
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	return ctx, cancel
+}
+
+// revoke lets the Listener hand partitions over. Nothing of them is polled from
+// now on; they can be committed until it returns.
+//
+// The group is not kept waiting: its rebalance began, at the earliest, when this
+// did, and waits for the rebalance timeout.
+func (m *membership) revoke(patient context.Context, partitions []transport.Partition) {
+	if len(partitions) == 0 || !m.listener.Enter(m.ctx) {
+		return
+	}
+	defer m.listener.Leave()
+	m.fetch.Stop(partitions)
+	ctx, cancel := context.WithTimeout(patient, m.cfg.RebalanceTimeout-m.margin())
+	defer cancel()
+	m.mu.Lock()
+	m.expelled = cancel
+	if m.verdict >= isLost {
+		cancel()
+	}
+	m.mu.Unlock()
+	m.log.Info("partitions revoked", "group", m.cfg.Group, "partitions", names(partitions))
+	m.listener.Revoked(ctx, partitions)
+	m.mu.Lock()
+	m.expelled = nil
+	m.mu.Unlock()
+	m.fetch.Remove(partitions)
+}
+
+// margin is what is left of the rebalance timeout for noticing the rebalance by
+// a heartbeat, and for joining it.
+func (m *membership) margin() time.Duration {
+	return min(m.cfg.HeartbeatInterval+time.Second, m.cfg.RebalanceTimeout/4)
+}
+
+// lose gives up everything: the partitions are others' already.
+func (m *membership) lose(err error) {
+	m.mu.Lock()
+	// A member that only missed a generation is still known by its id, and in
+	// the consumer protocol the id is its own choice.
+	if !errors.Is(err, kerr.IllegalGeneration) && m.epochs == nil {
+		m.id = ""
+	}
+	m.generation = -1
+	m.leads, m.planned = false, nil
+	m.lastErr = err
+	m.changeLocked()
+	m.mu.Unlock()
+	m.drop(m.fetch.Owned())
+}
+
+// drop lets the Listener know that partitions are lost. A commit of theirs is
+// refused already when it hears so.
+func (m *membership) drop(lost []transport.Partition) {
+	if len(lost) == 0 || !m.listener.Enter(m.ctx) {
+		return
+	}
+	defer m.listener.Leave()
+	m.fetch.Remove(lost)
+	m.log.Warn("partitions lost", "group", m.cfg.Group, "partitions", names(lost))
+	m.listener.Lost(lost)
+}
+
+// assign begins to fetch partitions and lets the Listener know them. Of those
+// that start over, restarted has what was committed: the Listener hears so before
+// it can poll anything of them.
+func (m *membership) assign(assigned []transport.Assignment, restarted map[transport.Partition]int64) {
+	if len(assigned) == 0 || !m.listener.Enter(m.ctx) {
+		return
+	}
+	defer m.listener.Leave()
+	m.fetch.Add(assigned)
+	partitions := make([]transport.Partition, len(assigned))
+	for i := range assigned {
+		partitions[i] = assigned[i].Partition
+	}
+	m.log.Info("partitions assigned", "group", m.cfg.Group, "partitions", names(partitions))
+	m.listener.Assigned(assigned)
+	for i := range assigned {
+		if from, known := restarted[assigned[i].Partition]; known {
+			m.listener.Skipped(assigned[i].Partition, from, assigned[i].Offset, fetch.ErrRecreated)
+		}
+	}
+	m.fetch.Announce(assigned)
+}
+
+func names(partitions []transport.Partition) []string {
+	all := make([]string, len(partitions))
+	for i, p := range partitions {
+		all[i] = p.String()
+	}
+	return all
+}
+
+// finish hands everything over and leaves the group. Most of the time that Close
+// gives is the Listener's; the rest is for leaving.
+func (m *membership) finish() {
+	patient := m.closeContext
+	if deadline, bounded := patient.Deadline(); bounded {
+		left := time.Until(deadline)
+		var cancel context.CancelFunc
+		patient, cancel = context.WithTimeout(patient, left-min(time.Second, left/10))
+		defer cancel()
+	}
+	m.revoke(patient, m.fetch.Owned())
+	if m.abandonJoin != nil {
+		m.abandonJoin()
+	}
+	m.mu.Lock()
+	id, static := m.id, m.cfg.InstanceID != ""
+	m.mu.Unlock()
+	switch {
+	case m.epochs != nil:
+		m.leaveByEpoch()
+	case id != "" && !static:
+		m.leaveGroup(id)
+	}
+}
+
+// leaveGroup tells the group that the member is gone, so that it need not wait
+// for the session to time out.
+func (m *membership) leaveGroup(id string) {
+	m.leaving(func() error {
+		req := kmsg.NewPtrLeaveGroupRequest()
+		req.Group, req.MemberID = m.cfg.Group, id
+		reason := "the consumer was closed"
+		member := kmsg.NewLeaveGroupRequestMember()
+		member.MemberID, member.Reason = id, &reason
+		req.Members = append(req.Members, member)
+		answer, err := m.ask(m.closeContext, req)
+		if err == nil {
+			err = m.refusedBy(answer.(*kmsg.LeaveGroupResponse).ErrorCode)
+		}
+		return err
+	})
+}
+
+// leaving tries to leave for as long as Close may take.
+func (m *membership) leaving(try func() error) {
+	for failures := 0; m.closeContext.Err() == nil; failures++ {
+		if err := try(); err == nil || !kerr.Retriable(err) {
+			return
+		}
+		cluster.Pause(m.closeContext, cluster.Backoff(failures))
+	}
+}

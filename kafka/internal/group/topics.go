@@ -1,0 +1,81 @@
+package group
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+const (
+	// topicAge is how old what is known of the subscribed topics may become: new
+	// partitions, and topics that were created anew, are noticed within it.
+	topicAge = 5 * time.Second
+	// absentAge is the same for a leader whose group waits for a topic to be
+	// created.
+	absentAge = time.Second
+)
+
+// watchTopics looks for changes of the topics: those that this member's group
+// reads, if it is the leader, else its own.
+func (m *membership) watchTopics() {
+	for {
+		timer := time.NewTimer(m.topicPace())
+		select {
+		case <-timer.C:
+		case <-m.ctx.Done():
+			timer.Stop()
+			return
+		}
+		m.lookAtTopics()
+	}
+}
+
+func (m *membership) topicPace() time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, n := range m.planned {
+		if n == 0 {
+			return absentAge
+		}
+	}
+	return topicAge
+}
+
+func (m *membership) lookAtTopics() {
+	m.mu.Lock()
+	planned := m.planned
+	m.mu.Unlock()
+	topics := m.topics
+	if len(planned) > 0 {
+		topics = slices.Sorted(maps.Keys(planned))
+	}
+	if err := m.client.Refresh(m.ctx, topics...); err != nil {
+		return // whoever needs the topics has the same trouble, and says so
+	}
+	grown := false
+	for _, topic := range topics {
+		t := m.client.KnownTopic(topic)
+		if t == nil || t.Err != nil && !errors.Is(t.Err, transport.ErrTopicMissing) {
+			continue
+		}
+		if n, counted := planned[topic]; counted && int(n) != len(t.Partitions) {
+			grown = true
+			m.log.Info("topic has changed", "group", m.cfg.Group, "topic", topic, "partitions", len(t.Partitions), "before", n)
+		}
+		if t.Err != nil {
+			continue
+		}
+		m.notice(t)
+	}
+	m.mu.Lock()
+	same := m.leads && maps.Equal(planned, m.planned) && !m.joining
+	m.mu.Unlock()
+	if grown && same {
+		// A leader that joins makes the group rebalance.
+		m.judge(mustRejoin, kerr.RebalanceInProgress)
+	}
+}

@@ -1,0 +1,79 @@
+package handshake
+
+import (
+	"net"
+	"time"
+)
+
+const (
+	// maxSetup bounds an answer to ApiVersions, SaslHandshake and
+	// SaslAuthenticate, in bytes. Apache Kafka 4.4 answers ApiVersions with
+	// less than 1 KiB; a SASL token of 64 KiB is beyond what brokers take.
+	maxSetup = 64 << 10
+	// maxMetadata bounds an answer to Metadata, in bytes. kafka-go asks for
+	// no topics, so it holds only the brokers: some 5,000 of them.
+	maxMetadata = 256 << 10
+)
+
+// Conn is a connection to a server that may not be a Kafka broker.
+//
+// While the guard is on, which it is in a Conn that New returned, the writer
+// may send one request of kafka-go's at a time, and Read returns the checked
+// answer. Off turns it off for a holder that reads bounded frames itself.
+//
+// Apart from Close, a Conn is used by one goroutine at a time.
+type Conn struct {
+	net.Conn
+	off bool
+	// raw is set between SaslHandshake in version 0 and the end of that
+	// authentication: tokens then travel without request headers.
+	raw bool
+
+	frame  []byte  // what was written of a request that is not complete
+	open   request // the request that waits for its answer
+	answer []byte  // what Read has not returned yet of the checked answer
+	last   int32   // correlation id of the last request
+
+	session time.Duration
+}
+
+// New returns a guarded connection over conn. Closing it closes conn.
+func New(conn net.Conn) *Conn { return &Conn{Conn: conn} }
+
+// Off lets bytes pass unchecked until On is called. No request may be open.
+func (c *Conn) Off() { c.off, c.raw = true, false }
+
+// On checks answers again.
+func (c *Conn) On() { c.off = false }
+
+// SessionLifetime returns how long the broker said that the authenticated
+// session lasts (KIP-368), or zero if it set no limit or does not say.
+func (c *Conn) SessionLifetime() time.Duration { return c.session }
+
+// Write writes b, and notes which request it completes.
+func (c *Conn) Write(b []byte) (int, error) {
+	if !c.off {
+		if err := c.note(b); err != nil {
+			return 0, err
+		}
+	}
+	return c.Conn.Write(b)
+}
+
+// Read reads the checked answer to the open request, or what comes if the
+// guard is off.
+func (c *Conn) Read(b []byte) (int, error) {
+	if c.off && len(c.answer) == 0 {
+		return c.Conn.Read(b)
+	}
+	if len(c.answer) == 0 {
+		answer, err := c.readAnswer()
+		if err != nil {
+			return 0, err
+		}
+		c.answer = answer
+	}
+	n := copy(b, c.answer)
+	c.answer = c.answer[n:]
+	return n, nil
+}

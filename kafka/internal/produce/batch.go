@@ -1,0 +1,188 @@
+package produce
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/eventbus-go/eventbus/kafka/internal/batch"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// pending is a record that was accepted and has no outcome yet.
+type pending struct {
+	done      transport.Completion // may be nil
+	timestamp int64                // milliseconds
+	at        int32                // where in batch.raw it begins
+	size      int32                // what it takes of the producer's room
+}
+
+// batch is records of one partition, encoded as they were accepted, that are
+// sent together. It belongs to the partition's lock while it is being filled,
+// and to whoever sends it afterwards.
+type partitionBatch struct {
+	raw      *batch.FetchBuffer // room for the fixed part, and the records
+	packed   *batch.FetchBuffer // the same compressed; nil if that was not done or is no smaller
+	records  []pending
+	first    int64 // timestamp of the first record
+	last     int64 // the highest timestamp
+	room     int64 // what the records take of the producer's room
+	usual    int   // size of the partition's batch before
+	deadline time.Time
+	// refused counts records that were taken out with an outcome of their own;
+	// a Flush waits for the rest of the batch before it counts them.
+	refused int
+
+	// What follows is about sending.
+	compressed bool                  // whether compression was tried
+	stamped    bool                  // whether the fixed part is filled in
+	session    batch.ProducerSession // in the stamp
+	sequence   int32                 // in the stamp
+	attempts   int
+	// maybe is set once a broker may have appended the batch without our
+	// knowing. It is then sent again with the same bytes and nothing else,
+	// until a broker tells.
+	maybe bool
+}
+
+var batches = sync.Pool{New: func() any { return new(partitionBatch) }}
+
+// newBatch returns an empty batch.
+func newBatch(deadline time.Time) *partitionBatch {
+	b := batches.Get().(*partitionBatch)
+	b.raw = batch.NewFetchBuffer(batch.BatchHeaderSize)
+	b.deadline = deadline
+	return b
+}
+
+// recycle gives the batch's memory back. Nothing refers to it any more.
+func (b *partitionBatch) recycle() {
+	b.raw.Release()
+	if b.packed != nil {
+		b.packed.Release()
+	}
+	clear(b.records)
+	records := b.records[:0]
+	if cap(records) > 16<<10 {
+		records = nil
+	}
+	*b = partitionBatch{records: records}
+	batches.Put(b)
+}
+
+// size is that of the batch before compression.
+func (b *partitionBatch) size() int { return len(b.raw.B) }
+
+// fits tells whether a record with that content still belongs into a batch of
+// at most limit bytes. The first one always does.
+func (b *partitionBatch) fits(content, limit int) bool {
+	return len(b.records) == 0 || b.size()+content+maxRecordHead <= limit
+}
+
+// maxRecordHead is the most that a record takes beside its content: its length,
+// attributes and deltas.
+const maxRecordHead = 5 + 1 + 10 + 5
+
+// add encodes a record into the batch.
+func (b *partitionBatch) add(r *transport.Record, content int, timestamp int64, room int, done transport.Completion) {
+	at := b.open(content, timestamp)
+	delta, index := timestamp-b.first, int64(len(b.records))
+	b.raw.B = batch.AppendRecord(b.raw.B, r, batch.RecordSize(content, delta, index), delta, index)
+	b.close(pending{done: done, timestamp: timestamp, at: at, size: int32(room)})
+}
+
+// move encodes record i of another batch into this one.
+func (b *partitionBatch) move(from *partitionBatch, i int) {
+	p := from.records[i]
+	content, _ := batch.CutRecord(from.raw.B[p.at:])
+	at := b.open(len(content), p.timestamp)
+	delta, index := p.timestamp-b.first, int64(len(b.records))
+	b.raw.B = batch.AppendRecordHead(b.raw.B, batch.RecordSize(len(content), delta, index), delta, index)
+	b.raw.B = append(b.raw.B, content...)
+	p.at = at
+	b.close(p)
+}
+
+// open makes room for a record and returns where it begins.
+func (b *partitionBatch) open(content int, timestamp int64) int32 {
+	if len(b.records) == 0 {
+		b.first, b.last = timestamp, timestamp
+	}
+	b.last = max(b.last, timestamp)
+	if need := len(b.raw.B) + content + maxRecordHead; need > cap(b.raw.B) {
+		larger := batch.NewFetchBuffer(max(need, 2*cap(b.raw.B), b.usual))
+		larger.B = larger.B[:copy(larger.B, b.raw.B)]
+		b.raw.Release()
+		b.raw = larger
+	}
+	return int32(len(b.raw.B))
+}
+
+func (b *partitionBatch) close(p pending) {
+	b.records = append(b.records, p)
+	b.room += int64(p.size)
+}
+
+// wire is what is sent.
+func (b *partitionBatch) wire() []byte {
+	if b.packed != nil {
+		return b.packed.B
+	}
+	return b.raw.B
+}
+
+// pack compresses the records, once. A batch that doesn't get smaller is sent
+// as it is.
+func (b *partitionBatch) pack(c *batch.Compression) {
+	if c.Codec == 0 || b.compressed {
+		return
+	}
+	b.compressed = true
+	packed := batch.NewFetchBuffer(b.size())
+	out, err := c.Compress(packed.B[:batch.BatchHeaderSize], b.raw.B[batch.BatchHeaderSize:])
+	packed.B = out
+	if err != nil || len(out) >= b.size() {
+		packed.Release()
+		return
+	}
+	b.packed = packed
+}
+
+// stamp makes the batch ready to be sent under a session. A batch that is
+// stamped stays as it is, so that sending it again sends the same bytes.
+func (b *partitionBatch) stamp(c *batch.Compression, s batch.ProducerSession, sequence int32) {
+	if b.stamped {
+		return
+	}
+	b.pack(c)
+	codec := c.Codec
+	if b.packed == nil {
+		codec = 0
+	}
+	b.stamped, b.session, b.sequence = true, s, sequence
+	batch.StampBatch(b.wire(), codec, len(b.records), b.first, b.last, s, sequence)
+}
+
+// split moves the records that keep is true for into new batches, one for each
+// half of them, or a single one if whole is set. The order stays.
+func (b *partitionBatch) split(keep func(i int) bool, whole bool) []*partitionBatch {
+	var kept []int
+	for i := range b.records {
+		if keep(i) {
+			kept = append(kept, i)
+		}
+	}
+	half := len(kept)
+	if !whole {
+		half = (len(kept) + 1) / 2
+	}
+	var parts []*partitionBatch
+	for part := range slices.Chunk(kept, max(half, 1)) {
+		next := newBatch(b.deadline)
+		for _, i := range part {
+			next.move(b, i)
+		}
+		parts = append(parts, next)
+	}
+	return parts
+}

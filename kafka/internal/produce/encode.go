@@ -1,0 +1,146 @@
+package produce
+
+import (
+	"encoding/binary"
+	"net"
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// copied is how many bytes of batches are copied into a request. More are
+// written from where they are.
+const copied = 64 << 10
+
+// produceRequest is a ProduceRequest whose body is written from the partitions
+// of a round.
+type produceRequest struct {
+	kmsg.ProduceRequest
+	round *round
+	// gaps are the places of the frame where batches belong that were not
+	// copied into it.
+	gaps    []gap
+	scatter bool
+	buffers net.Buffers // memory of pieces
+}
+
+type gap struct {
+	at    int
+	batch []byte
+}
+
+// frame appends the framed request to b, without the batches if they are large.
+func (q *produceRequest) frame(format *kmsg.RequestFormatter, b []byte) []byte {
+	clear(q.gaps)
+	q.gaps = q.gaps[:0]
+	q.scatter = q.round.size > copied
+	if !q.scatter {
+		b = slices.Grow(b, q.round.size+256)
+	}
+	b = format.AppendRequest(b, q, 0)
+	size := len(b) - 4
+	for _, c := range q.gaps {
+		size += len(c.batch)
+	}
+	binary.BigEndian.PutUint32(b, uint32(size))
+	return b
+}
+
+// pieces is the frame with the batches in their places, or nil if they are in it.
+func (q *produceRequest) pieces(frame []byte) net.Buffers {
+	if !q.scatter {
+		return nil
+	}
+	q.buffers = q.buffers[:0]
+	from := 0
+	for _, c := range q.gaps {
+		q.buffers = append(q.buffers, frame[from:c.at], c.batch)
+		from = c.at
+	}
+	q.buffers = append(q.buffers, frame[from:])
+	return q.buffers
+}
+
+// AppendTo writes the body, in versions 3 to 12
+// (https://kafka.apache.org/protocol.html#The_Messages_Produce).
+func (q *produceRequest) AppendTo(b []byte) []byte {
+	e := encoder{b, q.GetVersion() >= 9}
+	e.nullString()
+	e.int16(-1) // acknowledged by all in-sync replicas
+	e.int32(q.TimeoutMillis)
+	parts := q.round.parts
+	topics := 0
+	for i, p := range parts {
+		if i == 0 || p.topic != parts[i-1].topic {
+			topics++
+		}
+	}
+	e.length(topics)
+	for len(parts) > 0 {
+		n := slices.IndexFunc(parts, func(p *partition) bool { return p.topic != parts[0].topic })
+		if n < 0 {
+			n = len(parts)
+		}
+		e.string(parts[0].topic.name)
+		e.length(n)
+		for _, p := range parts[:n] {
+			wire := p.head.wire()
+			e.int32(p.index)
+			e.length(len(wire))
+			if q.scatter {
+				q.gaps = append(q.gaps, gap{len(e.b), wire})
+			} else {
+				e.b = append(e.b, wire...)
+			}
+			e.tags()
+		}
+		e.tags()
+		parts = parts[n:]
+	}
+	e.tags()
+	return e.b
+}
+
+// encoder writes fields of requests, in the compact form of flexible versions
+// (KIP-482) or the older one.
+type encoder struct {
+	b       []byte
+	compact bool
+}
+
+func (e *encoder) int16(v int16) { e.b = binary.BigEndian.AppendUint16(e.b, uint16(v)) }
+
+func (e *encoder) int32(v int32) { e.b = binary.BigEndian.AppendUint32(e.b, uint32(v)) }
+
+// length is that of an array, or of bytes.
+func (e *encoder) length(n int) {
+	if e.compact {
+		e.b = binary.AppendUvarint(e.b, uint64(n)+1)
+	} else {
+		e.int32(int32(n))
+	}
+}
+
+func (e *encoder) string(s string) {
+	if e.compact {
+		e.length(len(s))
+	} else {
+		e.int16(int16(len(s)))
+	}
+	e.b = append(e.b, s...)
+}
+
+func (e *encoder) nullString() {
+	if e.compact {
+		e.b = append(e.b, 0)
+	} else {
+		e.int16(-1)
+	}
+}
+
+// tags writes that there are none.
+func (e *encoder) tags() {
+	if e.compact {
+		e.b = append(e.b, 0)
+	}
+}

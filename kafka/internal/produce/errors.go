@@ -1,0 +1,110 @@
+package produce
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+var errProducerClosed = fmt.Errorf("kafka: the producer is %w", transport.ErrClosed)
+
+// DeliveryError is why a record was not delivered. It is ErrOutcomeUnknown if
+// the record may be in the log all the same.
+type DeliveryError struct {
+	What    string
+	Cause   error
+	Unknown bool
+}
+
+func (e *DeliveryError) Error() string {
+	s := "kafka: " + e.What
+	if e.Cause != nil {
+		s += ": " + e.Cause.Error()
+	}
+	if e.Unknown {
+		s += " (the record may be in the log or not)"
+	}
+	return s
+}
+
+// Is makes the error ErrOutcomeUnknown if it is.
+func (e *DeliveryError) Is(target error) bool {
+	return e.Unknown && target == transport.ErrOutcomeUnknown
+}
+
+// Unwrap gives the cause.
+func (e *DeliveryError) Unwrap() error { return e.Cause }
+
+// expired is the error of a batch whose delivery deadline has passed.
+func expired(within time.Duration, attempts int, cause error) *DeliveryError {
+	what := fmt.Sprintf("not delivered within %s", within)
+	if attempts > 0 {
+		what += fmt.Sprintf(", %d attempts", attempts)
+	}
+	if cause == nil {
+		cause = os.ErrDeadlineExceeded
+	}
+	return &DeliveryError{What: what, Cause: cause}
+}
+
+// behind is the error of records that were queued behind a batch that was lost:
+// none of them was sent, and sending them would let them overtake it.
+func behind(cause error) *DeliveryError {
+	return &DeliveryError{What: "not sent, since an earlier record of the same partition was lost", Cause: &notSent{cause}}
+}
+
+// notSent says why something else failed. It hides that the other's outcome is
+// unknown, for this one's isn't.
+type notSent struct{ err error }
+
+func (e *notSent) Error() string { return e.err.Error() }
+
+func (e *notSent) Is(target error) bool {
+	return target != transport.ErrOutcomeUnknown && errors.Is(e.err, target)
+}
+
+// refusal is the error of a record that the broker refuses for what it is.
+func refusal(code kerr.Error, message string, size int) error {
+	if code == kerr.MessageTooLarge {
+		return fmt.Errorf("kafka: %w", &transport.TooLargeError{Size: size})
+	}
+	if message != "" {
+		return fmt.Errorf("kafka: %w: %s (%w)", transport.ErrRejected, message, code)
+	}
+	return fmt.Errorf("kafka: %w (%w)", transport.ErrRejected, code)
+}
+
+// appendedMaybe tells whether a leader may have appended a batch that it
+// answers with that error. Kafka checks most things before it appends. After
+// that it waits for the replicas, and answers an end of that wait as a time-out,
+// as too few replicas, or, if it has lost the partition meanwhile, as if it had
+// never led it.
+func appendedMaybe(code kerr.Error) bool {
+	switch code {
+	case kerr.UnknownServerError, kerr.UnknownTopicOrPartition, kerr.NotLeaderOrFollower, kerr.RequestTimedOut,
+		kerr.NotEnoughReplicasAppended, kerr.KafkaStorageError, 13, kerr.FencedLeaderEpoch:
+		return true
+	}
+	return false
+}
+
+// infrastructure is err if it says something of the broker's health, and nil if
+// it is about a record or this client's rights. A broker that loads a coordinator
+// works: a cluster that was just made answers so a few times to every producer's
+// first request. So does one that does not lead the partition, or not yet: what
+// this client knows is old then, as in every restart of a broker, and a gate that
+// closed on it would hold up publishing long after the new leader is there.
+func infrastructure(err error) error {
+	if err == nil || !kerr.Retriable(err) {
+		return nil
+	}
+	switch code, _ := errors.AsType[kerr.Error](err); code {
+	case kerr.CoordinatorLoadInProgress, kerr.UnknownTopicOrPartition, kerr.NotLeaderOrFollower, kerr.FencedLeaderEpoch, kerr.UnknownLeaderEpoch:
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,283 @@
+package produce
+
+import (
+	"errors"
+	rand "math/rand/v2"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/eventbus-go/eventbus/kafka/internal/batch"
+	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
+	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+const (
+	firstBackoff = 10 * time.Millisecond
+	lastBackoff  = time.Second
+	// missingGrace is for how long a topic may be missing that was there when
+	// its records were accepted: brokers learn of a new topic one after another.
+	missingGrace = 5 * time.Second
+)
+
+// retryAfter is how long to wait after a number of failed attempts.
+func retryAfter(attempts int) time.Duration {
+	d := min(firstBackoff<<min(max(attempts-1, 0), 10), lastBackoff)
+	return d*3/4 + rand.N(d/2)
+}
+
+// retry ends an attempt that failed in a way that another may not: the head is
+// tried again after a while, if its time is not over.
+func (p *partition) retry(err error) {
+	b := p.head
+	b.attempts++
+	p.cause = err
+	wait := retryAfter(b.attempts)
+	if kerr.LeaderMoved(err) {
+		p.lost = true
+		p.producer.client.Invalidate(p.topic.name)
+		wait = min(wait, cluster.LookAgainAfter)
+	}
+	p.wait(time.Now().Add(wait))
+}
+
+// wait hands the partition to those who wait, until due or the deadline of the
+// batch that is next.
+func (p *partition) wait(due time.Time) {
+	p.load.Store(loadTrouble)
+	p.due = due
+	if deadline := p.deadline(); deadline.Before(due) {
+		p.due = deadline
+	}
+	p.producer.waiting.add(p)
+}
+
+// deadline is that of the batch that is next, the zero time if there is none.
+func (p *partition) deadline() time.Time {
+	if p.head != nil {
+		return p.head.deadline
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case len(p.queue) > 0:
+		return p.queue[0].deadline
+	case p.open != nil:
+		return p.open.deadline
+	}
+	return time.Time{}
+}
+
+// overdue loses the head if its delivery time is over.
+func (p *partition) overdue(now time.Time) bool {
+	if deadline := p.deadline(); deadline.IsZero() || now.Before(deadline) {
+		return false
+	}
+	attempts := 0
+	if p.head != nil {
+		attempts = p.head.attempts
+	}
+	p.lose(expired(p.producer.cfg.DeliveryTimeout, attempts, p.cause))
+	return true
+}
+
+// lose fails the head, and everything queued behind it: a later record of the
+// partition must not be in the log where an earlier one is missing. Records
+// that are accepted from now on are sent.
+func (p *partition) lose(err *DeliveryError) {
+	p.mu.Lock()
+	behindIt := p.queue
+	if p.open != nil {
+		behindIt = append(behindIt, p.open)
+	}
+	p.queue, p.open = nil, nil
+	// The partition stays busy, so what is accepted while the outcomes are told
+	// is queued.
+	p.busy = true
+	p.mu.Unlock()
+	settled := 0
+	if b := p.head; b != nil {
+		if b.maybe {
+			err.Unknown = true
+			p.fence()
+		}
+		settled += p.fail(b, err)
+		p.head = nil
+	} else if len(behindIt) > 0 {
+		settled += p.fail(behindIt[0], err)
+		behindIt = behindIt[1:]
+	}
+	if len(behindIt) > 0 {
+		notSent := behind(err)
+		for _, b := range behindIt {
+			settled += p.fail(b, notSent)
+		}
+	}
+	p.conclude(settled)
+}
+
+// fail tells the records of a batch that they failed, and returns how many
+// records are settled with it.
+func (p *partition) fail(b *partitionBatch, err error) int {
+	p.producer.room.give(b.room, len(b.records))
+	for i := range b.records {
+		p.tell(&b.records[i], err)
+	}
+	settled := len(b.records) + b.refused
+	b.recycle()
+	return settled
+}
+
+func (p *partition) tell(r *pending, err error) {
+	if r.done != nil {
+		r.done.Delivered(transport.Position{Partition: p.name(), Offset: -1, Time: time.UnixMilli(r.timestamp)}, err)
+	}
+}
+
+// fence gives up a batch that may or may not be in the log, by writing what
+// follows under the next epoch, from sequence 0 on. The broker then refuses the
+// old request, should it still be on its way. It may come in before the next
+// batch does; then it lies in the log before it, where it belongs.
+//
+// A broker keeps id, epoch and sequence per partition, and checks them only
+// there as long as there are no transactions. So the epochs of this producer's
+// partitions grow each by itself, and a partition in trouble disturbs no other.
+// (Kafka's Java client has one epoch for all, and moves each partition to it
+// when that partition has nothing in flight, which comes to the same.)
+//
+// The last epoch is never used, as in the Java client: then the partition begins
+// under a new producer id, which fences nothing.
+func (p *partition) fence() {
+	if p.session.Epoch >= 1<<15-2 {
+		p.renew()
+		return
+	}
+	p.session.Epoch++
+	p.sequence = 0
+}
+
+// renew makes the partition begin under another producer id.
+func (p *partition) renew() {
+	p.producer.ids.retire(p.session.ID)
+	p.session = batch.ProducerSession{ID: -1}
+}
+
+// again sends the head under another session, as soon as possible. The caller
+// knows that the log doesn't have it.
+func (p *partition) again(err error) {
+	p.head.stamped, p.head.maybe = false, false
+	p.retry(err)
+}
+
+// answered takes the broker's answer to the head that is an error.
+func (p *partition) answered(answer *kmsg.ProduceResponseTopicPartition) {
+	b, code := p.head, kerr.Error(answer.ErrorCode)
+	if appendedMaybe(code) {
+		b.maybe = true
+	}
+	switch code {
+	case kerr.DuplicateSequenceNumber:
+		// The log has it; the broker doesn't know where any more.
+		p.finish(-1, -1)
+	case kerr.OutOfOrderSequenceNumber:
+		// The log ends before the batch that was acknowledged last, for
+		// instance after an unclean election. It doesn't have this one either:
+		// the broker would know its sequence, since nothing was written after it.
+		p.fence()
+		p.again(code)
+	case kerr.InvalidProducerEpoch, kerr.UnknownProducerID:
+		// The broker has forgotten the session or fenced it, and with it
+		// whether it has the batch.
+		unknown := b.maybe
+		p.renew()
+		if unknown {
+			p.lose(&DeliveryError{What: "the broker has lost track of this producer", Cause: code})
+			return
+		}
+		p.again(code)
+	case kerr.MessageTooLarge, kerr.InvalidTimestamp, kerr.InvalidRecord:
+		if !b.maybe {
+			p.refuse(answer)
+			return
+		}
+		p.lose(&DeliveryError{What: "refused", Cause: code})
+	case kerr.NotLeaderOrFollower:
+		if p.producer.client.Moved(p.topic.name, p.index, answer.CurrentLeader.LeaderID, answer.CurrentLeader.LeaderEpoch) {
+			p.leader.Store(answer.CurrentLeader.LeaderID)
+			b.attempts++
+			p.cause = code
+			p.offer(false)
+			return
+		}
+		p.retry(code)
+	default:
+		p.failed(code, answer.ErrorMessage)
+	}
+}
+
+// failed ends an attempt with an error, for good or not.
+func (p *partition) failed(err error, message *string) {
+	if kerr.Retriable(err) || errors.Is(err, kerr.UnknownServerError) {
+		p.retry(err)
+		return
+	}
+	what := "refused"
+	if message != nil && *message != "" {
+		what += " (" + *message + ")"
+	}
+	p.lose(&DeliveryError{What: what, Cause: err})
+}
+
+// refuse fails the records that the broker refuses for what they are, and sends
+// the others in a batch of their own. No sequence was consumed.
+//
+// If the broker doesn't name them (KIP-467) the batch is halved, until a record
+// stands alone. That also brings a batch down to a size that the topic accepts.
+func (p *partition) refuse(answer *kmsg.ProduceResponseTopicPartition) {
+	b, code := p.head, kerr.Error(answer.ErrorCode)
+	var message string
+	if answer.ErrorMessage != nil {
+		message = *answer.ErrorMessage
+	}
+	refused := make(map[int]string, len(answer.ErrorRecords))
+	for _, r := range answer.ErrorRecords {
+		if r.RelativeOffset < 0 || int(r.RelativeOffset) >= len(b.records) {
+			continue
+		}
+		refused[int(r.RelativeOffset)] = message
+		if r.ErrorMessage != nil {
+			refused[int(r.RelativeOffset)] = *r.ErrorMessage
+		}
+	}
+	named := len(refused) > 0
+	if len(b.records) == 1 {
+		refused[0], named = message, true
+	}
+	if code == kerr.MessageTooLarge && len(b.records) > 1 {
+		p.topic.limit.Store(max(int64(b.size()/2), 1))
+	}
+	taken := b.refused
+	for i := range b.records {
+		if why, ok := refused[i]; ok {
+			r := &b.records[i]
+			p.producer.room.give(int64(r.size), 1)
+			p.tell(r, refusal(code, why, len(b.wire())))
+			taken++
+		}
+	}
+	parts := b.split(func(i int) bool { _, out := refused[i]; return !out }, named)
+	b.recycle()
+	if len(parts) == 0 {
+		p.conclude(taken)
+		return
+	}
+	// The records taken out are settled with the last part, so that a Flush
+	// that counts them has waited for those before them.
+	parts[len(parts)-1].refused = taken
+	p.mu.Lock()
+	p.queue = append(parts[1:], p.queue...)
+	p.mu.Unlock()
+	p.head, p.cause = parts[0], nil
+	p.offer(false)
+}

@@ -1,0 +1,266 @@
+package produce
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/eventbus-go/eventbus/kafka/internal/batch"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// Loads, for choosing the partition of records without a key.
+const (
+	loadNone    int32 = iota // idle
+	loadSome                 // has work under way
+	loadTrouble              // its head failed and is to be tried again
+)
+
+// partition is one partition that a producer writes to.
+type partition struct {
+	producer *Producer
+	topic    *producerTopic
+	index    int32
+	leader   atomic.Int32 // last known; −1 if none ever was
+	load     atomic.Int32
+
+	mu sync.Mutex
+	// busy is set while somebody has the partition: a sender in its list of
+	// those that are ready, one of its workers, or waiting. Whoever sets it
+	// passes the partition on, and the last of them clears it.
+	busy  bool
+	shutd bool              // nothing is accepted any more
+	queue []*partitionBatch // closed ones, before open
+	open  *partitionBatch   // nil or with a record
+	usual int               // size of the batch that was begun last
+	// accepted and settled count records. Flushes wait for settled to reach
+	// what accepted was.
+	accepted, settled int64
+	flushes           []partitionFlush
+
+	// What follows belongs to whoever has the partition while it is busy.
+
+	// head is the batch that is being sent, or is to be sent again.
+	head     *partitionBatch
+	session  batch.ProducerSession // id −1: none yet
+	sequence int32                 // of the next batch
+	// lost is set when the leader is to be looked for before the next attempt.
+	lost bool
+	// missing is since when the cluster has said that the topic or partition
+	// doesn't exist; zero if it exists.
+	missing  time.Time
+	searches int       // for a leader, since one was found
+	cause    error     // of the last failed attempt of head
+	due      time.Time // when a waiting partition is tried again
+}
+
+type partitionFlush struct {
+	target int64
+	flush  *flush
+}
+
+func newPartition(p *Producer, t *producerTopic, index, leader int32) *partition {
+	part := &partition{producer: p, topic: t, index: index, session: batch.ProducerSession{ID: -1}}
+	part.leader.Store(leader)
+	return part
+}
+
+func (p *partition) name() transport.Partition {
+	return transport.Partition{Topic: p.topic.name, Partition: p.index}
+}
+
+// add encodes a record into the open batch, and wakes the partition if it is idle.
+func (p *partition) add(r *transport.Record, content int, timestamp int64, room int, done transport.Completion) error {
+	p.mu.Lock()
+	if p.shutd {
+		p.mu.Unlock()
+		p.producer.room.give(int64(room), 1)
+		return errProducerClosed
+	}
+	full := p.open != nil && !p.open.fits(content, int(p.topic.limit.Load()))
+	if full {
+		p.queue = append(p.queue, p.open)
+		p.open = nil
+	}
+	opened := p.open == nil
+	var now time.Time
+	if opened {
+		now = time.Now()
+		p.open = newBatch(now.Add(p.producer.cfg.DeliveryTimeout))
+		p.open.usual = p.usual
+	}
+	p.open.add(r, content, timestamp, room, done)
+	p.accepted++
+	wake := p.wakeLocked()
+	p.mu.Unlock()
+	if full {
+		p.topic.advance(p)
+	}
+	if wake {
+		p.offer(false)
+	}
+	if opened {
+		p.producer.lookAgain(p.topic, now)
+	}
+	return nil
+}
+
+// addAlone queues a batch that takes no more records.
+func (p *partition) addAlone(b *partitionBatch) error {
+	p.mu.Lock()
+	if p.shutd {
+		p.mu.Unlock()
+		return errProducerClosed
+	}
+	if p.open != nil {
+		p.queue = append(p.queue, p.open)
+		p.open = nil
+	}
+	p.queue = append(p.queue, b)
+	p.accepted++
+	wake := p.wakeLocked()
+	p.mu.Unlock()
+	if wake {
+		p.offer(false)
+	}
+	return nil
+}
+
+// wakeLocked tells whether the partition was idle; the caller then offers it.
+func (p *partition) wakeLocked() bool {
+	if p.busy {
+		return false
+	}
+	p.busy = true
+	p.load.Store(loadSome)
+	return true
+}
+
+// offer passes a busy partition on to its leader's sender, or to those who wait
+// for a leader. much tells that it has a lot to send.
+func (p *partition) offer(much bool) {
+	if leader := p.leader.Load(); leader >= 0 && !p.lost {
+		p.producer.sender(leader).offer(p, much)
+		return
+	}
+	p.lost = true
+	p.wait(time.Now())
+}
+
+// shut ends acceptance.
+func (p *partition) shut() {
+	p.mu.Lock()
+	p.shutd = true
+	p.mu.Unlock()
+}
+
+// flush makes f wait for what was accepted.
+func (p *partition) flush(f *flush) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.accepted > p.settled {
+		f.left.Add(1)
+		p.flushes = append(p.flushes, partitionFlush{p.accepted, f})
+	}
+}
+
+// next is the size of the batch that begin would give, 0 if there is none.
+func (p *partition) next() int {
+	if p.head != nil {
+		return len(p.head.wire())
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case len(p.queue) > 0:
+		return p.queue[0].size()
+	case p.open != nil:
+		return p.open.size()
+	}
+	return 0
+}
+
+// begin makes the oldest batch the head, and closes it if it is the open one.
+// The head is nil if there is none.
+func (p *partition) begin() {
+	if p.head != nil {
+		return
+	}
+	p.mu.Lock()
+	if len(p.queue) > 0 {
+		p.head = p.queue[0]
+		p.queue = slices.Delete(p.queue, 0, 1)
+	} else {
+		p.head, p.open = p.open, nil
+	}
+	if p.head != nil {
+		p.usual = p.head.size()
+	}
+	p.mu.Unlock()
+	p.topic.advance(p)
+}
+
+// stamp makes the head ready to be sent, under the partition's session or, if it
+// has none, under a new one.
+func (p *partition) stamp(fresh batch.ProducerSession) {
+	if p.session.ID < 0 {
+		p.session, p.sequence = fresh, 0
+	}
+	p.head.stamp(&p.producer.compression, p.session, p.sequence)
+}
+
+// finish ends the head with its records acknowledged. base is the offset of the
+// first, −1 if the broker doesn't say; appended is the log's own time for them
+// in milliseconds, or −1.
+func (p *partition) finish(base, appended int64) {
+	b := p.head
+	p.sequence = batch.NextSequence(b.sequence, len(b.records))
+	p.producer.room.give(b.room, len(b.records))
+	pos := transport.Position{Partition: p.name(), Offset: -1}
+	for i := range b.records {
+		r := &b.records[i]
+		if r.done == nil {
+			continue
+		}
+		if base >= 0 {
+			pos.Offset = base + int64(i)
+		}
+		pos.Time = time.UnixMilli(r.timestamp)
+		if appended >= 0 {
+			pos.Time = time.UnixMilli(appended)
+		}
+		r.done.Delivered(pos, nil)
+	}
+	p.missing = time.Time{}
+	p.conclude(len(b.records) + b.refused)
+	b.recycle()
+}
+
+// conclude drops the head, whose records have all had their outcome, and passes
+// the partition on.
+func (p *partition) conclude(settled int) {
+	p.head, p.cause = nil, nil
+	p.mu.Lock()
+	p.settleLocked(settled)
+	more := len(p.queue) > 0 || p.open != nil
+	much := len(p.queue) > 0 || more && p.open.size() >= bulk
+	p.busy = more
+	if more {
+		p.load.Store(loadSome)
+	} else {
+		p.load.Store(loadNone)
+	}
+	p.mu.Unlock()
+	if more {
+		p.offer(much)
+	}
+}
+
+func (p *partition) settleLocked(n int) {
+	p.settled += int64(n)
+	for len(p.flushes) > 0 && p.flushes[0].target <= p.settled {
+		p.flushes[0].flush.settle()
+		p.flushes = slices.Delete(p.flushes, 0, 1)
+	}
+}

@@ -1,0 +1,266 @@
+package produce
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/eventbus-go/eventbus/kafka/internal/batch"
+	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
+	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// Producer writes records with an idempotent session per partition: a record
+// whose Delivered error is nil is in the log once, and the records of one
+// partition are there in the order of Produce.
+//
+// Records are encoded in the call of Produce, into the partition's open batch. A
+// partition that is idle is sent at once; while it has a batch under way, the
+// next one fills. So a record waits for one round trip when little is going on,
+// and batches grow by themselves when much is. A partition has one batch under
+// way, a request carries the batches of all partitions of a broker that are
+// ready, and a broker has a few requests under way, for different partitions.
+//
+// A batch is repeated, with the same bytes, until it is acknowledged or its
+// delivery time is over. In the latter case it is lost, and with it all that was
+// queued behind it on its partition. A record that the broker refuses for what
+// it is fails alone.
+type Producer struct {
+	client      *cluster.Client
+	cfg         transport.ProducerConfig // with defaults
+	compression batch.Compression
+	room        room
+	ids         producerIDs
+
+	topics  atomic.Pointer[map[string]*producerTopic]
+	senders atomic.Pointer[map[int32]*sender]
+	waiting waiting
+
+	ctx     context.Context // ends when Close gives up, or is done
+	cancel  context.CancelFunc
+	working sync.WaitGroup // senders' workers and those who look for leaders
+
+	mu     sync.Mutex
+	closed bool // nothing is accepted any more
+	ended  bool // nothing is started any more
+}
+
+// NewProducer returns a producer. It connects when it is first used.
+func NewProducer(c *cluster.Client, cfg transport.ProducerConfig) (*Producer, error) {
+	if err := validateProducer(cfg); err != nil {
+		return nil, err
+	}
+	defaults(&cfg.BufferBytes, 32<<20)
+	defaults(&cfg.BufferRecords, 100_000)
+	defaults(&cfg.BatchBytes, 1_000_000)
+	defaults(&cfg.RequestBytes, 16<<20)
+	if cfg.DeliveryTimeout == 0 {
+		cfg.DeliveryTimeout = 2 * time.Minute
+	}
+	compression, err := batch.NewCompression(cfg.Compression)
+	if err != nil {
+		return nil, err
+	}
+	p := &Producer{client: c, cfg: cfg, compression: compression}
+	p.room.maxBytes, p.room.maxRecords = int64(cfg.BufferBytes), int64(cfg.BufferRecords)
+	p.room.closed = make(chan struct{})
+	p.topics.Store(new(map[string]*producerTopic))
+	p.senders.Store(new(map[int32]*sender))
+	p.waiting.producer = p
+	p.ctx, p.cancel = context.WithCancel(c.Ctx)
+	return p, nil
+}
+
+func defaults(field *int, value int) {
+	if *field == 0 {
+		*field = value
+	}
+}
+
+func validateProducer(cfg transport.ProducerConfig) error {
+	var wrong kerr.Faults
+	kerr.OneOf(&wrong, "Compression", cfg.Compression, batch.Compressions[:])
+	for _, f := range []struct {
+		name  string
+		value int
+	}{
+		{"BufferBytes", cfg.BufferBytes}, {"BufferRecords", cfg.BufferRecords},
+		{"BatchBytes", cfg.BatchBytes}, {"RequestBytes", cfg.RequestBytes},
+		{"DeliveryTimeout", int(cfg.DeliveryTimeout)},
+	} {
+		if f.value < 0 {
+			wrong.Add("%s is negative: write a positive value, or 0 for the default", f.name)
+		}
+	}
+	return wrong.Err("ProducerConfig")
+}
+
+// Produce encodes r into its partition's open batch.
+func (p *Producer) Produce(ctx context.Context, r *transport.Record, done transport.Completion) error {
+	t, err := p.topicOf(ctx, r.Topic)
+	if err != nil {
+		return producing(err)
+	}
+	part, err := p.partitionFor(ctx, t, r)
+	if err != nil {
+		return producing(err)
+	}
+	if leader := part.leader.Load(); p.cfg.Gate != nil && leader >= 0 {
+		if err := p.cfg.Gate.Allow(leader); err != nil {
+			p.lookElsewhere(part.topic, leader, time.Now())
+			return err
+		}
+	}
+	at := r.Time
+	if at.IsZero() {
+		at = time.Now()
+	}
+	timestamp := at.UnixMilli()
+	content := batch.ContentSize(r)
+	if batch.BatchHeaderSize+content+maxRecordHead > p.cfg.BatchBytes {
+		return p.produceAlone(ctx, part, r, content, timestamp, done)
+	}
+	size := r.Size()
+	if size > p.cfg.BufferBytes {
+		return tooLarge(size, p.cfg.BufferBytes)
+	}
+	if err := p.room.take(ctx, int64(size)); err != nil {
+		return p.noRoom(err)
+	}
+	return part.add(r, content, timestamp, size, done)
+}
+
+// produceAlone accepts a record that is too large to share a batch, if a batch
+// of its own, compressed, is not too large.
+func (p *Producer) produceAlone(ctx context.Context, part *partition, r *transport.Record, content int, timestamp int64, done transport.Completion) error {
+	// The fixed part, the length, the attributes, and deltas of 0.
+	single := batch.BatchHeaderSize + batch.VarintSize(int64(batch.RecordSize(content, 0, 0))) + batch.RecordSize(content, 0, 0)
+	size := r.Size()
+	if single > p.cfg.BatchBytes && p.compression.Codec == 0 {
+		return tooLarge(single, p.cfg.BatchBytes)
+	}
+	if size > p.cfg.BufferBytes {
+		return tooLarge(size, p.cfg.BufferBytes)
+	}
+	if err := p.room.take(ctx, int64(size)); err != nil {
+		return p.noRoom(err)
+	}
+	now := time.Now()
+	p.lookAgain(part.topic, now)
+	b := newBatch(now.Add(p.cfg.DeliveryTimeout))
+	b.add(r, content, timestamp, size, done)
+	b.pack(&p.compression)
+	var err error
+	if encoded := len(b.wire()); encoded > p.cfg.BatchBytes {
+		err = tooLarge(encoded, p.cfg.BatchBytes)
+	} else {
+		err = part.addAlone(b)
+	}
+	if err != nil {
+		p.room.give(int64(size), 1)
+		b.recycle()
+	}
+	return err
+}
+
+func tooLarge(size, limit int) error {
+	return fmt.Errorf("kafka: %w", &transport.TooLargeError{Size: size, Limit: limit})
+}
+
+// producing prefixes an error of a record that was not accepted.
+func producing(err error) error {
+	if errors.Is(err, errProducerClosed) {
+		return err
+	}
+	return fmt.Errorf("kafka: %w", err)
+}
+
+// noRoom explains an error of room.take.
+func (p *Producer) noRoom(err error) error {
+	if errors.Is(err, errProducerClosed) {
+		return err
+	}
+	return fmt.Errorf("kafka: the producer's buffer of %d bytes and %d records stayed full: %w",
+		p.cfg.BufferBytes, p.cfg.BufferRecords, err)
+}
+
+// flush is one wait for the outcome of all that was accepted before it.
+type flush struct {
+	left atomic.Int64 // partitions, and 1 while they are being counted
+	done chan struct{}
+}
+
+func (f *flush) settle() {
+	if f.left.Add(-1) == 0 {
+		close(f.done)
+	}
+}
+
+// Flush waits until everything accepted before the call has its outcome.
+func (p *Producer) Flush(ctx context.Context) error {
+	f := &flush{done: make(chan struct{})}
+	f.left.Store(1)
+	for _, part := range p.all() {
+		part.flush(f)
+	}
+	f.settle()
+	select {
+	case <-f.done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("kafka: flushing the producer: %w", ctx.Err())
+	}
+}
+
+// all lists the partitions that the producer knows.
+func (p *Producer) all() []*partition {
+	var parts []*partition
+	for _, t := range *p.topics.Load() {
+		parts = append(parts, *t.partitions.Load()...)
+	}
+	return parts
+}
+
+// Close flushes within ctx, then fails what is left.
+func (p *Producer) Close(ctx context.Context) error {
+	p.mu.Lock()
+	first := !p.closed
+	p.closed = true
+	p.mu.Unlock()
+	if !first {
+		p.working.Wait()
+		return nil
+	}
+	close(p.room.closed)
+	for _, part := range p.all() {
+		part.shut()
+	}
+	// From here on nothing is accepted.
+	err := p.Flush(ctx)
+	p.mu.Lock()
+	p.ended = true
+	p.mu.Unlock()
+	p.cancel()
+	p.waiting.stop()
+	p.working.Wait()
+	for _, part := range p.all() {
+		part.lose(&DeliveryError{What: "the producer was closed before the record was delivered", Cause: transport.ErrClosed})
+	}
+	return err
+}
+
+// spawn runs f on a goroutine that Close waits for, unless the producer has
+// ended.
+func (p *Producer) spawn(f func()) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ended {
+		return false
+	}
+	p.working.Go(f)
+	return true
+}

@@ -1,0 +1,299 @@
+package produce
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
+)
+
+const (
+	// bulkWorkers may have a request to one broker under way when there is
+	// much to send. Otherwise one has: while it waits for the answer the next
+	// request gathers what all partitions have, and fewer, fuller requests cost
+	// the client and the broker less.
+	bulkWorkers = 4
+	// bulk is how many bytes of one partition are much.
+	bulk = 16 << 10
+	// mostWorkers may, when the broker or the way to it is slow.
+	mostWorkers = 8
+	// slowAfter is for how long a partition waits for an answer to others
+	// before another worker is called for.
+	slowAfter = time.Millisecond
+	// idleAfter is when a worker without work gives its connection back.
+	idleAfter = 10 * time.Second
+)
+
+// sender sends to one broker what is ready for it. Its workers each hold a
+// connection for as long as there is work, and send one request at a time with
+// all that is ready.
+type sender struct {
+	producer *Producer
+	broker   int32
+	// wake has a token for each worker that is called for.
+	wake chan struct{}
+
+	mu      sync.Mutex
+	ready   []*partition
+	workers int
+	idle    int // workers that wait for a token, without those called for
+	// rounds counts how often partitions were taken. The growth timer compares
+	// it to see whether all workers have been busy since it was set.
+	rounds  int
+	growth  *time.Timer
+	growing bool
+	muted   time.Time // until then the broker wants nothing (KIP-219)
+}
+
+// sender is the sender of a broker.
+func (p *Producer) sender(broker int32) *sender {
+	if s := (*p.senders.Load())[broker]; s != nil {
+		return s
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	senders := maps.Clone(*p.senders.Load())
+	if s := senders[broker]; s != nil {
+		return s
+	}
+	if senders == nil {
+		senders = make(map[int32]*sender)
+	}
+	s := &sender{producer: p, broker: broker, wake: make(chan struct{}, mostWorkers)}
+	senders[broker] = s
+	p.senders.Store(&senders)
+	return s
+}
+
+// offer takes over a ready partition. much tells that it has a lot to send.
+func (s *sender) offer(p *partition, much bool) {
+	s.mu.Lock()
+	s.ready = append(s.ready, p)
+	s.call(much)
+	s.mu.Unlock()
+}
+
+// call sees to it that somebody will take what is ready. The caller holds mu.
+func (s *sender) call(much bool) {
+	most := 1
+	if much {
+		most = bulkWorkers
+	}
+	if s.workers-s.idle < most {
+		s.another()
+	} else {
+		s.watch()
+	}
+}
+
+// another calls for a worker that rests, or a new one.
+func (s *sender) another() {
+	if s.idle > 0 {
+		s.idle--
+		s.wake <- struct{}{}
+	} else {
+		s.hire()
+	}
+}
+
+func (s *sender) hire() {
+	if s.producer.spawn(s.work) {
+		s.workers++
+	}
+}
+
+// watch sets the growth timer.
+func (s *sender) watch() {
+	if s.growing || s.workers-s.idle >= mostWorkers {
+		return
+	}
+	s.growing = true
+	rounds := s.rounds
+	s.growth = time.AfterFunc(slowAfter, func() { s.grow(rounds) })
+}
+
+// grow calls for a worker if none has taken anything since the timer was set:
+// they all wait for the broker, or for a connection to it.
+func (s *sender) grow(rounds int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.growing = false
+	if len(s.ready) == 0 || time.Now().Before(s.muted) {
+		return
+	}
+	if s.rounds == rounds && s.workers-s.idle < mostWorkers {
+		s.another()
+	}
+	s.watch()
+}
+
+// work is a worker.
+func (s *sender) work() {
+	for s.serve() {
+	}
+}
+
+// serve is the life of one connection. It returns whether the worker goes on
+// with another.
+func (s *sender) serve() bool {
+	// The dial must not outlast the partitions that wait for it.
+	ctx, cancel := context.WithCancel(s.producer.ctx)
+	defer cancel()
+	begun := time.Now()
+	limit := time.AfterFunc(s.patience(), cancel)
+	defer limit.Stop()
+	vigil := newVigil(s)
+	defer vigil.over()
+	vigil.begin(s.waiters, cancel)
+	served := false
+	err := s.producer.client.Hold(ctx, s.broker, func(w *cluster.Conn) error {
+		served = true
+		limit.Stop()
+		vigil.over()
+		r := newRound(s, w, vigil)
+		for {
+			r.yield()
+			if !s.take(r) {
+				return nil
+			}
+			if err := r.run(); err != nil {
+				return err
+			}
+			if w.Link.Retired() {
+				return nil
+			}
+		}
+	})
+	if !served {
+		if ctx.Err() != nil && s.producer.ctx.Err() == nil {
+			err = fmt.Errorf("no connection to %s within %s: %w", s.producer.client.BrokerName(s.broker), time.Since(begun).Round(time.Millisecond), os.ErrDeadlineExceeded)
+		}
+		s.unreachable(err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.ready) == 0 || s.producer.ctx.Err() != nil {
+		s.workers--
+		return false
+	}
+	return true
+}
+
+// patience is how long to wait for a connection: as long as the connections'
+// own limits, or until the delivery time of what is ready is over.
+func (s *sender) patience() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	patience := 2 * s.producer.client.Cfg.DialTimeout
+	if len(s.ready) > 0 {
+		patience = min(patience, max(time.Until(s.ready[0].deadline()), 0))
+	}
+	return patience
+}
+
+// unreachable fails the attempt of what is ready.
+func (s *sender) unreachable(err error) {
+	s.mu.Lock()
+	parts := s.ready
+	s.ready = nil
+	s.rounds++
+	s.mu.Unlock()
+	if s.producer.ctx.Err() == nil {
+		s.report(err)
+	}
+	for _, p := range parts {
+		p.begin()
+		if p.head != nil {
+			p.failed(err, nil)
+		}
+	}
+}
+
+// report tells the gate how a request ended.
+func (s *sender) report(err error) { s.producer.report(s.broker, err) }
+
+func (p *Producer) report(broker int32, err error) {
+	if gate := p.cfg.Gate; gate != nil {
+		gate.Report(broker, infrastructure(err))
+	}
+}
+
+// take fills r with the partitions that are ready, waiting for some. It returns
+// false when the worker should give its connection back.
+func (s *sender) take(r *round) bool {
+	for {
+		if !s.unmuted() {
+			return false
+		}
+		s.mu.Lock()
+		if len(s.ready) > 0 {
+			s.rounds++
+			s.ready = r.fill(s.ready)
+			if len(s.ready) > 0 {
+				s.call(true)
+			}
+			s.mu.Unlock()
+			if r.settle() {
+				return true
+			}
+			continue
+		}
+		if s.workers > bulkWorkers || s.producer.ctx.Err() != nil {
+			s.mu.Unlock()
+			return false
+		}
+		s.idle++
+		s.mu.Unlock()
+		if !s.rest(r.timer) {
+			return false
+		}
+	}
+}
+
+// rest waits for a token, which it returns true for. It returns false when none
+// came for a while, or the producer ends.
+func (s *sender) rest(timer *time.Timer) bool {
+	timer.Reset(idleAfter)
+	defer timer.Stop()
+	select {
+	case <-s.wake:
+		return true
+	case <-timer.C:
+	case <-s.producer.ctx.Done():
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	// Each worker that rests is counted in idle or has a token in wake. If one
+	// is there now, it may be meant for this worker.
+	select {
+	case <-s.wake:
+		return true
+	default:
+		s.idle--
+		return false
+	}
+}
+
+// unmuted waits while the broker wants nothing. It returns false if the producer
+// ends.
+func (s *sender) unmuted() bool {
+	s.mu.Lock()
+	wait := time.Until(s.muted)
+	s.mu.Unlock()
+	cluster.Pause(s.producer.ctx, wait)
+	return s.producer.ctx.Err() == nil
+}
+
+// mute keeps the promise that the broker asks for in a response.
+func (s *sender) mute(d time.Duration) {
+	s.producer.client.Throttled.Add(int64(d))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if until := time.Now().Add(d); until.After(s.muted) {
+		s.muted = until
+	}
+}

@@ -1,0 +1,186 @@
+package produce
+
+import (
+	"context"
+	"maps"
+	"sync/atomic"
+	"time"
+
+	"github.com/eventbus-go/eventbus/internal/murmur2"
+	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
+	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// producerTopic is a topic that a producer writes to.
+type producerTopic struct {
+	name       string
+	partitions atomic.Pointer[[]*partition] // grows, never shrinks
+	// limit bounds batches below BatchBytes, once the broker has refused one
+	// for its size.
+	limit atomic.Int64
+	// looked is when the topic's metadata was last looked at, in Unix
+	// nanoseconds. New partitions are noticed within metadataAge.
+	looked atomic.Int64
+	// soughtAt is when its leaders were asked for last because the gate refuses
+	// one of them, in Unix nanoseconds.
+	soughtAt atomic.Int64
+	// current is the partition that records without a key go to.
+	current atomic.Int32
+}
+
+// topicOf is the state of a topic; a topic that is new to the producer is
+// looked up within ctx.
+func (p *Producer) topicOf(ctx context.Context, name string) (*producerTopic, error) {
+	t := (*p.topics.Load())[name]
+	if t == nil {
+		p.mu.Lock()
+		closed := p.closed
+		p.mu.Unlock()
+		if closed {
+			return nil, errProducerClosed
+		}
+		var meta *cluster.TopicMeta
+		err := p.client.Persist(ctx, func() (err error) {
+			meta, err = p.client.Topic(ctx, name)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		return p.addTopic(meta)
+	}
+	return t, nil
+}
+
+// lookAgain notices new partitions of a topic whose metadata is old. It is called
+// with each batch that is opened.
+func (p *Producer) lookAgain(t *producerTopic, now time.Time) {
+	if looked := t.looked.Load(); now.UnixNano()-looked > int64(cluster.MetadataAge) && t.looked.CompareAndSwap(looked, now.UnixNano()) {
+		p.client.Spawn(func() {
+			if meta, err := p.client.FreshTopic(p.ctx, t.name); err == nil {
+				_, _ = p.addTopic(meta)
+			}
+		})
+	}
+}
+
+// lookElsewhere finds out, every now and then, whether what a broker led is led by
+// another now. It is called when the gate refuses a record because of the broker:
+// then nothing is sent that would be answered, or fail, and so tell.
+func (p *Producer) lookElsewhere(t *producerTopic, broker int32, now time.Time) {
+	at := t.soughtAt.Load()
+	if now.UnixNano()-at < int64(cluster.LookAgainAfter) || !t.soughtAt.CompareAndSwap(at, now.UnixNano()) {
+		return
+	}
+	p.spawn(func() {
+		if p.client.Refresh(p.ctx, t.name) != nil {
+			return
+		}
+		meta := p.client.KnownTopic(t.name)
+		if meta == nil {
+			return
+		}
+		for i, part := range *t.partitions.Load() {
+			if i < len(meta.Partitions) && meta.Partitions[i].Leader >= 0 {
+				// Whoever has the partition may have found out meanwhile, and more.
+				part.leader.CompareAndSwap(broker, meta.Partitions[i].Leader)
+			}
+		}
+	})
+}
+
+// addTopic takes over what is known of a topic: itself, and its partitions.
+func (p *Producer) addTopic(meta *cluster.TopicMeta) (*producerTopic, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return nil, errProducerClosed
+	}
+	topics := *p.topics.Load()
+	t := topics[meta.Name]
+	if t == nil {
+		t = &producerTopic{name: meta.Name}
+		t.limit.Store(int64(p.cfg.BatchBytes))
+		t.looked.Store(meta.Asked.UnixNano())
+		t.partitions.Store(new([]*partition))
+		more := make(map[string]*producerTopic, len(topics)+1)
+		maps.Copy(more, topics)
+		more[meta.Name] = t
+		defer p.topics.Store(&more)
+	}
+	has := *t.partitions.Load()
+	if len(has) < len(meta.Partitions) {
+		partitions := make([]*partition, len(meta.Partitions))
+		copy(partitions, has)
+		for i := len(has); i < len(partitions); i++ {
+			partitions[i] = newPartition(p, t, int32(i), meta.Partitions[i].Leader)
+		}
+		t.partitions.Store(&partitions)
+	}
+	return t, nil
+}
+
+// partitionFor is choose, after another look at the metadata if the record names
+// a partition that is not known.
+func (p *Producer) partitionFor(ctx context.Context, t *producerTopic, r *transport.Record) (*partition, error) {
+	part, err := t.choose(r)
+	if err == nil {
+		return part, nil
+	}
+	var meta *cluster.TopicMeta
+	err = p.client.Persist(ctx, func() (err error) {
+		meta, err = p.client.FreshTopic(ctx, t.name)
+		return err
+	})
+	if err == nil {
+		t, err = p.addTopic(meta)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return t.choose(r)
+}
+
+// choose is the partition of a record: its own choice, its key's, or for none
+// the current one.
+func (t *producerTopic) choose(r *transport.Record) (*partition, error) {
+	partitions := *t.partitions.Load()
+	switch {
+	case r.Partition >= 0 && int(r.Partition) < len(partitions):
+		return partitions[r.Partition], nil
+	case r.Partition >= 0:
+		return nil, cluster.MissingPartition(t.name, r.Partition, len(partitions))
+	case len(partitions) == 0:
+		return nil, cluster.TopicError(t.name, kerr.LeaderNotAvailable)
+	case r.Key != nil:
+		return partitions[murmur2.Partition(r.Key, int32(len(partitions)))], nil
+	}
+	return partitions[int(t.current.Load())%len(partitions)], nil
+}
+
+// advance moves records without a key on to another partition, after a batch of
+// partition p was closed: the next one that has nothing to do, or else the next
+// that isn't in trouble.
+func (t *producerTopic) advance(p *partition) {
+	if t.current.Load() != p.index {
+		return
+	}
+	partitions := *t.partitions.Load()
+	next := -1
+	for i := 1; i < len(partitions); i++ {
+		at := (int(p.index) + i) % len(partitions)
+		switch partitions[at].load.Load() {
+		case loadNone:
+			t.current.CompareAndSwap(p.index, int32(at))
+			return
+		case loadSome:
+			if next < 0 {
+				next = at
+			}
+		}
+	}
+	if next >= 0 {
+		t.current.CompareAndSwap(p.index, int32(next))
+	}
+}

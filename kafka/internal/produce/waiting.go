@@ -1,0 +1,164 @@
+package produce
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
+	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// waiting holds the partitions of a producer that wait before they are tried
+// again, and looks for the leaders of those that have lost theirs. Nothing runs
+// while a partition waits: a timer is set for the first of them.
+type waiting struct {
+	producer *Producer
+
+	mu      sync.Mutex
+	parts   []*partition
+	timer   *time.Timer
+	at      time.Time // when timer fires; zero if it is not set
+	stopped bool
+}
+
+// add takes a partition that is due at part.due.
+func (w *waiting) add(part *partition) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.parts = append(w.parts, part)
+	w.set(part.due)
+}
+
+// set makes the timer fire at due at the latest. The caller holds mu.
+func (w *waiting) set(due time.Time) {
+	if w.stopped || !w.at.IsZero() && !due.Before(w.at) {
+		return
+	}
+	w.at = due
+	if w.timer == nil {
+		w.timer = time.AfterFunc(time.Until(due), func() { w.producer.spawn(w.fire) })
+		return
+	}
+	w.timer.Reset(time.Until(due))
+}
+
+// stop ends it. The partitions stay, for Close to fail.
+func (w *waiting) stop() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.stopped = true
+	if w.timer != nil {
+		w.timer.Stop()
+	}
+}
+
+// fire passes on the partitions that are due.
+func (w *waiting) fire() {
+	now := time.Now()
+	var due, leaderless []*partition
+	w.mu.Lock()
+	w.at = time.Time{}
+	w.parts = slices.DeleteFunc(w.parts, func(p *partition) bool {
+		if p.due.After(now) {
+			w.set(p.due)
+			return false
+		}
+		due = append(due, p)
+		return true
+	})
+	w.mu.Unlock()
+	for _, p := range due {
+		switch {
+		case p.overdue(now):
+		case p.lost:
+			leaderless = append(leaderless, p)
+		default:
+			p.offer(false)
+		}
+	}
+	if len(leaderless) > 0 {
+		w.find(leaderless)
+	}
+}
+
+// find looks for the leaders of some partitions, in one request.
+func (w *waiting) find(parts []*partition) {
+	var names []string
+	var deadline time.Time
+	for _, p := range parts {
+		if !slices.Contains(names, p.topic.name) {
+			names = append(names, p.topic.name)
+		}
+		if d := p.deadline(); deadline.IsZero() || d.Before(deadline) {
+			deadline = d
+		}
+	}
+	c := w.producer.client
+	ctx, cancel := context.WithDeadline(w.producer.ctx, deadline)
+	defer cancel()
+	err := c.Refresh(ctx, names...)
+	now := time.Now()
+	// Nothing is sent while no leader is known, so here is where the gate hears of
+	// it: once for each broker that led.
+	told := make(map[int32]bool)
+	for _, p := range parts {
+		led := p.leader.Load()
+		if err := infrastructure(p.found(c.KnownTopic(p.topic.name), err, now)); err != nil && !told[led] && w.producer.ctx.Err() == nil {
+			told[led] = true
+			w.producer.report(led, err)
+		}
+	}
+}
+
+// found goes on with a partition that has lost its leader, after a look at the
+// metadata, and returns why it can't. t may be nil.
+func (p *partition) found(t *cluster.TopicMeta, err error, now time.Time) error {
+	if err == nil && t != nil {
+		err = t.Err
+	}
+	leader := int32(-1)
+	switch {
+	case err != nil:
+	case t == nil || int(p.index) >= len(t.Partitions):
+		err = cluster.MissingPartition(p.topic.name, p.index, 0)
+	default:
+		if leader = t.Partitions[p.index].Leader; leader < 0 {
+			err = kerr.LeaderNotAvailable
+		}
+	}
+	gone := errors.Is(err, transport.ErrTopicMissing)
+	switch {
+	case leader >= 0:
+		p.lost, p.missing, p.searches = false, time.Time{}, 0
+		p.leader.Store(leader)
+		p.offer(false)
+	case p.overdue(now):
+	case gone && p.missing.IsZero():
+		p.missing = now
+		p.search(err, now)
+	case gone && now.Sub(p.missing) >= missingGrace:
+		p.missing = time.Time{}
+		if p.head != nil {
+			p.head.maybe = false // there is no log for it to be in
+		}
+		p.lose(&DeliveryError{What: "gave up", Cause: err})
+	case gone || kerr.Retriable(err) || errors.Is(err, context.DeadlineExceeded):
+		p.search(err, now)
+	default:
+		p.lose(&DeliveryError{What: "no leader is known", Cause: err})
+	}
+	return err
+}
+
+// search waits before it looks for the leader again.
+func (p *partition) search(err error, now time.Time) {
+	p.searches++
+	if p.cause == nil || !errors.Is(err, context.DeadlineExceeded) {
+		p.cause = err
+	}
+	p.wait(now.Add(min(retryAfter(p.searches), cluster.LookAgainAfter)))
+}
