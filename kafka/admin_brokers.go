@@ -57,10 +57,7 @@ func probe(c *cluster.Client, ctx context.Context, b transport.Broker) BrokerPro
 		}
 		probe.Took = time.Since(asked)
 		probe.Version = kversion.FromApiVersionsResponse(resp).VersionGuess()
-		if secure, ok := w.Link.Conn.(*tls.Conn); ok {
-			state := secure.ConnectionState()
-			probe.TLS = &state
-		}
+		probe.TLS = w.Link.TLS()
 		return kerr.CodeError(resp.ErrorCode)
 	})
 	if err != nil {

@@ -62,7 +62,7 @@ type Options struct {
 func NewClient(cfg Options) *Client {
 	c := &Client{
 		Cfg:       cfg,
-		bootstrap: kafkago.TCP(cfg.Brokers...),
+		bootstrap: seeds(cfg.Brokers),
 		Format:    kmsg.NewRequestFormatter(kmsg.FormatterClientID(cfg.ClientID)),
 		links:     make(map[*Link]struct{}),
 		troubles:  make(map[string]error),

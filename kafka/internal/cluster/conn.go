@@ -54,7 +54,17 @@ func (c *Client) Hold(ctx context.Context, broker int32, serve func(*Conn) error
 	return c.lend(ctx, broker, serve)
 }
 
+// lend lends a pooled connection. One that is spent is closed, and the next is
+// taken; there are no more of these than idle connections.
 func (c *Client) lend(ctx context.Context, broker int32, serve func(*Conn) error) error {
+	for {
+		if err := c.lendOnce(ctx, broker, serve); !errors.Is(err, errSpent) {
+			return err
+		}
+	}
+}
+
+func (c *Client) lendOnce(ctx context.Context, broker int32, serve func(*Conn) error) error {
 	h := &loan{ctx: ctx, broker: broker, serve: serve, ended: make(chan struct{})}
 	_, err := c.pool.RoundTrip(ctx, c.bootstrap, h)
 	if !h.state.CompareAndSwap(loanWaits, loanAbandoned) {
@@ -62,6 +72,9 @@ func (c *Client) lend(ctx context.Context, broker int32, serve func(*Conn) error
 		// perhaps before serve does.
 		<-h.ended
 		return h.err
+	}
+	if errors.Is(err, errSpent) {
+		return err
 	}
 	if err == nil {
 		err = errors.New("the connection pool did not lend a connection")
@@ -87,6 +100,9 @@ const (
 	loanAbandoned
 )
 
+// errSpent closes a connection that was not lent since it is spent.
+var errSpent = errors.New("the pooled connection is spent")
+
 // errReturned closes a connection that must not be used again.
 var errReturned = errors.New("connection given back for closing")
 
@@ -101,29 +117,41 @@ func (l *loan) Broker(protocol.Cluster) (protocol.Broker, error) {
 
 // RawExchange runs on the connection's goroutine.
 func (l *loan) RawExchange(rw io.ReadWriter) (protocol.Message, error) {
+	pc, link, err := linkOf(rw)
+	if err == nil && link.spent() {
+		return nil, errSpent // before the loan begins, so that it can begin on another
+	}
 	if !l.state.CompareAndSwap(loanWaits, loanServed) {
 		return l, nil // nobody waits any more; the connection is as good as before
 	}
 	defer close(l.ended)
-	pc, ok := rw.(*protocol.Conn)
-	if !ok {
-		l.err = fmt.Errorf("unexpected connection type %T", rw)
-		return nil, l.err
+	if err != nil {
+		l.err = err
+		return nil, err
 	}
-	addr, ok := pc.LocalAddr().(linkAddr)
-	if !ok {
-		l.err = fmt.Errorf("unexpected address type %T", pc.LocalAddr())
-		return nil, l.err
-	}
-	addr.link.lend()
-	// conn.await sets deadlines too. If ctx ends before it does, it sees that
+	link.lend()
+	defer link.takeBack()
+	// Conn.Await sets deadlines too. If ctx ends before it does, it sees that
 	// in ctx.Err after setting; if later, this one overwrites its deadline.
 	stop := context.AfterFunc(l.ctx, func() { _ = pc.SetDeadline(Past) })
-	l.err = l.serve(&Conn{Conn: pc, Link: addr.link, Ctx: l.ctx})
-	if !stop() || l.err != nil || addr.link.Retired() {
+	l.err = l.serve(&Conn{Conn: pc, Link: link, Ctx: l.ctx})
+	if !stop() || l.err != nil {
 		return nil, errReturned
 	}
 	return l, nil
+}
+
+// linkOf returns kafka-go's connection and the link under it.
+func linkOf(rw io.ReadWriter) (*protocol.Conn, *Link, error) {
+	pc, ok := rw.(*protocol.Conn)
+	if !ok {
+		return nil, nil, fmt.Errorf("unexpected connection type %T", rw)
+	}
+	addr, ok := pc.LocalAddr().(linkAddr)
+	if !ok {
+		return nil, nil, fmt.Errorf("unexpected address type %T", pc.LocalAddr())
+	}
+	return pc, addr.link, nil
 }
 
 // layoutRefresh makes kafka-go's transport refresh what it knows of the brokers.
@@ -200,7 +228,7 @@ func (w *Conn) send(frame []byte, pieces net.Buffers) error {
 		return err
 	}
 	// On a plain TCP connection this is one writev for all of them.
-	_, err := pieces.WriteTo(w.Link.Conn)
+	_, err := pieces.WriteTo(w.Link.wire)
 	return err
 }
 

@@ -8,6 +8,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/eventbus-go/eventbus/kafka/internal/handshake"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -19,14 +20,17 @@ func (c *Client) dial(ctx context.Context, network, addr string) (net.Conn, erro
 	limit := time.Now().Add(c.Cfg.DialTimeout)
 	ctx, cancel := context.WithDeadline(ctx, limit)
 	defer cancel()
-	conn, err := c.connect(ctx, network, addr)
+	var conn net.Conn
+	var err error
+	if network == seedNetwork {
+		conn, addr, err = c.dialSeed(ctx, addr)
+	} else {
+		conn, err = c.dialOne(ctx, addr)
+	}
 	if err != nil {
-		if !errors.Is(err, context.Canceled) {
-			c.trouble(addr, err)
-		}
 		return nil, err
 	}
-	l := &Link{Conn: conn, client: c, address: addr, limit: limit}
+	l := &Link{Conn: handshake.New(conn), wire: conn, client: c, address: addr, limit: limit}
 	c.mu.Lock()
 	closed := c.closed
 	if !closed {
@@ -38,6 +42,15 @@ func (c *Client) dial(ctx context.Context, network, addr string) (net.Conn, erro
 		return nil, ErrClosed
 	}
 	return l, nil
+}
+
+// dialOne connects to one address, and remembers why it could not.
+func (c *Client) dialOne(ctx context.Context, addr string) (net.Conn, error) {
+	conn, err := c.connect(ctx, "tcp", addr)
+	if err != nil && !errors.Is(err, context.Canceled) {
+		c.trouble(addr, err)
+	}
+	return conn, err
 }
 
 // connect dials, and shakes hands for TLS with a configuration that is made

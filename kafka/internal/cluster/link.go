@@ -1,11 +1,14 @@
 package cluster
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"time"
+
+	"github.com/eventbus-go/eventbus/kafka/internal/handshake"
 )
 
 // Link is one network connection to a broker. kafka-go pools it and hands it to
@@ -14,7 +17,10 @@ import (
 //
 // Apart from Close a link is used by one goroutine at a time.
 type Link struct {
-	net.Conn
+	// Conn checks what the server sends while kafka-go reads it, and is off
+	// while a holder of ours does.
+	*handshake.Conn
+	wire    net.Conn // the connection below Conn
 	client  *Client
 	address string
 	// limit bounds connection set-up. kafka-go sets one deadline for dialling
@@ -71,22 +77,65 @@ func (l *Link) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// lend marks the connection as set up.
+// lend hands the connection to a holder that reads bounded frames itself. The
+// first time it marks the connection as set up.
 func (l *Link) lend() {
-	if !l.ready {
-		l.ready = true
-		l.client.trouble(l.address, nil)
-		l.RetireAt = l.client.Cfg.SessionEnd(time.Now())
+	l.Off()
+	if l.ready {
+		return
 	}
+	l.ready = true
+	l.client.trouble(l.address, nil)
+	now := time.Now()
+	l.RetireAt = earlier(l.client.Cfg.SessionEnd(now), sessionEnd(now, l.SessionLifetime()))
 }
 
-// Retired tells whether the broker may end the connection's SASL session soon.
+// takeBack hands the connection back to kafka-go.
+func (l *Link) takeBack() { l.On() }
+
+// spent reports whether the connection must not be lent again: the broker may
+// end its SASL session soon, or has closed it while it was idle. A request on it
+// would fail although the broker is well.
+func (l *Link) spent() bool {
+	return l.Retired() || l.ready && !alive(l.wire)
+}
+
+// Retired reports whether the broker may end the connection's SASL session soon.
 func (l *Link) Retired() bool {
 	return !l.RetireAt.IsZero() && time.Now().After(l.RetireAt)
+}
+
+// sessionEnd returns when a connection whose session began at now should be
+// replaced: at 85 % of the lifetime that the broker announced (KIP-368), as
+// Kafka's Java client re-authenticates. It returns the zero time if the broker
+// announced none.
+func sessionEnd(now time.Time, lifetime time.Duration) time.Time {
+	if lifetime <= 0 {
+		return time.Time{}
+	}
+	return now.Add(lifetime / 100 * 85)
+}
+
+// earlier returns the earlier of two times, of which zero means never.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // Close closes the connection.
 func (l *Link) Close() error {
 	l.client.dropLink(l)
 	return l.Conn.Close()
+}
+
+// TLS returns the state of the TLS session, or nil without TLS.
+func (l *Link) TLS() *tls.ConnectionState {
+	secure, ok := l.wire.(*tls.Conn)
+	if !ok {
+		return nil
+	}
+	state := secure.ConnectionState()
+	return &state
 }

@@ -1,0 +1,104 @@
+package cluster
+
+import (
+	"context"
+	"net"
+	"strings"
+	"time"
+)
+
+// seedNetwork is the network under which kafka-go dials a bootstrap address, so
+// that dial knows that any broker of the cluster will do.
+const seedNetwork = "seed"
+
+// seeds are the bootstrap addresses as kafka-go wants them: networks and
+// addresses, separated by commas.
+type seeds []string
+
+// Network returns seedNetwork once for each address.
+func (s seeds) Network() string {
+	return strings.TrimSuffix(strings.Repeat(seedNetwork+",", len(s)), ",")
+}
+
+// String returns the addresses.
+func (s seeds) String() string { return strings.Join(s, ",") }
+
+// dialSeed connects to a bootstrap address, or to a broker that the cluster was
+// last known to have. kafka-go asks bootstrap addresses alone who the brokers
+// are; when brokers have been replaced one by one none of these may be left
+// (KIP-899). It returns the address that it connected to.
+//
+// Addresses are tried one after another, the next as soon as one fails or has
+// said nothing for a while. The bootstrap address comes first unless setting up
+// a connection to it failed last time.
+func (c *Client) dialSeed(ctx context.Context, seed string) (net.Conn, string, error) {
+	type dialled struct {
+		conn net.Conn
+		addr string
+		err  error
+	}
+	addrs := c.candidates(seed)
+	ctx, cancel := context.WithCancel(ctx)
+	results := make(chan dialled, len(addrs))
+	begun, waiting := 0, 0
+	next := func() {
+		addr := addrs[begun]
+		begun++
+		waiting++
+		go func() {
+			conn, err := c.dialOne(ctx, addr)
+			results <- dialled{conn, addr, err}
+		}()
+	}
+	// Connections that come after the first are closed. Dialling ends with ctx,
+	// so this ends soon.
+	defer func() {
+		cancel()
+		go func(waiting int) {
+			for range waiting {
+				if late := <-results; late.conn != nil {
+					_ = late.conn.Close()
+				}
+			}
+		}(waiting)
+	}()
+	next()
+	timer := time.NewTimer(Silence)
+	defer timer.Stop()
+	var first error
+	for waiting > 0 {
+		select {
+		case <-timer.C:
+		case r := <-results:
+			waiting--
+			if r.err == nil {
+				return r.conn, r.addr, nil
+			}
+			if first == nil || r.addr == seed {
+				first = r.err
+			}
+		}
+		if begun < len(addrs) && ctx.Err() == nil {
+			next()
+			timer.Reset(Silence)
+		}
+	}
+	return nil, seed, first
+}
+
+// candidates returns the addresses to dial for a bootstrap address, each once.
+func (c *Client) candidates(seed string) []string {
+	addrs := []string{seed}
+	for _, id := range c.Metadata.brokerIDs() {
+		if b, ok := c.Metadata.broker(id); ok && address(b) != seed {
+			addrs = append(addrs, address(b))
+		}
+	}
+	c.mu.Lock()
+	failed := c.troubles[seed] != nil
+	c.mu.Unlock()
+	if failed && len(addrs) > 1 {
+		addrs = append(addrs[1:], seed)
+	}
+	return addrs
+}

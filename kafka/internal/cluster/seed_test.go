@@ -1,0 +1,48 @@
+package cluster
+
+import (
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/eventbus-go/eventbus/kafka/internal/bed"
+)
+
+// TestSeedsReplaced: brokers are replaced one by one until none of the bootstrap
+// addresses is left, and a client that went along finds whoever comes after.
+func TestSeedsReplaced(t *testing.T) {
+	b := bed.NewBed(t, 1)
+	c := clientOf(b)
+	learn := func() {
+		t.Helper()
+		resp, err := c.AnyBroker(t.Context(), MetadataRequest(nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Metadata.LearnBrokers(resp.(*kmsg.MetadataResponse))
+	}
+	learn()
+	seeds := b.ListenAddrs()
+	first, _, err := b.AddNode(71, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	learn()
+	for id, addr := range seeds {
+		b.Wires.SetDown(addr, true)
+		if err := b.RemoveNode(int32(id)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// The cluster learns of a broker that came after the last seed had gone.
+	second, _, err := b.AddNode(72, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	learn()
+	for _, id := range []int32{first, second, -1} {
+		if _, err := c.Request(t.Context(), id, MetadataRequest(nil)); err != nil {
+			t.Errorf("broker %d: %v", id, err)
+		}
+	}
+}
