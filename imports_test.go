@@ -32,6 +32,10 @@ var light = []string{
 	"github.com/sony/gobreaker/v2",
 }
 
+// room is what the tests of the packages below kafka may import of ours: each
+// other, the conformance suite and the memory transport, never the root.
+var room = []string{"transport/...", "kafka/internal/..."}
+
 // directions lists what the packages of a directory may import: ours are
 // packages of this repository, others those of other modules. In patterns,
 // "/..." stands for the directory and all below it. The first row that fits a
@@ -50,7 +54,15 @@ var directions = []struct {
 	{dir: "resilience", others: []string{"github.com/cenkalti/backoff/v5", "github.com/sony/gobreaker/v2"}},
 	{dir: "internal/murmur2"},
 	{dir: "internal/...", ours: []string{"transport", "resilience", "internal/..."}, others: light, tests: []string{"transport/..."}},
-	{dir: "kafka/...", ours: []string{"transport", "kafka/...", "internal/..."}, others: []string{"..."}, tests: []string{"transport/..."}},
+	{dir: "kafka/internal/kerr", ours: []string{"transport"}, others: []string{"..."}, tests: room},
+	{dir: "kafka/internal/handshake", others: []string{"..."}, tests: room},
+	{dir: "kafka/internal/balance", ours: []string{"transport"}, others: []string{"..."}, tests: room},
+	{dir: "kafka/internal/batch", ours: []string{"transport", "kafka/internal/kerr"}, others: []string{"..."}, tests: room},
+	{dir: "kafka/internal/cluster", ours: []string{"transport", "kafka/internal/kerr", "kafka/internal/handshake"}, others: []string{"..."}, tests: room},
+	{dir: "kafka/internal/produce", ours: []string{"transport", "kafka/internal/kerr", "kafka/internal/batch", "kafka/internal/cluster", "internal/murmur2"}, others: []string{"..."}, tests: room},
+	{dir: "kafka/internal/fetch", ours: []string{"transport", "kafka/internal/kerr", "kafka/internal/batch", "kafka/internal/cluster"}, others: []string{"..."}, tests: room},
+	{dir: "kafka/internal/group", ours: []string{"transport", "kafka/internal/kerr", "kafka/internal/balance", "kafka/internal/cluster", "kafka/internal/fetch"}, others: []string{"..."}, tests: room},
+	{dir: "kafka/...", ours: []string{"transport", "kafka/internal/...", "internal/murmur2"}, others: []string{"..."}, tests: room},
 	{dir: "admin", ours: []string{"."}, tests: []string{"..."}},
 	{dir: "examples/contracts", ours: []string{"."}},
 }
@@ -125,6 +137,12 @@ func TestImportsRules(t *testing.T) {
 		{"kafka", module, false, false},
 		{"kafka", module, true, false},
 		{"kafka", module + "/transport/transporttest", true, true},
+		{"kafka", module + "/kafka/internal/group", false, true},
+		{"kafka/internal/fetch", module + "/kafka/internal/cluster", false, true},
+		{"kafka/internal/fetch", module + "/kafka/internal/group", false, false},
+		{"kafka/internal/cluster", module + "/kafka/internal/batch", false, false},
+		{"kafka/internal/kerr", module + "/kafka/internal/cluster", false, false},
+		{"kafka/internal/group", module + "/kafka", false, false},
 		{"kafka", "github.com/segmentio/kafka-go/sasl", false, true},
 		{"admin", module, false, true},
 		{"admin", module + "/internal/engine", false, false},
