@@ -1,12 +1,16 @@
 package eventbus_test
 
 import (
+	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -57,6 +61,7 @@ func TestDocumentsAreTrue(t *testing.T) {
 	}
 	pages = append(pages, "README.md")
 	sources := exampleFiles(t)
+	tool := builtTool(t)
 	for _, page := range pages {
 		t.Run(page, func(t *testing.T) {
 			text := read(t, page)
@@ -64,10 +69,10 @@ func TestDocumentsAreTrue(t *testing.T) {
 				switch language, code := block[1], block[2]; language {
 				case "go", "json", "yaml":
 					if !excerpt(sources[language], code) {
-						t.Errorf("no %s file of examples/readme or examples/guide has this block:\n%s", language, code)
+						t.Errorf("no %s file of examples has this block:\n%s", language, code)
 					}
 				case "sh":
-					checkShell(t, code)
+					checkShell(t, tool, code)
 				case "text": // Output, which the page says how to get.
 				default:
 					t.Errorf("a block of %q, which nothing checks", language)
@@ -111,41 +116,22 @@ func checkLinks(t *testing.T, page, text string) {
 func exampleFiles(t *testing.T) map[string][]string {
 	t.Helper()
 	files := map[string][]string{}
-	for _, root := range []string{"examples/readme", "examples/guide"} {
-		err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
-			if err != nil || entry.IsDir() {
-				return err
-			}
-			language := strings.TrimPrefix(filepath.Ext(path), ".")
+	err := filepath.WalkDir("examples", func(path string, entry fs.DirEntry, err error) error {
+		if language := strings.TrimPrefix(filepath.Ext(path), "."); err == nil && slices.Contains([]string{"go", "json", "yaml"}, language) {
 			files[language] = append(files[language], unindented(read(t, path)))
-			return nil
-		})
-		if err != nil {
-			t.Fatal(err)
 		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	return files
 }
 
-// excerpt reports whether code stands in one of sources. A line of "// …" or
-// "# …" leaves lines out.
+// excerpt reports whether code stands in one of sources.
 func excerpt(sources []string, code string) bool {
-	parts := regexp.MustCompile(`(?m)^(?://|#) …\n`).Split(unindented(code), -1)
-	for _, source := range sources {
-		rest, found := source, true
-		for _, part := range parts {
-			_, after, ok := strings.Cut(rest, strings.TrimSpace(part))
-			if !ok {
-				found = false
-				break
-			}
-			rest = after
-		}
-		if found {
-			return true
-		}
-	}
-	return false
+	code = strings.TrimSpace(unindented(code))
+	return slices.ContainsFunc(sources, func(source string) bool { return strings.Contains(source, code) })
 }
 
 // unindented returns text without the white space that lines begin with, since
@@ -158,26 +144,50 @@ func unindented(text string) string {
 	return b.String()
 }
 
-func checkShell(t *testing.T, code string) {
+// builtTool returns a function that runs the eventbus tool, which is built when
+// it is first called.
+func builtTool(t *testing.T) func(arguments ...string) error {
+	program := filepath.Join(t.TempDir(), "eventbus")
+	build := sync.OnceValue(func() error {
+		out, err := exec.Command("go", "-C", "cmd/eventbus", "build", "-o", program, ".").CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("building the tool: %w: %s", err, out)
+		}
+		return nil
+	})
+	return func(arguments ...string) error {
+		if err := build(); err != nil {
+			return err
+		}
+		if out, err := exec.Command(program, arguments...).CombinedOutput(); err != nil {
+			return fmt.Errorf("%w: %s", err, out)
+		}
+		return nil
+	}
+}
+
+func checkShell(t *testing.T, tool func(...string) error, code string) {
 	t.Helper()
 	for line := range strings.Lines(code) {
 		words := strings.Fields(strings.SplitN(line, "#", 2)[0])
+		var err error
 		switch {
 		case len(words) == 0:
 		case words[0] == "make" && len(words) > 1:
-			if out, err := exec.Command("make", append([]string{"-n"}, words[1:]...)...).CombinedOutput(); err != nil {
-				t.Errorf("%s: %v: %s", line, err, out)
-			}
+			_, err = exec.Command("make", append([]string{"-n"}, words[1:]...)...).Output()
+		case words[0] == "eventbus" && len(words) > 1:
+			err = tool(append(words[1:], "--help")...) // the flags are parsed before the help is shown
 		case len(words) >= 5 && words[0] == "go" && words[1] == "-C":
-			if _, err := os.Stat(filepath.Join(words[2], words[4])); err != nil {
-				t.Errorf("%s: %v", line, err)
-			}
+			_, err = os.Stat(filepath.Join(words[2], words[4]))
 		case len(words) == 3 && words[0] == "go" && (words[1] == "get" || words[1] == "install"):
 			if !strings.HasPrefix(words[2], "github.com/eventbus-go/eventbus") {
-				t.Errorf("%s: not a module of this project", line)
+				err = errors.New("not a module of this project")
 			}
 		default:
-			t.Errorf("nothing checks the line %q", line)
+			err = errors.New("nothing checks this line")
+		}
+		if err != nil {
+			t.Errorf("%s: %v", strings.TrimSpace(line), err)
 		}
 	}
 }

@@ -1,0 +1,47 @@
+// Package batches stores customers many at a time.
+package batches
+
+import (
+	"context"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/examples/readme/sales"
+)
+
+// Store keeps customers.
+type Store interface {
+	// Insert stores customers in one statement and returns the errors of the
+	// rows that the database refused, by index.
+	Insert(ctx context.Context, customers []sales.CustomerCreated) (refused map[int]error, err error)
+}
+
+// Subscription stores new customers in store, up to 500 with one statement.
+func Subscription(store Store) eventbus.Subscription {
+	return eventbus.OnBatch(sales.CustomerCreatedTopic, func(ctx context.Context, customers []sales.CustomerCreated) error {
+		refused, err := store.Insert(ctx, customers)
+		if err != nil {
+			return err // nothing was stored: all of them are tried again, one by one
+		}
+		if len(refused) > 0 {
+			return &eventbus.BatchError{Errors: refused} // only these are tried again
+		}
+		return nil
+	}, eventbus.BatchSize(500), eventbus.Concurrency(4))
+}
+
+// Import publishes customers and returns those that were not published.
+func Import(ctx context.Context, created *eventbus.Publisher[sales.CustomerCreated], customers []sales.CustomerCreated) ([]sales.CustomerCreated, error) {
+	err := created.PublishBatch(ctx, customers)
+	if err == nil {
+		return nil, nil
+	}
+	failed, ok := err.(*eventbus.BatchError)
+	if !ok {
+		return customers, err // nothing was tried
+	}
+	var left []sales.CustomerCreated
+	for i := range failed.Errors {
+		left = append(left, customers[i])
+	}
+	return left, err
+}

@@ -1,0 +1,67 @@
+package batches_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/examples/guide/batches"
+	"github.com/eventbus-go/eventbus/examples/readme/sales"
+	"github.com/eventbus-go/eventbus/kafkatest"
+)
+
+var errDuplicate = errors.New("duplicate address")
+
+// table refuses customers without an address.
+type table struct {
+	mu   sync.Mutex
+	rows map[string]bool
+}
+
+func (s *table) Insert(_ context.Context, customers []sales.CustomerCreated) (map[int]error, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	refused := map[int]error{}
+	for i, c := range customers {
+		if c.Email == "" {
+			refused[i] = errDuplicate
+			continue
+		}
+		s.rows[c.CustomerID] = true
+	}
+	return refused, nil
+}
+
+var (
+	ada    = sales.CustomerCreated{CustomerID: "c-1", Email: "ada@example.com"}
+	nobody = sales.CustomerCreated{CustomerID: "c-2"}
+	grace  = sales.CustomerCreated{CustomerID: "c-3", Email: "grace@example.com"}
+)
+
+func TestOneRefusedRowDoesNotFailTheBatch(t *testing.T) {
+	cluster, store := kafkatest.NewMemory(t), &table{rows: map[string]bool{}}
+	cluster.Start(t, batches.Subscription(store))
+	kafkatest.Publish(t, cluster, sales.CustomerCreatedTopic, ada, nobody, grace)
+	cluster.Settle(t)
+	kafkatest.DeadLettered(t, cluster, sales.CustomerCreatedTopic, nobody)
+	if !store.rows["c-1"] || !store.rows["c-3"] || len(store.rows) != 2 {
+		t.Errorf("stored: %v", store.rows)
+	}
+}
+
+func TestImportReturnsWhatFailed(t *testing.T) {
+	cluster := kafkatest.NewMemory(t)
+	bus := cluster.Start(t)
+	kafkatest.FailPublishes(cluster, sales.CustomerCreatedTopic, func(e sales.CustomerCreated) error {
+		if e == nobody {
+			return errDuplicate
+		}
+		return nil
+	})
+	left, err := batches.Import(t.Context(), eventbus.NewPublisher(bus, sales.CustomerCreatedTopic), []sales.CustomerCreated{ada, nobody, grace})
+	if !errors.Is(err, errDuplicate) || len(left) != 1 || left[0] != nobody {
+		t.Errorf("left %v, %v", left, err)
+	}
+}
