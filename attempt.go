@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"github.com/eventbus-go/eventbus/internal/engine"
+	"github.com/eventbus-go/eventbus/internal/letter"
+	"github.com/eventbus-go/eventbus/internal/telemetry"
 	"github.com/eventbus-go/eventbus/internal/wire"
 )
 
@@ -39,12 +41,12 @@ func (b *Bus) attempt(ctx context.Context, g *group, h Handler, a *engine.Attemp
 	// A worker that waits for its next attempt is not to keep fetched memory.
 	defer func() { clear(m.envelopes) }()
 	m.delivery = Delivery{Topic: a.Records[0].Topic, Group: g.name, Attempt: a.Number, Replay: g.replay, Events: m.events}
-	handling := g.signals.topics[m.delivery.Topic]
+	handling := g.signals.Topics[m.delivery.Topic]
 	var failed map[int]error
 	for i, r := range a.Records {
 		e := m.events[i]
 		if err := wire.Decode(r, (*wire.Event)(e)); err != nil {
-			handling.unreadable(r, err)
+			handling.Unreadable(r, err)
 			if len(a.Records) == 1 {
 				return &undecodableError{err}
 			}
@@ -54,18 +56,18 @@ func (b *Bus) attempt(ctx context.Context, g *group, h Handler, a *engine.Attemp
 			failed[i] = &undecodableError{err}
 		}
 		e.AssignmentEpoch = a.Epoch
-		redelivered(e)
+		letter.Redelivered((*wire.Event)(e))
 	}
 	if failed != nil {
-		return handling.attemptRest(ctx, &m.delivery, h, failed)
+		return attemptRest(ctx, handling, &m.delivery, h, failed)
 	}
 	s := newScope(ctx, &m.delivery)
 	defer s.end()
-	return handling.attempt(s, h)
+	return observed(handling, s, h)
 }
 
 // attemptRest runs a batch without the records that are no events.
-func (h *handling) attemptRest(ctx context.Context, d *Delivery, handler Handler, failed map[int]error) error {
+func attemptRest(ctx context.Context, h *telemetry.ProcessSignals, d *Delivery, handler Handler, failed map[int]error) error {
 	rest := *d
 	rest.Events = nil
 	var at []int
@@ -77,9 +79,20 @@ func (h *handling) attemptRest(ctx context.Context, d *Delivery, handler Handler
 	if len(rest.Events) > 0 {
 		s := newScope(ctx, &rest)
 		defer s.end()
-		if err := spread(h.attempt(s, handler), at, failed); err != nil {
+		if err := spread(observed(h, s, handler), at, failed); err != nil {
 			return err
 		}
 	}
 	return &BatchError{Errors: failed}
+}
+
+// told runs a handler once, and reports how it went.
+func observed(h *telemetry.ProcessSignals, s *scope, handler Handler) error {
+	t, values := h.Start(s, s.Context)
+	if values != nil {
+		s.values = values
+	}
+	err := attempt(s, handler)
+	t.End(err, handlingErrorType(err), panicStack(err))
+	return err
 }

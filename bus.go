@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/eventbus-go/eventbus/internal/telemetry"
 	"github.com/eventbus-go/eventbus/resilience"
 	"github.com/eventbus-go/eventbus/transport"
 )
@@ -22,7 +23,7 @@ type Bus struct {
 	config    resolved
 	transport transport.Transport
 	producer  transport.Producer
-	signals   *signals
+	signals   *telemetry.Signals
 	awaited   awaitedPool
 
 	life  sync.Mutex // held by Start, Drain and Close, which wait
@@ -71,11 +72,11 @@ func New(t transport.Transport, config Config) (*Bus, error) {
 	b.stopped, b.stop = context.WithCancel(context.Background())
 	b.publishing.config = config.PublishBreaker
 	b.publishing.changed = b.publishBreakerChanged
-	b.signals = newSignals(&b.config, &b.publishing)
+	b.signals = telemetry.NewSignals(telemetry.SignalsConfig{Name: r.Name, Logger: r.Logger, TracerProvider: r.TracerProvider, MeterProvider: r.MeterProvider, Propagator: r.Propagator}, b.publishing.states)
 	producer := r.Producer
 	producer.Gate = &b.publishing
 	if b.producer, err = t.NewProducer(producer); err != nil {
-		return nil, &Error{Op: "configure", Err: errors.Join(err, b.signals.close())}
+		return nil, &Error{Op: "configure", Err: errors.Join(err, b.signals.Close())}
 	}
 	return b, nil
 }
@@ -222,7 +223,7 @@ func (b *Bus) Close(ctx context.Context) error {
 	if b.letters != nil {
 		errs = append(errs, b.letters.Close(ctx))
 	}
-	errs = append(errs, b.transport.Close(ctx), b.signals.close())
+	errs = append(errs, b.transport.Close(ctx), b.signals.Close())
 	if err := errors.Join(errs...); err != nil {
 		return &Error{Op: "close", Err: err}
 	}

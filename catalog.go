@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/eventbus-go/eventbus/internal/declare"
 )
 
 // CatalogVersion is the version of the documents that this package makes, and
@@ -98,7 +100,7 @@ var usualEnvironments = []string{"Development", "Test", "Staging", "Production"}
 type AnyTopic interface {
 	In(env string) string
 	Type() string
-	declaration() *topicDeclaration
+	declaration() *declare.Topic
 }
 
 // Catalog describes topics. Those that share a Kafka name become one topic with
@@ -106,7 +108,7 @@ type AnyTopic interface {
 // where they contradict each other: one type declared twice, storage or owners
 // that differ.
 func Catalog(topics ...AnyTopic) (*CatalogDocument, error) {
-	declarations := make([]*topicDeclaration, 0, len(topics))
+	declarations := make([]*declare.Topic, 0, len(topics))
 	for i, t := range topics {
 		if t == nil {
 			return nil, &Error{Op: "catalog", Err: fmt.Errorf("topic %d of %d is nil", i+1, len(topics))}
@@ -132,7 +134,7 @@ func (b *Bus) Catalog() (*CatalogDocument, error) {
 	d.Service, d.Environment = b.config.Service, b.config.Environment
 	published := make(map[[2]string]bool, len(b.topics.outlets))
 	for _, o := range b.topics.outlets {
-		published[[2]string{o.decl.suffix, o.decl.typ}] = true
+		published[[2]string{o.decl.Suffix, o.decl.Typ}] = true
 	}
 	for i := range d.Topics {
 		t := &d.Topics[i]
@@ -150,65 +152,65 @@ func (b *Bus) Catalog() (*CatalogDocument, error) {
 }
 
 // catalogOf makes the document of declarations in any order.
-func catalogOf(declarations []*topicDeclaration) (*CatalogDocument, error) {
-	declarations = slices.SortedStableFunc(slices.Values(declarations), func(x, y *topicDeclaration) int {
-		return cmp.Or(strings.Compare(x.suffix, y.suffix), strings.Compare(x.typ, y.typ))
+func catalogOf(declarations []*declare.Topic) (*CatalogDocument, error) {
+	declarations = slices.SortedStableFunc(slices.Values(declarations), func(x, y *declare.Topic) int {
+		return cmp.Or(strings.Compare(x.Suffix, y.Suffix), strings.Compare(x.Typ, y.Typ))
 	})
 	document := &CatalogDocument{Version: CatalogVersion, Topics: []CatalogTopic{}}
 	var wrong []error
-	var storage, last *topicDeclaration // of the topic at hand, and the one before
+	var storage, last *declare.Topic // of the topic at hand, and the one before
 	for _, d := range declarations {
 		switch {
-		case last != nil && last.id == d.id:
+		case last != nil && last.ID == d.ID:
 			continue
-		case last == nil || last.suffix != d.suffix:
+		case last == nil || last.Suffix != d.Suffix:
 			storage = d
 			document.Topics = append(document.Topics, newCatalogTopic(d))
-		case last.typ == d.typ:
+		case last.Typ == d.Typ:
 			wrong = append(wrong, fmt.Errorf("topic %s with type %s is declared twice, by %s and %s: share one Topic, or give one of them another Type",
-				d.suffix, d.typ, last.described(), d.described()))
+				d.Suffix, d.Typ, last.Described(), d.Described()))
 		default:
-			if err := sameStorage(d.suffix, storage, d); err != nil {
+			if err := declare.SameStorage(d.Suffix, storage, d); err != nil {
 				wrong = append(wrong, err)
 			}
-			storage = merged(storage, d)
+			storage = declare.Merged(storage, d)
 		}
 		last = d
 		t := &document.Topics[len(document.Topics)-1]
-		if t.Owner != "" && d.owner != "" && t.Owner != d.owner {
-			wrong = append(wrong, fmt.Errorf("topic %s: Owner is %q and, for %s, %q: use one value", d.suffix, t.Owner, d.typ, d.owner))
+		if t.Owner != "" && d.Owner != "" && t.Owner != d.Owner {
+			wrong = append(wrong, fmt.Errorf("topic %s: Owner is %q and, for %s, %q: use one value", d.Suffix, t.Owner, d.Typ, d.Owner))
 		}
-		t.Owner = cmp.Or(t.Owner, d.owner)
+		t.Owner = cmp.Or(t.Owner, d.Owner)
 		t.keep(storage)
 		t.Events = append(t.Events, newCatalogEvent(d))
 	}
 	return document, errors.Join(wrong...)
 }
 
-func newCatalogTopic(d *topicDeclaration) CatalogTopic {
-	t := CatalogTopic{Name: d.suffix, Domain: d.domain, Scope: d.scope, Topic: d.name, Version: d.version, Names: make(map[string]string)}
+func newCatalogTopic(d *declare.Topic) CatalogTopic {
+	t := CatalogTopic{Name: d.Suffix, Domain: d.Domain, Scope: d.Scope, Topic: d.Name, Version: d.Version, Names: make(map[string]string)}
 	for _, env := range usualEnvironments {
-		t.Names[env], _ = d.resolve(env)
+		t.Names[env], _ = d.Resolve(env)
 	}
 	return t
 }
 
 // keep takes over how the topic is stored.
-func (t *CatalogTopic) keep(d *topicDeclaration) {
-	t.Partitions, t.Replication, t.Compacted = d.partitions, d.replication, d.compacted
-	t.RetentionMs = d.retention.Milliseconds()
-	if d.retention < 0 {
+func (t *CatalogTopic) keep(d *declare.Topic) {
+	t.Partitions, t.Replication, t.Compacted = d.Partitions, d.Replication, d.Compacted
+	t.RetentionMs = d.Retention.Milliseconds()
+	if d.Retention < 0 {
 		t.RetentionMs = -1
 	}
 	t.Configs = nil
-	if len(d.configs) > 0 {
-		t.Configs = maps.Clone(d.configs)
+	if len(d.Configs) > 0 {
+		t.Configs = maps.Clone(d.Configs)
 	}
 }
 
-func newCatalogEvent(d *topicDeclaration) CatalogEvent {
-	e := CatalogEvent{Type: d.typ, GoType: d.goType, ContentType: d.codecName, DataSchema: d.dataSchema, Description: d.description}
-	switch source, what, _ := strings.Cut(d.keySource, " "); source {
+func newCatalogEvent(d *declare.Topic) CatalogEvent {
+	e := CatalogEvent{Type: d.Typ, GoType: d.GoType, ContentType: d.CodecName, DataSchema: d.DataSchema, Description: d.Description}
+	switch source, what, _ := strings.Cut(d.KeySource, " "); source {
 	case "field", "fields":
 		e.Key = CatalogKey{Source: KeyFromFields, Fields: strings.Split(what, "|")}
 	default:

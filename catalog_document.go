@@ -11,8 +11,11 @@ import (
 	"slices"
 	"time"
 
-	"github.com/eventbus-go/eventbus/transport"
 	jsonv2 "github.com/go-json-experiment/json"
+
+	"github.com/eventbus-go/eventbus/internal/declare"
+	"github.com/eventbus-go/eventbus/internal/naming"
+	"github.com/eventbus-go/eventbus/transport"
 )
 
 // maxCatalog bounds what ReadCatalog reads, in bytes: about ten thousand topics.
@@ -83,40 +86,40 @@ func (d *CatalogDocument) check() error {
 }
 
 // faults checks a topic as NewTopic would.
-func (t *CatalogTopic) faults() faults {
-	var wrong faults
-	checkSegment(&wrong, "domain", t.Domain, "sales")
-	checkSegment(&wrong, "topic", t.Topic, "customers")
+func (t *CatalogTopic) faults() declare.Faults {
+	var wrong declare.Faults
+	declare.CheckSegment(&wrong, "domain", t.Domain, "sales")
+	declare.CheckSegment(&wrong, "topic", t.Topic, "customers")
 	if t.Scope != Public.String() && t.Scope != Internal.String() {
-		wrong.add("scope", "is %q: write %q or %q", t.Scope, Public, Internal)
+		wrong.Add("scope", "is %q: write %q or %q", t.Scope, Public, Internal)
 	}
-	declareVersion(&wrong, t.Version, t.Version == "")
+	declare.DeclareVersion(&wrong, t.Version, t.Version == "")
 	if len(wrong) == 0 {
 		d := t.declaration()
-		if parts := d.joined(); t.Name != parts {
-			wrong.add("name", "is not that of its parts, %q", parts)
-		} else if most := maxTopicName - len("prod."); len(t.Name) > most {
-			wrong.add("name", "has %d characters, Kafka takes %d with the environment", len(t.Name), maxTopicName)
+		if parts := d.Joined(); t.Name != parts {
+			wrong.Add("name", "is not that of its parts, %q", parts)
+		} else if most := naming.MaxTopicName - len("prod."); len(t.Name) > most {
+			wrong.Add("name", "has %d characters, Kafka takes %d with the environment", len(t.Name), naming.MaxTopicName)
 		}
 		for _, env := range slices.Sorted(maps.Keys(t.Names)) {
 			if name, err := t.In(env); err != nil || name != t.Names[env] {
-				wrong.add("names", "has %q for %s: write %q", t.Names[env], env, name)
+				wrong.Add("names", "has %q for %s: write %q", t.Names[env], env, name)
 			}
 		}
 	}
 	d := t.declaration()
-	checkStorage(&wrong, &d)
+	declare.CheckStorage(&wrong, &d)
 	if most := time.Duration(math.MaxInt64).Milliseconds(); t.RetentionMs < -1 || t.RetentionMs > most {
-		wrong.add("retentionMs", "is %d: write up to %d, -1 for ever, or leave it out for the broker's default", t.RetentionMs, most)
+		wrong.Add("retentionMs", "is %d: write up to %d, -1 for ever, or leave it out for the broker's default", t.RetentionMs, most)
 	}
 	if len(t.Events) == 0 {
-		wrong.add("events", "is empty: a topic has at least one type of event")
+		wrong.Add("events", "is empty: a topic has at least one type of event")
 	}
 	seen := make(map[string]bool, len(t.Events))
 	for i := range t.Events {
 		t.Events[i].check(&wrong, t.Compacted)
 		if typ := t.Events[i].Type; seen[typ] {
-			wrong.add("events", "have type %q twice", typ)
+			wrong.Add("events", "have type %q twice", typ)
 		} else {
 			seen[typ] = true
 		}
@@ -124,25 +127,25 @@ func (t *CatalogTopic) faults() faults {
 	return wrong
 }
 
-func (e *CatalogEvent) check(wrong *faults, compacted bool) {
+func (e *CatalogEvent) check(wrong *declare.Faults, compacted bool) {
 	if e.Type == "" {
-		wrong.add("events", "have one without a type")
+		wrong.Add("events", "have one without a type")
 	}
-	checkAttributes(wrong, e.Type, e.DataSchema)
+	declare.CheckAttributes(wrong, e.Type, e.DataSchema)
 	switch e.Key.Source {
 	case KeyFromFunction, KeyFromMethod, NoKey:
 		if len(e.Key.Fields) > 0 {
-			wrong.add("key", "of type %q has fields and its source is %q", e.Type, e.Key.Source)
+			wrong.Add("key", "of type %q has fields and its source is %q", e.Type, e.Key.Source)
 		}
 	case KeyFromFields:
 		if len(e.Key.Fields) == 0 {
-			wrong.add("key", "of type %q comes from fields and names none", e.Type)
+			wrong.Add("key", "of type %q comes from fields and names none", e.Type)
 		}
 	default:
-		wrong.add("key", "of type %q has the source %q: write function, method, fields or none", e.Type, e.Key.Source)
+		wrong.Add("key", "of type %q has the source %q: write function, method, fields or none", e.Type, e.Key.Source)
 	}
 	if compacted && e.Key.Source == NoKey {
-		wrong.add("compacted", "is set and type %q has no key to compact by", e.Type)
+		wrong.Add("compacted", "is set and type %q has no key to compact by", e.Type)
 	}
 }
 
@@ -163,24 +166,24 @@ func (d *CatalogDocument) WriteTo(w io.Writer) (int64, error) {
 // [EnvironmentSegment], or what forbids it.
 func (t *CatalogTopic) In(env string) (string, error) {
 	d := t.declaration()
-	return d.resolve(env)
+	return d.Resolve(env)
 }
 
 // Spec is how a bus would create the topic in an environment, with the
 // configurations that retention, compaction and replication stand for.
 func (t *CatalogTopic) Spec(env string) (transport.TopicSpec, error) {
 	d := t.declaration()
-	name, err := d.resolve(env)
+	name, err := d.Resolve(env)
 	if err != nil {
 		return transport.TopicSpec{}, err
 	}
-	return d.spec(name), nil
+	return d.Spec(name), nil
 }
 
 // declaration is the topic as NewTopic declares it, without its types.
-func (t *CatalogTopic) declaration() topicDeclaration {
-	return topicDeclaration{
-		domain: t.Domain, scope: t.Scope, name: t.Topic, version: t.Version, suffix: t.Name,
-		partitions: t.Partitions, replication: t.Replication, retention: t.retention(), compacted: t.Compacted, configs: t.Configs,
+func (t *CatalogTopic) declaration() declare.Topic {
+	return declare.Topic{
+		Domain: t.Domain, Scope: t.Scope, Name: t.Topic, Version: t.Version, Suffix: t.Name,
+		Partitions: t.Partitions, Replication: t.Replication, Retention: t.retention(), Compacted: t.Compacted, Configs: t.Configs,
 	}
 }

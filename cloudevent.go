@@ -7,7 +7,6 @@ import (
 
 	"github.com/cloudevents/sdk-go/v2/event"
 	"github.com/cloudevents/sdk-go/v2/types"
-
 	"github.com/eventbus-go/eventbus/internal/wire"
 )
 

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/eventbus-go/eventbus/internal/wire"
 )
 
 // ErrSerialization: a value can't be encoded as the data of an event. The
 // error's text names the Go type and the field.
-var ErrSerialization = errors.New("CloudEvent serialization failed")
+var ErrSerialization = wire.ErrSerialization
 
 // Codec turns Go values into the data of events and back. One codec serves many
 // goroutines at once.
@@ -44,6 +46,7 @@ func Unavailable(err error) error {
 type unavailableError struct{ err error }
 
 func (e *unavailableError) Error() string { return e.err.Error() }
+
 func (e *unavailableError) Unwrap() error { return e.err }
 
 func isUnavailable(err error) bool {

@@ -7,6 +7,8 @@ import (
 	"sync"
 
 	fastjson "github.com/goccy/go-json"
+
+	"github.com/eventbus-go/eventbus/internal/jsonsame"
 )
 
 // JSON returns the default codec, application/json. It means what encoding/json
@@ -39,7 +41,7 @@ var jsonWriters = sync.Pool{New: func() any {
 }}
 
 func (jsonCodec) Encode(_ context.Context, dst []byte, _ *Envelope, v any) ([]byte, error) {
-	if jsonAlikeOf(reflect.TypeOf(v)).encode {
+	if jsonsame.Of(reflect.TypeOf(v)).Encode {
 		w := jsonWriters.Get().(*jsonWriter)
 		w.buf = dst
 		err := w.encoder.Encode(v)
@@ -52,20 +54,20 @@ func (jsonCodec) Encode(_ context.Context, dst []byte, _ *Envelope, v any) ([]by
 	}
 	data, err := json.Marshal(v)
 	if err != nil {
-		return dst, jsonEncodeFault(v, err)
+		return dst, jsonsame.EncodeFault(v, err)
 	}
 	return append(dst, data...), nil
 }
 
 func (jsonCodec) Decode(_ context.Context, e *Envelope, v any) error {
-	if jsonAlikeOf(reflect.TypeOf(v)).decode {
+	if jsonsame.Of(reflect.TypeOf(v)).Decode {
 		if fastjson.Unmarshal(e.Data, v) == nil {
 			return nil
 		}
 		reflect.ValueOf(v).Elem().SetZero() // it may be filled in part
 	}
 	if err := json.Unmarshal(e.Data, v); err != nil {
-		return jsonDecodeFault(err)
+		return jsonsame.DecodeFault(err)
 	}
 	return nil
 }

@@ -13,6 +13,8 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 	fastjson "github.com/goccy/go-json"
+
+	"github.com/eventbus-go/eventbus/internal/jsonsame"
 )
 
 // jsonEvent is an event as services have them, about 300 bytes of JSON.
@@ -301,7 +303,7 @@ func TestJSONAlike(t *testing.T) {
 		"methods to come":        {reflect.TypeFor[*[]jsonToCome](), false, false},
 		"methods with a context": {reflect.TypeFor[*map[string]jsonInContext](), false, false},
 	} {
-		if got := jsonAlikeOf(c.t); got != (jsonAlike{c.encode, c.decode}) {
+		if got := jsonsame.Of(c.t); got != (jsonsame.Alike{Encode: c.encode, Decode: c.decode}) {
 			t.Errorf("%s: %+v, want %v and %v", name, got, c.encode, c.decode)
 		}
 	}

@@ -7,12 +7,14 @@ import (
 	"strings"
 	"time"
 
-	"github.com/eventbus-go/eventbus/internal/engine"
-	"github.com/eventbus-go/eventbus/resilience"
-	"github.com/eventbus-go/eventbus/transport"
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/eventbus-go/eventbus/internal/engine"
+	"github.com/eventbus-go/eventbus/internal/naming"
+	"github.com/eventbus-go/eventbus/resilience"
+	"github.com/eventbus-go/eventbus/transport"
 )
 
 // Config configures a Bus. Service and Environment are required; every other
@@ -132,8 +134,8 @@ func (c Config) resolve() (resolved, error) {
 	switch {
 	case c.Service == "":
 		fault(`Service is empty: name the service, as "sales-api"`)
-	case segmentFault(strings.ToLower(c.Service)) != "":
-		fault("Service %q %s: it names the consumer group", c.Service, segmentFault(strings.ToLower(c.Service)))
+	case naming.SegmentFault(strings.ToLower(c.Service)) != "":
+		fault("Service %q %s: it names the consumer group", c.Service, naming.SegmentFault(strings.ToLower(c.Service)))
 	}
 	env := ""
 	if c.Environment == "" {

@@ -7,17 +7,11 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
-	"unicode/utf8"
 
 	"github.com/eventbus-go/eventbus/internal/engine"
 	"github.com/eventbus-go/eventbus/internal/letter"
+	"github.com/eventbus-go/eventbus/internal/telemetry"
 	"github.com/eventbus-go/eventbus/transport"
-)
-
-// Bounds of what a dead letter adds, in bytes.
-const (
-	maxErrorText = 2 << 10
-	maxStackText = 16 << 10
 )
 
 // letterBox is where a topic's dead letters of a group go.
@@ -56,13 +50,13 @@ func (g *group) deadLetter(ctx context.Context, f *engine.Failure, done func(err
 
 // letterCompletion hears the outcome of a dead letter.
 type letterCompletion struct {
-	flight
+	telemetry.Outgoing
 	done func(error)
 }
 
 // Delivered implements transport.Completion.
 func (c *letterCompletion) Delivered(p transport.Position, err error) {
-	c.landed(p, err)
+	c.End(p, err)
 	c.done(err)
 }
 
@@ -72,10 +66,10 @@ func (g *group) writeLetter(ctx context.Context, f *engine.Failure, r *transport
 		done(err)
 		return
 	}
-	letter := &letterCompletion{g.signals.departLetter(f, r), done}
-	letter.carry(r)
+	letter := &letterCompletion{g.signals.StartLetter(f, r), done}
+	letter.Carry(r)
 	if err := producer.Produce(ctx, r, letter); err != nil {
-		done(letter.refused(err))
+		done(letter.Refuse(err))
 	}
 }
 
@@ -98,7 +92,7 @@ func (g *group) letter(ctx context.Context, t *groupTopic, f *engine.Failure) (*
 	}
 	add(letter.Reason, f.Reason)
 	if f.Err != nil {
-		add(letter.Error, clipped(f.Err.Error(), maxErrorText))
+		add(letter.Error, telemetry.Clipped(f.Err.Error(), telemetry.MaxErrorText))
 	}
 	add(letter.Topic, r.Topic)
 	add(letter.Partition, strconv.Itoa(int(r.Partition)))
@@ -109,20 +103,9 @@ func (g *group) letter(ctx context.Context, t *groupTopic, f *engine.Failure) (*
 	add(letter.FirstFailure, f.First.UTC().Format(time.RFC3339Nano))
 	add(letter.LastFailure, f.Last.UTC().Format(time.RFC3339Nano))
 	if len(f.Stack) > 0 {
-		add(letter.Stack, clipped(string(f.Stack), maxStackText))
+		add(letter.Stack, telemetry.Clipped(string(f.Stack), telemetry.MaxStackText))
 	}
 	return &transport.Record{Topic: t.letters.topic, Partition: r.Partition % n, Key: r.Key, Value: r.Value, Headers: headers}, nil
-}
-
-// clipped shortens text to at most n bytes, at a character's border.
-func clipped(text string, n int) string {
-	if len(text) <= n {
-		return text
-	}
-	for n > 0 && !utf8.RuneStart(text[n]) {
-		n--
-	}
-	return text[:n] + "…"
 }
 
 // letterPartitions asks once how many partitions a dead-letter topic has.
@@ -144,20 +127,3 @@ func (b *Bus) letterPartitions(ctx context.Context, box *letterBox) (int32, erro
 }
 
 const letterLookup = 10 * time.Second
-
-// redelivered reads the story of an event that came back.
-func redelivered(e *Envelope) {
-	for i := range e.Headers {
-		switch h := &e.Headers[i]; h.Key {
-		case letter.Redeliveries:
-			e.Redeliveries, _ = strconv.Atoi(string(h.Value))
-		case letter.OriginTopic:
-			e.Origin.Topic = string(h.Value)
-		case letter.OriginPartition:
-			n, _ := strconv.ParseInt(string(h.Value), 10, 32)
-			e.Origin.Partition.Partition = int32(n)
-		case letter.OriginOffset:
-			e.Origin.Offset, _ = strconv.ParseInt(string(h.Value), 10, 64)
-		}
-	}
-}

@@ -3,6 +3,8 @@ package eventbus
 import (
 	"context"
 	"sync"
+
+	"github.com/eventbus-go/eventbus/internal/wire"
 )
 
 // Delivery is one attempt to handle one event, or a batch of events of one
@@ -153,3 +155,10 @@ func (s *scope) settle() error {
 		}
 	}
 }
+
+// Number, Len and Event are what is told of an attempt.
+func (s *scope) Number() int { return s.delivery.Attempt }
+
+func (s *scope) Len() int { return len(s.delivery.Events) }
+
+func (s *scope) Event(i int) *wire.Event { return (*wire.Event)(s.delivery.Events[i]) }

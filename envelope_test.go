@@ -8,7 +8,6 @@ import (
 	"time"
 
 	cloudevents "github.com/cloudevents/sdk-go/v2/event"
-
 	"github.com/eventbus-go/eventbus/transport"
 )
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/eventbus-go/eventbus/resilience"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -17,7 +18,7 @@ var (
 	ErrClosed = transport.ErrClosed
 	// ErrCircuitOpen: the publishing circuit breaker of the partition's broker
 	// is open. Nothing was written.
-	ErrCircuitOpen = errors.New("circuit breaker is open")
+	ErrCircuitOpen = resilience.ErrOpen
 	// ErrTopicMissing: the topic does not exist, and the bus may not create it.
 	ErrTopicMissing = transport.ErrTopicMissing
 	// ErrTooLarge: the event is larger than the cluster or the bus allows. The
@@ -103,6 +104,7 @@ func Permanent(err error) error {
 type permanentError struct{ err error }
 
 func (e *permanentError) Error() string { return e.err.Error() }
+
 func (e *permanentError) Unwrap() error { return e.err }
 
 // RetryAfter asks for the next attempt after d, in place of the policy's
@@ -120,6 +122,7 @@ type retryAfterError struct {
 }
 
 func (e *retryAfterError) Error() string { return e.err.Error() }
+
 func (e *retryAfterError) Unwrap() error { return e.err }
 
 // BatchError tells which of a batch's events failed, by their index: of a
@@ -192,6 +195,7 @@ func rescue(err *error) {
 type undecodableError struct{ err error }
 
 func (e *undecodableError) Error() string { return e.err.Error() }
+
 func (e *undecodableError) Unwrap() error { return e.err }
 
 // spread notes in failed what err says of a part of a batch whose events have those

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/gofrs/uuid/v5"
+	uuid "github.com/gofrs/uuid/v5"
 )
 
 // eventIDs makes the ids of a topic's events. It asks the system for randomness

@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 
 	"github.com/eventbus-go/eventbus/internal/engine"
+	"github.com/eventbus-go/eventbus/internal/naming"
+	"github.com/eventbus-go/eventbus/internal/telemetry"
 	"github.com/eventbus-go/eventbus/resilience"
 	"github.com/eventbus-go/eventbus/transport"
 )
@@ -23,7 +25,7 @@ type group struct {
 	topics map[string]*groupTopic // by Kafka name
 	routes map[string]*groupTopic // the same, and by the names of their retry topics
 
-	signals *groupSignals
+	signals *telemetry.GroupSignals
 	replay  bool // it reads a window of the log, and is a member of nothing
 }
 
@@ -96,7 +98,7 @@ func (b *Bus) addTo(groups map[string]*group, s *subscription, topic string) err
 		return errors.Join(settings.faults...)
 	}
 	name := settings.group
-	if err := checkDerivedNames(topic, name); err != nil {
+	if err := naming.CheckDerivedNames(topic, name); err != nil {
 		return err
 	}
 	g := groups[name]
@@ -105,10 +107,10 @@ func (b *Bus) addTo(groups map[string]*group, s *subscription, topic string) err
 	}
 	t := g.topics[topic]
 	if t == nil {
-		t = &groupTopic{name: topic, retry: retryTopic(topic, name), types: make(map[string]*engine.Subscription)}
-		t.letters.topic = deadLetterTopic(topic, name)
+		t = &groupTopic{name: topic, retry: naming.RetryTopic(topic, name), types: make(map[string]*engine.Subscription)}
+		t.letters.topic = naming.DeadLetterTopic(topic, name)
 	}
-	taken := t.types[s.decl.typ]
+	taken := t.types[s.decl.Typ]
 	if s.kind == tombstones {
 		taken = t.tombstone
 	}
@@ -129,7 +131,7 @@ func (b *Bus) addTo(groups map[string]*group, s *subscription, topic string) err
 	if s.kind == tombstones {
 		t.tombstone = sub
 	} else {
-		t.types[s.decl.typ] = sub
+		t.types[s.decl.Typ] = sub
 	}
 	g.topics[topic], groups[name] = t, g
 	g.subs = append(g.subs, sub)
@@ -176,14 +178,14 @@ func (b *Bus) breaker(g *group, s *subscription, settings breakerSettings) *resi
 	config, user := settings.config, settings.config.OnChange
 	config.OnChange = func(from, to resilience.State) {
 		b.config.Logger.Warn("circuit breaker changed", "breaker", name, "from", from.String(), "to", to.String())
-		b.signals.breakerChanged(name, to)
+		b.signals.BreakerChanged(name, to)
 		if user != nil {
 			user(from, to)
 		}
 	}
 	made := resilience.NewBreaker(name, config)
 	if !g.replay || settings.name != "" {
-		b.signals.breaker(name, made)
+		b.signals.Breaker(name, made)
 	}
 	if settings.name != "" {
 		b.breakers[name] = made
@@ -226,7 +228,7 @@ func (g *group) start() error {
 			transport.TopicStart{Topic: t.name, Start: t.shared.start.value, OutOfRange: t.shared.beyond.value},
 			transport.TopicStart{Topic: t.retry})
 	}
-	g.signals = g.bus.signals.group(g.name, config.Topics)
+	g.signals = g.bus.signals.Group(g.name, config.Topics)
 	e := engine.New(engine.Config{
 		Group:          g.name,
 		Route:          g.route,
@@ -246,8 +248,8 @@ func (g *group) start() error {
 	if err != nil {
 		return fmt.Errorf("group %q: %w", g.name, err)
 	}
-	e.Start(&observedConsumer{consumer, g.signals})
-	g.signals.watch(e)
+	e.Start(&telemetry.ObservedConsumer{Consumer: consumer, Of: g.signals})
+	g.signals.Watch(e)
 	g.engine.Store(e)
 	return nil
 }

@@ -1,23 +1,14 @@
 package eventbus
 
 import (
-	"encoding"
 	"errors"
-	"fmt"
 	"reflect"
 	"slices"
 	"strings"
-)
 
-// A key decides an event's partition and its place in line: events with one key
-// are handled one at a time, in order. It comes from the first of
-//
-//   - TopicConfig.Key;
-//   - a method PartitionKey() string of the event's type or of the pointer to it;
-//   - the fields tagged `eventbus:"key"`, or `eventbus:"key=1"`, `eventbus:"key=2"`
-//     and so on for a key of several parts.
-//
-// A topic without any of them has no keys.
+	"github.com/eventbus-go/eventbus/internal/declare"
+	"github.com/eventbus-go/eventbus/internal/keypath"
+)
 
 const (
 	keySeparator = '|'
@@ -34,7 +25,7 @@ var errNilEvent = errors.New("the event is a nil pointer")
 
 // compileKey finds out once where the keys of T come from. A nil keyFunc means
 // that there are none.
-func compileKey[T any](key func(T) string, wrong *faults) (keyFunc[T], string) {
+func compileKey[T any](key func(T) string, wrong *declare.Faults) (keyFunc[T], string) {
 	if key != nil {
 		return func(dst []byte, v *T) ([]byte, error) { return append(dst, key(*v)...), nil }, "function"
 	}
@@ -43,12 +34,12 @@ func compileKey[T any](key func(T) string, wrong *faults) (keyFunc[T], string) {
 		return f, "method PartitionKey"
 	}
 	refuseOtherPartitionKey(t, wrong)
-	fields, path := taggedFields(t, wrong)
+	fields, path := keypath.TaggedFields(t, wrong)
 	if len(fields) == 0 {
 		return nil, "none"
 	}
 	if len(fields) == 1 {
-		part := fields[0].append
+		part := fields[0].Append
 		return func(dst []byte, v *T) ([]byte, error) { return part(dst, reflect.ValueOf(v).Elem()) }, "field " + path
 	}
 	return func(dst []byte, v *T) (_ []byte, err error) {
@@ -58,7 +49,7 @@ func compileKey[T any](key func(T) string, wrong *faults) (keyFunc[T], string) {
 				dst = append(dst, keySeparator)
 			}
 			from := len(dst)
-			if dst, err = fields[i].append(dst, root); err != nil {
+			if dst, err = fields[i].Append(dst, root); err != nil {
 				return dst, err
 			}
 			dst = escapeKeyPart(dst, from)
@@ -88,12 +79,12 @@ func methodKey[T any](t reflect.Type) keyFunc[T] {
 
 // refuseOtherPartitionKey catches the method with another signature, which would
 // be passed over and leave the events without a key.
-func refuseOtherPartitionKey(t reflect.Type, wrong *faults) {
+func refuseOtherPartitionKey(t reflect.Type, wrong *declare.Faults) {
 	if t.Kind() != reflect.Pointer {
 		t = reflect.PointerTo(t)
 	}
 	if m, ok := t.MethodByName("PartitionKey"); ok {
-		wrong.add("Key", "is not set and the method PartitionKey of %s is %s: write PartitionKey() string", t.Elem(), strings.Replace(m.Type.String(), t.String(), "", 1))
+		wrong.Add("Key", "is not set and the method PartitionKey of %s is %s: write PartitionKey() string", t.Elem(), strings.Replace(m.Type.String(), t.String(), "", 1))
 	}
 }
 
@@ -108,37 +99,3 @@ func escapeKeyPart(dst []byte, from int) []byte {
 	}
 	return dst
 }
-
-// keyField is one tagged field and how to write it.
-type keyField struct {
-	name   string
-	order  int // 0 if the tag has no number
-	index  [][]int
-	format func(dst []byte, v reflect.Value) ([]byte, error)
-}
-
-// append walks to the field; each step but the first goes through a pointer.
-func (f *keyField) append(dst []byte, v reflect.Value) ([]byte, error) {
-	for i, step := range f.index {
-		if i > 0 {
-			if v.IsNil() {
-				return dst, fmt.Errorf("the key field %s is nil: set it, or publish with WithKey", f.name)
-			}
-			v = v.Elem()
-		}
-		if len(step) > 0 {
-			v = v.FieldByIndex(step)
-		}
-	}
-	dst, err := f.format(dst, v)
-	if err != nil {
-		return dst, fmt.Errorf("the key field %s: %w", f.name, err)
-	}
-	return dst, nil
-}
-
-var (
-	textMarshaler = reflect.TypeFor[encoding.TextMarshaler]()
-	textAppender  = reflect.TypeFor[encoding.TextAppender]()
-	stringer      = reflect.TypeFor[fmt.Stringer]()
-)

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/eventbus-go/eventbus/internal/declare"
 )
 
 type (
@@ -20,11 +22,16 @@ type (
 	failingText  struct{ ID string }
 )
 
-func (k valueKeyed) PartitionKey() string                 { return "v:" + k.ID }
-func (k *pointerKeyed) PartitionKey() string              { return "p:" + k.ID }
-func (wrongMethod) PartitionKey() (string, error)         { return "", nil }
-func (g grade) String() string                            { return "gold" }
-func (r region) String() string                           { return r.country + "/" + r.city }
+func (k valueKeyed) PartitionKey() string { return "v:" + k.ID }
+
+func (k *pointerKeyed) PartitionKey() string { return "p:" + k.ID }
+
+func (wrongMethod) PartitionKey() (string, error) { return "", nil }
+
+func (g grade) String() string { return "gold" }
+
+func (r region) String() string { return r.country + "/" + r.city }
+
 func (failingText) MarshalText() (text []byte, err error) { return nil, errors.New("no text") }
 
 type base struct {
@@ -134,15 +141,15 @@ func TestKeyFunctionComesFirst(t *testing.T) {
 	if k, ok := topic.KeyOf(valueKeyed{"1"}); k != "f:1" || !ok {
 		t.Errorf("key %q, %v", k, ok)
 	}
-	for want, got := range map[string]*topicDeclaration{
+	for want, got := range map[string]*declare.Topic{
 		"function":            topic.declaration(),
 		"method PartitionKey": NewTopic(TopicConfig[valueKeyed]{Domain: "a", Name: "b"}).declaration(),
 		"field OrderID":       NewTopic(TopicConfig[paymentProcessed]{Domain: "a", Name: "b"}).declaration(),
 		"fields A|B":          NewTopic(TopicConfig[composite]{Domain: "a", Name: "b"}).declaration(),
 		"none":                NewTopic(TopicConfig[customerCreated]{Domain: "a", Name: "b"}).declaration(),
 	} {
-		if got.keySource != want || got.keyed != (want != "none") {
-			t.Errorf("key source %q, keyed %v, want %q", got.keySource, got.keyed, want)
+		if got.KeySource != want || got.Keyed != (want != "none") {
+			t.Errorf("key source %q, keyed %v, want %q", got.KeySource, got.Keyed, want)
 		}
 	}
 }

@@ -84,7 +84,7 @@ func (b *Bus) Unpark(group, topic string, partition int32, key []byte) error {
 	if err != nil {
 		return &Error{Op: "unpark", Err: err}
 	}
-	g.signals.log.Warn("an operator ended a key's wait", telemetry.LogTopic, topic, telemetry.LogPartition, partition)
+	g.signals.Log.Warn("an operator ended a key's wait", telemetry.LogTopic, topic, telemetry.LogPartition, partition)
 	return nil
 }
 
@@ -102,7 +102,7 @@ func (b *Bus) Skip(group, topic string, partition int32, offset int64) error {
 	if err != nil {
 		return &Error{Op: "skip", Err: err}
 	}
-	g.signals.logFailure(slog.LevelWarn, slog.Attr{}, "skipped by an operator", skipped, slog.String(telemetry.LogReason, skipped.Reason))
+	g.signals.LogFailure(slog.LevelWarn, slog.Attr{}, "skipped by an operator", skipped, slog.String(telemetry.LogReason, skipped.Reason))
 	return nil
 }
 

@@ -10,6 +10,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/eventbus-go/eventbus/internal/declare"
+	"github.com/eventbus-go/eventbus/internal/naming"
+	"github.com/eventbus-go/eventbus/internal/telemetry"
 	"github.com/eventbus-go/eventbus/internal/wire"
 	"github.com/eventbus-go/eventbus/transport"
 )
@@ -19,10 +22,10 @@ import (
 type outlet struct {
 	bus   *Bus
 	topic string
-	decl  *topicDeclaration
+	decl  *declare.Topic
 	err   error // why nothing can be published here, for good
 
-	signals *sending
+	signals *telemetry.SendSignals
 
 	ready atomic.Bool
 	mu    sync.Mutex // held while the topic is made ready
@@ -32,8 +35,8 @@ type outlet struct {
 func (o *outlet) publish(ctx context.Context, d *draft) error {
 	id := d.envelope.ID
 	a := o.bus.awaited.get()
-	a.flight = flight{of: o.signals, id: id}
-	if err := o.send(ctx, d, &a.flight, a, nil); err != nil {
+	a.outgoing = telemetry.Outgoing{Of: o.signals, ID: id}
+	if err := o.send(ctx, d, &a.outgoing, a, nil); err != nil {
 		o.bus.awaited.put(a)
 		return publishError(o.topic, id, err)
 	}
@@ -62,30 +65,57 @@ func (b *Bus) await(ctx context.Context, a *awaited, topic, id string) error {
 // send completes the draft's envelope with what the bus knows, turns it into a
 // record and hands it to the producer. f is a part of done; batch is nil for an
 // event by itself.
-func (o *outlet) send(ctx context.Context, d *draft, f *flight, done transport.Completion, batch *batchFlight) error {
+func (o *outlet) send(ctx context.Context, d *draft, f *telemetry.Outgoing, done transport.Completion, batch *telemetry.OutgoingBatch) error {
 	e := &d.envelope
 	e.Topic, e.Source = o.topic, o.bus.config.Source
 	inherit(ctx, e)
-	f.depart(ctx, e, batch)
+	carryTrace(e, f.Start(ctx, (*wire.Event)(e), batch))
 	if !o.ready.Load() {
 		if err := o.prepare(ctx); err != nil {
-			return f.refused(err)
+			return f.Refuse(err)
 		}
 	}
 	return o.bus.hand(ctx, d, f, done)
 }
 
 // hand encodes the draft and hands it to the producer.
-func (b *Bus) hand(ctx context.Context, d *draft, f *flight, done transport.Completion) error {
+func (b *Bus) hand(ctx context.Context, d *draft, f *telemetry.Outgoing, done transport.Completion) error {
 	err := b.encode(&d.encoder, &d.envelope, &d.record)
 	if err == nil {
-		f.carry(&d.record)
+		f.Carry(&d.record)
 		err = b.producer.Produce(ctx, &d.record, done)
 	}
 	if err != nil {
-		return f.refused(err)
+		return f.Refuse(err)
 	}
 	return nil
+}
+
+// carryTrace writes a trace into an event, over that of the hop before. nil is
+// no trace.
+func carryTrace(e *Envelope, c *telemetry.TraceContext) {
+	if c == nil {
+		return
+	}
+	for _, h := range c.Headers {
+		setHeader(e, h)
+	}
+	if c.Parent != "" {
+		e.TraceParent, e.TraceState = c.Parent, c.State
+	}
+	c.Release()
+}
+
+// setHeader sets the last header of a name, or appends one.
+func setHeader(e *Envelope, h transport.Header) {
+	for i, old := range slices.Backward(e.Headers) {
+		if old.Key == h.Key {
+			e.Headers = slices.Clone(e.Headers) // may be the caller's
+			e.Headers[i] = h
+			return
+		}
+	}
+	e.Headers = append(e.Headers, h)
 }
 
 // inherit gives an event that a handler publishes the story of the event that
@@ -132,7 +162,7 @@ func (o *outlet) prepare(ctx context.Context) error {
 	if o.bus.closed() {
 		return ErrClosed
 	}
-	if err := o.bus.provision(ctx, o.decl.spec(o.topic)); err != nil {
+	if err := o.bus.provision(ctx, o.decl.Spec(o.topic)); err != nil {
 		return err
 	}
 	o.ready.Store(true)
@@ -143,7 +173,7 @@ func (o *outlet) prepare(ctx context.Context) error {
 // name, ID, Source and Type are set. It is for tools and bridges; services
 // publish through a Publisher.
 func (b *Bus) PublishEnvelope(ctx context.Context, e *Envelope) error {
-	if err := checkTopicName(e.Topic); err != nil {
+	if err := naming.CheckTopicName(e.Topic); err != nil {
 		return &Error{Op: "publish", EventID: e.ID, Err: err}
 	}
 	if e.Tombstone && e.Key == nil {
@@ -155,9 +185,9 @@ func (b *Bus) PublishEnvelope(ctx context.Context, e *Envelope) error {
 	d.envelope.Timestamp = time.Time{}          // that of the record it came with, maybe
 	d.envelope.Headers = slices.Clip(e.Headers) // what is added must not land in the caller's
 	a := b.awaited.get()
-	a.flight = flight{of: b.signals.sending(e.Topic), id: e.ID}
-	a.flight.depart(b.signals.tracing.forward(ctx, &d.envelope), &d.envelope, nil)
-	if err := b.hand(ctx, d, &a.flight, a); err != nil {
+	a.outgoing = telemetry.Outgoing{Of: b.signals.SendSignals(e.Topic), ID: e.ID}
+	carryTrace(&d.envelope, a.outgoing.Start(b.signals.Tracing.Forward(ctx, (*wire.Event)(&d.envelope)), (*wire.Event)(&d.envelope), nil))
+	if err := b.hand(ctx, d, &a.outgoing, a); err != nil {
 		b.awaited.put(a)
 		return publishError(e.Topic, e.ID, err)
 	}

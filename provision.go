@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/eventbus-go/eventbus/internal/declare"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -17,7 +18,7 @@ func (b *Bus) specs() []transport.TopicSpec {
 	defer b.mu.Unlock()
 	var specs []transport.TopicSpec
 	for _, name := range slices.Sorted(maps.Keys(b.topics.names)) {
-		specs = append(specs, b.topics.names[name].spec(name))
+		specs = append(specs, b.topics.names[name].Spec(name))
 	}
 	return specs
 }
@@ -108,12 +109,12 @@ func (b *Bus) provisionLetters(ctx context.Context, handled map[string][]*groupT
 			largest = defaultMaxMessage
 		}
 		spec := func(name string, configs map[string]string) transport.TopicSpec {
-			configs[configCleanupPolicy] = "delete"
+			configs[declare.ConfigCleanupPolicy] = "delete"
 			configs[configMaxMessage] = strconv.Itoa(largest + 64<<10)
 			return transport.TopicSpec{Name: name, Partitions: source.Partitions, Replication: source.Replication, Configs: configs}
 		}
 		for _, t := range handled[source.Name] {
-			letters = append(letters, spec(t.letters.topic, map[string]string{configRetention: "-1"}))
+			letters = append(letters, spec(t.letters.topic, map[string]string{declare.ConfigRetention: "-1"}))
 			retries = append(retries, spec(t.retry, map[string]string{}))
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/eventbus-go/eventbus/internal/telemetry"
 	"github.com/eventbus-go/eventbus/resilience"
 )
 
@@ -128,5 +129,10 @@ func (p *publishBreakers) open() (brokers []int32) {
 
 func (b *Bus) publishBreakerChanged(broker int32, from, to resilience.State) {
 	b.config.Logger.Warn("publishing circuit breaker changed", "broker", broker, "from", from.String(), "to", to.String())
-	b.signals.breakerChanged(publishBreakerName(broker), to)
+	b.signals.BreakerChanged(telemetry.PublishBreakerName(broker), to)
+}
+
+// states gives the state of each broker's breaker.
+func (p *publishBreakers) states(yield func(int32, resilience.State) bool) {
+	p.brokers.Range(func(broker, b any) bool { return yield(broker.(int32), b.(*brokerBreaker).State()) })
 }

@@ -63,7 +63,8 @@ func (o eventOption) applyPublish(s *publishSettings) { o(s) }
 type sharedOption func(*publishSettings)
 
 func (o sharedOption) applyPublish(s *publishSettings) { o(s) }
-func (o sharedOption) batchOption()                    {}
+
+func (o sharedOption) batchOption() {}
 
 // WithID sets the event's id, which is a new UUIDv7 otherwise. Source and id
 // together identify an event: give one id to one event only.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 
+	"github.com/eventbus-go/eventbus/internal/telemetry"
 	"github.com/eventbus-go/eventbus/internal/wire"
 	"github.com/eventbus-go/eventbus/transport"
 )
@@ -56,12 +57,12 @@ func (p *Publisher[T]) PublishAsync(ctx context.Context, event T, options ...Pub
 	defer d.free()
 	r := new(receipt)
 	err := d.keep(p.topic.encode(ctx, &d.envelope, event, &d.settings, d.data))
-	r.flight = flight{of: p.out.signals, id: d.envelope.ID}
+	r.outgoing = telemetry.Outgoing{Of: p.out.signals, ID: d.envelope.ID}
 	if s := scopeFrom(ctx); s != nil {
 		s.join(r)
 	}
 	if err == nil {
-		err = p.out.send(ctx, d, &r.flight, r, nil)
+		err = p.out.send(ctx, d, &r.outgoing, r, nil)
 	}
 	if err != nil {
 		r.fail(publishError(p.out.topic, d.envelope.ID, err))
@@ -75,23 +76,23 @@ func (p *Publisher[T]) PublishAsync(ctx context.Context, event T, options ...Pub
 // those queued behind it on its partition fail with it.
 func (p *Publisher[T]) PublishBatch(ctx context.Context, events []T, options ...BatchOption) error {
 	outcome := newBatchOutcome(len(events))
-	batch := p.out.signals.departBatch(ctx, len(events))
+	batch := p.out.signals.StartBatch(ctx, len(events))
 	d := newDraft(options)
 	defer d.free()
 	for i, event := range events {
 		part := &outcome.parts[i]
 		d.envelope = Envelope{}
 		err := d.keep(p.topic.encode(ctx, &d.envelope, event, &d.settings, d.data))
-		part.flight = flight{of: p.out.signals, id: d.envelope.ID}
+		part.outgoing = telemetry.Outgoing{Of: p.out.signals, ID: d.envelope.ID}
 		if err == nil {
-			err = p.out.send(ctx, d, &part.flight, part, batch)
+			err = p.out.send(ctx, d, &part.outgoing, part, batch)
 		}
 		if err != nil {
 			part.settle(err)
 		}
 	}
 	err := outcome.wait(ctx, p.out.topic)
-	batch.end(err)
+	batch.End(err)
 	return err
 }
 
@@ -100,14 +101,14 @@ func (p *Publisher[T]) PublishBatch(ctx context.Context, events []T, options ...
 func (p *Publisher[T]) Delete(ctx context.Context, key string, options ...BatchOption) error {
 	d := newDraft(options)
 	defer d.free()
-	if !p.topic.decl.keyed {
+	if !p.topic.decl.Keyed {
 		return publishError(p.out.topic, "", errors.New("a tombstone deletes a key, and this topic's events have none"))
 	}
 	if err := d.settings.err(); err != nil {
 		return publishError(p.out.topic, "", err)
 	}
 	d.settings.fill(&d.envelope, &p.topic.ids)
-	d.envelope.Type = p.topic.decl.typ
+	d.envelope.Type = p.topic.decl.Typ
 	d.envelope.Tombstone, d.envelope.Key = true, append(d.data[:0], key...)
 	if d.envelope.Key == nil {
 		d.envelope.Key = []byte{}

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/eventbus-go/eventbus/internal/telemetry"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -36,7 +37,7 @@ func (r Receipt) Wait(ctx context.Context) (Position, error) {
 
 // receipt hears a record's outcome. Its channel is made when somebody waits.
 type receipt struct {
-	flight flight
+	outgoing telemetry.Outgoing
 
 	mu       sync.Mutex
 	settled  bool
@@ -53,9 +54,9 @@ var closedChannel = func() chan struct{} {
 
 // Delivered implements transport.Completion.
 func (r *receipt) Delivered(p transport.Position, err error) {
-	r.flight.landed(p, err)
+	r.outgoing.End(p, err)
 	if err != nil {
-		err = publishError(r.flight.of.topic, r.flight.id, err)
+		err = publishError(r.outgoing.Of.Topic, r.outgoing.ID, err)
 	}
 	r.mu.Lock()
 	r.settled, r.position, r.err = true, p, err
@@ -98,7 +99,7 @@ func (r *receipt) wait(ctx context.Context) (Position, error) {
 		defer r.mu.Unlock()
 		return r.position, r.err
 	case <-ctx.Done():
-		return Position{}, publishError(r.flight.of.topic, r.flight.id, waitEnded(ctx))
+		return Position{}, publishError(r.outgoing.Of.Topic, r.outgoing.ID, waitEnded(ctx))
 	}
 }
 
@@ -110,13 +111,15 @@ func waitEnded(ctx context.Context) error {
 
 type unknownOutcome struct{ err error }
 
-func (e *unknownOutcome) Error() string        { return "outcome unknown: " + e.err.Error() }
-func (e *unknownOutcome) Unwrap() error        { return e.err }
+func (e *unknownOutcome) Error() string { return "outcome unknown: " + e.err.Error() }
+
+func (e *unknownOutcome) Unwrap() error { return e.err }
+
 func (e *unknownOutcome) Is(target error) bool { return target == ErrOutcomeUnknown }
 
 // awaited is the outcome of a publish whose caller waits. It is used again.
 type awaited struct {
-	flight   flight
+	outgoing   telemetry.Outgoing
 	settled  chan struct{} // one place
 	position Position
 	err      error
@@ -140,7 +143,7 @@ func (p *awaitedPool) put(a *awaited) {
 
 // Delivered implements transport.Completion.
 func (a *awaited) Delivered(p transport.Position, err error) {
-	a.flight.landed(p, err)
+	a.outgoing.End(p, err)
 	a.position, a.err = p, err
 	a.settled <- struct{}{}
 }
@@ -154,7 +157,7 @@ type batchOutcome struct {
 
 // batchPart is one event of it.
 type batchPart struct {
-	flight  flight
+	outgoing  telemetry.Outgoing
 	of      *batchOutcome
 	settled atomic.Bool
 	err     error // read it only when settled
@@ -171,7 +174,7 @@ func newBatchOutcome(n int) *batchOutcome {
 
 // Delivered implements transport.Completion.
 func (p *batchPart) Delivered(at transport.Position, err error) {
-	p.flight.landed(at, err)
+	p.outgoing.End(at, err)
 	p.settle(err)
 }
 
@@ -206,7 +209,7 @@ func (o *batchOutcome) wait(ctx context.Context, topic string) error {
 		if failed == nil {
 			failed = make(map[int]error)
 		}
-		failed[i] = publishError(topic, p.flight.id, err)
+		failed[i] = publishError(topic, p.outgoing.ID, err)
 	}
 	if failed == nil {
 		return nil

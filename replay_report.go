@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/eventbus-go/eventbus/internal/engine"
+	"github.com/eventbus-go/eventbus/internal/telemetry"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -130,7 +131,7 @@ const defaultMostFailures = 100
 
 // failed counts an event whose attempts are used up.
 func (r *replay) failed(f *engine.Failure) {
-	e := envelopeOf(f.Record)
+	e := telemetry.EnvelopeOf(f.Record)
 	at := transport.Partition{Topic: f.Record.Topic, Partition: f.Record.Partition}
 	r.mu.Lock()
 	defer r.mu.Unlock()

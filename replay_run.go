@@ -114,7 +114,7 @@ func (r *replay) run(ctx context.Context) error {
 	for name := range g.topics {
 		topics = append(topics, transport.TopicStart{Topic: name})
 	}
-	g.signals = b.signals.group(g.name+" (replay)", topics)
+	g.signals = b.signals.Group(g.name+" (replay)", topics)
 	e := engine.New(engine.Config{
 		Group:          g.name,
 		Route:          r.route,
@@ -176,7 +176,7 @@ func (r *replay) deadLetter(ctx context.Context, f *engine.Failure, done func(er
 
 // replayObserver counts what comes of a replay's events.
 type replayObserver struct {
-	*groupSignals
+	*telemetry.GroupSignals
 	replay *replay
 }
 
@@ -214,18 +214,18 @@ func (o *replayObserver) Failed(s *engine.Subscription, a *engine.Attempt, _ err
 func (o *replayObserver) DeadLettered(f *engine.Failure) {
 	o.replay.failed(f)
 	if o.replay.config.DeadLetter {
-		o.groupSignals.DeadLettered(f)
+		o.GroupSignals.DeadLettered(f)
 		return
 	}
-	h := o.topics[f.Record.Topic]
-	level, quiet := h.failures.next(slog.LevelWarn)
-	o.logFailure(level, quiet, "failed in a replay, and reported", f, slog.String(telemetry.LogReason, f.Reason))
+	h := o.Topics[f.Record.Topic]
+	level, quiet := h.Failures.Next(slog.LevelWarn)
+	o.LogFailure(level, quiet, "failed in a replay, and reported", f, slog.String(telemetry.LogReason, f.Reason))
 }
 
 // Skipped implements engine.Observer: what a replay does not look at is no news.
 func (o *replayObserver) Skipped(p transport.Partition, reason string, n int64) {
 	if reason != notReplayed {
-		o.groupSignals.Skipped(p, reason, n)
+		o.GroupSignals.Skipped(p, reason, n)
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"sync"
 
 	"github.com/eventbus-go/eventbus/internal/engine"
+	"github.com/eventbus-go/eventbus/internal/letter"
+	"github.com/eventbus-go/eventbus/internal/telemetry"
 	"github.com/eventbus-go/eventbus/internal/wire"
 	"github.com/eventbus-go/eventbus/transport"
 )
@@ -26,7 +28,7 @@ func (g *group) routeIn(t *groupTopic, r *transport.Record) engine.Route {
 			return engine.Route{End: engine.Skip, Reason: "tombstone"}
 		}
 		if r.Key == nil {
-			return engine.Route{End: engine.DeadEnd, Reason: reasonMalformed, Err: errors.New("a record without key and value says nothing")}
+			return engine.Route{End: engine.DeadEnd, Reason: letter.ReasonMalformed, Err: errors.New("a record without key and value says nothing")}
 		}
 		return engine.Route{Subscription: t.tombstone}
 	}
@@ -37,7 +39,7 @@ func (g *group) routeIn(t *groupTopic, r *transport.Record) engine.Route {
 		if err == nil {
 			err = errors.New("the record has no CloudEvents type")
 		}
-		return engine.Route{End: engine.DeadEnd, Reason: reasonMalformed, Err: err}
+		return engine.Route{End: engine.DeadEnd, Reason: letter.ReasonMalformed, Err: err}
 	}
 	if sub := t.types[typ]; sub != nil {
 		return engine.Route{Subscription: sub}
@@ -51,11 +53,11 @@ func (g *group) routeUnknown(t *groupTopic, typ string) engine.Route {
 	}
 	switch t.shared.unknown.value {
 	case deadLetterUnknown:
-		return engine.Route{End: engine.DeadEnd, Reason: reasonUnknownType, Err: fmt.Errorf("group %q has no handler for type %q", g.name, typ)}
+		return engine.Route{End: engine.DeadEnd, Reason: letter.ReasonUnknownType, Err: fmt.Errorf("group %q has no handler for type %q", g.name, typ)}
 	case failUnknown:
-		return engine.Route{End: engine.Hold, Reason: reasonUnknownType, Err: fmt.Errorf("group %q has no handler for type %q", g.name, typ)}
+		return engine.Route{End: engine.Hold, Reason: letter.ReasonUnknownType, Err: fmt.Errorf("group %q has no handler for type %q", g.name, typ)}
 	}
-	return engine.Route{End: engine.Skip, Reason: unknownTypePrefix + typ}
+	return engine.Route{End: engine.Skip, Reason: telemetry.UnknownTypePrefix + typ}
 }
 
 // unheardTypes are those that were warned about: once each, and the first few

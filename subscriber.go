@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/eventbus-go/eventbus/internal/declare"
 )
 
 // Subscription binds a handler to a topic. Here T ends: past this file the bus
@@ -12,7 +14,7 @@ import (
 type Subscription struct{ s *subscription }
 
 type subscription struct {
-	decl    *topicDeclaration
+	decl    *declare.Topic
 	kind    kind
 	options []SubscribeOption
 	handle  Handler // decodes, and calls the typed handler
@@ -103,7 +105,7 @@ func Upcast[Old, New any](convert func(Old) (New, error), handler func(context.C
 	}
 }
 
-func newSubscription(decl *topicDeclaration, k kind, options []SubscribeOption, handle Handler) Subscription {
+func newSubscription(decl *declare.Topic, k kind, options []SubscribeOption, handle Handler) Subscription {
 	return Subscription{&subscription{decl: decl, kind: k, options: options, handle: handle}}
 }
 
@@ -150,7 +152,7 @@ func (s Subscription) String() string {
 
 func (s *subscription) name() string {
 	if s.kind == tombstones {
-		return s.decl.suffix + " tombstones"
+		return s.decl.Suffix + " tombstones"
 	}
-	return s.decl.suffix + " " + s.decl.typ
+	return s.decl.Suffix + " " + s.decl.Typ
 }

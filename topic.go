@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/eventbus-go/eventbus/internal/declare"
 )
 
 // TopicConfig declares a topic and one type of event on it. Domain and Name are
@@ -60,7 +62,7 @@ type TopicConfig[T any] struct {
 // safe for concurrent use. Its identity is its pointer: declare each topic once,
 // in the package of the contract.
 type Topic[T any] struct {
-	decl  topicDeclaration
+	decl  declare.Topic
 	codec Codec
 	key   keyFunc[T] // nil: no keys
 	// pointer: T is itself a pointer, which codecs see in place of one to it.
@@ -74,7 +76,7 @@ type Topic[T any] struct {
 // NewTopic declares a topic. It panics when the declaration can't work, and says
 // everything that is wrong with it and what to write instead.
 func NewTopic[T any](c TopicConfig[T]) *Topic[T] {
-	d, wrong := declare(&c)
+	d, wrong := declarationOf(&c)
 	t := &Topic[T]{codec: c.Codec}
 	if t.codec == nil {
 		t.codec = JSON()
@@ -82,19 +84,19 @@ func NewTopic[T any](c TopicConfig[T]) *Topic[T] {
 	if rt := reflect.TypeFor[T](); rt.Kind() == reflect.Pointer {
 		t.pointer = rt.Elem()
 		if t.pointer.Kind() == reflect.Pointer {
-			wrong.add("T", "is %s: use %s or %s", rt, t.pointer, t.pointer.Elem())
+			wrong.Add("T", "is %s: use %s or %s", rt, t.pointer, t.pointer.Elem())
 		}
 	}
-	t.key, d.keySource = compileKey(c.Key, &wrong)
-	d.keyed = t.key != nil
-	if d.compacted && !d.keyed {
-		wrong.add("Compacted", "is set and %s has no key to compact by: set Key, or tag its fields eventbus:\"key\"", d.goType)
+	t.key, d.KeySource = compileKey(c.Key, &wrong)
+	d.Keyed = t.key != nil
+	if d.Compacted && !d.Keyed {
+		wrong.Add("Compacted", "is set and %s has no key to compact by: set Key, or tag its fields eventbus:\"key\"", d.GoType)
 	}
 	if len(wrong) > 0 {
-		panic(fmt.Sprintf("eventbus.NewTopic[%s]: %s", d.goType, strings.Join(wrong, "; ")))
+		panic(fmt.Sprintf("eventbus.NewTopic[%s]: %s", d.GoType, strings.Join(wrong, "; ")))
 	}
-	d.codecName = t.codec.ContentType()
-	d.id = t
+	d.CodecName = t.codec.ContentType()
+	d.ID = t
 	t.decl = d
 	t.values.New = func() any { return new(T) }
 	return t
@@ -105,7 +107,7 @@ func NewTopic[T any](c TopicConfig[T]) *Topic[T] {
 // It panics where [EnvironmentSegment] has an error or the name gets longer than
 // Kafka allows, which a bus returns as errors.
 func (t *Topic[T]) In(env string) string {
-	name, err := t.decl.resolve(env)
+	name, err := t.decl.Resolve(env)
 	if err != nil {
 		panic("eventbus: " + err.Error())
 	}
@@ -113,7 +115,7 @@ func (t *Topic[T]) In(env string) string {
 }
 
 // Type returns the CloudEvents type of the topic's events.
-func (t *Topic[T]) Type() string { return t.decl.typ }
+func (t *Topic[T]) Type() string { return t.decl.Typ }
 
 // KeyOf returns the key that an event is published with, and false if it has
 // none: its topic has no keys, or a pointer on the way to a key field is nil.
@@ -145,4 +147,4 @@ func (t *Topic[T]) Encode(v T, options ...PublishOption) (*Envelope, error) {
 // the topic's codec says otherwise.
 func (t *Topic[T]) Decode(e *Envelope) (T, error) { return t.decode(context.Background(), e) }
 
-func (t *Topic[T]) declaration() *topicDeclaration { return &t.decl }
+func (t *Topic[T]) declaration() *declare.Topic { return &t.decl }

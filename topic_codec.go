@@ -29,24 +29,24 @@ func (t *Topic[T]) encode(ctx context.Context, e *Envelope, v T, s *publishSetti
 
 func (t *Topic[T]) encodeValue(ctx context.Context, e *Envelope, p *T, s *publishSettings, buf []byte) (_ []byte, err error) {
 	if t.pointer != nil && reflect.ValueOf(p).Elem().IsNil() {
-		return buf, fmt.Errorf("%w: %s: %w", ErrSerialization, t.decl.goType, errNilEvent)
+		return buf, fmt.Errorf("%w: %s: %w", ErrSerialization, t.decl.GoType, errNilEvent)
 	}
 	s.fill(e, &t.ids)
-	e.Type, e.DataContentType, e.DataSchema = t.decl.typ, t.decl.codecName, t.decl.dataSchema
+	e.Type, e.DataContentType, e.DataSchema = t.decl.Typ, t.decl.CodecName, t.decl.DataSchema
 	buf = buf[:0]
 	switch {
 	case s.keyed:
 		buf = append(buf, s.key...)
 	case t.key != nil:
 		if buf, err = t.key(buf, p); err != nil {
-			return buf, fmt.Errorf("event of type %s has no key: %w", t.decl.typ, err)
+			return buf, fmt.Errorf("event of type %s has no key: %w", t.decl.Typ, err)
 		}
 	}
 	key := buf[:len(buf):len(buf)]
 	room := buf[len(buf):]
 	data, err := t.codec.Encode(ctx, room, e, t.codecValue(p))
 	if err != nil {
-		return buf, encodeError(t.decl.goType, err)
+		return buf, encodeError(t.decl.GoType, err)
 	}
 	if s.keyed || t.key != nil {
 		e.Key = nonNil(key)
@@ -85,7 +85,7 @@ func (s *publishSettings) fill(e *Envelope, ids *eventIDs) {
 // decode reads e.Data.
 func (t *Topic[T]) decode(ctx context.Context, e *Envelope) (v T, err error) {
 	if e.Tombstone {
-		return v, decodeError(t.decl.goType, errors.New("the event is a tombstone, which has no data"))
+		return v, decodeError(t.decl.GoType, errors.New("the event is a tombstone, which has no data"))
 	}
 	p := t.values.Get().(*T)
 	if t.pointer != nil {
@@ -94,7 +94,7 @@ func (t *Topic[T]) decode(ctx context.Context, e *Envelope) (v T, err error) {
 	if err = t.codec.Decode(ctx, e, t.codecValue(p)); err == nil {
 		v = *p
 	} else {
-		err = decodeError(t.decl.goType, err)
+		err = decodeError(t.decl.GoType, err)
 	}
 	var zero T
 	*p = zero

@@ -1,11 +1,11 @@
-package eventbus
+package naming
 
 import (
 	"strings"
 	"testing"
 )
 
-func TestEnvironmentSegment(t *testing.T) {
+func TestEnvironment(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]string{
 		"Development": "dev", "development": "dev", "DEVELOPMENT": "dev", "dev": "dev", "Dev": "dev",
@@ -14,15 +14,15 @@ func TestEnvironmentSegment(t *testing.T) {
 		"Staging": "stag", "staging": "stag",
 		"QA": "qa", "eu-west-1": "eu-west-1", "Local_2": "local_2",
 	} {
-		if got, err := EnvironmentSegment(name); got != want || err != nil {
-			t.Errorf("EnvironmentSegment(%q) = %q, %v, want %q", name, got, err, want)
+		if got, err := Environment(name); got != want || err != nil {
+			t.Errorf("environment(%q) = %q, %v, want %q", name, got, err, want)
 		}
 	}
 	for name, want := range map[string]string{
 		"": "is empty", "eu.west": "has a dot", "eu west": `' '`, "prüf": `'ü'`, "a/b": `'/'`,
 	} {
-		if got, err := EnvironmentSegment(name); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("EnvironmentSegment(%q) = %q, %v, want an error with %q", name, got, err, want)
+		if got, err := Environment(name); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("environment(%q) = %q, %v, want an error with %q", name, got, err, want)
 		}
 	}
 }
@@ -35,7 +35,7 @@ func TestPlural(t *testing.T) {
 		"child": "children", "invoice": "invoices", "news": "news", "customers": "customers", "box": "boxes",
 		"sales-analysis": "sales-analyses", "equipment": "equipment", "bus": "buses", "day": "days", "hero": "heroes",
 	} {
-		if got := plural(name); got != want {
+		if got := Plural(name); got != want {
 			t.Errorf("plural(%q) = %q, want %q", name, got, want)
 		}
 	}
@@ -47,7 +47,7 @@ func TestKebab(t *testing.T) {
 		"OrderPayment": "order-payment", "Sales": "sales", "order payment": "order-payment", "orders.v1": "orders-v1",
 		"HTTPRequest": "httprequest", "Order2Ship": "order2-ship", "  ": "", "ümlaut": "mlaut",
 	} {
-		if got := kebab(name); got != want {
+		if got := Kebab(name); got != want {
 			t.Errorf("kebab(%q) = %q, want %q", name, got, want)
 		}
 	}
@@ -56,13 +56,13 @@ func TestKebab(t *testing.T) {
 func TestDerivedNames(t *testing.T) {
 	t.Parallel()
 	const topic = "dev.sales.public.customers.v1"
-	if got := deadLetterTopic(topic, "mailer-dev"); got != "dev.sales.public.customers.v1.mailer-dev.dlq" {
+	if got := DeadLetterTopic(topic, "mailer-dev"); got != "dev.sales.public.customers.v1.mailer-dev.dlq" {
 		t.Errorf("dead-letter topic %q", got)
 	}
-	if got := retryTopic(topic, "mailer-dev"); got != "dev.sales.public.customers.v1.mailer-dev.retry" {
+	if got := RetryTopic(topic, "mailer-dev"); got != "dev.sales.public.customers.v1.mailer-dev.retry" {
 		t.Errorf("retry topic %q", got)
 	}
-	room := maxTopicName - len(retryTopic(topic, ""))
+	room := MaxTopicName - len(RetryTopic(topic, ""))
 	for group, want := range map[string]string{
 		"mailer-dev":                "",
 		"mailer.v2":                 "",
@@ -72,7 +72,7 @@ func TestDerivedNames(t *testing.T) {
 		"mailer dev":                `character ' '`,
 		"mailer/dev":                `character '/'`,
 	} {
-		err := checkDerivedNames(topic, group)
+		err := CheckDerivedNames(topic, group)
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("group %q: %v, want %q", group, err, want)
 		}
@@ -81,10 +81,10 @@ func TestDerivedNames(t *testing.T) {
 
 func TestTopicNameCollisions(t *testing.T) {
 	t.Parallel()
-	if err := checkCollisions("a.b", "a.c", "a.b", "a-b"); err != nil {
+	if err := CheckCollisions("a.b", "a.c", "a.b", "a-b"); err != nil {
 		t.Error(err)
 	}
-	err := checkCollisions("dev.a.b_c", "x", "dev.a.b.c")
+	err := CheckCollisions("dev.a.b_c", "x", "dev.a.b.c")
 	if err == nil || !strings.Contains(err.Error(), `"dev.a.b.c" and "dev.a.b_c"`) {
 		t.Errorf("collision: %v", err)
 	}
@@ -96,7 +96,7 @@ func TestCheckTopicName(t *testing.T) {
 		"a": true, "A.b_c-9": true, strings.Repeat("x", 249): true,
 		"": false, ".": false, "..": false, strings.Repeat("x", 250): false, "a b": false, "a/b": false, "ü": false,
 	} {
-		if err := checkTopicName(name); (err == nil) != ok {
+		if err := CheckTopicName(name); (err == nil) != ok {
 			t.Errorf("%q: %v", name, err)
 		}
 	}

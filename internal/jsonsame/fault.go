@@ -1,4 +1,4 @@
-package eventbus
+package jsonsame
 
 import (
 	"encoding/json"
@@ -8,11 +8,13 @@ import (
 	"reflect"
 	"strings"
 	"time"
+
+	"github.com/eventbus-go/eventbus/internal/keypath"
 )
 
 // jsonEncodeFault adds the field to what encoding/json says, which names the type
 // or the value alone.
-func jsonEncodeFault(v any, err error) error {
+func EncodeFault(v any, err error) error {
 	s := faultSearch{open: make(map[uintptr]bool)}
 	if path, found := s.find(reflect.ValueOf(v), ""); found && path != "" {
 		return fmt.Errorf("field %s: %w", strings.TrimPrefix(path, "."), err)
@@ -31,7 +33,7 @@ func (s *faultSearch) find(v reflect.Value, path string) (string, bool) {
 		return "", false
 	}
 	if v.Kind() != reflect.Pointer && v.Kind() != reflect.Interface && v.CanInterface() &&
-		(v.Type().Implements(jsonMarshaler) || v.Type().Implements(textMarshaler)) {
+		(v.Type().Implements(jsonMarshaler) || v.Type().Implements(keypath.TextMarshaler)) {
 		_, err := json.Marshal(v.Interface())
 		return path, err != nil
 	}
@@ -91,7 +93,7 @@ func (s *faultSearch) findField(v reflect.Value, path string) (string, bool) {
 }
 
 // jsonDecodeFault words the errors that would show a piece of the data.
-func jsonDecodeFault(err error) error {
+func DecodeFault(err error) error {
 	if kind, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		value, _, _ := strings.Cut(kind.Value, " ") // "number 12.50" without its digits
 		return &wordedError{fmt.Sprintf("field %q: a JSON %s is no %s", kind.Field, value, kind.Type), err}
@@ -109,4 +111,5 @@ type wordedError struct {
 }
 
 func (e *wordedError) Error() string { return e.text }
+
 func (e *wordedError) Unwrap() error { return e.err }

@@ -1,16 +1,18 @@
-package eventbus
+package telemetry
 
 import (
 	"context"
 	"reflect"
 	"slices"
+	"sync"
 
-	"github.com/eventbus-go/eventbus/internal/telemetry"
-	"github.com/eventbus-go/eventbus/transport"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
+
+	"github.com/eventbus-go/eventbus/internal/wire"
+	"github.com/eventbus-go/eventbus/transport"
 )
 
 // tracing starts spans and carries their context in records.
@@ -36,7 +38,7 @@ func newTracing(provider trace.TracerProvider, propagator propagation.TextMapPro
 		}
 	}
 	t.off = isNoop(provider)
-	t.tracer = provider.Tracer(telemetry.Scope, trace.WithSchemaURL(telemetry.SchemaURL))
+	t.tracer = provider.Tracer(Scope, trace.WithSchemaURL(SchemaURL))
 	if t.propagator == nil {
 		// The global one has no fields as long as nobody has set it.
 		if t.propagator = otel.GetTextMapPropagator(); len(t.propagator.Fields()) == 0 {
@@ -71,26 +73,75 @@ func (t *tracing) on() bool {
 	return p != t.placeholder && !isNoop(p)
 }
 
-// inject writes the trace of ctx into an event: as plain headers for this hop,
-// in the propagator's format, and, where the event has none yet, as CloudEvents'
-// distributed tracing extension, which stays with it (W3C's format always).
-func (t *tracing) inject(ctx context.Context, e *Envelope) {
+// TraceContext is the trace that an event is to carry. Its publisher writes it
+// into the event, and then releases it.
+type TraceContext struct {
+	// Headers are plain headers for this hop, in the propagator's format. They
+	// take the place of headers of the same name.
+	Headers []transport.Header
+	// Parent and State are CloudEvents' distributed tracing extension, which
+	// stays with an event. They are empty where the event has one already.
+	Parent, State string
+
+	event *wire.Event // what the propagator may read
+}
+
+var traceContexts = sync.Pool{New: func() any { return new(TraceContext) }}
+
+// Release gives up the TraceContext, which must not be used afterwards. A nil
+// TraceContext has nothing to give up.
+func (c *TraceContext) Release() {
+	if c == nil {
+		return
+	}
+	clear(c.Headers)
+	*c = TraceContext{Headers: c.Headers[:0]}
+	traceContexts.Put(c)
+}
+
+// Get implements propagation.TextMapCarrier.
+func (c *TraceContext) Get(key string) string {
+	for i := range c.Headers {
+		if c.Headers[i].Key == key {
+			return string(c.Headers[i].Value)
+		}
+	}
+	return headerCarrier{c.event}.Get(key)
+}
+
+// Set implements propagation.TextMapCarrier.
+func (c *TraceContext) Set(key, value string) {
+	c.Headers = append(c.Headers, transport.Header{Key: key, Value: []byte(value)})
+}
+
+// Keys implements propagation.TextMapCarrier.
+func (c *TraceContext) Keys() []string {
+	keys := headerCarrier{c.event}.Keys()
+	for i := range c.Headers {
+		keys = append(keys, c.Headers[i].Key)
+	}
+	return keys
+}
+
+// contextOf returns the trace of ctx for an event to carry, or nil without one.
+func (t *tracing) contextOf(ctx context.Context, e *wire.Event) *TraceContext {
 	traced := trace.SpanContextFromContext(ctx).IsValid()
 	if t.spansOnly && !traced {
-		return
+		return nil
 	}
-	carrier := headerCarrier{e}
-	t.propagator.Inject(ctx, carrier)
+	c := traceContexts.Get().(*TraceContext)
+	c.event = e
+	t.propagator.Inject(ctx, c)
 	switch {
 	case e.TraceParent != "" || !traced:
-		return
 	case t.w3c:
-		e.TraceParent, e.TraceState = carrier.Get(headerTraceParent), carrier.Get(headerTraceState)
-		return
+		c.Parent, c.State = c.Get(headerTraceParent), c.Get(headerTraceState)
+	default:
+		var w3c propagation.MapCarrier = make(map[string]string, 2)
+		propagation.TraceContext{}.Inject(ctx, w3c)
+		c.Parent, c.State = w3c[headerTraceParent], w3c[headerTraceState]
 	}
-	var w3c propagation.MapCarrier = make(map[string]string, 2)
-	propagation.TraceContext{}.Inject(ctx, w3c)
-	e.TraceParent, e.TraceState = w3c[headerTraceParent], w3c[headerTraceState]
+	return c
 }
 
 const (
@@ -99,7 +150,7 @@ const (
 )
 
 // carried tells whether an event carries a trace.
-func (t *tracing) carried(e *Envelope) bool {
+func (t *tracing) carried(e *wire.Event) bool {
 	if e.TraceParent != "" {
 		return true
 	}
@@ -113,7 +164,7 @@ func (t *tracing) carried(e *Envelope) bool {
 
 // extract returns ctx with the trace that an event came with: of its last hop,
 // else, from a producer that knows CloudEvents alone, the one it was created in.
-func (t *tracing) extract(ctx context.Context, e *Envelope) context.Context {
+func (t *tracing) extract(ctx context.Context, e *wire.Event) context.Context {
 	ctx = t.propagator.Extract(ctx, headerCarrier{e})
 	if trace.SpanContextFromContext(ctx).IsValid() {
 		return ctx
@@ -123,7 +174,7 @@ func (t *tracing) extract(ctx context.Context, e *Envelope) context.Context {
 
 // forward returns ctx with a trace: its own, or for an event that is passed on
 // the one that it came with.
-func (t *tracing) forward(ctx context.Context, e *Envelope) context.Context {
+func (t *tracing) Forward(ctx context.Context, e *wire.Event) context.Context {
 	if trace.SpanContextFromContext(ctx).IsValid() || !t.carried(e) {
 		return ctx
 	}
@@ -131,41 +182,27 @@ func (t *tracing) forward(ctx context.Context, e *Envelope) context.Context {
 }
 
 // created returns ctx with the trace that an event was created in.
-func created(ctx context.Context, e *Envelope) context.Context {
+func created(ctx context.Context, e *wire.Event) context.Context {
 	return propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{
 		headerTraceParent: e.TraceParent, headerTraceState: e.TraceState,
 	})
 }
 
 // headerCarrier gives a propagator the plain headers of an envelope.
-type headerCarrier struct{ e *Envelope }
+type headerCarrier struct{ e *wire.Event }
 
-func (c headerCarrier) find(key string) int {
-	for i := len(c.e.Headers) - 1; i >= 0; i-- {
-		if c.e.Headers[i].Key == key {
-			return i
-		}
-	}
-	return -1
-}
-
+// Get returns the value of the last header of that name.
 func (c headerCarrier) Get(key string) string {
-	if i := c.find(key); i >= 0 {
-		return string(c.e.Headers[i].Value)
+	for _, h := range slices.Backward(c.e.Headers) {
+		if h.Key == key {
+			return string(h.Value)
+		}
 	}
 	return ""
 }
 
-// Set writes a header, over that of the hop before.
-func (c headerCarrier) Set(key, value string) {
-	h := transport.Header{Key: key, Value: []byte(value)}
-	if i := c.find(key); i >= 0 {
-		c.e.Headers = slices.Clone(c.e.Headers) // may be the caller's
-		c.e.Headers[i] = h
-		return
-	}
-	c.e.Headers = append(c.e.Headers, h)
-}
+// Set does nothing: telemetry does not change events.
+func (headerCarrier) Set(string, string) {}
 
 func (c headerCarrier) Keys() []string {
 	keys := make([]string, len(c.e.Headers))

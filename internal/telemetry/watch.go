@@ -1,4 +1,4 @@
-package eventbus
+package telemetry
 
 import (
 	"context"
@@ -7,13 +7,13 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/eventbus-go/eventbus/internal/engine"
-	"github.com/eventbus-go/eventbus/internal/telemetry"
-	"github.com/eventbus-go/eventbus/resilience"
-	"github.com/eventbus-go/eventbus/transport"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
+
+	"github.com/eventbus-go/eventbus/internal/engine"
+	"github.com/eventbus-go/eventbus/resilience"
+	"github.com/eventbus-go/eventbus/transport"
 )
 
 // watched are the instruments that are read at each collection. They cost
@@ -30,26 +30,26 @@ type watched struct {
 }
 
 // watch registers them.
-func (s *signals) watch() {
+func (s *Signals) watch() {
 	m := s.metrics.meter
 	w := &watched{
-		pendingEvents:  telemetry.PendingEvents.Level(m),
-		pendingSize:    telemetry.PendingSize.Level(m),
-		bufferedEvents: telemetry.BufferedEvents.Level(m),
-		bufferedSize:   telemetry.BufferedSize.Level(m),
-		parkedKeys:     telemetry.ParkedKeys.Level(m),
-		parkedSize:     telemetry.ParkedSize.Level(m),
-		running:        telemetry.RunningHandlers.Level(m),
-		stuck:          telemetry.StuckHandlers.Level(m),
-		partitions:     telemetry.AssignedPartitions.Level(m),
-		lag:            telemetry.Lag.Level(m),
-		unstable:       telemetry.Unstable.Level(m),
-		rebalances:     telemetry.Rebalances.Total(m),
-		unstableAge:    telemetry.UnstableAge.Age(m),
-		oldestAge:      telemetry.OldestAge.Age(m),
-		progressAge:    telemetry.StalledAge.Age(m),
-		paused:         telemetry.PausedFetches.State(m),
-		breakers:       telemetry.BreakerStates.State(m),
+		pendingEvents:  PendingEvents.Level(m),
+		pendingSize:    PendingSize.Level(m),
+		bufferedEvents: BufferedEvents.Level(m),
+		bufferedSize:   BufferedSize.Level(m),
+		parkedKeys:     ParkedKeys.Level(m),
+		parkedSize:     ParkedSize.Level(m),
+		running:        RunningHandlers.Level(m),
+		stuck:          StuckHandlers.Level(m),
+		partitions:     AssignedPartitions.Level(m),
+		lag:            Lag.Level(m),
+		unstable:       Unstable.Level(m),
+		rebalances:     Rebalances.Total(m),
+		unstableAge:    UnstableAge.Age(m),
+		oldestAge:      OldestAge.Age(m),
+		progressAge:    StalledAge.Age(m),
+		paused:         PausedFetches.State(m),
+		breakers:       BreakerStates.State(m),
 	}
 	registration, err := m.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		s.observe(w, o)
@@ -62,7 +62,7 @@ func (s *signals) watch() {
 	s.metrics.registration = registration
 }
 
-func (s *signals) observe(w *watched, o metric.Observer) {
+func (s *Signals) observe(w *watched, o metric.Observer) {
 	bus := metric.WithAttributeSet(attribute.NewSet(s.attributes()...))
 	o.ObserveInt64(w.pendingEvents, s.pending.events.Load(), bus)
 	o.ObserveInt64(w.pendingSize, s.pending.bytes.Load(), bus)
@@ -74,20 +74,20 @@ func (s *signals) observe(w *watched, o metric.Observer) {
 		g.observe(w, o, &snapshot)
 	}
 	for name, b := range breakers {
-		o.ObserveInt64(w.breakers, int64(b.State()), s.with(telemetry.BreakerName.String(name)))
+		o.ObserveInt64(w.breakers, int64(b.State()), s.with(BreakerName.String(name)))
 	}
-	s.brokers.brokers.Range(func(broker, b any) bool {
-		o.ObserveInt64(w.breakers, int64(b.(*brokerBreaker).State()), s.with(telemetry.BreakerName.String(publishBreakerName(broker.(int32)))))
+	s.brokers(func(broker int32, state resilience.State) bool {
+		o.ObserveInt64(w.breakers, int64(state), s.with(BreakerName.String(PublishBreakerName(broker))))
 		return true
 	})
 }
 
-func (s *signals) with(more ...attribute.KeyValue) metric.ObserveOption {
+func (s *Signals) with(more ...attribute.KeyValue) metric.ObserveOption {
 	return metric.WithAttributeSet(attribute.NewSet(s.attributes(more...)...))
 }
 
-func (g *groupSignals) observe(w *watched, o metric.Observer, s *engine.Snapshot) {
-	group := telemetry.ConsumerGroup.String(g.name)
+func (g *GroupSignals) observe(w *watched, o metric.Observer, s *engine.Snapshot) {
+	group := ConsumerGroup.String(g.name)
 	all := g.with(group)
 	o.ObserveInt64(w.bufferedEvents, s.Records, all)
 	o.ObserveInt64(w.bufferedSize, s.Bytes, all)
@@ -96,7 +96,7 @@ func (g *groupSignals) observe(w *watched, o metric.Observer, s *engine.Snapshot
 	o.ObserveInt64(w.rebalances, s.Member.Rebalances, all)
 	for i := range s.Subscriptions {
 		sub := &s.Subscriptions[i]
-		one := g.with(group, telemetry.Subscription.String(sub.Name))
+		one := g.with(group, Subscription.String(sub.Name))
 		o.ObserveInt64(w.running, int64(sub.Running), one)
 		o.ObserveInt64(w.stuck, int64(sub.Stuck), one)
 	}
@@ -107,7 +107,7 @@ func (g *groupSignals) observe(w *watched, o metric.Observer, s *engine.Snapshot
 	now := time.Now()
 	for i := range s.Partitions {
 		p := &s.Partitions[i]
-		one := g.with(group, telemetry.Destination.String(p.Partition.Topic), partitionID(p.Partition.Partition))
+		one := g.with(group, Destination.String(p.Partition.Topic), partitionID(p.Partition.Partition))
 		o.ObserveInt64(w.parkedKeys, p.ParkedKeys, one)
 		o.ObserveInt64(w.paused, oneIf(p.Paused), one)
 		stalled, oldest := p.OldestAge, time.Duration(0)
@@ -135,10 +135,10 @@ func oneIf(b bool) int64 {
 }
 
 // publishBreakerName names the breaker that guards publishing to a broker.
-func publishBreakerName(broker int32) string { return "publish " + strconv.Itoa(int(broker)) }
+func PublishBreakerName(broker int32) string { return "publish " + strconv.Itoa(int(broker)) }
 
 // breakerChanged counts a breaker's change of state.
-func (s *signals) breakerChanged(name string, to resilience.State) {
+func (s *Signals) BreakerChanged(name string, to resilience.State) {
 	s.metrics.transitions.Add(context.Background(), 1, metric.WithAttributeSet(attribute.NewSet(
-		s.attributes(telemetry.BreakerName.String(name), telemetry.BreakerState.String(to.String()))...)))
+		s.attributes(BreakerName.String(name), BreakerState.String(to.String()))...)))
 }

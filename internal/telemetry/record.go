@@ -1,11 +1,9 @@
-package eventbus
+package telemetry
 
 import (
 	"log/slog"
 	"sync"
 	"time"
-
-	"github.com/eventbus-go/eventbus/internal/telemetry"
 )
 
 // logLimit keeps a flood of failures from becoming a flood of log records: past
@@ -23,7 +21,7 @@ const logBurst = 10
 
 // next is what the next record is logged at, loud or debug, and the field with
 // which a loud one tells of the quiet ones before it.
-func (l *logLimit) next(loud slog.Level) (slog.Level, slog.Attr) {
+func (l *logLimit) Next(loud slog.Level) (slog.Level, slog.Attr) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
@@ -43,5 +41,5 @@ func (l *logLimit) next(loud slog.Level) (slog.Level, slog.Attr) {
 	if n == 0 {
 		return loud, slog.Attr{} // which handlers leave out
 	}
-	return loud, slog.Int64(telemetry.LogSuppressed, n)
+	return loud, slog.Int64(LogSuppressed, n)
 }

@@ -1,4 +1,4 @@
-package eventbus
+package keypath
 
 import (
 	"encoding"
@@ -24,7 +24,7 @@ func keyFormat(t reflect.Type) func(dst []byte, v reflect.Value) ([]byte, error)
 		return func(dst []byte, v reflect.Value) ([]byte, error) {
 			return v.Addr().Interface().(encoding.TextAppender).AppendText(dst)
 		}
-	case pointer.Implements(textMarshaler):
+	case pointer.Implements(TextMarshaler):
 		return func(dst []byte, v reflect.Value) ([]byte, error) {
 			text, err := v.Addr().Interface().(encoding.TextMarshaler).MarshalText()
 			return append(dst, text...), err

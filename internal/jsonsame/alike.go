@@ -1,4 +1,4 @@
-package eventbus
+package jsonsame
 
 import (
 	"encoding/json"
@@ -9,7 +9,7 @@ import (
 
 // jsonAlike says whether the fast codec treats a type as encoding/json does:
 // what it accepts then, encoding/json accepts too, with the same result.
-type jsonAlike struct{ encode, decode bool }
+type Alike struct{ Encode, Decode bool }
 
 // jsonTypes remembers jsonAlike by type.
 var jsonTypes sync.Map
@@ -19,20 +19,20 @@ var (
 	jsonUnmarshaler = reflect.TypeFor[json.Unmarshaler]()
 )
 
-func jsonAlikeOf(t reflect.Type) jsonAlike {
+func Of(t reflect.Type) Alike {
 	known, ok := jsonTypes.Load(t)
 	if !ok {
-		alike := jsonAlike{true, true}
+		alike := Alike{true, true}
 		alike.look(t, make(map[reflect.Type]bool))
 		known, _ = jsonTypes.LoadOrStore(t, alike)
 	}
-	return known.(jsonAlike)
+	return known.(Alike)
 }
 
 // look searches what the two treat differently: methods and struct tags that one
 // of them does not know, and the option string, with which the fast one takes
 // "+5" for a number. An interface may hold any type when it is encoded.
-func (a *jsonAlike) look(t reflect.Type, seen map[reflect.Type]bool) {
+func (a *Alike) look(t reflect.Type, seen map[reflect.Type]bool) {
 	if seen[t] {
 		return
 	}
@@ -40,7 +40,7 @@ func (a *jsonAlike) look(t reflect.Type, seen map[reflect.Type]bool) {
 	a.lookAtMethods(t)
 	switch t.Kind() {
 	case reflect.Interface:
-		a.encode = false
+		a.Encode = false
 	case reflect.Map:
 		a.look(t.Key(), seen)
 		a.look(t.Elem(), seen)
@@ -59,31 +59,31 @@ func (a *jsonAlike) look(t reflect.Type, seen map[reflect.Type]bool) {
 
 // lookAtMethods finds those of encoding/json's coming version, and the ones with
 // a context that the fast codec calls by the names of encoding/json's.
-func (a *jsonAlike) lookAtMethods(t reflect.Type) {
+func (a *Alike) lookAtMethods(t reflect.Type) {
 	if t.Kind() != reflect.Interface && t.Kind() != reflect.Pointer {
 		t = reflect.PointerTo(t)
 	}
 	_, marshals := t.MethodByName("MarshalJSON")
 	_, marshalsTo := t.MethodByName("MarshalJSONTo")
 	if marshalsTo || marshals && !t.Implements(jsonMarshaler) {
-		a.encode = false
+		a.Encode = false
 	}
 	_, unmarshals := t.MethodByName("UnmarshalJSON")
 	_, unmarshalsFrom := t.MethodByName("UnmarshalJSONFrom")
 	if unmarshalsFrom || unmarshals && !t.Implements(jsonUnmarshaler) {
-		a.decode = false
+		a.Decode = false
 	}
 }
 
-func (a *jsonAlike) lookAtTag(tag string) {
+func (a *Alike) lookAtTag(tag string) {
 	_, options, _ := strings.Cut(tag, ",")
 	for option := range strings.SplitSeq(options, ",") {
 		switch option {
 		case "", "omitempty", "omitzero":
 		case "string":
-			a.decode = false
+			a.Decode = false
 		default:
-			a.encode, a.decode = false, false
+			a.Encode, a.Decode = false, false
 		}
 	}
 }

@@ -1,10 +1,9 @@
-package eventbus
+package telemetry
 
 import (
 	"slices"
 	"sync"
 
-	"github.com/eventbus-go/eventbus/internal/telemetry"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
@@ -29,23 +28,23 @@ func newMetrics(provider metric.MeterProvider) metrics {
 	if provider == nil {
 		provider = otel.GetMeterProvider()
 	}
-	m := provider.Meter(telemetry.Scope, metric.WithSchemaURL(telemetry.SchemaURL))
+	m := provider.Meter(Scope, metric.WithSchemaURL(SchemaURL))
 	_, off := provider.(noop.MeterProvider)
 	return metrics{
 		meter:          m,
 		off:            off,
-		operation:      telemetry.OperationDuration.Durations(m),
-		process:        telemetry.ProcessDuration.Durations(m),
-		sent:           telemetry.SentMessages.Counter(m),
-		consumed:       telemetry.ConsumedMessages.Counter(m),
-		retries:        telemetry.Retries.Counter(m),
-		letters:        telemetry.DeadLetters.Counter(m),
-		letterFailures: telemetry.DeadLetterFailures.Counter(m),
-		skipped:        telemetry.Skipped.Counter(m),
-		abandoned:      telemetry.Abandoned.Counter(m),
-		lost:           telemetry.LostPartitions.Counter(m),
-		commitFailure:  telemetry.CommitFailures.Counter(m),
-		transitions:    telemetry.BreakerTransitions.Counter(m),
+		operation:      OperationDuration.Durations(m),
+		process:        ProcessDuration.Durations(m),
+		sent:           SentMessages.Counter(m),
+		consumed:       ConsumedMessages.Counter(m),
+		retries:        Retries.Counter(m),
+		letters:        DeadLetters.Counter(m),
+		letterFailures: DeadLetterFailures.Counter(m),
+		skipped:        Skipped.Counter(m),
+		abandoned:      Abandoned.Counter(m),
+		lost:           LostPartitions.Counter(m),
+		commitFailure:  CommitFailures.Counter(m),
+		transitions:    BreakerTransitions.Counter(m),
 	}
 }
 
@@ -91,10 +90,10 @@ func (f *family) of(value string) *labels {
 		return l
 	}
 	if len(f.known) >= f.most {
-		if l := f.known[telemetry.ErrorOther]; l != nil {
+		if l := f.known[ErrorOther]; l != nil {
 			return l
 		}
-		value = telemetry.ErrorOther
+		value = ErrorOther
 	}
 	l := newLabels(append(slices.Clone(f.base), f.key.String(value))...)
 	f.known[value] = l

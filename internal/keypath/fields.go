@@ -1,11 +1,15 @@
-package eventbus
+package keypath
 
 import (
 	"cmp"
+	"encoding"
+	"fmt"
 	"reflect"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/eventbus-go/eventbus/internal/declare"
 )
 
 // keyTag is the key of the struct tag that marks the parts of a key.
@@ -13,7 +17,7 @@ const keyTag = "eventbus"
 
 // taggedFields finds the parts of a key in a struct, in their order, also in
 // structs inside it and behind pointers.
-func taggedFields(t reflect.Type, wrong *faults) (fields []keyField, path string) {
+func TaggedFields(t reflect.Type, wrong *declare.Faults) (fields []keyField, path string) {
 	w := keyWalk{wrong: wrong}
 	var steps [][]int
 	if t.Kind() == reflect.Pointer {
@@ -36,7 +40,7 @@ func taggedFields(t reflect.Type, wrong *faults) (fields []keyField, path string
 // keyWalk gathers tagged fields.
 type keyWalk struct {
 	found []keyField
-	wrong *faults
+	wrong *declare.Faults
 	open  []reflect.Type // the structs that the walk is in: recursive types end there
 }
 
@@ -71,13 +75,13 @@ func (w *keyWalk) take(f reflect.StructField, t reflect.Type, name, tag string, 
 	format := keyFormat(t)
 	switch {
 	case !ok:
-		w.wrong.add("Key", "field %s has the tag eventbus:%q: write eventbus:\"key\", or eventbus:\"key=1\" and so on for a key of several fields", name, tag)
+		w.wrong.Add("Key", "field %s has the tag eventbus:%q: write eventbus:\"key\", or eventbus:\"key=1\" and so on for a key of several fields", name, tag)
 	case !f.IsExported():
-		w.wrong.add("Key", "field %s is tagged as key and not exported: export it, or set Key", name)
+		w.wrong.Add("Key", "field %s is tagged as key and not exported: export it, or set Key", name)
 	case format == nil && t.Kind() == reflect.Struct:
-		w.wrong.add("Key", "field %s is tagged as key and is a struct: tag the fields in it, or give %s a MarshalText", name, t)
+		w.wrong.Add("Key", "field %s is tagged as key and is a struct: tag the fields in it, or give %s a MarshalText", name, t)
 	case format == nil:
-		w.wrong.add("Key", "field %s is tagged as key and can't be one, being a %s: use a string, an integer, a bool or a type with MarshalText, or set Key", name, f.Type)
+		w.wrong.Add("Key", "field %s is tagged as key and can't be one, being a %s: use a string, an integer, a bool or a type with MarshalText, or set Key", name, f.Type)
 	default:
 		w.found = append(w.found, keyField{name: name, order: order, index: steps, format: format})
 	}
@@ -101,9 +105,43 @@ func (w *keyWalk) order() {
 	for i := range w.found {
 		switch f := &w.found[i]; {
 		case f.order == 0:
-			w.wrong.add("Key", "field %s is one of several that are tagged as key: number them all, eventbus:\"key=1\", eventbus:\"key=2\" and so on", f.name)
+			w.wrong.Add("Key", "field %s is one of several that are tagged as key: number them all, eventbus:\"key=1\", eventbus:\"key=2\" and so on", f.name)
 		case i > 0 && f.order == w.found[i-1].order:
-			w.wrong.add("Key", "fields %s and %s are both key=%d: give each its own number", w.found[i-1].name, f.name, f.order)
+			w.wrong.Add("Key", "fields %s and %s are both key=%d: give each its own number", w.found[i-1].name, f.name, f.order)
 		}
 	}
 }
+
+// keyField is one tagged field and how to write it.
+type keyField struct {
+	name   string
+	order  int // 0 if the tag has no number
+	index  [][]int
+	format func(dst []byte, v reflect.Value) ([]byte, error)
+}
+
+// append walks to the field; each step but the first goes through a pointer.
+func (f *keyField) Append(dst []byte, v reflect.Value) ([]byte, error) {
+	for i, step := range f.index {
+		if i > 0 {
+			if v.IsNil() {
+				return dst, fmt.Errorf("the key field %s is nil: set it, or publish with WithKey", f.name)
+			}
+			v = v.Elem()
+		}
+		if len(step) > 0 {
+			v = v.FieldByIndex(step)
+		}
+	}
+	dst, err := f.format(dst, v)
+	if err != nil {
+		return dst, fmt.Errorf("the key field %s: %w", f.name, err)
+	}
+	return dst, nil
+}
+
+var (
+	TextMarshaler = reflect.TypeFor[encoding.TextMarshaler]()
+	textAppender  = reflect.TypeFor[encoding.TextAppender]()
+	stringer      = reflect.TypeFor[fmt.Stringer]()
+)

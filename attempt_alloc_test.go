@@ -1,0 +1,41 @@
+package eventbus
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+
+	"github.com/eventbus-go/eventbus/internal/telemetry"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// TestAttemptCostsNoMemory: what is told of an attempt takes no memory where no
+// SDK listens, and where one counts. The event carries no trace, as
+// none does where nobody traces.
+func TestAttemptCostsNoMemory(t *testing.T) {
+	counted := sdkmetric.NewMeterProvider(sdkmetric.WithReader(sdkmetric.NewManualReader()))
+	for name, c := range map[string]Config{"off": {}, "metrics": {MeterProvider: counted}} {
+		t.Run(name, func(t *testing.T) {
+			c.Logger = slog.New(slog.DiscardHandler)
+			s := telemetry.NewSignals(telemetry.SignalsConfig{Logger: c.Logger, MeterProvider: c.MeterProvider}, new(publishBreakers).states)
+			t.Cleanup(func() {
+				if err := s.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+			h := s.Group("group", []transport.TopicStart{{Topic: "topic"}}).Topics["topic"]
+			e := &Envelope{ID: "e", Headers: []transport.Header{{Key: "other"}}}
+			attempt := &scope{Context: context.Background(), delivery: &Delivery{Attempt: 2, Events: []*Envelope{e}}}
+			handler := func(context.Context, *Delivery) error { return nil }
+			if got := testing.AllocsPerRun(1000, func() {
+				if err := observed(h, attempt, handler); err != nil {
+					t.Fatal(err)
+				}
+			}); got != 0 {
+				t.Errorf("%v allocations", got)
+			}
+		})
+	}
+}

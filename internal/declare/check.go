@@ -1,0 +1,45 @@
+package declare
+
+import (
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/eventbus-go/eventbus/internal/wire"
+)
+
+// checkAttributes checks what every event of the topic will carry.
+func CheckAttributes(wrong *Faults, typ, dataSchema string) {
+	if err := wire.CheckText(typ); err != nil {
+		wrong.Add("Type", "%v: write a plain name such as %q", err, "CustomerCreated")
+	}
+	if dataSchema == "" {
+		return
+	}
+	// CloudEvents 1.0.2, 3.1: dataschema is a URI, so it has a scheme.
+	if u, err := url.Parse(dataSchema); err != nil || !u.IsAbs() || wire.CheckText(dataSchema) != nil {
+		wrong.Add("DataSchema", "%q is no absolute URI: write for example %q", dataSchema, "https://schemas.example.com/customer-created.json")
+	}
+}
+
+// checkStorage checks how the topic is to be kept.
+func CheckStorage(wrong *Faults, d *Topic) {
+	if d.Partitions < 0 {
+		wrong.Add("Partitions", "is %d: write at least 1, or leave it out for the broker's default", d.Partitions)
+	}
+	if d.Replication < 0 {
+		wrong.Add("Replication", "is %d: write at least 1, or leave it out for the broker's default", d.Replication)
+	}
+	if d.Retention > 0 && d.Retention < time.Millisecond {
+		wrong.Add("Retention", "is %v, and Kafka counts in milliseconds: write at least time.Millisecond", d.Retention)
+	}
+	if value, ok := d.Configs[ConfigRetention]; ok && d.Retention != 0 {
+		wrong.Add("Configs", "sets %s to %q and Retention is %v: keep Retention", ConfigRetention, value, d.Retention)
+	}
+	if value, ok := d.Configs[ConfigCleanupPolicy]; ok && (d.Compacted || strings.Contains(value, "compact")) {
+		wrong.Add("Configs", "sets %s to %q: write Compacted: true instead, with a Retention for \"compact,delete\"", ConfigCleanupPolicy, value)
+	}
+	if _, ok := d.Configs[""]; ok {
+		wrong.Add("Configs", "has an entry without a name")
+	}
+}

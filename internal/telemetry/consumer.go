@@ -1,0 +1,70 @@
+package telemetry
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// observedConsumer tells what passes between an engine and its consumer.
+type ObservedConsumer struct {
+	transport.Consumer
+	Of *GroupSignals
+}
+
+// Poll implements transport.Consumer.
+func (c *ObservedConsumer) Poll(ctx context.Context) ([]transport.Batch, error) {
+	batches, err := c.Consumer.Poll(ctx)
+	for i := range batches {
+		if n := len(batches[i].Records); n > 0 {
+			c.Of.metrics.consumed.Add(ctx, int64(n), c.Of.Topics[batches[i].Topic].consumed.add...)
+		}
+	}
+	return batches, err
+}
+
+// Commit implements transport.Consumer.
+func (c *ObservedConsumer) Commit(ctx context.Context, commits ...transport.Commit) error {
+	g, start := c.Of, time.Now()
+	var span trace.Span
+	if g.Tracing.on() {
+		_, span = g.Tracing.tracer.Start(ctx, g.commit.name, trace.WithSpanKind(trace.SpanKindClient),
+			trace.WithAttributes(g.commit.attributes...), trace.WithAttributes(PartitionCount.Int(len(commits))))
+	}
+	err := c.Consumer.Commit(ctx, commits...)
+	kind := ErrorClass(err)
+	g.metrics.operation.Record(ctx, time.Since(start).Seconds(), g.commits.of(kind).record...)
+	if span != nil {
+		if err != nil {
+			failed(span, kind, err)
+		}
+		span.End()
+	}
+	return err
+}
+
+// Pause implements transport.Consumer.
+func (c *ObservedConsumer) Pause(partitions ...transport.Partition) {
+	c.Consumer.Pause(partitions...)
+	c.log("fetching paused: a bound is reached", partitions)
+}
+
+// Resume implements transport.Consumer.
+func (c *ObservedConsumer) Resume(partitions ...transport.Partition) {
+	c.Consumer.Resume(partitions...)
+	c.log("fetching resumed", partitions)
+}
+
+func (c *ObservedConsumer) log(text string, partitions []transport.Partition) {
+	ctx := context.Background()
+	if !c.Of.Log.Enabled(ctx, slog.LevelDebug) {
+		return
+	}
+	for _, p := range partitions {
+		c.Of.Log.LogAttrs(ctx, slog.LevelDebug, text, slog.String(LogTopic, p.Topic), slog.Int64(LogPartition, int64(p.Partition)))
+	}
+}

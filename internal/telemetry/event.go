@@ -1,0 +1,103 @@
+package telemetry
+
+import (
+	"log/slog"
+	"strconv"
+	"unicode/utf8"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/eventbus-go/eventbus/internal/letter"
+	"github.com/eventbus-go/eventbus/internal/wire"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// appendEvent appends what identifies an event to the attributes of its span.
+// Data, key and subject are never told.
+func appendEvent(attributes []attribute.KeyValue, e *wire.Event) []attribute.KeyValue {
+	attributes = append(attributes, MessageID.String(e.ID), EventID.String(e.ID), EventSource.String(e.Source),
+		EventType.String(e.Type), EventVersion.String(EventVersionOne), BodySize.Int(len(e.Data)))
+	if e.CorrelationID != "" {
+		attributes = append(attributes, ConversationID.String(e.CorrelationID))
+	}
+	if e.CausationID != "" {
+		attributes = append(attributes, CausationID.String(e.CausationID))
+	}
+	if e.Tombstone {
+		attributes = append(attributes, Tombstone.Bool(true))
+	}
+	return attributes
+}
+
+// appendPlace appends where a received event stands, and where it came from.
+func appendPlace(attributes []attribute.KeyValue, e *wire.Event) []attribute.KeyValue {
+	attributes = append(attributes, partitionID(e.Partition), Offset.Int64(e.Offset))
+	if e.Origin.Topic != "" {
+		attributes = appendOrigin(append(attributes, Redeliveries.Int(e.Redeliveries)),
+			e.Origin.Topic, e.Origin.Partition.Partition, e.Origin.Offset)
+	}
+	return attributes
+}
+
+func appendOrigin(attributes []attribute.KeyValue, topic string, partition int32, offset int64) []attribute.KeyValue {
+	return append(attributes, OriginTopic.String(topic), OriginPartition.Int(int(partition)), OriginOffset.Int64(offset))
+}
+
+func partitionID(n int32) attribute.KeyValue {
+	return PartitionID.String(strconv.Itoa(int(n)))
+}
+
+// eventFields identify a received event in logs.
+func eventFields(e *wire.Event) []slog.Attr {
+	fields := append(make([]slog.Attr, 0, 16), slog.String(LogEvent, e.ID), slog.String(LogEventType, e.Type),
+		slog.String(LogTopic, e.Topic), slog.Int64(LogPartition, int64(e.Partition)), slog.Int64(LogOffset, e.Offset))
+	return appendStory(fields, e)
+}
+
+// appendStory appends the story that an event belongs to.
+func appendStory(fields []slog.Attr, e *wire.Event) []slog.Attr {
+	if e.CorrelationID != "" {
+		fields = append(fields, slog.String(LogCorrelation, e.CorrelationID))
+	}
+	if e.CausationID != "" {
+		fields = append(fields, slog.String(LogCausation, e.CausationID))
+	}
+	return fields
+}
+
+// appendTrace appends the trace that a log record belongs to.
+func appendTrace(fields []slog.Attr, c trace.SpanContext) []slog.Attr {
+	if !c.IsValid() {
+		return fields
+	}
+	return append(fields, slog.String(LogTrace, c.TraceID().String()), slog.String(LogSpan, c.SpanID().String()))
+}
+
+// envelopeOf reads as much of a record as can be read: for what is told of
+// records that may be no events.
+func EnvelopeOf(r *transport.Record) *wire.Event {
+	e := new(wire.Event)
+	if err := wire.Decode(r, e); err != nil {
+		e.Topic, e.Partition, e.Offset, e.Headers = r.Topic, r.Partition, r.Offset, r.Headers
+	}
+	letter.Redelivered(e)
+	return e
+}
+
+// Bounds of what a dead letter adds, in bytes.
+const (
+	MaxErrorText = 2 << 10
+	MaxStackText = 16 << 10
+)
+
+// clipped shortens text to at most n bytes, at a character's border.
+func Clipped(text string, n int) string {
+	if len(text) <= n {
+		return text
+	}
+	for n > 0 && !utf8.RuneStart(text[n]) {
+		n--
+	}
+	return text[:n] + "…"
+}

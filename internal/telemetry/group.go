@@ -1,0 +1,156 @@
+package telemetry
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/eventbus-go/eventbus/internal/engine"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// groupSignals is what is told of a consumer group. It hears its engine.
+type GroupSignals struct {
+	*Signals
+	engine.NoObserver
+	name   string
+	Log    *slog.Logger
+	engine *engine.Engine
+	Topics map[string]*ProcessSignals // not changed once it is handed out
+
+	commit   spanKind
+	commits  *family // by error
+	base     *labels
+	unstable unstable
+}
+
+func newGroupSignals(s *Signals, name string) *GroupSignals {
+	group := ConsumerGroup.String(name)
+	commit := spanKind{name: Commit, attributes: s.operation(Commit, TypeSettle, group)}
+	return &GroupSignals{
+		Signals: s, name: name,
+		Log:     s.log.With(LogGroup, name),
+		Topics:  make(map[string]*ProcessSignals),
+		commit:  commit,
+		commits: newFamily(ErrorType, commit.attributes...),
+		base:    newLabels(s.attributes(group)...),
+	}
+}
+
+// watch begins to observe the engine.
+func (g *GroupSignals) Watch(e *engine.Engine) {
+	g.engine = e
+	// A counter that is there from the start, at zero, shows its first step.
+	ctx := context.Background()
+	g.metrics.abandoned.Add(ctx, 0, g.base.add...)
+	g.metrics.lost.Add(ctx, 0, g.base.add...)
+	for _, h := range g.Topics {
+		g.metrics.retries.Add(ctx, 0, h.base.add...)
+		g.metrics.letterFailures.Add(ctx, 0, h.base.add...)
+		g.metrics.commitFailure.Add(ctx, 0, h.base.add...)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.groups = append(g.groups, g)
+}
+
+// unknownTypePrefix begins the reason for which an event of a type without a
+// handler is skipped; the type follows.
+const UnknownTypePrefix = "unknown type "
+
+// Skipped implements engine.Observer.
+func (g *GroupSignals) Skipped(p transport.Partition, reason string, n int64) {
+	h := g.Topics[p.Topic]
+	kind, value := h.skips, reason
+	if typ, unknown := strings.CutPrefix(reason, UnknownTypePrefix); unknown {
+		kind, value = h.unknown, typ
+	}
+	ctx := context.Background()
+	g.metrics.skipped.Add(ctx, n, kind.of(value).add...)
+	if g.Log.Enabled(ctx, slog.LevelDebug) {
+		g.Log.LogAttrs(ctx, slog.LevelDebug, "skipped", slog.String(LogTopic, p.Topic), slog.Int64(LogPartition, int64(p.Partition)),
+			slog.String(LogReason, reason), slog.Int64(LogEvents, n))
+	}
+}
+
+// Parked implements engine.Observer.
+func (g *GroupSignals) Parked(_ *engine.Subscription, f *engine.Failure, wait time.Duration) {
+	g.LogFailure(slog.LevelDebug, slog.Attr{}, "waits for the next attempt, its key behind it", f, slog.Duration(LogWait, wait))
+}
+
+// departLetter begins the flight of a dead letter, beside the attempts in the
+// trace of its event. The letter keeps the headers that its record came with, so
+// that a redelivery goes on in the same trace.
+func (g *GroupSignals) StartLetter(f *engine.Failure, r *transport.Record) Outgoing {
+	s, e := g.SendSignals(r.Topic), EnvelopeOf(f.Record)
+	letter := Outgoing{Of: s, ID: e.ID, start: time.Now()}
+	if g.Tracing.on() {
+		attributes := append(appendOrigin(s.send.of(e), e.Topic, e.Partition, e.Offset), ConsumerGroup.String(g.name),
+			DeadLetterReason.String(f.Reason), Attempt.Int(f.Attempts))
+		_, letter.span = g.Tracing.tracer.Start(g.Tracing.extract(context.Background(), e), s.send.name,
+			trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(attributes...))
+	}
+	return letter
+}
+
+// DeadLettered implements engine.Observer.
+func (g *GroupSignals) DeadLettered(f *engine.Failure) {
+	h := g.Topics[f.Record.Topic]
+	h.metrics.letters.Add(context.Background(), 1, h.letters.of(f.Reason).add...)
+	level, quiet := h.Failures.Next(slog.LevelWarn)
+	g.LogFailure(level, quiet, "dead-lettered", f, slog.String(LogReason, f.Reason))
+}
+
+// DeadLetterFailed implements engine.Observer.
+func (g *GroupSignals) DeadLetterFailed(f *engine.Failure, err error) {
+	h := g.Topics[f.Record.Topic]
+	h.metrics.letterFailures.Add(context.Background(), 1, h.base.add...)
+	level, quiet := h.Failures.Next(slog.LevelError)
+	refused := *f
+	refused.Err = err
+	g.LogFailure(level, quiet, "dead letter not written: its key waits", &refused, slog.String(LogReason, f.Reason))
+}
+
+// logFailure tells what became of a failed event.
+func (g *GroupSignals) LogFailure(level slog.Level, quiet slog.Attr, text string, f *engine.Failure, more slog.Attr) {
+	ctx := context.Background()
+	if !g.Log.Enabled(ctx, level) {
+		return
+	}
+	e := EnvelopeOf(f.Record)
+	fields := appendTrace(eventFields(e), trace.SpanContextFromContext(g.Tracing.extract(ctx, e)))
+	g.Log.LogAttrs(ctx, level, text, append(fields, slog.Int(LogAttempts, f.Attempts), more, slog.Any(LogError, f.Err), quiet)...)
+}
+
+// Committed implements engine.Observer.
+func (g *GroupSignals) Committed(p transport.Partition, offset int64) {
+	if ctx := context.Background(); g.Log.Enabled(ctx, slog.LevelDebug) {
+		g.Log.LogAttrs(ctx, slog.LevelDebug, "committed", slog.String(LogTopic, p.Topic),
+			slog.Int64(LogPartition, int64(p.Partition)), slog.Int64(LogOffset, offset))
+	}
+}
+
+// CommitFailed implements engine.Observer.
+func (g *GroupSignals) CommitFailed(p transport.Partition, _ error) {
+	g.metrics.commitFailure.Add(context.Background(), 1, g.Topics[p.Topic].base.add...)
+}
+
+// Assigned implements engine.Observer.
+func (g *GroupSignals) Assigned(n int) { g.Log.Debug("partitions taken over", "count", n) }
+
+// Revoked implements engine.Observer.
+func (g *GroupSignals) Revoked(n int, lost bool) {
+	g.Log.Debug("partitions given up", "count", n, "lost", lost)
+	if lost {
+		g.metrics.lost.Add(context.Background(), int64(n), g.base.add...)
+	}
+}
+
+// Abandoned implements engine.Observer.
+func (g *GroupSignals) Abandoned(n int) {
+	g.Log.Warn("handlers cut off at the end of the drain: their events are handled again elsewhere", "attempts", n)
+	g.metrics.abandoned.Add(context.Background(), int64(n), g.base.add...)
+}

@@ -1,0 +1,179 @@
+package telemetry
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/eventbus-go/eventbus/internal/letter"
+	"github.com/eventbus-go/eventbus/internal/wire"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// handling is what is told of a topic that a group handles.
+type ProcessSignals struct {
+	*GroupSignals
+	process        spanKind
+	outcomes       *family // by error
+	letters        *family // by reason
+	skips          *family // by reason
+	unknown        *family // skipped by type
+	consumed, base *labels
+	Failures       logLimit
+}
+
+func newHandling(g *GroupSignals, topic string) *ProcessSignals {
+	destination, group := Destination.String(topic), ConsumerGroup.String(g.name)
+	process := g.spanKind(Process, Process, topic, group)
+	base := g.attributes(destination, group)
+	return &ProcessSignals{
+		GroupSignals: g,
+		process:      process,
+		outcomes:     newFamily(ErrorType, process.attributes...),
+		letters:      newFamily(DeadLetterReason, base...),
+		skips:        newFamily(SkipReason, base...),
+		unknown:      newFamily(EventType, append(base[:len(base):len(base)], SkipReason.String(letter.ReasonUnknownType))...),
+		consumed:     newLabels(g.operation(Poll, TypeReceive, destination, group)...),
+		base:         newLabels(base...),
+	}
+}
+
+// attempted is an attempt at handling, as it is reported.
+type attempted interface {
+	context.Context
+	Number() int
+	Len() int
+	Event(i int) *wire.Event
+}
+
+// processing is the report of one attempt under way.
+type processing struct {
+	h            *ProcessSignals
+	a            attempted
+	span         trace.Span
+	start        time.Time
+	debug, timed bool
+}
+
+// start begins the report of an attempt, as the child of the span that sent its event; the
+// context has that span.
+func (h *ProcessSignals) Start(a attempted, ctx context.Context) (processing, context.Context) {
+	t := processing{h: h, a: a, debug: h.Log.Enabled(a, slog.LevelDebug)}
+	t.timed = t.debug || h.metrics.process.Enabled(a)
+	if t.timed {
+		t.start = time.Now()
+	}
+	values, span := h.begin(a, ctx)
+	t.span = span
+	if t.debug {
+		h.Log.LogAttrs(a, slog.LevelDebug, "handling", h.fields(a, span)...)
+	}
+	if a.Number() > 1 {
+		h.metrics.retries.Add(a, 1, h.base.add...)
+	}
+	return t, values
+}
+
+// end ends it.
+func (t *processing) End(err error, kind string, stack []byte) {
+	h, s, span := t.h, t.a, t.span
+	var took time.Duration
+	if t.timed {
+		took = time.Since(t.start)
+		h.metrics.process.Record(s, took.Seconds(), h.outcomes.of(kind).record...)
+	}
+	switch {
+	case err != nil:
+		h.logFailure(s, span, took, err)
+	case t.debug:
+		h.Log.LogAttrs(s, slog.LevelDebug, "handled", append(h.fields(s, span), slog.Duration(LogTook, took))...)
+	}
+	if span != nil {
+		if err != nil {
+			failedAt(span, kind, err, stack)
+		}
+		span.End()
+	}
+}
+
+// begin puts the attempt into the trace of its event, and starts its span if
+// anybody listens. A batch has links to the spans that made its events instead.
+func (h *ProcessSignals) begin(s attempted, ctx context.Context) (values context.Context, span trace.Span) {
+	t := &h.Tracing
+	if s.Len() == 1 && t.carried(s.Event(0)) {
+		ctx = t.extract(ctx, s.Event(0))
+		values = ctx
+	}
+	if !t.on() {
+		return values, nil
+	}
+	options := []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindConsumer)}
+	if s.Len() == 1 {
+		e := s.Event(0)
+		options = append(options, trace.WithAttributes(appendPlace(h.process.of(e), e)...),
+			trace.WithAttributes(Attempt.Int(s.Number())))
+		if link, ok := origin(ctx, e); ok {
+			options = append(options, trace.WithLinks(link))
+		}
+	} else {
+		options = append(options, trace.WithAttributes(h.process.attributes...), trace.WithAttributes(BatchCount.Int(s.Len()),
+			partitionID(s.Event(0).Partition), Attempt.Int(s.Number())))
+		for i := range s.Len() {
+			e := s.Event(i)
+			if c := trace.SpanContextFromContext(t.extract(context.Background(), e)); c.IsValid() {
+				options = append(options, trace.WithLinks(trace.Link{SpanContext: c, Attributes: []attribute.KeyValue{
+					MessageID.String(e.ID), Offset.Int64(e.Offset),
+				}}))
+			}
+		}
+	}
+	return t.tracer.Start(ctx, h.process.name, options...)
+}
+
+// origin is a link to the span that an event was created in, where that is not
+// the last hop's: the event came through a bridge.
+func origin(ctx context.Context, e *wire.Event) (trace.Link, bool) {
+	if e.TraceParent == "" {
+		return trace.Link{}, false
+	}
+	c := trace.SpanContextFromContext(created(context.Background(), e))
+	return trace.Link{SpanContext: c}, c.IsValid() && c.SpanID() != trace.SpanContextFromContext(ctx).SpanID()
+}
+
+// logFailure tells of a failed attempt: the first of an event loudly, since what
+// comes after it is a retry, or a dead letter and loud again.
+func (h *ProcessSignals) logFailure(s attempted, span trace.Span, took time.Duration, err error) {
+	level, quiet := slog.LevelDebug, slog.Attr{}
+	if s.Number() == 1 {
+		level, quiet = h.Failures.Next(slog.LevelWarn)
+	}
+	if h.Log.Enabled(s, level) {
+		h.Log.LogAttrs(s, level, "handler failed", append(h.fields(s, span),
+			slog.Duration(LogTook, took), slog.Any(LogError, err), quiet)...)
+	}
+}
+
+// unreadable tells of a record that is no event, which no handler sees.
+func (h *ProcessSignals) Unreadable(r *transport.Record, err error) {
+	level, quiet := h.Failures.Next(slog.LevelWarn)
+	if ctx := context.Background(); h.Log.Enabled(ctx, level) {
+		h.Log.LogAttrs(ctx, level, "not an event", slog.String(LogTopic, r.Topic), slog.Int64(LogPartition, int64(r.Partition)),
+			slog.Int64(LogOffset, r.Offset), slog.Any(LogError, err), quiet)
+	}
+}
+
+// fields identify an attempt in logs.
+func (h *ProcessSignals) fields(d attempted, span trace.Span) []slog.Attr {
+	fields := eventFields(d.Event(0))
+	fields = append(fields, slog.Int(LogAttempt, d.Number()))
+	if d.Len() > 1 {
+		fields = append(fields, slog.Int(LogEvents, d.Len()))
+	}
+	if span != nil {
+		fields = appendTrace(fields, span.SpanContext())
+	}
+	return fields
+}

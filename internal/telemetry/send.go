@@ -1,0 +1,207 @@
+package telemetry
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/eventbus-go/eventbus/internal/wire"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// SendSignals returns the signals of a topic that the bus publishes to.
+type SendSignals struct {
+	*Signals
+	Topic        string
+	send, create spanKind
+	outcomes     *family // by error
+}
+
+// spanKind is what all spans of one name have in common.
+type spanKind struct {
+	name       string
+	attributes []attribute.KeyValue
+}
+
+func (s *Signals) spanKind(operation, kind, destination string, more ...attribute.KeyValue) spanKind {
+	return spanKind{
+		name:       SpanName(operation, destination),
+		attributes: s.operation(operation, kind, append(more, Destination.String(destination))...),
+	}
+}
+
+// pending counts the events that the producer has and whose outcome is not known.
+type pending struct{ events, bytes atomic.Int64 }
+
+func newSending(s *Signals, topic string) *SendSignals {
+	send := s.spanKind(Send, Send, topic)
+	return &SendSignals{
+		Signals: s, Topic: topic,
+		send:     send,
+		create:   s.spanKind(Create, Create, topic),
+		outcomes: newFamily(ErrorType, send.attributes...),
+	}
+}
+
+// Outgoing reports one event on its way to the log. It is a part of the event's
+// completion, which ends it first.
+type Outgoing struct {
+	Of    *SendSignals // of and id stay as they are made
+	ID    string
+	span  trace.Span // nil without tracing
+	start time.Time  // zero where nobody asks how long it took
+	size  int64      // while it is counted as pending
+	part  bool       // of a batch, which has a span and a duration of its own
+}
+
+// Start begins the report of an event, and returns the trace that the event is
+// to carry, or nil. batch is nil for an event that is published alone.
+func (f *Outgoing) Start(ctx context.Context, e *wire.Event, batch *OutgoingBatch) *TraceContext {
+	s := f.Of
+	f.part = batch != nil
+	debug := s.log.Enabled(ctx, slog.LevelDebug)
+	if debug || s.metrics.operation.Enabled(ctx) {
+		f.start = time.Now()
+	}
+	if s.Tracing.on() {
+		kind := &s.send
+		if f.part {
+			kind = &s.create
+		}
+		ctx, f.span = s.Tracing.tracer.Start(ctx, kind.name, trace.WithSpanKind(trace.SpanKindProducer), trace.WithAttributes(kind.of(e)...))
+		if f.part {
+			batch.link(f.span)
+			f.span.End()
+		}
+	}
+	if debug {
+		fields := append(f.fields(), slog.String(LogEventType, e.Type))
+		s.log.LogAttrs(ctx, slog.LevelDebug, "publishing", appendStory(fields, e)...)
+	}
+	return s.Tracing.contextOf(ctx, e)
+}
+
+// of returns the attributes of an event's span.
+func (k *spanKind) of(e *wire.Event) []attribute.KeyValue {
+	return appendEvent(append(make([]attribute.KeyValue, 0, len(k.attributes)+18), k.attributes...), e)
+}
+
+// Carry counts the event as pending until it ends.
+func (f *Outgoing) Carry(r *transport.Record) {
+	if f.Of.metrics.off {
+		return
+	}
+	f.size = int64(r.Size())
+	f.Of.pending.events.Add(1)
+	f.Of.pending.bytes.Add(f.size)
+}
+
+// End ends the report with the producer's outcome.
+func (f *Outgoing) End(p transport.Position, err error) {
+	s, ctx := f.Of, context.Background()
+	s.metrics.sent.Add(ctx, 1, s.outcomes.of(ErrorClass(err)).add...)
+	level, quiet := slog.LevelDebug, slog.Attr{}
+	if err != nil {
+		// Whoever published without waiting may never look at the receipt.
+		level, quiet = s.failures.Next(slog.LevelWarn)
+	}
+	if s.log.Enabled(ctx, level) {
+		fields := append(f.fields(), slog.Int64(LogPartition, int64(p.Partition.Partition)), slog.Int64(LogOffset, p.Offset))
+		if !f.start.IsZero() {
+			fields = append(fields, slog.Duration(LogTook, time.Since(f.start)))
+		}
+		if err != nil {
+			s.log.LogAttrs(ctx, level, "not published", append(fields, slog.Any(LogError, err), quiet)...)
+		} else {
+			s.log.LogAttrs(ctx, level, "published", fields...)
+		}
+	}
+	if f.span != nil && err == nil {
+		f.span.SetAttributes(partitionID(p.Partition.Partition), Offset.Int64(p.Offset))
+	}
+	f.end(err)
+}
+
+// Refuse ends the report of an event that was never handed to the producer, and
+// returns err.
+func (f *Outgoing) Refuse(err error) error {
+	if ctx := context.Background(); f.Of.log.Enabled(ctx, slog.LevelDebug) {
+		f.Of.log.LogAttrs(ctx, slog.LevelDebug, "refused", append(f.fields(), slog.Any(LogError, err))...)
+	}
+	f.end(err)
+	return err
+}
+
+func (f *Outgoing) end(err error) {
+	s := f.Of
+	if f.size > 0 {
+		s.pending.events.Add(-1)
+		s.pending.bytes.Add(-f.size)
+	}
+	if !f.part {
+		if !f.start.IsZero() {
+			s.metrics.operation.Record(context.Background(), time.Since(f.start).Seconds(), s.outcomes.of(ErrorClass(err)).record...)
+		}
+		if f.span != nil {
+			if err != nil {
+				failed(f.span, ErrorClass(err), err)
+			}
+			f.span.End()
+		}
+	}
+	f.span = nil
+}
+
+// fields identify the event in logs.
+func (f *Outgoing) fields() []slog.Attr {
+	fields := append(make([]slog.Attr, 0, 12), slog.String(LogEvent, f.ID), slog.String(LogTopic, f.Of.Topic))
+	if f.span != nil {
+		fields = appendTrace(fields, f.span.SpanContext())
+	}
+	return fields
+}
+
+// OutgoingBatch reports a PublishBatch. Its span and duration cover all of its
+// events; each event has a span that made it, and an Outgoing.
+type OutgoingBatch struct {
+	of    *SendSignals
+	span  trace.Span
+	start time.Time
+}
+
+func (s *SendSignals) StartBatch(ctx context.Context, events int) *OutgoingBatch {
+	b := &OutgoingBatch{of: s}
+	if s.metrics.operation.Enabled(ctx) {
+		b.start = time.Now()
+	}
+	if s.Tracing.on() {
+		_, b.span = s.Tracing.tracer.Start(ctx, s.send.name, trace.WithSpanKind(trace.SpanKindClient),
+			trace.WithAttributes(s.send.attributes...), trace.WithAttributes(BatchCount.Int(events)))
+	}
+	return b
+}
+
+// link makes a span the maker of one of the batch's events.
+func (b *OutgoingBatch) link(made trace.Span) {
+	if b.span != nil {
+		b.span.AddLink(trace.Link{SpanContext: made.SpanContext()})
+	}
+}
+
+func (b *OutgoingBatch) End(err error) {
+	kind := ErrorClass(err)
+	if !b.start.IsZero() {
+		b.of.metrics.operation.Record(context.Background(), time.Since(b.start).Seconds(), b.of.outcomes.of(kind).record...)
+	}
+	if b.span == nil {
+		return
+	}
+	if err != nil {
+		failed(b.span, kind, err)
+	}
+	b.span.End()
+}
