@@ -119,7 +119,7 @@ func (e *unknownOutcome) Is(target error) bool { return target == ErrOutcomeUnkn
 
 // awaited is the outcome of a publish whose caller waits. It is used again.
 type awaited struct {
-	outgoing   telemetry.Outgoing
+	outgoing telemetry.Outgoing
 	settled  chan struct{} // one place
 	position Position
 	err      error
@@ -157,10 +157,10 @@ type batchOutcome struct {
 
 // batchPart is one event of it.
 type batchPart struct {
-	outgoing  telemetry.Outgoing
-	of      *batchOutcome
-	settled atomic.Bool
-	err     error // read it only when settled
+	outgoing telemetry.Outgoing
+	of       *batchOutcome
+	settled  atomic.Bool
+	err      error // read it only when settled
 }
 
 func newBatchOutcome(n int) *batchOutcome {
