@@ -37,7 +37,7 @@ func openLog(path string) (*measurementLog, error) {
 	for line := 1; scanner.Scan(); line++ {
 		var m measurement
 		if err := json.Unmarshal(scanner.Bytes(), &m); err != nil {
-			return nil, fmt.Errorf("%s:%d: %w: remove the line, or the file to begin anew", path, line, err)
+			return nil, fmt.Errorf("%s:%d: %w: remove the line, or the file to start over", path, line, err)
 		}
 		if m.Error == "" {
 			l.measurements = append(l.measurements, m)

@@ -46,8 +46,9 @@ func targets() []target {
 	}
 }
 
-// claimed tells whether something is claimed about a client on a workload: about
-// us and franz-go on each, and about whom the targets name.
+// claimed reports whether the documents claim something about a client on a
+// workload: about this library and franz-go on every one, about others where a
+// target names them.
 func claimed(workload, name string) bool {
 	return name == peer.Eventbus || name == peer.Franz || slices.ContainsFunc(targets(), func(t target) bool {
 		return t.workload == workload && (t.ours == name || t.to == name)

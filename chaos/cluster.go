@@ -113,8 +113,8 @@ func (c *cluster) dir() string {
 	return filepath.Join(filepath.Dir(filepath.Dir(c.script)), ".cache", "kafka", "clusters", c.name)
 }
 
-// saveLogs copies what the brokers have logged so far, for whoever wants to know
-// why a scenario failed.
+// saveLogs copies what the brokers have logged so far: why a
+// scenario failed is often written there.
 func (c *cluster) saveLogs(to string) {
 	for id := 1; id <= brokerCount; id++ {
 		name := "broker-" + strconv.Itoa(id) + ".log"

@@ -10,9 +10,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// losesBroker tells whether an action takes a broker away without a word. Then the
-// cluster has to notice, and until it does no client can go on: that takes the
-// broker's session, and the election of a controller before if it was that.
+// losesBroker reports whether an action takes a broker away without an orderly
+// shutdown. Until the cluster notices no client can go on: that takes the
+// broker's session, after the election of a controller if it was the controller.
 func (a action) losesBroker() bool {
 	return a.verb == killBroker || a.verb == freezeBroker || a.verb == fillDisk
 }

@@ -96,7 +96,7 @@ func badNetwork() scenario {
 		about:   "connections are slowed, reset, and one broker falls silent",
 		load:    load{Events: 90_000},
 		proxied: true,
-		// Longer than the cut: whoever loses the coordinator stays a member.
+		// Longer than the cut: a member that loses the coordinator stays a member.
 		crew:  crew{Session: 15 * time.Second},
 		clean: true,
 		plan: func(p *plan) {
@@ -139,11 +139,11 @@ func lettersRefused() scenario {
 	})
 }
 
-// poisonFlood has one key in ten fail for ever.
+// poisonFlood makes every event of one key in ten fail, however often it is tried.
 func poisonFlood() scenario {
 	return openLoop(scenario{
 		name:  "poison flood",
-		about: "every event of one key in ten fails for ever",
+		about: "every event of one key in ten fails, at every attempt",
 		load:  load{Events: 90_000},
 		crew:  crew{Poison: 10},
 		plan:  func(*plan) {},

@@ -47,7 +47,7 @@ type crew struct {
 	Work               time.Duration // of each handler
 	Session, Heartbeat time.Duration
 	Rebalance          time.Duration
-	Poison             uint32 // one key in so many fails for ever; 0: none
+	Poison             uint32 // one key in so many fails at every attempt; 0: none
 	Failing            uint32 // one key in so many fails for failingFor, then works for as long, and so on; 0: none
 	Dependent          bool   // also subscribe to the dependent events
 	Bounds             eventbus.Bounds

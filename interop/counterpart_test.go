@@ -18,8 +18,8 @@ func run(t *testing.T, input, name string, args ...string) string {
 	t.Helper()
 	command := exec.CommandContext(deadline(t), name, args...)
 	command.Stdin = strings.NewReader(input)
-	// The clients' version is this repository's, whichever the broker is of.
-	command.Env = append(os.Environ(), "KAFKA_VERSION=4.1.0")
+	// Java's clients are of the newest version, whatever version the broker has.
+	command.Env = append(os.Environ(), "KAFKA_VERSION=4.4.0")
 	var output, errors bytes.Buffer
 	command.Stdout, command.Stderr = &output, &errors
 	if err := command.Run(); err != nil {

@@ -142,7 +142,7 @@ func startSecured(t *testing.T, ca *authority) *secured {
 	s.script(ca.write("broker.properties", []byte(p.String())), "start")
 	t.Cleanup(func() { s.script("", "stop") })
 	for _, user := range []string{"alice", "bob"} {
-		s.script("", "tool", "kafka.admin.ConfigCommand", "--bootstrap-server", s.at("PLAINTEXT"), "--alter",
+		s.script("", "tool", "org.apache.kafka.tools.ConfigCommand", "--bootstrap-server", s.at("PLAINTEXT"), "--alter",
 			"--entity-type", "users", "--entity-name", user, "--add-config", "SCRAM-SHA-512=[password=pass-"+user+"]")
 	}
 	return s

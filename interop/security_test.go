@@ -17,7 +17,7 @@ import (
 )
 
 // TestSecurity lets clients in and keeps them out of a broker that asks for
-// certificates and passwords and has access control lists. Whoever is refused
+// certificates and passwords and has access control lists. A client that is refused
 // learns why in time, and no secret is printed.
 func TestSecurity(t *testing.T) {
 	needJava(t)
@@ -70,7 +70,7 @@ func TestSecurity(t *testing.T) {
 			case err == nil:
 				t.Fatal("it is let in")
 			case errors.Is(err, context.DeadlineExceeded):
-				t.Errorf("it waits in vain instead of being told: %v", err)
+				t.Errorf("it waits instead of reporting the refusal: %v", err)
 			case !strings.Contains(err.Error(), test.says) || !strings.Contains(err.Error(), address):
 				t.Errorf("%v\nwant it to say %q and the broker's address", err, test.says)
 			}

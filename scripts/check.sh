@@ -19,6 +19,16 @@ formatted() {
   [ -z "$files" ] || { printf 'not formatted by gofmt:\n%s\n' "$files"; return 1; }
 }
 
+# vet_for SYSTEM MODULE vets for another operating system, which compiles the tests too. The fault campaign and the
+# benchmarks send signals and measure processes as only Unix knows them.
+vet_for() {
+  local packages
+  cd "$2"
+  mapfile -t packages < <(go list ./... | grep -vE '/eventbus/(chaos|bench)(/|$)')
+  cd - >/dev/null
+  [ ${#packages[@]} = 0 ] || GOOS=$1 in_module "$2" go vet "${packages[@]}"
+}
+
 # Vulnerabilities that the code reaches fail the check; a database that can't be reached does not.
 vulnerabilities() {
   local output code=0
@@ -37,11 +47,14 @@ if command -v shellcheck >/dev/null; then
   check "shellcheck" shellcheck --severity=warning "${scripts[@]}"
 fi
 check "gofmt" formatted
-check "import directions" go test -count=1 -run '^Test(Imports|Files)' .
+check "import directions, structure and words" go test -count=1 -run '^Test(Imports|Files|Structure|Words)' .
 check "a release, and go install from it" scripts/release-test.sh
 lint=$(scripts/tool.sh golangci-lint)
 for module in "$@"; do
   check "go vet in $module" in_module "$module" go vet -tags integration ./...
+  for system in windows darwin; do
+    check "go vet in $module for $system" vet_for "$system" "$module"
+  done
   check "golangci-lint in $module" in_module "$module" "$lint" run
   check "go mod tidy in $module" in_module "$module" go mod tidy -diff
   check "govulncheck in $module" vulnerabilities "$module"

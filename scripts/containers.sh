@@ -9,7 +9,7 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 dir=$(dirname "$here")/.cache/docker
 usual=confluentinc/confluent-local:7.5.0
-standin=eventbus-kafka:${KAFKA_VERSION:-4.1.0}
+standin=eventbus-kafka:${KAFKA_VERSION:-4.4.0}
 
 say() { printf 'containers: %s\n' "$*" >&2; }
 

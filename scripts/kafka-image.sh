@@ -4,7 +4,7 @@
 # scripts/kafka-image.sh NAME[:TAG]
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-name=${1:?name the image, such as eventbus-kafka:4.1.0}
+name=${1:?name the image, such as eventbus-kafka:4.4.0}
 docker image inspect "$name" >/dev/null 2>&1 && exit
 
 libs=$("$here/kafka.sh" fetch)

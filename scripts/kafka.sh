@@ -19,7 +19,7 @@ usage: scripts/kafka.sh COMMAND
   fetch               only download the jars; prints the class path
 
 Environment:
-  KAFKA_VERSION       default 4.1.0; 2.8 and later are known to work (2.x with ZooKeeper beside it)
+  KAFKA_VERSION       default 4.4.0; 2.8 and later are known to work (2.x with ZooKeeper beside it)
   KAFKA_CLUSTER       a name, so that several clusters can run side by side (default "default")
   KAFKA_PORT          first port of the first broker (default 19092; the next free ten are taken)
   KAFKA_HEAP          of each broker (default 512m)
@@ -29,7 +29,7 @@ USAGE
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(dirname "$here")
-version=${KAFKA_VERSION:-4.1.0}
+version=${KAFKA_VERSION:-4.4.0}
 cluster=${KAFKA_CLUSTER:-default}
 cache=$root/.cache/kafka
 libs=$cache/$version/libs
@@ -370,7 +370,13 @@ case $command in
   tool)
     [ $# -gt 0 ] || die "name a class, e.g. org.apache.kafka.tools.TopicCommand"
     fetch
-    run_java WARN 256m "$@"
+    class=$1
+    shift
+    # It lived in another package before.
+    case $class:$version in
+      org.apache.kafka.tools.ConfigCommand:[23].* | org.apache.kafka.tools.ConfigCommand:4.[01].*) class=kafka.admin.ConfigCommand ;;
+    esac
+    run_java WARN 256m "$class" "$@"
     ;;
   run) run "$@" ;;
   fetch)

@@ -4,7 +4,7 @@
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 
-[ $# -gt 0 ] || set -- 2.8.2 3.9.1 4.0.0 4.1.0
+[ $# -gt 0 ] || set -- 2.8.2 3.9.1 4.0.0 4.1.0 4.4.0
 unset EVENTBUS_TEST_BROKERS
 logs=.cache/matrix
 mkdir -p "$logs"

@@ -14,15 +14,20 @@ import (
 	"github.com/eventbus-go/eventbus/kafka"
 )
 
-// app is one run of the program: what the flags of all commands say, and the
-// cluster that they lead to.
+// app is one run of the program: its streams, the values of the flags that all
+// commands share, and the connection to the cluster. It is used by one
+// goroutine.
 type app struct {
 	stdin  *bufio.Reader
 	stdout io.Writer
 	stderr io.Writer
-	asks   bool // stdin is a terminal, so questions can be answered
-	colour bool // stdout takes colours
+	// stdin is a terminal, so that a question can be answered.
+	asks bool
+	// stdout is a terminal that shows colours; NO_COLOR and TERM=dumb turn them
+	// off.
+	colour bool
 
+	// The flags of all commands; empty where the flag is not given.
 	brokers     []string
 	config      string
 	environment string
@@ -30,7 +35,11 @@ type app struct {
 	yes         bool
 	dryRun      bool
 
-	running bool // the command line was understood
+	// running is set once the command line was understood: errors before that
+	// are misuse.
+	running bool
+	// cluster is nil until a command needs it: help and completion work without
+	// one.
 	cluster *kafka.Transport
 }
 
@@ -42,13 +51,16 @@ func newApp(stdin io.Reader, stdout, stderr io.Writer) *app {
 	}
 }
 
+// terminal reports whether a stream is a terminal. The streams of tests are
+// not.
 func terminal(stream any) bool {
 	file, ok := stream.(*os.File)
 	return ok && term.IsTerminal(int(file.Fd())) //nolint:gosec // a descriptor fits
 }
 
-// transport connects to the cluster, once. Its error names the brokers that
-// were tried. The app closes what it returns.
+// transport returns the connection to the cluster, which it makes the first
+// time. Its error names the brokers that were tried. The app closes the
+// connection.
 func (a *app) transport(ctx context.Context) (*kafka.Transport, error) {
 	if a.cluster != nil {
 		return a.cluster, nil
@@ -57,6 +69,8 @@ func (a *app) transport(ctx context.Context) (*kafka.Transport, error) {
 	if err != nil {
 		return nil, err
 	}
+	// New does not connect. Asking for the cluster shows a wrong address now,
+	// with an error that names it, instead of in the middle of the command.
 	t := kafka.New(c.Kafka)
 	if _, err := t.Cluster(ctx); err != nil {
 		return nil, closing(t, err)
@@ -65,40 +79,47 @@ func (a *app) transport(ctx context.Context) (*kafka.Transport, error) {
 	return t, nil
 }
 
+// closing closes a connection that is of no use and returns err: the first
+// error is the one to act on.
 func closing(t *kafka.Transport, err error) error {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	_ = t.Close(ctx)
 	return err
 }
 
-// patience bounds what is done when a command has ended already.
-const patience = 5 * time.Second
+// closeTimeout bounds cleaning up after a command has ended. The command's own
+// context may have been cancelled by Ctrl-C by then.
+const closeTimeout = 5 * time.Second
 
+// close closes the connection, if there was one.
 func (a *app) close() error {
 	if a.cluster == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	return a.cluster.Close(ctx)
 }
 
-// json tells whether the output is for programs.
+// json reports whether the output is for programs.
 func (a *app) json() bool { return a.output == "json" }
 
-// complain tells people of trouble.
-func (a *app) complain(text string) {
+// printError writes an error to stderr, under the program's name. Errors of
+// package eventbus begin with that name already.
+func (a *app) printError(text string) {
 	_, _ = fmt.Fprintf(a.stderr, "eventbus: %s\n", strings.TrimPrefix(text, "eventbus: "))
 }
 
-// note tells people, and not programs, how it goes.
+// note writes a remark to stderr, so that the output on stdout stays whole for
+// programs.
 func (a *app) note(format string, args ...any) {
 	_, _ = fmt.Fprintf(a.stderr, format+"\n", args...)
 }
 
-// confirm asks whether to go on with something that can't be undone. With
-// --yes it doesn't ask; without a terminal to ask on it refuses.
+// confirm asks whether to go on with something that can't be undone. With --yes
+// it does not ask. Without a terminal to ask on it refuses: a script that
+// forgot --yes must not hang, and must not delete.
 func (a *app) confirm(format string, args ...any) error {
 	if a.yes {
 		return nil
@@ -108,6 +129,7 @@ func (a *app) confirm(format string, args ...any) error {
 		return misuse("%s: there is no terminal to ask on, so give --yes to do it or --dry-run to look", question)
 	}
 	_, _ = fmt.Fprintf(a.stderr, "%s? [y/N] ", question)
+	// The end of the input counts as no.
 	answer, err := a.stdin.ReadString('\n')
 	if err != nil && err != io.EOF {
 		return fmt.Errorf("reading the answer: %w", err)

@@ -9,26 +9,30 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// completions answers a shell that asks how a word may go on.
+// completions returns the words that may stand where a shell asks; begun is
+// what has been typed of the word.
 type completions = func(c *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective)
 
-// complete gives a flag its completions.
+// complete gives a flag its completions. It panics if the command has no such
+// flag: a mistake in this program.
 func complete(c *cobra.Command, flag string, by completions) {
 	if err := c.RegisterFlagCompletionFunc(flag, by); err != nil {
 		panic(err) // the flag does not exist
 	}
 }
 
+// fixed completes with a fixed list of words.
 func (*app) fixed(words ...string) completions {
 	return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return words, cobra.ShellCompDirectiveNoFileComp
 	}
 }
 
-// completing is how long a shell is kept waiting for names from the cluster.
+// completing bounds the time that a shell waits for names from the cluster. A
+// prompt that hangs is worse than one without completions.
 const completing = 3 * time.Second
 
-// topicNames completes the names of topics, for a first argument or a flag.
+// topicNames completes the names of topics, for the first argument or a flag.
 func (a *app) topicNames(c *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
 	return a.names(c, begun, func(ctx context.Context) ([]string, error) {
 		t, err := a.transport(ctx)
@@ -44,8 +48,8 @@ func (a *app) topicNames(c *cobra.Command, _ []string, begun string) ([]string, 
 	})
 }
 
-// names asks the cluster, and offers nothing where that fails: a shell has no
-// place for errors.
+// names completes with those names that begin with begun. It offers nothing if
+// the cluster can't be asked: a shell has no place for errors.
 func (a *app) names(c *cobra.Command, begun string, ask func(context.Context) ([]string, error)) ([]string, cobra.ShellCompDirective) {
 	ctx, cancel := context.WithTimeout(c.Context(), completing)
 	defer cancel()
@@ -57,7 +61,7 @@ func (a *app) names(c *cobra.Command, begun string, ask func(context.Context) ([
 	return slices.DeleteFunc(all, func(name string) bool { return !strings.HasPrefix(name, begun) }), cobra.ShellCompDirectiveNoFileComp
 }
 
-// once offers completions for the first argument alone.
+// once completes the first argument alone.
 func once(by completions) completions {
 	return func(c *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
 		if len(args) > 0 {

@@ -16,6 +16,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
+// newDLQCommand returns the group of commands for dead letters.
 func newDLQCommand(a *app) *cobra.Command {
 	c := a.group("dlq", "Look at dead letters, and bring them back",
 		newDLQListCommand(a), newDLQStatsCommand(a), newDLQShowCommand(a), newDLQReplayCommand(a),
@@ -26,15 +27,18 @@ was decided is kept as the commits of group ` + redrive.Group + `.`
 	return c
 }
 
-// dead is a dead-letter topic, or one letter in it.
+// dead names a dead-letter topic, or one letter in it.
 type dead struct {
-	topic     string
+	topic string
+	// one is set if a single letter is meant: then partition and offset are its
+	// place.
 	one       bool
 	partition int32
 	offset    int64
 }
 
-// parseDead reads TOPIC or TOPIC/PARTITION@OFFSET, as tail and show print it.
+// parseDead reads TOPIC or TOPIC/PARTITION@OFFSET, the form in which tail and
+// show print a place. TOPIC/PARTITION/OFFSET is understood too.
 func parseDead(s string) (dead, error) {
 	topic, rest, one := strings.Cut(s, "/")
 	if !one {
@@ -50,11 +54,14 @@ func parseDead(s string) (dead, error) {
 	return dead{topic, true, int32(p), o}, nil
 }
 
+// at returns the partition of a single letter.
 func (d dead) at() transport.Partition {
 	return transport.Partition{Topic: d.topic, Partition: d.partition}
 }
 
-// box opens a dead-letter topic.
+// box opens a dead-letter topic. A topic that does not exist is reported with
+// the remedy that all commands give; a name of another kind is refused by
+// redrive.
 func (a *app) box(ctx context.Context, topic string) (*redrive.Box, error) {
 	t, err := a.transport(ctx)
 	if err != nil {
@@ -74,7 +81,8 @@ func (a *app) deadTopics(c *cobra.Command, args []string, begun string) ([]strin
 	return slices.DeleteFunc(names, func(n string) bool { return !strings.HasSuffix(n, letter.DeadSuffix) }), d
 }
 
-// letterFilter is what the flags say that choose letters.
+// letterFilter holds the flags that choose letters. The times and states stay
+// text until parse, since pflag has no such types.
 type letterFilter struct {
 	redrive.Filter
 	states        []string
@@ -85,18 +93,21 @@ func (f *letterFilter) flags(c *cobra.Command) {
 	flags := c.Flags()
 	flags.StringSliceVar(&f.Types, "type", nil, "only events of these `types`")
 	flags.StringArrayVar(&f.Keys, "key", nil, "only events of this `key`; may be repeated")
-	flags.StringSliceVar(&f.Reasons, "reason", nil, "only letters of these `reasons`, such as exhausted, permanent, malformed (no CloudEvent) or undecodable (data of another form)")
+	flags.StringSliceVar(&f.Reasons, "reason", nil, "only letters of these `reasons`, such as exhausted, permanent, malformed (not a CloudEvent) or undecodable (data of another form)")
 	flags.StringSliceVar(&f.Fingerprints, "fingerprint", nil, "only letters with these `fingerprints` of their error, as stats shows them")
 	flags.StringVar(&f.since, "since", "", "only letters that died since this `time` (RFC 3339), or duration ago")
 	flags.StringVar(&f.before, "before", "", "only letters that died before this `time` (RFC 3339), or duration ago")
 }
 
+// stateFlag adds --state, which only the commands that look at letters have:
+// those that change letters know which states they may take.
 func (f *letterFilter) stateFlag(a *app, c *cobra.Command) {
 	c.Flags().StringSliceVar(&f.states, "state", nil, "only letters in these `states`: open, replayed, skipped, quarantined")
 	complete(c, "state", a.fixed("open", "replayed", "skipped", "quarantined"))
 }
 
-// parse reads the times and states.
+// parse fills the embedded Filter from the texts of --since, --before and
+// --state.
 func (f *letterFilter) parse() (err error) {
 	now := time.Now()
 	for _, bound := range []struct {
@@ -128,8 +139,10 @@ func newDLQListCommand(a *app) *cobra.Command {
 	}
 }
 
-// deadLine is a dead-letter topic in a list. Replayed and Skipped count all that
-// ever were, purged ones too.
+// deadLine is the line of a dead-letter topic in a list: numbers of letters.
+// Open and Quarantined count what the log has now. Replayed and Skipped count
+// all letters since the topic was created, those that retention or a purge
+// removed too.
 type deadLine struct {
 	Topic       string `json:"topic"`
 	Open        int64  `json:"open"`
@@ -138,6 +151,7 @@ type deadLine struct {
 	Skipped     int64  `json:"skipped"`
 }
 
+// listDead prints one line for each dead-letter topic of the cluster.
 func (a *app) listDead(ctx context.Context) error {
 	t, err := a.transport(ctx)
 	if err != nil {
@@ -156,7 +170,8 @@ func (a *app) listDead(ctx context.Context) error {
 		}
 		b, err := redrive.OpenBox(ctx, t, infos[i].Name)
 		if err != nil {
-			wrong = append(wrong, err) // the others can be told of
+			// One topic that can't be read does not hide the others.
+			wrong = append(wrong, err)
 			continue
 		}
 		l := deadLine{b.Topic, b.Count(redrive.Open), b.Count(redrive.Quarantined), b.Count(redrive.Replayed), b.Count(redrive.Skipped)}
@@ -167,7 +182,8 @@ func (a *app) listDead(ctx context.Context) error {
 	return errors.Join(wrong...)
 }
 
-// none tells that no letter was chosen: that is no failure.
+// none reports that no letter was chosen. That is not a failure: a script that
+// replays every hour often finds none.
 func (a *app) none(topic string) error {
 	if a.json() {
 		return a.printJSON([]struct{}{})

@@ -32,12 +32,15 @@ opens those in quarantine again. dlq show --state quarantined lists them.`,
 	return c
 }
 
-// verbs say what is done to letters that are put into a state.
+// verbs names what happens to letters that are put into a state, for the
+// question.
 var verbs = map[redrive.State]string{
-	redrive.Open: "Release", redrive.Skipped: "Pass for good over", redrive.Quarantined: "Put into quarantine",
+	redrive.Open: "Release", redrive.Skipped: "Skip for good", redrive.Quarantined: "Put into quarantine",
 }
 
-// decide puts one letter, or those that a filter takes, into a state.
+// decide puts the letter that what names, or the letters that f chooses, into a
+// state. It counts them first, without changing anything, so that the question
+// says how many there are.
 func (a *app) decide(ctx context.Context, what string, f *letterFilter, to redrive.State) error {
 	d, err := parseDead(what)
 	if err != nil {
@@ -46,7 +49,8 @@ func (a *app) decide(ctx context.Context, what string, f *letterFilter, to redri
 	if err := f.parse(); err != nil {
 		return err
 	}
-	// Skipping takes what is open: letters in quarantine are released first.
+	// Only open letters are skipped or put into quarantine. Those in quarantine
+	// were put there on purpose, and have to be released first.
 	f.States = []redrive.State{redrive.Open}
 	if to == redrive.Open {
 		f.States = []redrive.State{redrive.Quarantined}
@@ -70,7 +74,7 @@ func (a *app) decide(ctx context.Context, what string, f *letterFilter, to redri
 	case n == 0:
 		return a.none(d.topic)
 	case a.dryRun:
-		return a.tell(would, "would be ")
+		return a.printTally(would, "would be ")
 	}
 	if err := a.confirm("%s %s of %s", verbs[to], counted(n, "letter"), d.topic); err != nil {
 		return err
@@ -79,7 +83,7 @@ func (a *app) decide(ctx context.Context, what string, f *letterFilter, to redri
 	if err != nil {
 		return err
 	}
-	return a.tell(done, "")
+	return a.printTally(done, "")
 }
 
 func newDLQPurgeCommand(a *app) *cobra.Command {
@@ -96,6 +100,9 @@ quarantine. With --including-open all letters are deleted, whatever they wait fo
 	return c
 }
 
+// purge deletes letters from the log. The log can only be cut from its front,
+// so a letter that is done stays for as long as an open one lies before it in
+// its partition. With open, everything up to the end goes.
 func (a *app) purge(ctx context.Context, topic string, open bool) error {
 	b, err := a.box(ctx, topic)
 	if err != nil {
@@ -104,6 +111,8 @@ func (a *app) purge(ctx context.Context, topic string, open bool) error {
 	before := make(map[transport.Partition]int64)
 	n, lost, behind := int64(0), int64(0), int64(0)
 	for p, end := range b.End {
+		// Base may lie beyond the end of the log: a ledger of a topic that lost
+		// records in an unclean election, say.
 		to := min(b.Ledger(p).Base, end)
 		behind += end - to - b.Ledger(p).Count(redrive.Open, end) - b.Ledger(p).Count(redrive.Quarantined, end)
 		if open {

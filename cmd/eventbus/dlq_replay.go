@@ -40,6 +40,8 @@ event twice. Events that came back --max-redeliveries times go to quarantine.`,
 	return c
 }
 
+// replay counts the letters, asks, and brings them back. The first count is a
+// dry run, so that the question says how many events come back.
 func (a *app) replay(ctx context.Context, topic string, how redrive.Replay) error {
 	if how.Rate < 0 || how.MaxRedeliveries < 1 {
 		return misuse("--rate is 0 or more, --max-redeliveries 1 or more")
@@ -58,29 +60,33 @@ func (a *app) replay(ctx context.Context, topic string, how redrive.Replay) erro
 		return a.none(topic)
 	}
 	if a.dryRun {
-		return a.tell(would, "would be ")
+		return a.printTally(would, "would be ")
 	}
 	if err := a.confirm("Bring %s back through %s, and put %d into quarantine", counted(would.Replayed, "event"), letter.RetryTopic(topic), would.Quarantined); err != nil {
 		return err
 	}
 	bar := a.bar(would.Replayed + would.Quarantined)
 	how.Progress = func(t redrive.Tally) { _ = bar.Set64(t.Replayed + t.Quarantined) }
-	// Opened anew: letters may have been decided about since.
+	// Opened again: other letters may have been decided about while the
+	// question stood.
 	if b, err = a.box(ctx, topic); err != nil {
 		return err
 	}
 	done, err := b.Run(ctx, how)
 	_ = bar.Exit()
-	told := a.tell(done, "")
+	printed := a.printTally(done, "")
+	// The tally is printed even if the replay failed: what it counts is
+	// committed.
 	if errors.Is(err, transport.ErrFenced) {
 		err = fmt.Errorf("another replay of %s took over: %w", topic, err)
 	} else if err != nil {
 		err = fmt.Errorf("the replay stopped; run it again to go on, no event is lost or brought back twice: %w", err)
 	}
-	return errors.Join(err, told)
+	return errors.Join(err, printed)
 }
 
-// bar shows progress to people at a terminal.
+// bar returns a progress bar on stderr, which shows nothing unless stderr is a
+// terminal.
 func (a *app) bar(total int64) *progressbar.ProgressBar {
 	if !terminal(a.stderr) {
 		return progressbar.DefaultSilent(total)
@@ -89,8 +95,9 @@ func (a *app) bar(total int64) *progressbar.ProgressBar {
 		progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionClearOnFinish())
 }
 
-// tell says what became of letters, or would.
-func (a *app) tell(t redrive.Tally, would string) error {
+// printTally prints how many letters were replayed, skipped and so on; would is
+// put before each verb if that is only a rehearsal.
+func (a *app) printTally(t redrive.Tally, would string) error {
 	if a.json() {
 		return a.printJSON(t)
 	}

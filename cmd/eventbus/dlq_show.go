@@ -23,7 +23,7 @@ func newDLQStatsCommand(a *app) *cobra.Command {
 	var f letterFilter
 	c := &cobra.Command{
 		Use:   "stats TOPIC",
-		Short: "Count the letters of a dead-letter topic by what they died of",
+		Short: "Count the letters of a dead-letter topic by their error",
 		Long: `Count the letters that wait, by the fingerprint of their error: its text without
 numbers, identifiers and quoted values. --state chooses other letters than those
 that wait.`,
@@ -35,20 +35,28 @@ that wait.`,
 	return c
 }
 
-// cause is what several letters died of.
+// cause sums up the letters that have the same fingerprint, and so, most
+// likely, failed for the same reason.
 type cause struct {
-	Fingerprint string    `json:"fingerprint"`
-	Reason      string    `json:"reason"`
-	Gist        string    `json:"gist"`
-	Letters     int64     `json:"letters"`
-	Keys        int       `json:"keys"`
-	Types       []string  `json:"types"`
-	First       time.Time `json:"first"`
-	Last        time.Time `json:"last"`
+	// Fingerprint and Gist are "-" and the reason for records that are not dead
+	// letters.
+	Fingerprint string   `json:"fingerprint"`
+	Reason      string   `json:"reason"`
+	Gist        string   `json:"gist"`
+	Letters     int64    `json:"letters"`
+	Keys        int      `json:"keys"`
+	Types       []string `json:"types"`
+	// First and Last are the earliest and the latest last failure among the
+	// letters.
+	First time.Time `json:"first"`
+	Last  time.Time `json:"last"`
 
+	// The distinct keys and types, from which Keys and Types are made at the
+	// end.
 	keys, types map[string]bool
 }
 
+// add counts a letter.
 func (c *cause) add(l *letter.Letter) {
 	c.Letters++
 	c.keys[string(l.Record.Key)] = true
@@ -61,8 +69,9 @@ func (c *cause) add(l *letter.Letter) {
 	}
 }
 
-// eachLetter calls see with the letters that a filter takes; those that wait,
-// unless the filter asks for states.
+// eachLetter calls see with the letters that f takes. Unless f asks for states,
+// these are the open ones, and reading begins where they do: the letters before
+// them may be millions.
 func (a *app) eachLetter(ctx context.Context, topic string, f *letterFilter, see redrive.See) error {
 	if err := f.parse(); err != nil {
 		return err
@@ -84,6 +93,7 @@ func (a *app) eachLetter(ctx context.Context, topic string, f *letterFilter, see
 	})
 }
 
+// deadStats prints the causes, the most frequent first.
 func (a *app) deadStats(ctx context.Context, topic string, f *letterFilter) error {
 	causes := make(map[string]*cause)
 	err := a.eachLetter(ctx, topic, f, func(l *letter.Letter, _ redrive.State, foreign error) error {
@@ -124,7 +134,8 @@ func (a *app) deadStats(ctx context.Context, topic string, f *letterFilter) erro
 	return a.show(all, table.Row{"fingerprint", "letters", "keys", "types", "reason", "first", "last", "error"}, rows)
 }
 
-// stamp shows a time in this machine's zone, to the second.
+// stamp formats a time in this machine's zone, to the second, without the year;
+// the zero time is empty.
 func stamp(t time.Time) string {
 	if t.IsZero() {
 		return ""
@@ -137,7 +148,7 @@ func newDLQShowCommand(a *app) *cobra.Command {
 	var limit int
 	c := &cobra.Command{
 		Use:   "show TOPIC[/PARTITION@OFFSET]",
-		Short: "Show dead letters: the event, its story and its stack",
+		Short: "Show dead letters: the event, how it failed, and the stack",
 		Args:  cobra.ExactArgs(1), ValidArgsFunction: once(a.deadTopics),
 		RunE: a.action(func(ctx context.Context, args []string) error { return a.showDead(ctx, args[0], &f, limit) }),
 	}
@@ -147,24 +158,35 @@ func newDLQShowCommand(a *app) *cobra.Command {
 	return c
 }
 
-// story is a dead letter for programs.
-type story struct {
+// letterLine is a dead letter as JSON: the record with its event, and how it
+// failed.
+type letterLine struct {
 	*line
-	State        string    `json:"state"`
-	Reason       string    `json:"reason"`
-	Error        string    `json:"error,omitempty"`
-	Fingerprint  string    `json:"fingerprint"`
-	Group        string    `json:"group"`
-	Attempts     int       `json:"attempts"`
+	State  string `json:"state"`
+	Reason string `json:"reason"`
+	// Error is the text of the handler's last error, shortened by the service.
+	Error       string `json:"error,omitempty"`
+	Fingerprint string `json:"fingerprint"`
+	Group       string `json:"group"`
+	// Attempts counts calls of the handler, Redeliveries how often the letter
+	// was replayed.
+	Attempts int `json:"attempts"`
+	// Source is the record that the group read, TOPIC/PARTITION@OFFSET; after a
+	// replay it lies in the retry topic. Origin is the first one, in the
+	// event's own topic.
 	Source       string    `json:"source"`
 	Redeliveries int       `json:"redeliveries"`
 	Origin       string    `json:"origin"`
 	FirstFailure time.Time `json:"firstFailure"`
 	LastFailure  time.Time `json:"lastFailure"`
 	Stack        string    `json:"stack,omitempty"`
-	Foreign      string    `json:"foreign,omitempty"`
+	// Foreign says why the record is not a dead letter; the fields above are
+	// then empty.
+	Foreign string `json:"foreign,omitempty"`
 }
 
+// showDead prints the letter that what names, or up to limit of those that f
+// chooses.
 func (a *app) showDead(ctx context.Context, what string, f *letterFilter, limit int) error {
 	d, err := parseDead(what)
 	if err != nil {
@@ -196,7 +218,9 @@ func (a *app) showDead(ctx context.Context, what string, f *letterFilter, limit 
 	return nil
 }
 
-// oneLetter finds the letter at one place.
+// oneLetter calls see with the letter at one place. It fails if the log does
+// not have that offset, and does nothing if the record there was compacted away
+// or is a transaction's marker.
 func (a *app) oneLetter(ctx context.Context, d dead, see redrive.See) error {
 	b, err := a.box(ctx, d.topic)
 	if err != nil {
@@ -207,7 +231,8 @@ func (a *app) oneLetter(ctx context.Context, d dead, see redrive.See) error {
 	}
 	return b.Each(ctx, map[transport.Partition]int64{d.at(): d.offset}, func(l *letter.Letter, s redrive.State, foreign error) error {
 		if l.Record.Offset != d.offset {
-			return scan.ErrEnough // of the record itself, or of one that is no more
+			// The offset belongs to no record: reading went on to the next one.
+			return scan.ErrEnough
 		}
 		if err := see(l, s, foreign); err != nil {
 			return err
@@ -216,6 +241,8 @@ func (a *app) oneLetter(ctx context.Context, d dead, see redrive.See) error {
 	})
 }
 
+// printLetter prints a letter. The headers of a dead letter are left out of the
+// event: their content follows in words.
 func (a *app) printLetter(l *letter.Letter, s redrive.State, foreign error) error {
 	e := look(l.Record)
 	e.event.Headers = slices.DeleteFunc(slices.Clone(e.event.Headers), func(h transport.Header) bool { return strings.HasPrefix(h.Key, letter.Prefix) })
@@ -224,15 +251,15 @@ func (a *app) printLetter(l *letter.Letter, s redrive.State, foreign error) erro
 		if err != nil {
 			return err
 		}
-		told := story{
+		out := letterLine{
 			line: line, State: s.String(), Reason: l.Reason, Error: l.Error, Fingerprint: redrive.Fingerprint(l), Group: l.Group, Attempts: l.Attempts,
 			Source: fmt.Sprintf("%s@%d", l.Source, l.SourceOffset), Redeliveries: l.Redeliveries, Origin: fmt.Sprintf("%s@%d", l.Origin.Partition, l.Origin.Offset),
 			FirstFailure: l.FirstFailure, LastFailure: l.LastFailure, Stack: l.Stack,
 		}
 		if foreign != nil {
-			told.Foreign = foreign.Error()
+			out.Foreign = foreign.Error()
 		}
-		return a.printJSON(told)
+		return a.printJSON(out)
 	}
 	if err := a.printEvent(e, true); err != nil {
 		return err

@@ -22,14 +22,14 @@ func newDLQSkipCommand(a *app) *cobra.Command {
 	var group, admin string
 	c := &cobra.Command{
 		Use:   "skip TOPIC[/PARTITION@OFFSET]",
-		Short: "Pass for good over letters, or over a record that holds its key up",
-		Long: `Pass for good over one letter of a dead-letter topic, or over the open ones that
-the flags choose: they are never replayed.
+		Short: "Skip letters for good, or a record that holds up its key",
+		Long: `Skip one letter of a dead-letter topic, or the open ones that
+the flags choose, for good: they are never replayed.
 
 With --group, TOPIC/PARTITION@OFFSET is a record that the group can't get past: one
 whose dead letter can't be written, or of a type that no member knows. A running
-service is told by --admin, the address of its admin handler (and its token by
-` + tokenVariable + `); of a group without members the commit is changed.`,
+service is asked through --admin, the address of its admin handler (its token is in
+` + tokenVariable + `); for a group without members the commit is changed.`,
 		Example: `  eventbus dlq skip prod.sales.public.customers.v1.mailer-prod.dlq --fingerprint 1c9a02b7
   eventbus dlq skip prod.sales.public.customers.v1/3@1207 --group mailer-prod --admin http://127.0.0.1:8081`,
 		Args: cobra.ExactArgs(1), ValidArgsFunction: once(a.deadTopics),
@@ -61,7 +61,8 @@ service is told by --admin, the address of its admin handler (and its token by
 	return c
 }
 
-// skipThere asks a running service.
+// skipThere asks the admin handler of a running member to skip the record. The
+// member passes over it in memory and commits, so no other event is repeated.
 func (a *app) skipThere(ctx context.Context, admin, group string, d dead) error {
 	target, err := url.JoinPath(admin, "groups", url.PathEscape(group), "skip")
 	if err != nil {
@@ -74,7 +75,7 @@ func (a *app) skipThere(ctx context.Context, admin, group string, d dead) error 
 	if a.dryRun {
 		return a.say("POST %s would be asked to pass over %s@%d.", target, d.at(), d.offset)
 	}
-	if err := a.confirm("Pass for good over %s@%d in group %s", d.at(), d.offset, group); err != nil {
+	if err := a.confirm("Skip %s@%d in group %s for good", d.at(), d.offset, group); err != nil {
 		return err
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, bytes.NewReader(body))
@@ -90,13 +91,16 @@ func (a *app) skipThere(ctx context.Context, admin, group string, d dead) error 
 		return err
 	}
 	defer resp.Body.Close()
+	// The handler answers 204; a redirect would have been followed.
 	if resp.StatusCode >= http.StatusBadRequest {
 		return refusal(resp)
 	}
 	return a.say("%s@%d is passed over.", d.at(), d.offset)
 }
 
-// skipHere changes the commit of a group that has no members.
+// skipHere skips the record by changing the group's commit. That works only
+// without members: a member keeps its position in memory and would overwrite
+// the commit.
 func (a *app) skipHere(ctx context.Context, group string, d dead) error {
 	t, err := a.transport(ctx)
 	if err != nil {
@@ -128,6 +132,8 @@ func (a *app) skipHere(ctx context.Context, group string, d dead) error {
 	if d.offset >= end[d.at()] {
 		return fmt.Errorf("%s ends at %d: there is no offset %d to pass over", d.at(), end[d.at()], d.offset)
 	}
+	// The commit may hold a list of offsets that are finished beyond it: the
+	// record is added there, and no event before it is passed over.
 	commit, err := engine.Finish(at, d.offset)
 	if err != nil {
 		return err
@@ -135,7 +141,7 @@ func (a *app) skipHere(ctx context.Context, group string, d dead) error {
 	if a.dryRun {
 		return a.say("Group %s would pass over %s@%d; its commit would be %d, is %d.", group, d.at(), d.offset, commit.Offset, at.Offset)
 	}
-	if err := a.confirm("Pass for good over %s@%d in group %s", d.at(), d.offset, group); err != nil {
+	if err := a.confirm("Skip %s@%d in group %s for good", d.at(), d.offset, group); err != nil {
 		return err
 	}
 	// A member may have come and gone while the question stood.

@@ -72,7 +72,7 @@ func TestDeadLetters(t *testing.T) {
 		b.run(t, "dlq", "purge", dead, "--yes").ok("no letters")
 		b.run(t, "dlq", "stats", dead).ok("no such letters")
 		b.run(t, "dlq", "show", dead+"/0@999").fails(exitFailed, "there is no letter")
-		b.run(t, "dlq", "replay", b.topic, "--yes").fails(exitFailed, "no dead-letter topic")
+		b.run(t, "dlq", "replay", b.topic, "--yes").fails(exitFailed, "not a dead-letter topic")
 		b.run(t, "dlq", "replay", "none.dlq", "--yes").fails(exitFailed, "does not exist")
 	})
 }

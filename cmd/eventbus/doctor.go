@@ -13,7 +13,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// examination is what the command's flags ask for.
+// examination holds the command's flags: what to examine beyond the cluster
+// itself.
 type examination struct {
 	catalog string
 	group   string
@@ -36,29 +37,35 @@ all is well, a remedy. Fails if any verdict is "fail".`,
 	return c
 }
 
-// Verdicts.
+// The verdicts. unknown is for what can't be examined with these credentials:
+// that is not a failure.
 const (
 	fine    = "ok"
-	worry   = "warn"
+	warning = "warn"
 	bad     = "fail"
 	unknown = "unknown"
 )
 
-// finding is what one check found.
+// finding is the result of one check.
 type finding struct {
+	// Check names what was checked, such as "broker 1" or a topic.
 	Check   string `json:"check"`
 	Verdict string `json:"verdict"`
 	Finding string `json:"finding"`
-	Remedy  string `json:"remedy,omitempty"`
+	// Remedy says what to do; empty if the verdict is fine.
+	Remedy string `json:"remedy,omitempty"`
 }
 
-// findings gathers them.
+// findings collects the results in the order of the checks.
 type findings []finding
 
 func (f *findings) add(check, verdict, remedy, format string, args ...any) {
 	*f = append(*f, finding{check, verdict, fmt.Sprintf(format, args...), remedy})
 }
 
+// examine runs all checks. One that fails does not keep the others from
+// running, except for the connection itself: without it there is nothing to
+// examine.
 func (a *app) examine(ctx context.Context, e *examination) error {
 	var found findings
 	settings, err := a.settings()
@@ -86,9 +93,10 @@ func (a *app) examine(ctx context.Context, e *examination) error {
 	return a.report(found)
 }
 
-// report prints the findings, and fails if any is bad.
+// report prints the findings, and fails if any verdict is bad. Warnings do not
+// fail the command: a development cluster has them all the time.
 func (a *app) report(found findings) error {
-	colours := map[string]text.Color{fine: text.FgGreen, worry: text.FgYellow, bad: text.FgRed, unknown: text.Faint}
+	colours := map[string]text.Color{fine: text.FgGreen, warning: text.FgYellow, bad: text.FgRed, unknown: text.Faint}
 	var rows []table.Row
 	failed := false
 	for _, f := range found {
@@ -105,9 +113,13 @@ func (a *app) report(found findings) error {
 	return err
 }
 
-// slow is a round trip that is worth a word.
+// slow is the round trip above which a broker gets a warning. Within one data
+// centre it takes less than a millisecond.
 const slow = 100 * time.Millisecond
 
+// examineBrokers connects to every broker at the address that the cluster
+// names. Clients bootstrap from one address and then use these: that they
+// differ from what can be reached is the most frequent fault of a new cluster.
 func examineBrokers(ctx context.Context, found *findings, t *kafka.Transport) {
 	probes, err := t.Probe(ctx)
 	if err != nil {
@@ -121,7 +133,7 @@ func examineBrokers(ctx context.Context, found *findings, t *kafka.Transport) {
 		case p.Err != nil:
 			found.add(name, bad, "the cluster names this address (advertised.listeners): it has to be reachable from here, and the broker to run", "%s: %v", at, p.Err)
 		case p.Took > slow:
-			found.add(name, worry, "publishing takes at least one such round trip: run closer to the brokers, or look at their load", "%s answers in %s, speaks Kafka %s", at, p.Took.Round(time.Millisecond), p.Version)
+			found.add(name, warning, "publishing takes at least one such round trip: run closer to the brokers, or look at their load", "%s answers in %s, speaks Kafka %s", at, p.Took.Round(time.Millisecond), p.Version)
 		default:
 			found.add(name, fine, "", "%s answers in %s, speaks Kafka %s", at, p.Took.Round(10*time.Microsecond), p.Version)
 		}
@@ -129,16 +141,19 @@ func examineBrokers(ctx context.Context, found *findings, t *kafka.Transport) {
 			examineCertificate(found, name+" TLS", p.TLS.PeerCertificates[0].NotAfter)
 		}
 	}
+	// Replication over fewer brokers leaves none to acknowledge when one is
+	// lost.
 	if len(probes) < 3 {
-		found.add("cluster", worry, "run three brokers or more, with replication 3 and min.insync.replicas 2, where events must survive the loss of one",
+		found.add("cluster", warning, "run three brokers or more, with replication 3 and min.insync.replicas 2, where events must survive the loss of one",
 			"%s", counted(len(probes), "broker"))
 	}
 }
 
+// examineCertificate warns two weeks before a broker's certificate ends.
 func examineCertificate(found *findings, check string, until time.Time) {
 	left := time.Until(until).Round(time.Hour)
 	if left < 14*24*time.Hour {
-		found.add(check, worry, "renew it", "the certificate ends in %s", left)
+		found.add(check, warning, "renew it", "the certificate ends in %s", left)
 		return
 	}
 	found.add(check, fine, "", "the certificate is good until %s", until.Format(time.DateOnly))

@@ -13,7 +13,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// examineSecurity looks at how connections are secured.
+// examineSecurity examines the configuration of TLS and SASL. That they work
+// was shown by the connection.
 func examineSecurity(found *findings, c *kafka.Config) {
 	secure := c.TLS != nil || c.TLSFiles != kafka.TLSFiles{}
 	switch {
@@ -22,18 +23,19 @@ func examineSecurity(found *findings, c *kafka.Config) {
 	case loopback(c.Brokers):
 		found.add("TLS", fine, "", "not used, and all brokers are on this machine")
 	default:
-		found.add("TLS", worry, "configure EventBus__Tls__CaFile, or run in a network that you trust", "not used: what is published can be read on the way")
+		found.add("TLS", warning, "configure EventBus__Tls__CaFile, or run in a network that you trust", "not used: what is published can be read on the way")
 	}
 	switch mechanism := c.SASL.Mechanism; {
 	case mechanism == "":
 		found.add("SASL", fine, "", "not used")
 	case mechanism == "PLAIN" && !secure:
-		found.add("SASL", worry, "use TLS as well, or SCRAM-SHA-512", "PLAIN without TLS: the password can be read on the way")
+		found.add("SASL", warning, "use TLS as well, or SCRAM-SHA-512", "PLAIN without TLS: the password can be read on the way")
 	default:
 		found.add("SASL", fine, "", "%s as %s", mechanism, c.SASL.Username)
 	}
 }
 
+// loopback reports whether all addresses are on this machine.
 func loopback(addresses []string) bool {
 	for _, address := range addresses {
 		host, _, _ := net.SplitHostPort(address)
@@ -44,7 +46,8 @@ func loopback(addresses []string) bool {
 	return true
 }
 
-// examineRights looks at what the cluster allows.
+// examineRights examines whether these credentials may create topics. Not to be
+// allowed is fine: many clusters provision topics by other credentials.
 func examineRights(ctx context.Context, found *findings, t *kafka.Transport) {
 	rights, err := t.ClusterRights(ctx)
 	switch {
@@ -57,7 +60,8 @@ func examineRights(ctx context.Context, found *findings, t *kafka.Transport) {
 	}
 }
 
-// examineTopics looks at declared topics, and returns those that are there.
+// examineTopics compares the topics that a catalogue declares with those of the
+// cluster. It returns those that exist, for further checks.
 func (a *app) examineTopics(ctx context.Context, found *findings, t *kafka.Transport, source string) ([]transport.TopicInfo, error) {
 	states, err := a.compare(ctx, source)
 	if err != nil {
@@ -75,7 +79,7 @@ func (a *app) examineTopics(ctx context.Context, found *findings, t *kafka.Trans
 			for _, d := range s.Differences {
 				what = append(what, fmt.Sprintf("%s is %s, declared %s", d.What, d.Actual, d.Declared))
 			}
-			found.add(s.Topic, worry, "change the topic, or its declaration", "%s", strings.Join(what, "; "))
+			found.add(s.Topic, warning, "change the topic, or its declaration", "%s", strings.Join(what, "; "))
 		default:
 			found.add(s.Topic, fine, "", "is as it is declared")
 		}
@@ -89,9 +93,12 @@ func (a *app) examineTopics(ctx context.Context, found *findings, t *kafka.Trans
 	}
 	for _, topic := range names {
 		if r := rights[topic]; r.Known {
+			// A service needs one of the two rights, seldom both: the doctor
+			// can't know which, so a missing one is a warning that says what
+			// would fail.
 			for operation, name := range map[kafka.Operation]string{kafka.OperationRead: "Read", kafka.OperationWrite: "Write"} {
 				if !r.Allow(operation) {
-					found.add(topic, worry, "a service that needs it gets TOPIC_AUTHORIZATION_FAILED: allow "+name+" on the topic", "%s is not allowed with these credentials", name)
+					found.add(topic, warning, "a service that needs it gets TOPIC_AUTHORIZATION_FAILED: allow "+name+" on the topic", "%s is not allowed with these credentials", name)
 				}
 			}
 		}
@@ -99,6 +106,8 @@ func (a *app) examineTopics(ctx context.Context, found *findings, t *kafka.Trans
 	return there, nil
 }
 
+// examineReplicas examines whether the loss of one broker would lose events or
+// stop writes, and whether a partition can't be used now.
 func examineReplicas(ctx context.Context, found *findings, t *kafka.Transport, infos []transport.TopicInfo, names []string) {
 	if len(infos) == 0 {
 		return
@@ -106,9 +115,9 @@ func examineReplicas(ctx context.Context, found *findings, t *kafka.Transport, i
 	for i := range infos {
 		switch info := &infos[i]; {
 		case info.Replication == 1:
-			found.add(info.Name, worry, "use replication 3 where events must survive the loss of a broker", "has a single replica")
+			found.add(info.Name, warning, "use replication 3 where events must survive the loss of a broker", "has a single replica")
 		case info.Configs["min.insync.replicas"] == "1":
-			found.add(info.Name, worry, "set min.insync.replicas=2, with three replicas", "acknowledges writes with a single replica in sync")
+			found.add(info.Name, warning, "set min.insync.replicas=2, with three replicas", "acknowledges writes with a single replica in sync")
 		}
 	}
 	replicas, err := t.Replicas(ctx, names...)
@@ -121,14 +130,17 @@ func examineReplicas(ctx context.Context, found *findings, t *kafka.Transport, i
 		case r.Leader < 0:
 			found.add(r.Partition.String(), bad, "start the brokers that hold it", "has no leader: it can be neither read nor written")
 		case len(r.InSync) < len(r.All):
-			found.add(r.Partition.String(), worry, "see why these brokers lag or are down", "%d of %d replicas are in sync", len(r.InSync), len(r.All))
+			found.add(r.Partition.String(), warning, "see why these brokers lag or are down", "%d of %d replicas are in sync", len(r.InSync), len(r.All))
 		}
 	}
 }
 
-// examineGroup looks at a group.
+// examineGroup examines whether a group may be joined, has members, and keeps
+// up with its partitions.
 func (a *app) examineGroup(ctx context.Context, found *findings, t *kafka.Transport, name string) {
 	check := "group " + name
+	// Brokers describe a group that may not be read as one that does not exist:
+	// the rights come first.
 	if rights, err := t.GroupRights(ctx, name); errors.Is(err, transport.ErrUnauthorized) || rights.Known && !rights.Allow(kafka.OperationRead) {
 		found.add(check, bad, "allow Read on the group", "may not be joined with these credentials")
 		return
@@ -136,7 +148,7 @@ func (a *app) examineGroup(ctx context.Context, found *findings, t *kafka.Transp
 	g, err := t.Group(ctx, name)
 	switch {
 	case errors.Is(err, kafka.ErrGroupMissing):
-		found.add(check, worry, "start a service of the group, or check its name: {service}-{env} unless Group says otherwise", "does not exist")
+		found.add(check, warning, "start a service of the group, or check its name: {service}-{env} unless Group says otherwise", "does not exist")
 		return
 	case err != nil:
 		found.add(check, bad, "", "%v", err)
@@ -151,7 +163,7 @@ func (a *app) examineGroup(ctx context.Context, found *findings, t *kafka.Transp
 	for _, p := range partitions {
 		lag += p.Lag
 		if p.Problem != "" {
-			found.add(check, worry, "members drop it and go on from the commit: some events may be repeated", "%s/%d: %s", p.Topic, p.Partition, p.Problem)
+			found.add(check, warning, "members drop it and go on from the commit: some events may be repeated", "%s/%d: %s", p.Topic, p.Partition, p.Problem)
 		}
 		if p.Member == "" && p.Lag > 0 {
 			idle++
@@ -161,14 +173,15 @@ func (a *app) examineGroup(ctx context.Context, found *findings, t *kafka.Transp
 	case len(g.Members) == 0 && lag > 0:
 		found.add(check, bad, "start its service", "has no members, and %s left to handle", counted(lag, "event"))
 	case idle > 0:
-		found.add(check, worry, "see eventbus groups describe "+name, "events wait in %s without a member (%s)", counted(idle, "partition"), g.State)
+		found.add(check, warning, "see eventbus groups describe "+name, "events wait in %s without a member (%s)", counted(idle, "partition"), g.State)
 	case len(g.Members) > 0 && g.State != "Stable":
-		found.add(check, worry, "look again in a minute: a group that does not come to rest has members that come and go, or one that hangs", "%s, %s, lag %d", g.State, counted(len(g.Members), "member"), lag)
+		found.add(check, warning, "look again in a minute: a group that does not come to rest has members that come and go, or one that hangs", "%s, %s, lag %d", g.State, counted(len(g.Members), "member"), lag)
 	default:
 		found.add(check, fine, "", "%s, %s, lag %d", g.State, counted(len(g.Members), "member"), lag)
 	}
 }
 
+// owners returns the member that each partition is assigned to.
 func owners(g *kafka.Group) map[transport.Partition]string {
 	all := make(map[transport.Partition]string)
 	for _, m := range g.Members {
@@ -179,13 +192,15 @@ func owners(g *kafka.Group) map[transport.Partition]string {
 	return all
 }
 
-// ahead is how far a record may be ahead of this machine's clock.
+// ahead is how far a record's time may be ahead of this machine's clock before
+// it counts as skew: the record was written a moment ago, on a machine whose
+// clock is not ours.
 const ahead = time.Second
 
-// examineClocks compares the clock here with the times of the newest records.
-// Brokers don't tell the time, so this is all there is: a record from the future
-// shows that the clock of its producer, or of the broker if that stamps records,
-// differs; one from the past shows nothing.
+// examineClocks compares this machine's clock with the times of the newest
+// records. Brokers do not tell their time, so this is all there is: a record
+// from the future shows that a clock differs, that of its producer, or of the
+// broker if brokers stamp records. A record from the past shows nothing.
 func examineClocks(ctx context.Context, found *findings, t *kafka.Transport, infos []transport.TopicInfo, now func() time.Time) {
 	const remedy = "let all machines keep time by NTP: retention, lag in time and start positions by time go by records' times"
 	if len(infos) == 0 {
@@ -203,6 +218,8 @@ func examineClocks(ctx context.Context, found *findings, t *kafka.Transport, inf
 	}
 	from := make(map[transport.Partition]int64, len(partitions))
 	for _, p := range partitions {
+		// The last record of a partition is its newest, nearly always:
+		// producers' clocks may differ by less than what is looked for.
 		from[p] = max(first[p], end[p]-1)
 	}
 	var newest time.Time
@@ -219,7 +236,7 @@ func examineClocks(ctx context.Context, found *findings, t *kafka.Transport, inf
 	case newest.IsZero():
 		found.add("clocks", unknown, "", "the topics hold no record whose time could tell")
 	case skew > ahead:
-		found.add("clocks", worry, remedy, "%s is %s ahead of this machine's clock", where, skew.Round(time.Millisecond))
+		found.add("clocks", warning, remedy, "%s is %s ahead of this machine's clock", where, skew.Round(time.Millisecond))
 	default:
 		found.add("clocks", unknown, "", "no record is ahead of this machine's clock: that it is behind would not show")
 	}

@@ -16,42 +16,47 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// seen is a record as people and programs see it: an event, or what kept it from
-// being one.
+// seen is a record that was read: the event in it, or why there is none. event
+// has the record's topic, partition, offset, key and headers in both cases.
 type seen struct {
 	event   wire.Event
 	problem error
 }
 
+// look decodes a record. The result refers to the record's memory.
 func look(r *transport.Record) *seen {
 	s := new(seen)
 	s.problem = wire.Decode(r, &s.event)
 	return s
 }
 
-// place names the record.
+// place names the record as TOPIC/PARTITION@OFFSET, which other commands take
+// as an argument. A record that is yet to be published has its topic alone.
 func (s *seen) place() string {
 	if s.event.Partition < 0 {
-		return s.event.Topic // it is nowhere yet
+		return s.event.Topic
 	}
 	return fmt.Sprintf("%s/%d@%d", s.event.Topic, s.event.Partition, s.event.Offset)
 }
 
-// line is a record as one line of JSON. Event is the CloudEvent in its JSON
-// format; where the record is none, Problem says why, and Value has its bytes.
+// line is a record as one line of JSON.
 type line struct {
-	Topic     string          `json:"topic"`
-	Partition int32           `json:"partition"`
-	Offset    int64           `json:"offset"`
-	Timestamp time.Time       `json:"timestamp"`
-	Key       *string         `json:"key"` // null without one
-	Headers   [][2]string     `json:"headers,omitempty"`
-	Tombstone bool            `json:"tombstone,omitempty"`
-	Event     json.RawMessage `json:"event,omitempty"`
-	Problem   string          `json:"problem,omitempty"`
-	Value     []byte          `json:"value,omitempty"` // Base64
+	Topic     string    `json:"topic"`
+	Partition int32     `json:"partition"`
+	Offset    int64     `json:"offset"`
+	Timestamp time.Time `json:"timestamp"`
+	// Key is null for a record without a key, and "" for an empty one.
+	Key       *string     `json:"key"`
+	Headers   [][2]string `json:"headers,omitempty"`
+	Tombstone bool        `json:"tombstone,omitempty"`
+	// Event is the CloudEvent in its JSON format. A record that is not an event
+	// has Problem, which says why, and its bytes as Value, in Base64.
+	Event   json.RawMessage `json:"event,omitempty"`
+	Problem string          `json:"problem,omitempty"`
+	Value   []byte          `json:"value,omitempty"`
 }
 
+// line returns the record for programs.
 func (s *seen) line() (*line, error) {
 	e := &s.event
 	l := &line{Topic: e.Topic, Partition: e.Partition, Offset: e.Offset, Timestamp: e.Timestamp.UTC(), Tombstone: e.Tombstone}
@@ -66,6 +71,8 @@ func (s *seen) line() (*line, error) {
 	case s.problem != nil:
 		l.Problem, l.Value = s.problem.Error(), e.Data
 	case !e.Tombstone:
+		// One form for both content modes: what was published in binary mode is
+		// shown as the structured form that means the same.
 		var encoder wire.Encoder
 		var r transport.Record
 		if err := encoder.Structured(e, &r); err != nil {
@@ -87,14 +94,14 @@ func (a *app) printLine(s *seen) error {
 	return encoder.Encode(l)
 }
 
-// printEvent shows the record to people; whole, with everything that it came
-// with.
+// printEvent writes the record for people: a head of place, type and key, then
+// the data. With whole it adds all attributes and headers.
 func (a *app) printEvent(s *seen, whole bool) error {
 	e := &s.event
 	head := a.paint(e.Timestamp.Local().Format("2006-01-02 15:04:05.000"), text.Faint) + "  " + a.paint(s.place(), text.FgCyan)
 	switch {
 	case s.problem != nil:
-		head += "  " + a.paint("no CloudEvent: "+s.problem.Error(), text.FgRed)
+		head += "  " + a.paint(s.problem.Error(), text.FgRed)
 	case e.Tombstone:
 		head += "  " + a.paint("deleted", text.FgYellow)
 	default:
@@ -119,7 +126,8 @@ func (a *app) printEvent(s *seen, whole bool) error {
 	return a.say("  %s", s.payload(whole))
 }
 
-// attributes lists what an event says of itself, and the headers beside it.
+// attributes returns the CloudEvents attributes that the event has, then the
+// headers that are not part of it, as names and values.
 func (s *seen) attributes() (rows [][2]string) {
 	e := &s.event
 	add := func(name, value string) {
@@ -147,8 +155,8 @@ func (s *seen) attributes() (rows [][2]string) {
 	return rows
 }
 
-// payload is the event's data: JSON as it is, or indented if whole, text quoted,
-// and of anything else the size.
+// payload returns the data: JSON compact, or indented if whole, other text
+// quoted, and of binary data the size.
 func (s *seen) payload(whole bool) string {
 	data := s.event.Data
 	var b bytes.Buffer
@@ -161,8 +169,9 @@ func (s *seen) payload(whole bool) string {
 	return quoted(data)
 }
 
-// quoted shows bytes safely on a terminal: text as a Go string where it has to be
-// quoted, anything else by its size.
+// quoted returns bytes in a form that is safe on a terminal. Text with control
+// characters or spaces is quoted as a Go string, since a payload may hold
+// escape sequences; bytes that are not text are shown by their number.
 func quoted(b []byte) string {
 	switch {
 	case !utf8.Valid(b):

@@ -28,19 +28,23 @@ func newGroupsListCommand(a *app) *cobra.Command {
 	}
 }
 
-// groupLine is a group in a list.
+// groupLine is the line of a group in a list.
 type groupLine struct {
-	Group    string `json:"group"`
+	Group string `json:"group"`
+	// State and Protocol are Kafka's words, such as Stable and consumer; empty
+	// where the broker does not know them.
 	State    string `json:"state,omitempty"`
 	Protocol string `json:"protocol,omitempty"`
 }
 
+// listGroups prints the groups. If some brokers don't answer, it prints those
+// of the others and fails.
 func (a *app) listGroups(ctx context.Context) error {
 	t, err := a.transport(ctx)
 	if err != nil {
 		return err
 	}
-	groups, err := t.Groups(ctx) // with an error too: of brokers that don't answer
+	groups, err := t.Groups(ctx)
 	lines, rows := []groupLine{}, []table.Row{}
 	for _, g := range groups {
 		lines = append(lines, groupLine{g.Name, g.State, g.Protocol})
@@ -77,16 +81,18 @@ that lies behind the end ("lag"), how many events beyond it are finished already
 	}
 }
 
-// groupDescription is a group in full.
+// groupDescription is a group in full, for programs.
 type groupDescription struct {
 	groupLine
-	Coordinator int32             `json:"coordinator"`
-	Balancer    string            `json:"balancer,omitempty"`
-	Lag         int64             `json:"lag"`
-	Members     []memberLine      `json:"members"`
-	Partitions  []groupsPartition `json:"partitions"`
+	Coordinator int32  `json:"coordinator"`
+	Balancer    string `json:"balancer,omitempty"`
+	// Lag is the sum over all partitions, in events.
+	Lag        int64             `json:"lag"`
+	Members    []memberLine      `json:"members"`
+	Partitions []groupsPartition `json:"partitions"`
 }
 
+// memberLine is a member of a group; Partitions is how many it has.
 type memberLine struct {
 	ID         string `json:"id"`
 	InstanceID string `json:"instanceId,omitempty"`
@@ -95,20 +101,28 @@ type memberLine struct {
 	Partitions int    `json:"partitions"`
 }
 
-// groupsPartition is how far a group has come in a partition. Committed is −1
-// where it has no commit.
+// groupsPartition is how far a group has come in a partition.
 type groupsPartition struct {
 	Topic     string `json:"topic"`
 	Partition int32  `json:"partition"`
-	Committed int64  `json:"committed"`
-	End       int64  `json:"end"`
-	Lag       int64  `json:"lag"`
-	Ahead     int64  `json:"ahead"`
-	Parked    int    `json:"parked"`
-	Member    string `json:"member,omitempty"`
-	Problem   string `json:"problem,omitempty"`
+	// Committed is the offset of the next event to handle, −1 without a
+	// commit.
+	Committed int64 `json:"committed"`
+	End       int64 `json:"end"`
+	Lag       int64 `json:"lag"`
+	// Ahead counts events beyond Committed that are finished already, out of
+	// order between keys. Lag does not include them.
+	Ahead int64 `json:"ahead"`
+	// Parked counts events that had failed and waited for their next attempt
+	// when the commit was made.
+	Parked int    `json:"parked"`
+	Member string `json:"member,omitempty"`
+	// Problem says why the progress in the commit's metadata can't be read.
+	// Members then go on from Committed.
+	Problem string `json:"problem,omitempty"`
 }
 
+// describeGroup prints a group, its members and its progress in each partition.
 func (a *app) describeGroup(ctx context.Context, name string) error {
 	t, err := a.transport(ctx)
 	if err != nil {
@@ -146,8 +160,8 @@ func (a *app) oneGroup(ctx context.Context, t *kafka.Transport, name string) (ka
 	return g, err
 }
 
-// groupsPartitions tells how far a group has come where it has a commit or an
-// owner, by topic and partition.
+// groupsPartitions returns the progress of a group in each partition that it
+// has a commit for or that a member owns, in the order of topic and partition.
 func groupsPartitions(ctx context.Context, t *kafka.Transport, group string, owners map[transport.Partition]string) ([]groupsPartition, error) {
 	positions, err := positionsOf(ctx, t, group)
 	if err != nil {
@@ -175,16 +189,16 @@ func groupsPartitions(ctx context.Context, t *kafka.Transport, group string, own
 			l.Problem = err.Error()
 		}
 		l.Ahead, l.Parked = report.Finished, report.Parked
-		// Without a commit all that the log has is ahead; what retention took
-		// is not.
+		// Without a commit everything in the log is still to be handled. What
+		// retention removed is not: no member will ever read it.
 		l.Lag = max(end[p]-max(at.Offset, first[p])-l.Ahead, 0)
 		lines = append(lines, l)
 	}
 	return lines, nil
 }
 
-// positionsOf reads a group's commits on all topics that are there, as a member
-// would be given them.
+// positionsOf returns a group's commits in the form in which a member gets them
+// with its assignment. Commits for topics that no longer exist are left out.
 func positionsOf(ctx context.Context, t *kafka.Transport, group string) (map[transport.Partition]*transport.Assignment, error) {
 	cluster, err := t.Cluster(ctx)
 	if err != nil {
@@ -196,7 +210,8 @@ func positionsOf(ctx context.Context, t *kafka.Transport, group string) (map[tra
 	}
 	positions := make(map[transport.Partition]*transport.Assignment)
 	if len(commits) == 0 {
-		return positions, nil // no name would mean all topics
+		// Without names Topics would return all topics of the cluster.
+		return positions, nil
 	}
 	topics := make(map[string]bool)
 	for p := range commits {
@@ -222,6 +237,8 @@ func positionsOf(ctx context.Context, t *kafka.Transport, group string) (map[tra
 	return positions, nil
 }
 
+// printGroup prints a group for people. Lag in a partition that no member owns
+// is coloured: it only grows.
 func (a *app) printGroup(d *groupDescription) error {
 	if err := a.say("%s  %s, %s, lag %d, coordinated by broker %d", a.paint(d.Group, text.Bold), d.State, counted(len(d.Members), "member"), d.Lag, d.Coordinator); err != nil {
 		return err
@@ -243,7 +260,7 @@ func (a *app) printGroup(d *groupDescription) error {
 		}
 		lag := fmt.Sprint(p.Lag)
 		if p.Lag > 0 && p.Member == "" {
-			lag = a.paint(lag, text.FgYellow) // nobody works on it
+			lag = a.paint(lag, text.FgYellow)
 		}
 		rows = append(rows, table.Row{p.Topic, p.Partition, committed, p.End, lag, p.Ahead, p.Parked, p.Member, a.paint(p.Problem, text.FgRed)})
 	}

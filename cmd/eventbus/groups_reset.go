@@ -14,7 +14,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// reset is what the command's flags say.
+// reset holds the command's flags.
 type reset struct {
 	to         string
 	topics     []string
@@ -43,16 +43,23 @@ that is set back handles it again. Look with --dry-run first.`,
 	return c
 }
 
-// move is where a partition of the group is, and where it is to be.
+// move is the change of one partition: the offset of its commit before and
+// after.
 type move struct {
 	Topic     string `json:"topic"`
 	Partition int32  `json:"partition"`
-	From      int64  `json:"from"` // −1 without a commit
-	To        int64  `json:"to"`
-	Again     int64  `json:"again"` // how many offsets are read again
-	Passed    int64  `json:"passed"`
+	// From is −1 without a commit.
+	From int64 `json:"from"`
+	To   int64 `json:"to"`
+	// Again and Passed are how many offsets the group will read again, or pass
+	// over without handling them.
+	Again  int64 `json:"again"`
+	Passed int64 `json:"passed"`
 }
 
+// resetGroup shows the moves, asks, and commits them. A dry run works while
+// members run; the change itself does not, since a member would commit its own
+// position over it. The broker refuses that too.
 func (a *app) resetGroup(ctx context.Context, group string, r *reset) error {
 	if r.to == "" || len(r.topics) == 0 {
 		return misuse("groups reset needs --topic and --to: name what to move, and where to")
@@ -99,7 +106,7 @@ func (a *app) resetGroup(ctx context.Context, group string, r *reset) error {
 	return nil
 }
 
-// moves resolves where to.
+// moves resolves --to for each partition.
 func (a *app) moves(ctx context.Context, t *kafka.Transport, group string, r *reset) ([]move, error) {
 	where := tail{from: r.to}
 	start, offset, err := where.start(time.Now())
@@ -142,6 +149,8 @@ func (a *app) moves(ctx context.Context, t *kafka.Transport, group string, r *re
 			}
 			m.To = offset
 		}
+		// A group without a commit, or with one that retention overtook, would
+		// begin at the first offset.
 		from := first[p]
 		if c, ok := commits[p]; ok {
 			m.From = c.Offset

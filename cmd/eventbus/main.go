@@ -7,6 +7,17 @@
 // Connections come from the same files and variables that services read (see
 // package config), or from --brokers and --config. The exit code is 0 if all
 // went well, 1 if something failed, 2 if the command line can't be understood.
+//
+// The files, by command:
+//
+//	main, root, command   the program, its flags, what all commands share
+//	app, settings, service  the cluster, its configuration, the admin handlers of services
+//	topics, topics_diff     topics, and how they differ from a catalogue
+//	tail, publish, event    events, and how one is shown
+//	groups, groups_reset    consumer groups
+//	dlq, dlq_show, dlq_decide, dlq_replay, dlq_skip  dead letters, over internal/redrive
+//	doctor, doctor_checks   an examination of all of these
+//	table, misuse, completion  output, errors, shells
 package main
 
 import (
@@ -19,7 +30,7 @@ import (
 	"syscall"
 )
 
-// Exit codes.
+// Exit codes. Scripts tell a failed command from a mistyped one by them.
 const (
 	exitOK     = 0
 	exitFailed = 1
@@ -34,7 +45,8 @@ func main() {
 	os.Exit(code)
 }
 
-// run is the program but for its process. It ends soon after ctx does.
+// run is the program without its process, so that tests can call it. It returns
+// the exit code, soon after ctx is cancelled.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	a := newApp(stdin, stdout, stderr)
 	root := newRootCommand(a)
@@ -48,13 +60,13 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	case errors.Is(err, errReported):
 		return exitFailed
 	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
-		a.complain("interrupted")
+		a.printError("interrupted")
 		return exitFailed
 	case errors.As(err, &wrong) || !a.running:
-		a.complain(err.Error())
+		a.printError(err.Error())
 		_, _ = fmt.Fprintf(stderr, "Run 'eventbus help' or a command with --help to see how it is used.\n")
 		return exitMisuse
 	}
-	a.complain(err.Error())
+	a.printError(err.Error())
 	return exitFailed
 }

@@ -18,11 +18,14 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// publication is what the command's flags say.
+// publication holds the flags: the event, and how it is written.
 type publication struct {
-	event      wire.Event
-	key        string
-	keyed      bool
+	event wire.Event
+	key   string
+	// keyed is set if --key was given: an empty key is not the same as none.
+	keyed bool
+	// data is the text of --data: the data itself, @FILE, or - for standard
+	// input.
 	data       string
 	at         string
 	extensions map[string]string
@@ -62,7 +65,7 @@ The topic has to exist.`,
 	return c
 }
 
-// place is where a published record is.
+// place is where a published record is, in the log of its topic.
 type place struct {
 	Topic     string    `json:"topic"`
 	Partition int32     `json:"partition"`
@@ -71,6 +74,8 @@ type place struct {
 	ID        string    `json:"id,omitempty"`
 }
 
+// publish publishes one event and prints its place once all in-sync replicas
+// have it.
 func (a *app) publish(ctx context.Context, topic string, p *publication) error {
 	record, err := p.record(a.stdin, topic)
 	if err != nil {
@@ -80,6 +85,8 @@ func (a *app) publish(ctx context.Context, topic string, p *publication) error {
 	if err != nil {
 		return err
 	}
+	// Brokers may create topics by themselves: a mistyped name must not become
+	// one.
 	if _, err := a.oneTopic(ctx, t, topic); err != nil {
 		return err
 	}
@@ -91,6 +98,8 @@ func (a *app) publish(ctx context.Context, topic string, p *publication) error {
 		}
 		return a.printEvent(look(record), true)
 	}
+	// A delivery that takes longer has failed as far as an operator is
+	// concerned; the default of services is two minutes.
 	producer, err := t.NewProducer(transport.ProducerConfig{DeliveryTimeout: 30 * time.Second})
 	if err != nil {
 		return err
@@ -98,10 +107,11 @@ func (a *app) publish(ctx context.Context, topic string, p *publication) error {
 	done := make(outcome, 1)
 	err = producer.Produce(ctx, record, done)
 	if err == nil {
-		err = producer.Close(ctx) // it flushes
+		// Close flushes: done has the outcome when it returns.
+		err = producer.Close(ctx)
 	}
 	if err != nil {
-		within, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+		within, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 		defer cancel()
 		return fmt.Errorf("publishing to %s: %w", topic, errors.Join(err, producer.Close(within)))
 	}
@@ -119,9 +129,11 @@ func (a *app) publish(ctx context.Context, topic string, p *publication) error {
 	return a.say("%s/%d@%d", at.Topic, at.Partition, at.Offset)
 }
 
-// outcome is a Completion for one record.
+// outcome is the transport.Completion of one record. Its buffer of one keeps
+// the producer from waiting.
 type outcome chan delivered
 
+// delivered is the position of a record, or why it has none.
 type delivered struct {
 	transport.Position
 	err error
@@ -130,7 +142,8 @@ type delivered struct {
 // Delivered implements transport.Completion.
 func (o outcome) Delivered(p transport.Position, err error) { o <- delivered{p, err} }
 
-// record makes the record, or tells what keeps it from being a CloudEvent.
+// record returns the record, or an error that says what keeps it from being a
+// CloudEvent. A tombstone has a key and nothing else.
 func (p *publication) record(stdin io.Reader, topic string) (*transport.Record, error) {
 	if p.tombstone {
 		if !p.keyed {
@@ -154,6 +167,8 @@ func (p *publication) record(stdin io.Reader, topic string) (*transport.Record, 
 	if kind, _, err := mime.ParseMediaType(e.DataContentType); err != nil {
 		return nil, misuse("--content-type %s: %v", e.DataContentType, err)
 	} else if kind == "application/json" || strings.HasSuffix(kind, "+json") {
+		// Consumers would get a dead letter each: better the publisher learns
+		// of it.
 		if err := json.Unmarshal(e.Data, new(json.RawMessage)); err != nil {
 			return nil, fmt.Errorf("the data is not JSON, as --content-type says it is: %w", err)
 		}
@@ -165,6 +180,7 @@ func (p *publication) record(stdin io.Reader, topic string) (*transport.Record, 
 		}
 	}
 	if e.ID == "" {
+		// As services do: ids of version 7 sort by time.
 		id, err := uuid.NewV7()
 		if err != nil {
 			return nil, err
@@ -176,7 +192,7 @@ func (p *publication) record(stdin io.Reader, topic string) (*transport.Record, 
 	}
 	e.Topic, e.Extensions = topic, p.extensions
 	if err := wire.Check(e); err != nil {
-		return nil, fmt.Errorf("that is no CloudEvent: %w", err)
+		return nil, err
 	}
 	var encoder wire.Encoder
 	r := new(transport.Record)
@@ -187,7 +203,8 @@ func (p *publication) record(stdin io.Reader, topic string) (*transport.Record, 
 	return r, nil
 }
 
-// read reads what a flag gives: itself, a file's content, or standard input.
+// read returns the data that a flag gives: the value itself, the content of
+// @FILE, or for - standard input.
 func read(value string, stdin io.Reader) ([]byte, error) {
 	if value == "-" {
 		return io.ReadAll(stdin)

@@ -1,16 +1,13 @@
 package main
 
 import (
-	"context"
-	"fmt"
 	"runtime/debug"
-	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 )
 
-// newRootCommand is the whole tool.
+// newRootCommand returns the whole tool, with the flags that all commands
+// share.
 func newRootCommand(a *app) *cobra.Command {
 	root := a.group("eventbus", "Look after topics, groups and events on Apache Kafka",
 		newTopicsCommand(a), newTailCommand(a), newPublishCommand(a), newGroupsCommand(a),
@@ -22,6 +19,8 @@ environment (ConnectionStrings__Messaging, EventBus__Tls__â€¦, EventBus__Sasl__â
 by --brokers and --config.`
 	root.Version = version()
 	root.SetVersionTemplate("eventbus {{.Version}}\n")
+	// run prints errors: cobra would print them, and the usage, for failures
+	// that have nothing to do with the command line.
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
@@ -45,55 +44,4 @@ func version() string {
 		return info.Main.Version
 	}
 	return "(devel)"
-}
-
-// group is a command that only has others below it.
-func (a *app) group(use, short string, commands ...*cobra.Command) *cobra.Command {
-	c := &cobra.Command{
-		Use: use, Short: short, Args: cobra.ArbitraryArgs,
-		RunE: func(c *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return c.Help()
-			}
-			text := fmt.Sprintf("%q is not a command of %q", args[0], c.CommandPath())
-			c.SuggestionsMinimumDistance = 2
-			if near := c.SuggestionsFor(args[0]); len(near) > 0 {
-				return misuse("%s: did you mean %s?", text, strings.Join(near, " or "))
-			}
-			return misuse("%s", text)
-		},
-	}
-	c.AddCommand(commands...)
-	return c
-}
-
-// action is what a command does. Errors from before it are misuse.
-func (a *app) action(do func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
-	return func(c *cobra.Command, args []string) error {
-		a.running = true
-		return do(c.Context(), args)
-	}
-}
-
-// choice is a flag that takes one of few values.
-type choice struct {
-	value *string
-	those []string
-}
-
-// newChoice takes the first as the default.
-func newChoice(value *string, those ...string) *choice {
-	*value = those[0]
-	return &choice{value, those}
-}
-
-func (c *choice) String() string { return *c.value }
-func (*choice) Type() string     { return "string" }
-
-func (c *choice) Set(value string) error {
-	if !slices.Contains(c.those, value) {
-		return misuse("write %s", strings.Join(c.those, " or "))
-	}
-	*c.value = value
-	return nil
 }

@@ -10,11 +10,13 @@ import (
 	"strings"
 )
 
-// tokenVariable holds the bearer token of services' admin handlers.
+// tokenVariable names the environment variable with the bearer token of
+// services' admin handlers. A flag would show the token in the list of
+// processes.
 const tokenVariable = "EVENTBUS_ADMIN_TOKEN" //nolint:gosec // a name, not a secret
 
-// authorize adds the token to a request, if there is one. It is not sent where
-// others could read it: over plain HTTP it stays on this machine.
+// authorize adds the token to a request, if there is one. Over plain HTTP it is
+// sent to this machine alone: elsewhere it could be read on the way.
 func authorize(r *http.Request) error {
 	token := os.Getenv(tokenVariable)
 	if token == "" {
@@ -27,11 +29,13 @@ func authorize(r *http.Request) error {
 	return nil
 }
 
-// refusal is the error of an answer that is none.
+// refusal returns the error that a response of 400 or above stands for: the
+// message of the admin handler, if the response has one.
 func refusal(resp *http.Response) error {
 	if resp.StatusCode == http.StatusUnauthorized {
 		return fmt.Errorf("the service refuses the token (%s): set %s to the one that it was configured with", resp.Status, tokenVariable)
 	}
+	// The address may be that of any server: the message is bounded.
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
 	var problem struct {
 		Error string `json:"error"`

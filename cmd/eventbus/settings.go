@@ -10,17 +10,18 @@ import (
 	"github.com/eventbus-go/eventbus/config"
 )
 
+// The variables that flags take the place of.
 const (
 	connectionVariable  = "ConnectionStrings__Messaging"
 	environmentVariable = "EventBus__Environment"
 )
 
-// noEnvironment stands in for an environment that nobody names: few commands
-// need one.
+// noEnvironment stands in for an environment that is not configured: package
+// config demands one, and few commands need it.
 const noEnvironment = "eventbus-tool-none"
 
-// settings reads the configuration as services do; flags win over it. Without
-// the environment's name in any of these, Bus.Environment is empty.
+// settings reads the configuration as services do, with flags in the place of
+// variables. Where no environment is configured, Bus.Environment is empty.
 func (a *app) settings() (config.Config, error) {
 	options := []config.Option{config.Service("eventbus-tool")}
 	if a.config != "" {
@@ -35,11 +36,13 @@ func (a *app) settings() (config.Config, error) {
 	}
 	c, err := config.Load(append(options, config.Environ(environ...))...)
 	if err != nil && c.Bus.Environment == "" {
+		// The environment may be all that is missing. If so, the rest is valid.
 		c, err = config.Load(append(options, config.Environ(with(environ, environmentVariable, noEnvironment)...))...)
 		c.Bus.Environment = ""
 	}
 	if err != nil {
 		var wrong *config.Error
+		// The usual reason on a first call deserves the whole answer.
 		if errors.As(err, &wrong) && len(c.Kafka.Brokers) == 0 && len(a.brokers) == 0 {
 			return c, fmt.Errorf("no brokers: give --brokers host:port or --config FILE, or set %s: %w", connectionVariable, err)
 		}
@@ -47,12 +50,14 @@ func (a *app) settings() (config.Config, error) {
 	}
 	c.Kafka.ClientID = "eventbus-tool"
 	if c.Kafka.DialTimeout == 0 {
-		c.Kafka.DialTimeout = 5 * time.Second // somebody waits
+		// A person waits for the answer: services have 10 s.
+		c.Kafka.DialTimeout = 5 * time.Second
 	}
 	return c, nil
 }
 
-// with sets a variable, whatever letters' case it has.
+// with returns environ with a variable set. The variable is replaced whatever
+// the case of its letters, as package config reads them.
 func with(environ []string, name, value string) []string {
 	set := []string{name + "=" + value}
 	for _, variable := range environ {

@@ -8,8 +8,8 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 )
 
-// printTable writes rows under a header, in columns: with rules for people at a
-// terminal, plain where the output goes elsewhere.
+// printTable writes rows under a header, in columns. Text is coloured only
+// where the stream is a terminal, so that the output can be piped.
 func (a *app) printTable(header table.Row, rows []table.Row) error {
 	t := table.NewWriter()
 	style := table.StyleLight
@@ -27,15 +27,17 @@ func (a *app) printTable(header table.Row, rows []table.Row) error {
 	return err
 }
 
-// printJSON writes a value, indented for people.
+// printJSON writes a value as indented JSON.
 func (a *app) printJSON(value any) error {
 	encoder := json.NewEncoder(a.stdout)
+	// Escapes for HTML would make <, > and & in events unreadable.
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")
 	return encoder.Encode(value)
 }
 
-// show writes a value for programs, or rows under a header for people.
+// show writes value as JSON if the output is for programs, and else the rows
+// under the header.
 func (a *app) show(value any, header table.Row, rows []table.Row) error {
 	if a.json() {
 		return a.printJSON(value)
@@ -43,7 +45,8 @@ func (a *app) show(value any, header table.Row, rows []table.Row) error {
 	return a.printTable(header, rows)
 }
 
-// paint colours a text, where colours are wanted.
+// paint returns the text in a colour, unless colours are off. An empty text
+// stays empty, so that a column without values stays narrow.
 func (a *app) paint(s string, colors ...text.Color) string {
 	if !a.colour || s == "" {
 		return s
@@ -57,7 +60,7 @@ func (a *app) say(format string, args ...any) error {
 	return err
 }
 
-// counted is a number of things, in words.
+// counted returns a number with its noun, such as "1 letter" and "2 letters".
 func counted[N int | int32 | int64](n N, one string) string {
 	if n == 1 {
 		return "1 " + one

@@ -15,9 +15,10 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// tail is what the command's flags say.
+// tail holds the command's flags.
 type tail struct {
-	from       string
+	from string
+	// last is used only where from is empty.
 	last       int64
 	types      []string
 	keys       []string
@@ -32,8 +33,8 @@ func newTailCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "tail TOPIC",
 		Short: "Show the events of a topic",
-		Long: `Show the events of a topic, the last ten of each partition unless --from says
-where to begin. No group hears of it. With --output json each line is a JSON
+		Long: `Show the events of a topic, from the last ten of each partition unless --from names
+another place. It joins no group and commits nothing. With --output json each line is a JSON
 object: where the record is, and the CloudEvent in its JSON format as "event".`,
 		Example: `  eventbus tail prod.sales.public.customers.v1 --follow
   eventbus tail prod.sales.public.customers.v1 --from 15m --type CustomerCreated --key c-17
@@ -54,6 +55,8 @@ object: where the record is, and the CloudEvent in its JSON format as "event".`,
 	return c
 }
 
+// tail prints the events of a topic that the flags choose, in the order of each
+// partition.
 func (a *app) tail(ctx context.Context, topic string, f *tail) error {
 	start, offset, err := f.start(time.Now())
 	if err != nil {
@@ -79,6 +82,8 @@ func (a *app) tail(ctx context.Context, topic string, f *tail) error {
 		return err
 	}
 	shown := 0
+	// The end was read above: what is published from now on is not shown,
+	// unless following, so the command ends on a busy topic too.
 	err = scan.Each(ctx, t, from, to, func(r *transport.Record) error {
 		e := look(r)
 		if !f.wants(e) {
@@ -103,7 +108,8 @@ func (a *app) tail(ctx context.Context, topic string, f *tail) error {
 	return err
 }
 
-// start reads --from: a place in the log, or an offset, which is −1 if it is none.
+// start reads --from. It returns a place in the log, or an offset; the offset
+// is −1 if --from is not one.
 func (f *tail) start(now time.Time) (transport.Start, int64, error) {
 	switch f.from {
 	case "":
@@ -123,7 +129,7 @@ func (f *tail) start(now time.Time) (transport.Start, int64, error) {
 	return transport.At(at), -1, nil
 }
 
-// moment reads a time, or a duration before now.
+// moment reads a time in RFC 3339, or a duration before now.
 func moment(s string, now time.Time) (time.Time, error) {
 	if d, err := time.ParseDuration(s); err == nil && d >= 0 {
 		return now.Add(-d), nil
@@ -131,7 +137,8 @@ func moment(s string, now time.Time) (time.Time, error) {
 	return time.Parse(time.RFC3339, s)
 }
 
-// stretch resolves where to begin, and where to end: nowhere if following.
+// stretch returns the offsets from which to read each partition, and up to
+// which: to is nil when following, which is without end.
 func (f *tail) stretch(ctx context.Context, t *kafka.Transport, partitions []transport.Partition, start transport.Start, offset int64) (from, to map[transport.Partition]int64, err error) {
 	first, end, err := edges(ctx, t, partitions...)
 	if err != nil {
@@ -139,6 +146,9 @@ func (f *tail) stretch(ctx context.Context, t *kafka.Transport, partitions []tra
 	}
 	from = maps.Clone(end)
 	switch {
+	// One offset for all partitions: with several of them --partition narrows
+	// it down. An offset outside the log is moved to its nearest end by the
+	// reader.
 	case offset >= 0:
 		for p := range from {
 			from[p] = offset
@@ -158,8 +168,8 @@ func (f *tail) stretch(ctx context.Context, t *kafka.Transport, partitions []tra
 	return from, end, nil
 }
 
-// wants tells whether an event is to be shown. Records that are no events have
-// no type that one could ask for.
+// wants reports whether the flags choose a record. A record that is not an
+// event has no type, so it is shown only where no types are asked for.
 func (f *tail) wants(s *seen) bool {
 	if len(f.types) > 0 && (s.problem != nil || !slices.Contains(f.types, s.event.Type)) {
 		return false

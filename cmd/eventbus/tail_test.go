@@ -29,10 +29,10 @@ func TestPublishAndTail(t *testing.T) {
 		b.run(t, "publish", b.topic, "--tombstone", "--key", "c-2").ok()
 		b.run(t, "publish", b.topic, "--type", "X", "--source", "urn:ops", "--data", "1", "--dry-run").ok("X")
 		b.run(t, "publish", b.topic, "--type", "X", "--source", "urn:ops", "--data", "{").fails(exitFailed, "not JSON")
-		b.run(t, "publish", b.topic, "--type", "X", "--source", "urn:ops", "--data", "1", "--extension", "Bad_Name=1").fails(exitFailed, "no CloudEvent", "Bad_Name")
+		b.run(t, "publish", b.topic, "--type", "X", "--source", "urn:ops", "--data", "1", "--extension", "Bad_Name=1").fails(exitFailed, "not a CloudEvent", "Bad_Name")
 		b.Produce(t, transport.Record{Topic: b.topic, Partition: 0, Value: []byte("no event")})
 
-		b.run(t, "tail", b.topic).ok("customerCreated", `{"customerId":"c-1","name":"Ann"}`, "CustomerMoved", "key=c-1", "plain text", "deleted", "no CloudEvent").lacks("  X")
+		b.run(t, "tail", b.topic).ok("customerCreated", `{"customerId":"c-1","name":"Ann"}`, "CustomerMoved", "key=c-1", "plain text", "deleted", "not a CloudEvent").lacks("  X")
 		b.run(t, "tail", b.topic, "--whole", "--type", "CustomerMoved").ok("tenant: t1", "subject: s", "source: urn:ops").lacks("Ann")
 		b.run(t, "tail", b.topic, "--key", "c-2").ok("Bob", "deleted").lacks("Ann")
 		b.run(t, "tail", b.topic, "--from", "latest").ok().lacks("Ann")
@@ -55,7 +55,7 @@ func TestPublishAndTail(t *testing.T) {
 			case l.Problem != "":
 				problems++
 			case !l.Tombstone && (json.Unmarshal(l.Event, &event) != nil || event.SpecVersion != "1.0" || event.ID == "" || event.Source == "" || event.Type == ""):
-				t.Errorf("no CloudEvent: %s", text)
+				t.Errorf("not a CloudEvent: %s", text)
 			}
 		}
 		if problems != 1 {

@@ -32,7 +32,8 @@ func newTopicsListCommand(a *app) *cobra.Command {
 	return c
 }
 
-// topicLine is a topic in a list.
+// topicLine is the line of a topic in a list. Its configurations are Kafka's
+// texts, empty where the broker does not return them.
 type topicLine struct {
 	Topic       string `json:"topic"`
 	Partitions  int32  `json:"partitions"`
@@ -49,6 +50,7 @@ func newTopicLine(info *transport.TopicInfo) topicLine {
 	}
 }
 
+// listTopics prints the topics by name, Kafka's own only if internal.
 func (a *app) listTopics(ctx context.Context, internal bool) error {
 	t, err := a.transport(ctx)
 	if err != nil {
@@ -80,22 +82,28 @@ func newTopicsDescribeCommand(a *app) *cobra.Command {
 	}
 }
 
-// topicDescription is a topic in full.
+// topicDescription is a topic in full, for programs.
 type topicDescription struct {
 	topicLine
 	Configs map[string]string  `json:"configs,omitempty"`
 	Held    []partitionHolding `json:"partitionsHeld"`
 }
 
+// partitionHolding is where a partition is kept.
 type partitionHolding struct {
-	Partition int32   `json:"partition"`
-	Leader    int32   `json:"leader"`
-	Replicas  []int32 `json:"replicas"`
-	InSync    []int32 `json:"inSync"`
-	First     int64   `json:"firstOffset"`
-	End       int64   `json:"endOffset"`
+	Partition int32 `json:"partition"`
+	// Leader, Replicas and InSync are broker ids; Leader is −1 if there is
+	// none.
+	Leader   int32   `json:"leader"`
+	Replicas []int32 `json:"replicas"`
+	InSync   []int32 `json:"inSync"`
+	// First and End are the offsets of the log, [First, End).
+	First int64 `json:"firstOffset"`
+	End   int64 `json:"endOffset"`
 }
 
+// describeTopics prints topics. It fails if one does not exist, and names all
+// that don't.
 func (a *app) describeTopics(ctx context.Context, names []string) error {
 	t, err := a.transport(ctx)
 	if err != nil {
@@ -151,7 +159,7 @@ func describeTopic(ctx context.Context, t *kafka.Transport, info *transport.Topi
 	return d, nil
 }
 
-// partitionsOf lists a topic's partitions.
+// partitionsOf returns all partitions of a topic.
 func partitionsOf(info *transport.TopicInfo) []transport.Partition {
 	all := make([]transport.Partition, info.Partitions)
 	for i := range all {
@@ -160,7 +168,8 @@ func partitionsOf(info *transport.TopicInfo) []transport.Partition {
 	return all
 }
 
-// edges are the first offsets of partitions' logs, and their ends.
+// edges returns the first offset of each partition's log, and the offset after
+// its last.
 func edges(ctx context.Context, t *kafka.Transport, partitions ...transport.Partition) (first, end map[transport.Partition]int64, err error) {
 	if first, err = t.Admin().Offsets(ctx, transport.Earliest(), partitions...); err != nil {
 		return nil, nil, err
@@ -192,7 +201,8 @@ func (a *app) printTopic(d topicDescription) error {
 	return a.printTable(table.Row{"partition", "leader", "replicas", "in sync", "first", "end"}, rows)
 }
 
-// topicMissing tells what to do about a topic that is not there.
+// topicMissing returns the error of a topic that can't be described, with what
+// to do about it.
 func (a *app) topicMissing(name string, err error) error {
 	if errors.Is(err, transport.ErrTopicMissing) {
 		return fmt.Errorf("topic %s does not exist: see eventbus topics list, or create what is declared with eventbus topics provision", name)

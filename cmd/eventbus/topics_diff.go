@@ -19,7 +19,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// catalogFlag gives a command the flag that names what is declared.
+// catalogFlag adds the required flag that names a catalogue. It panics if that
+// fails: a mistake in this program.
 func (a *app) catalogFlag(c *cobra.Command, source *string) {
 	c.Flags().StringVar(source, "catalog", "", "`FILE|URL` of the catalogue that declares the topics")
 	if err := c.MarkFlagRequired("catalog"); err != nil {
@@ -27,7 +28,8 @@ func (a *app) catalogFlag(c *cobra.Command, source *string) {
 	}
 }
 
-// readCatalog reads a catalogue from a file or a service.
+// readCatalog reads a catalogue from a file, or from the admin handler of a
+// running service. ReadCatalog bounds what it reads.
 func (a *app) readCatalog(ctx context.Context, source string) (*eventbus.CatalogDocument, error) {
 	if !strings.HasPrefix(source, "http://") && !strings.HasPrefix(source, "https://") {
 		file, err := os.Open(source)
@@ -63,14 +65,17 @@ func (a *app) readCatalog(ctx context.Context, source string) (*eventbus.Catalog
 	return d, nil
 }
 
-// declared is what a catalogue declares for an environment: the one given, else
-// that of the service which made the catalogue.
+// declared returns the topics that a catalogue declares, with their names in an
+// environment: the one that is configured, or else that of the service that
+// made the catalogue.
 func (a *app) declared(ctx context.Context, source string) ([]transport.TopicSpec, error) {
 	d, err := a.readCatalog(ctx, source)
 	if err != nil {
 		return nil, err
 	}
-	settings, _ := a.settings() // brokers are asked for later
+	// Without brokers there is an error here. It is reported later, by the
+	// commands that need them.
+	settings, _ := a.settings()
 	env := cmp.Or(settings.Bus.Environment, d.Environment)
 	if env == "" {
 		return nil, misuse("name the environment whose topics are meant: --environment Development, or %s", environmentVariable)
@@ -95,17 +100,18 @@ func newTopicsDiffCommand(a *app) *cobra.Command {
 	return c
 }
 
-// topicState is a declared topic, as it is.
+// topicState is how a declared topic compares with the cluster's.
 type topicState struct {
-	Topic       string                 `json:"topic"`
-	State       string                 `json:"state"` // same, differs, missing
+	Topic string `json:"topic"`
+	// State is same, differs or missing.
+	State       string                 `json:"state"`
 	Differences []transport.Difference `json:"differences,omitempty"`
 
 	spec transport.TopicSpec
 	info *transport.TopicInfo
 }
 
-// compare holds declared topics against those that are there.
+// compare returns the state of every topic that a catalogue declares.
 func (a *app) compare(ctx context.Context, source string) ([]topicState, error) {
 	specs, err := a.declared(ctx, source)
 	if err != nil || len(specs) == 0 {
@@ -141,6 +147,8 @@ func (a *app) compare(ctx context.Context, source string) ([]topicState, error) 
 	return states, nil
 }
 
+// diffTopics prints the states, and fails if any topic is missing or differs,
+// so that a pipeline can check a cluster.
 func (a *app) diffTopics(ctx context.Context, source string) error {
 	states, err := a.compare(ctx, source)
 	if err != nil {
@@ -179,6 +187,9 @@ func newTopicsProvisionCommand(a *app) *cobra.Command {
 	return c
 }
 
+// provisionTopics creates the missing topics. Topics that differ stay as they
+// are: a smaller retention would delete events, more partitions would move
+// keys.
 func (a *app) provisionTopics(ctx context.Context, source string) error {
 	states, err := a.compare(ctx, source)
 	if err != nil {
@@ -214,7 +225,7 @@ func (a *app) provisionTopics(ctx context.Context, source string) error {
 	return nil
 }
 
-// brokers shows a number whose zero is left to the brokers.
+// brokers returns a number as text; zero is the broker's default.
 func brokers(n int) string {
 	if n == 0 {
 		return "broker's default"
@@ -222,14 +233,15 @@ func brokers(n int) string {
 	return strconv.Itoa(n)
 }
 
-// retention shows milliseconds as people say them.
+// retention returns a retention time in milliseconds as people write it.
+// Kafka's −1 means that nothing is removed.
 func retention(ms string) string {
 	n, err := strconv.ParseInt(ms, 10, 64)
 	switch d := time.Duration(n) * time.Millisecond; {
 	case err != nil:
 		return ms
 	case n < 0:
-		return "for ever"
+		return "unlimited"
 	case d%(24*time.Hour) == 0:
 		return fmt.Sprintf("%d d", d/(24*time.Hour))
 	default:

@@ -40,7 +40,7 @@ func (d *demo) report(letters int) *report {
 	}
 }
 
-// equal tells whether the events say all that the source says.
+// equal reports whether the totals of the events are those of the source.
 func (r *report) equal() bool {
 	for _, carrier := range carriersOf(r.says, r.events) {
 		if !sameTotals(r.says.of(carrier), r.events.of(carrier)) {

@@ -104,7 +104,7 @@ def main():
         "note": "Computed by Kafka's Java client (Utils.murmur2, BuiltInPartitioner.partitionForKey) and, for the "
         "partitions, by librdkafka (partitioner=murmur2_random, from delivery reports); both agree on every row. "
         "See scripts/vectors/vectors.py.",
-        "java": "kafka-clients " + os.environ.get("KAFKA_VERSION", "4.1.0"),
+        "java": "kafka-clients " + os.environ.get("KAFKA_VERSION", "4.4.0"),
         "librdkafka": confluent_kafka.libversion()[0],
     }
     head = json.dumps(document, indent=1)[:-2] + f',\n "counts": {COUNTS}'

@@ -6,7 +6,7 @@ import (
 	"strconv"
 )
 
-// peakRSS reads VmHWM, which begins anew with each program that a process runs
+// peakRSS reads VmHWM, which starts again with each program that a process runs
 // (Linux, proc_pid_status(5)); getrusage's ru_maxrss would begin with that of
 // the process that started this one.
 func peakRSS() uint64 {

@@ -12,7 +12,7 @@ type Estimate struct {
 	Median, Low, High float64
 }
 
-// Sure tells whether there is an interval.
+// Sure reports whether there is an interval.
 func (e Estimate) Sure() bool { return !math.IsNaN(e.Low) }
 
 const confidence = 0.95

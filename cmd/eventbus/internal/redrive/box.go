@@ -14,24 +14,27 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Box is a dead-letter topic as it was when it was opened: its letters, and what
-// was decided about them.
+// Box is a dead-letter topic as it was when it was opened: the letters in its
+// log, and what was decided about them. It is used by one goroutine.
 type Box struct {
 	Topic string
-	// First and End are the letters that the log has, [First, End), of each
-	// partition.
+	// First and End bound the offsets that the log has in each partition,
+	// [First, End). Letters that arrive later are not part of the box.
 	First, End map[transport.Partition]int64
 
 	cluster *kafka.Transport
 	id      transport.TopicID
 	ledgers map[transport.Partition]*Ledger
-	unkept  map[transport.Partition]bool // whose ledgers GroupKept lacks
+	// unkept holds the partitions whose ledger is newer than its copy in
+	// GroupKept.
+	unkept map[transport.Partition]bool
 }
 
-// ErrNoBox says that a topic is none of dead letters.
-var ErrNoBox = errors.New("it is no dead-letter topic: their names end in " + letter.DeadSuffix)
+// ErrNoBox is the error of a topic that is not a dead-letter topic.
+var ErrNoBox = errors.New("it is not a dead-letter topic: their names end in " + letter.DeadSuffix)
 
-// OpenBox opens a dead-letter topic.
+// OpenBox opens a dead-letter topic: it reads the bounds of the log and the
+// ledgers, and no letter.
 func OpenBox(ctx context.Context, cluster *kafka.Transport, topic string) (*Box, error) {
 	if !strings.HasSuffix(topic, letter.DeadSuffix) {
 		return nil, fmt.Errorf("topic %s: %w", topic, ErrNoBox)
@@ -57,7 +60,8 @@ func OpenBox(ctx context.Context, cluster *kafka.Transport, topic string) (*Box,
 	return b, b.reload(ctx)
 }
 
-// reload reads what was decided anew.
+// reload reads the ledgers. The one with the higher revision counts, of the
+// commit and of its copy.
 func (b *Box) reload(ctx context.Context) error {
 	commits, err := b.cluster.Admin().Committed(ctx, Group, b.Topic)
 	if err != nil {
@@ -79,9 +83,12 @@ func (b *Box) reload(ctx context.Context) error {
 			return err
 		}
 		switch {
-		case copied.revision > l.revision: // the brokers have forgotten the other
+		case copied.revision > l.revision:
+			// The brokers have forgotten the commit, as they do with groups
+			// without members.
 			l = copied
-		case copied.revision < l.revision: // whoever decided last was cut off
+		case copied.revision < l.revision:
+			// The process that decided last ended before it made the copy.
 			b.unkept[p] = true
 		}
 		l.Pass(b.First[p])
@@ -90,10 +97,11 @@ func (b *Box) reload(ctx context.Context) error {
 	return nil
 }
 
-// Ledger is what was decided about a partition's letters.
+// Ledger returns the decisions about a partition's letters. It belongs to the
+// box.
 func (b *Box) Ledger(p transport.Partition) *Ledger { return b.ledgers[p] }
 
-// Count is how many letters of the whole topic are in a state.
+// Count returns how many letters of the topic are in a state.
 func (b *Box) Count(s State) (n int64) {
 	for p, l := range b.ledgers {
 		n += l.Count(s, b.End[p])
@@ -101,13 +109,14 @@ func (b *Box) Count(s State) (n int64) {
 	return n
 }
 
-// See is told of a letter and of what was decided about it. It is valid until See
-// returns. foreign is why the record is no dead letter: it has no story then, or
-// a damaged one.
+// See is called with a letter and its state, both valid until it returns.
+// foreign is nil for a dead letter; else it says why the record is not one, and
+// l has the record alone.
 type See func(l *letter.Letter, s State, foreign error) error
 
-// Each calls see with every letter from these offsets on, in each partition's
-// order. An error of see ends it, scan.ErrEnough without one.
+// Each calls see with every letter from the offsets in from on, in the order of
+// each partition. An error of see ends it and is returned; scan.ErrEnough ends
+// it without an error.
 func (b *Box) Each(ctx context.Context, from map[transport.Partition]int64, see See) error {
 	return scan.Each(ctx, b.cluster, from, b.End, func(r *transport.Record) error {
 		l, foreign := letter.Read(r)
@@ -116,11 +125,11 @@ func (b *Box) Each(ctx context.Context, from map[transport.Partition]int64, see 
 	})
 }
 
-// All begins at the first letter of every partition.
+// All returns where to begin in order to read every letter.
 func (b *Box) All() map[transport.Partition]int64 { return maps.Clone(b.First) }
 
-// Undecided begins at the first letter of every partition that is open or in
-// quarantine.
+// Undecided returns where to begin in order to read every letter that is open
+// or in quarantine. Letters that are done may lie in between.
 func (b *Box) Undecided() map[transport.Partition]int64 {
 	from := make(map[transport.Partition]int64, len(b.ledgers))
 	for p, l := range b.ledgers {
@@ -129,8 +138,9 @@ func (b *Box) Undecided() map[transport.Partition]int64 {
 	return from
 }
 
-// decide stores the ledgers of these partitions, in a transaction of the box:
-// a replay that runs is fenced, instead of being forgotten.
+// decide commits the ledgers of the changed partitions and writes the records,
+// in one transaction. Decisions without records take a transaction too: it
+// fences a replay that is running, whose ledgers would overwrite these.
 func (b *Box) decide(ctx context.Context, x *kafka.Transactor, changed map[transport.Partition]bool, records []transport.Record) error {
 	commits := make([]transport.Commit, 0, len(changed))
 	for _, p := range slices.SortedFunc(maps.Keys(changed), transport.Partition.Compare) {
@@ -152,15 +162,17 @@ func (b *Box) decide(ctx context.Context, x *kafka.Transactor, changed map[trans
 	if err := x.Commit(ctx); err != nil {
 		return err
 	}
+	// Only now, after the commit: a copy of a decision that was rolled back
+	// would count.
 	for p := range changed {
 		b.unkept[p] = true
 	}
 	return nil
 }
 
-// keep copies ledgers to where they are not forgotten. Nothing but a transaction
-// changes what holds, so a copy that comes too late, from a process that stood
-// still since it was fenced, loses against the higher revision beside it.
+// keep copies the changed ledgers to GroupKept. The copy is not part of the
+// transaction, and may come late from a process that was suspended and fenced:
+// it then loses against the higher revision in Group.
 func (b *Box) keep(ctx context.Context) error {
 	commits := make([]transport.Commit, 0, len(b.unkept))
 	for p := range b.unkept {
@@ -177,8 +189,9 @@ func (b *Box) keep(ctx context.Context) error {
 	return nil
 }
 
-// transactor is the one of the box. Whoever had it before is fenced. It
-// compresses, since letters that were as large as allowed were compressed.
+// transactor returns a transactional producer for this topic. Another process
+// that had one is fenced. It compresses: a letter at the size limit was stored
+// compressed, and would not fit otherwise.
 func (b *Box) transactor(ctx context.Context) (*kafka.Transactor, error) {
 	return b.cluster.NewTransactor(ctx, Group+"."+b.Topic, kafka.TransactorConfig{Compression: "gzip"})
 }

@@ -1,8 +1,14 @@
-// Package redrive looks after dead letters: it reads them, remembers what an
-// operator decided about each, and brings them back to the group that failed.
+// Package redrive reads dead letters, remembers what an operator decided about
+// each, and brings them back to the group that failed.
 //
-// What was decided is the Ledger of each partition. It is kept as the committed
-// offset, and its metadata, of a group of the tool's own; a replay stores it in
-// the transaction that writes the events to the retry topic. So a replay that
-// ends anywhere, by a crash too, has brought each event back once or not yet.
+// The decisions about a partition are its Ledger, kept in the committed offset
+// and metadata of a consumer group of the tool's own. A replay commits the
+// ledger in the transaction that writes the events to the retry topic. So
+// however a replay ends, by a crash too, each event has either been brought
+// back and is known to have been, or neither.
+//
+//	box.go     a dead-letter topic with its ledgers: reading letters, storing decisions
+//	ledger.go  the decisions about one partition, and their form in a commit
+//	filter.go  choosing letters, by state, error, key, type and time
+//	replay.go  one walk through a box that replays, skips, or puts letters into quarantine
 package redrive

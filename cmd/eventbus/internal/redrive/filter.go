@@ -11,19 +11,20 @@ import (
 	"github.com/eventbus-go/eventbus/internal/wire"
 )
 
-// Filter chooses letters. The zero Filter takes all; of several conditions all
-// have to hold, of several values of one condition any.
+// Filter chooses letters. The zero Filter takes all. A letter has to meet every
+// condition that is set, and of a condition with several values any one.
 type Filter struct {
 	Types        []string
 	Keys         []string
 	Reasons      []string
 	Fingerprints []string
 	States       []State
-	// After and Before bound the time of the last failure; zero does not.
+	// After and Before bound the time of the last failure, [After, Before). A
+	// zero time is no bound.
 	After, Before time.Time
 }
 
-// Takes tells whether the filter chooses a letter that is in a state.
+// Takes reports whether the filter chooses a letter that is in state s.
 func (f *Filter) Takes(l *letter.Letter, s State) bool {
 	among := func(values []string, is string) bool { return len(values) == 0 || slices.Contains(values, is) }
 	if len(f.States) > 0 && !slices.Contains(f.States, s) || !among(f.Reasons, l.Reason) {
@@ -41,14 +42,16 @@ func (f *Filter) Takes(l *letter.Letter, s State) bool {
 	return len(f.Fingerprints) == 0 || slices.Contains(f.Fingerprints, Fingerprint(l))
 }
 
-// Type is the CloudEvents type of a letter, empty for a record that has none.
+// Type returns the CloudEvents type of a letter, and "" for a record without
+// one.
 func Type(l *letter.Letter) string {
 	typ, _ := wire.Type(l.Record)
 	return typ
 }
 
-// What differs between two errors that are one: identifiers, numbers, quoted
-// values, addresses.
+// accidents matches what differs between two errors of one cause: identifiers,
+// quoted values, numbers and addresses. The longer forms come first, since what
+// they match holds the shorter ones.
 var accidents = []*regexp.Regexp{
 	regexp.MustCompile(`[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}`),
 	regexp.MustCompile(`"[^"]*"|'[^']*'|` + "`[^`]*`"),
@@ -56,7 +59,7 @@ var accidents = []*regexp.Regexp{
 	regexp.MustCompile(`[0-9]+`),
 }
 
-// Gist is an error's text without what differs from event to event.
+// Gist returns the text of an error without what differs from event to event.
 func Gist(l *letter.Letter) string {
 	text := l.Error
 	for _, a := range accidents {
@@ -65,8 +68,9 @@ func Gist(l *letter.Letter) string {
 	return text
 }
 
-// Fingerprint is the same, eight characters, for letters that died of the same
-// thing: the reason and the gist of the error.
+// Fingerprint returns eight hexadecimal characters that are the same for
+// letters with the same reason and Gist. It is stable between versions of the
+// tool as long as accidents is, since scripts contain it.
 func Fingerprint(l *letter.Letter) string {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(l.Reason + "\x00" + Gist(l)))

@@ -15,17 +15,18 @@ import (
 )
 
 // Group is the consumer group whose commits hold the ledgers. It never has
-// members, so brokers forget its commits after offsets.retention.minutes, a week
-// by default. Those of GroupKept are copies that they don't forget.
+// members, so brokers forget its commits after offsets.retention.minutes, a
+// week by default. GroupKept has copies that brokers do not forget.
 const (
 	Group     = "eventbus-dead-letters"
 	GroupKept = Group + ".kept"
 )
 
-// State is what was decided about a dead letter.
+// State is the decision about a dead letter.
 type State uint8
 
-// The states. A letter that nobody decided about is Open.
+// The states. A letter without a decision is Open. The numbers are stored, two
+// bits each.
 const (
 	Open        State = iota
 	Replayed          // brought back to its group
@@ -35,40 +36,48 @@ const (
 
 var stateNames = [...]string{"open", "replayed", "skipped", "quarantined"}
 
-// String is the state's name in lower case.
+// String returns the state's name in lower case.
 func (s State) String() string { return stateNames[s] }
 
-// StateOf is the state of a name.
+// StateOf returns the state with a name, and whether there is one.
 func StateOf(name string) (State, bool) {
 	i := slices.Index(stateNames[:], name)
 	return State(max(i, 0)), i >= 0 //nolint:gosec // one of four
 }
 
-// done tells whether nothing more is to happen to a letter.
+// done reports whether a letter is finished: it was brought back, or never will
+// be.
 func (s State) done() bool { return s == Replayed || s == Skipped }
 
-// Ledger holds what was decided about the letters of one partition. The zero
-// Ledger has them all open.
+// Ledger holds the decisions about the letters of one partition. In the zero
+// Ledger all letters are open.
 type Ledger struct {
-	// Base is the first letter that is open or in quarantine: those before it
-	// are done.
+	// Base is the offset of the first letter that is open or in quarantine: all
+	// before it are done.
 	Base int64
-	// Replayed and Skipped count all letters ever that became so.
+	// Replayed and Skipped count all letters since the topic was created that
+	// were put into the state.
 	Replayed, Skipped int64
 
-	topic    transport.TopicID
-	revision int64  // grows with every commit
-	marks    []mark // in order, apart, of states other than Open, from Base on
+	// topic is the id of the topic that the decisions are about: a topic that
+	// is deleted and created again has other letters at the same offsets.
+	topic transport.TopicID
+	// revision grows with every commit, so that the newer of two copies is
+	// known.
+	revision int64
+	// marks are the letters from Base on that are not Open: in order, without
+	// overlap, and joined where two of one state meet.
+	marks []mark
 }
 
-// mark is a stretch of letters of one state: [from, to).
+// mark is a run of letters in one state, the offsets [from, to).
 type mark struct {
 	from, to int64
 	state    State
 }
 
-// State tells what was decided about a letter. One before Base is done; which of
-// the two ways is not kept.
+// State returns the decision about a letter. For a letter before Base it
+// returns Replayed: which of the two ways it was done is not kept.
 func (l *Ledger) State(offset int64) State {
 	if offset < l.Base {
 		return Replayed
@@ -79,13 +88,15 @@ func (l *Ledger) State(offset int64) State {
 	return Open
 }
 
-// find is the index of the mark that holds an offset, or of the next one.
+// find returns the index of the mark that covers an offset, and true, or the
+// index at which such a mark would be inserted.
 func (l *Ledger) find(offset int64) (int, bool) {
 	i, _ := slices.BinarySearchFunc(l.marks, offset, func(m mark, o int64) int { return cmp.Compare(m.to, o+1) })
 	return i, i < len(l.marks) && l.marks[i].from <= offset
 }
 
-// Mark notes a decision about a letter. Nothing changes about one before Base.
+// Mark records a decision about a letter. It has no effect before Base: what is
+// done stays done.
 func (l *Ledger) Mark(offset int64, s State) {
 	if offset < l.Base || l.State(offset) == s {
 		return
@@ -97,7 +108,9 @@ func (l *Ledger) Mark(offset int64, s State) {
 		l.Skipped++
 	}
 	i, found := l.find(offset)
-	if found { // cut it out of what it was
+	if found {
+		// The letter leaves a mark of another state, of which up to two parts
+		// remain.
 		m := l.marks[i]
 		l.marks = slices.Delete(l.marks, i, i+1)
 		if offset+1 < m.to {
@@ -114,7 +127,7 @@ func (l *Ledger) Mark(offset int64, s State) {
 	l.advance()
 }
 
-// insert puts a mark where it belongs, and joins it with its neighbours.
+// insert inserts a mark at i, and joins it with neighbours of the same state.
 func (l *Ledger) insert(i int, m mark) {
 	if i < len(l.marks) && l.marks[i].from == m.to && l.marks[i].state == m.state {
 		m.to = l.marks[i].to
@@ -127,8 +140,8 @@ func (l *Ledger) insert(i int, m mark) {
 	l.marks = slices.Insert(l.marks, i, m)
 }
 
-// Pass moves Base over letters that the log does not have any more, or never
-// had: before first.
+// Pass moves Base over letters before first, which the log no longer has:
+// retention or a purge removed them.
 func (l *Ledger) Pass(first int64) {
 	for len(l.marks) > 0 && l.marks[0].from < first {
 		if l.marks[0].to > first {
@@ -141,6 +154,7 @@ func (l *Ledger) Pass(first int64) {
 	l.advance()
 }
 
+// advance moves Base over the letters that are done.
 func (l *Ledger) advance() {
 	for len(l.marks) > 0 && l.marks[0].from <= l.Base && l.marks[0].state.done() {
 		l.Base = l.marks[0].to
@@ -148,8 +162,8 @@ func (l *Ledger) advance() {
 	}
 }
 
-// Count is how many letters are in a state, of those up to end. Replayed and
-// Skipped count those ever.
+// Count returns how many letters before end are in a state. For Replayed and
+// Skipped these are all since the topic was created.
 func (l *Ledger) Count(s State, end int64) int64 {
 	switch s {
 	case Replayed:
@@ -170,18 +184,20 @@ func (l *Ledger) Count(s State, end int64) int64 {
 	return max(end-l.Base-marked, 0)
 }
 
-// The form of a ledger in the metadata of a commit whose offset is Base: the
-// prefix, and in Base64 the topic id, the revision, both counts, then lengths and
-// states of the stretches from Base on, varints, and a CRC-32 of all that.
+// A ledger is stored in the metadata of a commit whose offset is Base: the
+// prefix, then in Base64 the topic id, the revision and both counts, then the
+// length and state of each run from Base on, as unsigned varints, and a CRC-32
+// of all that.
 const (
 	ledgerPrefix = "eventbus-letters1:"
 	maxMetadata  = 4096 // offset.metadata.max.bytes of brokers, by default
 )
 
-// ErrScattered says that a ledger is too long to be stored.
+// ErrScattered is the error of a ledger that does not fit into a commit:
+// decisions about single letters far apart take a run each.
 var ErrScattered = errors.New("the decisions lie too scattered to be remembered")
 
-// Commit is the ledger as the commit that holds it.
+// Commit returns the commit that holds the ledger.
 func (l *Ledger) Commit(p transport.Partition) (transport.Commit, error) {
 	raw := append(make([]byte, 0, 256), l.topic[:]...)
 	raw = binary.AppendUvarint(raw, uint64(l.revision)) //nolint:gosec // a count
@@ -207,8 +223,10 @@ func (l *Ledger) Commit(p transport.Partition) (transport.Commit, error) {
 	return transport.Commit{Partition: p, Offset: l.Base, LeaderEpoch: -1, Metadata: metadata}, nil
 }
 
-// ReadLedger reads a ledger of a topic back. A commit that was made for another
-// topic of the name, which has been created anew since, gives the zero Ledger.
+// ReadLedger returns the ledger that a commit of a topic holds. A commit for an
+// earlier topic of the same name, and no commit, give the zero Ledger. A commit
+// that this package did not write is an error: overwriting it would lose what
+// another program keeps there.
 func ReadLedger(c transport.Commit, topic transport.TopicID) (*Ledger, error) {
 	fresh := &Ledger{topic: topic}
 	if c.Metadata == "" && c.Offset <= 0 {

@@ -89,7 +89,7 @@ func TestLedgerRefused(t *testing.T) {
 	}
 	other, err := ReadLedger(good, transport.TopicID{2})
 	if err != nil || other.State(4) != Open {
-		t.Errorf("of a topic created anew: %+v, %v; want nothing decided", other, err)
+		t.Errorf("of a topic that was recreated: %+v, %v; want nothing decided", other, err)
 	}
 	for name, metadata := range map[string]string{
 		"none": "", "foreign": "x", "cut": good.Metadata[:len(good.Metadata)-3], "changed": strings.Replace(good.Metadata, ":", ":A", 1),

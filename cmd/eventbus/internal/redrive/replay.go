@@ -14,28 +14,30 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Replay is how letters are brought back.
+// Replay says which letters to bring back, and how.
 type Replay struct {
 	// Filter chooses among the open letters.
 	Filter Filter
-	// Rate bounds the events per second; 0 does not.
+	// Rate bounds the events per second; 0 is no bound.
 	Rate float64
-	// MaxRedeliveries is how often an event may have come back before; one that
-	// did goes to quarantine instead. Default 5.
+	// MaxRedeliveries is how many times an event may have been brought back
+	// before. One that comes again goes to quarantine instead, since the
+	// handler has shown that it can't. Default 5.
 	MaxRedeliveries int
-	// DryRun only counts.
+	// DryRun counts, and changes nothing.
 	DryRun bool
-	// Progress, if not nil, hears after every transaction what was written so far.
+	// Progress, if not nil, is called after every transaction with what has
+	// been committed so far.
 	Progress func(Tally)
 }
 
-// Tally is what became of letters.
+// Tally counts letters by what happened to them.
 type Tally struct {
 	Replayed    int64 `json:"replayed"`
 	Quarantined int64 `json:"quarantined"`
 	Skipped     int64 `json:"skipped"`
 	Released    int64 `json:"released"`
-	// Foreign are records of the topic that are no dead letters. They stay open.
+	// Foreign counts records that are not dead letters. They stay open.
 	Foreign int64 `json:"foreign"`
 }
 
@@ -47,31 +49,32 @@ func (t *Tally) add(o Tally) {
 	t.Foreign += o.Foreign
 }
 
-// DefaultMaxRedeliveries is Replay's default.
+// DefaultMaxRedeliveries is the default of Replay.MaxRedeliveries.
 const DefaultMaxRedeliveries = 5
 
-// Bounds of one transaction. A short one shows progress soon, and keeps readers
-// of the retry topic waiting for as short.
+// Bounds of one transaction. Readers of the retry topic wait for its end, and
+// progress is shown at it, so a short one is better; a still shorter one would
+// spend its time on commits.
 const (
 	maxEvents = 500
 	maxBytes  = 1 << 20
 )
 
-// patience is how often, and how long, a replay goes on without getting
-// anything written.
+// A walk that fails is tried again after a pause, up to this many times in a
+// row without committing anything.
 const (
 	tries = 5
 	pause = time.Second
 )
 
-// Run brings back, in each partition's order, the letters that were open when
-// the box was opened and that the filter takes. Each goes to the retry topic of
-// its group, and its ledger says so, in one transaction: however Run ends, what
-// is not in the Tally is still open, or will be seen to be replayed by the next
-// Run.
+// Run brings back, in the order of each partition, the letters that were open
+// when the box was opened and that the filter takes. It writes each to the
+// retry topic of its group and records that in the ledger, in one transaction.
+// So however Run ends, a letter that is not in the Tally is either still open,
+// or the next Run will see that it was replayed.
 //
-// A broker that is lost in the middle is waited for. Only one Run per topic is
-// at work at a time: the later one wins, the earlier gets an error that is
+// Run waits for a broker that is lost meanwhile. One Run per topic works at a
+// time: a second one fences the first, which returns an error that is
 // transport.ErrFenced.
 func (b *Box) Run(ctx context.Context, how Replay) (Tally, error) {
 	if how.MaxRedeliveries <= 0 {
@@ -92,8 +95,8 @@ func (b *Box) Run(ctx context.Context, how Replay) (Tally, error) {
 	return b.change(ctx, decide, &how)
 }
 
-// Set puts the letters that the filter takes into a state: skipped, quarantined,
-// or open again for those in quarantine. Letters that are done stay so.
+// Set puts the open or quarantined letters that the filter takes into a state:
+// skipped, quarantined, or open. Letters that are done stay so.
 func (b *Box) Set(ctx context.Context, filter Filter, to State, dryRun bool) (Tally, error) {
 	decide := func(l *letter.Letter, s State) State {
 		if s.done() || s == to || !filter.Takes(l, s) {
@@ -104,7 +107,8 @@ func (b *Box) Set(ctx context.Context, filter Filter, to State, dryRun bool) (Ta
 	return b.change(ctx, decide, &Replay{DryRun: dryRun})
 }
 
-// SetOne is Set for the letter at one place, with an error if there is none.
+// SetOne does what Set does, for the letter at one place. It is an error if
+// there is none, or if it is done.
 func (b *Box) SetOne(ctx context.Context, p transport.Partition, offset int64, to State, dryRun bool) (Tally, error) {
 	if offset < b.First[p] || offset >= b.End[p] {
 		return Tally{}, fmt.Errorf("there is no letter at %s@%d: the log has %d to %d", p, offset, b.First[p], b.End[p])
@@ -121,7 +125,9 @@ func (b *Box) SetOne(ctx context.Context, p transport.Partition, offset int64, t
 	return b.change(ctx, decide, &Replay{DryRun: dryRun})
 }
 
-// target sees to it that the retry topic is there.
+// target checks that the retry topic exists and has a partition for every one
+// of the box. An event keeps its partition number, and with it the order of its
+// key.
 func (b *Box) target(ctx context.Context) error {
 	retry := letter.RetryTopic(b.Topic)
 	infos, err := b.cluster.Admin().Topics(ctx, retry)
@@ -138,8 +144,9 @@ func (b *Box) target(ctx context.Context) error {
 	return nil
 }
 
-// change decides about letters, and goes on after trouble for as long as it
-// still gets something done.
+// change walks through the box until a walk succeeds, and puts each letter into
+// the state that decide returns. It gives up on errors that a repetition does
+// not help against, and after several walks that committed nothing.
 func (b *Box) change(ctx context.Context, decide func(*letter.Letter, State) State, how *Replay) (Tally, error) {
 	var total Tally
 	for failures := 0; ; {
@@ -167,24 +174,31 @@ func (b *Box) change(ctx context.Context, decide func(*letter.Letter, State) Sta
 	}
 }
 
-// work is one walk through the box, up to the first trouble.
+// work is one walk through the box, up to its first error.
 type work struct {
 	box     *Box
 	how     *Replay
 	decide  func(*letter.Letter, State) State
 	limiter *rate.Limiter
 
+	// The open transaction: records to write, their size, and the partitions
+	// whose ledgers have changed.
 	records []transport.Record
 	bytes   int
 	changed map[transport.Partition]bool
-	before  Tally // of earlier walks
+	// before is what earlier walks committed, written what this one did,
+	// pending what the open transaction would.
+	before  Tally
 	pending Tally
 	written Tally
 	foreign int64
-	limit   int
-	commit  func(context.Context) error
+	// limit is the number of events after which the transaction is committed.
+	// With a rate it holds one second's worth at most.
+	limit  int
+	commit func(context.Context) error
 }
 
+// run makes the walk.
 func (w *work) run(ctx context.Context) error {
 	w.changed = make(map[transport.Partition]bool)
 	w.limit = maxEvents
@@ -198,7 +212,8 @@ func (w *work) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		// What the one before left open has ended now: the ledgers are final.
+		// Making the transactor has ended the transaction that a fenced or
+		// crashed process left open: the ledgers are final now.
 		if err := w.box.reload(ctx); err != nil {
 			return err
 		}
@@ -208,6 +223,8 @@ func (w *work) run(ctx context.Context) error {
 		w.commit = func(ctx context.Context) error {
 			err := w.box.decide(ctx, x, w.changed, w.records)
 			if err != nil && !errors.Is(err, transport.ErrOutcomeUnknown) {
+				// With an unknown outcome the transaction may be committed:
+				// then the next walk reads from the ledgers what happened.
 				_ = x.Abort(context.WithoutCancel(ctx))
 			}
 			return err
@@ -220,12 +237,15 @@ func (w *work) run(ctx context.Context) error {
 	return w.flush(ctx)
 }
 
+// see decides about one letter.
 func (w *work) see(ctx context.Context, l *letter.Letter, s State, foreign error) error {
 	to := w.decide(l, s)
 	if to == s {
 		return nil
 	}
-	if foreign != nil && to == Replayed { // nobody knows where it came from
+	if foreign != nil && to == Replayed {
+		// It names neither a group nor an event to bring back. An operator can
+		// skip it.
 		w.foreign++
 		return nil
 	}
@@ -236,6 +256,7 @@ func (w *work) see(ctx context.Context, l *letter.Letter, s State, foreign error
 				return err
 			}
 		}
+		// The records stay until the commit, beyond the letter's own life.
 		again := kept(l.Again())
 		w.records = append(w.records, again)
 		w.bytes += again.Size()
@@ -256,7 +277,8 @@ func (w *work) see(ctx context.Context, l *letter.Letter, s State, foreign error
 	return nil
 }
 
-// flush writes what was decided since the last time.
+// flush commits what was decided since the last flush, and then copies the
+// ledgers.
 func (w *work) flush(ctx context.Context) error {
 	if len(w.changed) == 0 {
 		return nil
@@ -278,7 +300,8 @@ func (w *work) flush(ctx context.Context) error {
 	return w.box.keep(ctx)
 }
 
-// kept copies a record out of the memory that it was fetched in.
+// kept returns a copy of a record that does not refer to the memory that it was
+// fetched into.
 func kept(r transport.Record) transport.Record {
 	r.Key, r.Value = bytes.Clone(r.Key), bytes.Clone(r.Value)
 	r.Headers = slices.Clone(r.Headers)

@@ -11,18 +11,19 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// ErrEnough, returned by what is called with the records, ends a scan that has
-// found what it looked for.
+// ErrEnough ends a scan without an error when see returns it: what was looked
+// for has been found.
 var ErrEnough = errors.New("enough")
 
-// patience bounds what is done when a scan has ended already.
-const patience = 5 * time.Second
+// closeTimeout bounds closing the reader, also after ctx was cancelled.
+const closeTimeout = 5 * time.Second
 
-// Each calls see with every record from these offsets on, up to and without those
-// of to, in the order of each partition; a partition that to does not name is read
-// on and on. It returns when all is read or lost to retention, ctx ends, or see
-// returns an error: that one, but nil for ErrEnough. Records are valid until see
-// returns.
+// Each calls see with every record from the offsets in from up to, and without,
+// those in to, in the order of each partition. A partition that is not in to is
+// read without end. Each returns nil when everything has been read or has been
+// lost to retention. It ends early if ctx does, with its error, and if see
+// returns an error: with nil for ErrEnough and else with that error. Records
+// are valid until see returns.
 func Each(ctx context.Context, cluster *kafka.Transport, from, to map[transport.Partition]int64, see func(*transport.Record) error) (failed error) {
 	open := make(map[transport.Partition]int64, len(from))
 	for p, first := range from {
@@ -38,7 +39,8 @@ func Each(ctx context.Context, cluster *kafka.Transport, from, to map[transport.
 		return err
 	}
 	defer func() {
-		within, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+		// ctx may be over, and closing must be tried all the same.
+		within, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 		defer cancel()
 		failed = errors.Join(failed, reader.Close(within))
 	}()
@@ -51,7 +53,8 @@ func Each(ctx context.Context, cluster *kafka.Transport, from, to map[transport.
 			return err
 		}
 		for i := range batches {
-			// An EOF of see's, as of a broker that has gone, is an error.
+			// io.EOF means the end only when Poll returns it. From see, such as
+			// for a broken connection, it is an error.
 			if err := each(&batches[i], see); errors.Is(err, ErrEnough) {
 				return nil
 			} else if err != nil {
@@ -61,6 +64,8 @@ func Each(ctx context.Context, cluster *kafka.Transport, from, to map[transport.
 	}
 }
 
+// each calls see with the records of a batch, and then returns the batch's
+// memory to the transport.
 func each(b *transport.Batch, see func(*transport.Record) error) error {
 	if b.Release != nil {
 		defer b.Release()

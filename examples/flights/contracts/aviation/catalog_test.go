@@ -12,7 +12,7 @@ import (
 var update = flag.Bool("update", false, "write catalog.json")
 
 // TestCatalog holds catalog.json, which tools read, to the declarations. After a
-// change of these, go generate writes it anew.
+// change of these, go generate rewrites it.
 func TestCatalog(t *testing.T) {
 	catalog, err := eventbus.Catalog(DepartedTopic, CancelledTopic)
 	if err != nil {

@@ -1,5 +1,5 @@
 // Package sales is the contract of the sales service: what it tells others. It
-// imports the event bus alone, so that whoever depends on it gets nothing else.
+// imports the event bus alone, so that a service that depends on it gets nothing else.
 package sales
 
 import (
