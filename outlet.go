@@ -3,7 +3,6 @@ package eventbus
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -169,27 +168,103 @@ func (o *outlet) prepare(ctx context.Context) error {
 	return nil
 }
 
+// envelope completes the draft's envelope and returns a copy of it. The trace is
+// that of a span for the event's creation.
+func (o *outlet) envelope(ctx context.Context, d *draft) (*Envelope, error) {
+	e := &d.envelope
+	if o.err != nil {
+		return nil, publishError(o.topic, e.ID, o.err)
+	}
+	e.Topic, e.Source = o.topic, o.bus.config.Source
+	inherit(ctx, e)
+	if !e.Tombstone {
+		if err := d.encoder.Check((*wire.Event)(e)); err != nil {
+			return nil, publishError(o.topic, e.ID, fmt.Errorf("%w: %w", ErrSerialization, err))
+		}
+	}
+	f := telemetry.Outgoing{Of: o.signals, ID: e.ID}
+	carryTrace(e, f.Start(ctx, (*wire.Event)(e), new(telemetry.OutgoingBatch)))
+	return e.Clone(), nil
+}
+
 // PublishEnvelope publishes an event as its envelope says: Topic is the full
-// name, ID, Source and Type are set. It is for tools and bridges; services
-// publish through a Publisher.
+// name, ID, Source and Type are set. It is for tools, bridges and outboxes;
+// services publish through a Publisher.
 func (b *Bus) PublishEnvelope(ctx context.Context, e *Envelope) error {
-	if err := naming.CheckTopicName(e.Topic); err != nil {
-		return &Error{Op: "publish", EventID: e.ID, Err: err}
+	d, err := forwarded(e)
+	if err != nil {
+		return publishError("", e.ID, err)
 	}
-	if e.Tombstone && e.Key == nil {
-		return publishError(e.Topic, e.ID, errors.New("a tombstone without a key deletes nothing"))
-	}
-	d := draftPool.Get().(*draft)
 	defer d.free()
-	d.envelope = *e
-	d.envelope.Timestamp = time.Time{}          // that of the record it came with, maybe
-	d.envelope.Headers = slices.Clip(e.Headers) // what is added must not land in the caller's
 	a := b.awaited.get()
 	a.outgoing = telemetry.Outgoing{Of: b.signals.SendSignals(e.Topic), ID: e.ID}
-	carryTrace(&d.envelope, a.outgoing.Start(b.signals.Tracing.Forward(ctx, (*wire.Event)(&d.envelope)), (*wire.Event)(&d.envelope), nil))
-	if err := b.hand(ctx, d, &a.outgoing, a); err != nil {
+	if err := b.forward(ctx, d, &a.outgoing, a); err != nil {
 		b.awaited.put(a)
 		return publishError(e.Topic, e.ID, err)
 	}
 	return b.await(ctx, a, e.Topic, e.ID)
+}
+
+// PublishEnvelopeAsync is PublishEnvelope without the wait for the
+// acknowledgement; it may wait, within ctx, for room in the buffer. The envelope
+// is the caller's again when it returns. Envelopes of one key are written in the
+// order of the calls, but one that the broker refuses does not stop those behind
+// it that are on their way already.
+func (b *Bus) PublishEnvelopeAsync(ctx context.Context, e *Envelope) Receipt {
+	r := new(receipt)
+	d, err := forwarded(e)
+	if err != nil {
+		return Receipt{r.fail(publishError("", e.ID, err))}
+	}
+	defer d.free()
+	r.outgoing = telemetry.Outgoing{Of: b.signals.SendSignals(e.Topic), ID: e.ID}
+	if s := scopeFrom(ctx); s != nil {
+		s.join(r)
+	}
+	if err := b.forward(ctx, d, &r.outgoing, r); err != nil {
+		r.fail(publishError(e.Topic, e.ID, err))
+	}
+	return Receipt{r}
+}
+
+// PublishEnvelopes publishes envelopes, of any topics, in order per key, and
+// waits for all of them. The error names those that failed by index, as
+// PublishBatch's does.
+func (b *Bus) PublishEnvelopes(ctx context.Context, envelopes []*Envelope) error {
+	outcome := newBatchOutcome(len(envelopes))
+	for i, e := range envelopes {
+		part := &outcome.parts[i]
+		d, err := forwarded(e)
+		if err == nil {
+			part.outgoing = telemetry.Outgoing{Of: b.signals.SendSignals(e.Topic), ID: e.ID}
+			err = b.forward(ctx, d, &part.outgoing, part)
+			d.free()
+		}
+		if err != nil {
+			part.settle(err)
+		}
+	}
+	return outcome.wait(ctx)
+}
+
+// forwarded returns a draft of an envelope that is published as it stands.
+func forwarded(e *Envelope) (*draft, error) {
+	if err := naming.CheckTopicName(e.Topic); err != nil {
+		return nil, err
+	}
+	if e.Tombstone && e.Key == nil {
+		return nil, fmt.Errorf("%s: a tombstone without a key deletes nothing", e.Topic)
+	}
+	d := draftPool.Get().(*draft)
+	d.envelope = *e
+	d.envelope.Timestamp = time.Time{}          // that of the record it came with, maybe
+	d.envelope.Headers = slices.Clip(e.Headers) // what is added must not land in the caller's
+	return d, nil
+}
+
+// forward hands a forwarded draft to the producer, in the trace that it came with.
+func (b *Bus) forward(ctx context.Context, d *draft, f *telemetry.Outgoing, done transport.Completion) error {
+	e := (*wire.Event)(&d.envelope)
+	carryTrace(&d.envelope, f.Start(b.signals.Tracing.Forward(ctx, e), e, nil))
+	return b.hand(ctx, d, f, done)
 }

@@ -91,7 +91,7 @@ func (p *Publisher[T]) PublishBatch(ctx context.Context, events []T, options ...
 			part.settle(err)
 		}
 	}
-	err := outcome.wait(ctx, p.out.topic)
+	err := outcome.wait(ctx)
 	batch.End(err)
 	return err
 }
@@ -101,19 +101,51 @@ func (p *Publisher[T]) PublishBatch(ctx context.Context, events []T, options ...
 func (p *Publisher[T]) Delete(ctx context.Context, key string, options ...BatchOption) error {
 	d := newDraft(options)
 	defer d.free()
+	if err := p.tombstone(d, key); err != nil {
+		return publishError(p.out.topic, "", err)
+	}
+	return p.out.publish(ctx, d)
+}
+
+// tombstone makes the draft the tombstone of key.
+func (p *Publisher[T]) tombstone(d *draft, key string) error {
 	if !p.topic.decl.Keyed {
-		return publishError(p.out.topic, "", errors.New("a tombstone deletes a key, and this topic's events have none"))
+		return errors.New("a tombstone deletes a key, and this topic's events have none")
 	}
 	if err := d.settings.err(); err != nil {
-		return publishError(p.out.topic, "", err)
+		return err
 	}
 	d.settings.fill(&d.envelope, &p.topic.ids)
 	d.envelope.Type = p.topic.decl.Typ
-	d.envelope.Tombstone, d.envelope.Key = true, append(d.data[:0], key...)
-	if d.envelope.Key == nil {
-		d.envelope.Key = []byte{}
+	d.envelope.Tombstone, d.envelope.Key = true, nonNil(append(d.data[:0], key...))
+	return nil
+}
+
+// Envelope returns the event as Publish would send it, without sending it: its
+// id, time, source, topic, key, trace, correlation and causation are decided now.
+// An outbox stores the envelope in the caller's transaction and publishes it
+// later, by Bus.PublishEnvelope, as often as it takes: the id stays. The caller
+// owns the envelope's memory.
+//
+// The topic is not looked up: that is left to the publishing.
+func (p *Publisher[T]) Envelope(ctx context.Context, event T, options ...PublishOption) (*Envelope, error) {
+	d := newDraft(options)
+	defer d.free()
+	if err := d.keep(p.topic.encode(ctx, &d.envelope, event, &d.settings, d.data)); err != nil {
+		return nil, publishError(p.out.topic, d.envelope.ID, err)
 	}
-	return p.out.publish(ctx, d)
+	return p.out.envelope(ctx, d)
+}
+
+// DeleteEnvelope returns the tombstone that Delete would send, as Envelope does
+// for an event.
+func (p *Publisher[T]) DeleteEnvelope(ctx context.Context, key string, options ...BatchOption) (*Envelope, error) {
+	d := newDraft(options)
+	defer d.free()
+	if err := p.tombstone(d, key); err != nil {
+		return nil, publishError(p.out.topic, "", err)
+	}
+	return p.out.envelope(ctx, d)
 }
 
 // Publish publishes one event on a topic without keeping a Publisher.

@@ -188,7 +188,7 @@ func (p *batchPart) settle(err error) {
 
 // wait returns which events failed, nil if none did. When ctx ends first, those
 // without an outcome have an unknown one.
-func (o *batchOutcome) wait(ctx context.Context, topic string) error {
+func (o *batchOutcome) wait(ctx context.Context) error {
 	if len(o.parts) == 0 {
 		return nil
 	}
@@ -208,6 +208,10 @@ func (o *batchOutcome) wait(ctx context.Context, topic string) error {
 		}
 		if failed == nil {
 			failed = make(map[int]error)
+		}
+		topic := "" // an envelope that names none
+		if p.outgoing.Of != nil {
+			topic = p.outgoing.Of.Topic
 		}
 		failed[i] = publishError(topic, p.outgoing.ID, err)
 	}

@@ -30,7 +30,7 @@ const (
 // largeFolders and largeCircles list the folders that are still above the
 // limits, with the size that they may not exceed. The lists only shrink.
 var (
-	largeFolders = map[string]int{".": 58}
+	largeFolders = map[string]int{".": 42}
 	largeCircles = map[string]int{".": 23, "internal/engine": 19, "transport/memory": 15, "transport/transporttest": 19}
 )
 

@@ -90,6 +90,14 @@ func (t *Transport) NewTransactor(ctx context.Context, id string, cfg Transactor
 	return x, nil
 }
 
+// Transactor is NewTransactor behind the seam: it implements
+// transport.Transactional.
+func (t *Transport) Transactor(ctx context.Context, id string, config transport.ProducerConfig) (transport.Transactor, error) {
+	return t.NewTransactor(ctx, id, TransactorConfig{BatchBytes: config.BatchBytes, Compression: config.Compression})
+}
+
+var _ transport.Transactional = (*Transport)(nil)
+
 // Produce writes records within the transaction, each to its Partition, which
 // must be set, and in order. They are in the log when it returns, to be read once
 // the transaction is committed. Nothing of them is kept.

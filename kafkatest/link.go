@@ -2,6 +2,7 @@ package kafkatest
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -97,6 +98,15 @@ func (l *links) producers() (live []*linkedProducer) {
 
 // Close leaves the cluster open.
 func (l *link) Close(context.Context) error { return nil }
+
+// Transactor is the cluster's, where that has transactions.
+func (l *link) Transactor(ctx context.Context, id string, config transport.ProducerConfig) (transport.Transactor, error) {
+	t, ok := l.Transport.(transport.Transactional)
+	if !ok {
+		return nil, fmt.Errorf("the transport %T has no transactions", l.Transport)
+	}
+	return t.Transactor(ctx, id, config)
+}
 
 func (l *link) NewProducer(config transport.ProducerConfig) (transport.Producer, error) {
 	p, err := l.Transport.NewProducer(config)

@@ -192,6 +192,17 @@ func (b *OutgoingBatch) link(made trace.Span) {
 	}
 }
 
+// LinkEvent links the batch's span to the one in which an event was created, for
+// events that were made before they are sent.
+func (b *OutgoingBatch) LinkEvent(e *wire.Event) {
+	if b.span == nil {
+		return
+	}
+	if from := trace.SpanContextFromContext(b.of.Tracing.extract(context.Background(), e)); from.IsValid() {
+		b.span.AddLink(trace.Link{SpanContext: from})
+	}
+}
+
 func (b *OutgoingBatch) End(err error) {
 	kind := ErrorClass(err)
 	if !b.start.IsZero() {

@@ -1,0 +1,129 @@
+package eventbus_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/kafkatest"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+type stored struct {
+	ID string `json:"id"`
+	N  int    `json:"n"`
+}
+
+var storedTopic = eventbus.NewTopic(eventbus.TopicConfig[stored]{Domain: "sales", Name: "stored", Key: func(s stored) string { return s.ID }})
+
+// TestEnvelopeIsPublishedLater does what an outbox does: decides the event now and
+// publishes it later, twice.
+func TestEnvelopeIsPublishedLater(t *testing.T) {
+	t.Parallel()
+	bus := kafkatest.NewMemory(t).Bus(t)
+	got := make(chan *eventbus.Envelope, 8)
+	keep := func(ctx context.Context, _ stored) error {
+		e, _ := eventbus.EnvelopeFrom(ctx)
+		got <- e.Clone()
+		return nil
+	}
+	deleted := func(ctx context.Context, key string) error {
+		e, _ := eventbus.EnvelopeFrom(ctx)
+		got <- e.Clone()
+		return nil
+	}
+	if err := bus.Add(eventbus.On(storedTopic, keep), eventbus.OnDelete(storedTopic, deleted)); err != nil {
+		t.Fatal(err)
+	}
+	if err := bus.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	publisher := eventbus.NewPublisher(bus, storedTopic)
+	first, err := publisher.Envelope(t.Context(), stored{"a", 1}, eventbus.WithCorrelationID("c"), eventbus.WithHeader("x", "y"), eventbus.WithExtension("tenant", "eu"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := publisher.DeleteEnvelope(t.Context(), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := bus.PublishEnvelopes(t.Context(), []*eventbus.Envelope{first, second}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bus.PublishEnvelopeAsync(t.Context(), first).Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []*eventbus.Envelope{first, second, first} {
+		e := <-got
+		if e.ID != want.ID || e.Source != want.Source || !e.Time.Equal(want.Time) || string(e.Key) != "a" || e.Tombstone != want.Tombstone ||
+			string(e.Data) != string(want.Data) || e.CorrelationID != want.CorrelationID || len(e.Headers) != len(want.Headers) || e.Extensions["tenant"] != want.Extensions["tenant"] {
+			t.Errorf("event %d is %+v, want %+v", i, e, want)
+		}
+	}
+}
+
+func TestEnvelopesThatCannotBePublished(t *testing.T) {
+	t.Parallel()
+	bus := kafkatest.NewMemory(t).Bus(t)
+	publisher := eventbus.NewPublisher(bus, storedTopic)
+	good, err := publisher.Envelope(t.Context(), stored{"a", 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := bus.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	keyless := &eventbus.Envelope{ID: "1", Topic: good.Topic, Tombstone: true}
+	err = bus.PublishEnvelopes(t.Context(), []*eventbus.Envelope{good, keyless})
+	var failed *eventbus.BatchError
+	if !errors.As(err, &failed) || len(failed.Errors) != 1 || !strings.Contains(failed.Errors[1].Error(), "deletes nothing") {
+		t.Errorf("a batch with a tombstone without key: %v", err)
+	}
+	if _, err := bus.PublishEnvelopeAsync(t.Context(), &eventbus.Envelope{ID: "2", Topic: "no topic"}).Wait(t.Context()); err == nil {
+		t.Error("an invalid topic name was accepted")
+	}
+	if _, err := bus.NewTransactor(t.Context(), "relay"); err == nil || !strings.Contains(err.Error(), "no transactions") {
+		t.Errorf("transactions in memory: %v", err)
+	}
+}
+
+// TestTransactorFencesAnother publishes envelopes in transactions, and takes the id over.
+func TestTransactorFencesAnother(t *testing.T) {
+	t.Parallel()
+	cluster := kafkatest.NewBroker(t)
+	bus := cluster.Bus(t)
+	publisher := eventbus.NewPublisher(bus, storedTopic)
+	if err := publisher.Publish(t.Context(), stored{"a", 0}); err != nil { // makes the topic
+		t.Fatal(err)
+	}
+	var envelopes []*eventbus.Envelope
+	for n := range 100 {
+		e, err := publisher.Envelope(t.Context(), stored{string(rune('a' + n%7)), n})
+		if err != nil {
+			t.Fatal(err)
+		}
+		envelopes = append(envelopes, e)
+	}
+	one, err := bus.NewTransactor(t.Context(), "relay")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := one.Publish(t.Context(), envelopes[:50]); err != nil {
+		t.Fatal(err)
+	}
+	two, err := bus.NewTransactor(t.Context(), "relay")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := one.Publish(t.Context(), envelopes[50:]); !errors.Is(err, transport.ErrFenced) {
+		t.Errorf("a fenced transactor: %v", err)
+	}
+	if err := two.Publish(t.Context(), envelopes[50:]); err != nil {
+		t.Fatal(err)
+	}
+	if got := len(kafkatest.Published(t, cluster, storedTopic)); got < 101 {
+		t.Errorf("%d events, want 101", got)
+	}
+}

@@ -1,0 +1,145 @@
+package eventbus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/eventbus-go/eventbus/internal/murmur2"
+	"github.com/eventbus-go/eventbus/internal/wire"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// Transactor publishes envelopes in transactions of the cluster, under an id of
+// which there is only one: it is how the relay of an outbox makes sure that a
+// predecessor that was frozen, or believes it still leads, writes nothing more.
+// Readers that are to see no part of an unfinished transaction read committed
+// records only, as subscriptions of this bus do.
+//
+// It belongs to one goroutine and needs no Close. After an error it is spent:
+// make another.
+type Transactor struct {
+	bus      *Bus
+	tx       transport.Transactor
+	topics   map[string]*transactorTopic
+	encoders []wire.Encoder
+	records  []transport.Record
+}
+
+// transactorTopic is how many partitions a topic has, and which one takes the
+// next records without a key.
+type transactorTopic struct {
+	partitions int32
+	next       int32
+	asked      time.Time
+}
+
+// partitionsAge is for how long a topic's number of partitions is believed.
+const partitionsAge = time.Minute
+
+// NewTransactor returns the Transactor of a transactional id, and fences every
+// other one that has it, in any process. It is an error if the bus's transport
+// has no transactions.
+func (b *Bus) NewTransactor(ctx context.Context, id string) (*Transactor, error) {
+	t, ok := b.transport.(transport.Transactional)
+	if !ok {
+		return nil, &Error{Op: "begin transactions", Err: fmt.Errorf("the transport %T has no transactions", b.transport)}
+	}
+	if b.closed() {
+		return nil, &Error{Op: "begin transactions", Err: ErrClosed}
+	}
+	tx, err := t.Transactor(ctx, id, b.config.Producer)
+	if err != nil {
+		return nil, &Error{Op: "begin transactions", Err: err}
+	}
+	return &Transactor{bus: b, tx: tx, topics: make(map[string]*transactorTopic)}, nil
+}
+
+// Publish publishes all envelopes in one transaction, in order per key. When it
+// returns nil all of them are written; with an error that is ErrOutcomeUnknown
+// all or none of them are; with any other error none is, and the transaction was
+// aborted. An error that is transport.ErrFenced says that another Transactor has
+// taken the id over.
+func (t *Transactor) Publish(ctx context.Context, envelopes []*Envelope) error {
+	if len(envelopes) == 0 {
+		return nil
+	}
+	batch := t.bus.signals.SendSignals(envelopes[0].Topic).StartBatch(ctx, len(envelopes))
+	for _, e := range envelopes {
+		batch.LinkEvent((*wire.Event)(e))
+	}
+	err := t.publish(ctx, envelopes)
+	batch.End(err)
+	return err
+}
+
+func (t *Transactor) publish(ctx context.Context, envelopes []*Envelope) error {
+	if err := t.encode(ctx, envelopes); err != nil {
+		return err
+	}
+	err := t.tx.Produce(ctx, t.records...)
+	if err == nil {
+		if err = t.tx.Commit(ctx); err == nil {
+			return nil
+		}
+	}
+	if !errors.Is(err, ErrOutcomeUnknown) {
+		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		_ = t.tx.Abort(ending) // the next Transactor of the id ends it otherwise
+	}
+	return publishError(envelopes[0].Topic, "", fmt.Errorf("transaction of %d events: %w", len(envelopes), err))
+}
+
+// encode turns the envelopes into records, in memory that is used again.
+func (t *Transactor) encode(ctx context.Context, envelopes []*Envelope) error {
+	for len(t.encoders) < len(envelopes) {
+		t.encoders = append(t.encoders, make([]wire.Encoder, len(envelopes)-len(t.encoders))...)
+	}
+	t.records = t.records[:0]
+	for i, e := range envelopes {
+		d, err := forwarded(e)
+		if err != nil {
+			return publishError("", e.ID, err)
+		}
+		var r transport.Record
+		err = t.bus.encode(&t.encoders[i], &d.envelope, &r)
+		d.free()
+		if err == nil {
+			r.Partition, err = t.partition(ctx, &r, len(t.records) == 0 || t.records[len(t.records)-1].Topic != r.Topic)
+		}
+		if err != nil {
+			return publishError(e.Topic, e.ID, err)
+		}
+		t.records = append(t.records, r)
+	}
+	return nil
+}
+
+// partition returns the partition of a record, as the producer would choose it.
+// Records without a key go to one partition until the topic changes.
+func (t *Transactor) partition(ctx context.Context, r *transport.Record, another bool) (int32, error) {
+	topic := t.topics[r.Topic]
+	if topic == nil {
+		topic = new(transactorTopic)
+		t.topics[r.Topic] = topic
+	}
+	if topic.partitions == 0 || time.Since(topic.asked) > partitionsAge {
+		infos, err := t.bus.transport.Admin().Topics(ctx, r.Topic)
+		if err != nil {
+			return 0, err
+		}
+		if infos[0].Err != nil {
+			return 0, infos[0].Err
+		}
+		topic.partitions, topic.asked = infos[0].Partitions, time.Now()
+	}
+	if r.Key != nil {
+		return murmur2.Partition(r.Key, topic.partitions), nil
+	}
+	if another {
+		topic.next++
+	}
+	return topic.next % topic.partitions, nil
+}
