@@ -149,7 +149,10 @@ func (b *Bus) ready(ctx context.Context) error {
 	if err := b.provision(ctx, b.specs()...); err != nil {
 		return err
 	}
-	return b.provisionLetters(ctx, b.handledTopics())
+	if err := b.provisionLetters(ctx, b.handledTopics()); err != nil {
+		return err
+	}
+	return b.startCodecs(ctx)
 }
 
 // readyLater goes on with what a degraded start could not do.

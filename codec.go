@@ -18,8 +18,12 @@ var ErrSerialization = wire.ErrSerialization
 // v is always a pointer to the event's type, one level deep, whether the topic
 // is declared for the type or for a pointer to it; in Decode it points to a zero
 // value. A codec keeps neither v nor e nor e.Data after it returns: all three
-// are used again. e carries the topic and every attribute that is known by then;
-// in Encode a codec may set e.DataContentType and e.DataSchema, and nothing else.
+// are used again. e carries the topic, the key and every attribute that is known by
+// then: in Encode the trace and what an event inherits from the one being handled
+// come later, and [Topic.Encode], which has no bus, leaves Topic and Source empty.
+// Encode may set e.DataContentType and e.DataSchema and append to e.Headers, and
+// changes nothing else. A header's value may be shared between events and is never
+// changed afterwards.
 //
 // An error means that the value or the data is invalid, and trying again is
 // useless: the event is refused, or goes to the dead-letter topic. Where the
@@ -32,6 +36,16 @@ type Codec interface {
 	Encode(ctx context.Context, dst []byte, e *Envelope, v any) ([]byte, error)
 	// Decode reads e.Data into v.
 	Decode(ctx context.Context, e *Envelope, v any) error
+}
+
+// CodecStarter is a Codec that has something to make ready before its first event,
+// as a schema that its registry has to know.
+type CodecStarter interface {
+	Codec
+	// Start is called by [Bus.Start], once for each topic that is declared with
+	// the codec, with the topic's full name. Its error is one of the bus's start;
+	// with Config.StartDegraded it is tried again in the background.
+	Start(ctx context.Context, topic string) error
 }
 
 // Unavailable marks an error of a codec as one that may pass: what it needed

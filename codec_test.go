@@ -11,6 +11,9 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/eventbus-go/eventbus/transport"
+	"github.com/eventbus-go/eventbus/transport/memory"
 )
 
 type unhappy struct {
@@ -97,6 +100,8 @@ type spy struct {
 	data   []byte
 	err    error
 	retype string
+	header string
+	where  []string // topic, key, source and number of headers at each Encode
 }
 
 func (*spy) ContentType() string { return "application/spy" }
@@ -105,6 +110,10 @@ func (s *spy) Encode(_ context.Context, dst []byte, e *Envelope, v any) ([]byte,
 	s.seen = v
 	if s.retype != "" {
 		e.DataContentType = s.retype
+	}
+	s.where = append(s.where, fmt.Sprintf("%s %s %s %d", e.Topic, e.Key, e.Source, len(e.Headers)))
+	if s.header != "" {
+		e.Headers = append(e.Headers, transport.Header{Key: s.header, Value: []byte{byte(len(s.where))}})
 	}
 	return append(dst, s.data...), s.err
 }
@@ -250,5 +259,76 @@ func BenchmarkEventID(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		ids.next(now)
+	}
+}
+
+// A codec sees where the event goes, and each event of a batch has the header of its
+// own encoding.
+func TestCodecsSeeTopicKeyAndSource(t *testing.T) {
+	t.Parallel()
+	s := spy{data: []byte("x"), header: "__value_schema_id"}
+	topic := NewTopic(TopicConfig[paymentProcessed]{Domain: "a", Name: "b", Codec: &s, Key: func(paymentProcessed) string { return "k" }})
+	bus, err := New(memory.New(), Config{Service: "svc", Environment: "Test", Source: "urn:svc"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = bus.Close(t.Context()) })
+	got := make(chan []byte, 8)
+	if err := Subscribe(bus, topic, func(ctx context.Context, _ paymentProcessed) error {
+		e, _ := EnvelopeFrom(ctx)
+		var own []byte
+		for _, h := range e.Headers {
+			if h.Key == s.header {
+				own = append(own, h.Value...)
+			}
+		}
+		got <- own
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := bus.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := NewPublisher(bus, topic).PublishBatch(t.Context(), make([]paymentProcessed, 3), WithHeader("x", "y"), WithHeader("x", "z"), WithHeader("x", "0")); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3 {
+		if own := <-got; len(own) != 1 || int(own[0]) != i+1 {
+			t.Errorf("event %d has the codec's headers %v", i+1, own)
+		}
+		if want := "test.a.public.b.v1 k urn:svc 3"; s.where[i] != want {
+			t.Errorf("Encode saw %q, want %q", s.where[i], want)
+		}
+	}
+}
+
+type starting struct {
+	spy
+	topics []string
+	fails  error
+}
+
+func (s *starting) Start(_ context.Context, topic string) error {
+	s.topics = append(s.topics, topic)
+	return s.fails
+}
+
+func TestCodecsAreStarted(t *testing.T) {
+	t.Parallel()
+	c := starting{fails: errors.New("schema 7 is missing")}
+	topic := NewTopic(TopicConfig[paymentProcessed]{Domain: "a", Name: "b", Codec: &c})
+	bus, err := New(memory.New(), Config{Service: "svc", Environment: "Test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = bus.Close(t.Context()) })
+	NewPublisher(bus, topic)
+	if err := bus.Start(t.Context()); !errors.Is(err, c.fails) || !strings.Contains(err.Error(), "test.a.public.b.v1, type paymentProcessed: schema 7") {
+		t.Errorf("start: %v", err)
+	}
+	c.fails = nil
+	if err := bus.Start(t.Context()); err != nil || len(c.topics) != 2 {
+		t.Errorf("started again: %v, %v", err, c.topics)
 	}
 }

@@ -40,7 +40,7 @@ func (p *Publisher[T]) Publish(ctx context.Context, event T) error {
 func (p *Publisher[T]) PublishWith(ctx context.Context, event T, options ...PublishOption) error {
 	d := newDraft(options)
 	defer d.free()
-	if err := d.keep(p.topic.encode(ctx, &d.envelope, event, &d.settings, d.data)); err != nil {
+	if err := p.encode(ctx, d, event); err != nil {
 		return publishError(p.out.topic, d.envelope.ID, err)
 	}
 	return p.out.publish(ctx, d)
@@ -56,7 +56,7 @@ func (p *Publisher[T]) PublishAsync(ctx context.Context, event T, options ...Pub
 	d := newDraft(options)
 	defer d.free()
 	r := new(receipt)
-	err := d.keep(p.topic.encode(ctx, &d.envelope, event, &d.settings, d.data))
+	err := p.encode(ctx, d, event)
 	r.outgoing = telemetry.Outgoing{Of: p.out.signals, ID: d.envelope.ID}
 	if s := scopeFrom(ctx); s != nil {
 		s.join(r)
@@ -81,8 +81,7 @@ func (p *Publisher[T]) PublishBatch(ctx context.Context, events []T, options ...
 	defer d.free()
 	for i, event := range events {
 		part := &outcome.parts[i]
-		d.envelope = Envelope{}
-		err := d.keep(p.topic.encode(ctx, &d.envelope, event, &d.settings, d.data))
+		err := p.encode(ctx, d, event)
 		part.outgoing = telemetry.Outgoing{Of: p.out.signals, ID: d.envelope.ID}
 		if err == nil {
 			err = p.out.send(ctx, d, &part.outgoing, part, batch)
@@ -131,7 +130,7 @@ func (p *Publisher[T]) tombstone(d *draft, key string) error {
 func (p *Publisher[T]) Envelope(ctx context.Context, event T, options ...PublishOption) (*Envelope, error) {
 	d := newDraft(options)
 	defer d.free()
-	if err := d.keep(p.topic.encode(ctx, &d.envelope, event, &d.settings, d.data)); err != nil {
+	if err := p.encode(ctx, d, event); err != nil {
 		return nil, publishError(p.out.topic, d.envelope.ID, err)
 	}
 	return p.out.envelope(ctx, d)
@@ -146,6 +145,14 @@ func (p *Publisher[T]) DeleteEnvelope(ctx context.Context, key string, options .
 		return nil, publishError(p.out.topic, "", err)
 	}
 	return p.out.envelope(ctx, d)
+}
+
+// encode fills the draft's envelope. Codecs see where the event goes: a schema
+// registry files schemas by topic.
+func (p *Publisher[T]) encode(ctx context.Context, d *draft, event T) (err error) {
+	d.envelope = Envelope{Topic: p.out.topic, Source: p.out.bus.config.Source}
+	d.data, err = p.topic.encode(ctx, &d.envelope, event, &d.settings, d.data)
+	return err
 }
 
 // Publish publishes one event on a topic without keeping a Publisher.
@@ -176,12 +183,6 @@ func newDraft[O PublishOption](options []O) *draft {
 		option.applyPublish(&d.settings)
 	}
 	return d
-}
-
-// keep takes back the buffer that an event was encoded with.
-func (d *draft) keep(buf []byte, err error) error {
-	d.data = buf
-	return err
 }
 
 func (d *draft) free() {

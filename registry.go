@@ -1,6 +1,7 @@
 package eventbus
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -68,4 +69,22 @@ func (b *Bus) register(d *declare.Topic) (name string, err error) {
 	r.types[id] = d
 	r.names[name] = declare.Merged(r.names[name], d)
 	return name, nil
+}
+
+// startCodecs makes the codecs of all topics ready; every one that can't be is in
+// the error.
+func (b *Bus) startCodecs(ctx context.Context) error {
+	b.mu.Lock()
+	declarations := maps.Clone(b.topics.types)
+	b.mu.Unlock()
+	var faults []error
+	for id, d := range declarations {
+		if d.StartCodec == nil {
+			continue
+		}
+		if err := d.StartCodec(ctx, id[0]); err != nil {
+			faults = append(faults, fmt.Errorf("the codec of topic %s, type %s: %w", id[0], d.Typ, err))
+		}
+	}
+	return errors.Join(faults...)
 }

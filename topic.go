@@ -96,6 +96,9 @@ func NewTopic[T any](c TopicConfig[T]) *Topic[T] {
 		panic(fmt.Sprintf("eventbus.NewTopic[%s]: %s", d.GoType, strings.Join(wrong, "; ")))
 	}
 	d.CodecName = t.codec.ContentType()
+	if c, ok := t.codec.(CodecStarter); ok {
+		d.StartCodec = c.Start
+	}
 	d.ID = t
 	t.decl = d
 	t.values.New = func() any { return new(T) }

@@ -5,11 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"time"
 )
 
-// encode sets in e all that topic, value and settings know; Source, Topic and
-// the trace are the bus's. Key and Data may lie in buf, whose content is lost.
+// encode sets in e all that topic, value and settings know; Source and Topic are
+// there already where a bus publishes, and the trace comes later. Key and Data may lie in buf, whose content is lost.
 // The buffer that comes back is for the next event, when e is not needed any more.
 //
 // An event of a keyed topic that has no key is refused: written without one it
@@ -43,13 +44,13 @@ func (t *Topic[T]) encodeValue(ctx context.Context, e *Envelope, p *T, s *publis
 		}
 	}
 	key := buf[:len(buf):len(buf)]
+	if s.keyed || t.key != nil {
+		e.Key = nonNil(key)
+	}
 	room := buf[len(buf):]
 	data, err := t.codec.Encode(ctx, room, e, t.codecValue(p))
 	if err != nil {
 		return buf, encodeError(t.decl.GoType, err)
-	}
-	if s.keyed || t.key != nil {
-		e.Key = nonNil(key)
 	}
 	e.Data = nonNil(data)
 	if len(data) > cap(room) {
@@ -79,7 +80,8 @@ func (s *publishSettings) fill(e *Envelope, ids *eventIDs) {
 		e.Time = now.UTC()
 	}
 	e.Subject, e.CorrelationID, e.CausationID = s.subject, s.correlationID, s.causationID
-	e.Extensions, e.Headers = s.extensions, s.headers
+	// Clipped, so that a header that a codec appends is this event's alone.
+	e.Extensions, e.Headers = s.extensions, slices.Clip(s.headers)
 }
 
 // decode reads e.Data.

@@ -1,6 +1,7 @@
 package declare
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"reflect"
@@ -31,6 +32,7 @@ type Topic struct {
 	KeySource   string // "function", "method PartitionKey", "field ID", "fields A|B", or "none"
 	Keyed       bool
 	CodecName   string
+	StartCodec  func(ctx context.Context, topic string) error // nil if the codec needs no start
 	DataSchema  string
 	ID          any // the *Topic[T]: its identity
 }
