@@ -130,7 +130,7 @@ func needJava(t *testing.T) {
 func javaWrite(t *testing.T, c *cluster, lines string) {
 	t.Helper()
 	run(t, lines, "../scripts/kafka.sh", "tool", "org.apache.kafka.tools.ConsoleProducer",
-		"--bootstrap-server", c.brokers, "--topic", c.topic, "--property", "parse.headers=true", "--property", "parse.key=true")
+		"--bootstrap-server", c.brokers, "--topic", c.topic, "--reader-property", "parse.headers=true", "--reader-property", "parse.key=true")
 }
 
 // javaRead returns the first records of the topic.
@@ -138,8 +138,8 @@ func javaRead(t *testing.T, c *cluster, count int) []record {
 	t.Helper()
 	output := run(t, "", "../scripts/kafka.sh", "tool", "org.apache.kafka.tools.consumer.ConsoleConsumer",
 		"--bootstrap-server", c.brokers, "--topic", c.topic, "--from-beginning", "--max-messages", strconv.Itoa(count),
-		"--property", "print.partition=true", "--property", "print.offset=true",
-		"--property", "print.headers=true", "--property", "print.key=true")
+		"--formatter-property", "print.partition=true", "--formatter-property", "print.offset=true",
+		"--formatter-property", "print.headers=true", "--formatter-property", "print.key=true")
 	var records []record
 	for line := range strings.Lines(output) {
 		fields := strings.SplitN(strings.TrimSuffix(line, "\n"), "\t", 5)

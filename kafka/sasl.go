@@ -8,7 +8,6 @@ import (
 
 	"github.com/segmentio/kafka-go/sasl"
 	saslplain "github.com/segmentio/kafka-go/sasl/plain"
-	saslscram "github.com/segmentio/kafka-go/sasl/scram"
 
 	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
 )
@@ -72,25 +71,17 @@ func (s SASL) validate(wrong *kerr.Faults) {
 	}
 }
 
-// mechanism is nil for the zero SASL.
-func (s SASL) mechanism() (sasl.Mechanism, error) {
+// mechanism returns what connections authenticate by, nil for the zero SASL.
+func (s SASL) mechanism() sasl.Mechanism {
 	switch s.Mechanism {
 	case "":
-		return nil, nil
+		return nil
 	case "PLAIN":
-		return saslplain.Mechanism{Username: s.Username, Password: s.Password}, nil
+		return saslplain.Mechanism{Username: s.Username, Password: s.Password}
 	case "SCRAM-SHA-256", "SCRAM-SHA-512":
-		algorithm := saslscram.SHA256
-		if s.Mechanism == "SCRAM-SHA-512" {
-			algorithm = saslscram.SHA512
-		}
-		m, err := saslscram.Mechanism(algorithm, s.Username, s.Password)
-		if err != nil {
-			return nil, fmt.Errorf("kafka: invalid kafka.Config: SASL.Username and SASL.Password can't be used for %s, which forbids some characters (RFC 4013)", s.Mechanism)
-		}
-		return m, nil
+		return newScramMechanism(s)
 	}
-	return &oauthBearer{token: s.Token}, nil
+	return &oauthBearer{token: s.Token}
 }
 
 // String describes it without its secrets.

@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -10,6 +11,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"math/big"
 	"net"
 	"os"
@@ -185,6 +187,23 @@ func TestSASL(t *testing.T) {
 				t.Errorf("it took %v", took)
 			}
 		})
+	}
+}
+
+// TestScramBounds has a server ask for more work than any broker does, in place
+// of the first message that Kafka sends.
+func TestScramBounds(t *testing.T) {
+	m := newScramMechanism(SASL{Mechanism: "SCRAM-SHA-512", Username: "alice", Password: "hunter2"})
+	for _, count := range []string{"2147483647", "99999999999999999999", "4096x"} {
+		session, first, err := m.Start(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, nonce, _ := bytes.Cut(first, []byte(",r="))
+		_, _, err = session.Next(t.Context(), fmt.Appendf(nil, "r=%sserver,s=c2FsdA==,i=%s", nonce, count))
+		if err == nil || !strings.Contains(err.Error(), "iterations") {
+			t.Errorf("%s iterations: %v, want them refused", count, err)
+		}
 	}
 }
 

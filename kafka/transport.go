@@ -31,11 +31,7 @@ func New(cfg Config) *Transport {
 		return &Transport{err: err}
 	}
 	cfg = cfg.withDefaults()
-	options, err := cfg.options()
-	if err != nil {
-		return &Transport{err: err}
-	}
-	return &Transport{cfg: cfg, client: cluster.NewClient(options)}
+	return &Transport{cfg: cfg, client: cluster.NewClient(cfg.options())}
 }
 
 // Cluster asks a broker who the cluster is. Its error names the addresses that
@@ -127,17 +123,14 @@ func (t *Transport) usable() error {
 	return nil
 }
 
-// options is the configuration as a client needs it.
-func (c Config) options() (cluster.Options, error) {
-	mechanism, err := c.SASL.mechanism()
-	if err != nil {
-		return cluster.Options{}, err
-	}
+// options returns the configuration as a client needs it.
+func (c Config) options() cluster.Options {
+	mechanism := c.SASL.mechanism()
 	o := cluster.Options{
 		Brokers: c.Brokers, ClientID: c.ClientID, DialTimeout: c.DialTimeout, RequestTimeout: c.RequestTimeout,
 		Dial: c.Dial, TLS: c.tlsConfig, Secure: c.secure(), SASL: mechanism,
 	}
 	oauth, _ := mechanism.(*oauthBearer)
 	o.SessionEnd = func(now time.Time) time.Time { return c.SASL.sessionEnd(oauth, now) }
-	return o, nil
+	return o
 }

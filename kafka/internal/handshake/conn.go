@@ -34,6 +34,10 @@ type Conn struct {
 	answer []byte  // what Read has not returned yet of the checked answer
 	last   int32   // correlation id of the last request
 
+	// failed is the first error of an answer. kafka-go asks on after it; what
+	// then comes is the rest of a broken answer and would hide the cause.
+	failed error
+
 	session time.Duration
 }
 
@@ -67,8 +71,12 @@ func (c *Conn) Read(b []byte) (int, error) {
 		return c.Conn.Read(b)
 	}
 	if len(c.answer) == 0 {
+		if c.failed != nil {
+			return 0, c.failed
+		}
 		answer, err := c.readAnswer()
 		if err != nil {
+			c.failed = err
 			return 0, err
 		}
 		c.answer = answer

@@ -132,6 +132,7 @@ func TestConnBoundsWhatAServerAnnounces(t *testing.T) {
 	}{
 		{"HTTP", "HTTP", []byte("HTTP/1.1 400 Bad Request\r\n"), []protocol.Message{&apiversions.Request{}}, nil},
 		{"TLS alert", "TLS", []byte{0x15, 3, 3, 0, 2, 2, 40}, []protocol.Message{&apiversions.Request{}}, nil},
+		{"TLS alert, and another request", "TLS", []byte{0x15, 3, 3, 0, 2, 2, 40}, []protocol.Message{&apiversions.Request{}, &saslhandshake.Request{}}, nil},
 		{"huge frame", "bound", huge, []protocol.Message{&apiversions.Request{}}, nil},
 		{"negative frame", "bound", []byte{0xff, 0xff, 0xff, 0xff}, []protocol.Message{&apiversions.Request{}}, nil},
 		{"empty frame", "header", framed(), []protocol.Message{&apiversions.Request{}}, nil},
