@@ -238,10 +238,10 @@ func TestUnknownTypes(t *testing.T) {
 					t.Fatal(err)
 				}
 				start(t, bus)
-				must(t, eventbus.Publish(t.Context(), bus, topic, order{"a", 1}))
-				must(t, eventbus.Publish(t.Context(), bus, shippedTopic, shipped{"a"}))
-				must(t, eventbus.Publish(t.Context(), bus, topic, order{"a", 2}))
-				must(t, eventbus.Publish(t.Context(), bus, topic, order{"b", 1}))
+				must(t, eventbus.NewPublisher(bus, topic).Publish(t.Context(), order{"a", 1}))
+				must(t, eventbus.NewPublisher(bus, shippedTopic).Publish(t.Context(), shipped{"a"}))
+				must(t, eventbus.NewPublisher(bus, topic).Publish(t.Context(), order{"a", 2}))
+				must(t, eventbus.NewPublisher(bus, topic).Publish(t.Context(), order{"b", 1}))
 				pass(time.Minute)
 				if got := keyed(s.String(), "a"); got != c.after {
 					t.Errorf("key a: %s, want %s", got, c.after)

@@ -59,7 +59,7 @@
 //
 // # Reading order
 //
-// topic.go and keys.go; publisher.go and outlet.go, from a value to the producer;
+// topic.go and keys.go; publisher.go and sender.go, from a value to the producer;
 // subscriber.go, where T ends, and group.go, from a record to the handler; bus.go,
 // the life of it all; then internal/engine, which runs a group, and package
 // transport, the seam below.

@@ -1,13 +1,11 @@
 package eventbus
 
 import (
-	"encoding/json"
 	"reflect"
 	"strings"
 	"testing"
 	"time"
 
-	cloudevents "github.com/cloudevents/sdk-go/v2/event"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -47,79 +45,5 @@ func TestEnvelopeString(t *testing.T) {
 	}
 	if s := (&Envelope{Tombstone: true, Topic: "t"}).String(); !strings.HasPrefix(s, "tombstone") {
 		t.Error(s)
-	}
-}
-
-func TestCloudEventRoundTrip(t *testing.T) {
-	t.Parallel()
-	e := fullEnvelope()
-	ce, err := e.ToCloudEvent()
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, err := FromCloudEvent(ce)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := fullEnvelope()
-	want.Topic, want.Partition, want.Offset, want.Timestamp, want.Headers = "", 0, 0, time.Time{}, nil
-	want.AssignmentEpoch, want.Redeliveries, want.Origin = 0, 0, transport.Position{}
-	if !reflect.DeepEqual(got, want) {
-		t.Errorf("came back as\n%+v\nwant\n%+v", got, want)
-	}
-	e.Data[2] = '#'
-	if string(ce.Data()) != `{"secret":"1"}` {
-		t.Error("the CloudEvent shares the envelope's memory")
-	}
-}
-
-func TestCloudEventKey(t *testing.T) {
-	t.Parallel()
-	for name, c := range map[string]struct {
-		key  []byte
-		want any
-	}{
-		"text": {[]byte("k"), "k"}, "none": {nil, nil}, "empty": {[]byte{}, nil}, "bytes": {[]byte{0xff}, nil},
-	} {
-		e := fullEnvelope()
-		e.Key, e.Extensions = c.key, nil
-		ce, err := e.ToCloudEvent()
-		if got := ce.Extensions()["partitionkey"]; err != nil || got != c.want {
-			t.Errorf("%s: partitionkey %v, %v", name, got, err)
-		}
-	}
-}
-
-func TestCloudEventsThatCannotBe(t *testing.T) {
-	t.Parallel()
-	e := fullEnvelope()
-	e.Source = ""
-	if _, err := e.ToCloudEvent(); err == nil || !strings.Contains(err.Error(), `"source" is required`) {
-		t.Errorf("without a source: %v", err)
-	}
-	if got, err := FromCloudEvent(cloudevents.New()); got != nil || err == nil {
-		t.Errorf("from an empty event: %v, %v", got, err)
-	}
-}
-
-// The SDK's own reading of the documented event, with typed extensions.
-func TestFromCloudEvent(t *testing.T) {
-	t.Parallel()
-	var ce cloudevents.Event
-	err := json.Unmarshal([]byte(`{"specversion":"1.0","type":"CustomerCreated","source":"urn:momentum:sales-api","id":"1","time":"2024-01-15T10:30:00Z",
-		"datacontenttype":"application/json","attempt":5,"late":true,"correlationid":"c","data":{"name":"John Doe"}}`), &ce)
-	if err != nil {
-		t.Fatal(err)
-	}
-	e, err := FromCloudEvent(ce)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := &Envelope{
-		ID: "1", Source: "urn:momentum:sales-api", Type: "CustomerCreated", DataContentType: "application/json", Time: time.Date(2024, 1, 15, 10, 30, 0, 0, time.UTC),
-		CorrelationID: "c", Extensions: map[string]string{"attempt": "5", "late": "true"}, Data: []byte(`{"name":"John Doe"}`),
-	}
-	if !reflect.DeepEqual(e, want) {
-		t.Errorf("envelope\n%+v\nwant\n%+v", e, want)
 	}
 }

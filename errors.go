@@ -29,31 +29,12 @@ var (
 	ErrOutcomeUnknown = transport.ErrOutcomeUnknown
 )
 
-// Outcome says what became of an event whose publishing failed.
-type Outcome int8
-
-const (
-	// NotWritten: the event is not in the log.
-	NotWritten Outcome = iota
-	// Unknown: it may be in the log, or not; the error is ErrOutcomeUnknown.
-	Unknown
-)
-
-// String is "not written" or "unknown".
-func (o Outcome) String() string {
-	if o == Unknown {
-		return "unknown"
-	}
-	return "not written"
-}
-
 // Error is the error of an operation of the bus. Its cause is intact for
 // errors.Is and errors.As, and it never holds data of an event.
 type Error struct {
 	Op      string // "publish", "subscribe", "start", "drain", "close", …
 	Topic   string // the full name, where one topic is concerned
 	EventID string // where one event is
-	Outcome Outcome
 	Err     error
 }
 
@@ -78,9 +59,6 @@ func (e *Error) Unwrap() error { return e.Err }
 
 func publishError(topic, id string, err error) error {
 	e := &Error{Op: "publish", Topic: topic, EventID: id, Err: err}
-	if errors.Is(err, ErrOutcomeUnknown) {
-		e.Outcome = Unknown
-	}
 	if errors.Is(err, ErrTopicMissing) {
 		e.Err = topicMissing(topic, err)
 	}

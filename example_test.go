@@ -184,8 +184,8 @@ func ExampleOn() {
 		fmt.Println(err)
 		return
 	}
-	_ = eventbus.Publish(ctx, bus, CustomerCreatedTopic, CustomerCreated{CustomerID: "c-1", Name: "Ada"})
-	_ = eventbus.Publish(ctx, bus, CustomerRenamedTopic, CustomerRenamed{CustomerID: "c-1", Name: "Countess"})
+	_ = eventbus.NewPublisher(bus, CustomerCreatedTopic).Publish(ctx, CustomerCreated{CustomerID: "c-1", Name: "Ada"})
+	_ = eventbus.NewPublisher(bus, CustomerRenamedTopic).Publish(ctx, CustomerRenamed{CustomerID: "c-1", Name: "Countess"})
 	_ = eventbus.NewPublisher(bus, CustomerCreatedTopic).Delete(ctx, "c-1")
 	<-done
 	// Output:
@@ -260,7 +260,7 @@ func ExamplePermanent() {
 		err = bus.Start(ctx)
 	}
 	if err == nil {
-		err = eventbus.Publish(ctx, bus, CustomerCreatedTopic, CustomerCreated{CustomerID: "c-1"})
+		err = eventbus.NewPublisher(bus, CustomerCreatedTopic).Publish(ctx, CustomerCreated{CustomerID: "c-1"})
 	}
 	if err != nil {
 		fmt.Println(err)
@@ -301,7 +301,7 @@ func ExampleBus_Use() {
 		err = bus.Start(ctx)
 	}
 	if err == nil {
-		err = eventbus.Publish(ctx, bus, CustomerCreatedTopic, CustomerCreated{CustomerID: "c-1"})
+		err = eventbus.NewPublisher(bus, CustomerCreatedTopic).Publish(ctx, CustomerCreated{CustomerID: "c-1"})
 	}
 	if err != nil {
 		fmt.Println(err)
@@ -326,8 +326,7 @@ func ExampleEnvelopeFrom() {
 		err = bus.Start(ctx)
 	}
 	if err == nil {
-		err = eventbus.Publish(ctx, bus, CustomerCreatedTopic, CustomerCreated{CustomerID: "c-1"},
-			eventbus.WithID("e-1"), eventbus.WithExtension("tenant", "acme"))
+		err = eventbus.NewPublisher(bus, CustomerCreatedTopic).PublishWith(ctx, CustomerCreated{CustomerID: "c-1"}, eventbus.WithID("e-1"), eventbus.WithExtension("tenant", "acme"))
 	}
 	if err != nil {
 		fmt.Println(err)

@@ -163,60 +163,6 @@ func waitingFor(p *engine.PartitionSnapshot) string {
 	return text
 }
 
-// GroupProgress is a consumer group's progress at one moment.
-type GroupProgress struct {
-	Group      string
-	Joined     bool
-	Partitions []PartitionProgress
-	Records    int64 // in hand: fetched and not finished
-	Bytes      int64
-	ParkedKeys int64 // waiting for a retry, a breaker or a dead letter
-	Abandoned  int64 // attempts cut off at a drain bound
-}
-
-// PartitionProgress is one assigned partition's progress. Offsets are the next to
-// be handled, fetched and committed.
-type PartitionProgress struct {
-	Topic     string
-	Partition int32
-	Watermark int64 // lowest unfinished offset
-	Next      int64
-	Committed int64
-	Lag       int64 // events between the watermark and the last stable offset; −1 if unknown
-	Parked    int64
-	Paused    bool
-	OldestAge time.Duration // of the first unfinished event, since the last progress
-}
-
-// Progress tells how far each group of the bus is.
-func (b *Bus) Progress() []GroupProgress {
-	groups := b.sortedGroups()
-	progress := make([]GroupProgress, 0, len(groups))
-	for _, g := range groups {
-		progress = append(progress, g.progress())
-	}
-	return progress
-}
-
-func (g *group) progress() GroupProgress {
-	p := GroupProgress{Group: g.name}
-	e := g.engine.Load()
-	if e == nil {
-		return p
-	}
-	s := e.Snapshot()
-	p.Joined, p.Records, p.Bytes, p.ParkedKeys, p.Abandoned = s.Member.Joined, s.Records, s.Bytes, s.ParkedKeys, s.Abandoned
-	for i := range s.Partitions {
-		of := &s.Partitions[i]
-		p.Partitions = append(p.Partitions, PartitionProgress{
-			Topic: of.Partition.Topic, Partition: of.Partition.Partition,
-			Watermark: of.Watermark, Next: of.Next, Committed: of.Committed, Lag: lagOf(of),
-			Parked: of.ParkedKeys, Paused: of.Paused, OldestAge: of.OldestAge,
-		})
-	}
-	return p
-}
-
 // lagOf is −1 while nothing was fetched.
 func lagOf(p *engine.PartitionSnapshot) int64 {
 	if p.LastStable < 0 {

@@ -141,7 +141,7 @@ func TestHealthOfAStandby(t *testing.T) {
 		}
 		pass(time.Hour)
 		owners = slices.DeleteFunc(owners, func(bus *eventbus.Bus) bool {
-			idle := len(bus.Inspect().Groups[0].Partitions) == 0
+			idle := len(bus.Operator().Inspect().Groups[0].Partitions) == 0
 			if idle {
 				standby = bus
 			}
@@ -155,7 +155,7 @@ func TestHealthOfAStandby(t *testing.T) {
 			must(t, bus.Drain(t.Context())) // closing it would end the cluster that they share
 		}
 		pass(time.Minute)
-		if n := len(standby.Inspect().Groups[0].Partitions); n != 2 {
+		if n := len(standby.Operator().Inspect().Groups[0].Partitions); n != 2 {
 			t.Errorf("the standby took over %d partitions, want 2", n)
 		}
 		well.of(t, "as the new owner", standby)

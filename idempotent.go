@@ -1,11 +1,9 @@
 package eventbus
 
 import (
-	"container/list"
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 )
 
 // Inbox remembers which events were handled, for Idempotent. It is made for a
@@ -64,95 +62,4 @@ func inboxKey(group string, e *Envelope) string {
 		return fmt.Sprintf("%s\x00%s/%d@%d", group, e.Topic, e.Partition, e.Offset)
 	}
 	return group + "\x00" + e.Source + "\x00" + e.ID
-}
-
-// MemoryInbox remembers the last n events, in this process alone: enough against
-// producers that send twice, not against a restart. 100,000 if n is not
-// positive; each takes about 200 bytes.
-func MemoryInbox(n int) Inbox {
-	if n <= 0 {
-		n = 100_000
-	}
-	return &memoryInbox{most: n, known: make(map[string]*list.Element), busy: make(map[string]chan struct{})}
-}
-
-type memoryInbox struct {
-	most int
-
-	mu    sync.Mutex
-	known map[string]*list.Element
-	age   list.List // of keys, the oldest first
-	busy  map[string]chan struct{}
-}
-
-func (m *memoryInbox) Once(ctx context.Context, keys []string, do func(context.Context, []int) error) error {
-	fresh, end, err := m.begin(ctx, keys)
-	if err != nil {
-		return err
-	}
-	done := false
-	defer func() { end(done) }() // also when do panics
-	if err := do(ctx, fresh); err != nil {
-		return err
-	}
-	done = true
-	return nil
-}
-
-// begin takes all keys at once, waiting until nobody else has one of them: two
-// batches can't hold a part each and wait for the other's.
-func (m *memoryInbox) begin(ctx context.Context, keys []string) (fresh []int, end func(bool), err error) {
-	m.mu.Lock()
-	for {
-		other := m.taken(keys)
-		if other == nil {
-			break
-		}
-		m.mu.Unlock()
-		select {
-		case <-other:
-		case <-ctx.Done():
-			return nil, nil, ctx.Err()
-		}
-		m.mu.Lock()
-	}
-	defer m.mu.Unlock()
-	ended := make(chan struct{})
-	mine := make(map[string]bool, len(keys))
-	for i, key := range keys {
-		if m.known[key] == nil && !mine[key] {
-			fresh = append(fresh, i)
-			mine[key] = true
-			m.busy[key] = ended
-		}
-	}
-	return fresh, func(done bool) {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		for key := range mine {
-			delete(m.busy, key)
-			if done {
-				m.remember(key)
-			}
-		}
-		close(ended)
-	}, nil
-}
-
-func (m *memoryInbox) taken(keys []string) chan struct{} {
-	for _, key := range keys {
-		if other := m.busy[key]; other != nil {
-			return other
-		}
-	}
-	return nil
-}
-
-func (m *memoryInbox) remember(key string) {
-	m.known[key] = m.age.PushBack(key)
-	for len(m.known) > m.most {
-		oldest := m.age.Front()
-		m.age.Remove(oldest)
-		delete(m.known, oldest.Value.(string))
-	}
 }

@@ -22,8 +22,6 @@ var light = []string{
 	"go.opentelemetry.io/otel/propagation",
 	"go.opentelemetry.io/otel/semconv/...",
 	"go.opentelemetry.io/otel/trace/...",
-	"github.com/cloudevents/sdk-go/v2/event/...",
-	"github.com/cloudevents/sdk-go/v2/types",
 	"github.com/cenkalti/backoff/v5",
 	"github.com/go-json-experiment/json/...",
 	"github.com/goccy/go-json",
@@ -63,8 +61,11 @@ var directions = []struct {
 	{dir: "kafka/internal/fetch", ours: []string{"transport", "kafka/internal/kerr", "kafka/internal/batch", "kafka/internal/cluster"}, others: []string{"..."}, tests: room},
 	{dir: "kafka/internal/group", ours: []string{"transport", "kafka/internal/kerr", "kafka/internal/balance", "kafka/internal/cluster", "kafka/internal/fetch"}, others: []string{"..."}, tests: room},
 	{dir: "kafka/...", ours: []string{"transport", "kafka/internal/...", "internal/murmur2"}, others: []string{"..."}, tests: room},
-	{dir: "admin", ours: []string{"."}, tests: []string{"..."}},
-	{dir: "examples/contracts", ours: []string{"."}},
+	{dir: "catalog", ours: []string{".", "transport", "internal/declare", "internal/naming"}, others: []string{"github.com/go-json-experiment/json/..."}, tests: []string{"..."}},
+	{dir: "cloudevents", ours: []string{".", "internal/wire"}, others: []string{"github.com/cloudevents/sdk-go/v2/..."}, tests: []string{"..."}},
+	{dir: "inbox", ours: []string{"."}, tests: []string{"..."}},
+	{dir: "admin", ours: []string{".", "catalog"}, tests: []string{"..."}},
+	{dir: "examples/contracts", ours: []string{"."}, tests: []string{"catalog"}},
 }
 
 // inside names the nested modules that may import internal packages of the root,

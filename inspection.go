@@ -6,7 +6,9 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/eventbus-go/eventbus/internal/declare"
 	"github.com/eventbus-go/eventbus/internal/engine"
+	"github.com/eventbus-go/eventbus/internal/inspect"
 )
 
 // Inspection is what a bus does at one moment, for the people who operate it. It
@@ -89,7 +91,8 @@ type ParkedKey struct {
 
 // Inspect looks at the groups of the bus, and asks no broker. It is safe for
 // concurrent use and may be called at any time.
-func (b *Bus) Inspect() Inspection {
+func (o Operator) Inspect() Inspection {
+	b := o.bus
 	all := Inspection{Service: b.config.Service, Groups: []GroupInspection{}, OpenBrokers: append([]int32{}, b.publishing.open()...)}
 	slices.Sort(all.OpenBrokers)
 	for _, g := range b.sortedGroups() {
@@ -170,4 +173,50 @@ func inspectPartition(p *engine.PartitionSnapshot) PartitionInspection {
 		look.Parked = append(look.Parked, parked)
 	}
 	return look
+}
+
+// Snapshot returns the state of the bus for the test kit of this module. It never
+// waits.
+func (o Operator) Snapshot() inspect.Bus {
+	b := o.bus
+	if !b.life.TryLock() {
+		return inspect.Bus{Changing: true}
+	}
+	defer b.life.Unlock()
+	state := b.state.Load()
+	s := inspect.Bus{Started: state == stateStarted, Ended: state > stateStarted}
+	b.mu.Lock()
+	groups := slices.Collect(maps.Values(b.groups))
+	b.mu.Unlock()
+	for _, g := range groups {
+		seen := inspect.Group{Name: g.name, Topics: slices.Sorted(maps.Keys(g.topics))}
+		if e := g.engine.Load(); e != nil {
+			seen.Snapshot = e.Snapshot()
+		}
+		s.Groups = append(s.Groups, seen)
+	}
+	return s
+}
+
+// Declarations returns the topics that the bus publishes and handles up to now,
+// for packages of this module.
+func (o Operator) Declarations() declare.Uses {
+	b := o.bus
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	uses := declare.Uses{Service: b.config.Service, Environment: b.config.Environment}
+	published := make(map[[2]string]bool, len(b.topics.senders))
+	for _, out := range b.topics.senders {
+		published[[2]string{out.decl.Suffix, out.decl.Typ}] = true
+	}
+	for _, d := range b.topics.types {
+		use := declare.Use{Topic: d, Published: published[[2]string{d.Suffix, d.Typ}]}
+		for name, g := range b.groups {
+			if g.topics[d.In(b.config.env)] != nil {
+				use.Groups = append(use.Groups, name)
+			}
+		}
+		uses.Topics = append(uses.Topics, use)
+	}
+	return uses
 }

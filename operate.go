@@ -10,6 +10,14 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
+// Operator looks into a running bus and gives it orders: what a console, an admin
+// endpoint or a tool does, and a service's handlers do not. It is safe for
+// concurrent use, and as cheap to make as to keep.
+type Operator struct{ bus *Bus }
+
+// Operator returns the operator's view of the bus.
+func (b *Bus) Operator() Operator { return Operator{b} }
+
 // ErrNotFound: a call of an operator, as Pause or Skip, names a group, a
 // subscription, a partition or a key that this bus does not have at the moment.
 var ErrNotFound = engine.ErrNotFound
@@ -23,12 +31,14 @@ var ErrNotFound = engine.ErrNotFound
 // It acts on this member alone: other members of the group go on, also with
 // partitions that this one loses. It holds over rebalances, ends with Resume or
 // with the program, and may be called before Start.
-func (b *Bus) Pause(group, subscription string) error {
+func (o Operator) Pause(group, subscription string) error {
+	b := o.bus
 	return b.hold("pause", group, subscription, true)
 }
 
 // Resume ends what Pause began. Resuming a running subscription is no error.
-func (b *Bus) Resume(group, subscription string) error {
+func (o Operator) Resume(group, subscription string) error {
+	b := o.bus
 	return b.hold("resume", group, subscription, false)
 }
 
@@ -75,7 +85,8 @@ func (b *Bus) group(name string) (*group, error) {
 // the attempts that it has left, or its dead letter is written again. The error
 // says why a key can't go on, such as an open circuit breaker. Keys wait only on
 // the member that has their partition.
-func (b *Bus) Unpark(group, topic string, partition int32, key []byte) error {
+func (o Operator) Unpark(group, topic string, partition int32, key []byte) error {
+	b := o.bus
 	id := transport.Partition{Topic: topic, Partition: partition}
 	g, err := b.running(group)
 	if err == nil {
@@ -92,7 +103,8 @@ func (b *Bus) Unpark(group, topic string, partition int32, key []byte) error {
 // for ever: one whose dead letter can't be written, or of a type that only
 // another member may know. The error says why anything else can't be skipped. It
 // is counted and logged.
-func (b *Bus) Skip(group, topic string, partition int32, offset int64) error {
+func (o Operator) Skip(group, topic string, partition int32, offset int64) error {
+	b := o.bus
 	id := transport.Partition{Topic: topic, Partition: partition}
 	g, err := b.running(group)
 	var skipped *engine.Failure

@@ -26,11 +26,11 @@ func TestPause(t *testing.T) {
 		}); err != nil {
 			t.Fatal(err)
 		}
-		name := bus.Inspect().Groups[0].Subscriptions[0].Name
-		if err := bus.Pause(ordersGroup, name); err != nil {
+		name := bus.Operator().Inspect().Groups[0].Subscriptions[0].Name
+		if err := bus.Operator().Pause(ordersGroup, name); err != nil {
 			t.Fatal(err)
 		}
-		if g := bus.Inspect().Groups[0]; g.State != "not started" || !g.Subscriptions[0].Paused {
+		if g := bus.Operator().Inspect().Groups[0]; g.State != "not started" || !g.Subscriptions[0].Paused {
 			t.Errorf("before the start: %+v", g)
 		}
 		start(t, bus)
@@ -38,7 +38,7 @@ func TestPause(t *testing.T) {
 			t.Fatal(err)
 		}
 		pass(time.Hour)
-		g := bus.Inspect().Groups[0]
+		g := bus.Operator().Inspect().Groups[0]
 		i := slices.IndexFunc(g.Partitions, func(p eventbus.PartitionInspection) bool { return p.Records == 1 })
 		if i < 0 || !g.Joined || !g.Alive || g.Records != 1 {
 			t.Fatalf("nothing waits: %+v", g)
@@ -54,7 +54,7 @@ func TestPause(t *testing.T) {
 			t.Error("handled while paused")
 		}
 		for range 2 { // again is no error
-			if err := bus.Resume(ordersGroup, name); err != nil {
+			if err := bus.Operator().Resume(ordersGroup, name); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -63,7 +63,7 @@ func TestPause(t *testing.T) {
 			t.Errorf("after it: handled %v", got)
 		}
 		closeBus(t, bus)
-		if err := bus.Pause(ordersGroup, name); !errors.Is(err, eventbus.ErrClosed) {
+		if err := bus.Operator().Pause(ordersGroup, name); !errors.Is(err, eventbus.ErrClosed) {
 			t.Errorf("after the end: %v", err)
 		}
 	})
@@ -82,7 +82,7 @@ func TestUnpark(t *testing.T) {
 		}, eventbus.Retry(resilience.Retry{Elapsed: 2 * time.Hour})); err != nil {
 			t.Fatal(err)
 		}
-		if err := bus.Unpark(ordersGroup, ordersName, 0, []byte("a")); err == nil || errors.Is(err, eventbus.ErrNotFound) {
+		if err := bus.Operator().Unpark(ordersGroup, ordersName, 0, []byte("a")); err == nil || errors.Is(err, eventbus.ErrNotFound) {
 			t.Errorf("before the start: %v", err)
 		}
 		start(t, bus)
@@ -91,7 +91,7 @@ func TestUnpark(t *testing.T) {
 		}
 		pass(time.Minute)
 		var at eventbus.PartitionInspection
-		for _, p := range bus.Inspect().Groups[0].Partitions {
+		for _, p := range bus.Operator().Inspect().Groups[0].Partitions {
 			if p.ParkedKeys > 0 {
 				at = p
 			}
@@ -99,14 +99,14 @@ func TestUnpark(t *testing.T) {
 		if len(at.Parked) != 1 || at.Parked[0].Key != "a" || at.Parked[0].State != "retry" || at.Parked[0].Attempts != 1 || at.Parked[0].Error != "boom" {
 			t.Fatalf("parked: %+v", at)
 		}
-		if err := bus.Unpark(ordersGroup, ordersName, at.Partition, []byte("b")); !errors.Is(err, eventbus.ErrNotFound) {
+		if err := bus.Operator().Unpark(ordersGroup, ordersName, at.Partition, []byte("b")); !errors.Is(err, eventbus.ErrNotFound) {
 			t.Errorf("a key that does not wait: %v", err)
 		}
-		if err := bus.Unpark(ordersGroup, ordersName, at.Partition, []byte("a")); err != nil {
+		if err := bus.Operator().Unpark(ordersGroup, ordersName, at.Partition, []byte("a")); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		if attempts != 2 || bus.Inspect().Groups[0].ParkedKeys != 0 {
+		if attempts != 2 || bus.Operator().Inspect().Groups[0].ParkedKeys != 0 {
 			t.Errorf("%d attempts", attempts)
 		}
 		closeBus(t, bus)
@@ -138,7 +138,7 @@ func TestSkipOfAnOperator(t *testing.T) {
 		}
 		pass(time.Minute)
 		partition := int32(-1)
-		for _, p := range bus.Inspect().Groups[0].Partitions {
+		for _, p := range bus.Operator().Inspect().Groups[0].Partitions {
 			if len(p.Parked) == 1 && p.Parked[0].State == "held" {
 				partition = p.Partition
 			}
@@ -146,10 +146,10 @@ func TestSkipOfAnOperator(t *testing.T) {
 		if seen.String() != "" || partition < 0 {
 			t.Fatalf("handled %v, held in partition %d", seen, partition)
 		}
-		if err := bus.Skip(ordersGroup, ordersName, partition, 1); err == nil {
+		if err := bus.Operator().Skip(ordersGroup, ordersName, partition, 1); err == nil {
 			t.Error("what waits behind it could be skipped")
 		}
-		if err := bus.Skip(ordersGroup, ordersName, partition, 0); err != nil {
+		if err := bus.Operator().Skip(ordersGroup, ordersName, partition, 0); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
@@ -174,13 +174,13 @@ func TestOperateNames(t *testing.T) {
 		start(t, bus)
 		synctest.Wait()
 		for what, err := range map[string]error{
-			"group":              bus.Pause("nobody", "sales.public.orders.v1 order"),
-			"subscription":       bus.Resume(ordersGroup, "sales.public.orders.v1 OrderShredded"),
-			"group to unpark":    bus.Unpark("nobody", ordersName, 0, nil),
-			"partition":          bus.Unpark(ordersGroup, ordersName, 7, nil),
-			"topic":              bus.Skip(ordersGroup, "test.sales.public.cats.v1", 0, 0),
-			"group to skip in":   bus.Skip("nobody", ordersName, 0, 0),
-			"offset not yet had": bus.Skip(ordersGroup, ordersName, 0, 0),
+			"group":              bus.Operator().Pause("nobody", "sales.public.orders.v1 order"),
+			"subscription":       bus.Operator().Resume(ordersGroup, "sales.public.orders.v1 OrderShredded"),
+			"group to unpark":    bus.Operator().Unpark("nobody", ordersName, 0, nil),
+			"partition":          bus.Operator().Unpark(ordersGroup, ordersName, 7, nil),
+			"topic":              bus.Operator().Skip(ordersGroup, "test.sales.public.cats.v1", 0, 0),
+			"group to skip in":   bus.Operator().Skip("nobody", ordersName, 0, 0),
+			"offset not yet had": bus.Operator().Skip(ordersGroup, ordersName, 0, 0),
 		} {
 			var of *eventbus.Error
 			if !errors.Is(err, eventbus.ErrNotFound) || !errors.As(err, &of) {
@@ -188,7 +188,7 @@ func TestOperateNames(t *testing.T) {
 			}
 		}
 		var names []string
-		for _, s := range bus.Inspect().Groups[0].Subscriptions {
+		for _, s := range bus.Operator().Inspect().Groups[0].Subscriptions {
 			names = append(names, s.Name+"/"+s.Topic+"/"+s.Type+"/"+s.Breaker)
 		}
 		if want := []string{"sales.public.orders.v1 order/" + ordersName + "/order/closed", "sales.public.orders.v1 tombstones/" + ordersName + "//closed"}; !slices.Equal(names, want) {
@@ -196,7 +196,7 @@ func TestOperateNames(t *testing.T) {
 		}
 		closeBus(t, bus)
 	})
-	empty, err := json.Marshal(newBus(t, memory.New(), config()).Inspect())
+	empty, err := json.Marshal(newBus(t, memory.New(), config()).Operator().Inspect())
 	if err != nil || string(empty) != `{"service":"sales-api","groups":[],"openBrokers":[]}` {
 		t.Errorf("%s, %v", empty, err)
 	}

@@ -13,8 +13,8 @@ import (
 // Publisher publishes the events of one topic. It is safe for concurrent use and
 // owns nothing: the bus is what is closed.
 type Publisher[T any] struct {
-	topic *Topic[T]
-	out   *outlet
+	topic  *Topic[T]
+	sender *sender
 }
 
 // NewPublisher returns a publisher of topic on bus. A declaration that can't go
@@ -22,7 +22,7 @@ type Publisher[T any] struct {
 // other partitions for the same Kafka topic) is an error of Start and of every
 // Publish.
 func NewPublisher[T any](bus *Bus, topic *Topic[T]) *Publisher[T] {
-	return &Publisher[T]{topic: topic, out: bus.outlet(topic.declaration())}
+	return &Publisher[T]{topic: topic, sender: bus.sender(topic.Declaration())}
 }
 
 // Publish publishes one event and returns nil when all in-sync replicas have it.
@@ -41,9 +41,9 @@ func (p *Publisher[T]) PublishWith(ctx context.Context, event T, options ...Publ
 	d := newDraft(options)
 	defer d.free()
 	if err := p.encode(ctx, d, event); err != nil {
-		return publishError(p.out.topic, d.envelope.ID, err)
+		return publishError(p.sender.topic, d.envelope.ID, err)
 	}
-	return p.out.publish(ctx, d)
+	return p.sender.publish(ctx, d)
 }
 
 // PublishAsync publishes one event without waiting for the acknowledgement. It
@@ -57,15 +57,15 @@ func (p *Publisher[T]) PublishAsync(ctx context.Context, event T, options ...Pub
 	defer d.free()
 	r := new(receipt)
 	err := p.encode(ctx, d, event)
-	r.outgoing = telemetry.Outgoing{Of: p.out.signals, ID: d.envelope.ID}
+	r.outgoing = telemetry.Outgoing{Of: p.sender.signals, ID: d.envelope.ID}
 	if s := scopeFrom(ctx); s != nil {
 		s.join(r)
 	}
 	if err == nil {
-		err = p.out.send(ctx, d, &r.outgoing, r, nil)
+		err = p.sender.send(ctx, d, &r.outgoing, r, nil)
 	}
 	if err != nil {
-		r.fail(publishError(p.out.topic, d.envelope.ID, err))
+		r.fail(publishError(p.sender.topic, d.envelope.ID, err))
 	}
 	return Receipt{r}
 }
@@ -76,15 +76,15 @@ func (p *Publisher[T]) PublishAsync(ctx context.Context, event T, options ...Pub
 // those queued behind it on its partition fail with it.
 func (p *Publisher[T]) PublishBatch(ctx context.Context, events []T, options ...BatchOption) error {
 	outcome := newBatchOutcome(len(events))
-	batch := p.out.signals.StartBatch(ctx, len(events))
+	batch := p.sender.signals.StartBatch(ctx, len(events))
 	d := newDraft(options)
 	defer d.free()
 	for i, event := range events {
 		part := &outcome.parts[i]
 		err := p.encode(ctx, d, event)
-		part.outgoing = telemetry.Outgoing{Of: p.out.signals, ID: d.envelope.ID}
+		part.outgoing = telemetry.Outgoing{Of: p.sender.signals, ID: d.envelope.ID}
 		if err == nil {
-			err = p.out.send(ctx, d, &part.outgoing, part, batch)
+			err = p.sender.send(ctx, d, &part.outgoing, part, batch)
 		}
 		if err != nil {
 			part.settle(err)
@@ -101,9 +101,9 @@ func (p *Publisher[T]) Delete(ctx context.Context, key string, options ...BatchO
 	d := newDraft(options)
 	defer d.free()
 	if err := p.tombstone(d, key); err != nil {
-		return publishError(p.out.topic, "", err)
+		return publishError(p.sender.topic, "", err)
 	}
-	return p.out.publish(ctx, d)
+	return p.sender.publish(ctx, d)
 }
 
 // tombstone makes the draft the tombstone of key.
@@ -131,9 +131,9 @@ func (p *Publisher[T]) Envelope(ctx context.Context, event T, options ...Publish
 	d := newDraft(options)
 	defer d.free()
 	if err := p.encode(ctx, d, event); err != nil {
-		return nil, publishError(p.out.topic, d.envelope.ID, err)
+		return nil, publishError(p.sender.topic, d.envelope.ID, err)
 	}
-	return p.out.envelope(ctx, d)
+	return p.sender.envelope(ctx, d)
 }
 
 // DeleteEnvelope returns the tombstone that Delete would send, as Envelope does
@@ -142,22 +142,17 @@ func (p *Publisher[T]) DeleteEnvelope(ctx context.Context, key string, options .
 	d := newDraft(options)
 	defer d.free()
 	if err := p.tombstone(d, key); err != nil {
-		return nil, publishError(p.out.topic, "", err)
+		return nil, publishError(p.sender.topic, "", err)
 	}
-	return p.out.envelope(ctx, d)
+	return p.sender.envelope(ctx, d)
 }
 
 // encode fills the draft's envelope. Codecs see where the event goes: a schema
 // registry files schemas by topic.
 func (p *Publisher[T]) encode(ctx context.Context, d *draft, event T) (err error) {
-	d.envelope = Envelope{Topic: p.out.topic, Source: p.out.bus.config.Source}
+	d.envelope = Envelope{Topic: p.sender.topic, Source: p.sender.bus.config.Source}
 	d.data, err = p.topic.encode(ctx, &d.envelope, event, &d.settings, d.data)
 	return err
-}
-
-// Publish publishes one event on a topic without keeping a Publisher.
-func Publish[T any](ctx context.Context, bus *Bus, topic *Topic[T], event T, options ...PublishOption) error {
-	return NewPublisher(bus, topic).PublishWith(ctx, event, options...)
 }
 
 // draft is an event on its way to the producer, in memory that is used again.

@@ -60,7 +60,8 @@ type ReplayConfig struct {
 // handlers finish within Config.DrainTimeout, and the error says why; the report
 // is then of what was done, and [ReplayConfig.After] goes on from there. Replay
 // works from New on and needs no Start. It may run beside itself.
-func (b *Bus) Replay(ctx context.Context, config ReplayConfig, subscriptions ...Subscription) (ReplayReport, error) {
+func (o Operator) Replay(ctx context.Context, config ReplayConfig, subscriptions ...Subscription) (ReplayReport, error) {
+	b := o.bus
 	r, err := b.newReplay(config, subscriptions)
 	if err == nil {
 		err = r.resolve(ctx)

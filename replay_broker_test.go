@@ -87,12 +87,12 @@ func testReplayOnBroker(t *testing.T, cluster *kafkatest.Cluster) {
 		<-time.After(20 * time.Millisecond) // nothing signals a commit
 	}
 
-	dry, err := bus.Replay(t.Context(), eventbus.ReplayConfig{DryRun: true}, subscription)
+	dry, err := bus.Operator().Replay(t.Context(), eventbus.ReplayConfig{DryRun: true}, subscription)
 	must(t, err)
 	if dry.Events() != keys*each || len(again) > 0 {
 		t.Errorf("the dry run counted %d of %d events, and handled %v", dry.Events(), keys*each, again)
 	}
-	report, err := bus.Replay(t.Context(), eventbus.ReplayConfig{}, subscription)
+	report, err := bus.Operator().Replay(t.Context(), eventbus.ReplayConfig{}, subscription)
 	must(t, err)
 	if report.Handled() != keys*each-1 || report.Failed() != 1 {
 		t.Errorf("the report is %+v", report)
@@ -126,7 +126,7 @@ func TestReplayRemoved(t *testing.T) {
 		var s story
 		ended := make(chan eventbus.ReplayReport, 1)
 		go func() {
-			report, err := bus.Replay(t.Context(), eventbus.ReplayConfig{}, eventbus.On(topic, noting(&s)))
+			report, err := bus.Operator().Replay(t.Context(), eventbus.ReplayConfig{}, eventbus.On(topic, noting(&s)))
 			if err != nil {
 				t.Error(err)
 			}
@@ -148,7 +148,7 @@ func TestReplayTopicGone(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
 		bus, topic := newBus(t, cluster, config()), orders(t)
 		subscription := eventbus.On(topic, noting(&story{}))
-		if _, err := bus.Replay(t.Context(), eventbus.ReplayConfig{}, subscription); !errors.Is(err, eventbus.ErrTopicMissing) {
+		if _, err := bus.Operator().Replay(t.Context(), eventbus.ReplayConfig{}, subscription); !errors.Is(err, eventbus.ErrTopicMissing) {
 			t.Errorf("without a topic: %v, want ErrTopicMissing", err)
 		}
 		must(t, cluster.Admin().CreateTopics(t.Context(), transport.TopicSpec{Name: ordersName, Partitions: 1}))
@@ -157,7 +157,7 @@ func TestReplayTopicGone(t *testing.T) {
 		must(t, err)
 		ended := make(chan error, 1)
 		go func() {
-			_, err := bus.Replay(t.Context(), eventbus.ReplayConfig{}, subscription)
+			_, err := bus.Operator().Replay(t.Context(), eventbus.ReplayConfig{}, subscription)
 			ended <- err
 		}()
 		synctest.Wait()
@@ -190,7 +190,7 @@ func TestReplayRefuses(t *testing.T) {
 			{eventbus.ReplayConfig{MostFailures: -1}, []eventbus.Subscription{on}, "MostFailures"},
 			{eventbus.ReplayConfig{From: time.Unix(2, 0), To: time.Unix(1, 0)}, []eventbus.Subscription{on}, "before it begins"},
 		} {
-			report, err := bus.Replay(t.Context(), c.config, c.subscriptions...)
+			report, err := bus.Operator().Replay(t.Context(), c.config, c.subscriptions...)
 			var e *eventbus.Error
 			if !errors.As(err, &e) || e.Op != "replay" || !strings.Contains(err.Error(), c.want) || len(report.Partitions) > 0 {
 				t.Errorf("%+v: %v, want one about %q", c.config, err, c.want)
@@ -228,7 +228,7 @@ func TestReplayOutlivesRetention(t *testing.T) {
 				release()
 			}
 		}()
-		if report, err := bus.Replay(ctx, eventbus.ReplayConfig{}, subscription); err != nil {
+		if report, err := bus.Operator().Replay(ctx, eventbus.ReplayConfig{}, subscription); err != nil {
 			t.Errorf("%+v, %v", report, err)
 		}
 		closeBus(t, bus)

@@ -10,7 +10,7 @@ import (
 
 // A day's events of one customer are handled once more, after a look at how many
 // they are. The live group goes on as if nothing had happened.
-func ExampleBus_Replay() {
+func ExampleOperator_Replay() {
 	ctx := context.Background()
 	bus, _ := exampleBus()
 	defer stop(bus)
@@ -29,10 +29,10 @@ func ExampleBus_Replay() {
 		return
 	}
 	window := eventbus.ReplayConfig{From: time.Now().Add(-24 * time.Hour), Keys: []string{"c-1"}, DryRun: true}
-	report, err := bus.Replay(ctx, window, welcome)
+	report, err := bus.Operator().Replay(ctx, window, welcome)
 	fmt.Println(report.Events(), "would be handled,", err)
 	window.DryRun = false
-	report, err = bus.Replay(ctx, window, welcome)
+	report, err = bus.Operator().Replay(ctx, window, welcome)
 	fmt.Println(report.Handled(), "handled,", report.Failed(), "failed,", err)
 	// Output:
 	// 1 would be handled, <nil>

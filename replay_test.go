@@ -57,7 +57,7 @@ func TestReplayLeavesTheGroupAlone(t *testing.T) {
 			t.Fatalf("the live group handled %s and committed %v", &s, before)
 		}
 
-		report, err := bus.Replay(t.Context(), eventbus.ReplayConfig{From: first.Add(time.Minute), To: first.Add(5 * time.Minute)}, subscription)
+		report, err := bus.Operator().Replay(t.Context(), eventbus.ReplayConfig{From: first.Add(time.Minute), To: first.Add(5 * time.Minute)}, subscription)
 		must(t, err)
 		if a, b := keyed(s.String(), "~a"), keyed(s.String(), "~b"); a != "~a1 ~a2" || b != "~b0 ~b1" {
 			t.Errorf("replayed %q and %q, want a1 a2 and b0 b1", a, b)
@@ -89,14 +89,14 @@ func TestReplayEnds(t *testing.T) {
 		must(t, cluster.Admin().CreateTopics(t.Context(), transport.TopicSpec{Name: ordersName, Partitions: 3}))
 		p := eventbus.NewPublisher(bus, topic)
 		listed(t, bus, topic, order{"a", 0}, order{"b", 0}, order{"c", 0})
-		report, err := bus.Replay(t.Context(), eventbus.ReplayConfig{}, eventbus.On(topic, func(ctx context.Context, o order) error {
+		report, err := bus.Operator().Replay(t.Context(), eventbus.ReplayConfig{}, eventbus.On(topic, func(ctx context.Context, o order) error {
 			return p.Publish(ctx, order{o.ID, o.Seq + 1})
 		}))
 		must(t, err)
 		if n := len(cluster.Records(ordersName)); report.Handled() != 3 || n != 6 {
 			t.Errorf("handled %d of 3 events, and %d are in the log, want 6", report.Handled(), n)
 		}
-		empty, err := bus.Replay(t.Context(), eventbus.ReplayConfig{From: time.Now().Add(time.Hour)}, eventbus.On(topic, noting(&story{})))
+		empty, err := bus.Operator().Replay(t.Context(), eventbus.ReplayConfig{From: time.Now().Add(time.Hour)}, eventbus.On(topic, noting(&story{})))
 		if err != nil || empty.Events() != 0 || len(empty.Partitions) != 3 {
 			t.Errorf("a window after the end: %+v, %v", empty, err)
 		}
@@ -144,7 +144,7 @@ func TestReplayFilters(t *testing.T) {
 			for _, dry := range []bool{true, false} {
 				s.clear()
 				c.config.DryRun = dry
-				report, err := bus.Replay(t.Context(), c.config, c.subscriptions...)
+				report, err := bus.Operator().Replay(t.Context(), c.config, c.subscriptions...)
 				must(t, err)
 				events := make(map[string]int64)
 				for _, p := range report.Partitions {
@@ -182,7 +182,7 @@ func TestReplayFailures(t *testing.T) {
 				listed(t, bus, topic, order{"a", 0}, order{"b", 0}, order{"a", 1}, order{"c", 0})
 				cause := errors.New("no such order")
 				var s story
-				report, err := bus.Replay(t.Context(), eventbus.ReplayConfig{DeadLetter: deadLetter, MostFailures: 1},
+				report, err := bus.Operator().Replay(t.Context(), eventbus.ReplayConfig{DeadLetter: deadLetter, MostFailures: 1},
 					eventbus.On(topic, func(ctx context.Context, o order) error {
 						d, _ := eventbus.DeliveryFrom(ctx)
 						s.add("%s%d#%d", o.ID, o.Seq, d.Attempt)
@@ -223,7 +223,7 @@ func TestReplayBatches(t *testing.T) {
 		bus, topic := newBus(t, cluster, config()), orders(t)
 		must(t, cluster.Admin().CreateTopics(t.Context(), transport.TopicSpec{Name: ordersName, Partitions: 1}))
 		listed(t, bus, topic, order{"a", 0}, order{"b", 0}, order{"a", 1}, order{"b", 1}, order{"a", 2})
-		report, err := bus.Replay(t.Context(), eventbus.ReplayConfig{}, eventbus.OnBatch(topic, func(_ context.Context, batch []order) error {
+		report, err := bus.Operator().Replay(t.Context(), eventbus.ReplayConfig{}, eventbus.OnBatch(topic, func(_ context.Context, batch []order) error {
 			failed := &eventbus.BatchError{Errors: make(map[int]error)}
 			for i, o := range batch {
 				if o == (order{"a", 1}) {
@@ -257,7 +257,7 @@ func TestReplayGoesOn(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var s story
 		window := eventbus.ReplayConfig{}
-		report, err := bus.Replay(ctx, window, eventbus.On(topic, func(handling context.Context, o order) error {
+		report, err := bus.Operator().Replay(ctx, window, eventbus.On(topic, func(handling context.Context, o order) error {
 			if o.Seq >= 10 {
 				cancel()
 			}
@@ -269,7 +269,7 @@ func TestReplayGoesOn(t *testing.T) {
 			t.Fatalf("cancelled: %v, %+v", err, report)
 		}
 		listed(t, bus, topic, order{"a", 99})
-		rest, err := bus.Replay(t.Context(), window.After(report), eventbus.On(topic, noting(&s)))
+		rest, err := bus.Operator().Replay(t.Context(), window.After(report), eventbus.On(topic, noting(&s)))
 		must(t, err)
 		if report.Handled()+rest.Handled() < 30 {
 			t.Errorf("handled %d and then %d of 30", report.Handled(), rest.Handled())
@@ -306,7 +306,7 @@ func TestReplayEndsWithTheBus(t *testing.T) {
 		}
 		ended := make(chan result, 1)
 		go func() {
-			report, err := bus.Replay(t.Context(), eventbus.ReplayConfig{}, eventbus.On(topic, func(context.Context, order) error {
+			report, err := bus.Operator().Replay(t.Context(), eventbus.ReplayConfig{}, eventbus.On(topic, func(context.Context, order) error {
 				close(running)
 				<-release
 				return nil
@@ -327,7 +327,7 @@ func TestReplayEndsWithTheBus(t *testing.T) {
 		if r := <-ended; !errors.Is(r.err, eventbus.ErrClosed) || r.report.Handled() != 1 || r.report.Partitions[0].Next != 1 {
 			t.Errorf("the replay ended with %v and %+v", r.err, r.report)
 		}
-		if _, err := bus.Replay(t.Context(), eventbus.ReplayConfig{}, eventbus.On(topic, noting(&story{}))); !errors.Is(err, eventbus.ErrClosed) {
+		if _, err := bus.Operator().Replay(t.Context(), eventbus.ReplayConfig{}, eventbus.On(topic, noting(&story{}))); !errors.Is(err, eventbus.ErrClosed) {
 			t.Errorf("a replay on a closed bus: %v, want ErrClosed", err)
 		}
 	})

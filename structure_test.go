@@ -30,8 +30,8 @@ const (
 // largeFolders and largeCircles list the folders that are still above the
 // limits, with the size that they may not exceed. The lists only shrink.
 var (
-	largeFolders = map[string]int{".": 42}
-	largeCircles = map[string]int{".": 23, "internal/engine": 19, "transport/memory": 15, "transport/transporttest": 19}
+	largeFolders = map[string]int{}
+	largeCircles = map[string]int{"internal/engine": 19, "transport/memory": 15, "transport/transporttest": 19}
 )
 
 func TestStructureFolders(t *testing.T) {

@@ -36,7 +36,7 @@ const (
 // RetryAfter chooses the wait. A panic is an error. An event whose attempts are
 // used up goes to the dead-letter topic.
 func On[T any](topic *Topic[T], handler func(context.Context, T) error, options ...SubscribeOption) Subscription {
-	return newSubscription(topic.declaration(), single, options, func(ctx context.Context, d *Delivery) error {
+	return newSubscription(topic.Declaration(), single, options, func(ctx context.Context, d *Delivery) error {
 		event, err := topic.decode(ctx, d.Events[0])
 		if err != nil {
 			return undecodable(err)
@@ -52,7 +52,7 @@ func On[T any](topic *Topic[T], handler func(context.Context, T) error, options 
 // index; any other error means all failed, and they are handled one by one from
 // then on, so that one poisonous event does not spoil the rest.
 func OnBatch[T any](topic *Topic[T], handler func(context.Context, []T) error, options ...SubscribeOption) Subscription {
-	return newSubscription(topic.declaration(), batched, options, func(ctx context.Context, d *Delivery) error {
+	return newSubscription(topic.Declaration(), batched, options, func(ctx context.Context, d *Delivery) error {
 		events := make([]T, 0, len(d.Events))
 		at := make([]int, 0, len(d.Events)) // index in d.Events
 		failed := make(map[int]error)
@@ -83,7 +83,7 @@ func OnBatch[T any](topic *Topic[T], handler func(context.Context, []T) error, o
 // and no value. They belong to the topic's name, so there is one OnDelete for all
 // the types on it. It keeps the key's order together with On.
 func OnDelete[T any](topic *Topic[T], handler func(ctx context.Context, key string) error, options ...SubscribeOption) Subscription {
-	return newSubscription(topic.declaration(), tombstones, options, func(ctx context.Context, d *Delivery) error {
+	return newSubscription(topic.Declaration(), tombstones, options, func(ctx context.Context, d *Delivery) error {
 		return handler(ctx, string(d.Events[0].Key))
 	})
 }

@@ -82,7 +82,7 @@ func TestJourney(t *testing.T) {
 		sales, logistics := j.service(t, "sales-api"), j.service(t, "logistics-api")
 		if err := eventbus.Subscribe(sales, orders, func(ctx context.Context, o order) error {
 			time.Sleep(time.Millisecond)
-			return eventbus.Publish(ctx, sales, shipments, shipment{o.ID})
+			return eventbus.NewPublisher(sales, shipments).Publish(ctx, shipment{o.ID})
 		}); err != nil {
 			t.Fatal(err)
 		}
@@ -90,7 +90,7 @@ func TestJourney(t *testing.T) {
 		if err := eventbus.Subscribe(logistics, shipments, func(ctx context.Context, s shipment) error {
 			time.Sleep(time.Millisecond)
 			if mended.Load() {
-				return eventbus.Publish(ctx, logistics, delivered, delivery(s))
+				return eventbus.NewPublisher(logistics, delivered).Publish(ctx, delivery(s))
 			}
 			return errBoom
 		}); err != nil {

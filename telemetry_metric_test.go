@@ -48,7 +48,7 @@ func everythingMeasured(t *testing.T, cluster *memory.Cluster, c eventbus.Config
 		}
 		synctest.Wait()
 	}
-	if err := eventbus.Publish(t.Context(), bus, other, shipment{"x"}); err != nil {
+	if err := eventbus.NewPublisher(bus, other).Publish(t.Context(), shipment{"x"}); err != nil {
 		t.Fatal(err)
 	}
 	cluster.FailProduces(ordersName, 1, errBoom)

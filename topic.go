@@ -1,12 +1,18 @@
 package eventbus
 
 import (
+	"bufio"
 	"context"
+	"crypto/rand"
+	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	uuid "github.com/gofrs/uuid/v5"
 
 	"github.com/eventbus-go/eventbus/internal/declare"
 )
@@ -150,4 +156,138 @@ func (t *Topic[T]) Encode(v T, options ...PublishOption) (*Envelope, error) {
 // the topic's codec says otherwise.
 func (t *Topic[T]) Decode(e *Envelope) (T, error) { return t.decode(context.Background(), e) }
 
-func (t *Topic[T]) declaration() *declare.Topic { return &t.decl }
+// Declaration returns what the topic was declared with, for packages of this
+// module.
+func (t *Topic[T]) Declaration() *declare.Topic { return &t.decl }
+
+// AnyTopic is a Topic[T] of any T. Nothing else implements it.
+type AnyTopic interface {
+	In(env string) string
+	Type() string
+	Declaration() *declare.Topic
+}
+
+// encode sets in e all that topic, value and settings know; Source and Topic are
+// there already where a bus publishes, and the trace comes later. Key and Data may lie in buf, whose content is lost.
+// The buffer that comes back is for the next event, when e is not needed any more.
+//
+// An event of a keyed topic that has no key is refused: written without one it
+// would lose its place in the order without a word.
+func (t *Topic[T]) encode(ctx context.Context, e *Envelope, v T, s *publishSettings, buf []byte) ([]byte, error) {
+	if err := s.err(); err != nil {
+		return buf, err
+	}
+	p := t.values.Get().(*T)
+	*p = v
+	buf, err := t.encodeValue(ctx, e, p, s, buf)
+	var zero T
+	*p = zero
+	t.values.Put(p)
+	return buf, err
+}
+
+func (t *Topic[T]) encodeValue(ctx context.Context, e *Envelope, p *T, s *publishSettings, buf []byte) (_ []byte, err error) {
+	if t.pointer != nil && reflect.ValueOf(p).Elem().IsNil() {
+		return buf, fmt.Errorf("%w: %s: %w", ErrSerialization, t.decl.GoType, errNilEvent)
+	}
+	s.fill(e, &t.ids)
+	e.Type, e.DataContentType, e.DataSchema = t.decl.Typ, t.decl.CodecName, t.decl.DataSchema
+	buf = buf[:0]
+	switch {
+	case s.keyed:
+		buf = append(buf, s.key...)
+	case t.key != nil:
+		if buf, err = t.key(buf, p); err != nil {
+			return buf, fmt.Errorf("event of type %s has no key: %w", t.decl.Typ, err)
+		}
+	}
+	key := buf[:len(buf):len(buf)]
+	if s.keyed || t.key != nil {
+		e.Key = nonNil(key)
+	}
+	room := buf[len(buf):]
+	data, err := t.codec.Encode(ctx, room, e, t.codecValue(p))
+	if err != nil {
+		return buf, encodeError(t.decl.GoType, err)
+	}
+	e.Data = nonNil(data)
+	if len(data) > cap(room) {
+		// It did not fit. What the codec returned may be memory of its own, so
+		// the room for the next event is made here.
+		return make([]byte, 0, 2*(len(key)+len(data))), nil
+	}
+	return buf, nil
+}
+
+// nonNil keeps empty keys and data apart from none.
+func nonNil(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}
+
+// fill sets what the options say, and new ids and times where they say nothing.
+func (s *publishSettings) fill(e *Envelope, ids *eventIDs) {
+	now := time.Now()
+	e.ID, e.Time, e.Timestamp = s.id, s.time, now
+	if e.ID == "" {
+		e.ID = ids.next(now)
+	}
+	if e.Time.IsZero() {
+		e.Time = now.UTC()
+	}
+	e.Subject, e.CorrelationID, e.CausationID = s.subject, s.correlationID, s.causationID
+	// Clipped, so that a header that a codec appends is this event's alone.
+	e.Extensions, e.Headers = s.extensions, slices.Clip(s.headers)
+}
+
+// decode reads e.Data.
+func (t *Topic[T]) decode(ctx context.Context, e *Envelope) (v T, err error) {
+	if e.Tombstone {
+		return v, decodeError(t.decl.GoType, errors.New("the event is a tombstone, which has no data"))
+	}
+	p := t.values.Get().(*T)
+	if t.pointer != nil {
+		reflect.ValueOf(p).Elem().Set(reflect.New(t.pointer))
+	}
+	if err = t.codec.Decode(ctx, e, t.codecValue(p)); err == nil {
+		v = *p
+	} else {
+		err = decodeError(t.decl.GoType, err)
+	}
+	var zero T
+	*p = zero
+	t.values.Put(p)
+	return v, err
+}
+
+// codecValue is what codecs see: a single pointer, also for a T that is one.
+func (t *Topic[T]) codecValue(p *T) any {
+	if t.pointer != nil {
+		return any(*p)
+	}
+	return any(p)
+}
+
+// eventIDs makes the ids of a topic's events. It asks the system for randomness
+// for many at a time. It is safe for concurrent use; the zero value works.
+type eventIDs struct {
+	mu        sync.Mutex
+	generator *uuid.Gen
+}
+
+// randomAtOnce is how many bytes of randomness are asked for: some 60 ids' worth.
+const randomAtOnce = 512
+
+// next returns a UUID of version 7 (RFC 9562, 5.7), whose first bits are the
+// milliseconds of now: ids sort by age.
+func (g *eventIDs) next(now time.Time) string {
+	g.mu.Lock()
+	if g.generator == nil {
+		g.generator = uuid.NewGenWithOptions(uuid.WithRandomReader(bufio.NewReaderSize(rand.Reader, randomAtOnce)))
+	}
+	id, err := g.generator.NewV7AtTime(now)
+	g.mu.Unlock()
+	return uuid.Must(id, err).String() // it fails where the system has no randomness, and so no ids
+}

@@ -132,7 +132,7 @@ func TestTopicSpec(t *testing.T) {
 		"own words": {TopicConfig[customerCreated]{Replication: 3, Configs: map[string]string{"min.insync.replicas": "1", "max.message.bytes": "9"}}, map[string]string{"min.insync.replicas": "1", "max.message.bytes": "9"}},
 	} {
 		c.config.Domain, c.config.Name, c.config.Partitions = "a", "b", 6
-		spec := NewTopic(c.config).declaration().Spec("dev.a.public.b.v1")
+		spec := NewTopic(c.config).Declaration().Spec("dev.a.public.b.v1")
 		if spec.Name != "dev.a.public.b.v1" || spec.Partitions != 6 || spec.Replication != c.config.Replication || !maps.Equal(spec.Configs, c.want) {
 			t.Errorf("%s: %+v, want configs %v", name, spec, c.want)
 		}
@@ -145,10 +145,10 @@ func TestTopicOwnsItsConfigs(t *testing.T) {
 	configs := map[string]string{"max.message.bytes": "9"}
 	topic := NewTopic(TopicConfig[customerCreated]{Domain: "a", Name: "b", Configs: configs})
 	configs["max.message.bytes"] = "10"
-	if got := topic.declaration().Spec("x").Configs["max.message.bytes"]; got != "9" {
+	if got := topic.Declaration().Spec("x").Configs["max.message.bytes"]; got != "9" {
 		t.Errorf("config became %q", got)
 	}
-	if first := topic.declaration(); first != topic.declaration() || first.ID != any(topic) {
+	if first := topic.Declaration(); first != topic.Declaration() || first.ID != any(topic) {
 		t.Error("the declaration has no identity")
 	}
 }

@@ -3,7 +3,7 @@
 //
 //	GET  /groups                  eventbus.Inspection: subscriptions, partitions, lag, lanes,
 //	                              parked keys, breakers
-//	GET  /catalog                 eventbus.CatalogDocument: topics, types, keys, groups
+//	GET  /catalog                 catalog.Document: topics, types, keys, groups
 //	POST /groups/{group}/pause    {"subscription": "sales.public.customers.v1 CustomerCreated"}
 //	POST /groups/{group}/resume   the same
 //	POST /groups/{group}/unpark   {"topic": "…", "partition": 3, "key": "c-1"}, or "keyBase64"

@@ -10,27 +10,15 @@ import (
 	"github.com/eventbus-go/eventbus"
 )
 
-// Bus is what is operated: a *eventbus.Bus.
-type Bus interface {
-	Inspect() eventbus.Inspection
-	Catalog() (*eventbus.CatalogDocument, error)
-	Pause(group, subscription string) error
-	Resume(group, subscription string) error
-	Unpark(group, topic string, partition int32, key []byte) error
-	Skip(group, topic string, partition int32, offset int64) error
-}
-
-var _ Bus = (*eventbus.Bus)(nil)
-
 type handler struct {
-	bus   Bus
+	bus   *eventbus.Bus
 	token string
 	level http.Handler
 }
 
 // Handler serves a bus; under another path, wrap it in http.StripPrefix. It is
 // safe for concurrent use, and leaves the bus to whoever made it.
-func Handler(bus Bus, options ...Option) http.Handler {
+func Handler(bus *eventbus.Bus, options ...Option) http.Handler {
 	h := &handler{bus: bus}
 	for _, o := range options {
 		o(h)
@@ -43,8 +31,8 @@ func Handler(bus Bus, options ...Option) http.Handler {
 	}
 	serve("GET /groups", http.HandlerFunc(h.groups))
 	serve("GET /catalog", http.HandlerFunc(h.catalog))
-	serve("POST /groups/{group}/pause", order(func(group string, of subscription) error { return bus.Pause(group, of.Subscription) }))
-	serve("POST /groups/{group}/resume", order(func(group string, of subscription) error { return bus.Resume(group, of.Subscription) }))
+	serve("POST /groups/{group}/pause", order(func(group string, of subscription) error { return bus.Operator().Pause(group, of.Subscription) }))
+	serve("POST /groups/{group}/resume", order(func(group string, of subscription) error { return bus.Operator().Resume(group, of.Subscription) }))
 	serve("POST /groups/{group}/unpark", order(h.unpark))
 	serve("POST /groups/{group}/skip", order(h.skip))
 	if h.level != nil {

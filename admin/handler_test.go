@@ -16,6 +16,7 @@ import (
 
 	"github.com/eventbus-go/eventbus"
 	"github.com/eventbus-go/eventbus/admin"
+	"github.com/eventbus-go/eventbus/catalog"
 	"github.com/eventbus-go/eventbus/resilience"
 	"github.com/eventbus-go/eventbus/transport/memory"
 )
@@ -63,7 +64,7 @@ func bus(t *testing.T) *eventbus.Bus {
 	stranger.Topic, stranger.Type, stranger.Source = topic, "OrderShredded", "urn:elsewhere"
 	if err := errors.Join(
 		b.PublishEnvelope(t.Context(), stranger), // at offset 0
-		eventbus.Publish(t.Context(), b, orders, order{"later"}),
+		eventbus.NewPublisher(b, orders).Publish(t.Context(), order{"later"}),
 	); err != nil {
 		t.Fatal(err)
 	}
@@ -176,7 +177,7 @@ func TestLooks(t *testing.T) {
 			}
 		}
 		code, body = ask(h, "GET", "/catalog", "")
-		document, err := eventbus.ReadCatalog(strings.NewReader(body))
+		document, err := catalog.Read(strings.NewReader(body))
 		if code != 200 || err != nil || document.Service != "sales-api" || len(document.Topics) != 1 {
 			t.Errorf("%d %s: %v", code, body, err)
 		}
@@ -201,14 +202,20 @@ func TestLooks(t *testing.T) {
 	})
 }
 
-// idle is a bus that nobody is let in to.
-type idle struct{ admin.Bus }
-
-func (idle) Inspect() eventbus.Inspection { return eventbus.Inspection{Service: "idle"} }
+// idle returns a bus that does nothing.
+func idle(t *testing.T) *eventbus.Bus {
+	t.Helper()
+	bus, err := eventbus.New(memory.New(), eventbus.Config{Service: "idle", Environment: "Test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = bus.Close(context.Background()) })
+	return bus
+}
 
 // TestWhoMayAsk: with a token whoever has it, without one this machine.
 func TestWhoMayAsk(t *testing.T) {
-	open, guarded := admin.Handler(idle{}), admin.Handler(idle{}, admin.Token("hunter2"))
+	open, guarded := admin.Handler(idle(t)), admin.Handler(idle(t), admin.Token("hunter2"))
 	const abroad = "Remote: 192.0.2.7:40000"
 	for _, c := range []struct {
 		name    string
@@ -276,7 +283,7 @@ func TestConfig(t *testing.T) {
 
 // TestServed is over a real connection, whose addresses are its own.
 func TestServed(t *testing.T) {
-	server := httptest.NewServer(admin.Handler(idle{}))
+	server := httptest.NewServer(admin.Handler(idle(t)))
 	defer server.Close()
 	response, err := server.Client().Get(server.URL + "/groups")
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 
 	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/catalog"
 )
 
 // maxBody bounds the body of a request, in bytes.
@@ -44,11 +45,11 @@ func (p place) check() error {
 }
 
 func (h *handler) groups(w http.ResponseWriter, _ *http.Request) {
-	answer(w, http.StatusOK, h.bus.Inspect())
+	answer(w, http.StatusOK, h.bus.Operator().Inspect())
 }
 
 func (h *handler) catalog(w http.ResponseWriter, _ *http.Request) {
-	document, err := h.bus.Catalog()
+	document, err := catalog.OfBus(h.bus)
 	if err != nil {
 		refuse(w, http.StatusConflict, err.Error())
 		return
@@ -70,7 +71,7 @@ func (h *handler) unpark(group string, of parked) error {
 	if key == nil {
 		return fmt.Errorf("%w: key or keyBase64 is needed", errBody)
 	}
-	return h.bus.Unpark(group, of.Topic, *of.Partition, key)
+	return h.bus.Operator().Unpark(group, of.Topic, *of.Partition, key)
 }
 
 func (h *handler) skip(group string, of held) error {
@@ -80,7 +81,7 @@ func (h *handler) skip(group string, of held) error {
 	if of.Offset == nil {
 		return fmt.Errorf("%w: offset is needed", errBody)
 	}
-	return h.bus.Skip(group, of.Topic, *of.Partition, *of.Offset)
+	return h.bus.Operator().Skip(group, of.Topic, *of.Partition, *of.Offset)
 }
 
 // order carries out what a request with a body asks for.

@@ -167,7 +167,7 @@ func (m *member) leave(slot int) {
 		began := time.Now()
 		err := bus.Close(ctx)
 		abandoned := int64(0)
-		for _, g := range bus.Progress() {
+		for _, g := range bus.Operator().Inspect().Groups {
 			abandoned += g.Abandoned
 		}
 		m.say("left %d in %s, %d abandoned, error %v", slot, time.Since(began).Round(time.Millisecond), abandoned, err)

@@ -122,13 +122,13 @@ func (p *publisher) collect(c <-chan pending) {
 		position, err := e.receipt.Wait(context.Background())
 		line := entry{deed: acked, key: e.key, seq: e.seq, partition: position.Partition.Partition, offset: position.Offset}
 		if err != nil {
-			told, ok := errors.AsType[*eventbus.Error](err)
+			_, ok := errors.AsType[*eventbus.Error](err)
 			if !ok {
 				p.log.Error("a failure that tells no outcome", "key", e.key, "seq", e.seq, "error", err)
 				continue
 			}
 			line.deed, line.partition, line.offset = refused, 0, 0
-			if told.Outcome == eventbus.Unknown {
+			if errors.Is(err, eventbus.ErrOutcomeUnknown) {
 				line.deed = unknown
 			}
 		}

@@ -114,14 +114,14 @@ func TestLogLevelAtRunTime(t *testing.T) {
 			if err := app.Start(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			subscription := bus.Inspect().Groups[0].Subscriptions[0].Name
+			subscription := bus.Operator().Inspect().Groups[0].Subscriptions[0].Name
 			warns := func() bool { // a pause is a warning
 				t.Helper()
 				before := logs.FilterLevelExact(zap.WarnLevel).Len()
-				if err := bus.Pause("billing-test", subscription); err != nil {
+				if err := bus.Operator().Pause("billing-test", subscription); err != nil {
 					t.Fatal(err)
 				}
-				if err := bus.Resume("billing-test", subscription); err != nil {
+				if err := bus.Operator().Resume("billing-test", subscription); err != nil {
 					t.Fatal(err)
 				}
 				return logs.FilterLevelExact(zap.WarnLevel).Len() > before

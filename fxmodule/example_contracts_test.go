@@ -47,7 +47,7 @@ var oneCustomer = fx.Options(
 			}
 		})
 		life.Append(fx.StartHook(func(ctx context.Context) error {
-			return eventbus.Publish(ctx, bus, CustomerCreatedTopic, CustomerCreated{CustomerID: "c-1", Name: "Ada"})
+			return eventbus.NewPublisher(bus, CustomerCreatedTopic).Publish(ctx, CustomerCreated{CustomerID: "c-1", Name: "Ada"})
 		}))
 	}),
 )

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/inbox"
 	"github.com/eventbus-go/eventbus/kafkatest"
 )
 
@@ -113,7 +114,7 @@ func ExampleDuplicate() {
 		cluster.Start(t, eventbus.On(placed, func(_ context.Context, e orderPlaced) error {
 			fmt.Println("charged", e.Amount)
 			return nil
-		}, eventbus.With(eventbus.Idempotent(eventbus.MemoryInbox(100)))))
+		}, eventbus.With(eventbus.Idempotent(inbox.Memory(100)))))
 		kafkatest.Publish(t, cluster, placed, orderPlaced{"a", 1})
 		kafkatest.Duplicate(t, cluster, placed, orderPlaced{"a", 1})
 		cluster.Settle(t)
@@ -135,12 +136,12 @@ func ExampleFailPublishes() {
 		fmt.Println(orders.Publish(context.Background(), orderPlaced{"a", 1}))
 		var failed *eventbus.Error
 		if err := orders.Publish(context.Background(), orderPlaced{"b", 2000}); errors.As(err, &failed) {
-			fmt.Println(failed.Outcome, failed.Err)
+			fmt.Println(errors.Is(err, eventbus.ErrOutcomeUnknown), failed.Err)
 		}
 		fmt.Println(kafkatest.Published(t, cluster, placed))
 	})
 	// Output:
 	// <nil>
-	// not written no broker has room
+	// false no broker has room
 	// [{a 1}]
 }

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/eventbus-go/eventbus/internal/engine"
-	"github.com/eventbus-go/eventbus/internal/inspect"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -209,7 +208,7 @@ func (c *Cluster) groups(u *unfinished) map[string]map[transport.Partition]engin
 	c.mu.Unlock()
 	owned := make(map[string]map[transport.Partition]engine.PartitionSnapshot)
 	for _, bus := range buses {
-		look := inspect.Look(bus)
+		look := bus.Operator().Snapshot()
 		switch {
 		case look.Changing:
 			u.add("a bus is being started, drained or closed")

@@ -15,7 +15,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/spf13/cobra"
 
-	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/catalog"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -30,14 +30,14 @@ func (a *app) catalogFlag(c *cobra.Command, source *string) {
 
 // readCatalog reads a catalogue from a file, or from the admin handler of a
 // running service. ReadCatalog bounds what it reads.
-func (a *app) readCatalog(ctx context.Context, source string) (*eventbus.CatalogDocument, error) {
+func (a *app) readCatalog(ctx context.Context, source string) (*catalog.Document, error) {
 	if !strings.HasPrefix(source, "http://") && !strings.HasPrefix(source, "https://") {
 		file, err := os.Open(source)
 		if err != nil {
 			return nil, fmt.Errorf("catalogue: %w", err)
 		}
 		defer file.Close()
-		d, err := eventbus.ReadCatalog(file)
+		d, err := catalog.Read(file)
 		if err != nil {
 			return nil, fmt.Errorf("catalogue %s: %w", source, err)
 		}
@@ -58,7 +58,7 @@ func (a *app) readCatalog(ctx context.Context, source string) (*eventbus.Catalog
 	if resp.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("catalogue %s: %w", source, refusal(resp))
 	}
-	d, err := eventbus.ReadCatalog(resp.Body)
+	d, err := catalog.Read(resp.Body)
 	if err != nil {
 		return nil, fmt.Errorf("catalogue %s: %w", source, err)
 	}

@@ -7,14 +7,14 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/catalog"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
 // catalogFile writes the catalogue of customers.
 func catalogFile(t *testing.T) string {
 	t.Helper()
-	d, err := eventbus.Catalog(customers)
+	d, err := catalog.Of(customers)
 	if err != nil {
 		t.Fatal(err)
 	}

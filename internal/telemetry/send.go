@@ -106,7 +106,7 @@ func (f *Outgoing) End(p transport.Position, err error) {
 	s.metrics.sent.Add(ctx, 1, s.outcomes.of(ErrorClass(err)).add...)
 	level, quiet := slog.LevelDebug, slog.Attr{}
 	if err != nil {
-		// Whoever published without waiting may never look at the receipt.
+		// A caller that does not wait may never look at the receipt.
 		level, quiet = s.failures.Next(slog.LevelWarn)
 	}
 	if s.log.Enabled(ctx, level) {

@@ -51,7 +51,7 @@ func newTracing(provider trace.TracerProvider, propagator propagation.TextMapPro
 	return t
 }
 
-// isPlaceholder tells whether a provider is the one that stands for the global
+// isPlaceholder reports whether a provider is the one that stands for the global
 // one until that is set: it hands out tracers whose spans are not recorded, at
 // three allocations each, and that start to work once there is a provider.
 func isPlaceholder(p trace.TracerProvider) bool {
@@ -64,7 +64,7 @@ func isNoop(p trace.TracerProvider) bool {
 	return ok
 }
 
-// on tells whether a span is worth starting.
+// on reports whether a span is worth starting.
 func (t *tracing) on() bool {
 	if t.placeholder == nil {
 		return !t.off
@@ -149,7 +149,7 @@ const (
 	headerTraceState  = "tracestate"
 )
 
-// carried tells whether an event carries a trace.
+// carried reports whether an event carries a trace.
 func (t *tracing) carried(e *wire.Event) bool {
 	if e.TraceParent != "" {
 		return true

@@ -11,6 +11,7 @@ import (
 	"github.com/eventbus-go/eventbus"
 	"github.com/eventbus-go/eventbus/examples/guide/payments"
 	"github.com/eventbus-go/eventbus/examples/readme/sales"
+	"github.com/eventbus-go/eventbus/inbox"
 	"github.com/eventbus-go/eventbus/kafkatest"
 )
 
@@ -65,7 +66,7 @@ func TestABusyServiceIsAskedLater(t *testing.T) {
 func TestARepeatedEventIsHandledOnce(t *testing.T) {
 	cluster, accounts := kafkatest.NewMemory(t), new(service)
 	bus := cluster.Bus(t)
-	bus.Use(eventbus.Idempotent(eventbus.MemoryInbox(0)))
+	bus.Use(eventbus.Idempotent(inbox.Memory(0)))
 	if err := bus.Add(payments.Subscription(accounts)); err != nil {
 		t.Fatal(err)
 	}

@@ -6,7 +6,7 @@ import (
 	"os"
 	"testing"
 
-	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/catalog"
 )
 
 var update = flag.Bool("update", false, "write catalog.json")
@@ -14,12 +14,12 @@ var update = flag.Bool("update", false, "write catalog.json")
 // TestCatalog holds catalog.json, which tools read, to the declarations. After a
 // change of these, go generate rewrites it.
 func TestCatalog(t *testing.T) {
-	catalog, err := eventbus.Catalog(DepartedTopic, CancelledTopic)
+	document, err := catalog.Of(DepartedTopic, CancelledTopic)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var want bytes.Buffer
-	if _, err := catalog.WriteTo(&want); err != nil {
+	if _, err := document.WriteTo(&want); err != nil {
 		t.Fatal(err)
 	}
 	if *update {

@@ -1,4 +1,4 @@
-package eventbus
+package catalog
 
 import (
 	"bytes"
@@ -13,33 +13,34 @@ import (
 
 	jsonv2 "github.com/go-json-experiment/json"
 
+	"github.com/eventbus-go/eventbus"
 	"github.com/eventbus-go/eventbus/internal/declare"
 	"github.com/eventbus-go/eventbus/internal/naming"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// maxCatalog bounds what ReadCatalog reads, in bytes: about ten thousand topics.
-const maxCatalog = 16 << 20
+// maxDocument bounds what Read reads, in bytes: about ten thousand topics.
+const maxDocument = 16 << 20
 
-// ReadCatalog reads a document. It refuses what is no catalogue, is of a later
+// Read reads a document. It refuses what is no catalogue, is of a later
 // version, has a field that it does not know (a misspelt one would be left out
 // in silence), or describes a topic that can't be; the error says where.
-func ReadCatalog(r io.Reader) (*CatalogDocument, error) {
-	source, err := io.ReadAll(io.LimitReader(r, maxCatalog+1))
+func Read(r io.Reader) (*Document, error) {
+	source, err := io.ReadAll(io.LimitReader(r, maxDocument+1))
 	switch {
 	case err != nil:
-		return nil, &Error{Op: "read catalog", Err: err}
-	case len(source) > maxCatalog:
-		return nil, &Error{Op: "read catalog", Err: fmt.Errorf("it is longer than %d MiB", maxCatalog>>20)}
+		return nil, &eventbus.Error{Op: "read catalog", Err: err}
+	case len(source) > maxDocument:
+		return nil, &eventbus.Error{Op: "read catalog", Err: fmt.Errorf("it is longer than %d MiB", maxDocument>>20)}
 	}
-	d, err := parseCatalog(source)
+	d, err := parse(source)
 	if err != nil {
-		return nil, &Error{Op: "read catalog", Err: err}
+		return nil, &eventbus.Error{Op: "read catalog", Err: err}
 	}
 	return d, nil
 }
 
-func parseCatalog(source []byte) (*CatalogDocument, error) {
+func parse(source []byte) (*Document, error) {
 	if len(bytes.TrimSpace(source)) == 0 {
 		return nil, errors.New("it is empty")
 	}
@@ -55,10 +56,10 @@ func parseCatalog(source []byte) (*CatalogDocument, error) {
 		return nil, errors.New("it is no catalogue: catalogVersion is missing")
 	case *v < 1:
 		return nil, fmt.Errorf("catalogVersion is %d: the first was 1", *v)
-	case *v > CatalogVersion:
-		return nil, fmt.Errorf("catalogVersion is %d, and %d is the newest known here: update the reader", *v, CatalogVersion)
+	case *v > Version:
+		return nil, fmt.Errorf("catalogVersion is %d, and %d is the newest known here: update the reader", *v, Version)
 	}
-	d := new(CatalogDocument)
+	d := new(Document)
 	if err := jsonv2.Unmarshal(source, d, jsonv2.RejectUnknownMembers(true)); err != nil {
 		return nil, err
 	}
@@ -69,7 +70,7 @@ func parseCatalog(source []byte) (*CatalogDocument, error) {
 }
 
 // check tells everything that is wrong with a document that was read.
-func (d *CatalogDocument) check() error {
+func (d *Document) check() error {
 	var wrong []error
 	seen := make(map[string]bool, len(d.Topics))
 	for i := range d.Topics {
@@ -86,12 +87,12 @@ func (d *CatalogDocument) check() error {
 }
 
 // faults checks a topic as NewTopic would.
-func (t *CatalogTopic) faults() declare.Faults {
+func (t *Topic) faults() declare.Faults {
 	var wrong declare.Faults
 	declare.CheckSegment(&wrong, "domain", t.Domain, "sales")
 	declare.CheckSegment(&wrong, "topic", t.Topic, "customers")
-	if t.Scope != Public.String() && t.Scope != Internal.String() {
-		wrong.Add("scope", "is %q: write %q or %q", t.Scope, Public, Internal)
+	if t.Scope != eventbus.Public.String() && t.Scope != eventbus.Internal.String() {
+		wrong.Add("scope", "is %q: write %q or %q", t.Scope, eventbus.Public, eventbus.Internal)
 	}
 	declare.DeclareVersion(&wrong, t.Version, t.Version == "")
 	if len(wrong) == 0 {
@@ -110,7 +111,7 @@ func (t *CatalogTopic) faults() declare.Faults {
 	d := t.declaration()
 	declare.CheckStorage(&wrong, &d)
 	if most := time.Duration(math.MaxInt64).Milliseconds(); t.RetentionMs < -1 || t.RetentionMs > most {
-		wrong.Add("retentionMs", "is %d: write up to %d, -1 for ever, or leave it out for the broker's default", t.RetentionMs, most)
+		wrong.Add("retentionMs", "is %d: write up to %d, -1 without end, or leave it out for the broker's default", t.RetentionMs, most)
 	}
 	if len(t.Events) == 0 {
 		wrong.Add("events", "is empty: a topic has at least one type of event")
@@ -127,7 +128,7 @@ func (t *CatalogTopic) faults() declare.Faults {
 	return wrong
 }
 
-func (e *CatalogEvent) check(wrong *declare.Faults, compacted bool) {
+func (e *Event) check(wrong *declare.Faults, compacted bool) {
 	if e.Type == "" {
 		wrong.Add("events", "have one without a type")
 	}
@@ -151,27 +152,27 @@ func (e *CatalogEvent) check(wrong *declare.Faults, compacted bool) {
 
 // WriteTo writes the document as indented JSON with a newline at its end: the
 // form for a file that is kept under version control.
-func (d *CatalogDocument) WriteTo(w io.Writer) (int64, error) {
+func (d *Document) WriteTo(w io.Writer) (int64, error) {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")
 	if err := encoder.Encode(d); err != nil {
-		return 0, &Error{Op: "write catalog", Err: err}
+		return 0, &eventbus.Error{Op: "write catalog", Err: err}
 	}
 	return b.WriteTo(w)
 }
 
 // In is the topic's full name in an environment, by the rules of
 // [EnvironmentSegment], or what forbids it.
-func (t *CatalogTopic) In(env string) (string, error) {
+func (t *Topic) In(env string) (string, error) {
 	d := t.declaration()
 	return d.Resolve(env)
 }
 
 // Spec is how a bus would create the topic in an environment, with the
 // configurations that retention, compaction and replication stand for.
-func (t *CatalogTopic) Spec(env string) (transport.TopicSpec, error) {
+func (t *Topic) Spec(env string) (transport.TopicSpec, error) {
 	d := t.declaration()
 	name, err := d.Resolve(env)
 	if err != nil {
@@ -181,7 +182,7 @@ func (t *CatalogTopic) Spec(env string) (transport.TopicSpec, error) {
 }
 
 // declaration is the topic as NewTopic declares it, without its types.
-func (t *CatalogTopic) declaration() declare.Topic {
+func (t *Topic) declaration() declare.Topic {
 	return declare.Topic{
 		Domain: t.Domain, Scope: t.Scope, Name: t.Topic, Version: t.Version, Suffix: t.Name,
 		Partitions: t.Partitions, Replication: t.Replication, Retention: t.retention(), Compacted: t.Compacted, Configs: t.Configs,

@@ -1,4 +1,4 @@
-package eventbus
+package cloudevents
 
 import (
 	"bytes"
@@ -7,14 +7,15 @@ import (
 
 	"github.com/cloudevents/sdk-go/v2/event"
 	"github.com/cloudevents/sdk-go/v2/types"
+	"github.com/eventbus-go/eventbus"
 	"github.com/eventbus-go/eventbus/internal/wire"
 )
 
-// ToCloudEvent returns the event as the CloudEvents SDK has it, with memory of
+// Event returns an envelope as the CloudEvents SDK has it, with memory of
 // its own. A key that is text becomes the extension partitionkey, where the
 // event has none. What belongs to the record (place, headers) is left out. An
 // event without a required attribute, or with an invalid one, is an error.
-func (e *Envelope) ToCloudEvent() (event.Event, error) {
+func Event(e *eventbus.Envelope) (event.Event, error) {
 	if err := wire.Check((*wire.Event)(e)); err != nil {
 		return event.Event{}, err
 	}
@@ -52,15 +53,15 @@ func (e *Envelope) ToCloudEvent() (event.Event, error) {
 	return ce, ce.Validate()
 }
 
-// FromCloudEvent returns the envelope of an event of the CloudEvents SDK, with
+// Envelope returns the envelope of an event of the CloudEvents SDK, with
 // memory of its own. Its extension partitionkey is the key, and stays one of
 // Extensions; extensions that are no text have CloudEvents' string form. It is
 // ready for Bus.PublishEnvelope once its Topic is set.
-func FromCloudEvent(ce event.Event) (*Envelope, error) {
+func Envelope(ce event.Event) (*eventbus.Envelope, error) {
 	if err := ce.Validate(); err != nil {
 		return nil, err
 	}
-	e := &Envelope{
+	e := &eventbus.Envelope{
 		ID: ce.ID(), Source: ce.Source(), Type: ce.Type(), Subject: ce.Subject(),
 		DataContentType: ce.DataContentType(), DataSchema: ce.DataSchema(), Time: ce.Time(),
 		Data: bytes.Clone(ce.Data()),

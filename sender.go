@@ -3,7 +3,9 @@ package eventbus
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -16,9 +18,9 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// outlet is a topic of a bus from the publishing side: what a Publisher[T] is
+// sender is a topic of a bus from the publishing side: what a Publisher[T] is
 // without its T. There is one for each declaration.
-type outlet struct {
+type sender struct {
 	bus   *Bus
 	topic string
 	decl  *declare.Topic
@@ -31,7 +33,7 @@ type outlet struct {
 }
 
 // publish sends the draft and waits for its outcome.
-func (o *outlet) publish(ctx context.Context, d *draft) error {
+func (o *sender) publish(ctx context.Context, d *draft) error {
 	id := d.envelope.ID
 	a := o.bus.awaited.get()
 	a.outgoing = telemetry.Outgoing{Of: o.signals, ID: id}
@@ -64,7 +66,7 @@ func (b *Bus) await(ctx context.Context, a *awaited, topic, id string) error {
 // send completes the draft's envelope with what the bus knows, turns it into a
 // record and hands it to the producer. f is a part of done; batch is nil for an
 // event by itself.
-func (o *outlet) send(ctx context.Context, d *draft, f *telemetry.Outgoing, done transport.Completion, batch *telemetry.OutgoingBatch) error {
+func (o *sender) send(ctx context.Context, d *draft, f *telemetry.Outgoing, done transport.Completion, batch *telemetry.OutgoingBatch) error {
 	e := &d.envelope
 	e.Topic, e.Source = o.topic, o.bus.config.Source
 	inherit(ctx, e)
@@ -149,7 +151,7 @@ func (b *Bus) encode(encoder *wire.Encoder, e *Envelope, r *transport.Record) er
 }
 
 // prepare makes sure that the topic is there, once.
-func (o *outlet) prepare(ctx context.Context) error {
+func (o *sender) prepare(ctx context.Context) error {
 	if o.err != nil {
 		return o.err
 	}
@@ -170,7 +172,7 @@ func (o *outlet) prepare(ctx context.Context) error {
 
 // envelope completes the draft's envelope and returns a copy of it. The trace is
 // that of a span for the event's creation.
-func (o *outlet) envelope(ctx context.Context, d *draft) (*Envelope, error) {
+func (o *sender) envelope(ctx context.Context, d *draft) (*Envelope, error) {
 	e := &d.envelope
 	if o.err != nil {
 		return nil, publishError(o.topic, e.ID, o.err)
@@ -267,4 +269,82 @@ func (b *Bus) forward(ctx context.Context, d *draft, f *telemetry.Outgoing, done
 	e := (*wire.Event)(&d.envelope)
 	carryTrace(&d.envelope, f.Start(b.signals.Tracing.Forward(ctx, e), e, nil))
 	return b.hand(ctx, d, f, done)
+}
+
+// registry holds the topics that a bus publishes and handles, and what is wrong
+// with them together.
+type registry struct {
+	senders map[any]*sender              // by declaration identity
+	types   map[[2]string]*declare.Topic // by Kafka name and type
+	names   map[string]*declare.Topic    // by Kafka name: the first with an opinion
+	faults  []error
+}
+
+func (r *registry) err() error { return errors.Join(r.faults...) }
+
+// sender returns the publishing side of a topic.
+func (b *Bus) sender(d *declare.Topic) *sender {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if o := b.topics.senders[d.ID]; o != nil {
+		return o
+	}
+	name, err := b.register(d)
+	o := &sender{bus: b, topic: name, decl: d, err: err, signals: b.signals.SendSignals(name)}
+	if err != nil {
+		b.topics.faults = append(b.topics.faults, err)
+	}
+	if b.topics.senders == nil {
+		b.topics.senders = make(map[any]*sender)
+	}
+	b.topics.senders[d.ID] = o
+	return o
+}
+
+// register checks a declaration against the others of the bus. The caller holds
+// mu.
+func (b *Bus) register(d *declare.Topic) (name string, err error) {
+	r := &b.topics
+	if r.types == nil {
+		r.types = make(map[[2]string]*declare.Topic)
+		r.names = make(map[string]*declare.Topic)
+	}
+	name = d.In(b.config.env)
+	if err := naming.CheckTopicName(name); err != nil {
+		return name, err
+	}
+	id := [2]string{name, d.Typ}
+	if other := r.types[id]; other != nil && other.ID != d.ID {
+		return name, fmt.Errorf("topic %s with type %s is declared twice, by %s and %s: share one Topic, or give one of them another Type",
+			name, d.Typ, other.Described(), d.Described())
+	}
+	if other := r.names[name]; other != nil {
+		if err := declare.SameStorage(name, other, d); err != nil {
+			return name, err
+		}
+	}
+	if err := naming.CheckCollisions(slices.Collect(maps.Keys(r.names))...); err != nil {
+		return name, err
+	}
+	r.types[id] = d
+	r.names[name] = declare.Merged(r.names[name], d)
+	return name, nil
+}
+
+// startCodecs makes the codecs of all topics ready; every one that can't be is in
+// the error.
+func (b *Bus) startCodecs(ctx context.Context) error {
+	b.mu.Lock()
+	declarations := maps.Clone(b.topics.types)
+	b.mu.Unlock()
+	var faults []error
+	for id, d := range declarations {
+		if d.StartCodec == nil {
+			continue
+		}
+		if err := d.StartCodec(ctx, id[0]); err != nil {
+			faults = append(faults, fmt.Errorf("the codec of topic %s, type %s: %w", id[0], d.Typ, err))
+		}
+	}
+	return errors.Join(faults...)
 }

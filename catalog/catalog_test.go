@@ -1,4 +1,4 @@
-package eventbus_test
+package catalog_test
 
 import (
 	"bytes"
@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/catalog"
 	"github.com/eventbus-go/eventbus/transport/memory"
 )
 
@@ -47,7 +48,7 @@ func TestCatalog(t *testing.T) {
 		{sentTopic, lostTopic, auditTopic},
 		{auditTopic, lostTopic, sentTopic, lostTopic},
 	} {
-		d, err := eventbus.Catalog(topics...)
+		d, err := catalog.Of(topics...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -58,7 +59,7 @@ func TestCatalog(t *testing.T) {
 		if got.String() != string(want) {
 			t.Errorf("%s\nwant\n%s", &got, want)
 		}
-		back, err := eventbus.ReadCatalog(&got)
+		back, err := catalog.Read(&got)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -69,7 +70,7 @@ func TestCatalog(t *testing.T) {
 }
 
 func TestCatalogSpec(t *testing.T) {
-	d, err := eventbus.Catalog(sentTopic, lostTopic, auditTopic)
+	d, err := catalog.Of(sentTopic, lostTopic, auditTopic)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +104,7 @@ func TestCatalogContradictions(t *testing.T) {
 		"partitions": {[]eventbus.AnyTopic{sentTopic, lostTopic, declare(eventbus.TopicConfig[shipmentLost]{Type: "Found", Partitions: 3})}, "Partitions is 3 for Found and 6 for ShipmentSent"},
 		"owners":     {[]eventbus.AnyTopic{sentTopic, declare(eventbus.TopicConfig[shipmentLost]{Type: "Found", Owner: "claims"})}, `Owner is "claims" and, for ShipmentSent, "dispatch"`},
 	} {
-		if _, err := eventbus.Catalog(c.topics...); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := catalog.Of(c.topics...); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q in it", name, err, c.want)
 		}
 	}
@@ -146,7 +147,7 @@ func TestReadCatalogRefuses(t *testing.T) {
 		if source == string(good) {
 			t.Errorf("%q is not in the document", c.from)
 		}
-		if d, err := eventbus.ReadCatalog(strings.NewReader(source)); err == nil || !strings.Contains(err.Error(), c.want) || d != nil {
+		if d, err := catalog.Read(strings.NewReader(source)); err == nil || !strings.Contains(err.Error(), c.want) || d != nil {
 			t.Errorf("%.40q for %.40q: %v, want %q in it", c.to, c.from, err, c.want)
 		}
 	}
@@ -162,7 +163,7 @@ func TestBusCatalog(t *testing.T) {
 	if err := bus.Add(eventbus.On(sentTopic, nil), eventbus.On(sentTopic, nil, eventbus.Group("billing-stag"))); err != nil {
 		t.Fatal(err)
 	}
-	d, err := bus.Catalog()
+	d, err := catalog.OfBus(bus)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +184,7 @@ func FuzzReadCatalog(f *testing.F) {
 	f.Add(good)
 	f.Add([]byte(`{"catalogVersion":1,"topics":[{"events":null}]}`))
 	f.Fuzz(func(t *testing.T, source []byte) {
-		d, err := eventbus.ReadCatalog(bytes.NewReader(source))
+		d, err := catalog.Read(bytes.NewReader(source))
 		if err != nil {
 			return
 		}
@@ -191,7 +192,7 @@ func FuzzReadCatalog(f *testing.F) {
 		if _, err := d.WriteTo(&written); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := eventbus.ReadCatalog(&written); err != nil {
+		if _, err := catalog.Read(&written); err != nil {
 			t.Errorf("what was read does not read again: %v", err)
 		}
 	})

@@ -1,4 +1,4 @@
-package eventbus
+package catalog
 
 import (
 	"cmp"
@@ -9,30 +9,31 @@ import (
 	"strings"
 	"time"
 
+	"github.com/eventbus-go/eventbus"
 	"github.com/eventbus-go/eventbus/internal/declare"
 )
 
-// CatalogVersion is the version of the documents that this package makes, and
-// the newest that [ReadCatalog] takes. It rises with every field that is added.
-const CatalogVersion = 1
+// Version is the version of the documents that this package makes, and
+// the newest that [Read] takes. It rises with every field that is added.
+const Version = 1
 
-// CatalogDocument describes a set of topics for people and tools, as JSON. It is
-// made by [Catalog] out of declarations, by [Bus.Catalog] out of what a bus uses,
-// and by [ReadCatalog]. Equal declarations make equal documents, byte for byte.
-type CatalogDocument struct {
-	// Version of the document's form, CatalogVersion in a new one.
+// Document describes a set of topics for people and tools, as JSON. It is
+// made by [Of] out of declarations, by [OfBus] out of what a bus uses, and by
+// [Read]. Equal declarations make equal documents, byte for byte.
+type Document struct {
+	// Version of the document's form, Version in a new one.
 	Version int `json:"catalogVersion"`
 	// Service and Environment are those of the bus that gave the document, as
 	// Config has them; empty where it comes from declarations alone.
 	Service     string `json:"service,omitempty"`
 	Environment string `json:"environment,omitempty"`
 	// Topics are the Kafka topics, by name.
-	Topics []CatalogTopic `json:"topics"`
+	Topics []Topic `json:"topics"`
 }
 
-// CatalogTopic is one Kafka topic. How it is kept is what its declarations say
+// Topic is one Kafka topic. How it is kept is what its declarations say
 // together; zero is the broker's default.
-type CatalogTopic struct {
+type Topic struct {
 	// Name is the full name without the environment before it:
 	// sales.public.customers.v1. Its parts follow; Version is empty for a
 	// topic without one.
@@ -48,7 +49,7 @@ type CatalogTopic struct {
 
 	Partitions  int32 `json:"partitions,omitempty"`
 	Replication int16 `json:"replication,omitempty"`
-	// RetentionMs is in milliseconds, and −1 for ever.
+	// RetentionMs is in milliseconds, and −1 without end.
 	RetentionMs int64 `json:"retentionMs,omitempty"`
 	Compacted   bool  `json:"compacted,omitempty"`
 	// Configs are the other topic configurations that are declared, by Kafka's
@@ -56,27 +57,27 @@ type CatalogTopic struct {
 	Configs map[string]string `json:"configs,omitempty"`
 
 	// Events are the types of event on the topic, by type.
-	Events []CatalogEvent `json:"events"`
+	Events []Event `json:"events"`
 	// Groups are the consumer groups that handle the topic, in a document that
 	// a bus gave. Their dead letters are in {topic}.{group}.dlq, and come back
 	// through {topic}.{group}.retry.
 	Groups []string `json:"groups,omitempty"`
 }
 
-// CatalogEvent is one type of event on a topic.
-type CatalogEvent struct {
-	Type        string     `json:"type"`   // of the CloudEvent
-	GoType      string     `json:"goType"` // as package.Type
-	Key         CatalogKey `json:"key"`
-	ContentType string     `json:"contentType"`
-	DataSchema  string     `json:"dataSchema,omitempty"`
-	Description string     `json:"description,omitempty"`
+// Event is one type of event on a topic.
+type Event struct {
+	Type        string `json:"type"`   // of the CloudEvent
+	GoType      string `json:"goType"` // as package.Type
+	Key         Key    `json:"key"`
+	ContentType string `json:"contentType"`
+	DataSchema  string `json:"dataSchema,omitempty"`
+	Description string `json:"description,omitempty"`
 	// Published says that the bus that gave the document has a publisher of it.
 	Published bool `json:"published,omitempty"`
 }
 
-// CatalogKey tells where the keys of a type come from.
-type CatalogKey struct {
+// Key tells where the keys of a type come from.
+type Key struct {
 	Source KeySource `json:"source"`
 	// Fields are the tagged fields, in the order in which they are joined.
 	Fields []string `json:"fields,omitempty"`
@@ -93,79 +94,73 @@ const (
 	NoKey           KeySource = "none"
 )
 
-// usualEnvironments are those that CatalogTopic.Names names.
+// usualEnvironments are those that Topic.Names names.
 var usualEnvironments = []string{"Development", "Test", "Staging", "Production"}
 
-// AnyTopic is a Topic[T] of any T. Nothing else implements it.
-type AnyTopic interface {
-	In(env string) string
-	Type() string
-	declaration() *declare.Topic
-}
-
-// Catalog describes topics. Those that share a Kafka name become one topic with
+// Of describes topics. Those that share a Kafka name become one topic with
 // several types of event; a topic that is given twice counts once. The error says
 // where they contradict each other: one type declared twice, storage or owners
 // that differ.
-func Catalog(topics ...AnyTopic) (*CatalogDocument, error) {
+func Of(topics ...eventbus.AnyTopic) (*Document, error) {
 	declarations := make([]*declare.Topic, 0, len(topics))
 	for i, t := range topics {
 		if t == nil {
-			return nil, &Error{Op: "catalog", Err: fmt.Errorf("topic %d of %d is nil", i+1, len(topics))}
+			return nil, &eventbus.Error{Op: "catalog", Err: fmt.Errorf("topic %d of %d is nil", i+1, len(topics))}
 		}
-		declarations = append(declarations, t.declaration())
+		declarations = append(declarations, t.Declaration())
 	}
-	d, err := catalogOf(declarations)
+	d, err := document(declarations)
 	if err != nil {
-		return nil, &Error{Op: "catalog", Err: err}
+		return nil, &eventbus.Error{Op: "catalog", Err: err}
 	}
 	return d, nil
 }
 
-// Catalog describes the topics that the bus publishes and handles up to now, with
-// the groups that handle them.
-func (b *Bus) Catalog() (*CatalogDocument, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	d, err := catalogOf(slices.Collect(maps.Values(b.topics.types)))
-	if err != nil {
-		return nil, &Error{Op: "catalog", Err: err}
+// OfBus describes the topics that a bus publishes and handles up to now, with the
+// groups that handle them.
+func OfBus(bus *eventbus.Bus) (*Document, error) {
+	uses := bus.Operator().Declarations()
+	declarations := make([]*declare.Topic, len(uses.Topics))
+	for i := range uses.Topics {
+		declarations[i] = uses.Topics[i].Topic
 	}
-	d.Service, d.Environment = b.config.Service, b.config.Environment
-	published := make(map[[2]string]bool, len(b.topics.outlets))
-	for _, o := range b.topics.outlets {
-		published[[2]string{o.decl.Suffix, o.decl.Typ}] = true
+	d, err := document(declarations)
+	if err != nil {
+		return nil, &eventbus.Error{Op: "catalog", Err: err}
+	}
+	d.Service, d.Environment = uses.Service, uses.Environment
+	of := make(map[[2]string]*declare.Use, len(uses.Topics))
+	for i := range uses.Topics {
+		of[[2]string{uses.Topics[i].Topic.Suffix, uses.Topics[i].Topic.Typ}] = &uses.Topics[i]
 	}
 	for i := range d.Topics {
 		t := &d.Topics[i]
-		for name, g := range b.groups {
-			if g.topics[b.config.env+"."+t.Name] != nil {
-				t.Groups = append(t.Groups, name)
-			}
+		for j := range t.Events {
+			use := of[[2]string{t.Name, t.Events[j].Type}]
+			t.Events[j].Published = use.Published
+			t.Groups = append(t.Groups, use.Groups...)
 		}
 		slices.Sort(t.Groups)
-		for j := range t.Events {
-			t.Events[j].Published = published[[2]string{t.Name, t.Events[j].Type}]
-		}
+		t.Groups = slices.Compact(t.Groups)
 	}
 	return d, nil
 }
 
-// catalogOf makes the document of declarations in any order.
-func catalogOf(declarations []*declare.Topic) (*CatalogDocument, error) {
+// document makes the document of declarations in any order.
+func document(declarations []*declare.Topic) (*Document, error) {
 	declarations = slices.SortedStableFunc(slices.Values(declarations), func(x, y *declare.Topic) int {
 		return cmp.Or(strings.Compare(x.Suffix, y.Suffix), strings.Compare(x.Typ, y.Typ))
 	})
-	document := &CatalogDocument{Version: CatalogVersion, Topics: []CatalogTopic{}}
+	doc := &Document{Version: Version, Topics: []Topic{}}
 	var wrong []error
-	var storage, last *declare.Topic // of the topic at hand, and the one before
+	var storage, last *declare.Topic // of the current topic, and the declaration before
 	for _, d := range declarations {
 		switch {
 		case last != nil && last.ID == d.ID:
 			continue
 		case last == nil || last.Suffix != d.Suffix:
 			storage = d
-			document.Topics = append(document.Topics, newCatalogTopic(d))
+			doc.Topics = append(doc.Topics, newTopic(d))
 		case last.Typ == d.Typ:
 			wrong = append(wrong, fmt.Errorf("topic %s with type %s is declared twice, by %s and %s: share one Topic, or give one of them another Type",
 				d.Suffix, d.Typ, last.Described(), d.Described()))
@@ -176,19 +171,19 @@ func catalogOf(declarations []*declare.Topic) (*CatalogDocument, error) {
 			storage = declare.Merged(storage, d)
 		}
 		last = d
-		t := &document.Topics[len(document.Topics)-1]
+		t := &doc.Topics[len(doc.Topics)-1]
 		if t.Owner != "" && d.Owner != "" && t.Owner != d.Owner {
 			wrong = append(wrong, fmt.Errorf("topic %s: Owner is %q and, for %s, %q: use one value", d.Suffix, t.Owner, d.Typ, d.Owner))
 		}
 		t.Owner = cmp.Or(t.Owner, d.Owner)
 		t.keep(storage)
-		t.Events = append(t.Events, newCatalogEvent(d))
+		t.Events = append(t.Events, newEvent(d))
 	}
-	return document, errors.Join(wrong...)
+	return doc, errors.Join(wrong...)
 }
 
-func newCatalogTopic(d *declare.Topic) CatalogTopic {
-	t := CatalogTopic{Name: d.Suffix, Domain: d.Domain, Scope: d.Scope, Topic: d.Name, Version: d.Version, Names: make(map[string]string)}
+func newTopic(d *declare.Topic) Topic {
+	t := Topic{Name: d.Suffix, Domain: d.Domain, Scope: d.Scope, Topic: d.Name, Version: d.Version, Names: make(map[string]string)}
 	for _, env := range usualEnvironments {
 		t.Names[env], _ = d.Resolve(env)
 	}
@@ -196,7 +191,7 @@ func newCatalogTopic(d *declare.Topic) CatalogTopic {
 }
 
 // keep takes over how the topic is stored.
-func (t *CatalogTopic) keep(d *declare.Topic) {
+func (t *Topic) keep(d *declare.Topic) {
 	t.Partitions, t.Replication, t.Compacted = d.Partitions, d.Replication, d.Compacted
 	t.RetentionMs = d.Retention.Milliseconds()
 	if d.Retention < 0 {
@@ -208,11 +203,11 @@ func (t *CatalogTopic) keep(d *declare.Topic) {
 	}
 }
 
-func newCatalogEvent(d *declare.Topic) CatalogEvent {
-	e := CatalogEvent{Type: d.Typ, GoType: d.GoType, ContentType: d.CodecName, DataSchema: d.DataSchema, Description: d.Description}
+func newEvent(d *declare.Topic) Event {
+	e := Event{Type: d.Typ, GoType: d.GoType, ContentType: d.CodecName, DataSchema: d.DataSchema, Description: d.Description}
 	switch source, what, _ := strings.Cut(d.KeySource, " "); source {
 	case "field", "fields":
-		e.Key = CatalogKey{Source: KeyFromFields, Fields: strings.Split(what, "|")}
+		e.Key = Key{Source: KeyFromFields, Fields: strings.Split(what, "|")}
 	default:
 		e.Key.Source = KeySource(source)
 	}
@@ -220,7 +215,7 @@ func newCatalogEvent(d *declare.Topic) CatalogEvent {
 }
 
 // retention is RetentionMs as a declaration has it.
-func (t *CatalogTopic) retention() time.Duration {
+func (t *Topic) retention() time.Duration {
 	if t.RetentionMs < 0 {
 		return -1
 	}
