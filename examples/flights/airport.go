@@ -11,23 +11,30 @@ import (
 	"github.com/eventbus-go/eventbus/examples/flights/contracts/aviation"
 )
 
-// airport publishes what happens to flights: a row of the source is an event.
+// airport publishes what happens to flights: each row of the source is one
+// event.
 type airport struct {
 	departed  *eventbus.Publisher[aviation.FlightDeparted]
 	cancelled *eventbus.Publisher[aviation.FlightCancelled]
 	poisoner  *poisoner
 
-	// ledger has what was acknowledged. It is written after the
-	// acknowledgement: a crash in between publishes the row again, with the
-	// same id, and the board recognises it.
+	// ledger lists the rows that the cluster has acknowledged. A line is
+	// written after the acknowledgement: if the process dies in between, the
+	// row is published again with the same event id, and the board recognises
+	// it.
 	ledger *ledger
-	done   map[int]bool // rows of the ledger; poison has negative ones
+	// done holds the rows in the ledger of earlier runs. Malformed records have
+	// negative numbers.
+	done map[int]bool
 
-	published atomic.Int64 // flights, those of earlier runs included
+	// published and poisoned count acknowledged flights and malformed records,
+	// those of earlier runs included. The progress bar reads them meanwhile.
+	published atomic.Int64
 	poisoned  atomic.Int64
 }
 
-// newAirport reads the ledger in dir, if there is one.
+// newAirport returns an airport that continues from the ledger in dir. With an
+// empty dir nothing is kept.
 func newAirport(bus *eventbus.Bus, poisoner *poisoner, dir string) (*airport, error) {
 	a := &airport{
 		departed:  eventbus.NewPublisher(bus, aviation.DepartedTopic),
@@ -50,6 +57,7 @@ func newAirport(bus *eventbus.Bus, poisoner *poisoner, dir string) (*airport, er
 	return a, err
 }
 
+// count counts an acknowledged row.
 func (a *airport) count(row int) {
 	if row > 0 {
 		a.published.Add(1)
@@ -58,45 +66,51 @@ func (a *airport) count(row int) {
 	}
 }
 
-// pending is a row that was published and not acknowledged yet.
+// pending is a row that was published and is not acknowledged yet.
 type pending struct {
 	row     int
 	receipt receipt
 }
 
-// receipt is eventbus.Receipt, or the one of a poisonous record.
+// receipt is an eventbus.Receipt, or that of a malformed record, which goes
+// through a plain producer.
 type receipt interface {
 	Wait(ctx context.Context) (eventbus.Position, error)
 }
 
-// outstanding bounds the rows without an acknowledgement. The bus bounds their
-// bytes.
+// outstanding bounds how many rows wait for an acknowledgement. The bus bounds
+// their bytes by itself; this bounds what the ledger may be behind.
 const outstanding = 10_000
 
-// publish publishes the rows that are not in the ledger, in their order, and
-// returns when all have been acknowledged or, after ctx has ended, those that
-// were handed over by then. patience bounds that last wait.
+// publish publishes, in order, the rows that are not in the ledger. It returns
+// when all have been acknowledged. If ctx ends before, it stops reading and
+// waits for the rows that were handed over by then, until patience ends.
 func (a *airport) publish(ctx, patience context.Context, s *source, total int) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	queue := make(chan pending, outstanding)
-	settled := make(chan error, 1)
+	acknowledged := make(chan error, 1)
 	go func() {
-		err := a.settle(ctx, patience, queue)
+		err := a.acknowledge(ctx, patience, queue)
 		if err != nil {
-			cancel(err) // reading on makes no sense
+			// One failure ends the reading too. read may be blocked on a full
+			// queue, which has to be drained for it to see that.
+			cancel(err)
 			for range queue {
-				continue // the reader may be waiting for room
+				// It was refused because the run stops: the next run publishes
+				// it.
+				continue
 			}
 		}
-		settled <- err
+		acknowledged <- err
 	}()
 	err := a.read(ctx, s, total, queue)
 	close(queue)
-	return errors.Join(err, <-settled)
+	return errors.Join(err, <-acknowledged)
 }
 
-// read hands the rows over.
+// read publishes the rows without waiting, and passes their receipts on in
+// order.
 func (a *airport) read(ctx context.Context, s *source, total int, queue chan<- pending) error {
 	n := 0
 	for f, err := range s.flights() {
@@ -110,6 +124,8 @@ func (a *airport) read(ctx context.Context, s *source, total int, queue chan<- p
 			queue <- pending{f.row, a.send(ctx, f)}
 		}
 		n++
+		// A malformed record takes the key of the flight before it, so that it
+		// arrives amid that flight's events.
 		for row := range a.poisoner.due(n, total) {
 			if !a.done[row] {
 				queue <- pending{row, a.poisoner.send(ctx, row, f)}
@@ -119,6 +135,8 @@ func (a *airport) read(ctx context.Context, s *source, total int, queue chan<- p
 	return nil
 }
 
+// send publishes one row. The id is derived from the row, so a row that is
+// published twice is the same event twice.
 func (a *airport) send(ctx context.Context, f flight) eventbus.Receipt {
 	id := eventbus.WithID(aviation.EventID(f.row))
 	if !f.departed {
@@ -132,14 +150,14 @@ func (a *airport) send(ctx context.Context, f flight) eventbus.Receipt {
 	}, id)
 }
 
-// settle waits for the acknowledgements, in order, and keeps the ledger.
-func (a *airport) settle(ctx, patience context.Context, queue <-chan pending) error {
+// acknowledge waits for the receipts in order and writes the ledger.
+func (a *airport) acknowledge(ctx, patience context.Context, queue <-chan pending) error {
 	for p := range queue {
 		at, err := p.receipt.Wait(patience)
 		switch {
 		case err == nil:
 		case ctx.Err() != nil && !errors.Is(err, eventbus.ErrOutcomeUnknown):
-			continue // refused because of the stop: the next run publishes it
+			continue
 		default:
 			return errors.Join(fmt.Errorf("row %d: %w", p.row, err), a.ledger.flush())
 		}
@@ -147,6 +165,8 @@ func (a *airport) settle(ctx, patience context.Context, queue <-chan pending) er
 			return err
 		}
 		a.count(p.row)
+		// While more receipts are ready the buffer collects them: one write for
+		// many lines.
 		if len(queue) == 0 || p.row < 0 {
 			if err := a.ledger.flush(); err != nil {
 				return err

@@ -12,29 +12,37 @@ import (
 	"github.com/eventbus-go/eventbus/examples/flights/contracts/aviation"
 )
 
-// board is a delay board: it handles what happens to flights, and keeps totals
-// per carrier. What it knows it knows from events alone.
+// board is a delay board: it handles the events of flights and keeps totals per
+// carrier. Everything it knows comes from events.
 type board struct {
+	// mu guards the fields below: handlers of different flights run at the same
+	// time.
 	mu     sync.Mutex
 	tally  *tally
 	ledger *ledger
-	seen   map[int]bool       // rows
-	last   map[flightName]int // row that was handled last
-	// repeated counts events that were handled before: after a crash at most,
-	// never after a clean stop. They are in the ledger, and not in the totals.
+	// seen holds the rows that were handled; last holds, for each flight, the
+	// highest of them.
+	seen map[int]bool
+	last map[flightName]int
+	// repeated counts events that had been handled before. That happens after a
+	// crash, and never after a clean stop. They are in the ledger and not in
+	// the totals.
 	repeated int
-	// disordered counts events that came after a later one of their flight.
+	// disordered counts events that came after a later one of the same flight.
+	// The bus promises that there are none.
 	disordered int
-	changed    chan struct{} // has a token when an event was handled
+	// changed holds a token when an event has been handled since it was last
+	// read.
+	changed chan struct{}
 }
 
-// flightName is what the order of events holds for.
+// flightName is the key of events, within which they are in order.
 type flightName struct {
 	carrier string
 	number  int
 }
 
-// newBoard takes the totals from the ledger in dir, if there is one.
+// newBoard returns a board that continues with the totals in dir's ledger.
 func newBoard(dir string) (*board, error) {
 	b := &board{
 		tally: newTally(), seen: make(map[int]bool), last: make(map[flightName]int),
@@ -54,7 +62,8 @@ func newBoard(dir string) (*board, error) {
 	return b, err
 }
 
-// subscriptions are what the board handles.
+// subscriptions returns what the board handles. Both topics are one Kafka
+// topic: a departure and a cancellation of the same flight stay in order.
 func (b *board) subscriptions() []eventbus.Subscription {
 	return []eventbus.Subscription{
 		eventbus.On(aviation.DepartedTopic, b.onDeparted),
@@ -70,8 +79,9 @@ func (b *board) onCancelled(ctx context.Context, e aviation.FlightCancelled) err
 	return b.handle(ctx, sighting{flightName: flightName{e.Carrier, e.Flight}})
 }
 
-// handle writes the ledger first: an event whose line is there and that the bus
-// gives again, since the process died in between, shows as repeated.
+// handle writes the ledger before it counts. If the process dies after that and
+// before the commit, the bus delivers the event again, and the line shows that
+// it is repeated.
 func (b *board) handle(ctx context.Context, s sighting) error {
 	e, ok := eventbus.EnvelopeFrom(ctx)
 	if !ok {
@@ -79,6 +89,7 @@ func (b *board) handle(ctx context.Context, s sighting) error {
 	}
 	row, err := aviation.RowOf(e.ID)
 	if err != nil {
+		// No attempt will make the id any better: straight to the dead letters.
 		return eventbus.Permanent(err)
 	}
 	s.row = row
@@ -90,6 +101,7 @@ func (b *board) handle(ctx context.Context, s sighting) error {
 		return err
 	}
 	b.count(s)
+	// The channel has room for one token: more would say nothing new.
 	select {
 	case b.changed <- struct{}{}:
 	default:
@@ -97,7 +109,8 @@ func (b *board) handle(ctx context.Context, s sighting) error {
 	return nil
 }
 
-// count takes a sighting into the totals. The caller holds mu.
+// count adds a sighting to the totals, unless it is a repetition. The caller
+// holds mu.
 func (b *board) count(s sighting) {
 	if b.seen[s.row] {
 		b.repeated++
@@ -111,6 +124,7 @@ func (b *board) count(s sighting) {
 	b.tally.add(s.carrier, s.departed, s.delay)
 }
 
+// handled returns how many different events have been handled.
 func (b *board) handled() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -131,12 +145,14 @@ type sighting struct {
 	delay    *int
 }
 
-// How the ledger says what became of a flight: minutes of delay, or one of these.
+// The last field of a ledger line: the delay in minutes, or one of these words.
 const (
 	lineCancelled = "cancelled"
 	lineDeparted  = "departed" // with a delay that is not known
 )
 
+// entry returns the sighting as a line of the ledger, without its place in the
+// log.
 func (s *sighting) entry() entry {
 	fate := lineCancelled
 	switch {
@@ -148,6 +164,7 @@ func (s *sighting) entry() entry {
 	return entry{row: s.row, more: []string{s.carrier, strconv.Itoa(s.number), fate}}
 }
 
+// sightingOf reads what entry wrote.
 func sightingOf(e entry) (s sighting, err error) {
 	if len(e.more) != 3 {
 		return s, fmt.Errorf("%d fields follow the offset: carrier, flight and delay are expected", len(e.more))

@@ -6,14 +6,17 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// overKafka are brokers that are reached over the Kafka protocol.
+// overKafka is a cluster that is reached over the Kafka protocol.
 type overKafka struct {
-	config   kafka.Config
-	embedded *embedded.Cluster // nil: somebody else's
+	config kafka.Config
+	// embedded is nil if the cluster belongs to somebody else: it is then not
+	// stopped.
+	embedded *embedded.Cluster
 }
 
-// connect takes the brokers that are named, or starts one inside the process,
-// which keeps its log in the directory.
+// connect returns the cluster at addresses. Without addresses it starts a
+// broker inside the process, which keeps its log in directory, or in memory if
+// that is empty.
 func connect(addresses []string, directory string) (brokers, error) {
 	if len(addresses) > 0 {
 		config := kafka.Config{Brokers: addresses}

@@ -14,26 +14,30 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// ledger is a file that only grows, a line for each event: its row, topic,
-// partition and offset, and what else its owner needs to know again, with tabs
-// between. A line counts when it is whole.
+// ledger is a file that is only appended to, with a line for each event: its
+// row, topic, partition and offset, and whatever its owner needs later,
+// separated by tabs. A line counts once it ends with a newline.
 type ledger struct {
-	file   *os.File
-	buffer *bufio.Writer // nil: every line is written at once
-	line   []byte
-	broken error // of a write: what follows a torn line would be lost with it
+	file *os.File
+	// buffer is nil if every line is written at once.
+	buffer *bufio.Writer
+	// line is reused for every entry.
+	line []byte
+	// broken is the first error of a write. A line after a torn one could not
+	// be read back, so nothing is written any more.
+	broken error
 }
 
-// entry is one line.
+// entry is one line of a ledger.
 type entry struct {
 	row int
 	at  eventbus.Position
-	// more is everything behind the offset.
+	// more holds the fields after the offset.
 	more []string
 }
 
-// openLedger reads what is there, line by line, and goes on behind it. What a
-// crash left of a last line is cut off.
+// openLedger calls known with every entry of the file, and returns a ledger
+// that appends to it. It cuts off the part of a last line that a crash left.
 func openLedger(name string, buffered bool, known func(entry) error) (*ledger, error) {
 	file, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -56,12 +60,14 @@ func openLedger(name string, buffered bool, known func(entry) error) (*ledger, e
 	return l, nil
 }
 
-// readLedger returns how many bytes are whole lines.
+// readLedger calls known with every entry, and returns how many bytes are
+// complete lines.
 func readLedger(r io.Reader, known func(entry) error) (whole int64, err error) {
 	lines := bufio.NewReader(r)
 	for n := 1; ; n++ {
 		line, err := lines.ReadBytes('\n')
 		if errors.Is(err, io.EOF) {
+			// A line without its end was being written when the process died.
 			return whole, nil
 		}
 		if err != nil {
@@ -78,6 +84,7 @@ func readLedger(r io.Reader, known func(entry) error) (whole int64, err error) {
 	}
 }
 
+// parseEntry reads a line without its newline.
 func parseEntry(line string) (e entry, err error) {
 	fields := strings.Split(line, "\t")
 	if len(fields) < 4 {
@@ -92,8 +99,9 @@ func parseEntry(line string) (e entry, err error) {
 	return e, errors.Join(err1, err2, err3)
 }
 
-// write adds an entry. Without a buffer it has reached the operating system, and
-// so outlives the process, when write returns. A nil ledger forgets it.
+// write appends an entry. Without a buffer the line has been passed to the
+// operating system when write returns, so it outlives the process. A nil ledger
+// ignores it.
 func (l *ledger) write(e entry) error {
 	if l == nil {
 		return nil
@@ -119,7 +127,7 @@ func (l *ledger) write(e entry) error {
 	return l.broken
 }
 
-// flush writes down what is buffered.
+// flush writes the buffered lines to the file.
 func (l *ledger) flush() error {
 	if l == nil || l.buffer == nil {
 		return nil
@@ -127,7 +135,8 @@ func (l *ledger) flush() error {
 	return l.buffer.Flush()
 }
 
-// close makes the ledger outlive the machine's next power failure.
+// close writes everything down and syncs the file, so that the ledger outlives
+// a power failure too.
 func (l *ledger) close() error {
 	if l == nil {
 		return nil

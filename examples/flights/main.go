@@ -1,13 +1,18 @@
-// Flights shows the event bus on real events: an airport publishes every flight
-// that left New York City in January 2013, and a delay board handles them. In the
-// end the board's totals stand beside those of the source.
+// Flights shows the event bus with real events. An airport publishes every
+// flight that left New York City in January 2013, and a delay board handles
+// them. At the end the board's totals stand beside those of the source.
 //
 // Without --brokers it runs on a broker inside the process. It exits with 0 if
 // all totals are equal, 1 if something differs or fails, 2 for wrong flags, and
 // 130 or 143 when SIGINT or SIGTERM stopped it before the end.
 //
-// With --otlp the spans and metrics of its services go to a collector; with
-// --metrics Prometheus can fetch the metrics, as long as the program is let run.
+// With --otlp the spans and metrics of its services go to a collector. With
+// --metrics Prometheus can fetch the metrics for as long as the program runs.
+//
+// The files, in the order of reading: main (flags, exit codes), run (one run
+// from start to report), airport (publishing), board (handling), poison
+// (malformed records), ledger and state (continuing a stopped run), source and
+// tally (what is compared), report, progress, telemetry, connect.
 package main
 
 import (
@@ -28,7 +33,7 @@ func main() {
 	os.Exit(command(os.Args[1:]))
 }
 
-// Exit codes.
+// Exit codes, so that a script can tell a difference from a mistyped flag.
 const (
 	exitEqual   = 0
 	exitDiffers = 1
@@ -36,11 +41,14 @@ const (
 	exitSignal  = 128 // and the signal's number
 )
 
+// command is the program without its process.
 func command(args []string) int {
 	s, err := parse(args, os.Stderr)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		return exitEqual
+	// Everything else that ended the run early is a failure, a drain that took
+	// too long among them.
 	case err != nil:
 		_, _ = fmt.Fprintln(os.Stderr, err)
 		return exitUsage
@@ -48,22 +56,28 @@ func command(args []string) int {
 	s.stdout, s.stderr, s.connect = os.Stdout, os.Stderr, connect
 	s.terminal = term.IsTerminal(int(os.Stderr.Fd())) //nolint:gosec // file descriptors are small
 
+	// NotifyContext would not say which signal it was, and the exit code
+	// depends on it.
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	ctx, cancel := context.WithCancelCause(context.Background())
 	go func() {
 		received := <-signals
-		signal.Stop(signals) // the second one ends the process at once
+		// From now on a signal has its usual effect: the second one ends the
+		// process at once.
+		signal.Stop(signals)
 		cancel(stopSignal{received})
 	}()
 	return execute(ctx, s)
 }
 
-// stopSignal is the cause of a run's early end.
+// stopSignal is the cause with which a signal cancels the run.
 type stopSignal struct{ os.Signal }
 
 func (s stopSignal) Error() string { return s.String() }
 
+// execute runs the demonstration and prints its report. It returns the exit
+// code.
 func execute(ctx context.Context, s settings) int {
 	r, err := run(ctx, s)
 	if r != nil {
@@ -92,7 +106,7 @@ func execute(ctx context.Context, s settings) int {
 	return exitEqual
 }
 
-// parse reads the flags.
+// parse reads the flags. Its errors say what to write instead.
 func parse(args []string, usage io.Writer) (s settings, err error) {
 	flags := flag.NewFlagSet("flights", flag.ContinueOnError)
 	flags.SetOutput(usage)

@@ -10,16 +10,17 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// poisoner slips malformed records in among the events, evenly spread: what a
-// broken or foreign producer writes, and the bus itself never would.
+// poisoner adds malformed records among the events, evenly spread. They are
+// what a broken or foreign producer writes; the bus itself never would.
 type poisoner struct {
 	producer transport.Producer
 	topic    string
-	n        int // how many in all
+	// n is the number of malformed records in all.
+	n int
 }
 
-// due gives the rows of the poison that comes behind the n-th of total flights:
-// −1, −2, and so on, each once.
+// due yields the rows of the malformed records that follow the n-th of total
+// flights: −1, −2 and so on, each once over the whole source.
 func (p *poisoner) due(n, total int) iter.Seq[int] {
 	return func(yield func(int) bool) {
 		for i := p.n * (n - 1) / total; i < p.n*n/total; i++ {
@@ -30,8 +31,8 @@ func (p *poisoner) due(n, total int) iter.Seq[int] {
 	}
 }
 
-// send writes a malformed record with the key of a flight, which is none the
-// worse for it.
+// send writes a malformed record with the key of a flight near it. The flight's
+// own events must not be delayed or lost for that.
 func (p *poisoner) send(ctx context.Context, row int, near flight) receipt {
 	key, _ := aviation.CancelledTopic.KeyOf(aviation.FlightCancelled{Carrier: near.carrier, Flight: near.number})
 	r := transport.Record{Topic: p.topic, Partition: transport.AnyPartition, Key: []byte(key)}
@@ -39,16 +40,18 @@ func (p *poisoner) send(ctx context.Context, row int, near flight) receipt {
 		r.Headers = append(r.Headers, transport.Header{Key: name, Value: []byte(value)})
 	}
 	switch -row % 3 {
-	case 1: // no event at all
+	case 1:
+		// No event at all.
 		r.Value = []byte("gate change: see the board")
-	case 2: // an event without an id, which CloudEvents requires
+	case 2:
 		header("ce_specversion", "1.0")
 		header("ce_type", aviation.CancelledTopic.Type())
 		header("ce_source", "urn:somebody-else")
 		header("content-type", "application/json")
 		r.Value = []byte(`{"carrier":"ZZ","flight":1}`)
-	default: // an event whose data breaks off
+	default:
 		header("ce_specversion", "1.0")
+		// An event whose data is cut off.
 		header("ce_id", fmt.Sprint("poison", row))
 		header("ce_type", aviation.DepartedTopic.Type())
 		header("ce_source", "urn:somebody-else")
@@ -62,9 +65,11 @@ func (p *poisoner) send(ctx context.Context, row int, near flight) receipt {
 	return w
 }
 
-// written is the receipt of a poisonous record.
+// written is the receipt of a malformed record. Its buffer of one keeps the
+// producer from waiting.
 type written chan outcome
 
+// outcome is where a record was written, or why it was not.
 type outcome struct {
 	at  eventbus.Position
 	err error
@@ -73,6 +78,7 @@ type outcome struct {
 // Delivered implements transport.Completion.
 func (w written) Delivered(at transport.Position, err error) { w <- outcome{at, err} }
 
+// Wait does what eventbus.Receipt.Wait does.
 func (w written) Wait(ctx context.Context) (eventbus.Position, error) {
 	select {
 	case o := <-w:

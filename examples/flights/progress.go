@@ -9,17 +9,20 @@ import (
 	"github.com/schollz/progressbar/v3"
 )
 
-// progress shows how far a run is: a bar on a terminal, a line now and then
-// anywhere else.
+// progress shows how far a run has come: as a bar on a terminal, else as a line
+// now and then.
 type progress struct {
 	total int
-	bar   *progressbar.ProgressBar // nil: lines
-	out   io.Writer
+	// bar is nil where lines are printed.
+	bar *progressbar.ProgressBar
+	out io.Writer
+	// shown and last are when the last line was printed, and its numbers: a
+	// line that would repeat them is left out.
 	shown time.Time
 	last  [2]int
 }
 
-// Between two looks, and between two lines.
+// How often the numbers are read, and how often a line is printed.
 const (
 	lookEvery = 100 * time.Millisecond
 	lineEvery = 2 * time.Second
@@ -35,7 +38,8 @@ func newProgress(s settings, total int) *progress {
 	return p
 }
 
-// show looks again and again until its end is called, which shows the last state.
+// show reads the numbers again and again. The function that it returns stops
+// that and shows the final numbers.
 func (p *progress) show(look func() (published, handled int)) (end func()) {
 	done := make(chan struct{})
 	var shower sync.WaitGroup
@@ -58,12 +62,14 @@ func (p *progress) show(look func() (published, handled int)) (end func()) {
 	}
 }
 
+// draw shows the present numbers; last says that none follow.
 func (p *progress) draw(look func() (published, handled int), last bool) {
 	published, handled := look()
 	now := [2]int{published, handled}
 	if p.bar != nil {
 		p.bar.Describe(fmt.Sprintf("published %d, handled", published))
 		_ = p.bar.Set(handled)
+		// An incomplete bar leaves the cursor in its line.
 		if last && handled < p.total {
 			_, _ = fmt.Fprintln(p.out)
 		}

@@ -11,24 +11,30 @@ import (
 	"github.com/eventbus-go/eventbus"
 )
 
-// report is how a run went. Its JSON is what --json prints.
+// report is the result of a run. Its JSON is what --json prints, and the fault
+// campaign reads.
 type report struct {
-	Published    int                       `json:"published"`
-	Handled      int                       `json:"handled"`
-	Cancelled    int                       `json:"cancelled"`
-	DeadLettered int                       `json:"dead_lettered"`
-	Repeated     int                       `json:"repeated"`
-	Seconds      float64                   `json:"seconds"`
-	Carriers     map[string]*carrierTotals `json:"carriers"`
+	Published    int `json:"published"`
+	Handled      int `json:"handled"`
+	Cancelled    int `json:"cancelled"`
+	DeadLettered int `json:"dead_lettered"`
+	Repeated     int `json:"repeated"`
+	// Seconds is how long publishing and handling took together.
+	Seconds  float64                   `json:"seconds"`
+	Carriers map[string]*carrierTotals `json:"carriers"`
 
+	// The rest is for the comparison and the table.
 	poisoned   int
 	disordered int
-	says       *tally // what the source says
-	events     *tally // what the events say
-	health     eventbus.Health
-	topic      string
+	// says has the totals of the source, events those that the board counted
+	// from events.
+	says   *tally
+	events *tally
+	health eventbus.Health
+	topic  string
 }
 
+// report returns the result; letters is the number of dead letters.
 func (d *demo) report(letters int) *report {
 	d.board.mu.Lock()
 	defer d.board.mu.Unlock()
@@ -40,7 +46,10 @@ func (d *demo) report(letters int) *report {
 	}
 }
 
-// equal reports whether the totals of the events are those of the source.
+// equal reports whether the events amount to exactly what the source has: every
+// total, every flight published and handled, every malformed record a dead
+// letter, nothing out of order. Repetitions don't count, since the bus promises
+// to deliver at least once.
 func (r *report) equal() bool {
 	for _, carrier := range carriersOf(r.says, r.events) {
 		if !sameTotals(r.says.of(carrier), r.events.of(carrier)) {
@@ -60,7 +69,7 @@ func (r *report) printJSON(out io.Writer) error {
 	return encoder.Encode(r)
 }
 
-// print writes the table, and what else there is to say.
+// print writes the totals as a table, and the numbers of events below it.
 func (r *report) print(out io.Writer) error {
 	t := table.NewWriter()
 	t.SetStyle(table.StyleRounded)

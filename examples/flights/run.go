@@ -14,7 +14,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// settings are what the flags say, and how to reach the cluster.
+// settings holds the flags, and what tests replace.
 type settings struct {
 	brokers []string
 	file    string
@@ -22,25 +22,29 @@ type settings struct {
 	json    bool
 	state   string
 	poison  int
-	otlp    endpoint // where spans and metrics are sent; empty: nowhere
-	metrics string   // address of /metrics; empty: nowhere
+	// otlp is where spans and metrics are sent, metrics the address at which
+	// /metrics is served; empty turns it off.
+	otlp    endpoint
+	metrics string
 
-	// connect opens the cluster; each bus has a transport of its own. The
-	// directory is where an embedded broker keeps its log.
+	// connect opens the cluster. directory is where an embedded broker keeps
+	// its log. Each bus gets a transport of its own, as services in processes
+	// of their own would.
 	connect func(brokers []string, directory string) (brokers, error)
 	stdout  io.Writer
 	stderr  io.Writer
-	// terminal says that stderr is one.
+	// terminal reports whether stderr is a terminal.
 	terminal bool
 }
 
-// brokers make transports, until they are closed.
+// brokers is a cluster that makes transports until it is closed.
 type brokers interface {
 	transport() transport.Transport
 	close()
 }
 
-// Bounds of waiting.
+// Bounds of waiting. A broker that was started a moment ago elects leaders for
+// some seconds.
 const (
 	startWithin = 30 * time.Second
 	drainWithin = 30 * time.Second
@@ -48,27 +52,31 @@ const (
 	askEvery    = 100 * time.Millisecond
 )
 
-// errStopped says that a signal ended the run before its end.
+// errStopped is the error of a run that a signal ended early.
 var errStopped = errors.New("stopped")
 
 // demo is one run.
 type demo struct {
 	settings
 	source *source
-	says   *tally // what the source says
+	says   *tally
 	run    *state
 
-	airport  *airport
-	board    *board
-	buses    [2]*eventbus.Bus // the airport's and the board's
+	airport *airport
+	board   *board
+	// buses are the airport's and the board's.
+	buses    [2]*eventbus.Bus
 	poisoner *poisoner
-	raw      transport.Transport // of the poison and of questions
-	letters  string              // the dead-letter topic
+	// raw writes the malformed records and asks for the number of dead letters,
+	// which lie in letters.
+	raw     transport.Transport
+	letters string
 
 	telemetry telemetry
 }
 
-// run publishes and handles everything, and tells how it went.
+// run publishes and handles everything, and returns the result. If a signal
+// ends it early the error is errStopped.
 func run(ctx context.Context, s settings) (*report, error) {
 	d := &demo{settings: s, telemetry: telemetry{otlp: s.otlp}}
 	var err error
@@ -90,8 +98,9 @@ func run(ctx context.Context, s settings) (*report, error) {
 		return nil, err
 	}
 	defer cluster.close()
-	defer d.telemetry.close() // after the buses have said their last
-	d.telemetry.complain(s.stderr)
+	// After the buses are closed: their last spans are exported too.
+	defer d.telemetry.close()
+	d.telemetry.reportOnce(s.stderr)
 	if err := d.open(ctx, cluster); err != nil {
 		return nil, errors.Join(err, d.close())
 	}
@@ -99,15 +108,16 @@ func run(ctx context.Context, s settings) (*report, error) {
 	r, err := d.flow(ctx)
 	if r != nil {
 		r.Seconds = time.Since(began).Seconds()
-		r.health = settled(ctx, d.buses[1])
+		r.health = quietHealth(ctx, d.buses[1])
 		d.linger(ctx)
 	}
 	return r, errors.Join(err, d.close())
 }
 
-// settled is the health of a bus once it has nothing left to do: a dead letter is
-// in the log a moment before its acknowledgement is here.
-func settled(ctx context.Context, bus *eventbus.Bus) eventbus.Health {
+// quietHealth returns the health of a bus that has nothing left to do. A dead
+// letter is counted in the log a moment before its acknowledgement arrives
+// here, so the bus may need some milliseconds to become healthy.
+func quietHealth(ctx context.Context, bus *eventbus.Bus) eventbus.Health {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	for {
@@ -122,11 +132,12 @@ func settled(ctx context.Context, bus *eventbus.Bus) eventbus.Health {
 	}
 }
 
-// open makes the services and starts them.
+// open makes the two services and starts them.
 func (d *demo) open(ctx context.Context, c brokers) error {
 	ctx, cancel := context.WithTimeout(ctx, startWithin)
 	defer cancel()
 	d.raw = c.transport()
+	// Asked first, so that a wrong address fails with an error about it.
 	answer, err := d.raw.Cluster(ctx)
 	if err != nil {
 		return fmt.Errorf("no broker answers: %w", err)
@@ -135,6 +146,7 @@ func (d *demo) open(ctx context.Context, c brokers) error {
 		return err
 	}
 	topic := aviation.DepartedTopic.In(d.run.Environment)
+	// The dead-letter topic of the group that the board's bus joins.
 	d.letters = topic + ".delay-board-" + d.run.Environment + ".dlq"
 	// Dead letters are warned about, and expected here: the report counts them.
 	logger := slog.New(slog.NewTextHandler(d.stderr, &slog.HandlerOptions{Level: slog.LevelError}))
@@ -177,8 +189,8 @@ func (d *demo) newBus(ctx context.Context, c brokers, name string, logger *slog.
 	if err != nil {
 		return nil, err
 	}
-	// Nobody waits for an answer: while a broker is down, what is to be published
-	// had better wait than be refused.
+	// No caller waits for an answer: while a broker is down, events had better
+	// wait than be refused.
 	config.PublishBreaker.Disabled = true
 	// A nil pointer in an interface would not be nil.
 	if exports.tracer != nil {
@@ -190,7 +202,7 @@ func (d *demo) newBus(ctx context.Context, c brokers, name string, logger *slog.
 	return eventbus.New(c.transport(), config)
 }
 
-// linger keeps /metrics for those who want to look at it.
+// linger keeps the process, and with it /metrics, until Ctrl-C.
 func (d *demo) linger(ctx context.Context) {
 	if d.telemetry.address != nil && ctx.Err() == nil {
 		_, _ = fmt.Fprintf(d.stderr, "all is handled; metrics are at %s until Ctrl-C\n", d.telemetry.url())
@@ -198,11 +210,13 @@ func (d *demo) linger(ctx context.Context) {
 	}
 }
 
-// flow lets the airport publish and the board handle, until all is done.
+// flow runs the airport and the board until everything has been handled, and
+// returns the result.
 func (d *demo) flow(ctx context.Context) (*report, error) {
 	stop := context.AfterFunc(ctx, func() { _, _ = fmt.Fprintln(d.stderr, "stopping: what has been handed over is finished") })
 	defer stop()
-	// What was handed over is waited for a while longer than the signal.
+	// Acknowledgements are awaited a while longer than the signal: what was
+	// handed over should be in the ledger.
 	patience, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(drainWithin, cancel) })()
@@ -228,8 +242,8 @@ func (d *demo) flow(ctx context.Context) (*report, error) {
 	return d.report(letters), nil
 }
 
-// await waits until the board has handled everything. What is missing for long
-// will show in the report.
+// await waits until the board has handled everything. It gives up when nothing
+// has been handled for a long time: the report then shows what is missing.
 func (d *demo) await(ctx context.Context, total int) error {
 	stuck := time.NewTimer(stuckAfter)
 	defer stuck.Stop()
@@ -247,8 +261,8 @@ func (d *demo) await(ctx context.Context, total int) error {
 	return nil
 }
 
-// awaitLetters counts the dead letters, once there are as many as there should
-// be, or after a while.
+// awaitLetters returns the number of dead letters, once there are as many as
+// there should be, or after a while the number that there is.
 func (d *demo) awaitLetters(ctx context.Context) (n int, err error) {
 	ask := time.NewTicker(askEvery)
 	defer ask.Stop()
@@ -267,6 +281,7 @@ func (d *demo) awaitLetters(ctx context.Context) (n int, err error) {
 	}
 }
 
+// countLetters returns the number of records in the dead-letter topic.
 func (d *demo) countLetters(ctx context.Context) (int, error) {
 	infos, err := d.raw.Admin().Topics(ctx, d.letters)
 	if err != nil {
@@ -288,8 +303,9 @@ func (d *demo) countLetters(ctx context.Context) (int, error) {
 	return n, err
 }
 
-// close ends the airport, then the board, then what is below them. After it
-// nothing that was handled will be handled again.
+// close stops the airport first, then the board, then what they use. Everything
+// that was handled has been committed when it returns: no later run handles it
+// again.
 func (d *demo) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), drainWithin)
 	defer cancel()

@@ -19,24 +19,31 @@ import (
 
 // flight is one row of the source.
 type flight struct {
-	row         int // in the file, from 1
-	carrier     string
-	number      int
-	tail        string // empty if unknown
+	// row is the number of the row in the file, from 1.
+	row     int
+	carrier string
+	number  int
+	// tail is the aircraft's registration, empty if unknown.
+	tail        string
 	origin      string
 	destination string
-	scheduled   time.Time
-	departed    bool
-	delay       *int // whole minutes, nil if unknown
+	// scheduled is the time of departure by the timetable, in UTC.
+	scheduled time.Time
+	departed  bool
+	// delay is in whole minutes, negative for an early departure, nil if
+	// unknown.
+	delay *int
 }
 
-// source is a gzipped CSV file of flights, as package data's README describes.
+// source is a gzipped CSV file of flights in the form that package data's
+// README describes.
 type source struct {
 	gzipped []byte
-	month   int // 0: all
+	// month is the month whose flights are read, 1 to 12; 0 reads all.
+	month int
 }
 
-// openSource reads the file, or takes the excerpt that is built in.
+// openSource reads a file, or uses the excerpt that is compiled in.
 func openSource(file string, month int) (*source, error) {
 	s := &source{data.January, month}
 	if file != "" {
@@ -48,13 +55,15 @@ func openSource(file string, month int) (*source, error) {
 	return s, nil
 }
 
-// identity tells one source from another, by content and month.
+// identity returns a text that differs for sources of different content or
+// month.
 func (s *source) identity() string {
 	sum := sha256.Sum256(s.gzipped)
 	return fmt.Sprintf("%s month %d", hex.EncodeToString(sum[:8]), s.month)
 }
 
-// survey reads it once: what the source says.
+// survey reads the source once and returns its totals, to compare with those of
+// the events.
 func (s *source) survey() (*tally, error) {
 	t := newTally()
 	for f, err := range s.flights() {
@@ -69,10 +78,11 @@ func (s *source) survey() (*tally, error) {
 	return t, nil
 }
 
-// columns that a source needs, by name.
+// columns lists the columns that a source must have. Their order does not
+// matter, nor do others.
 var columns = []string{"month", "dep_time", "dep_delay", "carrier", "flight", "tailnum", "origin", "dest", "minute", "time_hour"}
 
-// flights reads the source from its beginning. An error ends it.
+// flights yields the rows from the beginning. An error is the last element.
 func (s *source) flights() iter.Seq2[flight, error] {
 	return func(yield func(flight, error) bool) {
 		unzipped, err := gzip.NewReader(bytes.NewReader(s.gzipped))
@@ -81,6 +91,8 @@ func (s *source) flights() iter.Seq2[flight, error] {
 			return
 		}
 		rows := csv.NewReader(unzipped)
+		// parseFlight copies nothing but parsed values and strings, which are
+		// new for each row.
 		rows.ReuseRecord = true
 		header, err := rows.Read()
 		if err != nil {
@@ -121,9 +133,10 @@ func (s *source) flights() iter.Seq2[flight, error] {
 	}
 }
 
-// unknown is how the source says that it does not know.
+// unknown is how the source marks a value that it does not have.
 const unknown = "NA"
 
+// parseFlight reads a row. Its error names every field that can't be read.
 func parseFlight(row int, field func(string) string) (f flight, err error) {
 	f = flight{
 		row: row, carrier: field("carrier"), origin: field("origin"), destination: field("dest"),

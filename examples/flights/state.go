@@ -11,21 +11,23 @@ import (
 	"path/filepath"
 )
 
-// state is what a run that goes on where it was has to have in common with the
-// one that was stopped. It stands in run.json, beside the ledgers.
+// state identifies a run that continues a stopped one: both must have these in
+// common. It is kept in run.json, beside the ledgers.
 type state struct {
-	// Environment is a new one for each run, so that runs on one cluster do
-	// not see each other's events.
+	// Environment is new for each run, so that runs on one cluster do not see
+	// each other's events.
 	Environment string `json:"environment"`
-	Source      string `json:"source"`
-	Cluster     string `json:"cluster"`
+	// Source is the source's identity, Cluster the cluster's id.
+	Source  string `json:"source"`
+	Cluster string `json:"cluster"`
 }
 
-// embeddedDirectory is where the embedded broker keeps its log, below the state's
-// directory: the ledgers are worth nothing without it.
+// embeddedDirectory is where the embedded broker keeps its log, within the
+// directory of the state: the ledgers are worth nothing without that log.
 const embeddedDirectory = "broker"
 
-// openState reads the state in dir, or begins one. Without dir it is not kept.
+// openState reads the state in dir, or returns a new one. Without dir nothing
+// is kept.
 func openState(dir string, src *source) (*state, error) {
 	fresh := &state{Environment: newEnvironment(), Source: src.identity()}
 	if dir == "" {
@@ -51,7 +53,7 @@ func openState(dir string, src *source) (*state, error) {
 	return &s, nil
 }
 
-// bind makes sure that the state is of this cluster, and writes it down.
+// bind checks that the state belongs to this cluster, and writes it down.
 func (s *state) bind(dir, cluster string) error {
 	if s.Cluster != "" && s.Cluster != cluster {
 		return fmt.Errorf("--state: %s has a run on another cluster: repeat its --brokers, or name another directory", dir)
@@ -64,7 +66,8 @@ func (s *state) bind(dir, cluster string) error {
 	if err != nil {
 		return err
 	}
-	// Renamed into its place, so that a crash leaves all of it or nothing.
+	// Written beside and then renamed: a crash leaves either all of it or
+	// nothing.
 	name := filepath.Join(dir, "run.json")
 	if err := os.WriteFile(name+".new", append(text, '\n'), 0o600); err != nil {
 		return fmt.Errorf("--state: %w", err)
@@ -72,6 +75,7 @@ func (s *state) bind(dir, cluster string) error {
 	return os.Rename(name+".new", name)
 }
 
+// newEnvironment returns a name that no other run has, most likely.
 func newEnvironment() string {
 	var b [4]byte
 	_, _ = rand.Read(b[:])

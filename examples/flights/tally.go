@@ -5,25 +5,30 @@ import (
 	"slices"
 )
 
-// tally is what a delay board shows, per carrier.
+// tally holds what a delay board shows: totals per carrier, and how many
+// flights were cancelled.
 type tally struct {
 	carriers  map[string]*carrierTotals
 	cancelled int
 }
 
-// carrierTotals are one carrier's. Delays are minutes, and those that are not
-// known count for nothing.
+// carrierTotals holds one carrier's totals. Delays are minutes; unknown ones
+// count for nothing.
 type carrierTotals struct {
 	Flights  int `json:"flights"`
 	Departed int `json:"departed"`
 	DelaySum int `json:"delay_sum"`
-	DelayMax int `json:"delay_max"` // 0 if no delay is known
+	// DelayMax is 0 if no delay is known. It may be negative: all flights
+	// early.
+	DelayMax int `json:"delay_max"`
 
-	delays int // how many are known
+	// delays counts the known delays.
+	delays int
 }
 
 func newTally() *tally { return &tally{carriers: make(map[string]*carrierTotals)} }
 
+// add counts one flight; delay is nil if unknown.
 func (t *tally) add(carrier string, departed bool, delay *int) {
 	c := t.carriers[carrier]
 	if c == nil {
@@ -45,7 +50,7 @@ func (t *tally) add(carrier string, departed bool, delay *int) {
 	c.DelaySum += *delay
 }
 
-// total is the number of flights.
+// total returns the number of flights.
 func (t *tally) total() (n int) {
 	for _, c := range t.carriers {
 		n += c.Flights
@@ -53,7 +58,7 @@ func (t *tally) total() (n int) {
 	return n
 }
 
-// sum is all carriers together.
+// sum returns the totals of all carriers together.
 func (t *tally) sum() (all carrierTotals) {
 	for _, c := range t.carriers {
 		if c.delays > 0 && (all.delays == 0 || c.DelayMax > all.DelayMax) {
@@ -67,7 +72,7 @@ func (t *tally) sum() (all carrierTotals) {
 	return all
 }
 
-// of is a carrier's totals, zero if it has no flights.
+// of returns the totals of a carrier, zero if it has no flights.
 func (t *tally) of(carrier string) carrierTotals {
 	if c := t.carriers[carrier]; c != nil {
 		return *c
@@ -75,7 +80,7 @@ func (t *tally) of(carrier string) carrierTotals {
 	return carrierTotals{}
 }
 
-// carriersOf lists the carriers of either, sorted.
+// carriersOf returns the carriers of either tally, sorted.
 func carriersOf(a, b *tally) []string {
 	all := maps.Clone(a.carriers)
 	maps.Copy(all, b.carriers)

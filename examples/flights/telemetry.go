@@ -25,25 +25,27 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace"
 )
 
-// defaultOTLP is where collectors listen for OTLP over HTTP.
+// defaultOTLP is where collectors listen for OTLP over HTTP by default.
 const defaultOTLP = "http://localhost:4318"
 
-// Times of the export.
+// How often metrics are sent, how long the last export may take, and how many
+// spans may wait to be sent: the SDK drops those beyond, and 27,000 flights
+// make them faster than a collector takes them.
 const (
 	exportEvery  = 2 * time.Second
-	exportWithin = 5 * time.Second // what is left at the end
-	maxSpans     = 1 << 15         // that wait to be sent; more are dropped
+	exportWithin = 5 * time.Second
+	maxSpans     = 1 << 15
 )
 
-// endpoint is a flag that may stand alone, or with a value as --otlp=URL.
+// endpoint is a flag that may stand alone, or have a value as in --otlp=URL.
 type endpoint string
 
 func (e *endpoint) String() string { return string(*e) }
 
-// IsBoolFlag lets the flag stand alone.
+// IsBoolFlag makes package flag accept the flag without a value.
 func (*endpoint) IsBoolFlag() bool { return true }
 
-// Set implements flag.Value; "true" is the flag alone.
+// Set implements flag.Value. The flag alone arrives as "true".
 func (e *endpoint) Set(text string) error {
 	if text == "true" {
 		text = defaultOTLP
@@ -56,25 +58,28 @@ func (e *endpoint) Set(text string) error {
 	return nil
 }
 
-// telemetry is where the services' spans and metrics go. Each service has
-// providers of its own, as it would have in a process of its own.
+// telemetry exports the spans and metrics of the services. Each service has
+// providers of its own, as it would in a process of its own: the resource
+// attribute service.name tells them apart.
 type telemetry struct {
 	otlp      endpoint
 	gatherers prometheus.Gatherers
-	address   net.Addr // of /metrics; nil: not served
-	ends      []func(context.Context) error
+	// address is where /metrics is served, nil if it is not.
+	address net.Addr
+	// ends holds what close calls, in reverse order.
+	ends []func(context.Context) error
 }
 
-// service is what one service exports through. Either is nil where nobody asked
-// for it.
+// service holds the providers of one service. Either is nil if nothing is
+// exported through it.
 type service struct {
 	tracer *trace.TracerProvider
 	meter  *metric.MeterProvider
 }
 
-// complain has the first thing that goes wrong with the export said to out, and
-// nothing after it: a collector that is not there would fill the screen.
-func (t *telemetry) complain(out io.Writer) {
+// reportOnce prints the first error of the export and no other: a collector
+// that does not answer would fill the screen.
+func (t *telemetry) reportOnce(out io.Writer) {
 	before := otel.GetErrorHandler()
 	t.ends = append(t.ends, func(context.Context) error {
 		otel.SetErrorHandler(before)
@@ -86,14 +91,17 @@ func (t *telemetry) complain(out io.Writer) {
 	}))
 }
 
-// of makes the providers of a service.
+// of makes the providers of a service. served says that its metrics are also to
+// be served for Prometheus.
 func (t *telemetry) of(ctx context.Context, name string, served bool) (s service, err error) {
 	about := resource.NewSchemaless(attribute.String("service.name", name))
 	readers := []metric.Option{metric.WithResource(about)}
 	if served {
 		registry := prometheus.NewRegistry()
+		// The names of metrics are those that docs/grafana/eventbus.json asks
+		// for.
 		reader, err := exporter.New(exporter.WithRegisterer(registry),
-			exporter.WithTranslationStrategy(otlptranslator.UnderscoreEscapingWithSuffixes), // names as docs/grafana has them
+			exporter.WithTranslationStrategy(otlptranslator.UnderscoreEscapingWithSuffixes),
 			exporter.WithResourceAsConstantLabels(attribute.NewAllowKeysFilter("service.name")))
 		if err != nil {
 			return s, err
@@ -125,8 +133,7 @@ func (t *telemetry) of(ctx context.Context, name string, served bool) (s service
 	return s, nil
 }
 
-// serve offers /metrics to Prometheus, on a loopback address where no host is
-// named.
+// serve serves /metrics, on a loopback address if address has no host.
 func (t *telemetry) serve(ctx context.Context, address string) error {
 	if host, port, err := net.SplitHostPort(address); err == nil && host == "" {
 		address = net.JoinHostPort("127.0.0.1", port)
@@ -140,7 +147,7 @@ func (t *telemetry) serve(ctx context.Context, address string) error {
 	mux.Handle("/metrics", promhttp.HandlerFor(t.gatherers, promhttp.HandlerOpts{}))
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: exportWithin}
 	var serving sync.WaitGroup
-	serving.Go(func() { _ = server.Serve(listener) }) // until it is shut down
+	serving.Go(func() { _ = server.Serve(listener) })
 	t.ends = append(t.ends, func(ctx context.Context) error {
 		defer serving.Wait()
 		return errors.Join(server.Shutdown(ctx), server.Close())
@@ -148,11 +155,11 @@ func (t *telemetry) serve(ctx context.Context, address string) error {
 	return nil
 }
 
-// url is where /metrics is.
+// url returns the address of /metrics.
 func (t *telemetry) url() string { return "http://" + t.address.String() + "/metrics" }
 
-// close sends what is left, and ends. What a collector did not take is no fault of
-// the run's.
+// close exports what is left, and stops. A collector that does not take it does
+// not fail the run.
 func (t *telemetry) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), exportWithin)
 	defer cancel()

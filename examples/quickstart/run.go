@@ -20,28 +20,36 @@ import (
 	"github.com/eventbus-go/eventbus/kafkatest/embedded"
 )
 
-// options are what the flags say.
+// options holds the flags, and what tests add.
 type options struct {
 	brokers []string
 	role    string
 	listen  string
 	health  string
-	once    bool
-	out     io.Writer
-	// more goes into every application, last.
+	// once ends the process after the walk-through, instead of at Ctrl-C.
+	once bool
+	out  io.Writer
+	// more is added to every application, after everything else. Tests put
+	// their cluster there.
 	more fx.Option
 }
 
-// quickstart is a process with one service or both.
+// quickstart is a process that runs one service or both.
 type quickstart struct {
 	options
+	// printing keeps the lines of services that run at the same time apart.
 	printing sync.Mutex
 	apps     []*fx.App
-	address  chan net.Addr // of sales-api
-	mails    chan string   // addresses that mails went to
-	refused  chan error    // what mailer said to events that it did not handle
+	// address receives the address of sales-api once it listens.
+	address chan net.Addr
+	// mails and refused tell the walk-through what mailer did: the addresses
+	// that it sent mail to, and the errors of events that it did not handle.
+	mails   chan string
+	refused chan error
 }
 
+// run starts the services, walks through what they do, and stops them when ctx
+// ends.
 func run(ctx context.Context, o options) (err error) {
 	q := &quickstart{options: o, address: make(chan net.Addr, 1), mails: make(chan string, 100), refused: make(chan error, 100)}
 	if len(o.brokers) == 0 {
@@ -54,8 +62,10 @@ func run(ctx context.Context, o options) (err error) {
 		q.say("broker", "a Kafka broker inside this process listens on %s", q.brokers[0])
 	}
 	defer func() { err = errors.Join(err, q.stop()) }()
+	// Before mailer starts: it shall find an event of the earlier version in
+	// the log.
 	if o.role == roleAll {
-		if err := q.tellHistory(ctx); err != nil {
+		if err := q.publishV1(ctx); err != nil {
 			return err
 		}
 	}
@@ -67,7 +77,7 @@ func run(ctx context.Context, o options) (err error) {
 	}
 	if o.role != roleSalesAPI {
 		if err := q.start(ctx, "mailer", mailer.Module, fx.Supply(fx.Annotate(&outbox{q}, fx.As(new(mailer.Outbox)))),
-			fxmodule.HealthServer(o.health), fx.Invoke(func(bus *eventbus.Bus) { bus.Use(q.listenIn) })); err != nil {
+			fxmodule.HealthServer(o.health), fx.Invoke(func(bus *eventbus.Bus) { bus.Use(q.observe) })); err != nil {
 			return err
 		}
 		q.say("mailer", "waits for customers; its health: http://%s/health", o.health)
@@ -76,7 +86,7 @@ func run(ctx context.Context, o options) (err error) {
 		address := <-q.address
 		q.say("sales-api", "listens; its health: http://%s/health", address)
 		if o.role == roleAll {
-			if err := q.tellStory(ctx, address.String()); err != nil {
+			if err := q.walkThrough(ctx, address.String()); err != nil {
 				return err
 			}
 		}
@@ -91,11 +101,14 @@ func run(ctx context.Context, o options) (err error) {
 	return nil
 }
 
-// service is what every service is made of: the bus on its cluster, and a log.
+// service returns an application with what every service has: the bus on its
+// cluster, and a log.
 func (q *quickstart) service(name string, more ...fx.Option) *fx.App {
 	level := slog.LevelWarn
 	if q.role == roleAll {
-		level = slog.LevelError // what goes wrong in the story is told by it
+		// The walk-through prints the failure that it provokes, more briefly
+		// than the log would.
+		level = slog.LevelError
 	}
 	log := slog.New(slog.NewTextHandler(writer{q}, &slog.HandlerOptions{Level: level})).With("service", name)
 	options := []fx.Option{
@@ -114,7 +127,7 @@ func (q *quickstart) service(name string, more ...fx.Option) *fx.App {
 	return fx.New(options...)
 }
 
-// start runs a service until the end of the process.
+// start starts a service, which then runs until stop.
 func (q *quickstart) start(ctx context.Context, name string, more ...fx.Option) error {
 	app := q.service(name, more...)
 	ctx, cancel := context.WithTimeout(ctx, app.StartTimeout())
@@ -126,7 +139,7 @@ func (q *quickstart) start(ctx context.Context, name string, more ...fx.Option) 
 	return nil
 }
 
-// stop ends the services, the last one first.
+// stop stops the services in reverse order.
 func (q *quickstart) stop() (err error) {
 	for _, app := range slices.Backward(q.apps) {
 		ctx, cancel := context.WithTimeout(context.Background(), app.StopTimeout())
@@ -139,14 +152,14 @@ func (q *quickstart) stop() (err error) {
 	return err
 }
 
-// say prints a line of the story.
+// say prints a line, with the service's name before it.
 func (q *quickstart) say(who, format string, args ...any) {
 	q.printing.Lock()
 	defer q.printing.Unlock()
 	_, _ = fmt.Fprintf(q.out, "%-10s %s\n", who, fmt.Sprintf(format, args...))
 }
 
-// writer lets a log write between the story's lines.
+// writer writes the services' logs between the lines of say.
 type writer struct{ q *quickstart }
 
 func (w writer) Write(line []byte) (int, error) {
@@ -160,23 +173,24 @@ type outbox struct{ q *quickstart }
 
 func (o *outbox) Send(_ context.Context, to, text string) error {
 	o.q.say("mailer", "sends to %s: %s", to, text)
-	tell(o.q.mails, to)
+	offer(o.q.mails, to)
 	return nil
 }
 
-// listenIn is a middleware around mailer's handlers.
-func (q *quickstart) listenIn(next eventbus.Handler) eventbus.Handler {
+// observe is a middleware around mailer's handlers that passes on their errors.
+func (q *quickstart) observe(next eventbus.Handler) eventbus.Handler {
 	return func(ctx context.Context, d *eventbus.Delivery) error {
 		err := next(ctx, d)
 		if err != nil {
-			tell(q.refused, err)
+			offer(q.refused, err)
 		}
 		return err
 	}
 }
 
-// tell does not wait: when the story is over nobody listens any more.
-func tell[T any](to chan<- T, what T) {
+// offer sends without waiting: after the walk-through nothing receives any
+// more.
+func offer[T any](to chan<- T, what T) {
 	select {
 	case to <- what:
 	default:

@@ -11,7 +11,7 @@ import (
 	"github.com/eventbus-go/eventbus"
 )
 
-// FlightDeparted says that a flight took off.
+// FlightDeparted is the event that a flight took off.
 type FlightDeparted struct {
 	Carrier     string    `json:"carrier" eventbus:"key=1"`
 	Flight      int       `json:"flight" eventbus:"key=2"`
@@ -23,7 +23,7 @@ type FlightDeparted struct {
 	DelayMinutes *int `json:"delayMinutes,omitempty"`
 }
 
-// FlightCancelled says that a flight will not take place.
+// FlightCancelled is the event that a flight will not take place.
 type FlightCancelled struct {
 	Carrier     string    `json:"carrier" eventbus:"key=1"`
 	Flight      int       `json:"flight" eventbus:"key=2"`
@@ -34,7 +34,8 @@ type FlightCancelled struct {
 
 //go:generate go test -run TestCatalog -update
 
-// Partitions of the flights' topic.
+// partitions is the number of partitions of the flights' topic. Both
+// declarations must agree on it.
 const partitions = 8
 
 // Both topics are one topic in Kafka, flights.v1: all that happens to a flight
@@ -52,12 +53,12 @@ var (
 	})
 )
 
-// EventID is the id of the event that a row of the timetable gives, counted from
-// 1: publishing a row again makes the same event, which those who handled it
-// recognise.
+// EventID returns the id of the event for a row of the timetable, counted from
+// 1. A row that is published again makes an event with the same id, which a
+// consumer recognises.
 func EventID(row int) string { return "row-" + strconv.Itoa(row) }
 
-// RowOf is the row that an event's id was derived from.
+// RowOf returns the row that an event id was made from.
 func RowOf(id string) (int, error) {
 	digits, ok := strings.CutPrefix(id, "row-")
 	row, err := strconv.Atoi(digits)

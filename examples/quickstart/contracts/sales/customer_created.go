@@ -8,7 +8,7 @@ import (
 	"github.com/eventbus-go/eventbus"
 )
 
-// CustomerCreated says that somebody became a customer.
+// CustomerCreated is the event that a customer was created.
 type CustomerCreated struct {
 	CustomerID string    `json:"customerId"`
 	GivenName  string    `json:"givenName"`

@@ -15,15 +15,15 @@ import (
 	"github.com/eventbus-go/eventbus/fxmodule"
 )
 
-// The people of the story.
+// The customers of the walk-through.
 const (
 	grace = "grace@example.com"
 	ada   = "ada@example.com"
 )
 
-// tellHistory leaves an event in the log as the release before this one published
-// it.
-func (q *quickstart) tellHistory(ctx context.Context) error {
+// publishV1 publishes an event in the version of the release before this one,
+// as a log has it after an upgrade.
+func (q *quickstart) publishV1(ctx context.Context) error {
 	var created *eventbus.Publisher[sales.CustomerCreatedV1]
 	app := q.service("sales-api", fxmodule.Publisher(sales.CustomerCreatedV1Topic), fx.Populate(&created))
 	ctx, cancel := context.WithTimeout(ctx, app.StartTimeout())
@@ -39,9 +39,10 @@ func (q *quickstart) tellHistory(ctx context.Context) error {
 	return app.Stop(ctx)
 }
 
-// tellStory makes two customers over HTTP and waits for what mailer makes
-// of them.
-func (q *quickstart) tellStory(ctx context.Context, address string) error {
+// walkThrough creates two customers over HTTP and waits for what mailer does
+// about them: one gets a mail, the other has no address, and its event becomes
+// a dead letter.
+func (q *quickstart) walkThrough(ctx context.Context, address string) error {
 	for _, customer := range []string{
 		`{"givenName":"Ada","familyName":"Lovelace","email":"` + ada + `"}`,
 		`{"familyName":"Nobody"}`,
@@ -72,11 +73,14 @@ func (q *quickstart) tellStory(ctx context.Context, address string) error {
 	return nil
 }
 
+// request sends a request and returns the body of the answer. A status other
+// than 2xx is an error.
 func request(ctx context.Context, method, url, body string) (string, error) {
 	r, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
 	if err != nil {
 		return "", err
 	}
+	// Connections are not kept: the leak check of the tests would find them.
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	response, err := client.Do(r)
 	if err != nil {
