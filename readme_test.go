@@ -89,6 +89,20 @@ func TestDocumentsAreTrue(t *testing.T) {
 	}
 }
 
+// TestDesignNamesFiles holds docs/design.md, which follows an event from file to
+// file, to the files that exist.
+func TestDesignNamesFiles(t *testing.T) {
+	names := regexp.MustCompile("`([a-z_0-9/]+\\.go)`").FindAllStringSubmatch(read(t, "docs/design.md"), -1)
+	if len(names) < 30 {
+		t.Errorf("docs/design.md names %d files; this test no longer finds them", len(names))
+	}
+	for _, name := range names {
+		if _, err := os.Stat(name[1]); err != nil {
+			t.Errorf("docs/design.md names a file that does not exist: %v", err)
+		}
+	}
+}
+
 // TestLinksOfDocuments checks the links of all other documents.
 func TestLinksOfDocuments(t *testing.T) {
 	for _, pattern := range []string{"*.md", "docs/*.md", ".github/*.md"} {
