@@ -8,16 +8,17 @@ import (
 	"time"
 )
 
-// action is one line of a scenario's schedule: what is done, when, to whom, and
-// for how long.
+// action is one line of a schedule: what is done, when after the start, to
+// whom, and for how long.
 type action struct {
 	at     time.Duration
 	verb   verb
 	target int
-	lasts  time.Duration // until it is undone; 0: it is not
+	// lasts is the time until the action is undone; 0 if it is not.
+	lasts time.Duration
 }
 
-// verb is what can be done.
+// verb is what can be done. Its text is what the schedule prints.
 type verb string
 
 const (
@@ -41,6 +42,7 @@ const (
 	cutNetwork     verb = "cut network to broker"
 )
 
+// String returns the action as -schedule prints it.
 func (a action) String() string {
 	s := fmt.Sprintf("%7.2fs %s", a.at.Seconds(), a.verb)
 	if a.target >= 0 {
@@ -52,18 +54,20 @@ func (a action) String() string {
 	return s
 }
 
-// nobody is the target of actions that have none.
+// nobody is the target of actions that have no target.
 const nobody = -1
 
-// plan is a schedule in the making. All of its chance comes from one seed.
+// plan is a schedule in the making. Everything random in it comes from one
+// seed.
 type plan struct {
 	*rand.Rand
 	actions []action
 	quick   bool
 }
 
-// random gives the chance of one scenario of a seed: adding a scenario to a
-// campaign leaves the others' as they were.
+// random returns the random numbers of one scenario and seed. They depend on
+// the scenario's name, so that adding a scenario leaves the others as they
+// were.
 func random(seed uint64, scenario string) *rand.Rand {
 	h := uint64(14695981039346656037) // FNV-1a
 	for _, c := range []byte(scenario) {
@@ -72,16 +76,17 @@ func random(seed uint64, scenario string) *rand.Rand {
 	return rand.New(rand.NewPCG(seed, h)) //nolint:gosec // not for secrets
 }
 
+// add adds an action.
 func (p *plan) add(at time.Duration, v verb, target int, lasts time.Duration) {
 	p.actions = append(p.actions, action{at.Round(time.Millisecond), v, target, lasts})
 }
 
-// between is a random duration.
+// between returns a random duration from least to most.
 func (p *plan) between(least, most time.Duration) time.Duration {
 	return least + time.Duration(p.Int64N(int64(most-least)+1))
 }
 
-// sized chooses between the quick form of a number and the full one.
+// sized returns small in a quick campaign, and else full.
 func sized[V any](quick bool, small, full V) V {
 	if quick {
 		return small
@@ -89,6 +94,7 @@ func sized[V any](quick bool, small, full V) V {
 	return full
 }
 
+// sorted returns the actions in order of time.
 func (p *plan) sorted() []action {
 	slices.SortStableFunc(p.actions, func(a, b action) int { return cmp.Compare(a.at, b.at) })
 	return p.actions

@@ -11,7 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// create makes a topic and waits until every partition has a leader.
+// create creates a topic and waits until every partition has a leader.
 func (c *cluster) create(ctx context.Context, name string, partitions int32, replication int16) error {
 	t := kmsg.NewCreateTopicsRequestTopic()
 	t.Topic, t.NumPartitions, t.ReplicationFactor = name, partitions, replication
@@ -29,7 +29,7 @@ func (c *cluster) create(ctx context.Context, name string, partitions int32, rep
 	return c.healthy(ctx, name)
 }
 
-// remove deletes topics. What goes wrong costs disk, and no verdict.
+// remove deletes topics. A failure costs disk space and changes no verdict.
 func (c *cluster) remove(ctx context.Context, names ...string) {
 	request := kmsg.NewPtrDeleteTopicsRequest()
 	request.TopicNames, request.TimeoutMillis = names, 10_000
@@ -41,8 +41,8 @@ func (c *cluster) remove(ctx context.Context, names ...string) {
 	_, _ = request.RequestWith(ctx, c.client)
 }
 
-// healthy waits until all partitions of the topics have a leader and all their
-// replicas in sync.
+// healthy waits until all partitions of the topics have a leader and all
+// replicas are in sync.
 func (c *cluster) healthy(ctx context.Context, topics ...string) error {
 	for {
 		sick, err := c.sick(ctx, topics)
@@ -57,6 +57,7 @@ func (c *cluster) healthy(ctx context.Context, topics ...string) error {
 	}
 }
 
+// sick returns how many partitions have no leader or a replica out of sync.
 func (c *cluster) sick(ctx context.Context, topics []string) (n int, err error) {
 	request := kmsg.NewPtrMetadataRequest()
 	for _, name := range topics {
@@ -102,7 +103,7 @@ func (c *cluster) set(ctx context.Context, topic, name, value string) error {
 	return nil
 }
 
-// ends are the ends of a topic's partitions.
+// ends returns the end offset of each partition.
 func (c *cluster) ends(ctx context.Context, topic string, partitions int32) ([]int64, error) {
 	request := kmsg.NewPtrListOffsetsRequest()
 	t := kmsg.NewListOffsetsRequestTopic()

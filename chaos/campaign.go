@@ -13,21 +13,23 @@ import (
 	"time"
 )
 
-// campaign runs segments on one cluster.
+// campaign runs segments, one after another, on one cluster.
 type campaign struct {
 	settings settings
 	cluster  *cluster
 	results  *results
-	out      io.Writer // one line of JSON for each segment
-	notes    io.Writer // for people
-	failed   []string
+	// out gets one line of JSON for each segment, notes what people read
+	// meanwhile.
+	out    io.Writer
+	notes  io.Writer
+	failed []string
 }
 
-// patience bounds one segment, beside the time of a soak.
+// patience bounds one segment, without the time of a soak.
 const patience = 8 * time.Minute
 
-// segment runs one scenario. Its error is one of the campaign; a scenario that
-// fails is noted, and the next one runs.
+// segment runs one scenario with one seed. A scenario that fails is recorded,
+// and the next one runs; an error is one of the campaign itself, and ends it.
 func (c *campaign) segment(ctx context.Context, s scenario, seed uint64) error {
 	within, cancel := context.WithTimeout(ctx, patience+s.soak)
 	defer cancel()
@@ -44,6 +46,7 @@ func (c *campaign) segment(ctx context.Context, s scenario, seed uint64) error {
 	if err := os.RemoveAll(dir); err != nil {
 		return err
 	}
+	// A failed scenario may have left brokers down.
 	if err := c.cluster.whole(within); err != nil {
 		return err
 	}
@@ -81,7 +84,8 @@ func (c *campaign) segment(ctx context.Context, s scenario, seed uint64) error {
 	return c.results.append(r)
 }
 
-// run plays the scenario and judges it: the result, and what is wrong.
+// run plays the scenario and judges it. It returns the result, and everything
+// that is wrong, as sentences.
 func (t *stage) run(ctx context.Context, actions []action) (*result, []string) {
 	defer t.clear()
 	if t.scenario.run != nil {
@@ -100,8 +104,8 @@ func (t *stage) run(ctx context.Context, actions []action) (*result, []string) {
 		err = t.published(ctx)
 	}
 	if err == nil {
-		within, cancel := context.WithTimeout(ctx, settlePatience)
-		err = t.settled(within)
+		within, cancel := context.WithTimeout(ctx, drainPatience)
+		err = t.drained(within)
 		cancel()
 	}
 	played := time.Since(began)
@@ -120,7 +124,7 @@ func (t *stage) run(ctx context.Context, actions []action) (*result, []string) {
 		Disorder: f.disorder, DeadLettered: f.dead, MaxStall: seconds(f.stall), Recovery: seconds(f.recovery), PeakRSS: float64(int(t.rss())),
 		Denied: f.denied,
 	}
-	// Who is killed says nothing more.
+	// A publisher that is killed can't record the outcomes of what it had sent.
 	if slices.ContainsFunc(actions, func(a action) bool { return a.verb == killPublisher }) {
 		f.silent = 0
 	}
@@ -138,17 +142,18 @@ func (t *stage) run(ctx context.Context, actions []action) (*result, []string) {
 	return r, wrong
 }
 
-// settlePatience is how long a group may take for what is left when all is well
-// again.
-const settlePatience = 2 * time.Minute
+// drainPatience bounds how long a group may take to handle what is left after
+// the last fault.
+const drainPatience = 2 * time.Minute
 
-// commitLag is how long ago, at most, something was handled that is repeated
-// after a kill. What may be repeated is judged by the commits that were
-// acknowledged; this shows only that there are any: a commit a second, and one
-// that takes as long as it may.
+// commitLag bounds how long before a kill an event may have been handled that
+// is repeated after it. What may be repeated is judged by the commits that were
+// acknowledged; this only shows that there are commits: one a second, each
+// taking as long as it may.
 const commitLag = 12 * time.Second
 
-// verdict is what the finding falls short in.
+// verdict returns everything in which the finding falls short of what the
+// scenario demands.
 func (t *stage) verdict(e *evidence, f *finding, actions []action) (wrong []string) {
 	s := &t.scenario
 	fault := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
@@ -179,7 +184,8 @@ func (t *stage) verdict(e *evidence, f *finding, actions []action) (wrong []stri
 	if f.eldest > commitLag {
 		fault("what was repeated had been finished %s before its owner was killed: more than %s", f.eldest, commitLag)
 	}
-	// Before the cluster has deposed a broker, nobody can go on.
+	// Until the cluster has deposed a broker that was lost, no client can go
+	// on: that time is the cluster's.
 	if bound := s.stall(actions) + t.fencing; f.stall > bound {
 		fault("partition %d stood still for %s until %s, more than %s",
 			f.stalled, f.stall.Round(time.Millisecond), f.stallEnd.UTC().Format("15:04:05.000"), bound.Round(time.Millisecond))
@@ -208,7 +214,8 @@ func (t *stage) verdict(e *evidence, f *finding, actions []action) (wrong []stri
 	return wrong
 }
 
-// evidence gathers what the scenario left behind.
+// evidence collects what the scenario left behind: the ledger, and the log as
+// another client reads it.
 func (t *stage) evidence(ctx context.Context) (*evidence, error) {
 	entries, err := readLedger(t.ledger())
 	if err != nil {
@@ -231,4 +238,5 @@ func (t *stage) evidence(ctx context.Context) (*evidence, error) {
 	return e, err
 }
 
+// seconds returns a duration in seconds, to the hundredth.
 func seconds(d time.Duration) float64 { return float64(d.Round(10*time.Millisecond)) / 1e9 }

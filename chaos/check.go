@@ -8,52 +8,80 @@ import (
 
 // evidence is what a scenario left behind.
 type evidence struct {
-	log     [][]logged    // by partition and offset, as another client reads it
-	dead    map[place]int // how often each record was dead-lettered
-	entries []entry       // of the ledger
-	// heals are the ends of the faults, in the host's nanoseconds.
+	// log is by partition and offset, as another client reads it.
+	log [][]logged
+	// dead counts the dead letters of each record.
+	dead map[place]int
+	// entries are the ledger's, in the order in which they were written.
+	entries []entry
+	// heals are when faults ended, in nanoseconds of the host's clock.
 	heals []int64
-	// ends are when owners were killed or frozen, by incarnation.
+	// ends is when owners were killed or frozen, by incarnation.
 	ends map[uint16]int64
-	// exempt are keys that are meant to stand still or to fail.
+	// exempt, if not nil, reports whether a key is meant to stand still or to
+	// fail.
 	exempt func(key uint32) bool
-	// rereads says that a member may know of no more than watermarks.
+	// rereads says that a member may know no more than watermarks.
 	rereads bool
 }
 
-// finding is what the evidence shows.
+// finding is what the evidence shows: numbers of events, and times.
 type finding struct {
 	published, acked, handled int
-	unknown, refused          int // outcomes of publishing
-	silent                    int // published, and no outcome told
-	denied                    int // in the log, and said not to be written
-	lost                      int // acknowledged, and neither handled nor dead-lettered, or not in the log
-	duplicates                int // handled again, or copies
-	copies                    int // in the log once more
-	disorder                  int // key order broken, in the log or in handling
-	dead                      int
-	overlaps                  int           // of disorder: an event started before the one before it had ended
-	stall                     time.Duration // longest time that a partition with work made no progress
-	stalled                   int32         // the partition
-	stallEnd                  time.Time
-	recovery                  time.Duration // longest time from a fault's end until what was there by then was handled
-	p99                       time.Duration // of the age at which healthy keys' events were handled
-	eldest                    time.Duration // the most time from a handling to the kill that made it repeat
-	unexplained               int           // duplicates whose first handler was not killed
-	uncovered                 int           // started again after a commit that covers it was acknowledged
-	wrong                     []string      // the first few of what is wrong, for people
+	unknown, refused          int
+	// silent counts events that were published without any outcome.
+	silent int
+	// denied counts records in the log whose publisher was told that they are
+	// not.
+	denied int
+	// lost counts acknowledged events that are not in the log, or are neither
+	// handled nor dead-lettered.
+	lost int
+	// duplicates counts events that were handled again, and copies.
+	duplicates int
+	// copies counts events that are in the log more than once.
+	copies int
+	// disorder counts violations of the order of a key, in the log and in
+	// handling.
+	disorder int
+	dead     int
+	// overlaps counts those violations in which an event was started before the
+	// one before it had ended.
+	overlaps int
+	// stall is the longest time that a partition with work made no progress:
+	// partition stalled, until stallEnd.
+	stall    time.Duration
+	stalled  int32
+	stallEnd time.Time
+	// recovery is the longest time from the end of a fault until everything
+	// published by then was handled.
+	recovery time.Duration
+	// p99 is the 99th percentile of the age at which events of healthy keys
+	// were handled.
+	p99 time.Duration
+	// eldest is the longest time from the handling of an event to the kill that
+	// made it repeat.
+	eldest time.Duration
+	// unexplained counts duplicates whose first owner was not killed.
+	unexplained int
+	// uncovered counts events that were started again after a commit that
+	// covers them was acknowledged.
+	uncovered int
+	// wrong describes the first few violations, for people.
+	wrong []string
 }
 
-// most is how much of what is wrong is told.
+// most bounds how many violations are described.
 const most = 12
 
-func (f *finding) complain(format string, args ...any) {
+// note describes a violation, unless there are enough.
+func (f *finding) note(format string, args ...any) {
 	if len(f.wrong) < most {
 		f.wrong = append(f.wrong, fmt.Sprintf(format, args...))
 	}
 }
 
-// judge finds what was lost, repeated, out of order, and for how long things stood.
+// judge compares the ledger with the log.
 func judge(e *evidence) *finding {
 	f := &finding{}
 	states := make([][]state, len(e.log))
@@ -72,16 +100,19 @@ func judge(e *evidence) *finding {
 	return f
 }
 
-// state is what became of one record.
+// state is what happened to one record. Times are nanoseconds of the host's
+// clock, 0 if it did not happen.
 type state struct {
-	offered int64 // when Publish was called for it
-	started int64 // first
-	ended   int64 // first handled
+	// offered is when Publish was called, started and ended when a handler
+	// first began, and first succeeded.
+	offered int64
+	started int64
+	ended   int64
 	owner   uint16
 	handled int
 }
 
-// publishing holds the outcomes that publishers were told against the log.
+// publishing compares the outcomes that publishers were told with the log.
 func (f *finding) publishing(e *evidence, places map[logged][]place, states [][]state) {
 	f.published = 0
 	for i := range e.entries {
@@ -99,13 +130,13 @@ func (f *finding) publishing(e *evidence, places map[logged][]place, states [][]
 			p := place{line.partition, line.offset}
 			if !slices.Contains(at, p) {
 				f.lost++
-				f.complain("lost: key %d #%d was acknowledged at %d@%d and is not there", r.key, r.seq, p.partition, p.offset)
+				f.note("lost: key %d #%d was acknowledged at %d@%d and is not there", r.key, r.seq, p.partition, p.offset)
 			}
 		case refused:
 			f.refused++
 			if len(at) > 0 {
 				f.denied++
-				f.complain("denied: key %d #%d was said not to be written and is at %v", r.key, r.seq, at)
+				f.note("denied: key %d #%d was said not to be written and is at %v", r.key, r.seq, at)
 			}
 		case unknown:
 			f.unknown++
@@ -116,13 +147,13 @@ func (f *finding) publishing(e *evidence, places map[logged][]place, states [][]
 		if len(at) > 1 {
 			f.duplicates += len(at) - 1
 			f.copies += len(at) - 1
-			f.complain("duplicate: key %d #%d is in the log at %v", r.key, r.seq, at)
+			f.note("duplicate: key %d #%d is in the log at %v", r.key, r.seq, at)
 		}
 	}
 }
 
-// logOrder looks whether the numbers of each key rise along the log, and whether
-// each key is in one partition: there is no order across partitions.
+// logOrder checks that the numbers of each key rise along the log, and that
+// each key is in one partition, since there is no order across partitions.
 func (f *finding) logOrder(log [][]logged) {
 	homes := make(map[uint32]int)
 	for p := range log {
@@ -130,22 +161,22 @@ func (f *finding) logOrder(log [][]logged) {
 		for o, r := range log[p] {
 			if home, ok := homes[r.key]; ok && home != p {
 				f.disorder++
-				f.complain("order: key %d #%d is at %d@%d, others of the key in partition %d", r.key, r.seq, p, o, home)
+				f.note("order: key %d #%d is at %d@%d, others of the key in partition %d", r.key, r.seq, p, o, home)
 			} else {
 				homes[r.key] = p
 			}
 			if before, ok := last[r.key]; ok && r.seq < before {
 				f.disorder++
-				f.complain("order: key %d #%d at %d@%d follows #%d in the log", r.key, r.seq, p, o, before)
+				f.note("order: key %d #%d at %d@%d follows #%d in the log", r.key, r.seq, p, o, before)
 			}
 			last[r.key] = r.seq
 		}
 	}
 }
 
-// handling goes through the starts and ends in the order of the ledger. A key's
-// next event may start for the first time only when the one before has come to
-// its end, wherever that ran.
+// handling goes through the starts and ends in the order of the ledger. The
+// next event of a key may start for the first time only when the one before has
+// ended, whichever process handled it.
 func (f *finding) handling(e *evidence, states [][]state) {
 	type lane struct {
 		partition int32
@@ -173,7 +204,7 @@ func (f *finding) handling(e *evidence, states [][]state) {
 		if int(line.partition) >= len(states) || line.offset >= int64(len(states[line.partition])) ||
 			e.log[line.partition][line.offset] != (logged{line.key, line.seq}) {
 			f.lost++
-			f.complain("lost: key %d #%d was handled at %d@%d, where the log has something else", line.key, line.seq, line.partition, line.offset)
+			f.note("lost: key %d #%d was handled at %d@%d, where the log has something else", line.key, line.seq, line.partition, line.offset)
 			continue
 		}
 		s := &states[line.partition][line.offset]
@@ -193,7 +224,7 @@ func (f *finding) handling(e *evidence, states [][]state) {
 					if before.started != 0 {
 						f.overlaps++
 					}
-					f.complain("order: key %d started at %d@%d (incarnation %d) before its event at %d had ended (started: %t, incarnation %d)",
+					f.note("order: key %d started at %d@%d (incarnation %d) before its event at %d had ended (started: %t, incarnation %d)",
 						line.key, line.partition, line.offset, line.owner, of[n], before.started != 0, before.owner)
 				}
 				n++
@@ -214,7 +245,7 @@ func (f *finding) handling(e *evidence, states [][]state) {
 			}
 			if !cut {
 				f.unexplained++
-				f.complain("duplicate: key %d at %d@%d handled by incarnation %d and again by %d, %s later, and nobody was killed",
+				f.note("duplicate: key %d at %d@%d handled by incarnation %d and again by %d, %s later, and nobody was killed",
 					line.key, line.partition, line.offset, s.owner, line.owner, time.Duration(line.at-s.ended).Round(time.Millisecond))
 				continue
 			}
@@ -223,20 +254,21 @@ func (f *finding) handling(e *evidence, states [][]state) {
 	}
 }
 
-// startedAgain looks at a start that is not the first: none may be of what a
-// commit that was acknowledged covers. Who was frozen may know nothing of it yet.
+// startedAgain judges a start that is not the first. An event that an
+// acknowledged commit covers must not start again. An owner that was frozen may
+// not know of the commit yet.
 func (f *finding) startedAgain(e *evidence, line *entry, c *coverage) {
 	if end, cut := e.ends[line.owner]; cut && line.at > end {
 		return
 	}
 	if c.covers(line.offset) && !e.rereads {
 		f.uncovered++
-		f.complain("commit: %d@%d was started again by incarnation %d after an acknowledged commit that covers it (watermark %d)",
+		f.note("commit: %d@%d was started again by incarnation %d after an acknowledged commit that covers it (watermark %d)",
 			line.partition, line.offset, line.owner, c.watermark)
 	}
 }
 
-// outcomes counts how records ended, and those that did not.
+// outcomes counts how records ended, and which did not.
 func (f *finding) outcomes(e *evidence, states [][]state) {
 	for p := range states {
 		for o := range states[p] {
@@ -247,13 +279,13 @@ func (f *finding) outcomes(e *evidence, states [][]state) {
 			case s.handled > 0:
 				f.handled++
 				if dead > 0 {
-					f.complain("handled and dead-lettered: %d@%d", p, o)
+					f.note("handled and dead-lettered: %d@%d", p, o)
 					f.duplicates++
 				}
 			case dead == 0:
 				f.lost++
 				r := e.log[p][o]
-				f.complain("lost: key %d #%d at %d@%d (started: %t, incarnation %d)", r.key, r.seq, p, o, s.started != 0, s.owner)
+				f.note("lost: key %d #%d at %d@%d (started: %t, incarnation %d)", r.key, r.seq, p, o, s.started != 0, s.owner)
 			}
 		}
 	}

@@ -16,8 +16,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// cluster is the three brokers of a campaign. It is started and hurt by
-// scripts/kafka.sh, and judged through a client that is not ours.
+// cluster is the three brokers of a campaign. They are started and damaged
+// through scripts/kafka.sh, and judged through another client: a mistake in
+// ours must not hide itself.
 type cluster struct {
 	script    string
 	name      string
@@ -26,16 +27,18 @@ type cluster struct {
 	client    *kgo.Client
 }
 
-// brokerCount is how many brokers a campaign has: replication 3, at least 2 in sync.
+// brokerCount is the number of brokers: topics have three replicas, two of
+// which have to be in sync.
 const brokerCount = 3
 
-// startCluster starts brokers of the campaign's own.
+// startCluster starts brokers for this campaign alone.
 func startCluster(ctx context.Context, root string) (*cluster, error) {
 	name := "chaos-" + strconv.Itoa(os.Getpid())
 	c := &cluster{
 		script: filepath.Join(root, "scripts", "kafka.sh"), name: name,
 		env: append(os.Environ(), "KAFKA_CLUSTER="+name,
-			// Below the ports that the system hands out, at random: two campaigns don't meet.
+			// Random, so that two campaigns don't meet, and below the ports
+			// that the system gives to outgoing connections.
 			"KAFKA_PORT="+strconv.Itoa(21000+rand.IntN(900)*10)), //nolint:gosec // not for secrets
 	}
 	answer, err := c.run(ctx, "start", strconv.Itoa(brokerCount))
@@ -52,8 +55,7 @@ func startCluster(ctx context.Context, root string) (*cluster, error) {
 	return c, err
 }
 
-// run runs one command of the script, and ends with it: a broker that it starts
-// lives on.
+// run runs a command of the script and returns what it prints.
 func (c *cluster) run(ctx context.Context, args ...string) (string, error) {
 	command := exec.CommandContext(ctx, c.script, args...)
 	command.Env = c.env
@@ -86,7 +88,7 @@ func (c *cluster) run(ctx context.Context, args ...string) (string, error) {
 	return out.String(), nil
 }
 
-// whole brings back every broker that is down or paused.
+// whole starts every broker that is down and resumes every one that is paused.
 func (c *cluster) whole(ctx context.Context) error {
 	status, err := c.run(ctx, "status")
 	if err != nil {
@@ -108,13 +110,13 @@ func (c *cluster) whole(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// dir is where the script keeps the cluster.
+// dir returns the directory in which the script keeps the cluster.
 func (c *cluster) dir() string {
 	return filepath.Join(filepath.Dir(filepath.Dir(c.script)), ".cache", "kafka", "clusters", c.name)
 }
 
-// saveLogs copies what the brokers have logged so far: why a
-// scenario failed is often written there.
+// saveLogs copies what the brokers have logged so far. It often shows why a
+// scenario failed.
 func (c *cluster) saveLogs(to string) {
 	for id := 1; id <= brokerCount; id++ {
 		name := "broker-" + strconv.Itoa(id) + ".log"
@@ -124,7 +126,7 @@ func (c *cluster) saveLogs(to string) {
 	}
 }
 
-// end stops the brokers and removes what they wrote.
+// end stops the brokers and removes their data.
 func (c *cluster) end() error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -132,8 +134,10 @@ func (c *cluster) end() error {
 		c.client.Close()
 	}
 	for id := 1; id <= brokerCount; id++ {
-		_, _ = c.run(ctx, "kill", strconv.Itoa(id)) // one that is down needs none
+		// It fails for a broker that is down, which is as good.
+		_, _ = c.run(ctx, "kill", strconv.Itoa(id))
 	}
-	_, _ = c.run(ctx, "stop") // what is beside them: ZooKeeper
+	// ZooKeeper, where there is one.
+	_, _ = c.run(ctx, "stop")
 	return os.RemoveAll(c.dir())
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// recorder is a transport whose consumers enter into the ledger what the group has
-// acknowledged as committed: what is covered so must never be handled again.
+// recorder is a transport whose consumers record in the ledger which commits
+// the group acknowledged: what they cover must never be handled again.
 type recorder struct {
 	*kafka.Transport
 	topic  string
@@ -34,13 +34,15 @@ func (r *recorder) NewConsumer(cfg transport.ConsumerConfig) (transport.Consumer
 	return c, nil
 }
 
-// recorded is one of its consumers, and stands before its listener.
+// recorded is a consumer of recorder, and stands before its listener.
 type recorded struct {
 	transport.Consumer
 	transport.Listener
 	recorder *recorder
 
-	mu       sync.Mutex
+	mu sync.Mutex
+	// assigned has the partitions' assignments, whose epoch goes into the
+	// ledger.
 	assigned map[transport.Partition]transport.Assignment
 }
 
@@ -54,7 +56,7 @@ func (c *recorded) Assigned(assigned []transport.Assignment) {
 	c.Listener.Assigned(assigned)
 }
 
-// slowCommit is what a commit takes that is worth a line in the log.
+// slowCommit is how long a commit takes that is worth a line in the log.
 const slowCommit = time.Second
 
 // Commit implements transport.Consumer.
@@ -76,8 +78,8 @@ func (c *recorded) Commit(ctx context.Context, commits ...transport.Commit) erro
 	return err
 }
 
-// enter writes an acknowledged commit into the ledger: the watermark, and each
-// stretch beyond it that is done.
+// enter records an acknowledged commit: the watermark, and each run of finished
+// offsets beyond it.
 func (c *recorded) enter(commit *transport.Commit) {
 	if commit.Topic != c.recorder.topic {
 		return
@@ -100,13 +102,13 @@ func (c *recorded) enter(commit *transport.Commit) {
 	}
 }
 
-// coverage is what acknowledged commits of one partition cover.
+// coverage is what the acknowledged commits of a partition cover.
 type coverage struct {
 	watermark int64
 	beyond    map[int64]bool
 }
 
-// take takes an entry of a commit in.
+// take adds a commit's entry.
 func (c *coverage) take(line *entry) {
 	if line.deed == committed {
 		c.watermark = max(c.watermark, line.offset)
@@ -121,4 +123,5 @@ func (c *coverage) take(line *entry) {
 	}
 }
 
+// covers reports whether an offset is finished according to the commits.
 func (c *coverage) covers(offset int64) bool { return offset < c.watermark || c.beyond[offset] }

@@ -6,21 +6,22 @@ import (
 	"github.com/eventbus-go/eventbus"
 )
 
-// numbered is the event of all loads but the flights: the seq-th of its key.
-// Numbers of one key rise, maybe with gaps.
+// numbered is the event of all loads but the flights: number Seq of its key.
+// The numbers of a key rise, possibly with gaps.
 type numbered struct {
 	Key uint32 `json:"key"`
 	Seq uint32 `json:"seq"`
-	// Pad makes events as large as they are in life.
+	// Pad makes events as large as real ones.
 	Pad string `json:"pad,omitempty"`
 }
 
-// dependent is an event whose handler needs something outside, which may fail. It
-// is on numbered's topic, with keys of its own.
+// dependent is an event whose handler needs something outside, which may fail.
+// It is on the topic of numbered, with keys of its own.
 type dependent numbered
 
-// isDependent tells which keys those are, where a load has them: one in eight, so
-// that what waits for a minute stays within the default bounds of parking.
+// isDependent reports whether a key is one of dependent events, in a load that
+// has them: one in eight, so that what waits for a minute stays within the
+// default bounds of parking.
 func isDependent(key uint32) bool { return key>>1&7 == 1 }
 
 // contract is the topic of one scenario.
@@ -30,7 +31,7 @@ type contract struct {
 	Replication int16  `json:"replication"`
 }
 
-// The domain and the environment of all topics here.
+// The domain, environment and service of all topics and groups here.
 const (
 	domain      = "chaos"
 	environment = "Test"
@@ -51,21 +52,23 @@ func (c contract) dependent() *eventbus.Topic[dependent] {
 	})
 }
 
-// topic is the full name.
+// topic returns the full name.
 func (c contract) topic() string { return c.numbered().In(environment) }
 
-// group is the consumer group that handles it: one for each scenario.
+// group returns the consumer group, one for each scenario.
 func (c contract) group() string { return service + "-" + c.Name }
 
-// letters is the topic of the group's dead letters.
+// letters returns the name of the group's dead-letter topic.
 func (c contract) letters() string { return c.topic() + "." + c.group() + ".dlq" }
 
-// retries is the topic through which they come back.
+// retries returns the name of the topic through which dead letters come back.
 func (c contract) retries() string { return c.topic() + "." + c.group() + ".retry" }
 
+// all returns the names of all topics of the scenario.
 func (c contract) all() []string { return []string{c.topic(), c.letters(), c.retries()} }
 
-// letterPartitions is how many partitions they have.
+// letterPartitions is the number of partitions of both those topics.
 const letterPartitions = 4
 
+// keyText returns the record key of a key.
 func keyText(key uint32) string { return "key-" + strconv.FormatUint(uint64(key), 10) }

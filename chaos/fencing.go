@@ -18,7 +18,8 @@ func (a action) losesBroker() bool {
 }
 
 // awaitFencing measures how long the cluster takes to depose the broker that a
-// takes away, as another client sees it. It gives up when the broker comes back.
+// takes away, as another client sees it. It gives up when the broker comes
+// back.
 func (t *stage) awaitFencing(ctx context.Context, a action, from time.Time) {
 	within, cancel := context.WithTimeout(ctx, a.lasts)
 	defer cancel()
@@ -34,8 +35,8 @@ func (t *stage) awaitFencing(ctx context.Context, a action, from time.Time) {
 	t.fencing = max(t.fencing, took)
 }
 
-// deposed waits until a broker leads no partition of the topics and none waits for
-// it to replicate.
+// deposed waits until a broker leads no partition of the topics, and no
+// partition waits for it to replicate.
 func (c *cluster) deposed(ctx context.Context, broker int32, topics ...string) error {
 	for {
 		err := c.counts(ctx, broker, topics)
@@ -50,7 +51,8 @@ func (c *cluster) deposed(ctx context.Context, broker int32, topics ...string) e
 	}
 }
 
-// counts is an error while the cluster counts on a broker, or can't be asked.
+// counts returns an error while the cluster still counts on a broker, or can't
+// be asked.
 func (c *cluster) counts(ctx context.Context, broker int32, topics []string) error {
 	ctx, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
 	defer cancel()

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// flights runs the example of that name, real flights in and totals out, while a
+// flights runs the example flights, real flights in and totals out, while a
 // broker dies and comes back. The example itself compares the totals.
 func flights() scenario {
 	return scenario{
@@ -22,6 +22,7 @@ func flights() scenario {
 	}
 }
 
+// runFlights builds the example, from its own module, and runs it.
 func runFlights(ctx context.Context, t *stage) (*result, error) {
 	program := filepath.Join(t.dir, "flights")
 	build := exec.CommandContext(ctx, "go", "build", "-C", "examples", "-o", program, "./flights")

@@ -10,8 +10,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// serveForeign is a member of the group by another client: it handles one record
-// after another, commits what it has handled, and knows nothing of ours.
+// serveForeign is a member of the group by another client. It handles one
+// record after another, commits what it has handled, and knows nothing of our
+// metadata.
 func serveForeign(t *task, l *ledger) error {
 	incarnation := uint16(t.Shift.Index) //nolint:gosec // went the same way
 	client, err := kgo.NewClient(
@@ -21,7 +22,8 @@ func serveForeign(t *task, l *ledger) error {
 		// Partitions stay until what was polled is handled and committed.
 		kgo.BlockRebalanceOnPoll(), kgo.AutoCommitMarks(), kgo.AutoCommitInterval(time.Second),
 		kgo.OnPartitionsRevoked(func(ctx context.Context, c *kgo.Client, _ map[string][]int32) {
-			_ = c.CommitMarkedOffsets(ctx) // the next owner repeats it then
+			// If it fails the next owner repeats the events.
+			_ = c.CommitMarkedOffsets(ctx)
 		}),
 	)
 	if err != nil {

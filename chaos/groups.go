@@ -11,7 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// stable waits until a group has so many members, and every partition of the
+// stable waits until a group has this many members and every partition of the
 // topic an owner.
 func (c *cluster) stable(ctx context.Context, topic contract, members int) error {
 	request := kmsg.NewPtrDescribeGroupsRequest()
@@ -36,7 +36,7 @@ func (c *cluster) stable(ctx context.Context, topic contract, members int) error
 	}
 }
 
-// ownedOf counts the partitions of a topic that a group's members have.
+// ownedOf returns how many partitions of a topic the members of a group own.
 func ownedOf(g *kmsg.DescribeGroupsResponseGroup, topic string) (n int) {
 	for i := range g.Members {
 		var a kmsg.ConsumerMemberAssignment
@@ -52,7 +52,7 @@ func ownedOf(g *kmsg.DescribeGroupsResponseGroup, topic string) (n int) {
 	return n
 }
 
-// coordinator is the broker that coordinates a group.
+// coordinator returns the broker that coordinates a group.
 func (c *cluster) coordinator(ctx context.Context, group string) (int32, error) {
 	request := kmsg.NewPtrFindCoordinatorRequest()
 	request.CoordinatorKey, request.CoordinatorKeys = group, []string{group}
@@ -66,12 +66,13 @@ func (c *cluster) coordinator(ctx context.Context, group string) (int32, error) 
 	return response.NodeID, kerr.ErrorForCode(response.ErrorCode)
 }
 
-// groupsTopic is where Kafka keeps groups: the leader of a group's partition of
-// it is the group's coordinator.
+// groupsTopic is where Kafka keeps groups: the leader of the partition that has
+// a group is its coordinator.
 const groupsTopic = "__consumer_offsets"
 
-// moveLeaders gives every partition of a topic another leader. It tells how many
-// have one then, and why the cluster refused that to the others, by partition.
+// moveLeaders gives every partition of a topic another leader. It returns how
+// many have one afterwards, and for the other partitions why the cluster
+// refused.
 func (c *cluster) moveLeaders(ctx context.Context, topic string) (moved int, refused map[int32]error, err error) {
 	meta := kmsg.NewPtrMetadataRequest()
 	t := kmsg.NewMetadataRequestTopic()
@@ -121,7 +122,8 @@ func (c *cluster) moveLeaders(ctx context.Context, topic string) (moved int, ref
 	return moved, refused, kerr.ErrorForCode(elections.ErrorCode)
 }
 
-// committed are a group's committed offsets of a topic, 0 where there is none.
+// committed returns the committed offset of a group in each partition of a
+// topic, 0 without one.
 func (c *cluster) committed(ctx context.Context, group, topic string, partitions int32) ([]int64, error) {
 	request := kmsg.NewPtrOffsetFetchRequest()
 	request.Group = group

@@ -46,6 +46,7 @@ const entrySize = 40
 // one order, and a process that is killed loses none that it wrote.
 type ledger struct{ file *os.File }
 
+// openLedger opens a ledger for appending.
 func openLedger(name string) (*ledger, error) {
 	file, err := os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -54,8 +55,8 @@ func openLedger(name string) (*ledger, error) {
 	return &ledger{file}, nil
 }
 
-// add appends an entry and sets its time. A ledger that can't be written makes
-// every verdict worthless, so it ends the process.
+// add appends an entry with the present time. It ends the process if that
+// fails, since the verdict on an incomplete ledger is worthless.
 func (l *ledger) add(e entry) {
 	e.at = time.Now().UnixNano()
 	var b [entrySize]byte
@@ -91,7 +92,7 @@ func (e *entry) decode(b []byte) {
 	}
 }
 
-// readLedger reads all entries, in the order in which they were written.
+// readLedger returns all entries in the order in which they were written.
 func readLedger(name string) ([]entry, error) {
 	file, err := os.Open(name)
 	if err != nil {

@@ -10,16 +10,17 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// logged is one record of the log, as a client that is not ours reads it.
+// logged is one record of the log, as another client reads it.
 type logged struct{ key, seq uint32 }
 
-// place is where a record is.
+// place is the place of a record in the log.
 type place struct {
 	partition int32
 	offset    int64
 }
 
-// read reads a whole topic, partition by partition; offsets are indexes.
+// read returns the records of a whole topic, by partition. Offsets are indexes,
+// since nothing is deleted.
 func (c *cluster) read(ctx context.Context, topic string, partitions int32) ([][]logged, error) {
 	log := make([][]logged, partitions)
 	err := c.each(ctx, topic, partitions, func(r *kgo.Record) error {
@@ -36,8 +37,8 @@ func (c *cluster) read(ctx context.Context, topic string, partitions int32) ([][
 	return log, err
 }
 
-// letters reads where the dead letters of a topic came from, and how many there
-// are of each.
+// letters counts the dead letters in a topic by the place of the record that
+// they were made of.
 func (c *cluster) letters(ctx context.Context, topic string, partitions int32) (map[place]int, error) {
 	dead := make(map[place]int)
 	err := c.each(ctx, topic, partitions, func(r *kgo.Record) error {
@@ -62,7 +63,7 @@ func (c *cluster) letters(ctx context.Context, topic string, partitions int32) (
 	return dead, err
 }
 
-// each calls f for every record of a topic, in order per partition.
+// each calls f with every record of a topic, in order within each partition.
 func (c *cluster) each(ctx context.Context, topic string, partitions int32, f func(*kgo.Record) error) error {
 	ends, err := c.ends(ctx, topic, partitions)
 	if err != nil {

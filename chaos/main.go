@@ -1,19 +1,30 @@
-// Chaos is the fault campaign: publishers and consumers run as processes of their
-// own on three real brokers, are killed, stopped, frozen and cut off, brokers and
-// network too, and afterwards what every process wrote into a ledger is held
-// against the log as another client reads it.
+// Chaos is the fault campaign. Publishers and consumers run as processes of
+// their own on three real brokers. They are killed, stopped, frozen and cut
+// off, and so are the brokers and the network. Afterwards what every process
+// wrote into a ledger is compared with the log as another client reads it.
 //
 //	go run ./chaos                 the campaign: every scenario once, about 15 minutes
 //	go run ./chaos -quick          its shortest form, a few minutes
-//	go run ./chaos -long           four rounds of it, about an hour; run again, it goes on
-//	go run ./chaos -soak 30m       a steady load for so long, and nothing goes wrong
+//	go run ./chaos -long           four rounds of it, about an hour; run again, it continues
+//	go run ./chaos -soak 30m       a steady load for that long, without faults
 //	go run ./chaos -schedule       what a seed would do, and when
 //	go run ./chaos -only 'storm'   the scenarios whose names match
 //
 // After each scenario it prints one line of JSON, and appends it to the result
 // file. It exits with 1 if anything was lost, repeated without a reason, out of
-// order, or stood still for longer than the scenario allows, and after a soak if a
-// process has grown.
+// order, or stood still for longer than the scenario allows, and after a soak
+// if a process has grown.
+//
+// The files:
+//
+//	main, campaign, result      flags, segments, the verdict, the result file
+//	scenario, storms, outages, flights, soak, joining  the scenarios and their bounds
+//	action, perform, fencing    what is done to processes and brokers, and when
+//	stage, process, task        the processes of a scenario
+//	member, publisher, foreign, commits, event  what the processes do
+//	cluster, admin, groups, proxy  the brokers, through another client, and the network
+//	ledger, log, sample, pulse  what is recorded
+//	check, progress             judging it
 package main
 
 import (
@@ -53,20 +64,23 @@ func main() {
 	}
 }
 
-// settings are the flags.
+// settings holds the flags.
 type settings struct {
 	quick, long, schedule, keep bool
-	soak                        time.Duration // 0: the campaign
-	seed                        uint64
-	only                        *regexp.Regexp
-	out                         string
-	root                        string // of the repository
+	// soak is the length of a soak, 0 for a campaign.
+	soak time.Duration
+	seed uint64
+	only *regexp.Regexp
+	out  string
+	// root is the directory of the repository.
+	root string
 }
 
-// rounds is how often a long campaign goes through all scenarios, with another
-// seed each time.
+// rounds is how many times a long campaign goes through all scenarios, with
+// another seed each time.
 const rounds = 4
 
+// parse reads the flags. Its errors say which flags exclude each other.
 func parse(args []string) (s settings, err error) {
 	flags := flag.NewFlagSet("chaos", flag.ContinueOnError)
 	flags.BoolVar(&s.quick, "quick", false, "the shortest form of the most important scenarios")
@@ -108,7 +122,7 @@ func parse(args []string) (s settings, err error) {
 	return s, nil
 }
 
-// chosen are the segments of the campaign.
+// chosen returns the scenarios to run and the seeds to run each with.
 func (s *settings) chosen() (scenes []scenario, seeds []uint64) {
 	if s.soak > 0 {
 		return []scenario{steadyLoad(s.soak).defaults()}, []uint64{s.seed}
@@ -125,6 +139,8 @@ func (s *settings) chosen() (scenes []scenario, seeds []uint64) {
 	return scenes, seeds
 }
 
+// run runs the campaign on a cluster of its own. Its error names the scenarios
+// that failed.
 func run(ctx context.Context, s settings, out, notes io.Writer) error {
 	scenes, seeds := s.chosen()
 	if len(scenes) == 0 {
@@ -150,6 +166,8 @@ func run(ctx context.Context, s settings, out, notes io.Writer) error {
 	campaign := campaign{settings: s, cluster: c, results: file, out: out, notes: notes}
 	for _, seed := range seeds {
 		for _, one := range scenes {
+			// A long campaign that was interrupted continues with the segments
+			// that its file lacks.
 			if file.done[segment{one.name, seed}] {
 				continue
 			}
@@ -164,6 +182,7 @@ func run(ctx context.Context, s settings, out, notes io.Writer) error {
 	return nil
 }
 
+// printSchedule prints what a scenario would do, without doing it.
 func printSchedule(out io.Writer, s scenario, seed uint64, quick bool) {
 	_, _ = fmt.Fprintf(out, "%s, seed %d: %s\n", s.name, seed, s.about)
 	for _, a := range s.schedule(seed, quick) {
@@ -171,7 +190,7 @@ func printSchedule(out io.Writer, s scenario, seed uint64, quick bool) {
 	}
 }
 
-// schedule is what a seed does.
+// schedule returns the actions that a seed gives, in order of time.
 func (s *scenario) schedule(seed uint64, quick bool) []action {
 	if s.plan == nil {
 		return nil
@@ -181,7 +200,8 @@ func (s *scenario) schedule(seed uint64, quick bool) []action {
 	return p.sorted()
 }
 
-// sizedLoad is the load of a quick segment: as long as its schedule.
+// sizedLoad returns the number of events of a quick segment: the load lasts as
+// long as the actions, and a little longer.
 func (s *scenario) sizedLoad(actions []action) int {
 	last := 8 * time.Second
 	for _, a := range actions {

@@ -22,14 +22,14 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// member is a process that hosts buses, which join and leave as it is told:
+// member is a process with buses that join and leave on command:
 //
 //	join SLOT INCARNATION    a new bus joins the group
 //	leave SLOT               it is closed
-//	down, up                 what dependent events depend on
+//	down, up                 the dependency of dependent events
 //	quit                     all are closed, and the process ends
 //
-// Each bus answers with a line when it has left. SIGTERM is quit.
+// It prints a line when a bus has left. SIGTERM means quit.
 type member struct {
 	task   *task
 	ledger *ledger
@@ -49,6 +49,7 @@ func newMember(t *task, l *ledger) *member {
 // closePatience bounds a clean stop.
 const closePatience = 30 * time.Second
 
+// serve executes commands until quit, SIGTERM, or the end of the input.
 func (m *member) serve(in io.Reader, out io.Writer) error {
 	m.out = out
 	signals := make(chan os.Signal, 1)
@@ -66,7 +67,8 @@ func (m *member) serve(in io.Reader, out io.Writer) error {
 			m.quit()
 			return nil
 		case command, open := <-commands:
-			// A parent that is gone wants nothing more.
+			// The input ends when the parent is gone: the buses leave in order
+			// then, too.
 			if !open || command == "quit" {
 				m.quit()
 				return nil
@@ -78,6 +80,7 @@ func (m *member) serve(in io.Reader, out io.Writer) error {
 	}
 }
 
+// obey executes one command.
 func (m *member) obey(command string) error {
 	var slot int
 	var incarnation uint16
@@ -101,6 +104,8 @@ func (m *member) obey(command string) error {
 	return errors.New("no such command")
 }
 
+// join starts a bus in the background. Its handlers write into the ledger under
+// the incarnation.
 func (m *member) join(slot int, incarnation uint16) error {
 	logger := m.log.With("slot", slot, "incarnation", incarnation)
 	bus, err := m.task.bus(logger, func(t *kafka.Transport) transport.Transport {
@@ -131,7 +136,7 @@ func (m *member) join(slot int, incarnation uint16) error {
 	return nil
 }
 
-// start starts a bus, again if the brokers don't answer just then.
+// start starts a bus, and tries again while the brokers do not answer.
 func (m *member) start(bus *eventbus.Bus, slot int, incarnation uint16) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -152,7 +157,7 @@ func (m *member) start(bus *eventbus.Bus, slot int, incarnation uint16) {
 	}
 }
 
-// leave closes a bus in the background.
+// leave closes a bus in the background, and prints how that went.
 func (m *member) leave(slot int) {
 	m.mu.Lock()
 	bus := m.buses[slot]
@@ -174,6 +179,7 @@ func (m *member) leave(slot int) {
 	})
 }
 
+// quit closes all buses and waits for that.
 func (m *member) quit() {
 	m.mu.Lock()
 	slots := make([]int, 0, len(m.buses))
@@ -196,11 +202,13 @@ func (m *member) say(format string, args ...any) {
 	_, _ = fmt.Fprintln(m.out, line)
 }
 
+// The errors of handlers that are meant to fail.
 var (
 	errPoisoned    = errors.New("this key fails always")
 	errUnavailable = errors.New("the dependency is down")
 )
 
+// poisoned returns an error for a key that always fails.
 func (m *member) poisoned(key uint32) error {
 	if n := m.task.Crew.Poison; n > 0 && key%n == 0 {
 		return errPoisoned
@@ -208,7 +216,8 @@ func (m *member) poisoned(key uint32) error {
 	return nil
 }
 
-// retry gives poison up soon, and outlasts what fails for a while.
+// retry returns the policy of the handlers: it gives up soon on keys that
+// always fail, and lasts longer than keys that fail for a while.
 func (m *member) retry() resilience.Retry {
 	r := resilience.Retry{Attempts: 4, Initial: 50 * time.Millisecond, Max: time.Second}
 	if m.task.Crew.Failing > 0 {
@@ -217,10 +226,11 @@ func (m *member) retry() resilience.Retry {
 	return r
 }
 
-// failingFor is how long a key of a crew with Failing fails at a time.
+// failingFor is how long a key fails at a time, in a crew with Failing.
 const failingFor = 2 * time.Second
 
-// failingNow fails those keys in turn, each half of the time.
+// failingNow returns an error for half of the time, in turns, for a key that
+// fails for a while.
 func (m *member) failingNow(key uint32) error {
 	if n := m.task.Crew.Failing; n > 0 && key%n == 0 && (time.Now().UnixNano()/int64(failingFor)+int64(key/n))%2 == 0 {
 		return errPoisoned
@@ -228,6 +238,7 @@ func (m *member) failingNow(key uint32) error {
 	return nil
 }
 
+// unavailable returns an error while the dependency is down.
 func (m *member) unavailable() error {
 	if m.down.Load() {
 		return errUnavailable
@@ -235,7 +246,8 @@ func (m *member) unavailable() error {
 	return nil
 }
 
-// handle is every handler: it enters its start, works, and enters its end.
+// handle is every handler: it records its start, works, and records its end.
+// fault is what it fails with.
 func (m *member) handle(ctx context.Context, incarnation uint16, e numbered, fault error) error {
 	envelope, ok := eventbus.EnvelopeFrom(ctx)
 	if !ok {

@@ -2,7 +2,8 @@ package main
 
 import "time"
 
-// rollingBrokers restarts one broker after another, in an orderly way.
+// rollingBrokers stops and starts the brokers one after another, in an orderly
+// way.
 func rollingBrokers() scenario {
 	return scenario{
 		name:  "rolling restart",
@@ -21,10 +22,10 @@ func rollingBrokers() scenario {
 	}
 }
 
-// afterFencing is how soon a partition goes on once the cluster has deposed the
-// broker that was lost. It is the cluster's own work for the most part: a follower
-// that asks its new leader before that knows of its office asks again a second
-// later (replica.fetch.backoff.ms), and that may happen twice.
+// afterFencing bounds how soon a partition goes on once the cluster has deposed
+// a broker that was lost. Most of it is the cluster's own work: a follower that
+// asks its new leader before that broker knows that it leads asks again a
+// second later (replica.fetch.backoff.ms), and this may happen twice.
 const afterFencing = 5 * time.Second
 
 // brokersLost kills and freezes brokers under load.
@@ -39,7 +40,8 @@ func brokersLost() scenario {
 			killed := p.IntN(brokerCount)
 			p.add(4*time.Second, killBroker, killed+1, 12*time.Second)
 			if !p.quick {
-				// Not the same: what comes back leads nothing for a while.
+				// Another broker: the one that came back leads nothing for a
+				// while, so nothing would happen.
 				p.add(35*time.Second, freezeBroker, (killed+1+p.IntN(brokerCount-1))%brokerCount+1, 20*time.Second)
 			}
 		},
@@ -47,8 +49,8 @@ func brokersLost() scenario {
 	}
 }
 
-// diskFull has a broker find no room for what it is to append: it answers with
-// KAFKA_STORAGE_ERROR where it still can, and gives up.
+// diskFull makes a broker find no space for what it has to append. It answers
+// with KAFKA_STORAGE_ERROR as long as it can, and then shuts down.
 func diskFull() scenario {
 	return scenario{
 		name:  "disk full",
@@ -62,19 +64,19 @@ func diskFull() scenario {
 	}
 }
 
-// coordinatorMoves gives the group another coordinator again and again.
+// coordinatorMoves gives the group another coordinator every few seconds.
 func coordinatorMoves() scenario {
 	return moves(moveGroup, 3*time.Second, 5*time.Second, "coordinator moves", "the group's coordinator moves to another broker every few seconds")
 }
 
-// leaderMoves gives the partitions of the load other leaders again and again.
+// leaderMoves gives the partitions of the load other leaders every few seconds.
 func leaderMoves() scenario {
 	return moves(moveLeaders, 2*time.Second, 4*time.Second, "leader moves", "every partition's leadership moves to another broker every few seconds")
 }
 
-// moves has an office go to another broker again and again, after a time between
-// shortest and longest.
-func moves(office verb, shortest, longest time.Duration, name, about string) scenario {
+// moves repeats an action that moves leaders, with a random time from shortest
+// to longest in between.
+func moves(leaders verb, shortest, longest time.Duration, name, about string) scenario {
 	return scenario{
 		name:  name,
 		about: about,
@@ -82,21 +84,23 @@ func moves(office verb, shortest, longest time.Duration, name, about string) sce
 		load:  load{Events: 60_000},
 		plan: func(p *plan) {
 			for at := 3 * time.Second; at < 26*time.Second; at += p.between(shortest, longest) {
-				p.add(at, office, nobody, 0)
+				p.add(at, leaders, nobody, 0)
 			}
 		},
 		stall: func([]action) time.Duration { return 5 * time.Second },
 	}
 }
 
-// badNetwork slows, resets and cuts what lies between clients and brokers.
+// badNetwork slows, resets and cuts the connections between clients and
+// brokers.
 func badNetwork() scenario {
 	return scenario{
 		name:    "bad network",
 		about:   "connections are slowed, reset, and one broker falls silent",
 		load:    load{Events: 90_000},
 		proxied: true,
-		// Longer than the cut: a member that loses the coordinator stays a member.
+		// Longer than the cut: a member that loses the coordinator stays a
+		// member.
 		crew:  crew{Session: 15 * time.Second},
 		clean: true,
 		plan: func(p *plan) {
@@ -106,14 +110,15 @@ func badNetwork() scenario {
 			}
 			p.add(26*time.Second, cutNetwork, p.IntN(brokerCount)+1, 8*time.Second)
 		},
-		// Who is cut off from a partition's leader stands still for that long,
-		// until a request's patience has ended.
+		// A client that is cut off from a partition's leader stands still for
+		// that long, until the request times out.
 		stall: func([]action) time.Duration { return 20 * time.Second },
 	}
 }
 
-// What the open loops take of what the consumers could do: 3 buses with 16
-// handlers each of 5 ms could handle 9,600 events a second.
+// openLoop makes a scenario one in which events are offered at a fixed rate,
+// whatever becomes of them: 30 % of what its consumers could handle, which is 3
+// buses with 16 handlers of 5 ms, 9,600 events per second.
 func openLoop(s scenario) scenario {
 	s.crew = crew{
 		Processes: 3, Buses: 3, Concurrency: 16, Work: 5 * time.Millisecond, Poison: s.crew.Poison, Failing: s.crew.Failing, Dependent: s.crew.Dependent,
@@ -125,8 +130,8 @@ func openLoop(s scenario) scenario {
 	return s
 }
 
-// lettersRefused makes the dead-letter topic refuse writes, while one key in a
-// hundred fails.
+// lettersRefused makes the dead-letter topic refuse writes while one key in a
+// hundred fails. Those events wait, parked, and no other key may notice.
 func lettersRefused() scenario {
 	return openLoop(scenario{
 		name:  "dead letters refused",
@@ -150,8 +155,8 @@ func poisonFlood() scenario {
 	})
 }
 
-// failingKeys has one key in a hundred fail for two seconds at a time, which its
-// retries outlast.
+// failingKeys makes one key in a hundred fail for two seconds at a time. Their
+// retries last longer than that.
 func failingKeys() scenario {
 	return openLoop(scenario{
 		name:  "failing keys",
@@ -162,7 +167,8 @@ func failingKeys() scenario {
 	})
 }
 
-// dependencyDown opens a breaker.
+// dependencyDown makes the handlers of one key in eight fail, until their
+// circuit breaker opens.
 func dependencyDown() scenario {
 	return openLoop(scenario{
 		name:  "dependency down",

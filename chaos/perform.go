@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// perform carries the schedule out.
+// perform carries out the schedule.
 func (t *stage) perform(ctx context.Context, actions []action) error {
 	began := time.Now()
 	for _, a := range actions {
@@ -40,8 +40,8 @@ func (t *stage) perform(ctx context.Context, actions []action) error {
 	return ctx.Err()
 }
 
-// begin does an action, and sees to it that it is undone in time. What takes long
-// does not hold up the schedule.
+// begin carries out an action, and undoes it in time. An action that takes long
+// does not delay the schedule.
 func (t *stage) begin(ctx context.Context, a action) {
 	from := time.Now()
 	if a.verb == toggle {
@@ -78,7 +78,8 @@ func (t *stage) begin(ctx context.Context, a action) {
 	})
 }
 
-// toggle lets a bus leave, or another join, but never the last two leave.
+// toggle lets a bus that is a member leave, or another join. The last two
+// members stay.
 func (t *stage) toggle(i int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -97,7 +98,7 @@ func (t *stage) toggle(i int) {
 	}
 }
 
-// do does what a says.
+// do carries out an action.
 func (t *stage) do(ctx context.Context, a action) error {
 	switch a.verb {
 	case killMember:
@@ -131,7 +132,7 @@ func (t *stage) do(ctx context.Context, a action) error {
 		// More replicas in sync than there are: no write is acknowledged.
 		return t.cluster.set(ctx, t.topic.letters(), "min.insync.replicas", strconv.Itoa(brokerCount+1))
 	case loseDependency:
-		t.tellMembers("down")
+		t.sendMembers("down")
 	case slowNetwork:
 		for _, p := range t.proxies {
 			p.delay.Store(int64(50 * time.Millisecond))
@@ -149,7 +150,7 @@ func (t *stage) do(ctx context.Context, a action) error {
 	return nil
 }
 
-// undo ends what a did.
+// undo undoes an action.
 func (t *stage) undo(ctx context.Context, a action) error {
 	switch a.verb {
 	case killMember, stopMember:
@@ -170,7 +171,7 @@ func (t *stage) undo(ctx context.Context, a action) error {
 	case refuseLetters:
 		return t.cluster.set(ctx, t.topic.letters(), "min.insync.replicas", "2")
 	case loseDependency:
-		t.tellMembers("up")
+		t.sendMembers("up")
 	case slowNetwork:
 		for _, p := range t.proxies {
 			p.heal()
@@ -181,16 +182,17 @@ func (t *stage) undo(ctx context.Context, a action) error {
 	return nil
 }
 
-func (t *stage) tellMembers(what string) {
+// sendMembers sends a command to every member process.
+func (t *stage) sendMembers(what string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, m := range t.members {
-		m.tell("%s", what)
+		m.send("%s", what)
 	}
 }
 
-// moveLeaders gives the partitions of a topic other leaders. That the cluster
-// refuses some, on a busy host all, is its own affair, and said.
+// moveLeaders gives the partitions of a topic other leaders. The cluster may
+// refuse some, and on a busy host all: that is reported, and not a failure.
 func (t *stage) moveLeaders(ctx context.Context, topic string) error {
 	moved, refused, err := t.cluster.moveLeaders(ctx, topic)
 	if len(refused) > 0 {
@@ -199,19 +201,21 @@ func (t *stage) moveLeaders(ctx context.Context, topic string) error {
 	return err
 }
 
+// script runs a command of kafka.sh on a broker.
 func (t *stage) script(ctx context.Context, verb string, broker int) error {
 	_, err := t.cluster.run(ctx, verb, strconv.Itoa(broker))
 	return err
 }
 
-// healthy waits until the topic is whole again.
+// healthy waits until all replicas of the topic are in sync.
 func (t *stage) healthy(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	return t.cluster.healthy(ctx, t.topic.topic(), groupsTopic)
 }
 
-// noteEnd notes that what a process did last may be repeated. The caller holds mu.
+// noteEnd records that what a process did last may be repeated. The caller
+// holds mu.
 func (t *stage) noteEnd(member int) {
 	for i, s := range t.slots {
 		if i < t.scenario.crew.Buses && i%len(t.members) == member && s.joined {
@@ -220,6 +224,7 @@ func (t *stage) noteEnd(member int) {
 	}
 }
 
+// endMember ends a member process with a signal.
 func (t *stage) endMember(member int, s syscall.Signal) error {
 	t.mu.Lock()
 	p := t.members[member]
@@ -231,7 +236,7 @@ func (t *stage) endMember(member int, s syscall.Signal) error {
 	return p.wait(2 * closePatience)
 }
 
-// startMember starts a member process again, with all its buses.
+// startMember starts a member process again, and lets all its buses join.
 func (t *stage) startMember(member int) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -262,8 +267,8 @@ func (t *stage) published(ctx context.Context) error {
 	return nil
 }
 
-// settled waits until the group has committed all that is in the log.
-func (t *stage) settled(ctx context.Context) error {
+// drained waits until the group has committed everything that is in the log.
+func (t *stage) drained(ctx context.Context) error {
 	var left int64
 	for {
 		ends, err := t.cluster.ends(ctx, t.topic.topic(), t.topic.Partitions)
@@ -282,7 +287,7 @@ func (t *stage) settled(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("%d events are not committed: %w", left, errors.Join(err, ctx.Err()))
-		case <-time.After(200 * time.Millisecond): // nothing tells when a commit comes
+		case <-time.After(200 * time.Millisecond):
 		}
 	}
 }

@@ -16,21 +16,24 @@ import (
 	"time"
 )
 
-// process is a child: this program again, with a task.
+// process is a child: this program once more, with a task.
 type process struct {
 	name    string
 	command *exec.Cmd
 	stdin   io.WriteCloser
 	log     string
 	ended   chan struct{}
-	err     error        // once ended
-	peak    atomic.Int64 // kilobytes
+	// err is how the child ended; valid once ended is closed.
+	err error
+	// peak is the most memory that the child had, in kilobytes.
+	peak atomic.Int64
 
-	mu     sync.Mutex
+	mu sync.Mutex
+	// killed says that the campaign killed it: that is not a failure.
 	killed bool
 }
 
-// spawn starts a child. What it says goes to files in dir.
+// spawn starts a child. Its output goes to a file in dir.
 func spawn(dir, name string, t *task) (*process, error) {
 	text, err := json.Marshal(t)
 	if err != nil {
@@ -49,7 +52,8 @@ func spawn(dir, name string, t *task) (*process, error) {
 	p.command = exec.Command(program)
 	p.command.Env = append(os.Environ(), taskVariable+"="+string(text))
 	p.command.Stdout, p.command.Stderr = log, log
-	// In a group of its own: Ctrl-C is this process's to deal with.
+	// A process group of its own, so that Ctrl-C reaches this process alone,
+	// which then ends the children in order.
 	p.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if p.stdin, err = p.command.StdinPipe(); err != nil {
 		return nil, err
@@ -65,28 +69,31 @@ func spawn(dir, name string, t *task) (*process, error) {
 	return p, nil
 }
 
-// tell sends a line. A child that has just been killed does not hear it.
-func (p *process) tell(format string, args ...any) {
+// send writes a line to the child's input. A child that was just killed does
+// not read it.
+func (p *process) send(format string, args ...any) {
 	_, _ = fmt.Fprintf(p.stdin, format+"\n", args...)
 }
 
+// signal sends a signal, unless the child has ended.
 func (p *process) signal(s syscall.Signal) {
 	if s == syscall.SIGKILL {
 		p.mu.Lock()
 		p.killed = true
 		p.mu.Unlock()
 	}
-	_ = p.command.Process.Signal(s) // one that has ended hears nothing
+	_ = p.command.Process.Signal(s)
 }
 
-// wait waits for the end, and kills the child after a time.
+// wait waits for the end, and kills the child if it does not come within
+// patience.
 func (p *process) wait(patience time.Duration) error {
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	select {
 	case <-p.ended:
 	case <-timer.C:
-		// Where every goroutine stands is in its log then.
+		// The Go runtime then writes the stacks of all goroutines into the log.
 		_ = p.command.Process.Signal(syscall.SIGQUIT)
 		select {
 		case <-p.ended:
@@ -108,8 +115,8 @@ func (p *process) wait(patience time.Duration) error {
 	return nil
 }
 
-// watch notes the most memory that the child has had, for as long as it lives: the
-// kernel's own account at the end has the parent's in it.
+// watch records the most memory that the child has had. The kernel's own figure
+// at the end would include the parent's memory at the fork.
 func (p *process) watch() {
 	ticker := time.NewTicker(200 * time.Millisecond)
 	defer ticker.Stop()
@@ -123,9 +130,8 @@ func (p *process) watch() {
 	}
 }
 
-// memory is what the kernel says in a field of the status of a process, by its
-// id: VmRSS, what it has, or VmHWM, the most that it has had. In kilobytes; 0 if
-// it can't be told.
+// memory returns a field of the kernel's status of a process: VmRSS, its memory
+// now, or VmHWM, the most that it had. In kilobytes; 0 if it can't be read.
 func memory(process, field string) int64 {
 	status, err := os.ReadFile("/proc/" + process + "/status")
 	if err != nil {
@@ -139,7 +145,8 @@ func memory(process, field string) int64 {
 	return kilobytes
 }
 
-// rss is the most memory that the child has had, in megabytes.
+// rss returns the most memory that the child has had, in megabytes.
 func (p *process) rss() float64 { return float64(p.peak.Load()) / 1024 }
 
+// String returns the name and the process id.
 func (p *process) String() string { return p.name + " (" + strconv.Itoa(p.command.Process.Pid) + ")" }

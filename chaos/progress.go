@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// progress measures, from what the ledger says, for how long partitions stood
-// still while they had work, and how old events were when they were handled.
+// progress measures from the ledger how long partitions with work stood still,
+// and how old events were when they were handled.
 func (f *finding) progress(e *evidence, states [][]state) {
 	var ages []time.Duration
 	for p := range states {
@@ -36,14 +36,15 @@ func (f *finding) progress(e *evidence, states [][]state) {
 	}
 }
 
-// move is an event that a partition got, or that was handled.
+// move is a change in the amount of a partition's work: an event that came, or
+// one that was handled.
 type move struct {
 	at int64
 	by int
 }
 
-// longestStall is the longest time between two steps of progress in which there
-// was work all the while, and when it ended.
+// longestStall returns the longest time between two steps of progress during
+// which there was work throughout, and when it ended.
 func longestStall(moves []move) (longest time.Duration, end int64) {
 	slices.SortFunc(moves, func(a, b move) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(b.by, a.by)) })
 	waiting, since := 0, int64(0)
@@ -63,8 +64,8 @@ func longestStall(moves []move) (longest time.Duration, end int64) {
 	return longest, end
 }
 
-// flow counts what was offered and what was handled of healthy keys between two
-// times.
+// flow counts the events of healthy keys that were offered between two times,
+// and those that were handled.
 func flow(e *evidence, from, to int64) (offers, ends int) {
 	for i := range e.entries {
 		line := &e.entries[i]

@@ -9,20 +9,25 @@ import (
 	"time"
 )
 
-// proxy stands between clients and one broker: it delays what passes, lets only
-// so much through, cuts, and resets.
+// proxy stands between the clients and one broker. It delays, limits, cuts and
+// resets connections.
 type proxy struct {
 	to       string
 	listener net.Listener
-	delay    atomic.Int64 // nanoseconds for each chunk, each way
-	rate     atomic.Int64 // bytes a second of each connection and way; 0: any
-	silent   atomic.Bool  // nothing passes, and nobody is told
+	// delay is in nanoseconds for each chunk, in each direction.
+	delay atomic.Int64
+	// rate is in bytes per second, of each connection and direction; 0 is
+	// unlimited.
+	rate atomic.Int64
+	// silent lets nothing pass, and closes nothing: as a cable that was pulled.
+	silent atomic.Bool
 
 	mu    sync.Mutex
 	conns map[*net.TCPConn]struct{}
 	work  sync.WaitGroup
 }
 
+// newProxy starts a proxy for the broker at an address.
 func newProxy(to string) (*proxy, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -35,6 +40,7 @@ func newProxy(to string) (*proxy, error) {
 
 func (p *proxy) address() string { return p.listener.Addr().String() }
 
+// accept serves connections until the listener is closed.
 func (p *proxy) accept() {
 	for {
 		in, err := p.listener.Accept()
@@ -45,7 +51,7 @@ func (p *proxy) accept() {
 	}
 }
 
-// serve carries one connection until either side ends it.
+// serve forwards one connection until either side ends it.
 func (p *proxy) serve(in *net.TCPConn) {
 	defer in.Close()
 	dialled, err := net.DialTimeout("tcp", p.to, 5*time.Second)
@@ -60,7 +66,7 @@ func (p *proxy) serve(in *net.TCPConn) {
 	var both sync.WaitGroup
 	for _, way := range [][2]*net.TCPConn{{in, out}, {out, in}} {
 		both.Go(func() {
-			p.carry(way[0], way[1])
+			p.forward(way[0], way[1])
 			_, _ = way[0].Close(), way[1].Close()
 		})
 	}
@@ -71,10 +77,11 @@ func (p *proxy) serve(in *net.TCPConn) {
 	p.mu.Unlock()
 }
 
-// chunk is how much is carried at once.
+// chunk is how many bytes are forwarded at once.
 const chunk = 16 << 10
 
-func (p *proxy) carry(from, to *net.TCPConn) {
+// forward copies in one direction.
+func (p *proxy) forward(from, to *net.TCPConn) {
 	buffer := make([]byte, chunk)
 	for {
 		n, err := from.Read(buffer)
@@ -102,7 +109,8 @@ func (p *proxy) carry(from, to *net.TCPConn) {
 	}
 }
 
-// reset ends every connection with a TCP reset, in the middle of whatever passes.
+// reset ends every connection with a TCP reset, in the middle of what it
+// carries.
 func (p *proxy) reset() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -112,13 +120,14 @@ func (p *proxy) reset() {
 	}
 }
 
-// heal lets everything pass again.
+// heal lets everything pass again, without delay.
 func (p *proxy) heal() {
 	p.delay.Store(0)
 	p.rate.Store(0)
 	p.silent.Store(false)
 }
 
+// close ends the proxy and its connections.
 func (p *proxy) close() {
 	p.heal()
 	_ = p.listener.Close()

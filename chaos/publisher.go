@@ -18,13 +18,13 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// lifeSpan is by how much the numbers of a publisher that was started again
-// begin higher: it need not know how far the one before came.
+// lifeSpan is how far apart the numbers of a publisher's lives begin: a new
+// life need not know how far the one before came.
 const lifeSpan = 1 << 20
 
-// publish is a publisher process: it publishes its shift of the load at a steady
-// pace, without waiting for acknowledgements, so that many events of a key are on
-// their way at once. SIGTERM ends it early and clean.
+// publish is a publisher process. It publishes its shift at a steady pace
+// without waiting for acknowledgements, so that many events of one key are on
+// their way at once. SIGTERM ends it early, in an orderly way.
 func publish(t *task, l *ledger) error {
 	logger := childLogger()
 	bus, err := t.bus(logger, func(t *kafka.Transport) transport.Transport { return t })
@@ -57,14 +57,16 @@ func publish(t *task, l *ledger) error {
 	return bus.Close(ending)
 }
 
+// publisher publishes from one goroutine and waits for outcomes in many.
 type publisher struct {
-	task       *task
-	ledger     *ledger
-	log        *slog.Logger
-	plain      *eventbus.Publisher[numbered]
-	other      *eventbus.Publisher[dependent]
-	pad        string
-	next       map[uint32]uint32 // number of each key's next event
+	task   *task
+	ledger *ledger
+	log    *slog.Logger
+	plain  *eventbus.Publisher[numbered]
+	other  *eventbus.Publisher[dependent]
+	pad    string
+	// next is the number of each key's next event.
+	next       map[uint32]uint32
 	collectors [32]chan pending
 	work       sync.WaitGroup
 }
@@ -75,7 +77,8 @@ type pending struct {
 	receipt  eventbus.Receipt
 }
 
-// pace publishes in ticks, and catches up after it was held up.
+// pace publishes what is due every few milliseconds, and catches up after it
+// was delayed. It returns how many events it published.
 func (p *publisher) pace(ctx context.Context) (n int) {
 	s, load := p.task.Shift, p.task.Load
 	random := rand.New(rand.NewPCG(s.Seed, uint64(s.Index)<<32|uint64(s.Life))) //nolint:gosec // not for secrets
@@ -90,7 +93,8 @@ func (p *publisher) pace(ctx context.Context) (n int) {
 		}
 		due := min(int(time.Since(began).Seconds()*rate), s.Events)
 		for ; n < due && ctx.Err() == nil; n++ {
-			// Its keys are those that leave its index as the rest.
+			// The publisher has the keys that leave its index as the remainder:
+			// no two publish the same key.
 			key := uint32(random.IntN(load.Keys/load.Processes)*load.Processes + s.Index) //nolint:gosec // small
 			p.publish(key)
 		}
@@ -98,6 +102,9 @@ func (p *publisher) pace(ctx context.Context) (n int) {
 	return n
 }
 
+// publish publishes the next event of a key. The ledger has it before the bus
+// does: a kill in between leaves an event without an outcome, and never one
+// that is unknown.
 func (p *publisher) publish(key uint32) {
 	seq, ok := p.next[key]
 	if !ok {
@@ -116,7 +123,7 @@ func (p *publisher) publish(key uint32) {
 	p.collectors[int(key)/p.task.Load.Processes%len(p.collectors)] <- pending{key, seq, r}
 }
 
-// collect enters outcomes.
+// collect waits for outcomes and records them.
 func (p *publisher) collect(c <-chan pending) {
 	for e := range c {
 		position, err := e.receipt.Wait(context.Background())

@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// pulse measures how late a timer fires on this host while a scenario runs. A
-// host that is too busy makes everything late; then a stall says little.
+// pulse measures how late timers fire on this host while a scenario runs. On a
+// host that is too busy everything is late, and a stall says little about this
+// library.
 type pulse struct {
 	stop chan struct{}
 	work sync.WaitGroup
@@ -17,6 +18,7 @@ type pulse struct {
 // beat is the time between two measurements.
 const beat = 20 * time.Millisecond
 
+// startPulse starts measuring.
 func startPulse() *pulse {
 	p := &pulse{stop: make(chan struct{})}
 	p.work.Go(func() {
@@ -35,7 +37,8 @@ func startPulse() *pulse {
 	return p
 }
 
-// end returns the 99th percentile of the delays, and the longest.
+// end stops measuring, and returns the 99th percentile of the delays and the
+// longest.
 func (p *pulse) end() (p99, most time.Duration) {
 	close(p.stop)
 	p.work.Wait()

@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 )
 
-// result is one line of the result file: how a scenario went.
+// result is one line of the result file. Times are in seconds.
 type result struct {
 	Scenario     string  `json:"scenario"`
 	Seed         uint64  `json:"seed"`
@@ -23,27 +23,28 @@ type result struct {
 	MaxStall     float64 `json:"max_stall_s"`
 	Recovery     float64 `json:"recovery_s"`
 	PeakRSS      float64 `json:"rss_peak_mb"`
-	Silent       int     `json:"no_outcome,omitempty"`
-	Denied       int     `json:"written_though_denied,omitempty"`
-	// Processes are, after a soak, what each kind of process was like at its
-	// beginning and at its end.
+	// Silent and Denied are counts that are zero in a scenario that passes.
+	Silent int `json:"no_outcome,omitempty"`
+	Denied int `json:"written_though_denied,omitempty"`
+	// Processes says, after a soak, how large each kind of process was at the
+	// beginning and at the end.
 	Processes map[string]change `json:"processes,omitempty"`
 }
 
-// results is the file that a campaign appends to, and goes on from.
+// results is the result file that a campaign appends to, and continues from.
 type results struct {
 	path string
 	done map[segment]bool
 }
 
-// segment is what a campaign does in one go: one scenario with one seed.
+// segment identifies what a campaign does in one go.
 type segment struct {
 	scenario string
 	seed     uint64
 }
 
-// openResults opens the file at path. With resume, what it holds already counts
-// as done.
+// openResults opens the file at path. With resume the segments in it count as
+// done; else it is replaced.
 func openResults(path string, resume bool) (*results, error) {
 	r := &results{path: path, done: make(map[segment]bool)}
 	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
@@ -70,7 +71,7 @@ func openResults(path string, resume bool) (*results, error) {
 	return r, nil
 }
 
-// append adds a line.
+// append appends a line.
 func (r *results) append(one *result) error {
 	line, err := json.Marshal(one)
 	if err != nil {

@@ -6,24 +6,27 @@ import (
 	"time"
 )
 
-// sample is what a process is like at a time.
+// sample is the size of a process at one time.
 type sample struct {
 	goroutines int
-	heap       int64 // bytes that the last garbage collection found alive
-	rss        int64 // bytes
+	// heap is the bytes that the last garbage collection found reachable, rss
+	// the resident set in bytes.
+	heap int64
+	rss  int64
 }
 
-// entry is a sample's line in the ledger: owner is the process's number, key its
-// goroutines, offset its heap, epoch its resident set.
+// entry returns the sample as a line of the ledger: owner is the process's
+// number, key its goroutines, offset its heap, epoch its resident set.
 func (s sample) entry(process uint16) entry {
 	return entry{deed: sampled, owner: process, key: uint32(s.goroutines), offset: s.heap, epoch: uint64(s.rss)} //nolint:gosec // none is negative
 }
 
+// sample reads what sample.entry wrote.
 func (e *entry) sample() sample {
 	return sample{goroutines: int(e.key), heap: e.offset, rss: int64(e.epoch)} //nolint:gosec // went the same way
 }
 
-// takeSample is what this process is like now.
+// takeSample measures this process.
 func takeSample() sample {
 	of := []metrics.Sample{{Name: "/sched/goroutines:goroutines"}, {Name: "/gc/heap/live:bytes"}}
 	metrics.Read(of)
@@ -33,8 +36,8 @@ func takeSample() sample {
 	}
 }
 
-// startSampling enters samples of this process into the ledger, until it is told
-// to stop.
+// startSampling records samples of this process in the ledger until stop is
+// called.
 func startSampling(t *task, l *ledger) (stop func()) {
 	ticker, stopped := time.NewTicker(t.Sampling), make(chan struct{})
 	var work sync.WaitGroup
@@ -55,7 +58,7 @@ func startSampling(t *task, l *ledger) (stop func()) {
 	}
 }
 
-// sampling is how often processes are sampled in a soak of that length: every 10 s,
-// and more often if there were few samples in a tenth of the time. A length of 0
-// is no soak.
+// sampling returns how often processes are sampled in a soak of a given length:
+// every 10 s, and more often if a tenth of the soak would have few samples. 0
+// is not a soak.
 func sampling(length time.Duration) time.Duration { return min(length/100, 10*time.Second) }

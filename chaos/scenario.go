@@ -6,41 +6,49 @@ import (
 )
 
 // scenario is one trial: a load, the consumers, what is done to them, and what
-// has to hold then.
+// has to hold afterwards.
 type scenario struct {
+	// name selects the scenario with -only; about says in a sentence what it
+	// does.
 	name  string
 	about string
-	quick bool // also part of the quick campaign
+	// quick says that the scenario is part of the quick campaign too.
+	quick bool
 	load  load
 	crew  crew
-	parts int32 // partitions; 0: 12
-	// proxied puts proxies before the brokers.
+	// parts is the number of partitions; 0 is 12.
+	parts int32
+	// proxied puts a proxy before each broker.
 	proxied bool
-	foreign int // members of another client in the group
-	spare   int // of crew.Buses: join only when the schedule says so
-	plan    func(*plan)
-	// stall bounds how long a partition with work may stand still, given the
+	// foreign is the number of another client's members in the group.
+	foreign int
+	// spare is how many of crew.Buses join only when the schedule says so.
+	spare int
+	// plan adds the actions.
+	plan func(*plan)
+	// stall returns how long a partition with work may stand still, given the
 	// schedule.
 	stall func([]action) time.Duration
-	// clean says that nothing may be repeated.
+	// clean demands that nothing is repeated.
 	clean bool
-	// rereads says that repeats need no kill: a member that knows nothing of
-	// ours reads what lies beyond the watermark again.
+	// rereads allows repetitions without a kill: another client's member knows
+	// the watermark alone, and reads again what is finished beyond it.
 	rereads bool
-	// flowing demands that healthy keys keep their throughput and age during
-	// faults.
+	// flowing, if not zero, demands that healthy keys keep their throughput
+	// during faults, and that the 99th percentile of their age is at most this.
 	flowing time.Duration
-	// joining demands, if it is not zero, that for so long after a join the
-	// partitions that stay put flow as they did for so long before it.
+	// joining, if not zero, demands that for this long after a join the
+	// partitions that stay with their member flow as they did for as long
+	// before it.
 	joining time.Duration
-	// soak demands, if it is not zero, that no process grows while the load goes on
-	// for so long.
+	// soak, if not zero, is how long the load lasts, during which no process
+	// may grow.
 	soak time.Duration
-	// run replaces all of the above.
+	// run, if not nil, replaces all of the above.
 	run func(context.Context, *stage) (*result, error)
 }
 
-// defaults fills in what a scenario leaves open.
+// defaults returns the scenario with what it leaves open filled in.
 func (s scenario) defaults() scenario {
 	if s.parts == 0 {
 		s.parts = 12
@@ -60,13 +68,14 @@ func (s scenario) defaults() scenario {
 	return s
 }
 
+// orElse sets v to other if it is zero.
 func orElse[V comparable](v *V, other V) {
 	if *v == *new(V) {
 		*v = other
 	}
 }
 
-// scenarios are all there are, in order of a campaign.
+// scenarios returns all scenarios in the order of a campaign.
 func scenarios() []scenario {
 	return []scenario{
 		cleanStorm(), killStorm(), rollingBrokers(), brokersLost(), diskFull(), frozenMembers(), publishersLost(),

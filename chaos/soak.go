@@ -9,11 +9,10 @@ import (
 	"time"
 )
 
-// leastSoak is the shortest soak: what grows has to have the time to show.
+// leastSoak is the shortest soak: growth needs time to show.
 const leastSoak = time.Minute
 
-// steadyLoad is a soak: a load that goes on for a long time, and nothing is done
-// to anybody.
+// steadyLoad is a soak: a load that lasts a long time, without faults.
 func steadyLoad(length time.Duration) scenario {
 	const rate = 2000
 	s := scenario{
@@ -30,26 +29,29 @@ func steadyLoad(length time.Duration) scenario {
 	return s
 }
 
-// What a process may have more of at the end of a soak than after the warm-up.
+// How much more a process may have at the end of a soak than after the warm-up:
+// goroutines, and bytes beside a tenth of the heap and 15 % of the resident
+// set.
 const (
 	goroutineSlack = 5
-	heapSlack      = 2 << 20 // bytes, beside a tenth
-	rssSlack       = 8 << 20 // bytes, beside 15 %
+	heapSlack      = 2 << 20
+	rssSlack       = 8 << 20
 	megabyte       = 1 << 20
 )
 
-// tenths is into how many parts the time of the load is divided. The first is the
-// warm-up; the second is held against the last.
+// tenths is the number of parts that the time of the load is divided into. The
+// first is the warm-up; the second is compared with the last.
 const tenths = 10
 
-// lifetime is what one process told of itself, by tenth of the time of the load.
+// lifetime holds the samples of one process, by tenth of the time of the load.
 type lifetime struct {
 	name  string
 	parts [tenths][]sample
 }
 
-// lifetimes sorts the samples in the ledger by process, whose number is the index
-// of its name, and by time. What was told before and after the load is left out.
+// lifetimes sorts the samples in the ledger by process, whose number is the
+// index of its name, and by time. Samples before and after the load are left
+// out.
 func lifetimes(entries []entry, names []string) []lifetime {
 	all := make([]lifetime, len(names))
 	for i, name := range names {
@@ -70,7 +72,7 @@ func lifetimes(entries []entry, names []string) []lifetime {
 	return all
 }
 
-// median is the median of each figure; of no samples it is zero.
+// median returns the median of each figure, zero without samples.
 func median(samples []sample) sample {
 	if len(samples) == 0 {
 		return sample{}
@@ -82,6 +84,7 @@ func median(samples []sample) sample {
 	}
 }
 
+// middle returns the median of one figure.
 func middle(samples []sample, of func(sample) int64) int64 {
 	values := make([]int64, len(samples))
 	for i, s := range samples {
@@ -91,7 +94,8 @@ func middle(samples []sample, of func(sample) int64) int64 {
 	return values[len(values)/2]
 }
 
-// grown is in what a process is not at the end as it was after the warm-up.
+// grown returns in what a process is larger at the end than after the warm-up,
+// as sentences.
 func (l *lifetime) grown() (wrong []string) {
 	if len(l.parts[1]) == 0 || len(l.parts[tenths-1]) == 0 {
 		return []string{l.name + " told too little of itself"}
@@ -109,14 +113,14 @@ func (l *lifetime) grown() (wrong []string) {
 	return wrong
 }
 
-// change is what the processes of a kind were like, by their median, in the second
-// tenth of a soak and in the last.
+// change is the median size of a kind of process in the second tenth of a soak
+// and in the last.
 type change struct {
 	First figures `json:"first"`
 	Last  figures `json:"last"`
 }
 
-// figures is a sample for people.
+// figures is a sample for people, in megabytes.
 type figures struct {
 	Goroutines int     `json:"goroutines"`
 	Heap       float64 `json:"heap_mb"`
@@ -127,11 +131,11 @@ func (s sample) figures() figures {
 	return figures{Goroutines: s.goroutines, Heap: megabytes(s.heap), RSS: megabytes(s.rss)}
 }
 
-// megabytes has one decimal.
+// megabytes returns bytes in megabytes, to one decimal.
 func megabytes(bytes int64) float64 { return float64(bytes*10/megabyte) / 10 }
 
-// growth holds every process against what it was after the warm-up. It enters into
-// the result and shows to people how each kind went.
+// growth compares every process with what it was after the warm-up. It adds the
+// figures to the result and prints them.
 func (t *stage) growth(e *evidence, r *result) (wrong []string) {
 	names := make([]string, len(t.all))
 	for i, p := range t.all {

@@ -12,44 +12,61 @@ import (
 	"time"
 )
 
-// stage is where one scenario runs: its processes, its topic, and what it notes
-// of what was done.
+// stage is where one scenario runs: its topic, its processes, and what was done
+// to them and when. Times are nanoseconds of the host's clock, which all
+// processes share.
 type stage struct {
 	scenario scenario
 	seed     uint64
 	quick    bool
 	cluster  *cluster
-	dir      string // of ledger and logs
-	out      io.Writer
-	topic    contract
-	routes   map[string]string
-	proxies  []*proxy
+	// dir holds the ledger and the logs of processes.
+	dir   string
+	out   io.Writer
+	topic contract
+	// routes maps the address of a broker to that of its proxy.
+	routes  map[string]string
+	proxies []*proxy
 
-	mu         sync.Mutex
-	members    []*process // by number
+	mu sync.Mutex
+	// members and publishers are the running processes by number; all has those
+	// that have ended too.
+	members    []*process
 	publishers []*process
-	lives      []int // of publishers
-	slots      []slot
-	all        []*process
-	last       uint16 // incarnation given
-	ends       map[uint16]int64
-	heals      []int64
-	joins      []int64 // of the schedule
-	faultFrom  int64   // the first fault, and the end of the last one
-	faultTo    int64
-	fencing    time.Duration // the longest that the cluster took to depose a broker that was lost
-	failures   []error
-	work       sync.WaitGroup
+	// lives counts the starts of each publisher.
+	lives []int
+	// slots are the places in the group, ours first and then another client's.
+	slots []slot
+	all   []*process
+	// last is the incarnation that was given out last: every join gets a new
+	// one, by which the ledger tells owners apart.
+	last uint16
+	// ends is when each incarnation was killed or frozen: what it did last may
+	// be repeated.
+	ends map[uint16]int64
+	// heals are the ends of faults, joins the joins of the schedule.
+	heals []int64
+	joins []int64
+	// faultFrom and faultTo are the beginning of the first fault and the end of
+	// the last.
+	faultFrom int64
+	faultTo   int64
+	// fencing is the longest time that the cluster took to depose a broker that
+	// was lost.
+	fencing  time.Duration
+	failures []error
+	work     sync.WaitGroup
 }
 
-// slot is the place of a bus, or of a foreign member.
+// slot is the place of a bus, or of another client's member, which is a process
+// of its own.
 type slot struct {
 	incarnation uint16
 	joined      bool
 	foreign     *process
 }
 
-// newStage prepares a scenario: its topic is there.
+// newStage prepares a scenario: it creates the topics and starts the proxies.
 func newStage(ctx context.Context, c *cluster, s scenario, dir string, seed uint64, quick bool, out io.Writer) (*stage, error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, err
@@ -78,8 +95,8 @@ func newStage(ctx context.Context, c *cluster, s scenario, dir string, seed uint
 	return t, nil
 }
 
-// create makes the topics, and has the brokers make the one of the groups: what is
-// measured begins with a cluster at rest.
+// create creates the topics, and has the brokers create the one that keeps
+// groups, so that what is measured begins with a cluster at rest.
 func (t *stage) create(ctx context.Context) error {
 	for _, name := range t.topic.all() {
 		partitions := t.topic.Partitions
@@ -98,13 +115,13 @@ func (t *stage) create(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return err
-		case <-time.After(100 * time.Millisecond): // nothing tells when it is there
+		case <-time.After(100 * time.Millisecond):
 		}
 	}
 }
 
-// clear removes the topics: what they cost the brokers is not for the scenarios
-// to come.
+// clear deletes the topics: they would cost the brokers time and memory in the
+// scenarios to come.
 func (t *stage) clear() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -115,12 +132,12 @@ func (t *stage) clear() {
 
 func (t *stage) ledger() string { return filepath.Join(t.dir, "ledger") }
 
-// say tells people what happens.
+// say prints what happens, for people.
 func (t *stage) say(format string, args ...any) {
 	_, _ = fmt.Fprintf(t.out, "  "+format+"\n", args...)
 }
 
-// fail notes something that the scenario must not go without.
+// fail records an error that makes the scenario fail, unless it is nil.
 func (t *stage) fail(err error) {
 	if err == nil {
 		return
@@ -130,7 +147,7 @@ func (t *stage) fail(err error) {
 	t.failures = append(t.failures, err)
 }
 
-// task is what all children are told.
+// task returns what all children are given.
 func (t *stage) task(role string) *task {
 	return &task{
 		Role: role, Brokers: t.cluster.addresses, Routes: t.routes, Topic: t.topic, Ledger: t.ledger(),
@@ -138,6 +155,7 @@ func (t *stage) task(role string) *task {
 	}
 }
 
+// spawn starts a child. Its number is its place in all. The caller holds mu.
 func (t *stage) spawn(name string, task *task) (*process, error) {
 	task.Number = uint16(len(t.all)) //nolint:gosec // small
 	p, err := spawn(t.dir, fmt.Sprintf("%s-%d", name, task.Number), task)
@@ -148,7 +166,8 @@ func (t *stage) spawn(name string, task *task) (*process, error) {
 	return p, nil
 }
 
-// open starts the consumers, and when the group is at rest the publishers.
+// open starts the consumers, waits until the group is at rest, and starts the
+// publishers.
 func (t *stage) open(ctx context.Context) error {
 	if err := t.openGroup(); err != nil {
 		return err
@@ -168,6 +187,8 @@ func (t *stage) open(ctx context.Context) error {
 	return nil
 }
 
+// openGroup starts the member processes and lets the buses join, except for the
+// spare ones.
 func (t *stage) openGroup() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -191,16 +212,16 @@ func (t *stage) openGroup() error {
 	return nil
 }
 
-// host is the process of a slot of ours.
+// host returns the process that runs the bus of a slot.
 func (t *stage) host(i int) *process { return t.members[i%len(t.members)] }
 
-// join lets a slot join. The caller holds mu.
+// join lets a slot join as a new incarnation. The caller holds mu.
 func (t *stage) join(i int) error {
 	t.last++
 	s := &t.slots[i]
 	s.joined, s.incarnation = true, t.last
 	if i < t.scenario.crew.Buses {
-		t.host(i).tell("join %d %d", i, t.last)
+		t.host(i).send("join %d %d", i, t.last)
 		return nil
 	}
 	task := t.task(roleForeign)
@@ -215,13 +236,14 @@ func (t *stage) leave(i int) {
 	s := &t.slots[i]
 	s.joined = false
 	if s.foreign != nil {
-		s.foreign.tell("quit")
+		s.foreign.send("quit")
 		return
 	}
-	t.host(i).tell("leave %d", i)
+	t.host(i).send("leave %d", i)
 }
 
-// startPublisher starts publisher i for so many events. The caller holds mu.
+// startPublisher starts publisher i for a number of events. The caller holds
+// mu.
 func (t *stage) startPublisher(i, events int) error {
 	task := t.task(rolePublisher)
 	task.Shift = shift{Index: i, Life: t.lives[i], Events: events, Seed: t.seed}
@@ -231,14 +253,15 @@ func (t *stage) startPublisher(i, events int) error {
 	return err
 }
 
-// close ends everything, whatever its state, and gathers how it ended.
+// close ends every process, whatever its state, and returns what went wrong in
+// any.
 func (t *stage) close() error {
 	t.work.Wait()
 	t.mu.Lock()
 	all := t.all
 	t.mu.Unlock()
 	for _, p := range all {
-		p.tell("quit")
+		p.send("quit")
 		_ = p.stdin.Close()
 	}
 	errs := t.failures
@@ -251,7 +274,7 @@ func (t *stage) close() error {
 	return errors.Join(errs...)
 }
 
-// rss is the most that any one process had.
+// rss returns the most memory that any one process had, in megabytes.
 func (t *stage) rss() (most float64) {
 	for _, p := range t.all {
 		most = max(most, p.rss())

@@ -2,7 +2,8 @@ package main
 
 import "time"
 
-// storm is the size of ruling 40's and 42's storms: 12 buses in 4 processes.
+// storm gives a scenario the size of a storm: 80 partitions and 12 buses in 4
+// processes.
 func storm(s scenario) scenario {
 	s.parts = 80
 	s.crew.Processes, s.crew.Buses = 4, 12
@@ -10,7 +11,8 @@ func storm(s scenario) scenario {
 	return s
 }
 
-// cleanStorm has members join and leave all the time.
+// cleanStorm lets members join and leave all the time. Nobody is killed, so
+// nothing may be repeated.
 func cleanStorm() scenario {
 	return storm(scenario{
 		name:  "clean storm",
@@ -25,13 +27,14 @@ func cleanStorm() scenario {
 				p.add(at, toggle, p.IntN(12), 0)
 			}
 		},
-		// A partition moves again and again; each move waits for one rebalance.
+		// A partition moves again and again, and each move waits for one
+		// rebalance.
 		stall: func([]action) time.Duration { return 10 * time.Second },
 	})
 }
 
-// killStorm kills member processes, each time after the session of the one
-// before has run out.
+// killStorm kills member processes, each after the session of the one before
+// has ended.
 func killStorm() scenario {
 	s := storm(scenario{
 		name:  "kill storm",
@@ -49,14 +52,14 @@ func killStorm() scenario {
 	return s
 }
 
-// afterKills is ruling 40's bound: session and rebalance, for each owner in a row
-// that may have been killed before its partitions came to rest.
+// afterKills returns how long a partition may stand still after a kill: until
+// the member's session has ended, and the rebalance after it.
 func (s scenario) afterKills([]action) time.Duration {
 	c := s.defaults().crew
 	return c.Session + c.Rebalance
 }
 
-// frozenMembers stops and freezes consumers.
+// frozenMembers stops and freezes consumer processes.
 func frozenMembers() scenario {
 	s := scenario{
 		name:  "members stopped and frozen",
@@ -64,7 +67,9 @@ func frozenMembers() scenario {
 		load:  load{Events: 100_000},
 		plan: func(p *plan) {
 			p.add(3*time.Second, stopMember, p.IntN(3), 2*time.Second)
-			p.add(8*time.Second, freezeMember, p.IntN(3), 2*time.Second) // shorter than the session
+			// Shorter than the session: the member stays one. The later freezes
+			// are longer.
+			p.add(8*time.Second, freezeMember, p.IntN(3), 2*time.Second)
 			p.add(14*time.Second, freezeMember, p.IntN(3), 12*time.Second)
 			p.add(32*time.Second, stopMember, p.IntN(3), time.Second)
 			p.add(36*time.Second, freezeMember, p.IntN(3), 9*time.Second)
@@ -74,7 +79,7 @@ func frozenMembers() scenario {
 	return s
 }
 
-// publishersLost does to publishers what is done to consumers elsewhere.
+// publishersLost kills, stops and freezes publisher processes.
 func publishersLost() scenario {
 	return scenario{
 		name:  "publishers lost",
@@ -92,7 +97,7 @@ func publishersLost() scenario {
 	}
 }
 
-// mixedGroup shares the group with another client's members.
+// mixedGroup shares the group with members of another client.
 func mixedGroup() scenario {
 	s := scenario{
 		name:    "mixed group",
@@ -102,7 +107,8 @@ func mixedGroup() scenario {
 		rereads: true,
 		plan: func(p *plan) {
 			for at := 3 * time.Second; at < 28*time.Second; at += p.between(1500*time.Millisecond, 3*time.Second) {
-				p.add(at, toggle, p.IntN(8), 0) // 6 buses and 2 of the other's
+				// Six buses and two members of the other client.
+				p.add(at, toggle, p.IntN(8), 0)
 			}
 		},
 	}

@@ -14,66 +14,81 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// taskVariable holds the task of a child process.
+// taskVariable is the environment variable with the task of a child process.
 const taskVariable = "EVENTBUS_CHAOS_TASK"
 
-// task is what a child process is to do.
+// task is what a child process is to do, as JSON.
 type task struct {
-	Role    string   `json:"role"` // roleMember, rolePublisher, roleForeign
+	// Role is roleMember, rolePublisher or roleForeign.
+	Role    string   `json:"role"`
 	Brokers []string `json:"brokers"`
-	// Routes says where to dial for an address of a broker: a proxy.
+	// Routes maps the address of a broker to the address to dial in its place:
+	// that of a proxy.
 	Routes map[string]string `json:"routes,omitempty"`
 	Topic  contract          `json:"topic"`
 	Ledger string            `json:"ledger"`
 	Crew   crew              `json:"crew,omitzero"`
 	Load   load              `json:"load,omitzero"`
 	Shift  shift             `json:"shift,omitzero"`
-	// Number is the process's, and Sampling how often it tells what it is like; 0:
-	// never.
+	// Number is the process's number in the ledger. Sampling is how often it
+	// records its memory; 0 is never.
 	Number   uint16        `json:"number"`
 	Sampling time.Duration `json:"sampling,omitzero"`
 }
 
+// The roles of child processes.
 const (
 	roleMember    = "member"
 	rolePublisher = "publisher"
 	roleForeign   = "foreign"
 )
 
-// crew is how the consumers of a scenario work.
+// crew describes the consumers of a scenario.
 type crew struct {
-	Processes, Buses   int           // Buses in all
-	Concurrency        int           // of each subscription
-	Work               time.Duration // of each handler
+	// Buses is the number in all processes together.
+	Processes, Buses int
+	// Concurrency is that of each subscription, Work the time that a handler
+	// takes.
+	Concurrency        int
+	Work               time.Duration
 	Session, Heartbeat time.Duration
 	Rebalance          time.Duration
-	Poison             uint32 // one key in so many fails at every attempt; 0: none
-	Failing            uint32 // one key in so many fails for failingFor, then works for as long, and so on; 0: none
-	Dependent          bool   // also subscribe to the dependent events
-	Bounds             eventbus.Bounds
+	// One key in Poison fails at every attempt. One key in Failing fails for
+	// failingFor, then works for as long, and so on. 0 is none.
+	Poison  uint32
+	Failing uint32
+	// Dependent subscribes to dependent events too.
+	Dependent bool
+	Bounds    eventbus.Bounds
 }
 
-// load is what is published.
+// load describes what is published, by all publisher processes together.
 type load struct {
 	Processes int
-	Events    int // in all
+	Events    int
 	Keys      int
-	Rate      int           // events a second, in all
-	Delivery  time.Duration // deadline; 0: the producer's own
-	Dependent bool          // one key in eight is one of dependent events
-	Pad       int           // bytes
+	// Rate is in events per second.
+	Rate int
+	// Delivery is the producer's delivery timeout; 0 is its default.
+	Delivery time.Duration
+	// Dependent makes one key in eight one of dependent events.
+	Dependent bool
+	// Pad is the number of bytes that are added to an event.
+	Pad int
 }
 
-// shift is one publisher process's part of a load.
+// shift is the part of a load that one publisher process has.
 type shift struct {
-	Index int // which of load.Processes
-	// Life counts the restarts: each life's numbers begin higher.
+	// Index is the publisher's number, below load.Processes.
+	Index int
+	// Life counts restarts. The numbers of each life begin above those of the
+	// one before.
 	Life   int
 	Events int
 	Seed   uint64
 }
 
-// serve is a child's main.
+// serve is the main function of a child process.
 func serve(text string) error {
 	var t task
 	if err := json.Unmarshal([]byte(text), &t); err != nil {
@@ -98,8 +113,8 @@ func serve(text string) error {
 	return fmt.Errorf("no role %q", t.Role)
 }
 
-// bus makes a bus of its own, with connections of its own. wrap may put something
-// before its transport.
+// bus returns a bus with connections of its own. wrap may put something before
+// its transport.
 func (t *task) bus(logger *slog.Logger, wrap func(*kafka.Transport) transport.Transport) (*eventbus.Bus, error) {
 	config := kafka.Config{Brokers: t.Brokers}
 	if len(t.Routes) > 0 {
@@ -120,7 +135,7 @@ func (t *task) bus(logger *slog.Logger, wrap func(*kafka.Transport) transport.Tr
 	return eventbus.New(wrap(kafka.New(config)), c)
 }
 
-// childLogger writes to standard error, which the parent keeps in a file.
+// childLogger logs to standard error, which the parent keeps in a file.
 func childLogger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelInfo}))
 }
