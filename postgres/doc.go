@@ -1,0 +1,11 @@
+// Package postgres is the root of the module that joins the event bus to
+// PostgreSQL: an event is published if, and only if, the transaction that it
+// belongs to commits.
+//
+//	outbox/          Publisher: an event in the caller's transaction; Relay: from the table into Kafka
+//	inbox/           eventbus.Inbox on the handler's own transaction
+//	internal/carry/  how a transaction travels in a context from the inbox to the outbox
+//
+// It is a module of its own, so that neither the bus nor a contracts package
+// depends on a database driver.
+package postgres

@@ -1,0 +1,91 @@
+package outbox
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// chores are what a leader does between batches, each in its time.
+type chores struct {
+	relay                          *Relay
+	due, retried, cleaned, watched time.Time
+}
+
+func newChores(r *Relay) *chores { return &chores{relay: r} }
+
+// Intervals of the chores that are not configured.
+const (
+	dueEvery   = 50 * time.Millisecond
+	retryEvery = time.Second
+	watchEvery = 5 * time.Second
+	cleanRows  = 5000 // that one DELETE looks at, so that no lock is held for long
+)
+
+func passed(last *time.Time, every time.Duration) bool {
+	now := time.Now()
+	if now.Sub(*last) < every {
+		return false
+	}
+	*last = now
+	return true
+}
+
+func (c *chores) run(ctx context.Context, l *lease, at cursor) error {
+	r := c.relay
+	if passed(&c.due, dueEvery) {
+		if _, err := moveDue(ctx, r.pool, r.names, r.config.Batch); err != nil {
+			return err
+		}
+	}
+	if passed(&c.retried, retryEvery) {
+		if err := r.loadParked(ctx); err != nil {
+			return err
+		}
+		if err := r.retryParked(ctx, l); err != nil {
+			return err
+		}
+	}
+	if passed(&c.watched, watchEvery) {
+		if err := r.watch(ctx); err != nil {
+			return err
+		}
+	}
+	if passed(&c.cleaned, r.config.CleanEvery) {
+		r.cleaned = 0
+	}
+	return r.clean(ctx, at)
+}
+
+// clean deletes a chunk of what every relay has sent and is older than Keep. A round
+// walks the table once, a chunk between two batches, and ends at the first row that
+// is too young.
+func (r *Relay) clean(ctx context.Context, at cursor) error {
+	if r.cleaned < 0 {
+		return nil
+	}
+	var b pgx.Batch
+	b.Queue(sessionSettings, "off")
+	b.Queue(r.names.sql(`
+		WITH old AS MATERIALIZED (SELECT id, xid, created_at FROM {outbox} WHERE id > $1 ORDER BY id LIMIT $2),
+		settled AS MATERIALIZED (SELECT id FROM old WHERE created_at < clock_timestamp() - $3::float8 * interval '1 second'
+			AND NOT EXISTS (SELECT FROM {relay} r WHERE NOT pg_visible_in_snapshot(old.xid, r.from_snapshot))),
+		gone AS (DELETE FROM {outbox} WHERE id = ANY(ARRAY(SELECT id FROM settled)) RETURNING 1)
+		SELECT (SELECT count(*) FROM old), (SELECT coalesce(max(id), 0) FROM old), (SELECT count(*) FROM gone)`),
+		r.cleaned, cleanRows, r.config.Keep.Seconds())
+	results := r.pool.SendBatch(ctx, &b)
+	defer results.Close()
+	if _, err := results.Exec(); err != nil {
+		return err
+	}
+	var looked, last, gone int64
+	if err := results.QueryRow().Scan(&looked, &last, &gone); err != nil {
+		return err
+	}
+	r.metrics.deleted(ctx, gone)
+	if r.cleaned = last; gone == 0 || looked < cleanRows {
+		r.cleaned = -1 // until the next round
+	}
+	return results.Close()
+}

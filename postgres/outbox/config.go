@@ -1,0 +1,128 @@
+package outbox
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"regexp"
+	"time"
+
+	"go.opentelemetry.io/otel/metric"
+)
+
+// Start says where a relay begins that has no cursor.
+type Start int8
+
+const (
+	// StartNowhere refuses: a cursor that was lost must not look like a new name.
+	StartNowhere Start = iota
+	// StartOldest sends everything that is in the table.
+	StartOldest
+	// StartNow sends what commits from now on.
+	StartNow
+)
+
+// Config configures a Relay. The zero value works.
+type Config struct {
+	// Table is the outbox. Default public.outbox.
+	Table Table
+	// Name of the relay. Any number of processes may run one name: one of them
+	// leads. Two names both send every event, each to its own bus. Default "default".
+	Name string
+	// From is where a name begins that has no cursor. The name "default" has one
+	// from the migration on.
+	From Start
+
+	// Unfenced sends without Kafka transactions. It is faster, and readers need
+	// not read committed records only; but a relay that was frozen while another
+	// took over may send one batch more when it thaws, out of order, and events
+	// of a key that were under way behind a refused one are not held back.
+	Unfenced bool
+	// TransactionalID in Kafka. Default
+	// "eventbus-outbox.{system identifier}.{database}.{table}.{name}".
+	TransactionalID string
+
+	// Batch bounds how many events are read and sent at once. Default 2,000.
+	Batch int
+	// Poll is the time between looks into a quiet outbox. Default 50 ms.
+	Poll time.Duration
+	// DeliveryTimeout bounds one batch on its way to Kafka. Default 10 s. With
+	// Unfenced it is at least the bus's Producer.DeliveryTimeout, which is 2 minutes
+	// by default, and so is this.
+	DeliveryTimeout time.Duration
+	// Lease is how long a leader leads that nothing is heard from, by the
+	// database's clock: at least twice the DeliveryTimeout, the default.
+	Lease time.Duration
+	// DrainTimeout bounds the batch that is under way when Run's context ends.
+	// Default 5 s.
+	DrainTimeout time.Duration
+
+	// RetryParked is the time between attempts at keys that Kafka refused.
+	// Default 1 minute.
+	RetryParked time.Duration
+	// Keep is how long events stay in the table after every relay has sent them.
+	// Default 24 h.
+	Keep time.Duration
+	// CleanEvery is the time between rounds of deleting. Default 1 minute.
+	CleanEvery time.Duration
+
+	// Logger; default slog.Default().
+	Logger *slog.Logger
+	// MeterProvider; default the global one.
+	MeterProvider metric.MeterProvider
+}
+
+// margin is what must be left of a lease beyond the delivery timeout: for the
+// answers of the database that are on their way.
+const margin = time.Second
+
+var validRelay = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+
+// resolve fills in the defaults. The error names every wrong field.
+func (c Config) resolve() (Config, names, error) {
+	var wrong []error
+	fault := func(format string, args ...any) { wrong = append(wrong, fmt.Errorf(format, args...)) }
+	n, err := c.Table.names()
+	if err != nil {
+		wrong = append(wrong, err)
+	}
+	c.Name = cmp.Or(c.Name, "default")
+	if !validRelay.MatchString(c.Name) {
+		fault("Name %q: use 1 to 64 letters, digits, '.', '_' and '-'", c.Name)
+	}
+	c.Batch = cmp.Or(c.Batch, 2000)
+	if c.Batch < 1 || c.Batch > 100_000 {
+		fault("Batch is %d: use 1 to 100,000", c.Batch)
+	}
+	delivery := 10 * time.Second
+	if c.Unfenced {
+		delivery = 2 * time.Minute
+	}
+	for _, d := range []struct {
+		name      string
+		of        *time.Duration
+		otherwise time.Duration
+	}{
+		{"Poll", &c.Poll, 50 * time.Millisecond}, {"DeliveryTimeout", &c.DeliveryTimeout, delivery},
+		{"DrainTimeout", &c.DrainTimeout, 5 * time.Second}, {"RetryParked", &c.RetryParked, time.Minute},
+		{"Keep", &c.Keep, 24 * time.Hour}, {"CleanEvery", &c.CleanEvery, time.Minute},
+	} {
+		if *d.of < 0 {
+			fault("%s is %v: use a positive duration, or zero for %v", d.name, *d.of, d.otherwise)
+		}
+		*d.of = cmp.Or(*d.of, d.otherwise)
+	}
+	c.Lease = cmp.Or(c.Lease, 2*c.DeliveryTimeout+2*margin)
+	if c.Lease < c.DeliveryTimeout+2*margin {
+		fault("Lease is %v: nothing could be sent with a DeliveryTimeout of %v, use at least %v", c.Lease, c.DeliveryTimeout, c.DeliveryTimeout+2*margin)
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	c.Logger = c.Logger.With("outbox", n.bare, "relay", c.Name)
+	if len(wrong) > 0 {
+		return c, n, fmt.Errorf("outbox: configure the relay: %w", errors.Join(wrong...))
+	}
+	return c, n, nil
+}

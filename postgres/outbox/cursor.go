@@ -1,0 +1,75 @@
+package outbox
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// cursor is how far a relay is: everything that is visible in from has been sent,
+// and of what is visible in to, where that is set, everything up to last.
+type cursor struct {
+	from, to string // to is empty between two windows
+	last     int64
+	system   int64 // the cluster that the snapshots are of
+}
+
+// settings of the relay's sessions, for the transaction of one pipeline: they hold
+// behind PgBouncer too. Without statistics the planner prefers to read the whole
+// table. A cursor that is lost in a crash of the server repeats a batch, so its
+// write need not wait for the disk.
+const sessionSettings = `SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true), set_config('synchronous_commit', $1, true)`
+
+// advance stores the cursor after sent events, with what was parked, and extends
+// the lease. It fails with errNotLeading if another epoch has begun.
+func (r *Relay) advance(ctx context.Context, l *lease, c cursor, sent int, parked []parkedRow) error {
+	before := time.Now()
+	var b pgx.Batch
+	commit := "off"
+	if len(parked) > 0 {
+		commit = "on"
+	}
+	b.Queue(sessionSettings, commit)
+	var to any
+	if c.to != "" {
+		to = c.to
+	}
+	// The cursor first: its row is locked then, and parked rows of a leader that
+	// was replaced are not written.
+	b.Queue(r.names.sql(`
+		UPDATE {relay} SET from_snapshot = $3::text::pg_snapshot, to_snapshot = $4::text::pg_snapshot, last_id = $5, published = published + $6,
+			moved_at = clock_timestamp(), expires_at = clock_timestamp() + $7::float8 * interval '1 second'
+		WHERE name = $1 AND epoch = $2`), r.config.Name, l.epoch, c.from, to, c.last, sent, r.config.Lease.Seconds())
+	for _, p := range parked {
+		b.Queue(r.names.sql(`
+			INSERT INTO {parked} (relay, id, format, event_id, topic, key, value, partitioner, attributes, created_at, error, attempts, next_at)
+			SELECT $1, id, format, event_id, topic, key, value, partitioner, attributes, created_at, $4, $5,
+				CASE WHEN $4::text IS NULL THEN 'infinity' ELSE clock_timestamp() + $6::float8 * interval '1 second' END
+			FROM {outbox} WHERE id = $3 AND EXISTS (SELECT FROM {relay} WHERE name = $1 AND epoch = $2)
+			ON CONFLICT DO NOTHING`),
+			r.config.Name, l.epoch, p.id, p.fault, p.attempts(), r.config.RetryParked.Seconds())
+	}
+	results := r.pool.SendBatch(ctx, &b)
+	defer results.Close()
+	if _, err := results.Exec(); err != nil {
+		return err
+	}
+	tag, err := results.Exec()
+	if err != nil {
+		return err
+	}
+	for range parked {
+		if _, err := results.Exec(); err != nil {
+			return err
+		}
+	}
+	if err := results.Close(); err != nil {
+		return err
+	}
+	if tag.RowsAffected() == 0 {
+		return errNotLeading
+	}
+	l.until = before.Add(r.config.Lease)
+	return nil
+}

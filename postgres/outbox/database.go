@@ -1,0 +1,51 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// ErrServer: the database is none that an outbox works on. The text says why.
+var ErrServer = errors.New("outbox server")
+
+// checkServer refuses databases without the snapshots that order rests on, and
+// read replicas.
+func checkServer(ctx context.Context, pool *pgxpool.Pool) error {
+	var version string
+	var number int
+	if err := pool.QueryRow(ctx, `SELECT version(), current_setting('server_version_num')::int`).Scan(&version, &number); err != nil {
+		return err
+	}
+	switch {
+	case strings.Contains(version, "CockroachDB"), strings.Contains(version, "-YB-"):
+		return fmt.Errorf("%w: %.60s has no pg_current_snapshot, by which the relay knows what has committed: PostgreSQL itself is needed", ErrServer, version)
+	case number < 130000:
+		return fmt.Errorf("%w: PostgreSQL %d.%d has no xid8: 13 or later is needed", ErrServer, number/10000, number%10000)
+	}
+	var replica bool
+	if err := pool.QueryRow(ctx, `SELECT pg_is_in_recovery()`).Scan(&replica); err != nil {
+		return err
+	}
+	if replica {
+		return fmt.Errorf("%w: it is a read replica, where nothing can be leased or deleted: connect to the primary", ErrServer)
+	}
+	return nil
+}
+
+// checkSequence refuses an id sequence that sessions take several values of at
+// once: ids would not rise in the order of the keys' locks.
+func checkSequence(ctx context.Context, pool *pgxpool.Pool, n names) error {
+	var cache int64
+	err := pool.QueryRow(ctx, `SELECT seqcache FROM pg_sequence WHERE seqrelid = pg_get_serial_sequence($1, 'id')::regclass`, n.outbox).Scan(&cache)
+	if err != nil {
+		return fmt.Errorf("the sequence of %s.id: %w", n.bare, err)
+	}
+	if cache != 1 {
+		return fmt.Errorf("%w: the sequence of %s.id has CACHE %d, with which ids of one key go backwards: ALTER TABLE %s ALTER COLUMN id SET CACHE 1", ErrServer, n.bare, cache, n.bare)
+	}
+	return nil
+}

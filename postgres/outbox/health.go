@@ -1,0 +1,39 @@
+package outbox
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// degradedAge is how old the oldest event may be before health says so.
+const degradedAge = time.Minute
+
+// Health says whether the relay does its work: ok, or why not. It asks nothing of
+// the database. A relay that waits for another to die is well.
+func (r *Relay) Health(context.Context) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.state
+	switch {
+	case !s.running:
+		return fmt.Errorf("the relay %q is not running", r.config.Name)
+	case s.err != nil:
+		return fmt.Errorf("nothing has been relayed for %v: %w", time.Since(s.since).Round(time.Second), s.err)
+	case !s.leading || s.status == nil:
+		return nil
+	}
+	x := s.status.Own(r.config.Name)
+	switch {
+	case x.Parked > 0:
+		return fmt.Errorf("%d events wait behind one that Kafka refused, for %v: see eventbus outbox list", x.Parked, x.ParkedFor.Round(time.Second))
+	case x.OldestAge > degradedAge:
+		return fmt.Errorf("the oldest of %d events waits for %v", x.Pending, x.OldestAge.Round(time.Second))
+	}
+	for _, other := range s.status.Relays {
+		if other.Name != r.config.Name && other.Holder == "" && other.Still > r.config.Keep {
+			return fmt.Errorf("the relay name %q has not moved for %v and keeps the table from being cleaned: run it, or delete its row", other.Name, other.Still.Round(time.Minute))
+		}
+	}
+	return nil
+}

@@ -1,0 +1,102 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// errNotLeading: another process leads, or has taken over.
+var errNotLeading = errors.New("another process leads")
+
+// ErrCursorLost: a relay name has no cursor, and Config.From does not say where it
+// is to begin.
+var ErrCursorLost = errors.New("the relay has no cursor")
+
+// lease is the right to send, until a moment of this process's monotonic clock
+// that is not later than the database's.
+type lease struct {
+	epoch int64
+	until time.Time
+}
+
+// covers reports whether a batch that takes as long as it may ends within the lease.
+func (l *lease) covers(d time.Duration) bool { return time.Until(l.until) > d+margin }
+
+// newHolder returns a text that tells an operator who leads.
+func newHolder() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return fmt.Sprintf("%.80s/%d", host, os.Getpid())
+}
+
+// acquire takes the lease if nobody has it, with a new epoch, and reads the cursor.
+func (r *Relay) acquire(ctx context.Context) (l lease, c cursor, err error) {
+	before := time.Now()
+	var to *string
+	err = r.pool.QueryRow(ctx, r.names.sql(`
+		UPDATE {relay} SET holder = $2, epoch = epoch + 1, expires_at = clock_timestamp() + $3::float8 * interval '1 second'
+		WHERE name = $1 AND expires_at < clock_timestamp()
+		RETURNING epoch, from_snapshot::text, to_snapshot::text, last_id, system_identifier`),
+		r.config.Name, r.holder, r.config.Lease.Seconds()).Scan(&l.epoch, &c.from, &to, &c.last, &c.system)
+	if errors.Is(err, pgx.ErrNoRows) {
+		var there bool
+		if err := r.pool.QueryRow(ctx, r.names.sql(`SELECT EXISTS (SELECT FROM {relay} WHERE name = $1)`), r.config.Name).Scan(&there); err != nil {
+			return l, c, err
+		}
+		if there {
+			return l, c, errNotLeading
+		}
+		return l, c, r.begin(ctx)
+	}
+	if to != nil {
+		c.to = *to
+	}
+	l.until = before.Add(r.config.Lease)
+	return l, c, err
+}
+
+// begin makes the cursor of a new name, or refuses where it may be one that was lost.
+func (r *Relay) begin(ctx context.Context) error {
+	from := `pg_current_snapshot()`
+	switch r.config.From {
+	case StartNow:
+	case StartOldest:
+		from = `'3:3:'::pg_snapshot` // below every transaction of a user
+	default:
+		return fmt.Errorf("%w: no row for %q in %s_relay; a new name says where it begins by Config.From, or eventbus outbox relay --from oldest|now", ErrCursorLost, r.config.Name, r.names.bare)
+	}
+	_, err := r.pool.Exec(ctx, r.names.sql(`INSERT INTO {relay} (name, system_identifier, from_snapshot)
+		SELECT $1, system_identifier, `+from+` FROM pg_control_system() ON CONFLICT DO NOTHING`), r.config.Name)
+	if err == nil {
+		err = errNotLeading // the next round takes it
+	}
+	return err
+}
+
+// renew extends the lease.
+func (r *Relay) renew(ctx context.Context, l *lease) error {
+	before := time.Now()
+	tag, err := r.pool.Exec(ctx, r.names.sql(`UPDATE {relay} SET expires_at = clock_timestamp() + $3::float8 * interval '1 second' WHERE name = $1 AND epoch = $2`),
+		r.config.Name, l.epoch, r.config.Lease.Seconds())
+	if err != nil {
+		return err
+	}
+	if tag.RowsAffected() == 0 {
+		return errNotLeading
+	}
+	l.until = before.Add(r.config.Lease)
+	return nil
+}
+
+// release ends the lease, so that another process need not wait for its end.
+func (r *Relay) release(ctx context.Context, l lease) error {
+	_, err := r.pool.Exec(ctx, r.names.sql(`UPDATE {relay} SET expires_at = '-infinity', holder = '' WHERE name = $1 AND epoch = $2`), r.config.Name, l.epoch)
+	return err
+}

@@ -1,0 +1,99 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// ParkedEvent is an event that a relay holds back: Kafka refused it, or one of its
+// key before it.
+type ParkedEvent struct {
+	Relay    string             `json:"relay"`
+	ID       int64              `json:"id"` // of the row
+	EventID  string             `json:"eventId"`
+	Topic    string             `json:"topic"`
+	Key      []byte             `json:"key"` // nil: none
+	Created  time.Time          `json:"created"`
+	Parked   time.Time          `json:"parked"`
+	Error    string             `json:"error,omitempty"` // empty: it follows another
+	Attempts int                `json:"attempts"`
+	Event    *eventbus.Envelope `json:"-"` // nil where the row can't be read
+}
+
+// ErrNotParked: no parked event has that id.
+var ErrNotParked = errors.New("no parked event has this id")
+
+// ListParked returns what the relays of an outbox hold back, the oldest first.
+func ListParked(ctx context.Context, pool *pgxpool.Pool, table Table, limit int) ([]ParkedEvent, error) {
+	n, err := table.names()
+	if err != nil {
+		return nil, fmt.Errorf("outbox: %w", err)
+	}
+	found, err := pool.Query(ctx, n.sql(`SELECT relay, created_at, parked_at, coalesce(error, ''), attempts, `+columns+`
+		FROM {parked} ORDER BY id, relay LIMIT $1`), limit)
+	if err != nil {
+		return nil, fmt.Errorf("outbox: parked events of %s: %w", n.bare, err)
+	}
+	events, err := pgx.CollectRows(found, func(found pgx.CollectableRow) (p ParkedEvent, err error) {
+		var x row
+		if err := found.Scan(&p.Relay, &p.Created, &p.Parked, &p.Error, &p.Attempts,
+			&x.id, &x.format, &x.eventID, &x.topic, &x.key, &x.value, &x.partitioner, &x.attributes); err != nil {
+			return p, err
+		}
+		p.ID, p.EventID, p.Topic, p.Key = x.id, x.eventID, x.topic, x.key
+		p.Event, _ = x.envelope()
+		return p, nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("outbox: parked events of %s: %w", n.bare, err)
+	}
+	return events, nil
+}
+
+// RetryParked makes the relay try the key of a parked event again within a second,
+// from its first event on.
+func RetryParked(ctx context.Context, pool *pgxpool.Pool, table Table, relay string, id int64) error {
+	return changeParked(ctx, pool, table, relay, id, "retry", false)
+}
+
+// SkipParked drops a parked event for good: it is not published. Its key goes on
+// with the next one.
+func SkipParked(ctx context.Context, pool *pgxpool.Pool, table Table, relay string, id int64) error {
+	return changeParked(ctx, pool, table, relay, id, "skip", true)
+}
+
+func changeParked(ctx context.Context, pool *pgxpool.Pool, table Table, relay string, id int64, op string, drop bool) error {
+	n, err := table.names()
+	if err == nil {
+		err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+			var topic string
+			var key []byte
+			err := tx.QueryRow(ctx, n.sql(`SELECT topic, key FROM {parked} WHERE relay = $1 AND id = $2 FOR UPDATE`), relay, id).Scan(&topic, &key)
+			if errors.Is(err, pgx.ErrNoRows) {
+				return ErrNotParked
+			}
+			if err != nil {
+				return err
+			}
+			if drop {
+				if _, err := tx.Exec(ctx, n.sql(`DELETE FROM {parked} WHERE relay = $1 AND id = $2`), relay, id); err != nil || key == nil {
+					return err
+				}
+			}
+			// The head of the key, which may be the event itself.
+			_, err = tx.Exec(ctx, n.sql(`UPDATE {parked} SET next_at = clock_timestamp() WHERE relay = $1 AND id = (
+				SELECT id FROM {parked} WHERE relay = $1 AND topic = $2 AND key IS NOT DISTINCT FROM $3 AND ($3::bytea IS NOT NULL OR id = $4) ORDER BY id LIMIT 1)`), relay, topic, key, id)
+			return err
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("outbox: %s event %d of relay %q: %w", op, id, relay, err)
+	}
+	return nil
+}

@@ -1,0 +1,25 @@
+package outbox
+
+import "time"
+
+// Option changes how a Publisher writes.
+type Option func(*settings)
+
+type settings struct {
+	notBefore time.Time
+	keyLock   bool
+}
+
+// NotBefore keeps events back until a time, by the database's clock: they become
+// due then, in the order of their times, and [Cancel] can withdraw them before. A
+// scheduled event has no order against events of its key that are published in
+// the meantime. The zero time is now.
+func NotBefore(t time.Time) Option { return func(s *settings) { s.notBefore = t } }
+
+// KeyLock takes a lock of the transaction on the key of each event, for keys that
+// have no row which the transaction locks anyway: without either, two transactions
+// that publish one key have no order. One call locks its keys in one order; several
+// calls in one transaction, or in several outboxes, may deadlock with another
+// transaction that calls in another order, which PostgreSQL ends for one of them
+// with the error 40P01.
+func KeyLock() Option { return func(s *settings) { s.keyLock = true } }

@@ -1,0 +1,184 @@
+package outbox
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/jackc/pgx/v5"
+)
+
+// parkedRow is a row that is not sent with its batch: Kafka refused it, with fault,
+// or it follows one of its key that was refused.
+type parkedRow struct {
+	id    int64
+	fault *string
+}
+
+func (p *parkedRow) attempts() int {
+	if p.fault == nil {
+		return 0
+	}
+	return 1
+}
+
+// maxFault bounds the text of an error that is stored.
+const maxFault = 1000
+
+func faultText(err error) *string {
+	text := strings.ToValidUTF8(strings.ReplaceAll(err.Error(), "\x00", ""), "�")
+	if len(text) > maxFault {
+		text = strings.ToValidUTF8(text[:maxFault], "") + "…"
+	}
+	return &text
+}
+
+// loadParked reads which keys are parked. An operator may have removed rows since
+// the last time.
+func (r *Relay) loadParked(ctx context.Context) error {
+	found, err := r.pool.Query(ctx, r.names.sql(`SELECT DISTINCT topic, key FROM {parked} WHERE relay = $1 AND key IS NOT NULL`), r.config.Name)
+	if err != nil {
+		return err
+	}
+	keys := make(map[string]struct{})
+	var x row
+	if _, err := pgx.ForEachRow(found, []any{&x.topic, &x.key}, func() error {
+		id, _ := x.keyID()
+		keys[id] = struct{}{}
+		return nil
+	}); err != nil {
+		return err
+	}
+	r.parked = keys
+	return nil
+}
+
+// sort divides rows into those to send and those that follow a parked one of their
+// key, or that can't be read.
+func (r *Relay) sort(rows []row) (send []row, envelopes []*eventbus.Envelope, parked []parkedRow) {
+	for _, x := range rows {
+		key, keyed := x.keyID()
+		if _, waits := r.parked[key]; waits && keyed {
+			parked = append(parked, parkedRow{id: x.id})
+			continue
+		}
+		e, err := x.envelope()
+		if err != nil {
+			parked = append(parked, r.park(&x, err))
+			continue
+		}
+		send, envelopes = append(send, x), append(envelopes, e)
+	}
+	return send, envelopes, parked
+}
+
+// park notes that a row was refused: later ones of its key wait behind it.
+func (r *Relay) park(x *row, cause error) parkedRow {
+	if key, keyed := x.keyID(); keyed {
+		r.parked[key] = struct{}{}
+	}
+	r.config.Logger.Warn("an event was refused and its key waits", "topic", x.topic, "event_id", x.eventID, "error", cause)
+	return parkedRow{id: x.id, fault: faultText(cause)}
+}
+
+// retryParked tries parked keys again that are due, or whose head an operator
+// skipped. A key goes on where it stopped, in order.
+func (r *Relay) retryParked(ctx context.Context, l *lease) error {
+	found, err := r.pool.Query(ctx, r.names.sql(`
+		SELECT topic, key, CASE WHEN key IS NULL THEN id ELSE 0 END AS one FROM {parked} WHERE relay = $1
+		GROUP BY 1, 2, 3 HAVING min(next_at) <= clock_timestamp() OR min(next_at) = 'infinity' ORDER BY min(id) LIMIT 100`), r.config.Name)
+	if err != nil {
+		return err
+	}
+	due, err := pgx.CollectRows(found, func(found pgx.CollectableRow) (x row, err error) {
+		err = found.Scan(&x.topic, &x.key, &x.id)
+		return x, err
+	})
+	if err != nil {
+		return err
+	}
+	for _, x := range due {
+		if err := r.retryKey(ctx, l, x); err != nil {
+			return err
+		}
+	}
+	if len(due) > 0 {
+		return r.loadParked(ctx)
+	}
+	return nil
+}
+
+// retryKey sends the parked rows of one key, or the one row of an event without key.
+func (r *Relay) retryKey(ctx context.Context, l *lease, of row) error {
+	found, err := r.pool.Query(ctx, r.names.sql(`SELECT `+columns+` FROM {parked}
+		WHERE relay = $1 AND topic = $2 AND key IS NOT DISTINCT FROM $3 AND ($4 = 0 OR id = $4) ORDER BY id LIMIT $5`),
+		r.config.Name, of.topic, of.key, of.id, r.config.Batch)
+	if err != nil {
+		return err
+	}
+	rows, err := collect(found)
+	if err != nil {
+		return err
+	}
+	var envelopes []*eventbus.Envelope
+	var refusal error
+	for i := range rows {
+		e, err := rows[i].envelope()
+		if err != nil {
+			refusal = err
+			break
+		}
+		envelopes = append(envelopes, e)
+	}
+	// One after the other: behind one that is refused nothing may be under way.
+	sent := 0
+	if err := r.hold(ctx, l); err != nil {
+		return err
+	}
+	if len(envelopes) > 0 {
+		refusals, err := r.deliver(ctx, envelopes[:1])
+		if err != nil {
+			return err
+		}
+		if refusals[0] != nil {
+			refusal, envelopes = refusals[0], nil
+		} else {
+			sent, envelopes = 1, envelopes[1:]
+		}
+	}
+	if len(envelopes) > 0 {
+		refusals, err := r.deliver(ctx, envelopes)
+		if err != nil {
+			return err
+		}
+		n := len(envelopes)
+		for i, cause := range refusals {
+			if cause != nil && i < n {
+				n, refusal = i, cause
+			}
+		}
+		sent += n
+	}
+	return r.settleParked(ctx, l, rows, sent, refusal)
+}
+
+// settleParked deletes the rows that were sent, and notes why the next one was not.
+func (r *Relay) settleParked(ctx context.Context, l *lease, rows []row, sent int, refusal error) error {
+	var b pgx.Batch
+	ids := make([]int64, sent)
+	for i := range ids {
+		ids[i] = rows[i].id
+	}
+	own := ` AND EXISTS (SELECT FROM {relay} WHERE name = $1 AND epoch = $2)`
+	b.Queue(r.names.sql(`UPDATE {relay} SET published = published + $3 WHERE name = $1 AND epoch = $2`), r.config.Name, l.epoch, sent)
+	b.Queue(r.names.sql(`DELETE FROM {parked} WHERE relay = $1 AND id = ANY($3)`+own), r.config.Name, l.epoch, ids)
+	if refusal != nil && sent < len(rows) {
+		b.Queue(r.names.sql(`UPDATE {parked} SET error = $4, attempts = attempts + 1, next_at = clock_timestamp() + $5::float8 * interval '1 second'
+			WHERE relay = $1 AND id = $3`+own), r.config.Name, l.epoch, rows[sent].id, faultText(refusal), r.config.RetryParked.Seconds())
+	}
+	if err := r.pool.SendBatch(ctx, &b).Close(); err != nil {
+		return fmt.Errorf("parked key of %s: %w", rows[0].topic, err)
+	}
+	return nil
+}

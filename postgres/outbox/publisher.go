@@ -1,0 +1,179 @@
+package outbox
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/eventbus-go/eventbus"
+)
+
+// Publisher writes the events of one topic into an outbox. It is safe for
+// concurrent use and owns nothing.
+type Publisher[T any] struct {
+	of       *eventbus.Publisher[T]
+	table    Table
+	settings settings
+}
+
+// For returns a publisher whose events go through the outbox public.outbox.
+func For[T any](p *eventbus.Publisher[T]) *Publisher[T] { return &Publisher[T]{of: p} }
+
+// In returns the same publisher on another outbox.
+func (p *Publisher[T]) In(table Table) *Publisher[T] {
+	q := *p
+	q.table = table
+	return &q
+}
+
+// With returns the same publisher with options.
+func (p *Publisher[T]) With(options ...Option) *Publisher[T] {
+	q := *p
+	for _, option := range options {
+		option(&q.settings)
+	}
+	return &q
+}
+
+// Publish writes an event in the caller's transaction: it is published if, and
+// only if, that commits. Its id, time, trace and correlation are decided now.
+//
+// An error of the database aborts the transaction, as every statement's does; an
+// event that can't be encoded, or an invalid option, does not.
+func (p *Publisher[T]) Publish(ctx context.Context, tx Tx, event T, options ...eventbus.PublishOption) error {
+	e, err := p.of.Envelope(ctx, event, options...)
+	if err != nil {
+		return err
+	}
+	return write(ctx, tx, p.table, p.settings, e)
+}
+
+// PublishBatch writes events, in their order. None is written if one can't be
+// encoded.
+func (p *Publisher[T]) PublishBatch(ctx context.Context, tx Tx, events []T, options ...eventbus.BatchOption) error {
+	shared := make([]eventbus.PublishOption, len(options))
+	for i, o := range options {
+		shared[i] = o
+	}
+	envelopes := make([]*eventbus.Envelope, len(events))
+	for i, event := range events {
+		e, err := p.of.Envelope(ctx, event, shared...)
+		if err != nil {
+			return fmt.Errorf("event %d of %d: %w", i, len(events), err)
+		}
+		envelopes[i] = e
+	}
+	return write(ctx, tx, p.table, p.settings, envelopes...)
+}
+
+// Delete writes a tombstone of a key.
+func (p *Publisher[T]) Delete(ctx context.Context, tx Tx, key string, options ...eventbus.BatchOption) error {
+	e, err := p.of.DeleteEnvelope(ctx, key, options...)
+	if err != nil {
+		return err
+	}
+	return write(ctx, tx, p.table, p.settings, e)
+}
+
+// Write writes envelopes of any topics into an outbox, in the caller's transaction.
+func Write(ctx context.Context, tx Tx, table Table, envelopes []*eventbus.Envelope, options ...Option) error {
+	var s settings
+	for _, option := range options {
+		option(&s)
+	}
+	return write(ctx, tx, table, s, envelopes...)
+}
+
+// atOnce bounds the rows of one statement: the protocol has at most 65,535
+// parameters.
+const atOnce = 500
+
+func write(ctx context.Context, tx Tx, table Table, s settings, envelopes ...*eventbus.Envelope) error {
+	if len(envelopes) == 0 {
+		return nil
+	}
+	n, err := table.names()
+	if err == nil && tx == nil {
+		err = errNoTx
+	}
+	if err != nil {
+		return writeError(n, envelopes, err)
+	}
+	rows := make([]row, len(envelopes))
+	for i, e := range envelopes {
+		if rows[i], err = newRow(e); err != nil {
+			return writeError(n, envelopes[i:i+1], err)
+		}
+	}
+	if m, ok := tx.(*MemoryTx); ok {
+		return m.write(envelopes, s)
+	}
+	if s.keyLock {
+		if err := lockKeys(ctx, tx, rows); err != nil {
+			return writeError(n, envelopes, err)
+		}
+	}
+	for part := range slices.Chunk(rows, atOnce) {
+		if err := insert(ctx, tx, n, part, s.notBefore); err != nil {
+			return writeError(n, envelopes, err)
+		}
+	}
+	return nil
+}
+
+// insert writes rows in one statement. PostgreSQL gives ids in the order of VALUES.
+func insert(ctx context.Context, tx Tx, n names, rows []row, notBefore time.Time) error {
+	into, columns := n.outbox, 5
+	if !notBefore.IsZero() {
+		into, columns = n.scheduled, 6
+	}
+	args := make([]any, 0, len(rows)*columns)
+	var b strings.Builder
+	b.WriteString("INSERT INTO " + into + " (format, event_id, topic, key, value, attributes")
+	if columns == 6 {
+		b.WriteString(", due_at")
+	}
+	b.WriteString(") VALUES ")
+	for i, r := range rows {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		at := len(args)
+		fmt.Fprintf(&b, "(%d,$%d,$%d,$%d,$%d,$%d", r.format, at+1, at+2, at+3, at+4, at+5)
+		args = append(args, r.eventID, r.topic, orNull(r.key), orNull(r.value), r.attributes)
+		if columns == 6 {
+			fmt.Fprintf(&b, ",$%d", at+6)
+			args = append(args, notBefore)
+		}
+		b.WriteByte(')')
+	}
+	_, err := tx.exec(ctx, b.String(), args...)
+	return err
+}
+
+// orNull keeps NULL apart from no bytes for every driver.
+func orNull(b []byte) any {
+	if b == nil {
+		return nil
+	}
+	return b
+}
+
+// lockKeys takes the locks of all keys, in one order.
+func lockKeys(ctx context.Context, tx Tx, rows []row) error {
+	var locks []int64
+	for i := range rows {
+		if rows[i].key != nil {
+			locks = append(locks, lockOf("eventbus key", rows[i].topic, string(rows[i].key)))
+		}
+	}
+	slices.Sort(locks)
+	for _, lock := range slices.Compact(locks) {
+		if _, err := tx.exec(ctx, `SELECT pg_advisory_xact_lock($1)`, lock); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,53 @@
+package outbox
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// identify returns the server's system identifier and the database's name.
+func (r *Relay) identify(ctx context.Context) (system int64, database string, err error) {
+	err = r.pool.QueryRow(ctx, `SELECT system_identifier, current_database() FROM pg_control_system()`).Scan(&system, &database)
+	return system, database, err
+}
+
+// rebase brings an outbox into a cluster that it was restored into from a dump:
+// stored transaction ids mean nothing there. Under the leases of all relay names,
+// rows that some relay has yet to send get this transaction's id and enter the next
+// window, in order of their ids; all others get one that is in no window. Where
+// several names differ in how far they were, rows are sent again by those that
+// were further.
+func (r *Relay) rebase(ctx context.Context, l *lease, c cursor, system int64) (cursor, error) {
+	r.config.Logger.Warn("the database is another cluster than the cursor's, as after a restored dump: rebasing", "was", uint64(c.system), "is", uint64(system)) //nolint:gosec // their bits
+	// Taken before the transaction gets its id, which is beyond it therefore.
+	var from string
+	if err := r.pool.QueryRow(ctx, `SELECT pg_current_snapshot()::text`).Scan(&from); err != nil {
+		return c, err
+	}
+	err := pgx.BeginFunc(ctx, r.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, r.names.sql(`SELECT FROM {relay} FOR UPDATE`)); err != nil {
+			return err
+		}
+		var epoch int64
+		if err := tx.QueryRow(ctx, r.names.sql(`SELECT epoch FROM {relay} WHERE name = $1`), r.config.Name).Scan(&epoch); err != nil {
+			return err
+		}
+		if epoch != l.epoch {
+			return errNotLeading
+		}
+		// Of a window that was being walked, rows up to last are sent.
+		pending := `EXISTS (SELECT FROM {relay} r WHERE NOT pg_visible_in_snapshot(o.xid, r.from_snapshot)
+			AND NOT (r.to_snapshot IS NOT NULL AND pg_visible_in_snapshot(o.xid, r.to_snapshot) AND o.id <= r.last_id))`
+		if _, err := tx.Exec(ctx, r.names.sql(`UPDATE {outbox} o SET xid = CASE WHEN `+pending+` THEN pg_current_xact_id() ELSE '3'::xid8 END`)); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, r.names.sql(`UPDATE {relay} SET system_identifier = $1, from_snapshot = $2::text::pg_snapshot, to_snapshot = NULL, last_id = 0`), system, from)
+		return err
+	})
+	if err != nil {
+		return c, fmt.Errorf("rebasing after a restore: %w", err)
+	}
+	return cursor{from: from, system: system}, nil
+}

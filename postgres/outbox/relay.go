@@ -1,0 +1,281 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Relay sends what an outbox holds to Kafka. Any number of processes may run one
+// of a name; one of them leads, and another takes over when it dies. Its methods
+// are safe for concurrent use.
+type Relay struct {
+	bus    *eventbus.Bus
+	pool   *pgxpool.Pool
+	config Config
+	names  names
+	holder string
+	wake   chan struct{}
+
+	metrics *instruments
+	running sync.Mutex // held by Run
+
+	mu    sync.Mutex
+	state relayState
+
+	// Of the goroutine that leads.
+	sender  *sender
+	parked  map[string]struct{} // keyID
+	cleaned int64               // every row up to this id is deleted or looked at
+}
+
+// relayState is what health and metrics see.
+type relayState struct {
+	running bool
+	leading bool
+	since   time.Time // of err
+	err     error     // why nothing is sent at the moment
+	status  *Status   // the last that was read
+}
+
+// NewRelay returns a relay from pool to bus. It owns neither, connects to nothing
+// yet, and does nothing until Run.
+func NewRelay(bus *eventbus.Bus, pool *pgxpool.Pool, config Config) (*Relay, error) {
+	c, n, err := config.resolve()
+	if err != nil {
+		return nil, err
+	}
+	if bus == nil || pool == nil {
+		return nil, errors.New("outbox: configure the relay: a bus and a pool are needed")
+	}
+	r := &Relay{bus: bus, pool: pool, config: c, names: n, holder: newHolder(), wake: make(chan struct{}, 1)}
+	r.metrics = newInstruments(r)
+	return r, nil
+}
+
+// Wake makes the relay look at once, as after a commit of this process. It never
+// blocks.
+func (r *Relay) Wake() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run relays until ctx ends, and then returns nil: the batch under way has ended,
+// and the lease is free. Without the database or without Kafka it waits and tries
+// again. The error is one that waiting does not change: a server, a schema or a
+// cursor that an outbox can't work with.
+func (r *Relay) Run(ctx context.Context) error {
+	if !r.running.TryLock() {
+		return errors.New("outbox: the relay is running already")
+	}
+	defer r.running.Unlock()
+	r.note(func(s *relayState) { s.running = true })
+	defer r.note(func(s *relayState) { s.running, s.leading = false, false })
+	unregister := r.metrics.register()
+	defer unregister()
+	checked := false
+	for attempt := 0; ctx.Err() == nil; attempt++ {
+		err := error(nil)
+		if !checked {
+			err = r.check(ctx)
+			checked = err == nil
+		}
+		if err == nil {
+			err = r.lead(ctx)
+		}
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, errNotLeading):
+			r.fail(nil)
+			attempt = 0
+			wait(ctx, min(time.Second, r.config.Lease/5))
+		case permanent(err):
+			return fmt.Errorf("outbox: relay %q of %s: %w", r.config.Name, r.names.bare, err)
+		case err != nil:
+			r.fail(err)
+			wait(ctx, backoff(attempt))
+		}
+	}
+	return nil
+}
+
+// permanent reports whether an error is one that waiting does not change.
+func permanent(err error) bool {
+	return errors.Is(err, ErrServer) || errors.Is(err, ErrSchema) || errors.Is(err, ErrCursorLost)
+}
+
+func backoff(attempt int) time.Duration {
+	return min(100*time.Millisecond<<min(attempt, 10), 5*time.Second)
+}
+
+func (r *Relay) check(ctx context.Context) error {
+	if err := checkServer(ctx, r.pool); err != nil {
+		return err
+	}
+	if err := checkVersion(ctx, r.pool, r.names); err != nil {
+		return err
+	}
+	return checkSequence(ctx, r.pool, r.names)
+}
+
+// lead takes the lease and relays until it is lost or ctx ends.
+func (r *Relay) lead(ctx context.Context) error {
+	l, c, err := r.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	r.config.Logger.Info("leading", "epoch", l.epoch)
+	// The batch under way may end after ctx has.
+	working, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(r.config.DrainTimeout, cancel) })
+	defer stop()
+	defer func() {
+		r.note(func(s *relayState) { s.leading = false })
+		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		_ = r.release(ending, l) // it ends by itself otherwise
+	}()
+	if c, err = r.open(working, &l, c); err != nil {
+		return err
+	}
+	r.note(func(s *relayState) { s.leading, s.err = true, nil })
+	return r.serve(ctx, working, &l, c)
+}
+
+// open prepares a term: it fences the others, rebases after a restored dump, and
+// reads which keys are parked.
+func (r *Relay) open(ctx context.Context, l *lease, c cursor) (cursor, error) {
+	system, database, err := r.identify(ctx)
+	if err != nil {
+		return c, err
+	}
+	if system != c.system {
+		if c, err = r.rebase(ctx, l, c, system); err != nil {
+			return c, err
+		}
+	}
+	r.sender = &sender{bus: r.bus}
+	if !r.config.Unfenced {
+		if r.sender.id = r.config.TransactionalID; r.sender.id == "" {
+			r.sender.id = fmt.Sprintf("eventbus-outbox.%d.%s.%s.%s", uint64(system), database, r.names.bare, r.config.Name) //nolint:gosec // its bits
+		}
+		opening, cancel := context.WithTimeout(ctx, r.config.DeliveryTimeout)
+		defer cancel()
+		if err := r.sender.open(opening); err != nil {
+			return c, fmt.Errorf("fencing other relays: %w", err)
+		}
+	}
+	return c, r.loadParked(ctx)
+}
+
+// serve relays batch after batch. ctx ends the loop, working what is under way.
+func (r *Relay) serve(ctx, working context.Context, l *lease, c cursor) error {
+	housekeeping := newChores(r)
+	idle := 0
+	for ctx.Err() == nil {
+		if err := housekeeping.run(working, l, c); err != nil {
+			return err
+		}
+		rows, after, err := r.next(working, c)
+		if err != nil {
+			return err
+		}
+		if len(rows) == 0 {
+			if c = after; !l.covers(r.config.DeliveryTimeout) || time.Until(l.until) < r.config.Lease*2/3 {
+				if err := r.advance(working, l, c, 0, nil); err != nil {
+					return err
+				}
+			}
+			idle++
+			r.pause(ctx, idle)
+			continue
+		}
+		idle = 0
+		if err := r.relay(working, l, rows, after); err != nil {
+			return err
+		}
+		c = after
+	}
+	return nil
+}
+
+// relay sends a batch and stores the cursor behind it.
+func (r *Relay) relay(ctx context.Context, l *lease, rows []row, after cursor) error {
+	send, envelopes, parked := r.sort(rows)
+	if err := r.hold(ctx, l); err != nil {
+		return err
+	}
+	refusals, err := r.deliver(ctx, envelopes)
+	if err != nil {
+		return err
+	}
+	for i := range send {
+		if cause, not := refusals[i]; cause != nil {
+			parked = append(parked, r.park(&send[i], cause))
+		} else if not {
+			parked = append(parked, parkedRow{id: send[i].id})
+		}
+	}
+	r.metrics.sent(ctx, len(envelopes)-len(refusals))
+	return r.advance(ctx, l, after, len(envelopes)-len(refusals), parked)
+}
+
+// hold makes sure that a batch ends within the lease.
+func (r *Relay) hold(ctx context.Context, l *lease) error {
+	if l.covers(r.config.DeliveryTimeout) {
+		return nil
+	}
+	if err := r.renew(ctx, l); err != nil {
+		return err
+	}
+	if !l.covers(r.config.DeliveryTimeout) {
+		return fmt.Errorf("the database took too long: what is left of the lease does not cover the delivery timeout")
+	}
+	return nil
+}
+
+// deliver sends envelopes within the delivery timeout.
+func (r *Relay) deliver(ctx context.Context, envelopes []*eventbus.Envelope) (map[int]error, error) {
+	ctx, cancel := context.WithTimeout(ctx, r.config.DeliveryTimeout)
+	defer cancel()
+	return r.sender.send(ctx, envelopes)
+}
+
+// pause waits for the next look: a little at first, and then Poll.
+func (r *Relay) pause(ctx context.Context, idle int) {
+	timer := time.NewTimer(min(r.config.Poll, time.Duration(idle)*time.Millisecond))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-r.wake:
+	case <-ctx.Done():
+	}
+}
+
+func (r *Relay) note(change func(*relayState)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	change(&r.state)
+}
+
+// fail notes why nothing is sent, and logs it when it changes.
+func (r *Relay) fail(err error) {
+	r.mu.Lock()
+	before := r.state.err
+	if r.state.err = err; before == nil {
+		r.state.since = time.Now()
+	}
+	r.mu.Unlock()
+	if err != nil && (before == nil || before.Error() != err.Error()) {
+		r.config.Logger.Warn("not relaying, and trying again", "error", err)
+	}
+}

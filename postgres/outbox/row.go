@@ -1,0 +1,161 @@
+package outbox
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// format is the version of a row's attributes. A relay that meets a higher one
+// parks the row: a newer program wrote it.
+const format = 1
+
+// row is an event as the tables hold it. It carries everything that a relay needs,
+// so that a relay knows no declarations.
+type row struct {
+	id         int64
+	format     int16
+	eventID    string
+	topic      string
+	key, value []byte // nil: none; a tombstone
+	// partitioner is how the partition was chosen; empty is the Java client's
+	// murmur2, the only one so far.
+	partitioner string
+	attributes  []byte
+}
+
+// The attributes of format 1: fields of a tag, a length as a uvarint, and bytes.
+const (
+	tagSource = iota + 1
+	tagType
+	tagSubject
+	tagContentType
+	tagDataSchema
+	tagTime // RFC 3339
+	tagCorrelation
+	tagCausation
+	tagTraceParent
+	tagTraceState
+	tagExtension // the name, a zero byte, the value
+	tagHeader    // the key, a zero byte, the value; a key that holds a zero byte can't be stored
+)
+
+// newRow turns an envelope into a row. The row shares the envelope's memory.
+func newRow(e *eventbus.Envelope) (row, error) {
+	r := row{format: format, eventID: e.ID, topic: e.Topic, key: e.Key, value: e.Data}
+	if e.Tombstone {
+		r.value = nil
+	} else if r.value == nil {
+		r.value = []byte{}
+	}
+	b := make([]byte, 0, 256)
+	for _, f := range [...]struct {
+		tag   byte
+		value string
+	}{
+		{tagSource, e.Source}, {tagType, e.Type}, {tagSubject, e.Subject}, {tagContentType, e.DataContentType},
+		{tagDataSchema, e.DataSchema}, {tagCorrelation, e.CorrelationID}, {tagCausation, e.CausationID},
+		{tagTraceParent, e.TraceParent}, {tagTraceState, e.TraceState},
+	} {
+		if f.value != "" {
+			b = appendField(b, f.tag, f.value)
+		}
+	}
+	if !e.Time.IsZero() {
+		b = appendField(b, tagTime, e.Time.Format(time.RFC3339Nano))
+	}
+	for _, name := range slices.Sorted(maps.Keys(e.Extensions)) {
+		b = appendField(b, tagExtension, name+"\x00"+e.Extensions[name])
+	}
+	for _, h := range e.Headers {
+		if slices.Contains([]byte(h.Key), 0) {
+			return row{}, fmt.Errorf("the header %q has a zero byte in its key", h.Key)
+		}
+		b = appendField(b, tagHeader, h.Key+"\x00"+string(h.Value))
+	}
+	r.attributes = b
+	return r, nil
+}
+
+func appendField(b []byte, tag byte, value string) []byte {
+	b = binary.AppendUvarint(append(b, tag), uint64(len(value)))
+	return append(b, value...)
+}
+
+// errNewer: a row that a newer program wrote.
+var errNewer = errors.New("the row was written by a newer version: update the relay")
+
+// envelope turns a row back into the envelope.
+func (r *row) envelope() (*eventbus.Envelope, error) {
+	if r.format != format || r.partitioner != "" {
+		return nil, fmt.Errorf("format %d, partitioner %q: %w", r.format, r.partitioner, errNewer)
+	}
+	e := &eventbus.Envelope{ID: r.eventID, Topic: r.topic, Key: r.key, Data: r.value, Tombstone: r.value == nil}
+	for b := r.attributes; len(b) > 0; {
+		tag := b[0]
+		n, w := binary.Uvarint(b[1:])
+		if w <= 0 || n > uint64(len(b)-1-w) {
+			return nil, errors.New("the row's attributes are damaged")
+		}
+		value := string(b[1+w : 1+w+int(n)])
+		b = b[1+w+int(n):]
+		if err := set(e, tag, value); err != nil {
+			return nil, err
+		}
+	}
+	return e, nil
+}
+
+func set(e *eventbus.Envelope, tag byte, value string) (err error) {
+	switch tag {
+	case tagSource:
+		e.Source = value
+	case tagType:
+		e.Type = value
+	case tagSubject:
+		e.Subject = value
+	case tagContentType:
+		e.DataContentType = value
+	case tagDataSchema:
+		e.DataSchema = value
+	case tagTime:
+		e.Time, err = time.Parse(time.RFC3339Nano, value)
+	case tagCorrelation:
+		e.CorrelationID = value
+	case tagCausation:
+		e.CausationID = value
+	case tagTraceParent:
+		e.TraceParent = value
+	case tagTraceState:
+		e.TraceState = value
+	case tagExtension, tagHeader:
+		i := 0
+		for i < len(value) && value[i] != 0 {
+			i++
+		}
+		if i == len(value) {
+			return errors.New("the row's attributes are damaged")
+		}
+		if tag == tagHeader {
+			e.Headers = append(e.Headers, transport.Header{Key: value[:i], Value: []byte(value[i+1:])})
+			return nil
+		}
+		if e.Extensions == nil {
+			e.Extensions = make(map[string]string)
+		}
+		e.Extensions[value[:i]] = value[i+1:]
+	default:
+		return fmt.Errorf("attribute %d: %w", tag, errNewer)
+	}
+	return err
+}
+
+// keyID identifies the key of a row among all topics, and reports whether it has
+// one.
+func (r *row) keyID() (string, bool) { return r.topic + "\x00" + string(r.key), r.key != nil }

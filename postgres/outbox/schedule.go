@@ -1,0 +1,53 @@
+package outbox
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Cancel withdraws an event that was written with [NotBefore] and is not due yet,
+// in the caller's transaction, and reports whether there was one. Once it is due
+// it may have been moved to the outbox, and then it is published.
+func Cancel(ctx context.Context, tx Tx, table Table, eventID string) (bool, error) {
+	n, err := table.names()
+	if err == nil && tx == nil {
+		err = errNoTx
+	}
+	if err != nil {
+		return false, fmt.Errorf("outbox: cancel event %s: %w", eventID, err)
+	}
+	if m, ok := tx.(*MemoryTx); ok {
+		return m.cancel(eventID), nil
+	}
+	deleted, err := tx.exec(ctx, n.sql(`DELETE FROM {scheduled} WHERE event_id = $1`), eventID)
+	if err != nil {
+		return false, fmt.Errorf("outbox: cancel event %s: %w", eventID, err)
+	}
+	return deleted > 0, nil
+}
+
+// moveDue moves events that are due into the outbox, where they get ids in the
+// order of their times and enter the next window as any row. It returns how many.
+// One relay moves at a time, or two moves could invert a key.
+func moveDue(ctx context.Context, pool *pgxpool.Pool, n names, limit int) (moved int64, err error) {
+	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+		var mine bool
+		if err := tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock($1)`, lockOf("eventbus due", n.bare)).Scan(&mine); err != nil || !mine {
+			return err
+		}
+		// A row that a transaction is about to cancel is skipped until that ends.
+		tag, err := tx.Exec(ctx, n.sql(`
+			WITH due AS (
+				DELETE FROM {scheduled} WHERE id IN (
+					SELECT id FROM {scheduled} WHERE due_at <= clock_timestamp() ORDER BY due_at, id LIMIT $1 FOR UPDATE SKIP LOCKED)
+				RETURNING *)
+			INSERT INTO {outbox} (format, event_id, topic, key, value, partitioner, attributes)
+			SELECT format, event_id, topic, key, value, partitioner, attributes FROM due ORDER BY due_at, id`), limit)
+		moved = tag.RowsAffected()
+		return err
+	})
+	return moved, err
+}

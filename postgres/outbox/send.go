@@ -1,0 +1,136 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// sender sends batches of envelopes, fenced by a transactional id or not. It
+// belongs to one goroutine.
+type sender struct {
+	bus *eventbus.Bus
+	id  string // empty: unfenced
+	tx  *eventbus.Transactor
+}
+
+// refused reports whether an error is the cluster's judgement of an event, which
+// sending it again would not change soon, and not the lack of an answer.
+func refused(err error) bool {
+	return !errors.Is(err, transport.ErrOutcomeUnknown) && (errors.Is(err, transport.ErrTooLarge) || errors.Is(err, transport.ErrTopicMissing) ||
+		errors.Is(err, transport.ErrUnauthorized) || errors.Is(err, transport.ErrRejected) || errors.Is(err, eventbus.ErrSerialization))
+}
+
+// open fences every other sender of the id. Its error is never that of an event.
+func (s *sender) open(ctx context.Context) error {
+	if s.id == "" || s.tx != nil {
+		return nil
+	}
+	tx, err := s.bus.NewTransactor(ctx, s.id)
+	if err != nil {
+		return err
+	}
+	s.tx = tx
+	return nil
+}
+
+// send sends envelopes and returns the error of each that was refused, by index.
+// Another error means that it is not known what was sent.
+func (s *sender) send(ctx context.Context, envelopes []*eventbus.Envelope) (refusals map[int]error, err error) {
+	if len(envelopes) == 0 {
+		return nil, nil
+	}
+	refusals = make(map[int]error)
+	if s.id == "" {
+		return refusals, s.sendUnfenced(ctx, envelopes, refusals)
+	}
+	return refusals, s.sendFenced(ctx, envelopes, 0, refusals)
+}
+
+func (s *sender) sendUnfenced(ctx context.Context, envelopes []*eventbus.Envelope, refusals map[int]error) error {
+	err := s.bus.PublishEnvelopes(ctx, envelopes)
+	var failed *eventbus.BatchError
+	if !errors.As(err, &failed) {
+		return err
+	}
+	for i, cause := range failed.Errors {
+		if !refused(cause) {
+			return err
+		}
+		refusals[i] = cause
+	}
+	return nil
+}
+
+// sendFenced sends envelopes in one transaction. If that is refused it halves them
+// until it knows which event is to blame; an event of a key that was refused
+// follows it, so that the key keeps its order.
+func (s *sender) sendFenced(ctx context.Context, envelopes []*eventbus.Envelope, base int, refusals map[int]error) error {
+	if err := s.open(ctx); err != nil {
+		return fmt.Errorf("fencing other relays: %w", err)
+	}
+	err := s.tx.Publish(ctx, envelopes)
+	if err == nil {
+		return nil
+	}
+	s.tx = nil // spent
+	if !refused(err) {
+		return err
+	}
+	if len(envelopes) == 1 {
+		refusals[base] = err
+		return nil
+	}
+	half := len(envelopes) / 2
+	if err := s.sendFenced(ctx, envelopes[:half], base, refusals); err != nil {
+		return err
+	}
+	// What follows a refused event of its key is not sent. It has no error of its own.
+	rest, at := make([]*eventbus.Envelope, 0, len(envelopes)-half), make([]int, 0, len(envelopes)-half)
+	for i := half; i < len(envelopes); i++ {
+		if followsRefused(envelopes, refusals, base, i) {
+			refusals[base+i] = nil
+			continue
+		}
+		rest, at = append(rest, envelopes[i]), append(at, base+i)
+	}
+	if len(rest) == 0 {
+		return nil
+	}
+	inner := make(map[int]error)
+	err = s.sendFenced(ctx, rest, 0, inner)
+	for i, cause := range inner {
+		refusals[at[i]] = cause
+	}
+	return err
+}
+
+// followsRefused reports whether an earlier event of envelopes[i]'s key was refused.
+func followsRefused(envelopes []*eventbus.Envelope, refusals map[int]error, base, i int) bool {
+	e := envelopes[i]
+	if e.Key == nil {
+		return false
+	}
+	for j := range refusals {
+		if j -= base; j >= 0 && j < i && envelopes[j].Topic == e.Topic && string(envelopes[j].Key) == string(e.Key) && envelopes[j].Key != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// wait waits, and reports whether ctx lasted.
+func wait(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,147 @@
+package outbox
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Status is what an outbox and its relays are like.
+type Status struct {
+	Table     string        `json:"table"`
+	Version   int           `json:"version"`
+	Scheduled int64         `json:"scheduled"` // events that are not due yet, up to CountLimit
+	Relays    []RelayStatus `json:"relays"`
+	Oldest    OldestTx      `json:"oldestTransaction"`
+}
+
+// CountLimit is up to which number rows are counted.
+const CountLimit = 100_000
+
+// RelayStatus is how one relay name stands.
+type RelayStatus struct {
+	Name      string        `json:"name"`
+	Holder    string        `json:"holder,omitempty"` // who leads: host/pid; empty if nobody does
+	Epoch     int64         `json:"epoch"`
+	Published int64         `json:"published"`
+	Pending   int64         `json:"pending"` // committed and not sent, up to CountLimit
+	OldestAge time.Duration `json:"oldestAge"`
+	Parked    int64         `json:"parked"`
+	ParkedFor time.Duration `json:"parkedFor"` // since the oldest was parked
+	// Still is since when the cursor has not moved: a name that nobody runs any
+	// more keeps the table from being cleaned.
+	Still time.Duration `json:"still"`
+}
+
+// OldestTx is the oldest transaction of the server: dead rows stay in every table
+// until it ends. It is zero if there is none, and has no process id where the role
+// may not see it.
+type OldestTx struct {
+	PID int32         `json:"pid,omitempty"`
+	Age time.Duration `json:"age"`
+}
+
+// ReadStatus reads the status of an outbox.
+func ReadStatus(ctx context.Context, pool *pgxpool.Pool, table Table) (*Status, error) {
+	n, err := table.names()
+	if err == nil {
+		err = checkVersion(ctx, pool, n)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("outbox: status: %w", err)
+	}
+	s, err := readStatus(ctx, pool, n)
+	if err != nil {
+		return nil, fmt.Errorf("outbox: status of %s: %w", n.bare, err)
+	}
+	return s, nil
+}
+
+func readStatus(ctx context.Context, pool *pgxpool.Pool, n names) (*Status, error) {
+	s := &Status{Table: n.bare, Version: latest()}
+	if err := pool.QueryRow(ctx, n.sql(`SELECT count(*) FROM (SELECT FROM {scheduled} LIMIT $1) s`), CountLimit).Scan(&s.Scheduled); err != nil {
+		return nil, err
+	}
+	var age float64
+	if err := pool.QueryRow(ctx, `SELECT coalesce(pid, 0), coalesce(extract(epoch FROM clock_timestamp() - xact_start), 0)::float8 FROM (SELECT) one
+		LEFT JOIN LATERAL (SELECT pid, xact_start FROM pg_stat_activity WHERE xact_start IS NOT NULL AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+			ORDER BY xact_start LIMIT 1) a ON true`).Scan(&s.Oldest.PID, &age); err != nil {
+		return nil, err
+	}
+	s.Oldest.Age = seconds(age)
+	found, err := pool.Query(ctx, n.sql(`
+		SELECT r.name, CASE WHEN r.expires_at > clock_timestamp() THEN r.holder ELSE '' END, r.epoch, r.published,
+			extract(epoch FROM clock_timestamp() - r.moved_at)::float8,
+			(SELECT count(*) FROM {parked} p WHERE p.relay = r.name),
+			coalesce((SELECT extract(epoch FROM clock_timestamp() - min(parked_at)) FROM {parked} p WHERE p.relay = r.name), 0)::float8,
+			r.from_snapshot::text, coalesce(r.to_snapshot::text, ''), r.last_id
+		FROM {relay} r ORDER BY r.name`))
+	if err != nil {
+		return nil, err
+	}
+	var cursors []cursor
+	s.Relays, err = pgx.CollectRows(found, func(found pgx.CollectableRow) (x RelayStatus, err error) {
+		var still, parkedFor float64
+		var c cursor
+		err = found.Scan(&x.Name, &x.Holder, &x.Epoch, &x.Published, &still, &x.Parked, &parkedFor, &c.from, &c.to, &c.last)
+		x.Still, x.ParkedFor = seconds(still), seconds(parkedFor)
+		cursors = append(cursors, c)
+		return x, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	for i := range s.Relays {
+		if err := readPending(ctx, pool, n, cursors[i], &s.Relays[i]); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// readPending counts what a relay has not sent yet.
+func readPending(ctx context.Context, pool *pgxpool.Pool, n names, c cursor, x *RelayStatus) error {
+	var age float64
+	var b pgx.Batch
+	b.Queue(sessionSettings, "off")
+	b.Queue(n.sql(`SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float8
+		FROM (`+windowBy("id, xid, created_at")+`) w
+		WHERE NOT ($4::text <> '' AND id <= $5 AND pg_visible_in_snapshot(xid, coalesce(nullif($4::text, ''), '1:1:')::pg_snapshot))`),
+		c.from, farFuture, CountLimit, c.to, c.last)
+	results := pool.SendBatch(ctx, &b)
+	defer results.Close()
+	if _, err := results.Exec(); err != nil {
+		return err
+	}
+	err := results.QueryRow().Scan(&x.Pending, &age)
+	x.OldestAge = seconds(age)
+	return err
+}
+
+// farFuture is a snapshot in which every transaction is over: what a statement sees
+// has committed.
+const farFuture = "9223372036854775807:9223372036854775807:"
+
+func seconds(s float64) time.Duration { return max(0, time.Duration(s*float64(time.Second))) }
+
+// watch reads the status for health and metrics.
+func (r *Relay) watch(ctx context.Context) error {
+	s, err := readStatus(ctx, r.pool, r.names)
+	if err == nil {
+		r.note(func(state *relayState) { state.status = s })
+	}
+	return err
+}
+
+// Own returns the status of one relay name, zero if there is none.
+func (s *Status) Own(name string) RelayStatus {
+	for _, x := range s.Relays {
+		if x.Name == name {
+			return x
+		}
+	}
+	return RelayStatus{}
+}

@@ -1,0 +1,50 @@
+package outbox
+
+import (
+	"cmp"
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// Table names an outbox: one service may have several. The zero Table is
+// public.outbox. The other tables of an outbox have its name and a suffix:
+// _relay, _parked, _scheduled and _version.
+type Table struct {
+	Schema string // default "public"
+	Name   string // default "outbox"
+}
+
+// names are the tables of one outbox, quoted for SQL.
+type names struct {
+	schema, outbox, relay, parked, scheduled, version string
+	bare                                              string // schema.name, for messages
+}
+
+// validName is stricter than PostgreSQL, so that a name needs no care in shells,
+// in migrations and in messages; 40 letters leave room for suffixes below the
+// server's limit of 63.
+var validName = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,39}$`)
+
+func (t Table) names() (names, error) {
+	schema, name := cmp.Or(t.Schema, "public"), cmp.Or(t.Name, "outbox")
+	for _, s := range []string{schema, name} {
+		if !validName.MatchString(s) {
+			return names{}, fmt.Errorf("the table %q.%q: names have lower-case letters, digits and _, at most 40, and begin with no digit", schema, name)
+		}
+	}
+	quoted := func(suffix string) string { return `"` + schema + `"."` + name + suffix + `"` }
+	return names{
+		schema: `"` + schema + `"`, outbox: quoted(""), relay: quoted("_relay"), parked: quoted("_parked"),
+		scheduled: quoted("_scheduled"), version: quoted("_version"), bare: schema + "." + name,
+	}, nil
+}
+
+// String is "schema.name".
+func (t Table) String() string { return cmp.Or(t.Schema, "public") + "." + cmp.Or(t.Name, "outbox") }
+
+// sql fills the tables' names into a statement.
+func (n names) sql(statement string) string {
+	return strings.NewReplacer("{schema}", n.schema, "{outbox}", n.outbox, "{relay}", n.relay,
+		"{parked}", n.parked, "{scheduled}", n.scheduled, "{version}", n.version).Replace(statement)
+}

@@ -1,0 +1,69 @@
+package outbox
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+
+	"github.com/eventbus-go/eventbus/postgres/internal/carry"
+	"github.com/jackc/pgx/v5"
+)
+
+// Tx is the caller's transaction: [Pgx], [SQL], or that of [Memory]. The outbox
+// writes in it and never ends it.
+type Tx interface {
+	// exec runs a statement and returns how many rows it wrote.
+	exec(ctx context.Context, statement string, args ...any) (int64, error)
+}
+
+// errNoTx: the caller has no transaction, and an event outside of one is what an
+// outbox is there to prevent.
+var errNoTx = errors.New("there is no transaction: pass the one that writes what the event is about, by outbox.Pgx or outbox.SQL")
+
+// Pgx returns the Tx of a pgx transaction.
+func Pgx(tx pgx.Tx) Tx {
+	if tx == nil {
+		return nil
+	}
+	return pgxTx{tx}
+}
+
+// SQL returns the Tx of a database/sql transaction on PostgreSQL, by any driver
+// that takes []byte, string, int64 and time.Time and the placeholders $1, $2, …
+func SQL(tx *sql.Tx) Tx {
+	if tx == nil {
+		return nil
+	}
+	return sqlTx{tx}
+}
+
+// FromContext returns the transaction that an inbox began for the handler whose
+// context this is: what the handler publishes in it commits with the inbox.
+func FromContext(ctx context.Context) (Tx, bool) {
+	switch tx := carry.From(ctx).(type) {
+	case pgx.Tx:
+		return pgxTx{tx}, true
+	case *sql.Tx:
+		return sqlTx{tx}, true
+	case *MemoryTx:
+		return tx, true
+	}
+	return nil, false
+}
+
+type pgxTx struct{ tx pgx.Tx }
+
+func (t pgxTx) exec(ctx context.Context, statement string, args ...any) (int64, error) {
+	tag, err := t.tx.Exec(ctx, statement, args...)
+	return tag.RowsAffected(), err
+}
+
+type sqlTx struct{ tx *sql.Tx }
+
+func (t sqlTx) exec(ctx context.Context, statement string, args ...any) (int64, error) {
+	result, err := t.tx.ExecContext(ctx, statement, args...)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}

@@ -1,0 +1,128 @@
+package outbox
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+)
+
+const columns = `id, format, event_id, topic, key, value, partitioner, attributes`
+
+// next returns the rows that follow the cursor, in order, and the cursor behind
+// them. No rows and an equal cursor: nothing has happened.
+//
+// A window that fits into one batch is read by the index (xid, id), and sorted
+// here; a larger one, after an outage, by walking the primary key, which needs no
+// sort of all of it.
+func (r *Relay) next(ctx context.Context, c cursor) (rows []row, after cursor, err error) {
+	if c.to != "" {
+		return r.walk(ctx, c)
+	}
+	var to string
+	if err := r.pool.QueryRow(ctx, `SELECT pg_current_snapshot()::text`).Scan(&to); err != nil {
+		return nil, c, err
+	}
+	if to == c.from {
+		return nil, c, nil
+	}
+	if rows, err = r.read(ctx, r.names.sql(windowBy(columns)), c.from, to, r.config.Batch+1); err != nil {
+		return nil, c, err
+	}
+	if len(rows) <= r.config.Batch {
+		slices.SortFunc(rows, func(a, b row) int { return cmp.Compare(a.id, b.id) })
+		c.from, c.last = to, 0
+		return rows, c, nil
+	}
+	first, err := r.first(ctx, c.from, to)
+	if err != nil {
+		return nil, c, err
+	}
+	c.to, c.last = to, first-1
+	return r.walk(ctx, c)
+}
+
+// windowBy selects the difference of two snapshots, at most $3 rows and one more of
+// each part: transactions that began after from, and those that ran in it.
+func windowBy(columns string) string {
+	return `(SELECT ` + columns + ` FROM {outbox}
+		WHERE xid >= pg_snapshot_xmax($1::text::pg_snapshot) AND xid < pg_snapshot_xmax($2::text::pg_snapshot)
+			AND pg_visible_in_snapshot(xid, $2::text::pg_snapshot)
+		ORDER BY xid, id LIMIT $3)
+	UNION ALL
+	(SELECT ` + columns + ` FROM {outbox}
+		WHERE xid = ANY(ARRAY(SELECT pg_snapshot_xip($1::text::pg_snapshot))) AND pg_visible_in_snapshot(xid, $2::text::pg_snapshot)
+		ORDER BY xid, id LIMIT $3)`
+}
+
+// first returns the smallest id of a window. OFFSET 0 keeps the planner from
+// walking the primary key for it.
+func (r *Relay) first(ctx context.Context, from, to string) (id int64, err error) {
+	err = r.one(ctx, &id, r.names.sql(`
+		SELECT min(id) FROM (
+			(SELECT id FROM {outbox} WHERE xid >= pg_snapshot_xmax($1::text::pg_snapshot) AND xid < pg_snapshot_xmax($2::text::pg_snapshot) OFFSET 0)
+			UNION ALL
+			(SELECT id FROM {outbox} WHERE xid = ANY(ARRAY(SELECT pg_snapshot_xip($1::text::pg_snapshot))) OFFSET 0)) w`), from, to)
+	return id, err
+}
+
+// walk reads one batch of a large window.
+func (r *Relay) walk(ctx context.Context, c cursor) ([]row, cursor, error) {
+	rows, err := r.read(ctx, r.names.sql(`
+		SELECT `+columns+` FROM {outbox}
+		WHERE id > $4 AND NOT pg_visible_in_snapshot(xid, $1::text::pg_snapshot) AND pg_visible_in_snapshot(xid, $2::text::pg_snapshot)
+		ORDER BY id LIMIT $3`), c.from, c.to, r.config.Batch, c.last)
+	if err != nil {
+		return nil, c, err
+	}
+	if len(rows) < r.config.Batch {
+		c.from, c.to, c.last = c.to, "", 0
+	} else {
+		c.last = rows[len(rows)-1].id
+	}
+	return rows, c, nil
+}
+
+// one reads one value, with the relay's session settings.
+func (r *Relay) one(ctx context.Context, value any, statement string, args ...any) error {
+	var b pgx.Batch
+	b.Queue(sessionSettings, "off")
+	b.Queue(statement, args...)
+	results := r.pool.SendBatch(ctx, &b)
+	defer results.Close()
+	if _, err := results.Exec(); err != nil {
+		return err
+	}
+	return results.QueryRow().Scan(value)
+}
+
+// read reads rows, with the relay's session settings.
+func (r *Relay) read(ctx context.Context, statement string, args ...any) ([]row, error) {
+	var b pgx.Batch
+	b.Queue(sessionSettings, "off")
+	b.Queue(statement, args...)
+	results := r.pool.SendBatch(ctx, &b)
+	defer results.Close()
+	if _, err := results.Exec(); err != nil {
+		return nil, err
+	}
+	found, err := results.Query()
+	if err != nil {
+		return nil, err
+	}
+	return collect(found)
+}
+
+func collect(found pgx.Rows) ([]row, error) {
+	var rows []row
+	defer found.Close()
+	for found.Next() {
+		var x row
+		if err := found.Scan(&x.id, &x.format, &x.eventID, &x.topic, &x.key, &x.value, &x.partitioner, &x.attributes); err != nil {
+			return nil, err
+		}
+		rows = append(rows, x)
+	}
+	return rows, found.Err()
+}
