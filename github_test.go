@@ -14,17 +14,8 @@ import (
 // TestDependabotKnowsEveryModule compares its list with the go.mod files.
 func TestDependabotKnowsEveryModule(t *testing.T) {
 	var want []string
-	err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
-		if err == nil && entry.IsDir() && (entry.Name() == ".cache" || entry.Name() == "testdata") {
-			return filepath.SkipDir
-		}
-		if err == nil && entry.Name() == "go.mod" {
-			want = append(want, "/"+strings.TrimPrefix(filepath.ToSlash(filepath.Dir(path)), "."))
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
+	for _, dir := range moduleDirs(t) {
+		want = append(want, "/"+strings.TrimPrefix(dir, "."))
 	}
 	var got []string
 	for _, update := range parsed(t, ".github/dependabot.yml")["updates"].([]any) {
@@ -39,6 +30,24 @@ func TestDependabotKnowsEveryModule(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("dependabot.yml lists %q, the modules are %q", got, want)
 	}
+}
+
+// moduleDirs returns the directories that have a go.mod.
+func moduleDirs(t *testing.T) (dirs []string) {
+	t.Helper()
+	err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.IsDir() && (entry.Name() == ".cache" || entry.Name() == "testdata") {
+			return filepath.SkipDir
+		}
+		if err == nil && entry.Name() == "go.mod" {
+			dirs = append(dirs, filepath.ToSlash(filepath.Dir(path)))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dirs
 }
 
 // TestWorkflowTestsEveryKafka looks for each version that scripts/matrix.sh runs.

@@ -17,7 +17,7 @@ import (
 var updateNotice = flag.Bool("update-notice", false, "write NOTICE")
 
 // TestNotice compares NOTICE with the modules whose code a program links: those
-// of the library, of its test kit, and of the tool, on every system. Versions are
+// of the library, of its test kit, and of the modules beside it, on every system. Versions are
 // left out, since go.sum has them and licences rarely change.
 func TestNotice(t *testing.T) {
 	if testing.Short() {
@@ -25,18 +25,24 @@ func TestNotice(t *testing.T) {
 	}
 	used := map[string]map[string]bool{} // by module: who links it
 	directories := map[string]string{}
-	for _, of := range []struct{ name, dir, packages string }{
-		{"library", ".", "./... "},
-		{"test kit", ".", "./kafkatest/..."},
-		{"tool", "cmd/eventbus", "."},
-	} {
+	programs := map[string]string{"library": ".", "test kit": "."}
+	for _, dir := range moduleDirs(t) {
+		if !slices.Contains([]string{".", "bench", "examples", "kafkatest/kafkacontainer"}, dir) { // nobody ships these
+			programs[dir] = dir
+		}
+	}
+	for name, dir := range programs {
+		packages := "./..."
+		if name == "test kit" {
+			packages = "./kafkatest/..."
+		}
 		for _, system := range []string{"linux", "darwin", "windows"} {
-			for module, dir := range linkedModules(t, of.dir, of.packages, of.name == "library", system) {
-				directories[module] = cmp.Or(directories[module], dir)
+			for module, source := range linkedModules(t, dir, packages, name == "library", system) {
+				directories[module] = cmp.Or(directories[module], source)
 				if used[module] == nil {
 					used[module] = map[string]bool{}
 				}
-				used[module][of.name] = true
+				used[module][name] = true
 			}
 		}
 	}
