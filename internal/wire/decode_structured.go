@@ -6,14 +6,14 @@ import (
 	"errors"
 	"io"
 
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goccy/go-json/jsontext"
 )
 
 // decodeStructured reads a value in the JSON event format. Data is a part of
 // value where it is JSON. A member that occurs twice is refused: readers differ
 // in which one they take, so nobody could say what the event is.
 func decodeStructured(value []byte, ev *Event) error {
-	d := jsontext.NewDecoder(bytes.NewReader(value), jsontext.AllowDuplicateNames(true))
+	d := jsontext.NewDecoder(bytes.NewBuffer(value), jsontext.AllowDuplicateNames(true))
 	if d.PeekKind() != '{' {
 		return &MalformedError{Reason: "the value is no JSON object"}
 	}

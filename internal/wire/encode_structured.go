@@ -5,7 +5,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goccy/go-json/jsontext"
 
 	"github.com/eventbus-go/eventbus/transport"
 )
