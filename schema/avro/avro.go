@@ -1,0 +1,155 @@
+// Package avro is the codec for events in Avro, with or without a schema registry.
+//
+// A schema is written by hand, or made from the Go type by [SchemaFor]. Fields are
+// matched by the tag `avro:"name"`; logical types (decimal, uuid, timestamps, dates)
+// are github.com/twmb/avro's, which encodes and decodes.
+//
+// Data is read by the schema that it was written by, resolved against the codec's
+// own (Avro 1.12, "Schema Resolution"): fields that the writer did not know have
+// their defaults, fields that the reader does not know are passed over, and data
+// that can't be resolved is an error which names the field.
+package avro
+
+import (
+	"fmt"
+	"reflect"
+
+	"github.com/twmb/avro"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/schema/internal/codec"
+	"github.com/eventbus-go/eventbus/schema/registry"
+)
+
+// ContentType is the datacontenttype of the events.
+const ContentType = "application/avro"
+
+// Codec returns the codec of T by an Avro schema. The registry may be nil with
+// framing None. With framing Prefix the data is not plain Avro, although its
+// content type says so: only clients that know the registry read it.
+//
+// It panics when the schema can't be parsed, is not a named type, or has a field
+// that T does not fit, in the manner of eventbus.NewTopic.
+func Codec[T any](r *registry.Registry, f registry.Framing, schema string, options ...registry.Option) eventbus.Codec {
+	goType := reflect.TypeFor[T]()
+	name := "avro.Codec[" + goType.String() + "]"
+	o := registry.Collect(options)
+	format, err := newFormat(goType, schema, o.Dependencies)
+	if err != nil {
+		panic("eventbus: " + name + ": " + err.Error())
+	}
+	return codec.New(name, r, f, format, o)
+}
+
+// SchemaFor returns an Avro schema made from the fields of T, for a codec or for a
+// file to start from. It panics on a T that Avro has no type for.
+func SchemaFor[T any](options ...avro.SchemaOpt) string {
+	return avro.MustSchemaFor[T](options...).String()
+}
+
+type format struct {
+	text   string
+	record string
+	schema *avro.Schema
+}
+
+func newFormat(t reflect.Type, text string, dependencies []registry.Dependency) (*format, error) {
+	var names avro.SchemaCache
+	for _, d := range dependencies {
+		if _, err := names.Parse(d.Text); err != nil {
+			return nil, fmt.Errorf("the schema %s: %w", d.Name, err)
+		}
+	}
+	schema, err := names.Parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("the schema: %w", err)
+	}
+	root := schema.Root()
+	if root.Name == "" {
+		return nil, fmt.Errorf("the schema is %s without a name: events are records", root.Type)
+	}
+	f := &format{text: text, record: root.Name, schema: schema}
+	if root.Namespace != "" {
+		f.record = root.Namespace + "." + root.Name
+	}
+	return f, f.fits(t)
+}
+
+// fits tries the schema on a zero value, so that a field without a place in T is
+// found when the codec is declared and not by the first event.
+func (f *format) fits(t reflect.Type) error {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if _, err := f.schema.AppendEncode(nil, reflect.New(t).Interface()); err != nil && structural(err) {
+		return fmt.Errorf("%s does not fit the schema: %w", t, err)
+	}
+	return nil
+}
+
+func (f *format) ContentType() string { return ContentType }
+
+func (f *format) Record() string { return f.record }
+
+func (f *format) Definition() registry.Definition {
+	return registry.Definition{Type: registry.Avro, Text: f.text}
+}
+
+func (f *format) Index(*registry.Schema) ([]byte, error) { return nil, nil }
+
+func (f *format) ZeroFirst() bool { return true }
+
+func (f *format) Writer(s *registry.Schema, load codec.Load) (codec.Encoder, error) {
+	schema := f.schema
+	if s != nil {
+		var err error
+		if schema, err = parse(s, load); err != nil {
+			return nil, err
+		}
+	}
+	return func(dst []byte, v any) ([]byte, error) { return schema.AppendEncode(dst, v) }, nil
+}
+
+func (f *format) Reader(s *registry.Schema, load codec.Load) (codec.Decoder, error) {
+	schema := f.schema
+	if s != nil {
+		writer, err := parse(s, load)
+		if err != nil {
+			return nil, err
+		}
+		if schema, err = avro.Resolve(writer, f.schema); err != nil {
+			return nil, fmt.Errorf("its data can't be read by the schema of this service: %w", err)
+		}
+	}
+	return func(data, _ []byte, _ bool, v any) error {
+		rest, err := schema.Decode(data, v)
+		if err == nil && len(rest) > 0 {
+			return fmt.Errorf("%d bytes are left behind the value: it was written by another schema, or framed in another way", len(rest))
+		}
+		return err
+	}, nil
+}
+
+// deepest bounds the references between schemas.
+const deepest = 32
+
+func parse(s *registry.Schema, load codec.Load) (*avro.Schema, error) {
+	var names avro.SchemaCache
+	return parseInto(&names, s, load, 0)
+}
+
+func parseInto(names *avro.SchemaCache, s *registry.Schema, load codec.Load, depth int) (*avro.Schema, error) {
+	if depth > deepest {
+		return nil, fmt.Errorf("its references are more than %d deep", deepest)
+	}
+	for _, r := range s.References {
+		referred, err := load(r)
+		if err != nil {
+			return nil, fmt.Errorf("the schema %s that it refers to: %w", r.Name, err)
+		}
+		if _, err := parseInto(names, referred, load, depth+1); err != nil {
+			return nil, err
+		}
+	}
+	return names.Parse(s.Text)
+}

@@ -1,0 +1,134 @@
+// Package codec is what the codecs of the three formats share: finding the schema
+// to write by, framing, and a reader for each schema that events name.
+//
+// codec.go encodes and decodes, write.go finds the schema to write by, read.go
+// keeps the readers.
+package codec
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/schema/registry"
+)
+
+// Format is one schema language and one Go type.
+type Format interface {
+	ContentType() string
+	// Record is the full name of the schema's type, for subjects.
+	Record() string
+	// Definition is the codec's own schema, without references.
+	Definition() registry.Definition
+	// Index is the message indexes that go with the id of a schema of the
+	// registry, nil for formats that have none.
+	Index(s *registry.Schema) ([]byte, error)
+	// ZeroFirst reports whether a plain value may begin with a zero byte.
+	ZeroFirst() bool
+	// Writer returns what encodes by a schema of the registry, the codec's own
+	// for nil. Load gives the schemas that it refers to.
+	Writer(s *registry.Schema, load Load) (Encoder, error)
+	// Reader returns what decodes data that was written by a schema of the
+	// registry, the codec's own for nil. Index is that of the event.
+	Reader(s *registry.Schema, load Load) (Decoder, error)
+}
+
+// Load returns the schema that a reference names.
+type Load func(registry.Reference) (*registry.Schema, error)
+
+// Encoder appends the data of v, a pointer to the codec's type.
+type Encoder func(dst []byte, v any) ([]byte, error)
+
+// Decoder reads data into v. Index is the message indexes of a header, still
+// encoded; prefixed data begins with its own, where the format has them.
+type Decoder func(data, index []byte, prefixed bool, v any) error
+
+type codec struct {
+	registry *registry.Registry // nil with None framing alone
+	framing  registry.Framing
+	format   Format
+	options  registry.Options
+	own      Encoder
+
+	last    atomic.Pointer[writer]
+	mu      sync.Mutex
+	writers map[string]*writer // by topic
+	readers readers
+}
+
+// New returns the codec of a format. It panics where the declaration can't work.
+func New(name string, r *registry.Registry, f registry.Framing, format Format, o registry.Options) eventbus.Codec {
+	fail := func(why string) { panic("eventbus: " + name + ": " + why) }
+	switch {
+	case f != registry.Header && f != registry.Prefix && f != registry.None:
+		fail("the framing is " + f.String() + ": write registry.Header, registry.Prefix or registry.None")
+	case r == nil && f != registry.None:
+		fail("framing " + f.String() + " needs a registry: the ids are its")
+	case r == nil && (o.Register || o.Latest || o.ID != 0):
+		fail("Register, UseLatest and UseID need a registry")
+	case o.Latest && o.ID != 0:
+		fail("UseLatest and UseID are both set: keep one")
+	case o.Register && (o.Latest || o.ID != 0):
+		fail("Register is set, and UseLatest or UseID writes by another schema: keep one")
+	}
+	own, err := format.Writer(nil, nil)
+	if err != nil {
+		fail(err.Error())
+	}
+	c := &codec{registry: r, framing: f, format: format, options: o, own: own, writers: make(map[string]*writer)}
+	c.readers.most = mostReaders
+	if c.readers.own, err = format.Reader(nil, nil); err != nil {
+		fail(err.Error())
+	}
+	return c
+}
+
+func (c *codec) ContentType() string { return c.format.ContentType() }
+
+// Start finds the schema to write by, so that one that is missing is an error of
+// the bus's start.
+func (c *codec) Start(ctx context.Context, topic string) error {
+	_, err := c.writer(ctx, topic)
+	return err
+}
+
+func (c *codec) Encode(ctx context.Context, dst []byte, e *eventbus.Envelope, v any) ([]byte, error) {
+	w := c.last.Load()
+	if w == nil || w.topic != e.Topic {
+		var err error
+		if w, err = c.writer(ctx, e.Topic); err != nil {
+			return dst, err
+		}
+	}
+	if e.DataSchema == "" {
+		e.DataSchema = w.uri
+	}
+	switch c.framing {
+	case registry.Header:
+		e.Headers = append(e.Headers, w.header)
+	case registry.Prefix:
+		dst = append(dst, w.prefix...)
+	}
+	return w.encode(dst, v)
+}
+
+func (c *codec) Decode(ctx context.Context, e *eventbus.Envelope, v any) error {
+	prefixes := c.registry != nil && (c.framing != registry.None || !c.format.ZeroFirst())
+	frame, err := c.registry.Read(e, prefixes)
+	if err != nil {
+		return err
+	}
+	decode, err := c.reader(ctx, frame.ID)
+	if err != nil {
+		return err
+	}
+	if err := decode(frame.Value, frame.Index, len(frame.Value) < len(e.Data), v); err != nil {
+		if frame.ID != (registry.ID{}) {
+			return fmt.Errorf("data of schema id %s: %w", frame.ID, err)
+		}
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,100 @@
+package jsonschema
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/eventbus-go/eventbus/schema/internal/codec"
+	"github.com/eventbus-go/eventbus/schema/registry"
+)
+
+// own is the address of the schema itself; references resolve against it.
+const own = "schema:///own"
+
+// nowhere loads nothing: a $ref in a schema must not make this process open files
+// or connections.
+type nowhere struct{}
+
+func (nowhere) Load(url string) (any, error) {
+	return nil, errors.New("it is no reference of the schema: name it with registry.Refer")
+}
+
+func newCompiler() *jsonschema.Compiler {
+	c := jsonschema.NewCompiler()
+	c.UseLoader(nowhere{})
+	c.DefaultDraft(jsonschema.Draft7)
+	return c
+}
+
+// add makes a schema known by the name that a $ref uses, resolved as the $ref is.
+func add(c *jsonschema.Compiler, name, text string) error {
+	document, err := jsonschema.UnmarshalJSON(strings.NewReader(text))
+	if err != nil {
+		return err
+	}
+	if !strings.Contains(name, "://") {
+		name = "schema:///" + strings.TrimPrefix(name, "/")
+	}
+	return c.AddResource(name, document)
+}
+
+func compile(c *jsonschema.Compiler, text string) (*jsonschema.Schema, error) {
+	if err := add(c, own, text); err != nil {
+		return nil, fmt.Errorf("the schema is no JSON: %w", err)
+	}
+	schema, err := c.Compile(own)
+	if err != nil {
+		return nil, fmt.Errorf("the schema can't be used: %w", err)
+	}
+	return schema, nil
+}
+
+// deepest bounds the references between schemas.
+const deepest = 32
+
+// compileAll compiles a schema of the registry with all that it refers to.
+func compileAll(s *registry.Schema, load codec.Load) (*jsonschema.Schema, error) {
+	c := newCompiler()
+	if err := addAll(c, s, load, make(map[string]bool), 0); err != nil {
+		return nil, err
+	}
+	return compile(c, s.Text)
+}
+
+func addAll(c *jsonschema.Compiler, s *registry.Schema, load codec.Load, have map[string]bool, depth int) error {
+	if depth > deepest {
+		return fmt.Errorf("its references are more than %d deep", deepest)
+	}
+	for _, r := range s.References {
+		if have[r.Name] {
+			continue
+		}
+		have[r.Name] = true
+		referred, err := load(r)
+		if err != nil {
+			return fmt.Errorf("the schema %s that it refers to: %w", r.Name, err)
+		}
+		if err := add(c, r.Name, referred.Text); err != nil {
+			return fmt.Errorf("the schema %s that it refers to: %w", r.Name, err)
+		}
+		if err := addAll(c, referred, load, have, depth+1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// faultOf says where in the event and by which keyword it does not fit, for the
+// first of the innermost faults.
+func faultOf(fault *jsonschema.ValidationError) error {
+	for len(fault.Causes) > 0 {
+		fault = fault.Causes[0]
+	}
+	keyword := fault.ErrorKind.KeywordPath()
+	where := "/" + strings.Join(fault.InstanceLocation, "/")
+	return fmt.Errorf("the event does not fit its schema at %q: %s", where, strings.Join(slices.Clip(keyword), "/"))
+}

@@ -1,0 +1,83 @@
+package protobuf
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/bufbuild/protocompile/parser"
+	"github.com/bufbuild/protocompile/reporter"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/descriptorpb"
+
+	"github.com/eventbus-go/eventbus/schema/registry"
+)
+
+func wellKnown(path string) bool { return strings.HasPrefix(path, "google/protobuf/") }
+
+// fileOf reads a schema of a registry, binary in base64 or .proto text. What it
+// imports is not looked at.
+func fileOf(d *registry.Definition) (*descriptorpb.FileDescriptorProto, error) {
+	if raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(d.Text)); err == nil {
+		file := new(descriptorpb.FileDescriptorProto)
+		if err := proto.Unmarshal(raw, file); err != nil {
+			return nil, fmt.Errorf("the schema is no file of Protobuf: %w", err)
+		}
+		return file, nil
+	}
+	handler := reporter.NewHandler(nil)
+	tree, err := parser.Parse("schema.proto", strings.NewReader(d.Text), handler)
+	if err != nil {
+		return nil, fmt.Errorf("the schema is no file of Protobuf: %w", err)
+	}
+	result, err := parser.ResultFromAST(tree, false, handler)
+	if err != nil {
+		return nil, fmt.Errorf("the schema is no file of Protobuf: %w", err)
+	}
+	return result.FileDescriptorProto(), nil
+}
+
+// indexOf is the path to a message in its file: its place among the messages, then
+// among those nested in that, and so on. It is nil for a message that is not there.
+func indexOf(file *descriptorpb.FileDescriptorProto, name protoreflect.FullName) []int {
+	rest := string(name)
+	if p := file.GetPackage(); p != "" {
+		var ok bool
+		if rest, ok = strings.CutPrefix(rest, p+"."); !ok {
+			return nil
+		}
+	}
+	messages := file.GetMessageType()
+	var path []int
+	for part := range strings.SplitSeq(rest, ".") {
+		at := -1
+		for i, m := range messages {
+			if m.GetName() == part {
+				at = i
+			}
+		}
+		if at < 0 {
+			return nil
+		}
+		path, messages = append(path, at), messages[at].GetNestedType()
+	}
+	return path
+}
+
+// nameAt is the inverse of indexOf.
+func nameAt(file *descriptorpb.FileDescriptorProto, path []int) (protoreflect.FullName, error) {
+	name, messages := file.GetPackage(), file.GetMessageType()
+	if len(path) == 0 {
+		return "", errors.New("the event names no message of its schema")
+	}
+	for _, i := range path {
+		if i >= len(messages) {
+			return "", fmt.Errorf("the schema has no message at the indexes %v", path)
+		}
+		name = strings.TrimPrefix(name+"."+messages[i].GetName(), ".")
+		messages = messages[i].GetNestedType()
+	}
+	return protoreflect.FullName(name), nil
+}

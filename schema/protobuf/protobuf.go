@@ -1,0 +1,164 @@
+// Package protobuf is the codec for events in Protocol Buffers, with or without a
+// schema registry.
+//
+// The schema is the file that T's message is declared in, as its generated code
+// carries it; files that it imports are references between schemas, by their
+// import paths. It is registered in its binary form, as Confluent's Python client
+// does; for a registry that holds the .proto text, write by registry.UseLatest.
+package protobuf
+
+import (
+	"bytes"
+	"encoding/base64"
+	"fmt"
+	"reflect"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protodesc"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/descriptorpb"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/schema/internal/codec"
+	"github.com/eventbus-go/eventbus/schema/registry"
+)
+
+// ContentType is the datacontenttype of the events.
+const ContentType = "application/protobuf"
+
+// Codec returns the codec of the message T, a pointer to a generated type: a topic
+// of *pb.OrderPlaced has a Codec[*pb.OrderPlaced]. The registry may be nil with
+// framing None. With framing Prefix the data is not a plain message, although its
+// content type says so.
+//
+// It panics on a declaration that can't work, in the manner of eventbus.NewTopic.
+func Codec[T proto.Message](r *registry.Registry, f registry.Framing, options ...registry.Option) eventbus.Codec {
+	var zero T
+	name := "protobuf.Codec[" + reflect.TypeFor[T]().String() + "]"
+	if reflect.TypeFor[T]().Kind() != reflect.Pointer {
+		panic("eventbus: " + name + ": write the pointer to a generated message, as protobuf.Codec[*pb.OrderPlaced]")
+	}
+	format := &format{message: zero.ProtoReflect().Descriptor()}
+	o := registry.Collect(options)
+	o.Dependencies = append(imports(format.message.ParentFile(), nil), o.Dependencies...)
+	return codec.New(name, r, f, format, o)
+}
+
+// imports are the files that one imports, each after its own imports. Google's
+// well-known types are part of every registry.
+func imports(file protoreflect.FileDescriptor, have []registry.Dependency) []registry.Dependency {
+	all := file.Imports()
+	for i := range all.Len() {
+		imported := all.Get(i).FileDescriptor
+		if wellKnown(imported.Path()) || contains(have, imported.Path()) {
+			continue
+		}
+		have = imports(imported, have)
+		have = append(have, registry.Dependency{Name: imported.Path(), Subject: imported.Path(), Text: textOf(imported)})
+	}
+	return have
+}
+
+func contains(all []registry.Dependency, name string) bool {
+	for _, d := range all {
+		if d.Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+// textOf is a file as a registry takes it.
+func textOf(file protoreflect.FileDescriptor) string {
+	raw, err := proto.MarshalOptions{Deterministic: true}.Marshal(protodesc.ToFileDescriptorProto(file))
+	if err != nil {
+		panic("eventbus: protobuf: the descriptor of " + file.Path() + ": " + err.Error()) // of generated code: can't be
+	}
+	return base64.StdEncoding.EncodeToString(raw)
+}
+
+type format struct{ message protoreflect.MessageDescriptor }
+
+func (f *format) ContentType() string { return ContentType }
+
+func (f *format) Record() string { return string(f.message.FullName()) }
+
+func (f *format) Definition() registry.Definition {
+	return registry.Definition{Type: registry.Protobuf, Text: textOf(f.message.ParentFile())}
+}
+
+// Index of a schema that is not the codec's own is looked up, since another file
+// may have the message at another place.
+func (f *format) Index(s *registry.Schema) ([]byte, error) {
+	file, err := fileOf(&s.Definition)
+	if err != nil {
+		return nil, err
+	}
+	index := indexOf(file, f.message.FullName())
+	if index == nil {
+		return nil, fmt.Errorf("the schema has no message %s", f.message.FullName())
+	}
+	return registry.AppendIndex(nil, index), nil
+}
+
+// ZeroFirst is false: a message begins with the tag of a field, and fields begin
+// at 1 (Protobuf's encoding, "Message Structure").
+func (f *format) ZeroFirst() bool { return false }
+
+// marshal is deterministic, so that one event is the same bytes each time it is
+// encoded. Only maps cost more by it.
+var marshal = proto.MarshalOptions{Deterministic: true}
+
+func (f *format) Writer(*registry.Schema, codec.Load) (codec.Encoder, error) {
+	return func(dst []byte, v any) ([]byte, error) { return marshal.MarshalAppend(dst, v.(proto.Message)) }, nil
+}
+
+// Reader decodes by T whatever version of the schema wrote the data, which is how
+// Protobuf evolves. The schema only has to name T's message by the event's index.
+func (f *format) Reader(s *registry.Schema, _ codec.Load) (codec.Decoder, error) {
+	own := new(registry.Schema)
+	own.Definition = f.Definition()
+	if s == nil {
+		s = own
+	}
+	file, err := fileOf(&s.Definition)
+	if err != nil {
+		return nil, err
+	}
+	var expected []byte
+	if index := indexOf(file, f.message.FullName()); index != nil {
+		expected = registry.AppendIndex(nil, index)
+	}
+	return func(data, index []byte, prefixed bool, v any) error {
+		switch {
+		case prefixed && expected != nil && bytes.HasPrefix(data, expected):
+			data = data[len(expected):]
+		case prefixed:
+			path, rest, err := registry.ParseIndex(data)
+			if err != nil {
+				return err
+			}
+			if data, err = rest, f.check(file, path); err != nil {
+				return err
+			}
+		case len(index) > 0 && (expected == nil || !bytes.Equal(index, expected)):
+			path, _, err := registry.ParseIndex(index)
+			if err != nil {
+				return err
+			}
+			if err := f.check(file, path); err != nil {
+				return err
+			}
+		}
+		return proto.Unmarshal(data, v.(proto.Message))
+	}, nil
+}
+
+// check refuses data of another message: Protobuf would read it without a word.
+func (f *format) check(file *descriptorpb.FileDescriptorProto, path []int) error {
+	name, err := nameAt(file, path)
+	if err == nil && name != f.message.FullName() {
+		err = fmt.Errorf("the data is a message %s, not %s", name, f.message.FullName())
+	}
+	return err
+}

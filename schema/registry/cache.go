@@ -1,0 +1,68 @@
+package registry
+
+import (
+	"sync"
+	"time"
+)
+
+// unknownFor is how long an answer "there is none" is believed, so that a stream
+// of events with one bad id is not a stream of requests.
+const unknownFor = 30 * time.Second
+
+// cache remembers schemas by id, which registries never change, and which ids are
+// unknown.
+type cache struct {
+	mu      sync.RWMutex
+	most    int
+	schemas map[ID]*Schema
+	unknown map[ID]unknown
+}
+
+type unknown struct {
+	err   error
+	first time.Time // when it was asked for first
+	until time.Time // until when the answer is believed
+}
+
+func newCache(most int) *cache {
+	return &cache{most: most, schemas: make(map[ID]*Schema), unknown: make(map[ID]unknown)}
+}
+
+func (c *cache) get(id ID) (*Schema, unknown) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.schemas[id], c.unknown[id]
+}
+
+func (c *cache) put(id ID, s *Schema) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.unknown, id)
+	makeRoom(c.schemas, c.most)
+	c.schemas[id] = s
+}
+
+// missing notes that id is unknown now, and returns since when.
+func (c *cache) missing(id ID, err error, now time.Time) unknown {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	u, ok := c.unknown[id]
+	if !ok {
+		makeRoom(c.unknown, c.most)
+		u.first = now
+	}
+	u.err, u.until = err, now.Add(unknownFor)
+	c.unknown[id] = u
+	return u
+}
+
+// makeRoom forgets any one entry of a full map: which one does not matter, as
+// long as memory is bounded.
+func makeRoom[V any](m map[ID]V, most int) {
+	for id := range m {
+		if len(m) < most {
+			return
+		}
+		delete(m, id)
+	}
+}

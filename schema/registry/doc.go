@@ -1,0 +1,38 @@
+// Package registry reads and registers schemas at a schema registry that speaks
+// Confluent's API (Confluent's own, Apicurio Registry, Redpanda, Karapace), and
+// says how an event names its schema. The codecs are in the packages avro,
+// protobuf and jsonschema beside it.
+//
+// # Framing
+//
+// How an event names its schema is a choice that each codec has to make, since
+// it decides who can read the data:
+//
+//   - [Header]: the value stays plain, and the header __value_schema_id names the
+//     schema. CloudEvents' readers and Confluent's clients of 2025 and later
+//     understand it.
+//   - [Prefix]: five bytes before the value, and Protobuf's message indexes. Every
+//     Confluent client understands it; the value is then not what its
+//     datacontenttype says.
+//   - [None]: the attribute dataschema alone, for readers that know the schema.
+//
+// A reader takes all of them: the header first, then the prefix, then dataschema,
+// then its own schema. A plain Avro value may begin with a zero byte as a prefix
+// does, so a value without the header is taken for prefixed by codecs that are
+// declared with Prefix or Header, and never by those with None. Protobuf and JSON
+// never begin with one.
+//
+// # Errors
+//
+// A registry that can't be reached, is overloaded or refuses the credentials makes
+// events wait (eventbus.Unavailable); an id that is known needs no registry. An id
+// that the registry does not know may be on its way to a replica: it is waited for
+// during Config.UnknownFor and is permanent then, so that the event becomes a dead
+// letter whose error names the id. A schema that the registry calls incompatible
+// is [ErrIncompatible] with the registry's own words.
+//
+// The files, in reading order: registry.go (the calls), config.go and source.go
+// (where they go), client.go (HTTP and its bounds), schema.go (values), cache.go,
+// offline.go (a directory in place of a server), framing.go, subject.go and
+// option.go (what the codecs share), errors.go.
+package registry

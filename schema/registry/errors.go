@@ -1,0 +1,70 @@
+package registry
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/twmb/franz-go/pkg/sr"
+)
+
+var (
+	// ErrUnknown: the registry has no such schema, subject or version.
+	ErrUnknown = errors.New("the schema registry does not know it")
+	// ErrIncompatible: the registry refuses a schema, since readers or writers
+	// of earlier ones would break. The text has the registry's reasons.
+	ErrIncompatible = errors.New("the schema registry calls the schema incompatible")
+	// ErrInvalid: the registry can't read a schema.
+	ErrInvalid = errors.New("the schema registry calls the schema invalid")
+)
+
+// Confluent's error codes that say more than the status does.
+const (
+	codeIncompatible  = 409
+	codeInvalidSchema = 42201
+)
+
+// classify gives an error of a call its class. What may pass is Unavailable:
+// refused credentials too, since a token that has expired is no fault of an event.
+func classify(doing string, err error) error {
+	if err == nil {
+		return nil
+	}
+	var answer *sr.ResponseError
+	if !errors.As(err, &answer) {
+		return eventbus.Unavailable(fmt.Errorf("%s: the schema registry can't be reached: %w", doing, err))
+	}
+	words := clip(answer.Message)
+	switch status := answer.StatusCode; {
+	case status == http.StatusNotFound:
+		return fmt.Errorf("%s: %w (%d %s)", doing, ErrUnknown, status, words)
+	case status == http.StatusConflict || answer.ErrorCode == codeIncompatible:
+		return fmt.Errorf("%s: %w: %s", doing, ErrIncompatible, words)
+	case status == http.StatusUnprocessableEntity || answer.ErrorCode == codeInvalidSchema:
+		return fmt.Errorf("%s: %w: %s", doing, ErrInvalid, words)
+	case status == http.StatusUnauthorized || status == http.StatusForbidden:
+		return eventbus.Unavailable(fmt.Errorf("%s: the schema registry refuses the credentials (%d)", doing, status))
+	case status >= 300 && status < 400:
+		return eventbus.Unavailable(fmt.Errorf("%s: the schema registry redirects (%d), which is not followed: name the final address in URLs", doing, status))
+	case status >= 500 || status == http.StatusTooManyRequests || status == http.StatusRequestTimeout:
+		return eventbus.Unavailable(fmt.Errorf("%s: the schema registry answers %d %s", doing, status, words))
+	default:
+		return fmt.Errorf("%s: the schema registry answers %d %s", doing, status, words)
+	}
+}
+
+// mostWords bounds what is taken over of an answer's text.
+const mostWords = 1000
+
+// clip makes a server's words short and harmless to show.
+func clip(words string) string {
+	words = strings.Join(strings.FieldsFunc(words, func(r rune) bool { return r < ' ' || r == 0x7f || slices.Contains([]rune{0x85, 0x2028, 0x2029}, r) }), " ")
+	words = strings.ToValidUTF8(words, "\uFFFD")
+	if len(words) > mostWords {
+		words = strings.ToValidUTF8(words[:mostWords], "") + "…"
+	}
+	return words
+}

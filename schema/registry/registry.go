@@ -1,0 +1,301 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/twmb/franz-go/pkg/sr"
+	"golang.org/x/sync/singleflight"
+)
+
+// Registry is a schema registry, or a directory in its place. It is safe for
+// concurrent use, opens connections when it is asked, and needs no closing.
+type Registry struct {
+	load func() (*source, error)
+}
+
+// source is what a configuration gives.
+type source struct {
+	config  Config
+	client  *sr.Client // nil: offline alone
+	offline *directory // nil: none
+	cache   *cache
+	calls   singleflight.Group
+}
+
+// New returns a registry. It does no I/O but for reading Config.Offline, and
+// names everything that is wrong with the configuration.
+func New(c Config) (*Registry, error) {
+	s, err := newSource(c)
+	if err != nil {
+		return nil, fmt.Errorf("registry.New: %w", err)
+	}
+	return &Registry{load: func() (*source, error) { return s, nil }}, nil
+}
+
+// Lazy returns a registry whose configuration is asked for once, when the first
+// codec of a bus starts or works. A package of contracts, which declares its
+// topics before anything is configured, uses it.
+func Lazy(configure func() (Config, error)) *Registry {
+	return &Registry{load: sync.OnceValues(func() (*source, error) {
+		c, err := configure()
+		if err != nil {
+			return nil, fmt.Errorf("the schema registry's configuration: %w", err)
+		}
+		s, err := newSource(c)
+		if err != nil {
+			return nil, fmt.Errorf("the schema registry's configuration: %w", err)
+		}
+		return s, nil
+	})}
+}
+
+func newSource(c Config) (*source, error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	c.setDefaults()
+	s := &source{config: c, cache: newCache(c.CacheSize)}
+	var err error
+	if c.Offline != nil {
+		if s.offline, err = readDirectory(c.Offline); err != nil {
+			return nil, err
+		}
+	}
+	if len(c.URLs) > 0 {
+		s.client, err = newClient(&c)
+	}
+	return s, err
+}
+
+// Schema returns the schema with an id: from memory, the directory, or the
+// servers. Several callers for one id share a request.
+func (r *Registry) Schema(ctx context.Context, id ID) (*Schema, error) {
+	s, err := r.load()
+	if err != nil {
+		return nil, err
+	}
+	known, missing := s.cache.get(id)
+	if known != nil {
+		return known, nil
+	}
+	if now := time.Now(); now.Before(missing.until) {
+		return nil, s.unknown(id, missing, now)
+	}
+	found := s.calls.DoChan("id "+id.String(), func() (any, error) {
+		// The call serves every caller that waits, so it ends with none of them.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.Timeout)
+		defer cancel()
+		return s.schema(ctx, id)
+	})
+	select {
+	case result := <-found:
+		if result.Err != nil {
+			return nil, result.Err
+		}
+		return result.Val.(*Schema), nil
+	case <-ctx.Done():
+		return nil, eventbus.Unavailable(fmt.Errorf("schema %s: %w", id, context.Cause(ctx)))
+	}
+}
+
+func (s *source) schema(ctx context.Context, id ID) (*Schema, error) {
+	if found := s.offline.byID(id); found != nil {
+		s.cache.put(id, found)
+		return found, nil
+	}
+	found, err := s.fetch(ctx, id)
+	switch {
+	case err == nil:
+		s.cache.put(id, found)
+		return found, nil
+	case errors.Is(err, ErrUnknown):
+		now := time.Now()
+		return nil, s.unknown(id, s.cache.missing(id, err, now), now)
+	}
+	return nil, err
+}
+
+func (s *source) fetch(ctx context.Context, id ID) (*Schema, error) {
+	doing := "schema " + id.String()
+	if s.client == nil {
+		return nil, fmt.Errorf("%s: %w (offline)", doing, ErrUnknown)
+	}
+	if id.GUID != ([16]byte{}) {
+		answer, err := s.client.SchemaByGUID(ctx, id.String())
+		if err != nil {
+			return nil, classify(doing, err)
+		}
+		found := schemaOf(&answer)
+		found.GUID = id.String()
+		return found, nil
+	}
+	answer, err := s.client.SchemaByID(ctx, id.Number)
+	if err != nil {
+		return nil, classify(doing, err)
+	}
+	return &Schema{ID: id.Number, Definition: definitionOf(&answer)}, nil
+}
+
+// unknown is the error for an id that is not there: one that may pass at first,
+// since registries replicate, and a permanent one after Config.UnknownFor.
+func (s *source) unknown(id ID, u unknown, now time.Time) error {
+	if waited := now.Sub(u.first); s.client == nil || waited >= s.config.UnknownFor {
+		return fmt.Errorf("schema id %s is unknown since %v: %w", id, waited.Round(time.Second), u.err)
+	}
+	return eventbus.Unavailable(u.err)
+}
+
+// Latest returns the newest schema of a subject.
+func (r *Registry) Latest(ctx context.Context, subject string) (*Schema, error) {
+	return r.Version(ctx, subject, -1)
+}
+
+// Version returns one version of a subject, or the newest for −1.
+func (r *Registry) Version(ctx context.Context, subject string, version int) (*Schema, error) {
+	s, err := r.load()
+	if err != nil {
+		return nil, err
+	}
+	if found := s.offline.version(subject, version); found != nil {
+		return found, nil
+	}
+	doing := "subject " + subject
+	if s.client == nil {
+		return nil, fmt.Errorf("%s: %w (offline)", doing, ErrUnknown)
+	}
+	answer, err := s.client.SchemaByVersion(ctx, subject, version)
+	if err != nil {
+		return nil, classify(doing, err)
+	}
+	return schemaOf(&answer), nil
+}
+
+// Lookup returns a subject's schema with exactly this definition.
+func (r *Registry) Lookup(ctx context.Context, subject string, d Definition, normalize bool) (*Schema, error) {
+	s, err := r.load()
+	if err != nil {
+		return nil, err
+	}
+	if found := s.offline.lookup(subject, &d); found != nil {
+		return found, nil
+	}
+	doing := "subject " + subject
+	if s.client == nil {
+		return nil, fmt.Errorf("%s has no such schema: %w (offline)", doing, ErrUnknown)
+	}
+	request, err := d.request()
+	if err != nil {
+		return nil, err
+	}
+	answer, err := s.client.LookupSchema(parameters(ctx, normalize), subject, request)
+	if err != nil {
+		return nil, classify(doing, err)
+	}
+	return schemaOf(&answer), nil
+}
+
+// Register adds a schema to a subject, and returns the one that is there already
+// if it is the same. The registry checks it against earlier ones: [ErrIncompatible].
+func (r *Registry) Register(ctx context.Context, subject string, d Definition, normalize bool) (*Schema, error) {
+	s, err := r.load()
+	if err != nil {
+		return nil, err
+	}
+	if s.client == nil {
+		return nil, fmt.Errorf("subject %s: a schema can't be registered offline: set URLs", subject)
+	}
+	request, err := d.request()
+	if err != nil {
+		return nil, err
+	}
+	answer, err := s.client.CreateSchema(parameters(ctx, normalize), subject, request)
+	if err != nil {
+		return nil, classify("registering at subject "+subject, err)
+	}
+	return schemaOf(&answer), nil
+}
+
+// Check asks whether a schema could be registered at a subject: nil, or
+// [ErrIncompatible] with the registry's reasons. A new subject takes any schema.
+func (r *Registry) Check(ctx context.Context, subject string, d Definition) error {
+	s, err := r.load()
+	if err != nil {
+		return err
+	}
+	if s.client == nil {
+		return fmt.Errorf("subject %s: compatibility can't be checked offline: set URLs", subject)
+	}
+	request, err := d.request()
+	if err != nil {
+		return err
+	}
+	answer, err := s.client.CheckCompatibility(sr.WithParams(ctx, sr.Verbose), subject, -1, request)
+	if err = classify("subject "+subject, err); err != nil {
+		if errors.Is(err, ErrUnknown) {
+			return nil
+		}
+		return err
+	}
+	if !answer.Is {
+		return fmt.Errorf("subject %s: %w: %s", subject, ErrIncompatible, clip(strings.Join(answer.Messages, "; ")))
+	}
+	return nil
+}
+
+// Subjects returns the names of all subjects, and Versions the numbers of one.
+func (r *Registry) Subjects(ctx context.Context) ([]string, error) {
+	s, err := r.load()
+	if err != nil {
+		return nil, err
+	}
+	if s.client == nil {
+		return s.offline.subjects(), nil
+	}
+	subjects, err := s.client.Subjects(ctx)
+	return subjects, classify("subjects", err)
+}
+
+// Versions returns the versions of a subject.
+func (r *Registry) Versions(ctx context.Context, subject string) ([]int, error) {
+	s, err := r.load()
+	if err != nil {
+		return nil, err
+	}
+	if s.client == nil {
+		return s.offline.versions(subject), nil
+	}
+	versions, err := s.client.SubjectVersions(ctx, subject)
+	return versions, classify("subject "+subject, err)
+}
+
+// SchemaURI returns the URI of a schema at the first server, for CloudEvents'
+// dataschema, and "" offline.
+func (r *Registry) SchemaURI(id int) string {
+	s, err := r.load()
+	if err != nil || len(s.config.URLs) == 0 {
+		return ""
+	}
+	return strings.TrimSuffix(s.config.URLs[0], "/") + schemaPath + fmt.Sprint(id)
+}
+
+// Logger returns Config.Logger.
+func (r *Registry) Logger() *slog.Logger {
+	if s, err := r.load(); err == nil {
+		return s.config.Logger
+	}
+	return slog.Default()
+}
+
+func parameters(ctx context.Context, normalize bool) context.Context {
+	if normalize {
+		return sr.WithParams(ctx, sr.Normalize)
+	}
+	return ctx
+}

@@ -1,0 +1,41 @@
+package registry
+
+import (
+	"errors"
+	"strings"
+)
+
+// Strategy names the subject of a topic's schemas.
+type Strategy int
+
+// The strategies, by Confluent's names.
+const (
+	// TopicRecordName is {topic}-{record}: a topic carries several types, and a
+	// type's history on one topic does not bind it on another. The default.
+	TopicRecordName Strategy = iota
+	// RecordName is {record}: one history wherever the type goes.
+	RecordName
+	// TopicName is {topic}-value: a topic carries one type.
+	TopicName
+)
+
+var errNoTopic = errors.New("the subject is named after the topic, and no bus has named it: encode by Publish or Publisher.Envelope, or use the strategy RecordName")
+
+// Subject returns the subject of a record on a topic.
+func (o *Options) Subject(topic, record string) (string, error) {
+	if o.Strategy == RecordName {
+		return record, nil
+	}
+	if topic == "" {
+		return "", errNoTopic
+	}
+	if o.WithoutEnvironment {
+		if _, rest, ok := strings.Cut(topic, "."); ok {
+			topic = rest
+		}
+	}
+	if o.Strategy == TopicName {
+		return topic + "-value", nil
+	}
+	return topic + "-" + record, nil
+}
