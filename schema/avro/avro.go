@@ -13,6 +13,7 @@ package avro
 import (
 	"fmt"
 	"reflect"
+	"strings"
 
 	"github.com/twmb/avro"
 
@@ -75,13 +76,15 @@ func newFormat(t reflect.Type, text string, dependencies []registry.Dependency) 
 	return f, f.fits(t)
 }
 
-// fits tries the schema on a zero value, so that a field without a place in T is
+// fits tries the schema on an empty value, so that a field without a place in T is
 // found when the codec is declared and not by the first event.
 func (f *format) fits(t reflect.Type) error {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
-	if _, err := f.schema.AppendEncode(nil, reflect.New(t).Interface()); err != nil && structural(err) {
+	v := reflect.New(t)
+	fill(v.Elem(), 0)
+	if _, err := f.schema.AppendEncode(nil, v.Interface()); err != nil && structural(err) {
 		return fmt.Errorf("%s does not fit the schema: %w", t, err)
 	}
 	return nil
@@ -96,6 +99,8 @@ func (f *format) Definition() registry.Definition {
 }
 
 func (f *format) Index(*registry.Schema) ([]byte, error) { return nil, nil }
+
+func (f *format) Refers(text, name string) bool { return strings.Contains(text, name) }
 
 func (f *format) ZeroFirst() bool { return true }
 

@@ -3,7 +3,6 @@ package jsonschema
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -88,13 +87,12 @@ func addAll(c *jsonschema.Compiler, s *registry.Schema, load codec.Load, have ma
 	return nil
 }
 
-// faultOf says where in the event and by which keyword it does not fit, for the
-// first of the innermost faults.
+// faultOf says which part of the schema an event does not fit, for the first of the
+// innermost faults. Places in the event are left out: the keys of its maps are data.
 func faultOf(fault *jsonschema.ValidationError) error {
 	for len(fault.Causes) > 0 {
 		fault = fault.Causes[0]
 	}
-	keyword := fault.ErrorKind.KeywordPath()
-	where := "/" + strings.Join(fault.InstanceLocation, "/")
-	return fmt.Errorf("the event does not fit its schema at %q: %s", where, strings.Join(slices.Clip(keyword), "/"))
+	_, place, _ := strings.Cut(fault.SchemaURL, "#")
+	return fmt.Errorf("the event does not fit its schema at #%s: %s", place, strings.Join(fault.ErrorKind.KeywordPath(), "/"))
 }

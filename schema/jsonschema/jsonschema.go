@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 	"sync"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -89,6 +90,8 @@ func (f *format) Definition() registry.Definition {
 }
 
 func (f *format) Index(*registry.Schema) ([]byte, error) { return nil, nil }
+
+func (f *format) Refers(text, name string) bool { return strings.Contains(text, name) }
 
 func (f *format) ZeroFirst() bool { return false }
 

@@ -12,6 +12,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"reflect"
+	"slices"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protodesc"
@@ -77,7 +78,9 @@ func textOf(file protoreflect.FileDescriptor) string {
 	return base64.StdEncoding.EncodeToString(raw)
 }
 
-type format struct{ message protoreflect.MessageDescriptor }
+type format struct {
+	message protoreflect.MessageDescriptor
+}
 
 func (f *format) ContentType() string { return ContentType }
 
@@ -85,6 +88,11 @@ func (f *format) Record() string { return string(f.message.FullName()) }
 
 func (f *format) Definition() registry.Definition {
 	return registry.Definition{Type: registry.Protobuf, Text: textOf(f.message.ParentFile())}
+}
+
+func (f *format) Refers(text, name string) bool {
+	file, err := fileOf(&registry.Definition{Type: registry.Protobuf, Text: text})
+	return err == nil && slices.Contains(file.GetDependency(), name)
 }
 
 // Index of a schema that is not the codec's own is looked up, since another file

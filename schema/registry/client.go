@@ -94,4 +94,3 @@ func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 	answer.Body = http.MaxBytesReader(nil, answer.Body, maxAnswer)
 	return answer, nil
 }
-

@@ -22,6 +22,8 @@ type Format interface {
 	Record() string
 	// Definition is the codec's own schema, without references.
 	Definition() registry.Definition
+	// Refers reports whether the text of a schema refers to another by name.
+	Refers(text, name string) bool
 	// Index is the message indexes that go with the id of a schema of the
 	// registry, nil for formats that have none.
 	Index(s *registry.Schema) ([]byte, error)

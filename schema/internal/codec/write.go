@@ -101,7 +101,7 @@ func (c *codec) definition(ctx context.Context) (registry.Definition, error) {
 	d := c.format.Definition()
 	var earlier []registry.Reference
 	for _, dependency := range c.options.Dependencies {
-		own := registry.Definition{Type: d.Type, Text: dependency.Text, References: referred(dependency.Text, earlier)}
+		own := registry.Definition{Type: d.Type, Text: dependency.Text, References: c.referred(dependency.Text, earlier)}
 		var s *registry.Schema
 		var err error
 		if c.options.Register {
@@ -114,14 +114,14 @@ func (c *codec) definition(ctx context.Context) (registry.Definition, error) {
 		}
 		earlier = append(earlier, registry.Reference{Name: dependency.Name, Subject: dependency.Subject, Version: max(s.Version, 1)})
 	}
-	d.References = referred(d.Text, earlier)
+	d.References = c.referred(d.Text, earlier)
 	return d, nil
 }
 
 // referred keeps the references that a text names: registries refuse others.
-func referred(text string, all []registry.Reference) (named []registry.Reference) {
+func (c *codec) referred(text string, all []registry.Reference) (named []registry.Reference) {
 	for _, r := range all {
-		if strings.Contains(text, r.Name) {
+		if c.format.Refers(text, r.Name) {
 			named = append(named, r)
 		}
 	}
