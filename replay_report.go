@@ -131,7 +131,7 @@ const defaultMostFailures = 100
 
 // failed counts an event whose attempts are used up.
 func (r *replay) failed(f *engine.Failure) {
-	e := telemetry.EnvelopeOf(f.Record)
+	e := telemetry.EventOf(f.Record)
 	at := transport.Partition{Topic: f.Record.Topic, Partition: f.Record.Partition}
 	r.mu.Lock()
 	defer r.mu.Unlock()

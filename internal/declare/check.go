@@ -8,7 +8,8 @@ import (
 	"github.com/eventbus-go/eventbus/internal/wire"
 )
 
-// checkAttributes checks what every event of the topic will carry.
+// CheckAttributes checks the attributes that every event of the topic carries.
+// An invalid one would make each of its publishes fail.
 func CheckAttributes(wrong *Faults, typ, dataSchema string) {
 	if err := wire.CheckText(typ); err != nil {
 		wrong.Add("Type", "%v: write a plain name such as %q", err, "CustomerCreated")
@@ -22,7 +23,8 @@ func CheckAttributes(wrong *Faults, typ, dataSchema string) {
 	}
 }
 
-// checkStorage checks how the topic is to be kept.
+// CheckStorage checks how the topic's log is kept. A setting that two fields
+// express is refused instead of resolved: no reader could see which one counts.
 func CheckStorage(wrong *Faults, d *Topic) {
 	if d.Partitions < 0 {
 		wrong.Add("Partitions", "is %d: write at least 1, or leave it out for the broker's default", d.Partitions)

@@ -1,3 +1,11 @@
+// Package declare has topics' declarations without their type parameters, and
+// checks them. Faults are worded for the author of the declaration: they name
+// the field and say what to write instead.
+//
+//	declaration.go  Topic, its names and its settings at creation
+//	check.go        attributes and storage
+//	same.go         several declarations of one Kafka topic
+//	use.go          the topics that a bus uses
 package declare
 
 import (
@@ -13,7 +21,9 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// topicDeclaration is a Topic[T] without its T: what a bus needs to know of it.
+// Topic is an eventbus.Topic[T] without its type parameter: what a bus, a
+// catalogue and the admin pages need to know of it. It is not changed once
+// NewTopic has returned it.
 type Topic struct {
 	Domain      string
 	Name        string // in the plural if it was asked for
@@ -37,10 +47,11 @@ type Topic struct {
 	ID          any // the *Topic[T]: its identity
 }
 
-// in is the topic's full name; env is what EnvironmentSegment returned.
+// In returns the topic's full name in an environment, whose segment
+// naming.Environment has returned.
 func (d *Topic) In(env string) string { return env + "." + d.Suffix }
 
-// joined is the suffix that the parts make.
+// Joined returns the suffix that the parts make.
 func (d *Topic) Joined() string {
 	parts := []string{d.Domain, d.Scope, d.Name}
 	if d.Version != "" {
@@ -49,7 +60,8 @@ func (d *Topic) Joined() string {
 	return strings.Join(parts, ".")
 }
 
-// resolve is in for an environment as its user names it, with every check.
+// Resolve returns the topic's full name in an environment as its user writes it,
+// with every check.
 func (d *Topic) Resolve(env string) (string, error) {
 	segment, err := naming.Environment(env)
 	if err != nil {
@@ -66,8 +78,9 @@ const (
 	configMinInsync     = "min.insync.replicas"
 )
 
-// spec is how the topic is to be created under a name. With three replicas or
-// more a write waits for two of them, so that acks=all means something.
+// Spec returns the settings with which the topic is created under a name. With
+// three replicas or more a write waits for two of them: with acks=all and the
+// broker's default of one, a single broker could lose it.
 func (d *Topic) Spec(name string) transport.TopicSpec {
 	configs := make(map[string]string, len(d.Configs)+3)
 	switch {
@@ -89,13 +102,18 @@ func (d *Topic) Spec(name string) transport.TopicSpec {
 	return transport.TopicSpec{Name: name, Partitions: d.Partitions, Replication: d.Replication, Configs: configs}
 }
 
-// faults gathers what is wrong with a declaration, in its caller's words.
+// Faults gathers everything that is wrong with a declaration, so that its author
+// sees all of it at once and in the words of the declaration.
 type Faults []string
 
+// Add adds a fault of a field. The message follows the field's name, and says
+// what to write instead.
 func (f *Faults) Add(field, format string, args ...any) {
 	*f = append(*f, field+" "+fmt.Sprintf(format, args...))
 }
 
+// CheckSegment checks a part of the topic's name, and proposes a valid one near
+// it.
 func CheckSegment(wrong *Faults, field, value, example string) {
 	why := naming.SegmentFault(value)
 	switch {
@@ -107,8 +125,8 @@ func CheckSegment(wrong *Faults, field, value, example string) {
 	}
 }
 
-// declareVersion takes v and a number, and after that what else belongs to it:
-// v1, v2, v2beta1, v3-rc.
+// DeclareVersion returns the version of a topic: v and a number, perhaps
+// followed by more (v1, v2, v2beta1, v3-rc), or "" for an unversioned topic.
 func DeclareVersion(wrong *Faults, version string, unversioned bool) string {
 	switch {
 	case unversioned && version != "":
@@ -132,7 +150,9 @@ func DeclareVersion(wrong *Faults, version string, unversioned bool) string {
 	return version
 }
 
-// declareType is the Go type's name, which says what happened in most contracts.
+// DeclareType returns the name of the Go type, the default CloudEvents type. A
+// generic type's name contains its arguments' import paths, and a renamed
+// package would change it.
 func DeclareType(wrong *Faults, t reflect.Type) string {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()

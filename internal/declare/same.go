@@ -6,12 +6,13 @@ import (
 	"maps"
 )
 
+// Described returns the declaration as error messages name it.
 func (d *Topic) Described() string {
 	return fmt.Sprintf("%s (key: %s, codec: %s)", d.GoType, d.KeySource, d.CodecName)
 }
 
-// sameStorage tells where two declarations of one Kafka topic disagree. Zero is
-// no opinion.
+// SameStorage returns an error that lists where two declarations of one Kafka
+// topic disagree. A zero value agrees with every value.
 func SameStorage(name string, a, b *Topic) error {
 	var wrong []error
 	differ := func(what string, x, y any) {
@@ -37,7 +38,8 @@ func SameStorage(name string, a, b *Topic) error {
 	return errors.Join(wrong...)
 }
 
-// merged is a declaration with the opinions of both.
+// Merged returns a declaration with the settings of both, which SameStorage has
+// compared. a may be nil. Neither is changed.
 func Merged(a, b *Topic) *Topic {
 	if a == nil {
 		return b

@@ -1,6 +1,6 @@
 package declare
 
-// Uses are the topics that a bus uses.
+// Uses lists the topics that a bus uses.
 type Uses struct {
 	Service, Environment string // of the bus, as its configuration has them
 	Topics               []Use  // in no order

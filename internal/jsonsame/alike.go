@@ -1,3 +1,8 @@
+// Package jsonsame keeps the default codec, which uses a fast JSON library, to
+// encoding/json's meaning.
+//
+//	alike.go  which types the two libraries treat alike; others go to encoding/json
+//	fault.go  errors that name the field and show no data
 package jsonsame
 
 import (
@@ -7,11 +12,12 @@ import (
 	"sync"
 )
 
-// jsonAlike says whether the fast codec treats a type as encoding/json does:
-// what it accepts then, encoding/json accepts too, with the same result.
+// Alike reports whether the fast codec treats a type as encoding/json does: it
+// accepts nothing else, with the same result.
 type Alike struct{ Encode, Decode bool }
 
-// jsonTypes remembers jsonAlike by type.
+// jsonTypes caches Alike by type. Programs have few event types, so it is not
+// bounded.
 var jsonTypes sync.Map
 
 var (
@@ -19,6 +25,7 @@ var (
 	jsonUnmarshaler = reflect.TypeFor[json.Unmarshaler]()
 )
 
+// Of returns how alike the two codecs treat t. It is safe for concurrent use.
 func Of(t reflect.Type) Alike {
 	known, ok := jsonTypes.Load(t)
 	if !ok {
@@ -29,9 +36,10 @@ func Of(t reflect.Type) Alike {
 	return known.(Alike)
 }
 
-// look searches what the two treat differently: methods and struct tags that one
-// of them does not know, and the option string, with which the fast one takes
-// "+5" for a number. An interface may hold any type when it is encoded.
+// look searches t for what the codecs treat differently: methods and struct tags
+// that only one of them knows, and the option string, with which the fast one
+// accepts "+5" as a number. An interface may hold any type when it is encoded.
+// seen ends the search in recursive types.
 func (a *Alike) look(t reflect.Type, seen map[reflect.Type]bool) {
 	if seen[t] {
 		return
@@ -57,8 +65,9 @@ func (a *Alike) look(t reflect.Type, seen map[reflect.Type]bool) {
 	}
 }
 
-// lookAtMethods finds those of encoding/json's coming version, and the ones with
-// a context that the fast codec calls by the names of encoding/json's.
+// lookAtMethods looks for the methods of encoding/json/v2, which only that
+// version calls, and for methods with a context, which the fast codec calls by
+// the names that encoding/json has for others.
 func (a *Alike) lookAtMethods(t reflect.Type) {
 	if t.Kind() != reflect.Interface && t.Kind() != reflect.Pointer {
 		t = reflect.PointerTo(t)
@@ -75,6 +84,8 @@ func (a *Alike) lookAtMethods(t reflect.Type) {
 	}
 }
 
+// lookAtTag looks for options that the codecs differ in. An unknown option
+// counts as different, because a later version may give it a meaning.
 func (a *Alike) lookAtTag(tag string) {
 	_, options, _ := strings.Cut(tag, ",")
 	for option := range strings.SplitSeq(options, ",") {

@@ -12,8 +12,8 @@ import (
 	"github.com/eventbus-go/eventbus/internal/keypath"
 )
 
-// jsonEncodeFault adds the field to what encoding/json says, which names the type
-// or the value alone.
+// EncodeFault returns err with the path of the field that can't be encoded, if
+// it is found. encoding/json names only the type or the value.
 func EncodeFault(v any, err error) error {
 	s := faultSearch{open: make(map[uintptr]bool)}
 	if path, found := s.find(reflect.ValueOf(v), ""); found && path != "" {
@@ -22,12 +22,13 @@ func EncodeFault(v any, err error) error {
 	return err
 }
 
-// faultSearch walks a value for what JSON can't say.
+// faultSearch searches a value for something that JSON can't express.
 type faultSearch struct {
 	open map[uintptr]bool // pointers that the walk is in
 }
 
-// find returns the path of the first value that can't be encoded.
+// find returns the path of the first value that can't be encoded, and whether
+// there is one. It runs only after encoding has failed, so it may be slow.
 func (s *faultSearch) find(v reflect.Value, path string) (string, bool) {
 	if !v.IsValid() {
 		return "", false
@@ -75,6 +76,8 @@ func (s *faultSearch) find(v reflect.Value, path string) (string, bool) {
 	return "", false
 }
 
+// findField is find for a struct's fields, except those that encoding/json
+// skips.
 func (s *faultSearch) findField(v reflect.Value, path string) (string, bool) {
 	for i := range v.NumField() {
 		f := v.Type().Field(i)
@@ -92,7 +95,8 @@ func (s *faultSearch) findField(v reflect.Value, path string) (string, bool) {
 	return "", false
 }
 
-// jsonDecodeFault words the errors that would show a piece of the data.
+// DecodeFault rewords errors that would show a part of the data, which must not
+// reach logs. The cause stays available to errors.As.
 func DecodeFault(err error) error {
 	if kind, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		value, _, _ := strings.Cut(kind.Value, " ") // "number 12.50" without its digits
@@ -104,7 +108,7 @@ func DecodeFault(err error) error {
 	return err
 }
 
-// wordedError says something else than its cause does.
+// wordedError is an error with another text than its cause.
 type wordedError struct {
 	text string
 	err  error

@@ -1,3 +1,9 @@
+// Package keypath finds the struct fields that make an event's key and formats
+// them: those with the tag eventbus:"key". Keys decide partitions, so the format
+// of each type never changes.
+//
+//	fields.go  finding the fields, and appending one to a key
+//	format.go  the text form of each type
 package keypath
 
 import (
@@ -12,11 +18,13 @@ import (
 	"github.com/eventbus-go/eventbus/internal/declare"
 )
 
-// keyTag is the key of the struct tag that marks the parts of a key.
+// keyTag is the name of the struct tag that marks the parts of a key.
 const keyTag = "eventbus"
 
-// taggedFields finds the parts of a key in a struct, in their order, also in
-// structs inside it and behind pointers.
+// TaggedFields returns the tagged fields of a struct in the order of the key's
+// parts, also from nested structs and behind pointers, and their names as the
+// declaration shows them. What is wrong with the tags is added to wrong.
+// Reflection on the type happens here, once per topic, and not at each publish.
 func TaggedFields(t reflect.Type, wrong *declare.Faults) (fields []keyField, path string) {
 	w := keyWalk{wrong: wrong}
 	var steps [][]int
@@ -44,8 +52,9 @@ type keyWalk struct {
 	open  []reflect.Type // the structs that the walk is in: recursive types end there
 }
 
-// walk looks into a struct that steps lead to: a slice of field indices for each
-// stretch without a pointer.
+// walk gathers the fields of a struct that steps lead to: a slice of field
+// indices for each stretch without a pointer. A struct inside itself is entered
+// once, so recursive types end.
 func (w *keyWalk) walk(t reflect.Type, outer string, steps [][]int) {
 	if slices.Contains(w.open, t) {
 		return
@@ -70,6 +79,7 @@ func (w *keyWalk) walk(t reflect.Type, outer string, steps [][]int) {
 	}
 }
 
+// take adds a tagged field, or a fault that says how to make it one.
 func (w *keyWalk) take(f reflect.StructField, t reflect.Type, name, tag string, steps [][]int) {
 	order, ok := parseKeyTag(tag)
 	format := keyFormat(t)
@@ -87,7 +97,8 @@ func (w *keyWalk) take(f reflect.StructField, t reflect.Type, name, tag string, 
 	}
 }
 
-// parseKeyTag reads "key" (order 0) and "key=3".
+// parseKeyTag parses "key", with order 0, and "key=3". It reports whether the
+// tag is either.
 func parseKeyTag(tag string) (order int, ok bool) {
 	if tag == "key" {
 		return 0, true
@@ -98,8 +109,8 @@ func parseKeyTag(tag string) (order int, ok bool) {
 }
 
 // order sorts the parts by number. Several parts without numbers are refused:
-// their order would hang on that of the fields, and moving one would silently
-// give every entity another key.
+// the order of the struct's fields would decide, and moving one would silently
+// change every key, and so the partition and the order of its events.
 func (w *keyWalk) order() {
 	slices.SortStableFunc(w.found, func(a, b keyField) int { return cmp.Compare(a.order, b.order) })
 	for i := range w.found {
@@ -112,7 +123,7 @@ func (w *keyWalk) order() {
 	}
 }
 
-// keyField is one tagged field and how to write it.
+// keyField is one tagged field, and how it is formatted.
 type keyField struct {
 	name   string
 	order  int // 0 if the tag has no number
@@ -120,7 +131,9 @@ type keyField struct {
 	format func(dst []byte, v reflect.Value) ([]byte, error)
 }
 
-// append walks to the field; each step but the first goes through a pointer.
+// Append appends the field of the struct v to dst. A nil pointer on the way is
+// an error rather than an empty part, which would put unrelated events under one
+// key. Errors name the field and not its value, which may be personal data.
 func (f *keyField) Append(dst []byte, v reflect.Value) ([]byte, error) {
 	for i, step := range f.index {
 		if i > 0 {

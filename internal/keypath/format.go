@@ -9,12 +9,13 @@ import (
 	"time"
 )
 
-// keyFormat returns how a field of type t is written into a key, nil if it can't
-// be. Types that have a text form use it: UUIDs, times, decimals. Strings,
-// integers and bools are written as they are, whatever String says of them, for
-// a display name may change and a key must not. Sixteen bytes are a UUID.
+// keyFormat returns a function that appends a field of type t to a key, or nil
+// if such a field can't be part of one. Types with a text form use it: UUIDs,
+// times, decimals. Strings, integers and bools are written by their value even
+// if they have a String method, because a display name may change and a key must
+// not. Sixteen bytes are a UUID.
 //
-// Floats have no place in a key: 0.1+0.2 and 0.3 would be two entities.
+// Floats can't be part of a key: 0.1+0.2 and 0.3 would be two entities.
 func keyFormat(t reflect.Type) func(dst []byte, v reflect.Value) ([]byte, error) {
 	pointer := reflect.PointerTo(t)
 	switch {
@@ -51,12 +52,13 @@ func keyFormat(t reflect.Type) func(dst []byte, v reflect.Value) ([]byte, error)
 	return nil
 }
 
-// appendKeyTime writes an instant, so that two time zones make no two keys.
+// appendKeyTime appends an instant in UTC, so that one instant in two time zones
+// is one key.
 func appendKeyTime(dst []byte, v reflect.Value) ([]byte, error) {
 	return v.Addr().Interface().(*time.Time).UTC().AppendText(dst)
 }
 
-// appendKeyUUID writes 16 bytes as RFC 9562 writes a UUID.
+// appendKeyUUID appends 16 bytes as RFC 9562 writes a UUID.
 func appendKeyUUID(dst []byte, v reflect.Value) ([]byte, error) {
 	b := v.Bytes()
 	for i, part := range [][]byte{b[:4], b[4:6], b[6:8], b[8:10], b[10:]} {

@@ -10,7 +10,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Letter is a dead letter: the record, and its story.
+// Letter is a dead letter: the record as it was written, and what its headers
+// say about the failure. Times that are missing are zero.
 type Letter struct {
 	Record *transport.Record
 
@@ -33,11 +34,14 @@ type Letter struct {
 	Origin       transport.Position
 }
 
-// errForeign says that a record was not written as a dead letter.
+// errForeign is returned for a record that was not written as a dead letter. The
+// topic header decides, as every dead letter has it.
 var errForeign = errors.New("it is no dead letter of an event bus: it has no header " + Topic)
 
-// Read reads a dead letter. The record's memory is kept. With an error it returns
-// what could be read, the record at least.
+// Read reads a dead letter and keeps the record's memory. With an error it
+// returns the Letter as far as it could be read, with its record at least, so
+// that a tool can show a damaged one. The headers come from outside: a negative
+// number is an error and reads as 0.
 func Read(r *transport.Record) (*Letter, error) {
 	l := &Letter{Record: r}
 	if _, ok := r.Header(Topic); !ok {
@@ -80,8 +84,11 @@ func Read(r *transport.Record) (*Letter, error) {
 	return l, errors.Join(wrong...)
 }
 
-// Again is the record that brings the event back to its group: of its own key,
-// value and headers, one redelivery more, and where it was first read.
+// Again returns the record that redelivers the event to its group: with its own
+// key, value and headers, one redelivery more, and the position at which it was
+// first read. The headers of the dead letter are dropped, because a second
+// failure writes new ones. The record goes to the same partition of the retry
+// topic, which keeps the order of a key's letters.
 func (l *Letter) Again() transport.Record {
 	r := transport.Record{Topic: RetryTopic(l.Record.Topic), Partition: l.Record.Partition, Key: l.Record.Key, Value: l.Record.Value}
 	for _, h := range l.Record.Headers {
@@ -103,5 +110,6 @@ func (l *Letter) Again() transport.Record {
 	return r
 }
 
-// RetryTopic is the topic through which letters of a dead-letter topic come back.
+// RetryTopic returns the topic through which the letters of a dead-letter topic
+// are redelivered.
 func RetryTopic(dead string) string { return strings.TrimSuffix(dead, DeadSuffix) + RetrySuffix }

@@ -6,7 +6,9 @@ import (
 	"github.com/eventbus-go/eventbus/internal/wire"
 )
 
-// Redelivered sets in e what its headers say of earlier deliveries.
+// Redelivered sets the redelivery count and the origin of e from its headers.
+// Producers outside can write these headers too; values that are not numbers
+// read as 0, since a wrong count must not make an event unreadable.
 func Redelivered(e *wire.Event) {
 	for i := range e.Headers {
 		switch h := &e.Headers[i]; h.Key {

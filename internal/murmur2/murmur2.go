@@ -1,5 +1,5 @@
 // Package murmur2 chooses the partition of a keyed record as Kafka's Java client
-// does, so that one key lands on one partition whoever writes it: Java
+// does, so that one key has the same partition for all producers: Java
 // (BuiltInPartitioner.partitionForKey), librdkafka (partitioner=murmur2_random)
 // and franz-go agree with it.
 package murmur2
@@ -13,9 +13,9 @@ const (
 	shift        = 24
 )
 
-// Partition is the partition of key in a topic of n partitions. An empty key is
-// a key like any other; a nil key hashes as an empty one, so records without a
-// key have to be spread before. It panics if n is not positive.
+// Partition returns the partition of key in a topic of n partitions. An empty
+// key is a key like any other; a nil key hashes as an empty one, so the caller
+// spreads records without a key before. It panics if n is not positive.
 func Partition(key []byte, n int32) int32 {
 	if n <= 0 {
 		panic("murmur2: a topic has at least one partition")

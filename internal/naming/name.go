@@ -1,3 +1,6 @@
+// Package naming makes and checks the names of Kafka topics:
+// {environment}.{domain}.{scope}.{topic}.{version}, and for each consumer group
+// the same with .{group}.dlq or .{group}.retry after it.
 package naming
 
 import (
@@ -11,10 +14,14 @@ import (
 	"github.com/eventbus-go/eventbus/internal/letter"
 )
 
-// maxTopicName is the longest name that Kafka takes for a topic.
+// MaxTopicName is the length of the longest topic name that Kafka accepts
+// (org.apache.kafka.common.internals.Topic). Names are files' names, with a
+// partition number after them, and 255 is the usual limit of file systems.
 const MaxTopicName = 249
 
-// environment returns the first part of topic names in an environment.
+// Environment returns the first segment of topic names in an environment. .NET's
+// long names of environments have short segments; other names are used in lower
+// case.
 func Environment(name string) (string, error) {
 	segment := strings.ToLower(name)
 	switch segment {
@@ -31,8 +38,9 @@ func Environment(name string) (string, error) {
 	return segment, nil
 }
 
-// segmentFault tells why s can't stand between two dots of a topic's name: it
-// would leave Kafka's charset, or the dots would not separate any more.
+// SegmentFault returns why s can't be a segment of a topic's name, or "".
+// Capitals are refused although Kafka accepts them: names that differ only in
+// case are read as one by people.
 func SegmentFault(s string) string {
 	if s == "" {
 		return "is empty"
@@ -51,7 +59,8 @@ func SegmentFault(s string) string {
 	return ""
 }
 
-// kebab proposes a segment for a name: OrderPayment becomes order-payment.
+// Kebab returns a valid segment near a name: order-payment for OrderPayment. It
+// returns "" if nothing of the name can be used.
 func Kebab(s string) string {
 	var b strings.Builder
 	lower := false // the last letter was small or a digit
@@ -75,16 +84,17 @@ func Kebab(s string) string {
 }
 
 // inflection knows English plurals. Building it takes about a millisecond, which
-// only programs with a plural topic spend; its methods are safe for concurrent use.
+// only programs with a plural topic spend. It is safe for concurrent use.
 var inflection = sync.OnceValue(pluralize.NewClient)
 
-// plural puts the last word of a name into the plural.
+// Plural returns a name with its last word in the plural.
 func Plural(name string) string {
 	last := strings.LastIndexAny(name, "-_") + 1
 	return name[:last] + inflection().Plural(name[last:])
 }
 
-// checkTopicName tells why Kafka would refuse a topic's whole name.
+// CheckTopicName returns why Kafka would refuse a topic's full name. Checked
+// here it fails at the start of a service, and not at its first publish.
 func CheckTopicName(name string) error {
 	if len(name) > MaxTopicName {
 		return fmt.Errorf("topic name %q has %d characters, Kafka takes %d: shorten its parts", name, len(name), MaxTopicName)
@@ -100,14 +110,17 @@ func CheckTopicName(name string) error {
 	return nil
 }
 
-// deadLetterTopic and retryTopic are the topics that a group's failures on a
-// topic go to, and come back through.
+// DeadLetterTopic returns the topic that a group's failures on a topic are
+// written to. It is one per group, because groups fail on different events.
 func DeadLetterTopic(topic, group string) string { return topic + "." + group + letter.DeadSuffix }
 
+// RetryTopic returns the topic through which a group's dead letters are
+// redelivered, to that group alone.
 func RetryTopic(topic, group string) string { return topic + "." + group + letter.RetrySuffix }
 
-// checkDerivedNames tells why a group can't have its dead-letter and retry
-// topics for a topic.
+// CheckDerivedNames returns why a group can't have its dead-letter and retry
+// topics for a topic. Their names are longer, so they may be refused where the
+// topic's own is not.
 func CheckDerivedNames(topic, group string) error {
 	if group == "" {
 		return fmt.Errorf("the consumer group of topic %q is empty", topic)
@@ -120,8 +133,9 @@ func CheckDerivedNames(topic, group string) error {
 	return nil
 }
 
-// checkCollisions tells which two of the names differ in '.' and '_' alone:
-// Kafka lets only one of them exist, for the sake of its metrics' names.
+// CheckCollisions returns an error naming two names that differ only in '.' and
+// '_'. Kafka lets only one of them exist, because its metrics replace one by the
+// other.
 func CheckCollisions(names ...string) error {
 	seen := make(map[string]string, len(names))
 	for _, name := range slices.Sorted(slices.Values(names)) {

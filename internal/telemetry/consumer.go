@@ -10,13 +10,15 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// observedConsumer tells what passes between an engine and its consumer.
+// ObservedConsumer is a transport.Consumer that reports the traffic between an
+// engine and the consumer it wraps. Like that consumer it is used by one engine.
 type ObservedConsumer struct {
 	transport.Consumer
 	Of *GroupSignals
 }
 
-// Poll implements transport.Consumer.
+// Poll implements transport.Consumer. Records are counted here and not where
+// they are handled, because ConsumedMessages includes records that are skipped.
 func (c *ObservedConsumer) Poll(ctx context.Context) ([]transport.Batch, error) {
 	batches, err := c.Consumer.Poll(ctx)
 	for i := range batches {
@@ -27,7 +29,8 @@ func (c *ObservedConsumer) Poll(ctx context.Context) ([]transport.Batch, error) 
 	return batches, err
 }
 
-// Commit implements transport.Consumer.
+// Commit implements transport.Consumer. A commit has a span of its own, outside
+// every event's trace: it covers the events of many traces.
 func (c *ObservedConsumer) Commit(ctx context.Context, commits ...transport.Commit) error {
 	g, start := c.Of, time.Now()
 	var span trace.Span
@@ -47,7 +50,8 @@ func (c *ObservedConsumer) Commit(ctx context.Context, commits ...transport.Comm
 	return err
 }
 
-// Pause implements transport.Consumer.
+// Pause implements transport.Consumer. The engine pauses partitions only when
+// one of its memory bounds is reached.
 func (c *ObservedConsumer) Pause(partitions ...transport.Partition) {
 	c.Consumer.Pause(partitions...)
 	c.log("fetching paused: a bound is reached", partitions)
@@ -59,6 +63,8 @@ func (c *ObservedConsumer) Resume(partitions ...transport.Partition) {
 	c.log("fetching resumed", partitions)
 }
 
+// log logs one record per partition, at debug level: pausing is normal under
+// load, and the PausedFetches metric shows it all the time.
 func (c *ObservedConsumer) log(text string, partitions []transport.Partition) {
 	ctx := context.Background()
 	if !c.Of.Log.Enabled(ctx, slog.LevelDebug) {

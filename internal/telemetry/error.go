@@ -12,8 +12,10 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// errorTypes are the values of error.type, in the order in which they are
-// looked for: few, and known beforehand.
+// errorTypes maps errors to values of error.type. The order decides where one
+// error is several of them: an open breaker counts as circuit_open, whatever
+// opened it. The values are few and fixed, as an attribute of metrics requires;
+// error texts would make a time series each.
 var errorTypes = []struct {
 	err  error
 	name string
@@ -31,7 +33,8 @@ var errorTypes = []struct {
 	{context.Canceled, "canceled"},
 }
 
-// errorType is the error.type of an operation, empty for none.
+// ErrorClass returns the error.type of an operation's error, "" for nil and
+// ErrorOther for an error that errorTypes does not list.
 func ErrorClass(err error) string {
 	if err == nil {
 		return ""
@@ -44,9 +47,13 @@ func ErrorClass(err error) string {
 	return ErrorOther
 }
 
-// failed makes a span one of an operation that failed.
+// failed marks span as that of an operation that failed with err.
 func failed(span trace.Span, kind string, err error) { failedAt(span, kind, err, nil) }
 
+// failedAt is failed with the stack of a panic, which becomes an attribute of
+// the exception event. Texts are clipped, since an error comes from outside and
+// exporters refuse or drop spans that are too large. Nothing is formatted for a
+// span that is not sampled.
 func failedAt(span trace.Span, kind string, err error, stack []byte) {
 	if !span.IsRecording() {
 		return

@@ -13,8 +13,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// appendEvent appends what identifies an event to the attributes of its span.
-// Data, key and subject are never told.
+// appendEvent appends the attributes that identify an event to those of its
+// span. Data, key and subject are never reported: they may name persons.
 func appendEvent(attributes []attribute.KeyValue, e *wire.Event) []attribute.KeyValue {
 	attributes = append(attributes, MessageID.String(e.ID), EventID.String(e.ID), EventSource.String(e.Source),
 		EventType.String(e.Type), EventVersion.String(EventVersionOne), BodySize.Int(len(e.Data)))
@@ -30,7 +30,8 @@ func appendEvent(attributes []attribute.KeyValue, e *wire.Event) []attribute.Key
 	return attributes
 }
 
-// appendPlace appends where a received event stands, and where it came from.
+// appendPlace appends the position of a received event and, for a redelivered
+// one, the position at which it was first read.
 func appendPlace(attributes []attribute.KeyValue, e *wire.Event) []attribute.KeyValue {
 	attributes = append(attributes, partitionID(e.Partition), Offset.Int64(e.Offset))
 	if e.Origin.Topic != "" {
@@ -48,15 +49,17 @@ func partitionID(n int32) attribute.KeyValue {
 	return PartitionID.String(strconv.Itoa(int(n)))
 }
 
-// eventFields identify a received event in logs.
+// eventFields returns the log fields that identify a received event. The
+// capacity leaves room for the fields that callers append.
 func eventFields(e *wire.Event) []slog.Attr {
 	fields := append(make([]slog.Attr, 0, 16), slog.String(LogEvent, e.ID), slog.String(LogEventType, e.Type),
 		slog.String(LogTopic, e.Topic), slog.Int64(LogPartition, int64(e.Partition)), slog.Int64(LogOffset, e.Offset))
-	return appendStory(fields, e)
+	return appendCauses(fields, e)
 }
 
-// appendStory appends the story that an event belongs to.
-func appendStory(fields []slog.Attr, e *wire.Event) []slog.Attr {
+// appendCauses appends the correlation and causation ids of an event, which
+// connect it with the events before it. An event without them gets no field.
+func appendCauses(fields []slog.Attr, e *wire.Event) []slog.Attr {
 	if e.CorrelationID != "" {
 		fields = append(fields, slog.String(LogCorrelation, e.CorrelationID))
 	}
@@ -66,7 +69,7 @@ func appendStory(fields []slog.Attr, e *wire.Event) []slog.Attr {
 	return fields
 }
 
-// appendTrace appends the trace that a log record belongs to.
+// appendTrace appends the trace and span that a log record belongs to, if any.
 func appendTrace(fields []slog.Attr, c trace.SpanContext) []slog.Attr {
 	if !c.IsValid() {
 		return fields
@@ -74,9 +77,10 @@ func appendTrace(fields []slog.Attr, c trace.SpanContext) []slog.Attr {
 	return append(fields, slog.String(LogTrace, c.TraceID().String()), slog.String(LogSpan, c.SpanID().String()))
 }
 
-// envelopeOf reads as much of a record as can be read: for what is told of
-// records that may be no events.
-func EnvelopeOf(r *transport.Record) *wire.Event {
+// EventOf decodes as much of a record as can be decoded, for reports about
+// records that may not be events. An undecodable record still has its position
+// and headers, and so its trace. It allocates, so only rare reports use it.
+func EventOf(r *transport.Record) *wire.Event {
 	e := new(wire.Event)
 	if err := wire.Decode(r, e); err != nil {
 		e.Topic, e.Partition, e.Offset, e.Headers = r.Topic, r.Partition, r.Offset, r.Headers
@@ -85,13 +89,15 @@ func EnvelopeOf(r *transport.Record) *wire.Event {
 	return e
 }
 
-// Bounds of what a dead letter adds, in bytes.
+// Bounds of the texts that a dead letter and a span carry, in bytes. Brokers and
+// exporters limit the whole record; a stack is long and its top says most.
 const (
 	MaxErrorText = 2 << 10
 	MaxStackText = 16 << 10
 )
 
-// clipped shortens text to at most n bytes, at a character's border.
+// Clipped returns text shortened to at most n bytes and an ellipsis, cut between
+// two characters so that the result stays valid UTF-8.
 func Clipped(text string, n int) string {
 	if len(text) <= n {
 		return text

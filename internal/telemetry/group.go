@@ -12,7 +12,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// groupSignals is what is told of a consumer group. It hears its engine.
+// GroupSignals reports on one consumer group. It observes the group's engine,
+// which calls it from many goroutines.
 type GroupSignals struct {
 	*Signals
 	engine.NoObserver
@@ -27,6 +28,8 @@ type GroupSignals struct {
 	unstable unstable
 }
 
+// newGroupSignals prepares the labels of a group, so that reporting one commit
+// or rebalance builds no attribute set.
 func newGroupSignals(s *Signals, name string) *GroupSignals {
 	group := ConsumerGroup.String(name)
 	commit := spanKind{name: Commit, attributes: s.operation(Commit, TypeSettle, group)}
@@ -40,7 +43,7 @@ func newGroupSignals(s *Signals, name string) *GroupSignals {
 	}
 }
 
-// watch begins to observe the engine.
+// Watch adds the engine to the metrics that are read at each collection.
 func (g *GroupSignals) Watch(e *engine.Engine) {
 	g.engine = e
 	// A counter that is there from the start, at zero, shows its first step.
@@ -57,8 +60,9 @@ func (g *GroupSignals) Watch(e *engine.Engine) {
 	g.groups = append(g.groups, g)
 }
 
-// unknownTypePrefix begins the reason for which an event of a type without a
-// handler is skipped; the type follows.
+// UnknownTypePrefix begins the reason for which an event of a type without a
+// handler is skipped; the type follows. Skipped counts such events by type, so
+// that a missing handler is seen, and all others by reason.
 const UnknownTypePrefix = "unknown type "
 
 // Skipped implements engine.Observer.
@@ -81,11 +85,11 @@ func (g *GroupSignals) Parked(_ *engine.Subscription, f *engine.Failure, wait ti
 	g.LogFailure(slog.LevelDebug, slog.Attr{}, "waits for the next attempt, its key behind it", f, slog.Duration(LogWait, wait))
 }
 
-// departLetter begins the flight of a dead letter, beside the attempts in the
-// trace of its event. The letter keeps the headers that its record came with, so
-// that a redelivery goes on in the same trace.
+// StartLetter begins the report of a dead letter, whose span stands beside the
+// attempts in the trace of its event. The letter keeps the headers that its
+// record came with, so that a redelivery continues the same trace.
 func (g *GroupSignals) StartLetter(f *engine.Failure, r *transport.Record) Outgoing {
-	s, e := g.SendSignals(r.Topic), EnvelopeOf(f.Record)
+	s, e := g.SendSignals(r.Topic), EventOf(f.Record)
 	letter := Outgoing{Of: s, ID: e.ID, start: time.Now()}
 	if g.Tracing.on() {
 		attributes := append(appendOrigin(s.send.of(e), e.Topic, e.Partition, e.Offset), ConsumerGroup.String(g.name),
@@ -96,7 +100,8 @@ func (g *GroupSignals) StartLetter(f *engine.Failure, r *transport.Record) Outgo
 	return letter
 }
 
-// DeadLettered implements engine.Observer.
+// DeadLettered implements engine.Observer. A dead letter needs an operator, so
+// it is a warning; the limit keeps a poisoned topic from flooding the log.
 func (g *GroupSignals) DeadLettered(f *engine.Failure) {
 	h := g.Topics[f.Record.Topic]
 	h.metrics.letters.Add(context.Background(), 1, h.letters.of(f.Reason).add...)
@@ -104,7 +109,8 @@ func (g *GroupSignals) DeadLettered(f *engine.Failure) {
 	g.LogFailure(level, quiet, "dead-lettered", f, slog.String(LogReason, f.Reason))
 }
 
-// DeadLetterFailed implements engine.Observer.
+// DeadLetterFailed implements engine.Observer. The record is about the refused
+// write: its error replaces the handler's, which the attempts have logged.
 func (g *GroupSignals) DeadLetterFailed(f *engine.Failure, err error) {
 	h := g.Topics[f.Record.Topic]
 	h.metrics.letterFailures.Add(context.Background(), 1, h.base.add...)
@@ -114,13 +120,14 @@ func (g *GroupSignals) DeadLetterFailed(f *engine.Failure, err error) {
 	g.LogFailure(level, quiet, "dead letter not written: its key waits", &refused, slog.String(LogReason, f.Reason))
 }
 
-// logFailure tells what became of a failed event.
+// LogFailure logs the outcome of a failed event with its trace. The zero Attr,
+// which log handlers leave out, stands for no further field.
 func (g *GroupSignals) LogFailure(level slog.Level, quiet slog.Attr, text string, f *engine.Failure, more slog.Attr) {
 	ctx := context.Background()
 	if !g.Log.Enabled(ctx, level) {
 		return
 	}
-	e := EnvelopeOf(f.Record)
+	e := EventOf(f.Record)
 	fields := appendTrace(eventFields(e), trace.SpanContextFromContext(g.Tracing.extract(ctx, e)))
 	g.Log.LogAttrs(ctx, level, text, append(fields, slog.Int(LogAttempts, f.Attempts), more, slog.Any(LogError, f.Err), quiet)...)
 }

@@ -10,8 +10,8 @@ import (
 	"go.opentelemetry.io/otel/metric/noop"
 )
 
-// metrics are the instruments that are written where something happens. What is
-// read at each collection instead is in telemetry_watch.go.
+// metrics are the instruments that are written where something happens.
+// Instruments that are read at each collection are in watch.go.
 type metrics struct {
 	meter        metric.Meter
 	registration metric.Registration
@@ -24,6 +24,7 @@ type metrics struct {
 	transitions                             metric.Int64Counter
 }
 
+// newMetrics creates the instruments of a provider, by default the global one.
 func newMetrics(provider metric.MeterProvider) metrics {
 	if provider == nil {
 		provider = otel.GetMeterProvider()
@@ -48,21 +49,25 @@ func newMetrics(provider metric.MeterProvider) metrics {
 	}
 }
 
-// labels are attributes, made into options once: an instrument is then written
-// without an allocation.
+// labels are attributes made into options in advance, so that writing an
+// instrument does not allocate.
 type labels struct {
 	add    []metric.AddOption
 	record []metric.RecordOption
 }
 
+// newLabels returns labels for both kinds of instruments; a
+// metric.MeasurementOption is either, but converting the slice would allocate at
+// each call.
 func newLabels(attributes ...attribute.KeyValue) *labels {
 	o := metric.WithAttributeSet(attribute.NewSet(attributes...))
 	return &labels{add: []metric.AddOption{o}, record: []metric.RecordOption{o}}
 }
 
-// family are labels that differ in one attribute, whose values come up one by
-// one. Beyond most of them a value counts as ErrorOther: what comes from outside
-// can't make more time series than that.
+// family is a set of labels that differ in the value of one attribute. Values
+// are added as they occur; once there are most of them, any further value counts
+// as ErrorOther, so that input from outside can't create more time series than
+// that. It is safe for concurrent use.
 type family struct {
 	base []attribute.KeyValue
 	key  attribute.Key
@@ -73,13 +78,15 @@ type family struct {
 	known map[string]*labels
 }
 
-// maxFamily bounds the values of an attribute that the bus does not choose.
+// maxFamily is the number of values that an attribute may have whose values the
+// bus does not choose, such as event types of other services.
 const maxFamily = 32
 
 func newFamily(key attribute.Key, base ...attribute.KeyValue) *family {
 	return &family{base: base, key: key, most: maxFamily, none: newLabels(base...), known: make(map[string]*labels)}
 }
 
+// of returns the labels for a value, and those without the attribute for "".
 func (f *family) of(value string) *labels {
 	if value == "" {
 		return f.none

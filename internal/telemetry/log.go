@@ -1,7 +1,8 @@
 package telemetry
 
-// Fields of log records. An event's story is found by LogEvent within one
-// cluster, and by LogTrace and LogCorrelation across services.
+// Names of the fields of log records. LogEvent finds all records about one event
+// within one cluster; LogTrace and LogCorrelation find them across services. The
+// names do not change within a major version: queries and alerts use them.
 const (
 	LogCluster     = "cluster"
 	LogGroup       = "group"

@@ -5,7 +5,8 @@ import (
 	"go.opentelemetry.io/otel/metric"
 )
 
-// Metric is one metric as it is exported.
+// Metric describes one metric as it is exported. Unit is a UCUM code, as
+// OpenTelemetry requires: "s", "By", or a noun in braces for a count.
 type Metric struct {
 	Name, Unit, Description string
 }
@@ -65,41 +66,45 @@ func Metrics() []Metric {
 	}
 }
 
-// buckets of durations, in seconds, as the conventions ask.
+// buckets are the bounds of duration histograms, in seconds, that the
+// conventions recommend. SDKs use other ones by default.
 var buckets = []float64{.005, .01, .025, .05, .075, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10}
 
-// Durations is the metric as a histogram of seconds.
+// Durations returns the metric as a histogram of seconds.
 func (m Metric) Durations(meter metric.Meter) metric.Float64Histogram {
 	return made(meter.Float64Histogram(m.Name, metric.WithUnit(m.Unit), metric.WithDescription(m.Description), metric.WithExplicitBucketBoundaries(buckets...)))
 }
 
-// Counter is the metric as a sum of what happened.
+// Counter returns the metric as a sum to which the caller adds.
 func (m Metric) Counter(meter metric.Meter) metric.Int64Counter {
 	return made(meter.Int64Counter(m.Name, metric.WithUnit(m.Unit), metric.WithDescription(m.Description)))
 }
 
-// Total is the metric as a sum that somebody else keeps.
+// Total returns the metric as a sum that is kept elsewhere and read at each
+// collection.
 func (m Metric) Total(meter metric.Meter) metric.Int64ObservableCounter {
 	return made(meter.Int64ObservableCounter(m.Name, metric.WithUnit(m.Unit), metric.WithDescription(m.Description)))
 }
 
-// Level is the metric as an amount that goes up and down and may be added up.
+// Level returns the metric as an amount that rises and falls, and whose values
+// over several processes may be added.
 func (m Metric) Level(meter metric.Meter) metric.Int64ObservableUpDownCounter {
 	return made(meter.Int64ObservableUpDownCounter(m.Name, metric.WithUnit(m.Unit), metric.WithDescription(m.Description)))
 }
 
-// State is the metric as a number that means something by itself alone.
+// State returns the metric as a number whose sum over processes means nothing.
 func (m Metric) State(meter metric.Meter) metric.Int64ObservableGauge {
 	return made(meter.Int64ObservableGauge(m.Name, metric.WithUnit(m.Unit), metric.WithDescription(m.Description)))
 }
 
-// Age is the metric as a gauge of seconds.
+// Age returns the metric as a gauge of seconds.
 func (m Metric) Age(meter metric.Meter) metric.Float64ObservableGauge {
 	return made(meter.Float64ObservableGauge(m.Name, metric.WithUnit(m.Unit), metric.WithDescription(m.Description)))
 }
 
-// made hands what a provider refuses to OpenTelemetry's error handler: the
-// instrument that comes with the error works, and may measure nothing.
+// made reports a provider's error to OpenTelemetry's error handler and returns
+// the instrument that came with it, which may be used and may measure nothing. A
+// name that a provider refuses must not stop a service.
 func made[I any](instrument I, err error) I {
 	if err != nil {
 		otel.Handle(err)

@@ -13,7 +13,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// handling is what is told of a topic that a group handles.
+// ProcessSignals reports on one topic that a group handles. Everything that all
+// of its events share is built once, here.
 type ProcessSignals struct {
 	*GroupSignals
 	process        spanKind
@@ -25,7 +26,8 @@ type ProcessSignals struct {
 	Failures       logLimit
 }
 
-func newHandling(g *GroupSignals, topic string) *ProcessSignals {
+// newProcessSignals prepares the span attributes and metric labels of a topic.
+func newProcessSignals(g *GroupSignals, topic string) *ProcessSignals {
 	destination, group := Destination.String(topic), ConsumerGroup.String(g.name)
 	process := g.spanKind(Process, Process, topic, group)
 	base := g.attributes(destination, group)
@@ -41,7 +43,8 @@ func newHandling(g *GroupSignals, topic string) *ProcessSignals {
 	}
 }
 
-// attempted is an attempt at handling, as it is reported.
+// attempted is what a report needs to know of an attempt at handling: its number
+// from 1, and its events. It is also the context that the handler gets.
 type attempted interface {
 	context.Context
 	Number() int
@@ -49,7 +52,8 @@ type attempted interface {
 	Event(i int) *wire.Event
 }
 
-// processing is the report of one attempt under way.
+// processing is the report of one attempt that has started and not ended. It is
+// a value, so that an attempt without listeners allocates nothing.
 type processing struct {
 	h            *ProcessSignals
 	a            attempted
@@ -58,8 +62,9 @@ type processing struct {
 	debug, timed bool
 }
 
-// start begins the report of an attempt, as the child of the span that sent its event; the
-// context has that span.
+// Start begins the report of an attempt. Its span is a child of the span that
+// sent the event. The returned context carries that span for the handler; it is
+// nil if there is neither a span nor a trace to carry.
 func (h *ProcessSignals) Start(a attempted, ctx context.Context) (processing, context.Context) {
 	t := processing{h: h, a: a, debug: h.Log.Enabled(a, slog.LevelDebug)}
 	t.timed = t.debug || h.metrics.process.Enabled(a)
@@ -77,7 +82,8 @@ func (h *ProcessSignals) Start(a attempted, ctx context.Context) (processing, co
 	return t, values
 }
 
-// end ends it.
+// End ends the report with the handler's error, its error.type, and the stack of
+// a panic. It must be called once.
 func (t *processing) End(err error, kind string, stack []byte) {
 	h, s, span := t.h, t.a, t.span
 	var took time.Duration
@@ -99,8 +105,10 @@ func (t *processing) End(err error, kind string, stack []byte) {
 	}
 }
 
-// begin puts the attempt into the trace of its event, and starts its span if
-// anybody listens. A batch has links to the spans that made its events instead.
+// begin returns a context with the trace of the attempt's event, and starts the
+// attempt's span if a tracer records spans. The span of a batch has no single
+// parent; it is linked to the spans that created its events instead, as the
+// conventions ask.
 func (h *ProcessSignals) begin(s attempted, ctx context.Context) (values context.Context, span trace.Span) {
 	t := &h.Tracing
 	if s.Len() == 1 && t.carried(s.Event(0)) {
@@ -133,8 +141,9 @@ func (h *ProcessSignals) begin(s attempted, ctx context.Context) (values context
 	return t.tracer.Start(ctx, h.process.name, options...)
 }
 
-// origin is a link to the span that an event was created in, where that is not
-// the last hop's: the event came through a bridge.
+// origin returns a link to the span that an event was created in, and whether
+// that differs from the last hop's span. It does where the event came through a
+// bridge or another intermediary that started a trace of its own.
 func origin(ctx context.Context, e *wire.Event) (trace.Link, bool) {
 	if e.TraceParent == "" {
 		return trace.Link{}, false
@@ -143,8 +152,9 @@ func origin(ctx context.Context, e *wire.Event) (trace.Link, bool) {
 	return trace.Link{SpanContext: c}, c.IsValid() && c.SpanID() != trace.SpanContextFromContext(ctx).SpanID()
 }
 
-// logFailure tells of a failed attempt: the first of an event loudly, since what
-// comes after it is a retry, or a dead letter and loud again.
+// logFailure logs a failed attempt. The first one of an event is a warning.
+// Later ones are at debug level, because the event ends either in a success or
+// in a dead letter, which is a warning again.
 func (h *ProcessSignals) logFailure(s attempted, span trace.Span, took time.Duration, err error) {
 	level, quiet := slog.LevelDebug, slog.Attr{}
 	if s.Number() == 1 {
@@ -156,7 +166,7 @@ func (h *ProcessSignals) logFailure(s attempted, span trace.Span, took time.Dura
 	}
 }
 
-// unreadable tells of a record that is no event, which no handler sees.
+// Unreadable logs a record that is not an event, which no handler sees.
 func (h *ProcessSignals) Unreadable(r *transport.Record, err error) {
 	level, quiet := h.Failures.Next(slog.LevelWarn)
 	if ctx := context.Background(); h.Log.Enabled(ctx, level) {
@@ -165,7 +175,8 @@ func (h *ProcessSignals) Unreadable(r *transport.Record, err error) {
 	}
 }
 
-// fields identify an attempt in logs.
+// fields returns the log fields that identify an attempt. Those of a batch are
+// its first event's, and the number of events.
 func (h *ProcessSignals) fields(d attempted, span trace.Span) []slog.Attr {
 	fields := eventFields(d.Event(0))
 	fields = append(fields, slog.Int(LogAttempt, d.Number()))

@@ -13,7 +13,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// SendSignals returns the signals of a topic that the bus publishes to.
+// SendSignals reports on one topic that the bus publishes to. Everything that
+// all of its events share is built once, here.
 type SendSignals struct {
 	*Signals
 	Topic        string
@@ -21,7 +22,8 @@ type SendSignals struct {
 	outcomes     *family // by error
 }
 
-// spanKind is what all spans of one name have in common.
+// spanKind is the name and the attributes that all spans of one operation on one
+// destination share.
 type spanKind struct {
 	name       string
 	attributes []attribute.KeyValue
@@ -34,10 +36,12 @@ func (s *Signals) spanKind(operation, kind, destination string, more ...attribut
 	}
 }
 
-// pending counts the events that the producer has and whose outcome is not known.
+// pending counts the events handed to the producer whose outcome is not known
+// yet, and their bytes.
 type pending struct{ events, bytes atomic.Int64 }
 
-func newSending(s *Signals, topic string) *SendSignals {
+// newSendSignals prepares the span attributes and metric labels of a topic.
+func newSendSignals(s *Signals, topic string) *SendSignals {
 	send := s.spanKind(Send, Send, topic)
 	return &SendSignals{
 		Signals: s, Topic: topic,
@@ -47,8 +51,8 @@ func newSending(s *Signals, topic string) *SendSignals {
 	}
 }
 
-// Outgoing reports one event on its way to the log. It is a part of the event's
-// completion, which ends it first.
+// Outgoing reports the publishing of one event. It is embedded in the event's
+// completion rather than allocated, and must end before that is reused.
 type Outgoing struct {
 	Of    *SendSignals // of and id stay as they are made
 	ID    string
@@ -80,17 +84,19 @@ func (f *Outgoing) Start(ctx context.Context, e *wire.Event, batch *OutgoingBatc
 	}
 	if debug {
 		fields := append(f.fields(), slog.String(LogEventType, e.Type))
-		s.log.LogAttrs(ctx, slog.LevelDebug, "publishing", appendStory(fields, e)...)
+		s.log.LogAttrs(ctx, slog.LevelDebug, "publishing", appendCauses(fields, e)...)
 	}
 	return s.Tracing.contextOf(ctx, e)
 }
 
-// of returns the attributes of an event's span.
+// of returns the attributes of one event's span. They are a new slice because
+// the SDK keeps it; the capacity leaves room for those that callers append.
 func (k *spanKind) of(e *wire.Event) []attribute.KeyValue {
 	return appendEvent(append(make([]attribute.KeyValue, 0, len(k.attributes)+18), k.attributes...), e)
 }
 
-// Carry counts the event as pending until it ends.
+// Carry counts the event as pending until its report ends. Without a meter
+// provider nothing reads the count, so two contended additions are saved.
 func (f *Outgoing) Carry(r *transport.Record) {
 	if f.Of.metrics.off {
 		return
@@ -136,6 +142,8 @@ func (f *Outgoing) Refuse(err error) error {
 	return err
 }
 
+// end reports the duration and ends the span, except of an event in a batch,
+// which has both for all its events.
 func (f *Outgoing) end(err error) {
 	s := f.Of
 	if f.size > 0 {
@@ -173,6 +181,8 @@ type OutgoingBatch struct {
 	start time.Time
 }
 
+// StartBatch begins the report of a batch, whose span the spans of its events
+// are linked with.
 func (s *SendSignals) StartBatch(ctx context.Context, events int) *OutgoingBatch {
 	b := &OutgoingBatch{of: s}
 	if s.metrics.operation.Enabled(ctx) {
@@ -185,7 +195,7 @@ func (s *SendSignals) StartBatch(ctx context.Context, events int) *OutgoingBatch
 	return b
 }
 
-// link makes a span the maker of one of the batch's events.
+// link links the batch's span to the span that created one of its events.
 func (b *OutgoingBatch) link(made trace.Span) {
 	if b.span != nil {
 		b.span.AddLink(trace.Link{SpanContext: made.SpanContext()})
@@ -203,6 +213,8 @@ func (b *OutgoingBatch) LinkEvent(e *wire.Event) {
 	}
 }
 
+// End ends the report with the error of the batch as a whole. Each event's own
+// outcome is reported by its Outgoing.
 func (b *OutgoingBatch) End(err error) {
 	kind := ErrorClass(err)
 	if !b.start.IsZero() {

@@ -13,15 +13,16 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// signals is what the bus tells of itself: spans, metrics and log records. Where no
-// SDK listens it costs an event a few loads and no memory.
+// Signals is all that a bus reports about itself: spans, metrics and log
+// records. It is safe for concurrent use. Without an SDK an event costs a few
+// atomic loads and no allocation.
 type Signals struct {
 	cluster string
 	log     *slog.Logger
 	Tracing tracing
 	metrics metrics
 
-	sent     sync.Map // topic → *sending
+	sent     sync.Map // topic → *SendSignals
 	pending  pending
 	failures logLimit
 
@@ -31,7 +32,9 @@ type Signals struct {
 	brokers  func(func(int32, resilience.State) bool)
 }
 
-// newSignals resolves the providers: those of the configuration, else the globals.
+// NewSignals returns the signals of a bus and registers its metrics. brokers
+// iterates over the circuit breakers that guard publishing, one per broker; it
+// is called at each collection.
 func NewSignals(c SignalsConfig, brokers func(func(int32, resilience.State) bool)) *Signals {
 	s := &Signals{
 		cluster:  c.Name,
@@ -45,10 +48,11 @@ func NewSignals(c SignalsConfig, brokers func(func(int32, resilience.State) bool
 	return s
 }
 
-// close ends the observation of what is to be gone.
+// Close stops the collection of metrics, so that a provider that outlives the
+// bus does not keep the bus in memory.
 func (s *Signals) Close() error { return s.metrics.registration.Unregister() }
 
-// attributes begin with those that all spans and metrics have.
+// attributes returns the attributes that every span and metric has, and more.
 func (s *Signals) attributes(more ...attribute.KeyValue) []attribute.KeyValue {
 	return append([]attribute.KeyValue{
 		System.String(SystemKafka),
@@ -56,37 +60,40 @@ func (s *Signals) attributes(more ...attribute.KeyValue) []attribute.KeyValue {
 	}, more...)
 }
 
-// operation is attributes of an operation.
+// operation returns the attributes of an operation of that name and type.
 func (s *Signals) operation(name, kind string, more ...attribute.KeyValue) []attribute.KeyValue {
 	return append(s.attributes(OperationName.String(name), OperationType.String(kind)), more...)
 }
 
-// sending is what is signals of a topic that is published on.
+// SendSignals returns the signals of a topic that the bus publishes to. They are
+// made once per topic, which must be a full name.
 func (s *Signals) SendSignals(topic string) *SendSignals {
 	if known, ok := s.sent.Load(topic); ok {
 		return known.(*SendSignals)
 	}
-	known, _ := s.sent.LoadOrStore(topic, newSending(s, topic))
+	known, _ := s.sent.LoadOrStore(topic, newSendSignals(s, topic))
 	return known.(*SendSignals)
 }
 
-// group is what is signals of a consumer group that handles those topics.
+// Group returns the signals of a consumer group that handles those topics.
 func (s *Signals) Group(name string, topics []transport.TopicStart) *GroupSignals {
 	g := newGroupSignals(s, name)
 	for _, topic := range topics {
-		g.Topics[topic.Topic] = newHandling(g, topic.Topic)
+		g.Topics[topic.Topic] = newProcessSignals(g, topic.Topic)
 	}
 	return g
 }
 
-// breaker shows a circuit breaker's state from now on.
+// Breaker adds a circuit breaker to the metrics. A later one of the same name
+// replaces it.
 func (s *Signals) Breaker(name string, b *resilience.Breaker) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.breakers[name] = b
 }
 
-// signalsConfig is what signals needs to know of a bus.
+// SignalsConfig is the part of a bus's configuration that signals need. A nil
+// provider or propagator means OpenTelemetry's global one; Logger is required.
 type SignalsConfig struct {
 	Name           string
 	Logger         *slog.Logger

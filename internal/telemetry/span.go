@@ -23,5 +23,5 @@ const (
 	TypeSettle  = "settle"
 )
 
-// SpanName is the name of a span.
+// SpanName returns the name of a span, in the form that the conventions give.
 func SpanName(operation, destination string) string { return operation + " " + destination }

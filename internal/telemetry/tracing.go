@@ -15,7 +15,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// tracing starts spans and carries their context in records.
+// tracing starts spans and reads and writes their context in events.
 type tracing struct {
 	tracer trace.Tracer
 	off    bool
@@ -51,9 +51,10 @@ func newTracing(provider trace.TracerProvider, propagator propagation.TextMapPro
 	return t
 }
 
-// isPlaceholder reports whether a provider is the one that stands for the global
-// one until that is set: it hands out tracers whose spans are not recorded, at
-// three allocations each, and that start to work once there is a provider.
+// isPlaceholder reports whether p is OpenTelemetry's default global provider.
+// Until a real one is set its tracers record nothing and cost three allocations
+// per span; afterwards the same tracers record. The type is internal to
+// OpenTelemetry, so its package path identifies it.
 func isPlaceholder(p trace.TracerProvider) bool {
 	t := reflect.TypeOf(p)
 	return t.Kind() == reflect.Pointer && t.Elem().PkgPath() == "go.opentelemetry.io/otel/internal/global"
@@ -64,7 +65,8 @@ func isNoop(p trace.TracerProvider) bool {
 	return ok
 }
 
-// on reports whether a span is worth starting.
+// on reports whether starting a span can have an effect. It checks the global
+// provider each time, since services set it up before or after the bus.
 func (t *tracing) on() bool {
 	if t.placeholder == nil {
 		return !t.off
@@ -73,8 +75,9 @@ func (t *tracing) on() bool {
 	return p != t.placeholder && !isNoop(p)
 }
 
-// TraceContext is the trace that an event is to carry. Its publisher writes it
-// into the event, and then releases it.
+// TraceContext is the trace that an event should carry. Telemetry does not
+// change events: the publisher writes the TraceContext into its event and then
+// releases it. One is reused after Release, so it allocates little.
 type TraceContext struct {
 	// Headers are plain headers for this hop, in the propagator's format. They
 	// take the place of headers of the same name.
@@ -123,7 +126,8 @@ func (c *TraceContext) Keys() []string {
 	return keys
 }
 
-// contextOf returns the trace of ctx for an event to carry, or nil without one.
+// contextOf returns the trace of ctx for an event to carry, or nil if there is
+// nothing to carry.
 func (t *tracing) contextOf(ctx context.Context, e *wire.Event) *TraceContext {
 	traced := trace.SpanContextFromContext(ctx).IsValid()
 	if t.spansOnly && !traced {
@@ -162,8 +166,9 @@ func (t *tracing) carried(e *wire.Event) bool {
 	return false
 }
 
-// extract returns ctx with the trace that an event came with: of its last hop,
-// else, from a producer that knows CloudEvents alone, the one it was created in.
+// extract returns ctx with the trace that an event came with. The plain headers
+// of its last hop have priority. A producer that knows only CloudEvents sends
+// the extension alone, which has the trace of the event's creation.
 func (t *tracing) extract(ctx context.Context, e *wire.Event) context.Context {
 	ctx = t.propagator.Extract(ctx, headerCarrier{e})
 	if trace.SpanContextFromContext(ctx).IsValid() {
@@ -172,8 +177,8 @@ func (t *tracing) extract(ctx context.Context, e *wire.Event) context.Context {
 	return created(ctx, e)
 }
 
-// forward returns ctx with a trace: its own, or for an event that is passed on
-// the one that it came with.
+// Forward returns ctx with a trace: the one that ctx has, else the one that the
+// event carries, so that passing an event on continues its trace.
 func (t *tracing) Forward(ctx context.Context, e *wire.Event) context.Context {
 	if trace.SpanContextFromContext(ctx).IsValid() || !t.carried(e) {
 		return ctx
@@ -181,14 +186,15 @@ func (t *tracing) Forward(ctx context.Context, e *wire.Event) context.Context {
 	return t.extract(ctx, e)
 }
 
-// created returns ctx with the trace that an event was created in.
+// created returns ctx with the trace that an event was created in, which is
+// always in W3C's format (CloudEvents, Distributed Tracing extension).
 func created(ctx context.Context, e *wire.Event) context.Context {
 	return propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{
 		headerTraceParent: e.TraceParent, headerTraceState: e.TraceState,
 	})
 }
 
-// headerCarrier gives a propagator the plain headers of an envelope.
+// headerCarrier lets a propagator read the plain headers of an event.
 type headerCarrier struct{ e *wire.Event }
 
 // Get returns the value of the last header of that name.
@@ -204,6 +210,7 @@ func (c headerCarrier) Get(key string) string {
 // Set does nothing: telemetry does not change events.
 func (headerCarrier) Set(string, string) {}
 
+// Keys returns the names of all headers.
 func (c headerCarrier) Keys() []string {
 	keys := make([]string, len(c.e.Headers))
 	for i := range c.e.Headers {

@@ -16,8 +16,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// watched are the instruments that are read at each collection. They cost
-// nothing in between, and no request to a broker.
+// watched are the instruments that are read at each collection. Between
+// collections they cost nothing, and reading them sends no request to a broker.
 type watched struct {
 	pendingEvents, pendingSize          metric.Int64ObservableUpDownCounter
 	bufferedEvents, bufferedSize        metric.Int64ObservableUpDownCounter
@@ -29,7 +29,8 @@ type watched struct {
 	paused, breakers                    metric.Int64ObservableGauge
 }
 
-// watch registers them.
+// watch registers the watched instruments with one callback, so that one
+// collection reads one snapshot of each engine and its values fit together.
 func (s *Signals) watch() {
 	m := s.metrics.meter
 	w := &watched{
@@ -62,6 +63,8 @@ func (s *Signals) watch() {
 	s.metrics.registration = registration
 }
 
+// observe reads the values of the bus. The lists are copied, because a snapshot
+// takes the engine's locks and must not wait for them under s.mu.
 func (s *Signals) observe(w *watched, o metric.Observer) {
 	bus := metric.WithAttributeSet(attribute.NewSet(s.attributes()...))
 	o.ObserveInt64(w.pendingEvents, s.pending.events.Load(), bus)
@@ -82,10 +85,12 @@ func (s *Signals) observe(w *watched, o metric.Observer) {
 	})
 }
 
+// with returns the attributes of one time series.
 func (s *Signals) with(more ...attribute.KeyValue) metric.ObserveOption {
 	return metric.WithAttributeSet(attribute.NewSet(s.attributes(more...)...))
 }
 
+// observe reads the values of one group from a snapshot of its engine.
 func (g *GroupSignals) observe(w *watched, o metric.Observer, s *engine.Snapshot) {
 	group := ConsumerGroup.String(g.name)
 	all := g.with(group)
@@ -134,10 +139,11 @@ func oneIf(b bool) int64 {
 	return 0
 }
 
-// publishBreakerName names the breaker that guards publishing to a broker.
+// PublishBreakerName returns the name of the breaker that guards publishing to a
+// broker.
 func PublishBreakerName(broker int32) string { return "publish " + strconv.Itoa(int(broker)) }
 
-// breakerChanged counts a breaker's change of state.
+// BreakerChanged counts a breaker's change of state.
 func (s *Signals) BreakerChanged(name string, to resilience.State) {
 	s.metrics.transitions.Add(context.Background(), 1, metric.WithAttributeSet(attribute.NewSet(
 		s.attributes(BreakerName.String(name), BreakerState.String(to.String()))...)))

@@ -36,8 +36,8 @@ const prefix = "ce_"
 // (binding 3.2.1), and names the event format in structured mode (3.3.1).
 const contentType = "content-type"
 
-// field returns where an attribute of type string lies in ev, nil for those that
-// are no such field: specversion, time and other extensions.
+// field returns a pointer to the string field of ev for an attribute, or nil for
+// the attributes that have none: specversion, time and other extensions.
 func field(ev *Event, name string) *string {
 	switch name {
 	case id:
@@ -64,8 +64,8 @@ func field(ev *Event, name string) *string {
 	return nil
 }
 
-// Reserved tells whether name belongs to an attribute that has a place of its
-// own, so that no other extension may use it.
+// Reserved reports whether name is an attribute with a field of its own, which
+// no other extension may use.
 func Reserved(name string) bool {
 	switch name {
 	case specVersion, timestamp, data, dataBase64:
@@ -74,7 +74,7 @@ func Reserved(name string) bool {
 	return field(new(Event), name) != nil
 }
 
-// ValidName tells whether name follows CloudEvents 3 "Naming conventions":
+// ValidName reports whether name follows CloudEvents 3 "Naming conventions":
 // lower-case ASCII letters and digits, at least one.
 func ValidName(name string) bool {
 	for i := range len(name) {
@@ -85,8 +85,8 @@ func ValidName(name string) bool {
 	return name != ""
 }
 
-// isAttribute tells whether a header key stands for an attribute. Keys are lower
-// case in the binding; producers that write CE_Id or Ce_Id are understood.
+// isAttribute reports whether a header key stands for an attribute. Keys are
+// lower case in the binding; CE_Id and Ce_Id of some producers are accepted too.
 func isAttribute(key string) bool {
 	return len(key) > len(prefix) && key[0]|0x20 == 'c' && key[1]|0x20 == 'e' && key[2] == '_'
 }
@@ -105,11 +105,11 @@ func attributeName(key string) (string, bool) {
 	return name, true
 }
 
-// isContentType tells whether a header key is content-type, in any case.
+// isContentType reports whether a header key is content-type, in any case.
 func isContentType(key string) bool {
 	return key == contentType || len(key) == len(contentType) && strings.EqualFold(key, contentType)
 }
 
-// Owned tells whether a header key is one that encoding writes for attributes,
-// so that it can't be a plain header.
+// Owned reports whether encoding writes a header key for attributes, so that no
+// plain header may have it.
 func Owned(key string) bool { return isAttribute(key) || isContentType(key) }

@@ -5,19 +5,18 @@ import (
 	"unicode/utf8"
 )
 
-// Check tells why an event can't be written: a required attribute is empty
-// (CloudEvents 3.1), a name breaks the naming conventions (3), a value holds
-// what strings may not hold (CloudEvents 3, type system: String), the time has
-// no RFC 3339 form. The error is a *MalformedError. It does not allocate when
-// there is nothing to say.
+// Check returns a *MalformedError if an event can't be written: a required
+// attribute is empty (CloudEvents 3.1), a name breaks the naming conventions
+// (3), a value is not a valid string (CloudEvents 3, type system: String), or
+// the time has no RFC 3339 form. A valid event costs no allocation.
 func Check(ev *Event) error { return check(ev, new(passed)) }
 
-// Check is the function Check. It does not read again what it let through last,
-// which is the same for most events of a topic.
+// Check is the function Check, except that it skips the values that it has found
+// valid last. They are the same for most events of a topic.
 func (e *Encoder) Check(ev *Event) error { return check(ev, &e.passed) }
 
-// passed are values of source, type, datacontenttype and dataschema that were
-// found right.
+// passed are the last valid values of source, type, datacontenttype and
+// dataschema.
 type passed [4]string
 
 func check(ev *Event, passed *passed) error {
@@ -83,7 +82,8 @@ var (
 	errNoncharacter = errors.New("holds a code point that is no character")
 )
 
-// CheckText tells why a value can't be a string (CloudEvents 3, type system).
+// CheckText returns an error if a value is not a valid string (CloudEvents 3,
+// type system).
 func CheckText(value string) error {
 	for i := range len(value) {
 		// Everything but printable ASCII takes the slow path.
@@ -94,6 +94,7 @@ func CheckText(value string) error {
 	return nil
 }
 
+// checkRunes checks a value that has anything but printable ASCII.
 func checkRunes(value string) error {
 	if !utf8.ValidString(value) {
 		return errNotUTF8

@@ -8,16 +8,17 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Decode reads rec, in either mode, into ev, which it overwrites. Data, Key and
-// Headers are rec's own memory; strings are not. An error is a *MalformedError;
-// the fields of the record (Topic to Timestamp) and Data are set then too.
+// Decode decodes rec, in either mode, into ev, which it overwrites. Data, Key
+// and Headers share rec's memory; strings do not. An error is a *MalformedError;
+// the fields of the record (Topic to Timestamp) and Data are set even then, so
+// that a dead letter can be written.
 //
 // Attributes that a producer wrote twice have the last value, as Kafka's own
-// clients read headers. Names of extensions are taken as they come, in lower
-// case. An empty optional attribute is an unset one.
+// clients read headers. Names of extensions are lower-cased and otherwise
+// unchecked. An empty optional attribute is an unset one.
 //
 // A record without a value is a tombstone, whatever its headers: it is never
-// malformed, and attributes that can't be read are left out.
+// malformed, and attributes that can't be decoded are left out.
 func Decode(rec *transport.Record, ev *Event) error {
 	*ev = Event{} // and then field by field: a literal would be built elsewhere and copied
 	ev.Data, ev.Tombstone = rec.Value, rec.Value == nil
@@ -39,8 +40,8 @@ func Decode(rec *transport.Record, ev *Event) error {
 	return decodeBinary(rec, ev)
 }
 
-// Type returns the CloudEvents type of a record, to choose a handler before all
-// of it is read, and false where it has none.
+// Type returns the CloudEvents type of a record and whether it has one. It
+// serves to choose a handler before the whole record is decoded.
 func Type(rec *transport.Record) (string, bool) {
 	if rec.Value != nil {
 		switch format(lastContentType(rec)) {
@@ -63,6 +64,8 @@ func Type(rec *transport.Record) (string, bool) {
 	return "", false
 }
 
+// lastContentType returns the value of the last content-type header, which has
+// priority over earlier ones as in Kafka's own clients.
 func lastContentType(rec *transport.Record) []byte {
 	for i := len(rec.Headers) - 1; i >= 0; i-- {
 		if isContentType(rec.Headers[i].Key) {
@@ -72,17 +75,18 @@ func lastContentType(rec *transport.Record) []byte {
 	return nil
 }
 
-// span is text of the shared string, and where it goes: a field of the event,
-// or, if that is nil, the extension of that name.
+// span is a part of the text that all attributes of an event share, and its
+// destination: a field of the event or, if to is nil, the extension of that
+// name.
 type span struct {
 	to        *string
 	extension string
 	from, end int
 }
 
-// decodeBinary reads the headers (binding 3.2.3). Texts that differ from event
-// to event are gathered first and become one string together; those that repeat
-// are interned.
+// decodeBinary decodes the headers (binding 3.2.3). Texts that differ from event
+// to event are gathered first and converted to one string, which is one
+// allocation instead of one per attribute; those that repeat are interned.
 func decodeBinary(rec *transport.Record, ev *Event) error {
 	var (
 		bytesRoom [320]byte
@@ -162,7 +166,7 @@ func decodeBinary(rec *transport.Record, ev *Event) error {
 	return required(string(spec), ev)
 }
 
-// required checks what every event must have (CloudEvents 3.1).
+// required checks the attributes that every event must have (CloudEvents 3.1).
 func required(spec string, ev *Event) error {
 	switch {
 	case spec == "":
@@ -179,7 +183,8 @@ func required(spec string, ev *Event) error {
 	return nil
 }
 
-// parseTime reads RFC 3339, in which T and Z may be lower case (RFC 3339, 5.6).
+// parseTime parses an RFC 3339 time, in which T and Z may be lower case (RFC
+// 3339, 5.6), which the time package refuses.
 func parseTime(text []byte) (time.Time, error) {
 	var t time.Time
 	err := t.UnmarshalText(text)

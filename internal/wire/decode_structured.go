@@ -9,9 +9,9 @@ import (
 	"github.com/goccy/go-json/jsontext"
 )
 
-// decodeStructured reads a value in the JSON event format. Data is a part of
-// value where it is JSON. A member that occurs twice is refused: readers differ
-// in which one they take, so nobody could say what the event is.
+// decodeStructured decodes a value in the JSON event format. Data shares the
+// memory of value if it is JSON. A member that occurs twice is refused: readers
+// differ in which one they use, so two services could see two events.
 func decodeStructured(value []byte, ev *Event) error {
 	d := jsontext.NewDecoder(bytes.NewBuffer(value), jsontext.AllowDuplicateNames(true))
 	if d.PeekKind() != '{' {
@@ -59,8 +59,8 @@ func decodeStructured(value []byte, ev *Event) error {
 	return err
 }
 
-// structured is an event on its way out of JSON. What its data means depends on
-// datacontenttype, which may come later.
+// structured is an event while it is decoded. The meaning of data depends on
+// datacontenttype, which may come after it.
 type structured struct {
 	ev      *Event
 	spec    string
@@ -70,6 +70,7 @@ type structured struct {
 	scratch []byte
 }
 
+// take stores one member of the object.
 func (s *structured) take(name string, raw jsontext.Value) error {
 	switch name {
 	case data:
@@ -108,9 +109,9 @@ func (s *structured) take(name string, raw jsontext.Value) error {
 	return err
 }
 
-// attributeText is CloudEvents' string form of an attribute (JSON format 2.2):
-// of a string what it says, of a boolean or number, which only extensions have,
-// its literal.
+// attributeText returns the canonical string form of an attribute (JSON format
+// 2.2): the text of a string, the literal of a boolean or number, which only
+// extensions may have.
 func (s *structured) attributeText(name string, raw jsontext.Value) (text string, err error) {
 	switch kind := raw.Kind(); {
 	case kind == '"':
@@ -130,7 +131,7 @@ func (s *structured) attributeText(name string, raw jsontext.Value) (text string
 	return "", &MalformedError{Attribute: name, Reason: "is a JSON object or array, which no attribute can be"}
 }
 
-// payload is the event's data, and nil if it has none (JSON format 3.1.2).
+// payload returns the event's data, nil if it has none (JSON format 3.1.2).
 func (s *structured) payload() ([]byte, error) {
 	switch {
 	case s.data != nil && s.base64 != nil:
@@ -163,7 +164,8 @@ func (s *structured) payload() ([]byte, error) {
 	return text, nil
 }
 
-// notJSON drops what the parser says about the place, which may show the value.
+// notJSON drops the parser's description of the place, which may show a part of
+// the data.
 func notJSON(err error) error {
 	if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
 		return &MalformedError{Reason: "the value is no valid JSON", Err: syntax.Err}

@@ -7,10 +7,10 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Encoder writes events into records. It keeps the memory of the headers and of
-// structured values for the next event, so a record it filled is good until it
-// is used again: as long as a producer needs, which copies what it takes. The
-// zero Encoder works. It serves one goroutine at a time, and may be pooled.
+// Encoder encodes events into records. It reuses the memory of headers and
+// structured values, so a record is valid until the Encoder's next use; a
+// producer copies what it keeps. The zero Encoder is ready. It must not be used
+// concurrently, and may be pooled.
 type Encoder struct {
 	buf     []byte
 	headers []transport.Header
@@ -22,14 +22,15 @@ type Encoder struct {
 var versionBytes = []byte(version)
 
 // Binary fills rec with ev in binary mode (binding 3.2), for any partition. The
-// record's time is ev's Timestamp, where that is zero the producer's clock. Value and Key are ev's own memory. ev must have passed
-// Check.
+// record's time is ev's Timestamp; if that is zero, the producer sets it. Value
+// and Key share ev's memory. ev must have passed Check.
 //
-// An event without data that is no tombstone gets an empty value: binding 3.2.2
-// would give it none, which a reader couldn't tell from a deletion of its key.
+// An event without data that is not a tombstone gets an empty value: binding
+// 3.2.2 would give it none, which a reader couldn't distinguish from a deletion
+// of its key.
 //
-// The key is ev's; where that is nil it is the partitionkey extension, which
-// stays in the event as well (binding 3.1).
+// The key is ev's; if that is nil it is the partitionkey extension, which stays
+// in the event as well (binding 3.1).
 func (e *Encoder) Binary(ev *Event, rec *transport.Record) {
 	e.reset()
 	e.headers = append(e.headers, transport.Header{Key: prefix + specVersion, Value: versionBytes})
@@ -61,27 +62,30 @@ func (e *Encoder) Binary(ev *Event, rec *transport.Record) {
 	}
 }
 
+// reset prepares for the next event. The old headers are cleared because they
+// refer to the previous event's memory.
 func (e *Encoder) reset() {
 	clear(e.headers)
 	e.buf, e.headers = e.buf[:0], e.headers[:0]
 }
 
-// add writes an attribute that is unset when it is empty.
+// add appends an attribute, unless it is empty and so unset.
 func (e *Encoder) add(key, value string) {
 	if value != "" {
 		e.addAlways(key, value)
 	}
 }
 
-// addAlways writes a header. When buf grows, the headers so far keep the old
-// memory, which holds the same bytes.
+// addAlways appends a header. When buf grows, earlier headers keep the old
+// memory, which has the same bytes.
 func (e *Encoder) addAlways(key, value string) {
 	from := len(e.buf)
 	e.buf = append(e.buf, value...)
 	e.headers = append(e.headers, transport.Header{Key: key, Value: e.buf[from:len(e.buf):len(e.buf)]})
 }
 
-// fill sets what both modes have in common; the plain headers come last.
+// fill sets the fields that both modes have in common. Plain headers come last,
+// as in other clients.
 func (e *Encoder) fill(ev *Event, rec *transport.Record) {
 	e.headers = append(e.headers, ev.Headers...)
 	*rec = transport.Record{
@@ -99,7 +103,8 @@ func (e *Encoder) fill(ev *Event, rec *transport.Record) {
 	}
 }
 
-// sortedNames gives extensions one order, so that equal events make equal records.
+// sortedNames returns the names of the extensions in order, so that equal events
+// make equal records.
 func (e *Encoder) sortedNames(ev *Event) []string {
 	e.names = e.names[:0]
 	for name := range ev.Extensions {
@@ -109,6 +114,8 @@ func (e *Encoder) sortedNames(ev *Event) []string {
 	return e.names
 }
 
+// key returns the header key of an extension. Keys are kept to save their
+// allocation, up to a bound, since names may come from outside.
 func (e *Encoder) key(name string) string {
 	if key, ok := e.keys[name]; ok {
 		return key

@@ -13,10 +13,10 @@ import (
 var structuredType = []byte(cloudEventsJSON + "; charset=UTF-8")
 
 // Structured fills rec with ev in structured mode, as JSON (binding 3.3). Data
-// that is JSON by type and in fact stands in it as it is, text as a string, and
-// everything else in Base64 (JSON format 3.1.1). A tombstone has no value to
-// hold attributes and is written in binary mode. The rest is as for Binary. An
-// error, which Check would have found, is a *MalformedError.
+// that is JSON by its type and its content is embedded unchanged, text as a
+// string, and everything else in Base64 (JSON format 3.1.1). A tombstone has no
+// value to hold attributes, so it is written in binary mode. Otherwise it works
+// as Binary does. An error, which Check would have found, is a *MalformedError.
 func (e *Encoder) Structured(ev *Event, rec *transport.Record) error {
 	if ev.Tombstone {
 		e.Binary(ev, rec)
@@ -56,6 +56,7 @@ func (e *Encoder) Structured(ev *Event, rec *transport.Record) error {
 	return nil
 }
 
+// member appends a member with a string value.
 func (e *Encoder) member(name, value string) (err error) {
 	e.buf = append(e.buf, ',')
 	if e.buf, err = jsontext.AppendQuote(e.buf, name); err == nil {
@@ -68,6 +69,8 @@ func (e *Encoder) member(name, value string) (err error) {
 	return nil
 }
 
+// data appends the data. Whether JSON is valid is checked, because invalid JSON
+// would make the whole value unreadable and not only the data.
 func (e *Encoder) data(ev *Event) (err error) {
 	switch {
 	case ev.Data == nil:

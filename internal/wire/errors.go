@@ -2,5 +2,6 @@ package wire
 
 import "errors"
 
-// ErrSerialization: a value can't be encoded.
+// ErrSerialization is the error for a value that can't be encoded. It is here,
+// below the root package, so that telemetry can classify it.
 var ErrSerialization = errors.New("CloudEvent serialization failed")

@@ -7,7 +7,8 @@ import (
 )
 
 // Event is an event and the record that carries it. Its fields are those of the
-// root package's Envelope, one for one, which says what each means.
+// root package's Envelope, one for one, so that one converts to the other
+// without a copy. Envelope documents each of them.
 type Event struct {
 	ID              string
 	Source          string

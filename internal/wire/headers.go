@@ -2,7 +2,8 @@ package wire
 
 import "github.com/eventbus-go/eventbus/transport"
 
-// plainHeaders gathers the headers of a record that are no attribute, by index.
+// plainHeaders gathers the headers of a record that are not attributes, as
+// indices, so that gathering them allocates nothing.
 type plainHeaders struct {
 	n, first, last int
 }
@@ -15,8 +16,9 @@ func (p *plainHeaders) add(i int) {
 	p.n++
 }
 
-// of returns the headers. They stand together in what most producers write, and
-// are then a part of rec's slice, with no room to append into it.
+// of returns the gathered headers. Most producers write them in one stretch;
+// they are then a part of rec's slice, without capacity to append into it.
+// Otherwise they are copied.
 func (p *plainHeaders) of(rec *transport.Record) []transport.Header {
 	if p.n == 0 {
 		return nil
@@ -34,6 +36,8 @@ func (p *plainHeaders) of(rec *transport.Record) []transport.Header {
 	return headers
 }
 
+// allPlainHeaders returns the plain headers of a record in structured mode,
+// whose attributes are in its value.
 func allPlainHeaders(rec *transport.Record) []transport.Header {
 	var p plainHeaders
 	for i := range rec.Headers {

@@ -5,9 +5,9 @@ import (
 	"sync/atomic"
 )
 
-// interned holds the strings that come back with every record: sources, types,
-// content types, names of extensions. Looking one up takes no lock and no
-// allocation.
+// interned holds the strings that come with every record: sources, types,
+// content types, names of extensions. A lookup takes no lock and does not
+// allocate.
 var interned internTable
 
 const (
@@ -17,11 +17,12 @@ const (
 
 var internSeed = maphash.MakeSeed()
 
-// internTable has one place for each hash, where the last string stays: it is
-// bounded by that. Producers that put something new into every record cost two
-// allocations each, and nothing else.
+// internTable has one slot per hash, which holds the last string, so its size is
+// bounded. A producer that writes a new value into every record costs two
+// allocations each, and nothing else. Strings beyond internLength are not kept.
 type internTable [internSlots]atomic.Pointer[string]
 
+// get returns b as a string, and stores it for the next record.
 func (t *internTable) get(b []byte) string {
 	if len(b) > internLength {
 		return string(b)

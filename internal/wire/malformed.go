@@ -2,8 +2,9 @@ package wire
 
 import "strconv"
 
-// MalformedError says why a record is no CloudEvent, or an event can't be
-// written as one.
+// MalformedError is the reason why a record is not a CloudEvent, or why an event
+// can't be written as one. Its text shows at most a short part of an attribute,
+// and none of the data.
 type MalformedError struct {
 	// Attribute is the attribute at fault, empty where it is none in particular.
 	Attribute string
@@ -23,10 +24,11 @@ func (e *MalformedError) Error() string {
 	return text
 }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *MalformedError) Unwrap() error { return e.Err }
 
-// quote shows a short piece of a value in an error.
+// quote returns a short part of a value for an error, escaped: attributes come
+// from outside, and are shown in terminals and logs.
 func quote(s string) string {
 	const most = 40
 	if len(s) > most {

@@ -17,8 +17,8 @@ const (
 	cloudEventsJSON = "application/cloudevents+json"
 )
 
-// format reads the mode out of a content type: structured where it begins with
-// application/cloudevents in any case (binding 3).
+// format returns the mode that a content type stands for: structured if it
+// begins with application/cloudevents in any case (binding 3).
 func format[S string | []byte](contentType S) eventFormat {
 	if len(contentType) < len(cloudEvents) || !strings.EqualFold(string(contentType[:len(cloudEvents)]), cloudEvents) {
 		return formatNone
@@ -32,20 +32,21 @@ func format[S string | []byte](contentType S) eventFormat {
 	return formatOther
 }
 
-// mediaType drops the parameters.
+// mediaType returns a content type without its parameters.
 func mediaType(contentType string) string {
 	m, _, _ := strings.Cut(contentType, ";")
 	return strings.TrimSpace(m)
 }
 
-// declaresJSON: the media type is */json or */*+json, or unspecified (JSON
-// format 3.1.1).
+// declaresJSON reports whether the media type is */json or */*+json, or
+// unspecified, which means JSON (JSON format 3.1.1).
 func declaresJSON(contentType string) bool {
 	m := strings.ToLower(mediaType(contentType))
 	return m == "" || strings.HasSuffix(m, "/json") || strings.HasSuffix(m, "+json")
 }
 
-// declaresText: the data is text that a JSON string can hold, if it is UTF-8.
+// declaresText reports whether the data is text that a JSON string can hold,
+// provided that it is UTF-8. Other charsets would be changed by it.
 func declaresText(contentType string) bool {
 	m := strings.ToLower(mediaType(contentType))
 	if !strings.HasPrefix(m, "text/") && !strings.HasSuffix(m, "/xml") && !strings.HasSuffix(m, "+xml") {

@@ -7,20 +7,22 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// unstable notes since when last stable offsets stand still below their high
-// watermark, as seen from collection to collection: a transaction that hangs
-// holds back everything behind it, and shows here.
+// unstable remembers since when the last stable offset of each partition has
+// stood still below its high watermark. A hanging transaction holds back every
+// record behind it, and this is where it shows. It knows only what collections
+// see, so an age is accurate to the collection interval.
 type unstable struct {
 	mu    sync.Mutex
 	since map[transport.Partition]standstill
 }
 
+// standstill is a last stable offset and when a collection first saw it.
 type standstill struct {
 	offset int64
 	since  time.Time
 }
 
-// age is how long a partition's last stable offset has stood still.
+// age returns how long a partition's last stable offset has stood still.
 func (u *unstable) age(p *transport.PartitionStatus, now time.Time) time.Duration {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -38,7 +40,8 @@ func (u *unstable) age(p *transport.PartitionStatus, now time.Time) time.Duratio
 	return 0
 }
 
-// keep forgets the partitions that are not assigned any more.
+// keep removes the partitions that are no longer assigned: without it the map
+// would grow with every rebalance.
 func (u *unstable) keep(assigned map[transport.Partition]*transport.PartitionStatus) {
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -1,0 +1,49 @@
+package telemetry
+
+import (
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// logLimit keeps a flood of failures from becoming a flood of log records. After
+// a burst of logBurst records, one a second keeps its level and says how many
+// before it did not; the others are logged at debug level. The zero value is
+// ready, and safe for concurrent use.
+type logLimit struct {
+	mu     sync.Mutex
+	tokens float64
+	last   time.Time
+	quiet  int64 // since the last loud one
+}
+
+// logBurst is how many records may keep their level at once: enough to see one
+// incident whole.
+const logBurst = 10
+
+// Next returns the level of the next record, which is level or debug, and a
+// field with the number of suppressed records since the last one that kept its
+// level. The field is the zero Attr, which log handlers leave out, if there were
+// none.
+func (l *logLimit) Next(level slog.Level) (slog.Level, slog.Attr) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	if l.last.IsZero() {
+		l.tokens = logBurst
+	} else {
+		l.tokens = min(l.tokens+now.Sub(l.last).Seconds(), logBurst)
+	}
+	l.last = now
+	if l.tokens < 1 {
+		l.quiet++
+		return slog.LevelDebug, slog.Attr{}
+	}
+	l.tokens--
+	n := l.quiet
+	l.quiet = 0
+	if n == 0 {
+		return level, slog.Attr{} // which handlers leave out
+	}
+	return level, slog.Int64(LogSuppressed, n)
+}
