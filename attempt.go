@@ -22,10 +22,10 @@ type room struct {
 
 // roomFor returns the worker's room, with n envelopes.
 func roomFor(a *engine.Attempt, n int) *room {
-	m, ok := a.Room.(*room)
+	m, ok := a.Scratch.(*room)
 	if !ok {
 		m = new(room)
-		a.Room = m
+		a.Scratch = m
 	}
 	if cap(m.envelopes) < n {
 		m.envelopes, m.events = make([]Envelope, n), make([]*Envelope, n)

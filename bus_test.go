@@ -352,7 +352,7 @@ func TestPromise4CleanStopRepeatsNothing(t *testing.T) {
 		}
 		serve := func() *eventbus.Bus {
 			bus := newBus(t, shared{cluster}, config())
-			must(t, eventbus.Subscribe(bus, topic, handler))
+			must(t, eventbus.Subscribe(bus, topic, handler, eventbus.Retry(resilience.Unlimited())))
 			start(t, bus)
 			return bus
 		}

@@ -95,9 +95,6 @@ type Bounds struct {
 	// ParkedKeys bounds the keys that wait for a retry, a breaker or a dead
 	// letter; their events may take half of Bytes. Default 5,000.
 	ParkedKeys int
-	// ParkedAge is how long a key may wait before its partition stops
-	// fetching. Default 15 minutes.
-	ParkedAge time.Duration
 }
 
 var _ = engine.Bounds(Bounds{})

@@ -37,7 +37,6 @@ func (r *reader) bus(c *eventbus.Config) {
 	count(r, "Bounds:Bytes", &c.Bounds.Bytes)
 	count(r, "Bounds:MinRecords", &c.Bounds.MinRecords)
 	count(r, "Bounds:ParkedKeys", &c.Bounds.ParkedKeys)
-	r.duration("Bounds:ParkedAge", &c.Bounds.ParkedAge)
 	r.duration("Producer:DeliveryTimeout", &c.Producer.DeliveryTimeout)
 	count(r, "Producer:BufferBytes", &c.Producer.BufferBytes)
 	count(r, "Producer:BufferRecords", &c.Producer.BufferRecords)

@@ -26,7 +26,7 @@
 //	Service Environment Source Name AutoProvision StartDegraded Structured
 //	InstanceId SessionTimeout HeartbeatInterval RebalanceTimeout FetchBytes
 //	CommitInterval DrainTimeout StuckAfter
-//	Bounds:         Records Bytes MinRecords ParkedKeys ParkedAge
+//	Bounds:         Records Bytes MinRecords ParkedKeys
 //	Producer:       DeliveryTimeout BufferBytes BufferRecords BatchBytes RequestBytes
 //	PublishBreaker: Disabled Ratio MinKeys Window OpenFor Probes
 //	Handling:       Concurrency Timeout BatchSize, Retry: Attempts Elapsed Initial Max

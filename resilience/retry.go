@@ -7,19 +7,26 @@ import (
 	"github.com/cenkalti/backoff/v5"
 )
 
-// Retry is a policy: exponential backoff with full jitter, bounded in attempts
-// and in time. The zero Retry is the default policy: 8 attempts within 5
-// minutes, the backoff growing from 100 ms to 30 s.
+// Retry is a policy: exponential backoff with equal jitter, bounded in time and,
+// if asked, in attempts. The zero Retry is the default policy: as many attempts as
+// fit into 5 minutes, the bound of the waits growing from 100 ms to 30 s. That is
+// 20 to 27 attempts of a handler that fails at once, so an event outlives a
+// dependency that is down for a minute whether its service has one key or a
+// thousand.
 //
-// Full jitter draws each wait evenly between zero and the exponential bound
-// ("Exponential Backoff And Jitter", M. Brooker, AWS Architecture Blog, 2015):
-// what failed together does not come back together.
+// Equal jitter draws each wait evenly between half the exponential bound and the
+// bound ("Exponential Backoff And Jitter", M. Brooker, AWS Architecture Blog,
+// 2015): events that failed together do not come back together, and no run of
+// short draws uses up a policy in a few seconds.
+//
+// A Retry is a value without state. It is safe for concurrent use.
 type Retry struct {
-	// Attempts is how often to try in all, the first attempt included.
-	// Default 8. NoRetry gives a policy of one attempt.
+	// Attempts is how often to try in all, the first attempt included. Zero
+	// sets no bound, so that Elapsed alone ends the policy.
 	Attempts int
-	// Elapsed bounds the time since the first failure: no attempt starts
-	// later. Default 5 minutes.
+	// Elapsed bounds the time since the first failure: the last attempt starts
+	// at that time, and none later. Time in which nobody could try (a stopped
+	// service, an open breaker) is not counted by the bus. Default 5 minutes.
 	Elapsed time.Duration
 	// Initial is the bound of the first wait, Max that of every wait. Defaults
 	// 100 ms and 30 s.
@@ -28,16 +35,16 @@ type Retry struct {
 	Multiplier float64
 }
 
-// NoRetry is the policy of a single attempt.
+// NoRetry returns the policy of a single attempt.
 func NoRetry() Retry { return Retry{Attempts: 1} }
 
-// Unlimited is the default backoff without a bound on attempts or time: for
+// Unlimited returns the default backoff without a bound on attempts or time: for
 // work that must not be given up, such as writing a dead letter.
-func Unlimited() Retry { return Retry{Attempts: math.MaxInt, Elapsed: math.MaxInt64} }
+func Unlimited() Retry { return Retry{Elapsed: math.MaxInt64} }
 
 func (r Retry) withDefaults() Retry {
 	if r.Attempts <= 0 {
-		r.Attempts = 8
+		r.Attempts = math.MaxInt
 	}
 	if r.Elapsed <= 0 {
 		r.Elapsed = 5 * time.Minute
@@ -59,28 +66,36 @@ func (r Retry) withDefaults() Retry {
 
 // Next decides after a failed attempt: how long to wait before the next one,
 // and whether there is a next one at all. attempt counts from 1, elapsed is the
-// time since the first failure.
+// time since the first failure. A wait that would pass Elapsed is cut to end
+// there, so that a policy lasts its whole time.
 func (r Retry) Next(attempt int, elapsed time.Duration) (wait time.Duration, again bool) {
+	left := r.Left(attempt, elapsed)
+	if left <= 0 {
+		return 0, false
+	}
+	return min(r.withDefaults().draw(attempt), left), true
+}
+
+// Left returns how long the wait after a failed attempt may be at most, and zero
+// if the policy has no further attempt. Its arguments are those of Next.
+func (r Retry) Left(attempt int, elapsed time.Duration) time.Duration {
 	r = r.withDefaults()
 	if attempt >= r.Attempts {
-		return 0, false
+		return 0
 	}
-	wait = r.draw(attempt)
-	if r.Elapsed-elapsed < wait {
-		return 0, false
-	}
-	return wait, true
+	return max(r.Elapsed-elapsed, 0)
 }
 
 // draw takes the attempt's wait from the exponential sequence. The library
-// jitters by ±100 % around an interval, so half the bound as interval gives a
-// wait spread evenly over [0, bound].
+// jitters symmetrically around an interval, so an interval of three quarters of
+// the bound and a third of it as jitter spread the wait evenly over
+// [bound/2, bound].
 func (r Retry) draw(attempt int) time.Duration {
 	b := backoff.ExponentialBackOff{
-		InitialInterval:     r.Initial / 2,
-		RandomizationFactor: 1,
+		InitialInterval:     r.Initial - r.Initial/4,
+		RandomizationFactor: 1.0 / 3,
 		Multiplier:          r.Multiplier,
-		MaxInterval:         r.Max / 2,
+		MaxInterval:         r.Max - r.Max/4,
 	}
 	var wait time.Duration
 	// Past 64 doublings every sequence is at its maximum.

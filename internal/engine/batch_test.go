@@ -82,7 +82,7 @@ func TestBatches(t *testing.T) {
 			[]string{"0 1 2", "0", "2", "1"}, 0,
 		},
 		{
-			"a record that keeps failing dies alone",
+			"a record that keeps retryState dies alone",
 			"a a b", 9,
 			func(o string) error {
 				if strings.Contains(o, "0") {

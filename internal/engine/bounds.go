@@ -1,9 +1,6 @@
 package engine
 
-import (
-	"sync/atomic"
-	"time"
-)
+import "sync/atomic"
 
 // Bounds limit what a group holds in memory. The zero value takes the defaults.
 //
@@ -23,10 +20,6 @@ type Bounds struct {
 	// At the bound, partitions with such keys stop fetching, and no others.
 	// Default 5,000.
 	ParkedKeys int
-	// ParkedAge is how long a key may wait before its partition stops
-	// fetching, the time in which its breaker is open not counted. Default 15
-	// minutes.
-	ParkedAge time.Duration
 }
 
 func (b Bounds) withDefaults() Bounds {
@@ -41,9 +34,6 @@ func (b Bounds) withDefaults() Bounds {
 	}
 	if b.ParkedKeys <= 0 {
 		b.ParkedKeys = 5_000
-	}
-	if b.ParkedAge <= 0 {
-		b.ParkedAge = 15 * time.Minute
 	}
 	return b
 }
@@ -80,7 +70,7 @@ func (p *pool) park(keys, records, bytes int64) {
 	}
 }
 
-// crossed tells whether a count that fell by n to now passed limit.
+// crossed reports whether a count that fell by n to now passed limit.
 func crossed(now, n, limit int64) bool { return now <= limit && now+n > limit }
 
 func (p *pool) resumeRecords() int64 { return int64(p.bounds.Records) * 3 / 4 }

@@ -122,72 +122,39 @@ func TestParkedBounds(t *testing.T) {
 	}
 }
 
-// A key that waits for too long pauses its partition, also one whose dead letter
-// is tried again and again meanwhile.
-func TestParkedAge(t *testing.T) {
-	for name, err := range map[string]error{"retry": retryAfter(time.Hour), "dead letter": errPermanent} {
+// A key that waits, for however long, stops no other key of its partition, also one
+// whose dead letter is refused again and again meanwhile.
+func TestWaitingKeyStopsNoOther(t *testing.T) {
+	for name, err := range map[string]error{"retry": retryAfter(24 * time.Hour), "dead letter": errPermanent} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
-				c := newCalls()
-				var works atomic.Bool
-				s := newScript(t, options{
-					subs: []*Subscription{c.subscription(4)}, bounds: Bounds{ParkedAge: 10 * time.Minute},
-					deadLetter: func(_ context.Context, _ *Failure, done func(error)) {
-						if works.Load() {
-							done(nil)
-							return
-						}
-						done(errors.New("no leader"))
-					},
-				})
+				var others atomic.Int64
+				sub := &Subscription{Name: "s", Concurrency: 8, Retry: resilience.Unlimited(), Handle: func(_ context.Context, a *Attempt) error {
+					if string(a.Records[0].Key) == "a" {
+						return err
+					}
+					others.Add(1)
+					return nil
+				}}
+				s := newScript(t, options{subs: []*Subscription{sub}, deadLetter: func(_ context.Context, _ *Failure, done func(error)) {
+					done(errors.New("no leader"))
+				}})
 				s.assign(0, "")
 				s.fetch(0, "a")
-				c.end(t, 0, err)
-				pass(9 * time.Minute)
-				if s.isPaused(p0) {
-					t.Error("paused early")
+				for i := range int64(10) {
+					pass(time.Hour)
+					if s.isPaused(p0) {
+						t.Fatalf("paused after %d hours", i+1)
+					}
+					s.fetch(1+50*i, many(50)...)
 				}
-				pass(2 * time.Minute)
-				if !s.isPaused(p0) {
-					t.Error("not paused")
-				}
-				works.Store(true)
-				pass(time.Hour)
-				if name == "retry" {
-					c.end(t, 0, nil)
-				}
-				tick()
-				if s.isPaused(p0) {
-					t.Error("not resumed")
+				if n := others.Load(); n != 500 {
+					t.Errorf("%d of 500 events of other keys handled", n)
 				}
 				s.drain()
-				wantCommit(t, s, 1)
 			})
 		})
 	}
-}
-
-// Nor do retries that come and fail make a key young again.
-func TestParkedAgeIsNotThatOfTheLastRetry(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
-		sub := &Subscription{
-			Name: "s", Handle: func(context.Context, *Attempt) error { return errors.New("broken") },
-			Retry: resilience.Retry{Attempts: 1 << 30, Elapsed: time.Hour, Initial: time.Second, Max: time.Second},
-		}
-		s := newScript(t, options{subs: []*Subscription{sub}, bounds: Bounds{ParkedAge: 10 * time.Minute}})
-		s.assign(0, "")
-		s.fetch(0, "a")
-		pass(11 * time.Minute)
-		if !s.isPaused(p0) {
-			t.Error("not paused")
-		}
-		pass(time.Hour)
-		if s.isPaused(p0) {
-			t.Error("not resumed after its dead letter")
-		}
-		s.drain()
-		wantCommit(t, s, 1)
-	})
 }
 
 // A full pool leaves every partition its minimum.

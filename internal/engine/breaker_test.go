@@ -288,7 +288,7 @@ func TestClocksStandStillWhileTheBreakerIsOpen(t *testing.T) {
 		var box letterBox
 		sub := d.subscription("s", b)
 		sub.Retry = resilience.Retry{Attempts: 5, Elapsed: 30 * time.Second, Initial: time.Millisecond}
-		s := newScript(t, options{subs: []*Subscription{sub}, deadLetter: box.write, bounds: Bounds{ParkedAge: time.Minute}})
+		s := newScript(t, options{subs: []*Subscription{sub}, deadLetter: box.write})
 		d.set(true, 0)
 		s.assign(0, "")
 		s.fetch(0, many(8)...)

@@ -31,14 +31,21 @@ func (p *partition) runs() (runs []int64) {
 
 // progressOf is what the partition's commit carries. The caller holds mu.
 func (p *partition) progressOf() *progress {
-	done := &progress{cluster: p.cluster, topic: p.topic, base: p.tracker.base, epoch: p.leaderEpoch, runs: p.runs()}
+	done := &progress{
+		cluster: p.cluster, topic: p.topic, base: p.tracker.base, epoch: p.leaderEpoch, runs: p.runs(), unknown: p.unknown,
+	}
+	now := time.Now()
 	for l := range p.lanes.all() {
-		if l.head == nil || l.head.fail == nil || l.head.fail.attempts == 0 {
+		if l.head == nil || l.head.retry == nil || l.head.retry.attempts == 0 {
 			continue
 		}
-		f := l.head.fail
-		// The clocks that stood still here go on where they stood.
-		done.spent = append(done.spent, budget{l.head.record.Offset, f.attempts, f.first.Add(f.stoodStill(l.head.breaker()))})
+		f := l.head.retry
+		b := budget{offset: l.head.record.Offset, attempts: f.attempts, first: f.first.Add(f.stoodStill(l.head.breaker()))}
+		b.used = f.elapsed(l.head.breaker(), now).Truncate(p.usedGrain())
+		if f.end == DeadEnd {
+			b.decided = f.reason
+		}
+		done.spent = append(done.spent, b)
 	}
 	for offset, b := range p.budgets {
 		if offset >= p.tracker.end {
@@ -47,6 +54,16 @@ func (p *partition) progressOf() *progress {
 	}
 	slices.SortFunc(done.spent, func(a, b budget) int { return cmp.Compare(a.offset, b.offset) })
 	return done
+}
+
+// usedGrain returns the unit in which a commit says how much time a record has used
+// of its policy. Each change of it makes a commit, so while the partition is owned
+// it is a coarse one; a crash gives back less than that.
+func (p *partition) usedGrain() time.Duration {
+	if p.state == partitionActive {
+		return 10 * time.Second
+	}
+	return time.Second
 }
 
 // pending is a commit on its way.
@@ -161,7 +178,7 @@ func (e *Engine) lastCommit(ctx context.Context, going []*partition) error {
 	}
 }
 
-// worthAgain tells whether a failed commit may yet succeed for some partition.
+// worthAgain reports whether a failed commit may yet succeed for some partition.
 func worthAgain(err error) bool {
 	var partial *transport.CommitError
 	if !errors.As(err, &partial) {

@@ -24,7 +24,7 @@ func (q *letters) start(e *Engine) {
 }
 
 // bury has the dead letter of a lane's head written. The caller holds mu.
-func (p *partition) bury(l *lane) {
+func (p *partition) writeLetter(l *lane) {
 	p.park(l, laneWriting, time.Time{})
 	p.writing++
 	p.engine.letters.add(l)
@@ -92,12 +92,12 @@ func (q *letters) written(l *lane, f *Failure, err error) {
 			p.setOff(l)
 		}
 	} else {
-		l.head.fail.writes++
-		l.head.fail.refused = err
+		l.head.retry.writes++
+		l.head.retry.refused = err
 		if p.goOn(l) {
 			l.since = since
-			wait, _ := resilience.Unlimited().Next(l.head.fail.writes, 0)
-			p.park(l, laneDying, time.Now().Add(wait))
+			wait, _ := resilience.Unlimited().Next(l.head.retry.writes, 0)
+			p.park(l, laneRewriting, time.Now().Add(wait))
 		}
 	}
 	p.noteEnd()

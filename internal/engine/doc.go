@@ -8,7 +8,7 @@
 //	     → lane (lane.go): the queue of one key of one partition
 //	     → ready (ready.go): lanes whose head may run, fair over partitions
 //	     → worker (worker.go): one attempt
-//	     → settle (settle.go): finished, parked for a retry, or dead-lettered
+//	     → outcome (outcome.go): finished, parked for a retry, or dead-lettered
 //	     → tracker (tracker.go): the watermark moves
 //	     → commit (commit.go): about once a second, on revoke and on close
 //

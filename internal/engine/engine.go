@@ -151,15 +151,15 @@ func (e *Engine) commitOwned(ctx context.Context) {
 	_ = e.commit(ctx, e.owned())
 }
 
-// lookAfter does what falls due with time and not with an event. It is apart
-// from the commits, which may wait for a broker.
+// lookAfter does the work that falls due with time and not with an event. It is
+// apart from the commits, which may wait for a broker.
 func (e *Engine) lookAfter(context.Context) {
 	now := time.Now()
 	for s := range e.subs {
 		s.replaceStuck(now)
 	}
 	for _, p := range e.owned() {
-		p.lookAfter(now)
+		p.copyOut()
 	}
 	e.balance()
 }

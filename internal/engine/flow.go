@@ -56,7 +56,7 @@ func (p *partition) mustPause() bool {
 	// in any case: it is what makes room in the metadata.
 	case p.crowding.full && len(p.finished) == 0:
 		return true
-	case p.parkedKeys > 0 && (p.overdue || pool.parkedFull()):
+	case p.parkedKeys > 0 && pool.parkedFull():
 		return true
 	}
 	return pool.full() && p.records >= int64(pool.bounds.MinRecords)
@@ -80,7 +80,7 @@ type crowding struct {
 // crowdedAt is how many bytes of the metadata may be used up.
 var crowdedAt = roomIn(maxMetadata) * 3 / 4
 
-// needsCheck tells whether the partition is crowded, after a batch.
+// needsCheck reports whether the partition is crowded, after a batch.
 func (p *partition) needsCheck() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

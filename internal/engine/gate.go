@@ -94,7 +94,7 @@ func (g *gate) next() (asking []*wait) {
 
 // settled looks at once when an attempt's outcome may have closed the breaker or
 // freed a probe.
-func (g *gate) settled() {
+func (g *gate) recheck() {
 	if g.waiting.Load() > 0 && g.sub.Breaker.State() != resilience.Open {
 		g.look()
 	}

@@ -69,7 +69,7 @@ func (p *partition) append(b *transport.Batch, in *intakeBuffers) {
 		p.leaderEpoch = r.LeaderEpoch
 		p.tracker.open(r.Offset)
 		it := &mem.items[i]
-		*it = item{record: r, batch: mem, sub: route.Subscription, size: size, fail: p.failingOf(r, route, now)}
+		*it = item{record: r, batch: mem, sub: route.Subscription, size: size, retry: p.retryStateOf(r, route, now)}
 		mem.held++
 		mem.left += int64(size)
 		count++
@@ -120,17 +120,27 @@ func (p *partition) passed(next int64) {
 	p.passFinished(p.tracker.end)
 }
 
-// failingOf prepares items that do not start fresh: those whose end is decided,
-// and those that an earlier owner has tried.
-func (p *partition) failingOf(r *transport.Record, route *Route, now time.Time) *failing {
+// retryStateOf returns the history of items that do not start fresh: the ones whose
+// end the route has decided, and the ones that an earlier owner has tried. If that
+// owner decided on a dead letter, another attempt would be one that the policy does
+// not have.
+func (p *partition) retryStateOf(r *transport.Record, route *Route, now time.Time) *retryState {
 	if route.End == DeadEnd || route.End == Hold {
-		return &failing{end: route.End, reason: route.Reason, err: route.Err, first: now, last: now}
+		return &retryState{end: route.End, reason: route.Reason, err: route.Err, first: now, last: now}
 	}
 	spent, ok := p.budgets[r.Offset]
 	if !ok {
 		return nil
 	}
-	return &failing{attempts: spent.attempts, first: spent.first, last: now, openBefore: route.Subscription.Breaker.OpenFor()}
+	f := &retryState{attempts: spent.attempts, first: spent.first, last: now, openBefore: route.Subscription.Breaker.OpenFor()}
+	if spent.used >= 0 {
+		// Time in which nobody owned the partition is not the record's.
+		f.first = now.Add(-spent.used)
+	}
+	if spent.decided != "" {
+		f.end, f.reason, f.err = DeadEnd, spent.decided, errDecided
+	}
+	return f
 }
 
 // intakeBuffers is what an intake works in.
@@ -156,7 +166,7 @@ func (in *intakeBuffers) setOff(p *partition) {
 	for i := 0; i < len(in.lanes); {
 		sub := in.lanes[i].head.sub
 		in.group = in.group[:0]
-		for ; i < len(in.lanes) && in.lanes[i].head.sub == sub && in.lanes[i].head.fail == nil; i++ {
+		for ; i < len(in.lanes) && in.lanes[i].head.sub == sub && in.lanes[i].head.retry == nil; i++ {
 			in.group = append(in.group, in.lanes[i])
 		}
 		if len(in.group) > 0 {

@@ -14,7 +14,7 @@ type item struct {
 	batch  *batch // whose memory record lies in; nil once it has its own
 	next   *item
 	sub    *Subscription
-	fail   *failing // nil as long as nothing went wrong
+	retry  *retryState // nil until an attempt failed or the route decided the end
 	size   int32
 }
 
@@ -36,7 +36,7 @@ func (it *item) own() *item {
 	for i, h := range it.record.Headers {
 		r.Headers[i] = transport.Header{Key: h.Key, Value: take(h.Value)}
 	}
-	owned := &item{record: &r, next: it.next, sub: it.sub, fail: it.fail, size: it.size}
+	owned := &item{record: &r, next: it.next, sub: it.sub, retry: it.retry, size: it.size}
 	it.leave()
 	return owned
 }
@@ -96,36 +96,39 @@ func (b *batch) drop(size int64) {
 	}
 }
 
-// sparse tells whether most of the batch's memory serves nothing any more.
+// sparse reports whether less than half of the batch's memory is still needed.
 func (b *batch) sparse() bool { return b.left < b.size/2 }
 
-// failing is what went wrong with an item so far. An item that has one runs
-// alone, also of a batch handler.
-type failing struct {
-	attempts    int
-	first, last time.Time     // of its failures
+// retryState is the history of an item's failed attempts. An item that has one
+// runs alone, also of a batch handler: its errors must be told apart from those of
+// the rest of the batch. The lock of the item's partition guards it.
+type retryState struct {
+	attempts    int           // that failed and were counted
+	first, last time.Time     // of its failures; first less what earlier owners used
 	openBefore  time.Duration // the breaker's OpenFor at first
 	stood       time.Duration // waits since first that cost nothing
-	err         error
-	reason      string
-	stack       []byte
-	end         End   // DeadEnd or Hold once that is decided
-	writes      int   // attempts to write the dead letter
-	refused     error // the last one's error
-	counted     bool  // the breaker knows of it
+	err         error         // of the last attempt, or why the end was decided
+	reason      string        // of the dead letter
+	stack       []byte        // of a panic
+	end         End           // DeadEnd or Hold once that is decided
+	writes      int           // attempts to write the dead letter
+	refused     error         // of the last attempt to write it
+	counted     bool          // the breaker has counted a failure of it
 }
 
-// stoodStill is for how long since the first failure the clocks stood: while
-// the breaker was open, and in waits that spend nothing.
-func (f *failing) stoodStill(b *resilience.Breaker) time.Duration {
+// stoodStill returns for how long since the first failure the clocks stood still:
+// while the breaker was open, and in waits that spend nothing.
+func (f *retryState) stoodStill(b *resilience.Breaker) time.Duration {
 	if b == nil {
 		return f.stood
 	}
 	return f.stood + b.OpenFor() - f.openBefore
 }
 
-// elapsed is how much of the time budget is used.
-func (f *failing) elapsed(b *resilience.Breaker, now time.Time) time.Duration {
+// elapsed returns how much of the policy's time is used. Only time in which the
+// record could be tried is: not while its breaker was open, and not while no member
+// owned the partition.
+func (f *retryState) elapsed(b *resilience.Breaker, now time.Time) time.Duration {
 	if f.first.IsZero() {
 		return 0
 	}
@@ -140,7 +143,7 @@ func (it *item) breaker() *resilience.Breaker {
 }
 
 func (it *item) failure() *Failure {
-	f := it.fail
+	f := it.retry
 	return &Failure{
 		Record: it.record, Reason: f.reason, Err: f.err, Stack: f.stack,
 		Attempts: f.attempts, First: f.first, Last: f.last, Refused: f.refused,

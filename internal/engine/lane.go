@@ -35,13 +35,13 @@ type laneState int8
 
 // From laneParked on, a lane counts as parked.
 const (
-	laneReady   laneState = iota // in a subscription's ready queue, or on its way there
-	laneRunning                  // an attempt is under way
-	laneParked                   // waits for a retry
-	laneGated                    // waits for a breaker
-	laneWriting                  // its dead letter is being written
-	laneDying                    // waits to write it again
-	laneHeld                     // waits for another owner
+	laneReady     laneState = iota // in a subscription's ready queue, or on its way there
+	laneRunning                    // an attempt is under way
+	laneParked                     // waits for a retry
+	laneGated                      // waits for a breaker
+	laneWriting                    // its dead letter is being written
+	laneRewriting                  // waits to write it again
+	laneHeld                       // waits for another owner
 )
 
 // String names the state for snapshots.
@@ -85,18 +85,6 @@ func (l *lane) own(all bool) {
 		l.tail = *at
 		n++
 	}
-}
-
-// age is how long the lane's head has been waiting, by the clock that its
-// retries go by.
-func (l *lane) age(now time.Time) time.Duration {
-	switch f := l.head.fail; {
-	case f != nil && !f.first.IsZero():
-		return f.elapsed(l.head.breaker(), now)
-	case l.state == laneGated:
-		return 0
-	}
-	return now.Sub(l.since)
 }
 
 var keySeed = maphash.MakeSeed()

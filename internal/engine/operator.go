@@ -67,7 +67,7 @@ func (e *Engine) Unpark(id transport.Partition, key []byte) error {
 		if l.state < laneParked || !bytes.Equal(l.head.record.Key, key) {
 			continue
 		}
-		if l.state == laneParked || l.state == laneDying {
+		if l.state == laneParked || l.state == laneRewriting {
 			p.unpark(l)
 			p.setOff(l)
 			return nil
@@ -108,7 +108,7 @@ func (e *Engine) skip(id transport.Partition, offset int64) (*Failure, error) {
 			continue
 		}
 		switch l.state {
-		case laneHeld, laneDying:
+		case laneHeld, laneRewriting:
 		case laneWriting:
 			return nil, fmt.Errorf("the dead letter of offset %d is being written: if that fails, skip it then", offset)
 		default:

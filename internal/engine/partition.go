@@ -22,6 +22,7 @@ type partition struct {
 	tracker    tracker
 	finished   []span           // beyond the assignment's offset, by an earlier owner
 	budgets    map[int64]budget // of records that an earlier owner tried, until they are finished
+	unknown    []section        // of the metadata, by a later version: written back as they came
 	skipped    []span           // that Skipped told of before the batches in front of them came
 	overstarts bool             // its log started over, and nothing of the new one came yet
 
@@ -32,7 +33,6 @@ type partition struct {
 
 	records, bytes                         int64 // in lanes
 	parkedKeys, parkedRecords, parkedBytes int64
-	overdue                                bool // a key has been parked for longer than the bounds say
 	paused                                 bool // as told to the consumer, under flowMu too
 	leaderEpoch                            int32
 	lastStable                             int64
@@ -70,7 +70,7 @@ func newPartition(e *Engine, a *transport.Assignment) *partition {
 			"partition", p.id.String(), "offset", a.Offset, "error", err)
 		e.observer.CommitFailed(p.id, err)
 	case done != nil:
-		p.finished = done.spans()
+		p.finished, p.unknown = done.spans(), done.unknown
 		p.budgets = make(map[int64]budget, len(done.spent))
 		for _, b := range done.spent {
 			p.budgets[b.offset] = b
@@ -250,16 +250,11 @@ func (p *partition) drop() {
 	p.engine.pool.give(p, records, bytes)
 }
 
-// lookAfter does what time asks for: it notes keys that wait for too long, and
-// copies old records out of batches that are all but finished.
-func (p *partition) lookAfter(now time.Time) {
+// copyOut copies old records out of fetched batches of which most is finished.
+func (p *partition) copyOut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.overdue = false
 	for l := range p.lanes.all() {
-		if l.state >= laneParked && l.age(now) > p.engine.bounds.ParkedAge {
-			p.overdue = true
-		}
 		l.own(false)
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"hash/crc32"
 	"hash/fnv"
-	"time"
 
 	"github.com/eventbus-go/eventbus/transport"
 )
@@ -28,8 +27,9 @@ const progressPrefix = "eventbus1:"
 // by a tool) all of it is dropped.
 //
 // As bytes, before base64: the cluster's hash, the topic id, base, leader epoch;
-// the budgets; a count of run lengths and these, varints; then one bit per
-// offset; a CRC-32 of all that. Long runs stand in front of the bits, so a hole
+// the budgets, and with them sections by tag and length (section.go); a count of
+// run lengths and these, varints; then one bit per offset; a CRC-32 of all that.
+// Long runs stand in front of the bits, so a hole
 // that one slow record leaves behind costs a few bytes, and what lies scattered
 // costs an eighth of one each.
 type progress struct {
@@ -39,17 +39,16 @@ type progress struct {
 	epoch   int32
 	runs    []int64 // alternating lengths from base on: unfinished, finished, …
 	spent   []budget
+	unknown []section // of a later version: kept, and written back
 }
 
-// budget is what a failing record has used of its retries.
-type budget struct {
-	offset   int64
-	attempts int
-	first    time.Time // of its failures; kept in whole seconds
-}
-
-// maxBudgets bounds the budgets in one commit; the oldest records go first.
-const maxBudgets = 64
+// maxBudgets bounds the entries of a commit's budgets, extensions included; the
+// oldest records go first. maxSpent bounds the budgets of records alone, so that
+// there is room for extensions.
+const (
+	maxBudgets = 64
+	maxSpent   = 40
+)
 
 const checksumSize = 4
 
@@ -61,7 +60,7 @@ func roomIn(characters int) int {
 // encode writes the metadata in at most limit characters. complete is false if
 // finished offsets had to be left out: a crash now would repeat those.
 func (p *progress) encode(limit int) (metadata string, complete bool) {
-	if len(p.runs) < 2 && len(p.spent) == 0 {
+	if len(p.runs) < 2 && len(p.spent) == 0 && len(p.unknown) == 0 {
 		return "", true
 	}
 	raw := p.appendHead(make([]byte, 0, 256))
@@ -89,14 +88,25 @@ func (p *progress) appendHead(raw []byte) []byte {
 	raw = append(raw, p.topic[:]...)
 	raw = binary.AppendUvarint(raw, uint64(p.base))
 	raw = binary.AppendVarint(raw, int64(p.epoch))
-	spent := p.spent[:min(len(p.spent), maxBudgets)]
-	raw = binary.AppendUvarint(raw, uint64(len(spent)))
+	spent := p.spent[:min(len(p.spent), maxSpent)]
+	var more []chunk
+	if p.base < firstChunk {
+		more = chunks(sections(spent, p.unknown), maxBudgets-len(spent))
+	}
+	raw = binary.AppendUvarint(raw, uint64(len(spent)+len(more)))
 	for _, b := range spent {
-		raw = binary.AppendUvarint(raw, uint64(b.offset-p.base))
-		raw = binary.AppendUvarint(raw, uint64(b.attempts))
-		raw = binary.AppendUvarint(raw, uint64(max(b.first.Unix(), 0)))
+		raw = p.appendEntry(raw, b.offset, b.attempts, b.first.Unix())
+	}
+	for i, c := range more {
+		raw = p.appendEntry(raw, firstChunk+int64(i), c.high, c.low)
 	}
 	return raw
+}
+
+func (p *progress) appendEntry(raw []byte, offset int64, attempts int, first int64) []byte {
+	raw = binary.AppendUvarint(raw, uint64(offset-p.base))
+	raw = binary.AppendUvarint(raw, uint64(attempts))
+	return binary.AppendUvarint(raw, uint64(max(first, 0)))
 }
 
 // length is how many offsets the runs are about.

@@ -37,21 +37,24 @@ func decodeProgress(a *transport.Assignment) (*progress, error) {
 		return nil, errDamagedProgress
 	}
 	r := &byteReader{b: raw}
-	hash, topic := r.uint64(), r.topic()
+	hash, topic := r.uint64(), transport.TopicID(r.take(16))
 	base, epoch := r.length(), r.varint()
 	if hash != hashOf(a.ClusterID) || topic != a.TopicID || base != a.Offset || epoch != int64(a.LeaderEpoch) {
 		return nil, errForeignProgress
 	}
 	p := &progress{cluster: a.ClusterID, topic: topic, base: base, epoch: a.LeaderEpoch}
-	p.spent = r.budgets(base)
-	p.runs = r.runs()
+	p.spent = readBudgets(r, base)
+	p.runs = readRuns(r)
 	if r.short || overflows(base, p.runs) {
 		return nil, errDamagedProgress
+	}
+	if p.base < firstChunk {
+		p.spent, p.unknown = extended(p.spent)
 	}
 	return p, nil
 }
 
-// overflows tells whether runs pass the last offset that there can be.
+// overflows reports whether runs pass the last offset that there can be.
 func overflows(base int64, runs []int64) bool {
 	left := math.MaxInt64 - base
 	for _, n := range runs {
@@ -75,13 +78,8 @@ func (p *progress) spans() (spans []span) {
 	return spans
 }
 
-// byteReader reads fields until it runs short, and then zeros.
-type byteReader struct {
-	b     []byte
-	short bool
-}
-
-func (r *byteReader) budgets(base int64) (spent []budget) {
+// readBudgets reads the budgets, the extensions among them.
+func readBudgets(r *byteReader, base int64) (spent []budget) {
 	n := r.length()
 	if n > maxBudgets {
 		r.fail()
@@ -92,13 +90,13 @@ func (r *byteReader) budgets(base int64) (spent []budget) {
 			r.fail()
 			return nil
 		}
-		spent = append(spent, budget{offset: base + ahead, attempts: int(attempts), first: time.Unix(min(first, math.MaxInt32*16), 0)})
+		spent = append(spent, budget{offset: base + ahead, attempts: int(attempts), first: time.Unix(min(first, math.MaxInt32*16), 0), used: -time.Second})
 	}
 	return spent
 }
 
-// runs reads the lengths and turns the bits behind them back into more.
-func (r *byteReader) runs() (runs []int64) {
+// readRuns reads the lengths and turns the bits behind them back into more.
+func readRuns(r *byteReader) (runs []int64) {
 	pairs := r.length()
 	if pairs > int64(len(r.b)) {
 		r.fail()
@@ -121,40 +119,4 @@ func (r *byteReader) runs() (runs []int64) {
 		runs = append(runs, n)
 	}
 	return runs
-}
-
-func (r *byteReader) fail() { r.short, r.b = true, nil }
-
-func (r *byteReader) take(n int) []byte {
-	if len(r.b) < n {
-		r.fail()
-		return make([]byte, n)
-	}
-	taken := r.b[:n]
-	r.b = r.b[n:]
-	return taken
-}
-
-func (r *byteReader) uint64() uint64           { return binary.BigEndian.Uint64(r.take(8)) }
-func (r *byteReader) topic() transport.TopicID { return transport.TopicID(r.take(16)) }
-func (r *byteReader) varint() int64            { return number(r, binary.Varint) }
-
-// length reads a number that can't be negative.
-func (r *byteReader) length() int64 {
-	n := number(r, binary.Uvarint)
-	if n > math.MaxInt64 {
-		r.fail()
-		return 0
-	}
-	return int64(n)
-}
-
-func number[N int64 | uint64](r *byteReader, read func([]byte) (N, int)) N {
-	v, n := read(r.b)
-	if n <= 0 {
-		r.fail()
-		return 0
-	}
-	r.b = r.b[n:]
-	return v
 }

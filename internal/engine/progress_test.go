@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"encoding/base64"
 	"math"
 	"math/rand/v2"
 	"strings"
@@ -29,7 +30,9 @@ func randomProgress(rng *rand.Rand) *progress {
 	offset := p.base
 	for range rng.IntN(80) {
 		offset += 1 + rng.Int64N(1000)
-		p.spent = append(p.spent, budget{offset, 1 + rng.IntN(9), time.Unix(1_700_000_000+rng.Int64N(1000), 0)})
+		p.spent = append(p.spent, budget{
+			offset: offset, attempts: 1 + rng.IntN(9), first: time.Unix(1_700_000_000+rng.Int64N(1000), 0), used: -time.Second,
+		})
 	}
 	return p
 }
@@ -66,7 +69,7 @@ func TestProgressRoundTrip(t *testing.T) {
 				t.Fatalf("progress %d: budget %+v became %+v", i, p.spent[j], b)
 			}
 		}
-		if len(got.spent) != min(len(p.spent), maxBudgets) {
+		if len(got.spent) != min(len(p.spent), maxSpent) {
 			t.Fatalf("progress %d: %d budgets of %d", i, len(got.spent), len(p.spent))
 		}
 	}
@@ -165,10 +168,27 @@ func checkDecoded(t *testing.T, a *transport.Assignment) {
 		at = s.to
 	}
 	for _, b := range p.spent {
-		if b.offset < a.Offset || b.attempts < 0 {
+		if b.offset < a.Offset || b.attempts < 0 || b.used < -time.Second || len(b.decided) > maxReason {
 			t.Fatalf("budget %+v", b)
 		}
 	}
+	kept := 0
+	for _, s := range p.unknown {
+		kept += len(s.body)
+	}
+	if kept > 8*maxBudgets {
+		t.Fatalf("%d bytes of sections kept", kept)
+	}
+}
+
+// unsealed returns the bytes of metadata, without their checksum.
+func unsealed(t *testing.T, metadata string) []byte {
+	t.Helper()
+	raw, err := base64.RawStdEncoding.DecodeString(strings.TrimPrefix(metadata, progressPrefix))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw[:len(raw)-checksumSize]
 }
 
 // resealed takes bytes for what stands behind the head.

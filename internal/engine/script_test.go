@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/eventbus-go/eventbus/resilience"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -236,7 +237,7 @@ func (c *calls) handle(ctx context.Context, a *Attempt) error {
 
 // subscription with this handler.
 func (c *calls) subscription(concurrency int) *Subscription {
-	return &Subscription{Name: "s", Concurrency: concurrency, Handle: c.handle}
+	return &Subscription{Name: "s", Concurrency: concurrency, Handle: c.handle, Retry: resilience.Unlimited()}
 }
 
 // end lets the attempt at an offset return.

@@ -128,7 +128,7 @@ func (l *lane) snapshot() ParkedSnapshot {
 		Key: it.record.Key, Offset: it.record.Offset, State: l.state.String(),
 		Waiting: time.Since(l.since), Queued: l.bytes,
 	}
-	if f := it.fail; f != nil {
+	if f := it.retry; f != nil {
 		s.Attempts = f.attempts
 		if !f.first.IsZero() {
 			s.Waiting = time.Since(f.first)

@@ -33,7 +33,7 @@ type Attempt struct {
 	Epoch uint64
 	// Room is the handler's own, from one attempt of a worker to its next. A
 	// worker makes one attempt at a time, so what is in it needs no lock.
-	Room any
+	Scratch any
 }
 
 // Subscription is what handles records of one kind. Fields are set before
@@ -195,6 +195,15 @@ func (s *Subscription) leave(w *worker) {
 			close(s.gone)
 		}
 	}
+}
+
+// replace takes a worker whose goroutine ends off the books, and sees to it that
+// the lanes that wait find another one.
+func (s *Subscription) replace(w *worker) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.leave(w)
+	s.wakeAll()
 }
 
 // close ends the workers and waits for them, after every partition has gone:

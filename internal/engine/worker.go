@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -47,15 +48,34 @@ func (w *worker) run() {
 		return
 	}
 	ctx.admit(ticket)
-	err := w.sub.Handle(ctx, &w.attempt)
-	took := time.Since(now)
-	w.mu.Lock()
-	w.current, w.partition = nil, nil
-	w.mu.Unlock()
-	ctx.finish()
-	w.settle(ctx, p, took, ticket, err)
-	clear(w.items)
-	clear(w.attempt.Records)
+	w.call(ctx, p, now, ticket)
+}
+
+// call runs the handler and concludes the attempt, however the handler ends: by
+// returning, by a panic, or by runtime.Goexit, which a test's FailNow calls. A
+// Goexit ends this goroutine as soon as the deferred function is done, so another
+// worker takes the place of this one.
+func (w *worker) call(ctx *attemptContext, p *partition, began time.Time, ticket resilience.Ticket) {
+	var err error
+	returned := false
+	defer func() {
+		if !returned {
+			err = &PanicError{Value: recover(), Stack: debug.Stack()}
+		}
+		took := time.Since(began)
+		w.mu.Lock()
+		w.current, w.partition = nil, nil
+		w.mu.Unlock()
+		ctx.finish()
+		w.conclude(ctx, p, took, ticket, err)
+		clear(w.items)
+		clear(w.attempt.Records)
+		if unwound, ok := err.(*PanicError); ok && unwound.Value == nil {
+			w.sub.replace(w)
+		}
+	}()
+	err = w.sub.Handle(ctx, &w.attempt)
+	returned = true
 }
 
 // begin takes the items of the attempt from the lanes' heads, unless their
@@ -72,13 +92,13 @@ func (w *worker) begin(p *partition, ctx *attemptContext, now time.Time) bool {
 	taken := w.lanes[:0]
 	for _, l := range w.lanes {
 		// What failed before is tried alone; what follows it waits its turn.
-		alone := l.head.fail != nil
-		if len(w.items) >= s.BatchSize || alone && len(w.items) > 0 || len(w.items) > 0 && w.items[0].fail != nil {
+		alone := l.head.retry != nil
+		if len(w.items) >= s.BatchSize || alone && len(w.items) > 0 || len(w.items) > 0 && w.items[0].retry != nil {
 			s.ready(p, l)
 			continue
 		}
 		l.state, l.taken = laneRunning, 0
-		for it := l.head; it != nil && it.sub == s && len(w.items) < s.BatchSize && (l.taken == 0 || it.fail == nil); it = it.next {
+		for it := l.head; it != nil && it.sub == s && len(w.items) < s.BatchSize && (l.taken == 0 || it.retry == nil); it = it.next {
 			w.items = append(w.items, it)
 			w.attempt.Records = append(w.attempt.Records, it.record)
 			l.taken++
@@ -90,7 +110,7 @@ func (w *worker) begin(p *partition, ctx *attemptContext, now time.Time) bool {
 		taken = append(taken, l)
 	}
 	w.lanes = taken
-	if f := w.items[0].fail; f != nil {
+	if f := w.items[0].retry; f != nil {
 		w.attempt.Number = f.attempts + 1
 	}
 	p.running++
@@ -132,25 +152,25 @@ func (w *worker) giveBack(p *partition) {
 }
 
 // settle turns the outcome of an attempt into each lane's next step.
-func (w *worker) settle(ctx *attemptContext, p *partition, took time.Duration, ticket resilience.Ticket, err error) {
+func (w *worker) conclude(ctx *attemptContext, p *partition, took time.Duration, ticket resilience.Ticket, err error) {
 	e, s := w.sub.engine, w.sub
 	switch {
 	case err == nil:
 		ctx.report(resilience.Success)
 		e.observer.Handled(s, w.attempt.Records, took)
-		w.settleLanes(p, w.started.Add(took), nil)
+		w.finishLanes(p, w.started.Add(took), nil)
 	case ctx.wasCutOff():
 		// Neither handled nor failed: the next owner runs it again.
 		w.release(p)
 	default:
-		v := e.config.Judge(err)
+		v := judged(e.config.Judge, err)
 		ctx.report(w.evidence(v.Breaker, ticket))
 		e.observer.Failed(s, &w.attempt, err, v)
-		if parked, wait := w.settleLanes(p, w.started.Add(took), &failure{e, v, err, ticket.Blameless()}); parked != nil {
+		if parked, wait := w.finishLanes(p, w.started.Add(took), &failure{e, v, err, ticket.Blameless()}); parked != nil {
 			e.observer.Parked(s, parked, wait)
 		}
 	}
-	s.gated.settled()
+	s.gated.recheck()
 }
 
 // evidence is what a failure says of the dependency. A record's first counts,
@@ -158,7 +178,7 @@ func (w *worker) settle(ctx *attemptContext, p *partition, took time.Duration, t
 // of a few keys would outnumber all that works, and open the breaker for healthy
 // keys too. Nor does a batch with a suspect in it say anything of the others.
 func (w *worker) evidence(o resilience.Outcome, t resilience.Ticket) resilience.Outcome {
-	f := w.items[0].fail
+	f := w.items[0].retry
 	retried := f != nil && f.counted && !t.Probe()
 	if o == resilience.Failure && (retried || len(w.items) > 1 && slices.ContainsFunc(w.items, w.suspected)) {
 		return resilience.Ignored

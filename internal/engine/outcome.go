@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"time"
 
 	"github.com/eventbus-go/eventbus/resilience"
@@ -10,6 +11,10 @@ import (
 
 // errExhausted says in a dead letter that the retry budget ran out.
 var errExhausted = errors.New("retries exhausted")
+
+// errDecided is the error of a dead letter that an earlier owner of the partition
+// decided on and could not write.
+var errDecided = errors.New("an earlier owner of the partition gave the event up; that member's log has the error of the last attempt")
 
 // failure is how an attempt failed; nil if it did not.
 type failure struct {
@@ -38,7 +43,7 @@ func (f *failure) of(i int) error {
 func (f *failure) verdictOn(err error) Verdict {
 	v := f.verdict
 	if v.Each != nil {
-		v = f.engine.config.Judge(err)
+		v = judged(f.engine.config.Judge, err)
 	}
 	if f.blameless && v.Kind == Retry && v.Breaker == resilience.Failure {
 		v.Kind = Wait
@@ -46,9 +51,31 @@ func (f *failure) verdictOn(err error) Verdict {
 	return v
 }
 
-// settleLanes ends the attempt's run of each lane. It returns the record that
+// reasonPanic is the dead letter's reason where the last attempt did not return.
+const reasonPanic = "panic"
+
+// judged returns judge's verdict on an error. A judge looks into errors
+// that handlers made, whose methods may panic themselves: such an error counts as
+// a panic of the handler, since a worker that died of it would take the process
+// with it, and the next one would die of the same record.
+func judged(judge func(error) Verdict, err error) (v Verdict) {
+	panicked := Verdict{Kind: Retry, Reason: reasonPanic, Breaker: resilience.Failure}
+	if unwound, ok := err.(*PanicError); ok {
+		panicked.Stack = unwound.Stack
+		return panicked
+	}
+	defer func() {
+		if recover() != nil {
+			v = panicked
+			v.Stack = debug.Stack()
+		}
+	}()
+	return judge(err)
+}
+
+// finishLanes ends the attempt's run of each lane. It returns the record that
 // waits for another attempt now, and how long, if there is one.
-func (w *worker) settleLanes(p *partition, now time.Time, f *failure) (parked *Failure, wait time.Duration) {
+func (w *worker) finishLanes(p *partition, now time.Time, f *failure) (parked *Failure, wait time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.running--
@@ -73,11 +100,11 @@ func (w *worker) settleLanes(p *partition, now time.Time, f *failure) (parked *F
 			parked, wait = p.failed(l, now, f.verdictOn(err), err)
 		case failed:
 			for _, it := range items[done:] {
-				if it.fail == nil {
-					it.fail = new(failing) // from now on it runs alone
+				if it.retry == nil {
+					it.retry = new(retryState) // from now on it runs alone
 				}
 			}
-			items[done].fail.err = f.of(at + done)
+			items[done].retry.err = f.of(at + done)
 			fallthrough
 		default:
 			if p.goOn(l) {
@@ -108,14 +135,14 @@ func (p *partition) failed(l *lane, now time.Time, v Verdict, err error) (parked
 	wait, again := l.head.failed(v, err, now)
 	switch {
 	case !again:
-		if f := l.head.fail; f.counted && errors.Is(f.err, errExhausted) {
+		if f := l.head.retry; f.counted && errors.Is(f.err, errExhausted) {
 			// While others work it is the key that fails, and not what it
 			// needs: the breaker is to judge by the others.
 			l.head.sub.Breaker.Suspect(keyHash(l.head.record))
 		}
 		// Also in a drain, which waits for it: what has been decided is
 		// written, not left to the next owner, who would try it again.
-		p.bury(l)
+		p.writeLetter(l)
 	case p.goOn(l):
 		p.park(l, laneParked, now.Add(wait))
 		parked = l.head.failure()
@@ -125,10 +152,10 @@ func (p *partition) failed(l *lane, now time.Time, v Verdict, err error) (parked
 
 // failed notes a failed attempt, and tells whether and when there is another.
 func (it *item) failed(v Verdict, err error, now time.Time) (wait time.Duration, again bool) {
-	if it.fail == nil {
-		it.fail = new(failing)
+	if it.retry == nil {
+		it.retry = new(retryState)
 	}
-	f := it.fail
+	f := it.retry
 	f.last, f.err, f.reason, f.stack = now, err, v.Reason, v.Stack
 	f.counted = f.counted || v.Breaker == resilience.Failure
 	if v.Kind == Wait {
@@ -144,17 +171,31 @@ func (it *item) failed(v Verdict, err error, now time.Time) (wait time.Duration,
 		f.end = DeadEnd
 		return 0, false
 	}
-	wait, again = it.sub.Retry.Next(f.attempts, f.elapsed(it.sub.Breaker, now))
-	if !again {
-		f.end, f.reason = DeadEnd, "exhausted"
-		f.err = fmt.Errorf("%w: %w", errExhausted, err)
-		return 0, false
-	}
-	if v.After > 0 {
+	elapsed := f.elapsed(it.sub.Breaker, now)
+	left := it.sub.Retry.Left(f.attempts, elapsed)
+	switch wait, again = it.sub.Retry.Next(f.attempts, elapsed); {
+	case !again:
+		f.exhaust(fmt.Errorf("%w: %w", errExhausted, err))
+	case v.After > left:
+		// Waiting for less would call the handler before the time that it asked
+		// for, and waiting for all of it would hold the key for longer than the
+		// policy allows: so the answer is known now, and given now.
+		again = false
+		f.exhaust(fmt.Errorf("%w: the handler asked to be called again after %v, and its retry policy ends in %v: "+
+			"set a longer Elapsed in the subscription's retry policy: %w", errExhausted, v.After, left.Round(time.Millisecond), err))
+	case v.After > 0:
 		wait = v.After
 	}
-	return wait, true
+	return wait, again
 }
+
+// exhaust decides that the record is dead-lettered, with err as its error.
+func (f *retryState) exhaust(err error) {
+	f.end, f.reason, f.err = DeadEnd, reasonExhausted, err
+}
+
+// reasonExhausted is the dead letter's reason where the retry policy ended.
+const reasonExhausted = "exhausted"
 
 // waitAgain is how long a record waits at least that could not be tried.
 const waitAgain = 250 * time.Millisecond
@@ -164,12 +205,12 @@ const waitAgain = 250 * time.Millisecond
 // holds mu, and the partition is active.
 func (p *partition) setOff(l *lane) {
 	switch it := l.head; {
-	case it.fail == nil || it.fail.end == Handle:
+	case it.retry == nil || it.retry.end == Handle:
 		it.sub.ready(p, l)
-	case it.fail.end == Hold:
+	case it.retry.end == Hold:
 		p.park(l, laneHeld, time.Time{})
 	default:
-		p.bury(l)
+		p.writeLetter(l)
 	}
 }
 

@@ -1,0 +1,174 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/eventbus-go/eventbus/resilience"
+)
+
+// A RetryAfter that the policy does not reach is a dead letter at its first return,
+// which says so and what to change; one within it is waited for.
+func TestRetryAfterBeyondThePolicy(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		retry    resilience.Retry
+		after    time.Duration
+		attempts int
+	}{
+		{"beyond the default", resilience.Retry{}, time.Hour, 1},
+		{"beyond a short one", resilience.Retry{Elapsed: time.Minute}, 61 * time.Second, 1},
+		{"no policy", resilience.NoRetry(), time.Second, 1},
+		{"within it once", resilience.Retry{}, 3 * time.Minute, 2},
+		{"to its very end", resilience.Retry{}, 5 * time.Minute, 2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				sub := &Subscription{Name: "s", Retry: c.retry, Handle: func(context.Context, *Attempt) error { return retryAfter(c.after) }}
+				var box letterBox
+				s := newScript(t, options{subs: []*Subscription{sub}, deadLetter: box.write})
+				s.assign(0, "")
+				s.fetch(0, "a")
+				pass(6 * time.Minute)
+				if len(box.letters) != 1 {
+					t.Fatalf("%d dead letters", len(box.letters))
+				}
+				f := box.letters[0]
+				if f.Attempts != c.attempts || f.Reason != reasonExhausted || !errors.As(f.Err, new(retryAfter)) {
+					t.Errorf("%d attempts, %s: %v", f.Attempts, f.Reason, f.Err)
+				}
+				if c.attempts == 1 && c.retry.Attempts == 0 && !strings.Contains(f.Err.Error(), "set a longer Elapsed") {
+					t.Errorf("no remedy in %q", f.Err)
+				}
+				s.drain()
+			})
+		})
+	}
+}
+
+// A service of few keys, which no breaker protects, outlives a dependency that is
+// down for a minute with all defaults, and no event dies of it.
+func TestQuietServiceOutlivesAnOutage(t *testing.T) {
+	for _, keys := range []int{1, 2, 9} {
+		inBubble(t, func(t *testing.T) {
+			var down atomic.Bool
+			var box letterBox
+			sub := &Subscription{
+				Name: "s", Concurrency: 64, Timeout: 30 * time.Second, Breaker: resilience.NewBreaker("b", resilience.BreakerConfig{}),
+				Handle: func(context.Context, *Attempt) error {
+					if down.Load() {
+						return errDown
+					}
+					return nil
+				},
+			}
+			s := newScript(t, options{subs: []*Subscription{sub}, deadLetter: box.write})
+			s.assign(0, "")
+			down.Store(true)
+			for i := range 3 {
+				s.fetch(int64(i*keys), many(keys)...)
+			}
+			pass(time.Minute)
+			down.Store(false)
+			pass(30 * time.Second) // the longest wait
+			s.drain()
+			wantCommit(t, s, int64(3*keys))
+			if len(box.letters) != 0 {
+				t.Errorf("%d keys: %d dead letters", keys, len(box.letters))
+			}
+		})
+	}
+}
+
+// A dead letter that was decided on is written by the next owner, and the handler is
+// not called again, over as many owners as it takes.
+func TestDecisionTravels(t *testing.T) {
+	for name, c := range map[string]struct {
+		retry  resilience.Retry
+		err    error
+		reason string
+	}{
+		"exhausted": {resilience.NoRetry(), errDown, "exhausted"},
+		"permanent": {resilience.Retry{}, errPermanent, "permanent"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				var calls atomic.Int64
+				var works atomic.Bool
+				var letter *Failure
+				metadata := ""
+				for owner := range 6 {
+					works.Store(owner == 5)
+					s := newScript(t, options{
+						subs: []*Subscription{{Name: "s", Retry: c.retry, Handle: func(_ context.Context, a *Attempt) error {
+							if a.Records[0].Offset == 0 {
+								calls.Add(1)
+								return c.err
+							}
+							return nil
+						}}},
+						deadLetter: func(_ context.Context, f *Failure, done func(error)) {
+							if !works.Load() {
+								done(errors.New("no leader"))
+								return
+							}
+							letter = f
+							done(nil)
+						},
+					})
+					s.assign(0, metadata)
+					s.fetch(0, "a", "b")
+					pass(5 * time.Second)
+					s.drain()
+					if owner < 5 {
+						metadata = wantCommit(t, s, 0).Metadata
+					} else {
+						wantCommit(t, s, 2)
+					}
+				}
+				if n := calls.Load(); n != 1 {
+					t.Errorf("the handler was called %d times", n)
+				}
+				if letter == nil || letter.Reason != c.reason || letter.Attempts != 1 || letter.Err == nil {
+					t.Errorf("letter %+v", letter)
+				}
+			})
+		})
+	}
+}
+
+// Time in which no member owns the partition spends nothing of the retry policy, and
+// time in which one does is spent for good.
+func TestDownTimeSpendsNothing(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		var calls int
+		var box letterBox
+		metadata := ""
+		var owned time.Duration
+		for owners := 0; len(box.letters) == 0; owners++ {
+			sub := &Subscription{Name: "s", Handle: func(context.Context, *Attempt) error { calls++; return errDown }}
+			s := newScript(t, options{subs: []*Subscription{sub}, deadLetter: box.write})
+			s.assign(0, metadata)
+			s.fetch(0, "a")
+			start := time.Now()
+			for len(box.letters) == 0 && time.Since(start) < 45*time.Second {
+				pass(time.Second)
+			}
+			owned += time.Since(start)
+			s.drain()
+			metadata = s.lastCommit().Metadata
+			time.Sleep(time.Hour)
+			if owners > 20 {
+				t.Fatal("it never ends")
+			}
+		}
+		// Each owner rounds down by at most a second.
+		if owned < 5*time.Minute || owned > 5*time.Minute+10*time.Second {
+			t.Errorf("dead-lettered after %v with an owner, %d attempts", owned, calls)
+		}
+	})
+}

@@ -1,0 +1,151 @@
+package engine
+
+import (
+	"encoding/binary"
+	"math"
+	"slices"
+	"strings"
+	"time"
+)
+
+// budget is the part of its retry policy that a failing record has used.
+type budget struct {
+	offset   int64
+	attempts int
+	first    time.Time     // of its failures, kept in whole seconds: for older members
+	used     time.Duration // of the policy's time, kept in whole seconds; −1 if an older member did not say
+	decided  string        // the dead letter's reason, once the record is to get one
+}
+
+// Sections carry what the first version of the metadata has no place for. That
+// version takes every byte behind the run lengths for finished offsets, and any
+// other prefix for foreign metadata, so nothing can be added in either place
+// without its members repeating events. But it keeps every budget whose record it
+// has not fetched yet, and writes it back. So sections travel as budgets of
+// records that never come, at offsets that no log reaches: eight bytes each, in
+// the two fields of a budget.
+//
+// A section is a tag and a length, both varints, and so many bytes. Tag zero ends
+// them. Members keep sections whose tags they don't know, and write them back.
+type section struct {
+	tag  uint64
+	body []byte
+}
+
+// The tags.
+const (
+	tagEnd    = 0
+	tagBudget = 1 // time used and decisions, by offset
+)
+
+// firstChunk is the offset of the first entry that is not a record's: at a million
+// records a second a partition gets there in a thousand years.
+const firstChunk = int64(1) << 55
+
+// chunk is eight bytes of the sections as a budget's fields: the older reader
+// takes 31 bits of the one and, before it writes it back, 35 of the other.
+type chunk struct {
+	high int   // 30 bits
+	low  int64 // 34 bits
+}
+
+// chunks cuts the sections into at most so many pieces. What does not fit is left
+// out, from the end on.
+func chunks(raw []byte, most int) (cut []chunk) {
+	for len(raw) > 0 && len(cut) < most {
+		var eight [8]byte
+		raw = raw[copy(eight[:], raw):]
+		v := binary.BigEndian.Uint64(eight[:])
+		cut = append(cut, chunk{int(v >> 34), int64(v & (1<<34 - 1))})
+	}
+	return cut
+}
+
+// sections writes the sections that belong to budgets, and the unknown ones behind
+// them.
+func sections(spent []budget, unknown []section) (raw []byte) {
+	var body []byte
+	for _, b := range spent {
+		if b.used < 0 && b.decided == "" {
+			continue
+		}
+		reason := clip(b.decided, maxReason)
+		body = binary.AppendUvarint(body, uint64(b.offset))
+		body = binary.AppendVarint(body, int64(max(b.used, -time.Second)/time.Second))
+		body = binary.AppendUvarint(body, uint64(len(reason)))
+		body = append(body, reason...)
+	}
+	if len(body) > 0 {
+		raw = appendSection(raw, section{tagBudget, body})
+	}
+	for _, s := range unknown {
+		raw = appendSection(raw, s)
+	}
+	return raw
+}
+
+func appendSection(raw []byte, s section) []byte {
+	raw = binary.AppendUvarint(raw, s.tag)
+	raw = binary.AppendUvarint(raw, uint64(len(s.body)))
+	return append(raw, s.body...)
+}
+
+// maxReason bounds a decision's reason, in bytes.
+const maxReason = 24
+
+func clip(s string, most int) string {
+	if len(s) > most {
+		s = strings.ToValidUTF8(s[:most], "")
+	}
+	return s
+}
+
+// extended takes the entries that are not records' out of the budgets, applies the
+// sections in them to the others, and returns the sections that it does not know. A section that an older member cut off is read as far as
+// it goes. Nothing in sections can make the rest of the metadata unreadable.
+func extended(all []budget) (spent []budget, unknown []section) {
+	at := slices.IndexFunc(all, func(b budget) bool { return b.offset >= firstChunk })
+	if at < 0 {
+		return all, nil
+	}
+	spent, entries := all[:at], all[at:]
+	var raw []byte
+	for i, b := range entries {
+		if b.offset != firstChunk+int64(i) {
+			break // the pieces behind a gap belong to nothing
+		}
+		raw = binary.BigEndian.AppendUint64(raw, uint64(b.attempts)<<34|uint64(b.first.Unix())&(1<<34-1))
+	}
+	r := &byteReader{b: raw}
+	for {
+		tag := r.length()
+		size := r.length()
+		if r.short || tag == tagEnd {
+			return spent, unknown
+		}
+		whole := size <= int64(len(r.b))
+		body := slices.Clone(r.take(int(min(size, int64(len(r.b))))))
+		if tag == tagBudget {
+			extendBudgets(&byteReader{b: body}, spent)
+		} else if whole {
+			unknown = append(unknown, section{uint64(tag), body})
+		}
+	}
+}
+
+// extendBudgets applies the section of the budgets.
+func extendBudgets(r *byteReader, spent []budget) {
+	for len(r.b) > 0 {
+		offset, used, reason := r.length(), r.varint(), r.length()
+		if r.short || reason > min(maxReason, int64(len(r.b))) || used > math.MaxInt64/int64(time.Second) {
+			return
+		}
+		decided := string(r.take(int(reason)))
+		for i := range spent {
+			if spent[i].offset == offset {
+				spent[i].decided = strings.ToValidUTF8(decided, "")
+				spent[i].used = max(time.Duration(used), -1) * time.Second
+			}
+		}
+	}
+}
