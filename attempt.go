@@ -3,8 +3,13 @@ package eventbus
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
+	"runtime/debug"
+	"slices"
 
 	"github.com/eventbus-go/eventbus/internal/engine"
+	"github.com/eventbus-go/eventbus/internal/errtree"
 	"github.com/eventbus-go/eventbus/internal/letter"
 	"github.com/eventbus-go/eventbus/internal/telemetry"
 	"github.com/eventbus-go/eventbus/internal/wire"
@@ -37,39 +42,44 @@ func roomFor(a *engine.Attempt, n int) *room {
 	return m
 }
 
-// attempt reads the records of an attempt and runs the handler on them.
-func (b *Bus) attempt(ctx context.Context, g *group, h Handler, a *engine.Attempt) error {
+// attempt reads the records of an attempt and runs the handler on them. Its error
+// is an *attemptError.
+func (b *Bus) attempt(ctx context.Context, g *group, h Handler, a *engine.Attempt, k kind) error {
 	m := roomFor(a, len(a.Records))
 	// A worker that waits for its next attempt is not to keep fetched memory.
 	defer func() { clear(m.envelopes) }()
 	m.delivery = Delivery{Topic: a.Records[0].Topic, Group: g.name, Attempt: a.Number, Replay: g.replay, Events: m.events}
-	handling := g.signals.Topics[m.delivery.Topic]
-	var failed map[int]error
+	signals := g.signals.Topics[m.delivery.Topic]
+	var failed map[int]*attemptError
 	for i, r := range a.Records {
 		e := m.events[i]
 		if err := wire.Decode(r, (*wire.Event)(e)); err != nil {
-			handling.Unreadable(r, err)
+			signals.Unreadable(r, err)
+			unreadable := newAttemptError(&undecodableError{err}, 1, single)
 			if len(a.Records) == 1 {
-				return &undecodableError{err}
+				return unreadable
 			}
 			if failed == nil {
-				failed = make(map[int]error)
+				failed = make(map[int]*attemptError)
 			}
-			failed[i] = &undecodableError{err}
+			failed[i] = unreadable
 		}
 		e.AssignmentEpoch = a.Epoch
 		letter.Redelivered((*wire.Event)(e))
 	}
 	if failed != nil {
-		return attemptRest(ctx, handling, &m.delivery, h, failed)
+		return attemptRest(ctx, signals, &m.delivery, h, failed)
 	}
 	s := newScope(ctx, &m.delivery)
 	defer s.end()
-	return observed(handling, s, h)
+	if err := observed(signals, s, h, k); err != nil {
+		return err
+	}
+	return nil
 }
 
 // attemptRest runs a batch without the records that are no events.
-func attemptRest(ctx context.Context, h *telemetry.ProcessSignals, d *Delivery, handler Handler, failed map[int]error) error {
+func attemptRest(ctx context.Context, signals *telemetry.ProcessSignals, d *Delivery, handler Handler, failed map[int]*attemptError) error {
 	rest := *d
 	rest.Events = nil
 	var at []int
@@ -81,75 +91,190 @@ func attemptRest(ctx context.Context, h *telemetry.ProcessSignals, d *Delivery, 
 	if len(rest.Events) > 0 {
 		s := newScope(ctx, &rest)
 		defer s.end()
-		if err := spread(observed(h, s, handler), at, failed); err != nil {
+		err := observed(signals, s, handler, batched)
+		if err != nil && err.marks == nil {
 			return err
 		}
+		if err != nil {
+			for i, e := range err.marks {
+				failed[at[i]] = e
+			}
+		}
 	}
-	return &BatchError{Errors: failed}
+	return newMarks(failed, fmt.Sprintf("%d of %d records are not handled", len(failed), len(d.Events)))
 }
 
-// told runs a handler once, and reports how it went.
-func observed(h *telemetry.ProcessSignals, s *scope, handler Handler) error {
-	t, values := h.Start(s, s.Context)
+// observed runs a handler once, and reports how it went.
+func observed(signals *telemetry.ProcessSignals, s *scope, handler Handler, k kind) *attemptError {
+	t, values := signals.Start(s, s.Context)
 	if values != nil {
 		s.values = values
 	}
-	err := attempt(s, handler)
-	t.End(err, handlingErrorType(err), panicStack(err))
+	err := newAttemptError(attempt(s, handler), len(s.delivery.Events), k)
+	if err == nil {
+		t.End(nil, "", nil)
+		return nil
+	}
+	t.End(err, err.class, err.verdict.Stack)
 	return err
 }
 
-// judge says what an attempt's error means to the engine.
-//
-// The breaker counts what may be the fault of a dependency: not an event that
-// can't be read or that the handler refuses for good, and not a cancellation.
-func judge(err error) engine.Verdict {
-	var batch *BatchError
-	var permanent *permanentError
-	var after *retryAfterError
-	var panicked *PanicError
-	var unreadable *undecodableError
-	switch {
-	case errors.As(err, &batch):
-		return engine.Verdict{
-			Kind:    engine.Retry,
-			Reason:  letter.ReasonHandler,
-			Each:    func(i int) error { return batch.Errors[i] },
-			Breaker: resilience.Failure,
+// attemptError is what an attempt ended with. Everything that the bus wants to
+// know of the user's error is taken from it once, while panics are caught: its
+// methods may panic, block or change their minds, and are called later by nobody.
+type attemptError struct {
+	verdict engine.Verdict
+	class   string // the error.type of telemetry
+	cause   error  // what the handler returned, for those who ask in their own goroutine
+	text    string
+	marks   map[int]*attemptError // of the events of a batch that failed; nil if all did
+}
+
+// Error returns the text that the user's error had.
+func (e *attemptError) Error() string { return e.text }
+
+// withCause returns err with the error that the handler returned as its cause, for
+// a caller that wants to ask it itself.
+func withCause(err error) error {
+	e, ok := errors.AsType[*attemptError](err)
+	if !ok || e.cause == nil {
+		return err
+	}
+	return &causedError{err.Error(), e.cause}
+}
+
+// causedError has the text that the bus took, and the user's error.
+type causedError struct {
+	text string
+	err  error
+}
+
+func (e *causedError) Error() string { return e.text }
+
+func (e *causedError) Unwrap() error { return e.err }
+
+// newAttemptError returns what err means for the n events of an attempt, or nil
+// for a nil error.
+func newAttemptError(err error, n int, k kind) (e *attemptError) {
+	if err == nil {
+		return nil
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			e = &attemptError{
+				verdict: engine.Verdict{Kind: engine.Retry, Reason: letter.ReasonPanic, Stack: debug.Stack(), Breaker: resilience.Failure},
+				class:   letter.ReasonPanic,
+				text:    fmt.Sprintf("the handler returned an error of type %T, whose methods panic", err),
+			}
 		}
-	case errors.As(err, &unreadable):
-		return engine.Verdict{Kind: engine.Dead, Reason: letter.ReasonUndecodable, Breaker: resilience.Ignored}
-	case errors.As(err, &permanent):
-		return engine.Verdict{Kind: engine.Dead, Reason: letter.ReasonPermanent, Breaker: resilience.Ignored}
-	case errors.Is(err, ErrCircuitOpen):
-		return engine.Verdict{Kind: engine.Wait, Reason: letter.ReasonHandler, Breaker: resilience.Ignored}
-	case errors.As(err, &after):
-		return engine.Verdict{Kind: engine.Retry, After: after.after, Reason: letter.ReasonHandler, Breaker: resilience.Failure}
-	case errors.As(err, &panicked):
-		return engine.Verdict{Kind: engine.Retry, Reason: letter.ReasonPanic, Stack: panicked.Stack, Breaker: resilience.Failure}
-	case errors.Is(err, context.DeadlineExceeded):
-		return engine.Verdict{Kind: engine.Retry, Reason: letter.ReasonTimeout, Breaker: resilience.Failure}
-	case errors.Is(err, context.Canceled):
-		return engine.Verdict{Kind: engine.Retry, Reason: letter.ReasonHandler, Breaker: resilience.Ignored}
+	}()
+	text := telemetry.Clipped(err.Error(), telemetry.MaxErrorText)
+	if k == batched {
+		if marks := marksOf(err, n); len(marks) > 0 {
+			return newMarks(marks, text)
+		}
+	}
+	e = &attemptError{verdict: judge(err), text: text, cause: err}
+	if e.class = e.verdict.Reason; e.class == letter.ReasonHandler {
+		e.class = telemetry.ErrorClass(err)
+	}
+	return e
+}
+
+// newMarks returns the error of a batch of which some events failed.
+func newMarks(marks map[int]*attemptError, text string) *attemptError {
+	e := &attemptError{marks: marks, text: text}
+	e.verdict = engine.Verdict{
+		Kind:   engine.Retry,
+		Reason: letter.ReasonHandler,
+		Each: func(i int) error {
+			if e := marks[i]; e != nil {
+				return e
+			}
+			return nil
+		},
+		Breaker: resilience.Failure,
+	}
+	for _, first := range slices.Sorted(maps.Keys(marks)) {
+		e.class = marks[first].class
+		break
+	}
+	return e
+}
+
+// marksOf returns what a handler's error says of single events of its batch. The
+// error has to be a *BatchError or to wrap one alone: what is joined with
+// another error concerns the whole batch. Permanent and RetryAfter around it hold
+// for each event that it marks.
+func marksOf(err error, n int) map[int]*attemptError {
+	var batch *BatchError
+	around := func(e error) error { return e }
+	for e := range errtree.Chain(err) {
+		switch e := e.(type) { //nolint:errorlint // the chain is walked here
+		case *BatchError:
+			batch = e
+		case *permanentError:
+			around = Permanent
+		case *retryAfterError:
+			around = func(marked error) error { return RetryAfter(e.after, marked) }
+		}
+		if batch != nil {
+			break // what it marks is said of single events
+		}
+	}
+	if batch == nil {
+		return nil
+	}
+	marks := make(map[int]*attemptError)
+	for i := range n {
+		if e := batch.Of(i); e != nil {
+			marks[i] = newAttemptError(around(e), 1, single)
+		}
+	}
+	if stop := batch.stopped; stop != nil {
+		for i := max(stop.at+1, 0); i < n; i++ { // Permanent is the verdict on the one that it stopped at
+			marks[i] = newAttemptError(batch.Of(i), 1, single)
+		}
+	}
+	return marks
+}
+
+// judgeAttempt returns the verdict that was taken with an attempt's error.
+func judgeAttempt(err error) engine.Verdict {
+	if e, ok := err.(*attemptError); ok { //nolint:errorlint // never wrapped
+		return e.verdict
 	}
 	return engine.Verdict{Kind: engine.Retry, Reason: letter.ReasonHandler, Breaker: resilience.Failure}
 }
 
-// handlingErrorType is the error.type of an attempt at handling.
-func handlingErrorType(err error) string {
-	if err == nil {
-		return ""
+// judge returns what the error of one event means to the engine. What steers the
+// bus counts only where it is the whole error: a Permanent that is joined with a
+// failed rollback, or a breaker that refused one of two publishes, leaves the
+// other error, which the retry policy is for.
+//
+// The breaker counts what may be the fault of a dependency: not an event that
+// can't be read or that the handler refuses for good, and not a cancellation.
+func judge(err error) engine.Verdict {
+	if _, ok := errtree.Alone[*undecodableError](err); ok {
+		return engine.Verdict{Kind: engine.Dead, Reason: letter.ReasonUndecodable, Breaker: resilience.Ignored}
 	}
-	if reason := judge(err).Reason; reason != letter.ReasonHandler {
-		return reason
+	if _, ok := errtree.Alone[*permanentError](err); ok {
+		return engine.Verdict{Kind: engine.Dead, Reason: letter.ReasonPermanent, Breaker: resilience.Ignored}
 	}
-	return telemetry.ErrorClass(err)
-}
-
-// panicStack is the stack of a handler's panic, nil for any other error.
-func panicStack(err error) []byte {
-	if panicked, ok := errors.AsType[*PanicError](err); ok {
-		return panicked.Stack
+	if errtree.Only(err, ErrCircuitOpen) {
+		return engine.Verdict{Kind: engine.Wait, Reason: letter.ReasonHandler, Breaker: resilience.Ignored}
 	}
-	return nil
+	if after, ok := errtree.Alone[*retryAfterError](err); ok {
+		return engine.Verdict{Kind: engine.Retry, After: after.after, Reason: letter.ReasonHandler, Breaker: resilience.Failure}
+	}
+	if panicked, ok := errtree.Alone[*PanicError](err); ok && panicked != nil {
+		return engine.Verdict{Kind: engine.Retry, Reason: letter.ReasonPanic, Stack: panicked.Stack, Breaker: resilience.Failure}
+	}
+	switch {
+	case errtree.Only(err, context.DeadlineExceeded):
+		return engine.Verdict{Kind: engine.Retry, Reason: letter.ReasonTimeout, Breaker: resilience.Failure}
+	case errtree.Only(err, context.Canceled):
+		return engine.Verdict{Kind: engine.Retry, Reason: letter.ReasonHandler, Breaker: resilience.Ignored}
+	}
+	return engine.Verdict{Kind: engine.Retry, Reason: letter.ReasonHandler, Breaker: resilience.Failure}
 }

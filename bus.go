@@ -30,6 +30,7 @@ type Bus struct {
 	state atomic.Int32
 
 	mu         sync.Mutex // held for a look, never while waiting
+	starting   bool       // Start is under way
 	topics     registry
 	middleware []Middleware
 	groups     map[string]*group
@@ -82,11 +83,20 @@ func New(t transport.Transport, config Config) (*Bus, error) {
 }
 
 // Use adds middleware around the handlers of all subscriptions, the first
-// outermost. Before Start.
-func (b *Bus) Use(middleware ...Middleware) {
+// outermost. It must be called before Start; calls of Use and Add may come in any
+// order.
+func (b *Bus) Use(middleware ...Middleware) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	err := checkMiddleware(middleware)
+	if b.hasBegun() {
+		err = errors.New("the bus has been started: add middleware before")
+	}
+	if err != nil {
+		return &Error{Op: "use middleware", Err: err}
+	}
 	b.middleware = append(b.middleware, middleware...)
+	return nil
 }
 
 // Add registers subscriptions. Before Start; the order does not matter. The
@@ -94,7 +104,7 @@ func (b *Bus) Use(middleware ...Middleware) {
 func (b *Bus) Add(subscriptions ...Subscription) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.state.Load() != stateNew {
+	if b.hasBegun() {
 		return &Error{Op: "subscribe", Err: errors.New("the bus has been started: add subscriptions before")}
 	}
 	var wrong []error
@@ -105,6 +115,10 @@ func (b *Bus) Add(subscriptions ...Subscription) error {
 	}
 	return errors.Join(wrong...)
 }
+
+// hasBegun reports whether Start was called, and has not failed. The caller holds
+// mu.
+func (b *Bus) hasBegun() bool { return b.starting || b.state.Load() != stateNew }
 
 // Start makes sure that the cluster answers and the topics are there, and joins
 // the groups. It returns before partitions are assigned: readiness is when they
@@ -122,6 +136,11 @@ func (b *Bus) Start(ctx context.Context) error {
 		return &Error{Op: "start", Err: errors.New("the bus has been started already")}
 	}
 	groups, err := b.prepareGroups()
+	defer func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.starting = false // from here on the state says it
+	}()
 	if err != nil {
 		return &Error{Op: "start", Err: err}
 	}

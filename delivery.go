@@ -2,6 +2,7 @@ package eventbus
 
 import (
 	"context"
+	"fmt"
 	"sync"
 
 	"github.com/eventbus-go/eventbus/internal/wire"
@@ -28,11 +29,28 @@ type Handler func(context.Context, *Delivery) error
 type Middleware func(Handler) Handler
 
 // chain wraps h so that the first middleware is the outermost.
-func chain(h Handler, middleware ...Middleware) Handler {
+func chain(h Handler, middleware ...Middleware) (_ Handler, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("middleware panicked: %v", v)
+		}
+	}()
 	for i := len(middleware) - 1; i >= 0; i-- {
-		h = middleware[i](h)
+		if h = middleware[i](h); h == nil {
+			return nil, fmt.Errorf("middleware %d of %d returned no handler", i+1, len(middleware))
+		}
 	}
-	return h
+	return h, nil
+}
+
+// checkMiddleware says which middleware is nil.
+func checkMiddleware(middleware []Middleware) error {
+	for i, m := range middleware {
+		if m == nil {
+			return fmt.Errorf("middleware %d of %d is nil", i+1, len(middleware))
+		}
+	}
+	return nil
 }
 
 // EnvelopeFrom returns the envelope of the event that a handler's context

@@ -77,7 +77,7 @@ func TestEnvelopesThatCannotBePublished(t *testing.T) {
 	}
 	keyless := &eventbus.Envelope{ID: "1", Topic: good.Topic, Tombstone: true}
 	err = bus.PublishEnvelopes(t.Context(), []*eventbus.Envelope{good, keyless})
-	var failed *eventbus.BatchError
+	var failed *eventbus.PublishBatchError
 	if !errors.As(err, &failed) || len(failed.Errors) != 1 || !strings.Contains(failed.Errors[1].Error(), "deletes nothing") {
 		t.Errorf("a batch with a tombstone without key: %v", err)
 	}

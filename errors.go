@@ -3,6 +3,7 @@ package eventbus
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -40,6 +41,9 @@ type Error struct {
 
 // Error is "eventbus: publish dev.sales.public.customers.v1 (event 0192…): cause".
 func (e *Error) Error() string {
+	if e == nil {
+		return "eventbus: no error"
+	}
 	var b strings.Builder
 	b.WriteString("eventbus: ")
 	b.WriteString(e.Op)
@@ -49,13 +53,19 @@ func (e *Error) Error() string {
 	if e.EventID != "" {
 		b.WriteString(" (event " + e.EventID + ")")
 	}
-	b.WriteString(": ")
-	b.WriteString(e.Err.Error())
+	if e.Err != nil {
+		b.WriteString(": " + e.Err.Error())
+	}
 	return b.String()
 }
 
-// Unwrap gives the cause.
-func (e *Error) Unwrap() error { return e.Err }
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error {
+	if e == nil {
+		return nil
+	}
+	return e.Err
+}
 
 func publishError(topic, id string, err error) error {
 	e := &Error{Op: "publish", Topic: topic, EventID: id, Err: err}
@@ -103,61 +113,142 @@ func (e *retryAfterError) Error() string { return e.err.Error() }
 
 func (e *retryAfterError) Unwrap() error { return e.err }
 
-// BatchError tells which of a batch's events failed, by their index: of a
-// PublishBatch, or as the error of an OnBatch handler. Events that it does not
-// name succeeded.
+// BatchError is the error of an OnBatch handler that handled a part of its batch:
+// it marks the events that failed by their index. Events that it does not mark
+// are handled, also those behind a marked one of the same key; a handler that
+// stops at an event says so with [StoppedAt]. An event marked Permanent goes to
+// the dead-letter topic at once, any other is tried again by itself.
 //
-// From a handler, an event behind a failed one of the same key counts as failed
-// too, whatever the error says, and is handled again: anything else would give
-// up the key's order.
+// It marks events only when it is the handler's error or the one error that this
+// wraps. Joined with another error, or without an index of the batch, it fails
+// the whole batch, as every other error does. The error of PublishBatch is a
+// [PublishBatchError]: what became of published events says nothing of the
+// events handled.
 type BatchError struct {
+	// Errors has the errors of the failed events by index. Nil errors count
+	// for nothing.
 	Errors map[int]error
+
+	stopped *stop
+}
+
+// stop is where a handler stopped.
+type stop struct {
+	at  int
+	err error
+}
+
+// StoppedAt is the error of an OnBatch handler that handled the events before
+// index i, failed at i with err, and did not try those behind it: the event at i
+// follows err, and those behind it are handled again, one by one. StoppedAt(i,
+// nil) is nil.
+func StoppedAt(i int, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &BatchError{stopped: &stop{i, err}}
+}
+
+// Of returns the error of the event at index i, or nil if the event is handled.
+func (e *BatchError) Of(i int) error {
+	switch {
+	case e == nil:
+		return nil
+	case e.stopped == nil || i < e.stopped.at:
+		return e.Errors[i]
+	case i == e.stopped.at:
+		return e.stopped.err
+	}
+	return fmt.Errorf("not handled yet: the handler stopped at event %d of its batch", e.stopped.at)
 }
 
 // Error names the first few.
 func (e *BatchError) Error() string {
-	const most = 3
-	indexes := make([]int, 0, len(e.Errors))
-	for i := range e.Errors {
-		indexes = append(indexes, i)
+	if e == nil {
+		return "no event of the batch failed"
 	}
-	slices.Sort(indexes)
+	if e.stopped != nil {
+		return fmt.Sprintf("stopped at event %d of the batch: %v", e.stopped.at, e.stopped.err)
+	}
+	return fmt.Sprintf("%d of the batch failed: %s", len(e.Errors), firstFew(e.Errors))
+}
+
+// Unwrap returns the errors, in order of their indexes.
+func (e *BatchError) Unwrap() []error {
+	switch {
+	case e == nil:
+		return nil
+	case e.stopped != nil:
+		return []error{e.stopped.err}
+	}
+	return inOrder(e.Errors)
+}
+
+// PublishBatchError is the error of PublishBatch and PublishEnvelopes: it says
+// which of the events were not published, by their index. All others were.
+type PublishBatchError struct {
+	// Errors has the *Error of each event that failed, by index.
+	Errors map[int]error
+}
+
+// Error names the first few.
+func (e *PublishBatchError) Error() string {
+	if e == nil {
+		return "no event of the batch failed"
+	}
+	return fmt.Sprintf("%d of the batch were not published: %s", len(e.Errors), firstFew(e.Errors))
+}
+
+// Unwrap returns the errors, in order of their indexes.
+func (e *PublishBatchError) Unwrap() []error {
+	if e == nil {
+		return nil
+	}
+	return inOrder(e.Errors)
+}
+
+func firstFew(errs map[int]error) string {
+	const most = 3
+	indexes := slices.Sorted(maps.Keys(errs))
 	parts := make([]string, 0, most+1)
 	for _, i := range indexes[:min(len(indexes), most)] {
-		parts = append(parts, fmt.Sprintf("[%d] %v", i, e.Errors[i]))
+		parts = append(parts, fmt.Sprintf("[%d] %v", i, errs[i]))
 	}
 	if more := len(indexes) - most; more > 0 {
 		parts = append(parts, fmt.Sprintf("and %d more", more))
 	}
-	return fmt.Sprintf("%d of the batch failed: %s", len(indexes), strings.Join(parts, "; "))
+	return strings.Join(parts, "; ")
 }
 
-// Unwrap gives the errors, in order of their indexes.
-func (e *BatchError) Unwrap() []error {
-	errs := make([]error, 0, len(e.Errors))
-	for _, i := range slices.Sorted(func(yield func(int) bool) {
-		for i := range e.Errors {
-			if !yield(i) {
-				return
-			}
-		}
-	}) {
-		errs = append(errs, e.Errors[i])
+func inOrder(errs map[int]error) []error {
+	ordered := make([]error, 0, len(errs))
+	for _, i := range slices.Sorted(maps.Keys(errs)) {
+		ordered = append(ordered, errs[i])
 	}
-	return errs
+	return ordered
 }
 
 // PanicError is a handler's panic as an error.
 type PanicError struct {
-	Value any
-	Stack []byte
+	Value any    // what panic was called with
+	Stack []byte // of the goroutine that panicked
+
+	text string // the value's, as it was when it panicked
 }
 
 // Error shows the panic's value, not the stack.
-func (e *PanicError) Error() string { return fmt.Sprintf("handler panicked: %v", e.Value) }
+func (e *PanicError) Error() string {
+	if e == nil || e.text == "" {
+		return "handler panicked"
+	}
+	return "handler panicked: " + e.text
+}
 
-// Unwrap gives the value, if it is an error.
+// Unwrap returns the value, if it is an error.
 func (e *PanicError) Unwrap() error {
+	if e == nil {
+		return nil
+	}
 	err, _ := e.Value.(error)
 	return err
 }
@@ -165,7 +256,9 @@ func (e *PanicError) Unwrap() error {
 // rescue turns a panic into err.
 func rescue(err *error) {
 	if v := recover(); v != nil {
-		*err = &PanicError{Value: v, Stack: debug.Stack()}
+		// The value may change after this, so its text is taken now. fmt
+		// catches the panics of its methods.
+		*err = &PanicError{Value: v, Stack: debug.Stack(), text: fmt.Sprintf("%v", v)}
 	}
 }
 
@@ -175,19 +268,3 @@ type undecodableError struct{ err error }
 func (e *undecodableError) Error() string { return e.err.Error() }
 
 func (e *undecodableError) Unwrap() error { return e.err }
-
-// spread notes in failed what err says of a part of a batch whose events have those
-// places in it. An error that is of all of the part it returns.
-func spread(err error, at []int, failed map[int]error) error {
-	marked, ok := errors.AsType[*BatchError](err)
-	if !ok {
-		return err
-	}
-	for i, e := range marked.Errors {
-		if i < 0 || i >= len(at) {
-			return fmt.Errorf("BatchError marks index %d of %d events", i, len(at))
-		}
-		failed[at[i]] = e
-	}
-	return nil
-}

@@ -149,7 +149,7 @@ func ExamplePublisher_PublishBatch() {
 		{"text": "fine"},
 		{"text": func() {}},
 	})
-	if failed, ok := errors.AsType[*eventbus.BatchError](err); ok {
+	if failed, ok := errors.AsType[*eventbus.PublishBatchError](err); ok {
 		fmt.Println(len(failed.Errors), "failed, at index 1:", errors.Is(failed.Errors[1], eventbus.ErrSerialization))
 	}
 	// Output: 1 failed, at index 1: true

@@ -25,6 +25,7 @@ type group struct {
 	name   string
 	engine atomic.Pointer[engine.Engine] // nil until started
 	subs   []*engine.Subscription
+	chains []func() error         // make the subscriptions' handlers
 	topics map[string]*groupTopic // by Kafka name
 	routes map[string]*groupTopic // the same, and by the names of their retry topics
 
@@ -74,6 +75,9 @@ var errNoSubscription = errors.New("the zero Subscription: make one with On, OnB
 func (b *Bus) add(s *subscription) error {
 	if s == nil {
 		return &Error{Op: "subscribe", Err: errNoSubscription}
+	}
+	if s.err != nil {
+		return &Error{Op: "subscribe", Err: s.err}
 	}
 	topic, err := b.register(s.decl)
 	if err == nil {
@@ -156,15 +160,18 @@ func (b *Bus) engineSubscription(g *group, s *subscription, settings subscribeSe
 			sub.BatchSize = defaultBatchSize
 		}
 	}
-	var once sync.Once
 	var handler Handler
-	sub.Handle = func(ctx context.Context, a *engine.Attempt) error {
-		// Use may come after Add, so the chain is made when it first runs.
-		once.Do(func() {
-			handler = chain(chain(s.handle, settings.middleware...), b.middleware...)
-		})
-		return b.attempt(ctx, g, handler, a)
-	}
+	// Use may come after Add, so the chain is made at the start.
+	g.chains = append(g.chains, func() (err error) {
+		if handler, err = chain(s.handle, settings.middleware...); err == nil {
+			handler, err = chain(handler, b.middleware...)
+		}
+		if err != nil {
+			return fmt.Errorf("subscription %s: %w", s.name(), err)
+		}
+		return nil
+	})
+	sub.Handle = func(ctx context.Context, a *engine.Attempt) error { return b.attempt(ctx, g, handler, a, s.kind) }
 	return sub
 }
 
@@ -200,11 +207,21 @@ func (b *Bus) breaker(g *group, s *subscription, settings breakerSettings) *resi
 func (b *Bus) prepareGroups() ([]*group, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return slices.Collect(maps.Values(b.groups)), b.topics.err()
+	b.starting = true // what is added from here on would not start
+	faults := []error{b.topics.err()}
+	for _, g := range b.groups {
+		faults = append(faults, g.prepare())
+	}
+	return slices.Collect(maps.Values(b.groups)), errors.Join(faults...)
 }
 
-// prepare settles what holds for each topic once all subscriptions are there.
-func (g *group) prepare() {
+// prepare makes the handlers, and settles what holds for each topic once all
+// subscriptions are there.
+func (g *group) prepare() error {
+	var faults []error
+	for _, makeChain := range g.chains {
+		faults = append(faults, makeChain())
+	}
 	g.routes = make(map[string]*groupTopic, 2*len(g.topics))
 	for _, t := range g.topics {
 		g.routes[t.name], g.routes[t.retry] = t, t
@@ -215,6 +232,7 @@ func (g *group) prepare() {
 			t.tombstone.Order = t.shared.order.value
 		}
 	}
+	return errors.Join(faults...)
 }
 
 // start joins the group.
@@ -225,7 +243,6 @@ func (g *group) start() error {
 		SessionTimeout: c.SessionTimeout, HeartbeatInterval: c.HeartbeatInterval, RebalanceTimeout: c.RebalanceTimeout,
 		FetchBytes: c.FetchBytes, Logger: c.Logger,
 	}
-	g.prepare()
 	for _, t := range g.topics {
 		config.Topics = append(config.Topics,
 			transport.TopicStart{Topic: t.name, Start: t.shared.start.value, OutOfRange: t.shared.beyond.value},
@@ -235,7 +252,7 @@ func (g *group) start() error {
 	e := engine.New(engine.Config{
 		Group:          g.name,
 		Route:          g.route,
-		Judge:          judge,
+		Judge:          judgeAttempt,
 		DeadLetter:     g.deadLetter,
 		Flush:          g.bus.producer.Flush,
 		Observer:       g.signals,

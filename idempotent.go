@@ -2,8 +2,12 @@ package eventbus
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"net/url"
+	"strings"
 )
 
 // Inbox remembers which events were handled, for Idempotent. It is made for a
@@ -13,7 +17,7 @@ import (
 // An Inbox is used concurrently. Two calls with one key must not both run do
 // with it: the second waits for the first, or fails and is retried.
 type Inbox interface {
-	// Once runs do with the indexes of the keys that are new (none of them
+	// The keys are printable ASCII of at most 512 bytes each. Once runs do with the indexes of the keys that are new (none of them
 	// may mean not running it at all) and remembers all keys if do returns
 	// nil. It returns do's error as it is.
 	Once(ctx context.Context, keys []string, do func(ctx context.Context, fresh []int) error) error
@@ -55,11 +59,27 @@ func Idempotent(inbox Inbox) Middleware {
 	}
 }
 
-// inboxKey identifies an event within a group. A tombstone that is no
-// CloudEvent has no id: its place in the log is one.
+// inboxKey returns the text that identifies an event within a group: group,
+// source and id, percent-encoded as path segments are and separated by spaces. It
+// is printable ASCII of at most 512 bytes; of a longer one the end gives way to a
+// SHA-256. Inboxes keep it, so it never changes.
+//
+// A tombstone that is no CloudEvent has no id: its place in the log stands for it.
 func inboxKey(group string, e *Envelope) string {
+	parts := []string{group, e.Source, e.ID}
 	if e.ID == "" {
-		return fmt.Sprintf("%s\x00%s/%d@%d", group, e.Topic, e.Partition, e.Offset)
+		parts = []string{group, e.Topic, fmt.Sprintf("%d@%d", e.Partition, e.Offset)}
 	}
-	return group + "\x00" + e.Source + "\x00" + e.ID
+	for i := range parts {
+		parts[i] = url.PathEscape(parts[i])
+	}
+	key := strings.Join(parts, " ")
+	if len(key) > maxInboxKey {
+		sum := sha256.Sum256([]byte(key))
+		key = key[:maxInboxKey-1-2*len(sum)] + "~" + hex.EncodeToString(sum[:])
+	}
+	return key
 }
+
+// maxInboxKey is what every database can index, in bytes.
+const maxInboxKey = 512

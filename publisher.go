@@ -71,7 +71,7 @@ func (p *Publisher[T]) PublishAsync(ctx context.Context, event T, options ...Pub
 }
 
 // PublishBatch publishes events, in order per key, and waits for all of them.
-// The error is a *BatchError that names those that failed by index, or an *Error
+// The error is a *PublishBatchError that names those that failed by index, or an *Error
 // if nothing was tried. Events behind a failed one are tried all the same, but
 // those queued behind it on its partition fail with it.
 func (p *Publisher[T]) PublishBatch(ctx context.Context, events []T, options ...BatchOption) error {

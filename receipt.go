@@ -70,6 +70,9 @@ func (r *receipt) Delivered(p transport.Position, err error) {
 func (r *receipt) fail(err error) *receipt {
 	r.mu.Lock()
 	r.settled, r.err = true, err
+	if r.done != nil {
+		close(r.done) // an attempt that joined it may wait already
+	}
 	r.mu.Unlock()
 	return r
 }
@@ -218,5 +221,5 @@ func (o *batchOutcome) wait(ctx context.Context) error {
 	if failed == nil {
 		return nil
 	}
-	return &BatchError{Errors: failed}
+	return &PublishBatchError{Errors: failed}
 }

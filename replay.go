@@ -120,7 +120,9 @@ func (b *Bus) newReplay(config ReplayConfig, subscriptions []Subscription) (*rep
 	}
 	r := &replay{bus: b, config: config, counts: make(map[transport.Partition]*replayCount)}
 	for _, g := range groups {
-		g.prepare()
+		if err := g.prepare(); err != nil {
+			return nil, err
+		}
 		r.group = g
 	}
 	return r, r.checkTypes()

@@ -120,7 +120,7 @@ func (r *replay) run(ctx context.Context) error {
 	e := engine.New(engine.Config{
 		Group:          g.name,
 		Route:          r.route,
-		Judge:          judge,
+		Judge:          judgeAttempt,
 		DeadLetter:     r.deadLetter,
 		Flush:          b.producer.Flush,
 		Observer:       &replayObserver{g.signals, r},

@@ -162,7 +162,13 @@ func BatchSize(n int) SubscribeOption {
 // With adds middleware around the subscription's handler, the first outermost,
 // inside of what Bus.Use added.
 func With(middleware ...Middleware) SubscribeOption {
-	return subscribeOption(func(s *subscribeSettings) { s.middleware = append(s.middleware, middleware...) })
+	return subscribeOption(func(s *subscribeSettings) {
+		if err := checkMiddleware(middleware); err != nil {
+			s.fault("With: %v", err)
+			return
+		}
+		s.middleware = append(s.middleware, middleware...)
+	})
 }
 
 // StartPosition is where a group starts that has committed nothing on a topic.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/eventbus-go/eventbus/internal/declare"
+	"github.com/eventbus-go/eventbus/internal/errtree"
 )
 
 // Subscription binds a handler to a topic. Here T ends: past this file the bus
@@ -18,6 +19,7 @@ type subscription struct {
 	kind    kind
 	options []SubscribeOption
 	handle  Handler // decodes, and calls the typed handler
+	err     error   // why it can't be added
 }
 
 // kind of events that a subscription handles.
@@ -36,12 +38,12 @@ const (
 // RetryAfter chooses the wait. A panic is an error. An event whose attempts are
 // used up goes to the dead-letter topic.
 func On[T any](topic *Topic[T], handler func(context.Context, T) error, options ...SubscribeOption) Subscription {
-	return newSubscription(topic.Declaration(), single, options, func(ctx context.Context, d *Delivery) error {
+	return newSubscription(topic, handler == nil, single, options, func(ctx context.Context, d *Delivery) error {
 		event, err := topic.decode(ctx, d.Events[0])
 		if err != nil {
 			return undecodable(err)
 		}
-		return handler(ctx, event)
+		return settled(ctx, handler(ctx, event))
 	})
 }
 
@@ -49,10 +51,11 @@ func On[T any](topic *Topic[T], handler func(context.Context, T) error, options 
 // partition at a time, in log order per key. All their keys wait for it.
 //
 // A nil error means that all are handled. A *BatchError marks the failed ones by
-// index; any other error means all failed, and they are handled one by one from
-// then on, so that one poisonous event does not spoil the rest.
+// index, and StoppedAt says that the handler stopped at one. Any other error means
+// that all failed: they are handled one by one from then on, so that one poisonous
+// event does not spoil the rest.
 func OnBatch[T any](topic *Topic[T], handler func(context.Context, []T) error, options ...SubscribeOption) Subscription {
-	return newSubscription(topic.Declaration(), batched, options, func(ctx context.Context, d *Delivery) error {
+	return newSubscription(topic, handler == nil, batched, options, func(ctx context.Context, d *Delivery) error {
 		events := make([]T, 0, len(d.Events))
 		at := make([]int, 0, len(d.Events)) // index in d.Events
 		failed := make(map[int]error)
@@ -65,7 +68,9 @@ func OnBatch[T any](topic *Topic[T], handler func(context.Context, []T) error, o
 			events, at = append(events, event), append(at, i)
 		}
 		if len(events) > 0 {
-			if err := spread(handler(ctx, events), at, failed); err != nil {
+			if err := settled(ctx, handler(ctx, events)); err != nil && len(failed) == 0 {
+				return err
+			} else if err != nil && !spread(err, at, failed) {
 				return err
 			}
 		}
@@ -79,17 +84,50 @@ func OnBatch[T any](topic *Topic[T], handler func(context.Context, []T) error, o
 	})
 }
 
+// spread copies what err says of single events of a part of a batch into failed,
+// at the events' indexes in the whole batch, and reports whether it did: any other
+// error concerns the whole part.
+func spread(err error, at []int, failed map[int]error) bool {
+	marked, ok := errtree.Alone[*BatchError](err)
+	if !ok || marked == nil {
+		return false
+	}
+	before := len(failed)
+	for i, in := range at {
+		if e := marked.Of(i); e != nil {
+			failed[in] = e
+		}
+	}
+	return len(failed) > before
+}
+
+// settled waits for what the typed handler published without waiting, before any
+// middleware sees the handler's end: a middleware that commits a transaction must
+// not commit one whose events were refused.
+func settled(ctx context.Context, err error) error {
+	if err != nil {
+		return err
+	}
+	if s := scopeFrom(ctx); s != nil {
+		return s.settle()
+	}
+	return nil
+}
+
 // OnDelete subscribes a handler to the tombstones of a topic: records with a key
 // and no value. They belong to the topic's name, so there is one OnDelete for all
 // the types on it. It keeps the key's order together with On.
 func OnDelete[T any](topic *Topic[T], handler func(ctx context.Context, key string) error, options ...SubscribeOption) Subscription {
-	return newSubscription(topic.Declaration(), tombstones, options, func(ctx context.Context, d *Delivery) error {
-		return handler(ctx, string(d.Events[0].Key))
+	return newSubscription(topic, handler == nil, tombstones, options, func(ctx context.Context, d *Delivery) error {
+		return settled(ctx, handler(ctx, string(d.Events[0].Key)))
 	})
 }
 
 // Subscribe is bus.Add of On.
 func Subscribe[T any](bus *Bus, topic *Topic[T], handler func(context.Context, T) error, options ...SubscribeOption) error {
+	if bus == nil {
+		return &Error{Op: "subscribe", Err: errors.New("the bus is nil")}
+	}
 	return bus.Add(On(topic, handler, options...))
 }
 
@@ -105,8 +143,17 @@ func Upcast[Old, New any](convert func(Old) (New, error), handler func(context.C
 	}
 }
 
-func newSubscription(decl *declare.Topic, k kind, options []SubscribeOption, handle Handler) Subscription {
-	return Subscription{&subscription{decl: decl, kind: k, options: options, handle: handle}}
+func newSubscription[T any](topic *Topic[T], handlerless bool, k kind, options []SubscribeOption, handle Handler) Subscription {
+	s := &subscription{kind: k, options: options, handle: handle}
+	if topic == nil {
+		s.err = fmt.Errorf("the topic is nil: a subscription of %T needs a Topic that NewTopic made", *new(T))
+		return Subscription{s}
+	}
+	s.decl = topic.Declaration()
+	if handlerless {
+		s.err = fmt.Errorf("the subscription of %s has no handler: it is nil", s.name())
+	}
+	return Subscription{s}
 }
 
 // undecodable marks what no attempt can mend; what a codec calls unavailable may
@@ -128,9 +175,16 @@ func (s Subscription) Handle(ctx context.Context, events ...*Envelope) error {
 	if s.s.kind != batched && len(events) > 1 {
 		return &Error{Op: "handle", Topic: events[0].Topic, Err: fmt.Errorf("%d events for a handler of single ones: use OnBatch", len(events))}
 	}
+	if s.s.err != nil {
+		return &Error{Op: "handle", Err: s.s.err}
+	}
 	settings := newSubscribeSettings(s.s.options...)
+	handler, err := chain(s.s.handle, settings.middleware...)
+	if err != nil {
+		return &Error{Op: "handle", Topic: events[0].Topic, Err: err}
+	}
 	d := &Delivery{Topic: events[0].Topic, Group: settings.group, Attempt: 1, Events: events}
-	return attempt(newScope(ctx, d), chain(s.s.handle, settings.middleware...))
+	return attempt(newScope(ctx, d), handler)
 }
 
 // attempt runs a handler once. What it published without waiting is a part of it.
@@ -144,7 +198,7 @@ func attempt(s *scope, h Handler) (err error) {
 
 // String names the subscription: what it handles.
 func (s Subscription) String() string {
-	if s.s == nil {
+	if s.s == nil || s.s.decl == nil {
 		return "no subscription"
 	}
 	return s.s.name()

@@ -93,7 +93,9 @@ func Publish[T any](t testing.TB, c *Cluster, topic *eventbus.Topic[T], events .
 
 // watch makes Settle and Handled know a bus.
 func (c *Cluster) watch(bus *eventbus.Bus) {
-	bus.Use(c.record)
+	if err := bus.Use(c.record); err != nil {
+		panic(err) // it is new
+	}
 	c.mu.Lock()
 	c.buses = append(c.buses, bus)
 	c.mu.Unlock()

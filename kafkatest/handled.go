@@ -2,10 +2,10 @@ package kafkatest
 
 import (
 	"context"
-	"errors"
 	"testing"
 
 	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/internal/errtree"
 )
 
 // handling is one event that a subscription handled.
@@ -21,8 +21,8 @@ func (c *Cluster) record(next eventbus.Handler) eventbus.Handler {
 		if err == nil {
 			err = next(ctx, d)
 		}
-		var failed *eventbus.BatchError
-		if err == nil || errors.As(err, &failed) {
+		failed, marked := errtree.Alone[*eventbus.BatchError](err)
+		if err == nil || marked && len(d.Events) > 1 {
 			c.note(d, failed)
 		}
 		c.stir()
@@ -56,7 +56,7 @@ func (c *Cluster) note(d *eventbus.Delivery, failed *eventbus.BatchError) {
 	held := make(map[string]bool)
 	var done []handling
 	for i, e := range d.Events {
-		if failed != nil && failed.Errors[i] != nil {
+		if failed.Of(i) != nil {
 			held[string(e.Key)] = true
 			continue
 		}

@@ -77,7 +77,7 @@ func run(ctx context.Context, o options) (err error) {
 	}
 	if o.role != roleSalesAPI {
 		if err := q.start(ctx, "mailer", mailer.Module, fx.Supply(fx.Annotate(&outbox{q}, fx.As(new(mailer.Outbox)))),
-			fxmodule.HealthServer(o.health), fx.Invoke(func(bus *eventbus.Bus) { bus.Use(q.observe) })); err != nil {
+			fxmodule.HealthServer(o.health), fx.Invoke(func(bus *eventbus.Bus) error { return bus.Use(q.observe) })); err != nil {
 			return err
 		}
 		q.say("mailer", "waits for customers; its health: http://%s/health", o.health)

@@ -2,11 +2,11 @@ package telemetry
 
 import (
 	"context"
-	"errors"
 
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/eventbus-go/eventbus/internal/errtree"
 	"github.com/eventbus-go/eventbus/internal/wire"
 	"github.com/eventbus-go/eventbus/resilience"
 	"github.com/eventbus-go/eventbus/transport"
@@ -40,7 +40,7 @@ func ErrorClass(err error) string {
 		return ""
 	}
 	for _, t := range errorTypes {
-		if errors.Is(err, t.err) {
+		if errtree.Any(err, t.err) {
 			return t.name
 		}
 	}

@@ -67,7 +67,9 @@ func newTrial[T any](t *testing.T, plan *Plan[T]) *trial {
 		if err != nil {
 			return nil, err
 		}
-		bus.Use(around(handle))
+		if err := bus.Use(around(handle)); err != nil {
+			return nil, err
+		}
 		options := append([]eventbus.SubscribeOption{
 			eventbus.Group(x.group), eventbus.Timeout(2 * time.Second), eventbus.Breaker(resilience.BreakerConfig{Disabled: true}),
 			eventbus.Retry(resilience.Retry{Attempts: 6, Initial: 100 * time.Millisecond, Max: time.Second}),

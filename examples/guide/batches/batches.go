@@ -35,7 +35,7 @@ func Import(ctx context.Context, created *eventbus.Publisher[sales.CustomerCreat
 	if err == nil {
 		return nil, nil
 	}
-	failed, ok := err.(*eventbus.BatchError)
+	failed, ok := err.(*eventbus.PublishBatchError)
 	if !ok {
 		return customers, err // nothing was tried
 	}

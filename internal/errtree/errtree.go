@@ -1,0 +1,89 @@
+// Package errtree looks into errors that a user's code returned. It visits a
+// bounded number of causes, so that an error which is its own cause ends the
+// search, and it tells an error apart from one of several joined with it:
+// errors.Join(dbErr, errors.ErrUnsupported) is an unsupported operation, but it
+// is not only that.
+package errtree
+
+import "iter"
+
+// most bounds the errors that one search visits.
+const most = 100
+
+// Any reports whether err or one of its causes is target, by equality or by a
+// method Is.
+func Any(err, target error) bool {
+	left := most
+	return walk(err, &left, func(e error) bool { return is(e, target) }, false)
+}
+
+// Only reports whether err is target and nothing else: along causes that wrap
+// one error, and for several that were joined in every one of them.
+func Only(err, target error) bool {
+	left := most
+	return walk(err, &left, func(e error) bool { return is(e, target) }, true)
+}
+
+// Chain yields err and its causes, as long as each wraps one error.
+func Chain(err error) iter.Seq[error] {
+	return func(yield func(error) bool) {
+		for range most {
+			if err == nil || !yield(err) {
+				return
+			}
+			causes := unwrap(err)
+			if len(causes) != 1 {
+				return
+			}
+			err = causes[0]
+		}
+	}
+}
+
+// Alone returns the first T among err and its causes, as long as each wraps one
+// error: a T that was joined with another error is not found.
+func Alone[T error](err error) (found T, ok bool) {
+	for e := range Chain(err) {
+		if found, ok = e.(T); ok { //nolint:errorlint // the chain is walked here
+			return found, true
+		}
+	}
+	return found, false
+}
+
+func is(err, target error) bool {
+	if err == target { //nolint:errorlint // the tree is walked here
+		return true
+	}
+	own, ok := err.(interface{ Is(error) bool })
+	return ok && own.Is(target)
+}
+
+func unwrap(err error) []error {
+	switch e := err.(type) { //nolint:errorlint // the tree is walked here
+	case interface{ Unwrap() error }:
+		if cause := e.Unwrap(); cause != nil {
+			return []error{cause}
+		}
+	case interface{ Unwrap() []error }:
+		return e.Unwrap()
+	}
+	return nil
+}
+
+func walk(err error, left *int, found func(error) bool, all bool) bool {
+	*left--
+	switch {
+	case err == nil || *left < 0:
+		return false
+	case found(err):
+		return true
+	}
+	causes := unwrap(err)
+	for _, cause := range causes {
+		if walk(cause, left, found, all) != all {
+			return !all
+		}
+	}
+	return all && len(causes) > 0
+}
