@@ -37,6 +37,10 @@ test: ## run all tests that need no server, in every module, with the race detec
 test-kafka: ## conformance and interoperability on a real Apache Kafka (Java, Maven): one is started unless EVENTBUS_TEST_BROKERS names one
 	scripts/kafka.sh run -- scripts/integration.sh $(MODULES) -- $(RACE) -shuffle=on
 
+.PHONY: test-postgres
+test-postgres: ## [postgres/go.mod] outbox and inbox on a real PostgreSQL, which is started unless EVENTBUS_TEST_POSTGRES names one
+	scripts/postgres.sh run -- go -C postgres test $(RACE) -shuffle=on -count=1 -timeout 20m ./...
+
 .PHONY: test-matrix
 test-matrix: ## test-kafka and a short chaos run on Apache Kafka 2.8, 3.9, 4.0, 4.1 and 4.4, one after the other
 	scripts/matrix.sh

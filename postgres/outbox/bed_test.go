@@ -78,7 +78,12 @@ func mustExec(t testing.TB, pool *pgxpool.Pool, statement string, args ...any) {
 	}
 }
 
-func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
+func quiet() *slog.Logger {
+	if testing.Verbose() {
+		return slog.Default()
+	}
+	return slog.New(slog.DiscardHandler)
+}
 
 // inTx runs do in a transaction that commits.
 func inTx(t testing.TB, pool *pgxpool.Pool, do func(pgx.Tx)) {

@@ -37,9 +37,14 @@ func (r *Relay) rebase(ctx context.Context, l *lease, c cursor, system int64) (c
 		if epoch != l.epoch {
 			return errNotLeading
 		}
-		// Of a window that was being walked, rows up to last are sent.
-		pending := `EXISTS (SELECT FROM {relay} r WHERE NOT pg_visible_in_snapshot(o.xid, r.from_snapshot)
-			AND NOT (r.to_snapshot IS NOT NULL AND pg_visible_in_snapshot(o.xid, r.to_snapshot) AND o.id <= r.last_id))`
+		// Of a window that was being walked, rows up to last are sent. Rows that were
+		// written after the restore have ids of this cluster, which the old snapshots
+		// may take for sent ones: they are younger than the cursor, and their tuple is
+		// of the transaction that they name.
+		pending := `EXISTS (SELECT FROM {relay} r WHERE o.created_at > r.moved_at
+			OR o.xmin::text::numeric = o.xid::text::numeric % 4294967296
+			OR NOT pg_visible_in_snapshot(o.xid, r.from_snapshot)
+				AND NOT (r.to_snapshot IS NOT NULL AND pg_visible_in_snapshot(o.xid, r.to_snapshot) AND o.id <= r.last_id))`
 		if _, err := tx.Exec(ctx, r.names.sql(`UPDATE {outbox} o SET xid = CASE WHEN `+pending+` THEN pg_current_xact_id() ELSE '3'::xid8 END`)); err != nil {
 			return err
 		}

@@ -1,0 +1,171 @@
+package inbox
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/postgres/internal/carry"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Config configures an Inbox. The zero value works.
+type Config struct {
+	// Table of the keys. Default public.inbox.
+	Table Table
+	// Keep is how long a key is kept. What is handed over again later runs again:
+	// a dead letter that is redelivered, a group whose offsets are reset, a replay.
+	// Default 14 days, twice Kafka's default retention.
+	Keep time.Duration
+	// Timeout bounds a transaction, and with it how long an attempt holds a
+	// connection, also while it waits for receipts of what it published on the bus
+	// itself. The server ends a transaction of a process that was frozen in it
+	// after the same time. Default 30 s.
+	Timeout time.Duration
+	// Isolation of the transactions. Default: the server's, read committed. With a
+	// stricter one a concurrent delivery of the same event fails and is retried.
+	Isolation pgx.TxIsoLevel
+	// Logger; default slog.Default().
+	Logger *slog.Logger
+}
+
+// Inbox is an eventbus.Inbox on PostgreSQL. It is safe for concurrent use and owns
+// nothing.
+type Inbox struct {
+	pool   *pgxpool.Pool
+	config Config
+	table  string
+}
+
+var _ eventbus.Inbox = (*Inbox)(nil)
+
+// New returns an inbox in the database of pool. The pool needs a connection for
+// every handler that runs at once.
+func New(pool *pgxpool.Pool, config Config) (*Inbox, error) {
+	table, err := config.Table.quoted()
+	if err != nil {
+		return nil, err
+	}
+	if config.Keep < 0 || config.Timeout < 0 {
+		return nil, fmt.Errorf("inbox: Keep is %v and Timeout %v: use positive durations, or zero for the defaults", config.Keep, config.Timeout)
+	}
+	config.Keep = cmp.Or(config.Keep, 14*24*time.Hour)
+	config.Timeout = cmp.Or(config.Timeout, 30*time.Second)
+	if config.Logger == nil {
+		config.Logger = slog.Default()
+	}
+	return &Inbox{pool: pool, config: config, table: table}, nil
+}
+
+// FromContext returns the transaction of the handler whose context this is. The
+// inbox commits it when the handler returns nil.
+func FromContext(ctx context.Context) (pgx.Tx, bool) {
+	tx, ok := carry.From(ctx).(pgx.Tx)
+	return tx, ok
+}
+
+// Once implements eventbus.Inbox. Keys are entered in one order, so that batches
+// that share some don't deadlock: the second waits until the first has committed,
+// and then does not run with them, or has rolled back, and then does.
+func (b *Inbox) Once(ctx context.Context, keys []string, do func(ctx context.Context, fresh []int) error) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, b.config.Timeout, fmt.Errorf("inbox: the transaction took longer than %v", b.config.Timeout))
+	defer cancel()
+	tx, err := b.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: b.config.Isolation})
+	if err != nil {
+		return fmt.Errorf("inbox: begin: %w", err)
+	}
+	// The context may be over when it is rolled back, and the connection is to be
+	// used again.
+	defer func() {
+		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		_ = tx.Rollback(ending)
+	}()
+	fresh, err := b.enter(ctx, tx, keys)
+	if err != nil {
+		return err
+	}
+	if err := do(carry.With(ctx, tx), fresh); err != nil {
+		return err
+	}
+	if err := tx.Commit(ctx); err != nil {
+		return fmt.Errorf("inbox: commit: %w", err)
+	}
+	return nil
+}
+
+// enter writes the keys and returns the indexes of those that are new.
+func (b *Inbox) enter(ctx context.Context, tx pgx.Tx, keys []string) ([]int, error) {
+	texts := make([]string, len(keys))
+	for i, key := range keys {
+		texts[i] = text(key)
+	}
+	sorted := slices.Clone(texts)
+	slices.Sort(sorted)
+	var batch pgx.Batch
+	batch.Queue(`SELECT set_config('idle_in_transaction_session_timeout', $1, true)`, strconv.FormatInt(b.config.Timeout.Milliseconds(), 10))
+	batch.Queue(`INSERT INTO `+b.table+` (key) SELECT unnest($1::text[]) ON CONFLICT DO NOTHING RETURNING key`, slices.Compact(sorted))
+	results := tx.SendBatch(ctx, &batch)
+	defer results.Close()
+	if _, err := results.Exec(); err != nil {
+		return nil, b.fault(err)
+	}
+	rows, err := results.Query()
+	if err != nil {
+		return nil, b.fault(err)
+	}
+	entered, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, b.fault(err)
+	}
+	if err := results.Close(); err != nil {
+		return nil, b.fault(err)
+	}
+	isNew := make(map[string]bool, len(entered))
+	for _, key := range entered {
+		isNew[key] = true
+	}
+	var fresh []int
+	for i, key := range texts {
+		if isNew[key] {
+			fresh = append(fresh, i)
+			delete(isNew, key) // the same event twice in a batch is one
+		}
+	}
+	return fresh, nil
+}
+
+func (b *Inbox) fault(err error) error {
+	var s interface{ SQLState() string }
+	if errors.As(err, &s) && s.SQLState() == "42P01" {
+		return fmt.Errorf("inbox: %w: the table %s does not exist: run inbox.Migrate, or the SQL of inbox.Schema: %w", ErrSchema, b.config.Table, err)
+	}
+	return fmt.Errorf("inbox: enter the keys: %w", err)
+}
+
+// maxKey bounds a stored key, far below what an index takes (2,704 bytes).
+const maxKey = 1000
+
+// text is the key as PostgreSQL can store it: text without zero bytes, and short
+// enough for an index. Long ones, which only foreign producers make, are hashed.
+func text(key string) string {
+	if !utf8.ValidString(key) || strings.ContainsRune(key, 0) {
+		key = strconv.QuoteToASCII(key)
+	}
+	if len(key) > maxKey {
+		sum := sha256.Sum256([]byte(key))
+		key = "sha256:" + hex.EncodeToString(sum[:])
+	}
+	return key
+}

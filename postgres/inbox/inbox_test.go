@@ -1,0 +1,216 @@
+package inbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var schemas atomic.Int64
+
+func open(t testing.TB, config Config) (*Inbox, *pgxpool.Pool) {
+	t.Helper()
+	address := os.Getenv("EVENTBUS_TEST_POSTGRES")
+	if address == "" {
+		t.Skip("no PostgreSQL: set EVENTBUS_TEST_POSTGRES, or run scripts/postgres.sh run -- go test ./...")
+	}
+	c, err := pgxpool.ParseConfig(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.MaxConns = 64
+	pool, err := pgxpool.NewWithConfig(context.Background(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	config.Table.Schema = fmt.Sprintf("i%d_%d_%d", os.Getpid(), time.Now().UnixMilli(), schemas.Add(1))
+	var wg sync.WaitGroup
+	for range 5 { // as a deployment of many instances
+		wg.Go(func() {
+			if err := Migrate(context.Background(), pool, config.Table); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	t.Cleanup(func() { _, _ = pool.Exec(context.Background(), `DROP SCHEMA `+config.Table.Schema+` CASCADE`) })
+	in, err := New(pool, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return in, pool
+}
+
+// TestOneKeyAtOnce: of eight deliveries of one event the first three roll back, one
+// commits, and the rest do not run.
+func TestOneKeyAtOnce(t *testing.T) {
+	in, _ := open(t, Config{})
+	var ran atomic.Int64
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			err := in.Once(t.Context(), []string{"g\x00src\x00id"}, func(_ context.Context, fresh []int) error {
+				if len(fresh) == 1 && ran.Add(1) <= 3 {
+					return errors.New("rolled back")
+				}
+				return nil
+			})
+			if err != nil && err.Error() != "rolled back" {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if ran.Load() != 4 {
+		t.Errorf("the handler ran %d times, want 4", ran.Load())
+	}
+}
+
+// TestBatchesDoNotDeadlock: batches share keys, in opposite orders.
+func TestBatchesDoNotDeadlock(t *testing.T) {
+	in, _ := open(t, Config{})
+	var ran atomic.Int64
+	var wg sync.WaitGroup
+	for i := range 50 {
+		wg.Go(func() {
+			keys := []string{"a", "b", "c", "d", "e", fmt.Sprint("x", i), "a"}
+			if i%2 == 1 {
+				slices.Reverse(keys)
+			}
+			if err := in.Once(t.Context(), keys, func(_ context.Context, fresh []int) error {
+				ran.Add(int64(len(fresh)))
+				return nil
+			}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if ran.Load() != 55 {
+		t.Errorf("%d events were handled, want 55", ran.Load())
+	}
+}
+
+// TestHandlersTransaction: the handler's writes and the key commit or roll back
+// together, also when it panics.
+func TestHandlersTransaction(t *testing.T) {
+	in, pool := open(t, Config{})
+	books := in.config.Table.Schema + ".books"
+	if _, err := pool.Exec(t.Context(), `CREATE TABLE `+books+` (x int)`); err != nil {
+		t.Fatal(err)
+	}
+	write := func(ctx context.Context) {
+		tx, ok := FromContext(ctx)
+		if !ok {
+			t.Error("no transaction in the handler's context")
+			return
+		}
+		if _, err := tx.Exec(ctx, `INSERT INTO `+books+` VALUES (1)`); err != nil {
+			t.Error(err)
+		}
+	}
+	func() {
+		defer func() { _ = recover() }()
+		_ = in.Once(t.Context(), []string{"k"}, func(ctx context.Context, _ []int) error { write(ctx); panic("half way") })
+	}()
+	for range 2 {
+		if err := in.Once(t.Context(), []string{"k"}, func(ctx context.Context, fresh []int) error {
+			if len(fresh) > 0 {
+				write(ctx)
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var n int
+	if err := pool.QueryRow(t.Context(), `SELECT count(*) FROM `+books).Scan(&n); err != nil || n != 1 {
+		t.Errorf("%d rows, %v, want 1", n, err)
+	}
+	if s := pool.Stat(); s.AcquiredConns() != 0 {
+		t.Errorf("%d connections are still held", s.AcquiredConns())
+	}
+}
+
+// TestTimeoutFreesTheConnection: a handler that waits longer than the bound loses
+// its transaction, and the connection is free.
+func TestTimeoutFreesTheConnection(t *testing.T) {
+	in, pool := open(t, Config{Timeout: 100 * time.Millisecond})
+	err := in.Once(t.Context(), []string{"k"}, func(ctx context.Context, _ []int) error {
+		<-ctx.Done()
+		return context.Cause(ctx)
+	})
+	if err == nil || !strings.Contains(err.Error(), "took longer than") {
+		t.Errorf("a handler beyond the bound: %v", err)
+	}
+	if s := pool.Stat(); s.AcquiredConns() != 0 {
+		t.Errorf("%d connections are still held", s.AcquiredConns())
+	}
+}
+
+func TestClean(t *testing.T) {
+	in, pool := open(t, Config{Keep: time.Hour})
+	if _, err := pool.Exec(t.Context(), `INSERT INTO `+in.table+` SELECT 'old'||i, now() - interval '2 hours' FROM generate_series(1, 25000) i`); err != nil {
+		t.Fatal(err)
+	}
+	if err := in.Once(t.Context(), []string{"young", strings.Repeat("long", 5000), "\xff"}, func(context.Context, []int) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := in.Clean(t.Context()); err != nil || n != 25000 {
+		t.Errorf("%d deleted, %v", n, err)
+	}
+	var left int
+	if err := pool.QueryRow(t.Context(), `SELECT count(*) FROM `+in.table).Scan(&left); err != nil || left != 3 {
+		t.Errorf("%d keys left, %v, want 3", left, err)
+	}
+}
+
+func TestMissingTable(t *testing.T) {
+	in, pool := open(t, Config{})
+	if _, err := pool.Exec(t.Context(), `DROP TABLE `+in.table); err != nil {
+		t.Fatal(err)
+	}
+	err := in.Once(t.Context(), []string{"k"}, func(context.Context, []int) error { return nil })
+	if !errors.Is(err, ErrSchema) || !strings.Contains(err.Error(), "inbox.Migrate") {
+		t.Errorf("a missing table: %v", err)
+	}
+	if _, err := New(pool, Config{Table: Table{Name: "a b"}, Keep: -1}); err == nil {
+		t.Error("an invalid name was accepted")
+	}
+}
+
+// BenchmarkOnce is the cost of the inbox alone, one event and a hundred a transaction.
+func BenchmarkOnce(b *testing.B) {
+	for _, size := range []int{1, 100} {
+		b.Run(fmt.Sprint(size), func(b *testing.B) {
+			in, _ := open(b, Config{})
+			var n atomic.Int64
+			b.SetParallelism(32)
+			b.RunParallel(func(p *testing.PB) {
+				for p.Next() {
+					keys := make([]string, size)
+					for i := range keys {
+						keys[i] = fmt.Sprintf("mailer-dev|urn:sales|%d", n.Add(1))
+					}
+					if err := in.Once(context.Background(), keys, func(context.Context, []int) error { return nil }); err != nil {
+						b.Error(err)
+					}
+				}
+			})
+			b.ReportMetric(float64(b.N*size)/b.Elapsed().Seconds(), "events/s")
+		})
+	}
+}

@@ -1,0 +1,490 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/kafkatest"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// scene is an outbox on a real database before an in-process Kafka broker.
+type scene struct {
+	pool      *pgxpool.Pool
+	table     Table
+	cluster   *kafkatest.Cluster
+	bus       *eventbus.Bus
+	publisher *Publisher[change]
+	versions  map[string]int64
+}
+
+func newScene(t *testing.T, address string) *scene {
+	t.Helper()
+	s := &scene{pool: openPool(t, address, 20), cluster: kafkatest.NewBroker(t), versions: make(map[string]int64)}
+	s.table = newTable(t, s.pool)
+	s.bus = s.cluster.Bus(t)
+	if err := s.bus.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	base := eventbus.NewPublisher(s.bus, changeTopic)
+	if err := base.Publish(t.Context(), change{Key: "topic", Version: 1}); err != nil { // makes the topic
+		t.Fatal(err)
+	}
+	s.publisher = For(base).In(s.table)
+	return s
+}
+
+// write commits n events over 7 keys.
+func (s *scene) write(t *testing.T, n int) {
+	t.Helper()
+	for range n {
+		key := fmt.Sprint("k", len(s.versions)%7)
+		if len(s.versions) >= 7 {
+			key = fmt.Sprint("k", s.total()%7)
+		}
+		s.versions[key]++
+		inTx(t, s.pool, func(tx pgx.Tx) {
+			if err := s.publisher.Publish(context.Background(), Pgx(tx), change{Key: key, Version: s.versions[key]}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func (s *scene) total() (n int64) {
+	for _, v := range s.versions {
+		n += v
+	}
+	return n
+}
+
+// check waits until everything is published, and holds order. It returns how many
+// events were there twice.
+func (s *scene) check(t *testing.T) (repeated int) {
+	t.Helper()
+	var versions map[string][]int64
+	eventually(t, "everything is published", func() bool {
+		versions, repeated = published(t, s.cluster)
+		n := 0
+		for key, list := range versions {
+			if s.versions[key] > 0 {
+				n += len(list)
+			}
+		}
+		return int64(n) == s.total()
+	})
+	if keys := inverted(versions); len(keys) > 0 {
+		t.Errorf("inverted: %v", keys)
+	}
+	return repeated
+}
+
+// TestTwoRelays: one of two leads; when it stops the other goes on at once.
+func TestTwoRelays(t *testing.T) {
+	s := newScene(t, dsn(t))
+	one, stop := runRelay(t, s.bus, s.pool, Config{Table: s.table})
+	eventually(t, "the first leads", func() bool { return one.leads() })
+	two, _ := runRelay(t, s.bus, s.pool, Config{Table: s.table})
+	s.write(t, 100)
+	s.check(t)
+	if two.leads() {
+		t.Error("both lead")
+	}
+	stop()
+	s.write(t, 100)
+	if repeated := s.check(t); repeated > 0 {
+		t.Errorf("%d events repeated by a clean hand-over", repeated)
+	}
+	if !two.leads() || two.Health(t.Context()) != nil {
+		t.Errorf("the second does not lead, or is not well: %v", two.Health(t.Context()))
+	}
+}
+
+func (r *Relay) leads() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.state.leading
+}
+
+// TestDeposedLeaderIsFenced: a leader that slept through its lease, with a batch read
+// and not sent, can neither send it nor write its cursor.
+func TestDeposedLeaderIsFenced(t *testing.T) {
+	s := newScene(t, dsn(t))
+	old, err := NewRelay(s.bus, s.pool, Config{Table: s.table, Logger: quiet()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, c, err := old.acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c, err = old.open(t.Context(), &l, c); err != nil {
+		t.Fatal(err)
+	}
+	s.write(t, 20)
+	rows, after, err := old.next(t.Context(), c)
+	if err != nil || len(rows) != 20 {
+		t.Fatalf("%d rows, %v", len(rows), err)
+	}
+	// It freezes here, and its lease ends.
+	mustExec(t, s.pool, old.names.sql(`UPDATE {relay} SET expires_at = '-infinity'`))
+	runRelay(t, s.bus, s.pool, Config{Table: s.table})
+	s.check(t)
+	s.write(t, 20)
+	s.check(t)
+	// It thaws, and believes in its lease.
+	err = old.relay(t.Context(), &l, rows, after)
+	if err == nil {
+		t.Error("a deposed leader sent its batch")
+	}
+	if err := old.advance(t.Context(), &l, after, 0, nil); !errors.Is(err, errNotLeading) {
+		t.Errorf("a deposed leader's cursor: %v", err)
+	}
+	if repeated := s.check(t); repeated > 0 {
+		t.Errorf("%d events of a deposed leader", repeated)
+	}
+}
+
+// TestCrashBetweenSendAndCursor: what was sent and not noted is sent again, in order.
+func TestCrashBetweenSendAndCursor(t *testing.T) {
+	s := newScene(t, dsn(t))
+	for range 5 {
+		r, err := NewRelay(s.bus, s.pool, Config{Table: s.table, Logger: quiet(), Batch: 7})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, c, err := r.acquire(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c, err = r.open(t.Context(), &l, c); err != nil {
+			t.Fatal(err)
+		}
+		s.write(t, 20)
+		rows, after, err := r.next(t.Context(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.relay(t.Context(), &l, rows, after); err != nil {
+			t.Fatal(err)
+		}
+		rows, _, err = r.next(t.Context(), after)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, envelopes, _ := r.sort(rows)
+		if _, err := r.deliver(t.Context(), envelopes); err != nil { // and dies
+			t.Fatal(err)
+		}
+		mustExec(t, s.pool, r.names.sql(`UPDATE {relay} SET expires_at = '-infinity'`))
+	}
+	runRelay(t, s.bus, s.pool, Config{Table: s.table})
+	if repeated := s.check(t); repeated == 0 || repeated > 5*7 {
+		t.Errorf("%d events repeated by 5 crashes with batches of 7", repeated)
+	}
+}
+
+// TestRefusedKeyWaits: an event without a topic parks with its key, the others go on,
+// and it is sent when the operator has made the topic.
+func TestRefusedKeyWaits(t *testing.T) {
+	for _, unfenced := range []bool{false, true} {
+		t.Run(fmt.Sprint("unfenced=", unfenced), func(t *testing.T) {
+			s := newScene(t, dsn(t))
+			lost := eventbus.NewTopic(eventbus.TopicConfig[change]{Domain: "sales", Name: "nowhere", Partitions: 1, Key: func(c change) string { return c.Key }})
+			to := eventbus.NewPublisher(s.bus, lost)
+			nowhere := For(to).In(s.table)
+			for n := range int64(5) {
+				inTx(t, s.pool, func(tx pgx.Tx) {
+					if err := nowhere.Publish(t.Context(), Pgx(tx), change{Key: "x", Version: n + 1}); err != nil {
+						t.Error(err)
+					}
+				})
+				s.write(t, 10)
+			}
+			r, _ := runRelay(t, s.bus, s.pool, Config{Table: s.table, Unfenced: unfenced, RetryParked: time.Hour})
+			s.check(t)
+			var parked []ParkedEvent
+			eventually(t, "5 events are parked", func() (ok bool) {
+				var err error
+				parked, err = ListParked(t.Context(), s.pool, s.table, 100)
+				return err == nil && len(parked) == 5
+			})
+			if !unfenced && (parked[0].Error == "" || parked[1].Error != "") || !strings.Contains(parked[0].Error, "topic does not exist") || parked[0].Event == nil {
+				t.Errorf("parked: %+v", parked)
+			}
+			eventually(t, "health says so", func() bool {
+				err := r.Health(t.Context())
+				return err != nil && strings.Contains(err.Error(), "Kafka refused")
+			})
+			if err := SkipParked(t.Context(), s.pool, s.table, "default", parked[1].ID); err != nil {
+				t.Fatal(err)
+			}
+			if err := to.Publish(t.Context(), change{Key: "y", Version: 1}); err != nil { // makes the topic
+				t.Fatal(err)
+			}
+			if err := RetryParked(t.Context(), s.pool, s.table, "default", parked[4].ID); err != nil {
+				t.Fatal(err)
+			}
+			if unfenced { // each was refused by itself there
+				for _, p := range parked {
+					_ = RetryParked(t.Context(), s.pool, s.table, "default", p.ID)
+				}
+			}
+			var order []int64
+			eventually(t, "the key goes on", func() bool {
+				order = nil
+				for _, c := range kafkatest.Published(t, s.cluster, lost) {
+					if c.Key == "x" {
+						order = append(order, c.Version)
+					}
+				}
+				return len(order) == 4
+			})
+			if fmt.Sprint(order) != "[1 3 4 5]" {
+				t.Errorf("order %v", order)
+			}
+			if err := SkipParked(t.Context(), s.pool, s.table, "default", parked[0].ID); !errors.Is(err, ErrNotParked) {
+				t.Errorf("skipping what is not parked: %v", err)
+			}
+		})
+	}
+}
+
+// TestTooLargeIsFoundInItsBatch: one event of a batch is too large; its key waits, and
+// no other event is lost or repeated.
+func TestTooLargeIsFoundInItsBatch(t *testing.T) {
+	s := newScene(t, dsn(t))
+	s.write(t, 50)
+	inTx(t, s.pool, func(tx pgx.Tx) {
+		for _, c := range []change{{Key: "big", Version: 1}, {Key: "big", Version: 2, Data: strings.Repeat("x", 3<<20)}, {Key: "big", Version: 3}} {
+			if err := s.publisher.Publish(t.Context(), Pgx(tx), c); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	s.write(t, 50)
+	runRelay(t, s.bus, s.pool, Config{Table: s.table})
+	if repeated := s.check(t); repeated > 0 {
+		t.Errorf("%d events repeated", repeated)
+	}
+	parked, err := ListParked(t.Context(), s.pool, s.table, 10)
+	if err != nil || len(parked) != 2 || parked[0].Error == "" || parked[1].Error != "" {
+		t.Errorf("parked %+v, %v", parked, err)
+	}
+}
+
+func TestScheduled(t *testing.T) {
+	s := newScene(t, dsn(t))
+	runRelay(t, s.bus, s.pool, Config{Table: s.table})
+	soon := s.publisher.With(NotBefore(time.Now().Add(300 * time.Millisecond)))
+	later := s.publisher.With(NotBefore(time.Now().Add(time.Hour)), KeyLock())
+	inTx(t, s.pool, func(tx pgx.Tx) {
+		for n := range int64(3) {
+			if err := soon.Publish(t.Context(), Pgx(tx), change{Key: "due", Version: n + 1}); err != nil {
+				t.Error(err)
+			}
+		}
+		if err := later.Publish(t.Context(), Pgx(tx), change{Key: "later", Version: 1}, eventbus.WithID("e-later")); err != nil {
+			t.Error(err)
+		}
+	})
+	s.versions["due"] = 3
+	s.check(t)
+	status, err := ReadStatus(t.Context(), s.pool, s.table)
+	if err != nil || status.Scheduled != 1 || status.Own("default").Published != 3 || status.Own("default").Holder == "" {
+		t.Errorf("status %+v, %v", status, err)
+	}
+	for _, want := range []bool{true, false} {
+		inTx(t, s.pool, func(tx pgx.Tx) {
+			if got, err := Cancel(t.Context(), Pgx(tx), s.table, "e-later"); got != want || err != nil {
+				t.Errorf("cancelled %t, %v, want %t", got, err, want)
+			}
+		})
+	}
+}
+
+// TestRestoredDump: stored transaction ids lie in the future of the new cluster.
+func TestRestoredDump(t *testing.T) {
+	s := newScene(t, dsn(t))
+	_, stop := runRelay(t, s.bus, s.pool, Config{Table: s.table})
+	s.write(t, 30)
+	s.check(t)
+	stop()
+	s.write(t, 20)
+	n, _ := s.table.names()
+	// As a dump of a cluster that was a million transactions further.
+	mustExec(t, s.pool, n.sql(`UPDATE {outbox} SET xid = ((xid::text::bigint + 1000000)::text)::xid8`))
+	mustExec(t, s.pool, n.sql(`UPDATE {relay} SET system_identifier = 1, from_snapshot =
+		((pg_snapshot_xmin(from_snapshot)::text::bigint + 1000000)::text || ':' || (pg_snapshot_xmax(from_snapshot)::text::bigint + 1000000)::text || ':')::pg_snapshot`))
+	runRelay(t, s.bus, s.pool, Config{Table: s.table})
+	s.write(t, 20)
+	if repeated := s.check(t); repeated > 0 {
+		t.Errorf("%d events repeated", repeated)
+	}
+}
+
+func TestCleanup(t *testing.T) {
+	s := newScene(t, dsn(t))
+	n, _ := s.table.names()
+	mustExec(t, s.pool, n.sql(`INSERT INTO {relay} (name, system_identifier, from_snapshot) SELECT 'forgotten', system_identifier, from_snapshot FROM {relay}`))
+	s.write(t, 50)
+	r, _ := runRelay(t, s.bus, s.pool, Config{Table: s.table, Keep: time.Millisecond, CleanEvery: 10 * time.Millisecond, Lease: 13 * time.Second})
+	s.check(t)
+	count := func() (rows int) {
+		if err := s.pool.QueryRow(t.Context(), n.sql(`SELECT count(*) FROM {outbox}`)).Scan(&rows); err != nil {
+			t.Fatal(err)
+		}
+		return rows
+	}
+	if count() != 50 {
+		t.Errorf("%d rows while a relay name has sent nothing, want 50", count())
+	}
+	eventually(t, "the forgotten name shows in health", func() bool {
+		err := r.Health(t.Context())
+		return err != nil && strings.Contains(err.Error(), "forgotten")
+	})
+	mustExec(t, s.pool, n.sql(`DELETE FROM {relay} WHERE name = 'forgotten'`))
+	eventually(t, "the table is empty", func() bool { return count() == 0 })
+}
+
+func TestRefusedServers(t *testing.T) {
+	pool := openPool(t, dsn(t), 4)
+	bus := kafkatest.NewMemory(t).Bus(t)
+	run := func(config Config) error {
+		config.Logger = quiet()
+		r, err := NewRelay(bus, pool, config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		return r.Run(ctx)
+	}
+	if err := run(Config{Table: Table{Name: "absent"}}); !errors.Is(err, ErrSchema) || !strings.Contains(err.Error(), "migrate") {
+		t.Errorf("no tables: %v", err)
+	}
+	table := newTable(t, pool)
+	n, _ := table.names()
+	if err := run(Config{Table: table, Name: "another"}); !errors.Is(err, ErrCursorLost) || !strings.Contains(err.Error(), "--from") {
+		t.Errorf("no cursor: %v", err)
+	}
+	mustExec(t, pool, `ALTER TABLE `+n.outbox+` ALTER COLUMN id SET CACHE 20`)
+	if err := run(Config{Table: table}); !errors.Is(err, ErrServer) || !strings.Contains(err.Error(), "SET CACHE 1") {
+		t.Errorf("a sequence with a cache: %v", err)
+	}
+	mustExec(t, pool, n.sql(`UPDATE {version} SET version = 99`))
+	for _, err := range []error{run(Config{Table: table}), Migrate(t.Context(), pool, table)} {
+		if !errors.Is(err, ErrSchema) || !strings.Contains(err.Error(), "newer") {
+			t.Errorf("a newer schema: %v", err)
+		}
+	}
+}
+
+// TestMigrateAtOnce: many instances of a deployment migrate at the same time.
+func TestMigrateAtOnce(t *testing.T) {
+	pool := openPool(t, dsn(t), 10)
+	table := newTable(t, pool)
+	table.Name = "second"
+	var wg sync.WaitGroup
+	for range 10 {
+		wg.Go(func() {
+			if err := Migrate(t.Context(), pool, table); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	// The SQL of one's own migrations leaves Migrate nothing to do.
+	table.Name = "third"
+	sql, err := Schema(table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustExec(t, pool, sql)
+	if err := Migrate(t.Context(), pool, table); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestGrants: a writer and a relay work with no more than Grants gives.
+func TestGrants(t *testing.T) {
+	s := newScene(t, dsn(t))
+	role := "r_" + s.table.Schema
+	grants, err := Grants(s.table, role+"_w", role+"_r")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustExec(t, s.pool, `CREATE ROLE `+role+`_w LOGIN; CREATE ROLE `+role+`_r LOGIN; `+grants)
+	t.Cleanup(func() {
+		mustExec(t, s.pool, `DROP OWNED BY `+role+`_w, `+role+`_r; DROP ROLE `+role+`_w; DROP ROLE `+role+`_r`)
+	})
+	as := func(suffix string) *pgxpool.Pool { return openPool(t, strings.Replace(dsn(t), "postgres@", role+suffix+"@", 1), 4) }
+	writer, relay := as("_w"), as("_r")
+	runRelay(t, s.bus, relay, Config{Table: s.table})
+	admin := s.pool
+	s.pool = writer
+	s.write(t, 20)
+	s.check(t)
+	s.pool = admin
+	if _, err := writer.Exec(t.Context(), `DELETE FROM `+s.table.Schema+`.outbox`); state(err) != insufficientRights {
+		t.Errorf("a writer may delete: %v", err)
+	}
+}
+
+// TestPgBouncer: the same through PgBouncer in transaction mode.
+func TestPgBouncer(t *testing.T) {
+	dsn(t)
+	address := os.Getenv("EVENTBUS_TEST_PGBOUNCER")
+	if address == "" {
+		t.Skip("no PgBouncer: set EVENTBUS_TEST_PGBOUNCER, or run scripts/postgres.sh run where it is installed")
+	}
+	s := newScene(t, address+"&default_query_exec_mode=exec")
+	one, stop := runRelay(t, s.bus, s.pool, Config{Table: s.table, Batch: 20})
+	s.write(t, 300)
+	s.check(t)
+	if !one.leads() {
+		t.Error("it does not lead")
+	}
+	runRelay(t, s.bus, s.pool, Config{Table: s.table, Batch: 20})
+	stop()
+	s.write(t, 100)
+	if repeated := s.check(t); repeated > 0 {
+		t.Errorf("%d events repeated", repeated)
+	}
+}
+
+// TestServerRestarts: the server restarts, is frozen, and comes back, while a relay
+// follows writers.
+func TestServerRestarts(t *testing.T) {
+	script := os.Getenv("EVENTBUS_TEST_POSTGRES_SCRIPT")
+	if dsn(t); script == "" || testing.Short() {
+		t.Skip("the server is not this run's own: scripts/postgres.sh run -- go test ./...")
+	}
+	s := newScene(t, dsn(t))
+	r, _ := runRelay(t, s.bus, s.pool, Config{Table: s.table, Batch: 10})
+	control := func(args ...string) {
+		if out, err := exec.Command(script, args...).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %v: %s", args, err, out)
+		}
+	}
+	for range 3 {
+		s.write(t, 50)
+		control("restart", "immediate")
+		eventually(t, "the pool connects again", func() bool { return s.pool.Ping(context.Background()) == nil })
+		s.write(t, 50)
+		control("pause-backends")
+		control("resume-backends")
+	}
+	repeated := s.check(t)
+	t.Logf("%d of %d events repeated by 3 immediate restarts", repeated, s.total())
+	eventually(t, "the relay is well", func() bool { return r.Health(context.Background()) == nil })
+}
