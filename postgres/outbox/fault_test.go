@@ -427,7 +427,9 @@ func TestGrants(t *testing.T) {
 	t.Cleanup(func() {
 		mustExec(t, s.pool, `DROP OWNED BY `+role+`_w, `+role+`_r; DROP ROLE `+role+`_w; DROP ROLE `+role+`_r`)
 	})
-	as := func(suffix string) *pgxpool.Pool { return openPool(t, strings.Replace(dsn(t), "postgres@", role+suffix+"@", 1), 4) }
+	as := func(suffix string) *pgxpool.Pool {
+		return openPool(t, strings.Replace(dsn(t), "postgres@", role+suffix+"@", 1), 4)
+	}
 	writer, relay := as("_w"), as("_r")
 	runRelay(t, s.bus, relay, Config{Table: s.table})
 	admin := s.pool
