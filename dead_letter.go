@@ -54,8 +54,8 @@ type letterCompletion struct {
 	done func(error)
 }
 
-// Delivered implements transport.Completion.
-func (c *letterCompletion) Delivered(p transport.Position, err error) {
+// Done implements transport.Completion.
+func (c *letterCompletion) Done(p transport.Position, err error) {
 	c.End(p, err)
 	c.done(err)
 }

@@ -52,8 +52,8 @@ var closedChannel = func() chan struct{} {
 	return c
 }()
 
-// Delivered implements transport.Completion.
-func (r *receipt) Delivered(p transport.Position, err error) {
+// Done implements transport.Completion.
+func (r *receipt) Done(p transport.Position, err error) {
 	r.outgoing.End(p, err)
 	if err != nil {
 		err = publishError(r.outgoing.Of.Topic, r.outgoing.ID, err)
@@ -144,8 +144,8 @@ func (p *awaitedPool) put(a *awaited) {
 	p.pool.Put(a)
 }
 
-// Delivered implements transport.Completion.
-func (a *awaited) Delivered(p transport.Position, err error) {
+// Done implements transport.Completion.
+func (a *awaited) Done(p transport.Position, err error) {
 	a.outgoing.End(p, err)
 	a.position, a.err = p, err
 	a.settled <- struct{}{}
@@ -175,8 +175,8 @@ func newBatchOutcome(n int) *batchOutcome {
 	return o
 }
 
-// Delivered implements transport.Completion.
-func (p *batchPart) Delivered(at transport.Position, err error) {
+// Done implements transport.Completion.
+func (p *batchPart) Done(at transport.Position, err error) {
 	p.outgoing.End(at, err)
 	p.settle(err)
 }

@@ -346,7 +346,7 @@ func raw(t *testing.T, cluster *memory.Cluster, r transport.Record) {
 
 type rawWritten chan error
 
-func (w rawWritten) Delivered(_ transport.Position, err error) { w <- err }
+func (w rawWritten) Done(_ transport.Position, err error) { w <- err }
 
 func (s *story) clear() {
 	s.mu.Lock()

@@ -209,4 +209,4 @@ func redeliver(t *testing.T, cluster *memory.Cluster, letters, retry string) {
 
 type outcome func(error)
 
-func (o outcome) Delivered(_ transport.Position, err error) { o(err) }
+func (o outcome) Done(_ transport.Position, err error) { o(err) }

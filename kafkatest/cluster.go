@@ -126,8 +126,8 @@ func (c *Cluster) rawProducer() (_ transport.Producer, err error) {
 // written hears the outcomes of Produce; it has room for all of them.
 type written chan error
 
-// Delivered implements transport.Completion.
-func (w written) Delivered(_ transport.Position, err error) { w <- err }
+// Done implements transport.Completion.
+func (w written) Done(_ transport.Position, err error) { w <- err }
 
 // stir wakes who waits for a change.
 func (c *Cluster) stir() {

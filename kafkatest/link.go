@@ -142,7 +142,7 @@ func (p *linkedProducer) Produce(ctx context.Context, r *transport.Record, done 
 	if faults := p.cluster.inForce(&p.cluster.publishFaults); len(faults) > 0 {
 		if e := envelopeOf(r); e != nil {
 			if err := faults.meets(r.Topic, e); err != nil {
-				done.Delivered(transport.Position{Partition: transport.Partition{Topic: r.Topic, Partition: r.Partition}, Offset: -1}, err)
+				done.Done(transport.Position{Partition: transport.Partition{Topic: r.Topic, Partition: r.Partition}, Offset: -1}, err)
 				return nil
 			}
 		}

@@ -16,36 +16,45 @@ type Consumer interface {
 	// partition. Batches of one partition come in offset order, each where
 	// the one before ended. It never returns a batch of a partition whose
 	// Revoked or Lost has been called. It returns ctx.Err() when ctx ends and
-	// ErrClosed after Close; every other trouble (brokers down, leaders
-	// moving, group rebalancing) is waited out inside, and seen in Status.
+	// ErrClosed after Close; every other failure (brokers down, leaders
+	// moving, group rebalancing) is waited out inside and shown by Status.
+	//
+	// The batches and all memory they refer to are the caller's until it calls
+	// their Release.
 	Poll(ctx context.Context) ([]Batch, error)
 	// Pause stops fetching and returning those partitions until Resume; what
 	// was fetched already is kept. Partitions that are not assigned are
 	// ignored, and an assignment starts unpaused.
 	Pause(partitions ...Partition)
+	// Resume undoes Pause. Partitions that are not paused are ignored.
 	Resume(partitions ...Partition)
 	// Commit stores offsets for the group, under the member's current
 	// generation. A commit whose Epoch is not the partition's current
 	// assignment epoch is refused with ErrFenced. The error is nil when all
-	// were stored, else a CommitError that names the partitions that were not.
+	// were stored, else a *CommitError that names the partitions that were not, or
+	// ctx.Err(), after which each may or may not be stored. No commits: nil.
 	Commit(ctx context.Context, commits ...Commit) error
-	// Alive tells whether the group still counts this member in: the last
-	// acknowledged heartbeat is younger than the session timeout. Nothing
-	// should be dispatched while it is false.
+	// Alive reports whether the group still counts this member in: the last
+	// acknowledged heartbeat is younger than the session timeout. While it is
+	// false another member may own the partitions, so nothing should be
+	// dispatched.
 	Alive() bool
-	// Status is for health and metrics.
+	// Status returns a snapshot for health checks and metrics. The caller owns it.
 	Status() ConsumerStatus
-	// Close calls Revoked for what is assigned, leaves the group (a static
-	// member stays in it) and ends fetching, within ctx. Goroutines of the
-	// consumer have ended when it returns.
+	// Close calls Revoked for the assigned partitions, leaves the group (a static
+	// member stays in it) and ends fetching. Goroutines of the consumer have ended
+	// when it returns nil. When ctx ends first it returns an error that is ctx.Err():
+	// Revoked's context has then ended too. Further calls wait for the first.
+	// Batches that were not released stay valid.
 	Close(ctx context.Context) error
 }
 
-// Listener hears what the group assigns to a member. Its methods are called one
-// at a time, on a goroutine of the consumer's; heartbeats go on meanwhile.
+// Listener receives the changes of a member's assignment. Its methods are called one
+// at a time, on a goroutine of the consumer's, while heartbeats go on. The
+// slices that they are given are theirs to keep.
 type Listener interface {
 	// Assigned adds partitions. Poll returns nothing of them before Assigned
-	// has returned.
+	// has returned, so the caller can set up its state for them first.
 	Assigned(assigned []Assignment)
 	// Revoked is called while the partitions are still this member's: it
 	// finishes or abandons what runs, may Commit, and returns. ctx ends when
@@ -54,32 +63,42 @@ type Listener interface {
 	// Lost is called when the partitions are no longer this member's (the
 	// session ended, the member was fenced): nothing of them can be committed.
 	Lost(lost []Partition)
-	// Skipped tells that the position of a partition moved from one offset to
-	// another without delivering what lay between, and why (retention removed
-	// it, the log was truncated, the topic was created anew).
+	// Skipped is called when the position of a partition moved from one offset to
+	// another without delivering the records between them. reason, never nil, says
+	// why: retention removed them, the log was truncated, or the topic was deleted
+	// and created again.
 	// Poll returns nothing from the new position before Skipped has returned.
 	Skipped(p Partition, from, to int64, reason error)
 }
 
-// ConsumerConfig configures a member of a group.
+// ConsumerConfig configures a member of a group. Group, Topics and Listener are
+// required; every other zero value is a safe default ([ConsumerConfig.WithDefaults]).
 type ConsumerConfig struct {
-	Group    string
-	Topics   []TopicStart
+	// Group is the consumer group's id. Members of one id share its partitions.
+	Group string
+	// Topics lists the subscribed topics, each once. A topic that does not exist yet
+	// is picked up when it is created.
+	Topics []TopicStart
+	// Listener receives assignments. Its methods may be called before NewConsumer
+	// has returned.
 	Listener Listener
 	// InstanceID makes the member static (KIP-345): it keeps its partitions
-	// over a restart shorter than the session timeout.
+	// over a restart shorter than the session timeout. Empty: a dynamic member.
 	InstanceID string
-	// SessionTimeout is how long the group waits for a silent member. Default 45 s.
+	// SessionTimeout is how long the group waits for a silent member before it gives
+	// its partitions to others. Default 45 s.
 	SessionTimeout time.Duration
-	// HeartbeatInterval. Default 3 s, at most a third of SessionTimeout.
+	// HeartbeatInterval is the time between two heartbeats, at most a third of
+	// SessionTimeout. Default 3 s, or that third.
 	HeartbeatInterval time.Duration
-	// RebalanceTimeout bounds Revoked. Default 60 s.
+	// RebalanceTimeout bounds the Listener's Revoked. Default 60 s.
 	RebalanceTimeout time.Duration
-	// FetchBytes bounds what is fetched and not yet polled. Default 16 MiB.
+	// FetchBytes bounds the records that are fetched and not yet returned by Poll,
+	// as Record.Size counts. One record above the bound still passes. Default 16 MiB.
 	FetchBytes int
 	// ReadUncommitted also delivers records of open and aborted transactions.
 	ReadUncommitted bool
-	// Logger; nil discards.
+	// Logger receives diagnostics that no caller is there to be told. Nil discards them.
 	Logger *slog.Logger
 }
 
@@ -90,35 +109,39 @@ type ConsumerConfig struct {
 // committed together when the group has no commit on any of them. Partitions
 // that appear later start at 0.
 type TopicStart struct {
+	// Topic is the topic's full name.
 	Topic string
+	// Start is the position of a group without a commit. The zero value is Earliest.
 	Start Start
 	// OutOfRange is what to do when the committed offset lies beyond the
 	// log's end. (One before the log's start always moves to the start.)
 	OutOfRange OutOfRange
 }
 
-// Start is a place in a log: the earliest record, the end, or a time.
+// Start is a position in a log: the earliest record, the end, or a time. The zero
+// value is Earliest.
 type Start struct {
 	kind int8
 	at   time.Time
 }
 
-// Earliest is the zero Start: the oldest record that the log has.
+// Earliest returns the zero Start: the oldest record that the log holds.
 func Earliest() Start { return Start{} }
 
-// Latest is the end of the log: what is written from now on.
+// Latest returns the end of the log: only records written from now on.
 func Latest() Start { return Start{kind: 1} }
 
-// At is the first record whose timestamp is not before t.
+// At returns the position of the first record whose timestamp is not before t, or the
+// end of the log if there is none.
 func At(t time.Time) Start { return Start{kind: 2, at: t} }
 
-// IsLatest tells whether s is Latest.
+// IsLatest reports whether s is Latest.
 func (s Start) IsLatest() bool { return s.kind == 1 }
 
-// Time returns the time of At.
+// Time returns the time that At was given, and false for any other Start.
 func (s Start) Time() (time.Time, bool) { return s.at, s.kind == 2 }
 
-// String is "earliest", "latest" or the time in RFC 3339.
+// String returns "earliest", "latest" or the time in RFC 3339.
 func (s Start) String() string {
 	switch s.kind {
 	case 1:
@@ -129,14 +152,18 @@ func (s Start) String() string {
 	return "earliest"
 }
 
-// OutOfRange is a policy for committed offsets beyond the log's end.
+// OutOfRange is a policy for committed offsets beyond the log's end. The zero value,
+// ToEarliest, loses nothing and may repeat.
 type OutOfRange int8
 
-// The policies. The move is never silent: the Listener's Skipped hears of it.
+// The policies. A move is never silent: the Listener's Skipped is called for it.
 const (
+	// ToEarliest moves to the oldest record of the log.
 	ToEarliest OutOfRange = iota
+	// ToLatest moves to the end of the log.
 	ToLatest
-	StayOutOfRange // fetch nothing of the partition, report it in Status
+	// StayOutOfRange fetches nothing of the partition and reports it in Status.
+	StayOutOfRange
 )
 
 // Assignment is one partition given to the member.
@@ -150,11 +177,16 @@ type Assignment struct {
 	// start of a group that has none.
 	Offset int64
 	// Metadata is what was committed with Offset, empty if nothing was.
-	Metadata    string
-	LeaderEpoch int32 // committed with Offset, −1 if unknown
-	TopicID     TopicID
-	ClusterID   string
-	// Partitions is how many the topic has now.
+	Metadata string
+	// LeaderEpoch was committed with Offset; −1 if unknown.
+	LeaderEpoch int32
+	// TopicID tells a topic that was created again from the one before it; zero if
+	// the cluster has no topic ids.
+	TopicID TopicID
+	// ClusterID is the cluster's id; empty if it has none.
+	ClusterID string
+	// Partitions is how many partitions the topic has now. Keys hash differently
+	// once that number grows.
 	Partitions int32
 }
 
@@ -163,48 +195,72 @@ type Assignment struct {
 // records of aborted transactions. Records may be empty.
 type Batch struct {
 	Partition
-	Epoch   uint64
-	From    int64
-	Next    int64
+	// Epoch is that of the assignment that the batch belongs to; 0 from a Reader.
+	Epoch uint64
+	// From is the offset where the batch before this one ended, Next where this one
+	// ends: all offsets of the span are done with once the records are.
+	From, Next int64
+	// Records are in offset order.
 	Records []Record
-	// LastStable is the last stable offset (the end for read_committed
-	// readers), HighWatermark the end of what is replicated; −1 if unknown.
-	LastStable    int64
+	// LastStable is the last stable offset, which is the end for readers of committed
+	// records; −1 if unknown.
+	LastStable int64
+	// HighWatermark is the end of the replicated log; −1 if unknown.
 	HighWatermark int64
-	// Release gives the memory that the records, their keys, values and headers
-	// lie in back to the consumer. Nil if they own it. Called at most once, when
-	// nothing refers to them any more.
+	// Release returns the memory of the records, their keys, values, header keys and
+	// header values to the consumer, which overwrites it with other records. Clone
+	// whatever is needed longer. Call it at most once, from any goroutine. Nil if the
+	// caller owns the memory.
 	Release func()
 }
 
-// Commit is one partition's committed offset: the next to be read.
+// Commit is one partition's committed offset.
 type Commit struct {
 	Partition
-	Epoch       uint64
-	Offset      int64
-	LeaderEpoch int32 // −1 if unknown
-	Metadata    string
+	// Epoch is that of the assignment; another one is refused. Committed leaves it 0.
+	Epoch uint64
+	// Offset is the next offset to be read, not the last one that was.
+	Offset int64
+	// LeaderEpoch is that of the record before Offset, by which a truncated log is
+	// recognised; −1 if unknown.
+	LeaderEpoch int32
+	// Metadata is stored with Offset and returned by the next Assignment. Brokers
+	// bound it, usually at 4096 characters: ErrMetadataTooLarge.
+	Metadata string
 }
 
 // ConsumerStatus is a snapshot of a member's state.
 type ConsumerStatus struct {
-	Joined        bool
-	State         string // "joining", "stable", "rebalancing", "closed"
-	MemberID      string
-	Generation    int32
-	LastHeartbeat time.Time // last acknowledged
-	Rebalances    int64
-	LastError     error // the last trouble, nil once the next request succeeded
-	Partitions    []PartitionStatus
+	// Joined reports whether the group counts this member in.
+	Joined bool
+	// State is "joining", "stable", "rebalancing" or "closed".
+	State string
+	// MemberID is the id that the coordinator knows this member by; empty before it joined.
+	MemberID string
+	// Generation is the group's generation, or the member epoch of KIP-848.
+	Generation int32
+	// LastHeartbeat is when the last heartbeat was acknowledged; zero if none was.
+	LastHeartbeat time.Time
+	// Rebalances counts the rebalances that this member took part in.
+	Rebalances int64
+	// LastError is the last failure, nil once the next request has succeeded.
+	LastError error
+	// Partitions lists the assigned partitions, sorted by Compare.
+	Partitions []PartitionStatus
 }
 
 // PartitionStatus is a snapshot of one assigned partition.
 type PartitionStatus struct {
 	Partition
-	Next          int64 // next offset to fetch
-	LastStable    int64 // −1 if unknown
-	HighWatermark int64
-	LastFetch     time.Time // last successful fetch response, empty ones too
-	Paused        bool
-	Err           error
+	// Next is the next offset to fetch.
+	Next int64
+	// LastStable and HighWatermark are as in Batch; −1 if unknown.
+	LastStable, HighWatermark int64
+	// LastFetch is when the last successful fetch response came, an empty one
+	// included; zero if none did.
+	LastFetch time.Time
+	// Paused reports whether Pause is in force.
+	Paused bool
+	// Err is why nothing is fetched, nil if all is well.
+	Err error
 }

@@ -6,17 +6,19 @@ import (
 	"strconv"
 )
 
-// Difference is one respect in which a topic is not as it was to be.
+// Difference is one respect in which a topic differs from its declaration.
 type Difference struct {
 	// What is "partitions", "replication" or the name of a configuration.
-	What     string `json:"what"`
+	What string `json:"what"`
+	// Declared is the value that the TopicSpec asks for.
 	Declared string `json:"declared"`
-	Actual   string `json:"actual"`
+	// Actual is the value that the cluster has.
+	Actual string `json:"actual"`
 }
 
-// Differences tells where a topic is not as s says, partitions and replication
-// first, then configurations by name. What s leaves to the broker is no
-// difference, nor is what the broker does not tell.
+// Differences returns where a topic differs from s: partitions and replication
+// first, then configurations by name. Fields that s leaves to the broker are not
+// compared, nor are configurations that the broker did not return. Nil: none.
 func (s *TopicSpec) Differences(is *TopicInfo) []Difference {
 	var found []Difference
 	number := func(what string, declared, actual int) {

@@ -3,11 +3,13 @@ package transport
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 )
 
-// What can go wrong with a record or a commit. Transports return errors that
-// are one of these where one fits, with the cause wrapped.
+// The classes of failures of a record or a commit. Transports return errors that
+// are one of these, by errors.Is, where one fits, with the cause wrapped.
 var (
 	// ErrClosed: the producer, consumer or transport is closed.
 	ErrClosed = errors.New("closed")
@@ -36,6 +38,7 @@ type TooLargeError struct {
 	Size, Limit int
 }
 
+// Error names the setting to raise.
 func (e *TooLargeError) Error() string {
 	if e.Limit == 0 {
 		return fmt.Sprintf("record too large: the broker refuses %d bytes (see max.message.bytes of the topic)", e.Size)
@@ -49,18 +52,20 @@ func (e *TooLargeError) Is(target error) bool { return target == ErrTooLarge }
 // CommitError names the partitions whose commit failed. All others of the same
 // call were stored.
 type CommitError struct {
+	// Partitions has a non-nil error for each partition whose offset was not stored.
 	Partitions map[Partition]error
 }
 
+// Error lists the partitions, sorted.
 func (e *CommitError) Error() string {
 	parts := make([]string, 0, len(e.Partitions))
-	for p, err := range e.Partitions {
-		parts = append(parts, p.String()+": "+err.Error())
+	for _, p := range slices.SortedFunc(maps.Keys(e.Partitions), Partition.Compare) {
+		parts = append(parts, p.String()+": "+e.Partitions[p].Error())
 	}
 	return "commit failed for " + strings.Join(parts, ", ")
 }
 
-// Unwrap gives the causes.
+// Unwrap returns the causes, in no order.
 func (e *CommitError) Unwrap() []error {
 	errs := make([]error, 0, len(e.Partitions))
 	for _, err := range e.Partitions {

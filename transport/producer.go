@@ -14,28 +14,31 @@ type Producer interface {
 	// does not exist, the gate refused it, the producer is closed.
 	//
 	// Nothing of r is kept or changed: its memory is the caller's again when
-	// Produce returns. ctx governs the wait for room alone: what was accepted
+	// Produce returns. ctx governs the wait for room alone: an accepted record
 	// is sent even when ctx ends afterwards.
 	//
-	// done hears the outcome exactly once if Produce returned nil, possibly
-	// before it returns.
+	// done.Done is called exactly once if Produce returned nil, possibly before it
+	// returns, and never if it returned an error.
 	Produce(ctx context.Context, r *Record, done Completion) error
-	// Flush waits until everything accepted before the call has its outcome.
+	// Flush waits until the completions of all records accepted before the call
+	// have returned, whether they were delivered or not. The error is ctx.Err().
 	Flush(ctx context.Context) error
-	// Close flushes within ctx, then fails what is left with ErrClosed and an
-	// outcome that says whether it may have been written. It leaves no
-	// goroutine behind.
+	// Close flushes within ctx, then completes the records that are left with
+	// ErrClosed, and with ErrOutcomeUnknown too where they may have been written. It
+	// leaves no goroutine behind. A second call returns nil at once.
 	Close(ctx context.Context) error
 }
 
-// Completion hears the outcome of one record. It is called on the producer's
-// own goroutine, so it must not block.
-//
-// err is nil when all in-sync replicas have the record. An error that is
-// ErrOutcomeUnknown says that the record may or may not be in the log; with any
-// other error it is not in the log.
+// Completion receives the outcome of one record. One value may serve several records.
 type Completion interface {
-	Delivered(p Position, err error)
+	// Done is called once per accepted record, for failures too, on the producer's own
+	// goroutine: it must not block, and it may call Produce with a context that ends.
+	// Of one partition the calls come one at a time, in the order of Produce.
+	//
+	// err is nil when all in-sync replicas have the record, at p. An error that is
+	// ErrOutcomeUnknown says that the record may or may not be in the log; with any
+	// other error it is not in the log. p.Offset is −1 with an error.
+	Done(p Position, err error)
 }
 
 // Gate stands before a producer and lets it ask whether a broker is worth
@@ -45,29 +48,31 @@ type Gate interface {
 	// Allow is asked once per record, before it is accepted. An error refuses
 	// the record and is returned by Produce as it is.
 	Allow(broker int32) error
-	// Report tells how a request to a broker ended: nil, or an error of the
+	// Report receives how a request to a broker ended: nil, or an error of the
 	// infrastructure (unreachable, timed out, no leader, too few replicas).
 	// Refusals of a single record (too large, invalid, unauthorised) are
 	// reported as nil: the broker worked.
 	Report(broker int32, err error)
 }
 
-// ProducerConfig configures a producer. The zero value works.
+// ProducerConfig configures a producer. The zero value works
+// ([ProducerConfig.WithDefaults]).
 type ProducerConfig struct {
 	// DeliveryTimeout bounds the time from acceptance to outcome, over all
 	// retries. Default 2 minutes.
 	DeliveryTimeout time.Duration
-	// BufferBytes and BufferRecords bound what is accepted and has no outcome
-	// yet; at the bound Produce waits. Defaults 32 MiB and 100,000.
-	BufferBytes   int
+	// BufferBytes bounds the records that are accepted and have no outcome yet, as
+	// Record.Size counts; at the bound Produce waits. Default 32 MiB.
+	BufferBytes int
+	// BufferRecords bounds the same by number. Default 100,000.
 	BufferRecords int
-	// BatchBytes bounds one batch, before compression. Default 1,000,000: just
-	// under the brokers' default message.max.bytes.
+	// BatchBytes bounds one batch, before compression, and so one record. Default
+	// 1,000,000: just under the brokers' default message.max.bytes.
 	BatchBytes int
-	// RequestBytes bounds one produce request. Default 16 MiB.
+	// RequestBytes bounds one produce request, in bytes. Default 16 MiB.
 	RequestBytes int
 	// Compression is "none" (default), "gzip", "snappy", "lz4" or "zstd".
 	Compression string
-	// Gate, if not nil, may refuse records.
+	// Gate, if not nil, may refuse records and is told how requests end.
 	Gate Gate
 }

@@ -6,7 +6,7 @@ import (
 )
 
 // Reader reads partitions outside any group: it commits nothing, and no group
-// hears of it. Poll belongs to one goroutine; the other methods are safe for
+// changes because of it. Poll belongs to one goroutine; the other methods are safe for
 // concurrent use.
 type Reader interface {
 	// Poll waits for fetched records and returns them, at most one Batch per
@@ -15,7 +15,8 @@ type Reader interface {
 	// ends, ErrClosed after Close, an error that is ErrTopicMissing or
 	// ErrUnauthorized when a partition can't be read at all, and one that names the
 	// partition when its log reached To and was truncated before it; every other
-	// trouble (brokers down, leaders moving) is waited out inside.
+	// failure (brokers down, leaders moving) is waited out inside. The batches are the
+	// caller's until it calls their Release.
 	//
 	// The first batch of a partition begins where reading began: later than
 	// asked where retention has removed what lay between. A later batch begins
@@ -26,13 +27,15 @@ type Reader interface {
 	// Pause stops reading and returning those partitions until Resume; what
 	// was fetched already is kept. Partitions that are not read are ignored.
 	Pause(partitions ...Partition)
+	// Resume undoes Pause. Partitions that are not paused are ignored.
 	Resume(partitions ...Partition)
 	// Close ends fetching within ctx and leaves no goroutine behind. Batches
 	// that were not released stay valid.
 	Close(ctx context.Context) error
 }
 
-// ReaderConfig says what a Reader reads. From names at least one partition.
+// ReaderConfig configures a Reader. From names at least one partition; the other
+// fields' zero values work ([ReaderConfig.WithDefaults]).
 type ReaderConfig struct {
 	// From is the first offset to read of each partition. One before the
 	// log's start begins at the start; one past its end waits until the log
@@ -41,10 +44,11 @@ type ReaderConfig struct {
 	// To is where reading ends: the offset after the last one to be read. A
 	// partition that it does not name is read without end.
 	To map[Partition]int64
-	// FetchBytes bounds what is fetched and not yet polled. Default 8 MiB.
+	// FetchBytes bounds the records that are fetched and not yet returned by Poll, as
+	// Record.Size counts. One record above the bound still passes. Default 8 MiB.
 	FetchBytes int
 	// ReadUncommitted also delivers records of open and aborted transactions.
 	ReadUncommitted bool
-	// Logger; nil discards.
+	// Logger receives diagnostics that no caller is there to be told. Nil discards them.
 	Logger *slog.Logger
 }

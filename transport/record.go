@@ -14,21 +14,32 @@ const AnyPartition int32 = -1
 
 // Header is one record header. Keys may repeat; order is kept.
 type Header struct {
-	Key   string
+	// Key is the header's name. Of a record that was read it may lie in borrowed
+	// memory, like the value: strings.Clone it to keep it past Batch.Release.
+	Key string
+	// Value is the header's value. Nil is Kafka's null, and stays apart from empty.
 	Value []byte
 }
 
-// Record is one record of a log, as it is written or as it was read.
+// Record is one record of a log, as it is written or as it was read. Of a record that
+// was read, Key, Value and Headers are borrowed until Batch.Release, and must not be
+// changed.
 //
 // A nil Key is no key; an empty one is a key. A nil Value is a tombstone; an
 // empty one is not.
 type Record struct {
-	Topic     string
-	Partition int32 // AnyPartition when written without a choice of one
-	Offset    int64 // read only
-	Key       []byte
-	Value     []byte
-	Headers   []Header
+	// Topic is the topic's full name.
+	Topic string
+	// Partition is the partition's number, or AnyPartition to let the producer choose.
+	Partition int32
+	// Offset is set on records that were read, and ignored on records to be written.
+	Offset int64
+	// Key decides the partition, and identifies the record to compaction.
+	Key []byte
+	// Value is the payload.
+	Value []byte
+	// Headers may repeat a key.
+	Headers []Header
 	// Time is the record's timestamp, in whole milliseconds. The zero Time is
 	// replaced by the producer's clock when written.
 	Time time.Time
@@ -36,7 +47,7 @@ type Record struct {
 	LeaderEpoch int32
 }
 
-// Size is about what the record takes in memory and on the wire, in bytes,
+// Size returns about how many bytes the record takes in memory and on the wire,
 // before compression. Bounds in bytes are counted in it.
 func (r *Record) Size() int {
 	n := 70 + len(r.Key) + len(r.Value)
@@ -46,7 +57,7 @@ func (r *Record) Size() int {
 	return n
 }
 
-// Header returns the value of the last header with that key.
+// Header returns the value of the last header with that key, and whether there is one.
 func (r *Record) Header(key string) ([]byte, bool) {
 	for i := len(r.Headers) - 1; i >= 0; i-- {
 		if r.Headers[i].Key == key {
@@ -58,15 +69,17 @@ func (r *Record) Header(key string) ([]byte, bool) {
 
 // Partition names one partition of one topic.
 type Partition struct {
-	Topic     string
+	// Topic is the topic's full name.
+	Topic string
+	// Partition is the partition's number, from 0.
 	Partition int32
 }
 
-// String is "topic/3".
+// String returns "topic/3".
 func (p Partition) String() string { return p.Topic + "/" + strconv.Itoa(int(p.Partition)) }
 
-// Compare orders partitions by topic, then by number: it is negative if p comes
-// before q, positive if after, and 0 if they are one.
+// Compare orders partitions by topic, then by number. It returns a negative number if
+// p comes before q, a positive one if after, and 0 if they are equal.
 func (p Partition) Compare(q Partition) int {
 	return cmp.Or(strings.Compare(p.Topic, q.Topic), cmp.Compare(p.Partition, q.Partition))
 }
@@ -74,8 +87,10 @@ func (p Partition) Compare(q Partition) int {
 // Position is the place of a record that was written.
 type Position struct {
 	Partition
+	// Offset is the record's offset, −1 if it is not known to be written.
 	Offset int64
-	Time   time.Time
+	// Time is the timestamp that the log has for the record, in whole milliseconds.
+	Time time.Time
 }
 
 // TopicID is the identity of a topic through renames and re-creations (KIP-516).

@@ -3,7 +3,8 @@ package transport
 import "context"
 
 // Transactional is a Transport whose cluster has transactions. It is optional:
-// callers find it by a type assertion.
+// callers find it by a type
+// assertion on the Transport.
 type Transactional interface {
 	// Transactor returns the one Transactor of a transactional id. Others with
 	// that id, in any process, are fenced from now on, and the transaction that

@@ -139,8 +139,8 @@ type delivered struct {
 	err error
 }
 
-// Delivered implements transport.Completion.
-func (o outcome) Delivered(p transport.Position, err error) { o <- delivered{p, err} }
+// Done implements transport.Completion.
+func (o outcome) Done(p transport.Position, err error) { o <- delivered{p, err} }
 
 // record returns the record, or an error that says what keeps it from being a
 // CloudEvent. A tombstone has a key and nothing else.

@@ -75,8 +75,8 @@ type outcome struct {
 	err error
 }
 
-// Delivered implements transport.Completion.
-func (w written) Delivered(at transport.Position, err error) { w <- outcome{at, err} }
+// Done implements transport.Completion.
+func (w written) Done(at transport.Position, err error) { w <- outcome{at, err} }
 
 // Wait does what eventbus.Receipt.Wait does.
 func (w written) Wait(ctx context.Context) (eventbus.Position, error) {

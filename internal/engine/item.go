@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"strings"
 	"sync"
 	"time"
 
@@ -33,12 +34,24 @@ func (it *item) own() *item {
 	}
 	r.Key, r.Value = take(r.Key), take(r.Value)
 	r.Headers = make([]transport.Header, len(it.record.Headers))
+	names := headerNames(it.record.Headers)
 	for i, h := range it.record.Headers {
-		r.Headers[i] = transport.Header{Key: h.Key, Value: take(h.Value)}
+		r.Headers[i] = transport.Header{Key: names[:len(h.Key)], Value: take(h.Value)}
+		names = names[len(h.Key):]
 	}
 	owned := &item{record: &r, next: it.next, sub: it.sub, retry: it.retry, size: it.size}
 	it.leave()
 	return owned
+}
+
+// headerNames returns a copy of the headers' keys, one after another: a transport may
+// decode them in place, so they too are borrowed until the batch is released.
+func headerNames(headers []transport.Header) string {
+	var names strings.Builder
+	for i := range headers {
+		names.WriteString(headers[i].Key)
+	}
+	return names.String()
 }
 
 // leave takes the item out of its batch, for good.

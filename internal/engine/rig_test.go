@@ -66,7 +66,7 @@ func inBubble(t *testing.T, f func(*testing.T)) {
 
 func newRig(t *testing.T, partitions int32) *rig {
 	t.Helper()
-	r := &rig{t: t, cluster: memory.New(memory.ScribbleOnRelease()), ledger: newLedger(t)}
+	r := &rig{t: t, cluster: memory.New(), ledger: newLedger(t)}
 	if err := r.cluster.Admin().CreateTopics(t.Context(), transport.TopicSpec{Name: "t", Partitions: partitions}); err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +81,7 @@ func newRig(t *testing.T, partitions int32) *rig {
 
 type delivered func(transport.Position, error)
 
-func (d delivered) Delivered(p transport.Position, err error) { d(p, err) }
+func (d delivered) Done(p transport.Position, err error) { d(p, err) }
 
 // write appends a record, and returns it as it lies in the log.
 func (r *rig) write(record transport.Record) *transport.Record {

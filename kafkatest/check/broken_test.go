@@ -178,8 +178,8 @@ func (s *simple) bury(r *transport.Record) bool {
 
 type written chan error
 
-// Delivered implements transport.Completion.
-func (w written) Delivered(_ transport.Position, err error) { w <- err }
+// Done implements transport.Completion.
+func (w written) Done(_ transport.Position, err error) { w <- err }
 
 func (s *simple) commit() {
 	s.mu.Lock()

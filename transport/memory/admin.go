@@ -2,6 +2,7 @@ package memory
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -45,12 +46,11 @@ func (a admin) CreateTopics(ctx context.Context, specs ...transport.TopicSpec) e
 	if err := a.c.usable(ctx); err != nil {
 		return err
 	}
+	var errs []error
 	for _, s := range specs {
-		if err := a.c.createTopic(s); err != nil {
-			return err
-		}
+		errs = append(errs, a.c.createTopic(s))
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func (a admin) Offsets(ctx context.Context, at transport.Start, partitions ...transport.Partition) (map[transport.Partition]int64, error) {

@@ -52,7 +52,7 @@ func (a *assignment) fetch(limit int) (*transport.Batch, int) {
 	if !a.fetching() || a.next >= a.log.end {
 		return nil, 0
 	}
-	b, size := a.log.batch(a.next, limit, a.consumer.cluster.scribble)
+	b, size := a.log.batch(a.next, limit)
 	b.Epoch = a.Epoch
 	a.next = b.Next
 	return b, size

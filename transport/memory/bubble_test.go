@@ -48,7 +48,7 @@ func equal(t *testing.T, what string, got, want any) {
 // outcomes is a completion that notes "offset" or the error of each record.
 type outcomes []string
 
-func (o *outcomes) Delivered(p transport.Position, err error) {
+func (o *outcomes) Done(p transport.Position, err error) {
 	if err != nil {
 		*o = append(*o, err.Error())
 		return

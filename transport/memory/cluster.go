@@ -14,13 +14,18 @@ import (
 // ErrUnreachable is what a disconnected Cluster answers.
 var ErrUnreachable = errors.New("no broker answers")
 
+const (
+	// clusterID is what a cluster in memory answers for its cluster id.
+	clusterID = "memory"
+	// metadataLimit bounds the metadata of one committed offset, in UTF-16 code
+	// units: the default of Kafka's offset.metadata.max.bytes, and its way to count.
+	metadataLimit = 4096
+)
+
 // Cluster is a transport whose cluster is itself. It is safe for concurrent use.
 // Make it with New, and close it after the producers, consumers and readers that it made.
 type Cluster struct {
-	id                string
-	metadataLimit     int
 	defaultPartitions int32
-	scribble          bool
 
 	// mu guards all of the state below, and that of every topic, group,
 	// producer and consumer. It is never held while code of a caller runs.
@@ -48,29 +53,13 @@ var _ transport.Transport = (*Cluster)(nil)
 // Option changes a default of New.
 type Option func(*Cluster)
 
-// ClusterID names the cluster. Default "memory".
-func ClusterID(id string) Option { return func(c *Cluster) { c.id = id } }
-
-// MetadataLimit bounds the metadata of one committed offset, in UTF-16 code units as
-// Kafka's offset.metadata.max.bytes counts. Default 4096.
-func MetadataLimit(characters int) Option {
-	return func(c *Cluster) { c.metadataLimit = characters }
-}
-
 // DefaultPartitions is how many partitions a topic gets that is created without a
 // number. Default 1.
 func DefaultPartitions(n int32) Option { return func(c *Cluster) { c.defaultPartitions = n } }
 
-// ScribbleOnRelease gives every Batch a Release that overwrites the memory of its
-// records, as a transport with pooled buffers does, and panics when it is called
-// twice: what is still used after its release shows.
-func ScribbleOnRelease() Option { return func(c *Cluster) { c.scribble = true } }
-
 // New returns an empty cluster with one broker, 0.
 func New(options ...Option) *Cluster {
 	c := &Cluster{
-		id:                "memory",
-		metadataLimit:     4096,
 		defaultPartitions: 1,
 		topics:            make(map[string]*topic),
 		groups:            make(map[string]*group),
@@ -90,7 +79,7 @@ func (c *Cluster) Cluster(ctx context.Context) (transport.Cluster, error) {
 		return transport.Cluster{}, err
 	}
 	return transport.Cluster{
-		ID:      c.id,
+		ID:      clusterID,
 		Brokers: []transport.Broker{{ID: 0, Host: "memory"}},
 	}, nil
 }

@@ -47,8 +47,8 @@ func (m *consumer) Commit(ctx context.Context, commits ...transport.Commit) erro
 			err = fmt.Errorf("%w: not assigned with epoch %d", transport.ErrFenced, commit.Epoch)
 		case rejected != nil:
 			err = rejected
-		case len(utf16.Encode([]rune(commit.Metadata))) > c.metadataLimit:
-			err = fmt.Errorf("%w: at most %d characters", transport.ErrMetadataTooLarge, c.metadataLimit)
+		case len(utf16.Encode([]rune(commit.Metadata))) > metadataLimit:
+			err = fmt.Errorf("%w: at most %d characters", transport.ErrMetadataTooLarge, metadataLimit)
 		default:
 			commit.Epoch = 0
 			m.group.commits[commit.Partition] = commitment{Commit: commit, topic: a.TopicID}

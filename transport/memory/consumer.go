@@ -1,7 +1,6 @@
 package memory
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -43,10 +42,7 @@ type consumer struct {
 // NewConsumer joins the group before it returns, or, while the cluster is
 // disconnected, when it is connected again.
 func (c *Cluster) NewConsumer(config transport.ConsumerConfig) (transport.Consumer, error) {
-	config.SessionTimeout = cmp.Or(config.SessionTimeout, 45*time.Second)
-	config.HeartbeatInterval = cmp.Or(config.HeartbeatInterval, min(3*time.Second, config.SessionTimeout/3))
-	config.RebalanceTimeout = cmp.Or(config.RebalanceTimeout, time.Minute)
-	config.FetchBytes = cmp.Or(config.FetchBytes, 16<<20)
+	config = config.WithDefaults()
 	topics, err := check(config)
 	if err != nil {
 		return nil, err

@@ -78,7 +78,7 @@ func (l *log) read(from int64, limit int) (records []transport.Record, next int6
 }
 
 // batch is what read returns as a Batch, with its size in bytes.
-func (l *log) batch(from int64, limit int, scribbled bool) (b *transport.Batch, size int) {
+func (l *log) batch(from int64, limit int) (b *transport.Batch, size int) {
 	records, next, memory := l.read(from, limit)
 	for i := range records {
 		size += records[i].Size()
@@ -91,9 +91,7 @@ func (l *log) batch(from int64, limit int, scribbled bool) (b *transport.Batch, 
 		LastStable:    l.end,
 		HighWatermark: l.end,
 	}
-	if scribbled {
-		b.Release = scribble(memory, records)
-	}
+	b.Release = scribble(memory, records)
 	return b, size
 }
 
@@ -171,8 +169,8 @@ func own(records []transport.Record) []byte {
 		}
 		from := len(headers)
 		for _, h := range r.Headers {
-			// The header's key lies in the buffer too, so that ScribbleOnRelease
-			// reaches what a driver that decodes in place would reach.
+			// The header's key lies in the buffer too, so that Release
+			// overwrites all that a driver which decodes in place would overwrite.
 			k := place([]byte(h.Key))
 			headers = append(headers, transport.Header{Key: unsafe.String(unsafe.SliceData(k), len(k)), Value: place(h.Value)})
 		}

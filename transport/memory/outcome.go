@@ -73,7 +73,7 @@ func (p *producer) drain(q *outcomes) {
 		if p.config.Gate != nil {
 			p.config.Gate.Report(0, infrastructure(o.err))
 		}
-		o.done.Delivered(o.position, o.err)
+		o.done.Done(o.position, o.err)
 		p.cluster.mu.Lock()
 		q.waiting[0] = nil
 		q.waiting = q.waiting[1:]

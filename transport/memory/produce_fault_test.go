@@ -105,8 +105,8 @@ type again struct {
 	produce func()
 }
 
-func (a *again) Delivered(p transport.Position, err error) {
-	a.outcomes.Delivered(p, err)
+func (a *again) Done(p transport.Position, err error) {
+	a.outcomes.Done(p, err)
 	if produce := a.produce; produce != nil {
 		a.produce = nil
 		produce()

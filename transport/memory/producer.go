@@ -1,7 +1,6 @@
 package memory
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,13 +30,9 @@ func (c *Cluster) NewProducer(config transport.ProducerConfig) (transport.Produc
 	default:
 		return nil, fmt.Errorf("compression %q: none, gzip, snappy, lz4 and zstd are known", config.Compression)
 	}
-	config.DeliveryTimeout = cmp.Or(config.DeliveryTimeout, 2*time.Minute)
-	config.BufferBytes = cmp.Or(config.BufferBytes, 32<<20)
-	config.BufferRecords = cmp.Or(config.BufferRecords, 100_000)
-	config.BatchBytes = cmp.Or(config.BatchBytes, 1_000_000)
 	p := &producer{
 		cluster: c,
-		config:  config,
+		config:  config.WithDefaults(),
 		next:    make(map[string]int32),
 		queues:  make(map[transport.Partition]*outcomes),
 	}

@@ -1,7 +1,6 @@
 package memory
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,7 +44,7 @@ func (c *Cluster) NewReader(config transport.ReaderConfig) (transport.Reader, er
 	if config.FetchBytes < 0 {
 		return nil, fmt.Errorf("reader config: FetchBytes %d is negative", config.FetchBytes)
 	}
-	r := &reader{cluster: c, limit: cmp.Or(config.FetchBytes, 8<<20), wake: make(chan struct{}, 1)}
+	r := &reader{cluster: c, limit: config.WithDefaults().FetchBytes, wake: make(chan struct{}, 1)}
 	for _, p := range sortedPartitions(maps.Keys(config.From)) {
 		end, bounded := config.To[p]
 		if !bounded {
@@ -142,7 +141,7 @@ func (p *position) fetch(limit int) (*transport.Batch, int) {
 	if p.paused || p.log.holds > 0 || p.next >= min(p.log.end, p.end) {
 		return nil, 0
 	}
-	b, size := p.log.batch(p.next, limit, p.reader.cluster.scribble)
+	b, size := p.log.batch(p.next, limit)
 	if b.Next > p.end {
 		b.Next = p.end
 		b.Records = slices.DeleteFunc(b.Records, func(r transport.Record) bool { return r.Offset >= p.end })

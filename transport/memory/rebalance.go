@@ -81,7 +81,7 @@ func (g *group) assign(p transport.Partition, c *consumer) *assignment {
 			Metadata:    commit.Metadata,
 			LeaderEpoch: commit.LeaderEpoch,
 			TopicID:     t.id,
-			ClusterID:   g.cluster.id,
+			ClusterID:   clusterID,
 			Partitions:  int32(len(t.logs)),
 		},
 		consumer: c,

@@ -7,10 +7,17 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/eventbus-go/eventbus/transport"
 )
+
+// test is one test of the suite.
+type test struct {
+	name string
+	run  func(r *run)
+}
 
 // run is one test on one transport.
 type run struct {
@@ -132,4 +139,22 @@ func (r *run) committed(group string, topics ...string) map[transport.Partition]
 // at names a partition.
 func at(topic string, partition int32) transport.Partition {
 	return transport.Partition{Topic: topic, Partition: partition}
+}
+
+// one runs one test.
+func (s *suite) one(t *testing.T, name string, body func(r *run)) {
+	if why, lacks := s.lacks[name]; lacks {
+		t.Skip(why)
+	}
+	if s.parallel {
+		t.Parallel()
+	}
+	if s.leaks != nil {
+		t.Cleanup(func() { s.leaks(t) })
+	}
+	if s.bubble {
+		synctest.Test(t, func(t *testing.T) { body(s.start(t)) })
+		return
+	}
+	body(s.start(t))
 }

@@ -1,81 +1,11 @@
 package transporttest
 
 import (
-	"context"
 	"testing"
-	"testing/synctest"
 	"time"
-
-	"go.uber.org/goleak"
 
 	"github.com/eventbus-go/eventbus/transport"
 )
-
-// Option tells the suite what a transport can and cannot do.
-type Option func(*suite)
-
-// Lacks skips one test, named as it is shown ("Group/Static"), and says why.
-func Lacks(test, why string) Option { return func(s *suite) { s.lacks[test] = why } }
-
-// Patience is how long the suite waits for anything. Default 30 s.
-func Patience(d time.Duration) Option { return func(s *suite) { s.patience = d } }
-
-// Parallel runs the tests side by side, each with a transport of its own.
-func Parallel() Option { return func(s *suite) { s.parallel = true } }
-
-// InBubble runs each test in a bubble of testing/synctest: all waiting of the
-// transport is then on channels and timers made in it, and it leaves no goroutine. A
-// transport that stops for good is reported as a deadlock at once.
-func InBubble() Option { return func(s *suite) { s.bubble = true } }
-
-// Leaks looks for goroutines that are left when a test's transport is closed. It
-// does not go together with Parallel.
-func Leaks(options ...goleak.Option) Option {
-	return func(s *suite) { s.leaks = func(t *testing.T) { goleak.VerifyNone(t, options...) } }
-}
-
-// MetadataLimit says at how many characters the cluster refuses a commit's
-// metadata. Without it that is not tested.
-func MetadataLimit(characters int) Option {
-	return func(s *suite) { s.metadataLimit = characters }
-}
-
-// AddPartitions says how a topic grows to a total of partitions. Without it topics
-// that grow are not tested. The transport is the one that open returned.
-func AddPartitions(f func(ctx context.Context, tr transport.Transport, topic string, total int32) error) Option {
-	return func(s *suite) { s.addPartitions = f }
-}
-
-// DeleteRecords says how the records before an offset are removed. Without it
-// retention is not tested.
-func DeleteRecords(f func(ctx context.Context, tr transport.Transport, p transport.Partition, before int64) error) Option {
-	return func(s *suite) { s.deleteRecords = f }
-}
-
-// DeleteTopic says how a topic is deleted, and returns when it can be created
-// anew. Without it that is not tested.
-func DeleteTopic(f func(ctx context.Context, tr transport.Transport, topic string) error) Option {
-	return func(s *suite) { s.deleteTopic = f }
-}
-
-// suite is the options.
-type suite struct {
-	open             func(t *testing.T) transport.Transport
-	lacks            map[string]string
-	patience         time.Duration
-	parallel, bubble bool
-	leaks            func(t *testing.T)
-	metadataLimit    int
-	addPartitions    func(context.Context, transport.Transport, string, int32) error
-	deleteRecords    func(context.Context, transport.Transport, transport.Partition, int64) error
-	deleteTopic      func(context.Context, transport.Transport, string) error
-}
-
-// test is one test of the suite.
-type test struct {
-	name string
-	run  func(r *run)
-}
 
 // Run runs the suite, each test on a transport that open returns. Run closes it;
 // what else open started, open ends by t.Cleanup.
@@ -109,22 +39,4 @@ func Run(t *testing.T, open func(t *testing.T) transport.Transport, options ...O
 			}
 		})
 	}
-}
-
-// one runs one test.
-func (s *suite) one(t *testing.T, name string, body func(r *run)) {
-	if why, lacks := s.lacks[name]; lacks {
-		t.Skip(why)
-	}
-	if s.parallel {
-		t.Parallel()
-	}
-	if s.leaks != nil {
-		t.Cleanup(func() { s.leaks(t) })
-	}
-	if s.bubble {
-		synctest.Test(t, func(t *testing.T) { body(s.start(t)) })
-		return
-	}
-	body(s.start(t))
 }

@@ -21,7 +21,7 @@ type Counted struct {
 	Failed atomic.Int64
 }
 
-func (c *Counted) Delivered(_ transport.Position, err error) {
+func (c *Counted) Done(_ transport.Position, err error) {
 	c.N.Add(1)
 	if err != nil {
 		c.Failed.Add(1)
@@ -31,7 +31,7 @@ func (c *Counted) Delivered(_ transport.Position, err error) {
 // Receipt is a Completion to wait for.
 type Receipt chan error
 
-func (r Receipt) Delivered(_ transport.Position, err error) { r <- err }
+func (r Receipt) Done(_ transport.Position, err error) { r <- err }
 
 // SampleRecord is an event of about 300 bytes with six CloudEvents headers.
 func SampleRecord(i int) *transport.Record {

@@ -1,9 +1,7 @@
 package fetch
 
 import (
-	"cmp"
 	"context"
-	"log/slog"
 	"sync"
 
 	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
@@ -54,10 +52,7 @@ func validateReader(cfg *transport.ReaderConfig) error {
 	if cfg.FetchBytes < 0 {
 		wrong.Add("FetchBytes %d is negative", cfg.FetchBytes)
 	}
-	cfg.FetchBytes = cmp.Or(cfg.FetchBytes, 8<<20)
-	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.DiscardHandler)
-	}
+	*cfg = cfg.WithDefaults()
 	return wrong.Err("transport.ReaderConfig")
 }
 

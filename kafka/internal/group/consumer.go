@@ -2,11 +2,9 @@ package group
 
 import (
 	"context"
-	"log/slog"
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/eventbus-go/eventbus/kafka/internal/balance"
 	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
@@ -59,26 +57,12 @@ func validateConsumer(cfg *transport.ConsumerConfig) error {
 	if cfg.Listener == nil {
 		wrong.Add("Listener is nil: without it nobody hears what is assigned")
 	}
-	if cfg.SessionTimeout == 0 {
-		cfg.SessionTimeout = 45 * time.Second
-	}
-	if cfg.HeartbeatInterval == 0 {
-		cfg.HeartbeatInterval = min(3*time.Second, cfg.SessionTimeout/3)
-	}
-	if cfg.RebalanceTimeout == 0 {
-		cfg.RebalanceTimeout = time.Minute
-	}
-	if cfg.FetchBytes == 0 {
-		cfg.FetchBytes = 16 << 20
-	}
+	*cfg = cfg.WithDefaults()
 	if cfg.SessionTimeout < 0 || cfg.HeartbeatInterval < 0 || cfg.RebalanceTimeout < 0 || cfg.FetchBytes < 0 {
 		wrong.Add("SessionTimeout, HeartbeatInterval, RebalanceTimeout and FetchBytes must not be negative")
 	} else if cfg.HeartbeatInterval > cfg.SessionTimeout/3 {
 		wrong.Add("HeartbeatInterval %s is more than a third of SessionTimeout %s: a lost heartbeat or two would cost the session",
 			cfg.HeartbeatInterval, cfg.SessionTimeout)
-	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	return wrong.Err("transport.ConsumerConfig")
 }

@@ -113,7 +113,7 @@ func TestProduceExactly(t *testing.T) {
 
 type outcome func(error)
 
-func (o outcome) Delivered(_ transport.Position, err error) { o(err) }
+func (o outcome) Done(_ transport.Position, err error) { o(err) }
 
 // disturb does harm for a while, or until stop is closed.
 func disturb(b *bed.Bed, r *rand.Rand, stop <-chan struct{}) {

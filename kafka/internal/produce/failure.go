@@ -131,7 +131,7 @@ func (p *partition) fail(b *partitionBatch, err error) int {
 
 func (p *partition) tell(r *pending, err error) {
 	if r.done != nil {
-		r.done.Delivered(transport.Position{Partition: p.name(), Offset: -1, Time: time.UnixMilli(r.timestamp)}, err)
+		r.done.Done(transport.Position{Partition: p.name(), Offset: -1, Time: time.UnixMilli(r.timestamp)}, err)
 	}
 }
 

@@ -230,7 +230,7 @@ func (p *partition) finish(base, appended int64) {
 		if appended >= 0 {
 			pos.Time = time.UnixMilli(appended)
 		}
-		r.done.Delivered(pos, nil)
+		r.done.Done(pos, nil)
 	}
 	p.missing = time.Time{}
 	p.conclude(len(b.records) + b.refused)

@@ -15,7 +15,7 @@ import (
 )
 
 // Producer writes records with an idempotent session per partition: a record
-// whose Delivered error is nil is in the log once, and the records of one
+// whose Done error is nil is in the log once, and the records of one
 // partition are there in the order of Produce.
 //
 // Records are encoded in the call of Produce, into the partition's open batch. A
@@ -54,13 +54,7 @@ func NewProducer(c *cluster.Client, cfg transport.ProducerConfig) (*Producer, er
 	if err := validateProducer(cfg); err != nil {
 		return nil, err
 	}
-	defaults(&cfg.BufferBytes, 32<<20)
-	defaults(&cfg.BufferRecords, 100_000)
-	defaults(&cfg.BatchBytes, 1_000_000)
-	defaults(&cfg.RequestBytes, 16<<20)
-	if cfg.DeliveryTimeout == 0 {
-		cfg.DeliveryTimeout = 2 * time.Minute
-	}
+	cfg = cfg.WithDefaults()
 	compression, err := batch.NewCompression(cfg.Compression)
 	if err != nil {
 		return nil, err
@@ -73,12 +67,6 @@ func NewProducer(c *cluster.Client, cfg transport.ProducerConfig) (*Producer, er
 	p.waiting.producer = p
 	p.ctx, p.cancel = context.WithCancel(c.Ctx)
 	return p, nil
-}
-
-func defaults(field *int, value int) {
-	if *field == 0 {
-		*field = value
-	}
 }
 
 func validateProducer(cfg transport.ProducerConfig) error {

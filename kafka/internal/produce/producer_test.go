@@ -65,7 +65,7 @@ func TestProducePosition(t *testing.T) {
 
 type positions chan transport.Position
 
-func (c positions) Delivered(p transport.Position, err error) {
+func (c positions) Done(p transport.Position, err error) {
 	if err != nil {
 		p.Offset = -2
 	}

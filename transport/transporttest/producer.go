@@ -23,7 +23,7 @@ type hearing struct {
 
 func (r *run) hear() *hearing { return &hearing{r: r, heard: make(chan result, 1)} }
 
-func (h *hearing) Delivered(p transport.Position, err error) {
+func (h *hearing) Done(p transport.Position, err error) {
 	if h.calls.Add(1) > 1 {
 		h.r.Errorf("a completion was called twice: now with %v, %v", p, err)
 		return
