@@ -57,10 +57,45 @@
 // circuit breaker or its dead letter. The watermark of a partition is its lowest
 // unfinished offset, which is what is committed.
 //
-// # Reading order
+// # Files
 //
-// topic.go and keys.go; publisher.go and sender.go, from a value to the producer;
-// subscriber.go, where T ends, and group.go, from a record to the handler; bus.go,
-// the life of it all; then internal/engine, which runs a group, and package
-// transport, the seam below.
+// In reading order, from a declaration to the log and back:
+//
+//	topic.go              Topic[T] and TopicConfig: declaring, encoding, decoding
+//	topic_declaration.go  the checks of a declaration
+//	keys.go               where the key of an event comes from
+//	codec.go              Codec, and JSON by default
+//	envelope.go           Envelope: the attributes of an event, and its record
+//
+//	bus.go                the life of a bus: New, Add, Start, Drain, Close, Run
+//	config.go             Config: defaults and checks
+//	provision.go          topics that are missing at the start
+//	errors.go             sentinels, Error, BatchError, and what a handler may return
+//	health.go             how a bus judges its own progress
+//
+//	publisher.go          Publisher[T]: from a value to an envelope; T ends here
+//	publish_option.go     options of one publish
+//	sender.go             from an envelope to the producer, for one topic of the bus
+//	publish_breaker.go    a circuit breaker for each broker
+//	receipt.go            outcomes of publishes, one by one and in batches
+//	transactor.go         envelopes in transactions, for an outbox
+//
+//	subscriber.go         On, OnBatch, OnDelete: a handler of T; T begins here
+//	subscribe_option.go   options of a subscription
+//	group.go              a consumer group: its subscriptions, and an engine that runs it
+//	attempt.go            one call of a handler, and how its error is classified
+//	delivery.go           Delivery, Handler, Middleware, and a handler's context
+//	idempotent.go         Idempotent, and the Inbox that it needs
+//	dead_letter.go        events that can't be handled
+//
+//	operate.go            Operator: pausing, resuming, unparking, skipping
+//	inspection.go         what an operator sees of a bus
+//	replay.go             Replay: events of the past, handled again
+//	replay_run.go         one replay from start to end
+//	replay_consumer.go    a window of the log in place of a group's partitions
+//	replay_report.go      what a replay did
+//
+// Below are internal/engine, which runs a group; internal/wire, the form of events
+// in records; internal/telemetry, which watches; and package transport, the seam
+// to Kafka.
 package eventbus

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/eventbus-go/eventbus"
@@ -334,4 +335,52 @@ func ExampleEnvelopeFrom() {
 	}
 	<-done
 	// Output: e-1 urn:momentum:sales-api acme
+}
+
+// A new group starts at a moment, instead of reading years of events.
+func ExampleAt() {
+	ctx := context.Background()
+	bus, cluster := exampleBus()
+	defer stop(bus)
+	created := eventbus.NewPublisher(bus, CustomerCreatedTopic)
+	err := created.Publish(ctx, CustomerCreated{CustomerID: "c-1", Name: "Ada"})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	opened := cluster.Records(CustomerCreatedTopic.In("Development"))[0].Time.Add(time.Millisecond)
+	<-time.After(time.Until(opened))
+
+	done := make(chan struct{})
+	err = eventbus.Subscribe(bus, CustomerCreatedTopic, func(_ context.Context, e CustomerCreated) error {
+		fmt.Println("welcome,", e.Name)
+		close(done)
+		return nil
+	}, eventbus.StartAt(eventbus.At(opened)))
+	if err == nil {
+		err = created.Publish(ctx, CustomerCreated{CustomerID: "c-1", Name: "Grace"})
+	}
+	if err == nil {
+		err = bus.Start(ctx)
+	}
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	<-done
+	// Output: welcome, Grace
+}
+
+// The policy holds for all of a group's subscriptions of one Kafka topic, so
+// different ones are refused.
+func ExampleWhenOutOfRange() {
+	bus, _ := exampleBus()
+	defer stop(bus)
+	err := bus.Add(
+		eventbus.On(CustomerCreatedTopic, func(context.Context, CustomerCreated) error { return nil }, eventbus.WhenOutOfRange(eventbus.FailOutOfRange)),
+		eventbus.On(CustomerRenamedTopic, func(context.Context, CustomerRenamed) error { return nil }, eventbus.WhenOutOfRange(eventbus.ToLatest)),
+	)
+	_, advice, _ := strings.Cut(err.Error(), "CustomerRenamed: ")
+	fmt.Println(advice)
+	// Output: it holds for topic and group together, use one value, or another Group
 }

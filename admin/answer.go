@@ -7,6 +7,7 @@ import (
 	"strings"
 )
 
+// answer writes v as JSON. A failed write is ignored: the caller is gone.
 func answer(w http.ResponseWriter, status int, v any) {
 	body, err := json.Marshal(v)
 	if err != nil {
@@ -16,12 +17,13 @@ func answer(w http.ResponseWriter, status int, v any) {
 	w.Write(append(body, '\n'))
 }
 
+// refuse answers with an error and its reason.
 func refuse(w http.ResponseWriter, status int, why string) {
 	answer(w, status, map[string]string{"error": why})
 }
 
-// speakJSON has what net/http itself refuses, paths and methods that are not
-// served, said in JSON, with what is served instead.
+// speakJSON answers paths and methods that are not served in JSON, where
+// net/http itself would answer in plain text, and names what is served instead.
 func speakJSON(next http.Handler, served []string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		next.ServeHTTP(&translator{ResponseWriter: w, method: r.Method, path: r.URL.Path, served: served}, r)
@@ -36,6 +38,7 @@ type translator struct {
 	drop         bool
 }
 
+// WriteHeader implements http.ResponseWriter.
 func (t *translator) WriteHeader(status int) {
 	header := t.Header()
 	if header.Get("Content-Type") == "application/json" {
@@ -54,6 +57,8 @@ func (t *translator) WriteHeader(status int) {
 	refuse(t.ResponseWriter, status, why)
 }
 
+// Write implements http.ResponseWriter. It reports a dropped text as written,
+// because net/http treats a short write as an error.
 func (t *translator) Write(b []byte) (int, error) {
 	if t.drop {
 		return len(b), nil

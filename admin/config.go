@@ -9,18 +9,20 @@ import (
 	"strings"
 )
 
-// Config says where a handler is served, and to whom. However it is printed or
-// logged, the token is left out. The zero value serves nothing.
+// Config is where a handler is served, and to whom. The zero value serves
+// nothing. Printed or logged in any way, it does not show the token.
 type Config struct {
-	// Address is host:port; empty: nowhere. Without a host, as ":8081", it is a
-	// loopback one.
+	// Address is host:port, and empty to serve nothing. Without a host, as in
+	// ":8081", the handler is served on a loopback address: an admin page that
+	// is open to a network by omission would be found there.
 	Address string
-	// Token is what callers must send. Without one the address must be a
-	// loopback one.
+	// Token is the bearer token that callers must send. It must be set unless
+	// Address is a loopback address.
 	Token string
 }
 
-// Validate says what is wrong with it, if anything is.
+// Validate returns an error that names what is wrong and what to write instead.
+// It does not show the token.
 func (c Config) Validate() error {
 	if c.Address == "" {
 		return nil
@@ -41,7 +43,7 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// Listening is the address to listen on.
+// Listening returns the address to listen on.
 func (c Config) Listening() string {
 	if host, port, err := net.SplitHostPort(c.Address); err == nil && host == "" {
 		return net.JoinHostPort("127.0.0.1", port)
@@ -49,19 +51,19 @@ func (c Config) Listening() string {
 	return c.Address
 }
 
-// String describes it without the token.
+// String returns the configuration without the token.
 func (c Config) String() string {
 	return fmt.Sprintf("admin.Config{Address: %q, Token: %s}", c.Address, map[bool]string{true: "none", false: "set"}[c.Token == ""])
 }
 
-// Format prints String for every verb.
+// Format prints String for every verb: %+v would show the token.
 func (c Config) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(c.String())) }
 
 // LogValue logs String.
 func (c Config) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
-// loopback tells whether a host, as an address or a Host header has it, is this
-// machine for certain.
+// loopback reports whether a host, as an address or a Host header has it, is
+// certainly this machine.
 func loopback(host string) bool {
 	ip := net.ParseIP(host)
 	return ip != nil && ip.IsLoopback() || strings.EqualFold(host, "localhost")

@@ -16,8 +16,9 @@ type handler struct {
 	level http.Handler
 }
 
-// Handler serves a bus; under another path, wrap it in http.StripPrefix. It is
-// safe for concurrent use, and leaves the bus to whoever made it.
+// Handler returns a handler that serves a bus; to serve it under another path,
+// wrap it in http.StripPrefix. It is safe for concurrent use and does not close
+// the bus.
 func Handler(bus *eventbus.Bus, options ...Option) http.Handler {
 	h := &handler{bus: bus}
 	for _, o := range options {
@@ -47,7 +48,7 @@ func Handler(bus *eventbus.Bus, options ...Option) http.Handler {
 	return h.guard(speakJSON(origin.Handler(mux), served))
 }
 
-// guard lets in who may ask.
+// guard answers callers that may not ask, and bounds the body of all others.
 func (h *handler) guard(next http.Handler) http.Handler {
 	want := sha256.Sum256([]byte(h.token))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -76,8 +77,9 @@ func (h *handler) guard(next http.Handler) http.Handler {
 	})
 }
 
-// here tells whether a request was made on this machine, to a name that is this
-// machine's and nobody else's.
+// here reports whether a request was made on this machine, and to a loopback
+// name. The name is checked against DNS rebinding: a web page can have its own
+// host name resolve to a loopback address.
 func here(r *http.Request) bool {
 	remote, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {

@@ -2,11 +2,11 @@ package admin
 
 import "net/http"
 
-// Option changes a Handler.
+// Option configures a Handler.
 type Option func(*handler)
 
-// Token has every request refused that does not send the token. It panics when
-// the token is empty, which would be the same as none.
+// Token refuses every request that does not send the token. It panics if the
+// token is empty, which would admit everyone.
 func Token(token string) Option {
 	if token == "" {
 		panic("admin: Token needs one")
@@ -14,7 +14,7 @@ func Token(token string) Option {
 	return func(h *handler) { h.token = token }
 }
 
-// LogLevel serves /log-level: a zap.AtomicLevel is the handler for it.
+// LogLevel serves level under /log-level. A zap.AtomicLevel is such a handler.
 func LogLevel(level http.Handler) Option {
 	return func(h *handler) { h.level = level }
 }

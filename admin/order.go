@@ -11,10 +11,13 @@ import (
 	"github.com/eventbus-go/eventbus/catalog"
 )
 
-// maxBody bounds the body of a request, in bytes.
+// maxBody is the largest body of a request, in bytes. A key in Base64 is the
+// only long member.
 const maxBody = 64 << 10
 
-// subscription, parked and held are the bodies of orders.
+// subscription, parked and held are the bodies of orders. Members without which
+// an order would act on something else are pointers, so that a missing one is
+// told from zero.
 type (
 	subscription struct {
 		Subscription string `json:"subscription"`
@@ -34,7 +37,7 @@ type (
 	}
 )
 
-// errBody says that a body is not what it should be.
+// errBody is wrapped by errors about a body, which are answered with 400.
 var errBody = errors.New("malformed body")
 
 func (p place) check() error {
@@ -44,10 +47,13 @@ func (p place) check() error {
 	return nil
 }
 
+// groups answers GET /groups.
 func (h *handler) groups(w http.ResponseWriter, _ *http.Request) {
 	answer(w, http.StatusOK, h.bus.Operator().Inspect())
 }
 
+// catalog answers GET /catalog. Declarations that contradict each other make a
+// conflict, since no document could be right.
 func (h *handler) catalog(w http.ResponseWriter, _ *http.Request) {
 	document, err := catalog.OfBus(h.bus)
 	if err != nil {
@@ -57,6 +63,7 @@ func (h *handler) catalog(w http.ResponseWriter, _ *http.Request) {
 	answer(w, http.StatusOK, document)
 }
 
+// unpark carries out POST /groups/{group}/unpark.
 func (h *handler) unpark(group string, of parked) error {
 	if err := of.check(); err != nil {
 		return err
@@ -74,6 +81,7 @@ func (h *handler) unpark(group string, of parked) error {
 	return h.bus.Operator().Unpark(group, of.Topic, *of.Partition, key)
 }
 
+// skip carries out POST /groups/{group}/skip.
 func (h *handler) skip(group string, of held) error {
 	if err := of.check(); err != nil {
 		return err
@@ -84,7 +92,8 @@ func (h *handler) skip(group string, of held) error {
 	return h.bus.Operator().Skip(group, of.Topic, *of.Partition, *of.Offset)
 }
 
-// order carries out what a request with a body asks for.
+// order returns a handler that decodes the body, calls do, and maps its error to
+// a status.
 func order[B any](do func(group string, body B) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var body B
@@ -108,7 +117,8 @@ func order[B any](do func(group string, body B) error) http.HandlerFunc {
 	}
 }
 
-// read takes one JSON object, whose fields must all be known.
+// read decodes one JSON object. Unknown members are refused: an order with a
+// misspelt member must not do something else than was meant.
 func read(from io.Reader, into any) error {
 	d := json.NewDecoder(from)
 	d.DisallowUnknownFields()
