@@ -213,7 +213,7 @@ func idle(t *testing.T) *eventbus.Bus {
 	return bus
 }
 
-// TestWhoMayAsk: with a token whoever has it, without one this machine.
+// TestWhoMayAsk: with a token every caller that has it, without one this machine.
 func TestWhoMayAsk(t *testing.T) {
 	open, guarded := admin.Handler(idle(t)), admin.Handler(idle(t), admin.Token("hunter2"))
 	const abroad = "Remote: 192.0.2.7:40000"
