@@ -14,26 +14,32 @@ import (
 	"github.com/eventbus-go/eventbus/bench/internal/peer"
 )
 
-// campaign measures every peer on every workload, round by round: within a round
-// the peers follow each other in a shuffled order, so that what the machine does
-// meanwhile falls on all, and ratios are taken within the round.
+// campaign measures every peer on every workload, round by round. Within a
+// round the peers follow each other in a shuffled order: what else the machine
+// does then falls on all of them alike, and ratios are taken within the round.
 type campaign struct {
 	cluster   *cluster
 	workloads []workload
 	peers     []string
 	rounds    int
-	others    int // rounds of the clients about which nothing is claimed
-	quick     bool
-	seed      uint64
-	until     time.Time // no measurement begins later; zero: no end
-	log       *measurementLog
-	progress  io.Writer
-	filled    map[string]string // topics that consumers read, by the workload's stem
-	measure   func(context.Context, task) (measurement, error)
+	// others is the number of rounds of the clients about which the documents
+	// claim nothing.
+	others int
+	quick  bool
+	seed   uint64
+	// until is the time after which no measurement begins; zero is no bound.
+	until    time.Time
+	log      *measurementLog
+	progress io.Writer
+	// filled has the topics that consumers read, by the stem of their
+	// workloads.
+	filled map[string]string
+	// measure runs a task; tests replace the child process.
+	measure func(context.Context, task) (measurement, error)
 }
 
 // run measures what the log does not have yet. It returns how many measurements
-// are missing still, because time was up or because they failed.
+// are still missing, because the time was up or because they failed.
 func (c *campaign) run(ctx context.Context) (missing int, err error) {
 	tasks := c.tasks()
 	for i, t := range tasks {
@@ -56,7 +62,7 @@ func (c *campaign) run(ctx context.Context) (missing int, err error) {
 	return missing, nil
 }
 
-// String is a measurement in a line.
+// String returns the measurement in a line.
 func (m measurement) String() string {
 	if m.Error != "" {
 		return "FAILED: " + m.Error
@@ -68,8 +74,8 @@ func (m measurement) String() string {
 	return s
 }
 
-// tasks lists what is to be measured and not in the log, in the order of the seed,
-// which is the same however often a campaign is interrupted.
+// tasks returns what is to be measured and not in the log. Its order depends on
+// the seed alone, so an interrupted campaign continues in the same order.
 func (c *campaign) tasks() []task {
 	var tasks []task
 	for round := 1; round <= c.rounds; round++ {
@@ -89,6 +95,7 @@ func (c *campaign) tasks() []task {
 	return tasks
 }
 
+// mix returns a number that depends on a name and a round.
 func mix(name string, round int) uint64 {
 	h := fnv.New64a()
 	_, _ = io.WriteString(h, name)
@@ -96,7 +103,7 @@ func mix(name string, round int) uint64 {
 	return h.Sum64()
 }
 
-// one makes the topic, measures, and removes the topic.
+// one creates the topic, measures, and deletes the topic.
 func (c *campaign) one(ctx context.Context, t task) (measurement, error) {
 	i := slices.IndexFunc(c.workloads, func(w workload) bool { return w.name == t.Workload })
 	w := c.workloads[i]
@@ -115,8 +122,8 @@ func (c *campaign) one(ctx context.Context, t task) (measurement, error) {
 	return c.measure(ctx, t)
 }
 
-// fill writes the topic that the workload's consumers read, once in a campaign,
-// and names it in the task.
+// fill writes the topic that the workload's consumers read, once per campaign,
+// and puts its name into the task.
 func (c *campaign) fill(ctx context.Context, t *task, w workload) error {
 	if stem, ok := c.filled[w.stem()]; ok {
 		t.Settings.Stem = stem
@@ -138,14 +145,15 @@ func (c *campaign) fill(ctx context.Context, t *task, w workload) error {
 	return nil
 }
 
-// end removes the topics that consumers read.
+// end deletes the topics that consumers read.
 func (c *campaign) end(ctx context.Context) {
 	for _, stem := range c.filled {
 		c.cluster.remove(ctx, peer.Settings{Stem: stem}.Topic())
 	}
 }
 
-// settings are those of one measurement, in a topic and a group of its own.
+// settings returns the settings of one measurement, with a topic and a group of
+// its own.
 func (w workload) settings(brokers []string) peer.Settings {
 	own := fmt.Sprintf("%s-%012x", strings.ToLower(w.name), rand.Uint64()>>16)
 	return peer.Settings{

@@ -8,12 +8,13 @@ import (
 	"strings"
 )
 
-// panel is one part of the chart: bars of one metric on one workload.
+// panel is one part of the chart: the bars of one metric on one workload.
 type panel struct {
 	workload, title, unit string
 	metric                metric
 }
 
+// panels lists what the chart shows, from top to bottom.
 var panels = []panel{
 	{"async", "Publish without waiting", "events/s", rate},
 	{"consume", "Consume and decode", "events/s", rate},
@@ -23,7 +24,7 @@ var panels = []panel{
 	{"consume", "Consume: client CPU per event", "µs (less is better)", cpu},
 }
 
-// Sizes in the chart's own units.
+// Sizes in units of the chart.
 const (
 	chartWidth  = 860
 	labelWidth  = 170
@@ -34,7 +35,7 @@ const (
 	valueMargin = 90
 )
 
-// style holds for light and dark pages alike.
+// chartStyle works on light and dark pages.
 const chartStyle = `
 text { font: 12px system-ui, sans-serif; fill: #24292f }
 .title { font-size: 14px; font-weight: 600 }
@@ -49,7 +50,7 @@ text { font: 12px system-ui, sans-serif; fill: #24292f }
 }
 `
 
-// writeChart draws the panels for which there are figures, as an SVG.
+// writeChart writes the panels for which there are figures, as an SVG.
 func writeChart(out io.Writer, l *measurementLog, rows []row) error {
 	var body strings.Builder
 	y := panelGap
@@ -63,7 +64,7 @@ func writeChart(out io.Writer, l *measurementLog, rows []row) error {
 	return err
 }
 
-// draw returns where the next panel begins.
+// draw writes a panel at y and returns where the next one begins.
 func (p panel) draw(out io.Writer, l *measurementLog, rows []row, y int) int {
 	type bar struct {
 		name  string

@@ -14,14 +14,15 @@ import (
 	"github.com/eventbus-go/eventbus/bench/internal/peer"
 )
 
-// taskVariable holds the task of a child process. Each measurement has a process
-// of its own, so that memory and CPU are that one peer's.
+// taskVariable is the environment variable with the task of a child process.
+// Each measurement has a process of its own, so that its memory and CPU time
+// are those of one peer.
 const taskVariable = "EVENTBUS_BENCH_TASK"
 
 // patience bounds one measurement.
 const patience = 3 * time.Minute
 
-// spawn measures in a child process.
+// spawn runs a task in a child process.
 func spawn(ctx context.Context, t task) (measurement, error) {
 	text, err := json.Marshal(t)
 	if err != nil {
@@ -47,12 +48,14 @@ func spawn(ctx context.Context, t task) (measurement, error) {
 	return m, nil
 }
 
+// lastLines returns the end of a text: what a client complained about last is
+// why it failed.
 func lastLines(text []byte, most int) []byte {
 	return bytes.TrimSpace(text[max(len(text)-most, 0):])
 }
 
-// serve is the child's main: the task comes from the environment, the
-// measurement goes to standard output.
+// serve is the main function of a child process: the task comes from the
+// environment, and the measurement goes to standard output.
 func serve(text string) error {
 	var t task
 	if err := json.Unmarshal([]byte(text), &t); err != nil {
@@ -67,7 +70,7 @@ func serve(text string) error {
 	return json.NewEncoder(os.Stdout).Encode(m)
 }
 
-// perform does the task in this process.
+// perform runs a task in this process.
 func perform(ctx context.Context, t task) (measurement, error) {
 	chosen, err := choose(t.Workload, false, t.Quick)
 	if err != nil {
@@ -76,7 +79,8 @@ func perform(ctx context.Context, t task) (measurement, error) {
 	return performSized(ctx, t, chosen[0])
 }
 
-// performSized is perform with the workload's sizes given.
+// performSized does what perform does, with sizes that are given. Tests use
+// small ones.
 func performSized(ctx context.Context, t task, w workload) (measurement, error) {
 	if t.Fill {
 		return measurement{}, fill(ctx, t, w)

@@ -12,12 +12,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kversion"
 )
 
-// cluster is the brokers that everything is measured on.
+// cluster is the brokers on which everything is measured.
 type cluster struct {
 	addresses []string
 	client    *kgo.Client
 }
 
+// connect returns the cluster at addresses.
 func connect(addresses []string) (*cluster, error) {
 	client, err := kgo.NewClient(kgo.SeedBrokers(addresses...))
 	if err != nil {
@@ -28,7 +29,7 @@ func connect(addresses []string) (*cluster, error) {
 
 func (c *cluster) close() { c.client.Close() }
 
-// version guesses the brokers' version from the requests that they take.
+// version guesses the brokers' version from the requests that they support.
 func (c *cluster) version(ctx context.Context) (string, error) {
 	response, err := kmsg.NewPtrApiVersionsRequest().RequestWith(ctx, c.client)
 	if err != nil {
@@ -37,7 +38,7 @@ func (c *cluster) version(ctx context.Context) (string, error) {
 	return kversion.FromApiVersionsResponse(response).VersionGuess(), nil
 }
 
-// create makes a topic, and waits until every partition has a leader.
+// create creates a topic and waits until every partition has a leader.
 func (c *cluster) create(ctx context.Context, topic string, partitions int) error {
 	t := kmsg.NewCreateTopicsRequestTopic()
 	t.Topic, t.NumPartitions, t.ReplicationFactor = topic, int32(partitions), -1
@@ -69,7 +70,7 @@ func (c *cluster) create(ctx context.Context, topic string, partitions int) erro
 	}
 }
 
-// led counts the partitions that have a leader.
+// led returns how many partitions have a leader.
 func (c *cluster) led(ctx context.Context, topic string) (int, error) {
 	t := kmsg.NewMetadataRequestTopic()
 	t.Topic = new(topic)
@@ -90,7 +91,8 @@ func (c *cluster) led(ctx context.Context, topic string) (int, error) {
 	return n, nil
 }
 
-// remove deletes a topic. What goes wrong costs disk, and no measurement.
+// remove deletes a topic. A failure costs disk space and changes no
+// measurement.
 func (c *cluster) remove(ctx context.Context, topic string) {
 	request := kmsg.NewPtrDeleteTopicsRequest()
 	request.TopicNames, request.TimeoutMillis = []string{topic}, 30_000

@@ -12,9 +12,10 @@ import (
 	"github.com/eventbus-go/eventbus/bench/internal/peer"
 )
 
-// runConsume handles all events of a filled topic. The rate counts from the first
-// event to the last, so that joining a group, which takes clients different
-// times once, is not in it; the CPU and the memory of joining are.
+// runConsume handles all events of a filled topic. The rate counts from the
+// first event to the last, without the time to join the group, which is spent
+// once and differs between clients. The CPU time and the memory of joining are
+// included.
 func runConsume(ctx context.Context, t task, w workload, p peer.Peer) (measurement, error) {
 	var (
 		handled, sum atomic.Int64
@@ -55,8 +56,8 @@ func runConsume(ctx context.Context, t task, w workload, p peer.Peer) (measureme
 	return t.per(w.events, max(elapsed, 1), usage), errors.Join(err, c.Close(ending))
 }
 
-// runEndToEnd publishes at an even rate, whatever becomes of the events, and
-// measures how long each takes to its handler in the same process.
+// runEndToEnd publishes at an even rate, whatever happens to the events, and
+// measures how long each takes to reach its handler in the same process.
 func runEndToEnd(ctx context.Context, t task, w workload, p peer.Peer) (measurement, error) {
 	events := w.rate * 20
 	switch {
@@ -111,7 +112,7 @@ func runEndToEnd(ctx context.Context, t task, w workload, p peer.Peer) (measurem
 	return result, errors.Join(err, publisher.Close(ending), c.Close(ending))
 }
 
-// warmUp publishes until the handler is known to get events, of every partition.
+// warmUp publishes until the handler has received events of every partition.
 func warmUp(ctx context.Context, p peer.Publisher, source *event.Source, warmed <-chan struct{}) error {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
@@ -133,9 +134,9 @@ func warmUp(ctx context.Context, p peer.Publisher, source *event.Source, warmed 
 	return p.Flush(ctx)
 }
 
-// pace publishes one event after another at even times. One that is late because
-// the publish before it took long counts from when it was due; one that is late
-// because the system woke this goroutine late does not.
+// pace publishes one event after another at even times. An event that is late
+// because the publish before it took long is measured from the time at which it
+// was due; one that is late because the system woke this goroutine late is not.
 func pace(ctx context.Context, p peer.Publisher, source *event.Source, events, rate int) error {
 	begin := time.Now()
 	for number := range events {

@@ -8,15 +8,15 @@ import (
 	"strings"
 )
 
-// The part of the document between these lines is the program's.
+// The part of the document between these lines is written by the program.
 const (
 	documentBegin = "<!-- measured: begin -->"
 	documentEnd   = "<!-- measured: end -->"
 	chartName     = "performance.svg"
 )
 
-// rewrite puts the text between the markers of the document at path, and the
-// chart beside it.
+// rewrite replaces the text between the markers of the document at path, and
+// the chart beside it.
 func rewrite(path string, measured string, chart []byte) error {
 	old, err := os.ReadFile(path)
 	if err != nil {

@@ -11,15 +11,16 @@ import (
 	"strings"
 )
 
-// measurementLog keeps every measurement of a campaign in a file, one JSON object
-// per line, so that a campaign can be interrupted and go on.
+// measurementLog keeps every measurement of a campaign in a file, one JSON
+// object per line, so that an interrupted campaign can continue.
 type measurementLog struct {
 	measurements []measurement
-	file         *os.File // nil: kept in memory alone
+	// file is nil if measurements are kept in memory alone.
+	file *os.File
 }
 
-// openLog reads what is there. The last line of a file whose writer was killed
-// may be incomplete: it is dropped, and measured again.
+// openLog reads the measurements in the file. If its writer was killed the last
+// line may be incomplete: it is dropped, and measured again.
 func openLog(path string) (*measurementLog, error) {
 	l := new(measurementLog)
 	if path == "" {
@@ -53,7 +54,8 @@ func openLog(path string) (*measurementLog, error) {
 	return l, err
 }
 
-// add keeps a measurement. Failed ones are written down, and count for nothing.
+// add appends a measurement. A failed one is written down and counts for
+// nothing.
 func (l *measurementLog) add(m measurement) error {
 	if m.Error == "" {
 		l.measurements = append(l.measurements, m)
@@ -69,6 +71,7 @@ func (l *measurementLog) add(m measurement) error {
 	return err
 }
 
+// has reports whether there is a measurement that did not fail.
 func (l *measurementLog) has(peer, workload string, round int) bool {
 	for _, m := range l.measurements {
 		if m.Peer == peer && m.Workload == workload && m.Round == round {

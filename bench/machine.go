@@ -11,7 +11,8 @@ import (
 	"github.com/eventbus-go/eventbus/bench/internal/peer"
 )
 
-// describe says what the figures hold for: the machine, the versions, when.
+// describe returns what the figures hold for: the machine, the versions, the
+// date.
 func describe(kafka string, rounds int, log *measurementLog) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Measured %s on %s", time.Now().UTC().Format("2006-01-02"), machine())
@@ -33,7 +34,8 @@ func describe(kafka string, rounds int, log *measurementLog) string {
 	return b.String()
 }
 
-// machine names the processor, its cores and the memory, where Linux tells.
+// machine returns the processor, its cores and the memory, as far as Linux
+// says.
 func machine() string {
 	s := fmt.Sprintf("%s/%s, %d cores", runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
 	if model := field("/proc/cpuinfo", "model name"); model != "" {
@@ -51,7 +53,7 @@ func machine() string {
 	return s
 }
 
-// field is the first value of that name in a file of "name: value" lines.
+// field returns the first value of a name in a file of "name: value" lines.
 func field(path, name string) string {
 	text, err := os.ReadFile(path)
 	if err != nil {

@@ -29,6 +29,7 @@ import (
 // brokersVariable names a running cluster, as for the tests.
 const brokersVariable = "EVENTBUS_TEST_BROKERS"
 
+// flags holds the command's flags.
 type flags struct {
 	brokers, workloads, peers string
 	out, docs, profile        string
@@ -84,6 +85,7 @@ func main() {
 	}
 }
 
+// run measures, and then reports everything that the log has.
 func run(ctx context.Context, f flags, out io.Writer) error {
 	workloads, err := choose(f.workloads, f.growth, f.quick)
 	if err != nil {
@@ -134,7 +136,7 @@ func run(ctx context.Context, f flags, out io.Writer) error {
 	return failure
 }
 
-// report writes what the log has, all of it.
+// report prints the tables and rewrites the document.
 func report(f flags, out io.Writer, log *measurementLog, version string) error {
 	all, err := choose("", true, f.quick)
 	if err != nil {
@@ -171,6 +173,7 @@ func report(f flags, out io.Writer, log *measurementLog, version string) error {
 	return rewrite(f.docs, measured.String(), chart.Bytes())
 }
 
+// inside returns the path of a file in dir, and "" if dir is empty.
 func inside(dir, name string) string {
 	if dir == "" {
 		return ""
@@ -178,7 +181,8 @@ func inside(dir, name string) string {
 	return filepath.Join(dir, name)
 }
 
-// withKafka runs this program again with a Kafka that lives as long as it.
+// withKafka runs this program again, with a Kafka broker that ends when it
+// does.
 func withKafka(ctx context.Context) error {
 	program, err := os.Executable()
 	if err != nil {

@@ -7,36 +7,42 @@ import (
 	"github.com/eventbus-go/eventbus/bench/internal/peer"
 )
 
-// task is what a child process is asked to measure.
+// task is what a child process is to measure.
 type task struct {
-	Peer     string        `json:"peer"`
-	Workload string        `json:"workload"`
-	Round    int           `json:"round"`
-	Quick    bool          `json:"quick,omitempty"`
-	Fill     bool          `json:"fill,omitempty"` // only write what consumers will read
+	Peer     string `json:"peer"`
+	Workload string `json:"workload"`
+	Round    int    `json:"round"`
+	Quick    bool   `json:"quick,omitempty"`
+	// Fill only writes the topic that consumers will read.
+	Fill     bool          `json:"fill,omitempty"`
 	Settings peer.Settings `json:"settings"`
-	Profile  string        `json:"profile,omitempty"` // a file for a CPU profile
+	// Profile is the file for a CPU profile; empty for none.
+	Profile string `json:"profile,omitempty"`
 }
 
-// measurement is what came of it.
+// measurement is the result of a task. CPU time and allocations are those of
+// the child process per event; P50 and P99 are microseconds, memory is
+// megabytes.
 type measurement struct {
-	Peer     string  `json:"peer"`
-	Workload string  `json:"workload"`
-	Round    int     `json:"round"`
-	Events   int     `json:"events"`
-	Rate     float64 `json:"rate"` // events per second
-	P50      float64 `json:"p50_us,omitempty"`
-	P99      float64 `json:"p99_us,omitempty"`
-	CPU      float64 `json:"cpu_us"` // of this process, per event
-	Allocs   float64 `json:"allocs"` // per event
-	Bytes    float64 `json:"bytes"`  // allocated per event
-	Heap     float64 `json:"heap_mb"`
-	RSS      float64 `json:"rss_mb"`
-	Error    string  `json:"error,omitempty"`
+	Peer     string `json:"peer"`
+	Workload string `json:"workload"`
+	Round    int    `json:"round"`
+	Events   int    `json:"events"`
+	// Rate is in events per second.
+	Rate   float64 `json:"rate"`
+	P50    float64 `json:"p50_us,omitempty"`
+	P99    float64 `json:"p99_us,omitempty"`
+	CPU    float64 `json:"cpu_us"`
+	Allocs float64 `json:"allocs"`
+	// Bytes is what was allocated, not what is in use.
+	Bytes float64 `json:"bytes"`
+	Heap  float64 `json:"heap_mb"`
+	RSS   float64 `json:"rss_mb"`
+	Error string  `json:"error,omitempty"`
 }
 
-// per divides what was used by the events; elapsed is the time that the rate
-// counts.
+// per returns the measurement of a number of events; elapsed is the time that
+// the rate is of.
 func (t task) per(events int, elapsed time.Duration, u meter.Usage) measurement {
 	n := float64(max(events, 1))
 	return measurement{
@@ -50,6 +56,7 @@ func (t task) per(events int, elapsed time.Duration, u meter.Usage) measurement 
 	}
 }
 
+// latencies sets the percentiles.
 func (m *measurement) latencies(h *meter.Histogram) {
 	m.P50 = float64(h.Quantile(0.50).Nanoseconds()) / 1e3
 	m.P99 = float64(h.Quantile(0.99).Nanoseconds()) / 1e3

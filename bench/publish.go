@@ -13,7 +13,8 @@ import (
 	"github.com/eventbus-go/eventbus/bench/internal/peer"
 )
 
-// How long publishing that waits is measured, after how long a warming up.
+// span returns how long synchronous publishing is measured, and for how long it
+// is warmed up before.
 func span(quick bool) (warm, measured time.Duration) {
 	if quick {
 		return 300 * time.Millisecond, time.Second
@@ -21,11 +22,12 @@ func span(quick bool) (warm, measured time.Duration) {
 	return time.Second, 4 * time.Second
 }
 
-// firstEvents are published one by one before anything is measured: until a client
-// knows of a fresh topic's leaders, which takes some of them seconds.
+// firstEvents are published one by one before anything is measured: some
+// clients take seconds to learn the leaders of a new topic.
 const firstEvents = 50
 
-// runSync publishes from some goroutines, each of which waits for each event.
+// runSync publishes from several goroutines, each of which waits for every
+// event.
 func runSync(ctx context.Context, t task, w workload, p peer.Publisher) (measurement, error) {
 	const (
 		warming int32 = iota

@@ -10,9 +10,10 @@ import (
 
 // metric is one figure of a measurement.
 type metric struct {
-	name   string
-	of     func(measurement) float64
-	better int // 1: more is better, -1: less is
+	name string
+	of   func(measurement) float64
+	// better is 1 if more is better, -1 if less is.
+	better int
 }
 
 var (
@@ -26,7 +27,7 @@ var (
 	rss    = metric{"rss_mb", func(m measurement) float64 { return m.RSS }, -1}
 )
 
-// values are a metric's, by round; rounds without one are NaN.
+// values returns a metric by round; a round without a measurement is NaN.
 func (l *measurementLog) values(workload, peer string, of metric) []float64 {
 	var v []float64
 	for _, m := range l.measurements {
@@ -41,17 +42,19 @@ func (l *measurementLog) values(workload, peer string, of metric) []float64 {
 	return v
 }
 
-// estimate is the metric's median over the rounds.
+// estimate returns the median of a metric over the rounds.
 func (l *measurementLog) estimate(workload, peer string, of metric) statistic.Estimate {
 	return statistic.Median(slices.DeleteFunc(l.values(workload, peer, of), math.IsNaN))
 }
 
-// ratio is the median of a metric's ratio between two peers, round by round.
+// ratio returns the median of a metric's ratio between two peers, taken round
+// by round.
 func (l *measurementLog) ratio(workload, of, to string, m metric) statistic.Estimate {
 	return statistic.Ratio(l.values(workload, of, m), l.values(workload, to, m))
 }
 
-// row is one peer on one workload. Ratios are to franz-go in the same rounds.
+// row is one peer on one workload. Its ratios are to franz-go in the same
+// rounds.
 type row struct {
 	Workload string `json:"workload"`
 	Peer     string `json:"peer"`
@@ -67,7 +70,8 @@ type row struct {
 	Heap   float64  `json:"heap_mb"`
 	RSS    float64  `json:"rss_mb"`
 
-	RatioOf     string      `json:"ratio_of"` // what ratio_to_franz compares
+	// RatioOf names the metric that Ratio compares.
+	RatioOf     string      `json:"ratio_of"`
 	Ratio       *float64    `json:"ratio_to_franz"`
 	RatioRange  *[2]float64 `json:"ratio_to_franz_95,omitempty"`
 	CPURatio    *float64    `json:"cpu_ratio_to_franz,omitempty"`
@@ -79,7 +83,8 @@ type row struct {
 	ratio statistic.Estimate
 }
 
-// rows are those of the workloads and peers that were measured, in their order.
+// rows returns the rows of all workloads and peers that were measured, in their
+// order.
 func (l *measurementLog) rows(workloads []workload) []row {
 	var rows []row
 	for _, w := range workloads {
@@ -118,7 +123,7 @@ func (l *measurementLog) row(w workload, p peer.Peer, n int) row {
 	return r
 }
 
-// pointers are an estimate as JSON can say it, which has no NaN.
+// pointers returns an estimate for JSON, which has no NaN.
 func pointers(e statistic.Estimate) (median *float64, interval *[2]float64) {
 	if math.IsNaN(e.Median) {
 		return nil, nil

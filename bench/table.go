@@ -20,6 +20,7 @@ func writeTables(out io.Writer, l *measurementLog, workloads []workload, rows []
 	writeGrowth(out, l)
 }
 
+// writeWorkload writes the table of one workload.
 func writeWorkload(out io.Writer, w workload, rows []row) {
 	begun := false
 	for _, r := range rows {
@@ -54,6 +55,7 @@ func headlineName(w workload) string {
 	return "rate"
 }
 
+// writeTargets writes what was aimed at, and what came out.
 func writeTargets(out io.Writer, l *measurementLog) {
 	begun := false
 	for _, t := range targets() {
@@ -74,6 +76,8 @@ func writeTargets(out io.Writer, l *measurementLog) {
 	}
 }
 
+// writeGrowth writes how the CPU time of an event grows with the size of the
+// work.
 func writeGrowth(out io.Writer, l *measurementLog) {
 	begun := false
 	for _, g := range growthSteps {
@@ -89,7 +93,7 @@ func writeGrowth(out io.Writer, l *measurementLog) {
 	}
 }
 
-// times is a ratio with its interval.
+// times returns a ratio with its confidence interval.
 func times(e statistic.Estimate) string {
 	switch {
 	case math.IsNaN(e.Median):
@@ -100,7 +104,8 @@ func times(e statistic.Estimate) string {
 	return fmt.Sprintf("%.2f×", e.Median)
 }
 
-// figure is a number with three digits that count, and thousands set apart.
+// figure returns a number with three significant digits and separated
+// thousands.
 func figure(v float64) string {
 	switch a := math.Abs(v); {
 	case math.IsNaN(v):

@@ -9,18 +9,23 @@ import (
 	"github.com/eventbus-go/eventbus/bench/internal/statistic"
 )
 
-// target is what a ratio should reach: at least that if more is better, else at
-// most that.
+// target is what a ratio should reach: at least reach if more is better, else
+// at most.
 type target struct {
 	what     string
 	workload string
-	ours, to string // to empty: the figure itself, no ratio
+	// With an empty to the target is the figure itself, not a ratio.
+	ours, to string
 	metric   metric
 	reach    float64
-	beyond   float64 // 0: none
-	level    bool    // "not slower": the interval reaches 1
+	// beyond is a further aim; 0 is none.
+	beyond float64
+	// level asks only that the client is not slower: the confidence interval
+	// reaches 1.
+	level bool
 }
 
+// targets lists what the documents claim.
 func targets() []target {
 	return []target{
 		{what: "publish and wait, 1 goroutine: p50", workload: "sync-1", ours: peer.Eventbus, to: peer.Franz, metric: p50, reach: 1, beyond: 0.95, level: true},
@@ -55,7 +60,7 @@ func claimed(workload, name string) bool {
 	})
 }
 
-// estimate is what the log has for the target.
+// estimate returns what the log has for the target.
 func (t target) estimate(l *measurementLog) statistic.Estimate {
 	if t.to == "" {
 		return l.estimate(t.workload, t.ours, t.metric)
@@ -63,7 +68,7 @@ func (t target) estimate(l *measurementLog) statistic.Estimate {
 	return l.ratio(t.workload, t.ours, t.to, t.metric)
 }
 
-// verdict judges an estimate.
+// verdict returns whether an estimate reaches the target, in words.
 func (t target) verdict(e statistic.Estimate) string {
 	met := func(v, bound float64) bool {
 		if t.metric.better > 0 {
@@ -93,7 +98,7 @@ func (t target) verdict(e statistic.Estimate) string {
 	return verdict
 }
 
-// asked is the target in words.
+// asked returns the target in words.
 func (t target) asked() (reach, beyond string) {
 	sign := "≤"
 	if t.metric.better > 0 {
@@ -116,7 +121,7 @@ func (t target) asked() (reach, beyond string) {
 	return reach, beyond
 }
 
-// growthStep compares what an event costs in two sizes of the same work.
+// growthStep compares the cost of an event in two sizes of the same work.
 type growthStep struct{ what, from, to string }
 
 var growthSteps = []growthStep{
@@ -125,7 +130,8 @@ var growthSteps = []growthStep{
 	{"100,000 → 10,000,000 events", "async-100k", "async-10M"},
 }
 
-// cpuOf is how much more client CPU an event costs one peer.
+// cpuOf returns how much more CPU time an event costs one peer in the larger
+// size.
 func (g growthStep) cpuOf(l *measurementLog, name string) statistic.Estimate {
 	return statistic.Ratio(l.values(g.to, name, cpu), l.values(g.from, name, cpu))
 }

@@ -19,25 +19,37 @@ const (
 	endToEnd
 )
 
-// workload is one kind of work with its sizes.
+// workload is one kind of work with its sizes. A zero size gets the default.
 type workload struct {
 	name, title string
 	kind        kind
-	goroutines  int           // that publish at once (syncPublish)
-	events      int           // in all (asyncPublish, consume)
-	rate        int           // events per second (endToEnd)
-	keys        int           // distinct ones; 0: 10,000
-	partitions  int           // 0: 6
-	compression string        // empty: none
-	handling    time.Duration // of one event (consume)
-	latency     bool          // the ratio is that of p50, not of the rate
-	peers       []string      // empty: all but the variants of ours
-	extra       bool          // runs only when it is named, or with -growth
+	// goroutines publish at once (syncPublish).
+	goroutines int
+	// events are published or handled in all (asyncPublish, consume); rate is
+	// in events per second (endToEnd).
+	events int
+	rate   int
+	// keys is the number of distinct keys, by default 10,000; partitions is 6
+	// by default.
+	keys        int
+	partitions  int
+	compression string
+	// handling is the time that the handler takes for one event (consume).
+	handling time.Duration
+	// latency compares the median latency instead of the rate.
+	latency bool
+	// peers are those to measure; empty means all but the variants of this
+	// library.
+	peers []string
+	// extra workloads run only if named, or with -growth.
+	extra bool
 }
 
-const window = 50_000 // events that are accepted and not acknowledged, at most
+// window bounds the events that are accepted and not acknowledged yet.
+const window = 50_000
 
-// plain peers, that every workload compares, and those that some have besides.
+// The peers that every workload compares, and those that some workloads have
+// besides.
 var (
 	plainPeers  = []string{peer.Eventbus, peer.Franz, peer.KafkaGo, peer.Sarama, peer.Confluent, peer.Watermill}
 	bothCodecs  = append([]string{peer.EventbusJSON}, plainPeers...)
@@ -46,6 +58,7 @@ var (
 	quickPeers  = []string{peer.Eventbus, peer.EventbusJSON, peer.Franz, peer.KafkaGo}
 )
 
+// workloads returns all workloads in the order of the document.
 func workloads() []workload {
 	return []workload{
 		{name: "sync-1", title: "Publish and wait, 1 goroutine", kind: syncPublish, goroutines: 1, latency: true},
@@ -69,13 +82,13 @@ func workloads() []workload {
 	}
 }
 
-// growth is a workload that shows how the cost of an event grows.
+// growth returns a workload that shows how the cost of an event grows.
 func growth(name, title string, w workload) workload {
 	w.name, w.title, w.kind, w.peers, w.extra = name, title, asyncPublish, growthPeers, true
 	return w
 }
 
-// sized fills in what the workload leaves open; quick makes it short.
+// sized fills in the sizes that the workload leaves open; quick makes it short.
 func (w workload) sized(quick bool) workload {
 	if w.keys == 0 {
 		w.keys = 10_000
@@ -98,7 +111,8 @@ func (w workload) sized(quick bool) workload {
 	return w
 }
 
-// stem names what consumers of such a workload read: those that agree share it.
+// stem returns the name of what the workload's consumers read. Workloads with
+// the same stem share a topic.
 func (w workload) stem() string {
 	return fmt.Sprintf("%d-%d-%d-%s", w.events, w.keys, w.partitions, w.compression)
 }
@@ -123,8 +137,8 @@ func choose(names string, growth, quick bool) ([]workload, error) {
 	return chosen, nil
 }
 
-// choosePeers returns the names of the peers that were asked for, or all that
-// this build has.
+// choosePeers returns the names of the peers that were asked for, or of all in
+// this build.
 func choosePeers(names string, quick bool) ([]string, error) {
 	var known []string
 	for _, p := range peer.All() {
@@ -140,7 +154,7 @@ func choosePeers(names string, quick bool) ([]string, error) {
 	return known, nil
 }
 
-// list splits names at commas and checks each.
+// list splits names at commas and checks each of them.
 func list(what, names string, known []string) ([]string, error) {
 	var asked []string
 	for name := range strings.SplitSeq(names, ",") {
