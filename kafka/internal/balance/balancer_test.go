@@ -276,3 +276,63 @@ func BenchmarkStickyPlan(b *testing.B) {
 		planSticky(members, partitions)
 	}
 }
+
+// TestStickyLargeGroup plans a thousand topics of twelve partitions for a hundred
+// members, of which half own everything: the loads become equal, and nothing moves
+// between those who keep what they have.
+func TestStickyLargeGroup(t *testing.T) {
+	members, partitions := largeGroup()
+	plan := planSticky(members, partitions)
+	total := 0
+	for id, has := range plan {
+		total += len(has)
+		if len(has) != 120 {
+			t.Errorf("member %s has %d partitions, want 120", id, len(has))
+		}
+	}
+	if total != 12_000 {
+		t.Errorf("%d partitions are given, want 12,000", total)
+	}
+	for i := range members {
+		owned := make(map[transport.Partition]bool)
+		for _, p := range members[i].owned {
+			owned[p] = true
+		}
+		kept := 0
+		for _, p := range plan[members[i].ID] {
+			if owned[p] {
+				kept++
+			}
+		}
+		if len(owned) > 0 && kept < 100 {
+			t.Errorf("member %s keeps %d of its 240 partitions", members[i].ID, kept)
+		}
+	}
+}
+
+func BenchmarkStickyLargeGroup(b *testing.B) {
+	members, partitions := largeGroup()
+	for b.Loop() {
+		planSticky(members, partitions)
+	}
+}
+
+func largeGroup() ([]GroupMember, map[string]int32) {
+	partitions := make(map[string]int32)
+	var topics []string
+	for n := range 1000 {
+		topics = append(topics, fmt.Sprintf("topic-%03d", n))
+		partitions[topics[n]] = 12
+	}
+	members := make([]GroupMember, 100)
+	for i := range members {
+		members[i] = GroupMember{ID: fmt.Sprintf("member-%02d", i), Topics: topics, generation: 3}
+	}
+	for n, topic := range topics {
+		for p := range int32(12) {
+			m := &members[(n*12+int(p))%50]
+			m.owned = append(m.owned, transport.Partition{Topic: topic, Partition: p})
+		}
+	}
+	return members, partitions
+}

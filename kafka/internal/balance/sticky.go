@@ -11,7 +11,7 @@ import (
 // differ by no more than one where they can (KIP-54, KIP-429).
 //
 // What nobody owns goes to the least loaded subscriber. Then, for as long as
-// some member has at least two partitions more than another, one moves from the
+// some member has at least two partitions more than another, they move from the
 // one to the other: straight, if the other reads a topic that the one has
 // partitions of, or else along a chain of members that each pass one on. Every
 // such move brings the loads closer, so it ends; and when no chain is left, none
@@ -20,104 +20,115 @@ import (
 // Loads count partitions, and not what is in them. So that no member gets the
 // busy topic and another the idle one beside it, a topic's own partitions are
 // spread as well, by swaps that leave the loads as they are.
+//
+// Members and topics are numbered, so that a step costs the scan of an array: a
+// leader plans a thousand topics for a hundred members while all of these wait.
 func planSticky(members []GroupMember, partitions map[string]int32) map[string][]transport.Partition {
 	s := newStickyPlan(members, partitions)
-	s.keepOwned(members, partitions)
-	for _, topic := range s.scarceFirst(partitions) {
-		for n := range partitions[topic] {
-			p := transport.Partition{Topic: topic, Partition: n}
-			if _, given := s.given[p]; !given {
-				if m := s.leastLoaded(topic); m != nil {
-					m.add(p)
-				}
-			}
-		}
-	}
-	for s.level() {
-	}
-	for s.spread() {
-	}
+	s.keepOwned(members)
+	s.giveRest()
+	s.level()
+	s.spread()
 	plan := make(map[string][]transport.Partition, len(s.members))
 	for _, m := range s.members {
-		for _, topic := range slices.Sorted(maps.Keys(m.has)) {
-			plan[m.id] = append(plan[m.id], m.has[topic]...)
+		for t, has := range m.has {
+			for _, n := range has {
+				plan[m.id] = append(plan[m.id], transport.Partition{Topic: s.topics[t], Partition: n})
+			}
 		}
 	}
 	return plan
 }
 
-// stickyPlan is a plan in the making.
+// stickyPlan is a plan in the making. Topics are numbered by their names' order.
 type stickyPlan struct {
+	topics  []string
+	counts  []int32 // partitions, by topic
+	numbers map[string]int
 	members []*stickyMember
-	readers map[string][]*stickyMember // by topic
-	given   map[transport.Partition]struct{}
+	readers [][]*stickyMember // by topic
+	given   [][]bool          // by topic and partition
 }
 
+// stickyMember is a member with what the plan gives it.
 type stickyMember struct {
 	id    string
-	reads map[string]bool
-	has   map[string][]transport.Partition // by topic; what it owned before comes first
+	reads []bool    // by topic
+	has   [][]int32 // partitions by topic; what it owned before comes first
 	load  int
 }
 
 func newStickyPlan(members []GroupMember, partitions map[string]int32) *stickyPlan {
-	s := &stickyPlan{readers: make(map[string][]*stickyMember), given: make(map[transport.Partition]struct{})}
+	s := &stickyPlan{topics: slices.Sorted(maps.Keys(partitions)), numbers: make(map[string]int, len(partitions))}
+	s.readers = make([][]*stickyMember, len(s.topics))
+	for t, topic := range s.topics {
+		s.numbers[topic] = t
+		s.counts = append(s.counts, partitions[topic])
+		s.given = append(s.given, make([]bool, partitions[topic]))
+	}
 	for i := range members {
-		m := &stickyMember{id: members[i].ID, reads: make(map[string]bool), has: make(map[string][]transport.Partition)}
+		m := &stickyMember{id: members[i].ID, reads: make([]bool, len(s.topics)), has: make([][]int32, len(s.topics))}
 		s.members = append(s.members, m)
 		for _, topic := range members[i].Topics {
-			if partitions[topic] > 0 && !m.reads[topic] {
-				m.reads[topic] = true
-				s.readers[topic] = append(s.readers[topic], m)
+			if t, ok := s.numbers[topic]; ok && s.counts[t] > 0 && !m.reads[t] {
+				m.reads[t] = true
+				s.readers[t] = append(s.readers[t], m)
 			}
 		}
 	}
 	return s
 }
 
-func (m *stickyMember) add(p transport.Partition) {
-	m.has[p.Topic] = append(m.has[p.Topic], p)
+func (m *stickyMember) add(topic int, partition int32) {
+	m.has[topic] = append(m.has[topic], partition)
 	m.load++
 }
 
-// take gives one partition of a topic up, the one that came last.
-func (m *stickyMember) take(topic string) transport.Partition {
+// take gives up the partition of a topic that came last.
+func (m *stickyMember) take(topic int) int32 {
 	all := m.has[topic]
-	p := all[len(all)-1]
-	if m.has[topic] = all[:len(all)-1]; len(all) == 1 {
-		delete(m.has, topic)
-	}
+	m.has[topic] = all[:len(all)-1]
 	m.load--
-	return p
+	return all[len(all)-1]
 }
 
 // keepOwned gives every partition that exists to its owner, if that still reads
 // its topic.
-func (s *stickyPlan) keepOwned(members []GroupMember, partitions map[string]int32) {
-	byID := make(map[string]*stickyMember)
+func (s *stickyPlan) keepOwned(members []GroupMember) {
+	byID := make(map[string]*stickyMember, len(s.members))
 	for _, m := range s.members {
 		byID[m.id] = m
 	}
 	owners := ownersOf(members)
 	for _, p := range slices.SortedFunc(maps.Keys(owners), transport.Partition.Compare) {
 		claim := owners[p]
-		m := byID[claim.member]
-		if !claim.shared && m.reads[p.Topic] && p.Partition >= 0 && p.Partition < partitions[p.Topic] {
-			m.add(p)
-			s.given[p] = struct{}{}
+		t, known := s.numbers[p.Topic]
+		if m := byID[claim.member]; known && !claim.shared && m.reads[t] && p.Partition >= 0 && p.Partition < s.counts[t] {
+			m.add(t, p.Partition)
+			s.given[t][p.Partition] = true
 		}
 	}
 }
 
-// scarceFirst are the topics, those with few readers first.
-func (s *stickyPlan) scarceFirst(partitions map[string]int32) []string {
-	topics := slices.Sorted(maps.Keys(partitions))
-	slices.SortStableFunc(topics, func(a, b string) int { return len(s.readers[a]) - len(s.readers[b]) })
-	return topics
+// giveRest gives what nobody owns to the least loaded readers, beginning with the
+// topics that have few of them.
+func (s *stickyPlan) giveRest() {
+	scarceFirst := make([]int, len(s.topics))
+	for t := range scarceFirst {
+		scarceFirst[t] = t
+	}
+	slices.SortStableFunc(scarceFirst, func(a, b int) int { return len(s.readers[a]) - len(s.readers[b]) })
+	for _, t := range scarceFirst {
+		for n, given := range s.given[t] {
+			if m := leastLoaded(s.readers[t]); m != nil && !given {
+				m.add(t, int32(n))
+			}
+		}
+	}
 }
 
-func (s *stickyPlan) leastLoaded(topic string) (least *stickyMember) {
-	for _, m := range s.readers[topic] {
+func leastLoaded(readers []*stickyMember) (least *stickyMember) {
+	for _, m := range readers {
 		if least == nil || m.load < least.load {
 			least = m
 		}
@@ -125,38 +136,62 @@ func (s *stickyPlan) leastLoaded(topic string) (least *stickyMember) {
 	return least
 }
 
-// level moves one partition from the most loaded member that it can move one
-// from, and tells whether there was one.
-func (s *stickyPlan) level() bool {
-	slices.SortStableFunc(s.members, func(a, b *stickyMember) int { return b.load - a.load })
-	return slices.ContainsFunc(s.members, s.relieve)
+// level moves partitions until no member has two more than another that could
+// take one from it.
+func (s *stickyPlan) level() {
+	for {
+		slices.SortStableFunc(s.members, func(a, b *stickyMember) int { return b.load - a.load })
+		if !slices.ContainsFunc(s.members, s.relieve) && !slices.ContainsFunc(s.members, s.relieveByChain) {
+			return
+		}
+	}
+}
+
+// relieve moves one partition from a member to the least loaded one that reads a
+// topic which it has partitions of, and reports whether there was one. More at once
+// could take a member below the average, and others would have to give it some
+// back. The members come with the most loaded first.
+func (s *stickyPlan) relieve(from *stickyMember) bool {
+	for _, to := range slices.Backward(s.members) {
+		if to.load > from.load-2 {
+			return false
+		}
+		if t := from.mostBeyond(to); t >= 0 {
+			to.add(t, from.take(t))
+			return true
+		}
+	}
+	return false
 }
 
 // hop is how a chain comes to a member: from another, by a topic.
 type hop struct {
 	from  *stickyMember
-	topic string
+	topic int
 }
 
-// relieve moves one partition away from a member, along the shortest chain to a
-// member that has at least two less, and tells whether there was one.
-func (s *stickyPlan) relieve(from *stickyMember) bool {
+// relieveByChain moves one partition away from a member, along the shortest chain
+// to a member that has at least two less, and reports whether there was one.
+func (s *stickyPlan) relieveByChain(from *stickyMember) bool {
+	if s.members[len(s.members)-1].load > from.load-2 {
+		return false // nobody has so little
+	}
 	came := map[*stickyMember]hop{from: {}}
-	tried := make(map[string]bool) // topics whose readers are all in came
+	tried := make([]bool, len(s.topics)) // topics whose readers are all in came
 	for reach := []*stickyMember{from}; len(reach) > 0; {
 		var next []*stickyMember
 		var best *stickyMember
 		for _, m := range reach {
-			for _, topic := range slices.Sorted(maps.Keys(m.has)) {
-				if tried[topic] {
+			for t, has := range m.has {
+				if len(has) == 0 || tried[t] {
 					continue
 				}
-				tried[topic] = true
-				for _, reader := range s.readers[topic] {
+				tried[t] = true
+				for _, reader := range s.readers[t] {
 					if _, seen := came[reader]; seen {
 						continue
 					}
-					came[reader] = hop{m, topic}
+					came[reader] = hop{m, t}
 					next = append(next, reader)
 					if reader.load <= from.load-2 && (best == nil || reader.load < best.load) {
 						best = reader
@@ -164,13 +199,9 @@ func (s *stickyPlan) relieve(from *stickyMember) bool {
 				}
 			}
 		}
-		if best != nil && came[best].from == from {
-			best.add(from.take(from.mostBeyond(best)))
-			return true
-		}
 		if best != nil {
 			for m := best; m != from; m = came[m].from {
-				m.add(came[m].from.take(came[m].topic))
+				m.add(came[m].topic, came[m].from.take(came[m].topic))
 			}
 			return true
 		}
@@ -179,12 +210,15 @@ func (s *stickyPlan) relieve(from *stickyMember) bool {
 	return false
 }
 
-// mostBeyond is the topic that m has most partitions of beyond what another
-// reader of it has.
-func (m *stickyMember) mostBeyond(other *stickyMember) (topic string) {
-	most := 0
-	for _, t := range slices.Sorted(maps.Keys(m.has)) {
-		if beyond := len(m.has[t]) - len(other.has[t]); other.reads[t] && (topic == "" || beyond > most) {
+// mostBeyond returns the topic that m has most partitions of beyond what another
+// reader of it has, or −1 if the other reads none that m has.
+func (m *stickyMember) mostBeyond(other *stickyMember) int {
+	topic, most := -1, 0
+	for t, has := range m.has {
+		if len(has) == 0 || !other.reads[t] {
+			continue
+		}
+		if beyond := len(has) - len(other.has[t]); topic < 0 || beyond > most {
 			topic, most = t, beyond
 		}
 	}
@@ -192,29 +226,39 @@ func (m *stickyMember) mostBeyond(other *stickyMember) (topic string) {
 }
 
 // spread swaps a partition of a topic that one member has at least two more of
-// than another for one of a topic of which it has fewer, and tells whether there
-// were such. Each swap brings the squares of the counts down, so it ends; and
-// where all is spread nothing is swapped, so it disturbs a group but once.
-func (s *stickyPlan) spread() bool {
-	for _, topic := range slices.Sorted(maps.Keys(s.readers)) {
-		var most, least *stickyMember
-		for _, m := range s.readers[topic] {
-			if most == nil || len(m.has[topic]) > len(most.has[topic]) {
-				most = m
+// than another for one of a topic of which it has fewer. Each swap brings the
+// squares of the counts down, so it ends; and where all is spread nothing is
+// swapped, so it disturbs a group but once.
+func (s *stickyPlan) spread() {
+	for swapped := true; swapped; {
+		swapped = false
+		for t := range s.topics {
+			for s.swap(t) {
+				swapped = true
 			}
-			if least == nil || len(m.has[topic]) < len(least.has[topic]) {
-				least = m
-			}
-		}
-		if most == nil || len(most.has[topic]) < len(least.has[topic])+2 {
-			continue
-		}
-		other := least.mostBeyond(most)
-		if other != "" && len(least.has[other]) > len(most.has[other]) {
-			least.add(most.take(topic))
-			most.add(least.take(other))
-			return true
 		}
 	}
-	return false
+}
+
+// swap makes one swap for a topic, and reports whether there was one to make.
+func (s *stickyPlan) swap(topic int) bool {
+	var most, least *stickyMember
+	for _, m := range s.readers[topic] {
+		if most == nil || len(m.has[topic]) > len(most.has[topic]) {
+			most = m
+		}
+		if least == nil || len(m.has[topic]) < len(least.has[topic]) {
+			least = m
+		}
+	}
+	if most == nil || len(most.has[topic]) < len(least.has[topic])+2 {
+		return false
+	}
+	other := least.mostBeyond(most)
+	if other < 0 || len(least.has[other]) <= len(most.has[other]) {
+		return false
+	}
+	least.add(topic, most.take(topic))
+	most.add(other, least.take(other))
+	return true
 }
