@@ -1,0 +1,179 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/spf13/cobra"
+
+	"github.com/eventbus-go/eventbus/postgres/outbox"
+)
+
+// databaseVariable names the database where --database does not. It is read as
+// services read connection strings.
+const databaseVariable = "ConnectionStrings__Outbox"
+
+// outboxFlags are the flags of all outbox commands.
+type outboxFlags struct {
+	database string
+	schema   string
+	table    string
+	relay    string
+}
+
+func (f *outboxFlags) of() outbox.Table { return outbox.Table{Schema: f.schema, Name: f.table} }
+
+func newOutboxCommand(a *app) *cobra.Command {
+	var f outboxFlags
+	one := func(use, short string, do func(ctx context.Context, pool *pgxpool.Pool, id int64) error) *cobra.Command {
+		c := &cobra.Command{
+			Use: use + " ID", Short: short, Args: cobra.ExactArgs(1), ValidArgsFunction: cobra.NoFileCompletions,
+			RunE: a.action(func(ctx context.Context, args []string) error {
+				id, err := strconv.ParseInt(args[0], 10, 64)
+				if err != nil {
+					return misuse("%q is not the ID of a parked event: eventbus outbox list shows them", args[0])
+				}
+				return a.withPool(ctx, &f, func(pool *pgxpool.Pool) error { return do(ctx, pool, id) })
+			}),
+		}
+		return c
+	}
+	all := func(use, short string, do func(ctx context.Context, pool *pgxpool.Pool) error) *cobra.Command {
+		return &cobra.Command{
+			Use: use, Short: short, Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
+			RunE: a.action(func(ctx context.Context, _ []string) error {
+				return a.withPool(ctx, &f, func(pool *pgxpool.Pool) error { return do(ctx, pool) })
+			}),
+		}
+	}
+	c := a.group("outbox", "Look after an outbox on PostgreSQL, and run its relay",
+		all("status", "Show the relays, what is pending, and what holds the database up", func(ctx context.Context, pool *pgxpool.Pool) error { return a.outboxStatus(ctx, pool, &f) }),
+		all("list", "List the events that wait because Kafka refused one of their key", func(ctx context.Context, pool *pgxpool.Pool) error { return a.outboxList(ctx, pool, &f) }),
+		one("show", "Show a waiting event", func(ctx context.Context, pool *pgxpool.Pool, id int64) error { return a.outboxShow(ctx, pool, &f, id) }),
+		one("retry", "Try the key of a waiting event again now", func(ctx context.Context, pool *pgxpool.Pool, id int64) error {
+			if a.dryRun {
+				return a.outboxShow(ctx, pool, &f, id)
+			}
+			return outbox.RetryParked(ctx, pool, f.of(), f.relay, id)
+		}),
+		one("skip", "Drop a waiting event for good; its key goes on with the next", func(ctx context.Context, pool *pgxpool.Pool, id int64) error { return a.outboxSkip(ctx, pool, &f, id) }),
+		all("migrate", "Create or update the tables", func(ctx context.Context, pool *pgxpool.Pool) error {
+			if a.dryRun {
+				sql, err := outbox.Schema(f.of())
+				if err != nil {
+					return err
+				}
+				return a.say("%s", sql)
+			}
+			return outbox.Migrate(ctx, pool, f.of())
+		}),
+		newOutboxRelayCommand(a, &f))
+	c.Long = c.Short + `.
+
+The database is that of --database or ` + databaseVariable + `.`
+	flags := c.PersistentFlags()
+	flags.StringVar(&f.database, "database", "", "`address` of the database, postgres://…")
+	flags.StringVar(&f.schema, "schema", "", "`schema` of the outbox (default public)")
+	flags.StringVar(&f.table, "table", "", "`table` of the outbox (default outbox)")
+	flags.StringVar(&f.relay, "relay", "default", "`name` of the relay")
+	return c
+}
+
+// withPool runs do with a connection to the outbox's database.
+func (a *app) withPool(ctx context.Context, f *outboxFlags, do func(*pgxpool.Pool) error) error {
+	address := cmp.Or(f.database, os.Getenv(databaseVariable))
+	if address == "" {
+		return misuse("no database: give --database postgres://…, or set %s", databaseVariable)
+	}
+	pool, err := pgxpool.New(ctx, address)
+	if err != nil {
+		return err // pgx hides the password
+	}
+	defer pool.Close()
+	return do(pool)
+}
+
+func (a *app) outboxStatus(ctx context.Context, pool *pgxpool.Pool, f *outboxFlags) error {
+	s, err := outbox.ReadStatus(ctx, pool, f.of())
+	if err != nil {
+		return err
+	}
+	rows := make([]table.Row, len(s.Relays))
+	for i, r := range s.Relays {
+		rows[i] = table.Row{r.Name, cmp.Or(r.Holder, "nobody"), r.Pending, r.OldestAge.Round(time.Millisecond), r.Parked, r.Published, r.Still.Round(time.Second)}
+	}
+	if err := a.show(s, table.Row{"RELAY", "LEADER", "PENDING", "OLDEST", "WAITING", "PUBLISHED", "STILL FOR"}, rows); err != nil || a.json() {
+		return err
+	}
+	if s.Scheduled > 0 {
+		a.note("%s scheduled", counted(s.Scheduled, "event"))
+	}
+	if s.Oldest.Age > time.Minute {
+		a.note("process %d of the database has had a transaction open for %v: nothing newer is vacuumed", s.Oldest.PID, s.Oldest.Age.Round(time.Second))
+	}
+	return nil
+}
+
+// listed bounds how many waiting events are listed.
+const listed = 1000
+
+func (a *app) outboxList(ctx context.Context, pool *pgxpool.Pool, f *outboxFlags) error {
+	events, err := outbox.ListParked(ctx, pool, f.of(), listed)
+	if err != nil {
+		return err
+	}
+	rows := make([]table.Row, len(events))
+	for i, p := range events {
+		rows[i] = table.Row{p.ID, p.Relay, p.Topic, strconv.QuoteToASCII(string(p.Key)), time.Since(p.Parked).Round(time.Second), p.Attempts, strconv.QuoteToGraphic(cmp.Or(p.Error, "waits for the one before"))}
+	}
+	return a.show(events, table.Row{"ID", "RELAY", "TOPIC", "KEY", "WAITING", "ATTEMPTS", "ERROR"}, rows)
+}
+
+func (a *app) outboxShow(ctx context.Context, pool *pgxpool.Pool, f *outboxFlags, id int64) error {
+	p, err := parkedEvent(ctx, pool, f, id)
+	if err != nil {
+		return err
+	}
+	shown := struct {
+		outbox.ParkedEvent
+		Type string `json:"type,omitempty"`
+		Data []byte `json:"data,omitempty"`
+	}{ParkedEvent: p}
+	if p.Event != nil {
+		shown.Type, shown.Data = p.Event.Type, p.Event.Data
+	}
+	if a.json() {
+		return a.printJSON(shown)
+	}
+	return a.say("event %s of type %s\ntopic   %s\nkey     %q\ncreated %s\nwaiting %v, %s\nerror   %q\ndata    %q", p.EventID, shown.Type, p.Topic, p.Key,
+		p.Created.Format(time.RFC3339), time.Since(p.Parked).Round(time.Second), counted(p.Attempts, "attempt"), p.Error, shown.Data)
+}
+
+func parkedEvent(ctx context.Context, pool *pgxpool.Pool, f *outboxFlags, id int64) (outbox.ParkedEvent, error) {
+	events, err := outbox.ListParked(ctx, pool, f.of(), listed)
+	if err != nil {
+		return outbox.ParkedEvent{}, err
+	}
+	for _, p := range events {
+		if p.ID == id && p.Relay == f.relay {
+			return p, nil
+		}
+	}
+	return outbox.ParkedEvent{}, errors.Join(outbox.ErrNotParked, errors.New("eventbus outbox list shows the waiting events"))
+}
+
+func (a *app) outboxSkip(ctx context.Context, pool *pgxpool.Pool, f *outboxFlags, id int64) error {
+	if err := a.outboxShow(ctx, pool, f, id); err != nil || a.dryRun {
+		return err
+	}
+	if err := a.confirm("Drop this event, so that it is never published"); err != nil {
+		return err
+	}
+	return outbox.SkipParked(ctx, pool, f.of(), f.relay, id)
+}

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/spf13/cobra"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/kafka"
+	"github.com/eventbus-go/eventbus/postgres/outbox"
+)
+
+func newOutboxRelayCommand(a *app, f *outboxFlags) *cobra.Command {
+	var from string
+	var unfenced bool
+	c := &cobra.Command{
+		Use: "relay", Short: "Send what the outbox holds to Kafka, until interrupted",
+		Long: `Send what the outbox holds to Kafka, until interrupted. Any number of relays may
+run, here or in services: one of a name leads, and another takes over.
+
+A name that has no cursor says where it begins by --from. The name default has
+one from the migration on: if that is gone, it was lost, and --from oldest sends
+again what the table still holds.`,
+		Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: a.action(func(ctx context.Context, _ []string) error {
+			return a.withPool(ctx, f, func(pool *pgxpool.Pool) error { return a.outboxRelay(ctx, pool, f, from, unfenced) })
+		}),
+	}
+	c.Flags().Var(newChoice(&from, "cursor", "oldest", "now"), "from", "`where` to begin: cursor, oldest or now")
+	c.Flags().BoolVar(&unfenced, "unfenced", false, "without Kafka transactions: a relay that was frozen may send a batch late")
+	complete(c, "from", a.fixed("cursor", "oldest", "now"))
+	return c
+}
+
+func (a *app) outboxRelay(ctx context.Context, pool *pgxpool.Pool, f *outboxFlags, from string, unfenced bool) (err error) {
+	c, err := a.settings()
+	if err != nil {
+		return err
+	}
+	logger := slog.New(slog.NewTextHandler(a.stderr, nil))
+	c.Bus.Logger = logger
+	if c.Bus.Environment == "" {
+		c.Bus.Environment = noEnvironment // rows name their topics in full
+	}
+	bus, err := eventbus.New(kafka.New(c.Kafka), c.Bus)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		err = errors.Join(err, bus.Close(ending))
+	}()
+	relay, err := outbox.NewRelay(bus, pool, outbox.Config{
+		Table: f.of(), Name: f.relay, Unfenced: unfenced, Logger: logger,
+		From: map[string]outbox.Start{"oldest": outbox.StartOldest, "now": outbox.StartNow}[from],
+	})
+	if err != nil {
+		return err
+	}
+	return relay.Run(ctx)
+}

@@ -1,0 +1,112 @@
+// Package fxpostgres wires outbox and inbox into an fx application that provides a
+// *pgxpool.Pool and has [fxmodule.Module]:
+//
+//	fxmodule.Module,
+//	fxpostgres.Module, fxpostgres.Migrate(),        // the relay, and *inbox.Inbox
+//	fxpostgres.Publisher(sales.OrderPlacedTopic),   // *outbox.Publisher[OrderPlaced]
+//	fxpostgres.Idempotent(),                        // every handler in the inbox's transaction
+//
+// The relay runs as long as the application does and ends before the bus closes;
+// what handlers write while they drain stays in the table for the next relay.
+package fxpostgres
+
+import (
+	"context"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/postgres/inbox"
+	"github.com/eventbus-go/eventbus/postgres/outbox"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"go.uber.org/fx"
+)
+
+// Module provides an *outbox.Relay, which runs with the application, and an
+// *inbox.Inbox, which is cleaned meanwhile. An outbox.Config or an inbox.Config in
+// the container changes their defaults. The tables have to be there: see [Migrate].
+var Module = fx.Module("eventbus.postgres",
+	fx.Provide(newRelay, newInbox),
+	fx.Invoke(migrate, runRelay, runInbox),
+)
+
+// Migrate creates or updates the tables before the relay starts. Where something
+// else runs migrations leave it out.
+func Migrate() fx.Option { return fx.Supply(new(migration)) }
+
+// migration in the container says that the application migrates.
+type migration struct{}
+
+// Publisher provides an *outbox.Publisher[T] for a topic.
+func Publisher[T any](topic *eventbus.Topic[T]) fx.Option {
+	return fx.Provide(func(bus *eventbus.Bus, p params) *outbox.Publisher[T] {
+		return outbox.For(eventbus.NewPublisher(bus, topic)).In(p.Outbox.Table)
+	})
+}
+
+// Idempotent puts the inbox around every handler of the bus.
+func Idempotent() fx.Option {
+	return fx.Invoke(func(bus *eventbus.Bus, in *inbox.Inbox) { bus.Use(eventbus.Idempotent(in)) })
+}
+
+type params struct {
+	fx.In
+	Pool   *pgxpool.Pool
+	Outbox outbox.Config `optional:"true"`
+	Inbox  inbox.Config  `optional:"true"`
+}
+
+// migrations is what a start may have to migrate.
+type migrations struct {
+	fx.In
+	Params  params
+	Migrate *migration `optional:"true"`
+}
+
+func migrate(life fx.Lifecycle, m migrations) {
+	if m.Migrate == nil {
+		return
+	}
+	life.Append(fx.StartHook(func(ctx context.Context) error {
+		if err := outbox.Migrate(ctx, m.Params.Pool, m.Params.Outbox.Table); err != nil {
+			return err
+		}
+		return inbox.Migrate(ctx, m.Params.Pool, m.Params.Inbox.Table)
+	}))
+}
+
+func newRelay(bus *eventbus.Bus, p params) (*outbox.Relay, error) {
+	return outbox.NewRelay(bus, p.Pool, p.Outbox)
+}
+
+func newInbox(p params) (*inbox.Inbox, error) { return inbox.New(p.Pool, p.Inbox) }
+
+func runRelay(life fx.Lifecycle, relay *outbox.Relay, end fx.Shutdowner) {
+	run(life, relay.Run, end)
+}
+
+func runInbox(life fx.Lifecycle, in *inbox.Inbox, end fx.Shutdowner) { run(life, in.Run, end) }
+
+// run runs do between start and stop. An error that ends it earlier ends the
+// application: without a relay nothing would be published, silently.
+func run(life fx.Lifecycle, do func(context.Context) error, end fx.Shutdowner) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	life.Append(fx.StartStopHook(
+		func() {
+			go func() {
+				err := do(ctx)
+				done <- err
+				if err != nil {
+					_ = end.Shutdown(fx.ExitCode(1))
+				}
+			}()
+		},
+		func(stopping context.Context) error {
+			cancel()
+			select {
+			case err := <-done:
+				return err
+			case <-stopping.Done():
+				return stopping.Err()
+			}
+		}))
+}
