@@ -13,18 +13,27 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// admin describes and creates topics. Calls repeat what is worth repeating, for
-// Config.RequestTimeout or until their context ends.
-type admin struct {
+// Admin inspects and changes a cluster: topics, records, groups, their offsets,
+// brokers and access rights. It is safe for concurrent use, shares the
+// connections of its Transport, and needs no Close.
+//
+// Requests that fail for a passing reason, such as a leader that moves, are
+// repeated for Config.RequestTimeout, or until the context ends.
+type Admin struct {
 	client *cluster.Client
-	err    error
+	err    error // why the Transport's configuration is wrong; every method returns it
 }
 
-// Admin describes and creates topics.
-func (t *Transport) Admin() transport.Admin { return &admin{t.client, t.err} }
+// NewAdmin returns an Admin for t's cluster. It connects when it is first used.
+// A Transport's own Admin method returns the same, as the narrower
+// transport.Admin that every transport has.
+func NewAdmin(t *Transport) *Admin { return &Admin{t.client, t.err} }
 
-// Topics describes the named topics, or all but Kafka's internal ones.
-func (a *admin) Topics(ctx context.Context, names ...string) ([]transport.TopicInfo, error) {
+// Topics describes the named topics in that order, or, if none is named, all
+// except Kafka's internal ones. The Err of a topic that does not exist is
+// transport.ErrTopicMissing. Configs is nil for a topic whose configuration this
+// client may not read.
+func (a *Admin) Topics(ctx context.Context, names ...string) ([]transport.TopicInfo, error) {
 	if a.err != nil {
 		return nil, a.err
 	}
@@ -39,7 +48,7 @@ func (a *admin) Topics(ctx context.Context, names ...string) ([]transport.TopicI
 	return infos, nil
 }
 
-func (a *admin) describe(ctx context.Context, names []string) ([]transport.TopicInfo, error) {
+func (a *Admin) describe(ctx context.Context, names []string) ([]transport.TopicInfo, error) {
 	req := cluster.MetadataRequest(names)
 	all := len(names) == 0
 	if all {
@@ -81,9 +90,10 @@ func (a *admin) describe(ctx context.Context, names []string) ([]transport.Topic
 	return infos, nil
 }
 
-// configs fills in the configuration of the topics that exist. It stays nil
-// where this client may not read it.
-func (a *admin) configs(ctx context.Context, topics map[string]*transport.TopicInfo) error {
+// configs fills in the configuration of the topics that exist. Reading it needs
+// a right of its own (DescribeConfigs), without which it stays nil: a service
+// that may write to a topic seldom has it.
+func (a *Admin) configs(ctx context.Context, topics map[string]*transport.TopicInfo) error {
 	req := kmsg.NewPtrDescribeConfigsRequest()
 	for name, info := range topics {
 		if info.Err == nil {
@@ -118,8 +128,10 @@ func (a *admin) configs(ctx context.Context, topics map[string]*transport.TopicI
 	return nil
 }
 
-// CreateTopics creates topics and waits until each partition has a leader.
-func (a *admin) CreateTopics(ctx context.Context, specs ...transport.TopicSpec) error {
+// CreateTopics creates topics and waits until each of their partitions has a
+// leader. Topics that exist already stay as they are. The error names the topics
+// that could not be created; the others have been.
+func (a *Admin) CreateTopics(ctx context.Context, specs ...transport.TopicSpec) error {
 	if a.err != nil {
 		return a.err
 	}
@@ -145,9 +157,10 @@ func (a *admin) CreateTopics(ctx context.Context, specs ...transport.TopicSpec) 
 	return errors.Join(errs...)
 }
 
-// create asks the controller once, and returns what it said for good of topics
-// that it didn't create, or an error that may be worth repeating.
-func (a *admin) create(ctx context.Context, specs []transport.TopicSpec) (map[string]error, error) {
+// create asks the controller once. The map has the final errors of the topics
+// that it refused; the error, if any, concerns the whole request and may be
+// worth another try.
+func (a *Admin) create(ctx context.Context, specs []transport.TopicSpec) (map[string]error, error) {
 	req := kmsg.NewPtrCreateTopicsRequest()
 	req.TimeoutMillis = int32(a.client.Cfg.RequestTimeout.Milliseconds())
 	for _, spec := range specs {
@@ -195,12 +208,12 @@ func createRequest(spec transport.TopicSpec) kmsg.CreateTopicsRequestTopic {
 	return t
 }
 
-// usable waits until a topic that was just created has a leader for each
-// partition: its creation is answered before all brokers know of it.
+// usable waits until each partition of a new topic has a leader: the controller
+// answers before the other brokers know the topic.
 //
-// Where ZooKeeper keeps the topics, one that "exists already" may be on its way
-// out, for seconds: now and then it is asked for anew.
-func (a *admin) usable(ctx context.Context, spec transport.TopicSpec) error {
+// With ZooKeeper a topic that "exists already" may be one whose deletion takes
+// some seconds more. Creating it is therefore tried again about once a second.
+func (a *Admin) usable(ctx context.Context, spec transport.TopicSpec) error {
 	name := spec.Name
 	for turn := 1; ; turn++ {
 		t, err := a.client.FreshTopic(ctx, name)

@@ -11,7 +11,7 @@ import (
 	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
 )
 
-// Operation is something that a broker may allow on a topic, a group or the
+// Operation is a kind of access that an ACL allows on a topic, a group or the
 // cluster.
 type Operation int8
 
@@ -24,28 +24,30 @@ const (
 	OperationIdempotentWrite Operation = 12
 )
 
-// Rights are the operations that brokers allow this client, after all ACLs.
-// Known is false where the broker doesn't tell (before Kafka 2.3).
+// Rights is the set of operations that brokers allow this client, after all ACLs.
+// The zero value allows nothing and is not Known.
 type Rights struct {
-	bits  int32
+	bits int32 // 1<<operation for each
+	// Known is false if the broker did not say: an old one, or one without the
+	// right to Describe.
 	Known bool
 }
 
 func rightsOf(bits int32) Rights {
-	if bits == math.MinInt32 { // the field's value for "not told"
+	if bits == math.MinInt32 { // the protocol's value for "not included"
 		return Rights{}
 	}
 	return Rights{bits, true}
 }
 
-// Allow tells whether an operation is among them.
+// Allow reports whether o is among the operations. It is false if r is not Known.
 func (r Rights) Allow(o Operation) bool { return r.bits&(1<<o) != 0 }
 
-// TopicRights tells what this client may do with topics. Those that do not
-// exist, or may not be described, are absent.
-func (t *Transport) TopicRights(ctx context.Context, topics ...string) (map[string]Rights, error) {
-	if t.err != nil {
-		return nil, t.err
+// TopicRights returns the operations that this client may use on topics. Topics
+// that do not exist, or that this client may not describe, are absent.
+func (a *Admin) TopicRights(ctx context.Context, topics ...string) (map[string]Rights, error) {
+	if a.err != nil {
+		return nil, a.err
 	}
 	rights := make(map[string]Rights, len(topics))
 	if len(topics) == 0 {
@@ -53,7 +55,7 @@ func (t *Transport) TopicRights(ctx context.Context, topics ...string) (map[stri
 	}
 	req := cluster.MetadataRequest(topics)
 	req.IncludeTopicAuthorizedOperations = true
-	answer, err := t.client.AnyBroker(ctx, req)
+	answer, err := a.client.AnyBroker(ctx, req)
 	if err != nil {
 		return nil, fmt.Errorf("kafka: rights on topics: %w", err)
 	}
@@ -65,16 +67,17 @@ func (t *Transport) TopicRights(ctx context.Context, topics ...string) (map[stri
 	return rights, nil
 }
 
-// GroupRights tells what this client may do with a group, which need not exist.
-// An error that is transport.ErrUnauthorized says that it may do nothing.
-func (t *Transport) GroupRights(ctx context.Context, group string) (Rights, error) {
-	if t.err != nil {
-		return Rights{}, t.err
+// GroupRights returns the operations that this client may use on a group, which
+// need not exist. An error that is transport.ErrUnauthorized means that it may
+// not even describe the group.
+func (a *Admin) GroupRights(ctx context.Context, group string) (Rights, error) {
+	if a.err != nil {
+		return Rights{}, a.err
 	}
 	req := kmsg.NewPtrDescribeGroupsRequest()
 	req.Groups, req.IncludeAuthorizedOperations = []string{group}, true
 	var rights Rights
-	err := t.client.AskGroup(ctx, group, req, func(answer kmsg.Response) error {
+	err := a.client.AskGroup(ctx, group, req, func(answer kmsg.Response) error {
 		for _, g := range answer.(*kmsg.DescribeGroupsResponse).Groups {
 			if code := kerr.Error(g.ErrorCode); code != 0 && code != kerr.GroupIDNotFound {
 				return code
@@ -91,14 +94,15 @@ func (t *Transport) GroupRights(ctx context.Context, group string) (Rights, erro
 	return rights, nil
 }
 
-// ClusterRights tells what this client may do with the cluster.
-func (t *Transport) ClusterRights(ctx context.Context) (Rights, error) {
-	if t.err != nil {
-		return Rights{}, t.err
+// ClusterRights returns the operations that this client may use on the cluster
+// itself, such as creating topics.
+func (a *Admin) ClusterRights(ctx context.Context) (Rights, error) {
+	if a.err != nil {
+		return Rights{}, a.err
 	}
 	req := kmsg.NewPtrDescribeClusterRequest()
 	req.IncludeClusterAuthorizedOperations = true
-	answer, err := t.client.AnyBroker(ctx, req)
+	answer, err := a.client.AnyBroker(ctx, req)
 	if err != nil {
 		return Rights{}, fmt.Errorf("kafka: rights on the cluster: %w", err)
 	}

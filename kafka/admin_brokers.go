@@ -1,11 +1,15 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/kversion"
 
 	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
@@ -13,30 +17,50 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// BrokerProbe is how a broker answered.
+// cluster asks any broker for the cluster's id and its brokers, by id.
+func (a *Admin) cluster(ctx context.Context) (transport.Cluster, error) {
+	if a.err != nil {
+		return transport.Cluster{}, a.err
+	}
+	resp, err := a.client.AnyBroker(ctx, cluster.MetadataRequest(nil))
+	if err != nil {
+		return transport.Cluster{}, fmt.Errorf("kafka: %w", err)
+	}
+	m := &a.client.Metadata
+	m.LearnBrokers(resp.(*kmsg.MetadataResponse))
+	m.Mu.Lock()
+	defer m.Mu.Unlock()
+	found := transport.Cluster{ID: m.ClusterID, Brokers: slices.Collect(maps.Values(m.Brokers))}
+	slices.SortFunc(found.Brokers, func(a, b transport.Broker) int { return cmp.Compare(a.ID, b.ID) })
+	return found, nil
+}
+
+// BrokerProbe is the result of connecting to one broker.
 type BrokerProbe struct {
 	transport.Broker
-	// Err is why it did not; what follows is zero then.
+	// Err is nil if the broker answered. Otherwise the fields below are zero.
 	Err error
-	// Took is how long one exchange took on a connection that stood already.
+	// Took is the duration of one request on an established connection.
 	Took time.Duration
-	// Version is the release that speaks what the broker does, such as "v4.2":
-	// brokers don't tell theirs.
+	// Version is the Kafka release that supports the same requests as the broker,
+	// such as "v4.2". It is a guess: the protocol has no field for the release.
 	Version string
-	// TLS is the connection's, nil without TLS.
+	// TLS describes the connection. It is nil without TLS.
 	TLS *tls.ConnectionState
 }
 
-// Probe connects to every broker that the cluster names, by id. Its error is
-// that of Cluster.
-func (t *Transport) Probe(ctx context.Context) ([]BrokerProbe, error) {
-	cluster, err := t.Cluster(ctx)
+// Probe connects to each broker of the cluster, one after another, at the
+// address that the cluster advertises, and sends a request. The result is in the
+// order of the brokers' ids. A broker that does not answer within
+// Config.DialTimeout is no error of Probe: its BrokerProbe has one.
+func (a *Admin) Probe(ctx context.Context) ([]BrokerProbe, error) {
+	found, err := a.cluster(ctx)
 	if err != nil {
 		return nil, err
 	}
-	probes := make([]BrokerProbe, len(cluster.Brokers))
-	for i, b := range cluster.Brokers {
-		probes[i] = probe(t.client, ctx, b)
+	probes := make([]BrokerProbe, len(found.Brokers))
+	for i, b := range found.Brokers {
+		probes[i] = probe(a.client, ctx, b)
 	}
 	return probes, nil
 }

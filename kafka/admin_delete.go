@@ -13,21 +13,23 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// DeleteRecords deletes the records before an offset from each partition's log,
-// for good. The error names the partitions where it failed.
-func (t *Transport) DeleteRecords(ctx context.Context, before map[transport.Partition]int64) error {
-	if t.err != nil {
-		return t.err
+// DeleteRecords deletes all records before the given offset from each partition,
+// irrevocably. Records are deleted from the start of a partition's log only, as
+// by retention. The error names the partitions where it failed; in the others
+// the records are deleted.
+func (a *Admin) DeleteRecords(ctx context.Context, before map[transport.Partition]int64) error {
+	if a.err != nil {
+		return a.err
 	}
 	var errs []error
 	for p, offset := range before {
-		err := t.client.Persist(ctx, func() error {
-			leader, _, err := t.client.Leader(ctx, p.Topic, p.Partition)
+		err := a.client.Persist(ctx, func() error {
+			leader, _, err := a.client.Leader(ctx, p.Topic, p.Partition)
 			if err == nil {
-				err = deleteRecords(t.client, ctx, leader, p, offset)
+				err = deleteRecords(a.client, ctx, leader, p, offset)
 			}
 			if kerr.Retriable(err) {
-				t.client.Invalidate(p.Topic)
+				a.client.Invalidate(p.Topic)
 			}
 			return err
 		})

@@ -15,34 +15,35 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// ErrGroupMissing says that a cluster has no group of that name: one is there
-// while it has members or commits.
+// ErrGroupMissing means that the cluster has no group of that name. A group
+// exists while it has members or committed offsets.
 var ErrGroupMissing = errors.New("no such group")
 
-// GroupListing is a consumer group as the cluster lists it.
+// GroupListing is one consumer group in the cluster's list.
 type GroupListing struct {
 	Name string
-	// State is Kafka's: Empty, Stable, PreparingRebalance, CompletingRebalance,
+	// State is one of Kafka's names: Empty, Stable, PreparingRebalance, CompletingRebalance,
 	// Assigning, Reconciling or Dead; empty before Kafka 2.6.
 	State string
-	// Protocol is "consumer" for groups of KIP-848, in which the broker spreads
+	// Protocol is "consumer" for groups of KIP-848, in which the broker assigns
 	// the partitions, else "classic"; empty before Kafka 3.8.
 	Protocol string
 }
 
-// Groups lists the consumer groups of all brokers that answer, by name. The
-// error, beside what was found, tells of those that do not.
-func (t *Transport) Groups(ctx context.Context) ([]GroupListing, error) {
-	cluster, err := t.Cluster(ctx)
+// Groups lists the consumer groups of the cluster, by name. Each broker lists the
+// groups that it coordinates: if some brokers do not answer, Groups returns the
+// groups of the others and an error that names the brokers.
+func (a *Admin) Groups(ctx context.Context) ([]GroupListing, error) {
+	known, err := a.cluster(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var found []GroupListing
 	var errs []error
-	for _, b := range cluster.Brokers {
+	for _, b := range known.Brokers {
 		var listed []GroupListing
-		err := t.client.Persist(ctx, func() (err error) {
-			listed, err = groupsOf(t.client, ctx, b.ID)
+		err := a.client.Persist(ctx, func() (err error) {
+			listed, err = groupsOf(a.client, ctx, b.ID)
 			return err
 		})
 		if err != nil {
@@ -75,29 +76,30 @@ func groupsOf(c *cluster.Client, ctx context.Context, broker int32) ([]GroupList
 // Group is a consumer group and its members.
 type Group struct {
 	GroupListing
-	Coordinator int32  // the broker that looks after it
-	Balancer    string // how partitions are spread; empty without members
+	Coordinator int32  // the id of the broker that coordinates the group
+	Balancer    string // the name of its assignment strategy; empty without members
 	Members     []GroupMember
 }
 
 // GroupMember is one member of a group.
 type GroupMember struct {
-	ID         string
-	InstanceID string // of a static member (KIP-345)
-	ClientID   string
-	Host       string
+	ID         string // given by the coordinator; new with every start of a member
+	InstanceID string // the name of a static member (KIP-345), else empty
+	ClientID   string // Config.ClientID of the member
+	Host       string // the address that the coordinator sees, such as "/10.0.0.7"
 	Assigned   []transport.Partition
 }
 
-// Group describes a group. The error is ErrGroupMissing if there is none.
-func (t *Transport) Group(ctx context.Context, name string) (Group, error) {
-	if t.err != nil {
-		return Group{}, t.err
+// Group describes a group of either protocol. If the cluster has no group of
+// that name the error is ErrGroupMissing.
+func (a *Admin) Group(ctx context.Context, name string) (Group, error) {
+	if a.err != nil {
+		return Group{}, a.err
 	}
 	var g Group
-	err := t.client.Persist(ctx, func() error {
-		return t.client.AtCoordinator(ctx, name, func(broker int32) (err error) {
-			g, err = describeGroup(t.client, ctx, broker, name)
+	err := a.client.Persist(ctx, func() error {
+		return a.client.AtCoordinator(ctx, name, func(broker int32) (err error) {
+			g, err = describeGroup(a.client, ctx, broker, name)
 			return err
 		})
 	})
@@ -107,8 +109,9 @@ func (t *Transport) Group(ctx context.Context, name string) (Group, error) {
 	return g, nil
 }
 
-// describeGroup asks for a group of the classic protocol, and, if there is none,
-// for one of KIP-848: each request knows only its own.
+// describeGroup asks for a group of the classic protocol and, if there is none,
+// for one of KIP-848: brokers answer each request for groups of its own protocol
+// alone.
 func describeGroup(c *cluster.Client, ctx context.Context, coordinator int32, name string) (Group, error) {
 	req := kmsg.NewPtrDescribeGroupsRequest()
 	req.Groups = []string{name}
@@ -138,7 +141,7 @@ func describeGroup(c *cluster.Client, ctx context.Context, coordinator int32, na
 	return g, nil
 }
 
-var errLeftOut = errors.New("the broker's response leaves it out")
+var errLeftOut = errors.New("the broker's response does not mention it")
 
 func describeConsumerGroup(c *cluster.Client, ctx context.Context, coordinator int32, name string) (Group, error) {
 	req := kmsg.NewPtrConsumerGroupDescribeRequest()

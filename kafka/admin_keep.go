@@ -9,28 +9,29 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// keptFor is how long offsets are kept: long enough for ever.
+// keptFor is the retention that KeepOffsets asks for. The protocol has no value
+// for "without end"; a century serves.
 const keptFor = 100 * 365 * 24 * time.Hour
 
-// commitWithRetention is the highest version of OffsetCommit in which the client
-// says how long offsets are kept (KIP-211 took it out of the later ones). Brokers
-// from 2.8 to 4.1 speak it, and keep their word.
+// commitWithRetention is the last version of OffsetCommit with a field for the
+// retention time: KIP-211 removed it from later ones. Brokers from 2.8 to 4.1
+// accept this version and honour the field.
 const commitWithRetention = 4
 
-// KeepOffsets commits offsets for a group that never has members, and has the
-// brokers keep them: other commits of a group without members are forgotten after
-// offsets.retention.minutes, a week by default. Epochs play no part. The error is
-// ErrFenced if the group has members.
-func (t *Transport) KeepOffsets(ctx context.Context, name string, commits ...transport.Commit) error {
-	if t.err != nil {
-		return t.err
+// KeepOffsets commits offsets for a group that never has members, and asks the
+// brokers to keep them for a century. They delete other commits of a group without
+// members after offsets.retention.minutes, a week by default. The commits' Epoch
+// is ignored. The error is transport.ErrFenced if the group has members.
+func (a *Admin) KeepOffsets(ctx context.Context, name string, commits ...transport.Commit) error {
+	if a.err != nil {
+		return a.err
 	}
 	if len(commits) == 0 {
 		return nil
 	}
 	req := group.StoreRequest(name, commits)
 	req.RetentionTimeMillis = keptFor.Milliseconds()
-	if err := t.client.AskGroup(ctx, name, capped{req, commitWithRetention}, group.StoredBy); err != nil {
+	if err := a.client.AskGroup(ctx, name, capped{req, commitWithRetention}, group.StoredBy); err != nil {
 		return fmt.Errorf("kafka: keeping offsets of group %q: %w", name, err)
 	}
 	return nil

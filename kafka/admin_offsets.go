@@ -8,8 +8,10 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Offsets resolves a start position for each partition.
-func (a *admin) Offsets(ctx context.Context, at transport.Start, partitions ...transport.Partition) (map[transport.Partition]int64, error) {
+// Offsets resolves a start position to an offset for each partition: the start
+// of its log, its end (the last stable offset), or the first record at or after a
+// time. It fails if any of the partitions does not exist.
+func (a *Admin) Offsets(ctx context.Context, at transport.Start, partitions ...transport.Partition) (map[transport.Partition]int64, error) {
 	if a.err != nil {
 		return nil, a.err
 	}
@@ -20,9 +22,10 @@ func (a *admin) Offsets(ctx context.Context, at transport.Start, partitions ...t
 	return found, nil
 }
 
-// Committed reads a group's committed offsets on those topics, or on all if none
-// is named.
-func (a *admin) Committed(ctx context.Context, name string, topics ...string) (map[transport.Partition]transport.Commit, error) {
+// Committed returns a group's committed offsets and their metadata on those
+// topics, or on all if none is named. Partitions without a commit are absent; a
+// group that does not exist has no commits.
+func (a *Admin) Committed(ctx context.Context, name string, topics ...string) (map[transport.Partition]transport.Commit, error) {
 	if a.err != nil {
 		return nil, a.err
 	}

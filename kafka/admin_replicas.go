@@ -10,25 +10,25 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Replicas is who holds a partition.
+// Replicas has the ids of the brokers that hold a partition.
 type Replicas struct {
 	transport.Partition
-	Leader  int32   // −1: nobody leads it, and it can be neither read nor written
+	Leader  int32   // −1 without a leader: the partition can be neither read nor written
 	All     []int32 // the first is the preferred leader
-	InSync  []int32
-	Offline []int32
+	InSync  []int32 // those that acknowledge writes
+	Offline []int32 // those that are down, or whose disk failed
 }
 
-// Replicas tells who holds the partitions of topics, in the topics' order. A
-// topic that does not exist has none.
-func (t *Transport) Replicas(ctx context.Context, topics ...string) ([]Replicas, error) {
-	if t.err != nil {
-		return nil, t.err
+// Replicas returns the replicas of each partition of the topics, in the order of
+// the topics. A topic that does not exist adds nothing.
+func (a *Admin) Replicas(ctx context.Context, topics ...string) ([]Replicas, error) {
+	if a.err != nil {
+		return nil, a.err
 	}
 	if len(topics) == 0 {
 		return nil, nil
 	}
-	answer, err := t.client.AnyBroker(ctx, cluster.MetadataRequest(topics))
+	answer, err := a.client.AnyBroker(ctx, cluster.MetadataRequest(topics))
 	if err != nil {
 		return nil, fmt.Errorf("kafka: replicas: %w", err)
 	}

@@ -9,25 +9,25 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// ErrGroupBusy says that a group has members, which would not notice that it was
-// moved, and move it back with their next commit.
+// ErrGroupBusy means that a group has members. They would not notice new offsets,
+// and overwrite them with their next commit.
 var ErrGroupBusy = errors.New("the group has members: stop them first")
 
-// ResetGroup commits offsets for a group, so that its members go on there when
-// they join next. Epochs of assignments play no part. The error is ErrGroupBusy while there are
-// any: the broker itself refuses then, also members that came meanwhile. A group
-// that did not exist does then.
+// ResetGroup commits offsets for a group without members, so that members that
+// join later continue there. It creates a group that does not exist. The commits'
+// Epoch is ignored. While the group has members the error is ErrGroupBusy: the
+// broker checks, so a member that joins at the same moment is safe too.
 //
-// The commit is one request: brokers take all of it or refuse all, but for
-// partitions that are not there.
-func (t *Transport) ResetGroup(ctx context.Context, name string, commits ...transport.Commit) error {
-	if t.err != nil {
-		return t.err
+// All offsets are in one request. The coordinator stores all or none of them,
+// except for partitions that do not exist, which the error names.
+func (a *Admin) ResetGroup(ctx context.Context, name string, commits ...transport.Commit) error {
+	if a.err != nil {
+		return a.err
 	}
 	if len(commits) == 0 {
 		return nil
 	}
-	err := group.ResetGroup(ctx, t.client, name, commits)
+	err := group.ResetGroup(ctx, a.client, name, commits)
 	if errors.Is(err, transport.ErrFenced) {
 		err = fmt.Errorf("%w (%w)", ErrGroupBusy, err)
 	}

@@ -77,6 +77,11 @@ func TestNewInvalid(t *testing.T) {
 		"CreateTopics": func() error { return tr.Admin().CreateTopics(t.Context()) },
 		"Offsets":      func() error { _, err := tr.Admin().Offsets(t.Context(), transport.Earliest()); return err },
 		"Committed":    func() error { _, err := tr.Admin().Committed(t.Context(), "g"); return err },
+		"Groups":       func() error { _, err := NewAdmin(tr).Groups(t.Context()); return err },
+		"Group":        func() error { _, err := NewAdmin(tr).Group(t.Context(), "g"); return err },
+		"Probe":        func() error { _, err := NewAdmin(tr).Probe(t.Context()); return err },
+		"ResetGroup":   func() error { return NewAdmin(tr).ResetGroup(t.Context(), "g") },
+		"Transactor":   func() error { _, err := NewTransactor(t.Context(), tr, "id", TransactorConfig{}); return err },
 	}
 	for name, use := range uses {
 		if err := use(); err == nil || err.Error() != want {

@@ -69,7 +69,7 @@ func HasConsumerProtocol(t *testing.T, cfg Config) bool {
 
 // DeleteRecords removes the records of a partition before an offset.
 func DeleteRecords(ctx context.Context, tr transport.Transport, p transport.Partition, before int64) error {
-	return tr.(*Transport).DeleteRecords(ctx, map[transport.Partition]int64{p: before})
+	return NewAdmin(tr.(*Transport)).DeleteRecords(ctx, map[transport.Partition]int64{p: before})
 }
 
 // DeleteTopic deletes a topic, and returns when it is gone.

@@ -51,10 +51,10 @@ type TransactorConfig struct {
 	Compression string
 }
 
-// NewTransactor returns the one Transactor of a transactional id: others with
-// that id, wherever they run, are fenced from now on, and the transaction that
-// the last one left open has ended when NewTransactor returns.
-func (t *Transport) NewTransactor(ctx context.Context, id string, cfg TransactorConfig) (*Transactor, error) {
+// NewTransactor returns the one Transactor of a transactional id in t's cluster.
+// From now on others with that id, in any process, get transport.ErrFenced, and a
+// transaction that one of them left open has been aborted.
+func NewTransactor(ctx context.Context, t *Transport, id string, cfg TransactorConfig) (*Transactor, error) {
 	if t.err != nil {
 		return nil, t.err
 	}
@@ -90,10 +90,11 @@ func (t *Transport) NewTransactor(ctx context.Context, id string, cfg Transactor
 	return x, nil
 }
 
-// Transactor is NewTransactor behind the seam: it implements
-// transport.Transactional.
+// Transactor returns what NewTransactor does, as transport.Transactional demands.
+// Of config it uses BatchBytes and Compression; the transaction's timeout is the
+// default of TransactorConfig.
 func (t *Transport) Transactor(ctx context.Context, id string, config transport.ProducerConfig) (transport.Transactor, error) {
-	return t.NewTransactor(ctx, id, TransactorConfig{BatchBytes: config.BatchBytes, Compression: config.Compression})
+	return NewTransactor(ctx, t, id, TransactorConfig{BatchBytes: config.BatchBytes, Compression: config.Compression})
 }
 
 var _ transport.Transactional = (*Transport)(nil)

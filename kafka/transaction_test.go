@@ -37,7 +37,7 @@ func writes(x *Transactor, topic string, values ...string) error {
 
 func transactor(t *testing.T, tr *Transport, id string) *Transactor {
 	t.Helper()
-	x, err := tr.NewTransactor(context.Background(), id, TransactorConfig{})
+	x, err := NewTransactor(context.Background(), tr, id, TransactorConfig{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -242,7 +242,7 @@ func TestKeepOffsets(t *testing.T) {
 		return nil, nil, false
 	})
 	p := transport.Partition{Topic: "events"}
-	if err := transportOf(b).KeepOffsets(t.Context(), "tool", transport.Commit{Partition: p, Offset: 5, LeaderEpoch: 3, Metadata: "kept"}); err != nil {
+	if err := NewAdmin(transportOf(b)).KeepOffsets(t.Context(), "tool", transport.Commit{Partition: p, Offset: 5, LeaderEpoch: 3, Metadata: "kept"}); err != nil {
 		t.Fatal(err)
 	}
 	if version != 4 || retention != keptFor.Milliseconds() {

@@ -3,11 +3,7 @@ package kafka
 import (
 	"cmp"
 	"context"
-	"fmt"
-	"slices"
 	"time"
-
-	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
 	"github.com/eventbus-go/eventbus/kafka/internal/fetch"
@@ -38,24 +34,11 @@ func New(cfg Config) *Transport {
 // were tried and what was wrong with each; credentials that were refused are
 // transport.ErrUnauthorized.
 func (t *Transport) Cluster(ctx context.Context) (transport.Cluster, error) {
-	if t.err != nil {
-		return transport.Cluster{}, t.err
-	}
-	resp, err := t.client.AnyBroker(ctx, cluster.MetadataRequest(nil))
-	if err != nil {
-		return transport.Cluster{}, fmt.Errorf("kafka: %w", err)
-	}
-	m := &t.client.Metadata
-	m.LearnBrokers(resp.(*kmsg.MetadataResponse))
-	m.Mu.Lock()
-	defer m.Mu.Unlock()
-	cluster := transport.Cluster{ID: m.ClusterID}
-	for _, b := range m.Brokers {
-		cluster.Brokers = append(cluster.Brokers, b)
-	}
-	slices.SortFunc(cluster.Brokers, func(a, b transport.Broker) int { return cmp.Compare(a.ID, b.ID) })
-	return cluster, nil
+	return NewAdmin(t).cluster(ctx)
 }
+
+// Admin returns NewAdmin(t).
+func (t *Transport) Admin() transport.Admin { return NewAdmin(t) }
 
 // Throttled is how long brokers have asked the producers and consumers of this
 // Transport to wait, in all, because of quotas.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -17,6 +18,14 @@ import (
 	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
 	"github.com/eventbus-go/eventbus/transport"
 )
+
+// TestTransportIsNarrow: a bus's author sees what a bus uses. What operators need is
+// in Admin, and Throttled and Transactor are the only methods beside the interface.
+func TestTransportIsNarrow(t *testing.T) {
+	if n := reflect.TypeFor[*Transport]().NumMethod(); n > 8 {
+		t.Errorf("Transport has %d methods, more than 8: add operators' methods to Admin", n)
+	}
+}
 
 func TestCluster(t *testing.T) {
 	b := bed.NewBed(t, 1, kfake.NumBrokers(3), kfake.ClusterID("it"))

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/eventbus-go/eventbus/cmd/eventbus/internal/redrive"
+	"github.com/eventbus-go/eventbus/kafka"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -138,7 +139,7 @@ func (a *app) purge(ctx context.Context, topic string, open bool) error {
 		if err := a.confirm("Delete for good %s", what); err != nil {
 			return err
 		}
-		if err := a.cluster.DeleteRecords(ctx, before); err != nil {
+		if err := kafka.NewAdmin(a.cluster).DeleteRecords(ctx, before); err != nil {
 			return err
 		}
 	}

@@ -152,7 +152,7 @@ func (a *app) skipHere(ctx context.Context, group string, d dead) error {
 	if is := now[d.at()]; is == nil || is.Offset != at.Offset || is.Metadata != at.Metadata {
 		return fmt.Errorf("group %s has moved on meanwhile: nothing was changed, look again with --dry-run", group)
 	}
-	if err := t.ResetGroup(ctx, group, commit); err != nil {
+	if err := kafka.NewAdmin(t).ResetGroup(ctx, group, commit); err != nil {
 		return err
 	}
 	return a.say("%s@%d is passed over.", d.at(), d.offset)

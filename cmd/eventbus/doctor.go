@@ -121,7 +121,7 @@ const slow = 100 * time.Millisecond
 // names. Clients bootstrap from one address and then use these: that they
 // differ from what can be reached is the most frequent fault of a new cluster.
 func examineBrokers(ctx context.Context, found *findings, t *kafka.Transport) {
-	probes, err := t.Probe(ctx)
+	probes, err := kafka.NewAdmin(t).Probe(ctx)
 	if err != nil {
 		found.add("brokers", bad, "see whether the cluster has a controller", "%v", err)
 		return

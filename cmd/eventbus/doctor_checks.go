@@ -49,7 +49,7 @@ func loopback(addresses []string) bool {
 // examineRights examines whether these credentials may create topics. Not to be
 // allowed is fine: many clusters provision topics by other credentials.
 func examineRights(ctx context.Context, found *findings, t *kafka.Transport) {
-	rights, err := t.ClusterRights(ctx)
+	rights, err := kafka.NewAdmin(t).ClusterRights(ctx)
 	switch {
 	case err != nil || !rights.Known:
 		found.add("ACLs", unknown, "", "the brokers do not tell what this client may do with the cluster")
@@ -86,7 +86,7 @@ func (a *app) examineTopics(ctx context.Context, found *findings, t *kafka.Trans
 		there, names = append(there, *s.info), append(names, s.Topic)
 	}
 	examineReplicas(ctx, found, t, there, names)
-	rights, err := t.TopicRights(ctx, names...)
+	rights, err := kafka.NewAdmin(t).TopicRights(ctx, names...)
 	if err != nil {
 		found.add("topics' ACLs", unknown, "", "%v", err)
 		return there, nil
@@ -120,7 +120,7 @@ func examineReplicas(ctx context.Context, found *findings, t *kafka.Transport, i
 			found.add(info.Name, warning, "set min.insync.replicas=2, with three replicas", "acknowledges writes with a single replica in sync")
 		}
 	}
-	replicas, err := t.Replicas(ctx, names...)
+	replicas, err := kafka.NewAdmin(t).Replicas(ctx, names...)
 	if err != nil {
 		found.add("topics", unknown, "", "%v", err)
 		return
@@ -141,11 +141,11 @@ func (a *app) examineGroup(ctx context.Context, found *findings, t *kafka.Transp
 	check := "group " + name
 	// Brokers describe a group that may not be read as one that does not exist:
 	// the rights come first.
-	if rights, err := t.GroupRights(ctx, name); errors.Is(err, transport.ErrUnauthorized) || rights.Known && !rights.Allow(kafka.OperationRead) {
+	if rights, err := kafka.NewAdmin(t).GroupRights(ctx, name); errors.Is(err, transport.ErrUnauthorized) || rights.Known && !rights.Allow(kafka.OperationRead) {
 		found.add(check, bad, "allow Read on the group", "may not be joined with these credentials")
 		return
 	}
-	g, err := t.Group(ctx, name)
+	g, err := kafka.NewAdmin(t).Group(ctx, name)
 	switch {
 	case errors.Is(err, kafka.ErrGroupMissing):
 		found.add(check, warning, "start a service of the group, or check its name: {service}-{env} unless Group says otherwise", "does not exist")

@@ -44,7 +44,7 @@ func (a *app) listGroups(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	groups, err := t.Groups(ctx)
+	groups, err := kafka.NewAdmin(t).Groups(ctx)
 	lines, rows := []groupLine{}, []table.Row{}
 	for _, g := range groups {
 		lines = append(lines, groupLine{g.Name, g.State, g.Protocol})
@@ -60,7 +60,7 @@ func (a *app) groupNames(c *cobra.Command, _ []string, begun string) ([]string, 
 		if err != nil {
 			return nil, err
 		}
-		groups, err := t.Groups(ctx)
+		groups, err := kafka.NewAdmin(t).Groups(ctx)
 		names := make([]string, 0, len(groups))
 		for _, g := range groups {
 			names = append(names, g.Name)
@@ -153,7 +153,7 @@ func (a *app) describeGroup(ctx context.Context, name string) error {
 
 // oneGroup describes a group that has to exist.
 func (a *app) oneGroup(ctx context.Context, t *kafka.Transport, name string) (kafka.Group, error) {
-	g, err := t.Group(ctx, name)
+	g, err := kafka.NewAdmin(t).Group(ctx, name)
 	if errors.Is(err, kafka.ErrGroupMissing) {
 		return g, fmt.Errorf("group %s does not exist: see eventbus groups list", name)
 	}

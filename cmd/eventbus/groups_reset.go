@@ -99,7 +99,7 @@ func (a *app) resetGroup(ctx context.Context, group string, r *reset) error {
 	if err := a.confirm("Move group %s: %s read again, %d passed over", group, counted(again, "offset"), passed); err != nil {
 		return err
 	}
-	if err := t.ResetGroup(ctx, group, commits...); err != nil {
+	if err := kafka.NewAdmin(t).ResetGroup(ctx, group, commits...); err != nil {
 		return err
 	}
 	a.note("Group %s is moved.", group)

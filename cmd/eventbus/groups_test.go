@@ -67,7 +67,7 @@ func TestSkipHeld(t *testing.T) {
 			t.Fatal(err)
 		}
 		first := end[p] - 4
-		if err := cluster.ResetGroup(t.Context(), group, transport.Commit{Partition: p, Offset: first, LeaderEpoch: -1}); err != nil {
+		if err := kafka.NewAdmin(cluster).ResetGroup(t.Context(), group, transport.Commit{Partition: p, Offset: first, LeaderEpoch: -1}); err != nil {
 			t.Fatal(err)
 		}
 		at := func(offset int64) string {

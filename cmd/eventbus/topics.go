@@ -145,7 +145,7 @@ func (a *app) describeTopics(ctx context.Context, names []string) error {
 
 func describeTopic(ctx context.Context, t *kafka.Transport, info *transport.TopicInfo) (topicDescription, error) {
 	d := topicDescription{topicLine: newTopicLine(info), Configs: info.Configs}
-	replicas, err := t.Replicas(ctx, info.Name)
+	replicas, err := kafka.NewAdmin(t).Replicas(ctx, info.Name)
 	if err != nil {
 		return d, err
 	}

@@ -182,7 +182,7 @@ func (b *Box) keep(ctx context.Context) error {
 		}
 		commits = append(commits, c)
 	}
-	if err := b.cluster.KeepOffsets(ctx, GroupKept, commits...); err != nil {
+	if err := kafka.NewAdmin(b.cluster).KeepOffsets(ctx, GroupKept, commits...); err != nil {
 		return err
 	}
 	clear(b.unkept)
@@ -193,5 +193,5 @@ func (b *Box) keep(ctx context.Context) error {
 // that had one is fenced. It compresses: a letter at the size limit was stored
 // compressed, and would not fit otherwise.
 func (b *Box) transactor(ctx context.Context) (*kafka.Transactor, error) {
-	return b.cluster.NewTransactor(ctx, Group+"."+b.Topic, kafka.TransactorConfig{Compression: "gzip"})
+	return kafka.NewTransactor(ctx, b.cluster, Group+"."+b.Topic, kafka.TransactorConfig{Compression: "gzip"})
 }

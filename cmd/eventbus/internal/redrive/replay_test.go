@@ -166,7 +166,7 @@ func TestReplayInterrupted(t *testing.T) {
 		}
 		// With a transaction open that wrote records and never ended.
 		box := s.letters(t)
-		x, err := s.cluster.NewTransactor(t.Context(), redrive.Group+"."+box.Topic, kafka.TransactorConfig{})
+		x, err := kafka.NewTransactor(t.Context(), s.cluster, redrive.Group+"."+box.Topic, kafka.TransactorConfig{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -200,7 +200,7 @@ func TestForgotten(t *testing.T) {
 			for p := range s.letters(t).End {
 				none = append(none, transport.Commit{Partition: p, LeaderEpoch: -1})
 			}
-			if err := s.cluster.ResetGroup(t.Context(), group, none...); err != nil {
+			if err := kafka.NewAdmin(s.cluster).ResetGroup(t.Context(), group, none...); err != nil {
 				t.Fatal(err)
 			}
 		}

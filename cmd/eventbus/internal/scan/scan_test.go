@@ -34,7 +34,7 @@ func TestEach(t *testing.T) {
 			broker.Produce(t, transport.Record{Topic: p.Topic, Partition: p.Partition, Value: []byte("x")})
 		}
 	}
-	if err := cluster.DeleteRecords(t.Context(), map[transport.Partition]int64{cut: 2, empty: 4}); err != nil {
+	if err := kafka.NewAdmin(cluster).DeleteRecords(t.Context(), map[transport.Partition]int64{cut: 2, empty: 4}); err != nil {
 		t.Fatal(err)
 	}
 	type offsets = map[transport.Partition]int64
