@@ -313,7 +313,7 @@ func TestBatchHandler(t *testing.T) {
 				if o.ID == "a" && o.Seq == 1 && !failed {
 					failed = true
 					s.add("a1-failed")
-					return &eventbus.BatchError{Errors: map[int]error{i: errors.New("not now")}}
+					return eventbus.StoppedAt(i, errors.New("not now"))
 				}
 				s.add("%s%d", o.ID, o.Seq)
 			}

@@ -201,13 +201,22 @@ func ExampleOnBatch() {
 	defer stop(bus)
 	done := make(chan struct{})
 	err := bus.Add(eventbus.OnBatch(CustomerCreatedTopic, func(_ context.Context, batch []CustomerCreated) error {
-		fmt.Println("stored", len(batch))
+		failed := make(map[int]error)
+		for i, customer := range batch {
+			if customer.Name == "" {
+				failed[i] = eventbus.Permanent(errors.New("no name"))
+			}
+		}
+		fmt.Println("stored", len(batch)-len(failed), "of", len(batch))
 		close(done)
+		if len(failed) > 0 {
+			return &eventbus.BatchError{Errors: failed} // all others are handled
+		}
 		return nil
 	}))
 	created := eventbus.NewPublisher(bus, CustomerCreatedTopic)
 	if err == nil {
-		err = created.PublishBatch(ctx, []CustomerCreated{{CustomerID: "c-1"}, {CustomerID: "c-1"}, {CustomerID: "c-1"}})
+		err = created.PublishBatch(ctx, []CustomerCreated{{CustomerID: "c-1", Name: "Ada"}, {CustomerID: "c-1"}, {CustomerID: "c-1", Name: "Countess"}})
 	}
 	if err == nil {
 		err = bus.Start(ctx)
@@ -217,7 +226,7 @@ func ExampleOnBatch() {
 		return
 	}
 	<-done
-	// Output: stored 3
+	// Output: stored 2 of 3
 }
 
 func ExampleUpcast() {

@@ -188,24 +188,13 @@ func (o *replayObserver) Handled(_ *engine.Subscription, records []*transport.Re
 }
 
 // Failed implements engine.Observer: some events of a batch may have been handled.
-func (o *replayObserver) Failed(s *engine.Subscription, a *engine.Attempt, _ error, v engine.Verdict) {
+func (o *replayObserver) Failed(_ *engine.Subscription, a *engine.Attempt, _ error, v engine.Verdict) {
 	if v.Each == nil || len(a.Records) < 2 {
 		return
 	}
-	// An event behind a failed one of its key is handled again, whatever its
-	// own outcome was: see BatchError.
-	behind := make(map[string]bool)
 	var handled []*transport.Record
 	for i, record := range a.Records {
-		key := string(record.Key)
-		if s.Order == ByPartition {
-			key = ""
-		}
-		ordered := s.Order == ByPartition || s.Order == ByKey && record.Key != nil
-		switch {
-		case v.Each(i) != nil:
-			behind[key] = behind[key] || ordered
-		case !ordered || !behind[key]:
+		if v.Each(i) == nil {
 			handled = append(handled, record)
 		}
 	}

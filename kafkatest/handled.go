@@ -51,16 +51,11 @@ func sourceOf(e *eventbus.Envelope) string {
 }
 
 // note keeps the events that are handled by this: of a batch with failed events
-// those that are not named, and not behind a named one of their key.
+// those that are not marked.
 func (c *Cluster) note(d *eventbus.Delivery, failed *eventbus.BatchError) {
-	held := make(map[string]bool)
 	var done []handling
 	for i, e := range d.Events {
-		if failed.Of(i) != nil {
-			held[string(e.Key)] = true
-			continue
-		}
-		if e.Key == nil || !held[string(e.Key)] {
+		if failed.Of(i) == nil {
 			done = append(done, handling{d.Group, e.Clone()})
 		}
 	}

@@ -60,7 +60,7 @@ func TestBatches(t *testing.T) {
 		{"whole keys, up to the size", "a a b b c c", 4, nil, []string{"0 1 2 3", "4 5"}, 0},
 		{"a key longer than a batch", "a a a a a", 2, nil, []string{"0 1", "2 3", "4"}, 0},
 		{
-			"the marked one is tried again alone, and what is behind it",
+			"the marked one is tried again alone, and what is behind it is done",
 			"a a a b c", 9,
 			func(o string) error {
 				if o == "0 1 2 3 4" {
@@ -68,7 +68,18 @@ func TestBatches(t *testing.T) {
 				}
 				return nil
 			},
-			[]string{"0 1 2 3 4", "1", "2"}, 0,
+			[]string{"0 1 2 3 4", "1"}, 0,
+		},
+		{
+			"a permanent mark is final",
+			"a a a b c", 9,
+			func(o string) error {
+				if o == "0 1 2 3 4" {
+					return someFailed{1: errPermanent, 2: broken, 3: errPermanent}
+				}
+				return nil
+			},
+			[]string{"0 1 2 3 4", "2"}, 2,
 		},
 		{
 			"any other error fails all of it",

@@ -61,6 +61,17 @@ func (l *lane) push(it *item) {
 	l.bytes += int64(it.size)
 }
 
+// pushFront puts an item that was popped back at the head.
+func (l *lane) pushFront(it *item) {
+	it.next = l.head
+	l.head = it
+	if l.tail == nil {
+		l.tail = it
+	}
+	l.records++
+	l.bytes += int64(it.size)
+}
+
 func (l *lane) pop() *item {
 	it := l.head
 	l.head = it.next

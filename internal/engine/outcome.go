@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/eventbus-go/eventbus/resilience"
@@ -86,27 +87,11 @@ func (w *worker) finishLanes(p *partition, now time.Time, f *failure) (parked *F
 	for i, l := range w.lanes {
 		items := w.items[at : at+w.runs[i]]
 		l.taken = 0
-		done := 0
-		// An item behind a failed one of its key counts as failed as well:
-		// handled before it, it would be out of order.
-		for done < len(items) && f.of(at+done) == nil {
-			p.finish(l.pop(), now)
-			done++
-		}
-		failed := done < len(items)
-		switch {
-		case failed && len(w.items) == 1:
+		if f != nil && len(w.items) == 1 {
 			err := f.of(0)
 			parked, wait = p.failed(l, now, f.verdictOn(err), err)
-		case failed:
-			for _, it := range items[done:] {
-				if it.retry == nil {
-					it.retry = new(retryState) // from now on it runs alone
-				}
-			}
-			items[done].retry.err = f.of(at + done)
-			fallthrough
-		default:
+		} else {
+			p.finishRun(l, items, now, func(i int) error { return f.of(at + i) }, f)
 			if p.goOn(l) {
 				p.setOff(l)
 			}
@@ -115,6 +100,35 @@ func (w *worker) finishLanes(p *partition, now time.Time, f *failure) (parked *F
 	}
 	p.noteEnd()
 	return parked, wait
+}
+
+// finishRun ends a lane's part of a batch: items are its first ones. What the
+// handler does not call failed is done, also behind a failed item of its key: the
+// handler had them in order, and says what became of each. The failed ones stay, in
+// order, and run alone from now on, unless the verdict on one is final. The caller
+// holds mu.
+func (p *partition) finishRun(l *lane, items []*item, now time.Time, err func(i int) error, f *failure) {
+	var failed []*item
+	for i, it := range items {
+		l.pop()
+		failure := err(i)
+		if failure == nil {
+			p.finish(it, now)
+			continue
+		}
+		if v := f.verdictOn(failure); v.Kind == Dead {
+			it.failed(v, failure, now)
+		} else {
+			if it.retry == nil {
+				it.retry = new(retryState)
+			}
+			it.retry.err = failure
+		}
+		failed = append(failed, it)
+	}
+	for _, it := range slices.Backward(failed) {
+		l.pushFront(it)
+	}
 }
 
 // release gives the lanes of an attempt that was cut off back, unfinished.
