@@ -25,7 +25,6 @@ var light = []string{
 	"github.com/cenkalti/backoff/v5",
 	"github.com/goccy/go-json/...",
 	"github.com/gofrs/uuid/v5",
-	"github.com/gertd/go-pluralize",
 	"github.com/sony/gobreaker/v2",
 }
 
@@ -53,7 +52,7 @@ var directions = []struct {
 	{dir: "internal/errtree"},
 	{dir: "internal/wire", ours: []string{"transport"}, others: []string{"github.com/goccy/go-json/jsontext"}},
 	{dir: "internal/letter", ours: []string{"transport", "internal/wire"}},
-	{dir: "internal/naming", ours: []string{"internal/letter"}, others: []string{"github.com/gertd/go-pluralize"}},
+	{dir: "internal/naming", ours: []string{"internal/letter"}},
 	{dir: "internal/declare", ours: []string{"transport", "internal/wire", "internal/naming"}},
 	{dir: "internal/keypath", ours: []string{"internal/declare"}},
 	{dir: "internal/jsonsame", ours: []string{"internal/keypath"}},

@@ -7,9 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
-
-	pluralize "github.com/gertd/go-pluralize"
 
 	"github.com/eventbus-go/eventbus/internal/letter"
 )
@@ -81,16 +78,6 @@ func Kebab(s string) string {
 	}
 	parts := strings.FieldsFunc(b.String(), func(r rune) bool { return r == '-' })
 	return strings.Join(parts, "-")
-}
-
-// inflection knows English plurals. Building it takes about a millisecond, which
-// only programs with a plural topic spend. It is safe for concurrent use.
-var inflection = sync.OnceValue(pluralize.NewClient)
-
-// Plural returns a name with its last word in the plural.
-func Plural(name string) string {
-	last := strings.LastIndexAny(name, "-_") + 1
-	return name[:last] + inflection().Plural(name[last:])
 }
 
 // CheckTopicName returns why Kafka would refuse a topic's full name. Checked

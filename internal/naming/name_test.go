@@ -34,6 +34,8 @@ func TestPlural(t *testing.T) {
 		"payment_status": "payment_statuses", "category": "categories", "address": "addresses", "person": "people",
 		"child": "children", "invoice": "invoices", "news": "news", "customers": "customers", "box": "boxes",
 		"sales-analysis": "sales-analyses", "equipment": "equipment", "bus": "buses", "day": "days", "hero": "heroes",
+		"salesperson": "salespeople", "human": "humans", "bookshelf": "bookshelves", "inquiry": "inquiries", "soliloquy": "soliloquies",
+		"axis": "axes", "bias": "biases", "settings": "settings", "index": "indices", "photo": "photos", "proof": "proofs", "": "", "payment-": "payment-",
 	} {
 		if got := Plural(name); got != want {
 			t.Errorf("plural(%q) = %q, want %q", name, got, want)
