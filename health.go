@@ -92,8 +92,8 @@ func (b *Bus) connectivity(ctx context.Context) HealthCheck {
 	return c
 }
 
-// health reads the group's state. stuck says that a restart would help: places
-// of handlers are all taken by ones that ignore their contexts.
+// health returns the group's state. stuck reports whether a restart would help:
+// events are ready, and no handler has taken one for stuckAfter.
 func (g *group) health(stuckAfter time.Duration) (c HealthCheck, stuck bool) {
 	c = HealthCheck{Status: Healthy, Tags: []string{"messaging", "kafka", "consumer"}}
 	e := g.engine.Load()
@@ -129,7 +129,10 @@ func (g *group) health(stuckAfter time.Duration) (c HealthCheck, stuck bool) {
 	for _, sub := range s.Subscriptions {
 		if sub.Stuck > 0 {
 			wrong = append(wrong, fmt.Sprintf("%s: %d handlers ignore their timeout, the longest has run for %s", sub.Name, sub.Stuck, sub.Longest.Round(time.Second)))
-			stuck = stuck || sub.Stuck >= sub.Concurrency
+		}
+		if sub.Starved > stuckAfter {
+			wrong = append(wrong, fmt.Sprintf("%s: events have been ready for %s and find no free handler", sub.Name, sub.Starved.Round(time.Second)))
+			stuck = true
 		}
 		if sub.Breaker != "closed" {
 			worth = append(worth, fmt.Sprintf("%s: circuit breaker is %s", sub.Name, sub.Breaker))

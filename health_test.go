@@ -49,8 +49,14 @@ func TestHealthReadsRightly(t *testing.T) {
 		{
 			name: "stalled handler", options: []eventbus.SubscribeOption{eventbus.Concurrency(1), eventbus.Timeout(time.Second)},
 			handle: nil, // it never returns
-			soon:   reads{eventbus.Unhealthy, false, false, "handlers ignore their timeout", group},
-			late:   reads{eventbus.Unhealthy, false, false, "no progress for", group},
+			soon:   reads{eventbus.Unhealthy, true, false, "handlers ignore their timeout", group},
+			late:   reads{eventbus.Unhealthy, true, false, "no progress for", group}, // others take its place: no restart
+		},
+		{
+			name: "no free handler", options: []eventbus.SubscribeOption{eventbus.Concurrency(1), eventbus.Timeout(0)},
+			handle: nil,
+			soon:   reads{eventbus.Healthy, true, true, "", group},
+			late:   reads{eventbus.Unhealthy, false, false, "find no free handler", group},
 		},
 		{
 			name:    "dead broker",

@@ -157,6 +157,7 @@ func (e *Engine) lookAfter(context.Context) {
 	now := time.Now()
 	for s := range e.subs {
 		s.replaceStuck(now)
+		s.noteStarved(now)
 	}
 	for _, p := range e.owned() {
 		p.copyOut()

@@ -79,7 +79,7 @@ func judged(judge func(error) Verdict, err error) (v Verdict) {
 func (w *worker) finishLanes(p *partition, now time.Time, f *failure) (parked *Failure, wait time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.running--
+	p.attemptEnded(w)
 	if p.state >= partitionSealed {
 		return nil, 0 // too late: the next owner runs them again
 	}
@@ -135,7 +135,7 @@ func (p *partition) finishRun(l *lane, items []*item, now time.Time, err func(i 
 func (w *worker) release(p *partition) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.running--
+	p.attemptEnded(w)
 	p.cut++
 	for _, l := range w.lanes {
 		l.taken = 0

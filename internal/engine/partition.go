@@ -27,6 +27,7 @@ type partition struct {
 	overstarts bool             // its log started over, and nothing of the new one came yet
 
 	running          int           // attempts under way
+	stuck            int           // of these, attempts that ignore the end of their context
 	cut              int           // attempts that a drain has cut off and that ended since
 	writing          int           // dead letters under way
 	handled, drained chan struct{} // closed when draining and no attempt, and also no dead letter, is under way
@@ -192,9 +193,20 @@ func (p *partition) drain() {
 	p.noteEnd()
 }
 
-// noteEnd signals what a drain waits for. The caller holds mu.
+// attemptEnded takes a worker's attempt off the partition's books. The caller holds mu.
+func (p *partition) attemptEnded(w *worker) {
+	p.running--
+	if w.isStuck {
+		w.isStuck = false
+		p.stuck--
+	}
+}
+
+// noteEnd signals what a drain waits for. It does not wait for attempts that are
+// known to be stuck: they have had their time, and a rebalance that waited for one
+// would stop every partition that moves. The caller holds mu.
 func (p *partition) noteEnd() {
-	if p.state != partitionDraining || p.running > 0 {
+	if p.state != partitionDraining || p.running > p.stuck {
 		return
 	}
 	closeOnce(p.handled)

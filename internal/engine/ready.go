@@ -35,6 +35,7 @@ func (s *Subscription) next(dst []*lane, n int) []*lane {
 	q := s.ring[s.turn]
 	n = min(n, len(q.lanes)-q.head)
 	dst = append(dst, q.lanes[q.head:q.head+n]...)
+	s.taken += uint64(n)
 	q.head += n
 	if q.head < len(q.lanes) {
 		s.turn++

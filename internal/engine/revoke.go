@@ -37,6 +37,9 @@ func (e *Engine) Revoked(ctx context.Context, revoked []transport.Partition) {
 		p.drain()
 		e.forget(p)
 	}
+	for s := range e.subs {
+		s.replaceStuck(time.Now())
+	}
 	soft, cancel := softDeadline(ctx)
 	defer cancel()
 	if !ended(soft, going, (*partition).handlersEnded) {

@@ -61,6 +61,7 @@ type SubscriptionSnapshot struct {
 	Running     int
 	Stuck       int           // handlers that ignore their context
 	Longest     time.Duration // of the attempts under way
+	Starved     time.Duration // since when events have been ready and found no worker; zero if none do
 	Breaker     string
 	Held        bool
 }
@@ -151,11 +152,16 @@ func (s *Subscription) Snapshot() SubscriptionSnapshot {
 			snap.Stuck++
 		}
 	})
-	snap.Held = s.Held()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	snap.Held = s.held
+	if !s.starvedSince.IsZero() {
+		snap.Starved = now.Sub(s.starvedSince)
+	}
 	return snap
 }
 
-// Held tells whether an operator holds the subscription.
+// Held reports whether an operator holds the subscription.
 func (s *Subscription) Held() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

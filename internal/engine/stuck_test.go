@@ -40,6 +40,78 @@ func TestHandlerThatIgnoresItsTimeout(t *testing.T) {
 	})
 }
 
+// A handler that is known to be stuck counts as abandoned when a drain starts, and
+// delays neither a rebalance nor a stop; what it returns in time still counts.
+func TestStuckHandlerDoesNotDelayADrain(t *testing.T) {
+	for _, returns := range []bool{false, true} {
+		inBubble(t, func(t *testing.T) {
+			c := newCalls()
+			sub := c.subscription(2)
+			sub.Timeout = 2 * time.Second
+			s := newScript(t, options{subs: []*Subscription{sub}})
+			s.assign(0, "")
+			s.fetch(0, "a", "b")
+			c.end(t, 1, nil)
+			pass(5 * time.Second)
+			if returns {
+				c.end(t, 0, nil)
+			}
+			start := time.Now()
+			s.revoke()
+			if took := time.Since(start); took > 0 {
+				t.Errorf("the revocation took %v", took)
+			}
+			abandoned, committed := int64(1), int64(0)
+			if returns {
+				abandoned, committed = 0, 2
+			}
+			if n := s.engine.Abandoned(); n != abandoned {
+				t.Errorf("%d abandoned, want %d", n, abandoned)
+			}
+			wantCommit(t, s, committed)
+			s.drain()
+			if !returns {
+				c.end(t, 0, nil) // late: it changes nothing
+				wantCommit(t, s, committed)
+			}
+		})
+	}
+}
+
+// One hung handler of a subscription of one worker starves nothing as long as it is
+// replaced; a handler without timeout does.
+func TestStarved(t *testing.T) {
+	for _, timeout := range []time.Duration{time.Second, 0} {
+		inBubble(t, func(t *testing.T) {
+			c := newCalls()
+			sub := c.subscription(1)
+			sub.Timeout = timeout
+			s := newScript(t, options{subs: []*Subscription{sub}})
+			s.assign(0, "")
+			s.fetch(0, "a", "b")
+			pass(10 * time.Second)
+			if timeout > 0 {
+				c.end(t, 1, nil)
+			}
+			pass(10 * time.Second)
+			snap := sub.Snapshot()
+			if starved := snap.Starved > 15*time.Second; starved != (timeout == 0) || timeout > 0 && snap.Starved != 0 {
+				t.Errorf("timeout %v: starved for %v", timeout, snap.Starved)
+			}
+			c.end(t, 0, nil)
+			if timeout == 0 {
+				c.end(t, 1, nil)
+			}
+			pass(2 * time.Second)
+			if sub.Snapshot().Starved != 0 {
+				t.Error("starved without events")
+			}
+			s.drain()
+			wantCommit(t, s, 2)
+		})
+	}
+}
+
 // What a lost partition's handlers do not give back is replaced as well, also
 // where there is no timeout.
 func TestZombiesOfLostPartitionsAreReplaced(t *testing.T) {

@@ -61,7 +61,11 @@ type Subscription struct {
 	workers map[*worker]struct{}
 	stuck   map[*worker]struct{} // given up: their handlers ignore their context
 	idle    int                  // workers that wait and were not woken yet
-	gone    chan struct{}        // closed when closed and no worker is left
+
+	taken, takenBefore uint64    // lanes handed to workers: now, and when noteStarved looked
+	starvedSince       time.Time // of lanes that are ready and find no worker; zero if there are none
+
+	gone chan struct{} // closed when closed and no worker is left
 
 	gated gate
 }
@@ -246,25 +250,41 @@ func (s *Subscription) attempts(f func(*worker, *attemptContext)) {
 
 // replaceStuck gives up the workers whose handlers ignore their context: the
 // key stays taken, the place among the Concurrency is given to a new worker,
-// and a breaker that waits for a probe waits no longer.
+// a breaker that waits for a probe waits no longer, and neither does a drain.
 func (s *Subscription) replaceStuck(now time.Time) {
-	var stuck []*worker
+	stuck := make(map[*worker]*attemptContext)
 	s.attempts(func(w *worker, c *attemptContext) {
 		if c.ignored(now) {
 			c.report(resilience.Failure)
-			stuck = append(stuck, w)
+			stuck[w] = c
 		}
 	})
 	if len(stuck) == 0 {
 		return
 	}
+	for w, c := range stuck {
+		w.giveUp(c)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, w := range stuck {
+	for w := range stuck {
 		if _, mine := s.workers[w]; mine {
 			delete(s.workers, w)
 			s.stuck[w] = struct{}{}
 		}
 	}
 	s.wakeAll()
+}
+
+// noteStarved notes since when lanes have been ready without any worker taking one.
+// It is called at an interval, so that taking a lane needs no clock.
+func (s *Subscription) noteStarved(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case len(s.ring) == 0 || s.held || s.revive != nil || s.taken != s.takenBefore:
+		s.starvedSince, s.takenBefore = time.Time{}, s.taken
+	case s.starvedSince.IsZero():
+		s.starvedSince = now
+	}
 }

@@ -18,6 +18,8 @@ type worker struct {
 	partition *partition
 	started   time.Time
 
+	isStuck bool // the partition counts the attempt as stuck; its lock guards this
+
 	lanes   []*lane
 	items   []*item
 	runs    []int // how many of items are of lanes[i]
@@ -136,7 +138,7 @@ func (w *worker) giveBack(p *partition) {
 	w.current, w.partition = nil, nil
 	w.mu.Unlock()
 	p.mu.Lock()
-	p.running--
+	p.attemptEnded(w)
 	p.noteEnd()
 	for _, l := range w.lanes {
 		l.taken = 0
@@ -187,3 +189,24 @@ func (w *worker) evidence(o resilience.Outcome, t resilience.Ticket) resilience.
 }
 
 func (w *worker) suspected(it *item) bool { return w.sub.Breaker.Suspected(keyHash(it.record)) }
+
+// giveUp notes for a drain that the worker's attempt c is stuck, unless it has
+// ended meanwhile.
+func (w *worker) giveUp(c *attemptContext) {
+	w.mu.Lock()
+	p := w.partition
+	w.mu.Unlock()
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	w.mu.Lock()
+	current := w.current == c
+	w.mu.Unlock()
+	if current && !w.isStuck {
+		w.isStuck = true
+		p.stuck++
+		p.noteEnd()
+	}
+}
