@@ -66,7 +66,7 @@ func TestHealthReadsRightly(t *testing.T) {
 			late:   reads{eventbus.Unhealthy, true, false, memory.ErrUnreachable.Error(), "kafka"},
 		},
 		{
-			name: "open breaker", options: []eventbus.SubscribeOption{eventbus.Breaker(resilience.BreakerConfig{MinKeys: 3})},
+			name: "open breaker", options: []eventbus.SubscribeOption{eventbus.Breaker(resilience.BreakerConfig{MinKeys: 3, MinAttempts: 3, After: -1})},
 			handle: func(context.Context) error { return errBoom },
 			soon:   reads{eventbus.Degraded, true, true, "circuit breaker is open", group},
 			late:   reads{eventbus.Unhealthy, true, false, "circuit breaker is", group},

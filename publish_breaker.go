@@ -40,8 +40,16 @@ func (p *publishBreakers) of(broker int32) *brokerBreaker {
 			user(from, to)
 		}
 	}
+	// A request fails only after its own time, and holds the requests behind it up
+	// meanwhile: so a few of them are enough, at once.
 	if config.MinKeys == 0 {
 		config.MinKeys = 5
+	}
+	if config.MinAttempts == 0 {
+		config.MinAttempts = config.MinKeys
+	}
+	if config.After == 0 {
+		config.After = -1
 	}
 	b, _ := p.brokers.LoadOrStore(broker, &brokerBreaker{Breaker: resilience.NewBreaker("publish", config), changed: config.OnChange})
 	return b.(*brokerBreaker)

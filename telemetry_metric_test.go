@@ -36,7 +36,7 @@ func everythingMeasured(t *testing.T, cluster *memory.Cluster, c eventbus.Config
 			return eventbus.RetryAfter(time.Hour, errBoom)
 		}
 		return nil
-	}, eventbus.Retry(resilience.Unlimited()), eventbus.Breaker(resilience.BreakerConfig{MinKeys: 2, Ratio: 0.1, OpenFor: time.Second, Probes: 1})); err != nil {
+	}, eventbus.Retry(resilience.Unlimited()), eventbus.Breaker(resilience.BreakerConfig{MinKeys: 2, MinAttempts: 2, Ratio: 0.1, After: -1, OpenFor: time.Second, Probes: 1})); err != nil {
 		t.Fatal(err)
 	}
 	other := eventbus.NewTopic(eventbus.TopicConfig[shipment]{Domain: "sales", Name: "order", Plural: true, Type: "Unheard"})

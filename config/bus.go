@@ -112,7 +112,9 @@ func (r *reader) breaker(section string, c *resilience.BreakerConfig) bool {
 		r.flag(section+"Disabled", &c.Disabled),
 		r.ratio(section+"Ratio", "no ratio: write a number above 0, and at most 1", &c.Ratio, 0.0001, 1),
 		count(r, section+"MinKeys", &c.MinKeys),
+		count(r, section+"MinAttempts", &c.MinAttempts),
 		r.duration(section+"Window", &c.Window),
+		r.duration(section+"After", &c.After),
 		r.duration(section+"OpenFor", &c.OpenFor),
 		count(r, section+"Probes", &c.Probes),
 	}

@@ -123,7 +123,7 @@ func TestLoadEverySetting(t *testing.T) {
 		FetchBytes: 1 << 20, CommitInterval: 500 * time.Millisecond, DrainTimeout: 25 * time.Second, StuckAfter: 24*time.Hour + time.Minute,
 		Bounds:         eventbus.Bounds{Records: 101, Bytes: 1 << 33, MinRecords: 102, ParkedKeys: 103},
 		Producer:       transport.ProducerConfig{DeliveryTimeout: 105 * time.Second, BufferBytes: 106, BufferRecords: 107, BatchBytes: 108, RequestBytes: 109},
-		PublishBreaker: resilience.BreakerConfig{Disabled: true, Ratio: 0.25, MinKeys: 110, Window: 111 * time.Second, OpenFor: 112 * time.Second, Probes: 113},
+		PublishBreaker: resilience.BreakerConfig{Disabled: true, Ratio: 0.25, MinKeys: 110, MinAttempts: 114, Window: 111 * time.Second, After: 115 * time.Second, OpenFor: 112 * time.Second, Probes: 113},
 	}
 	if !reflect.DeepEqual(got.Bus, want) {
 		t.Errorf("got  %+v\nwant %+v", got.Bus, want)

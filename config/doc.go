@@ -28,7 +28,7 @@
 //	CommitInterval DrainTimeout StuckAfter
 //	Bounds:         Records Bytes MinRecords ParkedKeys
 //	Producer:       DeliveryTimeout BufferBytes BufferRecords BatchBytes RequestBytes
-//	PublishBreaker: Disabled Ratio MinKeys Window OpenFor Probes
+//	PublishBreaker: Disabled Ratio MinKeys MinAttempts Window After OpenFor Probes
 //	Handling:       Concurrency Timeout BatchSize, Retry: Attempts Elapsed Initial Max
 //	                Multiplier, Breaker: as PublishBreaker
 //	ClientId Compression DialTimeout RequestTimeout Balancer Rack ConsumerProtocol

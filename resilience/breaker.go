@@ -13,37 +13,53 @@ import (
 type BreakerConfig struct {
 	// Disabled makes a breaker that always lets through.
 	Disabled bool
-	// Ratio is the share of distinct keys whose last attempt failed that
-	// opens the breaker. Default 0.5. Between MinKeys and twice as many it must
-	// be higher, at MinKeys by three fifths of what is left to 1: of few keys
-	// half may fail by chance.
+	// Ratio is the share of attempts within Window that must have failed before
+	// the breaker opens. The default, 0.98, is an outage: short of that the
+	// breaker lowers concurrency (see [Breaker.Limit]) and holds nothing back.
 	Ratio float64
-	// MinKeys is how many distinct keys must have been seen within Window
-	// before the ratio counts, so one poisonous key can't open it. Default 10.
+	// MinKeys is how many distinct keys must have failed in their last attempt
+	// before the breaker opens: one poisonous key can't open it. At least 2.
+	// Default 10.
 	MinKeys int
+	// MinAttempts is how many attempts within Window there must be. Default twice
+	// MinKeys.
+	MinAttempts int
 	// Window is how far back outcomes count. Default 10 s.
 	Window time.Duration
-	// OpenFor is how long it stays open before it lets probes through. Default 10 s.
+	// After is how long the outcomes must reach back before the breaker opens.
+	// Events that fail at first and then succeed have time to do so. Default
+	// half of Window; a negative one opens as soon as the other bounds are met.
+	After time.Duration
+	// OpenFor is the longest time between two rounds of probes. The first round
+	// comes after an eighth of it, and each round that fails doubles the time.
+	// Default 10 s.
 	OpenFor time.Duration
-	// Probes is how many attempts a half-open breaker lets through, and how
-	// many successes close it. Default 3.
+	// Probes is how many attempts the first round lets through; each round that
+	// fails doubles it, up to eight times as many. The first success closes the
+	// breaker. Default 3.
 	Probes int
-	// OnChange, if not nil, hears every change of state. It must not block or
-	// call the breaker.
+	// OnChange, if not nil, is called with every change of state. It must not
+	// block or call the breaker.
 	OnChange func(from, to State)
 }
 
 func (c BreakerConfig) withDefaults() BreakerConfig {
 	if c.Ratio <= 0 || c.Ratio > 1 {
-		c.Ratio = 0.5
+		c.Ratio = 0.98
 	}
 	if c.MinKeys <= 0 {
 		c.MinKeys = 10
 	}
 	// Never on one key (a ratio over a single key is all or nothing).
 	c.MinKeys = max(c.MinKeys, 2)
+	if c.MinAttempts <= 0 {
+		c.MinAttempts = 2 * c.MinKeys
+	}
 	if c.Window <= 0 {
 		c.Window = 10 * time.Second
+	}
+	if c.After == 0 {
+		c.After = c.Window / 2
 	}
 	if c.OpenFor <= 0 {
 		c.OpenFor = 10 * time.Second
@@ -54,11 +70,11 @@ func (c BreakerConfig) withDefaults() BreakerConfig {
 	return c
 }
 
-// tooMany tells whether so many failed keys among n open the breaker.
-func (c *BreakerConfig) tooMany(failed, n int) bool {
-	missing := max(float64(2*c.MinKeys-n)/float64(c.MinKeys), 0) // of twice MinKeys
-	ratio := c.Ratio + (1-c.Ratio)*0.6*missing
-	return failed >= 2 && n >= c.MinKeys && float64(failed) >= ratio*float64(n)
+// opens reports whether the outcomes in w are those of an outage.
+func (c *BreakerConfig) opens(w *window, now time.Time) bool {
+	attempts, failures := w.attempts()
+	return w.failed() >= c.MinKeys && attempts >= c.MinAttempts &&
+		float64(failures) >= c.Ratio*float64(attempts) && now.Sub(w.began) >= c.After
 }
 
 // State of a Breaker.
@@ -77,35 +93,44 @@ func (s State) String() string {
 }
 
 // Breaker is a two-step circuit breaker: Allow asks before an attempt, the
-// ticket's Done tells how it went. It is safe for concurrent use. It opens when
-// enough distinct keys fail, never because one key does.
+// ticket's Done reports how it went. It is safe for concurrent use. It opens when
+// nearly nothing works any more, never because one key fails, and closes with the
+// first probe that succeeds.
 type Breaker struct {
 	config  BreakerConfig
 	circuit *gobreaker.TwoStepCircuitBreaker[struct{}]
 	state   atomic.Int32
 
-	mu           sync.Mutex
-	window       window // filled from its first failure on
-	suspects     suspects
-	workedBefore bool // what worked was at lookedBack
-	lookedBack   time.Time
-	openedAt     time.Time
-	doubted      time.Time     // when it opened last, be it from half-open
-	openFor      time.Duration // open and half-open time of past openings, summed
+	mu       sync.Mutex
+	window   window // filled from its first failure on
+	suspects suspects
+	silent   Mark      // nothing has worked since
+	silentAt time.Time // when that began, at the latest
+	round    *round    // of probes, under way
+	level    int       // rounds that failed since the opening
+	askAt    time.Time
+	openedAt time.Time
+	doubted  time.Time     // when it opened last, be it from half-open
+	openFor  time.Duration // open and half-open time of past openings, summed
 
-	watched  atomic.Bool  // successes are to be noted
-	worked   atomic.Bool  // something has succeeded since lookedBack
-	answered atomic.Bool  // a probe has succeeded since the opening
-	trusted  atomic.Int32 // probes under way of keys that are no suspects
+	watched  atomic.Bool   // successes are to be noted
+	worked   atomic.Bool   // something has succeeded since the last Mark
+	marks    atomic.Uint64 // Marks that found that something had
+	answered atomic.Bool   // a probe has succeeded since the opening
+	trusted  atomic.Int32  // probes under way of keys that are no suspects
+	limit    atomic.Int32  // of concurrency, in thousandths
 }
 
 // NewBreaker returns a closed breaker.
 func NewBreaker(name string, config BreakerConfig) *Breaker {
 	b := &Breaker{config: config.withDefaults()}
+	b.limit.Store(thousand)
 	b.circuit = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
-		Name:        name,
-		MaxRequests: uint32(b.config.Probes),
-		Timeout:     b.config.OpenFor,
+		Name: name,
+		// To the circuit a round of probes is one request, and when the next one
+		// may begin is decided here, so that both can grow.
+		MaxRequests: 1,
+		Timeout:     1,
 		// Consulted under the circuit's lock right after a failure that record
 		// judged; that call is made only when the keys say trip.
 		ReadyToTrip:   func(gobreaker.Counts) bool { return true },
@@ -130,6 +155,7 @@ func (b *Breaker) changed(from, to State) {
 	switch {
 	case from == Closed:
 		b.openedAt = time.Now()
+		b.level = 0
 	case to == Closed:
 		b.openFor += time.Since(b.openedAt)
 		b.openedAt = time.Time{}
@@ -137,6 +163,7 @@ func (b *Breaker) changed(from, to State) {
 	}
 	if to == Open {
 		b.doubted = time.Now()
+		b.askAt = b.doubted.Add(b.pause())
 	}
 	b.window.forget()
 	b.watch()
@@ -147,22 +174,46 @@ func (b *Breaker) changed(from, to State) {
 	}
 }
 
-// watch tells successes whether they are to be noted. The caller holds mu.
-func (b *Breaker) watch() { b.watched.Store(b.window.failed() > 0 || b.suspects.len() > 0) }
+// watch decides whether successes are noted, and how much concurrency there is. The
+// caller holds mu.
+func (b *Breaker) watch() {
+	b.watched.Store(b.window.failed() > 0 || b.suspects.len() > 0)
+	b.limit.Store(b.window.limit(b.config.MinKeys))
+}
+
+// Limit returns how many of n attempts may run at once: n, and down to half of it
+// while most attempts fail. It never falls further, so that lowering it costs a
+// dependency that works less than a factor of two, and it rises with the successes
+// in the window.
+func (b *Breaker) Limit(n int) int {
+	return max((n*int(b.limit.Load())+thousand-1)/thousand, 1)
+}
+
+// pause returns the time until the next round of probes. The caller holds mu.
+func (b *Breaker) pause() time.Duration {
+	return b.config.OpenFor >> max(firstPause-b.level, 0)
+}
+
+// firstPause says that the first pause is OpenFor/2³; maxRound that a round grows
+// to Probes×2³.
+const (
+	firstPause = 3
+	maxRound   = 3
+)
 
 // State of the breaker. An open breaker turns half-open by being asked after
 // OpenFor, so an idle one still reads Open.
 func (b *Breaker) State() State { return State(b.state.Load()) }
 
-// Refuses tells whether the breaker turns everybody away now: it is open, and its
-// cooldown has not passed. One that nobody asks any more does not.
+// Refuses reports whether the breaker turns away whoever asks now: it is open, and
+// the pause before the next round of probes has not passed.
 func (b *Breaker) Refuses() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.State() == Open && time.Since(b.doubted) < b.config.OpenFor
+	return b.State() == Open && time.Now().Before(b.askAt)
 }
 
-// OpenFor is how long the breaker has not been closed, summed over its life:
+// OpenFor returns how long the breaker has not been closed, summed over its life:
 // retry clocks that must stand still meanwhile subtract the growth of it.
 func (b *Breaker) OpenFor() time.Duration {
 	b.mu.Lock()
@@ -173,8 +224,53 @@ func (b *Breaker) OpenFor() time.Duration {
 	return b.openFor + time.Since(b.openedAt)
 }
 
-// Cooldown is how long an open breaker stays open.
+// Cooldown returns the longest time between two rounds of probes.
 func (b *Breaker) Cooldown() time.Duration { return b.config.OpenFor }
 
-// Probes is how many attempts a half-open breaker lets through.
-func (b *Breaker) Probes() int { return b.config.Probes }
+// Probes returns how many attempts the next round of probes lets through, or how
+// many more the one under way does.
+func (b *Breaker) Probes() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.round != nil {
+		return b.round.places
+	}
+	return b.roundSize()
+}
+
+func (b *Breaker) roundSize() int { return b.config.Probes << min(b.level, maxRound) }
+
+// Mark is a moment in a breaker's life, by the successes that it has seen.
+type Mark uint64
+
+// Mark returns the present moment.
+func (b *Breaker) Mark() Mark {
+	if b.worked.Swap(false) {
+		return Mark(b.marks.Add(1))
+	}
+	return Mark(b.marks.Load())
+}
+
+// Silent reports whether nothing at all has succeeded for After, nor since a mark.
+// Only then does a failed retry of a record that failed first at that mark say
+// anything of the dependency: else the record may be the one at fault.
+func (b *Breaker) Silent(since Mark) bool {
+	if b.WorkedSince(since) {
+		return false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.silence(time.Now()) >= b.config.After
+}
+
+// silence returns for how long nothing has succeeded, as far as failures tell. The
+// caller holds mu.
+func (b *Breaker) silence(now time.Time) time.Duration {
+	if b.silentAt.IsZero() || b.WorkedSince(b.silent) {
+		b.silent, b.silentAt = b.Mark(), now
+	}
+	return now.Sub(b.silentAt)
+}
+
+// WorkedSince reports whether any attempt has succeeded since m.
+func (b *Breaker) WorkedSince(m Mark) bool { return b.worked.Load() || b.marks.Load() > uint64(m) }

@@ -10,13 +10,13 @@ import (
 func suspectKeys(b *Breaker, keys ...uint64) {
 	try(b, 1<<40, Success)
 	for _, k := range keys {
-		b.Suspect(k)
+		b.Suspect(k, 0)
 	}
 }
 
 // What fails over and over while others work is no evidence, until it works.
 func TestSuspectsDoNotOpenTheBreaker(t *testing.T) {
-	b := NewBreaker("b", BreakerConfig{MinKeys: 4})
+	b := NewBreaker("b", BreakerConfig{MinKeys: 4, After: -1, Ratio: 0.9})
 	suspectKeys(b, 0, 1, 2, 3, 4, 5)
 	failKeys(b, 0, 6)
 	wantState(t, b, Closed)
@@ -26,32 +26,34 @@ func TestSuspectsDoNotOpenTheBreaker(t *testing.T) {
 	if b.Suspected(5) {
 		t.Error("still a suspect after its success")
 	}
-	try(b, 5, Failure)
+	failKeys(b, 5, 1)
+	failKeys(b, 10, 3)
 	wantState(t, b, Open)
 }
 
 // A key that is given up while nothing works may be an outage's victim.
 func TestNoSuspectsWhileNothingWorks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := NewBreaker("b", BreakerConfig{Window: 10 * time.Second, OpenFor: time.Second, MinKeys: 2})
+		b := NewBreaker("b", BreakerConfig{Window: 10 * time.Second, OpenFor: time.Second, MinKeys: 2, After: -1})
 		try(b, 1, Success)
+		since := b.Mark()
 		for range 4 {
 			try(b, 7, Failure)
 			time.Sleep(5 * time.Second)
 		}
-		b.Suspect(7)
+		b.Suspect(7, since)
 		if b.Suspected(7) {
-			t.Error("suspected, though nothing worked for 20 s")
+			t.Error("suspected, though nothing worked since it failed first")
 		}
 		failKeys(b, 7, 2)
 		wantState(t, b, Open)
-		b.Suspect(7)
+		b.Suspect(7, since)
 		if b.Suspected(7) {
 			t.Error("suspected, though the breaker is open and nothing has answered")
 		}
-		time.Sleep(time.Second + 1)
+		time.Sleep(time.Second)
 		try(b, 9, Success)
-		b.Suspect(7)
+		b.Suspect(7, since)
 		if !b.Suspected(7) {
 			t.Error("not suspected, though a probe has worked")
 		}
@@ -62,7 +64,7 @@ func TestNoSuspectsWhileNothingWorks(t *testing.T) {
 // may try, fail at their own expense, and change nothing.
 func TestSuspectsProbeLast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := NewBreaker("b", BreakerConfig{MinKeys: 2, Probes: 2, OpenFor: time.Second})
+		b := NewBreaker("b", BreakerConfig{MinKeys: 2, Probes: 2, After: -1, OpenFor: time.Second})
 		suspectKeys(b, 7, 8)
 		failKeys(b, 0, 2)
 		for range 30 { // an outage of half a minute
@@ -91,10 +93,9 @@ func TestSuspectsProbeLast(t *testing.T) {
 			wantState(t, b, HalfOpen)
 		}
 		try(b, 7, Success)
-		try(b, 8, Success)
 		wantState(t, b, Closed)
-		if b.Suspected(7) || b.Suspected(8) {
-			t.Error("suspects after their successes")
+		if b.Suspected(7) {
+			t.Error("a suspect after its success")
 		}
 	})
 }

@@ -20,12 +20,23 @@ const (
 type Ticket struct {
 	b       *Breaker
 	key     uint64
-	done    func(error) // set for a probe
-	suspect bool        // of a probe: its key's failure says nothing
+	round   *round // set for a probe
+	suspect bool   // of a probe: its key's failure says nothing
+}
+
+// round is the probes that a half-open breaker lets through together. The first
+// success closes the breaker; if the last of them ends without one, it opens again.
+// The breaker's lock guards it.
+type round struct {
+	done    func(error) // ends it, towards the circuit
+	places  int         // that are left
+	running int
+	failed  bool // one that counts did
+	over    bool
 }
 
 // Allow asks for an attempt on behalf of a key. A refused one costs nothing: try
-// again when the breaker has changed, or after Cooldown.
+// again when the breaker has changed, or when Refuses is false.
 func (b *Breaker) Allow(key uint64) (Ticket, bool) {
 	if b.config.Disabled || b.State() == Closed {
 		return Ticket{b: b, key: key}, true
@@ -34,23 +45,49 @@ func (b *Breaker) Allow(key uint64) (Ticket, bool) {
 	if suspect && b.doubtful() {
 		return Ticket{}, false
 	}
-	done, err := b.circuit.Allow()
-	if err != nil {
+	r := b.join()
+	if r == nil {
 		return Ticket{}, false
 	}
 	if !suspect {
 		b.trusted.Add(1)
 	}
-	return Ticket{b: b, key: key, done: done, suspect: suspect}, true
+	return Ticket{b: b, key: key, round: r, suspect: suspect}, true
 }
 
-// Probe tells whether the attempt was let through by a breaker that is not closed.
-func (t Ticket) Probe() bool { return t.done != nil }
+// join takes a place in the round of probes, and begins one if it is time. It
+// returns nil if there is none.
+func (b *Breaker) join() *round {
+	b.mu.Lock()
+	r := b.round
+	if r != nil && r.places > 0 {
+		r.places--
+		r.running++
+		b.mu.Unlock()
+		return r
+	}
+	wait := r != nil || time.Now().Before(b.askAt)
+	b.mu.Unlock()
+	if wait {
+		return nil
+	}
+	done, err := b.circuit.Allow() // takes mu by OnStateChange
+	if err != nil {
+		return nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.round = &round{done: done, places: b.roundSize() - 1, running: 1}
+	return b.round
+}
 
-// Blameless tells whether a failure of this attempt says nothing of what was
-// attempted: it probes, and since the breaker opened no probe has succeeded, so
-// the dependency may still be down. A suspect's failure is its own.
-func (t Ticket) Blameless() bool { return t.done != nil && !t.suspect && !t.b.answered.Load() }
+// Probe reports whether the attempt was let through by a breaker that is not closed.
+func (t Ticket) Probe() bool { return t.round != nil }
+
+// Blameless reports whether a failure of this attempt says nothing of the record
+// that was attempted: it probes, and since the breaker opened no probe has
+// succeeded, so the dependency may still be down. A suspect's failure is its own.
+func (t Ticket) Blameless() bool { return t.round != nil && !t.suspect && !t.b.answered.Load() }
 
 var (
 	errFailed  = errors.New("failed")
@@ -64,30 +101,59 @@ func (t Ticket) Done(o Outcome) {
 	case b.config.Disabled:
 	case o == Success:
 		b.succeeded(t.key)
-		if t.done != nil {
+		if t.round != nil {
 			b.answered.Store(true)
-			t.end(nil)
+			t.end(o)
 		}
-	case t.done != nil && (o == Ignored || t.suspect):
-		t.end(errIgnored)
-	case t.done != nil:
-		t.end(errFailed)
+	case t.round != nil:
+		if t.suspect {
+			o = Ignored
+		}
+		t.end(o)
 	// A failure of before the opening says nothing of the dependency now: it
 	// must not take a probe's place.
-	case b.failed(t.key, o) && b.State() == Closed:
+	case o == Failure && b.failed(t.key) && b.State() == Closed:
 		if done, err := b.circuit.Allow(); err == nil {
 			done(errFailed)
 		}
 	}
 }
 
-// end ends a probe. Only then may suspects ask: should it have been the last
-// that counts, its failure is known before.
-func (t Ticket) end(err error) {
-	t.done(err)
+// end ends a probe. Only when its failure is known may suspects ask: should it have
+// been the last that counts, they are not asked before.
+func (t Ticket) end(o Outcome) {
+	if done, err := t.b.endProbe(t.round, o); done != nil {
+		done(err)
+	}
 	if !t.suspect {
 		t.b.trusted.Add(-1)
 	}
+}
+
+// endProbe notes the outcome of a probe, and returns how to end its round if that
+// decides it.
+func (b *Breaker) endProbe(r *round, o Outcome) (done func(error), err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	r.running--
+	switch {
+	case r.over:
+		return nil, nil
+	case o == Success:
+	case o == Ignored && !r.failed:
+		r.places++ // its place is free for another key
+		err = errIgnored
+	default:
+		r.failed, err = true, errFailed
+	}
+	if o != Success && r.running > 0 {
+		return nil, nil
+	}
+	r.over, b.round = true, nil
+	if r.failed && o != Success {
+		b.level++
+	}
+	return r.done, err
 }
 
 // succeeded notes a success. As long as all is well this costs two atomic loads.
@@ -101,33 +167,31 @@ func (b *Breaker) succeeded(key uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.suspects.remove(key)
-	// What worked counts in the ratio beside what failed, not by itself.
+	// A success counts in the ratio beside failures, not by itself.
 	if b.window.failed() > 0 && b.State() == Closed {
 		b.window.note(key, false, time.Now(), b.config.Window)
 	}
 	b.watch()
 }
 
-// failed notes a failure, and tells whether enough keys fail now to open.
-func (b *Breaker) failed(key uint64, o Outcome) (trip bool) {
+// failed notes a failure, and reports whether the breaker is to open.
+func (b *Breaker) failed(key uint64) (open bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	now := time.Now()
-	if now.Sub(b.lookedBack) >= b.config.Window/2 {
-		b.workedBefore, b.lookedBack = b.worked.Swap(false), now
-	}
-	if o != Failure || b.suspects.has(key) || b.State() != Closed {
+	if b.suspects.has(key) || b.State() != Closed {
 		return false
 	}
+	now := time.Now()
+	b.silence(now)
 	b.window.note(key, true, now, b.config.Window)
 	b.watch()
-	return b.config.tooMany(b.window.failed(), b.window.keys())
+	return b.config.opens(&b.window, now)
 }
 
-// Suspect tells that work of a key was given up after failing again and again.
-// If other keys worked meanwhile, that key is a suspect from then on: its
-// failures are no evidence against the dependency, until it succeeds once. If
-// nothing else worked, the dependency may have been down, and Suspect does
+// Suspect says that work of a key was given up after failing again and again, the
+// first time at since. If other keys worked meanwhile, that key is a suspect from
+// then on: its failures are no evidence against the dependency, until it succeeds
+// once. If nothing else worked, the dependency may have been down, and Suspect does
 // nothing. Some thousands of suspects are remembered, the newest.
 //
 // While the breaker is not closed a suspect waits as all keys do, and is not
@@ -135,7 +199,7 @@ func (b *Breaker) failed(key uint64, o Outcome) (trip bool) {
 // word counts: those probe, and fail again at least once in two cooldowns. If
 // there are none, waiting would never end. A suspect may try then, and fails at
 // its own expense.
-func (b *Breaker) Suspect(key uint64) {
+func (b *Breaker) Suspect(key uint64, since Mark) {
 	if b.config.Disabled {
 		return
 	}
@@ -143,7 +207,7 @@ func (b *Breaker) Suspect(key uint64) {
 	defer b.mu.Unlock()
 	others := b.answered.Load()
 	if b.State() == Closed {
-		others = b.worked.Load() || b.workedBefore
+		others = b.WorkedSince(since)
 	}
 	if others {
 		b.suspects.add(key)
@@ -152,14 +216,14 @@ func (b *Breaker) Suspect(key uint64) {
 	}
 }
 
-// Suspected tells whether a key's failures are no evidence.
+// Suspected reports whether a key's failures are no evidence.
 func (b *Breaker) Suspected(key uint64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.suspects.has(key)
 }
 
-// doubtful tells whether a key whose word counts has failed lately, or is asked
+// doubtful reports whether a key whose word counts has failed lately, or is asked
 // just now.
 func (b *Breaker) doubtful() bool {
 	if b.trusted.Load() > 0 {

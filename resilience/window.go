@@ -8,14 +8,17 @@ import "time"
 //
 // The zero window knows nothing. It is not safe for concurrent use.
 type window struct {
-	newer, older half // no key is in both
-	since        time.Time
+	newer, older half      // no key is in both
+	since        time.Time // when newer began
+	began        time.Time // when the oldest outcome that counts was noted
 }
 
 // half is the outcomes of one half of the time: key → its last attempt failed.
 type half struct {
 	outcomes map[uint64]bool
-	failed   int
+	failed   int // keys
+	attempts int // of all keys
+	failures int // among them
 }
 
 // maxOutcomes bounds the memory of one half. A full one becomes the older one
@@ -45,6 +48,10 @@ func (w *window) note(key uint64, failed bool, now time.Time, length time.Durati
 	w.pass(now, length)
 	w.older.remove(key)
 	w.newer.set(key, failed)
+	w.newer.attempts++
+	if failed {
+		w.newer.failures++
+	}
 }
 
 // pass forgets what is older than length, and at least half as old.
@@ -52,8 +59,9 @@ func (w *window) pass(now time.Time, length time.Duration) {
 	switch age := now.Sub(w.since); {
 	case w.keys() == 0 || age >= length:
 		w.forget()
-		w.since = now
+		w.since, w.began = now, now
 	case age >= length/2:
+		w.began = w.since
 		w.turn(w.since.Add(length / 2))
 	case len(w.newer.outcomes) >= maxOutcomes:
 		w.turn(now)
@@ -70,7 +78,8 @@ func (w *window) turn(since time.Time) {
 func (w *window) forget() {
 	clear(w.newer.outcomes)
 	clear(w.older.outcomes)
-	w.newer.failed, w.older.failed = 0, 0
+	w.newer = half{outcomes: w.newer.outcomes}
+	w.older = half{outcomes: w.older.outcomes}
 }
 
 // remove forgets a key.
@@ -81,3 +90,22 @@ func (w *window) remove(key uint64) {
 
 func (w *window) keys() int   { return len(w.newer.outcomes) + len(w.older.outcomes) }
 func (w *window) failed() int { return w.newer.failed + w.older.failed }
+
+// attempts returns how many outcomes count, and how many of them are failures.
+func (w *window) attempts() (all, failures int) {
+	return w.newer.attempts + w.older.attempts, w.newer.failures + w.older.failures
+}
+
+// thousand is a limit that limits nothing, in thousandths.
+const thousand = 1000
+
+// limit returns the share of the concurrency that the outcomes leave, in
+// thousandths: all of it while half of the attempts succeed, half of it from a
+// quarter on.
+func (w *window) limit(minKeys int) int32 {
+	all, failures := w.attempts()
+	if w.keys() < minKeys || all < 2*minKeys {
+		return thousand
+	}
+	return int32(min(max(2*thousand*(all-failures)/all, thousand/2), thousand))
+}

@@ -155,10 +155,12 @@ func TestDerivedContextsEndWithTheAttempt(t *testing.T) {
 // The breaker hears of an attempt once, whoever tells first.
 func TestAttemptReportsOnce(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
-		b := resilience.NewBreaker("b", resilience.BreakerConfig{MinKeys: 2, Probes: 1, OpenFor: time.Second})
+		b := resilience.NewBreaker("b", resilience.BreakerConfig{MinKeys: 2, Probes: 1, After: -1, OpenFor: time.Second})
 		fail := func(key uint64) {
-			ticket, _ := b.Allow(key)
-			ticket.Done(resilience.Failure)
+			for range 2 {
+				ticket, _ := b.Allow(key)
+				ticket.Done(resilience.Failure)
+			}
 		}
 		fail(1)
 		fail(2)

@@ -47,10 +47,10 @@ func (g *gate) changed() {
 	}
 }
 
-// interval between looks: a tenth of the cooldown, so that an outage's end
-// costs at most that much more.
+// interval returns the time between looks: a tenth of the shortest pause between
+// rounds of probes, so that looking costs at most that much more.
 func (g *gate) interval() time.Duration {
-	return min(max(g.sub.Breaker.Cooldown()/10, 5*time.Millisecond), time.Second)
+	return min(max(g.sub.Breaker.Cooldown()/80, 5*time.Millisecond), time.Second)
 }
 
 // look lets lanes ask the breaker: all when it is closed, else as many as may
@@ -69,23 +69,35 @@ func (g *gate) look() {
 	}
 }
 
-// next takes the lanes that ask now out of the queue. Of those before an open
-// breaker suspects come last: their word counts for nothing, and thousands of
-// them may wait in front of one whose does. The caller holds mu.
+// next takes the lanes that ask now out of the queue. Before an open breaker up to
+// half of them are ones that were tried before: events that fail at first and then
+// succeed would keep a breaker open that only ever probed with new ones. The others
+// are new ones if there are any: among thousands of events that fail, whatever else
+// comes is what shows that the dependency works. Suspects
+// come last: their failures count for nothing, and thousands of them may wait in
+// front of a key whose failure does count. The caller holds mu.
 func (g *gate) next() (asking []*wait) {
 	b := g.sub.Breaker
 	if b.State() == resilience.Closed {
 		asking, g.waits = g.waits, nil
 		return asking
 	}
+	if b.Refuses() {
+		return nil
+	}
 	n := min(len(g.waits), b.Probes())
-	g.waits = slices.DeleteFunc(g.waits, func(w *wait) bool {
-		if len(asking) == n || b.Suspected(w.key) {
-			return false
-		}
-		asking = append(asking, w)
-		return true
-	})
+	take := func(most int, fits func(*wait) bool) {
+		g.waits = slices.DeleteFunc(g.waits, func(w *wait) bool {
+			if len(asking) >= most || !fits(w) || b.Suspected(w.key) {
+				return false
+			}
+			asking = append(asking, w)
+			return true
+		})
+	}
+	take(n/2, func(w *wait) bool { return w.tried })
+	take(n, func(w *wait) bool { return w.fresh })
+	take(n, func(*wait) bool { return true })
 	rest := n - len(asking)
 	asking = append(asking, g.waits[:rest]...)
 	g.waits = slices.Delete(g.waits, 0, rest)

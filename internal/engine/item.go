@@ -126,7 +126,9 @@ type retryState struct {
 	end         End           // DeadEnd or Hold once that is decided
 	writes      int           // attempts to write the dead letter
 	refused     error         // of the last attempt to write it
-	counted     bool          // the breaker has counted a failure of it
+	counted     bool          // the breaker was asked about a failure of it, the first time at mark
+	mark        resilience.Mark
+	probes      int // that failed in a row, without a result of its own between them
 }
 
 // stoodStill returns for how long since the first failure the clocks stood still:

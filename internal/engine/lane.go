@@ -29,6 +29,9 @@ type wait struct {
 	at   time.Time
 	slot int    // in the heap; −1 if not there
 	key  uint64 // by which the breaker knows the lane that waits before it
+
+	fresh bool // its head was never tried
+	tried bool // its head failed before, and has not probed often in a row
 }
 
 type laneState int8

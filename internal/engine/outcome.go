@@ -47,7 +47,7 @@ func (f *failure) verdictOn(err error) Verdict {
 		v = judged(f.engine.config.Judge, err)
 	}
 	if f.blameless && v.Kind == Retry && v.Breaker == resilience.Failure {
-		v.Kind = Wait
+		v.Kind, v.probe = Wait, true
 	}
 	return v
 }
@@ -152,7 +152,7 @@ func (p *partition) failed(l *lane, now time.Time, v Verdict, err error) (parked
 		if f := l.head.retry; f.counted && errors.Is(f.err, errExhausted) {
 			// While others work it is the key that fails, and not what it
 			// needs: the breaker is to judge by the others.
-			l.head.sub.Breaker.Suspect(keyHash(l.head.record))
+			l.head.sub.Breaker.Suspect(keyHash(l.head.record), f.mark)
 		}
 		// Also in a drain, which waits for it: what has been decided is
 		// written, not left to the next owner, who would try it again.
@@ -171,7 +171,14 @@ func (it *item) failed(v Verdict, err error, now time.Time) (wait time.Duration,
 	}
 	f := it.retry
 	f.last, f.err, f.reason, f.stack = now, err, v.Reason, v.Stack
-	f.counted = f.counted || v.Breaker == resilience.Failure
+	if v.Breaker == resilience.Failure && !f.counted {
+		f.counted, f.mark = true, it.sub.Breaker.Mark()
+	}
+	if v.probe {
+		f.probes++
+	} else {
+		f.probes = 0
+	}
 	if v.Kind == Wait {
 		wait = max(v.After, waitAgain)
 		f.stood += wait

@@ -40,6 +40,8 @@ type Verdict struct {
 	Each func(i int) error
 	// Breaker is how the subscription's breaker counts the attempt.
 	Breaker resilience.Outcome
+
+	probe bool // it is that of a probe that failed as the attempts before it did
 }
 
 // Kind of a verdict.

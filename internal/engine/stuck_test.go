@@ -139,12 +139,15 @@ func TestStuckProbeEnds(t *testing.T) {
 		c := newCalls()
 		sub := c.subscription(4)
 		sub.Timeout = time.Second
-		sub.Breaker = resilience.NewBreaker("b", resilience.BreakerConfig{MinKeys: 2, Probes: 1, OpenFor: time.Second})
+		sub.Breaker = resilience.NewBreaker("b", resilience.BreakerConfig{MinKeys: 2, Probes: 1, After: -1, OpenFor: time.Second})
 		s := newScript(t, options{subs: []*Subscription{sub}})
 		s.assign(0, "")
 		s.fetch(0, "a", "b", "c")
-		c.end(t, 0, retryAfter(time.Millisecond))
-		c.end(t, 1, retryAfter(time.Millisecond))
+		for range 2 {
+			c.end(t, 0, retryAfter(time.Millisecond))
+			c.end(t, 1, retryAfter(time.Millisecond))
+			pass(2 * time.Millisecond)
+		}
 		c.end(t, 2, nil)
 		if sub.Breaker.State() != resilience.Open {
 			t.Fatalf("the breaker is %v", sub.Breaker.State())

@@ -111,12 +111,15 @@ func (s *Subscription) wake(n int) {
 		s.idle--
 		s.cond.Signal()
 	}
-	for ; n > 0 && len(s.workers) < s.Concurrency; n-- {
+	for most := s.allowed(); n > 0 && len(s.workers) < most; n-- {
 		w := &worker{sub: s}
 		s.workers[w] = struct{}{}
 		go w.work()
 	}
 }
+
+// allowed returns how many handlers may run at once now.
+func (s *Subscription) allowed() int { return s.Breaker.Limit(s.Concurrency) }
 
 // wakeAll sees to it that everything that is ready finds a worker. The caller
 // holds mu.
@@ -140,9 +143,17 @@ func (s *Subscription) take(w *worker, dst []*lane, n int) []*lane {
 		case !mine || s.closed:
 			s.leave(w)
 			return nil
+		case len(s.workers) > s.allowed():
+			s.leave(w)
+			s.wakeAll() // another one is to take the lane that this one was woken for
+			return nil
 		case len(s.ring) == 0 || s.held:
 		case alive:
-			return s.next(dst, n)
+			dst = s.next(dst, n)
+			if len(s.ring) > 0 && len(s.workers) < s.allowed() {
+				s.wake(1) // concurrency that was lowered comes back
+			}
+			return dst
 		default:
 			// The group may have given the partitions to somebody else,
 			// which the membership will learn with its next heartbeat.

@@ -25,7 +25,7 @@ type sick struct {
 var errPoison = errors.New("poison")
 
 func newSick(batch int) *sick {
-	d := &sick{breaker: resilience.NewBreaker("b", resilience.BreakerConfig{OpenFor: 2 * time.Second})}
+	d := &sick{breaker: resilience.NewBreaker("b", resilience.BreakerConfig{OpenFor: 2 * time.Second, After: -1})}
 	d.poison.Store(true)
 	d.sub = &Subscription{
 		Name: "s", Concurrency: 4, BatchSize: batch, Breaker: d.breaker,

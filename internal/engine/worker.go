@@ -145,6 +145,8 @@ func (w *worker) giveBack(p *partition) {
 		if p.state == partitionActive {
 			stay := p.park(l, laneGated, time.Time{})
 			stay.key = keyHash(l.head.record)
+			stay.fresh = l.head.retry == nil
+			stay.tried = !stay.fresh && l.head.retry.probes < maxProbes
 			w.sub.gated.add(stay)
 		}
 	}
@@ -175,13 +177,17 @@ func (w *worker) conclude(ctx *attemptContext, p *partition, took time.Duration,
 	s.gated.recheck()
 }
 
-// evidence is what a failure says of the dependency. A record's first counts,
-// and a probe's. Those of its retries do not: under a flood of poison the retries
-// of a few keys would outnumber all that works, and open the breaker for healthy
-// keys too. Nor does a batch with a suspect in it say anything of the others.
+// maxProbes is how often in a row a record is preferred as a probe.
+const maxProbes = 4
+
+// evidence returns what a failure says of the dependency. A record's first counts,
+// and a probe's. A retry's counts while nothing works at all: else the record may be
+// the one that is at fault, and under a flood of poison the retries of a few keys
+// would outnumber all that works.
+// Nor does a batch with a suspect in it say anything of the others.
 func (w *worker) evidence(o resilience.Outcome, t resilience.Ticket) resilience.Outcome {
 	f := w.items[0].retry
-	retried := f != nil && f.counted && !t.Probe()
+	retried := f != nil && f.counted && !t.Probe() && !w.sub.Breaker.Silent(f.mark)
 	if o == resilience.Failure && (retried || len(w.items) > 1 && slices.ContainsFunc(w.items, w.suspected)) {
 		return resilience.Ignored
 	}
