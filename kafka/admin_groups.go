@@ -83,7 +83,7 @@ type Group struct {
 
 // GroupMember is one member of a group.
 type GroupMember struct {
-	ID         string // given by the coordinator; new with every start of a member
+	ID         string // unique; a member gets a new one whenever it starts
 	InstanceID string // the name of a static member (KIP-345), else empty
 	ClientID   string // Config.ClientID of the member
 	Host       string // the address that the coordinator sees, such as "/10.0.0.7"

@@ -15,62 +15,70 @@ import (
 	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
 )
 
-// Config says how to reach and use a cluster. Brokers is all that is needed.
+// Config describes a cluster and how to connect to it. Only Brokers is required;
+// the zero value of every other field is its default.
 //
-// However a Config is printed or logged, passwords and tokens are left out.
+// A Config never shows passwords or tokens when it is printed or logged, by any
+// verb of package fmt.
 type Config struct {
-	// Brokers are addresses, host:port, of some brokers of the cluster. Any one
-	// that answers tells of all others.
+	// Brokers lists the addresses, host:port, of some brokers of the cluster. One
+	// that answers is enough: it knows the others.
 	Brokers []string
 	// ClientID names this program in the brokers' logs and quotas. Default "eventbus".
 	ClientID string
 
-	// TLS, if not nil, secures connections; it is cloned for each. ServerName
-	// defaults to the host that is dialled.
+	// TLS, if not nil, secures connections. It is cloned for each connection and
+	// must not be changed after New. An empty ServerName means the host that is
+	// dialled.
 	TLS *tls.Config
-	// TLSFiles secures connections with certificates from files. Set it or TLS.
+	// TLSFiles, if not zero, secures connections with certificates from files. At
+	// most one of TLS and TLSFiles may be set.
 	TLSFiles TLSFiles
-	// SASL authenticates connections.
+	// SASL authenticates connections. The zero value does not.
 	SASL SASL
 
-	// Compression of producers whose own configuration names none: "none"
-	// (default), "gzip", "snappy", "lz4" or "zstd".
+	// Compression is the codec of producers whose own configuration names none:
+	// "none" (default), "gzip", "snappy", "lz4" or "zstd".
 	Compression string
 
-	// DialTimeout bounds making one connection, with TLS and SASL. Default 10 s.
+	// DialTimeout bounds the establishment of one connection, including TLS and
+	// SASL. Default 10 s.
 	DialTimeout time.Duration
 	// RequestTimeout bounds one request beyond the time that it asks the broker
 	// itself to wait. Default 30 s.
 	RequestTimeout time.Duration
-	// Dial makes network connections. Default net.Dialer's DialContext. It is
-	// for tests and tunnels.
+	// Dial connects to an address, for tests and tunnels. It is called
+	// concurrently, and TLS and SASL follow on the connection that it returns.
+	// Default: the DialContext of a net.Dialer.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
-	// Balancer spreads partitions over the members of a group:
-	// "cooperative-sticky" (default), "range" or "roundrobin". All members of a
-	// group use the same one; members that share none can't be in one group.
+	// Balancer is the strategy by which the leader of a group assigns partitions
+	// to members: "cooperative-sticky" (default), "range" or "roundrobin". All
+	// members of a group must use the same. It does not apply to ConsumerProtocol.
 	Balancer string
-	// InstanceID makes consumers static members (KIP-345): the default of
-	// transport.ConsumerConfig.InstanceID.
+	// InstanceID is the default of transport.ConsumerConfig.InstanceID. It makes
+	// consumers static members (KIP-345), which keep their partitions over a
+	// restart, and must be unique within a group. Empty means dynamic members.
 	InstanceID string
-	// Rack is where this program runs, as brokers name it in broker.rack.
-	// Consumers then fetch from a replica nearby if the cluster allows (KIP-392).
+	// Rack is the location of this program, in the names that brokers have in
+	// broker.rack. If the cluster allows it (KIP-392), consumers then fetch from a
+	// replica in the same rack. Empty means the leader.
 	Rack string
-	// ConsumerProtocol uses the group protocol of KIP-848, in which the broker
-	// spreads the partitions. It needs Apache Kafka 4.0.
+	// ConsumerProtocol selects the group protocol of KIP-848, in which the broker
+	// assigns the partitions. It requires Apache Kafka 4.0.
 	ConsumerProtocol bool
 }
 
-// Validate tells everything that is wrong with the configuration, field by
-// field, and what to write instead. It reads certificate files.
+// Validate returns an error that lists every wrong field and the values that it
+// may have, or nil. It reads the certificate files and does not connect.
 func (c Config) Validate() error {
 	var wrong kerr.Faults
 	if len(c.Brokers) == 0 {
 		wrong.Add(`Brokers is empty: list at least one host:port, such as "localhost:9092"`)
 	}
 	for i, addr := range c.Brokers {
-		if err := validAddress(addr); err != "" {
-			wrong.Add(`Brokers[%d] %q %s: write host:port, such as "localhost:9092"`, i, addr, err)
+		if fault := addressFault(addr); fault != "" {
+			wrong.Add(`Brokers[%d] %q %s: write host:port, such as "localhost:9092"`, i, addr, fault)
 		}
 	}
 	c.validateTLS(&wrong)
@@ -88,8 +96,9 @@ func (c Config) Validate() error {
 
 var balancers = []string{"cooperative-sticky", "range", "roundrobin"}
 
-// validAddress is what is wrong with a broker's address, empty if nothing is.
-func validAddress(addr string) string {
+// addressFault returns the predicate of a sentence about a broker's address that
+// is wrong, or "" for a valid one.
+func addressFault(addr string) string {
 	host, port, err := net.SplitHostPort(addr)
 	switch {
 	case err != nil && strings.Contains(addr, "://"):
@@ -105,7 +114,7 @@ func validAddress(addr string) string {
 	return ""
 }
 
-// withDefaults fills in what was left zero.
+// withDefaults returns c with the defaults of the fields that are zero.
 func (c Config) withDefaults() Config {
 	c.Brokers = slices.Clone(c.Brokers)
 	if c.ClientID == "" {
@@ -129,7 +138,7 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// String describes the configuration without its secrets.
+// String returns the configuration in short, without secrets.
 func (c Config) String() string {
 	s := fmt.Sprintf("kafka.Config{Brokers: %s, ClientID: %q", strings.Join(c.Brokers, ","), c.ClientID)
 	if c.secure() {
@@ -141,8 +150,8 @@ func (c Config) String() string {
 	return s + "}"
 }
 
-// Format prints String for every verb, so that no verb prints secrets.
+// Format prints String for every verb: %#v and the like would print secrets.
 func (c Config) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(c.String())) }
 
-// LogValue logs the configuration without its secrets.
+// LogValue returns String, so that package log/slog logs no secrets.
 func (c Config) LogValue() slog.Value { return slog.StringValue(c.String()) }

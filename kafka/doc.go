@@ -1,14 +1,51 @@
-// Package kafka carries the event bus over Apache Kafka 2.8 or later:
+// Package kafka connects the event bus to Apache Kafka 2.8 or later:
 //
-//	eventbus.New(kafka.New(kafka.Config{Brokers: []string{"localhost:9092"}}), eventbus.Config{…})
+//	bus, err := eventbus.New(kafka.New(kafka.Config{Brokers: []string{"localhost:9092"}}), eventbus.Config{…})
 //
-// It is the only package that knows a Kafka client. kafka-go (segmentio) makes,
-// authenticates and pools the connections; its writer and reader are not used.
-// What goes over the connections is this package's own: requests are encoded and
-// decoded with kmsg, in versions that are negotiated for each connection, and
-// record batches by hand.
+// A [Transport] is all that a bus needs. [Admin] has the methods that operators
+// and their tools need besides, and [Transactor] writes in transactions.
 //
-// Reading order: Config and Transport; client (requests, metadata, coordinators)
-// over conn and link (one connection, lent to one holder at a time); Producer
-// with partition, sender and waiting; the consumer's fetcher and group.
+// # Files
+//
+// What a program sees is here:
+//
+//	transport.go            Transport: New, and what a bus uses
+//	config.go               Config, its defaults and its validation
+//	tls.go                  TLSFiles: certificates from files
+//	sasl.go                 SASL: mechanisms and credentials
+//	sasl_scram.go           SCRAM, by franz-go's implementation
+//	sasl_oauth.go           OAUTHBEARER
+//	admin.go                Admin: topics described and created
+//	admin_brokers.go        the cluster's brokers, and whether each can be reached
+//	admin_replicas.go       the replicas of partitions
+//	admin_offsets.go        offsets of partitions and of groups
+//	admin_groups.go         groups and their members
+//	admin_reset.go          offsets of a group moved
+//	admin_keep.go           offsets that brokers keep without members
+//	admin_delete.go         records deleted
+//	admin_acl.go            operations that this client may use
+//	transaction.go          Transactor: its methods and their promises
+//	transaction_produce.go  its batches
+//	transaction_request.go  its requests to coordinators
+//	error.go                Error: codes of the protocol
+//
+// The rest is in packages below internal, each with a map of its own. A package
+// imports only those above it:
+//
+//	kerr       errors of the protocol and what follows from them
+//	handshake  checks what a server sends before kafka-go decodes it
+//	balance    assignment strategies of classic groups
+//	batch      the format of record batches
+//	cluster    connections, requests, metadata, coordinators
+//	produce    the idempotent producer
+//	fetch      the fetcher of partitions, and the reader outside groups
+//	group      the membership of a consumer group
+//	bed        brokers in the process of a test
+//
+// # Libraries
+//
+// kafka-go (segmentio) dials, authenticates and pools connections; its writer and
+// reader are not used. Requests are encoded and decoded by franz-go's kmsg, in
+// versions that are negotiated for each connection. No other package of this
+// module imports a Kafka client.
 package kafka

@@ -12,30 +12,31 @@ import (
 	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
 )
 
-// SASL says how connections authenticate. The zero value doesn't.
-//
-// However it is printed or logged, the password is left out.
+// SASL describes how connections authenticate. The zero value means that they do
+// not. A SASL never shows the password when it is printed or logged.
 type SASL struct {
 	// Mechanism is "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512" or "OAUTHBEARER".
 	Mechanism string
-	// Username and Password are for PLAIN and SCRAM.
+	// Username and Password are for PLAIN and SCRAM. PLAIN sends the password as it
+	// is: use it with TLS only.
 	Username string
 	Password string `json:"-"`
-	// Token is for OAUTHBEARER. It is called for every connection that is made,
-	// concurrently, and should return a cached token that is still good.
+	// Token is for OAUTHBEARER. It is called concurrently, once for each new
+	// connection, and should return a cached token while that is valid.
 	Token func(context.Context) (Token, error) `json:"-"`
-	// SessionLifetime is the brokers' connections.max.reauth.ms, if they have
-	// one. Connections are replaced before it ends, and before an OAUTHBEARER
-	// token expires.
+	// SessionLifetime is the brokers' connections.max.reauth.ms, 0 if they have
+	// none. Connections are replaced when 85 % of it, or of the remaining life of
+	// an OAUTHBEARER token, has passed.
 	SessionLifetime time.Duration
 }
 
-// Token is an OAUTHBEARER token (RFC 7628).
+// Token is an OAUTHBEARER token (RFC 7628). It never shows its Value when it is
+// printed or logged.
 type Token struct {
 	Value string `json:"-"`
-	// Expires is when brokers stop accepting it; zero if unknown.
+	// Expires is the time from which brokers refuse the token; zero if unknown.
 	Expires time.Time
-	// Extensions are SASL extensions (KIP-342).
+	// Extensions are SASL extensions by name (KIP-342). May be nil.
 	Extensions map[string]string
 }
 
@@ -71,7 +72,8 @@ func (s SASL) validate(wrong *kerr.Faults) {
 	}
 }
 
-// mechanism returns what connections authenticate by, nil for the zero SASL.
+// mechanism returns kafka-go's interface to the mechanism, or nil for the zero
+// SASL.
 func (s SASL) mechanism() sasl.Mechanism {
 	switch s.Mechanism {
 	case "":
@@ -84,7 +86,7 @@ func (s SASL) mechanism() sasl.Mechanism {
 	return &oauthBearer{token: s.Token}
 }
 
-// String describes it without its secrets.
+// String returns the mechanism and the name of the user, without the password.
 func (s SASL) String() string {
 	switch {
 	case s.Mechanism == "":
@@ -95,13 +97,13 @@ func (s SASL) String() string {
 	return fmt.Sprintf("%s as %q", s.Mechanism, s.Username)
 }
 
-// Format prints String for every verb, so that no verb prints the password.
+// Format prints String for every verb: %#v and the like would print the password.
 func (s SASL) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(s.String())) }
 
-// LogValue logs String.
+// LogValue returns String, so that package log/slog logs no password.
 func (s SASL) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
-// String says when the token expires, and not what it is.
+// String returns the time at which the token expires, without the token.
 func (t Token) String() string {
 	if t.Expires.IsZero() {
 		return "token"
@@ -109,14 +111,17 @@ func (t Token) String() string {
 	return "token that expires " + t.Expires.Format(time.RFC3339)
 }
 
-// Format prints String for every verb, so that no verb prints the token.
+// Format prints String for every verb: %#v and the like would print the token.
 func (t Token) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(t.String())) }
 
-// LogValue logs String.
+// LogValue returns String, so that package log/slog logs no token.
 func (t Token) LogValue() slog.Value { return slog.StringValue(t.String()) }
 
-// sessionEnd is when a connection that is made at now should be replaced, because its session may
-// end (KIP-368): the zero time if never. oauth is nil without OAUTHBEARER.
+// sessionEnd returns the time to replace a connection that is made at now, because
+// brokers close it when its session ends (KIP-368); the zero time means never.
+// kafka-go cannot authenticate a connection a second time, so it is replaced after
+// 85 % of the session, the point at which Kafka's Java client authenticates again.
+// oauth is nil without OAUTHBEARER.
 func (s SASL) sessionEnd(oauth *oauthBearer, now time.Time) time.Time {
 	life := s.SessionLifetime
 	if oauth != nil {

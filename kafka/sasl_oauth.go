@@ -21,10 +21,10 @@ type oauthBearer struct {
 	expiry atomic.Int64 // of the last token, in Unix nanoseconds; 0 if unknown
 }
 
-// Name is OAUTHBEARER.
+// Name returns the name by which brokers know the mechanism.
 func (*oauthBearer) Name() string { return "OAUTHBEARER" }
 
-// Start gets a token and sends it.
+// Start asks for a token and returns the client's only message.
 func (o *oauthBearer) Start(ctx context.Context) (sasl.StateMachine, []byte, error) {
 	t, err := o.token(ctx)
 	if err != nil {
@@ -41,8 +41,8 @@ func (o *oauthBearer) Start(ctx context.Context) (sasl.StateMachine, []byte, err
 	return o, first, nil
 }
 
-// Next gets nothing when the broker has accepted the token, else a JSON object
-// that says why not.
+// Next reads the broker's answer: nothing if it accepts the token, else a JSON
+// object with the reason, of which the error shows the beginning.
 func (o *oauthBearer) Next(_ context.Context, challenge []byte) (bool, []byte, error) {
 	if len(challenge) > 0 {
 		return false, nil, fmt.Errorf("%w: the broker refuses the OAUTHBEARER token: %.200s", kerr.SaslAuthenticationFailed, challenge)
@@ -50,7 +50,8 @@ func (o *oauthBearer) Next(_ context.Context, challenge []byte) (bool, []byte, e
 	return true, nil, nil
 }
 
-// expires is when the token that was used last expires, the zero time if unknown.
+// expires returns the time at which the latest token expires, or the zero time if
+// that is unknown.
 func (o *oauthBearer) expires() time.Time {
 	if at := o.expiry.Load(); at != 0 {
 		return time.Unix(0, at)
@@ -58,7 +59,8 @@ func (o *oauthBearer) expires() time.Time {
 	return time.Time{}
 }
 
-// clientResponse is the initial client response of RFC 7628, section 3.1.
+// clientResponse returns the initial client response of RFC 7628, section 3.1. It
+// refuses the separator \x01 in values, by which one could add fields.
 func (t Token) clientResponse() ([]byte, error) {
 	if t.Value == "" || strings.Contains(t.Value, "\x01") {
 		return nil, errors.New("OAUTHBEARER token: SASL.Token returned an empty or malformed value")

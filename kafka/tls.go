@@ -10,19 +10,22 @@ import (
 	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
 )
 
-// TLSFiles names PEM files. They are read for every connection that is made, so
-// renewed certificates are used without a restart.
+// TLSFiles names PEM files. They are read again for each connection, so renewed
+// certificates take effect without a restart. TLS 1.2 is the minimum. The zero
+// value means connections without TLS.
 type TLSFiles struct {
-	// CA holds the certificates of the authorities that brokers' certificates
-	// are signed by. Empty: the system's.
+	// CA is the file with the certificates of the authorities that may sign
+	// brokers' certificates. Empty means the authorities of the system.
 	CA string
-	// Certificate and Key identify this client to brokers that ask for it (mTLS).
+	// Certificate and Key are the files that identify this client to brokers that
+	// ask for it (mTLS). Set both or none.
 	Certificate, Key string
-	// ServerName is the name that brokers' certificates must have. Empty: the
-	// host that is dialled.
+	// ServerName is the name that brokers' certificates must be valid for. Empty
+	// means the host that is dialled.
 	ServerName string
 }
 
+// secure reports whether connections use TLS.
 func (c Config) secure() bool { return c.TLS != nil || c.TLSFiles != TLSFiles{} }
 
 func (c Config) validateTLS(wrong *kerr.Faults) {
@@ -41,8 +44,9 @@ func (c Config) validateTLS(wrong *kerr.Faults) {
 	}
 }
 
-// tlsConfig is the configuration for a connection to addr, nil if connections
-// are not secured.
+// tlsConfig returns the configuration for a new connection to addr, or nil
+// without TLS. The files are read here, each time, which is how renewed
+// certificates take effect.
 func (c Config) tlsConfig(addr string) (*tls.Config, error) {
 	var conf *tls.Config
 	switch {

@@ -17,14 +17,14 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Transactor writes records and a group's offsets together: readers of committed
-// records and of committed offsets see all of a transaction or none of it
-// (KIP-98). It belongs to one goroutine, holds no connection, and needs no Close.
+// Transactor writes records and a group's offsets in transactions (KIP-98):
+// readers of committed records and of committed offsets see all of one or none.
+// It is not safe for concurrent use, holds no connection, and needs no Close.
 //
-// A transaction begins with the first Produce or SendOffsets and ends with
-// Commit or Abort. After an error from any of these the Transactor is spent: what
-// it left open ends when the next one of its id is made, when Abort reaches the
-// cluster, or after TransactorConfig.Timeout, and is not written then.
+// A transaction begins with the first Produce or SendOffsets and ends with Commit
+// or Abort. After an error from any of these the Transactor cannot be used any
+// more. An open transaction is then aborted by Abort, by the next NewTransactor
+// with its id, or by the cluster after TransactorConfig.Timeout.
 type Transactor struct {
 	client      *cluster.Client
 	cfg         TransactorConfig
@@ -32,20 +32,22 @@ type Transactor struct {
 	id          string
 	session     batch.ProducerSession
 
-	coordinator int32 // −1: to be asked for
-	sequences   map[transport.Partition]int32
-	partitions  map[transport.Partition]bool // that the open transaction writes to
-	groups      map[string]bool              // whose offsets it stores
-	spent       error
+	coordinator int32                         // a broker's id, −1 if unknown
+	sequences   map[transport.Partition]int32 // of the next record
+	partitions  map[transport.Partition]bool  // those that the open transaction writes to
+	groups      map[string]bool               // those whose offsets it stores
+	failed      error                         // the first error; nothing may follow it
 }
 
-// TransactorConfig configures a Transactor. The zero value works.
+// TransactorConfig configures a Transactor. The zero value of each field means its
+// default.
 type TransactorConfig struct {
-	// Timeout is how long a transaction may stay open before the cluster ends
-	// it: readers of committed records wait for it at most that long. At most
-	// the broker's transaction.max.timeout.ms. Default 1 minute.
+	// Timeout is the time after which the cluster aborts an open transaction, and
+	// so the longest time that it can delay readers of committed records. Brokers
+	// refuse more than their transaction.max.timeout.ms. Default 1 minute.
 	Timeout time.Duration
-	// BatchBytes bounds one batch, before compression. Default 1,000,000.
+	// BatchBytes is the maximum size of one batch in bytes, before compression. A
+	// larger record is a batch by itself. Default 1,000,000.
 	BatchBytes int
 	// Compression is "none" (default), "gzip", "snappy", "lz4" or "zstd".
 	Compression string
@@ -76,8 +78,8 @@ func NewTransactor(ctx context.Context, t *Transport, id string, cfg TransactorC
 	req := kmsg.NewPtrInitProducerIDRequest()
 	req.TransactionalID = &id
 	req.TransactionTimeoutMillis = int32(min(cfg.Timeout.Milliseconds(), math.MaxInt32))
-	// Without an id of its own: the coordinator gives the next epoch of the
-	// transactional id, after it has ended what was open.
+	// Without a producer id of its own the coordinator aborts the open transaction
+	// and returns the next epoch of the transactional id.
 	req.ProducerID, req.ProducerEpoch = -1, -1
 	err = x.ask(ctx, req, func(answer kmsg.Response) error {
 		resp := answer.(*kmsg.InitProducerIDResponse)
@@ -99,12 +101,12 @@ func (t *Transport) Transactor(ctx context.Context, id string, config transport.
 
 var _ transport.Transactional = (*Transport)(nil)
 
-// Produce writes records within the transaction, each to its Partition, which
-// must be set, and in order. They are in the log when it returns, to be read once
-// the transaction is committed. Nothing of them is kept.
+// Produce writes records within the transaction, in order, each to its Partition,
+// which must be set. When it returns nil they are in the log, visible once the
+// transaction is committed. The records may be changed afterwards.
 //
-// A record that its topic refuses for its size is a transport.ErrTooLarge. A
-// Transactor that another one has fenced gets a transport.ErrFenced.
+// The error is transport.ErrTooLarge if a topic refuses a record for its size, and
+// transport.ErrFenced if another Transactor with this id has been made.
 func (x *Transactor) Produce(ctx context.Context, records ...transport.Record) error {
 	return x.step(func() error {
 		var order []transport.Partition
@@ -129,9 +131,10 @@ func (x *Transactor) Produce(ctx context.Context, records ...transport.Record) e
 	})
 }
 
-// SendOffsets stores a group's offsets with their metadata when the transaction
-// is committed. No member of the group takes part: Epoch is ignored. Metadata
-// that is too long for the broker is a transport.ErrMetadataTooLarge.
+// SendOffsets adds a group's offsets and their metadata to the transaction. They
+// are stored when it is committed. The commits' Epoch is ignored: no membership is
+// checked. The error is transport.ErrMetadataTooLarge if the broker refuses the
+// length of the metadata.
 func (x *Transactor) SendOffsets(ctx context.Context, group string, commits ...transport.Commit) error {
 	return x.step(func() error {
 		if !x.groups[group] {
@@ -144,9 +147,10 @@ func (x *Transactor) SendOffsets(ctx context.Context, group string, commits ...t
 	})
 }
 
-// Commit ends the transaction. When it returns nil, all of it is written, for
-// good. An error that is transport.ErrOutcomeUnknown says that it may be written
-// or not: whoever makes the next Transactor of this id and then looks knows.
+// Commit commits the transaction. When it returns nil, all of it is durable. An
+// error that is transport.ErrOutcomeUnknown means that it may be committed or not.
+// To find out, make the next Transactor with this id, which ends the transaction
+// for certain, and then read the records or offsets.
 func (x *Transactor) Commit(ctx context.Context) error {
 	return x.step(func() error {
 		asked := false
@@ -158,30 +162,31 @@ func (x *Transactor) Commit(ctx context.Context) error {
 	})
 }
 
-// Abort ends the transaction without writing it. After an error of another
-// method it is worth a try, so that readers don't wait for the open transaction,
-// and nothing depends on it.
+// Abort aborts the transaction. After an error of another method, calling it is
+// optional: it spares readers of committed records the wait until the cluster
+// aborts the transaction itself.
 func (x *Transactor) Abort(ctx context.Context) error {
 	asked := false
 	if err := x.end(ctx, false, &asked); err != nil {
-		x.spent = cmp.Or(x.spent, err)
+		x.failed = cmp.Or(x.failed, err)
 		return x.named(err)
 	}
 	return nil
 }
 
-// step runs one step of the transaction; its error is the last.
+// step runs one step of the transaction, unless an earlier one has failed.
 func (x *Transactor) step(do func() error) error {
-	if x.spent != nil {
-		return fmt.Errorf("kafka: transactional id %q: nothing can follow an earlier error, make another transactor: %w", x.id, x.spent)
+	if x.failed != nil {
+		return fmt.Errorf("kafka: transactional id %q: nothing can follow an earlier error, make another transactor: %w", x.id, x.failed)
 	}
 	if err := do(); err != nil {
-		x.spent = err
+		x.failed = err
 		return x.named(err)
 	}
 	return nil
 }
 
+// named adds the transactional id to an error.
 func (x *Transactor) named(err error) error {
 	return fmt.Errorf("kafka: transactional id %q: %w", x.id, err)
 }

@@ -14,17 +14,19 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// capped is a request in a version up to most.
+// capped is a request that is sent in version most at the highest, because later
+// versions mean something else.
 type capped struct {
 	kmsg.Request
 	most int16
 }
 
-// MaxVersion is the cap.
+// MaxVersion returns the highest version to negotiate.
 func (c capped) MaxVersion() int16 { return c.most }
 
-// produceOfTransaction is the highest version of Produce that leaves it to the
-// client to add partitions to its transaction (KIP-890).
+// produceOfTransaction is the last version of Produce in which the client itself
+// adds partitions to its transaction. From version 12 on a broker adds them
+// (KIP-890), and expects the other requests of a transaction in new versions too.
 const produceOfTransaction = 11
 
 // write writes one partition's records, batch after batch.
@@ -36,7 +38,8 @@ func (x *Transactor) write(ctx context.Context, p transport.Partition, records [
 		}
 		err = x.send(ctx, p, encoded)
 		if errors.Is(err, transport.ErrTooLarge) && n > 1 {
-			// Too large as a batch; its sequence numbers are not used up.
+			// The batch is too large, which says nothing of its records. The broker
+			// has not used the sequence numbers.
 			limit = n / 2
 			continue
 		}
@@ -49,7 +52,8 @@ func (x *Transactor) write(ctx context.Context, p transport.Partition, records [
 	return nil
 }
 
-// encode makes a batch of as many records as BatchBytes lets, at least one.
+// encode encodes a batch of as many of the records as fit into BatchBytes, at
+// least one, and returns their number.
 func (x *Transactor) encode(records []*transport.Record, sequence int32) (encoded []byte, n int, err error) {
 	now := time.Now().UnixMilli()
 	first, last := now, now
@@ -78,8 +82,8 @@ func (x *Transactor) encode(records []*transport.Record, sequence int32) (encode
 	return encoded, n, nil
 }
 
-// send writes one batch to the partition's leader, and again, unchanged, for as
-// long as that can help: a broker knows a batch that it has by its sequence.
+// send writes one batch to the partition's leader. It repeats the batch unchanged
+// after a passing error: a broker that already has it recognises the sequence.
 func (x *Transactor) send(ctx context.Context, p transport.Partition, encoded []byte) error {
 	req := kmsg.NewPtrProduceRequest()
 	req.TransactionID = &x.id
@@ -107,7 +111,7 @@ func (x *Transactor) send(ctx context.Context, p transport.Partition, encoded []
 	})
 }
 
-// writtenTo is what the broker says of the one batch that it got.
+// writtenTo returns the broker's error for the one batch of a request.
 func writtenTo(p transport.Partition, resp *kmsg.ProduceResponse) error {
 	for i := range resp.Topics {
 		for j := range resp.Topics[i].Partitions {

@@ -12,15 +12,15 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// operationNotAttempted is said of partitions that are well beside one that
-// isn't.
+// operationNotAttempted is the code of a partition to which nothing was done
+// because another one of the request failed. The code of that one is the cause.
 const operationNotAttempted kerr.Error = 55
 
-// ask sends req to the coordinator of the transactional id, and again for as
-// long as that can help. read takes the error out of the answer.
+// ask sends req to the coordinator of the transactional id, and repeats it after a
+// passing error. read returns the error in the answer.
 //
-// Every request of a transaction may be sent twice: the coordinator takes a
-// second one of the same epoch for what it is.
+// Every request of a transaction may be repeated: the coordinator recognises the
+// repetition by the epoch.
 func (x *Transactor) ask(ctx context.Context, req kmsg.Request, read func(kmsg.Response) error) error {
 	return x.client.Persist(ctx, func() error {
 		if x.coordinator < 0 {
@@ -41,8 +41,8 @@ func (x *Transactor) ask(ctx context.Context, req kmsg.Request, read func(kmsg.R
 	})
 }
 
-// enlist tells the coordinator which partitions the transaction writes to, so
-// that it can end it there.
+// enlist adds partitions to the transaction at the coordinator, which will write
+// the marker of its end to each. A partition must be added before it is written.
 func (x *Transactor) enlist(ctx context.Context, partitions []transport.Partition) error {
 	req := kmsg.NewPtrAddPartitionsToTxnRequest()
 	req.TransactionalID, req.ProducerID, req.ProducerEpoch = x.id, x.session.ID, x.session.Epoch
@@ -51,8 +51,8 @@ func (x *Transactor) enlist(ctx context.Context, partitions []transport.Partitio
 		if x.partitions[p] {
 			continue
 		}
-		// The coordinator's word for a topic that is missing may mean one that it
-		// has not heard of yet; the metadata's is clear.
+		// From the coordinator, "unknown topic" may mean that it does not know the
+		// topic yet. Metadata is definite.
 		if _, _, err := x.client.Leader(ctx, p.Topic, p.Partition); err != nil && !kerr.Retriable(err) {
 			return err
 		}
@@ -89,7 +89,8 @@ func (x *Transactor) enlist(ctx context.Context, partitions []transport.Partitio
 	return nil
 }
 
-// enlistGroup is enlist for a group's offsets.
+// enlistGroup adds the offsets of a group to the transaction, as enlist does
+// partitions.
 func (x *Transactor) enlistGroup(ctx context.Context, group string) error {
 	req := kmsg.NewPtrAddOffsetsToTxnRequest()
 	req.TransactionalID, req.ProducerID, req.ProducerEpoch = x.id, x.session.ID, x.session.Epoch
@@ -103,8 +104,8 @@ func (x *Transactor) enlistGroup(ctx context.Context, group string) error {
 	return nil
 }
 
-// storeOffsets gives the offsets to the group's coordinator, which holds them
-// back until the transaction ends.
+// storeOffsets sends the offsets to the group's coordinator, which applies them
+// when the transaction is committed.
 func (x *Transactor) storeOffsets(ctx context.Context, group string, commits []transport.Commit) error {
 	req := kmsg.NewPtrTxnOffsetCommitRequest()
 	req.TransactionalID, req.ProducerID, req.ProducerEpoch = x.id, x.session.ID, x.session.Epoch
@@ -136,8 +137,8 @@ func (x *Transactor) storeOffsets(ctx context.Context, group string, commits []t
 	return nil
 }
 
-// end commits or aborts. asked is set before the coordinator may have heard of
-// it.
+// end commits or aborts the transaction. It sets *asked before it sends the
+// request: from then on the transaction may have ended even if end fails.
 func (x *Transactor) end(ctx context.Context, commit bool, asked *bool) error {
 	if len(x.partitions) == 0 && len(x.groups) == 0 {
 		return nil

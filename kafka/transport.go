@@ -12,16 +12,18 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Transport is an Apache Kafka cluster (2.8 or later). It is safe for concurrent
-// use; its connections are shared by all producers and consumers made from it.
+// Transport is a client of one Apache Kafka cluster, version 2.8 or later. It is
+// safe for concurrent use. All producers, consumers and readers that it returns
+// share its connections; close them first. It must be made by New.
 type Transport struct {
 	cfg    Config // with its defaults
 	client *cluster.Client
 	err    error // what is wrong with the configuration
 }
 
-// New returns the cluster that cfg describes, without connecting to it. If cfg
-// is wrong, the first use of the Transport says so, as Validate does.
+// New returns a Transport for the cluster that cfg describes. It copies cfg and
+// does not connect: the first use does. If cfg is wrong, every use of the
+// Transport returns the error of cfg.Validate.
 func New(cfg Config) *Transport {
 	if err := cfg.Validate(); err != nil {
 		return &Transport{err: err}
@@ -30,9 +32,9 @@ func New(cfg Config) *Transport {
 	return &Transport{cfg: cfg, client: cluster.NewClient(cfg.options())}
 }
 
-// Cluster asks a broker who the cluster is. Its error names the addresses that
-// were tried and what was wrong with each; credentials that were refused are
-// transport.ErrUnauthorized.
+// Cluster asks any broker for the id and the brokers of the cluster, and so shows
+// that the cluster can be reached. Its error names each address that was tried
+// and why it failed; it is transport.ErrUnauthorized if credentials were refused.
 func (t *Transport) Cluster(ctx context.Context) (transport.Cluster, error) {
 	return NewAdmin(t).cluster(ctx)
 }
@@ -40,8 +42,8 @@ func (t *Transport) Cluster(ctx context.Context) (transport.Cluster, error) {
 // Admin returns NewAdmin(t).
 func (t *Transport) Admin() transport.Admin { return NewAdmin(t) }
 
-// Throttled is how long brokers have asked the producers and consumers of this
-// Transport to wait, in all, because of quotas.
+// Throttled returns the total time that brokers have asked the producers and
+// consumers of this Transport to wait because of quotas (KIP-219). It only grows.
 func (t *Transport) Throttled() time.Duration {
 	if t.err != nil {
 		return 0
@@ -49,8 +51,9 @@ func (t *Transport) Throttled() time.Duration {
 	return time.Duration(t.client.Throttled.Load())
 }
 
-// Close ends every connection. Calls that wait for one return an error that is
-// transport.ErrClosed.
+// Close closes every connection at once, without regard to its context. Calls in
+// progress and later ones return an error that is transport.ErrClosed. It may be
+// called more than once, and returns nil.
 func (t *Transport) Close(context.Context) error {
 	if t.err == nil {
 		t.client.Close()
@@ -58,7 +61,8 @@ func (t *Transport) Close(context.Context) error {
 	return nil
 }
 
-// NewProducer returns a producer. It connects when it is first used.
+// NewProducer returns an idempotent producer, which connects when it is first
+// used. If cfg names no compression, Config.Compression applies.
 func (t *Transport) NewProducer(cfg transport.ProducerConfig) (transport.Producer, error) {
 	if err := t.usable(); err != nil {
 		return nil, err
@@ -71,7 +75,8 @@ func (t *Transport) NewProducer(cfg transport.ProducerConfig) (transport.Produce
 	return p, nil
 }
 
-// NewConsumer returns a member of a group, which joins in the background.
+// NewConsumer returns a member of a group, which joins in the background. If cfg
+// has no InstanceID, Config.InstanceID applies.
 func (t *Transport) NewConsumer(cfg transport.ConsumerConfig) (transport.Consumer, error) {
 	if err := t.usable(); err != nil {
 		return nil, err
@@ -84,7 +89,8 @@ func (t *Transport) NewConsumer(cfg transport.ConsumerConfig) (transport.Consume
 	return c, nil
 }
 
-// NewReader returns a reader, which connects in the background.
+// NewReader returns a reader of partitions outside any group, which connects in
+// the background.
 func (t *Transport) NewReader(cfg transport.ReaderConfig) (transport.Reader, error) {
 	if err := t.usable(); err != nil {
 		return nil, err
@@ -96,6 +102,7 @@ func (t *Transport) NewReader(cfg transport.ReaderConfig) (transport.Reader, err
 	return r, nil
 }
 
+// usable returns why nothing more can be made from t, or nil.
 func (t *Transport) usable() error {
 	if t.err != nil {
 		return t.err
@@ -106,7 +113,8 @@ func (t *Transport) usable() error {
 	return nil
 }
 
-// options returns the configuration as a client needs it.
+// options translates the configuration, whose defaults are filled in, for the
+// package that connects. That package imports none of the types of this one.
 func (c Config) options() cluster.Options {
 	mechanism := c.SASL.mechanism()
 	o := cluster.Options{

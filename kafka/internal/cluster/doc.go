@@ -8,6 +8,9 @@
 //	conn.go          Conn: a pooled connection that is lent for a few exchanges
 //	link.go          the connection below kafka-go's: deadlines, sessions
 //	dial.go          dialling, TLS, and why a connection failed
+//	seed.go          bootstrap addresses, and known brokers once none of these is left
+//	alive_unix.go    whether an idle connection is still open, asked of the kernel
+//	alive_other.go   the same where the kernel cannot be asked
 //	frame.go         memory for requests
 //	versions.go      which version of a request both sides speak
 //
