@@ -16,20 +16,21 @@ import (
 	"github.com/eventbus-go/eventbus/resilience"
 )
 
-// room is the memory that the attempts of one worker use in turn, one at a time.
-// A handler's context may outlive its attempt and is made anew each time; what it
-// says of the delivery ends with the attempt.
-type room struct {
+// scratch is memory that the attempts of one worker use in turn, so that an
+// attempt allocates no envelopes. The context of a handler may outlive its
+// attempt, so that is new each time; its access to the delivery ends with the
+// attempt.
+type scratch struct {
 	delivery  Delivery
 	envelopes []Envelope
 	events    []*Envelope
 }
 
-// roomFor returns the worker's room, with n envelopes.
-func roomFor(a *engine.Attempt, n int) *room {
-	m, ok := a.Scratch.(*room)
+// scratchFor returns the worker's scratch memory, with n envelopes.
+func scratchFor(a *engine.Attempt, n int) *scratch {
+	m, ok := a.Scratch.(*scratch)
 	if !ok {
-		m = new(room)
+		m = new(scratch)
 		a.Scratch = m
 	}
 	if cap(m.envelopes) < n {
@@ -42,10 +43,10 @@ func roomFor(a *engine.Attempt, n int) *room {
 	return m
 }
 
-// attempt reads the records of an attempt and runs the handler on them. Its error
-// is an *attemptError.
-func (b *Bus) attempt(ctx context.Context, g *group, h Handler, a *engine.Attempt, k kind) error {
-	m := roomFor(a, len(a.Records))
+// handle decodes the records of an attempt and calls the handler. In a batch,
+// records that are not events fail alone; the others are still handled.
+func (b *Bus) handle(ctx context.Context, g *group, h Handler, a *engine.Attempt, k kind) error {
+	m := scratchFor(a, len(a.Records))
 	// A worker that waits for its next attempt is not to keep fetched memory.
 	defer func() { clear(m.envelopes) }()
 	m.delivery = Delivery{Topic: a.Records[0].Topic, Group: g.name, Attempt: a.Number, Replay: g.replay, Events: m.events}
@@ -68,7 +69,7 @@ func (b *Bus) attempt(ctx context.Context, g *group, h Handler, a *engine.Attemp
 		letter.Redelivered((*wire.Event)(e))
 	}
 	if failed != nil {
-		return attemptRest(ctx, signals, &m.delivery, h, failed)
+		return handleRest(ctx, signals, &m.delivery, h, failed)
 	}
 	s := newScope(ctx, &m.delivery)
 	defer s.end()
@@ -78,8 +79,9 @@ func (b *Bus) attempt(ctx context.Context, g *group, h Handler, a *engine.Attemp
 	return nil
 }
 
-// attemptRest runs a batch without the records that are no events.
-func attemptRest(ctx context.Context, signals *telemetry.ProcessSignals, d *Delivery, handler Handler, failed map[int]*attemptError) error {
+// handleRest handles a batch without the records in failed, and maps the
+// handler's errors to the indexes of the whole batch.
+func handleRest(ctx context.Context, signals *telemetry.ProcessSignals, d *Delivery, handler Handler, failed map[int]*attemptError) error {
 	rest := *d
 	rest.Events = nil
 	var at []int
@@ -104,13 +106,14 @@ func attemptRest(ctx context.Context, signals *telemetry.ProcessSignals, d *Deli
 	return newMarks(failed, fmt.Sprintf("%d of %d records are not handled", len(failed), len(d.Events)))
 }
 
-// observed runs a handler once, and reports how it went.
+// observed calls the handler once and reports the attempt. Telemetry only
+// watches: the handler is called here.
 func observed(signals *telemetry.ProcessSignals, s *scope, handler Handler, k kind) *attemptError {
 	t, values := signals.Start(s, s.Context)
 	if values != nil {
 		s.values = values
 	}
-	err := newAttemptError(attempt(s, handler), len(s.delivery.Events), k)
+	err := newAttemptError(call(s, handler), len(s.delivery.Events), k)
 	if err == nil {
 		t.End(nil, "", nil)
 		return nil
@@ -119,9 +122,10 @@ func observed(signals *telemetry.ProcessSignals, s *scope, handler Handler, k ki
 	return err
 }
 
-// attemptError is what an attempt ended with. Everything that the bus wants to
-// know of the user's error is taken from it once, while panics are caught: its
-// methods may panic, block or change their minds, and are called later by nobody.
+// attemptError is the outcome of a failed attempt. Everything that the bus needs
+// to know of the user's error is taken from it once, while panics are caught:
+// its methods may panic, block or return something else each time, and are not
+// called later.
 type attemptError struct {
 	verdict engine.Verdict
 	class   string // the error.type of telemetry
@@ -130,11 +134,11 @@ type attemptError struct {
 	marks   map[int]*attemptError // of the events of a batch that failed; nil if all did
 }
 
-// Error returns the text that the user's error had.
+// Error returns the text of the user's error.
 func (e *attemptError) Error() string { return e.text }
 
-// withCause returns err with the error that the handler returned as its cause, for
-// a caller that wants to ask it itself.
+// withCause returns err with the handler's own error as its cause, for a caller
+// that wants to examine it.
 func withCause(err error) error {
 	e, ok := errors.AsType[*attemptError](err)
 	if !ok || e.cause == nil {
@@ -153,8 +157,8 @@ func (e *causedError) Error() string { return e.text }
 
 func (e *causedError) Unwrap() error { return e.err }
 
-// newAttemptError returns what err means for the n events of an attempt, or nil
-// for a nil error.
+// newAttemptError returns the meaning of err for the n events of an attempt, or
+// nil for a nil error.
 func newAttemptError(err error, n int, k kind) (e *attemptError) {
 	if err == nil {
 		return nil
@@ -202,10 +206,10 @@ func newMarks(marks map[int]*attemptError, text string) *attemptError {
 	return e
 }
 
-// marksOf returns what a handler's error says of single events of its batch. The
-// error has to be a *BatchError or to wrap one alone: what is joined with
-// another error concerns the whole batch. Permanent and RetryAfter around it hold
-// for each event that it marks.
+// marksOf returns what a handler's error says about single events of its batch.
+// The error must be a *BatchError or wrap only one: an error joined with another
+// concerns the whole batch. Permanent and RetryAfter around it hold for each
+// event that it marks.
 func marksOf(err error, n int) map[int]*attemptError {
 	var batch *BatchError
 	around := func(e error) error { return e }
@@ -239,7 +243,7 @@ func marksOf(err error, n int) map[int]*attemptError {
 	return marks
 }
 
-// judgeAttempt returns the verdict that was taken with an attempt's error.
+// judgeAttempt returns the verdict that was made with an attempt's error.
 func judgeAttempt(err error) engine.Verdict {
 	if e, ok := err.(*attemptError); ok { //nolint:errorlint // never wrapped
 		return e.verdict

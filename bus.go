@@ -17,7 +17,7 @@ import (
 // Bus publishes and handles the events of one service on one cluster.
 //
 // Its life: New, then NewPublisher, Use and Add in any order, Start, Drain,
-// Close; or Run, which is the last three. Publishers work from New on. All
+// Close; or Run, which does the last three. Publishers work from New on. All
 // methods are safe for concurrent use. The bus owns its transport and closes it.
 type Bus struct {
 	config    resolved
@@ -99,8 +99,8 @@ func (b *Bus) Use(middleware ...Middleware) error {
 	return nil
 }
 
-// Add registers subscriptions. Before Start; the order does not matter. The
-// error names every one that can't be had, and none of those is added.
+// Add registers subscriptions, in any order, before Start. The error names every
+// subscription that is refused; if there is one, none is added.
 func (b *Bus) Add(subscriptions ...Subscription) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -120,12 +120,12 @@ func (b *Bus) Add(subscriptions ...Subscription) error {
 // mu.
 func (b *Bus) hasBegun() bool { return b.starting || b.state.Load() != stateNew }
 
-// Start makes sure that the cluster answers and the topics are there, and joins
-// the groups. It returns before partitions are assigned: readiness is when they
-// are (see Health). ctx bounds the start alone.
+// Start checks that the cluster answers and the topics exist, and joins the
+// groups. It returns before partitions are assigned; Health reports ready once
+// they are. ctx bounds only the start.
 //
-// It fails when no broker answers within ctx or a topic is missing; with
-// Config.StartDegraded it goes on trying in the background instead.
+// It fails if no broker answers within ctx or a topic is missing. With
+// Config.StartDegraded it keeps trying in the background instead.
 func (b *Bus) Start(ctx context.Context) error {
 	b.life.Lock()
 	defer b.life.Unlock()
@@ -160,7 +160,7 @@ func (b *Bus) Start(ctx context.Context) error {
 	return nil
 }
 
-// ready makes sure that the cluster answers and every topic of the bus is there.
+// ready checks that the cluster answers and every topic of the bus exists.
 func (b *Bus) ready(ctx context.Context) error {
 	if _, err := b.transport.Cluster(ctx); err != nil {
 		return err
@@ -174,7 +174,8 @@ func (b *Bus) ready(ctx context.Context) error {
 	return b.startCodecs(ctx)
 }
 
-// readyLater goes on with what a degraded start could not do.
+// readyLater repeats what a degraded start could not do, until it succeeds or
+// the bus ends.
 func (b *Bus) readyLater(ctx context.Context) {
 	for attempt := 1; ; attempt++ {
 		wait, _ := resilience.Unlimited().Next(attempt, 0)
@@ -192,11 +193,11 @@ func (b *Bus) readyLater(ctx context.Context) {
 	}
 }
 
-// Drain ends handling, replays too: fetching stops, running handlers finish
-// within ctx, what is finished is committed, and the groups are left. Publishing
-// goes on. What still runs near the end of ctx is cancelled, runs again
-// elsewhere, and is counted in Health. Draining a bus that was not started is no
-// error.
+// Drain ends handling, also of replays: fetching stops, running handlers finish
+// within ctx, their progress is committed, and the groups are left. Publishing
+// still works. Handlers that still run near the end of ctx are cancelled; their
+// events are handled again elsewhere, and Health counts them. Draining a bus
+// that was not started is not an error.
 func (b *Bus) Drain(ctx context.Context) error {
 	b.life.Lock()
 	defer b.life.Unlock()
@@ -228,8 +229,8 @@ func drainGroups(ctx context.Context, groups []*group) error {
 	return errors.Join(errs...)
 }
 
-// Close drains, then flushes what was published within ctx, and closes the
-// transport. Publishing after it is ErrClosed. Closing twice is no error.
+// Close drains, flushes the events published within ctx, and closes the
+// transport. A later publish returns ErrClosed. Closing twice is not an error.
 func (b *Bus) Close(ctx context.Context) error {
 	b.life.Lock()
 	defer b.life.Unlock()
@@ -268,11 +269,12 @@ func (b *Bus) Run(ctx context.Context) error {
 
 func (b *Bus) closed() bool { return b.state.Load() == stateClosed }
 
-// letterProducer is made when the first dead letter is written.
+// letterProducer returns the producer of dead letters, made with the first one:
+// most services never write any.
 func (b *Bus) letterProducer() (transport.Producer, error) {
 	b.lettersOnce.Do(func() {
 		// Compressed, so that a record that was as large as allowed still fits
-		// with the headers that tell its story.
+		// with the headers that say why it failed.
 		config := b.config.Producer
 		config.Gate, config.Compression = nil, "gzip"
 		b.letters, b.lettersErr = b.transport.NewProducer(config)

@@ -14,8 +14,8 @@ import (
 	"github.com/eventbus-go/eventbus/internal/wire"
 )
 
-// ErrSerialization: a value can't be encoded as the data of an event. The
-// error's text names the Go type and the field.
+// ErrSerialization is the error for a value that can't be encoded as the data of
+// an event. Its text names the Go type and the field.
 var ErrSerialization = wire.ErrSerialization
 
 // Codec turns Go values into the data of events and back. One codec serves many
@@ -74,8 +74,9 @@ func isUnavailable(err error) bool {
 	return errors.As(err, &u)
 }
 
-// encodeError is what a publisher gets for a value that its codec refuses. An
-// unavailable codec says nothing about the value, and stays what it is.
+// encodeError returns a publisher's error for a value that its codec refuses. An
+// unavailable codec says nothing about the value, so its error is no
+// ErrSerialization.
 func encodeError(goType string, err error) error {
 	if isUnavailable(err) {
 		return fmt.Errorf("event data of %s can't be encoded now: %w", goType, err)
@@ -83,7 +84,7 @@ func encodeError(goType string, err error) error {
 	return fmt.Errorf("%w: %s: %w", ErrSerialization, goType, err)
 }
 
-// decodeError says into which type data could not be read.
+// decodeError adds the type into which data could not be decoded.
 func decodeError(goType string, err error) error {
 	return fmt.Errorf("event data can't be read into %s: %w", goType, err)
 }
@@ -100,7 +101,7 @@ type jsonCodec struct{}
 
 func (jsonCodec) ContentType() string { return "application/json" }
 
-// jsonWriter lets an encoder write behind what is in a buffer already.
+// jsonWriter lets an encoder append to a buffer.
 type jsonWriter struct {
 	buf     []byte
 	encoder *fastjson.Encoder

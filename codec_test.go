@@ -173,7 +173,7 @@ func TestCodecAttributesAndErrors(t *testing.T) {
 }
 
 // The buffer that encode gives back may hold the next event, and key and data of
-// this one stay apart, whatever the sizes and whoever's memory the codec returned.
+// this one stay apart, whatever the sizes, and in all memory that the codec returned.
 func TestEncodeBuffer(t *testing.T) {
 	t.Parallel()
 	s := spy{}

@@ -14,14 +14,14 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// letterBox is where a topic's dead letters of a group go.
+// letterBox is the dead-letter topic of one topic and group.
 type letterBox struct {
 	topic      string
 	partitions atomic.Int32 // 0 until known
 }
 
-// deadLetter writes a failed record to the dead-letter topic, its key, value and
-// headers as they came. done hears the acknowledgement.
+// deadLetter writes a failed record to the dead-letter topic, with its key,
+// value and headers unchanged. done is called with the outcome of the write.
 func (g *group) deadLetter(ctx context.Context, f *engine.Failure, done func(error)) {
 	t := g.routes[f.Record.Topic]
 	r, err := g.letter(ctx, t, f)
@@ -48,7 +48,7 @@ func (g *group) deadLetter(ctx context.Context, f *engine.Failure, done func(err
 	})
 }
 
-// letterCompletion hears the outcome of a dead letter.
+// letterCompletion receives the outcome of a dead letter's write.
 type letterCompletion struct {
 	telemetry.Outgoing
 	done func(error)
@@ -73,8 +73,8 @@ func (g *group) writeLetter(ctx context.Context, f *engine.Failure, r *transport
 	}
 }
 
-// letter is the record of a dead letter: of the partition that matches its
-// origin's, so that a key's letters stay in one partition, in order.
+// letter returns the record of a dead letter. Its partition corresponds to its
+// origin's, so that the letters of a key stay in one partition, in order.
 func (g *group) letter(ctx context.Context, t *groupTopic, f *engine.Failure) (*transport.Record, error) {
 	n, err := g.bus.letterPartitions(ctx, &t.letters)
 	if err != nil {
@@ -108,7 +108,8 @@ func (g *group) letter(ctx context.Context, t *groupTopic, f *engine.Failure) (*
 	return &transport.Record{Topic: t.letters.topic, Partition: r.Partition % n, Key: r.Key, Value: r.Value, Headers: headers}, nil
 }
 
-// letterPartitions asks once how many partitions a dead-letter topic has.
+// letterPartitions returns the number of partitions of a dead-letter topic,
+// which it asks for once.
 func (b *Bus) letterPartitions(ctx context.Context, box *letterBox) (int32, error) {
 	if n := box.partitions.Load(); n > 0 {
 		return n, nil

@@ -91,41 +91,43 @@ type scope struct {
 	mu       sync.Mutex
 	receipts []*receipt
 	ended    bool  // the delivery's memory is another attempt's from here on
-	story    story // then
+	kept     cause // of the ended attempt
 }
 
-// story is what events inherit from the one whose handler publishes them.
-type story struct{ id, correlation string }
+// cause is what events inherit from the event whose handler publishes them: its
+// id becomes their causation id, its correlation id theirs.
+type cause struct{ id, correlation string }
 
 func newScope(ctx context.Context, d *Delivery) *scope { return &scope{Context: ctx, delivery: d} }
 
-// end is called when the attempt has ended. What goes on in its context may still
-// publish, and asks for the story meanwhile.
+// end marks the attempt as ended. Goroutines that the handler has started may
+// still publish in its context; they get the cause that is kept here, as the
+// delivery's memory belongs to the next attempt.
 func (s *scope) end() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.story, s.ended = s.delivery.story(), true
+	s.kept, s.ended = s.delivery.cause(), true
 }
 
-// tell returns the story of the attempt's event.
-func (s *scope) tell() story {
+// cause returns the cause of events published in this scope.
+func (s *scope) cause() cause {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended {
-		return s.story
+		return s.kept
 	}
-	return s.delivery.story()
+	return s.delivery.cause()
 }
 
-// story is empty for a batch.
-func (d *Delivery) story() story {
+// cause is empty for a batch: its events have no single cause.
+func (d *Delivery) cause() cause {
 	if len(d.Events) != 1 {
-		return story{}
+		return cause{}
 	}
-	return story{d.Events[0].ID, d.Events[0].CorrelationID}
+	return cause{d.Events[0].ID, d.Events[0].CorrelationID}
 }
 
-// Value finds the scope itself, and everything that the attempt's context has.
+// Value returns the scope itself, or a value of the attempt's context.
 func (s *scope) Value(key any) any {
 	if _, ok := key.(scopeKey); ok {
 		return s
@@ -136,8 +138,8 @@ func (s *scope) Value(key any) any {
 	return s.Context.Value(key)
 }
 
-// AfterFunc hands on what package context looks for in a parent: contexts
-// derived from a handler's then cost no goroutine.
+// AfterFunc passes on the method that package context looks for in a parent.
+// With it a context derived from a handler's costs no goroutine.
 func (s *scope) AfterFunc(f func()) func() bool {
 	if c, ok := s.Context.(interface{ AfterFunc(func()) func() bool }); ok {
 		return c.AfterFunc(f)
@@ -145,20 +147,24 @@ func (s *scope) AfterFunc(f func()) func() bool {
 	return context.AfterFunc(s.Context, f)
 }
 
+// scopeFrom returns the scope that a context belongs to, nil outside of
+// handlers.
 func scopeFrom(ctx context.Context) *scope {
 	s, _ := ctx.Value(scopeKey{}).(*scope)
 	return s
 }
 
-// join makes the receipt a part of the attempt: it fails if the event fails.
-func (s *scope) join(r *receipt) {
+// addReceipt makes the receipt a part of the attempt, which fails if its event
+// does.
+func (s *scope) addReceipt(r *receipt) {
 	s.mu.Lock()
 	s.receipts = append(s.receipts, r)
 	s.mu.Unlock()
 }
 
-// settle waits for the receipts of the attempt.
-func (s *scope) settle() error {
+// waitReceipts waits for the attempt's receipts, and for those that are added
+// meanwhile. It returns the first error.
+func (s *scope) waitReceipts() error {
 	for {
 		s.mu.Lock()
 		if len(s.receipts) == 0 {
@@ -174,7 +180,7 @@ func (s *scope) settle() error {
 	}
 }
 
-// Number, Len and Event are what is told of an attempt.
+// Number, Len and Event describe the attempt to telemetry.
 func (s *scope) Number() int { return s.delivery.Attempt }
 
 func (s *scope) Len() int { return len(s.delivery.Events) }

@@ -12,13 +12,13 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Envelope is one event as CloudEvents 1.0 sees it, its data still encoded,
-// together with the record that carries it.
+// Envelope is one event as CloudEvents 1.0 describes it, with its data still
+// encoded, together with the record that carries it.
 //
-// Handlers get one with [EnvelopeFrom]. It, its Data, Key and Headers lie in
-// memory that is used again when the handler returns: [Envelope.Clone] what shall
-// live longer. Strings and Extensions may be kept. An Envelope is not safe
-// for concurrent use while somebody writes to it.
+// Handlers get one with [EnvelopeFrom]. Its Data, Key and Headers, and the
+// Envelope itself, are in memory that is reused when the handler returns:
+// [Envelope.Clone] anything that must live longer. Strings and Extensions may be
+// kept. An Envelope is safe for concurrent reading.
 type Envelope struct {
 	// ID and Source together identify the event (CloudEvents 3.1.1).
 	ID     string
@@ -28,12 +28,12 @@ type Envelope struct {
 	Subject         string
 	DataContentType string
 	DataSchema      string
-	// Time is when it happened, as its producer says; zero if it does not.
+	// Time is when it happened according to its producer; zero if unknown.
 	Time time.Time
 
 	// CorrelationID and CausationID are the extensions correlationid and
-	// causationid: the story that the event belongs to, and the event that
-	// made it happen.
+	// causationid: the flow that the event belongs to, such as one order, and
+	// the id of the event that caused this one.
 	CorrelationID string
 	CausationID   string
 	// TraceParent and TraceState are the distributed tracing extension: the
@@ -57,7 +57,7 @@ type Envelope struct {
 	Offset    int64
 	Key       []byte
 	Timestamp time.Time
-	// Headers are the record's headers that are no CloudEvents attribute, in
+	// Headers are the record's headers that are not CloudEvents attributes, in
 	// their order.
 	Headers []transport.Header
 	// AssignmentEpoch grows with every change of the partition's owner within

@@ -80,7 +80,7 @@ func topicMissing(topic string, cause error) error {
 	return fmt.Errorf("topic does not exist and auto-creation is disabled: create %s, or set AutoProvision: %w", topic, cause)
 }
 
-// Permanent marks an error that trying again can't mend: the event goes to the
+// Permanent marks an error that no retry can change: the event goes to the
 // dead-letter topic at once. Permanent(nil) is nil.
 func Permanent(err error) error {
 	if err == nil {

@@ -40,11 +40,12 @@ type groupTopic struct {
 	shared    sharedSettings
 	types     map[string]*engine.Subscription
 	tombstone *engine.Subscription
-	unheard   unheardTypes
+	warned    warnedTypes
 	letters   letterBox
 }
 
-// sharedSettings hold for a topic and group together.
+// sharedSettings are the settings that one topic has in one group, whichever of
+// its subscriptions set them: all of them read one log in one order.
 type sharedSettings struct {
 	order   agreed[Order]
 	start   agreed[StartPosition]
@@ -52,7 +53,7 @@ type sharedSettings struct {
 	beyond  agreed[OutOfRange]
 }
 
-// agreed is a setting that subscriptions of one topic and group share.
+// agreed is a setting on which the subscriptions of one topic and group agree.
 type agreed[V comparable] struct {
 	value V
 	by    string // who set it, empty if nobody did
@@ -89,7 +90,7 @@ func (b *Bus) add(s *subscription) error {
 	return nil
 }
 
-// settingsOf are a subscription's settings, with the bus's defaults.
+// settingsOf returns a subscription's settings, with the bus's defaults.
 func (b *Bus) settingsOf(s *subscription) subscribeSettings {
 	settings := newSubscribeSettings(append(append([]SubscribeOption(nil), b.config.Handling...), s.options...)...)
 	if settings.group == "" {
@@ -98,7 +99,8 @@ func (b *Bus) settingsOf(s *subscription) subscribeSettings {
 	return settings
 }
 
-// addTo gives a subscription its place in its group.
+// addTo adds a subscription to its group. Nothing is changed if it returns an
+// error, so that Add can be called again.
 func (b *Bus) addTo(groups map[string]*group, s *subscription, topic string) error {
 	settings := b.settingsOf(s)
 	if len(settings.faults) > 0 {
@@ -145,7 +147,8 @@ func (b *Bus) addTo(groups map[string]*group, s *subscription, topic string) err
 	return nil
 }
 
-// engineSubscription is what the engine knows of a subscription.
+// engineSubscription returns the subscription as the engine knows it, without T,
+// topic and codec.
 func (b *Bus) engineSubscription(g *group, s *subscription, settings subscribeSettings) *engine.Subscription {
 	sub := &engine.Subscription{
 		Name:        s.name(),
@@ -171,11 +174,12 @@ func (b *Bus) engineSubscription(g *group, s *subscription, settings subscribeSe
 		}
 		return nil
 	})
-	sub.Handle = func(ctx context.Context, a *engine.Attempt) error { return b.attempt(ctx, g, handler, a, s.kind) }
+	sub.Handle = func(ctx context.Context, a *engine.Attempt) error { return b.handle(ctx, g, handler, a, s.kind) }
 	return sub
 }
 
-// breaker is the subscription's own, or the named dependency's.
+// breaker returns the subscription's own breaker, or the shared one of a named
+// dependency.
 func (b *Bus) breaker(g *group, s *subscription, settings breakerSettings) *resilience.Breaker {
 	name := settings.name
 	if name != "" {
@@ -215,8 +219,8 @@ func (b *Bus) prepareGroups() ([]*group, error) {
 	return slices.Collect(maps.Values(b.groups)), errors.Join(faults...)
 }
 
-// prepare makes the handlers, and settles what holds for each topic once all
-// subscriptions are there.
+// prepare makes the routes and sets the shared settings, once all subscriptions
+// have been added.
 func (g *group) prepare() error {
 	var faults []error
 	for _, makeChain := range g.chains {
@@ -285,8 +289,8 @@ func (g *group) drain(ctx context.Context) error {
 	return nil
 }
 
-// route chooses the subscription of a record by its topic and CloudEvents type.
-// What no subscription takes still has its place in the topic's order.
+// route returns the subscription of a record by its topic and CloudEvents type.
+// A record without one still has its place in the topic's order.
 func (g *group) route(r *transport.Record) engine.Route {
 	t := g.routes[r.Topic]
 	to := g.routeIn(t, r)
@@ -320,7 +324,7 @@ func (g *group) routeIn(t *groupTopic, r *transport.Record) engine.Route {
 }
 
 func (g *group) routeUnknown(t *groupTopic, typ string) engine.Route {
-	if t.unheard.first(typ) {
+	if t.warned.first(typ) {
 		g.bus.config.Logger.Warn("events of a type that no subscription of the group handles", "topic", t.name, "group", g.name, "type", typ)
 	}
 	switch t.shared.unknown.value {
@@ -332,19 +336,19 @@ func (g *group) routeUnknown(t *groupTopic, typ string) engine.Route {
 	return engine.Route{End: engine.Skip, Reason: telemetry.UnknownTypePrefix + typ}
 }
 
-// unheardTypes are those that were warned about: once each, and the first few
-// only, since another producer may invent one per event.
-type unheardTypes struct {
+// warnedTypes are the unknown types that were warned about, once each. They are
+// bounded, because a producer may send a new type with every event.
+type warnedTypes struct {
 	mu    sync.Mutex
 	types map[string]struct{}
 }
 
-const mostUnheard = 100
+const maxWarned = 100
 
-func (u *unheardTypes) first(typ string) bool {
+func (u *warnedTypes) first(typ string) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if _, known := u.types[typ]; known || len(u.types) >= mostUnheard {
+	if _, known := u.types[typ]; known || len(u.types) >= maxWarned {
 		return false
 	}
 	if u.types == nil {

@@ -21,7 +21,8 @@ const (
 	Unhealthy HealthStatus = "Unhealthy"
 )
 
-// Health is what a bus knows of its own state. It holds no secrets and no data.
+// Health is the state of a bus as the bus itself can judge it. It contains no
+// secrets and no data of events.
 type Health struct {
 	Status HealthStatus           `json:"status"`
 	Checks map[string]HealthCheck `json:"checks"`
@@ -32,7 +33,7 @@ type Health struct {
 	Ready bool `json:"-"`
 }
 
-// HealthCheck is one part of it.
+// HealthCheck is the state of one part of a bus: the brokers, or one group.
 type HealthCheck struct {
 	Status      HealthStatus `json:"status"`
 	Description string       `json:"description"`
@@ -40,11 +41,12 @@ type HealthCheck struct {
 	Error       string       `json:"error,omitempty"`
 }
 
-// connectivityTimeout bounds the question to the brokers.
+// connectivityTimeout bounds the request to the brokers, so that a probe answers
+// before Kubernetes and load balancers give up on it.
 const connectivityTimeout = 3 * time.Second
 
-// Health asks the brokers and looks at the groups. It answers within ctx, and
-// within a few seconds where ctx has no end.
+// Health asks the brokers for metadata and examines the groups. It returns
+// within ctx, and within a few seconds if ctx has no deadline.
 func (b *Bus) Health(ctx context.Context) Health {
 	h := Health{Status: Healthy, Checks: make(map[string]HealthCheck), Live: true, Ready: true}
 	h.add(b.config.Name, b.connectivity(ctx), false)
@@ -64,7 +66,7 @@ func (b *Bus) Health(ctx context.Context) Health {
 	return h
 }
 
-// add takes a check into the whole: the worst status counts.
+// add adds a check. The worst status of all checks is that of the whole.
 func (h *Health) add(name string, c HealthCheck, stuck bool) {
 	h.Checks[name] = c
 	switch {
@@ -166,7 +168,7 @@ func waitingFor(p *engine.PartitionSnapshot) string {
 	return text
 }
 
-// lagOf is −1 while nothing was fetched.
+// lagOf returns the lag of a partition, −1 until something was fetched.
 func lagOf(p *engine.PartitionSnapshot) int64 {
 	if p.LastStable < 0 {
 		return -1

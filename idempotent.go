@@ -10,25 +10,26 @@ import (
 	"strings"
 )
 
-// Inbox remembers which events were handled, for Idempotent. It is made for a
-// database's own transaction: Once begins one, enters the keys, runs do with a
-// context that carries it, and commits; whatever fails rolls back all of it.
+// Inbox remembers which events were handled, for Idempotent. It fits a
+// database's own transaction: Once begins one, inserts the keys, calls do with a
+// context that carries the transaction, and commits; any failure rolls all of it
+// back.
 //
-// An Inbox is used concurrently. Two calls with one key must not both run do
-// with it: the second waits for the first, or fails and is retried.
+// An Inbox is used concurrently. Two calls with one key must not both call do
+// for it: the second waits for the first, or fails and is retried.
 type Inbox interface {
-	// The keys are printable ASCII of at most 512 bytes each. Once runs do with the indexes of the keys that are new (none of them
-	// may mean not running it at all) and remembers all keys if do returns
-	// nil. It returns do's error as it is.
+	// Once calls do with the indexes of the keys that are new, or not at all if
+	// none is, and remembers all keys if do returns nil. It returns do's error
+	// unchanged.
 	Once(ctx context.Context, keys []string, do func(ctx context.Context, fresh []int) error) error
 }
 
-// Idempotent is middleware that handles each event once per group, told apart by
-// CloudEvents source and id: what a crash repeats, or a producer sent twice, is
-// let through to the end without its handler. How long it remembers is the
-// inbox's to say.
+// Idempotent is middleware that handles each event once per group, identified by
+// CloudEvents source and id. Events that a crash repeats or a producer sends
+// twice are acknowledged without calling the handler. The inbox decides for how
+// long it remembers.
 //
-// Within a batch, an error fails the whole batch, also one that marks single
+// Within a batch an error fails the whole batch, even one that marks single
 // events: what the inbox rolled back must be handled again.
 func Idempotent(inbox Inbox) Middleware {
 	return func(next Handler) Handler {
@@ -59,12 +60,8 @@ func Idempotent(inbox Inbox) Middleware {
 	}
 }
 
-// inboxKey returns the text that identifies an event within a group: group,
-// source and id, percent-encoded as path segments are and separated by spaces. It
-// is printable ASCII of at most 512 bytes; of a longer one the end gives way to a
-// SHA-256. Inboxes keep it, so it never changes.
-//
-// A tombstone that is no CloudEvent has no id: its place in the log stands for it.
+// inboxKey returns the identity of an event within a group. A tombstone that is
+// not a CloudEvent has no id, so its position in the log identifies it.
 func inboxKey(group string, e *Envelope) string {
 	parts := []string{group, e.Source, e.ID}
 	if e.ID == "" {

@@ -11,8 +11,8 @@ import (
 	"github.com/eventbus-go/eventbus/internal/inspect"
 )
 
-// Inspection is what a bus does at one moment, for the people who operate it. It
-// has keys of events and texts of errors in it, and no other data of events.
+// Inspection is the state of a bus at one moment, for operators. It contains
+// keys of events and texts of errors, and no other data of events.
 type Inspection struct {
 	Service string            `json:"service"`
 	Groups  []GroupInspection `json:"groups"` // by name
@@ -39,8 +39,8 @@ type GroupInspection struct {
 	Partitions    []PartitionInspection    `json:"partitions"` // that this member has
 }
 
-// SubscriptionInspection is one subscription. Until the group has started only
-// its names and Paused are known.
+// SubscriptionInspection is one subscription. Until the group has started, only
+// its names and Paused are set.
 type SubscriptionInspection struct {
 	Name        string `json:"name"` // for Pause and Resume
 	Topic       string `json:"topic"`
@@ -53,8 +53,8 @@ type SubscriptionInspection struct {
 	Breaker     string `json:"breaker,omitempty"` // closed, open or half-open
 }
 
-// PartitionInspection is one assigned partition. Offsets are the next to be
-// handled, fetched and committed.
+// PartitionInspection is one assigned partition. Each offset is the next one to
+// be handled, fetched or committed.
 type PartitionInspection struct {
 	Topic     string `json:"topic"`
 	Partition int32  `json:"partition"`
@@ -75,7 +75,7 @@ type PartitionInspection struct {
 	Parked []ParkedKey `json:"parked"`
 }
 
-// ParkedKey is a key whose first event waits, and all later ones behind it.
+// ParkedKey is a key whose first event waits, and all its later events with it.
 type ParkedKey struct {
 	Key    string `json:"key,omitempty"` // where it is text, as UTF-8
 	Raw    []byte `json:"keyBase64"`     // the same bytes in any case; null for an event without a key
@@ -89,8 +89,8 @@ type ParkedKey struct {
 	Error     string `json:"error,omitempty"` // of the last attempt, or of the dead letter's last write
 }
 
-// Inspect looks at the groups of the bus, and asks no broker. It is safe for
-// concurrent use and may be called at any time.
+// Inspect returns the state of the bus without asking a broker. It may be called
+// at any time, also concurrently.
 func (o Operator) Inspect() Inspection {
 	b := o.bus
 	all := Inspection{Service: b.config.Service, Groups: []GroupInspection{}, OpenBrokers: append([]int32{}, b.publishing.open()...)}
@@ -101,12 +101,16 @@ func (o Operator) Inspect() Inspection {
 	return all
 }
 
+// sortedGroups returns the groups by name, so that two inspections can be
+// compared.
 func (b *Bus) sortedGroups() []*group {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return slices.SortedFunc(maps.Values(b.groups), func(x, y *group) int { return strings.Compare(x.name, y.name) })
 }
 
+// inspectGroup returns the state of one group from one snapshot of its engine,
+// so that its parts fit together.
 func (b *Bus) inspectGroup(g *group) GroupInspection {
 	look := GroupInspection{Name: g.name, State: "not started", Partitions: []PartitionInspection{}, Subscriptions: []SubscriptionInspection{}}
 	b.mu.Lock()

@@ -23,8 +23,8 @@ type partitionKeyer interface{ PartitionKey() string }
 
 var errNilEvent = errors.New("the event is a nil pointer")
 
-// compileKey finds out once where the keys of T come from. A nil keyFunc means
-// that there are none.
+// compileKey determines the source of T's keys once, at NewTopic, so that
+// reflection costs nothing per event. A nil keyFunc means that T has no keys.
 func compileKey[T any](key func(T) string, wrong *declare.Faults) (keyFunc[T], string) {
 	if key != nil {
 		return func(dst []byte, v *T) ([]byte, error) { return append(dst, key(*v)...), nil }, "function"
@@ -58,7 +58,8 @@ func compileKey[T any](key func(T) string, wrong *declare.Faults) (keyFunc[T], s
 	}, "fields " + path
 }
 
-// methodKey uses PartitionKey, with a value or a pointer receiver.
+// methodKey returns a keyFunc that calls PartitionKey, with a value or a pointer
+// receiver.
 func methodKey[T any](t reflect.Type) keyFunc[T] {
 	keyer := reflect.TypeFor[partitionKeyer]()
 	switch {
@@ -77,8 +78,9 @@ func methodKey[T any](t reflect.Type) keyFunc[T] {
 	return nil
 }
 
-// refuseOtherPartitionKey catches the method with another signature, which would
-// be passed over and leave the events without a key.
+// refuseOtherPartitionKey adds a fault for a PartitionKey method with another
+// signature. Ignoring it would leave the events without a key, and so without
+// order.
 func refuseOtherPartitionKey(t reflect.Type, wrong *declare.Faults) {
 	if t.Kind() != reflect.Pointer {
 		t = reflect.PointerTo(t)
@@ -88,8 +90,8 @@ func refuseOtherPartitionKey(t reflect.Type, wrong *declare.Faults) {
 	}
 }
 
-// escapeKeyPart puts the escape before each separator and escape of dst[from:],
-// so that ("a|b", "c") and ("a", "b|c") differ.
+// escapeKeyPart escapes the separators and escapes in dst[from:], so that the
+// keys of ("a|b", "c") and ("a", "b|c") differ.
 func escapeKeyPart(dst []byte, from int) []byte {
 	for i := from; i < len(dst); i++ {
 		if dst[i] == keySeparator || dst[i] == keyEscape {

@@ -10,38 +10,41 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Operator looks into a running bus and gives it orders: what a console, an admin
-// endpoint or a tool does, and a service's handlers do not. It is safe for
-// concurrent use, and as cheap to make as to keep.
+// Operator inspects a running bus and gives it orders, for consoles, admin
+// endpoints and tools. Handlers need none of it, so it is apart from Bus. It is
+// safe for concurrent use and costs nothing to make.
 type Operator struct{ bus *Bus }
 
 // Operator returns the operator's view of the bus.
 func (b *Bus) Operator() Operator { return Operator{b} }
 
-// ErrNotFound: a call of an operator, as Pause or Skip, names a group, a
-// subscription, a partition or a key that this bus does not have at the moment.
+// ErrNotFound is the error of an order, such as Pause or Skip, that names a
+// group, a subscription, a partition or a key that this bus does not have now.
 var ErrNotFound = engine.ErrNotFound
 
 // Pause stops handing events to a subscription of a consumer group, by the name
-// that Inspect shows; what runs may finish. Its events wait, in order, and with
-// them the commits behind them, which Health shows and does not call a fault.
-// When as many wait as Bounds allow, the partition is not fetched any more, and
-// other subscriptions of the topic wait too. Pausing again is no error.
+// that Inspect shows. Attempts that run may finish. The subscription's events
+// wait, in order, and so do the commits behind them; Health shows this and does
+// not treat it as a fault. Once as many events wait as Bounds allow, the
+// partition is no longer fetched, and other subscriptions of the topic wait too.
+// Pausing again is not an error.
 //
-// It acts on this member alone: other members of the group go on, also with
-// partitions that this one loses. It holds over rebalances, ends with Resume or
-// with the program, and may be called before Start.
+// It acts on this member alone: other members of the group continue, also with
+// partitions that this one loses. It lasts over rebalances, until Resume or the
+// end of the program, and may be called before Start.
 func (o Operator) Pause(group, subscription string) error {
 	b := o.bus
 	return b.hold("pause", group, subscription, true)
 }
 
-// Resume ends what Pause began. Resuming a running subscription is no error.
+// Resume ends Pause. Resuming a subscription that is not paused is not an error.
 func (o Operator) Resume(group, subscription string) error {
 	b := o.bus
 	return b.hold("resume", group, subscription, false)
 }
 
+// hold pauses or resumes a subscription. Only a change is logged, so that an
+// order repeated by a script does not fill the log.
 func (b *Bus) hold(op, group, subscription string, held bool) error {
 	sub, err := b.subscription(group, subscription)
 	if err != nil {
@@ -54,6 +57,7 @@ func (b *Bus) hold(op, group, subscription string, held bool) error {
 	return nil
 }
 
+// subscription returns a subscription by its name.
 func (b *Bus) subscription(group, name string) (*engine.Subscription, error) {
 	g, err := b.group(group)
 	if err != nil {
@@ -68,6 +72,7 @@ func (b *Bus) subscription(group, name string) (*engine.Subscription, error) {
 	return g.subs[i], nil
 }
 
+// group returns a group by its name.
 func (b *Bus) group(name string) (*group, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -81,10 +86,10 @@ func (b *Bus) group(name string) (*group, error) {
 	return g, nil
 }
 
-// Unpark ends the wait of a key at once: its first event is tried again now, with
-// the attempts that it has left, or its dead letter is written again. The error
-// says why a key can't go on, such as an open circuit breaker. Keys wait only on
-// the member that has their partition.
+// Unpark ends the wait of a parked key at once: its first event is tried again
+// with the attempts that it has left, or its dead letter is written again. An
+// error says why a key can't continue, such as an open circuit breaker. A key
+// waits only on the member that has its partition.
 func (o Operator) Unpark(group, topic string, partition int32, key []byte) error {
 	b := o.bus
 	id := transport.Partition{Topic: topic, Partition: partition}
@@ -99,10 +104,10 @@ func (o Operator) Unpark(group, topic string, partition int32, key []byte) error
 	return nil
 }
 
-// Skip ends, unhandled and for good, the event at an offset that holds its key up
-// for ever: one whose dead letter can't be written, or of a type that only
-// another member may know. The error says why anything else can't be skipped. It
-// is counted and logged.
+// Skip gives up the event at an offset, unhandled and without a dead letter, if
+// it would hold up its key indefinitely: its dead letter can't be written, or
+// its type may be known to another member only. An error says why any other
+// event can't be skipped. A skip is counted and logged.
 func (o Operator) Skip(group, topic string, partition int32, offset int64) error {
 	b := o.bus
 	id := transport.Partition{Topic: topic, Partition: partition}
@@ -118,7 +123,7 @@ func (o Operator) Skip(group, topic string, partition int32, offset int64) error
 	return nil
 }
 
-// running is a group whose engine is there.
+// running returns a group whose engine has been started.
 func (b *Bus) running(name string) (*group, error) {
 	g, err := b.group(name)
 	if err == nil && g.engine.Load() == nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// specs is every topic of the bus as it is to be created.
+// specs returns every topic of the bus with the settings for its creation.
 func (b *Bus) specs() []transport.TopicSpec {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -23,8 +23,9 @@ func (b *Bus) specs() []transport.TopicSpec {
 	return specs
 }
 
-// provision creates the topics that are missing, or says which are. Existing
-// topics are never altered.
+// provision creates the missing topics, or returns an error that names them if
+// the bus may not. Existing topics are never altered: their settings may be an
+// operator's decision.
 func (b *Bus) provision(ctx context.Context, specs ...transport.TopicSpec) error {
 	if len(specs) == 0 {
 		return nil
@@ -71,7 +72,7 @@ func (b *Bus) provision(ctx context.Context, specs ...transport.TopicSpec) error
 	return nil
 }
 
-// logDifferences tells where a topic is not as it was declared.
+// logDifferences logs where a topic differs from its declaration.
 func (b *Bus) logDifferences(spec *transport.TopicSpec, info *transport.TopicInfo) {
 	var differences []any
 	for _, d := range spec.Differences(info) {
@@ -86,11 +87,12 @@ func (b *Bus) logDifferences(spec *transport.TopicSpec, info *transport.TopicInf
 }
 
 // provisionLetters makes sure that every topic that a group handles has its
-// dead-letter topic, and the retry topic through which letters come back:
-// missing ones show at the start, not at the first poison.
+// dead-letter topic, and the retry topic for redeliveries. Missing ones are then
+// found at the start, not at the first poisonous event.
 //
-// They have their source's partitions, and room for what a letter adds to the
-// largest record; letters are kept for ever.
+// They have their source's number of partitions, and allow for what a letter
+// adds to the largest record. Letters are kept without limit: only an operator
+// knows when one is no longer needed.
 func (b *Bus) provisionLetters(ctx context.Context, handled map[string][]*groupTopic) error {
 	if len(handled) == 0 {
 		return nil
@@ -130,13 +132,14 @@ func (b *Bus) provisionLetters(ctx context.Context, handled map[string][]*groupT
 	return err
 }
 
+// Kafka's topic configuration for the largest record batch, and its default.
 const (
 	configMaxMessage = "max.message.bytes"
 	// defaultMaxMessage is Kafka's.
 	defaultMaxMessage = 1_048_588
 )
 
-// handledTopics lists what the groups handle, by Kafka name.
+// handledTopics returns the topics that the groups handle, by Kafka name.
 func (b *Bus) handledTopics() map[string][]*groupTopic {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -147,7 +150,7 @@ func (b *Bus) handledTopics() map[string][]*groupTopic {
 	return handled
 }
 
-// handledTopics adds those of one group.
+// handledTopics adds the topics of one group to handled.
 func (g *group) handledTopics(handled map[string][]*groupTopic) {
 	for _, t := range g.topics {
 		handled[t.name] = append(handled[t.name], t)

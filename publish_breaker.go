@@ -10,8 +10,8 @@ import (
 )
 
 // publishBreakers is the circuit breaker of publishing, one per broker, so that
-// one broker without a quorum can't fail what others take. It implements
-// transport.Gate.
+// one broker without a quorum does not fail what the others accept. It
+// implements transport.Gate.
 type publishBreakers struct {
 	config  resilience.BreakerConfig
 	changed func(broker int32, from, to resilience.State)
@@ -19,7 +19,8 @@ type publishBreakers struct {
 	brokers sync.Map // int32 → *brokerBreaker
 }
 
-// brokerBreaker counts requests in place of keys: each is a key of its own.
+// brokerBreaker is the breaker of one broker. A Breaker counts distinct keys;
+// here each request counts as a key of its own.
 type brokerBreaker struct {
 	*resilience.Breaker
 	changed  func(from, to resilience.State)
@@ -29,6 +30,7 @@ type brokerBreaker struct {
 	probed   time.Time
 }
 
+// of returns the breaker of a broker, and makes it on first use.
 func (p *publishBreakers) of(broker int32) *brokerBreaker {
 	if b, ok := p.brokers.Load(broker); ok {
 		return b.(*brokerBreaker)
@@ -66,7 +68,7 @@ func (p *publishBreakers) Allow(broker int32) error {
 	}
 	ticket, ok := b.Breaker.Allow(b.requests.Add(1))
 	if !ok {
-		b.forgive()
+		b.releaseProbes()
 		return ErrCircuitOpen
 	}
 	b.mu.Lock()
@@ -76,8 +78,10 @@ func (p *publishBreakers) Allow(broker int32) error {
 	return nil
 }
 
-// forgive gives the places of probes back that nobody has told of.
-func (b *brokerBreaker) forgive() {
+// releaseProbes gives back probes whose outcome was never reported, such as
+// those of requests that were cancelled. Otherwise they would keep the breaker
+// half-open indefinitely.
+func (b *brokerBreaker) releaseProbes() {
 	b.mu.Lock()
 	var probes []resilience.Ticket
 	if time.Since(b.probed) > b.Cooldown() {
@@ -106,7 +110,7 @@ func (p *publishBreakers) Report(broker int32, err error) {
 	if err == nil && len(probes) == 0 && b.State() == resilience.Open {
 		// What was accepted before it opened is sent again and again meanwhile. The
 		// broker has taken some of it: there is no reason to wait for a probe. The
-		// breaker begins anew; whoever is first to see to that tells of it.
+		// breaker starts again, and the first goroutine to replace it reports that.
 		if p.brokers.CompareAndDelete(broker, b) {
 			b.changed(resilience.Open, resilience.Closed)
 		}
@@ -122,9 +126,9 @@ func (p *publishBreakers) Report(broker int32, err error) {
 	}
 }
 
-// open lists the brokers that nothing is published to at the moment. One that
-// leads nothing any more is not asked, so its breaker stays open, and troubles
-// nobody.
+// open returns the brokers to which nothing is published now. A broker that
+// leads no partition any more gets no requests, so its breaker stays open and
+// has no effect.
 func (p *publishBreakers) open() (brokers []int32) {
 	p.brokers.Range(func(k, v any) bool {
 		if v.(*brokerBreaker).Refuses() {
@@ -135,12 +139,13 @@ func (p *publishBreakers) open() (brokers []int32) {
 	return brokers
 }
 
+// publishBreakerChanged reports a change of a broker's breaker.
 func (b *Bus) publishBreakerChanged(broker int32, from, to resilience.State) {
 	b.config.Logger.Warn("publishing circuit breaker changed", "broker", broker, "from", from.String(), "to", to.String())
 	b.signals.BreakerChanged(telemetry.PublishBreakerName(broker), to)
 }
 
-// states gives the state of each broker's breaker.
+// states yields the state of each broker's breaker, for metrics.
 func (p *publishBreakers) states(yield func(int32, resilience.State) bool) {
 	p.brokers.Range(func(broker, b any) bool { return yield(broker.(int32), b.(*brokerBreaker).State()) })
 }

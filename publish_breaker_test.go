@@ -50,7 +50,7 @@ func TestPublishBreaker(t *testing.T) {
 		if err := p.Allow(1); err != nil || len(p.open()) > 0 {
 			t.Errorf("the broker has written what it was sent: %v, open are %v", err, p.open())
 		}
-		open() // the window began anew
+		open() // the window began again
 		want := []resilience.State{resilience.Open, resilience.HalfOpen, resilience.Closed, resilience.Open, resilience.Closed, resilience.Open}
 		if !slices.Equal(changes, want) {
 			t.Errorf("the breaker was %v, want %v", changes, want)
@@ -59,7 +59,7 @@ func TestPublishBreaker(t *testing.T) {
 }
 
 // TestPublishBreakerWithoutReports: records that take a probe's place and are never
-// sent (too large, or overtaken by a new leader) do not keep it for ever.
+// sent (too large, or overtaken by a new leader) do not keep it indefinitely.
 func TestPublishBreakerWithoutReports(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &publishBreakers{changed: func(int32, resilience.State, resilience.State) {}}

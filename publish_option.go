@@ -26,7 +26,7 @@ type BatchOption interface {
 	batchOption()
 }
 
-// publishSettings is what the options of one publish add up to.
+// publishSettings is the sum of the options of one publish.
 type publishSettings struct {
 	id            string
 	subject       string
@@ -40,14 +40,14 @@ type publishSettings struct {
 	faults        []error
 }
 
-// err joins what is wrong with the options, nil if nothing is.
+// err returns everything that is wrong with the options, nil if nothing is.
 func (s *publishSettings) err() error { return errors.Join(s.faults...) }
 
 func (s *publishSettings) fault(format string, args ...any) {
 	s.faults = append(s.faults, fmt.Errorf(format, args...))
 }
 
-// text takes a value over if CloudEvents allows it as an attribute's.
+// text sets an attribute to value, if CloudEvents allows it.
 func (s *publishSettings) text(option string, to *string, value string) {
 	if err := wire.CheckText(value); err != nil {
 		s.fault("%s: the value %w", option, err)
@@ -79,7 +79,7 @@ func WithID(id string) PublishOption {
 }
 
 // WithKey sets the record's key in place of the topic's. The empty key is a key
-// as any other.
+// like any other: its events are in order.
 func WithKey(key string) PublishOption {
 	return eventOption(func(s *publishSettings) { s.key, s.keyed = key, true })
 }

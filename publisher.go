@@ -10,8 +10,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Publisher publishes the events of one topic. It is safe for concurrent use and
-// owns nothing: the bus is what is closed.
+// Publisher publishes the events of one topic. It is safe for concurrent use,
+// and needs no closing: closing the bus is enough.
 type Publisher[T any] struct {
 	topic  *Topic[T]
 	sender *sender
@@ -47,11 +47,11 @@ func (p *Publisher[T]) PublishWith(ctx context.Context, event T, options ...Publ
 }
 
 // PublishAsync publishes one event without waiting for the acknowledgement. It
-// may wait, within ctx, for room in the buffer. A refusal is in the Receipt too,
-// so one place tells the outcome.
+// may wait, within ctx, for space in the buffer. A refused event is reported by
+// the Receipt too, so that callers have one place for all errors.
 //
-// Within a handler's context, the handler's attempt waits for the receipt, and
-// fails if it does.
+// In a handler's context the attempt waits for the receipt, and fails if the
+// event does.
 func (p *Publisher[T]) PublishAsync(ctx context.Context, event T, options ...PublishOption) Receipt {
 	d := newDraft(options)
 	defer d.free()
@@ -59,7 +59,7 @@ func (p *Publisher[T]) PublishAsync(ctx context.Context, event T, options ...Pub
 	err := p.encode(ctx, d, event)
 	r.outgoing = telemetry.Outgoing{Of: p.sender.signals, ID: d.envelope.ID}
 	if s := scopeFrom(ctx); s != nil {
-		s.join(r)
+		s.addReceipt(r)
 	}
 	if err == nil {
 		err = p.sender.send(ctx, d, &r.outgoing, r, nil)
@@ -106,7 +106,7 @@ func (p *Publisher[T]) Delete(ctx context.Context, key string, options ...BatchO
 	return p.sender.publish(ctx, d)
 }
 
-// tombstone makes the draft the tombstone of key.
+// tombstone makes the draft a tombstone of key.
 func (p *Publisher[T]) tombstone(d *draft, key string) error {
 	if !p.topic.decl.Keyed {
 		return errors.New("a tombstone deletes a key, and this topic's events have none")
@@ -155,7 +155,7 @@ func (p *Publisher[T]) encode(ctx context.Context, d *draft, event T) (err error
 	return err
 }
 
-// draft is an event on its way to the producer, in memory that is used again.
+// draft is an event until the producer has copied it, in memory that is reused.
 type draft struct {
 	envelope Envelope
 	settings publishSettings
@@ -180,6 +180,8 @@ func newDraft[O PublishOption](options []O) *draft {
 	return d
 }
 
+// free returns the draft to the pool, except one with much memory: a single
+// large event would otherwise occupy it for the life of the process.
 func (d *draft) free() {
 	if cap(d.data) > maxKept || len(d.envelope.Data) > maxKept {
 		return

@@ -35,7 +35,8 @@ func (r Receipt) Wait(ctx context.Context) (Position, error) {
 	return r.r.wait(ctx)
 }
 
-// receipt hears a record's outcome. Its channel is made when somebody waits.
+// receipt is the outcome of a record. Its channel is made only if a caller
+// waits, which most callers that use receipts in numbers do once.
 type receipt struct {
 	outgoing telemetry.Outgoing
 
@@ -66,7 +67,7 @@ func (r *receipt) Done(p transport.Position, err error) {
 	r.mu.Unlock()
 }
 
-// fail settles a receipt whose event was never accepted.
+// fail sets the outcome of an event that was never accepted.
 func (r *receipt) fail(err error) *receipt {
 	r.mu.Lock()
 	r.settled, r.err = true, err
@@ -77,6 +78,7 @@ func (r *receipt) fail(err error) *receipt {
 	return r
 }
 
+// doneChannel returns the channel that is closed with the outcome.
 func (r *receipt) doneChannel() <-chan struct{} {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -106,12 +108,14 @@ func (r *receipt) wait(ctx context.Context) (Position, error) {
 	}
 }
 
-// waitEnded is the error of a caller that did not wait for the outcome: the
-// event was accepted and may be written yet.
+// waitEnded returns the error of a caller that stopped waiting: the event was
+// accepted and may still be written.
 func waitEnded(ctx context.Context) error {
 	return &unknownOutcome{context.Cause(ctx)}
 }
 
+// unknownOutcome is ErrOutcomeUnknown with its cause, which is most often the
+// end of the caller's context.
 type unknownOutcome struct{ err error }
 
 func (e *unknownOutcome) Error() string { return "outcome unknown: " + e.err.Error() }
@@ -120,7 +124,7 @@ func (e *unknownOutcome) Unwrap() error { return e.err }
 
 func (e *unknownOutcome) Is(target error) bool { return target == ErrOutcomeUnknown }
 
-// awaited is the outcome of a publish whose caller waits. It is used again.
+// awaited is the outcome of a publish whose caller waits. It is reused.
 type awaited struct {
 	outgoing telemetry.Outgoing
 	settled  chan struct{} // one place
@@ -128,8 +132,8 @@ type awaited struct {
 	err      error
 }
 
-// awaitedPool is a bus's own: channels must not wander between the bubbles of
-// testing/synctest, as a pool of the package's would let them.
+// awaitedPool belongs to one bus: with a pool of the package, channels would
+// move between bubbles of testing/synctest, which forbids that.
 type awaitedPool struct{ pool sync.Pool }
 
 func (p *awaitedPool) get() *awaited {
@@ -151,14 +155,14 @@ func (a *awaited) Done(p transport.Position, err error) {
 	a.settled <- struct{}{}
 }
 
-// batchOutcome gathers the outcomes of a PublishBatch.
+// batchOutcome gathers the outcomes of the events of one batch.
 type batchOutcome struct {
 	parts []batchPart
 	left  atomic.Int64
 	done  chan struct{}
 }
 
-// batchPart is one event of it.
+// batchPart is the outcome of one event of a batch.
 type batchPart struct {
 	outgoing telemetry.Outgoing
 	of       *batchOutcome
@@ -189,8 +193,8 @@ func (p *batchPart) settle(err error) {
 	}
 }
 
-// wait returns which events failed, nil if none did. When ctx ends first, those
-// without an outcome have an unknown one.
+// wait returns a *BatchError with the events that failed, nil if none did. If
+// ctx ends first, events without an outcome have an unknown one.
 func (o *batchOutcome) wait(ctx context.Context) error {
 	if len(o.parts) == 0 {
 		return nil

@@ -44,7 +44,7 @@ type ReplayConfig struct {
 //
 // Events are handled as the group would: in key order, with the subscriptions'
 // own concurrency, retries, timeout and middleware; their Delivery says Replay.
-// The group hears nothing of it: no member joins, no offset is committed, and a
+// The group does not notice it: no member joins, no offset is committed, and a
 // live bus, this one too, goes on beside it. Its order and that of the live
 // events of a key are two.
 //

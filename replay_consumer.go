@@ -10,12 +10,12 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// errLogChanged is why a replay's position moved.
+// errLogChanged is the reason why a replay's position was moved.
 var errLogChanged = errors.New("retention removed the records from the log, or it was truncated")
 
-// replayConsumer lets an engine run a window of the log: to the engine it is the
-// one member of a group whose partitions never move. Its commits are the replay's
-// progress.
+// replayConsumer makes a window of the log look like a consumer group to an
+// engine: one with a single member, whose partitions never move. Its commits are
+// the replay's progress, and are stored nowhere else.
 type replayConsumer struct {
 	replay   *replay
 	reader   transport.Reader
@@ -50,7 +50,7 @@ func (c *replayConsumer) begin() {
 	close(c.begun)
 }
 
-// end lets whoever waits for the replay know that it is over, and why.
+// end ends the wait for the replay, with the reason.
 func (c *replayConsumer) end(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -60,7 +60,7 @@ func (c *replayConsumer) end(err error) {
 	}
 }
 
-// ended is why the replay was over before the window's end.
+// ended returns why the replay was over before the window's end.
 func (c *replayConsumer) ended() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -99,7 +99,7 @@ func (c *replayConsumer) Poll(ctx context.Context) ([]transport.Batch, error) {
 	return batches, nil
 }
 
-// rest is what the log lost at the window's end, as batches of nothing.
+// rest returns what the log lost at the window's end, as empty batches.
 func (c *replayConsumer) rest() (batches []transport.Batch) {
 	for p, count := range c.replay.window {
 		if at := c.at[p]; at < count.To {
@@ -126,7 +126,7 @@ func (c *replayConsumer) Commit(_ context.Context, commits ...transport.Commit) 
 	return nil
 }
 
-// Alive implements transport.Consumer: there is nobody who could take over.
+// Alive implements transport.Consumer. No other member could take over.
 func (c *replayConsumer) Alive() bool { return true }
 
 // Status implements transport.Consumer.

@@ -11,7 +11,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// ReplayReport says what a replay did, or would do.
+// ReplayReport is what a replay did or, in a dry run, would do.
 type ReplayReport struct {
 	DryRun     bool
 	Partitions []ReplayedPartition // all of the topics, by topic and number
@@ -69,7 +69,7 @@ func (f ReplayFailure) String() string {
 	return fmt.Sprintf("%s %q at %s@%d, %s after %d attempts: %v", f.Type, f.EventID, f.Partition, f.Offset, f.Reason, f.Attempts, f.Err)
 }
 
-// Events is how many events of all partitions the handlers are for.
+// Events returns how many events of all partitions are for the handlers.
 func (r *ReplayReport) Events() (n int64) {
 	for i := range r.Partitions {
 		for _, count := range r.Partitions[i].Events {
@@ -79,7 +79,7 @@ func (r *ReplayReport) Events() (n int64) {
 	return n
 }
 
-// Handled is how many events of all partitions were handled.
+// Handled returns how many events of all partitions were handled.
 func (r *ReplayReport) Handled() (n int64) {
 	for i := range r.Partitions {
 		n += r.Partitions[i].Handled
@@ -87,7 +87,8 @@ func (r *ReplayReport) Handled() (n int64) {
 	return n
 }
 
-// Failed is how many events of all partitions failed; Failures has the first.
+// Failed returns how many events of all partitions failed; Failures has the
+// first.
 func (r *ReplayReport) Failed() (n int64) {
 	for i := range r.Partitions {
 		n += r.Partitions[i].Failed
@@ -129,7 +130,7 @@ func (r *replay) report() ReplayReport {
 
 const defaultMostFailures = 100
 
-// failed counts an event whose attempts are used up.
+// failed counts an event that has used up its attempts.
 func (r *replay) failed(f *engine.Failure) {
 	e := telemetry.EventOf(f.Record)
 	at := transport.Partition{Topic: f.Record.Topic, Partition: f.Record.Partition}
@@ -160,8 +161,8 @@ func (r *replay) removed(p transport.Partition, offsets int64) {
 	r.counts[p].Removed += max(offsets, 0)
 }
 
-// moved notes the progress of partitions, and tells whether all have come to their
-// end.
+// moved records the progress of partitions, and reports whether all of them have
+// reached their end.
 func (r *replay) moved(commits []transport.Commit) (over bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -17,7 +17,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// replay is a call of Bus.Replay.
+// replay is one call of Operator.Replay.
 type replay struct {
 	bus    *Bus
 	config ReplayConfig
@@ -41,7 +41,7 @@ func (r *replay) route(record *transport.Record) engine.Route {
 	return r.group.route(record)
 }
 
-// takes tells whether a record is for the handlers, and counts it if it is.
+// takes reports whether a record is for the handlers, and counts it if so.
 func (r *replay) takes(t *groupTopic, record *transport.Record) bool {
 	if keys := r.config.Keys; len(keys) > 0 && (record.Key == nil || !slices.Contains(keys, string(record.Key))) {
 		return false
@@ -68,7 +68,7 @@ func (r *replay) takes(t *groupTopic, record *transport.Record) bool {
 	return true
 }
 
-// count reads the window and handles nothing.
+// count reads the window without handling anything.
 func (r *replay) count(ctx context.Context) error {
 	reader, err := r.reader()
 	if err != nil {
@@ -150,7 +150,8 @@ func (r *replay) run(ctx context.Context) error {
 	return errors.Join(err, g.drain(ending))
 }
 
-// beginReplay lets the bus's end be the replay's. It tells false if that has come.
+// beginReplay ends the replay with the bus. It reports false if the bus has
+// ended already.
 func (b *Bus) beginReplay(g *group) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -167,7 +168,8 @@ func (b *Bus) endReplay(g *group) {
 	delete(b.replays, g)
 }
 
-// deadLetter reports a failed event, and writes its dead letter if it was asked to.
+// deadLetter reports a failed event, and writes its dead letter if the
+// configuration asks for that.
 func (r *replay) deadLetter(ctx context.Context, f *engine.Failure, done func(error)) {
 	if r.config.DeadLetter {
 		r.group.deadLetter(ctx, f, done)
@@ -223,8 +225,8 @@ func (o *replayObserver) Skipped(p transport.Partition, reason string, n int64) 
 // Committed implements engine.Observer: nothing is.
 func (*replayObserver) Committed(transport.Partition, int64) {}
 
-// resolve turns the window into offsets, once: what is written afterwards is not
-// a part of it.
+// resolve turns the window into offsets, once, so that a replay always ends:
+// later records are not a part of it.
 func (r *replay) resolve(ctx context.Context) error {
 	admin := r.bus.transport.Admin()
 	infos, err := admin.Topics(ctx, slices.Sorted(maps.Keys(r.group.topics))...)
@@ -276,7 +278,7 @@ func (r *replay) resolve(ctx context.Context) error {
 	return nil
 }
 
-// offsetIn is the value of a partition, or otherwise if it has none.
+// offsetIn returns the value of a partition, or otherwise if it has none.
 func offsetIn(values map[transport.Partition]int64, p transport.Partition, otherwise int64) int64 {
 	if v, ok := values[p]; ok {
 		return v
@@ -284,7 +286,8 @@ func offsetIn(values map[transport.Partition]int64, p transport.Partition, other
 	return otherwise
 }
 
-// checkOffsets refuses offsets of partitions that are not read.
+// checkOffsets returns an error for offsets of partitions that are not read;
+// they are most likely misspelt.
 func (r *replay) checkOffsets(partitions []transport.Partition) error {
 	for field, offsets := range map[string]map[transport.Partition]int64{"FromOffsets": r.config.FromOffsets, "ToOffsets": r.config.ToOffsets} {
 		for p := range offsets {
@@ -296,7 +299,7 @@ func (r *replay) checkOffsets(partitions []transport.Partition) error {
 	return nil
 }
 
-// reader reads the window.
+// reader opens a reader of the window.
 func (r *replay) reader() (transport.Reader, error) {
 	config := transport.ReaderConfig{
 		From: make(map[transport.Partition]int64), To: make(map[transport.Partition]int64),

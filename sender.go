@@ -18,8 +18,9 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// sender is a topic of a bus from the publishing side: what a Publisher[T] is
-// without its T. There is one for each declaration.
+// sender publishes to one topic of a bus: it is a Publisher[T] without the T.
+// There is one for each declaration, so that publishers made per request cost
+// little.
 type sender struct {
 	bus   *Bus
 	topic string
@@ -44,7 +45,7 @@ func (o *sender) publish(ctx context.Context, d *draft) error {
 	return o.bus.await(ctx, a, o.topic, id)
 }
 
-// await waits for the outcome of an event that was handed over.
+// await waits for the outcome of an event that the producer has accepted.
 func (b *Bus) await(ctx context.Context, a *awaited, topic, id string) error {
 	select {
 	case <-a.settled:
@@ -79,7 +80,7 @@ func (o *sender) send(ctx context.Context, d *draft, f *telemetry.Outgoing, done
 	return o.bus.hand(ctx, d, f, done)
 }
 
-// hand encodes the draft and hands it to the producer.
+// hand encodes the draft and passes it to the producer.
 func (b *Bus) hand(ctx context.Context, d *draft, f *telemetry.Outgoing, done transport.Completion) error {
 	err := b.encode(&d.encoder, &d.envelope, &d.record)
 	if err == nil {
@@ -92,8 +93,9 @@ func (b *Bus) hand(ctx context.Context, d *draft, f *telemetry.Outgoing, done tr
 	return nil
 }
 
-// carryTrace writes a trace into an event, over that of the hop before. nil is
-// no trace.
+// carryTrace writes a trace into an event, in place of the previous hop's. It is
+// done here and not by telemetry, so that only publishing code changes events. A
+// nil trace changes nothing.
 func carryTrace(e *Envelope, c *telemetry.TraceContext) {
 	if c == nil {
 		return
@@ -107,7 +109,8 @@ func carryTrace(e *Envelope, c *telemetry.TraceContext) {
 	c.Release()
 }
 
-// setHeader sets the last header of a name, or appends one.
+// setHeader sets the last header of a name, which is the one that counts, or
+// appends one.
 func setHeader(e *Envelope, h transport.Header) {
 	for i, old := range slices.Backward(e.Headers) {
 		if old.Key == h.Key {
@@ -119,14 +122,14 @@ func setHeader(e *Envelope, h transport.Header) {
 	e.Headers = append(e.Headers, h)
 }
 
-// inherit gives an event that a handler publishes the story of the event that
-// it handles (ruling: correlation and causation travel by themselves).
+// inherit sets the causation and correlation ids of an event that a handler
+// publishes, unless its options have set them.
 func inherit(ctx context.Context, e *Envelope) {
 	s := scopeFrom(ctx)
 	if s == nil {
 		return
 	}
-	cause := s.tell()
+	cause := s.cause()
 	if e.CausationID == "" {
 		e.CausationID = cause.id
 	}
@@ -135,7 +138,8 @@ func inherit(ctx context.Context, e *Envelope) {
 	}
 }
 
-// encode turns an envelope into a record, in the bus's mode.
+// encode encodes an envelope into a record, in the bus's mode. A tombstone is
+// not checked: it deletes a key, and needs no attributes for that.
 func (b *Bus) encode(encoder *wire.Encoder, e *Envelope, r *transport.Record) error {
 	ev := (*wire.Event)(e)
 	if !e.Tombstone {
@@ -150,7 +154,8 @@ func (b *Bus) encode(encoder *wire.Encoder, e *Envelope, r *transport.Record) er
 	return nil
 }
 
-// prepare makes sure that the topic is there, once.
+// prepare makes sure once that the topic exists. A failure is tried again by the
+// next publish.
 func (o *sender) prepare(ctx context.Context) error {
 	if o.err != nil {
 		return o.err
@@ -170,8 +175,8 @@ func (o *sender) prepare(ctx context.Context) error {
 	return nil
 }
 
-// envelope completes the draft's envelope and returns a copy of it. The trace is
-// that of a span for the event's creation.
+// envelope completes the draft's envelope and returns a copy of it, with the
+// trace of a span for the event's creation.
 func (o *sender) envelope(ctx context.Context, d *draft) (*Envelope, error) {
 	e := &d.envelope
 	if o.err != nil {
@@ -221,7 +226,7 @@ func (b *Bus) PublishEnvelopeAsync(ctx context.Context, e *Envelope) Receipt {
 	defer d.free()
 	r.outgoing = telemetry.Outgoing{Of: b.signals.SendSignals(e.Topic), ID: e.ID}
 	if s := scopeFrom(ctx); s != nil {
-		s.join(r)
+		s.addReceipt(r)
 	}
 	if err := b.forward(ctx, d, &r.outgoing, r); err != nil {
 		r.fail(publishError(e.Topic, e.ID, err))
@@ -249,7 +254,7 @@ func (b *Bus) PublishEnvelopes(ctx context.Context, envelopes []*Envelope) error
 	return outcome.wait(ctx)
 }
 
-// forwarded returns a draft of an envelope that is published as it stands.
+// forwarded returns a draft of an envelope that is published unchanged.
 func forwarded(e *Envelope) (*draft, error) {
 	if err := naming.CheckTopicName(e.Topic); err != nil {
 		return nil, err
@@ -264,15 +269,16 @@ func forwarded(e *Envelope) (*draft, error) {
 	return d, nil
 }
 
-// forward hands a forwarded draft to the producer, in the trace that it came with.
+// forward passes a forwarded draft to the producer, continuing the trace that it
+// came with.
 func (b *Bus) forward(ctx context.Context, d *draft, f *telemetry.Outgoing, done transport.Completion) error {
 	e := (*wire.Event)(&d.envelope)
 	carryTrace(&d.envelope, f.Start(b.signals.Tracing.Forward(ctx, e), e, nil))
 	return b.hand(ctx, d, f, done)
 }
 
-// registry holds the topics that a bus publishes and handles, and what is wrong
-// with them together.
+// registry holds the topics that a bus publishes and handles, and the
+// contradictions between them. Bus.mu guards it.
 type registry struct {
 	senders map[any]*sender              // by declaration identity
 	types   map[[2]string]*declare.Topic // by Kafka name and type
@@ -280,9 +286,12 @@ type registry struct {
 	faults  []error
 }
 
+// err returns all contradictions, so that one failed start shows all of them.
 func (r *registry) err() error { return errors.Join(r.faults...) }
 
-// sender returns the publishing side of a topic.
+// sender returns the sender of a declaration, and makes it on first use. A
+// contradiction is kept for Start rather than returned, so that publishers can
+// be made in variable declarations.
 func (b *Bus) sender(d *declare.Topic) *sender {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -331,8 +340,8 @@ func (b *Bus) register(d *declare.Topic) (name string, err error) {
 	return name, nil
 }
 
-// startCodecs makes the codecs of all topics ready; every one that can't be is in
-// the error.
+// startCodecs starts the codecs of all topics. Its error has every one that
+// failed.
 func (b *Bus) startCodecs(ctx context.Context) error {
 	b.mu.Lock()
 	declarations := maps.Clone(b.topics.types)

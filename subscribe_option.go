@@ -15,8 +15,8 @@ type SubscribeOption interface {
 	applySubscribe(*subscribeSettings)
 }
 
-// subscribeSettings is what a subscription's options add up to. The pointers of
-// what holds for a topic and group together are nil where nothing was said.
+// subscribeSettings is the sum of a subscription's options. Settings that a
+// topic has in a group as a whole are pointers, nil if no option set them.
 type subscribeSettings struct {
 	group       string
 	concurrency int
@@ -74,7 +74,7 @@ func Group(name string) SubscribeOption {
 	})
 }
 
-// Concurrency is how many events of the subscription are handled at once, each
+// Concurrency sets how many events of the subscription are handled at once, each
 // of another key. Default 64, which suits handlers that wait for I/O.
 func Concurrency(n int) SubscribeOption {
 	return subscribeOption(func(s *subscribeSettings) {
@@ -181,16 +181,18 @@ func StartAt(p StartPosition) SubscribeOption {
 	return subscribeOption(func(s *subscribeSettings) { s.start = &p })
 }
 
-// Earliest is the oldest event that the log has.
+// Earliest returns the position of the oldest event in the log.
 func Earliest() StartPosition { return transport.Earliest() }
 
-// Latest is the end of the log.
+// Latest returns the end of the log.
 func Latest() StartPosition { return transport.Latest() }
 
-// At is the first event that was written at or after t.
+// At returns the position of the first event written at or after t, by the time
+// of its record.
 func At(t time.Time) StartPosition { return transport.At(t) }
 
-// OutOfRange says what to do when a committed offset lies beyond the log's end.
+// OutOfRange is the policy for a committed offset beyond the log's end, as after
+// a topic was deleted and created again.
 type OutOfRange = transport.OutOfRange
 
 // The policies. None is silent: it is logged and counted.
@@ -201,12 +203,13 @@ const (
 	FailOutOfRange = transport.StayOutOfRange
 )
 
-// WhenOutOfRange sets the policy. Subscriptions of one topic and group must agree.
+// WhenOutOfRange sets the policy for a committed offset beyond the log's end.
+// Default ToEarliest. Subscriptions of one topic and group must agree.
 func WhenOutOfRange(p OutOfRange) SubscribeOption {
 	return subscribeOption(func(s *subscribeSettings) { s.beyond = &p })
 }
 
-// unknownPolicy is what becomes of events whose type no subscription has.
+// unknownPolicy is the treatment of events whose type no subscription has.
 type unknownPolicy int8
 
 const (

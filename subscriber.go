@@ -22,7 +22,7 @@ type subscription struct {
 	err     error   // why it can't be added
 }
 
-// kind of events that a subscription handles.
+// kind is the kind of events that a subscription handles.
 type kind int8
 
 const (
@@ -109,7 +109,7 @@ func settled(ctx context.Context, err error) error {
 		return err
 	}
 	if s := scopeFrom(ctx); s != nil {
-		return s.settle()
+		return s.waitReceipts()
 	}
 	return nil
 }
@@ -156,8 +156,8 @@ func newSubscription[T any](topic *Topic[T], handlerless bool, k kind, options [
 	return Subscription{s}
 }
 
-// undecodable marks what no attempt can mend; what a codec calls unavailable may
-// pass.
+// undecodable marks an error as one that no retry can change, unless the codec
+// has called it unavailable.
 func undecodable(err error) error {
 	if isUnavailable(err) {
 		return err
@@ -184,16 +184,18 @@ func (s Subscription) Handle(ctx context.Context, events ...*Envelope) error {
 		return &Error{Op: "handle", Topic: events[0].Topic, Err: err}
 	}
 	d := &Delivery{Topic: events[0].Topic, Group: settings.group, Attempt: 1, Events: events}
-	return attempt(newScope(ctx, d), handler)
+	return call(newScope(ctx, d), handler)
 }
 
-// attempt runs a handler once. What it published without waiting is a part of it.
-func attempt(s *scope, h Handler) (err error) {
+// call calls a handler once, and then waits for the events that it published
+// without waiting: if one of them fails, the attempt has failed too, because
+// acknowledging its event would lose the other.
+func call(s *scope, h Handler) (err error) {
 	defer rescue(&err)
 	if err := h(s, s.delivery); err != nil {
 		return err
 	}
-	return s.settle()
+	return s.waitReceipts()
 }
 
 // String names the subscription: what it handles.
@@ -204,6 +206,8 @@ func (s Subscription) String() string {
 	return s.s.name()
 }
 
+// name returns the subscription's name in logs, metrics and an operator's
+// orders. It must stay the same over restarts.
 func (s *subscription) name() string {
 	if s.kind == tombstones {
 		return s.decl.Suffix + " tombstones"

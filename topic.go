@@ -50,7 +50,7 @@ type TopicConfig[T any] struct {
 
 	// Partitions, Replication, Retention, Compacted and Configs are how the
 	// topic is created where the bus may do that. Zero means the broker's
-	// default; a negative Retention keeps records for ever. Compacted topics
+	// default; a negative Retention keeps records without limit. Compacted topics
 	// keep the last event of each key, and so need one. Configs are Kafka's
 	// topic configurations by name.
 	Partitions  int32
@@ -219,7 +219,7 @@ func (t *Topic[T]) encodeValue(ctx context.Context, e *Envelope, p *T, s *publis
 	return buf, nil
 }
 
-// nonNil keeps empty keys and data apart from none.
+// nonNil distinguishes empty keys and data from absent ones.
 func nonNil(b []byte) []byte {
 	if b == nil {
 		return []byte{}
@@ -242,7 +242,7 @@ func (s *publishSettings) fill(e *Envelope, ids *eventIDs) {
 	e.Extensions, e.Headers = s.extensions, slices.Clip(s.headers)
 }
 
-// decode reads e.Data.
+// decode decodes e.Data into a value.
 func (t *Topic[T]) decode(ctx context.Context, e *Envelope) (v T, err error) {
 	if e.Tombstone {
 		return v, decodeError(t.decl.GoType, errors.New("the event is a tombstone, which has no data"))
@@ -262,7 +262,8 @@ func (t *Topic[T]) decode(ctx context.Context, e *Envelope) (v T, err error) {
 	return v, err
 }
 
-// codecValue is what codecs see: a single pointer, also for a T that is one.
+// codecValue returns the pointer that codecs see: one level deep, also if T is a
+// pointer.
 func (t *Topic[T]) codecValue(p *T) any {
 	if t.pointer != nil {
 		return any(*p)

@@ -9,7 +9,7 @@ import (
 	"github.com/eventbus-go/eventbus/internal/naming"
 )
 
-// declarationOf checks a configuration and makes the declaration of it, without key
+// declarationOf checks a configuration and returns its declaration, without key
 // and codec.
 func declarationOf[T any](c *TopicConfig[T]) (d declare.Topic, wrong declare.Faults) {
 	t := reflect.TypeFor[T]()
@@ -40,7 +40,7 @@ func declarationOf[T any](c *TopicConfig[T]) (d declare.Topic, wrong declare.Fau
 	return d, wrong
 }
 
-// Scope tells whom a topic is for; it is the third part of its name.
+// Scope is the audience of a topic; it is the third part of its name.
 type Scope int8
 
 const (
@@ -50,7 +50,7 @@ const (
 	Internal
 )
 
-// String is "public" or "internal", as it stands in names.
+// String returns "public" or "internal", as names have it.
 func (s Scope) String() string {
 	switch s {
 	case Public:
@@ -61,8 +61,8 @@ func (s Scope) String() string {
 	return fmt.Sprintf("Scope(%d)", int8(s))
 }
 
-// EnvironmentSegment is the first part of topic names in an environment: dev,
-// prod, test and stag for Development, Production, Test and Staging, in any case
-// of letters; any other name as it stands, in lower case. Names that can't be
-// part of a topic's are an error.
+// EnvironmentSegment returns the first part of topic names in an environment:
+// dev, prod, test and stag for Development, Production, Test and Staging, in any
+// case of letters; any other name in lower case. A name that can't be part of a
+// topic's is an error.
 func EnvironmentSegment(name string) (string, error) { return naming.Environment(name) }

@@ -127,7 +127,7 @@ func TestTopicSpec(t *testing.T) {
 		"defaults":  {TopicConfig[customerCreated]{}, map[string]string{}},
 		"compacted": {TopicConfig[customerCreated]{Key: key, Compacted: true}, map[string]string{"cleanup.policy": "compact"}},
 		"both":      {TopicConfig[customerCreated]{Key: key, Compacted: true, Retention: time.Hour}, map[string]string{"cleanup.policy": "compact,delete", "retention.ms": "3600000"}},
-		"for ever":  {TopicConfig[customerCreated]{Retention: -1}, map[string]string{"retention.ms": "-1"}},
+		"unlimited": {TopicConfig[customerCreated]{Retention: -1}, map[string]string{"retention.ms": "-1"}},
 		"replicas":  {TopicConfig[customerCreated]{Replication: 3}, map[string]string{"min.insync.replicas": "2"}},
 		"own words": {TopicConfig[customerCreated]{Replication: 3, Configs: map[string]string{"min.insync.replicas": "1", "max.message.bytes": "9"}}, map[string]string{"min.insync.replicas": "1", "max.message.bytes": "9"}},
 	} {

@@ -11,14 +11,14 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Transactor publishes envelopes in transactions of the cluster, under an id of
-// which there is only one: it is how the relay of an outbox makes sure that a
-// predecessor that was frozen, or believes it still leads, writes nothing more.
-// Readers that are to see no part of an unfinished transaction read committed
-// records only, as subscriptions of this bus do.
+// Transactor publishes envelopes in transactions of the cluster under an id that
+// only one Transactor has at a time. The relay of an outbox uses one, so that a
+// predecessor that was frozen, or believes that it still leads, can't write any
+// more. Readers that must not see a part of an unfinished transaction read
+// committed records only, as subscriptions of this bus do.
 //
-// It belongs to one goroutine and needs no Close. After an error it is spent:
-// make another.
+// It must not be used concurrently and needs no Close. After an error it can't
+// be used any more: make another.
 type Transactor struct {
 	bus      *Bus
 	tx       transport.Transactor
@@ -27,15 +27,15 @@ type Transactor struct {
 	records  []transport.Record
 }
 
-// transactorTopic is how many partitions a topic has, and which one takes the
-// next records without a key.
+// transactorTopic is the number of a topic's partitions, and the partition of
+// the next records without a key.
 type transactorTopic struct {
 	partitions int32
 	next       int32
 	asked      time.Time
 }
 
-// partitionsAge is for how long a topic's number of partitions is believed.
+// partitionsAge is how long the known number of a topic's partitions is used.
 const partitionsAge = time.Minute
 
 // NewTransactor returns the Transactor of a transactional id, and fences every

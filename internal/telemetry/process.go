@@ -43,9 +43,9 @@ func newProcessSignals(g *GroupSignals, topic string) *ProcessSignals {
 	}
 }
 
-// attempted is what a report needs to know of an attempt at handling: its number
+// attempt is what a report needs to know of an attempt at handling: its number
 // from 1, and its events. It is also the context that the handler gets.
-type attempted interface {
+type attempt interface {
 	context.Context
 	Number() int
 	Len() int
@@ -56,7 +56,7 @@ type attempted interface {
 // a value, so that an attempt without listeners allocates nothing.
 type processing struct {
 	h            *ProcessSignals
-	a            attempted
+	a            attempt
 	span         trace.Span
 	start        time.Time
 	debug, timed bool
@@ -65,7 +65,7 @@ type processing struct {
 // Start begins the report of an attempt. Its span is a child of the span that
 // sent the event. The returned context carries that span for the handler; it is
 // nil if there is neither a span nor a trace to carry.
-func (h *ProcessSignals) Start(a attempted, ctx context.Context) (processing, context.Context) {
+func (h *ProcessSignals) Start(a attempt, ctx context.Context) (processing, context.Context) {
 	t := processing{h: h, a: a, debug: h.Log.Enabled(a, slog.LevelDebug)}
 	t.timed = t.debug || h.metrics.process.Enabled(a)
 	if t.timed {
@@ -109,7 +109,7 @@ func (t *processing) End(err error, kind string, stack []byte) {
 // attempt's span if a tracer records spans. The span of a batch has no single
 // parent; it is linked to the spans that created its events instead, as the
 // conventions ask.
-func (h *ProcessSignals) begin(s attempted, ctx context.Context) (values context.Context, span trace.Span) {
+func (h *ProcessSignals) begin(s attempt, ctx context.Context) (values context.Context, span trace.Span) {
 	t := &h.Tracing
 	if s.Len() == 1 && t.carried(s.Event(0)) {
 		ctx = t.extract(ctx, s.Event(0))
@@ -155,7 +155,7 @@ func origin(ctx context.Context, e *wire.Event) (trace.Link, bool) {
 // logFailure logs a failed attempt. The first one of an event is a warning.
 // Later ones are at debug level, because the event ends either in a success or
 // in a dead letter, which is a warning again.
-func (h *ProcessSignals) logFailure(s attempted, span trace.Span, took time.Duration, err error) {
+func (h *ProcessSignals) logFailure(s attempt, span trace.Span, took time.Duration, err error) {
 	level, quiet := slog.LevelDebug, slog.Attr{}
 	if s.Number() == 1 {
 		level, quiet = h.Failures.Next(slog.LevelWarn)
@@ -177,7 +177,7 @@ func (h *ProcessSignals) Unreadable(r *transport.Record, err error) {
 
 // fields returns the log fields that identify an attempt. Those of a batch are
 // its first event's, and the number of events.
-func (h *ProcessSignals) fields(d attempted, span trace.Span) []slog.Attr {
+func (h *ProcessSignals) fields(d attempt, span trace.Span) []slog.Attr {
 	fields := eventFields(d.Event(0))
 	fields = append(fields, slog.Int(LogAttempt, d.Number()))
 	if d.Len() > 1 {
