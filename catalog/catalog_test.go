@@ -2,6 +2,7 @@ package catalog_test
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"reflect"
 	"slices"
@@ -160,7 +161,8 @@ func TestBusCatalog(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = bus.Close(t.Context()) })
 	eventbus.NewPublisher(bus, lostTopic)
-	if err := bus.Add(eventbus.On(sentTopic, nil), eventbus.On(sentTopic, nil, eventbus.Group("billing-stag"))); err != nil {
+	handler := func(context.Context, shipmentSent) error { return nil }
+	if err := bus.Add(eventbus.On(sentTopic, handler), eventbus.On(sentTopic, handler, eventbus.Group("billing-stag"))); err != nil {
 		t.Fatal(err)
 	}
 	d, err := catalog.OfBus(bus)
