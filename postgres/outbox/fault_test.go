@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -193,95 +192,6 @@ func TestCrashBetweenSendAndCursor(t *testing.T) {
 	}
 }
 
-// TestRefusedKeyWaits: an event without a topic parks with its key, the others go on,
-// and it is sent when the operator has made the topic.
-func TestRefusedKeyWaits(t *testing.T) {
-	for _, unfenced := range []bool{false, true} {
-		t.Run(fmt.Sprint("unfenced=", unfenced), func(t *testing.T) {
-			s := newScene(t, dsn(t))
-			lost := eventbus.NewTopic(eventbus.TopicConfig[change]{Domain: "sales", Name: "nowhere", Partitions: 1, Key: func(c change) string { return c.Key }})
-			to := eventbus.NewPublisher(s.bus, lost)
-			nowhere := For(to).In(s.table)
-			for n := range int64(5) {
-				inTx(t, s.pool, func(tx pgx.Tx) {
-					if err := nowhere.Publish(t.Context(), Pgx(tx), change{Key: "x", Version: n + 1}); err != nil {
-						t.Error(err)
-					}
-				})
-				s.write(t, 10)
-			}
-			r, _ := runRelay(t, s.bus, s.pool, Config{Table: s.table, Unfenced: unfenced, RetryParked: time.Hour})
-			s.check(t)
-			var parked []ParkedEvent
-			eventually(t, "5 events are parked", func() (ok bool) {
-				var err error
-				parked, err = ListParked(t.Context(), s.pool, s.table, 100)
-				return err == nil && len(parked) == 5
-			})
-			if !unfenced && (parked[0].Error == "" || parked[1].Error != "") || !strings.Contains(parked[0].Error, "topic does not exist") || parked[0].Event == nil {
-				t.Errorf("parked: %+v", parked)
-			}
-			eventually(t, "health says so", func() bool {
-				err := r.Health(t.Context())
-				return err != nil && strings.Contains(err.Error(), "Kafka refused")
-			})
-			if err := SkipParked(t.Context(), s.pool, s.table, "default", parked[1].ID); err != nil {
-				t.Fatal(err)
-			}
-			if err := to.Publish(t.Context(), change{Key: "y", Version: 1}); err != nil { // makes the topic
-				t.Fatal(err)
-			}
-			if err := RetryParked(t.Context(), s.pool, s.table, "default", parked[4].ID); err != nil {
-				t.Fatal(err)
-			}
-			if unfenced { // each was refused by itself there
-				for _, p := range parked {
-					_ = RetryParked(t.Context(), s.pool, s.table, "default", p.ID)
-				}
-			}
-			var order []int64
-			eventually(t, "the key goes on", func() bool {
-				order = nil
-				for _, c := range kafkatest.Published(t, s.cluster, lost) {
-					if c.Key == "x" {
-						order = append(order, c.Version)
-					}
-				}
-				return len(order) == 4
-			})
-			if fmt.Sprint(order) != "[1 3 4 5]" {
-				t.Errorf("order %v", order)
-			}
-			if err := SkipParked(t.Context(), s.pool, s.table, "default", parked[0].ID); !errors.Is(err, ErrNotParked) {
-				t.Errorf("skipping what is not parked: %v", err)
-			}
-		})
-	}
-}
-
-// TestTooLargeIsFoundInItsBatch: one event of a batch is too large; its key waits, and
-// no other event is lost or repeated.
-func TestTooLargeIsFoundInItsBatch(t *testing.T) {
-	s := newScene(t, dsn(t))
-	s.write(t, 50)
-	inTx(t, s.pool, func(tx pgx.Tx) {
-		for _, c := range []change{{Key: "big", Version: 1}, {Key: "big", Version: 2, Data: strings.Repeat("x", 3<<20)}, {Key: "big", Version: 3}} {
-			if err := s.publisher.Publish(t.Context(), Pgx(tx), c); err != nil {
-				t.Error(err)
-			}
-		}
-	})
-	s.write(t, 50)
-	runRelay(t, s.bus, s.pool, Config{Table: s.table})
-	if repeated := s.check(t); repeated > 0 {
-		t.Errorf("%d events repeated", repeated)
-	}
-	parked, err := ListParked(t.Context(), s.pool, s.table, 10)
-	if err != nil || len(parked) != 2 || parked[0].Error == "" || parked[1].Error != "" {
-		t.Errorf("parked %+v, %v", parked, err)
-	}
-}
-
 func TestScheduled(t *testing.T) {
 	s := newScene(t, dsn(t))
 	runRelay(t, s.bus, s.pool, Config{Table: s.table})
@@ -354,92 +264,6 @@ func TestCleanup(t *testing.T) {
 	})
 	mustExec(t, s.pool, n.sql(`DELETE FROM {relay} WHERE name = 'forgotten'`))
 	eventually(t, "the table is empty", func() bool { return count() == 0 })
-}
-
-func TestRefusedServers(t *testing.T) {
-	pool := openPool(t, dsn(t), 4)
-	bus := kafkatest.NewMemory(t).Bus(t)
-	run := func(config Config) error {
-		config.Logger = quiet()
-		r, err := NewRelay(bus, pool, config)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-		defer cancel()
-		return r.Run(ctx)
-	}
-	if err := run(Config{Table: Table{Name: "absent"}}); !errors.Is(err, ErrSchema) || !strings.Contains(err.Error(), "migrate") {
-		t.Errorf("no tables: %v", err)
-	}
-	table := newTable(t, pool)
-	n, _ := table.names()
-	if err := run(Config{Table: table, Name: "another"}); !errors.Is(err, ErrCursorLost) || !strings.Contains(err.Error(), "--from") {
-		t.Errorf("no cursor: %v", err)
-	}
-	mustExec(t, pool, `ALTER TABLE `+n.outbox+` ALTER COLUMN id SET CACHE 20`)
-	if err := run(Config{Table: table}); !errors.Is(err, ErrServer) || !strings.Contains(err.Error(), "SET CACHE 1") {
-		t.Errorf("a sequence with a cache: %v", err)
-	}
-	mustExec(t, pool, n.sql(`UPDATE {version} SET version = 99`))
-	for _, err := range []error{run(Config{Table: table}), Migrate(t.Context(), pool, table)} {
-		if !errors.Is(err, ErrSchema) || !strings.Contains(err.Error(), "newer") {
-			t.Errorf("a newer schema: %v", err)
-		}
-	}
-}
-
-// TestMigrateAtOnce: many instances of a deployment migrate at the same time.
-func TestMigrateAtOnce(t *testing.T) {
-	pool := openPool(t, dsn(t), 10)
-	table := newTable(t, pool)
-	table.Name = "second"
-	var wg sync.WaitGroup
-	for range 10 {
-		wg.Go(func() {
-			if err := Migrate(t.Context(), pool, table); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	wg.Wait()
-	// The SQL of one's own migrations leaves Migrate nothing to do.
-	table.Name = "third"
-	sql, err := Schema(table)
-	if err != nil {
-		t.Fatal(err)
-	}
-	mustExec(t, pool, sql)
-	if err := Migrate(t.Context(), pool, table); err != nil {
-		t.Error(err)
-	}
-}
-
-// TestGrants: a writer and a relay work with no more than Grants gives.
-func TestGrants(t *testing.T) {
-	s := newScene(t, dsn(t))
-	role := "r_" + s.table.Schema
-	grants, err := Grants(s.table, role+"_w", role+"_r")
-	if err != nil {
-		t.Fatal(err)
-	}
-	mustExec(t, s.pool, `CREATE ROLE `+role+`_w LOGIN; CREATE ROLE `+role+`_r LOGIN; `+grants)
-	t.Cleanup(func() {
-		mustExec(t, s.pool, `DROP OWNED BY `+role+`_w, `+role+`_r; DROP ROLE `+role+`_w; DROP ROLE `+role+`_r`)
-	})
-	as := func(suffix string) *pgxpool.Pool {
-		return openPool(t, strings.Replace(dsn(t), "postgres@", role+suffix+"@", 1), 4)
-	}
-	writer, relay := as("_w"), as("_r")
-	runRelay(t, s.bus, relay, Config{Table: s.table})
-	admin := s.pool
-	s.pool = writer
-	s.write(t, 20)
-	s.check(t)
-	s.pool = admin
-	if _, err := writer.Exec(t.Context(), `DELETE FROM `+s.table.Schema+`.outbox`); state(err) != insufficientRights {
-		t.Errorf("a writer may delete: %v", err)
-	}
 }
 
 // TestPgBouncer: the same through PgBouncer in transaction mode.

@@ -1,0 +1,139 @@
+// Command orders takes orders over HTTP, writes each with its event in one
+// transaction, and bills them by a handler with an inbox. Killed at any moment and
+// started again, it ends with books that balance: GET /books.
+//
+//	scripts/postgres.sh run -- go -C examples run ./orders
+//
+// It finds its database in EVENTBUS_TEST_POSTGRES or --database, and runs on an
+// embedded broker, or on the one of --brokers.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/examples/orders/shop"
+	"github.com/eventbus-go/eventbus/kafka"
+	"github.com/eventbus-go/eventbus/kafkatest/embedded"
+	"github.com/eventbus-go/eventbus/postgres/inbox"
+	"github.com/eventbus-go/eventbus/postgres/outbox"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+func main() {
+	database := flag.String("database", os.Getenv("EVENTBUS_TEST_POSTGRES"), "address of the database")
+	brokers := flag.String("brokers", "", "addresses of Kafka; without any, a broker runs in this process")
+	data := flag.String("data", "", "directory of that broker's log; without one it is kept in memory")
+	address := flag.String("listen", "127.0.0.1:8080", "address of the HTTP server")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	addresses := strings.Split(*brokers, ",")
+	if *brokers == "" {
+		broker, err := embedded.Start(embedded.Config{Directory: *data})
+		if err != nil {
+			fail(err)
+		}
+		defer broker.Close()
+		addresses = broker.Brokers()
+	}
+	if err := run(ctx, *database, kafka.New(kafka.Config{Brokers: addresses}), *address); err != nil {
+		fail(err)
+	}
+}
+
+func fail(err error) {
+	fmt.Fprintln(os.Stderr, "orders:", err)
+	os.Exit(1)
+}
+
+// schema is the service's own; outbox and inbox have theirs.
+const schema = `
+CREATE TABLE IF NOT EXISTS orders (id text PRIMARY KEY, customer text NOT NULL, cents bigint NOT NULL);
+CREATE TABLE IF NOT EXISTS invoices (order_id text NOT NULL, customer text NOT NULL, cents bigint NOT NULL);`
+
+// run serves until ctx ends.
+func run(ctx context.Context, database string, cluster transport.Transport, address string) error {
+	if database == "" {
+		return errors.New("no database: give --database, or run it by scripts/postgres.sh run --")
+	}
+	pool, err := pgxpool.New(ctx, database)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	if err := prepare(ctx, pool); err != nil {
+		return err
+	}
+	bus, err := eventbus.New(cluster, eventbus.Config{Service: "shop", Environment: "Development"})
+	if err != nil {
+		return err
+	}
+	handled, err := inbox.New(pool, inbox.Config{})
+	if err != nil {
+		return err
+	}
+	bus.Use(eventbus.Idempotent(handled))
+	if err := eventbus.Subscribe(bus, shop.OrderPlacedTopic, Bill); err != nil {
+		return err
+	}
+	relay, err := outbox.NewRelay(bus, pool, outbox.Config{DeliveryTimeout: 2 * time.Second})
+	if err != nil {
+		return err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("POST /orders", &Orders{pool: pool, placed: outbox.For(eventbus.NewPublisher(bus, shop.OrderPlacedTopic))})
+	mux.HandleFunc("GET /books", func(w http.ResponseWriter, r *http.Request) { books(r.Context(), pool, w) })
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return err
+	}
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	parts := make(chan error, 3)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	part := func(do func() error) { go func() { err := do(); cancel(); parts <- err }() }
+	part(func() error { return bus.Run(ctx) })
+	part(func() error { return relay.Run(ctx) })
+	part(func() error {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
+	})
+	<-ctx.Done()
+	ending, end := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer end()
+	return errors.Join(server.Shutdown(ending), <-parts, <-parts, <-parts)
+}
+
+func prepare(ctx context.Context, pool *pgxpool.Pool) error {
+	if _, err := pool.Exec(ctx, schema); err != nil {
+		return err
+	}
+	return errors.Join(outbox.Migrate(ctx, pool, outbox.Table{}), inbox.Migrate(ctx, pool, inbox.Table{}))
+}
+
+// books answers how many orders there are, how many invoices, and how many orders
+// were invoiced other than once.
+func books(ctx context.Context, pool *pgxpool.Pool, w http.ResponseWriter) {
+	var orders, invoices, wrong int
+	err := pool.QueryRow(ctx, `SELECT (SELECT count(*) FROM orders), (SELECT count(*) FROM invoices),
+		(SELECT count(*) FROM orders o WHERE (SELECT count(*) FROM invoices i WHERE i.order_id = o.id) <> 1)`).Scan(&orders, &invoices, &wrong)
+	if err != nil {
+		http.Error(w, "the books can't be read", http.StatusServiceUnavailable)
+		return
+	}
+	_, _ = fmt.Fprintf(w, "%d orders, %d invoices, %d orders not invoiced exactly once\n", orders, invoices, wrong)
+}

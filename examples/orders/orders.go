@@ -1,0 +1,45 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/eventbus-go/eventbus/examples/orders/shop"
+	"github.com/eventbus-go/eventbus/postgres/outbox"
+)
+
+// Orders takes orders over HTTP.
+type Orders struct {
+	pool   *pgxpool.Pool
+	placed *outbox.Publisher[shop.OrderPlaced]
+}
+
+// Place stores an order and its event in one transaction: there is never one
+// without the other.
+func (o *Orders) Place(ctx context.Context, order shop.OrderPlaced) error {
+	return pgx.BeginFunc(ctx, o.pool, func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, `INSERT INTO orders (id, customer, cents) VALUES ($1, $2, $3)`, order.OrderID, order.Customer, order.Cents)
+		if err != nil {
+			return err
+		}
+		return o.placed.Publish(ctx, outbox.Pgx(tx), order)
+	})
+}
+
+// ServeHTTP answers POST /orders.
+func (o *Orders) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	var order shop.OrderPlaced
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<16)).Decode(&order); err != nil {
+		http.Error(w, "the order is no JSON", http.StatusBadRequest)
+		return
+	}
+	if err := o.Place(r.Context(), order); err != nil {
+		http.Error(w, "the order was not stored", http.StatusServiceUnavailable)
+		return
+	}
+	w.WriteHeader(http.StatusCreated)
+}

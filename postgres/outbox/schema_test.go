@@ -1,0 +1,99 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/eventbus-go/eventbus/kafkatest"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+func TestRefusedServers(t *testing.T) {
+	pool := openPool(t, dsn(t), 4)
+	bus := kafkatest.NewMemory(t).Bus(t)
+	run := func(config Config) error {
+		config.Logger = quiet()
+		r, err := NewRelay(bus, pool, config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		return r.Run(ctx)
+	}
+	if err := run(Config{Table: Table{Name: "absent"}}); !errors.Is(err, ErrSchema) || !strings.Contains(err.Error(), "migrate") {
+		t.Errorf("no tables: %v", err)
+	}
+	table := newTable(t, pool)
+	n, _ := table.names()
+	if err := run(Config{Table: table, Name: "another"}); !errors.Is(err, ErrCursorLost) || !strings.Contains(err.Error(), "--from") {
+		t.Errorf("no cursor: %v", err)
+	}
+	mustExec(t, pool, `ALTER TABLE `+n.outbox+` ALTER COLUMN id SET CACHE 20`)
+	if err := run(Config{Table: table}); !errors.Is(err, ErrServer) || !strings.Contains(err.Error(), "SET CACHE 1") {
+		t.Errorf("a sequence with a cache: %v", err)
+	}
+	mustExec(t, pool, n.sql(`UPDATE {version} SET version = 99`))
+	for _, err := range []error{run(Config{Table: table}), Migrate(t.Context(), pool, table)} {
+		if !errors.Is(err, ErrSchema) || !strings.Contains(err.Error(), "newer") {
+			t.Errorf("a newer schema: %v", err)
+		}
+	}
+}
+
+// TestMigrateAtOnce: many instances of a deployment migrate at the same time.
+func TestMigrateAtOnce(t *testing.T) {
+	pool := openPool(t, dsn(t), 10)
+	table := newTable(t, pool)
+	table.Name = "second"
+	var wg sync.WaitGroup
+	for range 10 {
+		wg.Go(func() {
+			if err := Migrate(t.Context(), pool, table); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	// The SQL of one's own migrations leaves Migrate nothing to do.
+	table.Name = "third"
+	sql, err := Schema(table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustExec(t, pool, sql)
+	if err := Migrate(t.Context(), pool, table); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestGrants: a writer and a relay work with no more than Grants gives.
+func TestGrants(t *testing.T) {
+	s := newScene(t, dsn(t))
+	role := "r_" + s.table.Schema
+	grants, err := Grants(s.table, role+"_w", role+"_r")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustExec(t, s.pool, `CREATE ROLE `+role+`_w LOGIN; CREATE ROLE `+role+`_r LOGIN; `+grants)
+	t.Cleanup(func() {
+		mustExec(t, s.pool, `DROP OWNED BY `+role+`_w, `+role+`_r; DROP ROLE `+role+`_w; DROP ROLE `+role+`_r`)
+	})
+	as := func(suffix string) *pgxpool.Pool {
+		return openPool(t, strings.Replace(dsn(t), "postgres@", role+suffix+"@", 1), 4)
+	}
+	writer, relay := as("_w"), as("_r")
+	runRelay(t, s.bus, relay, Config{Table: s.table})
+	admin := s.pool
+	s.pool = writer
+	s.write(t, 20)
+	s.check(t)
+	s.pool = admin
+	if _, err := writer.Exec(t.Context(), `DELETE FROM `+s.table.Schema+`.outbox`); state(err) != insufficientRights {
+		t.Errorf("a writer may delete: %v", err)
+	}
+}
