@@ -205,7 +205,7 @@ const (
 // OpenFor, so an idle one still reads Open.
 func (b *Breaker) State() State { return State(b.state.Load()) }
 
-// Refuses reports whether the breaker turns away whoever asks now: it is open, and
+// Refuses reports whether the breaker refuses every attempt now: it is open, and
 // the pause before the next round of probes has not passed.
 func (b *Breaker) Refuses() bool {
 	b.mu.Lock()

@@ -80,7 +80,7 @@ func (c *attemptContext) Err() error {
 	return err
 }
 
-// AfterFunc makes context.WithCancel and its kin on this context cheap. f is
+// AfterFunc makes context.WithCancel and similar functions on this context cheap. f is
 // called on the goroutine that ends the context; what package context passes
 // here does not block.
 func (c *attemptContext) AfterFunc(f func()) (stop func() bool) {
@@ -143,7 +143,7 @@ func (c *attemptContext) cutOff() {
 	c.report(resilience.Ignored)
 }
 
-// wasCutOff tells whether a drain ended the attempt, and not its own end or its
+// wasCutOff reports whether a drain ended the attempt, and not its own end or its
 // Timeout before.
 func (c *attemptContext) wasCutOff() bool {
 	c.mu.Lock()
@@ -165,7 +165,7 @@ func (c *attemptContext) admit(t resilience.Ticket) {
 }
 
 // report tells the breaker how the attempt went, the first time that it is
-// called: a handler that never returns must not hold a probe's place for ever.
+// called: a handler that never returns must not keep a probe's place.
 func (c *attemptContext) report(o resilience.Outcome) {
 	c.mu.Lock()
 	t, held := c.ticket, c.ticked == ticketHeld
@@ -176,7 +176,7 @@ func (c *attemptContext) report(o resilience.Outcome) {
 	}
 }
 
-// ignored tells whether the handler goes on though its context ended a while
+// ignored reports whether the handler goes on though its context ended a while
 // ago.
 func (c *attemptContext) ignored(now time.Time) bool {
 	c.mu.Lock()

@@ -69,7 +69,7 @@ func (q *letters) write(ctx context.Context) {
 	}
 }
 
-// written settles a lane whose dead letter was acknowledged, or failed: then the
+// written ends the wait of a lane whose dead letter was acknowledged, or failed: then the
 // key keeps waiting, and nothing is skipped.
 func (q *letters) written(l *lane, f *Failure, err error) {
 	e, p := q.engine, l.partition

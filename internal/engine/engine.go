@@ -25,7 +25,7 @@ type Config struct {
 	// Flush is called before the final commit of partitions that go: what
 	// handlers published is to be acknowledged first.
 	Flush func(context.Context) error
-	// Observer hears what happens. Nil hears nothing.
+	// Observer is told of outcomes. Nil is no observer.
 	Observer Observer
 	Bounds   Bounds
 	// CommitInterval defaults to one second.
@@ -53,7 +53,7 @@ type Engine struct {
 	pool              pool
 	flowMu            sync.Mutex // one balance at a time, so that an older pause never lands last
 	flowWake          chan struct{}
-	committing        chan struct{} // likewise for commits: held by whoever could send to it
+	committing        chan struct{} // likewise for commits: held by the goroutine that could send to it
 	abandoned         atomic.Int64
 	stop, stopLetters context.CancelFunc
 	loops             sync.WaitGroup
@@ -97,7 +97,7 @@ func (e *Engine) Attach(s *Subscription) {
 	e.subs[s] = struct{}{}
 }
 
-// Start begins to poll and commit. consumer's Listener is e; what it hears
+// Start begins to poll and commit. consumer's Listener is e; a call of it
 // before Start waits.
 func (e *Engine) Start(consumer transport.Consumer) {
 	e.consumer = consumer

@@ -104,7 +104,7 @@ func (g *gate) next() (asking []*wait) {
 	return asking
 }
 
-// settled looks at once when an attempt's outcome may have closed the breaker or
+// recheck looks at once when an attempt's outcome may have closed the breaker or
 // freed a probe.
 func (g *gate) recheck() {
 	if g.waiting.Load() > 0 && g.sub.Breaker.State() != resilience.Open {

@@ -94,7 +94,7 @@ func (p *partition) append(b *transport.Batch, in *intakeBuffers) {
 	in.setOff(p)
 }
 
-// expects tells whether a batch is of the log that the tracker is about. The
+// expects reports whether a batch is of the log that the tracker is about. The
 // caller holds mu.
 func (p *partition) expects(b *transport.Batch) bool {
 	switch {

@@ -21,9 +21,9 @@ type lane struct {
 	next       *lane     // in its chain of the partition's table, or in the list of unused ones
 }
 
-// wait is one stay of a lane in the parking heap or before a breaker. Lanes wait
-// again and again, and are used again for other keys: whoever comes to end a
-// wait finds by it whether the lane is still in that very one.
+// wait is one stay of a lane in the parking heap or before a breaker. Lanes
+// are reused for other keys, so a caller that ends a wait compares identity to see
+// that the lane is still in it.
 type wait struct {
 	lane *lane
 	at   time.Time

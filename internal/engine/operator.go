@@ -17,14 +17,14 @@ import (
 // ErrNotFound says that an operator named something that is not here.
 var ErrNotFound = errors.New("not found here")
 
-// SkippedByOperator is the reason under which Observer.Skipped hears of Skip.
+// SkippedByOperator is the reason that Observer.Skipped gets for Skip.
 const SkippedByOperator = "operator"
 
 // Hold stops dispatching to a subscription until it is called with false; what
 // runs may finish. It may be called before Attach, and holds over rebalances.
 //
 // How long events waited while it was held is nobody's fault, so where they kept
-// the watermark the time since the last progress begins anew: else a partition
+// the watermark the time since the last progress starts again: else a partition
 // would read as stuck from here until the first of their handlers returns.
 func (s *Subscription) Hold(held bool) {
 	if !held {
@@ -38,7 +38,7 @@ func (s *Subscription) Hold(held bool) {
 	s.hold(held)
 }
 
-// excuse begins the time without progress anew, if it is a subscription's events
+// excuse restarts the time without progress, if it is a subscription's events
 // that ended it by waiting for a worker.
 func (p *partition) excuse(s *Subscription) {
 	p.mu.Lock()
@@ -88,7 +88,7 @@ func (e *Engine) Unpark(id transport.Partition, key []byte) error {
 // Skip ends the record at offset that holds its key up for good: one whose dead
 // letter can't be written, or of a type that only another member may know. It
 // returns what is known of the record. Nothing else can be skipped, since
-// nothing else waits for ever.
+// nothing else waits without end.
 func (e *Engine) Skip(id transport.Partition, offset int64) (*Failure, error) {
 	f, err := e.skip(id, offset)
 	if err == nil {

@@ -39,8 +39,8 @@ func (f *failure) of(i int) error {
 
 // verdictOn gives the verdict on the error of one record. A probe that fails as
 // the attempts before it did spends nothing: else an outage that lasts would use
-// up the budgets of whoever probes, and bury them. Once another probe worked it
-// is its own fault again, so keys that are poisonous do not probe for ever.
+// up the budgets of the records that probe. Once another probe worked it
+// is its own fault again, so keys that are poisonous do not probe again and again.
 func (f *failure) verdictOn(err error) Verdict {
 	v := f.verdict
 	if v.Each != nil {
@@ -164,7 +164,7 @@ func (p *partition) failed(l *lane, now time.Time, v Verdict, err error) (parked
 	return parked, wait
 }
 
-// failed notes a failed attempt, and tells whether and when there is another.
+// failed notes a failed attempt, and reports whether and when there is another.
 func (it *item) failed(v Verdict, err error, now time.Time) (wait time.Duration, again bool) {
 	if it.retry == nil {
 		it.retry = new(retryState)

@@ -80,7 +80,7 @@ func newPartition(e *Engine, a *transport.Assignment) *partition {
 	return p
 }
 
-// finishedBefore tells whether an earlier owner has finished offset. Offsets
+// finishedBefore reports whether an earlier owner has finished offset. Offsets
 // are asked in rising order. The caller holds mu.
 func (p *partition) finishedBefore(offset int64) bool {
 	p.passFinished(offset)
@@ -109,7 +109,7 @@ func (p *partition) lane(key uint64) (l *lane, isNew bool) {
 	return l, true
 }
 
-// enqueue appends an item to its lane. It tells whether the lane is to be set
+// enqueue appends an item to its lane. It reports whether the lane is to be set
 // off. The caller holds mu.
 func (p *partition) enqueue(key uint64, it *item) (l *lane, isNew bool) {
 	l, isNew = p.lane(key)
@@ -141,7 +141,7 @@ func (p *partition) finish(it *item, now time.Time) {
 	}
 }
 
-// goOn tells whether a lane whose head has come to an end is to go on. An empty
+// goOn reports whether a lane whose head has come to an end is to go on. An empty
 // one, or one whose partition is going, is not. The caller holds mu.
 func (p *partition) goOn(l *lane) bool {
 	l.since = time.Time{}

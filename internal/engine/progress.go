@@ -23,7 +23,7 @@ const progressPrefix = "eventbus1:"
 //
 // It holds only for the very log it was taken from. Cluster, topic id, base and
 // leader epoch say which that was; where one differs (offsets mirrored to
-// another cluster, the topic created anew, an unclean election, the offset reset
+// another cluster, a recreated topic, an unclean election, the offset reset
 // by a tool) all of it is dropped.
 //
 // As bytes, before base64: the cluster's hash, the topic id, base, leader epoch;

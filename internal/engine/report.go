@@ -8,8 +8,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// CommitReport is what a committed offset and its metadata tell of a partition,
-// to whoever is no member of the group.
+// CommitReport describes a partition by a committed offset and its metadata,
+// to a reader outside the group.
 type CommitReport struct {
 	// Finished is how many offsets beyond the committed one are done.
 	Finished int64

@@ -81,8 +81,8 @@ func (e *Engine) Skipped(id transport.Partition, from, to int64, reason error) {
 		return
 	}
 	if to < from {
-		// The story of an earlier assignment may be told to a new one, which
-		// starts there in any case.
+		// This may concern an earlier assignment; a new one starts there in
+		// any case.
 		if !p.isAt(to) {
 			e.startOver(p, to)
 		}
@@ -114,7 +114,7 @@ func (e *Engine) startOver(old *partition, at int64) {
 	e.wakeFlow()
 }
 
-// isAt tells whether offset comes next and nothing below it is unfinished.
+// isAt reports whether offset comes next and nothing below it is unfinished.
 func (p *partition) isAt(offset int64) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -230,7 +230,7 @@ func softDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithDeadline(ctx, deadline.Add(-min(time.Until(deadline)/10, 2*time.Second)))
 }
 
-// ended waits for a signal of every partition, and tells whether all came
+// ended waits for a signal of every partition, and reports whether all came
 // before ctx ended.
 func ended(ctx context.Context, going []*partition, signal func(*partition) <-chan struct{}) bool {
 	for _, p := range going {

@@ -66,7 +66,7 @@ type Failure struct {
 	Refused error
 }
 
-// Observer hears what happens to records, for metrics, health and tests. Its
+// Observer receives what happens to records, for metrics, health and tests. Its
 // methods are called concurrently and must not block.
 type Observer interface {
 	Handled(s *Subscription, records []*transport.Record, took time.Duration)
@@ -83,7 +83,7 @@ type Observer interface {
 	Abandoned(n int)
 }
 
-// NoObserver hears nothing. Embed it to hear a part.
+// NoObserver does nothing. Embed it to implement a part of Observer.
 type NoObserver struct{}
 
 // All of Observer, doing nothing.

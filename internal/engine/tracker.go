@@ -101,7 +101,7 @@ func (t *tracker) finish(offset int64) {
 }
 
 // advance moves the watermark to the lowest open offset. Each word is passed
-// once, so it costs a constant time per record in the mean.
+// once, so it costs a constant time per record on average.
 func (t *tracker) advance() {
 	for t.words[t.head].open == 0 {
 		t.head++
@@ -129,15 +129,6 @@ func (t *tracker) compact() {
 		}
 	}
 	t.words, t.head, t.empty = live, 0, 0
-}
-
-// finished tells whether an offset needs no handling.
-func (t *tracker) finished(offset int64) bool {
-	if offset >= t.end {
-		return false
-	}
-	i := t.find(offset)
-	return i < 0 || t.words[i].open>>(offset&63)&1 == 0
 }
 
 // window is the distance from the watermark to the end.

@@ -120,3 +120,12 @@ func TestTrackerMemoryFollowsWhatIsOpen(t *testing.T) {
 		t.Fatalf("base %d, end %d with nothing open", tr.base, tr.end)
 	}
 }
+
+// finished reports whether an offset needs no handling.
+func (t *tracker) finished(offset int64) bool {
+	if offset >= t.end {
+		return false
+	}
+	i := t.find(offset)
+	return i < 0 || t.words[i].open>>(offset&63)&1 == 0
+}

@@ -155,7 +155,7 @@ func (w *worker) giveBack(p *partition) {
 	clear(w.attempt.Records)
 }
 
-// settle turns the outcome of an attempt into each lane's next step.
+// conclude turns the outcome of an attempt into each lane's next step.
 func (w *worker) conclude(ctx *attemptContext, p *partition, took time.Duration, ticket resilience.Ticket, err error) {
 	e, s := w.sub.engine, w.sub
 	switch {
