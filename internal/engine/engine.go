@@ -131,15 +131,16 @@ func (e *Engine) poll(ctx context.Context) {
 	}
 }
 
-// every calls f at an interval until ctx ends.
+// every calls f an interval after it was started, and after each call, until ctx
+// ends. The timer is a new one each time: one that runs out while f waits would be
+// polled later, and under the race detector two such polls at once in a bubble of
+// testing/synctest crash Go 1.26's runtime.
 func every(ctx context.Context, interval time.Duration, f func(context.Context)) {
-	ticker := time.NewTicker(interval)
-	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-ticker.C:
+		case <-time.After(interval):
 			f(ctx)
 		}
 	}

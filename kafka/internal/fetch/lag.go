@@ -13,11 +13,9 @@ const LagAge = 10 * time.Second
 // WatchLag asks for the ends of the logs of partitions that are not fetched, so
 // that their lag shows.
 func (f *Fetcher) WatchLag() {
-	tick := time.NewTicker(LagAge)
-	defer tick.Stop()
 	for {
 		select {
-		case <-tick.C:
+		case <-time.After(LagAge):
 			f.askEnds(f.unfetched(time.Now()))
 		case <-f.Ctx.Done():
 			return
