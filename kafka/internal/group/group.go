@@ -65,6 +65,8 @@ type membership struct {
 	lastAck    time.Time
 	pace       time.Duration // until the next heartbeat
 	lastErr    error
+	logged     string    // the error that was logged last
+	loggedAt   time.Time // when
 	rebalances int64
 	epoch      uint64
 	changed    chan struct{} // closed and made anew at each change of id, generation or verdict
@@ -246,16 +248,30 @@ func (m *membership) refusedBy(code int16) error {
 	return kerr.Error(code)
 }
 
+// trouble notes why the member can't join or stay. It logs an error when it is not
+// the one before, and then once a minute: while no broker answers there are several
+// attempts a second.
 func (m *membership) trouble(err error) {
 	level := slog.LevelWarn
 	if errors.Is(err, kerr.NotCoordinator) || errors.Is(err, kerr.CoordinatorNotAvailable) || errors.Is(err, kerr.CoordinatorLoadInProgress) {
 		level = slog.LevelInfo // a group's first moments on a cluster, and every move of its coordinator
 	}
-	m.log.Log(m.ctx, level, "group membership", "group", m.cfg.Group, "error", err)
+	now := time.Now()
 	m.mu.Lock()
-	defer m.mu.Unlock()
 	m.lastErr = err
+	text := err.Error()
+	repeated := text == m.logged && now.Sub(m.loggedAt) < troubleAgain
+	if !repeated {
+		m.logged, m.loggedAt = text, now
+	}
+	m.mu.Unlock()
+	if !repeated {
+		m.log.Log(m.ctx, level, "group membership", "group", m.cfg.Group, "error", err)
+	}
 }
+
+// troubleAgain is how often an error that stays is logged.
+const troubleAgain = time.Minute
 
 // alive tells whether the group still counts the member in.
 func (m *membership) alive() bool {
