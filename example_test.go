@@ -296,17 +296,19 @@ func ExampleBus_Use() {
 	ctx := context.Background()
 	bus, _ := exampleBus()
 	defer stop(bus)
-	bus.Use(func(next eventbus.Handler) eventbus.Handler {
+	err := bus.Use(func(next eventbus.Handler) eventbus.Handler {
 		return func(ctx context.Context, d *eventbus.Delivery) error {
 			fmt.Println("before", d.Events[0].Type)
 			return next(ctx, d)
 		}
 	})
 	done := make(chan struct{})
-	err := eventbus.Subscribe(bus, CustomerCreatedTopic, func(context.Context, CustomerCreated) error {
-		close(done)
-		return nil
-	})
+	if err == nil {
+		err = eventbus.Subscribe(bus, CustomerCreatedTopic, func(context.Context, CustomerCreated) error {
+			close(done)
+			return nil
+		})
+	}
 	if err == nil {
 		err = bus.Start(ctx)
 	}

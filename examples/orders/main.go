@@ -84,7 +84,9 @@ func run(ctx context.Context, database string, cluster transport.Transport, addr
 	if err != nil {
 		return err
 	}
-	bus.Use(eventbus.Idempotent(handled))
+	if err := bus.Use(eventbus.Idempotent(handled)); err != nil {
+		return err
+	}
 	if err := eventbus.Subscribe(bus, shop.OrderPlacedTopic, Bill); err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package batches
 
 import (
 	"context"
+	"errors"
 
 	"github.com/eventbus-go/eventbus"
 	"github.com/eventbus-go/eventbus/examples/readme/sales"
@@ -35,8 +36,8 @@ func Import(ctx context.Context, created *eventbus.Publisher[sales.CustomerCreat
 	if err == nil {
 		return nil, nil
 	}
-	failed, ok := err.(*eventbus.PublishBatchError)
-	if !ok {
+	var failed *eventbus.PublishBatchError
+	if !errors.As(err, &failed) {
 		return customers, err // nothing was tried
 	}
 	var left []sales.CustomerCreated

@@ -66,7 +66,9 @@ func TestABusyServiceIsAskedLater(t *testing.T) {
 func TestARepeatedEventIsHandledOnce(t *testing.T) {
 	cluster, accounts := kafkatest.NewMemory(t), new(service)
 	bus := cluster.Bus(t)
-	bus.Use(eventbus.Idempotent(inbox.Memory(0)))
+	if err := bus.Use(eventbus.Idempotent(inbox.Memory(0))); err != nil {
+		t.Fatal(err)
+	}
 	if err := bus.Add(payments.Subscription(accounts)); err != nil {
 		t.Fatal(err)
 	}
