@@ -62,6 +62,9 @@ type TopicConfig[T any] struct {
 	// tell, and which team answers for the topic.
 	Description string
 	Owner       string
+	// Examples are events for catalogues and documents, which make some up where
+	// there are none. They are kept in files, so they hold no real data.
+	Examples []T
 }
 
 // Topic is a declared topic and one type of event on it. It does no I/O and is
@@ -106,6 +109,7 @@ func NewTopic[T any](c TopicConfig[T]) *Topic[T] {
 		d.StartCodec = c.Start
 	}
 	d.ID = t
+	d.Samples = t.samples(c.Examples)
 	t.decl = d
 	t.values.New = func() any { return new(T) }
 	return t

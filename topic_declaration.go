@@ -1,6 +1,7 @@
 package eventbus
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"reflect"
@@ -66,3 +67,30 @@ func (s Scope) String() string {
 // case of letters; any other name in lower case. A name that can't be part of a
 // topic's is an error.
 func EnvironmentSegment(name string) (string, error) { return naming.Environment(name) }
+
+// SchemaCodec is a Codec that knows the schema of its data, for catalogues.
+type SchemaCodec interface {
+	Codec
+	// SchemaText returns the schema in the format's own language: JSON for Avro and
+	// JSON Schema, .proto or a base64 descriptor for Protobuf.
+	SchemaText() string
+}
+
+// samples gives catalogues values of T to look at.
+func (t *Topic[T]) samples(examples []T) declare.Samples {
+	s := declare.Samples{
+		Type: reflect.TypeFor[T](),
+		Key:  func(v any) (string, bool) { return t.KeyOf(*v.(*T)) },
+		Encode: func(v any) ([]byte, error) {
+			return t.codec.Encode(context.Background(), nil, new(Envelope), t.codecValue(v.(*T)))
+		},
+	}
+	_, s.JSON = t.codec.(jsonCodec)
+	if c, ok := t.codec.(SchemaCodec); ok {
+		s.Schema = c.SchemaText()
+	}
+	for i := range examples {
+		s.Given = append(s.Given, &examples[i])
+	}
+	return s
+}

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -15,7 +16,7 @@ import (
 
 // Version is the version of the documents that this package makes, and
 // the newest that [Read] takes. It rises with every field that is added.
-const Version = 1
+const Version = 2
 
 // Document describes a set of topics for people and tools, as JSON. It is
 // made by [Of] out of declarations, by [OfBus] out of what a bus uses, and by
@@ -72,6 +73,12 @@ type Event struct {
 	ContentType string `json:"contentType"`
 	DataSchema  string `json:"dataSchema,omitempty"`
 	Description string `json:"description,omitempty"`
+	// Schema is the JSON Schema (draft 2020-12) of the data where the codec is JSON,
+	// else the codec's own schema, a JSON string if it is no JSON itself.
+	Schema json.RawMessage `json:"schema,omitempty"`
+	// Example is an event as it is written, where the codec is JSON: the first of
+	// TopicConfig.Examples, or one that is made up.
+	Example json.RawMessage `json:"example,omitempty"`
 	// Published says that the bus that gave the document has a publisher of it.
 	Published bool `json:"published,omitempty"`
 }
@@ -81,6 +88,9 @@ type Key struct {
 	Source KeySource `json:"source"`
 	// Fields are the tagged fields, in the order in which they are joined.
 	Fields []string `json:"fields,omitempty"`
+	// Examples are the keys of events that are made up of the type and of
+	// TopicConfig.Examples: they change when the key of an event does.
+	Examples []string `json:"examples,omitempty"`
 }
 
 // KeySource is where the keys of a type come from.
@@ -211,6 +221,7 @@ func newEvent(d *declare.Topic) Event {
 	default:
 		e.Key.Source = KeySource(source)
 	}
+	e.sample(&d.Samples)
 	return e
 }
 

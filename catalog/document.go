@@ -66,6 +66,7 @@ func parse(source []byte) (*Document, error) {
 	if err := d.check(); err != nil {
 		return nil, err
 	}
+	d.compact()
 	return d, nil
 }
 
@@ -147,6 +148,21 @@ func (e *Event) check(wrong *declare.Faults, compacted bool) {
 	}
 	if compacted && e.Key.Source == NoKey {
 		wrong.Add("compacted", "is set and type %q has no key to compact by", e.Type)
+	}
+}
+
+// compact takes the white space of the file out of schemas and examples.
+func (d *Document) compact() {
+	for i := range d.Topics {
+		for j := range d.Topics[i].Events {
+			e := &d.Topics[i].Events[j]
+			for _, raw := range []*json.RawMessage{&e.Schema, &e.Example} {
+				var b bytes.Buffer
+				if *raw != nil && json.Compact(&b, *raw) == nil {
+					*raw = b.Bytes()
+				}
+			}
+		}
 	}
 }
 

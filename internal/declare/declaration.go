@@ -44,7 +44,19 @@ type Topic struct {
 	CodecName   string
 	StartCodec  func(ctx context.Context, topic string) error // nil if the codec needs no start
 	DataSchema  string
+	Samples     Samples
 	ID          any // the *Topic[T]: its identity
+}
+
+// Samples makes values of a topic's type without its T, for catalogues. A value is
+// a *T.
+type Samples struct {
+	Type   reflect.Type // T
+	Given  []any        // the examples of the declaration
+	Key    func(v any) (key string, ok bool)
+	Encode func(v any) ([]byte, error) // by the topic's codec, without a bus
+	JSON   bool                        // the codec is the default one
+	Schema string                      // the codec's own schema, "" if it has none
 }
 
 // In returns the topic's full name in an environment, whose segment

@@ -32,7 +32,7 @@ type FlightCancelled struct {
 	Scheduled   time.Time `json:"scheduled"`
 }
 
-//go:generate go test -run TestCatalog -update
+//go:generate env EVENTBUS_UPDATE=1 go test -run TestCatalog .
 
 // partitions is the number of partitions of the flights' topic. Both
 // declarations must agree on it.

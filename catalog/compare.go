@@ -1,0 +1,271 @@
+package catalog
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Compare returns what changed between two documents, the worst first. Events are
+// written by the new declarations and read by services that were built with the
+// old ones, and the old events that a topic keeps are read by the new ones: a
+// change is safe only if both go well.
+func Compare(old, now *Document) []Change {
+	c := new(comparison)
+	was, is := byName(old.Topics, topicName), byName(now.Topics, topicName)
+	for _, name := range slices.Sorted(maps.Keys(was)) {
+		if t := is[name]; t != nil {
+			c.topic(was[name], t)
+		} else {
+			c.removed(was[name], now)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(is)) {
+		if was[name] == nil {
+			c.groups = nil
+			c.add(name, "topic-added", Safe, "", name, "nobody reads it yet", "")
+		}
+	}
+	slices.SortStableFunc(c.changes, func(a, b Change) int {
+		return cmp.Or(a.Level.rank()-b.Level.rank(), strings.Compare(a.Path, b.Path))
+	})
+	return c.changes
+}
+
+func topicName(t *Topic) string { return t.Name }
+
+func byName[T any](all []T, name func(*T) string) map[string]*T {
+	m := make(map[string]*T, len(all))
+	for i := range all {
+		m[name(&all[i])] = &all[i]
+	}
+	return m
+}
+
+// comparison gathers changes; groups handle the current topic.
+type comparison struct {
+	changes []Change
+	groups  []string
+}
+
+func (c *comparison) add(path, rule string, level Level, old, now, why, fix string) {
+	change := Change{Path: path, Rule: rule, Level: level, Old: old, New: now, Why: why, Fix: fix}
+	if level != Safe {
+		change.Groups = c.groups
+	}
+	c.changes = append(c.changes, change)
+}
+
+func (c *comparison) removed(t *Topic, now *Document) {
+	c.groups = t.Groups
+	rule, why, next := "topic-removed", "its readers get no more events", ""
+	for i := range now.Topics {
+		n := &now.Topics[i]
+		switch {
+		case n.Domain == t.Domain && n.Topic == t.Topic && n.Version == t.Version && n.Scope != t.Scope:
+			rule, next = "scope-narrowed", n.Name
+			why = "the scope is a part of the topic's name, so readers of the old one get no more events"
+			if t.Scope == "internal" {
+				rule = "scope-widened"
+			}
+		case rule == "topic-removed" && n.Domain == t.Domain && n.Topic == t.Topic && n.Scope == t.Scope:
+			rule, next = "version-removed", n.Name
+			why = "readers of the old version get no more events"
+		}
+	}
+	c.add(t.Name, rule, Breaking, t.Name, next, why, "Keep the declaration until no group handles it, and publish to both meanwhile")
+}
+
+func (c *comparison) topic(old, now *Topic) {
+	c.groups = old.Groups
+	name := old.Name
+	keyed := slices.ContainsFunc(old.Events, func(e Event) bool { return e.Key.Source != NoKey })
+	c.partitions(name, old.Partitions, now.Partitions, keyed)
+	switch o, n := old.Replication, now.Replication; {
+	case o == n:
+	case o == 0 || n == 0:
+		c.add(name, "replication-unknown", Undecided, number(o), number(n), "one of them is the broker's default, which is not known here", "Declare both")
+	case n < o:
+		c.add(name, "replication-lowered", Dangerous, number(o), number(n), "fewer copies survive fewer broken brokers", "")
+	default:
+		c.add(name, "replication-raised", Safe, number(o), number(n), "more copies", "")
+	}
+	c.retention(name, old.RetentionMs, now.RetentionMs)
+	switch {
+	case !old.Compacted && now.Compacted:
+		c.add(name, "compaction-on", Breaking, "delete", "compact", "earlier events of a key vanish, and readers that need each one miss them", "Declare a new version of the topic")
+	case old.Compacted && !now.Compacted:
+		c.add(name, "compaction-off", Breaking, "compact", "delete", "the last event of a key vanishes after the retention, and readers that build a state from the topic lose it", "Declare a new version of the topic")
+	}
+	c.configs(name, old.Configs, now.Configs)
+	if old.Owner != now.Owner {
+		c.add(name, "owner-changed", Safe, old.Owner, now.Owner, "for people only", "")
+	}
+	c.handlers(name, old.Groups, now.Groups)
+	c.events(name, old.Events, now.Events)
+}
+
+func number[I int32 | int16 | int64](n I) string {
+	if n == 0 {
+		return "the broker's default"
+	}
+	return strconv.FormatInt(int64(n), 10)
+}
+
+func (c *comparison) partitions(name string, old, now int32, keyed bool) {
+	switch {
+	case old == now:
+	case old == 0 || now == 0:
+		c.add(name, "partitions-unknown", Undecided, number(old), number(now), "one of them is the broker's default, which is not known here", "Declare both")
+	case now < old:
+		c.add(name, "partitions-lowered", Breaking, number(old), number(now), "Kafka can't take partitions away: the topic stays as it is, or is made again without its events", "Declare a new version of the topic")
+	case keyed:
+		c.add(name, "partitions-raised", Dangerous, number(old), number(now), "keys move to other partitions: events of a key that are under way may be handled out of order, once", "Raise them while the topic is drained, or declare a new version")
+	default:
+		c.add(name, "partitions-raised", Safe, number(old), number(now), "events without a key have no order to lose", "")
+	}
+}
+
+func (c *comparison) retention(name string, old, now int64) {
+	switch {
+	case old == now:
+	case old == 0 || now == 0:
+		c.add(name, "retention-unknown", Undecided, number(old), number(now), "one of them is the broker's default, which is not known here", "Declare both")
+	case old == -1 || now != -1 && now < old:
+		c.add(name, "retention-shortened", Breaking, number(old), number(now), "events vanish before readers that are behind, or replay, get to them", "Ask the readers how far back they go")
+	default:
+		c.add(name, "retention-extended", Safe, number(old), number(now), "events stay longer", "")
+	}
+}
+
+// configs compares Kafka's configurations by name, of which two are understood.
+func (c *comparison) configs(name string, old, now map[string]string) {
+	all := maps.Clone(now)
+	if all == nil {
+		all = make(map[string]string)
+	}
+	maps.Copy(all, old)
+	for _, key := range slices.Sorted(maps.Keys(all)) {
+		o, n := old[key], now[key]
+		if o == n {
+			continue
+		}
+		from, err1 := strconv.ParseInt(o, 10, 64)
+		to, err2 := strconv.ParseInt(n, 10, 64)
+		numbers := err1 == nil && err2 == nil
+		path := name + "/" + key
+		switch {
+		case numbers && key == "max.message.bytes" && to > from:
+			c.add(path, "config-changed", Safe, o, n, "larger events are taken", "")
+		case numbers && key == "max.message.bytes":
+			c.add(path, "config-changed", Breaking, o, n, "events that were taken are refused now", "")
+		case numbers && key == "min.insync.replicas" && to > from:
+			c.add(path, "config-changed", Dangerous, o, n, "publishing stops with fewer broken brokers", "")
+		case numbers && key == "min.insync.replicas":
+			c.add(path, "config-changed", Dangerous, o, n, "an event may be lost with fewer broken brokers", "")
+		default:
+			c.add(path, "config-changed", Undecided, o, n, "what this configuration means to readers is not known here", "Allow it with a reason")
+		}
+	}
+}
+
+func (c *comparison) handlers(name string, old, now []string) {
+	for _, g := range old {
+		if !slices.Contains(now, g) {
+			c.add(name+"/"+g, "group-removed", Safe, g, "", "the group handles the topic no more", "")
+		}
+	}
+	for _, g := range now {
+		if !slices.Contains(old, g) {
+			c.add(name+"/"+g, "group-added", Safe, "", g, "another group handles the topic", "")
+		}
+	}
+}
+
+func (c *comparison) events(name string, old, now []Event) {
+	typ := func(e *Event) string { return e.Type }
+	was, is := byName(old, typ), byName(now, typ)
+	renamed := make(map[string]bool)
+	for _, t := range slices.Sorted(maps.Keys(was)) {
+		path := name + "/" + t
+		if e := is[t]; e != nil {
+			c.event(path, was[t], e)
+			continue
+		}
+		successor := ""
+		for _, n := range slices.Sorted(maps.Keys(is)) {
+			if was[n] == nil && !renamed[n] && len(was[t].Schema) > 0 && is[n].GoType == was[t].GoType {
+				successor = n
+			}
+		}
+		if successor != "" {
+			renamed[successor] = true
+			c.add(path, "type-renamed", Breaking, t, successor, "readers handle events by their type, and skip the new one", "Set TopicConfig.Type to the old name")
+			continue
+		}
+		c.add(path, "type-removed", Breaking, t, "", "readers that handle the type wait for events that never come", "Keep the declaration until no group handles the type")
+	}
+	for _, t := range slices.Sorted(maps.Keys(is)) {
+		if was[t] == nil && !renamed[t] {
+			c.add(name+"/"+t, "type-added", Safe, "", t, "readers skip types that they don't handle", "")
+		}
+	}
+}
+
+func (c *comparison) event(path string, old, now *Event) {
+	if old.GoType != now.GoType {
+		c.add(path, "go-type-changed", Safe, old.GoType, now.GoType, "readers see the type of the event, which is the same", "")
+	}
+	if old.Description != now.Description {
+		c.add(path, "description-changed", Safe, old.Description, now.Description, "for people only", "")
+	}
+	if old.DataSchema != now.DataSchema {
+		c.add(path, "dataschema-changed", Dangerous, old.DataSchema, now.DataSchema, "readers may look for the schema by its URI", "")
+	}
+	if old.Published && !now.Published {
+		c.add(path, "no-longer-published", Dangerous, "published", "", "the service publishes it no more", "")
+	}
+	if old.ContentType != now.ContentType {
+		c.add(path, "content-type-changed", Breaking, old.ContentType, now.ContentType, "readers can't read the data any more", "Declare a new version of the topic")
+		return
+	}
+	c.key(path, &old.Key, &now.Key)
+	c.schemas(path, old, now)
+}
+
+func (c *comparison) key(path string, old, now *Key) {
+	const boundary = "events of one thing go to another partition than its earlier ones: the order breaks for all that is under way, and compaction keeps both"
+	const fix = "Keep the key, or declare a new version of the topic"
+	examples := "not known"
+	if len(old.Examples) > 0 && len(old.Examples) == len(now.Examples) {
+		examples = "the same"
+		if !slices.Equal(old.Examples, now.Examples) {
+			examples = "others"
+		}
+	}
+	switch {
+	case old.Source == NoKey && now.Source != NoKey:
+		c.add(path, "key-added", Dangerous, "none", now.text(), "events get an order that they did not have, and go to fewer partitions", "")
+	case old.Source != NoKey && now.Source == NoKey:
+		c.add(path, "key-removed", Breaking, old.text(), "none", "events lose their order", fix)
+	case !slices.Equal(old.Fields, now.Fields) && old.Source == now.Source:
+		c.add(path, "key-fields-changed", Breaking, old.text(), now.text(), boundary, fix)
+	case old.Source != now.Source && examples == "the same":
+		c.add(path, "key-source-changed", Safe, old.text(), now.text(), "the keys of the examples are the same", "")
+	case old.Source != now.Source && examples == "not known":
+		c.add(path, "key-source-changed", Undecided, old.text(), now.text(), "whether the keys are the same is not known", "Give the topic Examples, or allow it with a reason")
+	case old.Source != now.Source:
+		c.add(path, "key-source-changed", Breaking, old.text(), now.text(), boundary, fix)
+	case examples == "others":
+		c.add(path, "key-function-changed", Breaking, strings.Join(old.Examples, ", "), strings.Join(now.Examples, ", "), boundary, fix)
+	case len(old.Examples) > 0 && examples == "not known":
+		c.add(path, "key-examples-changed", Undecided, fmt.Sprint(len(old.Examples)), fmt.Sprint(len(now.Examples)), "the number of examples differs, so the keys can't be compared", "Change TopicConfig.Examples by itself")
+	}
+}
+
+func (k *Key) text() string {
+	return strings.TrimSpace(string(k.Source) + " " + strings.Join(k.Fields, "|"))
+}

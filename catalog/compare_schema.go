@@ -1,0 +1,330 @@
+package catalog
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/eventbus-go/eventbus/internal/jsonschema"
+)
+
+// schemas compares what the data of a type looks like.
+func (c *comparison) schemas(path string, old, now *Event) {
+	if bytes.Equal(old.Schema, now.Schema) {
+		return
+	}
+	switch {
+	case old.Schema == nil:
+		c.add(path, "schema-added", Safe, "", "schema", "the older catalogue knew no schema to compare with", "")
+		return
+	case now.Schema == nil:
+		c.add(path, "schema-removed", Undecided, "schema", "", "what the data looks like is not known any more", "")
+		return
+	}
+	was, is := new(schemaDocument), new(schemaDocument)
+	if json.Unmarshal(old.Schema, &was.root) != nil || json.Unmarshal(now.Schema, &is.root) != nil ||
+		was.root["$schema"] != jsonschema.Draft || is.root["$schema"] != jsonschema.Draft {
+		c.add(path, "schema-changed", Undecided, "", "", "the schema is of a language that is not understood here", "Let the schema registry check it (eventbus schemas check), and allow it with a reason")
+		return
+	}
+	s := schemaComparison{comparison: c, old: was, now: is, seen: make(map[[2]string]bool)}
+	s.compare(path+"#", was.root, is.root)
+}
+
+type schemaDocument struct{ root map[string]any }
+
+// resolve follows a reference, with the keywords beside it.
+func (d *schemaDocument) resolve(s map[string]any) (resolved map[string]any, name string) {
+	name, ok := s["$ref"].(string)
+	if !ok {
+		return s, ""
+	}
+	target := d.root
+	if def, inside := strings.CutPrefix(name, "#/$defs/"); inside {
+		defs, _ := d.root["$defs"].(map[string]any)
+		target, _ = defs[def].(map[string]any)
+	}
+	resolved = maps.Clone(target)
+	if resolved == nil {
+		resolved = make(map[string]any)
+	}
+	for k, v := range s {
+		if k != "$ref" {
+			resolved[k] = v
+		}
+	}
+	return resolved, name
+}
+
+type schemaComparison struct {
+	*comparison
+	old, now *schemaDocument
+	seen     map[[2]string]bool // pairs of references that the walk is through with
+}
+
+const (
+	readerOld = "a reader that was built with the old schema"
+	readerNew = "a reader of the events that the topic still keeps"
+	newField  = "Add a field beside it and keep both until nobody reads the old one, or declare a new version of the topic"
+)
+
+// understood are the keywords that compare looks at; any other is undecided.
+var understood = []string{
+	"$schema", "$defs", "$ref", "title", "type", "description", "properties", "required", "items", "additionalProperties", "format", "enum", "const", "contentEncoding",
+	"minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "anyOf", jsonschema.Personal,
+}
+
+func (s *schemaComparison) compare(path string, a, b map[string]any) {
+	a, refA := s.old.resolve(a)
+	b, refB := s.now.resolve(b)
+	if refA != "" && refB != "" {
+		if pair := [2]string{refA, refB}; s.seen[pair] {
+			return
+		} else {
+			s.seen[pair] = true
+		}
+	}
+	a, nullA := nullable(s.old, a)
+	b, nullB := nullable(s.now, b)
+	switch {
+	case nullB && !nullA:
+		s.add(path, "null-added", Dangerous, "", "null", readerOld+" may not expect null", "Leave the field out in place of null: omitempty")
+	case nullA && !nullB:
+		s.add(path, "null-removed", Dangerous, "null", "", readerNew+" still meets null", "")
+	}
+	if s.types(path, a, b) {
+		s.keywords(path, a, b)
+	}
+}
+
+// nullable takes null out of a schema that also takes something else.
+func nullable(d *schemaDocument, s map[string]any) (rest map[string]any, null bool) {
+	if types, ok := s["type"].([]any); ok && slices.Contains(types, any("null")) {
+		others := slices.DeleteFunc(slices.Clone(types), func(t any) bool { return t == "null" })
+		rest = maps.Clone(s)
+		rest["type"] = any(others)
+		if len(others) == 1 {
+			rest["type"] = others[0]
+		}
+		return rest, true
+	}
+	if choices, ok := s["anyOf"].([]any); ok && len(choices) == 2 {
+		first, _ := choices[0].(map[string]any)
+		second, _ := choices[1].(map[string]any)
+		if first != nil && second != nil && second["type"] == "null" && len(second) == 1 {
+			rest, _ := d.resolve(first)
+			rest = maps.Clone(rest)
+			for k, v := range s {
+				if k != "anyOf" {
+					rest[k] = v
+				}
+			}
+			return rest, true
+		}
+	}
+	return s, false
+}
+
+// types reports whether two schemas are of one type, so that their keywords can be
+// compared.
+func (s *schemaComparison) types(path string, a, b map[string]any) bool {
+	from, to := fmt.Sprint(a["type"]), fmt.Sprint(b["type"])
+	if from == to {
+		return true
+	}
+	switch {
+	case a["type"] == nil && b["type"] == nil:
+		return true
+	case a["type"] == nil || b["type"] == nil:
+		s.add(path, "type-unknown", Undecided, word(a["type"]), word(b["type"]), "one of the schemas takes any value here", "Give the Go type a method JSONSchema, or allow it with a reason")
+	default:
+		s.add(path, "field-retyped", Breaking, from, to, readerOld+" can't read a "+to+", nor the new one the old events", newField)
+	}
+	return false
+}
+
+func word(v any) string {
+	if v == nil {
+		return "anything"
+	}
+	return fmt.Sprint(v)
+}
+
+func (s *schemaComparison) keywords(path string, a, b map[string]any) {
+	s.format(path, a, b)
+	s.bounds(path, a, b)
+	s.values(path, a, b)
+	if a["description"] != b["description"] {
+		s.add(path, "doc-changed", Safe, word(a["description"]), word(b["description"]), "for people only", "")
+	}
+	if a[jsonschema.Personal] != b[jsonschema.Personal] {
+		if b[jsonschema.Personal] == true {
+			s.add(path, "personal-data-added", Dangerous, "", "personal", "readers store and log the field as what it was: they may have to erase it now", "Tell the readers")
+		} else {
+			s.add(path, "personal-data-removed", Undecided, "personal", "", "the events that the topic keeps still hold personal data", "Allow it with a reason")
+		}
+	}
+	s.properties(path, a, b)
+	s.inner(path, "items", a, b)
+	s.inner(path, "additionalProperties", a, b)
+	for _, keyword := range slices.Sorted(maps.Keys(merged(a, b))) {
+		if !slices.Contains(understood, keyword) && !reflect.DeepEqual(a[keyword], b[keyword]) || keyword == "anyOf" && !reflect.DeepEqual(a[keyword], b[keyword]) {
+			s.add(path+"/"+keyword, "keyword-changed", Undecided, word(a[keyword]), word(b[keyword]), "what this keyword means to readers is not known here", "Allow it with a reason")
+		}
+	}
+}
+
+func merged(a, b map[string]any) map[string]any {
+	all := maps.Clone(a)
+	maps.Copy(all, b)
+	return all
+}
+
+// widths orders the formats of integers: a reader of a narrower one can't hold a
+// wider one's values.
+var widths = map[string]int{"int8": 8, "int16": 16, "int32": 32, "int64": 64, "int": 64, "uint8": 9, "uint16": 17, "uint32": 33, "uint64": 65, "uint": 65, "uintptr": 65}
+
+func (s *schemaComparison) format(path string, a, b map[string]any) {
+	from, to := a["format"], b["format"]
+	if from != to {
+		x, y := widths[word(from)], widths[word(to)]
+		switch {
+		case x > 0 && y == x:
+			s.add(path, "format-changed", Safe, word(from), word(to), "the same numbers fit", "")
+		case x > 0 && y > x:
+			s.add(path, "format-widened", Dangerous, word(from), word(to), readerOld+" fails on numbers that are too large for it", "Keep the numbers small until all readers are built anew")
+		case x > 0 && y > 0:
+			s.add(path, "format-narrowed", Breaking, word(from), word(to), readerNew+" fails on numbers that are too large for it", newField)
+		case from == nil:
+			s.add(path, "format-narrowed", Breaking, "", word(to), readerNew+" meets values of no such format", newField)
+		default:
+			s.add(path, "format-changed", Breaking, word(from), word(to), readerOld+" expects the old format", newField)
+		}
+	}
+	if a["contentEncoding"] != b["contentEncoding"] {
+		s.add(path, "encoding-changed", Breaking, word(a["contentEncoding"]), word(b["contentEncoding"]), readerOld+" decodes the text in another way", newField)
+	}
+}
+
+func (s *schemaComparison) bounds(path string, a, b map[string]any) {
+	for _, keyword := range []string{"minimum", "minLength", "minItems", "maximum", "maxLength", "maxItems"} {
+		x, hasX := a[keyword].(float64)
+		y, hasY := b[keyword].(float64)
+		if hasX == hasY && x == y {
+			continue
+		}
+		lower := strings.HasPrefix(keyword, "min")
+		narrower := hasY && (!hasX || lower == (y > x))
+		if narrower {
+			s.add(path+"/"+keyword, "bound-narrowed", Breaking, word(a[keyword]), word(b[keyword]), readerNew+" meets values beyond it", newField)
+		} else {
+			s.add(path+"/"+keyword, "bound-widened", Dangerous, word(a[keyword]), word(b[keyword]), readerOld+" may refuse values beyond the old bound", "")
+		}
+	}
+}
+
+func (s *schemaComparison) values(path string, a, b map[string]any) {
+	if !reflect.DeepEqual(a["const"], b["const"]) {
+		s.add(path, "const-changed", Breaking, word(a["const"]), word(b["const"]), readerOld+" expects one value alone", newField)
+	}
+	from, hasFrom := a["enum"].([]any)
+	to, hasTo := b["enum"].([]any)
+	switch {
+	case hasFrom && !hasTo:
+		s.add(path, "enum-removed", Breaking, word(a["enum"]), "", readerOld+" meets values that it does not know", newField)
+		return
+	case !hasFrom && hasTo:
+		s.add(path, "enum-set", Breaking, "", word(b["enum"]), readerNew+" meets values that are none of them", newField)
+		return
+	}
+	for _, v := range to {
+		if !slices.Contains(from, v) {
+			s.add(path, "enum-value-added", Breaking, "", word(v), readerOld+" does not know the value", "Let all readers take unknown values first")
+		}
+	}
+	for _, v := range from {
+		if !slices.Contains(to, v) {
+			s.add(path, "enum-value-removed", Breaking, word(v), "", readerNew+" still meets the value", "Keep the value for reading")
+		}
+	}
+}
+
+func (s *schemaComparison) inner(path, keyword string, a, b map[string]any) {
+	x, isX := a[keyword].(map[string]any)
+	y, isY := b[keyword].(map[string]any)
+	switch {
+	case isX && isY:
+		s.compare(path+"/"+keyword, x, y)
+	case !reflect.DeepEqual(a[keyword], b[keyword]) && keyword == "additionalProperties" && b[keyword] == false:
+		s.add(path, "closed", Breaking, "open", "closed", readerNew+" refuses fields that it does not know, and every added field is a break from now on", "Leave it open")
+	case !reflect.DeepEqual(a[keyword], b[keyword]):
+		s.add(path+"/"+keyword, "keyword-changed", Undecided, word(a[keyword]), word(b[keyword]), "one of the schemas takes any value here", "Allow it with a reason")
+	}
+}
+
+func (s *schemaComparison) properties(path string, a, b map[string]any) {
+	was, _ := a["properties"].(map[string]any)
+	is, _ := b["properties"].(map[string]any)
+	mustWas, mustIs := names(a["required"]), names(b["required"])
+	renamed := make(map[string]bool)
+	for _, name := range slices.Sorted(maps.Keys(was)) {
+		place := path + "/properties/" + name
+		x, _ := was[name].(map[string]any)
+		y, still := is[name].(map[string]any)
+		if !still {
+			if to := successor(was, is, name, mustWas, mustIs, renamed); to != "" {
+				renamed[to] = true
+				s.add(place, "field-renamed", Breaking, name, to, readerOld+" finds no "+name+" any more, and the new one none in the old events", newField)
+			} else {
+				s.add(place, "field-removed", Breaking, name, "", readerOld+" finds no "+name+" any more", "Keep the field until nobody reads it, or declare a new version of the topic")
+			}
+			continue
+		}
+		switch had, has := mustWas[name], mustIs[name]; {
+		case had && !has:
+			s.add(place, "required-dropped", Breaking, "required", "optional", readerOld+" relies on the field", "Keep writing it until nobody does")
+		case !had && has:
+			s.add(place, "required-set", Breaking, "optional", "required", readerNew+" meets events without it", "Leave it optional")
+		}
+		s.compare(place, x, y)
+	}
+	for _, name := range slices.Sorted(maps.Keys(is)) {
+		if was[name] != nil || renamed[name] {
+			continue
+		}
+		place := path + "/properties/" + name
+		if mustIs[name] {
+			s.add(place, "required-field-added", Breaking, "", name, readerNew+" meets events without it, and a service that still publishes by the old schema leaves it out", "Make it optional: omitempty or omitzero")
+		} else {
+			s.add(place, "field-added", Safe, "", name, "readers pass over fields that they don't know", "")
+		}
+		if y, _ := is[name].(map[string]any); y[jsonschema.Personal] == true {
+			s.add(place, "personal-data-added", Dangerous, "", "personal", "readers that keep whole events now keep personal data", "Tell the readers")
+		}
+	}
+}
+
+// successor is an added field that looks as the removed one did.
+func successor(was, is map[string]any, name string, mustWas, mustIs map[string]bool, taken map[string]bool) string {
+	for _, to := range slices.Sorted(maps.Keys(is)) {
+		if was[to] == nil && !taken[to] && mustWas[name] == mustIs[to] && reflect.DeepEqual(was[name], is[to]) {
+			return to
+		}
+	}
+	return ""
+}
+
+func names(list any) map[string]bool {
+	m := make(map[string]bool)
+	all, _ := list.([]any)
+	for _, v := range all {
+		if name, ok := v.(string); ok {
+			m[name] = true
+		}
+	}
+	return m
+}

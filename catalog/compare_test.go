@@ -1,0 +1,311 @@
+package catalog_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/catalog"
+)
+
+const head = `{"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object",`
+
+// base is the document that the table changes.
+func base() *catalog.Document {
+	return &catalog.Document{Version: catalog.Version, Topics: []catalog.Topic{{
+		Name: "sales.public.customers.v1", Domain: "sales", Scope: "public", Topic: "customers", Version: "v1", Owner: "sales", Partitions: 6, Replication: 3,
+		RetentionMs: 1000, Configs: map[string]string{"max.message.bytes": "1000", "min.insync.replicas": "2", "segment.bytes": "7"}, Groups: []string{"billing", "mailer"},
+		Events: []catalog.Event{
+			event("Created", `"required":["id"],"properties":{"id":{"type":"string"},"age":{"type":"integer","format":"int32"},"tags":{"type":"array","items":{"type":"string"}},
+				"color":{"type":"string","enum":["red","blue"]},"size":{"type":"integer","minimum":1,"maximum":9},"at":{"type":"string","format":"date-time"},
+				"raw":{"type":"string","contentEncoding":"base64"},"note":{"type":["string","null"]},"kind":{"const":"a"},"any":{},"by":{"type":"object","additionalProperties":{"type":"string"}},
+				"mail":{"type":"string","x-eventbus-personal":true,"description":"where to write"},"addr":{"$ref":"#/$defs/Addr"}},"$defs":{"Addr":{"type":"object","properties":{"zip":{"type":"string"},"next":{"$ref":"#/$defs/Addr"}}}}}`),
+			event("Deleted", `"properties":{"id":{"type":"string"}}}`),
+		},
+	}}}
+}
+
+func event(typ, schema string) catalog.Event {
+	return catalog.Event{Type: typ, GoType: "sales." + typ, ContentType: "application/json", Published: true, Schema: json.RawMessage(head + schema),
+		Key: catalog.Key{Source: catalog.KeyFromFunction, Examples: []string{"id-1", "id-2"}}}
+}
+
+type edit = func(*catalog.Topic)
+
+func schema(from, to string) edit {
+	return func(t *catalog.Topic) {
+		s := string(t.Events[0].Schema)
+		if !strings.Contains(s, from) {
+			panic(from + " is not in the schema")
+		}
+		t.Events[0].Schema = json.RawMessage(strings.Replace(s, from, to, 1))
+	}
+}
+
+func both(edits ...edit) edit {
+	return func(t *catalog.Topic) {
+		for _, e := range edits {
+			e(t)
+		}
+	}
+}
+
+// changes lists kinds of change with their verdicts. before is applied to both
+// documents.
+var changes = []struct {
+	name           string
+	before, change edit
+	rule           string
+	level          catalog.Level
+}{
+	{"owner", nil, func(t *catalog.Topic) { t.Owner = "crm" }, "owner-changed", catalog.Safe},
+	{"partitions raised", nil, func(t *catalog.Topic) { t.Partitions = 12 }, "partitions-raised", catalog.Dangerous},
+	{"partitions raised without keys", func(t *catalog.Topic) {
+		for i := range t.Events {
+			t.Events[i].Key = catalog.Key{Source: catalog.NoKey}
+		}
+	}, func(t *catalog.Topic) { t.Partitions = 12 }, "partitions-raised", catalog.Safe},
+	{"partitions lowered", nil, func(t *catalog.Topic) { t.Partitions = 3 }, "partitions-lowered", catalog.Breaking},
+	{"partitions not declared", nil, func(t *catalog.Topic) { t.Partitions = 0 }, "partitions-unknown", catalog.Undecided},
+	{"replication lowered", nil, func(t *catalog.Topic) { t.Replication = 1 }, "replication-lowered", catalog.Dangerous},
+	{"replication raised", nil, func(t *catalog.Topic) { t.Replication = 5 }, "replication-raised", catalog.Safe},
+	{"replication not declared", nil, func(t *catalog.Topic) { t.Replication = 0 }, "replication-unknown", catalog.Undecided},
+	{"retention shortened", nil, func(t *catalog.Topic) { t.RetentionMs = 10 }, "retention-shortened", catalog.Breaking},
+	{"retention bounded", func(t *catalog.Topic) { t.RetentionMs = -1 }, func(t *catalog.Topic) { t.RetentionMs = 1000 }, "retention-shortened", catalog.Breaking},
+	{"retention extended", nil, func(t *catalog.Topic) { t.RetentionMs = 9000 }, "retention-extended", catalog.Safe},
+	{"retention without end", nil, func(t *catalog.Topic) { t.RetentionMs = -1 }, "retention-extended", catalog.Safe},
+	{"retention not declared", nil, func(t *catalog.Topic) { t.RetentionMs = 0 }, "retention-unknown", catalog.Undecided},
+	{"compacted", nil, func(t *catalog.Topic) { t.Compacted = true }, "compaction-on", catalog.Breaking},
+	{"no longer compacted", func(t *catalog.Topic) { t.Compacted = true }, func(t *catalog.Topic) { t.Compacted = false }, "compaction-off", catalog.Breaking},
+	{"larger events", nil, config("max.message.bytes", "2000"), "config-changed", catalog.Safe},
+	{"smaller events", nil, config("max.message.bytes", "500"), "config-changed", catalog.Breaking},
+	{"more in sync", nil, config("min.insync.replicas", "3"), "config-changed", catalog.Dangerous},
+	{"fewer in sync", nil, config("min.insync.replicas", "1"), "config-changed", catalog.Dangerous},
+	{"another configuration", nil, config("segment.bytes", "9"), "config-changed", catalog.Undecided},
+	{"a new configuration", nil, config("x", "9"), "config-changed", catalog.Undecided},
+	{"scope narrowed", nil, func(t *catalog.Topic) { t.Scope, t.Name = "internal", "sales.internal.customers.v1" }, "scope-narrowed", catalog.Breaking},
+	{"scope widened", func(t *catalog.Topic) { t.Scope, t.Name = "internal", "sales.internal.customers.v1" }, func(t *catalog.Topic) { t.Scope, t.Name = "public", "sales.public.customers.v1" }, "scope-widened", catalog.Breaking},
+	{"version replaced", nil, func(t *catalog.Topic) { t.Version, t.Name = "v2", "sales.public.customers.v2" }, "version-removed", catalog.Breaking},
+	{"topic replaced", nil, func(t *catalog.Topic) { t.Topic, t.Name = "clients", "sales.public.clients.v1" }, "topic-removed", catalog.Breaking},
+	{"topic added", nil, func(t *catalog.Topic) { t.Topic, t.Name = "clients", "sales.public.clients.v1" }, "topic-added", catalog.Safe},
+	{"group removed", nil, func(t *catalog.Topic) { t.Groups = t.Groups[:1] }, "group-removed", catalog.Safe},
+	{"group added", nil, func(t *catalog.Topic) { t.Groups = append(t.Groups, "x") }, "group-added", catalog.Safe},
+	{"type removed", nil, func(t *catalog.Topic) { t.Events = t.Events[:1] }, "type-removed", catalog.Breaking},
+	{"type added", nil, func(t *catalog.Topic) { t.Events = append(t.Events, event("Moved", `"properties":{}}`)) }, "type-added", catalog.Safe},
+	{"type renamed", nil, func(t *catalog.Topic) { t.Events[1].Type = "Erased" }, "type-renamed", catalog.Breaking},
+	{"Go type renamed", nil, func(t *catalog.Topic) { t.Events[0].GoType = "sales.New" }, "go-type-changed", catalog.Safe},
+	{"description", nil, func(t *catalog.Topic) { t.Events[0].Description = "x" }, "description-changed", catalog.Safe},
+	{"dataschema", nil, func(t *catalog.Topic) { t.Events[0].DataSchema = "https://x" }, "dataschema-changed", catalog.Dangerous},
+	{"no longer published", nil, func(t *catalog.Topic) { t.Events[0].Published = false }, "no-longer-published", catalog.Dangerous},
+	{"content type", nil, func(t *catalog.Topic) { t.Events[0].ContentType = "application/avro" }, "content-type-changed", catalog.Breaking},
+	{"key removed", nil, key(catalog.Key{Source: catalog.NoKey}), "key-removed", catalog.Breaking},
+	{"key added", key(catalog.Key{Source: catalog.NoKey}), key(catalog.Key{Source: catalog.KeyFromMethod}), "key-added", catalog.Dangerous},
+	{"key function", nil, key(catalog.Key{Source: catalog.KeyFromFunction, Examples: []string{"id-1", "age-2"}}), "key-function-changed", catalog.Breaking},
+	{"key source with the same keys", nil, key(catalog.Key{Source: catalog.KeyFromMethod, Examples: []string{"id-1", "id-2"}}), "key-source-changed", catalog.Safe},
+	{"key source with other keys", nil, key(catalog.Key{Source: catalog.KeyFromMethod, Examples: []string{"x", "y"}}), "key-source-changed", catalog.Breaking},
+	{"key source without keys to compare", nil, key(catalog.Key{Source: catalog.KeyFromMethod}), "key-source-changed", catalog.Undecided},
+	{"key fields", key(catalog.Key{Source: catalog.KeyFromFields, Fields: []string{"A"}}), key(catalog.Key{Source: catalog.KeyFromFields, Fields: []string{"A", "B"}}), "key-fields-changed", catalog.Breaking},
+	{"another number of examples", nil, key(catalog.Key{Source: catalog.KeyFromFunction, Examples: []string{"id-1"}}), "key-examples-changed", catalog.Undecided},
+	{"schema lost", nil, func(t *catalog.Topic) { t.Events[0].Schema = nil }, "schema-removed", catalog.Undecided},
+	{"schema gained", func(t *catalog.Topic) { t.Events[0].Schema = nil }, func(t *catalog.Topic) { t.Events[0].Schema = event("", `"properties":{}}`).Schema }, "schema-added", catalog.Safe},
+	{"a schema in Avro", func(t *catalog.Topic) { t.Events[0].Schema = json.RawMessage(`{"type":"record"}`) }, func(t *catalog.Topic) { t.Events[0].Schema = json.RawMessage(`{"type":"enum"}`) }, "schema-changed", catalog.Undecided},
+	{"field removed", nil, schema(`"age":{"type":"integer","format":"int32"},`, ``), "field-removed", catalog.Breaking},
+	{"field renamed", nil, schema(`"age":`, `"years":`), "field-renamed", catalog.Breaking},
+	{"field added", nil, schema(`"age":`, `"new":{"type":"boolean"},"age":`), "field-added", catalog.Safe},
+	{"required field added", nil, both(schema(`"age":`, `"new":{"type":"boolean"},"age":`), schema(`["id"]`, `["id","new"]`)), "required-field-added", catalog.Breaking},
+	{"field retyped", nil, schema(`"type":"integer","format":"int32"`, `"type":"string"`), "field-retyped", catalog.Breaking},
+	{"integer to number", nil, schema(`"type":"integer","minimum"`, `"type":"number","minimum"`), "field-retyped", catalog.Breaking},
+	{"one to many", nil, schema(`"mail":{"type":"string"`, `"mail":{"type":"array"`), "field-retyped", catalog.Breaking},
+	{"any to something", nil, schema(`"any":{}`, `"any":{"type":"string"}`), "type-unknown", catalog.Undecided},
+	{"required set", nil, schema(`["id"]`, `["age","id"]`), "required-set", catalog.Breaking},
+	{"required dropped", nil, schema(`["id"]`, `[]`), "required-dropped", catalog.Breaking},
+	{"null added", nil, schema(`"id":{"type":"string"}`, `"id":{"type":["string","null"]}`), "null-added", catalog.Dangerous},
+	{"null removed", nil, schema(`["string","null"]`, `"string"`), "null-removed", catalog.Dangerous},
+	{"a reference may be null", nil, schema(`{"$ref":"#/$defs/Addr"}}`, `{"anyOf":[{"$ref":"#/$defs/Addr"},{"type":"null"}]}}`), "null-added", catalog.Dangerous},
+	{"format widened", nil, schema(`"int32"`, `"int64"`), "format-widened", catalog.Dangerous},
+	{"format narrowed", nil, schema(`"int32"`, `"int8"`), "format-narrowed", catalog.Breaking},
+	{"format of one width", schema(`"int32"`, `"int64"`), schema(`"int64"`, `"int"`), "format-changed", catalog.Safe},
+	{"format set", nil, schema(`"id":{"type":"string"}`, `"id":{"type":"string","format":"uuid"}`), "format-narrowed", catalog.Breaking},
+	{"format dropped", nil, schema(`,"format":"date-time"`, ``), "format-changed", catalog.Breaking},
+	{"encoding", nil, schema(`,"contentEncoding":"base64"`, ``), "encoding-changed", catalog.Breaking},
+	{"enum value added", nil, schema(`["red","blue"]`, `["red","blue","green"]`), "enum-value-added", catalog.Breaking},
+	{"enum value removed", nil, schema(`["red","blue"]`, `["red"]`), "enum-value-removed", catalog.Breaking},
+	{"enum set", nil, schema(`"id":{"type":"string"}`, `"id":{"type":"string","enum":["x"]}`), "enum-set", catalog.Breaking},
+	{"enum dropped", nil, schema(`,"enum":["red","blue"]`, ``), "enum-removed", catalog.Breaking},
+	{"const", nil, schema(`{"const":"a"}`, `{"const":"b"}`), "const-changed", catalog.Breaking},
+	{"minimum raised", nil, schema(`"minimum":1`, `"minimum":2`), "bound-narrowed", catalog.Breaking},
+	{"minimum lowered", nil, schema(`"minimum":1`, `"minimum":0`), "bound-widened", catalog.Dangerous},
+	{"maximum lowered", nil, schema(`"maximum":9`, `"maximum":8`), "bound-narrowed", catalog.Breaking},
+	{"maximum dropped", nil, schema(`,"maximum":9`, ``), "bound-widened", catalog.Dangerous},
+	{"elements retyped", nil, schema(`"items":{"type":"string"}`, `"items":{"type":"integer"}`), "field-retyped", catalog.Breaking},
+	{"values of a map retyped", nil, schema(`"additionalProperties":{"type":"string"}`, `"additionalProperties":{"type":"integer"}`), "field-retyped", catalog.Breaking},
+	{"a map closed", nil, schema(`"additionalProperties":{"type":"string"}`, `"additionalProperties":false`), "closed", catalog.Breaking},
+	{"a field of a nested type", nil, schema(`"zip":{"type":"string"}`, `"zip":{"type":"integer"}`), "field-retyped", catalog.Breaking},
+	{"doc", nil, schema(`"where to write"`, `"whom to write to"`), "doc-changed", catalog.Safe},
+	{"personal data", nil, schema(`"id":{"type":"string"}`, `"id":{"type":"string","x-eventbus-personal":true}`), "personal-data-added", catalog.Dangerous},
+	{"no personal data any more", nil, schema(`"x-eventbus-personal":true,`, ``), "personal-data-removed", catalog.Undecided},
+	{"a new field with personal data", nil, schema(`"age":`, `"born":{"type":"string","x-eventbus-personal":true},"age":`), "personal-data-added", catalog.Dangerous},
+	{"an unknown keyword", nil, schema(`"id":{"type":"string"}`, `"id":{"type":"string","pattern":"^a"}`), "keyword-changed", catalog.Undecided},
+	{"alternatives", nil, schema(`"any":{}`, `"any":{"anyOf":[{"type":"string"},{"type":"integer"}]}`), "keyword-changed", catalog.Undecided},
+}
+
+func config(name, value string) edit {
+	return func(t *catalog.Topic) { t.Configs[name] = value }
+}
+
+func key(k catalog.Key) edit { return func(t *catalog.Topic) { t.Events[0].Key = k } }
+
+func TestCompare(t *testing.T) {
+	t.Parallel()
+	if got := catalog.Compare(base(), base()); len(got) != 0 {
+		t.Errorf("no change: %v", got)
+	}
+	if len(changes) < 60 {
+		t.Errorf("the table has %d changes", len(changes))
+	}
+	for _, c := range changes {
+		old, now := base(), base()
+		if c.before != nil {
+			c.before(&old.Topics[0])
+			c.before(&now.Topics[0])
+		}
+		c.change(&now.Topics[0])
+		got := catalog.Compare(old, now)
+		var found *catalog.Change
+		for i := range got {
+			if got[i].Rule == c.rule {
+				found = &got[i]
+			}
+		}
+		switch {
+		case found == nil || found.Level != c.level:
+			t.Errorf("%s: %v, want %s as %s", c.name, got, c.rule, c.level)
+		case found.Why == "" || found.Level != catalog.Safe && found.Groups == nil:
+			t.Errorf("%s does not say why or who: %s", c.name, found)
+		}
+		fails := len(catalog.Failing(got, catalog.Breaking)) > 0
+		if want := c.level == catalog.Breaking || c.level == catalog.Undecided; fails != want && c.rule != "topic-added" {
+			t.Errorf("%s: fails %t, want %t: %v", c.name, fails, want, got)
+		}
+	}
+}
+
+func TestAllowances(t *testing.T) {
+	t.Parallel()
+	all, err := catalog.ReadAllowances(strings.NewReader("# comment\n\nsales.public.customers.v1 partitions-lowered 2026-11-26 it was empty\nx y 2026-01-02 z\n"))
+	if err != nil || len(all) != 2 || all[0].Date != time.Date(2026, 11, 26, 0, 0, 0, 0, time.UTC) {
+		t.Fatalf("%+v, %v", all, err)
+	}
+	now := base()
+	now.Topics[0].Partitions = 1
+	changes := catalog.Compare(base(), now)
+	unused := catalog.Allow(changes, all)
+	if len(unused) != 1 || unused[0].Path != "x" || len(catalog.Failing(changes, catalog.Dangerous)) != 0 || !strings.Contains(changes[0].String(), "Allowed: it was empty (2026-11-26)") {
+		t.Errorf("%v, unused %v", changes, unused)
+	}
+	if _, err := catalog.ReadAllowances(strings.NewReader("a b\na b yesterday c\n")); err == nil || !strings.Contains(err.Error(), "line 1: write path") || !strings.Contains(err.Error(), `line 2: "yesterday" is no date`) {
+		t.Errorf("%v", err)
+	}
+}
+
+// What the quickstart's contract was, and what its author might do to it.
+type (
+	customer1 struct {
+		CustomerID string    `json:"customerId"`
+		GivenName  string    `json:"givenName"`
+		Email      string    `json:"email,omitempty"`
+		CreatedAt  time.Time `json:"createdAt"`
+	}
+	customer2 struct {
+		CustomerID string    `json:"customerId"`
+		FirstName  string    `json:"firstName"`
+		Email      string    `json:"email,omitempty"`
+		CreatedAt  time.Time `json:"createdAt"`
+	}
+	customer3 struct {
+		CustomerID int64     `json:"customerId"`
+		GivenName  string    `json:"givenName"`
+		Email      string    `json:"email,omitempty"`
+		CreatedAt  time.Time `json:"createdAt"`
+	}
+	customer4 struct {
+		CustomerID string    `json:"customerId"`
+		GivenName  string    `json:"givenName"`
+		Country    string    `json:"country"`
+		Email      string    `json:"email,omitempty"`
+		CreatedAt  time.Time `json:"createdAt"`
+	}
+	customer5 struct {
+		CustomerID string    `json:"customerId"`
+		GivenName  string    `json:"givenName"`
+		Nickname   string    `json:"nickname,omitempty" doc:"what friends say" data:"personal"`
+		Email      string    `json:"email,omitempty"`
+		CreatedAt  time.Time `json:"createdAt"`
+	}
+)
+
+func contract[T any](key func(T) string) eventbus.AnyTopic {
+	return eventbus.NewTopic(eventbus.TopicConfig[T]{Domain: "sales", Name: "customer", Plural: true, Type: "CustomerCreated", Key: key, Partitions: 3})
+}
+
+type recorder struct{ errors, logs []string }
+
+func (*recorder) Helper() {}
+
+func (r *recorder) Errorf(f string, a ...any) { r.errors = append(r.errors, fmt.Sprintf(f, a...)) }
+
+func (r *recorder) Logf(f string, a ...any) { r.logs = append(r.logs, fmt.Sprintf(f, a...)) }
+
+func TestGolden(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "catalog.json")
+	run := func(topic eventbus.AnyTopic) string {
+		var r recorder
+		catalog.Golden(&r, file, topic)
+		return strings.Join(r.errors, "\n")
+	}
+	was := contract(func(c customer1) string { return c.CustomerID })
+	if got := run(was); !strings.Contains(got, "not there yet") {
+		t.Errorf("no file: %s", got)
+	}
+	t.Setenv(catalog.UpdateVariable, "1")
+	if got := run(was); got != "" {
+		t.Errorf("written: %s", got)
+	}
+	before, _ := os.ReadFile(file)
+	for want, now := range map[string]eventbus.AnyTopic{
+		"/properties/givenName field-renamed (givenName → firstName): a reader that was built with the old schema finds no givenName": contract(func(c customer2) string { return c.CustomerID }),
+		"/properties/customerId field-retyped (string → integer): a reader that was built with the old schema":                        contract(func(c customer3) string { return fmt.Sprint(c.CustomerID) }),
+		"/properties/country required-field-added (nothing → country): a reader of the events that the topic still keeps":             contract(func(c customer4) string { return c.CustomerID }),
+		"CustomerCreated key-function-changed": contract(func(c customer1) string { return c.Email }),
+	} {
+		if got := run(now); !strings.Contains(got, "breaking: sales.public.customers.v1/CustomerCreated") || !strings.Contains(got, want) || !strings.Contains(got, "catalog.allow") {
+			t.Errorf("%s\nwant %q in it", got, want)
+		}
+	}
+	if after, _ := os.ReadFile(file); string(after) != string(before) {
+		t.Error("the file was written over a breaking change")
+	}
+	t.Setenv(catalog.UpdateVariable, "")
+	added := contract(func(c customer5) string { return c.CustomerID })
+	if got := run(added); !strings.Contains(got, "is behind the declarations") {
+		t.Errorf("a compatible change: %s", got)
+	}
+	t.Setenv(catalog.UpdateVariable, "1")
+	if got := run(added); got != "" {
+		t.Errorf("a compatible change, written: %s", got)
+	}
+	if after, _ := os.ReadFile(file); !strings.Contains(string(after), `"x-eventbus-personal": true`) || !strings.Contains(string(after), "what friends say") {
+		t.Error("the file lacks the tags of fields")
+	}
+	if err := os.WriteFile(strings.TrimSuffix(file, ".json")+".allow", []byte("sales.public.customers.v1/CustomerCreated key-function-changed 2026-11-26 drained first\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := run(contract(func(c customer5) string { return c.Email })); got != "" {
+		t.Errorf("an allowed change: %s", got)
+	}
+}

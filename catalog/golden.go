@@ -1,0 +1,111 @@
+package catalog
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/eventbus-go/eventbus"
+)
+
+// TB is the part of testing.TB that Golden needs.
+type TB interface {
+	Helper()
+	Errorf(format string, args ...any)
+	Logf(format string, args ...any)
+}
+
+// UpdateVariable is the environment variable that lets Golden rewrite files.
+const UpdateVariable = "EVENTBUS_UPDATE"
+
+// Golden compares the declarations of a package of contracts with the catalogue
+// file that is kept beside it, in a test of one line:
+//
+//	func TestCatalog(t *testing.T) { catalog.Golden(t, "catalog.json", CustomerCreatedTopic) }
+//
+// A change that breaks readers fails the test with who breaks and what to do
+// instead, unless a line of the file with the ending .allow (see ReadAllowances)
+// covers it. A compatible change fails until the file is written again, by running
+// the test with EVENTBUS_UPDATE=1: the review then sees it. The file is never
+// written over a breaking change.
+func Golden(t TB, file string, topics ...eventbus.AnyTopic) {
+	t.Helper()
+	now, err := Of(topics...)
+	if err != nil {
+		t.Errorf("%v", err)
+		return
+	}
+	var text bytes.Buffer
+	if _, err := now.WriteTo(&text); err != nil {
+		t.Errorf("%v", err)
+		return
+	}
+	update := os.Getenv(UpdateVariable) != ""
+	kept, err := os.ReadFile(file)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && update:
+		write(t, file, text.Bytes())
+		return
+	case errors.Is(err, fs.ErrNotExist):
+		t.Errorf("%s is not there yet: write it with %s=1 go test", file, UpdateVariable)
+		return
+	case err != nil:
+		t.Errorf("%v", err)
+		return
+	case bytes.Equal(kept, text.Bytes()):
+		return
+	}
+	old, err := Read(bytes.NewReader(kept))
+	if err != nil {
+		t.Errorf("%s: %v", file, err)
+		return
+	}
+	changes := Compare(old, now)
+	allow(t, file, changes)
+	failing := Failing(changes, Breaking)
+	for _, c := range failing {
+		t.Errorf("%s", c)
+	}
+	switch {
+	case len(failing) > 0:
+		t.Errorf("the contract breaks its readers. To do it all the same, write a line into %s: path rule date reason", allowFile(file))
+	case update:
+		write(t, file, text.Bytes())
+	default:
+		for _, c := range changes {
+			t.Logf("%s", c)
+		}
+		t.Errorf("%s is behind the declarations: write it again with %s=1 go test", file, UpdateVariable)
+	}
+}
+
+func allowFile(file string) string { return strings.TrimSuffix(file, ".json") + ".allow" }
+
+func allow(t TB, file string, changes []Change) {
+	t.Helper()
+	f, err := os.Open(allowFile(file))
+	if errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	if err == nil {
+		defer f.Close()
+		var all []Allowance
+		if all, err = ReadAllowances(f); err == nil {
+			for _, a := range Allow(changes, all) {
+				t.Logf("%s: the line for %s %s covers nothing any more", allowFile(file), a.Path, a.Rule)
+			}
+		}
+	}
+	if err != nil {
+		t.Errorf("%s: %v", allowFile(file), err)
+	}
+}
+
+func write(t TB, file string, text []byte) {
+	t.Helper()
+	if err := os.WriteFile(file, text, 0o644); err != nil {
+		t.Errorf("%v", err)
+	}
+}

@@ -1,0 +1,103 @@
+package jsonschema
+
+import (
+	"encoding/json"
+	"hash/fnv"
+	"reflect"
+	"strconv"
+	"time"
+)
+
+// Bounds of examples: types may hold themselves, and an example is to be read.
+const (
+	deepestExample  = 4
+	mostExampleKeys = 1
+)
+
+// Example fills v, which can be set, with a value that depends on the names of the
+// fields and on n alone: an added field changes no other.
+func Example(v reflect.Value, n int) { fill(v, strconv.Itoa(n), "value", 0) }
+
+// fill sets v by the path that leads to it. Types that marshal themselves stay
+// zero: what their fields mean is theirs to know.
+func fill(v reflect.Value, path, name string, depth int) {
+	if depth > deepestExample || !v.CanSet() {
+		return
+	}
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(path))
+	seed := h.Sum64()
+	switch p := v.Addr().Interface().(type) {
+	case *time.Time:
+		*p = time.Unix(1_700_000_000+int64(seed%100_000_000), 0).UTC()
+		return
+	case *json.RawMessage:
+		*p = json.RawMessage("null")
+		return
+	case *json.Number:
+		*p = json.Number(strconv.FormatUint(seed%1000, 10))
+		return
+	}
+	if t := v.Type(); t.Kind() != reflect.Pointer && selfMarshaling(t, true) {
+		if t.Kind() == reflect.Array && t.Elem().Kind() == reflect.Uint8 { // UUIDs and digests
+			fillBytes(v, seed)
+		}
+		return
+	}
+	switch v.Kind() {
+	case reflect.Bool:
+		v.SetBool(seed%2 == 0)
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		v.SetInt(int64(seed % 100))
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		v.SetUint(seed % 100)
+	case reflect.Float32, reflect.Float64:
+		v.SetFloat(float64(seed%1000) / 10)
+	case reflect.String:
+		v.SetString(name + "-" + strconv.FormatUint(seed%1000, 10))
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fill(v.Elem(), path, name, depth+1)
+	case reflect.Slice:
+		if depth < deepestExample && v.Type().Elem().Kind() != reflect.Uint8 {
+			v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+			fill(v.Index(0), path+"[0]", name, depth+1)
+		}
+	case reflect.Array:
+		for i := range v.Len() {
+			fill(v.Index(i), path+"["+strconv.Itoa(i)+"]", name, depth+1)
+		}
+	case reflect.Map:
+		fillMap(v, path, name, depth)
+	case reflect.Struct:
+		for _, f := range visible(v.Type(), true) {
+			if to, err := v.FieldByIndexErr(f.Index); err == nil && to.CanSet() && f.depth == 0 {
+				fill(to, path+"."+f.name, f.name, depth+1)
+			}
+		}
+		for i := range v.NumField() { // of embedded structs
+			if f := v.Type().Field(i); f.Anonymous && f.Type.Kind() == reflect.Struct {
+				fill(v.Field(i), path, name, depth)
+			}
+		}
+	}
+}
+
+func fillBytes(v reflect.Value, seed uint64) {
+	for i := range v.Len() {
+		v.Index(i).SetUint(seed >> (8 * (i % 8)) & 0xff)
+	}
+}
+
+func fillMap(v reflect.Value, path, name string, depth int) {
+	if depth >= deepestExample {
+		return
+	}
+	v.Set(reflect.MakeMapWithSize(v.Type(), mostExampleKeys))
+	key, value := reflect.New(v.Type().Key()).Elem(), reflect.New(v.Type().Elem()).Elem()
+	fill(key, path+"{}", name, depth+1)
+	fill(value, path+"{}.value", name, depth+1)
+	if key.Comparable() {
+		v.SetMapIndex(key, value)
+	}
+}
