@@ -8,4 +8,12 @@
 //	compare.go, compare_schema.go
 //	             Compare: what changed, and whom it breaks
 //	golden.go    Golden: the test of a package of contracts
+//
+// Documents out of it, all from the same declarations:
+//
+//	asyncapi.go, draft7.go
+//	             AsyncAPI 3.1 and 3.0
+//	markdown.go  pages for people
+//	backstage.go Backstage's entity file, and the schemas as files
+//	merge.go     Merge: the catalogues of several services as one
 package catalog

@@ -43,7 +43,7 @@ func ExampleOf() {
 
 // Read refuses what it can't represent, and names the place.
 func ExampleRead() {
-	_, err := catalog.Read(strings.NewReader(`{"catalogVersion": 2, "topics": []}`))
+	_, err := catalog.Read(strings.NewReader(`{"catalogVersion": 3, "topics": []}`))
 	fmt.Println(err)
 
 	document, err := catalog.Read(strings.NewReader(`{"catalogVersion": 1, "service": "shop-api", "topics": []}`))
@@ -55,7 +55,7 @@ func ExampleRead() {
 		fmt.Println(err)
 	}
 	// Output:
-	// eventbus: read catalog: catalogVersion is 2, and 1 is the newest known here: update the reader
+	// eventbus: read catalog: catalogVersion is 3, and 2 is the newest known here: update the reader
 	// {
 	//   "catalogVersion": 1,
 	//   "service": "shop-api",

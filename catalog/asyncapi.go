@@ -1,0 +1,265 @@
+package catalog
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/internal/naming"
+)
+
+// AsyncAPIOptions is what an AsyncAPI document says besides the catalogue. The zero
+// value works.
+type AsyncAPIOptions struct {
+	// Version of AsyncAPI: 3.1.0 by default, or 3.0.0.
+	Version string
+	// Title and Release are the document's title, the service by default, and its
+	// version, 1.0.0 by default.
+	Title, Release string
+	// Environment gives channels their address there. Without it the address has a
+	// parameter for the environment.
+	Environment string
+	// Servers are Kafka's bootstrap addresses by a name for them.
+	Servers map[string]string
+}
+
+// kafkaBinding is the version of AsyncAPI's Kafka binding that is written.
+const kafkaBinding = "0.5.0"
+
+type object = map[string]any
+
+func ref(parts ...string) object { return object{"$ref": "#/" + strings.Join(parts, "/")} }
+
+// AsyncAPI returns the catalogue as an AsyncAPI 3 document in JSON: a channel for
+// each topic, its dead letters and its retries; a message for each type; an
+// operation for what the service sends and for what each group receives.
+func (d *Document) AsyncAPI(o AsyncAPIOptions) ([]byte, error) {
+	switch o.Version {
+	case "":
+		o.Version = "3.1.0"
+	case "3.0.0", "3.1.0":
+	default:
+		return nil, &eventbus.Error{Op: "asyncapi", Err: fmt.Errorf("version %q: write 3.1.0 or 3.0.0", o.Version)}
+	}
+	a := asyncAPI{options: o, channels: make(object), operations: make(object), messages: make(object), schemas: make(object), keys: make(map[string]string)}
+	for i := range d.Topics {
+		if err := a.topic(&d.Topics[i]); err != nil {
+			return nil, &eventbus.Error{Op: "asyncapi", Err: err}
+		}
+	}
+	title := firstOf(o.Title, d.Service, "Events")
+	doc := object{
+		"asyncapi": o.Version, "info": object{"title": title, "version": firstOf(o.Release, "1.0.0")}, "defaultContentType": "application/json",
+		"channels": a.channels, "operations": a.operations, "components": object{"messages": a.messages, "schemas": a.schemas},
+	}
+	if len(o.Servers) > 0 {
+		servers := make(object)
+		for name, host := range o.Servers {
+			servers[key(name)] = object{"host": host, "protocol": "kafka"}
+		}
+		doc["servers"] = servers
+	}
+	text, err := json.MarshalIndent(doc, "", "  ")
+	return append(text, '\n'), err
+}
+
+func firstOf(all ...string) string {
+	for _, s := range all {
+		if s != "" {
+			return s
+		}
+	}
+	return ""
+}
+
+// asyncAPI gathers the parts of a document.
+type asyncAPI struct {
+	options                                 AsyncAPIOptions
+	channels, operations, messages, schemas object
+	keys                                    map[string]string // the names that keys stand for
+}
+
+// key makes a name one that AsyncAPI takes and that needs no escape in a reference.
+func key(name string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '.' || r == '-' || r == '_' || r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' {
+			return r
+		}
+		return '_'
+	}, name)
+}
+
+// key is unique among the names of a kind.
+func (a *asyncAPI) key(kind, name string) string {
+	plain := key(name)
+	for n := 1; ; n++ {
+		k := plain
+		if n > 1 {
+			k += "_" + strconv.Itoa(n)
+		}
+		if was, taken := a.keys[kind+k]; !taken || was == name {
+			a.keys[kind+k] = name
+			return k
+		}
+	}
+}
+
+func (a *asyncAPI) topic(t *Topic) error {
+	messages := make(object)
+	for i := range t.Events {
+		e := &t.Events[i]
+		k := a.key("message ", t.Name+"."+e.Type)
+		a.messages[k] = a.message(k, e)
+		messages[k] = ref("components", "messages", k)
+	}
+	name := a.key("channel ", t.Name)
+	channel, err := a.channel(t.Name, messages)
+	if err != nil {
+		return err
+	}
+	channel["bindings"] = object{"kafka": a.kafka(t)}
+	channel["x-eventbus-names"] = t.Names
+	channel["x-eventbus-scope"] = t.Scope
+	if t.Owner != "" {
+		channel["x-eventbus-owner"] = t.Owner
+	}
+	if len(t.Configs) > 0 {
+		channel["x-eventbus-configs"] = t.Configs
+	}
+	a.channels[name] = channel
+	for i := range t.Events {
+		if e := &t.Events[i]; e.Published {
+			k := a.key("message ", t.Name+"."+e.Type)
+			a.operations[a.key("operation ", "send."+t.Name+"."+e.Type)] = object{
+				"action": "send", "channel": ref("channels", name), "messages": []object{ref("channels", name, "messages", k)},
+			}
+		}
+	}
+	for _, g := range t.Groups {
+		if err := a.group(t, name, g, messages); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// channel has its address in the environment, or with a parameter for it.
+func (a *asyncAPI) channel(name string, messages object) (object, error) {
+	if a.options.Environment == "" {
+		return object{
+			"address": "{environment}." + name, "messages": messages,
+			"parameters": object{"environment": object{"enum": []string{"dev", "test", "stag", "prod"}, "description": "The environment, as the first part of the topic's name."}},
+		}, nil
+	}
+	env, err := naming.Environment(a.options.Environment)
+	if err != nil {
+		return nil, err
+	}
+	return object{"address": env + "." + name, "messages": messages}, nil
+}
+
+// group receives from a topic, and has a topic of dead letters and one of retries.
+func (a *asyncAPI) group(t *Topic, name, group string, messages object) error {
+	all := []object{}
+	for _, k := range slices.Sorted(maps.Keys(messages)) {
+		all = append(all, ref("channels", name, "messages", k))
+	}
+	a.operations[a.key("operation ", "receive."+t.Name+"."+group)] = object{
+		"action": "receive", "channel": ref("channels", name), "messages": all,
+		"bindings": object{"kafka": object{"groupId": object{"type": "string", "enum": []string{group}}, "bindingVersion": kafkaBinding}},
+	}
+	for _, role := range []struct{ suffix, name string }{{"dlq", "dead-letter"}, {"retry", "retry"}} {
+		side := t.Name + "." + group + "." + role.suffix
+		channel, err := a.channel(side, messages)
+		if err != nil {
+			return err
+		}
+		channel["x-eventbus-role"] = role.name
+		channel["x-eventbus-of"] = t.Name
+		a.channels[a.key("channel ", side)] = channel
+	}
+	return nil
+}
+
+// kafka is how the topic is kept, in the words of the binding.
+func (a *asyncAPI) kafka(t *Topic) object {
+	configs := make(object)
+	switch {
+	case t.Compacted && t.RetentionMs > 0:
+		configs["cleanup.policy"] = []string{"compact", "delete"}
+	case t.Compacted:
+		configs["cleanup.policy"] = []string{"compact"}
+	}
+	if t.RetentionMs != 0 {
+		configs["retention.ms"] = t.RetentionMs
+	}
+	if most, err := strconv.Atoi(t.Configs["max.message.bytes"]); err == nil && most >= 0 {
+		configs["max.message.bytes"] = most
+	}
+	k := object{"bindingVersion": kafkaBinding}
+	if len(configs) > 0 {
+		k["topicConfiguration"] = configs
+	}
+	if t.Partitions > 0 {
+		k["partitions"] = t.Partitions
+	}
+	if t.Replication > 0 {
+		k["replicas"] = t.Replication
+	}
+	if name, err := t.In(a.options.Environment); err == nil && a.options.Environment != "" {
+		k["topic"] = name
+	}
+	return k
+}
+
+func (a *asyncAPI) message(k string, e *Event) object {
+	constant := func(value string) object { return object{"type": "string", "const": value} }
+	text := func(description string) object { return object{"type": "string", "description": description} }
+	m := object{
+		"name": e.Type, "contentType": e.ContentType, "x-eventbus-key": e.Key, "x-eventbus-goType": e.GoType,
+		"headers": object{
+			"type": "object", "required": []string{"ce_specversion", "ce_type", "ce_id", "ce_source"},
+			"properties": object{
+				"ce_specversion": constant("1.0"), "ce_type": constant(e.Type), "ce_id": text("Identifies the event, together with ce_source."), "ce_source": text("Who published it."),
+				"ce_time": object{"type": "string", "format": "date-time"}, "ce_subject": text("What the event is about."), "content-type": text("The media type of the data."),
+				"ce_dataschema": text("The URI of the schema of the data."), "ce_correlationid": text("The story that the event belongs to."), "ce_causationid": text("The event that made it happen."),
+			},
+		},
+	}
+	if e.Description != "" {
+		m["summary"] = firstSentence(e.Description)
+		m["description"] = e.Description
+	}
+	if e.Key.Source != NoKey {
+		m["bindings"] = object{"kafka": object{"key": object{"type": "string"}, "bindingVersion": kafkaBinding}}
+	}
+	if payload := a.payload(k, e); payload != nil {
+		m["payload"] = payload
+		var example any
+		if json.Unmarshal(e.Example, &example) == nil && example != nil {
+			if _, ok := example.(map[string]any); ok && !refers(example) { // the format's examples are objects
+				m["examples"] = []object{{"payload": example}}
+			}
+		}
+	} else if e.Schema != nil {
+		m["x-eventbus-schema"] = e.Schema
+	}
+	return m
+}
+
+func firstSentence(s string) string {
+	if first, _, ok := strings.Cut(s, ". "); ok {
+		return first + "."
+	}
+	const most = 200
+	for len(s) > most {
+		_, size := utf8.DecodeLastRuneInString(s)
+		s = s[:len(s)-size]
+	}
+	return s
+}

@@ -1,0 +1,179 @@
+package catalog_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/catalog"
+)
+
+var documents = flag.String("documents", "", "a directory that AsyncAPI documents are written into, for AsyncAPI's own parser")
+
+type (
+	hostile struct {
+		ID     string              `json:"a/b~c" doc:"| # <script>alert(1)</script> [x](javascript:alert(1)) ${{ }} \"quoted\""`
+		Next   *hostile            `json:"next,omitempty"`
+		Inner  map[string]*hostile `json:"$ref"`
+		Items  []inner             `json:"items"`
+		Number json.Number         `json:",omitempty"`
+		Any    any                 `json:"any"`
+		Raw    []byte              `json:"raw" data:"personal"`
+		At     *time.Time          `json:"at" doc:"when"`
+	}
+	inner struct {
+		Self []inner `json:"self"`
+		Doc  deep    `json:"doc" doc:"a documented reference"`
+	}
+	deep struct{ X [2]int8 }
+)
+
+func hostileDocument(t *testing.T) *catalog.Document {
+	t.Helper()
+	d, err := catalog.Of(
+		eventbus.NewTopic(eventbus.TopicConfig[hostile]{Domain: "a", Name: "b", Type: "../x y/<b>|`~0{}", Key: func(h hostile) string { return h.ID }, Partitions: 3, Replication: 3,
+			Retention: time.Hour, Compacted: true, Configs: map[string]string{"max.message.bytes": "1000", "segment.ms": "5"}, Description: "First *line*.\n# no heading\n| no | table", Owner: "<team>"}),
+		eventbus.NewTopic(eventbus.TopicConfig[hostile]{Domain: "a", Name: "b", Type: "__x y__b____0{}", Compacted: true, Key: func(h hostile) string { panic("a key function that fails") }}),
+		eventbus.NewTopic(eventbus.TopicConfig[any]{Domain: "a", Name: "any", Type: "Any", Unversioned: true, Retention: -1}),
+		eventbus.NewTopic(eventbus.TopicConfig[map[string]string]{Domain: "a", Name: "map", Type: "Map", Scope: eventbus.Internal}),
+		eventbus.NewTopic(eventbus.TopicConfig[func()]{Domain: "a", Name: "func", Type: "Func"}),
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range d.Topics {
+		d.Topics[i].Groups = []string{"group-dev", "g.2"}
+		for j := range d.Topics[i].Events {
+			d.Topics[i].Events[j].Published = true
+		}
+	}
+	return d
+}
+
+// The parser of AsyncAPI judges these documents in make test-asyncapi; here their
+// references have to lead somewhere.
+func TestAsyncAPI(t *testing.T) {
+	for _, file := range []string{"", "../examples/quickstart/contracts/sales/catalog.json", "../examples/flights/contracts/aviation/catalog.json", "testdata/catalog.json"} {
+		d := hostileDocument(t)
+		if file != "" {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d, err = catalog.Read(bytes.NewReader(text)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, o := range []catalog.AsyncAPIOptions{{}, {Version: "3.0.0", Environment: "Production", Servers: map[string]string{"prod": "kafka:9092"}}} {
+			text, err := d.AsyncAPI(o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var doc map[string]any
+			if err := json.Unmarshal(text, &doc); err != nil {
+				t.Fatal(err)
+			}
+			checkReferences(t, doc, doc)
+			if *documents != "" {
+				name := strings.ReplaceAll(strings.Trim(file, "./"), "/", "-") + "-" + doc["asyncapi"].(string) + ".json"
+				if err := os.WriteFile(filepath.Join(*documents, "good"+name), text, 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	if _, err := hostileDocument(t).AsyncAPI(catalog.AsyncAPIOptions{Version: "2.6.0"}); err == nil {
+		t.Error("version 2.6.0 is written")
+	}
+}
+
+func checkReferences(t *testing.T, doc map[string]any, v any) {
+	t.Helper()
+	switch v := v.(type) {
+	case map[string]any:
+		if target, ok := v["$ref"].(string); ok && len(v) == 1 {
+			var at any = doc
+			for _, part := range strings.Split(strings.TrimPrefix(target, "#/"), "/") {
+				m, _ := at.(map[string]any)
+				at = m[part]
+			}
+			if at == nil {
+				t.Errorf("%s leads nowhere", target)
+			}
+		}
+		for _, inner := range v {
+			checkReferences(t, doc, inner)
+		}
+	case []any:
+		for _, inner := range v {
+			checkReferences(t, doc, inner)
+		}
+	}
+}
+
+func TestMarkdown(t *testing.T) {
+	t.Parallel()
+	pages := hostileDocument(t).Markdown()
+	if len(pages) != 5 || pages[0].Name != "index.md" {
+		t.Fatalf("%d pages", len(pages))
+	}
+	whole := ""
+	for _, p := range pages {
+		whole += string(p.Content)
+		if strings.ContainsAny(p.Name, "/ ") {
+			t.Errorf("a page is called %q", p.Name)
+		}
+	}
+	for _, bad := range []string{"<script", "](javascript", "\n# no heading", "\n| no |", "<team>"} {
+		if strings.Contains(whole, bad) {
+			t.Errorf("%q is markup in a page", bad)
+		}
+	}
+	for _, want := range []string{"[a.public.b.v1](a.public.b.v1.md)", "| items\\[\\].self | array |", "Personal data.", "1h0m0s", "Handled by | group-dev, g.2"} {
+		if !strings.Contains(whole, want) {
+			t.Errorf("%q is in no page:\n%s", want, whole)
+		}
+	}
+}
+
+func TestBackstageAndSchemas(t *testing.T) {
+	t.Parallel()
+	d := hostileDocument(t)
+	text, err := d.Backstage(catalog.AsyncAPIOptions{Title: "Über/service"})
+	var entity struct {
+		Kind string
+		Spec struct{ Type, Definition string }
+	}
+	if err != nil || json.Unmarshal(text, &entity) != nil || entity.Kind != "API" || entity.Spec.Type != "asyncapi" || !strings.Contains(entity.Spec.Definition, `"asyncapi": "3.1.0"`) {
+		t.Errorf("%v, %s", err, text)
+	}
+	for _, f := range d.Schemas() {
+		if strings.Contains(f.Name, "..") && strings.HasPrefix(f.Name, "..") || strings.Count(f.Name, "/") != 1 || !json.Valid(f.Content) {
+			t.Errorf("%s", f.Name)
+		}
+	}
+}
+
+func TestMerge(t *testing.T) {
+	t.Parallel()
+	a, b := base(), base()
+	a.Topics[0].Groups, b.Topics[0].Groups = []string{"x"}, []string{"y", "x"}
+	a.Topics[0].Partitions = 0
+	b.Topics[0].Events = b.Topics[0].Events[:1]
+	a.Topics[0].Events[0].Published = false
+	m, err := catalog.Merge(a, b)
+	if err != nil || len(m.Topics) != 1 || strings.Join(m.Topics[0].Groups, " ") != "x y" || m.Topics[0].Partitions != 6 || len(m.Topics[0].Events) != 2 || !m.Topics[0].Events[0].Published {
+		t.Errorf("%+v, %v", m, err)
+	}
+	b.Topics[0].Partitions, a.Topics[0].Partitions = 7, 6
+	b.Topics[0].Events[0].Schema = json.RawMessage(`{}`)
+	if _, err := catalog.Merge(a, b); err == nil || !strings.Contains(err.Error(), "partitions is 6 and 7") || !strings.Contains(err.Error(), "the schema of type Created") {
+		t.Errorf("%v", err)
+	}
+}

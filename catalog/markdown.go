@@ -1,0 +1,209 @@
+package catalog
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/eventbus-go/eventbus/internal/jsonschema"
+)
+
+// File is a document of a set.
+type File struct {
+	Name    string // a path with slashes
+	Content []byte
+}
+
+// Markdown returns the catalogue as pages for people: an index, and a page for each
+// topic. Texts of declarations are shown as they are and never as markup.
+func (d *Document) Markdown() []File {
+	var index bytes.Buffer
+	title := "Events"
+	if d.Service != "" {
+		title = "Events of " + plain(d.Service)
+	}
+	fmt.Fprintf(&index, "# %s\n\n", title)
+	if len(d.Topics) == 0 {
+		index.WriteString("There are no topics.\n")
+	}
+	domain := ""
+	var pages []File
+	for i := range d.Topics {
+		t := &d.Topics[i]
+		if t.Domain != domain {
+			domain = t.Domain
+			fmt.Fprintf(&index, "\n## %s\n\n| Topic | Events | Owner | Handled by |\n|---|---|---|---|\n", plain(domain))
+		}
+		types := make([]string, len(t.Events))
+		for j := range t.Events {
+			types[j] = plain(t.Events[j].Type)
+		}
+		page := key(t.Name) + ".md"
+		fmt.Fprintf(&index, "| [%s](%s) | %s | %s | %s |\n", plain(t.Name), page, strings.Join(types, ", "), plain(t.Owner), plain(strings.Join(t.Groups, ", ")))
+		pages = append(pages, File{page, t.markdown()})
+	}
+	return append([]File{{"index.md", bytes.Replace(index.Bytes(), []byte("\n\n\n"), []byte("\n\n"), 1)}}, pages...)
+}
+
+// plain makes a text harmless in Markdown and in a cell of a table.
+func plain(s string) string {
+	s = strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f || r == 0x2028 || r == 0x2029 }), " ")
+	var b strings.Builder
+	for _, r := range s {
+		switch r {
+		case '<':
+			b.WriteString("&lt;")
+		case '>':
+			b.WriteString("&gt;")
+		case '&':
+			b.WriteString("&amp;")
+		case '|', '*', '_', '`', '[', ']', '(', ')', '\\', '!', '#':
+			b.WriteByte('\\')
+			b.WriteRune(r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+func (t *Topic) markdown() []byte {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "# %s\n\n[All topics](index.md)\n\n", plain(t.Name))
+	row := func(name, value string) {
+		if value != "" {
+			fmt.Fprintf(&b, "| %s | %s |\n", name, value)
+		}
+	}
+	b.WriteString("| | |\n|---|---|\n")
+	row("Owner", plain(t.Owner))
+	row("Scope", plain(t.Scope))
+	for _, env := range slices.Sorted(maps.Keys(t.Names)) {
+		row(plain(env), plain(t.Names[env]))
+	}
+	row("Partitions", number(t.Partitions))
+	row("Kept for", t.kept())
+	row("Handled by", plain(strings.Join(t.Groups, ", ")))
+	for i := range t.Events {
+		t.Events[i].markdown(&b)
+	}
+	return b.Bytes()
+}
+
+func (t *Topic) kept() string {
+	var s string
+	switch {
+	case t.RetentionMs < 0:
+		s = "ever"
+	case t.RetentionMs == 0 && t.Compacted:
+		return "as long as it is the last event of its key"
+	case t.RetentionMs == 0:
+		return "the broker's default"
+	default:
+		s = t.retention().Round(time.Second).String()
+		if days := t.retention() / (24 * time.Hour); days > 0 && t.retention()%(24*time.Hour) == 0 {
+			s = fmt.Sprintf("%d days", days)
+		}
+	}
+	if t.Compacted {
+		s += "; the last event of each key only"
+	}
+	return s
+}
+
+func (e *Event) markdown(b *bytes.Buffer) {
+	fmt.Fprintf(b, "\n## %s\n\n", plain(e.Type))
+	if e.Description != "" {
+		fmt.Fprintf(b, "%s\n\n", plain(e.Description))
+	}
+	switch e.Key.Source {
+	case NoKey:
+		b.WriteString("Events have no key and no order.\n")
+	case KeyFromFields:
+		fmt.Fprintf(b, "Events are in order by %s", plain(strings.Join(e.Key.Fields, " and ")))
+		e.keyExample(b)
+	default:
+		b.WriteString("Events with one key are in order")
+		e.keyExample(b)
+	}
+	fmt.Fprintf(b, "Data: %s", plain(e.ContentType))
+	if n := len(e.Example); n > 0 {
+		fmt.Fprintf(b, ", about %d bytes", n)
+	}
+	b.WriteString(".\n")
+	e.fields(b)
+	if len(e.Example) > 0 {
+		var text bytes.Buffer
+		if json.Indent(&text, e.Example, "    ", "  ") == nil {
+			fmt.Fprintf(b, "\nExample:\n\n    %s\n", &text)
+		}
+	}
+}
+
+func (e *Event) keyExample(b *bytes.Buffer) {
+	if len(e.Key.Examples) > 0 {
+		fmt.Fprintf(b, ", a key looks like %s", plain(e.Key.Examples[0]))
+	}
+	b.WriteString(".\n")
+}
+
+// fields lists the fields of the data, those inside others by a path.
+func (e *Event) fields(b *bytes.Buffer) {
+	d := new(schemaDocument)
+	if json.Unmarshal(e.Schema, &d.root) != nil || d.root["$schema"] != jsonschema.Draft {
+		return
+	}
+	var rows []string
+	d.rows(d.root, "", 0, &rows)
+	if len(rows) > 0 {
+		fmt.Fprintf(b, "\n| Field | Type | Always there | |\n|---|---|---|---|\n%s", strings.Join(rows, ""))
+	}
+}
+
+// deepestRow bounds how far fields inside fields are listed: types hold themselves.
+const deepestRow = 3
+
+func (d *schemaDocument) rows(s map[string]any, outer string, depth int, rows *[]string) {
+	properties, _ := s["properties"].(map[string]any)
+	required := names(s["required"])
+	for _, name := range slices.Sorted(maps.Keys(properties)) {
+		p, _ := properties[name].(map[string]any)
+		p, _ = d.resolve(p)
+		p, null := nullable(d, p)
+		there := "yes"
+		if !required[name] {
+			there = "no"
+		}
+		if null {
+			there += ", may be null"
+		}
+		doc, _ := p["description"].(string)
+		if p[jsonschema.Personal] == true {
+			doc = strings.TrimSpace("Personal data. " + doc)
+		}
+		path := outer + name
+		*rows = append(*rows, fmt.Sprintf("| %s | %s | %s | %s |\n", plain(path), plain(typeName(p)), there, plain(doc)))
+		if depth < deepestRow {
+			d.rows(p, path+".", depth+1, rows)
+			if items, ok := p["items"].(map[string]any); ok {
+				items, _ = d.resolve(items)
+				items, _ = nullable(d, items)
+				d.rows(items, path+"[].", depth+1, rows)
+			}
+		}
+	}
+}
+
+func typeName(p map[string]any) string {
+	if format, ok := p["format"].(string); ok {
+		return format
+	}
+	if p["contentEncoding"] != nil {
+		return "bytes in base64"
+	}
+	return word(p["type"])
+}

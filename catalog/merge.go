@@ -1,0 +1,79 @@
+package catalog
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/eventbus-go/eventbus"
+)
+
+// Merge makes one document of those of several services: who publishes and handles
+// each topic. The error names what two of them say differently; partitions and
+// other storage count as said only where they are not zero.
+func Merge(documents ...*Document) (*Document, error) {
+	all := &Document{Version: Version, Topics: []Topic{}}
+	at := make(map[string]int)
+	var wrong []error
+	for _, d := range documents {
+		for i := range d.Topics {
+			t := d.Topics[i]
+			t.Events, t.Groups = slices.Clone(t.Events), slices.Clone(t.Groups)
+			n, known := at[t.Name]
+			if !known {
+				at[t.Name] = len(all.Topics)
+				all.Topics = append(all.Topics, t)
+				continue
+			}
+			wrong = append(wrong, all.Topics[n].merge(&t)...)
+		}
+	}
+	slices.SortFunc(all.Topics, func(a, b Topic) int { return strings.Compare(a.Name, b.Name) })
+	if err := errors.Join(wrong...); err != nil {
+		return nil, &eventbus.Error{Op: "merge catalogs", Err: err}
+	}
+	return all, nil
+}
+
+func (t *Topic) merge(o *Topic) (wrong []error) {
+	differ := func(what string, a, b any) {
+		wrong = append(wrong, fmt.Errorf("topic %s: %s is %v and %v", t.Name, what, a, b))
+	}
+	same(differ, "partitions", &t.Partitions, o.Partitions)
+	same(differ, "replication", &t.Replication, o.Replication)
+	same(differ, "retentionMs", &t.RetentionMs, o.RetentionMs)
+	same(differ, "owner", &t.Owner, o.Owner)
+	t.Groups = append(t.Groups, o.Groups...)
+	slices.Sort(t.Groups)
+	t.Groups = slices.Compact(t.Groups)
+	for _, e := range o.Events {
+		i := slices.IndexFunc(t.Events, func(own Event) bool { return own.Type == e.Type })
+		if i < 0 {
+			t.Events = append(t.Events, e)
+			continue
+		}
+		own := &t.Events[i]
+		own.Published = own.Published || e.Published
+		if own.Schema == nil {
+			own.Schema, own.Example = e.Schema, e.Example
+		} else if e.Schema != nil && !bytes.Equal(own.Schema, e.Schema) {
+			differ("the schema of type "+e.Type, own.GoType, e.GoType)
+		}
+	}
+	slices.SortFunc(t.Events, func(a, b Event) int { return strings.Compare(a.Type, b.Type) })
+	return wrong
+}
+
+// same takes over a value that only one of two says.
+func same[T comparable](differ func(string, any, any), what string, own *T, other T) {
+	var zero T
+	switch {
+	case other == zero || *own == other:
+	case *own == zero:
+		*own = other
+	default:
+		differ(what, *own, other)
+	}
+}
