@@ -41,6 +41,15 @@ test-kafka: ## conformance and interoperability on a real Apache Kafka (Java, Ma
 test-postgres: ## [postgres/go.mod] outbox and inbox on a real PostgreSQL, which is started unless EVENTBUS_TEST_POSTGRES names one
 	scripts/postgres.sh run -- go -C postgres test $(RACE) -shuffle=on -count=1 -timeout 20m ./...
 
+.PHONY: test-registry
+test-registry: ## [schema] the codecs on a real Apicurio Registry and beside Confluent's serializers (Java 21, Maven, Python)
+	scripts/python.sh
+	scripts/registry.sh run -- go -C schema test $(RACE) -count=1 -tags integration ./interop
+
+.PHONY: test-asyncapi
+test-asyncapi: ## [catalog] AsyncAPI's own parser on the documents of the examples and of a hostile catalogue (Node.js)
+	scripts/asyncapi.sh
+
 .PHONY: test-matrix
 test-matrix: ## test-kafka and a short chaos run on Apache Kafka 2.8, 3.9, 4.0, 4.1 and 4.4, one after the other
 	scripts/matrix.sh

@@ -16,8 +16,14 @@ require (
 )
 
 require (
+	github.com/twmb/franz-go/pkg/sr v1.8.0 // indirect
+	golang.org/x/oauth2 v0.38.0 // indirect
+)
+
+require (
 	github.com/cenkalti/backoff/v5 v5.0.3 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
+	github.com/eventbus-go/eventbus/schema v0.0.0
 	github.com/go-json-experiment/json v1.27.2 // indirect
 	github.com/go-logr/logr v1.4.4 // indirect
 	github.com/go-logr/stdr v1.2.2 // indirect
@@ -57,7 +63,7 @@ require (
 	go.uber.org/zap v1.28.0 // indirect
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	golang.org/x/net v0.58.0 // indirect
-	golang.org/x/sync v0.23.0 // indirect
+	golang.org/x/sync v0.25.0 // indirect
 	golang.org/x/sys v0.48.0 // indirect
 	golang.org/x/text v0.42.0 // indirect
 )
@@ -65,3 +71,5 @@ require (
 replace github.com/eventbus-go/eventbus => ../..
 
 replace github.com/eventbus-go/eventbus/postgres => ../../postgres
+
+replace github.com/eventbus-go/eventbus/schema => ../../schema

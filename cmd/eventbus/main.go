@@ -16,6 +16,7 @@
 //	tail, publish, event    events, and how one is shown
 //	groups, groups_reset    consumer groups
 //	dlq, dlq_show, dlq_decide, dlq_replay, dlq_skip  dead letters, over internal/redrive
+//	catalog, schemas         catalogues and the documents out of them, a schema registry
 //	doctor, doctor_checks   an examination of all of these
 //	table, misuse, completion  output, errors, shells
 package main

@@ -31,8 +31,8 @@
 // letter whose error names the id. A schema that the registry calls incompatible
 // is [ErrIncompatible] with the registry's own words.
 //
-// The files, in reading order: registry.go (the calls), config.go and source.go
-// (where they go), client.go (HTTP and its bounds), schema.go (values), cache.go,
+// The files, in reading order: registry.go (the calls), config.go and
+// environment.go (where they go), client.go (HTTP and its bounds), schema.go (values), cache.go,
 // offline.go (a directory in place of a server), framing.go, subject.go and
 // option.go (what the codecs share), errors.go.
 package registry

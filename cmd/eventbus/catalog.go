@@ -1,0 +1,196 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"unicode"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/spf13/cobra"
+
+	"github.com/eventbus-go/eventbus/catalog"
+)
+
+func newCatalogCommand(a *app) *cobra.Command {
+	return a.group("catalog", "Compare catalogues of topics, and make documents of them",
+		newCatalogShowCommand(a), newCatalogDiffCommand(a), newCatalogMergeCommand(a), newCatalogAsyncAPICommand(a),
+		newCatalogFilesCommand(a, "schema", "Write the schema of each type into a directory", (*catalog.Document).Schemas),
+		newCatalogFilesCommand(a, "markdown", "Write pages for people into a directory", (*catalog.Document).Markdown))
+}
+
+// sourceArgs is what the commands take that read one catalogue.
+const sourceArgs = "FILE|URL"
+
+func newCatalogShowCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "show " + sourceArgs, Short: "List the types of event of a catalogue", Args: cobra.ExactArgs(1),
+		RunE: a.action(func(ctx context.Context, args []string) error {
+			d, err := a.readCatalog(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			var rows []table.Row
+			for i := range d.Topics {
+				t := &d.Topics[i]
+				for _, e := range t.Events {
+					rows = append(rows, table.Row{t.Name, e.Type, e.Key.Source, e.ContentType, t.Owner, len(t.Groups)})
+				}
+			}
+			return a.show(d, table.Row{"topic", "type", "key", "data", "owner", "groups"}, rows)
+		}),
+	}
+}
+
+func newCatalogMergeCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "merge " + sourceArgs + "...", Short: "Print the catalogues of several services as one", Args: cobra.MinimumNArgs(1),
+		RunE: a.action(func(ctx context.Context, args []string) error {
+			documents := make([]*catalog.Document, len(args))
+			for i := range args {
+				var err error
+				if documents[i], err = a.readCatalog(ctx, args[i]); err != nil {
+					return err
+				}
+			}
+			merged, err := catalog.Merge(documents...)
+			if err != nil {
+				return err
+			}
+			_, err = merged.WriteTo(a.stdout)
+			return err
+		}),
+	}
+}
+
+func newCatalogAsyncAPICommand(a *app) *cobra.Command {
+	var o catalog.AsyncAPIOptions
+	var backstage bool
+	c := &cobra.Command{
+		Use: "asyncapi " + sourceArgs, Short: "Print a catalogue as an AsyncAPI document", Args: cobra.ExactArgs(1),
+		RunE: a.action(func(ctx context.Context, args []string) error {
+			d, err := a.readCatalog(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			o.Environment = a.environment
+			write := d.AsyncAPI
+			if backstage {
+				write = d.Backstage
+			}
+			text, err := write(o)
+			if err != nil {
+				return err
+			}
+			_, err = a.stdout.Write(text)
+			return err
+		}),
+	}
+	c.Flags().StringVar(&o.Version, "asyncapi-version", "3.1.0", "`version` of AsyncAPI: 3.1.0 or 3.0.0")
+	c.Flags().StringVar(&o.Title, "title", "", "`title` of the document; the service by default")
+	c.Flags().StringVar(&o.Release, "release", "", "`version` of the document; 1.0.0 by default")
+	c.Flags().StringToStringVar(&o.Servers, "server", nil, "bootstrap address by a name, `name=host:port`")
+	c.Flags().BoolVar(&backstage, "backstage", false, "print Backstage's entity file with the document in it")
+	return c
+}
+
+func newCatalogFilesCommand(a *app, name, short string, files func(*catalog.Document) []catalog.File) *cobra.Command {
+	return &cobra.Command{
+		Use: name + " " + sourceArgs + " DIR", Short: short, Args: cobra.ExactArgs(2),
+		RunE: a.action(func(ctx context.Context, args []string) error {
+			d, err := a.readCatalog(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			all := files(d)
+			for _, f := range all {
+				if err := a.writeFile(args[1], f.Name, f.Content); err != nil {
+					return err
+				}
+			}
+			a.note("%s written to %s.", counted(len(all), "file"), args[1])
+			return nil
+		}),
+	}
+}
+
+// writeFile writes a file below a directory, unless nothing is to be changed.
+func (a *app) writeFile(dir, name string, content []byte) error {
+	if !filepath.IsLocal(name) {
+		return fmt.Errorf("%q leads out of %s", name, dir)
+	}
+	if a.dryRun {
+		return nil
+	}
+	path := filepath.Join(dir, filepath.FromSlash(name))
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(path, content, 0o644)
+}
+
+func newCatalogDiffCommand(a *app) *cobra.Command {
+	var fail, allow string
+	c := &cobra.Command{
+		Use: "diff OLD NEW", Short: "Show what changed between two catalogues; fails if it breaks readers", Args: cobra.ExactArgs(2),
+		RunE: a.action(func(ctx context.Context, args []string) error {
+			old, err := a.readCatalog(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			now, err := a.readCatalog(ctx, args[1])
+			if err != nil {
+				return err
+			}
+			return a.diffCatalogs(old, now, catalog.Level(fail), allow)
+		}),
+	}
+	c.Flags().Var(newChoice(&fail, "breaking", "dangerous"), "fail", "`level` of changes to fail at: breaking or dangerous; undecided ones fail at both")
+	c.Flags().StringVar(&allow, "allow", "", "`file` of changes that may pass, a line of path, rule, date and reason each")
+	return c
+}
+
+func (a *app) diffCatalogs(old, now *catalog.Document, fail catalog.Level, allow string) error {
+	changes := catalog.Compare(old, now)
+	if allow != "" {
+		f, err := os.Open(allow)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		allowances, err := catalog.ReadAllowances(f)
+		if err != nil {
+			return fmt.Errorf("%s: %w", allow, err)
+		}
+		for _, unused := range catalog.Allow(changes, allowances) {
+			a.note("%s: the line for %s %s covers nothing any more.", allow, unused.Path, unused.Rule)
+		}
+	}
+	if a.json() {
+		if err := a.printJSON(changes); err != nil {
+			return err
+		}
+	} else {
+		for _, c := range changes {
+			if err := a.say("%s", oneLine(c.String())); err != nil {
+				return err
+			}
+		}
+	}
+	if len(catalog.Failing(changes, fail)) > 0 {
+		return errReported
+	}
+	return nil
+}
+
+// oneLine takes out of a text what a terminal would obey.
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, s)
+}
