@@ -26,7 +26,9 @@
 // With [Token], every caller that sends it as a bearer token (RFC 6750). Without
 // one, only this machine: the connection must come from a loopback address and
 // must name one, so that no web page that is open in a browser here reaches the
-// handler by a host name of its own. Answers contain keys of events and texts of
+// handler by a host name of its own. A request that a proxy forwarded (Forwarded,
+// X-Forwarded-*, X-Real-Ip, Via) does not count as one from this machine: behind a
+// proxy give the handler a token. Answers contain keys of events and texts of
 // errors: serve them over TLS if they leave the machine.
 //
 // # Files

@@ -77,10 +77,19 @@ func (h *handler) guard(next http.Handler) http.Handler {
 	})
 }
 
+// forwarding are the headers by which proxies say for whom they ask.
+var forwarding = []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip", "Via"}
+
 // here reports whether a request was made on this machine, and to a loopback
 // name. The name is checked against DNS rebinding: a web page can have its own
-// host name resolve to a loopback address.
+// host name resolve to a loopback address. A proxy on this machine asks for
+// another, so its requests do not count.
 func here(r *http.Request) bool {
+	for _, name := range forwarding {
+		if _, forwarded := r.Header[name]; forwarded {
+			return false
+		}
+	}
 	remote, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
 		return false

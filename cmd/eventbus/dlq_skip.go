@@ -86,13 +86,12 @@ func (a *app) skipThere(ctx context.Context, admin, group string, d dead) error 
 	if err := authorize(req); err != nil {
 		return err
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := service.Do(req)
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
-	// The handler answers 204; a redirect would have been followed.
-	if resp.StatusCode >= http.StatusBadRequest {
+	if resp.StatusCode >= http.StatusMultipleChoices {
 		return refusal(resp)
 	}
 	return a.say("%s@%d is passed over.", d.at(), d.offset)

@@ -8,12 +8,21 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"time"
 )
 
 // tokenVariable names the environment variable with the bearer token of
 // services' admin handlers. A flag would show the token in the list of
 // processes.
 const tokenVariable = "EVENTBUS_ADMIN_TOKEN" //nolint:gosec // a name, not a secret
+
+// service asks admin handlers. It follows no redirect: the token is for the
+// address that the operator named, and a redirect could lead it to another, or
+// from https to http.
+var service = &http.Client{
+	Timeout:       30 * time.Second,
+	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+}
 
 // authorize adds the token to a request, if there is one. Over plain HTTP it is
 // sent to this machine alone: elsewhere it could be read on the way.
@@ -29,11 +38,14 @@ func authorize(r *http.Request) error {
 	return nil
 }
 
-// refusal returns the error that a response of 400 or above stands for: the
+// refusal returns the error that a redirect or a response of 400 or above stands for: the
 // message of the admin handler, if the response has one.
 func refusal(resp *http.Response) error {
 	if resp.StatusCode == http.StatusUnauthorized {
 		return fmt.Errorf("the service refuses the token (%s): set %s to the one that it was configured with", resp.Status, tokenVariable)
+	}
+	if to := resp.Header.Get("Location"); to != "" && resp.StatusCode < http.StatusBadRequest {
+		return fmt.Errorf("the service answers %s, to %.200q: name that address if it is the one", strings.TrimSpace(resp.Status), to)
 	}
 	// The address may be that of any server: the message is bounded.
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10))

@@ -50,7 +50,7 @@ func (a *app) readCatalog(ctx context.Context, source string) (*catalog.Document
 	if err := authorize(req); err != nil {
 		return nil, err
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := service.Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("catalogue: %w", err)
 	}

@@ -145,7 +145,7 @@ func (t *telemetry) serve(ctx context.Context, address string) error {
 	t.address = listener.Addr()
 	mux := http.NewServeMux()
 	mux.Handle("/metrics", promhttp.HandlerFor(t.gatherers, promhttp.HandlerOpts{}))
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: exportWithin}
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: exportWithin, WriteTimeout: 30 * time.Second}
 	var serving sync.WaitGroup
 	serving.Go(func() { _ = server.Serve(listener) })
 	t.ends = append(t.ends, func(ctx context.Context) error {

@@ -101,7 +101,7 @@ func run(ctx context.Context, database string, cluster transport.Transport, addr
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second}
 	parts := make(chan error, 3)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -50,7 +50,7 @@ type serveParams struct {
 
 // serve answers requests from the start of the application to its end.
 func serve(p serveParams, life fx.Lifecycle) {
-	server := &http.Server{Handler: p.API.routes(health.Handler(p.Bus)), ReadHeaderTimeout: 5 * time.Second}
+	server := &http.Server{Handler: p.API.routes(health.Handler(p.Bus)), ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second}
 	served := make(chan struct{})
 	life.Append(fx.StartStopHook(
 		func(ctx context.Context) error {
