@@ -60,7 +60,7 @@ func (a *Admin) describe(ctx context.Context, names []string) ([]transport.Topic
 		return nil, err
 	}
 	resp := answer.(*kmsg.MetadataResponse)
-	a.client.Metadata.Learn(resp, asked)
+	a.client.Learn(resp, asked)
 	found := make(map[string]*transport.TopicInfo, len(resp.Topics))
 	for i := range resp.Topics {
 		t := cluster.NewTopicMeta(&resp.Topics[i], asked)
@@ -162,7 +162,7 @@ func (a *Admin) CreateTopics(ctx context.Context, specs ...transport.TopicSpec) 
 // worth another try.
 func (a *Admin) create(ctx context.Context, specs []transport.TopicSpec) (map[string]error, error) {
 	req := kmsg.NewPtrCreateTopicsRequest()
-	req.TimeoutMillis = int32(a.client.Cfg.RequestTimeout.Milliseconds())
+	req.TimeoutMillis = int32(a.client.Options.RequestTimeout.Milliseconds())
 	for _, spec := range specs {
 		req.Topics = append(req.Topics, createRequest(spec))
 	}

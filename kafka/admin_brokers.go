@@ -1,15 +1,11 @@
 package kafka
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/kversion"
 
 	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
@@ -17,21 +13,15 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// cluster asks any broker for the cluster's id and its brokers, by id.
+// cluster describes the cluster, with its brokers by id.
 func (a *Admin) cluster(ctx context.Context) (transport.Cluster, error) {
 	if a.err != nil {
 		return transport.Cluster{}, a.err
 	}
-	resp, err := a.client.AnyBroker(ctx, cluster.MetadataRequest(nil))
+	found, err := a.client.Describe(ctx)
 	if err != nil {
 		return transport.Cluster{}, fmt.Errorf("kafka: %w", err)
 	}
-	m := &a.client.Metadata
-	m.LearnBrokers(resp.(*kmsg.MetadataResponse))
-	m.Mu.Lock()
-	defer m.Mu.Unlock()
-	found := transport.Cluster{ID: m.ClusterID, Brokers: slices.Collect(maps.Values(m.Brokers))}
-	slices.SortFunc(found.Brokers, func(a, b transport.Broker) int { return cmp.Compare(a.ID, b.ID) })
 	return found, nil
 }
 
@@ -67,7 +57,7 @@ func (a *Admin) Probe(ctx context.Context) ([]BrokerProbe, error) {
 
 func probe(c *cluster.Client, ctx context.Context, b transport.Broker) BrokerProbe {
 	probe := BrokerProbe{Broker: b}
-	within, cancel := context.WithTimeout(ctx, c.Cfg.DialTimeout)
+	within, cancel := context.WithTimeout(ctx, c.Options.DialTimeout)
 	defer cancel()
 	deadline, _ := within.Deadline()
 	err := c.Hold(within, b.ID, func(w *cluster.Conn) error {

@@ -42,7 +42,7 @@ func (a *Admin) DeleteRecords(ctx context.Context, before map[transport.Partitio
 
 func deleteRecords(c *cluster.Client, ctx context.Context, leader int32, p transport.Partition, offset int64) error {
 	req := kmsg.NewPtrDeleteRecordsRequest()
-	req.TimeoutMillis = int32(max(c.Cfg.RequestTimeout/2, time.Millisecond).Milliseconds())
+	req.TimeoutMillis = int32(max(c.Options.RequestTimeout/2, time.Millisecond).Milliseconds())
 	topic := kmsg.NewDeleteRecordsRequestTopic()
 	topic.Topic = p.Topic
 	part := kmsg.NewDeleteRecordsRequestTopicPartition()

@@ -27,7 +27,7 @@ func (a *Admin) ResetGroup(ctx context.Context, name string, commits ...transpor
 	if len(commits) == 0 {
 		return nil
 	}
-	err := group.ResetGroup(ctx, a.client, name, commits)
+	err := group.Reset(ctx, a.client, name, commits)
 	if errors.Is(err, transport.ErrFenced) {
 		err = fmt.Errorf("%w (%w)", ErrGroupBusy, err)
 	}

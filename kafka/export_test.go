@@ -22,7 +22,11 @@ func AddPartitions(ctx context.Context, tr transport.Transport, topic string, to
 		t := kmsg.NewCreatePartitionsRequestTopic()
 		t.Topic, t.Count = topic, total
 		req.Topics = append(req.Topics, t)
-		resp, err := c.Request(ctx, controllerOf(&c.Metadata, ctx), req)
+		controller, err := c.Controller(ctx)
+		if err != nil {
+			return err
+		}
+		resp, err := c.Request(ctx, controller, req)
 		if err != nil {
 			return err
 		}
@@ -39,15 +43,7 @@ func AddPartitions(ctx context.Context, tr transport.Transport, topic string, to
 	return err
 }
 
-// controllerOf is the broker to send changes of the cluster to.
-func controllerOf(m *cluster.Metadata, ctx context.Context) int32 {
-	_ = m.Client.Refresh(ctx)
-	m.Mu.Lock()
-	defer m.Mu.Unlock()
-	return m.Controller
-}
-
-// HasConsumerProtocol tells whether the brokers have the group protocol of
+// HasConsumerProtocol reports whether the brokers have the group protocol of
 // KIP-848: version 1 of its heartbeat, since version 0 was a preview.
 func HasConsumerProtocol(t *testing.T, cfg Config) bool {
 	t.Helper()
@@ -55,11 +51,12 @@ func HasConsumerProtocol(t *testing.T, cfg Config) bool {
 	defer func() { _ = tr.Close(context.Background()) }()
 	has := false
 	err := tr.client.Hold(t.Context(), -1, func(w *cluster.Conn) error {
-		if err := w.Negotiate(time.Now().Add(10 * time.Second)); err != nil {
-			return err
+		version, err := w.Version(int16(kmsg.ConsumerGroupHeartbeat), 1, time.Now().Add(10*time.Second))
+		has = version >= 1
+		if errors.Is(err, kerr.UnsupportedVersion) {
+			return nil
 		}
-		has = w.Link.Versions[int16(kmsg.ConsumerGroupHeartbeat)].Max >= 1
-		return nil
+		return err
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -82,7 +79,11 @@ func DeleteTopic(ctx context.Context, tr transport.Transport, topic string) erro
 		t := kmsg.NewDeleteTopicsRequestTopic()
 		t.Topic = &topic
 		req.Topics = append(req.Topics, t) // from version 6 on
-		resp, err := c.Request(ctx, controllerOf(&c.Metadata, ctx), req)
+		controller, err := c.Controller(ctx)
+		if err != nil {
+			return err
+		}
+		resp, err := c.Request(ctx, controller, req)
 		if err != nil {
 			return err
 		}

@@ -23,7 +23,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 
 	"github.com/eventbus-go/eventbus/kafka/internal/bed"
-	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -261,11 +260,5 @@ func TestSessionEnd(t *testing.T) {
 		if test.want == 0 && !got.IsZero() || test.want != 0 && got.Sub(now).Round(time.Millisecond) != test.want {
 			t.Errorf("%s: %v, want %v from now", test.name, got.Sub(now), test.want)
 		}
-	}
-	if l := (&cluster.Link{RetireAt: now.Add(-time.Second)}); !l.Retired() {
-		t.Error("a connection past its time is used on")
-	}
-	if l := (&cluster.Link{}); l.Retired() {
-		t.Error("a connection without a time is replaced")
 	}
 }

@@ -74,11 +74,11 @@ func (x *Transactor) encode(records []*transport.Record, sequence int32) (encode
 		body = batch.AppendRecord(body, r, size, at-first, int64(i))
 		n++
 	}
-	encoded = make([]byte, batch.BatchHeaderSize, batch.BatchHeaderSize+len(body))
+	encoded = make([]byte, batch.HeaderSize, batch.HeaderSize+len(body))
 	if encoded, err = x.compression.Compress(encoded, body); err != nil {
 		return nil, 0, fmt.Errorf("compressing a batch: %w", err)
 	}
-	batch.StampBatch(encoded, x.compression.Codec|batch.AttributeTransactional, n, first, last, x.session, sequence)
+	batch.Stamp(encoded, x.compression.Codec|batch.AttributeTransactional, n, first, last, x.session, sequence)
 	return encoded, n, nil
 }
 
@@ -88,7 +88,7 @@ func (x *Transactor) send(ctx context.Context, p transport.Partition, encoded []
 	req := kmsg.NewPtrProduceRequest()
 	req.TransactionID = &x.id
 	req.Acks = -1
-	req.TimeoutMillis = int32(max(x.client.Cfg.RequestTimeout/2, time.Millisecond).Milliseconds())
+	req.TimeoutMillis = int32(max(x.client.Options.RequestTimeout/2, time.Millisecond).Milliseconds())
 	t := kmsg.NewProduceRequestTopic()
 	t.Topic = p.Topic
 	part := kmsg.NewProduceRequestTopicPartition()

@@ -82,7 +82,7 @@ func (t *Transport) NewConsumer(cfg transport.ConsumerConfig) (transport.Consume
 		return nil, err
 	}
 	cfg.InstanceID = cmp.Or(cfg.InstanceID, t.cfg.InstanceID)
-	c, err := group.StartConsumer(t.client, cfg, group.MembershipOptions{Balancer: t.cfg.Balancer, Rack: t.cfg.Rack, ConsumerProtocol: t.cfg.ConsumerProtocol})
+	c, err := group.NewConsumer(t.client, cfg, group.Options{Balancer: t.cfg.Balancer, Rack: t.cfg.Rack, ConsumerProtocol: t.cfg.ConsumerProtocol})
 	if err != nil {
 		return nil, err
 	}

@@ -11,28 +11,29 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// GroupMember is a member of a group as its leader sees it.
-type GroupMember struct {
-	ID, instance string
-	Topics       []string
+// Member is a member of a group, as it describes itself to the group's leader.
+type Member struct {
+	ID, instance string   // instance is empty unless the member is static (KIP-345)
+	Topics       []string // those that it subscribes to
 	owned        []transport.Partition
 	generation   int32 // in which it owned them, −1 if unknown
 }
 
-// Balancer spreads partitions over the members of a group. The group's leader
-// does so for all.
+// Balancer is a strategy by which the leader of a group assigns partitions to its
+// members.
 type Balancer struct {
-	Name string
+	Name string // in the group protocol and in kafka.Config.Balancer
 	// Cooperative members keep what they own during a rebalance. What moves is
 	// first taken from its owner, in one rebalance, and given away in the next.
 	Cooperative bool
 	// plan gives every partition of a topic that somebody subscribes to to one
 	// of those. Members come sorted, partitions is how many each topic has.
-	plan func(members []GroupMember, partitions map[string]int32) map[string][]transport.Partition
+	plan func(members []Member, partitions map[string]int32) map[string][]transport.Partition
 }
 
-// BalancerOf knows the balancers of Config.Balancer.
-func BalancerOf(name string) *Balancer {
+// ByName returns the balancer with a name. Any other name than "range" and
+// "roundrobin" means "cooperative-sticky".
+func ByName(name string) *Balancer {
 	switch name {
 	case "range":
 		return &Balancer{Name: name, plan: planRange}
@@ -69,8 +70,8 @@ func (b *Balancer) Metadata(topics []string, owned []transport.Partition, genera
 }
 
 // ReadMember reads what a member told.
-func ReadMember(m *kmsg.JoinGroupResponseMember) (GroupMember, error) {
-	member := GroupMember{ID: m.MemberID, generation: -1}
+func ReadMember(m *kmsg.JoinGroupResponseMember) (Member, error) {
+	member := Member{ID: m.MemberID, generation: -1}
 	if m.InstanceID != nil {
 		member.instance = *m.InstanceID
 	}
@@ -95,11 +96,11 @@ func ReadMember(m *kmsg.JoinGroupResponseMember) (GroupMember, error) {
 
 // Assign plans and, for cooperative members, withholds what is still another
 // member's.
-func (b *Balancer) Assign(members []GroupMember, partitions map[string]int32) map[string][]transport.Partition {
+func (b *Balancer) Assign(members []Member, partitions map[string]int32) map[string][]transport.Partition {
 	// Static members first, by the names that last: so a plan is the same
 	// whatever ids the coordinator gives.
 	members = slices.Clone(members)
-	slices.SortFunc(members, func(a, b GroupMember) int {
+	slices.SortFunc(members, func(a, b Member) int {
 		if a.instance != "" && b.instance != "" {
 			return cmp.Compare(a.instance, b.instance)
 		}
@@ -133,7 +134,7 @@ type ownership struct {
 
 // ownersOf says who owns what, of contradicting members the one that was in the
 // latest generation.
-func ownersOf(members []GroupMember) map[transport.Partition]ownership {
+func ownersOf(members []Member) map[transport.Partition]ownership {
 	owners := make(map[transport.Partition]ownership)
 	for i := range members {
 		m := &members[i]
@@ -187,7 +188,7 @@ func DecodeAssignment(b []byte) ([]transport.Partition, error) {
 
 // planRange gives each member a run of each topic's partitions, the first
 // members one more, as Kafka's range assignor does.
-func planRange(members []GroupMember, partitions map[string]int32) map[string][]transport.Partition {
+func planRange(members []Member, partitions map[string]int32) map[string][]transport.Partition {
 	plan := make(map[string][]transport.Partition)
 	for _, topic := range slices.Sorted(maps.Keys(partitions)) {
 		var readers []string
@@ -217,11 +218,11 @@ func planRange(members []GroupMember, partitions map[string]int32) map[string][]
 
 // planRoundRobin deals all partitions out in turn, as Kafka's round-robin
 // assignor does.
-func planRoundRobin(members []GroupMember, partitions map[string]int32) map[string][]transport.Partition {
+func planRoundRobin(members []Member, partitions map[string]int32) map[string][]transport.Partition {
 	plan := make(map[string][]transport.Partition)
 	turn := 0
 	for _, topic := range slices.Sorted(maps.Keys(partitions)) {
-		reads := func(m GroupMember) bool { return slices.Contains(m.Topics, topic) }
+		reads := func(m Member) bool { return slices.Contains(m.Topics, topic) }
 		if !slices.ContainsFunc(members, reads) {
 			continue
 		}

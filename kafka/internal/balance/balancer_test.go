@@ -14,7 +14,7 @@ import (
 
 // checkPlan holds a plan to what every plan is: each partition that somebody
 // reads is given once, to one who reads it.
-func checkPlan(t *testing.T, members []GroupMember, partitions map[string]int32, plan map[string][]transport.Partition) map[transport.Partition]string {
+func checkPlan(t *testing.T, members []Member, partitions map[string]int32, plan map[string][]transport.Partition) map[transport.Partition]string {
 	t.Helper()
 	owner := make(map[transport.Partition]string)
 	for i := range members {
@@ -30,7 +30,7 @@ func checkPlan(t *testing.T, members []GroupMember, partitions map[string]int32,
 		}
 	}
 	for topic, n := range partitions {
-		if !slices.ContainsFunc(members, func(m GroupMember) bool { return slices.Contains(m.Topics, topic) }) {
+		if !slices.ContainsFunc(members, func(m Member) bool { return slices.Contains(m.Topics, topic) }) {
 			continue
 		}
 		for p := range n {
@@ -43,7 +43,7 @@ func checkPlan(t *testing.T, members []GroupMember, partitions map[string]int32,
 }
 
 // checkBalance tells that no single move brings loads closer.
-func checkBalance(t *testing.T, members []GroupMember, plan map[string][]transport.Partition) {
+func checkBalance(t *testing.T, members []Member, plan map[string][]transport.Partition) {
 	t.Helper()
 	for i := range members {
 		for _, p := range plan[members[i].ID] {
@@ -72,14 +72,14 @@ func TestStickyPlan(t *testing.T) {
 	for seed := range uint64(200) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
 		partitions := map[string]int32{}
-		var members []GroupMember
+		var members []Member
 		alike := seed%2 == 0
 		for step := range 12 {
 			switch rnd.IntN(4) {
 			case 0:
 				partitions[fmt.Sprint("t", rnd.IntN(4))] += int32(1 + rnd.IntN(8))
 			case 1, 2:
-				members = append(members, GroupMember{ID: fmt.Sprint("m", step), generation: -1})
+				members = append(members, Member{ID: fmt.Sprint("m", step), generation: -1})
 			case 3:
 				if len(members) > 0 {
 					i := rnd.IntN(len(members))
@@ -91,7 +91,7 @@ func TestStickyPlan(t *testing.T) {
 					members[i].Topics = slices.DeleteFunc([]string{"t0", "t1", "t2", "t3"}, func(string) bool { return !alike && rnd.IntN(2) == 0 })
 				}
 			}
-			b := BalancerOf("cooperative-sticky")
+			b := ByName("cooperative-sticky")
 			// Rounds go on until nothing is withheld any more.
 			for round := 0; ; round++ {
 				plan := b.Assign(members, partitions)
@@ -130,10 +130,10 @@ func TestStickyPlan(t *testing.T) {
 func TestStickyMovesLittle(t *testing.T) {
 	partitions := map[string]int32{"a": 50, "b": 50}
 	topics := []string{"a", "b"}
-	members := []GroupMember{}
+	members := []Member{}
 	var before map[transport.Partition]string
 	for n := range 10 {
-		members = append(members, GroupMember{ID: fmt.Sprint("m", n), Topics: topics, generation: -1})
+		members = append(members, Member{ID: fmt.Sprint("m", n), Topics: topics, generation: -1})
 		plan := planSticky(members, partitions)
 		after := checkPlan(t, members, partitions, plan)
 		if moved, most := moves(before, after), 100/(n+1); before != nil && moved > most {
@@ -157,8 +157,8 @@ func TestStickyMovesLittle(t *testing.T) {
 // gets its share, also of what a member that joins takes over.
 func TestStickySpreadsTopics(t *testing.T) {
 	partitions := map[string]int32{"busy": 6, "busy.retry": 6}
-	member := func(id string, owned ...transport.Partition) GroupMember {
-		return GroupMember{ID: id, Topics: []string{"busy", "busy.retry"}, owned: owned, generation: 1}
+	member := func(id string, owned ...transport.Partition) Member {
+		return Member{ID: id, Topics: []string{"busy", "busy.retry"}, owned: owned, generation: 1}
 	}
 	var all []transport.Partition
 	for topic, n := range partitions {
@@ -166,7 +166,7 @@ func TestStickySpreadsTopics(t *testing.T) {
 			all = append(all, transport.Partition{Topic: topic, Partition: p})
 		}
 	}
-	members := []GroupMember{member("a", all...)}
+	members := []Member{member("a", all...)}
 	for _, id := range []string{"b", "c"} {
 		members = append(members, member(id))
 		plan := planSticky(members, partitions)
@@ -195,7 +195,7 @@ func TestStickyChain(t *testing.T) {
 		}
 		return all
 	}
-	members := []GroupMember{
+	members := []Member{
 		{ID: "a", Topics: []string{"x"}, owned: own("x", 0, 1, 2)},
 		{ID: "b", Topics: []string{"x", "y"}, owned: own("y", 0, 1)},
 		{ID: "c", Topics: []string{"y"}, owned: own("y", 2)},
@@ -210,11 +210,11 @@ func TestStickyChain(t *testing.T) {
 
 func TestContradictingOwners(t *testing.T) {
 	p0, p1 := transport.Partition{Topic: "t"}, transport.Partition{Topic: "t", Partition: 1}
-	members := []GroupMember{
+	members := []Member{
 		{ID: "old", Topics: []string{"t"}, owned: []transport.Partition{p0, p1}, generation: 3},
 		{ID: "new", Topics: []string{"t"}, owned: []transport.Partition{p0}, generation: 4},
 	}
-	b := BalancerOf("cooperative-sticky")
+	b := ByName("cooperative-sticky")
 	plan := b.Assign(members, map[string]int32{"t": 2})
 	if !slices.Equal(plan["new"], []transport.Partition{p0}) || !slices.Equal(plan["old"], []transport.Partition{p1}) {
 		t.Errorf("the later generation has it: %v", plan)
@@ -227,13 +227,13 @@ func TestContradictingOwners(t *testing.T) {
 }
 
 func TestEagerPlans(t *testing.T) {
-	members := []GroupMember{{ID: "a", Topics: []string{"x", "y"}}, {ID: "b", Topics: []string{"x", "y"}}, {ID: "c", Topics: []string{"y"}}}
+	members := []Member{{ID: "a", Topics: []string{"x", "y"}}, {ID: "b", Topics: []string{"x", "y"}}, {ID: "c", Topics: []string{"y"}}}
 	partitions := map[string]int32{"x": 3, "y": 4, "nobody's": 2}
 	for name, want := range map[string]string{
 		"range":      "map[a:[x/0 x/1 y/0 y/1] b:[x/2 y/2] c:[y/3]]",
 		"roundrobin": "map[a:[x/0 x/2 y/2] b:[x/1 y/0 y/3] c:[y/1]]",
 	} {
-		plan := BalancerOf(name).Assign(members, partitions)
+		plan := ByName(name).Assign(members, partitions)
 		checkPlan(t, members, partitions, plan)
 		for _, ps := range plan {
 			slices.SortFunc(ps, transport.Partition.Compare)
@@ -246,14 +246,14 @@ func TestEagerPlans(t *testing.T) {
 
 func TestMemberMetadata(t *testing.T) {
 	owned := []transport.Partition{{Topic: "a", Partition: 1}, {Topic: "b", Partition: 0}, {Topic: "b", Partition: 2}}
-	b := BalancerOf("cooperative-sticky")
+	b := ByName("cooperative-sticky")
 	m := kmsg.NewJoinGroupResponseMember()
 	m.MemberID, m.ProtocolMetadata = "id", b.Metadata([]string{"a", "b"}, owned, 7, "rack")
 	got, err := ReadMember(&m)
 	if err != nil || got.generation != 7 || !slices.Equal(got.owned, owned) || !slices.Equal(got.Topics, []string{"a", "b"}) {
 		t.Errorf("%+v, %v", got, err)
 	}
-	m.ProtocolMetadata = BalancerOf("range").Metadata([]string{"a"}, owned, 7, "")
+	m.ProtocolMetadata = ByName("range").Metadata([]string{"a"}, owned, 7, "")
 	if got, err = ReadMember(&m); err != nil || got.owned != nil || got.generation != -1 {
 		t.Errorf("an eager member: %+v, %v", got, err)
 	}
@@ -268,9 +268,9 @@ func TestMemberMetadata(t *testing.T) {
 
 func BenchmarkStickyPlan(b *testing.B) {
 	partitions := map[string]int32{"a": 600, "b": 600}
-	var members []GroupMember
+	var members []Member
 	for n := range 50 {
-		members = append(members, GroupMember{ID: fmt.Sprint("m", n), Topics: slices.Collect(maps.Keys(partitions)), generation: -1})
+		members = append(members, Member{ID: fmt.Sprint("m", n), Topics: slices.Collect(maps.Keys(partitions)), generation: -1})
 	}
 	for b.Loop() {
 		planSticky(members, partitions)
@@ -317,16 +317,16 @@ func BenchmarkStickyLargeGroup(b *testing.B) {
 	}
 }
 
-func largeGroup() ([]GroupMember, map[string]int32) {
+func largeGroup() ([]Member, map[string]int32) {
 	partitions := make(map[string]int32)
 	var topics []string
 	for n := range 1000 {
 		topics = append(topics, fmt.Sprintf("topic-%03d", n))
 		partitions[topics[n]] = 12
 	}
-	members := make([]GroupMember, 100)
+	members := make([]Member, 100)
 	for i := range members {
-		members[i] = GroupMember{ID: fmt.Sprintf("member-%02d", i), Topics: topics, generation: 3}
+		members[i] = Member{ID: fmt.Sprintf("member-%02d", i), Topics: topics, generation: 3}
 	}
 	for n, topic := range topics {
 		for p := range int32(12) {

@@ -23,7 +23,7 @@ import (
 //
 // Members and topics are numbered, so that a step costs the scan of an array: a
 // leader plans a thousand topics for a hundred members while all of these wait.
-func planSticky(members []GroupMember, partitions map[string]int32) map[string][]transport.Partition {
+func planSticky(members []Member, partitions map[string]int32) map[string][]transport.Partition {
 	s := newStickyPlan(members, partitions)
 	s.keepOwned(members)
 	s.giveRest()
@@ -58,7 +58,7 @@ type stickyMember struct {
 	load  int
 }
 
-func newStickyPlan(members []GroupMember, partitions map[string]int32) *stickyPlan {
+func newStickyPlan(members []Member, partitions map[string]int32) *stickyPlan {
 	s := &stickyPlan{topics: slices.Sorted(maps.Keys(partitions)), numbers: make(map[string]int, len(partitions))}
 	s.readers = make([][]*stickyMember, len(s.topics))
 	for t, topic := range s.topics {
@@ -94,7 +94,7 @@ func (m *stickyMember) take(topic int) int32 {
 
 // keepOwned gives every partition that exists to its owner, if that still reads
 // its topic.
-func (s *stickyPlan) keepOwned(members []GroupMember) {
+func (s *stickyPlan) keepOwned(members []Member) {
 	byID := make(map[string]*stickyMember, len(s.members))
 	for _, m := range s.members {
 		byID[m.id] = m

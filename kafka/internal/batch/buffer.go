@@ -13,40 +13,41 @@ const (
 	maxBufferBits = 25
 )
 
-// bufferPools holds *fetchBuffer. Class i has a capacity of at least
+// bufferPools holds *Buffer. Class i has a capacity of at least
 // 1<<(minBufferBits+i).
 var bufferPools [maxBufferBits - minBufferBits + 1]sync.Pool
 
-// FetchBuffer is memory that fetched records lie in, with a count of those who
-// use it. The last release gives it back to the pool, so a record of it that is
-// read afterwards shows the bytes of another.
-type FetchBuffer struct {
-	B    []byte
-	refs atomic.Int32
+// Buffer is memory from a pool, with a count of its users. The last Release
+// returns it to the pool: whatever still refers to its bytes then reads those of
+// the next user. Retain and Release are safe for concurrent use.
+type Buffer struct {
+	Bytes []byte // may be appended to, by the only user
+	refs  atomic.Int32
 }
 
-// NewFetchBuffer returns a buffer of that length, held once. Its content is
-// arbitrary.
-func NewFetchBuffer(size int) *FetchBuffer {
+// NewBuffer returns a buffer of size bytes with one user, the caller. Its content
+// is arbitrary.
+func NewBuffer(size int) *Buffer {
 	class := max(bits.Len(uint(max(size, 1)-1)), minBufferBits)
 	if class > maxBufferBits {
-		f := &FetchBuffer{B: make([]byte, size)}
+		f := &Buffer{Bytes: make([]byte, size)}
 		f.refs.Store(1)
 		return f
 	}
-	f, ok := bufferPools[class-minBufferBits].Get().(*FetchBuffer)
+	f, ok := bufferPools[class-minBufferBits].Get().(*Buffer)
 	if !ok {
-		f = &FetchBuffer{B: make([]byte, 1<<class)}
+		f = &Buffer{Bytes: make([]byte, 1<<class)}
 	}
-	f.B = f.B[:size]
+	f.Bytes = f.Bytes[:size]
 	f.refs.Store(1)
 	return f
 }
 
-func (f *FetchBuffer) Retain() { f.refs.Add(1) }
+// Retain adds a user, who must call Release once.
+func (f *Buffer) Retain() { f.refs.Add(1) }
 
-// Release gives one hold up.
-func (f *FetchBuffer) Release() {
+// Release removes a user. It panics if there is none left.
+func (f *Buffer) Release() {
 	n := f.refs.Add(-1)
 	if n > 0 {
 		return
@@ -56,7 +57,7 @@ func (f *FetchBuffer) Release() {
 	}
 	// The class is that of the capacity rounded down: a decoder may have grown
 	// the slice to any size.
-	class := bits.Len(uint(cap(f.B))) - 1
+	class := bits.Len(uint(cap(f.Bytes))) - 1
 	if class >= minBufferBits && class <= maxBufferBits {
 		bufferPools[class-minBufferBits].Put(f)
 	}

@@ -12,7 +12,8 @@ import (
 	lz4 "github.com/pierrec/lz4/v4"
 )
 
-// compressions are the names of the codecs, by their number in a batch's attributes.
+// Compressions lists the names of the codecs. The index is the number of the codec
+// in the attributes of a batch.
 var Compressions = [...]string{"none", "gzip", "snappy", "lz4", "zstd"}
 
 // Compression compresses the batches of one producer. It is safe for concurrent
@@ -25,7 +26,8 @@ type Compression struct {
 	zstd *zstd.Encoder
 }
 
-// NewCompression is of a codec by its name; the empty one is "none".
+// NewCompression returns the codec of a name in Compressions. An unknown or empty
+// name means "none".
 func NewCompression(name string) (c Compression, err error) {
 	c.Codec = int16(max(slices.Index(Compressions[:], name), 0))
 	if c.Codec != 4 {

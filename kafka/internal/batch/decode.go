@@ -17,33 +17,34 @@ const minRecordSize = 7
 
 var errRecordCut = errors.New("a record ends in the middle")
 
-// AbortedTransaction is a transaction of which nothing may be delivered: the
-// producer's records from first on, up to its abort marker.
+// AbortedTransaction is a transaction whose records must not be returned: those of
+// Producer from offset First up to its abort marker.
 type AbortedTransaction struct{ Producer, First int64 }
 
-// BatchReader reads the record batches that one fetch brought of one partition,
-// a chunk at a time. It belongs to one goroutine.
-type BatchReader struct {
+// Reader decodes the record batches of one partition in one fetch response, chunk
+// by chunk. It is not safe for concurrent use.
+type Reader struct {
 	Topic     string
 	Partition int32
 	Data      []byte // complete batches that are not read yet
-	Next      int64  // the offset that comes next
-	// Aborted are the transactions still ahead, by rising first offset, and
-	// aborting the producers in the midst of one. Nil for read_uncommitted.
+	Next      int64  // the offset of the next record to return
+	// Aborted lists the aborted transactions whose start is not reached yet, by
+	// their first offset. Aborting has the producers of those that have started
+	// and not ended; it is nil for read_uncommitted.
 	Aborted  []AbortedTransaction
 	Aborting map[int64]struct{}
-	Keys     *HeaderKeys
+	Keys     *HeaderKeys // interns header keys; shared by all readers of a consumer
 }
 
-// Decoded is a chunk of a partition's log.
+// Decoded is a chunk of a partition's log. Its user calls Release once.
 type Decoded struct {
-	From, Next int64
-	// Records and their headers lie in memory, if there are many, keys and values in
-	// the data, or in buffers if they were compressed. Whoever uses the records
-	// releases it all.
+	From, Next int64 // the chunk covers the offsets [From, Next), which need not all have records
+	// Records and their headers are in memory, if there are many. Their keys and
+	// values are in the fetch response, or in buffers if they were compressed. All
+	// of it is valid until Release.
 	Records []transport.Record
 	memory  *recordMemory
-	buffers []*FetchBuffer
+	buffers []*Buffer
 	slab    headerSlab
 	Size    int // bytes of the batches, decompressed
 	limit   int // bytes to reach
@@ -52,7 +53,7 @@ type Decoded struct {
 // Read takes batches off the data until they make up limit bytes decompressed,
 // at least one if there is any. When a batch can't be read, those before it are
 // returned, and the error next time.
-func (r *BatchReader) Read(limit int) (Decoded, error) {
+func (r *Reader) Read(limit int) (Decoded, error) {
 	d := Decoded{From: r.Next, Next: r.Next, limit: limit}
 	for start := len(r.Data); d.Size < limit && len(r.Data) > 0; {
 		length, err := batchSize(r.Data)
@@ -75,18 +76,18 @@ func (r *BatchReader) Read(limit int) (Decoded, error) {
 }
 
 // readBatch adds one whole batch to d.
-func (r *BatchReader) readBatch(batch []byte, d *Decoded) error {
+func (r *Reader) readBatch(batch []byte, d *Decoded) error {
 	h, err := readBatchHeader(batch)
 	if err != nil {
 		return err
 	}
-	if err := CheckBatch(batch); err != nil {
+	if err := Check(batch); err != nil {
 		return err
 	}
 	if h.next <= d.Next {
 		return nil // it ends before what was asked for
 	}
-	data := batch[BatchHeaderSize:]
+	data := batch[HeaderSize:]
 	switch {
 	case h.attributes&attributeControl != 0:
 		if err := r.readMarker(data, &h); err != nil {
@@ -98,7 +99,7 @@ func (r *BatchReader) readBatch(batch []byte, d *Decoded) error {
 		if err != nil {
 			return err
 		}
-		data = buffer.B
+		data = buffer.Bytes
 		if err := r.readRecords(data, &h, d, len(batch)); err != nil {
 			buffer.Release()
 			return err
@@ -110,13 +111,13 @@ func (r *BatchReader) readBatch(batch []byte, d *Decoded) error {
 		}
 	}
 	d.Next = h.next
-	d.Size += BatchHeaderSize + len(data)
+	d.Size += HeaderSize + len(data)
 	return nil
 }
 
 // readRecords appends the records of a batch from d.next on. The batch is of
 // that size as it was stored.
-func (r *BatchReader) readRecords(data []byte, h *batchHeader, d *Decoded, stored int) error {
+func (r *Reader) readRecords(data []byte, h *batchHeader, d *Decoded, stored int) error {
 	count := int(h.records)
 	if count*minRecordSize > len(data) {
 		return fmt.Errorf("a record batch says that it has %d records in %d bytes", count, len(data))
@@ -155,7 +156,7 @@ func (r *BatchReader) readRecords(data []byte, h *batchHeader, d *Decoded, store
 // recordsAhead counts the records of the batches in data that a chunk with room
 // for so many bytes will reach, so that it takes one allocation. Compression is
 // taken to be that of the batch at hand.
-func (r *BatchReader) recordsAhead(data []byte, room, decompressed, stored int) int {
+func (r *Reader) recordsAhead(data []byte, room, decompressed, stored int) int {
 	count := 0
 	for room > 0 {
 		size, err := batchSize(data)
@@ -180,7 +181,7 @@ func (r *BatchReader) recordsAhead(data []byte, room, decompressed, stored int) 
 }
 
 // readRecord reads one record without its length. Keys and values alias b.
-func (r *BatchReader) readRecord(b []byte, h *batchHeader, record *transport.Record, slab *headerSlab, left int) error {
+func (r *Reader) readRecord(b []byte, h *batchHeader, record *transport.Record, slab *headerSlab, left int) error {
 	delta, at := varint(b, 1) // behind the attributes, which say nothing yet
 	offset, at := varint(b, at)
 	record.Offset = h.base + offset
@@ -214,7 +215,7 @@ func (r *BatchReader) readRecord(b []byte, h *batchHeader, record *transport.Rec
 
 // readMarker reads a control batch: an abort marker ends the producer's aborted
 // transaction. Markers of other kinds say nothing to a reader.
-func (r *BatchReader) readMarker(data []byte, h *batchHeader) error {
+func (r *Reader) readMarker(data []byte, h *batchHeader) error {
 	if h.records == 0 || r.Aborting == nil {
 		return nil // compaction removed the marker, or nobody looks
 	}
@@ -235,7 +236,7 @@ func (r *BatchReader) readMarker(data []byte, h *batchHeader) error {
 }
 
 // isAborted tells whether a batch belongs to an aborted transaction.
-func (r *BatchReader) isAborted(h *batchHeader) bool {
+func (r *Reader) isAborted(h *batchHeader) bool {
 	if r.Aborting == nil {
 		return false
 	}
@@ -286,7 +287,7 @@ func varbytes(b []byte, at int) ([]byte, int) {
 	return b[at:end:end], end
 }
 
-// Cut drops what lies at end and after it.
+// Cut drops the records at offset end and after it.
 func (d *Decoded) Cut(end int64) {
 	if d.Next > end {
 		d.Next = end
@@ -294,7 +295,7 @@ func (d *Decoded) Cut(end int64) {
 	}
 }
 
-// Release gives up the records and what was decompressed.
+// Release returns the memory of the records and of what was decompressed.
 func (d *Decoded) Release() {
 	d.giveBack()
 	for _, b := range d.buffers {

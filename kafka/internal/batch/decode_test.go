@@ -14,8 +14,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-func readerOf(want int64, data ...[]byte) *BatchReader {
-	return &BatchReader{Topic: "t", Partition: 3, Data: slices.Concat(data...), Next: want, Keys: &HeaderKeys{}}
+func readerOf(want int64, data ...[]byte) *Reader {
+	return &Reader{Topic: "t", Partition: 3, Data: slices.Concat(data...), Next: want, Keys: &HeaderKeys{}}
 }
 
 func offsets(records []transport.Record) []int64 {
@@ -27,7 +27,7 @@ func offsets(records []transport.Record) []int64 {
 }
 
 // readAll reads in chunks of that limit and checks that they join.
-func readAll(t *testing.T, r *BatchReader, limit int) (records []transport.Record, next int64) {
+func readAll(t *testing.T, r *Reader, limit int) (records []transport.Record, next int64) {
 	t.Helper()
 	next = r.Next
 	for len(r.Data) > 0 {
@@ -148,7 +148,7 @@ func TestDecodeSpans(t *testing.T) {
 					t.Errorf("limit %d: offsets %v, next %d; want %v, %d", limit, got, next, c.offsets, c.next)
 				}
 			}
-			span, err := SpanBatches(slices.Concat(c.data...), c.want)
+			span, err := FindSpan(slices.Concat(c.data...), c.want)
 			if err != nil || span.Next != c.next || span.Need != 0 {
 				t.Errorf("span %+v, %v; want next %d", span, err, c.next)
 			}
@@ -161,15 +161,15 @@ func TestDecodePartialTail(t *testing.T) {
 	first, second := plain(t, 0, 3), plain(t, 3, 4)
 	whole := slices.Concat(first, second)
 	for cut := range whole {
-		span, err := SpanBatches(whole[:cut], 0)
+		span, err := FindSpan(whole[:cut], 0)
 		if err != nil {
 			t.Fatal(cut, err)
 		}
-		want := batchSpan{LeaderEpoch: -1}
+		want := Span{LeaderEpoch: -1}
 		if cut >= len(first) {
-			want = batchSpan{Size: len(first), Next: 3}
+			want = Span{Size: len(first), Next: 3}
 		}
-		if cut-want.Size > BatchMagicOffset {
+		if cut-want.Size > MagicOffset {
 			want.Need = len(first)
 			if want.Size > 0 {
 				want.Need = len(second)
@@ -244,7 +244,7 @@ func TestDecodeAllocations(t *testing.T) {
 
 // benchmarkReader reads records like the bus writes them: a key, 300 bytes, six
 // headers.
-func benchmarkReader(tb testing.TB, n int) *BatchReader {
+func benchmarkReader(tb testing.TB, n int) *Reader {
 	var data [][]byte
 	for base := 0; base < n; base += 100 {
 		s := batchSpec{base: int64(base)}

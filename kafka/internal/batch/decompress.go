@@ -36,7 +36,7 @@ var zstdDecoder = func() *zstd.Decoder {
 
 // Decompress undoes the codec of a batch's attributes. The result lies in a
 // buffer of its own that the caller releases.
-func Decompress(codec int16, src []byte) (out *FetchBuffer, err error) {
+func Decompress(codec int16, src []byte) (out *Buffer, err error) {
 	// The codecs read what came over the network, and are not ours. A panic of
 	// theirs is a batch that can't be read.
 	defer func() {
@@ -57,7 +57,7 @@ func Decompress(codec int16, src []byte) (out *FetchBuffer, err error) {
 	return nil, fmt.Errorf("unknown compression %d", codec)
 }
 
-func decompressGzip(src []byte) (*FetchBuffer, error) {
+func decompressGzip(src []byte) (*Buffer, error) {
 	r, ok := gzipReaders.Get().(*gzip.Reader)
 	if !ok {
 		r = new(gzip.Reader)
@@ -69,7 +69,7 @@ func decompressGzip(src []byte) (*FetchBuffer, error) {
 	return readBounded(r, 4*len(src))
 }
 
-func decompressLZ4(src []byte) (*FetchBuffer, error) {
+func decompressLZ4(src []byte) (*Buffer, error) {
 	r, ok := lz4Readers.Get().(*lz4.Reader)
 	if !ok {
 		r = lz4.NewReader(nil)
@@ -79,7 +79,7 @@ func decompressLZ4(src []byte) (*FetchBuffer, error) {
 	return readBounded(r, 4*len(src))
 }
 
-func decompressZstd(src []byte) (*FetchBuffer, error) {
+func decompressZstd(src []byte) (*Buffer, error) {
 	var header zstd.Header
 	if err := header.Decode(src); err != nil {
 		return nil, err
@@ -92,8 +92,8 @@ func decompressZstd(src []byte) (*FetchBuffer, error) {
 		// The size is a claim: a frame may hold less, or others may follow.
 		size = int(min(header.FrameContentSize, uint64(64*len(src)+4096)))
 	}
-	out := NewFetchBuffer(min(size, maxDecompressed))
-	b, err := zstdDecoder.DecodeAll(src, out.B[:0])
+	out := NewBuffer(min(size, maxDecompressed))
+	b, err := zstdDecoder.DecodeAll(src, out.Bytes[:0])
 	if err != nil {
 		out.Release()
 		if errors.Is(err, zstd.ErrDecoderSizeExceeded) {
@@ -101,7 +101,7 @@ func decompressZstd(src []byte) (*FetchBuffer, error) {
 		}
 		return nil, err
 	}
-	out.B = b
+	out.Bytes = b
 	return out, nil
 }
 
@@ -110,13 +110,13 @@ var xerialMagic = []byte{0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0}
 
 // decompressSnappy reads a bare snappy block, or snappy-java's frames: 16 bytes
 // of header, then blocks that each have their size before them.
-func decompressSnappy(src []byte) (*FetchBuffer, error) {
+func decompressSnappy(src []byte) (*Buffer, error) {
 	if len(src) < 16 || !bytes.HasPrefix(src, xerialMagic) {
 		size, err := snappySize(src)
 		if err != nil {
 			return nil, err
 		}
-		out := NewFetchBuffer(size)
+		out := NewBuffer(size)
 		return decodeSnappy(out, 0, size, src)
 	}
 	total := 0
@@ -134,7 +134,7 @@ func decompressSnappy(src []byte) (*FetchBuffer, error) {
 		}
 		rest = after
 	}
-	out := NewFetchBuffer(total)
+	out := NewBuffer(total)
 	at := 0
 	for rest := src[16:]; len(rest) > 0; {
 		block, after, err := xerialBlock(rest)
@@ -156,8 +156,8 @@ func decompressSnappy(src []byte) (*FetchBuffer, error) {
 
 // decodeSnappy decodes a block of that size to out.b[at:]. It releases out when
 // it fails.
-func decodeSnappy(out *FetchBuffer, at, size int, block []byte) (*FetchBuffer, error) {
-	b, err := snappy.Decode(out.B[at:at+size:at+size], block)
+func decodeSnappy(out *Buffer, at, size int, block []byte) (*Buffer, error) {
+	b, err := snappy.Decode(out.Bytes[at:at+size:at+size], block)
 	if err == nil && len(b) != size {
 		err = snappy.ErrCorrupt
 	}
@@ -196,28 +196,28 @@ func xerialBlock(rest []byte) (block, after []byte, err error) {
 }
 
 // readBounded reads r to its end, into a buffer that starts at about guess bytes.
-func readBounded(r io.Reader, guess int) (*FetchBuffer, error) {
-	out := NewFetchBuffer(min(max(guess, 4096), maxDecompressed))
-	out.B = out.B[:cap(out.B)]
+func readBounded(r io.Reader, guess int) (*Buffer, error) {
+	out := NewBuffer(min(max(guess, 4096), maxDecompressed))
+	out.Bytes = out.Bytes[:cap(out.Bytes)]
 	n := 0
 	for {
-		read, err := r.Read(out.B[n:])
+		read, err := r.Read(out.Bytes[n:])
 		n += read
 		switch {
 		case n > maxDecompressed:
 			out.Release()
 			return nil, errDecompressedTooLarge
 		case err == io.EOF:
-			out.B = out.B[:n]
+			out.Bytes = out.Bytes[:n]
 			return out, nil
 		case err != nil:
 			out.Release()
 			return nil, err
 		}
-		if n == len(out.B) {
-			grown := NewFetchBuffer(2 * n)
-			grown.B = grown.B[:cap(grown.B)]
-			copy(grown.B, out.B)
+		if n == len(out.Bytes) {
+			grown := NewBuffer(2 * n)
+			grown.Bytes = grown.Bytes[:cap(grown.Bytes)]
+			copy(grown.Bytes, out.Bytes)
 			out.Release()
 			out = grown
 		}

@@ -8,7 +8,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// VarintSize is the size of v as a varint.
+// VarintSize returns the size of v as a zigzag varint.
 func VarintSize(v int64) int { return (bits.Len64(uint64(v<<1)^uint64(v>>63)|1) + 6) / 7 }
 
 // bytesSize is the size of b with its length before it.
@@ -19,7 +19,7 @@ func bytesSize(b []byte) int {
 	return VarintSize(int64(len(b))) + len(b)
 }
 
-// ContentSize is the size of a record's key, value and headers: what doesn't
+// ContentSize returns the size of a record's key, value and headers, which does not
 // depend on its place in a batch.
 func ContentSize(r *transport.Record) int {
 	n := bytesSize(r.Key) + bytesSize(r.Value) + VarintSize(int64(len(r.Headers)))
@@ -30,12 +30,13 @@ func ContentSize(r *transport.Record) int {
 	return n
 }
 
-// RecordSize is the size of a record in a batch without the length before it.
+// RecordSize returns the size of a record in a batch, without the length that
+// precedes it. content is its ContentSize.
 func RecordSize(content int, timestampDelta, offsetDelta int64) int {
 	return 1 + VarintSize(timestampDelta) + VarintSize(offsetDelta) + content
 }
 
-// AppendRecord appends a record whose recordSize is size.
+// AppendRecord appends a record whose RecordSize is size.
 func AppendRecord(b []byte, r *transport.Record, size int, timestampDelta, offsetDelta int64) []byte {
 	b = AppendRecordHead(b, size, timestampDelta, offsetDelta)
 	b = appendBytes(b, r.Key)
@@ -50,6 +51,8 @@ func AppendRecord(b []byte, r *transport.Record, size int, timestampDelta, offse
 	return b
 }
 
+// AppendRecordHead appends what precedes the content of a record whose RecordSize
+// is size.
 func AppendRecordHead(b []byte, size int, timestampDelta, offsetDelta int64) []byte {
 	b = binary.AppendVarint(b, int64(size))
 	b = append(b, 0)
@@ -65,8 +68,8 @@ func appendBytes(b, v []byte) []byte {
 	return append(b, v...)
 }
 
-// CutRecord returns the content of the record that b begins with, and the
-// timestamp delta. b was written by appendRecord.
+// CutRecord returns the content and the timestamp delta of the first record in b,
+// which AppendRecord has written.
 func CutRecord(b []byte) (content []byte, timestampDelta int64) {
 	size, n := binary.Varint(b)
 	b = b[n : n+int(size)]
@@ -75,20 +78,19 @@ func CutRecord(b []byte) (content []byte, timestampDelta int64) {
 	return b[1+n+m:], timestampDelta
 }
 
-// ProducerSession is who writes a batch: the identity under which a broker
-// recognises a batch that it has already (KIP-98). The epoch counts per
-// partition here; see partition.fence.
+// ProducerSession identifies the writer of a batch. By it and the sequence a broker
+// recognises a batch that it already has (KIP-98).
 type ProducerSession struct {
-	ID    int64
-	Epoch int16
+	ID    int64 // given by a broker
+	Epoch int16 // in produce a partition counts its own; see its fence
 }
 
-// StampBatch fills in the fixed part of a batch whose records are in place.
-func StampBatch(b []byte, codec int16, records int, firstTimestamp, maxTimestamp int64, s ProducerSession, sequence int32) {
+// Stamp fills in the fixed part of a batch, b, whose records are in place.
+func Stamp(b []byte, codec int16, records int, firstTimestamp, maxTimestamp int64, s ProducerSession, sequence int32) {
 	binary.BigEndian.PutUint64(b, 0)
-	binary.BigEndian.PutUint32(b[8:], uint32(len(b)-BatchPrefixSize))
+	binary.BigEndian.PutUint32(b[8:], uint32(len(b)-PrefixSize))
 	binary.BigEndian.PutUint32(b[12:], 0xffffffff) // the broker fills in its leader epoch
-	b[BatchMagicOffset] = 2
+	b[MagicOffset] = 2
 	binary.BigEndian.PutUint16(b[21:], uint16(codec))
 	binary.BigEndian.PutUint32(b[23:], uint32(records-1))
 	binary.BigEndian.PutUint64(b[27:], uint64(firstTimestamp))
@@ -100,7 +102,8 @@ func StampBatch(b []byte, codec int16, records int, firstTimestamp, maxTimestamp
 	binary.BigEndian.PutUint32(b[17:], crc32.Checksum(b[21:], castagnoli))
 }
 
-// NextSequence is the sequence after n records. It wraps from 2³¹−1 to 0.
+// NextSequence returns the sequence after n records. It wraps from 2³¹−1 to 0, as
+// Kafka demands.
 func NextSequence(sequence int32, n int) int32 {
 	return int32((uint32(sequence) + uint32(n)) & 0x7fffffff)
 }

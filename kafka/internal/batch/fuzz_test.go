@@ -27,7 +27,7 @@ func FuzzDecodeBatches(f *testing.F) {
 		if valid {
 			data = sealAll(slices.Clone(data))
 		}
-		span, spanErr := SpanBatches(data, want)
+		span, spanErr := FindSpan(data, want)
 		if span.Size > len(data) || span.Next < want || spanErr != nil && span.Need != 0 {
 			t.Fatalf("%+v, %v", span, spanErr)
 		}

@@ -22,13 +22,19 @@ import (
 // The length counts what follows it; the checksum (CRC-32C) covers all from the
 // attributes on.
 const (
-	BatchHeaderSize  = 61
-	BatchPrefixSize  = 12 // base offset and length
-	BatchMinLength   = BatchHeaderSize - BatchPrefixSize
-	BatchMagicOffset = 16
+	// HeaderSize is the size of the fixed part of a batch.
+	HeaderSize = 61
+	// PrefixSize is the size of the base offset and the length, which the length
+	// does not count.
+	PrefixSize = 12
+	// MinLength is the length of a batch without records.
+	MinLength = HeaderSize - PrefixSize
+	// MagicOffset is the place of the version of the format.
+	MagicOffset = 16
 
 	attributeCodec         = 0x07
 	attributeLogAppendTime = 0x08
+	// AttributeTransactional marks the batches of transactions.
 	AttributeTransactional = 0x10
 	attributeControl       = 0x20
 )
@@ -52,20 +58,20 @@ func (h *batchHeader) codec() int16 { return h.attributes & attributeCodec }
 // len(data): a broker cuts its answer at a number of bytes. It is 0 when the
 // data ends before it can be known.
 func batchSize(data []byte) (int, error) {
-	if len(data) <= BatchMagicOffset {
+	if len(data) <= MagicOffset {
 		return 0, nil
 	}
-	if magic := int8(data[BatchMagicOffset]); magic != 2 {
+	if magic := int8(data[MagicOffset]); magic != 2 {
 		if magic == 0 || magic == 1 {
 			return 0, fmt.Errorf("the log holds records of message format %d, from before Kafka 0.11, which is not read", magic)
 		}
 		return 0, fmt.Errorf("unknown message format %d", magic)
 	}
 	length := int32(binary.BigEndian.Uint32(data[8:]))
-	if length < BatchMinLength {
+	if length < MinLength {
 		return 0, fmt.Errorf("a record batch says that it is %d bytes long", length)
 	}
-	return BatchPrefixSize + int(length), nil
+	return PrefixSize + int(length), nil
 }
 
 // readBatchHeader reads the fixed part of one whole batch, without looking at
@@ -86,8 +92,8 @@ func readBatchHeader(batch []byte) (h batchHeader, err error) {
 	return h, nil
 }
 
-// CheckBatch compares the checksum of one whole batch.
-func CheckBatch(batch []byte) error {
+// Check verifies the checksum of one whole batch.
+func Check(batch []byte) error {
 	if want, got := binary.BigEndian.Uint32(batch[17:]), crc32.Checksum(batch[21:], castagnoli); got != want {
 		return fmt.Errorf("the checksum of a record batch at offset %d is %08x, not %08x: %w",
 			int64(binary.BigEndian.Uint64(batch)), got, want, kerr.CorruptMessage)
@@ -95,9 +101,8 @@ func CheckBatch(batch []byte) error {
 	return nil
 }
 
-// batchSpan is what one look over the fixed parts tells of the batches that a
-// broker answered.
-type batchSpan struct {
+// Span describes the complete batches at the front of a fetch response.
+type Span struct {
 	Size int   // bytes of complete batches
 	Next int64 // the offset after the last of them; want if there is none
 	Need int   // bytes of the batch behind them, which was cut off; 0 if none was
@@ -105,10 +110,11 @@ type batchSpan struct {
 	LeaderEpoch int32
 }
 
-// SpanBatches looks over data, which was fetched at offset want. An error
-// belongs to the batch after span.size bytes: what is before it can be read.
-func SpanBatches(data []byte, want int64) (batchSpan, error) {
-	span := batchSpan{Next: want, LeaderEpoch: -1}
+// FindSpan reads the headers of the batches in data, which was fetched at offset
+// want. It decodes no records. An error concerns the batch behind the span: the
+// span itself can be read.
+func FindSpan(data []byte, want int64) (Span, error) {
+	span := Span{Next: want, LeaderEpoch: -1}
 	for {
 		rest := data[span.Size:]
 		size, err := batchSize(rest)

@@ -139,7 +139,7 @@ func DecodeBatch(t testing.TB, data []byte) (decoded kmsg.RecordBatch, records [
 	if err := decoded.ReadFrom(data[:size]); err != nil {
 		t.Fatal(err)
 	}
-	if err := batch.CheckBatch(data[:size]); err != nil {
+	if err := batch.Check(data[:size]); err != nil {
 		t.Fatal(err)
 	}
 	content := decoded.Records
@@ -148,7 +148,7 @@ func DecodeBatch(t testing.TB, data []byte) (decoded kmsg.RecordBatch, records [
 		if err != nil {
 			t.Fatal(err)
 		}
-		content = plain.B
+		content = plain.Bytes
 	}
 	for range decoded.NumRecords {
 		length, n := binary.Varint(content)

@@ -17,7 +17,7 @@ import (
 const (
 	// Silence is for how long a broker may say nothing before another is asked as
 	// well: one that is frozen takes connections and requests, and never answers.
-	Silence = 500 * time.Millisecond
+	silence = 500 * time.Millisecond
 	// askedAgain is how often brokers are asked anew when all have been asked and
 	// none has said anything.
 	askedAgain = 3
@@ -39,7 +39,7 @@ func (c *Client) AnyBroker(ctx context.Context, req kmsg.Request) (kmsg.Response
 	var asking sync.WaitGroup
 	defer asking.Wait()
 	defer cancel()
-	brokers := c.Metadata.askable(time.Now())
+	brokers := c.metadata.askable(time.Now())
 	answers := make(chan answer, len(brokers)+askedAgain)
 	asked, waiting := 0, 0
 	next := func() {
@@ -52,22 +52,22 @@ func (c *Client) AnyBroker(ctx context.Context, req kmsg.Request) (kmsg.Response
 		})
 	}
 	next()
-	patience := time.NewTimer(Silence)
+	patience := time.NewTimer(silence)
 	defer patience.Stop()
 	var last error
 	for waiting > 0 {
 		select {
 		case <-patience.C:
-			c.Metadata.note(brokers[(asked-1)%len(brokers)], true)
+			c.metadata.note(brokers[(asked-1)%len(brokers)], true)
 			if asked < cap(answers) {
 				next()
-				patience.Reset(Silence << (asked / len(brokers)))
+				patience.Reset(silence << (asked / len(brokers)))
 			}
 		case a := <-answers:
 			waiting--
 			switch {
 			case a.err == nil:
-				c.Metadata.note(a.broker, false)
+				c.metadata.note(a.broker, false)
 				return a.resp, nil
 			case ctx.Err() != nil || !kerr.Retriable(a.err):
 				return nil, a.err
@@ -77,7 +77,7 @@ func (c *Client) AnyBroker(ctx context.Context, req kmsg.Request) (kmsg.Response
 			}
 			if asked < len(brokers) {
 				next()
-				patience.Reset(Silence)
+				patience.Reset(silence)
 			}
 		}
 	}
@@ -95,10 +95,10 @@ func copyOf(req kmsg.Request) kmsg.Request {
 
 // askable are the brokers in the order to ask them: the bootstrap brokers (−1)
 // and then the others at random, but those that were silent lately last.
-func (m *Metadata) askable(now time.Time) []int32 {
+func (m *metadata) askable(now time.Time) []int32 {
 	brokers := append([]int32{-1}, m.brokerIDs()...)
-	m.Mu.Lock()
-	defer m.Mu.Unlock()
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	slices.SortStableFunc(brokers, func(a, b int32) int {
 		late := func(broker int32) int {
 			if at, ok := m.silent[broker]; ok && now.Sub(at) < shunned {
@@ -112,9 +112,9 @@ func (m *Metadata) askable(now time.Time) []int32 {
 }
 
 // note remembers whether a broker was silent when it was asked.
-func (m *Metadata) note(broker int32, silent bool) {
-	m.Mu.Lock()
-	defer m.Mu.Unlock()
+func (m *metadata) note(broker int32, silent bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	if silent {
 		m.silent[broker] = time.Now()
 	} else {

@@ -1,6 +1,8 @@
 package cluster
 
 import (
+	"cmp"
+	"context"
 	"maps"
 	rand "math/rand/v2"
 	"net"
@@ -12,9 +14,25 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// LearnBrokers takes over the brokers, and tells kafka-go when one has come,
-// moved or gone.
-func (m *Metadata) LearnBrokers(resp *kmsg.MetadataResponse) {
+// Describe asks any broker for the cluster's id and its brokers, which it returns
+// by id.
+func (c *Client) Describe(ctx context.Context) (transport.Cluster, error) {
+	resp, err := c.AnyBroker(ctx, MetadataRequest(nil))
+	if err != nil {
+		return transport.Cluster{}, err
+	}
+	m := &c.metadata
+	m.learnBrokers(resp.(*kmsg.MetadataResponse))
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	found := transport.Cluster{ID: m.clusterID, Brokers: slices.Collect(maps.Values(m.brokers))}
+	slices.SortFunc(found.Brokers, func(a, b transport.Broker) int { return cmp.Compare(a.ID, b.ID) })
+	return found, nil
+}
+
+// learnBrokers keeps the brokers of a response, and makes kafka-go ask for them too
+// if one was added, moved or removed.
+func (m *metadata) learnBrokers(resp *kmsg.MetadataResponse) {
 	brokers := make(map[int32]transport.Broker, len(resp.Brokers))
 	for _, b := range resp.Brokers {
 		broker := transport.Broker{ID: b.NodeID, Host: b.Host, Port: b.Port}
@@ -26,35 +44,35 @@ func (m *Metadata) LearnBrokers(resp *kmsg.MetadataResponse) {
 	if len(brokers) == 0 {
 		return
 	}
-	m.Mu.Lock()
-	changed := len(m.Brokers) > 0 && !maps.Equal(m.Brokers, brokers)
-	m.Brokers = brokers
-	m.Controller = resp.ControllerID
-	if id := resp.ClusterID; id != nil && *id != m.ClusterID {
-		m.ClusterID = *id
-		clear(m.IDs) // of another cluster's topics
+	m.mu.Lock()
+	changed := len(m.brokers) > 0 && !maps.Equal(m.brokers, brokers)
+	m.brokers = brokers
+	m.controller = resp.ControllerID
+	if id := resp.ClusterID; id != nil && *id != m.clusterID {
+		m.clusterID = *id
+		clear(m.ids) // of another cluster's topics
 	}
-	m.Mu.Unlock()
+	m.mu.Unlock()
 	if changed {
 		// In the background, since the pool may be waiting for a dead broker
 		// itself. Who needs a broker that it doesn't know waits for it.
-		m.Client.Spawn(func() { _ = m.Client.refreshPool(m.Client.Ctx) })
+		m.client.Spawn(func() { _ = m.client.refreshPool(m.client.Ctx) })
 	}
 }
 
 // broker is a broker that the cluster was last known to have.
-func (m *Metadata) broker(id int32) (transport.Broker, bool) {
-	m.Mu.Lock()
-	defer m.Mu.Unlock()
-	b, ok := m.Brokers[id]
+func (m *metadata) broker(id int32) (transport.Broker, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	b, ok := m.brokers[id]
 	return b, ok
 }
 
 // brokerIDs are the known brokers in random order.
-func (m *Metadata) brokerIDs() []int32 {
-	m.Mu.Lock()
-	ids := slices.Collect(maps.Keys(m.Brokers))
-	m.Mu.Unlock()
+func (m *metadata) brokerIDs() []int32 {
+	m.mu.Lock()
+	ids := slices.Collect(maps.Keys(m.brokers))
+	m.mu.Unlock()
 	rand.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
 	return ids
 }

@@ -27,6 +27,8 @@ func ByTopic[T any](items []T, topic func(T) string) iter.Seq2[string, []T] {
 	}
 }
 
+// TopicOfPartition returns the topic of p, for ByTopic.
 func TopicOfPartition(p transport.Partition) string { return p.Topic }
 
+// TopicOfCommit returns the topic of c, for ByTopic.
 func TopicOfCommit(c transport.Commit) string { return c.Topic }

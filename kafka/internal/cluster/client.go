@@ -21,13 +21,14 @@ import (
 	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
 )
 
-// Client is what the producers, consumers and admin of one Transport share:
-// kafka-go's pool of connections, and what is known of the cluster.
+// Client is shared by the producers, consumers and Admin of one Transport. It has
+// the pool of connections and the metadata of the cluster, and is safe for
+// concurrent use.
 type Client struct {
-	Cfg       Options
+	Options   Options
 	pool      *kafkago.Transport
 	bootstrap net.Addr
-	Format    *kmsg.RequestFormatter
+	Formatter *kmsg.RequestFormatter
 
 	Ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -39,31 +40,33 @@ type Client struct {
 	links    map[*Link]struct{}
 	troubles map[string]error // last failure of connection set-up, per address
 
-	Metadata     Metadata
+	metadata     metadata
 	coordinators coordinators
 	Throttled    atomic.Int64 // nanoseconds that brokers asked producers and consumers to wait
 }
 
-// Options are what a client needs to know.
+// Options configure a Client. All fields except SASL must be set.
 type Options struct {
-	Brokers                     []string
-	ClientID                    string
-	DialTimeout, RequestTimeout time.Duration
-	Dial                        func(ctx context.Context, network, address string) (net.Conn, error)
-	// TLS is the configuration for a connection to an address, nil for plain text.
+	Brokers        []string      // bootstrap addresses, host:port
+	ClientID       string        // in the brokers' logs and quotas
+	DialTimeout    time.Duration // of one connection, with TLS and SASL
+	RequestTimeout time.Duration // of one request, beyond the time that it asks the broker to wait
+	Dial           func(ctx context.Context, network, address string) (net.Conn, error)
+	// TLS returns the configuration for a connection to address, nil for plain text.
 	TLS    func(address string) (*tls.Config, error)
-	Secure bool
-	SASL   sasl.Mechanism // nil: none
-	// SessionEnd is when a connection that is made at now should be replaced; zero if never.
+	Secure bool           // whether TLS returns configurations; for error texts
+	SASL   sasl.Mechanism // nil for none
+	// SessionEnd returns the time to replace a connection that is made at now; the
+	// zero time means never.
 	SessionEnd func(now time.Time) time.Time
 }
 
 // NewClient returns a client, which connects to nothing yet.
 func NewClient(cfg Options) *Client {
 	c := &Client{
-		Cfg:       cfg,
+		Options:   cfg,
 		bootstrap: seeds(cfg.Brokers),
-		Format:    kmsg.NewRequestFormatter(kmsg.FormatterClientID(cfg.ClientID)),
+		Formatter: kmsg.NewRequestFormatter(kmsg.FormatterClientID(cfg.ClientID)),
 		links:     make(map[*Link]struct{}),
 		troubles:  make(map[string]error),
 	}
@@ -83,15 +86,15 @@ func NewClient(cfg Options) *Client {
 		SASL:           cfg.SASL,
 		Context:        c.Ctx,
 	}
-	c.Metadata.init(c)
+	c.metadata.init(c)
 	return c
 }
 
-// Request sends req to a broker (−1: any that answers) in the highest version
-// that both speak, and decodes the response. It doesn't look at error codes
-// within the response, and doesn't try again.
+// Request sends req to a broker (−1: any bootstrap broker) in the highest version
+// that both support, and decodes the response. It does not look at error codes in
+// the response, and does not repeat the request.
 func (c *Client) Request(ctx context.Context, broker int32, req kmsg.Request) (kmsg.Response, error) {
-	body, version, err := c.Exchange(ctx, broker, req, NewBody)
+	body, version, err := c.Exchange(ctx, broker, req, Allocate)
 	if err != nil {
 		return nil, err
 	}
@@ -103,9 +106,9 @@ func (c *Client) Request(ctx context.Context, broker int32, req kmsg.Request) (k
 	return resp, nil
 }
 
-// Exchange is request without the decoding: it returns the body of the
-// response, after its header, in the memory that buf returned for a size at
-// least that of the body, and the version that was used.
+// Exchange is Request without the decoding. It returns the body of the response,
+// after its header, in memory that buf returned for a size of at least that of the
+// body, and the version of the request.
 func (c *Client) Exchange(ctx context.Context, broker int32, req kmsg.Request, buf func(size int) []byte) (body []byte, version int16, err error) {
 	patience := c.patience(req)
 	within, cancel := context.WithTimeout(ctx, patience)
@@ -125,7 +128,9 @@ func (c *Client) Exchange(ctx context.Context, broker int32, req kmsg.Request, b
 	return body, req.GetVersion(), nil
 }
 
-func NewBody(size int) []byte { return make([]byte, size) }
+// Allocate returns memory for a response, for callers of Exchange that have no
+// buffers of their own.
+func Allocate(size int) []byte { return make([]byte, size) }
 
 // patience is how long an exchange may take: RequestTimeout beyond what req
 // asks the broker to wait itself.
@@ -142,12 +147,12 @@ func (c *Client) patience(req kmsg.Request) time.Duration {
 	case kmsg.TimeoutRequest:
 		asked = r.Timeout()
 	}
-	return c.Cfg.RequestTimeout + time.Duration(max(asked, 0))*time.Millisecond
+	return c.Options.RequestTimeout + time.Duration(max(asked, 0))*time.Millisecond
 }
 
 // refreshPool makes kafka-go ask for the brokers' addresses now, and waits.
 func (c *Client) refreshPool(ctx context.Context) error {
-	within, cancel := context.WithTimeout(ctx, c.Cfg.DialTimeout)
+	within, cancel := context.WithTimeout(ctx, c.Options.DialTimeout)
 	defer cancel()
 	_, err := c.pool.RoundTrip(within, c.bootstrap, layoutRefresh{})
 	if err != nil && ctx.Err() == nil {
@@ -158,8 +163,8 @@ func (c *Client) refreshPool(ctx context.Context) error {
 
 // connectError says which addresses were tried and what was wrong with each.
 func (c *Client) connectError(ctx context.Context, broker int32, err error) error {
-	addrs := c.Cfg.Brokers
-	if b, ok := c.Metadata.broker(broker); ok {
+	addrs := c.Options.Brokers
+	if b, ok := c.metadata.broker(broker); ok {
 		addrs = []string{address(b)}
 	}
 	c.mu.Lock()
@@ -191,18 +196,19 @@ func (c *Client) connectError(ctx context.Context, broker int32, err error) erro
 	return &kerr.ConnectError{What: what, Err: err}
 }
 
-// BrokerName names a broker for an error's text.
+// BrokerName returns a name of a broker for the text of an error.
 func (c *Client) BrokerName(broker int32) string {
 	if broker < 0 {
-		return "any of the brokers " + strings.Join(c.Cfg.Brokers, ", ")
+		return "any of the brokers " + strings.Join(c.Options.Brokers, ", ")
 	}
-	if b, ok := c.Metadata.broker(broker); ok {
+	if b, ok := c.metadata.broker(broker); ok {
 		return fmt.Sprintf("broker %d at %s", broker, address(b))
 	}
 	return fmt.Sprintf("broker %d", broker)
 }
 
-// Spawn runs f on a goroutine that close waits for, unless the client is closed.
+// Spawn runs f on a goroutine that Close waits for. It reports false, and does not
+// run f, if the client is closed.
 func (c *Client) Spawn(f func()) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -213,8 +219,8 @@ func (c *Client) Spawn(f func()) bool {
 	return true
 }
 
-// Close ends every connection and background goroutine. Calling it again does
-// nothing.
+// Close closes every connection and waits for the goroutines of Spawn. It may be
+// called again.
 func (c *Client) Close() {
 	c.mu.Lock()
 	c.closed = true

@@ -75,13 +75,13 @@ func TestLeader(t *testing.T) {
 // TestLeaderOlder: what a broker that is late says about a leader doesn't undo
 // what is known.
 func TestLeaderOlder(t *testing.T) {
-	topic := &TopicMeta{Name: "a", Partitions: []partitionMeta{{Leader: 1, Epoch: 5}, {Leader: 2, Epoch: 9}}}
-	old := &TopicMeta{Name: "a", Partitions: []partitionMeta{{Leader: 3, Epoch: 6}, {Leader: 4, Epoch: 8}}}
+	topic := &TopicMeta{Name: "a", Partitions: []PartitionMeta{{Leader: 1, Epoch: 5}, {Leader: 2, Epoch: 9}}}
+	old := &TopicMeta{Name: "a", Partitions: []PartitionMeta{{Leader: 3, Epoch: 6}, {Leader: 4, Epoch: 8}}}
 	topic.keepNewer(old)
 	if topic.Partitions[0].Leader != 3 || topic.Partitions[1].Leader != 2 {
 		t.Errorf("leaders %+v", topic.Partitions)
 	}
-	recreated := &TopicMeta{Name: "a", ID: transport.TopicID{1}, Partitions: []partitionMeta{{Leader: 1, Epoch: 0}}}
+	recreated := &TopicMeta{Name: "a", ID: transport.TopicID{1}, Partitions: []PartitionMeta{{Leader: 1, Epoch: 0}}}
 	recreated.keepNewer(old)
 	if recreated.Partitions[0].Leader != 1 {
 		t.Errorf("a topic that was created anew has the leader of the old one")
@@ -140,6 +140,21 @@ func TestSkipTags(t *testing.T) {
 		got, err := skipTags(test.in)
 		if string(got) != test.want || (err != nil) != test.bad {
 			t.Errorf("%v: %q, %v", test.in, got, err)
+		}
+	}
+}
+
+func TestRetired(t *testing.T) {
+	for _, test := range []struct {
+		at   time.Time
+		want bool
+	}{
+		{time.Time{}, false},
+		{time.Now().Add(time.Hour), false},
+		{time.Now().Add(-time.Second), true},
+	} {
+		if got := (&Link{retireAt: test.at}).Retired(); got != test.want {
+			t.Errorf("a connection to be replaced at %v is retired: %t", test.at, got)
 		}
 	}
 }

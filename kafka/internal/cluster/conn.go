@@ -18,19 +18,19 @@ import (
 	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
 )
 
-// maxResponse bounds what a broker may announce as the size of a response.
+// MaxResponse bounds the size of a response that a broker may announce, in bytes.
 const MaxResponse = 256 << 20
 
-// past is a deadline that interrupts whatever waits on a connection.
+// Past is a deadline that interrupts a wait on a connection at once.
 var Past = time.Unix(1, 0)
 
 // Conn is a connection that is lent to one holder, for one or many exchanges of
 // request and response, one at a time.
 type Conn struct {
 	*protocol.Conn
-	Link *Link
-	Ctx  context.Context
-	// Wrote is set by await as soon as the broker may have got something.
+	Link *Link           // the network connection below
+	Ctx  context.Context // the holder's
+	// Wrote is set as soon as the broker may have received a part of a request.
 	Wrote bool
 }
 
@@ -179,7 +179,7 @@ func (w *Conn) Exchange(req kmsg.Request, deadline time.Time, buf func(size int)
 	req.SetVersion(version)
 	frame := TakeFrame()
 	defer GiveFrame(frame)
-	frame.Bytes = w.Link.client.Format.AppendRequest(frame.Bytes[:0], req, 0)
+	frame.Bytes = w.Link.client.Formatter.AppendRequest(frame.Bytes[:0], req, 0)
 	return w.Await(frame.Bytes, nil, req.IsFlexible(), deadline, buf)
 }
 

@@ -61,8 +61,8 @@ func (c *Client) AtCoordinator(ctx context.Context, group string, do func(broker
 	return err
 }
 
-// AskGroup sends req to a group's coordinator, and again for as long as that can
-// help. read takes the error out of the answer.
+// AskGroup sends req to a group's coordinator and repeats it while the error is
+// retriable. read returns the error in the answer.
 func (c *Client) AskGroup(ctx context.Context, group string, req kmsg.Request, read func(kmsg.Response) error) error {
 	return c.Persist(ctx, func() error {
 		return c.AtCoordinator(ctx, group, func(broker int32) error {
@@ -75,9 +75,9 @@ func (c *Client) AskGroup(ctx context.Context, group string, req kmsg.Request, r
 	})
 }
 
-// coordinatorPatience is after how long without an answer it is found out, again
-// and again, whether the group has another coordinator now. One that is frozen is
-// silent, and some requests, such as JoinGroup, may take minutes by their nature.
+// CoordinatorPatience is the wait for an answer after which a member begins to
+// check whether its group has another coordinator. A frozen one never answers, and
+// a request such as JoinGroup may rightly take minutes.
 const CoordinatorPatience = 2 * time.Second
 
 // WatchCoordinator ends a wait for a group's coordinator, by deposed, once another

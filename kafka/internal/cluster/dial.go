@@ -12,12 +12,13 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
+// ErrClosed is the error of a Client that was closed.
 var ErrClosed = fmt.Errorf("kafka: the transport is %w", transport.ErrClosed)
 
 // dial connects to an address and secures the connection. kafka-go calls it,
 // and does the SASL exchange on what it returns.
 func (c *Client) dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	limit := time.Now().Add(c.Cfg.DialTimeout)
+	limit := time.Now().Add(c.Options.DialTimeout)
 	ctx, cancel := context.WithDeadline(ctx, limit)
 	defer cancel()
 	var conn net.Conn
@@ -56,11 +57,11 @@ func (c *Client) dialOne(ctx context.Context, addr string) (net.Conn, error) {
 // connect dials, and shakes hands for TLS with a configuration that is made
 // anew for each connection, so that renewed certificate files are used.
 func (c *Client) connect(ctx context.Context, network, addr string) (net.Conn, error) {
-	conf, err := c.Cfg.TLS(addr)
+	conf, err := c.Options.TLS(addr)
 	if err != nil {
 		return nil, err
 	}
-	conn, err := c.Cfg.Dial(ctx, network, addr)
+	conn, err := c.Options.Dial(ctx, network, addr)
 	if err != nil || conf == nil {
 		return conn, err
 	}
@@ -90,7 +91,7 @@ func (c *Client) expired(addr string, err error) error {
 	if op, ok := errors.AsType[*net.OpError](err); !ok || op.Op != "remote error" {
 		return err
 	}
-	conf, failed := c.Cfg.TLS(addr)
+	conf, failed := c.Options.TLS(addr)
 	if failed != nil {
 		return err
 	}
@@ -105,11 +106,11 @@ func (c *Client) expired(addr string, err error) error {
 // setupHint says what to check when a broker hangs up during set-up.
 func (c *Client) setupHint() string {
 	switch {
-	case c.Cfg.SASL != nil && !c.Cfg.Secure:
+	case c.Options.SASL != nil && !c.Options.Secure:
 		return " (does it expect TLS? are the SASL mechanism and credentials right?)"
-	case c.Cfg.SASL != nil:
+	case c.Options.SASL != nil:
 		return " (are the SASL mechanism and credentials right?)"
-	case !c.Cfg.Secure:
+	case !c.Options.Secure:
 		return " (does it expect TLS or SASL?)"
 	}
 	return ""

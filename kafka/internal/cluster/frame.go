@@ -4,17 +4,17 @@ import (
 	"sync"
 )
 
-// frame is the memory that a request is encoded into, reused from one to the
-// next.
-type frame struct{ Bytes []byte }
+// Frame is memory for an encoded request, reused for the next one.
+type Frame struct{ Bytes []byte }
 
-var frames = sync.Pool{New: func() any { return &frame{Bytes: make([]byte, 0, 4<<10)} }}
+var frames = sync.Pool{New: func() any { return &Frame{Bytes: make([]byte, 0, 4<<10)} }}
 
-func TakeFrame() *frame { return frames.Get().(*frame) }
+// TakeFrame returns an empty frame, whose user passes it to GiveFrame.
+func TakeFrame() *Frame { return frames.Get().(*Frame) }
 
-// GiveFrame takes f back, unless it has become so large that keeping it would
-// hold much memory for a rare request.
-func GiveFrame(f *frame) {
+// GiveFrame keeps f for TakeFrame, unless it has grown so large that it would hold
+// much memory for a rare request.
+func GiveFrame(f *Frame) {
 	if cap(f.Bytes) <= 2<<20 {
 		frames.Put(f)
 	}

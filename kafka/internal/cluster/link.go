@@ -31,10 +31,10 @@ type Link struct {
 	capped bool
 	// ready is set when the connection was first lent: set-up is over.
 	ready       bool
-	Versions    map[int16]versionRange // nil until asked
-	RetireAt    time.Time              // zero: never
-	Correlation int32
-	head        [8]byte // size and correlation id of a response
+	versions    map[int16]versionRange // nil until asked
+	retireAt    time.Time              // zero: never
+	Correlation int32                  // of the last request
+	head        [8]byte                // size and correlation id of a response
 }
 
 // linkAddr lets a holder, who is given kafka-go's connection, find the link
@@ -87,7 +87,7 @@ func (l *Link) lend() {
 	l.ready = true
 	l.client.trouble(l.address, nil)
 	now := time.Now()
-	l.RetireAt = earlier(l.client.Cfg.SessionEnd(now), sessionEnd(now, l.SessionLifetime()))
+	l.retireAt = earlier(l.client.Options.SessionEnd(now), sessionEnd(now, l.SessionLifetime()))
 }
 
 // takeBack hands the connection back to kafka-go.
@@ -102,7 +102,7 @@ func (l *Link) spent() bool {
 
 // Retired reports whether the broker may end the connection's SASL session soon.
 func (l *Link) Retired() bool {
-	return !l.RetireAt.IsZero() && time.Now().After(l.RetireAt)
+	return !l.retireAt.IsZero() && time.Now().After(l.retireAt)
 }
 
 // sessionEnd returns when a connection whose session began at now should be

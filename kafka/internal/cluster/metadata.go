@@ -15,46 +15,49 @@ import (
 )
 
 const (
-	// MetadataAge is how long what is known of a topic is used without asking
-	// again: new partitions are noticed within it. As in Kafka's own clients.
+	// MetadataAge is the time after which metadata of a topic is refreshed, and so
+	// the longest time in which new partitions go unnoticed. It is the default of
+	// Kafka's own clients.
 	MetadataAge = 5 * time.Minute
 	// missingAge is how long a topic that was missing counts as missing.
 	missingAge = 100 * time.Millisecond
 	// metadataGap lies between two metadata requests, so that everybody who
 	// learns of a leader's move at once is answered by one.
 	metadataGap = 20 * time.Millisecond
-	// LookAgainAfter lies between two looks for a leader that is out of reach. A
-	// cluster takes seconds to depose it, and from then on every moment counts.
+	// LookAgainAfter is the time between two requests for a leader while the known
+	// one cannot be reached. The cluster takes seconds to elect another, and from
+	// then on every moment counts.
 	LookAgainAfter = 250 * time.Millisecond
 )
 
-// TopicMeta is what the cluster said of a topic. It never changes once made.
+// TopicMeta is the metadata of a topic. It is immutable.
 type TopicMeta struct {
 	Name       string
 	ID         transport.TopicID // zero from brokers before 2.8
 	Cluster    string            // the id of the topic's cluster
-	Partitions []partitionMeta   // by index
-	Err        error             // what the cluster said instead
-	Asked      time.Time
+	Partitions []PartitionMeta   // by index
+	Err        error             // why the cluster does not describe the topic
+	Asked      time.Time         // when the request was sent
 }
 
-// partitionMeta names a partition's leader, −1 if it has none.
-type partitionMeta struct {
-	Leader, Epoch int32
-	Replicas      int16
+// PartitionMeta is the metadata of one partition.
+type PartitionMeta struct {
+	Leader   int32 // a broker's id, −1 without a leader
+	Epoch    int32 // of the leader, −1 if unknown
+	Replicas int16 // their number
 }
 
-// Metadata is what this client knows of the cluster. It is safe for concurrent use.
-type Metadata struct {
-	Client *Client
+// metadata is the cluster as this client knows it.
+type metadata struct {
+	client *Client
 
-	Mu         sync.Mutex
-	ClusterID  string
-	Controller int32
-	Brokers    map[int32]transport.Broker
+	mu         sync.Mutex
+	clusterID  string
+	controller int32
+	brokers    map[int32]transport.Broker
 	topics     map[string]*TopicMeta
 	stale      map[string]bool
-	IDs        map[string]*Identity
+	ids        map[string]*identity
 	silent     map[int32]time.Time // when brokers that were asked anything did not answer in time
 	next       *refresh            // gathers names; nil if nobody waits for one
 	running    bool
@@ -68,21 +71,22 @@ type refresh struct {
 	err   error
 }
 
-func (m *Metadata) init(c *Client) {
-	m.Client = c
-	m.Controller = -1
-	m.Brokers = make(map[int32]transport.Broker)
+func (m *metadata) init(c *Client) {
+	m.client = c
+	m.controller = -1
+	m.brokers = make(map[int32]transport.Broker)
 	m.topics = make(map[string]*TopicMeta)
 	m.stale = make(map[string]bool)
-	m.IDs = make(map[string]*Identity)
+	m.ids = make(map[string]*identity)
 	m.silent = make(map[int32]time.Time)
 }
 
-// Topic is what is known of a topic, asking the cluster if nothing is or if it
-// was invalidated. The error is ErrTopicMissing if the cluster doesn't have it.
+// Topic returns the metadata of a topic. It asks the cluster if nothing is known of
+// the topic or Invalidate was called. The error is transport.ErrTopicMissing if the
+// cluster does not have the topic.
 func (c *Client) Topic(ctx context.Context, name string) (*TopicMeta, error) {
-	m := &c.Metadata
-	m.Mu.Lock()
+	m := &c.metadata
+	m.mu.Lock()
 	t, age := m.topics[name], time.Duration(0)
 	if t != nil {
 		age = time.Since(t.Asked)
@@ -91,14 +95,15 @@ func (c *Client) Topic(ctx context.Context, name string) (*TopicMeta, error) {
 	if usable && age > MetadataAge {
 		m.joinLocked(name)
 	}
-	m.Mu.Unlock()
+	m.mu.Unlock()
 	if usable {
 		return t, t.Err
 	}
 	return c.FreshTopic(ctx, name)
 }
 
-// FreshTopic asks the cluster, in a request that begins after the call.
+// FreshTopic returns the metadata of a topic from a request that begins after the
+// call.
 func (c *Client) FreshTopic(ctx context.Context, name string) (*TopicMeta, error) {
 	if err := c.Refresh(ctx, name); err != nil {
 		return nil, err
@@ -110,15 +115,16 @@ func (c *Client) FreshTopic(ctx context.Context, name string) (*TopicMeta, error
 	return t, t.Err
 }
 
-// KnownTopic is what is known of a topic without asking, nil if nothing is.
+// KnownTopic returns the metadata of a topic without asking the cluster; nil if
+// nothing is known.
 func (c *Client) KnownTopic(name string) *TopicMeta {
-	c.Metadata.Mu.Lock()
-	defer c.Metadata.Mu.Unlock()
-	return c.Metadata.topics[name]
+	c.metadata.mu.Lock()
+	defer c.metadata.mu.Unlock()
+	return c.metadata.topics[name]
 }
 
-// Leader is the broker that leads a partition, and its leader epoch (−1 if
-// unknown). A partition without a leader is a retriable error.
+// Leader returns the broker that leads a partition and its leader epoch (−1 if
+// unknown). The error of a partition without a leader is retriable.
 func (c *Client) Leader(ctx context.Context, topic string, partition int32) (broker, epoch int32, err error) {
 	t, err := c.Topic(ctx, topic)
 	for again := true; ; again = false {
@@ -140,28 +146,30 @@ func (c *Client) Leader(ctx context.Context, topic string, partition int32) (bro
 	}
 }
 
+// MissingPartition returns the error of a partition beyond the last one of its
+// topic. It is transport.ErrTopicMissing.
 func MissingPartition(topic string, partition int32, has int) error {
 	return fmt.Errorf("partition %d of topic %q, which has %d: %w", partition, topic, has, transport.ErrTopicMissing)
 }
 
-// Invalidate makes the next look at a topic ask the cluster.
+// Invalidate makes the next Topic ask the cluster.
 func (c *Client) Invalidate(topic string) {
-	c.Metadata.Mu.Lock()
-	defer c.Metadata.Mu.Unlock()
-	c.Metadata.stale[topic] = true
+	c.metadata.mu.Lock()
+	defer c.metadata.mu.Unlock()
+	c.metadata.stale[topic] = true
 }
 
-// Moved notes what a broker said about a partition's new leader (KIP-951), and
-// tells whether that was news.
+// Moved records a partition's new leader, which a broker named in an error
+// (KIP-951), and reports whether it was news.
 func (c *Client) Moved(topic string, partition, leader, epoch int32) bool {
-	m := &c.Metadata
-	m.Mu.Lock()
-	defer m.Mu.Unlock()
+	m := &c.metadata
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	t := m.topics[topic]
 	if t == nil || partition < 0 || int(partition) >= len(t.Partitions) || leader < 0 || epoch <= t.Partitions[partition].Epoch {
 		return false
 	}
-	if _, known := m.Brokers[leader]; !known {
+	if _, known := m.brokers[leader]; !known {
 		return false
 	}
 	next := *t
@@ -171,12 +179,12 @@ func (c *Client) Moved(topic string, partition, leader, epoch int32) bool {
 	return true
 }
 
-// Refresh asks the cluster about topics. Callers at about the same time share
-// one request; each is answered by one that began after its call.
+// Refresh asks the cluster about topics. Calls at about the same time share one
+// request, which begins after each of them.
 func (c *Client) Refresh(ctx context.Context, names ...string) error {
-	c.Metadata.Mu.Lock()
-	r := c.Metadata.joinLocked(names...)
-	c.Metadata.Mu.Unlock()
+	c.metadata.mu.Lock()
+	r := c.metadata.joinLocked(names...)
+	c.metadata.mu.Unlock()
 	if r == nil {
 		return ErrClosed
 	}
@@ -190,7 +198,7 @@ func (c *Client) Refresh(ctx context.Context, names ...string) error {
 
 // joinLocked adds names to the next request, and sees to it that there will be
 // one. It returns nil if the client is closed.
-func (m *Metadata) joinLocked(names ...string) *refresh {
+func (m *metadata) joinLocked(names ...string) *refresh {
 	if m.next == nil {
 		m.next = &refresh{names: make(map[string]bool), done: make(chan struct{})}
 	}
@@ -198,7 +206,7 @@ func (m *Metadata) joinLocked(names ...string) *refresh {
 		m.next.names[name] = true
 	}
 	if !m.running {
-		if !m.Client.Spawn(m.run) {
+		if !m.client.Spawn(m.run) {
 			m.next = nil
 			return nil
 		}
@@ -208,42 +216,42 @@ func (m *Metadata) joinLocked(names ...string) *refresh {
 }
 
 // run sends requests one after another until nobody waits for one.
-func (m *Metadata) run() {
+func (m *metadata) run() {
 	for {
-		m.Mu.Lock()
+		m.mu.Lock()
 		if m.next == nil {
 			m.running = false
-			m.Mu.Unlock()
+			m.mu.Unlock()
 			return
 		}
 		gap := time.Until(m.last.Add(metadataGap))
-		m.Mu.Unlock()
-		Pause(m.Client.Ctx, gap)
+		m.mu.Unlock()
+		Pause(m.client.Ctx, gap)
 
-		m.Mu.Lock()
+		m.mu.Lock()
 		r := m.next
 		m.next = nil
-		m.Mu.Unlock()
+		m.mu.Unlock()
 		r.err = m.ask(slices.Sorted(maps.Keys(r.names)))
-		m.Mu.Lock()
+		m.mu.Lock()
 		m.last = time.Now()
-		m.Mu.Unlock()
+		m.mu.Unlock()
 		close(r.done)
 	}
 }
 
-func (m *Metadata) ask(names []string) error {
+func (m *metadata) ask(names []string) error {
 	asked := time.Now()
-	resp, err := m.Client.AnyBroker(m.Client.Ctx, MetadataRequest(names))
+	resp, err := m.client.AnyBroker(m.client.Ctx, MetadataRequest(names))
 	if err != nil {
 		return err
 	}
-	m.Learn(resp.(*kmsg.MetadataResponse), asked)
+	m.learn(resp.(*kmsg.MetadataResponse), asked)
 	return nil
 }
 
-// MetadataRequest asks for those topics, and creates none. Without names it asks
-// for the cluster alone.
+// MetadataRequest returns a request for the metadata of topics, which does not
+// create them. Without names it asks for the cluster alone.
 func MetadataRequest(names []string) *kmsg.MetadataRequest {
 	req := kmsg.NewPtrMetadataRequest()
 	req.Topics = make([]kmsg.MetadataRequestTopic, 0, len(names)) // nil would ask for all
@@ -255,21 +263,24 @@ func MetadataRequest(names []string) *kmsg.MetadataRequest {
 	return req
 }
 
-// Learn takes over what a broker said.
-func (m *Metadata) Learn(resp *kmsg.MetadataResponse, asked time.Time) {
-	m.LearnBrokers(resp)
-	m.Mu.Lock()
-	defer m.Mu.Unlock()
+// Learn keeps the answer to a MetadataRequest that was sent at the time asked. An
+// answer to a request that was sent before the one that is known is ignored.
+func (c *Client) Learn(resp *kmsg.MetadataResponse, asked time.Time) { c.metadata.learn(resp, asked) }
+
+func (m *metadata) learn(resp *kmsg.MetadataResponse, asked time.Time) {
+	m.learnBrokers(resp)
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	for i := range resp.Topics {
 		t := NewTopicMeta(&resp.Topics[i], asked)
 		if t.Name == "" {
 			continue
 		}
 		old := m.topics[t.Name]
-		if old != nil && old.Asked.After(asked) || m.Outdated(t) {
+		if old != nil && old.Asked.After(asked) || m.outdated(t) {
 			continue
 		}
-		t.Cluster = m.ClusterID
+		t.Cluster = m.clusterID
 		if t.Err != nil && old != nil && old.Err == nil && kerr.Retriable(t.Err) {
 			continue // being moved or loaded; what was known is better than nothing
 		}
@@ -279,6 +290,8 @@ func (m *Metadata) Learn(resp *kmsg.MetadataResponse, asked time.Time) {
 	}
 }
 
+// NewTopicMeta returns the metadata in an answer to a request that was sent at the
+// time asked.
 func NewTopicMeta(topic *kmsg.MetadataResponseTopic, asked time.Time) *TopicMeta {
 	t := &TopicMeta{ID: topic.TopicID, Asked: asked}
 	if topic.Topic != nil {
@@ -288,13 +301,13 @@ func NewTopicMeta(topic *kmsg.MetadataResponseTopic, asked time.Time) *TopicMeta
 		t.Err = TopicError(t.Name, kerr.Error(topic.ErrorCode))
 		return t
 	}
-	t.Partitions = make([]partitionMeta, len(topic.Partitions))
+	t.Partitions = make([]PartitionMeta, len(topic.Partitions))
 	for i := range t.Partitions {
-		t.Partitions[i] = partitionMeta{Leader: -1, Epoch: -1}
+		t.Partitions[i] = PartitionMeta{Leader: -1, Epoch: -1}
 	}
 	for _, p := range topic.Partitions {
 		if p.Partition >= 0 && int(p.Partition) < len(t.Partitions) {
-			t.Partitions[p.Partition] = partitionMeta{p.Leader, p.LeaderEpoch, int16(len(p.Replicas))}
+			t.Partitions[p.Partition] = PartitionMeta{p.Leader, p.LeaderEpoch, int16(len(p.Replicas))}
 		}
 	}
 	return t
@@ -313,9 +326,9 @@ func (t *TopicMeta) keepNewer(old *TopicMeta) {
 	}
 }
 
-// TopicError is what the metadata says instead of describing a topic. That it
-// is missing is the cluster's own word and not retriable, unlike the code
-// UNKNOWN_TOPIC_OR_PARTITION from a leader, which may not know it yet.
+// TopicError returns the error for a code in place of a topic's metadata. There a
+// missing topic is definite, and the error is not retriable: unlike the same code
+// from a leader, which may not know a new topic yet.
 func TopicError(name string, code kerr.Error) error {
 	if code == kerr.UnknownTopicOrPartition {
 		return fmt.Errorf("topic %q: %w", name, transport.ErrTopicMissing)

@@ -6,31 +6,31 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Identity is which topic a name means. IDs have no order, and a broker that is
-// cut off, or late, goes on naming a topic that was deleted.
-type Identity struct {
+// identity is the topic that a name means. IDs have no order, and a broker that is
+// late or cut off continues to name a topic that was deleted.
+type identity struct {
 	id      transport.TopicID
 	since   time.Time                  // when it was said first
 	before  map[transport.TopicID]bool // which ones the name meant, and does not any more
 	doubted time.Time                  // since when only one of those is said; zero if it is not
 }
 
-// settledAfter is after how long an id is taken for the one that brokers agree
-// on: what took its place is not given up for it, and what took the place of that
-// is doubted only as long as somebody still says it.
-const SettledAfter = time.Minute
+// settledAfter is how long a topic ID must have been current before it counts as
+// agreed on. An older ID that a broker still reports is ignored for this long;
+// after that it is believed again.
+const settledAfter = time.Minute
 
-// Outdated tells whether what a broker says is of a topic that was replaced
-// already. If for a minute no broker says anything else, it was the other one that
-// was outdated, seen first by chance.
-func (m *Metadata) Outdated(t *TopicMeta) bool {
+// outdated reports whether t describes a topic that was already replaced. If no
+// broker names another ID for a minute, the one that was seen first was the
+// outdated one, by chance.
+func (m *metadata) outdated(t *TopicMeta) bool {
 	if t.ID == (transport.TopicID{}) {
 		return false
 	}
-	i := m.IDs[t.Name]
+	i := m.ids[t.Name]
 	if i == nil {
-		i = &Identity{id: t.ID, since: t.Asked, before: make(map[transport.TopicID]bool)}
-		m.IDs[t.Name] = i
+		i = &identity{id: t.ID, since: t.Asked, before: make(map[transport.TopicID]bool)}
+		m.ids[t.Name] = i
 	}
 	if i.id == t.ID {
 		i.doubted = time.Time{}
@@ -40,11 +40,11 @@ func (m *Metadata) Outdated(t *TopicMeta) bool {
 		if i.doubted.IsZero() {
 			i.doubted = t.Asked
 		}
-		if t.Asked.Sub(i.doubted) < SettledAfter {
+		if t.Asked.Sub(i.doubted) < settledAfter {
 			return true
 		}
 	}
-	if t.Asked.Sub(i.since) >= SettledAfter {
+	if t.Asked.Sub(i.since) >= settledAfter {
 		i.before[i.id] = true
 	}
 	delete(i.before, t.ID)

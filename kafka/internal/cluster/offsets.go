@@ -15,6 +15,7 @@ import (
 
 // Timestamps of ListOffsets that mean a place and not a time.
 const (
+	// LatestOffset stands for the last stable offset in place of a timestamp.
 	LatestOffset   = -1
 	earliestOffset = -2
 )
@@ -51,7 +52,9 @@ func (c *Client) Offsets(ctx context.Context, at transport.Start, partitions []t
 	return found, nil
 }
 
-// ListOffsets asks the leaders, and again where leadership has moved.
+// ListOffsets asks the leaders of partitions for the offsets of a timestamp in
+// milliseconds, or of LatestOffset. It repeats where leadership has moved. An
+// offset is −1 if no record is at or after the timestamp.
 func (c *Client) ListOffsets(ctx context.Context, timestamp int64, partitions []transport.Partition) (map[transport.Partition]int64, error) {
 	found := make(map[transport.Partition]int64, len(partitions))
 	todo := slices.Clone(partitions)

@@ -9,7 +9,7 @@ import (
 	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
 )
 
-// Led tells whether every partition has a leader.
+// Led reports whether every partition has a leader.
 func (t *TopicMeta) Led() bool {
 	for _, p := range t.Partitions {
 		if p.Leader < 0 {
@@ -19,23 +19,24 @@ func (t *TopicMeta) Led() bool {
 	return true
 }
 
-// Controller is the broker that creates topics. In KRaft mode any broker passes
-// the request on, and says that it is the controller.
+// Controller returns the broker to send changes of topics to. With KRaft any broker
+// passes them on, and names itself the controller.
 func (c *Client) Controller(ctx context.Context) (int32, error) {
 	if err := c.Refresh(ctx); err != nil {
 		return -1, err
 	}
-	c.Metadata.Mu.Lock()
-	defer c.Metadata.Mu.Unlock()
-	return c.Metadata.Controller, nil
+	c.metadata.mu.Lock()
+	defer c.metadata.mu.Unlock()
+	return c.metadata.controller, nil
 }
 
-// Persist repeats do while its error is retriable.
+// Persist repeats do while its error is retriable, for RequestTimeout or until ctx
+// ends. It returns the last error.
 func (c *Client) Persist(ctx context.Context, do func() error) error {
 	begun, wait := time.Now(), 20*time.Millisecond
 	for {
 		err := do()
-		if err == nil || !kerr.Retriable(err) || time.Since(begun) > c.Cfg.RequestTimeout {
+		if err == nil || !kerr.Retriable(err) || time.Since(begun) > c.Options.RequestTimeout {
 			return err
 		}
 		if ctx.Err() == nil {
@@ -51,7 +52,8 @@ func (c *Client) Persist(ctx context.Context, do func() error) error {
 	}
 }
 
-// Backoff doubles from 25 ms to a second.
+// Backoff returns the wait after a number of failures in a row. It doubles from 25
+// ms to 1 s.
 func Backoff(failures int) time.Duration {
 	return min(25*time.Millisecond<<min(failures, 10), time.Second)
 }

@@ -63,7 +63,7 @@ func (c *Client) dialSeed(ctx context.Context, seed string) (net.Conn, string, e
 		}(waiting)
 	}()
 	next()
-	timer := time.NewTimer(Silence)
+	timer := time.NewTimer(silence)
 	defer timer.Stop()
 	var first error
 	for waiting > 0 {
@@ -80,7 +80,7 @@ func (c *Client) dialSeed(ctx context.Context, seed string) (net.Conn, string, e
 		}
 		if begun < len(addrs) && ctx.Err() == nil {
 			next()
-			timer.Reset(Silence)
+			timer.Reset(silence)
 		}
 	}
 	return nil, seed, first
@@ -89,8 +89,8 @@ func (c *Client) dialSeed(ctx context.Context, seed string) (net.Conn, string, e
 // candidates returns the addresses to dial for a bootstrap address, each once.
 func (c *Client) candidates(seed string) []string {
 	addrs := []string{seed}
-	for _, id := range c.Metadata.brokerIDs() {
-		if b, ok := c.Metadata.broker(id); ok && address(b) != seed {
+	for _, id := range c.metadata.brokerIDs() {
+		if b, ok := c.metadata.broker(id); ok && address(b) != seed {
 			addrs = append(addrs, address(b))
 		}
 	}

@@ -19,7 +19,7 @@ func TestSeedsReplaced(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.Metadata.LearnBrokers(resp.(*kmsg.MetadataResponse))
+		c.metadata.learnBrokers(resp.(*kmsg.MetadataResponse))
 	}
 	learn()
 	seeds := b.ListenAddrs()

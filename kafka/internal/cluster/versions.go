@@ -10,11 +10,11 @@ import (
 )
 
 // versionRange is what a broker speaks of one request.
-type versionRange struct{ min, Max int16 }
+type versionRange struct{ min, max int16 }
 
-// Highest is the highest version of a request that this package knows how to
-// fill in. From the versions on that are left out here, Produce, Fetch,
-// OffsetCommit and OffsetFetch name topics by id alone (KIP-516, KIP-848).
+// Highest returns the highest version of a request that this module supports. In
+// the versions that it leaves out, Produce, Fetch, OffsetCommit and OffsetFetch
+// name topics by id alone (KIP-516, KIP-848).
 func Highest(key int16) int16 {
 	switch kmsg.Key(key) {
 	case kmsg.Produce, kmsg.Fetch, kmsg.Metadata:
@@ -40,22 +40,22 @@ func Highest(key int16) int16 {
 // A broker answers a version that it doesn't know by hanging up, so nothing is
 // sent without asking first.
 func (w *Conn) Version(key, most int16, deadline time.Time) (int16, error) {
-	if w.Link.Versions == nil {
-		if err := w.Negotiate(deadline); err != nil {
+	if w.Link.versions == nil {
+		if err := w.negotiate(deadline); err != nil {
 			return 0, err
 		}
 	}
-	has, ok := w.Link.Versions[key]
+	has, ok := w.Link.versions[key]
 	if !ok || has.min > most {
 		return 0, fmt.Errorf("broker %s does not support the request %s: %w",
 			w.Link.address, kmsg.NameForKey(key), kerr.UnsupportedVersion)
 	}
-	return min(has.Max, most), nil
+	return min(has.max, most), nil
 }
 
-// Negotiate asks the broker for its versions: as version 3 (Kafka 2.4), and
-// again as version 0 if the broker doesn't know that (KIP-511).
-func (w *Conn) Negotiate(deadline time.Time) error {
+// negotiate asks the broker for its versions: in version 3 (Kafka 2.4), and then in
+// version 0 if the broker does not know that (KIP-511).
+func (w *Conn) negotiate(deadline time.Time) error {
 	resp, err := w.ApiVersions(Highest(int16(kmsg.ApiVersions)), deadline)
 	if err == nil && kerr.Error(resp.ErrorCode) == kerr.UnsupportedVersion {
 		resp, err = w.ApiVersions(0, deadline)
@@ -70,20 +70,23 @@ func (w *Conn) Negotiate(deadline time.Time) error {
 	for _, k := range resp.ApiKeys {
 		versions[k.ApiKey] = versionRange{k.MinVersion, k.MaxVersion}
 	}
-	w.Link.Versions = versions
+	w.Link.versions = versions
 	return nil
 }
 
+// ApiVersions asks the broker for the versions that it supports, by a request of
+// the given version. A broker that does not know that version answers with
+// UnsupportedVersion in the response.
 func (w *Conn) ApiVersions(version int16, deadline time.Time) (*kmsg.ApiVersionsResponse, error) {
 	req := kmsg.NewPtrApiVersionsRequest()
 	req.ClientSoftwareName, req.ClientSoftwareVersion = "eventbus-go", "v1"
 	req.SetVersion(version)
 	frame := TakeFrame()
 	defer GiveFrame(frame)
-	frame.Bytes = w.Link.client.Format.AppendRequest(frame.Bytes[:0], req, 0)
+	frame.Bytes = w.Link.client.Formatter.AppendRequest(frame.Bytes[:0], req, 0)
 	// The header of this response never has tagged fields, so that any client
 	// can read it.
-	body, err := w.Await(frame.Bytes, nil, false, deadline, NewBody)
+	body, err := w.Await(frame.Bytes, nil, false, deadline, Allocate)
 	if err != nil {
 		return nil, err
 	}

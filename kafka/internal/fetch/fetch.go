@@ -25,10 +25,10 @@ const (
 	// partition that becomes fetchable while one waits at the broker for others
 	// goes with the next, so that an idle partition never delays a busy one.
 	fetchesPerBroker = 4
-	// FetchPatience is after how long without an answer it is found out, again and
-	// again, whether the partitions have moved elsewhere: a broker that is frozen
-	// says nothing, and it takes the cluster seconds to depose it.
-	FetchPatience = 2 * time.Second
+	// SilentAfter is the wait for an answer after which the fetcher begins to ask
+	// who leads the partitions now: a frozen broker never answers, and the cluster
+	// takes seconds to replace it.
+	SilentAfter = 2 * time.Second
 )
 
 // Fetcher fetches the partitions of a consumer or a reader ahead of Poll: one
@@ -44,10 +44,12 @@ type Fetcher struct {
 	rack      string
 	isolation int8
 	limit     int // bytes fetched and not polled
-	Topics    map[string]transport.TopicStart
-	Listener  *Listener
-	// Recreated hears of a topic that is another than was assigned; nil in a
-	// reader, which does not wait for what is missing: it ends.
+	// Topics has the policy of each topic for offsets that its log does not have.
+	Topics   map[string]transport.TopicStart
+	Listener *Listener
+	// Recreated is called when a topic was deleted and created again since its
+	// partitions were assigned. It must not block, nor call the Fetcher. It is nil
+	// in a reader, which ends then, as it does when a topic is missing.
 	Recreated func(topic string)
 
 	Ctx  context.Context // ends fetching
@@ -55,10 +57,10 @@ type Fetcher struct {
 	wake chan struct{} // something changed that run should look at
 	some chan struct{} // something changed that Poll should look at
 
-	Mu         sync.Mutex
-	Partitions map[transport.Partition]*FetchPartition
-	Order      []*FetchPartition // by topic and partition
-	turn       int               // where in order the next round begins, so that none is always last
+	Mu         sync.Mutex // guards what follows
+	Partitions map[transport.Partition]*Partition
+	Order      []*Partition // by topic and partition
+	turn       int          // where in order the next round begins, so that none is always last
 	pollTurn   int
 	sources    map[int32]*fetchSource
 	leaders    int // how many brokers lead the partitions
@@ -77,13 +79,14 @@ type fetchSource struct {
 	failures  int
 }
 
-// NewFetcher returns a fetcher that fetches nothing yet. Its ctx, listener, topics
-// and recreated are still to be set.
+// NewFetcher returns a fetcher without partitions. The caller sets Ctx, Listener,
+// Topics and, for a group, Recreated before Run. limit bounds the bytes that are
+// fetched and not polled; work counts its goroutines.
 func NewFetcher(c *cluster.Client, log *slog.Logger, rack string, limit int, uncommitted bool, work *sync.WaitGroup) *Fetcher {
 	f := &Fetcher{
 		client: c, log: log, rack: rack, limit: limit,
 		work: work, wake: make(chan struct{}, 1), some: make(chan struct{}, 1),
-		Partitions: make(map[transport.Partition]*FetchPartition), sources: make(map[int32]*fetchSource),
+		Partitions: make(map[transport.Partition]*Partition), sources: make(map[int32]*fetchSource),
 	}
 	if !uncommitted {
 		f.isolation = 1
@@ -91,7 +94,8 @@ func NewFetcher(c *cluster.Client, log *slog.Logger, rack string, limit int, unc
 	return f
 }
 
-// Signal wakes whoever waits on a channel of one place.
+// Signal wakes the goroutine that waits on c, which has a capacity of one: a signal
+// that nobody has received yet counts for both.
 func Signal(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
@@ -99,7 +103,7 @@ func Signal(c chan struct{}) {
 	}
 }
 
-// Run starts requests whenever there is a reason to, until ctx ends.
+// Run starts requests until Ctx ends.
 func (f *Fetcher) Run() {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
@@ -120,7 +124,7 @@ func (f *Fetcher) round(now time.Time) (again time.Duration) {
 	defer f.Mu.Unlock()
 	again = time.Hour
 	later := func(t time.Time) { again = min(again, max(t.Sub(now), time.Millisecond)) }
-	fetches, doubts := make(map[int32][]*FetchPartition), make(map[int32][]*FetchPartition)
+	fetches, doubts := make(map[int32][]*Partition), make(map[int32][]*Partition)
 	unknown := false
 	for i := range f.Order {
 		p := f.Order[(f.turn+i)%len(f.Order)]
@@ -209,7 +213,7 @@ func (f *Fetcher) room() bool {
 	return fits()
 }
 
-// Add begins to fetch partitions. Poll returns nothing of them before announce.
+// Add starts to fetch partitions. Poll returns nothing of them before Announce.
 func (f *Fetcher) Add(assigned []transport.Assignment) {
 	f.Mu.Lock()
 	defer f.Mu.Unlock()
@@ -219,7 +223,7 @@ func (f *Fetcher) Add(assigned []transport.Assignment) {
 		f.Partitions[a.Partition] = p
 		f.Order = append(f.Order, p)
 	}
-	slices.SortFunc(f.Order, func(a, b *FetchPartition) int { return a.Compare(b.Partition) })
+	slices.SortFunc(f.Order, func(a, b *Partition) int { return a.Compare(b.Partition) })
 	Signal(f.wake)
 }
 
@@ -234,7 +238,7 @@ func (f *Fetcher) bound(ends map[transport.Partition]int64) {
 	}
 }
 
-// Announce lets Poll return what is fetched of partitions.
+// Announce lets Poll return records of partitions.
 func (f *Fetcher) Announce(assigned []transport.Assignment) {
 	f.Mu.Lock()
 	defer f.Mu.Unlock()
@@ -246,8 +250,8 @@ func (f *Fetcher) Announce(assigned []transport.Assignment) {
 	Signal(f.some)
 }
 
-// Stop ends the fetching of partitions, of which Poll returns nothing from now
-// on. They still count as assigned, for commits.
+// Stop stops fetching partitions, of which Poll returns nothing from now on. They
+// still count as assigned, for commits, until Remove.
 func (f *Fetcher) Stop(partitions []transport.Partition) {
 	f.Mu.Lock()
 	defer f.Mu.Unlock()
@@ -260,7 +264,7 @@ func (f *Fetcher) Stop(partitions []transport.Partition) {
 	Signal(f.wake)
 }
 
-// Remove forgets partitions.
+// Remove removes partitions.
 func (f *Fetcher) Remove(partitions []transport.Partition) {
 	f.Mu.Lock()
 	defer f.Mu.Unlock()
@@ -271,10 +275,10 @@ func (f *Fetcher) Remove(partitions []transport.Partition) {
 			delete(f.Partitions, id)
 		}
 	}
-	f.Order = slices.DeleteFunc(f.Order, func(p *FetchPartition) bool { return f.Partitions[p.Partition] != p })
+	f.Order = slices.DeleteFunc(f.Order, func(p *Partition) bool { return f.Partitions[p.Partition] != p })
 }
 
-// Owned are the partitions that are assigned, in order.
+// Owned returns the assigned partitions, sorted.
 func (f *Fetcher) Owned() []transport.Partition {
 	f.Mu.Lock()
 	defer f.Mu.Unlock()
@@ -285,7 +289,7 @@ func (f *Fetcher) Owned() []transport.Partition {
 	return owned
 }
 
-// Owns tells whether a partition is assigned under that epoch.
+// Owns reports whether a partition is assigned under that epoch.
 func (f *Fetcher) Owns(id transport.Partition, epoch uint64) bool {
 	f.Mu.Lock()
 	defer f.Mu.Unlock()
@@ -293,7 +297,7 @@ func (f *Fetcher) Owns(id transport.Partition, epoch uint64) bool {
 	return p != nil && p.epoch == epoch
 }
 
-// Pause stops or resumes partitions. Those that are not assigned are ignored.
+// Pause pauses or resumes partitions. It ignores those that are not assigned.
 func (f *Fetcher) Pause(partitions []transport.Partition, paused bool) {
 	f.Mu.Lock()
 	defer f.Mu.Unlock()
@@ -306,7 +310,7 @@ func (f *Fetcher) Pause(partitions []transport.Partition, paused bool) {
 	Signal(f.some)
 }
 
-// Status is a snapshot of all partitions, in order.
+// Status returns the state of all partitions, sorted.
 func (f *Fetcher) Status() []transport.PartitionStatus {
 	f.Mu.Lock()
 	defer f.Mu.Unlock()

@@ -6,12 +6,12 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// lagAge is how old the known end of a partition's log may become while nothing
-// is fetched of it, since it is paused, say.
+// LagAge is the time after which the known end of a log is refreshed while its
+// partition is not fetched, because it is paused for example.
 const LagAge = 10 * time.Second
 
-// WatchLag asks for the ends of the logs of partitions that are not fetched, so
-// that their lag shows.
+// WatchLag refreshes the ends of the logs of partitions that are not fetched, so
+// that their lag is known. It returns when Ctx ends.
 func (f *Fetcher) WatchLag() {
 	for {
 		select {

@@ -14,13 +14,15 @@ import (
 
 // Codes that a fetch is refused with, beside those of errors.go.
 const (
+	// ReplicaNotAvailable means that a replica in the rack of the client does not
+	// serve the partition any more.
 	ReplicaNotAvailable  kerr.Error = 9
 	inconsistentTopicID  kerr.Error = 103
 	offsetMovedToTiering kerr.Error = 109
 )
 
 // refused deals with a partition that a fetch was refused for.
-func (f *Fetcher) refused(p *FetchPartition, r *fetchRequest, part *kmsg.FetchResponseTopicPartition, now time.Time) {
+func (f *Fetcher) refused(p *Partition, r *fetchRequest, part *kmsg.FetchResponseTopicPartition, now time.Time) {
 	code := kerr.Error(part.ErrorCode)
 	err := fmt.Errorf("fetching %s at offset %d: %w", p.Partition, p.ahead, code)
 	if r.source != p.leader {
@@ -51,7 +53,7 @@ const missingAnswers = 3
 
 // giveUp ends a reader that is refused a partition for good. A consumer goes on
 // asking: its group may have been given the rights, or the topic, by then.
-func (f *Fetcher) giveUp(p *FetchPartition, err error) {
+func (f *Fetcher) giveUp(p *Partition, err error) {
 	if f.Recreated != nil || f.hopeless != nil {
 		return
 	}
@@ -114,7 +116,7 @@ func (f *Fetcher) learn(topic string, t *cluster.TopicMeta, err error) {
 	f.leaders = len(leaders)
 }
 
-func (f *Fetcher) learnPartition(p *FetchPartition, t *cluster.TopicMeta, err error, now time.Time) {
+func (f *Fetcher) learnPartition(p *Partition, t *cluster.TopicMeta, err error, now time.Time) {
 	recheck := p.recheck
 	p.recheck = false
 	if p.leader >= 0 && !recheck {
@@ -164,9 +166,10 @@ func (f *Fetcher) learnPartition(p *FetchPartition, t *cluster.TopicMeta, err er
 	}
 }
 
-// Outlives stops a partition whose topic is another one now, until the member has
-// been told: what was fetched is of the old one.
-func (f *Fetcher) Outlives(p *FetchPartition, t *cluster.TopicMeta) bool {
+// Outlives reports whether p was assigned of an earlier topic than t, of the same
+// name. If so it stops fetching p, and drops what was fetched, until the member has
+// been told. f.Mu is held.
+func (f *Fetcher) Outlives(p *Partition, t *cluster.TopicMeta) bool {
 	if !Another(p.topicID, t.ID) {
 		return false
 	}

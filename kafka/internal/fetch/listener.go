@@ -6,19 +6,20 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Listener lets one goroutine at a time call the Listener. It is a channel and
-// not a mutex so that waiting can end.
+// Listener serialises the calls of a transport.Listener. It uses a channel in place
+// of a mutex because waiting must end with a context.
 type Listener struct {
 	transport.Listener
 	turn chan struct{}
 }
 
+// NewListener returns a Listener that is free.
 func NewListener(l transport.Listener) *Listener {
 	return &Listener{Listener: l, turn: make(chan struct{}, 1)}
 }
 
-// Enter waits for the Listener to be free, and tells whether it is, or ctx has
-// ended.
+// Enter waits until no other goroutine calls the Listener. It reports false if ctx
+// ends first; otherwise the caller must call Leave.
 func (l *Listener) Enter(ctx context.Context) bool {
 	select {
 	case l.turn <- struct{}{}:
@@ -28,4 +29,5 @@ func (l *Listener) Enter(ctx context.Context) bool {
 	}
 }
 
+// Leave ends what Enter began.
 func (l *Listener) Leave() { <-l.turn }

@@ -11,9 +11,9 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// FetchPartition is one stretch of a consumer's ownership of one partition, and
-// its place in the log. It is guarded by the fetcher's mutex.
-type FetchPartition struct {
+// Partition is a partition for the time that it is assigned, with its position in
+// the log. It is guarded by Fetcher.Mu.
+type Partition struct {
 	transport.Partition
 	epoch   uint64 // of the assignment
 	topicID transport.TopicID
@@ -67,8 +67,8 @@ const (
 	outOfRange
 )
 
-func newFetchPartition(a *transport.Assignment, maxBytes int32) *FetchPartition {
-	return &FetchPartition{
+func newFetchPartition(a *transport.Assignment, maxBytes int32) *Partition {
+	return &Partition{
 		Partition: a.Partition, epoch: a.Epoch, topicID: a.TopicID,
 		next: a.Offset, ahead: a.Offset, end: math.MaxInt64, lastEpoch: a.LeaderEpoch,
 		leader: -1, leaderEpoch: -1, replica: -1, maxBytes: maxBytes,
@@ -81,7 +81,7 @@ func newFetchPartition(a *transport.Assignment, maxBytes int32) *FetchPartition 
 const queueLength = 8
 
 // wants tells whether the partition is to be fetched, once it is known where.
-func (p *FetchPartition) wants() bool {
+func (p *Partition) wants() bool {
 	if p.Revoked || p.paused || p.ahead >= p.end || p.mending || p.stuck != nil || p.request != nil || len(p.queue) >= queueLength {
 		return false
 	}
@@ -93,12 +93,12 @@ func (p *FetchPartition) wants() bool {
 }
 
 // pollable tells whether Poll may return something of the partition.
-func (p *FetchPartition) pollable() bool {
+func (p *Partition) pollable() bool {
 	return len(p.queue) > 0 && p.announced && !p.Revoked && !p.paused
 }
 
 // source is the broker to fetch from.
-func (p *FetchPartition) source(now time.Time) int32 {
+func (p *Partition) source(now time.Time) int32 {
 	if p.replica >= 0 && now.After(p.replicaUntil) {
 		p.replica = -1
 	}
@@ -109,7 +109,7 @@ func (p *FetchPartition) source(now time.Time) int32 {
 }
 
 // leave goes back from a replica near by to the leader, which knows better.
-func (p *FetchPartition) leave(now time.Time) {
+func (p *Partition) leave(now time.Time) {
 	p.replica = -1
 	p.leaderUntil = now.Add(10 * time.Second)
 }
@@ -118,9 +118,9 @@ func (p *FetchPartition) leave(now time.Time) {
 // partition's request waits for still leads it: soon, if the request before was
 // waited for in vain. Leaders move one by one, so a request may go to the silent
 // broker once more, because of the partitions that it still led then.
-func (p *FetchPartition) recheckDue() time.Time {
-	patience := FetchPatience
-	if p.request.sent.Sub(p.rechecked) < FetchPatience {
+func (p *Partition) recheckDue() time.Time {
+	patience := SilentAfter
+	if p.request.sent.Sub(p.rechecked) < SilentAfter {
 		patience = fetchWait + cluster.LookAgainAfter
 	}
 	due := p.request.sent.Add(patience)
@@ -132,7 +132,7 @@ func (p *FetchPartition) recheckDue() time.Time {
 
 // fail puts the next try off, the longer the more often it has failed. Who leads
 // a partition is asked for at a steady pace: it moves when the cluster says so.
-func (p *FetchPartition) fail(err error, now time.Time) {
+func (p *Partition) fail(err error, now time.Time) {
 	p.err = err
 	wait := cluster.Backoff(p.failures)
 	if code, ok := errors.AsType[kerr.Error](err); ok && kerr.LeaderMoved(code) || kerr.LostConnection(err) {
@@ -144,7 +144,7 @@ func (p *FetchPartition) fail(err error, now time.Time) {
 
 // moveTo drops what was fetched and goes on at an offset. What a request in
 // flight brings is dropped too.
-func (f *Fetcher) moveTo(p *FetchPartition, offset int64) {
+func (f *Fetcher) moveTo(p *Partition, offset int64) {
 	for _, piece := range p.queue {
 		f.drop(piece)
 	}
@@ -155,8 +155,8 @@ func (f *Fetcher) moveTo(p *FetchPartition, offset int64) {
 
 // fetched is one partition's share of a fetch response, or what is left of it.
 type fetched struct {
-	reader batch.BatchReader // Poll's alone
-	left   int               // bytes that reader has not read
+	reader batch.Reader // Poll's alone
+	left   int          // bytes that reader has not read
 	memory *fetchMemory
 	// unreturned is what was decoded and then not returned, since the partition
 	// was paused meanwhile.
@@ -167,7 +167,7 @@ type fetched struct {
 // fetchMemory is a fetch response in memory. Its size counts against the bound
 // until all its pieces are polled or dropped.
 type fetchMemory struct {
-	buffer *batch.FetchBuffer
+	buffer *batch.Buffer
 	pieces int
 }
 
@@ -180,7 +180,7 @@ func (f *Fetcher) drop(piece *fetched) {
 	}
 	m := piece.memory
 	if m.pieces--; m.pieces == 0 {
-		f.Held -= cap(m.buffer.B)
+		f.Held -= cap(m.buffer.Bytes)
 	}
 	m.buffer.Release()
 }

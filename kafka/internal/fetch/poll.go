@@ -22,7 +22,7 @@ const (
 
 // pick is a piece that Poll decodes from, and what came of it.
 type pick struct {
-	partition *FetchPartition
+	partition *Partition
 	piece     *fetched
 	done      bool // decoded is there
 	decoded   batch.Decoded
@@ -63,7 +63,7 @@ func (f *Fetcher) over() error {
 	if f.Recreated != nil || f.hopeless != nil {
 		return f.hopeless
 	}
-	if slices.ContainsFunc(f.Order, func(p *FetchPartition) bool { return p.next < p.end }) {
+	if slices.ContainsFunc(f.Order, func(p *Partition) bool { return p.next < p.end }) {
 		return nil
 	}
 	return io.EOF
@@ -167,7 +167,7 @@ func (f *Fetcher) settle(c *pick) (transport.Batch, bool) {
 
 // lend is the Release of a batch: it gives up the memory of a response, of what
 // was decompressed from it, and of the records.
-func lend(response *batch.FetchBuffer, d *batch.Decoded) func() {
+func lend(response *batch.Buffer, d *batch.Decoded) func() {
 	response.Retain()
 	lent := *d
 	return func() {

@@ -26,8 +26,8 @@ var (
 const untilWritten transport.OutOfRange = -1
 
 // mend starts to find out where partitions of one leader really are.
-func (f *Fetcher) mend(leader int32, partitions []*FetchPartition) {
-	var cut, out []*FetchPartition
+func (f *Fetcher) mend(leader int32, partitions []*Partition) {
+	var cut, out []*Partition
 	for _, p := range partitions {
 		p.mending = true
 		if p.doubt == truncated {
@@ -54,7 +54,7 @@ func (f *Fetcher) mend(leader int32, partitions []*FetchPartition) {
 
 // mendTruncated asks a new leader whether its log holds what was read up to a
 // position: where the epoch that was read last ends in its log (KIP-320).
-func (f *Fetcher) mendTruncated(leader int32, partitions []*FetchPartition) {
+func (f *Fetcher) mendTruncated(leader int32, partitions []*Partition) {
 	ends, err := f.epochEnds(leader, partitions)
 	var logs map[transport.Partition]int64
 	if err == nil {
@@ -92,7 +92,7 @@ func (f *Fetcher) mendTruncated(leader int32, partitions []*FetchPartition) {
 
 // epochEnds asks a leader where the last epoch of each partition's position
 // ends in its log, −1 if it doesn't know. Partitions that it refuses are absent.
-func (f *Fetcher) epochEnds(leader int32, partitions []*FetchPartition) (map[transport.Partition]int64, error) {
+func (f *Fetcher) epochEnds(leader int32, partitions []*Partition) (map[transport.Partition]int64, error) {
 	req := kmsg.NewPtrOffsetForLeaderEpochRequest()
 	req.ReplicaID = -1
 	f.Mu.Lock()
@@ -128,7 +128,7 @@ func (f *Fetcher) epochEnds(leader int32, partitions []*FetchPartition) (map[tra
 
 // boundedEnds asks how far the logs go of which a reader has seen that they go as
 // far as it reads.
-func (f *Fetcher) boundedEnds(partitions []*FetchPartition) (map[transport.Partition]int64, error) {
+func (f *Fetcher) boundedEnds(partitions []*Partition) (map[transport.Partition]int64, error) {
 	var bounded []transport.Partition
 	f.Mu.Lock()
 	for _, p := range partitions {
@@ -147,7 +147,7 @@ func (f *Fetcher) boundedEnds(partitions []*FetchPartition) (map[transport.Parti
 // does not any more: what is missing may never come again, or as other records.
 // Without truncation the last stable offset never goes back: a new leader does not
 // tell it before its high watermark has reached what its log began with (KIP-207).
-func (f *Fetcher) cutShort(p *FetchPartition, ends map[transport.Partition]int64) bool {
+func (f *Fetcher) cutShort(p *Partition, ends map[transport.Partition]int64) bool {
 	end, known := ends[p.Partition]
 	if !known || end >= p.end || p.lastStable < p.end {
 		return false
@@ -160,7 +160,7 @@ func (f *Fetcher) cutShort(p *FetchPartition, ends map[transport.Partition]int64
 }
 
 // mendOutOfRange moves positions that are not in the log.
-func (f *Fetcher) mendOutOfRange(leader int32, partitions []*FetchPartition) {
+func (f *Fetcher) mendOutOfRange(leader int32, partitions []*Partition) {
 	ids := make([]transport.Partition, len(partitions))
 	for i, p := range partitions {
 		ids[i] = p.Partition
@@ -202,7 +202,7 @@ func (f *Fetcher) mendOutOfRange(leader int32, partitions []*FetchPartition) {
 
 // policy says where a position goes that is not in the log, and why. Without a
 // reason it stays.
-func (f *Fetcher) policy(p *FetchPartition, start, end int64, epochs map[transport.Partition]int64) (to int64, reason error) {
+func (f *Fetcher) policy(p *Partition, start, end int64, epochs map[transport.Partition]int64) (to int64, reason error) {
 	if p.next < start {
 		return start, errRemoved
 	}
@@ -227,7 +227,7 @@ func (f *Fetcher) policy(p *FetchPartition, start, end int64, epochs map[transpo
 }
 
 // current tells whether p is still assigned.
-func (f *Fetcher) current(p *FetchPartition) bool {
+func (f *Fetcher) current(p *Partition) bool {
 	return f.Partitions[p.Partition] == p && !p.Revoked
 }
 
@@ -236,7 +236,7 @@ func (f *Fetcher) current(p *FetchPartition) bool {
 //
 // A position that is not in the log may be one of another log. Then it is for the
 // member to begin that one.
-func (f *Fetcher) skip(p *FetchPartition, from, to int64, reason error) {
+func (f *Fetcher) skip(p *Partition, from, to int64, reason error) {
 	ctx, cancel := context.WithTimeout(f.Ctx, time.Second)
 	defer cancel()
 	if t, err := f.client.FreshTopic(ctx, p.Topic); err == nil {

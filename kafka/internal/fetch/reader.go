@@ -9,19 +9,19 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// logReader fetches partitions outside any group.
-type logReader struct {
+// Reader reads partitions outside any group. It implements transport.Reader.
+type Reader struct {
 	fetch *Fetcher
 	work  sync.WaitGroup
 	stop  context.CancelFunc
 }
 
 // NewReader returns a reader, which connects in the background.
-func NewReader(client *cluster.Client, cfg transport.ReaderConfig, rack string) (*logReader, error) {
+func NewReader(client *cluster.Client, cfg transport.ReaderConfig, rack string) (*Reader, error) {
 	if err := validateReader(&cfg); err != nil {
 		return nil, err
 	}
-	r := &logReader{}
+	r := &Reader{}
 	r.fetch = NewFetcher(client, cfg.Logger, rack, cfg.FetchBytes, cfg.ReadUncommitted, &r.work)
 	r.fetch.Listener = NewListener(nobody{})
 	r.fetch.Ctx, r.stop = context.WithCancel(client.Ctx)
@@ -57,19 +57,19 @@ func validateReader(cfg *transport.ReaderConfig) error {
 }
 
 // Poll returns what was fetched, and waits for it.
-func (r *logReader) Poll(ctx context.Context) ([]transport.Batch, error) {
+func (r *Reader) Poll(ctx context.Context) ([]transport.Batch, error) {
 	return r.fetch.Await(ctx, r.fetch.Ctx.Done())
 }
 
 // Pause stops partitions.
-func (r *logReader) Pause(partitions ...transport.Partition) { r.fetch.Pause(partitions, true) }
+func (r *Reader) Pause(partitions ...transport.Partition) { r.fetch.Pause(partitions, true) }
 
 // Resume lets them go on.
-func (r *logReader) Resume(partitions ...transport.Partition) { r.fetch.Pause(partitions, false) }
+func (r *Reader) Resume(partitions ...transport.Partition) { r.fetch.Pause(partitions, false) }
 
 // Close ends every goroutine. They wait for nothing but answers that the end of
 // fetching gives up, so they end whatever ctx says.
-func (r *logReader) Close(context.Context) error {
+func (r *Reader) Close(context.Context) error {
 	r.stop()
 	r.work.Wait()
 	return nil

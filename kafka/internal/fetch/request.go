@@ -21,7 +21,7 @@ type fetchRequest struct {
 }
 
 // send starts a fetch of partitions.
-func (f *Fetcher) send(broker int32, partitions []*FetchPartition, now time.Time) {
+func (f *Fetcher) send(broker int32, partitions []*Partition, now time.Time) {
 	ctx, cancel := context.WithCancel(f.Ctx)
 	r := &fetchRequest{source: broker, sent: now, cancel: cancel, maxBytes: f.share()}
 	req := kmsg.NewPtrFetchRequest()
@@ -68,11 +68,11 @@ func topicOf(req *kmsg.FetchRequest, name string) *kmsg.FetchRequestTopic {
 }
 
 // fetch waits for the answer to a request and takes it in.
-func (f *Fetcher) fetch(ctx context.Context, r *fetchRequest, req *kmsg.FetchRequest, partitions []*FetchPartition) {
-	var buffer *batch.FetchBuffer
+func (f *Fetcher) fetch(ctx context.Context, r *fetchRequest, req *kmsg.FetchRequest, partitions []*Partition) {
+	var buffer *batch.Buffer
 	body, version, err := f.client.Exchange(ctx, r.source, req, func(size int) []byte {
-		buffer = batch.NewFetchBuffer(size)
-		return buffer.B
+		buffer = batch.NewBuffer(size)
+		return buffer.Bytes
 	})
 	resp := kmsg.NewFetchResponse()
 	if err == nil {
@@ -115,7 +115,7 @@ func (f *Fetcher) fetch(ctx context.Context, r *fetchRequest, req *kmsg.FetchReq
 
 // unreachable deals with a broker that did not answer: what it leads may be led
 // by another now.
-func (f *Fetcher) unreachable(r *fetchRequest, partitions []*FetchPartition, err error, now time.Time) {
+func (f *Fetcher) unreachable(r *fetchRequest, partitions []*Partition, err error, now time.Time) {
 	for _, p := range partitions {
 		if p.request != r {
 			continue
@@ -131,7 +131,7 @@ func (f *Fetcher) unreachable(r *fetchRequest, partitions []*FetchPartition, err
 }
 
 // take takes a response in.
-func (f *Fetcher) take(r *fetchRequest, resp *kmsg.FetchResponse, buffer *batch.FetchBuffer, now time.Time) {
+func (f *Fetcher) take(r *fetchRequest, resp *kmsg.FetchResponse, buffer *batch.Buffer, now time.Time) {
 	memory := &fetchMemory{buffer: buffer}
 	for i := range resp.Topics {
 		t := &resp.Topics[i]
@@ -155,13 +155,13 @@ func (f *Fetcher) take(r *fetchRequest, resp *kmsg.FetchResponse, buffer *batch.
 		}
 	}
 	if memory.pieces > 0 {
-		f.Held += cap(buffer.B)
+		f.Held += cap(buffer.Bytes)
 	}
 }
 
 // takeBatches queues what a response brought of one partition.
-func (f *Fetcher) takeBatches(p *FetchPartition, part *kmsg.FetchResponseTopicPartition, memory *fetchMemory, now time.Time) {
-	span, err := batch.SpanBatches(part.RecordBatches, p.ahead)
+func (f *Fetcher) takeBatches(p *Partition, part *kmsg.FetchResponseTopicPartition, memory *fetchMemory, now time.Time) {
+	span, err := batch.FindSpan(part.RecordBatches, p.ahead)
 	if span.Next == p.ahead {
 		switch {
 		case err != nil:
@@ -181,7 +181,7 @@ func (f *Fetcher) takeBatches(p *FetchPartition, part *kmsg.FetchResponseTopicPa
 	piece := &fetched{
 		memory: memory, left: span.Size,
 		lastStable: part.LastStableOffset, highWatermark: part.HighWatermark,
-		reader: batch.BatchReader{
+		reader: batch.Reader{
 			Topic: p.Topic, Partition: p.Partition.Partition, Keys: &f.keys,
 			Data: part.RecordBatches[:span.Size:span.Size], Next: p.ahead,
 		},
@@ -199,13 +199,13 @@ func (f *Fetcher) takeBatches(p *FetchPartition, part *kmsg.FetchResponseTopicPa
 // unreadable deals with batches that can't be read. They are fetched again: if
 // the network damaged them, that helps, and if they lie so in the log, nothing
 // may be skipped.
-func (f *Fetcher) unreadable(p *FetchPartition, err error, now time.Time) {
+func (f *Fetcher) unreadable(p *Partition, err error, now time.Time) {
 	f.log.Error("fetched records can't be read", "partition", p.String(), "error", err)
 	p.fail(err, now)
 }
 
 // find looks a partition up by a name that may lie in a fetch buffer.
-func (f *Fetcher) find(topic string, partition int32) *FetchPartition {
+func (f *Fetcher) find(topic string, partition int32) *Partition {
 	for lo, hi := 0, len(f.Order); lo < hi; {
 		mid := (lo + hi) / 2
 		p := f.Order[mid]

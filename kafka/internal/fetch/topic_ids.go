@@ -8,7 +8,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// TopicID is the id that a partition's topic was assigned under.
+// TopicID returns the ID that the topic of a partition had when it was assigned;
+// zero if it is not.
 func (f *Fetcher) TopicID(id transport.Partition) transport.TopicID {
 	f.Mu.Lock()
 	defer f.Mu.Unlock()
@@ -18,15 +19,15 @@ func (f *Fetcher) TopicID(id transport.Partition) transport.TopicID {
 	return transport.TopicID{}
 }
 
-// Another tells whether a topic is another one than before, of the same name.
-// Brokers before 2.8 know no ids.
+// Another reports whether two IDs are of different topics. A zero ID, from brokers
+// before 2.8, may be any.
 func Another(before, now transport.TopicID) bool {
 	none := transport.TopicID{}
 	return before != now && before != none && now != none
 }
 
-// Outlived are the assigned partitions of a topic that was there before t under
-// the same name. Those that were taken for such, and are of t, go on.
+// Outlived returns the assigned partitions of an earlier topic than t, of the same
+// name. Partitions that were stopped by mistake, and are of t, are fetched again.
 func (f *Fetcher) Outlived(t *cluster.TopicMeta) (partitions []transport.Partition) {
 	f.Mu.Lock()
 	defer f.Mu.Unlock()
@@ -43,8 +44,8 @@ func (f *Fetcher) Outlived(t *cluster.TopicMeta) (partitions []transport.Partiti
 	return partitions
 }
 
-// TopicIDs are the ids of the topics that partitions were assigned of, and the
-// names of those of which partitions are being revoked.
+// TopicIDs returns the IDs that the topics of commits had when their partitions
+// were assigned, and the names of the topics of which partitions are being revoked.
 func (f *Fetcher) TopicIDs(commits []transport.Commit) (ids map[transport.Partition]transport.TopicID, revoked []string) {
 	f.Mu.Lock()
 	defer f.Mu.Unlock()

@@ -1,7 +1,6 @@
 package group
 
 import (
-	"context"
 	"errors"
 	"sync/atomic"
 	"testing"
@@ -99,7 +98,7 @@ func TestBrokerLost(t *testing.T) {
 // yet not waited for when its coordinator is frozen and another has its place.
 func TestCoordinatorLostInJoin(t *testing.T) {
 	bed.Bubble(t, 3, func(t *testing.T, b *bed.Bed) {
-		if err := learn(t.Context(), clientOf(b)); err != nil {
+		if _, err := clientOf(b).Describe(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		frozen := b.CoordinatorFor("group")
@@ -160,29 +159,6 @@ func TestGateLooksElsewhere(t *testing.T) {
 	}, bed.ThreeBrokers()...)
 }
 
-// TestAnyBrokerSilent: one broker that is frozen does not keep the others from
-// being heard, and is not asked first again.
-func TestAnyBrokerSilent(t *testing.T) {
-	for frozen := range int32(3) {
-		bed.Bubble(t, 1, func(t *testing.T, b *bed.Bed) {
-			if err := learn(t.Context(), clientOf(b)); err != nil {
-				t.Fatal(err)
-			}
-			freeze(b, frozen)
-			begun := time.Now()
-			for range 10 {
-				if err := learn(t.Context(), clientOf(b)); err != nil {
-					t.Fatal(err)
-				}
-			}
-			// The bootstrap connection may be one to it, and so may be the next.
-			if took := time.Since(begun); took > 3*cluster.Silence {
-				t.Errorf("broker %d is frozen: asked ten times in %s", frozen, took)
-			}
-		}, bed.ThreeBrokers()...)
-	}
-}
-
 // TestSilentFetch: a broker that answers no fetch, and leads all there is, is found
 // out as soon as the cluster has deposed it, though nothing else tells.
 func TestSilentFetch(t *testing.T) {
@@ -239,13 +215,4 @@ func TestSilenceIsForgotten(t *testing.T) {
 			t.Errorf("%d metadata requests in an idle minute, %d before the silence", n, idle)
 		}
 	}, bed.ThreeBrokers()...)
-}
-
-// learn asks any broker who the brokers are.
-func learn(ctx context.Context, c *cluster.Client) error {
-	resp, err := c.AnyBroker(ctx, cluster.MetadataRequest(nil))
-	if err == nil {
-		c.Metadata.LearnBrokers(resp.(*kmsg.MetadataResponse))
-	}
-	return err
 }

@@ -35,8 +35,8 @@ func clientOf(b *bed.Bed) *cluster.Client {
 }
 
 // membershipOf returns the membership options of a test, for it to change.
-func membershipOf(b *bed.Bed) *MembershipOptions {
-	return b.Shared("membership", func() any { return &MembershipOptions{Balancer: "cooperative-sticky"} }).(*MembershipOptions)
+func membershipOf(b *bed.Bed) *Options {
+	return b.Shared("membership", func() any { return &Options{Balancer: "cooperative-sticky"} }).(*Options)
 }
 
 // startProducer returns a producer that is closed with the test.

@@ -13,8 +13,9 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// consumer is a member of a group: its membership and its fetching.
-type consumer struct {
+// Consumer is a member of a group: its membership and its fetcher. It implements
+// transport.Consumer.
+type Consumer struct {
 	member *membership
 	fetch  *fetch.Fetcher
 	work   sync.WaitGroup
@@ -26,8 +27,8 @@ type consumer struct {
 	stopFetching, stopMember, losePatience context.CancelFunc
 }
 
-// StartConsumer returns a member of a group, which joins in the background.
-func StartConsumer(client *cluster.Client, cfg transport.ConsumerConfig, o MembershipOptions) (*consumer, error) {
+// NewConsumer returns a member of a group, which joins in the background.
+func NewConsumer(client *cluster.Client, cfg transport.ConsumerConfig, o Options) (*Consumer, error) {
 	if err := validateConsumer(&cfg); err != nil {
 		return nil, err
 	}
@@ -67,14 +68,15 @@ func validateConsumer(cfg *transport.ConsumerConfig) error {
 	return wrong.Err("transport.ConsumerConfig")
 }
 
-// MembershipOptions are those of the whole cluster's members.
-type MembershipOptions struct {
-	Balancer, Rack   string
-	ConsumerProtocol bool
+// Options are the parts of kafka.Config that concern a member.
+type Options struct {
+	Balancer         string // a name of package balance; unused by the protocol of KIP-848
+	Rack             string // in which to prefer replicas; empty for leaders
+	ConsumerProtocol bool   // the protocol of KIP-848 in place of the classic one
 }
 
-func newConsumer(client *cluster.Client, cfg transport.ConsumerConfig, o MembershipOptions) *consumer {
-	c := &consumer{closing: make(chan struct{}), ended: make(chan struct{})}
+func newConsumer(client *cluster.Client, cfg transport.ConsumerConfig, o Options) *Consumer {
+	c := &Consumer{closing: make(chan struct{}), ended: make(chan struct{})}
 	starts := make(map[string]transport.TopicStart, len(cfg.Topics))
 	var topics []string
 	for _, t := range cfg.Topics {
@@ -86,7 +88,7 @@ func newConsumer(client *cluster.Client, cfg transport.ConsumerConfig, o Members
 	c.fetch = fetch.NewFetcher(client, cfg.Logger, o.Rack, cfg.FetchBytes, cfg.ReadUncommitted, &c.work)
 	c.fetch.Topics, c.fetch.Listener = starts, listener
 	c.member = &membership{
-		client: client, cfg: cfg, topics: topics, balancer: balance.BalancerOf(o.Balancer), rack: o.Rack,
+		client: client, cfg: cfg, topics: topics, balancer: balance.ByName(o.Balancer), rack: o.Rack,
 		fetch: c.fetch, listener: listener, log: cfg.Logger,
 		work: &c.work, closing: c.closing, news: make(chan struct{}, 1), beat: make(chan struct{}, 1),
 		commits: make(chan struct{}, 1), generation: -1, changed: make(chan struct{}),
@@ -104,7 +106,7 @@ func newConsumer(client *cluster.Client, cfg transport.ConsumerConfig, o Members
 
 // start starts the goroutines. All end when the membership does, which Close
 // brings about.
-func (c *consumer) start() {
+func (c *Consumer) start() {
 	c.work.Go(c.fetch.Run)
 	c.work.Go(c.fetch.WatchLag)
 	c.work.Go(c.member.heartbeats)
@@ -121,26 +123,26 @@ func (c *consumer) start() {
 }
 
 // Poll returns what was fetched, and waits for it.
-func (c *consumer) Poll(ctx context.Context) ([]transport.Batch, error) {
+func (c *Consumer) Poll(ctx context.Context) ([]transport.Batch, error) {
 	return c.fetch.Await(ctx, c.closing)
 }
 
 // Pause stops partitions.
-func (c *consumer) Pause(partitions ...transport.Partition) { c.fetch.Pause(partitions, true) }
+func (c *Consumer) Pause(partitions ...transport.Partition) { c.fetch.Pause(partitions, true) }
 
 // Resume lets them go on.
-func (c *consumer) Resume(partitions ...transport.Partition) { c.fetch.Pause(partitions, false) }
+func (c *Consumer) Resume(partitions ...transport.Partition) { c.fetch.Pause(partitions, false) }
 
 // Commit stores offsets for the group.
-func (c *consumer) Commit(ctx context.Context, commits ...transport.Commit) error {
+func (c *Consumer) Commit(ctx context.Context, commits ...transport.Commit) error {
 	return c.member.commit(ctx, commits)
 }
 
 // Alive tells whether the group still counts this member in.
-func (c *consumer) Alive() bool { return c.member.alive() }
+func (c *Consumer) Alive() bool { return c.member.alive() }
 
 // Status is a snapshot.
-func (c *consumer) Status() transport.ConsumerStatus {
+func (c *Consumer) Status() transport.ConsumerStatus {
 	s := c.member.status()
 	s.Partitions = c.fetch.Status()
 	return s
@@ -148,7 +150,7 @@ func (c *consumer) Status() transport.ConsumerStatus {
 
 // Close hands over what is assigned, leaves the group and ends every goroutine.
 // Another Close meanwhile waits for the first, or for the end of its context.
-func (c *consumer) Close(ctx context.Context) error {
+func (c *Consumer) Close(ctx context.Context) error {
 	if !c.closed.CompareAndSwap(false, true) {
 		select {
 		case <-c.ended:

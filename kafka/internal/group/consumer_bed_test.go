@@ -18,7 +18,7 @@ import (
 // reader is a consumer of the topic "events" that takes what comes, commits it
 // about once a second and when it is revoked, and keeps what it heard.
 type reader struct {
-	*consumer
+	*Consumer
 	bed    *bed.Bed
 	ledger *ledger
 	polled chan struct{} // closed when the loop that polls has ended
@@ -61,11 +61,11 @@ func readerOn(b *bed.Bed, client *cluster.Client, l *ledger, change ...func(*tra
 		f(&cfg)
 	}
 	r.mu.Lock() // held until consumer is there: the Listener may be called before
-	c, err := StartConsumer(client, cfg, *membershipOf(b))
+	c, err := NewConsumer(client, cfg, *membershipOf(b))
 	if err != nil {
 		b.T.Fatal(err)
 	}
-	r.consumer = c
+	r.Consumer = c
 	r.mu.Unlock()
 	go r.poll()
 	b.T.Cleanup(r.close)
@@ -288,13 +288,13 @@ func (*assigns) Lost([]transport.Partition) {}
 func (*assigns) Skipped(transport.Partition, int64, int64, error) {}
 
 // startPolled starts a consumer that the test polls itself.
-func startPolled(b *bed.Bed, l transport.Listener, change ...func(*transport.ConsumerConfig)) *consumer {
+func startPolled(b *bed.Bed, l transport.Listener, change ...func(*transport.ConsumerConfig)) *Consumer {
 	b.T.Helper()
 	cfg := transport.ConsumerConfig{Group: "group", Topics: []transport.TopicStart{{Topic: "events"}}, Listener: l}
 	for _, f := range change {
 		f(&cfg)
 	}
-	c, err := StartConsumer(clientOf(b), cfg, *membershipOf(b))
+	c, err := NewConsumer(clientOf(b), cfg, *membershipOf(b))
 	if err != nil {
 		b.T.Fatal(err)
 	}

@@ -107,7 +107,7 @@ func TestFetchSilentBroker(t *testing.T) {
 		}
 		l.await(t, stop())
 		l.equals(b, 4)
-		if took := time.Since(begun); took > 2*fetch.FetchPatience { // the clock is the bubble's
+		if took := time.Since(begun); took > 2*fetch.SilentAfter { // the clock is the bubble's
 			t.Errorf("took %s", took)
 		}
 	}, bed.ThreeBrokers()...)
@@ -181,10 +181,10 @@ func TestFetchOldFormat(t *testing.T) {
 		b.Wires.OnResponse(func(response []byte) bool {
 			if at := strings.Index(string(response), "record"); at >= 0 {
 				// Look back for the batch: its length is what follows to its end.
-				for start := at - batch.BatchHeaderSize; start >= 0; start-- {
+				for start := at - batch.HeaderSize; start >= 0; start-- {
 					size := int(binary.BigEndian.Uint32(response[start+8:]))
-					if response[start+batch.BatchMagicOffset] == 2 && start+batch.BatchPrefixSize+size <= len(response) && size > batch.BatchMinLength {
-						response[start+batch.BatchMagicOffset] = 1
+					if response[start+batch.MagicOffset] == 2 && start+batch.PrefixSize+size <= len(response) && size > batch.MinLength {
+						response[start+batch.MagicOffset] = 1
 						break
 					}
 				}

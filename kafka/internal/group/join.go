@@ -173,7 +173,7 @@ func (m *membership) entered(resp *kmsg.JoinGroupResponse) {
 // plan spreads the partitions as the group's leader, into req. It returns how
 // many partitions the topics of all members have.
 func (m *membership) plan(ctx context.Context, resp *kmsg.JoinGroupResponse, req *kmsg.SyncGroupRequest) (map[string]int32, error) {
-	var members []balance.GroupMember
+	var members []balance.Member
 	partitions := make(map[string]int32)
 	for i := range resp.Members {
 		member, err := balance.ReadMember(&resp.Members[i])

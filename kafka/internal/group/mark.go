@@ -82,7 +82,8 @@ func unmark(marked string) (metadata string, id transport.TopicID) {
 	return marked[:at], transport.TopicID(raw)
 }
 
-// UnmarkAll takes the marks off commits, and returns them.
+// UnmarkAll removes the marks from the metadata of commits, and returns the topic
+// IDs in them.
 func UnmarkAll(commits map[transport.Partition]transport.Commit) (marks map[transport.Partition]transport.TopicID) {
 	marks = make(map[transport.Partition]transport.TopicID)
 	for p, c := range commits {

@@ -8,8 +8,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kmsg"
-
 	"github.com/eventbus-go/eventbus/kafka/internal/bed"
 	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
 	"github.com/eventbus-go/eventbus/kafka/internal/fetch"
@@ -41,7 +39,7 @@ func TestRecreatedUnmarked(t *testing.T) {
 		l.await(b.T, 8)
 		r.awaitHeard("assigned 0 1", "skipped 0 from 2 to 0: the topic was created anew")
 		r.close()
-		if err := ResetGroup(b.T.Context(), clientOf(b), "group", []transport.Commit{commit}); err != nil {
+		if err := Reset(b.T.Context(), clientOf(b), "group", []transport.Commit{commit}); err != nil {
 			b.T.Fatal(err)
 		}
 		fresh()
@@ -83,7 +81,7 @@ func TestLateCommitInTime(t *testing.T) {
 		c := cluster.NewClient(testOptions([]string{"127.0.0.1:1"}, silent))
 		defer c.Close()
 		p := transport.Partition{Topic: "events"}
-		m := &membership{client: c, fetch: &fetch.Fetcher{Partitions: map[transport.Partition]*fetch.FetchPartition{p: {Partition: p, Revoked: true}}}}
+		m := &membership{client: c, fetch: &fetch.Fetcher{Partitions: map[transport.Partition]*fetch.Partition{p: {Partition: p, Revoked: true}}}}
 		for has, takes := range map[time.Duration]time.Duration{time.Minute: 250 * time.Millisecond, 400 * time.Millisecond: 100 * time.Millisecond} {
 			ctx, cancel := context.WithTimeout(t.Context(), has)
 			began := time.Now()
@@ -137,58 +135,6 @@ func TestRestKeepsNews(t *testing.T) {
 	m.rest()
 	if !m.anew["events"] {
 		t.Error("the news is gone")
-	}
-}
-
-func TestOutdated(t *testing.T) {
-	const o, n = 1, 2
-	type answer struct {
-		at   time.Duration
-		id   byte
-		want bool
-	}
-	for name, answers := range map[string][]answer{
-		"one":                   {{0, o, false}, {time.Hour, o, false}},
-		"a broker is late":      {{0, o, false}, {time.Hour, n, false}, {time.Hour + time.Second, o, true}, {time.Hour + 2*time.Second, n, false}},
-		"a broker is cut off":   {{0, o, false}, {time.Hour, n, false}, {2 * time.Hour, o, true}, {2*time.Hour + 50*time.Second, n, false}, {2*time.Hour + 70*time.Second, o, true}},
-		"the late one is first": {{0, n, false}, {time.Second, o, false}, {2 * time.Second, n, false}},
-		"the late one is believed": {{0, n, false}, {time.Hour, o, false}, {time.Hour + time.Second, n, true},
-			{time.Hour + 50*time.Second, n, true}, {time.Hour + 61*time.Second, n, false}},
-		"no ids": {{0, 0, false}, {time.Second, o, false}, {time.Second, 0, false}, {2 * time.Second, o, false}},
-	} {
-		m := &cluster.Metadata{IDs: make(map[string]*cluster.Identity)}
-		for _, a := range answers {
-			if got := m.Outdated(&cluster.TopicMeta{ID: transport.TopicID{a.id}, Asked: time.Unix(0, 0).Add(a.at)}); got != a.want {
-				t.Errorf("%s: after %s, %d is outdated: %t", name, a.at, a.id, got)
-			}
-		}
-	}
-}
-
-// TestOutdatedIsNotLearned: a late broker changes nothing that is known of a topic;
-// another cluster does.
-func TestOutdatedIsNotLearned(t *testing.T) {
-	c := cluster.NewClient(testOptions([]string{"127.0.0.1:1"}, nil))
-	defer c.Close()
-	at := time.Now()
-	says := func(clusterID string, id byte) *cluster.TopicMeta {
-		at = at.Add(2 * cluster.SettledAfter)
-		resp := kmsg.NewPtrMetadataResponse()
-		resp.ClusterID = &clusterID
-		resp.Brokers = append(resp.Brokers, kmsg.MetadataResponseBroker{NodeID: 1})
-		topic := kmsg.NewMetadataResponseTopic()
-		topic.Topic, topic.TopicID = new("events"), transport.TopicID{id}
-		resp.Topics = append(resp.Topics, topic)
-		c.Metadata.Learn(resp, at)
-		return c.KnownTopic("events")
-	}
-	says("a", 1)
-	now := says("a", 2)
-	if got := says("a", 1); got != now {
-		t.Errorf("learned %+v", got)
-	}
-	if got := says("b", 1); got.ID != (transport.TopicID{1}) || got.Cluster != "b" {
-		t.Errorf("in another cluster: %+v", got)
 	}
 }
 

@@ -12,8 +12,9 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// ResetGroup stores commits for a group without members, in one request.
-func ResetGroup(ctx context.Context, client *cluster.Client, group string, commits []transport.Commit) error {
+// Reset stores commits for a group without members, in one request. The error is
+// transport.ErrFenced if it has members.
+func Reset(ctx context.Context, client *cluster.Client, group string, commits []transport.Commit) error {
 	commits, err := marked(ctx, client, group, commits)
 	if err != nil {
 		return err
@@ -47,7 +48,7 @@ func marked(ctx context.Context, client *cluster.Client, group string, commits [
 	return commits, nil
 }
 
-// StoredBy is the first refusal in a coordinator's response.
+// StoredBy returns the first error in a response to a StoreRequest.
 func StoredBy(answer kmsg.Response) error {
 	for _, topic := range answer.(*kmsg.OffsetCommitResponse).Topics {
 		for _, part := range topic.Partitions {
@@ -59,7 +60,7 @@ func StoredBy(answer kmsg.Response) error {
 	return nil
 }
 
-// StoreRequest stores offsets for a group without members.
+// StoreRequest returns a request that stores offsets for a group without members.
 func StoreRequest(group string, commits []transport.Commit) *kmsg.OffsetCommitRequest {
 	req := kmsg.NewPtrOffsetCommitRequest()
 	req.Group, req.Generation = group, -1 // not of a member

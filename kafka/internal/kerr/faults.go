@@ -7,11 +7,15 @@ import (
 	"strings"
 )
 
-// Faults gathers what is wrong with a configuration.
+// Faults gathers everything that is wrong with a configuration. The zero value
+// means that nothing is.
 type Faults []string
 
+// Add adds a sentence that names a field and a value to write instead.
 func (f *Faults) Add(format string, args ...any) { *f = append(*f, fmt.Sprintf(format, args...)) }
 
+// Err returns one error for all faults of the configuration called what, or nil if
+// there are none.
 func (f Faults) Err(what string) error {
 	switch len(f) {
 	case 0:
@@ -22,7 +26,7 @@ func (f Faults) Err(what string) error {
 	return errors.New("kafka: invalid " + what + ":\n  - " + strings.Join(f, "\n  - "))
 }
 
-// OneOf checks that value is empty or one of those.
+// OneOf adds a fault unless value is empty or one of those.
 func OneOf(wrong *Faults, field, value string, those []string) {
 	if value != "" && !slices.Contains(those, value) {
 		wrong.Add("%s %q is unknown: write %s", field, value, strings.Join(those, ", "))

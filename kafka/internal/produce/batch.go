@@ -21,8 +21,8 @@ type pending struct {
 // sent together. It belongs to the partition's lock while it is being filled,
 // and to whoever sends it afterwards.
 type partitionBatch struct {
-	raw      *batch.FetchBuffer // room for the fixed part, and the records
-	packed   *batch.FetchBuffer // the same compressed; nil if that was not done or is no smaller
+	raw      *batch.Buffer // room for the fixed part, and the records
+	packed   *batch.Buffer // the same compressed; nil if that was not done or is no smaller
 	records  []pending
 	first    int64 // timestamp of the first record
 	last     int64 // the highest timestamp
@@ -50,7 +50,7 @@ var batches = sync.Pool{New: func() any { return new(partitionBatch) }}
 // newBatch returns an empty batch.
 func newBatch(deadline time.Time) *partitionBatch {
 	b := batches.Get().(*partitionBatch)
-	b.raw = batch.NewFetchBuffer(batch.BatchHeaderSize)
+	b.raw = batch.NewBuffer(batch.HeaderSize)
 	b.deadline = deadline
 	return b
 }
@@ -71,7 +71,7 @@ func (b *partitionBatch) recycle() {
 }
 
 // size is that of the batch before compression.
-func (b *partitionBatch) size() int { return len(b.raw.B) }
+func (b *partitionBatch) size() int { return len(b.raw.Bytes) }
 
 // fits tells whether a record with that content still belongs into a batch of
 // at most limit bytes. The first one always does.
@@ -87,18 +87,18 @@ const maxRecordHead = 5 + 1 + 10 + 5
 func (b *partitionBatch) add(r *transport.Record, content int, timestamp int64, room int, done transport.Completion) {
 	at := b.open(content, timestamp)
 	delta, index := timestamp-b.first, int64(len(b.records))
-	b.raw.B = batch.AppendRecord(b.raw.B, r, batch.RecordSize(content, delta, index), delta, index)
+	b.raw.Bytes = batch.AppendRecord(b.raw.Bytes, r, batch.RecordSize(content, delta, index), delta, index)
 	b.close(pending{done: done, timestamp: timestamp, at: at, size: int32(room)})
 }
 
 // move encodes record i of another batch into this one.
 func (b *partitionBatch) move(from *partitionBatch, i int) {
 	p := from.records[i]
-	content, _ := batch.CutRecord(from.raw.B[p.at:])
+	content, _ := batch.CutRecord(from.raw.Bytes[p.at:])
 	at := b.open(len(content), p.timestamp)
 	delta, index := p.timestamp-b.first, int64(len(b.records))
-	b.raw.B = batch.AppendRecordHead(b.raw.B, batch.RecordSize(len(content), delta, index), delta, index)
-	b.raw.B = append(b.raw.B, content...)
+	b.raw.Bytes = batch.AppendRecordHead(b.raw.Bytes, batch.RecordSize(len(content), delta, index), delta, index)
+	b.raw.Bytes = append(b.raw.Bytes, content...)
 	p.at = at
 	b.close(p)
 }
@@ -109,13 +109,13 @@ func (b *partitionBatch) open(content int, timestamp int64) int32 {
 		b.first, b.last = timestamp, timestamp
 	}
 	b.last = max(b.last, timestamp)
-	if need := len(b.raw.B) + content + maxRecordHead; need > cap(b.raw.B) {
-		larger := batch.NewFetchBuffer(max(need, 2*cap(b.raw.B), b.usual))
-		larger.B = larger.B[:copy(larger.B, b.raw.B)]
+	if need := len(b.raw.Bytes) + content + maxRecordHead; need > cap(b.raw.Bytes) {
+		larger := batch.NewBuffer(max(need, 2*cap(b.raw.Bytes), b.usual))
+		larger.Bytes = larger.Bytes[:copy(larger.Bytes, b.raw.Bytes)]
 		b.raw.Release()
 		b.raw = larger
 	}
-	return int32(len(b.raw.B))
+	return int32(len(b.raw.Bytes))
 }
 
 func (b *partitionBatch) close(p pending) {
@@ -126,9 +126,9 @@ func (b *partitionBatch) close(p pending) {
 // wire is what is sent.
 func (b *partitionBatch) wire() []byte {
 	if b.packed != nil {
-		return b.packed.B
+		return b.packed.Bytes
 	}
-	return b.raw.B
+	return b.raw.Bytes
 }
 
 // pack compresses the records, once. A batch that doesn't get smaller is sent
@@ -138,9 +138,9 @@ func (b *partitionBatch) pack(c *batch.Compression) {
 		return
 	}
 	b.compressed = true
-	packed := batch.NewFetchBuffer(b.size())
-	out, err := c.Compress(packed.B[:batch.BatchHeaderSize], b.raw.B[batch.BatchHeaderSize:])
-	packed.B = out
+	packed := batch.NewBuffer(b.size())
+	out, err := c.Compress(packed.Bytes[:batch.HeaderSize], b.raw.Bytes[batch.HeaderSize:])
+	packed.Bytes = out
 	if err != nil || len(out) >= b.size() {
 		packed.Release()
 		return
@@ -160,7 +160,7 @@ func (b *partitionBatch) stamp(c *batch.Compression, s batch.ProducerSession, se
 		codec = 0
 	}
 	b.stamped, b.session, b.sequence = true, s, sequence
-	batch.StampBatch(b.wire(), codec, len(b.records), b.first, b.last, s, sequence)
+	batch.Stamp(b.wire(), codec, len(b.records), b.first, b.last, s, sequence)
 }
 
 // split moves the records that keep is true for into new batches, one for each

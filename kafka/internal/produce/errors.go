@@ -12,12 +12,11 @@ import (
 
 var errProducerClosed = fmt.Errorf("kafka: the producer is %w", transport.ErrClosed)
 
-// DeliveryError is why a record was not delivered. It is ErrOutcomeUnknown if
-// the record may be in the log all the same.
+// DeliveryError is the error of a record that was not delivered.
 type DeliveryError struct {
-	What    string
-	Cause   error
-	Unknown bool
+	What    string // what happened to the record
+	Cause   error  // may be nil
+	Unknown bool   // the record may be in the log: the error is transport.ErrOutcomeUnknown
 }
 
 func (e *DeliveryError) Error() string {
@@ -31,12 +30,13 @@ func (e *DeliveryError) Error() string {
 	return s
 }
 
-// Is makes the error ErrOutcomeUnknown if it is.
+// Is reports whether target is transport.ErrOutcomeUnknown and the outcome is
+// unknown.
 func (e *DeliveryError) Is(target error) bool {
 	return e.Unknown && target == transport.ErrOutcomeUnknown
 }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *DeliveryError) Unwrap() error { return e.Cause }
 
 // expired is the error of a batch whose delivery deadline has passed.

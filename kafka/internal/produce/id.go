@@ -34,7 +34,7 @@ func (p *producerIDs) get(w *cluster.Conn, deadline time.Time) (batch.ProducerSe
 	req := kmsg.NewPtrInitProducerIDRequest()
 	req.TransactionalID = nil
 	req.ProducerID, req.ProducerEpoch = -1, -1
-	body, err := w.Exchange(req, deadline, cluster.NewBody)
+	body, err := w.Exchange(req, deadline, cluster.Allocate)
 	if err != nil {
 		return batch.ProducerSession{}, fmt.Errorf("getting a producer id: %w", err)
 	}

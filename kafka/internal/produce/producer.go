@@ -109,7 +109,7 @@ func (p *Producer) Produce(ctx context.Context, r *transport.Record, done transp
 	}
 	timestamp := at.UnixMilli()
 	content := batch.ContentSize(r)
-	if batch.BatchHeaderSize+content+maxRecordHead > p.cfg.BatchBytes {
+	if batch.HeaderSize+content+maxRecordHead > p.cfg.BatchBytes {
 		return p.produceAlone(ctx, part, r, content, timestamp, done)
 	}
 	size := r.Size()
@@ -126,7 +126,7 @@ func (p *Producer) Produce(ctx context.Context, r *transport.Record, done transp
 // of its own, compressed, is not too large.
 func (p *Producer) produceAlone(ctx context.Context, part *partition, r *transport.Record, content int, timestamp int64, done transport.Completion) error {
 	// The fixed part, the length, the attributes, and deltas of 0.
-	single := batch.BatchHeaderSize + batch.VarintSize(int64(batch.RecordSize(content, 0, 0))) + batch.RecordSize(content, 0, 0)
+	single := batch.HeaderSize + batch.VarintSize(int64(batch.RecordSize(content, 0, 0))) + batch.RecordSize(content, 0, 0)
 	size := r.Size()
 	if single > p.cfg.BatchBytes && p.compression.Codec == 0 {
 		return tooLarge(single, p.cfg.BatchBytes)

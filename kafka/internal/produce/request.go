@@ -136,7 +136,7 @@ func (r *round) exchange() ([]byte, error) {
 	slices.SortStableFunc(r.parts, func(a, b *partition) int { return cmp.Compare(a.topic.name, b.topic.name) })
 	r.vigil.begin(r.sent, r.end)
 	defer r.vigil.over()
-	deadline := time.Now().Add(p.client.Cfg.RequestTimeout)
+	deadline := time.Now().Add(p.client.Options.RequestTimeout)
 	fresh := false
 	for _, part := range r.parts {
 		fresh = fresh || part.session.ID < 0
@@ -163,11 +163,11 @@ func (r *round) exchange() ([]byte, error) {
 	}
 	// The broker waits for the replicas for half of the time at most, so that
 	// its answer that they are late comes before the connection is given up.
-	r.req.TimeoutMillis = int32(max(min(time.Until(deadline), p.client.Cfg.RequestTimeout/2).Milliseconds(), 1))
+	r.req.TimeoutMillis = int32(max(min(time.Until(deadline), p.client.Options.RequestTimeout/2).Milliseconds(), 1))
 	r.req.SetVersion(version)
 	frame := cluster.TakeFrame()
 	defer cluster.GiveFrame(frame)
-	frame.Bytes = r.req.frame(p.client.Format, frame.Bytes[:0])
+	frame.Bytes = r.req.frame(p.client.Formatter, frame.Bytes[:0])
 	return r.conn.Await(frame.Bytes, r.req.pieces(frame.Bytes), version >= 9, deadline, r.memory)
 }
 
@@ -241,6 +241,8 @@ func (r *round) answers(topic string, index int32) *partition {
 	return nil
 }
 
+// ErrUnanswered is the error of a partition that is missing in the response to its
+// request.
 var ErrUnanswered = errors.New("the broker's response leaves the partition out")
 
 // unanswered repeats what the broker's response says nothing of.

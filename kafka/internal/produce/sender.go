@@ -188,7 +188,7 @@ func (s *sender) serve() bool {
 func (s *sender) patience() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	patience := 2 * s.producer.client.Cfg.DialTimeout
+	patience := 2 * s.producer.client.Options.DialTimeout
 	if len(s.ready) > 0 {
 		patience = min(patience, max(time.Until(s.ready[0].deadline()), 0))
 	}

@@ -1,0 +1,64 @@
+package cluster
+
+import (
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// TestOutdated: an id that a late broker names is not believed, unless for a minute
+// no broker names another one.
+func TestOutdated(t *testing.T) {
+	const o, n = 1, 2
+	type answer struct {
+		at   time.Duration
+		id   byte
+		want bool
+	}
+	for name, answers := range map[string][]answer{
+		"one":                   {{0, o, false}, {time.Hour, o, false}},
+		"a broker is late":      {{0, o, false}, {time.Hour, n, false}, {time.Hour + time.Second, o, true}, {time.Hour + 2*time.Second, n, false}},
+		"a broker is cut off":   {{0, o, false}, {time.Hour, n, false}, {2 * time.Hour, o, true}, {2*time.Hour + 50*time.Second, n, false}, {2*time.Hour + 70*time.Second, o, true}},
+		"the late one is first": {{0, n, false}, {time.Second, o, false}, {2 * time.Second, n, false}},
+		"the late one is believed": {{0, n, false}, {time.Hour, o, false}, {time.Hour + time.Second, n, true},
+			{time.Hour + 50*time.Second, n, true}, {time.Hour + 61*time.Second, n, false}},
+		"no ids": {{0, 0, false}, {time.Second, o, false}, {time.Second, 0, false}, {2 * time.Second, o, false}},
+	} {
+		m := &metadata{ids: make(map[string]*identity)}
+		for _, a := range answers {
+			if got := m.outdated(&TopicMeta{ID: transport.TopicID{a.id}, Asked: time.Unix(0, 0).Add(a.at)}); got != a.want {
+				t.Errorf("%s: after %s, %d is outdated: %t", name, a.at, a.id, got)
+			}
+		}
+	}
+}
+
+// TestOutdatedIsNotLearned: a late broker changes nothing that is known of a topic;
+// another cluster does.
+func TestOutdatedIsNotLearned(t *testing.T) {
+	c := NewClient(testOptions([]string{"127.0.0.1:1"}, nil))
+	defer c.Close()
+	at := time.Now()
+	says := func(clusterID string, id byte) *TopicMeta {
+		at = at.Add(2 * settledAfter)
+		resp := kmsg.NewPtrMetadataResponse()
+		resp.ClusterID = &clusterID
+		resp.Brokers = append(resp.Brokers, kmsg.MetadataResponseBroker{NodeID: 1})
+		topic := kmsg.NewMetadataResponseTopic()
+		topic.Topic, topic.TopicID = new("events"), transport.TopicID{id}
+		resp.Topics = append(resp.Topics, topic)
+		c.Learn(resp, at)
+		return c.KnownTopic("events")
+	}
+	says("a", 1)
+	now := says("a", 2)
+	if got := says("a", 1); got != now {
+		t.Errorf("learned %+v", got)
+	}
+	if got := says("b", 1); got.ID != (transport.TopicID{1}) || got.Cluster != "b" {
+		t.Errorf("in another cluster: %+v", got)
+	}
+}
