@@ -196,7 +196,7 @@ func (s *schemaComparison) format(path string, a, b map[string]any) {
 		case x > 0 && y == x:
 			s.add(path, "format-changed", Safe, word(from), word(to), "the same numbers fit", "")
 		case x > 0 && y > x:
-			s.add(path, "format-widened", Dangerous, word(from), word(to), readerOld+" fails on numbers that are too large for it", "Keep the numbers small until all readers are built anew")
+			s.add(path, "format-widened", Dangerous, word(from), word(to), readerOld+" fails on numbers that are too large for it", "Keep the numbers small until all readers know the new type")
 		case x > 0 && y > 0:
 			s.add(path, "format-narrowed", Breaking, word(from), word(to), readerNew+" fails on numbers that are too large for it", newField)
 		case from == nil:
