@@ -13,6 +13,8 @@ import (
 	"github.com/eventbus-go/eventbus/resilience"
 )
 
+var gridCells = flag.String("cells", "", "run only the cells of TestBreakerGrid whose name has this in it")
+
 var wholeGrid = flag.Bool("grid", false, "run every cell of TestBreakerGrid, some minutes, and print the table")
 
 // cell is one load on a subscription with all defaults: a share of its events fails
@@ -49,6 +51,9 @@ func (c cell) run(t *testing.T, config resilience.BreakerConfig) (r result) {
 	inBubble(t, func(t *testing.T) {
 		const limit = time.Hour
 		events := max(1000, c.keys)
+		if c.keys == 200 {
+			events = 20_000 // a long backlog of each key
+		}
 		start := time.Now()
 		var mu sync.Mutex
 		type history struct {
@@ -150,20 +155,31 @@ func TestBreakerGrid(t *testing.T) {
 			}
 		}
 	}
+	// A backlog of which a few events fail twice: what a deployment or a crash leaves.
+	for _, share := range []int{4, 5} {
+		cells = append(cells, cell{share, 200, "twice", true, 0, 4 * time.Millisecond})
+	}
 	var table strings.Builder
 	for _, c := range cells {
+		if !strings.Contains(c.String(), *gridCells) {
+			continue
+		}
 		without, with := c.run(t, resilience.BreakerConfig{Disabled: true}), c.run(t, resilience.BreakerConfig{})
 		fmt.Fprintf(&table, "%v: %v without (%d letters), %v with (%d letters, open %v)\n",
 			c, without.drained, without.letters, with.drained, with.letters, with.open.Round(time.Millisecond))
+		factor := time.Duration(2)
+		if c.share > 98 {
+			factor = 3 // nearly an outage: the breaker opens, and is to notice soon
+		}
 		switch {
-		case c.fails == "always" && c.share > 98 && c.keys >= 10:
+		case c.fails == "always" && c.share == 100 && c.keys >= 10:
 			// No different from an outage: all that fails is held, and nothing dies.
 			if with.letters > 0 {
 				t.Errorf("%v: %d dead letters", c, with.letters)
 			}
 		case !with.ended && without.ended:
 			t.Errorf("%v: not drained in %v; %v without a breaker", c, with.drained, without.drained)
-		case with.drained > 2*without.drained+12*time.Second:
+		case with.drained > factor*without.drained+12*time.Second:
 			t.Errorf("%v: drained in %v, %v without a breaker (open %v)", c, with.drained, without.drained, with.open)
 		case with.letters > without.letters || c.outage > 0 && with.letters > 0:
 			t.Errorf("%v: %d dead letters, %d without a breaker", c, with.letters, without.letters)

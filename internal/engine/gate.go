@@ -70,8 +70,9 @@ func (g *gate) look() {
 }
 
 // next takes the lanes that ask now out of the queue. Before an open breaker up to
-// half of them are ones that were tried before: events that fail at first and then
-// succeed would keep a breaker open that only ever probed with new ones. The others
+// half of them are ones that were tried before, those of the last rounds first: events
+// that fail at first and then succeed would keep a breaker open that only ever
+// probed with new ones. The others
 // are new ones if there are any: among thousands of events that fail, whatever else
 // comes is what shows that the dependency works. Suspects
 // come last: their failures count for nothing, and thousands of them may wait in
@@ -95,7 +96,8 @@ func (g *gate) next() (asking []*wait) {
 			return true
 		})
 	}
-	take(n/2, func(w *wait) bool { return w.tried })
+	take((n+1)/2, func(w *wait) bool { return w.probed })
+	take((n+1)/2, func(w *wait) bool { return w.tried && n > 1 })
 	take(n, func(w *wait) bool { return w.fresh })
 	take(n, func(*wait) bool { return true })
 	rest := n - len(asking)

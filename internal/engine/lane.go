@@ -30,8 +30,9 @@ type wait struct {
 	slot int    // in the heap; −1 if not there
 	key  uint64 // by which the breaker knows the lane that waits before it
 
-	fresh bool // its head was never tried
-	tried bool // its head failed before, and has not probed often in a row
+	fresh  bool // its head was never tried
+	tried  bool // its head failed before, and has not probed often in a row
+	probed bool // and it has probed in one of the last rounds
 }
 
 type laneState int8

@@ -147,6 +147,7 @@ func (w *worker) giveBack(p *partition) {
 			stay.key = keyHash(l.head.record)
 			stay.fresh = l.head.retry == nil
 			stay.tried = !stay.fresh && l.head.retry.probes < maxProbes
+			stay.probed = stay.tried && l.head.retry.probes > 0
 			w.sub.gated.add(stay)
 		}
 	}
