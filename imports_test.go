@@ -67,6 +67,7 @@ var directions = []struct {
 	{dir: "kafka/internal/produce", ours: []string{"transport", "kafka/internal/kerr", "kafka/internal/batch", "kafka/internal/cluster", "internal/murmur2"}, others: []string{"..."}, tests: room},
 	{dir: "kafka/internal/fetch", ours: []string{"transport", "kafka/internal/kerr", "kafka/internal/batch", "kafka/internal/cluster"}, others: []string{"..."}, tests: room},
 	{dir: "kafka/internal/group", ours: []string{"transport", "kafka/internal/kerr", "kafka/internal/balance", "kafka/internal/cluster", "kafka/internal/fetch"}, others: []string{"..."}, tests: room},
+	{dir: "kafka/internal/bed", ours: []string{"transport", "kafka/internal/kerr", "kafka/internal/batch"}, others: []string{"..."}, tests: room},
 	{dir: "kafka", ours: []string{"transport", "kafka/internal/..."}, others: []string{"..."}, tests: append([]string{"kafkatest/embedded"}, room...)}, // which its examples run
 	{dir: "kafka/...", ours: []string{"transport", "kafka/internal/..."}, others: []string{"..."}, tests: room},
 	{dir: "catalog", ours: []string{".", "transport", "internal/declare", "internal/naming", "internal/jsonschema"}, others: []string{"github.com/go-json-experiment/json/..."}, tests: []string{"..."}},
@@ -155,6 +156,9 @@ func TestImportsRules(t *testing.T) {
 		{"kafka/internal/cluster", module + "/kafka/internal/batch", false, false},
 		{"kafka/internal/kerr", module + "/kafka/internal/cluster", false, false},
 		{"kafka/internal/group", module + "/kafka", false, false},
+		{"kafka/internal/bed", module + "/kafka/internal/cluster", false, false},
+		{"kafka", module + "/kafkatest/embedded", true, true},
+		{"kafka", module + "/kafkatest/embedded", false, false},
 		{"kafka", "github.com/segmentio/kafka-go/sasl", false, true},
 		{"admin", module, false, true},
 		{"admin", module + "/internal/engine", false, false},
