@@ -172,10 +172,11 @@ func TestBreakerGrid(t *testing.T) {
 			factor = 3 // nearly an outage: the breaker opens, and is to notice soon
 		}
 		switch {
-		case c.fails == "always" && c.share == 100 && c.keys >= 10:
-			// No different from an outage: all that fails is held, and nothing dies.
-			if with.letters > 0 {
-				t.Errorf("%v: %d dead letters", c, with.letters)
+		case c.fails == "always" && c.share > 98 && c.keys >= 10:
+			// Hardly different from an outage: what fails may be held for as long as
+			// nothing else comes, and no more of it may die than without a breaker.
+			if with.letters > without.letters || c.share == 100 && with.letters > 0 {
+				t.Errorf("%v: %d dead letters, %d without a breaker", c, with.letters, without.letters)
 			}
 		case !with.ended && without.ended:
 			t.Errorf("%v: not drained in %v; %v without a breaker", c, with.drained, without.drained)
