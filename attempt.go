@@ -109,7 +109,7 @@ func handleRest(ctx context.Context, signals *telemetry.ProcessSignals, d *Deliv
 // observed calls the handler once and reports the attempt. Telemetry only
 // watches: the handler is called here.
 func observed(signals *telemetry.ProcessSignals, s *scope, handler Handler, k kind) *attemptError {
-	t, values := signals.Start(s, s.Context)
+	t, values := signals.Start(s.Context, s)
 	if values != nil {
 		s.values = values
 	}

@@ -82,11 +82,11 @@ func (s *schemaComparison) compare(path string, a, b map[string]any) {
 	a, refA := s.old.resolve(a)
 	b, refB := s.now.resolve(b)
 	if refA != "" && refB != "" {
-		if pair := [2]string{refA, refB}; s.seen[pair] {
+		pair := [2]string{refA, refB}
+		if s.seen[pair] {
 			return
-		} else {
-			s.seen[pair] = true
 		}
+		s.seen[pair] = true
 	}
 	a, nullA := nullable(s.old, a)
 	b, nullB := nullable(s.now, b)

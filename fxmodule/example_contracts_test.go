@@ -36,8 +36,8 @@ var WelcomeSentTopic = eventbus.NewTopic(eventbus.TopicConfig[WelcomeSent]{
 var oneCustomer = fx.Options(
 	fx.NopLogger,
 	fx.Decorate(inMemory),
-	fx.Invoke(func(bus *eventbus.Bus, life fx.Lifecycle, app fx.Shutdowner) {
-		bus.Use(func(next eventbus.Handler) eventbus.Handler {
+	fx.Invoke(func(bus *eventbus.Bus, life fx.Lifecycle, app fx.Shutdowner) error {
+		err := bus.Use(func(next eventbus.Handler) eventbus.Handler {
 			return func(ctx context.Context, d *eventbus.Delivery) error {
 				err := next(ctx, d)
 				if d.Events[0].Type == "WelcomeSent" {
@@ -49,6 +49,7 @@ var oneCustomer = fx.Options(
 		life.Append(fx.StartHook(func(ctx context.Context) error {
 			return eventbus.NewPublisher(bus, CustomerCreatedTopic).Publish(ctx, CustomerCreated{CustomerID: "c-1", Name: "Ada"})
 		}))
+		return err
 	}),
 )
 

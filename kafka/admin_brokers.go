@@ -50,12 +50,12 @@ func (a *Admin) Probe(ctx context.Context) ([]BrokerProbe, error) {
 	}
 	probes := make([]BrokerProbe, len(found.Brokers))
 	for i, b := range found.Brokers {
-		probes[i] = probe(a.client, ctx, b)
+		probes[i] = probe(ctx, a.client, b)
 	}
 	return probes, nil
 }
 
-func probe(c *cluster.Client, ctx context.Context, b transport.Broker) BrokerProbe {
+func probe(ctx context.Context, c *cluster.Client, b transport.Broker) BrokerProbe {
 	probe := BrokerProbe{Broker: b}
 	within, cancel := context.WithTimeout(ctx, c.Options.DialTimeout)
 	defer cancel()

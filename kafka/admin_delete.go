@@ -26,7 +26,7 @@ func (a *Admin) DeleteRecords(ctx context.Context, before map[transport.Partitio
 		err := a.client.Persist(ctx, func() error {
 			leader, _, err := a.client.Leader(ctx, p.Topic, p.Partition)
 			if err == nil {
-				err = deleteRecords(a.client, ctx, leader, p, offset)
+				err = deleteRecords(ctx, a.client, leader, p, offset)
 			}
 			if kerr.Retriable(err) {
 				a.client.Invalidate(p.Topic)
@@ -40,7 +40,7 @@ func (a *Admin) DeleteRecords(ctx context.Context, before map[transport.Partitio
 	return errors.Join(errs...)
 }
 
-func deleteRecords(c *cluster.Client, ctx context.Context, leader int32, p transport.Partition, offset int64) error {
+func deleteRecords(ctx context.Context, c *cluster.Client, leader int32, p transport.Partition, offset int64) error {
 	req := kmsg.NewPtrDeleteRecordsRequest()
 	req.TimeoutMillis = int32(max(c.Options.RequestTimeout/2, time.Millisecond).Milliseconds())
 	topic := kmsg.NewDeleteRecordsRequestTopic()

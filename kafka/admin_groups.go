@@ -43,7 +43,7 @@ func (a *Admin) Groups(ctx context.Context) ([]GroupListing, error) {
 	for _, b := range known.Brokers {
 		var listed []GroupListing
 		err := a.client.Persist(ctx, func() (err error) {
-			listed, err = groupsOf(a.client, ctx, b.ID)
+			listed, err = groupsOf(ctx, a.client, b.ID)
 			return err
 		})
 		if err != nil {
@@ -56,7 +56,7 @@ func (a *Admin) Groups(ctx context.Context) ([]GroupListing, error) {
 }
 
 // groupsOf lists the groups that a broker coordinates.
-func groupsOf(c *cluster.Client, ctx context.Context, broker int32) ([]GroupListing, error) {
+func groupsOf(ctx context.Context, c *cluster.Client, broker int32) ([]GroupListing, error) {
 	answer, err := c.Request(ctx, broker, kmsg.NewPtrListGroupsRequest())
 	if err != nil {
 		return nil, err
@@ -99,7 +99,7 @@ func (a *Admin) Group(ctx context.Context, name string) (Group, error) {
 	var g Group
 	err := a.client.Persist(ctx, func() error {
 		return a.client.AtCoordinator(ctx, name, func(broker int32) (err error) {
-			g, err = describeGroup(a.client, ctx, broker, name)
+			g, err = describeGroup(ctx, a.client, broker, name)
 			return err
 		})
 	})
@@ -112,7 +112,7 @@ func (a *Admin) Group(ctx context.Context, name string) (Group, error) {
 // describeGroup asks for a group of the classic protocol and, if there is none,
 // for one of KIP-848: brokers answer each request for groups of its own protocol
 // alone.
-func describeGroup(c *cluster.Client, ctx context.Context, coordinator int32, name string) (Group, error) {
+func describeGroup(ctx context.Context, c *cluster.Client, coordinator int32, name string) (Group, error) {
 	req := kmsg.NewPtrDescribeGroupsRequest()
 	req.Groups = []string{name}
 	answer, err := c.Request(ctx, coordinator, req)
@@ -126,7 +126,7 @@ func describeGroup(c *cluster.Client, ctx context.Context, coordinator int32, na
 	d := &described[0]
 	switch {
 	case kerr.Error(d.ErrorCode) == kerr.GroupIDNotFound, d.ErrorCode == 0 && d.State == "Dead":
-		return describeConsumerGroup(c, ctx, coordinator, name)
+		return describeConsumerGroup(ctx, c, coordinator, name)
 	case d.ErrorCode != 0:
 		return Group{}, kerr.Error(d.ErrorCode)
 	}
@@ -143,7 +143,7 @@ func describeGroup(c *cluster.Client, ctx context.Context, coordinator int32, na
 
 var errLeftOut = errors.New("the broker's response does not mention it")
 
-func describeConsumerGroup(c *cluster.Client, ctx context.Context, coordinator int32, name string) (Group, error) {
+func describeConsumerGroup(ctx context.Context, c *cluster.Client, coordinator int32, name string) (Group, error) {
 	req := kmsg.NewPtrConsumerGroupDescribeRequest()
 	req.Groups = []string{name}
 	answer, err := c.Request(ctx, coordinator, req)

@@ -167,7 +167,7 @@ func TestBreakerGrid(t *testing.T) {
 		without, with := c.run(t, resilience.BreakerConfig{Disabled: true}), c.run(t, resilience.BreakerConfig{})
 		fmt.Fprintf(&table, "%v: %v without (%d letters), %v with (%d letters, open %v)\n",
 			c, without.drained, without.letters, with.drained, with.letters, with.open.Round(time.Millisecond))
-		factor := time.Duration(2)
+		factor := int64(2)
 		if c.share > 98 {
 			factor = 3 // nearly an outage: the breaker opens, and is to notice soon
 		}
@@ -180,7 +180,7 @@ func TestBreakerGrid(t *testing.T) {
 			}
 		case !with.ended && without.ended:
 			t.Errorf("%v: not drained in %v; %v without a breaker", c, with.drained, without.drained)
-		case with.drained > factor*without.drained+12*time.Second:
+		case with.drained > time.Duration(factor*int64(without.drained))+12*time.Second:
 			t.Errorf("%v: drained in %v, %v without a breaker (open %v)", c, with.drained, without.drained, with.open)
 		case with.letters > without.letters || c.outage > 0 && with.letters > 0:
 			t.Errorf("%v: %d dead letters, %d without a breaker", c, with.letters, without.letters)

@@ -61,7 +61,7 @@ const reasonPanic = "panic"
 // with it, and the next one would die of the same record.
 func judged(judge func(error) Verdict, err error) (v Verdict) {
 	panicked := Verdict{Kind: Retry, Reason: reasonPanic, Breaker: resilience.Failure}
-	if unwound, ok := err.(*PanicError); ok {
+	if unwound, ok := err.(*PanicError); ok { //nolint:errorlint // made by the worker, never wrapped
 		panicked.Stack = unwound.Stack
 		return panicked
 	}

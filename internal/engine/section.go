@@ -144,7 +144,7 @@ func extendBudgets(r *byteReader, spent []budget) {
 		for i := range spent {
 			if spent[i].offset == offset {
 				spent[i].decided = strings.ToValidUTF8(decided, "")
-				spent[i].used = max(time.Duration(used), -1) * time.Second
+				spent[i].used = time.Duration(max(used, -1)) * time.Second
 			}
 		}
 	}

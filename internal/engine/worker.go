@@ -72,7 +72,7 @@ func (w *worker) call(ctx *attemptContext, p *partition, began time.Time, ticket
 		w.conclude(ctx, p, took, ticket, err)
 		clear(w.items)
 		clear(w.attempt.Records)
-		if unwound, ok := err.(*PanicError); ok && unwound.Value == nil {
+		if unwound, ok := err.(*PanicError); ok && unwound.Value == nil { //nolint:errorlint // made by the worker, never wrapped
 			w.sub.replace(w)
 		}
 	}()

@@ -149,7 +149,7 @@ func described(t reflect.Type) object {
 		t = t.Elem()
 	}
 	var s object
-	d, ok := reflect.New(t).Interface().(Describer)
+	d, ok := reflect.TypeAssert[Describer](reflect.New(t))
 	if !ok || json.Unmarshal(d.JSONSchema(), &s) != nil || s == nil {
 		return object{goType: t.String()}
 	}
@@ -220,8 +220,8 @@ func notNull(s object) object {
 			s["type"] = t[0]
 		}
 	}
-	if any, ok := s["anyOf"].([]object); ok && len(any) == 2 {
-		return any[0]
+	if either, ok := s["anyOf"].([]object); ok && len(either) == 2 {
+		return either[0]
 	}
 	return s
 }

@@ -25,7 +25,7 @@ const keyTag = "eventbus"
 // parts, also from nested structs and behind pointers, and their names as the
 // declaration shows them. What is wrong with the tags is added to wrong.
 // Reflection on the type happens here, once per topic, and not at each publish.
-func TaggedFields(t reflect.Type, wrong *declare.Faults) (fields []keyField, path string) {
+func TaggedFields(t reflect.Type, wrong *declare.Faults) (fields []Field, path string) {
 	w := keyWalk{wrong: wrong}
 	var steps [][]int
 	if t.Kind() == reflect.Pointer {
@@ -47,7 +47,7 @@ func TaggedFields(t reflect.Type, wrong *declare.Faults) (fields []keyField, pat
 
 // keyWalk gathers tagged fields.
 type keyWalk struct {
-	found []keyField
+	found []Field
 	wrong *declare.Faults
 	open  []reflect.Type // the structs that the walk is in: recursive types end there
 }
@@ -93,7 +93,7 @@ func (w *keyWalk) take(f reflect.StructField, t reflect.Type, name, tag string, 
 	case format == nil:
 		w.wrong.Add("Key", "field %s is tagged as key and can't be one, being a %s: use a string, an integer, a bool or a type with MarshalText, or set Key", name, f.Type)
 	default:
-		w.found = append(w.found, keyField{name: name, order: order, index: steps, format: format})
+		w.found = append(w.found, Field{name: name, order: order, index: steps, format: format})
 	}
 }
 
@@ -112,7 +112,7 @@ func parseKeyTag(tag string) (order int, ok bool) {
 // the order of the struct's fields would decide, and moving one would silently
 // change every key, and so the partition and the order of its events.
 func (w *keyWalk) order() {
-	slices.SortStableFunc(w.found, func(a, b keyField) int { return cmp.Compare(a.order, b.order) })
+	slices.SortStableFunc(w.found, func(a, b Field) int { return cmp.Compare(a.order, b.order) })
 	for i := range w.found {
 		switch f := &w.found[i]; {
 		case f.order == 0:
@@ -123,8 +123,8 @@ func (w *keyWalk) order() {
 	}
 }
 
-// keyField is one tagged field, and how it is formatted.
-type keyField struct {
+// Field is one tagged field, and how it is formatted.
+type Field struct {
 	name   string
 	order  int // 0 if the tag has no number
 	index  [][]int
@@ -134,7 +134,7 @@ type keyField struct {
 // Append appends the field of the struct v to dst. A nil pointer on the way is
 // an error rather than an empty part, which would put unrelated events under one
 // key. Errors name the field and not its value, which may be personal data.
-func (f *keyField) Append(dst []byte, v reflect.Value) ([]byte, error) {
+func (f *Field) Append(dst []byte, v reflect.Value) ([]byte, error) {
 	for i, step := range f.index {
 		if i > 0 {
 			if v.IsNil() {

@@ -52,9 +52,9 @@ type attempt interface {
 	Event(i int) *wire.Event
 }
 
-// processing is the report of one attempt that has started and not ended. It is
+// Processing is the report of one attempt that has started and not ended. It is
 // a value, so that an attempt without listeners allocates nothing.
-type processing struct {
+type Processing struct {
 	h            *ProcessSignals
 	a            attempt
 	span         trace.Span
@@ -65,13 +65,13 @@ type processing struct {
 // Start begins the report of an attempt. Its span is a child of the span that
 // sent the event. The returned context carries that span for the handler; it is
 // nil if there is neither a span nor a trace to carry.
-func (h *ProcessSignals) Start(a attempt, ctx context.Context) (processing, context.Context) {
-	t := processing{h: h, a: a, debug: h.Log.Enabled(a, slog.LevelDebug)}
+func (h *ProcessSignals) Start(ctx context.Context, a attempt) (Processing, context.Context) {
+	t := Processing{h: h, a: a, debug: h.Log.Enabled(a, slog.LevelDebug)}
 	t.timed = t.debug || h.metrics.process.Enabled(a)
 	if t.timed {
 		t.start = time.Now()
 	}
-	values, span := h.begin(a, ctx)
+	values, span := h.begin(ctx, a)
 	t.span = span
 	if t.debug {
 		h.Log.LogAttrs(a, slog.LevelDebug, "handling", h.fields(a, span)...)
@@ -84,7 +84,7 @@ func (h *ProcessSignals) Start(a attempt, ctx context.Context) (processing, cont
 
 // End ends the report with the handler's error, its error.type, and the stack of
 // a panic. It must be called once.
-func (t *processing) End(err error, kind string, stack []byte) {
+func (t *Processing) End(err error, kind string, stack []byte) {
 	h, s, span := t.h, t.a, t.span
 	var took time.Duration
 	if t.timed {
@@ -109,7 +109,7 @@ func (t *processing) End(err error, kind string, stack []byte) {
 // attempt's span if a tracer records spans. The span of a batch has no single
 // parent; it is linked to the spans that created its events instead, as the
 // conventions ask.
-func (h *ProcessSignals) begin(s attempt, ctx context.Context) (values context.Context, span trace.Span) {
+func (h *ProcessSignals) begin(ctx context.Context, s attempt) (values context.Context, span trace.Span) {
 	t := &h.Tracing
 	if s.Len() == 1 && t.carried(s.Event(0)) {
 		ctx = t.extract(ctx, s.Event(0))

@@ -44,7 +44,7 @@ func Publisher[T any](topic *eventbus.Topic[T]) fx.Option {
 
 // Idempotent puts the inbox around every handler of the bus.
 func Idempotent() fx.Option {
-	return fx.Invoke(func(bus *eventbus.Bus, in *inbox.Inbox) { bus.Use(eventbus.Idempotent(in)) })
+	return fx.Invoke(func(bus *eventbus.Bus, in *inbox.Inbox) error { return bus.Use(eventbus.Idempotent(in)) })
 }
 
 type params struct {

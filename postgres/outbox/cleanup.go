@@ -55,13 +55,13 @@ func (c *chores) run(ctx context.Context, l *lease, at cursor) error {
 	if passed(&c.cleaned, r.config.CleanEvery) {
 		r.cleaned = 0
 	}
-	return r.clean(ctx, at)
+	return r.clean(ctx)
 }
 
 // clean deletes a chunk of what every relay has sent and is older than Keep. A round
 // walks the table once, a chunk between two batches, and ends at the first row that
 // is too young.
-func (r *Relay) clean(ctx context.Context, at cursor) error {
+func (r *Relay) clean(ctx context.Context) error {
 	if r.cleaned < 0 {
 		return nil
 	}

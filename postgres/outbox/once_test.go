@@ -71,7 +71,9 @@ func TestEffectivelyOnce(t *testing.T) {
 		bus := cluster.Bus(t)
 		ordered := outbox.For(eventbus.NewPublisher(bus, orderTopic)).In(table)
 		invoiced := outbox.For(eventbus.NewPublisher(bus, invoiceTopic)).In(table)
-		bus.Use(eventbus.Idempotent(in))
+		if err := bus.Use(eventbus.Idempotent(in)); err != nil {
+			t.Fatal(err)
+		}
 		flaky := func() error {
 			if rand.IntN(20) == 0 {
 				return errors.New("the process dies between two steps")

@@ -135,7 +135,7 @@ func (w *writers) one(ctx context.Context, random *rand.Rand, writer int) error 
 		wait(ctx, time.Duration(random.IntN(30))*time.Millisecond)
 	}
 	key := "k" + strconv.Itoa(random.IntN(w.keys))
-	inner := pgx.Tx(tx)
+	inner := tx
 	savepoint := random.IntN(20) == 0
 	if savepoint {
 		if inner, err = tx.Begin(ctx); err != nil {

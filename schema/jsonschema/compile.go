@@ -18,7 +18,7 @@ const own = "schema:///own"
 // or connections.
 type nowhere struct{}
 
-func (nowhere) Load(url string) (any, error) {
+func (nowhere) Load(string) (any, error) {
 	return nil, errors.New("it is no reference of the schema: name it with registry.Refer")
 }
 

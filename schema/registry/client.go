@@ -76,8 +76,7 @@ func (s signed) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // tokenError leaves out the body of the answer, which may quote the request.
 func tokenError(err error) error {
-	var refused *oauth2.RetrieveError
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*oauth2.RetrieveError](err); ok {
 		return fmt.Errorf("no token from the authorization server: status %d %s", refused.Response.StatusCode, clip(refused.ErrorCode))
 	}
 	return fmt.Errorf("no token from the authorization server: %w", err)

@@ -123,7 +123,7 @@ func TestUnknownIDsAreWaitedForAWhile(t *testing.T) {
 	var calls atomic.Int32
 	missing := func(w http.ResponseWriter, _ *http.Request) {
 		calls.Add(1)
-		w.WriteHeader(404)
+		w.WriteHeader(http.StatusNotFound)
 		fmt.Fprint(w, `{"error_code":40403,"message":"Schema not found"}`)
 	}
 	r := server(t, missing)
@@ -216,7 +216,7 @@ func TestCredentialsGoToTheRegistryAlone(t *testing.T) {
 	}
 	refusing := server(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(401)
+		w.WriteHeader(http.StatusUnauthorized)
 		fmt.Fprint(w, `{"error":"invalid_client","error_description":"secret"}`)
 	}, func(c *registry.Config) {
 		c.Client = &registry.ClientCredentials{TokenURL: c.URLs[0], ClientID: "i", ClientSecret: "secret"}

@@ -36,7 +36,9 @@ func Example() {
 	if err := producer.Produce(ctx, record, done); err != nil {
 		panic(err)
 	}
-	<-done
+	if err := <-done; err != nil {
+		panic(err)
+	}
 
 	start := transport.Partition{Topic: "orders", Partition: 0}
 	reader, err := cluster.NewReader(transport.ReaderConfig{

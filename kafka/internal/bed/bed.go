@@ -29,10 +29,10 @@ type Bed struct {
 	made  map[string]any
 }
 
-// Shared returns what make returned when it was first called for a name.
-func (b *Bed) Shared(name string, make func() any) any {
+// Shared returns what create returned when it was first called for a name.
+func (b *Bed) Shared(name string, create func() any) any {
 	if b.made[name] == nil {
-		b.made[name] = make()
+		b.made[name] = create()
 	}
 	return b.made[name]
 }

@@ -137,12 +137,12 @@ func (c *Conn) metadata(open request, body []byte) ([]byte, error) {
 }
 
 // counted checks the array length at body[at:] against what is left of body,
-// when an element takes at least min bytes.
-func counted(body []byte, at, min int) error {
+// when an element takes at least that many bytes.
+func counted(body []byte, at, least int) error {
 	if len(body) < at+4 {
 		return io.ErrUnexpectedEOF
 	}
-	if n := int64(int32(binary.BigEndian.Uint32(body[at:]))); n*int64(min) > int64(len(body)-at-4) {
+	if n := int64(int32(binary.BigEndian.Uint32(body[at:]))); n*int64(least) > int64(len(body)-at-4) {
 		return fmt.Errorf("an array of %d elements in %d bytes", n, len(body))
 	}
 	return nil

@@ -63,7 +63,7 @@ func TestConnHandsOnWhatIsWellFormed(t *testing.T) {
 	authenticated.SessionLifetimeMillis = 60_000
 	brokers := kmsg.NewPtrMetadataResponse()
 	brokers.Brokers = []kmsg.MetadataResponseBroker{{NodeID: 4, Host: "b4", Port: 9092}}
-	brokers.Topics = []kmsg.MetadataResponseTopic{{Topic: kmsg.StringPtr("left-out")}}
+	brokers.Topics = []kmsg.MetadataResponseTopic{{Topic: new("left-out")}}
 
 	var wire []byte
 	for i, r := range []struct {
@@ -237,8 +237,7 @@ func TestConnEndsWithTheCall(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	_, err = pool.RoundTrip(ctx, listener.Addr(), &metadata.Request{})
-	var foreign *Error
-	if !errors.As(err, &foreign) {
+	if foreign, ok := errors.AsType[*Error](err); !ok || foreign == nil {
 		t.Fatalf("error %v, want an *Error", err)
 	}
 	select {
