@@ -32,7 +32,7 @@ func passed(last *time.Time, every time.Duration) bool {
 	return true
 }
 
-func (c *chores) run(ctx context.Context, l *lease, at cursor) error {
+func (c *chores) run(ctx context.Context, l *lease) error {
 	r := c.relay
 	if passed(&c.due, dueEvery) {
 		if _, err := moveDue(ctx, r.pool, r.names, r.config.Batch); err != nil {

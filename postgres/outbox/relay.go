@@ -182,7 +182,7 @@ func (r *Relay) serve(ctx, working context.Context, l *lease, c cursor) error {
 	housekeeping := newChores(r)
 	idle := 0
 	for ctx.Err() == nil {
-		if err := housekeeping.run(working, l, c); err != nil {
+		if err := housekeeping.run(working, l); err != nil {
 			return err
 		}
 		rows, after, err := r.next(working, c)
