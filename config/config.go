@@ -15,7 +15,7 @@ type Config struct {
 	Kafka kafka.Config
 	Bus   eventbus.Config
 	// LogLevel is the least level that the bus should log at; nil if none is
-	// configured. It is for whoever makes Bus.Logger.
+	// configured. It is for the code that makes Bus.Logger.
 	LogLevel slog.Leveler
 	// Admin is where the admin handler is served, nowhere if none is configured.
 	Admin admin.Config

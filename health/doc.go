@@ -1,4 +1,4 @@
-// Package health serves what a bus knows of its own state to whoever asks by
+// Package health serves what a bus knows of its own state to callers that ask by
 // HTTP: people, dashboards and orchestrators.
 //
 //	/health        everything; 503 when something is Unhealthy, 200 when Healthy or Degraded

@@ -22,7 +22,7 @@ type handler struct {
 
 // Handler serves /health, /health/ready and /health/live for a bus, to GET and
 // HEAD; under another path, wrap it in http.StripPrefix. It is safe for
-// concurrent use, and leaves the bus to whoever made it.
+// concurrent use, and leaves the bus to its maker.
 func Handler(of Reporter, options ...Option) http.Handler {
 	h := &handler{buses: []*bus{{reporter: of}}, timeout: 5 * time.Second, logger: slog.Default()}
 	for _, o := range options {

@@ -144,7 +144,7 @@ func (c Config) String() string {
 	if c.secure() {
 		s += ", TLS"
 	}
-	if c.SASL.Mechanism != "" {
+	if c.SASL.Mechanism != "" || c.SASL.Custom != nil {
 		s += ", SASL: " + c.SASL.String()
 	}
 	return s + "}"

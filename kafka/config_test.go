@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	saslplain "github.com/segmentio/kafka-go/sasl/plain"
 
 	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
 	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
@@ -49,6 +52,8 @@ func TestConfigValidate(t *testing.T) {
 		{"password missing", Config{Brokers: brokers, SASL: SASL{Mechanism: "PLAIN", Username: "u"}}, []string{"SASL.Password is missing"}},
 		{"token missing", Config{Brokers: brokers, SASL: SASL{Mechanism: "OAUTHBEARER", Password: "p"}}, []string{"SASL.Token is missing", "not for OAUTHBEARER"}},
 		{"token not wanted", Config{Brokers: brokers, SASL: SASL{Mechanism: "PLAIN", Username: "u", Password: "p", Token: token}}, []string{"SASL.Token is for OAUTHBEARER"}},
+		{"two mechanisms", Config{Brokers: []string{"localhost:9092"}, SASL: SASL{Mechanism: "PLAIN", Username: "u", Password: "p", Custom: saslplain.Mechanism{}}},
+			[]string{"SASL.Custom brings its own credentials"}},
 		{"several", Config{Compression: "br", Balancer: "random", DialTimeout: -1, RequestTimeout: -1, SASL: SASL{SessionLifetime: -1}},
 			[]string{"Brokers is empty", `Compression "br" is unknown: write none, gzip, snappy, lz4, zstd`, `Balancer "random" is unknown: write cooperative-sticky, range, roundrobin`, "DialTimeout is negative", "RequestTimeout is negative", "SASL.SessionLifetime is negative"}},
 	} {
@@ -145,5 +150,30 @@ func TestErrors(t *testing.T) {
 		if kerr.Retriable(err) != want {
 			t.Errorf("retriable(%v) is not %v", err, want)
 		}
+	}
+}
+
+// TestTransportHasNothingToPrint: however a Transport is printed, by itself or in
+// a user's struct, no password shows.
+func TestTransportHasNothingToPrint(t *testing.T) {
+	tr := New(Config{Brokers: []string{"localhost:9092"}, SASL: SASL{Mechanism: "PLAIN", Username: "u", Password: "hunter2"}})
+	defer func() { _ = tr.Close(context.Background()) }()
+	holder := struct {
+		tr *Transport
+		Tr *Transport
+	}{tr, tr}
+	var logged bytes.Buffer
+	slog.New(slog.NewJSONHandler(&logged, nil)).Info("started", "transport", tr, "holder", holder)
+	text := logged.String()
+	for _, v := range []any{tr, *tr, holder, &holder, []any{tr}} {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
+			text += fmt.Sprintf(verb, v)
+		}
+		if b, err := json.Marshal(v); err == nil {
+			text += string(b)
+		}
+	}
+	if strings.Contains(text, "hunter2") || strings.Contains(text, fmt.Sprintf("%x", "hunter2")) {
+		t.Error("the password is printed")
 	}
 }

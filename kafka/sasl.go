@@ -24,6 +24,11 @@ type SASL struct {
 	// Token is for OAUTHBEARER. It is called concurrently, once for each new
 	// connection, and should return a cached token while that is valid.
 	Token func(context.Context) (Token, error) `json:"-"`
+	// Custom is a mechanism of another kind, in place of all of the above, such
+	// as one for Amazon MSK's IAM. It is used concurrently, once for every
+	// connection. The host that it is told is that of a bootstrap address, also
+	// where another broker of the cluster answers in its place.
+	Custom sasl.Mechanism `json:"-"`
 	// SessionLifetime is the brokers' connections.max.reauth.ms, 0 if they have
 	// none. Connections are replaced when 85 % of it, or of the remaining life of
 	// an OAUTHBEARER token, has passed.
@@ -44,6 +49,12 @@ var mechanisms = []string{"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARE
 
 func (s SASL) validate(wrong *kerr.Faults) {
 	kerr.OneOf(wrong, "SASL.Mechanism", s.Mechanism, mechanisms)
+	if s.Custom != nil {
+		if s.Mechanism != "" || s.Username != "" || s.Password != "" || s.Token != nil {
+			wrong.Add("SASL.Custom brings its own credentials: leave Mechanism, Username, Password and Token out")
+		}
+		return
+	}
 	switch s.Mechanism {
 	case "":
 		if s.Username != "" || s.Password != "" || s.Token != nil {
@@ -75,6 +86,9 @@ func (s SASL) validate(wrong *kerr.Faults) {
 // mechanism returns kafka-go's interface to the mechanism, or nil for the zero
 // SASL.
 func (s SASL) mechanism() sasl.Mechanism {
+	if s.Custom != nil {
+		return s.Custom
+	}
 	switch s.Mechanism {
 	case "":
 		return nil
@@ -89,6 +103,8 @@ func (s SASL) mechanism() sasl.Mechanism {
 // String returns the mechanism and the name of the user, without the password.
 func (s SASL) String() string {
 	switch {
+	case s.Custom != nil:
+		return s.Custom.Name()
 	case s.Mechanism == "":
 		return "none"
 	case s.Username == "":
@@ -134,3 +150,21 @@ func (s SASL) sessionEnd(oauth *oauthBearer, now time.Time) time.Time {
 	}
 	return now.Add(life / 100 * 85)
 }
+
+// hidden is a mechanism with nothing to print: fmt shows what structs hold, also in
+// unexported fields and behind pointers, but no more of a function than its address.
+type hidden func() sasl.Mechanism
+
+// hide returns m as a hidden mechanism, or nil for nil.
+func hide(m sasl.Mechanism) sasl.Mechanism {
+	if m == nil {
+		return nil
+	}
+	return hidden(func() sasl.Mechanism { return m })
+}
+
+// Name returns the mechanism's name.
+func (h hidden) Name() string { return h().Name() }
+
+// Start begins an authentication.
+func (h hidden) Start(ctx context.Context) (sasl.StateMachine, []byte, error) { return h().Start(ctx) }

@@ -29,7 +29,9 @@ func New(cfg Config) *Transport {
 		return &Transport{err: err}
 	}
 	cfg = cfg.withDefaults()
-	return &Transport{cfg: cfg, client: cluster.NewClient(cfg.options())}
+	client := cluster.NewClient(cfg.options())
+	cfg.SASL.Password = "" // the mechanism has it; fmt would print it with the Transport
+	return &Transport{cfg: cfg, client: client}
 }
 
 // Cluster asks any broker for the id and the brokers of the cluster, and so shows
@@ -119,7 +121,7 @@ func (c Config) options() cluster.Options {
 	mechanism := c.SASL.mechanism()
 	o := cluster.Options{
 		Brokers: c.Brokers, ClientID: c.ClientID, DialTimeout: c.DialTimeout, RequestTimeout: c.RequestTimeout,
-		Dial: c.Dial, TLS: c.tlsConfig, Secure: c.secure(), SASL: mechanism,
+		Dial: c.Dial, TLS: c.tlsConfig, Secure: c.secure(), SASL: hide(mechanism),
 	}
 	oauth, _ := mechanism.(*oauthBearer)
 	o.SessionEnd = func(now time.Time) time.Time { return c.SASL.sessionEnd(oauth, now) }

@@ -143,7 +143,7 @@ func (c *Cluster) next() <-chan struct{} {
 	return c.changed
 }
 
-// names tells whether a topic's full name is that of a declaration, in whichever
+// names reports whether a topic's full name is that of a declaration, in whichever
 // environment.
 func names[T any](full string, topic *eventbus.Topic[T]) bool {
 	environment, ok := strings.CutSuffix(full, strings.TrimPrefix(topic.In("x"), "x"))

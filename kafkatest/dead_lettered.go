@@ -55,7 +55,7 @@ func DeadLettered[T any](t testing.TB, c *Cluster, topic *eventbus.Topic[T], wan
 	return letters
 }
 
-// lettersOf tells whether a topic's full name is that of a declaration's dead
+// lettersOf reports whether a topic's full name is that of a declaration's dead
 // letters, of whichever group: {topic}.{group}.dlq, where a group's name may have
 // dots.
 func lettersOf[T any](full string, topic *eventbus.Topic[T]) bool {

@@ -52,7 +52,7 @@ func Redeliver[T any](t testing.TB, c *Cluster, topic *eventbus.Topic[T]) {
 	c.Produce(t, again...)
 }
 
-// comesBack tells whether the dead letter at a position comes back for the first
+// comesBack reports whether the dead letter at a position comes back for the first
 // time.
 func (c *Cluster) comesBack(at transport.Position) bool {
 	c.mu.Lock()
@@ -105,9 +105,9 @@ func HoldPartition[T any](t testing.TB, c *Cluster, topic *eventbus.Topic[T], pa
 	return release
 }
 
-// Rebalance makes every group of the test's buses give out its partitions anew,
+// Rebalance makes every group of the test's buses give out its partitions again,
 // and returns when all have an owner again. In memory each partition is revoked
-// from whoever has it; on brokers a member joins the group and leaves again, which
+// from its owner; on brokers a member joins the group and leaves again, which
 // moves some.
 func (c *Cluster) Rebalance(t testing.TB) {
 	t.Helper()

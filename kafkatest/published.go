@@ -11,7 +11,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Published returns the events of a topic that are in the log, whoever wrote them:
+// Published returns the events of a topic that are in the log, from any producer:
 // in log order per partition, and by time over partitions. Records that are no
 // CloudEvents are left out. It does not wait for what is published without
 // waiting: call Settle before.

@@ -101,7 +101,7 @@ func (c *Cluster) transportChanged() <-chan struct{} {
 	return c.memory.Changed()
 }
 
-// deadlineOf is when the test must have ended, zero if it may take for ever. In a
+// deadlineOf is when the test must have ended, zero if there is no limit. In a
 // bubble, whose clock has nothing to do with it, the question panics: that tells
 // that the test is in one.
 func deadlineOf(t testing.TB) (deadline time.Time, bubble bool) {

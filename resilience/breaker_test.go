@@ -255,7 +255,7 @@ func TestBreakerCloses(t *testing.T) {
 		if open := b.OpenFor(); open != time.Second {
 			t.Errorf("open for %v", open)
 		}
-		failKeys(b, 0, 1) // the window began anew
+		failKeys(b, 0, 1) // the window began again
 		wantState(t, b, Closed)
 		failKeys(b, 1, 1)
 		wantState(t, b, Open)

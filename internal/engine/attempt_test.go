@@ -152,7 +152,7 @@ func TestDerivedContextsEndWithTheAttempt(t *testing.T) {
 	}
 }
 
-// The breaker hears of an attempt once, whoever tells first.
+// The breaker is told of an attempt once, by the first to report it.
 func TestAttemptReportsOnce(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		b := resilience.NewBreaker("b", resilience.BreakerConfig{MinKeys: 2, Probes: 1, After: -1, OpenFor: time.Second})

@@ -213,7 +213,7 @@ func TestCrowdedMetadataPausesAndResumes(t *testing.T) {
 }
 
 // Inherited progress may fill the metadata all by itself. What makes room is to
-// fetch what it leaves open: a pause would last for ever.
+// fetch what it leaves open: a pause would have no end.
 func TestInheritedCrowdDoesNotStall(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		before := &progress{cluster: "c", epoch: -1}

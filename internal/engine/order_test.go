@@ -14,7 +14,7 @@ import (
 )
 
 // chance draws a number below n that depends on nothing but its arguments, so
-// that handlers fail in the same way whoever runs them.
+// that handlers fail in the same way wherever they run.
 func chance(n int, of ...any) int {
 	h := fnv.New64a()
 	fmt.Fprint(h, of...)

@@ -77,7 +77,7 @@ func TestUndeliveredOffsetsAreCounted(t *testing.T) {
 	})
 }
 
-// The topic was created anew: its offsets mean other records, and nothing of the
+// The topic was created again: its offsets mean other records, and nothing of the
 // old ones counts.
 func TestLogThatStartsOver(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
@@ -89,7 +89,7 @@ func TestLogThatStartsOver(t *testing.T) {
 			t.Fatal("not paused")
 		}
 		c.end(t, 90, nil)
-		s.engine.Skipped(p0, 100, 0, errors.New("the topic was created anew"))
+		s.engine.Skipped(p0, 100, 0, errors.New("the topic was created again"))
 		if s.isPaused(p0) {
 			t.Error("the pause of the old log lasts")
 		}
@@ -114,7 +114,7 @@ func TestLogThatStartsOver(t *testing.T) {
 	})
 }
 
-// A member that is assigned a topic created anew hears of it after it has the
+// A member that is assigned a topic that was created again is told of it after it has the
 // partition: that changes nothing.
 func TestStoryOfAnEarlierAssignment(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
@@ -122,7 +122,7 @@ func TestStoryOfAnEarlierAssignment(t *testing.T) {
 		s := newScript(t, options{subs: []*Subscription{c.subscription(8)}})
 		s.assign(0, "")
 		p := s.engine.partition(p0)
-		s.engine.Skipped(p0, 100, 0, errors.New("the topic was created anew"))
+		s.engine.Skipped(p0, 100, 0, errors.New("the topic was created again"))
 		if s.engine.partition(p0) != p {
 			t.Error("the partition started over")
 		}

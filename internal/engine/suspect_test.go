@@ -88,8 +88,8 @@ func TestOutageSparesSuspects(t *testing.T) {
 	})
 }
 
-// When those whose word counts have gone to another member, suspects do not wait for
-// ever before a breaker that nobody else will close.
+// When those whose word counts have gone to another member, suspects do not wait
+// without end before a breaker that nobody else will close.
 func TestSuspectsAreLeftAlone(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		d := newSick(1)

@@ -111,7 +111,7 @@ func (s *simple) run() {
 	}
 }
 
-// one handles the first record of the queue, and tells whether there was one.
+// one handles the first record of the queue, and reports whether there was one.
 func (s *simple) one() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -167,7 +167,7 @@ func (s *simple) try(r *transport.Record) (err error) {
 	return s.handle(ctx, r)
 }
 
-// bury writes a dead letter, and tells whether it is there.
+// bury writes a dead letter, and reports whether it is there.
 func (s *simple) bury(r *transport.Record) bool {
 	done := make(written, 1)
 	dead := &transport.Record{Topic: r.Topic + "." + s.group + letter.DeadSuffix, Key: r.Key, Value: r.Value, Headers: append(r.Headers,

@@ -56,7 +56,7 @@ func Restart() Fault {
 	}}
 }
 
-// Rebalance takes all partitions from all members, and gives them out anew.
+// Rebalance takes all partitions from all members, and gives them out again.
 func Rebalance() Fault {
 	return Fault{"rebalance", 3, func(t *trial, _ *rand.Rand) error {
 		t.history.note("the group rebalances")
@@ -112,7 +112,7 @@ func Failure() Fault { return Fault{name: "failure"} }
 // Panic lets some attempts panic.
 func Panic() Fault { return Fault{name: "panic"} }
 
-// Poison makes one event of one key in four fail for ever. It has to end as a dead letter,
+// Poison makes one event of one key in four fail each time. It has to end as a dead letter,
 // and the events behind it have to be handled.
 func Poison() Fault { return Fault{name: "poison"} }
 

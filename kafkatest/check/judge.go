@@ -107,7 +107,7 @@ func (r *Report) judgeOrder(stories []*story, crashes map[int]time.Time) {
 	}
 }
 
-// overlapped tells whether a crash lets an event begin before the one ahead of it
+// overlapped reports whether a crash lets an event begin before the one ahead of it
 // has ended: that had come to its end before, and is repeated later.
 func overlapped(before *story, begun time.Time, crashes map[int]time.Time) bool {
 	for _, a := range before.attempts {

@@ -38,7 +38,7 @@ type Report struct {
 	history *history
 }
 
-// Clean tells whether no promise was broken.
+// Clean reports whether no promise was broken.
 func (r *Report) Clean() bool { return len(r.Findings) == 0 }
 
 // Count is how many findings are of a kind.

@@ -196,7 +196,7 @@ func (t *trial) doAll(deeds []deed) {
 	}
 }
 
-// settle waits until every record has come to its end, and tells whether it did.
+// settle waits until every record has come to its end, and reports whether it did.
 func (t *trial) settle() bool {
 	for begun := time.Now(); time.Since(begun) < patience; pause(200 * time.Millisecond) {
 		if t.complete() {
@@ -206,7 +206,7 @@ func (t *trial) settle() bool {
 	return false
 }
 
-// complete tells whether every record has come to its end.
+// complete reports whether every record has come to its end.
 func (t *trial) complete() bool {
 	letters := t.buried()
 	t.history.mu.Lock()

@@ -12,7 +12,7 @@ import (
 var (
 	errRemoved   = errors.New("retention removed the records from the log")
 	errBeyond    = errors.New("the offset lies beyond the end of the log")
-	errRecreated = errors.New("the topic was created anew")
+	errRecreated = errors.New("the topic was created again")
 )
 
 // assignment is one stretch of a consumer's ownership of one partition. It is guarded
@@ -34,7 +34,7 @@ type assignment struct {
 	fetchedAt time.Time
 }
 
-// fetching tells whether fetch requests for the partition are being answered.
+// fetching reports whether fetch requests for the partition are being answered.
 func (a *assignment) fetching() bool {
 	return a.ready && !a.revoking && !a.gone && !a.paused && a.skips == 0 && a.log.holds == 0 && a.consumer.cluster.cutAt.IsZero()
 }

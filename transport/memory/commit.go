@@ -14,7 +14,7 @@ import (
 type commitment struct {
 	transport.Commit
 	topic     transport.TopicID
-	recreated bool  // the topic was created anew, and no member heard so yet
+	recreated bool  // the topic was created again, and no member heard so yet
 	from      int64 // then the offset that was committed on the old one
 }
 
@@ -66,7 +66,7 @@ func (m *consumer) Commit(ctx context.Context, commits ...transport.Commit) erro
 
 // startingAt is where a group starts on a partition. A group that has no commit on
 // the topic commits the start of all its partitions first; on a topic that was created
-// anew since the group's commits, it commits 0.
+// again since the group's commits, it commits 0.
 func (g *group) startingAt(t *topic, p transport.Partition, start transport.Start) transport.Commit {
 	started, recreated := false, false
 	for q, m := range g.commits {
@@ -96,7 +96,7 @@ func (g *group) startingAt(t *topic, p transport.Partition, start transport.Star
 	return transport.Commit{Partition: p, LeaderEpoch: -1}
 }
 
-// recreatedFrom tells, once, that a partition's topic was created anew, and what was
+// recreatedFrom tells, once, that a partition's topic was created again, and what was
 // committed on the old one.
 func (g *group) recreatedFrom(p transport.Partition) (from int64, recreated bool) {
 	m := g.commits[p]

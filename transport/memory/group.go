@@ -38,7 +38,7 @@ func (m *member) stopExpiry() {
 	}
 }
 
-// serves tells whether the member can take partitions that it does not have.
+// serves reports whether the member can take partitions that it does not have.
 func (m *member) serves() bool { return m.consumer != nil && !m.consumer.closing }
 
 // owner is the member that has a partition.
@@ -208,7 +208,7 @@ func (g *group) release(taken []*assignment) {
 	g.rebalance()
 }
 
-// moving tells whether a member is letting go of partitions.
+// moving reports whether a member is letting go of partitions.
 func (g *group) moving() bool {
 	for _, o := range g.owners {
 		if o.assignment != nil && o.assignment.revoking {

@@ -9,7 +9,7 @@ import (
 )
 
 // Rebalance revokes all partitions of all members of a group and gives them out
-// anew: every member hears Revoked, may commit in it, and then Assigned with new epochs.
+// again: every member is told Revoked, may commit in it, and then Assigned with new epochs.
 func (c *Cluster) Rebalance(group string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -18,7 +18,7 @@ func (c *Cluster) Rebalance(group string) {
 	g.reform()
 }
 
-// recall starts to revoke the chosen partitions from whoever has them.
+// recall starts to revoke the chosen partitions from their owners.
 func (g *group) recall(chosen func(transport.Partition) bool) {
 	moves := make(map[*consumer][]*assignment)
 	for _, p := range sortedPartitions(maps.Keys(g.owners)) {
@@ -32,7 +32,7 @@ func (g *group) recall(chosen func(transport.Partition) bool) {
 // Rewind sets a group's committed offset of a partition, back or forth, and drops its
 // metadata, as an operator does. A member that owns the partition hears Revoked first,
 // and the offset is set when it has returned: what it commits in it does not count.
-// Then the partition is assigned anew.
+// Then the partition is assigned again.
 func (c *Cluster) Rewind(group, topic string, partition int32, offset int64) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

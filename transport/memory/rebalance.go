@@ -93,7 +93,7 @@ func (g *group) assign(p transport.Partition, c *consumer) *assignment {
 	return a
 }
 
-// target says who should have each partition: whoever has it, as far as no member
+// target says who should have each partition: its owner, as far as no member
 // has two more than another that could have one of them.
 func (g *group) target() map[transport.Partition]*member {
 	target := make(map[transport.Partition]*member)

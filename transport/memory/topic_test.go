@@ -86,8 +86,8 @@ func TestRecreatedTopic(t *testing.T) {
 		equal(t, "commits on a deleted topic", c.Committed("g"), "map[]")
 		create(t, c, "t")
 		m.hears("assigned 0@0 1@0",
-			"skipped 0 from 2 to 0: the topic was created anew",
-			"skipped 1 from 0 to 0: the topic was created anew")
+			"skipped 0 from 2 to 0: the topic was created again",
+			"skipped 1 from 0 to 0: the topic was created again")
 		write(t, p, 0, &heard, "x")
 		m.gets("x")
 		check(t, m.Close(t.Context()))

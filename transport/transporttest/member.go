@@ -214,7 +214,7 @@ func (m *member) await(what string, ok func() bool) {
 				got[p] = len(records)
 			}
 			m.mu.Unlock()
-			m.r.Fatalf("waited in vain: %s\nassigned %v\nrecords %v\nstatus %+v", what, m.owned(), got, m.consumer.Status())
+			m.r.Fatalf("gave up waiting: %s\nassigned %v\nrecords %v\nstatus %+v", what, m.owned(), got, m.consumer.Status())
 		}
 	}
 }

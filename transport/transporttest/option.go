@@ -49,7 +49,7 @@ func DeleteRecords(f func(ctx context.Context, tr transport.Transport, p transpo
 }
 
 // DeleteTopic says how a topic is deleted, and returns when it can be created
-// anew. Without it that is not tested.
+// again. Without it that is not tested.
 func DeleteTopic(f func(ctx context.Context, tr transport.Transport, topic string) error) Option {
 	return func(s *suite) { s.deleteTopic = f }
 }

@@ -95,7 +95,7 @@ func testPositionRemoved(r *run) {
 	}
 }
 
-// testPositionRecreated: a topic that is created anew is read from its first record,
+// testPositionRecreated: a topic that is created again is read from its first record,
 // under another epoch and topic id.
 func testPositionRecreated(r *run) {
 	if r.suite.deleteTopic == nil {
@@ -111,7 +111,7 @@ func testPositionRecreated(r *run) {
 	r.within("deleting the topic", func(ctx context.Context) error {
 		return r.suite.deleteTopic(ctx, r.Transport, topic)
 	})
-	r.within("creating it anew", func(ctx context.Context) error {
+	r.within("creating it again", func(ctx context.Context) error {
 		return r.Admin().CreateTopics(ctx, transport.TopicSpec{Name: topic, Partitions: 1})
 	})
 	r.fill(topic, 0, 3)

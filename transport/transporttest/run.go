@@ -68,7 +68,7 @@ func (r *run) eventually(what string, ok func() bool) {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			r.Fatalf("waited in vain: %s", what)
+			r.Fatalf("gave up waiting: %s", what)
 		}
 	}
 }
@@ -82,7 +82,7 @@ func receive[T any](r *run, what string, from <-chan T) T {
 	case v := <-from:
 		return v
 	case <-ctx.Done():
-		r.Fatalf("waited in vain: %s", what)
+		r.Fatalf("gave up waiting: %s", what)
 		panic("unreachable")
 	}
 }

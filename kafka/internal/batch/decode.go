@@ -155,7 +155,7 @@ func (r *Reader) readRecords(data []byte, h *batchHeader, d *Decoded, stored int
 
 // recordsAhead counts the records of the batches in data that a chunk with room
 // for so many bytes will reach, so that it takes one allocation. Compression is
-// taken to be that of the batch at hand.
+// taken to be that of the current batch.
 func (r *Reader) recordsAhead(data []byte, room, decompressed, stored int) int {
 	count := 0
 	for room > 0 {
@@ -235,7 +235,7 @@ func (r *Reader) readMarker(data []byte, h *batchHeader) error {
 	return nil
 }
 
-// isAborted tells whether a batch belongs to an aborted transaction.
+// isAborted reports whether a batch belongs to an aborted transaction.
 func (r *Reader) isAborted(h *batchHeader) bool {
 	if r.Aborting == nil {
 		return false

@@ -18,7 +18,7 @@ const (
 	// Silence is for how long a broker may say nothing before another is asked as
 	// well: one that is frozen takes connections and requests, and never answers.
 	silence = 500 * time.Millisecond
-	// askedAgain is how often brokers are asked anew when all have been asked and
+	// askedAgain is how often brokers are asked again when all have been asked and
 	// none has said anything.
 	askedAgain = 3
 	// shunned is for how long a broker that was silent is asked last.
@@ -27,7 +27,7 @@ const (
 
 // AnyBroker sends req to a bootstrap broker and, whenever nobody has answered for
 // a while, or who was asked can't be reached, to another of those that the cluster
-// was last known to have. The first answer counts. Whoever is only slow (a Java
+// was last known to have. The first answer counts. A broker that is only slow (a Java
 // broker's first TLS handshake takes seconds) is still listened to.
 func (c *Client) AnyBroker(ctx context.Context, req kmsg.Request) (kmsg.Response, error) {
 	type answer struct {

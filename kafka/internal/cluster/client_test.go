@@ -84,7 +84,7 @@ func TestLeaderOlder(t *testing.T) {
 	recreated := &TopicMeta{Name: "a", ID: transport.TopicID{1}, Partitions: []PartitionMeta{{Leader: 1, Epoch: 0}}}
 	recreated.keepNewer(old)
 	if recreated.Partitions[0].Leader != 1 {
-		t.Errorf("a topic that was created anew has the leader of the old one")
+		t.Errorf("a topic that was created again has the leader of the old one")
 	}
 }
 

@@ -19,7 +19,7 @@ type coordinators struct {
 }
 
 // Coordinator is the broker that coordinates a group. It is remembered until
-// forgetCoordinator, which whoever meets NOT_COORDINATOR, or a lost connection
+// forgetCoordinator, which a caller that meets NOT_COORDINATOR, or a lost connection
 // to it, calls.
 func (c *Client) Coordinator(ctx context.Context, group string) (int32, error) {
 	c.coordinators.mu.Lock()
@@ -49,7 +49,7 @@ func (c *Client) ForgetCoordinator(group string) {
 }
 
 // AtCoordinator runs do with the broker that coordinates a group. If that fails,
-// the cluster is asked anew the next time.
+// the cluster is asked again the next time.
 func (c *Client) AtCoordinator(ctx context.Context, group string, do func(broker int32) error) error {
 	broker, err := c.Coordinator(ctx, group)
 	if err != nil {

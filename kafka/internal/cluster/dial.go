@@ -55,7 +55,7 @@ func (c *Client) dialOne(ctx context.Context, addr string) (net.Conn, error) {
 }
 
 // connect dials, and shakes hands for TLS with a configuration that is made
-// anew for each connection, so that renewed certificate files are used.
+// again for each connection, so that renewed certificate files are used.
 func (c *Client) connect(ctx context.Context, network, addr string) (net.Conn, error) {
 	conf, err := c.Options.TLS(addr)
 	if err != nil {

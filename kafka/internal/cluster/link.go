@@ -25,7 +25,7 @@ type Link struct {
 	address string
 	// limit bounds connection set-up. kafka-go sets one deadline for dialling
 	// all addresses and ApiVersions, and takes it away before SASL; a broker
-	// that is silent then would hold the connection, and a goroutine, for ever.
+	// that is silent then would hold the connection, and a goroutine, without end.
 	limit time.Time
 	// capped is set once the first deadline was cut down to limit.
 	capped bool

@@ -9,7 +9,7 @@ import (
 )
 
 // TestSeedsReplaced: brokers are replaced one by one until none of the bootstrap
-// addresses is left, and a client that went along finds whoever comes after.
+// addresses is left, and a client that went along finds the brokers that come after.
 func TestSeedsReplaced(t *testing.T) {
 	b := bed.NewBed(t, 1)
 	c := clientOf(b)

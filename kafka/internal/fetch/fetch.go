@@ -194,7 +194,7 @@ func (f *Fetcher) share() int {
 	return max(min(f.limit/(2*max(f.leaders, 1)+2), fetchRequestBytes), 1)
 }
 
-// room tells whether the bound leaves room for another request. If not, what
+// room reports whether the bound leaves room for another request. If not, what
 // was fetched of paused partitions goes, to be fetched again when they are
 // resumed: they must not keep the others from being fetched.
 func (f *Fetcher) room() bool {

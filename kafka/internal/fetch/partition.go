@@ -24,7 +24,7 @@ type Partition struct {
 	end         int64 // of what a reader reads
 	queue       []*fetched
 	// lastEpoch is the leader epoch of what lies before ahead, −1 if unknown.
-	// When a leader of a later epoch takes over, it tells whether its log has
+	// When a leader of a later epoch takes over, it reports whether its log has
 	// that.
 	lastEpoch int32
 
@@ -80,7 +80,7 @@ func newFetchPartition(a *transport.Assignment, maxBytes int32) *Partition {
 // one lets fetching go on while the caller works.
 const queueLength = 8
 
-// wants tells whether the partition is to be fetched, once it is known where.
+// wants reports whether the partition is to be fetched, once it is known where.
 func (p *Partition) wants() bool {
 	if p.Revoked || p.paused || p.ahead >= p.end || p.mending || p.stuck != nil || p.request != nil || len(p.queue) >= queueLength {
 		return false
@@ -92,7 +92,7 @@ func (p *Partition) wants() bool {
 	return queued <= int(p.maxBytes)
 }
 
-// pollable tells whether Poll may return something of the partition.
+// pollable reports whether Poll may return something of the partition.
 func (p *Partition) pollable() bool {
 	return len(p.queue) > 0 && p.announced && !p.Revoked && !p.paused
 }
@@ -116,7 +116,7 @@ func (p *Partition) leave(now time.Time) {
 
 // recheckDue is when to find out, the next time, whether the broker that the
 // partition's request waits for still leads it: soon, if the request before was
-// waited for in vain. Leaders move one by one, so a request may go to the silent
+// waited for without an answer. Leaders move one by one, so a request may go to the silent
 // broker once more, because of the partitions that it still led then.
 func (p *Partition) recheckDue() time.Time {
 	patience := SilentAfter

@@ -18,7 +18,7 @@ var (
 	errRemoved   = errors.New("retention removed the records from the log")
 	errBeyond    = errors.New("the offset lies beyond the end of the log")
 	ErrTruncated = errors.New("the log was truncated: its new leader does not have the records")
-	ErrRecreated = errors.New("the topic was created anew")
+	ErrRecreated = errors.New("the topic was created again")
 )
 
 // untilWritten is a reader's policy: an offset that the log does not have yet is
@@ -226,7 +226,7 @@ func (f *Fetcher) policy(p *Partition, start, end int64, epochs map[transport.Pa
 	return 0, nil
 }
 
-// current tells whether p is still assigned.
+// current reports whether p is still assigned.
 func (f *Fetcher) current(p *Partition) bool {
 	return f.Partitions[p.Partition] == p && !p.Revoked
 }

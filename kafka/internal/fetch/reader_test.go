@@ -104,7 +104,7 @@ func TestReaderTruncated(t *testing.T) {
 		{name: "position in the log", to: written, epochEnd: 8, logEnd: 8, want: "events/0 ends at offset 8 and was to be read up to 10"},
 		{name: "position gone", to: written, epochEnd: 1, logEnd: 1, want: "events/0 ends at offset 1 and was to be read up to 10"},
 		{name: "out of range", to: written, stays: true, epochEnd: 1, logEnd: 1, want: "events/0 ends at offset 1 and was to be read up to 10"},
-		{name: "written anew", to: written, epochEnd: 8, logEnd: 12, want: io.EOF.Error()},
+		{name: "written again", to: written, epochEnd: 8, logEnd: 12, want: io.EOF.Error()},
 		{name: "not written yet", to: 20, epochEnd: silent, logEnd: silent, want: context.DeadlineExceeded.Error()},
 	} {
 		t.Run(c.name, func(t *testing.T) {

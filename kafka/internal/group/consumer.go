@@ -138,7 +138,7 @@ func (c *Consumer) Commit(ctx context.Context, commits ...transport.Commit) erro
 	return c.member.commit(ctx, commits)
 }
 
-// Alive tells whether the group still counts this member in.
+// Alive reports whether the group still counts this member in.
 func (c *Consumer) Alive() bool { return c.member.alive() }
 
 // Status is a snapshot.

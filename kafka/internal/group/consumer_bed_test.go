@@ -209,7 +209,7 @@ func (r *reader) await(what string, ok func() bool) {
 		select {
 		case <-change:
 		case <-deadline:
-			r.bed.T.Fatalf("waited in vain for %s; heard %q, status %+v", what, heard, r.Status())
+			r.bed.T.Fatalf("gave up waiting for %s; heard %q, status %+v", what, heard, r.Status())
 		}
 	}
 }

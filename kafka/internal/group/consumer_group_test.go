@@ -165,7 +165,7 @@ func TestGroupNotAlive(t *testing.T) {
 }
 
 // TestGroupExpelled: a member that the group has expelled loses everything,
-// commits nothing of it, and joins anew with higher epochs.
+// commits nothing of it, and joins again with higher epochs.
 func TestGroupExpelled(t *testing.T) {
 	for _, e := range []*franzerr.Error{franzerr.UnknownMemberID, franzerr.IllegalGeneration} {
 		t.Run(e.Message, func(t *testing.T) {

@@ -72,7 +72,7 @@ func (f *foreign) close() {
 }
 
 // TestMixedGroup: partitions go back and forth between members of this library
-// and another's, whoever leads the group, and each record is taken once.
+// and another's, whichever leads the group, and each record is taken once.
 func TestMixedGroup(t *testing.T) {
 	for name, balancer := range map[string]kgo.GroupBalancer{
 		"cooperative-sticky": kgo.CooperativeStickyBalancer(),

@@ -227,7 +227,7 @@ func (m *membership) named(ctx context.Context, a *kmsg.ConsumerGroupHeartbeatRe
 	var partitions []transport.Partition
 	for _, t := range a.Topics {
 		name, known := names[t.TopicID]
-		if !known { // created, or created anew, since it was last asked for
+		if !known { // created, or created again, since it was last asked for
 			for _, topic := range m.topics {
 				m.client.Invalidate(topic)
 			}

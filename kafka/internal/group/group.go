@@ -69,9 +69,9 @@ type membership struct {
 	loggedAt   time.Time // when
 	rebalances int64
 	epoch      uint64
-	changed    chan struct{} // closed and made anew at each change of id, generation or verdict
+	changed    chan struct{} // closed and replaced at each change of id, generation or verdict
 	expelled   context.CancelFunc
-	anew       map[string]bool // topics that were created anew
+	replaced   map[string]bool // topics that were created again
 	seen       map[string]remembered
 	left       bool
 
@@ -95,7 +95,7 @@ func (m *membership) run() {
 	failures := 0
 	for !m.isClosing() && m.ctx.Err() == nil {
 		if !m.balancer.Cooperative {
-			// Whoever joins by an eager protocol owns nothing.
+			// A member that joins by an eager protocol owns nothing.
 			m.revoke(m.patient, m.fetch.Owned())
 		}
 		assigned, err := m.join()
@@ -167,10 +167,10 @@ func (m *membership) rest() {
 			m.mu.Unlock()
 			return
 		}
-		anew := m.anew
-		m.anew = nil
+		replaced := m.replaced
+		m.replaced = nil
 		m.mu.Unlock()
-		for topic := range anew {
+		for topic := range replaced {
 			m.restart(topic)
 		}
 		select {
@@ -273,7 +273,7 @@ func (m *membership) trouble(err error) {
 // troubleAgain is how often an error that stays is logged.
 const troubleAgain = time.Minute
 
-// alive tells whether the group still counts the member in.
+// alive reports whether the group still counts the member in.
 func (m *membership) alive() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -36,7 +36,7 @@ func (m *membership) heartbeats() {
 // the next.
 //
 // A heartbeat that fails says nothing about the membership: the coordinator
-// counts the member in until the session times out, and one that starts anew
+// counts the member in until the session times out, and one that starts again
 // gives every member its full session. So it is sent again, soon.
 func (m *membership) heartbeat() time.Duration {
 	req := kmsg.NewPtrHeartbeatRequest()

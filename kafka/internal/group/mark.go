@@ -11,7 +11,7 @@ import (
 )
 
 // admit leaves out commits of topics that are not those of their names any more,
-// and marks those of topics that were created anew.
+// and marks those of topics that were created again.
 //
 // The coordinator goes by names: it would take the offset for one of the new
 // topic. The last commit of a partition, when it is handed over, asks the cluster
@@ -38,7 +38,7 @@ func (m *membership) admit(ctx context.Context, commits []transport.Commit, fail
 		m.mu.Lock()
 		r := m.seen[c.Topic]
 		m.mu.Unlock()
-		if r.anew && r.id == id {
+		if r.replaced && r.id == id {
 			c.Metadata = mark(c.Metadata, id)
 		}
 		admitted = append(admitted, c)
@@ -47,7 +47,7 @@ func (m *membership) admit(ctx context.Context, commits []transport.Commit, fail
 }
 
 // A mark behind a commit's metadata says which topic of the name was committed.
-// Only commits of topics that were created anew have it. Kafka keeps no id with
+// Only commits of topics that were created again have it. Kafka keeps no id with
 // an offset before OffsetCommit version 10 (KAFKA-19186).
 const (
 	markOpens = " topic="

@@ -37,7 +37,7 @@ func TestRecreatedUnmarked(t *testing.T) {
 		}
 		r = fresh()
 		l.await(b.T, 8)
-		r.awaitHeard("assigned 0 1", "skipped 0 from 2 to 0: the topic was created anew")
+		r.awaitHeard("assigned 0 1", "skipped 0 from 2 to 0: the topic was created again")
 		r.close()
 		if err := Reset(b.T.Context(), clientOf(b), "group", []transport.Commit{commit}); err != nil {
 			b.T.Fatal(err)
@@ -128,12 +128,12 @@ func TestMemoryEnds(t *testing.T) {
 	})
 }
 
-// TestRestKeepsNews: that a topic was created anew is not forgotten because the
+// TestRestKeepsNews: that a topic was created again is not forgotten because the
 // member has to join first.
 func TestRestKeepsNews(t *testing.T) {
-	m := &membership{ctx: t.Context(), verdict: mustRejoin, anew: map[string]bool{"events": true}}
+	m := &membership{ctx: t.Context(), verdict: mustRejoin, replaced: map[string]bool{"events": true}}
 	m.rest()
-	if !m.anew["events"] {
+	if !m.replaced["events"] {
 		t.Error("the news is gone")
 	}
 }

@@ -142,7 +142,7 @@ func (m *membership) storeOnce(ctx context.Context, id string, generation int32,
 	return again, last
 }
 
-// storeLater tells whether a commit that was refused may be stored later.
+// storeLater reports whether a commit that was refused may be stored later.
 func (m *membership) storeLater(code kerr.Error, failures int) bool {
 	switch code {
 	case kerr.RebalanceInProgress, kerr.IllegalGeneration, kerr.StaleMemberEpoch:

@@ -14,10 +14,10 @@ import (
 // seen first, or begun last. So another one of its name is told from it, also if
 // the group took the partitions of the old one away before the new one was there.
 type remembered struct {
-	id      transport.TopicID
-	cluster string    // the id of the topic's cluster: another has its own commits
-	anew    bool      // it took the place of another: what is committed on it is marked
-	other   time.Time // since when another of the name is seen, of which the member has nothing
+	id       transport.TopicID
+	cluster  string    // the id of the topic's cluster: another has its own commits
+	replaced bool      // it took the place of another: what is committed on it is marked
+	other    time.Time // since when another of the name is seen, of which the member has nothing
 }
 
 // remembersFor is how long a member that has nothing of a topic remembers the one
@@ -48,35 +48,35 @@ func (m *membership) notice(t *cluster.TopicMeta) {
 	m.seen[t.Name] = r
 }
 
-// remember notes which topic a member begins. anew says that it took the place of
+// remember notes which topic a member begins. replaced says that it took the place of
 // another.
-func (m *membership) remember(t *cluster.TopicMeta, anew bool) {
+func (m *membership) remember(t *cluster.TopicMeta, replaced bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.seen[t.Name] = remembered{id: t.ID, cluster: t.Cluster, anew: anew}
+	m.seen[t.Name] = remembered{id: t.ID, cluster: t.Cluster, replaced: replaced}
 }
 
-// tookOver tells whether a topic took the place of another that the member
+// tookOver reports whether a topic took the place of another that the member
 // remembers, now or before it began it.
 func (m *membership) tookOver(t *cluster.TopicMeta) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	r := m.seen[t.Name]
-	return r.cluster == t.Cluster && (fetch.Another(r.id, t.ID) || r.anew && r.id == t.ID)
+	return r.cluster == t.Cluster && (fetch.Another(r.id, t.ID) || r.replaced && r.id == t.ID)
 }
 
-// recreated notes that a topic was created anew.
+// recreated notes that a topic was created again.
 func (m *membership) recreated(topic string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.anew == nil {
-		m.anew = make(map[string]bool)
+	if m.replaced == nil {
+		m.replaced = make(map[string]bool)
 	}
-	m.anew[topic] = true
+	m.replaced[topic] = true
 	fetch.Signal(m.news)
 }
 
-// restart gives up the partitions of a topic that was created anew, of which
+// restart gives up the partitions of a topic that was created again, of which
 // nothing may be committed any more, and begins with those of the new one.
 func (m *membership) restart(topic string) {
 	t, err := m.client.FreshTopic(m.ctx, topic)
@@ -91,7 +91,7 @@ func (m *membership) restart(topic string) {
 	}
 }
 
-// startOver is where the group starts on a topic that was created anew: at its
+// startOver is where the group starts on a topic that was created again: at its
 // first record, whatever the start policy, since the group has begun on the topic
 // of that name, and whatever is committed under the name, which an owner of the
 // old one may have done after the new one was there.
@@ -122,7 +122,7 @@ func (m *membership) startOver(ctx context.Context, t *cluster.TopicMeta, added 
 		return nil, &transport.CommitError{Partitions: failed}
 	}
 	if len(from) > 0 {
-		m.log.Error("a topic was created anew: it is read from its first record", "group", m.cfg.Group, "topic", t.Name)
+		m.log.Error("a topic was created again: it is read from its first record", "group", m.cfg.Group, "topic", t.Name)
 	}
 	return from, nil
 }

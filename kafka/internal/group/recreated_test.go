@@ -77,7 +77,7 @@ func remove(b *bed.Bed) {
 	}
 }
 
-// create creates the topic anew, with a first few records.
+// create creates the topic again, with a first few records.
 func create(b *bed.Bed, partitions int32, records int) {
 	b.T.Helper()
 	if err := b.CreateTopic("events", partitions, nil); err != nil {
@@ -98,7 +98,7 @@ func (l *ledger) endsWith(b *bed.Bed, before int) {
 }
 
 // TestRecreatedAfterRevoked: the coordinator takes the partitions of a topic that
-// was deleted away. When it is created anew, long after, it is read from its first
+// was deleted away. When it is created again, long after, it is read from its first
 // record all the same, and the Listener hears so.
 func TestRecreatedAfterRevoked(t *testing.T) {
 	bothProtocols(t, 2, func(_ *testing.T, b *bed.Bed) {
@@ -109,7 +109,7 @@ func TestRecreatedAfterRevoked(t *testing.T) {
 		create(b, 2, 3)
 		l.await(b.T, 5)
 		r.awaitHeard("revoked 0 1", "assigned 0 1",
-			"skipped 0 from 0 to 0: the topic was created anew", "skipped 1 from 0 to 0: the topic was created anew")
+			"skipped 0 from 0 to 0: the topic was created again", "skipped 1 from 0 to 0: the topic was created again")
 		l.endsWith(b, 2)
 	})
 }
@@ -131,7 +131,7 @@ func TestRecreatedForAnother(t *testing.T) {
 		owner.close()
 		create(b, 1, 3)
 		l.await(b.T, 5)
-		other.awaitHeard("assigned 0", "skipped 0 from 0 to 0: the topic was created anew")
+		other.awaitHeard("assigned 0", "skipped 0 from 0 to 0: the topic was created again")
 		l.endsWith(b, 2)
 	})
 }
@@ -221,7 +221,7 @@ func TestRecreatedStaleCommit(t *testing.T) {
 		create(b, 1, 3)
 		goOn()
 		l.await(b.T, 5)
-		r.awaitHeard("revoked 0", "assigned 0", "skipped 0 from 2 to 0: the topic was created anew")
+		r.awaitHeard("revoked 0", "assigned 0", "skipped 0 from 2 to 0: the topic was created again")
 		l.endsWith(b, 2)
 	})
 }
@@ -246,7 +246,7 @@ func TestRecreatedCommitsDropped(t *testing.T) {
 			return resp, nil, true
 		})
 		b.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Heartbeat}, Group: "group", Err: franzerr.UnknownMemberID})
-		r.awaitHeard("lost 0", "assigned 0", "skipped 0 from 0 to 0: the topic was created anew")
+		r.awaitHeard("lost 0", "assigned 0", "skipped 0 from 0 to 0: the topic was created again")
 		l.await(b.T, 8)
 	})
 }

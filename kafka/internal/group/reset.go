@@ -23,7 +23,7 @@ func Reset(ctx context.Context, client *cluster.Client, group string, commits []
 }
 
 // marked are commits with the marks that the group's members look for: of topics
-// that were created anew, they take no offset without one.
+// that were created again, they take no offset without one.
 func marked(ctx context.Context, client *cluster.Client, group string, commits []transport.Commit) ([]transport.Commit, error) {
 	var stored map[transport.Partition]transport.Commit
 	err := client.Persist(ctx, func() (err error) {

@@ -15,7 +15,7 @@ import (
 )
 
 // settle turns what is owned into what the group has assigned: first it hands
-// over what is another's now, then it begins what is new. It tells whether to
+// over what is another's now, then it begins what is new. It reports whether to
 // join again, so that the group can give away what was handed over.
 func (m *membership) settle(assigned []transport.Partition) (again bool) {
 	m.setSettling(true)

@@ -100,8 +100,8 @@ func (m *membership) starts(ctx context.Context, added, assigned []transport.Par
 	return found, 0, nil
 }
 
-// startedOn tells whether the group has commits on a topic, and whether it began
-// it as one that was created anew.
+// startedOn reports whether the group has commits on a topic, and whether it began
+// it as one that was created again.
 func startedOn(t *cluster.TopicMeta, committed map[transport.Partition]transport.Commit, marks map[transport.Partition]transport.TopicID) (started, begun bool) {
 	for p := range committed {
 		if p.Topic == t.Name {

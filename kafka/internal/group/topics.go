@@ -12,7 +12,7 @@ import (
 
 const (
 	// topicAge is how old what is known of the subscribed topics may become: new
-	// partitions, and topics that were created anew, are noticed within it.
+	// partitions, and topics that were created again, are noticed within it.
 	topicAge = 5 * time.Second
 	// absentAge is the same for a leader whose group waits for a topic to be
 	// created.
@@ -54,7 +54,7 @@ func (m *membership) lookAtTopics() {
 		topics = slices.Sorted(maps.Keys(planned))
 	}
 	if err := m.client.Refresh(m.ctx, topics...); err != nil {
-		return // whoever needs the topics has the same trouble, and says so
+		return // a caller that needs the topics has the same trouble, and says so
 	}
 	grown := false
 	for _, topic := range topics {

@@ -110,7 +110,7 @@ func (e Error) Is(target error) bool {
 	return false
 }
 
-// Retriable tells whether the same request may succeed later. It is what Kafka
+// Retriable reports whether the same request may succeed later. It is what Kafka
 // marks so, and three codes that Kafka's own clients repeat without the mark: 9
 // REPLICA_NOT_AVAILABLE, 51 CONCURRENT_TRANSACTIONS and 8 BROKER_NOT_AVAILABLE.
 func (e Error) Retriable() bool {
@@ -125,7 +125,7 @@ func (e Error) Retriable() bool {
 	return false
 }
 
-// Retriable tells whether trying again can help: a code that is Retriable, or
+// Retriable reports whether trying again can help: a code that is Retriable, or
 // any trouble with the connection. The end of the caller's own context and
 // refused credentials are not.
 func Retriable(err error) bool {
@@ -138,7 +138,7 @@ func Retriable(err error) bool {
 	return LostConnection(err)
 }
 
-// LostConnection tells whether err came from a connection and not from the
+// LostConnection reports whether err came from a connection and not from the
 // broker's answer: it ended, timed out, was refused, or could not be made.
 //
 // A dead peer shows as io.EOF when it closed, as io.ErrClosedPipe or
@@ -208,7 +208,7 @@ var errorNames = [...]string{
 	"UNRELEASED_INSTANCE_ID", "UNSUPPORTED_ASSIGNOR", "STALE_MEMBER_EPOCH",
 }
 
-// LeaderMoved tells whether an error is a reason to look for the leader anew.
+// LeaderMoved reports whether an error is a reason to look for the leader again.
 func LeaderMoved(err error) bool {
 	code, ok := errors.AsType[Error](err)
 	if !ok {

@@ -19,7 +19,7 @@ type pending struct {
 
 // batch is records of one partition, encoded as they were accepted, that are
 // sent together. It belongs to the partition's lock while it is being filled,
-// and to whoever sends it afterwards.
+// and to the sender afterwards.
 type partitionBatch struct {
 	raw      *batch.Buffer // room for the fixed part, and the records
 	packed   *batch.Buffer // the same compressed; nil if that was not done or is no smaller
@@ -73,7 +73,7 @@ func (b *partitionBatch) recycle() {
 // size is that of the batch before compression.
 func (b *partitionBatch) size() int { return len(b.raw.Bytes) }
 
-// fits tells whether a record with that content still belongs into a batch of
+// fits reports whether a record with that content still belongs into a batch of
 // at most limit bytes. The first one always does.
 func (b *partitionBatch) fits(content, limit int) bool {
 	return len(b.records) == 0 || b.size()+content+maxRecordHead <= limit

@@ -70,7 +70,7 @@ func TestProduceFull(t *testing.T) {
 }
 
 // TestRoom has many take and give at once, with bounds that a try of another may
-// exceed for a moment. Nobody waits for ever, and nothing is lost.
+// exceed for a moment. Nobody waits indefinitely, and nothing is lost.
 func TestRoom(t *testing.T) {
 	r := &room{maxBytes: 100, maxRecords: 7, closed: make(chan struct{})}
 	var all sync.WaitGroup

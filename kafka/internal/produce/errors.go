@@ -78,7 +78,7 @@ func refusal(code kerr.Error, message string, size int) error {
 	return fmt.Errorf("kafka: %w (%w)", transport.ErrRejected, code)
 }
 
-// appendedMaybe tells whether a leader may have appended a batch that it
+// appendedMaybe reports whether a leader may have appended a batch that it
 // answers with that error. Kafka checks most things before it appends. After
 // that it waits for the replicas, and answers an end of that wait as a time-out,
 // as too few replicas, or, if it has lost the partition meanwhile, as if it had

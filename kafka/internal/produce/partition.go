@@ -27,7 +27,7 @@ type partition struct {
 
 	mu sync.Mutex
 	// busy is set while somebody has the partition: a sender in its list of
-	// those that are ready, one of its workers, or waiting. Whoever sets it
+	// those that are ready, one of its workers, or waiting. The goroutine that sets it
 	// passes the partition on, and the last of them clears it.
 	busy  bool
 	shutd bool              // nothing is accepted any more
@@ -39,7 +39,7 @@ type partition struct {
 	accepted, settled int64
 	flushes           []partitionFlush
 
-	// What follows belongs to whoever has the partition while it is busy.
+	// What follows belongs to the goroutine that has the partition while it is busy.
 
 	// head is the batch that is being sent, or is to be sent again.
 	head     *partitionBatch
@@ -127,7 +127,7 @@ func (p *partition) addAlone(b *partitionBatch) error {
 	return nil
 }
 
-// wakeLocked tells whether the partition was idle; the caller then offers it.
+// wakeLocked reports whether the partition was idle; the caller then offers it.
 func (p *partition) wakeLocked() bool {
 	if p.busy {
 		return false

@@ -118,8 +118,8 @@ func (r *round) run() error {
 		fatal = err
 	}
 	for _, p := range r.parts {
-		// Once the request was on its way, nothing but the broker's answer tells
-		// whether the batch is in the log.
+		// Once the request was on its way, only the broker's answer says that the
+		// batch is in the log, or is not.
 		p.head.maybe = p.head.maybe || r.conn.Wrote
 		if fatal != nil {
 			p.failed(fatal, nil)
@@ -180,7 +180,7 @@ func (r *round) memory(size int) []byte {
 }
 
 // accept acts on a response. What it says of the broker comes first, so that
-// whoever hears the outcome of a record and goes on finds it heeded.
+// a caller that goes on after the outcome of a record finds it taken into account.
 func (r *round) accept() {
 	if d := r.resp.ThrottleMillis; d > 0 {
 		r.sender.mute(time.Duration(d) * time.Millisecond)

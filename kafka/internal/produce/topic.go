@@ -83,7 +83,7 @@ func (p *Producer) lookElsewhere(t *producerTopic, broker int32, now time.Time) 
 		}
 		for i, part := range *t.partitions.Load() {
 			if i < len(meta.Partitions) && meta.Partitions[i].Leader >= 0 {
-				// Whoever has the partition may have found out meanwhile, and more.
+				// The goroutine that has the partition may have found out meanwhile, and more.
 				part.leader.CompareAndSwap(broker, meta.Partitions[i].Leader)
 			}
 		}

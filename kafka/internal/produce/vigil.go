@@ -78,7 +78,7 @@ func (v *vigil) look() {
 	v.timer.Reset(cluster.LookAgainAfter)
 }
 
-// deposed tells whether the broker is known not to lead a partition any more.
+// deposed reports whether the broker is known not to lead a partition any more.
 func (s *sender) deposed(p *partition) bool {
 	t := s.producer.client.KnownTopic(p.topic.name)
 	if t == nil || int(p.index) >= len(t.Partitions) {
