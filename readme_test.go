@@ -130,14 +130,17 @@ func checkLinks(t *testing.T, page, text string) {
 func exampleFiles(t *testing.T) map[string][]string {
 	t.Helper()
 	files := map[string][]string{}
-	err := filepath.WalkDir("examples", func(path string, entry fs.DirEntry, err error) error {
+	take := func(path string, _ fs.DirEntry, err error) error {
 		if language := strings.TrimPrefix(filepath.Ext(path), "."); err == nil && slices.Contains([]string{"go", "json", "yaml"}, language) {
 			files[language] = append(files[language], unindented(read(t, path)))
 		}
 		return err
-	})
-	if err != nil {
-		t.Fatal(err)
+	}
+	// The example of the schema module needs generated code of that module.
+	for _, dir := range []string{"examples", "schema/protobuf/example_test.go"} {
+		if err := filepath.WalkDir(dir, take); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return files
 }
