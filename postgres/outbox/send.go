@@ -53,7 +53,7 @@ func (s *sender) send(ctx context.Context, envelopes []*eventbus.Envelope) (refu
 
 func (s *sender) sendUnfenced(ctx context.Context, envelopes []*eventbus.Envelope, refusals map[int]error) error {
 	err := s.bus.PublishEnvelopes(ctx, envelopes)
-	var failed *eventbus.BatchError
+	var failed *eventbus.PublishBatchError
 	if !errors.As(err, &failed) {
 		return err
 	}
