@@ -14,6 +14,7 @@ import (
 	"github.com/eventbus-go/eventbus/kafkatest"
 	"github.com/eventbus-go/eventbus/postgres/inbox"
 	"github.com/eventbus-go/eventbus/postgres/outbox"
+	"github.com/eventbus-go/eventbus/resilience"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
@@ -64,6 +65,8 @@ func TestEffectivelyOnce(t *testing.T) {
 	}
 	cluster := kafkatest.NewBroker(t)
 	const orders = 300
+	// The kit's own policy gives an event up after three attempts.
+	patient := eventbus.Retry(resilience.Retry{Initial: 5 * time.Millisecond, Max: 50 * time.Millisecond})
 
 	// One life of the service: it begins, works for a while, and its contexts are
 	// cut off with whatever it was doing.
@@ -91,12 +94,12 @@ func TestEffectivelyOnce(t *testing.T) {
 				}
 				in, _ := outbox.FromContext(ctx)
 				return errors.Join(invoiced.Publish(ctx, in, invoice(o)), flaky())
-			}),
+			}, patient),
 			eventbus.On(invoiceTopic, func(ctx context.Context, i invoice) error {
 				tx, _ := inbox.FromContext(ctx)
 				_, err := tx.Exec(ctx, `INSERT INTO `+schema+`.payments VALUES ($1, $2)`, i.ID, i.Amount)
 				return errors.Join(err, flaky())
-			}))
+			}, patient))
 		if err == nil {
 			err = bus.Start(t.Context())
 		}
