@@ -193,7 +193,7 @@ func (p *batchPart) settle(err error) {
 	}
 }
 
-// wait returns a *BatchError with the events that failed, nil if none did. If
+// wait returns a *PublishBatchError with the events that failed, nil if none did. If
 // ctx ends first, events without an outcome have an unknown one.
 func (o *batchOutcome) wait(ctx context.Context) error {
 	if len(o.parts) == 0 {

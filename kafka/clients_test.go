@@ -2,7 +2,8 @@ package kafka
 
 import (
 	"context"
-	"time"
+
+	"github.com/eventbus-go/eventbus/kafka/internal/bedclient"
 
 	"github.com/eventbus-go/eventbus/kafka/internal/bed"
 	"github.com/eventbus-go/eventbus/kafka/internal/produce"
@@ -25,10 +26,6 @@ func startProducer(b *bed.Bed, cfg transport.ProducerConfig) *produce.Producer {
 	if err != nil {
 		b.T.Fatal(err)
 	}
-	b.T.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		_ = p.Close(ctx)
-	})
+	bedclient.CloseAfter(b, p)
 	return p
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/eventbus-go/eventbus/kafka/internal/bed"
+	"github.com/eventbus-go/eventbus/kafka/internal/bedclient"
 	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
 	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
 	"github.com/eventbus-go/eventbus/transport"
@@ -20,7 +21,7 @@ import (
 // cluster yet.
 func startLogReader(b *bed.Bed, cfg transport.ReaderConfig) transport.Reader {
 	b.T.Helper()
-	c := cluster.NewClient(testOptions(b.ListenAddrs(), b.Wires.DialContext))
+	c := cluster.NewClient(bedclient.Options(b.ListenAddrs(), b.Wires.DialContext))
 	cfg.From = map[transport.Partition]int64{{Topic: "events"}: 0}
 	r, err := NewReader(c, cfg, "")
 	if err != nil {

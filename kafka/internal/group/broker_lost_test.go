@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/eventbus-go/eventbus/kafka/internal/bed"
+	"github.com/eventbus-go/eventbus/kafka/internal/bedclient"
 	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
 	"github.com/eventbus-go/eventbus/transport"
 )
@@ -98,7 +99,7 @@ func TestBrokerLost(t *testing.T) {
 // yet not waited for when its coordinator is frozen and another has its place.
 func TestCoordinatorLostInJoin(t *testing.T) {
 	bed.Bubble(t, 3, func(t *testing.T, b *bed.Bed) {
-		if _, err := clientOf(b).Describe(t.Context()); err != nil {
+		if _, err := bedclient.Of(b).Describe(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		frozen := b.CoordinatorFor("group")

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/eventbus-go/eventbus/kafka/internal/bed"
+	"github.com/eventbus-go/eventbus/kafka/internal/bedclient"
 	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
 	"github.com/eventbus-go/eventbus/transport"
 )
@@ -47,7 +48,7 @@ type ledger struct {
 // startReader starts one. It is closed with the test.
 func startReader(b *bed.Bed, l *ledger, change ...func(*transport.ConsumerConfig)) *reader {
 	b.T.Helper()
-	return readerOn(b, clientOf(b), l, change...)
+	return readerOn(b, bedclient.Of(b), l, change...)
 }
 
 func readerOn(b *bed.Bed, client *cluster.Client, l *ledger, change ...func(*transport.ConsumerConfig)) *reader {
@@ -294,7 +295,7 @@ func startPolled(b *bed.Bed, l transport.Listener, change ...func(*transport.Con
 	for _, f := range change {
 		f(&cfg)
 	}
-	c, err := NewConsumer(clientOf(b), cfg, *membershipOf(b))
+	c, err := NewConsumer(bedclient.Of(b), cfg, *membershipOf(b))
 	if err != nil {
 		b.T.Fatal(err)
 	}

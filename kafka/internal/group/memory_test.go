@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/eventbus-go/eventbus/kafka/internal/bed"
+	"github.com/eventbus-go/eventbus/kafka/internal/bedclient"
 	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
 	"github.com/eventbus-go/eventbus/kafka/internal/fetch"
 	"github.com/eventbus-go/eventbus/transport"
@@ -27,11 +28,11 @@ func TestRecreatedUnmarked(t *testing.T) {
 		l.await(b.T, 5)
 		r.close()
 		commit := transport.Commit{Partition: transport.Partition{Topic: "events"}, Offset: 2, LeaderEpoch: -1, Metadata: "m"}
-		if err := clientOf(b).AskGroup(b.T.Context(), "group", StoreRequest("group", []transport.Commit{commit}), StoredBy); err != nil {
+		if err := bedclient.Of(b).AskGroup(b.T.Context(), "group", StoreRequest("group", []transport.Commit{commit}), StoredBy); err != nil {
 			b.T.Fatal(err)
 		}
 		fresh := func() *reader {
-			c := cluster.NewClient(testOptions(b.ListenAddrs(), b.Wires.DialContext))
+			c := cluster.NewClient(bedclient.Options(b.ListenAddrs(), b.Wires.DialContext))
 			b.T.Cleanup(c.Close)
 			return readerOn(b, c, l)
 		}
@@ -39,7 +40,7 @@ func TestRecreatedUnmarked(t *testing.T) {
 		l.await(b.T, 8)
 		r.awaitHeard("assigned 0 1", "skipped 0 from 2 to 0: the topic was created again")
 		r.close()
-		if err := Reset(b.T.Context(), clientOf(b), "group", []transport.Commit{commit}); err != nil {
+		if err := Reset(b.T.Context(), bedclient.Of(b), "group", []transport.Commit{commit}); err != nil {
 			b.T.Fatal(err)
 		}
 		fresh()
@@ -78,7 +79,7 @@ func TestLateCommitInTime(t *testing.T) {
 			<-ctx.Done()
 			return nil, ctx.Err()
 		}
-		c := cluster.NewClient(testOptions([]string{"127.0.0.1:1"}, silent))
+		c := cluster.NewClient(bedclient.Options([]string{"127.0.0.1:1"}, silent))
 		defer c.Close()
 		p := transport.Partition{Topic: "events"}
 		m := &membership{client: c, fetch: &fetch.Fetcher{Partitions: map[transport.Partition]*fetch.Partition{p: {Partition: p, Revoked: true}}}}

@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/eventbus-go/eventbus/kafka/internal/bed"
+	"github.com/eventbus-go/eventbus/kafka/internal/bedclient"
 	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
 	"github.com/eventbus-go/eventbus/kafka/internal/produce"
 	"github.com/eventbus-go/eventbus/transport"
@@ -58,7 +59,7 @@ func (r *reader) letGo() {
 // learns of the topic, the members don't.
 func write(b *bed.Bed, n int) {
 	b.T.Helper()
-	client := cluster.NewClient(testOptions(b.ListenAddrs(), b.Wires.DialContext))
+	client := cluster.NewClient(bedclient.Options(b.ListenAddrs(), b.Wires.DialContext))
 	defer client.Close()
 	p, err := produce.NewProducer(client, transport.ProducerConfig{})
 	if err != nil {
@@ -179,7 +180,7 @@ func TestRecreatedOnce(t *testing.T) {
 		if n := l.total() - read; n != 2 {
 			b.T.Errorf("the second member took %d records, want the 2 new ones; it heard %q", n, other.heard)
 		}
-		commits, err := clientOf(b).Committed(b.T.Context(), "group", []string{"events"})
+		commits, err := bedclient.Of(b).Committed(b.T.Context(), "group", []string{"events"})
 		UnmarkAll(commits)
 		if c := commits[transport.Partition{Topic: "events"}]; err != nil || c.Offset != 5 || c.Metadata != "" {
 			b.T.Errorf("committed %+v, %v", c, err)

@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 
 	"github.com/eventbus-go/eventbus/kafka/internal/bed"
+	"github.com/eventbus-go/eventbus/kafka/internal/bedclient"
 	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
 	"github.com/eventbus-go/eventbus/transport"
 )
@@ -19,7 +20,7 @@ func benchProducer(b *testing.B) transport.Producer {
 	if err != nil {
 		b.Fatal(err)
 	}
-	c := cluster.NewClient(testOptions(k.ListenAddrs(), nil))
+	c := cluster.NewClient(bedclient.Options(k.ListenAddrs(), nil))
 	p, err := NewProducer(c, transport.ProducerConfig{})
 	if err != nil {
 		b.Fatal(err)

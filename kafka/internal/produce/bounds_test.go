@@ -16,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/eventbus-go/eventbus/kafka/internal/bed"
+	"github.com/eventbus-go/eventbus/kafka/internal/bedclient"
 	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
 	"github.com/eventbus-go/eventbus/transport"
 )
@@ -237,7 +238,7 @@ func TestProduceThrottled(t *testing.T) {
 		if took := time.Since(begun); took < 2900*time.Millisecond || took > 3100*time.Millisecond {
 			t.Errorf("the next request came after %v, want 3 s", took)
 		}
-		if d := time.Duration(clientOf(b).Throttled.Load()); d != 3*time.Second {
+		if d := time.Duration(bedclient.Of(b).Throttled.Load()); d != 3*time.Second {
 			t.Errorf("%v of throttling are counted, want 3 s", d)
 		}
 	})

@@ -17,6 +17,7 @@ import (
 
 	"github.com/eventbus-go/eventbus/kafka/internal/batch"
 	"github.com/eventbus-go/eventbus/kafka/internal/bed"
+	"github.com/eventbus-go/eventbus/kafka/internal/bedclient"
 	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
 	"github.com/eventbus-go/eventbus/transport"
 )
@@ -226,7 +227,7 @@ func TestProduceLargeCompressed(t *testing.T) {
 
 func TestProducerConfig(t *testing.T) {
 	b := bed.NewBed(t, 1)
-	_, err := NewProducer(clientOf(b), transport.ProducerConfig{Compression: "br", BatchBytes: -1, DeliveryTimeout: -1})
+	_, err := NewProducer(bedclient.Of(b), transport.ProducerConfig{Compression: "br", BatchBytes: -1, DeliveryTimeout: -1})
 	for _, says := range []string{`Compression "br" is unknown: write none, gzip, snappy, lz4, zstd`, "BatchBytes is negative", "DeliveryTimeout is negative"} {
 		if err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%v does not say %q", err, says)
@@ -263,7 +264,7 @@ func TestProduceTopicGrows(t *testing.T) {
 		topic := kmsg.NewCreatePartitionsRequestTopic()
 		topic.Topic, topic.Count = "events", 3
 		req.Topics = append(req.Topics, topic)
-		if _, err := clientOf(b).Request(t.Context(), 0, req); err != nil {
+		if _, err := bedclient.Of(b).Request(t.Context(), 0, req); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(cluster.MetadataAge + time.Second)
@@ -274,7 +275,7 @@ func TestProduceTopicGrows(t *testing.T) {
 		}
 		topic.Count = 5
 		req.Topics[0] = topic
-		if _, err := clientOf(b).Request(t.Context(), 0, req); err != nil {
+		if _, err := bedclient.Of(b).Request(t.Context(), 0, req); err != nil {
 			t.Fatal(err)
 		}
 		b.Delivered(b.Publish(p, 4, "y"))
