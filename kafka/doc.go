@@ -41,6 +41,7 @@
 //	fetch      the fetcher of partitions, and the reader outside groups
 //	group      the membership of a consumer group
 //	bed        brokers in the process of a test
+//	bedclient  the clients of a test on them
 //
 // # Libraries
 //
