@@ -171,6 +171,7 @@ type wires struct {
 
 	mu    sync.Mutex
 	down  map[string]bool
+	hang  bool
 	conns map[*wire]bool
 	// cut, if not nil, is asked when a response begins to come in; true closes
 	// the connection instead.
@@ -181,8 +182,12 @@ var ErrDown = errors.New("the test has this broker down")
 
 func (w *wires) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	w.mu.Lock()
-	down := w.down[address]
+	down, hang := w.down[address], w.hang
 	w.mu.Unlock()
+	if hang {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
 	if down {
 		return nil, &net.OpError{Op: "dial", Net: network, Err: ErrDown}
 	}
@@ -205,6 +210,18 @@ func (w *wires) OnResponse(cut func([]byte) bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.cut = cut
+}
+
+// Hang cuts all connections, and lets attempts to make others hang until their
+// context ends.
+func (w *wires) Hang() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.hang = true
+	for c := range w.conns {
+		_ = c.Conn.Close()
+		delete(w.conns, c)
+	}
 }
 
 // SetDown cuts or mends what leads to an address.

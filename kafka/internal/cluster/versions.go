@@ -13,11 +13,13 @@ import (
 type versionRange struct{ min, max int16 }
 
 // Highest returns the highest version of a request that this module supports. In
-// the versions that it leaves out, Produce, Fetch, OffsetCommit and OffsetFetch
+// the versions that it leaves out, Fetch, OffsetCommit and OffsetFetch
 // name topics by id alone (KIP-516, KIP-848).
 func Highest(key int16) int16 {
 	switch kmsg.Key(key) {
-	case kmsg.Produce, kmsg.Fetch, kmsg.Metadata:
+	case kmsg.Produce:
+		return 13
+	case kmsg.Fetch, kmsg.Metadata:
 		return 12
 	case kmsg.OffsetCommit, kmsg.OffsetFetch:
 		return 9

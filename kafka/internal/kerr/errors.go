@@ -34,6 +34,7 @@ const (
 	CoordinatorLoadInProgress Error = 14
 	CoordinatorNotAvailable   Error = 15
 	NotCoordinator            Error = 16
+	RecordListTooLarge        Error = 18
 	NotEnoughReplicas         Error = 19
 	NotEnoughReplicasAppended Error = 20
 	IllegalGeneration         Error = 22
@@ -88,7 +89,7 @@ func (e Error) Is(target error) bool {
 	case transport.ErrTopicMissing:
 		return e == UnknownTopicOrPartition || e == UnknownTopicID
 	case transport.ErrTooLarge:
-		return e == MessageTooLarge
+		return e == MessageTooLarge || e == RecordListTooLarge
 	case transport.ErrUnauthorized:
 		switch e {
 		case topicAuthorizationFailed, 30, 31, 33, 53, SaslAuthenticationFailed, 65, 66, 93:
@@ -96,7 +97,7 @@ func (e Error) Is(target error) bool {
 		}
 	case transport.ErrRejected:
 		switch e {
-		case CorruptMessage, 17, 18, InvalidTimestamp, 42, 43, 44, 76, InvalidRecord:
+		case CorruptMessage, 17, InvalidTimestamp, 42, 43, 44, 76, InvalidRecord:
 			return true
 		}
 	case transport.ErrFenced:
@@ -215,7 +216,7 @@ func LeaderMoved(err error) bool {
 		return true // the connection failed
 	}
 	switch code {
-	case UnknownTopicOrPartition, LeaderNotAvailable, NotLeaderOrFollower, BrokerNotAvailable, 9,
+	case UnknownTopicOrPartition, UnknownTopicID, LeaderNotAvailable, NotLeaderOrFollower, BrokerNotAvailable, 9,
 		KafkaStorageError, FencedLeaderEpoch, UnknownLeaderEpoch:
 		return true
 	}

@@ -43,6 +43,10 @@ type partitionBatch struct {
 	// knowing. It is then sent again with the same bytes and nothing else,
 	// until a broker tells.
 	maybe bool
+	// doubted is set if the batch that this one was split from may be in the log.
+	// It is sent with the first sequence number of that batch, so the answer tells:
+	// a log that has the whole refuses the part.
+	doubted bool
 }
 
 var batches = sync.Pool{New: func() any { return new(partitionBatch) }}

@@ -224,7 +224,7 @@ func TestProduceThrottled(t *testing.T) {
 		b.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
 			resp := req.ResponseKind().(*kmsg.ProduceResponse)
 			topic := kmsg.NewProduceResponseTopic()
-			topic.Topic = "events"
+			topic.TopicID = req.(*kmsg.ProduceRequest).Topics[0].TopicID
 			topic.Partitions = append(topic.Partitions, kmsg.NewProduceResponseTopicPartition())
 			resp.Topics = append(resp.Topics, topic)
 			resp.ThrottleMillis = 3000

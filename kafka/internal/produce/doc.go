@@ -18,6 +18,6 @@
 //
 //	errors.go     which errors a partition recovers from
 //	failure.go    a response with errors: again, split, refused or unknown
-//	vigil.go      delivery timeouts
+//	leader_watch.go  brokers that are silent: another leader, and what the gate learns
 //	id.go         producer ids and epochs
 package produce

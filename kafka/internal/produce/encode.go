@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/eventbus-go/eventbus/transport"
 )
 
 // copied is how many bytes of batches are copied into a request. More are
@@ -61,8 +63,25 @@ func (q *produceRequest) pieces(frame []byte) net.Buffers {
 	return q.buffers
 }
 
-// AppendTo writes the body, in versions 3 to 12
-// (https://kafka.apache.org/protocol.html#The_Messages_Produce).
+// byID is the first version of Produce that names topics by id (KIP-516): a broker
+// then refuses what is meant for a topic that was deleted, though another of that
+// name is there.
+const byID = 13
+
+// mostVersion returns the highest version in which the request can be sent: byID,
+// unless the id of one of its topics is unknown.
+func (q *produceRequest) mostVersion() int16 {
+	for _, p := range q.round.parts {
+		if p.topic.layout.Load().id == (transport.TopicID{}) {
+			return byID - 1
+		}
+	}
+	return byID
+}
+
+// AppendTo writes the body, in versions 3 to 13
+// (https://kafka.apache.org/protocol.html#The_Messages_Produce), and notes in each
+// partition the id that it was sent under.
 func (q *produceRequest) AppendTo(b []byte) []byte {
 	e := encoder{b, q.GetVersion() >= 9}
 	e.nullString()
@@ -81,9 +100,15 @@ func (q *produceRequest) AppendTo(b []byte) []byte {
 		if n < 0 {
 			n = len(parts)
 		}
-		e.string(parts[0].topic.name)
+		id := parts[0].topic.layout.Load().id
+		if q.GetVersion() >= byID {
+			e.b = append(e.b, id[:]...)
+		} else {
+			e.string(parts[0].topic.name)
+		}
 		e.length(n)
 		for _, p := range parts[:n] {
+			p.sentTo = id
 			wire := p.head.wire()
 			e.int32(p.index)
 			e.length(len(wire))

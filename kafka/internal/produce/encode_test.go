@@ -189,6 +189,9 @@ func TestNextSequence(t *testing.T) {
 func TestProduceRequest(t *testing.T) {
 	p := &Producer{}
 	topics := []*producerTopic{{name: "a"}, {name: "b"}}
+	for i, topic := range topics {
+		topic.layout.Store(&topicLayout{id: transport.TopicID{byte(i) + 1}})
+	}
 	for _, size := range []int{10, copied} {
 		for version := int16(3); version <= cluster.Highest(int16(kmsg.Produce)); version++ {
 			r := &round{}
@@ -223,7 +226,7 @@ func TestProduceRequest(t *testing.T) {
 			for _, part := range r.parts {
 				if n := len(want.Topics); n == 0 || want.Topics[n-1].Topic != part.topic.name {
 					topic := kmsg.NewProduceRequestTopic()
-					topic.Topic = part.topic.name
+					topic.Topic, topic.TopicID = part.topic.name, part.topic.layout.Load().id
 					want.Topics = append(want.Topics, topic)
 				}
 				topic := &want.Topics[len(want.Topics)-1]

@@ -69,7 +69,7 @@ func (e *notSent) Is(target error) bool {
 
 // refusal is the error of a record that the broker refuses for what it is.
 func refusal(code kerr.Error, message string, size int) error {
-	if code == kerr.MessageTooLarge {
+	if errors.Is(code, transport.ErrTooLarge) {
 		return fmt.Errorf("kafka: %w", &transport.TooLargeError{Size: size})
 	}
 	if message != "" {
@@ -103,7 +103,7 @@ func infrastructure(err error) error {
 		return nil
 	}
 	switch code, _ := errors.AsType[kerr.Error](err); code {
-	case kerr.CoordinatorLoadInProgress, kerr.UnknownTopicOrPartition, kerr.NotLeaderOrFollower, kerr.FencedLeaderEpoch, kerr.UnknownLeaderEpoch:
+	case kerr.CoordinatorLoadInProgress, kerr.UnknownTopicOrPartition, kerr.UnknownTopicID, kerr.NotLeaderOrFollower, kerr.FencedLeaderEpoch, kerr.UnknownLeaderEpoch:
 		return nil
 	}
 	return err

@@ -98,7 +98,7 @@ func (p *partition) lose(err *DeliveryError) {
 	p.mu.Unlock()
 	settled := 0
 	if b := p.head; b != nil {
-		if b.maybe {
+		if b.maybe || b.doubted {
 			err.Unknown = true
 			p.fence()
 		}
@@ -111,7 +111,11 @@ func (p *partition) lose(err *DeliveryError) {
 	if len(behindIt) > 0 {
 		notSent := behind(err)
 		for _, b := range behindIt {
-			settled += p.fail(b, notSent)
+			if b.doubted { // with the head it was a part of one batch
+				settled += p.fail(b, err)
+			} else {
+				settled += p.fail(b, notSent)
+			}
 		}
 	}
 	p.conclude(settled)
@@ -133,6 +137,19 @@ func (p *partition) tell(r *pending, err error) {
 	if r.done != nil {
 		r.done.Done(transport.Position{Partition: p.name(), Offset: -1, Time: time.UnixMilli(r.timestamp)}, err)
 	}
+}
+
+// notAppended notes that nothing of the head, or of what it was split from, is in the
+// log without an answer that says so.
+func (p *partition) notAppended() {
+	if p.head != nil {
+		p.head.maybe, p.head.doubted = false, false
+	}
+	p.mu.Lock()
+	for _, b := range p.queue {
+		b.doubted = false
+	}
+	p.mu.Unlock()
 }
 
 // fence gives up a batch that may or may not be in the log, by writing what
@@ -181,6 +198,12 @@ func (p *partition) answered(answer *kmsg.ProduceResponseTopicPartition) {
 		// The log has it; the broker doesn't know where any more.
 		p.finish(-1, -1)
 	case kerr.OutOfOrderSequenceNumber:
+		if b.doubted {
+			// The log has the batch that this one was split from, or it has lost
+			// what came before. It doesn't say which.
+			p.lose(&DeliveryError{What: "the batch was refused when it was sent again", Cause: code})
+			return
+		}
 		// The log ends before the batch that was acknowledged last, for
 		// instance after an unclean election. It doesn't have this one either:
 		// the broker would know its sequence, since nothing was written after it.
@@ -189,18 +212,19 @@ func (p *partition) answered(answer *kmsg.ProduceResponseTopicPartition) {
 	case kerr.InvalidProducerEpoch, kerr.UnknownProducerID:
 		// The broker has forgotten the session or fenced it, and with it
 		// whether it has the batch.
-		unknown := b.maybe
+		unknown := b.maybe || b.doubted
 		p.renew()
 		if unknown {
 			p.lose(&DeliveryError{What: "the broker has lost track of this producer", Cause: code})
 			return
 		}
 		p.again(code)
-	case kerr.MessageTooLarge, kerr.InvalidTimestamp, kerr.InvalidRecord:
-		if !b.maybe {
+	case kerr.MessageTooLarge, kerr.RecordListTooLarge, kerr.InvalidTimestamp, kerr.InvalidRecord:
+		if !b.maybe && !b.doubted || len(b.records) > 1 {
 			p.refuse(answer)
 			return
 		}
+		// Brokers check a batch before they look whether they have it already.
 		p.lose(&DeliveryError{What: "refused", Cause: code})
 	case kerr.NotLeaderOrFollower:
 		if p.producer.client.Moved(p.topic.name, p.index, answer.CurrentLeader.LeaderID, answer.CurrentLeader.LeaderEpoch) {
@@ -234,15 +258,21 @@ func (p *partition) failed(err error, message *string) {
 //
 // If the broker doesn't name them (KIP-467) the batch is halved, until a record
 // stands alone. That also brings a batch down to a size that the topic accepts.
+//
+// A batch that may be in the log is halved too: brokers refuse it before they look
+// for it. Its first part is sent under the same sequence number. A log that has the
+// whole batch answers that it is out of order, and one that accepts the part does
+// not have the batch. No record is said to be refused before that is known.
 func (p *partition) refuse(answer *kmsg.ProduceResponseTopicPartition) {
 	b, code := p.head, kerr.Error(answer.ErrorCode)
 	var message string
 	if answer.ErrorMessage != nil {
 		message = *answer.ErrorMessage
 	}
+	uncertain := b.maybe || b.doubted
 	refused := make(map[int]string, len(answer.ErrorRecords))
 	for _, r := range answer.ErrorRecords {
-		if r.RelativeOffset < 0 || int(r.RelativeOffset) >= len(b.records) {
+		if uncertain || r.RelativeOffset < 0 || int(r.RelativeOffset) >= len(b.records) {
 			continue
 		}
 		refused[int(r.RelativeOffset)] = message
@@ -254,7 +284,7 @@ func (p *partition) refuse(answer *kmsg.ProduceResponseTopicPartition) {
 	if len(b.records) == 1 {
 		refused[0], named = message, true
 	}
-	if code == kerr.MessageTooLarge && len(b.records) > 1 {
+	if errors.Is(code, transport.ErrTooLarge) && len(b.records) > 1 {
 		p.topic.limit.Store(max(int64(b.size()/2), 1))
 	}
 	taken := b.refused
@@ -271,6 +301,9 @@ func (p *partition) refuse(answer *kmsg.ProduceResponseTopicPartition) {
 	if len(parts) == 0 {
 		p.conclude(taken)
 		return
+	}
+	for _, part := range parts {
+		part.doubted = uncertain
 	}
 	// The records taken out are settled with the last part, so that a Flush
 	// that counts them has waited for those before them.

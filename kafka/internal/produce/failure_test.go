@@ -222,7 +222,7 @@ func refuseValues(b *bed.Bed, named bool, value string) {
 		_, records, _ := bed.DecodeBatch(b.T, produce.Topics[0].Partitions[0].Records)
 		resp := produce.ResponseKind().(*kmsg.ProduceResponse)
 		topic := kmsg.NewProduceResponseTopic()
-		topic.Topic = "events"
+		topic.TopicID = produce.Topics[0].TopicID
 		part := kmsg.NewProduceResponseTopicPartition()
 		part.ErrorCode = int16(kerr.InvalidRecord)
 		refused := false

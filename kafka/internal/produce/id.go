@@ -2,7 +2,6 @@ package produce
 
 import (
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -16,27 +15,24 @@ import (
 // producerIDs hands out the producer id under which partitions begin to write.
 // Most producers need one in their life. It is safe for concurrent use.
 type producerIDs struct {
-	current atomic.Pointer[batch.ProducerSession] // nil if the next who asks must fetch one
-	mu      sync.Mutex                            // held while one is fetched
+	current atomic.Pointer[batch.ProducerSession] // nil if the next get must fetch one
 }
 
 // get returns the current id, fetching one over w, whatever broker it leads to,
-// if there is none.
-func (p *producerIDs) get(w *cluster.Conn, deadline time.Time) (batch.ProducerSession, error) {
+// if there is none. throttle is how long that broker then wants no more requests.
+//
+// Several workers may fetch at once, each from its own broker, and all but one of
+// the ids are given up: were there a lock, a frozen broker would hold up the others.
+func (p *producerIDs) get(w *cluster.Conn, deadline time.Time) (session batch.ProducerSession, throttle time.Duration, err error) {
 	if s := p.current.Load(); s != nil {
-		return *s, nil
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if s := p.current.Load(); s != nil {
-		return *s, nil
+		return *s, 0, nil
 	}
 	req := kmsg.NewPtrInitProducerIDRequest()
 	req.TransactionalID = nil
 	req.ProducerID, req.ProducerEpoch = -1, -1
 	body, err := w.Exchange(req, deadline, cluster.Allocate)
 	if err != nil {
-		return batch.ProducerSession{}, fmt.Errorf("getting a producer id: %w", err)
+		return session, 0, fmt.Errorf("getting a producer id: %w", err)
 	}
 	resp := kmsg.NewPtrInitProducerIDResponse()
 	resp.SetVersion(req.GetVersion())
@@ -44,11 +40,16 @@ func (p *producerIDs) get(w *cluster.Conn, deadline time.Time) (batch.ProducerSe
 		err = kerr.CodeError(resp.ErrorCode)
 	}
 	if err != nil {
-		return batch.ProducerSession{}, fmt.Errorf("getting a producer id: %w", err)
+		return session, 0, fmt.Errorf("getting a producer id: %w", err)
 	}
-	s := &batch.ProducerSession{ID: resp.ProducerID, Epoch: resp.ProducerEpoch}
-	p.current.Store(s)
-	return *s, nil
+	throttle = time.Duration(resp.ThrottleMillis) * time.Millisecond
+	session = batch.ProducerSession{ID: resp.ProducerID, Epoch: resp.ProducerEpoch}
+	if !p.current.CompareAndSwap(nil, &session) {
+		if s := p.current.Load(); s != nil {
+			return *s, throttle, nil
+		}
+	}
+	return session, throttle, nil
 }
 
 // retire makes the next get fetch another id, if id is still the current one.

@@ -45,6 +45,7 @@ type partition struct {
 	head     *partitionBatch
 	session  batch.ProducerSession // id −1: none yet
 	sequence int32                 // of the next batch
+	sentTo   transport.TopicID     // the topic that head was last sent to
 	// lost is set when the leader is to be looked for before the next attempt.
 	lost bool
 	// missing is since when the cluster has said that the topic or partition
@@ -233,6 +234,9 @@ func (p *partition) finish(base, appended int64) {
 		r.done.Done(pos, nil)
 	}
 	p.missing = time.Time{}
+	if b.doubted {
+		p.notAppended()
+	}
 	p.conclude(len(b.records) + b.refused)
 	b.recycle()
 }

@@ -204,11 +204,12 @@ func (p *Producer) Flush(ctx context.Context) error {
 	}
 }
 
-// all lists the partitions that the producer knows.
+// all returns the partitions that the producer knows, those of former topics of
+// the same names included.
 func (p *Producer) all() []*partition {
 	var parts []*partition
 	for _, t := range *p.topics.Load() {
-		parts = append(parts, *t.partitions.Load()...)
+		parts = append(parts, t.layout.Load().known...)
 	}
 	return parts
 }
@@ -234,6 +235,9 @@ func (p *Producer) Close(ctx context.Context) error {
 	p.mu.Unlock()
 	p.cancel()
 	p.waiting.stop()
+	for _, s := range *p.senders.Load() {
+		s.stop()
+	}
 	p.working.Wait()
 	for _, part := range p.all() {
 		part.lose(&DeliveryError{What: "the producer was closed before the record was delivered", Cause: transport.ErrClosed})

@@ -18,51 +18,51 @@ import (
 // round is one worker's requests: each carries the heads of the partitions that
 // it took.
 type round struct {
-	sender *sender
-	conn   *cluster.Conn
-	parts  []*partition
-	left   []*partition // of parts, those that the response has not told of; nil where it has
-	size   int          // of their batches
-	body   []byte
-	req    produceRequest
-	resp   kmsg.ProduceResponse
-	timer  *time.Timer // for rest
-	hurry  int         // requests before which it does not yield
-	vigil  *vigil
-	// What vigil needs, made once.
+	sender  *sender
+	conn    *cluster.Conn
+	parts   []*partition
+	left    []*partition // of parts, those that the response has not told of; nil where it has
+	size    int          // of their batches
+	body    []byte
+	req     produceRequest
+	resp    kmsg.ProduceResponse
+	timer   *time.Timer // for rest
+	noYield int         // requests before which it does not yield
+	watch   *leaderWatch
+	// The arguments of watch.begin, made once.
 	sent func() []*partition
-	end  func()
+	stop func()
 }
 
-func newRound(s *sender, w *cluster.Conn, v *vigil) *round {
-	r := &round{sender: s, conn: w, timer: time.NewTimer(idleAfter), vigil: v}
+func newRound(s *sender, c *cluster.Conn, w *leaderWatch) *round {
+	r := &round{sender: s, conn: c, timer: time.NewTimer(idleAfter), watch: w}
 	r.timer.Stop()
 	r.sent = func() []*partition { return r.parts }
-	r.end = func() { _ = w.SetDeadline(cluster.Past) }
+	r.stop = func() { _ = c.SetDeadline(cluster.Past) }
 	r.req.round = r
 	return r
 }
 
-// yield lets other goroutines run before a request is made up. Those who were just
-// told their outcomes may publish again at once, and what they publish then goes
-// with this request, not after it. Where nobody else runs it costs nothing. Where
+// yield lets other goroutines run before a request is made up. A publisher that just
+// received its outcome may publish again at once, and what it publishes then goes
+// with this request, not after it. Where nothing else runs it costs nothing. Where
 // every core is busy with longer work it would cost a turn of all of that, so it is
 // left out for a while once it has.
 func (r *round) yield() {
-	if r.hurry > 0 {
-		r.hurry--
+	if r.noYield > 0 {
+		r.noYield--
 		return
 	}
 	before := time.Now()
 	runtime.Gosched()
 	if time.Since(before) > longYield {
-		r.hurry = hurried
+		r.noYield = noYields
 	}
 }
 
 const (
 	longYield = 2 * time.Millisecond
-	hurried   = 100
+	noYields  = 100 // requests
 )
 
 // fill takes partitions from those that are ready, as many as a request may
@@ -82,9 +82,9 @@ func (r *round) fill(ready []*partition) []*partition {
 	return slices.Delete(ready, 0, len(r.parts))
 }
 
-// settle closes the batches that are to be sent, and fails those whose delivery
-// time is over. It returns false if nothing is left to be sent.
-func (r *round) settle() bool {
+// begin closes the batches that are to be sent, and fails those whose delivery
+// time is over. It reports whether anything is left to be sent.
+func (r *round) begin() bool {
 	now := time.Now()
 	r.parts = slices.DeleteFunc(r.parts, func(p *partition) bool {
 		if p.overdue(now) {
@@ -100,10 +100,18 @@ func (r *round) settle() bool {
 // connection, which must not be used again.
 func (r *round) run() error {
 	used := r.conn.Link.Correlation > 0
-	body, err := r.exchange()
+	begun := time.Now()
+	body, err := r.exchange(begun)
+	if errors.Is(err, errMuted) {
+		for _, p := range r.parts {
+			r.sender.offer(p, false)
+		}
+		return nil
+	}
 	if err == nil {
 		r.resp.SetVersion(r.req.GetVersion())
 		if err = r.resp.UnsafeReadFrom(body); err == nil {
+			r.sender.heard(begun)
 			r.accept()
 			return nil
 		}
@@ -111,7 +119,7 @@ func (r *round) run() error {
 	// A connection that has worked before, and is lost, may have died while
 	// nobody used it: whether the broker is well shows when the next is made.
 	if !used || !kerr.LostConnection(err) || errors.Is(err, os.ErrDeadlineExceeded) {
-		r.sender.report(err)
+		r.sender.report(begun, err)
 	}
 	var fatal error
 	if !kerr.Retriable(err) && !r.conn.Wrote && r.conn.Ctx.Err() == nil {
@@ -130,13 +138,17 @@ func (r *round) run() error {
 	return err
 }
 
+// errMuted says that the broker wants no requests now (KIP-219), so that none was
+// sent.
+var errMuted = errors.New("the broker wants no requests now")
+
 // exchange sends the request and returns the response's body.
-func (r *round) exchange() ([]byte, error) {
+func (r *round) exchange(begun time.Time) ([]byte, error) {
 	p := r.sender.producer
 	slices.SortStableFunc(r.parts, func(a, b *partition) int { return cmp.Compare(a.topic.name, b.topic.name) })
-	r.vigil.begin(r.sent, r.end)
-	defer r.vigil.over()
-	deadline := time.Now().Add(p.client.Options.RequestTimeout)
+	r.watch.begin(begun, r.sent, r.stop)
+	defer r.watch.end()
+	deadline := begun.Add(p.client.Options.RequestTimeout)
 	fresh := false
 	for _, part := range r.parts {
 		fresh = fresh || part.session.ID < 0
@@ -146,14 +158,20 @@ func (r *round) exchange() ([]byte, error) {
 	}
 	var session batch.ProducerSession
 	if fresh {
+		var throttle time.Duration
 		var err error
-		session, err = p.ids.get(r.conn, deadline)
+		session, throttle, err = p.ids.get(r.conn, deadline)
 		r.conn.Wrote = false
 		if err != nil {
 			return nil, err
 		}
+		if throttle > 0 {
+			// The broker would leave what came next on this connection unread.
+			r.sender.mute(throttle)
+			return nil, errMuted
+		}
 	}
-	version, err := r.conn.Version(int16(kmsg.Produce), cluster.Highest(int16(kmsg.Produce)), deadline)
+	version, err := r.conn.Version(int16(kmsg.Produce), r.req.mostVersion(), deadline)
 	r.conn.Wrote = false
 	if err != nil {
 		return nil, err
@@ -185,14 +203,14 @@ func (r *round) accept() {
 	if d := r.resp.ThrottleMillis; d > 0 {
 		r.sender.mute(time.Duration(d) * time.Millisecond)
 	}
-	r.sender.report(r.trouble())
+	r.sender.producer.report(r.sender.broker, r.health())
 	r.left = r.parts
 	left := len(r.left)
 	for i := range r.resp.Topics {
 		topic := &r.resp.Topics[i]
 		for j := range topic.Partitions {
 			answer := &topic.Partitions[j]
-			p := r.answers(topic.Topic, answer.Partition)
+			p := r.answers(topic, answer.Partition)
 			if p == nil {
 				continue
 			}
@@ -209,9 +227,9 @@ func (r *round) accept() {
 	}
 }
 
-// trouble is what a response says of the broker's health: nil if it did its work
-// for any of the partitions.
-func (r *round) trouble() (first error) {
+// health returns what a response says of the broker's health: nil if it did its
+// work for any of the partitions.
+func (r *round) health() (first error) {
 	for i := range r.resp.Topics {
 		for j := range r.resp.Topics[i].Partitions {
 			err := infrastructure(kerr.CodeError(r.resp.Topics[i].Partitions[j].ErrorCode))
@@ -226,11 +244,13 @@ func (r *round) trouble() (first error) {
 	return first
 }
 
-// answers takes the partition out that an answer is for. Brokers answer in the
-// order of the request, more or less, so it is mostly the first that is left.
-func (r *round) answers(topic string, index int32) *partition {
+// answers takes the partition out that an answer is for, and returns it, or nil if
+// none is left of that topic and index. Brokers answer in the order of the request,
+// more or less, so it is mostly the first that is left.
+func (r *round) answers(topic *kmsg.ProduceResponseTopic, index int32) *partition {
+	named := r.resp.GetVersion() < byID
 	for i, p := range r.left {
-		if p != nil && p.index == index && p.topic.name == topic {
+		if p != nil && p.index == index && (named && p.topic.name == topic.Topic || !named && p.sentTo == topic.TopicID) {
 			r.left[i] = nil
 			if i == 0 {
 				r.left = r.left[1:]

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -46,10 +47,15 @@ type sender struct {
 	rounds  int
 	growth  *time.Timer
 	growing bool
-	muted   time.Time // until then the broker wants nothing (KIP-219)
+	muted   time.Time // until then the broker wants no requests (KIP-219)
+	health  health
+	// expiry runs when the first of what is ready is overdue, at expiresAt; zero if
+	// it is not set.
+	expiry    *time.Timer
+	expiresAt time.Time
 }
 
-// sender is the sender of a broker.
+// sender returns the sender of a broker, and makes it on first use.
 func (p *Producer) sender(broker int32) *sender {
 	if s := (*p.senders.Load())[broker]; s != nil {
 		return s
@@ -69,12 +75,68 @@ func (p *Producer) sender(broker int32) *sender {
 	return s
 }
 
-// offer takes over a ready partition. much tells that it has a lot to send.
+// offer takes over a ready partition. much says that it has a lot to send.
 func (s *sender) offer(p *partition, much bool) {
+	deadline := p.deadline()
 	s.mu.Lock()
 	s.ready = append(s.ready, p)
+	s.expireAt(deadline)
 	s.call(much)
 	s.mu.Unlock()
+}
+
+// mutedUntil returns until when the broker wants no requests, or the zero time. The
+// caller holds mu.
+func (s *sender) mutedUntil() time.Time {
+	if !s.muted.IsZero() && !time.Now().Before(s.muted) {
+		s.muted = time.Time{}
+	}
+	return s.muted
+}
+
+// expireAt sets the expiry timer, unless it is set to an earlier time. The caller
+// holds mu.
+func (s *sender) expireAt(deadline time.Time) {
+	if deadline.IsZero() || !s.expiresAt.IsZero() && !deadline.Before(s.expiresAt) {
+		return
+	}
+	s.expiresAt = deadline
+	if s.expiry == nil {
+		s.expiry = time.AfterFunc(time.Until(deadline), func() { s.producer.spawn(s.expire) })
+		return
+	}
+	s.expiry.Reset(time.Until(deadline))
+}
+
+// expire fails what is ready and overdue. Workers look at deadlines when they take
+// partitions, which none does while all of them wait for connections or answers.
+func (s *sender) expire() {
+	now := time.Now()
+	var overdue []*partition
+	s.mu.Lock()
+	s.expiresAt = time.Time{}
+	s.ready = slices.DeleteFunc(s.ready, func(p *partition) bool {
+		deadline := p.deadline()
+		if now.Before(deadline) {
+			s.expireAt(deadline)
+			return false
+		}
+		overdue = append(overdue, p)
+		return true
+	})
+	s.mu.Unlock()
+	for _, p := range overdue {
+		p.overdue(now)
+	}
+}
+
+// stop stops the timers.
+func (s *sender) stop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.expiry != nil {
+		s.expiry.Stop()
+	}
 }
 
 // call sees to it that somebody will take what is ready. The caller holds mu.
@@ -122,7 +184,7 @@ func (s *sender) grow(rounds int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.growing = false
-	if len(s.ready) == 0 || time.Now().Before(s.muted) {
+	if len(s.ready) == 0 {
 		return
 	}
 	if s.rounds == rounds && s.workers-s.idle < mostWorkers {
@@ -137,8 +199,8 @@ func (s *sender) work() {
 	}
 }
 
-// serve is the life of one connection. It returns whether the worker goes on
-// with another.
+// serve uses one connection until it fails or is idle for long. It reports whether
+// the worker should go on with another.
 func (s *sender) serve() bool {
 	// The dial must not outlast the partitions that wait for it.
 	ctx, cancel := context.WithCancel(s.producer.ctx)
@@ -146,15 +208,15 @@ func (s *sender) serve() bool {
 	begun := time.Now()
 	limit := time.AfterFunc(s.patience(), cancel)
 	defer limit.Stop()
-	vigil := newVigil(s)
-	defer vigil.over()
-	vigil.begin(s.waiters, cancel)
+	watch := newLeaderWatch(s)
+	defer watch.end()
+	watch.begin(begun, s.waiters, cancel)
 	served := false
 	err := s.producer.client.Hold(ctx, s.broker, func(w *cluster.Conn) error {
 		served = true
 		limit.Stop()
-		vigil.over()
-		r := newRound(s, w, vigil)
+		watch.end()
+		r := newRound(s, w, watch)
 		for {
 			r.yield()
 			if !s.take(r) {
@@ -172,7 +234,7 @@ func (s *sender) serve() bool {
 		if ctx.Err() != nil && s.producer.ctx.Err() == nil {
 			err = fmt.Errorf("no connection to %s within %s: %w", s.producer.client.BrokerName(s.broker), time.Since(begun).Round(time.Millisecond), os.ErrDeadlineExceeded)
 		}
-		s.unreachable(err)
+		s.unreachable(begun, err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -183,7 +245,7 @@ func (s *sender) serve() bool {
 	return true
 }
 
-// patience is how long to wait for a connection: as long as the connections'
+// patience returns how long to wait for a connection: as long as the connections'
 // own limits, or until the delivery time of what is ready is over.
 func (s *sender) patience() time.Duration {
 	s.mu.Lock()
@@ -195,15 +257,16 @@ func (s *sender) patience() time.Duration {
 	return patience
 }
 
-// unreachable fails the attempt of what is ready.
-func (s *sender) unreachable(err error) {
+// unreachable fails the attempt of what is ready, since a connection that was
+// begun at begun could not be made.
+func (s *sender) unreachable(begun time.Time, err error) {
 	s.mu.Lock()
 	parts := s.ready
 	s.ready = nil
 	s.rounds++
 	s.mu.Unlock()
 	if s.producer.ctx.Err() == nil {
-		s.report(err)
+		s.report(begun, err)
 	}
 	for _, p := range parts {
 		p.begin()
@@ -213,23 +276,20 @@ func (s *sender) unreachable(err error) {
 	}
 }
 
-// report tells the gate how a request ended.
-func (s *sender) report(err error) { s.producer.report(s.broker, err) }
-
-func (p *Producer) report(broker int32, err error) {
-	if gate := p.cfg.Gate; gate != nil {
-		gate.Report(broker, infrastructure(err))
-	}
-}
-
 // take fills r with the partitions that are ready, waiting for some. It returns
 // false when the worker should give its connection back.
 func (s *sender) take(r *round) bool {
 	for {
-		if !s.unmuted() {
-			return false
-		}
 		s.mu.Lock()
+		if until := s.mutedUntil(); !until.IsZero() && len(s.ready) > 0 {
+			parts := s.ready
+			s.ready = nil
+			s.mu.Unlock()
+			for _, p := range parts {
+				p.wait(until)
+			}
+			continue
+		}
 		if len(s.ready) > 0 {
 			s.rounds++
 			s.ready = r.fill(s.ready)
@@ -237,7 +297,7 @@ func (s *sender) take(r *round) bool {
 				s.call(true)
 			}
 			s.mu.Unlock()
-			if r.settle() {
+			if r.begin() {
 				return true
 			}
 			continue
@@ -278,17 +338,8 @@ func (s *sender) rest(timer *time.Timer) bool {
 	}
 }
 
-// unmuted waits while the broker wants nothing. It returns false if the producer
-// ends.
-func (s *sender) unmuted() bool {
-	s.mu.Lock()
-	wait := time.Until(s.muted)
-	s.mu.Unlock()
-	cluster.Pause(s.producer.ctx, wait)
-	return s.producer.ctx.Err() == nil
-}
-
-// mute keeps the promise that the broker asks for in a response.
+// mute sends nothing for d, as the broker asks for in a response. Until then
+// partitions wait where their deadlines are kept, and not for a worker.
 func (s *sender) mute(d time.Duration) {
 	s.producer.client.Throttled.Add(int64(d))
 	s.mu.Lock()

@@ -3,6 +3,7 @@ package produce
 import (
 	"context"
 	"maps"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -14,8 +15,8 @@ import (
 
 // producerTopic is a topic that a producer writes to.
 type producerTopic struct {
-	name       string
-	partitions atomic.Pointer[[]*partition] // grows, never shrinks
+	name   string
+	layout atomic.Pointer[topicLayout]
 	// limit bounds batches below BatchBytes, once the broker has refused one
 	// for its size.
 	limit atomic.Int64
@@ -29,7 +30,22 @@ type producerTopic struct {
 	current atomic.Int32
 }
 
-// topicOf is the state of a topic; a topic that is new to the producer is
+// topicLayout is what the producer last learned of a topic. It is immutable.
+type topicLayout struct {
+	// id is zero if the brokers name none (before Kafka 2.8). A topic that is
+	// deleted and created again has the same name and another id.
+	id    transport.TopicID
+	asked time.Time // when the metadata was asked for that this is from
+	// known holds every partition that the topic ever had, since one that is gone
+	// may have records whose outcome is to come. It grows and never shrinks.
+	known []*partition
+	n     int // of known, those that the topic has
+}
+
+// partitions returns the partitions that the topic has, by index.
+func (l *topicLayout) partitions() []*partition { return l.known[:l.n] }
+
+// topicOf returns the state of a topic. A topic that is new to the producer is
 // looked up within ctx.
 func (p *Producer) topicOf(ctx context.Context, name string) (*producerTopic, error) {
 	t := (*p.topics.Load())[name]
@@ -48,7 +64,7 @@ func (p *Producer) topicOf(ctx context.Context, name string) (*producerTopic, er
 		if err != nil {
 			return nil, err
 		}
-		return p.addTopic(meta)
+		return p.learn(meta)
 	}
 	return t, nil
 }
@@ -59,7 +75,7 @@ func (p *Producer) lookAgain(t *producerTopic, now time.Time) {
 	if looked := t.looked.Load(); now.UnixNano()-looked > int64(cluster.MetadataAge) && t.looked.CompareAndSwap(looked, now.UnixNano()) {
 		p.client.Spawn(func() {
 			if meta, err := p.client.FreshTopic(p.ctx, t.name); err == nil {
-				_, _ = p.addTopic(meta)
+				_, _ = p.learn(meta)
 			}
 		})
 	}
@@ -77,11 +93,11 @@ func (p *Producer) lookElsewhere(t *producerTopic, broker int32, now time.Time) 
 		if p.client.Refresh(p.ctx, t.name) != nil {
 			return
 		}
-		meta := p.client.KnownTopic(t.name)
+		meta := p.relearn(t.name)
 		if meta == nil {
 			return
 		}
-		for i, part := range *t.partitions.Load() {
+		for i, part := range t.layout.Load().partitions() {
 			if i < len(meta.Partitions) && meta.Partitions[i].Leader >= 0 {
 				// The goroutine that has the partition may have found out meanwhile, and more.
 				part.leader.CompareAndSwap(broker, meta.Partitions[i].Leader)
@@ -90,8 +106,19 @@ func (p *Producer) lookElsewhere(t *producerTopic, broker int32, now time.Time) 
 	})
 }
 
-// addTopic takes over what is known of a topic: itself, and its partitions.
-func (p *Producer) addTopic(meta *cluster.TopicMeta) (*producerTopic, error) {
+// relearn takes over what the client knows of a topic by now, and returns it, nil
+// if that is nothing.
+func (p *Producer) relearn(name string) *cluster.TopicMeta {
+	meta := p.client.KnownTopic(name)
+	if meta != nil && meta.Err == nil {
+		_, _ = p.learn(meta)
+	}
+	return meta
+}
+
+// learn takes over what is known of a topic: itself, and its partitions. Metadata
+// that was asked for before what is known is ignored.
+func (p *Producer) learn(meta *cluster.TopicMeta) (*producerTopic, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
@@ -103,22 +130,38 @@ func (p *Producer) addTopic(meta *cluster.TopicMeta) (*producerTopic, error) {
 		t = &producerTopic{name: meta.Name}
 		t.limit.Store(int64(p.cfg.BatchBytes))
 		t.looked.Store(meta.Asked.UnixNano())
-		t.partitions.Store(new([]*partition))
+		t.layout.Store(&topicLayout{id: meta.ID})
 		more := make(map[string]*producerTopic, len(topics)+1)
 		maps.Copy(more, topics)
 		more[meta.Name] = t
 		defer p.topics.Store(&more)
 	}
-	has := *t.partitions.Load()
-	if len(has) < len(meta.Partitions) {
-		partitions := make([]*partition, len(meta.Partitions))
-		copy(partitions, has)
-		for i := len(has); i < len(partitions); i++ {
-			partitions[i] = newPartition(p, t, int32(i), meta.Partitions[i].Leader)
-		}
-		t.partitions.Store(&partitions)
-	}
+	t.learn(p, meta)
 	return t, nil
+}
+
+// learn replaces the layout if meta has news. The caller holds p.mu.
+//
+// Partitions are only ever added to a topic, so an answer with fewer comes from a
+// broker that is late. With another id it is another topic: that one counts, and
+// keys are spread over the partitions that it has. What is queued for a partition
+// that it lacks ends as any record whose partition is missing. The others go on
+// with their sequence numbers, which a log without their history accepts.
+func (t *producerTopic) learn(p *Producer, meta *cluster.TopicMeta) {
+	old := t.layout.Load()
+	recreated := meta.ID != old.id && meta.ID != (transport.TopicID{})
+	if meta.Asked.Before(old.asked) || !recreated && len(meta.Partitions) <= old.n {
+		return
+	}
+	next := &topicLayout{id: old.id, asked: meta.Asked, known: slices.Clone(old.known), n: len(meta.Partitions)}
+	if recreated {
+		next.id = meta.ID
+		t.limit.Store(int64(p.cfg.BatchBytes)) // its max.message.bytes may be another
+	}
+	for i := len(next.known); i < next.n; i++ {
+		next.known = append(next.known, newPartition(p, t, int32(i), meta.Partitions[i].Leader))
+	}
+	t.layout.Store(next)
 }
 
 // partitionFor is choose, after another look at the metadata if the record names
@@ -134,7 +177,7 @@ func (p *Producer) partitionFor(ctx context.Context, t *producerTopic, r *transp
 		return err
 	})
 	if err == nil {
-		t, err = p.addTopic(meta)
+		t, err = p.learn(meta)
 	}
 	if err != nil {
 		return nil, err
@@ -145,7 +188,7 @@ func (p *Producer) partitionFor(ctx context.Context, t *producerTopic, r *transp
 // choose is the partition of a record: its own choice, its key's, or for none
 // the current one.
 func (t *producerTopic) choose(r *transport.Record) (*partition, error) {
-	partitions := *t.partitions.Load()
+	partitions := t.layout.Load().partitions()
 	switch {
 	case r.Partition >= 0 && int(r.Partition) < len(partitions):
 		return partitions[r.Partition], nil
@@ -166,7 +209,7 @@ func (t *producerTopic) advance(p *partition) {
 	if t.current.Load() != p.index {
 		return
 	}
-	partitions := *t.partitions.Load()
+	partitions := t.layout.Load().partitions()
 	next := -1
 	for i := 1; i < len(partitions); i++ {
 		at := (int(p.index) + i) % len(partitions)

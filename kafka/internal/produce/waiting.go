@@ -101,6 +101,9 @@ func (w *waiting) find(parts []*partition) {
 	ctx, cancel := context.WithDeadline(w.producer.ctx, deadline)
 	defer cancel()
 	err := c.Refresh(ctx, names...)
+	for _, name := range names {
+		w.producer.relearn(name)
+	}
 	now := time.Now()
 	// Nothing is sent while no leader is known, so here is where the gate hears of
 	// it: once for each broker that led.
@@ -123,14 +126,19 @@ func (p *partition) found(t *cluster.TopicMeta, err error, now time.Time) error 
 	leader := int32(-1)
 	switch {
 	case err != nil:
-	case t == nil || int(p.index) >= len(t.Partitions):
+	case t == nil:
 		err = cluster.MissingPartition(p.topic.name, p.index, 0)
+	case int(p.index) >= len(t.Partitions):
+		err = cluster.MissingPartition(p.topic.name, p.index, len(t.Partitions))
 	default:
 		if leader = t.Partitions[p.index].Leader; leader < 0 {
 			err = kerr.LeaderNotAvailable
 		}
 	}
 	gone := errors.Is(err, transport.ErrTopicMissing)
+	if int(p.index) >= p.topic.layout.Load().n {
+		p.missing = now.Add(-missingGrace) // a topic with fewer partitions has replaced this one
+	}
 	switch {
 	case leader >= 0:
 		p.lost, p.missing, p.searches = false, time.Time{}, 0
@@ -142,9 +150,7 @@ func (p *partition) found(t *cluster.TopicMeta, err error, now time.Time) error 
 		p.search(err, now)
 	case gone && now.Sub(p.missing) >= missingGrace:
 		p.missing = time.Time{}
-		if p.head != nil {
-			p.head.maybe = false // there is no log for it to be in
-		}
+		p.notAppended() // there is no log for anything to be in
 		p.lose(&DeliveryError{What: "gave up", Cause: err})
 	case gone || kerr.Retriable(err) || errors.Is(err, context.DeadlineExceeded):
 		p.search(err, now)

@@ -1,0 +1,175 @@
+package produce
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
+)
+
+// sendPatience is how long a worker waits for an answer before it asks the cluster,
+// again and again, whether another broker leads what it sends. A frozen broker takes
+// requests and is silent, and they would be waited for until their deadline.
+const sendPatience = 2 * time.Second
+
+// leaderWatch watches one worker's waits for a broker: for a connection, or for the
+// answer to a request. It ends a wait when another broker leads one of the
+// partitions that wait, and reports a broker that is silent to the gate.
+type leaderWatch struct {
+	sender *sender
+	timer  *time.Timer
+
+	mu    sync.Mutex
+	begun time.Time           // of the wait
+	parts func() []*partition // what waits; nil while nothing does
+	stop  func()              // ends the wait
+}
+
+func newLeaderWatch(s *sender) *leaderWatch {
+	w := &leaderWatch{sender: s}
+	w.timer = time.AfterFunc(sendPatience, func() { s.producer.spawn(w.look) })
+	w.timer.Stop()
+	return w
+}
+
+// begin starts a wait. parts and stop are called until end is, and not after it has
+// returned.
+func (w *leaderWatch) begin(now time.Time, parts func() []*partition, stop func()) {
+	w.mu.Lock()
+	w.begun, w.parts, w.stop = now, parts, stop
+	w.timer.Reset(sendPatience)
+	w.mu.Unlock()
+}
+
+// end ends the wait: the worker has what it waited for, or gave up.
+func (w *leaderWatch) end() {
+	w.mu.Lock()
+	w.parts, w.stop = nil, nil
+	w.timer.Stop()
+	w.mu.Unlock()
+}
+
+// look asks the cluster for the leaders. If one wait has ended and another begun
+// meanwhile, the answer applies to the new one.
+func (w *leaderWatch) look() {
+	w.mu.Lock()
+	if w.parts == nil {
+		w.mu.Unlock()
+		return
+	}
+	begun := w.begun
+	var names []string
+	for _, p := range w.parts() {
+		if !slices.Contains(names, p.topic.name) {
+			names = append(names, p.topic.name)
+		}
+	}
+	w.mu.Unlock()
+	w.sender.reportSilence(begun)
+	if len(names) > 0 {
+		// An answer that is late counts when it is looked at next: the silent broker
+		// may be the only one there is to ask.
+		ctx, cancel := context.WithTimeout(w.sender.producer.ctx, cluster.LookAgainAfter)
+		_ = w.sender.producer.client.Refresh(ctx, names...)
+		cancel()
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.parts == nil {
+		return
+	}
+	if slices.ContainsFunc(w.parts(), w.sender.deposed) {
+		w.stop()
+		return
+	}
+	w.timer.Reset(cluster.LookAgainAfter)
+}
+
+// deposed reports whether another broker is known to lead the partition by now.
+func (s *sender) deposed(p *partition) bool {
+	t := s.producer.client.KnownTopic(p.topic.name)
+	if t == nil || int(p.index) >= len(t.Partitions) {
+		return false
+	}
+	leader := t.Partitions[p.index].Leader
+	return leader >= 0 && leader != s.broker
+}
+
+// waiters returns the partitions that wait for a connection.
+func (s *sender) waiters() []*partition {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.ready)
+}
+
+// health is what a sender knows of its broker's answers. The sender's mu guards it.
+type health struct {
+	answered time.Time     // when a request was last answered
+	slowest  time.Duration // of the answers; forgotten little by little
+	reported time.Time     // when silence was last reported
+}
+
+// mostPatience bounds how long a broker that was slow may be silent before it is
+// reported.
+const mostPatience = 10 * time.Second
+
+// heard notes an answer to a request that was sent at begun.
+func (s *sender) heard(begun time.Time) {
+	now := time.Now()
+	s.mu.Lock()
+	s.health.answered = now
+	s.health.slowest = max(now.Sub(begun), s.health.slowest-s.health.slowest/8)
+	s.mu.Unlock()
+}
+
+// reportSilence tells the gate that the broker answers nothing, while a worker has
+// waited for it since begun. A gate counts failures, and requests to a frozen broker
+// fail rarely, each after its whole time; so silence is reported as long as it
+// lasts. A broker that has just been slow is given twice the time that it took: a
+// gate that closes on slowness would lower what such a broker can do still.
+func (s *sender) reportSilence(begun time.Time) {
+	now := time.Now()
+	s.mu.Lock()
+	h := &s.health
+	since := begun
+	if h.answered.After(since) {
+		since = h.answered
+	}
+	silent := now.Sub(since)
+	report := silent >= min(max(sendPatience, 2*h.slowest), mostPatience) && now.Sub(h.reported) >= cluster.LookAgainAfter
+	if report {
+		h.reported = now
+	}
+	s.mu.Unlock()
+	if report {
+		s.producer.report(s.broker, fmt.Errorf("no answer from %s for %s: %w",
+			s.producer.client.BrokerName(s.broker), silent.Round(time.Millisecond), os.ErrDeadlineExceeded))
+	}
+}
+
+// report tells the gate how a request or a connection that began at begun ended.
+// A failure is left out if the broker has answered another request since: it is no
+// evidence of how the broker is now.
+func (s *sender) report(begun time.Time, err error) {
+	if err != nil {
+		s.mu.Lock()
+		outdated := s.health.answered.After(begun)
+		s.mu.Unlock()
+		if outdated {
+			return
+		}
+	}
+	s.producer.report(s.broker, err)
+}
+
+// report tells the gate of a broker's success, or of a failure that says something
+// of its health.
+func (p *Producer) report(broker int32, err error) {
+	if gate := p.cfg.Gate; gate != nil {
+		gate.Report(broker, infrastructure(err))
+	}
+}
