@@ -49,6 +49,7 @@ var directions = []struct {
 	{dir: "transport/transporttest", ours: []string{"transport"}, others: []string{"go.uber.org/goleak"}, tests: []string{"transport/..."}},
 	{dir: "resilience", others: []string{"github.com/cenkalti/backoff/v5", "github.com/sony/gobreaker/v2"}},
 	{dir: "internal/murmur2"},
+	{dir: "internal/lease", ours: []string{"transport"}},
 	{dir: "internal/errtree"},
 	{dir: "internal/wire", ours: []string{"transport"}, others: []string{"github.com/goccy/go-json/jsontext"}},
 	{dir: "internal/letter", ours: []string{"transport", "internal/wire"}},

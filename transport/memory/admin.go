@@ -13,6 +13,9 @@ import (
 // admin is a Cluster's transport.Admin.
 type admin struct{ c *Cluster }
 
+// Admin describes and creates topics.
+func (c *Cluster) Admin() transport.Admin { return admin{c} }
+
 func (a admin) Topics(ctx context.Context, names ...string) ([]transport.TopicInfo, error) {
 	a.c.mu.Lock()
 	defer a.c.mu.Unlock()

@@ -47,6 +47,9 @@ func (a *assignment) noteFetch() {
 	}
 }
 
+// wake implements follower.
+func (a *assignment) wake() { a.consumer.wakePoll() }
+
 // fetch is the next batch and its size, nil if there is none now.
 func (a *assignment) fetch(limit int) (*transport.Batch, int) {
 	if !a.fetching() || a.next >= a.log.end {
@@ -56,22 +59,6 @@ func (a *assignment) fetch(limit int) (*transport.Batch, int) {
 	b.Epoch = a.Epoch
 	a.next = b.Next
 	return b, size
-}
-
-// scribble is the Release that overwrites memory and records.
-func scribble(memory []byte, records []transport.Record) func() {
-	released := make(chan struct{}, 1)
-	return func() {
-		select {
-		case released <- struct{}{}:
-		default:
-			panic("memory: a batch was released twice")
-		}
-		for i := range memory {
-			memory[i] = 0xDB
-		}
-		clear(records)
-	}
 }
 
 // reposition moves a position that is out of the log's range, and lets the Listener

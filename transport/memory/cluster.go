@@ -33,11 +33,9 @@ type Cluster struct {
 	closed    bool
 	topics    map[string]*topic
 	groups    map[string]*group
-	producers []*producer
 	consumers []*consumer
-	readers   []*reader
-	faults    []*produceFault
-	holds     []*acknowledgementHold
+	clients   []client // the producers and readers
+	faults    produceFaults
 
 	topicIDs  uint64 // the last one given
 	memberIDs uint64
@@ -46,6 +44,18 @@ type Cluster struct {
 
 	cutAt   time.Time     // when Disconnect was called; zero while connected
 	changed chan struct{} // closed by the next change; nil while nobody waits
+}
+
+// client is a producer or a reader that the cluster made and has not closed.
+type client interface {
+	Close(context.Context) error
+	// reconnected is called at the end of an outage, with the mutex held.
+	reconnected()
+}
+
+// forget removes a client that closes. c.mu is held.
+func (c *Cluster) forget(gone client) {
+	c.clients = slices.DeleteFunc(c.clients, func(o client) bool { return o == gone })
 }
 
 var _ transport.Transport = (*Cluster)(nil)
@@ -97,27 +107,21 @@ func (c *Cluster) usable(ctx context.Context) error {
 	return nil
 }
 
-// Admin describes and creates topics.
-func (c *Cluster) Admin() transport.Admin { return admin{c} }
-
 // Close closes the producers, consumers and readers that are still open, within ctx, and
 // leaves no goroutine and no timer behind. What was written stays readable through
 // Records and Committed.
 func (c *Cluster) Close(ctx context.Context) error {
 	c.mu.Lock()
 	c.closed = true
-	consumers, readers, producers := slices.Clone(c.consumers), slices.Clone(c.readers), slices.Clone(c.producers)
+	consumers, clients := slices.Clone(c.consumers), slices.Clone(c.clients)
 	c.mu.Unlock()
 
 	var errs []error
 	for _, m := range consumers {
 		errs = append(errs, m.Close(ctx))
 	}
-	for _, r := range readers {
-		errs = append(errs, r.Close(ctx))
-	}
-	for _, p := range producers {
-		errs = append(errs, p.Close(ctx))
+	for _, o := range clients {
+		errs = append(errs, o.Close(ctx))
 	}
 
 	c.mu.Lock()

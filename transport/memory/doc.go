@@ -8,10 +8,10 @@
 // things on every run, and a synctest bubble that holds a Cluster comes to rest.
 // Each consumer has one goroutine, which calls its Listener; nothing else has any.
 //
-// Release of a Batch overwrites the memory of its records, header keys included, and
-// panics when it is called twice: a driver that pools its buffers does the first to
-// code that uses a record after its release, and the second corrupts its pool.
-// So a test on a Cluster shows what would corrupt an event in production now and then.
+// Release of a Batch overwrites the memory of its records, header keys included,
+// with words that say so, and panics when it is called twice. A driver that pools
+// its buffers gives that memory to another batch, so a test on a Cluster shows each
+// time what would corrupt an event in production now and then.
 //
 // What a cluster of brokers leaves to chance is fixed here: members get
 // partitions in the order in which they joined, keyless records go round the

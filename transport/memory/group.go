@@ -167,7 +167,7 @@ func (c *consumer) lost(taken []*assignment) {
 func (a *assignment) end() {
 	a.gone = true
 	delete(a.consumer.assigned, a.Partition)
-	a.log.readers = slices.DeleteFunc(a.log.readers, func(o *assignment) bool { return o == a })
+	a.log.unfollow(a)
 }
 
 // drop takes the partitions of a topic from their owners without asking.

@@ -83,8 +83,8 @@ func (c *Cluster) HoldFetches(topic string, partition int32) (release func(), er
 	if err != nil {
 		return nil, err
 	}
-	for _, a := range l.readers {
-		a.noteFetch()
+	for _, f := range l.followers {
+		f.noteFetch()
 	}
 	l.holds++
 	held := true

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/eventbus-go/eventbus/internal/lease"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -33,7 +34,7 @@ func (c *Cluster) Records(topic string) []transport.Record {
 	for i, e := range entries {
 		records[i] = e.Record
 	}
-	own(records)
+	lease.Of(records) // they are the caller's from now on
 	return records
 }
 

@@ -4,8 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"time"
-	"unsafe"
 
+	"github.com/eventbus-go/eventbus/internal/lease"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -15,9 +15,23 @@ type log struct {
 	start, end  int64
 	entries     []entry // by rising offset, with gaps where compaction removed some
 	leaderEpoch int32
-	holds       int           // fetches wait while there are any
-	readers     []*assignment // who is to be woken by a new record
-	outsiders   []*position   // the same of readers outside groups
+	holds       int        // fetches wait while there are any
+	followers   []follower // the assignments and readers' positions on it
+}
+
+// follower is a place at which a log is read. The cluster's mutex is held at each call.
+type follower interface {
+	// wake has the reader look for records again.
+	wake()
+	// reposition moves a place that the log no longer has.
+	reposition()
+	// noteFetch keeps the time of the last fetch before something ends fetching.
+	noteFetch()
+}
+
+// unfollow removes a follower.
+func (l *log) unfollow(f follower) {
+	l.followers = slices.DeleteFunc(l.followers, func(o follower) bool { return o == f })
 }
 
 // entry is a record and its place in the order in which all records of the
@@ -30,7 +44,7 @@ type entry struct {
 // append copies r to the end of the log.
 func (l *log) append(r *transport.Record, at time.Time, order uint64) transport.Position {
 	one := []transport.Record{*r}
-	own(one)
+	lease.Of(one) // it never ends: what is in the log stays
 	one[0].Topic, one[0].Partition = l.Topic, l.Partition.Partition
 	one[0].Offset, one[0].Time, one[0].LeaderEpoch = l.end, at, l.leaderEpoch
 	l.entries = append(l.entries, entry{one[0], order})
@@ -39,13 +53,10 @@ func (l *log) append(r *transport.Record, at time.Time, order uint64) transport.
 	return transport.Position{Partition: l.Partition, Offset: one[0].Offset, Time: at}
 }
 
-// wakeReaders makes everyone who reads the log look again.
+// wakeReaders has everything that reads the log look again.
 func (l *log) wakeReaders() {
-	for _, a := range l.readers {
-		a.consumer.wakePoll()
-	}
-	for _, p := range l.outsiders {
-		p.reader.wakePoll()
+	for _, f := range l.followers {
+		f.wake()
 	}
 }
 
@@ -56,8 +67,8 @@ func (l *log) index(offset int64) int {
 }
 
 // read copies the records from an offset on, at least one and then up to limit
-// bytes, and returns where the next read starts, and the memory that they lie in.
-func (l *log) read(from int64, limit int) (records []transport.Record, next int64, memory []byte) {
+// bytes, and returns where the next read starts. The records share the log's memory.
+func (l *log) read(from int64, limit int) (records []transport.Record, next int64) {
 	i := l.index(from)
 	j := i
 	for size := 0; j < len(l.entries); j++ {
@@ -74,12 +85,13 @@ func (l *log) read(from int64, limit int) (records []transport.Record, next int6
 	if j < len(l.entries) {
 		next = l.entries[j].Offset
 	}
-	return records, next, own(records)
+	return records, next
 }
 
 // batch is what read returns as a Batch, with its size in bytes.
 func (l *log) batch(from int64, limit int) (b *transport.Batch, size int) {
-	records, next, memory := l.read(from, limit)
+	records, next := l.read(from, limit)
+	lent := lease.Of(records)
 	for i := range records {
 		size += records[i].Size()
 	}
@@ -91,7 +103,7 @@ func (l *log) batch(from int64, limit int) (b *transport.Batch, size int) {
 		LastStable:    l.end,
 		HighWatermark: l.end,
 	}
-	b.Release = scribble(memory, records)
+	b.Release = func() { lent.Release() }
 	return b, size
 }
 
@@ -137,44 +149,4 @@ func (l *log) compact() {
 	l.entries = slices.DeleteFunc(l.entries, func(e entry) bool {
 		return e.Key != nil && last[string(e.Key)] != e.Offset
 	})
-}
-
-// own makes records independent of the memory that they refer to: it copies their
-// keys, values and headers into one new buffer, and returns that. Nil stays apart
-// from empty.
-func own(records []transport.Record) []byte {
-	size, count := 0, 0
-	for _, r := range records {
-		size += len(r.Key) + len(r.Value)
-		count += len(r.Headers)
-		for _, h := range r.Headers {
-			size += len(h.Key) + len(h.Value)
-		}
-	}
-	memory := make([]byte, 0, size)
-	headers := make([]transport.Header, 0, count)
-	place := func(b []byte) []byte {
-		if b == nil {
-			return nil
-		}
-		from := len(memory)
-		memory = append(memory, b...)
-		return memory[from:len(memory):len(memory)]
-	}
-	for i := range records {
-		r := &records[i]
-		r.Key, r.Value = place(r.Key), place(r.Value)
-		if r.Headers == nil {
-			continue
-		}
-		from := len(headers)
-		for _, h := range r.Headers {
-			// The header's key lies in the buffer too, so that Release
-			// overwrites all that a driver which decodes in place would overwrite.
-			k := place([]byte(h.Key))
-			headers = append(headers, transport.Header{Key: unsafe.String(unsafe.SliceData(k), len(k)), Value: place(h.Value)})
-		}
-		r.Headers = headers[from:len(headers):len(headers)]
-	}
-	return memory
 }

@@ -44,8 +44,8 @@ func (c *Cluster) Reconnect() {
 		}
 		m.wakePoll()
 	}
-	for _, r := range c.readers {
-		r.wakePoll()
+	for _, o := range c.clients {
+		o.reconnected()
 	}
 	for _, m := range expired {
 		m.group.expel(m)

@@ -55,8 +55,12 @@ func (p *producer) expire(o *outcome) {
 	p.cluster.mu.Lock()
 	defer p.cluster.mu.Unlock()
 	o.settle(fmt.Errorf("%w: no acknowledgement within %v", transport.ErrOutcomeUnknown, p.config.DeliveryTimeout))
-	p.drain(p.queues[o.position.Partition])
+	o.deliver()
 }
+
+// deliver calls the completions that are due at the head of the record's queue.
+// The mutex is held.
+func (o *outcome) deliver() { o.producer.drain(o.producer.queues[o.position.Partition]) }
 
 // drain calls the completions at the head of a queue that have their outcome. The
 // mutex is held, and free during each call. A completion that produces to the same

@@ -2,18 +2,9 @@ package memory
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/eventbus-go/eventbus/transport"
 )
-
-// produceFault is what happens to the next records of a topic.
-type produceFault struct {
-	topic  string
-	left   int // records; negative: without end
-	copies int // appended of each
-	err    error
-}
 
 // FailProduces makes the next n records that are written to a topic fail with err:
 // they are not appended, and their completions hear err. A negative n has no end.
@@ -40,7 +31,7 @@ func (c *Cluster) DuplicateProduces(topic string, n int) {
 func (c *Cluster) addFault(f *produceFault) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.faults = append(c.faults, f)
+	c.faults.faults = append(c.faults.faults, f)
 }
 
 // StopProduceFaults ends what FailProduces, LoseAcknowledgements and
@@ -48,18 +39,7 @@ func (c *Cluster) addFault(f *produceFault) {
 func (c *Cluster) StopProduceFaults(topic string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.faults = slices.DeleteFunc(c.faults, func(f *produceFault) bool { return f.topic == topic })
-}
-
-// fault is the one that the next record of a topic meets. c.mu is held.
-func (c *Cluster) fault(topic string) *produceFault {
-	for _, f := range c.faults {
-		if f.topic == topic && f.left != 0 {
-			f.left--
-			return f
-		}
-	}
-	return nil
+	c.faults.stop(topic)
 }
 
 // Duplicate appends a copy of a record to the end of its partition.
@@ -80,12 +60,6 @@ func (c *Cluster) Duplicate(topic string, partition int32, offset int64) error {
 	return nil
 }
 
-// acknowledgementHold is one HoldAcknowledgements.
-type acknowledgementHold struct {
-	topic   string
-	waiting []*outcome
-}
-
 // HoldAcknowledgements keeps the outcomes of records that are written to a topic from
 // now on: they are appended, and consumers see them, but their completions are not
 // called until release is, or until the producer's delivery timeout has passed, with
@@ -94,30 +68,18 @@ func (c *Cluster) HoldAcknowledgements(topic string) (release func()) {
 	h := &acknowledgementHold{topic: topic}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.holds = append(c.holds, h)
+	c.faults.holds = append(c.faults.holds, h)
 	return func() { c.releaseAcknowledgements(h) }
 }
 
 func (c *Cluster) releaseAcknowledgements(h *acknowledgementHold) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.holds = slices.DeleteFunc(c.holds, func(o *acknowledgementHold) bool { return o == h })
-	waiting := h.waiting
-	h.waiting = nil
+	waiting := c.faults.release(h)
 	for _, o := range waiting {
 		o.settle(nil)
 	}
 	for _, o := range waiting {
-		o.producer.drain(o.producer.queues[o.position.Partition])
+		o.deliver()
 	}
-}
-
-// holdOf is the hold that a topic is under. c.mu is held.
-func (c *Cluster) holdOf(topic string) *acknowledgementHold {
-	for _, h := range c.holds {
-		if h.topic == topic {
-			return h
-		}
-	}
-	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/eventbus-go/eventbus/internal/murmur2"
@@ -41,7 +40,7 @@ func (c *Cluster) NewProducer(config transport.ProducerConfig) (transport.Produc
 	if c.closed {
 		return nil, fmt.Errorf("memory transport: %w", transport.ErrClosed)
 	}
-	c.producers = append(c.producers, p)
+	c.clients = append(c.clients, p)
 	return p, nil
 }
 
@@ -76,7 +75,7 @@ func (p *producer) Produce(ctx context.Context, r *transport.Record, done transp
 	}
 	q.waiting = append(q.waiting, o)
 	p.write(l, r, o)
-	if h := c.holdOf(r.Topic); h != nil && !errors.Is(o.err, ErrUnreachable) {
+	if h := c.faults.hold(r.Topic); h != nil && !errors.Is(o.err, ErrUnreachable) {
 		h.waiting = append(h.waiting, o)
 		o.deadline = time.AfterFunc(p.config.DeliveryTimeout, func() { p.expire(o) })
 	} else {
@@ -127,6 +126,9 @@ func (p *producer) giveBack(size int) {
 	p.bytes -= size
 	p.wakeWaiting()
 }
+
+// reconnected implements client: what was produced meanwhile has failed already.
+func (p *producer) reconnected() {}
 
 func (p *producer) wakeWaiting() {
 	if p.room != nil {
@@ -183,7 +185,7 @@ func (p *producer) write(l *log, r *transport.Record, o *outcome) {
 		return
 	}
 	copies := 1
-	if f := c.fault(l.Topic); f != nil {
+	if f := c.faults.next(l.Topic); f != nil {
 		copies, o.err = f.copies, f.err
 	}
 	at := r.Time
@@ -227,7 +229,7 @@ func (p *producer) Close(ctx context.Context) error {
 	c.mu.Lock()
 	p.closed = true
 	p.wakeWaiting()
-	c.producers = slices.DeleteFunc(c.producers, func(o *producer) bool { return o == p })
+	c.forget(p)
 	c.mu.Unlock()
 
 	err := p.Flush(ctx)

@@ -57,7 +57,7 @@ func (c *Cluster) NewReader(config transport.ReaderConfig) (transport.Reader, er
 	if c.closed {
 		return nil, fmt.Errorf("memory transport: %w", transport.ErrClosed)
 	}
-	c.readers = append(c.readers, r)
+	c.clients = append(c.clients, r)
 	return r, nil
 }
 
@@ -121,13 +121,19 @@ func (p *position) find() error {
 		return err
 	case p.log == nil:
 		p.log = l
-		l.outsiders = append(l.outsiders, p)
+		l.followers = append(l.followers, p)
 	case p.log != l:
 		return fmt.Errorf("%s: %w: %w", p.Partition, transport.ErrTopicMissing, errRecreated)
 	}
 	p.next = max(p.next, l.start)
 	return nil
 }
+
+// wake implements follower.
+func (p *position) wake() { p.reader.wakePoll() }
+
+// noteFetch implements follower: nobody asks a reader when it fetched.
+func (p *position) noteFetch() {}
 
 // reposition follows a log that was truncated.
 func (p *position) reposition() {
@@ -164,6 +170,9 @@ func (r *reader) pause(paused bool, partitions []transport.Partition) {
 	r.wakePoll()
 }
 
+// reconnected implements client.
+func (r *reader) reconnected() { r.wakePoll() }
+
 // wakePoll makes Poll look again.
 func (r *reader) wakePoll() {
 	select {
@@ -178,10 +187,10 @@ func (r *reader) Close(context.Context) error {
 	defer c.mu.Unlock()
 	r.closed = true
 	r.wakePoll()
-	c.readers = slices.DeleteFunc(c.readers, func(o *reader) bool { return o == r })
+	c.forget(r)
 	for _, p := range r.positions {
 		if p.log != nil {
-			p.log.outsiders = slices.DeleteFunc(p.log.outsiders, func(o *position) bool { return o == p })
+			p.log.unfollow(p)
 		}
 	}
 	return nil

@@ -89,7 +89,7 @@ func (g *group) assign(p transport.Partition, c *consumer) *assignment {
 		next:     commit.Offset,
 	}
 	c.assigned[p] = a
-	a.log.readers = append(a.log.readers, a)
+	a.log.followers = append(a.log.followers, a)
 	return a
 }
 

@@ -160,11 +160,8 @@ func (c *Cluster) alter(topic string, partition int32, offset int64, do func(*lo
 		return fmt.Errorf("%s: %w: offset %d is not in [%d, %d]", l.Partition, transport.ErrRejected, offset, l.start, l.end)
 	}
 	do(l, offset)
-	for _, a := range l.readers {
-		a.reposition()
-	}
-	for _, p := range l.outsiders {
-		p.reposition()
+	for _, f := range l.followers {
+		f.reposition()
 	}
 	c.change()
 	return nil
