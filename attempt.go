@@ -49,14 +49,14 @@ func (b *Bus) handle(ctx context.Context, g *group, h Handler, a *engine.Attempt
 	m := scratchFor(a, len(a.Records))
 	// A worker that waits for its next attempt is not to keep fetched memory.
 	defer func() { clear(m.envelopes) }()
-	m.delivery = Delivery{Topic: a.Records[0].Topic, Group: g.name, Attempt: a.Number, Replay: g.replay, Events: m.events}
+	m.delivery = Delivery{Topic: a.Records[0].Topic, Group: g.name, Attempt: a.Number, Replay: g.replay, Events: m.events, batch: k == batched}
 	signals := g.signals.Topics[m.delivery.Topic]
 	var failed map[int]*attemptError
 	for i, r := range a.Records {
 		e := m.events[i]
 		if err := wire.Decode(r, (*wire.Event)(e)); err != nil {
 			signals.Unreadable(r, err)
-			unreadable := newAttemptError(&undecodableError{err}, 1, single)
+			unreadable := newAttemptError(&undecodableError{err, letter.ReasonMalformed}, 1, single)
 			if len(a.Records) == 1 {
 				return unreadable
 			}
@@ -144,18 +144,8 @@ func withCause(err error) error {
 	if !ok || e.cause == nil {
 		return err
 	}
-	return &causedError{err.Error(), e.cause}
+	return errtree.Worded(err.Error(), e.cause)
 }
-
-// causedError has the text that the bus took, and the user's error.
-type causedError struct {
-	text string
-	err  error
-}
-
-func (e *causedError) Error() string { return e.text }
-
-func (e *causedError) Unwrap() error { return e.err }
 
 // newAttemptError returns the meaning of err for the n events of an attempt, or
 // nil for a nil error.
@@ -259,8 +249,8 @@ func judgeAttempt(err error) engine.Verdict {
 // The breaker counts what may be the fault of a dependency: not an event that
 // can't be read or that the handler refuses for good, and not a cancellation.
 func judge(err error) engine.Verdict {
-	if _, ok := errtree.Alone[*undecodableError](err); ok {
-		return engine.Verdict{Kind: engine.Dead, Reason: letter.ReasonUndecodable, Breaker: resilience.Ignored}
+	if unreadable, ok := errtree.Alone[*undecodableError](err); ok {
+		return engine.Verdict{Kind: engine.Dead, Reason: unreadable.reason, Breaker: resilience.Ignored}
 	}
 	if _, ok := errtree.Alone[*permanentError](err); ok {
 		return engine.Verdict{Kind: engine.Dead, Reason: letter.ReasonPermanent, Breaker: resilience.Ignored}

@@ -29,9 +29,9 @@ func wantError(t *testing.T, err, target error, texts ...string) {
 
 func TestConfigNamesEveryWrongField(t *testing.T) {
 	_, err := eventbus.New(memory.New(), eventbus.Config{
-		Service: "sales api", DrainTimeout: -time.Second, SessionTimeout: 3 * time.Second, HeartbeatInterval: 2 * time.Second,
+		Service: "sales api", DrainTimeout: -time.Second, SessionTimeout: 3 * time.Second, HeartbeatInterval: 2 * time.Second, Source: "%zz",
 	})
-	wantError(t, err, nil, "eventbus: configure", `Service "sales api"`, "Environment is empty", "DrainTimeout is -1s", "HeartbeatInterval is 2s: at most a third")
+	wantError(t, err, nil, "eventbus: configure", `Service "sales api"`, "Environment is empty", `Source "%zz" is not a URI-reference (RFC 3986): write a URI such as "urn:sales-api"`, "DrainTimeout is -1s", "HeartbeatInterval is 2s: at most a third")
 }
 
 func TestTopicMissingWithProvisioningOff(t *testing.T) {

@@ -1,6 +1,7 @@
 package eventbus
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -90,7 +91,10 @@ func decodeError(goType string, err error) error {
 }
 
 // JSON returns the default codec, application/json. It means what encoding/json
-// means, to the letter, at about three times its speed.
+// means, to the letter, at about three times its speed. One thing it refuses that
+// encoding/json takes: null as the data of an event whose type has no value for it
+// (a struct, a string, a number). Its handler would get an event that nobody
+// published. Types with an UnmarshalJSON of their own decide themselves.
 //
 // github.com/goccy/go-json encodes and decodes; types that it would treat
 // otherwise, and values and data that it refuses, go to encoding/json, whose word
@@ -137,7 +141,18 @@ func (jsonCodec) Encode(_ context.Context, dst []byte, _ *Envelope, v any) ([]by
 	return append(dst, data...), nil
 }
 
+var (
+	errNoData   = errors.New("the event has no data")
+	errNullData = errors.New("the event's data is null")
+)
+
 func (jsonCodec) Decode(_ context.Context, e *Envelope, v any) error {
+	switch data := bytes.TrimLeft(e.Data, " \t\r\n"); {
+	case len(data) == 0:
+		return errNoData
+	case data[0] == 'n' && string(bytes.TrimRight(data, " \t\r\n")) == "null" && !jsonsame.TakesNull(reflect.TypeOf(v)):
+		return errNullData
+	}
 	if jsonsame.Of(reflect.TypeOf(v)).Decode {
 		if fastjson.Unmarshal(e.Data, v) == nil {
 			return nil
@@ -145,7 +160,7 @@ func (jsonCodec) Decode(_ context.Context, e *Envelope, v any) error {
 		reflect.ValueOf(v).Elem().SetZero() // it may be filled in part
 	}
 	if err := json.Unmarshal(e.Data, v); err != nil {
-		return jsonsame.DecodeFault(err)
+		return jsonsame.DecodeFault(reflect.TypeOf(v), e.Data, err)
 	}
 	return nil
 }

@@ -51,7 +51,7 @@ func TestSerializationFaultsNameTheField(t *testing.T) {
 		"complex in map": {func(u *unhappy) { u.ByName = map[string]any{"secret": 1i} }, "field ByName[…]: json: unsupported type: complex128"},
 		"map keys":       {func(u *unhappy) { u.Extra = map[bool]int{true: 1} }, "field Extra: json: unsupported type: map[bool]int"},
 		"cycle":          {func(u *unhappy) { u.Self = u }, "field Self.Self: json: unsupported value: encountered a cycle"},
-		"method":         {func(u *unhappy) { u.Method.err = errors.New("no") }, "field Method: json: error calling MarshalJSON"},
+		"method":         {func(u *unhappy) { u.Method.err = errors.New("secret") }, "field Method: the method of eventbus.marshals that encodes it failed (*errors.errorString)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var u unhappy
@@ -72,11 +72,13 @@ func TestDecodingFaultsShowNoData(t *testing.T) {
 	t.Parallel()
 	for data, want := range map[string]string{
 		`{"customerId":4711}`:       `field "customerId": a JSON number is no string`,
-		`{"createdAt":"secret"}`:    "a time is not in RFC 3339",
-		`{"customerId":"secret`:     "unexpected end of JSON input",
-		`[4711]`:                    `field "": a JSON array is no eventbus.customerCreated`,
-		``:                          "unexpected end of JSON input",
-		`{"customerId":"secret"} {`: "invalid character '{' after top-level value",
+		`{"createdAt":"secret"}`:    `field "createdAt": the time is not in RFC 3339`,
+		`{"customerId":"secret`:     "the JSON is cut off at byte 21",
+		`[4711]`:                    "a JSON array is no eventbus.customerCreated",
+		``:                          "the event has no data",
+		" \n":                       "the event has no data",
+		` null `:                    "the event's data is null",
+		`{"customerId":"secret"} {`: "it is no valid JSON at byte 25",
 	} {
 		topic := NewTopic(TopicConfig[customerCreated]{Domain: "a", Name: "b"})
 		v, err := topic.Decode(&Envelope{Data: []byte(data)})

@@ -13,6 +13,7 @@ import (
 
 	"github.com/eventbus-go/eventbus/internal/engine"
 	"github.com/eventbus-go/eventbus/internal/naming"
+	"github.com/eventbus-go/eventbus/internal/wire"
 	"github.com/eventbus-go/eventbus/resilience"
 	"github.com/eventbus-go/eventbus/transport"
 )
@@ -27,8 +28,8 @@ type Config struct {
 	// Staging and Production are shortened to dev, test, stag and prod, any
 	// other name is lower-cased.
 	Environment string
-	// Source is the CloudEvents source of what is published. Default
-	// "urn:{service}".
+	// Source is the CloudEvents source of what is published, a URI-reference
+	// (CloudEvents 1.0.2, section 3.1.1). Default "urn:{service}".
 	Source string
 	// Name of the cluster in logs, health and metrics, where a service talks
 	// to several. Default "kafka".
@@ -141,6 +142,9 @@ func (c Config) resolve() (resolved, error) {
 		fault("Environment: %w", err)
 	} else {
 		env = segment
+	}
+	if err := wire.CheckReference(c.Source); err != nil {
+		fault(`Source %q %w: write a URI such as "urn:sales-api" or "https://example.com/sales", with everything else percent-encoded`, c.Source, err)
 	}
 	for name, d := range map[string]time.Duration{
 		"SessionTimeout": c.SessionTimeout, "HeartbeatInterval": c.HeartbeatInterval, "RebalanceTimeout": c.RebalanceTimeout,

@@ -11,6 +11,7 @@ import (
 	"github.com/eventbus-go/eventbus/internal/engine"
 	"github.com/eventbus-go/eventbus/internal/letter"
 	"github.com/eventbus-go/eventbus/internal/telemetry"
+	"github.com/eventbus-go/eventbus/internal/wire"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -97,7 +98,9 @@ func (g *group) letter(ctx context.Context, t *groupTopic, f *engine.Failure) (*
 	add(letter.Topic, r.Topic)
 	add(letter.Partition, strconv.Itoa(int(r.Partition)))
 	add(letter.Offset, strconv.FormatInt(r.Offset, 10))
-	add(letter.Time, r.Time.UTC().Format(time.RFC3339Nano))
+	if wire.CheckTime(r.Time) == nil && !r.Time.IsZero() { // a foreign timestamp may be any
+		add(letter.Time, r.Time.UTC().Format(time.RFC3339Nano))
+	}
 	add(letter.Group, g.name)
 	add(letter.Attempts, strconv.Itoa(f.Attempts))
 	add(letter.FirstFailure, f.First.UTC().Format(time.RFC3339Nano))

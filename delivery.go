@@ -18,6 +18,8 @@ type Delivery struct {
 	// Replay says that the events are read again by [Bus.Replay].
 	Replay bool
 	Events []*Envelope
+
+	batch bool // for an OnBatch handler, however many events it has
 }
 
 // Handler handles a delivery; an error steers what comes next as a typed
@@ -55,17 +57,19 @@ func checkMiddleware(middleware []Middleware) error {
 
 // EnvelopeFrom returns the envelope of the event that a handler's context
 // belongs to, and false outside of handlers, when the handler has returned, and
-// in batch handlers, whose Delivery has them all.
+// in batch handlers, whose Delivery has them all, even if there is only one.
 func EnvelopeFrom(ctx context.Context) (*Envelope, bool) {
 	d, ok := DeliveryFrom(ctx)
-	if !ok || len(d.Events) != 1 {
+	if !ok || d.batch || len(d.Events) != 1 {
 		return nil, false
 	}
 	return d.Events[0], true
 }
 
 // DeliveryFrom returns the delivery that a handler's context belongs to, and
-// false outside of handlers and when the handler has returned.
+// false outside of handlers and when the handler has returned. In a handler it is
+// the one that the last middleware passed on: what Idempotent has taken out of a
+// batch is not in it.
 func DeliveryFrom(ctx context.Context) (*Delivery, bool) {
 	s := scopeFrom(ctx)
 	if s == nil {
@@ -76,7 +80,7 @@ func DeliveryFrom(ctx context.Context) (*Delivery, bool) {
 	if s.ended {
 		return nil, false
 	}
-	return s.delivery, true
+	return s.shown, true
 }
 
 type scopeKey struct{}
@@ -89,6 +93,7 @@ type scope struct {
 	values   context.Context // with the attempt's trace; nil without one
 
 	mu       sync.Mutex
+	shown    *Delivery // to the handler: delivery, or what a middleware made of it
 	receipts []*receipt
 	ended    bool  // the delivery's memory is another attempt's from here on
 	kept     cause // of the ended attempt
@@ -98,7 +103,9 @@ type scope struct {
 // id becomes their causation id, its correlation id theirs.
 type cause struct{ id, correlation string }
 
-func newScope(ctx context.Context, d *Delivery) *scope { return &scope{Context: ctx, delivery: d} }
+func newScope(ctx context.Context, d *Delivery) *scope {
+	return &scope{Context: ctx, delivery: d, shown: d}
+}
 
 // end marks the attempt as ended. Goroutines that the handler has started may
 // still publish in its context; they get the cause that is kept here, as the
@@ -116,15 +123,43 @@ func (s *scope) cause() cause {
 	if s.ended {
 		return s.kept
 	}
-	return s.delivery.cause()
+	return s.shown.cause()
 }
 
-// cause is empty for a batch: its events have no single cause.
+// cause is empty for a batch: its events have no single cause. What can't be an
+// attribute of a published event is left out, or a foreign event with a control
+// character in its id could never be handled by publishing.
 func (d *Delivery) cause() cause {
-	if len(d.Events) != 1 {
+	if d.batch || len(d.Events) != 1 {
 		return cause{}
 	}
-	return cause{d.Events[0].ID, d.Events[0].CorrelationID}
+	return cause{inheritable(d.Events[0].ID), inheritable(d.Events[0].CorrelationID)}
+}
+
+// maxInherited bounds what events inherit from foreign ones, in bytes.
+const maxInherited = 1 << 10
+
+func inheritable(id string) string {
+	if len(id) > maxInherited || wire.CheckText(id) != nil {
+		return ""
+	}
+	return id
+}
+
+// passOn makes d, which a middleware has passed to the typed handler, the
+// delivery that the handler's context shows, until the returned function is
+// called.
+func (s *scope) passOn(d *Delivery) (back func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := s.shown
+	d.batch = before.batch
+	s.shown = d
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.shown = before
+	}
 }
 
 // Value returns the scope itself, or a value of the attempt's context.

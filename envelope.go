@@ -44,14 +44,15 @@ type Envelope struct {
 	// form.
 	Extensions map[string]string
 
-	// Data is the encoded event, nil with Tombstone.
+	// Data is the encoded event: nil with Tombstone, empty for an event without
+	// data, however it was written.
 	Data []byte
 	// Tombstone says that the record has no value: its key is deleted.
 	Tombstone bool
 
 	// Topic is the full name of the Kafka topic; Partition, Offset and
-	// Timestamp are the record's. Key is nil for a record without one; an
-	// empty key is a key.
+	// Timestamp are the record's. Timestamp is zero if the record has none. Key
+	// is nil for a record without one; an empty key is a key.
 	Topic     string
 	Partition int32
 	Offset    int64

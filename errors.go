@@ -263,7 +263,10 @@ func rescue(err *error) {
 }
 
 // undecodableError is a record that no attempt can ever handle.
-type undecodableError struct{ err error }
+type undecodableError struct {
+	err    error
+	reason string // of its dead letter: malformed or undecodable
+}
 
 func (e *undecodableError) Error() string { return e.err.Error() }
 

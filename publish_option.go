@@ -89,16 +89,16 @@ func WithSubject(subject string) PublishOption {
 	return eventOption(func(s *publishSettings) { s.text("WithSubject", &s.subject, subject) })
 }
 
-// WithTime sets when the event happened; the time of publishing otherwise. The
-// record's own timestamp stays the time of publishing, which retention counts
-// from.
+// WithTime sets when the event happened; the time of publishing otherwise. A time
+// whose offset RFC 3339 can't write is published in UTC. The record's own timestamp
+// stays the time of publishing, which retention counts from.
 func WithTime(t time.Time) BatchOption {
 	return sharedOption(func(s *publishSettings) {
-		if y := t.Year(); t.IsZero() || y < 0 || y > 9999 {
+		if t.IsZero() || wire.CheckTime(t) != nil {
 			s.fault("WithTime: the time is zero or beyond the years 0 to 9999")
 			return
 		}
-		s.time = t
+		s.time = wire.Writable(t)
 	})
 }
 

@@ -60,6 +60,26 @@ func TestPublishOptions(t *testing.T) {
 	}
 }
 
+// A time is published as an instant that RFC 3339 has a form for.
+func TestWithTimeOfAnyZone(t *testing.T) {
+	t.Parallel()
+	for name, offset := range map[string]int{"a day": 25 * 3600, "Berlin in 1890": 53*60 + 28, "whole minutes": 2 * 3600} {
+		at := time.Date(1890, 1, 15, 10, 30, 0, 0, time.FixedZone(name, offset))
+		e, err := payments.Encode(paid, WithTime(at))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := e.Time.MarshalText()
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		var read time.Time
+		if err := read.UnmarshalText(text); err != nil || !read.Equal(at) {
+			t.Errorf("%s: published as %s, %v", name, text, err)
+		}
+	}
+}
+
 func TestPublishOptionsThatCannotWork(t *testing.T) {
 	t.Parallel()
 	for want, o := range map[string]PublishOption{

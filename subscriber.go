@@ -7,6 +7,7 @@ import (
 
 	"github.com/eventbus-go/eventbus/internal/declare"
 	"github.com/eventbus-go/eventbus/internal/errtree"
+	"github.com/eventbus-go/eventbus/internal/letter"
 )
 
 // Subscription binds a handler to a topic. Here T ends: past this file the bus
@@ -144,7 +145,12 @@ func Upcast[Old, New any](convert func(Old) (New, error), handler func(context.C
 }
 
 func newSubscription[T any](topic *Topic[T], handlerless bool, k kind, options []SubscribeOption, handle Handler) Subscription {
-	s := &subscription{kind: k, options: options, handle: handle}
+	s := &subscription{kind: k, options: options, handle: func(ctx context.Context, d *Delivery) error {
+		if s := scopeFrom(ctx); s != nil && s.delivery != d { // a middleware has replaced it
+			defer s.passOn(d)()
+		}
+		return handle(ctx, d)
+	}}
 	if topic == nil {
 		s.err = fmt.Errorf("the topic is nil: a subscription of %T needs a Topic that NewTopic made", *new(T))
 		return Subscription{s}
@@ -162,7 +168,7 @@ func undecodable(err error) error {
 	if isUnavailable(err) {
 		return err
 	}
-	return &undecodableError{err}
+	return &undecodableError{err, letter.ReasonUndecodable}
 }
 
 // Handle makes one attempt, as the bus would: decoding, the subscription's own
@@ -183,7 +189,7 @@ func (s Subscription) Handle(ctx context.Context, events ...*Envelope) error {
 	if err != nil {
 		return &Error{Op: "handle", Topic: events[0].Topic, Err: err}
 	}
-	d := &Delivery{Topic: events[0].Topic, Group: settings.group, Attempt: 1, Events: events}
+	d := &Delivery{Topic: events[0].Topic, Group: settings.group, Attempt: 1, Events: events, batch: s.s.kind == batched}
 	return call(newScope(ctx, d), handler)
 }
 

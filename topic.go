@@ -90,6 +90,8 @@ func NewTopic[T any](c TopicConfig[T]) *Topic[T] {
 	if t.codec == nil {
 		t.codec = JSON()
 	}
+	d.CodecName = t.codec.ContentType()
+	declare.CheckContentType(&wrong, d.CodecName)
 	if rt := reflect.TypeFor[T](); rt.Kind() == reflect.Pointer {
 		t.pointer = rt.Elem()
 		if t.pointer.Kind() == reflect.Pointer {
@@ -104,7 +106,6 @@ func NewTopic[T any](c TopicConfig[T]) *Topic[T] {
 	if len(wrong) > 0 {
 		panic(fmt.Sprintf("eventbus.NewTopic[%s]: %s", d.GoType, strings.Join(wrong, "; ")))
 	}
-	d.CodecName = t.codec.ContentType()
 	if c, ok := t.codec.(CodecStarter); ok {
 		d.StartCodec = c.Start
 	}

@@ -1,6 +1,7 @@
 package eventbus
 
 import (
+	"context"
 	"maps"
 	"strings"
 	"testing"
@@ -61,6 +62,17 @@ func panics(f func()) (text string) {
 	return ""
 }
 
+// typedCodec is a codec of a content type.
+type typedCodec string
+
+func (c typedCodec) ContentType() string { return string(c) }
+
+func (c typedCodec) Encode(_ context.Context, dst []byte, _ *Envelope, _ any) ([]byte, error) {
+	return dst, nil
+}
+
+func (c typedCodec) Decode(context.Context, *Envelope, any) error { return nil }
+
 func newTopic[T any](c TopicConfig[T]) func() string {
 	return func() string { return panics(func() { NewTopic(c) }) }
 }
@@ -89,7 +101,10 @@ func TestTopicDeclarationsThatCannotWork(t *testing.T) {
 		"no name":            {newTopic(TopicConfig[map[string]any]{Domain: "a", Name: "b"}), "has no name to take"},
 		"type":               {newTopic(config{Domain: "a", Name: "b", Type: "a\nb"}), "Type holds a control character"},
 		"pointer to pointer": {newTopic(TopicConfig[**customerCreated]{Domain: "a", Name: "b", Type: "T"}), "T is **eventbus.customerCreated: use *eventbus.customerCreated or eventbus.customerCreated"},
-		"schema":             {newTopic(config{Domain: "a", Name: "b", DataSchema: "customer.json"}), `DataSchema "customer.json" is no absolute URI`},
+		"schema":             {newTopic(config{Domain: "a", Name: "b", DataSchema: "customer.json"}), `DataSchema "customer.json" is not an absolute URI`},
+		"content type":       {newTopic(config{Domain: "a", Name: "b", Codec: typedCodec("%zz")}), `Codec has the ContentType "%zz", which is not a media type (RFC 2046): write for example "application/json"`},
+		"event as content":   {newTopic(config{Domain: "a", Name: "b", Codec: typedCodec("application/cloudevents+json")}), "which is an event format"},
+		"schema with space":  {newTopic(config{Domain: "a", Name: "b", DataSchema: "urn:a b"}), "is not an absolute URI"},
 		"partitions":         {newTopic(config{Domain: "a", Name: "b", Partitions: -1}), "Partitions is -1"},
 		"replication":        {newTopic(config{Domain: "a", Name: "b", Replication: -1}), "Replication is -1"},
 		"retention":          {newTopic(config{Domain: "a", Name: "b", Retention: 5}), "Retention is 5ns, and Kafka counts in milliseconds"},

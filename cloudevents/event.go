@@ -2,6 +2,7 @@ package cloudevents
 
 import (
 	"bytes"
+	"errors"
 	"strings"
 	"unicode/utf8"
 
@@ -11,11 +12,21 @@ import (
 	"github.com/eventbus-go/eventbus/internal/wire"
 )
 
-// Event returns an envelope as the CloudEvents SDK has it, with memory of
-// its own. A key that is text becomes the extension partitionkey, where the
-// event has none. What belongs to the record (place, headers) is left out. An
-// event without a required attribute, or with an invalid one, is an error.
+var errTombstone = errors.New("a tombstone deletes a key, and CloudEvents has no event for that")
+
+// Event returns an envelope as the CloudEvents SDK has it, with memory of its own.
+//
+// A key that is text becomes the extension partitionkey, unless the event has that
+// extension already. Other keys are left out, and so is what belongs to the record:
+// its place, timestamp and headers. Data that is not UTF-8 is marked as binary, so
+// that the SDK's JSON has it in Base64.
+//
+// A tombstone is an error: made into an event without data, it would come back as
+// one. So is an envelope that Bus.PublishEnvelope would refuse.
 func Event(e *eventbus.Envelope) (event.Event, error) {
+	if e.Tombstone {
+		return event.Event{}, errTombstone
+	}
 	if err := wire.Check((*wire.Event)(e)); err != nil {
 		return event.Event{}, err
 	}
@@ -23,6 +34,7 @@ func Event(e *eventbus.Envelope) (event.Event, error) {
 	ce.SetID(e.ID)
 	ce.SetSource(e.Source)
 	ce.SetType(e.Type)
+	// The SDK takes an empty optional attribute for an invalid one.
 	if e.Subject != "" {
 		ce.SetSubject(e.Subject)
 	}
@@ -33,7 +45,7 @@ func Event(e *eventbus.Envelope) (event.Event, error) {
 		ce.SetDataSchema(e.DataSchema)
 	}
 	if !e.Time.IsZero() {
-		ce.SetTime(e.Time)
+		ce.SetTime(wire.Writable(e.Time)) // the SDK writes any offset, also such as RFC 3339 does not know
 	}
 	if len(e.Key) > 0 && utf8.Valid(e.Key) {
 		ce.SetExtension(wire.PartitionKey, string(e.Key))
@@ -53,10 +65,15 @@ func Event(e *eventbus.Envelope) (event.Event, error) {
 	return ce, ce.Validate()
 }
 
-// Envelope returns the envelope of an event of the CloudEvents SDK, with
-// memory of its own. Its extension partitionkey is the key, and stays one of
-// Extensions; extensions that are no text have CloudEvents' string form. It is
-// ready for Bus.PublishEnvelope once its Topic is set.
+// Envelope returns the envelope of an event of the CloudEvents SDK, with memory of
+// its own. It is ready for Bus.PublishEnvelope once its Topic is set.
+//
+// The extension partitionkey becomes the key, and stays one of Extensions. The
+// extensions correlationid, causationid, traceparent and tracestate move to their
+// fields. Extensions that are no text get CloudEvents' string form (CloudEvents
+// 1.0.2, section 3, type system): true, 5, a time in RFC 3339.
+//
+// An event that the SDK calls invalid, or that can't be published, is an error.
 func Envelope(ce event.Event) (*eventbus.Envelope, error) {
 	if err := ce.Validate(); err != nil {
 		return nil, err
@@ -64,7 +81,8 @@ func Envelope(ce event.Event) (*eventbus.Envelope, error) {
 	e := &eventbus.Envelope{
 		ID: ce.ID(), Source: ce.Source(), Type: ce.Type(), Subject: ce.Subject(),
 		DataContentType: ce.DataContentType(), DataSchema: ce.DataSchema(), Time: ce.Time(),
-		Data: bytes.Clone(ce.Data()),
+		// An event without data has empty data, since none would be a tombstone.
+		Data: append([]byte{}, ce.Data()...),
 	}
 	extensions := make(map[string]string, len(ce.Extensions()))
 	for name, value := range ce.Extensions() {

@@ -71,8 +71,35 @@ func TestCloudEventsThatCannotBe(t *testing.T) {
 	if _, err := cloudevents.Event(e); err == nil || !strings.Contains(err.Error(), `"source" is required`) {
 		t.Errorf("without a source: %v", err)
 	}
+	if _, err := cloudevents.Event(&eventbus.Envelope{Tombstone: true, Key: []byte("k")}); err == nil || !strings.Contains(err.Error(), "tombstone") {
+		t.Errorf("a tombstone: %v", err)
+	}
 	if got, err := cloudevents.Envelope(sdk.New()); got != nil || err == nil {
 		t.Errorf("from an empty event: %v, %v", got, err)
+	}
+}
+
+// An event without data stays one, and a time keeps its instant, whatever its
+// offset is.
+func TestCloudEventWithoutDataAndWithAnOddTime(t *testing.T) {
+	t.Parallel()
+	e := fullEnvelope()
+	e.Data, e.Time = nil, time.Date(1890, 1, 1, 0, 0, 0, 0, time.FixedZone("LMT", 53*60+28))
+	ce, err := cloudevents.Event(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(ce)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var read sdk.Event
+	if err := json.Unmarshal(text, &read); err != nil {
+		t.Fatal(err)
+	}
+	back, err := cloudevents.Envelope(read)
+	if err != nil || back.Data == nil || len(back.Data) != 0 || back.Tombstone || !back.Time.Equal(e.Time) {
+		t.Errorf("came back as %+v, %v", back, err)
 	}
 }
 

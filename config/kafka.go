@@ -43,9 +43,10 @@ func (r *reader) kafka(c *kafka.Config, service string) {
 	}
 }
 
-// address is the form of a broker's address. What has another form is not shown:
+// address is the form of a broker's address: a name, or an IP address, that of
+// version 6 in brackets and perhaps with a zone (RFC 4007, 11). What has another form is not shown:
 // it may hold credentials.
-var address = regexp.MustCompile(`^(\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}$`)
+var address = regexp.MustCompile(`^(\[[0-9A-Fa-f:.]+(%[A-Za-z0-9._~-]+)?\]|[A-Za-z0-9._-]+):[0-9]{1,5}$`)
 
 // brokers reads the connection string.
 func (r *reader) brokers() []string {

@@ -40,8 +40,8 @@ type Record struct {
 	Value []byte
 	// Headers may repeat a key.
 	Headers []Header
-	// Time is the record's timestamp, in whole milliseconds. The zero Time is
-	// replaced by the producer's clock when written.
+	// Time is the record's timestamp, in whole milliseconds; zero for a record
+	// that was written without one. A producer replaces zero by its clock.
 	Time time.Time
 	// LeaderEpoch is that of the batch the record was read from, −1 if unknown.
 	LeaderEpoch int32

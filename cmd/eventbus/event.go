@@ -41,10 +41,11 @@ func (s *seen) place() string {
 
 // line is a record as one line of JSON.
 type line struct {
-	Topic     string    `json:"topic"`
-	Partition int32     `json:"partition"`
-	Offset    int64     `json:"offset"`
-	Timestamp time.Time `json:"timestamp"`
+	Topic     string `json:"topic"`
+	Partition int32  `json:"partition"`
+	Offset    int64  `json:"offset"`
+	// Timestamp is left out if the record has none.
+	Timestamp time.Time `json:"timestamp,omitzero"`
 	// Key is null for a record without a key, and "" for an empty one.
 	Key       *string     `json:"key"`
 	Headers   [][2]string `json:"headers,omitempty"`
@@ -98,7 +99,11 @@ func (a *app) printLine(s *seen) error {
 // the data. With whole it adds all attributes and headers.
 func (a *app) printEvent(s *seen, whole bool) error {
 	e := &s.event
-	head := a.paint(e.Timestamp.Local().Format("2006-01-02 15:04:05.000"), text.Faint) + "  " + a.paint(s.place(), text.FgCyan)
+	at := "no timestamp"
+	if !e.Timestamp.IsZero() {
+		at = e.Timestamp.Local().Format("2006-01-02 15:04:05.000")
+	}
+	head := a.paint(at, text.Faint) + "  " + a.paint(s.place(), text.FgCyan)
 	switch {
 	case s.problem != nil:
 		head += "  " + a.paint(s.problem.Error(), text.FgRed)

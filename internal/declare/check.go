@@ -1,7 +1,6 @@
 package declare
 
 import (
-	"net/url"
 	"strings"
 	"time"
 
@@ -17,9 +16,19 @@ func CheckAttributes(wrong *Faults, typ, dataSchema string) {
 	if dataSchema == "" {
 		return
 	}
-	// CloudEvents 1.0.2, 3.1: dataschema is a URI, so it has a scheme.
-	if u, err := url.Parse(dataSchema); err != nil || !u.IsAbs() || wire.CheckText(dataSchema) != nil {
-		wrong.Add("DataSchema", "%q is no absolute URI: write for example %q", dataSchema, "https://schemas.example.com/customer-created.json")
+	if err := wire.CheckURI(dataSchema); err != nil {
+		wrong.Add("DataSchema", "%q %v: write for example %q", dataSchema, err, "https://schemas.example.com/customer-created.json")
+	}
+}
+
+// CheckContentType checks what a codec says that its data is. It becomes the
+// datacontenttype of every event of the topic; empty leaves that unset.
+func CheckContentType(wrong *Faults, contentType string) {
+	if contentType == "" {
+		return
+	}
+	if err := wire.CheckMediaType(contentType); err != nil {
+		wrong.Add("Codec", "has the ContentType %q, which %v: write for example %q", contentType, err, "application/json")
 	}
 }
 

@@ -51,6 +51,20 @@ func Alone[T error](err error) (found T, ok bool) {
 	return found, false
 }
 
+// Worded returns an error with a text of the bus's own, for a cause whose text
+// may show the data of an event, or is no longer safe to take. The cause stays
+// available to errors.Is and errors.As.
+func Worded(text string, cause error) error { return &worded{text, cause} }
+
+type worded struct {
+	text  string
+	cause error
+}
+
+func (e *worded) Error() string { return e.text }
+
+func (e *worded) Unwrap() error { return e.cause }
+
 func is(err, target error) bool {
 	if err == target { //nolint:errorlint // the tree is walked here
 		return true

@@ -1,15 +1,19 @@
 // Package jsonsame keeps the default codec, which uses a fast JSON library, to
 // encoding/json's meaning.
 //
-//	alike.go  which types the two libraries treat alike; others go to encoding/json
-//	fault.go  errors that name the field and show no data
+//	alike.go    which types the two libraries treat alike; others go to encoding/json
+//	fault.go    why a value can't be encoded: errors that name the field, and no data
+//	refusal.go  the same for data that can't be decoded
 package jsonsame
 
 import (
+	"encoding"
 	"encoding/json"
 	"reflect"
 	"strings"
 	"sync"
+
+	"github.com/eventbus-go/eventbus/internal/keypath"
 )
 
 // Alike reports whether the fast codec treats a type as encoding/json does: it
@@ -23,6 +27,8 @@ var jsonTypes sync.Map
 var (
 	jsonMarshaler   = reflect.TypeFor[json.Marshaler]()
 	jsonUnmarshaler = reflect.TypeFor[json.Unmarshaler]()
+	jsonNumber      = reflect.TypeFor[json.Number]()
+	textUnmarshaler = reflect.TypeFor[encoding.TextUnmarshaler]()
 )
 
 // Of returns how alike the two codecs treat t. It is safe for concurrent use.
@@ -51,6 +57,7 @@ func (a *Alike) look(t reflect.Type, seen map[reflect.Type]bool) {
 		a.Encode = false
 	case reflect.Map:
 		a.look(t.Key(), seen)
+		a.lookAtKey(t.Key())
 		a.look(t.Elem(), seen)
 	case reflect.Pointer, reflect.Slice, reflect.Array:
 		a.look(t.Elem(), seen)
@@ -63,6 +70,43 @@ func (a *Alike) look(t reflect.Type, seen map[reflect.Type]bool) {
 			}
 		}
 	}
+}
+
+// lookAtKey looks at the type of a map's keys. encoding/json refuses all but
+// strings, integers and types with a text form; the fast codec takes bools, floats
+// and interfaces too.
+func (a *Alike) lookAtKey(t reflect.Type) {
+	switch t.Kind() {
+	case reflect.String, reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
+		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr:
+	case reflect.Interface, reflect.Pointer:
+		a.Encode, a.Decode = false, false
+	default:
+		a.Encode = a.Encode && t.Implements(keypath.TextMarshaler)
+		a.Decode = a.Decode && reflect.PointerTo(t).Implements(textUnmarshaler)
+	}
+}
+
+// hasOwnForm reports whether t has a method that decides what it is in JSON.
+func hasOwnForm(t reflect.Type) bool {
+	p := reflect.PointerTo(t)
+	for _, method := range []reflect.Type{jsonMarshaler, jsonUnmarshaler, keypath.TextMarshaler, textUnmarshaler} {
+		if p.Implements(method) {
+			return true
+		}
+	}
+	return false
+}
+
+// TakesNull reports whether null is a value of the type that pointer points to, so
+// that a publisher may have meant it.
+func TakesNull(pointer reflect.Type) bool {
+	t := pointer.Elem()
+	switch t.Kind() {
+	case reflect.Interface, reflect.Map, reflect.Pointer, reflect.Slice:
+		return true
+	}
+	return hasOwnForm(t)
 }
 
 // lookAtMethods looks for the methods of encoding/json/v2, which only that

@@ -7,78 +7,123 @@ import (
 	"math"
 	"reflect"
 	"strings"
-	"time"
 
+	"github.com/eventbus-go/eventbus/internal/errtree"
 	"github.com/eventbus-go/eventbus/internal/keypath"
 )
 
-// EncodeFault returns err with the path of the field that can't be encoded, if
-// it is found. encoding/json names only the type or the value.
+// EncodeFault returns an error that says why v can't be encoded, and the path of
+// the field at fault if that is found: encoding/json names only its type. The text
+// shows no part of v, which a method of v's types may have put into err. err stays
+// available to errors.As.
 func EncodeFault(v any, err error) error {
-	s := faultSearch{open: make(map[uintptr]bool)}
-	if path, found := s.find(reflect.ValueOf(v), ""); found && path != "" {
-		return fmt.Errorf("field %s: %w", strings.TrimPrefix(path, "."), err)
+	text := "a value has no form in JSON"
+	if own, ok := errors.AsType[*json.MarshalerError](err); ok {
+		text = fmt.Sprintf("the method of %s that encodes it failed (%T)", own.Type, own.Err)
+	} else if kind, ok := errors.AsType[*json.UnsupportedTypeError](err); ok {
+		text = kind.Error()
+	} else if value, ok := errors.AsType[*json.UnsupportedValueError](err); ok {
+		text = value.Error() // NaN, an infinity, or a cycle and its type
 	}
-	return err
+	s := faultSearch{left: mostVisited, open: make(map[place]bool)}
+	if path, found := s.find(reflect.ValueOf(v), "", 0); found && path != "" {
+		text = "field " + strings.TrimPrefix(path, ".") + ": " + text
+	}
+	return errtree.Worded(text, err)
 }
+
+// Bounds of the search for the field at fault. A value may contain itself, through
+// pointers, maps and slices, and may contain one part many times.
+const (
+	mostVisited = 10_000
+	mostDepth   = 100
+)
 
 // faultSearch searches a value for something that JSON can't express.
 type faultSearch struct {
-	open map[uintptr]bool // pointers that the walk is in
+	left int            // values that may still be visited
+	open map[place]bool // that the walk is in
+}
+
+// place identifies a pointer, a map or a slice.
+type place struct {
+	t      reflect.Type
+	at     uintptr
+	length int
 }
 
 // find returns the path of the first value that can't be encoded, and whether
-// there is one. It runs only after encoding has failed, so it may be slow.
-func (s *faultSearch) find(v reflect.Value, path string) (string, bool) {
-	if !v.IsValid() {
+// there is one. It runs only after encoding has failed, so it may be slow. A value
+// that is too deep or too large for it is passed over, and the error has no path.
+func (s *faultSearch) find(v reflect.Value, path string, depth int) (string, bool) {
+	s.left--
+	if !v.IsValid() || s.left < 0 || depth > mostDepth {
 		return "", false
 	}
 	if v.Kind() != reflect.Pointer && v.Kind() != reflect.Interface && v.CanInterface() &&
-		(v.Type().Implements(jsonMarshaler) || v.Type().Implements(keypath.TextMarshaler)) {
+		(v.Type().Implements(jsonMarshaler) || v.Type().Implements(keypath.TextMarshaler) || v.Type() == jsonNumber) {
 		_, err := json.Marshal(v.Interface())
 		return path, err != nil
+	}
+	switch v.Kind() {
+	case reflect.Pointer, reflect.Map, reflect.Slice:
+		here := place{v.Type(), v.Pointer(), 0}
+		if v.Kind() == reflect.Slice {
+			here.length = v.Len()
+		}
+		if !v.IsNil() && s.open[here] {
+			return path, true // it contains itself
+		}
+		s.open[here] = true
+		defer delete(s.open, here)
 	}
 	switch v.Kind() {
 	case reflect.Chan, reflect.Func, reflect.Complex64, reflect.Complex128, reflect.UnsafePointer:
 		return path, true
 	case reflect.Float32, reflect.Float64:
 		return path, math.IsNaN(v.Float()) || math.IsInf(v.Float(), 0)
-	case reflect.Pointer:
-		if v.IsNil() {
-			return "", false
-		}
-		if s.open[v.Pointer()] {
-			return path, true
-		}
-		s.open[v.Pointer()] = true
-		defer delete(s.open, v.Pointer())
-		return s.find(v.Elem(), path)
-	case reflect.Interface:
-		return s.find(v.Elem(), path)
+	case reflect.Pointer, reflect.Interface:
+		return s.find(v.Elem(), path, depth+1) // of a nil one is not valid
 	case reflect.Slice, reflect.Array:
 		for i := range v.Len() {
-			if p, found := s.find(v.Index(i), fmt.Sprintf("%s[%d]", path, i)); found {
+			if p, found := s.find(v.Index(i), fmt.Sprintf("%s[%d]", path, i), depth+1); found {
 				return p, true
+			}
+			if s.left < 0 {
+				break
 			}
 		}
 	case reflect.Map:
-		// A map's keys are data, which errors do not show.
-		for it := v.MapRange(); it.Next(); {
-			if p, found := s.find(it.Value(), path+"[…]"); found {
+		return s.findInMap(v, path, depth)
+	case reflect.Struct:
+		return s.findField(v, path, depth)
+	}
+	return "", false
+}
+
+// findInMap is find for a map's keys and values. Keys are data, which errors do
+// not show.
+func (s *faultSearch) findInMap(v reflect.Value, path string, depth int) (string, bool) {
+	_, err := json.Marshal(reflect.MakeMap(v.Type()).Interface())
+	if err != nil {
+		return path, true // no key of this type is possible
+	}
+	for it := v.MapRange(); it.Next() && s.left >= 0; {
+		if it.Key().Type().Implements(keypath.TextMarshaler) {
+			if p, found := s.find(it.Key(), path, depth+1); found {
 				return p, true
 			}
 		}
-		_, err := json.Marshal(v.Interface())
-		return path, err != nil
-	case reflect.Struct:
-		return s.findField(v, path)
+		if p, found := s.find(it.Value(), path+"[…]", depth+1); found {
+			return p, true
+		}
 	}
 	return "", false
 }
 
 // findField is find for a struct's fields, except those that encoding/json
 // skips.
-func (s *faultSearch) findField(v reflect.Value, path string) (string, bool) {
+func (s *faultSearch) findField(v reflect.Value, path string, depth int) (string, bool) {
 	for i := range v.NumField() {
 		f := v.Type().Field(i)
 		tag := f.Tag.Get("json")
@@ -88,32 +133,9 @@ func (s *faultSearch) findField(v reflect.Value, path string) (string, bool) {
 		if strings.Contains(tag, ",omitzero") && v.Field(i).IsZero() {
 			continue
 		}
-		if p, found := s.find(v.Field(i), path+"."+f.Name); found {
+		if p, found := s.find(v.Field(i), path+"."+f.Name, depth+1); found {
 			return p, true
 		}
 	}
 	return "", false
 }
-
-// DecodeFault rewords errors that would show a part of the data, which must not
-// reach logs. The cause stays available to errors.As.
-func DecodeFault(err error) error {
-	if kind, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		value, _, _ := strings.Cut(kind.Value, " ") // "number 12.50" without its digits
-		return &wordedError{fmt.Sprintf("field %q: a JSON %s is no %s", kind.Field, value, kind.Type), err}
-	}
-	if _, ok := errors.AsType[*time.ParseError](err); ok {
-		return &wordedError{"a time is not in RFC 3339", err}
-	}
-	return err
-}
-
-// wordedError is an error with another text than its cause.
-type wordedError struct {
-	text string
-	err  error
-}
-
-func (e *wordedError) Error() string { return e.text }
-
-func (e *wordedError) Unwrap() error { return e.err }

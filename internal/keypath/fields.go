@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"github.com/eventbus-go/eventbus/internal/declare"
+	"github.com/eventbus-go/eventbus/internal/errtree"
 )
 
 // keyTag is the name of the struct tag that marks the parts of a key.
@@ -148,7 +149,8 @@ func (f *Field) Append(dst []byte, v reflect.Value) ([]byte, error) {
 	}
 	dst, err := f.format(dst, v)
 	if err != nil {
-		return dst, fmt.Errorf("the key field %s: %w", f.name, err)
+		// The text of a user's error may show the key.
+		return dst, errtree.Worded(fmt.Sprintf("the key field %s has no text form (%T)", f.name, err), err)
 	}
 	return dst, nil
 }

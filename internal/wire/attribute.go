@@ -64,6 +64,49 @@ func field(ev *Event, name string) *string {
 	return nil
 }
 
+// attributes is a set of attributes: a bit for each that has a field of its own,
+// and the lowest for any at all.
+type attributes uint16
+
+// add adds an attribute, and reports whether it was in the set already. That is
+// never so for attributes without a field, which an event's map knows.
+func (a *attributes) add(name string) (already bool) {
+	bit := attributeBit(name)
+	already = bit != 0 && *a&bit != 0
+	*a |= bit | 1
+	return already
+}
+
+func attributeBit(name string) attributes {
+	switch name {
+	case specVersion:
+		return 1 << 1
+	case id:
+		return 1 << 2
+	case source:
+		return 1 << 3
+	case typ:
+		return 1 << 4
+	case subject:
+		return 1 << 5
+	case dataContentType:
+		return 1 << 6
+	case dataSchema:
+		return 1 << 7
+	case timestamp:
+		return 1 << 8
+	case correlationID:
+		return 1 << 9
+	case causationID:
+		return 1 << 10
+	case traceParent:
+		return 1 << 11
+	case traceState:
+		return 1 << 12
+	}
+	return 0
+}
+
 // Reserved reports whether name is an attribute with a field of its own, which
 // no other extension may use.
 func Reserved(name string) bool {
@@ -99,10 +142,21 @@ func attributeName(key string) (string, bool) {
 	name := key[len(prefix):]
 	for i := range len(name) {
 		if c := name[i]; c >= 'A' && c <= 'Z' {
-			return strings.ToLower(name), true
+			return string(lowered([]byte(name))), true
 		}
 	}
 	return name, true
+}
+
+// lowered turns the capitals of a name into small letters, in place. Names of
+// attributes are ASCII; other letters are left as they are, in both modes.
+func lowered(name []byte) []byte {
+	for i, c := range name {
+		if c >= 'A' && c <= 'Z' {
+			name[i] = c | 0x20
+		}
+	}
+	return name
 }
 
 // isContentType reports whether a header key is content-type, in any case.

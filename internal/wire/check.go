@@ -7,8 +7,12 @@ import (
 
 // Check returns a *MalformedError if an event can't be written: a required
 // attribute is empty (CloudEvents 3.1), a name breaks the naming conventions
-// (3), a value is not a valid string (CloudEvents 3, type system: String), or
-// the time has no RFC 3339 form. A valid event costs no allocation.
+// (3), a value is not a valid string (CloudEvents 3, type system: String), the
+// time has no RFC 3339 form, or source, dataschema and datacontenttype are not
+// what they must be (3.1). A valid event costs no allocation.
+//
+// Reading is more lenient: it refuses only what has no single meaning, since a
+// foreign event with an odd source can still be handled.
 func Check(ev *Event) error { return check(ev, new(passed)) }
 
 // Check is the function Check, except that it skips the values that it has found
@@ -28,14 +32,23 @@ func check(ev *Event, passed *passed) error {
 	case ev.Type == "":
 		return &MalformedError{Attribute: typ, Reason: "is required and empty"}
 	}
-	for i, a := range [...]struct{ name, value string }{
-		{source, ev.Source}, {typ, ev.Type}, {dataContentType, ev.DataContentType}, {dataSchema, ev.DataSchema},
+	for i, a := range [...]struct {
+		name, value string
+		form        func(string) error
+	}{
+		{source, ev.Source, CheckReference}, {typ, ev.Type, nil},
+		{dataContentType, ev.DataContentType, CheckMediaType}, {dataSchema, ev.DataSchema, CheckURI},
 	} {
-		if a.value == passed[i] {
+		if a.value == "" || a.value == passed[i] {
 			continue
 		}
 		if err := checkText(a.name, a.value); err != nil {
 			return err
+		}
+		if a.form != nil {
+			if err := a.form(a.value); err != nil {
+				return &MalformedError{Attribute: a.name, Reason: err.Error() + ": " + quote(a.value)}
+			}
 		}
 		passed[i] = a.value
 	}
@@ -58,13 +71,8 @@ func check(ev *Event, passed *passed) error {
 			return err
 		}
 	}
-	// The binding gives datacontenttype the header that also tells the modes
-	// apart, so such a type would turn the record into another event.
-	if format(ev.DataContentType) != formatNone {
-		return &MalformedError{Attribute: dataContentType, Reason: "is an event format, which no data can have: " + quote(ev.DataContentType)}
-	}
-	if y := ev.Time.Year(); !ev.Time.IsZero() && (y < 0 || y > 9999) {
-		return &MalformedError{Attribute: timestamp, Reason: "lies outside the years 0 to 9999 of RFC 3339"}
+	if err := CheckTime(ev.Time); err != nil {
+		return &MalformedError{Attribute: timestamp, Reason: err.Error()}
 	}
 	return nil
 }

@@ -2,7 +2,6 @@ package wire
 
 import (
 	"bytes"
-	"time"
 	"unicode/utf8"
 
 	"github.com/eventbus-go/eventbus/transport"
@@ -13,9 +12,10 @@ import (
 // the fields of the record (Topic to Timestamp) and Data are set even then, so
 // that a dead letter can be written.
 //
-// Attributes that a producer wrote twice have the last value, as Kafka's own
-// clients read headers. Names of extensions are lower-cased and otherwise
-// unchecked. An empty optional attribute is an unset one.
+// An attribute that occurs twice is malformed: readers differ in which one they
+// use, so two services could see two events. The case of letters in names of
+// attributes does not count, and names of extensions are otherwise unchecked. An
+// empty optional attribute is an unset one. An event without data has empty Data.
 //
 // A record without a value is a tombstone, whatever its headers: it is never
 // malformed, and attributes that can't be decoded are left out.
@@ -28,7 +28,11 @@ func Decode(rec *transport.Record, ev *Event) error {
 		_ = decodeBinary(rec, ev) // a deletion needs no attribute
 		return nil
 	}
-	switch ct := lastContentType(rec); format(ct) {
+	ct, once := contentTypeOf(rec)
+	if !once {
+		return twice(dataContentType)
+	}
+	switch format(ct) {
 	case formatJSON:
 		ev.Headers = allPlainHeaders(rec)
 		return decodeStructured(rec.Value, ev)
@@ -44,35 +48,60 @@ func Decode(rec *transport.Record, ev *Event) error {
 // serves to choose a handler before the whole record is decoded.
 func Type(rec *transport.Record) (string, bool) {
 	if rec.Value != nil {
-		switch format(lastContentType(rec)) {
-		case formatJSON:
+		ct, once := contentTypeOf(rec)
+		switch f := format(ct); {
+		case !once || f == formatBatch || f == formatOther:
+			return "", false
+		case f == formatJSON:
 			var ev Event
 			if err := decodeStructured(rec.Value, &ev); err != nil {
 				return "", false
 			}
 			return ev.Type, true
-		case formatBatch, formatOther:
-			return "", false
 		}
 	}
-	for i := len(rec.Headers) - 1; i >= 0; i-- {
-		if name, ok := attributeName(rec.Headers[i].Key); ok && name == typ {
-			v := rec.Headers[i].Value
-			return interned.get(v), len(v) > 0 && utf8.Valid(v)
+	var v []byte
+	for i := range rec.Headers {
+		key := rec.Headers[i].Key
+		if len(key) != len(prefix)+len(typ) {
+			continue
+		}
+		if name, ok := attributeName(key); ok && name == typ {
+			if v != nil {
+				return "", false // it occurs twice
+			}
+			v = nonNil(rec.Headers[i].Value)
 		}
 	}
-	return "", false
+	return interned.get(v), len(v) > 0 && utf8.Valid(v)
 }
 
-// lastContentType returns the value of the last content-type header, which has
-// priority over earlier ones as in Kafka's own clients.
-func lastContentType(rec *transport.Record) []byte {
-	for i := len(rec.Headers) - 1; i >= 0; i-- {
-		if isContentType(rec.Headers[i].Key) {
-			return rec.Headers[i].Value
+// contentTypeOf returns the value of the content-type header, which tells the
+// modes apart, and false if there are several that differ.
+func contentTypeOf(rec *transport.Record) (ct []byte, once bool) {
+	for i := range rec.Headers {
+		h := &rec.Headers[i]
+		if !isContentType(h.Key) {
+			continue
 		}
+		if ct != nil && !bytes.Equal(ct, h.Value) {
+			return nil, false
+		}
+		ct = nonNil(h.Value)
 	}
-	return nil
+	return ct, true
+}
+
+// nonNil distinguishes what is empty from what is absent.
+func nonNil(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}
+
+func twice(attribute string) error {
+	return &MalformedError{Attribute: attribute, Reason: "occurs twice"}
 }
 
 // span is a part of the text that all attributes of an event share, and its
@@ -98,7 +127,7 @@ func decodeBinary(rec *transport.Record, ev *Event) error {
 		ct        []byte
 		plain     plainHeaders
 		fault     error
-		found     bool
+		seen      attributes
 	)
 	for i := range rec.Headers {
 		h := &rec.Headers[i]
@@ -112,7 +141,10 @@ func decodeBinary(rec *transport.Record, ev *Event) error {
 			plain.add(i)
 			continue
 		}
-		found = true
+		if seen.add(name) {
+			fault = twice(name)
+			continue
+		}
 		switch name {
 		case specVersion:
 			spec = h.Value
@@ -134,6 +166,9 @@ func decodeBinary(rec *transport.Record, ev *Event) error {
 	}
 	ev.Headers = plain.of(rec)
 	if len(ct) > 0 {
+		if ev.DataContentType != "" && ev.DataContentType != string(ct) {
+			fault = twice(dataContentType) // also as ce_datacontenttype, and they differ
+		}
 		ev.DataContentType = interned.get(ct)
 	}
 	if !utf8.Valid(text) || !utf8.ValidString(ev.DataContentType) {
@@ -148,6 +183,9 @@ func decodeBinary(rec *transport.Record, ev *Event) error {
 		if ev.Extensions == nil {
 			ev.Extensions = make(map[string]string, 4)
 		}
+		if _, known := ev.Extensions[s.extension]; known {
+			fault = twice(s.extension)
+		}
 		ev.Extensions[s.extension] = all[s.from:s.end]
 	}
 	if len(when) > 0 {
@@ -158,7 +196,7 @@ func decodeBinary(rec *transport.Record, ev *Event) error {
 		ev.Time = t
 	}
 	switch {
-	case !found:
+	case seen == 0:
 		return &MalformedError{Reason: "the record has neither " + prefix + " headers nor the content type " + cloudEventsJSON}
 	case fault != nil:
 		return fault
@@ -181,18 +219,4 @@ func required(spec string, ev *Event) error {
 		return &MalformedError{Attribute: typ, Reason: "is missing"}
 	}
 	return nil
-}
-
-// parseTime parses an RFC 3339 time, in which T and Z may be lower case (RFC
-// 3339, 5.6), which the time package refuses.
-func parseTime(text []byte) (time.Time, error) {
-	var t time.Time
-	err := t.UnmarshalText(text)
-	if err != nil {
-		err = t.UnmarshalText(bytes.ToUpper(text))
-	}
-	if err != nil {
-		return time.Time{}, &MalformedError{Attribute: timestamp, Reason: "is " + quote(string(text)) + ", which is no RFC 3339 time"}
-	}
-	return t, nil
 }

@@ -5,15 +5,17 @@ import (
 	"encoding/base64"
 	"errors"
 	"io"
+	"strconv"
 
 	"github.com/goccy/go-json/jsontext"
 )
 
 // decodeStructured decodes a value in the JSON event format. Data shares the
-// memory of value if it is JSON. A member that occurs twice is refused: readers
-// differ in which one they use, so two services could see two events.
+// memory of value if it is JSON. As in binary mode a member may not occur twice,
+// and what the data is worth is left to its codec: half a surrogate pair in it
+// makes no difference here, and none to encoding/json. Attributes are checked.
 func decodeStructured(value []byte, ev *Event) error {
-	d := jsontext.NewDecoder(bytes.NewBuffer(value), jsontext.AllowDuplicateNames(true))
+	d := jsontext.NewDecoder(bytes.NewBuffer(value), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	if d.PeekKind() != '{' {
 		return &MalformedError{Reason: "the value is no JSON object"}
 	}
@@ -29,13 +31,13 @@ func decodeStructured(value []byte, ev *Event) error {
 		if s.scratch, err = jsontext.AppendUnquote(s.scratch[:0], quoted); err != nil {
 			return notJSON(err)
 		}
-		member := interned.get(s.scratch)
+		member := interned.get(lowered(s.scratch))
 		raw, err := d.ReadValue()
 		if err != nil {
 			return notJSON(err)
 		}
 		if s.seen[member] {
-			return &MalformedError{Attribute: member, Reason: "occurs twice"}
+			return twice(member)
 		}
 		s.seen[member] = true
 		end := d.InputOffset()
@@ -131,7 +133,7 @@ func (s *structured) attributeText(name string, raw jsontext.Value) (text string
 	return "", &MalformedError{Attribute: name, Reason: "is a JSON object or array, which no attribute can be"}
 }
 
-// payload returns the event's data, nil if it has none (JSON format 3.1.2).
+// payload returns the event's data, empty if it has none (JSON format 3.1.2).
 func (s *structured) payload() ([]byte, error) {
 	switch {
 	case s.data != nil && s.base64 != nil:
@@ -147,7 +149,7 @@ func (s *structured) payload() ([]byte, error) {
 		}
 		return payload, nil
 	case s.data == nil:
-		return nil, nil
+		return []byte{}, nil
 	case declaresJSON(s.ev.DataContentType):
 		if s.ev.DataContentType == "" {
 			// What is implied here must be said elsewhere.
@@ -164,11 +166,11 @@ func (s *structured) payload() ([]byte, error) {
 	return text, nil
 }
 
-// notJSON drops the parser's description of the place, which may show a part of
-// the data.
+// notJSON returns the error for a value that is not JSON. It has the place and
+// not the parser's words, which quote a part of the data.
 func notJSON(err error) error {
 	if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
-		return &MalformedError{Reason: "the value is no valid JSON", Err: syntax.Err}
+		return &MalformedError{Reason: "the value is no valid JSON at byte " + strconv.FormatInt(syntax.ByteOffset, 10)}
 	}
-	return &MalformedError{Reason: "the value is no valid JSON", Err: err}
+	return &MalformedError{Reason: "the value is no valid JSON"}
 }

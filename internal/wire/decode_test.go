@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/eventbus-go/eventbus/transport"
 )
@@ -20,13 +21,15 @@ func TestDecodeForeignBinary(t *testing.T) {
 		"content-type":                  {binary("content-type", "text/plain"), func(e *Event) bool { return e.DataContentType == "text/plain" }},
 		"Content-Type":                  {binary("Content-Type", "text/plain"), func(e *Event) bool { return e.DataContentType == "text/plain" }},
 		"ce_datacontenttype":            {binary("ce_datacontenttype", "text/plain"), func(e *Event) bool { return e.DataContentType == "text/plain" }},
-		"both, content-type wins":       {binary("content-type", "a/b", "ce_datacontenttype", "c/d"), func(e *Event) bool { return e.DataContentType == "a/b" }},
-		"both, the other way":           {binary("ce_datacontenttype", "c/d", "content-type", "a/b"), func(e *Event) bool { return e.DataContentType == "a/b" }},
+		"both, and they agree":          {binary("ce_datacontenttype", "a/b", "content-type", "a/b", "Content-Type", "a/b"), func(e *Event) bool { return e.DataContentType == "a/b" }},
 		"capital prefix":                {binary("CE_Subject", "x"), func(e *Event) bool { return e.Subject == "x" }},
 		"capital extension":             {binary("ce_Tenant", "x"), func(e *Event) bool { return e.Extensions["tenant"] == "x" }},
 		"percent signs are no escape":   {binary("ce_subject", "a%20b"), func(e *Event) bool { return e.Subject == "a%20b" }},
-		"last duplicate wins":           {binary("ce_id", "2", "ce_type", "U", "ce_x", "1", "ce_x", "2"), func(e *Event) bool { return e.ID == "2" && e.Type == "U" && e.Extensions["x"] == "2" }},
-		"last time wins":                {binary("ce_time", "soon", "ce_time", "2024-01-15T10:30:00Z"), func(e *Event) bool { return e.Time.Equal(when) }},
+		"capital letters in the name":   {binary("ce_tenantId", "x"), func(e *Event) bool { return e.Extensions["tenantid"] == "x" }},
+		"leap second":                   {binary("ce_time", "2016-12-31T23:59:60.5Z"), func(e *Event) bool { return e.Time.Equal(time.Date(2017, 1, 1, 0, 0, 0, 5e8, time.UTC)) }},
+		"leap second elsewhere":         {binary("ce_time", "2017-01-01t08:59:60+09:00"), func(e *Event) bool { return e.Time.Equal(time.Date(2017, 1, 1, 0, 0, 0, 0, time.UTC)) }},
+		"odd source, type and schema":   {binary("ce_dataschema", "%zz", "content-type", "json"), func(e *Event) bool { return e.DataSchema == "%zz" && e.DataContentType == "json" }},
+		"control character":             {binary("ce_subject", "a\nb"), func(e *Event) bool { return e.Subject == "a\nb" }},
 		"empty optional is unset":       {binary("ce_subject", "", "ce_time", "", "content-type", ""), func(e *Event) bool { return e.Subject == "" && e.Time.IsZero() && e.DataContentType == "" }},
 		"lower-case time":               {binary("ce_time", "2024-01-15t10:30:00z"), func(e *Event) bool { return e.Time.Equal(when) }},
 		"time with offset":              {binary("ce_time", "2024-01-15T12:30:00+02:00"), func(e *Event) bool { return e.Time.Equal(when) }},
@@ -63,6 +66,15 @@ func TestDecodeMalformed(t *testing.T) {
 		}
 		return rec
 	}
+	with := func(header, value string) *transport.Record {
+		rec := binary()
+		for i := range rec.Headers {
+			if rec.Headers[i].Key == header {
+				rec.Headers[i].Value = []byte(value)
+			}
+		}
+		return rec
+	}
 	const ok = `"specversion":"1.0","id":"1","source":"/s","type":"T"`
 	for name, c := range map[string]struct {
 		rec  *transport.Record
@@ -74,13 +86,23 @@ func TestDecodeMalformed(t *testing.T) {
 		"no id":               {without("ce_id"), `"id" is missing`},
 		"no source":           {without("ce_source"), `"source" is missing`},
 		"no type":             {without("ce_type"), `"type" is missing`},
-		"empty id":            {binary("ce_id", ""), `"id" is missing`},
-		"empty type":          {binary("ce_type", ""), `"type" is missing`},
-		"old specversion":     {binary("ce_specversion", "0.3"), `"specversion" is "0.3"`},
+		"empty id":            {with("ce_id", ""), `"id" is missing`},
+		"empty source":        {with("ce_source", ""), `"source" is missing`},
+		"empty type":          {with("ce_type", ""), `"type" is missing`},
+		"old specversion":     {with("ce_specversion", "0.3"), `"specversion" is "0.3"`},
+		"second 60 at noon":   {binary("ce_time", "2016-12-31T12:00:60Z"), `"time"`},
+		"hour 25":             {binary("ce_time", "2024-01-15T10:30:00+25:00"), `"time"`},
+		"id twice":            {binary("ce_id", "1"), `"id" occurs twice`},
+		"type twice":          {binary("CE_Type", "U"), `"type" occurs twice`},
+		"time twice":          {binary("ce_time", "", "ce_time", "2024-01-15T10:30:00Z"), `"time" occurs twice`},
+		"extension twice":     {binary("ce_x", "1", "ce_y", "1", "ce_X", "1"), `"x" occurs twice`},
+		"content-type twice":  {binary("content-type", "a/b", "Content-Type", "a/c"), `"datacontenttype" occurs twice`},
+		"mode twice":          {binary("content-type", "application/cloudevents+json", "content-type", "a/b"), `"datacontenttype" occurs twice`},
+		"content types":       {binary("content-type", "a/b", "ce_datacontenttype", "a/c"), `"datacontenttype" occurs twice`},
 		"time":                {binary("ce_time", "soon"), `"time" is "soon"`},
 		"date":                {binary("ce_time", "2024-01-15"), `"time"`},
-		"id not UTF-8":        {binary("ce_id", "\xff"), "not UTF-8"},
-		"type not UTF-8":      {binary("ce_type", "\xff"), `"type" is not UTF-8`},
+		"id not UTF-8":        {with("ce_id", "\xff"), "not UTF-8"},
+		"type not UTF-8":      {with("ce_type", "\xff"), `"type" is not UTF-8`},
 		"extension not UTF-8": {binary("ce_x", "\xff"), "not UTF-8"},
 		"content type":        {binary("content-type", "a/\xff"), "not UTF-8"},
 		"batch":               {binary("content-type", "application/cloudevents-batch+json"), "a batch of events"},
@@ -103,6 +125,12 @@ func TestDecodeMalformed(t *testing.T) {
 		"JSON twice":            {structuredRecord("{" + ok + `,"type":"U"}`), `"type" occurs twice`},
 		"JSON data twice":       {structuredRecord("{" + ok + `,"data":1,"data":2}`), `"data" occurs twice`},
 		"JSON escaped twice":    {structuredRecord("{" + ok + `,"\u0074ype":"U"}`), `"type" occurs twice`},
+		"JSON twice in case":    {structuredRecord("{" + ok + `,"tenantId":"a","tenantid":"a"}`), `"tenantid" occurs twice`},
+		"JSON null and a value": {structuredRecord("{" + ok + `,"subject":null,"subject":"a"}`), `"subject" occurs twice`},
+		"JSON surrogate":        {structuredRecord("{" + ok + `,"subject":"\ud800"}`), "no valid JSON"},
+		"JSON name":             {structuredRecord("{" + ok + `,"\ud800":"a"}`), "no valid JSON"},
+		"JSON surrogate text":   {structuredRecord("{" + ok + `,"datacontenttype":"text/plain","data":"\ud800"}`), "no valid JSON"},
+		"JSON byte order mark":  {structuredRecord("\ufeff{" + ok + `}`), "no JSON object"},
 		"JSON both data":        {structuredRecord("{" + ok + `,"data":1,"data_base64":"AA=="}`), "data and data_base64"},
 		"JSON base64":           {structuredRecord("{" + ok + `,"data_base64":"A"}`), "not Base64"},
 		"JSON base64 number":    {structuredRecord("{" + ok + `,"data_base64":1}`), "data_base64 is no JSON string"},

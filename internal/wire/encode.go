@@ -39,7 +39,7 @@ func (e *Encoder) Binary(ev *Event, rec *transport.Record) {
 	e.add(prefix+typ, ev.Type)
 	if !ev.Time.IsZero() {
 		from := len(e.buf)
-		e.buf = ev.Time.AppendFormat(e.buf, time.RFC3339Nano)
+		e.buf = Writable(ev.Time).AppendFormat(e.buf, time.RFC3339Nano)
 		e.headers = append(e.headers, transport.Header{Key: prefix + timestamp, Value: e.buf[from:len(e.buf):len(e.buf)]})
 	}
 	e.add(contentType, ev.DataContentType)

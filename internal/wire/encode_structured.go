@@ -32,7 +32,7 @@ func (e *Encoder) Structured(ev *Event, rec *transport.Record) error {
 	}
 	if !ev.Time.IsZero() {
 		e.buf = append(e.buf, `,"time":"`...)
-		e.buf = ev.Time.AppendFormat(e.buf, time.RFC3339Nano)
+		e.buf = Writable(ev.Time).AppendFormat(e.buf, time.RFC3339Nano)
 		e.buf = append(e.buf, '"')
 	}
 	for _, name := range [...]string{subject, dataContentType, dataSchema, correlationID, causationID, traceParent, traceState} {

@@ -15,7 +15,7 @@ type MalformedError struct {
 func (e *MalformedError) Error() string {
 	text := "not a CloudEvent: "
 	if e.Attribute != "" {
-		text += "attribute " + strconv.Quote(e.Attribute) + " "
+		text += "attribute " + quote(e.Attribute) + " "
 	}
 	text += e.Reason
 	if e.Err != nil {

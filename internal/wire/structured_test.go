@@ -66,6 +66,14 @@ func TestStructuredData(t *testing.T) {
 		"data first":        {`"data":"<a/>","datacontenttype":"text/xml"}`, `<a/>`, "text/xml", nil},
 		"bytes of any type": {`"data_base64":"eyJhIjoxfQ==","datacontenttype":"application/json"}`, `{"a":1}`, "application/json", nil},
 		"no type, bytes":    {`"data_base64":"AA=="}`, "\x00", "", nil},
+		"capital letters":   {`"tenantId":"x","Data":1,"DataContentType":"text/json"}`, `1`, "text/json", map[string]string{"tenantid": "x"}},
+		"half a surrogate":  {`"data":{"a":"\ud800"}}`, `{"a":"\ud800"}`, "application/json", nil},
+		"not UTF-8":         {"\"data\":\"\xff\"}", "\"\xff\"", "application/json", nil},
+		"names twice":       {`"data":{"a":1,"a":2}}`, `{"a":1,"a":2}`, "application/json", nil},
+		"number":            {`"data":1e999,"x":1e999}`, `1e999`, "application/json", map[string]string{"x": "1e999"}},
+		"no data":           {`"subject":""}`, "", "", nil},
+		"leap second":       {`"time":"2016-12-31T23:59:60Z"}`, "", "", nil},
+		"odd schema":        {`"dataschema":"%zz","subject":"a\nb"}`, "", "", nil},
 		"typed extensions":  {`"a":true,"b":-7,"c":"x","data":1}`, `1`, "application/json", map[string]string{"a": "true", "b": "-7", "c": "x"}},
 	} {
 		t.Run(name, func(t *testing.T) {

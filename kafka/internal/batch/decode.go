@@ -180,15 +180,24 @@ func (r *Reader) recordsAhead(data []byte, room, decompressed, stored int) int {
 	return count
 }
 
+// timeOf returns the time of a timestamp, zero for the −1 of a record that has
+// none: it would be shown as a time of 1969.
+func timeOf(timestamp int64) time.Time {
+	if timestamp == -1 {
+		return time.Time{}
+	}
+	return time.UnixMilli(timestamp)
+}
+
 // readRecord reads one record without its length. Keys and values alias b.
 func (r *Reader) readRecord(b []byte, h *batchHeader, record *transport.Record, slab *headerSlab, left int) error {
 	delta, at := varint(b, 1) // behind the attributes, which say nothing yet
 	offset, at := varint(b, at)
 	record.Offset = h.base + offset
 	if h.attributes&attributeLogAppendTime != 0 {
-		record.Time = time.UnixMilli(h.maxTimestamp)
+		record.Time = timeOf(h.maxTimestamp)
 	} else {
-		record.Time = time.UnixMilli(h.baseTimestamp + delta)
+		record.Time = timeOf(h.baseTimestamp + delta)
 	}
 	record.Key, at = varbytes(b, at)
 	record.Value, at = varbytes(b, at)

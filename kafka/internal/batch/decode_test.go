@@ -90,6 +90,14 @@ func TestDecodeLogAppendTime(t *testing.T) {
 	}
 }
 
+// A record that a producer wrote without a timestamp is not of 1969.
+func TestDecodeNoTimestamp(t *testing.T) {
+	records, _ := readAll(t, readerOf(0, plain(t, 0, 1, func(s *batchSpec) { s.firstTime, s.maxTime = -1, -1 })), 1<<20)
+	if !records[0].Time.IsZero() {
+		t.Errorf("time %v", records[0].Time)
+	}
+}
+
 // The spans pass what compaction, transactions and batches cut into leave.
 func TestDecodeSpans(t *testing.T) {
 	gap := func(base int64, last int32, deltas ...int32) []byte {

@@ -1,0 +1,172 @@
+package eventbus_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/inbox"
+	"github.com/eventbus-go/eventbus/internal/letter"
+	"github.com/eventbus-go/eventbus/resilience"
+	"github.com/eventbus-go/eventbus/transport"
+	"github.com/eventbus-go/eventbus/transport/memory"
+)
+
+// foreignRecord returns the record of an event as another producer writes it. The
+// attributes are name and value in turn; data is JSON, or empty for none.
+func foreignRecord(topic string, structured bool, data string, attributes ...string) transport.Record {
+	all := append([]string{"specversion", "1.0", "id", "e-1", "source", "/s", "type", "order"}, attributes...)
+	r := transport.Record{Topic: topic, Partition: transport.AnyPartition, Key: []byte("k"), Value: []byte(data)}
+	var members []string
+	for i := 0; i < len(all); i += 2 {
+		if slices.Contains(all[i+2:], all[i]) && i < 8 {
+			continue // a later one in place of the usual one
+		}
+		r.Headers = append(r.Headers, transport.Header{Key: "ce_" + all[i], Value: []byte(all[i+1])})
+		name, _ := json.Marshal(all[i])
+		value, _ := json.Marshal(all[i+1])
+		members = append(members, string(name)+":"+string(value))
+	}
+	if structured {
+		if data != "" {
+			members = append(members, `"data":`+data)
+		}
+		r.Headers = []transport.Header{{Key: "content-type", Value: []byte("application/cloudevents+json")}}
+		r.Value = []byte("{" + strings.Join(members, ",") + "}")
+	}
+	return r
+}
+
+// A foreign event has one fate, in whichever mode it is written.
+func TestForeignEventsHaveOneFate(t *testing.T) {
+	for name, c := range map[string]struct {
+		data       string
+		attributes []string
+		handled    string
+		reason     string // of the dead letter
+		err        string
+	}{
+		"an event":                  {`{"ID":"a","Seq":1}`, nil, "a1", "", ""},
+		"half a surrogate":          {`{"ID":"\ud800","Seq":1}`, nil, "\ufffd1", "", ""},
+		"a leap second":             {`{"ID":"a","Seq":1}`, []string{"time", "2016-12-31T23:59:60Z"}, "a1", "", ""},
+		"a capital letter":          {`{"ID":"a","Seq":1}`, []string{"tenantId", "x"}, "a1 tenantid=x", "", ""},
+		"a source that is no URI":   {`{"ID":"a","Seq":1}`, []string{"source", "%zz"}, "a1", "", ""},
+		"no data":                   {"", nil, "", "undecodable", "the event has no data"},
+		"null":                      {"null", nil, "", "undecodable", "the event's data is null"},
+		"no id":                     {`{"ID":"a","Seq":1}`, []string{"id", ""}, "", "malformed", `attribute "id" is missing`},
+		"no source":                 {`{"ID":"a","Seq":1}`, []string{"source", ""}, "", "malformed", `attribute "source" is missing`},
+		"an old version":            {`{"ID":"a","Seq":1}`, []string{"specversion", "0.3"}, "", "malformed", `attribute "specversion" is "0.3"`},
+		"no time":                   {`{"ID":"a","Seq":1}`, []string{"time", "soon"}, "", "malformed", `attribute "time"`},
+		"an attribute twice":        {`{"ID":"a","Seq":1}`, []string{"subject", "a", "subject", "b"}, "", "malformed", `"subject" occurs twice`},
+		"an extension twice":        {`{"ID":"a","Seq":1}`, []string{"tenant", "a", "Tenant", "b"}, "", "malformed", `"tenant" occurs twice`},
+		"data of another form":      {`{"Seq":"secret"}`, nil, "", "undecodable", `field "seq": a JSON string is no int`},
+		"a very long broken time":   {`{"ID":"a","Seq":1}`, []string{"time", strings.Repeat("9", 10_000)}, "", "malformed", "…"},
+		"a very long name, twice":   {`{}`, []string{strings.Repeat("x", 10_000), "", strings.Repeat("x", 10_000), ""}, "", "malformed", "occurs twice"},
+		"a control character in id": {`{"ID":"a","Seq":1}`, []string{"id", "a\u0007"}, "a1", "", ""},
+	} {
+		for _, structured := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s/structured=%v", name, structured), func(t *testing.T) {
+				run(t, func(t *testing.T, cluster *memory.Cluster) {
+					bus, topic := newBus(t, cluster, config()), orders(t)
+					follow := eventbus.NewPublisher(bus, eventbus.NewTopic(eventbus.TopicConfig[order]{Domain: "sales", Name: "follow"}))
+					var s story
+					must(t, eventbus.Subscribe(bus, topic, func(ctx context.Context, o order) error {
+						e, _ := eventbus.EnvelopeFrom(ctx)
+						line := fmt.Sprintf("%s%d", o.ID, o.Seq)
+						for name, value := range e.Extensions {
+							line += " " + name + "=" + value
+						}
+						s.add("%s", line)
+						return follow.Publish(ctx, o) // which inherits from the foreign event
+					}, eventbus.Retry(resilience.NoRetry())))
+					start(t, bus)
+					raw(t, cluster, foreignRecord(ordersName, structured, c.data, c.attributes...))
+					pass(time.Minute)
+					if got := s.String(); got != c.handled {
+						t.Errorf("handled %q, want %q", got, c.handled)
+					}
+					letters := cluster.Records(orderLetters)
+					closeBus(t, bus)
+					switch {
+					case c.reason == "" && len(letters) > 0:
+						e, _ := letters[0].Header("eventbus-dlq-error")
+						t.Fatalf("a dead letter: %s", e)
+					case c.reason == "":
+						return
+					case len(letters) != 1:
+						t.Fatalf("%d dead letters", len(letters))
+					}
+					reason, _ := letters[0].Header("eventbus-dlq-reason")
+					text, _ := letters[0].Header("eventbus-dlq-error")
+					if string(reason) != c.reason || !strings.Contains(string(text), c.err) || strings.Contains(string(text), "secret") || len(text) > 500 {
+						t.Errorf("reason %s, error %s, want %s and %s", reason, text, c.reason, c.err)
+					}
+				})
+			})
+		}
+	}
+}
+
+// What Idempotent takes out of a batch is not in the handler's delivery either, and
+// a batch of which one event is left is still a batch.
+func TestDeliveryIsWhatTheHandlerGets(t *testing.T) {
+	run(t, func(t *testing.T, cluster *memory.Cluster) {
+		bus, topic := newBus(t, cluster, config()), orders(t)
+		follow := eventbus.NewPublisher(bus, eventbus.NewTopic(eventbus.TopicConfig[order]{Domain: "sales", Name: "follow"}))
+		var s story
+		must(t, bus.Add(eventbus.OnBatch(topic, func(ctx context.Context, batch []order) error {
+			d, ok := eventbus.DeliveryFrom(ctx)
+			_, single := eventbus.EnvelopeFrom(ctx)
+			s.add("%d events, %d in the delivery, %v %v", len(batch), len(d.Events), ok, single)
+			return follow.Publish(ctx, batch[0])
+		}, eventbus.With(eventbus.Idempotent(inbox.Memory(10)), func(next eventbus.Handler) eventbus.Handler {
+			return func(ctx context.Context, d *eventbus.Delivery) error {
+				err := next(ctx, d)
+				outer, _ := eventbus.DeliveryFrom(ctx)
+				s.add("then %d", len(outer.Events))
+				return err
+			}
+		}))))
+		p := eventbus.NewPublisher(bus, topic)
+		for i, id := range []string{"e-1", "e-1", "e-1"} {
+			must(t, p.PublishWith(t.Context(), order{"a", i}, eventbus.WithID(id)))
+		}
+		start(t, bus)
+		pass(time.Minute)
+		must(t, p.PublishWith(t.Context(), order{"a", 9}, eventbus.WithID("e-2")))
+		pass(time.Minute)
+		if got := s.String(); got != "1 events, 1 in the delivery, true false then 3 1 events, 1 in the delivery, true false then 1" {
+			t.Error(got)
+		}
+		closeBus(t, bus)
+		for _, r := range cluster.Records("test.sales.public.follow.v1") {
+			if cause, ok := r.Header("ce_causationid"); ok {
+				t.Errorf("an event of a batch has the cause %s", cause)
+			}
+		}
+	})
+}
+
+// A foreign timestamp may be beyond what RFC 3339 has a form for. The dead letter can
+// be read all the same.
+func TestForeignTimestamp(t *testing.T) {
+	run(t, func(t *testing.T, cluster *memory.Cluster) {
+		bus, topic := newBus(t, cluster, config()), orders(t)
+		must(t, eventbus.Subscribe(bus, topic, noting(&story{})))
+		start(t, bus)
+		r := foreignRecord(ordersName, false, "null")
+		r.Time = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)
+		raw(t, cluster, r)
+		pass(time.Minute)
+		closeBus(t, bus)
+		read, err := letter.Read(&cluster.Records(orderLetters)[0])
+		if err != nil || !read.Written.IsZero() {
+			t.Errorf("written %v, %v", read.Written, err)
+		}
+	})
+}

@@ -1,0 +1,91 @@
+package jsonsame
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/eventbus-go/eventbus/internal/errtree"
+)
+
+// DecodeFault returns an error that says why data can't be decoded into a value of
+// the type that pointer points to. Its text shows nothing of the data, which must
+// not reach logs: encoding/json quotes it, and so do the errors of the types' own
+// methods. err stays available to errors.As.
+func DecodeFault(pointer reflect.Type, data []byte, err error) error {
+	if kind, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		value, _, _ := strings.Cut(kind.Value, " ") // "number 12.50" without its digits
+		return errtree.Worded(within(kind.Field, fmt.Sprintf("a JSON %s is no %s", value, kind.Type)), err)
+	}
+	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
+		what := "it is no valid JSON"
+		if syntax.Error() == "unexpected end of JSON input" {
+			what = "the JSON is cut off"
+		}
+		return errtree.Worded(what+" at byte "+strconv.FormatInt(syntax.Offset, 10), err)
+	}
+	path, t := refused(pointer.Elem(), data, 0)
+	text := fmt.Sprintf("the value is no %s (%T)", t, err)
+	if _, ok := errors.AsType[*time.ParseError](err); ok {
+		text = "the time is not in RFC 3339"
+	}
+	return errtree.Worded(within(path, text), err)
+}
+
+// within puts the path of a field before a text, if there is one.
+func within(path, text string) string {
+	if path == "" {
+		return text
+	}
+	return fmt.Sprintf("field %q: %s", path, text)
+}
+
+// mostNested bounds how deep refused looks: structs may embed each other.
+const mostNested = 10
+
+// refused returns the path and the type of the first field of t that does not take
+// its part of data, as far as structs lead to it.
+func refused(t reflect.Type, data []byte, depth int) (path string, at reflect.Type) {
+	for t.Kind() == reflect.Pointer && !hasOwnForm(t.Elem()) {
+		t = t.Elem()
+	}
+	var members map[string]json.RawMessage
+	if t.Kind() != reflect.Struct || hasOwnForm(t) || depth > mostNested || json.Unmarshal(data, &members) != nil {
+		return "", t
+	}
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+		switch {
+		case name == "-" && options == "", !f.IsExported() && !f.Anonymous:
+			continue
+		case f.Anonymous && name == "":
+			if p, inner := refused(f.Type, data, depth+1); p != "" {
+				return p, inner
+			}
+			continue
+		case name == "":
+			name = f.Name
+		}
+		for member, raw := range members {
+			if !strings.EqualFold(member, name) {
+				continue
+			}
+			var text string
+			if strings.Contains(options, "string") && json.Unmarshal(raw, &text) == nil {
+				raw = json.RawMessage(text)
+			}
+			if json.Unmarshal(raw, reflect.New(f.Type).Interface()) != nil {
+				if p, inner := refused(f.Type, raw, depth+1); p != "" {
+					return name + "." + p, inner
+				}
+				return name, f.Type
+			}
+		}
+	}
+	return "", t
+}
