@@ -131,19 +131,32 @@ func (c *Client) Leader(ctx context.Context, topic string, partition int32) (bro
 		if err != nil {
 			return -1, -1, err
 		}
-		missing := partition < 0 || int(partition) >= len(t.Partitions)
-		if !missing && t.Partitions[partition].Leader >= 0 {
-			p := t.Partitions[partition]
-			return p.Leader, p.Epoch, nil
+		if leader := t.leader(partition); leader >= 0 {
+			return leader, t.Partitions[partition].Epoch, nil
 		}
 		if !again {
-			if missing {
+			if partition < 0 || int(partition) >= len(t.Partitions) {
 				return -1, -1, MissingPartition(topic, partition, len(t.Partitions))
 			}
-			return -1, -1, fmt.Errorf("partition %s/%d has no leader: %w", topic, partition, kerr.LeaderNotAvailable)
+			return -1, -1, leaderless(transport.Partition{Topic: topic, Partition: partition})
 		}
 		t, err = c.FreshTopic(ctx, topic)
 	}
+}
+
+// leader returns the broker that leads a partition, −1 if none does or the topic
+// has no such partition.
+func (t *TopicMeta) leader(partition int32) int32 {
+	if partition < 0 || int(partition) >= len(t.Partitions) {
+		return -1
+	}
+	return t.Partitions[partition].Leader
+}
+
+// leaderless returns the error of a partition that has no leader. It is retriable:
+// the cluster elects one as soon as a replica is there.
+func leaderless(p transport.Partition) error {
+	return fmt.Errorf("partition %s has no leader: %w", p, kerr.LeaderNotAvailable)
 }
 
 // MissingPartition returns the error of a partition beyond the last one of its

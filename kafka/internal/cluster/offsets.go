@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -16,15 +17,16 @@ import (
 // Timestamps of ListOffsets that mean a place and not a time.
 const (
 	// LatestOffset stands for the last stable offset in place of a timestamp.
-	LatestOffset   = -1
-	earliestOffset = -2
+	LatestOffset = -1
+	// EarliestOffset stands for the log's start.
+	EarliestOffset = -2
 )
 
 // Offsets resolves a start position for each partition: the log's start, the
 // last stable offset, or the first record at or after a time, which is the last
 // stable offset if there is none.
 func (c *Client) Offsets(ctx context.Context, at transport.Start, partitions []transport.Partition) (map[transport.Partition]int64, error) {
-	timestamp := int64(earliestOffset)
+	timestamp := int64(EarliestOffset)
 	if t, ok := at.Time(); ok {
 		timestamp = t.UnixMilli()
 		if t.Nanosecond()%1e6 != 0 {
@@ -53,37 +55,82 @@ func (c *Client) Offsets(ctx context.Context, at transport.Start, partitions []t
 }
 
 // ListOffsets asks the leaders of partitions for the offsets of a timestamp in
-// milliseconds, or of LatestOffset. It repeats where leadership has moved. An
-// offset is −1 if no record is at or after the timestamp.
+// milliseconds, of LatestOffset or of EarliestOffset. It repeats where leadership
+// has moved. An offset is −1 if no record is at or after the timestamp. An error
+// concerns at least one partition; what the others' leaders answered is returned
+// beside it.
 func (c *Client) ListOffsets(ctx context.Context, timestamp int64, partitions []transport.Partition) (map[transport.Partition]int64, error) {
 	found := make(map[transport.Partition]int64, len(partitions))
-	todo := slices.Clone(partitions)
+	todo := partitions
 	err := c.Persist(ctx, func() error {
-		byLeader := make(map[int32][]transport.Partition)
-		for _, p := range todo {
-			leader, _, err := c.Leader(ctx, p.Topic, p.Partition)
-			if err != nil {
-				return err
-			}
-			byLeader[leader] = append(byLeader[leader], p)
-		}
-		todo = todo[:0]
-		var last error
-		for leader, ps := range byLeader {
-			failed, err := c.listOffsetsOf(ctx, leader, timestamp, ps, found)
-			if err != nil {
-				last = err
-				todo = append(todo, failed...)
-			}
-		}
-		return last
+		answers, failed := c.TryListOffsets(ctx, timestamp, todo)
+		maps.Copy(found, answers)
+		todo = slices.SortedFunc(maps.Keys(failed), transport.Partition.Compare)
+		return worst(todo, failed)
 	})
 	return found, err
 }
 
-// listOffsetsOf asks one leader, and returns the partitions that are still to be
-// asked for.
-func (c *Client) listOffsetsOf(ctx context.Context, leader int32, timestamp int64, partitions []transport.Partition, found map[transport.Partition]int64) ([]transport.Partition, error) {
+// worst returns an error that asking again can't mend if there is one, or else any.
+func worst(partitions []transport.Partition, failed map[transport.Partition]error) (err error) {
+	for _, p := range partitions {
+		if err == nil || kerr.Retriable(err) && !kerr.Retriable(failed[p]) {
+			err = failed[p]
+		}
+	}
+	return err
+}
+
+// TryListOffsets is ListOffsets without repetition. Every partition is in found or,
+// with its own error, in failed: one without a leader keeps no other waiting.
+func (c *Client) TryListOffsets(ctx context.Context, timestamp int64, partitions []transport.Partition) (found map[transport.Partition]int64, failed map[transport.Partition]error) {
+	found, failed = make(map[transport.Partition]int64, len(partitions)), make(map[transport.Partition]error)
+	byLeader := make(map[int32][]transport.Partition)
+	for p, leader := range c.leadersOf(ctx, partitions, failed) {
+		byLeader[leader] = append(byLeader[leader], p)
+	}
+	var mu sync.Mutex
+	var asking sync.WaitGroup
+	for leader, ps := range byLeader {
+		asking.Go(func() {
+			offsets, errs := c.listOffsetsOf(ctx, leader, timestamp, ps)
+			mu.Lock()
+			defer mu.Unlock()
+			maps.Copy(found, offsets)
+			maps.Copy(failed, errs)
+		})
+	}
+	asking.Wait()
+	return found, failed
+}
+
+// leadersOf returns the leaders of partitions. It notes in failed why one has none.
+// Each topic is asked for at most once.
+func (c *Client) leadersOf(ctx context.Context, partitions []transport.Partition, failed map[transport.Partition]error) map[transport.Partition]int32 {
+	leaders := make(map[transport.Partition]int32, len(partitions))
+	for topic, ps := range ByTopic(partitions, TopicOfPartition) {
+		t, err := c.Topic(ctx, topic)
+		if err == nil && slices.ContainsFunc(ps, func(p transport.Partition) bool { return t.leader(p.Partition) < 0 }) {
+			t, err = c.FreshTopic(ctx, topic)
+		}
+		for _, p := range ps {
+			switch {
+			case err != nil:
+				failed[p] = err
+			case p.Partition < 0 || int(p.Partition) >= len(t.Partitions):
+				failed[p] = MissingPartition(topic, p.Partition, len(t.Partitions))
+			case t.leader(p.Partition) < 0:
+				failed[p] = leaderless(p)
+			default:
+				leaders[p] = t.leader(p.Partition)
+			}
+		}
+	}
+	return leaders
+}
+
+// listOffsetsOf asks one leader.
+func (c *Client) listOffsetsOf(ctx context.Context, leader int32, timestamp int64, partitions []transport.Partition) (found map[transport.Partition]int64, failed map[transport.Partition]error) {
 	req := kmsg.NewPtrListOffsetsRequest()
 	req.ReplicaID = -1
 	req.IsolationLevel = 1 // the end is the last stable offset
@@ -97,38 +144,37 @@ func (c *Client) listOffsetsOf(ctx context.Context, leader int32, timestamp int6
 		}
 		req.Topics = append(req.Topics, t)
 	}
+	found, failed = make(map[transport.Partition]int64, len(partitions)), make(map[transport.Partition]error)
 	answer, err := c.Request(ctx, leader, req)
-	if err != nil {
-		for i := range req.Topics {
-			c.Invalidate(req.Topics[i].Topic)
-		}
-		return partitions, err
-	}
-	answered := make(map[transport.Partition]bool, len(partitions))
-	var failed []transport.Partition
-	var last error
-	for _, t := range answer.(*kmsg.ListOffsetsResponse).Topics {
-		for _, part := range t.Partitions {
-			p := transport.Partition{Topic: t.Topic, Partition: part.Partition}
-			answered[p] = true
-			if part.ErrorCode != 0 {
-				c.Invalidate(t.Topic)
-				failed = append(failed, p)
-				last = fmt.Errorf("%s: %w", p, kerr.Error(part.ErrorCode))
-				continue
+	if err == nil {
+		for _, t := range answer.(*kmsg.ListOffsetsResponse).Topics {
+			for _, part := range t.Partitions {
+				p := transport.Partition{Topic: t.Topic, Partition: part.Partition}
+				if part.ErrorCode != 0 {
+					failed[p] = fmt.Errorf("%s: %w", p, kerr.Error(part.ErrorCode))
+				} else {
+					found[p] = part.Offset
+				}
 			}
-			found[p] = part.Offset
 		}
 	}
 	for _, p := range partitions {
-		if !answered[p] {
-			return partitions, fmt.Errorf("%s: %w", p, errors.New("broker's response leaves it out"))
+		if _, answered := found[p]; answered {
+			continue
+		}
+		c.Invalidate(p.Topic) // another broker may lead it by now
+		switch {
+		case err != nil:
+			failed[p] = err
+		case failed[p] == nil:
+			failed[p] = fmt.Errorf("%s: %w", p, errors.New("broker's response leaves it out"))
 		}
 	}
-	return failed, last
+	return found, failed
 }
 
-// Committed is Committed without trying again. The metadata has its marks.
+// Committed returns the offsets that a group has committed on topics, or on all if
+// there are none. It asks once. The metadata is as it is stored.
 func (c *Client) Committed(ctx context.Context, group string, topics []string) (map[transport.Partition]transport.Commit, error) {
 	req := kmsg.NewPtrOffsetFetchRequest()
 	req.Group = group // up to version 7; no topics means all

@@ -3,6 +3,7 @@ package fetch
 import (
 	"time"
 
+	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -39,10 +40,8 @@ func (f *Fetcher) askEnds(ids []transport.Partition) {
 	if len(ids) == 0 {
 		return
 	}
-	ends, err := f.client.Offsets(f.Ctx, transport.Latest(), ids)
-	if err != nil {
-		return // the next tick tries again, and fetching tells of the trouble
-	}
+	// The next tick tries again what failed, and fetching reports why it did.
+	ends, _ := f.client.TryListOffsets(f.Ctx, cluster.LatestOffset, ids)
 	f.Mu.Lock()
 	defer f.Mu.Unlock()
 	for id, end := range ends {

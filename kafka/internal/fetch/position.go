@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -55,17 +56,12 @@ func (f *Fetcher) mend(leader int32, partitions []*Partition) {
 // mendTruncated asks a new leader whether its log holds what was read up to a
 // position: where the epoch that was read last ends in its log (KIP-320).
 func (f *Fetcher) mendTruncated(leader int32, partitions []*Partition) {
-	ends, err := f.epochEnds(leader, partitions)
-	var logs map[transport.Partition]int64
-	if err == nil {
-		logs, err = f.boundedEnds(partitions)
-	}
+	ends, failed := f.epochEnds(leader, partitions)
+	logs, unbounded := f.boundedEnds(partitions)
 	for _, p := range partitions {
 		f.Mu.Lock()
-		end, answered := ends[p.Partition]
-		if err == nil && !answered {
-			err = fmt.Errorf("asking how far %s goes: %w", p.Partition, kerr.LeaderNotAvailable)
-		}
+		end := ends[p.Partition]
+		err := cmp.Or(failed[p.Partition], unbounded[p.Partition])
 		move := false
 		switch {
 		case !f.current(p):
@@ -91,8 +87,9 @@ func (f *Fetcher) mendTruncated(leader int32, partitions []*Partition) {
 }
 
 // epochEnds asks a leader where the last epoch of each partition's position
-// ends in its log, −1 if it doesn't know. Partitions that it refuses are absent.
-func (f *Fetcher) epochEnds(leader int32, partitions []*Partition) (map[transport.Partition]int64, error) {
+// ends in its log, −1 if it doesn't know. A partition that it refuses is in failed
+// instead, with its own error: one that has moved on says nothing of the others.
+func (f *Fetcher) epochEnds(leader int32, partitions []*Partition) (ends map[transport.Partition]int64, failed map[transport.Partition]error) {
 	req := kmsg.NewPtrOffsetForLeaderEpochRequest()
 	req.ReplicaID = -1
 	f.Mu.Lock()
@@ -109,26 +106,37 @@ func (f *Fetcher) epochEnds(leader int32, partitions []*Partition) (map[transpor
 	}
 	f.Mu.Unlock()
 	answer, err := f.client.Request(f.Ctx, leader, req)
-	if errors.Is(err, kerr.UnsupportedVersion) {
-		answer, err = kmsg.NewPtrOffsetForLeaderEpochResponse(), nil
+	ends, failed = make(map[transport.Partition]int64), make(map[transport.Partition]error)
+	for _, p := range partitions {
+		switch {
+		case errors.Is(err, kerr.UnsupportedVersion):
+			ends[p.Partition] = -1
+		case err != nil:
+			failed[p.Partition] = err
+		default:
+			failed[p.Partition] = fmt.Errorf("asking how far %s goes: %w", p.Partition, kerr.LeaderNotAvailable)
+		}
 	}
 	if err != nil {
-		return nil, err
+		return ends, failed
 	}
-	ends := make(map[transport.Partition]int64)
 	for _, t := range answer.(*kmsg.OffsetForLeaderEpochResponse).Topics {
 		for _, part := range t.Partitions {
+			id := transport.Partition{Topic: t.Topic, Partition: part.Partition}
 			if part.ErrorCode == 0 {
-				ends[transport.Partition{Topic: t.Topic, Partition: part.Partition}] = part.EndOffset
+				ends[id] = part.EndOffset
+				delete(failed, id)
+			} else {
+				failed[id] = fmt.Errorf("asking how far %s goes: %w", id, kerr.Error(part.ErrorCode))
 			}
 		}
 	}
-	return ends, nil
+	return ends, failed
 }
 
 // boundedEnds asks how far the logs go of which a reader has seen that they go as
 // far as it reads.
-func (f *Fetcher) boundedEnds(partitions []*Partition) (map[transport.Partition]int64, error) {
+func (f *Fetcher) boundedEnds(partitions []*Partition) (ends map[transport.Partition]int64, failed map[transport.Partition]error) {
 	var bounded []transport.Partition
 	f.Mu.Lock()
 	for _, p := range partitions {
@@ -140,7 +148,7 @@ func (f *Fetcher) boundedEnds(partitions []*Partition) (map[transport.Partition]
 	if len(bounded) == 0 {
 		return nil, nil
 	}
-	return f.client.ListOffsets(f.Ctx, cluster.LatestOffset, bounded)
+	return f.client.TryListOffsets(f.Ctx, cluster.LatestOffset, bounded)
 }
 
 // cutShort ends a reader of which a partition's log went as far as it reads, and
@@ -165,21 +173,19 @@ func (f *Fetcher) mendOutOfRange(leader int32, partitions []*Partition) {
 	for i, p := range partitions {
 		ids[i] = p.Partition
 	}
-	starts, err := f.client.Offsets(f.Ctx, transport.Earliest(), ids)
-	var ends, epochs map[transport.Partition]int64
-	if err == nil {
-		ends, err = f.client.Offsets(f.Ctx, transport.Latest(), ids)
-	}
-	if err == nil {
-		epochs, err = f.epochEnds(leader, partitions)
-	}
+	starts, noStart := f.client.TryListOffsets(f.Ctx, cluster.EarliestOffset, ids)
+	ends, noEnd := f.client.TryListOffsets(f.Ctx, cluster.LatestOffset, ids)
+	epochs, noEpoch := f.epochEnds(leader, partitions)
 	for _, p := range partitions {
 		f.Mu.Lock()
 		from, to := p.next, int64(-1)
+		err := cmp.Or(noStart[p.Partition], noEnd[p.Partition], noEpoch[p.Partition])
 		var reason error
 		switch {
 		case !f.current(p):
 		case err != nil:
+			f.client.Invalidate(p.Topic)
+			p.leader = -1
 			p.fail(err, time.Now())
 		case f.cutShort(p, ends):
 		case p.ahead >= starts[p.Partition] && p.ahead <= ends[p.Partition]:

@@ -147,6 +147,99 @@ func TestFetchTruncated(t *testing.T) {
 	}, bed.ThreeBrokers()...)
 }
 
+// TestFetchDoubtOfOne: a partition whose leader won't say how far its log goes holds
+// up no other of that leader's, neither when the log may be truncated nor when the
+// position is not in it.
+func TestFetchDoubtOfOne(t *testing.T) {
+	t.Run("truncated", func(t *testing.T) {
+		bed.Bubble(t, 3, func(t *testing.T, b *bed.Bed) {
+			move := func(to int32) {
+				for n := range int32(3) {
+					if err := b.MoveTopicPartition("events", n, to); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			move(0)
+			l := newLedger()
+			r := startReader(b, l)
+			p := startProducer(b, transport.ProducerConfig{})
+			for n := range int32(3) {
+				b.Delivered(b.Publish(p, n, "before"))
+			}
+			l.await(t, 3)
+			var asked [3]atomic.Int32
+			b.ControlKey(int16(kmsg.OffsetForLeaderEpoch), func(req kmsg.Request) (kmsg.Response, error, bool) {
+				b.KeepControl()
+				resp := req.ResponseKind().(*kmsg.OffsetForLeaderEpochResponse)
+				topic := kmsg.NewOffsetForLeaderEpochResponseTopic()
+				topic.Topic = "events"
+				for _, p := range req.(*kmsg.OffsetForLeaderEpochRequest).Topics[0].Partitions {
+					asked[p.Partition].Add(1)
+					part := kmsg.NewOffsetForLeaderEpochResponseTopicPartition()
+					part.Partition, part.EndOffset = p.Partition, -1
+					if p.Partition == 1 {
+						part.ErrorCode = franzerr.UnknownLeaderEpoch.Code
+					}
+					topic.Partitions = append(topic.Partitions, part)
+				}
+				resp.Topics = append(resp.Topics, topic)
+				return resp, nil, true
+			})
+			move(1)
+			for n := range int32(3) {
+				b.Delivered(b.Publish(p, n, "after"))
+			}
+			l.await(t, 5)
+			for n := range asked {
+				if again := asked[n].Load() > 1; n != 1 && again {
+					t.Errorf("partition %d was in doubt again", n)
+				}
+			}
+			for _, p := range r.Status().Partitions {
+				if (p.Err != nil) != (p.Partition.Partition == 1) {
+					t.Errorf("%v: %v", p.Partition, p.Err)
+				}
+			}
+		}, bed.ThreeBrokers()...)
+	})
+	t.Run("out of range", func(t *testing.T) {
+		bed.Bubble(t, 3, func(t *testing.T, b *bed.Bed) {
+			l := newLedger()
+			first := startReader(b, l)
+			first.awaitOwned(3)
+			first.mu.Lock()
+			for _, s := range first.owned {
+				s.next = 5 // beyond the end; committed when it is closed
+			}
+			first.mu.Unlock()
+			first.close()
+			b.ControlKey(int16(kmsg.ListOffsets), func(req kmsg.Request) (kmsg.Response, error, bool) {
+				b.KeepControl()
+				asked := req.(*kmsg.ListOffsetsRequest)
+				resp := asked.ResponseKind().(*kmsg.ListOffsetsResponse)
+				topic := kmsg.NewListOffsetsResponseTopic()
+				topic.Topic = "events"
+				for _, p := range asked.Topics[0].Partitions {
+					part := kmsg.NewListOffsetsResponseTopicPartition()
+					part.Partition, part.Offset = p.Partition, 0
+					if p.Partition == 1 {
+						part.ErrorCode = franzerr.LeaderNotAvailable.Code
+					}
+					topic.Partitions = append(topic.Partitions, part)
+				}
+				resp.Topics = append(resp.Topics, topic)
+				return resp, nil, true
+			})
+			second := startReader(b, l)
+			second.await("the healthy partitions to move to the start", func() bool {
+				heard := strings.Join(second.heard, " ")
+				return strings.Contains(heard, "skipped 0") && strings.Contains(heard, "skipped 2")
+			})
+		})
+	})
+}
+
 // TestFetchDamaged: records that were damaged on the way are never returned, and
 // are fetched again.
 func TestFetchDamaged(t *testing.T) {
