@@ -3,6 +3,7 @@ package eventbus
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -26,8 +27,12 @@ type Bus struct {
 	signals   *telemetry.Signals
 	awaited   awaitedPool
 
-	life  sync.Mutex // held by Start, Drain and Close, which wait
-	state atomic.Int32
+	// life has a value while Start, Drain or Close runs. It is no mutex, so that
+	// those who wait can give up when their contexts end.
+	life    chan struct{}
+	closing context.Context // ends when Close is called: Start gives up
+	end     context.CancelFunc
+	state   atomic.Int32
 
 	mu         sync.Mutex // held for a look, never while waiting
 	starting   bool       // Start is under way
@@ -69,7 +74,9 @@ func New(t transport.Transport, config Config) (*Bus, error) {
 		groups:    make(map[string]*group),
 		replays:   make(map[*group]struct{}),
 		breakers:  make(map[string]*resilience.Breaker),
+		life:      make(chan struct{}, 1),
 	}
+	b.closing, b.end = context.WithCancel(context.Background())
 	b.stopped, b.stop = context.WithCancel(context.Background())
 	b.publishing.config = config.PublishBreaker
 	b.publishing.changed = b.publishBreakerChanged
@@ -122,13 +129,24 @@ func (b *Bus) hasBegun() bool { return b.starting || b.state.Load() != stateNew 
 
 // Start checks that the cluster answers and the topics exist, and joins the
 // groups. It returns before partitions are assigned; Health reports ready once
-// they are. ctx bounds only the start.
+// they are. ctx bounds only the start, and Close ends it.
 //
 // It fails if no broker answers within ctx or a topic is missing. With
 // Config.StartDegraded it keeps trying in the background instead.
 func (b *Bus) Start(ctx context.Context) error {
-	b.life.Lock()
-	defer b.life.Unlock()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(b.closing, cancel)()
+	err := b.enter(ctx)
+	if err == nil {
+		defer b.leave()
+	}
+	if b.closing.Err() != nil {
+		err = ErrClosed
+	}
+	if err != nil {
+		return &Error{Op: "start", Err: err}
+	}
 	switch b.state.Load() {
 	case stateDrained, stateClosed:
 		return &Error{Op: "start", Err: ErrClosed}
@@ -145,6 +163,9 @@ func (b *Bus) Start(ctx context.Context) error {
 		return &Error{Op: "start", Err: err}
 	}
 	if err := b.ready(ctx); err != nil {
+		if b.closing.Err() != nil {
+			return &Error{Op: "start", Err: ErrClosed}
+		}
 		if !b.config.StartDegraded {
 			return &Error{Op: "start", Err: err}
 		}
@@ -159,6 +180,24 @@ func (b *Bus) Start(ctx context.Context) error {
 	}
 	return nil
 }
+
+// enter begins a step of the bus's life, one at a time. It waits within ctx.
+func (b *Bus) enter(ctx context.Context) error {
+	select {
+	case b.life <- struct{}{}:
+		return nil
+	default:
+	}
+	select {
+	case b.life <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for the bus to start, drain or close: %w", context.Cause(ctx))
+	}
+}
+
+// leave ends what enter began.
+func (b *Bus) leave() { <-b.life }
 
 // ready checks that the cluster answers and every topic of the bus exists.
 func (b *Bus) ready(ctx context.Context) error {
@@ -199,8 +238,10 @@ func (b *Bus) readyLater(ctx context.Context) {
 // events are handled again elsewhere, and Health counts them. Draining a bus
 // that was not started is not an error.
 func (b *Bus) Drain(ctx context.Context) error {
-	b.life.Lock()
-	defer b.life.Unlock()
+	if err := b.enter(ctx); err != nil {
+		return &Error{Op: "drain", Err: err}
+	}
+	defer b.leave()
 	return b.drain(ctx)
 }
 
@@ -230,10 +271,15 @@ func drainGroups(ctx context.Context, groups []*group) error {
 }
 
 // Close drains, flushes the events published within ctx, and closes the
-// transport. A later publish returns ErrClosed. Closing twice is not an error.
+// transport. A later publish returns ErrClosed. Closing twice is not an error. It
+// ends a Start that is under way; if that, or a Drain, does not end within ctx, the
+// bus is left as it is, and the error is ctx's.
 func (b *Bus) Close(ctx context.Context) error {
-	b.life.Lock()
-	defer b.life.Unlock()
+	b.end()
+	if err := b.enter(ctx); err != nil {
+		return &Error{Op: "close", Err: err}
+	}
+	defer b.leave()
 	drained := b.drain(ctx)
 	if b.state.Swap(stateClosed) == stateClosed {
 		return nil

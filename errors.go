@@ -1,7 +1,6 @@
 package eventbus
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"runtime/debug"
@@ -68,17 +67,23 @@ func (e *Error) Unwrap() error {
 }
 
 func publishError(topic, id string, err error) error {
-	e := &Error{Op: "publish", Topic: topic, EventID: id, Err: err}
-	if errors.Is(err, ErrTopicMissing) {
-		e.Err = topicMissing(topic, err)
-	}
-	return e
+	return &Error{Op: "publish", Topic: topic, EventID: id, Err: err}
 }
 
-// topicMissing says what to do about a topic that is not there.
-func topicMissing(topic string, cause error) error {
-	return fmt.Errorf("topic does not exist and auto-creation is disabled: create %s, or set AutoProvision: %w", topic, cause)
+// missingTopic is the error of a topic that does not exist, and that the bus may not
+// create. Its cause says no more, so its text is left out.
+type missingTopic struct {
+	topic string
+	cause error
 }
+
+// Error says what to do.
+func (e *missingTopic) Error() string {
+	return "topic does not exist and auto-creation is disabled: create " + e.topic + ", or set AutoProvision"
+}
+
+// Unwrap returns the cause.
+func (e *missingTopic) Unwrap() error { return e.cause }
 
 // Permanent marks an error that no retry can change: the event goes to the
 // dead-letter topic at once. Permanent(nil) is nil.

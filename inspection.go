@@ -183,10 +183,12 @@ func inspectPartition(p *engine.PartitionSnapshot) PartitionInspection {
 // waits.
 func (o Operator) Snapshot() inspect.Bus {
 	b := o.bus
-	if !b.life.TryLock() {
+	select {
+	case b.life <- struct{}{}:
+	default:
 		return inspect.Bus{Changing: true}
 	}
-	defer b.life.Unlock()
+	defer b.leave()
 	state := b.state.Load()
 	s := inspect.Bus{Started: state == stateStarted, Ended: state > stateStarted}
 	b.mu.Lock()

@@ -44,7 +44,7 @@ func (b *Bus) provision(ctx context.Context, specs ...transport.TopicSpec) error
 		switch {
 		case errors.Is(info.Err, ErrTopicMissing):
 			if !b.config.provision {
-				wrong = append(wrong, topicMissing(specs[i].Name, info.Err))
+				wrong = append(wrong, &missingTopic{specs[i].Name, info.Err})
 			}
 			missing = append(missing, specs[i])
 		case info.Err != nil:

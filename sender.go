@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -30,7 +29,9 @@ type sender struct {
 	signals *telemetry.SendSignals
 
 	ready atomic.Bool
-	mu    sync.Mutex // held while the topic is made ready
+	// turn has a value while the topic is made ready. It is no mutex, so that those
+	// who wait can give up when their contexts end.
+	turn chan struct{}
 }
 
 // publish sends the draft and waits for its outcome.
@@ -155,13 +156,17 @@ func (b *Bus) encode(encoder *wire.Encoder, e *Envelope, r *transport.Record) er
 }
 
 // prepare makes sure once that the topic exists. A failure is tried again by the
-// next publish.
+// next publish. It waits within ctx for another that is at it.
 func (o *sender) prepare(ctx context.Context) error {
 	if o.err != nil {
 		return o.err
 	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
+	select {
+	case o.turn <- struct{}{}:
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for another publish, which looks for the topic: %w", context.Cause(ctx))
+	}
+	defer func() { <-o.turn }()
 	if o.ready.Load() {
 		return nil
 	}
@@ -299,7 +304,7 @@ func (b *Bus) sender(d *declare.Topic) *sender {
 		return o
 	}
 	name, err := b.register(d)
-	o := &sender{bus: b, topic: name, decl: d, err: err, signals: b.signals.SendSignals(name)}
+	o := &sender{bus: b, topic: name, decl: d, err: err, signals: b.signals.SendSignals(name), turn: make(chan struct{}, 1)}
 	if err != nil {
 		b.topics.faults = append(b.topics.faults, err)
 	}

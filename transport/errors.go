@@ -36,14 +36,20 @@ var (
 // the broker refused the record and did not say at what size.
 type TooLargeError struct {
 	Size, Limit int
+	// Setting says what to raise, such as "Producer.BatchBytes". It may
+	// be empty.
+	Setting string
 }
 
 // Error names the setting to raise.
 func (e *TooLargeError) Error() string {
-	if e.Limit == 0 {
-		return fmt.Sprintf("record too large: the broker refuses %d bytes (see max.message.bytes of the topic)", e.Size)
+	switch {
+	case e.Limit == 0:
+		return fmt.Sprintf("record too large: the broker refuses %d bytes: raise max.message.bytes of the topic", e.Size)
+	case e.Setting == "":
+		return fmt.Sprintf("record too large: %d bytes, at most %d are allowed", e.Size, e.Limit)
 	}
-	return fmt.Sprintf("record too large: %d bytes, at most %d are allowed", e.Size, e.Limit)
+	return fmt.Sprintf("record too large: %d bytes, at most %d are allowed: raise %s", e.Size, e.Limit, e.Setting)
 }
 
 // Is makes errors.Is(err, ErrTooLarge) true.

@@ -51,7 +51,9 @@ type Gate interface {
 	// Report receives how a request to a broker ended: nil, or an error of the
 	// infrastructure (unreachable, timed out, no leader, too few replicas).
 	// Refusals of a single record (too large, invalid, unauthorised) are
-	// reported as nil: the broker worked.
+	// reported as nil: the broker worked. While a broker leaves requests
+	// unanswered that is reported too, a few times a second. A failure from
+	// before its last answer is not.
 	Report(broker int32, err error)
 }
 

@@ -50,7 +50,7 @@ func (c *Cluster) NewProducer(config transport.ProducerConfig) (transport.Produc
 func (p *producer) Produce(ctx context.Context, r *transport.Record, done transport.Completion) error {
 	size := r.Size()
 	if size > p.config.BatchBytes {
-		return &transport.TooLargeError{Size: size, Limit: p.config.BatchBytes}
+		return &transport.TooLargeError{Size: size, Limit: p.config.BatchBytes, Setting: "Producer.BatchBytes"}
 	}
 	c := p.cluster
 	c.mu.Lock()

@@ -114,7 +114,7 @@ func (p *Producer) Produce(ctx context.Context, r *transport.Record, done transp
 	}
 	size := r.Size()
 	if size > p.cfg.BufferBytes {
-		return tooLarge(size, p.cfg.BufferBytes)
+		return p.largerThanBuffer(size)
 	}
 	if err := p.room.take(ctx, int64(size)); err != nil {
 		return p.noRoom(err)
@@ -129,10 +129,10 @@ func (p *Producer) produceAlone(ctx context.Context, part *partition, r *transpo
 	single := batch.HeaderSize + batch.VarintSize(int64(batch.RecordSize(content, 0, 0))) + batch.RecordSize(content, 0, 0)
 	size := r.Size()
 	if single > p.cfg.BatchBytes && p.compression.Codec == 0 {
-		return tooLarge(single, p.cfg.BatchBytes)
+		return p.largerThanBatch(single)
 	}
 	if size > p.cfg.BufferBytes {
-		return tooLarge(size, p.cfg.BufferBytes)
+		return p.largerThanBuffer(size)
 	}
 	if err := p.room.take(ctx, int64(size)); err != nil {
 		return p.noRoom(err)
@@ -144,7 +144,7 @@ func (p *Producer) produceAlone(ctx context.Context, part *partition, r *transpo
 	b.pack(&p.compression)
 	var err error
 	if encoded := len(b.wire()); encoded > p.cfg.BatchBytes {
-		err = tooLarge(encoded, p.cfg.BatchBytes)
+		err = p.largerThanBatch(encoded)
 	} else {
 		err = part.addAlone(b)
 	}
@@ -155,8 +155,15 @@ func (p *Producer) produceAlone(ctx context.Context, part *partition, r *transpo
 	return err
 }
 
-func tooLarge(size, limit int) error {
-	return fmt.Errorf("kafka: %w", &transport.TooLargeError{Size: size, Limit: limit})
+// largerThanBatch and largerThanBuffer return the errors of a record that no batch,
+// or no buffer, of the producer can hold.
+func (p *Producer) largerThanBatch(size int) error {
+	return fmt.Errorf("kafka: %w", &transport.TooLargeError{Size: size, Limit: p.cfg.BatchBytes,
+		Setting: "Producer.BatchBytes, and max.message.bytes of the topic if that is smaller"})
+}
+
+func (p *Producer) largerThanBuffer(size int) error {
+	return fmt.Errorf("kafka: %w", &transport.TooLargeError{Size: size, Limit: p.cfg.BufferBytes, Setting: "Producer.BufferBytes"})
 }
 
 // producing prefixes an error of a record that was not accepted.

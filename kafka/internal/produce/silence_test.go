@@ -81,6 +81,7 @@ func TestProduceSlowAnswers(t *testing.T) {
 			return nil, nil, false
 		})
 		b.Delivered(b.Publish(p, 0, "first"))
+		synctest.Wait()
 		known := gate.failures()
 		for range 10 {
 			b.Delivered(b.Publish(p, 0, "x"))
@@ -135,4 +136,24 @@ func TestProduceIDFrozenBroker(t *testing.T) {
 		}
 		_ = b.Wait(stuck)
 	}, bed.ThreeBrokers()...)
+}
+
+// TestProduceSilentDial: the same while connections are made to a broker that is
+// frozen: the kernel accepts them, and nothing answers.
+func TestProduceSilentDial(t *testing.T) {
+	bed.Bubble(t, 1, func(t *testing.T, b *bed.Bed) {
+		gate := &recordedGate{}
+		p := startProducer(b, transport.ProducerConfig{Gate: gate, DeliveryTimeout: 5 * time.Second})
+		b.Delivered(b.Publish(p, 0, "warm"))
+		synctest.Wait()
+		b.Wires.Hang()
+		time.Sleep(time.Minute)
+		known := gate.failures()
+		stuck := b.Publish(p, 0, "stuck")
+		time.Sleep(4 * time.Second)
+		if n := gate.failures() - known; n < 5 {
+			t.Errorf("the gate was told of %d failures within 4 s, want at least 5", n)
+		}
+		_ = b.Wait(stuck)
+	})
 }

@@ -3,6 +3,8 @@ package produce
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -85,11 +87,17 @@ func (w *waiting) fire() {
 	}
 }
 
-// find looks for the leaders of some partitions, in one request.
+// find looks for the leaders of some partitions, in one request. It waits for the
+// answer for a while only, and for a shorter one after the first look:
+// an answer that is late counts for the next look.
 func (w *waiting) find(parts []*partition) {
 	var names []string
 	var deadline time.Time
+	begun, limit := time.Now(), cluster.LookAgainAfter
 	for _, p := range parts {
+		if p.searches == 0 {
+			limit = sendPatience
+		}
 		if !slices.Contains(names, p.topic.name) {
 			names = append(names, p.topic.name)
 		}
@@ -97,22 +105,30 @@ func (w *waiting) find(parts []*partition) {
 			deadline = d
 		}
 	}
+	if until := begun.Add(limit); until.Before(deadline) {
+		deadline = until
+	}
 	c := w.producer.client
 	ctx, cancel := context.WithDeadline(w.producer.ctx, deadline)
 	defer cancel()
 	err := c.Refresh(ctx, names...)
+	silent := errors.Is(err, context.DeadlineExceeded)
 	for _, name := range names {
 		w.producer.relearn(name)
 	}
 	now := time.Now()
-	// Nothing is sent while no leader is known, so here is where the gate hears of
-	// it: once for each broker that led.
-	told := make(map[int32]bool)
+	// Nothing is sent while no leader is known, so it is reported to the gate here:
+	// once for each broker that led.
+	reported := make(map[int32]bool)
 	for _, p := range parts {
 		led := p.leader.Load()
-		if err := infrastructure(p.found(c.KnownTopic(p.topic.name), err, now)); err != nil && !told[led] && w.producer.ctx.Err() == nil {
-			told[led] = true
-			w.producer.report(led, err)
+		failed := infrastructure(p.found(c.KnownTopic(p.topic.name), err, now))
+		if silent {
+			failed = fmt.Errorf("no broker answers a request for metadata: %w", os.ErrDeadlineExceeded)
+		}
+		if failed != nil && !reported[led] && w.producer.ctx.Err() == nil {
+			reported[led] = true
+			w.producer.sender(led).report(begun, failed)
 		}
 	}
 }

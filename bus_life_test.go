@@ -1,0 +1,120 @@
+package eventbus_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/transport"
+	"github.com/eventbus-go/eventbus/transport/memory"
+)
+
+// silentCluster is a cluster whose brokers take every question of the bus and do not
+// answer: each waits for the end of its own context.
+type silentCluster struct{ transport.Transport }
+
+func (c silentCluster) Cluster(ctx context.Context) (transport.Cluster, error) {
+	<-ctx.Done()
+	return transport.Cluster{}, ctx.Err()
+}
+
+func (c silentCluster) Admin() transport.Admin { return silentAdmin{c.Transport.Admin()} }
+
+type silentAdmin struct{ transport.Admin }
+
+func (a silentAdmin) Topics(ctx context.Context, _ ...string) ([]transport.TopicInfo, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// within calls f, which must return an error once d has passed, by the fake clock.
+func within(t *testing.T, what string, d time.Duration, f func(context.Context) error) error {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	defer cancel()
+	begun := time.Now()
+	err := f(ctx)
+	if took := time.Since(begun); took != d {
+		t.Errorf("%s returned after %v, want the end of its context after %v: %v", what, took, d, err)
+	}
+	return err
+}
+
+// TestPublishWaitsForItsContext: a publish that waits for another one's look for the
+// topic waits no longer than its own context.
+func TestPublishWaitsForItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bus, topic := newBus(t, silentCluster{memory.New()}, config()), orders(t)
+		p := eventbus.NewPublisher(bus, topic)
+		patient, cancel := context.WithCancel(t.Context())
+		first := make(chan error)
+		go func() { first <- p.Publish(patient, order{"a", 1}) }()
+		synctest.Wait()
+		err := within(t, "Publish", time.Second, func(ctx context.Context) error { return p.Publish(ctx, order{"a", 2}) })
+		if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, eventbus.ErrOutcomeUnknown) {
+			t.Errorf("%v, want an error that is %v and has a known outcome", err, context.DeadlineExceeded)
+		}
+		cancel()
+		if err := <-first; !errors.Is(err, context.Canceled) {
+			t.Errorf("the first: %v", err)
+		}
+		closeBus(t, bus)
+	})
+}
+
+// TestLifeWaitsForItsContext: Drain waits for a Start no longer than its context, and
+// Close ends the Start.
+func TestLifeWaitsForItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bus := newBus(t, silentCluster{memory.New()}, config())
+		started := make(chan error)
+		go func() { started <- bus.Start(context.WithoutCancel(t.Context())) }()
+		synctest.Wait()
+		if err := within(t, "Drain", time.Second, bus.Drain); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "waiting for the bus") {
+			t.Errorf("Drain: %v", err)
+		}
+		closed := make(chan error)
+		go func() { closed <- bus.Close(t.Context()) }()
+		if err := <-started; !errors.Is(err, eventbus.ErrClosed) {
+			t.Errorf("Start: %v, want %v", err, eventbus.ErrClosed)
+		}
+		if err := <-closed; err != nil {
+			t.Errorf("Close: %v", err)
+		}
+		if err := bus.Start(t.Context()); !errors.Is(err, eventbus.ErrClosed) {
+			t.Errorf("Start afterwards: %v", err)
+		}
+	})
+}
+
+// TestCloseWaitsForItsContext: a Close that waits for a Drain waits no longer than
+// its context, and can be called again.
+func TestCloseWaitsForItsContext(t *testing.T) {
+	run(t, func(t *testing.T, cluster *memory.Cluster) {
+		bus, topic := newBus(t, cluster, config()), orders(t)
+		release, running := make(chan struct{}), make(chan struct{})
+		must(t, eventbus.Subscribe(bus, topic, func(context.Context, order) error {
+			close(running)
+			<-release
+			return nil
+		}))
+		must(t, bus.Start(t.Context()))
+		must(t, eventbus.NewPublisher(bus, topic).Publish(t.Context(), order{"a", 1}))
+		<-running
+		drained := make(chan error)
+		go func() { drained <- bus.Drain(context.WithoutCancel(t.Context())) }()
+		synctest.Wait()
+		if err := within(t, "Close", time.Second, bus.Close); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Close: %v", err)
+		}
+		close(release)
+		if err := <-drained; err != nil {
+			t.Errorf("Drain: %v", err)
+		}
+		closeBus(t, bus)
+	})
+}
