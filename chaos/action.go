@@ -22,24 +22,26 @@ type action struct {
 type verb string
 
 const (
-	toggle         verb = "toggle bus" // one that is a member leaves, another joins
-	killMember     verb = "SIGKILL member process"
-	stopMember     verb = "SIGTERM member process"
-	freezeMember   verb = "SIGSTOP member process"
-	killPublisher  verb = "SIGKILL publisher"
-	stopPublisher  verb = "SIGTERM publisher"
-	freezePublish  verb = "SIGSTOP publisher"
-	restartBroker  verb = "restart broker"
-	killBroker     verb = "SIGKILL broker"
-	freezeBroker   verb = "SIGSTOP broker"
-	fillDisk       verb = "disk full at broker"
-	moveGroup      verb = "move coordinators"
-	moveLeaders    verb = "move leaders"
-	refuseLetters  verb = "dead-letter topic refuses"
-	loseDependency verb = "dependency down"
-	slowNetwork    verb = "slow network"
-	resetNetwork   verb = "reset connections"
-	cutNetwork     verb = "cut network to broker"
+	toggle          verb = "toggle bus" // one that is a member leaves, another joins
+	killMember      verb = "SIGKILL member process"
+	upgradeMember   verb = "upgrade member process"
+	downgradeMember verb = "downgrade member process"
+	stopMember      verb = "SIGTERM member process"
+	freezeMember    verb = "SIGSTOP member process"
+	killPublisher   verb = "SIGKILL publisher"
+	stopPublisher   verb = "SIGTERM publisher"
+	freezePublish   verb = "SIGSTOP publisher"
+	restartBroker   verb = "restart broker"
+	killBroker      verb = "SIGKILL broker"
+	freezeBroker    verb = "SIGSTOP broker"
+	fillDisk        verb = "disk full at broker"
+	moveGroup       verb = "move coordinators"
+	moveLeaders     verb = "move leaders"
+	refuseLetters   verb = "dead-letter topic refuses"
+	loseDependency  verb = "dependency down"
+	slowNetwork     verb = "slow network"
+	resetNetwork    verb = "reset connections"
+	cutNetwork      verb = "cut network to broker"
 )
 
 // String returns the action as -schedule prints it.

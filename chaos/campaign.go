@@ -11,12 +11,14 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/eventbus-go/eventbus/chaos/internal/cluster"
 )
 
 // campaign runs segments, one after another, on one cluster.
 type campaign struct {
 	settings settings
-	cluster  *cluster
+	cluster  *cluster.Cluster
 	results  *results
 	// out gets one line of JSON for each segment, notes what people read
 	// meanwhile.
@@ -47,10 +49,14 @@ func (c *campaign) segment(ctx context.Context, s scenario, seed uint64) error {
 		return err
 	}
 	// A failed scenario may have left brokers down.
-	if err := c.cluster.whole(within); err != nil {
+	if err := c.cluster.Whole(within); err != nil {
 		return err
 	}
-	t, err := newStage(within, c.cluster, s, dir, seed, c.settings.quick, c.notes)
+	t, err := newStage(within, c.settings.root, c.cluster, s, dir, seed, c.settings.quick, c.notes)
+	if errors.Is(err, errUnreachable) {
+		_, _ = fmt.Fprintln(c.notes, "  skipped:", err)
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -72,7 +78,7 @@ func (c *campaign) segment(ctx context.Context, s scenario, seed uint64) error {
 		for _, w := range wrong {
 			_, _ = fmt.Fprintln(c.notes, "  FAILED:", w)
 		}
-		c.cluster.saveLogs(dir)
+		c.cluster.SaveLogs(dir)
 		_, _ = fmt.Fprintln(c.notes, "  ledger and logs are in", dir)
 		return c.results.append(r)
 	}
@@ -107,6 +113,9 @@ func (t *stage) run(ctx context.Context, actions []action) (*result, []string) {
 		within, cancel := context.WithTimeout(ctx, drainPatience)
 		err = t.drained(within)
 		cancel()
+	}
+	if err == nil && t.scenario.after != nil {
+		err = t.scenario.after(ctx, t)
 	}
 	played := time.Since(began)
 	late, latest := pulse.end()
@@ -205,6 +214,9 @@ func (t *stage) verdict(e *evidence, f *finding, actions []action) (wrong []stri
 			fault("healthy keys' p99 age was %s, more than %s", f.p99, s.flowing)
 		}
 	}
+	if s.judge != nil {
+		wrong = append(wrong, s.judge(t, e)...)
+	}
 	if s.joining > 0 {
 		wrong = append(wrong, t.joinGaps(e)...)
 	}
@@ -231,10 +243,10 @@ func (t *stage) evidence(ctx context.Context) (*evidence, error) {
 	if t.scenario.crew.Dependent {
 		e.exempt = isDependent
 	}
-	if e.log, err = t.cluster.read(ctx, t.topic.topic(), t.topic.Partitions); err != nil {
+	if e.log, err = readLog(ctx, t.cluster, t.topic.topic(), t.topic.Partitions); err != nil {
 		return nil, err
 	}
-	e.dead, err = t.cluster.letters(ctx, t.topic.letters(), letterPartitions)
+	e.dead, err = readLetters(ctx, t.cluster, t.topic.letters(), letterPartitions)
 	return e, err
 }
 

@@ -194,7 +194,7 @@ func (f *finding) handling(e *evidence, states [][]state) {
 	commits := make([]coverage, len(states))
 	for i := range e.entries {
 		line := &e.entries[i]
-		if line.deed < started || line.deed == sampled {
+		if line.deed < started || line.deed >= sampled {
 			continue
 		}
 		if line.deed >= committed && int(line.partition) < len(states) {

@@ -2,12 +2,9 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"slices"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/eventbus-go/eventbus/chaos/internal/cluster"
 )
 
 // losesBroker reports whether an action takes a broker away without an orderly
@@ -23,7 +20,7 @@ func (a action) losesBroker() bool {
 func (t *stage) awaitFencing(ctx context.Context, a action, from time.Time) {
 	within, cancel := context.WithTimeout(ctx, a.lasts)
 	defer cancel()
-	err := t.cluster.deposed(within, int32(a.target), t.topic.topic(), groupsTopic) //nolint:gosec // small
+	err := t.cluster.Deposed(within, int32(a.target), t.topic.topic(), cluster.GroupsTopic) //nolint:gosec // small
 	took := time.Since(from)
 	if err != nil {
 		t.say("broker %d was not deposed within %s: %v", a.target, a.lasts, err)
@@ -33,54 +30,4 @@ func (t *stage) awaitFencing(ctx context.Context, a action, from time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.fencing = max(t.fencing, took)
-}
-
-// deposed waits until a broker leads no partition of the topics, and no
-// partition waits for it to replicate.
-func (c *cluster) deposed(ctx context.Context, broker int32, topics ...string) error {
-	for {
-		err := c.counts(ctx, broker, topics)
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return err
-		case <-time.After(50 * time.Millisecond): // nothing tells when it is
-		}
-	}
-}
-
-// counts returns an error while the cluster still counts on a broker, or can't
-// be asked.
-func (c *cluster) counts(ctx context.Context, broker int32, topics []string) error {
-	ctx, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
-	defer cancel()
-	request := kmsg.NewPtrMetadataRequest()
-	for _, name := range topics {
-		t := kmsg.NewMetadataRequestTopic()
-		t.Topic = &name
-		request.Topics = append(request.Topics, t)
-	}
-	other := int(broker)%brokerCount + 1
-	answer, err := c.client.Broker(other).Request(ctx, request)
-	if err != nil {
-		return err
-	}
-	response, ok := answer.(*kmsg.MetadataResponse)
-	if !ok {
-		return fmt.Errorf("broker %d answers with %T", other, answer)
-	}
-	for i := range response.Topics {
-		t := &response.Topics[i]
-		if err := kerr.ErrorForCode(t.ErrorCode); err != nil {
-			return err
-		}
-		for _, p := range t.Partitions {
-			if p.Leader == broker || p.Leader < 0 || slices.Contains(p.ISR, broker) {
-				return fmt.Errorf("partition %d of %s is led by broker %d, in sync are %v", p.Partition, *t.Topic, p.Leader, p.ISR)
-			}
-		}
-	}
-	return nil
 }

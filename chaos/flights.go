@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/eventbus-go/eventbus/chaos/internal/cluster"
 )
 
 // flights runs the example flights, real flights in and totals out, while a
@@ -26,7 +28,7 @@ func flights() scenario {
 func runFlights(ctx context.Context, t *stage) (*result, error) {
 	program := filepath.Join(t.dir, "flights")
 	build := exec.CommandContext(ctx, "go", "build", "-C", "examples", "-o", program, "./flights")
-	build.Dir = filepath.Dir(filepath.Dir(t.cluster.script))
+	build.Dir = t.root
 	if out, err := build.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("building the example: %w: %s", err, out)
 	}
@@ -35,9 +37,9 @@ func runFlights(ctx context.Context, t *stage) (*result, error) {
 		return nil, err
 	}
 	defer log.Close()
-	broker := random(t.seed, t.scenario.name).IntN(brokerCount) + 1
+	broker := random(t.seed, t.scenario.name).IntN(cluster.Brokers) + 1
 	var out strings.Builder
-	command := exec.CommandContext(ctx, program, "--json", "--brokers", strings.Join(t.cluster.addresses, ","))
+	command := exec.CommandContext(ctx, program, "--json", "--brokers", strings.Join(t.cluster.Addresses, ","))
 	command.Stdout, command.Stderr = &out, log
 	began := time.Now()
 	if err := command.Start(); err != nil {

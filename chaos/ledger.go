@@ -13,16 +13,17 @@ import (
 type deed uint8
 
 const (
-	offered   deed = iota + 1 // Publish was called
-	acked                     // and returned nil
-	refused                   // and failed: not written
-	unknown                   // and failed: may be written
-	started                   // a handler began
-	handled                   // and returned nil
-	failed                    // and returned an error
-	committed                 // the group has acknowledged a partition's watermark
-	beyond                    // and with it a stretch behind that: key is its length
-	sampled                   // a process tells what it is like, see sample
+	offered     deed = iota + 1 // Publish was called
+	acked                       // and returned nil
+	refused                     // and failed: not written
+	unknown                     // and failed: may be written
+	started                     // a handler began
+	handled                     // and returned nil
+	failed                      // and returned an error
+	committed                   // the group has acknowledged a partition's watermark
+	beyond                      // and with it a stretch behind that: key is its length
+	sampled                     // a process tells what it is like, see sample
+	redelivered                 // a dead letter came back: partition and offset are those of its origin
 )
 
 // entry is one line of the ledger. Which fields count depends on the deed.

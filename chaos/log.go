@@ -3,11 +3,12 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strconv"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/eventbus-go/eventbus/chaos/internal/cluster"
 )
 
 // logged is one record of the log, as another client reads it.
@@ -19,11 +20,11 @@ type place struct {
 	offset    int64
 }
 
-// read returns the records of a whole topic, by partition. Offsets are indexes,
+// readLog returns the records of a whole topic, by partition. Offsets are indexes,
 // since nothing is deleted.
-func (c *cluster) read(ctx context.Context, topic string, partitions int32) ([][]logged, error) {
+func readLog(ctx context.Context, c *cluster.Cluster, topic string, partitions int32) ([][]logged, error) {
 	log := make([][]logged, partitions)
-	err := c.each(ctx, topic, partitions, func(r *kgo.Record) error {
+	err := c.Each(ctx, topic, partitions, func(r *kgo.Record) error {
 		var e numbered
 		if err := json.Unmarshal(r.Value, &e); err != nil {
 			return fmt.Errorf("%s/%d@%d: %w", topic, r.Partition, r.Offset, err)
@@ -37,11 +38,11 @@ func (c *cluster) read(ctx context.Context, topic string, partitions int32) ([][
 	return log, err
 }
 
-// letters counts the dead letters in a topic by the place of the record that
+// readLetters counts the dead letters in a topic by the place of the record that
 // they were made of.
-func (c *cluster) letters(ctx context.Context, topic string, partitions int32) (map[place]int, error) {
+func readLetters(ctx context.Context, c *cluster.Cluster, topic string, partitions int32) (map[place]int, error) {
 	dead := make(map[place]int)
-	err := c.each(ctx, topic, partitions, func(r *kgo.Record) error {
+	err := c.Each(ctx, topic, partitions, func(r *kgo.Record) error {
 		var from place
 		for _, h := range r.Headers {
 			var err error
@@ -61,47 +62,4 @@ func (c *cluster) letters(ctx context.Context, topic string, partitions int32) (
 		return nil
 	})
 	return dead, err
-}
-
-// each calls f with every record of a topic, in order within each partition.
-func (c *cluster) each(ctx context.Context, topic string, partitions int32, f func(*kgo.Record) error) error {
-	ends, err := c.ends(ctx, topic, partitions)
-	if err != nil {
-		return err
-	}
-	from := make(map[int32]kgo.Offset)
-	left := int64(0)
-	for p, end := range ends {
-		if end > 0 {
-			from[int32(p)] = kgo.NewOffset().At(0) //nolint:gosec // a partition's number
-			left += end
-		}
-	}
-	if left == 0 {
-		return nil
-	}
-	reader, err := kgo.NewClient(kgo.SeedBrokers(c.addresses...),
-		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: from}))
-	if err != nil {
-		return err
-	}
-	defer reader.Close()
-	for left > 0 {
-		fetches := reader.PollFetches(ctx)
-		if err := fetches.Err0(); err != nil {
-			return err
-		}
-		var errs []error
-		fetches.EachError(func(_ string, _ int32, err error) { errs = append(errs, err) })
-		fetches.EachRecord(func(r *kgo.Record) {
-			if r.Offset < ends[r.Partition] {
-				left--
-				errs = append(errs, f(r))
-			}
-		})
-		if err := errors.Join(errs...); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -18,13 +18,15 @@
 // The files:
 //
 //	main, campaign, result      flags, segments, the verdict, the result file
-//	scenario, storms, outages, flights, soak, joining  the scenarios and their bounds
+//	scenario, scenarios         what a scenario is, and the list of all
+//	storms, outages, flights, soak, joining, versions  the scenarios and their bounds
 //	action, perform, fencing    what is done to processes and brokers, and when
-//	stage, process, task        the processes of a scenario
+//	stage, task                 the processes of a scenario
 //	member, publisher, foreign, commits, event  what the processes do
-//	cluster, admin, groups, proxy  the brokers, through another client, and the network
 //	ledger, log, sample, pulse  what is recorded
 //	check, progress             judging it
+//	internal/cluster            the brokers, through another client, and the network
+//	internal/child              starting, commanding and watching a process
 package main
 
 import (
@@ -40,6 +42,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/eventbus-go/eventbus/chaos/internal/cluster"
 )
 
 func main() {
@@ -158,11 +162,11 @@ func run(ctx context.Context, s settings, out, notes io.Writer) error {
 	if err != nil {
 		return err
 	}
-	c, err := startCluster(ctx, s.root)
+	c, err := cluster.Start(ctx, s.root)
 	if err != nil {
 		return err
 	}
-	defer c.end() //nolint:errcheck // nothing of it is kept
+	defer c.End() //nolint:errcheck // nothing of it is kept
 	campaign := campaign{settings: s, cluster: c, results: file, out: out, notes: notes}
 	for _, seed := range seeds {
 		for _, one := range scenes {

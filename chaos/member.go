@@ -216,10 +216,13 @@ func (m *member) poisoned(key uint32) error {
 	return nil
 }
 
+// handlerAttempts is how often a key that always fails is tried.
+const handlerAttempts = 4
+
 // retry returns the policy of the handlers: it gives up soon on keys that
 // always fail, and lasts longer than keys that fail for a while.
 func (m *member) retry() resilience.Retry {
-	r := resilience.Retry{Attempts: 4, Initial: 50 * time.Millisecond, Max: time.Second}
+	r := resilience.Retry{Attempts: handlerAttempts, Initial: cmp.Or(m.task.Crew.Backoff, 50*time.Millisecond), Max: time.Second}
 	if m.task.Crew.Failing > 0 {
 		r.Attempts, r.Max = 100, 250*time.Millisecond
 	}
@@ -254,6 +257,13 @@ func (m *member) handle(ctx context.Context, incarnation uint16, e numbered, fau
 		return errors.New("no envelope")
 	}
 	delivery, _ := eventbus.DeliveryFrom(ctx)
+	if envelope.Redeliveries > 0 {
+		// Whatever made it fail has been mended.
+		m.ledger.add(entry{
+			deed: redelivered, owner: incarnation, partition: envelope.Origin.Partition.Partition, offset: envelope.Origin.Offset, key: e.Key, seq: e.Seq,
+		})
+		return nil
+	}
 	line := entry{
 		deed: started, attempt: uint8(min(delivery.Attempt, 255)), owner: incarnation, //nolint:gosec // bounded
 		partition: envelope.Partition, offset: envelope.Offset, key: e.Key, seq: e.Seq, epoch: envelope.AssignmentEpoch,

@@ -1,6 +1,10 @@
 package main
 
-import "time"
+import (
+	"time"
+
+	"github.com/eventbus-go/eventbus/chaos/internal/cluster"
+)
 
 // rollingBrokers stops and starts the brokers one after another, in an orderly
 // way.
@@ -12,9 +16,9 @@ func rollingBrokers() scenario {
 		clean: true,
 		load:  load{Events: 120_000},
 		plan: func(p *plan) {
-			first := p.IntN(brokerCount)
-			for i := range sized(p.quick, 1, brokerCount) {
-				p.add(3*time.Second+time.Duration(i)*14*time.Second, restartBroker, (first+i)%brokerCount+1, 0)
+			first := p.IntN(cluster.Brokers)
+			for i := range sized(p.quick, 1, cluster.Brokers) {
+				p.add(3*time.Second+time.Duration(i)*14*time.Second, restartBroker, (first+i)%cluster.Brokers+1, 0)
 			}
 		},
 		// A broker that stops in an orderly way hands its partitions over first.
@@ -37,12 +41,12 @@ func brokersLost() scenario {
 		clean: true,
 		load:  load{Events: 140_000},
 		plan: func(p *plan) {
-			killed := p.IntN(brokerCount)
+			killed := p.IntN(cluster.Brokers)
 			p.add(4*time.Second, killBroker, killed+1, 12*time.Second)
 			if !p.quick {
 				// Another broker: the one that came back leads nothing for a
 				// while, so nothing would happen.
-				p.add(35*time.Second, freezeBroker, (killed+1+p.IntN(brokerCount-1))%brokerCount+1, 20*time.Second)
+				p.add(35*time.Second, freezeBroker, (killed+1+p.IntN(cluster.Brokers-1))%cluster.Brokers+1, 20*time.Second)
 			}
 		},
 		stall: func([]action) time.Duration { return afterFencing },
@@ -58,7 +62,7 @@ func diskFull() scenario {
 		clean: true,
 		load:  load{Events: 80_000},
 		plan: func(p *plan) {
-			p.add(5*time.Second, fillDisk, p.IntN(brokerCount)+1, 15*time.Second)
+			p.add(5*time.Second, fillDisk, p.IntN(cluster.Brokers)+1, 15*time.Second)
 		},
 		stall: func([]action) time.Duration { return afterFencing },
 	}
@@ -108,7 +112,7 @@ func badNetwork() scenario {
 			for at := 13 * time.Second; at < 23*time.Second; at += p.between(500*time.Millisecond, 2*time.Second) {
 				p.add(at, resetNetwork, nobody, 0)
 			}
-			p.add(26*time.Second, cutNetwork, p.IntN(brokerCount)+1, 8*time.Second)
+			p.add(26*time.Second, cutNetwork, p.IntN(cluster.Brokers)+1, 8*time.Second)
 		},
 		// A client that is cut off from a partition's leader stands still for
 		// that long, until the request times out.

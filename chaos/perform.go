@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"github.com/eventbus-go/eventbus/chaos/internal/cluster"
 )
 
 // perform carries out the schedule.
@@ -24,6 +26,10 @@ func (t *stage) perform(ctx context.Context, actions []action) error {
 		if a.losesBroker() || a.verb == restartBroker {
 			// On a busy host the one before may take long to come back. Two that are
 			// away at once are more than a topic with three replicas, two in sync, bears.
+			t.work.Wait()
+		}
+		if a.verb == upgradeMember || a.verb == downgradeMember {
+			// One by one, however long each takes.
 			t.work.Wait()
 		}
 		if a.verb == moveGroup || a.verb == moveLeaders {
@@ -105,17 +111,19 @@ func (t *stage) do(ctx context.Context, a action) error {
 		return t.endMember(a.target, syscall.SIGKILL)
 	case stopMember:
 		return t.endMember(a.target, syscall.SIGTERM)
+	case upgradeMember, downgradeMember:
+		return t.changeVersion(ctx, a.target, a.verb == upgradeMember)
 	case freezeMember:
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		t.noteEnd(a.target)
-		t.members[a.target].signal(syscall.SIGSTOP)
+		t.members[a.target].Signal(syscall.SIGSTOP)
 	case killPublisher:
-		t.publishers[a.target].signal(syscall.SIGKILL)
+		t.publishers[a.target].Signal(syscall.SIGKILL)
 	case stopPublisher:
-		t.publishers[a.target].signal(syscall.SIGTERM)
+		t.publishers[a.target].Signal(syscall.SIGTERM)
 	case freezePublish:
-		t.publishers[a.target].signal(syscall.SIGSTOP)
+		t.publishers[a.target].Signal(syscall.SIGSTOP)
 	case killBroker:
 		return t.script(ctx, "kill", a.target)
 	case freezeBroker:
@@ -125,25 +133,25 @@ func (t *stage) do(ctx context.Context, a action) error {
 	case restartBroker:
 		return errors.Join(t.script(ctx, "restart", a.target), t.healthy(ctx))
 	case moveGroup:
-		return t.moveLeaders(ctx, groupsTopic)
+		return t.moveLeaders(ctx, cluster.GroupsTopic)
 	case moveLeaders:
 		return t.moveLeaders(ctx, t.topic.topic())
 	case refuseLetters:
 		// More replicas in sync than there are: no write is acknowledged.
-		return t.cluster.set(ctx, t.topic.letters(), "min.insync.replicas", strconv.Itoa(brokerCount+1))
+		return t.cluster.Set(ctx, t.topic.letters(), "min.insync.replicas", strconv.Itoa(cluster.Brokers+1))
 	case loseDependency:
 		t.sendMembers("down")
 	case slowNetwork:
 		for _, p := range t.proxies {
-			p.delay.Store(int64(50 * time.Millisecond))
-			p.rate.Store(1 << 20)
+			p.Delay.Store(int64(50 * time.Millisecond))
+			p.Rate.Store(1 << 20)
 		}
 	case resetNetwork:
 		for _, p := range t.proxies {
-			p.reset()
+			p.Reset()
 		}
 	case cutNetwork:
-		t.proxies[a.target-1].silent.Store(true)
+		t.proxies[a.target-1].Silent.Store(true)
 	default:
 		return errors.New("nobody knows how")
 	}
@@ -156,28 +164,28 @@ func (t *stage) undo(ctx context.Context, a action) error {
 	case killMember, stopMember:
 		return t.startMember(a.target)
 	case freezeMember:
-		t.members[a.target].signal(syscall.SIGCONT)
+		t.members[a.target].Signal(syscall.SIGCONT)
 	case killPublisher, stopPublisher:
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		// Enough to go on for the rest of the scenario.
 		return t.startPublisher(a.target, t.scenario.load.Events/t.scenario.load.Processes/3)
 	case freezePublish:
-		t.publishers[a.target].signal(syscall.SIGCONT)
+		t.publishers[a.target].Signal(syscall.SIGCONT)
 	case killBroker, fillDisk:
 		return errors.Join(t.script(ctx, "restart", a.target), t.healthy(ctx))
 	case freezeBroker:
 		return errors.Join(t.script(ctx, "resume", a.target), t.healthy(ctx))
 	case refuseLetters:
-		return t.cluster.set(ctx, t.topic.letters(), "min.insync.replicas", "2")
+		return t.cluster.Set(ctx, t.topic.letters(), "min.insync.replicas", "2")
 	case loseDependency:
 		t.sendMembers("up")
 	case slowNetwork:
 		for _, p := range t.proxies {
-			p.heal()
+			p.Heal()
 		}
 	case cutNetwork:
-		t.proxies[a.target-1].heal()
+		t.proxies[a.target-1].Heal()
 	}
 	return nil
 }
@@ -187,14 +195,14 @@ func (t *stage) sendMembers(what string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, m := range t.members {
-		m.send("%s", what)
+		m.Send("%s", what)
 	}
 }
 
 // moveLeaders gives the partitions of a topic other leaders. The cluster may
 // refuse some, and on a busy host all: that is reported, and not a failure.
 func (t *stage) moveLeaders(ctx context.Context, topic string) error {
-	moved, refused, err := t.cluster.moveLeaders(ctx, topic)
+	moved, refused, err := t.cluster.MoveLeaders(ctx, topic)
 	if len(refused) > 0 {
 		t.say("%d partitions have another leader; the cluster refused %v", moved, refused)
 	}
@@ -203,7 +211,7 @@ func (t *stage) moveLeaders(ctx context.Context, topic string) error {
 
 // script runs a command of kafka.sh on a broker.
 func (t *stage) script(ctx context.Context, verb string, broker int) error {
-	_, err := t.cluster.run(ctx, verb, strconv.Itoa(broker))
+	_, err := t.cluster.Run(ctx, verb, strconv.Itoa(broker))
 	return err
 }
 
@@ -211,7 +219,7 @@ func (t *stage) script(ctx context.Context, verb string, broker int) error {
 func (t *stage) healthy(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	return t.cluster.healthy(ctx, t.topic.topic(), groupsTopic)
+	return t.cluster.Healthy(ctx, t.topic.topic(), cluster.GroupsTopic)
 }
 
 // noteEnd records that what a process did last may be repeated. The caller
@@ -228,19 +236,21 @@ func (t *stage) noteEnd(member int) {
 func (t *stage) endMember(member int, s syscall.Signal) error {
 	t.mu.Lock()
 	p := t.members[member]
-	p.signal(s)
+	p.Signal(s)
 	if s == syscall.SIGKILL {
 		t.noteEnd(member)
 	}
 	t.mu.Unlock()
-	return p.wait(2 * closePatience)
+	return p.Wait(2 * closePatience)
 }
 
 // startMember starts a member process again, and lets all its buses join.
 func (t *stage) startMember(member int) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	p, err := t.spawn("member", t.task(roleMember))
+	task := t.task(roleMember)
+	task.earlier = t.runsEarlier(member)
+	p, err := t.spawn("member", task)
 	if err != nil {
 		return err
 	}
@@ -259,7 +269,7 @@ func (t *stage) startMember(member int) error {
 func (t *stage) published(ctx context.Context) error {
 	for _, p := range slices.Clone(t.publishers) {
 		select {
-		case <-p.ended:
+		case <-p.Ended():
 		case <-ctx.Done():
 			return fmt.Errorf("publishing did not end: %w", ctx.Err())
 		}
@@ -271,10 +281,10 @@ func (t *stage) published(ctx context.Context) error {
 func (t *stage) drained(ctx context.Context) error {
 	var left int64
 	for {
-		ends, err := t.cluster.ends(ctx, t.topic.topic(), t.topic.Partitions)
+		ends, err := t.cluster.Ends(ctx, t.topic.topic(), t.topic.Partitions)
 		if err == nil {
 			var offsets []int64
-			if offsets, err = t.cluster.committed(ctx, t.topic.group(), t.topic.topic(), t.topic.Partitions); err == nil {
+			if offsets, err = t.cluster.Committed(ctx, t.topic.group(), t.topic.topic(), t.topic.Partitions); err == nil {
 				left = 0
 				for p := range ends {
 					left += max(ends[p]-offsets[p], 0)

@@ -4,6 +4,8 @@ import (
 	"runtime/metrics"
 	"sync"
 	"time"
+
+	"github.com/eventbus-go/eventbus/chaos/internal/child"
 )
 
 // sample is the size of a process at one time.
@@ -32,7 +34,7 @@ func takeSample() sample {
 	metrics.Read(of)
 	return sample{
 		goroutines: int(of[0].Value.Uint64()), heap: int64(of[1].Value.Uint64()), //nolint:gosec // smaller than memory
-		rss: memory("self", "VmRSS:") << 10,
+		rss: child.Memory("self", "VmRSS:") << 10,
 	}
 }
 

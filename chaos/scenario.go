@@ -44,6 +44,13 @@ type scenario struct {
 	// soak, if not zero, is how long the load lasts, during which no process
 	// may grow.
 	soak time.Duration
+	// earlier makes all members and half of the publishers ones of the earlier
+	// version at first, see versions.go.
+	earlier bool
+	// after, if not nil, goes on with the group when everything is handled, and
+	// judge returns what else is wrong with what was left behind.
+	after func(context.Context, *stage) error
+	judge func(*stage, *evidence) []string
 	// run, if not nil, replaces all of the above.
 	run func(context.Context, *stage) (*result, error)
 }
@@ -72,13 +79,5 @@ func (s scenario) defaults() scenario {
 func orElse[V comparable](v *V, other V) {
 	if *v == *new(V) {
 		*v = other
-	}
-}
-
-// scenarios returns all scenarios in the order of a campaign.
-func scenarios() []scenario {
-	return []scenario{
-		cleanStorm(), killStorm(), rollingBrokers(), brokersLost(), diskFull(), frozenMembers(), publishersLost(),
-		lettersRefused(), poisonFlood(), failingKeys(), dependencyDown(), memberJoins(), coordinatorMoves(), leaderMoves(), badNetwork(), mixedGroup(), flights(),
 	}
 }

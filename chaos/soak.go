@@ -139,7 +139,7 @@ func megabytes(bytes int64) float64 { return float64(bytes*10/megabyte) / 10 }
 func (t *stage) growth(e *evidence, r *result) (wrong []string) {
 	names := make([]string, len(t.all))
 	for i, p := range t.all {
-		names[i] = p.name
+		names[i] = p.Name
 	}
 	var kinds []string
 	byKind := make(map[string]*lifetime)

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/eventbus-go/eventbus/chaos/internal/child"
 )
 
 // TestGrown: a process that stays as it is passes, whatever its warm-up was; one
@@ -71,7 +73,7 @@ func TestGrowth(t *testing.T) {
 	var out bytes.Buffer
 	s := &stage{out: &out, scenario: steadyLoad(10 * time.Minute)}
 	for _, name := range []string{"member-0", "member-1", "publisher-2"} {
-		s.all = append(s.all, &process{name: name})
+		s.all = append(s.all, &child.Process{Name: name})
 	}
 	r := &result{}
 	wrong := s.growth(&evidence{entries: entries}, r)

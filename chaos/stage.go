@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,9 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/eventbus-go/eventbus/chaos/internal/child"
+	"github.com/eventbus-go/eventbus/chaos/internal/cluster"
 )
 
 // stage is where one scenario runs: its topic, its processes, and what was done
@@ -19,25 +23,33 @@ type stage struct {
 	scenario scenario
 	seed     uint64
 	quick    bool
-	cluster  *cluster
+	// root is the directory of the repository.
+	root    string
+	cluster *cluster.Cluster
 	// dir holds the ledger and the logs of processes.
 	dir   string
 	out   io.Writer
 	topic contract
 	// routes maps the address of a broker to that of its proxy.
 	routes  map[string]string
-	proxies []*proxy
+	proxies []*cluster.Proxy
+
+	// earlier is the programs of the earlier version, in a scenario that has it.
+	earlier *earlier
 
 	mu sync.Mutex
+	// upgraded has the member processes that run the present version, in such a
+	// scenario.
+	upgraded map[int]bool
 	// members and publishers are the running processes by number; all has those
 	// that have ended too.
-	members    []*process
-	publishers []*process
+	members    []*child.Process
+	publishers []*child.Process
 	// lives counts the starts of each publisher.
 	lives []int
 	// slots are the places in the group, ours first and then another client's.
 	slots []slot
-	all   []*process
+	all   []*child.Process
 	// last is the incarnation that was given out last: every join gets a new
 	// one, by which the ledger tells owners apart.
 	last uint16
@@ -63,17 +75,23 @@ type stage struct {
 type slot struct {
 	incarnation uint16
 	joined      bool
-	foreign     *process
+	foreign     *child.Process
 }
 
 // newStage prepares a scenario: it creates the topics and starts the proxies.
-func newStage(ctx context.Context, c *cluster, s scenario, dir string, seed uint64, quick bool, out io.Writer) (*stage, error) {
+func newStage(ctx context.Context, root string, c *cluster.Cluster, s scenario, dir string, seed uint64, quick bool, out io.Writer) (*stage, error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, err
 	}
 	t := &stage{
-		scenario: s, seed: seed, quick: quick, cluster: c, dir: dir, out: out, ends: make(map[uint16]int64),
-		topic: contract{Name: "load-" + strconv.FormatInt(time.Now().UnixMilli(), 36), Partitions: s.parts, Replication: brokerCount},
+		scenario: s, seed: seed, quick: quick, root: root, cluster: c, dir: dir, out: out, ends: make(map[uint16]int64), upgraded: make(map[int]bool),
+		topic: contract{Name: "load-" + strconv.FormatInt(time.Now().UnixMilli(), 36), Partitions: s.parts, Replication: cluster.Brokers},
+	}
+	if s.earlier {
+		var err error
+		if t.earlier, err = buildEarlier(ctx, root); err != nil {
+			return nil, err
+		}
 	}
 	if s.run != nil {
 		return t, nil
@@ -83,13 +101,13 @@ func newStage(ctx context.Context, c *cluster, s scenario, dir string, seed uint
 	}
 	if s.proxied {
 		t.routes = make(map[string]string)
-		for _, address := range c.addresses {
-			p, err := newProxy(address)
+		for _, address := range c.Addresses {
+			p, err := cluster.NewProxy(address)
 			if err != nil {
 				return nil, err
 			}
 			t.proxies = append(t.proxies, p)
-			t.routes[address] = p.address()
+			t.routes[address] = p.Address()
 		}
 	}
 	return t, nil
@@ -103,14 +121,14 @@ func (t *stage) create(ctx context.Context) error {
 		if name != t.topic.topic() {
 			partitions = letterPartitions
 		}
-		if err := t.cluster.create(ctx, name, partitions, brokerCount); err != nil {
+		if err := t.cluster.Create(ctx, name, partitions, cluster.Brokers); err != nil {
 			return err
 		}
 	}
 	for {
-		_, err := t.cluster.coordinator(ctx, t.topic.group())
+		_, err := t.cluster.Coordinator(ctx, t.topic.group())
 		if err == nil {
-			return t.cluster.healthy(ctx, groupsTopic)
+			return t.cluster.Healthy(ctx, cluster.GroupsTopic)
 		}
 		select {
 		case <-ctx.Done():
@@ -126,7 +144,7 @@ func (t *stage) clear() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	if t.scenario.run == nil {
-		t.cluster.remove(ctx, t.topic.all()...)
+		t.cluster.Remove(ctx, t.topic.all()...)
 	}
 }
 
@@ -150,15 +168,26 @@ func (t *stage) fail(err error) {
 // task returns what all children are given.
 func (t *stage) task(role string) *task {
 	return &task{
-		Role: role, Brokers: t.cluster.addresses, Routes: t.routes, Topic: t.topic, Ledger: t.ledger(),
+		Role: role, Brokers: t.cluster.Addresses, Routes: t.routes, Topic: t.topic, Ledger: t.ledger(),
 		Crew: t.scenario.crew, Load: t.scenario.load, Sampling: sampling(t.scenario.soak),
 	}
 }
 
 // spawn starts a child. Its number is its place in all. The caller holds mu.
-func (t *stage) spawn(name string, task *task) (*process, error) {
+func (t *stage) spawn(name string, task *task) (*child.Process, error) {
 	task.Number = uint16(len(t.all)) //nolint:gosec // small
-	p, err := spawn(t.dir, fmt.Sprintf("%s-%d", name, task.Number), task)
+	program, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	if task.earlier {
+		program = t.earlier.chaos
+	}
+	text, err := json.Marshal(task)
+	if err != nil {
+		return nil, err
+	}
+	p, err := child.Spawn(t.dir, fmt.Sprintf("%s-%d", name, task.Number), program, taskVariable+"="+string(text))
 	if err != nil {
 		return nil, err
 	}
@@ -172,7 +201,7 @@ func (t *stage) open(ctx context.Context) error {
 	if err := t.openGroup(); err != nil {
 		return err
 	}
-	if err := t.cluster.stable(ctx, t.topic, len(t.slots)-t.scenario.spare); err != nil {
+	if err := t.cluster.Stable(ctx, t.topic.group(), t.topic.topic(), t.topic.Partitions, len(t.slots)-t.scenario.spare); err != nil {
 		return err
 	}
 	t.mu.Lock()
@@ -194,8 +223,10 @@ func (t *stage) openGroup() error {
 	defer t.mu.Unlock()
 	s := &t.scenario
 	t.slots = make([]slot, s.crew.Buses+s.foreign)
-	for range s.crew.Processes {
-		p, err := t.spawn("member", t.task(roleMember))
+	for i := range s.crew.Processes {
+		task := t.task(roleMember)
+		task.earlier = t.runsEarlier(i)
+		p, err := t.spawn("member", task)
 		if err != nil {
 			return err
 		}
@@ -213,7 +244,7 @@ func (t *stage) openGroup() error {
 }
 
 // host returns the process that runs the bus of a slot.
-func (t *stage) host(i int) *process { return t.members[i%len(t.members)] }
+func (t *stage) host(i int) *child.Process { return t.members[i%len(t.members)] }
 
 // join lets a slot join as a new incarnation. The caller holds mu.
 func (t *stage) join(i int) error {
@@ -221,7 +252,7 @@ func (t *stage) join(i int) error {
 	s := &t.slots[i]
 	s.joined, s.incarnation = true, t.last
 	if i < t.scenario.crew.Buses {
-		t.host(i).send("join %d %d", i, t.last)
+		t.host(i).Send("join %d %d", i, t.last)
 		return nil
 	}
 	task := t.task(roleForeign)
@@ -236,16 +267,17 @@ func (t *stage) leave(i int) {
 	s := &t.slots[i]
 	s.joined = false
 	if s.foreign != nil {
-		s.foreign.send("quit")
+		s.foreign.Send("quit")
 		return
 	}
-	t.host(i).send("leave %d", i)
+	t.host(i).Send("leave %d", i)
 }
 
 // startPublisher starts publisher i for a number of events. The caller holds
 // mu.
 func (t *stage) startPublisher(i, events int) error {
 	task := t.task(rolePublisher)
+	task.earlier = t.scenario.earlier && i%2 == 0
 	task.Shift = shift{Index: i, Life: t.lives[i], Events: events, Seed: t.seed}
 	t.lives[i]++
 	p, err := t.spawn("publisher", task)
@@ -261,15 +293,15 @@ func (t *stage) close() error {
 	all := t.all
 	t.mu.Unlock()
 	for _, p := range all {
-		p.send("quit")
-		_ = p.stdin.Close()
+		p.Send("quit")
+		p.CloseInput()
 	}
 	errs := t.failures
 	for _, p := range all {
-		errs = append(errs, p.wait(2*closePatience))
+		errs = append(errs, p.Wait(2*closePatience))
 	}
 	for _, p := range t.proxies {
-		p.close()
+		p.Close()
 	}
 	return errors.Join(errs...)
 }
@@ -277,7 +309,7 @@ func (t *stage) close() error {
 // rss returns the most memory that any one process had, in megabytes.
 func (t *stage) rss() (most float64) {
 	for _, p := range t.all {
-		most = max(most, p.rss())
+		most = max(most, p.RSS())
 	}
 	return most
 }

@@ -34,6 +34,8 @@ type task struct {
 	// records its memory; 0 is never.
 	Number   uint16        `json:"number"`
 	Sampling time.Duration `json:"sampling,omitzero"`
+	// earlier runs the earlier version of this program.
+	earlier bool
 }
 
 // The roles of child processes.
@@ -42,6 +44,17 @@ const (
 	rolePublisher = "publisher"
 	roleForeign   = "foreign"
 )
+
+// The group protocols, as a crew names them.
+const (
+	eagerRange  = "range"
+	cooperative = "cooperative-sticky"
+	kip848      = "consumer"
+)
+
+// protocols are the group protocols that scenarios of deployments run under,
+// with the names that people read.
+var protocols = []struct{ name, value string }{{"eager", eagerRange}, {"cooperative", cooperative}, {"KIP-848", kip848}}
 
 // crew describes the consumers of a scenario.
 type crew struct {
@@ -60,6 +73,10 @@ type crew struct {
 	// Dependent subscribes to dependent events too.
 	Dependent bool
 	Bounds    eventbus.Bounds
+	// Protocol is the group protocol, one of those above; empty is the
+	// default. Backoff is the bound of the first wait before a retry; 0 is short.
+	Protocol string
+	Backoff  time.Duration
 }
 
 // load describes what is published, by all publisher processes together.
@@ -117,6 +134,9 @@ func serve(text string) error {
 // its transport.
 func (t *task) bus(logger *slog.Logger, wrap func(*kafka.Transport) transport.Transport) (*eventbus.Bus, error) {
 	config := kafka.Config{Brokers: t.Brokers}
+	if config.ConsumerProtocol = t.Crew.Protocol == kip848; !config.ConsumerProtocol {
+		config.Balancer = t.Crew.Protocol
+	}
 	if len(t.Routes) > 0 {
 		var dialer net.Dialer
 		config.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {

@@ -1,4 +1,15 @@
-package main
+// Package cluster is the brokers of the fault campaign. They are started and
+// damaged through scripts/kafka.sh, and judged through another client: a mistake
+// in ours must not hide itself.
+//
+// The files:
+//
+//	cluster         start, run a command of the script, make whole again, end
+//	admin, groups   topics and groups, as the other client sees them
+//	log             the records of a topic
+//	fencing         when the cluster has given a lost broker up
+//	proxy           the network before a broker
+package cluster
 
 import (
 	"bytes"
@@ -16,48 +27,50 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// cluster is the three brokers of a campaign. They are started and damaged
+// Cluster is the three brokers of a campaign. They are started and damaged
 // through scripts/kafka.sh, and judged through another client: a mistake in
 // ours must not hide itself.
-type cluster struct {
-	script    string
-	name      string
-	env       []string
-	addresses []string
-	client    *kgo.Client
+type Cluster struct {
+	// root is the directory of the repository, and name that of the cluster.
+	root, name string
+	env        []string
+	// Addresses are those of brokers 1 to Brokers, in that order.
+	Addresses []string
+	// Client is another library's client, for questions and orders.
+	Client *kgo.Client
 }
 
-// brokerCount is the number of brokers: topics have three replicas, two of
+// Brokers is the number of brokers: topics have three replicas, two of
 // which have to be in sync.
-const brokerCount = 3
+const Brokers = 3
 
-// startCluster starts brokers for this campaign alone.
-func startCluster(ctx context.Context, root string) (*cluster, error) {
+// Start starts brokers for this campaign alone.
+func Start(ctx context.Context, root string) (*Cluster, error) {
 	name := "chaos-" + strconv.Itoa(os.Getpid())
-	c := &cluster{
-		script: filepath.Join(root, "scripts", "kafka.sh"), name: name,
+	c := &Cluster{
+		root: root, name: name,
 		env: append(os.Environ(), "KAFKA_CLUSTER="+name,
 			// Random, so that two campaigns don't meet, and below the ports
 			// that the system gives to outgoing connections.
 			"KAFKA_PORT="+strconv.Itoa(21000+rand.IntN(900)*10)), //nolint:gosec // not for secrets
 	}
-	answer, err := c.run(ctx, "start", strconv.Itoa(brokerCount))
+	answer, err := c.Run(ctx, "start", strconv.Itoa(Brokers))
 	if err != nil {
 		return nil, err
 	}
 	_, list, found := strings.Cut(strings.TrimSpace(answer), "EVENTBUS_TEST_BROKERS=")
 	if !found {
-		return nil, fmt.Errorf("%s start answers %q", c.script, answer)
+		return nil, fmt.Errorf("kafka.sh start answers %q", answer)
 	}
-	c.addresses = strings.Split(list, ",")
-	c.client, err = kgo.NewClient(kgo.SeedBrokers(c.addresses...), kgo.MetadataMinAge(100*time.Millisecond),
+	c.Addresses = strings.Split(list, ",")
+	c.Client, err = kgo.NewClient(kgo.SeedBrokers(c.Addresses...), kgo.MetadataMinAge(100*time.Millisecond),
 		kgo.RetryTimeout(30*time.Second), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	return c, err
 }
 
-// run runs a command of the script and returns what it prints.
-func (c *cluster) run(ctx context.Context, args ...string) (string, error) {
-	command := exec.CommandContext(ctx, c.script, args...)
+// Run runs a command of the script and returns what it prints.
+func (c *Cluster) Run(ctx context.Context, args ...string) (string, error) {
+	command := exec.CommandContext(ctx, filepath.Join(c.root, "scripts", "kafka.sh"), args...)
 	command.Env = c.env
 	// Files, not pipes: brokers inherit them, and would keep pipes open.
 	var out, complaints bytes.Buffer
@@ -88,9 +101,9 @@ func (c *cluster) run(ctx context.Context, args ...string) (string, error) {
 	return out.String(), nil
 }
 
-// whole starts every broker that is down and resumes every one that is paused.
-func (c *cluster) whole(ctx context.Context) error {
-	status, err := c.run(ctx, "status")
+// Whole starts every broker that is down and resumes every one that is paused.
+func (c *Cluster) Whole(ctx context.Context) error {
+	status, err := c.Run(ctx, "status")
 	if err != nil {
 		return err
 	}
@@ -104,21 +117,21 @@ func (c *cluster) whole(ctx context.Context) error {
 		if fields[1] == "paused" {
 			verb = "resume"
 		}
-		_, err := c.run(ctx, verb, fields[0])
+		_, err := c.Run(ctx, verb, fields[0])
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }
 
 // dir returns the directory in which the script keeps the cluster.
-func (c *cluster) dir() string {
-	return filepath.Join(filepath.Dir(filepath.Dir(c.script)), ".cache", "kafka", "clusters", c.name)
+func (c *Cluster) dir() string {
+	return filepath.Join(c.root, ".cache", "kafka", "clusters", c.name)
 }
 
-// saveLogs copies what the brokers have logged so far. It often shows why a
+// SaveLogs copies what the brokers have logged so far. It often shows why a
 // scenario failed.
-func (c *cluster) saveLogs(to string) {
-	for id := 1; id <= brokerCount; id++ {
+func (c *Cluster) SaveLogs(to string) {
+	for id := 1; id <= Brokers; id++ {
 		name := "broker-" + strconv.Itoa(id) + ".log"
 		if text, err := os.ReadFile(filepath.Join(c.dir(), name)); err == nil {
 			_ = os.WriteFile(filepath.Join(to, name), text, 0o600)
@@ -126,18 +139,18 @@ func (c *cluster) saveLogs(to string) {
 	}
 }
 
-// end stops the brokers and removes their data.
-func (c *cluster) end() error {
+// End stops the brokers and removes their data.
+func (c *Cluster) End() error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	if c.client != nil {
-		c.client.Close()
+	if c.Client != nil {
+		c.Client.Close()
 	}
-	for id := 1; id <= brokerCount; id++ {
+	for id := 1; id <= Brokers; id++ {
 		// It fails for a broker that is down, which is as good.
-		_, _ = c.run(ctx, "kill", strconv.Itoa(id))
+		_, _ = c.Run(ctx, "kill", strconv.Itoa(id))
 	}
 	// ZooKeeper, where there is one.
-	_, _ = c.run(ctx, "stop")
+	_, _ = c.Run(ctx, "stop")
 	return os.RemoveAll(c.dir())
 }

@@ -1,4 +1,4 @@
-package main
+package cluster
 
 import (
 	"context"
@@ -11,52 +11,77 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// stable waits until a group has this many members and every partition of the
-// topic an owner.
-func (c *cluster) stable(ctx context.Context, topic contract, members int) error {
-	request := kmsg.NewPtrDescribeGroupsRequest()
-	request.Groups = []string{topic.group()}
+// Stable waits until a group has this many members and every partition of the
+// topic an owner, under either group protocol.
+func (c *Cluster) Stable(ctx context.Context, group, topic string, partitions int32, members int) error {
 	for {
-		var state string
-		var there, owned int
-		response, err := request.RequestWith(ctx, c.client)
-		if err == nil && len(response.Groups) == 1 {
-			g := &response.Groups[0]
-			state, there, owned = g.State, len(g.Members), ownedOf(g, topic.topic())
-			if state == "Stable" && there == members && owned == int(topic.Partitions) {
-				return nil
-			}
+		g, err := c.describe(ctx, group, topic)
+		if err == nil && g.state == "Stable" && g.members == members && g.owned == int(partitions) {
+			return nil
 		}
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("group %s is %q, has %d members of %d, and they %d partitions: %w",
-				topic.group(), state, there, members, owned, errors.Join(err, ctx.Err()))
+				group, g.state, g.members, members, g.owned, errors.Join(err, ctx.Err()))
 		case <-time.After(100 * time.Millisecond): // nothing tells when it is
 		}
 	}
 }
 
-// ownedOf returns how many partitions of a topic the members of a group own.
-func ownedOf(g *kmsg.DescribeGroupsResponseGroup, topic string) (n int) {
-	for i := range g.Members {
-		var a kmsg.ConsumerMemberAssignment
-		if a.ReadFrom(g.Members[i].MemberAssignment) != nil {
-			continue
+// groupState is what the coordinator says of a group: its state, how many
+// members it has, and how many partitions of one topic they own together.
+type groupState struct {
+	state          string
+	members, owned int
+}
+
+// describe asks for a group's state. A group of the protocol of KIP-848 is
+// unknown to the request for classic ones, and has one of its own.
+func (c *Cluster) describe(ctx context.Context, group, topic string) (s groupState, err error) {
+	classic := kmsg.NewPtrDescribeGroupsRequest()
+	classic.Groups = []string{group}
+	response, err := classic.RequestWith(ctx, c.Client)
+	if err != nil || len(response.Groups) != 1 {
+		return s, err
+	}
+	if g := &response.Groups[0]; g.ErrorCode == 0 && g.State != "Dead" {
+		s = groupState{state: g.State, members: len(g.Members)}
+		for i := range g.Members {
+			var a kmsg.ConsumerMemberAssignment
+			if a.ReadFrom(g.Members[i].MemberAssignment) != nil {
+				continue
+			}
+			for _, t := range a.Topics {
+				if t.Topic == topic {
+					s.owned += len(t.Partitions)
+				}
+			}
 		}
-		for _, t := range a.Topics {
+		return s, nil
+	}
+	request := kmsg.NewPtrConsumerGroupDescribeRequest()
+	request.Groups = []string{group}
+	answer, err := request.RequestWith(ctx, c.Client)
+	if err != nil || len(answer.Groups) != 1 {
+		return s, err
+	}
+	g := &answer.Groups[0]
+	s = groupState{state: g.State, members: len(g.Members)}
+	for i := range g.Members {
+		for _, t := range g.Members[i].Assignment.TopicPartitions {
 			if t.Topic == topic {
-				n += len(t.Partitions)
+				s.owned += len(t.Partitions)
 			}
 		}
 	}
-	return n
+	return s, kerr.ErrorForCode(g.ErrorCode)
 }
 
-// coordinator returns the broker that coordinates a group.
-func (c *cluster) coordinator(ctx context.Context, group string) (int32, error) {
+// Coordinator returns the broker that coordinates a group.
+func (c *Cluster) Coordinator(ctx context.Context, group string) (int32, error) {
 	request := kmsg.NewPtrFindCoordinatorRequest()
 	request.CoordinatorKey, request.CoordinatorKeys = group, []string{group}
-	response, err := request.RequestWith(ctx, c.client)
+	response, err := request.RequestWith(ctx, c.Client)
 	switch {
 	case err != nil:
 		return 0, err
@@ -66,19 +91,19 @@ func (c *cluster) coordinator(ctx context.Context, group string) (int32, error) 
 	return response.NodeID, kerr.ErrorForCode(response.ErrorCode)
 }
 
-// groupsTopic is where Kafka keeps groups: the leader of the partition that has
+// GroupsTopic is where Kafka keeps groups: the leader of the partition that has
 // a group is its coordinator.
-const groupsTopic = "__consumer_offsets"
+const GroupsTopic = "__consumer_offsets"
 
-// moveLeaders gives every partition of a topic another leader. It returns how
+// MoveLeaders gives every partition of a topic another leader. It returns how
 // many have one afterwards, and for the other partitions why the cluster
 // refused.
-func (c *cluster) moveLeaders(ctx context.Context, topic string) (moved int, refused map[int32]error, err error) {
+func (c *Cluster) MoveLeaders(ctx context.Context, topic string) (moved int, refused map[int32]error, err error) {
 	meta := kmsg.NewPtrMetadataRequest()
 	t := kmsg.NewMetadataRequestTopic()
 	t.Topic = new(topic)
 	meta.Topics = append(meta.Topics, t)
-	response, err := meta.RequestWith(ctx, c.client)
+	response, err := meta.RequestWith(ctx, c.Client)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -99,13 +124,13 @@ func (c *cluster) moveLeaders(ctx context.Context, topic string) (moved int, ref
 		elected.Partitions = append(elected.Partitions, p.Partition)
 	}
 	move.Topics, move.TimeoutMillis = append(move.Topics, order), 10_000
-	if response, err := move.RequestWith(ctx, c.client); err != nil {
+	if response, err := move.RequestWith(ctx, c.Client); err != nil {
 		return 0, nil, err
 	} else if response.ErrorCode != 0 {
 		return 0, nil, kerr.ErrorForCode(response.ErrorCode)
 	}
 	elect.Topics = append(elect.Topics, elected)
-	elections, err := elect.RequestWith(ctx, c.client)
+	elections, err := elect.RequestWith(ctx, c.Client)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -122,9 +147,9 @@ func (c *cluster) moveLeaders(ctx context.Context, topic string) (moved int, ref
 	return moved, refused, kerr.ErrorForCode(elections.ErrorCode)
 }
 
-// committed returns the committed offset of a group in each partition of a
+// Committed returns the committed offset of a group in each partition of a
 // topic, 0 without one.
-func (c *cluster) committed(ctx context.Context, group, topic string, partitions int32) ([]int64, error) {
+func (c *Cluster) Committed(ctx context.Context, group, topic string, partitions int32) ([]int64, error) {
 	request := kmsg.NewPtrOffsetFetchRequest()
 	request.Group = group
 	t := kmsg.NewOffsetFetchRequestTopic()
@@ -139,7 +164,7 @@ func (c *cluster) committed(ctx context.Context, group, topic string, partitions
 	}
 	g.Topics = append(g.Topics, of)
 	request.Topics, request.Groups = append(request.Topics, t), append(request.Groups, g)
-	response, err := request.RequestWith(ctx, c.client)
+	response, err := request.RequestWith(ctx, c.Client)
 	if err != nil {
 		return nil, err
 	}

@@ -1,4 +1,4 @@
-package main
+package cluster
 
 import (
 	"context"
@@ -11,13 +11,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// create creates a topic and waits until every partition has a leader.
-func (c *cluster) create(ctx context.Context, name string, partitions int32, replication int16) error {
+// Create creates a topic and waits until every partition has a leader.
+func (c *Cluster) Create(ctx context.Context, name string, partitions int32, replication int16) error {
 	t := kmsg.NewCreateTopicsRequestTopic()
 	t.Topic, t.NumPartitions, t.ReplicationFactor = name, partitions, replication
 	request := kmsg.NewPtrCreateTopicsRequest()
 	request.Topics, request.TimeoutMillis = append(request.Topics, t), 30_000
-	response, err := request.RequestWith(ctx, c.client)
+	response, err := request.RequestWith(ctx, c.Client)
 	if err != nil {
 		return fmt.Errorf("creating topic %s: %w", name, err)
 	}
@@ -26,11 +26,11 @@ func (c *cluster) create(ctx context.Context, name string, partitions int32, rep
 			return fmt.Errorf("creating topic %s: %w", name, err)
 		}
 	}
-	return c.healthy(ctx, name)
+	return c.Healthy(ctx, name)
 }
 
-// remove deletes topics. A failure costs disk space and changes no verdict.
-func (c *cluster) remove(ctx context.Context, names ...string) {
+// Remove deletes topics. A failure costs disk space and changes no verdict.
+func (c *Cluster) Remove(ctx context.Context, names ...string) {
 	request := kmsg.NewPtrDeleteTopicsRequest()
 	request.TopicNames, request.TimeoutMillis = names, 10_000
 	for _, name := range names {
@@ -38,12 +38,12 @@ func (c *cluster) remove(ctx context.Context, names ...string) {
 		t.Topic = new(name)
 		request.Topics = append(request.Topics, t)
 	}
-	_, _ = request.RequestWith(ctx, c.client)
+	_, _ = request.RequestWith(ctx, c.Client)
 }
 
-// healthy waits until all partitions of the topics have a leader and all
+// Healthy waits until all partitions of the topics have a leader and all
 // replicas are in sync.
-func (c *cluster) healthy(ctx context.Context, topics ...string) error {
+func (c *Cluster) Healthy(ctx context.Context, topics ...string) error {
 	for {
 		sick, err := c.sick(ctx, topics)
 		if err == nil && sick == 0 {
@@ -58,14 +58,14 @@ func (c *cluster) healthy(ctx context.Context, topics ...string) error {
 }
 
 // sick returns how many partitions have no leader or a replica out of sync.
-func (c *cluster) sick(ctx context.Context, topics []string) (n int, err error) {
+func (c *Cluster) sick(ctx context.Context, topics []string) (n int, err error) {
 	request := kmsg.NewPtrMetadataRequest()
 	for _, name := range topics {
 		t := kmsg.NewMetadataRequestTopic()
 		t.Topic = new(name)
 		request.Topics = append(request.Topics, t)
 	}
-	response, err := request.RequestWith(ctx, c.client)
+	response, err := request.RequestWith(ctx, c.Client)
 	if err != nil {
 		return 0, err
 	}
@@ -82,8 +82,8 @@ func (c *cluster) sick(ctx context.Context, topics []string) (n int, err error) 
 	return n, nil
 }
 
-// set changes one configuration of a topic.
-func (c *cluster) set(ctx context.Context, topic, name, value string) error {
+// Set changes one configuration of a topic.
+func (c *Cluster) Set(ctx context.Context, topic, name, value string) error {
 	config := kmsg.NewIncrementalAlterConfigsRequestResourceConfig()
 	config.Name, config.Value = name, new(value)
 	resource := kmsg.NewIncrementalAlterConfigsRequestResource()
@@ -91,7 +91,7 @@ func (c *cluster) set(ctx context.Context, topic, name, value string) error {
 	resource.Configs = append(resource.Configs, config)
 	request := kmsg.NewPtrIncrementalAlterConfigsRequest()
 	request.Resources = append(request.Resources, resource)
-	response, err := request.RequestWith(ctx, c.client)
+	response, err := request.RequestWith(ctx, c.Client)
 	if err != nil {
 		return err
 	}
@@ -103,8 +103,8 @@ func (c *cluster) set(ctx context.Context, topic, name, value string) error {
 	return nil
 }
 
-// ends returns the end offset of each partition.
-func (c *cluster) ends(ctx context.Context, topic string, partitions int32) ([]int64, error) {
+// Ends returns the end offset of each partition.
+func (c *Cluster) Ends(ctx context.Context, topic string, partitions int32) ([]int64, error) {
 	request := kmsg.NewPtrListOffsetsRequest()
 	t := kmsg.NewListOffsetsRequestTopic()
 	t.Topic = topic
@@ -116,7 +116,7 @@ func (c *cluster) ends(ctx context.Context, topic string, partitions int32) ([]i
 	request.Topics = append(request.Topics, t)
 	ends := make([]int64, partitions)
 	seen := 0
-	for _, shard := range c.client.RequestSharded(ctx, request) {
+	for _, shard := range c.Client.RequestSharded(ctx, request) {
 		if shard.Err != nil {
 			return nil, shard.Err
 		}

@@ -1,7 +1,13 @@
-package main
+// Package child runs the processes of the fault campaign. Each writes its
+// output into a log of its own, takes commands on its standard input, and may be
+// killed or frozen: an end that the campaign caused is not a failure.
+//
+// The file:
+//
+//	process  start a child, command it, signal it, wait for it, watch its memory
+package child
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,9 +22,11 @@ import (
 	"time"
 )
 
-// process is a child: this program once more, with a task.
-type process struct {
-	name    string
+// Process is a running child, or one that has ended. It is safe for concurrent
+// use.
+type Process struct {
+	// Name is what the campaign calls it, and the name of its log.
+	Name    string
 	command *exec.Cmd
 	stdin   io.WriteCloser
 	log     string
@@ -33,24 +41,18 @@ type process struct {
 	killed bool
 }
 
-// spawn starts a child. Its output goes to a file in dir.
-func spawn(dir, name string, t *task) (*process, error) {
-	text, err := json.Marshal(t)
-	if err != nil {
-		return nil, err
-	}
-	program, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	p := &process{name: name, log: filepath.Join(dir, name+".log"), ended: make(chan struct{})}
+// Spawn starts a program, with env added to this process's environment. Its
+// output goes to the file name.log in dir. The caller has to see to its end, by
+// closing its input or by a signal.
+func Spawn(dir, name, program string, env ...string) (*Process, error) {
+	p := &Process{Name: name, log: filepath.Join(dir, name+".log"), ended: make(chan struct{})}
 	log, err := os.Create(p.log)
 	if err != nil {
 		return nil, err
 	}
 	defer log.Close()
 	p.command = exec.Command(program)
-	p.command.Env = append(os.Environ(), taskVariable+"="+string(text))
+	p.command.Env = append(os.Environ(), env...)
 	p.command.Stdout, p.command.Stderr = log, log
 	// A process group of its own, so that Ctrl-C reaches this process alone,
 	// which then ends the children in order.
@@ -69,14 +71,20 @@ func spawn(dir, name string, t *task) (*process, error) {
 	return p, nil
 }
 
-// send writes a line to the child's input. A child that was just killed does
+// Send writes a line to the child's input. A child that was just killed does
 // not read it.
-func (p *process) send(format string, args ...any) {
+func (p *Process) Send(format string, args ...any) {
 	_, _ = fmt.Fprintf(p.stdin, format+"\n", args...)
 }
 
-// signal sends a signal, unless the child has ended.
-func (p *process) signal(s syscall.Signal) {
+// CloseInput ends the child's input, which a child takes as a request to quit.
+func (p *Process) CloseInput() { _ = p.stdin.Close() }
+
+// Ended returns a channel that is closed when the child has ended.
+func (p *Process) Ended() <-chan struct{} { return p.ended }
+
+// Signal sends a signal, unless the child has ended.
+func (p *Process) Signal(s syscall.Signal) {
 	if s == syscall.SIGKILL {
 		p.mu.Lock()
 		p.killed = true
@@ -85,9 +93,9 @@ func (p *process) signal(s syscall.Signal) {
 	_ = p.command.Process.Signal(s)
 }
 
-// wait waits for the end, and kills the child if it does not come within
+// Wait waits for the end, and kills the child if it does not come within
 // patience.
-func (p *process) wait(patience time.Duration) error {
+func (p *Process) Wait(patience time.Duration) error {
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	select {
@@ -98,10 +106,10 @@ func (p *process) wait(patience time.Duration) error {
 		select {
 		case <-p.ended:
 		case <-time.After(2 * time.Second):
-			p.signal(syscall.SIGKILL)
+			p.Signal(syscall.SIGKILL)
 			<-p.ended
 		}
-		return fmt.Errorf("%s did not end within %s, see %s", p.name, patience, p.log)
+		return fmt.Errorf("%s did not end within %s, see %s", p.Name, patience, p.log)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -110,18 +118,18 @@ func (p *process) wait(patience time.Duration) error {
 		return nil
 	}
 	if p.err != nil {
-		return fmt.Errorf("%s: %w, see %s", p.name, p.err, p.log)
+		return fmt.Errorf("%s: %w, see %s", p.Name, p.err, p.log)
 	}
 	return nil
 }
 
 // watch records the most memory that the child has had. The kernel's own figure
 // at the end would include the parent's memory at the fork.
-func (p *process) watch() {
+func (p *Process) watch() {
 	ticker := time.NewTicker(200 * time.Millisecond)
 	defer ticker.Stop()
 	for {
-		p.peak.Store(max(p.peak.Load(), memory(strconv.Itoa(p.command.Process.Pid), "VmHWM:")))
+		p.peak.Store(max(p.peak.Load(), Memory(strconv.Itoa(p.command.Process.Pid), "VmHWM:")))
 		select {
 		case <-ticker.C:
 		case <-p.ended:
@@ -130,9 +138,9 @@ func (p *process) watch() {
 	}
 }
 
-// memory returns a field of the kernel's status of a process: VmRSS, its memory
+// Memory returns a field of the kernel's status of a process: VmRSS, its memory
 // now, or VmHWM, the most that it had. In kilobytes; 0 if it can't be read.
-func memory(process, field string) int64 {
+func Memory(process, field string) int64 {
 	status, err := os.ReadFile("/proc/" + process + "/status")
 	if err != nil {
 		return 0
@@ -145,8 +153,8 @@ func memory(process, field string) int64 {
 	return kilobytes
 }
 
-// rss returns the most memory that the child has had, in megabytes.
-func (p *process) rss() float64 { return float64(p.peak.Load()) / 1024 }
+// RSS returns the most memory that the child has had, in megabytes.
+func (p *Process) RSS() float64 { return float64(p.peak.Load()) / 1024 }
 
 // String returns the name and the process id.
-func (p *process) String() string { return p.name + " (" + strconv.Itoa(p.command.Process.Pid) + ")" }
+func (p *Process) String() string { return p.Name + " (" + strconv.Itoa(p.command.Process.Pid) + ")" }

@@ -1,4 +1,4 @@
-package main
+package cluster
 
 import (
 	"errors"
@@ -9,39 +9,40 @@ import (
 	"time"
 )
 
-// proxy stands between the clients and one broker. It delays, limits, cuts and
+// Proxy stands between the clients and one broker. It delays, limits, cuts and
 // resets connections.
-type proxy struct {
+type Proxy struct {
 	to       string
 	listener net.Listener
-	// delay is in nanoseconds for each chunk, in each direction.
-	delay atomic.Int64
-	// rate is in bytes per second, of each connection and direction; 0 is
+	// Delay is in nanoseconds for each chunk, in each direction.
+	Delay atomic.Int64
+	// Rate is in bytes per second, of each connection and direction; 0 is
 	// unlimited.
-	rate atomic.Int64
-	// silent lets nothing pass, and closes nothing: as a cable that was pulled.
-	silent atomic.Bool
+	Rate atomic.Int64
+	// Silent lets nothing pass, and closes nothing: as a cable that was pulled.
+	Silent atomic.Bool
 
 	mu    sync.Mutex
 	conns map[*net.TCPConn]struct{}
 	work  sync.WaitGroup
 }
 
-// newProxy starts a proxy for the broker at an address.
-func newProxy(to string) (*proxy, error) {
+// NewProxy starts a proxy for the broker at an address.
+func NewProxy(to string) (*Proxy, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	p := &proxy{to: to, listener: listener, conns: make(map[*net.TCPConn]struct{})}
+	p := &Proxy{to: to, listener: listener, conns: make(map[*net.TCPConn]struct{})}
 	p.work.Go(p.accept)
 	return p, nil
 }
 
-func (p *proxy) address() string { return p.listener.Addr().String() }
+// Address returns where the proxy listens.
+func (p *Proxy) Address() string { return p.listener.Addr().String() }
 
 // accept serves connections until the listener is closed.
-func (p *proxy) accept() {
+func (p *Proxy) accept() {
 	for {
 		in, err := p.listener.Accept()
 		if err != nil {
@@ -52,7 +53,7 @@ func (p *proxy) accept() {
 }
 
 // serve forwards one connection until either side ends it.
-func (p *proxy) serve(in *net.TCPConn) {
+func (p *Proxy) serve(in *net.TCPConn) {
 	defer in.Close()
 	dialled, err := net.DialTimeout("tcp", p.to, 5*time.Second)
 	if err != nil {
@@ -81,16 +82,16 @@ func (p *proxy) serve(in *net.TCPConn) {
 const chunk = 16 << 10
 
 // forward copies in one direction.
-func (p *proxy) forward(from, to *net.TCPConn) {
+func (p *Proxy) forward(from, to *net.TCPConn) {
 	buffer := make([]byte, chunk)
 	for {
 		n, err := from.Read(buffer)
 		if n > 0 {
-			for p.silent.Load() {
+			for p.Silent.Load() {
 				time.Sleep(10 * time.Millisecond)
 			}
-			wait := time.Duration(p.delay.Load())
-			if rate := p.rate.Load(); rate > 0 {
+			wait := time.Duration(p.Delay.Load())
+			if rate := p.Rate.Load(); rate > 0 {
 				wait += time.Duration(int64(n) * int64(time.Second) / rate)
 			}
 			if wait > 0 {
@@ -109,9 +110,9 @@ func (p *proxy) forward(from, to *net.TCPConn) {
 	}
 }
 
-// reset ends every connection with a TCP reset, in the middle of what it
+// Reset ends every connection with a TCP reset, in the middle of what it
 // carries.
-func (p *proxy) reset() {
+func (p *Proxy) Reset() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for c := range p.conns {
@@ -120,17 +121,17 @@ func (p *proxy) reset() {
 	}
 }
 
-// heal lets everything pass again, without delay.
-func (p *proxy) heal() {
-	p.delay.Store(0)
-	p.rate.Store(0)
-	p.silent.Store(false)
+// Heal lets everything pass again, without Delay.
+func (p *Proxy) Heal() {
+	p.Delay.Store(0)
+	p.Rate.Store(0)
+	p.Silent.Store(false)
 }
 
-// close ends the proxy and its connections.
-func (p *proxy) close() {
-	p.heal()
+// Close ends the proxy and its connections.
+func (p *Proxy) Close() {
+	p.Heal()
 	_ = p.listener.Close()
-	p.reset()
+	p.Reset()
 	p.work.Wait()
 }

@@ -1,0 +1,51 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Each calls f with every record of a topic, in order within each partition.
+func (c *Cluster) Each(ctx context.Context, topic string, partitions int32, f func(*kgo.Record) error) error {
+	ends, err := c.Ends(ctx, topic, partitions)
+	if err != nil {
+		return err
+	}
+	from := make(map[int32]kgo.Offset)
+	left := int64(0)
+	for p, end := range ends {
+		if end > 0 {
+			from[int32(p)] = kgo.NewOffset().At(0) //nolint:gosec // a partition's number
+			left += end
+		}
+	}
+	if left == 0 {
+		return nil
+	}
+	reader, err := kgo.NewClient(kgo.SeedBrokers(c.Addresses...),
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: from}))
+	if err != nil {
+		return err
+	}
+	defer reader.Close()
+	for left > 0 {
+		fetches := reader.PollFetches(ctx)
+		if err := fetches.Err0(); err != nil {
+			return err
+		}
+		var errs []error
+		fetches.EachError(func(_ string, _ int32, err error) { errs = append(errs, err) })
+		fetches.EachRecord(func(r *kgo.Record) {
+			if r.Offset < ends[r.Partition] {
+				left--
+				errs = append(errs, f(r))
+			}
+		})
+		if err := errors.Join(errs...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
