@@ -151,10 +151,6 @@ func (t *stage) run(ctx context.Context, actions []action) (*result, []string) {
 	return r, wrong
 }
 
-// drainPatience bounds how long a group may take to handle what is left after
-// the last fault.
-const drainPatience = 2 * time.Minute
-
 // commitLag bounds how long before a kill an event may have been handled that
 // is repeated after it. What may be repeated is judged by the commits that were
 // acknowledged; this only shows that there are commits: one a second, each
@@ -249,6 +245,3 @@ func (t *stage) evidence(ctx context.Context) (*evidence, error) {
 	e.dead, err = readLetters(ctx, t.cluster, t.topic.letters(), letterPartitions)
 	return e, err
 }
-
-// seconds returns a duration in seconds, to the hundredth.
-func seconds(d time.Duration) float64 { return float64(d.Round(10*time.Millisecond)) / 1e9 }

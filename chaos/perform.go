@@ -277,6 +277,10 @@ func (t *stage) published(ctx context.Context) error {
 	return nil
 }
 
+// drainPatience bounds how long a group may take to handle what is left after
+// the last fault.
+const drainPatience = 2 * time.Minute
+
 // drained waits until the group has committed everything that is in the log.
 func (t *stage) drained(ctx context.Context) error {
 	var left int64

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // result is one line of the result file. Times are in seconds.
@@ -85,3 +86,6 @@ func (r *results) append(one *result) error {
 	_, err = file.Write(append(line, '\n'))
 	return err
 }
+
+// seconds returns a duration in seconds, to the hundredth.
+func seconds(d time.Duration) float64 { return float64(d.Round(10*time.Millisecond)) / 1e9 }
