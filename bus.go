@@ -86,6 +86,9 @@ func New(t transport.Transport, config Config) (*Bus, error) {
 	if b.producer, err = t.NewProducer(producer); err != nil {
 		return nil, &Error{Op: "configure", Err: errors.Join(err, b.signals.Close())}
 	}
+	if w, ok := t.(interface{ Watch(*Bus) }); ok {
+		w.Watch(b) // kafkatest's transports know the buses made on them
+	}
 	return b, nil
 }
 

@@ -37,7 +37,6 @@ func (c *Cluster) Bus(t testing.TB, adjust ...func(*eventbus.Config)) *eventbus.
 	if err != nil {
 		t.Fatalf("kafkatest: %v", err)
 	}
-	c.watch(bus)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), closing)
 		defer cancel()
@@ -89,16 +88,6 @@ func Publish[T any](t testing.TB, c *Cluster, topic *eventbus.Topic[T], events .
 	if err := eventbus.NewPublisher(bus, topic).PublishBatch(ctx, events); err != nil {
 		t.Fatalf("kafkatest: %v", err)
 	}
-}
-
-// watch makes Settle and Handled know a bus.
-func (c *Cluster) watch(bus *eventbus.Bus) {
-	if err := bus.Use(c.record); err != nil {
-		panic(err) // it is new
-	}
-	c.mu.Lock()
-	c.buses = append(c.buses, bus)
-	c.mu.Unlock()
 }
 
 // maxService keeps the names of dead-letter topics, which have topic and group in

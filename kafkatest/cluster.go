@@ -28,6 +28,7 @@ type Cluster struct {
 	publisher *eventbus.Bus // of Publish
 	raw       transport.Producer
 	returned  map[transport.Position]bool // dead letters that Redeliver has brought back
+	misuses   misuses
 
 	publishFaults, handlerFaults faults
 	changed                      chan struct{} // closed by the next change
@@ -64,13 +65,14 @@ func newCluster(t testing.TB, c *Cluster) *Cluster {
 		if err := c.transport.Close(ctx); err != nil {
 			t.Errorf("kafkatest: closing the cluster: %v", err)
 		}
+		c.reportMisuses(t)
 	})
 	return c
 }
 
-// Transport returns a transport for a bus that the test makes itself. Closing it
-// leaves the cluster as it is. Settle and the assertions know what goes through
-// it; Handled knows of buses from Bus, Start and Module alone.
+// Transport returns a transport for a bus that the test makes itself, with
+// eventbus.New. Closing it leaves the cluster as it is. Settle, Handled, the faults
+// and the assertions know that bus as they know those of Bus, Start and Module.
 func (c *Cluster) Transport() transport.Transport { return &link{c.transport, c} }
 
 // Memory returns the cluster that NewMemory made, whose methods cause faults and

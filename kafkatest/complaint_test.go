@@ -29,6 +29,8 @@ func (c *complaints) Fatalf(format string, args ...any) {
 	runtime.Goexit()
 }
 
+func (c *complaints) FailNow() { runtime.Goexit() }
+
 // complain runs f, which may end with Fatalf, and returns what it complained of.
 func complain(t *testing.T, f func(testing.TB)) string {
 	c := &complaints{TB: t}

@@ -22,6 +22,11 @@
 // wrong in production; package [github.com/eventbus-go/eventbus/kafkatest/check]
 // does so by chance, and judges what came of it.
 //
+// What a bus lends to a handler ends with the handler on every cluster: an envelope
+// that it kept reads "used after release", and one that it wrote to fails the test.
+// A handler that calls t.FailNow, or runtime.Goexit otherwise, fails the test at its
+// next wait, with the line that did so.
+//
 // Everything ends with the test, by its Cleanup. In memory, and on NewBroker, it
 // all works inside a bubble of testing/synctest too, where an hour of backoff
 // takes milliseconds.

@@ -14,12 +14,13 @@ type handling struct {
 	envelope *eventbus.Envelope
 }
 
-// record is the middleware that notes what was handled.
+// record is the middleware that notes what was handled, and what a handler did that
+// it may not do.
 func (c *Cluster) record(next eventbus.Handler) eventbus.Handler {
 	return func(ctx context.Context, d *eventbus.Delivery) error {
 		err := c.spared(d)
 		if err == nil {
-			err = next(ctx, d)
+			err = c.lending(ctx, d, next)
 		}
 		failed, marked := errtree.Alone[*eventbus.BatchError](err)
 		if err == nil || marked && len(d.Events) > 1 {
@@ -28,6 +29,21 @@ func (c *Cluster) record(next eventbus.Handler) eventbus.Handler {
 		c.stir()
 		return err
 	}
+}
+
+// lending calls the handler with envelopes that end when it does.
+func (c *Cluster) lending(ctx context.Context, d *eventbus.Delivery, next eventbus.Handler) error {
+	returned := false
+	takeBack := c.lendEnvelopes(d)
+	defer func() {
+		takeBack()
+		if !returned {
+			c.noteExit(d)
+		}
+	}()
+	err := next(ctx, d)
+	returned = true
+	return err
 }
 
 // spared is the error of FailHandlers that an attempt meets.

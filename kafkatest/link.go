@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/eventbus-go/eventbus"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -132,6 +133,26 @@ func (l *link) NewConsumer(config transport.ConsumerConfig) (transport.Consumer,
 	return linked, nil
 }
 
+// NewReader returns a reader that lends its records as consumers do.
+func (l *link) NewReader(config transport.ReaderConfig) (transport.Reader, error) {
+	r, err := l.Transport.NewReader(config)
+	if err != nil {
+		return nil, err
+	}
+	return &linkedReader{r, l.cluster}, nil
+}
+
+// Watch is called by eventbus.New: Settle and Handled know the bus from then on.
+func (l *link) Watch(bus *eventbus.Bus) {
+	c := l.cluster
+	if err := bus.Use(c.record); err != nil {
+		panic(err) // it is new
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.buses = append(c.buses, bus)
+}
+
 type linkedProducer struct {
 	transport.Producer
 	cluster *Cluster
@@ -158,6 +179,12 @@ func (p *linkedProducer) Close(ctx context.Context) error {
 type linkedConsumer struct {
 	transport.Consumer
 	cluster *Cluster
+}
+
+func (c *linkedConsumer) Poll(ctx context.Context) ([]transport.Batch, error) {
+	batches, err := c.Consumer.Poll(ctx)
+	c.cluster.lendBatches(batches)
+	return batches, err
 }
 
 func (c *linkedConsumer) Close(ctx context.Context) error {

@@ -58,6 +58,9 @@ func (c *Cluster) await(t testing.TB, complaint string, look func(context.Contex
 	deadline, _ := deadlineOf(t)
 	for {
 		own, transports := c.next(), c.transportChanged()
+		if c.reportMisuses(t) {
+			t.FailNow()
+		}
 		var u unfinished
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		err := look(ctx, &u)
@@ -66,6 +69,7 @@ func (c *Cluster) await(t testing.TB, complaint string, look func(context.Contex
 			u.add("%v", err)
 		}
 		if len(u.what) == 0 {
+			c.reportMisuses(t) // the last of them while this looked
 			return
 		}
 		slices.Sort(u.what)

@@ -1,0 +1,73 @@
+package kafkatest
+
+import (
+	"context"
+	"time"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/internal/lease"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// What a bus lends to handlers is overwritten here as soon as it is due, on every
+// kind of cluster: records at their batch's Release, envelopes when the handler
+// returns. A handler that keeps them reads lease.Words, in the first test.
+
+// lendBatches puts the records of batches into memory of their own, which the
+// batch's Release overwrites before the driver's.
+func (c *Cluster) lendBatches(batches []transport.Batch) {
+	for i := range batches {
+		b := &batches[i]
+		lent, partition, release := lease.Of(b.Records), b.Partition, b.Release
+		b.Release = func() {
+			if !lent.Release() {
+				c.misused("the memory of records of %s was written to: records are the driver's until their release, and read only", partition)
+			}
+			if release != nil {
+				release()
+			}
+		}
+	}
+}
+
+// lendEnvelopes puts copies in the place of a delivery's envelopes, for one
+// attempt. takeBack ends that: the copies are overwritten, and the delivery has its
+// own envelopes again.
+func (c *Cluster) lendEnvelopes(d *eventbus.Delivery) (takeBack func()) {
+	own := make([]*eventbus.Envelope, len(d.Events))
+	copies := make([]eventbus.Envelope, len(d.Events))
+	records := make([]transport.Record, len(d.Events))
+	for i, e := range d.Events {
+		own[i], copies[i] = e, *e
+		records[i] = transport.Record{Key: e.Key, Value: e.Data, Headers: e.Headers}
+	}
+	lent := lease.Of(records)
+	for i := range copies {
+		copies[i].Key, copies[i].Data, copies[i].Headers = records[i].Key, records[i].Value, records[i].Headers
+		d.Events[i] = &copies[i]
+	}
+	return func() {
+		if !lent.Release() {
+			c.misused("a handler of group %s wrote to the data, key or headers of an event on topic %s: they are read only, and the next attempt gets them too; Clone the Envelope to change it",
+				d.Group, d.Topic)
+		}
+		for i := range copies {
+			e := &copies[i]
+			e.ID, e.Source, e.Type, e.Subject, e.Topic = lease.Words, lease.Words, lease.Words, lease.Words, lease.Words
+			e.Partition, e.Offset, e.Time, e.Timestamp = -1, -1, time.Time{}, time.Time{}
+		}
+		copy(d.Events, own)
+	}
+}
+
+// linkedReader lends the records that it reads.
+type linkedReader struct {
+	transport.Reader
+	cluster *Cluster
+}
+
+func (r *linkedReader) Poll(ctx context.Context) ([]transport.Batch, error) {
+	batches, err := r.Reader.Poll(ctx)
+	r.cluster.lendBatches(batches)
+	return batches, err
+}
