@@ -29,7 +29,7 @@ func TestRelease(t *testing.T) {
 	if want := Words[:10]; string(kept.Key) != want {
 		t.Errorf("the kept key is %q, want %q", kept.Key, want)
 	}
-	if string(kept.Headers[0].Key) != Words[:5] || string(kept.Headers[0].Value) != Words[:2] {
+	if kept.Headers[0].Key != Words[:5] || string(kept.Headers[0].Value) != Words[:2] {
 		t.Errorf("the kept header is %q", kept.Headers[0])
 	}
 	if want := strings.Repeat(Words, 4)[:200]; string(kept.Value) != want {
