@@ -122,12 +122,7 @@ func (x *Transactor) Produce(ctx context.Context, records ...transport.Record) e
 		if err := x.enlist(ctx, order); err != nil {
 			return err
 		}
-		for _, p := range order {
-			if err := x.write(ctx, p, of[p]); err != nil {
-				return fmt.Errorf("%s: %w", p, err)
-			}
-		}
-		return nil
+		return x.writeAll(ctx, order, of)
 	})
 }
 

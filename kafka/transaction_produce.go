@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -29,12 +30,44 @@ func (c capped) MaxVersion() int16 { return c.most }
 // (KIP-890), and expects the other requests of a transaction in new versions too.
 const produceOfTransaction = 11
 
-// write writes one partition's records, batch after batch.
-func (x *Transactor) write(ctx context.Context, p transport.Partition, records []*transport.Record) error {
+// writesAtOnce bounds how many partitions are written at the same time, and with
+// it the memory of their encoded batches.
+const writesAtOnce = 16
+
+// writeAll writes the records of several partitions at the same time, and returns
+// the error of the first partition in order that failed. It never leaves a request
+// under way: one that arrived after the transaction's end would open another
+// transaction, which nobody ends.
+func (x *Transactor) writeAll(ctx context.Context, order []transport.Partition, of map[transport.Partition][]*transport.Record) error {
+	next := make([]int32, len(order))
+	failed := make([]error, len(order))
+	free := make(chan struct{}, writesAtOnce)
+	var writing sync.WaitGroup
+	for i, p := range order {
+		sequence := x.sequences[p]
+		free <- struct{}{}
+		writing.Go(func() {
+			defer func() { <-free }()
+			next[i], failed[i] = x.write(ctx, p, of[p], sequence)
+		})
+	}
+	writing.Wait()
+	for i, p := range order {
+		if failed[i] != nil {
+			return fmt.Errorf("%s: %w", p, failed[i])
+		}
+		x.sequences[p] = next[i]
+	}
+	return nil
+}
+
+// write writes one partition's records, batch after batch, and returns the sequence
+// number of the next one.
+func (x *Transactor) write(ctx context.Context, p transport.Partition, records []*transport.Record, sequence int32) (int32, error) {
 	for limit := len(records); len(records) > 0; {
-		encoded, n, err := x.encode(records[:min(limit, len(records))], x.sequences[p])
+		encoded, n, err := x.encode(records[:min(limit, len(records))], sequence)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		err = x.send(ctx, p, encoded)
 		if errors.Is(err, transport.ErrTooLarge) && n > 1 {
@@ -44,12 +77,12 @@ func (x *Transactor) write(ctx context.Context, p transport.Partition, records [
 			continue
 		}
 		if err != nil {
-			return err
+			return 0, err
 		}
-		x.sequences[p] = batch.NextSequence(x.sequences[p], n)
+		sequence = batch.NextSequence(sequence, n)
 		records = records[n:]
 	}
-	return nil
+	return sequence, nil
 }
 
 // encode encodes a batch of as many of the records as fit into BatchBytes, at

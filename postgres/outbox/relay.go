@@ -178,19 +178,30 @@ func (r *Relay) open(ctx context.Context, l *lease, c cursor) (cursor, error) {
 }
 
 // serve relays batch after batch. ctx ends the loop, working what is under way.
+// The next batch is read while one is sent.
 func (r *Relay) serve(ctx, working context.Context, l *lease, c cursor) error {
 	housekeeping := newChores(r)
 	idle := 0
+	var ahead <-chan window
+	defer func() {
+		if ahead != nil {
+			<-ahead // no statement outlives the term
+		}
+	}()
 	for ctx.Err() == nil {
 		if err := housekeeping.run(working, l); err != nil {
 			return err
 		}
-		rows, after, err := r.next(working, c)
-		if err != nil {
-			return err
+		if ahead == nil {
+			ahead = r.readAhead(working, c)
 		}
-		if len(rows) == 0 {
-			if c = after; !l.covers(r.config.DeliveryTimeout) || time.Until(l.until) < r.config.Lease*2/3 {
+		w := <-ahead
+		ahead = nil
+		if w.err != nil {
+			return w.err
+		}
+		if len(w.rows) == 0 {
+			if c = w.after; !l.covers(r.config.DeliveryTimeout) || time.Until(l.until) < r.config.Lease*2/3 {
 				if err := r.advance(working, l, c, 0, nil); err != nil {
 					return err
 				}
@@ -200,10 +211,13 @@ func (r *Relay) serve(ctx, working context.Context, l *lease, c cursor) error {
 			continue
 		}
 		idle = 0
-		if err := r.relay(working, l, rows, after); err != nil {
+		if w.more {
+			ahead = r.readAhead(working, w.after)
+		}
+		if err := r.relay(working, l, w.rows, w.after); err != nil {
 			return err
 		}
-		c = after
+		c = w.after
 	}
 	return nil
 }

@@ -10,6 +10,26 @@ import (
 
 const columns = `id, format, event_id, topic, key, value, partitioner, attributes`
 
+// window is what next returned, and whether it filled a batch.
+type window struct {
+	rows  []row
+	after cursor
+	more  bool
+	err   error
+}
+
+// readAhead reads the window after a cursor on a connection of its own.
+func (r *Relay) readAhead(ctx context.Context, c cursor) <-chan window {
+	read := make(chan window, 1)
+	go func() {
+		var w window
+		w.rows, w.after, w.err = r.next(ctx, c)
+		w.more = len(w.rows) >= r.config.Batch
+		read <- w
+	}()
+	return read
+}
+
 // next returns the rows that follow the cursor, in order, and the cursor behind
 // them. No rows and an equal cursor: nothing has happened.
 //
