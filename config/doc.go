@@ -36,6 +36,9 @@
 //	Sasl:           Mechanism Username Password PasswordFile TokenFile SessionLifetime
 //	Admin:          Address Token TokenFile; without an address nothing is served
 //
+// [LoadSection] reads other sections into a struct, as Outbox and Inbox of module
+// postgres.
+//
 // A key of the section that is none of these is an error. Durations are Go's
 // ("30s") or .NET's ("00:00:30", "1.00:00:00"). There is no key that turns the
 // verification of certificates off: name the authority with Tls:CaFile.

@@ -16,6 +16,7 @@ type settings struct {
 	service    string
 	connection string
 	section    string
+	beside     string // a section that LoadSection reads
 }
 
 func defaultSettings() settings {

@@ -144,6 +144,8 @@ func (r *reader) unknown() {
 			}
 		case near != "":
 			r.fault("%q in %s is not a setting: did you mean %s:%s?", at.key, at.source, r.settings.section, near)
+		case r.settings.beside != "":
+			r.fault("%q in %s is not a setting: %s has %s", at.key, at.source, r.settings.section, strings.Join(r.known, ", "))
 		default:
 			r.fault("%q in %s is not a setting: the documentation of package config lists them", at.key, at.source)
 		}

@@ -163,7 +163,7 @@ func (s *settings) put(found flat, key string, e entry, fault func(error)) {
 	key = strings.ToLower(key)
 	section, _, _ := strings.Cut(key, ":")
 	switch section {
-	case "connectionstrings", "logging", strings.ToLower(s.section):
+	case "connectionstrings", "logging", strings.ToLower(s.section), strings.ToLower(s.beside):
 	default:
 		return
 	}

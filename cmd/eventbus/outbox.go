@@ -21,13 +21,19 @@ const databaseVariable = "ConnectionStrings__Outbox"
 
 // outboxFlags are the flags of all outbox commands.
 type outboxFlags struct {
-	database string
-	schema   string
-	table    string
-	relay    string
+	database    string
+	schema      string
+	table       string
+	relay       string
+	partitioned bool
 }
 
-func (f *outboxFlags) of() outbox.Table { return outbox.Table{Schema: f.schema, Name: f.table} }
+func (f *outboxFlags) of() outbox.Table {
+	return outbox.Table{Schema: f.schema, Name: f.table, Partitioned: f.partitioned}
+}
+
+// name is the relay's name that a command is about.
+func (f *outboxFlags) name() string { return cmp.Or(f.relay, "default") }
 
 func newOutboxCommand(a *app) *cobra.Command {
 	var f outboxFlags
@@ -52,6 +58,17 @@ func newOutboxCommand(a *app) *cobra.Command {
 			}),
 		}
 	}
+	migrate := all("migrate", "Create or update the tables", func(ctx context.Context, pool *pgxpool.Pool) error {
+		if a.dryRun {
+			sql, err := outbox.Schema(f.of())
+			if err != nil {
+				return err
+			}
+			return a.say("%s", sql)
+		}
+		return outbox.Migrate(ctx, pool, f.of())
+	})
+	migrate.Flags().BoolVar(&f.partitioned, "partitioned", false, "in partitions of a day each, which are dropped whole")
 	c := a.group("outbox", "Look after an outbox on PostgreSQL, and run its relay",
 		all("status", "Show the relays, what is pending, and what holds the database up", func(ctx context.Context, pool *pgxpool.Pool) error { return a.outboxStatus(ctx, pool, &f) }),
 		all("list", "List the events that wait because Kafka refused one of their key", func(ctx context.Context, pool *pgxpool.Pool) error { return a.outboxList(ctx, pool, &f) }),
@@ -60,19 +77,10 @@ func newOutboxCommand(a *app) *cobra.Command {
 			if a.dryRun {
 				return a.outboxShow(ctx, pool, &f, id)
 			}
-			return outbox.RetryParked(ctx, pool, f.of(), f.relay, id)
+			return outbox.RetryParked(ctx, pool, f.of(), f.name(), id)
 		}),
 		one("skip", "Drop a waiting event for good; its key goes on with the next", func(ctx context.Context, pool *pgxpool.Pool, id int64) error { return a.outboxSkip(ctx, pool, &f, id) }),
-		all("migrate", "Create or update the tables", func(ctx context.Context, pool *pgxpool.Pool) error {
-			if a.dryRun {
-				sql, err := outbox.Schema(f.of())
-				if err != nil {
-					return err
-				}
-				return a.say("%s", sql)
-			}
-			return outbox.Migrate(ctx, pool, f.of())
-		}),
+		migrate,
 		newOutboxRelayCommand(a, &f))
 	c.Long = c.Short + `.
 
@@ -81,7 +89,7 @@ The database is that of --database or ` + databaseVariable + `.`
 	flags.StringVar(&f.database, "database", "", "`address` of the database, postgres://…")
 	flags.StringVar(&f.schema, "schema", "", "`schema` of the outbox (default public)")
 	flags.StringVar(&f.table, "table", "", "`table` of the outbox (default outbox)")
-	flags.StringVar(&f.relay, "relay", "default", "`name` of the relay")
+	flags.StringVar(&f.relay, "relay", "", "`name` of the relay (default default)")
 	return c
 }
 
@@ -161,7 +169,7 @@ func parkedEvent(ctx context.Context, pool *pgxpool.Pool, f *outboxFlags, id int
 		return outbox.ParkedEvent{}, err
 	}
 	for _, p := range events {
-		if p.ID == id && p.Relay == f.relay {
+		if p.ID == id && p.Relay == f.name() {
 			return p, nil
 		}
 	}
@@ -175,5 +183,5 @@ func (a *app) outboxSkip(ctx context.Context, pool *pgxpool.Pool, f *outboxFlags
 	if err := a.confirm("Drop this event, so that it is never published"); err != nil {
 		return err
 	}
-	return outbox.SkipParked(ctx, pool, f.of(), f.relay, id)
+	return outbox.SkipParked(ctx, pool, f.of(), f.name(), id)
 }

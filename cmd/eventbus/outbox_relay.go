@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -10,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/config"
 	"github.com/eventbus-go/eventbus/kafka"
 	"github.com/eventbus-go/eventbus/postgres/outbox"
 )
@@ -24,7 +26,8 @@ run, here or in services: one of a name leads, and another takes over.
 
 A name that has no cursor says where it begins by --from. The name default has
 one from the migration on: if that is gone, it was lost, and --from oldest sends
-again what the table still holds.`,
+again what the table still holds. Batch, Poll, Lease and whatever else a relay can
+be told is read from the section Outbox of the configuration.`,
 		Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: a.action(func(ctx context.Context, _ []string) error {
 			return a.withPool(ctx, f, func(pool *pgxpool.Pool) error { return a.outboxRelay(ctx, pool, f, from, unfenced) })
@@ -55,10 +58,21 @@ func (a *app) outboxRelay(ctx context.Context, pool *pgxpool.Pool, f *outboxFlag
 		defer cancel()
 		err = errors.Join(err, bus.Close(ending))
 	}()
-	relay, err := outbox.NewRelay(bus, pool, outbox.Config{
-		Table: f.of(), Name: f.relay, Unfenced: unfenced, Logger: logger,
-		From: map[string]outbox.Start{"oldest": outbox.StartOldest, "now": outbox.StartNow}[from],
-	})
+	var options []config.Option
+	if a.config != "" {
+		options = append(options, config.Files(a.config))
+	}
+	var o outbox.Config
+	if err := config.LoadSection("Outbox", &o, options...); err != nil {
+		return err
+	}
+	// What flags say wins.
+	o.Table.Schema, o.Table.Name = cmp.Or(f.schema, o.Table.Schema), cmp.Or(f.table, o.Table.Name)
+	o.Name = cmp.Or(f.relay, o.Name)
+	o.From = cmp.Or(map[string]outbox.Start{"oldest": outbox.StartOldest, "now": outbox.StartNow}[from], o.From)
+	o.Unfenced = o.Unfenced || unfenced
+	o.Logger = logger
+	relay, err := outbox.NewRelay(bus, pool, o)
 	if err != nil {
 		return err
 	}

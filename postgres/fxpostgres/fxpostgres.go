@@ -14,6 +14,7 @@ import (
 	"context"
 
 	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/config"
 	"github.com/eventbus-go/eventbus/postgres/inbox"
 	"github.com/eventbus-go/eventbus/postgres/outbox"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -34,6 +35,16 @@ func Migrate() fx.Option { return fx.Supply(new(migration)) }
 
 // migration in the container says that the application migrates.
 type migration struct{}
+
+// Configured provides an outbox.Config and an inbox.Config from the sections Outbox
+// and Inbox of the sources that package config reads; options are those of
+// config.Load. A key that neither has is an error at start.
+func Configured(options ...config.Option) fx.Option {
+	return fx.Provide(
+		func() (c outbox.Config, err error) { return c, config.LoadSection("Outbox", &c, options...) },
+		func() (c inbox.Config, err error) { return c, config.LoadSection("Inbox", &c, options...) },
+	)
+}
 
 // Publisher provides an *outbox.Publisher[T] for a topic.
 func Publisher[T any](topic *eventbus.Topic[T]) fx.Option {

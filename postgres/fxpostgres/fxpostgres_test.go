@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/config"
 	"github.com/eventbus-go/eventbus/fxmodule"
 	"github.com/eventbus-go/eventbus/kafka"
 	"github.com/eventbus-go/eventbus/kafkatest"
@@ -46,8 +48,8 @@ func TestModule(t *testing.T) {
 	handled := make(chan string, 10)
 	var publisher *outbox.Publisher[placed]
 	app := fxtest.New(t,
-		fx.Supply(pool, outbox.Config{Table: outbox.Table{Schema: schema}}, inbox.Config{Table: inbox.Table{Schema: schema}},
-			kafka.Config{}, eventbus.Config{Service: "shop", Environment: "Test"}),
+		fx.Supply(pool, kafka.Config{}, eventbus.Config{Service: "shop", Environment: "Test"}),
+		fxpostgres.Configured(config.Directory(t.TempDir()), config.Environ("Outbox__Table__Schema="+schema, "Outbox__From=oldest", "Inbox__Table__Schema="+schema)),
 		fxmodule.Module, cluster.Module(),
 		fxpostgres.Migrate(),
 		fxpostgres.Module,
@@ -77,4 +79,14 @@ func TestModule(t *testing.T) {
 		t.Error("nothing was handled")
 	}
 	app.RequireStop()
+}
+
+// TestConfigured: a key that an outbox does not have is an error that names the one
+// that was meant.
+func TestConfigured(t *testing.T) {
+	err := fx.New(fx.NopLogger, fxpostgres.Configured(config.Directory(t.TempDir()), config.Environ("Outbox__Btach=5")),
+		fx.Invoke(func(outbox.Config) {})).Err()
+	if err == nil || !strings.Contains(err.Error(), "did you mean Outbox:Batch?") {
+		t.Errorf("an unknown key: %v", err)
+	}
 }

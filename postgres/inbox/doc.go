@@ -3,8 +3,9 @@
 // rebalance or a relay repeats is acknowledged without the handler, for as long as
 // the key is kept.
 //
-//	inbox.go   Inbox: one transaction per attempt
-//	schema.go  the table, its migration, cleaning
+//	inbox.go     Inbox: one transaction per attempt
+//	database.go  pgx's and database/sql's transactions
+//	schema.go    the table, its migration, cleaning
 //
 // Effectively once, end to end, is an inbox with an outbox behind it: the handler's
 // writes, the keys and the events that the handler publishes commit together.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"database/sql"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -43,16 +44,33 @@ type Config struct {
 // Inbox is an eventbus.Inbox on PostgreSQL. It is safe for concurrent use and owns
 // nothing.
 type Inbox struct {
-	pool   *pgxpool.Pool
-	config Config
-	table  string
+	database database
+	config   Config
+	table    string
 }
 
 var _ eventbus.Inbox = (*Inbox)(nil)
 
 // New returns an inbox in the database of pool. The pool needs a connection for
-// every handler that runs at once.
+// every handler that runs at once. The handler's transaction is in [FromContext].
 func New(pool *pgxpool.Pool, config Config) (*Inbox, error) {
+	if pool == nil {
+		return nil, errors.New("inbox: a pool is needed")
+	}
+	return newInbox(pgxDatabase{pool}, config)
+}
+
+// NewSQL returns an inbox in the PostgreSQL database of db, by any driver that
+// takes text and the placeholder $1. The handler's transaction is in
+// [SQLFromContext].
+func NewSQL(db *sql.DB, config Config) (*Inbox, error) {
+	if db == nil {
+		return nil, errors.New("inbox: a database is needed")
+	}
+	return newInbox(sqlDatabase{db}, config)
+}
+
+func newInbox(database database, config Config) (*Inbox, error) {
 	table, err := config.Table.quoted()
 	if err != nil {
 		return nil, err
@@ -60,12 +78,15 @@ func New(pool *pgxpool.Pool, config Config) (*Inbox, error) {
 	if config.Keep < 0 || config.Timeout < 0 {
 		return nil, fmt.Errorf("inbox: Keep is %v and Timeout %v: use positive durations, or zero for the defaults", config.Keep, config.Timeout)
 	}
+	if _, ok := isolations[config.Isolation]; !ok {
+		return nil, fmt.Errorf("inbox: Isolation %q: use pgx.ReadCommitted, pgx.RepeatableRead, pgx.Serializable, or nothing for the server's", config.Isolation)
+	}
 	config.Keep = cmp.Or(config.Keep, 14*24*time.Hour)
 	config.Timeout = cmp.Or(config.Timeout, 30*time.Second)
 	if config.Logger == nil {
 		config.Logger = slog.Default()
 	}
-	return &Inbox{pool: pool, config: config, table: table}, nil
+	return &Inbox{database: database, config: config, table: table}, nil
 }
 
 // FromContext returns the transaction of the handler whose context this is. The
@@ -75,61 +96,46 @@ func FromContext(ctx context.Context) (pgx.Tx, bool) {
 	return tx, ok
 }
 
+// SQLFromContext is FromContext for an inbox that NewSQL returned.
+func SQLFromContext(ctx context.Context) (*sql.Tx, bool) {
+	tx, ok := carry.From(ctx).(*sql.Tx)
+	return tx, ok
+}
+
 // Once implements eventbus.Inbox. Keys are entered in one order, so that batches
 // that share some don't deadlock: the second waits until the first has committed,
 // and then does not run with them, or has rolled back, and then does.
 func (b *Inbox) Once(ctx context.Context, keys []string, do func(ctx context.Context, fresh []int) error) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, b.config.Timeout, fmt.Errorf("inbox: the transaction took longer than %v", b.config.Timeout))
 	defer cancel()
-	tx, err := b.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: b.config.Isolation})
+	tx, err := b.database.begin(ctx, &b.config)
 	if err != nil {
 		return fmt.Errorf("inbox: begin: %w", err)
 	}
-	// The context may be over when it is rolled back, and the connection is to be
-	// used again.
-	defer func() {
-		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-		defer cancel()
-		_ = tx.Rollback(ending)
-	}()
+	defer tx.rollback(ctx)
 	fresh, err := b.enter(ctx, tx, keys)
 	if err != nil {
 		return err
 	}
-	if err := do(carry.With(ctx, tx), fresh); err != nil {
+	if err := do(carry.With(ctx, tx.handle()), fresh); err != nil {
 		return err
 	}
-	if err := tx.Commit(ctx); err != nil {
+	if err := tx.commit(ctx); err != nil {
 		return fmt.Errorf("inbox: commit: %w", err)
 	}
 	return nil
 }
 
 // enter writes the keys and returns the indexes of those that are new.
-func (b *Inbox) enter(ctx context.Context, tx pgx.Tx, keys []string) ([]int, error) {
+func (b *Inbox) enter(ctx context.Context, tx transaction, keys []string) ([]int, error) {
 	texts := make([]string, len(keys))
 	for i, key := range keys {
 		texts[i] = text(key)
 	}
 	sorted := slices.Clone(texts)
 	slices.Sort(sorted)
-	var batch pgx.Batch
-	batch.Queue(`SELECT set_config('idle_in_transaction_session_timeout', $1, true)`, strconv.FormatInt(b.config.Timeout.Milliseconds(), 10))
-	batch.Queue(`INSERT INTO `+b.table+` (key) SELECT unnest($1::text[]) ON CONFLICT DO NOTHING RETURNING key`, slices.Compact(sorted))
-	results := tx.SendBatch(ctx, &batch)
-	defer results.Close()
-	if _, err := results.Exec(); err != nil {
-		return nil, b.fault(err)
-	}
-	rows, err := results.Query()
+	entered, err := tx.enter(ctx, b.table, slices.Compact(sorted), b.config.Timeout)
 	if err != nil {
-		return nil, b.fault(err)
-	}
-	entered, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return nil, b.fault(err)
-	}
-	if err := results.Close(); err != nil {
 		return nil, b.fault(err)
 	}
 	isNew := make(map[string]bool, len(entered))

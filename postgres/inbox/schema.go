@@ -82,14 +82,14 @@ const cleanRows = 10_000
 // many. Any number of instances may clean at once.
 func (b *Inbox) Clean(ctx context.Context) (deleted int64, err error) {
 	for {
-		tag, err := b.pool.Exec(ctx, `DELETE FROM `+b.table+` WHERE key = ANY(ARRAY(
+		rows, err := b.database.exec(ctx, `DELETE FROM `+b.table+` WHERE key = ANY(ARRAY(
 			SELECT key FROM `+b.table+` WHERE at < clock_timestamp() - $1::float8 * interval '1 second' ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED))`,
 			b.config.Keep.Seconds(), cleanRows)
 		if err != nil {
 			return deleted, fmt.Errorf("inbox: clean %s: %w", b.config.Table, err)
 		}
-		deleted += tag.RowsAffected()
-		if tag.RowsAffected() < cleanRows {
+		deleted += rows
+		if rows < cleanRows {
 			return deleted, nil
 		}
 	}

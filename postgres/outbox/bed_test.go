@@ -57,9 +57,11 @@ func openPool(t testing.TB, address string, conns int32) *pgxpool.Pool {
 var schemas atomic.Int64
 
 // newTable returns an outbox in a schema of its own, with a table of aggregates.
-func newTable(t testing.TB, pool *pgxpool.Pool) Table {
+func newTable(t testing.TB, pool *pgxpool.Pool) Table { return newTableOf(t, pool, Table{}) }
+
+func newTableOf(t testing.TB, pool *pgxpool.Pool, table Table) Table {
 	t.Helper()
-	table := Table{Schema: fmt.Sprintf("t%d_%d_%d", os.Getpid(), time.Now().UnixMilli(), schemas.Add(1))}
+	table.Schema = fmt.Sprintf("t%d_%d_%d", os.Getpid(), time.Now().UnixMilli(), schemas.Add(1))
 	if err := Migrate(context.Background(), pool, table); err != nil {
 		t.Fatal(err)
 	}

@@ -54,6 +54,9 @@ func (c *chores) run(ctx context.Context, l *lease) error {
 	}
 	if passed(&c.cleaned, r.config.CleanEvery) {
 		r.cleaned = 0
+		if r.partitioned {
+			r.rotate(ctx)
+		}
 	}
 	return r.clean(ctx)
 }
@@ -65,9 +68,13 @@ func (r *Relay) clean(ctx context.Context) error {
 	if r.cleaned < 0 {
 		return nil
 	}
+	n := r.names
+	if r.partitioned {
+		n.outbox = n.overflow // days are dropped
+	}
 	var b pgx.Batch
 	b.Queue(sessionSettings, "off")
-	b.Queue(r.names.sql(`
+	b.Queue(n.sql(`
 		WITH old AS MATERIALIZED (SELECT id, xid, created_at FROM {outbox} WHERE id > $1 ORDER BY id LIMIT $2),
 		settled AS MATERIALIZED (SELECT id FROM old WHERE created_at < clock_timestamp() - $3::float8 * interval '1 second'
 			AND NOT EXISTS (SELECT FROM {relay} r WHERE NOT pg_visible_in_snapshot(old.xid, r.from_snapshot))),

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"regexp"
+	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel/metric"
@@ -22,6 +23,17 @@ const (
 	// StartNow sends what commits from now on.
 	StartNow
 )
+
+// UnmarshalText reads "nowhere", "oldest" or "now", in any case.
+func (s *Start) UnmarshalText(text []byte) error {
+	for start, name := range []string{"nowhere", "oldest", "now"} {
+		if strings.EqualFold(name, string(text)) {
+			*s = Start(start)
+			return nil
+		}
+	}
+	return fmt.Errorf("%q is no start: use nowhere, oldest or now", text)
+}
 
 // Config configures a Relay. The zero value works.
 type Config struct {
@@ -47,6 +59,10 @@ type Config struct {
 	Batch int
 	// Poll is the time between looks into a quiet outbox. Default 50 ms.
 	Poll time.Duration
+	// Listen wakes the relay at each [Notifier.Notify] of other processes, on a
+	// connection of its own, so that Poll may be long. A PgBouncer that pools
+	// transactions lets no notification through.
+	Listen bool
 	// DeliveryTimeout bounds one batch on its way to Kafka. Default 10 s. With
 	// Unfenced it is at least the bus's Producer.DeliveryTimeout, which is 2 minutes
 	// by default, and so is this.

@@ -29,7 +29,8 @@
 //
 // # The files
 //
-//	table.go      the names of the tables        schema.go     migrations, versions, rights
+//	table.go      the names of the tables        schema.go     Migrate, versions, rights
+//	migration.go  the steps of the schema        partition.go  one partition a day
 //	row.go        an envelope as a row           tx.go         Pgx and SQL: the caller's transaction
 //	publisher.go  Publish, PublishBatch, Delete  option.go     NotBefore, KeyLock
 //	schedule.go   due events, Cancel             fault.go      errors of the database in words
@@ -41,4 +42,5 @@
 //	status.go     Status                         operator.go   list, retry, skip
 //	health.go     Health
 //	metrics.go    instruments                    memory.go     a stand-in without a database
+//	notify.go     waking relays elsewhere
 package outbox

@@ -26,10 +26,12 @@ type scene struct {
 	versions  map[string]int64
 }
 
-func newScene(t *testing.T, address string) *scene {
+func newScene(t *testing.T, address string) *scene { return newSceneOn(t, address, Table{}) }
+
+func newSceneOn(t *testing.T, address string, table Table) *scene {
 	t.Helper()
 	s := &scene{pool: openPool(t, address, 20), cluster: kafkatest.NewBroker(t), versions: make(map[string]int64)}
-	s.table = newTable(t, s.pool)
+	s.table = newTableOf(t, s.pool, table)
 	s.bus = s.cluster.Bus(t)
 	if err := s.bus.Start(t.Context()); err != nil {
 		t.Fatal(err)

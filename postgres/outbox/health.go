@@ -30,6 +30,9 @@ func (r *Relay) Health(context.Context) error {
 	case x.OldestAge > degradedAge:
 		return fmt.Errorf("the oldest of %d events waits for %v", x.Pending, x.OldestAge.Round(time.Second))
 	}
+	if s.rotating != nil {
+		return s.rotating
+	}
 	for _, other := range s.status.Relays {
 		if other.Name != r.config.Name && other.Holder == "" && other.Still > r.config.Keep {
 			return fmt.Errorf("the relay name %q has not moved for %v and keeps the table from being cleaned: run it, or delete its row", other.Name, other.Still.Round(time.Minute))

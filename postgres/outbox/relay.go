@@ -29,18 +29,20 @@ type Relay struct {
 	state relayState
 
 	// Of the goroutine that leads.
-	sender  *sender
-	parked  map[string]struct{} // keyID
-	cleaned int64               // every row up to this id is deleted or looked at
+	sender      *sender
+	parked      map[string]struct{} // keyID
+	partitioned bool
+	cleaned     int64 // every row up to this id is deleted or looked at
 }
 
 // relayState is what health and metrics see.
 type relayState struct {
-	running bool
-	leading bool
-	since   time.Time // of err
-	err     error     // why nothing is sent at the moment
-	status  *Status   // the last that was read
+	running  bool
+	leading  bool
+	since    time.Time // of err
+	err      error     // why nothing is sent at the moment
+	status   *Status   // the last that was read
+	rotating error     // why daily partitions are not kept
 }
 
 // NewRelay returns a relay from pool to bus. It owns neither, connects to nothing
@@ -80,6 +82,13 @@ func (r *Relay) Run(ctx context.Context) error {
 	defer r.note(func(s *relayState) { s.running, s.leading = false, false })
 	unregister := r.metrics.register()
 	defer unregister()
+	if r.config.Listen {
+		listening, cancel := context.WithCancel(ctx)
+		var ended sync.WaitGroup
+		ended.Go(func() { r.listen(listening) })
+		defer ended.Wait()
+		defer cancel()
+	}
 	checked := false
 	for attempt := 0; ctx.Err() == nil; attempt++ {
 		err := error(nil)
@@ -162,6 +171,9 @@ func (r *Relay) open(ctx context.Context, l *lease, c cursor) (cursor, error) {
 		if c, err = r.rebase(ctx, l, c, system); err != nil {
 			return c, err
 		}
+	}
+	if r.partitioned, err = r.isPartitioned(ctx); err != nil {
+		return c, err
 	}
 	r.sender = &sender{bus: r.bus}
 	if !r.config.Unfenced {

@@ -15,10 +15,10 @@ import (
 // TestPublishedIfCommitted: what commits is published, once and in order; what rolls
 // back is not, nor what was rolled back to a savepoint.
 func TestPublishedIfCommitted(t *testing.T) {
-	for _, unfenced := range []bool{false, true} {
-		t.Run(fmt.Sprint("unfenced=", unfenced), func(t *testing.T) {
+	for name, c := range map[string]struct{ unfenced, partitioned bool }{"fenced": {}, "unfenced": {unfenced: true}, "partitioned": {partitioned: true}} {
+		t.Run(name, func(t *testing.T) {
 			pool := openPool(t, dsn(t), 10)
-			table := newTable(t, pool)
+			table := newTableOf(t, pool, Table{Partitioned: c.partitioned})
 			cluster := kafkatest.NewBroker(t)
 			bus := cluster.Bus(t)
 			if err := bus.Start(t.Context()); err != nil {
@@ -29,7 +29,7 @@ func TestPublishedIfCommitted(t *testing.T) {
 				t.Fatal(err)
 			}
 			publisher := For(base).In(table)
-			runRelay(t, bus, pool, Config{Table: table, Unfenced: unfenced})
+			runRelay(t, bus, pool, Config{Table: table, Unfenced: c.unfenced})
 			for n := range int64(300) {
 				tx, err := pool.Begin(t.Context())
 				if err != nil {

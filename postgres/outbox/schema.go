@@ -6,95 +6,53 @@ import (
 	"fmt"
 	"hash/fnv"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
-
-// migrations are the steps of the schema, each run once, in a transaction. A step
-// that was released is never changed: another follows it.
-var migrations = []string{`
-CREATE TABLE {outbox} (
-	id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-	xid         xid8 NOT NULL DEFAULT pg_current_xact_id(),
-	format      smallint NOT NULL,
-	event_id    text NOT NULL,
-	topic       text NOT NULL,
-	key         bytea,
-	value       bytea,
-	partitioner text NOT NULL DEFAULT '',
-	attributes  bytea NOT NULL,
-	created_at  timestamptz NOT NULL DEFAULT clock_timestamp()
-);
-CREATE INDEX ON {outbox} (xid, id);
-CREATE TABLE {scheduled} (
-	id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-	due_at      timestamptz NOT NULL,
-	format      smallint NOT NULL,
-	event_id    text NOT NULL,
-	topic       text NOT NULL,
-	key         bytea,
-	value       bytea,
-	partitioner text NOT NULL DEFAULT '',
-	attributes  bytea NOT NULL
-);
-CREATE INDEX ON {scheduled} (due_at, id);
-CREATE INDEX ON {scheduled} (event_id);
-CREATE TABLE {relay} (
-	name              text PRIMARY KEY,
-	epoch             bigint NOT NULL DEFAULT 0,
-	holder            text NOT NULL DEFAULT '',
-	expires_at        timestamptz NOT NULL DEFAULT '-infinity',
-	system_identifier bigint NOT NULL,
-	from_snapshot     pg_snapshot NOT NULL,
-	to_snapshot       pg_snapshot,
-	last_id           bigint NOT NULL DEFAULT 0,
-	published         bigint NOT NULL DEFAULT 0,
-	moved_at          timestamptz NOT NULL DEFAULT clock_timestamp()
-);
-CREATE TABLE {parked} (
-	relay       text NOT NULL,
-	id          bigint NOT NULL,
-	format      smallint NOT NULL,
-	event_id    text NOT NULL,
-	topic       text NOT NULL,
-	key         bytea,
-	value       bytea,
-	partitioner text NOT NULL,
-	attributes  bytea NOT NULL,
-	created_at  timestamptz NOT NULL,
-	parked_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
-	error       text,
-	attempts    integer NOT NULL DEFAULT 0,
-	next_at     timestamptz NOT NULL DEFAULT 'infinity',
-	PRIMARY KEY (relay, id)
-);
-CREATE INDEX ON {parked} (relay, next_at);
-INSERT INTO {relay} (name, system_identifier, from_snapshot)
-	SELECT 'default', system_identifier, pg_current_snapshot() FROM pg_control_system();
-`}
-
-// latest is the version of the schema that this code works with.
-func latest() int { return len(migrations) }
 
 // ErrSchema: the tables of the outbox are missing, or of a version that this
 // program does not work with. The text says what to do.
 var ErrSchema = errors.New("outbox schema")
 
 // Migrate creates or updates the tables of an outbox. It may run at the same time
-// in any number of instances, and beside relays of the version before. It refuses
-// a schema that is newer than this program.
+// in any number of instances, and beside relays of the version before, and keeps
+// writers from no table for longer than a change of its definition takes. It
+// refuses a schema that is newer than this program. The pool needs two connections.
 func Migrate(ctx context.Context, pool *pgxpool.Pool, table Table) error {
 	n, err := table.names()
 	if err != nil {
 		return fmt.Errorf("outbox: migrate: %w", err)
 	}
+	if pool.Config().MaxConns < 2 {
+		return fmt.Errorf("outbox: migrate %s: the pool has one connection, and two are needed: raise MaxConns", n.bare)
+	}
 	if err := checkServer(ctx, pool); err != nil {
 		return fmt.Errorf("outbox: migrate %s: %w", n.bare, err)
 	}
+	for done := false; !done && err == nil; {
+		if done, err = migrateStep(ctx, pool, n, table.Partitioned); err == nil && !done && !wait(ctx, migrateEvery) {
+			err = ctx.Err()
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("outbox: migrate %s: %w", n.bare, err)
+	}
+	return nil
+}
+
+// migrateEvery is the time between looks at whether another instance has finished.
+const migrateEvery = 20 * time.Millisecond
+
+// migrateStep takes the schema one version on, unless another instance is about to,
+// and reports whether it is the latest.
+func migrateStep(ctx context.Context, pool *pgxpool.Pool, n names, partitioned bool) (done bool, err error) {
 	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-		// A lock of the transaction: session locks don't work behind PgBouncer.
-		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, lockOf("eventbus migrate "+n.bare)); err != nil {
+		// A lock of the transaction: session locks don't work behind PgBouncer. Nobody
+		// waits for it in the server, because building an index waits for those who do.
+		var mine bool
+		if err := tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock($1)`, lockOf("eventbus migrate "+n.bare)).Scan(&mine); err != nil || !mine {
 			return err
 		}
 		version, err := versionOf(ctx, tx, n)
@@ -104,16 +62,23 @@ func Migrate(ctx context.Context, pool *pgxpool.Pool, table Table) error {
 		if version > latest() {
 			return newer(n, version)
 		}
-		if version == latest() {
+		if done = version == latest(); done {
 			return nil
 		}
-		_, err = tx.Exec(ctx, sqlFrom(n, version))
+		if index := migrations[version].index; index[0] != "" {
+			// The build takes its time, and would wait for the snapshot that this
+			// transaction's last query holds until another statement follows it.
+			if _, err := tx.Exec(ctx, `SET LOCAL idle_in_transaction_session_timeout = 0`, pgx.QueryExecModeSimpleProtocol); err != nil {
+				return err
+			}
+			if err := buildIndex(ctx, pool, n, index); err != nil {
+				return fmt.Errorf("build the index %s: %w", index[0], err)
+			}
+		}
+		_, err = tx.Exec(ctx, sqlOf(n, version, partitioned))
 		return err
 	})
-	if err != nil {
-		return fmt.Errorf("outbox: migrate %s: %w", n.bare, err)
-	}
-	return nil
+	return done, err
 }
 
 // Schema returns the SQL that Migrate runs on an empty database, for the user's
@@ -123,7 +88,7 @@ func Schema(table Table) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("outbox: %w", err)
 	}
-	return sqlFrom(n, 0), nil
+	return sqlFrom(n, 0, table.Partitioned), nil
 }
 
 // Grants returns the SQL that gives a role the least it needs: to write events, or
@@ -142,23 +107,11 @@ func Grants(table Table, writer, relay string) (string, error) {
 		role := pgx.Identifier{relay}.Sanitize()
 		fmt.Fprintf(&b, "GRANT USAGE ON SCHEMA %s TO %s;\nGRANT SELECT, INSERT, UPDATE, DELETE ON %s, %s, %s, %s TO %s;\nGRANT SELECT ON %s TO %s;\n",
 			n.schema, role, n.outbox, n.relay, n.parked, n.scheduled, role, n.version, role)
+		if table.Partitioned {
+			fmt.Fprintf(&b, "GRANT SELECT, DELETE ON %s TO %s;\nGRANT EXECUTE ON FUNCTION %s(double precision, integer) TO %s;\n", n.overflow, role, n.rotate, role)
+		}
 	}
 	return b.String(), nil
-}
-
-func sqlFrom(n names, version int) string {
-	var b strings.Builder
-	if version == 0 {
-		if n.schema != `"public"` {
-			b.WriteString("CREATE SCHEMA IF NOT EXISTS {schema};\n")
-		}
-		b.WriteString("CREATE TABLE {version} (version integer NOT NULL);\nINSERT INTO {version} VALUES (0);\n")
-	}
-	for _, step := range migrations[version:] {
-		b.WriteString(step)
-	}
-	fmt.Fprintf(&b, "UPDATE {version} SET version = %d;\n", latest())
-	return n.sql(b.String())
 }
 
 // versionOf returns the version of the schema, 0 if there is none.

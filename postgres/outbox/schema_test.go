@@ -3,6 +3,8 @@ package outbox
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -71,9 +73,69 @@ func TestMigrateAtOnce(t *testing.T) {
 	}
 }
 
+// TestMigrateIndex: a later step builds its index while writers write, in any number
+// of instances at once, and builds again what an interrupted attempt left.
+func TestMigrateIndex(t *testing.T) {
+	for _, partitioned := range []bool{false, true} {
+		t.Run(fmt.Sprint("partitioned=", partitioned), func(t *testing.T) {
+			s := newSceneOn(t, dsn(t), Table{Partitioned: partitioned})
+			s.write(t, 20)
+			released := migrations
+			migrations = append(slices.Clone(released), migration{
+				sql:   "ALTER TABLE {relay} ADD COLUMN note text;\n",
+				index: [2]string{"by_event", "{outbox} (event_id)"},
+			})
+			t.Cleanup(func() { migrations = released })
+			n, _ := s.table.names()
+			// A build waits for transactions that write; cut off, it leaves an invalid index.
+			open, err := s.pool.Begin(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := s.publisher.Publish(t.Context(), Pgx(open), change{Key: "open", Version: 1}); err != nil {
+				t.Fatal(err)
+			}
+			short, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+			err = Migrate(short, s.pool, s.table)
+			cancel()
+			if err == nil {
+				t.Fatal("an index was built beside an open transaction of the table")
+			}
+			if err := open.Commit(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			s.versions["open"] = 1
+			var wg sync.WaitGroup
+			for range 5 {
+				wg.Go(func() {
+					if err := Migrate(t.Context(), s.pool, s.table); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			s.write(t, 100)
+			wg.Wait()
+			var valid bool
+			var version int
+			if err := s.pool.QueryRow(t.Context(), n.sql(`SELECT (SELECT bool_and(indisvalid) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+				WHERE c.relnamespace = to_regnamespace('{schema}') AND c.relname LIKE 'by_event%'), version FROM {version}`)).Scan(&valid, &version); err != nil || !valid || version != 2 {
+				t.Errorf("valid %v, version %d, %v", valid, version, err)
+			}
+			runRelay(t, s.bus, s.pool, Config{Table: s.table})
+			s.check(t)
+		})
+	}
+}
+
 // TestGrants: a writer and a relay work with no more than Grants gives.
 func TestGrants(t *testing.T) {
-	s := newScene(t, dsn(t))
+	for _, partitioned := range []bool{false, true} {
+		t.Run(fmt.Sprint("partitioned=", partitioned), func(t *testing.T) { testGrants(t, partitioned) })
+	}
+}
+
+func testGrants(t *testing.T, partitioned bool) {
+	s := newSceneOn(t, dsn(t), Table{Partitioned: partitioned})
 	role := "r_" + s.table.Schema
 	grants, err := Grants(s.table, role+"_w", role+"_r")
 	if err != nil {
@@ -87,7 +149,7 @@ func TestGrants(t *testing.T) {
 		return openPool(t, strings.Replace(dsn(t), "postgres@", role+suffix+"@", 1), 4)
 	}
 	writer, relay := as("_w"), as("_r")
-	runRelay(t, s.bus, relay, Config{Table: s.table})
+	r, _ := runRelay(t, s.bus, relay, Config{Table: s.table, Keep: time.Millisecond, CleanEvery: 10 * time.Millisecond})
 	admin := s.pool
 	s.pool = writer
 	s.write(t, 20)
@@ -95,5 +157,8 @@ func TestGrants(t *testing.T) {
 	s.pool = admin
 	if _, err := writer.Exec(t.Context(), `DELETE FROM `+s.table.Schema+`.outbox`); state(err) != insufficientRights {
 		t.Errorf("a writer may delete: %v", err)
+	}
+	if err := r.Health(t.Context()); err != nil {
+		t.Errorf("the relay's health: %v", err)
 	}
 }

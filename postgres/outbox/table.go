@@ -9,16 +9,24 @@ import (
 
 // Table names an outbox: one service may have several. The zero Table is
 // public.outbox. The other tables of an outbox have its name and a suffix:
-// _relay, _parked, _scheduled and _version.
+// _relay, _parked, _scheduled and _version; of a partitioned outbox also
+// _overflow, and _d and a date.
 type Table struct {
 	Schema string // default "public"
 	Name   string // default "outbox"
+	// Partitioned makes Migrate create the outbox in partitions, one for each day in
+	// UTC: the relay then drops whole days that every relay has sent and that are
+	// older than Config.Keep, in place of deleting rows, so that nothing is left to be
+	// vacuumed. Only Migrate, Schema and Grants look at it, and it can't be changed
+	// once the table is there.
+	Partitioned bool
 }
 
 // names are the tables of one outbox, quoted for SQL.
 type names struct {
 	schema, outbox, relay, parked, scheduled, version string
-	bare                                              string // schema.name, for messages
+	overflow, rotate                                  string // of a partitioned outbox: rows of no day, and the function that keeps days
+	bare                                              string // schema.name, for messages and in the names of days
 }
 
 // validName is stricter than PostgreSQL, so that a name needs no care in shells,
@@ -36,7 +44,8 @@ func (t Table) names() (names, error) {
 	quoted := func(suffix string) string { return `"` + schema + `"."` + name + suffix + `"` }
 	return names{
 		schema: `"` + schema + `"`, outbox: quoted(""), relay: quoted("_relay"), parked: quoted("_parked"),
-		scheduled: quoted("_scheduled"), version: quoted("_version"), bare: schema + "." + name,
+		scheduled: quoted("_scheduled"), version: quoted("_version"),
+		overflow: quoted("_overflow"), rotate: quoted("_rotate"), bare: schema + "." + name,
 	}, nil
 }
 
@@ -46,5 +55,5 @@ func (t Table) String() string { return cmp.Or(t.Schema, "public") + "." + cmp.O
 // sql fills the tables' names into a statement.
 func (n names) sql(statement string) string {
 	return strings.NewReplacer("{schema}", n.schema, "{outbox}", n.outbox, "{relay}", n.relay,
-		"{parked}", n.parked, "{scheduled}", n.scheduled, "{version}", n.version).Replace(statement)
+		"{parked}", n.parked, "{scheduled}", n.scheduled, "{version}", n.version, "{overflow}", n.overflow, "{rotate}", n.rotate, "{bare}", n.bare).Replace(statement)
 }

@@ -1,0 +1,161 @@
+package outbox
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// migration is a step of the schema. A step that was released is never changed:
+// another follows it. Relays of the version before may run beside it.
+type migration struct {
+	// sql runs in one transaction with the new version's number.
+	sql string
+	// index is built before that without keeping writers from the table, as steps
+	// on tables that hold rows must: its name, and "table (columns)".
+	index [2]string
+}
+
+// migrations lead from an empty database to the latest version.
+var migrations = []migration{{sql: `
+CREATE TABLE {outbox} (
+	id          bigint GENERATED ALWAYS AS IDENTITY,
+	xid         xid8 NOT NULL DEFAULT pg_current_xact_id(),
+	format      smallint NOT NULL,
+	event_id    text NOT NULL,
+	topic       text NOT NULL,
+	key         bytea,
+	value       bytea,
+	partitioner text NOT NULL DEFAULT '',
+	attributes  bytea NOT NULL,
+	created_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+	PRIMARY KEY {primary key}
+){partitioned};
+CREATE INDEX ON {outbox} (xid, id);
+CREATE TABLE {scheduled} (
+	id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	due_at      timestamptz NOT NULL,
+	format      smallint NOT NULL,
+	event_id    text NOT NULL,
+	topic       text NOT NULL,
+	key         bytea,
+	value       bytea,
+	partitioner text NOT NULL DEFAULT '',
+	attributes  bytea NOT NULL
+);
+CREATE INDEX ON {scheduled} (due_at, id);
+CREATE INDEX ON {scheduled} (event_id);
+CREATE TABLE {relay} (
+	name              text PRIMARY KEY,
+	epoch             bigint NOT NULL DEFAULT 0,
+	holder            text NOT NULL DEFAULT '',
+	expires_at        timestamptz NOT NULL DEFAULT '-infinity',
+	system_identifier bigint NOT NULL,
+	from_snapshot     pg_snapshot NOT NULL,
+	to_snapshot       pg_snapshot,
+	last_id           bigint NOT NULL DEFAULT 0,
+	published         bigint NOT NULL DEFAULT 0,
+	moved_at          timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE TABLE {parked} (
+	relay       text NOT NULL,
+	id          bigint NOT NULL,
+	format      smallint NOT NULL,
+	event_id    text NOT NULL,
+	topic       text NOT NULL,
+	key         bytea,
+	value       bytea,
+	partitioner text NOT NULL,
+	attributes  bytea NOT NULL,
+	created_at  timestamptz NOT NULL,
+	parked_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+	error       text,
+	attempts    integer NOT NULL DEFAULT 0,
+	next_at     timestamptz NOT NULL DEFAULT 'infinity',
+	PRIMARY KEY (relay, id)
+);
+CREATE INDEX ON {parked} (relay, next_at);
+INSERT INTO {relay} (name, system_identifier, from_snapshot)
+	SELECT 'default', system_identifier, pg_current_snapshot() FROM pg_control_system();
+`}}
+
+// latest is the version of the schema that this code works with.
+func latest() int { return len(migrations) }
+
+// primaryKeys: PostgreSQL wants the column that tables are partitioned by in every
+// primary key.
+var primaryKeys = map[bool]string{false: "(id)", true: "(id, created_at)"}
+
+// sqlFrom returns the SQL of all steps from a version on, for tables that are empty.
+func sqlFrom(n names, version int, partitioned bool) string {
+	var b strings.Builder
+	for v, step := range migrations[version:] {
+		if step.index[0] != "" {
+			fmt.Fprintf(&b, "CREATE INDEX IF NOT EXISTS %s ON %s;\n", step.index[0], step.index[1])
+		}
+		b.WriteString(sqlOf(n, version+v, partitioned))
+	}
+	return n.sql(b.String())
+}
+
+// sqlOf returns the SQL of the step from a version to the next, without its index.
+func sqlOf(n names, version int, partitioned bool) string {
+	var b strings.Builder
+	by := ""
+	if version == 0 {
+		if n.schema != `"public"` {
+			b.WriteString("CREATE SCHEMA IF NOT EXISTS {schema};\n")
+		}
+		b.WriteString("CREATE TABLE {version} (version integer NOT NULL);\nINSERT INTO {version} VALUES (0);\n")
+		if partitioned {
+			by = " PARTITION BY RANGE (created_at)"
+		}
+	}
+	b.WriteString(strings.NewReplacer("{primary key}", primaryKeys[partitioned], "{partitioned}", by).Replace(migrations[version].sql))
+	if version == 0 && partitioned {
+		b.WriteString(partitionSQL)
+	}
+	fmt.Fprintf(&b, "UPDATE {version} SET version = %d;\n", version+1)
+	return n.sql(b.String())
+}
+
+// buildIndex builds the index of a step while writers go on. What an attempt that
+// was interrupted left, which PostgreSQL marks as invalid, is built again.
+func buildIndex(ctx context.Context, pool *pgxpool.Pool, n names, index [2]string) error {
+	table, columns, _ := strings.Cut(index[1], " ")
+	// An index of a partitioned table can't be built so, but takes over those of its
+	// partitions.
+	rows, err := pool.Query(ctx, `SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = $1::regclass`, n.sql(table))
+	if err != nil {
+		return err
+	}
+	tables, err := collectTexts(rows)
+	if err != nil {
+		return err
+	}
+	if len(tables) == 0 {
+		return buildOne(ctx, pool, n, index[0], n.sql(table), columns, "CONCURRENTLY")
+	}
+	for i, partition := range tables {
+		if err := buildOne(ctx, pool, n, fmt.Sprintf("%s_%d", index[0], i), partition, columns, "CONCURRENTLY"); err != nil {
+			return err
+		}
+	}
+	return buildOne(ctx, pool, n, index[0], n.sql(table), columns, "")
+}
+
+func buildOne(ctx context.Context, pool *pgxpool.Pool, n names, index, table, columns, how string) error {
+	var broken bool
+	if err := pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass($1) AND NOT indisvalid)`, n.schema+"."+index).Scan(&broken); err != nil {
+		return err
+	}
+	if broken {
+		if _, err := pool.Exec(ctx, `DROP INDEX `+how+` `+n.schema+`.`+index); err != nil {
+			return err
+		}
+	}
+	_, err := pool.Exec(ctx, `CREATE INDEX `+how+` IF NOT EXISTS `+index+` ON `+table+` `+columns)
+	return err
+}

@@ -1,0 +1,103 @@
+package outbox
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// notifyEvery is how often a Notifier notifies at most: a notification takes a lock
+// of the whole database when it commits, and one in each transaction would cost most
+// of its throughput.
+const notifyEvery = 50 * time.Millisecond
+
+// Notifier wakes the relays that have [Config.Listen] in other processes, after
+// commits of this one. Relays find everything without it, at their next look. It is
+// safe for concurrent use.
+type Notifier struct {
+	pool    *pgxpool.Pool
+	channel string
+
+	mu      sync.Mutex
+	pending bool
+	sending sync.WaitGroup
+}
+
+// NewNotifier returns a notifier of the relays of an outbox. It uses a connection of
+// pool for as long as a notification takes.
+func NewNotifier(pool *pgxpool.Pool, table Table) (*Notifier, error) {
+	n, err := table.names()
+	if err != nil {
+		return nil, fmt.Errorf("outbox: notify: %w", err)
+	}
+	return &Notifier{pool: pool, channel: n.channel()}, nil
+}
+
+// Notify returns at once. Call it after a commit: all calls within 50 ms make one
+// notification. An error of the database is not returned, since nothing depends on
+// a notification.
+func (n *Notifier) Notify() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.pending {
+		return
+	}
+	n.pending = true
+	n.sending.Add(1)
+	time.AfterFunc(notifyEvery, n.send)
+}
+
+func (n *Notifier) send() {
+	defer n.sending.Done()
+	n.mu.Lock()
+	n.pending = false
+	n.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	_, _ = n.pool.Exec(ctx, `SELECT pg_notify($1, '')`, n.channel)
+}
+
+// Close waits for a notification that is under way. It is for the end of a program
+// that closes the pool next.
+func (n *Notifier) Close() { n.sending.Wait() }
+
+// channel is what a Notifier notifies.
+func (n names) channel() string { return "eventbus " + n.bare }
+
+// listen wakes the relay at notifications until ctx ends, on a connection of its
+// own. Without the database it tries again; behind a PgBouncer that pools
+// transactions nothing arrives.
+func (r *Relay) listen(ctx context.Context) {
+	for attempt := 0; ctx.Err() == nil; attempt++ {
+		if err := r.listenOnce(ctx); err != nil && ctx.Err() == nil {
+			r.config.Logger.Debug("not listening, and trying again", "error", err)
+			wait(ctx, backoff(attempt))
+		}
+	}
+}
+
+func (r *Relay) listenOnce(ctx context.Context) error {
+	pooled, err := r.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	conn := pooled.Hijack() // it listens, and is of no use to others
+	defer func() {
+		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		_ = conn.Close(ending)
+	}()
+	if _, err := conn.Exec(ctx, `LISTEN "`+r.names.channel()+`"`); err != nil {
+		return err
+	}
+	r.Wake() // for what was notified before
+	for {
+		if _, err := conn.WaitForNotification(ctx); err != nil {
+			return err
+		}
+		r.Wake()
+	}
+}

@@ -1,0 +1,50 @@
+package outbox
+
+import (
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// TestNotify: a relay that looks once an hour sends what another process commits,
+// also after the server has ended the connection on which it listens.
+func TestNotify(t *testing.T) {
+	s := newScene(t, dsn(t))
+	n, _ := s.table.names()
+	runRelay(t, s.bus, s.pool, Config{Table: s.table, Poll: time.Hour, Listen: true})
+	notifier, err := NewNotifier(s.pool, s.table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(notifier.Close)
+	sent := func() int64 {
+		var sent int64
+		if err := s.pool.QueryRow(t.Context(), n.sql(`SELECT published FROM {relay}`)).Scan(&sent); err != nil {
+			t.Fatal(err)
+		}
+		return sent
+	}
+	listeners := func() (pids int) {
+		if err := s.pool.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity WHERE query = $1`, `LISTEN "`+n.channel()+`"`).Scan(&pids); err != nil {
+			t.Fatal(err)
+		}
+		return pids
+	}
+	for round := range int64(3) {
+		eventually(t, "the relay listens", func() bool { return listeners() == 1 })
+		inTx(t, s.pool, func(tx pgx.Tx) {
+			if err := s.publisher.PublishBatch(t.Context(), Pgx(tx), []change{{Key: "a", Version: 2*round + 1}, {Key: "a", Version: 2*round + 2}}); err != nil {
+				t.Error(err)
+			}
+		})
+		for range 100 {
+			notifier.Notify()
+		}
+		eventually(t, "what was notified is sent", func() bool { return sent() == 2*(round+1) })
+		mustExec(t, s.pool, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = $1`, `LISTEN "`+n.channel()+`"`)
+		eventually(t, "the connection has ended", func() bool { return listeners() != 1 || round == 2 })
+	}
+	s.versions["a"] = 6
+	s.check(t)
+}
