@@ -55,10 +55,23 @@ func (c *chores) run(ctx context.Context, l *lease) error {
 	if passed(&c.cleaned, r.config.CleanEvery) {
 		r.cleaned = 0
 		if r.partitioned {
-			r.rotate(ctx)
+			r.keepDays(ctx)
 		}
 	}
 	return r.clean(ctx)
+}
+
+// keepDays keeps the daily partitions. An error keeps nothing from being sent:
+// health says it.
+func (r *Relay) keepDays(ctx context.Context) {
+	dropped, err := rotate(ctx, r.pool, r.names, r.config.Keep)
+	if err != nil {
+		r.config.Logger.Warn("daily partitions", "error", err)
+	}
+	if dropped > 0 {
+		r.config.Logger.Info("dropped settled days", "days", dropped)
+	}
+	r.note(func(s *relayState) { s.rotating = err })
 }
 
 // clean deletes a chunk of what every relay has sent and is older than Keep. A round

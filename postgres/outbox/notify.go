@@ -3,6 +3,7 @@ package outbox
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -67,20 +68,27 @@ func (n *Notifier) Close() { n.sending.Wait() }
 // channel is what a Notifier notifies.
 func (n names) channel() string { return "eventbus " + n.bare }
 
-// listen wakes the relay at notifications until ctx ends, on a connection of its
-// own. Without the database it tries again; behind a PgBouncer that pools
-// transactions nothing arrives.
-func (r *Relay) listen(ctx context.Context) {
+// listener calls wake at notifications, on a connection of its own.
+type listener struct {
+	pool    *pgxpool.Pool
+	channel string
+	wake    func()
+	logger  *slog.Logger
+}
+
+// run listens until ctx ends. Without the database it tries again; behind a
+// PgBouncer that pools transactions nothing arrives.
+func (l *listener) run(ctx context.Context) {
 	for attempt := 0; ctx.Err() == nil; attempt++ {
-		if err := r.listenOnce(ctx); err != nil && ctx.Err() == nil {
-			r.config.Logger.Debug("not listening, and trying again", "error", err)
+		if err := l.listen(ctx); err != nil && ctx.Err() == nil {
+			l.logger.Debug("not listening, and trying again", "error", err)
 			wait(ctx, backoff(attempt))
 		}
 	}
 }
 
-func (r *Relay) listenOnce(ctx context.Context) error {
-	pooled, err := r.pool.Acquire(ctx)
+func (l *listener) listen(ctx context.Context) error {
+	pooled, err := l.pool.Acquire(ctx)
 	if err != nil {
 		return err
 	}
@@ -90,14 +98,14 @@ func (r *Relay) listenOnce(ctx context.Context) error {
 		defer cancel()
 		_ = conn.Close(ending)
 	}()
-	if _, err := conn.Exec(ctx, `LISTEN "`+r.names.channel()+`"`); err != nil {
+	if _, err := conn.Exec(ctx, `LISTEN "`+l.channel+`"`); err != nil {
 		return err
 	}
-	r.Wake() // for what was notified before
+	l.wake() // for what was notified before
 	for {
 		if _, err := conn.WaitForNotification(ctx); err != nil {
 			return err
 		}
-		r.Wake()
+		l.wake()
 	}
 }

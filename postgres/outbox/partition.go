@@ -3,8 +3,10 @@ package outbox
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // daysAhead is for how many days after today partitions are there: a relay that
@@ -75,28 +77,23 @@ REVOKE ALL ON FUNCTION {rotate}(double precision, integer) FROM PUBLIC;
 SELECT {rotate}(0, 3);
 `
 
-// isPartitioned reports whether the outbox has daily partitions.
-func (r *Relay) isPartitioned(ctx context.Context) (partitioned bool, err error) {
-	err = r.pool.QueryRow(ctx, `SELECT relkind = 'p' FROM pg_class WHERE oid = to_regclass($1)`, r.names.outbox).Scan(&partitioned)
+// isPartitioned reports whether an outbox has daily partitions.
+func isPartitioned(ctx context.Context, pool *pgxpool.Pool, n names) (partitioned bool, err error) {
+	err = pool.QueryRow(ctx, `SELECT relkind = 'p' FROM pg_class WHERE oid = to_regclass($1)`, n.outbox).Scan(&partitioned)
 	if err != nil {
-		return false, fmt.Errorf("the table %s: %w", r.names.bare, err)
+		return false, fmt.Errorf("the table %s: %w", n.bare, err)
 	}
 	return partitioned, nil
 }
 
 // rotate makes the partitions of the next days, and drops those of days that are
-// settled and older than Keep. An error keeps nothing from being sent: health says it.
-func (r *Relay) rotate(ctx context.Context) {
-	var dropped int
-	err := r.pool.QueryRow(ctx, r.names.sql(`SELECT {rotate}($1, $2)`), r.config.Keep.Seconds(), daysAhead).Scan(&dropped)
+// settled and older than keep. It returns how many it dropped.
+func rotate(ctx context.Context, pool *pgxpool.Pool, n names, keep time.Duration) (dropped int, err error) {
+	err = pool.QueryRow(ctx, n.sql(`SELECT {rotate}($1, $2)`), keep.Seconds(), daysAhead).Scan(&dropped)
 	if err != nil {
-		err = fmt.Errorf("the daily partitions of %s are not kept: %w", r.names.bare, err)
-		r.config.Logger.Warn("daily partitions", "error", err)
+		return 0, fmt.Errorf("the daily partitions of %s are not kept: %w", n.bare, err)
 	}
-	if dropped > 0 {
-		r.config.Logger.Info("dropped settled days", "days", dropped)
-	}
-	r.note(func(s *relayState) { s.rotating = err })
+	return dropped, nil
 }
 
 func collectTexts(rows pgx.Rows) ([]string, error) { return pgx.CollectRows(rows, pgx.RowTo[string]) }

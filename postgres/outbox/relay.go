@@ -85,7 +85,8 @@ func (r *Relay) Run(ctx context.Context) error {
 	if r.config.Listen {
 		listening, cancel := context.WithCancel(ctx)
 		var ended sync.WaitGroup
-		ended.Go(func() { r.listen(listening) })
+		l := listener{pool: r.pool, channel: r.names.channel(), wake: r.Wake, logger: r.config.Logger}
+		ended.Go(func() { l.run(listening) })
 		defer ended.Wait()
 		defer cancel()
 	}
@@ -119,10 +120,6 @@ func (r *Relay) Run(ctx context.Context) error {
 // permanent reports whether an error is one that waiting does not change.
 func permanent(err error) bool {
 	return errors.Is(err, ErrServer) || errors.Is(err, ErrSchema) || errors.Is(err, ErrCursorLost)
-}
-
-func backoff(attempt int) time.Duration {
-	return min(100*time.Millisecond<<min(attempt, 10), 5*time.Second)
 }
 
 func (r *Relay) check(ctx context.Context) error {
@@ -172,7 +169,7 @@ func (r *Relay) open(ctx context.Context, l *lease, c cursor) (cursor, error) {
 			return c, err
 		}
 	}
-	if r.partitioned, err = r.isPartitioned(ctx); err != nil {
+	if r.partitioned, err = isPartitioned(ctx, r.pool, r.names); err != nil {
 		return c, err
 	}
 	r.sender = &sender{bus: r.bus}

@@ -123,6 +123,11 @@ func followsRefused(envelopes []*eventbus.Envelope, refusals map[int]error, base
 	return false
 }
 
+// backoff returns the wait after a number of failures in a row, from 100 ms to 5 s.
+func backoff(failures int) time.Duration {
+	return min(100*time.Millisecond<<min(failures, 10), 5*time.Second)
+}
+
 // wait waits, and reports whether ctx lasted.
 func wait(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
