@@ -2,6 +2,7 @@ package transport
 
 import (
 	"cmp"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -45,14 +46,48 @@ type Record struct {
 	Time time.Time
 	// LeaderEpoch is that of the batch the record was read from, −1 if unknown.
 	LeaderEpoch int32
+	// Excess, if not nil, says what a record that was read lacks because all of it
+	// would have taken too much memory. Such a record must not be handled as an event.
+	Excess *Excess
 }
 
-// Size returns about how many bytes the record takes in memory and on the wire,
-// before compression. Bounds in bytes are counted in it.
+// Excess says what is missing from a record that is too large for a consumer's memory,
+// such as one with millions of empty headers. It is an error that says so in words.
+type Excess struct {
+	// Bytes is the record's size in its log, decompressed.
+	Bytes int
+	// Headers is how many headers the record has in its log; Record.Headers has the
+	// first of them, at most 64. −1 if they could not be counted.
+	Headers int
+	// Value reports whether the value is missing: Record.Value is empty then. The key
+	// is missing too if it alone is too large.
+	Value bool
+}
+
+// Error says what was too large and what is missing.
+func (e *Excess) Error() string {
+	switch {
+	case e.Value:
+		return fmt.Sprintf("the record of %d bytes is too large to be read: its value is left out here", e.Bytes)
+	case e.Headers < 0:
+		return fmt.Sprintf("the record of %d bytes is too large to be read: headers are left out here", e.Bytes)
+	}
+	return fmt.Sprintf("the record of %d bytes has %d headers, too many to be read: all but the first are left out here", e.Bytes, e.Headers)
+}
+
+// What a Record and a Header take themselves, in bytes on a 64-bit machine.
+const (
+	recordBytes = 144
+	headerBytes = 40
+)
+
+// Size returns how many bytes the record takes in memory, with its keys, values and the
+// structures that refer to them. Bounds in bytes are counted in it. A record takes less
+// on the wire.
 func (r *Record) Size() int {
-	n := 70 + len(r.Key) + len(r.Value)
+	n := recordBytes + headerBytes*len(r.Headers) + len(r.Key) + len(r.Value)
 	for i := range r.Headers {
-		n += len(r.Headers[i].Key) + len(r.Headers[i].Value) + 4
+		n += len(r.Headers[i].Key) + len(r.Headers[i].Value)
 	}
 	return n
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"math"
 	"testing"
+	"unsafe"
 
 	"github.com/eventbus-go/eventbus/transport"
 )
@@ -20,5 +21,22 @@ func TestCompare(t *testing.T) {
 				t.Errorf("%v compared with %v is %d, want %d", p, q, got, want)
 			}
 		}
+	}
+}
+
+// TestRecordSize holds Size to what records and headers take, which the bounds of
+// consumers and producers rest on.
+func TestRecordSize(t *testing.T) {
+	if unsafe.Sizeof(uintptr(0)) != 8 {
+		t.Skip("sizes are those of a 64-bit machine")
+	}
+	r := transport.Record{Key: make([]byte, 3), Value: make([]byte, 5)}
+	if got, want := r.Size(), int(unsafe.Sizeof(r))+8; got != want {
+		t.Errorf("a record takes %d bytes, want %d", got, want)
+	}
+	without := r.Size()
+	r.Headers = []transport.Header{{Key: "k", Value: []byte("vw")}, {}}
+	if got, want := r.Size()-without, 2*int(unsafe.Sizeof(transport.Header{}))+3; got != want {
+		t.Errorf("its headers take %d bytes, want %d", got, want)
 	}
 }

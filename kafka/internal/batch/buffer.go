@@ -30,15 +30,21 @@ type Buffer struct {
 func NewBuffer(size int) *Buffer {
 	class := max(bits.Len(uint(max(size, 1)-1)), minBufferBits)
 	if class > maxBufferBits {
-		f := &Buffer{Bytes: make([]byte, size)}
-		f.refs.Store(1)
-		return f
+		return exactBuffer(size)
 	}
 	f, ok := bufferPools[class-minBufferBits].Get().(*Buffer)
 	if !ok {
 		f = &Buffer{Bytes: make([]byte, 1<<class)}
 	}
 	f.Bytes = f.Bytes[:size]
+	f.refs.Store(1)
+	return f
+}
+
+// exactBuffer returns a buffer of size bytes that no pool rounds up, for one record of
+// more than the usual size.
+func exactBuffer(size int) *Buffer {
+	f := &Buffer{Bytes: make([]byte, size)}
 	f.refs.Store(1)
 	return f
 }

@@ -2,11 +2,8 @@ package batch
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
-	"math"
 	"slices"
-	"time"
 
 	"github.com/eventbus-go/eventbus/transport"
 )
@@ -15,18 +12,23 @@ import (
 // deltas, two sizes and the number of headers, one byte each.
 const minRecordSize = 7
 
-var errRecordCut = errors.New("a record ends in the middle")
+// recordSize and headerSize are the memory of a record without content and of a header
+// without key and value, in bytes.
+var (
+	recordSize = (&transport.Record{}).Size()
+	headerSize = (&transport.Record{Headers: make([]transport.Header, 1)}).Size() - recordSize
+)
 
 // AbortedTransaction is a transaction whose records must not be returned: those of
 // Producer from offset First up to its abort marker.
 type AbortedTransaction struct{ Producer, First int64 }
 
 // Reader decodes the record batches of one partition in one fetch response, chunk
-// by chunk. It is not safe for concurrent use.
+// by chunk. It stops and goes on within a batch. It is not safe for concurrent use.
 type Reader struct {
 	Topic     string
 	Partition int32
-	Data      []byte // complete batches that are not read yet
+	Data      []byte // complete batches, from the one that is being read on
 	Next      int64  // the offset of the next record to return
 	// Aborted lists the aborted transactions whose start is not reached yet, by
 	// their first offset. Aborting has the producers of those that have started
@@ -34,6 +36,22 @@ type Reader struct {
 	Aborted  []AbortedTransaction
 	Aborting map[int64]struct{}
 	Keys     *HeaderKeys // interns header keys; shared by all readers of a consumer
+	// Bound is how many bytes of memory one record may take whatever its size in the
+	// log. Half of it decompression may keep of earlier content. One that is below 16 MiB
+	// counts as that.
+	Bound int
+
+	opened bool
+	batch  openBatch // that is being read, if opened
+}
+
+// openBatch is a batch whose records are being read.
+type openBatch struct {
+	batchHeader
+	content content
+	size    int   // bytes of the batch as it is stored
+	left    int   // records that were not read
+	last    int64 // the offset of the last that was
 }
 
 // Decoded is a chunk of a partition's log. Its user calls Release once.
@@ -46,116 +64,151 @@ type Decoded struct {
 	memory  *recordMemory
 	buffers []*Buffer
 	slab    headerSlab
-	Size    int // bytes of the batches, decompressed
+	Size    int // bytes of memory of the records, and of batches that were passed over
 	limit   int // bytes to reach
 }
 
-// Read takes batches off the data until they make up limit bytes decompressed,
-// at least one if there is any. When a batch can't be read, those before it are
-// returned, and the error next time.
+// Read reads records until they take limit bytes of memory, at least one if there is
+// any. When a batch can't be read further, what lies before the fault is returned, and
+// the error next time. The reader keeps memory while a batch is read: see Memory and
+// Close.
 func (r *Reader) Read(limit int) (Decoded, error) {
 	d := Decoded{From: r.Next, Next: r.Next, limit: limit}
-	for start := len(r.Data); d.Size < limit && len(r.Data) > 0; {
-		length, err := batchSize(r.Data)
-		if err == nil && (length == 0 || length > len(r.Data)) {
-			err = errRecordCut
-		}
-		if err == nil {
-			err = r.readBatch(r.Data[:length], &d)
-		}
-		if err != nil {
-			if len(r.Data) < start {
+	for d.Size < limit && len(r.Data) > 0 {
+		if err := r.readBatch(&d); err != nil {
+			r.Close() // to begin again where the fault is
+			if d.Next > d.From {
 				break
 			}
-			return d, fmt.Errorf("%s/%d at offset %d: %w", r.Topic, r.Partition, d.Next, err)
+			d.Release()
+			return Decoded{From: d.From, Next: d.From}, fmt.Errorf("%s/%d at offset %d: %w", r.Topic, r.Partition, d.From, err)
 		}
-		r.Data = r.Data[length:]
 	}
 	r.Next = d.Next
 	return d, nil
 }
 
-// readBatch adds one whole batch to d.
-func (r *Reader) readBatch(batch []byte, d *Decoded) error {
-	h, err := readBatchHeader(batch)
-	if err != nil {
+// Memory returns how many bytes the reader keeps to go on within a batch.
+func (r *Reader) Memory() int {
+	if r.batch.content.stream == nil {
+		return 0
+	}
+	return r.batch.content.stream.memory
+}
+
+// Close gives up the memory of the batch that is being read. Another Read decompresses
+// it again from its start, and goes on at Next.
+func (r *Reader) Close() {
+	if r.opened {
+		r.batch.content.close()
+		r.batch, r.opened = openBatch{}, false
+	}
+}
+
+// readBatch adds the records of the first batch of Data to d, as many as d has room for.
+func (r *Reader) readBatch(d *Decoded) error {
+	if !r.opened {
+		if passed, err := r.openBatch(d); err != nil || passed {
+			return err
+		}
+	}
+	if err := r.readRecords(d); err != nil || r.batch.left > 0 {
 		return err
 	}
-	if err := Check(batch); err != nil {
-		return err
-	}
-	if h.next <= d.Next {
-		return nil // it ends before what was asked for
-	}
-	data := batch[HeaderSize:]
-	switch {
-	case h.attributes&attributeControl != 0:
-		if err := r.readMarker(data, &h); err != nil {
-			return err
-		}
-	case r.isAborted(&h):
-	case h.codec() != 0 && h.records > 0:
-		buffer, err := Decompress(h.codec(), data)
-		if err != nil {
-			return err
-		}
-		data = buffer.Bytes
-		if err := r.readRecords(data, &h, d, len(batch)); err != nil {
-			buffer.Release()
-			return err
-		}
-		d.buffers = append(d.buffers, buffer)
-	default:
-		if err := r.readRecords(data, &h, d, len(batch)); err != nil {
-			return err
-		}
-	}
-	d.Next = h.next
-	d.Size += HeaderSize + len(data)
+	d.Next = r.batch.next
+	d.Size += HeaderSize
+	r.Data = r.Data[r.batch.size:]
+	r.Close()
 	return nil
 }
 
-// readRecords appends the records of a batch from d.next on. The batch is of
-// that size as it was stored.
-func (r *Reader) readRecords(data []byte, h *batchHeader, d *Decoded, stored int) error {
-	count := int(h.records)
-	if count*minRecordSize > len(data) {
-		return fmt.Errorf("a record batch says that it has %d records in %d bytes", count, len(data))
+// openBatch begins to read the first batch of Data, or passes it over, if no record of
+// it is to be returned.
+func (r *Reader) openBatch(d *Decoded) (passed bool, err error) {
+	size, err := batchSize(r.Data)
+	if err == nil && (size == 0 || size > len(r.Data)) {
+		err = errRecordCut
 	}
-	kept := len(d.Records)
-	if cap(d.Records)-kept < count {
-		d.reserve(kept + count + r.recordsAhead(r.Data[stored:], d.limit-d.Size-len(data), len(data), stored))
+	if err != nil {
+		return false, err
 	}
-	at, last := 0, h.base-1
-	for left := count; left > 0; left-- {
-		body, next := varbytes(data, at)
-		if next > len(data) {
-			d.Records = d.Records[:kept]
-			return errRecordCut
+	batch := r.Data[:size]
+	h, err := readBatchHeader(batch)
+	if err != nil {
+		return false, err
+	}
+	if err := Check(batch); err != nil {
+		return false, err
+	}
+	if h.next > d.Next {
+		switch {
+		case h.attributes&attributeControl != 0:
+			if err := r.readMarker(batch[HeaderSize:], &h); err != nil {
+				return false, err
+			}
+		case r.isAborted(&h):
+		default:
+			r.batch = openBatch{batchHeader: h, size: size, left: int(h.records), last: h.base - 1}
+			r.opened = true
+			if h.records > 0 {
+				r.batch.content, err = openContent(h.codec(), batch[HeaderSize:], r.batch.left, r.bound()/2)
+			}
+			if c := &r.batch.content; err == nil && c.stream == nil && r.batch.left*minRecordSize > len(c.data) {
+				err = fmt.Errorf("a record batch says that it has %d records in %d bytes", r.batch.left, len(c.data))
+			}
+			return false, err
 		}
-		at = next
-		d.Records = d.Records[:len(d.Records)+1]
-		record := &d.Records[len(d.Records)-1]
-		*record = transport.Record{Topic: r.Topic, Partition: r.Partition, LeaderEpoch: h.leaderEpoch}
-		if err := r.readRecord(body, h, record, &d.slab, cap(d.Records)-len(d.Records)+1); err != nil {
-			d.Records = d.Records[:kept]
-			return err
+		d.Next = h.next
+		d.Size += size
+	}
+	r.Data = r.Data[size:]
+	return true, nil
+}
+
+// readRecords appends records of the open batch from d.Next on until d is full.
+func (r *Reader) readRecords(d *Decoded) error {
+	b := &r.batch
+	c := &b.content
+	for b.left > 0 && d.Size < d.limit {
+		if len(d.Records) == cap(d.Records) {
+			r.reserve(d)
 		}
-		if record.Offset <= last || record.Offset >= h.next {
-			d.Records = d.Records[:kept]
-			return fmt.Errorf("a record says offset %d after %d in a batch up to %d", record.Offset, last, h.next-1)
+		body, end := varbytes(c.data, 0)
+		if end > len(c.data) {
+			if err := r.readAcross(d); err != nil {
+				return err
+			}
+		} else {
+			c.data = c.data[end:]
+			f, ok := readFields(body)
+			if !ok {
+				return errRecordCut
+			}
+			if err := r.add(d, body, &f, len(body)); err != nil {
+				return err
+			}
 		}
-		last = record.Offset
-		if record.Offset < d.Next {
-			d.Records = d.Records[:len(d.Records)-1]
-		}
+		b.left--
 	}
 	return nil
+}
+
+// reserve makes room in d for the records that it will have, in one allocation if
+// that can be known. The batch's own count of records is only trusted within the
+// memory that d may take in any case.
+func (r *Reader) reserve(d *Decoded) {
+	b := &r.batch
+	most := max(d.limit-d.Size, 0)/recordSize + 1
+	n := b.left
+	if room := d.limit - d.Size - len(b.content.data) - n*recordSize; b.content.stream == nil && room > 0 {
+		n += r.recordsAhead(r.Data[b.size:], room, len(b.content.data), b.size)
+	}
+	d.reserve(len(d.Records) + min(n, most))
 }
 
 // recordsAhead counts the records of the batches in data that a chunk with room
 // for so many bytes will reach, so that it takes one allocation. Compression is
-// taken to be that of the current batch.
+// taken to be that of the current batch, of which stored bytes became decompressed.
 func (r *Reader) recordsAhead(data []byte, room, decompressed, stored int) int {
 	count := 0
 	for room > 0 {
@@ -172,54 +225,14 @@ func (r *Reader) recordsAhead(data []byte, room, decompressed, stored int) int {
 			expanded = int(int64(size) * int64(decompressed) / int64(stored))
 		}
 		if h.attributes&attributeControl == 0 {
-			count += min(int(h.records), expanded/minRecordSize)
+			n := min(int(h.records), expanded/minRecordSize)
+			count += n
+			room -= n * recordSize
 		}
 		room -= max(expanded, 1)
 		data = data[size:]
 	}
 	return count
-}
-
-// timeOf returns the time of a timestamp, zero for the −1 of a record that has
-// none: it would be shown as a time of 1969.
-func timeOf(timestamp int64) time.Time {
-	if timestamp == -1 {
-		return time.Time{}
-	}
-	return time.UnixMilli(timestamp)
-}
-
-// readRecord reads one record without its length. Keys and values alias b.
-func (r *Reader) readRecord(b []byte, h *batchHeader, record *transport.Record, slab *headerSlab, left int) error {
-	delta, at := varint(b, 1) // behind the attributes, which say nothing yet
-	offset, at := varint(b, at)
-	record.Offset = h.base + offset
-	if h.attributes&attributeLogAppendTime != 0 {
-		record.Time = timeOf(h.maxTimestamp)
-	} else {
-		record.Time = timeOf(h.baseTimestamp + delta)
-	}
-	record.Key, at = varbytes(b, at)
-	record.Value, at = varbytes(b, at)
-	count, at := varint(b, at)
-	if at > len(b) || count < 0 || count > int64(len(b)-at)/2 {
-		return errRecordCut
-	}
-	if count == 0 {
-		return nil
-	}
-	headers := slab.take(int(count), left)
-	for i := range headers {
-		var key []byte
-		key, at = varbytes(b, at)
-		headers[i].Value, at = varbytes(b, at)
-		headers[i].Key = r.Keys.intern(i, key)
-	}
-	if at > len(b) {
-		return errRecordCut
-	}
-	record.Headers = headers
-	return nil
 }
 
 // readMarker reads a control batch: an abort marker ends the producer's aborted
@@ -260,42 +273,6 @@ func (r *Reader) isAborted(h *batchHeader) bool {
 	return aborted
 }
 
-// cut is where reading goes on after data that ends too early: behind all data,
-// so that what is read next fails too, and one look at the end tells.
-const cut = math.MaxInt / 2
-
-// varint reads a zigzag number of b at a place, and returns the place after it.
-func varint(b []byte, at int) (int64, int) {
-	if uint(at) < uint(len(b)) {
-		if c := b[at]; c < 0x80 { // most are of one byte
-			return int64(c>>1) ^ -int64(c&1), at + 1
-		}
-		if v, n := binary.Varint(b[at:]); n > 0 {
-			return v, at + n
-		}
-	}
-	return 0, cut
-}
-
-// varbytes reads bytes with their size before them, nil if that is −1.
-func varbytes(b []byte, at int) ([]byte, int) {
-	var size int64
-	if uint(at) < uint(len(b)) && b[at] < 0x80 {
-		size = int64(b[at]>>1) ^ -int64(b[at]&1)
-		at++
-	} else {
-		size, at = varint(b, at)
-	}
-	if at > len(b) || size < -1 || size > int64(len(b)-at) {
-		return nil, cut
-	}
-	if size < 0 {
-		return nil, at
-	}
-	end := at + int(size)
-	return b[at:end:end], end
-}
-
 // Cut drops the records at offset end and after it.
 func (d *Decoded) Cut(end int64) {
 	if d.Next > end {
@@ -311,4 +288,13 @@ func (d *Decoded) Release() {
 		b.Release()
 	}
 	d.buffers = nil
+}
+
+// hold keeps the buffer that records lie in until Release. A nil buffer is none.
+func (d *Decoded) hold(b *Buffer) {
+	if b == nil || len(d.buffers) > 0 && d.buffers[len(d.buffers)-1] == b {
+		return
+	}
+	b.Retain()
+	d.buffers = append(d.buffers, b)
 }

@@ -2,10 +2,11 @@ package batch
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"math"
+	"math/bits"
 	"sync"
 
 	"github.com/klauspost/compress/gzip"
@@ -14,212 +15,226 @@ import (
 	lz4 "github.com/pierrec/lz4/v4"
 )
 
-// maxDecompressed bounds what one record batch may grow to. Brokers bound
-// batches as they are stored, compressed (message.max.bytes), so that a small
-// batch could ask for any amount of memory.
-const maxDecompressed = 128 << 20
+// stream decompresses a batch bit by bit. Its user calls close once, unless Read has
+// returned an error other than io.EOF.
+type stream struct {
+	reader io.Reader
+	memory int    // bytes that it takes, about
+	narrow bool   // it keeps less than the batch may refer back to
+	free   func() // returns reader to its pool; nil if it has none
+}
 
-var errDecompressedTooLarge = fmt.Errorf("the batch is larger than %d bytes when decompressed", maxDecompressed)
+// Read is io.Reader's. The codecs read what came over the network and are not ours: a
+// panic of theirs is a batch that can't be read.
+func (s *stream) Read(p []byte) (n int, err error) {
+	defer recoverCodec(&err)
+	n, err = s.reader.Read(p)
+	if s.narrow && err != nil && err != io.EOF {
+		err = fmt.Errorf("%w: %w", errFar, err)
+	}
+	return n, err
+}
 
-var gzipReaders, lz4Readers sync.Pool
+// errFar explains a fault that may be the bound's.
+var errFar = errors.New("the batch may refer back further than ConsumerConfig.FetchBytes allows")
+
+func (s *stream) close() {
+	if s.free != nil {
+		s.free()
+	}
+	s.free = nil
+}
+
+func recoverCodec(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("decompressing failed: %v", p)
+	}
+}
+
+var gzipReaders, lz4Readers, zstdReaders sync.Pool
+
+const (
+	// pooledWindow is the largest window in bytes that a pooled decoder keeps.
+	pooledWindow = 1 << 20
+	// blockBytes is the most that one block of zstd holds.
+	blockBytes = 128 << 10
+)
+
+// openStream returns a stream of what src holds, compressed by the codec of a batch's
+// attributes. It takes about window bytes at most.
+func openStream(codec int16, src []byte, window int) (s *stream, err error) {
+	defer recoverCodec(&err)
+	switch codec {
+	case 1:
+		return openGzip(src)
+	case 2:
+		size, _ := snappySize(src) // of a bare block
+		return &stream{reader: newSnappyReader(src, window), memory: max(min(size, window), wholeBytes), narrow: size > window}, nil
+	case 3:
+		return openLZ4(src), nil
+	case 4:
+		return openZstd(src, window)
+	}
+	return nil, fmt.Errorf("unknown compression %d", codec)
+}
+
+func openGzip(src []byte) (*stream, error) {
+	r, ok := gzipReaders.Get().(*gzip.Reader)
+	if !ok {
+		r = new(gzip.Reader)
+	}
+	if err := r.Reset(bytes.NewReader(src)); err != nil {
+		return nil, err
+	}
+	return &stream{reader: r, memory: 64 << 10, free: func() { gzipReaders.Put(r) }}, nil
+}
+
+func openLZ4(src []byte) *stream {
+	r, ok := lz4Readers.Get().(*lz4.Reader)
+	if !ok {
+		r = lz4.NewReader(nil)
+	}
+	r.Reset(bytes.NewReader(src))
+	// Byte 5 of a frame has the size of its blocks, 64 KiB to 4 MiB, of which one lies
+	// in memory twice.
+	memory := 8 << 20
+	if len(src) > 5 {
+		memory = min(memory, 2<<(8+2*(src[5]>>4&7)))
+	}
+	return &stream{reader: r, memory: memory, free: func() {
+		r.Reset(nil)
+		lz4Readers.Put(r)
+	}}
+}
+
+func openZstd(src []byte, window int) (*stream, error) {
+	var header zstd.Header
+	if err := header.Decode(src); err != nil {
+		return nil, err
+	}
+	var in io.Reader = bytes.NewReader(src)
+	needs := header.WindowSize
+	if header.SingleSegment {
+		needs = header.FrameContentSize
+	}
+	narrow := needs > uint64(window)
+	if narrow {
+		in, needs = narrowFrame(src, header.SingleSegment, window), uint64(window)
+	}
+	r, ok := zstdReaders.Get().(*zstd.Decoder)
+	if !ok {
+		var err error
+		if r, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true)); err != nil {
+			return nil, err
+		}
+	}
+	if err := r.ResetWithOptions(in, zstd.WithDecoderMaxWindow(uint64(window))); err != nil {
+		return nil, err
+	}
+	s := &stream{reader: r, memory: int(needs) + 2*blockBytes, narrow: narrow}
+	if needs <= pooledWindow {
+		s.free = func() {
+			if r.Reset(nil) == nil {
+				zstdReaders.Put(r)
+			}
+		}
+	}
+	return s, nil
+}
+
+// narrowFrame returns a zstd frame with a header that says a window of about so many
+// bytes. A compressor declares the window that its level may use, up to 128 MiB, and
+// rarely refers back that far; if it did, decoding fails where it does.
+func narrowFrame(src []byte, single bool, window int) io.Reader {
+	const descriptor, singleSegment = 4, 1 << 5
+	head := bytes.Clone(src[:descriptor+1])
+	rest := src[descriptor+1:]
+	head[descriptor] &^= singleSegment
+	if !single {
+		rest = rest[1:] // the window as it was declared
+	}
+	exponent := bits.Len(uint(window)) - 1
+	head = append(head, byte(exponent-10)<<3)
+	return io.MultiReader(bytes.NewReader(head), bytes.NewReader(rest))
+}
+
+// Decompress returns what src holds, all of it: for a stand-in broker that looks at
+// what it was sent. A Reader bounds the memory.
+func Decompress(codec int16, src []byte) ([]byte, error) {
+	s, err := openStream(codec, src, minBound/2)
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	return io.ReadAll(s)
+}
 
 // zstdDecoder is used by DecodeAll alone, which is safe for concurrent use. It
 // holds a channel that it makes when it is made, here, outside any
 // testing/synctest bubble, so that every bubble may use it.
 var zstdDecoder = func() *zstd.Decoder {
-	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(maxDecompressed))
+	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecodeAllCapLimit(true))
 	if err != nil {
 		panic(err)
 	}
 	return d
 }()
 
-// Decompress undoes the codec of a batch's attributes. The result lies in a
-// buffer of its own that the caller releases.
-func Decompress(codec int16, src []byte) (out *Buffer, err error) {
-	// The codecs read what came over the network, and are not ours. A panic of
-	// theirs is a batch that can't be read.
-	defer func() {
-		if p := recover(); p != nil {
-			out, err = nil, fmt.Errorf("decompressing failed: %v", p)
+// decompressWhole decompresses what is known to take most bytes or less. It returns nil if
+// that is not known, or the codec has no way that is faster than a stream.
+func decompressWhole(codec int16, src []byte, most int) (out *Buffer, err error) {
+	size := wholeSize(codec, src)
+	if size > most {
+		return nil, nil
+	}
+	if size > wholeBytes {
+		out = exactBuffer(size)
+	} else {
+		out = NewBuffer(size)
+	}
+	// If a codec panics, its buffer goes to the garbage collector.
+	defer recoverCodec(&err)
+	b, err := out.Bytes, error(nil)
+	if codec == 2 {
+		b, err = snappy.Decode(b[:size:size], src)
+		if err == nil && len(b) != size {
+			err = snappy.ErrCorrupt
 		}
-	}()
-	switch codec {
-	case 1:
-		return decompressGzip(src)
-	case 2:
-		return decompressSnappy(src)
-	case 3:
-		return decompressLZ4(src)
-	case 4:
-		return decompressZstd(src)
+	} else {
+		b, err = zstdDecoder.DecodeAll(src, b[:0])
 	}
-	return nil, fmt.Errorf("unknown compression %d", codec)
-}
-
-func decompressGzip(src []byte) (*Buffer, error) {
-	r, ok := gzipReaders.Get().(*gzip.Reader)
-	if !ok {
-		r = new(gzip.Reader)
+	if errors.Is(err, zstd.ErrDecoderSizeExceeded) {
+		out.Release()
+		return nil, nil
 	}
-	defer gzipReaders.Put(r)
-	if err := r.Reset(bytes.NewReader(src)); err != nil {
-		return nil, err
-	}
-	return readBounded(r, 4*len(src))
-}
-
-func decompressLZ4(src []byte) (*Buffer, error) {
-	r, ok := lz4Readers.Get().(*lz4.Reader)
-	if !ok {
-		r = lz4.NewReader(nil)
-	}
-	defer lz4Readers.Put(r)
-	r.Reset(bytes.NewReader(src))
-	return readBounded(r, 4*len(src))
-}
-
-func decompressZstd(src []byte) (*Buffer, error) {
-	var header zstd.Header
-	if err := header.Decode(src); err != nil {
-		return nil, err
-	}
-	size := 4 * len(src)
-	if header.HasFCS {
-		if header.FrameContentSize > maxDecompressed {
-			return nil, errDecompressedTooLarge
-		}
-		// The size is a claim: a frame may hold less, or others may follow.
-		size = int(min(header.FrameContentSize, uint64(64*len(src)+4096)))
-	}
-	out := NewBuffer(min(size, maxDecompressed))
-	b, err := zstdDecoder.DecodeAll(src, out.Bytes[:0])
 	if err != nil {
 		out.Release()
-		if errors.Is(err, zstd.ErrDecoderSizeExceeded) {
-			return nil, errDecompressedTooLarge
-		}
 		return nil, err
 	}
 	out.Bytes = b
 	return out, nil
 }
 
-// xerialMagic starts the framing of the Java library snappy-java.
-var xerialMagic = []byte{0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0}
-
-// decompressSnappy reads a bare snappy block, or snappy-java's frames: 16 bytes
-// of header, then blocks that each have their size before them.
-func decompressSnappy(src []byte) (*Buffer, error) {
-	if len(src) < 16 || !bytes.HasPrefix(src, xerialMagic) {
-		size, err := snappySize(src)
-		if err != nil {
-			return nil, err
+// wholeSize returns what src takes when decompressed, as it says or else at a guess.
+// It is too large for any bound if src is better read bit by bit. A size is a claim: the
+// size of snappy is checked against what the bytes can be, that of zstd by its decoder.
+func wholeSize(codec int16, src []byte) int {
+	switch codec {
+	case 2:
+		if size, err := snappySize(src); err == nil && !bytes.HasPrefix(src, xerialMagic) {
+			return size
 		}
-		out := NewBuffer(size)
-		return decodeSnappy(out, 0, size, src)
-	}
-	total := 0
-	for rest := src[16:]; len(rest) > 0; {
-		block, after, err := xerialBlock(rest)
-		if err != nil {
-			return nil, err
+	case 4:
+		var header zstd.Header
+		if err := header.Decode(src); err != nil {
+			break
 		}
-		size, err := snappySize(block)
-		if err != nil {
-			return nil, err
+		if header.HasFCS && header.FrameContentSize <= wholeBytes {
+			return int(header.FrameContentSize)
 		}
-		if total += size; total > maxDecompressed {
-			return nil, errDecompressedTooLarge
-		}
-		rest = after
-	}
-	out := NewBuffer(total)
-	at := 0
-	for rest := src[16:]; len(rest) > 0; {
-		block, after, err := xerialBlock(rest)
-		if err != nil {
-			return nil, err
-		}
-		size, err := snappySize(block)
-		if err != nil {
-			return nil, err
-		}
-		if _, err := decodeSnappy(out, at, size, block); err != nil {
-			return nil, err
-		}
-		at += size
-		rest = after
-	}
-	return out, nil
-}
-
-// decodeSnappy decodes a block of that size to out.b[at:]. It releases out when
-// it fails.
-func decodeSnappy(out *Buffer, at, size int, block []byte) (*Buffer, error) {
-	b, err := snappy.Decode(out.Bytes[at:at+size:at+size], block)
-	if err == nil && len(b) != size {
-		err = snappy.ErrCorrupt
-	}
-	if err != nil {
-		out.Release()
-		return nil, err
-	}
-	return out, nil
-}
-
-// snappySize is the size that a block says it decodes to, checked against what
-// its bytes can be: three bytes copy at most 64.
-func snappySize(block []byte) (int, error) {
-	size, err := snappy.DecodedLen(block)
-	if err != nil {
-		return 0, err
-	}
-	if size > maxDecompressed {
-		return 0, errDecompressedTooLarge
-	}
-	if size > 64*len(block) {
-		return 0, snappy.ErrCorrupt
-	}
-	return size, nil
-}
-
-func xerialBlock(rest []byte) (block, after []byte, err error) {
-	if len(rest) < 4 {
-		return nil, nil, io.ErrUnexpectedEOF
-	}
-	size := binary.BigEndian.Uint32(rest)
-	if uint64(size) > uint64(len(rest)-4) {
-		return nil, nil, io.ErrUnexpectedEOF
-	}
-	return rest[4 : 4+size], rest[4+size:], nil
-}
-
-// readBounded reads r to its end, into a buffer that starts at about guess bytes.
-func readBounded(r io.Reader, guess int) (*Buffer, error) {
-	out := NewBuffer(min(max(guess, 4096), maxDecompressed))
-	out.Bytes = out.Bytes[:cap(out.Bytes)]
-	n := 0
-	for {
-		read, err := r.Read(out.Bytes[n:])
-		n += read
-		switch {
-		case n > maxDecompressed:
-			out.Release()
-			return nil, errDecompressedTooLarge
-		case err == io.EOF:
-			out.Bytes = out.Bytes[:n]
-			return out, nil
-		case err != nil:
-			out.Release()
-			return nil, err
-		}
-		if n == len(out.Bytes) {
-			grown := NewBuffer(2 * n)
-			grown.Bytes = grown.Bytes[:cap(grown.Bytes)]
-			copy(grown.Bytes, out.Bytes)
-			out.Release()
-			out = grown
+		if !header.HasFCS {
+			return min(16*len(src), wholeBytes)
 		}
 	}
+	return math.MaxInt
 }

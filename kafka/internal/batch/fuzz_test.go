@@ -1,12 +1,13 @@
 package batch
 
 import (
+	"runtime"
 	"slices"
 	"testing"
 )
 
 // FuzzDecodeBatches reads arbitrary bytes as record batches: whatever they are,
-// reading ends, without a panic, and what it returns is in order. With seal set
+// reading ends, without a panic, within its bounds of memory, and what it returns is in order. With seal set
 // the checksums are made right first, so that damage reaches the records.
 func FuzzDecodeBatches(f *testing.F) {
 	add := func(parts ...[]byte) {
@@ -20,6 +21,10 @@ func FuzzDecodeBatches(f *testing.F) {
 	add(plain(f, 0, 2, producedBy(1)), marker(f, 2, 1, false), plain(f, 3, 1, producedBy(1)), marker(f, 4, 1, true))
 	add(batchSpec{base: 0, lastDelta: 9, records: []recordSpec{{delta: 4}}}.encode(f))
 	add(batchSpec{base: 0, lastDelta: 9}.encode(f), plain(f, 10, 1))
+	// A header bomb, a window of 64 MiB, and a count of records that nothing backs.
+	add(stored(f, 4, 1, withHeaders(0, "k", "v", 1_000_000)))
+	add(stored(f, 2, 1, withHeaders(0, "k", "v", 1_000_000)))
+	add(stored(f, 4, 1<<30, make([]byte, 2<<20)))
 	f.Fuzz(func(t *testing.T, data []byte, want int64, valid bool) {
 		if want < 0 {
 			return
@@ -34,16 +39,28 @@ func FuzzDecodeBatches(f *testing.F) {
 		r := readerOf(want, data[:span.Size])
 		r.Aborted, r.Aborting = []AbortedTransaction{{1, 0}}, map[int64]struct{}{}
 		last := want - 1
+		total := 0
 		for next := want; len(r.Data) > 0; {
-			before := len(r.Data)
+			before, at := len(r.Data), r.Next
+			allocated := allocations()
 			d, err := r.Read(1000)
+			took, allowed := allocations()-allocated, 2*minBound
+			for i := range d.Records {
+				allowed += 2 * d.Records[i].Size()
+			}
+			if took > uint64(allowed) {
+				t.Fatalf("%d bytes of memory for a chunk of %d", took, d.Size)
+			}
+			if total += d.Size; total > 64<<20 {
+				return
+			}
 			if err != nil {
 				if len(d.Records) > 0 || d.Next != next {
 					t.Fatal("an error with records")
 				}
 				return
 			}
-			if len(r.Data) >= before || d.From != next || d.Next < next || r.Next != d.Next {
+			if len(r.Data) >= before && r.Next == at || d.From != next || d.Next < next || r.Next != d.Next {
 				t.Fatalf("no progress: [%d, %d) after %d", d.From, d.Next, next)
 			}
 			next = d.Next
@@ -53,14 +70,19 @@ func FuzzDecodeBatches(f *testing.F) {
 				}
 				last = d.Records[i].Offset
 			}
-			for _, b := range d.buffers {
-				b.Release()
-			}
+			d.Release()
 		}
 		if r.Next != span.Next {
 			t.Fatalf("the span ends at %d, reading at %d", span.Next, r.Next)
 		}
 	})
+}
+
+// allocations returns how many bytes were allocated since the start of the process.
+func allocations() uint64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.TotalAlloc
 }
 
 // sealAll corrects the checksum of every whole batch.

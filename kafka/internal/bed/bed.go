@@ -144,11 +144,10 @@ func DecodeBatch(t testing.TB, data []byte) (decoded kmsg.RecordBatch, records [
 	}
 	content := decoded.Records
 	if codec := decoded.Attributes & 7; codec != 0 {
-		plain, err := batch.Decompress(codec, content)
-		if err != nil {
+		var err error
+		if content, err = batch.Decompress(codec, content); err != nil {
 			t.Fatal(err)
 		}
-		content = plain.Bytes
 	}
 	for range decoded.NumRecords {
 		length, n := binary.Varint(content)

@@ -1,0 +1,280 @@
+package batch
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+const (
+	// keptHeaders is how many headers of a record are kept that has too many.
+	keptHeaders = 64
+	// maxRecordBytes bounds a record in bytes as it lies in its batch, decompressed.
+	// Brokers bound batches compressed, so that a small one could ask for any amount
+	// of memory. Of a larger record key and value are kept if they fit Reader.Bound.
+	maxRecordBytes = 128 << 20
+	// minBound is the least that Reader.Bound counts as. Half of it is the window that
+	// every decoder of zstd should have (RFC 8878, section 3.1.1.1.2).
+	minBound = 16 << 20
+)
+
+func (r *Reader) bound() int { return max(r.Bound, minBound) }
+
+// fields is what stands in a record before its headers.
+type fields struct {
+	time, offset int64 // deltas to those of the batch
+	key, value   []byte
+	headers      int // how many there are
+	at           int // where they begin
+}
+
+// readFields reads the fields of a record without its length. Key and value alias b.
+// It reports false if b ends before the first header would begin; key may be set then.
+func readFields(b []byte) (f fields, ok bool) {
+	var at int
+	f.time, at = varint(b, 1) // behind the attributes, which say nothing yet
+	f.offset, at = varint(b, at)
+	f.key, at = varbytes(b, at)
+	if at > len(b) {
+		return f, false
+	}
+	f.value, at = varbytes(b, at)
+	count, at := varint(b, at)
+	if at > len(b) || count < 0 || count > math.MaxInt32 {
+		return f, false
+	}
+	f.headers, f.at = int(count), at
+	return f, true
+}
+
+// add appends a record to d, unless it lies before what is wanted. b is the record or,
+// if it is cut, its begin; the record is of that size.
+func (r *Reader) add(d *Decoded, b []byte, f *fields, size int) error {
+	offset, err := r.passTo(f.offset)
+	if err != nil || offset < d.Next {
+		return err
+	}
+	if f.headers > (size-f.at)/2 {
+		return errRecordCut
+	}
+	record := r.newRecord(d, offset, f)
+	record.Key, record.Value = f.key, f.value
+	if r.exceeds(f.headers, size) {
+		record.Excess = &transport.Excess{Bytes: size, Headers: f.headers}
+	}
+	if err := r.readHeaders(d, b, f, record); err != nil {
+		d.Records = d.Records[:len(d.Records)-1]
+		return err
+	}
+	if record.Excess != nil {
+		detach(record)
+	} else {
+		d.hold(r.batch.content.buffer)
+	}
+	d.Size += record.Size()
+	d.Next = offset + 1
+	return nil
+}
+
+// passTo checks the offset of the next record, by its delta, and returns it. The records
+// behind it need offsets too: with one that leaves them none the batch would end before
+// they were found to be wrong, and be passed over.
+func (r *Reader) passTo(delta int64) (int64, error) {
+	b := &r.batch
+	offset := b.base + delta
+	if offset <= b.last || offset > b.next-int64(b.left) {
+		return 0, fmt.Errorf("a record says offset %d after %d with %d behind it in a batch up to %d", offset, b.last, b.left-1, b.next-1)
+	}
+	b.last = offset
+	return offset, nil
+}
+
+// newRecord appends a record without key, value and headers.
+func (r *Reader) newRecord(d *Decoded, offset int64, f *fields) *transport.Record {
+	b := &r.batch
+	d.Records = append(d.Records, transport.Record{Topic: r.Topic, Partition: r.Partition, Offset: offset, LeaderEpoch: b.leaderEpoch})
+	record := &d.Records[len(d.Records)-1]
+	if b.attributes&attributeLogAppendTime != 0 {
+		record.Time = timeOf(b.maxTimestamp)
+	} else {
+		record.Time = timeOf(b.baseTimestamp + f.time)
+	}
+	return record
+}
+
+// timeOf returns the time of a timestamp, zero for the −1 of a record that has
+// none: it would be shown as a time of 1969.
+func timeOf(timestamp int64) time.Time {
+	if timestamp == -1 {
+		return time.Time{}
+	}
+	return time.UnixMilli(timestamp)
+}
+
+// exceeds reports whether a record with so many headers would take more memory than the
+// bound and twice its own size.
+func (r *Reader) exceeds(headers, size int) bool {
+	if headers <= keptHeaders {
+		return false
+	}
+	memory := recordSize + headers*headerSize + size
+	return memory > r.bound() && memory > 2*size
+}
+
+// readHeaders reads the headers of a record, the first if it has too many.
+func (r *Reader) readHeaders(d *Decoded, b []byte, f *fields, record *transport.Record) error {
+	count := f.headers
+	if record.Excess != nil {
+		count = min(count, keptHeaders)
+	}
+	if count == 0 {
+		return nil
+	}
+	at := f.at
+	headers := d.slab.take(count, cap(d.Records)-len(d.Records)+1)
+	for i := range headers {
+		var key []byte
+		key, at = varbytes(b, at)
+		headers[i].Value, at = varbytes(b, at)
+		headers[i].Key = r.Keys.intern(i, key)
+	}
+	if at > len(b) {
+		return errRecordCut
+	}
+	record.Headers = headers
+	return nil
+}
+
+// readAcross reads a record that does not lie in the data at hand as a whole. Of one
+// that exceeds the bounds it has no more at hand than it keeps.
+func (r *Reader) readAcross(d *Decoded) error {
+	c := &r.batch.content
+	if err := c.need(binary.MaxVarintLen32); err != nil {
+		return err
+	}
+	size, start := varint(c.data, 0)
+	if start > len(c.data) || size < 0 || size > math.MaxInt32 {
+		return errRecordCut
+	}
+	end, most := start+int(size), maxRecordBytes
+	if end > most {
+		most = r.bound()
+	}
+	for have := min(end, wholeBytes); ; have = nextSize(have, min(end, most)) {
+		if err := c.need(have); err != nil {
+			return err
+		}
+		if len(c.data) < have {
+			return errRecordCut
+		}
+		b := c.data[start:have]
+		f, ok := readFields(b)
+		if ok && have == end {
+			c.data = c.data[end:]
+			return r.add(d, b, &f, len(b))
+		}
+		if have == end {
+			return errRecordCut
+		}
+		if have >= most {
+			return r.addWithout(d, &f, ok, int(size), end)
+		}
+		if ok && r.exceeds(f.headers, int(size)) && skipHeaders(b, f.at, keptHeaders) <= len(b) {
+			if err := r.add(d, b, &f, int(size)); err != nil {
+				return err
+			}
+			return c.skip(end)
+		}
+	}
+}
+
+// nextSize is how many bytes of a record to have at hand after so many, at most end.
+// The length of a record is a claim, which no memory is taken for before a part of it has
+// been seen.
+func nextSize(have, end int) int {
+	const faith = 16
+	if end <= faith*have {
+		return end
+	}
+	return faith / 2 * have
+}
+
+// addWithout appends a record that is too large to be read, without its value, or
+// without its headers if value reports that f has the whole value.
+func (r *Reader) addWithout(d *Decoded, f *fields, value bool, size, end int) error {
+	offset, err := r.passTo(f.offset)
+	if err != nil {
+		return err
+	}
+	if offset >= d.Next {
+		record := r.newRecord(d, offset, f)
+		record.Key, record.Value = f.key, []byte{}
+		record.Excess = &transport.Excess{Bytes: size, Headers: -1, Value: !value}
+		if value {
+			record.Value = f.value
+		}
+		detach(record)
+		d.Size += record.Size()
+		d.Next = offset + 1
+	}
+	return r.batch.content.skip(end)
+}
+
+// detach copies what a record refers to: it is a small part of what was read for it.
+func detach(record *transport.Record) {
+	record.Key, record.Value = bytes.Clone(record.Key), bytes.Clone(record.Value)
+	headers := make([]transport.Header, len(record.Headers))
+	for i, h := range record.Headers {
+		headers[i] = transport.Header{Key: h.Key, Value: bytes.Clone(h.Value)}
+	}
+	record.Headers = headers
+}
+
+// skipHeaders returns the place in b behind n headers that begin at a place.
+func skipHeaders(b []byte, at, n int) int {
+	for ; n > 0 && at <= len(b); n-- {
+		_, at = varbytes(b, at)
+		_, at = varbytes(b, at)
+	}
+	return at
+}
+
+// cut is where reading goes on after data that ends too early: behind all data,
+// so that what is read next fails too, and one look at the end tells.
+const cut = math.MaxInt / 2
+
+// varint reads a zigzag number of b at a place, and returns the place after it.
+func varint(b []byte, at int) (int64, int) {
+	if uint(at) < uint(len(b)) {
+		if c := b[at]; c < 0x80 { // most are of one byte
+			return int64(c>>1) ^ -int64(c&1), at + 1
+		}
+		if v, n := binary.Varint(b[at:]); n > 0 {
+			return v, at + n
+		}
+	}
+	return 0, cut
+}
+
+// varbytes reads bytes with their size before them, nil if that is −1.
+func varbytes(b []byte, at int) ([]byte, int) {
+	var size int64
+	if uint(at) < uint(len(b)) && b[at] < 0x80 {
+		size = int64(b[at]>>1) ^ -int64(b[at]&1)
+		at++
+	} else {
+		size, at = varint(b, at)
+	}
+	if at > len(b) || size < -1 || size > int64(len(b)-at) {
+		return nil, cut
+	}
+	if size < 0 {
+		return nil, at
+	}
+	end := at + int(size)
+	return b[at:end:end], end
+}
