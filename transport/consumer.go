@@ -263,4 +263,25 @@ type PartitionStatus struct {
 	Paused bool
 	// Err is why nothing is fetched, nil if all is well.
 	Err error
+	// Unreadable, if not nil, is the part of the log from Next on that Err concerns:
+	// records that can't be read, and that are not skipped either unless an operator
+	// says so.
+	Unreadable *Unreadable
+}
+
+// Unreadable is a part of a partition's log that can't be read: in a message format from
+// before Kafka 0.11, damaged, or compressed so that it takes more memory than allowed.
+type Unreadable struct {
+	// From and Next bound the offsets, [From, Next).
+	From, Next int64
+	// Err is the cause.
+	Err error
+}
+
+// Passer is implemented by consumers that can pass over what can't be read.
+type Passer interface {
+	// Pass moves an assigned partition behind the part of its log that Status reports
+	// as Unreadable, up to next, which must be Unreadable.Next. Listener.Skipped is
+	// called before it returns nil. It is safe for concurrent use.
+	Pass(ctx context.Context, p Partition, next int64) error
 }

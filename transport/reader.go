@@ -14,7 +14,8 @@ type Reader interface {
 	// io.EOF when every partition was read up to its end, ctx.Err() when ctx
 	// ends, ErrClosed after Close, an error that is ErrTopicMissing or
 	// ErrUnauthorized when a partition can't be read at all, and one that names the
-	// partition when its log reached To and was truncated before it; every other
+	// partition when its log reached To and was truncated before it, or holds records
+	// that can't be read; every other
 	// failure (brokers down, leaders moving) is waited out inside. The batches are the
 	// caller's until it calls their Release.
 	//

@@ -70,7 +70,7 @@ type Decoded struct {
 
 // Read reads records until they take limit bytes of memory, at least one if there is
 // any. When a batch can't be read further, what lies before the fault is returned, and
-// the error next time. The reader keeps memory while a batch is read: see Memory and
+// the error, a *Fault, next time. The reader keeps memory while a batch is read: see Memory and
 // Close.
 func (r *Reader) Read(limit int) (Decoded, error) {
 	d := Decoded{From: r.Next, Next: r.Next, limit: limit}
@@ -81,7 +81,7 @@ func (r *Reader) Read(limit int) (Decoded, error) {
 				break
 			}
 			d.Release()
-			return Decoded{From: d.From, Next: d.From}, fmt.Errorf("%s/%d at offset %d: %w", r.Topic, r.Partition, d.From, err)
+			return Decoded{From: d.From, Next: d.From}, faultOf(r.Data, d.From, err)
 		}
 	}
 	r.Next = d.Next

@@ -74,6 +74,48 @@ func batchSize(data []byte) (int, error) {
 	return PrefixSize + int(length), nil
 }
 
+// Fault says which part of a log can't be read.
+type Fault struct {
+	From, Next int64 // the offsets [From, Next)
+	Err        error
+}
+
+// Error names the offsets and the cause.
+func (f *Fault) Error() string {
+	return fmt.Sprintf("offsets %d to %d can't be read: %v", f.From, f.Next-1, f.Err)
+}
+
+// Unwrap returns the cause.
+func (f *Fault) Unwrap() error { return f.Err }
+
+// faultOf returns the fault of the batch that data begins with, of which the records from
+// an offset on can't be read. Where the batch doesn't say how far it goes, in a way that
+// can be true, the fault is of one offset.
+func faultOf(data []byte, from int64, err error) *Fault {
+	f := &Fault{From: from, Next: from + 1, Err: err}
+	for len(data) > MagicOffset {
+		first, length := int64(binary.BigEndian.Uint64(data)), int32(binary.BigEndian.Uint32(data[8:]))
+		switch magic := data[MagicOffset]; {
+		case magic <= 1:
+			// An entry of the old formats has the offset of its last record. Those that
+			// follow can't be read either.
+			f.Next = max(f.Next, first+1)
+			if length < 0 || int(length) > len(data)-PrefixSize {
+				return f
+			}
+			data = data[PrefixSize+int(length):]
+		default:
+			if f.Next == from+1 && len(data) >= HeaderSize {
+				if h, err := readBatchHeader(data); err == nil {
+					f.Next = max(f.Next, h.next)
+				}
+			}
+			return f
+		}
+	}
+	return f
+}
+
 // readBatchHeader reads the fixed part of one whole batch, without looking at
 // the checksum.
 func readBatchHeader(batch []byte) (h batchHeader, err error) {
@@ -111,15 +153,18 @@ type Span struct {
 }
 
 // FindSpan reads the headers of the batches in data, which was fetched at offset
-// want. It decodes no records. An error concerns the batch behind the span: the
+// want. It decodes no records. An error, a *Fault, concerns the batch behind the span: the
 // span itself can be read.
 func FindSpan(data []byte, want int64) (Span, error) {
 	span := Span{Next: want, LeaderEpoch: -1}
 	for {
 		rest := data[span.Size:]
 		size, err := batchSize(rest)
-		if err != nil || size == 0 {
-			return span, err
+		if err != nil {
+			return span, faultOf(rest, span.Next, err)
+		}
+		if size == 0 {
+			return span, nil
 		}
 		if size > len(rest) {
 			span.Need = size
@@ -127,12 +172,12 @@ func FindSpan(data []byte, want int64) (Span, error) {
 		}
 		h, err := readBatchHeader(rest)
 		if err != nil {
-			return span, err
+			return span, faultOf(rest, span.Next, err)
 		}
 		// Batches lie in offset order. Those that end before the offset that was
 		// asked for come at the front only.
 		if h.next <= span.Next && span.Next > want {
-			return span, fmt.Errorf("a record batch of offsets %d to %d follows offset %d", h.base, h.next-1, span.Next-1)
+			return span, faultOf(rest, span.Next, fmt.Errorf("a record batch of offsets %d to %d follows offset %d", h.base, h.next-1, span.Next-1))
 		}
 		span.Next, span.LeaderEpoch = max(span.Next, h.next), h.leaderEpoch
 		span.Size += size

@@ -128,6 +128,11 @@ func (f *Fetcher) round(now time.Time) (again time.Duration) {
 	unknown := false
 	for i := range f.Order {
 		p := f.Order[(f.turn+i)%len(f.Order)]
+		if p.silent(now) {
+			p.request.cancel()
+			p.request = nil
+			p.leave(now)
+		}
 		if r := p.request; r != nil && !p.recheck {
 			if due := p.recheckDue(); now.Before(due) {
 				later(due)
@@ -194,6 +199,10 @@ func (f *Fetcher) share() int {
 	return max(min(f.limit/(2*max(f.leaders, 1)+2), fetchRequestBytes), 1)
 }
 
+// partitionBytes is what one fetch may bring of one partition, unless a larger batch is
+// known to come.
+func (f *Fetcher) partitionBytes() int32 { return int32(min(fetchPartitionBytes, f.share())) }
+
 // room reports whether the bound leaves room for another request. If not, what
 // was fetched of paused partitions goes, to be fetched again when they are
 // resumed: they must not keep the others from being fetched.
@@ -219,7 +228,7 @@ func (f *Fetcher) Add(assigned []transport.Assignment) {
 	defer f.Mu.Unlock()
 	for i := range assigned {
 		a := &assigned[i]
-		p := newFetchPartition(a, int32(min(fetchPartitionBytes, f.share())))
+		p := newFetchPartition(a, f.partitionBytes())
 		f.Partitions[a.Partition] = p
 		f.Order = append(f.Order, p)
 	}
@@ -319,6 +328,10 @@ func (f *Fetcher) Status() []transport.PartitionStatus {
 		all[i] = transport.PartitionStatus{
 			Partition: p.Partition, Next: p.next, LastStable: p.lastStable, HighWatermark: p.highWatermark,
 			LastFetch: p.lastFetch, Paused: p.paused, Err: p.err,
+		}
+		if p.damage != nil {
+			fault := p.damage.fault
+			all[i].Unreadable = &transport.Unreadable{From: fault.From, Next: fault.Next, Err: fault.Err}
 		}
 	}
 	return all

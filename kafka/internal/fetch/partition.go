@@ -32,6 +32,7 @@ type Partition struct {
 	replica             int32 // to fetch from instead of the leader (KIP-392), −1: none
 	replicaUntil        time.Time
 	leaderUntil         time.Time     // no replica until then
+	left                int           // how many times in a row a replica was left
 	request             *fetchRequest // that is in flight, nil if none
 	maxBytes            int32
 
@@ -53,6 +54,9 @@ type Partition struct {
 	failures  int
 	missing   int // how many times in a row the cluster said that it is not there
 	err       error
+	// damage is what can't be read at next, nil if nothing was found. It stays until
+	// the position has passed it: that the log is fetched again is no news.
+	damage *damage
 
 	lastStable, highWatermark int64
 	lastFetch, lastAsked      time.Time
@@ -85,6 +89,9 @@ func (p *Partition) wants() bool {
 	if p.Revoked || p.paused || p.ahead >= p.end || p.mending || p.stuck != nil || p.request != nil || len(p.queue) >= queueLength {
 		return false
 	}
+	if p.damage != nil && len(p.queue) > 0 {
+		return false // Poll is likely to find it again, and to drop what comes behind
+	}
 	queued := 0
 	for _, piece := range p.queue {
 		queued += piece.left
@@ -108,10 +115,20 @@ func (p *Partition) source(now time.Time) int32 {
 	return p.leader
 }
 
-// leave goes back from a replica near by to the leader, which knows better.
+// leave goes back from a replica near by to the leader, which knows better. The leader
+// goes on recommending a replica that is frozen for as long as it counts as in sync, so
+// each time in a row the partition stays with the leader for longer.
 func (p *Partition) leave(now time.Time) {
 	p.replica = -1
-	p.leaderUntil = now.Add(10 * time.Second)
+	p.leaderUntil = now.Add(10 * time.Second << min(p.left, 5))
+	p.left++
+}
+
+// silent reports whether a replica near by owes an answer for too long, though its
+// partition has a leader: it is not waited for then as a leader is.
+func (p *Partition) silent(now time.Time) bool {
+	r := p.request
+	return r != nil && p.leader >= 0 && r.source != p.leader && now.Sub(r.sent) >= SilentAfter
 }
 
 // recheckDue is when to find out, the next time, whether the broker that the
@@ -142,6 +159,14 @@ func (p *Partition) fail(err error, now time.Time) {
 	p.failures++
 }
 
+// succeed ends a failure. What was damaged in the log still is.
+func (p *Partition) succeed() {
+	p.err, p.failures = nil, 0
+	if p.damage != nil {
+		p.err = p.damage.fault
+	}
+}
+
 // moveTo drops what was fetched and goes on at an offset. What a request in
 // flight brings is dropped too.
 func (f *Fetcher) moveTo(p *Partition, offset int64) {
@@ -155,9 +180,11 @@ func (f *Fetcher) moveTo(p *Partition, offset int64) {
 
 // fetched is one partition's share of a fetch response, or what is left of it.
 type fetched struct {
-	reader batch.Reader // Poll's alone
-	left   int          // bytes that reader has not read
-	memory *fetchMemory
+	reader  batch.Reader // Poll's alone while reading is set
+	reading bool
+	left    int // bytes that reader has not read
+	keeps   int // bytes of memory that reader keeps to go on
+	memory  *fetchMemory
 	// unreturned is what was decoded and then not returned, since the partition
 	// was paused meanwhile.
 	unreturned                *batch.Decoded
@@ -177,6 +204,9 @@ func (f *Fetcher) drop(piece *fetched) {
 	if piece.unreturned != nil {
 		piece.unreturned.Release()
 		piece.unreturned = nil
+	}
+	if !piece.reading {
+		piece.reader.Close()
 	}
 	m := piece.memory
 	if m.pieces--; m.pieces == 0 {

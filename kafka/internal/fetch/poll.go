@@ -85,18 +85,23 @@ func (f *Fetcher) poll() []transport.Batch {
 			c.decoded, c.err = c.piece.reader.Read(pollPartitionBytes)
 			c.done = true
 		}
-		size += c.decoded.Size
+		size += c.decoded.Size + c.piece.reader.Memory()
 	}
 	batches := make([]transport.Batch, 0, len(picks))
 	f.Mu.Lock()
 	defer f.Mu.Unlock()
 	for i := range picks {
+		piece := picks[i].piece
+		piece.reading, piece.keeps = false, piece.reader.Memory()
 		if picks[i].done {
 			if b, ok := f.settle(&picks[i]); ok {
 				batches = append(batches, b)
 			}
 		}
-		picks[i].piece.memory.buffer.Release()
+		if p := picks[i].partition; len(p.queue) == 0 || p.queue[0] != piece {
+			piece.reader.Close() // dropped while it was read, or just now
+		}
+		piece.memory.buffer.Release()
 	}
 	Signal(f.wake)
 	return batches
@@ -109,16 +114,18 @@ func (f *Fetcher) picks() []pick {
 	defer f.Mu.Unlock()
 	var picks []pick
 	begin := f.pollTurn
+	full := f.crowded()
 	for i := range f.Order {
 		at := (begin + i) % len(f.Order)
 		p := f.Order[at]
-		if !p.pollable() {
+		if !p.pollable() || full && p.queue[0].keeps == 0 {
 			continue
 		}
 		if len(picks) == 0 {
 			f.pollTurn = at + 1
 		}
 		c := pick{partition: p, piece: p.queue[0]}
+		c.piece.reading = true
 		c.piece.memory.buffer.Retain()
 		if d := c.piece.unreturned; d != nil {
 			c.decoded, c.done, c.piece.unreturned = *d, true, nil
@@ -126,6 +133,29 @@ func (f *Fetcher) picks() []pick {
 		picks = append(picks, c)
 	}
 	return picks
+}
+
+// crowded reports whether the batches that are being decompressed keep so much memory
+// that they must be read to their ends before another is begun. Those of paused
+// partitions give theirs back first, and are decompressed again later.
+func (f *Fetcher) crowded() bool {
+	keeps, going := 0, false
+	for _, p := range f.Order {
+		if len(p.queue) > 0 {
+			keeps += p.queue[0].keeps
+			going = going || p.queue[0].keeps > 0 && p.pollable()
+		}
+	}
+	if keeps <= f.limit/2 {
+		return false
+	}
+	for _, p := range f.Order {
+		if len(p.queue) > 0 && p.queue[0].keeps > 0 && !p.pollable() {
+			p.queue[0].reader.Close()
+			p.queue[0].keeps = 0
+		}
+	}
+	return going
 }
 
 // settle makes a batch of what was decoded, unless the partition was revoked,
@@ -155,6 +185,7 @@ func (f *Fetcher) settle(c *pick) (transport.Batch, bool) {
 		d.Release()
 	}
 	p.next = d.Next
+	p.passed()
 	switch piece.left = len(piece.reader.Data); {
 	case p.next == p.end:
 		f.moveTo(p, p.end)

@@ -81,7 +81,7 @@ func (f *Fetcher) mendTruncated(leader int32, partitions []*Partition) {
 		from := p.next
 		f.Mu.Unlock()
 		if move {
-			f.skip(p, from, end, ErrTruncated)
+			f.skip(f.Ctx, p, from, end, ErrTruncated)
 		}
 	}
 }
@@ -201,7 +201,7 @@ func (f *Fetcher) mendOutOfRange(leader int32, partitions []*Partition) {
 		}
 		f.Mu.Unlock()
 		if reason != nil {
-			f.skip(p, from, to, reason)
+			f.skip(f.Ctx, p, from, to, reason)
 		}
 	}
 }
@@ -242,10 +242,10 @@ func (f *Fetcher) current(p *Partition) bool {
 //
 // A position that is not in the log may be one of another log. Then it is for the
 // member to begin that one.
-func (f *Fetcher) skip(p *Partition, from, to int64, reason error) {
-	ctx, cancel := context.WithTimeout(f.Ctx, time.Second)
+func (f *Fetcher) skip(ctx context.Context, p *Partition, from, to int64, reason error) {
+	known, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	if t, err := f.client.FreshTopic(ctx, p.Topic); err == nil {
+	if t, err := f.client.FreshTopic(known, p.Topic); err == nil {
 		f.Mu.Lock()
 		outlives := f.current(p) && f.Outlives(p, t)
 		f.Mu.Unlock()
@@ -254,12 +254,12 @@ func (f *Fetcher) skip(p *Partition, from, to int64, reason error) {
 		}
 	}
 	f.log.Error("position moved", "partition", p.String(), "from", from, "to", to, "reason", reason)
-	if !f.Listener.Enter(f.Ctx) {
+	if !f.Listener.Enter(ctx) {
 		return
 	}
 	defer f.Listener.Leave()
 	f.Mu.Lock()
-	current := f.current(p)
+	current := f.current(p) && p.next == from
 	f.Mu.Unlock()
 	if !current {
 		return
@@ -269,6 +269,8 @@ func (f *Fetcher) skip(p *Partition, from, to int64, reason error) {
 	defer f.Mu.Unlock()
 	f.moveTo(p, to)
 	p.doubt, p.lastEpoch = sure, -1
-	p.err, p.failures = nil, 0
+	p.err, p.failures, p.damage = nil, 0, nil
+	p.notBefore = time.Time{}
 	Signal(f.some)
+	Signal(f.wake)
 }

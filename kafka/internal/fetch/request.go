@@ -2,7 +2,6 @@ package fetch
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -44,6 +43,7 @@ func (f *Fetcher) send(broker int32, partitions []*Partition, now time.Time) {
 		t := topicOf(req, p.Topic)
 		t.Partitions = append(t.Partitions, part)
 	}
+	r.maxBytes = int(req.MaxBytes)
 	f.Reserved += r.maxBytes
 	f.source(broker).requests++
 	f.work.Go(func() {
@@ -148,6 +148,9 @@ func (f *Fetcher) take(r *fetchRequest, resp *kmsg.FetchResponse, buffer *batch.
 			}
 			p.lastFetch = now
 			p.lastStable, p.highWatermark = part.LastStableOffset, part.HighWatermark
+			if r.source != p.leader {
+				p.left = 0
+			}
 			if part.PreferredReadReplica >= 0 && r.source == p.leader && now.After(p.leaderUntil) {
 				p.replica, p.replicaUntil = part.PreferredReadReplica, now.Add(cluster.MetadataAge)
 			}
@@ -164,26 +167,36 @@ func (f *Fetcher) takeBatches(p *Partition, part *kmsg.FetchResponseTopicPartiti
 	span, err := batch.FindSpan(part.RecordBatches, p.ahead)
 	if span.Next == p.ahead {
 		switch {
+		case err != nil && p.ahead > p.next:
+			// It may be passed over once what lies before it is polled.
+			p.notBefore = now.Add(time.Second)
+			return
 		case err != nil:
-			f.unreadable(p, fmt.Errorf("%s at offset %d: %w", p.Partition, p.ahead, err), now)
+			f.unreadable(p, err, now)
 			return
 		case span.Need > 0:
 			p.maxBytes = int32(min(max(span.Need, 2*int(p.maxBytes)), cluster.MaxResponse))
 		case len(part.RecordBatches) > 0: // cut off before its size
 			p.maxBytes = int32(min(2*int(p.maxBytes), cluster.MaxResponse))
 			p.notBefore = now.Add(cluster.Backoff(0))
+		default:
+			p.maxBytes = f.partitionBytes()
 		}
-		p.err, p.failures = nil, 0
+		p.succeed()
 		return
 	}
 	// If there is an error, it belongs to what the next fetch begins with.
-	p.err, p.failures = nil, 0
+	p.succeed()
+	p.maxBytes = f.partitionBytes()
+	// A broker notes the ends before it reads its log, which may have grown meanwhile.
+	p.highWatermark = max(p.highWatermark, span.Next)
+	p.lastStable = max(p.lastStable, span.Next)
 	piece := &fetched{
 		memory: memory, left: span.Size,
-		lastStable: part.LastStableOffset, highWatermark: part.HighWatermark,
+		lastStable: p.lastStable, highWatermark: p.highWatermark,
 		reader: batch.Reader{
 			Topic: p.Topic, Partition: p.Partition.Partition, Keys: &f.keys,
-			Data: part.RecordBatches[:span.Size:span.Size], Next: p.ahead,
+			Data: part.RecordBatches[:span.Size:span.Size], Next: p.ahead, Bound: f.limit,
 		},
 	}
 	if f.isolation == 1 {
@@ -194,14 +207,6 @@ func (f *Fetcher) takeBatches(p *Partition, part *kmsg.FetchResponseTopicPartiti
 	memory.buffer.Retain()
 	p.queue = append(p.queue, piece)
 	p.ahead, p.lastEpoch = span.Next, span.LeaderEpoch
-}
-
-// unreadable deals with batches that can't be read. They are fetched again: if
-// the network damaged them, that helps, and if they lie so in the log, nothing
-// may be skipped.
-func (f *Fetcher) unreadable(p *Partition, err error, now time.Time) {
-	f.log.Error("fetched records can't be read", "partition", p.String(), "error", err)
-	p.fail(err, now)
 }
 
 // find looks a partition up by a name that may lie in a fetch buffer.

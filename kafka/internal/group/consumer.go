@@ -133,6 +133,11 @@ func (c *Consumer) Pause(partitions ...transport.Partition) { c.fetch.Pause(part
 // Resume lets them go on.
 func (c *Consumer) Resume(partitions ...transport.Partition) { c.fetch.Pause(partitions, false) }
 
+// Pass moves a partition behind what can't be read.
+func (c *Consumer) Pass(ctx context.Context, p transport.Partition, next int64) error {
+	return c.fetch.Pass(ctx, p, next)
+}
+
 // Commit stores offsets for the group.
 func (c *Consumer) Commit(ctx context.Context, commits ...transport.Commit) error {
 	return c.member.commit(ctx, commits)

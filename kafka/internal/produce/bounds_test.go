@@ -26,7 +26,7 @@ import (
 func TestProduceFull(t *testing.T) {
 	for name, cfg := range map[string]transport.ProducerConfig{
 		"records": {BufferRecords: 2},
-		"bytes":   {BufferBytes: 2*71 + 10},
+		"bytes":   {BufferBytes: 2*(&transport.Record{Value: []byte("x")}).Size() + 10},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

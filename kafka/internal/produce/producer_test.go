@@ -190,7 +190,7 @@ func TestProduceRefusals(t *testing.T) {
 		{"missing topic", transport.ProducerConfig{}, transport.Record{Topic: "nowhere", Partition: -1}, transport.ErrTopicMissing, `topic "nowhere": topic does not exist`},
 		{"missing partition", transport.ProducerConfig{}, transport.Record{Topic: "events", Partition: 7}, transport.ErrTopicMissing, `partition 7 of topic "events", which has 1`},
 		{"larger than a batch", transport.ProducerConfig{BatchBytes: 1000}, transport.Record{Topic: "events", Value: make([]byte, 1000)}, transport.ErrTooLarge, "1070 bytes, at most 1000 are allowed"},
-		{"larger than the buffer", transport.ProducerConfig{BufferBytes: 500}, transport.Record{Topic: "events", Value: make([]byte, 1000)}, transport.ErrTooLarge, "1070 bytes, at most 500 are allowed"},
+		{"larger than the buffer", transport.ProducerConfig{BufferBytes: 500}, transport.Record{Topic: "events", Value: make([]byte, 1000)}, transport.ErrTooLarge, "1144 bytes, at most 500 are allowed"},
 		{"larger than a batch, compressed", transport.ProducerConfig{BatchBytes: 1000, Compression: "zstd"}, transport.Record{Topic: "events", Value: bed.Noise(5000)}, transport.ErrTooLarge, "at most 1000 are allowed"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

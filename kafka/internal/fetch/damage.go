@@ -1,0 +1,84 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/eventbus-go/eventbus/kafka/internal/batch"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+const (
+	// unreadableTries is how many times in a row a reader finds the same records
+	// unreadable before it ends: the network may have damaged them on the way.
+	unreadableTries = 3
+	// unreadableWait is the longest wait in between, and between two lines in the log.
+	unreadableWait = time.Minute
+)
+
+// damage is a part of a partition's log that can't be read.
+type damage struct {
+	fault  *batch.Fault
+	tries  int
+	logged time.Time
+}
+
+// unreadable deals with batches that can't be read at p's position. They are fetched
+// again, the less often the longer it lasts: if the network damaged them, that helps,
+// and if they lie so in the log, nothing may be skipped. A reader ends with the error.
+func (f *Fetcher) unreadable(p *Partition, err error, now time.Time) {
+	fault, ok := errors.AsType[*batch.Fault](err)
+	if !ok {
+		fault = &batch.Fault{From: p.next, Next: p.next + 1, Err: err}
+	}
+	d := p.damage
+	if d == nil || d.fault.From != fault.From {
+		d = &damage{}
+	}
+	d.fault = fault
+	wait := min(250*time.Millisecond<<min(d.tries, 10), unreadableWait)
+	d.tries++
+	p.damage, p.err = d, fault
+	p.notBefore = now.Add(wait)
+	if now.Sub(d.logged) >= unreadableWait {
+		d.logged = now
+		f.log.Error("records can't be read: the partition stops here and nothing is skipped; an operator can pass them over (eventbus dlq skip --group, or Operator.Skip)",
+			"partition", p.String(), "from", fault.From, "next", fault.Next, "error", fault.Err)
+	}
+	if f.Recreated == nil && d.tries >= unreadableTries && f.hopeless == nil {
+		f.hopeless = fmt.Errorf("%s: %w", p.Partition, fault)
+	}
+	Signal(f.some)
+}
+
+// passed forgets the damage once the position is behind its begin.
+func (p *Partition) passed() {
+	if p.damage != nil && p.next > p.damage.fault.From {
+		p.damage, p.err = nil, nil
+	}
+}
+
+// errNotUnreadable refuses to pass over records that may be read.
+var errNotUnreadable = errors.New("no records that can't be read lie there")
+
+// Pass moves a partition behind what can't be read, up to next. It is part of
+// transport.Passer.
+func (f *Fetcher) Pass(ctx context.Context, id transport.Partition, next int64) error {
+	f.Mu.Lock()
+	p := f.Partitions[id]
+	if p == nil || p.Revoked || p.damage == nil || p.damage.fault.Next != next {
+		f.Mu.Unlock()
+		return fmt.Errorf("passing over %s up to offset %d: %w", id, next, errNotUnreadable)
+	}
+	d, from := p.damage, p.next
+	f.Mu.Unlock()
+	f.skip(ctx, p, from, next, d.fault)
+	f.Mu.Lock()
+	defer f.Mu.Unlock()
+	if p.next < next {
+		return fmt.Errorf("passing over %s up to offset %d: the partition was given away, or fetched from elsewhere, meanwhile", id, next)
+	}
+	return nil
+}
