@@ -27,7 +27,7 @@ func TestFullPoolPausesAndResumes(t *testing.T) {
 		bounds Bounds
 	}{
 		{"records", Bounds{Records: 40, MinRecords: 4}},
-		{"bytes", Bounds{Bytes: 40 * 80, MinRecords: 4}},
+		{"bytes", Bounds{Bytes: 40 * int64((&transport.Record{}).Size()+10), MinRecords: 4}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {

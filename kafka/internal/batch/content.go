@@ -18,7 +18,7 @@ var errRecordCut = errors.New("a record ends in the middle")
 // content is the records of one batch, decompressed as they are read. It belongs to
 // one goroutine. The zero value is empty.
 type content struct {
-	data   []byte  // bytes at hand that were not read yet
+	data   []byte  // bytes in memory that were not read yet
 	buffer *Buffer // that data lies in; nil if it lies in the fetch response
 	stream *stream // what follows data; nil if data is all
 	next   int     // the size of the next buffer
@@ -48,7 +48,7 @@ func openContent(codec int16, src []byte, records, window int) (content, error) 
 	return c, err
 }
 
-// need has n bytes at hand, or all that are left if they are fewer. Earlier data stays
+// need has n bytes in memory, or all that are left if they are fewer. Earlier data stays
 // where it is, as records refer to it.
 func (c *content) need(n int) error {
 	for len(c.data) < n && c.stream != nil {
@@ -69,7 +69,7 @@ func (c *content) need(n int) error {
 	return nil
 }
 
-// grow moves the data at hand into a buffer with room for n bytes.
+// grow moves the data in memory into a buffer with room for n bytes.
 func (c *content) grow(n int) {
 	size := max(c.next, 1<<minBufferBits)
 	c.next = min(2*size, chunkBytes)
@@ -114,7 +114,7 @@ func (c *content) skip(n int) error {
 	return nil
 }
 
-// release gives up the data at hand.
+// release gives up the data in memory.
 func (c *content) release() {
 	if c.buffer != nil {
 		c.buffer.Release()

@@ -11,7 +11,7 @@
 //	header.go      the batches in a fetch response, checked before anything is allocated
 //	decode.go      Reader: the records of a partition's batches, aborted transactions left out
 //	record.go      one record, and what is kept of one that takes too much memory
-//	content.go     the content of a batch, as far as it is at hand
+//	content.go     the content of a batch, as far as it is in memory
 //	decompress.go  the codecs as streams
 //	snappy.go      the stream of snappy, which its library lacks for large blocks
 //	headers.go     record headers, with their keys interned

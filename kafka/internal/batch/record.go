@@ -149,8 +149,8 @@ func (r *Reader) readHeaders(d *Decoded, b []byte, f *fields, record *transport.
 	return nil
 }
 
-// readAcross reads a record that does not lie in the data at hand as a whole. Of one
-// that exceeds the bounds it has no more at hand than it keeps.
+// readAcross reads a record that is not in memory as a whole. Of one
+// that exceeds the bounds it has no more in memory than it keeps.
 func (r *Reader) readAcross(d *Decoded) error {
 	c := &r.batch.content
 	if err := c.need(binary.MaxVarintLen32); err != nil {
@@ -192,7 +192,7 @@ func (r *Reader) readAcross(d *Decoded) error {
 	}
 }
 
-// nextSize is how many bytes of a record to have at hand after so many, at most end.
+// nextSize is how many bytes of a record to have in memory after so many, at most end.
 // The length of a record is a claim, which no memory is taken for before a part of it has
 // been seen.
 func nextSize(have, end int) int {

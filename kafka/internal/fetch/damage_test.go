@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -102,7 +103,7 @@ var damages = map[string]func() (data []byte, next int64){
 }
 
 // TestUnreadable: records that can't be read stop their partition, which is shown with
-// its lag for as long as it lasts, asked for ever less often and logged once a minute,
+// its lag for as long as it lasts, asked for less and less often and logged once a minute,
 // until an operator passes them over.
 func TestUnreadable(t *testing.T) {
 	for name, damage := range damages {
@@ -143,6 +144,7 @@ func TestUnreadable(t *testing.T) {
 				time.Sleep(5 * time.Second)
 				for range 600 {
 					time.Sleep(time.Second)
+					synctest.Wait()
 					s := f.Status()[0]
 					if s.Err == nil || s.Unreadable == nil || s.Unreadable.From != 1 || s.Unreadable.Next != behind || s.LastStable != behind+1 {
 						t.Fatalf("status %+v", s)
