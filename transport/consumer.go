@@ -86,7 +86,9 @@ type ConsumerConfig struct {
 	// over a restart shorter than the session timeout. Empty: a dynamic member.
 	InstanceID string
 	// SessionTimeout is how long the group waits for a silent member before it gives
-	// its partitions to others. Default 45 s.
+	// its partitions to others. Default 45 s. In Kafka's protocol of KIP-848 the brokers
+	// have the group's, and this one is unused unless they refuse to name it: then the
+	// lesser of this and 45 s is assumed.
 	SessionTimeout time.Duration
 	// HeartbeatInterval is the time between two heartbeats, at most a third of
 	// SessionTimeout. Default 3 s, or that third.

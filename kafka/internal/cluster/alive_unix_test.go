@@ -4,7 +4,9 @@ package cluster
 
 import (
 	"net"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -16,26 +18,49 @@ import (
 type hangingUp struct {
 	net.Listener
 	mu    sync.Mutex
-	conns []net.Conn
+	conns []*answering
 }
 
 func (l *hangingUp) Accept() (net.Conn, error) {
 	conn, err := l.Listener.Accept()
-	if err == nil {
-		l.mu.Lock()
-		l.conns = append(l.conns, conn)
-		l.mu.Unlock()
+	if err != nil {
+		return nil, err
 	}
-	return conn, err
+	accepted := &answering{Conn: conn}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.conns = append(l.conns, accepted)
+	return accepted, nil
 }
 
+// answering is a connection that is idle once it has answered what it read last.
+type answering struct {
+	net.Conn
+	idle atomic.Bool
+}
+
+func (c *answering) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if n > 0 {
+		c.idle.Store(false)
+	}
+	return n, err
+}
+
+func (c *answering) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	c.idle.Store(true)
+	return n, err
+}
+
+// hangUp closes the idle connections. One that the pool is still setting up, on its
+// own account, would fail a request that waits for it, as it should.
 func (l *hangingUp) hangUp() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, conn := range l.conns {
-		_ = conn.Close()
-	}
-	l.conns = nil
+	l.conns = slices.DeleteFunc(l.conns, func(conn *answering) bool {
+		return conn.idle.Load() && conn.Close() == nil
+	})
 }
 
 // TestIdleConnectionsLost: pooled connections that brokers closed while they were

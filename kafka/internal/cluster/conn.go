@@ -57,15 +57,23 @@ func (c *Client) Hold(ctx context.Context, broker int32, serve func(*Conn) error
 // lend lends a pooled connection. One that is spent is closed, and the next is
 // taken; there are no more of these than idle connections.
 func (c *Client) lend(ctx context.Context, broker int32, serve func(*Conn) error) error {
-	for {
-		if err := c.lendOnce(ctx, broker, serve); !errors.Is(err, errSpent) {
+	for untried := 0; ; {
+		err := c.lendOnce(ctx, broker, serve, untried == maxUntried)
+		if errors.Is(err, errUntried) {
+			untried++
+		} else if !errors.Is(err, errSpent) {
 			return err
 		}
 	}
 }
 
-func (c *Client) lendOnce(ctx context.Context, broker int32, serve func(*Conn) error) error {
-	h := &loan{ctx: ctx, broker: broker, serve: serve, ended: make(chan struct{})}
+// maxUntried bounds how many connections that died before they were lent once are
+// passed over. kafka-go makes some on its own account, which then lie idle; but a
+// broker that hangs up on every new one must fail the request in the end.
+const maxUntried = 3
+
+func (c *Client) lendOnce(ctx context.Context, broker int32, serve func(*Conn) error, unchecked bool) error {
+	h := &loan{ctx: ctx, broker: broker, serve: serve, unchecked: unchecked, ended: make(chan struct{})}
 	_, err := c.pool.RoundTrip(ctx, c.bootstrap, h)
 	if !h.state.CompareAndSwap(loanWaits, loanAbandoned) {
 		// The exchange began. RoundTrip returns at once when ctx ends,
@@ -73,7 +81,7 @@ func (c *Client) lendOnce(ctx context.Context, broker int32, serve func(*Conn) e
 		<-h.ended
 		return h.err
 	}
-	if errors.Is(err, errSpent) {
+	if errors.Is(err, errSpent) || errors.Is(err, errUntried) {
 		return err
 	}
 	if err == nil {
@@ -86,12 +94,13 @@ func (c *Client) lendOnce(ctx context.Context, broker int32, serve func(*Conn) e
 // protocol.RawExchanger gets the dialled and authenticated connection to itself
 // until RawExchange returns.
 type loan struct {
-	ctx    context.Context
-	broker int32
-	serve  func(*Conn) error
-	state  atomic.Int32
-	ended  chan struct{}
-	err    error // of serve, readable once ended is closed
+	ctx       context.Context
+	broker    int32
+	serve     func(*Conn) error
+	unchecked bool // takes a connection that was never lent without asking whether it is open
+	state     atomic.Int32
+	ended     chan struct{}
+	err       error // of serve, readable once ended is closed
 }
 
 const (
@@ -102,6 +111,9 @@ const (
 
 // errSpent closes a connection that was not lent since it is spent.
 var errSpent = errors.New("the pooled connection is spent")
+
+// errUntried is errSpent for a connection that was never lent.
+var errUntried = errors.New("the pooled connection was closed before it was used")
 
 // errReturned closes a connection that must not be used again.
 var errReturned = errors.New("connection given back for closing")
@@ -118,8 +130,13 @@ func (l *loan) Broker(protocol.Cluster) (protocol.Broker, error) {
 // RawExchange runs on the connection's goroutine.
 func (l *loan) RawExchange(rw io.ReadWriter) (protocol.Message, error) {
 	pc, link, err := linkOf(rw)
-	if err == nil && link.spent() {
-		return nil, errSpent // before the loan begins, so that it can begin on another
+	// Before the loan begins, so that it can begin on another.
+	switch {
+	case err != nil:
+	case link.spent():
+		return nil, errSpent
+	case !link.ready && !l.unchecked && !alive(link.wire):
+		return nil, errUntried
 	}
 	if !l.state.CompareAndSwap(loanWaits, loanServed) {
 		return l, nil // nobody waits any more; the connection is as good as before

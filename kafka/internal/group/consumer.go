@@ -95,7 +95,7 @@ func newConsumer(client *cluster.Client, cfg transport.ConsumerConfig, o Options
 		seen: make(map[string]remembered),
 	}
 	if o.ConsumerProtocol {
-		c.member.epochs = &byEpochs{interval: cfg.HeartbeatInterval}
+		c.member.epochs = newEpochs(&cfg)
 	}
 	c.fetch.Recreated = c.member.recreated
 	c.fetch.Ctx, c.stopFetching = context.WithCancel(client.Ctx)
@@ -111,6 +111,9 @@ func (c *Consumer) start() {
 	c.work.Go(c.fetch.WatchLag)
 	c.work.Go(c.member.heartbeats)
 	c.work.Go(c.member.watchTopics)
+	if c.member.epochs != nil {
+		c.work.Go(c.member.watchSession)
+	}
 	c.work.Go(func() {
 		if c.member.epochs != nil {
 			c.member.runByEpochs()

@@ -7,6 +7,7 @@
 //	heartbeat.go  heartbeats, and what their errors mean
 //	settle.go     revoking and assigning what changed
 //	epoch.go      the heartbeats of KIP-848
+//	session.go    the session timeout, which KIP-848 makes the brokers'
 //	topics.go     the topics' partitions, watched for growth
 //	recreated.go  a topic that was deleted and created again
 //	start.go      where partitions without a commit begin

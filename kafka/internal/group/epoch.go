@@ -32,6 +32,19 @@ type byEpochs struct {
 	tell     bool                  // the next heartbeat says so
 	full     bool                  // and everything else, since the last was not answered
 	interval time.Duration         // of heartbeats, at most what the coordinator wants
+	session  time.Duration         // the group's session timeout, as far as it is known
+
+	// turn is held while a heartbeat is under way.
+	turn chan struct{}
+	// unsure is set while the coordinator may yet act on a heartbeat that would join
+	// the member: it was sent and not answered.
+	unsure bool
+}
+
+func newEpochs(cfg *transport.ConsumerConfig) *byEpochs {
+	return &byEpochs{
+		interval: cfg.HeartbeatInterval, session: min(cfg.SessionTimeout, brokerSession), turn: make(chan struct{}, 1),
+	}
 }
 
 // runByEpochs is the member's life in the consumer protocol.
@@ -88,17 +101,31 @@ func (m *membership) claim(owned []transport.Partition) {
 // heartbeatByEpochs sends a heartbeat, joining if the member is not in the group,
 // and returns when to send the next.
 func (m *membership) heartbeatByEpochs() time.Duration {
+	e := m.epochs
+	select {
+	case e.turn <- struct{}{}:
+		defer func() { <-e.turn }()
+	case <-m.ctx.Done():
+		return m.cfg.HeartbeatInterval
+	}
 	m.mu.Lock()
 	out := m.verdict >= isLost
 	m.mu.Unlock()
 	if out || m.isClosing() && !m.alive() {
 		return m.cfg.HeartbeatInterval
 	}
-	ctx, cancel := context.WithTimeout(m.ctx, max(m.cfg.SessionTimeout/4, time.Second))
+	ctx, cancel := context.WithTimeout(m.ctx, max(m.session()/4, time.Second))
 	defer cancel()
 	req := m.epochRequest()
+	joins := req.MemberEpoch == joinEpoch
+	if joins {
+		m.setUnsure(true)
+	}
 	sent := time.Now()
 	answer, err := m.ask(ctx, req)
+	if joins && err == nil {
+		m.setUnsure(false)
+	}
 	var resp *kmsg.ConsumerGroupHeartbeatResponse
 	if err == nil {
 		resp = answer.(*kmsg.ConsumerGroupHeartbeatResponse)
@@ -120,7 +147,6 @@ func (m *membership) heartbeatByEpochs() time.Duration {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	e := m.epochs
 	m.lastAck, m.lastErr = sent, nil
 	e.full = false
 	if m.generation != resp.MemberEpoch {
@@ -242,7 +268,15 @@ func (m *membership) named(ctx context.Context, a *kmsg.ConsumerGroupHeartbeatRe
 }
 
 // leaveByEpoch tells the group that the member is gone, a static one for now.
+//
+// A joining heartbeat may be under way, or lie unread at a coordinator that was
+// silent. Handled after the member has left, it would make a member that nobody
+// runs, with partitions that nobody reads for a session. So the member leaves when
+// the heartbeat has ended, and where no answer came it leaves again for a while.
 func (m *membership) leaveByEpoch() {
+	m.stopHeartbeats()
+	within, cancel := context.WithTimeout(m.closeContext, ghostPatience)
+	defer cancel()
 	m.leaving(func() error {
 		req := m.epochRequest()
 		req.MemberEpoch, req.Topics = leaveEpoch, nil
@@ -253,6 +287,37 @@ func (m *membership) leaveByEpoch() {
 		if err == nil {
 			err = m.refusedBy(answer.(*kmsg.ConsumerGroupHeartbeatResponse).ErrorCode)
 		}
+		if m.unsure() && within.Err() == nil && (errors.Is(err, kerr.UnknownMemberID) || errors.Is(err, kerr.GroupIDNotFound)) {
+			return kerr.CoordinatorLoadInProgress // it may still join: leave again
+		}
 		return err
 	})
+}
+
+// stopHeartbeats waits until no heartbeat is under way, and keeps others from being
+// sent. One that joins is waited for as long as Close may take; any other is
+// harmless once the member has left.
+func (m *membership) stopHeartbeats() {
+	patient := m.closeContext
+	if !m.unsure() {
+		var cancel context.CancelFunc
+		patient, cancel = context.WithTimeout(patient, ghostPatience)
+		defer cancel()
+	}
+	select {
+	case m.epochs.turn <- struct{}{}: // and is never given back
+	case <-patient.Done():
+	}
+}
+
+func (m *membership) unsure() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.epochs.unsure
+}
+
+func (m *membership) setUnsure(unsure bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.epochs.unsure = unsure
 }

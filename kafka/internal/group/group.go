@@ -277,7 +277,7 @@ const troubleAgain = time.Minute
 func (m *membership) alive() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.generation >= 0 && m.verdict < isLost && !m.left && time.Since(m.lastAck) < m.cfg.SessionTimeout
+	return m.generation >= 0 && m.verdict < isLost && !m.left && time.Since(m.lastAck) < m.sessionLocked()
 }
 
 // status is a snapshot.

@@ -48,7 +48,7 @@ func (m *membership) heartbeat() time.Duration {
 		return m.cfg.HeartbeatInterval
 	}
 	// A broker that is frozen must not cost the session.
-	ctx, cancel := context.WithTimeout(m.ctx, max(m.cfg.SessionTimeout/4, time.Second))
+	ctx, cancel := context.WithTimeout(m.ctx, max(m.session()/4, time.Second))
 	defer cancel()
 	sent := time.Now()
 	answer, err := m.ask(ctx, req)
