@@ -235,7 +235,8 @@ type Commit struct {
 type ConsumerStatus struct {
 	// Joined reports whether the group counts this member in.
 	Joined bool
-	// State is "joining", "stable", "rebalancing" or "closed".
+	// State is "joining", "stable", "rebalancing" or "closed". A member that has yet to
+	// begin a partition that it was assigned is "rebalancing".
 	State string
 	// MemberID is the id that the coordinator knows this member by; empty before it joined.
 	MemberID string
@@ -245,7 +246,8 @@ type ConsumerStatus struct {
 	LastHeartbeat time.Time
 	// Rebalances counts the rebalances that this member took part in.
 	Rebalances int64
-	// LastError is the last failure, nil once the next request has succeeded.
+	// LastError is why the member is not in the group, or does not read all that it was
+	// assigned; nil if neither is so. It stays until its cause is over.
 	LastError error
 	// Partitions lists the assigned partitions, sorted by Compare.
 	Partitions []PartitionStatus

@@ -16,59 +16,52 @@ import (
 
 // Timestamps of ListOffsets that mean a place and not a time.
 const (
-	// LatestOffset stands for the last stable offset in place of a timestamp.
-	LatestOffset = -1
-	// EarliestOffset stands for the log's start.
-	EarliestOffset = -2
+	latestOffset   = -1 // the last stable offset
+	earliestOffset = -2 // the log's start
 )
 
 // Offsets resolves a start position for each partition: the log's start, the
 // last stable offset, or the first record at or after a time, which is the last
-// stable offset if there is none.
+// stable offset if there is none. It repeats what can be repeated. An error concerns
+// at least one partition; the others' positions are returned beside it.
 func (c *Client) Offsets(ctx context.Context, at transport.Start, partitions []transport.Partition) (map[transport.Partition]int64, error) {
-	timestamp := int64(EarliestOffset)
-	if t, ok := at.Time(); ok {
-		timestamp = t.UnixMilli()
-		if t.Nanosecond()%1e6 != 0 {
-			timestamp++ // not before t
-		}
-		timestamp = max(timestamp, 0) // negative ones mean places
-	} else if at.IsLatest() {
-		timestamp = LatestOffset
-	}
-	found, err := c.ListOffsets(ctx, timestamp, partitions)
-	if err != nil || timestamp < 0 {
-		return found, err
-	}
-	var beyond []transport.Partition
-	for p, offset := range found {
-		if offset < 0 {
-			beyond = append(beyond, p)
-		}
-	}
-	ends, err := c.ListOffsets(ctx, LatestOffset, beyond)
-	if err != nil {
-		return nil, err
-	}
-	maps.Copy(found, ends)
-	return found, nil
-}
-
-// ListOffsets asks the leaders of partitions for the offsets of a timestamp in
-// milliseconds, of LatestOffset or of EarliestOffset. It repeats where leadership
-// has moved. An offset is −1 if no record is at or after the timestamp. An error
-// concerns at least one partition; what the others' leaders answered is returned
-// beside it.
-func (c *Client) ListOffsets(ctx context.Context, timestamp int64, partitions []transport.Partition) (map[transport.Partition]int64, error) {
 	found := make(map[transport.Partition]int64, len(partitions))
 	todo := partitions
 	err := c.Persist(ctx, func() error {
-		answers, failed := c.TryListOffsets(ctx, timestamp, todo)
+		answers, failed := c.TryOffsets(ctx, at, todo)
 		maps.Copy(found, answers)
 		todo = slices.SortedFunc(maps.Keys(failed), transport.Partition.Compare)
 		return worst(todo, failed)
 	})
 	return found, err
+}
+
+// TryOffsets is Offsets without repetition. Every partition is in found or, with its
+// own error, in failed: one without a leader keeps no other waiting.
+func (c *Client) TryOffsets(ctx context.Context, at transport.Start, partitions []transport.Partition) (found map[transport.Partition]int64, failed map[transport.Partition]error) {
+	t, timed := at.Time()
+	switch {
+	case at.IsLatest():
+		return c.listOffsets(ctx, latestOffset, partitions)
+	case !timed:
+		return c.listOffsets(ctx, earliestOffset, partitions)
+	}
+	timestamp := t.UnixMilli()
+	if t.Nanosecond()%1e6 != 0 {
+		timestamp++ // not before t
+	}
+	found, failed = c.listOffsets(ctx, max(timestamp, 0), partitions) // negative ones mean places
+	var beyond []transport.Partition
+	for p, offset := range found {
+		if offset < 0 {
+			beyond = append(beyond, p)
+			delete(found, p)
+		}
+	}
+	ends, unknown := c.listOffsets(ctx, latestOffset, beyond)
+	maps.Copy(found, ends)
+	maps.Copy(failed, unknown)
+	return found, failed
 }
 
 // worst returns an error that asking again can't mend if there is one, or else any.
@@ -81,9 +74,10 @@ func worst(partitions []transport.Partition, failed map[transport.Partition]erro
 	return err
 }
 
-// TryListOffsets is ListOffsets without repetition. Every partition is in found or,
-// with its own error, in failed: one without a leader keeps no other waiting.
-func (c *Client) TryListOffsets(ctx context.Context, timestamp int64, partitions []transport.Partition) (found map[transport.Partition]int64, failed map[transport.Partition]error) {
+// listOffsets asks the leaders of partitions, once, for the offsets of a timestamp in
+// milliseconds, or of a place. An offset is −1 if no record is at or after the
+// timestamp.
+func (c *Client) listOffsets(ctx context.Context, timestamp int64, partitions []transport.Partition) (found map[transport.Partition]int64, failed map[transport.Partition]error) {
 	found, failed = make(map[transport.Partition]int64, len(partitions)), make(map[transport.Partition]error)
 	byLeader := make(map[int32][]transport.Partition)
 	for p, leader := range c.leadersOf(ctx, partitions, failed) {

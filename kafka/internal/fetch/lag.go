@@ -3,7 +3,6 @@ package fetch
 import (
 	"time"
 
-	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -41,7 +40,7 @@ func (f *Fetcher) askEnds(ids []transport.Partition) {
 		return
 	}
 	// The next tick tries again what failed, and fetching reports why it did.
-	ends, _ := f.client.TryListOffsets(f.Ctx, cluster.LatestOffset, ids)
+	ends, _ := f.client.TryOffsets(f.Ctx, transport.Latest(), ids)
 	f.Mu.Lock()
 	defer f.Mu.Unlock()
 	for id, end := range ends {

@@ -9,7 +9,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
 	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
 	"github.com/eventbus-go/eventbus/transport"
 )
@@ -148,7 +147,7 @@ func (f *Fetcher) boundedEnds(partitions []*Partition) (ends map[transport.Parti
 	if len(bounded) == 0 {
 		return nil, nil
 	}
-	return f.client.TryListOffsets(f.Ctx, cluster.LatestOffset, bounded)
+	return f.client.TryOffsets(f.Ctx, transport.Latest(), bounded)
 }
 
 // cutShort ends a reader of which a partition's log went as far as it reads, and
@@ -173,8 +172,8 @@ func (f *Fetcher) mendOutOfRange(leader int32, partitions []*Partition) {
 	for i, p := range partitions {
 		ids[i] = p.Partition
 	}
-	starts, noStart := f.client.TryListOffsets(f.Ctx, cluster.EarliestOffset, ids)
-	ends, noEnd := f.client.TryListOffsets(f.Ctx, cluster.LatestOffset, ids)
+	starts, noStart := f.client.TryOffsets(f.Ctx, transport.Earliest(), ids)
+	ends, noEnd := f.client.TryOffsets(f.Ctx, transport.Latest(), ids)
 	epochs, noEpoch := f.epochEnds(leader, partitions)
 	for _, p := range partitions {
 		f.Mu.Lock()

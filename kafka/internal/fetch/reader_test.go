@@ -162,7 +162,7 @@ func truncate(b *bed.Bed, epochEnd, logEnd int64, outOfRange bool) {
 		part.Offset = logEnd
 		topic.Partitions = append(topic.Partitions, part)
 		resp.Topics = append(resp.Topics, topic)
-		return resp, nil, logEnd >= 0 && req.(*kmsg.ListOffsetsRequest).Topics[0].Partitions[0].Timestamp == cluster.LatestOffset
+		return resp, nil, logEnd >= 0 && req.(*kmsg.ListOffsetsRequest).Topics[0].Partitions[0].Timestamp == -1
 	})
 	b.ControlKey(int16(kmsg.Fetch), func(req kmsg.Request) (kmsg.Response, error, bool) {
 		b.KeepControl()

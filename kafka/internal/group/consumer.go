@@ -92,7 +92,7 @@ func newConsumer(client *cluster.Client, cfg transport.ConsumerConfig, o Options
 		fetch: c.fetch, listener: listener, log: cfg.Logger,
 		work: &c.work, closing: c.closing, news: make(chan struct{}, 1), beat: make(chan struct{}, 1),
 		commits: make(chan struct{}, 1), generation: -1, changed: make(chan struct{}),
-		seen: make(map[string]remembered),
+		seen: make(map[string]remembered), unbegun: make(map[transport.Partition]error),
 	}
 	if o.ConsumerProtocol {
 		c.member.epochs = newEpochs(&cfg)

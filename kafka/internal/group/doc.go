@@ -10,7 +10,9 @@
 //	session.go    the session timeout, which KIP-848 makes the brokers'
 //	topics.go     the topics' partitions, watched for growth
 //	recreated.go  a topic that was deleted and created again
-//	start.go      where partitions without a commit begin
+//	begin.go      beginning what was assigned, each topic by itself
+//	start.go      where the partitions of a topic start
+//	status.go     what keeps the member from its work, shown and logged
 //	offsets.go    committing
 //	mark.go       the topic id that a commit carries
 //	reset.go      commits for a group that has no members

@@ -28,8 +28,7 @@ const (
 // takes the place of the generation.
 type byEpochs struct {
 	target   []transport.Partition // what the coordinator wants the member to have
-	claimed  []transport.Partition // what it has
-	tell     bool                  // the next heartbeat says so
+	tell     bool                  // the next heartbeat says what it has
 	full     bool                  // and everything else, since the last was not answered
 	interval time.Duration         // of heartbeats, at most what the coordinator wants
 	session  time.Duration         // the group's session timeout, as far as it is known
@@ -70,6 +69,7 @@ func (m *membership) runByEpochs() {
 			m.mu.Unlock()
 			fetch.Signal(m.beat)
 		default:
+			m.stopBeginning()
 			m.settle(target)
 		}
 	}
@@ -88,13 +88,13 @@ func (m *membership) takeTarget() ([]transport.Partition, error) {
 }
 
 // claim says with the next heartbeat, which is sent now, what the member has.
-func (m *membership) claim(owned []transport.Partition) {
+func (m *membership) claim() {
 	if m.epochs == nil {
 		return
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.epochs.claimed, m.epochs.tell = owned, true
+	m.epochs.tell = true
 	fetch.Signal(m.beat)
 }
 
@@ -147,7 +147,7 @@ func (m *membership) heartbeatByEpochs() time.Duration {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.lastAck, m.lastErr = sent, nil
+	m.lastAck, m.failure = sent, nil
 	e.full = false
 	if m.generation != resp.MemberEpoch {
 		m.generation = resp.MemberEpoch
@@ -190,19 +190,22 @@ func (m *membership) heartbeatRefused(err error) time.Duration {
 	case kerr.UnsupportedVersion:
 		err = fmt.Errorf("%w: the brokers lack the protocol of kafka.Config.ConsumerProtocol, which needs Apache Kafka 4.0", err)
 	}
-	m.trouble(err)
+	m.reportFailure(err)
 	return min(m.cfg.HeartbeatInterval, 200*time.Millisecond)
 }
 
 // epochRequest is the next heartbeat: what has changed since the last that was
 // answered, or everything when joining.
 func (m *membership) epochRequest() *kmsg.ConsumerGroupHeartbeatRequest {
-	req, claimed, tell := m.epochChanges()
+	req, tell := m.epochChanges()
 	if !tell {
 		return req
 	}
 	req.Topics = []kmsg.ConsumerGroupHeartbeatRequestTopic{}
-	for _, p := range claimed {
+	if req.MemberEpoch == joinEpoch {
+		return req // it owns nothing, or is just giving up what it had
+	}
+	for _, p := range m.fetch.Owned() {
 		id := m.fetch.TopicID(p)
 		if n := len(req.Topics); n == 0 || req.Topics[n-1].TopicID != id {
 			t := kmsg.NewConsumerGroupHeartbeatRequestTopic()
@@ -215,10 +218,11 @@ func (m *membership) epochRequest() *kmsg.ConsumerGroupHeartbeatRequest {
 	return req
 }
 
-// epochChanges is epochRequest without the partitions that the member has, which
-// it returns if the request tells them. Their topics' ids are the fetcher's, which
-// calls the membership while it holds its mutex, and so is not called under m.mu.
-func (m *membership) epochChanges() (req *kmsg.ConsumerGroupHeartbeatRequest, claimed []transport.Partition, tell bool) {
+// epochChanges is epochRequest without the partitions that the member has; it
+// reports whether the request lists them. They and their topics' ids are the
+// fetcher's, which calls the membership while it holds its mutex, and so is not
+// called under m.mu.
+func (m *membership) epochChanges() (req *kmsg.ConsumerGroupHeartbeatRequest, tell bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	e := m.epochs
@@ -227,7 +231,7 @@ func (m *membership) epochChanges() (req *kmsg.ConsumerGroupHeartbeatRequest, cl
 	req.RebalanceTimeoutMillis = -1
 	if m.generation < 0 {
 		req.MemberEpoch = joinEpoch
-		e.claimed, e.full = nil, true
+		e.full = true
 	}
 	if e.full {
 		req.RebalanceTimeoutMillis = int32(m.cfg.RebalanceTimeout / time.Millisecond)
@@ -238,7 +242,7 @@ func (m *membership) epochChanges() (req *kmsg.ConsumerGroupHeartbeatRequest, cl
 	}
 	tell = e.full || e.tell
 	e.tell = false
-	return req, e.claimed, tell
+	return req, tell
 }
 
 // named is an assignment by the names of its topics.

@@ -64,9 +64,13 @@ type membership struct {
 	reason     error // of the verdict
 	lastAck    time.Time
 	pace       time.Duration // until the next heartbeat
-	lastErr    error
-	logged     string    // the error that was logged last
-	loggedAt   time.Time // when
+	// failure is why the coordinator does not count the member in, or was not heard
+	// from; nil once it has acknowledged the member again.
+	failure error
+	// unbegun are the partitions that are assigned and not read yet, with the reason,
+	// nil at first.
+	unbegun    map[transport.Partition]error
+	logged     map[string]time.Time // when an error was logged last, by its text
 	rebalances int64
 	epoch      uint64
 	changed    chan struct{} // closed and replaced at each change of id, generation or verdict
@@ -76,6 +80,8 @@ type membership struct {
 	left       bool
 
 	epochs *byEpochs // in the consumer protocol, else nil
+
+	begins *beginning // of run alone; nil if nothing is to be begun
 
 	abandonJoin func() // of run alone: ends the join that goes on after Close was called
 }
@@ -94,6 +100,7 @@ const (
 func (m *membership) run() {
 	failures := 0
 	for !m.isClosing() && m.ctx.Err() == nil {
+		m.stopBeginning()
 		if !m.balancer.Cooperative {
 			// A member that joins by an eager protocol owns nothing.
 			m.revoke(m.patient, m.fetch.Owned())
@@ -117,7 +124,7 @@ func (m *membership) run() {
 				"group", m.cfg.Group, "instance", m.cfg.InstanceID)
 			m.wait(forever)
 		default:
-			m.trouble(err)
+			m.reportFailure(err)
 			m.wait(cluster.RetryCoordinator(err, failures+1))
 			failures++
 		}
@@ -128,6 +135,7 @@ func (m *membership) run() {
 // end is the end of the member's life. It leaves the group if there was time for
 // that: not if the transport was closed before the consumer.
 func (m *membership) end() {
+	m.stopBeginning()
 	if m.isClosing() {
 		m.finish()
 	}
@@ -198,7 +206,7 @@ func (m *membership) judge(v verdict, err error) {
 	}
 	m.verdict, m.reason = v, err
 	if v >= isLost {
-		m.lastErr = err
+		m.failure = err
 		if m.expelled != nil {
 			m.expelled() // Revoked has nothing to save any more
 		}
@@ -246,56 +254,4 @@ func (m *membership) refusedBy(code int16) error {
 		m.client.ForgetCoordinator(m.cfg.Group)
 	}
 	return kerr.Error(code)
-}
-
-// trouble notes why the member can't join or stay. It logs an error when it is not
-// the one before, and then once a minute: while no broker answers there are several
-// attempts a second.
-func (m *membership) trouble(err error) {
-	level := slog.LevelWarn
-	if errors.Is(err, kerr.NotCoordinator) || errors.Is(err, kerr.CoordinatorNotAvailable) || errors.Is(err, kerr.CoordinatorLoadInProgress) {
-		level = slog.LevelInfo // a group's first moments on a cluster, and every move of its coordinator
-	}
-	now := time.Now()
-	m.mu.Lock()
-	m.lastErr = err
-	text := err.Error()
-	repeated := text == m.logged && now.Sub(m.loggedAt) < troubleAgain
-	if !repeated {
-		m.logged, m.loggedAt = text, now
-	}
-	m.mu.Unlock()
-	if !repeated {
-		m.log.Log(m.ctx, level, "group membership", "group", m.cfg.Group, "error", err)
-	}
-}
-
-// troubleAgain is how often an error that stays is logged.
-const troubleAgain = time.Minute
-
-// alive reports whether the group still counts the member in.
-func (m *membership) alive() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.generation >= 0 && m.verdict < isLost && !m.left && time.Since(m.lastAck) < m.sessionLocked()
-}
-
-// status is a snapshot.
-func (m *membership) status() transport.ConsumerStatus {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	s := transport.ConsumerStatus{
-		Joined: m.generation >= 0 && m.verdict < isLost && !m.left,
-		State:  "stable", MemberID: m.id, Generation: m.generation, LastHeartbeat: m.lastAck,
-		Rebalances: m.rebalances, LastError: m.lastErr,
-	}
-	switch {
-	case m.left:
-		s.State = "closed"
-	case !s.Joined:
-		s.State = "joining"
-	case m.joining || m.settling || m.verdict != fine:
-		s.State = "rebalancing"
-	}
-	return s
 }

@@ -71,7 +71,7 @@ func (m *membership) heard(req *kmsg.HeartbeatRequest, sent time.Time, err error
 	acknowledged := err == nil || code == kerr.RebalanceInProgress
 	if acknowledged {
 		m.lastAck = sent
-		m.lastErr = nil
+		m.failure = nil
 	}
 	soon := m.nextBeat(m.cfg.HeartbeatInterval)
 	m.mu.Unlock()
@@ -94,7 +94,7 @@ func (m *membership) heard(req *kmsg.HeartbeatRequest, sent time.Time, err error
 		}
 		return soon
 	}
-	m.trouble(fmt.Errorf("heartbeat to group %q: %w", m.cfg.Group, err))
+	m.reportFailure(fmt.Errorf("heartbeat to group %q: %w", m.cfg.Group, err))
 	return min(m.cfg.HeartbeatInterval, 200*time.Millisecond)
 }
 

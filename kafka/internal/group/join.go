@@ -103,7 +103,7 @@ func (m *membership) joinAndSync(ctx context.Context) ([]transport.Partition, er
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.planned, m.leads = planned, planned != nil
-	m.lastAck, m.lastErr = time.Now(), nil
+	m.lastAck, m.failure = time.Now(), nil
 	m.rebalances++
 	m.hurry()
 	return assigned, nil

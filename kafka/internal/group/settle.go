@@ -24,12 +24,12 @@ func (m *membership) settle(assigned []transport.Partition) (again bool) {
 	added := without(assigned, owned)
 	if gone := without(owned, assigned); len(gone) > 0 {
 		m.revoke(m.patient, gone)
-		m.claim(m.fetch.Owned())
+		m.claim()
 		again = m.balancer.Cooperative
 	}
-	if len(added) > 0 {
-		m.begin(added, assigned)
-		m.claim(m.fetch.Owned())
+	m.begin(added, assigned)
+	if again {
+		m.awaitBegun()
 	}
 	return again && m.sentence() == nil
 }
@@ -118,9 +118,10 @@ func (m *membership) lose(err error) {
 	}
 	m.generation = -1
 	m.leads, m.planned = false, nil
-	m.lastErr = err
+	m.failure = err
 	m.changeLocked()
 	m.mu.Unlock()
+	m.stopBeginning()
 	m.drop(m.fetch.Owned())
 }
 
@@ -139,11 +140,14 @@ func (m *membership) drop(lost []transport.Partition) {
 // assign begins to fetch partitions and lets the Listener know them. Of those
 // that start over, restarted has what was committed: the Listener hears so before
 // it can poll anything of them.
-func (m *membership) assign(assigned []transport.Assignment, restarted map[transport.Partition]int64) {
-	if len(assigned) == 0 || !m.listener.Enter(m.ctx) {
+func (m *membership) assign(ctx context.Context, assigned []transport.Assignment, restarted map[transport.Partition]int64) {
+	if len(assigned) == 0 || !m.listener.Enter(ctx) {
 		return
 	}
 	defer m.listener.Leave()
+	if ctx.Err() != nil {
+		return // Enter may choose either when both are so
+	}
 	m.fetch.Add(assigned)
 	partitions := make([]transport.Partition, len(assigned))
 	for i := range assigned {
@@ -157,6 +161,10 @@ func (m *membership) assign(assigned []transport.Assignment, restarted map[trans
 		}
 	}
 	m.fetch.Announce(assigned)
+	m.mu.Lock()
+	m.begunLocked(partitions)
+	m.mu.Unlock()
+	m.claim()
 }
 
 func names(partitions []transport.Partition) []string {
@@ -170,6 +178,7 @@ func names(partitions []transport.Partition) []string {
 // finish hands everything over and leaves the group. Most of the time that Close
 // gives is the Listener's; the rest is for leaving.
 func (m *membership) finish() {
+	m.stopBeginning()
 	patient := m.closeContext
 	if deadline, bounded := patient.Deadline(); bounded {
 		left := time.Until(deadline)

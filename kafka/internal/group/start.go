@@ -2,8 +2,6 @@ package group
 
 import (
 	"context"
-	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -11,93 +9,55 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// startPatience is how long a member waits for another, that has the topic's
-// first partition, to settle where the group starts on a topic.
-const startPatience = 5 * time.Second
-
-// begin looks up where new partitions start and assigns them. It tries until it
-// succeeds, the member has to join again, or the consumer is closed. assigned is
-// all that the member has.
-func (m *membership) begin(added, assigned []transport.Partition) {
-	ctx, cancel := m.during()
-	defer cancel()
-	began := time.Now()
-	restarted := make(map[transport.Partition]int64)
-	for failures := 0; ; failures++ {
-		found, wait, err := m.starts(ctx, added, assigned, time.Since(began) >= startPatience, restarted)
-		if ctx.Err() != nil {
-			return
-		}
-		if err == nil && wait == 0 {
-			m.assign(found, restarted)
-			return
-		}
-		if err != nil {
-			m.trouble(fmt.Errorf("looking up where partitions start: %w", err))
-			wait = cluster.Backoff(failures)
-		}
-		cluster.Pause(ctx, wait)
-	}
+// start is where partitions of one topic start.
+type start struct {
+	found []transport.Assignment
+	// restarted has what was committed where a partition starts over.
+	restarted map[transport.Partition]int64
+	// wait is how long to wait before asking again, if another member has to say.
+	wait time.Duration
 }
 
-// starts is where partitions start. If it is for another member to say, it
-// returns how long to wait before asking again, unless impatient. It notes in
-// restarted what was committed where a partition starts over.
-func (m *membership) starts(ctx context.Context, added, assigned []transport.Partition, impatient bool, restarted map[transport.Partition]int64) (found []transport.Assignment, wait time.Duration, err error) {
-	var names []string
-	for _, p := range added {
-		if n := len(names); n == 0 || names[n-1] != p.Topic {
-			names = append(names, p.Topic)
+// startOn finds out where partitions of a topic start, once. committed is what the
+// group has committed on the topic, or nil to ask. An impatient member does what is
+// another's to do.
+func (m *membership) startOn(ctx context.Context, topic string, added, assigned []transport.Partition, committed map[transport.Partition]transport.Commit, impatient bool) (s start, err error) {
+	if committed == nil {
+		if committed, err = m.client.Committed(ctx, m.cfg.Group, []string{topic}); err != nil {
+			return s, err
 		}
-	}
-	committed, err := m.client.Committed(ctx, m.cfg.Group, names)
-	if err != nil {
-		return nil, 0, err
 	}
 	marks := UnmarkAll(committed)
-	topics := make(map[string]*cluster.TopicMeta, len(names))
-	for _, name := range names {
-		t, err := m.client.Topic(ctx, name)
-		if err != nil {
-			return nil, 0, err
+	t, err := m.client.Topic(ctx, topic)
+	if err != nil {
+		return s, err
+	}
+	started, begun := startedOn(t, committed, marks)
+	switch {
+	case begun || m.tookOver(t):
+		if s.restarted, err = m.startOver(ctx, t, added, committed, marks); err != nil {
+			return s, err
 		}
-		topics[name] = t
-		started, begun := startedOn(t, committed, marks)
-		if begun || m.tookOver(t) {
-			from, err := m.startOver(ctx, t, added, committed, marks)
-			if err != nil {
-				return nil, 0, err
-			}
-			maps.Copy(restarted, from)
-			m.remember(t, true)
-			continue
-		}
-		if started {
-			m.remember(t, false)
-			continue
-		}
+		m.remember(t, true)
+	case started:
+		m.remember(t, false)
+	default:
 		// All partitions start together, or a member would take those that
 		// nobody has committed yet for new ones. So one member does it for all.
-		if _, first := slices.BinarySearchFunc(assigned, transport.Partition{Topic: name}, transport.Partition.Compare); !first && !impatient {
-			return nil, 100 * time.Millisecond, nil
+		if _, first := slices.BinarySearchFunc(assigned, transport.Partition{Topic: topic}, transport.Partition.Compare); !first && !impatient {
+			return start{wait: 100 * time.Millisecond}, nil
 		}
 		starts, err := m.resolveStart(ctx, t)
 		if err != nil {
-			return nil, 0, err
+			return s, err
 		}
 		for _, c := range starts {
 			committed[c.Partition] = c
 		}
 		m.remember(t, false)
 	}
-	for _, p := range added {
-		c, ok := committed[p]
-		if !ok { // it appeared after the group had started
-			c = transport.Commit{LeaderEpoch: -1}
-		}
-		found = append(found, m.assignment(p, topics[p.Topic], c))
-	}
-	return found, 0, nil
+	s.found = m.assignments(added, t, committed)
+	return s, nil
 }
 
 // startedOn reports whether the group has commits on a topic, and whether it began
@@ -119,9 +79,11 @@ func (m *membership) resolveStart(ctx context.Context, t *cluster.TopicMeta) ([]
 	for i := range partitions {
 		partitions[i] = transport.Partition{Topic: t.Name, Partition: int32(i)}
 	}
-	offsets, err := m.client.Offsets(ctx, m.fetch.Topics[t.Name].Start, partitions)
-	if err != nil {
-		return nil, err
+	offsets, failed := m.client.TryOffsets(ctx, m.fetch.Topics[t.Name].Start, partitions)
+	for _, p := range partitions {
+		if err := failed[p]; err != nil {
+			return nil, err
+		}
 	}
 	starts := make([]transport.Commit, len(partitions))
 	for i, p := range partitions {
@@ -133,16 +95,26 @@ func (m *membership) resolveStart(ctx context.Context, t *cluster.TopicMeta) ([]
 	return starts, nil
 }
 
-// assignment is a partition as it is assigned now, with an epoch of its own.
+// assignments returns partitions of a topic as they are assigned now, each with an
+// epoch of its own. Those without a commit appeared after the group had started on
+// the topic, and are read from their beginning.
 //
 // Epochs contain the generation, so that they grow from owner to owner within
 // the group, and can fence what lies outside of Kafka.
-func (m *membership) assignment(p transport.Partition, t *cluster.TopicMeta, c transport.Commit) transport.Assignment {
+func (m *membership) assignments(partitions []transport.Partition, t *cluster.TopicMeta, committed map[transport.Partition]transport.Commit) []transport.Assignment {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.epoch = max(m.epoch+1, uint64(max(m.generation, 0))<<32)
-	return transport.Assignment{
-		Partition: p, Epoch: m.epoch, Offset: c.Offset, Metadata: c.Metadata, LeaderEpoch: c.LeaderEpoch,
-		TopicID: t.ID, ClusterID: t.Cluster, Partitions: int32(len(t.Partitions)),
+	assignments := make([]transport.Assignment, 0, len(partitions))
+	for _, p := range partitions {
+		c, ok := committed[p]
+		if !ok {
+			c = transport.Commit{LeaderEpoch: -1}
+		}
+		m.epoch = max(m.epoch+1, uint64(max(m.generation, 0))<<32)
+		assignments = append(assignments, transport.Assignment{
+			Partition: p, Epoch: m.epoch, Offset: c.Offset, Metadata: c.Metadata, LeaderEpoch: c.LeaderEpoch,
+			TopicID: t.ID, ClusterID: t.Cluster, Partitions: int32(len(t.Partitions)),
+		})
 	}
+	return assignments
 }

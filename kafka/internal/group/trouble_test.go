@@ -17,13 +17,13 @@ func TestTroubleIsLoggedOncePerChange(t *testing.T) {
 		m := &membership{ctx: t.Context(), log: slog.New(slog.NewTextHandler(&out, nil))}
 		lines := func() int { return strings.Count(out.String(), "group membership") }
 		for range 4 * 90 {
-			m.trouble(errors.New("no broker answers"))
+			m.reportFailure(errors.New("no broker answers"))
 			time.Sleep(250 * time.Millisecond)
 		}
 		if n := lines(); n != 2 {
 			t.Errorf("%d lines in 90 seconds, want 2", n)
 		}
-		m.trouble(errors.New("another reason"))
+		m.reportFailure(errors.New("another reason"))
 		if n := lines(); n != 3 {
 			t.Errorf("a change made %d lines, want 3", n)
 		}

@@ -1,0 +1,229 @@
+package group
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+const (
+	// startPatience is how long a member waits for another, which has the topic's
+	// first partition, to store where the group starts on a topic.
+	startPatience = 5 * time.Second
+	// beginPatience is how long a member that has handed partitions over waits for
+	// those that it was given instead, before it joins again. What it has begun by
+	// then it keeps; what it hands over has no owner until then.
+	beginPatience = time.Second
+	// maxStarting bounds the topics whose start is looked up at a time, and with them
+	// the connections that wait for brokers.
+	maxStarting = 16
+)
+
+// beginning is what a member begins between two joins: the partitions that it was
+// assigned, each topic by itself and in the background. A topic with a partition
+// that has no leader keeps neither the others nor the membership waiting.
+type beginning struct {
+	ctx   context.Context // ends when the coordinator says otherwise, or with Close
+	stop  context.CancelFunc
+	work  sync.WaitGroup
+	slots chan struct{} // a token for each topic whose start is being looked up
+
+	mu     sync.Mutex
+	topics map[string]*topicStart
+}
+
+// topicStart is held while the start of a topic is looked up and stored. A topic
+// that is created again meanwhile may be begun twice.
+type topicStart struct {
+	sync.Mutex
+	lookups atomic.Int64 // so far
+}
+
+func (b *beginning) topic(name string) *topicStart {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	t := b.topics[name]
+	if t == nil {
+		t = new(topicStart)
+		b.topics[name] = t
+	}
+	return t
+}
+
+// begin begins partitions in the background. It is called by run alone. assigned is
+// all that the member has of their topics.
+func (m *membership) begin(added, assigned []transport.Partition) {
+	if len(added) == 0 {
+		return
+	}
+	if m.begins == nil {
+		ctx, stop := m.during()
+		m.begins = &beginning{ctx: ctx, stop: stop, slots: make(chan struct{}, maxStarting), topics: make(map[string]*topicStart)}
+	}
+	m.mu.Lock()
+	for _, p := range added {
+		m.unbegun[p] = nil
+	}
+	m.mu.Unlock()
+	b := m.begins
+	b.work.Go(func() { m.beginAll(b, added, assigned) })
+}
+
+// stopBeginning ends what begin has not finished. It is called by run before the
+// member joins again: what is not begun by then is not claimed, and may be given to
+// another member.
+func (m *membership) stopBeginning() {
+	if m.begins == nil {
+		return
+	}
+	m.begins.stop()
+	m.begins.work.Wait()
+	m.begins = nil
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	clear(m.unbegun)
+}
+
+// awaitBegun waits until all is begun, for beginPatience at most.
+func (m *membership) awaitBegun() {
+	if m.begins == nil {
+		return
+	}
+	done := make(chan struct{})
+	b := m.begins
+	m.work.Go(func() {
+		b.work.Wait()
+		close(done)
+	})
+	timer := time.NewTimer(beginPatience)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
+	case <-b.ctx.Done():
+	}
+}
+
+// beginAll assigns at once what the group has begun before, which needs no more than
+// its commits. Every other topic is begun by itself.
+func (m *membership) beginAll(b *beginning, added, assigned []transport.Partition) {
+	var committed map[transport.Partition]transport.Commit
+	topics := make(map[string][]transport.Partition)
+	var names []string
+	lookups := make(map[string]int64)
+	for topic, partitions := range cluster.ByTopic(added, cluster.TopicOfPartition) {
+		names = append(names, topic)
+		topics[topic] = partitions
+		lookups[topic] = b.topic(topic).lookups.Load()
+	}
+	for failures := 0; ; failures++ {
+		var err error
+		if committed, err = m.client.Committed(b.ctx, m.cfg.Group, names); err == nil {
+			break
+		}
+		if b.ctx.Err() != nil {
+			return
+		}
+		m.unbegunBecause(added, fmt.Errorf("looking up what the group has committed: %w", err))
+		cluster.Pause(b.ctx, cluster.RetryCoordinator(err, failures))
+	}
+	plain := maps.Clone(committed)
+	marks := UnmarkAll(plain)
+	_ = m.client.Refresh(b.ctx, m.unknownTopics(names)...) // in one request; what fails is asked for again
+	var ready []transport.Assignment
+	for _, topic := range names {
+		t, err := m.client.Topic(b.ctx, topic)
+		if err == nil {
+			if started, begun := startedOn(t, plain, marks); started && !begun && !m.tookOver(t) {
+				m.remember(t, false)
+				ready = append(ready, m.assignments(topics[topic], t, plain)...)
+				continue
+			}
+		}
+		b.work.Go(func() {
+			start := b.topic(topic)
+			start.Lock()
+			defer start.Unlock()
+			if start.lookups.Load() != lookups[topic] {
+				m.beginTopic(b, topic, topics[topic], assigned, nil) // what is committed may be old
+			} else {
+				m.beginTopic(b, topic, topics[topic], assigned, of(topic, committed))
+			}
+		})
+	}
+	m.assign(b.ctx, ready, nil)
+}
+
+// unknownTopics returns the topics of which nothing is known yet.
+func (m *membership) unknownTopics(names []string) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return m.client.KnownTopic(name) != nil })
+}
+
+// of returns the commits of one topic, never nil.
+func of(topic string, commits map[transport.Partition]transport.Commit) map[transport.Partition]transport.Commit {
+	found := make(map[transport.Partition]transport.Commit)
+	for p, c := range commits {
+		if p.Topic == topic {
+			found[p] = c
+		}
+	}
+	return found
+}
+
+// beginTopic finds out where partitions of a topic start and assigns them. It tries
+// until it succeeds or the beginning ends. committed is what the group has committed
+// on the topic, or nil to ask. The caller holds the topic's start.
+func (m *membership) beginTopic(b *beginning, topic string, added, assigned []transport.Partition, committed map[transport.Partition]transport.Commit) {
+	began := time.Now()
+	for failures := 0; b.ctx.Err() == nil; {
+		select {
+		case b.slots <- struct{}{}:
+		case <-b.ctx.Done():
+			return
+		}
+		b.topic(topic).lookups.Add(1)
+		s, err := m.startOn(b.ctx, topic, added, assigned, committed, time.Since(began) >= startPatience)
+		committed = nil
+		<-b.slots
+		switch {
+		case b.ctx.Err() != nil:
+			return
+		case err != nil:
+			m.unbegunBecause(added, fmt.Errorf("looking up where partitions of topic %q start: %w", topic, err))
+			cluster.Pause(b.ctx, cluster.Backoff(failures))
+			failures++
+		case s.wait > 0:
+			cluster.Pause(b.ctx, s.wait)
+		default:
+			m.assign(b.ctx, s.found, s.restarted)
+			return
+		}
+	}
+}
+
+// unbegunBecause notes why partitions are assigned and not read. The reason stays
+// until they are begun, or assigned no longer.
+func (m *membership) unbegunBecause(partitions []transport.Partition, err error) {
+	m.mu.Lock()
+	for _, p := range partitions {
+		if _, waits := m.unbegun[p]; waits {
+			m.unbegun[p] = err
+		}
+	}
+	m.mu.Unlock()
+	m.logFailure(err)
+}
+
+// begunLocked notes that partitions are read.
+func (m *membership) begunLocked(partitions []transport.Partition) {
+	for _, p := range partitions {
+		delete(m.unbegun, p)
+	}
+}

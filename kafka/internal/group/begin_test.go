@@ -1,0 +1,100 @@
+package group
+
+import (
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	franzerr "github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/eventbus-go/eventbus/kafka/internal/bed"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// leaderless lets nobody find out where topic "other" starts, until mend is called.
+func leaderless(b *bed.Bed) (mend func()) {
+	var mended atomic.Bool
+	b.ControlKey(int16(kmsg.ListOffsets), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		b.KeepControl()
+		asked := req.(*kmsg.ListOffsetsRequest)
+		if mended.Load() || len(asked.Topics) != 1 || asked.Topics[0].Topic != "other" {
+			return nil, nil, false
+		}
+		resp := asked.ResponseKind().(*kmsg.ListOffsetsResponse)
+		topic := kmsg.NewListOffsetsResponseTopic()
+		topic.Topic = "other"
+		for _, p := range asked.Topics[0].Partitions {
+			part := kmsg.NewListOffsetsResponseTopicPartition()
+			part.Partition, part.ErrorCode = p.Partition, franzerr.LeaderNotAvailable.Code
+			topic.Partitions = append(topic.Partitions, part)
+		}
+		resp.Topics = append(resp.Topics, topic)
+		return resp, nil, true
+	})
+	return func() { mended.Store(true) }
+}
+
+func withOther(cfg *transport.ConsumerConfig) {
+	cfg.Topics = append(cfg.Topics, transport.TopicStart{Topic: "other"})
+}
+
+// ownedOf counts the partitions of a topic that a reader owns. r.mu is held.
+func (r *reader) ownedOf(topic string) (n int) {
+	for p := range r.owned {
+		if p.Topic == topic {
+			n++
+		}
+	}
+	return n
+}
+
+// TestTopicWithoutLeader: a topic that has no leader is begun when it has one, and
+// keeps no other topic waiting. Why it is not read stays in the status for as long
+// as that is so.
+func TestTopicWithoutLeader(t *testing.T) {
+	bothProtocols(t, 4, func(t *testing.T, b *bed.Bed) {
+		mend := leaderless(b)
+		if err := b.CreateTopic("other", 2, nil); err != nil {
+			t.Fatal(err)
+		}
+		l := newLedger()
+		r := startReader(b, l, withOther)
+		r.await("the healthy topic", func() bool { return r.ownedOf("events") == 4 })
+		b.Delivered(b.Publish(startProducer(b, transport.ProducerConfig{}), 0, "record"))
+		l.await(t, 1)
+		for range 20 {
+			time.Sleep(7 * time.Second) // over many heartbeats; the clock is the bubble's
+			s := r.Status()
+			if s.LastError == nil || !strings.Contains(s.LastError.Error(), `"other"`) || s.State != "rebalancing" || !r.Alive() {
+				t.Fatalf("status %+v", s)
+			}
+		}
+		mend()
+		r.await("the other topic", func() bool { return r.ownedOf("other") == 2 })
+		for s := r.Status(); s.LastError != nil || s.State != "stable"; s = r.Status() {
+			time.Sleep(10 * time.Millisecond) // until Assigned has returned, and nothing signals that
+		}
+	})
+}
+
+// TestHandOverWithoutLeader: a member that was given a topic without a leader hands
+// its other partitions over all the same, to a member that then owns them.
+func TestHandOverWithoutLeader(t *testing.T) {
+	bothProtocols(t, 4, func(t *testing.T, b *bed.Bed) {
+		l := newLedger()
+		first := startReader(b, l, withOther)
+		first.awaitOwned(4)
+		leaderless(b)
+		if err := b.CreateTopic("other", 2, nil); err != nil {
+			t.Fatal(err)
+		}
+		for first.Status().LastError == nil {
+			time.Sleep(100 * time.Millisecond) // until it was given the topic, and nothing signals that
+		}
+		second := startReader(b, l, withOther)
+		second.await("healthy partitions", func() bool { return second.ownedOf("events") > 0 })
+		first.await("the rest", func() bool { return first.ownedOf("events")+second.ownedOf("events") == 4 })
+	})
+}

@@ -1,0 +1,95 @@
+package group
+
+import (
+	"errors"
+	"log/slog"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+const (
+	// logAgain is how often an error that stays is logged.
+	logAgain = time.Minute
+	// maxLogged bounds the errors whose logging is remembered: a text may have what
+	// changes each time in it.
+	maxLogged = 64
+)
+
+// reportFailure notes why the member can't join or stay, until the coordinator
+// acknowledges it again, and logs it.
+func (m *membership) reportFailure(err error) {
+	m.mu.Lock()
+	m.failure = err
+	m.mu.Unlock()
+	m.logFailure(err)
+}
+
+// logFailure logs an error that was not logged within the last minute: while no
+// broker answers there are several attempts a second.
+func (m *membership) logFailure(err error) {
+	level := slog.LevelWarn
+	if errors.Is(err, kerr.NotCoordinator) || errors.Is(err, kerr.CoordinatorNotAvailable) || errors.Is(err, kerr.CoordinatorLoadInProgress) {
+		level = slog.LevelInfo // a group's first moments on a cluster, and every move of its coordinator
+	}
+	now, text := time.Now(), err.Error()
+	m.mu.Lock()
+	at, known := m.logged[text]
+	repeated := known && now.Sub(at) < logAgain
+	if !repeated {
+		maps.DeleteFunc(m.logged, func(_ string, at time.Time) bool { return now.Sub(at) >= logAgain })
+		if m.logged == nil || len(m.logged) >= maxLogged {
+			m.logged = make(map[string]time.Time)
+		}
+		m.logged[text] = now
+	}
+	m.mu.Unlock()
+	if !repeated {
+		m.log.Log(m.ctx, level, "group membership", "group", m.cfg.Group, "error", err)
+	}
+}
+
+// lastErrorLocked returns why the member does less than it should: it is not in the
+// group, or has not begun what it was assigned. An answered heartbeat is the end of
+// the first alone.
+func (m *membership) lastErrorLocked() error {
+	if m.failure != nil {
+		return m.failure
+	}
+	for _, p := range slices.SortedFunc(maps.Keys(m.unbegun), transport.Partition.Compare) {
+		if err := m.unbegun[p]; err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// alive reports whether the group still counts the member in.
+func (m *membership) alive() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.generation >= 0 && m.verdict < isLost && !m.left && time.Since(m.lastAck) < m.sessionLocked()
+}
+
+// status returns a snapshot, without what the fetcher knows.
+func (m *membership) status() transport.ConsumerStatus {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := transport.ConsumerStatus{
+		Joined: m.generation >= 0 && m.verdict < isLost && !m.left,
+		State:  "stable", MemberID: m.id, Generation: m.generation, LastHeartbeat: m.lastAck,
+		Rebalances: m.rebalances, LastError: m.lastErrorLocked(),
+	}
+	switch {
+	case m.left:
+		s.State = "closed"
+	case !s.Joined:
+		s.State = "joining"
+	case m.joining || m.settling || len(m.unbegun) > 0 || m.verdict != fine:
+		s.State = "rebalancing"
+	}
+	return s
+}
