@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/eventbus-go/eventbus/internal/telemetry"
 	"github.com/eventbus-go/eventbus/internal/wire"
 	"github.com/eventbus-go/eventbus/transport"
 )
@@ -90,12 +91,12 @@ func (e *Envelope) Clone() *Envelope {
 	return &c
 }
 
-// String names the event and its place, for logs. It never shows data, key or
-// headers.
+// String names the event and its place, for logs: long names are shortened. It
+// never shows data, key or headers.
 func (e *Envelope) String() string {
-	kind := e.Type
+	kind := telemetry.ClippedName(e.Type)
 	if e.Tombstone {
 		kind = "tombstone"
 	}
-	return fmt.Sprintf("%s %q from %q at %s/%d@%d (%d bytes)", kind, e.ID, e.Source, e.Topic, e.Partition, e.Offset, len(e.Data))
+	return fmt.Sprintf("%s %q from %q at %s/%d@%d (%d bytes)", kind, telemetry.ClippedName(e.ID), telemetry.ClippedName(e.Source), e.Topic, e.Partition, e.Offset, len(e.Data))
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/eventbus-go/eventbus/internal/telemetry"
 	"github.com/eventbus-go/eventbus/resilience"
 	"github.com/eventbus-go/eventbus/transport"
 )
@@ -50,7 +51,7 @@ func (e *Error) Error() string {
 		b.WriteString(" " + e.Topic)
 	}
 	if e.EventID != "" {
-		b.WriteString(" (event " + e.EventID + ")")
+		b.WriteString(" (event " + telemetry.ClippedName(e.EventID) + ")")
 	}
 	if e.Err != nil {
 		b.WriteString(": " + e.Err.Error())

@@ -3,7 +3,9 @@ package eventbus_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -12,6 +14,7 @@ import (
 	"github.com/eventbus-go/eventbus"
 	"github.com/eventbus-go/eventbus/inbox"
 	"github.com/eventbus-go/eventbus/internal/letter"
+	"github.com/eventbus-go/eventbus/internal/wire"
 	"github.com/eventbus-go/eventbus/resilience"
 	"github.com/eventbus-go/eventbus/transport"
 	"github.com/eventbus-go/eventbus/transport/memory"
@@ -169,4 +172,99 @@ func TestForeignTimestamp(t *testing.T) {
 			t.Errorf("written %v, %v", read.Written, err)
 		}
 	})
+}
+
+// Whatever length and number foreign types, sources and ids have, what a bus exports
+// and logs stays small.
+func TestForeignNamesStayShort(t *testing.T) {
+	const (
+		most  = 300 // bytes of one value
+		huge  = 100 << 10
+		kinds = 100
+	)
+	run(t, func(t *testing.T, cluster *memory.Cluster) {
+		var book logbook
+		l := newListener()
+		c := l.config("sales-api")
+		c.Logger = book.logger(slog.LevelDebug)
+		bus, topic := newBus(t, cluster, c), orders(t)
+		broken := errors.New("broken: " + strings.Repeat("e", huge))
+		must(t, bus.Add(eventbus.On(topic, func(context.Context, order) error { return eventbus.Permanent(broken) }, eventbus.DeadLetterUnknown())))
+		skipping := eventbus.On(topic, func(context.Context, order) error { return nil }, eventbus.Group("skipping"))
+		must(t, bus.Add(skipping))
+		start(t, bus)
+		for i := range kinds {
+			raw(t, cluster, foreignRecord(ordersName, i%2 == 0, "{}", "type", fmt.Sprint(i, strings.Repeat("t", huge))))
+		}
+		long := strings.Repeat("i", huge)
+		raw(t, cluster, foreignRecord(ordersName, false, `{"ID":"a"}`, "id", long, "source", long, "correlationid", long, "causationid", long))
+		pass(time.Minute)
+		if text := (&eventbus.Envelope{ID: long, Source: long, Type: long}).String(); len(text) > 4*most {
+			t.Errorf("the envelope's text has %d bytes", len(text))
+		}
+		refused := bus.PublishEnvelope(t.Context(), &eventbus.Envelope{Topic: ordersName, ID: long, Source: "%zz", Type: "order"})
+		if refused == nil || len(refused.Error()) > 4*most {
+			t.Errorf("an error of %d bytes", len(refused.Error()))
+		}
+		series := 0
+		for name, points := range l.collect(t) {
+			series += len(points)
+			for _, p := range points {
+				for _, a := range p.attributes.ToSlice() {
+					if n := len(a.Value.String()); n > most {
+						t.Errorf("%s of %s has %d bytes", a.Key, name, n)
+					}
+				}
+			}
+		}
+		if series > 300 {
+			t.Errorf("%d time series", series)
+		}
+		closeBus(t, bus)
+		for _, s := range l.spans.GetSpans() {
+			size := len(s.Status.Description)
+			for _, a := range s.Attributes {
+				size += len(a.Value.String())
+			}
+			for _, e := range s.Events {
+				for _, a := range e.Attributes {
+					size += len(a.Value.String())
+				}
+			}
+			if size > 20*most {
+				t.Errorf("the span %s has %d bytes", s.Name, size)
+			}
+		}
+		for line := range strings.Lines(book.String()) {
+			if len(line) > 4<<10 {
+				t.Fatalf("a log record of %d bytes: %.300s", len(line), line)
+			}
+		}
+		for _, r := range cluster.Records(orderLetters) {
+			if text, _ := r.Header("eventbus-dlq-error"); len(text) > 4<<10 {
+				t.Errorf("a dead letter's error has %d bytes", len(text))
+			}
+		}
+	})
+}
+
+// Headers of redelivery come from outside too: a count never wraps around.
+func TestForeignRedeliveries(t *testing.T) {
+	t.Parallel()
+	for value, want := range map[string]string{
+		"9223372036854775807": "1000001", "99999999999999999999999": "1000001", "-7": "1", "x": "1", "2": "3", "": "1",
+	} {
+		r := transport.Record{Topic: "a.dlq", Headers: []transport.Header{
+			{Key: letter.Topic, Value: []byte("a")}, {Key: letter.Redeliveries, Value: []byte(value)}, {Key: letter.OriginPartition, Value: []byte(value)},
+		}}
+		l, _ := letter.Read(&r)
+		again := l.Again()
+		if got, _ := again.Header(letter.Redeliveries); string(got) != want {
+			t.Errorf("%q and one more is %s, want %s", value, got, want)
+		}
+		e := wire.Event{Headers: r.Headers}
+		if letter.Redelivered(&e); e.Redeliveries < 0 || e.Redeliveries > 1_000_000 || e.Origin.Partition.Partition < 0 {
+			t.Errorf("%q reads as %d, of partition %d", value, e.Redeliveries, e.Origin.Partition.Partition)
+		}
+	}
 }

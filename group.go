@@ -324,6 +324,7 @@ func (g *group) routeIn(t *groupTopic, r *transport.Record) engine.Route {
 }
 
 func (g *group) routeUnknown(t *groupTopic, typ string) engine.Route {
+	typ = telemetry.ClippedName(typ) // for logs, labels and letters
 	if t.warned.first(typ) {
 		g.bus.config.Logger.Warn("events of a type that no subscription of the group handles", "topic", t.name, "group", g.name, "type", typ)
 	}

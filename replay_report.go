@@ -140,7 +140,7 @@ func (r *replay) failed(f *engine.Failure) {
 	if len(r.failures) < cmp.Or(r.config.MostFailures, defaultMostFailures) {
 		r.failures = append(r.failures, ReplayFailure{
 			Position: transport.Position{Partition: at, Offset: f.Record.Offset, Time: f.Record.Time},
-			EventID:  e.ID, Type: e.Type, Reason: f.Reason, Attempts: f.Attempts, Err: withCause(f.Err),
+			EventID:  telemetry.ClippedName(e.ID), Type: telemetry.ClippedName(e.Type), Reason: f.Reason, Attempts: f.Attempts, Err: withCause(f.Err),
 		})
 	}
 }

@@ -31,7 +31,23 @@ type Lease struct {
 // has records, in place, refer to it. Nil stays apart from empty. It keeps records,
 // which Release clears.
 func Of(records []transport.Record) *Lease {
-	l := &Lease{records: records}
+	n := 2 * len(records)
+	for i := range records {
+		n += 2 * len(records[i].Headers)
+	}
+	l := &Lease{records: records, fields: make([][]byte, 0, n)}
+	l.copy(records)
+	l.sum = maphash.Bytes(seed, l.memory)
+	return l
+}
+
+// Copy is Of for a loan that never ends.
+func Copy(records []transport.Record) {
+	var l Lease
+	l.copy(records)
+}
+
+func (l *Lease) copy(records []transport.Record) {
 	size, headers := 0, 0
 	for i := range records {
 		r := &records[i]
@@ -57,8 +73,6 @@ func Of(records []transport.Record) *Lease {
 		}
 		r.Headers = copied[from:len(copied):len(copied)]
 	}
-	l.sum = maphash.Bytes(seed, l.memory)
-	return l
 }
 
 // place copies b to the end of the memory, which has room for it.
@@ -69,7 +83,9 @@ func (l *Lease) place(b []byte) []byte {
 	from := len(l.memory)
 	l.memory = append(l.memory, b...)
 	field := l.memory[from:len(l.memory):len(l.memory)]
-	l.fields = append(l.fields, field)
+	if l.fields != nil {
+		l.fields = append(l.fields, field)
+	}
 	return field
 }
 

@@ -3,6 +3,7 @@ package letter
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -71,14 +72,14 @@ func Read(r *transport.Record) (*Letter, error) {
 		return t
 	}
 	l.Reason, l.Error, l.Stack, l.Group = text(Reason), text(Error), text(Stack), text(Group)
-	l.Attempts = int(number(Attempts))
-	l.Source = transport.Partition{Topic: text(Topic), Partition: int32(number(Partition))} //nolint:gosec // a partition fits
+	l.Attempts = int(min(number(Attempts), math.MaxInt32))
+	l.Source = transport.Partition{Topic: text(Topic), Partition: int32(min(number(Partition), math.MaxInt32))} //nolint:gosec // a partition fits
 	l.SourceOffset = number(Offset)
 	l.Written, l.FirstFailure, l.LastFailure = moment(Time), moment(FirstFailure), moment(LastFailure)
-	l.Redeliveries = int(number(Redeliveries))
+	l.Redeliveries = int(min(number(Redeliveries), mostRedeliveries))
 	l.Origin = transport.Position{Partition: l.Source, Offset: l.SourceOffset}
 	if _, came := r.Header(OriginTopic); came {
-		l.Origin.Partition = transport.Partition{Topic: text(OriginTopic), Partition: int32(number(OriginPartition))} //nolint:gosec // a partition fits
+		l.Origin.Partition = transport.Partition{Topic: text(OriginTopic), Partition: int32(min(number(OriginPartition), math.MaxInt32))} //nolint:gosec // a partition fits
 		l.Origin.Offset = number(OriginOffset)
 	}
 	return l, errors.Join(wrong...)

@@ -7,27 +7,29 @@ import "go.opentelemetry.io/otel/attribute"
 // The record's key and the event's subject are left out: they name persons as
 // often as not, and the event's id finds both.
 const (
-	System          = attribute.Key("messaging.system")
-	OperationName   = attribute.Key("messaging.operation.name")
-	OperationType   = attribute.Key("messaging.operation.type")
-	Destination     = attribute.Key("messaging.destination.name")
-	PartitionID     = attribute.Key("messaging.destination.partition.id")
-	ConsumerGroup   = attribute.Key("messaging.consumer.group.name")
-	Offset          = attribute.Key("messaging.kafka.offset")
-	Tombstone       = attribute.Key("messaging.kafka.message.tombstone")
-	MessageID       = attribute.Key("messaging.message.id")
-	ConversationID  = attribute.Key("messaging.message.conversation_id") // the correlation id
-	BodySize        = attribute.Key("messaging.message.body.size")
-	BatchCount      = attribute.Key("messaging.batch.message_count")
-	EventID         = attribute.Key("cloudevents.event_id")
-	EventSource     = attribute.Key("cloudevents.event_source")
-	EventType       = attribute.Key("cloudevents.event_type")
-	EventVersion    = attribute.Key("cloudevents.event_spec_version")
-	ErrorType       = attribute.Key("error.type")
-	ExceptionStack  = attribute.Key("exception.stacktrace")
-	SystemKafka     = "kafka"
-	EventVersionOne = "1.0"
-	ErrorOther      = "_OTHER" // the conventions' fallback
+	System           = attribute.Key("messaging.system")
+	OperationName    = attribute.Key("messaging.operation.name")
+	OperationType    = attribute.Key("messaging.operation.type")
+	Destination      = attribute.Key("messaging.destination.name")
+	PartitionID      = attribute.Key("messaging.destination.partition.id")
+	ConsumerGroup    = attribute.Key("messaging.consumer.group.name")
+	Offset           = attribute.Key("messaging.kafka.offset")
+	Tombstone        = attribute.Key("messaging.kafka.message.tombstone")
+	MessageID        = attribute.Key("messaging.message.id")
+	ConversationID   = attribute.Key("messaging.message.conversation_id") // the correlation id
+	BodySize         = attribute.Key("messaging.message.body.size")
+	BatchCount       = attribute.Key("messaging.batch.message_count")
+	EventID          = attribute.Key("cloudevents.event_id")
+	EventSource      = attribute.Key("cloudevents.event_source")
+	EventType        = attribute.Key("cloudevents.event_type")
+	EventVersion     = attribute.Key("cloudevents.event_spec_version")
+	ErrorType        = attribute.Key("error.type")
+	ExceptionType    = attribute.Key("exception.type")
+	ExceptionMessage = attribute.Key("exception.message")
+	ExceptionStack   = attribute.Key("exception.stacktrace")
+	SystemKafka      = "kafka"
+	EventVersionOne  = "1.0"
+	ErrorOther       = "_OTHER" // the conventions' fallback
 )
 
 // Attributes of our own.

@@ -2,7 +2,9 @@ package telemetry
 
 import (
 	"context"
+	"fmt"
 
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 
@@ -58,12 +60,12 @@ func failedAt(span trace.Span, kind string, err error, stack []byte) {
 	if !span.IsRecording() {
 		return
 	}
-	var options []trace.EventOption
-	if stack != nil {
-		options = append(options, trace.WithAttributes(ExceptionStack.String(Clipped(string(stack), MaxStackText))))
-	}
 	text := Clipped(err.Error(), MaxErrorText)
+	exception := []attribute.KeyValue{ExceptionType.String(fmt.Sprintf("%T", err)), ExceptionMessage.String(text)}
+	if stack != nil {
+		exception = append(exception, ExceptionStack.String(Clipped(string(stack), MaxStackText)))
+	}
 	span.SetAttributes(ErrorType.String(kind))
 	span.SetStatus(codes.Error, text)
-	span.RecordError(err, options...)
+	span.AddEvent("exception", trace.WithAttributes(exception...)) // RecordError takes the whole text
 }

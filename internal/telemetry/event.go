@@ -16,13 +16,14 @@ import (
 // appendEvent appends the attributes that identify an event to those of its
 // span. Data, key and subject are never reported: they may name persons.
 func appendEvent(attributes []attribute.KeyValue, e *wire.Event) []attribute.KeyValue {
-	attributes = append(attributes, MessageID.String(e.ID), EventID.String(e.ID), EventSource.String(e.Source),
-		EventType.String(e.Type), EventVersion.String(EventVersionOne), BodySize.Int(len(e.Data)))
+	id := ClippedName(e.ID)
+	attributes = append(attributes, MessageID.String(id), EventID.String(id), EventSource.String(ClippedName(e.Source)),
+		EventType.String(ClippedName(e.Type)), EventVersion.String(EventVersionOne), BodySize.Int(len(e.Data)))
 	if e.CorrelationID != "" {
-		attributes = append(attributes, ConversationID.String(e.CorrelationID))
+		attributes = append(attributes, ConversationID.String(ClippedName(e.CorrelationID)))
 	}
 	if e.CausationID != "" {
-		attributes = append(attributes, CausationID.String(e.CausationID))
+		attributes = append(attributes, CausationID.String(ClippedName(e.CausationID)))
 	}
 	if e.Tombstone {
 		attributes = append(attributes, Tombstone.Bool(true))
@@ -42,7 +43,7 @@ func appendPlace(attributes []attribute.KeyValue, e *wire.Event) []attribute.Key
 }
 
 func appendOrigin(attributes []attribute.KeyValue, topic string, partition int32, offset int64) []attribute.KeyValue {
-	return append(attributes, OriginTopic.String(topic), OriginPartition.Int(int(partition)), OriginOffset.Int64(offset))
+	return append(attributes, OriginTopic.String(ClippedName(topic)), OriginPartition.Int(int(partition)), OriginOffset.Int64(offset))
 }
 
 func partitionID(n int32) attribute.KeyValue {
@@ -52,7 +53,7 @@ func partitionID(n int32) attribute.KeyValue {
 // eventFields returns the log fields that identify a received event. The
 // capacity leaves room for the fields that callers append.
 func eventFields(e *wire.Event) []slog.Attr {
-	fields := append(make([]slog.Attr, 0, 16), slog.String(LogEvent, e.ID), slog.String(LogEventType, e.Type),
+	fields := append(make([]slog.Attr, 0, 16), slog.String(LogEvent, ClippedName(e.ID)), slog.String(LogEventType, ClippedName(e.Type)),
 		slog.String(LogTopic, e.Topic), slog.Int64(LogPartition, int64(e.Partition)), slog.Int64(LogOffset, e.Offset))
 	return appendCauses(fields, e)
 }
@@ -61,10 +62,10 @@ func eventFields(e *wire.Event) []slog.Attr {
 // connect it with the events before it. An event without them gets no field.
 func appendCauses(fields []slog.Attr, e *wire.Event) []slog.Attr {
 	if e.CorrelationID != "" {
-		fields = append(fields, slog.String(LogCorrelation, e.CorrelationID))
+		fields = append(fields, slog.String(LogCorrelation, ClippedName(e.CorrelationID)))
 	}
 	if e.CausationID != "" {
-		fields = append(fields, slog.String(LogCausation, e.CausationID))
+		fields = append(fields, slog.String(LogCausation, ClippedName(e.CausationID)))
 	}
 	return fields
 }
@@ -94,7 +95,14 @@ func EventOf(r *transport.Record) *wire.Event {
 const (
 	MaxErrorText = 2 << 10
 	MaxStackText = 16 << 10
+	// maxName bounds an id, a type or a source, which a foreign producer chooses
+	// and which every label, span and log record about its event repeats.
+	maxName = 256
 )
+
+// ClippedName returns a name that may come from outside, shortened for a label, a
+// span, a log record or the key of a map.
+func ClippedName(name string) string { return Clipped(name, maxName) }
 
 // Clipped returns text shortened to at most n bytes and an ellipsis, cut between
 // two characters so that the result stays valid UTF-8.

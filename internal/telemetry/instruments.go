@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"slices"
+	"strings"
 	"sync"
 
 	"go.opentelemetry.io/otel"
@@ -91,6 +92,7 @@ func (f *family) of(value string) *labels {
 	if value == "" {
 		return f.none
 	}
+	value = ClippedName(value)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if l := f.known[value]; l != nil {
@@ -102,6 +104,7 @@ func (f *family) of(value string) *labels {
 		}
 		value = ErrorOther
 	}
+	value = strings.Clone(value) // it may lie in fetched memory
 	l := newLabels(append(slices.Clone(f.base), f.key.String(value))...)
 	f.known[value] = l
 	return l

@@ -133,7 +133,7 @@ func (h *ProcessSignals) begin(ctx context.Context, s attempt) (values context.C
 			e := s.Event(i)
 			if c := trace.SpanContextFromContext(t.extract(context.Background(), e)); c.IsValid() {
 				options = append(options, trace.WithLinks(trace.Link{SpanContext: c, Attributes: []attribute.KeyValue{
-					MessageID.String(e.ID), Offset.Int64(e.Offset),
+					MessageID.String(ClippedName(e.ID)), Offset.Int64(e.Offset),
 				}}))
 			}
 		}

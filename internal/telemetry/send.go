@@ -83,7 +83,7 @@ func (f *Outgoing) Start(ctx context.Context, e *wire.Event, batch *OutgoingBatc
 		}
 	}
 	if debug {
-		fields := append(f.fields(), slog.String(LogEventType, e.Type))
+		fields := append(f.fields(), slog.String(LogEventType, ClippedName(e.Type)))
 		s.log.LogAttrs(ctx, slog.LevelDebug, "publishing", appendCauses(fields, e)...)
 	}
 	return s.Tracing.contextOf(ctx, e)
@@ -166,7 +166,7 @@ func (f *Outgoing) end(err error) {
 
 // fields identify the event in logs.
 func (f *Outgoing) fields() []slog.Attr {
-	fields := append(make([]slog.Attr, 0, 12), slog.String(LogEvent, f.ID), slog.String(LogTopic, f.Of.Topic))
+	fields := append(make([]slog.Attr, 0, 12), slog.String(LogEvent, ClippedName(f.ID)), slog.String(LogTopic, f.Of.Topic))
 	if f.span != nil {
 		fields = appendTrace(fields, f.span.SpanContext())
 	}

@@ -34,7 +34,7 @@ func (c *Cluster) Records(topic string) []transport.Record {
 	for i, e := range entries {
 		records[i] = e.Record
 	}
-	lease.Of(records) // they are the caller's from now on
+	lease.Copy(records) // they are the caller's from now on
 	return records
 }
 

@@ -44,7 +44,7 @@ type entry struct {
 // append copies r to the end of the log.
 func (l *log) append(r *transport.Record, at time.Time, order uint64) transport.Position {
 	one := []transport.Record{*r}
-	lease.Of(one) // it never ends: what is in the log stays
+	lease.Copy(one) // it never ends: what is in the log stays
 	one[0].Topic, one[0].Partition = l.Topic, l.Partition.Partition
 	one[0].Offset, one[0].Time, one[0].LeaderEpoch = l.end, at, l.leaderEpoch
 	l.entries = append(l.entries, entry{one[0], order})
