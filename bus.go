@@ -118,9 +118,18 @@ func (b *Bus) Add(subscriptions ...Subscription) error {
 		return &Error{Op: "subscribe", Err: errors.New("the bus has been started: add subscriptions before")}
 	}
 	var wrong []error
+	var undo []func()
 	for _, s := range subscriptions {
-		if err := b.add(s.s); err != nil {
+		back, err := b.add(s.s)
+		if err != nil {
 			wrong = append(wrong, err)
+			continue
+		}
+		undo = append(undo, back)
+	}
+	if len(wrong) > 0 {
+		for _, back := range slices.Backward(undo) {
+			back()
 		}
 	}
 	return errors.Join(wrong...)

@@ -3,12 +3,14 @@ package eventbus_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/resilience"
 	"github.com/eventbus-go/eventbus/transport/memory"
 )
 
@@ -84,6 +86,68 @@ func TestSubscriptionsThatCanNotBeHad(t *testing.T) {
 		six := eventbus.NewTopic(eventbus.TopicConfig[order]{Domain: "sales", Name: "order", Plural: true, Type: "Six", Partitions: 6})
 		wantError(t, eventbus.Subscribe(bus, six, handler), nil, "Partitions is 3", "6 for Six")
 		wantError(t, bus.Add(eventbus.Subscription{}), nil, "the zero Subscription")
+		closeBus(t, bus)
+	})
+}
+
+// TestRefusedAddChangesNothing: one refused subscription takes the others of its
+// Add with it, and the topics, groups and breakers of all of them.
+func TestRefusedAddChangesNothing(t *testing.T) {
+	run(t, func(t *testing.T, cluster *memory.Cluster) {
+		bus, topic := newBus(t, cluster, config()), orders(t)
+		handler := func(context.Context, order) error { return nil }
+		other := eventbus.NewTopic(eventbus.TopicConfig[order]{Domain: "sales", Name: "other"})
+		stranger := eventbus.NewTopic(eventbus.TopicConfig[order]{Domain: "sales", Name: "stranger"})
+		must(t, bus.Add(eventbus.On(topic, handler, eventbus.Ordered(eventbus.ByPartition))))
+		for range 2 {
+			wantError(t, bus.Add(
+				eventbus.On(other, handler, eventbus.Ordered(eventbus.ByPartition), eventbus.SharedBreaker("db", resilience.BreakerConfig{Disabled: true})),
+				eventbus.OnDelete[order](other, func(context.Context, string) error { return nil }),
+				eventbus.On(topic, handler, eventbus.Group("audit")),
+				eventbus.On(topic, handler),
+				eventbus.On(stranger, handler, eventbus.Concurrency(0)),
+			), nil, `group "sales-api-test" handles`, "Concurrency(0)")
+		}
+		must(t, bus.Add(eventbus.On(other, handler, eventbus.Ordered(eventbus.ByKey)), eventbus.OnDelete[order](other, func(context.Context, string) error { return nil })))
+		start(t, bus)
+		var names []string
+		for _, name := range cluster.Topics() {
+			names = append(names, strings.TrimPrefix(name, "test.sales.public."))
+		}
+		slices.Sort(names)
+		if got := strings.Join(names, " "); got != "orders.v1 orders.v1.sales-api-test.dlq orders.v1.sales-api-test.retry other.v1 other.v1.sales-api-test.dlq other.v1.sales-api-test.retry" {
+			t.Errorf("topics %s", got)
+		}
+		closeBus(t, bus)
+	})
+}
+
+// TestNamesThatCollide: Kafka takes '.' and '_' for one character in the names of
+// topics. The declaration that comes second is refused, and named; the first works.
+func TestNamesThatCollide(t *testing.T) {
+	run(t, func(t *testing.T, cluster *memory.Cluster) {
+		bus, topic := newBus(t, cluster, config()), orders(t)
+		handler := func(context.Context, order) error { return nil }
+		second := eventbus.NewTopic(eventbus.TopicConfig[order]{Domain: "sales", Name: "orders_v1", Unversioned: true})
+		innocent := eventbus.NewTopic(eventbus.TopicConfig[order]{Domain: "sales", Name: "innocent"})
+		must(t, eventbus.Subscribe(bus, topic, handler))
+		const text = `topic "test.sales.public.orders_v1" differs from "test.sales.public.orders.v1", which the bus has`
+		wantError(t, eventbus.Subscribe(bus, second, handler), nil, text)
+		must(t, eventbus.Subscribe(bus, innocent, handler))
+		must(t, eventbus.Subscribe(bus, topic, handler, eventbus.Group("a.b")))
+		wantError(t, eventbus.Subscribe(bus, topic, handler, eventbus.Group("a_b")), nil, `topic "test.sales.public.orders.v1.a_b.dlq" differs from "test.sales.public.orders.v1.a.b.dlq"`)
+		start(t, bus)
+		closeBus(t, bus)
+	})
+	run(t, func(t *testing.T, cluster *memory.Cluster) {
+		bus := newBus(t, cluster, config())
+		first := eventbus.NewPublisher(bus, orders(t))
+		second := eventbus.NewPublisher(bus, eventbus.NewTopic(eventbus.TopicConfig[order]{Domain: "sales", Name: "orders_v1", Unversioned: true}))
+		innocent := eventbus.NewPublisher(bus, eventbus.NewTopic(eventbus.TopicConfig[order]{Domain: "sales", Name: "innocent"}))
+		must(t, first.Publish(t.Context(), order{"a", 1}))
+		must(t, innocent.Publish(t.Context(), order{"a", 1}))
+		wantError(t, second.Publish(t.Context(), order{"a", 1}), nil, "which the bus has")
+		wantError(t, bus.Start(t.Context()), nil, "which the bus has")
 		closeBus(t, bus)
 	})
 }

@@ -62,7 +62,7 @@
 // In reading order, from a declaration to the log and back:
 //
 //	topic.go              Topic[T] and TopicConfig: declaring, encoding, decoding
-//	topic_declaration.go  the checks of a declaration
+//	topic_declaration.go  the checks of a declaration, and those of a bus beside each other
 //	keys.go               where the key of an event comes from
 //	codec.go              Codec, and JSON by default
 //	envelope.go           Envelope: the attributes of an event, and its record

@@ -72,22 +72,25 @@ func (a *agreed[V]) set(what string, v *V, by string) error {
 
 var errNoSubscription = errors.New("the zero Subscription: make one with On, OnBatch or OnDelete")
 
-// add registers one subscription. The caller holds mu.
-func (b *Bus) add(s *subscription) error {
+// add registers one subscription. undo takes it back, as long as nothing was added
+// after it. The caller holds mu.
+func (b *Bus) add(s *subscription) (undo func(), err error) {
 	if s == nil {
-		return &Error{Op: "subscribe", Err: errNoSubscription}
+		return nil, &Error{Op: "subscribe", Err: errNoSubscription}
 	}
 	if s.err != nil {
-		return &Error{Op: "subscribe", Err: s.err}
+		return nil, &Error{Op: "subscribe", Err: s.err}
 	}
-	topic, err := b.register(s.decl)
+	var leave func()
+	topic, err := b.acceptable(s.decl)
 	if err == nil {
-		err = b.addTo(b.groups, s, topic)
+		leave, err = b.addTo(b.groups, s, topic)
 	}
 	if err != nil {
-		return &Error{Op: "subscribe", Topic: topic, Err: err}
+		return nil, &Error{Op: "subscribe", Topic: topic, Err: err}
 	}
-	return nil
+	forget := b.topics.put(topic, s.decl)
+	return func() { forget(); leave() }, nil
 }
 
 // settingsOf returns a subscription's settings, with the bus's defaults.
@@ -100,15 +103,18 @@ func (b *Bus) settingsOf(s *subscription) subscribeSettings {
 }
 
 // addTo adds a subscription to its group. Nothing is changed if it returns an
-// error, so that Add can be called again.
-func (b *Bus) addTo(groups map[string]*group, s *subscription, topic string) error {
+// error, so that Add can be called again; undo changes everything back.
+func (b *Bus) addTo(groups map[string]*group, s *subscription, topic string) (undo func(), err error) {
 	settings := b.settingsOf(s)
 	if len(settings.faults) > 0 {
-		return errors.Join(settings.faults...)
+		return nil, errors.Join(settings.faults...)
 	}
 	name := settings.group
 	if err := naming.CheckDerivedNames(topic, name); err != nil {
-		return err
+		return nil, err
+	}
+	if err := naming.CheckCollisions(append(b.taken(), topic), naming.DeadLetterTopic(topic, name), naming.RetryTopic(topic, name)); err != nil {
+		return nil, err
 	}
 	g := groups[name]
 	if g == nil {
@@ -124,19 +130,19 @@ func (b *Bus) addTo(groups map[string]*group, s *subscription, topic string) err
 		taken = t.tombstone
 	}
 	if taken != nil {
-		return fmt.Errorf("group %q handles %s already: give one of the two another Group(name)", name, s.name())
+		return nil, fmt.Errorf("group %q handles %s already: give one of the two another Group(name)", name, s.name())
 	}
-	shared := t.shared
+	before, shared := t.shared, t.shared
 	if err := errors.Join(
 		shared.order.set("Ordered", settings.order, s.name()),
 		shared.start.set("StartAt", settings.start, s.name()),
 		shared.unknown.set("the policy for unknown types", settings.unknown, s.name()),
 		shared.beyond.set("WhenOutOfRange", settings.beyond, s.name()),
 	); err != nil {
-		return err
+		return nil, err
 	}
 	t.shared = shared
-	sub := b.engineSubscription(g, s, settings)
+	sub, breaker := b.engineSubscription(g, s, settings)
 	if s.kind == tombstones {
 		t.tombstone = sub
 	} else {
@@ -144,19 +150,34 @@ func (b *Bus) addTo(groups map[string]*group, s *subscription, topic string) err
 	}
 	g.topics[topic], groups[name] = t, g
 	g.subs = append(g.subs, sub)
-	return nil
+	return func() {
+		t.shared = before
+		if s.kind == tombstones {
+			t.tombstone = nil
+		} else {
+			delete(t.types, s.decl.Typ)
+		}
+		if len(t.types) == 0 && t.tombstone == nil {
+			delete(g.topics, topic)
+		}
+		g.subs, g.chains = g.subs[:len(g.subs)-1], g.chains[:len(g.chains)-1]
+		if len(g.subs) == 0 {
+			delete(groups, name)
+		}
+		breaker()
+	}, nil
 }
 
 // engineSubscription returns the subscription as the engine knows it, without T,
-// topic and codec.
-func (b *Bus) engineSubscription(g *group, s *subscription, settings subscribeSettings) *engine.Subscription {
+// topic and codec. undo forgets a shared breaker that was made for it.
+func (b *Bus) engineSubscription(g *group, s *subscription, settings subscribeSettings) (*engine.Subscription, func()) {
 	sub := &engine.Subscription{
 		Name:        s.name(),
 		Concurrency: settings.concurrency,
 		Retry:       settings.retry,
 		Timeout:     settings.timeout,
-		Breaker:     b.breaker(g, s, settings.breaker),
 	}
+	name, undo := b.breaker(g, s, sub, settings.breaker)
 	if s.kind == batched {
 		sub.BatchSize = settings.batchSize
 		if sub.BatchSize == 0 {
@@ -172,20 +193,24 @@ func (b *Bus) engineSubscription(g *group, s *subscription, settings subscribeSe
 		if err != nil {
 			return fmt.Errorf("subscription %s: %w", s.name(), err)
 		}
+		if !g.replay || settings.breaker.name != "" {
+			b.signals.Breaker(name, sub.Breaker)
+		}
 		return nil
 	})
 	sub.Handle = func(ctx context.Context, a *engine.Attempt) error { return b.handle(ctx, g, handler, a, s.kind) }
-	return sub
+	return sub, undo
 }
 
-// breaker returns the subscription's own breaker, or the shared one of a named
-// dependency.
-func (b *Bus) breaker(g *group, s *subscription, settings breakerSettings) *resilience.Breaker {
-	name := settings.name
+// breaker gives sub its own breaker, or the shared one of a named dependency, and
+// returns its name. undo forgets a shared one that was made for it.
+func (b *Bus) breaker(g *group, s *subscription, sub *engine.Subscription, settings breakerSettings) (name string, undo func()) {
+	name, undo = settings.name, func() {}
 	if name != "" {
-		if shared := b.breakers[name]; shared != nil {
-			return shared
+		if sub.Breaker = b.breakers[name]; sub.Breaker != nil {
+			return name, undo
 		}
+		undo = func() { delete(b.breakers, name) }
 	} else {
 		name = g.name + " " + s.name()
 	}
@@ -197,14 +222,11 @@ func (b *Bus) breaker(g *group, s *subscription, settings breakerSettings) *resi
 			user(from, to)
 		}
 	}
-	made := resilience.NewBreaker(name, config)
-	if !g.replay || settings.name != "" {
-		b.signals.Breaker(name, made)
-	}
+	sub.Breaker = resilience.NewBreaker(name, config)
 	if settings.name != "" {
-		b.breakers[name] = made
+		b.breakers[name] = sub.Breaker
 	}
-	return made
+	return name, undo
 }
 
 // prepareGroups returns the groups to start, or what is wrong with the topics.

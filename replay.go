@@ -98,13 +98,17 @@ func (b *Bus) newReplay(config ReplayConfig, subscriptions []Subscription) (*rep
 			wrong = append(wrong, errNoSubscription)
 			continue
 		}
-		topic, err := b.register(s.s.decl)
+		if s.s.err != nil {
+			wrong = append(wrong, s.s.err)
+			continue
+		}
+		topic, err := b.acceptable(s.s.decl)
 		if err == nil {
 			name := b.settingsOf(s.s).group
 			if groups[name] == nil {
 				groups[name] = &group{bus: b, name: name, topics: make(map[string]*groupTopic), replay: true}
 			}
-			err = b.addTo(groups, s.s, topic)
+			_, err = b.addTo(groups, s.s, topic)
 		}
 		if err != nil {
 			wrong = append(wrong, err)

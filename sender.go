@@ -282,18 +282,6 @@ func (b *Bus) forward(ctx context.Context, d *draft, f *telemetry.Outgoing, done
 	return b.hand(ctx, d, f, done)
 }
 
-// registry holds the topics that a bus publishes and handles, and the
-// contradictions between them. Bus.mu guards it.
-type registry struct {
-	senders map[any]*sender              // by declaration identity
-	types   map[[2]string]*declare.Topic // by Kafka name and type
-	names   map[string]*declare.Topic    // by Kafka name: the first with an opinion
-	faults  []error
-}
-
-// err returns all contradictions, so that one failed start shows all of them.
-func (r *registry) err() error { return errors.Join(r.faults...) }
-
 // sender returns the sender of a declaration, and makes it on first use. A
 // contradiction is kept for Start rather than returned, so that publishers can
 // be made in variable declarations.
@@ -303,7 +291,10 @@ func (b *Bus) sender(d *declare.Topic) *sender {
 	if o := b.topics.senders[d.ID]; o != nil {
 		return o
 	}
-	name, err := b.register(d)
+	name, err := b.acceptable(d)
+	if err == nil {
+		b.topics.put(name, d)
+	}
 	o := &sender{bus: b, topic: name, decl: d, err: err, signals: b.signals.SendSignals(name), turn: make(chan struct{}, 1)}
 	if err != nil {
 		b.topics.faults = append(b.topics.faults, err)
@@ -313,36 +304,6 @@ func (b *Bus) sender(d *declare.Topic) *sender {
 	}
 	b.topics.senders[d.ID] = o
 	return o
-}
-
-// register checks a declaration against the others of the bus. The caller holds
-// mu.
-func (b *Bus) register(d *declare.Topic) (name string, err error) {
-	r := &b.topics
-	if r.types == nil {
-		r.types = make(map[[2]string]*declare.Topic)
-		r.names = make(map[string]*declare.Topic)
-	}
-	name = d.In(b.config.env)
-	if err := naming.CheckTopicName(name); err != nil {
-		return name, err
-	}
-	id := [2]string{name, d.Typ}
-	if other := r.types[id]; other != nil && other.ID != d.ID {
-		return name, fmt.Errorf("topic %s with type %s is declared twice, by %s and %s: share one Topic, or give one of them another Type",
-			name, d.Typ, other.Described(), d.Described())
-	}
-	if other := r.names[name]; other != nil {
-		if err := declare.SameStorage(name, other, d); err != nil {
-			return name, err
-		}
-	}
-	if err := naming.CheckCollisions(slices.Collect(maps.Keys(r.names))...); err != nil {
-		return name, err
-	}
-	r.types[id] = d
-	r.names[name] = declare.Merged(r.names[name], d)
-	return name, nil
 }
 
 // startCodecs starts the codecs of all topics. Its error has every one that

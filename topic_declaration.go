@@ -2,9 +2,11 @@ package eventbus
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"reflect"
+	"slices"
 
 	"github.com/eventbus-go/eventbus/internal/declare"
 	"github.com/eventbus-go/eventbus/internal/naming"
@@ -93,4 +95,68 @@ func (t *Topic[T]) samples(examples []T) declare.Samples {
 		s.Given = append(s.Given, &examples[i])
 	}
 	return s
+}
+
+// registry holds the topics that a bus publishes and handles, and the
+// contradictions between them. Bus.mu guards it.
+type registry struct {
+	senders map[any]*sender              // by declaration identity
+	types   map[[2]string]*declare.Topic // by Kafka name and type
+	names   map[string]*declare.Topic    // by Kafka name: the first with an opinion
+	faults  []error
+}
+
+// err returns all contradictions, so that one failed start shows all of them.
+func (r *registry) err() error { return errors.Join(r.faults...) }
+
+// acceptable returns the full name of a declaration's topic, and an error if the
+// bus can't have it beside the others. The caller holds mu.
+func (b *Bus) acceptable(d *declare.Topic) (name string, err error) {
+	r := &b.topics
+	name = d.In(b.config.env)
+	if err := naming.CheckTopicName(name); err != nil {
+		return name, err
+	}
+	if other := r.types[[2]string{name, d.Typ}]; other != nil && other.ID != d.ID {
+		return name, fmt.Errorf("topic %s with type %s is declared twice, by %s and %s: share one Topic, or give one of them another Type",
+			name, d.Typ, other.Described(), d.Described())
+	}
+	if other := r.names[name]; other != nil {
+		if err := declare.SameStorage(name, other, d); err != nil {
+			return name, err
+		}
+	}
+	return name, naming.CheckCollisions(b.taken(), name)
+}
+
+// taken returns the names of all topics of the bus, those of its groups among
+// them. The caller holds mu.
+func (b *Bus) taken() []string {
+	names := slices.Collect(maps.Keys(b.topics.names))
+	for _, g := range b.groups {
+		for _, t := range g.topics {
+			names = append(names, t.letters.topic, t.retry)
+		}
+	}
+	return names
+}
+
+// put adds a declaration under its full name. undo takes it out again, as long as
+// nothing was added after it.
+func (r *registry) put(name string, d *declare.Topic) (undo func()) {
+	if r.types == nil {
+		r.types = make(map[[2]string]*declare.Topic)
+		r.names = make(map[string]*declare.Topic)
+	}
+	id := [2]string{name, d.Typ}
+	typ, named := r.types[id], r.names[name]
+	r.types[id], r.names[name] = d, declare.Merged(named, d)
+	return func() {
+		if r.types[id] = typ; typ == nil {
+			delete(r.types, id)
+		}
+		if r.names[name] = named; named == nil {
+			delete(r.names, name)
+		}
+	}
 }

@@ -5,7 +5,6 @@ package naming
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/eventbus-go/eventbus/internal/letter"
@@ -120,17 +119,17 @@ func CheckDerivedNames(topic, group string) error {
 	return nil
 }
 
-// CheckCollisions returns an error naming two names that differ only in '.' and
-// '_'. Kafka lets only one of them exist, because its metrics replace one by the
-// other.
-func CheckCollisions(names ...string) error {
-	seen := make(map[string]string, len(names))
-	for _, name := range slices.Sorted(slices.Values(names)) {
-		flat := strings.ReplaceAll(name, ".", "_")
-		if other, ok := seen[flat]; ok && other != name {
-			return fmt.Errorf("topics %q and %q differ only in '.' and '_', and Kafka lets only one of them exist: rename one", other, name)
+// CheckCollisions returns an error if one of the names differs from one that is
+// taken only in '.' and '_'. Kafka lets only one of them exist, because its metrics
+// replace one by the other.
+func CheckCollisions(taken []string, names ...string) error {
+	flat := strings.NewReplacer(".", "_").Replace
+	for _, name := range names {
+		for _, other := range taken {
+			if other != name && flat(other) == flat(name) {
+				return fmt.Errorf("topic %q differs from %q, which the bus has, only in '.' and '_', and Kafka lets only one of them exist: rename one", name, other)
+			}
 		}
-		seen[flat] = name
 	}
 	return nil
 }
