@@ -55,6 +55,10 @@ func TestSecurity(t *testing.T) {
 		{"wrong password, PLAIN", "PASSWORD", known, user("PLAIN", "alice", "open-sesame"), "SASL_AUTHENTICATION_FAILED"},
 		{"wrong password, SCRAM-SHA-512", "PASSWORD", known, user("SCRAM-SHA-512", "alice", "open-sesame"), "SASL_AUTHENTICATION_FAILED"},
 		{"unknown user", "PASSWORD", known, user("SCRAM-SHA-512", "mallory", "open-sesame"), "SASL_AUTHENTICATION_FAILED"},
+		{"no SASL where it is asked", "PASSWORD", known, kafka.SASL{}, "probably expects SASL. Set SASL"},
+		{"SASL where it is not asked", "ONEWAY", known, user("PLAIN", "alice", "pass-alice"), "SASL"},
+		{"another mechanism", "PASSWORD", known, user("SCRAM-SHA-256", "alice", "pass-alice"), "it offers "},
+		{"TLS where it is not asked", "PLAINTEXT", known, kafka.SASL{}, "without TLS?"},
 		{"no TLS where it is asked", "PASSWORD", kafka.TLSFiles{}, user("PLAIN", "alice", "pass-alice"), "TLS"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

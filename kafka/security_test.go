@@ -189,6 +189,67 @@ func TestSASL(t *testing.T) {
 	}
 }
 
+// TestSetUpSaysWhatIsExpected: a listener that expects something else than the client
+// speaks is recognised, and the error says what to set, once.
+func TestSetUpSaysWhatIsExpected(t *testing.T) {
+	dir := t.TempDir()
+	server := certificate(t, dir, "server")
+	ca := TLSFiles{CA: filepath.Join(dir, "server.pem")}
+	secure := kfake.TLS(&tls.Config{Certificates: []tls.Certificate{server}})
+	alice := []kfake.Opt{kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-512", "alice", "hunter2")}
+	for _, test := range []struct {
+		name string
+		opts []kfake.Opt
+		cfg  Config
+		says []string
+	}{
+		{"no SASL", alice, Config{}, []string{"probably expects SASL. Set SASL"}},
+		{"TLS and no SASL", append(alice, secure), Config{TLSFiles: ca}, []string{"probably expects SASL. Set SASL"}},
+		{"TLS to a plain listener", nil, Config{TLSFiles: ca}, []string{"TLS handshake", "without TLS?"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			test.cfg.Brokers = secured(t, test.opts...)
+			err := use(t, test.cfg)
+			if err == nil {
+				t.Fatal("it works")
+			}
+			for _, says := range append(test.says, test.cfg.Brokers[0]) {
+				if n := strings.Count(err.Error(), says); n == 0 || n > 1 && says != test.cfg.Brokers[0] {
+					t.Errorf("%v\nwant it to say %q once, not %d times", err, says, n)
+				}
+			}
+		})
+	}
+}
+
+// TestMisconfiguredTLSIsFinal: a record for a cluster whose certificate is refused is
+// refused at once, and does not wait for the certificate to change.
+func TestMisconfiguredTLSIsFinal(t *testing.T) {
+	dir := t.TempDir()
+	server := certificate(t, dir, "server")
+	certificate(t, dir, "other")
+	tr := New(Config{
+		Brokers:  secured(t, kfake.TLS(&tls.Config{Certificates: []tls.Certificate{server}})),
+		TLSFiles: TLSFiles{CA: filepath.Join(dir, "other.pem")},
+	})
+	defer func() { _ = tr.Close(context.Background()) }()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	p, err := tr.NewProducer(transport.ProducerConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = p.Close(ctx) }()
+	err = p.Produce(ctx, &transport.Record{Topic: "events"}, nil)
+	if err == nil || ctx.Err() != nil || !strings.Contains(err.Error(), "unknown authority") {
+		t.Errorf("Produce: %v, want the reason before its context ends", err)
+	}
+	_, err = tr.Admin().Topics(ctx, "events")
+	if err == nil || ctx.Err() != nil || !strings.Contains(err.Error(), "unknown authority") {
+		t.Errorf("Topics: %v, want the reason before its context ends", err)
+	}
+}
+
 // TestScramBounds has a server ask for more work than any broker does, in place
 // of the first message that Kafka sends.
 func TestScramBounds(t *testing.T) {

@@ -232,6 +232,7 @@ func (w *Conn) Await(frame []byte, pieces net.Buffers, tagged bool, deadline tim
 	if _, err := io.ReadFull(w.Conn, body); err != nil {
 		return nil, w.cause(err)
 	}
+	l.served = l.served || kmsg.Key(binary.BigEndian.Uint16(frame[4:])) != kmsg.ApiVersions
 	if !tagged {
 		return body, nil
 	}
@@ -250,12 +251,17 @@ func (w *Conn) send(frame []byte, pieces net.Buffers) error {
 }
 
 // cause prefers the reason that the holder's context ended over the deadline
-// that it was brought about with.
+// that it was brought about with. A broker that tells its versions, and hangs up on
+// the first request, may expect SASL.
 func (w *Conn) cause(err error) error {
 	if ended := w.Ctx.Err(); ended != nil && errors.Is(err, os.ErrDeadlineExceeded) {
 		return ended
 	}
-	return fmt.Errorf("broker %s: %w", w.Link.address, err)
+	l := w.Link
+	if !l.served && l.client.Options.SASL == nil && errors.Is(err, io.EOF) {
+		return fmt.Errorf("broker %s hung up on the first request: %s (%w)", l.address, expectsSASL, err)
+	}
+	return fmt.Errorf("broker %s: %w", l.address, err)
 }
 
 var errShort = errors.New("response ends within its header")

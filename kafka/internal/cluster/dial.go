@@ -5,8 +5,12 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"syscall"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/eventbus-go/eventbus/kafka/internal/handshake"
 	"github.com/eventbus-go/eventbus/transport"
@@ -68,7 +72,7 @@ func (c *Client) connect(ctx context.Context, network, addr string) (net.Conn, e
 	secure := tls.Client(conn, conf)
 	if err := secure.HandshakeContext(ctx); err != nil {
 		_ = conn.Close()
-		return nil, fmt.Errorf("TLS handshake: %w", err)
+		return nil, fmt.Errorf("TLS handshake: %w", explainTLS(err))
 	}
 	return secure, nil
 }
@@ -103,17 +107,35 @@ func (c *Client) expired(addr string, err error) error {
 	return err
 }
 
-// setupHint says what to check when a broker hangs up during set-up.
-func (c *Client) setupHint() string {
+// explainTLS adds what a server that does not shake hands probably expects. A plain
+// listener takes the beginning of a handshake for the size of a request, and hangs
+// up or waits for the rest.
+func explainTLS(err error) error {
+	_, other := errors.AsType[tls.RecordHeaderError](err)
 	switch {
-	case c.Options.SASL != nil && !c.Options.Secure:
-		return " (does it expect TLS? are the SASL mechanism and credentials right?)"
-	case c.Options.SASL != nil:
-		return " (are the SASL mechanism and credentials right?)"
-	case !c.Options.Secure:
-		return " (does it expect TLS or SASL?)"
+	case errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("the broker does not answer: does this listener expect connections without TLS? (%w)", err)
+	case other:
+		return fmt.Errorf("the server does not speak TLS: %w", err)
 	}
-	return ""
+	return err
+}
+
+const expectsSASL = "this listener probably expects SASL. Set SASL"
+
+// setupHint says what a broker probably expects that hangs up during set-up, in
+// place of the answer to a request. Every listener of Kafka answers ApiVersions, also
+// one that expects SASL, unless it expects TLS.
+func (c *Client) setupHint(asked kmsg.Key) string {
+	switch {
+	case asked == kmsg.ApiVersions && c.Options.Secure:
+		return ""
+	case asked == kmsg.ApiVersions:
+		return ": does this listener expect TLS? Set TLS or TLSFiles"
+	case c.Options.SASL == nil:
+		return ": " + expectsSASL
+	}
+	return ": are the SASL mechanism and credentials right?"
 }
 
 func (c *Client) dropLink(l *Link) {

@@ -1,14 +1,17 @@
 package cluster
 
 import (
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/eventbus-go/eventbus/kafka/internal/handshake"
+	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
 )
 
 // Link is one network connection to a broker. kafka-go pools it and hands it to
@@ -30,7 +33,10 @@ type Link struct {
 	// capped is set once the first deadline was cut down to limit.
 	capped bool
 	// ready is set when the connection was first lent: set-up is over.
-	ready       bool
+	ready bool
+	// served is set once the broker has answered a holder's request, other than for
+	// its versions.
+	served      bool
 	versions    map[int16]versionRange // nil until asked
 	retireAt    time.Time              // zero: never
 	Correlation int32                  // of the last request
@@ -70,9 +76,13 @@ func (l *Link) Read(b []byte) (int, error) {
 	n, err := l.Conn.Read(b)
 	if err != nil && !l.ready {
 		if errors.Is(err, io.EOF) {
-			err = fmt.Errorf("the broker hung up while the connection was being set up%s: %w", l.client.setupHint(), err)
+			err = fmt.Errorf("the broker hung up while the connection was being set up%s (%w)", l.client.setupHint(l.Asked()), err)
 		}
 		l.client.trouble(l.address, err)
+	}
+	if refused, offered := l.RefusedMechanism(); refused && !l.ready {
+		l.client.trouble(l.address, fmt.Errorf("the broker does not take the SASL mechanism %s, it offers %s: %w",
+			l.client.Options.SASL.Name(), cmp.Or(strings.Join(offered, ", "), "none"), kerr.UnsupportedSaslMechanism))
 	}
 	return n, err
 }

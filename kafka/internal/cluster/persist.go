@@ -31,12 +31,13 @@ func (c *Client) Controller(ctx context.Context) (int32, error) {
 }
 
 // Persist repeats do while its error is retriable, for RequestTimeout or until ctx
-// ends. It returns the last error.
+// ends. It returns the last error. One that only a change of the configuration can
+// mend is returned at once.
 func (c *Client) Persist(ctx context.Context, do func() error) error {
 	begun, wait := time.Now(), 20*time.Millisecond
 	for {
 		err := do()
-		if err == nil || !kerr.Retriable(err) || time.Since(begun) > c.Options.RequestTimeout {
+		if err == nil || !kerr.Retriable(err) || kerr.Misconfigured(err) || time.Since(begun) > c.Options.RequestTimeout {
 			return err
 		}
 		if ctx.Err() == nil {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -13,7 +14,7 @@ import (
 // may read it.
 func (c *Conn) readAnswer() ([]byte, error) {
 	open := c.open
-	c.open = request{}
+	c.open, c.asked = request{}, open.key
 	limit := maxSetup
 	switch {
 	case open.kind == none:
@@ -100,7 +101,26 @@ func (c *Conn) saslHandshake(open request, body []byte) ([]byte, error) {
 		return nil, err
 	}
 	c.raw = open.version == 0 && resp.ErrorCode == 0
+	c.refused, c.offered = resp.ErrorCode != 0, nil
+	for _, m := range resp.SupportedMechanisms[:min(len(resp.SupportedMechanisms), maxOffered)] {
+		c.offered = append(c.offered, mechanismName(m))
+	}
 	return resp.AppendTo(nil), nil
+}
+
+// maxOffered bounds how many mechanisms of a broker's are remembered.
+const maxOffered = 10
+
+// mechanismName returns the beginning of m that a name of a SASL mechanism may be: at
+// most 20 capital letters, digits, hyphens and underscores (RFC 4422, section 3.1).
+func mechanismName(m string) string {
+	end := strings.IndexFunc(m, func(r rune) bool {
+		return (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_'
+	})
+	if end < 0 {
+		end = len(m)
+	}
+	return m[:min(end, 20)]
 }
 
 func (c *Conn) saslAuthenticate(open request, body []byte) ([]byte, error) {

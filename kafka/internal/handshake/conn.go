@@ -3,6 +3,8 @@ package handshake
 import (
 	"net"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 const (
@@ -38,6 +40,9 @@ type Conn struct {
 	// then comes is the rest of a broken answer and would hide the cause.
 	failed error
 
+	asked   kmsg.Key // of the last request whose answer was read
+	refused bool     // the mechanism, by the last answer to SaslHandshake
+	offered []string // with it
 	session time.Duration
 }
 
@@ -53,6 +58,13 @@ func (c *Conn) On() { c.off = false }
 // SessionLifetime returns how long the broker said that the authenticated
 // session lasts (KIP-368), or zero if it set no limit or does not say.
 func (c *Conn) SessionLifetime() time.Duration { return c.session }
+
+// Asked returns which request the last answer was for, or should have been for.
+func (c *Conn) Asked() kmsg.Key { return c.asked }
+
+// RefusedMechanism reports whether the broker refused the SASL mechanism, and returns
+// the names of those that it offers, at most ten.
+func (c *Conn) RefusedMechanism() (refused bool, offered []string) { return c.refused, c.offered }
 
 // Write writes b, and notes which request it completes.
 func (c *Conn) Write(b []byte) (int, error) {

@@ -1,5 +1,10 @@
 package kerr
 
+import (
+	"crypto/tls"
+	"errors"
+)
+
 // ConnectError is the error of a connection that could not be made.
 type ConnectError struct {
 	What string // the whole text: the broker, the addresses tried, the causes
@@ -8,4 +13,22 @@ type ConnectError struct {
 
 func (e *ConnectError) Error() string { return e.What }
 
+// Unwrap returns Err.
 func (e *ConnectError) Unwrap() error { return e.Err }
+
+// Misconfigured reports whether err comes from a TLS handshake that one side refused:
+// a certificate of an unknown authority, for another name, expired or missing. It
+// will fail again until somebody changes a file or a setting, so a caller that has
+// accepted nothing yet should be told at once. The connection counts as lost all the
+// same, since certificates are renewed: what was accepted is tried until its time is
+// over.
+func Misconfigured(err error) bool {
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return true
+	}
+	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+		return true
+	}
+	_, ok := errors.AsType[tls.AlertError](err)
+	return ok
+}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"strings"
 
 	kafkago "github.com/segmentio/kafka-go"
 
@@ -42,6 +43,7 @@ const (
 	RebalanceInProgress       Error = 27
 	topicAuthorizationFailed  Error = 29
 	InvalidTimestamp          Error = 32
+	UnsupportedSaslMechanism  Error = 33
 	UnsupportedVersion        Error = 35
 	TopicAlreadyExists        Error = 36
 	notController             Error = 41
@@ -92,7 +94,7 @@ func (e Error) Is(target error) bool {
 		return e == MessageTooLarge || e == RecordListTooLarge
 	case transport.ErrUnauthorized:
 		switch e {
-		case topicAuthorizationFailed, 30, 31, 33, 53, SaslAuthenticationFailed, 65, 66, 93:
+		case topicAuthorizationFailed, 30, 31, UnsupportedSaslMechanism, 53, SaslAuthenticationFailed, 65, 66, 93:
 			return true
 		}
 	case transport.ErrRejected:
@@ -165,12 +167,13 @@ func FromClient(err error) error {
 	return err
 }
 
-// detail is what err says beside the code's own text.
+// detail returns what err says beside the code's own text, behind a colon.
 func detail(err error, code kafkago.Error) string {
-	if err.Error() == code.Error() {
+	said := strings.Replace(err.Error(), code.Error(), "", 1)
+	if said = strings.Trim(said, ": "); said == "" {
 		return ""
 	}
-	return ": " + err.Error()
+	return ": " + said
 }
 
 // errorNames holds the names from code −1 on.
