@@ -7,6 +7,8 @@ import (
 	"net"
 	"strconv"
 	"strings"
+
+	"github.com/eventbus-go/eventbus/secret"
 )
 
 // Config is where a handler is served, and to whom. The zero value serves
@@ -17,8 +19,9 @@ type Config struct {
 	// is open to a network by omission would be found there.
 	Address string
 	// Token is the bearer token that callers must send. It must be set unless
-	// Address is a loopback address.
-	Token string
+	// Address is a loopback address. It is read with each request, so one in a file
+	// can be replaced without a restart.
+	Token secret.Value
 }
 
 // Validate returns an error that names what is wrong and what to write instead.
@@ -34,10 +37,14 @@ func (c Config) Validate() error {
 	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
 		return fmt.Errorf("admin: %q has no port from 0 to 65535", c.Address)
 	}
-	if c.Token == "" && host != "" && !loopback(host) {
+	if c.Token.IsZero() && host != "" && !loopback(host) {
 		return fmt.Errorf("admin: %s is open to other machines and there is no token: set one, or serve on a loopback address such as 127.0.0.1:%s", c.Address, port)
 	}
-	if strings.ContainsFunc(c.Token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+	token, err := c.Token.Reveal()
+	if err != nil {
+		return fmt.Errorf("admin: the token can't be read: %w", err)
+	}
+	if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return errors.New("admin: the token has characters that a header can't carry: use visible ASCII")
 	}
 	return nil
@@ -53,7 +60,7 @@ func (c Config) Listening() string {
 
 // String returns the configuration without the token.
 func (c Config) String() string {
-	return fmt.Sprintf("admin.Config{Address: %q, Token: %s}", c.Address, map[bool]string{true: "none", false: "set"}[c.Token == ""])
+	return fmt.Sprintf("admin.Config{Address: %q, Token: %s}", c.Address, map[bool]string{true: "none", false: "set"}[c.Token.IsZero()])
 }
 
 // Format prints String for every verb: %+v would show the token.

@@ -8,11 +8,12 @@ import (
 	"strings"
 
 	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/secret"
 )
 
 type handler struct {
 	bus   *eventbus.Bus
-	token string
+	token secret.Value
 	level http.Handler
 }
 
@@ -50,20 +51,25 @@ func Handler(bus *eventbus.Bus, options ...Option) http.Handler {
 
 // guard answers callers that may not ask, and bounds the body of all others.
 func (h *handler) guard(next http.Handler) http.Handler {
-	want := sha256.Sum256([]byte(h.token))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		header := w.Header()
 		header.Set("Content-Type", "application/json")
 		header.Set("Cache-Control", "no-store")
 		header.Set("X-Content-Type-Options", "nosniff")
-		if h.token == "" {
+		if h.token.IsZero() {
 			if !here(r) {
 				refuse(w, http.StatusForbidden, "there is no token, so only this machine may ask, by a loopback address")
 				return
 			}
 		} else {
+			right, err := h.token.Reveal()
+			if err != nil {
+				refuse(w, http.StatusInternalServerError, "the token can't be read: "+err.Error())
+				return
+			}
 			// Hashes have one length, so the comparison tells nothing of the
 			// token's, either.
+			want := sha256.Sum256([]byte(right))
 			scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 			got := sha256.Sum256([]byte(strings.TrimSpace(token)))
 			if subtle.ConstantTimeCompare(got[:], want[:]) != 1 || !strings.EqualFold(scheme, "Bearer") {

@@ -18,6 +18,7 @@ import (
 	"github.com/eventbus-go/eventbus/admin"
 	"github.com/eventbus-go/eventbus/catalog"
 	"github.com/eventbus-go/eventbus/resilience"
+	"github.com/eventbus-go/eventbus/secret"
 	"github.com/eventbus-go/eventbus/transport/memory"
 )
 
@@ -215,7 +216,7 @@ func idle(t *testing.T) *eventbus.Bus {
 
 // TestWhoMayAsk: with a token every caller that has it, without one this machine.
 func TestWhoMayAsk(t *testing.T) {
-	open, guarded := admin.Handler(idle(t)), admin.Handler(idle(t), admin.Token("hunter2"))
+	open, guarded := admin.Handler(idle(t)), admin.Handler(idle(t), admin.Token(secret.Text("hunter2")))
 	const abroad = "Remote: 192.0.2.7:40000"
 	for _, c := range []struct {
 		name    string
@@ -269,7 +270,7 @@ func TestConfig(t *testing.T) {
 		{":http", "", "no port", ""},
 		{":8081", "hunter\n2", "visible ASCII", ""},
 	} {
-		config := admin.Config{Address: c.address, Token: c.token}
+		config := admin.Config{Address: c.address, Token: secret.Text(c.token)}
 		err := config.Validate()
 		if (err == nil) != (c.wrong == "") || err != nil && (!strings.Contains(err.Error(), c.wrong) || strings.Contains(err.Error(), "hunter")) {
 			t.Errorf("%v: %v, want %q", config, err, c.wrong)

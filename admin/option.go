@@ -1,14 +1,18 @@
 package admin
 
-import "net/http"
+import (
+	"net/http"
+
+	"github.com/eventbus-go/eventbus/secret"
+)
 
 // Option configures a Handler.
 type Option func(*handler)
 
-// Token refuses every request that does not send the token. It panics if the
-// token is empty, which would admit everyone.
-func Token(token string) Option {
-	if token == "" {
+// Token refuses every request that does not send the token, which is read with each
+// request. It panics if there is none, which would admit everyone.
+func Token(token secret.Value) Option {
+	if token.IsZero() {
 		panic("admin: Token needs one")
 	}
 	return func(h *handler) { h.token = token }

@@ -14,6 +14,7 @@ import (
 	"github.com/eventbus-go/eventbus/config"
 	"github.com/eventbus-go/eventbus/kafka"
 	"github.com/eventbus-go/eventbus/resilience"
+	"github.com/eventbus-go/eventbus/secret"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -128,7 +129,7 @@ func TestLoadEverySetting(t *testing.T) {
 	if !reflect.DeepEqual(got.Bus, want) {
 		t.Errorf("got  %+v\nwant %+v", got.Bus, want)
 	}
-	if got.Kafka.SASL.Password != "s3cret" || got.Kafka.SASL.Username != "sales" || got.Kafka.SASL.Mechanism != "SCRAM-SHA-512" || got.Kafka.SASL.SessionLifetime != time.Hour {
+	if reveal(t, got.Kafka.SASL.Password) != "s3cret" || got.Kafka.SASL.Username != "sales" || got.Kafka.SASL.Mechanism != "SCRAM-SHA-512" || got.Kafka.SASL.SessionLifetime != time.Hour {
 		t.Error("SASL is not as configured")
 	}
 	got.Kafka.SASL = kafka.SASL{}
@@ -139,7 +140,7 @@ func TestLoadEverySetting(t *testing.T) {
 	if !reflect.DeepEqual(got.Kafka, cluster) {
 		t.Errorf("got  %v\nwant %v", got.Kafka, cluster)
 	}
-	if got.Admin.Address != "0.0.0.0:8081" || got.Admin.Token != "t0ken" {
+	if got.Admin.Address != "0.0.0.0:8081" || reveal(t, got.Admin.Token) != "t0ken" {
 		t.Errorf("Admin is %v", got.Admin)
 	}
 	if got.LogLevel == nil || got.LogLevel.Level() != slog.LevelWarn {
@@ -191,11 +192,11 @@ func TestSecretsStaySecret(t *testing.T) {
 
 func TestSecretFiles(t *testing.T) {
 	got, err := load(t, "EventBus__Sasl__Mechanism=plain", "EventBus__Sasl__Username=u", "EventBus__Sasl__PasswordFile=testdata/password")
-	if err != nil || got.Kafka.SASL.Password != "from the file" {
+	if err != nil || reveal(t, got.Kafka.SASL.Password) != "from the file" {
 		t.Errorf("password from a file: got it wrong, error %v", err)
 	}
 	got, err = load(t, "EventBus__Admin__Address=:8081", "EventBus__Admin__TokenFile=testdata/password")
-	if err == nil || got.Admin.Token != "from the file" || !strings.Contains(err.Error(), "visible ASCII") {
+	if err == nil || reveal(t, got.Admin.Token) != "from the file" || !strings.Contains(err.Error(), "visible ASCII") {
 		t.Errorf("token from a file: got %v, error %v", got.Admin, err)
 	}
 	// {"alg":"none"}.{"exp":1700000000}.signature
@@ -206,13 +207,41 @@ func TestSecretFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	token, err := got.Kafka.SASL.Token(t.Context())
-	if err != nil || token.Value != jwt || token.Expires.Unix() != 1700000000 {
+	if err != nil || reveal(t, token.Value) != jwt || token.Expires.Unix() != 1700000000 {
 		t.Errorf("token %v, error %v", token, err)
 	}
 	if err := os.WriteFile(path, []byte("opaque"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if token, err = got.Kafka.SASL.Token(t.Context()); err != nil || token.Value != "opaque" || !token.Expires.IsZero() {
+	if token, err = got.Kafka.SASL.Token(t.Context()); err != nil || reveal(t, token.Value) != "opaque" || !token.Expires.IsZero() {
 		t.Errorf("renewed token %v, error %v", token, err)
+	}
+}
+
+// reveal returns what a secret holds.
+func reveal(t *testing.T, v secret.Value) string {
+	t.Helper()
+	text, err := v.Reveal()
+	if err != nil {
+		t.Error(err)
+	}
+	return text
+}
+
+// TestSecretFileIsReadAgain: a password in a file is replaced while the program runs.
+func TestSecretFileIsReadAgain(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(path, []byte("first\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got, err := load(t, "EventBus__Sasl__Mechanism=PLAIN", "EventBus__Sasl__Username=u", "EventBus__Sasl__PasswordFile="+path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte("second\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if text := reveal(t, got.Kafka.SASL.Password); text != "second" {
+		t.Errorf("the password is %q after its file was replaced", text)
 	}
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/eventbus-go/eventbus/config"
 )
 
-// secret stands in every place where a value must not be shown.
-const secret = "hunter2"
+// hidden stands in every place where a value must not be shown.
+const hidden = "hunter2"
 
 func TestFaults(t *testing.T) {
 	const sound = `{"ConnectionStrings": {"Messaging": "localhost:9092"}, "EventBus": {"Service": "sales-api", "Environment": "Development"}}`
@@ -23,15 +23,15 @@ func TestFaults(t *testing.T) {
 	}{
 		{name: "no file at all", vars: []string{"EventBus__Service="},
 			wants: []string{"the service has no name: set EventBus:Service in a file, EventBus__Service or OTEL_SERVICE_NAME"}},
-		{name: "unknown key", vars: []string{"EventBus__DrianTimeout=" + secret},
+		{name: "unknown key", vars: []string{"EventBus__DrianTimeout=" + hidden},
 			wants: []string{`"EventBus__DrianTimeout" in the environment is not a setting: did you mean EventBus:DrainTimeout?`}},
-		{name: "unknown key in a file", file: "eventbus.yaml", text: "EventBus: {Sasl: {Pasword: " + secret + "}}",
+		{name: "unknown key in a file", file: "eventbus.yaml", text: "EventBus: {Sasl: {Pasword: " + hidden + "}}",
 			wants: []string{`"EventBus:Sasl:Pasword" in FILE is not a setting: did you mean EventBus:Sasl:Password?`}},
 		{name: "key in the wrong section", vars: []string{"EventBus__CaFile=x"},
 			wants: []string{"did you mean EventBus:Tls:CaFile?"}},
-		{name: "unlike any key", vars: []string{"EventBus__Quux__Zzzzzzzzz=" + secret},
+		{name: "unlike any key", vars: []string{"EventBus__Quux__Zzzzzzzzz=" + hidden},
 			wants: []string{"the documentation of package config lists them"}},
-		{name: "no section", file: "eventbus.yaml", text: "EventBus: " + secret,
+		{name: "no section", file: "eventbus.yaml", text: "EventBus: " + hidden,
 			wants: []string{"EventBus in FILE is a value, and should be a section"}},
 		{name: "duration", vars: []string{"EventBus__DrainTimeout=30", "EventBus__StuckAfter=25:00:00", "EventBus__CommitInterval=-1s"},
 			wants: []string{
@@ -50,9 +50,9 @@ func TestFaults(t *testing.T) {
 			wants: []string{"EVENTBUS__SOURCE and EventBus__Source are one key with two values in the environment"}},
 		{name: "one key twice in a file", file: "eventbus.yaml", text: "EventBus: {source: a, Source: b}",
 			wants: []string{"EventBus:Source and EventBus:source are one key"}},
-		{name: "credentials in the connection string", vars: []string{"ConnectionStrings__Messaging=a:1,user:" + secret + "@b:2", "EventBus__Sasl__Username=u"},
+		{name: "credentials in the connection string", vars: []string{"ConnectionStrings__Messaging=a:1,user:" + hidden + "@b:2", "EventBus__Sasl__Username=u"},
 			wants: []string{"ConnectionStrings__Messaging in the environment: part 2 of 2 is not host:port", "SASL.Mechanism is missing"}},
-		{name: "key and value in the connection string", vars: []string{"ConnectionStrings__Messaging=b:2;Password=" + secret},
+		{name: "key and value in the connection string", vars: []string{"ConnectionStrings__Messaging=b:2;Password=" + hidden},
 			wants: []string{"part 1 of 1 is not host:port: write brokers such as localhost:9092, separated by commas (credentials belong in EventBus:Sasl, TLS in EventBus:Tls)"}},
 		{name: "connection string of another kind", file: "eventbus.yaml", text: "ConnectionStrings: {Messaging: [a:1, b:2]}",
 			wants: []string{"ConnectionStrings:Messaging in FILE is a list"}},
@@ -64,25 +64,25 @@ func TestFaults(t *testing.T) {
 			wants: []string{`Service "sales.api" has a dot`, "HeartbeatInterval is 5s"}},
 		{name: "TLS on and off", vars: []string{"EventBus__Tls__Enabled=false", "EventBus__Tls__ServerName=x"},
 			wants: []string{"EventBus__Tls__Enabled in the environment is false, and other keys of EventBus:Tls are set"}},
-		{name: "two passwords", vars: []string{"EventBus__Sasl__Mechanism=PLAIN", "EventBus__Sasl__Username=u", "EventBus__Sasl__Password=" + secret, "EventBus__Sasl__PasswordFile=testdata/password"},
+		{name: "two passwords", vars: []string{"EventBus__Sasl__Mechanism=PLAIN", "EventBus__Sasl__Username=u", "EventBus__Sasl__Password=" + hidden, "EventBus__Sasl__PasswordFile=testdata/password"},
 			wants: []string{"EventBus:Sasl:Password and EventBus:Sasl:PasswordFile are both set"}},
 		{name: "no password file", vars: []string{"EventBus__Sasl__Mechanism=PLAIN", "EventBus__Sasl__Username=u", "EventBus__Sasl__PasswordFile=testdata/none"},
 			wants: []string{"EventBus__Sasl__PasswordFile in the environment: open testdata/none"}},
-		{name: "broken YAML", file: "eventbus.yaml", text: "EventBus:\n  Sasl: {Password: *" + secret + "}\n",
+		{name: "broken YAML", file: "eventbus.yaml", text: "EventBus:\n  Sasl: {Password: *" + hidden + "}\n",
 			wants: []string{"FILE: unknown anchor …"}},
-		{name: "mistyped YAML", file: "eventbus.yaml", text: "EventBus:\n  Sasl: {Password: !!float " + secret + "}\n",
+		{name: "mistyped YAML", file: "eventbus.yaml", text: "EventBus:\n  Sasl: {Password: !!float " + hidden + "}\n",
 			wants: []string{"FILE: cannot decode !!str … as a !!float"}},
-		{name: "a value for a file", file: "eventbus.yaml", text: secret,
+		{name: "a value for a file", file: "eventbus.yaml", text: hidden,
 			wants: []string{"FILE: the file holds a single value"}},
 		{name: "broken JSON", file: "appsettings.Development.json", text: "{\n  // comment\n  \"EventBus\": {\"Service\" 5}\n}",
 			wants: []string{"FILE: line 3, column 26: invalid character '5' after object key"}},
-		{name: "a value for a JSON file", file: "appsettings.Development.json", text: `"` + secret + `"`,
+		{name: "a value for a JSON file", file: "appsettings.Development.json", text: `"` + hidden + `"`,
 			wants: []string{"FILE: the file holds a single value"}},
 		{name: "named file missing", vars: []string{"EVENTBUS_CONFIG=testdata/none.yaml", "EventBus__Service=s", "ENVIRONMENT=Test"},
 			wants: []string{"can't read a configuration file: open testdata/none.yaml", "kafka connection string 'Messaging' not found"}},
 		{name: "file of another kind", vars: []string{"EVENTBUS_CONFIG=testdata/password", "EventBus__Service=s", "ENVIRONMENT=Test", "ConnectionStrings__Messaging=a:1"},
 			wants: []string{"testdata/password: a configuration file's name ends in .json, .yaml or .yml"}},
-		{name: "everything at once", vars: []string{"ConnectionStrings__Messaging=", "EventBus__Environment=", "EventBus__Service=a.b", "EventBus__Rak=x", "EventBus__Balancer=none", "EventBus__Bounds__Bytes=x", "EventBus__Sasl__Password=" + secret},
+		{name: "everything at once", vars: []string{"ConnectionStrings__Messaging=", "EventBus__Environment=", "EventBus__Service=a.b", "EventBus__Rak=x", "EventBus__Balancer=none", "EventBus__Bounds__Bytes=x", "EventBus__Sasl__Password=" + hidden},
 			wants: []string{`"x" is no count`, "the environment has no name", `Service "a.b" has a dot`, "did you mean EventBus:Rack?", "kafka connection string 'Messaging' not found", "kafka: invalid kafka.Config:"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -96,7 +96,7 @@ func TestFaults(t *testing.T) {
 			if !errors.As(err, &all) {
 				t.Fatalf("the error is %v, and the configuration %v", err, got)
 			}
-			if strings.Contains(err.Error(), secret) {
+			if strings.Contains(err.Error(), hidden) {
 				t.Errorf("the error shows the secret: %v", err)
 			}
 			faults := all.Unwrap()
@@ -113,7 +113,7 @@ func TestFaults(t *testing.T) {
 }
 
 func TestNoConnectionString(t *testing.T) {
-	dir := directory(t, "appsettings.json", `{"ConnectionStrings": {"Kafka": "`+secret+`:9092", "Messaging": ""}}`)
+	dir := directory(t, "appsettings.json", `{"ConnectionStrings": {"Kafka": "`+hidden+`:9092", "Messaging": ""}}`)
 	_, err := config.Load(config.Directory(dir), config.Environ("EventBus__Service=sales-api", "ASPNETCORE_ENVIRONMENT=Production"))
 	want := "config: kafka connection string 'Messaging' not found in configuration: looked for ConnectionStrings__Messaging in the environment, " +
 		"ConnectionStrings:Messaging in DIR/appsettings.json, ConnectionStrings:Messaging in DIR/appsettings.Production.json (no such file), " +

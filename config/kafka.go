@@ -3,16 +3,15 @@ package config
 import (
 	"cmp"
 	"crypto/tls"
-	"errors"
 	"maps"
 	"net"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
 	"unicode"
 
 	"github.com/eventbus-go/eventbus/kafka"
+	"github.com/eventbus-go/eventbus/secret"
 )
 
 // kafka reads what kafka.Config has, for the service of that name.
@@ -122,35 +121,21 @@ func (r *reader) sasl(c *kafka.SASL) {
 	}
 }
 
-// secret reads a secret, or the file that it is in: the setting's name and "File".
-func (r *reader) secret(name string, to *string) {
-	var file string
-	r.text(name, to)
+// secret reads a secret, or the name of the file that it is in: the setting's name and
+// "File". The file must be readable, and is read again when the secret is needed.
+func (r *reader) secret(name string, to *secret.Value) {
+	var text, file string
+	r.text(name, &text)
 	r.text(name+"File", &file)
 	if file == "" {
+		*to = secret.Text(text)
 		return
 	}
-	if *to != "" {
+	if text != "" {
 		r.fault("%s:%s and %[1]s:%[2]sFile are both set: keep one of them", r.settings.section, name)
 	}
-	secret, err := readSecret(file)
-	if err != nil {
+	*to = secret.File(file)
+	if _, err := to.Reveal(); err != nil {
 		r.fault("%s: %w", r.values.origins[r.settings.key(name+"File")], err)
-		return
 	}
-	*to = secret
-}
-
-// readSecret reads a file that holds a secret, and perhaps the line break that
-// editors end files with.
-func readSecret(path string) (string, error) {
-	content, err := os.ReadFile(path) //nolint:gosec // the caller's own choice of file
-	if err != nil {
-		return "", err
-	}
-	secret := strings.TrimRight(string(content), "\r\n")
-	if secret == "" {
-		return "", errors.New("the file " + path + " is empty")
-	}
-	return secret, nil
 }

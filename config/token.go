@@ -8,17 +8,18 @@ import (
 	"time"
 
 	"github.com/eventbus-go/eventbus/kafka"
+	"github.com/eventbus-go/eventbus/secret"
 )
 
 // tokenFrom reads the token of each connection from a file, which something else
 // renews: a projected service account token of Kubernetes, for instance.
 func tokenFrom(path string) func(context.Context) (kafka.Token, error) {
 	return func(context.Context) (kafka.Token, error) {
-		secret, err := readSecret(path)
+		token, err := secret.File(path).Reveal()
 		if err != nil {
 			return kafka.Token{}, err
 		}
-		return kafka.Token{Value: secret, Expires: expiry(secret)}, nil
+		return kafka.Token{Value: secret.Text(token), Expires: expiry(token)}, nil
 	}
 }
 

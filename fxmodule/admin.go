@@ -44,7 +44,7 @@ func (e *AdminEndpoint) serve(bus *eventbus.Bus, logger *slog.Logger, level *log
 		return false, fmt.Errorf("fxmodule: AdminServer: %w", err)
 	}
 	options := []admin.Option{admin.LogLevel(level)}
-	if c.Admin.Token != "" {
+	if !c.Admin.Token.IsZero() {
 		options = append(options, admin.Token(c.Admin.Token))
 	}
 	e.endpoint.serve(admin.Handler(bus, options...), logger)

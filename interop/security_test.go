@@ -13,6 +13,7 @@ import (
 
 	"github.com/eventbus-go/eventbus"
 	"github.com/eventbus-go/eventbus/kafka"
+	"github.com/eventbus-go/eventbus/secret"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -34,7 +35,7 @@ func TestSecurity(t *testing.T) {
 	soon, past := time.Now().Add(time.Hour), time.Now().Add(-time.Hour)
 	known := kafka.TLSFiles{CA: ours.ca}
 	user := func(mechanism, name, password string) kafka.SASL {
-		return kafka.SASL{Mechanism: mechanism, Username: name, Password: password}
+		return kafka.SASL{Mechanism: mechanism, Username: name, Password: secret.Text(password)}
 	}
 
 	for _, test := range []struct {
@@ -139,7 +140,7 @@ func testAccess(t *testing.T, broker *secured, known kafka.TLSFiles) {
 
 	bobs := kafka.Config{
 		Brokers: []string{broker.at("PASSWORD")}, TLSFiles: known,
-		SASL: kafka.SASL{Mechanism: "PLAIN", Username: "bob", Password: "pass-bob"},
+		SASL: kafka.SASL{Mechanism: "PLAIN", Username: "bob", Password: secret.Text("pass-bob")},
 	}
 	bob := kafka.New(bobs)
 	defer func() { _ = bob.Close(context.Background()) }()

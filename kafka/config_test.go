@@ -18,6 +18,7 @@ import (
 
 	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
 	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
+	"github.com/eventbus-go/eventbus/secret"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -35,7 +36,7 @@ func TestConfigValidate(t *testing.T) {
 	}{
 		{"minimal", Config{Brokers: brokers}, nil},
 		{"ipv6", Config{Brokers: []string{"[::1]:9092", "broker.example:9093"}}, nil},
-		{"everything", Config{Brokers: brokers, TLS: &tls.Config{}, SASL: SASL{Mechanism: "PLAIN", Username: "u", Password: "p"}, Compression: "zstd", Balancer: "range"}, nil},
+		{"everything", Config{Brokers: brokers, TLS: &tls.Config{}, SASL: SASL{Mechanism: "PLAIN", Username: "u", Password: secret.Text("p")}, Compression: "zstd", Balancer: "range"}, nil},
 		{"oauth", Config{Brokers: brokers, SASL: SASL{Mechanism: "OAUTHBEARER", Token: token}}, nil},
 		{"no brokers", Config{}, []string{`Brokers is empty: list at least one host:port, such as "localhost:9092"`}},
 		{"no port", Config{Brokers: []string{"localhost"}}, []string{`Brokers[0] "localhost" has no port`}},
@@ -47,12 +48,12 @@ func TestConfigValidate(t *testing.T) {
 		{"key without certificate", Config{Brokers: brokers, TLSFiles: TLSFiles{Key: "k.pem"}}, []string{"TLSFiles.Certificate is missing"}},
 		{"file missing", Config{Brokers: brokers, TLSFiles: TLSFiles{CA: "/nowhere/ca.pem"}}, []string{"/nowhere/ca.pem"}},
 		{"file not PEM", Config{Brokers: brokers, TLSFiles: TLSFiles{CA: notPEM}}, []string{"holds no certificate"}},
-		{"mechanism unknown", Config{Brokers: brokers, SASL: SASL{Mechanism: "GSSAPI", Username: "u", Password: "p"}}, []string{`SASL.Mechanism "GSSAPI" is unknown: write PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER`}},
+		{"mechanism unknown", Config{Brokers: brokers, SASL: SASL{Mechanism: "GSSAPI", Username: "u", Password: secret.Text("p")}}, []string{`SASL.Mechanism "GSSAPI" is unknown: write PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER`}},
 		{"mechanism missing", Config{Brokers: brokers, SASL: SASL{Username: "u"}}, []string{"SASL.Mechanism is missing"}},
 		{"password missing", Config{Brokers: brokers, SASL: SASL{Mechanism: "PLAIN", Username: "u"}}, []string{"SASL.Password is missing"}},
-		{"token missing", Config{Brokers: brokers, SASL: SASL{Mechanism: "OAUTHBEARER", Password: "p"}}, []string{"SASL.Token is missing", "not for OAUTHBEARER"}},
-		{"token not wanted", Config{Brokers: brokers, SASL: SASL{Mechanism: "PLAIN", Username: "u", Password: "p", Token: token}}, []string{"SASL.Token is for OAUTHBEARER"}},
-		{"two mechanisms", Config{Brokers: []string{"localhost:9092"}, SASL: SASL{Mechanism: "PLAIN", Username: "u", Password: "p", Custom: saslplain.Mechanism{}}},
+		{"token missing", Config{Brokers: brokers, SASL: SASL{Mechanism: "OAUTHBEARER", Password: secret.Text("p")}}, []string{"SASL.Token is missing", "not for OAUTHBEARER"}},
+		{"token not wanted", Config{Brokers: brokers, SASL: SASL{Mechanism: "PLAIN", Username: "u", Password: secret.Text("p"), Token: token}}, []string{"SASL.Token is for OAUTHBEARER"}},
+		{"two mechanisms", Config{Brokers: []string{"localhost:9092"}, SASL: SASL{Mechanism: "PLAIN", Username: "u", Password: secret.Text("p"), Custom: saslplain.Mechanism{}}},
 			[]string{"SASL.Custom brings its own credentials"}},
 		{"several", Config{Compression: "br", Balancer: "random", DialTimeout: -1, RequestTimeout: -1, SASL: SASL{SessionLifetime: -1}},
 			[]string{"Brokers is empty", `Compression "br" is unknown: write none, gzip, snappy, lz4, zstd`, `Balancer "random" is unknown: write cooperative-sticky, range, roundrobin`, "DialTimeout is negative", "RequestTimeout is negative", "SASL.SessionLifetime is negative"}},
@@ -101,9 +102,9 @@ func TestNewInvalid(t *testing.T) {
 // TestSecrets prints and logs configurations in every way, and looks for what
 // must not be there.
 func TestSecrets(t *testing.T) {
-	sasl := SASL{Mechanism: "PLAIN", Username: "alice", Password: "hunter2"}
+	sasl := SASL{Mechanism: "PLAIN", Username: "alice", Password: secret.Text("hunter2")}
 	cfg := Config{Brokers: []string{"localhost:9092"}, SASL: sasl}
-	token := Token{Value: "hunter2", Expires: time.Now()}
+	token := Token{Value: secret.Text("hunter2"), Expires: time.Now()}
 	var out bytes.Buffer
 	for _, v := range []any{cfg, &cfg, sasl, &sasl, token, &token, struct{ Cfg Config }{cfg}, []SASL{sasl}} {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x"} {
@@ -156,7 +157,7 @@ func TestErrors(t *testing.T) {
 // TestTransportHasNothingToPrint: however a Transport is printed, by itself or in
 // a user's struct, no password shows.
 func TestTransportHasNothingToPrint(t *testing.T) {
-	tr := New(Config{Brokers: []string{"localhost:9092"}, SASL: SASL{Mechanism: "PLAIN", Username: "u", Password: "hunter2"}})
+	tr := New(Config{Brokers: []string{"localhost:9092"}, SASL: SASL{Mechanism: "PLAIN", Username: "u", Password: secret.Text("hunter2")}})
 	defer func() { _ = tr.Close(context.Background()) }()
 	holder := struct {
 		tr *Transport

@@ -9,6 +9,7 @@ import (
 
 	"github.com/eventbus-go/eventbus/kafka"
 	"github.com/eventbus-go/eventbus/kafkatest/embedded"
+	"github.com/eventbus-go/eventbus/secret"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -64,7 +65,7 @@ func ExampleConfig_String() {
 		Brokers:  []string{"kafka-1:9093", "kafka-2:9093"},
 		ClientID: "orders",
 		TLSFiles: kafka.TLSFiles{CA: "/etc/kafka/ca.pem"},
-		SASL:     kafka.SASL{Mechanism: "SCRAM-SHA-512", Username: "orders", Password: "hunter2"},
+		SASL:     kafka.SASL{Mechanism: "SCRAM-SHA-512", Username: "orders", Password: secret.Text("hunter2")},
 	}
 	fmt.Printf("%+v\n", cfg)
 	// Output:

@@ -10,6 +10,7 @@ import (
 	saslplain "github.com/segmentio/kafka-go/sasl/plain"
 
 	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
+	"github.com/eventbus-go/eventbus/secret"
 )
 
 // SASL describes how connections authenticate. The zero value means that they do
@@ -18,9 +19,10 @@ type SASL struct {
 	// Mechanism is "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512" or "OAUTHBEARER".
 	Mechanism string
 	// Username and Password are for PLAIN and SCRAM. PLAIN sends the password as it
-	// is: use it with TLS only.
+	// is: use it with TLS only. The password is read for each new connection, so one
+	// in a file can be replaced without a restart.
 	Username string
-	Password string `json:"-"`
+	Password secret.Value
 	// Token is for OAUTHBEARER. It is called concurrently, once for each new
 	// connection, and should return a cached token while that is valid.
 	Token func(context.Context) (Token, error) `json:"-"`
@@ -38,7 +40,7 @@ type SASL struct {
 // Token is an OAUTHBEARER token (RFC 7628). It never shows its Value when it is
 // printed or logged.
 type Token struct {
-	Value string `json:"-"`
+	Value secret.Value
 	// Expires is the time from which brokers refuse the token; zero if unknown.
 	Expires time.Time
 	// Extensions are SASL extensions by name (KIP-342). May be nil.
@@ -50,29 +52,31 @@ var mechanisms = []string{"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARE
 func (s SASL) validate(wrong *kerr.Faults) {
 	kerr.OneOf(wrong, "SASL.Mechanism", s.Mechanism, mechanisms)
 	if s.Custom != nil {
-		if s.Mechanism != "" || s.Username != "" || s.Password != "" || s.Token != nil {
+		if s.Mechanism != "" || s.Username != "" || !s.Password.IsZero() || s.Token != nil {
 			wrong.Add("SASL.Custom brings its own credentials: leave Mechanism, Username, Password and Token out")
 		}
 		return
 	}
 	switch s.Mechanism {
 	case "":
-		if s.Username != "" || s.Password != "" || s.Token != nil {
+		if s.Username != "" || !s.Password.IsZero() || s.Token != nil {
 			wrong.Add("SASL.Mechanism is missing though credentials are set: write PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER")
 		}
 	case "OAUTHBEARER":
 		if s.Token == nil {
 			wrong.Add("SASL.Token is missing: OAUTHBEARER needs a function that returns tokens")
 		}
-		if s.Username != "" || s.Password != "" {
+		if s.Username != "" || !s.Password.IsZero() {
 			wrong.Add("SASL.Username and SASL.Password are not for OAUTHBEARER: leave them out, and return tokens from SASL.Token")
 		}
 	default:
 		if s.Username == "" {
 			wrong.Add("SASL.Username is missing: %s needs one", s.Mechanism)
 		}
-		if s.Password == "" {
+		if s.Password.IsZero() {
 			wrong.Add("SASL.Password is missing: %s needs one", s.Mechanism)
+		} else if _, err := s.Password.Reveal(); err != nil {
+			wrong.Add("SASL.Password can't be read: %v", err)
 		}
 		if s.Token != nil {
 			wrong.Add("SASL.Token is for OAUTHBEARER: leave it out, or write Mechanism: OAUTHBEARER")
@@ -87,17 +91,42 @@ func (s SASL) validate(wrong *kerr.Faults) {
 // SASL.
 func (s SASL) mechanism() sasl.Mechanism {
 	if s.Custom != nil {
-		return s.Custom
+		return hide(s.Custom)
 	}
 	switch s.Mechanism {
 	case "":
 		return nil
 	case "PLAIN":
-		return saslplain.Mechanism{Username: s.Username, Password: s.Password}
+		return plainMechanism{s}
 	case "SCRAM-SHA-256", "SCRAM-SHA-512":
-		return newScramMechanism(s)
+		return scramMechanism{s}
 	}
 	return &oauthBearer{token: s.Token}
+}
+
+// plainMechanism authenticates by PLAIN (RFC 4616), with the password as it is when a
+// connection is made.
+type plainMechanism struct{ sasl SASL }
+
+// Name returns the name by which brokers know the mechanism.
+func (plainMechanism) Name() string { return "PLAIN" }
+
+// Start returns the client's only message.
+func (m plainMechanism) Start(ctx context.Context) (sasl.StateMachine, []byte, error) {
+	password, err := m.sasl.password()
+	if err != nil {
+		return nil, nil, err
+	}
+	return saslplain.Mechanism{Username: m.sasl.Username, Password: password}.Start(ctx)
+}
+
+// password returns the password as it is now.
+func (s SASL) password() (string, error) {
+	password, err := s.Password.Reveal()
+	if err != nil {
+		return "", fmt.Errorf("SASL.Password can't be read: %w", err)
+	}
+	return password, nil
 }
 
 // String returns the mechanism and the name of the user, without the password.
@@ -151,17 +180,13 @@ func (s SASL) sessionEnd(oauth *oauthBearer, now time.Time) time.Time {
 	return now.Add(life / 100 * 85)
 }
 
-// hidden is a mechanism with nothing to print: fmt shows what structs hold, also in
-// unexported fields and behind pointers, but no more of a function than its address.
+// hidden is a mechanism of a user's with nothing to print: fmt shows what structs
+// hold, also in unexported fields and behind pointers, but no more of a function than
+// its address.
 type hidden func() sasl.Mechanism
 
-// hide returns m as a hidden mechanism, or nil for nil.
-func hide(m sasl.Mechanism) sasl.Mechanism {
-	if m == nil {
-		return nil
-	}
-	return hidden(func() sasl.Mechanism { return m })
-}
+// hide returns m as a hidden mechanism.
+func hide(m sasl.Mechanism) sasl.Mechanism { return hidden(func() sasl.Mechanism { return m }) }
 
 // Name returns the mechanism's name.
 func (h hidden) Name() string { return h().Name() }

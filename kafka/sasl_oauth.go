@@ -62,10 +62,14 @@ func (o *oauthBearer) expires() time.Time {
 // clientResponse returns the initial client response of RFC 7628, section 3.1. It
 // refuses the separator \x01 in values, by which one could add fields.
 func (t Token) clientResponse() ([]byte, error) {
-	if t.Value == "" || strings.Contains(t.Value, "\x01") {
+	value, err := t.Value.Reveal()
+	if err != nil {
+		return nil, fmt.Errorf("OAUTHBEARER token: %w", err)
+	}
+	if value == "" || strings.Contains(value, "\x01") {
 		return nil, errors.New("OAUTHBEARER token: SASL.Token returned an empty or malformed value")
 	}
-	b := []byte("n,,\x01auth=Bearer " + t.Value + "\x01")
+	b := []byte("n,,\x01auth=Bearer " + value + "\x01")
 	for _, key := range slices.Sorted(maps.Keys(t.Extensions)) {
 		value := t.Extensions[key]
 		if key == "auth" || strings.ContainsAny(key, "\x01=") || strings.Contains(value, "\x01") {

@@ -19,19 +19,24 @@ const maxIterations = 1 << 20
 // (RFC 5802), which is linked for its protocol already. kafka-go's own would link
 // four more modules for SASLprep (RFC 4013), which Kafka's brokers do not do: they
 // store and compare the bytes of the password.
-type scramMechanism struct{ franz.Mechanism }
+type scramMechanism struct{ sasl SASL }
 
-func newScramMechanism(s SASL) scramMechanism {
-	auth := scram.Auth{User: s.Username, Pass: s.Password}
-	if s.Mechanism == "SCRAM-SHA-512" {
-		return scramMechanism{auth.AsSha512Mechanism()}
-	}
-	return scramMechanism{auth.AsSha256Mechanism()}
-}
+// Name returns the name by which brokers know the mechanism.
+func (m scramMechanism) Name() string { return m.sasl.Mechanism }
 
-// Start returns the client's first message, with a new nonce.
+// Start returns the client's first message, with a new nonce. It reads the password as
+// it is now.
 func (m scramMechanism) Start(ctx context.Context) (sasl.StateMachine, []byte, error) {
-	session, first, err := m.Authenticate(ctx, "")
+	password, err := m.sasl.password()
+	if err != nil {
+		return nil, nil, err
+	}
+	auth := scram.Auth{User: m.sasl.Username, Pass: password}
+	mechanism := auth.AsSha256Mechanism()
+	if m.sasl.Mechanism == "SCRAM-SHA-512" {
+		mechanism = auth.AsSha512Mechanism()
+	}
+	session, first, err := mechanism.Authenticate(ctx, "")
 	return scramSession{session}, first, err
 }
 

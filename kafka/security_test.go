@@ -23,6 +23,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 
 	"github.com/eventbus-go/eventbus/kafka/internal/bed"
+	"github.com/eventbus-go/eventbus/secret"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -171,11 +172,11 @@ func TestSASL(t *testing.T) {
 	for _, mechanism := range []string{"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"} {
 		t.Run(mechanism, func(t *testing.T) {
 			brokers := secured(t, kfake.EnableSASL(), kfake.Superuser(mechanism, "alice", "hunter2"))
-			if err := use(t, Config{Brokers: brokers, SASL: SASL{Mechanism: mechanism, Username: "alice", Password: "hunter2"}}); err != nil {
+			if err := use(t, Config{Brokers: brokers, SASL: SASL{Mechanism: mechanism, Username: "alice", Password: secret.Text("hunter2")}}); err != nil {
 				t.Errorf("with the right password: %v", err)
 			}
 			begun := time.Now()
-			err := use(t, Config{Brokers: brokers, SASL: SASL{Mechanism: mechanism, Username: "alice", Password: "hunter3"}})
+			err := use(t, Config{Brokers: brokers, SASL: SASL{Mechanism: mechanism, Username: "alice", Password: secret.Text("hunter3")}})
 			if err == nil || strings.Contains(err.Error(), "hunter3") || !strings.Contains(err.Error(), brokers[0]) {
 				t.Errorf("with a wrong password: %v, want an error that names the broker and not the password", err)
 			}
@@ -184,6 +185,32 @@ func TestSASL(t *testing.T) {
 			}
 			if took := time.Since(begun); took > 15*time.Second {
 				t.Errorf("it took %v", took)
+			}
+		})
+	}
+}
+
+// TestPasswordFileReplaced: the password is read for each connection, so a new one is
+// used without a restart.
+func TestPasswordFileReplaced(t *testing.T) {
+	for _, mechanism := range []string{"PLAIN", "SCRAM-SHA-512"} {
+		t.Run(mechanism, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "password")
+			write := func(password string) {
+				if err := os.WriteFile(path, []byte(password+"\n"), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			write("hunter3")
+			brokers := secured(t, kfake.EnableSASL(), kfake.Superuser(mechanism, "alice", "hunter2"))
+			tr := New(Config{Brokers: brokers, SASL: SASL{Mechanism: mechanism, Username: "alice", Password: secret.File(path)}})
+			defer func() { _ = tr.Close(context.Background()) }()
+			if _, err := tr.Cluster(t.Context()); err == nil {
+				t.Fatal("a wrong password is let in")
+			}
+			write("hunter2")
+			if _, err := tr.Cluster(t.Context()); err != nil {
+				t.Errorf("after the file was replaced: %v", err)
 			}
 		})
 	}
@@ -253,7 +280,7 @@ func TestMisconfiguredTLSIsFinal(t *testing.T) {
 // TestScramBounds has a server ask for more work than any broker does, in place
 // of the first message that Kafka sends.
 func TestScramBounds(t *testing.T) {
-	m := newScramMechanism(SASL{Mechanism: "SCRAM-SHA-512", Username: "alice", Password: "hunter2"})
+	m := scramMechanism{SASL{Mechanism: "SCRAM-SHA-512", Username: "alice", Password: secret.Text("hunter2")}}
 	for _, count := range []string{"2147483647", "99999999999999999999", "4096x"} {
 		session, first, err := m.Start(t.Context())
 		if err != nil {
@@ -269,7 +296,7 @@ func TestScramBounds(t *testing.T) {
 
 func TestOAuthBearer(t *testing.T) {
 	o := &oauthBearer{token: func(context.Context) (Token, error) {
-		return Token{Value: "abc", Expires: time.Unix(1e9, 0), Extensions: map[string]string{"b": "2", "a": "1"}}, nil
+		return Token{Value: secret.Text("abc"), Expires: time.Unix(1e9, 0), Extensions: map[string]string{"b": "2", "a": "1"}}, nil
 	}}
 	_, first, err := o.Start(t.Context())
 	if want := "n,,\x01auth=Bearer abc\x01a=1\x01b=2\x01\x01"; err != nil || string(first) != want {
@@ -284,7 +311,7 @@ func TestOAuthBearer(t *testing.T) {
 	if _, _, err := o.Next(t.Context(), []byte(`{"status":"invalid_token"}`)); !errors.Is(err, transport.ErrUnauthorized) || !strings.Contains(err.Error(), "invalid_token") {
 		t.Errorf("refused: %v", err)
 	}
-	for name, bad := range map[string]Token{"empty": {}, "malformed": {Value: "a\x01b"}, "auth": {Value: "a", Extensions: map[string]string{"auth": "x"}}} {
+	for name, bad := range map[string]Token{"empty": {}, "malformed": {Value: secret.Text("a\x01b")}, "auth": {Value: secret.Text("a"), Extensions: map[string]string{"auth": "x"}}} {
 		o.token = func(context.Context) (Token, error) { return bad, nil }
 		if _, _, err := o.Start(t.Context()); err == nil {
 			t.Errorf("%s: no error", name)

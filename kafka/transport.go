@@ -30,7 +30,6 @@ func New(cfg Config) *Transport {
 	}
 	cfg = cfg.withDefaults()
 	client := cluster.NewClient(cfg.options())
-	cfg.SASL.Password = "" // the mechanism has it; fmt would print it with the Transport
 	return &Transport{cfg: cfg, client: client}
 }
 
@@ -121,7 +120,7 @@ func (c Config) options() cluster.Options {
 	mechanism := c.SASL.mechanism()
 	o := cluster.Options{
 		Brokers: c.Brokers, ClientID: c.ClientID, DialTimeout: c.DialTimeout, RequestTimeout: c.RequestTimeout,
-		Dial: c.Dial, TLS: c.tlsConfig, Secure: c.secure(), SASL: hide(mechanism),
+		Dial: c.Dial, TLS: c.tlsConfig, Secure: c.secure(), SASL: mechanism,
 	}
 	oauth, _ := mechanism.(*oauthBearer)
 	o.SessionEnd = func(now time.Time) time.Time { return c.SASL.sessionEnd(oauth, now) }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/eventbus-go/eventbus/kafka/internal/bed"
 	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
+	"github.com/eventbus-go/eventbus/secret"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -80,7 +81,7 @@ func TestFrozenBroker(t *testing.T) {
 			}()
 			return ours, nil
 		}
-		tr := New(Config{Brokers: []string{"127.0.0.1:1"}, Dial: mute, DialTimeout: time.Second, SASL: SASL{Mechanism: "PLAIN", Username: "u", Password: "p"}})
+		tr := New(Config{Brokers: []string{"127.0.0.1:1"}, Dial: mute, DialTimeout: time.Second, SASL: SASL{Mechanism: "PLAIN", Username: "u", Password: secret.Text("p")}})
 		begun := time.Now()
 		_, err := tr.Cluster(t.Context())
 		if err == nil {

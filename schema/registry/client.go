@@ -19,17 +19,7 @@ const maxAnswer = 8 << 20
 
 // newClient returns a client of the configured servers. It opens no connection.
 func newClient(c *Config) (*sr.Client, error) {
-	options := []sr.ClientOpt{
-		sr.URLs(c.URLs...), sr.UserAgent("eventbus-go"), sr.LogLevel(sr.LogLevelNone),
-		sr.HTTPClient(httpClient(c)),
-	}
-	switch {
-	case c.Token != "":
-		options = append(options, sr.BearerToken(c.Token))
-	case c.Username != "" || c.Password != "":
-		options = append(options, sr.BasicAuth(c.Username, c.Password))
-	}
-	return sr.NewClient(options...)
+	return sr.NewClient(sr.URLs(c.URLs...), sr.UserAgent("eventbus-go"), sr.LogLevel(sr.LogLevelNone), sr.HTTPClient(httpClient(c)))
 }
 
 // httpClient never follows a redirect: credentials would go with the request to a
@@ -47,30 +37,75 @@ func httpClient(c *Config) *http.Client {
 		Timeout:       c.Timeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	o := c.Client
-	if o == nil {
+	sign := c.sign(client)
+	if sign == nil {
 		return client
 	}
-	granting := clientcredentials.Config{ClientID: o.ClientID, ClientSecret: o.ClientSecret, TokenURL: o.TokenURL, Scopes: o.Scopes}
-	source := granting.TokenSource(context.WithValue(context.Background(), oauth2.HTTPClient, client))
 	signing := *client
-	signing.Transport = signed{source, client.Transport}
+	signing.Transport = signed{sign, client.Transport}
 	return &signing
 }
 
-// signed adds a token that is fetched when needed, and again before it expires.
+// sign returns what adds credentials to a request, or nil without any. They are read
+// for each request.
+func (c *Config) sign(client *http.Client) func(*http.Request) error {
+	switch {
+	case c.Client != nil:
+		ctx := context.WithValue(context.Background(), oauth2.HTTPClient, client)
+		// A token is fetched when needed, and again before it expires.
+		tokens := oauth2.ReuseTokenSource(nil, granting{ctx, c.Client})
+		return func(r *http.Request) error {
+			token, err := tokens.Token()
+			if err != nil {
+				return tokenError(err)
+			}
+			token.SetAuthHeader(r)
+			return nil
+		}
+	case !c.Token.IsZero():
+		return func(r *http.Request) error {
+			token, err := c.Token.Reveal()
+			r.Header.Set("Authorization", "Bearer "+token)
+			return err
+		}
+	case c.Username != "" || !c.Password.IsZero():
+		return func(r *http.Request) error {
+			password, err := c.Password.Reveal()
+			r.SetBasicAuth(c.Username, password)
+			return err
+		}
+	}
+	return nil
+}
+
+// granting is the source of tokens by client credentials, with the secret as it is
+// when one is fetched.
+type granting struct {
+	ctx context.Context
+	*ClientCredentials
+}
+
+// Token fetches a token.
+func (g granting) Token() (*oauth2.Token, error) {
+	secret, err := g.ClientSecret.Reveal()
+	if err != nil {
+		return nil, err
+	}
+	c := clientcredentials.Config{ClientID: g.ClientID, ClientSecret: secret, TokenURL: g.TokenURL, Scopes: g.Scopes}
+	return c.Token(g.ctx)
+}
+
+// signed adds credentials to requests.
 type signed struct {
-	tokens oauth2.TokenSource
-	next   http.RoundTripper
+	sign func(*http.Request) error
+	next http.RoundTripper
 }
 
 func (s signed) RoundTrip(r *http.Request) (*http.Response, error) {
-	token, err := s.tokens.Token()
-	if err != nil {
-		return nil, tokenError(err)
-	}
 	r = r.Clone(r.Context())
-	token.SetAuthHeader(r)
+	if err := s.sign(r); err != nil {
+		return nil, err
+	}
 	return s.next.RoundTrip(r)
 }
 

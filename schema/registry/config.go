@@ -10,6 +10,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/eventbus-go/eventbus/secret"
 )
 
 // Config says where the registry is and how to sign in. At least one of URLs and
@@ -21,9 +23,12 @@ type Config struct {
 	URLs []string
 	// Username and Password sign in by HTTP basic authentication, Token as a
 	// bearer, Client by OAuth's client credentials. At most one of them.
-	Username, Password string
-	Token              string
-	Client             *ClientCredentials
+	// Password and Token are read with each request, so one in a file can be
+	// replaced without a restart.
+	Username string
+	Password secret.Value
+	Token    secret.Value
+	Client   *ClientCredentials
 	// TLS is the configuration for https; nil is Go's default. A certificate in
 	// it signs in by mutual TLS.
 	TLS *tls.Config
@@ -47,7 +52,7 @@ type Config struct {
 type ClientCredentials struct {
 	TokenURL     string
 	ClientID     string
-	ClientSecret string
+	ClientSecret secret.Value
 	Scopes       []string
 }
 
@@ -69,16 +74,16 @@ func (c *Config) check() error {
 		checkURL(fmt.Sprintf("URLs[%d]", i), text, add)
 	}
 	ways := 0
-	if c.Username != "" || c.Password != "" {
+	if c.Username != "" || !c.Password.IsZero() {
 		ways++
 	}
-	if c.Token != "" {
+	if !c.Token.IsZero() {
 		ways++
 	}
 	if o := c.Client; o != nil {
 		ways++
 		checkURL("Client.TokenURL", o.TokenURL, add)
-		if o.ClientID == "" || o.ClientSecret == "" {
+		if o.ClientID == "" || o.ClientSecret.IsZero() {
 			add("Client needs ClientID and ClientSecret")
 		}
 	}
@@ -109,9 +114,9 @@ func (c Config) String() string {
 	switch {
 	case c.Client != nil:
 		how = "by client credentials"
-	case c.Token != "":
+	case !c.Token.IsZero():
 		how = "by a token"
-	case c.Username != "" || c.Password != "":
+	case c.Username != "" || !c.Password.IsZero():
 		how = "by name and password"
 	}
 	where := strings.Join(c.URLs, ",")

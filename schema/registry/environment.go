@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"strings"
+
+	"github.com/eventbus-go/eventbus/secret"
 )
 
 // FromEnvironment returns a registry that is configured by variables of the
@@ -27,20 +29,21 @@ const prefix = "EVENTBUS_REGISTRY_"
 func ConfigFromEnvironment() (Config, error) {
 	var wrong []error
 	get := func(name string) string { return strings.TrimSpace(os.Getenv(prefix + name)) }
-	secret := func(name string) string {
-		if file := get(name + "_FILE"); file != "" {
-			content, err := os.ReadFile(file)
-			if err != nil {
-				wrong = append(wrong, fmt.Errorf("%s%s_FILE: %w", prefix, name, err))
-			}
-			return strings.TrimSpace(string(content))
+	hidden := func(name string) secret.Value {
+		file := get(name + "_FILE")
+		if file == "" {
+			return secret.Text(get(name))
 		}
-		return get(name)
+		v := secret.File(file)
+		if _, err := v.Reveal(); err != nil {
+			wrong = append(wrong, fmt.Errorf("%s%s_FILE: %w", prefix, name, err))
+		}
+		return v
 	}
-	c := Config{Username: get("USERNAME"), Password: secret("PASSWORD"), Token: secret("TOKEN")}
+	c := Config{Username: get("USERNAME"), Password: hidden("PASSWORD"), Token: hidden("TOKEN")}
 	c.URLs = strings.FieldsFunc(get("URLS"), func(r rune) bool { return r == ',' || r == ' ' })
 	if id := get("CLIENT_ID"); id != "" {
-		c.Client = &ClientCredentials{TokenURL: get("TOKEN_URL"), ClientID: id, ClientSecret: secret("CLIENT_SECRET"), Scopes: strings.Fields(get("SCOPES"))}
+		c.Client = &ClientCredentials{TokenURL: get("TOKEN_URL"), ClientID: id, ClientSecret: hidden("CLIENT_SECRET"), Scopes: strings.Fields(get("SCOPES"))}
 	}
 	if dir := get("OFFLINE"); dir != "" {
 		c.Offline = os.DirFS(dir)

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/eventbus-go/eventbus/schema/registry"
+	"github.com/eventbus-go/eventbus/secret"
 )
 
 func TestEnvironment(t *testing.T) {
@@ -17,7 +18,7 @@ func TestEnvironment(t *testing.T) {
 	t.Setenv("EVENTBUS_REGISTRY_URLS", "http://a:1, http://b:2")
 	t.Setenv("EVENTBUS_REGISTRY_TOKEN_FILE", file)
 	c, err := registry.ConfigFromEnvironment()
-	if err != nil || len(c.URLs) != 2 || c.Token != "secret" || strings.Contains(c.String(), "secret") {
+	if err != nil || len(c.URLs) != 2 || reveal(t, c.Token) != "secret" || strings.Contains(c.String(), "secret") {
 		t.Errorf("%v, %v", c, err)
 	}
 	t.Setenv("EVENTBUS_REGISTRY_CA_FILE", file)
@@ -28,4 +29,14 @@ func TestEnvironment(t *testing.T) {
 	if _, err := registry.FromEnvironment().Subjects(t.Context()); err == nil || !strings.Contains(err.Error(), "configuration") {
 		t.Errorf("%v", err)
 	}
+}
+
+// reveal returns what a secret holds.
+func reveal(t *testing.T, v secret.Value) string {
+	t.Helper()
+	text, err := v.Reveal()
+	if err != nil {
+		t.Error(err)
+	}
+	return text
 }

@@ -7,8 +7,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/eventbus-go/eventbus"
 	"github.com/twmb/franz-go/pkg/sr"
+
+	"github.com/eventbus-go/eventbus"
 )
 
 var (

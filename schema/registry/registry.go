@@ -9,9 +9,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/eventbus-go/eventbus"
 	"github.com/twmb/franz-go/pkg/sr"
 	"golang.org/x/sync/singleflight"
+
+	"github.com/eventbus-go/eventbus"
 )
 
 // Registry is a schema registry, or a directory in its place. It is safe for

@@ -17,6 +17,7 @@ import (
 
 	"github.com/eventbus-go/eventbus"
 	"github.com/eventbus-go/eventbus/schema/registry"
+	"github.com/eventbus-go/eventbus/secret"
 )
 
 var customer = registry.Definition{Type: registry.Avro, Text: `{"type":"record","name":"Created","namespace":"sales","fields":[{"name":"id","type":"string"}]}`}
@@ -182,10 +183,10 @@ func TestCredentialsGoToTheRegistryAlone(t *testing.T) {
 	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { elsewhere.Add(1) }))
 	t.Cleanup(other.Close)
 	for name, change := range map[string]func(*registry.Config){
-		"Bearer t0ken-secret": func(c *registry.Config) { c.Token = "t0ken-secret" },
-		"Basic dTpzZWNyZXQ=":  func(c *registry.Config) { c.Username, c.Password = "u", "secret" },
+		"Bearer t0ken-secret": func(c *registry.Config) { c.Token = secret.Text("t0ken-secret") },
+		"Basic dTpzZWNyZXQ=":  func(c *registry.Config) { c.Username, c.Password = "u", secret.Text("secret") },
 		"Bearer granted-secret": func(c *registry.Config) {
-			c.Client = &registry.ClientCredentials{TokenURL: c.URLs[0] + "/token", ClientID: "i", ClientSecret: "secret"}
+			c.Client = &registry.ClientCredentials{TokenURL: c.URLs[0] + "/token", ClientID: "i", ClientSecret: secret.Text("secret")}
 		},
 		"": nil,
 	} {
@@ -219,7 +220,7 @@ func TestCredentialsGoToTheRegistryAlone(t *testing.T) {
 		w.WriteHeader(http.StatusUnauthorized)
 		fmt.Fprint(w, `{"error":"invalid_client","error_description":"secret"}`)
 	}, func(c *registry.Config) {
-		c.Client = &registry.ClientCredentials{TokenURL: c.URLs[0], ClientID: "i", ClientSecret: "secret"}
+		c.Client = &registry.ClientCredentials{TokenURL: c.URLs[0], ClientID: "i", ClientSecret: secret.Text("secret")}
 	})
 	if _, err := refusing.Subjects(t.Context()); !unavailable(err) || strings.Contains(err.Error(), "secret") || !strings.Contains(err.Error(), "status 401 invalid_client") {
 		t.Errorf("no token: %v", err)
@@ -229,7 +230,7 @@ func TestCredentialsGoToTheRegistryAlone(t *testing.T) {
 func TestConfigurationFaultsAreNamed(t *testing.T) {
 	t.Parallel()
 	_, err := registry.New(registry.Config{
-		URLs: []string{"http://user:secret@host", "ftp://host", "http://host?x=secret"}, Token: "a", Username: "b",
+		URLs: []string{"http://user:secret@host", "ftp://host", "http://host?x=secret"}, Token: secret.Text("a"), Username: "b",
 		Client: &registry.ClientCredentials{}, Timeout: -1,
 	})
 	for _, want := range []string{"URLs[0] has a user", "URLs[1] is no http", "URLs[2] has a query", "more than one of", "Client.TokenURL is no", "ClientID and ClientSecret", "can't be negative"} {
