@@ -28,6 +28,7 @@ const (
 	downgradeMember verb = "downgrade member process"
 	stopMember      verb = "SIGTERM member process"
 	freezeMember    verb = "SIGSTOP member process"
+	startPublisher  verb = "start publisher"
 	killPublisher   verb = "SIGKILL publisher"
 	stopPublisher   verb = "SIGTERM publisher"
 	freezePublish   verb = "SIGSTOP publisher"

@@ -236,7 +236,7 @@ func (t *stage) evidence(ctx context.Context) (*evidence, error) {
 	if n := t.scenario.crew.Failing; n > 0 {
 		e.exempt = func(key uint32) bool { return key%n == 0 }
 	}
-	if t.scenario.crew.Dependent {
+	if t.scenario.crew.Dependent || t.scenario.types {
 		e.exempt = isDependent
 	}
 	if e.log, err = readLog(ctx, t.cluster, t.topic.topic(), t.topic.Partitions); err != nil {

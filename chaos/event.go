@@ -24,6 +24,10 @@ type dependent numbered
 // default bounds of parking.
 func isDependent(key uint32) bool { return key>>1&7 == 1 }
 
+// isAlternate reports whether an event is of the second type, in a load in which
+// the events of some keys take turns.
+func isAlternate(key, seq uint32) bool { return isDependent(key) && seq%2 == 1 }
+
 // contract is the topic of one scenario.
 type contract struct {
 	Name        string `json:"name"`

@@ -28,7 +28,7 @@ func (t *stage) perform(ctx context.Context, actions []action) error {
 			// away at once are more than a topic with three replicas, two in sync, bears.
 			t.work.Wait()
 		}
-		if a.verb == upgradeMember || a.verb == downgradeMember {
+		if a.verb == upgradeMember || a.verb == downgradeMember || a.verb == startPublisher {
 			// One by one, however long each takes.
 			t.work.Wait()
 		}
@@ -118,6 +118,11 @@ func (t *stage) do(ctx context.Context, a action) error {
 		defer t.mu.Unlock()
 		t.noteEnd(a.target)
 		t.members[a.target].Signal(syscall.SIGSTOP)
+	case startPublisher:
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		l := &t.scenario.load
+		return t.startPublisher(a.target, l.Events/l.Processes)
 	case killPublisher:
 		t.publishers[a.target].Signal(syscall.SIGKILL)
 	case stopPublisher:
@@ -248,9 +253,7 @@ func (t *stage) endMember(member int, s syscall.Signal) error {
 func (t *stage) startMember(member int) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	task := t.task(roleMember)
-	task.earlier = t.runsEarlier(member)
-	p, err := t.spawn("member", task)
+	p, err := t.spawn("member", t.memberTask(member))
 	if err != nil {
 		return err
 	}

@@ -36,7 +36,7 @@ func publish(t *task, l *ledger) error {
 		plain: eventbus.NewPublisher(bus, t.Topic.numbered()),
 		next:  make(map[uint32]uint32), pad: strings.Repeat("x", t.Load.Pad),
 	}
-	if t.Load.Dependent {
+	if t.Load.Dependent || t.Load.Alternating {
 		p.other = eventbus.NewPublisher(bus, t.Topic.dependent())
 	}
 	for i := range p.collectors {
@@ -115,7 +115,7 @@ func (p *publisher) publish(key uint32) {
 	e := numbered{Key: key, Seq: seq, Pad: p.pad}
 	ctx := context.Background()
 	var r eventbus.Receipt
-	if p.other != nil && isDependent(key) {
+	if p.other != nil && (isAlternate(key, seq) || !p.task.Load.Alternating && isDependent(key)) {
 		r = p.other.PublishAsync(ctx, dependent(e))
 	} else {
 		r = p.plain.PublishAsync(ctx, e)

@@ -47,6 +47,9 @@ type scenario struct {
 	// earlier makes all members and half of the publishers ones of the earlier
 	// version at first, see versions.go.
 	earlier bool
+	// types makes upgraded members handle dependent events too, and the others
+	// numbered ones alone; current lets all begin upgraded.
+	types, current bool
 	// after, if not nil, goes on with the group when everything is handled, and
 	// judge returns what else is wrong with what was left behind.
 	after func(context.Context, *stage) error

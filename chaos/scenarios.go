@@ -7,7 +7,7 @@ func scenarios() []scenario {
 		lettersRefused(), poisonFlood(), failingKeys(), dependencyDown(), memberJoins(), coordinatorMoves(), leaderMoves(), badNetwork(), mixedGroup(), flights(),
 	}
 	for _, p := range protocols {
-		all = append(all, mixedVersions(p.name, p.value))
+		all = append(all, mixedVersions(p.name, p.value), typeAdded(p.name, p.value), typeRemoved(p.name, p.value))
 	}
 	return all
 }

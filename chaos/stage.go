@@ -38,8 +38,8 @@ type stage struct {
 	earlier *earlier
 
 	mu sync.Mutex
-	// upgraded has the member processes that run the present version, in such a
-	// scenario.
+	// upgraded has the member processes that run the newer of two versions, in a
+	// scenario that has two.
 	upgraded map[int]bool
 	// members and publishers are the running processes by number; all has those
 	// that have ended too.
@@ -173,6 +173,16 @@ func (t *stage) task(role string) *task {
 	}
 }
 
+// memberTask returns the task of a member process. The caller holds mu.
+func (t *stage) memberTask(member int) *task {
+	task := t.task(roleMember)
+	task.earlier = t.scenario.earlier && !t.upgraded[member]
+	if t.scenario.types {
+		task.Crew.Dependent = t.upgraded[member]
+	}
+	return task
+}
+
 // spawn starts a child. Its number is its place in all. The caller holds mu.
 func (t *stage) spawn(name string, task *task) (*child.Process, error) {
 	task.Number = uint16(len(t.all)) //nolint:gosec // small
@@ -207,8 +217,8 @@ func (t *stage) open(ctx context.Context) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	l := &t.scenario.load
-	for i := range l.Processes {
-		t.publishers, t.lives = append(t.publishers, nil), append(t.lives, 0)
+	t.publishers, t.lives = make([]*child.Process, l.Processes), make([]int, l.Processes)
+	for i := range l.Processes - l.Late {
 		if err := t.startPublisher(i, l.Events/l.Processes); err != nil {
 			return err
 		}
@@ -222,11 +232,12 @@ func (t *stage) openGroup() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := &t.scenario
+	for i := range s.crew.Processes {
+		t.upgraded[i] = s.current
+	}
 	t.slots = make([]slot, s.crew.Buses+s.foreign)
 	for i := range s.crew.Processes {
-		task := t.task(roleMember)
-		task.earlier = t.runsEarlier(i)
-		p, err := t.spawn("member", task)
+		p, err := t.spawn("member", t.memberTask(i))
 		if err != nil {
 			return err
 		}
@@ -278,6 +289,8 @@ func (t *stage) leave(i int) {
 func (t *stage) startPublisher(i, events int) error {
 	task := t.task(rolePublisher)
 	task.earlier = t.scenario.earlier && i%2 == 0
+	// A type that is new is unknown to publishers that were there before.
+	task.Load.Alternating = t.scenario.alternates(uint32(i)) //nolint:gosec // small
 	task.Shift = shift{Index: i, Life: t.lives[i], Events: events, Seed: t.seed}
 	t.lives[i]++
 	p, err := t.spawn("publisher", task)

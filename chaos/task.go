@@ -90,6 +90,11 @@ type load struct {
 	Delivery time.Duration
 	// Dependent makes one key in eight one of dependent events.
 	Dependent bool
+	// Late is how many of Processes start only when the schedule says so.
+	Late int
+	// Alternating makes events of dependent keys ones of either type, in turns, in
+	// publishers that know the second type.
+	Alternating bool
 	// Pad is the number of bytes that are added to an event.
 	Pad int
 }

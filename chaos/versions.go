@@ -117,12 +117,8 @@ func buildEarlier(ctx context.Context, root string) (*earlier, error) {
 	return e, os.Rename(part, dir)
 }
 
-// runsEarlier reports whether a member process is to run the earlier version.
-// The caller holds mu.
-func (t *stage) runsEarlier(member int) bool { return t.scenario.earlier && !t.upgraded[member] }
-
-// changeVersion replaces a member process by one of the present version, or of
-// the earlier one, and waits until the group is complete again, as a rolling
+// changeVersion replaces a member process by one of the newer version, or of the
+// older one, and waits until the group is complete again, as a rolling
 // deployment does.
 func (t *stage) changeVersion(ctx context.Context, member int, upgraded bool) error {
 	t.mu.Lock()
@@ -207,13 +203,21 @@ func broughtBack(entries []entry) map[place]int {
 // gets no more attempts than the policy has, over all its owners, and a dead
 // letter comes back once.
 func crossed(t *stage, e *evidence) (wrong []string) {
-	attempts := make(map[place]int)
+	attempts, owners := make(map[place]int), make(map[place]map[uint16]bool)
 	for i := range e.entries {
 		if line := &e.entries[i]; line.deed == failed {
-			attempts[place{line.partition, line.offset}]++
+			at := place{line.partition, line.offset}
+			attempts[at]++
+			if owners[at] == nil {
+				owners[at] = make(map[uint16]bool)
+			}
+			owners[at][line.owner] = true
 		}
 	}
-	overspent, most := 0, 0
+	overspent, most, handedOn := 0, 0, 0
+	for _, o := range owners {
+		handedOn += min(len(o)-1, 1)
+	}
 	for _, n := range attempts {
 		if most = max(most, n); n > handlerAttempts {
 			overspent++
@@ -225,7 +229,7 @@ func crossed(t *stage, e *evidence) (wrong []string) {
 			repeated++
 		}
 	}
-	t.say("%d events failed, with %d attempts at most; %d of %d dead letters came back", len(attempts), most, len(back), len(e.dead))
+	t.say("%d events failed, %d of them in the hands of more than one owner, with %d attempts at most; %d of %d dead letters came back", len(attempts), handedOn, most, len(back), len(e.dead))
 	if overspent > 0 {
 		wrong = append(wrong, fmt.Sprintf("%d events had up to %d attempts, more than the %d of their policy", overspent, most, handlerAttempts))
 	}
