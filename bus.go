@@ -327,6 +327,10 @@ func (b *Bus) Run(ctx context.Context) error {
 
 func (b *Bus) closed() bool { return b.state.Load() == stateClosed }
 
+// letterBytes is the largest dead letter in bytes, before compression: the largest
+// record that is read, and 64 KiB of what is added to it.
+const letterBytes = 128<<20 + 64<<10
+
 // letterProducer returns the producer of dead letters, made with the first one:
 // most services never write any.
 func (b *Bus) letterProducer() (transport.Producer, error) {
@@ -335,6 +339,10 @@ func (b *Bus) letterProducer() (transport.Producer, error) {
 		// with the headers that say why it failed.
 		config := b.config.Producer
 		config.Gate, config.Compression = nil, "gzip"
+		// What the publisher may send bounds no letter: the source topic's limit does,
+		// which its dead-letter topic has too. Others may publish larger records.
+		config.BatchBytes = max(config.BatchBytes, letterBytes)
+		config.BufferBytes = max(config.BufferBytes, letterBytes)
 		b.letters, b.lettersErr = b.transport.NewProducer(config)
 	})
 	return b.letters, b.lettersErr

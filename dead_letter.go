@@ -105,6 +105,15 @@ func (g *group) letter(ctx context.Context, t *groupTopic, f *engine.Failure) (*
 	add(letter.Attempts, strconv.Itoa(f.Attempts))
 	add(letter.FirstFailure, f.First.UTC().Format(time.RFC3339Nano))
 	add(letter.LastFailure, f.Last.UTC().Format(time.RFC3339Nano))
+	if x := r.Excess; x != nil {
+		add(letter.Bytes, strconv.Itoa(x.Bytes))
+		if x.Headers >= 0 {
+			add(letter.HeaderCount, strconv.Itoa(x.Headers))
+		}
+		if x.Value {
+			add(letter.Missing, letter.MissingValue)
+		}
+	}
 	if len(f.Stack) > 0 {
 		add(letter.Stack, telemetry.Clipped(string(f.Stack), telemetry.MaxStackText))
 	}

@@ -321,6 +321,10 @@ func (g *group) route(r *transport.Record) engine.Route {
 }
 
 func (g *group) routeIn(t *groupTopic, r *transport.Record) engine.Route {
+	if r.Excess != nil {
+		// What is missing of it may be what it means.
+		return engine.Route{End: engine.DeadEnd, Reason: letter.ReasonMalformed, Err: r.Excess}
+	}
 	if r.Value == nil {
 		if t.tombstone == nil {
 			return engine.Route{End: engine.Skip, Reason: "tombstone"}

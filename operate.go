@@ -106,8 +106,10 @@ func (o Operator) Unpark(group, topic string, partition int32, key []byte) error
 
 // Skip gives up the event at an offset, unhandled and without a dead letter, if
 // it would hold up its key indefinitely: its dead letter can't be written, or
-// its type may be known to another member only. An error says why any other
-// event can't be skipped. A skip is counted and logged.
+// its type may be known to another member only. At an offset that can't be read, and so
+// holds up its partition, it passes over all that can't be read there; a note of it goes
+// to the dead-letter topic. An error says why any other event can't be skipped. A skip is
+// counted and logged.
 func (o Operator) Skip(group, topic string, partition int32, offset int64) error {
 	b := o.bus
 	id := transport.Partition{Topic: topic, Partition: partition}

@@ -48,6 +48,7 @@ func (r *replay) takes(t *groupTopic, record *transport.Record) bool {
 	}
 	typ, known := wire.Type(record)
 	chosen := len(r.config.Types) == 0
+	known = known && record.Excess == nil
 	switch {
 	case record.Value == nil:
 		if t.tombstone == nil || !chosen {

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"time"
 )
@@ -65,8 +66,8 @@ type Listener interface {
 	Lost(lost []Partition)
 	// Skipped is called when the position of a partition moved from one offset to
 	// another without delivering the records between them. reason, never nil, says
-	// why: retention removed them, the log was truncated, or the topic was deleted
-	// and created again.
+	// why: retention removed them, the log was truncated, the topic was deleted
+	// and created again, or, as an *Unreadable, an operator passed over what can't be read.
 	// Poll returns nothing from the new position before Skipped has returned.
 	Skipped(p Partition, from, to int64, reason error)
 }
@@ -281,6 +282,14 @@ type Unreadable struct {
 	// Err is the cause.
 	Err error
 }
+
+// Error names the offsets and the cause.
+func (u *Unreadable) Error() string {
+	return fmt.Sprintf("offsets %d to %d can't be read: %v", u.From, u.Next-1, u.Err)
+}
+
+// Unwrap returns the cause.
+func (u *Unreadable) Unwrap() error { return u.Err }
 
 // Passer is implemented by consumers that can pass over what can't be read.
 type Passer interface {

@@ -27,6 +27,9 @@ type seen struct {
 func look(r *transport.Record) *seen {
 	s := new(seen)
 	s.problem = wire.Decode(r, &s.event)
+	if r.Excess != nil {
+		s.problem = r.Excess // what is missing may be what it means
+	}
 	return s
 }
 

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -86,11 +87,18 @@ func (e *Engine) Unpark(id transport.Partition, key []byte) error {
 }
 
 // Skip ends the record at offset that holds its key up for good: one whose dead
-// letter can't be written, or of a type that only another member may know. It
+// letter can't be written, or of a type that only another member may know. If
+// offset lies in a part of the log that can't be read, which holds the partition up, all
+// of that part is passed over, after a note was written to the dead-letter topic. Skip
 // returns what is known of the record. Nothing else can be skipped, since
 // nothing else waits without end.
 func (e *Engine) Skip(id transport.Partition, offset int64) (*Failure, error) {
 	f, err := e.skip(id, offset)
+	if errors.Is(err, ErrNotFound) {
+		if u := e.unreadable(id, offset); u != nil {
+			return e.pass(id, u)
+		}
+	}
 	if err == nil {
 		e.observer.Skipped(id, SkippedByOperator, 1)
 	}
@@ -123,6 +131,53 @@ func (e *Engine) skip(id transport.Partition, offset int64) (*Failure, error) {
 		return f, nil
 	}
 	return nil, fmt.Errorf("%w: no key of partition %s is held up by offset %d", ErrNotFound, id, offset)
+}
+
+// passTimeout bounds writing the note and moving the position.
+const passTimeout = 30 * time.Second
+
+// unreadable returns the unreadable part of a partition's log that an offset lies in.
+func (e *Engine) unreadable(id transport.Partition, offset int64) *transport.Unreadable {
+	select {
+	case <-e.started:
+	default:
+		return nil
+	}
+	for _, s := range e.consumer.Status().Partitions {
+		if u := s.Unreadable; s.Partition == id && u != nil && u.From <= offset && offset < u.Next {
+			return u
+		}
+	}
+	return nil
+}
+
+// pass passes over what can't be read. The note comes first: of what is passed over
+// without one nobody would find a trace.
+func (e *Engine) pass(id transport.Partition, u *transport.Unreadable) (*Failure, error) {
+	passer, ok := e.consumer.(transport.Passer)
+	if !ok {
+		return nil, errors.New("this transport can't pass over what it can't read")
+	}
+	now := time.Now()
+	f := &Failure{
+		// No key and no value: neither is known.
+		Record: &transport.Record{Topic: id.Topic, Partition: id.Partition, Offset: u.From, Value: []byte{}, Excess: &transport.Excess{Headers: -1, Value: true}},
+		Reason: ReasonUnreadable, Err: u, First: now, Last: now,
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), passTimeout)
+	defer cancel()
+	written := make(chan error, 1)
+	e.config.DeadLetter(ctx, f, func(err error) { written <- err })
+	select {
+	case err := <-written:
+		if err != nil {
+			return nil, fmt.Errorf("nothing is passed over, as the note in the dead-letter topic can't be written: %w", err)
+		}
+	case <-ctx.Done():
+		return nil, fmt.Errorf("nothing is passed over, as the note in the dead-letter topic was not written within %s", passTimeout)
+	}
+	e.observer.DeadLettered(f)
+	return f, passer.Pass(ctx, id, u.Next)
 }
 
 // lockActive returns a partition that is owned and not going, with mu held.

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/eventbus-go/eventbus/transport"
@@ -70,12 +71,20 @@ func (e *Engine) Lost(lost []transport.Partition) {
 	e.observer.Revoked(len(going), true)
 }
 
+// ReasonUnreadable is Observer.Skipped's reason for what an operator has passed over
+// because it can't be read, and that of the note in the dead-letter topic.
+const ReasonUnreadable = "unreadable"
+
 // Skipped implements transport.Listener.
 func (e *Engine) Skipped(id transport.Partition, from, to int64, reason error) {
 	<-e.started
-	e.log.Error("offsets skipped: the log does not have them any more",
+	e.log.Error("offsets skipped, undelivered",
 		"partition", id.String(), "from", from, "to", to, "reason", reason)
-	e.observer.Skipped(id, "not in the log", max(to-from, 0))
+	label := "not in the log"
+	if _, ok := errors.AsType[*transport.Unreadable](reason); ok {
+		label = ReasonUnreadable
+	}
+	e.observer.Skipped(id, label, max(to-from, 0))
 	p := e.partition(id)
 	if p == nil {
 		return

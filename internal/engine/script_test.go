@@ -26,6 +26,8 @@ type script struct {
 	owned    []transport.Partition
 	released map[int64]int // by the batch's From
 	epochs   uint64
+
+	unreadable *transport.Unreadable // of partition 0, if it is set
 }
 
 // newScript starts an engine on a script.
@@ -200,7 +202,24 @@ func (s *script) Alive() bool {
 	return !s.dead
 }
 
-func (s *script) Status() (status transport.ConsumerStatus) { return status }
+func (s *script) Status() (status transport.ConsumerStatus) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.unreadable != nil {
+		status.Partitions = []transport.PartitionStatus{{Partition: p0, LastStable: s.unreadable.Next + 1, Unreadable: s.unreadable}}
+	}
+	return status
+}
+
+// Pass implements transport.Passer.
+func (s *script) Pass(_ context.Context, p transport.Partition, next int64) error {
+	s.mu.Lock()
+	u := s.unreadable
+	s.unreadable = nil
+	s.mu.Unlock()
+	s.engine.Skipped(p, u.From, next, u)
+	return nil
+}
 
 func (s *script) Close(ctx context.Context) error {
 	s.engine.Revoked(ctx, s.owned)

@@ -86,6 +86,15 @@ func (e *Engine) Snapshot() Snapshot {
 		s.Partitions = append(s.Partitions, p.snapshot())
 	}
 	slices.SortFunc(s.Partitions, func(a, b PartitionSnapshot) int { return a.Partition.Compare(b.Partition) })
+	// The log may have grown behind what was taken in last, and behind what can't be read.
+	for i := range s.Partitions {
+		p := &s.Partitions[i]
+		for k := range s.Member.Partitions {
+			if m := &s.Member.Partitions[k]; m.Partition == p.Partition {
+				p.LastStable = max(p.LastStable, m.LastStable)
+			}
+		}
+	}
 	for sub := range e.subs {
 		s.Subscriptions = append(s.Subscriptions, sub.Snapshot())
 	}

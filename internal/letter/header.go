@@ -18,7 +18,17 @@ const (
 	Attempts     = Prefix + "attempts"
 	FirstFailure = Prefix + "first-failure"
 	LastFailure  = Prefix + "last-failure"
+	// HeaderCount is how many headers the record has in its log, of which the first are
+	// in the letter, and Bytes its size there. Letters of records that were too large to
+	// be read have them, as a transport.Excess says. Missing is "value" if that is not in
+	// the letter either.
+	HeaderCount = Prefix + "header-count"
+	Bytes       = Prefix + "bytes"
+	Missing     = Prefix + "missing"
 )
+
+// MissingValue is the value of the header Missing.
+const MissingValue = "value"
 
 // Headers of a redelivered event: how often it came back, and where it was first
 // read. They stay with it through every hop.

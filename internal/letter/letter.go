@@ -85,6 +85,13 @@ func Read(r *transport.Record) (*Letter, error) {
 	return l, errors.Join(wrong...)
 }
 
+// Whole reports whether the letter has the event's value. Without it nothing can be
+// redelivered.
+func (l *Letter) Whole() bool {
+	missing, _ := l.Record.Header(Missing)
+	return string(missing) != MissingValue
+}
+
 // Again returns the record that redelivers the event to its group: with its own
 // key, value and headers, one redelivery more, and the position at which it was
 // first read. The headers of the dead letter are dropped, because a second

@@ -4,6 +4,7 @@ package letter
 const (
 	ReasonMalformed   = "malformed"    // no CloudEvent
 	ReasonUndecodable = "undecodable"  // its data can't be read
+	ReasonUnreadable  = "unreadable"   // a note: an operator passed over what can't be read
 	ReasonUnknownType = "unknown-type" // by DeadLetterUnknown
 	ReasonPermanent   = "permanent"    // the handler says so
 	ReasonHandler     = "handler"      // the handler failed; "exhausted" in the end

@@ -25,6 +25,10 @@ type damage struct {
 	logged time.Time
 }
 
+func (d *damage) unreadable() *transport.Unreadable {
+	return &transport.Unreadable{From: d.fault.From, Next: d.fault.Next, Err: d.fault.Err}
+}
+
 // unreadable deals with batches that can't be read at p's position. They are fetched
 // again, the less often the longer it lasts: if the network damaged them, that helps,
 // and if they lie so in the log, nothing may be skipped. A reader ends with the error.
@@ -74,7 +78,7 @@ func (f *Fetcher) Pass(ctx context.Context, id transport.Partition, next int64) 
 	}
 	d, from := p.damage, p.next
 	f.Mu.Unlock()
-	f.skip(ctx, p, from, next, d.fault)
+	f.skip(ctx, p, from, next, d.unreadable())
 	f.Mu.Lock()
 	defer f.Mu.Unlock()
 	if p.next < next {

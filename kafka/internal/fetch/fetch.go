@@ -330,8 +330,7 @@ func (f *Fetcher) Status() []transport.PartitionStatus {
 			LastFetch: p.lastFetch, Paused: p.paused, Err: p.err,
 		}
 		if p.damage != nil {
-			fault := p.damage.fault
-			all[i].Unreadable = &transport.Unreadable{From: fault.From, Next: fault.Next, Err: fault.Err}
+			all[i].Unreadable = p.damage.unreadable()
 		}
 	}
 	return all

@@ -243,9 +243,9 @@ func (w *work) see(ctx context.Context, l *letter.Letter, s State, foreign error
 	if to == s {
 		return nil
 	}
-	if foreign != nil && to == Replayed {
-		// It names neither a group nor an event to bring back. An operator can
-		// skip it.
+	if (foreign != nil || !l.Whole()) && to == Replayed {
+		// It names neither a group nor an event to bring back, or lacks the event. An
+		// operator can skip it.
 		w.foreign++
 		return nil
 	}
