@@ -129,6 +129,11 @@ func (c *replayConsumer) Commit(_ context.Context, commits ...transport.Commit) 
 // Alive implements transport.Consumer. No other member could take over.
 func (c *replayConsumer) Alive() bool { return true }
 
+// TypeState implements transport.Consumer. A replay has no other members.
+func (c *replayConsumer) TypeState(string, string) transport.TypeState {
+	return transport.TypeState{Known: true}
+}
+
 // Status implements transport.Consumer.
 func (c *replayConsumer) Status() transport.ConsumerStatus {
 	return transport.ConsumerStatus{Joined: true, State: "stable", LastHeartbeat: time.Now()}

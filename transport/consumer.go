@@ -40,6 +40,11 @@ type Consumer interface {
 	// false another member may own the partitions, so nothing should be
 	// dispatched.
 	Alive() bool
+	// TypeState returns what this member knows of the handlers that the group's members
+	// have for a type of event on a topic, by their ConsumerConfig.Types. It never
+	// waits, and may be called under any lock of the caller's. What it says of a
+	// partition that is assigned is at least as new as the assignment.
+	TypeState(topic, typ string) TypeState
 	// Status returns a snapshot for health checks and metrics. The caller owns it.
 	Status() ConsumerStatus
 	// Close calls Revoked for the assigned partitions, leaves the group (a static
@@ -99,10 +104,27 @@ type ConsumerConfig struct {
 	// FetchBytes bounds the records that are fetched and not yet returned by Poll,
 	// as Record.Size counts. One record above the bound still passes. Default 16 MiB.
 	FetchBytes int
+	// Types lists the types of events that the member handles, by topic. The members
+	// of a group tell each other theirs: TypeState. Nil handles none.
+	Types map[string][]string
 	// ReadUncommitted also delivers records of open and aborted transactions.
 	ReadUncommitted bool
 	// Logger receives diagnostics that no caller is there to be told. Nil discards them.
 	Logger *slog.Logger
+}
+
+// TypeState is what a member knows of the handlers of a type of event in its group.
+// Members of other libraries tell nothing, and count as handling nothing.
+type TypeState struct {
+	// Known is false while the member is finding out: ask again soon. The other fields
+	// are then zero.
+	Known bool
+	// Live reports whether a member of the group handles the type now, with or without
+	// a partition.
+	Live bool
+	// Left is when the last member that handled the type was noticed to have left the
+	// group; zero while Live, and if no handler is remembered.
+	Left time.Time
 }
 
 // TopicStart is a topic of a subscription and where a group that has no commit

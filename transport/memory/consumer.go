@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/eventbus-go/eventbus/internal/grouptypes"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -21,6 +22,7 @@ type consumer struct {
 	cluster *Cluster
 	config  transport.ConsumerConfig
 	topics  map[string]transport.TopicStart
+	types   []grouptypes.ID
 	patient context.Context // the parent of Revoked's contexts: ends with that of Close
 	hurry   context.CancelFunc
 	wake    chan struct{} // a token for Poll: something may be there to fetch
@@ -51,6 +53,7 @@ func (c *Cluster) NewConsumer(config transport.ConsumerConfig) (transport.Consum
 		cluster:  c,
 		config:   config,
 		topics:   topics,
+		types:    grouptypes.All(config.Types),
 		wake:     make(chan struct{}, 1),
 		work:     make(chan struct{}, 1),
 		left:     make(chan struct{}),
@@ -185,6 +188,12 @@ func (m *consumer) lastHeartbeat() time.Time {
 		return cut
 	}
 	return time.Now()
+}
+
+// TypeState answers for the group as a whole: its members need tell each other
+// nothing. It takes the lock of the group's book alone.
+func (m *consumer) TypeState(topic, typ string) transport.TypeState {
+	return m.group.types.State(grouptypes.Of(topic, typ))
 }
 
 func (m *consumer) Status() transport.ConsumerStatus {

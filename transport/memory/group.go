@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/eventbus-go/eventbus/internal/grouptypes"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -21,6 +22,7 @@ type group struct {
 	commits    map[transport.Partition]commitment
 	rewinds    map[transport.Partition]int64 // offsets to set when their owners have let go
 	rejections []*commitRejection
+	types      grouptypes.Book // has a lock of its own
 }
 
 // member is a place in a group. A static one stays while its consumer is away.
@@ -29,7 +31,8 @@ type member struct {
 	instance string
 	consumer *consumer // nil while away
 	topics   map[string]transport.TopicStart
-	expiry   *time.Timer // ends the membership of one that stays away
+	types    []grouptypes.ID // that it handles
+	expiry   *time.Timer     // ends the membership of one that stays away
 }
 
 func (m *member) stopExpiry() {
@@ -71,7 +74,7 @@ func (g *group) join(c *consumer) {
 	id := fmt.Sprintf("member-%d", g.cluster.memberIDs)
 	i := slices.IndexFunc(g.members, func(m *member) bool { return m.instance != "" && m.instance == c.config.InstanceID })
 	if i < 0 {
-		c.member = &member{id: id, instance: c.config.InstanceID, consumer: c, topics: c.topics}
+		c.member = &member{id: id, instance: c.config.InstanceID, consumer: c, topics: c.topics, types: c.types}
 		g.members = append(g.members, c.member)
 		g.reform()
 		return
@@ -88,8 +91,9 @@ func (g *group) join(c *consumer) {
 			o.assignment = nil
 		}
 	}
-	m.id, m.consumer, m.topics = id, c, c.topics
+	m.id, m.consumer, m.topics, m.types = id, c, c.topics, c.types
 	c.member = m
+	g.noteTypes()
 	g.rebalance()
 }
 
@@ -226,7 +230,17 @@ func (g *group) reform() {
 			m.consumer.rebalances++
 		}
 	}
+	g.noteTypes()
 	g.rebalance()
+}
+
+// noteTypes notes what the members handle now.
+func (g *group) noteTypes() {
+	var live []grouptypes.ID
+	for _, m := range g.members {
+		live = append(live, m.types...)
+	}
+	g.types.Update(live, nil, time.Now())
 }
 
 // reformSubscribers reforms the groups that have a member with that topic. c.mu is held.

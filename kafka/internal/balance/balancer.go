@@ -17,6 +17,7 @@ type Member struct {
 	Topics       []string // those that it subscribes to
 	owned        []transport.Partition
 	generation   int32 // in which it owned them, −1 if unknown
+	Types        Types // that it handles; empty of members that don't tell
 }
 
 // Balancer is a strategy by which the leader of a group assigns partitions to its
@@ -45,7 +46,7 @@ func ByName(name string) *Balancer {
 
 // Metadata is what a member tells the leader: the subscription of Kafka's
 // consumer protocol, in version 3 (KIP-792, KIP-881).
-func (b *Balancer) Metadata(topics []string, owned []transport.Partition, generation int32, rack string) []byte {
+func (b *Balancer) Metadata(topics []string, owned []transport.Partition, generation int32, rack string, types *Types) []byte {
 	m := kmsg.NewConsumerMemberMetadata()
 	m.Version = 3
 	m.Topics = topics
@@ -55,9 +56,14 @@ func (b *Balancer) Metadata(topics []string, owned []transport.Partition, genera
 	m.Generation = -1
 	if b.Cooperative {
 		m.Generation = generation
-		// Java's assignor of before version 2 of the subscription reads the
-		// generation here.
-		m.UserData = binary.BigEndian.AppendUint32(nil, uint32(generation))
+	}
+	// Java's assignor of before version 2 of the subscription reads the generation
+	// here.
+	head := binary.BigEndian.AppendUint32(nil, uint32(m.Generation))
+	if m.UserData = types.appendTo(head, topics); len(m.UserData) == len(head) && !b.Cooperative {
+		m.UserData = nil
+	}
+	if b.Cooperative {
 		for _, p := range owned {
 			if n := len(m.OwnedPartitions); n == 0 || m.OwnedPartitions[n-1].Topic != p.Topic {
 				m.OwnedPartitions = append(m.OwnedPartitions, kmsg.ConsumerMemberMetadataOwnedPartition{Topic: p.Topic})
@@ -83,9 +89,10 @@ func ReadMember(m *kmsg.JoinGroupResponseMember) (Member, error) {
 	switch {
 	case meta.Version >= 2 && meta.Generation >= 0:
 		member.generation = meta.Generation
-	case len(meta.UserData) == 4:
+	case len(meta.UserData) >= 4:
 		member.generation = int32(binary.BigEndian.Uint32(meta.UserData))
 	}
+	member.Types, _ = typesOf(&meta)
 	for _, t := range meta.OwnedPartitions {
 		for _, p := range t.Partitions {
 			member.owned = append(member.owned, transport.Partition{Topic: t.Topic, Partition: p})
@@ -152,10 +159,12 @@ func ownersOf(members []Member) map[transport.Partition]ownership {
 	return owners
 }
 
-// EncodeAssignment is a member's share in Kafka's consumer protocol.
-func EncodeAssignment(partitions []transport.Partition) []byte {
+// EncodeAssignment is a member's share in Kafka's consumer protocol, with the types
+// that the group handles.
+func EncodeAssignment(partitions []transport.Partition, types *Types) []byte {
 	a := kmsg.NewConsumerMemberAssignment()
 	a.Version = 1
+	a.UserData = types.appendTo(nil, nil)
 	slices.SortFunc(partitions, transport.Partition.Compare)
 	for _, p := range partitions {
 		if n := len(a.Topics); n == 0 || a.Topics[n-1].Topic != p.Topic {

@@ -248,16 +248,16 @@ func TestMemberMetadata(t *testing.T) {
 	owned := []transport.Partition{{Topic: "a", Partition: 1}, {Topic: "b", Partition: 0}, {Topic: "b", Partition: 2}}
 	b := ByName("cooperative-sticky")
 	m := kmsg.NewJoinGroupResponseMember()
-	m.MemberID, m.ProtocolMetadata = "id", b.Metadata([]string{"a", "b"}, owned, 7, "rack")
+	m.MemberID, m.ProtocolMetadata = "id", b.Metadata([]string{"a", "b"}, owned, 7, "rack", &Types{})
 	got, err := ReadMember(&m)
 	if err != nil || got.generation != 7 || !slices.Equal(got.owned, owned) || !slices.Equal(got.Topics, []string{"a", "b"}) {
 		t.Errorf("%+v, %v", got, err)
 	}
-	m.ProtocolMetadata = ByName("range").Metadata([]string{"a"}, owned, 7, "")
+	m.ProtocolMetadata = ByName("range").Metadata([]string{"a"}, owned, 7, "", &Types{})
 	if got, err = ReadMember(&m); err != nil || got.owned != nil || got.generation != -1 {
 		t.Errorf("an eager member: %+v, %v", got, err)
 	}
-	back, err := DecodeAssignment(EncodeAssignment(slices.Clone(owned)))
+	back, err := DecodeAssignment(EncodeAssignment(slices.Clone(owned), &Types{}))
 	if err != nil || !slices.Equal(back, owned) {
 		t.Errorf("%v, %v", back, err)
 	}

@@ -185,6 +185,17 @@ func (layoutRefresh) RawExchange(io.ReadWriter) (protocol.Message, error) {
 	return &createtopics.Response{}, nil
 }
 
+// Named is a request with a client id of its own in place of that of the Client.
+type Named struct {
+	kmsg.Request
+	Formatter *kmsg.RequestFormatter // made by As
+}
+
+// As returns what makes requests Named by a client id.
+func As(clientID string) *kmsg.RequestFormatter {
+	return kmsg.NewRequestFormatter(kmsg.FormatterClientID(clientID))
+}
+
 // Exchange sends req in the highest version that both sides speak, which it
 // sets in req, and returns the body of the response: what follows the header.
 // The body lies in the memory that buf returns for its size.
@@ -196,7 +207,11 @@ func (w *Conn) Exchange(req kmsg.Request, deadline time.Time, buf func(size int)
 	req.SetVersion(version)
 	frame := TakeFrame()
 	defer GiveFrame(frame)
-	frame.Bytes = w.Link.client.Formatter.AppendRequest(frame.Bytes[:0], req, 0)
+	formatter := w.Link.client.Formatter
+	if named, ok := req.(Named); ok {
+		formatter = named.Formatter
+	}
+	frame.Bytes = formatter.AppendRequest(frame.Bytes[:0], req, 0)
 	return w.Await(frame.Bytes, nil, req.IsFlexible(), deadline, buf)
 }
 

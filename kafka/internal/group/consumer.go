@@ -2,6 +2,7 @@ package group
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -33,6 +34,10 @@ func NewConsumer(client *cluster.Client, cfg transport.ConsumerConfig, o Options
 		return nil, err
 	}
 	c := newConsumer(client, cfg, o)
+	if n := len(c.member.types.own); o.ConsumerProtocol && n > MaxClientTypes {
+		return nil, fmt.Errorf("group %q handles %d types here, and a member by the protocol of KIP-848 can tell the others %d: "+
+			"put some into another group, or leave kafka.Config.ConsumerProtocol off", cfg.Group, n, MaxClientTypes)
+	}
 	c.start()
 	return c, nil
 }
@@ -94,7 +99,9 @@ func newConsumer(client *cluster.Client, cfg transport.ConsumerConfig, o Options
 		commits: make(chan struct{}, 1), generation: -1, changed: make(chan struct{}),
 		seen: make(map[string]remembered), unbegun: make(map[transport.Partition]error),
 	}
+	c.member.types = newHeardTypes(cfg.Types)
 	if o.ConsumerProtocol {
+		c.member.clientID = cluster.As(clientID(client.Options.ClientID, c.member.types.own))
 		c.member.epochs = newEpochs(&cfg)
 	}
 	c.fetch.Recreated = c.member.recreated
@@ -114,6 +121,7 @@ func (c *Consumer) start() {
 	if c.member.epochs != nil {
 		c.work.Go(c.member.watchSession)
 	}
+	c.work.Go(c.member.watchTypes)
 	c.work.Go(func() {
 		if c.member.epochs != nil {
 			c.member.runByEpochs()

@@ -14,6 +14,7 @@
 //	start.go      where the partitions of a topic start
 //	status.go     what keeps the member from its work, shown and logged
 //	offsets.go    committing
+//	types.go      the types that members handle: telling, and asking for the others'
 //	mark.go       the topic id that a commit carries
 //	reset.go      commits for a group that has no members
 package group

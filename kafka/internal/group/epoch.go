@@ -10,6 +10,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
 	"github.com/eventbus-go/eventbus/kafka/internal/fetch"
 	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
 	"github.com/eventbus-go/eventbus/transport"
@@ -122,7 +123,7 @@ func (m *membership) heartbeatByEpochs() time.Duration {
 		m.setUnsure(true)
 	}
 	sent := time.Now()
-	answer, err := m.ask(ctx, req)
+	answer, err := m.ask(ctx, cluster.Named{Request: req, Formatter: m.clientID})
 	if joins && err == nil {
 		m.setUnsure(false)
 	}
@@ -152,6 +153,7 @@ func (m *membership) heartbeatByEpochs() time.Duration {
 	if m.generation != resp.MemberEpoch {
 		m.generation = resp.MemberEpoch
 		m.changeLocked()
+		m.types.changed()
 		m.hurry()
 	}
 	if resp.Assignment != nil {
@@ -287,7 +289,7 @@ func (m *membership) leaveByEpoch() {
 		if m.cfg.InstanceID != "" {
 			req.MemberEpoch = leaveEpochStatic
 		}
-		answer, err := m.ask(m.closeContext, req)
+		answer, err := m.ask(m.closeContext, cluster.Named{Request: req, Formatter: m.clientID})
 		if err == nil {
 			err = m.refusedBy(answer.(*kmsg.ConsumerGroupHeartbeatResponse).ErrorCode)
 		}

@@ -42,6 +42,8 @@ type membership struct {
 	fetch    *fetch.Fetcher
 	listener *fetch.Listener
 	log      *slog.Logger
+	types    *heardTypes
+	clientID *kmsg.RequestFormatter // of heartbeats in the consumer protocol
 
 	ctx     context.Context // ends when the member has left
 	work    *sync.WaitGroup

@@ -100,8 +100,12 @@ func (m *membership) joinAndSync(ctx context.Context) ([]transport.Partition, er
 	if err != nil {
 		return nil, fmt.Errorf("the assignment of group %q: %w", m.cfg.Group, err)
 	}
+	unheard := m.types.heard(answer.(*kmsg.SyncGroupResponse).MemberAssignment)
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if unheard {
+		m.verdict, m.reason = mustRejoin, kerr.RebalanceInProgress
+	}
 	m.planned, m.leads = planned, planned != nil
 	m.lastAck, m.failure = time.Now(), nil
 	m.rebalances++
@@ -115,6 +119,7 @@ func (m *membership) joinGroup(ctx context.Context) (*kmsg.JoinGroupResponse, er
 	// What was assigned and not begun before this rebalance is not claimed: it
 	// may be given to anyone at once.
 	owned := m.fetch.Owned()
+	types := m.types.told()
 	for {
 		req := kmsg.NewPtrJoinGroupRequest()
 		m.mu.Lock()
@@ -127,7 +132,7 @@ func (m *membership) joinGroup(ctx context.Context) (*kmsg.JoinGroupResponse, er
 		req.ProtocolType = "consumer"
 		protocol := kmsg.NewJoinGroupRequestProtocol()
 		protocol.Name = m.balancer.Name
-		protocol.Metadata = m.balancer.Metadata(m.topics, owned, generation, m.rack)
+		protocol.Metadata = m.balancer.Metadata(m.topics, owned, generation, m.rack, types)
 		req.Protocols = append(req.Protocols, protocol)
 		answer, err := m.ask(ctx, req)
 		if err != nil {
@@ -199,10 +204,12 @@ func (m *membership) plan(ctx context.Context, resp *kmsg.JoinGroupResponse, req
 		return partitions, nil
 	}
 	plan := m.balancer.Assign(members, partitions)
+	types := m.types.lead(members)
 	for i := range members {
 		share := kmsg.NewSyncGroupRequestGroupAssignment()
 		share.MemberID = members[i].ID
-		share.MemberAssignment = balance.EncodeAssignment(plan[members[i].ID])
+		types.Heard = balance.Digest(members[i].Types.Live)
+		share.MemberAssignment = balance.EncodeAssignment(plan[members[i].ID], &types)
 		req.GroupAssignment = append(req.GroupAssignment, share)
 	}
 	return partitions, nil

@@ -1,0 +1,115 @@
+package grouptypes
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// Bounds of a book. What comes from other members is cut off at them, so that no
+// member can fill another's memory.
+const (
+	// MaxLive is how many types the members of a group may handle together.
+	MaxLive = 4096
+	// MaxGone is how many types without a handler are remembered; the ones that
+	// left first are forgotten first.
+	MaxGone = 512
+	// memory is how long a type without a handler is remembered. Longer than any
+	// sensible time for which events are held for it.
+	memory = 24 * time.Hour
+)
+
+// Gone is a type whose last handler has left the group, and when that was noticed.
+type Gone struct {
+	ID ID
+	At time.Time
+}
+
+// Book is what one member knows. The zero value knows nothing, and is safe for
+// concurrent use. Its lock is held for a look alone, so it may be asked under any
+// other lock.
+type Book struct {
+	mu   sync.Mutex
+	live map[ID]struct{}
+	gone map[ID]time.Time
+}
+
+// Update takes in what live members handle at the moment now, and what others
+// remember of types without a handler. A type that was handled at the last Update
+// and is not now has lost its last handler in between.
+func (b *Book) Update(live []ID, remembered []Gone, now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	before := b.live
+	b.live = make(map[ID]struct{}, min(len(live), MaxLive))
+	for _, id := range live[:min(len(live), MaxLive)] {
+		b.live[id] = struct{}{}
+	}
+	if b.gone == nil {
+		b.gone = make(map[ID]time.Time)
+	}
+	for id := range before {
+		b.gone[id] = now
+	}
+	for _, g := range remembered[:min(len(remembered), MaxGone)] {
+		// Of two members' memories the later counts: the other missed a handler
+		// that came and left. Clocks differ, so none counts as later than now.
+		if at := g.At; at.After(b.gone[g.ID]) {
+			b.gone[g.ID] = earlier(at, now)
+		}
+	}
+	maps.DeleteFunc(b.gone, func(id ID, at time.Time) bool {
+		_, handled := b.live[id]
+		return handled || now.Sub(at) > memory
+	})
+	if len(b.gone) > MaxGone {
+		for _, g := range sorted(b.gone)[MaxGone:] {
+			delete(b.gone, g.ID)
+		}
+	}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+// sorted returns the latest first.
+func sorted(gone map[ID]time.Time) []Gone {
+	all := make([]Gone, 0, len(gone))
+	for id, at := range gone {
+		all = append(all, Gone{id, at})
+	}
+	slices.SortFunc(all, func(a, b Gone) int { return cmp.Or(b.At.Compare(a.At), cmp.Compare(a.ID, b.ID)) })
+	return all
+}
+
+// State returns what is known of a type.
+func (b *Book) State(id ID) transport.TypeState {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if _, handled := b.live[id]; handled {
+		return transport.TypeState{Known: true, Live: true}
+	}
+	return transport.TypeState{Known: true, Left: b.gone[id]}
+}
+
+// Live returns the types that members handle, in order.
+func (b *Book) Live() []ID {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Sorted(maps.Keys(b.live))
+}
+
+// Gone returns the types that are remembered, the ones that left last first.
+func (b *Book) Gone() []Gone {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return sorted(b.gone)
+}

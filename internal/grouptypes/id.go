@@ -1,0 +1,38 @@
+package grouptypes
+
+import "slices"
+
+// ID stands for a type of event on a topic. It is short, because members tell
+// each other theirs in places that have little room. Members of different
+// versions of this library must agree on it, so its function never changes.
+//
+// Two types that share an ID by chance, once in 4 billion pairs, are taken for
+// each other: then events that nobody handles are held as if somebody did.
+type ID uint32
+
+// Of returns the ID of a type on a topic: the 64 bits of FNV-1a over the topic,
+// a NUL and the type, its halves combined by XOR.
+func Of(topic, typ string) ID {
+	const offset, prime = 14695981039346656037, 1099511628211
+	h := uint64(offset)
+	for i := range len(topic) {
+		h = (h ^ uint64(topic[i])) * prime
+	}
+	h *= prime // of NUL, which is in no topic's name
+	for i := range len(typ) {
+		h = (h ^ uint64(typ[i])) * prime
+	}
+	return ID(h>>32) ^ ID(h)
+}
+
+// All returns the IDs of a member's types by topic, each once, in order.
+func All(types map[string][]string) []ID {
+	var all []ID
+	for topic, names := range types {
+		for _, name := range names {
+			all = append(all, Of(topic, name))
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}

@@ -1,0 +1,261 @@
+package balance
+
+import (
+	"bytes"
+	"encoding/binary"
+	"hash/fnv"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/eventbus-go/eventbus/internal/grouptypes"
+)
+
+// What members tell each other of the types that they handle travels in the user
+// data of JoinGroup and of the assignment, where Kafka's assignors have theirs: a
+// member's begins with the generation that Java's cooperative assignor reads, and
+// passes over what follows. Then come marker and sections, each a tag, a length,
+// both varints, and so many bytes. Readers pass over tags that they don't know, so
+// members of different versions of this library read each other.
+//
+// User data of other members, without the marker, says nothing of types.
+const marker = "ebus"
+
+// The tags.
+const (
+	tagNames = 1 // types by name: count of topics; each its index among the subscribed ones, count of names, names
+	tagIDs   = 2 // types by ID, four bytes each
+	tagGone  = 3 // types without a handler: ID, Unix time as a varint
+	tagAgain = 4 // a number that makes the subscription another than the one before
+	tagHeard = 5 // in an assignment: the digest of what the leader heard of this member
+)
+
+// maxNames bounds the names in one member's subscription, in bytes: the
+// coordinator keeps those of all members in one record. Beyond it the member tells
+// IDs alone, which do the same work and show no names to operators.
+const maxNames = 4096
+
+// Types is what a member tells of types, or the leader of those of all members.
+type Types struct {
+	Names map[string][]string // by topic; nil if only IDs were told
+	Live  []grouptypes.ID
+	Gone  []grouptypes.Gone
+	// Again changes what is told and means nothing. The coordinator starts no
+	// rebalance for a member that says the same again.
+	Again uint64
+	// Heard is, in an assignment, the Digest of the Live that the leader heard of its
+	// member; zero if it says nothing of that. A static member that comes back gets
+	// the assignment that it had, of a leader that has not heard of it since.
+	Heard uint64
+}
+
+// Digest returns a number that stands for a set of types, never zero.
+func Digest(ids []grouptypes.ID) uint64 {
+	h := fnv.New64a()
+	for _, id := range slices.Sorted(slices.Values(ids)) {
+		_, _ = h.Write(binary.BigEndian.AppendUint32(nil, uint32(id)))
+	}
+	return max(h.Sum64(), 1)
+}
+
+// appendTo appends the marker and the sections, or nothing if there is nothing to
+// tell. What has not changed makes the same bytes: the coordinator rebalances the
+// group for a subscription that differs.
+func (t *Types) appendTo(b []byte, topics []string) []byte {
+	if len(t.Live) == 0 && len(t.Gone) == 0 && t.Heard == 0 {
+		return b
+	}
+	b = append(b, marker...)
+	if names := t.appendNames(nil, topics); len(names) > 0 && len(names) <= maxNames {
+		b = appendSection(b, tagNames, names)
+	} else {
+		var ids []byte
+		for _, id := range t.Live[:min(len(t.Live), grouptypes.MaxLive)] {
+			ids = binary.BigEndian.AppendUint32(ids, uint32(id))
+		}
+		b = appendSection(b, tagIDs, ids)
+	}
+	var gone []byte
+	for _, g := range t.Gone[:min(len(t.Gone), grouptypes.MaxGone)] {
+		gone = binary.BigEndian.AppendUint32(gone, uint32(g.ID))
+		gone = binary.AppendUvarint(gone, uint64(max(g.At.Unix(), 0)))
+	}
+	if len(gone) > 0 {
+		b = appendSection(b, tagGone, gone)
+	}
+	if t.Again > 0 {
+		b = appendSection(b, tagAgain, binary.AppendUvarint(nil, t.Again))
+	}
+	if t.Heard > 0 {
+		b = appendSection(b, tagHeard, binary.AppendUvarint(nil, t.Heard))
+	}
+	return b
+}
+
+func appendSection(b []byte, tag uint64, body []byte) []byte {
+	b = binary.AppendUvarint(b, tag)
+	b = binary.AppendUvarint(b, uint64(len(body)))
+	return append(b, body...)
+}
+
+// appendNames appends the names by topic, in order, so that the same types make the
+// same bytes.
+func (t *Types) appendNames(b []byte, topics []string) []byte {
+	there := 0
+	for _, topic := range topics {
+		if len(t.Names[topic]) > 0 {
+			there++
+		}
+	}
+	if there == 0 {
+		return b
+	}
+	b = binary.AppendUvarint(b, uint64(there))
+	for i, topic := range topics {
+		names := t.Names[topic]
+		if len(names) == 0 {
+			continue
+		}
+		b = binary.AppendUvarint(b, uint64(i))
+		b = binary.AppendUvarint(b, uint64(len(names)))
+		for _, name := range slices.Sorted(slices.Values(names)) {
+			b = binary.AppendUvarint(b, uint64(len(name)))
+			b = append(b, name...)
+		}
+	}
+	return b
+}
+
+// readTypes reads what follows the marker; ok is false if there is none, or if what
+// follows is damaged. Whatever it holds, no more memory is taken than its own size
+// and the bounds of package grouptypes allow.
+func readTypes(b []byte, topics []string) (t Types, ok bool) {
+	if !bytes.HasPrefix(b, []byte(marker)) {
+		return t, false
+	}
+	r := reader{b: b[len(marker):]}
+	for len(r.b) > 0 && !r.bad {
+		tag := r.number()
+		body := reader{b: r.take(r.number())}
+		switch tag {
+		case tagNames:
+			t.readNames(&body, topics)
+		case tagIDs:
+			for len(body.b) > 0 && !body.bad && len(t.Live) < grouptypes.MaxLive {
+				t.Live = append(t.Live, grouptypes.ID(body.four()))
+			}
+		case tagHeard:
+			t.Heard = body.number()
+		case tagGone:
+			for len(body.b) > 0 && !body.bad && len(t.Gone) < grouptypes.MaxGone {
+				id, at := grouptypes.ID(body.four()), body.number()
+				t.Gone = append(t.Gone, grouptypes.Gone{ID: id, At: time.Unix(int64(min(at, 1<<40)), 0)})
+			}
+		}
+		r.bad = r.bad || body.bad
+	}
+	if r.bad {
+		return Types{}, false
+	}
+	return t, true
+}
+
+func (t *Types) readNames(r *reader, topics []string) {
+	for n := r.number(); n > 0 && !r.bad; n-- {
+		at := r.number()
+		names := r.number()
+		if r.bad || at >= uint64(len(topics)) {
+			r.bad = true
+			return
+		}
+		topic := topics[at]
+		if t.Names == nil {
+			t.Names = make(map[string][]string)
+		}
+		for ; names > 0 && !r.bad && len(t.Live) < grouptypes.MaxLive; names-- {
+			name := string(r.take(r.number()))
+			if r.bad {
+				return
+			}
+			t.Names[topic] = append(t.Names[topic], name)
+			t.Live = append(t.Live, grouptypes.Of(topic, name))
+		}
+		if names > 0 {
+			r.bad = true
+		}
+	}
+}
+
+// reader reads bytes of a stranger. Once something is missing it is bad, and
+// returns zeros.
+type reader struct {
+	b   []byte
+	bad bool
+}
+
+func (r *reader) number() uint64 {
+	v, n := binary.Uvarint(r.b)
+	if n <= 0 {
+		r.bad, r.b = true, nil
+		return 0
+	}
+	r.b = r.b[n:]
+	return v
+}
+
+func (r *reader) take(n uint64) []byte {
+	if n > uint64(len(r.b)) {
+		r.bad, r.b = true, nil
+		return nil
+	}
+	taken := r.b[:n]
+	r.b = r.b[n:]
+	return taken
+}
+
+func (r *reader) four() uint32 {
+	if four := r.take(4); four != nil {
+		return binary.BigEndian.Uint32(four)
+	}
+	return 0
+}
+
+// Union returns what a leader tells all members: the types that any of them
+// handles, and those that any of them remembers.
+func Union(members []Member) Types {
+	var all Types
+	for i := range members {
+		all.Live = append(all.Live, members[i].Types.Live...)
+		all.Gone = append(all.Gone, members[i].Types.Gone...)
+	}
+	slices.Sort(all.Live)
+	all.Live = slices.Compact(all.Live)
+	return all
+}
+
+// DecodeAssignmentTypes reads the types that the leader tells with an assignment.
+// ok is false for leaders that tell none: of other libraries, and older ones of this.
+func DecodeAssignmentTypes(b []byte) (t Types, ok bool) {
+	a := kmsg.NewConsumerMemberAssignment()
+	if a.ReadFrom(b) != nil {
+		return t, false
+	}
+	return readTypes(a.UserData, nil)
+}
+
+// DecodeTypes reads the types in a member's subscription, as DescribeGroups shows it.
+func DecodeTypes(subscription []byte) (t Types, ok bool) {
+	m := kmsg.NewConsumerMemberMetadata()
+	if m.ReadFrom(subscription) != nil {
+		return t, false
+	}
+	return typesOf(&m)
+}
+
+func typesOf(m *kmsg.ConsumerMemberMetadata) (Types, bool) {
+	if len(m.UserData) < 4 {
+		return Types{}, false
+	}
+	return readTypes(m.UserData[4:], m.Topics)
+}

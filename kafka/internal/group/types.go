@@ -1,0 +1,271 @@
+package group
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/eventbus-go/eventbus/internal/grouptypes"
+	"github.com/eventbus-go/eventbus/kafka/internal/balance"
+	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
+	"github.com/eventbus-go/eventbus/kafka/internal/fetch"
+	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// heardTypes is what a member tells of the types that it handles, and what it has
+// heard of the others'.
+//
+// In the classic protocol members tell the leader in JoinGroup, and the leader
+// tells all of them with the assignment: that is exact for the generation. Where
+// the leader tells nothing, because it is of another library or an older version of
+// this one, and in the protocol of KIP-848, which has neither, the member asks the
+// coordinator to describe the group: what each member told in JoinGroup, or IDs in
+// its client id.
+type heardTypes struct {
+	names map[string][]string // by topic
+	own   []grouptypes.ID
+	book  grouptypes.Book
+	wants chan struct{} // the group is to be described
+
+	mu      sync.Mutex
+	exact   bool      // the book is the leader's word for this generation
+	looked  time.Time // when the group was last described since it changed; zero if it was not
+	refused bool      // descriptions are refused for good
+	again   uint64
+	retold  bool // the member has joined again for it, and the leader still has not heard
+}
+
+// lookAge is how old a description of the group may be that types are judged by. It
+// is about a heartbeat: no change of the group is noticed sooner.
+const lookAge = 3 * time.Second
+
+func newHeardTypes(names map[string][]string) *heardTypes {
+	return &heardTypes{names: names, own: grouptypes.All(names), wants: make(chan struct{}, 1)}
+}
+
+// TypeState implements transport.Consumer.
+func (c *Consumer) TypeState(topic, typ string) transport.TypeState {
+	h := c.member.types
+	state := h.book.State(grouptypes.Of(topic, typ))
+	h.mu.Lock()
+	fresh := h.exact || h.refused || time.Since(h.looked) < lookAge
+	h.mu.Unlock()
+	if !fresh {
+		fetch.Signal(h.wants)
+		if !state.Live {
+			return transport.TypeState{}
+		}
+	}
+	return state
+}
+
+// told is what the member tells when it joins.
+func (h *heardTypes) told() *balance.Types {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return &balance.Types{Names: h.names, Live: h.own, Gone: h.book.Gone(), Again: h.again}
+}
+
+// lead takes in what the members of a generation told its leader, and returns what
+// the leader tells all of them.
+func (h *heardTypes) lead(members []balance.Member) balance.Types {
+	all := balance.Union(members)
+	h.book.Update(all.Live, all.Gone, time.Now())
+	all.Gone = h.book.Gone()
+	return all
+}
+
+// heard takes in what came with an assignment. It reports whether the member has to
+// join again, because the leader has not heard what it handles.
+func (h *heardTypes) heard(assignment []byte) (rejoin bool) {
+	t, ok := balance.DecodeAssignmentTypes(assignment)
+	if ok {
+		h.book.Update(t.Live, t.Gone, time.Now())
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.exact = ok; !ok {
+		h.changedLocked()
+	}
+	if !ok || t.Heard == 0 || t.Heard == balance.Digest(h.own) {
+		h.retold = false
+		return false
+	}
+	// Once: a leader that understands something else by it would never be content.
+	rejoin, h.retold = !h.retold, true
+	h.again++
+	return rejoin
+}
+
+// changed notes that the group's members may be others than when it was described.
+func (h *heardTypes) changed() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.changedLocked()
+}
+
+func (h *heardTypes) changedLocked() {
+	h.looked = time.Time{}
+	fetch.Signal(h.wants)
+}
+
+// watchTypes describes the group when that is wanted.
+func (m *membership) watchTypes() {
+	for failures := 0; ; {
+		select {
+		case <-m.types.wants:
+		case <-m.ctx.Done():
+			return
+		}
+		m.types.mu.Lock()
+		needless := m.types.exact || m.types.refused
+		m.types.mu.Unlock()
+		if needless {
+			continue
+		}
+		err := m.lookAtMembers()
+		pause := 100 * time.Millisecond
+		if err != nil && m.ctx.Err() == nil {
+			fetch.Signal(m.types.wants)
+			pause = cluster.RetryCoordinator(err, failures+1)
+			failures++
+		} else {
+			failures = 0
+		}
+		cluster.Pause(m.ctx, pause)
+	}
+}
+
+// lookAtMembers asks the coordinator which types the members handle. The error is
+// nil if asking again can't help.
+func (m *membership) lookAtMembers() error {
+	ctx, cancel := context.WithTimeout(m.ctx, commitPatience)
+	defer cancel()
+	m.mu.Lock()
+	in, changed := m.generation >= 0, m.changed
+	m.mu.Unlock()
+	if !in {
+		return errNotIn
+	}
+	asked := time.Now()
+	live, err := m.membersTypes(ctx)
+	switch {
+	case err == nil:
+	case errors.Is(err, transport.ErrUnauthorized), errors.Is(err, kerr.UnsupportedVersion):
+		m.log.Warn("the types that other members of the group handle stay unknown: events of types that this member does not handle are not held for them",
+			"group", m.cfg.Group, "error", err)
+		m.types.mu.Lock()
+		defer m.types.mu.Unlock()
+		m.types.refused = true
+		return nil
+	default:
+		return fmt.Errorf("describing group %q: %w", m.cfg.Group, err)
+	}
+	m.types.mu.Lock()
+	defer m.types.mu.Unlock()
+	if m.types.exact {
+		return nil // the leader has spoken meanwhile
+	}
+	m.types.book.Update(live, nil, time.Now())
+	select {
+	case <-changed: // and may have changed before it was described
+	default:
+		m.types.looked = asked
+	}
+	return nil
+}
+
+var errNotIn = errors.New("the member is not in the group")
+
+// membersTypes returns the types of all members, this one included.
+func (m *membership) membersTypes(ctx context.Context) (live []grouptypes.ID, err error) {
+	if m.epochs != nil {
+		req := kmsg.NewPtrConsumerGroupDescribeRequest()
+		req.Groups = []string{m.cfg.Group}
+		answer, err := m.ask(ctx, req)
+		if err != nil {
+			return nil, err
+		}
+		for _, g := range answer.(*kmsg.ConsumerGroupDescribeResponse).Groups {
+			if err := m.refusedBy(g.ErrorCode); err != nil {
+				return nil, err
+			}
+			for i := range g.Members {
+				live = append(live, ClientTypes(g.Members[i].ClientID)...)
+			}
+		}
+		return live, nil
+	}
+	req := kmsg.NewPtrDescribeGroupsRequest()
+	req.Groups = []string{m.cfg.Group}
+	answer, err := m.ask(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	for _, g := range answer.(*kmsg.DescribeGroupsResponse).Groups {
+		if err := m.refusedBy(g.ErrorCode); err != nil {
+			return nil, err
+		}
+		if g.State != "Stable" {
+			return nil, kerr.RebalanceInProgress // the members' subscriptions are not shown
+		}
+		for i := range g.Members {
+			if t, ok := balance.DecodeTypes(g.Members[i].ProtocolMetadata); ok {
+				live = append(live, t.Live...)
+			}
+		}
+	}
+	return live, nil
+}
+
+// In the protocol of KIP-848 a member has no metadata of its own that others see,
+// but for its client id. So its heartbeats, and no other requests, carry the IDs of
+// its types behind the client id of the configuration: quotas and metrics by client
+// id that the other requests are under stay as they are.
+const (
+	clientTypes = ".types-"
+	// MaxClientTypes bounds them, so that the client id stays below some 550
+	// characters.
+	MaxClientTypes = 96
+)
+
+// clientID returns the client id of heartbeats.
+func clientID(id string, types []grouptypes.ID) string {
+	if len(types) == 0 {
+		return id
+	}
+	var raw []byte
+	for _, t := range types {
+		raw = binary.BigEndian.AppendUint32(raw, uint32(t))
+	}
+	return id + clientTypes + base64.RawURLEncoding.EncodeToString(raw)
+}
+
+// ClientTypes returns the types that a client id tells. It is any client's, so what
+// is no list of types tells none.
+func ClientTypes(id string) (types []grouptypes.ID) {
+	at := strings.LastIndex(id, clientTypes)
+	if at < 0 {
+		return nil
+	}
+	list := id[at+len(clientTypes):]
+	if len(list) > base64.RawURLEncoding.EncodedLen(4*MaxClientTypes) {
+		return nil
+	}
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(list)
+	if err != nil || len(raw)%4 != 0 {
+		return nil
+	}
+	for ; len(raw) > 0; raw = raw[4:] {
+		types = append(types, grouptypes.ID(binary.BigEndian.Uint32(raw)))
+	}
+	return types
+}
