@@ -64,6 +64,12 @@ type Config struct {
 	// CommitInterval is the time between commits. Default one second.
 	CommitInterval time.Duration
 
+	// HandlerGrace is how long events of a type are held after the last member of
+	// the group that handled it has left, before the policy for unknown types
+	// applies to them: so that a deployment which is rolled back, or a restart in
+	// which an older member comes up first, loses none. Default 10 minutes.
+	HandlerGrace time.Duration
+
 	// Handling holds what subscriptions do that say nothing else.
 	Handling []SubscribeOption
 
@@ -148,7 +154,7 @@ func (c Config) resolve() (resolved, error) {
 	}
 	for name, d := range map[string]time.Duration{
 		"SessionTimeout": c.SessionTimeout, "HeartbeatInterval": c.HeartbeatInterval, "RebalanceTimeout": c.RebalanceTimeout,
-		"CommitInterval": c.CommitInterval, "DrainTimeout": c.DrainTimeout, "StuckAfter": c.StuckAfter,
+		"CommitInterval": c.CommitInterval, "DrainTimeout": c.DrainTimeout, "StuckAfter": c.StuckAfter, "HandlerGrace": c.HandlerGrace,
 		"Producer.DeliveryTimeout": c.Producer.DeliveryTimeout,
 	} {
 		if d < 0 {
@@ -170,6 +176,9 @@ func (c Config) resolve() (resolved, error) {
 	}
 	if r.DrainTimeout == 0 {
 		r.DrainTimeout = 30 * time.Second
+	}
+	if r.HandlerGrace == 0 {
+		r.HandlerGrace = engine.DefaultHandlerGrace
 	}
 	if r.StuckAfter == 0 {
 		r.StuckAfter = 5 * time.Minute

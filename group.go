@@ -267,9 +267,10 @@ func (g *group) start() error {
 	config := transport.ConsumerConfig{
 		Group: g.name, InstanceID: c.InstanceID,
 		SessionTimeout: c.SessionTimeout, HeartbeatInterval: c.HeartbeatInterval, RebalanceTimeout: c.RebalanceTimeout,
-		FetchBytes: c.FetchBytes, Logger: c.Logger,
+		FetchBytes: c.FetchBytes, Logger: c.Logger, Types: make(map[string][]string),
 	}
 	for _, t := range g.topics {
+		config.Types[t.name] = slices.Collect(maps.Keys(t.types))
 		config.Topics = append(config.Topics,
 			transport.TopicStart{Topic: t.name, Start: t.shared.start.value, OutOfRange: t.shared.beyond.value},
 			transport.TopicStart{Topic: t.retry})
@@ -284,6 +285,8 @@ func (g *group) start() error {
 		Observer:       g.signals,
 		Bounds:         engine.Bounds(c.Bounds),
 		CommitInterval: c.CommitInterval,
+		HandlerGrace:   c.HandlerGrace,
+		Unhandled:      g.warnUnhandled,
 		Logger:         c.Logger.With("group", g.name),
 	})
 	config.Listener = e
@@ -349,18 +352,32 @@ func (g *group) routeIn(t *groupTopic, r *transport.Record) engine.Route {
 	return g.routeUnknown(t, typ)
 }
 
+// routeUnknown returns what becomes of events of a type that no member of the group
+// handles. That this one does not is all that is known here.
 func (g *group) routeUnknown(t *groupTopic, typ string) engine.Route {
-	typ = telemetry.ClippedName(typ) // for logs, labels and letters
-	if t.warned.first(typ) {
-		g.bus.config.Logger.Warn("events of a type that no subscription of the group handles", "topic", t.name, "group", g.name, "type", typ)
+	to := engine.Route{Topic: t.name, Type: typ, Reason: letter.ReasonUnknownType}
+	if short := telemetry.ClippedName(typ); short != typ {
+		// No member has a type of such a name, and what it takes is not to be kept.
+		typ, to.Type = short, ""
+		g.warnUnhandled(t.name, typ)
 	}
 	switch t.shared.unknown.value {
 	case deadLetterUnknown:
-		return engine.Route{End: engine.DeadEnd, Reason: letter.ReasonUnknownType, Err: fmt.Errorf("group %q has no handler for type %q", g.name, typ)}
+		to.End, to.Err = engine.DeadEnd, fmt.Errorf("group %q has no handler for type %q", g.name, typ)
 	case failUnknown:
-		return engine.Route{End: engine.Hold, Reason: letter.ReasonUnknownType, Err: fmt.Errorf("group %q has no handler for type %q", g.name, typ)}
+		to.End, to.Err = engine.Hold, fmt.Errorf("group %q has no handler for type %q", g.name, typ)
+		g.warnUnhandled(t.name, typ)
+	default:
+		to.End, to.Reason = engine.Skip, telemetry.UnknownTypePrefix+typ
 	}
-	return engine.Route{End: engine.Skip, Reason: telemetry.UnknownTypePrefix + typ}
+	return to
+}
+
+// warnUnhandled logs that nobody in the group handles a type, once for each.
+func (g *group) warnUnhandled(topic, typ string) {
+	if g.routes[topic].warned.first(typ) {
+		g.bus.config.Logger.Warn("events of a type that no subscription of the group handles", "topic", topic, "group", g.name, "type", typ)
+	}
 }
 
 // warnedTypes are the unknown types that were warned about, once each. They are

@@ -33,6 +33,7 @@ func (r *reader) bus(c *eventbus.Config) {
 	r.duration("CommitInterval", &c.CommitInterval)
 	r.duration("DrainTimeout", &c.DrainTimeout)
 	r.duration("StuckAfter", &c.StuckAfter)
+	r.duration("HandlerGrace", &c.HandlerGrace)
 	count(r, "Bounds:Records", &c.Bounds.Records)
 	count(r, "Bounds:Bytes", &c.Bounds.Bytes)
 	count(r, "Bounds:MinRecords", &c.Bounds.MinRecords)

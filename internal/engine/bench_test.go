@@ -111,8 +111,11 @@ func (c *endless) pause(paused bool, partitions []transport.Partition) {
 func (c *endless) Pause(p ...transport.Partition)                    { c.pause(true, p) }
 func (c *endless) Resume(p ...transport.Partition)                   { c.pause(false, p) }
 func (c *endless) Commit(context.Context, ...transport.Commit) error { return nil }
-func (c *endless) Alive() bool                                       { return !c.closed.Load() }
-func (c *endless) Status() (s transport.ConsumerStatus)              { return s }
+func (c *endless) TypeState(string, string) transport.TypeState {
+	return transport.TypeState{Known: true}
+}
+func (c *endless) Alive() bool                          { return !c.closed.Load() }
+func (c *endless) Status() (s transport.ConsumerStatus) { return s }
 func (c *endless) Close(ctx context.Context) error {
 	c.listener.Revoked(ctx, c.partitions)
 	c.closed.Store(true)

@@ -17,7 +17,8 @@ type Bounds struct {
 	MinRecords int
 	// ParkedKeys bounds the keys that wait for a retry, a breaker or a dead
 	// letter; their records may be half of Records and take half of Bytes.
-	// At the bound, partitions with such keys stop fetching, and no others.
+	// At the bound, partitions with such keys stop fetching, and no others. Events
+	// that are held for another member of the group may take a quarter of it.
 	// Default 5,000.
 	ParkedKeys int
 }
@@ -45,6 +46,7 @@ type pool struct {
 
 	records, bytes                         atomic.Int64
 	parkedKeys, parkedRecords, parkedBytes atomic.Int64
+	heldKeys, heldRecords, heldBytes       atomic.Int64
 }
 
 func (p *pool) take(records, bytes int64) {
@@ -68,6 +70,24 @@ func (p *pool) park(keys, records, bytes int64) {
 		crossed(b, -bytes, p.bounds.Bytes/2-1) {
 		p.changed()
 	}
+}
+
+// hold counts what is held for other members of the group.
+func (p *pool) hold(keys, records, bytes int64) {
+	full := p.heldFull()
+	p.heldKeys.Add(keys)
+	p.heldRecords.Add(records)
+	p.heldBytes.Add(bytes)
+	if full && !p.heldFull() {
+		p.changed()
+	}
+}
+
+// heldFull reports whether what is held for other members takes a quarter of what
+// may be parked: a rollout must leave room for what fails.
+func (p *pool) heldFull() bool {
+	return p.heldKeys.Load() >= max(int64(p.bounds.ParkedKeys)/4, 1) ||
+		p.heldRecords.Load() >= max(int64(p.bounds.Records)/8, 1) || p.heldBytes.Load() >= p.bounds.Bytes/8
 }
 
 // crossed reports whether a count that fell by n to now passed limit.

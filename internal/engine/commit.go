@@ -36,10 +36,17 @@ func (p *partition) progressOf() *progress {
 	}
 	now := time.Now()
 	for l := range p.lanes.all() {
-		if l.head == nil || l.head.retry == nil || l.head.retry.attempts == 0 {
+		if l.head == nil || l.head.retry == nil {
 			continue
 		}
 		f := l.head.retry
+		if f.spent != nil {
+			done.spent = append(done.spent, *f.spent) // nothing was tried here
+			continue
+		}
+		if f.attempts == 0 {
+			continue
+		}
 		b := budget{offset: l.head.record.Offset, attempts: f.attempts, first: f.first.Add(f.stoodStill(l.head.breaker()))}
 		b.used = f.elapsed(l.head.breaker(), now).Truncate(p.usedGrain())
 		if f.end == DeadEnd {

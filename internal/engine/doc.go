@@ -12,6 +12,9 @@
 //	     → tracker (tracker.go): the watermark moves
 //	     → commit (commit.go): about once a second, on revoke and on close
 //
+// A record of a type that no subscription here handles may be held for another member
+// of the group (foreign.go).
+//
 // # Who waits for what
 //
 // At most one record of a lane is running, parked or being dead-lettered; the

@@ -28,6 +28,12 @@ type Config struct {
 	// Observer is told of outcomes. Nil is no observer.
 	Observer Observer
 	Bounds   Bounds
+	// HandlerGrace is how long events of a type are held whose last handler has
+	// left the group. It defaults to ten minutes.
+	HandlerGrace time.Duration
+	// Unhandled is told of each event to which the policy of its Route was applied
+	// because no member of the group handles its type.
+	Unhandled func(topic, typ string)
 	// CommitInterval defaults to one second.
 	CommitInterval time.Duration
 	Logger         *slog.Logger
@@ -42,6 +48,7 @@ type Engine struct {
 	log      *slog.Logger
 	parking  parking
 	letters  letters
+	foreign  *foreignTypes
 	started  chan struct{}      // closed by Start
 	consumer transport.Consumer // since then
 	base     context.Context    // of every attempt: carries values, never ends
@@ -66,6 +73,12 @@ func New(config Config) *Engine {
 	if config.CommitInterval <= 0 {
 		config.CommitInterval = time.Second
 	}
+	if config.HandlerGrace <= 0 {
+		config.HandlerGrace = DefaultHandlerGrace
+	}
+	if config.Unhandled == nil {
+		config.Unhandled = func(string, string) {}
+	}
 	if config.Observer == nil {
 		config.Observer = NoObserver{}
 	}
@@ -83,6 +96,7 @@ func New(config Config) *Engine {
 		flowWake:   make(chan struct{}, 1),
 		committing: make(chan struct{}, 1),
 		started:    make(chan struct{}),
+		foreign:    newForeignTypes(config.HandlerGrace),
 	}
 	e.pool.bounds = e.bounds
 	e.pool.changed = e.wakeFlow
@@ -90,6 +104,10 @@ func New(config Config) *Engine {
 	e.letters.start(e)
 	return e
 }
+
+// DefaultHandlerGrace is the default of Config.HandlerGrace: time enough for a
+// deployment that was stopped to be rolled on or back.
+const DefaultHandlerGrace = 10 * time.Minute
 
 // Attach gives a subscription to the engine. Before Start.
 func (e *Engine) Attach(s *Subscription) {
@@ -101,6 +119,7 @@ func (e *Engine) Attach(s *Subscription) {
 // before Start waits.
 func (e *Engine) Start(consumer transport.Consumer) {
 	e.consumer = consumer
+	e.foreign.state = consumer.TypeState
 	close(e.started)
 	ctx, stop := context.WithCancel(context.Background())
 	e.stop = stop
@@ -162,6 +181,7 @@ func (e *Engine) lookAfter(context.Context) {
 	}
 	for _, p := range e.owned() {
 		p.copyOut()
+		p.releaseForeign(now)
 	}
 	e.balance()
 }

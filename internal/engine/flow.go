@@ -56,6 +56,8 @@ func (p *partition) mustPause() bool {
 	// in any case: it is what makes room in the metadata.
 	case p.crowding.full && len(p.finished) == 0:
 		return true
+	case p.heldKeys > 0 && pool.heldFull():
+		return true
 	case p.parkedKeys > 0 && pool.parkedFull():
 		return true
 	}

@@ -24,7 +24,10 @@ func (e *Engine) intake(b *transport.Batch) {
 	skipped := map[string]int64(nil)
 	for i := range b.Records {
 		r := e.config.Route(&b.Records[i])
-		if r.End == Skip {
+		if r.Type != "" && r.End != Hold {
+			e.meetForeign(&r)
+		}
+		if r.skips() {
 			if skipped == nil {
 				skipped = make(map[string]int64)
 			}
@@ -39,6 +42,22 @@ func (e *Engine) intake(b *transport.Batch) {
 	}
 	if e.pool.full() || e.pool.parkedFull() || p.needsCheck() {
 		e.balance()
+	}
+}
+
+// meetForeign decides about an event of a type that no subscription here handles.
+func (e *Engine) meetForeign(r *Route) {
+	t, decision, news := e.foreign.arrived(r.Topic, r.Type, time.Now())
+	r.foreign = t
+	switch {
+	case t == nil:
+		e.config.Unhandled(r.Topic, r.Type)
+	case news && decision.live:
+		e.log.Info("events of a type that another member of the group handles are held until that member has the partition",
+			"topic", t.topic, "type", t.typ)
+	case news:
+		e.log.Warn("events of a type whose last handler has left the group are held for a while",
+			"topic", t.topic, "type", t.typ, "until", decision.until)
 	}
 }
 
@@ -63,7 +82,7 @@ func (p *partition) append(b *transport.Batch, in *intakeBuffers) {
 		r, route := &b.Records[i], &in.routes[i]
 		size := int32(min(r.Size(), 1<<30))
 		mem.size += int64(size)
-		if route.End == Skip || r.Offset < seen || p.finishedBefore(r.Offset) {
+		if route.skips() || r.Offset < seen || p.finishedBefore(r.Offset) {
 			continue
 		}
 		p.leaderEpoch = r.LeaderEpoch
@@ -125,10 +144,20 @@ func (p *partition) passed(next int64) {
 // owner decided on a dead letter, another attempt would be one that the policy does
 // not have.
 func (p *partition) retryStateOf(r *transport.Record, route *Route, now time.Time) *retryState {
-	if route.End == DeadEnd || route.End == Hold {
-		return &retryState{end: route.End, reason: route.Reason, err: route.Err, first: now, last: now}
-	}
 	spent, ok := p.budgets[r.Offset]
+	if route.foreign != nil || route.End == DeadEnd || route.End == Hold {
+		f := &retryState{end: route.End, reason: route.Reason, err: route.Err, first: now, last: now}
+		if ok && route.End != DeadEnd {
+			f.spent = &spent // for the member that knows the type
+		}
+		if route.foreign != nil {
+			f.end, f.then, f.foreign = await, route.End, route.foreign
+		}
+		if ok && spent.decided != "" {
+			f.end, f.reason, f.err, f.attempts = DeadEnd, spent.decided, errDecided, spent.attempts
+		}
+		return f
+	}
 	if !ok {
 		return nil
 	}

@@ -123,7 +123,10 @@ type retryState struct {
 	err         error         // of the last attempt, or why the end was decided
 	reason      string        // of the dead letter
 	stack       []byte        // of a panic
-	end         End           // DeadEnd or Hold once that is decided
+	end         End           // DeadEnd, Hold or await once that is decided
+	then        End           // what follows await once nobody handles the type
+	foreign     *foreignType  // of await
+	spent       *budget       // by an earlier owner, of what is held
 	writes      int           // attempts to write the dead letter
 	refused     error         // of the last attempt to write it
 	counted     bool          // the breaker was asked about a failure of it, the first time at mark

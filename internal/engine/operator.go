@@ -180,6 +180,19 @@ func (e *Engine) pass(id transport.Partition, u *transport.Unreadable) (*Failure
 	return f, passer.Pass(ctx, id, u.Next)
 }
 
+// ForgetType applies the policy for unknown types to what this member holds of a
+// type, now and from now on, until a member comes that handles it.
+func (e *Engine) ForgetType(topic, typ string) error {
+	if !slices.ContainsFunc(e.Snapshot().Held, func(h HeldSnapshot) bool { return h.Topic == topic && h.Type == typ }) {
+		return fmt.Errorf("%w: no event of type %q on topic %s is held for another member", ErrNotFound, typ, topic)
+	}
+	e.foreign.forget(topic, typ)
+	for _, p := range e.owned() {
+		p.releaseForeign(time.Now())
+	}
+	return nil
+}
+
 // lockActive returns a partition that is owned and not going, with mu held.
 func (e *Engine) lockActive(id transport.Partition) (*partition, error) {
 	p := e.partition(id)

@@ -225,13 +225,22 @@ const waitAgain = 250 * time.Millisecond
 // workers, to the dead-letter topic, or to wait for another owner. The caller
 // holds mu, and the partition is active.
 func (p *partition) setOff(l *lane) {
-	switch it := l.head; {
-	case it.retry == nil || it.retry.end == Handle:
-		it.sub.ready(p, l)
-	case it.retry.end == Hold:
-		p.park(l, laneHeld, time.Time{})
-	default:
-		p.writeLetter(l)
+	for {
+		switch it := l.head; {
+		case it.retry == nil || it.retry.end == Handle:
+			it.sub.ready(p, l)
+			return
+		case it.retry.end == Hold || it.retry.end == await && p.engine.foreign.keeps(it.retry.foreign, p.engine.pool.heldFull()):
+			p.park(l, laneHeld, time.Time{})
+			return
+		case it.retry.end == await:
+			if p.release(l) && !p.goOn(l) {
+				return
+			}
+		default:
+			p.writeLetter(l)
+			return
+		}
 	}
 }
 

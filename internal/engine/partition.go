@@ -34,7 +34,8 @@ type partition struct {
 
 	records, bytes                         int64 // in lanes
 	parkedKeys, parkedRecords, parkedBytes int64
-	paused                                 bool // as told to the consumer, under flowMu too
+	heldKeys, heldRecords                  int64 // of these, for other members
+	paused                                 bool  // as told to the consumer, under flowMu too
 	leaderEpoch                            int32
 	lastStable                             int64
 	lastIntake, lastProgress               time.Time
@@ -116,6 +117,9 @@ func (p *partition) enqueue(key uint64, it *item) (l *lane, isNew bool) {
 	if l.state >= laneParked {
 		it = it.own()
 		p.countParked(0, 1, int64(it.size))
+		if l.awaits() {
+			p.countHeld(0, 1, int64(it.size))
+		}
 	}
 	l.push(it)
 	return l, isNew
@@ -165,6 +169,9 @@ func (p *partition) park(l *lane, state laneState, at time.Time) *wait {
 	}
 	l.own(true)
 	p.countParked(1, l.records, l.bytes)
+	if l.awaits() {
+		p.countHeld(1, l.records, l.bytes)
+	}
 	if !at.IsZero() {
 		p.engine.parking.add(l.wait)
 	}
@@ -174,6 +181,9 @@ func (p *partition) park(l *lane, state laneState, at time.Time) *wait {
 // unpark ends a wait. The caller holds mu.
 func (p *partition) unpark(l *lane) {
 	p.engine.parking.remove(l.wait)
+	if l.awaits() {
+		p.countHeld(-1, -l.records, -l.bytes)
+	}
 	l.state, l.wait = laneReady, nil
 	p.countParked(-1, -l.records, -l.bytes)
 }

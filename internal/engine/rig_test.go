@@ -122,6 +122,7 @@ type options struct {
 	bounds     Bounds
 	flush      func(context.Context) error
 	rebalance  time.Duration
+	unhandled  func(topic, typ string)
 }
 
 // join starts an engine.
@@ -146,13 +147,15 @@ func (r *rig) join(o options) *member {
 	}
 	e := New(Config{
 		Group: group, Route: o.route, Judge: judge, DeadLetter: o.deadLetter,
-		Observer: o.observer, Bounds: o.bounds, Flush: o.flush,
+		Observer: o.observer, Bounds: o.bounds, Flush: o.flush, Unhandled: o.unhandled,
 	})
+	types := make(map[string][]string)
 	for _, s := range o.subs {
 		e.Attach(s)
+		types["t"] = append(types["t"], s.Name)
 	}
 	consumer, err := r.cluster.NewConsumer(transport.ConsumerConfig{
-		Group: group, Topics: []transport.TopicStart{{Topic: "t"}}, Listener: e, RebalanceTimeout: o.rebalance,
+		Group: group, Topics: []transport.TopicStart{{Topic: "t"}}, Listener: e, RebalanceTimeout: o.rebalance, Types: types,
 	})
 	if err != nil {
 		r.t.Fatal(err)

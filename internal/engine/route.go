@@ -14,7 +14,16 @@ type Route struct {
 	End          End
 	Reason       string // why it is skipped, held or dead-lettered
 	Err          error  // what the dead letter says
+	// Topic and Type are set for a type that no subscription here handles: then End
+	// is for when no other member of the group handles it either. Topic is the one
+	// that the type belongs to, also of a record of its retry topic.
+	Topic, Type string
+
+	foreign *foreignType // it is held for another member
 }
+
+// skips reports whether the record is passed over as it is taken in.
+func (r *Route) skips() bool { return r.End == Skip && r.foreign == nil }
 
 // End is what becomes of a record.
 type End int8
@@ -25,6 +34,7 @@ const (
 	Skip        // a policy's: counted, never silent
 	DeadEnd     // dead-letter it, behind the earlier records of its key
 	Hold        // keep it and its key until another member owns the partition
+	await       // the same, for as long as another member handles its type
 )
 
 // Verdict is what an attempt's error means.
@@ -74,6 +84,9 @@ type Observer interface {
 	// Parked: f waits before it is tried again.
 	Parked(s *Subscription, f *Failure, wait time.Duration)
 	Skipped(p transport.Partition, reason string, n int64)
+	// Released: the policy was applied to an event that was held for a type that
+	// nobody handles any more.
+	Released(p transport.Partition, typ string, held time.Duration)
 	DeadLettered(f *Failure)
 	DeadLetterFailed(f *Failure, err error)
 	Committed(p transport.Partition, offset int64)
@@ -91,6 +104,7 @@ func (NoObserver) Handled(*Subscription, []*transport.Record, time.Duration) {}
 func (NoObserver) Failed(*Subscription, *Attempt, error, Verdict)            {}
 func (NoObserver) Parked(*Subscription, *Failure, time.Duration)             {}
 func (NoObserver) Skipped(transport.Partition, string, int64)                {}
+func (NoObserver) Released(transport.Partition, string, time.Duration)       {}
 func (NoObserver) DeadLettered(*Failure)                                     {}
 func (NoObserver) DeadLetterFailed(*Failure, error)                          {}
 func (NoObserver) Committed(transport.Partition, int64)                      {}

@@ -196,6 +196,10 @@ func (s *script) setAlive(alive bool) {
 	s.dead = !alive
 }
 
+func (s *script) TypeState(string, string) transport.TypeState {
+	return transport.TypeState{Known: true}
+}
+
 func (s *script) Alive() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -18,7 +18,18 @@ type Snapshot struct {
 	Bytes         int64
 	ParkedKeys    int64
 	ParkedBytes   int64
+	Held          []HeldSnapshot // by topic and type
 	Abandoned     int64
+}
+
+// HeldSnapshot is a type of which events are held for other members of the group.
+type HeldSnapshot struct {
+	Topic, Type string
+	Keys        int64
+	Events      int64         // of those keys, of whatever type
+	Longest     time.Duration // wait
+	Live        bool          // a member handles it now
+	Until       time.Time     // when the policy applies, if nobody comes; zero if Live
 }
 
 // PartitionSnapshot is one partition's progress.
@@ -34,9 +45,12 @@ type PartitionSnapshot struct {
 	Running      int64
 	Parked       []ParkedSnapshot // longest wait first, at most 100
 	ParkedKeys   int64
+	HeldEvents   int64 // of keys that wait for another member of the group
 	Paused       bool
 	Beyond       int64 // finished beyond the watermark
 	OldestAge    time.Duration
+	OldestType   string    // the type for which the lowest unfinished offset is held for another member
+	OldestLive   bool      // which is there
 	OldestHeld   bool      // the lowest unfinished offset waits for a subscription that an operator holds
 	Oldest       time.Time // record time of the lowest unfinished offset, zero if there is none
 	LastIntake   time.Time // zero if nothing was fetched yet
@@ -82,9 +96,11 @@ func (e *Engine) Snapshot() Snapshot {
 		return s
 	}
 	s.Member, s.Alive = e.consumer.Status(), e.consumer.Alive()
+	held := make(map[*foreignType]*HeldSnapshot)
 	for _, p := range e.owned() {
-		s.Partitions = append(s.Partitions, p.snapshot())
+		s.Partitions = append(s.Partitions, p.snapshot(held))
 	}
+	s.Held = heldByType(held)
 	slices.SortFunc(s.Partitions, func(a, b PartitionSnapshot) int { return a.Partition.Compare(b.Partition) })
 	// The log may have grown behind what was taken in last, and behind what can't be read.
 	for i := range s.Partitions {
@@ -102,12 +118,32 @@ func (e *Engine) Snapshot() Snapshot {
 	return s
 }
 
-func (p *partition) snapshot() PartitionSnapshot {
+// heldByType returns what partitions hold by type, whose snapshots may have come by
+// different pointers.
+func heldByType(held map[*foreignType]*HeldSnapshot) []HeldSnapshot {
+	byName := make(map[typeName]*HeldSnapshot)
+	for t, h := range held {
+		if all := byName[t.typeName]; all != nil {
+			all.Keys, all.Events, all.Longest = all.Keys+h.Keys, all.Events+h.Events, max(all.Longest, h.Longest)
+		} else {
+			byName[t.typeName] = h
+		}
+	}
+	var all []HeldSnapshot
+	for _, h := range byName {
+		all = append(all, *h)
+	}
+	slices.SortFunc(all, func(a, b HeldSnapshot) int { return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Type, b.Type)) })
+	return all
+}
+
+// snapshot adds what the partition holds for other members to held.
+func (p *partition) snapshot(held map[*foreignType]*HeldSnapshot) PartitionSnapshot {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := PartitionSnapshot{
 		Partition: p.id, Epoch: p.epoch, Watermark: p.tracker.base, Next: p.tracker.end, Committed: p.committed,
-		LastStable: p.lastStable, Records: p.records, Lanes: p.lanes.count, Running: int64(p.running), ParkedKeys: p.parkedKeys, Paused: p.paused,
+		LastStable: p.lastStable, Records: p.records, Lanes: p.lanes.count, Running: int64(p.running), ParkedKeys: p.parkedKeys, HeldEvents: p.heldRecords, Paused: p.paused,
 		Beyond: p.tracker.window() - p.records, LastIntake: p.lastIntake, LastProgress: p.lastProgress,
 	}
 	if p.records > 0 {
@@ -118,9 +154,16 @@ func (p *partition) snapshot() PartitionSnapshot {
 		if l.state >= laneParked {
 			s.Parked = append(s.Parked, l.snapshot())
 		}
+		if l.awaits() {
+			l.addTo(held)
+		}
 		// A lane that ran empty stays where it is while its partition drains.
 		if it := l.head; it != nil && (first < 0 || it.record.Offset < first) {
 			first, s.Oldest, of = it.record.Offset, it.record.Time, nil
+			s.OldestType, s.OldestLive = "", false
+			if l.awaits() {
+				s.OldestType, s.OldestLive = it.retry.foreign.typ, held[it.retry.foreign].Live
+			}
 			if l.state == laneReady {
 				of = it.sub
 			}
@@ -130,6 +173,20 @@ func (p *partition) snapshot() PartitionSnapshot {
 	slices.SortFunc(s.Parked, func(a, b ParkedSnapshot) int { return cmp.Compare(b.Waiting, a.Waiting) })
 	s.Parked = s.Parked[:min(len(s.Parked), maxParkedShown)]
 	return s
+}
+
+// addTo adds a lane that is held for another member to its type.
+func (l *lane) addTo(held map[*foreignType]*HeldSnapshot) {
+	f := l.head.retry
+	h := held[f.foreign]
+	if h == nil {
+		d := l.partition.engine.foreign.decide(f.foreign, time.Now())
+		h = &HeldSnapshot{Topic: f.foreign.topic, Type: f.foreign.typ, Live: d.live, Until: d.until}
+		held[f.foreign] = h
+	}
+	h.Keys++
+	h.Events += l.records
+	h.Longest = max(h.Longest, time.Since(f.first))
 }
 
 func (l *lane) snapshot() ParkedSnapshot {
@@ -143,7 +200,10 @@ func (l *lane) snapshot() ParkedSnapshot {
 		if !f.first.IsZero() {
 			s.Waiting = time.Since(f.first)
 		}
-		if err := cmp.Or(f.refused, f.err); err != nil {
+		switch err := cmp.Or(f.refused, f.err); {
+		case f.end == await:
+			s.Error = "waits for a member of the group that handles " + f.foreign.typ
+		case err != nil:
 			s.Error = err.Error()
 		}
 	}

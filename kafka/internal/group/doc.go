@@ -13,8 +13,9 @@
 //	begin.go      beginning what was assigned, each topic by itself
 //	start.go      where the partitions of a topic start
 //	status.go     what keeps the member from its work, shown and logged
+//	describe.go   what the coordinator shows of the members
 //	offsets.go    committing
-//	types.go      the types that members handle: telling, and asking for the others'
+//	types.go      the types that members handle: telling, and hearing of the others'
 //	mark.go       the topic id that a commit carries
 //	reset.go      commits for a group that has no members
 package group

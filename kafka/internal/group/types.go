@@ -10,8 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kmsg"
-
 	"github.com/eventbus-go/eventbus/internal/grouptypes"
 	"github.com/eventbus-go/eventbus/kafka/internal/balance"
 	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
@@ -187,40 +185,22 @@ var errNotIn = errors.New("the member is not in the group")
 
 // membersTypes returns the types of all members, this one included.
 func (m *membership) membersTypes(ctx context.Context) (live []grouptypes.ID, err error) {
-	if m.epochs != nil {
-		req := kmsg.NewPtrConsumerGroupDescribeRequest()
-		req.Groups = []string{m.cfg.Group}
-		answer, err := m.ask(ctx, req)
-		if err != nil {
-			return nil, err
-		}
-		for _, g := range answer.(*kmsg.ConsumerGroupDescribeResponse).Groups {
-			if err := m.refusedBy(g.ErrorCode); err != nil {
-				return nil, err
-			}
-			for i := range g.Members {
-				live = append(live, ClientTypes(g.Members[i].ClientID)...)
-			}
-		}
-		return live, nil
-	}
-	req := kmsg.NewPtrDescribeGroupsRequest()
-	req.Groups = []string{m.cfg.Group}
-	answer, err := m.ask(ctx, req)
+	answer, err := m.ask(ctx, &describe{group: m.cfg.Group, epochs: m.epochs != nil})
 	if err != nil {
 		return nil, err
 	}
-	for _, g := range answer.(*kmsg.DescribeGroupsResponse).Groups {
-		if err := m.refusedBy(g.ErrorCode); err != nil {
-			return nil, err
-		}
-		if g.State != "Stable" {
-			return nil, kerr.RebalanceInProgress // the members' subscriptions are not shown
-		}
-		for i := range g.Members {
-			if t, ok := balance.DecodeTypes(g.Members[i].ProtocolMetadata); ok {
-				live = append(live, t.Live...)
-			}
+	d := answer.(*described)
+	if err := m.refusedBy(d.code); err != nil {
+		return nil, err
+	}
+	if m.epochs == nil && d.state != "Stable" {
+		return nil, kerr.RebalanceInProgress // the members' subscriptions are not shown
+	}
+	for _, shown := range d.members {
+		if m.epochs != nil {
+			live = append(live, ClientTypes(shown.clientID)...)
+		} else if t, ok := balance.DecodeTypes(shown.subscription); ok {
+			live = append(live, t.Live...)
 		}
 	}
 	return live, nil

@@ -1,0 +1,166 @@
+package group
+
+import (
+	"github.com/twmb/franz-go/pkg/kbin"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// memberShown is what a description of the group shows of a member.
+type memberShown struct {
+	clientID     string
+	subscription []byte // of the classic protocol; nil in that of KIP-848
+}
+
+// describe asks for the description of one group. It is encoded and read here and
+// not by package kmsg, whose types for the two requests would make every service
+// that only consumes 100 kB larger. What it reads allocates nothing by a count that
+// the broker sends.
+type describe struct {
+	group   string
+	epochs  bool // by the protocol of KIP-848
+	version int16
+}
+
+// The versions that are understood: every broker of the protocols has them.
+const (
+	describeClassic = 4
+	describeEpochs  = 0
+)
+
+func (d *describe) Key() int16 {
+	if d.epochs {
+		return int16(kmsg.ConsumerGroupDescribe)
+	}
+	return int16(kmsg.DescribeGroups)
+}
+
+func (d *describe) MaxVersion() int16 {
+	if d.epochs {
+		return describeEpochs
+	}
+	return describeClassic
+}
+
+func (d *describe) SetVersion(v int16)    { d.version = v }
+func (d *describe) GetVersion() int16     { return d.version }
+func (d *describe) IsFlexible() bool      { return d.epochs }
+func (d *describe) ReadFrom([]byte) error { return kbin.ErrNotEnoughData } // only brokers read it
+
+func (d *describe) ResponseKind() kmsg.Response { return &described{epochs: d.epochs} }
+
+// AppendTo implements kmsg.Request.
+func (d *describe) AppendTo(b []byte) []byte {
+	if d.epochs {
+		b = kbin.AppendCompactArrayLen(b, 1)
+		b = kbin.AppendCompactString(b, d.group)
+		b = kbin.AppendBool(b, false) // without authorized operations
+		return append(b, 0)           // no tags
+	}
+	b = kbin.AppendArrayLen(b, 1)
+	b = kbin.AppendString(b, d.group)
+	return kbin.AppendBool(b, false)
+}
+
+// described is the answer to describe.
+type described struct {
+	epochs  bool
+	version int16
+
+	code    int16
+	state   string
+	members []memberShown
+}
+
+func (d *described) Key() int16 {
+	of := describe{epochs: d.epochs}
+	return of.Key()
+}
+
+func (d *described) MaxVersion() int16         { return d.version }
+func (d *described) SetVersion(v int16)        { d.version = v }
+func (d *described) GetVersion() int16         { return d.version }
+func (d *described) IsFlexible() bool          { return d.epochs }
+func (d *described) AppendTo(b []byte) []byte  { return b } // only brokers write it
+func (d *described) RequestKind() kmsg.Request { return &describe{epochs: d.epochs} }
+func (d *described) ReadFrom(b []byte) error   { return d.read(&kbin.Reader{Src: b}) }
+
+func (d *described) read(r *kbin.Reader) error {
+	r.Int32() // throttle
+	if d.epochs {
+		d.readEpochs(r)
+	} else {
+		d.readClassic(r)
+	}
+	return r.Complete()
+}
+
+func (d *described) readClassic(r *kbin.Reader) {
+	if r.ArrayLen() < 1 {
+		return
+	}
+	d.code = r.Int16()
+	_ = r.String() // group
+	d.state = r.String()
+	_ = r.String() // protocol type
+	_ = r.String() // protocol
+	for n := r.ArrayLen(); n > 0 && r.Ok(); n-- {
+		var m memberShown
+		_ = r.String()     // member id
+		r.NullableString() // instance id
+		m.clientID = r.String()
+		_ = r.String() // host
+		m.subscription = r.Bytes()
+		r.Bytes() // assignment
+		if r.Ok() {
+			d.members = append(d.members, m)
+		}
+	}
+	r.Int32() // authorized operations
+}
+
+func (d *described) readEpochs(r *kbin.Reader) {
+	if r.CompactArrayLen() < 1 {
+		return
+	}
+	d.code = r.Int16()
+	r.CompactNullableString() // error message
+	r.CompactString()         // group
+	d.state = r.CompactString()
+	r.Int32()         // group epoch
+	r.Int32()         // assignment epoch
+	r.CompactString() // assignor
+	for n := r.CompactArrayLen(); n > 0 && r.Ok(); n-- {
+		var m memberShown
+		r.CompactString()         // member id
+		r.CompactNullableString() // instance id
+		r.CompactNullableString() // rack
+		r.Int32()                 // member epoch
+		m.clientID = r.CompactString()
+		r.CompactString() // host
+		for topics := r.CompactArrayLen(); topics > 0 && r.Ok(); topics-- {
+			r.CompactString()
+		}
+		r.CompactNullableString() // regular expression
+		skipAssignment(r)
+		skipAssignment(r) // the target
+		kmsg.SkipTags(r)
+		if r.Ok() {
+			d.members = append(d.members, m)
+		}
+	}
+	r.Int32() // authorized operations
+	kmsg.SkipTags(r)
+	kmsg.SkipTags(r)
+}
+
+func skipAssignment(r *kbin.Reader) {
+	for n := r.CompactArrayLen(); n > 0 && r.Ok(); n-- {
+		r.Uuid()
+		r.CompactString()
+		for partitions := r.CompactArrayLen(); partitions > 0 && r.Ok(); partitions-- {
+			r.Int32()
+		}
+		kmsg.SkipTags(r)
+	}
+	kmsg.SkipTags(r)
+}
