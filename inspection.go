@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/eventbus-go/eventbus/internal/declare"
@@ -34,9 +35,25 @@ type GroupInspection struct {
 	Bytes         int64                    `json:"bytes"`
 	ParkedKeys    int64                    `json:"parkedKeys"`
 	ParkedBytes   int64                    `json:"parkedBytes"`
+	Held          []HeldType               `json:"held"`      // by topic and type
 	Abandoned     int64                    `json:"abandoned"` // attempts cut off at a drain bound
 	Subscriptions []SubscriptionInspection `json:"subscriptions"`
 	Partitions    []PartitionInspection    `json:"partitions"` // that this member has
+}
+
+// HeldType is a type of event that this member does not handle, and of which it
+// holds events for a member that does.
+type HeldType struct {
+	Topic     string `json:"topic"`
+	Type      string `json:"type"`
+	Keys      int64  `json:"keys"`
+	Events    int64  `json:"events"` // of those keys, of whatever type
+	WaitingMs int64  `json:"waitingMs"`
+	// Live says that a member handles the type now: its events wait until that
+	// member has their partitions. Else its last handler has left, or this member is
+	// finding out, and the policy for unknown types applies after UntilMs more.
+	Live    bool  `json:"live"`
+	UntilMs int64 `json:"untilMs"`
 }
 
 // SubscriptionInspection is one subscription. Until the group has started, only
@@ -112,7 +129,7 @@ func (b *Bus) sortedGroups() []*group {
 // inspectGroup returns the state of one group from one snapshot of its engine,
 // so that its parts fit together.
 func (b *Bus) inspectGroup(g *group) GroupInspection {
-	look := GroupInspection{Name: g.name, State: "not started", Partitions: []PartitionInspection{}, Subscriptions: []SubscriptionInspection{}}
+	look := GroupInspection{Name: g.name, State: "not started", Partitions: []PartitionInspection{}, Held: []HeldType{}, Subscriptions: []SubscriptionInspection{}}
 	b.mu.Lock()
 	for _, t := range g.topics {
 		name := func(sub *engine.Subscription, typ string) {
@@ -138,6 +155,13 @@ func (b *Bus) inspectGroup(g *group) GroupInspection {
 	}
 	look.Records, look.Bytes, look.Abandoned = s.Records, s.Bytes, s.Abandoned
 	look.ParkedKeys, look.ParkedBytes = s.ParkedKeys, s.ParkedBytes
+	for _, h := range s.Held {
+		held := HeldType{Topic: h.Topic, Type: h.Type, Keys: h.Keys, Events: h.Events, WaitingMs: h.Longest.Milliseconds(), Live: h.Live}
+		if !h.Live {
+			held.UntilMs = max(time.Until(h.Until).Milliseconds(), 0)
+		}
+		look.Held = append(look.Held, held)
+	}
 	running := make(map[string]*engine.SubscriptionSnapshot, len(s.Subscriptions))
 	for i := range s.Subscriptions {
 		running[s.Subscriptions[i].Name] = &s.Subscriptions[i]

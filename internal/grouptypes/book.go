@@ -1,9 +1,8 @@
 package grouptypes
 
 import (
-	"cmp"
 	"maps"
-	"slices"
+	"sort"
 	"sync"
 	"time"
 
@@ -86,7 +85,10 @@ func sorted(gone map[ID]time.Time) []Gone {
 	for id, at := range gone {
 		all = append(all, Gone{id, at})
 	}
-	slices.SortFunc(all, func(a, b Gone) int { return cmp.Or(b.At.Compare(a.At), cmp.Compare(a.ID, b.ID)) })
+	sort.Slice(all, func(i, k int) bool {
+		a, b := all[i], all[k]
+		return a.At.After(b.At) || a.At.Equal(b.At) && a.ID < b.ID
+	})
 	return all
 }
 
@@ -104,7 +106,11 @@ func (b *Book) State(id ID) transport.TypeState {
 func (b *Book) Live() []ID {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return slices.Sorted(maps.Keys(b.live))
+	all := make([]ID, 0, len(b.live))
+	for id := range b.live {
+		all = append(all, id)
+	}
+	return Sorted(all)
 }
 
 // Gone returns the types that are remembered, the ones that left last first.

@@ -1,10 +1,10 @@
 package balance
 
 import (
-	"cmp"
 	"encoding/binary"
 	"maps"
 	"slices"
+	"sort"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -107,14 +107,15 @@ func (b *Balancer) Assign(members []Member, partitions map[string]int32) map[str
 	// Static members first, by the names that last: so a plan is the same
 	// whatever ids the coordinator gives.
 	members = slices.Clone(members)
-	slices.SortFunc(members, func(a, b Member) int {
+	sort.Slice(members, func(i, k int) bool {
+		a, b := &members[i], &members[k]
 		if a.instance != "" && b.instance != "" {
-			return cmp.Compare(a.instance, b.instance)
+			return a.instance < b.instance
 		}
 		if (a.instance != "") != (b.instance != "") {
-			return cmp.Compare(b.instance, a.instance)
+			return a.instance != ""
 		}
-		return cmp.Compare(a.ID, b.ID)
+		return a.ID < b.ID
 	})
 	plan := b.plan(members, partitions)
 	if !b.Cooperative {

@@ -53,7 +53,7 @@ type Types struct {
 // Digest returns a number that stands for a set of types, never zero.
 func Digest(ids []grouptypes.ID) uint64 {
 	h := fnv.New64a()
-	for _, id := range slices.Sorted(slices.Values(ids)) {
+	for _, id := range grouptypes.Sorted(slices.Clone(ids)) {
 		_, _ = h.Write(binary.BigEndian.AppendUint32(nil, uint32(id)))
 	}
 	return max(h.Sum64(), 1)
@@ -229,8 +229,7 @@ func Union(members []Member) Types {
 		all.Live = append(all.Live, members[i].Types.Live...)
 		all.Gone = append(all.Gone, members[i].Types.Gone...)
 	}
-	slices.Sort(all.Live)
-	all.Live = slices.Compact(all.Live)
+	all.Live = grouptypes.Sorted(all.Live)
 	return all
 }
 
