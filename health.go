@@ -122,6 +122,11 @@ func (g *group) health(stuckAfter time.Duration) (c HealthCheck, stuck bool) {
 		switch {
 		case p.OldestHeld:
 			worth = append(worth, fmt.Sprintf("%s: waits at offset %d for a subscription that an operator has paused", p.Partition, p.Watermark))
+		case p.OldestType != "" && p.OldestLive && p.OldestAge > stuckAfter:
+			wrong = append(wrong, fmt.Sprintf("%s: for %s an event of type %s at offset %d has waited for the partition to come to a member that handles it: "+
+				"end the rollout; programs that handle different types for good need groups of their own", p.Partition, p.OldestAge.Round(time.Second), p.OldestType, p.Watermark))
+		case p.OldestType != "":
+			worth = append(worth, fmt.Sprintf("%s: holds an event of type %s at offset %d for another member of the group", p.Partition, p.OldestType, p.Watermark))
 		case p.OldestAge > stuckAfter:
 			wrong = append(wrong, fmt.Sprintf("%s: no progress for %s, offset %d is the first unfinished%s", p.Partition, p.OldestAge.Round(time.Second), p.Watermark, waitingFor(p)))
 		case p.ParkedKeys > 0:

@@ -125,6 +125,23 @@ func (o Operator) Skip(group, topic string, partition int32, offset int64) error
 	return nil
 }
 
+// ForgetType applies the policy for unknown types to the events of a type that this
+// member holds for another one, now and from now on: Inspect shows them as Held.
+// Once a member comes that handles the type, its events are held for that one
+// again. Others of the group need an order of their own. It is logged, and the
+// events are counted.
+func (o Operator) ForgetType(group, topic, typ string) error {
+	g, err := o.bus.running(group)
+	if err == nil {
+		err = g.engine.Load().ForgetType(topic, typ)
+	}
+	if err != nil {
+		return &Error{Op: "forget type", Err: err}
+	}
+	g.signals.Log.Warn("an operator gave a type up that no handler here knows", telemetry.LogTopic, topic, "type", typ)
+	return nil
+}
+
 // running returns a group whose engine has been started.
 func (b *Bus) running(name string) (*group, error) {
 	g, err := b.group(name)

@@ -3,12 +3,14 @@ package eventbus_test
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/eventbus-go/eventbus"
@@ -206,4 +208,45 @@ func testRollingDeployment(t *testing.T, r *rollout) {
 	if held := newer.Operator().Inspect().Groups[0].Held; len(held) != 0 {
 		t.Errorf("the member that knows every type holds %v", held)
 	}
+}
+
+// TestHeldTypesShow: what a member holds for another shows in its inspection and its
+// health, and an operator's order ends it.
+func TestHeldTypesShow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cluster := kafkatest.NewMemory(t)
+		r := newRollout(t, kafka.Config{})
+		older := cluster.Start(t, r.onV2())
+		newer := cluster.Start(t, r.onV2(), r.onMoved())
+		synctest.Wait()
+		r.publish(newer, 0, 30)
+		time.Sleep(time.Minute)
+		g := older.Operator().Inspect().Groups[0]
+		if len(g.Held) != 1 || g.Held[0].Type != "addressMoved" || !g.Held[0].Live || g.Held[0].Keys == 0 || g.Held[0].WaitingMs < 59_000 {
+			t.Fatalf("the older member shows %+v", g.Held)
+		}
+		health := func(want eventbus.HealthStatus, says string) {
+			t.Helper()
+			if c := older.Health(t.Context()).Checks["group "+g.Name]; c.Status != want || !strings.Contains(c.Error, says) {
+				t.Errorf("health is %s: %s", c.Status, c.Error)
+			}
+		}
+		health(eventbus.Degraded, "holds an event of type addressMoved")
+		time.Sleep(5 * time.Minute)
+		health(eventbus.Unhealthy, "groups of their own")
+		if held := newer.Operator().Inspect().Groups[0].Held; len(held) != 0 {
+			t.Errorf("the newer member holds %+v", held)
+		}
+		if err := newer.Operator().ForgetType(g.Name, g.Held[0].Topic, "addressMoved"); !errors.Is(err, eventbus.ErrNotFound) {
+			t.Errorf("forgetting what is not held: %v", err)
+		}
+		if err := older.Operator().ForgetType(g.Name, g.Held[0].Topic, "addressMoved"); err != nil {
+			t.Error(err)
+		}
+		synctest.Wait()
+		health(eventbus.Healthy, "")
+		if held := older.Operator().Inspect().Groups[0].Held; len(held) != 0 || r.count() != 60-int(g.Held[0].Keys) {
+			t.Errorf("holds %+v, %d events handled", held, r.count())
+		}
+	})
 }

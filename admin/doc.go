@@ -9,6 +9,7 @@
 //	POST /groups/{group}/resume   the same
 //	POST /groups/{group}/unpark   {"topic": "…", "partition": 3, "key": "c-1"}, or "keyBase64"
 //	POST /groups/{group}/skip     {"topic": "…", "partition": 3, "offset": 1207}
+//	POST /groups/{group}/forget   {"topic": "…", "type": "CustomerMoved"}, of which events are held
 //	GET  /log-level               {"level":"info"}, if LogLevel is given
 //	PUT  /log-level               the same
 //

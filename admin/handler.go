@@ -37,6 +37,7 @@ func Handler(bus *eventbus.Bus, options ...Option) http.Handler {
 	serve("POST /groups/{group}/resume", order(func(group string, of subscription) error { return bus.Operator().Resume(group, of.Subscription) }))
 	serve("POST /groups/{group}/unpark", order(h.unpark))
 	serve("POST /groups/{group}/skip", order(h.skip))
+	serve("POST /groups/{group}/forget", order(func(group string, of forgotten) error { return bus.Operator().ForgetType(group, of.Topic, of.Type) }))
 	if h.level != nil {
 		serve("GET /log-level", h.level)
 		serve("PUT /log-level", h.level)

@@ -31,6 +31,10 @@ type (
 		place
 		Offset *int64 `json:"offset"`
 	}
+	forgotten struct {
+		Topic string `json:"topic"`
+		Type  string `json:"type"`
+	}
 	place struct {
 		Topic     string `json:"topic"`
 		Partition *int32 `json:"partition"`

@@ -52,6 +52,7 @@ func (g *GroupSignals) Watch(e *engine.Engine) {
 	g.metrics.lost.Add(ctx, 0, g.base.add...)
 	for _, h := range g.Topics {
 		g.metrics.retries.Add(ctx, 0, h.base.add...)
+		g.metrics.released.Add(ctx, 0, h.base.add...)
 		g.metrics.letterFailures.Add(ctx, 0, h.base.add...)
 		g.metrics.commitFailure.Add(ctx, 0, h.base.add...)
 	}
@@ -77,6 +78,18 @@ func (g *GroupSignals) Skipped(p transport.Partition, reason string, n int64) {
 	if g.Log.Enabled(ctx, slog.LevelDebug) {
 		g.Log.LogAttrs(ctx, slog.LevelDebug, "skipped", slog.String(LogTopic, p.Topic), slog.Int64(LogPartition, int64(p.Partition)),
 			slog.String(LogReason, reason), slog.Int64(LogEvents, n))
+	}
+}
+
+// Released implements engine.Observer. It is a warning, once in a while: the events
+// had a handler, and the deployment that took it away may have been a mistake.
+func (g *GroupSignals) Released(p transport.Partition, typ string, held time.Duration) {
+	h, ctx := g.Topics[p.Topic], context.Background()
+	g.metrics.released.Add(ctx, 1, h.base.add...)
+	level, quiet := h.Failures.Next(slog.LevelWarn)
+	if g.Log.Enabled(ctx, level) {
+		g.Log.LogAttrs(ctx, level, "an event was held for a handler of its type, and none came", slog.String(LogTopic, p.Topic),
+			slog.Int64(LogPartition, int64(p.Partition)), slog.String("type", ClippedName(typ)), slog.Duration(LogWait, held), quiet)
 	}
 }
 

@@ -22,6 +22,7 @@ type metrics struct {
 	sent, consumed                          metric.Int64Counter
 	retries, letters, letterFailures        metric.Int64Counter
 	skipped, abandoned, lost, commitFailure metric.Int64Counter
+	released                                metric.Int64Counter
 	transitions                             metric.Int64Counter
 }
 
@@ -43,6 +44,7 @@ func newMetrics(provider metric.MeterProvider) metrics {
 		letters:        DeadLetters.Counter(m),
 		letterFailures: DeadLetterFailures.Counter(m),
 		skipped:        Skipped.Counter(m),
+		released:       ReleasedEvents.Counter(m),
 		abandoned:      Abandoned.Counter(m),
 		lost:           LostPartitions.Counter(m),
 		commitFailure:  CommitFailures.Counter(m),

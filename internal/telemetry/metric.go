@@ -36,6 +36,8 @@ var (
 	BufferedSize   = Metric{"eventbus.buffer.size", "By", "Size of the events fetched and not finished."}
 	ParkedKeys     = Metric{"eventbus.parked.count", "{key}", "Keys that wait for a retry, a circuit breaker or a dead letter."}
 	ParkedSize     = Metric{"eventbus.parked.size", "By", "Size of the events that wait with their keys."}
+	HeldEvents     = Metric{"eventbus.held.count", "{event}", "Events, of the parked keys, that are held for another member of the group, which handles their type."}
+	ReleasedEvents = Metric{"eventbus.held.released", "{event}", "Events that were held for another member, and to which the policy for unknown types was applied in the end."}
 
 	Lag           = Metric{"eventbus.partition.lag", "{event}", "Offsets up to the last stable one that are not fetched, and events fetched and not finished."}
 	Unstable      = Metric{"eventbus.partition.unstable.count", "{event}", "Offsets from the last stable one to the high watermark: held back by open transactions."}
@@ -59,7 +61,7 @@ func Metrics() []Metric {
 		OperationDuration, SentMessages, ConsumedMessages, ProcessDuration,
 		PendingEvents, PendingSize,
 		Retries, DeadLetters, DeadLetterFailures, Skipped, Abandoned, RunningHandlers, StuckHandlers,
-		BufferedEvents, BufferedSize, ParkedKeys, ParkedSize,
+		BufferedEvents, BufferedSize, ParkedKeys, ParkedSize, HeldEvents, ReleasedEvents,
 		Lag, Unstable, UnstableAge, OldestAge, StalledAge, PausedFetches,
 		AssignedPartitions, Rebalances, LostPartitions, CommitFailures,
 		BreakerStates, BreakerTransitions,

@@ -21,7 +21,7 @@ import (
 type watched struct {
 	pendingEvents, pendingSize          metric.Int64ObservableUpDownCounter
 	bufferedEvents, bufferedSize        metric.Int64ObservableUpDownCounter
-	parkedKeys, parkedSize              metric.Int64ObservableUpDownCounter
+	parkedKeys, parkedSize, held        metric.Int64ObservableUpDownCounter
 	running, stuck                      metric.Int64ObservableUpDownCounter
 	partitions, lag, unstable           metric.Int64ObservableUpDownCounter
 	rebalances                          metric.Int64ObservableCounter
@@ -40,6 +40,7 @@ func (s *Signals) watch() {
 		bufferedSize:   BufferedSize.Level(m),
 		parkedKeys:     ParkedKeys.Level(m),
 		parkedSize:     ParkedSize.Level(m),
+		held:           HeldEvents.Level(m),
 		running:        RunningHandlers.Level(m),
 		stuck:          StuckHandlers.Level(m),
 		partitions:     AssignedPartitions.Level(m),
@@ -55,7 +56,7 @@ func (s *Signals) watch() {
 	registration, err := m.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		s.observe(w, o)
 		return nil
-	}, w.pendingEvents, w.pendingSize, w.bufferedEvents, w.bufferedSize, w.parkedKeys, w.parkedSize, w.running, w.stuck,
+	}, w.pendingEvents, w.pendingSize, w.bufferedEvents, w.bufferedSize, w.parkedKeys, w.parkedSize, w.held, w.running, w.stuck,
 		w.partitions, w.lag, w.unstable, w.rebalances, w.unstableAge, w.oldestAge, w.progressAge, w.paused, w.breakers)
 	if err != nil {
 		otel.Handle(err)
@@ -114,6 +115,7 @@ func (g *GroupSignals) observe(w *watched, o metric.Observer, s *engine.Snapshot
 		p := &s.Partitions[i]
 		one := g.with(group, Destination.String(p.Partition.Topic), partitionID(p.Partition.Partition))
 		o.ObserveInt64(w.parkedKeys, p.ParkedKeys, one)
+		o.ObserveInt64(w.held, p.HeldEvents, one)
 		o.ObserveInt64(w.paused, oneIf(p.Paused), one)
 		stalled, oldest := p.OldestAge, time.Duration(0)
 		if !p.Oldest.IsZero() {
