@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
-	"sync"
 	"sync/atomic"
 
 	"github.com/eventbus-go/eventbus/internal/engine"
@@ -40,7 +38,7 @@ type groupTopic struct {
 	shared    sharedSettings
 	types     map[string]*engine.Subscription
 	tombstone *engine.Subscription
-	warned    warnedTypes
+	warned    telemetry.Once // of types that nobody handles
 	letters   letterBox
 }
 
@@ -375,29 +373,7 @@ func (g *group) routeUnknown(t *groupTopic, typ string) engine.Route {
 
 // warnUnhandled logs that nobody in the group handles a type, once for each.
 func (g *group) warnUnhandled(topic, typ string) {
-	if g.routes[topic].warned.first(typ) {
+	if g.routes[topic].warned.First(typ) {
 		g.bus.config.Logger.Warn("events of a type that no subscription of the group handles", "topic", topic, "group", g.name, "type", typ)
 	}
-}
-
-// warnedTypes are the unknown types that were warned about, once each. They are
-// bounded, because a producer may send a new type with every event.
-type warnedTypes struct {
-	mu    sync.Mutex
-	types map[string]struct{}
-}
-
-const maxWarned = 100
-
-func (u *warnedTypes) first(typ string) bool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if _, known := u.types[typ]; known || len(u.types) >= maxWarned {
-		return false
-	}
-	if u.types == nil {
-		u.types = make(map[string]struct{})
-	}
-	u.types[strings.Clone(typ)] = struct{}{}
-	return true
 }

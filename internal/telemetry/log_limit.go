@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 )
@@ -46,4 +47,28 @@ func (l *logLimit) Next(level slog.Level) (slog.Level, slog.Attr) {
 		return level, slog.Attr{} // which handlers leave out
 	}
 	return level, slog.Int64(LogSuppressed, n)
+}
+
+// Once remembers names that were logged, so that each is logged once. It is bounded,
+// because a producer may send a new name with every event: past maxOnce none is
+// logged. The zero value is ready, and safe for concurrent use.
+type Once struct {
+	mu    sync.Mutex
+	names map[string]struct{}
+}
+
+const maxOnce = 100
+
+// First reports whether a name is new, and is to be logged.
+func (o *Once) First(name string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if _, known := o.names[name]; known || len(o.names) >= maxOnce {
+		return false
+	}
+	if o.names == nil {
+		o.names = make(map[string]struct{})
+	}
+	o.names[strings.Clone(name)] = struct{}{} // it may lie in fetched memory
+	return true
 }

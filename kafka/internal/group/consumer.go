@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/eventbus-go/eventbus/internal/grouptypes"
 	"github.com/eventbus-go/eventbus/kafka/internal/balance"
 	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
 	"github.com/eventbus-go/eventbus/kafka/internal/fetch"
@@ -121,7 +122,7 @@ func (c *Consumer) start() {
 	if c.member.epochs != nil {
 		c.work.Go(c.member.watchSession)
 	}
-	c.work.Go(c.member.watchTypes)
+	c.work.Go(func() { c.member.types.watch(c.member.ctx, c.member.describable()) })
 	c.work.Go(func() {
 		if c.member.epochs != nil {
 			c.member.runByEpochs()
@@ -157,6 +158,11 @@ func (c *Consumer) Commit(ctx context.Context, commits ...transport.Commit) erro
 // Alive reports whether the group still counts this member in.
 func (c *Consumer) Alive() bool { return c.member.alive() }
 
+// TypeState returns what the member knows of the group's handlers of a type.
+func (c *Consumer) TypeState(topic, typ string) transport.TypeState {
+	return c.member.types.state(grouptypes.Of(topic, typ))
+}
+
 // Status is a snapshot.
 func (c *Consumer) Status() transport.ConsumerStatus {
 	s := c.member.status()
@@ -185,4 +191,14 @@ func (c *Consumer) Close(ctx context.Context) error {
 	c.work.Wait()
 	c.losePatience()
 	return nil
+}
+
+// describable is the member's group for those who ask what its members handle.
+func (m *membership) describable() *describable {
+	joined := func() (bool, <-chan struct{}) {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		return m.generation >= 0, m.changed
+	}
+	return &describable{name: m.cfg.Group, epochs: m.epochs != nil, ask: m.ask, refused: m.refusedBy, joined: joined, log: m.log}
 }

@@ -6,9 +6,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/eventbus-go/eventbus/internal/grouptypes"
 	"github.com/eventbus-go/eventbus/kafka/internal/balance"
@@ -49,10 +52,9 @@ func newHeardTypes(names map[string][]string) *heardTypes {
 	return &heardTypes{names: names, own: grouptypes.All(names), wants: make(chan struct{}, 1)}
 }
 
-// TypeState implements transport.Consumer.
-func (c *Consumer) TypeState(topic, typ string) transport.TypeState {
-	h := c.member.types
-	state := h.book.State(grouptypes.Of(topic, typ))
+// state returns what is known of a type.
+func (h *heardTypes) state(id grouptypes.ID) transport.TypeState {
+	state := h.book.State(id)
 	h.mu.Lock()
 	fresh := h.exact || h.refused || time.Since(h.looked) < lookAge
 	h.mu.Unlock()
@@ -115,89 +117,106 @@ func (h *heardTypes) changedLocked() {
 	fetch.Signal(h.wants)
 }
 
-// watchTypes describes the group when that is wanted.
-func (m *membership) watchTypes() {
+// describable is a group as its member can have it described.
+type describable struct {
+	name    string
+	epochs  bool // by the protocol of KIP-848
+	ask     func(context.Context, kmsg.Request) (kmsg.Response, error)
+	refused func(code int16) error
+	// joined reports whether the member is in the group, and returns what is closed
+	// when that, or the generation, changes.
+	joined func() (in bool, changed <-chan struct{})
+	log    *slog.Logger
+}
+
+// watch has the group described when that is wanted, until ctx ends.
+func (h *heardTypes) watch(ctx context.Context, g *describable) {
 	for failures := 0; ; {
 		select {
-		case <-m.types.wants:
-		case <-m.ctx.Done():
+		case <-h.wants:
+		case <-ctx.Done():
 			return
 		}
-		m.types.mu.Lock()
-		needless := m.types.exact || m.types.refused
-		m.types.mu.Unlock()
+		h.mu.Lock()
+		needless := h.exact || h.refused
+		h.mu.Unlock()
 		if needless {
 			continue
 		}
-		err := m.lookAtMembers()
-		pause := 100 * time.Millisecond
-		if err != nil && m.ctx.Err() == nil {
-			fetch.Signal(m.types.wants)
-			pause = cluster.RetryCoordinator(err, failures+1)
+		err := h.look(ctx, g)
+		pause := lookPause
+		if err != nil && ctx.Err() == nil {
+			fetch.Signal(h.wants)
+			pause = max(pause, cluster.RetryCoordinator(err, failures+1))
 			failures++
 		} else {
 			failures = 0
 		}
-		cluster.Pause(m.ctx, pause)
+		cluster.Pause(ctx, pause)
 	}
 }
 
-// lookAtMembers asks the coordinator which types the members handle. The error is
-// nil if asking again can't help.
-func (m *membership) lookAtMembers() error {
-	ctx, cancel := context.WithTimeout(m.ctx, commitPatience)
+const (
+	// lookPause is the least time between two descriptions.
+	lookPause = 100 * time.Millisecond
+	// lookPatience bounds one.
+	lookPatience = 10 * time.Second
+)
+
+// look asks the coordinator which types the members handle. The error is nil if
+// asking again can't help.
+func (h *heardTypes) look(ctx context.Context, g *describable) error {
+	ctx, cancel := context.WithTimeout(ctx, lookPatience)
 	defer cancel()
-	m.mu.Lock()
-	in, changed := m.generation >= 0, m.changed
-	m.mu.Unlock()
+	in, changed := g.joined()
 	if !in {
 		return errNotIn
 	}
 	asked := time.Now()
-	live, err := m.membersTypes(ctx)
+	live, err := g.types(ctx)
 	switch {
 	case err == nil:
 	case errors.Is(err, transport.ErrUnauthorized), errors.Is(err, kerr.UnsupportedVersion):
-		m.log.Warn("the types that other members of the group handle stay unknown: events of types that this member does not handle are not held for them",
-			"group", m.cfg.Group, "error", err)
-		m.types.mu.Lock()
-		defer m.types.mu.Unlock()
-		m.types.refused = true
+		g.log.Warn("the types that other members of the group handle stay unknown: events of types that this member does not handle are not held for them",
+			"group", g.name, "error", err)
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.refused = true
 		return nil
 	default:
-		return fmt.Errorf("describing group %q: %w", m.cfg.Group, err)
+		return fmt.Errorf("describing group %q: %w", g.name, err)
 	}
-	m.types.mu.Lock()
-	defer m.types.mu.Unlock()
-	if m.types.exact {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.exact {
 		return nil // the leader has spoken meanwhile
 	}
-	m.types.book.Update(live, nil, time.Now())
+	h.book.Update(live, nil, time.Now())
 	select {
 	case <-changed: // and may have changed before it was described
 	default:
-		m.types.looked = asked
+		h.looked = asked
 	}
 	return nil
 }
 
 var errNotIn = errors.New("the member is not in the group")
 
-// membersTypes returns the types of all members, this one included.
-func (m *membership) membersTypes(ctx context.Context) (live []grouptypes.ID, err error) {
-	answer, err := m.ask(ctx, &describe{group: m.cfg.Group, epochs: m.epochs != nil})
+// types returns those of all members, this one included.
+func (g *describable) types(ctx context.Context) (live []grouptypes.ID, err error) {
+	answer, err := g.ask(ctx, &describe{group: g.name, epochs: g.epochs})
 	if err != nil {
 		return nil, err
 	}
 	d := answer.(*described)
-	if err := m.refusedBy(d.code); err != nil {
+	if err := g.refused(d.code); err != nil {
 		return nil, err
 	}
-	if m.epochs == nil && d.state != "Stable" {
+	if !g.epochs && d.state != "Stable" {
 		return nil, kerr.RebalanceInProgress // the members' subscriptions are not shown
 	}
 	for _, shown := range d.members {
-		if m.epochs != nil {
+		if g.epochs {
 			live = append(live, ClientTypes(shown.clientID)...)
 		} else if t, ok := balance.DecodeTypes(shown.subscription); ok {
 			live = append(live, t.Live...)
