@@ -105,18 +105,6 @@ func (a *app) close() error {
 // json reports whether the output is for programs.
 func (a *app) json() bool { return a.output == "json" }
 
-// printError writes an error to stderr, under the program's name. Errors of
-// package eventbus begin with that name already.
-func (a *app) printError(text string) {
-	_, _ = fmt.Fprintf(a.stderr, "eventbus: %s\n", strings.TrimPrefix(text, "eventbus: "))
-}
-
-// note writes a remark to stderr, so that the output on stdout stays whole for
-// programs.
-func (a *app) note(format string, args ...any) {
-	_, _ = fmt.Fprintf(a.stderr, format+"\n", args...)
-}
-
 // confirm asks whether to go on with something that can't be undone. With --yes
 // it does not ask. Without a terminal to ask on it refuses: a script that
 // forgot --yes must not hang, and must not delete.
@@ -124,7 +112,7 @@ func (a *app) confirm(format string, args ...any) error {
 	if a.yes {
 		return nil
 	}
-	question := fmt.Sprintf(format, args...)
+	question := fmt.Sprintf(format, visibleValues(args)...)
 	if !a.asks {
 		return misuse("%s: there is no terminal to ask on, so give --yes to do it or --dry-run to look", question)
 	}

@@ -1,12 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
-	"unicode"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
@@ -59,8 +58,11 @@ func newCatalogMergeCommand(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			_, err = merged.WriteTo(a.stdout)
-			return err
+			var b bytes.Buffer
+			if _, err := merged.WriteTo(&b); err != nil {
+				return err
+			}
+			return a.printDocument(b.Bytes())
 		}),
 	}
 }
@@ -84,8 +86,7 @@ func newCatalogAsyncAPICommand(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			_, err = a.stdout.Write(text)
-			return err
+			return a.printDocument(text)
 		}),
 	}
 	c.Flags().StringVar(&o.Version, "asyncapi-version", "3.1.0", "`version` of AsyncAPI: 3.1.0 or 3.0.0")
@@ -174,7 +175,7 @@ func (a *app) diffCatalogs(old, now *catalog.Document, fail catalog.Level, allow
 		}
 	} else {
 		for _, c := range changes {
-			if err := a.say("%s", oneLine(c.String())); err != nil {
+			if err := a.say("%s", c); err != nil {
 				return err
 			}
 		}
@@ -183,14 +184,4 @@ func (a *app) diffCatalogs(old, now *catalog.Document, fail catalog.Level, allow
 		return errReported
 	}
 	return nil
-}
-
-// oneLine takes out of a text what a terminal would obey.
-func oneLine(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return ' '
-		}
-		return r
-	}, s)
 }

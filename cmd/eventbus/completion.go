@@ -57,6 +57,9 @@ func (a *app) names(c *cobra.Command, begun string, ask func(context.Context) ([
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
+	for i := range all {
+		all[i] = string(visible(all[i])) // a shell prints them as they are
+	}
 	slices.Sort(all)
 	return slices.DeleteFunc(all, func(name string) bool { return !strings.HasPrefix(name, begun) }), cobra.ShellCompDirectiveNoFileComp
 }

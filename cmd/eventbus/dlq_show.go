@@ -48,8 +48,8 @@ type cause struct {
 	Types       []string `json:"types"`
 	// First and Last are the earliest and the latest last failure among the
 	// letters.
-	First time.Time `json:"first"`
-	Last  time.Time `json:"last"`
+	First instant `json:"first"`
+	Last  instant `json:"last"`
 
 	// The distinct keys and types, from which Keys and Types are made at the
 	// end.
@@ -61,11 +61,11 @@ func (c *cause) add(l *letter.Letter) {
 	c.Letters++
 	c.keys[string(l.Record.Key)] = true
 	c.types[cmp.Or(redrive.Type(l), "(none)")] = true
-	if c.First.IsZero() || l.LastFailure.Before(c.First) {
-		c.First = l.LastFailure
+	if c.First.IsZero() || l.LastFailure.Before(c.First.Time) {
+		c.First.Time = l.LastFailure
 	}
-	if l.LastFailure.After(c.Last) {
-		c.Last = l.LastFailure
+	if l.LastFailure.After(c.Last.Time) {
+		c.Last.Time = l.LastFailure
 	}
 }
 
@@ -128,7 +128,7 @@ func (a *app) deadStats(ctx context.Context, topic string, f *letterFilter) erro
 		c.Keys, c.Types = len(c.keys), slices.Sorted(maps.Keys(c.types))
 		rows = append(rows, table.Row{
 			c.Fingerprint, c.Letters, c.Keys, strings.Join(c.Types, ","), c.Reason,
-			stamp(c.First), stamp(c.Last), text.Snip(c.Gist, 100, "…"),
+			stamp(c.First.Time), stamp(c.Last.Time), text.Snip(string(visible(c.Gist)), 100, "…"),
 		})
 	}
 	return a.show(all, table.Row{"fingerprint", "letters", "keys", "types", "reason", "first", "last", "error"}, rows)
@@ -177,8 +177,8 @@ type letterLine struct {
 	Source       string    `json:"source"`
 	Redeliveries int       `json:"redeliveries"`
 	Origin       string    `json:"origin"`
-	FirstFailure time.Time `json:"firstFailure"`
-	LastFailure  time.Time `json:"lastFailure"`
+	FirstFailure instant   `json:"firstFailure"`
+	LastFailure  instant   `json:"lastFailure"`
 	Stack        string    `json:"stack,omitempty"`
 	// Foreign says why the record is not a dead letter; the fields above are
 	// then empty.
@@ -247,14 +247,10 @@ func (a *app) printLetter(l *letter.Letter, s redrive.State, foreign error) erro
 	e := look(l.Record)
 	e.event.Headers = slices.DeleteFunc(slices.Clone(e.event.Headers), func(h transport.Header) bool { return strings.HasPrefix(h.Key, letter.Prefix) })
 	if a.json() {
-		line, err := e.line()
-		if err != nil {
-			return err
-		}
 		out := letterLine{
-			line: line, State: s.String(), Reason: l.Reason, Error: l.Error, Fingerprint: redrive.Fingerprint(l), Group: l.Group, Attempts: l.Attempts,
+			line: e.line(), State: s.String(), Reason: l.Reason, Error: l.Error, Fingerprint: redrive.Fingerprint(l), Group: l.Group, Attempts: l.Attempts,
 			Source: fmt.Sprintf("%s@%d", l.Source, l.SourceOffset), Redeliveries: l.Redeliveries, Origin: fmt.Sprintf("%s@%d", l.Origin.Partition, l.Origin.Offset),
-			FirstFailure: l.FirstFailure, LastFailure: l.LastFailure, Stack: l.Stack,
+			FirstFailure: instant{l.FirstFailure}, LastFailure: instant{l.LastFailure}, Stack: l.Stack,
 		}
 		if foreign != nil {
 			out.Foreign = foreign.Error()
@@ -264,25 +260,25 @@ func (a *app) printLetter(l *letter.Letter, s redrive.State, foreign error) erro
 	if err := a.printEvent(e, true); err != nil {
 		return err
 	}
-	rows := [][2]string{{"state", s.String()}}
+	rows := [][2]any{{"state", s}}
 	if foreign != nil {
-		rows = append(rows, [2]string{"foreign", foreign.Error()})
+		rows = append(rows, [2]any{"foreign", foreign})
 	} else {
 		rows = append(rows,
-			[2]string{"reason", l.Reason}, [2]string{"error", a.paint(l.Error, text.FgRed)}, [2]string{"fingerprint", redrive.Fingerprint(l)},
-			[2]string{"group", l.Group}, [2]string{"read from", fmt.Sprintf("%s@%d", l.Source, l.SourceOffset)},
-			[2]string{"attempts", fmt.Sprintf("%d, from %s to %s", l.Attempts, stamp(l.FirstFailure), stamp(l.LastFailure))})
+			[2]any{"reason", l.Reason}, [2]any{"error", a.paint(l.Error, text.FgRed)}, [2]any{"fingerprint", redrive.Fingerprint(l)},
+			[2]any{"group", l.Group}, [2]any{"read from", fmt.Sprintf("%s@%d", l.Source, l.SourceOffset)},
+			[2]any{"attempts", fmt.Sprintf("%d, from %s to %s", l.Attempts, stamp(l.FirstFailure), stamp(l.LastFailure))})
 		if l.Redeliveries > 0 {
-			rows = append(rows, [2]string{"redeliveries", fmt.Sprintf("%d, first read from %s@%d", l.Redeliveries, l.Origin.Partition, l.Origin.Offset)})
+			rows = append(rows, [2]any{"redeliveries", fmt.Sprintf("%d, first read from %s@%d", l.Redeliveries, l.Origin.Partition, l.Origin.Offset)})
 		}
 	}
 	for _, r := range rows {
-		if err := a.say("  %s: %s", a.paint(r[0], text.Bold), r[1]); err != nil {
+		if err := a.say("  %s: %s", a.paint(fmt.Sprint(r[0]), text.Bold), r[1]); err != nil {
 			return err
 		}
 	}
 	if l.Stack != "" {
-		return a.say("  %s:\n    %s", a.paint("stack", text.Bold), strings.ReplaceAll(strings.TrimSpace(l.Stack), "\n", "\n    "))
+		return a.say("  %s:\n    %s", a.paint("stack", text.Bold), visibleLines(strings.TrimSpace(l.Stack), "    "))
 	}
 	return nil
 }

@@ -48,9 +48,11 @@ type line struct {
 	Partition int32  `json:"partition"`
 	Offset    int64  `json:"offset"`
 	// Timestamp is left out if the record has none.
-	Timestamp time.Time `json:"timestamp,omitzero"`
-	// Key is null for a record without a key, and "" for an empty one.
+	Timestamp instant `json:"timestamp,omitzero"`
+	// Key is null for a record without a key, and "" for an empty one. A key that is
+	// not UTF-8 is in KeyBytes as well, in Base64.
 	Key       *string     `json:"key"`
+	KeyBytes  []byte      `json:"keyBytes,omitempty"`
 	Headers   [][2]string `json:"headers,omitempty"`
 	Tombstone bool        `json:"tombstone,omitempty"`
 	// Event is the CloudEvent in its JSON format. A record that is not an event
@@ -60,13 +62,18 @@ type line struct {
 	Value   []byte          `json:"value,omitempty"`
 }
 
-// line returns the record for programs.
-func (s *seen) line() (*line, error) {
+// line returns the record for programs. An event that the JSON format of CloudEvents
+// has no form for, such as one with an attribute that is not UTF-8, is a problem of
+// this record alone: the next ones are shown.
+func (s *seen) line() *line {
 	e := &s.event
-	l := &line{Topic: e.Topic, Partition: e.Partition, Offset: e.Offset, Timestamp: e.Timestamp.UTC(), Tombstone: e.Tombstone}
+	l := &line{Topic: e.Topic, Partition: e.Partition, Offset: e.Offset, Timestamp: instant{e.Timestamp}, Tombstone: e.Tombstone}
 	if e.Key != nil {
 		key := string(e.Key)
 		l.Key = &key
+		if !utf8.Valid(e.Key) {
+			l.KeyBytes = e.Key
+		}
 	}
 	for _, h := range e.Headers {
 		l.Headers = append(l.Headers, [2]string{h.Key, string(h.Value)})
@@ -80,23 +87,19 @@ func (s *seen) line() (*line, error) {
 		var encoder wire.Encoder
 		var r transport.Record
 		if err := encoder.Structured(e, &r); err != nil {
-			return nil, err
+			l.Problem, l.Value = err.Error(), e.Data
+			break
 		}
 		l.Event = bytes.Clone(r.Value)
+		if !json.Valid(l.Event) {
+			l.Event, l.Problem, l.Value = nil, "the event has no form in JSON", e.Data
+		}
 	}
-	return l, nil
+	return l
 }
 
 // printLine writes the record as one line of JSON.
-func (a *app) printLine(s *seen) error {
-	l, err := s.line()
-	if err != nil {
-		return err
-	}
-	encoder := json.NewEncoder(a.stdout)
-	encoder.SetEscapeHTML(false)
-	return encoder.Encode(l)
-}
+func (a *app) printLine(s *seen) error { return a.encodeJSON(s.line(), "") }
 
 // printEvent writes the record for people: a head of place, type and key, then
 // the data. With whole it adds all attributes and headers.
@@ -116,7 +119,7 @@ func (a *app) printEvent(s *seen, whole bool) error {
 		head += "  " + a.paint(e.Type, text.Bold, text.FgGreen)
 	}
 	if e.Key != nil {
-		head += "  key=" + quoted(e.Key)
+		head += "  key=" + visible(quoted(e.Key))
 	}
 	if err := a.say("%s", head); err != nil {
 		return err
@@ -165,16 +168,16 @@ func (s *seen) attributes() (rows [][2]string) {
 
 // payload returns the data: JSON compact, or indented if whole, other text
 // quoted, and of binary data the size.
-func (s *seen) payload(whole bool) string {
+func (s *seen) payload(whole bool) shown {
 	data := s.event.Data
 	var b bytes.Buffer
 	switch {
 	case whole && json.Indent(&b, data, "  ", "  ") == nil:
-		return b.String()
+		return shown(visibleJSON(b.Bytes()))
 	case !whole && json.Compact(&b, data) == nil:
-		return b.String()
+		return shown(visibleJSON(b.Bytes()))
 	}
-	return quoted(data)
+	return visible(quoted(data))
 }
 
 // quoted returns bytes in a form that is safe on a terminal. Text with control

@@ -258,9 +258,9 @@ func (a *app) printGroup(d *groupDescription) error {
 		if p.Committed < 0 {
 			committed = "none"
 		}
-		lag := fmt.Sprint(p.Lag)
+		lag := shown(fmt.Sprint(p.Lag))
 		if p.Lag > 0 && p.Member == "" {
-			lag = a.paint(lag, text.FgYellow)
+			lag = a.paint(string(lag), text.FgYellow)
 		}
 		rows = append(rows, table.Row{p.Topic, p.Partition, committed, p.End, lag, p.Ahead, p.Parked, p.Member, a.paint(p.Problem, text.FgRed)})
 	}

@@ -18,7 +18,8 @@
 //	dlq, dlq_show, dlq_decide, dlq_replay, dlq_skip  dead letters, over internal/redrive
 //	catalog, schemas         catalogues and the documents out of them, a schema registry
 //	doctor, doctor_checks   an examination of all of these
-//	table, misuse, completion  output, errors, shells
+//	table, visible          output, and what makes it inert on a terminal
+//	misuse, completion      errors, shells
 package main
 
 import (

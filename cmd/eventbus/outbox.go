@@ -64,7 +64,7 @@ func newOutboxCommand(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.say("%s", sql)
+			return a.say("%s", shown(sql))
 		}
 		return outbox.Migrate(ctx, pool, f.of())
 	})
@@ -138,7 +138,7 @@ func (a *app) outboxList(ctx context.Context, pool *pgxpool.Pool, f *outboxFlags
 	}
 	rows := make([]table.Row, len(events))
 	for i, p := range events {
-		rows[i] = table.Row{p.ID, p.Relay, p.Topic, strconv.QuoteToASCII(string(p.Key)), time.Since(p.Parked).Round(time.Second), p.Attempts, strconv.QuoteToGraphic(cmp.Or(p.Error, "waits for the one before"))}
+		rows[i] = table.Row{p.ID, p.Relay, p.Topic, quoted(p.Key), time.Since(p.Parked).Round(time.Second), p.Attempts, cmp.Or(p.Error, "waits for the one before")}
 	}
 	return a.show(events, table.Row{"ID", "RELAY", "TOPIC", "KEY", "WAITING", "ATTEMPTS", "ERROR"}, rows)
 }
@@ -148,19 +148,19 @@ func (a *app) outboxShow(ctx context.Context, pool *pgxpool.Pool, f *outboxFlags
 	if err != nil {
 		return err
 	}
-	shown := struct {
+	full := struct {
 		outbox.ParkedEvent
 		Type string `json:"type,omitempty"`
 		Data []byte `json:"data,omitempty"`
 	}{ParkedEvent: p}
 	if p.Event != nil {
-		shown.Type, shown.Data = p.Event.Type, p.Event.Data
+		full.Type, full.Data = p.Event.Type, p.Event.Data
 	}
 	if a.json() {
-		return a.printJSON(shown)
+		return a.printJSON(full)
 	}
-	return a.say("event %s of type %s\ntopic   %s\nkey     %q\ncreated %s\nwaiting %v, %s\nerror   %q\ndata    %q", p.EventID, shown.Type, p.Topic, p.Key,
-		p.Created.Format(time.RFC3339), time.Since(p.Parked).Round(time.Second), counted(p.Attempts, "attempt"), p.Error, shown.Data)
+	return a.say("event %s of type %s\ntopic   %s\nkey     %s\ncreated %s\nwaiting %v, %s\nerror   %s\ndata    %s", p.EventID, full.Type, p.Topic, quoted(p.Key),
+		p.Created.Format(time.RFC3339), time.Since(p.Parked).Round(time.Second), counted(p.Attempts, "attempt"), p.Error, quoted(full.Data))
 }
 
 func parkedEvent(ctx context.Context, pool *pgxpool.Pool, f *outboxFlags, id int64) (outbox.ParkedEvent, error) {

@@ -70,7 +70,7 @@ func (a *app) listSchemas(ctx context.Context, open opener) error {
 			return err
 		}
 		lines = append(lines, schemaLine{subject, s.Version, s.ID, s.Type})
-		rows = append(rows, table.Row{oneLine(subject), s.Version, s.ID, s.Type})
+		rows = append(rows, table.Row{subject, s.Version, s.ID, s.Type})
 	}
 	return a.show(lines, table.Row{"subject", "version", "id", "type"}, rows)
 }

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
@@ -17,23 +19,45 @@ func (a *app) printTable(header table.Row, rows []table.Row) error {
 	style.Options = table.OptionsNoBordersAndSeparators
 	style.Box.PaddingLeft, style.Box.PaddingRight = "", "  "
 	t.SetStyle(style)
+	bold := make(table.Row, len(header))
 	for i, name := range header {
-		header[i] = a.paint(fmt.Sprint(name), text.Bold)
+		bold[i] = string(a.paint(fmt.Sprint(name), text.Bold))
 	}
-	t.AppendHeader(header)
-	t.AppendRows(rows)
+	t.AppendHeader(bold)
+	for _, row := range rows {
+		t.AppendRow(visibleValues(row))
+	}
 	t.SuppressTrailingSpaces()
 	_, err := fmt.Fprintln(a.stdout, t.Render())
 	return err
 }
 
 // printJSON writes a value as indented JSON.
-func (a *app) printJSON(value any) error {
-	encoder := json.NewEncoder(a.stdout)
+func (a *app) printJSON(value any) error { return a.encodeJSON(value, "  ") }
+
+// encodeJSON writes a value as JSON, on one line without an indent.
+func (a *app) encodeJSON(value any, indent string) error {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
 	// Escapes for HTML would make <, > and & in events unreadable.
 	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(value)
+	encoder.SetIndent("", indent)
+	if err := encoder.Encode(value); err != nil {
+		return err
+	}
+	_, err := a.stdout.Write(visibleJSON(b.Bytes()))
+	return err
+}
+
+// printDocument writes a document that was made out of a catalogue: its lines are
+// its own, whatever else a terminal would obey is made visible.
+func (a *app) printDocument(document []byte) error {
+	if json.Valid(document) {
+		_, err := a.stdout.Write(visibleJSON(document))
+		return err
+	}
+	_, err := fmt.Fprintln(a.stdout, string(visibleLines(string(document), "")))
+	return err
 }
 
 // show writes value as JSON if the output is for programs, and else the rows
@@ -45,19 +69,34 @@ func (a *app) show(value any, header table.Row, rows []table.Row) error {
 	return a.printTable(header, rows)
 }
 
-// paint returns the text in a colour, unless colours are off. An empty text
-// stays empty, so that a column without values stays narrow.
-func (a *app) paint(s string, colors ...text.Color) string {
+// paint returns the text, made visible, in a colour, unless colours are off. An
+// empty text stays empty, so that a column without values stays narrow.
+func (a *app) paint(s string, colors ...text.Color) shown {
+	v := visible(s)
 	if !a.colour || s == "" {
-		return s
+		return v
 	}
-	return text.Colors(colors).EscapeSeq() + s + text.Reset.EscapeSeq()
+	return shown(text.Colors(colors).EscapeSeq()) + v + shown(text.Reset.EscapeSeq())
 }
 
-// say writes a line of output for people.
+// say writes a line of output for people. The format is the program's own; the
+// values are made visible.
 func (a *app) say(format string, args ...any) error {
-	_, err := fmt.Fprintf(a.stdout, format+"\n", args...)
+	_, err := fmt.Fprintf(a.stdout, format+"\n", visibleValues(args)...)
 	return err
+}
+
+// note writes a remark to stderr, so that the output on stdout stays whole for
+// programs.
+func (a *app) note(format string, args ...any) {
+	_, _ = fmt.Fprintf(a.stderr, format+"\n", visibleValues(args)...)
+}
+
+// printError writes an error to stderr, under the program's name. Errors of
+// package eventbus begin with that name already. An error of several lines has all
+// but the first indented: each of them may quote what is not to be trusted.
+func (a *app) printError(text string) {
+	a.note("eventbus: %s", visibleLines(strings.TrimPrefix(text, "eventbus: "), "    "))
 }
 
 // counted returns a number with its noun, such as "1 letter" and "2 letters".

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -191,10 +190,12 @@ func (a *app) printTopic(d topicDescription) error {
 	}
 	rows = nil
 	for _, p := range d.Held {
-		leader := cmp.Or(map[bool]string{true: a.paint("none", text.FgRed)}[p.Leader < 0], fmt.Sprint(p.Leader))
-		insync := fmt.Sprint(p.InSync)
+		leader, insync := shown(fmt.Sprint(p.Leader)), shown(fmt.Sprint(p.InSync))
+		if p.Leader < 0 {
+			leader = a.paint("none", text.FgRed)
+		}
 		if len(p.InSync) < len(p.Replicas) {
-			insync = a.paint(insync, text.FgYellow)
+			insync = a.paint(string(insync), text.FgYellow)
 		}
 		rows = append(rows, table.Row{p.Partition, leader, fmt.Sprint(p.Replicas), insync, p.First, p.End})
 	}
