@@ -216,10 +216,7 @@ func (b *Bus) ready(ctx context.Context) error {
 	if _, err := b.transport.Cluster(ctx); err != nil {
 		return err
 	}
-	if err := b.provision(ctx, b.specs()...); err != nil {
-		return err
-	}
-	if err := b.provisionLetters(ctx, b.handledTopics()); err != nil {
+	if err := b.provisionTopics(ctx); err != nil {
 		return err
 	}
 	return b.startCodecs(ctx)

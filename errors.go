@@ -71,16 +71,19 @@ func publishError(topic, id string, err error) error {
 	return &Error{Op: "publish", Topic: topic, EventID: id, Err: err}
 }
 
-// missingTopic is the error of a topic that does not exist, and that the bus may not
+// missingTopic is the error of topics that do not exist, and that the bus may not
 // create. Its cause says no more, so its text is left out.
 type missingTopic struct {
-	topic string
-	cause error
+	topics []string
+	cause  error
 }
 
 // Error says what to do.
 func (e *missingTopic) Error() string {
-	return "topic does not exist and auto-creation is disabled: create " + e.topic + ", or set AutoProvision"
+	if len(e.topics) == 1 {
+		return "topic does not exist and auto-creation is disabled: create " + e.topics[0] + ", or set AutoProvision"
+	}
+	return "topics do not exist and auto-creation is disabled: create " + strings.Join(e.topics, ", ") + ", or set AutoProvision"
 }
 
 // Unwrap returns the cause.

@@ -6,9 +6,10 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
+	"strings"
 
 	"github.com/eventbus-go/eventbus/internal/declare"
+	"github.com/eventbus-go/eventbus/internal/letter"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -40,20 +41,30 @@ func (b *Bus) provision(ctx context.Context, specs ...transport.TopicSpec) error
 	}
 	var missing []transport.TopicSpec
 	var wrong []error
+	var refused *missingTopic
 	for i, info := range infos {
 		switch {
 		case errors.Is(info.Err, ErrTopicMissing):
-			if !b.config.provision {
-				wrong = append(wrong, &missingTopic{specs[i].Name, info.Err})
-			}
 			missing = append(missing, specs[i])
+			switch {
+			case b.config.provision:
+			case refused != nil:
+				refused.topics = append(refused.topics, specs[i].Name)
+			default:
+				refused = &missingTopic{[]string{specs[i].Name}, info.Err}
+				wrong = append(wrong, refused)
+			}
 		case info.Err != nil:
 			wrong = append(wrong, fmt.Errorf("topic %s: %w", info.Name, info.Err))
 		default:
 			b.logDifferences(&specs[i], &info)
 		}
 	}
-	if len(wrong) > 0 {
+	switch len(wrong) {
+	case 0:
+	case 1:
+		return wrong[0]
+	default:
 		return errors.Join(wrong...)
 	}
 	if len(missing) == 0 {
@@ -86,58 +97,54 @@ func (b *Bus) logDifferences(spec *transport.TopicSpec, info *transport.TopicInf
 	}
 }
 
+// provisionTopics makes sure that every topic of the bus exists, with the
+// dead-letter and retry topics of what its groups handle. The error of a bus that
+// may not create them names all that are missing, so that one request to the
+// cluster's operators is enough.
+func (b *Bus) provisionTopics(ctx context.Context) error {
+	specs := b.specs()
+	if b.config.provision {
+		if err := b.provision(ctx, specs...); err != nil {
+			return err
+		}
+	}
+	return b.provisionLetters(ctx, b.handledTopics(), specs)
+}
+
 // provisionLetters makes sure that every topic that a group handles has its
 // dead-letter topic, and the retry topic for redeliveries. Missing ones are then
-// found at the start, not at the first poisonous event.
-//
-// They have their source's number of partitions, and allow for what a letter
-// adds to the largest record. Letters are kept without limit: only an operator
-// knows when one is no longer needed.
-func (b *Bus) provisionLetters(ctx context.Context, handled map[string][]*groupTopic) error {
-	if len(handled) == 0 {
-		return nil
-	}
-	infos, err := b.transport.Admin().Topics(ctx, slices.Sorted(maps.Keys(handled))...)
-	if err != nil {
-		return err
-	}
-	var letters, retries []transport.TopicSpec
-	for _, source := range infos {
-		if source.Err != nil {
-			return fmt.Errorf("topic %s: %w", source.Name, source.Err)
-		}
-		largest, err := strconv.Atoi(source.Configs[configMaxMessage])
+// found at the start, not at the first poisonous event. declared are the other
+// topics that have to exist: they stand in for sources that are missing.
+func (b *Bus) provisionLetters(ctx context.Context, handled map[string][]*groupTopic, declared []transport.TopicSpec) error {
+	specs := slices.Clone(declared)
+	if len(handled) > 0 {
+		infos, err := b.transport.Admin().Topics(ctx, slices.Sorted(maps.Keys(handled))...)
 		if err != nil {
-			largest = defaultMaxMessage
+			return err
 		}
-		spec := func(name string, configs map[string]string) transport.TopicSpec {
-			configs[declare.ConfigCleanupPolicy] = "delete"
-			configs[configMaxMessage] = strconv.Itoa(largest + 64<<10)
-			return transport.TopicSpec{Name: name, Partitions: source.Partitions, Replication: source.Replication, Configs: configs}
-		}
-		for _, t := range handled[source.Name] {
-			letters = append(letters, spec(t.letters.topic, map[string]string{declare.ConfigRetention: "-1"}))
-			retries = append(retries, spec(t.retry, map[string]string{}))
+		for _, info := range infos {
+			source := transport.TopicSpec{Name: info.Name, Partitions: info.Partitions, Replication: info.Replication, Configs: info.Configs}
+			switch at := slices.IndexFunc(declared, func(s transport.TopicSpec) bool { return s.Name == info.Name }); {
+			case errors.Is(info.Err, ErrTopicMissing) && at >= 0:
+				source = declared[at]
+			case info.Err != nil:
+				return fmt.Errorf("topic %s: %w", info.Name, info.Err)
+			}
+			for _, t := range handled[source.Name] {
+				dead, retry := declare.LetterTopics(&source, t.letters.topic, t.retry)
+				specs = append(specs, dead, retry)
+			}
 		}
 	}
-	if err := b.provision(ctx, letters...); err != nil {
-		return err
-	}
-	// Nothing is lost without a retry topic until somebody replays a letter.
-	err = b.provision(ctx, retries...)
-	if errors.Is(err, ErrTopicMissing) {
+	err := b.provision(ctx, specs...)
+	missing, ok := err.(*missingTopic) //nolint:errorlint // joined with another error it does not count
+	if ok && !slices.ContainsFunc(missing.topics, func(name string) bool { return !strings.HasSuffix(name, letter.RetrySuffix) }) {
+		// Nothing is lost without a retry topic until somebody replays a letter.
 		b.config.Logger.Warn("dead letters can't be redelivered", "error", err)
 		return nil
 	}
 	return err
 }
-
-// Kafka's topic configuration for the largest record batch, and its default.
-const (
-	configMaxMessage = "max.message.bytes"
-	// defaultMaxMessage is Kafka's.
-	defaultMaxMessage = 1_048_588
-)
 
 // handledTopics returns the topics that the groups handle, by Kafka name.
 func (b *Bus) handledTopics() map[string][]*groupTopic {

@@ -151,7 +151,8 @@ type deadLine struct {
 	Skipped     int64  `json:"skipped"`
 }
 
-// listDead prints one line for each dead-letter topic of the cluster.
+// listDead prints one line for each dead-letter topic of the cluster, or of an
+// environment.
 func (a *app) listDead(ctx context.Context) error {
 	t, err := a.transport(ctx)
 	if err != nil {
@@ -161,11 +162,15 @@ func (a *app) listDead(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	meant, err := a.meant()
+	if err != nil {
+		return err
+	}
 	slices.SortFunc(infos, func(x, y transport.TopicInfo) int { return strings.Compare(x.Name, y.Name) })
 	lines, rows := []deadLine{}, []table.Row{}
 	var wrong []error
 	for i := range infos {
-		if !strings.HasSuffix(infos[i].Name, letter.DeadSuffix) {
+		if !meant(infos[i].Name) || !strings.HasSuffix(infos[i].Name, letter.DeadSuffix) {
 			continue
 		}
 		b, err := redrive.OpenBox(ctx, t, infos[i].Name)

@@ -174,12 +174,12 @@ type letterLine struct {
 	// Source is the record that the group read, TOPIC/PARTITION@OFFSET; after a
 	// replay it lies in the retry topic. Origin is the first one, in the
 	// event's own topic.
-	Source       string    `json:"source"`
-	Redeliveries int       `json:"redeliveries"`
-	Origin       string    `json:"origin"`
-	FirstFailure instant   `json:"firstFailure"`
-	LastFailure  instant   `json:"lastFailure"`
-	Stack        string    `json:"stack,omitempty"`
+	Source       string  `json:"source"`
+	Redeliveries int     `json:"redeliveries"`
+	Origin       string  `json:"origin"`
+	FirstFailure instant `json:"firstFailure"`
+	LastFailure  instant `json:"lastFailure"`
+	Stack        string  `json:"stack,omitempty"`
 	// Foreign says why the record is not a dead letter; the fields above are
 	// then empty.
 	Foreign string `json:"foreign,omitempty"`

@@ -33,6 +33,9 @@ func TestDeadLetters(t *testing.T) {
 		b.Settle(t)
 
 		b.run(t, "dlq", "list").ok(dead, "4")
+		start(t, "", "--brokers", strings.Join(b.Brokers(), ","), "dlq", "list").ok(dead)
+		start(t, "", "--brokers", strings.Join(b.Brokers(), ","), "dlq", "list", "-e", "Elsewhere").ok().lacks(dead)
+		start(t, "", "--brokers", strings.Join(b.Brokers(), ","), "topics", "list", "-e", "Elsewhere").ok().lacks(dead)
 		stats := b.run(t, "dlq", "stats", dead).ok("mailbox … is full", "exhausted", "malformed", "no such mailbox").out
 		b.run(t, "dlq", "show", dead, "--key", "c-1").ok(`"name": "Bob"`, "mailbox 4711 is full", "group: mailer", "state: open").lacks("panic")
 		if r := b.run(t, "dlq", "show", dead, "--limit", "1").ok("state: open"); r.err != "There are more: raise --limit to see them.\n" {

@@ -82,7 +82,7 @@ func (a *app) examine(ctx context.Context, e *examination) error {
 	examineRights(ctx, &found, t)
 	var topics []transport.TopicInfo
 	if e.catalog != "" {
-		if topics, err = a.examineTopics(ctx, &found, t, e.catalog); err != nil {
+		if topics, err = a.examineTopics(ctx, &found, t, e); err != nil {
 			return err
 		}
 	}

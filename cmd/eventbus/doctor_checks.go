@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,10 +29,14 @@ func examineSecurity(found *findings, c *kafka.Config) {
 	switch mechanism := c.SASL.Mechanism; {
 	case mechanism == "":
 		found.add("SASL", fine, "", "not used")
-	case mechanism == "PLAIN" && !secure:
+	case secure:
+		found.add("SASL", fine, "", "%s", c.SASL)
+	case mechanism == "PLAIN":
 		found.add("SASL", warning, "use TLS as well, or SCRAM-SHA-512", "PLAIN without TLS: the password can be read on the way")
+	case mechanism == "OAUTHBEARER":
+		found.add("SASL", warning, "use TLS as well", "OAUTHBEARER without TLS: the token can be read on the way, and used until it expires")
 	default:
-		found.add("SASL", fine, "", "%s as %s", mechanism, c.SASL.Username)
+		found.add("SASL", fine, "", "%s", c.SASL)
 	}
 }
 
@@ -62,8 +67,12 @@ func examineRights(ctx context.Context, found *findings, t *kafka.Transport) {
 
 // examineTopics compares the topics that a catalogue declares with those of the
 // cluster. It returns those that exist, for further checks.
-func (a *app) examineTopics(ctx context.Context, found *findings, t *kafka.Transport, source string) ([]transport.TopicInfo, error) {
-	states, err := a.compare(ctx, source)
+func (a *app) examineTopics(ctx context.Context, found *findings, t *kafka.Transport, e *examination) ([]transport.TopicInfo, error) {
+	var groups []string
+	if e.group != "" {
+		groups = []string{e.group}
+	}
+	states, err := a.compare(ctx, e.catalog, groups)
 	if err != nil {
 		return nil, err
 	}
@@ -86,24 +95,43 @@ func (a *app) examineTopics(ctx context.Context, found *findings, t *kafka.Trans
 		there, names = append(there, *s.info), append(names, s.Topic)
 	}
 	examineReplicas(ctx, found, t, there, names)
-	rights, err := kafka.NewAdmin(t).TopicRights(ctx, names...)
+	examineNeeds(ctx, found, t, states, names)
+	return there, nil
+}
+
+// examineNeeds examines whether these credentials have the rights that the topics
+// are used with.
+func examineNeeds(ctx context.Context, found *findings, t *kafka.Transport, states []topicState, names []string) {
+	topics, err := kafka.NewAdmin(t).TopicRights(ctx, names...)
 	if err != nil {
 		found.add("topics' ACLs", unknown, "", "%v", err)
-		return there, nil
+		return
 	}
-	for _, topic := range names {
-		if r := rights[topic]; r.Known {
-			// A service needs one of the two rights, seldom both: the doctor
-			// can't know which, so a missing one is a warning that says what
-			// would fail.
-			for operation, name := range map[kafka.Operation]string{kafka.OperationRead: "Read", kafka.OperationWrite: "Write"} {
-				if !r.Allow(operation) {
-					found.add(topic, warning, "a service that needs it gets TOPIC_AUTHORIZATION_FAILED: allow "+name+" on the topic", "%s is not allowed with these credentials", name)
+	groups := make(map[string]kafka.Rights)
+	operations := map[string]kafka.Operation{"Read": kafka.OperationRead, "Write": kafka.OperationWrite}
+	var told []right
+	for i := range states {
+		for _, need := range states[i].needs {
+			has, known := topics[need.Name]
+			if need.Resource == "group" {
+				if has, known = groups[need.Name]; !known {
+					if has, err = kafka.NewAdmin(t).GroupRights(ctx, need.Name); errors.Is(err, transport.ErrUnauthorized) {
+						has.Known = true // and allows nothing
+					}
+					groups[need.Name] = has
 				}
 			}
+			if !has.Known || has.Allow(operations[need.Operation]) || slices.Contains(told, need) {
+				continue
+			}
+			told = append(told, need)
+			verdict, what := bad, fmt.Sprintf("%s on the %s is not allowed with these credentials, and needed for %s", need.Operation, need.Resource, need.For)
+			if need.Perhaps {
+				verdict, what = warning, fmt.Sprintf("%s is not allowed with these credentials: a service that is %s needs it", need.Operation, need.For)
+			}
+			found.add(need.Name, verdict, fmt.Sprintf("allow %s on the %s %s", need.Operation, need.Resource, need.Name), "%s", what)
 		}
 	}
-	return there, nil
 }
 
 // examineReplicas examines whether the loss of one broker would lose events or

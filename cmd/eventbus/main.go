@@ -12,7 +12,7 @@
 //
 //	main, root, command   the program, its flags, what all commands share
 //	app, settings, service  the cluster, its configuration, the admin handlers of services
-//	topics, topics_diff     topics, and how they differ from a catalogue
+//	topics, topics_diff, topics_provision  topics, how they differ from a catalogue, what is missing
 //	tail, publish, event    events, and how one is shown
 //	groups, groups_reset    consumer groups
 //	dlq, dlq_show, dlq_decide, dlq_replay, dlq_skip  dead letters, over internal/redrive

@@ -28,7 +28,7 @@ by --brokers and --config.`
 	flags := root.PersistentFlags()
 	flags.StringSliceVar(&a.brokers, "brokers", nil, "brokers of the cluster, `host:port`, separated by commas")
 	flags.StringVar(&a.config, "config", "", "configuration `file` (.json, .yaml) in place of the default ones")
-	flags.StringVarP(&a.environment, "environment", "e", "", "environment, such as Development or Production, whose topics are meant")
+	flags.StringVarP(&a.environment, "environment", "e", "", "environment, such as Development or Production, whose topics are meant; lists of topics show these alone")
 	flags.VarP(newChoice(&a.output, "table", "json"), "output", "o", "`format` of the output: table or json")
 	flags.BoolVarP(&a.yes, "yes", "y", false, "don't ask before changing something")
 	flags.BoolVar(&a.dryRun, "dry-run", false, "show what would be changed, and change nothing")

@@ -12,6 +12,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/spf13/cobra"
 
+	"github.com/eventbus-go/eventbus/internal/naming"
 	"github.com/eventbus-go/eventbus/kafka"
 	"github.com/eventbus-go/eventbus/transport"
 )
@@ -59,9 +60,13 @@ func (a *app) listTopics(ctx context.Context, internal bool) error {
 	if err != nil {
 		return err
 	}
+	meant, err := a.meant()
+	if err != nil {
+		return err
+	}
 	lines := []topicLine{}
 	for i := range infos {
-		if internal || !strings.HasPrefix(infos[i].Name, "__") {
+		if meant(infos[i].Name) && (internal || !strings.HasPrefix(infos[i].Name, "__")) {
 			lines = append(lines, newTopicLine(&infos[i]))
 		}
 	}
@@ -71,6 +76,19 @@ func (a *app) listTopics(ctx context.Context, internal bool) error {
 		rows = append(rows, table.Row{l.Topic, l.Partitions, l.Replication, l.Cleanup, retention(l.Retention), l.MinInSync})
 	}
 	return a.show(lines, table.Row{"topic", "partitions", "replication", "cleanup", "retention", "min in sync"}, rows)
+}
+
+// meant returns a function that reports whether a topic's name belongs to the
+// environment of --environment; without the flag all do.
+func (a *app) meant() (func(name string) bool, error) {
+	if a.environment == "" {
+		return func(string) bool { return true }, nil
+	}
+	segment, err := naming.Environment(a.environment)
+	if err != nil {
+		return nil, misuse("--environment: %v", err)
+	}
+	return func(name string) bool { return strings.HasPrefix(name, segment+".") }, nil
 }
 
 func newTopicsDescribeCommand(a *app) *cobra.Command {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,13 +17,18 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/eventbus-go/eventbus/catalog"
+	"github.com/eventbus-go/eventbus/internal/declare"
+	"github.com/eventbus-go/eventbus/internal/naming"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// catalogFlag adds the required flag that names a catalogue. It panics if that
-// fails: a mistake in this program.
-func (a *app) catalogFlag(c *cobra.Command, source *string) {
+// catalogFlags adds the required flag that names a catalogue, and the groups that
+// handle its topics beside those that it names. It panics if that fails: a mistake
+// in this program.
+func (a *app) catalogFlags(c *cobra.Command, source *string, groups *[]string) {
 	c.Flags().StringVar(source, "catalog", "", "`FILE|URL` of the catalogue that declares the topics")
+	c.Flags().StringSliceVar(groups, "group", nil, "`groups` that handle the topics, whose dead-letter and retry topics are meant too; a service's own catalogue names its groups")
+	complete(c, "group", a.groupNames)
 	if err := c.MarkFlagRequired("catalog"); err != nil {
 		panic(err) // the flag does not exist
 	}
@@ -65,10 +71,22 @@ func (a *app) readCatalog(ctx context.Context, source string) (*catalog.Document
 	return d, nil
 }
 
+// wanted is a topic that should exist: one that a catalogue declares, or the
+// dead-letter or retry topic of a group that handles one.
+type wanted struct {
+	spec  transport.TopicSpec
+	needs []right
+	// source is the topic that a letter topic belongs to; empty for declared ones.
+	source string
+	// group is the group whose letters these are.
+	group string
+}
+
 // declared returns the topics that a catalogue declares, with their names in an
 // environment: the one that is configured, or else that of the service that
-// made the catalogue.
-func (a *app) declared(ctx context.Context, source string) ([]transport.TopicSpec, error) {
+// made the catalogue. For the groups that the catalogue names, and for those in
+// groups, they are followed by the topics of their dead letters.
+func (a *app) declared(ctx context.Context, source string, groups []string) ([]wanted, error) {
 	d, err := a.readCatalog(ctx, source)
 	if err != nil {
 		return nil, err
@@ -80,23 +98,33 @@ func (a *app) declared(ctx context.Context, source string) ([]transport.TopicSpe
 	if env == "" {
 		return nil, misuse("name the environment whose topics are meant: --environment Development, or %s", environmentVariable)
 	}
-	specs := make([]transport.TopicSpec, 0, len(d.Topics))
+	var all, letters []wanted
 	var wrong []error
 	for i := range d.Topics {
-		spec, err := d.Topics[i].Spec(env)
+		topic := &d.Topics[i]
+		spec, err := topic.Spec(env)
 		wrong = append(wrong, err)
-		specs = append(specs, spec)
+		handling := slices.Compact(slices.Sorted(slices.Values(slices.Concat(topic.Groups, groups))))
+		all = append(all, wanted{spec: spec, needs: needsOf(topic, spec.Name, handling, d.Service != "")})
+		for _, group := range handling {
+			wrong = append(wrong, naming.CheckDerivedNames(spec.Name, group))
+			dead, retry := declare.LetterTopics(&spec, naming.DeadLetterTopic(spec.Name, group), naming.RetryTopic(spec.Name, group))
+			letters = append(letters,
+				wanted{dead, []right{{"Write", "topic", dead.Name, "dead letters of " + group, false}}, spec.Name, group},
+				wanted{retry, []right{{"Read", "topic", retry.Name, "redelivered letters of " + group, false}}, spec.Name, group})
+		}
 	}
-	return specs, errors.Join(wrong...)
+	return append(all, letters...), errors.Join(wrong...)
 }
 
 func newTopicsDiffCommand(a *app) *cobra.Command {
 	var source string
+	var groups []string
 	c := &cobra.Command{
 		Use: "diff", Short: "Show where topics are not as a catalogue declares them; fails if any is not", Args: cobra.NoArgs,
-		RunE: a.action(func(ctx context.Context, _ []string) error { return a.diffTopics(ctx, source) }),
+		RunE: a.action(func(ctx context.Context, _ []string) error { return a.diffTopics(ctx, source, groups) }),
 	}
-	a.catalogFlag(c, &source)
+	a.catalogFlags(c, &source, &groups)
 	return c
 }
 
@@ -107,38 +135,57 @@ type topicState struct {
 	State       string                 `json:"state"`
 	Differences []transport.Difference `json:"differences,omitempty"`
 
-	spec transport.TopicSpec
+	wanted
 	info *transport.TopicInfo
 }
 
-// compare returns the state of every topic that a catalogue declares.
-func (a *app) compare(ctx context.Context, source string) ([]topicState, error) {
-	specs, err := a.declared(ctx, source)
-	if err != nil || len(specs) == 0 {
+// follow makes the topic of a group's letters as its source is, where that exists:
+// it may have more partitions, or take larger records, than is declared.
+func (w *wanted) follow(source *transport.TopicInfo) {
+	if source == nil {
+		return
+	}
+	is := transport.TopicSpec{Name: source.Name, Partitions: source.Partitions, Replication: source.Replication, Configs: source.Configs}
+	dead, retry := declare.LetterTopics(&is, naming.DeadLetterTopic(is.Name, w.group), naming.RetryTopic(is.Name, w.group))
+	if w.spec = dead; w.needs[0].Name == retry.Name {
+		w.spec = retry
+	}
+}
+
+// compare returns the state of every topic that a catalogue declares, and of those
+// of its groups' dead letters.
+func (a *app) compare(ctx context.Context, source string, groups []string) ([]topicState, error) {
+	all, err := a.declared(ctx, source, groups)
+	if err != nil || len(all) == 0 {
 		return nil, err
 	}
 	t, err := a.transport(ctx)
 	if err != nil {
 		return nil, err
 	}
-	names := make([]string, len(specs))
-	for i := range specs {
-		names[i] = specs[i].Name
+	names := make([]string, len(all))
+	for i := range all {
+		names[i] = all[i].spec.Name
 	}
 	infos, err := t.Admin().Topics(ctx, names...)
 	if err != nil {
 		return nil, err
 	}
-	states := make([]topicState, len(specs))
+	states := make([]topicState, len(all))
+	sources := make(map[string]*transport.TopicInfo)
 	for i := range infos {
-		s := topicState{Topic: names[i], State: "same", spec: specs[i], info: &infos[i]}
+		if infos[i].Err == nil {
+			sources[names[i]] = &infos[i]
+		}
+		all[i].follow(sources[all[i].source])
+		s := topicState{Topic: names[i], State: "same", wanted: all[i], info: &infos[i]}
 		switch err := infos[i].Err; {
 		case errors.Is(err, transport.ErrTopicMissing):
 			s.State = "missing"
 		case err != nil:
 			return nil, fmt.Errorf("topic %s: %w", names[i], err)
 		default:
-			if s.Differences = specs[i].Differences(&infos[i]); len(s.Differences) > 0 {
+			if s.Differences = all[i].spec.Differences(&infos[i]); len(s.Differences) > 0 {
 				s.State = "differs"
 			}
 		}
@@ -149,8 +196,8 @@ func (a *app) compare(ctx context.Context, source string) ([]topicState, error) 
 
 // diffTopics prints the states, and fails if any topic is missing or differs,
 // so that a pipeline can check a cluster.
-func (a *app) diffTopics(ctx context.Context, source string) error {
-	states, err := a.compare(ctx, source)
+func (a *app) diffTopics(ctx context.Context, source string, groups []string) error {
+	states, err := a.compare(ctx, source, groups)
 	if err != nil {
 		return err
 	}
@@ -174,63 +221,6 @@ func (a *app) diffTopics(ctx context.Context, source string) error {
 		err = errReported
 	}
 	return err
-}
-
-func newTopicsProvisionCommand(a *app) *cobra.Command {
-	var source string
-	c := &cobra.Command{
-		Use: "provision", Short: "Create the topics that a catalogue declares and the cluster lacks; existing ones stay as they are",
-		Args: cobra.NoArgs,
-		RunE: a.action(func(ctx context.Context, _ []string) error { return a.provisionTopics(ctx, source) }),
-	}
-	a.catalogFlag(c, &source)
-	return c
-}
-
-// provisionTopics creates the missing topics. Topics that differ stay as they
-// are: a smaller retention would delete events, more partitions would move
-// keys.
-func (a *app) provisionTopics(ctx context.Context, source string) error {
-	states, err := a.compare(ctx, source)
-	if err != nil {
-		return err
-	}
-	missing := []transport.TopicSpec{}
-	var rows []table.Row
-	for _, s := range states {
-		if s.State == "missing" {
-			missing = append(missing, s.spec)
-			rows = append(rows, table.Row{s.Topic, brokers(int(s.spec.Partitions)), brokers(int(s.spec.Replication))})
-		}
-	}
-	if len(missing) == 0 {
-		a.note("Nothing to create: %s declared, none missing.", counted(len(states), "topic"))
-	} else if !a.json() {
-		if err := a.printTable(table.Row{"to be created", "partitions", "replication"}, rows); err != nil {
-			return err
-		}
-	}
-	if !a.dryRun && len(missing) > 0 {
-		if err := a.confirm("Create %s", counted(len(missing), "topic")); err != nil {
-			return err
-		}
-		if err := a.cluster.Admin().CreateTopics(ctx, missing...); err != nil {
-			return err
-		}
-		a.note("%s created.", counted(len(missing), "topic"))
-	}
-	if a.json() {
-		return a.printJSON(missing)
-	}
-	return nil
-}
-
-// brokers returns a number as text; zero is the broker's default.
-func brokers(n int) string {
-	if n == 0 {
-		return "broker's default"
-	}
-	return strconv.Itoa(n)
 }
 
 // retention returns a retention time in milliseconds as people write it.

@@ -1,13 +1,19 @@
 package main
 
 import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"testing"
 
+	"github.com/eventbus-go/eventbus"
 	"github.com/eventbus-go/eventbus/catalog"
+	"github.com/eventbus-go/eventbus/kafka"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -106,4 +112,65 @@ func TestCatalogRefused(t *testing.T) {
 		b.run(t, "topics", "diff", "--catalog", broken).fails(exitFailed, broken)
 		b.run(t, "topics", "diff", "--catalog", broken+".none").fails(exitFailed, "no such file")
 	})
+}
+
+// TestProvisionLetters: the tool makes the topics that a group's dead letters need,
+// as the service itself would, and names the rights.
+func TestProvisionLetters(t *testing.T) {
+	everywhere(t, func(t *testing.T, b *bench) {
+		file, dead, retry := catalogFile(t), b.topic+".mailer.dlq", b.topic+".mailer.retry"
+		planned := b.run(t, "topics", "provision", "--catalog", file, "--group", "mailer", "--dry-run").
+			ok(b.topic, dead, retry, "unlimited", "1114124", "Read   group  mailer", "Write  topic  "+dead, "Read   topic  "+retry)
+		planned.lacks("created.")
+		b.run(t, "topics", "provision", "--catalog", file, "--yes").ok()
+		var plan provisionPlan
+		b.run(t, "topics", "provision", "--catalog", file, "--group", "mailer", "--yes", "-o", "json").json(&plan)
+		if len(plan.Create) != 2 || plan.Create[0].Topic != dead || plan.Create[0].Partitions != 3 || plan.Create[0].Configs["retention.ms"] != "-1" {
+			t.Errorf("created: %+v", plan.Create)
+		}
+		b.run(t, "topics", "diff", "--catalog", file, "--group", "mailer").ok(dead, retry, "same").lacks("missing")
+		b.run(t, "doctor", "--catalog", file, "--group", "another").fails(exitFailed).ended(exitFailed, b.run(t, "doctor", "--catalog", file, "--group", "another", "-o", "json").out,
+			[]string{b.topic + ".another.dlq", "eventbus topics provision"})
+
+		// A service that may create nothing starts on what the tool made.
+		bus := b.Bus(t, func(c *eventbus.Config) { c.AutoProvision = eventbus.ProvisionNever })
+		err := bus.Add(eventbus.On(customers, func(context.Context, customerCreated) error { return nil }, eventbus.Group("mailer")))
+		if err := errors.Join(err, bus.Start(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+
+		// Its own catalogue names the group, which needs no flag then.
+		var own bytes.Buffer
+		document, err := catalog.OfBus(bus)
+		if err == nil {
+			_, err = document.WriteTo(&own)
+		}
+		if err == nil {
+			err = os.WriteFile(file, own.Bytes(), 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.run(t, "topics", "diff", "--catalog", file).ok(dead, retry)
+	})
+}
+
+func TestSecurityFindings(t *testing.T) {
+	for _, test := range []struct {
+		sasl kafka.SASL
+		tls  *tls.Config
+		want string
+	}{
+		{kafka.SASL{}, nil, fine},
+		{kafka.SASL{Mechanism: "PLAIN", Username: "u", Password: "p"}, nil, warning},
+		{kafka.SASL{Mechanism: "OAUTHBEARER"}, nil, warning},
+		{kafka.SASL{Mechanism: "OAUTHBEARER"}, new(tls.Config), fine},
+		{kafka.SASL{Mechanism: "SCRAM-SHA-512", Username: "u", Password: "p"}, nil, fine},
+	} {
+		var found findings
+		examineSecurity(&found, &kafka.Config{Brokers: []string{"b:9092"}, SASL: test.sasl, TLS: test.tls})
+		if got := found[len(found)-1]; got.Check != "SASL" || got.Verdict != test.want {
+			t.Errorf("%s, TLS %t: %+v, want %s", test.sasl, test.tls != nil, got, test.want)
+		}
+	}
 }

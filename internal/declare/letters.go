@@ -1,0 +1,41 @@
+package declare
+
+import (
+	"strconv"
+
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// Kafka's topic configuration for the largest record batch, and its default.
+const (
+	ConfigMaxMessage  = "max.message.bytes"
+	DefaultMaxMessage = 1_048_588
+)
+
+// letterOverhead is what a dead letter may add to its record: headers that say how
+// it failed, and the stack.
+const letterOverhead = 64 << 10
+
+// LetterTopics returns how the dead-letter topic and the retry topic of a group,
+// by their names, are to be created for a topic that the group handles.
+//
+// They have their source's number of partitions, and take its largest record with
+// what a letter adds. Letters are kept without limit: only an operator knows when
+// one is no longer needed. A letter is as safe as its event, so min.insync.replicas
+// is the source's.
+func LetterTopics(source *transport.TopicSpec, deadName, retryName string) (dead, retry transport.TopicSpec) {
+	largest, err := strconv.Atoi(source.Configs[ConfigMaxMessage])
+	if err != nil {
+		largest = DefaultMaxMessage
+	}
+	spec := func(name string) transport.TopicSpec {
+		configs := map[string]string{ConfigCleanupPolicy: "delete", ConfigMaxMessage: strconv.Itoa(largest + letterOverhead)}
+		if least := source.Configs[configMinInsync]; least != "" && least != "1" {
+			configs[configMinInsync] = least
+		}
+		return transport.TopicSpec{Name: name, Partitions: source.Partitions, Replication: source.Replication, Configs: configs}
+	}
+	dead, retry = spec(deadName), spec(retryName)
+	dead.Configs[ConfigRetention] = "-1"
+	return dead, retry
+}
