@@ -112,8 +112,9 @@ func examineNeeds(ctx context.Context, found *findings, t *kafka.Transport, stat
 	var told []right
 	for i := range states {
 		for _, need := range states[i].needs {
-			has, known := topics[need.Name]
+			has := topics[need.Name]
 			if need.Resource == "group" {
+				var known bool
 				if has, known = groups[need.Name]; !known {
 					if has, err = kafka.NewAdmin(t).GroupRights(ctx, need.Name); errors.Is(err, transport.ErrUnauthorized) {
 						has.Known = true // and allows nothing

@@ -2,6 +2,7 @@ package check
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"sync"
@@ -9,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/eventbus-go/eventbus"
 	"github.com/eventbus-go/eventbus/internal/letter"
 	"github.com/eventbus-go/eventbus/transport"
 )
@@ -24,6 +26,11 @@ const (
 	skipsPoison      flaw = "skips poison"
 	neverGivesUp     flaw = "never gives up"
 	leavesWithoutOut flaw = "leaves without a commit"
+	readsMarks       flaw = "takes an error of a batch for marks"
+	takesNilForDone  flaw = "takes a nil pointer for success"
+	forgetsExits     flaw = "waits for a handler whose goroutine has ended"
+	joinsNothing     flaw = "does not join what was published"
+	skipsUnknown     flaw = "skips a type that it has no handler for"
 )
 
 // simple is the simplest engine there is: one goroutine that handles one record
@@ -45,6 +52,8 @@ type simple struct {
 	queue    []transport.Record
 	attempts map[place]int
 	stopping bool
+	old      bool                         // it has no handler for the records' type
+	held     map[transport.Partition]bool // with records that are another member's
 }
 
 // turn is a mutex that lets a bubble's time pass while it is waited for.
@@ -55,9 +64,9 @@ func (t turn) Unlock() { <-t }
 
 // newSimple is an engine with a flaw.
 func newSimple(group, topic string, f flaw) engine {
-	return func(_ context.Context, tr transport.Transport, handle handling) (func(context.Context) error, error) {
+	return func(_ context.Context, tr transport.Transport, handle handling, old bool) (func(context.Context) error, error) {
 		s := &simple{
-			flaw: f, group: group, handle: handle, mu: make(turn, 1), ready: make(turn, 1),
+			flaw: f, group: group, handle: handle, old: old, held: make(map[transport.Partition]bool), mu: make(turn, 1), ready: make(turn, 1),
 			epochs: make(map[transport.Partition]uint64), next: make(map[transport.Partition]int64), attempts: make(map[place]int),
 		}
 		s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -124,7 +133,14 @@ func (s *simple) one() bool {
 	if _, ours := s.epochs[p]; !ours || r.Offset < s.next[p] && s.flaw == sound {
 		return true // of an assignment that is over
 	}
-	at := place{r.Partition, r.Offset}
+	if s.old {
+		// A sound member commits nothing from here on: the next owner handles it.
+		if s.held[p] = true; s.flaw == skipsUnknown {
+			s.next[p] = max(s.next[p], r.Offset+1)
+		}
+		return true
+	}
+	at, epoch := place{r.Partition, r.Offset}, s.epochs[p]
 	for {
 		err := s.try(&r)
 		s.attempts[at]++
@@ -143,7 +159,7 @@ func (s *simple) one() bool {
 			s.mu.Unlock() // a rebalance may come in between
 			pause(200 * time.Millisecond)
 			s.mu.Lock()
-			if _, ours := s.epochs[p]; !ours || s.stopping {
+			if s.epochs[p] != epoch || s.stopping {
 				return true
 			}
 			continue
@@ -156,15 +172,49 @@ func (s *simple) one() bool {
 	}
 }
 
-func (s *simple) try(r *transport.Record) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v", p)
-		}
-	}()
+var errExited = errors.New("the handler's goroutine has ended")
+
+// try calls the handler in a goroutine of its own, which may end in it.
+func (s *simple) try(r *transport.Record) error {
 	ctx, cancel := context.WithTimeout(s.ctx, 2*time.Second)
 	defer cancel()
-	return s.handle(ctx, r)
+	if s.flaw == joinsNothing {
+		ctx = context.WithValue(ctx, refused{}, func(context.Context) {})
+	}
+	ended := make(chan error, 1)
+	go func() {
+		err := errExited
+		defer func() {
+			if p := recover(); p != nil {
+				err = fmt.Errorf("panic: %v", p)
+			}
+			ended <- err
+		}()
+		err = s.handle(ctx, r)
+	}()
+	err := <-ended
+	if err == errExited && s.flaw == forgetsExits { //nolint:errorlint // its own value
+		s.mu.Unlock() // it can be stopped, and does nothing else
+		<-s.ctx.Done()
+		s.mu.Lock()
+	}
+	return s.misread(err)
+}
+
+// misread is what a flaw makes of a handler's error.
+func (s *simple) misread(err error) error {
+	_, isNil := err.(*nilError) //nolint:errorlint // as the handler returned it
+	switch {
+	case s.flaw == takesNilForDone && isNil:
+		return nil
+	case s.flaw == readsMarks && !isNil:
+		var published *eventbus.PublishBatchError
+		var marked *eventbus.BatchError
+		if errors.As(err, &published) && published.Errors[0] == nil || errors.As(err, &marked) && marked.Of(0) == nil {
+			return nil
+		}
+	}
+	return err
 }
 
 // bury writes a dead letter, and reports whether it is there.
@@ -234,6 +284,7 @@ func (s *simple) forget(gone []transport.Partition) {
 	for _, p := range gone {
 		delete(s.epochs, p)
 		delete(s.next, p)
+		delete(s.held, p)
 		var kept []transport.Record
 		for _, r := range s.queue {
 			if (transport.Partition{Topic: r.Topic, Partition: r.Partition}) != p {
@@ -262,6 +313,12 @@ func TestBrokenEngines(t *testing.T) {
 		{skipsPoison, []Kind{Lost}, quiet},
 		{neverGivesUp, []Kind{Stuck}, quiet},
 		{leavesWithoutOut, []Kind{Duplicated}, []Fault{Restart(), Rebalance()}},
+		{sound, nil, []Fault{GoroutineExit(), NilError(), PublishError(), AsyncPublish(), Deployment(), Restart()}},
+		{readsMarks, []Kind{Lost}, []Fault{PublishError()}},
+		{takesNilForDone, []Kind{Lost}, []Fault{NilError()}},
+		{forgetsExits, []Kind{Stuck}, []Fault{GoroutineExit()}},
+		{joinsNothing, []Kind{Lost}, []Fault{AsyncPublish()}},
+		{skipsUnknown, []Kind{Lost}, []Fault{Deployment()}},
 	} {
 		t.Run(string(test.flaw), func(t *testing.T) {
 			for seed := range uint64(3) {

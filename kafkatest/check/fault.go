@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"time"
 
+	"github.com/eventbus-go/eventbus"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -27,6 +29,7 @@ func Faults() []Fault {
 	return []Fault{
 		Crash(), Restart(), Rebalance(), BrokerLoss(), DeadLettersRefused(),
 		Duplicate(), Timeout(), Failure(), Panic(), Poison(),
+		GoroutineExit(), NilError(), PublishError(), AsyncPublish(),
 	}
 }
 
@@ -38,7 +41,7 @@ func Crash() Fault {
 		t.history.note("member %d crashes", t.slots[slot].id)
 		t.slots[slot].crash(t)
 		pause(between(rng, 0, 3*time.Second))
-		return t.enter(slot)
+		return t.enter(slot, t.slots[slot].old)
 	}}
 }
 
@@ -52,7 +55,7 @@ func Restart() Fault {
 			return err
 		}
 		pause(between(rng, 0, time.Second))
-		return t.enter(slot)
+		return t.enter(slot, t.slots[slot].old)
 	}}
 }
 
@@ -116,6 +119,50 @@ func Panic() Fault { return Fault{name: "panic"} }
 // and the events behind it have to be handled.
 func Poison() Fault { return Fault{name: "poison"} }
 
+// GoroutineExit lets some attempts end their goroutine, as t.FailNow does in a
+// handler. They have failed, and are tried again.
+func GoroutineExit() Fault { return Fault{name: "goroutine exit"} }
+
+// NilError lets some attempts return a nil pointer as their error, whose methods
+// panic: a frequent slip in Go. They have failed, whatever the pointer is.
+func NilError() Fault { return Fault{name: "nil error"} }
+
+// PublishError lets some attempts return the error of a batch that they published,
+// or one that marks events of a batch which they did not get. Its indexes say
+// nothing of the event that is handled: the attempt has failed.
+func PublishError() Fault { return Fault{name: "publish error"} }
+
+// AsyncPublish lets some attempts publish an event without waiting, which fails.
+// The handler returns nil: it is the bus that has to tell every middleware of the
+// failure, or a transaction there commits what never happened.
+func AsyncPublish() Fault { return Fault{name: "asynchronous publish"} }
+
+// Deployment lets the trial begin in the middle of a rolling deployment: all members
+// but the first are of an older version of the service, which has no handler for the
+// topic's type and one for another type on it. They are replaced one by one.
+func Deployment() Fault {
+	const times = 2
+	return Fault{"deployment", times, func(t *trial, _ *rand.Rand) error {
+		t.deployments++
+		for slot, m := range t.slots {
+			if !m.old {
+				continue
+			}
+			t.history.note("member %d, of the old version, is replaced", m.id)
+			if err := m.leave(); err != nil {
+				return err
+			}
+			if err := t.enter(slot, false); err != nil {
+				return err
+			}
+			if t.deployments < times {
+				return nil // the others come with the last one
+			}
+		}
+		return nil
+	}}
+}
+
 // spell is what one attempt suffers.
 type spell int8
 
@@ -125,6 +172,10 @@ const (
 	failsBefore
 	failsAfter
 	panics
+	exits
+	returnsNil
+	returnsPublishError
+	publishes
 	poisoned
 )
 
@@ -150,6 +201,14 @@ func (t *trial) curse(key, n, attempt int) spell {
 		return failsAfter
 	case has("panic") && chance >= 30 && chance < 32:
 		return panics
+	case has("goroutine exit") && chance >= 40 && chance < 44:
+		return exits
+	case has("nil error") && chance >= 50 && chance < 54:
+		return returnsNil
+	case has("publish error") && chance >= 60 && chance < 64:
+		return returnsPublishError
+	case has("asynchronous publish") && chance >= 70 && chance < 74:
+		return publishes
 	}
 	return well
 }
@@ -160,8 +219,21 @@ var (
 	errPoison   = errors.New("injected poison")
 )
 
-// suffer runs an attempt under its spell.
-func (s spell) suffer(ctx context.Context, handle func(context.Context) error) error {
+// nilError is an error that must not be asked when it is a nil pointer.
+type nilError struct{ text string }
+
+func (e *nilError) Error() string { return e.text }
+
+// publishErrors are what PublishError lets attempts return, in turn.
+var publishErrors = []error{
+	&eventbus.PublishBatchError{Errors: map[int]error{1: errInjected}},
+	fmt.Errorf("publishing what follows: %w", &eventbus.PublishBatchError{Errors: map[int]error{1: errInjected, 3: errInjected}}),
+	errors.Join(errInjected, &eventbus.BatchError{Errors: map[int]error{1: errInjected}}),
+	&eventbus.BatchError{Errors: map[int]error{7: errInjected}},
+}
+
+// suffer runs an attempt under its spell. n is the event's number.
+func (s spell) suffer(ctx context.Context, n int, handle func(context.Context) error) error {
 	switch s {
 	case hangs:
 		<-ctx.Done()
@@ -172,11 +244,38 @@ func (s spell) suffer(ctx context.Context, handle func(context.Context) error) e
 		return errors.Join(handle(ctx), errAfter)
 	case panics:
 		panic(errInjected)
+	case exits:
+		runtime.Goexit()
+	case returnsNil:
+		return (*nilError)(nil)
+	case returnsPublishError:
+		return publishErrors[n%len(publishErrors)]
+	case publishes:
+		return publishAndHandle(ctx, handle)
 	case poisoned:
 		return errPoison
 	}
 	return handle(ctx)
 }
+
+// publishAndHandle publishes an event that is refused, does not wait for it, and
+// runs the handler, in one attempt. An engine that has no publisher, as in the
+// check's own tests, has nothing to join: the handler alone fails then.
+func publishAndHandle(ctx context.Context, handle func(context.Context) error) error {
+	publish, ok := ctx.Value(refused{}).(func(context.Context))
+	if !ok {
+		return errInjected
+	}
+	publish(ctx)
+	if err := handle(ctx); err != nil {
+		return err
+	}
+	return errNotJoined
+}
+
+// errNotJoined is what an attempt ends with whose publish failed without a word to
+// the middleware around its handler.
+var errNotJoined = errors.New("the handler published an event, the cluster refused it, and the middleware was told of success")
 
 // pause lets time pass.
 func pause(d time.Duration) { <-time.After(d) }

@@ -11,18 +11,19 @@ var silent = slog.New(slog.DiscardHandler)
 // member is one member of the group.
 type member struct {
 	id   int
+	old  bool // of the version that Deployment replaces
 	line *line
 	stop func(context.Context) error
 	ends context.CancelFunc
 }
 
-// enter starts a member.
-func (t *trial) enter(slot int) error {
+// enter starts a member, of the old version of the service or the new.
+func (t *trial) enter(slot int, old bool) error {
 	t.members++
-	m := &member{id: t.members, line: &line{Transport: t.cluster}}
+	m := &member{id: t.members, old: old, line: &line{Transport: t.cluster}}
 	ctx, cancel := context.WithCancel(context.Background())
 	var err error
-	if m.stop, err = t.engine(ctx, m.line, t.watched(m.id)); err != nil {
+	if m.stop, err = t.engine(ctx, m.line, t.watched(m.id), old); err != nil {
 		cancel()
 		return err
 	}

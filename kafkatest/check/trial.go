@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -19,8 +20,10 @@ import (
 type handling func(ctx context.Context, r *transport.Record) error
 
 // engine starts one member of the group, which gives every record of the topic to
-// handle. stop ends it in an orderly way, or at once when ctx has ended.
-type engine func(ctx context.Context, tr transport.Transport, handle handling) (stop func(context.Context) error, err error)
+// handle. An old one has no handler for the topic's type: it has to leave its
+// records to the others. stop ends it in an orderly way, or at once when ctx has
+// ended.
+type engine func(ctx context.Context, tr transport.Transport, handle handling, old bool) (stop func(context.Context) error, err error)
 
 // trial is one try of a plan.
 type trial struct {
@@ -42,8 +45,10 @@ type trial struct {
 	history *history
 	slots   []*member
 	members int // ever
-	chance  *rand.Rand
-	chances sync.Mutex
+	// deployments counts how often Deployment has replaced members.
+	deployments int
+	chance      *rand.Rand
+	chances     sync.Mutex
 }
 
 // environment of all trials.
@@ -60,21 +65,30 @@ func newTrial[T any](t *testing.T, plan *Plan[T]) *trial {
 	config := eventbus.Config{
 		Service: "check", Environment: environment, Source: "urn:check", AutoProvision: eventbus.ProvisionAlways, Logger: silent,
 	}
+	earlier, side := siblingsOf(plan.Topic)
+	x.cluster.FailProduces(side.In(environment), -1, fmt.Errorf("%w: injected", transport.ErrRejected)) // no breaker counts it
 	// The event's number is the id's: it survives copies and dead letters.
 	x.number = numberOf
-	x.engine = func(ctx context.Context, tr transport.Transport, handle handling) (func(context.Context) error, error) {
+	x.engine = func(ctx context.Context, tr transport.Transport, handle handling, old bool) (func(context.Context) error, error) {
 		bus, err := eventbus.New(tr, config)
 		if err != nil {
 			return nil, err
 		}
-		if err := bus.Use(around(handle)); err != nil {
+		refusals := eventbus.NewPublisher(bus, side)
+		publish := func(ctx context.Context) { refusals.PublishAsync(ctx, sibling{}) }
+		if err := bus.Use(around(handle, publish)); err != nil {
 			return nil, err
 		}
 		options := append([]eventbus.SubscribeOption{
 			eventbus.Group(x.group), eventbus.Timeout(2 * time.Second), eventbus.Breaker(resilience.BreakerConfig{Disabled: true}),
 			eventbus.Retry(resilience.Retry{Attempts: 6, Initial: 100 * time.Millisecond, Max: time.Second}),
 		}, plan.Options...)
-		if err := eventbus.Subscribe(bus, plan.Topic, plan.Handler, options...); err != nil {
+		// The new version has the old one's handler too, and that of the plan.
+		subscriptions := []eventbus.Subscription{eventbus.On(earlier, func(context.Context, sibling) error { return nil }, options...)}
+		if !old {
+			subscriptions = append(subscriptions, eventbus.On(plan.Topic, plan.Handler, options...))
+		}
+		if err := bus.Add(subscriptions...); err != nil {
 			return nil, err
 		}
 		return bus.Close, bus.Start(ctx)
@@ -93,11 +107,12 @@ func newTrial[T any](t *testing.T, plan *Plan[T]) *trial {
 
 // around puts the trial's handling around the handler: innermost, so that what it
 // injects looks like the handler's own.
-func around(handle handling) eventbus.Middleware {
+func around(handle handling, publish func(context.Context)) eventbus.Middleware {
 	return func(next eventbus.Handler) eventbus.Handler {
 		return func(ctx context.Context, d *eventbus.Delivery) error {
 			e := d.Events[0]
 			r := &transport.Record{Topic: e.Topic, Partition: e.Partition, Offset: e.Offset, Key: e.Key, Headers: []transport.Header{{Key: "ce_id", Value: []byte(e.ID)}}}
+			ctx = context.WithValue(ctx, refused{}, publish)
 			return handle(context.WithValue(ctx, inner{}, func(ctx context.Context) error { return next(ctx, d) }), r)
 		}
 	}
@@ -105,6 +120,25 @@ func around(handle handling) eventbus.Middleware {
 
 // inner is the context's key of what is to be run.
 type inner struct{}
+
+// refused is the context's key of the function that publishes, without waiting, an
+// event that the cluster refuses.
+type refused struct{}
+
+// sibling is an event of the trial's own.
+type sibling struct{}
+
+// siblingsOf declares two topics beside that of the plan: a type on the same Kafka
+// topic, which an older version of the service handles, and a topic to publish to.
+func siblingsOf(topic eventbus.AnyTopic) (earlier, side *eventbus.Topic[sibling]) {
+	d := topic.Declaration()
+	c := eventbus.TopicConfig[sibling]{Domain: d.Domain, Name: d.Name, Version: d.Version, Unversioned: d.Version == "", Type: "check.Sibling"}
+	if d.Scope == eventbus.Internal.String() {
+		c.Scope = eventbus.Internal
+	}
+	earlier = eventbus.NewTopic(c)
+	return earlier, eventbus.NewTopic(eventbus.TopicConfig[sibling]{Domain: "check", Name: "refused", Type: "check.Sibling"})
+}
 
 // numberOf reads which event a record is.
 func numberOf(r *transport.Record) (key, n int, ok bool) {
@@ -136,7 +170,7 @@ func (t *trial) watched(member int) handling {
 		if run == nil {
 			run = func(context.Context) error { return nil }
 		}
-		err = t.curse(key, n, times).suffer(ctx, run)
+		err = t.curse(key, n, times).suffer(ctx, n, run)
 		ended = true
 		return err
 	}
@@ -151,8 +185,9 @@ const (
 // run runs the trial to its end, and judges.
 func (t *trial) run() *Report {
 	ctx := t.t.Context()
+	deploys := slices.ContainsFunc(t.faults, func(f Fault) bool { return f.name == Deployment().name })
 	for slot := range t.slots {
-		if err := t.enter(slot); err != nil {
+		if err := t.enter(slot, deploys && slot > 0); err != nil {
 			t.t.Fatalf("check: starting a member: %v", err)
 		}
 	}
