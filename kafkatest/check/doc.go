@@ -15,6 +15,11 @@
 //		})
 //	}
 //
+// Attempts also end in the ways that a handler may slip into: with the error of what
+// it published, with a nil pointer as its error, by ending its goroutine, with an
+// event that it published without waiting and that was refused. None of these is
+// success. [Deployment] begins in the middle of a rolling deployment.
+//
 // The bus is checked by that as much as the handler. What a handler alone can
 // break shows in Plan.Effects: an event that a crash repeats must take effect once.
 //
