@@ -14,6 +14,7 @@ import (
 	"github.com/eventbus-go/eventbus"
 	"github.com/eventbus-go/eventbus/catalog"
 	"github.com/eventbus-go/eventbus/kafka"
+	"github.com/eventbus-go/eventbus/secret"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -162,10 +163,10 @@ func TestSecurityFindings(t *testing.T) {
 		want string
 	}{
 		{kafka.SASL{}, nil, fine},
-		{kafka.SASL{Mechanism: "PLAIN", Username: "u", Password: "p"}, nil, warning},
+		{kafka.SASL{Mechanism: "PLAIN", Username: "u", Password: secret.Text("p")}, nil, warning},
 		{kafka.SASL{Mechanism: "OAUTHBEARER"}, nil, warning},
 		{kafka.SASL{Mechanism: "OAUTHBEARER"}, new(tls.Config), fine},
-		{kafka.SASL{Mechanism: "SCRAM-SHA-512", Username: "u", Password: "p"}, nil, fine},
+		{kafka.SASL{Mechanism: "SCRAM-SHA-512", Username: "u", Password: secret.Text("p")}, nil, fine},
 	} {
 		var found findings
 		examineSecurity(&found, &kafka.Config{Brokers: []string{"b:9092"}, SASL: test.sasl, TLS: test.tls})

@@ -10,10 +10,10 @@ import (
 	"unicode/utf8"
 )
 
-// Whoever may write to a topic, or answers in the place of a service, chooses text
-// that this program prints. A terminal obeys some of it: escape sequences, the
-// C1 controls, line breaks that forge a line of output, marks that turn the
-// direction of the text around. So the functions that print (table.go) show each
+// Everyone who may write to a topic, or who answers in the place of a service,
+// chooses text that this program prints. A terminal obeys some of it: escape
+// sequences, the C1 controls, line breaks that forge a line of output, marks that
+// reverse the direction of text. So the functions that print (table.go) show each
 // value by visible, and only they write to the app's streams.
 
 // shown is text that may be printed as it is: it was made visible already, or is
