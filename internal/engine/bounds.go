@@ -54,12 +54,12 @@ func (p *pool) take(records, bytes int64) {
 	p.bytes.Add(bytes)
 }
 
-// give returns room. Crossing a threshold downwards, of the pool or of the
-// partition's own minimum, lets paused partitions look again.
-func (p *pool) give(part *partition, records, bytes int64) {
+// give returns what a partition held. Crossing a threshold downwards, of the pool or
+// of the partition's own minimum, lets paused partitions look again.
+func (p *pool) give(records, bytes int64, crossedOwn bool) {
 	r, b := p.records.Add(-records), p.bytes.Add(-bytes)
 	if crossed(r, records, p.resumeRecords()) || crossed(b, bytes, p.resumeBytes()) ||
-		part.paused && part.records == int64(p.bounds.MinRecords/2) {
+		crossedOwn {
 		p.changed()
 	}
 }
@@ -109,4 +109,28 @@ func (p *pool) roomy() bool {
 func (p *pool) parkedFull() bool {
 	return p.parkedKeys.Load() >= int64(p.bounds.ParkedKeys) ||
 		p.parkedRecords.Load() >= int64(p.bounds.Records)/2 || p.parkedBytes.Load() >= p.bounds.Bytes/2
+}
+
+// crowding is how full the commit's metadata may become. Past the broker's
+// bound, progress beyond the watermark could not be kept, so the partition stops
+// fetching at three quarters of it, or earlier if the next batch might not fit.
+type crowding struct {
+	full   bool
+	easeAt int64 // look again when the partition holds so few records
+	batch  int   // records in the last batch
+	head   int   // bytes of the last commit's metadata that are not offsets
+}
+
+// crowdedAt is how many bytes of the metadata may be used up.
+var crowdedAt = roomIn(maxMetadata) * 3 / 4
+
+// measure notes how full the metadata may become: all that is open now may end in
+// the worst order, and that of another batch too. runs are what is finished beyond
+// the watermark.
+func (c *crowding) measure(t *tracker, runs []int64, records int64) {
+	done := progress{base: t.base, runs: runs}
+	_, worst := done.split(0, max(t.window()-done.length(), 0))
+	worst += c.head
+	c.full = records > 0 && (worst > crowdedAt || worst+c.batch/8 > roomIn(maxMetadata))
+	c.easeAt = records / 2
 }

@@ -11,24 +11,6 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// runs are the alternating runs of what is finished beyond the watermark: by this
-// owner, and behind that by the one before, as far as it is not fetched yet. The
-// caller holds mu.
-func (p *partition) runs() (runs []int64) {
-	o := p.tracker.base
-	for n := range p.tracker.runs {
-		runs = append(runs, n)
-		o += n
-	}
-	for _, s := range p.finished {
-		if from := max(s.from, p.tracker.end); from < s.to {
-			runs = append(runs, from-o, s.to-from)
-			o = s.to
-		}
-	}
-	return runs
-}
-
 // progressOf is what the partition's commit carries. The caller holds mu.
 func (p *partition) progressOf() *progress {
 	done := &progress{

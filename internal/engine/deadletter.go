@@ -11,23 +11,23 @@ import (
 // letters writes dead letters, in the order in which they fell due. One
 // goroutine hands them over; acknowledgements come on the producer's.
 type letters struct {
-	engine *Engine
+	shared *shared
 	mu     sync.Mutex
 	cond   *sync.Cond
 	lanes  []*lane
 	closed bool
 }
 
-func (q *letters) start(e *Engine) {
-	q.engine = e
+func (q *letters) start(r *shared) {
+	q.shared = r
 	q.cond = sync.NewCond(&q.mu)
 }
 
-// bury has the dead letter of a lane's head written. The caller holds mu.
+// writeLetter has the dead letter of a lane's head written. The caller holds mu.
 func (p *partition) writeLetter(l *lane) {
 	p.park(l, laneWriting, time.Time{})
 	p.writing++
-	p.engine.letters.add(l)
+	p.shared.letters.add(l)
 }
 
 func (q *letters) add(l *lane) {
@@ -64,7 +64,7 @@ func (q *letters) write(ctx context.Context) {
 		}
 		l.partition.mu.Unlock()
 		if wanted {
-			q.engine.config.DeadLetter(ctx, f, func(err error) { q.written(l, f, err) })
+			q.shared.deadLetter(ctx, f, func(err error) { q.written(l, f, err) })
 		}
 	}
 }
@@ -72,11 +72,11 @@ func (q *letters) write(ctx context.Context) {
 // written ends the wait of a lane whose dead letter was acknowledged, or failed: then the
 // key keeps waiting, and nothing is skipped.
 func (q *letters) written(l *lane, f *Failure, err error) {
-	e, p := q.engine, l.partition
+	r, p := q.shared, l.partition
 	if err == nil {
-		e.observer.DeadLettered(f)
+		r.observer.DeadLettered(f)
 	} else {
-		e.observer.DeadLetterFailed(f, err)
+		r.observer.DeadLetterFailed(f, err)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -42,22 +42,13 @@ type Config struct {
 // Engine runs one group's partitions. Start it with the consumer whose Listener
 // it is.
 type Engine struct {
-	config   Config
-	bounds   Bounds
-	observer Observer
-	log      *slog.Logger
-	parking  parking
-	letters  letters
-	foreign  *foreignTypes
-	started  chan struct{}      // closed by Start
-	consumer transport.Consumer // since then
-	base     context.Context    // of every attempt: carries values, never ends
+	config Config
+	shared
 
 	mu         sync.Mutex
 	partitions map[transport.Partition]*partition
 	subs       map[*Subscription]struct{}
 
-	pool              pool
 	flowMu            sync.Mutex // one balance at a time, so that an older pause never lands last
 	flowWake          chan struct{}
 	committing        chan struct{} // likewise for commits: held by the goroutine that could send to it
@@ -86,22 +77,26 @@ func New(config Config) *Engine {
 		config.Logger = slog.New(slog.DiscardHandler)
 	}
 	e := &Engine{
-		config:     config,
-		bounds:     config.Bounds.withDefaults(),
-		observer:   config.Observer,
-		log:        config.Logger,
-		base:       context.Background(),
+		config: config,
+		shared: shared{
+			log:        config.Logger,
+			observer:   config.Observer,
+			base:       context.Background(),
+			judge:      config.Judge,
+			deadLetter: config.DeadLetter,
+			unhandled:  config.Unhandled,
+			foreign:    newForeignTypes(config.HandlerGrace),
+			started:    make(chan struct{}),
+		},
 		partitions: make(map[transport.Partition]*partition),
 		subs:       make(map[*Subscription]struct{}),
 		flowWake:   make(chan struct{}, 1),
 		committing: make(chan struct{}, 1),
-		started:    make(chan struct{}),
-		foreign:    newForeignTypes(config.HandlerGrace),
 	}
-	e.pool.bounds = e.bounds
+	e.pool.bounds = config.Bounds.withDefaults()
 	e.pool.changed = e.wakeFlow
-	e.parking.wake = e.resume
-	e.letters.start(e)
+	e.parking.wake = (*wait).resume
+	e.letters.start(&e.shared)
 	return e
 }
 
@@ -111,7 +106,7 @@ const DefaultHandlerGrace = 10 * time.Minute
 
 // Attach gives a subscription to the engine. Before Start.
 func (e *Engine) Attach(s *Subscription) {
-	s.attach(e)
+	s.attach(&e.shared)
 	e.subs[s] = struct{}{}
 }
 
@@ -153,7 +148,7 @@ func (e *Engine) poll(ctx context.Context) {
 // every calls f an interval after it was started, and after each call, until ctx
 // ends. The timer is a new one each time: one that runs out while f waits would be
 // polled later, and under the race detector two such polls at once in a bubble of
-// testing/synctest crash Go 1.26's runtime.
+// testing/synctest crash Go 1.26's group.
 func every(ctx context.Context, interval time.Duration, f func(context.Context)) {
 	for {
 		select {

@@ -50,7 +50,7 @@ func (e *Engine) balance() {
 
 // mustPause and mayResume are asked with mu held.
 func (p *partition) mustPause() bool {
-	pool := &p.engine.pool
+	pool := &p.shared.pool
 	switch {
 	// What an earlier owner left unfinished among finished offsets is fetched
 	// in any case: it is what makes room in the metadata.
@@ -65,22 +65,9 @@ func (p *partition) mustPause() bool {
 }
 
 func (p *partition) mayResume() bool {
-	pool := &p.engine.pool
+	pool := &p.shared.pool
 	return pool.roomy() || p.records <= int64(pool.bounds.MinRecords/2)
 }
-
-// crowding is how full the commit's metadata may become. Past the broker's
-// bound, progress beyond the watermark could not be kept, so the partition stops
-// fetching at three quarters of it, or earlier if the next batch might not fit.
-type crowding struct {
-	full   bool
-	easeAt int64 // look again when the partition holds so few records
-	batch  int   // records in the last batch
-	head   int   // bytes of the last commit's metadata that are not offsets
-}
-
-// crowdedAt is how many bytes of the metadata may be used up.
-var crowdedAt = roomIn(maxMetadata) * 3 / 4
 
 // needsCheck reports whether the partition is crowded, after a batch.
 func (p *partition) needsCheck() bool {
@@ -91,23 +78,4 @@ func (p *partition) needsCheck() bool {
 		p.measure()
 	}
 	return p.crowding.full
-}
-
-// measure notes how full the metadata may become: all that is open now may end
-// in the worst order, and that of another batch too. The caller holds mu.
-func (p *partition) measure() {
-	c := &p.crowding
-	done := progress{base: p.tracker.base, runs: p.runs()}
-	_, worst := done.split(0, max(p.tracker.window()-done.length(), 0))
-	worst += c.head
-	c.full = p.records > 0 && (worst > crowdedAt || worst+c.batch/8 > roomIn(maxMetadata))
-	c.easeAt = p.records / 2
-}
-
-// ease looks again at a crowded partition after half of what it held has ended.
-// The caller holds mu.
-func (p *partition) ease() {
-	if p.measure(); !p.crowding.full {
-		p.engine.pool.changed()
-	}
 }

@@ -65,7 +65,7 @@ func (g *gate) look() {
 	g.changed()
 	g.mu.Unlock()
 	for _, w := range asking {
-		g.sub.engine.resume(w)
+		w.resume()
 	}
 }
 

@@ -7,6 +7,24 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
+// Route is where a record goes: to a subscription, or to one of the other ends.
+type Route struct {
+	Subscription *Subscription // set for Handle
+	Order        Order         // of the topic, where there is no Subscription
+	End          End
+	Reason       string // why it is skipped, held or dead-lettered
+	Err          error  // what the dead letter says
+	// Topic and Type are set for a type that no subscription here handles: then End
+	// is for when no other member of the group handles it either. Topic is the one
+	// that the type belongs to, also of a record of its retry topic.
+	Topic, Type string
+
+	foreign *foreignType // it is held for another member
+}
+
+// skips reports whether the record is passed over as it is taken in.
+func (r *Route) skips() bool { return r.End == Skip && r.foreign == nil }
+
 // intake routes the records of a batch and appends them to their lanes.
 func (e *Engine) intake(b *transport.Batch) {
 	p := e.partition(b.Partition)
@@ -109,7 +127,7 @@ func (p *partition) append(b *transport.Batch, in *intakeBuffers) {
 	}
 	p.records += count
 	p.bytes += bytes
-	p.engine.pool.take(count, bytes)
+	p.shared.pool.take(count, bytes)
 	in.setOff(p)
 }
 
@@ -121,8 +139,8 @@ func (p *partition) expects(b *transport.Batch) bool {
 	case p.overstarts:
 		return false // of the log before, polled before Skipped was called
 	case b.From > p.tracker.end:
-		p.engine.log.Error("offsets were never delivered", "partition", p.id.String(), "from", p.tracker.end, "to", b.From)
-		p.engine.observer.Skipped(p.id, "not delivered", b.From-p.tracker.end)
+		p.shared.log.Error("offsets were never delivered", "partition", p.id.String(), "from", p.tracker.end, "to", b.From)
+		p.shared.observer.Skipped(p.id, "not delivered", b.From-p.tracker.end)
 	}
 	p.overstarts = false
 	return true

@@ -25,9 +25,8 @@ type lane struct {
 // are reused for other keys, so a caller that ends a wait compares identity to see
 // that the lane is still in it.
 type wait struct {
+	stay
 	lane *lane
-	at   time.Time
-	slot int    // in the heap; −1 if not there
 	key  uint64 // by which the breaker knows the lane that waits before it
 
 	fresh  bool // its head was never tried

@@ -30,7 +30,7 @@ const SkippedByOperator = "operator"
 func (s *Subscription) Hold(held bool) {
 	if !held {
 		s.mu.Lock()
-		waiting := slices.Collect(maps.Keys(s.queues))
+		waiting := slices.Collect(maps.Keys(s.lanes.queues))
 		s.mu.Unlock()
 		for _, p := range waiting {
 			p.excuse(s)

@@ -17,9 +17,9 @@ var errExhausted = errors.New("retries exhausted")
 // decided on and could not write.
 var errDecided = errors.New("an earlier owner of the partition gave the event up; that member's log has the error of the last attempt")
 
-// failure is how an attempt failed; nil if it did not.
-type failure struct {
-	engine  *Engine
+// attemptFailure is how an attempt failed; nil if it did not.
+type attemptFailure struct {
+	shared  *shared
 	verdict Verdict
 	err     error
 	// blameless: it probed a breaker behind which nothing has worked yet.
@@ -27,7 +27,7 @@ type failure struct {
 }
 
 // of gives the error of the attempt's record i, nil if it was handled.
-func (f *failure) of(i int) error {
+func (f *attemptFailure) of(i int) error {
 	switch {
 	case f == nil:
 		return nil
@@ -41,10 +41,10 @@ func (f *failure) of(i int) error {
 // the attempts before it did spends nothing: else an outage that lasts would use
 // up the budgets of the records that probe. Once another probe worked it
 // is its own fault again, so keys that are poisonous do not probe again and again.
-func (f *failure) verdictOn(err error) Verdict {
+func (f *attemptFailure) verdictOn(err error) Verdict {
 	v := f.verdict
 	if v.Each != nil {
-		v = judged(f.engine.config.Judge, err)
+		v = judged(f.shared.judge, err)
 	}
 	if f.blameless && v.Kind == Retry && v.Breaker == resilience.Failure {
 		v.Kind, v.probe = Wait, true
@@ -76,7 +76,7 @@ func judged(judge func(error) Verdict, err error) (v Verdict) {
 
 // finishLanes ends the attempt's run of each lane. It returns the record that
 // waits for another attempt now, and how long, if there is one.
-func (w *worker) finishLanes(p *partition, now time.Time, f *failure) (parked *Failure, wait time.Duration) {
+func (w *worker) finishLanes(p *partition, now time.Time, f *attemptFailure) (parked *Failure, wait time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.attemptEnded(w)
@@ -107,7 +107,7 @@ func (w *worker) finishLanes(p *partition, now time.Time, f *failure) (parked *F
 // handler had them in order, and says what became of each. The failed ones stay, in
 // order, and run alone from now on, unless the verdict on one is final. The caller
 // holds mu.
-func (p *partition) finishRun(l *lane, items []*item, now time.Time, err func(i int) error, f *failure) {
+func (p *partition) finishRun(l *lane, items []*item, now time.Time, err func(i int) error, f *attemptFailure) {
 	var failed []*item
 	for i, it := range items {
 		l.pop()
@@ -230,7 +230,7 @@ func (p *partition) setOff(l *lane) {
 		case it.retry == nil || it.retry.end == Handle:
 			it.sub.ready(p, l)
 			return
-		case it.retry.end == Hold || it.retry.end == await && p.engine.foreign.keeps(it.retry.foreign, p.engine.pool.heldFull()):
+		case it.retry.end == Hold || it.retry.end == await && p.shared.foreign.keeps(it.retry.foreign, p.shared.pool.heldFull()):
 			p.park(l, laneHeld, time.Time{})
 			return
 		case it.retry.end == await:
@@ -245,7 +245,7 @@ func (p *partition) setOff(l *lane) {
 }
 
 // resume ends a lane's wait, if it is still in that one.
-func (e *Engine) resume(w *wait) {
+func (w *wait) resume() {
 	l := w.lane
 	p := l.partition
 	p.mu.Lock()

@@ -210,7 +210,7 @@ func TestUnpark(t *testing.T) {
 			t.Error(err)
 		}
 		c.end(t, 0, retryAfter(time.Hour))
-		s.engine.resume(w) // a timer that fired at the same moment
+		w.resume() // a timer that fired at the same moment
 		pass(2 * time.Minute)
 		wantRunning(t, c)
 		pass(time.Hour)

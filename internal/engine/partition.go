@@ -10,7 +10,7 @@ import (
 // partition is one assigned partition: from Assigned until Revoked or Lost.
 type partition struct {
 	id      transport.Partition
-	engine  *Engine
+	shared  *shared
 	epoch   uint64 // of the assignment
 	cluster string
 	topic   transport.TopicID
@@ -54,12 +54,9 @@ const (
 	partitionGone                    // and nothing is committed any more
 )
 
-// span is a range of offsets [from, to).
-type span struct{ from, to int64 }
-
-func newPartition(e *Engine, a *transport.Assignment) *partition {
+func newPartition(r *shared, a *transport.Assignment) *partition {
 	p := &partition{
-		id: a.Partition, engine: e, epoch: a.Epoch, cluster: a.ClusterID, topic: a.TopicID,
+		id: a.Partition, shared: r, epoch: a.Epoch, cluster: a.ClusterID, topic: a.TopicID,
 		handled: make(chan struct{}), drained: make(chan struct{}),
 		leaderEpoch: a.LeaderEpoch, lastStable: -1, lastProgress: time.Now(),
 		committed: a.Offset, committedMetadata: a.Metadata,
@@ -68,9 +65,9 @@ func newPartition(e *Engine, a *transport.Assignment) *partition {
 	done, err := decodeProgress(a)
 	switch {
 	case err != nil:
-		e.log.Warn("progress beyond the committed offset dropped: finished events may run again",
+		r.log.Warn("progress beyond the committed offset dropped: finished events may run again",
 			"partition", p.id.String(), "offset", a.Offset, "error", err)
-		e.observer.CommitFailed(p.id, err)
+		r.observer.CommitFailed(p.id, err)
 	case done != nil:
 		p.finished, p.unknown = done.spans(), done.unknown
 		p.budgets = make(map[int64]budget, len(done.spent))
@@ -93,6 +90,24 @@ func (p *partition) passFinished(offset int64) {
 	for len(p.finished) > 0 && p.finished[0].to <= offset {
 		p.finished = p.finished[1:]
 	}
+}
+
+// runs are the alternating runs of what is finished beyond the watermark: by this
+// owner, and behind that by the one before, as far as it is not fetched yet. The
+// caller holds mu.
+func (p *partition) runs() (runs []int64) {
+	o := p.tracker.base
+	for n := range p.tracker.runs {
+		runs = append(runs, n)
+		o += n
+	}
+	for _, s := range p.finished {
+		if from := max(s.from, p.tracker.end); from < s.to {
+			runs = append(runs, from-o, s.to-from)
+			o = s.to
+		}
+	}
+	return runs
 }
 
 // lane returns the lane of key, and whether it is new. The caller holds mu.
@@ -139,9 +154,26 @@ func (p *partition) finish(it *item, now time.Time) {
 	it.leave()
 	p.records--
 	p.bytes -= size
-	p.engine.pool.give(p, 1, size)
+	p.give(1, size)
 	if p.crowding.full && p.records <= p.crowding.easeAt {
 		p.ease()
+	}
+}
+
+// give returns what the partition held to the pool. The caller holds mu.
+func (p *partition) give(records, bytes int64) {
+	pool := &p.shared.pool
+	pool.give(records, bytes, p.paused && p.records == int64(pool.bounds.MinRecords/2))
+}
+
+// measure looks at how full the commit's metadata may become. The caller holds mu.
+func (p *partition) measure() { p.crowding.measure(&p.tracker, p.runs(), p.records) }
+
+// ease looks again at a crowded partition after half of what it held has ended.
+// The caller holds mu.
+func (p *partition) ease() {
+	if p.measure(); !p.crowding.full {
+		p.shared.pool.changed()
 	}
 }
 
@@ -159,40 +191,6 @@ func (p *partition) goOn(l *lane) bool {
 	}
 	l.state = laneReady
 	return true
-}
-
-// park makes a lane wait: until at, if that is not zero. The caller holds mu.
-func (p *partition) park(l *lane, state laneState, at time.Time) *wait {
-	l.state, l.wait = state, &wait{lane: l, at: at, slot: -1}
-	if l.since.IsZero() {
-		l.since = time.Now()
-	}
-	l.own(true)
-	p.countParked(1, l.records, l.bytes)
-	if l.awaits() {
-		p.countHeld(1, l.records, l.bytes)
-	}
-	if !at.IsZero() {
-		p.engine.parking.add(l.wait)
-	}
-	return l.wait
-}
-
-// unpark ends a wait. The caller holds mu.
-func (p *partition) unpark(l *lane) {
-	p.engine.parking.remove(l.wait)
-	if l.awaits() {
-		p.countHeld(-1, -l.records, -l.bytes)
-	}
-	l.state, l.wait = laneReady, nil
-	p.countParked(-1, -l.records, -l.bytes)
-}
-
-func (p *partition) countParked(keys, records, bytes int64) {
-	p.parkedKeys += keys
-	p.parkedRecords += records
-	p.parkedBytes += bytes
-	p.engine.pool.park(keys, records, bytes)
 }
 
 // drain lets nothing new start.
@@ -269,7 +267,7 @@ func (p *partition) drop() {
 	records, bytes := p.records, p.bytes
 	p.records, p.bytes = 0, 0
 	p.lanes, p.free = laneTable{}, nil
-	p.engine.pool.give(p, records, bytes)
+	p.give(records, bytes)
 }
 
 // copyOut copies old records out of fetched batches of which most is finished.

@@ -1,72 +1,85 @@
 package engine
 
-// readyQueue holds the lanes of one partition that may run. The subscription's
-// lock guards it.
-type readyQueue struct {
-	partition *partition
-	lanes     []*lane
-	head      int
-	inRing    bool
+// rotation holds what is ready to be taken, queue by queue: all queues that have
+// something get their turns, so that a long one does not keep others waiting. A
+// queue belongs to an owner. The zero value works.
+type rotation[O comparable, L any] struct {
+	queues map[O]*readyQueue[L]
+	ring   []*readyQueue[L] // those that are not empty, taken in turn
+	turn   int
 }
 
-// enter appends lanes of one partition to its queue. The caller holds mu.
-func (s *Subscription) enter(p *partition, lanes ...*lane) {
-	if s.closed {
-		return
+// readyQueue is the queue of one owner.
+type readyQueue[L any] struct {
+	waiting []L
+	head    int
+	inRing  bool
+}
+
+// enter appends to an owner's queue.
+func (r *rotation[O, L]) enter(owner O, ready ...L) {
+	if r.queues == nil {
+		r.queues = make(map[O]*readyQueue[L])
 	}
-	q := s.queues[p]
+	q := r.queues[owner]
 	if q == nil {
-		q = &readyQueue{partition: p}
-		s.queues[p] = q
+		q = new(readyQueue[L])
+		r.queues[owner] = q
 	}
-	q.lanes = append(q.lanes, lanes...)
+	q.waiting = append(q.waiting, ready...)
 	if !q.inRing {
 		q.inRing = true
-		s.ring = append(s.ring, q)
+		r.ring = append(r.ring, q)
 	}
 }
 
-// next takes lanes of the partition whose turn it is: one, or up to n. The
-// caller holds mu, and there are some.
-func (s *Subscription) next(dst []*lane, n int) []*lane {
-	if s.turn >= len(s.ring) {
-		s.turn = 0
+// empty reports whether nothing is ready.
+func (r *rotation[O, L]) empty() bool { return len(r.ring) == 0 }
+
+// count returns how many are ready.
+func (r *rotation[O, L]) count() (n int) {
+	for _, q := range r.ring {
+		n += len(q.waiting) - q.head
 	}
-	q := s.ring[s.turn]
-	n = min(n, len(q.lanes)-q.head)
-	dst = append(dst, q.lanes[q.head:q.head+n]...)
-	s.taken += uint64(n)
+	return n
+}
+
+// next appends up to n of the queue whose turn it is to dst. It must not be empty.
+func (r *rotation[O, L]) next(dst []L, n int) []L {
+	if r.turn >= len(r.ring) {
+		r.turn = 0
+	}
+	q := r.ring[r.turn]
+	n = min(n, len(q.waiting)-q.head)
+	dst = append(dst, q.waiting[q.head:q.head+n]...)
 	q.head += n
-	if q.head < len(q.lanes) {
-		s.turn++
-		// Taken lanes at the front are dropped once they are the larger half.
-		if q.head > 1024 && q.head > len(q.lanes)/2 {
-			q.lanes = append(q.lanes[:0], q.lanes[q.head:]...)
+	if q.head < len(q.waiting) {
+		r.turn++
+		// What was taken at the front is dropped once it is the larger half.
+		if q.head > 1024 && q.head > len(q.waiting)/2 {
+			q.waiting = append(q.waiting[:0], q.waiting[q.head:]...)
 			q.head = 0
 		}
 		return dst
 	}
-	q.lanes, q.head, q.inRing = q.lanes[:0], 0, false
-	last := len(s.ring) - 1
-	copy(s.ring[s.turn:], s.ring[s.turn+1:])
-	s.ring[last] = nil
-	s.ring = s.ring[:last]
+	q.waiting, q.head, q.inRing = q.waiting[:0], 0, false
+	last := len(r.ring) - 1
+	copy(r.ring[r.turn:], r.ring[r.turn+1:])
+	r.ring[last] = nil
+	r.ring = r.ring[:last]
 	return dst
 }
 
-// forget drops what is ready of a partition that goes.
-func (s *Subscription) forget(p *partition) {
-	s.gated.forget(p)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	q := s.queues[p]
+// forget drops an owner's queue.
+func (r *rotation[O, L]) forget(owner O) {
+	q := r.queues[owner]
 	if q == nil {
 		return
 	}
-	delete(s.queues, p)
-	for i, other := range s.ring {
+	delete(r.queues, owner)
+	for i, other := range r.ring {
 		if other == q {
-			s.ring = append(s.ring[:i], s.ring[i+1:]...)
+			r.ring = append(r.ring[:i], r.ring[i+1:]...)
 			break
 		}
 	}

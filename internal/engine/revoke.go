@@ -16,7 +16,7 @@ func (e *Engine) Assigned(assigned []transport.Assignment) {
 	e.mu.Lock()
 	for i := range assigned {
 		ids[i] = assigned[i].Partition
-		e.partitions[ids[i]] = newPartition(e, &assigned[i])
+		e.partitions[ids[i]] = newPartition(&e.shared, &assigned[i])
 	}
 	e.mu.Unlock()
 	// An assignment starts unpaused, unless a pause of the one before came too
@@ -110,7 +110,7 @@ func (e *Engine) Skipped(id transport.Partition, from, to int64, reason error) {
 func (e *Engine) startOver(old *partition, at int64) {
 	e.flowMu.Lock()
 	defer e.flowMu.Unlock()
-	p := newPartition(e, &transport.Assignment{
+	p := newPartition(&e.shared, &transport.Assignment{
 		Partition: old.id, Epoch: old.epoch, Offset: at, LeaderEpoch: -1, TopicID: old.topic, ClusterID: old.cluster,
 	})
 	p.overstarts = true

@@ -183,7 +183,7 @@ func (l *lane) addTo(held map[*foreignType]*HeldSnapshot) {
 	f := l.head.retry
 	h := held[f.foreign]
 	if h == nil {
-		d := l.partition.engine.foreign.decide(f.foreign, time.Now())
+		d := l.partition.shared.foreign.decide(f.foreign, time.Now())
 		h = &HeldSnapshot{Topic: f.foreign.topic, Type: f.foreign.typ, Live: d.live, Until: d.until}
 		held[f.foreign] = h
 	}

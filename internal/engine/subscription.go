@@ -48,12 +48,10 @@ type Subscription struct {
 	BatchSize   int // more than 1 makes it a batch handler
 	Handle      func(context.Context, *Attempt) error
 
-	engine *Engine
+	shared *shared
 	mu     sync.Mutex
 	cond   *sync.Cond
-	queues map[*partition]*readyQueue
-	ring   []*readyQueue // those with lanes, taken in turn
-	turn   int
+	lanes  rotation[*partition, *lane] // those that may run
 	closed bool
 	held   bool        // by an operator
 	revive *time.Timer // set while the group may not count the member in
@@ -70,10 +68,9 @@ type Subscription struct {
 	gated gate
 }
 
-func (s *Subscription) attach(e *Engine) {
-	s.engine = e
+func (s *Subscription) attach(r *shared) {
+	s.shared = r
 	s.cond = sync.NewCond(&s.mu)
-	s.queues = make(map[*partition]*readyQueue)
 	s.workers = make(map[*worker]struct{})
 	s.stuck = make(map[*worker]struct{})
 	s.gone = make(chan struct{})
@@ -94,7 +91,10 @@ func (s *Subscription) attach(e *Engine) {
 func (s *Subscription) ready(p *partition, lanes ...*lane) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.enter(p, lanes...)
+	if s.closed {
+		return
+	}
+	s.lanes.enter(p, lanes...)
 	s.wake(len(lanes))
 }
 
@@ -124,17 +124,13 @@ func (s *Subscription) allowed() int { return s.Breaker.Limit(s.Concurrency) }
 // wakeAll sees to it that everything that is ready finds a worker. The caller
 // holds mu.
 func (s *Subscription) wakeAll() {
-	n := 0
-	for _, q := range s.ring {
-		n += len(q.lanes) - q.head
-	}
-	s.wake(n)
+	s.wake(s.lanes.count())
 }
 
 // take waits for lanes to run and appends them to dst: one, or for a batch
 // handler up to n of one partition. Nil means that there will be none any more.
 func (s *Subscription) take(w *worker, dst []*lane, n int) []*lane {
-	alive := s.engine.consumer.Alive()
+	alive := s.shared.consumer.Alive()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for {
@@ -147,10 +143,11 @@ func (s *Subscription) take(w *worker, dst []*lane, n int) []*lane {
 			s.leave(w)
 			s.wakeAll() // another one is to take the lane that this one was woken for
 			return nil
-		case len(s.ring) == 0 || s.held:
+		case s.lanes.empty() || s.held:
 		case alive:
-			dst = s.next(dst, n)
-			if len(s.ring) > 0 && len(s.workers) < s.allowed() {
+			dst = s.lanes.next(dst, n)
+			s.taken += uint64(len(dst))
+			if !s.lanes.empty() && len(s.workers) < s.allowed() {
 				s.wake(1) // concurrency that was lowered comes back
 			}
 			return dst
@@ -162,7 +159,7 @@ func (s *Subscription) take(w *worker, dst []*lane, n int) []*lane {
 		s.idle++
 		s.cond.Wait()
 		s.mu.Unlock()
-		alive = s.engine.consumer.Alive()
+		alive = s.shared.consumer.Alive()
 		s.mu.Lock()
 	}
 }
@@ -177,7 +174,7 @@ func (s *Subscription) suspend() {
 
 // look ends a suspension if it may end.
 func (s *Subscription) look() {
-	alive := s.engine.consumer.Alive()
+	alive := s.shared.consumer.Alive()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -199,6 +196,14 @@ func (s *Subscription) hold(held bool) {
 	defer s.mu.Unlock()
 	s.held = held
 	s.wakeAll()
+}
+
+// forget drops what is ready, or waits for the breaker, of a partition that goes.
+func (s *Subscription) forget(p *partition) {
+	s.gated.forget(p)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lanes.forget(p)
 }
 
 // leave takes a worker off the books. The caller holds mu.
@@ -293,7 +298,7 @@ func (s *Subscription) noteStarved(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case len(s.ring) == 0 || s.held || s.revive != nil || s.taken != s.takenBefore:
+	case s.lanes.empty() || s.held || s.revive != nil || s.taken != s.takenBefore:
 		s.starvedSince, s.takenBefore = time.Time{}, s.taken
 	case s.starvedSince.IsZero():
 		s.starvedSince = now

@@ -160,3 +160,6 @@ func (t *tracker) runs(yield func(length int64) bool) {
 		yield(t.end - next)
 	}
 }
+
+// span is a range of offsets [from, to).
+type span struct{ from, to int64 }

@@ -40,7 +40,7 @@ func (w *worker) work() {
 func (w *worker) run() {
 	p := w.lanes[0].partition
 	now := time.Now()
-	ctx := newAttemptContext(w.sub.engine.base, now, w.sub.Timeout)
+	ctx := newAttemptContext(w.sub.shared.base, now, w.sub.Timeout)
 	if !w.begin(p, ctx, now) {
 		return
 	}
@@ -158,21 +158,21 @@ func (w *worker) giveBack(p *partition) {
 
 // conclude turns the outcome of an attempt into each lane's next step.
 func (w *worker) conclude(ctx *attemptContext, p *partition, took time.Duration, ticket resilience.Ticket, err error) {
-	e, s := w.sub.engine, w.sub
+	r, s := w.sub.shared, w.sub
 	switch {
 	case err == nil:
 		ctx.report(resilience.Success)
-		e.observer.Handled(s, w.attempt.Records, took)
+		r.observer.Handled(s, w.attempt.Records, took)
 		w.finishLanes(p, w.started.Add(took), nil)
 	case ctx.wasCutOff():
 		// Neither handled nor failed: the next owner runs it again.
 		w.release(p)
 	default:
-		v := judged(e.config.Judge, err)
+		v := judged(r.judge, err)
 		ctx.report(w.evidence(v.Breaker, ticket))
-		e.observer.Failed(s, &w.attempt, err, v)
-		if parked, wait := w.finishLanes(p, w.started.Add(took), &failure{e, v, err, ticket.Blameless()}); parked != nil {
-			e.observer.Parked(s, parked, wait)
+		r.observer.Failed(s, &w.attempt, err, v)
+		if parked, wait := w.finishLanes(p, w.started.Add(took), &attemptFailure{r, v, err, ticket.Blameless()}); parked != nil {
+			r.observer.Parked(s, parked, wait)
 		}
 	}
 	s.gated.recheck()
