@@ -27,13 +27,6 @@ const (
 	maxCircle = 12 // files that all refer to each other, directly or through others
 )
 
-// largeFolders and largeCircles list the folders that are still above the
-// limits, with the size that they may not exceed. The lists only shrink.
-var (
-	largeFolders = map[string]int{}
-	largeCircles = map[string]int{"internal/engine": 19}
-)
-
 func TestStructureFolders(t *testing.T) {
 	sizes := map[string]int{}
 	for name := range goFiles(t, true) {
@@ -42,7 +35,7 @@ func TestStructureFolders(t *testing.T) {
 		}
 	}
 	for dir, size := range sizes {
-		checkSize(t, dir, size, maxFolder, largeFolders, "non-test Go files", "move the files of one concern into a package of their own")
+		checkSize(t, dir, size, maxFolder, "non-test Go files", "move the files of one concern into a package of their own")
 	}
 }
 
@@ -56,20 +49,14 @@ func TestStructureCircles(t *testing.T) {
 		maps.DeleteFunc(packages, func(dir string, _ []*ast.File) bool { return cmp.Or(moduleOf(nested, dir), ".") != module })
 		for dir, files := range packages {
 			circle := slices.MaxFunc(append(circles(references(t, imports, dir, files)), nil), func(a, b []string) int { return len(a) - len(b) })
-			checkSize(t, dir, len(circle), maxCircle, largeCircles, "files that depend on each other in a circle",
+			checkSize(t, dir, len(circle), maxCircle, "files that depend on each other in a circle",
 				"have one side take a value or an interface instead of calling back: "+strings.Join(circle, " "))
 		}
 	}
 }
 
-func checkSize(t *testing.T, dir string, size, limit int, exceptions map[string]int, noun, remedy string) {
+func checkSize(t *testing.T, dir string, size, limit int, noun, remedy string) {
 	t.Helper()
-	if known, ok := exceptions[dir]; ok {
-		if size <= limit {
-			t.Errorf("%s has %d %s, within the limit of %d: take it off the list of exceptions", dir, size, noun, limit)
-		}
-		limit = known
-	}
 	if size > limit {
 		t.Errorf("%s has %d %s, more than %d: %s", dir, size, noun, limit, remedy)
 	}

@@ -13,7 +13,8 @@
 //	     → commit (commit.go): about once a second, on revoke and on close
 //
 // A record of a type that no subscription here handles may be held for another member
-// of the group (foreign.go).
+// of the group (foreign.go, hold.go). What partitions, subscriptions and workers share
+// is in shared.go; none of them knows the Engine.
 //
 // # Who waits for what
 //
