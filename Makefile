@@ -73,6 +73,10 @@ soak: ## [chaos/main.go] a steady load on three real brokers for SOAK (default 3
 	scripts/kafka.sh fetch >/dev/null
 	go run ./chaos -soak $(SOAK)
 
+.PHONY: hostile
+hostile: ## [chaos/hostile] what consumers take of hostile bytes on a real Apache Kafka, and clients of hostile servers: peak memory and outcome, a minute
+	scripts/kafka.sh run -- go run ./chaos/hostile
+
 .PHONY: bench
 bench: ## benchmarks of the hot paths, in process
 	go test -run '^$$' -bench . -benchmem ./...

@@ -109,6 +109,16 @@ func (b *batch) drop(size int64) {
 	}
 }
 
+// largeItem is from how many bytes on an item is not copied for the sake of the rest of
+// its batch, if that is less than the item.
+const largeItem = 1 << 20
+
+// isMostly reports whether most of the batch's memory is that of one large item. A copy
+// would take as much again.
+func (b *batch) isMostly(it *item) bool {
+	return it.size >= largeItem && int64(it.size) >= b.size/2
+}
+
 // sparse reports whether less than half of the batch's memory is still needed.
 func (b *batch) sparse() bool { return b.left < b.size/2 }
 

@@ -93,7 +93,7 @@ func (l *lane) own(all bool) {
 	n := 0
 	for at := &l.head; *at != nil; at = &(*at).next {
 		it := *at
-		if n >= l.taken && it.batch != nil && (all || it.batch.sparse()) {
+		if n >= l.taken && it.batch != nil && (all && !it.batch.isMostly(it) || it.batch.sparse()) {
 			*at = it.own()
 		}
 		l.tail = *at

@@ -2,6 +2,8 @@ package telemetry
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -48,6 +50,15 @@ func (c *ObservedConsumer) Commit(ctx context.Context, commits ...transport.Comm
 		span.End()
 	}
 	return err
+}
+
+// Pass implements transport.Passer, as far as the consumer that it wraps does.
+func (c *ObservedConsumer) Pass(ctx context.Context, p transport.Partition, next int64) error {
+	passer, ok := c.Consumer.(transport.Passer)
+	if !ok {
+		return fmt.Errorf("this transport can't pass over what it can't read: %w", errors.ErrUnsupported)
+	}
+	return passer.Pass(ctx, p, next)
 }
 
 // Pause implements transport.Consumer. The engine pauses partitions only when

@@ -7,12 +7,14 @@ import (
 	"time"
 
 	"github.com/eventbus-go/eventbus/kafka/internal/batch"
+	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
 const (
-	// unreadableTries is how many times in a row a reader finds the same records
-	// unreadable before it ends: the network may have damaged them on the way.
+	// unreadableTries is how many times in a row a reader finds a wrong checksum before
+	// it ends: the network may have damaged the records on the way. Of what is wrong
+	// under a right checksum, once is enough.
 	unreadableTries = 3
 	// unreadableWait is the longest wait in between, and between two lines in the log.
 	unreadableWait = time.Minute
@@ -51,7 +53,8 @@ func (f *Fetcher) unreadable(p *Partition, err error, now time.Time) {
 		f.log.Error("records can't be read: the partition stops here and nothing is skipped; an operator can pass them over (eventbus dlq skip --group, or Operator.Skip)",
 			"partition", p.String(), "from", fault.From, "next", fault.Next, "error", fault.Err)
 	}
-	if f.Recreated == nil && d.tries >= unreadableTries && f.hopeless == nil {
+	final := d.tries >= unreadableTries || !errors.Is(fault, kerr.CorruptMessage)
+	if f.Recreated == nil && final && f.hopeless == nil {
 		f.hopeless = fmt.Errorf("%s: %w", p.Partition, fault)
 	}
 	Signal(f.some)

@@ -1,0 +1,188 @@
+package main
+
+import (
+	"encoding/binary"
+	"hash/crc32"
+	"math/rand/v2"
+	"net"
+	"strings"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// maxMessage is max.message.bytes of the topics that are attacked.
+const maxMessage = 12 << 20
+
+// attack is bytes for a topic, or an answer of a server.
+type attack struct {
+	name   string
+	victim string
+	batch  func() []byte  // as it is written to the topic
+	answer func(net.Conn) // of a server in place of a broker
+	record int            // bytes of the largest record, decompressed
+	want   string         // the outcome
+}
+
+func (a *attack) topic() string {
+	name := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return '-'
+	}, strings.ToLower(a.name))
+	return "hostile.attack.public." + name + ".v1"
+}
+
+// Outcomes.
+const (
+	goneOn   = "the next event was handled"
+	oneMore  = "1 dead letter, then the next event"
+	passed   = "stopped, shown, passed over, next event"
+	ended    = "every record was read"
+	anError  = "an error within its context"
+	noDirect = "an error that names the offsets"
+)
+
+func attacks() []attack {
+	const millions = 1_000_000
+	bomb := func(codec string, n int) func() []byte {
+		return func() []byte { return batchOf(codec, 1, headers(n)) }
+	}
+	return []attack{
+		{name: "none", victim: "bus", batch: func() []byte { return nil }, want: goneOn},
+		{name: "66 million headers", victim: "bus", batch: bomb("zstd", 66*millions), record: 132 * millions, want: oneMore},
+		{name: "66 million headers, a reader", victim: "reader", batch: bomb("zstd", 66*millions), record: 132 * millions, want: ended},
+		{name: "1 million headers, uncompressed", victim: "bus", batch: bomb("", millions), record: 2 * millions, want: oneMore},
+		{name: "3 million tiny records", victim: "bus", batch: func() []byte { return batchOf("zstd", 3*millions, tiny(3*millions)) }, want: goneOn},
+		{name: "1 million tiny records, uncompressed", victim: "bus", batch: func() []byte { return batchOf("", millions, tiny(millions)) }, want: goneOn},
+		{name: "a value of 100 MB", victim: "bus", batch: func() []byte { return batchOf("zstd", 1, value(make([]byte, 100*millions))) }, record: 100 * millions, want: oneMore},
+		{name: "a value of 500 MB", victim: "bus", batch: func() []byte { return batchOf("zstd", 1, value(make([]byte, 500*millions))) }, want: oneMore},
+		{name: "a window of 128 MiB, declared", victim: "bus", batch: func() []byte { return batchOf("zstd128", 3*millions, tiny(3*millions)) }, want: goneOn},
+		{name: "a window of 64 MiB, used", victim: "bus", batch: far, record: 40 << 20, want: passed},
+		{name: "a window of 64 MiB, used, a reader", victim: "reader", batch: far, record: 40 << 20, want: noDirect},
+		{name: "an event of 6 MB that fails", victim: "bus", batch: func() []byte { return batchOf("", 1, noise(6*millions)) }, record: 6 * millions, want: oneMore},
+		{name: "a web server", victim: "client", answer: web, want: anError},
+		{name: "a frame of 2 GiB", victim: "client", answer: frame, want: anError},
+		{name: "an array of 2 billion", victim: "client", answer: array, want: anError},
+	}
+}
+
+// batchOf is a record batch of n records at offset 0.
+func batchOf(codec string, n int, content []byte) []byte {
+	attributes := uint16(0)
+	if codec != "" {
+		attributes = 4
+		window := 4 << 20
+		if codec == "zstd128" {
+			window = 128 << 20
+		}
+		content = compress(content, window)
+	}
+	b := make([]byte, 61, 61+len(content))
+	b = append(b, content...)
+	binary.BigEndian.PutUint32(b[8:], uint32(len(b)-12))
+	b[16] = 2
+	binary.BigEndian.PutUint16(b[21:], attributes)
+	binary.BigEndian.PutUint32(b[23:], uint32(n-1))
+	for at := 43; at < 57; at++ { // no producer id, epoch and sequence
+		b[at] = 0xff
+	}
+	binary.BigEndian.PutUint32(b[57:], uint32(n))
+	binary.BigEndian.PutUint32(b[17:], crc32.Checksum(b[21:], crc32.MakeTable(crc32.Castagnoli)))
+	return b
+}
+
+// compress writes a frame that does not say how large its content is, as a stream does.
+func compress(content []byte, window int) []byte {
+	var b strings.Builder
+	w, err := zstd.NewWriter(&b, zstd.WithWindowSize(window), zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1))
+	if err == nil {
+		_, err = w.Write(content)
+	}
+	if err == nil {
+		err = w.Close()
+	}
+	if err != nil {
+		panic(err) // a string takes any bytes
+	}
+	return []byte(b.String())
+}
+
+// record is one record with its length.
+func record(delta int, key, value, headers []byte, count int) []byte {
+	b := make([]byte, 0, len(value)+len(headers)+64)
+	b = append(b, 0, 0)
+	b = binary.AppendVarint(b, int64(delta))
+	for _, v := range [][]byte{key, value} {
+		if v == nil {
+			b = append(b, 1)
+			continue
+		}
+		b = append(binary.AppendVarint(b, int64(len(v))), v...)
+	}
+	b = append(binary.AppendVarint(b, int64(count)), headers...)
+	return append(binary.AppendVarint(make([]byte, 0, len(b)+8), int64(len(b))), b...)
+}
+
+func headers(n int) []byte { return record(0, []byte("key"), []byte("value"), make([]byte, 2*n), n) }
+
+func value(v []byte) []byte { return record(0, []byte("key"), v, nil, 0) }
+
+// noise is a record whose value can't be compressed.
+func noise(n int) []byte {
+	v := make([]byte, n)
+	_, _ = rand.NewChaCha8([32]byte{1}).Read(v)
+	return value(v)
+}
+
+// tiny is n records without key, value and headers.
+func tiny(n int) []byte {
+	var b []byte
+	for i := range n {
+		b = append(b, record(i, nil, nil, nil, 0)...)
+	}
+	return b
+}
+
+// far is a batch that refers back further than a consumer keeps.
+func far() []byte {
+	part := make([]byte, 1<<20)
+	_, _ = rand.NewChaCha8([32]byte{2}).Read(part)
+	v := append(append(append([]byte{}, part...), make([]byte, 38<<20)...), part...)
+	return batchOf("zstd128", 2, append(value(v), record(1, nil, nil, nil, 0)...))
+}
+
+// sentinel is an event that is handled.
+func sentinel() []byte {
+	var h []byte
+	all := [][2]string{{"ce_specversion", "1.0"}, {"ce_id", "1"}, {"ce_source", "urn:hostile"}, {"ce_type", "Next"}, {"content-type", "application/json"}}
+	for _, kv := range all {
+		for _, s := range kv {
+			h = append(binary.AppendVarint(h, int64(len(s))), s...)
+		}
+	}
+	return batchOf("", 1, record(0, []byte("next"), []byte(`"next"`), h, len(all)))
+}
+
+// web answers as a web server does, without end.
+func web(c net.Conn) {
+	_, _ = c.Write([]byte("HTTP/1.1 400 Bad Request\r\nContent-Type: text/html\r\n\r\n"))
+	page := []byte(strings.Repeat("<p>Bad Request</p>\r\n", 4096))
+	for {
+		if _, err := c.Write(page); err != nil {
+			return
+		}
+	}
+}
+
+// frame says that an answer of 2 GiB follows.
+func frame(c net.Conn) {
+	_, _ = c.Write([]byte{0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 1})
+	web(c)
+}
+
+// array answers with an array of 2³¹−1 elements.
+func array(c net.Conn) {
+	_, _ = c.Write([]byte{0, 0, 0, 14, 0, 0, 0, 1, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0})
+	web(c)
+}
