@@ -56,17 +56,23 @@ func (c *content) need(n int) error {
 			c.grow(n)
 		}
 		free := c.data[len(c.data):cap(c.data)]
-		read, err := c.stream.Read(free)
+		read, err := c.read(free)
 		c.data = c.data[:len(c.data)+read]
-		switch {
-		case err == io.EOF:
-			c.stream.close()
-			c.stream = nil
-		case err != nil:
+		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// read reads from the stream, which is nil once it has ended.
+func (c *content) read(p []byte) (int, error) {
+	n, err := c.stream.Read(p)
+	if errors.Is(err, io.EOF) {
+		c.stream.close()
+		c.stream, err = nil, nil
+	}
+	return n, err
 }
 
 // grow moves the data in memory into a buffer with room for n bytes.
@@ -101,13 +107,9 @@ func (c *content) skip(n int) error {
 		if c.stream == nil {
 			return errRecordCut
 		}
-		read, err := c.stream.Read(scratch.Bytes[:min(n, len(scratch.Bytes))])
+		read, err := c.read(scratch.Bytes[:min(n, len(scratch.Bytes))])
 		n -= read
-		switch {
-		case err == io.EOF:
-			c.stream.close()
-			c.stream = nil
-		case err != nil:
+		if err != nil {
 			return err
 		}
 	}

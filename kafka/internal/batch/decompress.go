@@ -29,7 +29,7 @@ type stream struct {
 func (s *stream) Read(p []byte) (n int, err error) {
 	defer recoverCodec(&err)
 	n, err = s.reader.Read(p)
-	if s.narrow && err != nil && err != io.EOF {
+	if s.narrow && err != nil && !errors.Is(err, io.EOF) {
 		err = fmt.Errorf("%w: %w", errFar, err)
 	}
 	return n, err

@@ -3,6 +3,7 @@ package batch
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"io"
 	"slices"
 
@@ -37,7 +38,7 @@ func (r *snappyReader) Read(p []byte) (int, error) {
 	for len(r.plain) == 0 {
 		if r.large != nil {
 			n, err := r.large.Read(p)
-			if err != io.EOF {
+			if !errors.Is(err, io.EOF) {
 				return n, err
 			}
 			r.large = nil
