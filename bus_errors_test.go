@@ -3,6 +3,7 @@ package eventbus_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -43,9 +44,9 @@ func TestTopicMissingWithProvisioningOff(t *testing.T) {
 		bus, topic := newBus(t, cluster, c), orders(t)
 		must(t, eventbus.Subscribe(bus, topic, func(context.Context, order) error { return nil }))
 		wantError(t, bus.Start(t.Context()), eventbus.ErrTopicMissing,
-			"topics do not exist and auto-creation is disabled", ordersName+", "+ordersName+".sales-api-test.dlq, "+ordersName+".sales-api-test.retry", "AutoProvision")
+			"Topics do not exist and auto-creation is disabled", ordersName+", "+ordersName+".sales-api-test.dlq, "+ordersName+".sales-api-test.retry", "AutoProvision")
 		err := eventbus.NewPublisher(bus, topic).Publish(t.Context(), order{"a", 1})
-		wantError(t, err, eventbus.ErrTopicMissing, "eventbus: publish "+ordersName+" (event 0", "topic does not exist and auto-creation is disabled")
+		wantError(t, err, eventbus.ErrTopicMissing, "eventbus: publish "+ordersName+" (event 0", "Topic does not exist and auto-creation is disabled")
 		closeBus(t, bus)
 	})
 }
@@ -149,6 +150,28 @@ func TestNamesThatCollide(t *testing.T) {
 		wantError(t, second.Publish(t.Context(), order{"a", 1}), nil, "which the bus has")
 		wantError(t, bus.Start(t.Context()), nil, "which the bus has")
 		closeBus(t, bus)
+	})
+}
+
+// TestEventsWithoutAKeyAreNoted: a forgotten tag costs the order of events, so a
+// topic whose events have no key says so, once, unless that is meant.
+func TestEventsWithoutAKeyAreNoted(t *testing.T) {
+	type keyless struct{ Name string }
+	run(t, func(t *testing.T, cluster *memory.Cluster) {
+		var book logbook
+		c := config()
+		c.Logger = book.logger(slog.LevelInfo)
+		bus := newBus(t, cluster, c)
+		forgotten := eventbus.NewTopic(eventbus.TopicConfig[keyless]{Domain: "sales", Name: "forgotten"})
+		for range 3 {
+			must(t, eventbus.NewPublisher(bus, forgotten).Publish(t.Context(), keyless{}))
+		}
+		eventbus.NewPublisher(bus, eventbus.NewTopic(eventbus.TopicConfig[keyless]{Domain: "sales", Name: "meant", Unkeyed: true}))
+		eventbus.NewPublisher(bus, orders(t))
+		closeBus(t, bus)
+		if text := book.String(); strings.Count(text, "no key") != 1 || !strings.Contains(text, "forgotten.v1") {
+			t.Error(text)
+		}
 	})
 }
 

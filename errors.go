@@ -81,9 +81,9 @@ type missingTopic struct {
 // Error says what to do.
 func (e *missingTopic) Error() string {
 	if len(e.topics) == 1 {
-		return "topic does not exist and auto-creation is disabled: create " + e.topics[0] + ", or set AutoProvision"
+		return "Topic does not exist and auto-creation is disabled: create " + e.topics[0] + ", or set AutoProvision"
 	}
-	return "topics do not exist and auto-creation is disabled: create " + strings.Join(e.topics, ", ") + ", or set AutoProvision"
+	return "Topics do not exist and auto-creation is disabled: create " + strings.Join(e.topics, ", ") + ", or set AutoProvision"
 }
 
 // Unwrap returns the cause.

@@ -3,6 +3,7 @@ package eventbus
 import (
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 
 	"github.com/eventbus-go/eventbus/internal/engine"
@@ -67,7 +68,12 @@ func (b *Bus) subscription(group, name string) (*engine.Subscription, error) {
 	defer b.mu.Unlock()
 	i := slices.IndexFunc(g.subs, func(s *engine.Subscription) bool { return s.Name == name })
 	if i < 0 {
-		return nil, fmt.Errorf("%w: group %q has no subscription %q", ErrNotFound, group, name)
+		names := make([]string, len(g.subs))
+		for i, s := range g.subs {
+			names[i] = s.Name
+		}
+		slices.Sort(names)
+		return nil, fmt.Errorf("%w: group %q has no subscription %q, it has %q", ErrNotFound, group, name, names)
 	}
 	return g.subs[i], nil
 }
@@ -81,7 +87,7 @@ func (b *Bus) group(name string) (*group, error) {
 	case b.state.Load() > stateStarted:
 		return nil, ErrClosed
 	case g == nil:
-		return nil, fmt.Errorf("%w: no subscription of this bus is in group %q", ErrNotFound, name)
+		return nil, fmt.Errorf("%w: no subscription of this bus is in group %q, its groups are %q", ErrNotFound, name, slices.Sorted(maps.Keys(b.groups)))
 	}
 	return g, nil
 }

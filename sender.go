@@ -298,6 +298,9 @@ func (b *Bus) sender(d *declare.Topic) *sender {
 	o := &sender{bus: b, topic: name, decl: d, err: err, signals: b.signals.SendSignals(name), turn: make(chan struct{}, 1)}
 	if err != nil {
 		b.topics.faults = append(b.topics.faults, err)
+	} else if !d.Keyed && !d.Unkeyed {
+		b.config.Logger.Warn("events have no key, and so no order: tag the fields that make it eventbus:\"key\", set Key, or set Unkeyed if none is meant",
+			telemetry.LogTopic, name, telemetry.LogEventType, d.Typ)
 	}
 	if b.topics.senders == nil {
 		b.topics.senders = make(map[any]*sender)

@@ -43,6 +43,10 @@ type TopicConfig[T any] struct {
 	// '\'). Events of a T that has none of these have no key, no order, and
 	// are spread over the partitions. The empty string is a key.
 	Key func(T) string
+	// Unkeyed says that the events have no key on purpose, or that every publish
+	// sets one by WithKey. Without it a bus logs a warning when it is to publish
+	// events of a T without a key, since a forgotten tag costs their order.
+	Unkeyed bool
 	// Codec encodes the data, JSON by default.
 	Codec Codec
 	// DataSchema is the URI of the schema that the data follows.
@@ -99,7 +103,10 @@ func NewTopic[T any](c TopicConfig[T]) *Topic[T] {
 		}
 	}
 	t.key, d.KeySource = compileKey(c.Key, &wrong)
-	d.Keyed = t.key != nil
+	d.Keyed, d.Unkeyed = t.key != nil, c.Unkeyed
+	if d.Keyed && d.Unkeyed {
+		wrong.Add("Unkeyed", "is set and %s has a key, by its %s: remove one of the two", d.GoType, d.KeySource)
+	}
 	if d.Compacted && !d.Keyed {
 		wrong.Add("Compacted", "is set and %s has no key to compact by: set Key, or tag its fields eventbus:\"key\"", d.GoType)
 	}

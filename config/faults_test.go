@@ -79,11 +79,11 @@ func TestFaults(t *testing.T) {
 		{name: "a value for a JSON file", file: "appsettings.Development.json", text: `"` + hidden + `"`,
 			wants: []string{"FILE: the file holds a single value"}},
 		{name: "named file missing", vars: []string{"EVENTBUS_CONFIG=testdata/none.yaml", "EventBus__Service=s", "ENVIRONMENT=Test"},
-			wants: []string{"can't read a configuration file: open testdata/none.yaml", "kafka connection string 'Messaging' not found"}},
+			wants: []string{"can't read a configuration file: open testdata/none.yaml", "Kafka connection string 'Messaging' not found"}},
 		{name: "file of another kind", vars: []string{"EVENTBUS_CONFIG=testdata/password", "EventBus__Service=s", "ENVIRONMENT=Test", "ConnectionStrings__Messaging=a:1"},
 			wants: []string{"testdata/password: a configuration file's name ends in .json, .yaml or .yml"}},
 		{name: "everything at once", vars: []string{"ConnectionStrings__Messaging=", "EventBus__Environment=", "EventBus__Service=a.b", "EventBus__Rak=x", "EventBus__Balancer=none", "EventBus__Bounds__Bytes=x", "EventBus__Sasl__Password=" + hidden},
-			wants: []string{`"x" is no count`, "the environment has no name", `Service "a.b" has a dot`, "did you mean EventBus:Rack?", "kafka connection string 'Messaging' not found", "kafka: invalid kafka.Config:"}},
+			wants: []string{`"x" is no count`, "the environment has no name", `Service "a.b" has a dot`, "did you mean EventBus:Rack?", "Kafka connection string 'Messaging' not found", "kafka: invalid kafka.Config:"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			files := []string{"appsettings.json", sound}
@@ -115,7 +115,7 @@ func TestFaults(t *testing.T) {
 func TestNoConnectionString(t *testing.T) {
 	dir := directory(t, "appsettings.json", `{"ConnectionStrings": {"Kafka": "`+hidden+`:9092", "Messaging": ""}}`)
 	_, err := config.Load(config.Directory(dir), config.Environ("EventBus__Service=sales-api", "ASPNETCORE_ENVIRONMENT=Production"))
-	want := "config: kafka connection string 'Messaging' not found in configuration: looked for ConnectionStrings__Messaging in the environment, " +
+	want := "config: Kafka connection string 'Messaging' not found in configuration: looked for ConnectionStrings__Messaging in the environment, " +
 		"ConnectionStrings:Messaging in DIR/appsettings.json, ConnectionStrings:Messaging in DIR/appsettings.Production.json (no such file), " +
 		"ConnectionStrings:Messaging in DIR/eventbus.yaml (no such file); ConnectionStrings:Messaging in DIR/appsettings.json is empty; " +
 		"there is ConnectionStrings:Kafka in DIR/appsettings.json"

@@ -87,7 +87,7 @@ func (r *reader) noConnection(key string) {
 	if len(others) > 0 {
 		text += "; there is " + strings.Join(others, ", ")
 	}
-	r.fault("kafka connection string '%s' not found in configuration: looked for %s%s", name, strings.Join(looked, ", "), text)
+	r.fault("Kafka connection string '%s' not found in configuration: looked for %s%s", name, strings.Join(looked, ", "), text)
 }
 
 // tls reads how connections are secured. Naming any file or server does it.

@@ -2,6 +2,7 @@ package fxmodule
 
 import (
 	"errors"
+	"log/slog"
 
 	"go.uber.org/fx"
 
@@ -32,16 +33,20 @@ type environment struct {
 	err    error
 }
 
-// whole is all of it. What is wrong with the cluster's part is told to those who
-// need that.
+// whole returns all of it. Faults of the cluster's part are left to kafka, whose
+// callers need that part.
 func (e *environment) whole() (config.Config, error) {
 	var faults *config.Error
 	if errors.As(e.err, &faults) && len(faults.Bus) > 0 {
-		return e.config, &config.Error{Bus: faults.Bus}
+		return e.config, reported(&config.Error{Bus: faults.Bus})
 	}
 	return e.config, nil
 }
 
-func (e *environment) kafka() (kafka.Config, error) { return e.config.Kafka, e.err }
+func (e *environment) kafka() (kafka.Config, error) { return e.config.Kafka, reported(e.err) }
+
+// reported is logger.reported before there is a container's logger: that may depend
+// on this very configuration.
+func reported(err error) error { return logger{slog.Default()}.reported(err) }
 
 func busConfig(c config.Config) eventbus.Config { return c.Bus }

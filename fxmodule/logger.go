@@ -39,6 +39,15 @@ func newLogger(p loggerParams) logger {
 	return logger{slog.New(leveled{handler, p.Level})}
 }
 
+// reported logs err, if it is not nil, and returns it. fx reports it too, unless
+// it was given fx.NopLogger: then the program would end without a word.
+func (l logger) reported(err error) error {
+	if err != nil {
+		l.Error("the application does not start", "error", err)
+	}
+	return err
+}
+
 // leveled is a handler that drops what is below a level.
 type leveled struct {
 	slog.Handler

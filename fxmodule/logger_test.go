@@ -3,8 +3,11 @@ package fxmodule_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/fx"
 	"go.uber.org/zap"
@@ -14,6 +17,7 @@ import (
 	"github.com/eventbus-go/eventbus"
 	"github.com/eventbus-go/eventbus/config"
 	"github.com/eventbus-go/eventbus/fxmodule"
+	"github.com/eventbus-go/eventbus/kafka"
 )
 
 // warnAndStop runs an application that logs a warning: it starts degraded.
@@ -105,5 +109,36 @@ func TestWhichLogger(t *testing.T) {
 	}))
 	if len(ownSeen) == 0 || logs.FilterMessage("started degraded").Len() != 1 {
 		t.Error("the configured logger was passed over")
+	}
+}
+
+// TestFailureIsLogged: with fx.NopLogger the program would end without a word.
+func TestFailureIsLogged(t *testing.T) {
+	cluster := newCluster(t)
+	cluster.Disconnect()
+	handler := fxmodule.SubscribeFunc(orders, func(context.Context, order) error { return nil })
+	for name, c := range map[string]struct {
+		options fx.Option
+		want    string
+	}{
+		"no broker":       {fx.Options(testConfig, on(cluster)), "eventbus: start"},
+		"a wrong Config":  {fx.Options(fx.Supply(eventbus.Config{}), on(cluster)), "Service is empty"},
+		"a wrong cluster": {fx.Options(testConfig, fx.Supply(kafka.Config{})), "Brokers is empty"},
+		"one too many":    {fx.Options(testConfig, on(cluster), handler, handler), "handles"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			core, logs := observer.New(zapcore.DebugLevel)
+			app := fx.New(fxmodule.Module, fx.NopLogger, fx.Supply(zap.New(core)), fx.StartTimeout(time.Second), c.options)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			err := app.Err()
+			if err == nil {
+				err = app.Start(ctx)
+			}
+			said := logs.FilterMessage("the application does not start").All()
+			if err == nil || len(said) != 1 || said[0].Level != zapcore.ErrorLevel || !strings.Contains(fmt.Sprint(said[0].ContextMap()["error"]), c.want) {
+				t.Errorf("%v, logged %v, want %q", err, said, c.want)
+			}
+		})
 	}
 }

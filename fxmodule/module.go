@@ -28,9 +28,9 @@ var Module fx.Option = fx.Module("eventbus",
 )
 
 // newTransport is called only if nobody decorates the Transport away.
-func newTransport(c kafka.Config) (transport.Transport, error) {
+func newTransport(c kafka.Config, l logger) (transport.Transport, error) {
 	if err := c.Validate(); err != nil {
-		return nil, err
+		return nil, l.reported(err)
 	}
 	return kafka.New(c), nil
 }
@@ -62,7 +62,7 @@ func newBus(p busParams, life fx.Lifecycle) (*eventbus.Bus, error) {
 	}
 	bus, err := eventbus.New(p.Transport, c)
 	if err != nil {
-		return nil, err
+		return nil, p.Logger.reported(err)
 	}
 	life.Append(fx.StopHook(func(ctx context.Context) error {
 		ctx, cancel := mostOf(ctx, 0)
@@ -90,7 +90,7 @@ type runParams struct {
 
 func run(p runParams, life fx.Lifecycle) error {
 	if err := p.Bus.Add(p.Subscriptions...); err != nil {
-		return err
+		return p.Logger.reported(err)
 	}
 	if p.Endpoint != nil {
 		// Before the bus, so that it can be asked why the bus does not start.
@@ -100,7 +100,7 @@ func run(p runParams, life fx.Lifecycle) error {
 	if p.Admin != nil {
 		served, err := p.Admin.serve(p.Bus, p.Logger.Logger, p.Level, p.Configured)
 		if err != nil {
-			return err
+			return p.Logger.reported(err)
 		}
 		if served {
 			life.Append(fx.StartStopHook(p.Admin.start, p.Admin.stop))
@@ -110,7 +110,7 @@ func run(p runParams, life fx.Lifecycle) error {
 		func(ctx context.Context) error {
 			ctx, cancel := mostOf(ctx, 0)
 			defer cancel()
-			return p.Bus.Start(ctx)
+			return p.Logger.reported(p.Bus.Start(ctx))
 		},
 		func(ctx context.Context) error {
 			ctx, cancel := mostOf(ctx, p.Config.DrainTimeout)

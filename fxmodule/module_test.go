@@ -110,7 +110,7 @@ func TestModuleFaults(t *testing.T) {
 		{"wrong kafka.Config", []fx.Option{testConfig, fx.Supply(kafka.Config{Compression: "rar"})}, []string{"Brokers is empty", `Compression "rar" is unknown`}},
 		{"wrong eventbus.Config", []fx.Option{fx.Supply(eventbus.Config{}), on(cluster)}, []string{"Service is empty", "Environment is empty"}},
 		{"nothing in the environment", []fx.Option{fxmodule.FromEnvironment(config.Directory(t.TempDir()), config.Environ())},
-			[]string{"the service has no name", "the environment has no name", "kafka connection string 'Messaging' not found in configuration"}},
+			[]string{"the service has no name", "the environment has no name", "Kafka connection string 'Messaging' not found in configuration"}},
 		{"one handler twice", []fx.Option{testConfig, on(cluster), handler, handler}, []string{`group "billing-test" handles`, "another Group(name)"}},
 		{"no constructor", []fx.Option{testConfig, on(cluster), fxmodule.Subscriptions(5)}, []string{"fxmodule.Subscriptions takes functions", "int is none"}},
 		{"a constructor of something else", []fx.Option{testConfig, on(cluster), fxmodule.Subscriptions(func() (eventbus.Subscription, string) { panic("called") })},

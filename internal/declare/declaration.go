@@ -41,6 +41,7 @@ type Topic struct {
 	Owner       string
 	KeySource   string // "function", "method PartitionKey", "field ID", "fields A|B", or "none"
 	Keyed       bool
+	Unkeyed     bool // on purpose
 	CodecName   string
 	StartCodec  func(ctx context.Context, topic string) error // nil if the codec needs no start
 	DataSchema  string
