@@ -36,7 +36,7 @@ func (s *stream) Read(p []byte) (n int, err error) {
 }
 
 // errFar explains a fault that may be the bound's.
-var errFar = errors.New("the batch may refer back further than ConsumerConfig.FetchBytes allows")
+var errFar = errors.New("the batch may refer back further than half of FetchBytes, so raise FetchBytes")
 
 func (s *stream) close() {
 	if s.free != nil {
