@@ -33,6 +33,7 @@ const (
 	stopPublisher   verb = "SIGTERM publisher"
 	freezePublish   verb = "SIGSTOP publisher"
 	restartBroker   verb = "restart broker"
+	moveBroker      verb = "move broker"
 	killBroker      verb = "SIGKILL broker"
 	freezeBroker    verb = "SIGSTOP broker"
 	fillDisk        verb = "disk full at broker"

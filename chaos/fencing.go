@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -18,7 +19,7 @@ func (a action) losesBroker() bool {
 // takes away, as another client sees it. It gives up when the broker comes
 // back.
 func (t *stage) awaitFencing(ctx context.Context, a action, from time.Time) {
-	within, cancel := context.WithTimeout(ctx, a.lasts)
+	within, cancel := context.WithTimeout(ctx, cmp.Or(a.lasts, time.Minute))
 	defer cancel()
 	err := t.cluster.Deposed(within, int32(a.target), t.topic.topic(), cluster.GroupsTopic) //nolint:gosec // small
 	took := time.Since(from)

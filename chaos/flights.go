@@ -39,7 +39,7 @@ func runFlights(ctx context.Context, t *stage) (*result, error) {
 	defer log.Close()
 	broker := random(t.seed, t.scenario.name).IntN(cluster.Brokers) + 1
 	var out strings.Builder
-	command := exec.CommandContext(ctx, program, "--json", "--brokers", strings.Join(t.cluster.Addresses, ","))
+	command := exec.CommandContext(ctx, program, "--json", "--brokers", strings.Join(t.cluster.Addresses(), ","))
 	command.Stdout, command.Stderr = &out, log
 	began := time.Now()
 	if err := command.Start(); err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net"
 	"time"
 
 	"github.com/eventbus-go/eventbus/chaos/internal/cluster"
@@ -24,6 +25,37 @@ func rollingBrokers() scenario {
 		// A broker that stops in an orderly way hands its partitions over first.
 		stall: func([]action) time.Duration { return 10 * time.Second },
 	}
+}
+
+// brokersMoved gives one broker after another a new address, as a cluster does
+// that is replaced node by node, until nobody answers at the addresses that the
+// clients were configured with.
+func brokersMoved() scenario {
+	return scenario{
+		name:  "brokers moved",
+		about: "each broker comes back at another address, one after another, until no bootstrap address is left",
+		clean: true,
+		load:  load{Events: 120_000},
+		plan: func(p *plan) {
+			for i, broker := range p.Perm(cluster.Brokers) {
+				p.add(3*time.Second+time.Duration(i)*14*time.Second, moveBroker, broker+1, 0)
+			}
+		},
+		stall: func([]action) time.Duration { return 2 * time.Second },
+		judge: unanswered,
+	}
+}
+
+// unanswered returns which of the addresses that clients were configured with
+// are still those of brokers.
+func unanswered(t *stage, _ *evidence) (wrong []string) {
+	for _, address := range t.bootstrap {
+		if conn, err := net.DialTimeout("tcp", address, time.Second); err == nil {
+			conn.Close()
+			wrong = append(wrong, "somebody still answers at "+address)
+		}
+	}
+	return wrong
 }
 
 // afterFencing bounds how soon a partition goes on once the cluster has deposed

@@ -23,7 +23,7 @@ func (t *stage) perform(ctx context.Context, actions []action) error {
 			timer.Stop()
 			return ctx.Err()
 		}
-		if a.losesBroker() || a.verb == restartBroker {
+		if a.losesBroker() || a.verb == restartBroker || a.verb == moveBroker {
 			// On a busy host the one before may take long to come back. Two that are
 			// away at once are more than a topic with three replicas, two in sync, bears.
 			t.work.Wait()
@@ -55,6 +55,10 @@ func (t *stage) begin(ctx context.Context, a action) {
 		return
 	}
 	t.work.Go(func() {
+		if a.verb == moveBroker {
+			// It stops first: meanwhile others take its partitions over.
+			t.work.Go(func() { t.awaitFencing(ctx, a, from) })
+		}
 		if err := t.do(ctx, a); err != nil {
 			t.fail(fmt.Errorf("%s: %w", a, err))
 		}
@@ -135,6 +139,8 @@ func (t *stage) do(ctx context.Context, a action) error {
 		return t.script(ctx, "pause", a.target)
 	case fillDisk:
 		return t.script(ctx, "fill", a.target)
+	case moveBroker:
+		return errors.Join(t.cluster.Move(ctx, a.target), t.healthy(ctx))
 	case restartBroker:
 		return errors.Join(t.script(ctx, "restart", a.target), t.healthy(ctx))
 	case moveGroup:

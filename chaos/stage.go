@@ -34,6 +34,8 @@ type stage struct {
 	routes  map[string]string
 	proxies []*cluster.Proxy
 
+	// bootstrap are the addresses that clients are configured with.
+	bootstrap []string
 	// earlier is the programs of the earlier version, in a scenario that has it.
 	earlier *earlier
 
@@ -84,7 +86,7 @@ func newStage(ctx context.Context, root string, c *cluster.Cluster, s scenario, 
 		return nil, err
 	}
 	t := &stage{
-		scenario: s, seed: seed, quick: quick, root: root, cluster: c, dir: dir, out: out, ends: make(map[uint16]int64), upgraded: make(map[int]bool),
+		scenario: s, seed: seed, quick: quick, root: root, cluster: c, bootstrap: c.Addresses(), dir: dir, out: out, ends: make(map[uint16]int64), upgraded: make(map[int]bool),
 		topic: contract{Name: "load-" + strconv.FormatInt(time.Now().UnixMilli(), 36), Partitions: s.parts, Replication: cluster.Brokers},
 	}
 	if s.earlier {
@@ -101,7 +103,7 @@ func newStage(ctx context.Context, root string, c *cluster.Cluster, s scenario, 
 	}
 	if s.proxied {
 		t.routes = make(map[string]string)
-		for _, address := range c.Addresses {
+		for _, address := range c.Addresses() {
 			p, err := cluster.NewProxy(address)
 			if err != nil {
 				return nil, err
@@ -168,7 +170,7 @@ func (t *stage) fail(err error) {
 // task returns what all children are given.
 func (t *stage) task(role string) *task {
 	return &task{
-		Role: role, Brokers: t.cluster.Addresses, Routes: t.routes, Topic: t.topic, Ledger: t.ledger(),
+		Role: role, Brokers: t.bootstrap, Routes: t.routes, Topic: t.topic, Ledger: t.ledger(),
 		Crew: t.scenario.crew, Load: t.scenario.load, Sampling: sampling(t.scenario.soak),
 	}
 }

@@ -150,7 +150,7 @@ func bringBack(ctx context.Context, t *stage) error {
 	}
 	replay := func(tool string, args ...string) error {
 		command := exec.CommandContext(ctx, tool, append([]string{
-			"dlq", "replay", t.topic.letters(), "--yes", "--environment", environment, "--brokers", strings.Join(t.cluster.Addresses, ","),
+			"dlq", "replay", t.topic.letters(), "--yes", "--environment", environment, "--brokers", strings.Join(t.cluster.Addresses(), ","),
 		}, args...)...)
 		out, err := command.CombinedOutput()
 		if err != nil {

@@ -11,6 +11,7 @@ usage: scripts/kafka.sh COMMAND
   kill ID             SIGKILL
   pause ID, resume ID SIGSTOP, SIGCONT
   fill ID             broker ID finds its disk full until it is restarted: no file of its grows any more
+  move ID             stop broker ID and start it on the same data at another address, which is printed
   restart [ID]        stop broker ID, or all of them, and start again on the same data
   status              the brokers, their state, address and process id
   tool CLASS [ARG…]   one of Kafka's command-line classes, e.g. org.apache.kafka.tools.TopicCommand
@@ -111,7 +112,8 @@ load() {
 }
 
 ids() { seq 1 "$size"; }
-port_of() { echo $((base + $1 - 1)); }
+# A broker that was moved keeps its port in a file.
+port_of() { cat "$dir/broker-$1.port" 2>/dev/null || echo $((base + $1 - 1)); }
 check_id() { ids | grep -qx -e "${1:-}" || die "name a broker from 1 to $size"; }
 
 brokers() {
@@ -277,6 +279,23 @@ restart() {
   return "$code"
 }
 
+# move ID gives a broker another port, for clients alone: controllers are known to each other by their ports.
+move() {
+  local port
+  check_id "${1:-}"
+  case $version in 2.*) die "the brokers of this version can't be moved" ;; esac
+  while :; do
+    port=$((30000 + RANDOM % 2000))
+    (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
+  done
+  end "broker-$1" 30
+  echo "$port" >"$dir/broker-$1.port"
+  configure "$1"
+  launch "$1"
+  ready "127.0.0.1:$port"
+  echo "127.0.0.1:$port"
+}
+
 # revive ID launches a broker again whenever it ends, until this is killed itself. ZooKeeper remembers a broker that
 # died by SIGKILL for the rest of its session, and one that finds itself there already gives up (NodeExists).
 revive() {
@@ -365,6 +384,7 @@ case $command in
     need prlimit "util-linux"
     prlimit --pid "$(pid_of "broker-$1")" --fsize=0:
     ;;
+  move) load && move "$@" ;;
   restart) load && restart "$@" ;;
   status) load && status ;;
   tool)

@@ -20,8 +20,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -34,10 +36,12 @@ type Cluster struct {
 	// root is the directory of the repository, and name that of the cluster.
 	root, name string
 	env        []string
-	// Addresses are those of brokers 1 to Brokers, in that order.
-	Addresses []string
 	// Client is another library's client, for questions and orders.
 	Client *kgo.Client
+
+	mu sync.Mutex
+	// addresses are those of brokers 1 to Brokers, in that order.
+	addresses []string
 }
 
 // Brokers is the number of brokers: topics have three replicas, two of
@@ -62,8 +66,8 @@ func Start(ctx context.Context, root string) (*Cluster, error) {
 	if !found {
 		return nil, fmt.Errorf("kafka.sh start answers %q", answer)
 	}
-	c.Addresses = strings.Split(list, ",")
-	c.Client, err = kgo.NewClient(kgo.SeedBrokers(c.Addresses...), kgo.MetadataMinAge(100*time.Millisecond),
+	c.addresses = strings.Split(list, ",")
+	c.Client, err = kgo.NewClient(kgo.SeedBrokers(c.addresses...), kgo.MetadataMinAge(100*time.Millisecond),
 		kgo.RetryTimeout(30*time.Second), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	return c, err
 }
@@ -99,6 +103,26 @@ func (c *Cluster) Run(ctx context.Context, args ...string) (string, error) {
 		return "", fmt.Errorf("kafka.sh %s: %w: %s", strings.Join(args, " "), failed, strings.TrimSpace(complaints.String()))
 	}
 	return out.String(), nil
+}
+
+// Addresses returns the addresses of brokers 1 to Brokers, in that order.
+func (c *Cluster) Addresses() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.addresses)
+}
+
+// Move stops a broker in an orderly way and starts it again at another address.
+// Nobody answers at the one that it had.
+func (c *Cluster) Move(ctx context.Context, broker int) error {
+	answer, err := c.Run(ctx, "move", strconv.Itoa(broker))
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.addresses[broker-1] = strings.TrimSpace(answer)
+	return c.Client.UpdateSeedBrokers(c.addresses...)
 }
 
 // Whole starts every broker that is down and resumes every one that is paused.

@@ -24,7 +24,7 @@ func (c *Cluster) Each(ctx context.Context, topic string, partitions int32, f fu
 	if left == 0 {
 		return nil
 	}
-	reader, err := kgo.NewClient(kgo.SeedBrokers(c.Addresses...),
+	reader, err := kgo.NewClient(kgo.SeedBrokers(c.Addresses()...),
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: from}))
 	if err != nil {
 		return err
