@@ -69,9 +69,9 @@ func (b *Bus) handle(ctx context.Context, g *group, h Handler, a *engine.Attempt
 		letter.Redelivered((*wire.Event)(e))
 	}
 	if failed != nil {
-		return handleRest(ctx, signals, &m.delivery, h, failed)
+		return handleRest(ctx, signals, &m.delivery, h, failed, &g.late)
 	}
-	s := newScope(ctx, &m.delivery)
+	s := newScope(ctx, &m.delivery, &g.late)
 	defer s.end()
 	if err := observed(signals, s, h, k); err != nil {
 		return err
@@ -81,7 +81,7 @@ func (b *Bus) handle(ctx context.Context, g *group, h Handler, a *engine.Attempt
 
 // handleRest handles a batch without the records in failed, and maps the
 // handler's errors to the indexes of the whole batch.
-func handleRest(ctx context.Context, signals *telemetry.ProcessSignals, d *Delivery, handler Handler, failed map[int]*attemptError) error {
+func handleRest(ctx context.Context, signals *telemetry.ProcessSignals, d *Delivery, handler Handler, failed map[int]*attemptError, late *lateReceipts) error {
 	rest := *d
 	rest.Events = nil
 	var at []int
@@ -91,7 +91,7 @@ func handleRest(ctx context.Context, signals *telemetry.ProcessSignals, d *Deliv
 		}
 	}
 	if len(rest.Events) > 0 {
-		s := newScope(ctx, &rest)
+		s := newScope(ctx, &rest, late)
 		defer s.end()
 		err := observed(signals, s, handler, batched)
 		if err != nil && err.marks == nil {

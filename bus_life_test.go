@@ -118,3 +118,87 @@ func TestCloseWaitsForItsContext(t *testing.T) {
 		closeBus(t, bus)
 	})
 }
+
+// A publish that no broker acknowledges holds up no drain: only what the handlers of
+// the group published is waited for, and that for a bounded time.
+func TestDrainWaitsForWhatHandlersPublished(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cluster := memory.New()
+		bus := newBus(t, cluster, config())
+		topic := orders(t)
+		publisher := eventbus.NewPublisher(bus, topic)
+		audit := eventbus.NewPublisher(bus, eventbus.NewTopic(eventbus.TopicConfig[string]{Domain: "sales", Name: "audit", Type: "Audit"}))
+		var late eventbus.Receipt
+		published := make(chan struct{})
+		handler := func(ctx context.Context, o order) error {
+			if o.ID == "late" {
+				go func() {
+					pass(time.Second)
+					late = audit.PublishAsync(ctx, o.ID)
+					close(published)
+				}()
+			}
+			return nil
+		}
+		if err := eventbus.Subscribe(bus, topic, handler); err != nil {
+			t.Fatal(err)
+		}
+		start(t, bus)
+		if err := audit.Publish(t.Context(), "first"); err != nil {
+			t.Fatal(err)
+		}
+		release := cluster.HoldAcknowledgements("test.sales.public.audit.v1")
+		unrelated := audit.PublishAsync(t.Context(), "unrelated")
+		if err := publisher.Publish(t.Context(), order{ID: "late"}); err != nil {
+			t.Fatal(err)
+		}
+		<-published
+		began := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := bus.Drain(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(began); took != 5*time.Second {
+			t.Errorf("drained in %v, want the 5s that a late event of a handler is waited for", took)
+		}
+		release()
+		for _, r := range []eventbus.Receipt{late, unrelated} {
+			if _, err := r.Wait(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+		closeBus(t, bus)
+	})
+}
+
+// Without anything of a handler's under way a drain waits for no acknowledgement.
+func TestDrainWaitsForNoOtherPublish(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cluster := memory.New()
+		bus := newBus(t, cluster, config())
+		topic := orders(t)
+		publisher := eventbus.NewPublisher(bus, topic)
+		if err := eventbus.Subscribe(bus, topic, func(context.Context, order) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+		start(t, bus)
+		release := cluster.HoldAcknowledgements(ordersName)
+		unrelated := publisher.PublishAsync(t.Context(), order{ID: "a"})
+		pass(time.Second)
+		began := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := bus.Drain(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(began); took != 0 {
+			t.Errorf("drained in %v", took)
+		}
+		release()
+		if _, err := unrelated.Wait(t.Context()); err != nil {
+			t.Error(err)
+		}
+		closeBus(t, bus)
+	})
+}

@@ -2,7 +2,9 @@ package eventbus
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/eventbus-go/eventbus/internal/wire"
@@ -95,16 +97,17 @@ type scope struct {
 	mu       sync.Mutex
 	shown    *Delivery // to the handler: delivery, or what a middleware made of it
 	receipts []*receipt
-	ended    bool  // the delivery's memory is another attempt's from here on
-	kept     cause // of the ended attempt
+	ended    bool          // the delivery's memory is another attempt's from here on
+	kept     cause         // of the ended attempt
+	late     *lateReceipts // for what is published after the end; nil if nobody waits for that
 }
 
 // cause is what events inherit from the event whose handler publishes them: its
 // id becomes their causation id, its correlation id theirs.
 type cause struct{ id, correlation string }
 
-func newScope(ctx context.Context, d *Delivery) *scope {
-	return &scope{Context: ctx, delivery: d, shown: d}
+func newScope(ctx context.Context, d *Delivery, late *lateReceipts) *scope {
+	return &scope{Context: ctx, delivery: d, shown: d, late: late}
 }
 
 // end marks the attempt as ended. Goroutines that the handler has started may
@@ -190,11 +193,61 @@ func scopeFrom(ctx context.Context) *scope {
 }
 
 // addReceipt makes the receipt a part of the attempt, which fails if its event
-// does.
+// does. An attempt that has ended can't fail any more: then the receipt is one of
+// its group's, which waits for it before the last commit.
 func (s *scope) addReceipt(r *receipt) {
 	s.mu.Lock()
-	s.receipts = append(s.receipts, r)
+	late := s.late
+	if !s.ended {
+		late = nil
+		s.receipts = append(s.receipts, r)
+	}
 	s.mu.Unlock()
+	if late != nil {
+		late.add(r)
+	}
+}
+
+// lateReceipts are the receipts of events that goroutines of a group's handlers
+// published, in the handlers' contexts, after the handlers had returned. It is safe
+// for concurrent use. It keeps no more than twice what is not acknowledged, which
+// the producer's buffer bounds.
+type lateReceipts struct {
+	mu      sync.Mutex
+	pending []*receipt
+	full    int // drop the finished ones when there are so many
+}
+
+// lateLeast is how many receipts are kept before finished ones are looked for.
+const lateLeast = 64
+
+func (l *lateReceipts) add(r *receipt) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.pending) >= max(l.full, lateLeast) {
+		l.pending = slices.DeleteFunc(l.pending, (*receipt).isDone)
+		l.full = 2 * len(l.pending)
+	}
+	l.pending = append(l.pending, r)
+}
+
+// wait waits, within ctx, until every receipt that was added before the call is
+// done, and returns the errors of the events that failed.
+func (l *lateReceipts) wait(ctx context.Context) error {
+	l.mu.Lock()
+	pending := l.pending
+	l.pending = nil
+	l.mu.Unlock()
+	var failed []error
+	for _, r := range pending {
+		if _, err := r.wait(ctx); err != nil {
+			failed = append(failed, err)
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return errors.Join(failed...)
 }
 
 // waitReceipts waits for the attempt's receipts, and for those that are added

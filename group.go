@@ -28,6 +28,7 @@ type group struct {
 	routes map[string]*groupTopic // the same, and by the names of their retry topics
 
 	signals *telemetry.GroupSignals
+	late    lateReceipts
 	replay  bool // it reads a window of the log, and is a member of nothing
 }
 
@@ -279,7 +280,7 @@ func (g *group) start() error {
 		Route:          g.route,
 		Judge:          judgeAttempt,
 		DeadLetter:     g.deadLetter,
-		Flush:          g.bus.producer.Flush,
+		Flush:          g.late.wait,
 		Observer:       g.signals,
 		Bounds:         engine.Bounds(c.Bounds),
 		CommitInterval: c.CommitInterval,

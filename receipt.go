@@ -91,6 +91,13 @@ func (r *receipt) doneChannel() <-chan struct{} {
 	return r.done
 }
 
+// isDone reports whether the outcome is known.
+func (r *receipt) isDone() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.settled
+}
+
 func (r *receipt) wait(ctx context.Context) (Position, error) {
 	r.mu.Lock()
 	if r.settled {

@@ -123,7 +123,7 @@ func (r *replay) run(ctx context.Context) error {
 		Route:          r.route,
 		Judge:          judgeAttempt,
 		DeadLetter:     r.deadLetter,
-		Flush:          b.producer.Flush,
+		Flush:          g.late.wait,
 		Observer:       &replayObserver{g.signals, r},
 		Bounds:         engine.Bounds(b.config.Bounds),
 		CommitInterval: replayTick,

@@ -190,7 +190,7 @@ func (s Subscription) Handle(ctx context.Context, events ...*Envelope) error {
 		return &Error{Op: "handle", Topic: events[0].Topic, Err: err}
 	}
 	d := &Delivery{Topic: events[0].Topic, Group: settings.group, Attempt: 1, Events: events, batch: s.s.kind == batched}
-	return call(newScope(ctx, d), handler)
+	return call(newScope(ctx, d, nil), handler)
 }
 
 // call calls a handler once, and then waits for the events that it published

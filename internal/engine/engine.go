@@ -23,7 +23,8 @@ type Config struct {
 	// acknowledged or failed. f is valid until done was called.
 	DeadLetter func(ctx context.Context, f *Failure, done func(error))
 	// Flush is called before the final commit of partitions that go: what
-	// handlers published is to be acknowledged first.
+	// handlers published is to be acknowledged first, and nothing else. Its
+	// context ends after a few seconds.
 	Flush func(context.Context) error
 	// Observer is told of outcomes. Nil is no observer.
 	Observer Observer

@@ -207,6 +207,8 @@ func (e *Engine) flush(ctx context.Context) {
 	defer cancel()
 	soft, cancel := softDeadline(ctx)
 	defer cancel()
+	soft, cancel = context.WithTimeout(soft, flushPatience)
+	defer cancel()
 	if err := e.config.Flush(soft); err != nil {
 		e.log.Warn("flush before the final commit failed", "group", e.config.Group, "error", err)
 	}
@@ -223,6 +225,10 @@ func lateIfEnded(ctx context.Context) (context.Context, context.CancelFunc) {
 
 // lateCommit bounds the flush and the commit that come after the drain bound.
 const lateCommit = time.Second
+
+// flushPatience bounds the flush itself: an event that a broker does not acknowledge
+// must not hold up a rebalance, in which nobody handles what moves.
+const flushPatience = 5 * time.Second
 
 // letterPatience is how long a drain waits for dead letters that are being
 // written. A dead-letter topic that is out of reach must not hold up a rebalance;
