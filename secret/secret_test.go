@@ -85,7 +85,7 @@ func TestNothingToPrint(t *testing.T) {
 		out.Write(b)
 	}
 	printed := out.String()
-	for _, form := range []string{hidden, fmt.Sprintf("%x", hidden), fmt.Sprintf("%X", hidden), fmt.Sprint([]byte(hidden))} {
+	for _, form := range []string{hidden, fmt.Sprintf("%x", hidden), fmt.Sprintf("%X", hidden), fmt.Sprintf("%d", []byte(hidden))} {
 		if strings.Contains(printed, form) {
 			t.Errorf("the secret shows as %q", form)
 		}

@@ -14,7 +14,7 @@ type pending struct {
 	done      transport.Completion // may be nil
 	timestamp int64                // milliseconds
 	at        int32                // where in batch.raw it begins
-	size      int32                // what it takes of the producer's room
+	size      int32                // of credit
 }
 
 // batch is records of one partition, encoded as they were accepted, that are
@@ -26,7 +26,7 @@ type partitionBatch struct {
 	records  []pending
 	first    int64 // timestamp of the first record
 	last     int64 // the highest timestamp
-	room     int64 // what the records take of the producer's room
+	held     int64 // credit of the records
 	usual    int   // size of the partition's batch before
 	deadline time.Time
 	// refused counts records that were taken out with an outcome of their own;
@@ -39,10 +39,10 @@ type partitionBatch struct {
 	session    batch.ProducerSession // in the stamp
 	sequence   int32                 // in the stamp
 	attempts   int
-	// maybe is set once a broker may have appended the batch without our
+	// maybeAppended is set once a broker may have appended the batch without our
 	// knowing. It is then sent again with the same bytes and nothing else,
 	// until a broker tells.
-	maybe bool
+	maybeAppended bool
 	// doubted is set if the batch that this one was split from may be in the log.
 	// It is sent with the first sequence number of that batch, so the answer tells:
 	// a log that has the whole refuses the part.
@@ -88,11 +88,11 @@ func (b *partitionBatch) fits(content, limit int) bool {
 const maxRecordHead = 5 + 1 + 10 + 5
 
 // add encodes a record into the batch.
-func (b *partitionBatch) add(r *transport.Record, content int, timestamp int64, room int, done transport.Completion) {
+func (b *partitionBatch) add(r *transport.Record, content int, timestamp int64, held int, done transport.Completion) {
 	at := b.open(content, timestamp)
 	delta, index := timestamp-b.first, int64(len(b.records))
 	b.raw.Bytes = batch.AppendRecord(b.raw.Bytes, r, batch.RecordSize(content, delta, index), delta, index)
-	b.close(pending{done: done, timestamp: timestamp, at: at, size: int32(room)})
+	b.close(pending{done: done, timestamp: timestamp, at: at, size: int32(held)})
 }
 
 // move encodes record i of another batch into this one.
@@ -124,7 +124,7 @@ func (b *partitionBatch) open(content int, timestamp int64) int32 {
 
 func (b *partitionBatch) close(p pending) {
 	b.records = append(b.records, p)
-	b.room += int64(p.size)
+	b.held += int64(p.size)
 }
 
 // wire is what is sent.

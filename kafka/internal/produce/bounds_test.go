@@ -62,7 +62,7 @@ func TestProduceFull(t *testing.T) {
 				for _, done := range append(dones, third) {
 					b.Delivered(done)
 				}
-				if bytes, records := p.room.bytes.Load(), p.room.records.Load(); bytes != 0 || records != 0 {
+				if bytes, records := p.credit.bytes.Load(), p.credit.records.Load(); bytes != 0 || records != 0 {
 					t.Errorf("%d bytes and %d records are never given back", bytes, records)
 				}
 			})
@@ -73,7 +73,7 @@ func TestProduceFull(t *testing.T) {
 // TestRoom has many take and give at once, with bounds that a try of another may
 // exceed for a moment. Nobody waits indefinitely, and nothing is lost.
 func TestRoom(t *testing.T) {
-	r := &room{maxBytes: 100, maxRecords: 7, closed: make(chan struct{})}
+	r := &credit{maxBytes: 100, maxRecords: 7, closed: make(chan struct{})}
 	var all sync.WaitGroup
 	for g := range 16 {
 		all.Go(func() {

@@ -6,7 +6,7 @@
 //
 //	producer.go   Producer: Produce, Flush, Close
 //	topic.go      the topic's partitions, and which one a record goes to
-//	room.go       the memory that records wait for
+//	credit.go     the memory that records wait for
 //	partition.go  a partition's queue, order and sequence numbers
 //	batch.go      a batch under construction
 //	waiting.go    batches that wait for linger or for a leader

@@ -35,7 +35,7 @@ func (p *partition) retry(err error) {
 	p.cause = err
 	wait := retryAfter(b.attempts)
 	if kerr.LeaderMoved(err) {
-		p.lost = true
+		p.leaderless = true
 		p.producer.client.Invalidate(p.topic.name)
 		wait = min(wait, cluster.LookAgainAfter)
 	}
@@ -96,44 +96,44 @@ func (p *partition) lose(err *DeliveryError) {
 	// is queued.
 	p.busy = true
 	p.mu.Unlock()
-	settled := 0
+	completed := 0
 	if b := p.head; b != nil {
-		if b.maybe || b.doubted {
+		if b.maybeAppended || b.doubted {
 			err.Unknown = true
 			p.fence()
 		}
-		settled += p.fail(b, err)
+		completed += p.fail(b, err)
 		p.head = nil
 	} else if len(behindIt) > 0 {
-		settled += p.fail(behindIt[0], err)
+		completed += p.fail(behindIt[0], err)
 		behindIt = behindIt[1:]
 	}
 	if len(behindIt) > 0 {
 		notSent := behind(err)
 		for _, b := range behindIt {
 			if b.doubted { // with the head it was a part of one batch
-				settled += p.fail(b, err)
+				completed += p.fail(b, err)
 			} else {
-				settled += p.fail(b, notSent)
+				completed += p.fail(b, notSent)
 			}
 		}
 	}
-	p.conclude(settled)
+	p.conclude(completed)
 }
 
 // fail tells the records of a batch that they failed, and returns how many
-// records are settled with it.
+// records are completed with it.
 func (p *partition) fail(b *partitionBatch, err error) int {
-	p.producer.room.give(b.room, len(b.records))
+	p.producer.credit.give(b.held, len(b.records))
 	for i := range b.records {
-		p.tell(&b.records[i], err)
+		p.complete(&b.records[i], err)
 	}
-	settled := len(b.records) + b.refused
+	completed := len(b.records) + b.refused
 	b.recycle()
-	return settled
+	return completed
 }
 
-func (p *partition) tell(r *pending, err error) {
+func (p *partition) complete(r *pending, err error) {
 	if r.done != nil {
 		r.done.Done(transport.Position{Partition: p.name(), Offset: -1, Time: time.UnixMilli(r.timestamp)}, err)
 	}
@@ -143,7 +143,7 @@ func (p *partition) tell(r *pending, err error) {
 // log without an answer that says so.
 func (p *partition) notAppended() {
 	if p.head != nil {
-		p.head.maybe, p.head.doubted = false, false
+		p.head.maybeAppended, p.head.doubted = false, false
 	}
 	p.mu.Lock()
 	for _, b := range p.queue {
@@ -183,7 +183,7 @@ func (p *partition) renew() {
 // again sends the head under another session, as soon as possible. The caller
 // knows that the log doesn't have it.
 func (p *partition) again(err error) {
-	p.head.stamped, p.head.maybe = false, false
+	p.head.stamped, p.head.maybeAppended = false, false
 	p.retry(err)
 }
 
@@ -191,7 +191,7 @@ func (p *partition) again(err error) {
 func (p *partition) answered(answer *kmsg.ProduceResponseTopicPartition) {
 	b, code := p.head, kerr.Error(answer.ErrorCode)
 	if appendedMaybe(code) {
-		b.maybe = true
+		b.maybeAppended = true
 	}
 	switch code {
 	case kerr.DuplicateSequenceNumber:
@@ -212,7 +212,7 @@ func (p *partition) answered(answer *kmsg.ProduceResponseTopicPartition) {
 	case kerr.InvalidProducerEpoch, kerr.UnknownProducerID:
 		// The broker has forgotten the session or fenced it, and with it
 		// whether it has the batch.
-		unknown := b.maybe || b.doubted
+		unknown := b.maybeAppended || b.doubted
 		p.renew()
 		if unknown {
 			p.lose(&DeliveryError{What: "the broker has lost track of this producer", Cause: code})
@@ -220,7 +220,7 @@ func (p *partition) answered(answer *kmsg.ProduceResponseTopicPartition) {
 		}
 		p.again(code)
 	case kerr.MessageTooLarge, kerr.RecordListTooLarge, kerr.InvalidTimestamp, kerr.InvalidRecord:
-		if !b.maybe && !b.doubted || len(b.records) > 1 {
+		if !b.maybeAppended && !b.doubted || len(b.records) > 1 {
 			p.refuse(answer)
 			return
 		}
@@ -269,7 +269,7 @@ func (p *partition) refuse(answer *kmsg.ProduceResponseTopicPartition) {
 	if answer.ErrorMessage != nil {
 		message = *answer.ErrorMessage
 	}
-	uncertain := b.maybe || b.doubted
+	uncertain := b.maybeAppended || b.doubted
 	refused := make(map[int]string, len(answer.ErrorRecords))
 	for _, r := range answer.ErrorRecords {
 		if uncertain || r.RelativeOffset < 0 || int(r.RelativeOffset) >= len(b.records) {
@@ -291,8 +291,8 @@ func (p *partition) refuse(answer *kmsg.ProduceResponseTopicPartition) {
 	for i := range b.records {
 		if why, ok := refused[i]; ok {
 			r := &b.records[i]
-			p.producer.room.give(int64(r.size), 1)
-			p.tell(r, refusal(code, why, len(b.wire())))
+			p.producer.credit.give(int64(r.size), 1)
+			p.complete(r, refusal(code, why, len(b.wire())))
 			taken++
 		}
 	}
@@ -305,7 +305,7 @@ func (p *partition) refuse(answer *kmsg.ProduceResponseTopicPartition) {
 	for _, part := range parts {
 		part.doubted = uncertain
 	}
-	// The records taken out are settled with the last part, so that a Flush
+	// The records taken out are completed with the last part, so that a Flush
 	// that counts them has waited for those before them.
 	parts[len(parts)-1].refused = taken
 	p.mu.Lock()

@@ -29,15 +29,15 @@ type partition struct {
 	// busy is set while somebody has the partition: a sender in its list of
 	// those that are ready, one of its workers, or waiting. The goroutine that sets it
 	// passes the partition on, and the last of them clears it.
-	busy  bool
-	shutd bool              // nothing is accepted any more
-	queue []*partitionBatch // closed ones, before open
-	open  *partitionBatch   // nil or with a record
-	usual int               // size of the batch that was begun last
-	// accepted and settled count records. Flushes wait for settled to reach
+	busy   bool
+	closed bool              // nothing is accepted any more
+	queue  []*partitionBatch // closed ones, before open
+	open   *partitionBatch   // nil or with a record
+	usual  int               // size of the batch that was begun last
+	// accepted and completed count records. Flushes wait for completed to reach
 	// what accepted was.
-	accepted, settled int64
-	flushes           []partitionFlush
+	accepted, completed int64
+	flushes             []partitionFlush
 
 	// What follows belongs to the goroutine that has the partition while it is busy.
 
@@ -46,8 +46,8 @@ type partition struct {
 	session  batch.ProducerSession // id −1: none yet
 	sequence int32                 // of the next batch
 	sentTo   transport.TopicID     // the topic that head was last sent to
-	// lost is set when the leader is to be looked for before the next attempt.
-	lost bool
+	// leaderless is set when the leader is to be looked for before the next attempt.
+	leaderless bool
 	// missing is since when the cluster has said that the topic or partition
 	// doesn't exist; zero if it exists.
 	missing  time.Time
@@ -72,11 +72,11 @@ func (p *partition) name() transport.Partition {
 }
 
 // add encodes a record into the open batch, and wakes the partition if it is idle.
-func (p *partition) add(r *transport.Record, content int, timestamp int64, room int, done transport.Completion) error {
+func (p *partition) add(r *transport.Record, content int, timestamp int64, held int, done transport.Completion) error {
 	p.mu.Lock()
-	if p.shutd {
+	if p.closed {
 		p.mu.Unlock()
-		p.producer.room.give(int64(room), 1)
+		p.producer.credit.give(int64(held), 1)
 		return errProducerClosed
 	}
 	full := p.open != nil && !p.open.fits(content, int(p.topic.limit.Load()))
@@ -91,7 +91,7 @@ func (p *partition) add(r *transport.Record, content int, timestamp int64, room 
 		p.open = newBatch(now.Add(p.producer.cfg.DeliveryTimeout))
 		p.open.usual = p.usual
 	}
-	p.open.add(r, content, timestamp, room, done)
+	p.open.add(r, content, timestamp, held, done)
 	p.accepted++
 	wake := p.wakeLocked()
 	p.mu.Unlock()
@@ -110,7 +110,7 @@ func (p *partition) add(r *transport.Record, content int, timestamp int64, room 
 // addAlone queues a batch that takes no more records.
 func (p *partition) addAlone(b *partitionBatch) error {
 	p.mu.Lock()
-	if p.shutd {
+	if p.closed {
 		p.mu.Unlock()
 		return errProducerClosed
 	}
@@ -141,18 +141,18 @@ func (p *partition) wakeLocked() bool {
 // offer passes a busy partition on to its leader's sender, or to those who wait
 // for a leader. much tells that it has a lot to send.
 func (p *partition) offer(much bool) {
-	if leader := p.leader.Load(); leader >= 0 && !p.lost {
+	if leader := p.leader.Load(); leader >= 0 && !p.leaderless {
 		p.producer.sender(leader).offer(p, much)
 		return
 	}
-	p.lost = true
+	p.leaderless = true
 	p.wait(time.Now())
 }
 
-// shut ends acceptance.
-func (p *partition) shut() {
+// close ends acceptance: records that are accepted already are sent.
+func (p *partition) close() {
 	p.mu.Lock()
-	p.shutd = true
+	p.closed = true
 	p.mu.Unlock()
 }
 
@@ -160,7 +160,7 @@ func (p *partition) shut() {
 func (p *partition) flush(f *flush) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.accepted > p.settled {
+	if p.accepted > p.completed {
 		f.left.Add(1)
 		p.flushes = append(p.flushes, partitionFlush{p.accepted, f})
 	}
@@ -217,7 +217,7 @@ func (p *partition) stamp(fresh batch.ProducerSession) {
 func (p *partition) finish(base, appended int64) {
 	b := p.head
 	p.sequence = batch.NextSequence(b.sequence, len(b.records))
-	p.producer.room.give(b.room, len(b.records))
+	p.producer.credit.give(b.held, len(b.records))
 	pos := transport.Position{Partition: p.name(), Offset: -1}
 	for i := range b.records {
 		r := &b.records[i]
@@ -243,10 +243,10 @@ func (p *partition) finish(base, appended int64) {
 
 // conclude drops the head, whose records have all had their outcome, and passes
 // the partition on.
-func (p *partition) conclude(settled int) {
+func (p *partition) conclude(completed int) {
 	p.head, p.cause = nil, nil
 	p.mu.Lock()
-	p.settleLocked(settled)
+	p.completeLocked(completed)
 	more := len(p.queue) > 0 || p.open != nil
 	much := len(p.queue) > 0 || more && p.open.size() >= bulk
 	p.busy = more
@@ -261,10 +261,10 @@ func (p *partition) conclude(settled int) {
 	}
 }
 
-func (p *partition) settleLocked(n int) {
-	p.settled += int64(n)
-	for len(p.flushes) > 0 && p.flushes[0].target <= p.settled {
-		p.flushes[0].flush.settle()
+func (p *partition) completeLocked(n int) {
+	p.completed += int64(n)
+	for len(p.flushes) > 0 && p.flushes[0].target <= p.completed {
+		p.flushes[0].flush.complete()
 		p.flushes = slices.Delete(p.flushes, 0, 1)
 	}
 }

@@ -33,7 +33,7 @@ type Producer struct {
 	client      *cluster.Client
 	cfg         transport.ProducerConfig // with defaults
 	compression batch.Compression
-	room        room
+	credit      credit
 	ids         producerIDs
 
 	topics  atomic.Pointer[map[string]*producerTopic]
@@ -60,8 +60,8 @@ func NewProducer(c *cluster.Client, cfg transport.ProducerConfig) (*Producer, er
 		return nil, err
 	}
 	p := &Producer{client: c, cfg: cfg, compression: compression}
-	p.room.maxBytes, p.room.maxRecords = int64(cfg.BufferBytes), int64(cfg.BufferRecords)
-	p.room.closed = make(chan struct{})
+	p.credit.maxBytes, p.credit.maxRecords = int64(cfg.BufferBytes), int64(cfg.BufferRecords)
+	p.credit.closed = make(chan struct{})
 	p.topics.Store(new(map[string]*producerTopic))
 	p.senders.Store(new(map[int32]*sender))
 	p.waiting.producer = p
@@ -116,8 +116,8 @@ func (p *Producer) Produce(ctx context.Context, r *transport.Record, done transp
 	if size > p.cfg.BufferBytes {
 		return p.largerThanBuffer(size)
 	}
-	if err := p.room.take(ctx, int64(size)); err != nil {
-		return p.noRoom(err)
+	if err := p.credit.take(ctx, int64(size)); err != nil {
+		return p.noCredit(err)
 	}
 	return part.add(r, content, timestamp, size, done)
 }
@@ -134,8 +134,8 @@ func (p *Producer) produceAlone(ctx context.Context, part *partition, r *transpo
 	if size > p.cfg.BufferBytes {
 		return p.largerThanBuffer(size)
 	}
-	if err := p.room.take(ctx, int64(size)); err != nil {
-		return p.noRoom(err)
+	if err := p.credit.take(ctx, int64(size)); err != nil {
+		return p.noCredit(err)
 	}
 	now := time.Now()
 	p.lookAgain(part.topic, now)
@@ -149,7 +149,7 @@ func (p *Producer) produceAlone(ctx context.Context, part *partition, r *transpo
 		err = part.addAlone(b)
 	}
 	if err != nil {
-		p.room.give(int64(size), 1)
+		p.credit.give(int64(size), 1)
 		b.recycle()
 	}
 	return err
@@ -174,8 +174,8 @@ func producing(err error) error {
 	return fmt.Errorf("kafka: %w", err)
 }
 
-// noRoom explains an error of room.take.
-func (p *Producer) noRoom(err error) error {
+// noCredit explains an error of credit.take.
+func (p *Producer) noCredit(err error) error {
 	if errors.Is(err, errProducerClosed) {
 		return err
 	}
@@ -189,7 +189,7 @@ type flush struct {
 	done chan struct{}
 }
 
-func (f *flush) settle() {
+func (f *flush) complete() {
 	if f.left.Add(-1) == 0 {
 		close(f.done)
 	}
@@ -202,7 +202,7 @@ func (p *Producer) Flush(ctx context.Context) error {
 	for _, part := range p.all() {
 		part.flush(f)
 	}
-	f.settle()
+	f.complete()
 	select {
 	case <-f.done:
 		return nil
@@ -228,12 +228,11 @@ func (p *Producer) Close(ctx context.Context) error {
 	p.closed = true
 	p.mu.Unlock()
 	if !first {
-		p.working.Wait()
 		return nil
 	}
-	close(p.room.closed)
+	close(p.credit.closed)
 	for _, part := range p.all() {
-		part.shut()
+		part.close()
 	}
 	// From here on nothing is accepted.
 	err := p.Flush(ctx)

@@ -203,7 +203,7 @@ func TestProduceRefusals(t *testing.T) {
 			if errors.Is(err, transport.ErrTooLarge) && !errors.As(err, &size) {
 				t.Errorf("%T is no TooLargeError", err)
 			}
-			if n := p.room.bytes.Load(); n != 0 {
+			if n := p.credit.bytes.Load(); n != 0 {
 				t.Errorf("%d bytes of room are not given back", n)
 			}
 		})

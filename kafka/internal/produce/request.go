@@ -26,7 +26,7 @@ type round struct {
 	body    []byte
 	req     produceRequest
 	resp    kmsg.ProduceResponse
-	timer   *time.Timer // for rest
+	timer   *time.Timer // for waitForWork
 	noYield int         // requests before which it does not yield
 	watch   *leaderWatch
 	// The arguments of watch.begin, made once.
@@ -128,7 +128,7 @@ func (r *round) run() error {
 	for _, p := range r.parts {
 		// Once the request was on its way, only the broker's answer says that the
 		// batch is in the log, or is not.
-		p.head.maybe = p.head.maybe || r.conn.Wrote
+		p.head.maybeAppended = p.head.maybeAppended || r.conn.Wrote
 		if fatal != nil {
 			p.failed(fatal, nil)
 		} else {
@@ -269,7 +269,7 @@ var ErrUnanswered = errors.New("the broker's response leaves the partition out")
 func (r *round) unanswered() {
 	for _, p := range r.left {
 		if p != nil {
-			p.head.maybe = true
+			p.head.maybeAppended = true
 			p.retry(ErrUnanswered)
 		}
 	}

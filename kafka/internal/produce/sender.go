@@ -146,23 +146,23 @@ func (s *sender) call(much bool) {
 		most = bulkWorkers
 	}
 	if s.workers-s.idle < most {
-		s.another()
+		s.addWorker()
 	} else {
 		s.watch()
 	}
 }
 
-// another calls for a worker that rests, or a new one.
-func (s *sender) another() {
+// addWorker wakes a worker that is idle, or starts one. The caller holds mu.
+func (s *sender) addWorker() {
 	if s.idle > 0 {
 		s.idle--
 		s.wake <- struct{}{}
 	} else {
-		s.hire()
+		s.startWorker()
 	}
 }
 
-func (s *sender) hire() {
+func (s *sender) startWorker() {
 	if s.producer.spawn(s.work) {
 		s.workers++
 	}
@@ -188,7 +188,7 @@ func (s *sender) grow(rounds int) {
 		return
 	}
 	if s.rounds == rounds && s.workers-s.idle < mostWorkers {
-		s.another()
+		s.addWorker()
 	}
 	s.watch()
 }
@@ -308,15 +308,15 @@ func (s *sender) take(r *round) bool {
 		}
 		s.idle++
 		s.mu.Unlock()
-		if !s.rest(r.timer) {
+		if !s.waitForWork(r.timer) {
 			return false
 		}
 	}
 }
 
-// rest waits for a token, which it returns true for. It returns false when none
+// waitForWork waits for a token, which it returns true for. It returns false when none
 // came for a while, or the producer ends.
-func (s *sender) rest(timer *time.Timer) bool {
+func (s *sender) waitForWork(timer *time.Timer) bool {
 	timer.Reset(idleAfter)
 	defer timer.Stop()
 	select {
@@ -327,7 +327,7 @@ func (s *sender) rest(timer *time.Timer) bool {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	// Each worker that rests is counted in idle or has a token in wake. If one
+	// Each worker that is idle is counted in idle or has a token in wake. If one
 	// is there now, it may be meant for this worker.
 	select {
 	case <-s.wake:

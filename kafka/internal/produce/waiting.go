@@ -76,7 +76,7 @@ func (w *waiting) fire() {
 	for _, p := range due {
 		switch {
 		case p.overdue(now):
-		case p.lost:
+		case p.leaderless:
 			leaderless = append(leaderless, p)
 		default:
 			p.offer(false)
@@ -122,7 +122,7 @@ func (w *waiting) find(parts []*partition) {
 	reported := make(map[int32]bool)
 	for _, p := range parts {
 		led := p.leader.Load()
-		failed := infrastructure(p.found(c.KnownTopic(p.topic.name), err, now))
+		failed := infrastructure(p.resume(c.KnownTopic(p.topic.name), err, now))
 		if silent {
 			failed = fmt.Errorf("no broker answers a request for metadata: %w", os.ErrDeadlineExceeded)
 		}
@@ -133,9 +133,9 @@ func (w *waiting) find(parts []*partition) {
 	}
 }
 
-// found goes on with a partition that has lost its leader, after a look at the
+// resume goes on with a partition that has lost its leader, after a look at the
 // metadata, and returns why it can't. t may be nil.
-func (p *partition) found(t *cluster.TopicMeta, err error, now time.Time) error {
+func (p *partition) resume(t *cluster.TopicMeta, err error, now time.Time) error {
 	if err == nil && t != nil {
 		err = t.Err
 	}
@@ -157,7 +157,7 @@ func (p *partition) found(t *cluster.TopicMeta, err error, now time.Time) error 
 	}
 	switch {
 	case leader >= 0:
-		p.lost, p.missing, p.searches = false, time.Time{}, 0
+		p.leaderless, p.missing, p.searches = false, time.Time{}, 0
 		p.leader.Store(leader)
 		p.offer(false)
 	case p.overdue(now):
