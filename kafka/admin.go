@@ -48,6 +48,8 @@ func (a *Admin) Topics(ctx context.Context, names ...string) ([]transport.TopicI
 	return infos, nil
 }
 
+// describe asks one broker about topics, all but internal ones without names. A topic that
+// does not exist has its error in Err, in its place.
 func (a *Admin) describe(ctx context.Context, names []string) ([]transport.TopicInfo, error) {
 	req := cluster.MetadataRequest(names)
 	all := len(names) == 0
@@ -191,6 +193,8 @@ func (a *Admin) create(ctx context.Context, specs []transport.TopicSpec) (map[st
 	return failed, nil
 }
 
+// createRequest translates a topic that is to be created. Zero partitions and replicas
+// mean the brokers' defaults, which the protocol writes as −1.
 func createRequest(spec transport.TopicSpec) kmsg.CreateTopicsRequestTopic {
 	t := kmsg.NewCreateTopicsRequestTopic()
 	t.Topic, t.NumPartitions, t.ReplicationFactor = spec.Name, spec.Partitions, spec.Replication

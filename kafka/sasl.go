@@ -49,6 +49,8 @@ type Token struct {
 
 var mechanisms = []string{"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"}
 
+// validate adds what is wrong, each with what to write instead. A password in a file must
+// be readable now: a start that would fail at its first connection fails at once.
 func (s SASL) validate(wrong *kerr.Faults) {
 	kerr.OneOf(wrong, "SASL.Mechanism", s.Mechanism, mechanisms)
 	if s.Custom != nil {

@@ -28,6 +28,8 @@ type TLSFiles struct {
 // secure reports whether connections use TLS.
 func (c Config) secure() bool { return c.TLS != nil || c.TLSFiles != TLSFiles{} }
 
+// validateTLS adds what is wrong. It reads the files, so that a wrong path is found before
+// a connection needs it.
 func (c Config) validateTLS(wrong *kerr.Faults) {
 	files := c.TLSFiles
 	switch {
@@ -71,6 +73,7 @@ func (c Config) tlsConfig(addr string) (*tls.Config, error) {
 	return conf, nil
 }
 
+// load reads the files as they are now.
 func (f TLSFiles) load() (*tls.Config, error) {
 	conf := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: f.ServerName}
 	if f.CA != "" {

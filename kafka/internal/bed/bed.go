@@ -29,7 +29,8 @@ type Bed struct {
 	made  map[string]any
 }
 
-// Shared returns what create returned when it was first called for a name.
+// Shared returns what create returned when it was first called for a name: tests of a room
+// keep one client per bed, which bed itself must not import.
 func (b *Bed) Shared(name string, create func() any) any {
 	if b.made[name] == nil {
 		b.made[name] = create()
@@ -54,6 +55,7 @@ func NewBubble(t testing.TB, partitions int32, opts ...kfake.Opt) *Bed {
 	return startBed(t, w, append(opts, kfake.SeedTopics(partitions, "events")))
 }
 
+// startBed starts the brokers. They end with the test, after what was made on the bed.
 func startBed(t testing.TB, w *wires, opts []kfake.Opt) *Bed {
 	t.Helper()
 	cluster, err := kfake.NewCluster(opts...)
@@ -64,7 +66,8 @@ func startBed(t testing.TB, w *wires, opts []kfake.Opt) *Bed {
 	return &Bed{Cluster: cluster, T: t, Wires: w, made: map[string]any{}}
 }
 
-// Publish produces a record to a partition of "events" and returns its receipt.
+// Publish produces a record to a partition of "events" and returns its receipt. It fails
+// the test if the record is not accepted.
 func (b *Bed) Publish(p transport.Producer, partition int32, value string) Receipt {
 	b.T.Helper()
 	done := make(Receipt, 1)
@@ -95,7 +98,8 @@ func (b *Bed) Delivered(done Receipt) {
 	}
 }
 
-// Log reads the values of a partition of "events", with a codec that is not ours.
+// Log reads the values of a partition of "events" from its first offset to its end, with a
+// codec that is not ours.
 func (b *Bed) Log(partition int32) []string {
 	b.T.Helper()
 	values := []string{}
@@ -132,7 +136,8 @@ func (b *Bed) Log(partition int32) []string {
 	}
 }
 
-// DecodeBatch decodes the batch that data begins with.
+// DecodeBatch decodes the batch that data begins with, and returns what follows it. It
+// fails the test if the checksum is wrong or the batch holds more than it says.
 func DecodeBatch(t testing.TB, data []byte) (decoded kmsg.RecordBatch, records []kmsg.Record, rest []byte) {
 	t.Helper()
 	size := 12 + int(binary.BigEndian.Uint32(data[8:]))
@@ -164,7 +169,8 @@ func DecodeBatch(t testing.TB, data []byte) (decoded kmsg.RecordBatch, records [
 	return decoded, records, data[size:]
 }
 
-// wires makes the connections of a Transport, and cuts them.
+// wires makes the connections of a Transport, and cuts them. It is safe for concurrent
+// use, as a test cuts while the Transport works.
 type wires struct {
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
@@ -177,8 +183,10 @@ type wires struct {
 	cut func(response []byte) bool
 }
 
+// ErrDown is the cause of a failed connection to an address that is down.
 var ErrDown = errors.New("the test has this broker down")
 
+// DialContext connects to an address, unless the test has it down or lets it hang.
 func (w *wires) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	w.mu.Lock()
 	down, hang := w.down[address], w.hang
@@ -204,7 +212,8 @@ func (w *wires) DialContext(ctx context.Context, network, address string) (net.C
 	return conn, nil
 }
 
-// OnResponse sets cut.
+// OnResponse sets cut, which is called for every piece that is read, by any connection;
+// nil cuts nothing.
 func (w *wires) OnResponse(cut func([]byte) bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -223,7 +232,8 @@ func (w *wires) Hang() {
 	}
 }
 
-// SetDown cuts or mends what leads to an address.
+// SetDown cuts what leads to an address, or makes it whole again. Connections that are
+// open are closed, as by a firewall that answers; see Hang for one that does not.
 func (w *wires) SetDown(address string, down bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -239,12 +249,15 @@ func (w *wires) SetDown(address string, down bool) {
 	}
 }
 
+// wire is one connection, which knows where it leads.
 type wire struct {
 	net.Conn
 	wires   *wires
 	address string
 }
 
+// Read reads, and cuts the connection where the test wants that: in the middle of a
+// response, which the client can then not tell from one that was never sent.
 func (c *wire) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	c.wires.mu.Lock()
@@ -257,7 +270,8 @@ func (c *wire) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// foreignClient returns a client that is not ours.
+// foreignClient returns a client that is not ours: what the log holds must be read by a
+// codec that cannot share a mistake with ours. The caller closes it.
 func (b *Bed) foreignClient(opts ...kgo.Opt) *kgo.Client {
 	b.T.Helper()
 	client, err := kgo.NewClient(append(opts, kgo.SeedBrokers(b.ListenAddrs()...), kgo.Dialer(b.Wires.DialContext))...)

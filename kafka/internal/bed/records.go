@@ -21,6 +21,7 @@ type Counted struct {
 	Failed atomic.Int64
 }
 
+// Done counts an outcome.
 func (c *Counted) Done(_ transport.Position, err error) {
 	c.N.Add(1)
 	if err != nil {
@@ -31,6 +32,7 @@ func (c *Counted) Done(_ transport.Position, err error) {
 // Receipt is a Completion to wait for.
 type Receipt chan error
 
+// Done passes the outcome on. A Receipt needs room for it, since Done must not block.
 func (r Receipt) Done(_ transport.Position, err error) { r <- err }
 
 // SampleRecord is an event of about 300 bytes with six CloudEvents headers.
@@ -47,7 +49,7 @@ func SampleRecord(i int) *transport.Record {
 	}
 }
 
-// Noise is incompressible.
+// Noise returns n bytes that no codec makes smaller, the same ones each time.
 func Noise(n int) []byte {
 	b := make([]byte, n)
 	x := uint32(1)
@@ -64,7 +66,8 @@ func Bubble(t *testing.T, partitions int32, f func(t *testing.T, b *Bed), opts .
 	synctest.Test(t, func(t *testing.T) { f(t, NewBubble(t, partitions, opts...)) })
 }
 
-// ThreeBrokers are the options of a bubble with three.
+// ThreeBrokers returns the options of a bubble with three brokers, at fixed ports of its
+// own network.
 func ThreeBrokers() []kfake.Opt {
 	return []kfake.Opt{kfake.NumBrokers(3), kfake.Ports(9092, 9093, 9094)}
 }
@@ -92,7 +95,8 @@ func (b *Bed) Flow(p transport.Producer, partitions int32, pause time.Duration) 
 	}
 }
 
-// Transact writes n records to partition 0 of "events" in a transaction.
+// Transact writes n records to partition 0 of "events" in a transaction, which it commits
+// or aborts: an aborted one leaves records and a marker that readers must pass.
 func (b *Bed) Transact(name string, n int, commit bool) {
 	b.T.Helper()
 	client := b.foreignClient(kgo.TransactionalID(name), kgo.RecordPartitioner(kgo.ManualPartitioner()))

@@ -79,6 +79,8 @@ func (c *Conn) check(open request, body []byte) ([]byte, error) {
 	return nil, fmt.Errorf("%s is not sent while a connection is set up", open)
 }
 
+// apiVersions checks the versions that the broker speaks, of which kafka-go picks its
+// own.
 func (c *Conn) apiVersions(open request, body []byte) ([]byte, error) {
 	resp := kmsg.NewPtrApiVersionsResponse()
 	resp.SetVersion(open.version)
@@ -91,6 +93,8 @@ func (c *Conn) apiVersions(open request, body []byte) ([]byte, error) {
 	return resp.AppendTo(nil), nil
 }
 
+// saslHandshake checks whether the broker takes the mechanism, and remembers which ones
+// it offers if not: kafka-go keeps the code alone.
 func (c *Conn) saslHandshake(open request, body []byte) ([]byte, error) {
 	resp := kmsg.NewPtrSASLHandshakeResponse()
 	resp.SetVersion(open.version)
@@ -123,6 +127,8 @@ func mechanismName(m string) string {
 	return m[:min(end, 20)]
 }
 
+// saslAuthenticate checks a token of the broker's, and remembers for how long the session
+// lasts. What the token holds is checked by the mechanism.
 func (c *Conn) saslAuthenticate(open request, body []byte) ([]byte, error) {
 	resp := kmsg.NewPtrSASLAuthenticateResponse()
 	resp.SetVersion(open.version)

@@ -5,12 +5,15 @@ import (
 	"errors"
 )
 
-// ConnectError is the error of a connection that could not be made.
+// ConnectError is the error of a connection that could not be made. Its text is made
+// where the addresses that were tried are known, and names each with its own cause; a
+// caller several layers above prints it as it is.
 type ConnectError struct {
 	What string // the whole text: the broker, the addresses tried, the causes
 	Err  error  // one of the causes, for errors.Is
 }
 
+// Error returns What.
 func (e *ConnectError) Error() string { return e.What }
 
 // Unwrap returns Err.

@@ -66,7 +66,8 @@ const (
 	StaleMemberEpoch          Error = 113
 )
 
-// CodeError is nil for code 0, else the Error.
+// CodeError returns the error of a code in a response: nil for 0, else an Error. The
+// result is compared by errors.Is, since callers wrap it.
 func CodeError(code int16) error {
 	if code == 0 {
 		return nil
@@ -74,7 +75,7 @@ func CodeError(code int16) error {
 	return Error(code)
 }
 
-// Name is the code's name in Kafka's protocol, such as NOT_LEADER_OR_FOLLOWER.
+// Name returns the code's name in Kafka's protocol, such as NOT_LEADER_OR_FOLLOWER.
 func (e Error) Name() string {
 	if i := int(e) + 1; i >= 0 && i < len(errorNames) && errorNames[i] != "" {
 		return errorNames[i]
@@ -82,10 +83,12 @@ func (e Error) Name() string {
 	return "ERROR_" + strconv.Itoa(int(e))
 }
 
-// Error is the name and the code.
+// Error returns the name and the code. The name is what operators search for, the code
+// what brokers' logs of other versions have.
 func (e Error) Error() string { return e.Name() + " (Kafka error " + strconv.Itoa(int(e)) + ")" }
 
-// Is matches the transport's errors.
+// Is matches the transport's errors, so that no package above has to know a code. A code
+// means one of them at most.
 func (e Error) Is(target error) bool {
 	switch target {
 	case transport.ErrTopicMissing:
@@ -158,7 +161,7 @@ func LostConnection(err error) bool {
 	return ok
 }
 
-// FromClient turns the codes of the client library, which come from connection
+// FromClient returns err with the client library's code in it as an Error: it turns the codes of the client library, which come from connection
 // set-up and from its routing, into Error.
 func FromClient(err error) error {
 	if code, ok := errors.AsType[kafkago.Error](err); ok {
@@ -176,7 +179,8 @@ func detail(err error, code kafkago.Error) string {
 	return ": " + said
 }
 
-// errorNames holds the names from code −1 on.
+// errorNames holds the names from code −1 on, up to those of KIP-848. A code
+// beyond them is shown by its number.
 var errorNames = [...]string{
 	"UNKNOWN_SERVER_ERROR", "NONE", "OFFSET_OUT_OF_RANGE", "CORRUPT_MESSAGE", "UNKNOWN_TOPIC_OR_PARTITION",
 	"INVALID_FETCH_SIZE", "LEADER_NOT_AVAILABLE", "NOT_LEADER_OR_FOLLOWER", "REQUEST_TIMED_OUT",
@@ -212,7 +216,9 @@ var errorNames = [...]string{
 	"UNRELEASED_INSTANCE_ID", "UNSUPPORTED_ASSIGNOR", "STALE_MEMBER_EPOCH",
 }
 
-// LeaderMoved reports whether an error is a reason to look for the leader again.
+// LeaderMoved reports whether an error is a reason to look for the leader again. An error
+// without a code is one of the connection: the broker may be gone, and another may lead
+// by now, or soon.
 func LeaderMoved(err error) bool {
 	code, ok := errors.AsType[Error](err)
 	if !ok {

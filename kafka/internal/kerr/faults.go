@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Faults gathers everything that is wrong with a configuration. The zero value
-// means that nothing is.
+// Faults gathers everything that is wrong with a configuration, so that one attempt to
+// start shows all of it. The zero value means that nothing is wrong.
 type Faults []string
 
 // Add adds a sentence that names a field and a value to write instead.
@@ -26,7 +26,7 @@ func (f Faults) Err(what string) error {
 	return errors.New("kafka: invalid " + what + ":\n  - " + strings.Join(f, "\n  - "))
 }
 
-// OneOf adds a fault unless value is empty or one of those.
+// OneOf adds a fault unless value is one of those, or empty, which means the default.
 func OneOf(wrong *Faults, field, value string, those []string) {
 	if value != "" && !slices.Contains(those, value) {
 		wrong.Add("%s %q is unknown: write %s", field, value, strings.Join(those, ", "))

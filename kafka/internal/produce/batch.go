@@ -59,7 +59,10 @@ func newBatch(deadline time.Time) *partitionBatch {
 	return b
 }
 
-// recycle gives the batch's memory back. Nothing refers to it any more.
+// recycle gives the batch's memory back. Nothing may refer to it any more, nor to its
+// bytes: a request that carries them must have been written, or given up with its
+// connection. A list of records that grew large is dropped, so that one burst does not
+// hold memory for the life of the process.
 func (b *partitionBatch) recycle() {
 	b.raw.Release()
 	if b.packed != nil {
@@ -74,7 +77,8 @@ func (b *partitionBatch) recycle() {
 	batches.Put(b)
 }
 
-// size is that of the batch before compression.
+// size returns the bytes of the batch before compression. Bounds are held against it,
+// since what compression will gain is not known while the batch is filled.
 func (b *partitionBatch) size() int { return len(b.raw.Bytes) }
 
 // fits reports whether a record with that content still belongs into a batch of
@@ -87,7 +91,8 @@ func (b *partitionBatch) fits(content, limit int) bool {
 // attributes and deltas.
 const maxRecordHead = 5 + 1 + 10 + 5
 
-// add encodes a record into the batch.
+// add encodes a record into the batch. Nothing of r is kept: its bytes are copied, as
+// the contract of transport.Producer demands.
 func (b *partitionBatch) add(r *transport.Record, content int, timestamp int64, held int, done transport.Completion) {
 	at := b.open(content, timestamp)
 	delta, index := timestamp-b.first, int64(len(b.records))
@@ -95,7 +100,8 @@ func (b *partitionBatch) add(r *transport.Record, content int, timestamp int64, 
 	b.close(pending{done: done, timestamp: timestamp, at: at, size: int32(held)})
 }
 
-// move encodes record i of another batch into this one.
+// move encodes record i of another batch into this one. Its head is written again,
+// because it holds the record's place and time relative to the first one.
 func (b *partitionBatch) move(from *partitionBatch, i int) {
 	p := from.records[i]
 	content, _ := batch.CutRecord(from.raw.Bytes[p.at:])
@@ -122,12 +128,15 @@ func (b *partitionBatch) open(content int, timestamp int64) int32 {
 	return int32(len(b.raw.Bytes))
 }
 
+// close notes the record that open began. Its completion and its credit belong to the
+// batch from here on.
 func (b *partitionBatch) close(p pending) {
 	b.records = append(b.records, p)
 	b.held += int64(p.size)
 }
 
-// wire is what is sent.
+// wire returns what is sent: the compressed form, where compression gained anything.
+// It is the batch's own memory.
 func (b *partitionBatch) wire() []byte {
 	if b.packed != nil {
 		return b.packed.Bytes

@@ -9,15 +9,41 @@
 //	credit.go     the memory that records wait for
 //	partition.go  a partition's queue, order and sequence numbers
 //	batch.go      a batch under construction
-//	waiting.go    batches that wait for linger or for a leader
-//	sender.go     one goroutine per broker
+//	waiting.go    partitions that wait to be tried again, or for a leader
+//	sender.go     the workers of one broker
 //	request.go    a Produce request
 //	encode.go     its bytes, without copying batches
 //
 // What can go wrong:
 //
-//	errors.go     which errors a partition recovers from
-//	failure.go    a response with errors: again, split, refused or unknown
+//	errors.go        which errors a partition recovers from
+//	failure.go       a response with errors: again, split, refused or unknown
 //	leader_watch.go  brokers that are silent: another leader, and what the gate learns
-//	id.go         producer ids and epochs
+//	id.go            producer ids and epochs
+//
+// Who has a partition. While it is idle nobody has. The goroutine that adds the first
+// record sets busy and passes it on: to a sender's list, one of its workers, the
+// waiting ones, and so on. Only the goroutine that has it may touch its head, session and
+// sequence number, which takes no lock; what is accepted meanwhile goes to the queue and the open
+// batch, under the partition's lock. So a partition has one batch under way, and order
+// needs no more than that.
+//
+// What is known of a batch. Before a byte of a request was written it is not in the log.
+// From then on it may be (maybeAppended), until a broker answers in a way that excludes
+// it, and it is sent again with the same bytes: the broker recognises its sequence
+// number. A batch that is refused for its size or its records is rebuilt under the same
+// number, which the refusal did not use. If the whole may be in the log nevertheless
+// (doubted), the first part finds that out: a log that has the whole refuses it as out
+// of order.
+//
+// When a batch is lost. At its deadline, or after an error that repeating does not
+// change, its records fail, and with them all that is queued behind it on the partition:
+// a later record must not be in the log where an earlier one is missing. Only the
+// records that may be in the log have an unknown outcome. What is accepted afterwards is
+// written under the next epoch, which fences the request that was given up.
+//
+// Deadlines are kept wherever a partition can be: in a sender's list by its expiry
+// timer, with a worker by the deadline of the exchange, among the waiting ones by their
+// timer. A throttled broker's partitions wait among the latter, so that quotas delay
+// records no longer than their delivery time.
 package produce

@@ -10,8 +10,9 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// copied is how many bytes of batches are copied into a request. More are
-// written from where they are.
+// copied is how many bytes of batches are copied into a request. More are written
+// from where they are: one writev costs more than copying little, and less than
+// copying much.
 const copied = 64 << 10
 
 // produceRequest is a ProduceRequest whose body is written from the partitions
@@ -48,7 +49,8 @@ func (q *produceRequest) frame(format *kmsg.RequestFormatter, b []byte) []byte {
 	return b
 }
 
-// pieces is the frame with the batches in their places, or nil if they are in it.
+// pieces returns the frame with the batches in their places, or nil if they are in it.
+// It refers to the memory of the batches, so they must not change until it is written.
 func (q *produceRequest) pieces(frame []byte) net.Buffers {
 	if !q.scatter {
 		return nil
@@ -133,11 +135,14 @@ type encoder struct {
 	compact bool
 }
 
+// int16 writes a number of two bytes, in network order as all numbers are.
 func (e *encoder) int16(v int16) { e.b = binary.BigEndian.AppendUint16(e.b, uint16(v)) }
 
+// int32 writes a number of four bytes.
 func (e *encoder) int32(v int32) { e.b = binary.BigEndian.AppendUint32(e.b, uint32(v)) }
 
-// length is that of an array, or of bytes.
+// length writes the number of elements of an array, or of bytes. The compact form
+// leaves 0 to null, so that it counts from 1.
 func (e *encoder) length(n int) {
 	if e.compact {
 		e.b = binary.AppendUvarint(e.b, uint64(n)+1)
@@ -146,6 +151,8 @@ func (e *encoder) length(n int) {
 	}
 }
 
+// string writes the length of s and its bytes. Names of topics are the only strings,
+// and no longer than 249 bytes.
 func (e *encoder) string(s string) {
 	if e.compact {
 		e.length(len(s))
@@ -155,6 +162,8 @@ func (e *encoder) string(s string) {
 	e.b = append(e.b, s...)
 }
 
+// nullString writes that there is no string: an idempotent producer has no
+// transactional id.
 func (e *encoder) nullString() {
 	if e.compact {
 		e.b = append(e.b, 0)

@@ -19,6 +19,7 @@ type DeliveryError struct {
 	Unknown bool   // the record may be in the log: the error is transport.ErrOutcomeUnknown
 }
 
+// Error says what happened, why, and whether the record may be in the log.
 func (e *DeliveryError) Error() string {
 	s := "kafka: " + e.What
 	if e.Cause != nil {
@@ -39,7 +40,7 @@ func (e *DeliveryError) Is(target error) bool {
 // Unwrap returns the cause.
 func (e *DeliveryError) Unwrap() error { return e.Cause }
 
-// expired is the error of a batch whose delivery deadline has passed.
+// expired returns the error of a batch whose delivery deadline has passed.
 func expired(within time.Duration, attempts int, cause error) *DeliveryError {
 	what := fmt.Sprintf("not delivered within %s", within)
 	if attempts > 0 {
@@ -51,7 +52,7 @@ func expired(within time.Duration, attempts int, cause error) *DeliveryError {
 	return &DeliveryError{What: what, Cause: cause}
 }
 
-// behind is the error of records that were queued behind a batch that was lost:
+// behind returns the error of records that were queued behind a batch that was lost:
 // none of them was sent, and sending them would let them overtake it.
 func behind(cause error) *DeliveryError {
 	return &DeliveryError{What: "not sent, since an earlier record of the same partition was lost", Cause: &notSent{cause}}
@@ -61,13 +62,16 @@ func behind(cause error) *DeliveryError {
 // unknown, for this one's isn't.
 type notSent struct{ err error }
 
+// Error returns the text of the cause.
 func (e *notSent) Error() string { return e.err.Error() }
 
+// Is matches what the cause is, except an unknown outcome.
 func (e *notSent) Is(target error) bool {
 	return target != transport.ErrOutcomeUnknown && errors.Is(e.err, target)
 }
 
-// refusal is the error of a record that the broker refuses for what it is.
+// refusal returns the error of a record that the broker refuses for what it is. Its
+// message, which a broker or its policies choose, may say more than the code.
 func refusal(code kerr.Error, message string, size int) error {
 	if errors.Is(code, transport.ErrTooLarge) {
 		return fmt.Errorf("kafka: %w", &transport.TooLargeError{Size: size})
@@ -92,7 +96,7 @@ func appendedMaybe(code kerr.Error) bool {
 	return false
 }
 
-// infrastructure is err if it says something of the broker's health, and nil if
+// infrastructure returns err if it says something of the broker's health, and nil if
 // it is about a record or this client's rights. A broker that loads a coordinator
 // works: a cluster that was just made answers so a few times to every producer's
 // first request. So does one that does not lead the partition, or not yet: what

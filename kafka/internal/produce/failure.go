@@ -21,7 +21,9 @@ const (
 	missingGrace = 5 * time.Second
 )
 
-// retryAfter is how long to wait after a number of failed attempts.
+// retryAfter returns how long to wait after a number of failed attempts: twice as long
+// each time up to lastBackoff, and a quarter more or less, so that partitions which
+// failed together do not come back together.
 func retryAfter(attempts int) time.Duration {
 	d := min(firstBackoff<<min(max(attempts-1, 0), 10), lastBackoff)
 	return d*3/4 + rand.N(d/2)
@@ -53,7 +55,8 @@ func (p *partition) wait(due time.Time) {
 	p.producer.waiting.add(p)
 }
 
-// deadline is that of the batch that is next, the zero time if there is none.
+// deadline returns that of the batch that is next, the zero time if there is none.
+// Batches are queued in the order of their deadlines, so no later one is due before.
 func (p *partition) deadline() time.Time {
 	if p.head != nil {
 		return p.head.deadline
@@ -69,7 +72,8 @@ func (p *partition) deadline() time.Time {
 	return time.Time{}
 }
 
-// overdue loses the head if its delivery time is over.
+// overdue loses the head if its delivery time is over, and reports whether it was. The
+// partition is then passed on, and must not be touched by the caller any more.
 func (p *partition) overdue(now time.Time) bool {
 	if deadline := p.deadline(); deadline.IsZero() || now.Before(deadline) {
 		return false
@@ -121,8 +125,8 @@ func (p *partition) lose(err *DeliveryError) {
 	p.conclude(completed)
 }
 
-// fail tells the records of a batch that they failed, and returns how many
-// records are completed with it.
+// fail completes the records of a batch with an error, and returns how many records
+// are completed with it.
 func (p *partition) fail(b *partitionBatch, err error) int {
 	p.producer.credit.give(b.held, len(b.records))
 	for i := range b.records {
@@ -133,6 +137,8 @@ func (p *partition) fail(b *partitionBatch, err error) int {
 	return completed
 }
 
+// complete gives a record its outcome, a failure. Completions are user code of the
+// layers above: they are called without any lock, since they may publish again.
 func (p *partition) complete(r *pending, err error) {
 	if r.done != nil {
 		r.done.Done(transport.Position{Partition: p.name(), Offset: -1, Time: time.UnixMilli(r.timestamp)}, err)
@@ -187,7 +193,10 @@ func (p *partition) again(err error) {
 	p.retry(err)
 }
 
-// answered takes the broker's answer to the head that is an error.
+// answered takes the broker's answer to the head that is an error. It decides between
+// three ends: the head is sent again with the same bytes, sent again as something else,
+// or lost. What is sent again as something else must be known not to be in the log, or
+// be recognised by the log if it is.
 func (p *partition) answered(answer *kmsg.ProduceResponseTopicPartition) {
 	b, code := p.head, kerr.Error(answer.ErrorCode)
 	if appendedMaybe(code) {

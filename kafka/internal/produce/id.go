@@ -52,7 +52,7 @@ func (p *producerIDs) get(w *cluster.Conn, deadline time.Time) (session batch.Pr
 	return session, throttle, nil
 }
 
-// retire makes the next get fetch another id, if id is still the current one.
+// retire gives an id up that a broker has fenced or forgotten. It makes the next get fetch another id, if id is still the current one.
 func (p *producerIDs) retire(id int64) {
 	if s := p.current.Load(); s != nil && s.ID == id {
 		p.current.CompareAndSwap(s, nil)

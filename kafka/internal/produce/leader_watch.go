@@ -29,6 +29,8 @@ type leaderWatch struct {
 	stop  func()              // ends the wait
 }
 
+// newLeaderWatch returns the watch of one worker, which is made once per connection and
+// serves one wait after another: a request must not cost a timer.
 func newLeaderWatch(s *sender) *leaderWatch {
 	w := &leaderWatch{sender: s}
 	w.timer = time.AfterFunc(sendPatience, func() { s.producer.spawn(w.look) })
@@ -117,7 +119,9 @@ type health struct {
 // reported.
 const mostPatience = 10 * time.Second
 
-// heard notes an answer to a request that was sent at begun.
+// heard notes an answer to a request that was sent at begun. A slow answer is forgotten
+// by an eighth with each that follows, so a broker that has recovered is given no more
+// than sendPatience after some twenty answers.
 func (s *sender) heard(begun time.Time) {
 	now := time.Now()
 	s.mu.Lock()

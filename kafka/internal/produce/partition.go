@@ -61,12 +61,15 @@ type partitionFlush struct {
 	flush  *flush
 }
 
+// newPartition returns a partition that is idle and has no session yet: it gets one
+// with its first batch, so that a producer that never writes asks for no id.
 func newPartition(p *Producer, t *producerTopic, index, leader int32) *partition {
 	part := &partition{producer: p, topic: t, index: index, session: batch.ProducerSession{ID: -1}}
 	part.leader.Store(leader)
 	return part
 }
 
+// name returns the partition as completions and errors name it.
 func (p *partition) name() transport.Partition {
 	return transport.Partition{Topic: p.topic.name, Partition: p.index}
 }
@@ -107,7 +110,8 @@ func (p *partition) add(r *transport.Record, content int, timestamp int64, held 
 	return nil
 }
 
-// addAlone queues a batch that takes no more records.
+// addAlone queues a batch that takes no more records. It closes the open batch, whose
+// records were accepted before and must be in the log before it.
 func (p *partition) addAlone(b *partitionBatch) error {
 	p.mu.Lock()
 	if p.closed {
@@ -156,7 +160,8 @@ func (p *partition) close() {
 	p.mu.Unlock()
 }
 
-// flush makes f wait for what was accepted.
+// flush makes f wait for what was accepted by now, and not for what comes after: a busy
+// producer would otherwise never be flushed.
 func (p *partition) flush(f *flush) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -166,7 +171,8 @@ func (p *partition) flush(f *flush) {
 	}
 }
 
-// next is the size of the batch that begin would give, 0 if there is none.
+// next returns the size of the batch that begin would give, 0 if there is none. The
+// open batch may grow until then, so a request can exceed its bound by one batch.
 func (p *partition) next() int {
 	if p.head != nil {
 		return len(p.head.wire())
@@ -261,6 +267,8 @@ func (p *partition) conclude(completed int) {
 	}
 }
 
+// completeLocked counts n records as completed, and ends the flushes that waited for no
+// more than those. The caller holds mu.
 func (p *partition) completeLocked(n int) {
 	p.completed += int64(n)
 	for len(p.flushes) > 0 && p.flushes[0].target <= p.completed {

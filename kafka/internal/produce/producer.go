@@ -69,6 +69,7 @@ func NewProducer(c *cluster.Client, cfg transport.ProducerConfig) (*Producer, er
 	return p, nil
 }
 
+// validateProducer returns an error that names every wrong field, and what to write.
 func validateProducer(cfg transport.ProducerConfig) error {
 	var wrong kerr.Faults
 	kerr.OneOf(&wrong, "Compression", cfg.Compression, batch.Compressions[:])
@@ -87,7 +88,9 @@ func validateProducer(cfg transport.ProducerConfig) error {
 	return wrong.Err("ProducerConfig")
 }
 
-// Produce encodes r into its partition's open batch.
+// Produce encodes r into its partition's open batch. It looks for the topic if it is
+// new to the producer, and waits for room in the buffer, both within ctx; nothing else
+// here waits. The gate is asked before there is any effect.
 func (p *Producer) Produce(ctx context.Context, r *transport.Record, done transport.Completion) error {
 	t, err := p.topicOf(ctx, r.Topic)
 	if err != nil {
@@ -162,6 +165,7 @@ func (p *Producer) largerThanBatch(size int) error {
 		Setting: "Producer.BatchBytes, and max.message.bytes of the topic if that is smaller"})
 }
 
+// largerThanBuffer is described with largerThanBatch.
 func (p *Producer) largerThanBuffer(size int) error {
 	return fmt.Errorf("kafka: %w", &transport.TooLargeError{Size: size, Limit: p.cfg.BufferBytes, Setting: "Producer.BufferBytes"})
 }
@@ -189,6 +193,7 @@ type flush struct {
 	done chan struct{}
 }
 
+// complete notes that one partition, or the counting of them, is done.
 func (f *flush) complete() {
 	if f.left.Add(-1) == 0 {
 		close(f.done)
@@ -221,7 +226,9 @@ func (p *Producer) all() []*partition {
 	return parts
 }
 
-// Close flushes within ctx, then fails what is left.
+// Close flushes within ctx, then fails what is left. What a broker may have is said to
+// have an unknown outcome. It waits for the producer's own goroutines, whose context
+// has ended then, and not for the network. A second call returns nil at once.
 func (p *Producer) Close(ctx context.Context) error {
 	p.mu.Lock()
 	first := !p.closed

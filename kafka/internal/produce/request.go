@@ -34,6 +34,8 @@ type round struct {
 	stop func()
 }
 
+// newRound returns the requests of one connection. Its memory is reused from one to the
+// next, since only one is under way.
 func newRound(s *sender, c *cluster.Conn, w *leaderWatch) *round {
 	r := &round{sender: s, conn: c, timer: time.NewTimer(idleAfter), watch: w}
 	r.timer.Stop()
@@ -189,7 +191,8 @@ func (r *round) exchange(begun time.Time) ([]byte, error) {
 	return r.conn.Await(frame.Bytes, r.req.pieces(frame.Bytes), version >= 9, deadline, r.memory)
 }
 
-// memory is that of the last response, if it is large enough.
+// memory returns that of the last response, if it is large enough. Nothing of a
+// response is kept beyond accept.
 func (r *round) memory(size int) []byte {
 	if cap(r.body) < size {
 		r.body = make([]byte, size)
@@ -265,7 +268,8 @@ func (r *round) answers(topic *kmsg.ProduceResponseTopic, index int32) *partitio
 // request.
 var ErrUnanswered = errors.New("the broker's response leaves the partition out")
 
-// unanswered repeats what the broker's response says nothing of.
+// unanswered repeats what the broker's response says nothing of. The broker may have
+// appended it.
 func (r *round) unanswered() {
 	for _, p := range r.left {
 		if p != nil {

@@ -162,13 +162,17 @@ func (s *sender) addWorker() {
 	}
 }
 
+// startWorker starts a worker, unless the producer has ended: then what is ready stays
+// for Close to fail. The caller holds mu.
 func (s *sender) startWorker() {
 	if s.producer.spawn(s.work) {
 		s.workers++
 	}
 }
 
-// watch sets the growth timer.
+// watch sets the growth timer, which notices that all workers wait although something
+// is ready. It is a timer and not a count of requests, because a fast broker needs one
+// worker however many partitions there are. The caller holds mu.
 func (s *sender) watch() {
 	if s.growing || s.workers-s.idle >= mostWorkers {
 		return
@@ -193,7 +197,8 @@ func (s *sender) grow(rounds int) {
 	s.watch()
 }
 
-// work is a worker.
+// work runs a worker: one connection after another, as long as there is work. A worker
+// leaves by itself, so a producer that is idle holds no connection and no goroutine.
 func (s *sender) work() {
 	for s.serve() {
 	}

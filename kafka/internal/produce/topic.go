@@ -13,7 +13,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// producerTopic is a topic that a producer writes to.
+// producerTopic is a topic that a producer writes to. There is one for each name, also
+// after the topic was deleted and created again.
 type producerTopic struct {
 	name   string
 	layout atomic.Pointer[topicLayout]
@@ -164,7 +165,7 @@ func (t *producerTopic) learn(p *Producer, meta *cluster.TopicMeta) {
 	t.layout.Store(next)
 }
 
-// partitionFor is choose, after another look at the metadata if the record names
+// partitionFor returns what choose does, after another look at the metadata if the record names
 // a partition that is not known.
 func (p *Producer) partitionFor(ctx context.Context, t *producerTopic, r *transport.Record) (*partition, error) {
 	part, err := t.choose(r)
@@ -185,8 +186,9 @@ func (p *Producer) partitionFor(ctx context.Context, t *producerTopic, r *transp
 	return t.choose(r)
 }
 
-// choose is the partition of a record: its own choice, its key's, or for none
-// the current one.
+// choose returns the partition of a record: its own choice, its key's, or for none the
+// current one. Keys are spread as by Kafka's Java client, so that all clients of a topic
+// agree where a key belongs. An empty key is a key.
 func (t *producerTopic) choose(r *transport.Record) (*partition, error) {
 	partitions := t.layout.Load().partitions()
 	switch {

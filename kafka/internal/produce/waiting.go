@@ -35,7 +35,8 @@ func (w *waiting) add(part *partition) {
 	w.set(part.due)
 }
 
-// set makes the timer fire at due at the latest. The caller holds mu.
+// set makes the timer fire at due at the latest. One timer serves all partitions: a
+// cluster that is down would otherwise have one for each. The caller holds mu.
 func (w *waiting) set(due time.Time) {
 	if w.stopped || !w.at.IsZero() && !due.Before(w.at) {
 		return
@@ -176,7 +177,8 @@ func (p *partition) resume(t *cluster.TopicMeta, err error, now time.Time) error
 	return err
 }
 
-// search waits before it looks for the leader again.
+// search waits before it looks for the leader again. The cause that is kept is the one
+// that says most: that the brokers do not answer says less than what failed before.
 func (p *partition) search(err error, now time.Time) {
 	p.searches++
 	if p.cause == nil || !errors.Is(err, context.DeadlineExceeded) {
