@@ -166,7 +166,8 @@ func (p *partition) retryStateOf(r *transport.Record, route *Route, now time.Tim
 	if route.foreign != nil || route.End == DeadEnd || route.End == Hold {
 		f := &retryState{end: route.End, reason: route.Reason, err: route.Err, first: now, last: now}
 		if ok && route.End != DeadEnd {
-			f.spent = &spent // for the member that knows the type
+			kept := spent   // a copy, so that records without a history cost no memory
+			f.spent = &kept // for the member that knows the type
 		}
 		if route.foreign != nil {
 			f.end, f.then, f.foreign = await, route.End, route.foreign
