@@ -38,6 +38,8 @@ const (
 	ticketDone // or not wanted any more
 )
 
+// newAttemptContext returns the context of an attempt that begins now. A timeout of
+// zero sets no deadline: the context then ends with the attempt, or with a drain.
 func newAttemptContext(values context.Context, now time.Time, timeout time.Duration) *attemptContext {
 	c := &attemptContext{values: values}
 	if timeout > 0 {
@@ -46,10 +48,15 @@ func newAttemptContext(values context.Context, now time.Time, timeout time.Durat
 	return c
 }
 
+// Deadline is when the attempt's timeout ends. A drain may end it earlier, which no
+// handler can know beforehand.
 func (c *attemptContext) Deadline() (time.Time, bool) { return c.deadline, !c.deadline.IsZero() }
 
+// Value comes from the context that the bus was made with: traces and loggers get
+// into an attempt by middleware, not by this.
 func (c *attemptContext) Value(key any) any { return c.values.Value(key) }
 
+// Done makes the channel, and the timer that closes it, at the first call.
 func (c *attemptContext) Done() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -70,6 +77,7 @@ func (c *attemptContext) arm() {
 	}
 }
 
+// Err looks at the clock itself, because there may be no timer.
 func (c *attemptContext) Err() error {
 	c.mu.Lock()
 	err := c.err

@@ -23,6 +23,8 @@ type Bounds struct {
 	ParkedKeys int
 }
 
+// withDefaults fills in what is zero. Negative values are refused where the bus is
+// configured, and mean the default here.
 func (b Bounds) withDefaults() Bounds {
 	if b.Records <= 0 {
 		b.Records = 20_000
@@ -49,6 +51,7 @@ type pool struct {
 	heldKeys, heldRecords, heldBytes       atomic.Int64
 }
 
+// take counts what a batch brought. It may exceed the bounds: a batch is never cut.
 func (p *pool) take(records, bytes int64) {
 	p.records.Add(records)
 	p.bytes.Add(bytes)
@@ -64,6 +67,8 @@ func (p *pool) give(records, bytes int64, crossedOwn bool) {
 	}
 }
 
+// park counts keys that wait, and their records, which are counted by take as well.
+// Negative numbers end a wait.
 func (p *pool) park(keys, records, bytes int64) {
 	k, r, b := p.parkedKeys.Add(keys), p.parkedRecords.Add(records), p.parkedBytes.Add(bytes)
 	if crossed(k, -keys, int64(p.bounds.ParkedKeys)-1) || crossed(r, -records, int64(p.bounds.Records)/2-1) ||
@@ -93,9 +98,12 @@ func (p *pool) heldFull() bool {
 // crossed reports whether a count that fell by n to now passed limit.
 func crossed(now, n, limit int64) bool { return now <= limit && now+n > limit }
 
+// Partitions are resumed at three quarters of a bound: at the bound itself each
+// finished record would resume one, and the next batch pause it again.
 func (p *pool) resumeRecords() int64 { return int64(p.bounds.Records) * 3 / 4 }
 func (p *pool) resumeBytes() int64   { return p.bounds.Bytes * 3 / 4 }
 
+// full reports whether one of the bounds on what is fetched is reached.
 func (p *pool) full() bool {
 	return p.records.Load() >= int64(p.bounds.Records) || p.bytes.Load() >= p.bounds.Bytes
 }
@@ -106,6 +114,7 @@ func (p *pool) roomy() bool {
 	return p.records.Load() <= p.resumeRecords() && p.bytes.Load() <= p.resumeBytes()
 }
 
+// parkedFull reports whether one of the bounds on what waits is reached.
 func (p *pool) parkedFull() bool {
 	return p.parkedKeys.Load() >= int64(p.bounds.ParkedKeys) ||
 		p.parkedRecords.Load() >= int64(p.bounds.Records)/2 || p.parkedBytes.Load() >= p.bounds.Bytes/2

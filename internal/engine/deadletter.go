@@ -18,6 +18,7 @@ type letters struct {
 	closed bool
 }
 
+// start prepares the queue. The goroutine that runs write is the engine's.
 func (q *letters) start(r *shared) {
 	q.shared = r
 	q.cond = sync.NewCond(&q.mu)
@@ -30,6 +31,8 @@ func (p *partition) writeLetter(l *lane) {
 	p.shared.letters.add(l)
 }
 
+// add enters a lane whose head is to be written. It stays in laneWriting, so nothing
+// of its key overtakes the letter.
 func (q *letters) add(l *lane) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -103,6 +106,8 @@ func (q *letters) written(l *lane, f *Failure, err error) {
 	p.noteEnd()
 }
 
+// close ends write. Lanes that are still in the queue keep their records, which the
+// next owner reads and decides about again.
 func (q *letters) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -161,6 +161,8 @@ func every(ctx context.Context, interval time.Duration, f func(context.Context))
 	}
 }
 
+// commitOwned commits what has changed. An error is logged where it arises, and the
+// next round carries everything again.
 func (e *Engine) commitOwned(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, commitPatience)
 	defer cancel()
@@ -214,6 +216,8 @@ func (e *Engine) Drain(ctx context.Context) error {
 // clean if there are none and the last commit was acknowledged.
 func (e *Engine) Abandoned() int64 { return e.abandoned.Load() }
 
+// owned returns the partitions that are assigned now, in no order. One of them may go
+// at any moment after that.
 func (e *Engine) owned() []*partition {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -224,6 +228,7 @@ func (e *Engine) owned() []*partition {
 	return owned
 }
 
+// partition returns an assigned partition, nil if it is not assigned here.
 func (e *Engine) partition(id transport.Partition) *partition {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -2,6 +2,8 @@ package engine
 
 import "context"
 
+// wakeFlow has balance called soon. It never blocks, and calls that come before that
+// count as one; it is called under locks that balance takes.
 func (e *Engine) wakeFlow() {
 	select {
 	case e.flowWake <- struct{}{}:
@@ -64,6 +66,7 @@ func (p *partition) mustPause() bool {
 	return pool.full() && p.records >= int64(pool.bounds.MinRecords)
 }
 
+// mayResume leaves a gap to mustPause, in which a pause stays as it is.
 func (p *partition) mayResume() bool {
 	pool := &p.shared.pool
 	return pool.roomy() || p.records <= int64(pool.bounds.MinRecords/2)

@@ -38,6 +38,8 @@ type foreignType struct {
 // many as a producer likes while the member is finding out who handles what.
 const maxMet = 4096
 
+// newForeignTypes returns what has met no types yet. Its state is set when the engine
+// starts.
 func newForeignTypes(grace time.Duration) *foreignTypes {
 	return &foreignTypes{grace: grace, met: make(map[typeName]*foreignType), forgotten: make(map[typeName]bool)}
 }
@@ -92,6 +94,7 @@ func (f *foreignTypes) judge(t *foreignType, state transport.TypeState, now time
 	return until(state.Left.Add(f.grace), now)
 }
 
+// until is the decision that ends by itself.
 func until(end, now time.Time) hold { return hold{holds: now.Before(end), until: end} }
 
 // arrived returns the type of an event that has arrived, if it is to be held, and

@@ -122,6 +122,7 @@ func (g *gate) forget(p *partition) {
 	g.changed()
 }
 
+// close drops what waits: its records stay in their lanes, for the next owner to read.
 func (g *gate) close() {
 	g.mu.Lock()
 	defer g.mu.Unlock()

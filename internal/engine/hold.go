@@ -29,6 +29,8 @@ func (p *partition) unpark(l *lane) {
 	p.countParked(-1, -l.records, -l.bytes)
 }
 
+// countParked keeps the partition's counts and those of the pool together: flow pauses
+// the partitions that have parked keys, and only when the pool is full of them.
 func (p *partition) countParked(keys, records, bytes int64) {
 	p.parkedKeys += keys
 	p.parkedRecords += records

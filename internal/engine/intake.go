@@ -198,8 +198,11 @@ type intakeBuffers struct {
 	group  []*lane // of those, some of one subscription
 }
 
+// intakePool keeps buffers from one batch to the next: they are as large as batches.
 var intakePool = sync.Pool{New: func() any { return new(intakeBuffers) }}
 
+// free gives the buffers back without what they point to, which would otherwise keep
+// fetched memory alive.
 func (in *intakeBuffers) free() {
 	clear(in.routes)
 	clear(in.lanes)

@@ -163,6 +163,7 @@ func (f *retryState) elapsed(b *resilience.Breaker, now time.Time) time.Duration
 	return max(now.Sub(f.first)-f.stoodStill(b), 0)
 }
 
+// breaker is nil for an item that no subscription handles: its route has decided.
 func (it *item) breaker() *resilience.Breaker {
 	if it.sub == nil {
 		return nil
@@ -170,6 +171,8 @@ func (it *item) breaker() *resilience.Breaker {
 	return it.sub.Breaker
 }
 
+// failure describes the item to observers and to the dead letter. It borrows the
+// record, and the caller keeps it in its lane meanwhile.
 func (it *item) failure() *Failure {
 	f := it.retry
 	return &Failure{

@@ -34,6 +34,7 @@ type wait struct {
 	probed bool // and it has probed in one of the last rounds
 }
 
+// laneState is what a lane waits for, or what is being done for its head.
 type laneState int8
 
 // From laneParked on, a lane counts as parked.
@@ -54,6 +55,7 @@ func (s laneState) String() string {
 	}[s]
 }
 
+// push appends an item. The counts are of all items, also those of an attempt.
 func (l *lane) push(it *item) {
 	if l.head == nil {
 		l.head, l.tail = it, it
@@ -75,6 +77,7 @@ func (l *lane) pushFront(it *item) {
 	l.bytes += int64(it.size)
 }
 
+// pop takes the head out. There must be one.
 func (l *lane) pop() *item {
 	it := l.head
 	l.head = it.next
@@ -101,6 +104,7 @@ func (l *lane) own(all bool) {
 	}
 }
 
+// keySeed differs between processes, so nobody can choose keys that share a lane.
 var keySeed = maphash.MakeSeed()
 
 // laneKey says which lane a record belongs to. Keys are told apart by 64 bits of

@@ -14,6 +14,7 @@ type laneTable struct {
 // leastChains is how many chains there are at least.
 const leastChains = 64
 
+// chain returns where the chain of a key begins. There must be chains.
 func (t *laneTable) chain(key uint64) *(*lane) {
 	// The lowest bit tells keys and offsets apart, and not much else.
 	return &t.chains[key>>1&uint64(len(t.chains)-1)]
@@ -51,6 +52,8 @@ func (t *laneTable) remove(l *lane) {
 	*at, l.next = l.next, nil
 }
 
+// grow doubles the chains, so that there is one for each lane. They never shrink: a
+// partition that once had many keys at once is likely to have them again.
 func (t *laneTable) grow() {
 	old := t.chains
 	t.chains = make([]*lane, max(2*len(old), leastChains))

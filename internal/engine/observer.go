@@ -9,20 +9,33 @@ import (
 // Observer receives what happens to records, for metrics, health and tests. Its
 // methods are called concurrently and must not block.
 type Observer interface {
+	// Handled: an attempt at these records has succeeded. took is the handler's time.
+	// The records are borrowed until the method returns, as everywhere here.
 	Handled(s *Subscription, records []*transport.Record, took time.Duration)
+	// Failed: an attempt has failed with err, and v is what follows from it.
 	Failed(s *Subscription, a *Attempt, err error, v Verdict)
 	// Parked: f waits before it is tried again.
 	Parked(s *Subscription, f *Failure, wait time.Duration)
+	// Skipped: n offsets are passed over without a handler, for a reason.
 	Skipped(p transport.Partition, reason string, n int64)
 	// Released: the policy was applied to an event that was held for a type that
 	// nobody handles any more.
 	Released(p transport.Partition, typ string, held time.Duration)
+	// DeadLettered: the dead letter is acknowledged, and the record finished.
 	DeadLettered(f *Failure)
+	// DeadLetterFailed: the dead letter was not written. The key waits, and it is
+	// written again.
 	DeadLetterFailed(f *Failure, err error)
+	// Committed: everything below offset is finished, and the cluster knows it.
 	Committed(p transport.Partition, offset int64)
+	// CommitFailed: progress was not stored, or stored progress could not be read.
+	// What was finished since may run again after a crash.
 	CommitFailed(p transport.Partition, err error)
+	// Assigned: n partitions have come.
 	Assigned(n int)
+	// Revoked: n partitions have gone, drained or, if they are lost, not.
 	Revoked(n int, lost bool)
+	// Abandoned: n attempts were cut off by a drain, and will run again elsewhere.
 	Abandoned(n int)
 }
 

@@ -105,6 +105,8 @@ func (e *Engine) Skip(id transport.Partition, offset int64) (*Failure, error) {
 	return f, err
 }
 
+// skip ends the record at an offset, whatever it waits for, and returns what it was. A
+// record under way is not taken from its handler.
 func (e *Engine) skip(id transport.Partition, offset int64) (*Failure, error) {
 	p, err := e.lockActive(id)
 	if err != nil {

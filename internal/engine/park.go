@@ -12,6 +12,7 @@ type stay struct {
 	slot int // in the heap; −1 if it is not there
 }
 
+// place gives what embeds a stay its method.
 func (s *stay) place() *stay { return s }
 
 // parking is a heap of what waits for a time. One timer serves all of it.
@@ -56,6 +57,8 @@ func (p *parking[W]) arm() {
 	}
 }
 
+// due ends the waits whose time has come. It calls wake without the lock, since wake
+// takes the locks of partitions, under which add and remove are called.
 func (p *parking[W]) due() {
 	p.mu.Lock()
 	now := time.Now()
@@ -72,6 +75,7 @@ func (p *parking[W]) due() {
 	}
 }
 
+// close lets no wait end any more.
 func (p *parking[W]) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -84,6 +88,7 @@ func (p *parking[W]) close() {
 // waitHeap orders waits by their time. Each knows its place.
 type waitHeap[W interface{ place() *stay }] []W
 
+// The methods of heap.Interface.
 func (h waitHeap[W]) Len() int           { return len(h) }
 func (h waitHeap[W]) Less(i, j int) bool { return h[i].place().at.Before(h[j].place().at) }
 func (h waitHeap[W]) Swap(i, j int) {

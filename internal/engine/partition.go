@@ -54,6 +54,9 @@ const (
 	partitionGone                    // and nothing is committed any more
 )
 
+// newPartition returns a partition as its assignment says, with the progress of its
+// last owner. Metadata that can't be read costs repetitions and loses nothing, so it
+// is dropped with a warning.
 func newPartition(r *shared, a *transport.Assignment) *partition {
 	p := &partition{
 		id: a.Partition, shared: r, epoch: a.Epoch, cluster: a.ClusterID, topic: a.TopicID,
@@ -232,6 +235,7 @@ func closeOnce(c chan struct{}) {
 	}
 }
 
+// handlersEnded and lettersEnded are what a drain waits for, in this order.
 func (p *partition) handlersEnded() <-chan struct{} { return p.handled }
 func (p *partition) lettersEnded() <-chan struct{}  { return p.drained }
 

@@ -54,6 +54,8 @@ const (
 	maxSpent   = 40
 )
 
+// checksumSize is of a CRC-32: metadata comes back through other clients, and tools
+// that cut it.
 const checksumSize = 4
 
 // roomIn is how many bytes fit into so many characters.
@@ -87,6 +89,8 @@ func seal(raw []byte) string {
 	return progressPrefix + base64.RawStdEncoding.EncodeToString(raw)
 }
 
+// appendHead appends everything that must be there: which log this is about, and
+// what later versions of the library wrote.
 func (p *progress) appendHead(raw []byte) []byte {
 	raw = binary.BigEndian.AppendUint64(raw, hashOf(p.cluster))
 	raw = append(raw, p.topic[:]...)
@@ -107,6 +111,7 @@ func (p *progress) appendHead(raw []byte) []byte {
 	return raw
 }
 
+// appendEntry appends a budget, as a distance from the base, which is short.
 func (p *progress) appendEntry(raw []byte, offset int64, attempts int, first int64) []byte {
 	raw = binary.AppendUvarint(raw, uint64(offset-p.base))
 	raw = binary.AppendUvarint(raw, uint64(attempts))
@@ -178,6 +183,7 @@ func appendBits(raw []byte, runs []int64, room int) []byte {
 	return raw
 }
 
+// hashOf shortens names that are only compared.
 func hashOf(s string) uint64 {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(s))

@@ -130,6 +130,8 @@ func (p *partition) isAt(offset int64) bool {
 	return p.tracker.base == offset && p.tracker.end == offset
 }
 
+// going returns those of the partitions that are here. Others were lost before, or
+// started over.
 func (e *Engine) going(ids []transport.Partition) (going []*partition) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

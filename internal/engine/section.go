@@ -84,6 +84,8 @@ func sections(spent []budget, unknown []section) (raw []byte) {
 	return raw
 }
 
+// appendSection appends a section as tag, length and bytes, so that a reader that does
+// not know the tag can step over it.
 func appendSection(raw []byte, s section) []byte {
 	raw = binary.AppendUvarint(raw, s.tag)
 	raw = binary.AppendUvarint(raw, uint64(len(s.body)))
@@ -93,6 +95,7 @@ func appendSection(raw []byte, s section) []byte {
 // maxReason bounds a decision's reason, in bytes.
 const maxReason = 24
 
+// clip cuts text to a number of bytes, between two runes.
 func clip(s string, most int) string {
 	if len(s) > most {
 		s = strings.ToValidUTF8(s[:most], "")
@@ -156,8 +159,11 @@ type byteReader struct {
 	short bool
 }
 
+// fail makes all further reads return zeros, so that callers check once, at the end.
 func (r *byteReader) fail() { r.short, r.b = true, nil }
 
+// take returns the next n bytes. n is bounded by the caller: if they are not there,
+// as many zeros are allocated.
 func (r *byteReader) take(n int) []byte {
 	if len(r.b) < n {
 		r.fail()
@@ -181,6 +187,7 @@ func (r *byteReader) length() int64 {
 	return int64(n)
 }
 
+// number reads a varint by one of the functions of encoding/binary.
 func number[N int64 | uint64](r *byteReader, read func([]byte) (N, int)) N {
 	v, n := read(r.b)
 	if n <= 0 {

@@ -192,6 +192,8 @@ func (l *lane) addTo(held map[*foreignType]*HeldSnapshot) {
 	h.Longest = max(h.Longest, time.Since(f.first))
 }
 
+// snapshot copies what it shows, since the lane goes on. The caller holds the
+// partition's mu.
 func (l *lane) snapshot() ParkedSnapshot {
 	it := l.head
 	s := ParkedSnapshot{

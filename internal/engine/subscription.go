@@ -68,6 +68,8 @@ type Subscription struct {
 	gated gate
 }
 
+// attach makes the subscription part of an engine, once. Defaults are filled in here,
+// so that nothing later asks whether a field was set.
 func (s *Subscription) attach(r *shared) {
 	s.shared = r
 	s.cond = sync.NewCond(&s.mu)

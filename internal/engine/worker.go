@@ -26,6 +26,7 @@ type worker struct {
 	attempt Attempt
 }
 
+// work makes attempts until the subscription needs one worker less.
 func (w *worker) work() {
 	for {
 		w.lanes = w.sub.take(w, w.lanes[:0], w.sub.BatchSize)
@@ -195,6 +196,8 @@ func (w *worker) evidence(o resilience.Outcome, t resilience.Ticket) resilience.
 	return o
 }
 
+// suspected reports whether the breaker has seen the item's key fail while others
+// worked.
 func (w *worker) suspected(it *item) bool { return w.sub.Breaker.Suspected(keyHash(it.record)) }
 
 // giveUp notes for a drain that the worker's attempt c is stuck, unless it has
