@@ -2,19 +2,15 @@ package eventbus_test
 
 import (
 	"encoding/json"
-	"net/http"
-	"net/http/httptest"
+	"maps"
 	"os"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/prometheus/otlptranslator"
-	exporter "go.opentelemetry.io/otel/exporters/prometheus"
-	"go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
 	"github.com/eventbus-go/eventbus/transport/memory"
 )
@@ -22,42 +18,64 @@ import (
 // series are the names of what an endpoint serves, with the labels of each.
 type series map[string]map[string]bool
 
-// sample is a line of Prometheus' text format: a name, and labels perhaps.
-var (
-	sample = regexp.MustCompile(`(?m)^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? [^ ]+$`)
-	label  = regexp.MustCompile(`(\w+)="(?:[^"\\]|\\.)*"`)
-)
-
-// served runs a bus that measures everything, and returns what the OpenTelemetry
-// exporter for Prometheus then serves.
+// served runs a bus that measures everything, and returns what Prometheus then has
+// of it. The names are made by the library with which the OpenTelemetry exporter for
+// Prometheus makes them, so the exporter itself need not be a requirement here.
 func served(t *testing.T) series {
 	t.Helper()
 	found := make(series)
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
-		registry := prometheus.NewRegistry()
-		reader, err := exporter.New(exporter.WithRegisterer(registry), exporter.WithTranslationStrategy(otlptranslator.UnderscoreEscapingWithSuffixes))
-		if err != nil {
+		l := newListener()
+		finish := everythingMeasured(t, cluster, l.config("sales-api"))
+		defer finish()
+		var all metricdata.ResourceMetrics
+		if err := l.reader.Collect(t.Context(), &all); err != nil {
 			t.Fatal(err)
 		}
-		c := config()
-		c.MeterProvider = metric.NewMeterProvider(metric.WithReader(reader))
-		finish := everythingMeasured(t, cluster, c)
-		w := httptest.NewRecorder()
-		promhttp.HandlerFor(registry, promhttp.HandlerOpts{}).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
-		finish()
-		if w.Code != http.StatusOK {
-			t.Fatalf("%d %s", w.Code, w.Body)
-		}
-		for _, line := range sample.FindAllStringSubmatch(w.Body.String(), -1) {
-			if found[line[1]] == nil {
-				found[line[1]] = make(map[string]bool)
-			}
-			for _, l := range label.FindAllStringSubmatch(line[2], -1) {
-				found[line[1]][l[1]] = true
+		for _, scope := range all.ScopeMetrics {
+			for _, m := range scope.Metrics {
+				found.add(t, m)
 			}
 		}
 	})
 	return found
+}
+
+// add adds a metric under the names that the strategy UnderscoreEscapingWithSuffixes
+// gives it.
+func (s series) add(t *testing.T, m metricdata.Metrics) {
+	t.Helper()
+	kind, suffixes := otlptranslator.MetricType(otlptranslator.MetricTypeGauge), []string{""}
+	switch d := m.Data.(type) {
+	case metricdata.Sum[int64]:
+		kind = otlptranslator.MetricTypeNonMonotonicCounter
+		if d.IsMonotonic {
+			kind = otlptranslator.MetricTypeMonotonicCounter
+		}
+	case metricdata.Histogram[float64]:
+		kind, suffixes = otlptranslator.MetricTypeHistogram, []string{"_bucket", "_count", "_sum"}
+	}
+	names := otlptranslator.MetricNamer{WithMetricSuffixes: true}
+	name, err := names.Build(otlptranslator.Metric{Name: m.Name, Unit: m.Unit, Type: kind})
+	if err != nil {
+		t.Fatal(err)
+	}
+	labels := make(map[string]bool)
+	for _, p := range pointsOf(t, m.Data) {
+		for _, a := range p.attributes.ToSlice() {
+			label, err := new(otlptranslator.LabelNamer).Build(string(a.Key))
+			if err != nil {
+				t.Fatal(err)
+			}
+			labels[label] = true
+		}
+	}
+	for _, suffix := range suffixes {
+		s[name+suffix] = maps.Clone(labels)
+		if suffix == "_bucket" {
+			s[name+suffix]["le"] = true
+		}
+	}
 }
 
 // dashboard is what a test needs to know of one of Grafana's.
