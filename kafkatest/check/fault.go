@@ -29,7 +29,7 @@ func Faults() []Fault {
 	return []Fault{
 		Crash(), Restart(), Rebalance(), BrokerLoss(), DeadLettersRefused(),
 		Duplicate(), Timeout(), Failure(), Panic(), Poison(),
-		GoroutineExit(), NilError(), PublishError(), AsyncPublish(),
+		GoroutineExit(), NilError(), PublishError(), AsyncPublish(), Deployment(),
 	}
 }
 
