@@ -7,7 +7,7 @@
 //	GET  /catalog                 catalog.Document: topics, types, keys, groups
 //	POST /groups/{group}/pause    {"subscription": "sales.public.customers.v1 CustomerCreated"}
 //	POST /groups/{group}/resume   the same
-//	POST /groups/{group}/unpark   {"topic": "…", "partition": 3, "key": "c-1"}, or "keyBase64"
+//	POST /groups/{group}/unpark   {"topic": "…", "key": "c-1"}, or "keyBase64"; "partition" narrows it
 //	POST /groups/{group}/skip     {"topic": "…", "partition": 3, "offset": 1207}
 //	POST /groups/{group}/forget   {"topic": "…", "type": "CustomerMoved"}, of which events are held
 //	GET  /log-level               {"level":"info"}, if LogLevel is given

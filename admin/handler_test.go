@@ -103,7 +103,6 @@ func TestOrders(t *testing.T) {
 		const (
 			name   = `{"subscription":"sales.public.orders.v1 order"}`
 			place  = `{"topic":"` + topic + `","partition":0`
-			later  = place + `,"key":"later"}`
 			offset = place + `,"offset":0}`
 		)
 		for _, c := range []struct {
@@ -125,7 +124,10 @@ func TestOrders(t *testing.T) {
 			{"unpark", place + `}`, 400, `key or keyBase64 is needed`},
 			{"unpark", place + `,"key":"a","keyBase64":"YQ=="}`, 400, `keep one`},
 			{"unpark", place + `,"keyBase64":"%"}`, 400, `malformed body`},
-			{"unpark", `{"topic":"` + topic + `","key":"later"}`, 400, `topic and partition are needed`},
+			{"unpark", `{"key":"later"}`, 400, `topic is needed`},
+			{"unpark", `{"topic":"` + topic + `","key":"nobody"}`, 404, `no such key`},
+			{"unpark", `{"topic":"` + topic + `","key":"stranger"}`, 409, `no handler here knows`},
+			{"unpark", `{"topic":"cats","key":"later"}`, 404, `no partition of topic`},
 			{"unpark", `{"topic":"` + topic + `","partition":9,"key":"later"}`, 404, `not assigned`},
 			{"unpark", `{"topic":"` + topic + `","partition":4294967296,"key":"later"}`, 400, `malformed body`},
 			{"unpark", place + `,"key":"stranger"}`, 409, `no handler here knows`},
@@ -134,7 +136,7 @@ func TestOrders(t *testing.T) {
 			{"skip", place + `,"offset":7}`, 404, `no key`},
 			{"skip", offset, 200, `{}`},
 			{"skip", offset, 404, `no key`},
-			{"unpark", later, 200, `{}`},
+			{"unpark", `{"topic":"` + topic + `","key":"later"}`, 200, `{}`},
 		} {
 			code, body := ask(h, "POST", group+c.path, c.body)
 			var refused struct{ Error string }

@@ -69,8 +69,8 @@ func (h *handler) catalog(w http.ResponseWriter, _ *http.Request) {
 
 // unpark carries out POST /groups/{group}/unpark.
 func (h *handler) unpark(group string, of parked) error {
-	if err := of.check(); err != nil {
-		return err
+	if of.Topic == "" {
+		return fmt.Errorf("%w: topic is needed", errBody)
 	}
 	key := of.KeyBase64
 	if of.Key != nil {
@@ -82,7 +82,41 @@ func (h *handler) unpark(group string, of parked) error {
 	if key == nil {
 		return fmt.Errorf("%w: key or keyBase64 is needed", errBody)
 	}
-	return h.bus.Operator().Unpark(group, of.Topic, *of.Partition, key)
+	if of.Partition != nil {
+		return h.bus.Operator().Unpark(group, of.Topic, *of.Partition, key)
+	}
+	return h.unparkAnywhere(group, of.Topic, key)
+}
+
+// unparkAnywhere ends the wait of a key in whichever of this member's partitions
+// it waits: an operator knows the key from an error or a complaint, and seldom the
+// partition. A key waits in one partition, unless the topic was given more of them.
+func (h *handler) unparkAnywhere(group, topic string, key []byte) error {
+	operator := h.bus.Operator()
+	err := fmt.Errorf("%w: this member of group %q has no partition of topic %q", eventbus.ErrNotFound, group, topic)
+	found := false
+	for _, g := range operator.Inspect().Groups {
+		if g.Name != group {
+			continue
+		}
+		for _, p := range g.Partitions {
+			if p.Topic != topic {
+				continue
+			}
+			switch e := operator.Unpark(group, topic, p.Partition, key); {
+			case e == nil:
+				found = true
+			case !errors.Is(e, eventbus.ErrNotFound):
+				return e
+			default:
+				err = e
+			}
+		}
+	}
+	if found {
+		return nil
+	}
+	return err
 }
 
 // skip carries out POST /groups/{group}/skip.

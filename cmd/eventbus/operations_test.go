@@ -123,3 +123,43 @@ func served(t *testing.T, line string) {
 		t.Errorf("%s: %d %s", strings.TrimSpace(line), w.Code, w.Body)
 	}
 }
+
+// TestOperationsColumns: the tables that the handbook shows have the columns that the
+// commands print.
+func TestOperationsColumns(t *testing.T) {
+	headers := map[string][]string{} // by the first column
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range files {
+		source, err := os.ReadFile(name) //nolint:gosec // of this package
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`table\.Row\{("[^{}]*")\}`).FindAllStringSubmatch(string(source), -1) {
+			header := strings.Trim(strings.ReplaceAll(m[1], `", "`, "  "), `", `) // a column may have no name
+			first, _, _ := strings.Cut(header, "  ")
+			headers[first] = append(headers[first], header)
+		}
+	}
+	text, err := os.ReadFile(handbook)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := 0
+	for line := range strings.Lines(string(text)) {
+		columns := regexp.MustCompile(` {2,}`).Split(strings.TrimSpace(line), -1)
+		known, ok := headers[columns[0]]
+		if !ok || len(columns) < 3 {
+			continue
+		}
+		shown++
+		if header := strings.Join(columns, "  "); !slices.Contains(known, header) {
+			t.Errorf("the handbook shows the columns\n%s\nand the tool prints\n%s", header, strings.Join(known, "\n"))
+		}
+	}
+	if shown < 3 {
+		t.Errorf("%d tables were found", shown)
+	}
+}
