@@ -71,7 +71,7 @@ var directions = []struct {
 	{dir: "kafka/internal/group", ours: []string{"transport", "kafka/internal/kerr", "kafka/internal/balance", "kafka/internal/cluster", "kafka/internal/fetch", "internal/grouptypes"}, others: []string{"..."}, tests: room},
 	{dir: "kafka/internal/bed", ours: []string{"transport", "kafka/internal/kerr", "kafka/internal/batch"}, others: []string{"..."}, tests: room},
 	{dir: "secret", tests: []string{"..."}},
-	{dir: "kafka", ours: []string{"transport", "secret", "kafka/internal/..."}, others: []string{"..."}, tests: append([]string{"kafkatest/embedded"}, room...)}, // which its examples run
+	{dir: "kafka", ours: []string{"internal/grouptypes", "transport", "secret", "kafka/internal/..."}, others: []string{"..."}, tests: append([]string{"kafkatest/embedded"}, room...)}, // which its examples run
 	{dir: "kafka/...", ours: []string{"transport", "kafka/internal/..."}, others: []string{"..."}, tests: room},
 	{dir: "catalog", ours: []string{".", "transport", "internal/declare", "internal/naming", "internal/jsonschema"}, others: []string{"github.com/go-json-experiment/json/..."}, tests: []string{"..."}},
 	{dir: "cloudevents", ours: []string{".", "internal/wire"}, others: []string{"github.com/cloudevents/sdk-go/v2/..."}, tests: []string{"..."}},

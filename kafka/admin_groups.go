@@ -9,8 +9,10 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/eventbus-go/eventbus/internal/grouptypes"
 	"github.com/eventbus-go/eventbus/kafka/internal/balance"
 	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
+	"github.com/eventbus-go/eventbus/kafka/internal/group"
 	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
 	"github.com/eventbus-go/eventbus/transport"
 )
@@ -88,6 +90,27 @@ type GroupMember struct {
 	ClientID   string // Config.ClientID of the member
 	Host       string // the address that the coordinator sees, such as "/10.0.0.7"
 	Assigned   []transport.Partition
+	// Types are the types of events that the member handles, by topic. A member by
+	// the protocol of KIP-848, and one that handles too many to name them, tells
+	// TypeIDs alone; one of another library, or of an older version of this one,
+	// tells nothing.
+	Types map[string][]string
+	// TypeIDs stand for all of them, in no order; Handles knows for which.
+	TypeIDs []uint32
+}
+
+// Handles reports whether the member handles a type of events on a topic, as far as
+// it tells.
+func (m *GroupMember) Handles(topic, typ string) bool {
+	return slices.Contains(m.TypeIDs, uint32(grouptypes.Of(topic, typ)))
+}
+
+// handles notes the types that a member tells.
+func (m *GroupMember) handles(t balance.Types) {
+	m.Types = t.Names
+	for _, id := range t.Live {
+		m.TypeIDs = append(m.TypeIDs, uint32(id))
+	}
 }
 
 // Group describes a group of either protocol. If the cluster has no group of
@@ -136,7 +159,11 @@ func describeGroup(ctx context.Context, c *cluster.Client, coordinator int32, na
 		if err != nil {
 			return Group{}, fmt.Errorf("assignment of member %q: %w", m.MemberID, err)
 		}
-		g.Members = append(g.Members, GroupMember{m.MemberID, deref(m.InstanceID), m.ClientID, m.ClientHost, assigned})
+		member := GroupMember{ID: m.MemberID, InstanceID: deref(m.InstanceID), ClientID: m.ClientID, Host: m.ClientHost, Assigned: assigned}
+		if types, ok := balance.DecodeTypes(m.ProtocolMetadata); ok {
+			member.handles(types)
+		}
+		g.Members = append(g.Members, member)
 	}
 	return g, nil
 }
@@ -168,6 +195,7 @@ func describeConsumerGroup(ctx context.Context, c *cluster.Client, coordinator i
 	for i := range d.Members {
 		m := &d.Members[i]
 		member := GroupMember{ID: m.MemberID, InstanceID: deref(m.InstanceID), ClientID: m.ClientID, Host: m.ClientHost}
+		member.handles(balance.Types{Live: group.ClientTypes(m.ClientID)})
 		for _, topic := range m.Assignment.TopicPartitions {
 			for _, p := range topic.Partitions {
 				member.Assigned = append(member.Assigned, transport.Partition{Topic: topic.Topic, Partition: p})

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -78,22 +77,11 @@ func (a *app) skipThere(ctx context.Context, admin, group string, d dead) error 
 	if err := a.confirm("Skip %s@%d in group %s for good", d.at(), d.offset, group); err != nil {
 		return err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, bytes.NewReader(body))
-	if err != nil {
-		return misuse("--admin %s: %v", admin, err)
-	}
-	req.Header.Set("Content-Type", "application/json")
-	if err := authorize(req); err != nil {
-		return err
-	}
-	resp, err := service.Do(req)
+	resp, err := a.askService(ctx, http.MethodPost, target, body)
 	if err != nil {
 		return err
 	}
-	defer resp.Body.Close()
-	if resp.StatusCode >= http.StatusMultipleChoices {
-		return refusal(resp)
-	}
+	resp.Body.Close()
 	return a.say("%s@%d is passed over.", d.at(), d.offset)
 }
 

@@ -18,7 +18,7 @@ import (
 
 func newGroupsCommand(a *app) *cobra.Command {
 	return a.group("groups", "Look at consumer groups, and set them back or ahead",
-		newGroupsListCommand(a), newGroupsDescribeCommand(a), newGroupsResetCommand(a))
+		newGroupsListCommand(a), newGroupsDescribeCommand(a), newGroupsTypesCommand(a), newGroupsResetCommand(a))
 }
 
 func newGroupsListCommand(a *app) *cobra.Command {

@@ -1,0 +1,247 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/spf13/cobra"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/internal/grouptypes"
+	"github.com/eventbus-go/eventbus/kafka"
+)
+
+func newGroupsTypesCommand(a *app) *cobra.Command {
+	var admins []string
+	var forget, topic string
+	c := &cobra.Command{
+		Use:   "types GROUP",
+		Short: "Show which types each member of a group handles, and what is held",
+		Long: `Show the types of events that the members of a group handle. A member holds events
+of a type that only another one handles; with --admin, the address of a member's
+admin handler (its token is in ` + tokenVariable + `), show those too.
+
+Members of a group by the protocol of KIP-848 tell types by a number of four bytes;
+names come from the other members and from --admin. Members of other libraries, and
+of older versions of this one, tell nothing.
+
+--forget gives a type up at the members of --admin: the policy for unknown types is
+applied to what they hold of it, now and from now on, until a member comes that
+handles it.`,
+		Example: `  eventbus groups types mailer-prod --admin http://127.0.0.1:8081
+  eventbus groups types mailer-prod --admin http://127.0.0.1:8081 --forget CustomerMoved --topic prod.sales.public.customers.v1`,
+		Args: cobra.ExactArgs(1), ValidArgsFunction: once(a.groupNames),
+	}
+	c.Flags().StringArrayVar(&admins, "admin", nil, "`URL` of the admin handler of a member; may be repeated")
+	c.Flags().StringVar(&forget, "forget", "", "`type` to give up")
+	c.Flags().StringVar(&topic, "topic", "", "`topic` of the type to give up")
+	c.RunE = a.action(func(ctx context.Context, args []string) error {
+		if forget == "" && topic == "" {
+			return a.groupTypes(ctx, args[0], admins)
+		}
+		if forget == "" || topic == "" || len(admins) == 0 {
+			return misuse("to give a type up, write --forget TYPE --topic TOPIC, and --admin URL for each member that holds it")
+		}
+		return a.forgetType(ctx, args[0], topic, forget, admins)
+	})
+	return c
+}
+
+// typesDescription is what a group handles, for programs.
+type typesDescription struct {
+	Group   string        `json:"group"`
+	Members []typesMember `json:"members"`
+	Held    []heldLine    `json:"held"` // as the members of --admin see it
+}
+
+type typesMember struct {
+	ID       string     `json:"id"`
+	ClientID string     `json:"clientId"`
+	Host     string     `json:"host"`
+	Types    []typeLine `json:"types"` // empty if it tells nothing
+}
+
+// typeLine is a type that a member handles. Topic and Type are empty where only the
+// ID is known.
+type typeLine struct {
+	Topic string `json:"topic,omitempty"`
+	Type  string `json:"type,omitempty"`
+	ID    uint32 `json:"id"`
+}
+
+func (t typeLine) compare(o typeLine) int {
+	return cmp.Or(cmp.Compare(t.Topic, o.Topic), cmp.Compare(t.Type, o.Type), cmp.Compare(t.ID, o.ID))
+}
+
+type heldLine struct {
+	Member string `json:"member"` // the URL
+	eventbus.HeldType
+}
+
+// groupTypes prints which member handles what, and what is held.
+func (a *app) groupTypes(ctx context.Context, name string, admins []string) error {
+	t, err := a.transport(ctx)
+	if err != nil {
+		return err
+	}
+	g, err := a.oneGroup(ctx, t, name)
+	if err != nil {
+		return err
+	}
+	d := typesDescription{Group: name, Members: []typesMember{}, Held: []heldLine{}}
+	names := make(map[uint32]typeLine)
+	learn := func(topic, typ string) {
+		id := uint32(grouptypes.Of(topic, typ))
+		names[id] = typeLine{topic, typ, id}
+	}
+	for i := range g.Members {
+		for topic, types := range g.Members[i].Types {
+			for _, typ := range types {
+				learn(topic, typ)
+			}
+		}
+	}
+	for _, address := range admins {
+		seen, err := a.inspectionOf(ctx, address, name)
+		if err != nil {
+			return err
+		}
+		for _, s := range seen.Subscriptions {
+			learn(s.Topic, s.Type)
+		}
+		for _, h := range seen.Held {
+			learn(h.Topic, h.Type)
+			d.Held = append(d.Held, heldLine{address, h})
+		}
+	}
+	for i := range g.Members {
+		d.Members = append(d.Members, a.typesOf(&g.Members[i], names))
+	}
+	if a.json() {
+		return a.printJSON(d)
+	}
+	return a.printTypes(&d)
+}
+
+func (a *app) typesOf(m *kafka.GroupMember, names map[uint32]typeLine) typesMember {
+	line := typesMember{m.ID, m.ClientID, m.Host, []typeLine{}}
+	for _, id := range m.TypeIDs {
+		t, known := names[id]
+		if !known {
+			t.ID = id
+		}
+		line.Types = append(line.Types, t)
+	}
+	slices.SortFunc(line.Types, typeLine.compare)
+	return line
+}
+
+func (a *app) printTypes(d *typesDescription) error {
+	var rows []table.Row
+	for _, m := range d.Members {
+		if len(m.Types) == 0 {
+			rows = append(rows, table.Row{m.ID, m.Host, "", "tells nothing"})
+		}
+		for _, t := range m.Types {
+			rows = append(rows, table.Row{m.ID, m.Host, t.Topic, cmp.Or(t.Type, fmt.Sprintf("%08x, of unknown name", t.ID))})
+		}
+	}
+	if err := a.printTable(table.Row{"member", "host", "topic", "type"}, rows); err != nil || len(d.Held) == 0 {
+		return err
+	}
+	rows = nil
+	for _, h := range d.Held {
+		state := "a member handles it"
+		if !h.Live {
+			state = "nobody handles it, for " + (time.Duration(h.UntilMs) * time.Millisecond).Round(time.Second).String() + " more"
+		}
+		rows = append(rows, table.Row{h.Member, h.Topic, h.Type, h.Keys, h.Events, state})
+	}
+	return a.printTable(table.Row{"held at", "topic", "type", "keys", "events", ""}, rows)
+}
+
+// maxInspection bounds what is read of an admin handler's answer.
+const maxInspection = 64 << 20
+
+// inspectionOf asks an admin handler for the state of a group.
+func (a *app) inspectionOf(ctx context.Context, address, group string) (eventbus.GroupInspection, error) {
+	var none eventbus.GroupInspection
+	target, err := url.JoinPath(address, "groups")
+	if err != nil {
+		return none, misuse("--admin %s: %v", address, err)
+	}
+	resp, err := a.askService(ctx, http.MethodGet, target, nil)
+	if err != nil {
+		return none, err
+	}
+	defer resp.Body.Close()
+	var seen eventbus.Inspection
+	if err := json.NewDecoder(http.MaxBytesReader(nil, resp.Body, maxInspection)).Decode(&seen); err != nil {
+		return none, fmt.Errorf("%s does not answer as an admin handler: %w", target, err)
+	}
+	for i := range seen.Groups {
+		if seen.Groups[i].Name == group {
+			return seen.Groups[i], nil
+		}
+	}
+	return none, fmt.Errorf("the service at %s is no member of group %s", address, group)
+}
+
+// forgetType orders members to give a type up.
+func (a *app) forgetType(ctx context.Context, group, topic, typ string, admins []string) error {
+	if a.dryRun {
+		return a.say("%s would be asked to give up type %s of topic %s.", counted(len(admins), "member"), typ, topic)
+	}
+	if err := a.confirm("Give up type %s of topic %s in group %s", typ, topic, group); err != nil {
+		return err
+	}
+	body, err := json.Marshal(map[string]string{"topic": topic, "type": typ})
+	if err != nil {
+		return err
+	}
+	for _, address := range admins {
+		target, err := url.JoinPath(address, "groups", url.PathEscape(group), "forget")
+		if err != nil {
+			return misuse("--admin %s: %v", address, err)
+		}
+		resp, err := a.askService(ctx, http.MethodPost, target, body)
+		if err != nil {
+			return fmt.Errorf("%s: %w", address, err)
+		}
+		resp.Body.Close()
+		if err := a.say("%s has given it up.", address); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// askService sends a request to an admin handler, and returns the response of one
+// that was carried out.
+func (a *app) askService(ctx context.Context, method, target string, body []byte) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, target, bytes.NewReader(body))
+	if err != nil {
+		return nil, misuse("--admin: %v", err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	if err := authorize(req); err != nil {
+		return nil, err
+	}
+	resp, err := service.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode >= http.StatusMultipleChoices {
+		defer resp.Body.Close()
+		return nil, refusal(resp)
+	}
+	return resp, nil
+}
