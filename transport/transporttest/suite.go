@@ -30,6 +30,7 @@ func Run(t *testing.T, open func(t *testing.T) transport.Transport, options ...O
 		{"Position", positionTests},
 		{"Commit", commitTests},
 		{"Group", groupTests},
+		{"Types", typesTests},
 		{"Close", closeTests},
 		{"Read", readTests},
 	} {

@@ -1,0 +1,50 @@
+package transporttest
+
+import (
+	"time"
+
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+var typesTests = []test{
+	{"Told", testTypesTold},
+}
+
+// testTypesTold: members of a group know which types the others handle, those
+// without a partition too, and which have lost their last handler.
+func testTypesTold(r *run) {
+	group, topic := r.name("group"), r.topic(1)
+	member := func(types ...string) *member {
+		config := subscription(group, topic, transport.Earliest())
+		config.Types = map[string][]string{topic: types}
+		return r.member(config)
+	}
+	first := member("both", "first's")
+	first.awaitOwned(1)
+	first.awaitType("of nobody", topic, "else", func(s transport.TypeState) bool { return s == transport.TypeState{Known: true} })
+	second := member("both", "second's") // a standby, or first is one now
+	first.awaitType("of the second member", topic, "second's", func(s transport.TypeState) bool { return s == transport.TypeState{Known: true, Live: true} })
+	second.awaitType("of the first member", topic, "first's", func(s transport.TypeState) bool { return s == transport.TypeState{Known: true, Live: true} })
+	second.leave()
+	first.awaitType("of the member that left", topic, "second's", func(s transport.TypeState) bool { return s.Known && !s.Live && !s.Left.IsZero() })
+	first.awaitType("of both", topic, "both", func(s transport.TypeState) bool { return s == transport.TypeState{Known: true, Live: true} })
+	first.awaitType("of another topic", topic+"x", "both", func(s transport.TypeState) bool { return s == transport.TypeState{Known: true} })
+}
+
+// awaitType waits until what the member knows of a type is as it is to be. Nothing
+// signals that: its caller has to ask again.
+func (m *member) awaitType(what, topic, typ string, ok func(transport.TypeState) bool) {
+	m.r.Helper()
+	deadline := time.After(m.r.suite.patience)
+	for {
+		state := m.consumer.TypeState(topic, typ)
+		if ok(state) {
+			return
+		}
+		select {
+		case <-deadline:
+			m.r.Fatalf("gave up waiting for a type %s: it is %+v", what, state)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
