@@ -121,7 +121,7 @@ func TestLoadEverySetting(t *testing.T) {
 		Service: "sales-api", Environment: "Staging", Source: "urn:momentum:sales-api", Name: "main",
 		AutoProvision: eventbus.ProvisionNever, StartDegraded: true, Structured: true,
 		InstanceID: "sales-1", SessionTimeout: 31 * time.Second, HeartbeatInterval: 2 * time.Second, RebalanceTimeout: 61 * time.Second,
-		FetchBytes: 1 << 20, CommitInterval: 500 * time.Millisecond, DrainTimeout: 25 * time.Second, StuckAfter: 24*time.Hour + time.Minute,
+		FetchBytes: 1 << 20, CommitInterval: 500 * time.Millisecond, DrainTimeout: 25 * time.Second, StuckAfter: 24*time.Hour + time.Minute, HandlerGrace: 20 * time.Minute,
 		Bounds:         eventbus.Bounds{Records: 101, Bytes: 1 << 33, MinRecords: 102, ParkedKeys: 103},
 		Producer:       transport.ProducerConfig{DeliveryTimeout: 105 * time.Second, BufferBytes: 106, BufferRecords: 107, BatchBytes: 108, RequestBytes: 109},
 		PublishBreaker: resilience.BreakerConfig{Disabled: true, Ratio: 0.25, MinKeys: 110, MinAttempts: 114, Window: 111 * time.Second, After: 115 * time.Second, OpenFor: 112 * time.Second, Probes: 113},

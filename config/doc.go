@@ -25,7 +25,7 @@
 //
 //	Service Environment Source Name AutoProvision StartDegraded Structured
 //	InstanceId SessionTimeout HeartbeatInterval RebalanceTimeout FetchBytes
-//	CommitInterval DrainTimeout StuckAfter
+//	CommitInterval DrainTimeout StuckAfter HandlerGrace
 //	Bounds:         Records Bytes MinRecords ParkedKeys
 //	Producer:       DeliveryTimeout BufferBytes BufferRecords BatchBytes RequestBytes
 //	PublishBreaker: Disabled Ratio MinKeys MinAttempts Window After OpenFor Probes
