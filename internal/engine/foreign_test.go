@@ -268,10 +268,11 @@ func TestForgetType(t *testing.T) {
 func TestHeldKeepsBudget(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r, seen := newRig(t, 1), noted()
-		var attempts atomic.Int64
+		var attempts, calls atomic.Int64
 		knows := func() options {
 			o := r.strict(Skip, seen, "V2")
 			moved := r.handled("Moved", func(_ context.Context, _ *transport.Record, n int) error {
+				calls.Add(1)
 				if attempts.Store(int64(n)); n < 4 {
 					return errors.New("not yet")
 				}
@@ -304,8 +305,8 @@ func TestHeldKeepsBudget(t *testing.T) {
 		time.Sleep(5 * time.Minute)
 		second.leave()
 		r.ledger.check()
-		if n := attempts.Load(); n != 4 {
-			t.Errorf("the last attempt was number %d, want 4", n)
+		if n, all := attempts.Load(), calls.Load(); n != 4 || all != 4 {
+			t.Errorf("the last attempt was number %d of %d, want 4 of 4", n, all)
 		}
 	})
 }
