@@ -200,7 +200,7 @@ func TestHeldRoom(t *testing.T) {
 			}
 		}
 		s := old.Snapshot()
-		if len(s.Held) != 1 || s.Held[0].Keys < 10 || s.Held[0].Keys > 40 || !s.Partitions[0].Paused {
+		if len(s.Held) != 1 || s.Held[0].Keys < 10 || s.Held[0].Keys > 20 || !s.Partitions[0].Paused {
 			t.Errorf("held %+v, partition %+v", s.Held, s.Partitions[0])
 		}
 		old.leave()
