@@ -39,7 +39,7 @@ func All(types map[string][]string) []ID {
 // Sorted sorts IDs in place and returns them, each once. It is not slices.Sort, of
 // which a program links 10 kB for each type that it sorts.
 func Sorted(ids []ID) []ID {
-	sort.Slice(ids, func(i, k int) bool { return ids[i] < ids[k] })
+	sort.Slice(ids, func(i, k int) bool { return ids[i] < ids[k] }) //nolint:modernize // for its size
 	n := 0
 	for i, id := range ids {
 		if i == 0 || id != ids[n-1] {

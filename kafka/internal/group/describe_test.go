@@ -27,7 +27,7 @@ func TestDescribeAsKmsg(t *testing.T) {
 	old.Groups = []kmsg.DescribeGroupsResponseGroup{{ErrorCode: 3, Group: "g", State: "Stable", ProtocolType: "consumer", Protocol: "range",
 		Members: []kmsg.DescribeGroupsResponseGroupMember{
 			{MemberID: "m1", ClientID: "c1", ClientHost: "/h", ProtocolMetadata: []byte("sub1"), MemberAssignment: []byte("as")},
-			{MemberID: "m2", InstanceID: kmsg.StringPtr("i"), ClientID: "c2", ProtocolMetadata: []byte("sub2")},
+			{MemberID: "m2", InstanceID: new("i"), ClientID: "c2", ProtocolMetadata: []byte("sub2")},
 		}}}
 	old.SetVersion(describeClassic)
 	d := (&describe{}).ResponseKind().(*described)
