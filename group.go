@@ -272,7 +272,7 @@ func (g *group) start() error {
 		config.Types[t.name] = slices.Collect(maps.Keys(t.types))
 		config.Topics = append(config.Topics,
 			transport.TopicStart{Topic: t.name, Start: t.shared.start.value, OutOfRange: t.shared.beyond.value},
-			transport.TopicStart{Topic: t.retry})
+			transport.TopicStart{Topic: t.retry, CompanionOf: t.name})
 	}
 	g.signals = g.bus.signals.Group(g.name, config.Topics)
 	e := engine.New(engine.Config{

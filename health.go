@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/eventbus-go/eventbus/internal/engine"
+	"github.com/eventbus-go/eventbus/internal/telemetry"
 )
 
 // HealthStatus is Healthy, Degraded or Unhealthy.
@@ -133,6 +134,14 @@ func (g *group) health(stuckAfter time.Duration) (c HealthCheck, stuck bool) {
 			worth = append(worth, fmt.Sprintf("%s: %d keys wait%s", p.Partition, p.ParkedKeys, waitingFor(p)))
 		}
 	}
+	if unread := s.Member.Unread; len(unread) > 0 {
+		waiting := int64(0)
+		for _, u := range unread {
+			waiting += u.Records
+		}
+		worth = append(worth, fmt.Sprintf("%d redelivered events wait, the first in %s: what they belong to is read by member %q, which is not known to read retry topics",
+			waiting, unread[0].Partition, telemetry.Clipped(unread[0].Member, maxMemberName)))
+	}
 	for _, sub := range s.Subscriptions {
 		if sub.Stuck > 0 {
 			wrong = append(wrong, fmt.Sprintf("%s: %d handlers ignore their timeout, the longest has run for %s", sub.Name, sub.Stuck, sub.Longest.Round(time.Second)))
@@ -154,6 +163,9 @@ func (g *group) health(stuckAfter time.Duration) (c HealthCheck, stuck bool) {
 	c.Error = strings.Join(append(wrong, worth...), "; ")
 	return c, stuck
 }
+
+// maxMemberName bounds a foreign member's client id in a health check, in bytes.
+const maxMemberName = 64
 
 func errorSuffix(err error) string {
 	if err == nil {

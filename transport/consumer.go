@@ -141,6 +141,14 @@ type TopicStart struct {
 	// OutOfRange is what to do when the committed offset lies beyond the
 	// log's end. (One before the log's start always moves to the start.)
 	OutOfRange OutOfRange
+	// CompanionOf names another of the Topics, which makes this one its companion: the
+	// group does not spread a companion's partitions, and they weigh nothing. The member
+	// that owns partition n of the other topic is assigned partition n of the companion
+	// too, and of a companion with more partitions each further one modulo the other
+	// topic's. Offsets of companions are committed in the same group. While a member
+	// of the group subscribes to the companion itself, as any topic, it is that
+	// member's alone. Empty: a topic of its own.
+	CompanionOf string
 }
 
 // Start is a position in a log: the earliest record, the end, or a time. The zero
@@ -274,6 +282,20 @@ type ConsumerStatus struct {
 	LastError error
 	// Partitions lists the assigned partitions, sorted by Compare.
 	Partitions []PartitionStatus
+	// Unread lists the partitions of companions, sorted by Compare, that have records
+	// which nobody reads: the partitions that they go with belong to members that are
+	// not known to read companions, such as those of other libraries. Every member of
+	// this library lists them, some seconds late.
+	Unread []UnreadPartition
+}
+
+// UnreadPartition is a partition of a companion that nobody reads.
+type UnreadPartition struct {
+	Partition
+	// Member is the client id of the member that owns the partition that it goes with.
+	Member string
+	// Records counts the offsets between the group's commit and the log's end.
+	Records int64
 }
 
 // PartitionStatus is a snapshot of one assigned partition.

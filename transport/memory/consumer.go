@@ -96,6 +96,11 @@ func check(config transport.ConsumerConfig) (map[string]transport.TopicStart, er
 		}
 		topics[t.Topic] = t
 	}
+	for _, t := range config.Topics {
+		if other, there := topics[t.CompanionOf]; t.CompanionOf != "" && (!there || other.CompanionOf != "") {
+			errs = append(errs, fmt.Errorf("topic %s is the companion of %s, which is not one of the Topics or is a companion itself", t.Topic, t.CompanionOf))
+		}
+	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("consumer config: %w", err)
 	}

@@ -126,7 +126,33 @@ func (g *group) target() map[transport.Partition]*member {
 			}
 		}
 	}
+	g.accompany(target)
 	return target
+}
+
+// accompany gives the partitions of companions, which weigh nothing, to the members
+// that have what they go with. A companion to which a member subscribes is no
+// companion.
+func (g *group) accompany(target map[transport.Partition]*member) {
+	for _, reader := range g.members {
+		for name, start := range reader.topics {
+			companion, other := g.cluster.topics[name], g.cluster.topics[start.CompanionOf]
+			if companion == nil || other == nil || slices.ContainsFunc(g.members, func(m *member) bool { return m.subscribes(name) }) {
+				continue
+			}
+			for n, l := range companion.logs {
+				if m := target[other.logs[n%len(other.logs)].Partition]; m == reader {
+					target[l.Partition] = m
+				}
+			}
+		}
+	}
+}
+
+// subscribes reports whether the group spreads a topic over the member and others.
+func (m *member) subscribes(topic string) bool {
+	t, wants := m.topics[topic]
+	return wants && t.CompanionOf == ""
 }
 
 // partitions are all those of the members' topics, in order.
@@ -134,7 +160,7 @@ func (g *group) partitions() []transport.Partition {
 	all := make(map[transport.Partition]bool)
 	for _, m := range g.members {
 		for name := range m.topics {
-			if t := g.cluster.topics[name]; t != nil {
+			if t := g.cluster.topics[name]; t != nil && m.subscribes(name) {
 				for _, l := range t.logs {
 					all[l.Partition] = true
 				}
@@ -151,7 +177,7 @@ func (g *group) keeper(p transport.Partition) *member {
 	if o == nil {
 		return nil
 	}
-	if _, wants := o.member.topics[p.Topic]; !wants {
+	if !o.member.subscribes(p.Topic) {
 		return nil
 	}
 	revoking := o.assignment != nil && o.assignment.revoking
@@ -166,7 +192,7 @@ func (g *group) keeper(p transport.Partition) *member {
 func (g *group) idlest(topic string, load map[*member]int) *member {
 	var idlest *member
 	for _, m := range g.members {
-		if _, wants := m.topics[topic]; wants && m.serves() && (idlest == nil || load[m] < load[idlest]) {
+		if m.subscribes(topic) && m.serves() && (idlest == nil || load[m] < load[idlest]) {
 			idlest = m
 		}
 	}

@@ -16,6 +16,8 @@ var groupTests = []test{
 	{"Standby", testGroupStandby},
 	{"SilentStays", testGroupSilentStays},
 	{"Static", testGroupStatic},
+	{"Companion", testGroupCompanion},
+	{"CompanionSubscribed", testGroupCompanionSubscribed},
 }
 
 // handOver is a group in which a second member is about to get partitions of the
@@ -160,6 +162,87 @@ func testGroupStandby(r *run) {
 	r.fill(topic, 0, 1)
 	first.leave()
 	second.awaitRecords(at(topic, 0), 1)
+}
+
+// accompanied returns a subscription to a topic and its companion.
+func accompanied(group, topic, companion string) transport.ConsumerConfig {
+	config := subscription(group, topic, transport.Earliest())
+	config.Topics = append(config.Topics, transport.TopicStart{Topic: companion, CompanionOf: topic})
+	return config
+}
+
+// ownedOf counts the partitions of a topic that a member owns.
+func (m *member) ownedOf(topic string) (n int) {
+	for _, p := range m.owned() {
+		if p.Topic == topic {
+			n++
+		}
+	}
+	return n
+}
+
+// testGroupCompanion: the partitions of a companion go where those of its topic go,
+// and count for nothing; what it has beyond them goes round. What was committed
+// stays done.
+func testGroupCompanion(r *run) {
+	const partitions, companions = 4, 6
+	topic, companion, group := r.topic(partitions), r.topic(companions), r.name("group")
+	together := func(members ...*member) {
+		r.Helper()
+		r.eventually("companions to be where their partitions are", func() bool {
+			for n := range int32(companions) {
+				owners := 0
+				for _, m := range members {
+					owned := m.owned()
+					with := slices.Contains(owned, at(companion, n))
+					if with {
+						owners++
+					}
+					if with != slices.Contains(owned, at(topic, n%partitions)) {
+						return false
+					}
+				}
+				if owners != 1 {
+					return false
+				}
+			}
+			return true
+		})
+	}
+	first := r.member(accompanied(group, topic, companion))
+	together(first)
+	for n := range int32(companions) {
+		r.fill(companion, n, 3)
+		first.awaitRecords(at(companion, n), 3)
+		first.commit(at(companion, n), 2, "")
+	}
+	second := r.member(accompanied(group, topic, companion))
+	r.eventually("half of the topic", func() bool { return second.ownedOf(topic) == partitions/2 })
+	together(first, second)
+	for _, p := range second.owned() {
+		if p.Topic == companion {
+			if got := second.awaitRecords(p, 1); got[0].Offset != 2 {
+				r.Errorf("%v begins at offset %d, want the committed 2", p, got[0].Offset)
+			}
+		}
+	}
+	first.leave()
+	together(second)
+}
+
+// testGroupCompanionSubscribed: while a member subscribes to a companion as to any
+// topic, it is that member's.
+func testGroupCompanionSubscribed(r *run) {
+	const partitions = 2
+	topic, companion, group := r.topic(partitions), r.topic(partitions), r.name("group")
+	first := r.member(accompanied(group, topic, companion))
+	r.eventually("the companion", func() bool { return first.ownedOf(companion) == partitions })
+	second := r.member(subscription(group, companion, transport.Earliest()))
+	r.eventually("the companion to go over", func() bool {
+		return first.ownedOf(companion) == 0 && second.ownedOf(companion) == partitions
+	})
+	second.leave()
+	r.eventually("the companion to come back", func() bool { return first.ownedOf(companion) == partitions })
 }
 
 // testGroupSilentStays: a member that does not poll stays in the group past its

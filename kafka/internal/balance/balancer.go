@@ -101,6 +101,16 @@ func ReadMember(m *kmsg.JoinGroupResponseMember) (Member, error) {
 	return member, nil
 }
 
+// SubscribedTopics returns the topics of a member's subscription, none if it can't be
+// read.
+func SubscribedTopics(subscription []byte) []string {
+	m := kmsg.NewConsumerMemberMetadata()
+	if m.ReadFrom(subscription) != nil {
+		return nil
+	}
+	return m.Topics
+}
+
 // Assign plans and, for cooperative members, withholds what is still another
 // member's.
 func (b *Balancer) Assign(members []Member, partitions map[string]int32) map[string][]transport.Partition {

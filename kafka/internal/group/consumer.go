@@ -52,7 +52,10 @@ func validateConsumer(cfg *transport.ConsumerConfig) error {
 	if len(cfg.Topics) == 0 {
 		wrong.Add("Topics is empty: name at least one topic")
 	}
-	seen := make(map[string]bool)
+	seen, companions := make(map[string]bool), make(map[string]bool)
+	for _, topic := range cfg.Topics {
+		companions[topic.Topic] = topic.CompanionOf != ""
+	}
 	for i, topic := range cfg.Topics {
 		if topic.Topic == "" {
 			wrong.Add("Topics[%d] has no name", i)
@@ -60,6 +63,11 @@ func validateConsumer(cfg *transport.ConsumerConfig) error {
 			wrong.Add("Topics[%d] %q is there twice", i, topic.Topic)
 		}
 		seen[topic.Topic] = true
+		if other := topic.CompanionOf; other != "" {
+			if companion, there := companions[other]; !there || companion {
+				wrong.Add("Topics[%d] %q is the companion of %q, which is not one of the Topics or is a companion itself", i, topic.Topic, other)
+			}
+		}
 	}
 	if cfg.Listener == nil {
 		wrong.Add("Listener is nil: without it nobody hears what is assigned")
@@ -87,7 +95,9 @@ func newConsumer(client *cluster.Client, cfg transport.ConsumerConfig, o Options
 	var topics []string
 	for _, t := range cfg.Topics {
 		starts[t.Topic] = t
-		topics = append(topics, t.Topic)
+		if t.CompanionOf == "" {
+			topics = append(topics, t.Topic)
+		}
 	}
 	slices.Sort(topics)
 	listener := fetch.NewListener(cfg.Listener)
@@ -99,6 +109,7 @@ func newConsumer(client *cluster.Client, cfg transport.ConsumerConfig, o Options
 		work: &c.work, closing: c.closing, news: make(chan struct{}, 1), beat: make(chan struct{}, 1),
 		commits: make(chan struct{}, 1), generation: -1, changed: make(chan struct{}),
 		seen: make(map[string]remembered), unbegun: make(map[transport.Partition]error),
+		companions: newCompanions(cfg.Topics),
 	}
 	c.member.types = newHeardTypes(cfg.Types)
 	if o.ConsumerProtocol {
@@ -123,6 +134,9 @@ func (c *Consumer) start() {
 		c.work.Go(c.member.watchSession)
 	}
 	c.work.Go(func() { c.member.types.watch(c.member.ctx, c.member.describable()) })
+	if len(c.member.companions.of) > 0 {
+		c.work.Go(c.member.watchCompanions)
+	}
 	c.work.Go(func() {
 		if c.member.epochs != nil {
 			c.member.runByEpochs()

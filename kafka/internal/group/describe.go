@@ -1,14 +1,23 @@
 package group
 
 import (
+	"slices"
+
 	"github.com/twmb/franz-go/pkg/kbin"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/eventbus-go/eventbus/transport"
 )
 
 // memberShown is what a description of the group shows of a member.
 type memberShown struct {
 	clientID     string
 	subscription []byte // of the classic protocol; nil in that of KIP-848
+	assignment   []byte // the same
+	// topics are those of the subscription and assigned what the coordinator gave the
+	// member; of KIP-848 alone.
+	topics   []string
+	assigned []transport.Partition
 }
 
 // describe asks for the description of one group. It is encoded and read here and
@@ -110,7 +119,7 @@ func (d *described) readClassic(r *kbin.Reader) {
 		m.clientID = r.String()
 		_ = r.String() // host
 		m.subscription = r.Bytes()
-		r.Bytes() // assignment
+		m.assignment = r.Bytes()
 		if r.Ok() {
 			d.members = append(d.members, m)
 		}
@@ -138,11 +147,11 @@ func (d *described) readEpochs(r *kbin.Reader) {
 		m.clientID = r.CompactString()
 		r.CompactString() // host
 		for topics := r.CompactArrayLen(); topics > 0 && r.Ok(); topics-- {
-			r.CompactString()
+			m.topics = append(m.topics, r.CompactString())
 		}
 		r.CompactNullableString() // regular expression
-		skipAssignment(r)
-		skipAssignment(r) // the target
+		m.assigned = readAssignment(r)
+		readAssignment(r) // the target
 		kmsg.SkipTags(r)
 		if r.Ok() {
 			d.members = append(d.members, m)
@@ -153,14 +162,16 @@ func (d *described) readEpochs(r *kbin.Reader) {
 	kmsg.SkipTags(r)
 }
 
-func skipAssignment(r *kbin.Reader) {
+func readAssignment(r *kbin.Reader) (assigned []transport.Partition) {
 	for n := r.CompactArrayLen(); n > 0 && r.Ok(); n-- {
 		r.Uuid()
-		r.CompactString()
+		topic := r.CompactString()
 		for partitions := r.CompactArrayLen(); partitions > 0 && r.Ok(); partitions-- {
-			r.Int32()
+			assigned = append(assigned, transport.Partition{Topic: topic, Partition: r.Int32()})
 		}
 		kmsg.SkipTags(r)
 	}
 	kmsg.SkipTags(r)
+	slices.SortFunc(assigned, transport.Partition.Compare)
+	return assigned
 }

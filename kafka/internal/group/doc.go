@@ -10,6 +10,8 @@
 //	session.go    the session timeout, which KIP-848 makes the brokers'
 //	topics.go     the topics' partitions, watched for growth
 //	recreated.go  a topic that was deleted and created again
+//	companion.go  companions: topics that the group does not spread, read along with others
+//	accompany.go  owning what goes with the partitions that the group assigned
 //	begin.go      beginning what was assigned, each topic by itself
 //	start.go      where the partitions of a topic start
 //	status.go     what keeps the member from its work, shown and logged

@@ -88,6 +88,54 @@ func (m *membership) takeTarget() ([]transport.Partition, error) {
 	return slices.Clone(m.epochs.target), nil
 }
 
+// session returns the time without a heartbeat after which the group gives the
+// member's partitions to others. A member that overestimates it handles records
+// that another member has already been given.
+func (m *membership) session() time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.sessionLocked()
+}
+
+func (m *membership) sessionLocked() time.Duration {
+	if m.epochs != nil {
+		return m.epochs.session
+	}
+	return m.cfg.SessionTimeout
+}
+
+// watchSession keeps the session timeout of KIP-848, which the member does not
+// choose, as the brokers have it. It returns when the member has left.
+func (m *membership) watchSession() {
+	for failures := 0; m.ctx.Err() == nil; {
+		wait := sessionAge
+		session, err := askSession(m.ctx, m.client, m.cfg.Group)
+		switch {
+		case err == nil:
+			failures = 0
+			m.setSession(session)
+		case m.ctx.Err() != nil:
+			return
+		case errors.Is(err, transport.ErrUnauthorized), errors.Is(err, kerr.UnsupportedVersion):
+			m.log.Info("the group's session timeout is not known: without the right to describe its configuration the default of the brokers is assumed",
+				"group", m.cfg.Group, "assumed", m.session(), "error", err)
+		default:
+			wait = cluster.Backoff(failures)
+			failures++
+		}
+		cluster.Pause(m.ctx, wait)
+	}
+}
+
+func (m *membership) setSession(session time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if session != m.epochs.session {
+		m.log.Info("session timeout", "group", m.cfg.Group, "timeout", session)
+	}
+	m.epochs.session = session
+}
+
 // claim says with the next heartbeat, which is sent now, what the member has.
 func (m *membership) claim() {
 	if m.epochs == nil {
@@ -154,6 +202,7 @@ func (m *membership) heartbeatByEpochs() time.Duration {
 		m.generation = resp.MemberEpoch
 		m.changeLocked()
 		m.types.changed()
+		m.groupMayDiffer()
 		m.hurry()
 	}
 	if resp.Assignment != nil {
@@ -207,7 +256,8 @@ func (m *membership) epochRequest() *kmsg.ConsumerGroupHeartbeatRequest {
 	if req.MemberEpoch == joinEpoch {
 		return req // it owns nothing, or is just giving up what it had
 	}
-	for _, p := range m.fetch.Owned() {
+	owned, _ := m.companions.split(m.fetch.Owned()) // the coordinator knows nothing of the others
+	for _, p := range owned {
 		id := m.fetch.TopicID(p)
 		if n := len(req.Topics); n == 0 || req.Topics[n-1].TopicID != id {
 			t := kmsg.NewConsumerGroupHeartbeatRequestTopic()

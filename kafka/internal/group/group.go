@@ -83,6 +83,8 @@ type membership struct {
 
 	epochs *byEpochs // in the consumer protocol, else nil
 
+	companions *companions
+
 	begins *beginning // of run alone; nil if nothing is to be begun
 
 	abandonJoin func() // of run alone: ends the join that goes on after Close was called
@@ -177,9 +179,13 @@ func (m *membership) rest() {
 			m.mu.Unlock()
 			return
 		}
-		replaced := m.replaced
+		replaced, align := m.replaced, m.takeCompanionsChanged()
 		m.replaced = nil
 		m.mu.Unlock()
+		if align && m.align() {
+			m.rejoin()
+			return
+		}
 		for topic := range replaced {
 			m.restart(topic)
 		}

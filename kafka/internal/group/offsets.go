@@ -39,7 +39,16 @@ func (m *membership) commit(ctx context.Context, commits []transport.Commit) err
 		return &transport.CommitError{Partitions: failed}
 	}
 	failed := make(map[transport.Partition]error)
-	commits = m.admit(ctx, commits, failed)
+	m.storeAll(ctx, m.admit(ctx, commits, failed), m.fetch.Owns, failed)
+	if len(failed) > 0 {
+		return &transport.CommitError{Partitions: failed}
+	}
+	return nil
+}
+
+// storeAll stores offsets in as many requests as their size asks for. It notes in
+// failed what was not stored. The caller holds commits.
+func (m *membership) storeAll(ctx context.Context, commits []transport.Commit, owns func(transport.Partition, uint64) bool, failed map[transport.Partition]error) {
 	for len(commits) > 0 {
 		n, size := 0, 0
 		for n < len(commits) && (n == 0 || size < commitBytes) {
@@ -49,13 +58,9 @@ func (m *membership) commit(ctx context.Context, commits []transport.Commit) err
 		if n > 1 && size >= commitBytes {
 			n--
 		}
-		maps.Copy(failed, m.store(ctx, slices.Clone(commits[:n]), m.fetch.Owns))
+		maps.Copy(failed, m.store(ctx, slices.Clone(commits[:n]), owns))
 		commits = commits[n:]
 	}
-	if len(failed) > 0 {
-		return &transport.CommitError{Partitions: failed}
-	}
-	return nil
 }
 
 // store sends one request, again for as long as ctx allows and it can help, and

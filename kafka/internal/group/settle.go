@@ -21,6 +21,7 @@ func (m *membership) settle(assigned []transport.Partition) (again bool) {
 	m.setSettling(true)
 	defer m.setSettling(false)
 	owned := m.fetch.Owned()
+	assigned = m.accompanied(assigned, owned)
 	added := without(assigned, owned)
 	if gone := without(owned, assigned); len(gone) > 0 {
 		m.revoke(m.patient, gone)
@@ -118,6 +119,8 @@ func (m *membership) lose(err error) {
 	}
 	m.generation = -1
 	m.leads, m.planned = false, nil
+	m.companions.assigned = nil
+	m.companions.version++
 	m.failure = err
 	m.changeLocked()
 	m.mu.Unlock()

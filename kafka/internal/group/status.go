@@ -81,7 +81,7 @@ func (m *membership) status() transport.ConsumerStatus {
 	s := transport.ConsumerStatus{
 		Joined: m.generation >= 0 && m.verdict < isLost && !m.left,
 		State:  "stable", MemberID: m.id, Generation: m.generation, LastHeartbeat: m.lastAck,
-		Rebalances: m.rebalances, LastError: m.lastErrorLocked(),
+		Rebalances: m.rebalances, LastError: m.lastErrorLocked(), Unread: slices.Clone(m.companions.unread),
 	}
 	switch {
 	case m.left:

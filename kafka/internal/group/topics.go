@@ -45,6 +45,21 @@ func (m *membership) topicPace() time.Duration {
 	return topicAge
 }
 
+// lookAtCompanions notices that a companion, or the topic that it goes with, has
+// other partitions than before.
+func (m *membership) lookAtCompanions() {
+	changed := false
+	for _, topic := range m.companions.accompanying() {
+		if t := m.client.KnownTopic(topic); t != nil && m.companions.counts[topic] != len(t.Partitions) {
+			m.companions.counts[topic] = len(t.Partitions)
+			changed = true
+		}
+	}
+	if changed {
+		m.companionsChanged()
+	}
+}
+
 func (m *membership) lookAtTopics() {
 	m.mu.Lock()
 	planned := m.planned
@@ -53,9 +68,11 @@ func (m *membership) lookAtTopics() {
 	if len(planned) > 0 {
 		topics = slices.Sorted(maps.Keys(planned))
 	}
+	topics = append(slices.Clone(topics), m.companions.topics()...)
 	if err := m.client.Refresh(m.ctx, topics...); err != nil {
 		return // a caller that needs the topics has the same trouble, and says so
 	}
+	m.lookAtCompanions()
 	grown := false
 	for _, topic := range topics {
 		t := m.client.KnownTopic(topic)

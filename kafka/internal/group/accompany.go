@@ -1,0 +1,314 @@
+package group
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/eventbus-go/eventbus/kafka/internal/balance"
+	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
+	"github.com/eventbus-go/eventbus/kafka/internal/fetch"
+	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// leading returns the partition that a companion's goes with. It is one beyond the
+// other topic's last, which nobody owns, if that topic is not known.
+func (m *membership) leading(p transport.Partition) transport.Partition {
+	lead := transport.Partition{Topic: m.companions.of[p.Topic], Partition: p.Partition}
+	if t := m.client.KnownTopic(lead.Topic); t != nil && len(t.Partitions) > 0 {
+		lead.Partition %= int32(len(t.Partitions))
+	}
+	return lead
+}
+
+// accompanied notes what the group has assigned, and returns it with the companions'
+// partitions that are owned already and go with it still.
+func (m *membership) accompanied(assigned, owned []transport.Partition) []transport.Partition {
+	m.mu.Lock()
+	m.companions.assigned = assigned
+	m.companions.version++
+	m.mu.Unlock()
+	fetch.Signal(m.companions.wants)
+	all := slices.Clone(assigned)
+	_, kept := m.companions.split(owned)
+	for _, p := range kept {
+		if contains(assigned, m.leading(p)) {
+			all = append(all, p)
+		}
+	}
+	slices.SortFunc(all, transport.Partition.Compare)
+	return all
+}
+
+// align makes the companions' partitions that are owned those that should be. It
+// reports whether the group has to rebalance, so that its leader can give away what
+// was handed over.
+func (m *membership) align() (again bool) {
+	owned := m.fetch.Owned()
+	wanted, settled := m.wantedCompanions()
+	var gone, added, all []transport.Partition
+	_, have := m.companions.split(owned)
+	for _, p := range have {
+		if settled[p.Topic] && !contains(wanted, p) {
+			gone = append(gone, p)
+		}
+	}
+	m.mu.Lock()
+	for _, p := range wanted {
+		if _, begins := m.unbegun[p]; !begins && !contains(have, p) {
+			added = append(added, p)
+		}
+	}
+	m.mu.Unlock()
+	all = append(all, wanted...)
+	if len(gone) > 0 {
+		m.revoke(m.patient, gone)
+		again = m.balancer.Cooperative && m.epochs == nil
+	}
+	m.begin(added, all)
+	return again
+}
+
+// wantedCompanions returns the companions' partitions that the member should own,
+// sorted, and the companions of which that can be said.
+func (m *membership) wantedCompanions() (wanted []transport.Partition, settled map[string]bool) {
+	m.mu.Lock()
+	assigned, subscribed := m.companions.assigned, m.companions.subscribed
+	current := m.companions.described == m.companions.version
+	m.mu.Unlock()
+	settled = make(map[string]bool)
+	if !current {
+		return nil, settled
+	}
+	for _, topic := range m.companions.topics() {
+		settled[topic] = true
+		t := m.client.KnownTopic(topic)
+		if subscribed[topic] || t == nil || t.Err != nil {
+			continue
+		}
+		for n := range t.Partitions {
+			if p := (transport.Partition{Topic: topic, Partition: int32(n)}); contains(assigned, m.leading(p)) {
+				wanted = append(wanted, p)
+			}
+		}
+	}
+	return wanted, settled
+}
+
+// companionsChanged makes run align what is owned.
+func (m *membership) companionsChanged() {
+	m.mu.Lock()
+	m.companions.changed = true
+	m.mu.Unlock()
+	fetch.Signal(m.news)
+}
+
+// takeCompanionsChanged reports whether to align, once for each time that it became
+// necessary. The caller holds mu.
+func (m *membership) takeCompanionsChanged() bool {
+	changed := m.companions.changed
+	m.companions.changed = false
+	return changed
+}
+
+// groupMayDiffer has the group described again: who is in it may have changed
+// without anything being assigned to this member.
+func (m *membership) groupMayDiffer() {
+	if len(m.companions.of) > 0 {
+		m.companions.version++
+		fetch.Signal(m.companions.wants)
+	}
+}
+
+// rejoin makes run join again.
+func (m *membership) rejoin() { m.judge(mustRejoin, kerr.RebalanceInProgress) }
+
+const (
+	// unreadAge is how old the count of unread records may become.
+	unreadAge = 10 * time.Second
+	// commitAge is how often the offsets of companions are committed again though
+	// nothing was handled. The coordinator forgets offsets of topics to which nobody
+	// subscribes when they are older than offsets.retention.minutes, 7 days by default,
+	// and what was redelivered once would be again.
+	commitAge = 10 * time.Minute
+)
+
+// watchCompanions describes the group when it may have changed, and keeps what goes
+// stale. It returns when the member has left.
+func (m *membership) watchCompanions() {
+	tick := time.NewTicker(unreadAge)
+	defer tick.Stop()
+	kept := time.Now()
+	for failures := 0; ; {
+		var err error
+		select {
+		case <-m.companions.wants:
+			if err = m.lookWhoReads(); err == nil {
+				m.companionsChanged()
+				m.countUnread()
+			}
+		case <-tick.C:
+			m.countUnread()
+			if time.Since(kept) >= commitAge {
+				kept = time.Now()
+				m.keepCompanionCommits()
+			}
+		case <-m.ctx.Done():
+			return
+		}
+		if err != nil && m.ctx.Err() == nil {
+			fetch.Signal(m.companions.wants)
+			cluster.Pause(m.ctx, cluster.RetryCoordinator(err, failures))
+			failures++
+		} else if err == nil {
+			failures = 0
+		}
+	}
+}
+
+// lookWhoReads finds out who reads the companions. Without the right to describe the
+// group the member takes it that nobody subscribes to them: beside an older member
+// of this library that repeats redeliveries, and loses none.
+func (m *membership) lookWhoReads() error {
+	ctx, cancel := context.WithTimeout(m.ctx, lookPatience)
+	defer cancel()
+	m.mu.Lock()
+	version, in := m.companions.version, m.generation >= 0
+	m.mu.Unlock()
+	if !in {
+		return nil // the next assignment asks again
+	}
+	if err := m.client.Refresh(ctx, m.companions.accompanying()...); err != nil {
+		return err
+	}
+	members, err := m.members(ctx)
+	switch {
+	case err == nil:
+	case errors.Is(err, transport.ErrUnauthorized), errors.Is(err, kerr.UnsupportedVersion):
+		m.logFailure(fmt.Errorf("who reads the retry topics is not known: %w", err))
+	default:
+		return err
+	}
+	subscribed := make(map[string]bool)
+	for _, d := range members {
+		for _, topic := range d.topics {
+			subscribed[topic] = subscribed[topic] || m.companions.of[topic] != ""
+		}
+	}
+	orphans := m.orphansOf(members, subscribed)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.companions.described, m.companions.subscribed, m.companions.orphans = version, subscribed, orphans
+	return nil
+}
+
+// members asks the coordinator who is in the group. It fails while the group
+// rebalances: subscriptions are not shown then.
+func (m *membership) members(ctx context.Context) ([]groupMember, error) {
+	answer, err := m.ask(ctx, &describe{group: m.cfg.Group, epochs: m.epochs != nil})
+	if err != nil {
+		return nil, err
+	}
+	d := answer.(*described)
+	if err := m.refusedBy(d.code); err != nil {
+		return nil, fmt.Errorf("describing group %q: %w", m.cfg.Group, err)
+	}
+	if m.epochs == nil && d.state != "Stable" {
+		return nil, kerr.RebalanceInProgress
+	}
+	members := make([]groupMember, len(d.members))
+	for i, shown := range d.members {
+		g := groupMember{clientID: shown.clientID, topics: shown.topics, assigned: shown.assigned}
+		g.ours = shown.clientID == m.client.Options.ClientID || len(ClientTypes(shown.clientID)) > 0
+		if m.epochs == nil {
+			// What can't be read is another library's, of which nothing is known.
+			g.topics = balance.SubscribedTopics(shown.subscription)
+			g.assigned, _ = balance.DecodeAssignment(shown.assignment)
+			if _, told := balance.DecodeTypes(shown.subscription); told {
+				g.ours = true
+			}
+		}
+		members[i] = g
+	}
+	return members, nil
+}
+
+// orphansOf returns the companions' partitions that go with those of members which
+// do not read companions.
+func (m *membership) orphansOf(members []groupMember, subscribed map[string]bool) (orphans []orphan) {
+	for _, topic := range m.companions.topics() {
+		t := m.client.KnownTopic(topic)
+		if subscribed[topic] || t == nil {
+			continue
+		}
+		for n := range t.Partitions {
+			p := transport.Partition{Topic: topic, Partition: int32(n)}
+			lead := m.leading(p)
+			for _, d := range members {
+				if contains(d.assigned, lead) && !d.ours {
+					orphans = append(orphans, orphan{p, d.clientID})
+				}
+			}
+		}
+	}
+	return orphans
+}
+
+// countUnread counts the records of companions that nobody reads.
+func (m *membership) countUnread() {
+	m.mu.Lock()
+	orphans := m.companions.orphans
+	m.mu.Unlock()
+	var unread []transport.UnreadPartition
+	if len(orphans) > 0 {
+		ctx, cancel := context.WithTimeout(m.ctx, lookPatience)
+		defer cancel()
+		var partitions []transport.Partition
+		for _, o := range orphans {
+			partitions = append(partitions, o.Partition)
+		}
+		committed, err := m.client.Committed(ctx, m.cfg.Group, m.companions.topics())
+		if err != nil {
+			return // what was counted last is better than nothing
+		}
+		starts, _ := m.client.TryOffsets(ctx, transport.Earliest(), partitions)
+		ends, _ := m.client.TryOffsets(ctx, transport.Latest(), partitions)
+		for _, o := range orphans {
+			from := max(committed[o.Partition].Offset, starts[o.Partition])
+			if n := ends[o.Partition] - from; n > 0 {
+				unread = append(unread, transport.UnreadPartition{Partition: o.Partition, Member: o.member, Records: n})
+			}
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.companions.unread = unread
+}
+
+// keepCompanionCommits commits the offsets of the owned partitions of companions
+// again, as they are stored.
+func (m *membership) keepCompanionCommits() {
+	ctx, cancel := context.WithTimeout(m.ctx, lookPatience)
+	defer cancel()
+	select {
+	case m.commits <- struct{}{}: // no other commit comes between reading and storing
+		defer func() { <-m.commits }()
+	case <-ctx.Done():
+		return
+	}
+	committed, err := m.client.Committed(ctx, m.cfg.Group, m.companions.topics())
+	if err != nil {
+		return // the next time is soon enough
+	}
+	var again []transport.Commit
+	for _, p := range m.fetch.Owned() {
+		if c, ok := committed[p]; ok && m.companions.of[p.Topic] != "" {
+			again = append(again, c)
+		}
+	}
+	// What fails is of no account: the offsets are stored as they are.
+	m.storeAll(ctx, again, func(p transport.Partition, _ uint64) bool { return contains(m.fetch.Owned(), p) }, make(map[transport.Partition]error))
+}
