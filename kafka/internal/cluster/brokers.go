@@ -1,12 +1,12 @@
 package cluster
 
 import (
-	"cmp"
 	"context"
 	"maps"
 	rand "math/rand/v2"
 	"net"
 	"slices"
+	"sort"
 	"strconv"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -26,7 +26,8 @@ func (c *Client) Describe(ctx context.Context) (transport.Cluster, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	found := transport.Cluster{ID: m.clusterID, Brokers: slices.Collect(maps.Values(m.brokers))}
-	slices.SortFunc(found.Brokers, func(a, b transport.Broker) int { return cmp.Compare(a.ID, b.ID) })
+	// Not slices.SortFunc: of that a program links 12 kB for each type.
+	sort.Slice(found.Brokers, func(i, k int) bool { return found.Brokers[i].ID < found.Brokers[k].ID })
 	return found, nil
 }
 

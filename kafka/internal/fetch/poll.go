@@ -1,10 +1,10 @@
 package fetch
 
 import (
-	"cmp"
 	"context"
 	"io"
 	"slices"
+	"sort"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -216,6 +216,7 @@ func abortedIn(part *kmsg.FetchResponseTopicPartition) []batch.AbortedTransactio
 	for i, t := range part.AbortedTransactions {
 		aborted[i] = batch.AbortedTransaction{Producer: t.ProducerID, First: t.FirstOffset}
 	}
-	slices.SortFunc(aborted, func(a, b batch.AbortedTransaction) int { return cmp.Compare(a.First, b.First) })
+	// Not slices.SortFunc: of that a program links several kB for each type.
+	sort.Slice(aborted, func(i, k int) bool { return aborted[i].First < aborted[k].First })
 	return aborted
 }
