@@ -59,12 +59,12 @@ test-containers: ## the conformance suite on Apache Kafka in a container (Docker
 	cd kafkatest/kafkacontainer && ../../scripts/containers.sh go test $(RACE) -count=1 -v ./...
 
 .PHONY: chaos
-chaos: ## [chaos/main.go] the fault campaign on three real brokers, about 15 minutes; QUICK=1: a few minutes
+chaos: ## [chaos/main.go] the fault campaign on three real brokers, about 30 minutes; QUICK=1: about seven
 	scripts/kafka.sh fetch >/dev/null
 	go run ./chaos $(if $(QUICK),-quick)
 
 .PHONY: chaos-long
-chaos-long: ## [chaos/main.go] four rounds of the fault campaign, about an hour, in segments that resume
+chaos-long: ## [chaos/main.go] four rounds of the fault campaign, about two hours, in segments that resume
 	scripts/kafka.sh fetch >/dev/null
 	go run ./chaos -long
 

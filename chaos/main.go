@@ -3,9 +3,9 @@
 // off, and so are the brokers and the network. Afterwards what every process
 // wrote into a ledger is compared with the log as another client reads it.
 //
-//	go run ./chaos                 the campaign: every scenario once, about 15 minutes
+//	go run ./chaos                 the campaign: every scenario once, about 30 minutes
 //	go run ./chaos -quick          its shortest form, a few minutes
-//	go run ./chaos -long           four rounds of it, about an hour; run again, it continues
+//	go run ./chaos -long           four rounds of it, about two hours; run again, it continues
 //	go run ./chaos -soak 30m       a steady load for that long, without faults
 //	go run ./chaos -schedule       what a seed would do, and when
 //	go run ./chaos -only 'storm'   the scenarios whose names match
@@ -88,7 +88,7 @@ const rounds = 4
 func parse(args []string) (s settings, err error) {
 	flags := flag.NewFlagSet("chaos", flag.ContinueOnError)
 	flags.BoolVar(&s.quick, "quick", false, "the shortest form of the most important scenarios")
-	flags.BoolVar(&s.long, "long", false, fmt.Sprintf("%d rounds of all scenarios, about an hour; what the result file has is not run again", rounds))
+	flags.BoolVar(&s.long, "long", false, fmt.Sprintf("%d rounds of all scenarios, about two hours; what the result file has is not run again", rounds))
 	flags.DurationVar(&s.soak, "soak", 0, "instead of the campaign, a steady load without faults for this `time`, and no process may grow")
 	flags.BoolVar(&s.schedule, "schedule", false, "print what the seed would do, and when")
 	flags.BoolVar(&s.keep, "keep", false, "keep the ledgers and logs of scenarios that went well too")

@@ -114,6 +114,23 @@ func (m *member) join(slot int, incarnation uint16) error {
 	if err != nil {
 		return err
 	}
+	if err := m.subscribe(bus, incarnation); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	m.buses[slot] = bus
+	m.mu.Unlock()
+	m.work.Go(func() { m.start(bus, slot, incarnation) })
+	return nil
+}
+
+// subscribe adds the handlers of the crew to a bus that has not been started.
+func (m *member) subscribe(bus *eventbus.Bus, incarnation uint16) error {
+	if m.task.Crew.Defaults {
+		return eventbus.Subscribe(bus, m.task.Topic.numbered(), func(ctx context.Context, e numbered) error {
+			return m.handle(ctx, incarnation, e, m.unavailable())
+		}, eventbus.Group(m.task.Topic.group()))
+	}
 	options := []eventbus.SubscribeOption{
 		eventbus.Group(m.task.Topic.group()), eventbus.Concurrency(m.task.Crew.Concurrency),
 	}
@@ -129,10 +146,6 @@ func (m *member) join(slot int, incarnation uint16) error {
 			return err
 		}
 	}
-	m.mu.Lock()
-	m.buses[slot] = bus
-	m.mu.Unlock()
-	m.work.Go(func() { m.start(bus, slot, incarnation) })
 	return nil
 }
 

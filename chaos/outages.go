@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net"
 	"time"
 
@@ -215,4 +216,33 @@ func dependencyDown() scenario {
 			p.add(5*time.Second, loseDependency, nobody, 60*time.Second)
 		},
 	})
+}
+
+// quietService lets everything that the handlers of a quiet service need be down
+// for a minute. Its subscription has the defaults of every option: they must
+// outlast the outage without a dead letter, with as few keys as there are.
+func quietService(keys int) scenario {
+	return scenario{
+		name:  fmt.Sprintf("quiet service %d", keys),
+		about: fmt.Sprintf("what handlers need is down for 60 s, with all defaults and %d keys: no event may become a dead letter", keys),
+		quick: keys == 3,
+		clean: true,
+		load:  load{Processes: 1, Events: 240, Rate: 3, Keys: keys},
+		crew:  crew{Processes: 1, Buses: 1, Defaults: true},
+		plan: func(p *plan) {
+			p.add(5*time.Second, loseDependency, nobody, sized(p.quick, 20*time.Second, time.Minute))
+		},
+		// The outage itself, and the longest wait before an attempt, which is 30 s.
+		stall: func(actions []action) time.Duration { return actions[0].lasts + 35*time.Second },
+		judge: nothingDead,
+	}
+}
+
+// nothingDead returns an error for a scenario in which no event may become a dead
+// letter.
+func nothingDead(_ *stage, e *evidence) (wrong []string) {
+	if n := len(e.dead); n > 0 {
+		wrong = append(wrong, fmt.Sprintf("%d events became dead letters", n))
+	}
+	return wrong
 }

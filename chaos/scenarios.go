@@ -9,5 +9,8 @@ func scenarios() []scenario {
 	for _, p := range protocols {
 		all = append(all, mixedVersions(p.name, p.value), typeAdded(p.name, p.value), typeRemoved(p.name, p.value))
 	}
+	for _, keys := range []int{1, 3, 9} {
+		all = append(all, quietService(keys))
+	}
 	return all
 }

@@ -73,6 +73,9 @@ type crew struct {
 	// Dependent subscribes to dependent events too.
 	Dependent bool
 	Bounds    eventbus.Bounds
+	// Defaults leaves everything that a service need not configure to the bus, and
+	// makes every handler need the dependency.
+	Defaults bool
 	// Protocol is the group protocol, one of those above; empty is the
 	// default. Backoff is the bound of the first wait before a retry; 0 is short.
 	Protocol string
@@ -156,6 +159,9 @@ func (t *task) bus(logger *slog.Logger, wrap func(*kafka.Transport) transport.Tr
 		SessionTimeout: t.Crew.Session, HeartbeatInterval: t.Crew.Heartbeat, RebalanceTimeout: t.Crew.Rebalance,
 		Bounds:   t.Crew.Bounds,
 		Producer: transport.ProducerConfig{DeliveryTimeout: t.Load.Delivery},
+	}
+	if t.Crew.Defaults {
+		c = eventbus.Config{Service: service, Environment: environment, Logger: logger}
 	}
 	return eventbus.New(wrap(kafka.New(config)), c)
 }
