@@ -23,10 +23,11 @@ const (
 // damage is a part of a partition's log that can't be read.
 type damage struct {
 	fault  *batch.Fault
-	tries  int
-	logged time.Time
+	tries  int       // in which it was found, in a row
+	logged time.Time // zero if it was not yet
 }
 
+// unreadable returns the damage as a status shows it and a Listener is told it.
 func (d *damage) unreadable() *transport.Unreadable {
 	return &transport.Unreadable{From: d.fault.From, Next: d.fault.Next, Err: d.fault.Err}
 }
@@ -54,13 +55,14 @@ func (f *Fetcher) unreadable(p *Partition, err error, now time.Time) {
 			"partition", p.String(), "from", fault.From, "next", fault.Next, "error", fault.Err)
 	}
 	final := d.tries >= unreadableTries || !errors.Is(fault, kerr.CorruptMessage)
-	if f.Recreated == nil && final && f.hopeless == nil {
-		f.hopeless = fmt.Errorf("%s: %w", p.Partition, fault)
+	if f.Recreated == nil && final && f.fatal == nil {
+		f.fatal = fmt.Errorf("%s: %w", p.Partition, fault)
 	}
 	Signal(f.some)
 }
 
-// passed forgets the damage once the position is behind its begin.
+// passed forgets the damage once the position is behind its begin: the records could be
+// read this time, or an operator has passed them over.
 func (p *Partition) passed() {
 	if p.damage != nil && p.next > p.damage.fault.From {
 		p.damage, p.err = nil, nil

@@ -41,9 +41,9 @@ const (
 type Fetcher struct {
 	client    *cluster.Client
 	log       *slog.Logger
-	rack      string
-	isolation int8
-	limit     int // bytes fetched and not polled
+	rack      string // in which to prefer replicas; empty for leaders
+	isolation int8   // 1: committed records alone, 0: all
+	limit     int    // bytes of responses that are fetched and not polled
 	// Topics has the policy of each topic for offsets that its log does not have.
 	Topics   map[string]transport.TopicStart
 	Listener *Listener
@@ -57,26 +57,31 @@ type Fetcher struct {
 	wake chan struct{} // something changed that run should look at
 	some chan struct{} // something changed that Poll should look at
 
-	Mu         sync.Mutex // guards what follows
+	// Mu guards what follows. It is never held while the Listener is called, a broker is
+	// waited for, or records are decoded.
+	Mu         sync.Mutex
 	Partitions map[transport.Partition]*Partition
-	Order      []*Partition // by topic and partition
-	turn       int          // where in order the next round begins, so that none is always last
-	pollTurn   int
-	sources    map[int32]*fetchSource
-	leaders    int // how many brokers lead the partitions
-	Held       int // bytes of responses that are not polled
-	Reserved   int // bytes that requests in flight may bring
-	resolving  bool
-	hopeless   error // why a reader ends
+	// Order has the same partitions by topic and number. turn is where in it the next
+	// round begins, and pollTurn where the next poll does, so that none is always last.
+	Order    []*Partition
+	turn     int
+	pollTurn int
+	sources  map[int32]*fetchSource // by node id
+	leaders  int                    // how many brokers lead the partitions
+	// Held counts the bytes of responses that are not polled, Reserved those that the
+	// requests under way may bring. Together they stay below limit, but for one request.
+	Held, Reserved int
+	resolving      bool  // a goroutine asks for leaders
+	fatal          error // why a reader ends
 
-	keys batch.HeaderKeys // Poll's
+	keys batch.HeaderKeys // Poll's alone, without Mu
 }
 
 // fetchSource is a broker that is fetched from.
 type fetchSource struct {
-	requests  int
+	requests  int       // under way
 	notBefore time.Time // after a failure, or when throttled
-	failures  int
+	failures  int       // in a row
 }
 
 // NewFetcher returns a fetcher without partitions. The caller sets Ctx, Listener,
@@ -124,7 +129,7 @@ func (f *Fetcher) round(now time.Time) (again time.Duration) {
 	defer f.Mu.Unlock()
 	again = time.Hour
 	later := func(t time.Time) { again = min(again, max(t.Sub(now), time.Millisecond)) }
-	fetches, doubts := make(map[int32][]*Partition), make(map[int32][]*Partition)
+	fetches, unchecked := make(map[int32][]*Partition), make(map[int32][]*Partition)
 	unknown := false
 	for i := range f.Order {
 		p := f.Order[(f.turn+i)%len(f.Order)]
@@ -152,8 +157,8 @@ func (f *Fetcher) round(now time.Time) (again time.Duration) {
 			unknown = true
 			continue
 		}
-		if p.doubt != sure {
-			doubts[p.leader] = append(doubts[p.leader], p)
+		if p.place != inLog {
+			unchecked[p.leader] = append(unchecked[p.leader], p)
 			continue
 		}
 		broker := p.source(now)
@@ -169,11 +174,11 @@ func (f *Fetcher) round(now time.Time) (again time.Duration) {
 		f.resolving = true
 		f.work.Go(f.resolve)
 	}
-	for leader, ps := range doubts {
-		f.mend(leader, ps)
+	for leader, ps := range unchecked {
+		f.checkPositions(leader, ps)
 	}
 	for broker, ps := range fetches {
-		if !f.room() {
+		if !f.hasRoom() {
 			break
 		}
 		f.send(broker, ps, now)
@@ -184,6 +189,7 @@ func (f *Fetcher) round(now time.Time) (again time.Duration) {
 	return again
 }
 
+// source returns what is known of a broker, the zero value at first. f.Mu is held.
 func (f *Fetcher) source(broker int32) *fetchSource {
 	s := f.sources[broker]
 	if s == nil {
@@ -203,10 +209,10 @@ func (f *Fetcher) share() int {
 // known to come.
 func (f *Fetcher) partitionBytes() int32 { return int32(min(fetchPartitionBytes, f.share())) }
 
-// room reports whether the bound leaves room for another request. If not, what
+// hasRoom reports whether the bound leaves room for another request. If not, what
 // was fetched of paused partitions goes, to be fetched again when they are
 // resumed: they must not keep the others from being fetched.
-func (f *Fetcher) room() bool {
+func (f *Fetcher) hasRoom() bool {
 	fits := func() bool {
 		used := f.Held + f.Reserved
 		return used == 0 || used+f.share() <= f.limit
@@ -259,6 +265,12 @@ func (f *Fetcher) Announce(assigned []transport.Assignment) {
 	Signal(f.some)
 }
 
+// withdraw has nothing more fetched or returned of p. f.Mu is held.
+func (f *Fetcher) withdraw(p *Partition) {
+	p.Revoked = true
+	f.moveTo(p, p.next)
+}
+
 // Stop stops fetching partitions, of which Poll returns nothing from now on. They
 // still count as assigned, for commits, until Remove.
 func (f *Fetcher) Stop(partitions []transport.Partition) {
@@ -266,8 +278,7 @@ func (f *Fetcher) Stop(partitions []transport.Partition) {
 	defer f.Mu.Unlock()
 	for _, id := range partitions {
 		if p := f.Partitions[id]; p != nil {
-			p.Revoked = true
-			f.moveTo(p, p.next)
+			f.withdraw(p)
 		}
 	}
 	Signal(f.wake)
@@ -279,8 +290,7 @@ func (f *Fetcher) Remove(partitions []transport.Partition) {
 	defer f.Mu.Unlock()
 	for _, id := range partitions {
 		if p := f.Partitions[id]; p != nil {
-			p.Revoked = true
-			f.moveTo(p, p.next)
+			f.withdraw(p)
 			delete(f.Partitions, id)
 		}
 	}

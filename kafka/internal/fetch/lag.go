@@ -23,6 +23,7 @@ func (f *Fetcher) WatchLag() {
 	}
 }
 
+// unfetched returns the partitions whose log's end was not seen for LagAge.
 func (f *Fetcher) unfetched(now time.Time) (ids []transport.Partition) {
 	f.Mu.Lock()
 	defer f.Mu.Unlock()
@@ -35,6 +36,8 @@ func (f *Fetcher) unfetched(now time.Time) (ids []transport.Partition) {
 	return ids
 }
 
+// askEnds asks for the last stable offsets of partitions. An end never goes back here: an
+// answer may have been overtaken by that of a fetch.
 func (f *Fetcher) askEnds(ids []transport.Partition) {
 	if len(ids) == 0 {
 		return

@@ -21,7 +21,8 @@ const (
 	offsetMovedToTiering kerr.Error = 109
 )
 
-// refused deals with a partition that a fetch was refused for.
+// refused deals with a partition that a fetch was refused for. A replica's refusal says
+// nothing of the partition: the leader is asked then. f.Mu is held.
 func (f *Fetcher) refused(p *Partition, r *fetchRequest, part *kmsg.FetchResponseTopicPartition, now time.Time) {
 	code := kerr.Error(part.ErrorCode)
 	err := fmt.Errorf("fetching %s at offset %d: %w", p.Partition, p.ahead, code)
@@ -31,7 +32,7 @@ func (f *Fetcher) refused(p *Partition, r *fetchRequest, part *kmsg.FetchRespons
 	}
 	switch code {
 	case kerr.OffsetOutOfRange, offsetMovedToTiering:
-		p.doubt = outOfRange
+		p.place = outOfRange
 	case kerr.UnknownTopicOrPartition, kerr.LeaderNotAvailable, kerr.NotLeaderOrFollower, ReplicaNotAvailable, kerr.KafkaStorageError,
 		kerr.FencedLeaderEpoch, kerr.UnknownLeaderEpoch, kerr.UnknownTopicID, inconsistentTopicID:
 		// The broker may say who the leader is (KIP-951).
@@ -43,7 +44,7 @@ func (f *Fetcher) refused(p *Partition, r *fetchRequest, part *kmsg.FetchRespons
 		p.leader = -1
 	default:
 		p.fail(err, now)
-		f.giveUp(p, err)
+		f.endReader(p, err)
 	}
 }
 
@@ -51,19 +52,20 @@ func (f *Fetcher) refused(p *Partition, r *fetchRequest, part *kmsg.FetchRespons
 // partition before it believes it: a broker may not know a new one yet.
 const missingAnswers = 3
 
-// giveUp ends a reader that is refused a partition for good. A consumer goes on
+// endReader ends a reader that is refused a partition for good. A consumer goes on
 // asking: its group may have been given the rights, or the topic, by then.
-func (f *Fetcher) giveUp(p *Partition, err error) {
-	if f.Recreated != nil || f.hopeless != nil {
+func (f *Fetcher) endReader(p *Partition, err error) {
+	if f.Recreated != nil || f.fatal != nil {
 		return
 	}
 	if errors.Is(err, transport.ErrUnauthorized) || errors.Is(err, transport.ErrTopicMissing) && p.missing >= missingAnswers {
-		f.hopeless = err
+		f.fatal = err
 		Signal(f.some)
 	}
 }
 
-// resolve finds out who leads the partitions that need it.
+// resolve finds out who leads the partitions that need it, topic by topic, until none
+// does. At most one goroutine runs it: see Fetcher.resolving.
 func (f *Fetcher) resolve() {
 	for {
 		topic, stale, ok := f.unresolved(time.Now())
@@ -79,8 +81,9 @@ func (f *Fetcher) resolve() {
 	}
 }
 
-// unresolved is a topic of which a leader is to be found out, and whether what
-// is known of it may be stale. If there is none, resolve ends.
+// unresolved returns a topic of which a leader is to be found out, and whether what
+// is known of it may be stale. If there is none, it ends resolve by clearing resolving
+// under the same lock, so that a partition that needs a leader next starts it again.
 func (f *Fetcher) unresolved(now time.Time) (topic string, stale, ok bool) {
 	f.Mu.Lock()
 	defer f.Mu.Unlock()
@@ -99,7 +102,7 @@ func (f *Fetcher) unresolved(now time.Time) (topic string, stale, ok bool) {
 	return topic, stale, ok
 }
 
-// learn takes over what the cluster said of a topic's leaders.
+// learn takes over what the cluster said of a topic's leaders, or why it said nothing.
 func (f *Fetcher) learn(topic string, t *cluster.TopicMeta, err error) {
 	now := time.Now()
 	f.Mu.Lock()
@@ -116,6 +119,9 @@ func (f *Fetcher) learn(topic string, t *cluster.TopicMeta, err error) {
 	f.leaders = len(leaders)
 }
 
+// learnPartition takes over what the cluster said of one partition's leader. A new leader
+// of a later epoch may lack the end of the old one's log, so the position is checked
+// before the next fetch. f.Mu is held.
 func (f *Fetcher) learnPartition(p *Partition, t *cluster.TopicMeta, err error, now time.Time) {
 	recheck := p.recheck
 	p.recheck = false
@@ -139,7 +145,7 @@ func (f *Fetcher) learnPartition(p *Partition, t *cluster.TopicMeta, err error, 
 		if f.Ctx.Err() == nil {
 			f.client.Invalidate(p.Topic)
 			p.fail(err, now)
-			f.giveUp(p, err)
+			f.endReader(p, err)
 		}
 		return
 	}
@@ -160,8 +166,8 @@ func (f *Fetcher) learnPartition(p *Partition, t *cluster.TopicMeta, err error, 
 	p.leader = meta.Leader
 	if meta.Epoch > p.leaderEpoch {
 		p.leaderEpoch = meta.Epoch
-		if p.lastEpoch >= 0 && meta.Epoch > p.lastEpoch && p.doubt == sure {
-			p.doubt = truncated
+		if p.lastEpoch >= 0 && meta.Epoch > p.lastEpoch && p.place == inLog {
+			p.place = truncated
 		}
 	}
 }
@@ -179,7 +185,7 @@ func (f *Fetcher) Outlives(p *Partition, t *cluster.TopicMeta) bool {
 	if f.Recreated != nil {
 		f.Recreated(p.Topic)
 	} else {
-		f.hopeless = fmt.Errorf("%s: %w: %w", p.Partition, transport.ErrTopicMissing, ErrRecreated)
+		f.fatal = fmt.Errorf("%s: %w: %w", p.Partition, transport.ErrTopicMissing, ErrRecreated)
 		Signal(f.some)
 	}
 	return true

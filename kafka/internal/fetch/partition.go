@@ -28,13 +28,15 @@ type Partition struct {
 	// that.
 	lastEpoch int32
 
-	leader, leaderEpoch int32 // leader −1: to be found out
+	// leader is the node id of the partition's leader, −1 if it is to be found out.
+	// leaderEpoch goes with it into requests, so that a deposed leader refuses them.
+	leader, leaderEpoch int32
 	replica             int32 // to fetch from instead of the leader (KIP-392), −1: none
 	replicaUntil        time.Time
 	leaderUntil         time.Time     // no replica until then
 	left                int           // how many times in a row a replica was left
 	request             *fetchRequest // that is in flight, nil if none
-	maxBytes            int32
+	maxBytes            int32         // that one fetch may bring; more once a larger batch was cut off
 
 	announced bool // Assigned has returned
 	Revoked   bool // Revoked or Lost is being called: nothing more is returned
@@ -43,30 +45,33 @@ type Partition struct {
 	// takes long. rechecked is when that was asked for last.
 	recheck   bool
 	rechecked time.Time
-	// doubt is about a position that may not be in the leader's log: truncated if
+	// place says whether the position is in the leader's log: truncated if
 	// the log may end before it, outOfRange if the leader says that it is not
 	// there. Fetching waits until that is mended.
-	doubt   doubt
-	mending bool  // a goroutine does so
-	stuck   error // why the partition is not fetched any more, nil if it is
+	place    place
+	checking bool  // a goroutine does so
+	stuck    error // why the partition is not fetched any more, nil if it is
 
 	notBefore time.Time // earliest next try after a failure
-	failures  int
-	missing   int // how many times in a row the cluster said that it is not there
-	err       error
+	failures  int       // in a row, of this partition
+	missing   int       // how many times in a row the cluster said that it is not there
+	err       error     // the last failure, nil once a fetch has succeeded: Status shows it
 	// damage is what can't be read at next, nil if nothing was found. It stays until
 	// the position has passed it: that the log is fetched again is no news.
 	damage *damage
 
+	// lastStable and highWatermark are the ends of the log as a broker said last, −1 at
+	// first. lastFetch is when a fetch succeeded; lastAsked when the ends were asked for
+	// because none had for long.
 	lastStable, highWatermark int64
 	lastFetch, lastAsked      time.Time
 }
 
-// doubt is what is unsure about a position.
-type doubt int8
+// place says where a position may lie, beside in the leader's log.
+type place int8
 
 const (
-	sure doubt = iota
+	inLog place = iota
 	truncated
 	outOfRange
 )
@@ -84,9 +89,10 @@ func newFetchPartition(a *transport.Assignment, maxBytes int32) *Partition {
 // one lets fetching go on while the caller works.
 const queueLength = 8
 
-// wants reports whether the partition is to be fetched, once it is known where.
+// wants reports whether the partition is to be fetched, once it is known where. What is
+// queued counts as it came, compressed: it is the bound of what is fetched ahead.
 func (p *Partition) wants() bool {
-	if p.Revoked || p.paused || p.ahead >= p.end || p.mending || p.stuck != nil || p.request != nil || len(p.queue) >= queueLength {
+	if p.Revoked || p.paused || p.ahead >= p.end || p.checking || p.stuck != nil || p.request != nil || len(p.queue) >= queueLength {
 		return false
 	}
 	if p.damage != nil && len(p.queue) > 0 {
@@ -104,7 +110,8 @@ func (p *Partition) pollable() bool {
 	return len(p.queue) > 0 && p.announced && !p.Revoked && !p.paused
 }
 
-// source is the broker to fetch from.
+// source returns the broker to fetch from: the replica that the leader recommended, for as
+// long as such advice is good, or the leader.
 func (p *Partition) source(now time.Time) int32 {
 	if p.replica >= 0 && now.After(p.replicaUntil) {
 		p.replica = -1

@@ -20,17 +20,20 @@ const (
 	pollBytes          = 1 << 20
 )
 
-// pick is a piece that Poll decodes from, and what came of it.
+// pick is a piece that Poll decodes from, and what came of it. It holds the piece's memory
+// from picks to the end of poll, whatever becomes of the partition in between.
 type pick struct {
 	partition *Partition
 	piece     *fetched
-	done      bool // decoded is there
+	done      bool // decoded, or err, is there
 	decoded   batch.Decoded
-	err       error
+	err       error // a *batch.Fault: the next records can't be read
 }
 
 // Await returns what was fetched, and waits for it until ctx ends or closing is
-// closed.
+// closed. The error is ctx's, transport.ErrClosed, or of a reader what over returns; a
+// consumer waits out everything else. Only one goroutine at a time may call it. The
+// caller owns the batches until it calls their Release.
 func (f *Fetcher) Await(ctx context.Context, closing <-chan struct{}) ([]transport.Batch, error) {
 	for {
 		select {
@@ -60,8 +63,8 @@ func (f *Fetcher) Await(ctx context.Context, closing <-chan struct{}) ([]transpo
 func (f *Fetcher) over() error {
 	f.Mu.Lock()
 	defer f.Mu.Unlock()
-	if f.Recreated != nil || f.hopeless != nil {
-		return f.hopeless
+	if f.Recreated != nil || f.fatal != nil {
+		return f.fatal
 	}
 	if slices.ContainsFunc(f.Order, func(p *Partition) bool { return p.next < p.end }) {
 		return nil
@@ -69,7 +72,8 @@ func (f *Fetcher) over() error {
 	return io.EOF
 }
 
-// poll returns what was fetched, at most a chunk per partition.
+// poll returns what was fetched, at most a chunk per partition, without waiting. It may
+// return nothing though there was something, if that can't be read or was revoked.
 func (f *Fetcher) poll() []transport.Batch {
 	picks := f.picks()
 	if len(picks) == 0 {
@@ -94,7 +98,7 @@ func (f *Fetcher) poll() []transport.Batch {
 		piece := picks[i].piece
 		piece.reading, piece.keeps = false, piece.reader.Memory()
 		if picks[i].done {
-			if b, ok := f.settle(&picks[i]); ok {
+			if b, ok := f.batchOf(&picks[i]); ok {
 				batches = append(batches, b)
 			}
 		}
@@ -158,9 +162,9 @@ func (f *Fetcher) crowded() bool {
 	return going
 }
 
-// settle makes a batch of what was decoded, unless the partition was revoked,
+// batchOf makes a batch of what was decoded, unless the partition was revoked,
 // moved or paused meanwhile.
-func (f *Fetcher) settle(c *pick) (transport.Batch, bool) {
+func (f *Fetcher) batchOf(c *pick) (transport.Batch, bool) {
 	p, piece, d := c.partition, c.piece, &c.decoded
 	switch {
 	case len(p.queue) == 0 || p.queue[0] != piece || p.Revoked:
@@ -180,7 +184,7 @@ func (f *Fetcher) settle(c *pick) (transport.Batch, bool) {
 		LastStable: piece.lastStable, HighWatermark: piece.highWatermark,
 	}
 	if len(d.Records) > 0 {
-		b.Release = lend(piece.memory.buffer, d)
+		b.Release = releaseOf(piece.memory.buffer, d)
 	} else {
 		d.Release()
 	}
@@ -196,9 +200,9 @@ func (f *Fetcher) settle(c *pick) (transport.Batch, bool) {
 	return b, b.From < b.Next
 }
 
-// lend is the Release of a batch: it gives up the memory of a response, of what
+// releaseOf returns the Release of a batch, which gives up the memory of a response, of what
 // was decompressed from it, and of the records.
-func lend(response *batch.Buffer, d *batch.Decoded) func() {
+func releaseOf(response *batch.Buffer, d *batch.Decoded) func() {
 	response.Retain()
 	lent := *d
 	return func() {

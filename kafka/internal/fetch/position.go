@@ -25,12 +25,12 @@ var (
 // waited for.
 const untilWritten transport.OutOfRange = -1
 
-// mend starts to find out where partitions of one leader really are.
-func (f *Fetcher) mend(leader int32, partitions []*Partition) {
+// checkPositions starts to find out where partitions of one leader really are.
+func (f *Fetcher) checkPositions(leader int32, partitions []*Partition) {
 	var cut, out []*Partition
 	for _, p := range partitions {
-		p.mending = true
-		if p.doubt == truncated {
+		p.checking = true
+		if p.place == truncated {
 			cut = append(cut, p)
 		} else {
 			out = append(out, p)
@@ -38,23 +38,23 @@ func (f *Fetcher) mend(leader int32, partitions []*Partition) {
 	}
 	f.work.Go(func() {
 		if len(cut) > 0 {
-			f.mendTruncated(leader, cut)
+			f.checkTruncated(leader, cut)
 		}
 		if len(out) > 0 {
-			f.mendOutOfRange(leader, out)
+			f.checkOutOfRange(leader, out)
 		}
 		f.Mu.Lock()
 		for _, p := range partitions {
-			p.mending = false
+			p.checking = false
 		}
 		f.Mu.Unlock()
 		Signal(f.wake)
 	})
 }
 
-// mendTruncated asks a new leader whether its log holds what was read up to a
+// checkTruncated asks a new leader whether its log holds what was read up to a
 // position: where the epoch that was read last ends in its log (KIP-320).
-func (f *Fetcher) mendTruncated(leader int32, partitions []*Partition) {
+func (f *Fetcher) checkTruncated(leader int32, partitions []*Partition) {
 	ends, failed := f.epochEnds(leader, partitions)
 	logs, unbounded := f.boundedEnds(partitions)
 	for _, p := range partitions {
@@ -70,11 +70,11 @@ func (f *Fetcher) mendTruncated(leader int32, partitions []*Partition) {
 			p.fail(err, time.Now())
 		case f.cutShort(p, logs):
 		case end < 0 || end >= p.ahead: // nothing is missing, or nobody knows
-			p.doubt = sure
+			p.place = inLog
 		default:
 			// Of what was fetched, nothing more may be returned.
 			f.moveTo(p, p.next)
-			p.doubt = sure
+			p.place = inLog
 			move = end < p.next
 		}
 		from := p.next
@@ -161,13 +161,13 @@ func (f *Fetcher) cutShort(p *Partition, ends map[transport.Partition]int64) boo
 	}
 	f.moveTo(p, p.next)
 	p.stuck = fmt.Errorf("%s ends at offset %d and was to be read up to %d: %w", p.Partition, end, p.end, ErrTruncated)
-	p.err, f.hopeless = p.stuck, p.stuck
+	p.err, f.fatal = p.stuck, p.stuck
 	Signal(f.some)
 	return true
 }
 
-// mendOutOfRange moves positions that are not in the log.
-func (f *Fetcher) mendOutOfRange(leader int32, partitions []*Partition) {
+// checkOutOfRange moves positions that are not in the log.
+func (f *Fetcher) checkOutOfRange(leader int32, partitions []*Partition) {
 	ids := make([]transport.Partition, len(partitions))
 	for i, p := range partitions {
 		ids[i] = p.Partition
@@ -189,11 +189,11 @@ func (f *Fetcher) mendOutOfRange(leader int32, partitions []*Partition) {
 		case f.cutShort(p, ends):
 		case p.ahead >= starts[p.Partition] && p.ahead <= ends[p.Partition]:
 			// The broker did not know yet how far the log goes.
-			p.doubt = sure
+			p.place = inLog
 			p.fail(fmt.Errorf("fetching %s at offset %d: %w", p.Partition, p.ahead, kerr.OffsetOutOfRange), time.Now())
 		case p.ahead != p.next:
 			// Poll is behind, and what it returns next may be in the log.
-			p.doubt = sure
+			p.place = inLog
 			f.moveTo(p, p.next)
 		default:
 			to, reason = f.policy(p, starts[p.Partition], ends[p.Partition], epochs)
@@ -222,7 +222,7 @@ func (f *Fetcher) policy(p *Partition, start, end int64, epochs map[transport.Pa
 	case transport.ToLatest:
 		return end, errBeyond
 	case untilWritten:
-		p.doubt = sure
+		p.place = inLog
 		p.fail(fmt.Errorf("%s: %w: %d is past %d", p.Partition, errBeyond, p.next, end), time.Now())
 		return 0, nil
 	}
@@ -267,7 +267,7 @@ func (f *Fetcher) skip(ctx context.Context, p *Partition, from, to int64, reason
 	f.Mu.Lock()
 	defer f.Mu.Unlock()
 	f.moveTo(p, to)
-	p.doubt, p.lastEpoch = sure, -1
+	p.place, p.lastEpoch = inLog, -1
 	p.err, p.failures, p.damage = nil, 0, nil
 	p.notBefore = time.Time{}
 	Signal(f.some)

@@ -16,7 +16,8 @@ type Reader struct {
 	stop  context.CancelFunc
 }
 
-// NewReader returns a reader, which connects in the background.
+// NewReader returns a reader, which connects in the background. An error names every
+// wrong field of cfg. The caller closes the reader before client.
 func NewReader(client *cluster.Client, cfg transport.ReaderConfig, rack string) (*Reader, error) {
 	if err := validateReader(&cfg); err != nil {
 		return nil, err
@@ -38,7 +39,7 @@ func NewReader(client *cluster.Client, cfg transport.ReaderConfig, rack string) 
 	return r, nil
 }
 
-// validateReader fills in defaults and tells what is wrong.
+// validateReader fills in defaults and returns an error that names every wrong field.
 func validateReader(cfg *transport.ReaderConfig) error {
 	var wrong kerr.Faults
 	if len(cfg.From) == 0 {
@@ -56,12 +57,12 @@ func validateReader(cfg *transport.ReaderConfig) error {
 	return wrong.Err("transport.ReaderConfig")
 }
 
-// Poll returns what was fetched, and waits for it.
+// Poll returns what was fetched, and waits for it. It implements transport.Reader.
 func (r *Reader) Poll(ctx context.Context) ([]transport.Batch, error) {
 	return r.fetch.Await(ctx, r.fetch.Ctx.Done())
 }
 
-// Pause stops partitions.
+// Pause stops reading partitions; what was fetched of them is kept.
 func (r *Reader) Pause(partitions ...transport.Partition) { r.fetch.Pause(partitions, true) }
 
 // Resume lets them go on.

@@ -13,13 +13,14 @@ import (
 
 // fetchRequest is a fetch that is in flight.
 type fetchRequest struct {
-	source   int32
-	sent     time.Time
+	source   int32     // node id
+	sent     time.Time // by which a silent broker is recognised
 	cancel   context.CancelFunc
-	maxBytes int
+	maxBytes int // reserved of the Fetcher's bound
 }
 
-// send starts a fetch of partitions.
+// send starts a fetch of partitions, which are all led by that broker or have a replica
+// there. f.Mu is held.
 func (f *Fetcher) send(broker int32, partitions []*Partition, now time.Time) {
 	ctx, cancel := context.WithCancel(f.Ctx)
 	r := &fetchRequest{source: broker, sent: now, cancel: cancel, maxBytes: f.share()}
@@ -67,7 +68,8 @@ func topicOf(req *kmsg.FetchRequest, name string) *kmsg.FetchRequestTopic {
 	return &req.Topics[len(req.Topics)-1]
 }
 
-// fetch waits for the answer to a request and takes it in.
+// fetch waits for the answer to a request and takes it in. The answer is read into a
+// pooled buffer whose size a broker said: cluster bounds it before it is allocated.
 func (f *Fetcher) fetch(ctx context.Context, r *fetchRequest, req *kmsg.FetchRequest, partitions []*Partition) {
 	var buffer *batch.Buffer
 	body, version, err := f.client.Exchange(ctx, r.source, req, func(size int) []byte {
@@ -114,7 +116,7 @@ func (f *Fetcher) fetch(ctx context.Context, r *fetchRequest, req *kmsg.FetchReq
 }
 
 // unreachable deals with a broker that did not answer: what it leads may be led
-// by another now.
+// by another now. The partitions themselves don't back off, as only their broker failed.
 func (f *Fetcher) unreachable(r *fetchRequest, partitions []*Partition, err error, now time.Time) {
 	for _, p := range partitions {
 		if p.request != r {
@@ -130,7 +132,8 @@ func (f *Fetcher) unreachable(r *fetchRequest, partitions []*Partition, err erro
 	}
 }
 
-// take takes a response in.
+// take takes a response in. A response counts against the bound as a whole, until the
+// last of its pieces is polled or dropped. f.Mu is held.
 func (f *Fetcher) take(r *fetchRequest, resp *kmsg.FetchResponse, buffer *batch.Buffer, now time.Time) {
 	memory := &fetchMemory{buffer: buffer}
 	for i := range resp.Topics {
@@ -162,7 +165,8 @@ func (f *Fetcher) take(r *fetchRequest, resp *kmsg.FetchResponse, buffer *batch.
 	}
 }
 
-// takeBatches queues what a response brought of one partition.
+// takeBatches queues what a response brought of one partition. Only the headers of batches
+// are read here; Poll decodes them, so that fetching never waits for decoding. f.Mu is held.
 func (f *Fetcher) takeBatches(p *Partition, part *kmsg.FetchResponseTopicPartition, memory *fetchMemory, now time.Time) {
 	span, err := batch.FindSpan(part.RecordBatches, p.ahead)
 	if span.Next == p.ahead {
