@@ -21,8 +21,8 @@ var bufferPools [maxBufferBits - minBufferBits + 1]sync.Pool
 // returns it to the pool: whatever still refers to its bytes then reads those of
 // the next user. Retain and Release are safe for concurrent use.
 type Buffer struct {
-	Bytes []byte // may be appended to, by the only user
-	refs  atomic.Int32
+	Bytes []byte       // may be appended to, by the only user
+	refs  atomic.Int32 // users
 }
 
 // NewBuffer returns a buffer of size bytes with one user, the caller. Its content

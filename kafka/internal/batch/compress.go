@@ -40,7 +40,7 @@ func NewCompression(name string) (c Compression, err error) {
 	return c, err
 }
 
-// resetWriter is what gzip's and lz4's writers have in common.
+// resetWriter has the methods that gzip's and lz4's writers have in common.
 type resetWriter interface {
 	io.WriteCloser
 	Reset(io.Writer)
@@ -57,7 +57,8 @@ var (
 	}}
 )
 
-// Compress appends src, compressed, to dst.
+// Compress appends src, compressed, to dst, and returns the extended slice. An error is a
+// codec's own and is never one of src.
 func (c *Compression) Compress(dst, src []byte) ([]byte, error) {
 	switch c.Codec {
 	case 1:
@@ -76,6 +77,7 @@ func (c *Compression) Compress(dst, src []byte) ([]byte, error) {
 	return append(dst, src...), nil
 }
 
+// compressTo compresses by a pooled writer. The writer lets go of dst before it goes back.
 func compressTo(writers *sync.Pool, dst, src []byte) ([]byte, error) {
 	out := bytes.NewBuffer(dst)
 	w := writers.Get().(resetWriter)

@@ -19,6 +19,9 @@ var (
 	headerSize = (&transport.Record{Headers: make([]transport.Header, 1)}).Size() - recordSize
 )
 
+// Offsets that have no record, because compaction, an abort marker or an aborted
+// transaction left them, are covered by a chunk's span and not returned.
+
 // AbortedTransaction is a transaction whose records must not be returned: those of
 // Producer from offset First up to its abort marker.
 type AbortedTransaction struct{ Producer, First int64 }
@@ -50,8 +53,8 @@ type openBatch struct {
 	batchHeader
 	content content
 	size    int   // bytes of the batch as it is stored
-	left    int   // records that were not read
-	last    int64 // the offset of the last that was
+	left    int   // records that were not read, by the header's word until they have been
+	last    int64 // the offset of the last that was read; one before base at first
 }
 
 // Decoded is a chunk of a partition's log. Its user calls Release once.
@@ -273,7 +276,7 @@ func (r *Reader) isAborted(h *batchHeader) bool {
 	return aborted
 }
 
-// Cut drops the records at offset end and after it.
+// Cut drops the records at offset end and after it. Their memory stays until Release.
 func (d *Decoded) Cut(end int64) {
 	if d.Next > end {
 		d.Next = end
@@ -281,7 +284,8 @@ func (d *Decoded) Cut(end int64) {
 	}
 }
 
-// Release returns the memory of the records and of what was decompressed.
+// Release returns the memory of the records and of what was decompressed. It must be
+// called once; the response itself has other users, and is released by its owner.
 func (d *Decoded) Release() {
 	d.giveBack()
 	for _, b := range d.buffers {

@@ -27,9 +27,17 @@ type stream struct {
 // Read is io.Reader's. The codecs read what came over the network and are not ours: a
 // panic of theirs is a batch that can't be read.
 func (s *stream) Read(p []byte) (n int, err error) {
-	defer recoverCodec(&err)
+	defer func() {
+		if cause := recover(); cause != nil {
+			s.free, err = nil, fmt.Errorf("decompressing failed: %v", cause)
+		}
+	}()
 	n, err = s.reader.Read(p)
-	if s.narrow && err != nil && !errors.Is(err, io.EOF) {
+	if err == nil || errors.Is(err, io.EOF) {
+		return n, err
+	}
+	s.free = nil
+	if s.narrow {
 		err = fmt.Errorf("%w: %w", errFar, err)
 	}
 	return n, err
@@ -38,6 +46,8 @@ func (s *stream) Read(p []byte) (n int, err error) {
 // errFar explains a fault that may be the bound's.
 var errFar = errors.New("the batch may refer back further than half of FetchBytes, so raise FetchBytes")
 
+// close returns the decoder to its pool. A decoder that failed is not used again, as its
+// state may be anything. It may be called again.
 func (s *stream) close() {
 	if s.free != nil {
 		s.free()
@@ -45,6 +55,7 @@ func (s *stream) close() {
 	s.free = nil
 }
 
+// recoverCodec turns a panic into *err. It is to be deferred.
 func recoverCodec(err *error) {
 	if p := recover(); p != nil {
 		*err = fmt.Errorf("decompressing failed: %v", p)
@@ -78,6 +89,7 @@ func openStream(codec int16, src []byte, window int) (s *stream, err error) {
 	return nil, fmt.Errorf("unknown compression %d", codec)
 }
 
+// openGzip returns a stream of gzip, whose window is 32 KiB by definition (RFC 1951).
 func openGzip(src []byte) (*stream, error) {
 	r, ok := gzipReaders.Get().(*gzip.Reader)
 	if !ok {
@@ -89,6 +101,7 @@ func openGzip(src []byte) (*stream, error) {
 	return &stream{reader: r, memory: 64 << 10, free: func() { gzipReaders.Put(r) }}, nil
 }
 
+// openLZ4 returns a stream of lz4's frames, as Java's client and librdkafka write them.
 func openLZ4(src []byte) *stream {
 	r, ok := lz4Readers.Get().(*lz4.Reader)
 	if !ok {
@@ -107,6 +120,8 @@ func openLZ4(src []byte) *stream {
 	}}
 }
 
+// openZstd returns a stream of zstd's frames. The first frame's header says how much of
+// earlier content decoding keeps; a later frame may not ask for more than window either.
 func openZstd(src []byte, window int) (*stream, error) {
 	var header zstd.Header
 	if err := header.Decode(src); err != nil {

@@ -8,7 +8,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// VarintSize returns the size of v as a zigzag varint.
+// VarintSize returns the size of v as a zigzag varint, in bytes: seven bits go into each.
 func VarintSize(v int64) int { return (bits.Len64(uint64(v<<1)^uint64(v>>63)|1) + 6) / 7 }
 
 // bytesSize is the size of b with its length before it.
@@ -60,6 +60,7 @@ func AppendRecordHead(b []byte, size int, timestampDelta, offsetDelta int64) []b
 	return binary.AppendVarint(b, offsetDelta)
 }
 
+// appendBytes appends v with its length before it, −1 for nil: null and empty stay apart.
 func appendBytes(b, v []byte) []byte {
 	if v == nil {
 		return append(b, 1) // −1

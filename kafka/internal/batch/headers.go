@@ -14,7 +14,7 @@ const (
 // HeaderKeys makes strings of header keys without allocating one that it knows.
 // It belongs to one goroutine. The zero value works.
 type HeaderKeys struct {
-	known map[string]string
+	known map[string]string // by itself
 	// last are the keys of the record before, by place: records of one topic
 	// mostly have the same keys in the same order, and comparing is cheaper
 	// than looking up.
@@ -47,7 +47,8 @@ func (k *HeaderKeys) intern(i int, key []byte) string {
 	return s
 }
 
-// headerSlab cuts the headers of many records from few allocations.
+// headerSlab cuts the headers of many records from few allocations. last is the newest
+// of these, free the part of it that no record has. Earlier ones are the records' alone.
 type headerSlab struct{ last, free []transport.Header }
 
 // take returns n headers for a record after which left−1 more are expected to

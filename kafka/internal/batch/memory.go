@@ -8,9 +8,12 @@ import (
 
 // recordMemory is what the records of a large chunk and their headers lie in. It
 // is used again once the chunk is released.
+//
+// A decoder that allocated these for each chunk would leave more garbage than all keys and
+// values, which alias the response.
 type recordMemory struct {
-	records []transport.Record
-	headers []transport.Header
+	records []transport.Record // empty, with its capacity
+	headers []transport.Header // of the newest slab, all free
 }
 
 var recordMemories = sync.Pool{New: func() any { return new(recordMemory) }}
@@ -20,7 +23,8 @@ var recordMemories = sync.Pool{New: func() any { return new(recordMemory) }}
 // hundreds have used.
 const pooledRecords = 64
 
-// reserve makes room for more records, n in all.
+// reserve makes room for more records, n in all. n is bounded by the caller: it may come
+// from a batch's own word.
 func (d *Decoded) reserve(n int) {
 	if d.memory == nil && n >= pooledRecords {
 		d.memory = recordMemories.Get().(*recordMemory)

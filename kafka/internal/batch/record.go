@@ -224,7 +224,8 @@ func (r *Reader) addWithout(d *Decoded, f *fields, value bool, size, end int) er
 	return r.batch.content.skip(end)
 }
 
-// detach copies what a record refers to: it is a small part of what was read for it.
+// detach copies what a record refers to: it is a small part of what was read for it, and
+// would keep all of that alive. Nil stays nil, as a null key or value is not an empty one.
 func detach(record *transport.Record) {
 	record.Key, record.Value = bytes.Clone(record.Key), bytes.Clone(record.Value)
 	headers := make([]transport.Header, len(record.Headers))
@@ -234,7 +235,8 @@ func detach(record *transport.Record) {
 	record.Headers = headers
 }
 
-// skipHeaders returns the place in b behind n headers that begin at a place.
+// skipHeaders returns the place in b behind n headers that begin at a place, or one
+// behind all of b if it ends before.
 func skipHeaders(b []byte, at, n int) int {
 	for ; n > 0 && at <= len(b); n-- {
 		_, at = varbytes(b, at)

@@ -26,6 +26,7 @@ type snappyReader struct {
 	large  *snappyBlock
 }
 
+// newSnappyReader returns a reader of src that keeps at most limit bytes of a large block.
 func newSnappyReader(src []byte, limit int) *snappyReader {
 	if len(src) >= 16 && bytes.HasPrefix(src, xerialMagic) {
 		return &snappyReader{rest: src[16:], framed: true, limit: limit}
@@ -55,6 +56,7 @@ func (r *snappyReader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
+// nextBlock begins the next block: it decodes a small one, and opens a large one.
 func (r *snappyReader) nextBlock() error {
 	block := r.rest
 	r.rest = nil
@@ -103,6 +105,7 @@ type snappyBlock struct {
 	done    int    // bytes decoded
 }
 
+// newSnappyBlock returns a reader of a block that says it decodes to size bytes.
 func newSnappyBlock(block []byte, size, limit int) *snappyBlock {
 	_, n := binary.Uvarint(block)
 	return &snappyBlock{src: block[n:], left: size, kept: make([]byte, min(size, limit))}
@@ -137,6 +140,7 @@ func (b *snappyBlock) Read(p []byte) (n int, err error) {
 	return 0, io.EOF
 }
 
+// keep notes a decoded byte and returns it.
 func (b *snappyBlock) keep(c byte) byte {
 	b.kept[b.done%len(b.kept)] = c
 	b.done++

@@ -29,5 +29,5 @@ func (l *Listener) Enter(ctx context.Context) bool {
 	}
 }
 
-// Leave ends what Enter began.
+// Leave ends what Enter began. It never blocks.
 func (l *Listener) Leave() { <-l.turn }

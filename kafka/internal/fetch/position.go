@@ -166,7 +166,8 @@ func (f *Fetcher) cutShort(p *Partition, ends map[transport.Partition]int64) boo
 	return true
 }
 
-// checkOutOfRange moves positions that are not in the log.
+// checkOutOfRange moves positions that are not in the log. Before the log's start there is
+// one way to go; past its end a truncated log is told from a policy's case by its epochs.
 func (f *Fetcher) checkOutOfRange(leader int32, partitions []*Partition) {
 	ids := make([]transport.Partition, len(partitions))
 	for i, p := range partitions {
@@ -206,7 +207,8 @@ func (f *Fetcher) checkOutOfRange(leader int32, partitions []*Partition) {
 }
 
 // policy says where a position goes that is not in the log, and why. Without a
-// reason it stays.
+// reason it stays: the partition is asked for again, or stuck. start and end are the log's,
+// epochs where the position's epoch ends in it. f.Mu is held.
 func (f *Fetcher) policy(p *Partition, start, end int64, epochs map[transport.Partition]int64) (to int64, reason error) {
 	if p.next < start {
 		return start, errRemoved
@@ -231,7 +233,8 @@ func (f *Fetcher) policy(p *Partition, start, end int64, epochs map[transport.Pa
 	return 0, nil
 }
 
-// current reports whether p is still assigned.
+// current reports whether p is still assigned. Whoever gives up f.Mu and takes it again
+// asks first: a partition that was revoked and came back is another Partition. f.Mu is held.
 func (f *Fetcher) current(p *Partition) bool {
 	return f.Partitions[p.Partition] == p && !p.Revoked
 }

@@ -192,9 +192,12 @@ func (f *Fetcher) takeBatches(p *Partition, part *kmsg.FetchResponseTopicPartiti
 	// If there is an error, it belongs to what the next fetch begins with.
 	p.succeed()
 	p.maxBytes = f.partitionBytes()
-	// A broker notes the ends before it reads its log, which may have grown meanwhile.
+	// A broker notes the ends before it reads its log, which may have grown meanwhile. The
+	// last stable offset bounds what is read of committed records alone.
 	p.highWatermark = max(p.highWatermark, span.Next)
-	p.lastStable = max(p.lastStable, span.Next)
+	if f.isolation == 1 {
+		p.lastStable = max(p.lastStable, span.Next)
+	}
 	piece := &fetched{
 		memory: memory, left: span.Size,
 		lastStable: p.lastStable, highWatermark: p.highWatermark,

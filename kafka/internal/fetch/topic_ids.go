@@ -8,6 +8,9 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
+// By its name alone a topic can't be told from one that was deleted and created again,
+// whose offsets mean other records (KIP-516).
+
 // TopicID returns the ID that the topic of a partition had when it was assigned;
 // zero if it is not.
 func (f *Fetcher) TopicID(id transport.Partition) transport.TopicID {
