@@ -233,7 +233,7 @@ func (f *Fetcher) policy(p *Partition, start, end int64, epochs map[transport.Pa
 	return 0, nil
 }
 
-// current reports whether p is still assigned. Whoever gives up f.Mu and takes it again
+// current reports whether p is still assigned. A caller that gives up f.Mu and takes it again
 // asks first: a partition that was revoked and came back is another Partition. f.Mu is held.
 func (f *Fetcher) current(p *Partition) bool {
 	return f.Partitions[p.Partition] == p && !p.Revoked
