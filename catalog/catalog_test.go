@@ -137,7 +137,7 @@ func TestReadCatalogRefuses(t *testing.T) {
 		{`"source": "method"`, `"source": "fields"`, "names none"},
 		{`"type": "ShipmentLost"`, `"type": "ShipmentSent"`, "twice"},
 		{`"type": "ShipmentLost"`, `"type": ""`, "without a type"},
-		{"https://schemas", "schemas", "no absolute URI"},
+		{"https://schemas", "schemas", "not an absolute URI"},
 		{`"max.message.bytes"`, `"retention.ms"`, "keep Retention"},
 		{`"partitions": 6`, `"partitions": 6, "compacted": true, "compacted": true`, "duplicate"},
 		{`"retentionMs": -1`, `"compacted": true`, "no key to compact by"},
