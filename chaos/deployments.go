@@ -71,10 +71,10 @@ func heldAndHandled(t *stage, e *evidence) (wrong []string) {
 			continue
 		}
 		at := place{line.partition, line.offset}
-		switch {
-		case line.deed == acked:
+		switch line.deed {
+		case acked:
 			first[at] = line.at
-		case line.deed == handled:
+		case handled:
 			owners[line.owner] = true
 			if since, ok := first[at]; ok && time.Duration(line.at-since) > heldFor {
 				held++

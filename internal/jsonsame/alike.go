@@ -10,6 +10,7 @@ import (
 	"encoding"
 	"encoding/json"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 
@@ -90,12 +91,7 @@ func (a *Alike) lookAtKey(t reflect.Type) {
 // hasOwnForm reports whether t has a method that decides what it is in JSON.
 func hasOwnForm(t reflect.Type) bool {
 	p := reflect.PointerTo(t)
-	for _, method := range []reflect.Type{jsonMarshaler, jsonUnmarshaler, keypath.TextMarshaler, textUnmarshaler} {
-		if p.Implements(method) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc([]reflect.Type{jsonMarshaler, jsonUnmarshaler, keypath.TextMarshaler, textUnmarshaler}, p.Implements)
 }
 
 // TakesNull reports whether null is a value of the type that pointer points to, so

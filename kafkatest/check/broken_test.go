@@ -193,7 +193,7 @@ func (s *simple) try(r *transport.Record) error {
 		err = s.handle(ctx, r)
 	}()
 	err := <-ended
-	if err == errExited && s.flaw == forgetsExits { //nolint:errorlint // its own value
+	if err == errExited && s.flaw == forgetsExits {
 		s.mu.Unlock() // it can be stopped, and does nothing else
 		<-s.ctx.Done()
 		s.mu.Lock()
@@ -203,7 +203,7 @@ func (s *simple) try(r *transport.Record) error {
 
 // misread is what a flaw makes of a handler's error.
 func (s *simple) misread(err error) error {
-	_, isNil := err.(*nilError) //nolint:errorlint // as the handler returned it
+	_, isNil := err.(*nilError)
 	switch {
 	case s.flaw == takesNilForDone && isNil:
 		return nil

@@ -2,6 +2,7 @@ package check
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 	"strconv"
 	"time"
@@ -64,7 +65,7 @@ func (t *trial) judge(deeds []deed, idle bool) *Report {
 // judgeStory looks at one record by itself.
 func (t *trial) judgeStory(r *Report, s *story, passed, idle bool) {
 	times, excused := s.handled(t.history.crashes)
-	if slices.ContainsFunc(s.attempts, func(a *attempt) bool { return a.err == errNotJoined }) {
+	if slices.ContainsFunc(s.attempts, func(a *attempt) bool { return errors.Is(a.err, errNotJoined) }) {
 		r.find(Lost, s, "its handler published an event that was refused, and the middleware around it was told of success: what is committed there is taken as done, and the event is never published")
 	}
 	switch {
