@@ -19,7 +19,7 @@ type relayConfig struct {
 	Plain bool
 	Kind  kind
 	Log   *slog.Logger // set in code alone
-	inner int //nolint:unused // no key reaches it
+	inner int          //nolint:unused // no key reaches it
 }
 
 type kind string
