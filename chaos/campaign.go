@@ -239,7 +239,8 @@ func (t *stage) evidence(ctx context.Context) (*evidence, error) {
 	if t.scenario.crew.Dependent || t.scenario.types {
 		e.exempt = isDependent
 	}
-	if e.log, err = readLog(ctx, t.cluster, t.topic.topic(), t.topic.Partitions); err != nil {
+	e.intruders = intruders(entries)
+	if e.log, err = readLog(ctx, t.cluster, t.topic.topic(), t.topic.Partitions, e.intruders); err != nil {
 		return nil, err
 	}
 	e.dead, err = readLetters(ctx, t.cluster, t.topic.letters(), letterPartitions)

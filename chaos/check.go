@@ -23,6 +23,14 @@ type evidence struct {
 	exempt func(key uint32) bool
 	// rereads says that a member may know no more than watermarks.
 	rereads bool
+	// intruders are the records that an intruder wrote.
+	intruders map[place]intruder
+}
+
+// intruder is a record of an intruder: which kind, and what has to become of it.
+type intruder struct {
+	kind int
+	fate fate
 }
 
 // finding is what the evidence shows: numbers of events, and times.
@@ -89,6 +97,9 @@ func judge(e *evidence) *finding {
 	for p := range e.log {
 		states[p] = make([]state, len(e.log[p]))
 		for o, r := range e.log[p] {
+			if _, ok := e.intruders[place{int32(p), int64(o)}]; ok { //nolint:gosec // a partition's number
+				continue
+			}
 			places[r] = append(places[r], place{int32(p), int64(o)}) //nolint:gosec // a partition's number
 		}
 	}
@@ -272,6 +283,9 @@ func (f *finding) startedAgain(e *evidence, line *entry, c *coverage) {
 func (f *finding) outcomes(e *evidence, states [][]state) {
 	for p := range states {
 		for o := range states[p] {
+			if _, ok := e.intruders[place{int32(p), int64(o)}]; ok { //nolint:gosec // a partition's number
+				continue // judged by the scenario
+			}
 			s := &states[p][o]
 			dead := e.dead[place{int32(p), int64(o)}] //nolint:gosec // a partition's number
 			f.dead += min(dead, 1)

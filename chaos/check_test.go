@@ -138,3 +138,32 @@ func TestLongestStall(t *testing.T) {
 		t.Errorf("%d until %d, want 5 until 5", got, end)
 	}
 }
+
+// TestJudgeIntruders: a record of an intruder has the fate that it must have, and is
+// no event of the load.
+func TestJudgeIntruders(t *testing.T) {
+	entries := deeds(
+		entry{deed: intruded, offset: 0, key: 2, seq: uint32(deadLettered)}, entry{deed: intruded, offset: 1, key: 2, seq: uint32(passedOver)},
+	)
+	for name, c := range map[string]struct {
+		dead map[place]int
+		then []entry
+		want int // kinds that went wrong
+		lost int
+	}{
+		"as it should be":            {dead: map[place]int{{0, 0}: 1}},
+		"none has a letter":          {want: 1},
+		"one too many":               {dead: map[place]int{{0, 0}: 2}, want: 1},
+		"one that needs none":        {dead: map[place]int{{0, 0}: 1, {0, 1}: 1}, want: 1},
+		"handled as if it were good": {dead: map[place]int{{0, 0}: 1}, then: []entry{{deed: started, offset: 1, key: 7, seq: 1}}, lost: 1},
+	} {
+		all := append(append([]entry(nil), entries...), c.then...)
+		e := &evidence{entries: all, intruders: intruders(all), dead: c.dead, log: [][]logged{{{9, 0}, {9, 1}}}}
+		if f := judge(e); f.lost != c.lost {
+			t.Errorf("%s: %d lost, want %d: %v", name, f.lost, c.lost, f.wrong)
+		}
+		if got := len(astray(e)); got != c.want {
+			t.Errorf("%s: %d kinds went wrong, want %d: %v", name, got, c.want, astray(e))
+		}
+	}
+}

@@ -24,6 +24,7 @@ const (
 	beyond                      // and with it a stretch behind that: key is its length
 	sampled                     // a process tells what it is like, see sample
 	redelivered                 // a dead letter came back: partition and offset are those of its origin
+	intruded                    // an intruder wrote a record: key is its kind, seq its fate
 )
 
 // entry is one line of the ledger. Which fields count depends on the deed.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"strconv"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -21,12 +22,14 @@ type place struct {
 }
 
 // readLog returns the records of a whole topic, by partition. Offsets are indexes,
-// since nothing is deleted.
-func readLog(ctx context.Context, c *cluster.Cluster, topic string, partitions int32) ([][]logged, error) {
+// since nothing is deleted. Records of an intruder are not decoded.
+func readLog(ctx context.Context, c *cluster.Cluster, topic string, partitions int32, intruders map[place]intruder) ([][]logged, error) {
 	log := make([][]logged, partitions)
 	err := c.Each(ctx, topic, partitions, func(r *kgo.Record) error {
 		var e numbered
-		if err := json.Unmarshal(r.Value, &e); err != nil {
+		if _, ok := intruders[place{r.Partition, r.Offset}]; ok {
+			e = noEvent(r)
+		} else if err := json.Unmarshal(r.Value, &e); err != nil {
 			return fmt.Errorf("%s/%d@%d: %w", topic, r.Partition, r.Offset, err)
 		}
 		if at := int64(len(log[r.Partition])); r.Offset != at {
@@ -36,6 +39,12 @@ func readLog(ctx context.Context, c *cluster.Cluster, topic string, partitions i
 		return nil
 	})
 	return log, err
+}
+
+// noEvent stands for a record of an intruder in the log: of a key that no event
+// has, and a number that rises with the offset.
+func noEvent(r *kgo.Record) numbered {
+	return numbered{Key: math.MaxUint32 - uint32(r.Partition), Seq: uint32(r.Offset)} //nolint:gosec // small
 }
 
 // readLetters counts the dead letters in a topic by the place of the record that

@@ -22,7 +22,7 @@
 //	storms, outages, flights, soak, joining, versions, deployments  the scenarios and their bounds
 //	action, perform, fencing    what is done to processes and brokers, and when
 //	stage, task                 the processes of a scenario
-//	member, publisher, foreign, commits, event  what the processes do
+//	member, publisher, foreign, intruder, commits, event  what the processes do
 //	ledger, log, sample, pulse  what is recorded
 //	check, progress             judging it
 //	internal/cluster            the brokers, through another client, and the network

@@ -4,7 +4,7 @@ package main
 func scenarios() []scenario {
 	all := []scenario{
 		cleanStorm(), killStorm(), rollingBrokers(), brokersMoved(), brokersLost(), diskFull(), frozenMembers(), publishersLost(),
-		lettersRefused(), poisonFlood(), failingKeys(), dependencyDown(), memberJoins(), coordinatorMoves(), leaderMoves(), badNetwork(), mixedGroup(), flights(),
+		lettersRefused(), poisonFlood(), failingKeys(), dependencyDown(), memberJoins(), coordinatorMoves(), leaderMoves(), badNetwork(), mixedGroup(), hostileRecords(), flights(),
 	}
 	for _, p := range protocols {
 		all = append(all, mixedVersions(p.name, p.value), typeAdded(p.name, p.value), typeRemoved(p.name, p.value))

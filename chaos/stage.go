@@ -225,7 +225,15 @@ func (t *stage) open(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	if l.Intruded == 0 {
+		return nil
+	}
+	// It counts as a publisher, so that the scenario waits for it.
+	task := t.task(roleIntruder)
+	task.Shift = shift{Index: l.Processes, Events: l.Events / l.Intruded, Seed: t.seed}
+	p, err := t.spawn("intruder", task)
+	t.publishers = append(t.publishers, p)
+	return err
 }
 
 // openGroup starts the member processes and lets the buses join, except for the

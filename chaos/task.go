@@ -19,7 +19,7 @@ const taskVariable = "EVENTBUS_CHAOS_TASK"
 
 // task is what a child process is to do, as JSON.
 type task struct {
-	// Role is roleMember, rolePublisher or roleForeign.
+	// Role is one of those below.
 	Role    string   `json:"role"`
 	Brokers []string `json:"brokers"`
 	// Routes maps the address of a broker to the address to dial in its place:
@@ -43,6 +43,7 @@ const (
 	roleMember    = "member"
 	rolePublisher = "publisher"
 	roleForeign   = "foreign"
+	roleIntruder  = "intruder"
 )
 
 // The group protocols, as a crew names them.
@@ -100,6 +101,9 @@ type load struct {
 	Alternating bool
 	// Pad is the number of bytes that are added to an event.
 	Pad int
+	// Intruded makes an intruder write one record for so many events; 0 is no
+	// intruder.
+	Intruded int
 }
 
 // shift is the part of a load that one publisher process has.
@@ -134,6 +138,8 @@ func serve(text string) error {
 		return publish(&t, l)
 	case roleForeign:
 		return serveForeign(&t, l)
+	case roleIntruder:
+		return intrude(&t, l)
 	}
 	return fmt.Errorf("no role %q", t.Role)
 }

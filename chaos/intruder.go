@@ -1,0 +1,208 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// fate is what has to become of a record that an intruder wrote.
+type fate uint32
+
+const (
+	passedOver   fate = iota // nothing: no handler is for it
+	deadLettered             // one dead letter
+)
+
+// intrusion is one kind of record that no publisher of ours writes, and that a
+// broker accepts from any client with the right to write.
+type intrusion struct {
+	name string
+	fate fate
+	// edit changes a good event of a key into the record.
+	edit func(r *kgo.Record, random *rand.Rand)
+}
+
+// intrusions returns every kind. They share the keys of good events, so that
+// they stand before, between and behind those in the same lanes.
+func intrusions() []intrusion {
+	attribute := func(name, value string) func(*kgo.Record, *rand.Rand) {
+		return func(r *kgo.Record, _ *rand.Rand) { set(r, name, value) }
+	}
+	return []intrusion{
+		{"bytes without headers", deadLettered, func(r *kgo.Record, random *rand.Rand) {
+			r.Headers, r.Value = nil, noise(random, 300)
+		}},
+		{"no key, value and headers", deadLettered, func(r *kgo.Record, _ *rand.Rand) { r.Key, r.Value, r.Headers = nil, []byte{}, nil }},
+		{"data that is no JSON", deadLettered, func(r *kgo.Record, random *rand.Rand) { r.Value = noise(random, 100) }},
+		{"data of another type", deadLettered, func(r *kgo.Record, _ *rand.Rand) { r.Value = []byte(`{"key":"text","seq":-1}`) }},
+		{"null data", deadLettered, func(r *kgo.Record, _ *rand.Rand) { r.Value = []byte("null") }},
+		{"another version of CloudEvents", deadLettered, attribute("ce_specversion", "9.9")},
+		{"no id", deadLettered, attribute("ce_id", "")},
+		{"a time that is none", deadLettered, attribute("ce_time", "the day before yesterday")},
+		{"an id that is no UTF-8", deadLettered, attribute("ce_id", "\xff\xfe\x00")},
+		{"an attribute twice", deadLettered, func(r *kgo.Record, _ *rand.Rand) {
+			r.Headers = append(r.Headers, kgo.RecordHeader{Key: "ce_id", Value: []byte("another")})
+		}},
+		{"half a million headers", deadLettered, func(r *kgo.Record, _ *rand.Rand) {
+			for range 490_000 {
+				r.Headers = append(r.Headers, kgo.RecordHeader{})
+			}
+		}},
+		{"structured mode, cut short", deadLettered, func(r *kgo.Record, _ *rand.Rand) {
+			r.Headers = []kgo.RecordHeader{{Key: "content-type", Value: []byte("application/cloudevents+json")}}
+			r.Value = []byte(`{"specversion":"1.0","id":`)
+		}},
+		{"a type that nobody handles", passedOver, attribute("ce_type", "Nobody")},
+		{"a type for a terminal", passedOver, attribute("ce_type", "\x1b[2J<script>alert(1)</script>")},
+		{"a type of 50,000 letters", passedOver, attribute("ce_type", strings.Repeat("t", 50_000))},
+		{"a different type each time", passedOver, func(r *kgo.Record, random *rand.Rand) {
+			set(r, "ce_type", strconv.FormatUint(random.Uint64(), 36))
+		}},
+		{"a tombstone", passedOver, func(r *kgo.Record, _ *rand.Rand) { r.Value = nil }},
+	}
+}
+
+// set replaces the value of a header.
+func set(r *kgo.Record, name, value string) {
+	for i := range r.Headers {
+		if r.Headers[i].Key == name {
+			r.Headers[i].Value = []byte(value)
+		}
+	}
+}
+
+// noise returns n random bytes.
+func noise(random *rand.Rand, n int) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(random.Uint32())
+	}
+	return b
+}
+
+// intrude writes hostile records among the good ones, kind after kind, by another
+// client, and enters in the ledger where each stands and what has to become of it.
+func intrude(t *task, l *ledger) error {
+	client, err := kgo.NewClient(
+		kgo.SeedBrokers(t.Brokers...), kgo.DefaultProduceTopic(t.Topic.topic()),
+		// Uncompressed: a broker bounds what it accepts, and the headers stay what they are.
+		kgo.ProducerBatchCompression(kgo.NoCompression()),
+	)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	random := rand.New(rand.NewPCG(t.Shift.Seed, uint64(t.Shift.Index))) //nolint:gosec // not for secrets
+	kinds := intrusions()
+	ticker := time.NewTicker(time.Second * time.Duration(t.Load.Intruded) / time.Duration(t.Load.Rate))
+	defer ticker.Stop()
+	for i := range t.Shift.Events {
+		<-ticker.C
+		kind := kinds[i%len(kinds)]
+		// A key of the load: records of an intruder are in its keys' lanes.
+		key := uint32(random.IntN(t.Load.Keys)) //nolint:gosec // small
+		r := goodRecord(key, i)
+		kind.edit(r, random)
+		ctx, cancel := context.WithTimeout(context.Background(), closePatience)
+		got, err := client.ProduceSync(ctx, r).First()
+		cancel()
+		if err != nil {
+			return fmt.Errorf("%s: %w", kind.name, err)
+		}
+		l.add(entry{deed: intruded, partition: got.Partition, offset: got.Offset, key: uint32(i % len(kinds)), seq: uint32(kind.fate)}) //nolint:gosec // small
+	}
+	return nil
+}
+
+// goodRecord returns an event as one of our publishers writes it. Its number is
+// one that the load does not have: a handler that is given it is at fault.
+func goodRecord(key uint32, i int) *kgo.Record {
+	headers := [][2]string{
+		{"ce_specversion", "1.0"}, {"ce_id", "intruder-" + strconv.Itoa(i)}, {"ce_source", "urn:intruder"}, {"ce_type", "numbered"},
+		{"ce_time", "2026-01-01T00:00:00Z"}, {"content-type", "application/json"},
+	}
+	r := &kgo.Record{Key: []byte(keyText(key)), Value: fmt.Appendf(nil, `{"key":%d,"seq":%d}`, key, uint32(1)<<31)}
+	for _, h := range headers {
+		r.Headers = append(r.Headers, kgo.RecordHeader{Key: h[0], Value: []byte(h[1])})
+	}
+	return r
+}
+
+// mostMemory bounds the resident memory of a member that meets an intruder, in
+// megabytes: without one it takes about 40.
+const mostMemory = 120
+
+// hostileRecords lets another client write what no publisher of ours would, in
+// the keys of the load, while members join and leave.
+func hostileRecords() scenario {
+	return scenario{
+		name:  "hostile records",
+		about: "another client writes malformed, undecodable, oversized and unknown records in the keys of good events, while members join and leave",
+		quick: true,
+		clean: true,
+		load:  load{Events: 60_000, Intruded: 25},
+		plan: func(p *plan) {
+			for at := 3 * time.Second; at < sized(p.quick, 10*time.Second, 28*time.Second); at += p.between(2*time.Second, 4*time.Second) {
+				p.add(at, toggle, p.IntN(6), 0)
+			}
+		},
+		stall: func([]action) time.Duration { return 5 * time.Second },
+		judge: unharmed,
+	}
+}
+
+// unharmed returns which kinds of an intruder's records met another fate than
+// theirs or were never written, and whether a process took too much memory.
+func unharmed(t *stage, e *evidence) []string {
+	wrong := astray(e)
+	kinds := intrusions()
+	met := make([]bool, len(kinds))
+	for _, i := range e.intruders {
+		met[i.kind] = true
+	}
+	for i, ok := range met {
+		if !ok {
+			wrong = append(wrong, fmt.Sprintf("no record of the kind %q was written", kinds[i].name))
+		}
+	}
+	most := t.rss()
+	t.say("%d hostile records of %d kinds; the largest process had %.0f MB", len(e.intruders), len(kinds), most)
+	if most > mostMemory {
+		wrong = append(wrong, fmt.Sprintf("a process took %.0f MB, more than %d", most, mostMemory))
+	}
+	return wrong
+}
+
+// astray returns a sentence for each kind of which some record has more or fewer
+// dead letters than it must have.
+func astray(e *evidence) (wrong []string) {
+	bad := make(map[int]int)
+	for at, i := range e.intruders {
+		if e.dead[at] != int(i.fate) {
+			bad[i.kind]++
+		}
+	}
+	for i, kind := range intrusions() {
+		if n := bad[i]; n > 0 {
+			wrong = append(wrong, fmt.Sprintf("%d records of the kind %q have more or fewer dead letters than they must", n, kind.name))
+		}
+	}
+	return wrong
+}
+
+// intruders returns the records that an intruder wrote, by their place.
+func intruders(entries []entry) map[place]intruder {
+	found := make(map[place]intruder)
+	for i := range entries {
+		if line := &entries[i]; line.deed == intruded {
+			found[place{line.partition, line.offset}] = intruder{kind: int(line.key), fate: fate(line.seq)}
+		}
+	}
+	return found
+}
