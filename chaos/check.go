@@ -27,12 +27,6 @@ type evidence struct {
 	intruders map[place]intruder
 }
 
-// intruder is a record of an intruder: which kind, and what has to become of it.
-type intruder struct {
-	kind int
-	fate fate
-}
-
 // finding is what the evidence shows: numbers of events, and times.
 type finding struct {
 	published, acked, handled int

@@ -21,6 +21,31 @@ type place struct {
 	offset    int64
 }
 
+// fate is what has to become of a record that an intruder wrote.
+type fate uint32
+
+const (
+	passedOver   fate = iota // nothing: no handler is for it
+	deadLettered             // one dead letter
+)
+
+// intruder is a record of an intruder: which kind, and what has to become of it.
+type intruder struct {
+	kind int
+	fate fate
+}
+
+// intruders returns the records that an intruder wrote, by their place.
+func intruders(entries []entry) map[place]intruder {
+	found := make(map[place]intruder)
+	for i := range entries {
+		if line := &entries[i]; line.deed == intruded {
+			found[place{line.partition, line.offset}] = intruder{kind: int(line.key), fate: fate(line.seq)}
+		}
+	}
+	return found
+}
+
 // readLog returns the records of a whole topic, by partition. Offsets are indexes,
 // since nothing is deleted. Records of an intruder are not decoded.
 func readLog(ctx context.Context, c *cluster.Cluster, topic string, partitions int32, intruders map[place]intruder) ([][]logged, error) {

@@ -19,7 +19,7 @@
 //
 //	main, campaign, result      flags, segments, the verdict, the result file
 //	scenario, scenarios         what a scenario is, and the list of all
-//	storms, outages, flights, soak, joining, versions, deployments  the scenarios and their bounds
+//	storms, outages, intrusion, flights, soak, joining, versions, deployments  the scenarios and their bounds
 //	action, perform, fencing    what is done to processes and brokers, and when
 //	stage, task                 the processes of a scenario
 //	member, publisher, foreign, intruder, commits, event  what the processes do
