@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/eventbus-go/eventbus/cmd/eventbus/internal/redrive"
+	"github.com/eventbus-go/eventbus/internal/redrive"
 	"github.com/eventbus-go/eventbus/kafka"
 	"github.com/eventbus-go/eventbus/transport"
 )

@@ -8,14 +8,14 @@ import (
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
-	"github.com/eventbus-go/eventbus/cmd/eventbus/internal/redrive"
+	"github.com/eventbus-go/eventbus/internal/redrive"
 	"github.com/eventbus-go/eventbus/internal/letter"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
 func newDLQReplayCommand(a *app) *cobra.Command {
 	var f letterFilter
-	var how redrive.Replay
+	var how redrive.Walk
 	c := &cobra.Command{
 		Use:   "replay TOPIC",
 		Short: "Bring open letters back to the group that failed, and to it alone",
@@ -42,7 +42,7 @@ event twice. Events that came back --max-redeliveries times go to quarantine.`,
 
 // replay counts the letters, asks, and brings them back. The first count is a
 // dry run, so that the question says how many events come back.
-func (a *app) replay(ctx context.Context, topic string, how redrive.Replay) error {
+func (a *app) replay(ctx context.Context, topic string, how redrive.Walk) error {
 	if how.Rate < 0 || how.MaxRedeliveries < 1 {
 		return misuse("--rate is 0 or more, --max-redeliveries 1 or more")
 	}

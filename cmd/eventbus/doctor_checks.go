@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/eventbus-go/eventbus/cmd/eventbus/internal/scan"
+	"github.com/eventbus-go/eventbus/internal/scan"
 	"github.com/eventbus-go/eventbus/kafka"
 	"github.com/eventbus-go/eventbus/transport"
 )

@@ -12,7 +12,6 @@ require (
 	github.com/spf13/cobra v1.10.2
 	go.uber.org/goleak v1.3.0
 	golang.org/x/term v0.46.0
-	golang.org/x/time v0.12.0
 )
 
 require (

@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/eventbus-go/eventbus/cmd/eventbus/internal/scan"
+	"github.com/eventbus-go/eventbus/internal/scan"
 	"github.com/eventbus-go/eventbus/kafka"
 	"github.com/eventbus-go/eventbus/transport"
 )

@@ -8,8 +8,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/eventbus-go/eventbus/cmd/eventbus/internal/scan"
 	"github.com/eventbus-go/eventbus/internal/letter"
+	"github.com/eventbus-go/eventbus/internal/scan"
 	"github.com/eventbus-go/eventbus/kafka"
 	"github.com/eventbus-go/eventbus/transport"
 )

@@ -8,37 +8,17 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"github.com/eventbus-go/eventbus/internal/letter"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Replay says which letters to bring back, and how.
-type Replay struct {
-	// Filter chooses among the open letters.
-	Filter Filter
-	// Rate bounds the events per second; 0 is no bound.
-	Rate float64
-	// MaxRedeliveries is how many times an event may have been brought back
-	// before. One that comes again goes to quarantine instead, since the
-	// handler has shown that it can't. Default 5.
+// Walk says which letters to bring back, and how.
+type Walk struct {
+	Filter          Filter
+	Rate            float64
 	MaxRedeliveries int
-	// DryRun counts, and changes nothing.
-	DryRun bool
-	// Progress, if not nil, is called after every transaction with what has
-	// been committed so far.
-	Progress func(Tally)
-}
-
-// Tally counts letters by what happened to them.
-type Tally struct {
-	Replayed    int64 `json:"replayed"`
-	Quarantined int64 `json:"quarantined"`
-	Skipped     int64 `json:"skipped"`
-	Released    int64 `json:"released"`
-	// Foreign counts records that are not dead letters. They stay open.
-	Foreign int64 `json:"foreign"`
+	DryRun          bool
+	Progress        func(Tally)
 }
 
 func (t *Tally) add(o Tally) {
@@ -48,9 +28,6 @@ func (t *Tally) add(o Tally) {
 	t.Released += o.Released
 	t.Foreign += o.Foreign
 }
-
-// DefaultMaxRedeliveries is the default of Replay.MaxRedeliveries.
-const DefaultMaxRedeliveries = 5
 
 // Bounds of one transaction. Readers of the retry topic wait for its end, and
 // progress is shown at it, so a short one is better; a still shorter one would
@@ -76,7 +53,7 @@ const (
 // Run waits for a broker that is lost meanwhile. One Run per topic works at a
 // time: a second one fences the first, which returns an error that is
 // transport.ErrFenced.
-func (b *Box) Run(ctx context.Context, how Replay) (Tally, error) {
+func (b *Box) Run(ctx context.Context, how Walk) (Tally, error) {
 	if how.MaxRedeliveries <= 0 {
 		how.MaxRedeliveries = DefaultMaxRedeliveries
 	}
@@ -104,7 +81,7 @@ func (b *Box) Set(ctx context.Context, filter Filter, to State, dryRun bool) (Ta
 		}
 		return to
 	}
-	return b.change(ctx, decide, &Replay{DryRun: dryRun})
+	return b.change(ctx, decide, &Walk{DryRun: dryRun})
 }
 
 // SetOne does what Set does, for the letter at one place. It is an error if
@@ -122,7 +99,7 @@ func (b *Box) SetOne(ctx context.Context, p transport.Partition, offset int64, t
 		}
 		return s
 	}
-	return b.change(ctx, decide, &Replay{DryRun: dryRun})
+	return b.change(ctx, decide, &Walk{DryRun: dryRun})
 }
 
 // target checks that the retry topic exists and has a partition for every one
@@ -147,7 +124,7 @@ func (b *Box) target(ctx context.Context) error {
 // change walks through the box until a walk succeeds, and puts each letter into
 // the state that decide returns. It gives up on errors that a repetition does
 // not help against, and after several walks that committed nothing.
-func (b *Box) change(ctx context.Context, decide func(*letter.Letter, State) State, how *Replay) (Tally, error) {
+func (b *Box) change(ctx context.Context, decide func(*letter.Letter, State) State, how *Walk) (Tally, error) {
 	var total Tally
 	for failures := 0; ; {
 		w := &work{box: b, how: how, decide: decide, before: total}
@@ -177,9 +154,9 @@ func (b *Box) change(ctx context.Context, decide func(*letter.Letter, State) Sta
 // work is one walk through the box, up to its first error.
 type work struct {
 	box     *Box
-	how     *Replay
+	how     *Walk
 	decide  func(*letter.Letter, State) State
-	limiter *rate.Limiter
+	limiter pace
 
 	// The open transaction: records to write, their size, and the partitions
 	// whose ledgers have changed.
@@ -204,7 +181,7 @@ func (w *work) run(ctx context.Context) error {
 	w.limit = maxEvents
 	if w.how.Rate > 0 {
 		w.limit = min(maxEvents, max(int(w.how.Rate), 1))
-		w.limiter = rate.NewLimiter(rate.Limit(w.how.Rate), w.limit)
+		w.limiter = newPace(w.how.Rate, w.limit)
 	}
 	w.commit = func(context.Context) error { return nil }
 	if !w.how.DryRun {
@@ -251,8 +228,8 @@ func (w *work) see(ctx context.Context, l *letter.Letter, s State, foreign error
 	}
 	switch to {
 	case Replayed:
-		if w.limiter != nil && !w.how.DryRun {
-			if err := w.limiter.Wait(ctx); err != nil {
+		if !w.how.DryRun {
+			if _, err := w.limiter.wait(ctx, time.Hour); err != nil {
 				return err
 			}
 		}

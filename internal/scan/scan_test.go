@@ -11,7 +11,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/eventbus-go/eventbus/cmd/eventbus/internal/scan"
+	"github.com/eventbus-go/eventbus/internal/scan"
 	"github.com/eventbus-go/eventbus/kafka"
 	"github.com/eventbus-go/eventbus/kafkatest"
 	"github.com/eventbus-go/eventbus/transport"

@@ -14,8 +14,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/eventbus-go/eventbus"
-	"github.com/eventbus-go/eventbus/cmd/eventbus/internal/redrive"
 	"github.com/eventbus-go/eventbus/internal/letter"
+	"github.com/eventbus-go/eventbus/internal/redrive"
 	"github.com/eventbus-go/eventbus/kafka"
 	"github.com/eventbus-go/eventbus/kafkatest"
 	"github.com/eventbus-go/eventbus/resilience"
@@ -136,17 +136,17 @@ func TestReplay(t *testing.T) {
 		if n := box.Count(redrive.Open); n != keys*events {
 			t.Fatalf("%d letters are open, want %d", n, keys*events)
 		}
-		dry, err := box.Run(t.Context(), redrive.Replay{DryRun: true})
+		dry, err := box.Run(t.Context(), redrive.Walk{DryRun: true})
 		if err != nil || dry.Replayed != keys*events {
 			t.Fatalf("dry run: %+v, %v", dry, err)
 		}
 		s.mended.Store(true)
-		done, err := s.letters(t).Run(t.Context(), redrive.Replay{})
+		done, err := s.letters(t).Run(t.Context(), redrive.Walk{})
 		if err != nil || done.Replayed != keys*events {
 			t.Fatalf("%+v, %v", done, err)
 		}
 		s.all(t)
-		again, err := s.letters(t).Run(t.Context(), redrive.Replay{})
+		again, err := s.letters(t).Run(t.Context(), redrive.Walk{})
 		if err != nil || again != (redrive.Tally{}) {
 			t.Errorf("a second replay: %+v, %v; want nothing to do", again, err)
 		}
@@ -160,7 +160,7 @@ func TestReplayInterrupted(t *testing.T) {
 		s.mended.Store(true)
 		// After some transactions.
 		ctx, cancel := context.WithCancel(t.Context())
-		first, err := s.letters(t).Run(ctx, redrive.Replay{Rate: 3, Progress: func(redrive.Tally) { cancel() }})
+		first, err := s.letters(t).Run(ctx, redrive.Walk{Rate: 3, Progress: func(redrive.Tally) { cancel() }})
 		if err == nil || first.Replayed == 0 || first.Replayed == keys*events {
 			t.Fatalf("a replay that was stopped: %+v, %v", first, err)
 		}
@@ -179,7 +179,7 @@ func TestReplayInterrupted(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		second, err := s.letters(t).Run(t.Context(), redrive.Replay{})
+		second, err := s.letters(t).Run(t.Context(), redrive.Walk{})
 		if err != nil || first.Replayed+second.Replayed != keys*events {
 			t.Errorf("first %+v, then %+v, %v", first, second, err)
 		}
@@ -225,7 +225,7 @@ func TestForgotten(t *testing.T) {
 		forget(redrive.Group)
 		remembered("a week")
 		s.mended.Store(true)
-		if done, err := s.letters(t).Run(t.Context(), redrive.Replay{}); err != nil || done.Replayed != 3*events {
+		if done, err := s.letters(t).Run(t.Context(), redrive.Walk{}); err != nil || done.Replayed != 3*events {
 			t.Fatalf("%+v, %v; want %d replayed", done, err, 3*events)
 		}
 	})
@@ -235,7 +235,7 @@ func TestForgotten(t *testing.T) {
 func TestLoop(t *testing.T) {
 	s := open(t, kafkatest.NewBroker(t))
 	for round := range 3 {
-		done, err := s.letters(t).Run(t.Context(), redrive.Replay{MaxRedeliveries: 2})
+		done, err := s.letters(t).Run(t.Context(), redrive.Walk{MaxRedeliveries: 2})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -286,11 +286,11 @@ func TestFilters(t *testing.T) {
 		"type": {Types: []string{"refund"}}, "key": {Keys: []string{"k9"}}, "reason": {Reasons: []string{"panic"}},
 		"fingerprint": {Fingerprints: []string{"00000000"}}, "state": {States: []redrive.State{redrive.Quarantined}},
 	} {
-		if none, err := s.letters(t).Run(t.Context(), redrive.Replay{Filter: filter, DryRun: true}); err != nil || none.Replayed != 0 {
+		if none, err := s.letters(t).Run(t.Context(), redrive.Walk{Filter: filter, DryRun: true}); err != nil || none.Replayed != 0 {
 			t.Errorf("another %s: %+v, %v", name, none, err)
 		}
 	}
-	some, err := s.letters(t).Run(t.Context(), redrive.Replay{DryRun: true, Filter: redrive.Filter{
+	some, err := s.letters(t).Run(t.Context(), redrive.Walk{DryRun: true, Filter: redrive.Filter{
 		Types: []string{"order"}, Fingerprints: []string{fingerprint}, Keys: []string{"k0", "k2"},
 	}})
 	if err != nil || some.Replayed != events {
@@ -303,7 +303,7 @@ func TestForeign(t *testing.T) {
 	s := open(t, kafkatest.NewBroker(t))
 	box := s.letters(t)
 	s.Produce(t, transport.Record{Topic: box.Topic, Partition: 1, Value: []byte("x")})
-	done, err := s.letters(t).Run(t.Context(), redrive.Replay{})
+	done, err := s.letters(t).Run(t.Context(), redrive.Walk{})
 	if err != nil || done.Foreign != 1 || done.Replayed != keys*events {
 		t.Errorf("%+v, %v", done, err)
 	}

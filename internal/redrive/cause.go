@@ -1,0 +1,184 @@
+package redrive
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"hash/fnv"
+	"hash/maphash"
+	"math"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/eventbus-go/eventbus/internal/letter"
+)
+
+// accidents matches what differs between two errors of one cause: identifiers,
+// quoted values, numbers and addresses. The longer forms come first, since what
+// they match holds the shorter ones.
+var accidents = []*regexp.Regexp{
+	regexp.MustCompile(`[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}`),
+	regexp.MustCompile(`"[^"]*"|'[^']*'|` + "`[^`]*`"),
+	regexp.MustCompile(`\b(0x)?[0-9a-fA-F]*[0-9][0-9a-fA-F]*\b`),
+	regexp.MustCompile(`[0-9]+`),
+}
+
+// gistBytes is how much of an error's text makes its gist. A service shortens
+// its errors to less; anyone else may write a megabyte.
+const gistBytes = 2 << 10
+
+// Gist returns the text of an error without what differs from event to event.
+func Gist(l *letter.Letter) string {
+	text := l.Error
+	if len(text) > gistBytes {
+		text = strings.ToValidUTF8(text[:gistBytes], "")
+	}
+	for _, a := range accidents {
+		text = a.ReplaceAllString(text, "…")
+	}
+	return text
+}
+
+// Fingerprint returns eight hexadecimal characters that stand for the cause of a
+// letter: they are the same for letters with the same reason, Gist and handler.
+// The handler is the type of the event, since all letters of a topic are of one
+// group, which has one subscription for a type. A fingerprint is stable between
+// versions as long as accidents is, since scripts and stored jobs contain it.
+func Fingerprint(l *letter.Letter) string { return fingerprint(l.Reason, Gist(l), Type(l)) }
+
+func fingerprint(parts ...string) string {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(strings.Join(parts, "\x00")))
+	return fmt.Sprintf("%08x", h.Sum32())
+}
+
+// Cause sums up the letters with one fingerprint, which most likely failed for
+// one reason. Its texts come from the letters: make them visible before they are
+// shown.
+type Cause struct {
+	Fingerprint string
+	Reason      string // "(foreign)" for records that are not dead letters
+	Gist        string
+	Type        string // empty for records that are not CloudEvents
+	Letters     int64
+	// Keys is the number of distinct keys. It is exact up to 256; beyond that it
+	// is an estimate, within about a tenth, and AboutKeys is true.
+	Keys      int64
+	AboutKeys bool
+	// First and Last are the earliest and the latest last failure among the
+	// letters; zero if none of them has a time.
+	First, Last time.Time
+	// Example is the place of a letter of this cause, the first that was read.
+	Example Range
+
+	keys sketch
+}
+
+// Causes is what Box.Causes returns.
+type Causes struct {
+	// List has the causes, the most frequent first.
+	List []Cause
+	// Letters counts all letters that the filter took, Others those among them
+	// that are of no cause in List, because there were too many causes.
+	Letters, Others int64
+}
+
+// MaxCauses is the most causes that are told apart. Text that is as long as Gist
+// lets it be times this is a few megabytes.
+const MaxCauses = 1000
+
+// Causes groups the letters that the filter takes by their cause, of which it
+// tells limit apart at most, and MaxCauses if limit is 0. Without States in the
+// filter these are the open letters. Memory depends on limit, not on the number
+// of letters. With an error, such as that ctx ended, it returns what it has seen
+// until then.
+func (b *Box) Causes(ctx context.Context, filter Filter, limit int) (Causes, error) {
+	if limit <= 0 || limit > MaxCauses {
+		limit = MaxCauses
+	}
+	from := b.All()
+	if len(filter.States) == 0 {
+		filter.States = []State{Open}
+		from = b.Undecided()
+	}
+	var all Causes
+	found := make(map[string]*Cause)
+	seed := maphash.MakeSeed()
+	err := b.Each(ctx, from, func(l *letter.Letter, s State, foreign error) error {
+		if !filter.Takes(l, s) {
+			return nil
+		}
+		all.Letters++
+		reason, gist, typ := l.Reason, "", Type(l)
+		if foreign != nil {
+			reason, gist = "(foreign)", foreign.Error()
+		} else {
+			gist = Gist(l)
+		}
+		print := fingerprint(reason, gist, typ)
+		c := found[print]
+		if c == nil {
+			if len(found) == limit {
+				all.Others++
+				return nil
+			}
+			c = &Cause{Fingerprint: print, Reason: reason, Gist: gist, Type: strings.Clone(typ), Example: At(l.Record.Partition, l.Record.Offset)}
+			found[print] = c
+		}
+		c.add(l, maphash.Bytes(seed, l.Record.Key))
+		return nil
+	})
+	for _, c := range found {
+		c.Keys, c.AboutKeys = c.keys.count()
+		c.keys = sketch{}
+		all.List = append(all.List, *c)
+	}
+	slices.SortFunc(all.List, func(x, y Cause) int {
+		return cmp.Or(cmp.Compare(y.Letters, x.Letters), strings.Compare(x.Fingerprint, y.Fingerprint))
+	})
+	return all, err
+}
+
+// add counts a letter whose key has a hash.
+func (c *Cause) add(l *letter.Letter, key uint64) {
+	c.Letters++
+	c.keys.add(key)
+	if l.LastFailure.IsZero() {
+		return
+	}
+	if c.First.IsZero() || l.LastFailure.Before(c.First) {
+		c.First = l.LastFailure
+	}
+	if l.LastFailure.After(c.Last) {
+		c.Last = l.LastFailure
+	}
+}
+
+// sketchSize is how many hashes a sketch keeps, at 8 bytes each.
+const sketchSize = 256
+
+// sketch counts distinct hashes by the smallest of them ("k minimum values"): if
+// n hashes are spread evenly, the 256th smallest lies at 256/n of their range.
+type sketch struct{ least []uint64 }
+
+func (s *sketch) add(hash uint64) {
+	if len(s.least) == sketchSize && hash >= s.least[sketchSize-1] {
+		return
+	}
+	i, found := slices.BinarySearch(s.least, hash)
+	if found {
+		return
+	}
+	s.least = slices.Insert(s.least, i, hash)
+	s.least = s.least[:min(len(s.least), sketchSize)]
+}
+
+// count returns the number of distinct hashes, and whether that is an estimate.
+func (s *sketch) count() (n int64, about bool) {
+	if len(s.least) < sketchSize {
+		return int64(len(s.least)), false
+	}
+	return int64((sketchSize - 1) * (math.MaxUint64 / float64(s.least[sketchSize-1]))), true
+}

@@ -1,0 +1,123 @@
+package redrive
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+	"unicode/utf8"
+
+	"github.com/eventbus-go/eventbus/internal/letter"
+	"github.com/eventbus-go/eventbus/internal/wire"
+)
+
+// Filter chooses letters. The zero Filter takes all. A letter has to meet every
+// condition that is set, and of a condition with several values any one.
+type Filter struct {
+	Types        []string // CloudEvents types
+	Keys         []string // keys of records, which may be any bytes
+	IDs          []string // CloudEvents ids
+	Groups       []string // consumer groups that failed
+	Reasons      []string // reasons of dead letters, such as exhausted
+	Fingerprints []string // causes, as Fingerprint returns them
+	// Ranges are places in the dead-letter topic.
+	Ranges []Range
+	// States are decisions. Those that a job may change are fixed by its Action
+	// where this is empty.
+	States []State
+	// After and Before bound the time of the last failure, [After, Before). A
+	// zero time is no bound.
+	After, Before time.Time
+}
+
+// Range is a stretch of one partition of a dead-letter topic, the offsets
+// [From, To).
+type Range struct {
+	Partition int32 `json:"partition"`
+	From      int64 `json:"from"`
+	To        int64 `json:"to"`
+}
+
+// At returns the Range of one letter.
+func At(partition int32, offset int64) Range { return Range{partition, offset, offset + 1} }
+
+// The bounds of a Filter. It is stored with each step of its job, so a large one
+// would be written again and again.
+const (
+	maxValues = 500
+	maxValue  = 4 << 10
+)
+
+// Validate returns an error that names every condition that a Filter can't have.
+func (f *Filter) Validate() error {
+	var wrong []error
+	for _, c := range []struct {
+		name   string
+		values []string
+	}{{"types", f.Types}, {"keys", f.Keys}, {"ids", f.IDs}, {"groups", f.Groups}, {"reasons", f.Reasons}, {"fingerprints", f.Fingerprints}} {
+		if len(c.values) > maxValues {
+			wrong = append(wrong, fmt.Errorf("%d %s are too many: name at most %d, or choose by another condition", len(c.values), c.name, maxValues))
+		}
+		for _, v := range c.values {
+			switch {
+			case len(v) > maxValue:
+				wrong = append(wrong, fmt.Errorf("one of the %s has %d bytes: at most %d are stored", c.name, len(v), maxValue))
+			case c.name != "keys" && !utf8.ValidString(v):
+				wrong = append(wrong, fmt.Errorf("%q among the %s is not UTF-8", v, c.name))
+			}
+		}
+	}
+	if len(f.Ranges) > maxValues {
+		wrong = append(wrong, fmt.Errorf("%d ranges are too many: name at most %d", len(f.Ranges), maxValues))
+	}
+	for _, r := range f.Ranges {
+		if r.Partition < 0 || r.From < 0 || r.To <= r.From {
+			wrong = append(wrong, fmt.Errorf("range %d@%d-%d has no offsets: write the first, and the one behind the last", r.Partition, r.From, r.To))
+		}
+	}
+	if !f.After.IsZero() && !f.Before.IsZero() && !f.After.Before(f.Before) {
+		wrong = append(wrong, errors.New("no time is after the one bound and before the other"))
+	}
+	return errors.Join(wrong...)
+}
+
+// Takes reports whether the filter chooses a letter that is in state s. The
+// conditions that cost little are looked at first.
+func (f *Filter) Takes(l *letter.Letter, s State) bool {
+	among := func(values []string, is string) bool { return len(values) == 0 || slices.Contains(values, is) }
+	if len(f.States) > 0 && !slices.Contains(f.States, s) || !among(f.Reasons, l.Reason) || !among(f.Groups, l.Group) {
+		return false
+	}
+	if len(f.Ranges) > 0 && !slices.ContainsFunc(f.Ranges, func(r Range) bool {
+		return r.Partition == l.Record.Partition && r.From <= l.Record.Offset && l.Record.Offset < r.To
+	}) {
+		return false
+	}
+	if len(f.Keys) > 0 && (l.Record.Key == nil || !slices.Contains(f.Keys, string(l.Record.Key))) {
+		return false
+	}
+	if !f.After.IsZero() && l.LastFailure.Before(f.After) || !f.Before.IsZero() && !l.LastFailure.Before(f.Before) {
+		return false
+	}
+	if len(f.Types) > 0 && !slices.Contains(f.Types, Type(l)) || len(f.IDs) > 0 && !slices.Contains(f.IDs, ID(l)) {
+		return false
+	}
+	return len(f.Fingerprints) == 0 || slices.Contains(f.Fingerprints, Fingerprint(l))
+}
+
+// Type returns the CloudEvents type of a letter, and "" for a record without
+// one.
+func Type(l *letter.Letter) string {
+	typ, _ := wire.Type(l.Record)
+	return typ
+}
+
+// ID returns the CloudEvents id of a letter, and "" for a record that is not a
+// CloudEvent.
+func ID(l *letter.Letter) string {
+	var e wire.Event
+	if wire.Decode(l.Record, &e) != nil {
+		return ""
+	}
+	return e.ID
+}

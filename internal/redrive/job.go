@@ -1,0 +1,196 @@
+package redrive
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// Action is what a job does with the letters that it chooses.
+type Action string
+
+// The actions.
+const (
+	Replay     Action = "replay"     // bring open letters back to the group that failed
+	Skip       Action = "skip"       // pass over open letters for good
+	Quarantine Action = "quarantine" // keep open letters out of replays
+	Release    Action = "release"    // open letters in quarantine again
+	Purge      Action = "purge"      // delete decided letters from the log, for good
+)
+
+// Order says what a job is to do. Replay, Topic and Who are enough to bring
+// every open letter back.
+type Order struct {
+	// Topic is the dead-letter topic.
+	Topic string
+	// Action is what to do. Default Replay.
+	Action Action
+	// Filter chooses among the letters. With Purge it must be zero.
+	Filter Filter
+	// Rate bounds the events that a Replay brings back, per second; 0 is no bound.
+	Rate float64
+	// MaxRedeliveries is how many times an event may have been brought back
+	// before. A Replay puts one that comes again into quarantine instead, since
+	// the handler has shown that it can't. Default DefaultMaxRedeliveries.
+	MaxRedeliveries int
+	// IncludingOpen has a Purge delete letters that nobody decided about, too.
+	IncludingOpen bool
+	// Who gave the order. It is required.
+	Who string
+	// Why is the reason. It is required for what can't be taken back: Skip and
+	// Purge.
+	Why string
+	// Expected is how many letters a dry run has counted, to show progress
+	// against. 0 is unknown.
+	Expected int64
+}
+
+// DefaultMaxRedeliveries is the default of Order.MaxRedeliveries.
+const DefaultMaxRedeliveries = 5
+
+// maxText bounds who and why, in bytes.
+const maxText = 1 << 10
+
+// withDefaults returns the order with defaults in place of zero fields.
+func (o Order) withDefaults() Order {
+	if o.Action == "" {
+		o.Action = Replay
+	}
+	if o.MaxRedeliveries == 0 {
+		o.MaxRedeliveries = DefaultMaxRedeliveries
+	}
+	return o
+}
+
+// Validate returns an error that names every wrong field.
+func (o *Order) Validate() error {
+	var wrong []error
+	add := func(format string, args ...any) { wrong = append(wrong, fmt.Errorf(format, args...)) }
+	if !isBox(o.Topic) {
+		wrong = append(wrong, fmt.Errorf("topic %s: %w", o.Topic, ErrNoBox))
+	}
+	switch o.Action {
+	case "", Replay, Quarantine, Release:
+	case Skip, Purge:
+		if strings.TrimSpace(o.Why) == "" {
+			add("a %s can't be taken back: give a reason", o.Action)
+		}
+	default:
+		add("there is no action %q", string(o.Action))
+	}
+	if strings.TrimSpace(o.Who) == "" {
+		add("who gives the order is missing")
+	}
+	for name, text := range map[string]string{"who": o.Who, "why": o.Why} {
+		if len(text) > maxText || !utf8.ValidString(text) {
+			add("%s has to be UTF-8 of at most %d bytes", name, maxText)
+		}
+	}
+	if !(o.Rate >= 0 && o.Rate <= 1e6) {
+		add("rate %v is not between 0 and a million events per second", o.Rate)
+	}
+	if o.MaxRedeliveries < 0 {
+		add("max redeliveries %d is negative", o.MaxRedeliveries)
+	}
+	return errors.Join(append(wrong, o.Filter.Validate())...)
+}
+
+// Job is an order that was given, and how far it is. It is kept in Topic, so any
+// process can go on with it.
+type Job struct {
+	Order
+	// ID names the job: eight hexadecimal characters.
+	ID string
+	// Created is when the order was given. Times are those of the processes that
+	// write them.
+	Created time.Time
+	State   JobState
+	// Holder is the process that runs the job; zero unless it is Running.
+	Holder Holder
+	// Done counts what has been committed, exactly.
+	Done Tally
+	// Ended is when the job was stopped or came to its end, By and Reason who
+	// stopped it and why. Error is why it failed.
+	Ended  time.Time
+	By     string
+	Reason string
+	Error  string
+	// End bounds the letters that the job is about, [0, End) of each partition:
+	// those that were there when the order was given. An event that it brings
+	// back and that fails again is a new letter, which is not the job's.
+	End map[int32]int64
+}
+
+// JobState is how a job stands.
+type JobState string
+
+// The states of a job. Waiting and Running ones are taken up by any process that
+// watches; a Running one only once its Holder is silent.
+const (
+	Waiting JobState = "waiting" // nobody runs it
+	Running JobState = "running"
+	Stopped JobState = "stopped" // by an operator, who may resume it
+	Failed  JobState = "failed"  // by an error that repetition does not help against; it may be resumed
+	Done    JobState = "done"
+)
+
+// Holder is the process that runs a job.
+type Holder struct {
+	// Process identifies it: random, new with each Client.
+	Process string
+	// Who it acts for, such as user@host, and Since when it has the job.
+	Who   string
+	Since time.Time
+	// Renewed is when it last wrote, by its own clock. It does so every
+	// few seconds, whatever the rate.
+	Renewed time.Time
+}
+
+// Lease is how long a process holds a job without a sign of life. A clock that is
+// off by more makes a living process look dead, or a dead one alive: the first is
+// fenced and loses nothing, the second is taken over by an express order.
+const Lease = 15 * time.Second
+
+// Live reports whether a process holds the job at a moment.
+func (j *Job) Live(now time.Time) bool {
+	return j.State == Running && now.Sub(j.Holder.Renewed) < Lease
+}
+
+// Over reports whether nothing remains to be done.
+func (j *Job) Over() bool { return j.State == Done }
+
+// Tally counts letters by what happened to them.
+type Tally struct {
+	Replayed    int64 `json:"replayed"`
+	Quarantined int64 `json:"quarantined"`
+	Skipped     int64 `json:"skipped"`
+	Released    int64 `json:"released"`
+	Deleted     int64 `json:"deleted"`
+	// Foreign counts records that were left alone: they are not dead letters, or
+	// lack the event.
+	Foreign int64 `json:"foreign"`
+}
+
+// Sum returns how many letters were changed.
+func (t *Tally) Sum() int64 {
+	return t.Replayed + t.Quarantined + t.Skipped + t.Released + t.Deleted
+}
+
+// HeldError is the error of an order for a box in which another process runs a
+// job. An order that takes over is carried out all the same, and stops that job.
+type HeldError struct{ Job Job }
+
+// Error says who runs which job, and since when.
+func (e *HeldError) Error() string {
+	return fmt.Sprintf("%s of %s is being run as job %s by %s since %s: wait for it, stop it, or take over",
+		e.Job.Action, e.Job.Topic, e.Job.ID, e.Job.Holder.Who, e.Job.Holder.Since.Format(time.RFC3339))
+}
+
+// ErrTakenOver is the error of a job that another process took over, or that an
+// operator stopped there. What the Job of the call counts is committed.
+var ErrTakenOver = errors.New("another process took over")
+
+// ErrNoJob is the error of an id that no job has.
+var ErrNoJob = errors.New("there is no such job")
