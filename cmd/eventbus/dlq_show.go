@@ -13,9 +13,9 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/spf13/cobra"
 
+	"github.com/eventbus-go/eventbus/internal/letter"
 	"github.com/eventbus-go/eventbus/internal/redrive"
 	"github.com/eventbus-go/eventbus/internal/scan"
-	"github.com/eventbus-go/eventbus/internal/letter"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
