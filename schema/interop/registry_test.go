@@ -24,7 +24,7 @@ import (
 
 	"github.com/eventbus-go/eventbus"
 	"github.com/eventbus-go/eventbus/schema/avro"
-	"github.com/eventbus-go/eventbus/schema/internal/orders"
+	"github.com/eventbus-go/eventbus/schema/internal/testdata/orders"
 	"github.com/eventbus-go/eventbus/schema/jsonschema"
 	"github.com/eventbus-go/eventbus/schema/protobuf"
 	"github.com/eventbus-go/eventbus/schema/registry"

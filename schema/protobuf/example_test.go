@@ -4,7 +4,7 @@ import (
 	"fmt"
 
 	"github.com/eventbus-go/eventbus"
-	pb "github.com/eventbus-go/eventbus/schema/internal/orders"
+	pb "github.com/eventbus-go/eventbus/schema/internal/testdata/orders"
 	"github.com/eventbus-go/eventbus/schema/protobuf"
 	"github.com/eventbus-go/eventbus/schema/registry"
 )

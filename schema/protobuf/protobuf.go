@@ -32,7 +32,7 @@ func Codec[T proto.Message](r *registry.Registry, f registry.Framing, options ..
 	if reflect.TypeFor[T]().Kind() != reflect.Pointer {
 		panic("eventbus: " + name + ": write the pointer to a generated message, as protobuf.Codec[*pb.OrderPlaced]")
 	}
-	format := &format{message: zero.ProtoReflect().Descriptor()}
+	format := &format{message: zero.ProtoReflect().Descriptor(), encode: encoderOf(zero), decode: decoderOf(zero)}
 	o := registry.Collect(options)
 	o.Dependencies = append(imports(format.message.ParentFile(), nil), o.Dependencies...)
 	return codec.New(name, r, f, format, o)
@@ -73,6 +73,8 @@ func textOf(file protoreflect.FileDescriptor) string {
 
 type format struct {
 	message protoreflect.MessageDescriptor
+	encode  codec.Encoder
+	decode  func(data []byte, v any) error
 }
 
 func (f *format) ContentType() string { return ContentType }
@@ -106,13 +108,7 @@ func (f *format) Index(s *registry.Schema) ([]byte, error) {
 // at 1 (Protobuf's encoding, "Message Structure").
 func (f *format) ZeroFirst() bool { return false }
 
-// marshal is deterministic, so that one event is the same bytes each time it is
-// encoded. Only maps cost more by it.
-var marshal = proto.MarshalOptions{Deterministic: true}
-
-func (f *format) Writer(*registry.Schema, codec.Load) (codec.Encoder, error) {
-	return func(dst []byte, v any) ([]byte, error) { return marshal.MarshalAppend(dst, v.(proto.Message)) }, nil
-}
+func (f *format) Writer(*registry.Schema, codec.Load) (codec.Encoder, error) { return f.encode, nil }
 
 // Reader decodes by T whatever version of the schema wrote the data, which is how
 // Protobuf evolves. The schema only has to name T's message by the event's index.
@@ -151,7 +147,7 @@ func (f *format) Reader(s *registry.Schema, _ codec.Load) (codec.Decoder, error)
 				return err
 			}
 		}
-		return proto.Unmarshal(data, v.(proto.Message))
+		return f.decode(data, v)
 	}, nil
 }
 

@@ -13,7 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/eventbus-go/eventbus"
-	"github.com/eventbus-go/eventbus/schema/internal/orders"
+	"github.com/eventbus-go/eventbus/schema/internal/testdata/orders"
 	"github.com/eventbus-go/eventbus/schema/protobuf"
 	"github.com/eventbus-go/eventbus/schema/registry"
 )

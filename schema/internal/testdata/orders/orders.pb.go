@@ -22,7 +22,6 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// OrderPlaced is the first message of the file.
 type OrderPlaced struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	OrderId       string                 `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
@@ -99,7 +98,6 @@ func (x *OrderPlaced) GetLabels() map[string]string {
 	return nil
 }
 
-// Order holds events that are nested in it.
 type Order struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -260,7 +258,7 @@ const file_orders_proto_rawDesc = "" +
 	"\x05Order\x1a>\n" +
 	"\tCancelled\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reasonB8Z6github.com/eventbus-go/eventbus/schema/internal/ordersb\x06proto3"
+	"\x06reason\x18\x02 \x01(\tR\x06reasonBAZ?github.com/eventbus-go/eventbus/schema/internal/testdata/ordersb\x06proto3"
 
 var (
 	file_orders_proto_rawDescOnce sync.Once
