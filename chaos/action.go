@@ -34,6 +34,7 @@ const (
 	freezePublish   verb = "SIGSTOP publisher"
 	restartBroker   verb = "restart broker"
 	moveBroker      verb = "move broker"
+	replaceBroker   verb = "replace broker by another"
 	killBroker      verb = "SIGKILL broker"
 	freezeBroker    verb = "SIGSTOP broker"
 	fillDisk        verb = "disk full at broker"

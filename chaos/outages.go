@@ -47,6 +47,25 @@ func brokersMoved() scenario {
 	}
 }
 
+// brokerReplaced lets a broker with a new id take the place of the only one that
+// clients were configured with, and another the place of that.
+func brokerReplaced() scenario {
+	const replaced = 2
+	return scenario{
+		name:      "broker replaced",
+		about:     "a broker with another id takes the place of the only bootstrap address, and is replaced in turn",
+		clean:     true,
+		load:      load{Events: 90_000},
+		bootstrap: replaced,
+		plan: func(p *plan) {
+			p.add(3*time.Second, replaceBroker, replaced, sized(p.quick, 3*time.Second, 10*time.Second))
+		},
+		// Leaders and coordinators move as its replicas do.
+		stall: func([]action) time.Duration { return 5 * time.Second },
+		judge: unanswered,
+	}
+}
+
 // unanswered returns which of the addresses that clients were configured with
 // are still those of brokers.
 func unanswered(t *stage, _ *evidence) (wrong []string) {

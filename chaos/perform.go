@@ -141,6 +141,8 @@ func (t *stage) do(ctx context.Context, a action) error {
 		return t.script(ctx, "fill", a.target)
 	case moveBroker:
 		return errors.Join(t.cluster.Move(ctx, a.target), t.healthy(ctx))
+	case replaceBroker:
+		return errors.Join(t.cluster.Replace(ctx, a.target), t.healthy(ctx))
 	case restartBroker:
 		return errors.Join(t.script(ctx, "restart", a.target), t.healthy(ctx))
 	case moveGroup:
@@ -185,6 +187,8 @@ func (t *stage) undo(ctx context.Context, a action) error {
 		t.publishers[a.target].Signal(syscall.SIGCONT)
 	case killBroker, fillDisk:
 		return errors.Join(t.script(ctx, "restart", a.target), t.healthy(ctx))
+	case replaceBroker:
+		return errors.Join(t.cluster.Reinstate(ctx, a.target), t.healthy(ctx))
 	case freezeBroker:
 		return errors.Join(t.script(ctx, "resume", a.target), t.healthy(ctx))
 	case refuseLetters:

@@ -20,6 +20,9 @@ type scenario struct {
 	parts int32
 	// proxied puts a proxy before each broker.
 	proxied bool
+	// bootstrap is the one broker that clients are configured with, counted from
+	// 1; 0 is all of them.
+	bootstrap int
 	// foreign is the number of another client's members in the group.
 	foreign int
 	// spare is how many of crew.Buses join only when the schedule says so.

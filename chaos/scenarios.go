@@ -3,7 +3,7 @@ package main
 // scenarios returns all scenarios in the order of a campaign.
 func scenarios() []scenario {
 	all := []scenario{
-		cleanStorm(), killStorm(), rollingBrokers(), brokersMoved(), brokersLost(), diskFull(), frozenMembers(), publishersLost(),
+		cleanStorm(), killStorm(), rollingBrokers(), brokersMoved(), brokerReplaced(), brokersLost(), diskFull(), frozenMembers(), publishersLost(),
 		lettersRefused(), poisonFlood(), failingKeys(), dependencyDown(), memberJoins(), coordinatorMoves(), leaderMoves(), badNetwork(), mixedGroup(), hostileRecords(), flights(),
 	}
 	for _, p := range protocols {

@@ -89,6 +89,9 @@ func newStage(ctx context.Context, root string, c *cluster.Cluster, s scenario, 
 		scenario: s, seed: seed, quick: quick, root: root, cluster: c, bootstrap: c.Addresses(), dir: dir, out: out, ends: make(map[uint16]int64), upgraded: make(map[int]bool),
 		topic: contract{Name: "load-" + strconv.FormatInt(time.Now().UnixMilli(), 36), Partitions: s.parts, Replication: cluster.Brokers},
 	}
+	if b := s.bootstrap; b > 0 {
+		t.bootstrap = t.bootstrap[b-1 : b]
+	}
 	if s.earlier {
 		var err error
 		if t.earlier, err = buildEarlier(ctx, root); err != nil {

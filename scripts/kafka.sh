@@ -12,6 +12,8 @@ usage: scripts/kafka.sh COMMAND
   pause ID, resume ID SIGSTOP, SIGCONT
   fill ID             broker ID finds its disk full until it is restarted: no file of its grows any more
   move ID             stop broker ID and start it on the same data at another address, which is printed
+  add                 start one more broker, with the next id and no data, and print its address
+  remove              stop the broker that was added last, and forget its data
   restart [ID]        stop broker ID, or all of them, and start again on the same data
   status              the brokers, their state, address and process id
   tool CLASS [ARG…]   one of Kafka's command-line classes, e.g. org.apache.kafka.tools.TopicCommand
@@ -183,6 +185,7 @@ PROPERTIES
 # Three controllers survive the loss of one; more would only cost.
 controllers() { seq 1 $((size < 3 ? 1 : 3)); }
 
+# format ID…
 format() {
   local id
   case $version in
@@ -192,7 +195,7 @@ format() {
       return
       ;;
   esac
-  for id in $(ids); do
+  for id in "$@"; do
     (run_java WARN 256m kafka.tools.StorageTool format -t ZXZlbnRidXMtdGVzdGluZw -c "$dir/broker-$id.properties") \
       >>"$dir/broker-$id.log" 2>&1 || { tail -n 20 "$dir/broker-$id.log" >&2; die "could not format the data directory of broker $id"; }
   done
@@ -236,9 +239,10 @@ start() {
   done
   rm -rf "$dir"
   mkdir -p "$dir"
-  printf 'size=%s\nbase=%s\nversion=%s\n' "$size" "$base" "$version" >"$dir/cluster"
+  save
   for id in $(ids); do configure "$id"; done
-  format
+  # shellcheck disable=SC2046 # the ids are words
+  format $(ids)
   # shellcheck disable=SC2046 # the ids are words
   launch $(ids)
   # shellcheck disable=SC2046 # the addresses are words
@@ -277,6 +281,31 @@ restart() {
   ready "127.0.0.1:$(port_of "$1")" || code=$?
   [ -z "$reviver" ] || kill "$reviver" 2>/dev/null || true
   return "$code"
+}
+
+# save keeps what load reads.
+save() { printf 'size=%s\nbase=%s\nversion=%s\n' "$size" "$base" "$version" >"$dir/cluster"; }
+
+# add starts a broker that no client was configured with. It is no controller: those are as many as there were.
+add() {
+  case $version in 2.*) die "the clusters of this version can't grow" ;; esac
+  [ "$size" -ge 3 ] || die "only a cluster of three brokers or more grows: the controllers stay as they are"
+  [ "$size" -lt 5 ] || die "a cluster has at most five brokers"
+  size=$((size + 1))
+  save
+  configure "$size"
+  format "$size"
+  launch "$size"
+  ready "127.0.0.1:$(port_of "$size")"
+  echo "127.0.0.1:$(port_of "$size")"
+}
+
+remove() {
+  [ "$size" -gt 3 ] || die "no broker was added"
+  end "broker-$size" 30
+  rm -rf "$dir/broker-$size" "$dir/broker-$size".*
+  size=$((size - 1))
+  save
 }
 
 # move ID gives a broker another port, for clients alone: controllers are known to each other by their ports.
@@ -385,6 +414,8 @@ case $command in
     prlimit --pid "$(pid_of "broker-$1")" --fsize=0:
     ;;
   move) load && move "$@" ;;
+  add) load && add ;;
+  remove) load && remove ;;
   restart) load && restart "$@" ;;
   status) load && status ;;
   tool)

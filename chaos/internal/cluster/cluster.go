@@ -6,6 +6,7 @@
 //
 //	cluster         start, run a command of the script, make whole again, end
 //	admin, groups   topics and groups, as the other client sees them
+//	replace         a broker with another id takes one's place
 //	log             the records of a topic
 //	fencing         when the cluster has given a lost broker up
 //	proxy           the network before a broker
@@ -119,10 +120,8 @@ func (c *Cluster) Move(ctx context.Context, broker int) error {
 	if err != nil {
 		return err
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.addresses[broker-1] = strings.TrimSpace(answer)
-	return c.Client.UpdateSeedBrokers(c.addresses...)
+	c.setAddress(broker, answer)
+	return nil
 }
 
 // Whole starts every broker that is down and resumes every one that is paused.
