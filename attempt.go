@@ -113,7 +113,15 @@ func observed(signals *telemetry.ProcessSignals, s *scope, handler Handler, k ki
 	if values != nil {
 		s.values = values
 	}
+	returned := false
+	defer func() {
+		if !returned { // the handler ended its goroutine, which goes on here
+			err := engine.NewGoexit()
+			t.End(err, letter.ReasonPanic, err.Stack)
+		}
+	}()
 	err := newAttemptError(call(s, handler), len(s.delivery.Events), k)
+	returned = true
 	if err == nil {
 		t.End(nil, "", nil)
 		return nil

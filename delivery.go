@@ -34,11 +34,7 @@ type Middleware func(Handler) Handler
 
 // chain wraps h so that the first middleware is the outermost.
 func chain(h Handler, middleware ...Middleware) (_ Handler, err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = fmt.Errorf("middleware panicked: %v", v)
-		}
-	}()
+	defer rescue(&err, "middleware")
 	for i := len(middleware) - 1; i >= 0; i-- {
 		if h = middleware[i](h); h == nil {
 			return nil, fmt.Errorf("middleware %d of %d returned no handler", i+1, len(middleware))

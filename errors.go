@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/eventbus-go/eventbus/internal/stack"
 	"github.com/eventbus-go/eventbus/internal/telemetry"
 	"github.com/eventbus-go/eventbus/resilience"
 	"github.com/eventbus-go/eventbus/transport"
@@ -237,20 +238,22 @@ func inOrder(errs map[int]error) []error {
 	return ordered
 }
 
-// PanicError is a handler's panic as an error.
+// PanicError is a handler's panic as an error, or that of another function that the
+// bus was given.
 type PanicError struct {
 	Value any    // what panic was called with
 	Stack []byte // of the goroutine that panicked
 
-	text string // the value's, as it was when it panicked
+	text string // what Error returns
 }
 
-// Error shows the panic's value, not the stack.
+// Error says which function panicked, in which line, and with what value. It has not
+// the whole stack.
 func (e *PanicError) Error() string {
 	if e == nil || e.text == "" {
 		return "handler panicked"
 	}
-	return "handler panicked: " + e.text
+	return e.text
 }
 
 // Unwrap returns the value, if it is an error.
@@ -262,13 +265,17 @@ func (e *PanicError) Unwrap() error {
 	return err
 }
 
-// rescue turns a panic into err.
-func rescue(err *error) {
-	if v := recover(); v != nil {
-		// The value may change after this, so its text is taken now. fmt
-		// catches the panics of its methods.
-		*err = &PanicError{Value: v, Stack: debug.Stack(), text: fmt.Sprintf("%v", v)}
+// rescue turns a panic of the function that what names into err.
+func rescue(err *error, what string) {
+	v := recover()
+	if v == nil {
+		return
 	}
+	panicked := &PanicError{Value: v, Stack: debug.Stack()}
+	// The value may change after this, so its text is taken now. fmt catches the
+	// panics of its methods.
+	panicked.text = fmt.Sprintf("%s panicked at %s: %v", what, stack.Origin(panicked.Stack), v)
+	*err = panicked
 }
 
 // undecodableError is a record that no attempt can ever handle.

@@ -214,13 +214,7 @@ func (b *Bus) breaker(g *group, s *subscription, sub *engine.Subscription, setti
 		name = g.name + " " + s.name()
 	}
 	config, user := settings.config, settings.config.OnChange
-	config.OnChange = func(from, to resilience.State) {
-		b.config.Logger.Warn("circuit breaker changed", "breaker", name, "from", from.String(), "to", to.String())
-		b.signals.BreakerChanged(name, to)
-		if user != nil {
-			user(from, to)
-		}
-	}
+	config.OnChange = func(from, to resilience.State) { b.breakerChanged(name, from, to, user) }
 	sub.Breaker = resilience.NewBreaker(name, config)
 	if settings.name != "" {
 		b.breakers[name] = sub.Breaker

@@ -127,7 +127,7 @@ func TestMisuseIsAnError(t *testing.T) {
 			"middleware 1 of 1 is nil": bus.Use(nil),
 			"middleware 2 of 2 is nil": bus.Add(eventbus.On(topic, handler, eventbus.With(through, nil))),
 			"returned no handler":      useAndStart(t, func(eventbus.Handler) eventbus.Handler { return nil }),
-			"middleware panicked: no":  useAndStart(t, func(eventbus.Handler) eventbus.Handler { panic("no") }),
+			"middleware panicked at":   useAndStart(t, func(eventbus.Handler) eventbus.Handler { panic("no") }),
 		} {
 			if err == nil || !strings.Contains(err.Error(), strings.TrimSpace(name)) {
 				t.Errorf("%v, want an error that says %q", err, name)

@@ -14,7 +14,7 @@ import (
 // implements transport.Gate.
 type publishBreakers struct {
 	config  resilience.BreakerConfig
-	changed func(broker int32, from, to resilience.State)
+	changed func(broker int32, from, to resilience.State, user func(from, to resilience.State))
 
 	brokers sync.Map // int32 → *brokerBreaker
 }
@@ -23,7 +23,6 @@ type publishBreakers struct {
 // here each request counts as a key of its own.
 type brokerBreaker struct {
 	*resilience.Breaker
-	changed  func(from, to resilience.State)
 	requests atomic.Uint64
 	mu       sync.Mutex
 	probes   []resilience.Ticket
@@ -36,12 +35,7 @@ func (p *publishBreakers) of(broker int32) *brokerBreaker {
 		return b.(*brokerBreaker)
 	}
 	config, user := p.config, p.config.OnChange
-	config.OnChange = func(from, to resilience.State) {
-		p.changed(broker, from, to)
-		if user != nil {
-			user(from, to)
-		}
-	}
+	config.OnChange = func(from, to resilience.State) { p.changed(broker, from, to, user) }
 	// A request fails only after its own time, and holds the requests behind it up
 	// meanwhile: so a few of them are enough, at once.
 	if config.MinKeys == 0 {
@@ -53,7 +47,7 @@ func (p *publishBreakers) of(broker int32) *brokerBreaker {
 	if config.After == 0 {
 		config.After = -1
 	}
-	b, _ := p.brokers.LoadOrStore(broker, &brokerBreaker{Breaker: resilience.NewBreaker("publish", config), changed: config.OnChange})
+	b, _ := p.brokers.LoadOrStore(broker, &brokerBreaker{Breaker: resilience.NewBreaker("publish", config)})
 	return b.(*brokerBreaker)
 }
 
@@ -110,10 +104,8 @@ func (p *publishBreakers) Report(broker int32, err error) {
 	if err == nil && len(probes) == 0 && b.State() == resilience.Open {
 		// What was accepted before it opened is sent again and again meanwhile. The
 		// broker has taken some of it: there is no reason to wait for a probe. The
-		// breaker starts again, and the first goroutine to replace it reports that.
-		if p.brokers.CompareAndDelete(broker, b) {
-			b.changed(resilience.Open, resilience.Closed)
-		}
+		// breaker starts again.
+		p.brokers.CompareAndSwap(broker, b, &brokerBreaker{Breaker: b.Renew()})
 		return
 	}
 	for _, t := range probes {
@@ -140,9 +132,28 @@ func (p *publishBreakers) open() (brokers []int32) {
 }
 
 // publishBreakerChanged reports a change of a broker's breaker.
-func (b *Bus) publishBreakerChanged(broker int32, from, to resilience.State) {
-	b.config.Logger.Warn("publishing circuit breaker changed", "broker", broker, "from", from.String(), "to", to.String())
-	b.signals.BreakerChanged(telemetry.PublishBreakerName(broker), to)
+func (b *Bus) publishBreakerChanged(broker int32, from, to resilience.State, user func(from, to resilience.State)) {
+	b.breakerChanged(telemetry.PublishBreakerName(broker), from, to, user)
+}
+
+// breakerChanged reports a change of a breaker, also to the user's OnChange, whose
+// panic ends nothing.
+func (b *Bus) breakerChanged(name string, from, to resilience.State, user func(from, to resilience.State)) {
+	b.config.Logger.Warn("circuit breaker changed", "breaker", name, "from", from.String(), "to", to.String())
+	b.signals.BreakerChanged(name, to)
+	if user == nil {
+		return
+	}
+	if err := notify(user, from, to); err != nil {
+		b.config.Logger.Error("a callback of a circuit breaker failed", "breaker", name, telemetry.LogError, err)
+	}
+}
+
+// notify calls a breaker's OnChange.
+func notify(user func(from, to resilience.State), from, to resilience.State) (err error) {
+	defer rescue(&err, "OnChange")
+	user(from, to)
+	return nil
 }
 
 // states yields the state of each broker's breaker, for metrics.

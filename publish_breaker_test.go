@@ -14,8 +14,8 @@ import (
 // while, and at once when the broker takes what it was sent before.
 func TestPublishBreaker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var changes []resilience.State
-		p := &publishBreakers{changed: func(broker int32, _, to resilience.State) {
+		var changes []resilience.State // by the breakers' goroutine: read it after synctest.Wait
+		p := &publishBreakers{changed: func(broker int32, _, to resilience.State, _ func(from, to resilience.State)) {
 			if broker != 1 {
 				t.Errorf("the breaker of broker %d is %s", broker, to)
 			}
@@ -51,6 +51,7 @@ func TestPublishBreaker(t *testing.T) {
 			t.Errorf("the broker has written what it was sent: %v, open are %v", err, p.open())
 		}
 		open() // the window began again
+		synctest.Wait()
 		want := []resilience.State{resilience.Open, resilience.HalfOpen, resilience.Closed, resilience.Open, resilience.Closed, resilience.Open}
 		if !slices.Equal(changes, want) {
 			t.Errorf("the breaker was %v, want %v", changes, want)
@@ -62,7 +63,7 @@ func TestPublishBreaker(t *testing.T) {
 // sent (too large, or overtaken by a new leader) do not keep it indefinitely.
 func TestPublishBreakerWithoutReports(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := &publishBreakers{changed: func(int32, resilience.State, resilience.State) {}}
+		p := &publishBreakers{changed: func(int32, resilience.State, resilience.State, func(from, to resilience.State)) {}}
 		for range 5 {
 			if err := p.Allow(1); err != nil {
 				t.Fatal(err)

@@ -320,9 +320,16 @@ func (b *Bus) startCodecs(ctx context.Context) error {
 		if d.StartCodec == nil {
 			continue
 		}
-		if err := d.StartCodec(ctx, id[0]); err != nil {
+		if err := startCodec(ctx, d, id[0]); err != nil {
 			faults = append(faults, fmt.Errorf("the codec of topic %s, type %s: %w", id[0], d.Typ, err))
 		}
 	}
 	return errors.Join(faults...)
+}
+
+// startCodec starts the codec of a topic. It is a user's, and a start that is tried
+// again in the background must not end the process.
+func startCodec(ctx context.Context, d *declare.Topic, topic string) (err error) {
+	defer rescue(&err, "Start")
+	return d.StartCodec(ctx, topic)
 }

@@ -130,20 +130,24 @@ func Timeout(d time.Duration) SubscribeOption {
 }
 
 // Breaker configures the subscription's own circuit breaker, which is on by
-// default.
+// default. Behind a SharedBreaker, as of Config.Handling, it replaces that one for
+// this subscription alone.
 func Breaker(config resilience.BreakerConfig) SubscribeOption {
-	return subscribeOption(func(s *subscribeSettings) { s.breaker.config = config })
+	return subscribeOption(func(s *subscribeSettings) { s.breaker = breakerSettings{config: config} })
 }
 
 // SharedBreaker puts the subscription behind the breaker of a named dependency,
 // which all subscriptions of the bus that name it share. The configuration of
-// the first one counts.
+// the first one counts; one that is Disabled leaves this subscription alone without a
+// breaker.
 func SharedBreaker(dependency string, config resilience.BreakerConfig) SubscribeOption {
 	return subscribeOption(func(s *subscribeSettings) {
 		if dependency == "" {
 			s.fault("SharedBreaker: the dependency's name is empty")
 		}
-		s.breaker = breakerSettings{dependency, config}
+		if s.breaker = (breakerSettings{dependency, config}); config.Disabled {
+			s.breaker.name = ""
+		}
 	})
 }
 

@@ -197,7 +197,7 @@ func (s Subscription) Handle(ctx context.Context, events ...*Envelope) error {
 // without waiting: if one of them fails, the attempt has failed too, because
 // acknowledging its event would lose the other.
 func call(s *scope, h Handler) (err error) {
-	defer rescue(&err)
+	defer rescue(&err, "handler")
 	if err := h(s, s.delivery); err != nil {
 		return err
 	}

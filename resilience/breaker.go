@@ -38,8 +38,11 @@ type BreakerConfig struct {
 	// fails doubles it, up to eight times as many. The first success closes the
 	// breaker. Default 3.
 	Probes int
-	// OnChange, if not nil, is called with every change of state. It must not
-	// block or call the breaker.
+	// OnChange, if not nil, is called with every change of state, in order, one call
+	// at a time, on a goroutine of its own. It may call the breaker, which does not
+	// wait for it: when it returns the state may be another. A panic in it is logged
+	// and ends nothing. Of the changes that wait for one that blocks, all but the
+	// newest 64 become one.
 	OnChange func(from, to State)
 }
 
@@ -100,10 +103,12 @@ type Breaker struct {
 	config  BreakerConfig
 	circuit *gobreaker.TwoStepCircuitBreaker[struct{}]
 	state   atomic.Int32
+	changes *changes
 
 	mu       sync.Mutex
 	window   window // filled from its first failure on
 	suspects suspects
+	retired  bool      // another breaker is in its place
 	silent   Mark      // nothing has worked since
 	silentAt time.Time // when that began, at the latest
 	round    *round    // of probes, under way
@@ -123,10 +128,14 @@ type Breaker struct {
 
 // NewBreaker returns a closed breaker.
 func NewBreaker(name string, config BreakerConfig) *Breaker {
-	b := &Breaker{config: config.withDefaults()}
+	return newBreaker(config.withDefaults(), &changes{breaker: name, call: config.OnChange})
+}
+
+func newBreaker(config BreakerConfig, changes *changes) *Breaker {
+	b := &Breaker{config: config, changes: changes}
 	b.limit.Store(thousand)
 	b.circuit = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
-		Name: name,
+		Name: changes.breaker,
 		// To the circuit a round of probes is one request, and when the next one
 		// may begin is decided here, so that both can grow.
 		MaxRequests: 1,
@@ -150,8 +159,10 @@ func stateOf(s gobreaker.State) State {
 	return Closed
 }
 
+// changed follows the circuit, which calls it under its lock.
 func (b *Breaker) changed(from, to State) {
 	b.mu.Lock()
+	defer b.mu.Unlock()
 	switch {
 	case from == Closed:
 		b.openedAt = time.Now()
@@ -167,11 +178,23 @@ func (b *Breaker) changed(from, to State) {
 	}
 	b.window.forget()
 	b.watch()
-	b.mu.Unlock()
 	b.state.Store(int32(to))
-	if b.config.OnChange != nil {
-		b.config.OnChange(from, to)
+	if !b.retired {
+		b.changes.report(from, to)
 	}
+}
+
+// Renew returns a closed breaker with the same configuration, to go on with in
+// place of this one. OnChange is told that the breaker is closed, if it was not, then
+// of the changes of the new one, and of none of this one any more.
+func (b *Breaker) Renew() *Breaker {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if from := b.State(); !b.retired && from != Closed {
+		b.changes.report(from, Closed)
+	}
+	b.retired = true
+	return newBreaker(b.config, b.changes)
 }
 
 // watch decides whether successes are noted, and how much concurrency there is. The

@@ -219,6 +219,7 @@ func TestBreakerProbes(t *testing.T) {
 		if b.Limit(10) != 10 || b.window.failed() != 0 {
 			t.Error("a round that is over counts against the closed breaker")
 		}
+		synctest.Wait()
 		if n := len(changes); changes[n-1] != Closed || changes[n-2] != HalfOpen {
 			t.Errorf("changes %v", changes)
 		}

@@ -29,15 +29,17 @@ func ExampleRetry_Next() {
 // A breaker opens when attempts of many keys fail and none succeeds, and refuses all
 // until it is time for a probe.
 func ExampleBreaker() {
+	changes := make(chan string, 1)
 	breaker := resilience.NewBreaker("mail", resilience.BreakerConfig{
 		MinKeys: 3, MinAttempts: 3, After: -1, // opens as soon as three keys have failed
-		OnChange: func(from, to resilience.State) { fmt.Println(from, "→", to) },
+		OnChange: func(from, to resilience.State) { changes <- fmt.Sprint(from, " → ", to) },
 	})
 	for key := range uint64(3) {
 		if ticket, ok := breaker.Allow(key); ok {
 			ticket.Done(resilience.Failure)
 		}
 	}
+	fmt.Println(<-changes)
 	_, ok := breaker.Allow(4)
 	fmt.Println("let through:", ok)
 	// Output:

@@ -17,7 +17,9 @@ type Config struct {
 	// Route says what becomes of a record, from its topic and headers alone.
 	// It is called on the polling goroutine.
 	Route func(*transport.Record) Route
-	// Judge says what an attempt's error means.
+	// Judge says what an attempt's error means. Neither it nor the methods of the errors
+	// that Handle returns may panic: whoever calls users' handlers makes errors of its
+	// own of what they return.
 	Judge func(error) Verdict
 	// DeadLetter starts writing a dead letter and calls done when it is
 	// acknowledged or failed. f is valid until done was called.

@@ -3,7 +3,6 @@ package engine
 import (
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"slices"
 	"time"
 
@@ -55,22 +54,12 @@ func (f *attemptFailure) verdictOn(err error) Verdict {
 // reasonPanic is the dead letter's reason where the last attempt did not return.
 const reasonPanic = "panic"
 
-// judged returns judge's verdict on an error. A judge looks into errors
-// that handlers made, whose methods may panic themselves: such an error counts as
-// a panic of the handler, since a worker that died of it would take the process
-// with it, and the next one would die of the same record.
-func judged(judge func(error) Verdict, err error) (v Verdict) {
-	panicked := Verdict{Kind: Retry, Reason: reasonPanic, Breaker: resilience.Failure}
+// judged returns judge's verdict on an error. A handler that did not return is the
+// worker's own knowledge, which no judge has.
+func judged(judge func(error) Verdict, err error) Verdict {
 	if unwound, ok := err.(*PanicError); ok { //nolint:errorlint // made by the worker, never wrapped
-		panicked.Stack = unwound.Stack
-		return panicked
+		return Verdict{Kind: Retry, Reason: reasonPanic, Stack: unwound.Stack, Breaker: resilience.Failure}
 	}
-	defer func() {
-		if recover() != nil {
-			v = panicked
-			v.Stack = debug.Stack()
-		}
-	}()
 	return judge(err)
 }
 

@@ -2,8 +2,10 @@ package engine
 
 import (
 	"fmt"
+	"runtime/debug"
 	"time"
 
+	"github.com/eventbus-go/eventbus/internal/stack"
 	"github.com/eventbus-go/eventbus/resilience"
 	"github.com/eventbus-go/eventbus/transport"
 )
@@ -67,10 +69,15 @@ type PanicError struct {
 	Stack []byte // of the handler's goroutine when it ended
 }
 
-// Error says how the handler ended, without a stack.
+// NewGoexit returns the error of a handler that ended its goroutine, for a deferred
+// function of that goroutine.
+func NewGoexit() *PanicError { return &PanicError{Stack: debug.Stack()} }
+
+// Error says how and where the handler ended, without a stack.
 func (e *PanicError) Error() string {
 	if e.Value == nil {
-		return "the handler ended its goroutine (runtime.Goexit, or FailNow and Fatal of a test): a handler must return"
+		return "the handler ended its goroutine at " + stack.Origin(e.Stack) +
+			" (runtime.Goexit, or FailNow and Fatal of a test): a handler must return"
 	}
-	return fmt.Sprintf("the handler panicked: %v", e.Value)
+	return fmt.Sprintf("the handler panicked at %s: %v", stack.Origin(e.Stack), e.Value)
 }

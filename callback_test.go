@@ -1,0 +1,202 @@
+package eventbus_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/resilience"
+	"github.com/eventbus-go/eventbus/transport/memory"
+	"go.opentelemetry.io/otel/codes"
+)
+
+// TestBreakerOutlivesItsCallback: a callback that panics, that ends its goroutine and
+// that blocks changes nothing of what its breaker does, and its panic is logged with
+// its line.
+func TestBreakerOutlivesItsCallback(t *testing.T) {
+	for name, misbehave := range map[string]func(stop chan struct{}){
+		"panics":   func(chan struct{}) { panic("no") },
+		"ends":     func(chan struct{}) { runtime.Goexit() },
+		"blocks":   func(stop chan struct{}) { <-stop },
+		"nil":      nil,
+		"panicked": func(chan struct{}) { panic((*nilError)(nil)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			run(t, func(t *testing.T, cluster *memory.Cluster) {
+				var book logbook
+				c := config()
+				c.Logger = book.logger(slog.LevelDebug)
+				stop := make(chan struct{})
+				breaker := resilience.BreakerConfig{MinKeys: 2, MinAttempts: 2, After: -1, OpenFor: time.Second}
+				if misbehave != nil {
+					breaker.OnChange = func(resilience.State, resilience.State) { misbehave(stop) }
+				}
+				c.PublishBreaker = breaker
+				bus, topic := newBus(t, cluster, c), orders(t)
+				var down atomic.Bool
+				var handled atomic.Int64
+				down.Store(true)
+				must(t, eventbus.Subscribe(bus, topic, func(context.Context, order) error {
+					if down.Load() {
+						return errBoom
+					}
+					handled.Add(1)
+					return nil
+				}, eventbus.Breaker(breaker), eventbus.Retry(resilience.Retry{})))
+				start(t, bus)
+				p := eventbus.NewPublisher(bus, topic)
+				for _, id := range []string{"a", "b", "c", "d"} {
+					must(t, p.Publish(t.Context(), order{id, 1}))
+				}
+				pass(5 * time.Second)
+				if n := len(book.records(t, "to", "open")); n == 0 {
+					t.Error("the breaker did not open")
+				}
+				down.Store(false)
+				pass(time.Minute)
+				if n := handled.Load(); n != 4 {
+					t.Errorf("%d of 4 handled", n)
+				}
+				if panics := strings.HasPrefix(name, "panic"); panics {
+					if n := strings.Count(book.String(), "OnChange panicked at "); n < 2 || !strings.Contains(book.String(), "/callback_test.go:") {
+						t.Errorf("%d panics are logged in %s", n, book.String())
+					}
+				}
+				close(stop)
+				closeBus(t, bus)
+			})
+		})
+	}
+}
+
+// TestSharedBreakerOfOthersStaysOn: a subscription with a breaker of its own, or with
+// none, has it alone; those that share one go on sharing it.
+func TestSharedBreakerOfOthersStaysOn(t *testing.T) {
+	shared := resilience.BreakerConfig{MinKeys: 2, MinAttempts: 2, After: -1, OpenFor: time.Hour}
+	off := resilience.BreakerConfig{Disabled: true}
+	for name, own := range map[string]eventbus.SubscribeOption{
+		"off":         eventbus.Breaker(off),
+		"off by name": eventbus.SharedBreaker("database", off),
+		"own":         eventbus.Breaker(resilience.BreakerConfig{MinKeys: 1000}),
+	} {
+		for _, first := range []bool{true, false} {
+			t.Run(name, func(t *testing.T) {
+				run(t, func(t *testing.T, cluster *memory.Cluster) {
+					c := config()
+					c.Handling = []eventbus.SubscribeOption{eventbus.Retry(resilience.Unlimited()), eventbus.SharedBreaker("database", shared)}
+					bus, topic, sent := newBus(t, cluster, c), orders(t), shipments(t)
+					alone := eventbus.On(sent, func(context.Context, shipment) error { return nil }, own)
+					others := eventbus.On(topic, func(context.Context, order) error { return errBoom })
+					deleted := eventbus.OnDelete(topic, func(context.Context, string) error { return nil })
+					if first {
+						must(t, bus.Add(alone, others, deleted))
+					} else {
+						must(t, bus.Add(deleted, others, alone))
+					}
+					start(t, bus)
+					p := eventbus.NewPublisher(bus, topic)
+					for _, id := range []string{"a", "b", "c"} {
+						must(t, p.Publish(t.Context(), order{id, 1}))
+					}
+					must(t, eventbus.NewPublisher(bus, sent).Publish(t.Context(), shipment{"x"}))
+					pass(time.Minute)
+					breakers := make(map[string]string)
+					for _, s := range bus.Operator().Inspect().Groups[0].Subscriptions {
+						breakers[s.Name] = s.Breaker
+					}
+					for name, want := range map[string]string{alone.String(): "closed", others.String(): "open", deleted.String(): "open"} {
+						if breakers[name] != want {
+							t.Errorf("the breaker of %s is %s, want %s", name, breakers[name], want)
+						}
+					}
+					closeBus(t, bus)
+				})
+			})
+		}
+	}
+}
+
+// starting is a codec whose start a test decides.
+type starting struct {
+	eventbus.Codec
+	start func(context.Context) error
+}
+
+func (c starting) Start(ctx context.Context, _ string) error { return c.start(ctx) }
+
+// TestCodecWhoseStartPanics: it is an error of the start, in words; in the background
+// it is tried again.
+func TestCodecWhoseStartPanics(t *testing.T) {
+	run(t, func(t *testing.T, cluster *memory.Cluster) {
+		var starts atomic.Int64
+		codec := starting{eventbus.JSON(), func(context.Context) error {
+			if starts.Add(1) < 4 {
+				panic("no registry")
+			}
+			return nil
+		}}
+		topic := eventbus.NewTopic(eventbus.TopicConfig[shipment]{Domain: "sales", Name: "shipment", Unkeyed: true, Codec: codec})
+		bus := newBus(t, cluster, config())
+		eventbus.NewPublisher(bus, topic)
+		err := bus.Start(t.Context())
+		wantError(t, err, nil, "the codec of topic test.sales.public.shipment.v1", "Start panicked at", "/callback_test.go:", "no registry")
+		if panicked := new(eventbus.PanicError); !errors.As(err, &panicked) || panicked.Value != "no registry" {
+			t.Errorf("%T has no PanicError", err)
+		}
+		closeBus(t, bus)
+
+		c := config()
+		c.StartDegraded = true
+		bus = newBus(t, memory.New(), c)
+		eventbus.NewPublisher(bus, topic)
+		must(t, bus.Start(t.Context()))
+		pass(time.Minute)
+		if n := starts.Load(); n != 4 {
+			t.Errorf("%d starts, want one that succeeds after two that panic", n)
+		}
+		closeBus(t, bus)
+	})
+}
+
+// TestGoexitEndsItsSpan: a handler that ends its goroutine has a span that ends too,
+// and says how and where.
+func TestGoexitEndsItsSpan(t *testing.T) {
+	run(t, func(t *testing.T, cluster *memory.Cluster) {
+		l, topic := newListener(), orders(t)
+		var book logbook
+		c := l.config("sales-api")
+		c.Logger = book.logger(slog.LevelWarn)
+		bus := newBus(t, cluster, c)
+		must(t, eventbus.Subscribe(bus, topic, func(context.Context, order) error {
+			runtime.Goexit()
+			return nil
+		}, eventbus.Retry(resilience.NoRetry())))
+		start(t, bus)
+		must(t, eventbus.NewPublisher(bus, topic).Publish(t.Context(), order{"a", 1}))
+		pass(time.Minute)
+		spans := l.named("process " + ordersName)
+		if len(spans) != 1 {
+			t.Fatalf("%d spans of the attempt have ended", len(spans))
+		}
+		s := spans[0]
+		if s.Status.Code != codes.Error || attributeOf(s.Attributes, "error.type") != "panic" || !strings.Contains(s.Status.Description, "/callback_test.go:") {
+			t.Errorf("the span says %q, %q", s.Status.Description, attributeOf(s.Attributes, "error.type"))
+		}
+		if stack := attributeOf(s.Events[0].Attributes, "exception.stacktrace"); !strings.Contains(stack, "TestGoexitEndsItsSpan") {
+			t.Errorf("its stack is %q", stack)
+		}
+		if text := book.String(); !strings.Contains(text, "ended its goroutine at ") || !strings.Contains(text, "/callback_test.go:") {
+			t.Errorf("the log says %s", text)
+		}
+		if n := sum(l.collect(t)["messaging.process.duration"], nil); n != 1 {
+			t.Errorf("%v attempts are measured", n)
+		}
+		closeBus(t, bus)
+	})
+}
