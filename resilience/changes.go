@@ -8,8 +8,8 @@ import (
 )
 
 // changes calls OnChange, once per change and in order, on a goroutine that lives
-// while there are changes to report. Whoever changes a breaker holds its circuit's
-// lock and has an event in hand, so a callback that blocks, panics or ends its
+// while there are changes to report. A breaker changes under its circuit's lock and
+// with an event in its caller's hand, so a callback that blocks, panics or ends its
 // goroutine must not do so there.
 type changes struct {
 	breaker string

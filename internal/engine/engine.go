@@ -18,8 +18,8 @@ type Config struct {
 	// It is called on the polling goroutine.
 	Route func(*transport.Record) Route
 	// Judge says what an attempt's error means. Neither it nor the methods of the errors
-	// that Handle returns may panic: whoever calls users' handlers makes errors of its
-	// own of what they return.
+	// that Handle returns may panic: a caller with handlers of users returns errors of its
+	// own from Handle.
 	Judge func(error) Verdict
 	// DeadLetter starts writing a dead letter and calls done when it is
 	// acknowledged or failed. f is valid until done was called.
