@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/term"
 
+	"github.com/eventbus-go/eventbus/internal/redrive"
 	"github.com/eventbus-go/eventbus/kafka"
 )
 
@@ -41,6 +42,8 @@ type app struct {
 	// cluster is nil until a command needs it: help and completion work without
 	// one.
 	cluster *kafka.Transport
+	// dead is nil until a command needs dead letters.
+	dead *redrive.Client
 }
 
 func newApp(stdin io.Reader, stdout, stderr io.Writer) *app {

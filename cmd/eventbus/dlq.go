@@ -3,6 +3,9 @@ package main
 import (
 	"context"
 	"errors"
+	"math"
+	"os"
+	"os/user"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,10 +23,12 @@ import (
 func newDLQCommand(a *app) *cobra.Command {
 	c := a.group("dlq", "Look at dead letters, and bring them back",
 		newDLQListCommand(a), newDLQStatsCommand(a), newDLQShowCommand(a), newDLQReplayCommand(a),
-		newDLQSkipCommand(a), newDLQQuarantineCommand(a), newDLQPurgeCommand(a))
+		newDLQSkipCommand(a), newDLQQuarantineCommand(a), newDLQPurgeCommand(a),
+		newDLQJobsCommand(a), newDLQStopCommand(a), newDLQResumeCommand(a))
 	c.Long = `Look at dead letters, decide about them, and bring them back to the group that
-failed. A letter is open until it is replayed, skipped or put into quarantine; what
-was decided is kept as the commits of group ` + redrive.Group + `.`
+failed. A letter is open until it is replayed, skipped or put into quarantine. Each
+order is a job: who gave it and why, how far it is, and what was decided are kept in
+topic ` + redrive.Topic + `, so another process can go on with it.`
 	return c
 }
 
@@ -59,20 +64,46 @@ func (d dead) at() transport.Partition {
 	return transport.Partition{Topic: d.topic, Partition: d.partition}
 }
 
-// box opens a dead-letter topic. A topic that does not exist is reported with
-// the remedy that all commands give; a name of another kind is refused by
-// redrive.
-func (a *app) box(ctx context.Context, topic string) (*redrive.Box, error) {
+// letters returns the dead letters of the cluster, for the person that runs the
+// program.
+func (a *app) letters(ctx context.Context) (*redrive.Client, error) {
+	if a.dead != nil {
+		return a.dead, nil
+	}
 	t, err := a.transport(ctx)
 	if err != nil {
 		return nil, err
 	}
+	a.dead = redrive.New(t, redrive.Config{Who: operator(), Create: true})
+	return a.dead, nil
+}
+
+// operator names the person that runs the program: user@host.
+func operator() string {
+	name, host := "somebody", "somewhere"
+	if u, err := user.Current(); err == nil && u.Username != "" {
+		name = u.Username
+	}
+	if h, err := os.Hostname(); err == nil && h != "" {
+		host = h
+	}
+	return name + "@" + host
+}
+
+// box opens a dead-letter topic. A topic that does not exist is reported with
+// the remedy that all commands give; a name of another kind is refused by
+// redrive.
+func (a *app) box(ctx context.Context, topic string) (*redrive.Box, error) {
+	c, err := a.letters(ctx)
+	if err != nil {
+		return nil, err
+	}
 	if strings.HasSuffix(topic, letter.DeadSuffix) {
-		if _, err := a.oneTopic(ctx, t, topic); err != nil {
+		if _, err := a.oneTopic(ctx, a.cluster, topic); err != nil {
 			return nil, err
 		}
 	}
-	return redrive.OpenBox(ctx, t, topic)
+	return c.Open(ctx, topic)
 }
 
 // deadTopics completes the names of dead-letter topics.
@@ -85,16 +116,18 @@ func (a *app) deadTopics(c *cobra.Command, args []string, begun string) ([]strin
 // text until parse, since pflag has no such types.
 type letterFilter struct {
 	redrive.Filter
-	states        []string
+	states, at    []string
 	since, before string
 }
 
 func (f *letterFilter) flags(c *cobra.Command) {
 	flags := c.Flags()
 	flags.StringSliceVar(&f.Types, "type", nil, "only events of these `types`")
-	flags.StringArrayVar(&f.Keys, "key", nil, "only events of this `key`; may be repeated")
+	flags.StringArrayVar((*[]string)(&f.Keys), "key", nil, "only events of this `key`; may be repeated")
 	flags.StringSliceVar(&f.Reasons, "reason", nil, "only letters of these `reasons`, such as exhausted, permanent, malformed (not a CloudEvent) or undecodable (data of another form)")
-	flags.StringSliceVar(&f.Fingerprints, "fingerprint", nil, "only letters with these `fingerprints` of their error, as stats shows them")
+	flags.StringArrayVar(&f.IDs, "id", nil, "only the event of this `id`; may be repeated")
+	flags.StringSliceVar(&f.Fingerprints, "cause", nil, "only letters of these `causes`, as stats shows them")
+	flags.StringSliceVar(&f.at, "offsets", nil, "only letters in these `ranges`: PARTITION@FROM-TO, both included")
 	flags.StringVar(&f.since, "since", "", "only letters that died since this `time` (RFC 3339), or duration ago")
 	flags.StringVar(&f.before, "before", "", "only letters that died before this `time` (RFC 3339), or duration ago")
 }
@@ -121,6 +154,14 @@ func (f *letterFilter) parse() (err error) {
 			return misuse("%s %s: write a time such as 2006-01-02T15:04:05Z, or a duration such as 2h", bound.flag, bound.value)
 		}
 	}
+	f.Ranges = nil
+	for _, text := range f.at {
+		r, ok := parseRange(text)
+		if !ok {
+			return misuse("--offsets %s: write PARTITION@FROM-TO, such as 3@100-199", text)
+		}
+		f.Ranges = append(f.Ranges, r)
+	}
 	f.States = nil
 	for _, name := range f.states {
 		s, ok := redrive.StateOf(name)
@@ -130,6 +171,20 @@ func (f *letterFilter) parse() (err error) {
 		f.States = append(f.States, s)
 	}
 	return nil
+}
+
+// parseRange reads PARTITION@FROM-TO, or PARTITION@OFFSET.
+func parseRange(text string) (r redrive.Range, ok bool) {
+	partition, span, _ := strings.Cut(text, "@")
+	from, to, several := strings.Cut(span, "-")
+	if !several {
+		to = from
+	}
+	p, err := strconv.ParseInt(partition, 10, 32)
+	first, err2 := strconv.ParseInt(from, 10, 64)
+	last, err3 := strconv.ParseInt(to, 10, 64)
+	ok = errors.Join(err, err2, err3) == nil && p >= 0 && first >= 0 && last >= first && last < math.MaxInt64
+	return redrive.Range{Partition: int32(p), From: first, To: last + 1}, ok //nolint:gosec // parsed as one
 }
 
 func newDLQListCommand(a *app) *cobra.Command {
@@ -154,11 +209,11 @@ type deadLine struct {
 // listDead prints one line for each dead-letter topic of the cluster, or of an
 // environment.
 func (a *app) listDead(ctx context.Context) error {
-	t, err := a.transport(ctx)
+	c, err := a.letters(ctx)
 	if err != nil {
 		return err
 	}
-	infos, err := t.Admin().Topics(ctx)
+	topics, err := c.Topics(ctx)
 	if err != nil {
 		return err
 	}
@@ -166,14 +221,13 @@ func (a *app) listDead(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	slices.SortFunc(infos, func(x, y transport.TopicInfo) int { return strings.Compare(x.Name, y.Name) })
 	lines, rows := []deadLine{}, []table.Row{}
 	var wrong []error
-	for i := range infos {
-		if !meant(infos[i].Name) || !strings.HasSuffix(infos[i].Name, letter.DeadSuffix) {
+	for _, topic := range topics {
+		if !meant(topic) {
 			continue
 		}
-		b, err := redrive.OpenBox(ctx, t, infos[i].Name)
+		b, err := c.Open(ctx, topic)
 		if err != nil {
 			// One topic that can't be read does not hide the others.
 			wrong = append(wrong, err)

@@ -3,16 +3,16 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/eventbus-go/eventbus/internal/redrive"
-	"github.com/eventbus-go/eventbus/kafka"
-	"github.com/eventbus-go/eventbus/transport"
 )
 
 func newDLQQuarantineCommand(a *app) *cobra.Command {
 	var f letterFilter
+	var flags orderFlags
 	var release bool
 	c := &cobra.Command{
 		Use:   "quarantine TOPIC[/PARTITION@OFFSET]",
@@ -21,28 +21,28 @@ func newDLQQuarantineCommand(a *app) *cobra.Command {
 opens those in quarantine again. dlq show --state quarantined lists them.`,
 		Args: cobra.ExactArgs(1), ValidArgsFunction: once(a.deadTopics),
 		RunE: a.action(func(ctx context.Context, args []string) error {
-			to := redrive.Quarantined
+			do := redrive.Quarantine
 			if release {
-				to = redrive.Open
+				do = redrive.Release
 			}
-			return a.decide(ctx, args[0], &f, to)
+			return a.decide(ctx, args[0], &f, do, &flags)
 		}),
 	}
 	f.flags(c)
+	flags.flags(c)
 	c.Flags().BoolVar(&release, "release", false, "open letters in quarantine again")
 	return c
 }
 
-// verbs names what happens to letters that are put into a state, for the
-// question.
-var verbs = map[redrive.State]string{
-	redrive.Open: "Release", redrive.Skipped: "Skip for good", redrive.Quarantined: "Put into quarantine",
+// verbs names what happens to letters, for the question.
+var verbs = map[redrive.Action]string{
+	redrive.Release: "Release", redrive.Skip: "Skip for good", redrive.Quarantine: "Put into quarantine",
 }
 
-// decide puts the letter that what names, or the letters that f chooses, into a
-// state. It counts them first, without changing anything, so that the question
+// decide does something with the letter that what names, or the letters that f
+// chooses. It counts them first, without changing anything, so that the question
 // says how many there are.
-func (a *app) decide(ctx context.Context, what string, f *letterFilter, to redrive.State) error {
+func (a *app) decide(ctx context.Context, what string, f *letterFilter, do redrive.Action, flags *orderFlags) error {
 	d, err := parseDead(what)
 	if err != nil {
 		return err
@@ -50,53 +50,76 @@ func (a *app) decide(ctx context.Context, what string, f *letterFilter, to redri
 	if err := f.parse(); err != nil {
 		return err
 	}
-	// Only open letters are skipped or put into quarantine. Those in quarantine
-	// were put there on purpose, and have to be released first.
-	f.States = []redrive.State{redrive.Open}
-	if to == redrive.Open {
-		f.States = []redrive.State{redrive.Quarantined}
-	}
-	set := func(dryRun bool) (redrive.Tally, error) {
-		b, err := a.box(ctx, d.topic)
-		if err != nil {
-			return redrive.Tally{}, err
+	if do == redrive.Skip && !a.dryRun {
+		if err := flags.reason("a letter that is skipped never comes back"); err != nil {
+			return err
 		}
-		if d.one {
-			return b.SetOne(ctx, d.at(), d.offset, to, dryRun)
-		}
-		return b.Set(ctx, f.Filter, to, dryRun)
 	}
-	would, err := set(true)
+	if d.one {
+		if err := a.single(ctx, d, f, do); err != nil {
+			return err
+		}
+	}
+	order := flags.order(redrive.Order{Topic: d.topic, Action: do, Filter: f.Filter})
+	would, err := a.plan(ctx, order)
 	if err != nil {
 		return err
 	}
-	n := would.Skipped + would.Quarantined + would.Released
+	n := would.Sum()
 	switch {
 	case n == 0:
 		return a.none(d.topic)
 	case a.dryRun:
 		return a.printTally(would, "would be ")
 	}
-	if err := a.confirm("%s %s of %s", verbs[to], counted(n, "letter"), d.topic); err != nil {
+	if err := a.confirm("%s %s of %s", verbs[do], counted(n, "letter"), d.topic); err != nil {
 		return err
 	}
-	done, err := set(false)
+	order.Expected = n
+	return a.give(ctx, order, flags)
+}
+
+// reason demands --why.
+func (o *orderFlags) reason(because string) error {
+	if strings.TrimSpace(o.why) == "" {
+		return misuse("--why is missing: %s, so say why", because)
+	}
+	return nil
+}
+
+// single has the filter choose one letter, in whichever state it is. It is an
+// error if there is none, or if it is done.
+func (a *app) single(ctx context.Context, d dead, f *letterFilter, do redrive.Action) error {
+	b, err := a.box(ctx, d.topic)
 	if err != nil {
 		return err
 	}
-	return a.printTally(done, "")
+	p := d.at()
+	if d.offset < b.First[p] || d.offset >= b.End[p] {
+		return fmt.Errorf("there is no letter at %s@%d: the log has %d to %d", p, d.offset, b.First[p], b.End[p])
+	}
+	if s := b.State(p, d.offset); s == redrive.Replayed || s == redrive.Skipped {
+		return fmt.Errorf("the letter at %s@%d is done with: it was replayed or skipped", p, d.offset)
+	}
+	f.Ranges = []redrive.Range{redrive.At(d.partition, d.offset)}
+	if do == redrive.Skip {
+		f.States = []redrive.State{redrive.Open, redrive.Quarantined}
+	}
+	return nil
 }
 
 func newDLQPurgeCommand(a *app) *cobra.Command {
 	var open bool
+	var flags orderFlags
 	c := &cobra.Command{
 		Use:   "purge TOPIC",
 		Short: "Delete letters that are done with from the log, for good",
 		Long: `Delete from each partition the letters before the first one that is open or in
 quarantine. With --including-open all letters are deleted, whatever they wait for.`,
 		Args: cobra.ExactArgs(1), ValidArgsFunction: once(a.deadTopics),
-		RunE: a.action(func(ctx context.Context, args []string) error { return a.purge(ctx, args[0], open) }),
+		RunE: a.action(func(ctx context.Context, args []string) error { return a.purge(ctx, args[0], open, &flags) }),
 	}
+	flags.flags(c)
 	c.Flags().BoolVar(&open, "including-open", false, "also letters that are open or in quarantine: they are lost")
 	return c
 }
@@ -104,47 +127,38 @@ quarantine. With --including-open all letters are deleted, whatever they wait fo
 // purge deletes letters from the log. The log can only be cut from its front,
 // so a letter that is done stays for as long as an open one lies before it in
 // its partition. With open, everything up to the end goes.
-func (a *app) purge(ctx context.Context, topic string, open bool) error {
+func (a *app) purge(ctx context.Context, topic string, open bool, flags *orderFlags) error {
 	b, err := a.box(ctx, topic)
 	if err != nil {
 		return err
 	}
-	before := make(map[transport.Partition]int64)
-	n, lost, behind := int64(0), int64(0), int64(0)
-	for p, end := range b.End {
-		// Base may lie beyond the end of the log: a ledger of a topic that lost
-		// records in an unclean election, say.
-		to := min(b.Ledger(p).Base, end)
-		behind += end - to - b.Ledger(p).Count(redrive.Open, end) - b.Ledger(p).Count(redrive.Quarantined, end)
-		if open {
-			lost += end - to
-			to = end
-		}
-		if to > b.First[p] {
-			before[p] = to
-			n += to - b.First[p]
-		}
+	would := b.Purgeable(open)
+	what := fmt.Sprintf("%s of %s", counted(would.Letters, "letter"), topic)
+	if would.Undecided > 0 {
+		what += fmt.Sprintf(", %d of which nobody has decided about", would.Undecided)
 	}
-	what := fmt.Sprintf("%s of %s", counted(n, "letter"), topic)
-	if lost > 0 {
-		what += fmt.Sprintf(", %d of which nobody has decided about", lost)
-	}
-	if behind > 0 && !open {
-		a.note("%s done with too, and kept behind letters that are open or in quarantine: the log is cut from its front.", counted(behind, "letter"))
+	if would.Behind > 0 {
+		a.note("%s done with too, and kept behind letters that are open or in quarantine: the log is cut from its front.", counted(would.Behind, "letter"))
 	}
 	switch {
-	case n == 0 && !a.json():
+	case would.Letters == 0 && !a.json():
 		return a.say("%s has no letters that are done with.", topic)
-	case n > 0 && !a.dryRun:
+	case would.Letters > 0 && !a.dryRun:
+		if err := flags.reason("what is deleted can't be brought back"); err != nil {
+			return err
+		}
 		if err := a.confirm("Delete for good %s", what); err != nil {
 			return err
 		}
-		if err := kafka.NewAdmin(a.cluster).DeleteRecords(ctx, before); err != nil {
-			return err
+		order := flags.order(redrive.Order{Topic: topic, Action: redrive.Purge, IncludingOpen: open, Expected: would.Letters})
+		j, err := a.dead.Start(ctx, order, redrive.Run{TakeOver: flags.takeOver, Who: flags.who})
+		if err != nil {
+			return a.told(err)
 		}
+		would.Letters = j.Done.Deleted
 	}
 	if a.json() {
-		return a.printJSON(map[string]int64{"deleted": n, "undecided": lost})
+		return a.printJSON(map[string]int64{"deleted": would.Letters, "undecided": would.Undecided})
 	}
 	if a.dryRun {
 		return a.say("%s would be deleted.", what)

@@ -10,79 +10,129 @@ import (
 
 	"github.com/eventbus-go/eventbus/internal/letter"
 	"github.com/eventbus-go/eventbus/internal/redrive"
-	"github.com/eventbus-go/eventbus/transport"
 )
+
+// orderFlags are the flags of all commands that give an order.
+type orderFlags struct {
+	who, why string
+	takeOver bool
+}
+
+func (o *orderFlags) flags(c *cobra.Command) {
+	c.Flags().StringVar(&o.why, "why", "", "the `reason`, which is kept with the job")
+	c.Flags().StringVar(&o.who, "who", "", "`name` of the person that gives the order (default user@host)")
+	o.takeOverFlag(c)
+}
+
+func (o *orderFlags) takeOverFlag(c *cobra.Command) {
+	c.Flags().BoolVar(&o.takeOver, "take-over", false, "stop a job of this topic that another process runs")
+}
+
+// order fills in who gives an order, and why.
+func (o *orderFlags) order(order redrive.Order) redrive.Order {
+	order.Who, order.Why = o.who, o.why
+	if order.Who == "" {
+		order.Who = operator()
+	}
+	return order
+}
 
 func newDLQReplayCommand(a *app) *cobra.Command {
 	var f letterFilter
-	var how redrive.Walk
+	var flags orderFlags
+	var order redrive.Order
 	c := &cobra.Command{
 		Use:   "replay TOPIC",
 		Short: "Bring open letters back to the group that failed, and to it alone",
 		Long: `Bring open letters back through the retry topic of their group, in each key's
 order. What was brought back is noted in the transaction that does it: a replay
-that is interrupted goes on where it stopped when it is run again, and brings no
-event twice. Events that came back --max-redeliveries times go to quarantine.`,
+that is interrupted brings no event twice and leaves none out when it is resumed,
+by eventbus dlq resume, a console, or a service that watches. While another process
+changes letters of the topic, it is named, and --take-over stops it. Events that
+came back --max-redeliveries times go to quarantine.`,
 		Example: `  eventbus dlq replay prod.sales.public.customers.v1.mailer-prod.dlq --dry-run
-  eventbus dlq replay prod.sales.public.customers.v1.mailer-prod.dlq --fingerprint 1c9a02b7 --rate 50`,
+  eventbus dlq replay prod.sales.public.customers.v1.mailer-prod.dlq --cause 1c9a02b7 --rate 50 --why "mail server is back"`,
 		Args: cobra.ExactArgs(1), ValidArgsFunction: once(a.deadTopics),
 		RunE: a.action(func(ctx context.Context, args []string) error {
 			if err := f.parse(); err != nil {
 				return err
 			}
-			how.Filter = f.Filter
-			return a.replay(ctx, args[0], how)
+			if order.Rate < 0 || order.MaxRedeliveries < 1 {
+				return misuse("--rate is 0 or more, --max-redeliveries 1 or more")
+			}
+			order.Topic, order.Filter = args[0], f.Filter
+			return a.replay(ctx, flags.order(order), &flags)
 		}),
 	}
 	f.flags(c)
-	c.Flags().Float64Var(&how.Rate, "rate", 0, "at most so many events per second; 0: as fast as it goes")
-	c.Flags().IntVar(&how.MaxRedeliveries, "max-redeliveries", redrive.DefaultMaxRedeliveries, "events that came back so often go to quarantine")
+	flags.flags(c)
+	c.Flags().Float64Var(&order.Rate, "rate", 0, "at most so many events per second; 0: as fast as it goes")
+	c.Flags().IntVar(&order.MaxRedeliveries, "max-redeliveries", redrive.DefaultMaxRedeliveries, "events that came back so often go to quarantine")
 	return c
 }
 
 // replay counts the letters, asks, and brings them back. The first count is a
 // dry run, so that the question says how many events come back.
-func (a *app) replay(ctx context.Context, topic string, how redrive.Walk) error {
-	if how.Rate < 0 || how.MaxRedeliveries < 1 {
-		return misuse("--rate is 0 or more, --max-redeliveries 1 or more")
-	}
-	b, err := a.box(ctx, topic)
-	if err != nil {
-		return err
-	}
-	dry := how
-	dry.DryRun = true
-	would, err := b.Run(ctx, dry)
+func (a *app) replay(ctx context.Context, order redrive.Order, flags *orderFlags) error {
+	would, err := a.plan(ctx, order)
 	if err != nil {
 		return err
 	}
 	if would == (redrive.Tally{}) {
-		return a.none(topic)
+		return a.none(order.Topic)
 	}
 	if a.dryRun {
 		return a.printTally(would, "would be ")
 	}
-	if err := a.confirm("Bring %s back through %s, and put %d into quarantine", counted(would.Replayed, "event"), letter.RetryTopic(topic), would.Quarantined); err != nil {
+	if err := a.confirm("Bring %s back through %s, and put %d into quarantine", counted(would.Replayed, "event"), letter.RetryTopic(order.Topic), would.Quarantined); err != nil {
 		return err
 	}
-	bar := a.bar(would.Replayed + would.Quarantined)
-	how.Progress = func(t redrive.Tally) { _ = bar.Set64(t.Replayed + t.Quarantined) }
-	// Opened again: other letters may have been decided about while the
-	// question stood.
-	if b, err = a.box(ctx, topic); err != nil {
-		return err
+	order.Expected = would.Sum()
+	return a.give(ctx, order, flags)
+}
+
+// plan returns what an order would do.
+func (a *app) plan(ctx context.Context, order redrive.Order) (redrive.Tally, error) {
+	// Opened first, for the remedy where the topic does not exist.
+	if _, err := a.box(ctx, order.Topic); err != nil {
+		return redrive.Tally{}, err
 	}
-	done, err := b.Run(ctx, how)
+	return a.dead.Plan(ctx, order)
+}
+
+// give gives an order, runs it here to its end, and prints what it did.
+func (a *app) give(ctx context.Context, order redrive.Order, flags *orderFlags) error {
+	return a.runJob(order.Expected, flags, func(how redrive.Run) (redrive.Job, error) {
+		return a.dead.Start(ctx, order, how)
+	})
+}
+
+// runJob runs a job with a progress bar. The tally is printed even if the job
+// failed: what it counts is committed.
+func (a *app) runJob(expected int64, flags *orderFlags, run func(redrive.Run) (redrive.Job, error)) error {
+	bar := a.bar(expected)
+	j, err := run(redrive.Run{TakeOver: flags.takeOver, Who: flags.who, Progress: func(j redrive.Job) { _ = bar.Set64(j.Done.Sum()) }})
 	_ = bar.Exit()
-	printed := a.printTally(done, "")
-	// The tally is printed even if the replay failed: what it counts is
-	// committed.
-	if errors.Is(err, transport.ErrFenced) {
-		err = fmt.Errorf("another replay of %s took over: %w", topic, err)
-	} else if err != nil {
-		err = fmt.Errorf("the replay stopped; run it again to go on, no event is lost or brought back twice: %w", err)
+	if j.ID == "" {
+		return a.told(err)
+	}
+	printed := a.printTally(j.Done, "")
+	switch {
+	case errors.Is(err, redrive.ErrTakenOver):
+		err = fmt.Errorf("job %s ended here: %w", j.ID, err)
+	case err != nil:
+		err = fmt.Errorf("job %s stopped: eventbus dlq resume %s goes on with it, and no event is lost or brought back twice: %w", j.ID, j.ID, err)
 	}
 	return errors.Join(err, printed)
+}
+
+// told adds to the error of a box that another process holds what to do.
+func (a *app) told(err error) error {
+	var held *redrive.HeldError
+	if errors.As(err, &held) {
+		return fmt.Errorf("%w: eventbus dlq stop %s, or --take-over", err, held.Job.ID)
+	}
+	return err
 }
 
 // bar returns a progress bar on stderr, which shows nothing unless stderr is a
@@ -91,7 +141,7 @@ func (a *app) bar(total int64) *progressbar.ProgressBar {
 	if !terminal(a.stderr) {
 		return progressbar.DefaultSilent(total)
 	}
-	return progressbar.NewOptions64(total, progressbar.OptionSetWriter(a.stderr), progressbar.OptionSetDescription("replaying"),
+	return progressbar.NewOptions64(total, progressbar.OptionSetWriter(a.stderr), progressbar.OptionSetDescription("letters"),
 		progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionClearOnFinish())
 }
 

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -23,10 +22,10 @@ func newDLQStatsCommand(a *app) *cobra.Command {
 	var f letterFilter
 	c := &cobra.Command{
 		Use:   "stats TOPIC",
-		Short: "Count the letters of a dead-letter topic by their error",
-		Long: `Count the letters that wait, by the fingerprint of their error: its text without
-numbers, identifiers and quoted values. --state chooses other letters than those
-that wait.`,
+		Short: "Count the letters of a dead-letter topic by their cause",
+		Long: `Count the letters that wait by their cause: a fingerprint of the reason, the type of
+the event, and the text of the error without numbers, identifiers and quoted values.
+--state chooses other letters than those that wait.`,
 		Args: cobra.ExactArgs(1), ValidArgsFunction: once(a.deadTopics),
 		RunE: a.action(func(ctx context.Context, args []string) error { return a.deadStats(ctx, args[0], &f) }),
 	}
@@ -35,38 +34,21 @@ that wait.`,
 	return c
 }
 
-// cause sums up the letters that have the same fingerprint, and so, most
-// likely, failed for the same reason.
+// cause is a cause as JSON: the letters that most likely failed for one reason.
 type cause struct {
-	// Fingerprint and Gist are "-" and the reason for records that are not dead
-	// letters.
-	Fingerprint string   `json:"fingerprint"`
-	Reason      string   `json:"reason"`
-	Gist        string   `json:"gist"`
-	Letters     int64    `json:"letters"`
-	Keys        int      `json:"keys"`
-	Types       []string `json:"types"`
+	// Cause is a fingerprint of reason, text and type.
+	Cause   string `json:"cause"`
+	Reason  string `json:"reason"`
+	Gist    string `json:"gist"`
+	Type    string `json:"type"`
+	Letters int64  `json:"letters"`
+	// Keys is an estimate if AboutKeys is set, of more than 255.
+	Keys      int64 `json:"keys"`
+	AboutKeys bool  `json:"aboutKeys,omitempty"`
 	// First and Last are the earliest and the latest last failure among the
 	// letters.
 	First instant `json:"first"`
 	Last  instant `json:"last"`
-
-	// The distinct keys and types, from which Keys and Types are made at the
-	// end.
-	keys, types map[string]bool
-}
-
-// add counts a letter.
-func (c *cause) add(l *letter.Letter) {
-	c.Letters++
-	c.keys[string(l.Record.Key)] = true
-	c.types[cmp.Or(redrive.Type(l), "(none)")] = true
-	if c.First.IsZero() || l.LastFailure.Before(c.First.Time) {
-		c.First.Time = l.LastFailure
-	}
-	if l.LastFailure.After(c.Last.Time) {
-		c.Last.Time = l.LastFailure
-	}
 }
 
 // eachLetter calls see with the letters that f takes. Unless f asks for states,
@@ -95,43 +77,40 @@ func (a *app) eachLetter(ctx context.Context, topic string, f *letterFilter, see
 
 // deadStats prints the causes, the most frequent first.
 func (a *app) deadStats(ctx context.Context, topic string, f *letterFilter) error {
-	causes := make(map[string]*cause)
-	err := a.eachLetter(ctx, topic, f, func(l *letter.Letter, _ redrive.State, foreign error) error {
-		fingerprint := "-"
-		if foreign == nil {
-			fingerprint = redrive.Fingerprint(l)
-		}
-		c := causes[fingerprint]
-		if c == nil {
-			c = &cause{Fingerprint: fingerprint, keys: make(map[string]bool), types: make(map[string]bool)}
-			if foreign != nil {
-				c.Reason, c.Gist = "(foreign)", foreign.Error()
-			} else {
-				c.Reason, c.Gist = l.Reason, redrive.Gist(l)
-			}
-			causes[fingerprint] = c
-		}
-		c.add(l)
-		return nil
-	})
+	if err := f.parse(); err != nil {
+		return err
+	}
+	b, err := a.box(ctx, topic)
 	if err != nil {
 		return err
 	}
-	if len(causes) == 0 {
+	found, err := b.Causes(ctx, f.Filter, 0)
+	if err != nil {
+		return err
+	}
+	if found.Letters == 0 {
 		return a.none(topic)
 	}
-	all := slices.SortedFunc(maps.Values(causes), func(x, y *cause) int {
-		return cmp.Or(cmp.Compare(y.Letters, x.Letters), strings.Compare(x.Fingerprint, y.Fingerprint))
-	})
+	var all []cause
 	var rows []table.Row
-	for _, c := range all {
-		c.Keys, c.Types = len(c.keys), slices.Sorted(maps.Keys(c.types))
+	for _, c := range found.List {
+		all = append(all, cause{
+			Cause: c.Fingerprint, Reason: c.Reason, Gist: c.Gist, Type: c.Type, Letters: c.Letters,
+			Keys: c.Keys, AboutKeys: c.AboutKeys, First: instant{c.First}, Last: instant{c.Last},
+		})
+		about := ""
+		if c.AboutKeys {
+			about = "~"
+		}
 		rows = append(rows, table.Row{
-			c.Fingerprint, c.Letters, c.Keys, strings.Join(c.Types, ","), c.Reason,
-			stamp(c.First.Time), stamp(c.Last.Time), text.Snip(string(visible(c.Gist)), 100, "…"),
+			c.Fingerprint, c.Letters, fmt.Sprintf("%s%d", about, c.Keys), cmp.Or(c.Type, "(none)"), c.Reason,
+			stamp(c.First), stamp(c.Last), text.Snip(string(visible(c.Gist)), 100, "…"),
 		})
 	}
-	return a.show(all, table.Row{"fingerprint", "letters", "keys", "types", "reason", "first", "last", "error"}, rows)
+	if found.Others > 0 {
+		a.note("%s more, of too many causes to tell apart: choose by --type, --reason or --since.", counted(found.Others, "letter"))
+	}
+	return a.show(all, table.Row{"cause", "letters", "keys", "type", "reason", "first", "last", "error"}, rows)
 }
 
 // stamp formats a time in this machine's zone, to the second, without the year;
@@ -165,9 +144,9 @@ type letterLine struct {
 	State  string `json:"state"`
 	Reason string `json:"reason"`
 	// Error is the text of the handler's last error, shortened by the service.
-	Error       string `json:"error,omitempty"`
-	Fingerprint string `json:"fingerprint"`
-	Group       string `json:"group"`
+	Error string `json:"error,omitempty"`
+	Cause string `json:"cause"`
+	Group string `json:"group"`
 	// Attempts counts calls of the handler, Redeliveries how often the letter
 	// was replayed.
 	Attempts int `json:"attempts"`
@@ -248,7 +227,7 @@ func (a *app) printLetter(l *letter.Letter, s redrive.State, foreign error) erro
 	e.event.Headers = slices.DeleteFunc(slices.Clone(e.event.Headers), func(h transport.Header) bool { return strings.HasPrefix(h.Key, letter.Prefix) })
 	if a.json() {
 		out := letterLine{
-			line: e.line(), State: s.String(), Reason: l.Reason, Error: l.Error, Fingerprint: redrive.Fingerprint(l), Group: l.Group, Attempts: l.Attempts,
+			line: e.line(), State: s.String(), Reason: l.Reason, Error: l.Error, Cause: redrive.Fingerprint(l), Group: l.Group, Attempts: l.Attempts,
 			Source: fmt.Sprintf("%s@%d", l.Source, l.SourceOffset), Redeliveries: l.Redeliveries, Origin: fmt.Sprintf("%s@%d", l.Origin.Partition, l.Origin.Offset),
 			FirstFailure: instant{l.FirstFailure}, LastFailure: instant{l.LastFailure}, Stack: l.Stack,
 		}
@@ -265,7 +244,7 @@ func (a *app) printLetter(l *letter.Letter, s redrive.State, foreign error) erro
 		rows = append(rows, [2]any{"foreign", foreign})
 	} else {
 		rows = append(rows,
-			[2]any{"reason", l.Reason}, [2]any{"error", a.paint(l.Error, text.FgRed)}, [2]any{"fingerprint", redrive.Fingerprint(l)},
+			[2]any{"reason", l.Reason}, [2]any{"error", a.paint(l.Error, text.FgRed)}, [2]any{"cause", redrive.Fingerprint(l)},
 			[2]any{"group", l.Group}, [2]any{"read from", fmt.Sprintf("%s@%d", l.Source, l.SourceOffset)},
 			[2]any{"attempts", fmt.Sprintf("%d, from %s to %s", l.Attempts, stamp(l.FirstFailure), stamp(l.LastFailure))})
 		if l.Redeliveries > 0 {

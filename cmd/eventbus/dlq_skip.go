@@ -18,6 +18,7 @@ import (
 
 func newDLQSkipCommand(a *app) *cobra.Command {
 	var f letterFilter
+	var flags orderFlags
 	var group, admin string
 	c := &cobra.Command{
 		Use:   "skip TOPIC[/PARTITION@OFFSET]",
@@ -29,11 +30,12 @@ With --group, TOPIC/PARTITION@OFFSET is a record that the group can't get past: 
 whose dead letter can't be written, or of a type that no member knows. A running
 service is asked through --admin, the address of its admin handler (its token is in
 ` + tokenVariable + `); for a group without members the commit is changed.`,
-		Example: `  eventbus dlq skip prod.sales.public.customers.v1.mailer-prod.dlq --fingerprint 1c9a02b7
+		Example: `  eventbus dlq skip prod.sales.public.customers.v1.mailer-prod.dlq --cause 1c9a02b7 --why "test orders"
   eventbus dlq skip prod.sales.public.customers.v1/3@1207 --group mailer-prod --admin http://127.0.0.1:8081`,
 		Args: cobra.ExactArgs(1), ValidArgsFunction: once(a.deadTopics),
 	}
 	f.flags(c)
+	flags.flags(c)
 	c.Flags().StringVar(&group, "group", "", "consumer `group` that the record holds up")
 	c.Flags().StringVar(&admin, "admin", "", "`URL` of the admin handler of the member that has the partition")
 	complete(c, "group", a.groupNames)
@@ -42,7 +44,7 @@ service is asked through --admin, the address of its admin handler (its token is
 			if admin != "" {
 				return misuse("--admin is for a record that holds a group up: name it with --group")
 			}
-			return a.decide(ctx, args[0], &f, redrive.Skipped)
+			return a.decide(ctx, args[0], &f, redrive.Skip, &flags)
 		}
 		d, err := parseDead(args[0])
 		switch {

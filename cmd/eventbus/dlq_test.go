@@ -54,11 +54,11 @@ func TestDeadLetters(t *testing.T) {
 
 		b.run(t, "dlq", "replay", dead, "--dry-run").ok("4 letters would be replayed")
 		b.run(t, "dlq", "replay", dead).fails(exitMisuse, "--yes")
-		b.run(t, "dlq", "skip", dead, "--reason", "malformed", "--yes").ok("1 letter skipped")
+		b.run(t, "dlq", "skip", dead, "--reason", "malformed", "--yes", "--why", "no event").ok("1 letter skipped")
 		b.run(t, "dlq", "quarantine", dead, "--key", "c-2", "--yes").ok("1 letter put into quarantine")
 		b.run(t, "dlq", "show", dead, "--state", "quarantined").ok("c-2")
 		mended.Store(true)
-		b.run(t, "dlq", "replay", dead, "--fingerprint", stories[0].Fingerprint, "--yes").ok("2 letters replayed")
+		b.run(t, "dlq", "replay", dead, "--cause", stories[0].Fingerprint, "--yes").ok("2 letters replayed")
 		for _, want := range []string{"Ann", "Bob"} {
 			if e := <-came; e.Name != want {
 				t.Errorf("%s comes back, want %s", e.Name, want)
@@ -70,9 +70,9 @@ func TestDeadLetters(t *testing.T) {
 		if e := <-came; e.CustomerID != "c-2" {
 			t.Errorf("%+v comes back", e)
 		}
-		b.run(t, "dlq", "purge", dead).fails(exitMisuse, "4 letters")
-		b.run(t, "dlq", "purge", dead, "--yes").ok("4 letters")
-		b.run(t, "dlq", "purge", dead, "--yes").ok("no letters")
+		b.run(t, "dlq", "purge", dead, "--why", "all is decided").fails(exitMisuse, "4 letters")
+		b.run(t, "dlq", "purge", dead, "--yes", "--why", "all is decided").ok("4 letters")
+		b.run(t, "dlq", "purge", dead, "--yes", "--why", "all is decided").ok("no letters")
 		b.run(t, "dlq", "stats", dead).ok("no such letters")
 		b.run(t, "dlq", "show", dead+"/0@999").fails(exitFailed, "there is no letter")
 		b.run(t, "dlq", "replay", b.topic, "--yes").fails(exitFailed, "not a dead-letter topic")

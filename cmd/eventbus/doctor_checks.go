@@ -81,6 +81,10 @@ func (a *app) examineTopics(ctx context.Context, found *findings, t *kafka.Trans
 	for _, s := range states {
 		switch s.State {
 		case "missing":
+			if s.later {
+				found.add(s.Topic, warning, "create it: eventbus topics provision", "the topic, which keeps what operators decide about dead letters, does not exist, or may not be described")
+				continue
+			}
 			found.add(s.Topic, bad, "create it: eventbus topics provision", "the topic does not exist, or may not be described")
 			continue
 		case "differs":

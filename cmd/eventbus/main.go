@@ -15,11 +15,11 @@
 //	topics, topics_diff, topics_provision  topics, how they differ from a catalogue, what is missing
 //	tail, publish, event    events, and how one is shown
 //	groups, groups_reset    consumer groups
-//	dlq, dlq_show, dlq_decide, dlq_replay, dlq_skip  dead letters, over the internal/redrive of the root
+//	dlq, dlq_show, dlq_decide, dlq_replay, dlq_skip, dlq_jobs  dead letters, over the internal/redrive of the root
 //	catalog, schemas         catalogues and the documents out of them, a schema registry
 //	doctor, doctor_checks   an examination of all of these
 //	table, visible          output, and what makes it inert on a terminal
-//	misuse, completion      errors, shells
+//	completion              what shells complete
 package main
 
 import (

@@ -80,6 +80,8 @@ type wanted struct {
 	source string
 	// group is the group whose letters these are.
 	group string
+	// later reports whether services do without the topic.
+	later bool
 }
 
 // declared returns the topics that a catalogue declares, with their names in an
@@ -110,9 +112,13 @@ func (a *app) declared(ctx context.Context, source string, groups []string) ([]w
 			wrong = append(wrong, naming.CheckDerivedNames(spec.Name, group))
 			dead, retry := declare.LetterTopics(&spec, naming.DeadLetterTopic(spec.Name, group), naming.RetryTopic(spec.Name, group))
 			letters = append(letters,
-				wanted{dead, []right{{"Write", "topic", dead.Name, "dead letters of " + group, false}}, spec.Name, group},
-				wanted{retry, []right{{"Read", "topic", retry.Name, "redelivered letters of " + group, false}}, spec.Name, group})
+				wanted{dead, []right{{"Write", "topic", dead.Name, "dead letters of " + group, false}}, spec.Name, group, false},
+				wanted{retry, []right{{"Read", "topic", retry.Name, "redelivered letters of " + group, false}}, spec.Name, group, false})
 		}
+	}
+	if len(letters) > 0 {
+		// It is as safe as the letters are.
+		letters = append(letters, wanted{spec: declare.Ledger(&letters[len(letters)-1].spec), later: true})
 	}
 	return append(all, letters...), errors.Join(wrong...)
 }
@@ -178,6 +184,9 @@ func (a *app) compare(ctx context.Context, source string, groups []string) ([]to
 			sources[names[i]] = &infos[i]
 		}
 		all[i].follow(sources[all[i].source])
+		if all[i].later { // all before it are as they will be now
+			all[i].spec = declare.Ledger(&all[i-1].spec)
+		}
 		s := topicState{Topic: names[i], State: "same", wanted: all[i], info: &infos[i]}
 		switch err := infos[i].Err; {
 		case errors.Is(err, transport.ErrTopicMissing):
@@ -204,6 +213,10 @@ func (a *app) diffTopics(ctx context.Context, source string, groups []string) er
 	same := true
 	var rows []table.Row
 	for _, s := range states {
+		if s.later && s.State == "missing" {
+			a.note("%s is missing, which keeps what operators decide about dead letters.", s.Topic)
+			continue
+		}
 		same = same && s.State == "same"
 		switch s.State {
 		case "same":

@@ -19,8 +19,8 @@ func newTopicsProvisionCommand(a *app) *cobra.Command {
 		Use: "provision", Short: "Create the topics that a catalogue declares and the cluster lacks; existing ones stay as they are",
 		Long: `Create the topics that a catalogue declares and the cluster lacks, with the
 dead-letter and retry topics of the groups that handle them: those that the catalogue
-names, as a service's own does, and those of --group. Existing topics stay as they
-are. With --dry-run it prints what others would have to create, and the rights that
+names, as a service's own does, and those of --group, and the topic that keeps what
+is decided about dead letters. Existing topics stay as they are. With --dry-run it prints what others would have to create, and the rights that
 the service needs.`,
 		Args: cobra.NoArgs,
 		RunE: a.action(func(ctx context.Context, _ []string) error { return a.provisionTopics(ctx, source, groups) }),

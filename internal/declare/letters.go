@@ -39,3 +39,21 @@ func LetterTopics(source *transport.TopicSpec, deadName, retryName string) (dead
 	dead.Configs[ConfigRetention] = "-1"
 	return dead, retry
 }
+
+// LedgerTopic keeps what is decided about the dead letters of a cluster.
+const LedgerTopic = "eventbus-dead-letters"
+
+// Ledger returns how LedgerTopic is to be created: as safe as source, which is a
+// topic of events or of dead letters. All its records have to be read by each
+// process that decides anything, so its segments are small and compacted early.
+func Ledger(source *transport.TopicSpec) transport.TopicSpec {
+	configs := map[string]string{
+		ConfigCleanupPolicy:         "compact",
+		"segment.bytes":             strconv.Itoa(16 << 20),
+		"min.cleanable.dirty.ratio": "0.1",
+	}
+	if least := source.Configs[configMinInsync]; least != "" && least != "1" {
+		configs[configMinInsync] = least
+	}
+	return transport.TopicSpec{Name: LedgerTopic, Partitions: 1, Replication: source.Replication, Configs: configs}
+}

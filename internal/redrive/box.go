@@ -2,11 +2,10 @@ package redrive
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
-	"strings"
 
 	"github.com/eventbus-go/eventbus/internal/letter"
 	"github.com/eventbus-go/eventbus/internal/scan"
@@ -23,20 +22,16 @@ type Box struct {
 	First, End map[transport.Partition]int64
 
 	cluster *kafka.Transport
-	id      transport.TopicID
-	ledgers map[transport.Partition]*Ledger
-	// unkept holds the partitions whose ledger is newer than its copy in
-	// GroupKept.
-	unkept map[transport.Partition]bool
+	info    transport.TopicInfo
+	ledgers map[transport.Partition]*ledger
 }
 
 // ErrNoBox is the error of a topic that is not a dead-letter topic.
 var ErrNoBox = errors.New("it is not a dead-letter topic: their names end in " + letter.DeadSuffix)
 
-// OpenBox opens a dead-letter topic: it reads the bounds of the log and the
-// ledgers, and no letter.
-func OpenBox(ctx context.Context, cluster *kafka.Transport, topic string) (*Box, error) {
-	if !strings.HasSuffix(topic, letter.DeadSuffix) {
+// openLog returns a dead-letter topic without its ledgers.
+func openLog(ctx context.Context, cluster *kafka.Transport, topic string) (*Box, error) {
+	if !isBox(topic) {
 		return nil, fmt.Errorf("topic %s: %w", topic, ErrNoBox)
 	}
 	infos, err := cluster.Admin().Topics(ctx, topic)
@@ -46,23 +41,58 @@ func OpenBox(ctx context.Context, cluster *kafka.Transport, topic string) (*Box,
 	case infos[0].Err != nil:
 		return nil, fmt.Errorf("topic %s: %w", topic, infos[0].Err)
 	}
-	b := &Box{Topic: topic, cluster: cluster, id: infos[0].ID}
-	partitions := make([]transport.Partition, infos[0].Partitions)
+	b := &Box{Topic: topic, cluster: cluster, info: infos[0]}
+	partitions := make([]transport.Partition, b.info.Partitions)
 	for i := range partitions {
 		partitions[i] = transport.Partition{Topic: topic, Partition: int32(i)} //nolint:gosec // a partition fits
 	}
 	if b.First, err = cluster.Admin().Offsets(ctx, transport.Earliest(), partitions...); err != nil {
 		return nil, err
 	}
-	if b.End, err = cluster.Admin().Offsets(ctx, transport.Latest(), partitions...); err != nil {
-		return nil, err
-	}
-	return b, b.reload(ctx)
+	b.End, err = cluster.Admin().Offsets(ctx, transport.Latest(), partitions...)
+	return b, err
 }
 
-// reload reads the ledgers. The one with the higher revision counts, of the
-// commit and of its copy.
-func (b *Box) reload(ctx context.Context) error {
+// read takes the ledgers out of a book, and where that has none out of the
+// commits of earlier versions.
+func (b *Box) read(ctx context.Context, from *book) error {
+	e, err := from.of(b.Topic)
+	if err != nil {
+		return err
+	}
+	b.ledgers = make(map[transport.Partition]*ledger, len(b.End))
+	for p := range b.End {
+		if l, ok := e.ledger(p.Partition, b.info.ID); ok {
+			b.ledgers[p] = l
+		}
+	}
+	if len(b.ledgers) < len(b.End) {
+		if err := b.readCommits(ctx); err != nil {
+			return err
+		}
+	}
+	for p, l := range b.ledgers {
+		l.Pass(b.First[p])
+	}
+	return nil
+}
+
+// unmarked reports whether a partition of the box lacks its marker.
+func (b *Box) unmarked(ctx context.Context) (bool, error) {
+	kept, err := b.cluster.Admin().Committed(ctx, GroupKept, b.Topic)
+	if err != nil {
+		return false, err
+	}
+	for p := range b.End {
+		if !marks(kept[p], b.info.ID) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// readCommits reads the ledgers that are missing from commits.
+func (b *Box) readCommits(ctx context.Context) error {
 	commits, err := b.cluster.Admin().Committed(ctx, Group, b.Topic)
 	if err != nil {
 		return err
@@ -71,42 +101,41 @@ func (b *Box) reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.ledgers = make(map[transport.Partition]*Ledger, len(b.End))
-	b.unkept = make(map[transport.Partition]bool)
 	for p := range b.End {
-		l, err := ReadLedger(commits[p], b.id)
+		if b.ledgers[p] != nil {
+			continue
+		}
+		l, err := readCommits(commits[p], kept[p], b.info.ID)
 		if err != nil {
 			return err
 		}
-		copied, err := ReadLedger(kept[p], b.id)
-		if err != nil {
-			return err
-		}
-		switch {
-		case copied.revision > l.revision:
-			// The brokers have forgotten the commit, as they do with groups
-			// without members.
-			l = copied
-		case copied.revision < l.revision:
-			// The process that decided last ended before it made the copy.
-			b.unkept[p] = true
-		}
-		l.Pass(b.First[p])
+		// All of it has to be stored, an empty one too: what is absent later is
+		// lost.
+		l.moved = true
 		b.ledgers[p] = l
 	}
 	return nil
 }
 
-// Ledger returns the decisions about a partition's letters. It belongs to the
-// box.
-func (b *Box) Ledger(p transport.Partition) *Ledger { return b.ledgers[p] }
+// identity returns the id of the topic in hexadecimal.
+func (b *Box) identity() string { return hex.EncodeToString(b.info.ID[:]) }
 
-// Count returns how many letters of the topic are in a state.
+// Count returns how many letters of the topic are in a state. For Replayed and
+// Skipped these are all since the topic was created.
 func (b *Box) Count(s State) (n int64) {
 	for p, l := range b.ledgers {
 		n += l.Count(s, b.End[p])
 	}
 	return n
+}
+
+// State returns the decision about a letter. What was decided about letters
+// before the first open one is not kept apart: they are Replayed.
+func (b *Box) State(p transport.Partition, offset int64) State {
+	if l := b.ledgers[p]; l != nil {
+		return l.State(offset)
+	}
+	return Open
 }
 
 // See is called with a letter and its state, both valid until it returns.
@@ -118,10 +147,13 @@ type See func(l *letter.Letter, s State, foreign error) error
 // each partition. An error of see ends it and is returned; scan.ErrEnough ends
 // it without an error.
 func (b *Box) Each(ctx context.Context, from map[transport.Partition]int64, see See) error {
-	return scan.Each(ctx, b.cluster, from, b.End, func(r *transport.Record) error {
+	return b.each(ctx, from, b.End, see)
+}
+
+func (b *Box) each(ctx context.Context, from, to map[transport.Partition]int64, see See) error {
+	return scan.Each(ctx, b.cluster, from, to, func(r *transport.Record) error {
 		l, foreign := letter.Read(r)
-		p := transport.Partition{Topic: r.Topic, Partition: r.Partition}
-		return see(l, b.ledgers[p].State(r.Offset), foreign)
+		return see(l, b.State(transport.Partition{Topic: r.Topic, Partition: r.Partition}, r.Offset), foreign)
 	})
 }
 
@@ -133,65 +165,46 @@ func (b *Box) All() map[transport.Partition]int64 { return maps.Clone(b.First) }
 func (b *Box) Undecided() map[transport.Partition]int64 {
 	from := make(map[transport.Partition]int64, len(b.ledgers))
 	for p, l := range b.ledgers {
-		from[p] = l.Base
+		from[p] = l.base
 	}
 	return from
 }
 
-// decide commits the ledgers of the changed partitions and writes the records,
-// in one transaction. Decisions without records take a transaction too: it
-// fences a replay that is running, whose ledgers would overwrite these.
-func (b *Box) decide(ctx context.Context, x *kafka.Transactor, changed map[transport.Partition]bool, records []transport.Record) error {
-	commits := make([]transport.Commit, 0, len(changed))
-	for _, p := range slices.SortedFunc(maps.Keys(changed), transport.Partition.Compare) {
-		b.ledgers[p].revision++
-		c, err := b.ledgers[p].Commit(p)
-		if err != nil {
-			return err
-		}
-		commits = append(commits, c)
-	}
-	if len(records) > 0 {
-		if err := x.Produce(ctx, records...); err != nil {
-			return err
-		}
-	}
-	if err := x.SendOffsets(ctx, Group, commits...); err != nil {
-		return err
-	}
-	if err := x.Commit(ctx); err != nil {
-		return err
-	}
-	// Only now, after the commit: a copy of a decision that was rolled back
-	// would count.
-	for p := range changed {
-		b.unkept[p] = true
-	}
-	return nil
+// Purgeable says what a Purge would delete.
+type Purgeable struct {
+	// Letters would be deleted, Undecided of them although they are open or in
+	// quarantine.
+	Letters, Undecided int64
+	// Behind counts letters that are done and stay, behind ones that are not: a
+	// log is cut from its front.
+	Behind int64
+
+	before map[transport.Partition]int64
 }
 
-// keep copies the changed ledgers to GroupKept. The copy is not part of the
-// transaction, and may come late from a process that was suspended and fenced:
-// it then loses against the higher revision in Group.
-func (b *Box) keep(ctx context.Context) error {
-	commits := make([]transport.Commit, 0, len(b.unkept))
-	for p := range b.unkept {
-		c, err := b.ledgers[p].Commit(p)
-		if err != nil {
-			return err
-		}
-		commits = append(commits, c)
-	}
-	if err := kafka.NewAdmin(b.cluster).KeepOffsets(ctx, GroupKept, commits...); err != nil {
-		return err
-	}
-	clear(b.unkept)
-	return nil
-}
+// Purgeable returns what a Purge would delete from the log. With includingOpen
+// that is everything.
+func (b *Box) Purgeable(includingOpen bool) Purgeable { return b.purgeable(includingOpen, b.bounds()) }
 
-// transactor returns a transactional producer for this topic. Another process
-// that had one is fenced. It compresses: a letter at the size limit was stored
-// compressed, and would not fit otherwise.
-func (b *Box) transactor(ctx context.Context) (*kafka.Transactor, error) {
-	return kafka.NewTransactor(ctx, b.cluster, Group+"."+b.Topic, kafka.TransactorConfig{Compression: "gzip"})
+// purgeable is Purgeable for the letters before most in each partition.
+func (b *Box) purgeable(includingOpen bool, most map[int32]int64) Purgeable {
+	what := Purgeable{before: make(map[transport.Partition]int64)}
+	for p, end := range b.End {
+		l := b.ledgers[p]
+		// The base may lie beyond the end of the log: of a topic that lost records
+		// in an unclean election, say.
+		to := min(l.base, end)
+		waiting := l.Count(Open, end) + l.Count(Quarantined, end)
+		if includingOpen {
+			what.Undecided += waiting
+			to = min(end, most[p.Partition])
+		} else {
+			what.Behind += max(end-to-waiting, 0)
+		}
+		if to > b.First[p] {
+			what.before[p] = to
+			what.Letters += to - b.First[p]
+		}
+	}
+	return what
 }

@@ -2,13 +2,14 @@ package redrive
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/eventbus-go/eventbus/internal/letter"
 	"github.com/eventbus-go/eventbus/kafka"
+	"github.com/eventbus-go/eventbus/transport"
 )
 
 // Client reads the dead letters of a cluster and runs jobs on them. It is safe
@@ -16,25 +17,35 @@ import (
 type Client struct {
 	cluster *kafka.Transport
 	cfg     Config
+	process string // random: this Client as the holder of jobs
+
+	mu   sync.Mutex
+	book book // guarded by mu, also while it is read
 }
 
 // Config configures a Client. Who is required.
 type Config struct {
 	// Who the process acts for, such as user@host or the name of a service.
 	Who string
-	// Create has jobs create the topic that they are kept in where it is missing.
-	// It is for operators' programs; in Production the topic is created with the
-	// others.
+	// Create has orders create Topic where it is missing. It is for programs of
+	// operators; in Production it is created with the other topics.
 	Create bool
 	// Logger receives every order and how it ended. Nil discards them.
 	Logger *slog.Logger
 }
 
 // New returns a Client. The caller closes cluster after the last call of it.
-func New(cluster *kafka.Transport, cfg Config) *Client { return &Client{cluster: cluster, cfg: cfg} }
+func New(cluster *kafka.Transport, cfg Config) *Client {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Client{cluster: cluster, cfg: cfg, process: random(8), book: book{cluster: cluster}}
+}
 
 // isBox reports whether a topic is a dead-letter topic, by its name.
-func isBox(topic string) bool { return strings.HasSuffix(topic, letter.DeadSuffix) }
+func isBox(topic string) bool {
+	return strings.HasSuffix(topic, letter.DeadSuffix) && !strings.Contains(topic, "/")
+}
 
 // Topics returns the names of the cluster's dead-letter topics, sorted.
 func (c *Client) Topics(ctx context.Context) ([]string, error) {
@@ -52,55 +63,137 @@ func (c *Client) Topics(ctx context.Context) ([]string, error) {
 	return names, nil
 }
 
-// Open returns a dead-letter topic as it is now. Its ledgers are a copy, which
-// later decisions do not change.
+// reading brings the book up to date, and calls do with it.
+func (c *Client) reading(ctx context.Context, do func(*book) (bool, error)) (bool, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.book.refresh(ctx); err != nil {
+		return false, err
+	}
+	return do(&c.book)
+}
+
+// Open returns a dead-letter topic as it is now: it reads the bounds of the log
+// and what was decided, and no letter. Later decisions do not change the Box.
 func (c *Client) Open(ctx context.Context, topic string) (*Box, error) {
-	return OpenBox(ctx, c.cluster, topic)
+	b, err := openLog(ctx, c.cluster, topic)
+	if err != nil {
+		return nil, err
+	}
+	_, err = c.reading(ctx, func(from *book) (bool, error) { return true, b.read(ctx, from) })
+	if err != nil {
+		return nil, err
+	}
+	return b, nil
 }
 
 // Plan is a dry run: it counts what a job would do, and changes nothing.
 func (c *Client) Plan(ctx context.Context, o Order) (Tally, error) {
-	return Tally{}, errors.ErrUnsupported
-}
-
-// Submit stores an order as a job that a watching process takes up: see Watch.
-func (c *Client) Submit(ctx context.Context, o Order) (Job, error) {
-	return Job{}, errors.ErrUnsupported
-}
-
-// Start stores an order as a job and runs it here, as Resume does.
-func (c *Client) Start(ctx context.Context, o Order, how Run) (Job, error) {
-	return Job{}, errors.ErrUnsupported
-}
-
-// Run says how a job is run.
-type Run struct {
-	// TakeOver runs the job even if another process runs one in the same box.
-	// That one ends with ErrTakenOver, and loses nothing.
-	TakeOver bool
-	// Progress, if not nil, is called after each transaction with the job as it
-	// was committed. It must not block.
-	Progress func(Job)
-}
-
-// Resume runs a job that waits, was stopped, failed, or whose process is gone,
-// until it is done. It returns the job as far as it was committed.
-func (c *Client) Resume(ctx context.Context, topic, id string, how Run) (Job, error) {
-	return Job{}, errors.ErrUnsupported
-}
-
-// Stop stops a job wherever it runs: once Stop has returned nil, nothing more is
-// changed by it. who and why are kept with the job.
-func (c *Client) Stop(ctx context.Context, topic, id, who, why string) (Job, error) {
-	return Job{}, errors.ErrUnsupported
+	b, err := c.Open(ctx, o.Topic)
+	if err != nil {
+		return Tally{}, err
+	}
+	o = o.withDefaults()
+	if err := o.Filter.Validate(); err != nil {
+		return Tally{}, err
+	}
+	switch o.Action {
+	case Purge:
+		return Tally{Deleted: b.Purgeable(o.IncludingOpen).Letters}, nil
+	case Replay:
+		if err := b.target(ctx); err != nil {
+			return Tally{}, err
+		}
+	}
+	w := newWalk(b, nil, &Job{Order: o, End: b.bounds()}, nil)
+	err = w.run(ctx)
+	w.pending.Foreign = w.foreign
+	return w.pending, err
 }
 
 // Jobs returns the jobs of a dead-letter topic, or of all if topic is empty, the
-// latest first.
-func (c *Client) Jobs(ctx context.Context, topic string) ([]Job, error) {
-	return nil, errors.ErrUnsupported
+// latest first. Records that can't be read are in the error, and hide no other
+// job.
+func (c *Client) Jobs(ctx context.Context, topic string) (jobs []Job, err error) {
+	var found []*Job
+	_, err = c.reading(ctx, func(b *book) (bool, error) {
+		var wrong error
+		for name, e := range b.boxes {
+			if topic != "" && name != topic {
+				continue
+			}
+			if _, err := b.of(name); err != nil {
+				wrong = err
+			}
+			for _, j := range e.jobs {
+				own := *j
+				found = append(found, &own)
+			}
+		}
+		return true, wrong
+	})
+	slices.SortFunc(found, newestFirst)
+	for _, j := range found {
+		jobs = append(jobs, *j)
+	}
+	return jobs, err
 }
 
-// Watch takes up jobs that wait or whose process is gone, until ctx ends, and
-// then leaves what it runs to other processes.
-func (c *Client) Watch(ctx context.Context) error { return errors.ErrUnsupported }
+// Find returns the job with an id, of whichever topic. The error is ErrNoJob if
+// there is none.
+func (c *Client) Find(ctx context.Context, id string) (Job, error) {
+	jobs, err := c.Jobs(ctx, "")
+	if i := slices.IndexFunc(jobs, func(j Job) bool { return j.ID == id }); i >= 0 {
+		return jobs[i], nil
+	}
+	if err == nil {
+		err = noJob(id)
+	}
+	return Job{}, err
+}
+
+// bounds returns the ends of the partitions by their numbers.
+func (b *Box) bounds() map[int32]int64 {
+	end := make(map[int32]int64, len(b.End))
+	for p, e := range b.End {
+		end[p.Partition] = e
+	}
+	return end
+}
+
+// submitter is the transactional id under which a process stores jobs without
+// claiming their boxes.
+func (c *Client) submitter(ctx context.Context) (*kafka.Transactor, error) {
+	return kafka.NewTransactor(ctx, c.cluster, Group+".submit."+c.process, kafka.TransactorConfig{Timeout: transactionTimeout})
+}
+
+// Submit stores an order as a job that a watching process takes up: see Watch.
+// Other jobs of the topic may run meanwhile; it waits for its turn.
+func (c *Client) Submit(ctx context.Context, o Order) (Job, error) {
+	o = o.withDefaults()
+	if err := o.Validate(); err != nil {
+		return Job{}, err
+	}
+	b, err := openLog(ctx, c.cluster, o.Topic)
+	if err != nil {
+		return Job{}, err
+	}
+	if err := c.provide(ctx, &b.info); err != nil {
+		return Job{}, err
+	}
+	j := newJob(o, b)
+	r, err := pack(place{kind: kindJob, topic: j.Topic, job: j.ID}, jobRecord{version, j})
+	if err != nil {
+		return Job{}, err
+	}
+	x, err := c.submitter(ctx)
+	if err != nil {
+		return Job{}, err
+	}
+	s := session{x: x}
+	if err := s.write(ctx, []transport.Record{r}...); err != nil {
+		return Job{}, err
+	}
+	c.log("dead-letter job ordered", &j)
+	return j, nil
+}

@@ -1,6 +1,7 @@
 package redrive
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -14,20 +15,46 @@ import (
 // Filter chooses letters. The zero Filter takes all. A letter has to meet every
 // condition that is set, and of a condition with several values any one.
 type Filter struct {
-	Types        []string // CloudEvents types
-	Keys         []string // keys of records, which may be any bytes
-	IDs          []string // CloudEvents ids
-	Groups       []string // consumer groups that failed
-	Reasons      []string // reasons of dead letters, such as exhausted
-	Fingerprints []string // causes, as Fingerprint returns them
+	Types        []string `json:"types,omitempty"`        // CloudEvents types
+	Keys         Keys     `json:"keys,omitempty"`         // keys of records
+	IDs          []string `json:"ids,omitempty"`          // CloudEvents ids
+	Groups       []string `json:"groups,omitempty"`       // consumer groups that failed
+	Reasons      []string `json:"reasons,omitempty"`      // reasons of dead letters, such as exhausted
+	Fingerprints []string `json:"fingerprints,omitempty"` // causes, as Fingerprint returns them
 	// Ranges are places in the dead-letter topic.
-	Ranges []Range
-	// States are decisions. Those that a job may change are fixed by its Action
-	// where this is empty.
-	States []State
+	Ranges []Range `json:"ranges,omitempty"`
+	// States are decisions. Where this is empty, a job takes the letters that its
+	// Action is for.
+	States []State `json:"states,omitempty"`
 	// After and Before bound the time of the last failure, [After, Before). A
 	// zero time is no bound.
-	After, Before time.Time
+	After  time.Time `json:"after,omitzero"`
+	Before time.Time `json:"before,omitzero"`
+}
+
+// Keys are keys of records. They may be any bytes, so JSON has them in Base64.
+type Keys []string
+
+// MarshalJSON returns a list of texts in Base64.
+func (k Keys) MarshalJSON() ([]byte, error) {
+	raw := make([][]byte, len(k))
+	for i := range k {
+		raw[i] = []byte(k[i])
+	}
+	return json.Marshal(raw)
+}
+
+// UnmarshalJSON accepts what MarshalJSON returns.
+func (k *Keys) UnmarshalJSON(text []byte) error {
+	var raw [][]byte
+	if err := json.Unmarshal(text, &raw); err != nil {
+		return err
+	}
+	*k = make(Keys, len(raw))
+	for i := range raw {
+		(*k)[i] = string(raw[i])
+	}
+	return nil
 }
 
 // Range is a stretch of one partition of a dead-letter topic, the offsets

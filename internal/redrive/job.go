@@ -1,8 +1,10 @@
 package redrive
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -24,27 +26,27 @@ const (
 // every open letter back.
 type Order struct {
 	// Topic is the dead-letter topic.
-	Topic string
+	Topic string `json:"topic"`
 	// Action is what to do. Default Replay.
-	Action Action
+	Action Action `json:"action"`
 	// Filter chooses among the letters. With Purge it must be zero.
-	Filter Filter
+	Filter Filter `json:"filter,omitzero"`
 	// Rate bounds the events that a Replay brings back, per second; 0 is no bound.
-	Rate float64
+	Rate float64 `json:"rate,omitzero"`
 	// MaxRedeliveries is how many times an event may have been brought back
 	// before. A Replay puts one that comes again into quarantine instead, since
 	// the handler has shown that it can't. Default DefaultMaxRedeliveries.
-	MaxRedeliveries int
+	MaxRedeliveries int `json:"maxRedeliveries,omitzero"`
 	// IncludingOpen has a Purge delete letters that nobody decided about, too.
-	IncludingOpen bool
+	IncludingOpen bool `json:"includingOpen,omitzero"`
 	// Who gave the order. It is required.
-	Who string
+	Who string `json:"who"`
 	// Why is the reason. It is required for what can't be taken back: Skip and
 	// Purge.
-	Why string
+	Why string `json:"why,omitempty"`
 	// Expected is how many letters a dry run has counted, to show progress
 	// against. 0 is unknown.
-	Expected int64
+	Expected int64 `json:"expected,omitzero"`
 }
 
 // DefaultMaxRedeliveries is the default of Order.MaxRedeliveries.
@@ -57,6 +59,12 @@ const maxText = 1 << 10
 func (o Order) withDefaults() Order {
 	if o.Action == "" {
 		o.Action = Replay
+	}
+	if len(o.Filter.States) == 0 && o.Action != Purge {
+		o.Filter.States = []State{Open}
+		if o.Action == Release {
+			o.Filter.States = []State{Quarantined}
+		}
 	}
 	if o.MaxRedeliveries == 0 {
 		o.MaxRedeliveries = DefaultMaxRedeliveries
@@ -91,6 +99,9 @@ func (o *Order) Validate() error {
 	if !(o.Rate >= 0 && o.Rate <= 1e6) {
 		add("rate %v is not between 0 and a million events per second", o.Rate)
 	}
+	if o.Action == Purge && !reflect.ValueOf(o.Filter).IsZero() {
+		add("a purge cuts the log from its front and can't choose letters: leave the filter out")
+	}
 	if o.MaxRedeliveries < 0 {
 		add("max redeliveries %d is negative", o.MaxRedeliveries)
 	}
@@ -102,25 +113,28 @@ func (o *Order) Validate() error {
 type Job struct {
 	Order
 	// ID names the job: eight hexadecimal characters.
-	ID string
+	ID string `json:"id"`
 	// Created is when the order was given. Times are those of the processes that
 	// write them.
-	Created time.Time
-	State   JobState
+	Created time.Time `json:"created,omitzero"`
+	State   JobState  `json:"state"`
 	// Holder is the process that runs the job; zero unless it is Running.
-	Holder Holder
+	Holder Holder `json:"holder,omitzero"`
 	// Done counts what has been committed, exactly.
-	Done Tally
+	Done Tally `json:"done,omitzero"`
 	// Ended is when the job was stopped or came to its end, By and Reason who
 	// stopped it and why. Error is why it failed.
-	Ended  time.Time
-	By     string
-	Reason string
-	Error  string
+	Ended  time.Time `json:"ended,omitzero"`
+	By     string    `json:"by,omitempty"`
+	Reason string    `json:"reason,omitempty"`
+	Error  string    `json:"error,omitempty"`
 	// End bounds the letters that the job is about, [0, End) of each partition:
 	// those that were there when the order was given. An event that it brings
 	// back and that fails again is a new letter, which is not the job's.
-	End map[int32]int64
+	End map[int32]int64 `json:"end,omitempty"`
+	// Box is the id of Topic, in hexadecimal: one that is created again has other
+	// letters.
+	Box string `json:"box,omitempty"`
 }
 
 // JobState is how a job stands.
@@ -139,13 +153,13 @@ const (
 // Holder is the process that runs a job.
 type Holder struct {
 	// Process identifies it: random, new with each Client.
-	Process string
+	Process string `json:"process"`
 	// Who it acts for, such as user@host, and Since when it has the job.
-	Who   string
-	Since time.Time
+	Who   string    `json:"who"`
+	Since time.Time `json:"since,omitzero"`
 	// Renewed is when it last wrote, by its own clock. It does so every
 	// few seconds, whatever the rate.
-	Renewed time.Time
+	Renewed time.Time `json:"renewed,omitzero"`
 }
 
 // Lease is how long a process holds a job without a sign of life. A clock that is
@@ -194,3 +208,18 @@ var ErrTakenOver = errors.New("another process took over")
 
 // ErrNoJob is the error of an id that no job has.
 var ErrNoJob = errors.New("there is no such job")
+
+func (t *Tally) add(o Tally) {
+	t.Replayed += o.Replayed
+	t.Quarantined += o.Quarantined
+	t.Skipped += o.Skipped
+	t.Released += o.Released
+	t.Deleted += o.Deleted
+}
+
+// newestFirst orders jobs by when they were ordered.
+func newestFirst(a, b *Job) int {
+	return cmp.Or(b.Created.Compare(a.Created), cmp.Compare(a.ID, b.ID))
+}
+
+func noJob(id string) error { return fmt.Errorf("job %s: %w", id, ErrNoJob) }

@@ -38,6 +38,7 @@ var orders = eventbus.NewTopic(eventbus.TopicConfig[order]{
 type shop struct {
 	*kafkatest.Cluster
 	cluster *kafka.Transport
+	client  *redrive.Client
 	mended  atomic.Bool
 
 	came    chan struct{} // for every event that is handled
@@ -58,6 +59,7 @@ func open(t *testing.T, cluster *kafkatest.Cluster) *shop {
 	s := &shop{Cluster: cluster, handled: make(map[string][]string), came: make(chan struct{}, 10*keys*events)}
 	s.cluster = kafka.New(kafka.Config{Brokers: cluster.Brokers()})
 	t.Cleanup(func() { _ = s.cluster.Close(context.Background()) })
+	s.client = s.operator("ann@desk")
 	cluster.Start(t, eventbus.On(orders, s.handle, eventbus.Group("billing"), eventbus.Retry(resilience.Retry{Attempts: 1})))
 	for seq := range events {
 		for key := range keys {
@@ -80,13 +82,46 @@ func (s *shop) handle(ctx context.Context, o order) error {
 	return nil
 }
 
+// operator returns another process, as it were.
+func (s *shop) operator(who string) *redrive.Client {
+	return redrive.New(s.cluster, redrive.Config{Who: who, Create: true})
+}
+
+// box is the name of the dead-letter topic.
+func (s *shop) box() string { return orders.In(s.Environment()) + ".billing.dlq" }
+
 func (s *shop) letters(t *testing.T) *redrive.Box {
 	t.Helper()
-	b, err := redrive.OpenBox(t.Context(), s.cluster, orders.In(s.Environment())+".billing.dlq")
+	b, err := s.client.Open(t.Context(), s.box())
 	if err != nil {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// order gives an order about the box as it is written, with a name and a reason.
+func (s *shop) order(o redrive.Order) redrive.Order {
+	o.Topic, o.Who, o.Why = s.box(), "ann@desk", "ticket 12"
+	return o
+}
+
+// do runs a job to its end.
+func (s *shop) do(t *testing.T, o redrive.Order) redrive.Tally {
+	t.Helper()
+	j, err := s.client.Start(t.Context(), s.order(o), redrive.Run{})
+	if err != nil || j.State != redrive.Done {
+		t.Fatalf("%s: %+v, %v", o.Action, j, err)
+	}
+	return j.Done
+}
+
+func (s *shop) plan(t *testing.T, o redrive.Order) redrive.Tally {
+	t.Helper()
+	tally, err := s.client.Plan(t.Context(), s.order(o))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tally
 }
 
 // all checks that every event was handled once, in order, after one redelivery.
@@ -136,19 +171,16 @@ func TestReplay(t *testing.T) {
 		if n := box.Count(redrive.Open); n != keys*events {
 			t.Fatalf("%d letters are open, want %d", n, keys*events)
 		}
-		dry, err := box.Run(t.Context(), redrive.Walk{DryRun: true})
-		if err != nil || dry.Replayed != keys*events {
-			t.Fatalf("dry run: %+v, %v", dry, err)
+		if dry := s.plan(t, redrive.Order{}); dry.Replayed != keys*events {
+			t.Fatalf("dry run: %+v", dry)
 		}
 		s.mended.Store(true)
-		done, err := s.letters(t).Run(t.Context(), redrive.Walk{})
-		if err != nil || done.Replayed != keys*events {
-			t.Fatalf("%+v, %v", done, err)
+		if done := s.do(t, redrive.Order{}); done.Replayed != keys*events {
+			t.Fatalf("%+v", done)
 		}
 		s.all(t)
-		again, err := s.letters(t).Run(t.Context(), redrive.Walk{})
-		if err != nil || again != (redrive.Tally{}) {
-			t.Errorf("a second replay: %+v, %v; want nothing to do", again, err)
+		if again := s.do(t, redrive.Order{}); again != (redrive.Tally{}) {
+			t.Errorf("a second replay: %+v; want nothing to do", again)
 		}
 		s.none(t)
 	})
@@ -160,9 +192,13 @@ func TestReplayInterrupted(t *testing.T) {
 		s.mended.Store(true)
 		// After some transactions.
 		ctx, cancel := context.WithCancel(t.Context())
-		first, err := s.letters(t).Run(ctx, redrive.Walk{Rate: 3, Progress: func(redrive.Tally) { cancel() }})
-		if err == nil || first.Replayed == 0 || first.Replayed == keys*events {
-			t.Fatalf("a replay that was stopped: %+v, %v", first, err)
+		first, err := s.client.Start(ctx, s.order(redrive.Order{Rate: 3}), redrive.Run{Progress: func(j redrive.Job) {
+			if j.Done.Replayed > 0 {
+				cancel()
+			}
+		}})
+		if err == nil || first.Done.Replayed == 0 || first.Done.Replayed == keys*events || first.State != redrive.Stopped {
+			t.Fatalf("a replay that was interrupted: %+v, %v", first, err)
 		}
 		// With a transaction open that wrote records and never ended.
 		box := s.letters(t)
@@ -179,8 +215,8 @@ func TestReplayInterrupted(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		second, err := s.letters(t).Run(t.Context(), redrive.Walk{})
-		if err != nil || first.Replayed+second.Replayed != keys*events {
+		second, err := s.operator("bob@desk").Resume(t.Context(), s.box(), first.ID, redrive.Run{})
+		if err != nil || second.Done.Replayed != keys*events || second.State != redrive.Done || second.Rate != 3 {
 			t.Errorf("first %+v, then %+v, %v", first, second, err)
 		}
 		if err := x.Commit(t.Context()); !errors.Is(err, transport.ErrFenced) {
@@ -190,55 +226,11 @@ func TestReplayInterrupted(t *testing.T) {
 	})
 }
 
-// TestForgotten: brokers forget the commits of a group without members after a
-// week, and a process may end before it has made the copies.
-func TestForgotten(t *testing.T) {
-	everywhere(t, func(t *testing.T, s *shop) {
-		forget := func(group string) {
-			t.Helper()
-			var none []transport.Commit
-			for p := range s.letters(t).End {
-				none = append(none, transport.Commit{Partition: p, LeaderEpoch: -1})
-			}
-			if err := kafka.NewAdmin(s.cluster).ResetGroup(t.Context(), group, none...); err != nil {
-				t.Fatal(err)
-			}
-		}
-		remembered := func(after string) {
-			t.Helper()
-			box := s.letters(t)
-			if open, skipped, kept := box.Count(redrive.Open), box.Count(redrive.Skipped), box.Count(redrive.Quarantined); open != 3*events || skipped != events || kept != events {
-				t.Fatalf("after %s: %d open, %d skipped and %d in quarantine, want %d, %d and %[5]d", after, open, skipped, kept, 3*events, events)
-			}
-		}
-		for key, state := range map[string]redrive.State{"k1": redrive.Skipped, "k3": redrive.Quarantined} {
-			if _, err := s.letters(t).Set(t.Context(), redrive.Filter{Keys: []string{key}}, state, false); err != nil {
-				t.Fatal(err)
-			}
-		}
-		remembered("decisions")
-		forget(redrive.GroupKept)
-		remembered("an end before the copies")
-		if done, err := s.letters(t).Set(t.Context(), redrive.Filter{Keys: []string{"none"}}, redrive.Skipped, false); err != nil || done != (redrive.Tally{}) {
-			t.Fatalf("%+v, %v", done, err)
-		}
-		forget(redrive.Group)
-		remembered("a week")
-		s.mended.Store(true)
-		if done, err := s.letters(t).Run(t.Context(), redrive.Walk{}); err != nil || done.Replayed != 3*events {
-			t.Fatalf("%+v, %v; want %d replayed", done, err, 3*events)
-		}
-	})
-}
-
 // TestLoop: what fails again and again ends in quarantine.
 func TestLoop(t *testing.T) {
 	s := open(t, kafkatest.NewBroker(t))
 	for round := range 3 {
-		done, err := s.letters(t).Run(t.Context(), redrive.Walk{MaxRedeliveries: 2})
-		if err != nil {
-			t.Fatal(err)
-		}
+		done := s.do(t, redrive.Order{MaxRedeliveries: 2})
 		want := redrive.Tally{Replayed: keys * events}
 		if round == 2 {
 			want = redrive.Tally{Quarantined: keys * events}
@@ -252,9 +244,9 @@ func TestLoop(t *testing.T) {
 	if open, kept := box.Count(redrive.Open), box.Count(redrive.Quarantined); open != 0 || kept != keys*events {
 		t.Errorf("%d open and %d quarantined, want 0 and %d", open, kept, keys*events)
 	}
-	released, err := box.Set(t.Context(), redrive.Filter{Keys: []string{"k1"}, States: []redrive.State{redrive.Quarantined}}, redrive.Open, false)
-	if err != nil || released.Released != events {
-		t.Errorf("released %+v, %v", released, err)
+	released := s.do(t, redrive.Order{Action: redrive.Release, Filter: redrive.Filter{Keys: []string{"k1"}}})
+	if released.Released != events {
+		t.Errorf("released %+v", released)
 	}
 	if n := s.letters(t).Count(redrive.Open); n != events {
 		t.Errorf("%d are open after the release, want %d", n, events)
@@ -263,16 +255,18 @@ func TestLoop(t *testing.T) {
 
 func TestFilters(t *testing.T) {
 	s := open(t, kafkatest.NewBroker(t))
-	skipped, err := s.letters(t).Set(t.Context(), redrive.Filter{Keys: []string{"k2"}}, redrive.Skipped, false)
-	if err != nil || skipped.Skipped != events {
-		t.Fatalf("%+v, %v", skipped, err)
+	if skipped := s.do(t, redrive.Order{Action: redrive.Skip, Filter: redrive.Filter{Keys: []string{"k2"}}}); skipped.Skipped != events {
+		t.Fatalf("%+v", skipped)
 	}
-	var fingerprint string
+	var fingerprint, id string
+	var at redrive.Range
 	box := s.letters(t)
-	err = box.Each(t.Context(), box.All(), func(l *letter.Letter, state redrive.State, foreign error) error {
+	err := box.Each(t.Context(), box.All(), func(l *letter.Letter, state redrive.State, foreign error) error {
 		fingerprint = redrive.Fingerprint(l)
 		if key := string(l.Record.Key); foreign != nil || (key == "k2") != (state == redrive.Skipped) && state == redrive.Open {
 			t.Errorf("key %s is %v (%v)", key, state, foreign)
+		} else if key == "k3" {
+			id, at = redrive.ID(l), redrive.At(l.Record.Partition, l.Record.Offset)
 		}
 		if redrive.Type(l) != "order" || l.Attempts != 1 || l.Group != "billing" || !strings.Contains(l.Error, errBroken.Error()) {
 			t.Errorf("%+v", l)
@@ -285,16 +279,25 @@ func TestFilters(t *testing.T) {
 	for name, filter := range map[string]redrive.Filter{
 		"type": {Types: []string{"refund"}}, "key": {Keys: []string{"k9"}}, "reason": {Reasons: []string{"panic"}},
 		"fingerprint": {Fingerprints: []string{"00000000"}}, "state": {States: []redrive.State{redrive.Quarantined}},
+		"group": {Groups: []string{"mailer"}}, "id": {IDs: []string{"x"}}, "place": {Ranges: []redrive.Range{{Partition: 99, To: 1}}},
+		"time": {Before: time.Now().Add(-time.Hour)},
 	} {
-		if none, err := s.letters(t).Run(t.Context(), redrive.Walk{Filter: filter, DryRun: true}); err != nil || none.Replayed != 0 {
-			t.Errorf("another %s: %+v, %v", name, none, err)
+		if none := s.plan(t, redrive.Order{Filter: filter}); none.Replayed != 0 {
+			t.Errorf("another %s: %+v", name, none)
 		}
 	}
-	some, err := s.letters(t).Run(t.Context(), redrive.Walk{DryRun: true, Filter: redrive.Filter{
-		Types: []string{"order"}, Fingerprints: []string{fingerprint}, Keys: []string{"k0", "k2"},
+	for name, filter := range map[string]redrive.Filter{
+		"id": {IDs: []string{id}}, "place": {Ranges: []redrive.Range{at}},
+	} {
+		if one := s.plan(t, redrive.Order{Filter: filter}); one.Replayed != 1 {
+			t.Errorf("by %s: %+v, want one", name, one)
+		}
+	}
+	some := s.plan(t, redrive.Order{Filter: redrive.Filter{
+		Types: []string{"order"}, Fingerprints: []string{fingerprint}, Keys: []string{"k0", "k2"}, Groups: []string{"billing"}, After: time.Now().Add(-time.Hour),
 	}})
-	if err != nil || some.Replayed != events {
-		t.Errorf("%+v, %v; want those of k0", some, err)
+	if some.Replayed != events {
+		t.Errorf("%+v; want those of k0", some)
 	}
 }
 
@@ -303,27 +306,26 @@ func TestForeign(t *testing.T) {
 	s := open(t, kafkatest.NewBroker(t))
 	box := s.letters(t)
 	s.Produce(t, transport.Record{Topic: box.Topic, Partition: 1, Value: []byte("x")})
-	done, err := s.letters(t).Run(t.Context(), redrive.Walk{})
-	if err != nil || done.Foreign != 1 || done.Replayed != keys*events {
-		t.Errorf("%+v, %v", done, err)
+	if done := s.do(t, redrive.Order{}); done.Foreign != 1 || done.Replayed != keys*events {
+		t.Errorf("%+v", done)
 	}
 	s.Settle(t)
-	at := transport.Partition{Topic: box.Topic, Partition: 1}
-	skipped, err := s.letters(t).SetOne(t.Context(), at, box.End[at], redrive.Skipped, false)
-	if err != nil || skipped.Skipped != 1 {
-		t.Errorf("%+v, %v", skipped, err)
+	at := redrive.At(1, box.End[transport.Partition{Topic: box.Topic, Partition: 1}])
+	skip := redrive.Order{Action: redrive.Skip, Filter: redrive.Filter{Ranges: []redrive.Range{at}}}
+	if skipped := s.do(t, skip); skipped.Skipped != 1 {
+		t.Errorf("%+v", skipped)
 	}
-	if _, err := s.letters(t).SetOne(t.Context(), at, box.End[at], redrive.Skipped, false); err == nil {
-		t.Error("it can be skipped twice")
+	if skipped := s.do(t, skip); skipped != (redrive.Tally{}) {
+		t.Errorf("it is skipped twice: %+v", skipped)
 	}
 }
 
 func TestNoBox(t *testing.T) {
 	s := open(t, kafkatest.NewBroker(t))
-	if _, err := redrive.OpenBox(t.Context(), s.cluster, orders.In(s.Environment())); !errors.Is(err, redrive.ErrNoBox) {
+	if _, err := s.client.Open(t.Context(), orders.In(s.Environment())); !errors.Is(err, redrive.ErrNoBox) {
 		t.Errorf("%v, want ErrNoBox", err)
 	}
-	if _, err := redrive.OpenBox(t.Context(), s.cluster, "none.dlq"); !errors.Is(err, transport.ErrTopicMissing) {
+	if _, err := s.client.Open(t.Context(), "none.dlq"); !errors.Is(err, transport.ErrTopicMissing) {
 		t.Errorf("%v, want ErrTopicMissing", err)
 	}
 }

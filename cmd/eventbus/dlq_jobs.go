@@ -1,0 +1,164 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/spf13/cobra"
+
+	"github.com/eventbus-go/eventbus/internal/redrive"
+)
+
+func newDLQJobsCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "jobs [TOPIC]",
+		Short: "List the orders about dead letters: who gave them and why, who runs them, and how far they are",
+		Args:  cobra.MaximumNArgs(1), ValidArgsFunction: once(a.deadTopics),
+		RunE: a.action(func(ctx context.Context, args []string) error {
+			topic := ""
+			if len(args) > 0 {
+				topic = args[0]
+			}
+			return a.listJobs(ctx, topic)
+		}),
+	}
+}
+
+// jobLine is a job as JSON.
+type jobLine struct {
+	Job    string          `json:"job"`
+	Topic  string          `json:"topic"`
+	Action redrive.Action  `json:"action"`
+	Filter *redrive.Filter `json:"filter,omitempty"` // keys in Base64
+	Rate   float64         `json:"rate,omitempty"`
+	Who    string          `json:"who"`
+	Why    string          `json:"why,omitempty"`
+	State  string          `json:"state"`
+	// Holder runs the job, Since then; Silent is true if it has given no sign of
+	// life for the time of a lease.
+	Holder   string        `json:"holder,omitempty"`
+	Since    instant       `json:"since,omitzero"`
+	Silent   bool          `json:"silent,omitempty"`
+	Created  instant       `json:"created"`
+	Ended    instant       `json:"ended,omitzero"`
+	By       string        `json:"by,omitempty"`
+	Reason   string        `json:"reason,omitempty"`
+	Error    string        `json:"error,omitempty"`
+	Done     redrive.Tally `json:"done"`
+	Expected int64         `json:"expected,omitempty"`
+}
+
+func newJobLine(j *redrive.Job) jobLine {
+	l := jobLine{
+		Job: j.ID, Topic: j.Topic, Action: j.Action, Filter: &j.Filter, Rate: j.Rate, Who: j.Who, Why: j.Why, State: string(j.State),
+		Created: instant{j.Created}, Ended: instant{j.Ended}, By: j.By, Reason: j.Reason, Error: j.Error, Done: j.Done, Expected: j.Expected,
+	}
+	if j.State == redrive.Running {
+		l.Holder, l.Since, l.Silent = j.Holder.Who, instant{j.Holder.Since}, !j.Live(time.Now())
+	}
+	return l
+}
+
+// progress returns how many letters a job has changed, of how many.
+func progress(j *redrive.Job) string {
+	if j.Expected > 0 {
+		return fmt.Sprintf("%d of %d", j.Done.Sum(), j.Expected)
+	}
+	return fmt.Sprint(j.Done.Sum())
+}
+
+// circumstances returns what is to be said of a job's state.
+func circumstances(j *redrive.Job) string {
+	switch {
+	case j.State == redrive.Running && !j.Live(time.Now()):
+		return fmt.Sprintf("%s is silent since %s: resume it", j.Holder.Who, stamp(j.Holder.Renewed))
+	case j.State == redrive.Running:
+		return fmt.Sprintf("%s, since %s", j.Holder.Who, stamp(j.Holder.Since))
+	case j.State == redrive.Failed:
+		return j.Error
+	case j.State == redrive.Stopped && j.Reason != "":
+		return j.By + ": " + j.Reason
+	case j.State == redrive.Stopped:
+		return j.By
+	}
+	return stamp(j.Ended)
+}
+
+// listJobs prints the jobs, the latest first. Those that can't be read hide no
+// other.
+func (a *app) listJobs(ctx context.Context, topic string) error {
+	c, err := a.letters(ctx)
+	if err != nil {
+		return err
+	}
+	jobs, wrong := c.Jobs(ctx, topic)
+	lines, rows := []jobLine{}, []table.Row{}
+	for i := range jobs {
+		j := &jobs[i]
+		lines = append(lines, newJobLine(j))
+		rows = append(rows, table.Row{j.ID, stamp(j.Created), j.Action, j.Topic, j.State, progress(j), circumstances(j), j.Who, j.Why})
+	}
+	return errors.Join(wrong, a.show(lines, table.Row{"job", "ordered", "action", "dead-letter topic", "state", "letters", "held or ended", "who", "why"}, rows))
+}
+
+func newDLQStopCommand(a *app) *cobra.Command {
+	var flags orderFlags
+	c := &cobra.Command{
+		Use: "stop JOB", Short: "Stop a job, wherever it runs; it can be resumed", Args: cobra.ExactArgs(1),
+		RunE: a.action(func(ctx context.Context, args []string) error {
+			j, err := a.job(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			if a.dryRun {
+				return a.say("Job %s (%s, %s) would be stopped after %s letters.", j.ID, j.Action, j.State, progress(&j))
+			}
+			order := flags.order(redrive.Order{})
+			if j, err = a.dead.Stop(ctx, j.Topic, j.ID, order.Who, order.Why); err != nil {
+				return err
+			}
+			return a.say("Job %s is stopped after %s letters.", j.ID, progress(&j))
+		}),
+	}
+	c.Flags().StringVar(&flags.why, "why", "", "the `reason`, which is kept with the job")
+	c.Flags().StringVar(&flags.who, "who", "", "`name` of the person that stops it (default user@host)")
+	return c
+}
+
+func newDLQResumeCommand(a *app) *cobra.Command {
+	var flags orderFlags
+	c := &cobra.Command{
+		Use: "resume JOB", Short: "Go on with a job that was stopped, failed, or whose process is gone", Args: cobra.ExactArgs(1),
+		RunE: a.action(func(ctx context.Context, args []string) error {
+			j, err := a.job(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			if a.dryRun {
+				return a.say("Job %s (%s, %s) would go on after %s letters.", j.ID, j.Action, j.State, progress(&j))
+			}
+			return a.runJob(j.Expected, &flags, func(how redrive.Run) (redrive.Job, error) {
+				return a.dead.Resume(ctx, j.Topic, j.ID, how)
+			})
+		}),
+	}
+	c.Flags().StringVar(&flags.who, "who", "", "`name` of the person that runs it (default user@host)")
+	flags.takeOverFlag(c)
+	return c
+}
+
+// job returns the job with an id.
+func (a *app) job(ctx context.Context, id string) (redrive.Job, error) {
+	c, err := a.letters(ctx)
+	if err != nil {
+		return redrive.Job{}, err
+	}
+	j, err := c.Find(ctx, id)
+	if errors.Is(err, redrive.ErrNoJob) {
+		err = fmt.Errorf("%w: eventbus dlq jobs lists them", err)
+	}
+	return j, err
+}

@@ -1,0 +1,356 @@
+package redrive
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/eventbus-go/eventbus/kafka"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// Run says how a job is run. The zero Run is what most callers need.
+type Run struct {
+	// TakeOver runs the job even if another process runs one in the same box.
+	// That one ends with ErrTakenOver, and loses nothing.
+	TakeOver bool
+	// Who takes over. Default Config.Who.
+	Who string
+	// Progress, if not nil, is called after each transaction with the job as it
+	// was committed. It must not block.
+	Progress func(Job)
+
+	// left is the state in which an interrupted job is left. Default Stopped.
+	left JobState
+	// silent is a holder that was seen to give no sign of life, whatever its clock
+	// says.
+	silent Holder
+}
+
+// A job that fails is tried again after a pause, up to this many times in a row
+// without committing anything.
+const (
+	tries = 5
+	pause = time.Second
+)
+
+// fencedFor is how long a process that was fenced waits for the claim of the one
+// that did it. One that only looked, and found the box held, claims nothing.
+const fencedFor = 2 * time.Second
+
+// newJob returns the job of an order on a box.
+func newJob(o Order, b *Box) Job {
+	return Job{Order: o, ID: random(4), Created: time.Now().UTC(), State: Waiting, End: b.bounds(), Box: b.identity()}
+}
+
+// Start stores an order as a job and runs it here, as Resume does. Without
+// TakeOver the error is a *HeldError if another process runs a job in the box:
+// then nothing is stored.
+func (c *Client) Start(ctx context.Context, o Order, how Run) (Job, error) {
+	o = o.withDefaults()
+	if err := o.Validate(); err != nil {
+		return Job{}, err
+	}
+	return c.execute(ctx, o.Topic, how, func(s *session) (*Job, error) {
+		j := newJob(o, s.box)
+		return &j, nil
+	})
+}
+
+// Resume runs a job that waits, was stopped, failed, or whose process is gone,
+// until it is done. It brings back, in the order of each partition, the letters
+// that were there when the order was given, that are still undecided, and that
+// the filter takes. Each event is written to the retry topic of its group in the
+// transaction that stores the decision: however Resume ends, by a crash too, an
+// event was brought back and is known to have been, or neither.
+//
+// It returns the job as far as it was committed. It waits for a broker that is
+// lost meanwhile. If ctx ends, the job is stopped.
+func (c *Client) Resume(ctx context.Context, topic, id string, how Run) (Job, error) {
+	return c.execute(ctx, topic, how, func(s *session) (*Job, error) {
+		j := s.jobs[id]
+		switch {
+		case j == nil:
+			return nil, noJob(id)
+		case j.State == Done:
+			return nil, fmt.Errorf("job %s is done", id)
+		case j.Box != s.box.identity():
+			return nil, fmt.Errorf("job %s is about a topic %s that was deleted: the one of that name now has other letters", id, topic)
+		}
+		own := *j
+		return &own, nil
+	})
+}
+
+// execute runs the job that pick returns until it is done, or gives up.
+func (c *Client) execute(ctx context.Context, topic string, how Run, pick func(*session) (*Job, error)) (Job, error) {
+	if err := c.free(ctx, topic, how); err != nil {
+		return Job{}, err
+	}
+	s, err := c.claim(ctx, topic)
+	if err != nil {
+		return Job{}, overtaken(err)
+	}
+	// Another process may have claimed the box since. It goes on by itself, as it
+	// finds no claim after its own.
+	held := s.held(how)
+	if held != nil && !how.TakeOver {
+		return Job{}, &HeldError{*held}
+	}
+	j, err := pick(s)
+	if err != nil {
+		return Job{}, err
+	}
+	var stored []*Job
+	if held != nil && held.ID != j.ID {
+		held.end(Stopped, cmp.Or(how.Who, c.cfg.Who), "taken over for job "+j.ID)
+		stored = append(stored, held)
+	}
+	j.State, j.Holder = Running, c.holder()
+	j.Holder.Who = cmp.Or(how.Who, j.Holder.Who)
+	j.Ended, j.By, j.Reason, j.Error = time.Time{}, "", "", ""
+	if err := s.commit(ctx, nil, append(stored, j)...); err != nil {
+		return Job{}, overtaken(err)
+	}
+	c.log("dead-letter job begins", j)
+	err = c.persist(ctx, s, j, how)
+	c.log("dead-letter job ended", j)
+	return *j, err
+}
+
+// live returns what reports whether a process holds a job now.
+func (r *Run) live() func(*Job) bool {
+	now := time.Now()
+	return func(j *Job) bool { return j.Live(now) && j.Holder != r.silent }
+}
+
+// free returns a HeldError if the box is held and how does not take over.
+func (c *Client) free(ctx context.Context, topic string, how Run) error {
+	_, err := c.reading(ctx, func(b *book) (bool, error) {
+		e, err := b.of(topic)
+		if err != nil || how.TakeOver {
+			return false, err
+		}
+		if held := e.held(how.live()); held != nil {
+			return false, &HeldError{*held}
+		}
+		return true, nil
+	})
+	return err
+}
+
+// overtaken adds ErrTakenOver to the error of a claim that another one followed.
+func overtaken(err error) error {
+	if errors.Is(err, transport.ErrFenced) {
+		return fmt.Errorf("%w at the same moment: %w", ErrTakenOver, err)
+	}
+	return err
+}
+
+// persist runs a job that is claimed, and claims it again after errors that a
+// repetition may help against.
+func (c *Client) persist(ctx context.Context, s *session, j *Job, how Run) error {
+	for failures := 0; ; {
+		before := j.Done.Sum()
+		err := c.carryOut(ctx, s, j, how)
+		if err == nil {
+			return nil
+		}
+		if j.Done.Sum() > before {
+			failures = 0
+		}
+		failures++
+		switch {
+		case ctx.Err() != nil:
+			return errors.Join(err, c.leave(ctx, j, cmp.Or(how.left, Stopped), nil))
+		case errors.Is(err, transport.ErrUnauthorized), errors.Is(err, transport.ErrTooLarge), errors.Is(err, transport.ErrTopicMissing):
+			return errors.Join(err, c.leave(ctx, j, Failed, err))
+		case failures == tries:
+			// The cluster may come back: the job stays as it is, for any process.
+			return err
+		}
+		if again, e := c.again(ctx, j, err); e != nil {
+			return e
+		} else if again != nil {
+			s = again
+		}
+	}
+}
+
+// again claims the box once more after an error. If another process did that
+// meanwhile, for its own job or to end this one, the error is ErrTakenOver.
+func (c *Client) again(ctx context.Context, j *Job, cause error) (*session, error) {
+	wait := pause
+	if errors.Is(cause, transport.ErrFenced) {
+		wait = fencedFor
+	}
+	if err := sleep(ctx, wait); err != nil {
+		return nil, nil //nolint:nilnil // the next step sees that ctx has ended
+	}
+	if taken := c.taken(ctx, j); taken != nil {
+		return nil, taken
+	}
+	s, err := c.claim(ctx, j.Topic)
+	if err != nil {
+		return nil, nil //nolint:nilnil,nilerr // the next step fails with it as well
+	}
+	if is := s.jobs[j.ID]; is != nil && is.Holder.Process == c.process {
+		*j = *is
+		return s, nil
+	}
+	return nil, ErrTakenOver
+}
+
+// taken returns an error if somebody else holds the job or its box, and brings j
+// up to date.
+func (c *Client) taken(ctx context.Context, j *Job) error {
+	var taken error
+	_, err := c.reading(ctx, func(b *book) (bool, error) {
+		e, err := b.of(j.Topic)
+		if err != nil {
+			return false, err
+		}
+		now := time.Now()
+		is := e.jobs[j.ID]
+		switch other := e.held(func(o *Job) bool { return o.Live(now) && o.Holder.Process != c.process }); {
+		case is == nil:
+			taken = fmt.Errorf("%w: the job is gone", ErrTakenOver)
+			return true, nil
+		case is.State == Stopped:
+			taken = fmt.Errorf("%w: %s stopped the job", ErrTakenOver, is.By)
+		case other != nil:
+			taken = fmt.Errorf("%w: %s, for job %s", ErrTakenOver, other.Holder.Who, other.ID)
+		case is.State != Running || is.Holder.Process != c.process:
+			taken = ErrTakenOver
+		}
+		*j = *is
+		return true, nil
+	})
+	if err != nil {
+		return nil //nolint:nilerr // the cluster can't be asked now; the claim will fail too
+	}
+	return taken
+}
+
+// carryOut runs a job within a session, up to its end or the first error.
+func (c *Client) carryOut(ctx context.Context, s *session, j *Job, how Run) error {
+	if j.Action == Purge {
+		return c.purge(ctx, s, j)
+	}
+	if j.Action == Replay {
+		if err := s.box.target(ctx); err != nil {
+			return err
+		}
+	}
+	return newWalk(s.box, s, j, how.Progress).run(ctx)
+}
+
+// purge deletes letters. The log is cut first: what is deleted and not noted is
+// found missing by the next process that opens the box.
+func (c *Client) purge(ctx context.Context, s *session, j *Job) error {
+	what := s.box.purgeable(j.IncludingOpen, j.End)
+	if len(what.before) > 0 {
+		if err := kafka.NewAdmin(c.cluster).DeleteRecords(ctx, what.before); err != nil {
+			return err
+		}
+	}
+	for p, before := range what.before {
+		s.box.ledgers[p].Pass(before)
+	}
+	next := *j
+	next.Done.Deleted += what.Letters
+	next.end(Done, "", "")
+	if err := s.commit(ctx, nil, &next); err != nil {
+		return err
+	}
+	*j = next
+	return nil
+}
+
+// end puts a job into a state in which nobody runs it.
+func (j *Job) end(s JobState, by, reason string) {
+	j.State, j.By, j.Reason = s, by, reason
+	if s != Done {
+		j.Holder = Holder{}
+	}
+	if s != Waiting {
+		j.Ended = time.Now().UTC()
+	}
+}
+
+// leaving bounds what a process does for its job when its context has ended.
+const leaving = 5 * time.Second
+
+// leave stores that this process does not run a job any more. Where that fails
+// others find out by the lease.
+func (c *Client) leave(ctx context.Context, j *Job, state JobState, cause error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaving)
+	defer cancel()
+	if c.taken(ctx, j) != nil {
+		return nil
+	}
+	s, err := c.claim(ctx, j.Topic)
+	if err != nil {
+		return nil //nolint:nilerr // see above
+	}
+	if is := s.jobs[j.ID]; is != nil && is.Holder.Process == c.process {
+		*j = *is
+		j.end(state, "", "")
+		if state == Stopped {
+			j.By, j.Reason = is.Holder.Who, "interrupted"
+		}
+		if cause != nil {
+			j.Error = clip(cause.Error())
+		}
+		return s.commit(ctx, nil, j)
+	}
+	return nil
+}
+
+// Stop stops a job wherever it runs: once Stop has returned nil, the job changes
+// nothing more. who and why are kept with it.
+func (c *Client) Stop(ctx context.Context, topic, id, who, why string) (Job, error) {
+	if len(who) > maxText || len(why) > maxText {
+		return Job{}, fmt.Errorf("who and why have to be of at most %d bytes", maxText)
+	}
+	if j, err := c.Find(ctx, id); err != nil {
+		return Job{}, err
+	} else if j.State == Done || j.Topic != topic {
+		return j, fmt.Errorf("job %s of %s is %s", id, j.Topic, j.State)
+	}
+	s, err := c.claim(ctx, topic)
+	if err != nil {
+		return Job{}, err
+	}
+	j := s.jobs[id]
+	switch {
+	case j == nil:
+		return Job{}, noJob(id)
+	case j.State == Done:
+		return *j, fmt.Errorf("job %s is done", id)
+	}
+	j.end(Stopped, who, why)
+	if err := s.commit(ctx, nil, j); err != nil {
+		return *j, err
+	}
+	c.log("dead-letter job stopped", j)
+	return *j, nil
+}
+
+// log logs a job: who ordered what and why, and what came of it. Keys and errors
+// of letters are not logged.
+func (c *Client) log(message string, j *Job) {
+	c.cfg.Logger.Info(message, "job", j.ID, "action", j.Action, "topic", j.Topic, "who", j.Who, "why", j.Why,
+		"state", j.State, "holder", j.Holder.Who, "by", j.By, "reason", j.Reason, "letters", j.Done.Sum())
+}
+
+// clip shortens a text to what a job may have.
+func clip(text string) string {
+	if len(text) > maxText {
+		text = text[:maxText-4] + "…"
+	}
+	return strings.ToValidUTF8(text, "")
+}

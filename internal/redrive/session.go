@@ -1,0 +1,217 @@
+package redrive
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/eventbus-go/eventbus/kafka"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// transactionTimeout is when the cluster aborts the transaction of a process that
+// was killed in the midst of it, and so the longest that it can delay others.
+const transactionTimeout = 15 * time.Second
+
+// session is the right to decide about a box. Only the last that was made can
+// commit: all earlier ones are fenced, in whichever process. It is used by one
+// goroutine; after an error of commit it is of no use.
+type session struct {
+	client *Client
+	box    *Box
+	x      *kafka.Transactor
+	// jobs are those of the box when the session began, and what it stored since.
+	jobs map[string]*Job
+	// unmarked holds if the box has to get its markers.
+	unmarked bool
+}
+
+// claim fences every other session of a box. It writes who it is and reads until
+// it meets that: what earlier sessions committed lies before it, and what they
+// left open has been aborted.
+func (c *Client) claim(ctx context.Context, topic string) (*session, error) {
+	box, err := openLog(ctx, c.cluster, topic)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.provide(ctx, &box.info); err != nil {
+		return nil, err
+	}
+	// It compresses: a letter at the size limit was stored compressed, and would
+	// not fit otherwise.
+	x, err := kafka.NewTransactor(ctx, c.cluster, Group+"."+topic, kafka.TransactorConfig{Compression: "gzip", Timeout: transactionTimeout})
+	if err != nil {
+		return nil, err
+	}
+	s := &session{client: c, box: box, x: x}
+	mine := fenceRecord{V: version, Nonce: random(8), Holder: c.holder()}
+	fence, err := pack(place{kind: kindFence, topic: topic}, mine)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.write(ctx, fence); err != nil {
+		return nil, err
+	}
+	return s, s.catchUp(ctx, mine.Nonce)
+}
+
+// catchUp reads Topic up to a fence, and with it the ledgers and jobs.
+func (s *session) catchUp(ctx context.Context, nonce string) error {
+	for began := time.Now(); ; {
+		met, err := s.client.reading(ctx, func(b *book) (bool, error) {
+			e, err := b.of(s.box.Topic)
+			if err != nil || !slices.Contains(e.fences, nonce) {
+				return false, err
+			}
+			if e.fences[len(e.fences)-1] != nonce {
+				return false, fmt.Errorf("%s: %w", s.box.Topic, transport.ErrFenced)
+			}
+			s.jobs = make(map[string]*Job, len(e.jobs))
+			for id, j := range e.jobs {
+				own := *j
+				s.jobs[id] = &own
+			}
+			return true, s.box.read(ctx, b)
+		})
+		switch {
+		case err != nil:
+			return err
+		case met:
+			s.unmarked, err = s.box.unmarked(ctx)
+			return err
+		case time.Since(began) > 4*transactionTimeout:
+			return fmt.Errorf("topic %s: a transaction that does not end keeps what was decided from being read", Topic)
+		}
+		if err := sleep(ctx, 50*time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
+// holder returns this process as the holder of a job, from now on.
+func (c *Client) holder() Holder {
+	now := time.Now().UTC()
+	return Holder{Process: c.process, Who: c.cfg.Who, Since: now, Renewed: now}
+}
+
+// held returns the job that a process is running in the box, nil if there is none.
+func (s *session) held(how Run) *Job {
+	e := entries{jobs: s.jobs}
+	return e.held(how.live())
+}
+
+// commit stores jobs and the changed ledgers, and writes events, in one
+// transaction: all of it or nothing.
+func (s *session) commit(ctx context.Context, events []transport.Record, jobs ...*Job) error {
+	records := slices.Clone(events)
+	for _, p := range slices.SortedFunc(maps.Keys(s.box.ledgers), transport.Partition.Compare) {
+		changed, err := s.changes(p, s.box.ledgers[p])
+		if err != nil {
+			return err
+		}
+		records = append(records, changed...)
+	}
+	for _, j := range jobs {
+		r, err := pack(place{kind: kindJob, topic: s.box.Topic, job: j.ID}, jobRecord{version, *j})
+		if err != nil {
+			return err
+		}
+		records = append(records, r)
+	}
+	if err := s.write(ctx, append(records, s.outdated()...)...); err != nil {
+		return err
+	}
+	for _, l := range s.box.ledgers {
+		l.moved = false
+		clear(l.changed)
+	}
+	for _, j := range jobs {
+		own := *j
+		s.jobs[j.ID] = &own
+	}
+	return s.mark(ctx)
+}
+
+// changes returns the records of a ledger that differ from what is stored.
+func (s *session) changes(p transport.Partition, l *ledger) ([]transport.Record, error) {
+	var records []transport.Record
+	if l.moved {
+		r, err := pack(place{kind: kindPartition, topic: p.Topic, partition: p.Partition},
+			partitionRecord{V: version, Topic: s.box.identity(), Base: l.base, Replayed: l.replayed, Skipped: l.skipped})
+		if err != nil {
+			return nil, err
+		}
+		records = append(records, r)
+	}
+	for _, n := range slices.Sorted(maps.Keys(l.changed)) {
+		r := transport.Record{Topic: Topic, Key: place{kind: kindPage, topic: p.Topic, partition: p.Partition, page: n}.key()}
+		if content := l.pages[n]; content != nil {
+			r.Value = packPage(s.box.info.ID, content)
+		}
+		records = append(records, r)
+	}
+	return records, nil
+}
+
+// keptJobs is how many jobs of a box that have ended are kept.
+const keptJobs = 100
+
+// outdated returns what removes the oldest jobs that are done.
+func (s *session) outdated() (records []transport.Record) {
+	var ended []*Job
+	for _, j := range s.jobs {
+		if j.State == Done {
+			ended = append(ended, j)
+		}
+	}
+	slices.SortFunc(ended, newestFirst)
+	for _, j := range ended[min(keptJobs, len(ended)):] {
+		delete(s.jobs, j.ID)
+		records = append(records, transport.Record{Topic: Topic, Key: place{kind: kindJob, topic: s.box.Topic, job: j.ID}.key()})
+	}
+	return records
+}
+
+// write writes records in one transaction.
+func (s *session) write(ctx context.Context, records ...transport.Record) error {
+	err := s.x.Produce(ctx, records...)
+	if err == nil {
+		err = s.x.Commit(ctx)
+	}
+	if err != nil && !errors.Is(err, transport.ErrOutcomeUnknown) {
+		// With an unknown outcome the transaction may be committed: the next claim
+		// finds out.
+		_ = s.x.Abort(context.WithoutCancel(ctx))
+	}
+	return err
+}
+
+// mark puts the markers into GroupKept, for earlier versions and against loss. It
+// comes after the ledgers are stored: a marker without them says that they are
+// lost.
+func (s *session) mark(ctx context.Context) error {
+	if !s.unmarked {
+		return nil
+	}
+	commits := make([]transport.Commit, 0, len(s.box.End))
+	for p := range s.box.End {
+		commits = append(commits, marker(p, s.box.info.ID))
+	}
+	if err := kafka.NewAdmin(s.client.cluster).KeepOffsets(ctx, GroupKept, commits...); err != nil {
+		return err
+	}
+	s.unmarked = false
+	return nil
+}
+
+// random returns so many random bytes, in hexadecimal.
+func random(n int) string {
+	raw := make([]byte, n)
+	_, _ = rand.Read(raw) // it never fails
+	return hex.EncodeToString(raw)
+}

@@ -1,0 +1,59 @@
+package redrive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/eventbus-go/eventbus/internal/declare"
+	"github.com/eventbus-go/eventbus/kafka"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// Topic keeps the decisions about the dead letters of a cluster, and the jobs: a
+// compacted topic, of which partition 0 is used.
+const Topic = declare.LedgerTopic
+
+var ledgerPartition = transport.Partition{Topic: Topic}
+
+// ErrNoTopic is the error of an order in a cluster that lacks Topic.
+var ErrNoTopic = errors.New("topic " + Topic + ", which keeps what is decided about dead letters, does not exist: " +
+	"create it with eventbus topics provision, or by other means with 1 partition and cleanup.policy=compact")
+
+// describe returns the description of Topic, and false if it does not exist. A
+// topic that would forget decisions is an error.
+func describe(ctx context.Context, cluster *kafka.Transport) (transport.TopicInfo, bool, error) {
+	infos, err := cluster.Admin().Topics(ctx, Topic)
+	if err != nil {
+		return transport.TopicInfo{}, false, err
+	}
+	switch info := infos[0]; {
+	case errors.Is(info.Err, transport.ErrTopicMissing):
+		return info, false, nil
+	case info.Err != nil:
+		return info, false, fmt.Errorf("topic %s: %w", Topic, info.Err)
+	case info.Configs != nil && strings.TrimSpace(info.Configs[declare.ConfigCleanupPolicy]) != "compact":
+		return info, false, fmt.Errorf("topic %s has cleanup.policy=%s, by which brokers forget what was decided about dead letters: set it to compact",
+			Topic, info.Configs[declare.ConfigCleanupPolicy])
+	default:
+		return info, true, nil
+	}
+}
+
+// provide makes sure that Topic exists, and creates it where the Client may. It
+// gets as many replicas as the letters have.
+func (c *Client) provide(ctx context.Context, letters *transport.TopicInfo) error {
+	_, exists, err := describe(ctx, c.cluster)
+	switch {
+	case err != nil || exists:
+		return err
+	case !c.cfg.Create:
+		return ErrNoTopic
+	}
+	spec := declare.Ledger(&transport.TopicSpec{Replication: letters.Replication, Configs: letters.Configs})
+	if err := c.cluster.Admin().CreateTopics(ctx, spec); err != nil {
+		return fmt.Errorf("%w; creating it failed: %w", ErrNoTopic, err)
+	}
+	return nil
+}

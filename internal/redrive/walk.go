@@ -1,0 +1,218 @@
+package redrive
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/eventbus-go/eventbus/internal/letter"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// Bounds of one transaction. Readers of the retry topic wait for its end, and
+// progress is shown at it, so a short one is better; a still shorter one would
+// spend its time on commits.
+const (
+	maxEvents = 500
+	maxBytes  = 1 << 20
+	maxAge    = time.Second // of what a transaction is to contain
+)
+
+// renewal is how often a process that runs a job says that it lives.
+const renewal = 2 * time.Second
+
+// walk is one walk through a box, which carries a job out up to its first error.
+// Without a session it is a dry run.
+type walk struct {
+	box      *Box
+	session  *session
+	job      *Job
+	progress func(Job)
+
+	pace  pace
+	limit int // of events in a transaction; with a rate, one second's worth
+	// The transaction that is to come: events to write, their size, when the
+	// first letter was decided about, and what it does.
+	records []transport.Record
+	bytes   int
+	since   time.Time
+	pending Tally
+	renewed time.Time
+	foreign int64
+}
+
+// newWalk returns the walk of a job.
+func newWalk(b *Box, s *session, j *Job, progress func(Job)) *walk {
+	w := &walk{box: b, session: s, job: j, progress: progress, limit: maxEvents, renewed: time.Now()}
+	if j.Rate > 0 && s != nil {
+		w.limit = min(maxEvents, max(int(j.Rate), 1))
+		w.pace = newPace(j.Rate, w.limit)
+	}
+	return w
+}
+
+// run walks through the letters that the job is about, each partition in order,
+// and ends the job. So a later letter of a key is brought back after an earlier
+// one.
+func (w *walk) run(ctx context.Context) error {
+	to := make(map[transport.Partition]int64, len(w.box.End))
+	for p, end := range w.box.End {
+		to[p] = min(end, w.job.End[p.Partition])
+	}
+	err := w.box.each(ctx, w.box.Undecided(), to, func(l *letter.Letter, s State, foreign error) error { return w.see(ctx, l, s, foreign) })
+	if err != nil || w.session == nil {
+		return err
+	}
+	return w.commit(ctx, true)
+}
+
+// decide returns the state that a letter gets.
+func (w *walk) decide(l *letter.Letter, s State) State {
+	if s.done() || !w.job.Filter.Takes(l, s) {
+		return s
+	}
+	switch w.job.Action {
+	case Skip:
+		return Skipped
+	case Quarantine:
+		return Quarantined
+	case Release:
+		return Open
+	}
+	if l.Redeliveries >= w.job.MaxRedeliveries {
+		return Quarantined
+	}
+	return Replayed
+}
+
+// see decides about one letter.
+func (w *walk) see(ctx context.Context, l *letter.Letter, s State, foreign error) error {
+	if w.session != nil && (time.Since(w.renewed) > renewal || w.pending.Sum() > 0 && time.Since(w.since) > maxAge) {
+		if err := w.flush(ctx); err != nil {
+			return err
+		}
+	}
+	to := w.decide(l, s)
+	if to == s {
+		return nil
+	}
+	if (foreign != nil || !l.Whole()) && to == Replayed {
+		// It names neither a group nor an event to bring back, or lacks the event. An
+		// operator can skip it.
+		w.foreign++
+		return nil
+	}
+	if to == Replayed {
+		if err := w.await(ctx); err != nil {
+			return err
+		}
+	}
+	w.note(l, to)
+	if w.session != nil && (len(w.records) >= w.limit || w.bytes >= maxBytes) {
+		return w.flush(ctx)
+	}
+	return nil
+}
+
+// await waits for the pace, and lets neither the lease run out nor what is
+// decided grow old meanwhile.
+func (w *walk) await(ctx context.Context) error {
+	for {
+		most := renewal - time.Since(w.renewed)
+		if w.pending.Sum() > 0 {
+			most = min(most, maxAge-time.Since(w.since))
+		}
+		may, err := w.pace.wait(ctx, max(most, 0))
+		if may || err != nil {
+			return err
+		}
+		if err := w.flush(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// note adds a decision to the transaction that is to come.
+func (w *walk) note(l *letter.Letter, to State) {
+	if w.pending.Sum() == 0 {
+		w.since = time.Now()
+	}
+	switch to {
+	case Replayed:
+		w.pending.Replayed++
+	case Quarantined:
+		w.pending.Quarantined++
+	case Skipped:
+		w.pending.Skipped++
+	case Open:
+		w.pending.Released++
+	}
+	if w.session == nil {
+		return
+	}
+	if to == Replayed {
+		// The records stay until the commit, beyond the letter's own life.
+		again := kept(l.Again())
+		w.records = append(w.records, again)
+		w.bytes += again.Size()
+	}
+	w.box.ledgers[transport.Partition{Topic: w.box.Topic, Partition: l.Record.Partition}].Mark(l.Record.Offset, to)
+}
+
+// flush commits what was decided since the last flush together with the job,
+// which shows that the process lives.
+func (w *walk) flush(ctx context.Context) error { return w.commit(ctx, false) }
+
+// commit is flush, and with last the end of the job.
+func (w *walk) commit(ctx context.Context, last bool) error {
+	next := *w.job
+	next.Done.add(w.pending)
+	next.Holder.Renewed = time.Now().UTC()
+	if last {
+		next.Done.Foreign = w.foreign
+		next.end(Done, "", "")
+	}
+	if err := w.session.commit(ctx, w.records, &next); err != nil {
+		return err
+	}
+	*w.job = next
+	w.pending, w.records, w.bytes, w.renewed = Tally{}, nil, 0, time.Now()
+	if w.progress != nil {
+		w.progress(next)
+	}
+	return nil
+}
+
+// target checks that the retry topic exists and has a partition for every one
+// of the box. An event keeps its partition number, and with it the order of its
+// key.
+func (b *Box) target(ctx context.Context) error {
+	retry := letter.RetryTopic(b.Topic)
+	infos, err := b.cluster.Admin().Topics(ctx, retry)
+	switch {
+	case err != nil:
+		return err
+	case errors.Is(infos[0].Err, transport.ErrTopicMissing):
+		return fmt.Errorf("topic %s, through which letters come back, does not exist: start the service with provisioning, or create it: %w", retry, infos[0].Err)
+	case infos[0].Err != nil:
+		return fmt.Errorf("topic %s: %w", retry, infos[0].Err)
+	case int(infos[0].Partitions) < len(b.End):
+		return fmt.Errorf("topic %s has fewer partitions (%d) than %s (%d): add some to it: %w", retry, infos[0].Partitions, b.Topic, len(b.End), transport.ErrTopicMissing)
+	}
+	return nil
+}
+
+// kept returns a copy of a record that does not refer to the memory that it was
+// fetched into.
+func kept(r transport.Record) transport.Record {
+	r.Key, r.Value = bytes.Clone(r.Key), bytes.Clone(r.Value)
+	r.Headers = slices.Clone(r.Headers)
+	for i := range r.Headers {
+		r.Headers[i] = transport.Header{Key: strings.Clone(r.Headers[i].Key), Value: bytes.Clone(r.Headers[i].Value)}
+	}
+	return r
+}

@@ -1,0 +1,117 @@
+package redrive
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+// How often a watching process looks for jobs, how many it runs at a time, each
+// in a box of its own, and when it tries one again.
+const (
+	lookEvery = 2 * time.Second
+	mostJobs  = 4
+	again     = time.Minute // after an error
+)
+
+// Watch takes up jobs that wait or whose process is gone, the oldest of each box
+// first, until ctx ends. What it runs then is left to other processes. Several
+// processes may watch.
+func (c *Client) Watch(ctx context.Context) error {
+	var running sync.WaitGroup
+	defer running.Wait()
+	w := &watch{client: c, seen: make(map[string]sight), busy: make(map[string]bool), later: make(map[string]time.Time)}
+	for {
+		next, err := w.look(ctx)
+		if err != nil && ctx.Err() == nil && err.Error() != w.last {
+			w.last = err.Error()
+			c.cfg.Logger.Warn("dead-letter jobs can't be looked for", "error", err)
+		}
+		for _, j := range next {
+			running.Go(func() { w.take(ctx, j) })
+		}
+		// The random part keeps several processes from taking one job at once.
+		if err := sleep(ctx, lookEvery+rand.N(lookEvery/2)); err != nil { //nolint:gosec // no secret
+			return nil //nolint:nilerr // that is its end
+		}
+	}
+}
+
+// watch is what a watching process knows of jobs.
+type watch struct {
+	client *Client
+	seen   map[string]sight // by the id of a running job; used by one goroutine
+	last   string           // the last error of looking, logged once
+
+	mu   sync.Mutex
+	busy map[string]bool // boxes in which this process runs a job
+	// later has jobs that failed here, and when to try them again.
+	later map[string]time.Time
+}
+
+// sight is the last sign of life of a process, and when it was first seen. A
+// process is silent by the clock of the one that watches: theirs may differ.
+type sight struct {
+	renewed time.Time
+	at      time.Time
+}
+
+// look returns the jobs to take up, of which each box has one at most.
+func (w *watch) look(ctx context.Context) ([]Job, error) {
+	jobs, err := w.client.Jobs(ctx, "")
+	now := time.Now()
+	live, oldest := make(map[string]bool), make(map[string]Job)
+	seen := make(map[string]sight)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	maps.DeleteFunc(w.later, func(_ string, at time.Time) bool { return now.After(at) })
+	for _, j := range jobs { // the latest first
+		switch j.State {
+		case Running:
+			s := w.seen[j.ID]
+			if s.at.IsZero() || !s.renewed.Equal(j.Holder.Renewed) {
+				s = sight{j.Holder.Renewed, now}
+			}
+			seen[j.ID] = s
+			if now.Sub(s.at) < Lease {
+				live[j.Topic] = true
+				continue
+			}
+		case Waiting:
+		default:
+			continue
+		}
+		if w.later[j.ID].IsZero() {
+			oldest[j.Topic] = j
+		}
+	}
+	w.seen = seen
+	var next []Job
+	for topic, j := range oldest {
+		if !live[topic] && !w.busy[topic] && len(w.busy) < mostJobs {
+			w.busy[topic] = true
+			next = append(next, j)
+		}
+	}
+	return next, err
+}
+
+// take runs a job. One that another process took first is left to it.
+func (w *watch) take(ctx context.Context, j Job) {
+	defer func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		delete(w.busy, j.Topic)
+	}()
+	_, err := w.client.Resume(ctx, j.Topic, j.ID, Run{left: Waiting, silent: j.Holder})
+	var held *HeldError
+	if err != nil && ctx.Err() == nil && !errors.As(err, &held) && !errors.Is(err, ErrTakenOver) {
+		w.client.cfg.Logger.Error("dead-letter job interrupted", "job", j.ID, "topic", j.Topic, "error", err)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.later[j.ID] = time.Now().Add(again)
+	}
+}
