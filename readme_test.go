@@ -136,8 +136,8 @@ func exampleFiles(t *testing.T) map[string][]string {
 		}
 		return err
 	}
-	// The example of the schema module needs generated code of that module.
-	for _, dir := range []string{"examples", "schema/protobuf/example_test.go"} {
+	// The examples of the schema module need generated code and other modules.
+	for _, dir := range []string{"examples", "schema/protobuf/example_test.go", "schema/registry/example_test.go", "schema/registry/testdata"} {
 		if err := filepath.WalkDir(dir, take); err != nil {
 			t.Fatal(err)
 		}

@@ -41,7 +41,7 @@ type translator struct {
 // WriteHeader implements http.ResponseWriter.
 func (t *translator) WriteHeader(status int) {
 	header := t.Header()
-	if header.Get("Content-Type") == "application/json" {
+	if is := header.Get("Content-Type"); is == "application/json" || is == markdown {
 		t.ResponseWriter.WriteHeader(status)
 		return
 	}

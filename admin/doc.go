@@ -5,6 +5,8 @@
 //	GET  /groups                  eventbus.Inspection: subscriptions, partitions, lag, lanes,
 //	                              parked keys, breakers
 //	GET  /catalog                 catalog.Document: topics, types, keys, groups
+//	GET  /catalog/asyncapi        the same as an AsyncAPI document; ?version=3.0.0 for the older form
+//	GET  /catalog/pages/index.md  the same as pages for people, in Markdown; the index links to them
 //	POST /groups/{group}/pause    {"subscription": "sales.public.customers.v1 CustomerCreated"}
 //	POST /groups/{group}/resume   the same
 //	POST /groups/{group}/unpark   {"topic": "…", "key": "c-1"}, or "keyBase64"; "partition" narrows it
@@ -36,6 +38,7 @@
 //
 //	handler.go  Handler: routes, and which callers may ask
 //	order.go    the requests and their bodies
+//	document.go the catalogue, and documents made of it
 //	answer.go   answers as JSON
 //	option.go   Token and LogLevel
 //	config.go   where a handler is served

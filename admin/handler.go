@@ -32,7 +32,9 @@ func Handler(bus *eventbus.Bus, options ...Option) http.Handler {
 		served = append(served, pattern)
 	}
 	serve("GET /groups", http.HandlerFunc(h.groups))
-	serve("GET /catalog", http.HandlerFunc(h.catalog))
+	serve("GET /catalog", h.document(whole))
+	serve("GET /catalog/asyncapi", h.document(asyncAPI))
+	serve("GET /catalog/pages/{page}", h.document(page))
 	serve("POST /groups/{group}/pause", order(func(group string, of subscription) error { return bus.Operator().Pause(group, of.Subscription) }))
 	serve("POST /groups/{group}/resume", order(func(group string, of subscription) error { return bus.Operator().Resume(group, of.Subscription) }))
 	serve("POST /groups/{group}/unpark", order(h.unpark))

@@ -189,7 +189,13 @@ func TestLooks(t *testing.T) {
 			code         int
 			says         string
 		}{
-			{"GET", "/", 404, `{"error":"/ is not served; there are GET /groups, GET /catalog, POST /groups/{group}/pause, `},
+			{"GET", "/catalog/asyncapi", 200, `"address": "test.sales.public.orders.v1"`},
+			{"GET", "/catalog/asyncapi?version=3.0.0", 200, `"asyncapi": "3.0.0"`},
+			{"GET", "/catalog/asyncapi?version=2.6.0", 400, `write 3.1.0 or 3.0.0`},
+			{"GET", "/catalog/pages/%2e%2e", 404, `{"error":"there is no page \"..\": begin with index.md"}`},
+			{"GET", "/catalog/pages/", 404, `{"error":"/catalog/pages/ is not served; there are `},
+			{"POST", "/catalog/asyncapi", 405, `{"error":"/catalog/asyncapi takes GET, HEAD, and not POST"}`},
+			{"GET", "/", 404, `{"error":"/ is not served; there are GET /groups, GET /catalog, GET /catalog/asyncapi, GET /catalog/pages/{page}, POST /groups/{group}/pause, `},
 			{"POST", "/groups", 405, `{"error":"/groups takes GET, HEAD, and not POST"}`},
 			{"GET", group + "skip", 405, `skip takes POST, and not GET"}`},
 			{"GET", "/log-level", 404, `{"error":"/log-level is not served; there are `},
@@ -197,6 +203,18 @@ func TestLooks(t *testing.T) {
 		} {
 			if code, body := ask(h, c.method, c.path, ""); code != c.code || !strings.Contains(body, c.says) {
 				t.Errorf("%s %s: %d %s, want %d with %s", c.method, c.path, code, body, c.code, c.says)
+			}
+		}
+		for name, want := range map[string]string{
+			"index.md":                  "| [sales.public.orders.v1](sales.public.orders.v1.md) | order |",
+			"sales.public.orders.v1.md": "# sales.public.orders.v1\n",
+		} {
+			r := httptest.NewRequest(http.MethodGet, "http://localhost/catalog/pages/"+name, nil)
+			r.RemoteAddr = "127.0.0.1:40000"
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			if w.Code != 200 || w.Header().Get("Content-Type") != "text/markdown; charset=utf-8" || w.Header().Get("X-Content-Type-Options") != "nosniff" || !strings.Contains(w.Body.String(), want) {
+				t.Errorf("%s: %d %v\n%s", name, w.Code, w.Header(), w.Body)
 			}
 		}
 		if err := b.Close(context.Background()); err != nil {

@@ -8,7 +8,6 @@ import (
 	"net/http"
 
 	"github.com/eventbus-go/eventbus"
-	"github.com/eventbus-go/eventbus/catalog"
 )
 
 // maxBody is the largest body of a request, in bytes. A key in Base64 is the
@@ -54,17 +53,6 @@ func (p place) check() error {
 // groups answers GET /groups.
 func (h *handler) groups(w http.ResponseWriter, _ *http.Request) {
 	answer(w, http.StatusOK, h.bus.Operator().Inspect())
-}
-
-// catalog answers GET /catalog. Declarations that contradict each other make a
-// conflict, since no document could be right.
-func (h *handler) catalog(w http.ResponseWriter, _ *http.Request) {
-	document, err := catalog.OfBus(h.bus)
-	if err != nil {
-		refuse(w, http.StatusConflict, err.Error())
-		return
-	}
-	answer(w, http.StatusOK, document)
 }
 
 // unpark carries out POST /groups/{group}/unpark.

@@ -125,15 +125,17 @@ func stamp(t time.Time) string {
 func newDLQShowCommand(a *app) *cobra.Command {
 	var f letterFilter
 	var limit int
+	var registry registryFlags
 	c := &cobra.Command{
 		Use:   "show TOPIC[/PARTITION@OFFSET]",
 		Short: "Show dead letters: the event, how it failed, and the stack",
 		Args:  cobra.ExactArgs(1), ValidArgsFunction: once(a.deadTopics),
-		RunE: a.action(func(ctx context.Context, args []string) error { return a.showDead(ctx, args[0], &f, limit) }),
+		RunE: a.action(func(ctx context.Context, args []string) error { return a.showDead(ctx, args[0], &f, limit, &registry) }),
 	}
 	f.flags(c)
 	f.stateFlag(a, c)
 	c.Flags().IntVar(&limit, "limit", 10, "show at most so many")
+	registry.flags(c)
 	return c
 }
 
@@ -165,9 +167,13 @@ type letterLine struct {
 }
 
 // showDead prints the letter that what names, or up to limit of those that f
-// chooses.
-func (a *app) showDead(ctx context.Context, what string, f *letterFilter, limit int) error {
+// chooses. Data is read by its schema where a registry is configured.
+func (a *app) showDead(ctx context.Context, what string, f *letterFilter, limit int, registry *registryFlags) error {
 	d, err := parseDead(what)
+	if err != nil {
+		return err
+	}
+	reader, err := registry.reader(a)
 	if err != nil {
 		return err
 	}
@@ -179,7 +185,9 @@ func (a *app) showDead(ctx context.Context, what string, f *letterFilter, limit 
 		if shown++; shown > limit {
 			return scan.ErrEnough
 		}
-		return a.printLetter(l, s, foreign)
+		e := look(l.Record)
+		e.read(ctx, reader)
+		return a.printLetter(e, l, s, foreign)
 	}
 	if d.one {
 		err = a.oneLetter(ctx, d, see)
@@ -222,8 +230,7 @@ func (a *app) oneLetter(ctx context.Context, d dead, see redrive.See) error {
 
 // printLetter prints a letter. The headers of a dead letter are left out of the
 // event: their content follows in words.
-func (a *app) printLetter(l *letter.Letter, s redrive.State, foreign error) error {
-	e := look(l.Record)
+func (a *app) printLetter(e *seen, l *letter.Letter, s redrive.State, foreign error) error {
 	e.event.Headers = slices.DeleteFunc(slices.Clone(e.event.Headers), func(h transport.Header) bool { return strings.HasPrefix(h.Key, letter.Prefix) })
 	if a.json() {
 		out := letterLine{

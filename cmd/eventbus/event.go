@@ -2,17 +2,21 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
 	"github.com/jedib0t/go-pretty/v6/text"
 
+	"github.com/eventbus-go/eventbus"
 	"github.com/eventbus-go/eventbus/internal/wire"
+	"github.com/eventbus-go/eventbus/schema/untyped"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -21,6 +25,27 @@ import (
 type seen struct {
 	event   wire.Event
 	problem error
+	// data is what a schema registry made of the event's data, nil where there is no
+	// registry or the event names no schema; unread says why it could not be read.
+	data   *untyped.Data
+	unread error
+}
+
+// read reads the data by the schema that the event names. Its failures are shown with
+// the record: the next ones may do better.
+func (s *seen) read(ctx context.Context, reader *untyped.Reader) {
+	if reader != nil && !s.event.Tombstone {
+		s.data, s.unread = reader.Read(ctx, (*eventbus.Envelope)(&s.event))
+	}
+}
+
+// schema describes the schema that the event names: its id, type and record.
+func (s *seen) schema() string {
+	text := s.data.ID.String()
+	if s.data.Schema != nil {
+		text += " " + string(s.data.Schema.Type)
+	}
+	return strings.TrimSpace(text + " " + s.data.Record)
 }
 
 // look decodes a record. The result refers to the record's memory.
@@ -60,6 +85,11 @@ type line struct {
 	Event   json.RawMessage `json:"event,omitempty"`
 	Problem string          `json:"problem,omitempty"`
 	Value   []byte          `json:"value,omitempty"`
+	// Schema is the id, type and record of the registry's schema that the event names,
+	// and Data its data, read by that; SchemaProblem says why it could not be read.
+	Schema        string          `json:"schema,omitempty"`
+	Data          json.RawMessage `json:"data,omitempty"`
+	SchemaProblem string          `json:"schemaProblem,omitempty"`
 }
 
 // line returns the record for programs. An event that the JSON format of CloudEvents
@@ -74,6 +104,12 @@ func (s *seen) line() *line {
 		if !utf8.Valid(e.Key) {
 			l.KeyBytes = e.Key
 		}
+	}
+	if s.data != nil {
+		l.Schema, l.Data = s.schema(), s.data.JSON
+	}
+	if s.unread != nil {
+		l.SchemaProblem = s.unread.Error()
 	}
 	for _, h := range e.Headers {
 		l.Headers = append(l.Headers, [2]string{h.Key, string(h.Value)})
@@ -131,6 +167,16 @@ func (a *app) printEvent(s *seen, whole bool) error {
 			}
 		}
 	}
+	if s.data != nil && whole {
+		if err := a.say("  %s: %s", a.paint("schema", text.Faint), s.schema()); err != nil {
+			return err
+		}
+	}
+	if s.unread != nil {
+		if err := a.say("  %s", a.paint(s.unread.Error(), text.FgRed)); err != nil {
+			return err
+		}
+	}
 	if e.Tombstone {
 		return nil
 	}
@@ -167,9 +213,12 @@ func (s *seen) attributes() (rows [][2]string) {
 }
 
 // payload returns the data: JSON compact, or indented if whole, other text
-// quoted, and of binary data the size.
+// quoted, and of binary data the size. Data that was read by its schema is JSON.
 func (s *seen) payload(whole bool) shown {
 	data := s.event.Data
+	if s.data != nil && s.data.JSON != nil {
+		data = s.data.JSON
+	}
 	var b bytes.Buffer
 	switch {
 	case whole && json.Indent(&b, data, "  ", "  ") == nil:

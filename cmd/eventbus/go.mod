@@ -10,14 +10,17 @@ require (
 	github.com/jedib0t/go-pretty/v6 v6.8.3
 	github.com/schollz/progressbar/v3 v3.19.1
 	github.com/spf13/cobra v1.10.2
+	github.com/twmb/franz-go/pkg/sr v1.8.0
 	go.uber.org/goleak v1.3.0
 	golang.org/x/term v0.46.0
 )
 
 require (
-	github.com/twmb/franz-go/pkg/sr v1.8.0 // indirect
+	github.com/bufbuild/protocompile v0.14.1 // indirect
+	github.com/twmb/avro v1.9.1 // indirect
 	golang.org/x/crypto v0.57.0 // indirect
 	golang.org/x/oauth2 v0.38.0 // indirect
+	google.golang.org/protobuf v1.36.12 // indirect
 )
 
 require (

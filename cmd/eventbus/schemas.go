@@ -8,26 +8,71 @@ import (
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
 
+	"github.com/eventbus-go/eventbus/config"
 	"github.com/eventbus-go/eventbus/schema/registry"
+	"github.com/eventbus-go/eventbus/schema/untyped"
 )
 
-// newSchemasCommand makes the commands of a schema registry, which is found by
-// --registry and the variables EVENTBUS_REGISTRY_….
+// registrySection is the section of the configuration that services have the registry
+// in.
+const registrySection = "Registry"
+
+// registryFlags find a schema registry: by --registry, the variables
+// EVENTBUS_REGISTRY_…, and the section Registry of the configuration.
+type registryFlags struct{ urls []string }
+
+func (f *registryFlags) flags(c *cobra.Command) {
+	c.PersistentFlags().StringSliceVar(&f.urls, "registry", nil, "`URL` of the schema registry; else EVENTBUS_REGISTRY_URLS and its kin, and the section Registry of the configuration")
+}
+
+// open returns the registry, nil where none is configured.
+func (f *registryFlags) open(a *app) (*registry.Registry, error) {
+	var options []config.Option
+	if a.config != "" {
+		options = append(options, config.Files(a.config))
+	}
+	var s registry.Settings
+	if err := config.LoadSection(registrySection, &s, options...); err != nil {
+		return nil, err
+	}
+	if err := s.Environment(); err != nil {
+		return nil, err
+	}
+	if len(f.urls) > 0 {
+		s.URLs = f.urls
+	}
+	if s.IsZero() {
+		return nil, nil
+	}
+	c, err := s.Config()
+	if err != nil {
+		return nil, err
+	}
+	r, err := registry.New(c)
+	if err != nil {
+		return nil, misuse("%v", err)
+	}
+	return r, nil
+}
+
+// reader returns what reads data by its schema, nil where no registry is configured.
+func (f *registryFlags) reader(a *app) (*untyped.Reader, error) {
+	r, err := f.open(a)
+	if r == nil || err != nil {
+		return nil, err
+	}
+	return untyped.New(r), nil
+}
+
+// newSchemasCommand makes the commands of a schema registry.
 func newSchemasCommand(a *app) *cobra.Command {
-	var urls []string
+	var f registryFlags
 	open := func() (*registry.Registry, error) {
-		c, err := registry.ConfigFromEnvironment()
-		if err != nil {
-			return nil, err
+		r, err := f.open(a)
+		if r == nil && err == nil {
+			err = misuse("no schema registry is configured: give --registry http://host:8081, or set EVENTBUS_REGISTRY_URLS")
 		}
-		if len(urls) > 0 {
-			c.URLs = urls
-		}
-		r, err := registry.New(c)
-		if err != nil {
-			return nil, misuse("%v", err)
-		}
-		return r, nil
+		return r, err
 	}
 	c := a.group("schemas", "Look at the schemas of a registry, and keep copies of them",
 		&cobra.Command{
@@ -39,7 +84,7 @@ func newSchemasCommand(a *app) *cobra.Command {
 			RunE: a.action(func(ctx context.Context, args []string) error { return a.pullSchemas(ctx, open, args[0]) }),
 		},
 		newSchemasCheckCommand(a, open))
-	c.PersistentFlags().StringSliceVar(&urls, "registry", nil, "`URL` of the registry; EVENTBUS_REGISTRY_URLS and its kin otherwise")
+	f.flags(c)
 	return c
 }
 

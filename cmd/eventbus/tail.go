@@ -26,6 +26,7 @@ type tail struct {
 	follow     bool
 	whole      bool
 	limit      int
+	registry   registryFlags
 }
 
 func newTailCommand(a *app) *cobra.Command {
@@ -35,10 +36,14 @@ func newTailCommand(a *app) *cobra.Command {
 		Short: "Show the events of a topic",
 		Long: `Show the events of a topic, from the last ten of each partition unless --from names
 another place. It joins no group and commits nothing. With --output json each line is a JSON
-object: where the record is, and the CloudEvent in its JSON format as "event".`,
+object: where the record is, and the CloudEvent in its JSON format as "event".
+
+Where a schema registry is configured, data in Avro and Protobuf is shown as JSON, read by
+the schema that the event names; with --output json it is "data" beside "event".`,
 		Example: `  eventbus tail prod.sales.public.customers.v1 --follow
   eventbus tail prod.sales.public.customers.v1 --from 15m --type CustomerCreated --key c-17
-  eventbus tail prod.sales.public.customers.v1 --from earliest --output json | jq .event.data`,
+  eventbus tail prod.sales.public.customers.v1 --from earliest --output json | jq .event.data
+  eventbus tail prod.shop.public.orders.v1 --registry https://registry:8081`,
 		Args: cobra.ExactArgs(1), ValidArgsFunction: once(a.topicNames),
 		RunE: a.action(func(ctx context.Context, args []string) error { return a.tail(ctx, args[0], &f) }),
 	}
@@ -51,6 +56,7 @@ object: where the record is, and the CloudEvent in its JSON format as "event".`,
 	flags.BoolVarP(&f.follow, "follow", "f", false, "go on with what is published from now on")
 	flags.BoolVar(&f.whole, "whole", false, "show all attributes and headers")
 	flags.IntVar(&f.limit, "limit", 0, "stop after so many events")
+	f.registry.flags(c)
 	complete(c, "from", a.fixed("earliest", "latest", "15m", "1h", "24h"))
 	return c
 }
@@ -59,6 +65,10 @@ object: where the record is, and the CloudEvent in its JSON format as "event".`,
 // partition.
 func (a *app) tail(ctx context.Context, topic string, f *tail) error {
 	start, offset, err := f.start(time.Now())
+	if err != nil {
+		return err
+	}
+	reader, err := f.registry.reader(a)
 	if err != nil {
 		return err
 	}
@@ -90,6 +100,7 @@ func (a *app) tail(ctx context.Context, topic string, f *tail) error {
 			return nil
 		}
 		shown++
+		e.read(ctx, reader)
 		show := func(s *seen) error { return a.printEvent(s, f.whole) }
 		if a.json() {
 			show = a.printLine

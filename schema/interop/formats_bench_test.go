@@ -141,7 +141,7 @@ func BenchmarkFormatRatios(b *testing.B) {
 // 95 %, by the binomial distribution.
 func interval(n int) (low, high int) {
 	p, below := math.Pow(0.5, float64(n)), 0.0
-	for k := 0; k < n/2; k++ {
+	for k := range n / 2 {
 		if below += p; below > 0.025 {
 			return max(k-1, 0), n - 1 - max(k-1, 0)
 		}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/eventbus-go/eventbus"
 	"github.com/eventbus-go/eventbus/schema/internal/codec"
+	"github.com/eventbus-go/eventbus/schema/internal/protofile"
 	"github.com/eventbus-go/eventbus/schema/registry"
 )
 
@@ -44,7 +45,7 @@ func imports(file protoreflect.FileDescriptor, have []registry.Dependency) []reg
 	all := file.Imports()
 	for i := range all.Len() {
 		imported := all.Get(i).FileDescriptor
-		if wellKnown(imported.Path()) || contains(have, imported.Path()) {
+		if protofile.WellKnown(imported.Path()) || contains(have, imported.Path()) {
 			continue
 		}
 		have = imports(imported, have)
@@ -86,18 +87,18 @@ func (f *format) Definition() registry.Definition {
 }
 
 func (f *format) Refers(text, name string) bool {
-	file, err := fileOf(&registry.Definition{Type: registry.Protobuf, Text: text})
+	file, err := protofile.Of(&registry.Definition{Type: registry.Protobuf, Text: text})
 	return err == nil && slices.Contains(file.GetDependency(), name)
 }
 
 // Index of a schema that is not the codec's own is looked up, since another file
 // may have the message at another place.
 func (f *format) Index(s *registry.Schema) ([]byte, error) {
-	file, err := fileOf(&s.Definition)
+	file, err := protofile.Of(&s.Definition)
 	if err != nil {
 		return nil, err
 	}
-	index := indexOf(file, f.message.FullName())
+	index := protofile.IndexOf(file, f.message.FullName())
 	if index == nil {
 		return nil, fmt.Errorf("the schema has no message %s", f.message.FullName())
 	}
@@ -118,12 +119,12 @@ func (f *format) Reader(s *registry.Schema, _ codec.Load) (codec.Decoder, error)
 	if s == nil {
 		s = own
 	}
-	file, err := fileOf(&s.Definition)
+	file, err := protofile.Of(&s.Definition)
 	if err != nil {
 		return nil, err
 	}
 	var expected []byte
-	if index := indexOf(file, f.message.FullName()); index != nil {
+	if index := protofile.IndexOf(file, f.message.FullName()); index != nil {
 		expected = registry.AppendIndex(nil, index)
 	}
 	return func(data, index []byte, prefixed bool, v any) error {
@@ -153,7 +154,7 @@ func (f *format) Reader(s *registry.Schema, _ codec.Load) (codec.Decoder, error)
 
 // check refuses data of another message: Protobuf would read it without a word.
 func (f *format) check(file *descriptorpb.FileDescriptorProto, path []int) error {
-	name, err := nameAt(file, path)
+	name, err := protofile.NameAt(file, path)
 	if err == nil && name != f.message.FullName() {
 		err = fmt.Errorf("the data is a message %s, not %s", name, f.message.FullName())
 	}

@@ -1,14 +1,15 @@
 package registry
 
 import (
-	"crypto/tls"
-	"crypto/x509"
+	"encoding"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
-
-	"github.com/eventbus-go/eventbus/secret"
+	"time"
 )
 
 // FromEnvironment returns a registry that is configured by variables of the
@@ -18,8 +19,12 @@ import (
 //	EVENTBUS_REGISTRY_USERNAME, _PASSWORD, _PASSWORD_FILE
 //	EVENTBUS_REGISTRY_TOKEN, _TOKEN_FILE
 //	EVENTBUS_REGISTRY_CLIENT_ID, _CLIENT_SECRET, _CLIENT_SECRET_FILE, _TOKEN_URL, _SCOPES
-//	EVENTBUS_REGISTRY_CA_FILE, _CERTIFICATE_FILE, _KEY_FILE
+//	EVENTBUS_REGISTRY_CA_FILE, _CERTIFICATE_FILE, _KEY_FILE, _SERVER_NAME
 //	EVENTBUS_REGISTRY_OFFLINE             a directory of schemas
+//	EVENTBUS_REGISTRY_TIMEOUT, _UNKNOWN_FOR, _CACHE_SIZE
+//
+// A variable that begins so and is none of these is an error: a misspelt one would
+// leave out what it was meant to say, in silence.
 func FromEnvironment() *Registry { return Lazy(ConfigFromEnvironment) }
 
 // prefix begins the names of the variables.
@@ -27,54 +32,76 @@ const prefix = "EVENTBUS_REGISTRY_"
 
 // ConfigFromEnvironment reads the variables of FromEnvironment.
 func ConfigFromEnvironment() (Config, error) {
-	var wrong []error
-	get := func(name string) string { return strings.TrimSpace(os.Getenv(prefix + name)) }
-	hidden := func(name string) secret.Value {
-		file := get(name + "_FILE")
-		if file == "" {
-			return secret.Text(get(name))
-		}
-		v := secret.File(file)
-		if _, err := v.Reveal(); err != nil {
-			wrong = append(wrong, fmt.Errorf("%s%s_FILE: %w", prefix, name, err))
-		}
-		return v
+	var s Settings
+	if err := s.Environment(); err != nil {
+		return Config{}, err
 	}
-	c := Config{Username: get("USERNAME"), Password: hidden("PASSWORD"), Token: hidden("TOKEN")}
-	c.URLs = strings.FieldsFunc(get("URLS"), func(r rune) bool { return r == ',' || r == ' ' })
-	if id := get("CLIENT_ID"); id != "" {
-		c.Client = &ClientCredentials{TokenURL: get("TOKEN_URL"), ClientID: id, ClientSecret: hidden("CLIENT_SECRET"), Scopes: strings.Fields(get("SCOPES"))}
-	}
-	if dir := get("OFFLINE"); dir != "" {
-		c.Offline = os.DirFS(dir)
-	}
-	var err error
-	c.TLS, err = tlsOf(get("CA_FILE"), get("CERTIFICATE_FILE"), get("KEY_FILE"))
-	return c, errors.Join(append(wrong, err)...)
+	return s.config(variable)
 }
 
-// tlsOf returns nil where no file is named.
-func tlsOf(authority, certificate, key string) (*tls.Config, error) {
-	if authority == "" && certificate == "" && key == "" {
-		return nil, nil
-	}
-	c := &tls.Config{MinVersion: tls.VersionTLS12}
-	if authority != "" {
-		content, err := os.ReadFile(authority)
-		if err != nil {
-			return nil, fmt.Errorf("%sCA_FILE: %w", prefix, err)
+// Environment sets the fields that variables of FromEnvironment are set for, and leaves
+// the others as they are.
+func (s *Settings) Environment() error {
+	fields := s.variables()
+	var wrong []error
+	for _, pair := range os.Environ() {
+		name, value, _ := strings.Cut(pair, "=")
+		short, ours := strings.CutPrefix(name, prefix)
+		value = strings.TrimSpace(value)
+		if !ours || value == "" { // an empty one is unset
+			continue
 		}
-		c.RootCAs = x509.NewCertPool()
-		if !c.RootCAs.AppendCertsFromPEM(content) {
-			return nil, fmt.Errorf("%sCA_FILE: %s holds no certificate", prefix, authority)
+		field, known := fields[short]
+		if !known {
+			wrong = append(wrong, fmt.Errorf("%s is no variable of the schema registry: there are %s and %s", name, prefix, strings.Join(slices.Sorted(maps.Keys(fields)), ", ")))
+			continue
+		}
+		if err := set(field, value); err != nil {
+			wrong = append(wrong, fmt.Errorf("%s: %w", name, err))
 		}
 	}
-	if certificate != "" || key != "" {
-		own, err := tls.LoadX509KeyPair(certificate, key)
-		if err != nil {
-			return nil, fmt.Errorf("%sCERTIFICATE_FILE and %sKEY_FILE: %w", prefix, prefix, err)
-		}
-		c.Certificates = []tls.Certificate{own}
+	return errors.Join(wrong...)
+}
+
+// variables are the fields by the names of their variables, without the prefix.
+func (s *Settings) variables() map[string]any {
+	return map[string]any{
+		"URLS": &s.URLs, "USERNAME": &s.Username, "PASSWORD": &s.Password, "PASSWORD_FILE": &s.PasswordFile, "TOKEN": &s.Token, "TOKEN_FILE": &s.TokenFile,
+		"CLIENT_ID": &s.ClientID, "CLIENT_SECRET": &s.ClientSecret, "CLIENT_SECRET_FILE": &s.ClientSecretFile, "TOKEN_URL": &s.TokenURL, "SCOPES": &s.Scopes,
+		"CA_FILE": &s.TLS.CAFile, "CERTIFICATE_FILE": &s.TLS.CertificateFile, "KEY_FILE": &s.TLS.KeyFile, "SERVER_NAME": &s.TLS.ServerName,
+		"OFFLINE": &s.Offline, "TIMEOUT": &s.Timeout, "UNKNOWN_FOR": &s.UnknownFor, "CACHE_SIZE": &s.CacheSize,
 	}
-	return c, nil
+}
+
+// variable is the name of the variable that sets a field.
+func variable(field string) string {
+	field = strings.TrimPrefix(field, "TLS.")
+	file := strings.HasSuffix(field, "File")
+	if field = strings.TrimSuffix(field, "File"); field == "ClientSecret" {
+		field = "CLIENT_SECRET"
+	}
+	if field = prefix + strings.ToUpper(field); file {
+		field += "_FILE"
+	}
+	return field
+}
+
+// set reads a value. Its errors don't show the value, which may be a secret that was
+// given to the wrong variable.
+func set(field any, value string) (err error) {
+	switch to := field.(type) {
+	case *string:
+		*to = value
+	case *time.Duration:
+		if *to, err = time.ParseDuration(value); err != nil {
+			return errors.New("it is no duration: write for example 5s")
+		}
+	case *int:
+		if *to, err = strconv.Atoi(value); err != nil {
+			return errors.New("it is no number: write for example 1000")
+		}
+	case encoding.TextUnmarshaler:
+		err = to.UnmarshalText([]byte(value))
+	}
+	return err
 }

@@ -1,4 +1,6 @@
-package protobuf
+// Package protofile reads files of Protocol Buffers as schema registries hold them, and
+// finds messages in them by the indexes that events carry.
+package protofile
 
 import (
 	"encoding/base64"
@@ -15,11 +17,13 @@ import (
 	"github.com/eventbus-go/eventbus/schema/registry"
 )
 
-func wellKnown(path string) bool { return strings.HasPrefix(path, "google/protobuf/") }
+// WellKnown reports whether a file is one of Google's, which every registry and every
+// compiler has.
+func WellKnown(path string) bool { return strings.HasPrefix(path, "google/protobuf/") }
 
-// fileOf reads a schema of a registry, binary in base64 or .proto text. What it
+// Of reads a schema of a registry, binary in base64 or .proto text. What it
 // imports is not looked at.
-func fileOf(d *registry.Definition) (*descriptorpb.FileDescriptorProto, error) {
+func Of(d *registry.Definition) (*descriptorpb.FileDescriptorProto, error) {
 	if raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(d.Text)); err == nil {
 		file := new(descriptorpb.FileDescriptorProto)
 		if err := proto.Unmarshal(raw, file); err != nil {
@@ -39,9 +43,9 @@ func fileOf(d *registry.Definition) (*descriptorpb.FileDescriptorProto, error) {
 	return result.FileDescriptorProto(), nil
 }
 
-// indexOf is the path to a message in its file: its place among the messages, then
-// among those nested in that, and so on. It is nil for a message that is not there.
-func indexOf(file *descriptorpb.FileDescriptorProto, name protoreflect.FullName) []int {
+// IndexOf returns the path to a message in its file: its place among the messages, then
+// among those nested in that, and so on. It returns nil for a message that is not there.
+func IndexOf(file *descriptorpb.FileDescriptorProto, name protoreflect.FullName) []int {
 	rest := string(name)
 	if p := file.GetPackage(); p != "" {
 		var ok bool
@@ -66,8 +70,8 @@ func indexOf(file *descriptorpb.FileDescriptorProto, name protoreflect.FullName)
 	return path
 }
 
-// nameAt is the inverse of indexOf.
-func nameAt(file *descriptorpb.FileDescriptorProto, path []int) (protoreflect.FullName, error) {
+// NameAt returns the name of the message at a path, as an event has it.
+func NameAt(file *descriptorpb.FileDescriptorProto, path []int) (protoreflect.FullName, error) {
 	name, messages := file.GetPackage(), file.GetMessageType()
 	if len(path) == 0 {
 		return "", errors.New("the event names no message of its schema")

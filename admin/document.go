@@ -1,0 +1,57 @@
+package admin
+
+import (
+	"fmt"
+	"net/http"
+
+	"github.com/eventbus-go/eventbus/catalog"
+)
+
+// document returns a handler that makes something of the service's own catalogue.
+// Declarations that contradict each other make a conflict, since no document could be
+// right.
+func (h *handler) document(show func(http.ResponseWriter, *http.Request, *catalog.Document)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		d, err := catalog.OfBus(h.bus)
+		if err != nil {
+			refuse(w, http.StatusConflict, err.Error())
+			return
+		}
+		show(w, r, d)
+	}
+}
+
+// whole answers GET /catalog.
+func whole(w http.ResponseWriter, _ *http.Request, d *catalog.Document) {
+	answer(w, http.StatusOK, d)
+}
+
+// asyncAPI answers GET /catalog/asyncapi, with the addresses of the environment that the
+// service runs in.
+func asyncAPI(w http.ResponseWriter, r *http.Request, d *catalog.Document) {
+	text, err := d.AsyncAPI(catalog.AsyncAPIOptions{Environment: d.Environment, Version: r.URL.Query().Get("version")})
+	if err != nil {
+		refuse(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	w.WriteHeader(http.StatusOK)
+	w.Write(text)
+}
+
+// page answers GET /catalog/pages/{page}. Pages refer to each other by their names.
+func page(w http.ResponseWriter, r *http.Request, d *catalog.Document) {
+	name := r.PathValue("page")
+	for _, f := range d.Markdown() {
+		if f.Name == name {
+			w.Header().Set("Content-Type", markdown)
+			w.WriteHeader(http.StatusOK)
+			w.Write(f.Content)
+			return
+		}
+	}
+	refuse(w, http.StatusNotFound, fmt.Sprintf("there is no page %q: begin with index.md", name))
+}
+
+// markdown is the media type of pages (RFC 7763). Browsers show or save them as text:
+// no markup of a declaration runs.
+const markdown = "text/markdown; charset=utf-8"

@@ -1,0 +1,36 @@
+package registry_test
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/eventbus-go/eventbus/config"
+	"github.com/eventbus-go/eventbus/schema/registry"
+)
+
+var schemas = registry.Lazy(func() (registry.Config, error) {
+	var s registry.Settings
+	if err := config.LoadSection("Registry", &s); err != nil { // the section Registry, or Registry__Urls=… in the environment
+		return registry.Config{}, err
+	}
+	return s.Config()
+})
+
+// A registry that is configured by the files that the bus is configured by.
+func ExampleLazy() {
+	fmt.Println(schemas.SchemaURI(7) == "") // nothing is configured here
+	// Output: true
+}
+
+// The section of the guide.
+func ExampleSettings() {
+	var s registry.Settings
+	if err := config.LoadSection("Registry", &s, config.Files("testdata/appsettings.json"), config.Environ("EventBus__Environment=Production")); err != nil {
+		fmt.Println(err)
+		return
+	}
+	_, err := s.Config() // the files of the example are not there
+	fmt.Println(len(s.URLs), s.ClientID, errors.Is(err, fs.ErrNotExist))
+	// Output: 2 orders true
+}

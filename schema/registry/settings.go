@@ -1,0 +1,128 @@
+package registry
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/eventbus-go/eventbus/secret"
+)
+
+// Settings are what files and the environment say of a registry. Package config reads
+// them from any section, by the names of the fields:
+//
+//	var s registry.Settings
+//	err := config.LoadSection("Registry", &s) // Registry__Urls=…, or the section in appsettings.json
+//
+// The zero value configures nothing. However they are printed, secrets are left out.
+type Settings struct {
+	URLs List // the servers, separated by commas
+
+	// One way to sign in, at most: a name and a password, a bearer token, or
+	// OAuth's client credentials. A secret in a file is read with each request.
+	Username         string
+	Password         secret.Value
+	PasswordFile     string
+	Token            secret.Value
+	TokenFile        string
+	ClientID         string
+	ClientSecret     secret.Value
+	ClientSecretFile string
+	TokenURL         string
+	Scopes           List
+
+	TLS struct {
+		CAFile          string // authorities in PEM, in place of the system's
+		CertificateFile string // signs in by mutual TLS, with KeyFile
+		KeyFile         string
+		ServerName      string // that the certificate is for, where the URL names another
+	}
+
+	Offline    string // a directory of schemas
+	Timeout    time.Duration
+	UnknownFor time.Duration
+	CacheSize  int
+}
+
+// List is several words in one text, separated by commas or spaces.
+type List []string
+
+// UnmarshalText reads the words.
+func (l *List) UnmarshalText(text []byte) error {
+	*l = strings.FieldsFunc(string(text), func(r rune) bool { return r == ',' || r == ' ' })
+	return nil
+}
+
+// IsZero reports whether nothing is configured.
+func (s *Settings) IsZero() bool { return len(s.URLs) == 0 && s.Offline == "" }
+
+// Config returns the configuration, for New or Lazy. It reads the files of certificates
+// once, and looks whether those of secrets are there. The error names each field that
+// is wrong.
+func (s *Settings) Config() (Config, error) {
+	return s.config(func(field string) string { return field })
+}
+
+// config names fields in errors by name, since the environment has other names.
+func (s *Settings) config(name func(field string) string) (Config, error) {
+	var wrong []error
+	hidden := func(field string, text secret.Value, file string) secret.Value {
+		switch {
+		case file == "":
+			return text
+		case !text.IsZero():
+			wrong = append(wrong, fmt.Errorf("%s and %s are both set: keep one", name(field), name(field+"File")))
+		}
+		v := secret.File(file)
+		if _, err := v.Reveal(); err != nil {
+			wrong = append(wrong, fmt.Errorf("%s: %w", name(field+"File"), err))
+		}
+		return v
+	}
+	c := Config{
+		URLs: s.URLs, Username: s.Username, Password: hidden("Password", s.Password, s.PasswordFile), Token: hidden("Token", s.Token, s.TokenFile),
+		Timeout: s.Timeout, UnknownFor: s.UnknownFor, CacheSize: s.CacheSize,
+	}
+	if own := hidden("ClientSecret", s.ClientSecret, s.ClientSecretFile); s.ClientID != "" || !own.IsZero() || s.TokenURL != "" || len(s.Scopes) > 0 {
+		c.Client = &ClientCredentials{TokenURL: s.TokenURL, ClientID: s.ClientID, ClientSecret: own, Scopes: s.Scopes}
+	}
+	if s.Offline != "" {
+		c.Offline = os.DirFS(s.Offline)
+	}
+	var err error
+	if c.TLS, err = s.tls(name); err != nil {
+		wrong = append(wrong, err)
+	}
+	return c, errors.Join(wrong...)
+}
+
+// tls returns nil where nothing is configured.
+func (s *Settings) tls(name func(field string) string) (*tls.Config, error) {
+	t := &s.TLS
+	if *t == (Settings{}).TLS {
+		return nil, nil
+	}
+	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName}
+	if t.CAFile != "" {
+		content, err := os.ReadFile(t.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name("TLS.CAFile"), err)
+		}
+		c.RootCAs = x509.NewCertPool()
+		if !c.RootCAs.AppendCertsFromPEM(content) {
+			return nil, fmt.Errorf("%s: %s holds no certificate", name("TLS.CAFile"), t.CAFile)
+		}
+	}
+	if t.CertificateFile != "" || t.KeyFile != "" {
+		own, err := tls.LoadX509KeyPair(t.CertificateFile, t.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("%s and %s: %w", name("TLS.CertificateFile"), name("TLS.KeyFile"), err)
+		}
+		c.Certificates = []tls.Certificate{own}
+	}
+	return c, nil
+}

@@ -1,0 +1,117 @@
+package untyped
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/twmb/avro"
+
+	"github.com/eventbus-go/eventbus/schema/registry"
+)
+
+const (
+	// deepest bounds references between schemas, and schemas inside schemas.
+	deepest = 100
+	// mostDigits bounds the digits of a decimal behind its point: a byte of data may
+	// stand for as many.
+	mostDigits = 1000
+)
+
+func avroDecoder(s *registry.Schema, load load) (func([]byte, []byte, bool, string) (string, []byte, error), error) {
+	var names avro.SchemaCache
+	schema, err := parse(&names, s, load, 0)
+	if err != nil {
+		return nil, err
+	}
+	root := schema.Root()
+	bounds := sizes{empty: make(map[string]bool)}
+	if err := bounds.check(root, 0); err != nil {
+		return nil, err
+	}
+	record := root.Name
+	if root.Namespace != "" {
+		record = root.Namespace + "." + record
+	}
+	return func(data, _ []byte, _ bool, _ string) (string, []byte, error) {
+		var v any
+		rest, err := schema.Decode(data, &v)
+		if err == nil && len(rest) > 0 {
+			err = fmt.Errorf("%d bytes are left behind the value", len(rest))
+		}
+		if err != nil {
+			return record, nil, err
+		}
+		text, err := schema.EncodeJSON(v)
+		return record, text, err
+	}, nil
+}
+
+func parse(names *avro.SchemaCache, s *registry.Schema, load load, depth int) (*avro.Schema, error) {
+	if depth > deepest {
+		return nil, fmt.Errorf("its references are more than %d deep", deepest)
+	}
+	for _, r := range s.References {
+		referred, err := load(r)
+		if err != nil {
+			return nil, fmt.Errorf("the schema %s that it refers to: %w", r.Name, err)
+		}
+		if _, err := parse(names, referred, load, depth+1); err != nil {
+			return nil, err
+		}
+	}
+	return names.Parse(s.Text)
+}
+
+// sizes looks at a schema for what a few bytes of data could stand for. Empty are the
+// names of the types whose values take no byte; Avro declares a type before it is
+// referred to.
+type sizes struct{ empty map[string]bool }
+
+// check refuses lists of items that take no byte, and decimals with very many digits.
+func (s *sizes) check(n *avro.SchemaNode, depth int) error {
+	switch {
+	case depth > deepest:
+		return fmt.Errorf("it is more than %d deep", deepest)
+	case n.Scale > mostDigits:
+		return fmt.Errorf("a decimal has %d digits behind its point", n.Scale)
+	}
+	inner := []*avro.SchemaNode{n.Items, n.Values}
+	for i := range n.Fields {
+		inner = append(inner, &n.Fields[i].Type)
+	}
+	for i := range n.Branches {
+		inner = append(inner, &n.Branches[i])
+	}
+	for _, i := range inner {
+		if i == nil {
+			continue
+		}
+		if err := s.check(i, depth+1); err != nil {
+			return err
+		}
+	}
+	if n.Name != "" && s.isEmpty(n) {
+		s.empty[n.Name], s.empty[n.Namespace+"."+n.Name] = true, true
+	}
+	if n.Items != nil && s.isEmpty(n.Items) {
+		return errors.New("it has a list of items that take no byte")
+	}
+	return nil
+}
+
+func (s *sizes) isEmpty(n *avro.SchemaNode) bool {
+	switch n.Type {
+	case "null":
+		return true
+	case "fixed":
+		return n.Size == 0
+	case "record", "error":
+		for i := range n.Fields {
+			if !s.isEmpty(&n.Fields[i].Type) {
+				return false
+			}
+		}
+		return true
+	}
+	return s.empty[n.Type]
+}

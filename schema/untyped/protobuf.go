@@ -1,0 +1,144 @@
+package untyped
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/bufbuild/protocompile"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/dynamicpb"
+
+	"github.com/eventbus-go/eventbus/schema/internal/protofile"
+	"github.com/eventbus-go/eventbus/schema/registry"
+)
+
+// own is the path of the schema itself; registries don't keep one.
+const own = "eventbus-own-schema.proto"
+
+// mostImports bounds the files that one schema imports, with all that those import.
+const mostImports = 1000
+
+// imports are the files of a schema by the paths that import statements name.
+type imports struct {
+	load load
+	mu   sync.Mutex // the compiler asks concurrently
+	all  map[string]*registry.Schema
+}
+
+// FindFileByPath implements protocompile.Resolver.
+func (f *imports) FindFileByPath(path string) (protocompile.SearchResult, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s := f.all[path]
+	if s == nil {
+		return protocompile.SearchResult{}, protoregistry.NotFound
+	}
+	file, err := protofile.Of(&s.Definition)
+	if err != nil {
+		return protocompile.SearchResult{}, err
+	}
+	file = proto.CloneOf(file)
+	file.Name = &path
+	return protocompile.SearchResult{Proto: file}, nil
+}
+
+// add gathers what a schema refers to: the compiler has no place for the context of a
+// request.
+func (f *imports) add(s *registry.Schema, depth int) error {
+	if depth > deepest || len(f.all) > mostImports {
+		return errors.New("it has too many references")
+	}
+	for _, r := range s.References {
+		if f.all[r.Name] != nil {
+			continue
+		}
+		referred, err := f.load(r)
+		if err != nil {
+			return fmt.Errorf("the schema %s that it refers to: %w", r.Name, err)
+		}
+		f.all[r.Name] = referred
+		if err := f.add(referred, depth+1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func protobufDecoder(s *registry.Schema, load load) (func([]byte, []byte, bool, string) (string, []byte, error), error) {
+	files := &imports{load: load, all: map[string]*registry.Schema{own: s}}
+	if err := files.add(s, 0); err != nil {
+		return nil, err
+	}
+	compiler := protocompile.Compiler{Resolver: protocompile.WithStandardImports(files), MaxParallelism: 1}
+	compiled, err := compiler.Compile(context.Background(), own)
+	if err != nil {
+		return nil, err
+	}
+	file := compiled[0]
+	types := compiled.AsResolver()
+	return func(data, index []byte, prefixed bool, typ string) (string, []byte, error) {
+		message, data, err := messageOf(file, data, index, prefixed, typ)
+		if err != nil {
+			return "", nil, err
+		}
+		v := dynamicpb.NewMessage(message)
+		if err := (proto.UnmarshalOptions{Resolver: types}).Unmarshal(data, v); err != nil {
+			return string(message.FullName()), nil, err
+		}
+		text, err := protojson.MarshalOptions{Resolver: types}.Marshal(v)
+		if err != nil {
+			return string(message.FullName()), nil, err
+		}
+		var b bytes.Buffer // protojson varies its white space on purpose
+		err = json.Compact(&b, text)
+		return string(message.FullName()), b.Bytes(), err
+	}, nil
+}
+
+// messageOf finds the message of an event by its indexes, or by the event's type where
+// it has none. It returns the data behind the indexes.
+func messageOf(file protoreflect.FileDescriptor, data, index []byte, prefixed bool, typ string) (protoreflect.MessageDescriptor, []byte, error) {
+	var path []int
+	var err error
+	switch {
+	case prefixed:
+		path, data, err = registry.ParseIndex(data)
+	case len(index) > 0:
+		path, _, err = registry.ParseIndex(index)
+	default:
+		path, err = byType(file.Messages(), typ)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	messages := file.Messages()
+	var message protoreflect.MessageDescriptor
+	for _, i := range path {
+		if i >= messages.Len() {
+			return nil, nil, fmt.Errorf("the schema has no message at the indexes %v", path)
+		}
+		message = messages.Get(i)
+		messages = message.Messages()
+	}
+	if message == nil {
+		return nil, nil, errors.New("the event names no message of its schema")
+	}
+	return message, data, nil
+}
+
+func byType(messages protoreflect.MessageDescriptors, typ string) ([]int, error) {
+	if m := messages.ByName(protoreflect.Name(typ)); m != nil {
+		return []int{m.Index()}, nil
+	}
+	if messages.Len() == 1 {
+		return []int{0}, nil
+	}
+	return nil, errors.New("the event names no message of its schema")
+}
