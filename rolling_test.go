@@ -208,6 +208,22 @@ func testRollingDeployment(t *testing.T, r *rollout) {
 	if held := newer.Operator().Inspect().Groups[0].Held; len(held) != 0 {
 		t.Errorf("the member that knows every type holds %v", held)
 	}
+
+	// Its last handler leaves, and then every member that was there with it.
+	older = r.start(0, []*eventbus.Bus{newer}, r.onV2())
+	r.stop(newer)
+	another := r.start(0, []*eventbus.Bus{older}, r.onV2())
+	r.stop(older)
+	r.stop(another)
+	older = r.start(0, nil, r.onV2())
+	r.publish(older, 2*n, n)
+	r.until("a member that never saw a handler holds them", func() bool { return r.held(older) == 30 && r.count() == 5*n })
+	newer = r.start(0, []*eventbus.Bus{older}, r.onV2(), r.onMoved())
+	r.stop(older)
+	r.until("all is handled", func() bool { return r.count() == 6*n })
+	if held := newer.Operator().Inspect().Groups[0].Held; len(held) != 0 {
+		t.Errorf("the member that knows every type holds %v", held)
+	}
 }
 
 // TestHeldTypesShow: what a member holds for another shows in its inspection and its

@@ -258,7 +258,8 @@ type Commit struct {
 	// recognised; −1 if unknown.
 	LeaderEpoch int32
 	// Metadata is stored with Offset and returned by the next Assignment. Brokers
-	// bound it, usually at 4096 characters: ErrMetadataTooLarge.
+	// bound it, usually at 4096 characters: ErrMetadataTooLarge. A transport may store
+	// notes of its own behind it, which no Assignment shows.
 	Metadata string
 }
 

@@ -33,8 +33,11 @@ type Gone struct {
 // other lock.
 type Book struct {
 	mu   sync.Mutex
-	live map[ID]struct{}
+	live map[ID]struct{} // nil until the first Update
 	gone map[ID]time.Time
+	// recalled are types that were handled before the first Update, which finds out
+	// whether they still are.
+	recalled []ID
 }
 
 // Update takes in what live members handle at the moment now, and what others
@@ -61,6 +64,50 @@ func (b *Book) Update(live []ID, remembered []Gone, now time.Time) {
 			b.gone[g.ID] = earlier(at, now)
 		}
 	}
+	b.missed(b.recalled, now)
+	b.recalled = nil
+	b.prune(now)
+}
+
+// Recall takes in what was written down when the member was not there to see it: the
+// types that were handled then, and those that had no handler any more. A type that
+// was handled then and is not now counts as having lost its last handler at the
+// moment now, or at the first Update if there was none yet.
+func (b *Book) Recall(live []ID, gone []Gone, now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.gone == nil {
+		b.gone = make(map[ID]time.Time)
+	}
+	for _, g := range gone {
+		if at := g.At; at.After(b.gone[g.ID]) {
+			b.gone[g.ID] = earlier(at, now)
+		}
+	}
+	live = live[:min(len(live), MaxLive)]
+	if b.live == nil {
+		b.recalled = append([]ID(nil), live...)
+		b.prune(now)
+		return
+	}
+	b.missed(live, now)
+	b.prune(now)
+}
+
+// missed notes the moment now for types whose last handler left at a time that nobody
+// remembers. Types that are handled are noted too: prune removes them. The caller
+// holds mu.
+func (b *Book) missed(types []ID, now time.Time) {
+	for _, id := range types {
+		if _, known := b.gone[id]; !known {
+			b.gone[id] = now
+		}
+	}
+}
+
+// prune forgets the types that are handled, those that left too long ago, and the
+// oldest beyond the bound. The caller holds mu.
+func (b *Book) prune(now time.Time) {
 	maps.DeleteFunc(b.gone, func(id ID, at time.Time) bool {
 		_, handled := b.live[id]
 		return handled || now.Sub(at) > memory

@@ -75,3 +75,38 @@ func TestBookBounds(t *testing.T) {
 		t.Errorf("sorted %s", got)
 	}
 }
+
+// TestBookRecall: what was written down by a group's earlier members counts as what was
+// seen, whether the member has looked at the present ones before or not.
+func TestBookRecall(t *testing.T) {
+	now := time.Unix(1_000_000, 0)
+	hourAgo := now.Add(-time.Hour)
+	for name, lookFirst := range map[string]bool{"before the first look": false, "after it": true} {
+		t.Run(name, func(t *testing.T) {
+			var b Book
+			if lookFirst {
+				b.Update([]ID{1}, nil, now)
+			}
+			b.Recall([]ID{1, 2, 5}, []Gone{{3, hourAgo}, {4, now.Add(-2 * memory)}, {1, hourAgo}, {5, hourAgo}}, now.Add(time.Second))
+			if s := b.State(2); s.Live {
+				t.Errorf("type 2 is %+v without a look at the members", s)
+			}
+			if !lookFirst {
+				b.Update([]ID{1}, nil, now.Add(time.Second))
+			}
+			for id, left := range map[ID]time.Time{2: now.Add(time.Second), 3: hourAgo, 4: {}, 5: hourAgo} {
+				if s := b.State(id); s.Live || !s.Left.Equal(left) {
+					t.Errorf("type %d is %+v, want left %v", id, s, left)
+				}
+			}
+			if s := b.State(1); !s.Live {
+				t.Errorf("type 1 is %+v, want live", s)
+			}
+			b.Update([]ID{1, 2}, nil, now.Add(2*time.Second))
+			b.Update([]ID{1}, nil, now.Add(3*time.Second))
+			if s := b.State(2); !s.Left.Equal(now.Add(3 * time.Second)) {
+				t.Errorf("type 2 is %+v after it was handled once more", s)
+			}
+		})
+	}
+}

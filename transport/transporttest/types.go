@@ -8,6 +8,7 @@ import (
 
 var typesTests = []test{
 	{"Told", testTypesTold},
+	{"Remembered", testTypesRemembered},
 }
 
 // testTypesTold: members of a group know which types the others handle, those
@@ -29,6 +30,33 @@ func testTypesTold(r *run) {
 	first.awaitType("of the member that left", topic, "second's", func(s transport.TypeState) bool { return s.Known && !s.Live && !s.Left.IsZero() })
 	first.awaitType("of both", topic, "both", func(s transport.TypeState) bool { return s == transport.TypeState{Known: true, Live: true} })
 	first.awaitType("of another topic", topic+"x", "both", func(s transport.TypeState) bool { return s == transport.TypeState{Known: true} })
+}
+
+// testTypesRemembered: a member knows which types its group handled lately, though
+// their last handler left before it joined: that other members were there meanwhile,
+// or that nobody was, makes no difference.
+func testTypesRemembered(r *run) {
+	group, topic := r.name("group"), r.topic(1)
+	member := func(types ...string) *member {
+		config := subscription(group, topic, transport.Earliest())
+		config.Types = map[string][]string{topic: types}
+		return r.member(config)
+	}
+	left := func(s transport.TypeState) bool { return s.Known && !s.Live && !s.Left.IsZero() }
+	newer := member("both", "newer's")
+	newer.awaitOwned(1)
+	older := member("both")
+	older.awaitType("of the newer member", topic, "newer's", func(s transport.TypeState) bool { return s.Live })
+	newer.leave()
+	older.awaitType("that the newer member handled", topic, "newer's", left)
+	older.awaitOwned(1)
+	second := member("both") // has never seen the newer one
+	second.awaitType("that left before it joined", topic, "newer's", left)
+	second.leave()
+	older.leave()
+	third := member("both")
+	third.awaitType("that left before all members were others", topic, "newer's", left)
+	third.awaitType("that nobody ever handled", topic, "else", func(s transport.TypeState) bool { return s == transport.TypeState{Known: true} })
 }
 
 // awaitType waits until what the member knows of a type is as it is to be. Nothing

@@ -29,6 +29,7 @@ const (
 	tagGone  = 3 // types without a handler: ID, Unix time as a varint
 	tagAgain = 4 // a number that makes the subscription another than the one before
 	tagHeard = 5 // in an assignment: the digest of what the leader heard of this member
+	tagAt    = 6 // in a commit's metadata: when it was written, Unix time as a varint
 )
 
 // maxNames bounds the names in one member's subscription, in bytes: the
@@ -48,6 +49,8 @@ type Types struct {
 	// member; zero if it says nothing of that. A static member that comes back gets
 	// the assignment that it had, of a leader that has not heard of it since.
 	Heard uint64
+	// At is when AppendStored wrote the types; zero elsewhere.
+	At time.Time
 }
 
 // Digest returns a number that stands for a set of types, never zero.
@@ -70,25 +73,62 @@ func (t *Types) appendTo(b []byte, topics []string) []byte {
 	if names := t.appendNames(nil, topics); len(names) > 0 && len(names) <= maxNames {
 		b = appendSection(b, tagNames, names)
 	} else {
-		var ids []byte
-		for _, id := range t.Live[:min(len(t.Live), grouptypes.MaxLive)] {
-			ids = binary.BigEndian.AppendUint32(ids, uint32(id))
-		}
-		b = appendSection(b, tagIDs, ids)
+		b = appendSection(b, tagIDs, appendIDs(nil, t.Live[:min(len(t.Live), grouptypes.MaxLive)]))
 	}
-	var gone []byte
-	for _, g := range t.Gone[:min(len(t.Gone), grouptypes.MaxGone)] {
-		gone = binary.BigEndian.AppendUint32(gone, uint32(g.ID))
-		gone = binary.AppendUvarint(gone, uint64(max(g.At.Unix(), 0)))
-	}
-	if len(gone) > 0 {
-		b = appendSection(b, tagGone, gone)
+	if len(t.Gone) > 0 {
+		b = appendSection(b, tagGone, appendGone(nil, t.Gone[:min(len(t.Gone), grouptypes.MaxGone)]))
 	}
 	if t.Again > 0 {
 		b = appendSection(b, tagAgain, binary.AppendUvarint(nil, t.Again))
 	}
 	if t.Heard > 0 {
 		b = appendSection(b, tagHeard, binary.AppendUvarint(nil, t.Heard))
+	}
+	return b
+}
+
+// AppendStored appends the types as they are kept with a committed offset, in at most
+// limit bytes: marker and sections, as members tell them. Where not all fit, the types
+// that are handled go before those without a handler, and of those the ones that left
+// last. Nothing is appended if there is nothing to keep, or not even room for one type.
+func (t *Types) AppendStored(b []byte, limit int) []byte {
+	const (
+		most = len(marker) + (2 + binary.MaxVarintLen64) + 2*(1+binary.MaxVarintLen16) // of all that is not a type
+		one  = 4
+		gone = one + binary.MaxVarintLen32
+	)
+	room := limit - most
+	live := t.Live[:min(len(t.Live), grouptypes.MaxLive, max(room, 0)/one)]
+	left := t.Gone[:min(len(t.Gone), grouptypes.MaxGone, max(room-one*len(live), 0)/gone)]
+	if len(live) == 0 && len(left) == 0 {
+		return b
+	}
+	b = append(b, marker...)
+	b = appendSection(b, tagAt, binary.AppendUvarint(nil, uint64(max(t.At.Unix(), 0))))
+	if len(live) > 0 {
+		b = appendSection(b, tagIDs, appendIDs(nil, live))
+	}
+	if len(left) > 0 {
+		b = appendSection(b, tagGone, appendGone(nil, left))
+	}
+	return b
+}
+
+// ReadStored reads what AppendStored has written. ok is false if b is nothing of the
+// kind.
+func ReadStored(b []byte) (t Types, ok bool) { return readTypes(b, nil) }
+
+func appendIDs(b []byte, ids []grouptypes.ID) []byte {
+	for _, id := range ids {
+		b = binary.BigEndian.AppendUint32(b, uint32(id))
+	}
+	return b
+}
+
+func appendGone(b []byte, gone []grouptypes.Gone) []byte {
+	for _, g := range gone {
+		b = binary.BigEndian.AppendUint32(b, uint32(g.ID))
+		b = binary.AppendUvarint(b, uint64(max(g.At.Unix(), 0)))
 	}
 	return b
 }
@@ -147,10 +187,12 @@ func readTypes(b []byte, topics []string) (t Types, ok bool) {
 			}
 		case tagHeard:
 			t.Heard = body.number()
+		case tagAt:
+			t.At = unixTime(body.number())
 		case tagGone:
 			for len(body.b) > 0 && !body.bad && len(t.Gone) < grouptypes.MaxGone {
 				id, at := grouptypes.ID(body.four()), body.number()
-				t.Gone = append(t.Gone, grouptypes.Gone{ID: id, At: time.Unix(int64(min(at, 1<<40)), 0)})
+				t.Gone = append(t.Gone, grouptypes.Gone{ID: id, At: unixTime(at)})
 			}
 		}
 		r.bad = r.bad || body.bad
@@ -160,6 +202,9 @@ func readTypes(b []byte, topics []string) (t Types, ok bool) {
 	}
 	return t, true
 }
+
+// unixTime bounds what a stranger sends: time.Time overflows far beyond.
+func unixTime(seconds uint64) time.Time { return time.Unix(int64(min(seconds, 1<<40)), 0) }
 
 func (t *Types) readNames(r *reader, topics []string) {
 	for n := r.number(); n > 0 && !r.bad; n-- {

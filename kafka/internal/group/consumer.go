@@ -134,6 +134,7 @@ func (c *Consumer) start() {
 		c.work.Go(c.member.watchSession)
 	}
 	c.work.Go(func() { c.member.types.watch(c.member.ctx, c.member.describable()) })
+	c.work.Go(c.member.watchLately)
 	if len(c.member.companions.of) > 0 {
 		c.work.Go(c.member.watchCompanions)
 	}

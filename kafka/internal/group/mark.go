@@ -38,6 +38,7 @@ func (m *membership) admit(ctx context.Context, commits []transport.Commit, fail
 		m.mu.Lock()
 		r := m.seen[c.Topic]
 		m.mu.Unlock()
+		m.types.carry(&c)
 		if r.replaced && r.id == id {
 			c.Metadata = mark(c.Metadata, id)
 		}
@@ -82,14 +83,17 @@ func unmark(marked string) (metadata string, id transport.TopicID) {
 	return marked[:at], transport.TopicID(raw)
 }
 
-// UnmarkAll removes the marks from the metadata of commits, and returns the topic
-// IDs in them.
+// UnmarkAll removes the marks from the metadata of commits, and the types that the
+// group handled lately, and returns the topic IDs in the marks.
 func UnmarkAll(commits map[transport.Partition]transport.Commit) (marks map[transport.Partition]transport.TopicID) {
 	marks = make(map[transport.Partition]transport.TopicID)
 	for p, c := range commits {
 		metadata, id := unmark(c.Metadata)
 		if metadata != c.Metadata {
-			c.Metadata, marks[p] = metadata, id
+			marks[p] = id
+		}
+		if metadata, _, _ = splitTypes(metadata); metadata != c.Metadata {
+			c.Metadata = metadata
 			commits[p] = c
 		}
 	}

@@ -40,6 +40,11 @@ func (m *membership) commit(ctx context.Context, commits []transport.Commit) err
 	}
 	failed := make(map[transport.Partition]error)
 	m.storeAll(ctx, m.admit(ctx, commits, failed), m.fetch.Owns, failed)
+	if m.types.tooLarge(failed) {
+		again := slices.DeleteFunc(slices.Clone(commits), func(c transport.Commit) bool { return failed[c.Partition] == nil })
+		clear(failed)
+		m.storeAll(ctx, m.admit(ctx, again, failed), m.fetch.Owns, failed)
+	}
 	if len(failed) > 0 {
 		return &transport.CommitError{Partitions: failed}
 	}

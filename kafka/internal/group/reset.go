@@ -15,28 +15,40 @@ import (
 // Reset stores commits for a group without members, in one request. The error is
 // transport.ErrFenced if it has members.
 func Reset(ctx context.Context, client *cluster.Client, group string, commits []transport.Commit) error {
-	commits, err := marked(ctx, client, group, commits)
+	commits, err := annotated(ctx, client, group, commits)
 	if err != nil {
 		return err
 	}
 	return client.AskGroup(ctx, group, StoreRequest(group, commits), StoredBy)
 }
 
-// marked are commits with the marks that the group's members look for: of topics
-// that were created again, they take no offset without one.
-func marked(ctx context.Context, client *cluster.Client, group string, commits []transport.Commit) ([]transport.Commit, error) {
+// annotated returns commits with what the group's members keep in their metadata: the
+// types that the group handled lately, and marks, without which they take no offset of
+// a topic that was created again.
+func annotated(ctx context.Context, client *cluster.Client, group string, commits []transport.Commit) ([]transport.Commit, error) {
 	var stored map[transport.Partition]transport.Commit
 	err := client.Persist(ctx, func() (err error) {
 		stored, err = client.Committed(ctx, group, nil)
 		return err
 	})
-	marks := UnmarkAll(stored)
-	if err != nil || len(marks) == 0 {
-		return commits, err
+	if err != nil {
+		return nil, err
 	}
+	types := make(map[transport.Partition]string)
+	for p, c := range stored {
+		metadata, _ := unmark(c.Metadata)
+		if rest, _, ok := splitTypes(metadata); ok {
+			types[p] = metadata[len(rest)+len(typesOpens):]
+		}
+	}
+	marks := UnmarkAll(stored)
 	commits = slices.Clone(commits)
 	for i := range commits {
 		c := &commits[i]
+		c.Metadata = joinTypes(c.Metadata, types[c.Partition], markedSize-markSize)
+		if len(marks) == 0 {
+			continue // and need not know the topics
+		}
 		topic, err := client.Topic(ctx, c.Topic)
 		if err != nil {
 			return nil, err

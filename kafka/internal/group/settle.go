@@ -124,6 +124,7 @@ func (m *membership) lose(err error) {
 	m.failure = err
 	m.changeLocked()
 	m.mu.Unlock()
+	m.types.lost()
 	m.stopBeginning()
 	m.drop(m.fetch.Owned())
 }
@@ -163,6 +164,7 @@ func (m *membership) assign(ctx context.Context, assigned []transport.Assignment
 			m.listener.Skipped(assigned[i].Partition, from, assigned[i].Offset, fetch.ErrRecreated)
 		}
 	}
+	m.types.assigned()
 	m.fetch.Announce(assigned)
 	m.mu.Lock()
 	m.begunLocked(partitions)

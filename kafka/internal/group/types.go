@@ -35,6 +35,7 @@ type heardTypes struct {
 	own   []grouptypes.ID
 	book  grouptypes.Book
 	wants chan struct{} // the group is to be described
+	news  chan struct{} // what is stored for later members may have to change
 
 	mu      sync.Mutex
 	exact   bool      // the book is the leader's word for this generation
@@ -42,6 +43,7 @@ type heardTypes struct {
 	refused bool      // descriptions are refused for good
 	again   uint64
 	retold  bool // the member has joined again for it, and the leader still has not heard
+	lately  lately
 }
 
 // lookAge is how old a description of the group may be that types are judged by. It
@@ -49,14 +51,14 @@ type heardTypes struct {
 const lookAge = 3 * time.Second
 
 func newHeardTypes(names map[string][]string) *heardTypes {
-	return &heardTypes{names: names, own: grouptypes.All(names), wants: make(chan struct{}, 1)}
+	return &heardTypes{names: names, own: grouptypes.All(names), wants: make(chan struct{}, 1), news: make(chan struct{}, 1)}
 }
 
 // state returns what is known of a type.
 func (h *heardTypes) state(id grouptypes.ID) transport.TypeState {
 	state := h.book.State(id)
 	h.mu.Lock()
-	fresh := h.exact || h.refused || time.Since(h.looked) < lookAge
+	fresh := (h.exact || h.refused || time.Since(h.looked) < lookAge) && h.lately.recalled
 	h.mu.Unlock()
 	if !fresh {
 		fetch.Signal(h.wants)
@@ -78,9 +80,15 @@ func (h *heardTypes) told() *balance.Types {
 // the leader tells all of them.
 func (h *heardTypes) lead(members []balance.Member) balance.Types {
 	all := balance.Union(members)
-	h.book.Update(all.Live, all.Gone, time.Now())
+	h.update(all.Live, all.Gone)
 	all.Gone = h.book.Gone()
 	return all
+}
+
+// update notes what live members handle, and what others remember.
+func (h *heardTypes) update(live []grouptypes.ID, remembered []grouptypes.Gone) {
+	h.book.Update(live, remembered, time.Now())
+	fetch.Signal(h.news)
 }
 
 // heard takes in what came with an assignment. It reports whether the member has to
@@ -88,7 +96,7 @@ func (h *heardTypes) lead(members []balance.Member) balance.Types {
 func (h *heardTypes) heard(assignment []byte) (rejoin bool) {
 	t, ok := balance.DecodeAssignmentTypes(assignment)
 	if ok {
-		h.book.Update(t.Live, t.Gone, time.Now())
+		h.update(t.Live, t.Gone)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -191,7 +199,7 @@ func (h *heardTypes) look(ctx context.Context, g *describable) error {
 	if h.exact {
 		return nil // the leader has spoken meanwhile
 	}
-	h.book.Update(live, nil, time.Now())
+	h.update(live, nil)
 	select {
 	case <-changed: // and may have changed before it was described
 	default:
