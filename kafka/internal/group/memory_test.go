@@ -82,7 +82,7 @@ func TestLateCommitInTime(t *testing.T) {
 		c := cluster.NewClient(bedclient.Options([]string{"127.0.0.1:1"}, silent))
 		defer c.Close()
 		p := transport.Partition{Topic: "events"}
-		m := &membership{client: c, fetch: &fetch.Fetcher{Partitions: map[transport.Partition]*fetch.Partition{p: {Partition: p, Revoked: true}}}}
+		m := &membership{client: c, types: newHeardTypes(nil), fetch: &fetch.Fetcher{Partitions: map[transport.Partition]*fetch.Partition{p: {Partition: p, Revoked: true}}}}
 		for has, takes := range map[time.Duration]time.Duration{time.Minute: 250 * time.Millisecond, 400 * time.Millisecond: 100 * time.Millisecond} {
 			ctx, cancel := context.WithTimeout(t.Context(), has)
 			began := time.Now()

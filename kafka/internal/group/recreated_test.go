@@ -238,6 +238,7 @@ func TestRecreatedCommitsDropped(t *testing.T) {
 		create(b, 1, 3)
 		l.await(b.T, 5)
 		b.ControlKey(int16(kmsg.OffsetFetch), func(req kmsg.Request) (kmsg.Response, error, bool) {
+			b.KeepControl()
 			resp := req.ResponseKind().(*kmsg.OffsetFetchResponse)
 			for _, asked := range req.(*kmsg.OffsetFetchRequest).Groups {
 				g := kmsg.NewOffsetFetchResponseGroup()
