@@ -3,6 +3,7 @@ package balance
 import (
 	"maps"
 	"slices"
+	"sort"
 
 	"github.com/eventbus-go/eventbus/transport"
 )
@@ -117,7 +118,8 @@ func (s *stickyPlan) giveRest() {
 	for t := range scarceFirst {
 		scarceFirst[t] = t
 	}
-	slices.SortStableFunc(scarceFirst, func(a, b int) int { return len(s.readers[a]) - len(s.readers[b]) })
+	// Not slices.SortStableFunc: of that a program links several kB for each type.
+	sort.SliceStable(scarceFirst, func(i, k int) bool { return len(s.readers[scarceFirst[i]]) < len(s.readers[scarceFirst[k]]) })
 	for _, t := range scarceFirst {
 		for n, given := range s.given[t] {
 			if m := leastLoaded(s.readers[t]); m != nil && !given {

@@ -73,10 +73,19 @@ func (t *Types) appendTo(b []byte, topics []string) []byte {
 	if names := t.appendNames(nil, topics); len(names) > 0 && len(names) <= maxNames {
 		b = appendSection(b, tagNames, names)
 	} else {
-		b = appendSection(b, tagIDs, appendIDs(nil, t.Live[:min(len(t.Live), grouptypes.MaxLive)]))
+		var ids []byte
+		for _, id := range t.Live[:min(len(t.Live), grouptypes.MaxLive)] {
+			ids = binary.BigEndian.AppendUint32(ids, uint32(id))
+		}
+		b = appendSection(b, tagIDs, ids)
 	}
-	if len(t.Gone) > 0 {
-		b = appendSection(b, tagGone, appendGone(nil, t.Gone[:min(len(t.Gone), grouptypes.MaxGone)]))
+	var gone []byte
+	for _, g := range t.Gone[:min(len(t.Gone), grouptypes.MaxGone)] {
+		gone = binary.BigEndian.AppendUint32(gone, uint32(g.ID))
+		gone = binary.AppendUvarint(gone, uint64(max(g.At.Unix(), 0)))
+	}
+	if len(gone) > 0 {
+		b = appendSection(b, tagGone, gone)
 	}
 	if t.Again > 0 {
 		b = appendSection(b, tagAgain, binary.AppendUvarint(nil, t.Again))
@@ -84,54 +93,31 @@ func (t *Types) appendTo(b []byte, topics []string) []byte {
 	if t.Heard > 0 {
 		b = appendSection(b, tagHeard, binary.AppendUvarint(nil, t.Heard))
 	}
+	if !t.At.IsZero() {
+		b = appendSection(b, tagAt, binary.AppendUvarint(nil, uint64(max(t.At.Unix(), 0))))
+	}
 	return b
 }
 
 // AppendStored appends the types as they are kept with a committed offset, in at most
 // limit bytes: marker and sections, as members tell them. Where not all fit, the types
 // that are handled go before those without a handler, and of those the ones that left
-// last. Nothing is appended if there is nothing to keep, or not even room for one type.
+// last. Nothing is appended if there is nothing to keep, or no room for one type.
 func (t *Types) AppendStored(b []byte, limit int) []byte {
 	const (
-		most = len(marker) + (2 + binary.MaxVarintLen64) + 2*(1+binary.MaxVarintLen16) // of all that is not a type
-		one  = 4
-		gone = one + binary.MaxVarintLen32
+		around = len(marker) + 3*(1+binary.MaxVarintLen16) + binary.MaxVarintLen64 // all that is not a type
+		live   = 4
+		gone   = live + binary.MaxVarintLen32 // until the year 2106
 	)
-	room := limit - most
-	live := t.Live[:min(len(t.Live), grouptypes.MaxLive, max(room, 0)/one)]
-	left := t.Gone[:min(len(t.Gone), grouptypes.MaxGone, max(room-one*len(live), 0)/gone)]
-	if len(live) == 0 && len(left) == 0 {
-		return b
-	}
-	b = append(b, marker...)
-	b = appendSection(b, tagAt, binary.AppendUvarint(nil, uint64(max(t.At.Unix(), 0))))
-	if len(live) > 0 {
-		b = appendSection(b, tagIDs, appendIDs(nil, live))
-	}
-	if len(left) > 0 {
-		b = appendSection(b, tagGone, appendGone(nil, left))
-	}
-	return b
+	room := max(limit-around, 0)
+	kept := Types{Live: t.Live[:min(len(t.Live), room/live)], At: t.At}
+	kept.Gone = t.Gone[:min(len(t.Gone), (room-live*len(kept.Live))/gone)]
+	return kept.appendTo(b, nil)
 }
 
 // ReadStored reads what AppendStored has written. ok is false if b is nothing of the
 // kind.
 func ReadStored(b []byte) (t Types, ok bool) { return readTypes(b, nil) }
-
-func appendIDs(b []byte, ids []grouptypes.ID) []byte {
-	for _, id := range ids {
-		b = binary.BigEndian.AppendUint32(b, uint32(id))
-	}
-	return b
-}
-
-func appendGone(b []byte, gone []grouptypes.Gone) []byte {
-	for _, g := range gone {
-		b = binary.BigEndian.AppendUint32(b, uint32(g.ID))
-		b = binary.AppendUvarint(b, uint64(max(g.At.Unix(), 0)))
-	}
-	return b
-}
 
 func appendSection(b []byte, tag uint64, body []byte) []byte {
 	b = binary.AppendUvarint(b, tag)

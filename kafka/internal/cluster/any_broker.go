@@ -5,7 +5,6 @@ import (
 	"errors"
 	"os"
 	"reflect"
-	"slices"
 	"sync"
 	"time"
 
@@ -99,16 +98,15 @@ func (m *metadata) askable(now time.Time) []int32 {
 	brokers := append([]int32{-1}, m.brokerIDs()...)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	slices.SortStableFunc(brokers, func(a, b int32) int {
-		late := func(broker int32) int {
-			if at, ok := m.silent[broker]; ok && now.Sub(at) < shunned {
-				return 1
-			}
-			return 0
+	var prompt, late []int32
+	for _, broker := range brokers {
+		if at, silent := m.silent[broker]; silent && now.Sub(at) < shunned {
+			late = append(late, broker)
+		} else {
+			prompt = append(prompt, broker)
 		}
-		return late(a) - late(b)
-	})
-	return brokers
+	}
+	return append(prompt, late...)
 }
 
 // note remembers whether a broker was silent when it was asked.

@@ -19,6 +19,7 @@
 //	offsets.go    committing
 //	types.go      the types that members handle: telling, and hearing of the others'
 //	lately.go     the types that the group handled lately, kept in a commit's metadata
+//	recall.go     reading them at the join, and storing them
 //	mark.go       the topic id that a commit carries
 //	reset.go      commits for a group that has no members
 package group

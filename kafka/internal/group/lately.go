@@ -1,17 +1,13 @@
 package group
 
 import (
-	"context"
 	"encoding/base64"
 	"errors"
-	"fmt"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/eventbus-go/eventbus/internal/grouptypes"
 	"github.com/eventbus-go/eventbus/kafka/internal/balance"
-	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
 	"github.com/eventbus-go/eventbus/kafka/internal/fetch"
 	"github.com/eventbus-go/eventbus/transport"
 )
@@ -152,142 +148,4 @@ func (h *heardTypes) recall(commits map[transport.Partition]transport.Commit, no
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.lately.recalled, h.lately.stale = true, true
-}
-
-// watchLately reads what the group handled lately when the member has joined, and
-// then keeps it stored. It returns when the member has left.
-func (m *membership) watchLately() {
-	for failures := 0; m.ctx.Err() == nil; {
-		m.mu.Lock()
-		in, changed := m.generation >= 0, m.changed
-		m.mu.Unlock()
-		var err error
-		if in {
-			err = m.keepLately(m.ctx)
-		}
-		wait := latelyAge
-		if err != nil {
-			m.logFailure(err)
-			wait = cluster.RetryCoordinator(err, failures)
-			failures++
-		} else {
-			failures = 0
-		}
-		timer := time.NewTimer(wait)
-		news := m.types.news
-		if err != nil {
-			changed, news = nil, nil // not before the time to try again
-		}
-		select {
-		case <-timer.C:
-		case <-changed:
-		case <-news:
-		case <-m.ctx.Done():
-		}
-		timer.Stop()
-	}
-}
-
-// keepLately reads what is stored, if the member has not since it joined, and stores
-// what it knows, if it owns the partition that carries it.
-func (m *membership) keepLately(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, lookPatience)
-	defer cancel()
-	h := m.types
-	h.mu.Lock()
-	recalled := h.lately.recalled
-	h.mu.Unlock()
-	if !recalled {
-		commits, err := m.client.Committed(ctx, m.cfg.Group, nil)
-		if err != nil {
-			return fmt.Errorf("reading which types group %q handled lately: %w", m.cfg.Group, err)
-		}
-		h.recall(commits, time.Now())
-	}
-	carrier, found := m.typesCarrier()
-	_, content := h.stored(0, time.Time{})
-	h.mu.Lock()
-	l := &h.lately
-	if owns := found && contains(m.fetch.Owned(), carrier); !owns || l.carrier != carrier {
-		l.carrier, l.stale = carrier, true
-		if !owns {
-			h.mu.Unlock()
-			return nil
-		}
-	}
-	done := l.refused || !l.stale && l.saved == content
-	l.stale = false // unless a partition begins from now on
-	h.mu.Unlock()
-	if done {
-		return nil
-	}
-	if err := m.saveLately(ctx, carrier); err != nil {
-		h.mu.Lock()
-		l.stale = true
-		h.mu.Unlock()
-		return fmt.Errorf("storing which types group %q handled lately: %w", m.cfg.Group, err)
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	l.saved = content
-	return nil
-}
-
-// typesCarrier returns the partition that carries the types: the first of a retry
-// topic, whose metadata is mostly empty, if a member of this library owns it, or else
-// of another topic. All members see the same, but for a while after a change.
-func (m *membership) typesCarrier() (p transport.Partition, found bool) {
-	m.mu.Lock()
-	orphans, subscribed := m.companions.orphans, m.companions.subscribed
-	m.mu.Unlock()
-	for _, topic := range append(m.companions.topics(), m.topics...) {
-		t := m.client.KnownTopic(topic)
-		if t == nil || t.Err != nil || subscribed[topic] {
-			continue
-		}
-		for n := range t.Partitions {
-			p := transport.Partition{Topic: topic, Partition: int32(n)}
-			if !slices.ContainsFunc(orphans, func(o orphan) bool { return o.Partition == p }) {
-				return p, true
-			}
-		}
-	}
-	return p, false
-}
-
-// saveLately stores the types with what is committed on the partition that carries
-// them. A partition without a commit is left to its first one.
-func (m *membership) saveLately(ctx context.Context, carrier transport.Partition) error {
-	select {
-	case m.commits <- struct{}{}: // no other commit comes between reading and storing
-		defer func() { <-m.commits }()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	commits, err := m.client.Committed(ctx, m.cfg.Group, []string{carrier.Topic})
-	if err != nil {
-		return err
-	}
-	c, committed := commits[carrier]
-	if !committed {
-		return nil
-	}
-	unmarked, id := unmark(c.Metadata)
-	marked := unmarked != c.Metadata
-	rest, was, _ := splitTypes(unmarked)
-	text, content := m.types.stored(len(rest), time.Now())
-	was.At = time.Time{}
-	if string(was.AppendStored(nil, typesSize)) == content {
-		return nil
-	}
-	if c.Metadata = joinTypes(rest, text, markedSize-markSize); marked {
-		c.Metadata = mark(c.Metadata, id)
-	}
-	owns := func(p transport.Partition, _ uint64) bool { return contains(m.fetch.Owned(), p) }
-	failed := make(map[transport.Partition]error)
-	m.storeAll(ctx, []transport.Commit{c}, owns, failed)
-	if m.types.tooLarge(failed) || errors.Is(failed[carrier], transport.ErrFenced) {
-		return nil // for good, or it is for the next owner
-	}
-	return failed[carrier]
 }

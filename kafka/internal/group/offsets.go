@@ -51,6 +51,43 @@ func (m *membership) commit(ctx context.Context, commits []transport.Commit) err
 	return nil
 }
 
+// admit leaves out commits of topics that are not those of their names any more,
+// and marks those of topics that were created again.
+//
+// The coordinator goes by names: it would take the offset for one of the new
+// topic. The last commit of a partition, when it is handed over, asks the cluster
+// first, since that the topic was deleted may be why it is.
+func (m *membership) admit(ctx context.Context, commits []transport.Commit, failed map[transport.Partition]error) []transport.Commit {
+	ids, last := m.fetch.TopicIDs(commits)
+	if len(last) > 0 {
+		patience := 250 * time.Millisecond
+		if deadline, bounded := ctx.Deadline(); bounded {
+			patience = min(patience, time.Until(deadline)/4) // the rest is the commit's
+		}
+		within, cancel := context.WithTimeout(ctx, patience)
+		defer cancel()
+		_ = m.client.Refresh(within, last...) // or what is known has to do
+	}
+	admitted := make([]transport.Commit, 0, len(commits))
+	for i := range commits {
+		c := commits[i]
+		id := ids[c.Partition]
+		if t := m.client.KnownTopic(c.Topic); t != nil && fetch.Another(id, t.ID) {
+			failed[c.Partition] = fmt.Errorf("%s: %w: %w", c.Partition, fetch.ErrRecreated, transport.ErrFenced)
+			continue
+		}
+		m.mu.Lock()
+		r := m.seen[c.Topic]
+		m.mu.Unlock()
+		m.types.carry(&c)
+		if r.replaced && r.id == id {
+			c.Metadata = mark(c.Metadata, id)
+		}
+		admitted = append(admitted, c)
+	}
+	return admitted
+}
+
 // storeAll stores offsets in as many requests as their size asks for. It notes in
 // failed what was not stored. The caller holds commits.
 func (m *membership) storeAll(ctx context.Context, commits []transport.Commit, owns func(transport.Partition, uint64) bool, failed map[transport.Partition]error) {
