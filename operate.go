@@ -1,11 +1,13 @@
 package eventbus
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
 
+	"github.com/eventbus-go/eventbus/internal/declare"
 	"github.com/eventbus-go/eventbus/internal/engine"
 	"github.com/eventbus-go/eventbus/internal/telemetry"
 	"github.com/eventbus-go/eventbus/transport"
@@ -18,6 +20,32 @@ type Operator struct{ bus *Bus }
 
 // Operator returns the operator's view of the bus.
 func (b *Bus) Operator() Operator { return Operator{b} }
+
+// Source is a declared topic in the environment of a bus, for packages that read it
+// outside any group, such as view. It is safe for concurrent use.
+type Source struct {
+	// Topic is the topic's full name.
+	Topic string
+	// Transport reads it. It stays the bus's, which closes it.
+	Transport transport.Transport
+
+	bus  *Bus
+	spec transport.TopicSpec
+}
+
+// Source returns the source of a declared topic. The error is that of a wrong
+// declaration.
+func (o Operator) Source(topic *declare.Topic) (Source, error) {
+	b := o.bus
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	name, err := b.acceptable(topic)
+	return Source{Topic: name, Transport: b.transport, bus: b, spec: topic.Spec(name)}, err
+}
+
+// Provision creates the topic if it is missing and the bus may do so, by
+// Config.AutoProvision; otherwise the error, an ErrTopicMissing, says what to do.
+func (s Source) Provision(ctx context.Context) error { return s.bus.provision(ctx, s.spec) }
 
 // ErrNotFound is the error of an order, such as Pause or Skip, that names a
 // group, a subscription, a partition or a key that this bus does not have now.

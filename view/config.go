@@ -1,0 +1,72 @@
+package view
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"go.opentelemetry.io/otel/metric"
+)
+
+// Config configures a view. Every zero value is a safe default.
+type Config struct {
+	// Store keeps the table. Nil is memory: the table is read from the topic at each
+	// start.
+	Store Store
+	// MaxBytes bounds the table: keys, records and what it takes to find them. A view
+	// that outgrows it fails, with an error that says so, since a table that lacks keys
+	// would lie. Default 1 GiB.
+	MaxBytes int64
+	// FetchBytes bounds the records that are fetched and not yet applied. Default 8 MiB.
+	FetchBytes int
+	// Refresh is the time between two looks at the topic itself, for partitions that
+	// were added and a topic that was created again. Default 10 s.
+	Refresh time.Duration
+	// MaxAge is how long a Store's table may have been left alone and still be gone on
+	// with. After that the topic may have dropped tombstones that the table never saw, so
+	// it is read from its start. It must be below the topic's delete.retention.ms, which
+	// is 24 h unless somebody changed it. Default 12 h.
+	MaxAge time.Duration
+	// Logger receives what no caller is there to be told. Nil is slog.Default().
+	Logger *slog.Logger
+	// MeterProvider is where the metrics go. Nil is OpenTelemetry's global one.
+	MeterProvider metric.MeterProvider
+}
+
+// check returns an error that names every wrong field.
+func (c *Config) check() error {
+	var wrong []error
+	for _, f := range []struct {
+		name  string
+		value int64
+	}{{"MaxBytes", c.MaxBytes}, {"FetchBytes", int64(c.FetchBytes)}, {"Refresh", int64(c.Refresh)}, {"MaxAge", int64(c.MaxAge)}} {
+		if f.value < 0 {
+			wrong = append(wrong, fmt.Errorf("%s is negative: use a positive value, or zero for the default", f.name))
+		}
+	}
+	return errors.Join(wrong...)
+}
+
+// withDefaults returns c with the documented default in place of every zero field.
+func (c Config) withDefaults() Config {
+	if c.Store == nil {
+		c.Store = Memory()
+	}
+	if c.MaxBytes == 0 {
+		c.MaxBytes = 1 << 30
+	}
+	if c.FetchBytes == 0 {
+		c.FetchBytes = 8 << 20
+	}
+	if c.Refresh == 0 {
+		c.Refresh = 10 * time.Second
+	}
+	if c.MaxAge == 0 {
+		c.MaxAge = 12 * time.Hour
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	return c
+}

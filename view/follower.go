@@ -1,0 +1,433 @@
+package view
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/internal/wire"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// follower reads a topic into tables. All but what state guards belongs to the
+// goroutine of run.
+type follower struct {
+	source eventbus.Source
+	topic  string
+	typ    string // of the events that the view is of
+	config Config
+	state  *state
+
+	// table is the one that is read into, and name its name; live says that it is the
+	// one that serves.
+	table Table
+	name  string
+	live  bool
+	// id is the topic's, partitions their number.
+	id         transport.TopicID
+	partitions int32
+	// next is how far table is in each partition, and target what it must reach before
+	// it is complete.
+	next, target map[int32]int64
+	// compare says that a key may be in two partitions: while a table is being read, and
+	// after partitions were added.
+	compare bool
+	// changes and latest are used again for each batch.
+	changes []Change
+	latest  map[string]int
+}
+
+// The reasons to begin again.
+var (
+	// errRebuild says that the table is of a log that is no more.
+	errRebuild = errors.New("the topic was created again, or its log was truncated or cut off before the table's end")
+	// errReopen says that there are partitions that nobody reads yet.
+	errReopen = errors.New("partitions were added")
+)
+
+// leastWait and mostWait bound the time before a topic that can't be read is tried
+// again.
+const (
+	leastWait = 100 * time.Millisecond
+	mostWait  = 10 * time.Second
+)
+
+// run follows the topic until ctx ends or the view has failed for good.
+func (f *follower) run(ctx context.Context) {
+	wait := leastWait
+	for ctx.Err() == nil {
+		err := f.follow(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case errors.Is(err, errRebuild):
+			f.config.Logger.Warn("a view is read again from the start of its topic", "topic", f.topic, "reason", err.Error())
+			f.state.rebuild()
+			f.table = nil
+			continue
+		case errors.Is(err, errReopen):
+			continue
+		}
+		if failed, ok := errors.AsType[*finalError](err); ok {
+			f.state.fail(failed.error, true)
+			f.config.Logger.Error("a view has failed", "topic", f.topic, "error", failed.error)
+			return
+		}
+		if f.state.fail(err, false) {
+			f.config.Logger.Warn("a view can't follow its topic", "topic", f.topic, "error", err)
+		} else {
+			wait = min(2*wait, mostWait)
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+		}
+	}
+}
+
+// finalError is an error that trying again does not mend.
+type finalError struct{ error }
+
+func (e *finalError) Unwrap() error { return e.error }
+
+// follow chooses a table, if there is none, and reads until something changes.
+func (f *follower) follow(ctx context.Context) error {
+	info, err := f.describe(ctx)
+	if errors.Is(err, eventbus.ErrTopicMissing) {
+		if err = f.source.Provision(ctx); err == nil {
+			info, err = f.describe(ctx)
+		} else if errors.Is(err, eventbus.ErrTopicMissing) && f.state.mayResume() {
+			return &finalError{err} // nobody here may create it; one that was there may come back
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if f.table != nil && info.ID != f.id {
+		return errRebuild
+	}
+	f.id = info.ID
+	if f.table == nil {
+		err = f.choose(ctx, info)
+	} else if info.Partitions > f.partitions {
+		f.compare = true
+	}
+	if err != nil {
+		return err
+	}
+	f.partitions = info.Partitions
+	from, err := f.begin(ctx)
+	if err != nil {
+		return err
+	}
+	reader, err := f.source.Transport.NewReader(transport.ReaderConfig{From: from, FetchBytes: f.config.FetchBytes, Logger: f.config.Logger})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		_ = reader.Close(closing)
+	}()
+	if err := f.complete(ctx); err != nil { // an empty topic has nothing to wait for
+		return err
+	}
+	f.state.well()
+	return f.read(ctx, reader)
+}
+
+// describe asks the cluster about the topic. One that is not compacted is refused:
+// a table of it would lose keys that retention removes.
+func (f *follower) describe(ctx context.Context) (*transport.TopicInfo, error) {
+	infos, err := f.source.Transport.Admin().Topics(ctx, f.topic)
+	if err != nil {
+		return nil, err
+	}
+	info := &infos[0]
+	if info.Err != nil {
+		return nil, info.Err
+	}
+	if policy, ok := info.Configs["cleanup.policy"]; ok && !strings.Contains(policy, "compact") {
+		return nil, &finalError{fmt.Errorf("the topic has cleanup.policy=%s on the cluster, and a view needs compact: set it, as eventbus topics diff proposes", policy)}
+	}
+	return info, nil
+}
+
+// choose takes the Store's current table if it is of this topic and was in use
+// lately, and else makes a new one.
+func (f *follower) choose(ctx context.Context, info *transport.TopicInfo) error {
+	f.compare, f.live = true, false
+	prefix := hex.EncodeToString(info.ID[:])
+	table, name, err := f.config.Store.Current(ctx)
+	if err != nil {
+		return fmt.Errorf("the store's current table: %w", err)
+	}
+	if table != nil && strings.HasPrefix(name, prefix) && f.state.mayResume() {
+		marks, err := table.Marks(ctx)
+		if err != nil {
+			return fmt.Errorf("the store's marks: %w", err)
+		}
+		if next, ok := f.usable(marks); ok {
+			f.table, f.name, f.next = table, name, next
+			return nil
+		}
+	}
+	f.name = prefix + "-" + strconv.FormatInt(time.Now().UnixNano(), 36)
+	if f.table, err = f.config.Store.Create(ctx, f.name); err != nil {
+		return fmt.Errorf("a new table: %w", err)
+	}
+	f.next = make(map[int32]int64)
+	return nil
+}
+
+// usable returns the positions of marks, and whether all are young enough.
+func (f *follower) usable(marks map[int32]Mark) (map[int32]int64, bool) {
+	next := make(map[int32]int64, len(marks))
+	for p, m := range marks {
+		if time.Since(m.Time) > f.config.MaxAge {
+			return nil, false
+		}
+		next[p] = m.Next
+	}
+	return next, len(next) > 0
+}
+
+// begin returns where to read each partition from, and sets the target of a table
+// that is not complete.
+func (f *follower) begin(ctx context.Context) (map[transport.Partition]int64, error) {
+	all := f.all()
+	starts, err := f.source.Transport.Admin().Offsets(ctx, transport.Earliest(), all...)
+	if err != nil {
+		return nil, err
+	}
+	ends, err := f.source.Transport.Admin().Offsets(ctx, transport.Latest(), all...)
+	if err != nil {
+		return nil, err
+	}
+	from := make(map[transport.Partition]int64, len(all))
+	for _, p := range all {
+		next, ok := f.next[p.Partition]
+		if !ok {
+			next = starts[p]
+			f.next[p.Partition] = next
+		}
+		if next < starts[p] || next > ends[p] {
+			return nil, errRebuild
+		}
+		from[p] = next
+	}
+	if !f.live {
+		f.target = make(map[int32]int64, len(all))
+		for p, end := range ends {
+			f.target[p.Partition] = end
+		}
+	}
+	f.state.began(f.table, f.next, ends)
+	return from, nil
+}
+
+// read applies what the reader brings, and looks at the topic from time to time.
+func (f *follower) read(ctx context.Context, reader transport.Reader) error {
+	look := time.Now().Add(f.config.Refresh)
+	for {
+		if !time.Now().Before(look) {
+			if err := f.look(ctx); err != nil {
+				return err
+			}
+			look = time.Now().Add(f.config.Refresh)
+		}
+		polling, cancel := context.WithDeadline(ctx, look)
+		batches, err := reader.Poll(polling)
+		cancel()
+		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+			continue // it is time to look
+		}
+		if err != nil {
+			return err
+		}
+		for i := range batches {
+			if err == nil {
+				err = f.apply(ctx, &batches[i])
+			}
+			if release := batches[i].Release; release != nil {
+				release()
+			}
+		}
+		if err == nil {
+			err = f.complete(ctx)
+		}
+		if err != nil {
+			return err
+		}
+		f.state.well()
+	}
+}
+
+// look asks whether the topic is still the one that is read, as a whole.
+func (f *follower) look(ctx context.Context) error {
+	info, err := f.describe(ctx)
+	switch {
+	case err != nil:
+		return err
+	case info.ID != f.id:
+		return errRebuild
+	case info.Partitions > f.partitions:
+		return errReopen
+	}
+	ends, err := f.source.Transport.Admin().Offsets(ctx, transport.Latest(), f.all()...)
+	if err != nil {
+		return err
+	}
+	for p, end := range ends {
+		if end < f.next[p.Partition] {
+			return errRebuild // an unclean election took back what was applied
+		}
+	}
+	return nil
+}
+
+// all returns the topic's partitions.
+func (f *follower) all() []transport.Partition {
+	all := make([]transport.Partition, f.partitions)
+	for i := range all {
+		all[i] = transport.Partition{Topic: f.topic, Partition: int32(i)} //nolint:gosec // a partition's number
+	}
+	return all
+}
+
+// apply writes one batch into the table.
+func (f *follower) apply(ctx context.Context, b *transport.Batch) error {
+	p := b.Partition.Partition
+	if b.From != f.next[p] {
+		// Retention may have removed tombstones in between, an unclean election may have
+		// taken back what was applied.
+		return errRebuild
+	}
+	f.changes = f.changes[:0]
+	if f.latest == nil {
+		f.latest = make(map[string]int)
+	}
+	clear(f.latest)
+	for i := range b.Records {
+		r := &b.Records[i]
+		if r.Key == nil {
+			continue // it is the last event of no key
+		}
+		// Of several changes of a key the last counts.
+		at, again := f.latest[string(r.Key)]
+		if !again {
+			at = len(f.changes)
+			f.latest[string(r.Key)] = at
+			f.changes = append(f.changes, Change{})
+		}
+		f.changes[at] = Change{Key: r.Key, Record: f.recordOf(r)}
+	}
+	if f.compare {
+		if err := f.older(ctx, b); err != nil {
+			return err
+		}
+	}
+	if err := f.table.Apply(ctx, p, f.changes, Mark{Next: b.Next, Time: time.Now()}); err != nil {
+		return fmt.Errorf("the store: %w", err)
+	}
+	f.next[p] = b.Next
+	f.state.applied(p, b, len(b.Records), f.live)
+	if keys, bytes := f.table.Size(); bytes > f.config.MaxBytes {
+		return &finalError{fmt.Errorf("%w: %d keys take %d bytes, and MaxBytes is %d: raise it, or give the view a Store", ErrOutgrown, keys, bytes, f.config.MaxBytes)}
+	}
+	return nil
+}
+
+// recordOf returns what the table keeps of a record, nil if the key is to go.
+func (f *follower) recordOf(r *transport.Record) []byte {
+	k := event
+	switch typ, ok := wire.Type(r); {
+	case r.Excess != nil:
+		k = faulty
+	case r.Value == nil, ok && typ != f.typ:
+		if !f.compare {
+			return nil
+		}
+		k = deleted
+	}
+	return keep(r, k).encode()
+}
+
+// older takes out of the changes those that the table has a newer record for, of
+// another partition.
+func (f *follower) older(ctx context.Context, b *transport.Batch) error {
+	kept := f.changes[:0]
+	for _, c := range f.changes {
+		had, found, err := f.table.Get(ctx, c.Key)
+		if err != nil {
+			return fmt.Errorf("the store: %w", err)
+		}
+		if found {
+			var old, fresh stored
+			if err := errors.Join(old.decode(had), fresh.decode(c.Record)); err != nil {
+				return err
+			}
+			if !fresh.replaces(&old) {
+				continue
+			}
+		}
+		if f.live && kind(c.Record[1]) == deleted {
+			c.Record = nil // what is older has been read
+		}
+		kept = append(kept, c)
+	}
+	f.changes = kept
+	return nil
+}
+
+// complete makes the table the live one once it has reached its target.
+func (f *follower) complete(ctx context.Context) error {
+	if f.live {
+		return nil
+	}
+	for p, end := range f.target {
+		if f.next[p] < end {
+			return nil
+		}
+	}
+	if err := f.dropDeleted(ctx); err != nil {
+		return err
+	}
+	if err := f.config.Store.Promote(ctx, f.name); err != nil {
+		return fmt.Errorf("the store: %w", err)
+	}
+	f.live, f.compare = true, false
+	f.state.complete(f.table, f.next)
+	return nil
+}
+
+// dropDeleted removes what stands for tombstones: every partition has been read.
+func (f *follower) dropDeleted(ctx context.Context) error {
+	var gone []Change
+	if err := f.table.Range(ctx, func(key, record []byte) error {
+		if len(record) > 1 && kind(record[1]) == deleted {
+			gone = append(gone, Change{Key: append([]byte(nil), key...)})
+		}
+		return nil
+	}); err != nil {
+		return fmt.Errorf("the store: %w", err)
+	}
+	if len(gone) == 0 {
+		return nil
+	}
+	// Of which partition does not matter: its mark stays what it is.
+	for p, next := range f.next {
+		if err := f.table.Apply(ctx, p, gone, Mark{Next: next, Time: time.Now()}); err != nil {
+			return fmt.Errorf("the store: %w", err)
+		}
+		break
+	}
+	return nil
+}
