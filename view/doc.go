@@ -25,9 +25,10 @@
 //
 //	view      New, Start, Get, Range, WaitFor, Close
 //	config    what can be chosen, and the checks
-//	follower  reads the topic: chooses a table, applies batches, rebuilds
+//	follower  reads the topic: chooses a table, and begins again
+//	apply     writes batches into the table, and completes it
 //	position  how far the table is, and those who wait for it
 //	record    a record as a table keeps it
 //	store     where tables are kept; memory: in the process
-//	status    state, health and metrics
+//	status    state and health; metrics
 package view
