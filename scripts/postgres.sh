@@ -8,6 +8,7 @@ usage: scripts/postgres.sh COMMAND
 
   start             a fresh server; prints EVENTBUS_TEST_POSTGRES=…
   stop              in an orderly way; its data stays until the next start
+  drop              stop at once, and remove the data
   kill              SIGKILL of every process of the server
   pause, resume     SIGSTOP, SIGCONT of every process of the server
   pause-backends, resume-backends
@@ -153,6 +154,22 @@ stop() {
   ! alive || { signal_all CONT; ctl -m "${1:-fast}" -w stop || signal_all KILL; }
 }
 
+# drop NAME stops a server and removes its data. Others whose names begin with NAME- are those of a run's tests.
+drop() {
+  cluster=$1 dir=$base/$1
+  if [ -e "$dir/port" ]; then
+    load
+    stop immediate
+  fi
+  rm -rf "$dir"
+}
+
+drop_all() {
+  local name
+  for name in "$base/$1"-*; do [ ! -d "$name" ] || drop "${name##*/}"; done
+  drop "$1"
+}
+
 run() {
   local child='' code=0
   if [ "${1:-}" != -- ] || [ $# = 1 ]; then die "say what to run: scripts/postgres.sh run -- COMMAND"; fi
@@ -163,7 +180,7 @@ run() {
   fi
   cluster=run-$$ dir=$base/run-$$
   PG_PORT=${PG_PORT:-$((20000 + RANDOM % 10000))}
-  trap 'trap "" INT TERM HUP; [ ! -e "$dir/port" ] || { stop immediate; rm -rf "$dir"; }' EXIT
+  trap 'trap "" INT TERM HUP; drop_all "run-$$"' EXIT
   start
   if pgbouncer_bin >/dev/null; then
     start_pgbouncer
@@ -191,6 +208,7 @@ command=${1:-help}
 case $command in
   start) start && echo "EVENTBUS_TEST_POSTGRES=$(url)" ;;
   stop) load && stop ;;
+  drop) drop "$cluster" ;;
   kill) load && signal_all KILL ;;
   pause) load && signal_all STOP ;;
   resume) load && signal_all CONT ;;

@@ -15,6 +15,7 @@ import (
 	"github.com/eventbus-go/eventbus/kafkatest"
 	"github.com/eventbus-go/eventbus/postgres/fxpostgres"
 	"github.com/eventbus-go/eventbus/postgres/inbox"
+	"github.com/eventbus-go/eventbus/postgres/internal/pgtest"
 	"github.com/eventbus-go/eventbus/postgres/outbox"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -31,10 +32,7 @@ var placedTopic = eventbus.NewTopic(eventbus.TopicConfig[placed]{Domain: "sales"
 // TestModule: an application writes events by an injected publisher, and handles them
 // in the inbox's transaction.
 func TestModule(t *testing.T) {
-	address := os.Getenv("EVENTBUS_TEST_POSTGRES")
-	if address == "" {
-		t.Skip("no PostgreSQL: set EVENTBUS_TEST_POSTGRES, or run scripts/postgres.sh run -- go test ./...")
-	}
+	address := pgtest.Shared(t)
 	pool, err := pgxpool.New(t.Context(), address)
 	if err != nil {
 		t.Fatal(err)

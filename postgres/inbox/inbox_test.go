@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/eventbus-go/eventbus/postgres/internal/pgtest"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 	"go.uber.org/goleak"
@@ -24,10 +25,7 @@ var schemas atomic.Int64
 
 func open(t testing.TB, config Config) (*Inbox, *pgxpool.Pool) {
 	t.Helper()
-	address := os.Getenv("EVENTBUS_TEST_POSTGRES")
-	if address == "" {
-		t.Skip("no PostgreSQL: set EVENTBUS_TEST_POSTGRES, or run scripts/postgres.sh run -- go test ./...")
-	}
+	address := pgtest.Shared(t)
 	c, err := pgxpool.ParseConfig(address)
 	if err != nil {
 		t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/eventbus-go/eventbus"
 	"github.com/eventbus-go/eventbus/kafkatest"
+	"github.com/eventbus-go/eventbus/postgres/internal/pgtest"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"go.uber.org/goleak"
@@ -30,14 +31,7 @@ var changeTopic = eventbus.NewTopic(eventbus.TopicConfig[change]{
 })
 
 // dsn returns the address of the server to test with, or skips the test.
-func dsn(t testing.TB) string {
-	t.Helper()
-	address := os.Getenv("EVENTBUS_TEST_POSTGRES")
-	if address == "" {
-		t.Skip("no PostgreSQL: set EVENTBUS_TEST_POSTGRES, or run scripts/postgres.sh run -- go test ./...")
-	}
-	return address
-}
+func dsn(t testing.TB) string { return pgtest.Shared(t) }
 
 func openPool(t testing.TB, address string, conns int32) *pgxpool.Pool {
 	t.Helper()

@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/eventbus-go/eventbus"
 	"github.com/eventbus-go/eventbus/kafkatest"
+	"github.com/eventbus-go/eventbus/postgres/internal/pgtest"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
@@ -291,26 +291,19 @@ func TestPgBouncer(t *testing.T) {
 }
 
 // TestServerRestarts: the server restarts, is frozen, and comes back, while a relay
-// follows writers.
+// follows writers. It is a server of the test's own: other packages are tested at
+// the same time on the shared one.
 func TestServerRestarts(t *testing.T) {
-	script := os.Getenv("EVENTBUS_TEST_POSTGRES_SCRIPT")
-	if dsn(t); script == "" || testing.Short() {
-		t.Skip("the server is not this run's own: scripts/postgres.sh run -- go test ./...")
-	}
-	s := newScene(t, dsn(t))
+	server := pgtest.Start(t)
+	s := newScene(t, server.URL)
 	r, _ := runRelay(t, s.bus, s.pool, Config{Table: s.table, Batch: 10})
-	control := func(args ...string) {
-		if out, err := exec.Command(script, args...).CombinedOutput(); err != nil {
-			t.Fatalf("%v: %v: %s", args, err, out)
-		}
-	}
 	for range 3 {
 		s.write(t, 50)
-		control("restart", "immediate")
+		server.Control(t, "restart", "immediate")
 		eventually(t, "the pool connects again", func() bool { return s.pool.Ping(context.Background()) == nil })
 		s.write(t, 50)
-		control("pause-backends")
-		control("resume-backends")
+		server.Control(t, "pause-backends")
+		server.Control(t, "resume-backends")
 	}
 	repeated := s.check(t)
 	t.Logf("%d of %d events repeated by 3 immediate restarts", repeated, s.total())

@@ -13,6 +13,7 @@ import (
 	"github.com/eventbus-go/eventbus"
 	"github.com/eventbus-go/eventbus/kafkatest"
 	"github.com/eventbus-go/eventbus/postgres/inbox"
+	"github.com/eventbus-go/eventbus/postgres/internal/pgtest"
 	"github.com/eventbus-go/eventbus/postgres/outbox"
 	"github.com/eventbus-go/eventbus/resilience"
 	"github.com/jackc/pgx/v5"
@@ -36,10 +37,7 @@ var (
 // group are torn down without a clean end again and again, and events are sent
 // twice. The books balance: every order is invoiced once and paid once.
 func TestEffectivelyOnce(t *testing.T) {
-	address := os.Getenv("EVENTBUS_TEST_POSTGRES")
-	if address == "" {
-		t.Skip("no PostgreSQL: set EVENTBUS_TEST_POSTGRES, or run scripts/postgres.sh run -- go test ./...")
-	}
+	address := pgtest.Shared(t)
 	config, err := pgxpool.ParseConfig(address)
 	if err != nil {
 		t.Fatal(err)
