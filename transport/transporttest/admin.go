@@ -11,6 +11,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
+// adminTests hold an Admin to what it says of topics, and to when they can be used.
 var adminTests = []test{
 	{"Describe", testAdminDescribe},
 	{"Defaults", testAdminDefaults},
@@ -23,6 +24,9 @@ var adminTests = []test{
 	{"Committed", testAdminCommitted},
 }
 
+// testAdminDescribe: a topic is described as it was created, with its id, its own
+// configs and the broker's defaults. Provisioning and the doctor compare these with
+// declarations.
 func testAdminDescribe(r *run) {
 	topic := r.topicWith(transport.TopicSpec{
 		Partitions: 3,
@@ -43,12 +47,16 @@ func testAdminDescribe(r *run) {
 	}
 }
 
+// testAdminDefaults: zero partitions and zero replicas mean the broker's defaults,
+// not none.
 func testAdminDefaults(r *run) {
 	if info := r.describe(r.topic(0)); info.Err != nil || info.Partitions < 1 || info.Replication < 1 {
 		r.Errorf("described as %+v", info)
 	}
 }
 
+// testAdminExists: a topic that is there stays as it is, without an error: several
+// instances of a service provision at once.
 func testAdminExists(r *run) {
 	topic := r.topic(2)
 	before := r.describe(topic)
@@ -60,6 +68,8 @@ func testAdminExists(r *run) {
 	}
 }
 
+// testAdminSeveral: topics are described in the order asked, a missing one among them
+// by its own error, and all of them where none is named.
 func testAdminSeveral(r *run) {
 	a, b, missing := r.name("a"), r.name("b"), r.name("missing")
 	r.within("creating two topics", func(ctx context.Context) error {
@@ -89,6 +99,9 @@ func testAdminSeveral(r *run) {
 	})
 }
 
+// testAdminRefused: names that Kafka does not take are refused. The rules are those of
+// org.apache.kafka.common.internals.Topic: 1 to 249 letters, digits, dots, underscores
+// and hyphens, and neither "." nor "..".
 func testAdminRefused(r *run) {
 	ctx, cancel := r.patience()
 	defer cancel()
@@ -108,6 +121,9 @@ func testAdminUsableAtOnce(r *run) {
 	}
 }
 
+// testAdminOffsets: a start is resolved for each partition: the log's start, its end,
+// or the first record at or after a time. A time behind every record is the end, so
+// that a consumer that begins there misses nothing that is written later.
 func testAdminOffsets(r *run) {
 	topic := r.topic(2)
 	p := r.producer(transport.ProducerConfig{})
@@ -123,6 +139,7 @@ func testAdminOffsets(r *run) {
 		{transport.Latest(), 5, 0},
 		{transport.At(start.Add(-time.Hour)), 0, 0},
 		{transport.At(start.Add(2 * time.Minute)), 2, 0},
+		// Between two records the later one counts.
 		{transport.At(start.Add(2*time.Minute + time.Second)), 3, 0},
 		{transport.At(start.Add(30 * time.Minute)), 5, 0},
 	} {
@@ -137,6 +154,8 @@ func testAdminOffsets(r *run) {
 	}
 }
 
+// testAdminOffsetsMissing: a partition that does not exist fails the call. An answer
+// without it would look like one that has no records.
 func testAdminOffsetsMissing(r *run) {
 	ctx, cancel := r.patience()
 	defer cancel()
@@ -147,6 +166,8 @@ func testAdminOffsetsMissing(r *run) {
 	}
 }
 
+// testAdminCommitted: a group's commits are read with their metadata, of the topics
+// asked for or of all. A partition without a commit is absent, and not at offset 0.
 func testAdminCommitted(r *run) {
 	topic, other, group := r.topic(2), r.topic(1), r.name("group")
 	if got := r.committed(group, topic); len(got) != 0 {

@@ -8,6 +8,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
+// closeTests hold a Consumer to how it leaves its group.
 var closeTests = []test{
 	{"Revokes", testCloseRevokes},
 	{"Bounded", testCloseBounded},

@@ -7,11 +7,14 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
+// clusterTests hold a Transport to what it says of its cluster, and to its end.
 var clusterTests = []test{
 	{"Identity", testClusterIdentity},
 	{"Closed", testClusterClosed},
 }
 
+// testClusterIdentity: the cluster's id does not change, and it has brokers. Commits
+// are marked with the id, by which a group finds that it was moved to another cluster.
 func testClusterIdentity(r *run) {
 	var first, second transport.Cluster
 	r.within("Cluster", func(ctx context.Context) (err error) {
@@ -30,6 +33,8 @@ func testClusterIdentity(r *run) {
 	}
 }
 
+// testClusterClosed: after Close everything that a transport offers returns ErrClosed,
+// at once and without a panic: goroutines that are late must find out.
 func testClusterClosed(r *run) {
 	r.close()
 	ctx, cancel := r.patience()

@@ -8,6 +8,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
+// commitTests hold a Consumer to what it stores of a group's progress, and to which
+// commits it refuses.
 var commitTests = []test{
 	{"Resume", testCommitResume},
 	{"NamesPartitions", testCommitNamesPartitions},
@@ -23,6 +25,7 @@ func testCommitResume(r *run) {
 	r.fill(topic, 0, 10)
 	first := r.member(subscription(group, topic, transport.Earliest()))
 	first.awaitRecords(at(topic, 0), 10)
+	// The second replaces the first, its metadata too.
 	first.commit(at(topic, 0), 4, "")
 	first.commit(at(topic, 0), 7, "seven; base64+/=")
 	first.leave()
@@ -37,6 +40,8 @@ func testCommitResume(r *run) {
 	}
 }
 
+// Of a commit of several partitions each has an outcome of its own: one that fails must
+// not undo or hide the others.
 // commitTwo commits on two partitions, of which the second fails, and returns its
 // error. The first must be stored.
 func (m *member) commitTwo(good, bad transport.Commit) error {
@@ -54,6 +59,8 @@ func (m *member) commitTwo(good, bad transport.Commit) error {
 	return failed.Partitions[bad.Partition]
 }
 
+// testCommitNamesPartitions: a partition that is not the member's is refused by name,
+// and the others of the call are stored.
 func testCommitNamesPartitions(r *run) {
 	topic, group := r.topic(1), r.name("group")
 	m := r.member(subscription(group, topic, transport.Earliest()))
@@ -71,6 +78,9 @@ func testCommitNamesPartitions(r *run) {
 	}
 }
 
+// testCommitStaleEpoch: a commit under another epoch than the assignment's is fenced.
+// Without that, a commit that was under way while the partition went away and came
+// back would undo what the owner in between committed.
 func testCommitStaleEpoch(r *run) {
 	topic, group := r.topic(2), r.name("group")
 	m := r.member(subscription(group, topic, transport.Earliest()))
@@ -112,6 +122,8 @@ func testCommitMetadata(r *run) {
 	}
 }
 
+// testCommitAfterClose: a member that has left its group stores nothing, and says of
+// which partitions.
 func testCommitAfterClose(r *run) {
 	topic, group := r.topic(1), r.name("group")
 	m := r.member(subscription(group, topic, transport.Earliest()))

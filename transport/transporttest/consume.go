@@ -8,6 +8,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
+// consumeTests hold a Consumer to what Poll returns and when.
 var consumeTests = []test{
 	{"Everything", testConsumeEverything},
 	{"AssignedFirst", testConsumeAssignedFirst},
@@ -62,6 +63,7 @@ func testConsumeAssignedFirst(r *run) {
 		_, err := m.pollOnce(ctx)
 		polled <- err
 	}()
+	// Heartbeats go on while the listener works, however long it takes.
 	if !m.consumer.Alive() {
 		r.Error("the member is not alive while Assigned runs")
 	}
@@ -71,6 +73,8 @@ func testConsumeAssignedFirst(r *run) {
 	}
 }
 
+// testConsumeAssignment: an assignment without a commit starts at the resolved start,
+// with empty metadata, and names the topic and the cluster that it is of.
 func testConsumeAssignment(r *run) {
 	topic := r.topic(2)
 	m := r.member(subscription(r.name("group"), topic, transport.Earliest()))
@@ -92,6 +96,8 @@ func testConsumeAssignment(r *run) {
 	}
 }
 
+// testConsumePollContext: Poll ends with its context, and the next one goes on. What
+// was fetched meanwhile must not be lost with the call that ended.
 func testConsumePollContext(r *run) {
 	topic := r.topic(1)
 	m := r.member(subscription(r.name("group"), topic, transport.Earliest()), idle)
@@ -165,6 +171,8 @@ func testConsumeGroups(r *run) {
 	b.awaitRecords(at(topic, 0), 10)
 }
 
+// testConsumeStatus: a member shows that it is in its group, where it is in each
+// partition, and, after Close, that it is closed. Health checks read nothing else.
 func testConsumeStatus(r *run) {
 	topic := r.topic(1)
 	r.fill(topic, 0, 3)
@@ -185,6 +193,7 @@ func testConsumeStatus(r *run) {
 	}
 }
 
+// testConsumeConfig: a consumer without a group, a topic or a listener is refused.
 func testConsumeConfig(r *run) {
 	for what, config := range map[string]transport.ConsumerConfig{
 		"group":    {Topics: []transport.TopicStart{{Topic: "t"}}, Listener: new(member)},

@@ -9,6 +9,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
+// contentTests hold a transport to carrying records as they are, byte for byte.
 var contentTests = []test{
 	{"NilAndEmpty", testContentNilAndEmpty},
 	{"Headers", testContentHeaders},
@@ -17,6 +18,8 @@ var contentTests = []test{
 	{"Compression", testContentCompression},
 }
 
+// testContentNilAndEmpty: nil and empty stay apart, in keys and in values: a record
+// without a value deletes its key, and one with an empty value does not.
 func testContentNilAndEmpty(r *run) {
 	topic := r.topic(1)
 	p := r.producer(transport.ProducerConfig{})
@@ -41,6 +44,8 @@ func testContentNilAndEmpty(r *run) {
 // same is equality that keeps nil apart from empty.
 func same(a, b []byte) bool { return bytes.Equal(a, b) && (a == nil) == (b == nil) }
 
+// testContentHeaders: headers keep their order, repeated names, null and empty values,
+// and bytes that are no text.
 func testContentHeaders(r *run) {
 	topic := r.topic(1)
 	p := r.producer(transport.ProducerConfig{})
@@ -101,6 +106,8 @@ func testContentBytes(r *run) {
 	}
 }
 
+// testContentCompression: records are the same with every compression, and an unknown
+// one is refused when the producer is made.
 func testContentCompression(r *run) {
 	topic := r.topic(1)
 	var want [][]byte

@@ -10,6 +10,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
+// groupTests hold a Consumer to how members share partitions, and hand them over.
 var groupTests = []test{
 	{"HandOver", testGroupHandOver},
 	{"ComesBack", testGroupComesBack},
@@ -42,6 +43,8 @@ func (r *run) startHandOver() *handOver {
 		r.fill(h.topic, n, 5)
 	}
 	calls := make(chan []transport.Partition, 10)
+	// The first member's Revoked reports what it was given, waits until the test lets it go
+	// on, and then commits: the test looks at the group in the middle of a rebalance.
 	h.first = r.member(subscription(h.group, h.topic, transport.Earliest()), func(m *member) {
 		m.onRevoked = func(ctx context.Context, revoked []transport.Partition) {
 			select {
@@ -66,6 +69,7 @@ func (r *run) startHandOver() *handOver {
 		h.epochs[at(h.topic, n)] = h.first.assignment(at(h.topic, n)).Epoch
 		h.first.awaitRecords(at(h.topic, n), 5)
 	}
+	// Half of the partitions have to go over to this one.
 	h.second = r.member(subscription(h.group, h.topic, transport.Earliest()))
 	h.revoked = receive(r, "Revoked", calls)
 	for p := range h.epochs {

@@ -48,6 +48,8 @@ func (m *member) Assigned(assigned []transport.Assignment) {
 	}
 }
 
+// Revoked ends the stretches before the test's own part runs: from here on no Poll that
+// begins may return anything of them.
 func (m *member) Revoked(ctx context.Context, revoked []transport.Partition) {
 	defer m.enter("Revoked")()
 	m.end("Revoked", revoked)
@@ -59,6 +61,7 @@ func (m *member) Revoked(ctx context.Context, revoked []transport.Partition) {
 	m.revoked = append(m.revoked, revoked...)
 }
 
+// Lost ends the stretches. Nothing of them can be committed.
 func (m *member) Lost(lost []transport.Partition) {
 	defer m.enter("Lost")()
 	m.end("Lost", lost)
@@ -67,7 +70,8 @@ func (m *member) Lost(lost []transport.Partition) {
 	m.lost = append(m.lost, lost...)
 }
 
-// end is the end of stretches.
+// end notes that stretches are over, and in which call of Poll: one that was running
+// may still return what it had, see take.
 func (m *member) end(method string, partitions []transport.Partition) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -82,6 +86,8 @@ func (m *member) end(method string, partitions []transport.Partition) {
 	m.change()
 }
 
+// Skipped notes a move of the position, which the next batch has to begin at. Every
+// move has a reason, and concerns a partition that is assigned.
 func (m *member) Skipped(p transport.Partition, from, to int64, reason error) {
 	defer m.enter("Skipped")()
 	m.mu.Lock()
@@ -97,7 +103,8 @@ func (m *member) Skipped(p transport.Partition, from, to int64, reason error) {
 	}
 }
 
-// current is the stretch of a partition that is owned, else nil. m.mu is held.
+// current returns the stretch of a partition that is owned, and nil if none is. The
+// caller holds m.mu.
 func (m *member) current(p transport.Partition) *stretch {
 	if all := m.stretches[p]; len(all) > 0 && !all[len(all)-1].over {
 		return all[len(all)-1]
@@ -105,7 +112,7 @@ func (m *member) current(p transport.Partition) *stretch {
 	return nil
 }
 
-// owned are the partitions that are assigned now.
+// owned returns the partitions that are assigned now, sorted.
 func (m *member) owned() []transport.Partition {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -34,6 +34,7 @@ type member struct {
 	skipped   []skip
 }
 
+// A partition that comes back begins another stretch, with a higher epoch.
 // stretch is one ownership of one partition.
 type stretch struct {
 	transport.Assignment
@@ -67,6 +68,7 @@ func (r *run) member(config transport.ConsumerConfig, options ...func(*member)) 
 	for _, o := range options {
 		o(m)
 	}
+	// The listener may be called before NewConsumer has returned: enter waits for joined.
 	config.Listener = m
 	c, err := r.NewConsumer(config)
 	if err != nil {
@@ -97,6 +99,7 @@ func (r *run) member(config transport.ConsumerConfig, options ...func(*member)) 
 	return m
 }
 
+// The cleanup of the test does so too, and finds it done.
 // leave closes the consumer.
 func (m *member) leave() {
 	m.r.Helper()
@@ -155,6 +158,8 @@ func (m *member) take(b *transport.Batch) {
 		}
 		return
 	}
+	// The position may have moved several times since the last batch. A move that is not
+	// needed to get to this batch belongs to a later one.
 	for to, moved := s.skips[s.next]; moved && s.next != b.From; to, moved = s.skips[s.next] {
 		delete(s.skips, s.next)
 		s.next = to
@@ -166,6 +171,8 @@ func (m *member) take(b *transport.Batch) {
 	if b.HighWatermark >= 0 && b.HighWatermark < b.Next || b.LastStable >= 0 && b.LastStable > b.HighWatermark {
 		m.r.Errorf("%v: batch to %d, last stable offset %d, high watermark %d", b.Partition, b.Next, b.LastStable, b.HighWatermark)
 	}
+	// Offsets rise within the batch, possibly with gaps where compaction or a transaction
+	// left nothing.
 	last := b.From - 1
 	for _, record := range b.Records {
 		if record.Offset <= last || record.Offset >= b.Next || record.Topic != b.Topic || record.Partition != b.Partition.Partition {

@@ -54,6 +54,7 @@ func DeleteTopic(f func(ctx context.Context, tr transport.Transport, topic strin
 	return func(s *suite) { s.deleteTopic = f }
 }
 
+// It is not changed once the tests run.
 // suite is the options.
 type suite struct {
 	open             func(t *testing.T) transport.Transport

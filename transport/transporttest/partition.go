@@ -8,6 +8,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
+// partitionTests hold a Producer to the partition that it chooses, or is told.
 var partitionTests = []test{
 	{"Keys", testPartitionKeys},
 	{"Keyless", testPartitionKeyless},
@@ -59,6 +60,8 @@ func testPartitionKeyless(r *run) {
 	}
 }
 
+// testPartitionExplicit: a partition that is named is written to, whatever the key.
+// Dead letters and redeliveries rely on it.
 func testPartitionExplicit(r *run) {
 	const partitions = 3
 	topic := r.topic(partitions)
@@ -73,6 +76,8 @@ func testPartitionExplicit(r *run) {
 	}
 }
 
+// testPartitionMissing: a partition that the topic does not have is refused before it
+// is accepted, and not waited for.
 func testPartitionMissing(r *run) {
 	p := r.producer(transport.ProducerConfig{})
 	r.refused(p, transport.Record{Topic: r.topic(2), Partition: 2}, func(err error) bool {

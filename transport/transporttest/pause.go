@@ -7,6 +7,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
+// pauseTests hold a Consumer to Pause and Resume, by which the engine bounds memory.
 var pauseTests = []test{
 	{"Pause", testPause},
 	{"KeepsFetched", testPauseKeepsFetched},
@@ -79,6 +80,8 @@ func testPauseKeepsFetched(r *run) {
 	})
 }
 
+// testPauseNotAssigned: partitions that are not the member's are ignored. They may have
+// been taken away a moment before.
 func testPauseNotAssigned(r *run) {
 	topic := r.topic(1)
 	m := r.member(subscription(r.name("group"), topic, transport.Earliest()))

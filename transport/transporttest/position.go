@@ -6,6 +6,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
+// positionTests hold a Consumer to what it does with a committed offset that its log
+// does not have: no move is silent.
 var positionTests = []test{
 	{"BeyondEndToEarliest", testPositionToEarliest},
 	{"BeyondEndToLatest", testPositionToLatest},
@@ -26,10 +28,13 @@ func (r *run) beyond() (group, topic string) {
 	return group, topic
 }
 
+// outOfRange returns the config of a member that has a policy for such offsets.
 func outOfRange(group, topic string, policy transport.OutOfRange) transport.ConsumerConfig {
 	return transport.ConsumerConfig{Group: group, Topics: []transport.TopicStart{{Topic: topic, OutOfRange: policy}}}
 }
 
+// testPositionToEarliest: the default loses nothing. It goes to the log's start and may
+// repeat, and the listener is told from where to where.
 func testPositionToEarliest(r *run) {
 	group, topic := r.beyond()
 	m := r.member(outOfRange(group, topic, transport.ToEarliest))
@@ -41,6 +46,8 @@ func testPositionToEarliest(r *run) {
 	}
 }
 
+// testPositionToLatest: the position moves to the end, and what is written from then on
+// is read.
 func testPositionToLatest(r *run) {
 	group, topic := r.beyond()
 	m := r.member(outOfRange(group, topic, transport.ToLatest))
@@ -53,6 +60,8 @@ func testPositionToLatest(r *run) {
 	}
 }
 
+// testPositionStays: nothing is read or moved, and the partition's status says why, until
+// somebody decides.
 func testPositionStays(r *run) {
 	group, topic := r.beyond()
 	m := r.member(outOfRange(group, topic, transport.StayOutOfRange))

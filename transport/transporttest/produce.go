@@ -10,6 +10,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
+// produceTests hold a Producer to what it promises of order, memory and its end.
 var produceTests = []test{
 	{"Positions", testProducePositions},
 	{"Order", testProduceOrder},
@@ -22,6 +23,9 @@ var produceTests = []test{
 	{"AfterClose", testProduceAfterClose},
 }
 
+// testProducePositions: an acknowledgement has the record's partition, its offset,
+// counted per partition from 0, and the time that the log has for it. A position that
+// was made up before the broker answered would show here.
 func testProducePositions(r *run) {
 	topic := r.topic(2)
 	p := r.producer(transport.ProducerConfig{})
@@ -62,6 +66,8 @@ func testProduceOrder(r *run) {
 	}
 }
 
+// testProduceConcurrency: goroutines share a producer, and the records of each keep
+// their order. The order among goroutines is nobody's business.
 func testProduceConcurrency(r *run) {
 	const goroutines, each = 8, 100
 	topic := r.topic(1)
@@ -75,6 +81,8 @@ func testProduceConcurrency(r *run) {
 				ctx, cancel := r.patience()
 				err := p.Produce(ctx, &record, h)
 				if err == nil && i == each-1 {
+					// The last acknowledgement stands for all before it: completions of one partition
+					// come in order.
 					_, err = h.wait()
 				}
 				cancel()
@@ -96,6 +104,7 @@ func testProduceConcurrency(r *run) {
 }
 
 // testProduceSmallBuffer: at the bound Produce waits for room, and goes on.
+// One bound counts records, the other their bytes.
 func testProduceSmallBuffer(r *run) {
 	for _, config := range []transport.ProducerConfig{{BufferRecords: 3}, {BufferBytes: 500}} {
 		topic := r.topic(1)
@@ -106,6 +115,9 @@ func testProduceSmallBuffer(r *run) {
 	}
 }
 
+// testProduceMemory: nothing of a record is kept or changed once Produce has returned,
+// so that callers can use its memory again. A transport that sends the caller's own
+// slices writes what they hold later.
 func testProduceMemory(r *run) {
 	topic := r.topic(1)
 	p := r.producer(transport.ProducerConfig{})
@@ -119,6 +131,7 @@ func testProduceMemory(r *run) {
 	if string(record.Key) != "key" || record.Offset != 0 || !record.Time.IsZero() || record.Partition != 0 {
 		r.Errorf("Produce changed the record: %+v", record)
 	}
+	// Overwritten while the record may still be in the producer's buffer.
 	clear(record.Key)
 	clear(record.Value)
 	clear(header)
@@ -143,6 +156,7 @@ func testProduceContextEnds(r *run) {
 	if err := p.Produce(ctx, &transport.Record{Topic: topic, Partition: 0}, h); err != nil {
 		r.Fatalf("Produce: %v", err)
 	}
+	// A producer that ties the record to ctx drops it now.
 	cancel()
 	if got, err := h.wait(); err != nil || got.Offset != 1 {
 		r.Errorf("the context ended after Produce: offset %d, %v", got.Offset, err)
@@ -153,6 +167,7 @@ func testProduceContextEnds(r *run) {
 func testProduceFlush(r *run) {
 	topic := r.topic(3)
 	p := r.producer(transport.ProducerConfig{})
+	// Nothing is on its way, so there is nothing to wait for.
 	r.within("Flush of nothing", p.Flush)
 	sent := make([]*hearing, 300)
 	for i := range sent {
@@ -166,6 +181,8 @@ func testProduceFlush(r *run) {
 	}
 }
 
+// testProduceCloseFlushes: Close delivers what was accepted before it returns. A
+// service that is stopped would else lose what it published last.
 func testProduceCloseFlushes(r *run) {
 	topic := r.topic(1)
 	p, err := r.NewProducer(transport.ProducerConfig{})
@@ -187,6 +204,7 @@ func testProduceCloseFlushes(r *run) {
 	}
 }
 
+// testProduceAfterClose: a closed producer refuses records and calls no completion.
 func testProduceAfterClose(r *run) {
 	topic := r.topic(1)
 	p, err := r.NewProducer(transport.ProducerConfig{})

@@ -21,8 +21,11 @@ type hearing struct {
 	heard chan result
 }
 
+// hear returns a completion for one record.
 func (r *run) hear() *hearing { return &hearing{r: r, heard: make(chan result, 1)} }
 
+// Done implements transport.Completion. It never blocks: the first result has room in the
+// channel, and there must be no second.
 func (h *hearing) Done(p transport.Position, err error) {
 	if h.calls.Add(1) > 1 {
 		h.r.Errorf("a completion was called twice: now with %v, %v", p, err)
@@ -38,7 +41,7 @@ func (h *hearing) wait() (transport.Position, error) {
 	return got.position, got.err
 }
 
-// producer opens one, and closes it after the test.
+// producer opens a producer, which the test's cleanup closes.
 func (r *run) producer(config transport.ProducerConfig) transport.Producer {
 	r.Helper()
 	p, err := r.NewProducer(config)
@@ -79,6 +82,8 @@ func (r *run) fill(topic string, partition int32, n int) {
 	r.fillWith(r.producer(transport.ProducerConfig{}), topic, partition, n)
 }
 
+// fillWith is fill by a given producer. All records are on their way at once, as far as
+// its buffer allows.
 func (r *run) fillWith(p transport.Producer, topic string, partition int32, n int) {
 	r.Helper()
 	sent := make([]*hearing, n)

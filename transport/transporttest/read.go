@@ -11,6 +11,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
+// readTests hold a Reader to what it returns, and to touching no group.
 var readTests = []test{
 	{"Everything", testReadEverything},
 	{"FromOffset", testReadFromOffset},
@@ -28,6 +29,8 @@ var readTests = []test{
 	{"Config", testReadConfig},
 }
 
+// testReadEverything: many records of several topics and partitions, each once and in
+// order.
 func testReadEverything(r *run) {
 	const partitions, each = 3, 1000
 	a, b := r.topic(partitions), r.topic(partitions)
@@ -48,6 +51,8 @@ func testReadEverything(r *run) {
 	}
 }
 
+// testReadFromOffset: reading begins at the offset asked for, or at the log's start if
+// that is later.
 func testReadFromOffset(r *run) {
 	topic := r.topic(2)
 	r.fill(topic, 0, 10)
@@ -182,6 +187,8 @@ func testReadSmallFetch(r *run) {
 	}
 }
 
+// testReadMissing: a partition that does not exist is an error of Poll, and not waited
+// for: a reader has no group that could get it later.
 func testReadMissing(r *run) {
 	topic := r.topic(1)
 	for _, p := range []transport.Partition{at(topic, 1), at(r.name("none"), 0)} {
@@ -229,6 +236,7 @@ func testReadNoGroup(r *run) {
 	}
 }
 
+// testReadPollContext: Poll ends with its context, and the next one goes on.
 func testReadPollContext(r *run) {
 	topic := r.topic(1)
 	d := r.reader(from(topic, 1, 0))

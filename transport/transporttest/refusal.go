@@ -8,6 +8,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
+// refusalTests hold a Producer to what it refuses: with an error at once and without any
+// effect, or by an outcome that says that the record is not in the log.
 var refusalTests = []test{
 	{"TooLarge", testRefusalTooLarge},
 	{"TooLargeForTopic", testRefusalTooLargeForTopic},
@@ -29,6 +31,8 @@ func (r *run) refused(p transport.Producer, record transport.Record, is func(err
 	}
 }
 
+// testRefusalTooLarge: a record above BatchBytes is refused before it is accepted, by an
+// error with both sizes, and those after it are not held up.
 func testRefusalTooLarge(r *run) {
 	topic := r.topic(1)
 	p := r.producer(transport.ProducerConfig{BatchBytes: 10_000})
@@ -80,6 +84,7 @@ type gate struct {
 	reported []error
 }
 
+// Allow implements transport.Gate.
 func (g *gate) Allow(int32) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -87,12 +92,15 @@ func (g *gate) Allow(int32) error {
 	return g.refusal
 }
 
+// Report implements transport.Gate.
 func (g *gate) Report(_ int32, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.reported = append(g.reported, err)
 }
 
+// testRefusalGate: a gate is asked once for each record and told how requests end. What
+// it refuses is returned as it is, and leaves no gap in the log.
 func testRefusalGate(r *run) {
 	topic := r.topic(1)
 	g := new(gate)

@@ -27,6 +27,7 @@ type run struct {
 	close func()
 }
 
+// A test may close it early; the cleanup does so otherwise.
 // start opens a transport for a test.
 func (s *suite) start(t *testing.T) *run {
 	r := &run{T: t, Transport: s.open(t), suite: s}
@@ -41,8 +42,8 @@ func (s *suite) start(t *testing.T) *run {
 	return r
 }
 
-// patience is a context that ends when waiting makes no sense any more. It does not
 // end with the test, so that cleanups can use it.
+// patience returns a context that ends when waiting makes no sense any more. It does not
 func (r *run) patience() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(r.Context()), r.suite.patience)
 }
@@ -57,6 +58,7 @@ func (r *run) within(what string, f func(ctx context.Context) error) {
 	}
 }
 
+// Status and the admin's answers change without a signal, so they are asked again.
 // eventually waits for a state that nothing signals.
 func (r *run) eventually(what string, ok func() bool) {
 	r.Helper()
@@ -73,6 +75,7 @@ func (r *run) eventually(what string, ok func() bool) {
 	}
 }
 
+// It returns what came, and ends the test if nothing does.
 // receive waits for a signal.
 func receive[T any](r *run, what string, from <-chan T) T {
 	r.Helper()
@@ -87,7 +90,8 @@ func receive[T any](r *run, what string, from <-chan T) T {
 	}
 }
 
-// name is a name of a topic or group that nobody else uses.
+// name returns a name for a topic or group that nobody else uses: the test's own, cut to
+// what Kafka allows, and a random number, so that runs can share a cluster.
 func (r *run) name(kind string) string {
 	clean := strings.Map(func(c rune) rune {
 		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' {
@@ -98,12 +102,13 @@ func (r *run) name(kind string) string {
 	return fmt.Sprintf("%s.%s.%08x", kind, clean[max(0, len(clean)-150):], rand.Uint32())
 }
 
-// topic creates one.
+// topic creates a topic, and returns its name; 0 partitions are the broker's default.
 func (r *run) topic(partitions int32) string {
 	r.Helper()
 	return r.topicWith(transport.TopicSpec{Partitions: partitions})
 }
 
+// topicWith creates a topic with settings of its own, and returns the name that it got.
 func (r *run) topicWith(spec transport.TopicSpec) string {
 	r.Helper()
 	spec.Name = r.name("topic")
@@ -141,6 +146,8 @@ func at(topic string, partition int32) transport.Partition {
 	return transport.Partition{Topic: topic, Partition: partition}
 }
 
+// In a bubble the transport is opened inside it, so that its goroutines and timers
+// belong to it.
 // one runs one test.
 func (s *suite) one(t *testing.T, name string, body func(r *run)) {
 	if why, lacks := s.lacks[name]; lacks {

@@ -8,6 +8,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
+// startTests hold a Consumer to where a group begins that has no commit.
 var startTests = []test{
 	{"Earliest", testStartEarliest},
 	{"Latest", testStartLatest},
@@ -16,6 +17,7 @@ var startTests = []test{
 	{"LaterPartitions", testStartLaterPartitions},
 }
 
+// testStartEarliest: the log's start, which is the zero value.
 func testStartEarliest(r *run) {
 	topic := r.topic(1)
 	r.fill(topic, 0, 5)
@@ -25,6 +27,8 @@ func testStartEarliest(r *run) {
 	}
 }
 
+// testStartLatest: the end as of the assignment. What is written after Assigned has
+// returned is read.
 func testStartLatest(r *run) {
 	topic := r.topic(1)
 	r.fill(topic, 0, 5)
@@ -37,6 +41,8 @@ func testStartLatest(r *run) {
 	}
 }
 
+// testStartAtTime: the first record at or after a time, and the end of a partition that
+// has none.
 func testStartAtTime(r *run) {
 	topic := r.topic(2)
 	p := r.producer(transport.ProducerConfig{})

@@ -14,6 +14,8 @@ func Run(t *testing.T, open func(t *testing.T) transport.Transport, options ...O
 	for _, o := range options {
 		o(s)
 	}
+	// The order is that of a transport's making: what a later part uses is tested in an
+	// earlier one, so the first failure is the one to look at.
 	for _, part := range []struct {
 		name  string
 		tests []test

@@ -6,6 +6,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
+// typesTests hold a Consumer to what members of a group know of each other's handlers.
 var typesTests = []test{
 	{"Told", testTypesTold},
 	{"Remembered", testTypesRemembered},
