@@ -28,8 +28,8 @@ var ErrSerialization = wire.ErrSerialization
 // are used again. e carries the topic, the key and every attribute that is known by
 // then: in Encode the trace and what an event inherits from the one being handled
 // come later, and [Topic.Encode], which has no bus, leaves Topic and Source empty.
-// Encode may set e.DataContentType and e.DataSchema and append to e.Headers, and
-// changes nothing else. A header's value may be shared between events and is never
+// Encode may set e.DataContentType and e.DataSchema, append to e.Headers, and put a
+// map of its own in the place of e.Extensions; it changes nothing else. A header's value may be shared between events and is never
 // changed afterwards.
 //
 // An error means that the value or the data is invalid, and trying again is
@@ -53,6 +53,25 @@ type CodecStarter interface {
 	// the codec, with the topic's full name. Its error is one of the bus's start;
 	// with Config.StartDegraded it is tried again in the background.
 	Start(ctx context.Context, topic string) error
+}
+
+// CodecWrapper is a Codec around another, such as one that encrypts. Catalogues
+// describe the data of the innermost one.
+type CodecWrapper interface {
+	Codec
+	// Unwrap returns the codec inside, never nil.
+	Unwrap() Codec
+}
+
+// innermost returns the codec that turns values into data.
+func innermost(c Codec) Codec {
+	for {
+		w, ok := c.(CodecWrapper)
+		if !ok {
+			return c
+		}
+		c = w.Unwrap()
+	}
 }
 
 // Unavailable marks an error of a codec as one that may pass: what it needed

@@ -80,15 +80,16 @@ type SchemaCodec interface {
 
 // samples gives catalogues values of T to look at.
 func (t *Topic[T]) samples(examples []T) declare.Samples {
+	codec := innermost(t.codec)
 	s := declare.Samples{
 		Type: reflect.TypeFor[T](),
 		Key:  func(v any) (string, bool) { return t.KeyOf(*v.(*T)) },
 		Encode: func(v any) ([]byte, error) {
-			return t.codec.Encode(context.Background(), nil, new(Envelope), t.codecValue(v.(*T)))
+			return codec.Encode(context.Background(), nil, new(Envelope), t.codecValue(v.(*T)))
 		},
 	}
-	_, s.JSON = t.codec.(jsonCodec)
-	if c, ok := t.codec.(SchemaCodec); ok {
+	_, s.JSON = codec.(jsonCodec)
+	if c, ok := codec.(SchemaCodec); ok {
 		s.Schema = c.SchemaText()
 	}
 	for i := range examples {

@@ -1,0 +1,150 @@
+package claimcheck
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"strconv"
+
+	"github.com/eventbus-go/eventbus"
+)
+
+// The attributes of an event whose data is elsewhere.
+const (
+	// Reference is the attribute with the reference that the Store gave
+	// (https://github.com/cloudevents/spec/blob/main/cloudevents/extensions/dataref.md).
+	Reference = "dataref"
+	// Digest is the attribute with the data's SHA-256, as "sha256:" and 64 hexadecimal
+	// digits.
+	Digest = "datadigest"
+	// Size is the attribute with the data's length in bytes.
+	Size = "datasize"
+)
+
+// ErrMissing is the error of a Store that does not have what was asked for.
+var ErrMissing = errors.New("the data is not in the store")
+
+// Store keeps data by its digest. It is used by many goroutines at once.
+type Store interface {
+	// Put keeps data under its SHA-256, durably, and returns a reference to it: an
+	// absolute or relative URI without spaces, at most 1,000 bytes. Data that is there
+	// already is kept as long as data that is new. The data is borrowed.
+	Put(ctx context.Context, digest [sha256.Size]byte, data []byte) (reference string, err error)
+	// Get returns the data of a reference, which comes from the event and may be
+	// anything. It reads at most most+1 bytes. The error is ErrMissing if there is no such
+	// data; every other error is taken to be one that may pass.
+	Get(ctx context.Context, reference string, most int) ([]byte, error)
+}
+
+// Config configures a codec. The zero value works.
+type Config struct {
+	// Above is the size in bytes from which on data goes to the Store. Default 256 KiB.
+	// Negative: all data.
+	Above int
+	// MostBytes bounds the data that is fetched for one event, and what is published.
+	// Default 64 MiB.
+	MostBytes int
+}
+
+// New returns a codec that encodes and decodes by another one, and keeps what that
+// makes in a Store where it is large. Publishers and subscribers of a topic need the
+// same Store; a subscriber without this codec finds events without data, and so
+// dead letters.
+//
+// The codec may change Above at any time: readers go by the event. It panics if
+// inner or store is nil.
+func New(inner eventbus.Codec, store Store, config Config) eventbus.Codec {
+	if inner == nil || store == nil {
+		panic("claimcheck: New needs a codec and a store")
+	}
+	if config.Above == 0 {
+		config.Above = 256 << 10
+	}
+	if config.MostBytes <= 0 {
+		config.MostBytes = 64 << 20
+	}
+	return codec{inner, store, config}
+}
+
+// codec is what New returns. What it wraps is a field and not embedded, so that
+// nothing is inherited by accident.
+type codec struct {
+	inner  eventbus.Codec
+	store  Store
+	config Config
+}
+
+// ContentType implements eventbus.Codec: that of the data, wherever it is.
+func (c codec) ContentType() string { return c.inner.ContentType() }
+
+// Unwrap implements eventbus.CodecWrapper.
+func (c codec) Unwrap() eventbus.Codec { return c.inner }
+
+// Start implements eventbus.CodecStarter.
+func (c codec) Start(ctx context.Context, topic string) error {
+	if s, ok := c.inner.(eventbus.CodecStarter); ok {
+		return s.Start(ctx, topic)
+	}
+	return nil
+}
+
+// Encode implements eventbus.Codec.
+func (c codec) Encode(ctx context.Context, dst []byte, e *eventbus.Envelope, v any) ([]byte, error) {
+	out, err := c.inner.Encode(ctx, dst, e, v)
+	if err != nil {
+		return out, err
+	}
+	data := out[len(dst):]
+	if len(data) <= c.config.Above {
+		return out, nil
+	}
+	if len(data) > c.config.MostBytes {
+		return dst, fmt.Errorf("the data has %d bytes, and claimcheck.Config.MostBytes is %d", len(data), c.config.MostBytes)
+	}
+	digest := sha256.Sum256(data)
+	reference, err := c.store.Put(ctx, digest, data)
+	if err != nil {
+		return dst, eventbus.Unavailable(fmt.Errorf("keeping %d bytes in the store: %w", len(data), err))
+	}
+	// A map of this event alone: the one that is there may be shared.
+	extensions := make(map[string]string, len(e.Extensions)+3)
+	maps.Copy(extensions, e.Extensions)
+	extensions[Reference] = reference
+	extensions[Digest] = digestText(digest)
+	extensions[Size] = strconv.Itoa(len(data))
+	e.Extensions = extensions
+	return dst, nil
+}
+
+// Decode implements eventbus.Codec.
+func (c codec) Decode(ctx context.Context, e *eventbus.Envelope, v any) error {
+	reference, ok := e.Extensions[Reference]
+	if !ok || len(e.Data) > 0 {
+		return c.inner.Decode(ctx, e, v)
+	}
+	size, err := strconv.Atoi(e.Extensions[Size])
+	if err != nil || size < 0 {
+		return fmt.Errorf("the attribute %s is %.50q, and no size", Size, e.Extensions[Size])
+	}
+	if size > c.config.MostBytes {
+		return fmt.Errorf("the data has %d bytes, and claimcheck.Config.MostBytes is %d", size, c.config.MostBytes)
+	}
+	data, err := c.store.Get(ctx, reference, size)
+	switch {
+	case errors.Is(err, ErrMissing):
+		return fmt.Errorf("%w: %.200q", ErrMissing, reference)
+	case err != nil:
+		return eventbus.Unavailable(fmt.Errorf("fetching %d bytes from the store: %w", size, err))
+	case len(data) != size || digestText(sha256.Sum256(data)) != e.Extensions[Digest]:
+		return fmt.Errorf("the data at %.200q is not what was published: it was altered", reference)
+	}
+	whole := *e
+	whole.Data = data
+	return c.inner.Decode(ctx, &whole, v)
+}
+
+// digestText returns a digest as the attribute has it.
+func digestText(digest [sha256.Size]byte) string { return "sha256:" + hex.EncodeToString(digest[:]) }

@@ -1,0 +1,123 @@
+package claimcheck
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"time"
+)
+
+// Folder is a Store in a directory, such as a network file system that all services
+// mount. It is safe for concurrent use, also by several processes. Objects have the
+// names of their digests, so equal data is kept once.
+type Folder struct{ path string }
+
+// Dir returns the store in a directory, which Put makes if it is missing.
+func Dir(path string) *Folder { return &Folder{path} }
+
+// referenceForm is what the references of a Folder look like. Nothing else is
+// opened: a reference comes from an event, and anybody may have written that.
+var referenceForm = regexp.MustCompile(`^sha256/[0-9a-f]{2}/[0-9a-f]{64}$`)
+
+// Put implements Store. The object appears under its name when all of it is on the
+// disk.
+func (f *Folder) Put(_ context.Context, digest [sha256.Size]byte, data []byte) (string, error) {
+	name := hex.EncodeToString(digest[:])
+	reference := "sha256/" + name[:2] + "/" + name
+	to := filepath.Join(f.path, filepath.FromSlash(reference))
+	now := time.Now()
+	if info, err := os.Stat(to); err == nil && info.Size() == int64(len(data)) {
+		// It is used once more, so Sweep counts from now.
+		if err := os.Chtimes(to, now, now); err == nil {
+			return reference, nil
+		}
+	}
+	dir := filepath.Dir(to)
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return "", err
+	}
+	part, err := os.CreateTemp(dir, ".part-*")
+	if err != nil {
+		return "", err
+	}
+	_, err = part.Write(data)
+	if err == nil {
+		err = part.Sync()
+	}
+	if err = errors.Join(err, part.Close()); err == nil {
+		err = os.Rename(part.Name(), to)
+	}
+	if err != nil {
+		return "", errors.Join(err, os.Remove(part.Name()))
+	}
+	return reference, nil
+}
+
+// Get implements Store.
+func (f *Folder) Get(_ context.Context, reference string, most int) ([]byte, error) {
+	if !referenceForm.MatchString(reference) {
+		return nil, fmt.Errorf("%w: the reference is none of a folder", ErrMissing)
+	}
+	file, err := os.Open(filepath.Join(f.path, filepath.FromSlash(reference)))
+	if errors.Is(err, fs.ErrNotExist) {
+		// Whether the object or the whole directory is missing makes a difference: a file
+		// system that is not mounted comes back.
+		if _, err := os.Stat(f.path); err != nil {
+			return nil, err
+		}
+		return nil, ErrMissing
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return io.ReadAll(io.LimitReader(file, int64(most)+1))
+}
+
+// Sweep removes objects that were put longer ago than age, and returns how many.
+// age has to exceed what any event may wait for: the topics' retention and that of
+// their dead letters. What can't be removed is passed over, and the error says so.
+func (f *Folder) Sweep(ctx context.Context, age time.Duration) (removed int, err error) {
+	if age <= 0 {
+		return 0, errors.New("claimcheck: Sweep needs an age above zero: every object may be in use")
+	}
+	before := time.Now().Add(-age)
+	var failed []error
+	err = filepath.WalkDir(filepath.Join(f.path, "sha256"), func(path string, entry fs.DirEntry, err error) error {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // nothing was put yet, or another sweep was faster
+		}
+		if err != nil {
+			failed = append(failed, err)
+			return nil
+		}
+		if !entry.Type().IsRegular() {
+			return nil
+		}
+		// Looked at again right before: Put may just have given it another life.
+		info, err := os.Stat(path)
+		if err != nil || !info.ModTime().Before(before) {
+			return nil //nolint:nilerr // somebody else removed it
+		}
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			failed = append(failed, err)
+			return nil
+		}
+		removed++
+		return nil
+	})
+	if err = errors.Join(append(failed, err)...); err != nil {
+		err = fmt.Errorf("claimcheck: sweep: %w", err)
+	}
+	return removed, err
+}
