@@ -7,10 +7,10 @@ usage() {
 usage: scripts/registry.sh COMMAND
 
   start           an empty registry; prints EVENTBUS_TEST_REGISTRY=…
-  stop            end it; an orderly end, as schemas live in its memory
+  stop            an orderly end
   kill            SIGKILL
   pause, resume   SIGSTOP, SIGCONT
-  restart         stop, and start again at the same address; it is empty then
+  restart         stop, unless it was killed, and start again at the same address with the schemas that it had
   status          state, address and process id
   run -- COMMAND  COMMAND with EVENTBUS_TEST_REGISTRY set: to what it names already, or else to a registry
                   that ends with the command, however that ends
@@ -103,6 +103,8 @@ url() { echo "http://127.0.0.1:$port/apis/ccompat/v7"; }
 
 is_free() { if (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; then return 1; fi; }
 
+# Schemas are kept in a file, without H2's delay of half a second for its writes: a registry that is killed has what it
+# acknowledged when it comes back.
 launch() {
   local java tenths=600
   java=$(find_java)
@@ -110,6 +112,7 @@ launch() {
   (trap '' HUP && exec "$java" "-Xmx${REGISTRY_HEAP:-384m}" -XX:+UseSerialGC -XX:TieredStopAtLevel=1 \
     -Dquarkus.http.host=127.0.0.1 "-Dquarkus.http.port=$port" \
     -Dquarkus.management.host=127.0.0.1 "-Dquarkus.management.port=$((port + 1))" \
+    "-Dapicurio.datasource.url=jdbc:h2:file:$dir/schemas;WRITE_DELAY=0" \
     -Djava.io.tmpdir="$dir" -jar "$app/quarkus-run.jar") </dev/null >>"$dir/log" 2>&1 &
   echo $! >"$dir/pid"
   disown # or the shell would report how it ended

@@ -5,9 +5,13 @@ import (
 	"time"
 )
 
-// unknownFor is how long an answer "there is none" is believed, so that a stream
-// of events with one bad id is not a stream of requests.
-const unknownFor = 30 * time.Second
+// unknownFor is how long an answer "there is none" is believed at most, so that a
+// stream of events with one bad id is not a stream of requests. While an id is waited
+// for, it is asked for at least eight times: the last of them decides.
+const (
+	unknownFor = 30 * time.Second
+	asked      = 8
+)
 
 // cache remembers schemas by id, which registries never change, and which ids are
 // unknown.
@@ -42,8 +46,9 @@ func (c *cache) put(id ID, s *Schema) {
 	c.schemas[id] = s
 }
 
-// missing notes that id is unknown now, and returns since when.
-func (c *cache) missing(id ID, err error, now time.Time) unknown {
+// missing notes that id is unknown now, and returns since when. It is waited for during
+// wait.
+func (c *cache) missing(id ID, err error, now time.Time, wait time.Duration) unknown {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	u, ok := c.unknown[id]
@@ -52,6 +57,9 @@ func (c *cache) missing(id ID, err error, now time.Time) unknown {
 		u.first = now
 	}
 	u.err, u.until = err, now.Add(unknownFor)
+	if now.Sub(u.first) < wait {
+		u.until = now.Add(min(unknownFor, wait/asked))
+	}
 	c.unknown[id] = u
 	return u
 }

@@ -118,7 +118,7 @@ func (s *source) schema(ctx context.Context, id ID) (*Schema, error) {
 		return found, nil
 	case errors.Is(err, ErrUnknown):
 		now := time.Now()
-		return nil, s.unknown(id, s.cache.missing(id, err, now), now)
+		return nil, s.unknown(id, s.cache.missing(id, err, now, s.config.UnknownFor), now)
 	}
 	return nil, err
 }

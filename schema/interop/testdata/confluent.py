@@ -1,9 +1,17 @@
-"""Encodes and decodes with Confluent's serializers: a list of tasks as JSON on stdin, the answers on stdout."""
+"""Encodes and decodes with Confluent's serializers: a list of tasks as JSON on stdin, the answers on stdout.
+
+A task with a "header" has the schema's id there: it encodes to a pair of the value and the header, and decodes by both.
+"""
 import base64
 import json
 import sys
 
-from confluent_kafka.schema_registry import SchemaRegistryClient, topic_record_subject_name_strategy
+from confluent_kafka.schema_registry import (
+    SchemaRegistryClient,
+    dual_schema_id_deserializer,
+    header_schema_id_serializer,
+    topic_record_subject_name_strategy,
+)
 from confluent_kafka.schema_registry.avro import AvroDeserializer, AvroSerializer
 from confluent_kafka.schema_registry.json_schema import JSONDeserializer, JSONSerializer
 from confluent_kafka.schema_registry.protobuf import ProtobufDeserializer, ProtobufSerializer
@@ -27,21 +35,29 @@ def message(task):
 
 
 def run(task):
-    context = SerializationContext(task["topic"], MessageField.VALUE, [])
+    header = task.get("header")
+    headers = [("__value_schema_id", bytes.fromhex(header))] if header else []
+    context = SerializationContext(task["topic"], MessageField.VALUE, headers)
     kind, data = task["format"], bytes.fromhex(task.get("data", ""))
+    write = dict(conf, **({"schema.id.serializer": header_schema_id_serializer} if header is not None else {}))
+    read = {"schema.id.deserializer": dual_schema_id_deserializer} if header is not None else {}
+
+    def encoded(value):
+        return [value.hex(), context.headers[0][1].hex()] if header is not None else value.hex()
+
     if kind == "avro":
         if task["op"] == "encode":
-            return AvroSerializer(client, task["schema"], conf=conf)(task["value"], context).hex()
-        return AvroDeserializer(client)(data, context)
+            return encoded(AvroSerializer(client, task["schema"], conf=write)(task["value"], context))
+        return AvroDeserializer(client, conf=read)(data, context)
     if kind == "json":
         if task["op"] == "encode":
-            return JSONSerializer(task["schema"], client, conf=conf)(task["value"], context).hex()
-        return JSONDeserializer(task["schema"], schema_registry_client=client)(data, context)
+            return encoded(JSONSerializer(task["schema"], client, conf=write)(task["value"], context))
+        return JSONDeserializer(task["schema"], schema_registry_client=client, conf=read)(data, context)
     cls = message(task)
     if task["op"] == "encode":
         value = json_format.ParseDict(task["value"], cls())
-        return ProtobufSerializer(cls, client, conf=dict(conf, **{"skip.known.types": True, "use.latest.version": False}))(value, context).hex()
-    return json_format.MessageToDict(ProtobufDeserializer(cls, conf={})(data, context))
+        return encoded(ProtobufSerializer(cls, client, conf=dict(write, **{"skip.known.types": True, "use.latest.version": False}))(value, context))
+    return json_format.MessageToDict(ProtobufDeserializer(cls, conf=read)(data, context))
 
 
 json.dump([run(task) for task in json.load(sys.stdin)], sys.stdout)
