@@ -74,7 +74,9 @@ func EnvironmentSegment(name string) (string, error) { return naming.Environment
 type SchemaCodec interface {
 	Codec
 	// SchemaText returns the schema in the format's own language: JSON for Avro and
-	// JSON Schema, .proto or a base64 descriptor for Protobuf.
+	// JSON Schema, {"message": name, "files": descriptors as JSON} for Protobuf. Package
+	// catalog compares these by the codec's ContentType, application/avro,
+	// application/protobuf and application/json; anything else is text to it.
 	SchemaText() string
 }
 

@@ -206,7 +206,7 @@ func TestLooks(t *testing.T) {
 			}
 		}
 		for name, want := range map[string]string{
-			"index.md":                  "| [sales.public.orders.v1](sales.public.orders.v1.md) | order |",
+			"index.md":                  "| order |  | [sales.public.orders.v1](sales.public.orders.v1.md) |",
 			"sales.public.orders.v1.md": "# sales.public.orders.v1\n",
 		} {
 			r := httptest.NewRequest(http.MethodGet, "http://localhost/catalog/pages/"+name, nil)

@@ -38,8 +38,8 @@ func entityName(s string) string {
 	return strings.Trim(s, "-_.")
 }
 
-// Schemas returns the JSON Schema of each type as a file, topic/type.json, and the
-// schemas of other formats under .avsc or .proto.txt.
+// Schemas returns the schema of each type as a file: topic/type.json, .avsc for Avro, and
+// .txt for one that is no JSON.
 func (d *Document) Schemas() (files []File) {
 	for i := range d.Topics {
 		t := &d.Topics[i]
@@ -52,7 +52,7 @@ func (d *Document) Schemas() (files []File) {
 			var whole string
 			switch {
 			case json.Unmarshal(e.Schema, &whole) == nil:
-				name, text = name+".proto.txt", []byte(whole)
+				name, text = name+".txt", []byte(whole)
 			case strings.HasSuffix(e.ContentType, "avro"):
 				name += ".avsc"
 			default:

@@ -199,3 +199,34 @@ func FuzzReadCatalog(f *testing.F) {
 		}
 	})
 }
+
+type embeds struct {
+	embedded
+	*Pointed
+	Country string `json:"country"`
+}
+
+type embedded struct {
+	ID, Name, City string
+	At             time.Time
+}
+
+type Pointed struct{ Zip, Street, Number, Floor string }
+
+// Embedded structs have more fields than what embeds them.
+func TestEmbeddedStructs(t *testing.T) {
+	t.Parallel()
+	d, err := catalog.Of(eventbus.NewTopic(eventbus.TopicConfig[embeds]{Domain: "a", Name: "b", Type: "E", Key: func(e embeds) string { return e.ID + e.Country }}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &d.Topics[0].Events[0]
+	for _, want := range []string{`"ID":"ID-`, `"City":"City-`, `"country":"country-`} {
+		if !strings.Contains(string(e.Example), want) {
+			t.Errorf("%s is not in %s", want, e.Example)
+		}
+	}
+	if len(e.Key.Examples) != 2 || !strings.Contains(e.Key.Examples[0], "country-") {
+		t.Errorf("keys %q", e.Key.Examples)
+	}
+}

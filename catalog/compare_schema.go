@@ -25,9 +25,16 @@ func (c *comparison) schemas(path string, old, now *Event) {
 		c.add(path, "schema-removed", Undecided, "schema", "", "what the data looks like is not known any more", "")
 		return
 	}
+	switch now.ContentType {
+	case avroMedia:
+		c.avro(path, old.Schema, now.Schema)
+		return
+	case protobufMedia:
+		c.protobuf(path, old.Schema, now.Schema)
+		return
+	}
 	was, is := new(schemaDocument), new(schemaDocument)
-	if json.Unmarshal(old.Schema, &was.root) != nil || json.Unmarshal(now.Schema, &is.root) != nil ||
-		was.root["$schema"] != jsonschema.Draft || is.root["$schema"] != jsonschema.Draft {
+	if json.Unmarshal(old.Schema, &was.root) != nil || json.Unmarshal(now.Schema, &is.root) != nil || !was.understood() || was.root["$schema"] != is.root["$schema"] {
 		c.add(path, "schema-changed", Undecided, "", "", "the schema is of a language that is not understood here", "Let the schema registry check it (eventbus schemas check), and allow it with a reason")
 		return
 	}
@@ -37,16 +44,52 @@ func (c *comparison) schemas(path string, old, now *Event) {
 
 type schemaDocument struct{ root map[string]any }
 
+// draft7 is the draft that registries understand (draft7.go writes AsyncAPI's).
+const draft7 = "http://json-schema.org/draft-07/schema#"
+
+// understood reports whether the keywords of the schema are known here.
+func (d *schemaDocument) understood() bool {
+	return d.root["$schema"] == jsonschema.Draft || d.root["$schema"] == draft7
+}
+
+// target finds what a reference leads to inside the schema.
+func (d *schemaDocument) target(name string) (map[string]any, bool) {
+	if name == "#" {
+		return d.root, true
+	}
+	def, inside := definition(name)
+	for _, keyword := range definitions {
+		if defs, _ := d.root[keyword].(map[string]any); inside && defs[def] != nil {
+			target, ok := defs[def].(map[string]any)
+			return target, ok
+		}
+	}
+	return nil, false
+}
+
+// definitions are the keywords under which schemas of 2020-12 and of draft-07 declare
+// others.
+var definitions = []string{"$defs", "definitions"}
+
+// definition is the name that a reference has inside its schema.
+func definition(reference string) (name string, inside bool) {
+	for _, keyword := range definitions {
+		if name, inside = strings.CutPrefix(reference, "#/"+keyword+"/"); inside {
+			return name, true
+		}
+	}
+	return "", false
+}
+
 // resolve follows a reference, with the keywords beside it.
 func (d *schemaDocument) resolve(s map[string]any) (resolved map[string]any, name string) {
 	name, ok := s["$ref"].(string)
 	if !ok {
 		return s, ""
 	}
-	target := d.root
-	if def, inside := strings.CutPrefix(name, "#/$defs/"); inside {
-		defs, _ := d.root["$defs"].(map[string]any)
-		target, _ = defs[def].(map[string]any)
+	target, found := d.target(name)
+	if !found {
+		return s, "" // the keyword stays, and is undecided where it changes
 	}
 	resolved = maps.Clone(target)
 	if resolved == nil {
@@ -74,7 +117,7 @@ const (
 
 // understood are the keywords that compare looks at; any other is undecided.
 var understood = []string{
-	"$schema", "$defs", "$ref", "title", "type", "description", "properties", "required", "items", "additionalProperties", "format", "enum", "const", "contentEncoding",
+	"$schema", "$defs", "definitions", "title", "type", "description", "properties", "required", "items", "additionalProperties", "format", "enum", "const", "contentEncoding",
 	"minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "anyOf", jsonschema.Personal,
 }
 

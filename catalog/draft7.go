@@ -4,24 +4,33 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
-	"strings"
-
-	"github.com/eventbus-go/eventbus/internal/jsonschema"
 )
 
-// payload is the schema of the data as AsyncAPI's own schema object, a superset of
-// draft-07. It is nil where the data has no JSON Schema.
+// avroFormat names Avro in a document, by the newest version that AsyncAPI lists.
+const avroFormat = "application/vnd.apache.avro+json;version=1.9.0"
+
+// payload is the schema of the data: AsyncAPI's own schema object, a superset of
+// draft-07, or Avro with the name of its format. It is nil where the data has neither.
 func (a *asyncAPI) payload(k string, e *Event) object {
-	var s object
-	if json.Unmarshal(e.Schema, &s) != nil || s["$schema"] != jsonschema.Draft {
+	d := new(schemaDocument)
+	if json.Unmarshal(e.Schema, &d.root) != nil {
 		return nil
 	}
+	if e.ContentType == avroMedia && d.root[referencesKeyword] == nil {
+		return object{"schemaFormat": avroFormat, "schema": d.root}
+	}
+	if !d.understood() {
+		return nil
+	}
+	s := d.root
 	delete(s, "$schema")
-	defs, _ := s["$defs"].(map[string]any)
-	delete(s, "$defs")
-	for _, name := range slices.Sorted(maps.Keys(defs)) {
-		if def, ok := defs[name].(map[string]any); ok {
-			a.schemas[k+"."+name] = older(def, k)
+	for _, keyword := range definitions {
+		defs, _ := s[keyword].(map[string]any)
+		delete(s, keyword)
+		for _, name := range slices.Sorted(maps.Keys(defs)) {
+			if def, ok := defs[name].(map[string]any); ok {
+				a.schemas[k+"."+key(name)] = older(def, k)
+			}
 		}
 	}
 	return older(s, k)
@@ -41,8 +50,12 @@ func older(s object, k string) object {
 	if !ok {
 		return out
 	}
-	reference := ref("components", "schemas", k+"."+strings.TrimPrefix(target, "#/$defs/"))
 	delete(out, "$ref")
+	name, inside := definition(target)
+	if !inside {
+		return out // it leads out of the schema, where a document can't follow
+	}
+	reference := ref("components", "schemas", k+"."+key(name))
 	if len(out) == 0 {
 		return reference
 	}

@@ -36,15 +36,14 @@ func (d *Document) Markdown() []File {
 		t := &d.Topics[i]
 		if t.Domain != domain {
 			domain = t.Domain
-			fmt.Fprintf(&index, "\n## %s\n\n| Topic | Events | Owner | Handled by |\n|---|---|---|---|\n", plain(domain))
-		}
-		types := make([]string, len(t.Events))
-		for j := range t.Events {
-			types[j] = plain(t.Events[j].Type)
+			fmt.Fprintf(&index, "\n## %s\n\n| Event | What it is | Topic | Owner | Handled by |\n|---|---|---|---|---|\n", plain(domain))
 		}
 		page := key(t.Name) + ".md"
-		fmt.Fprintf(&index, "| [%s](%s) | %s | %s | %s |\n", plain(t.Name), page, strings.Join(types, ", "), plain(t.Owner), plain(strings.Join(t.Groups, ", ")))
-		pages = append(pages, File{page, t.markdown()})
+		for j := range t.Events {
+			e := &t.Events[j]
+			fmt.Fprintf(&index, "| %s | %s | [%s](%s) | %s | %s |\n", plain(e.Type), plain(firstSentence(e.Description)), plain(t.Name), page, plain(t.Owner), plain(strings.Join(t.Groups, ", ")))
+		}
+		pages = append(pages, File{page, t.markdown(d.Service)})
 	}
 	return append([]File{{"index.md", bytes.Replace(index.Bytes(), []byte("\n\n\n"), []byte("\n\n"), 1)}}, pages...)
 }
@@ -71,7 +70,7 @@ func plain(s string) string {
 	return b.String()
 }
 
-func (t *Topic) markdown() []byte {
+func (t *Topic) markdown(service string) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "# %s\n\n[All topics](index.md)\n\n", plain(t.Name))
 	row := func(name, value string) {
@@ -83,13 +82,13 @@ func (t *Topic) markdown() []byte {
 	row("Owner", plain(t.Owner))
 	row("Scope", plain(t.Scope))
 	for _, env := range slices.Sorted(maps.Keys(t.Names)) {
-		row(plain(env), plain(t.Names[env]))
+		row("In "+plain(env), plain(t.Names[env]))
 	}
 	row("Partitions", number(t.Partitions))
 	row("Kept for", t.kept())
 	row("Handled by", plain(strings.Join(t.Groups, ", ")))
 	for i := range t.Events {
-		t.Events[i].markdown(&b)
+		t.Events[i].markdown(&b, service)
 	}
 	return b.Bytes()
 }
@@ -115,10 +114,13 @@ func (t *Topic) kept() string {
 	return s
 }
 
-func (e *Event) markdown(b *bytes.Buffer) {
+func (e *Event) markdown(b *bytes.Buffer, service string) {
 	fmt.Fprintf(b, "\n## %s\n\n", plain(e.Type))
 	if e.Description != "" {
 		fmt.Fprintf(b, "%s\n\n", plain(e.Description))
+	}
+	if e.Published && service != "" {
+		fmt.Fprintf(b, "Published by %s. ", plain(service))
 	}
 	switch e.Key.Source {
 	case NoKey:
@@ -127,7 +129,7 @@ func (e *Event) markdown(b *bytes.Buffer) {
 		fmt.Fprintf(b, "Events are in order by %s", plain(strings.Join(e.Key.Fields, " and ")))
 		e.keyExample(b)
 	default:
-		b.WriteString("Events with one key are in order")
+		b.WriteString("Events with the same key are in order")
 		e.keyExample(b)
 	}
 	fmt.Fprintf(b, "Data: %s", plain(e.ContentType))
@@ -146,21 +148,26 @@ func (e *Event) markdown(b *bytes.Buffer) {
 
 func (e *Event) keyExample(b *bytes.Buffer) {
 	if len(e.Key.Examples) > 0 {
-		fmt.Fprintf(b, ", a key looks like %s", plain(e.Key.Examples[0]))
+		fmt.Fprintf(b, "; a key looks like %s", plain(e.Key.Examples[0]))
 	}
 	b.WriteString(".\n")
 }
 
 // fields lists the fields of the data, those inside others by a path.
 func (e *Event) fields(b *bytes.Buffer) {
-	d := new(schemaDocument)
-	if json.Unmarshal(e.Schema, &d.root) != nil || d.root["$schema"] != jsonschema.Draft {
-		return
-	}
 	var rows []string
-	d.rows(d.root, "", 0, &rows)
+	d := new(schemaDocument)
+	switch {
+	case e.ContentType == protobufMedia:
+		rows = protobufRows(e.Schema)
+	case json.Unmarshal(e.Schema, &d.root) != nil:
+	case e.ContentType == avroMedia:
+		rows = avroRows(d.root)
+	case d.understood():
+		d.rows(d.root, "", 0, &rows)
+	}
 	if len(rows) > 0 {
-		fmt.Fprintf(b, "\n| Field | Type | Always there | |\n|---|---|---|---|\n%s", strings.Join(rows, ""))
+		fmt.Fprintf(b, "\n| Field | Type | Always there | What it is |\n|---|---|---|---|\n%s", strings.Join(rows, ""))
 	}
 }
 
@@ -186,7 +193,7 @@ func (d *schemaDocument) rows(s map[string]any, outer string, depth int, rows *[
 			doc = strings.TrimSpace("Personal data. " + doc)
 		}
 		path := outer + name
-		*rows = append(*rows, fmt.Sprintf("| %s | %s | %s | %s |\n", plain(path), plain(typeName(p)), there, plain(doc)))
+		*rows = append(*rows, row(path, typeName(p), there, doc))
 		if depth < deepestRow {
 			d.rows(p, path+".", depth+1, rows)
 			if items, ok := p["items"].(map[string]any); ok {

@@ -70,15 +70,29 @@ func fill(v reflect.Value, path, name string, depth int) {
 	case reflect.Map:
 		fillMap(v, path, name, depth)
 	case reflect.Struct:
-		for _, f := range visible(v.Type(), true) {
-			if to, err := v.FieldByIndexErr(f.Index); err == nil && to.CanSet() && f.depth == 0 {
-				fill(to, path+"."+f.name, f.name, depth+1)
-			}
+		fillStruct(v, path, name, depth)
+	}
+}
+
+// fillStruct sets the fields of v, which need not be one that can be set itself: those
+// of an embedded struct can, whatever its name.
+func fillStruct(v reflect.Value, path, name string, depth int) {
+	for _, f := range visible(v.Type(), true) {
+		if f.depth > 0 {
+			continue // its index is that within what is embedded, which follows
 		}
-		for i := range v.NumField() { // of embedded structs
-			if f := v.Type().Field(i); f.Anonymous && f.Type.Kind() == reflect.Struct {
-				fill(v.Field(i), path, name, depth)
-			}
+		if to := v.FieldByIndex(f.Index); to.CanSet() {
+			fill(to, path+"."+f.name, f.name, depth+1)
+		}
+	}
+	for i := range v.NumField() {
+		f := v.Type().Field(i)
+		switch {
+		case !f.Anonymous || f.Type.Kind() != reflect.Struct:
+		case f.IsExported():
+			fill(v.Field(i), path, name, depth)
+		default:
+			fillStruct(v.Field(i), path, name, depth)
 		}
 	}
 }

@@ -39,9 +39,10 @@ func SchemaFor[T any](options ...avro.SchemaOpt) string {
 }
 
 type format struct {
-	text   string
-	record string
-	schema *avro.Schema
+	text         string
+	record       string
+	schema       *avro.Schema
+	dependencies []registry.Dependency
 }
 
 func newFormat(t reflect.Type, text string, dependencies []registry.Dependency) (*format, error) {
@@ -59,7 +60,7 @@ func newFormat(t reflect.Type, text string, dependencies []registry.Dependency) 
 	if root.Name == "" {
 		return nil, fmt.Errorf("the schema is %s without a name: events are records", root.Type)
 	}
-	f := &format{text: text, record: root.Name, schema: schema}
+	f := &format{text: text, record: root.Name, schema: schema, dependencies: dependencies}
 	if root.Namespace != "" {
 		f.record = root.Namespace + "." + root.Name
 	}
@@ -87,6 +88,8 @@ func (f *format) Record() string { return f.record }
 func (f *format) Definition() registry.Definition {
 	return registry.Definition{Type: registry.Avro, Text: f.text}
 }
+
+func (f *format) Text() string { return codec.WithReferences(f.text, f.dependencies) }
 
 func (f *format) Index(*registry.Schema) ([]byte, error) { return nil, nil }
 

@@ -84,6 +84,8 @@ func (f *format) Definition() registry.Definition {
 	return registry.Definition{Type: registry.JSON, Text: f.text}
 }
 
+func (f *format) Text() string { return codec.WithReferences(f.text, f.dependencies) }
+
 func (f *format) Index(*registry.Schema) ([]byte, error) { return nil, nil }
 
 func (f *format) Refers(text, name string) bool { return strings.Contains(text, name) }

@@ -3,10 +3,12 @@ package protobuf
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"reflect"
 	"slices"
 
+	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protodesc"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -35,32 +37,30 @@ func Codec[T proto.Message](r *registry.Registry, f registry.Framing, options ..
 	}
 	format := &format{message: zero.ProtoReflect().Descriptor(), encode: encoderOf(zero), decode: decoderOf(zero)}
 	o := registry.Collect(options)
-	o.Dependencies = append(imports(format.message.ParentFile(), nil), o.Dependencies...)
+	o.Dependencies = append(imports(format.message.ParentFile()), o.Dependencies...)
 	return codec.New(name, r, f, format, o)
 }
 
-// imports are the files that one imports, each after its own imports. Google's
+// importedFiles are the files that one imports, each after its own imports. Google's
 // well-known types are part of every registry.
-func imports(file protoreflect.FileDescriptor, have []registry.Dependency) []registry.Dependency {
+func importedFiles(file protoreflect.FileDescriptor, have []protoreflect.FileDescriptor) []protoreflect.FileDescriptor {
 	all := file.Imports()
 	for i := range all.Len() {
 		imported := all.Get(i).FileDescriptor
-		if protofile.WellKnown(imported.Path()) || contains(have, imported.Path()) {
+		if protofile.WellKnown(imported.Path()) || slices.ContainsFunc(have, func(f protoreflect.FileDescriptor) bool { return f.Path() == imported.Path() }) {
 			continue
 		}
-		have = imports(imported, have)
-		have = append(have, registry.Dependency{Name: imported.Path(), Subject: imported.Path(), Text: textOf(imported)})
+		have = append(importedFiles(imported, have), imported)
 	}
 	return have
 }
 
-func contains(all []registry.Dependency, name string) bool {
-	for _, d := range all {
-		if d.Name == name {
-			return true
-		}
+// imports are the references of a file to those that it imports.
+func imports(file protoreflect.FileDescriptor) (all []registry.Dependency) {
+	for _, f := range importedFiles(file, nil) {
+		all = append(all, registry.Dependency{Name: f.Path(), Subject: f.Path(), Text: textOf(f)})
 	}
-	return false
+	return all
 }
 
 // textOf is a file as a registry takes it.
@@ -84,6 +84,28 @@ func (f *format) Record() string { return string(f.message.FullName()) }
 
 func (f *format) Definition() registry.Definition {
 	return registry.Definition{Type: registry.Protobuf, Text: textOf(f.message.ParentFile())}
+}
+
+// Text is the message's name with its file and all that it imports, in the JSON form of
+// descriptors: package catalog compares by it without knowing Protobuf.
+func (f *format) Text() string {
+	file := f.message.ParentFile()
+	text := struct {
+		Message string            `json:"message"`
+		Files   []json.RawMessage `json:"files"`
+	}{Message: string(f.message.FullName())}
+	for _, file := range append(importedFiles(file, nil), file) {
+		descriptor, err := protojson.Marshal(protodesc.ToFileDescriptorProto(file))
+		if err != nil {
+			panic("eventbus: protobuf: the descriptor of " + file.Path() + ": " + err.Error()) // of generated code: can't be
+		}
+		text.Files = append(text.Files, descriptor)
+	}
+	whole, err := json.Marshal(&text) // which also evens out the white space that protojson varies
+	if err != nil {
+		panic("eventbus: protobuf: " + err.Error())
+	}
+	return string(whole)
 }
 
 func (f *format) Refers(text, name string) bool {

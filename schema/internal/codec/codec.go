@@ -7,7 +7,9 @@ package codec
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -22,6 +24,9 @@ type Format interface {
 	Record() string
 	// Definition is the codec's own schema, without references.
 	Definition() registry.Definition
+	// Text is the codec's own schema with all that is needed to understand it, as
+	// JSON.
+	Text() string
 	// Refers reports whether the text of a schema refers to another by name.
 	Refers(text, name string) bool
 	// Index is the message indexes that go with the id of a schema of the
@@ -35,6 +40,27 @@ type Format interface {
 	// Reader returns what decodes data that was written by a schema of the
 	// registry, the codec's own for nil. Index is that of the event.
 	Reader(s *registry.Schema, load Load) (Decoder, error)
+}
+
+// referencesKeyword holds in a schema's text those that it refers to.
+const referencesKeyword = "x-eventbus-references"
+
+// WithReferences returns a schema in JSON with those that it refers to inside of it: a
+// catalogue sees a change of either.
+func WithReferences(text string, references []registry.Dependency) string {
+	text = strings.TrimSpace(text)
+	if len(references) == 0 || !strings.HasPrefix(text, "{") {
+		return text
+	}
+	all := make([]json.RawMessage, len(references))
+	for i, r := range references {
+		all[i] = json.RawMessage(r.Text)
+	}
+	inside, err := json.Marshal(all)
+	if err != nil {
+		return text // the codec has parsed them
+	}
+	return `{"` + referencesKeyword + `":` + string(inside) + "," + text[1:]
 }
 
 // Load returns the schema that a reference names.
@@ -88,6 +114,10 @@ func New(name string, r *registry.Registry, f registry.Framing, format Format, o
 }
 
 func (c *codec) ContentType() string { return c.format.ContentType() }
+
+// SchemaText returns the codec's own schema, for catalogues: what a service declares,
+// whatever the registry has.
+func (c *codec) SchemaText() string { return c.format.Text() }
 
 // Start finds the schema to write by, so that one that is missing is an error of
 // the bus's start.

@@ -1,0 +1,329 @@
+package catalog
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// avroMedia and protobufMedia are the content types whose schemas are compared by the
+// rules of their own languages.
+const (
+	avroMedia     = "application/avro"
+	protobufMedia = "application/protobuf"
+)
+
+// avroType is a type of an Avro schema (version 1.12), with its name in full.
+type avroType struct {
+	kind      string // a primitive, record, enum, fixed, array, map or union
+	name      string
+	props     map[string]any // as it was declared
+	namespace string         // that names inside of it are relative to
+}
+
+// avroSchema finds types by the names that others refer to them by.
+type avroSchema struct{ named map[string]avroType }
+
+// read returns the type that a part of a schema stands for.
+func (s *avroSchema) read(v any, namespace string) avroType {
+	switch v := v.(type) {
+	case string:
+		if t, ok := s.named[avroName(v, namespace)]; ok {
+			return t
+		}
+		return avroType{kind: v}
+	case []any:
+		return avroType{kind: "union", props: map[string]any{"branches": v}, namespace: namespace}
+	case map[string]any:
+		kind, ok := v["type"].(string)
+		if !ok {
+			return s.read(v["type"], namespace) // {"type": {…}}
+		}
+		t := avroType{kind: kind, props: v, namespace: namespace}
+		if name, ok := v["name"].(string); ok && slices.Contains([]string{"record", "error", "enum", "fixed"}, kind) {
+			if own, ok := v["namespace"].(string); ok {
+				namespace = own
+			}
+			t.name = avroName(name, namespace)
+			t.namespace = t.name[:max(strings.LastIndexByte(t.name, '.'), 0)]
+			s.named[t.name] = t
+		} else if known, ok := s.named[avroName(kind, namespace)]; ok {
+			return known
+		}
+		return t
+	}
+	return avroType{kind: fmt.Sprint(v)}
+}
+
+func avroName(name, namespace string) string {
+	if namespace == "" || strings.Contains(name, ".") {
+		return name
+	}
+	return namespace + "." + name
+}
+
+type avroComparison struct {
+	*comparison
+	old, now avroSchema
+	seen     map[[2]string]bool
+}
+
+func (c *comparison) avro(path string, old, now json.RawMessage) {
+	var a, b any
+	if json.Unmarshal(old, &a) != nil || json.Unmarshal(now, &b) != nil {
+		c.add(path, "schema-changed", Undecided, "", "", "one of the schemas is no JSON", "Allow it with a reason")
+		return
+	}
+	s := avroComparison{comparison: c, old: avroSchema{make(map[string]avroType)}, now: avroSchema{make(map[string]avroType)}, seen: make(map[[2]string]bool)}
+	s.old.declare(a, "")
+	s.now.declare(b, "")
+	s.compare(path+"#", s.old.read(a, ""), s.now.read(b, ""))
+}
+
+// declare reads all types of a schema, in the order in which they are declared: names
+// may be used from then on.
+func (s *avroSchema) declare(v any, namespace string) {
+	switch v := v.(type) {
+	case []any:
+		for _, branch := range v {
+			s.declare(branch, namespace)
+		}
+	case map[string]any:
+		references, _ := v[referencesKeyword].([]any)
+		for _, r := range references {
+			s.declare(r, "")
+		}
+		if t := s.read(v, namespace); t.name != "" {
+			namespace = t.namespace
+		}
+		fields, _ := v["fields"].([]any)
+		for _, f := range fields {
+			if field, ok := f.(map[string]any); ok {
+				s.declare(field["type"], namespace)
+			}
+		}
+		for _, inner := range []any{v["type"], v["items"], v["values"]} {
+			if _, name := inner.(string); !name && inner != nil {
+				s.declare(inner, namespace)
+			}
+		}
+	}
+}
+
+// referencesKeyword holds in a schema's text those that it refers to.
+const referencesKeyword = "x-eventbus-references"
+
+// The readers of Avro resolve what was written against their own schema, and fail where
+// that can't be done ("Schema Resolution").
+const (
+	avroOld = "a reader that was built with the old schema"
+	avroNew = "a reader of the events that the topic still keeps"
+)
+
+func (c *avroComparison) compare(path string, a, b avroType) {
+	if a.name != "" && b.name != "" {
+		pair := [2]string{a.name, b.name}
+		if c.seen[pair] {
+			return
+		}
+		c.seen[pair] = true
+	}
+	if a.kind != b.kind {
+		c.retyped(path, a.kind, b.kind)
+		return
+	}
+	switch {
+	case a.name == b.name:
+	case a.name[strings.LastIndexByte(a.name, '.')+1:] == b.name[strings.LastIndexByte(b.name, '.')+1:]:
+		c.add(path, "namespace-changed", Dangerous, a.name, b.name, "the record's name is a part of subjects in the registry: a new one begins a new history", "")
+	default:
+		c.add(path, "record-renamed", Breaking, a.name, b.name, avroOld+" takes data of "+a.name+" alone", "Keep the name")
+	}
+	known := []string{"type", "name", "namespace", "doc", "aliases", referencesKeyword}
+	switch a.kind {
+	case "record", "error":
+		known = append(known, "fields")
+		c.fields(path, a, b)
+	case "enum":
+		known = append(known, "symbols", "default")
+		c.symbols(path, a.props, b.props)
+	case "array":
+		known = append(known, "items")
+		c.compare(path+"/items", c.old.read(a.props["items"], a.namespace), c.now.read(b.props["items"], b.namespace))
+	case "map":
+		known = append(known, "values")
+		c.compare(path+"/values", c.old.read(a.props["values"], a.namespace), c.now.read(b.props["values"], b.namespace))
+	case "union":
+		known = append(known, "branches")
+		c.branches(path, a, b)
+	case "fixed", "null", "boolean", "int", "long", "float", "double", "bytes", "string":
+	default:
+		if !reflect.DeepEqual(a.props, b.props) {
+			c.add(path, "schema-changed", Undecided, a.kind, b.kind, "the type is not understood here", "Allow it with a reason")
+		}
+	}
+	if word(a.props["doc"]) != word(b.props["doc"]) {
+		c.add(path, "doc-changed", Safe, word(a.props["doc"]), word(b.props["doc"]), "for people only", "")
+	}
+	for _, key := range changedKeys(a.props, b.props, known) {
+		place, o, n := path+"/"+key, word(a.props[key]), word(b.props[key])
+		switch key {
+		case "size", "logicalType", "precision", "scale":
+			c.add(place, "format-changed", Breaking, o, n, avroOld+" takes the bytes for something else", newField)
+		default:
+			c.add(place, "keyword-changed", Undecided, o, n, "what this attribute means to readers is not known here", "Allow it with a reason")
+		}
+	}
+}
+
+// changedKeys are the keys by which two objects differ, but for some.
+func changedKeys(a, b map[string]any, but []string) (keys []string) {
+	all := make(map[string]any, len(a)+len(b))
+	maps.Copy(all, a)
+	maps.Copy(all, b)
+	for _, key := range slices.Sorted(maps.Keys(all)) {
+		if !slices.Contains(but, key) && !reflect.DeepEqual(a[key], b[key]) {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+// promoted are the types that a reader makes of others.
+var promoted = map[string][]string{"int": {"long", "float", "double"}, "long": {"float", "double"}, "float": {"double"}, "string": {"bytes"}, "bytes": {"string"}}
+
+func (c *avroComparison) retyped(path, from, to string) {
+	forth, back := slices.Contains(promoted[from], to), slices.Contains(promoted[to], from)
+	switch {
+	case forth && back:
+		c.add(path, "field-retyped", Dangerous, from, to, "the bytes are the same, and readers of each type take them", "")
+	case forth:
+		c.add(path, "field-widened", Breaking, from, to, avroOld+" can't make a "+from+" of a "+to, newField)
+	default:
+		c.add(path, "field-retyped", Breaking, from, to, avroOld+" can't read a "+to+", nor the new one the old events", newField)
+	}
+}
+
+// fieldsOf returns the fields of a record by name.
+func fieldsOf(t avroType) map[string]map[string]any {
+	all := make(map[string]map[string]any)
+	list, _ := t.props["fields"].([]any)
+	for _, f := range list {
+		if field, ok := f.(map[string]any); ok {
+			all[word(field["name"])] = field
+		}
+	}
+	return all
+}
+
+func (c *avroComparison) fields(path string, a, b avroType) {
+	was, is := fieldsOf(a), fieldsOf(b)
+	renamed := make(map[string]bool)
+	for _, name := range slices.Sorted(maps.Keys(was)) {
+		field, place := was[name], path+"/fields/"+name
+		if now := is[name]; now != nil {
+			c.field(place, field, now, a.namespace, b.namespace)
+			continue
+		}
+		_, spared := field["default"]
+		level, why := Breaking, avroOld+" finds no "+name+" and has no default for it"
+		if spared {
+			level, why = Dangerous, avroOld+" takes its default for every event"
+		}
+		rule, to := "field-removed", ""
+		for _, other := range slices.Sorted(maps.Keys(is)) {
+			if aliases, _ := is[other]["aliases"].([]any); was[other] == nil && slices.Contains(aliases, any(name)) {
+				rule, to = "field-renamed", other
+				renamed[other] = true
+				c.compare(place, c.old.read(field["type"], a.namespace), c.now.read(is[other]["type"], b.namespace))
+			}
+		}
+		c.add(place, rule, level, name, to, why, "Keep the field until nobody reads it, or declare a new version of the topic")
+	}
+	for _, name := range slices.Sorted(maps.Keys(is)) {
+		if was[name] != nil || renamed[name] {
+			continue
+		}
+		if _, ok := is[name]["default"]; ok {
+			c.add(path+"/fields/"+name, "field-added", Safe, "", name, "readers pass over fields that they don't know, and take the default for older events", "")
+		} else {
+			c.add(path+"/fields/"+name, "required-field-added", Breaking, "", name, avroNew+" meets events without it", "Give it a default")
+		}
+	}
+}
+
+func (c *avroComparison) field(path string, a, b map[string]any, was, is string) {
+	for _, key := range changedKeys(a, b, []string{"name", "type", "order", "aliases"}) {
+		o, n := word(a[key]), word(b[key])
+		switch _, still := b["default"]; {
+		case key == "doc":
+			c.add(path, "doc-changed", Safe, o, n, "for people only", "")
+		case key == "default" && !still:
+			c.add(path, "default-removed", Breaking, o, "", avroNew+" can't read those without the field", "Keep the default")
+		case key == "default":
+			c.add(path, "default-changed", Dangerous, o, n, "events without the field mean something else to new readers", "")
+		default:
+			c.add(path+"/"+key, "keyword-changed", Undecided, o, n, "what this attribute means to readers is not known here", "Allow it with a reason")
+		}
+	}
+	c.compare(path, c.old.read(a["type"], was), c.now.read(b["type"], is))
+}
+
+func (c *avroComparison) symbols(path string, a, b map[string]any) {
+	was, _ := a["symbols"].([]any)
+	is, _ := b["symbols"].([]any)
+	lacks := func(rule, symbol, o, n, reader string, by map[string]any) {
+		if _, ok := by["default"]; ok {
+			c.add(path, rule, Dangerous, o, n, reader+" takes its default for "+symbol, "")
+		} else {
+			c.add(path, rule, Breaking, o, n, reader+" does not know "+symbol, "Give the enum a default first, and wait until all readers have it")
+		}
+	}
+	for _, s := range is {
+		if !slices.Contains(was, s) {
+			lacks("enum-value-added", word(s), "", word(s), avroOld, a)
+		}
+	}
+	for _, s := range was {
+		if !slices.Contains(is, s) {
+			lacks("enum-value-removed", word(s), word(s), "", avroNew, b)
+		}
+	}
+	if word(a["default"]) != word(b["default"]) {
+		c.add(path, "default-changed", Dangerous, word(a["default"]), word(b["default"]), "values that readers don't know mean something else", "")
+	}
+}
+
+// branches compares unions by the kinds or names of what they choose from: the order
+// is resolved by readers.
+func (c *avroComparison) branches(path string, a, b avroType) {
+	read := func(s *avroSchema, t avroType) map[string]avroType {
+		all := make(map[string]avroType)
+		list, _ := t.props["branches"].([]any)
+		for _, v := range list {
+			branch := s.read(v, t.namespace)
+			key := branch.name
+			if key == "" {
+				key = branch.kind
+			}
+			all[key] = branch
+		}
+		return all
+	}
+	was, is := read(&c.old, a), read(&c.now, b)
+	for _, key := range slices.Sorted(maps.Keys(was)) {
+		if branch, ok := is[key]; ok {
+			c.compare(path+"/"+key, was[key], branch)
+		} else {
+			c.add(path+"/"+key, "choice-removed", Breaking, key, "", avroNew+" still meets a "+key, "Keep it for reading")
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(is)) {
+		if _, ok := was[key]; !ok {
+			c.add(path+"/"+key, "choice-added", Breaking, "", key, avroOld+" can't read a "+key, newField)
+		}
+	}
+}

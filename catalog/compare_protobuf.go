@@ -1,0 +1,239 @@
+package catalog
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// protobufSchema is what package schema/protobuf gives as its schema: the name of the
+// message, and the files that declare it and what it holds, in the JSON form of
+// descriptors. Google's own files are left out.
+type protobufSchema struct {
+	Message string         `json:"message"`
+	Files   []protobufFile `json:"files"`
+
+	messages map[string]protobufMessage
+	enums    map[string]protobufEnum
+}
+
+type protobufFile struct {
+	Package     string            `json:"package"`
+	Syntax      string            `json:"syntax"`
+	Edition     string            `json:"edition"`
+	MessageType []protobufMessage `json:"messageType"`
+	EnumType    []protobufEnum    `json:"enumType"`
+}
+
+type protobufMessage struct {
+	Name       string            `json:"name"`
+	Field      []protobufField   `json:"field"`
+	NestedType []protobufMessage `json:"nestedType"`
+	EnumType   []protobufEnum    `json:"enumType"`
+	OneofDecl  []struct {
+		Name string `json:"name"`
+	} `json:"oneofDecl"`
+	Options json.RawMessage `json:"options"`
+}
+
+type protobufField struct {
+	Name           string          `json:"name"`
+	Number         int32           `json:"number"`
+	Label          string          `json:"label"`
+	Type           string          `json:"type"`
+	TypeName       string          `json:"typeName"`
+	JSONName       string          `json:"jsonName"`
+	DefaultValue   string          `json:"defaultValue"`
+	OneofIndex     *int            `json:"oneofIndex"`
+	Proto3Optional bool            `json:"proto3Optional"`
+	Options        json.RawMessage `json:"options"`
+}
+
+type protobufEnum struct {
+	Name  string `json:"name"`
+	Value []struct {
+		Name   string `json:"name"`
+		Number int32  `json:"number"`
+	} `json:"value"`
+}
+
+func (s *protobufSchema) index() {
+	s.messages, s.enums = make(map[string]protobufMessage), make(map[string]protobufEnum)
+	var add func(scope string, messages []protobufMessage, enums []protobufEnum)
+	add = func(scope string, messages []protobufMessage, enums []protobufEnum) {
+		for _, e := range enums {
+			s.enums[scope+"."+e.Name] = e
+		}
+		for _, m := range messages {
+			s.messages[scope+"."+m.Name] = m
+			add(scope+"."+m.Name, m.NestedType, m.EnumType)
+		}
+	}
+	for _, f := range s.Files {
+		scope := ""
+		if f.Package != "" {
+			scope = "." + f.Package
+		}
+		add(scope, f.MessageType, f.EnumType)
+	}
+}
+
+type protobufComparison struct {
+	*comparison
+	old, now *protobufSchema
+	seen     map[[2]string]bool
+}
+
+func (c *comparison) protobuf(path string, old, now json.RawMessage) {
+	a, b := new(protobufSchema), new(protobufSchema)
+	if json.Unmarshal(old, a) != nil || json.Unmarshal(now, b) != nil || len(a.Files) == 0 || len(b.Files) == 0 {
+		c.add(path, "schema-changed", Undecided, "", "", "one of the schemas is not in the form that schema/protobuf gives", "Let the schema registry check it (eventbus schemas check), and allow it with a reason")
+		return
+	}
+	a.index()
+	b.index()
+	if a.Message != b.Message {
+		c.add(path, "message-renamed", Dangerous, a.Message, b.Message, "the bytes are the same, but the name is a part of subjects in the registry, and readers find messages by it", "Keep the name")
+	}
+	for i := range min(len(a.Files), len(b.Files)) {
+		if x, y := &a.Files[i], &b.Files[i]; x.Syntax != y.Syntax || x.Edition != y.Edition {
+			c.add(path, "syntax-changed", Undecided, x.Syntax+x.Edition, y.Syntax+y.Edition, "presence and defaults of fields may differ", "Allow it with a reason")
+		}
+	}
+	p := protobufComparison{comparison: c, old: a, now: b, seen: make(map[[2]string]bool)}
+	p.messages(path+"#", "."+a.Message, "."+b.Message)
+}
+
+// messages compares two messages field by field: their numbers are what data has.
+func (c *protobufComparison) messages(path, was, is string) {
+	pair := [2]string{was, is}
+	if c.seen[pair] {
+		return
+	}
+	c.seen[pair] = true
+	a, knownA := c.old.messages[was]
+	b, knownB := c.now.messages[is]
+	if !knownA && !knownB && was == is && strings.HasPrefix(was, ".google.protobuf.") {
+		return // they never change
+	}
+	if !knownA || !knownB {
+		c.add(path, "schema-changed", Undecided, was, is, "the message is not among the files of the schema", "Allow it with a reason")
+		return
+	}
+	if string(a.Options) != string(b.Options) {
+		c.add(path, "keyword-changed", Undecided, string(a.Options), string(b.Options), "what these options mean to readers is not known here", "Allow it with a reason")
+	}
+	old, now := byNumber(a.Field), byNumber(b.Field)
+	for _, n := range slices.Sorted(maps.Keys(old)) {
+		place := path + "/" + old[n].Name
+		if f, ok := now[n]; ok {
+			c.field(place, &a, &b, old[n], f)
+		} else {
+			c.add(place, "field-removed", Breaking, fmt.Sprintf("%s = %d", old[n].Name, n), "", readerOld+" finds it empty", "Keep the field until nobody reads it, and reserve its number then")
+		}
+	}
+	for _, n := range slices.Sorted(maps.Keys(now)) {
+		if _, ok := old[n]; ok {
+			continue
+		}
+		f := now[n]
+		if f.Label == "LABEL_REQUIRED" {
+			c.add(path+"/"+f.Name, "required-field-added", Breaking, "", f.Name, readerNew+" refuses those without it", "Make it optional")
+		} else {
+			c.add(path+"/"+f.Name, "field-added", Safe, "", fmt.Sprintf("%s = %d", f.Name, n), "readers pass over fields that they don't know", "")
+		}
+	}
+}
+
+func byNumber(fields []protobufField) map[int32]protobufField {
+	all := make(map[int32]protobufField, len(fields))
+	for _, f := range fields {
+		all[f.Number] = f
+	}
+	return all
+}
+
+// alike are the types whose data has one form, so that readers of one take another's,
+// cut off where it does not fit.
+var alike = [][]string{
+	{"TYPE_INT32", "TYPE_UINT32", "TYPE_INT64", "TYPE_UINT64", "TYPE_BOOL", "TYPE_ENUM"}, {"TYPE_SINT32", "TYPE_SINT64"},
+	{"TYPE_FIXED32", "TYPE_SFIXED32"}, {"TYPE_FIXED64", "TYPE_SFIXED64"}, {"TYPE_STRING", "TYPE_BYTES"},
+}
+
+func (c *protobufComparison) field(path string, in, inNow *protobufMessage, a, b protobufField) {
+	if a.Name != b.Name || a.JSONName != b.JSONName {
+		c.add(path, "field-renamed", Dangerous, a.Name, b.Name, "the bytes are the same, but the JSON form and the generated code have another name", "")
+	}
+	switch {
+	case a.Type == b.Type:
+	case slices.ContainsFunc(alike, func(group []string) bool { return slices.Contains(group, a.Type) && slices.Contains(group, b.Type) }):
+		c.add(path, "field-retyped", Dangerous, typeWord(a.Type), typeWord(b.Type), "readers of each type take the other's bytes, cut off where they don't fit", "")
+	default:
+		c.add(path, "field-retyped", Breaking, typeWord(a.Type), typeWord(b.Type), readerOld+" can't read it, nor the new one the old events", newField)
+		return
+	}
+	if a.Label != b.Label {
+		c.add(path, "label-changed", Breaking, typeWord(a.Label), typeWord(b.Label), readerOld+" reads the values otherwise", newField)
+	}
+	if o, n := a.oneof(in), b.oneof(inNow); o != n {
+		c.add(path, "choice-changed", Breaking, o, n, "a value in a oneof clears the others when it is read", newField)
+	}
+	if a.Proto3Optional != b.Proto3Optional {
+		c.add(path, "presence-changed", Dangerous, fmt.Sprint(a.Proto3Optional), fmt.Sprint(b.Proto3Optional), "an empty value and none are told apart by one of them", "")
+	}
+	if a.DefaultValue != b.DefaultValue {
+		c.add(path, "default-changed", Dangerous, a.DefaultValue, b.DefaultValue, "events without the field mean something else", "")
+	}
+	if string(a.Options) != string(b.Options) {
+		c.add(path, "keyword-changed", Undecided, string(a.Options), string(b.Options), "what these options mean to readers is not known here", "Allow it with a reason")
+	}
+	switch {
+	case a.Type == "TYPE_ENUM" && b.Type == "TYPE_ENUM":
+		c.enum(path, c.old.enums[a.TypeName], c.now.enums[b.TypeName])
+	case a.TypeName != "" && b.TypeName != "":
+		if a.TypeName != b.TypeName {
+			c.add(path, "message-renamed", Dangerous, a.TypeName, b.TypeName, "the bytes are the same if the messages are; their names matter to generated code", "")
+		}
+		c.messages(path, a.TypeName, b.TypeName)
+	}
+}
+
+// oneof is the name of the choice that a field is in. An optional field of proto3 has one
+// of its own, which no data shows.
+func (f *protobufField) oneof(in *protobufMessage) string {
+	if f.OneofIndex == nil || f.Proto3Optional || *f.OneofIndex < 0 || *f.OneofIndex >= len(in.OneofDecl) {
+		return ""
+	}
+	return in.OneofDecl[*f.OneofIndex].Name
+}
+
+func typeWord(s string) string {
+	_, rest, _ := strings.Cut(s, "_")
+	return strings.ToLower(rest)
+}
+
+func (c *protobufComparison) enum(path string, a, b protobufEnum) {
+	was, is := make(map[int32]string), make(map[int32]string)
+	for _, v := range a.Value {
+		was[v.Number] = v.Name
+	}
+	for _, v := range b.Value {
+		is[v.Number] = v.Name
+	}
+	for _, n := range slices.Sorted(maps.Keys(was)) {
+		name, ok := is[n]
+		switch {
+		case !ok:
+			c.add(path, "enum-value-removed", Breaking, was[n], "", readerNew+" still meets the value", "Keep the value for reading")
+		case name != was[n]:
+			c.add(path, "enum-value-renamed", Dangerous, was[n], name, "the bytes are the same, but the JSON form and the generated code have another name", "")
+		}
+	}
+	for _, n := range slices.Sorted(maps.Keys(is)) {
+		if _, ok := was[n]; !ok {
+			c.add(path, "enum-value-added", Breaking, "", is[n], readerOld+" does not know the value", "Let all readers take unknown values first")
+		}
+	}
+}

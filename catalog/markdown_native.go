@@ -1,0 +1,93 @@
+package catalog
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+)
+
+// row is a line of a table of fields.
+func row(path, typ, there, doc string) string {
+	return fmt.Sprintf("| %s | %s | %s | %s |\n", plain(path), plain(typ), there, plain(doc))
+}
+
+// avroRows lists the fields of an Avro record, those of records inside it by a path.
+func avroRows(root any) (rows []string) {
+	s := avroSchema{make(map[string]avroType)}
+	s.declare(root, "")
+	var list func(t avroType, outer string, depth int)
+	list = func(t avroType, outer string, depth int) {
+		fields, _ := t.props["fields"].([]any)
+		for _, f := range fields {
+			field, _ := f.(map[string]any)
+			inner, there := s.read(field["type"], t.namespace), "yes"
+			if branches, ok := inner.props["branches"].([]any); ok && len(branches) == 2 && (branches[0] == "null" || branches[1] == "null") {
+				there = "may be null"
+				if branches[0] == "null" {
+					inner = s.read(branches[1], inner.namespace)
+				} else {
+					inner = s.read(branches[0], inner.namespace)
+				}
+			}
+			path, doc := outer+word(field["name"]), ""
+			if text, ok := field["doc"].(string); ok {
+				doc = text
+			}
+			rows = append(rows, row(path, inner.word(), there, doc))
+			if path += "."; inner.kind == "array" {
+				path, inner = strings.TrimSuffix(path, ".")+"[].", s.read(inner.props["items"], inner.namespace)
+			}
+			if depth < deepestRow {
+				list(inner, path, depth+1)
+			}
+		}
+	}
+	list(s.read(root, ""), "", 0)
+	return rows
+}
+
+// word is what people call a type.
+func (t avroType) word() string {
+	if logical, ok := t.props["logicalType"].(string); ok {
+		return logical
+	}
+	if t.kind == "enum" {
+		symbols, _ := t.props["symbols"].([]any)
+		return "one of " + strings.Trim(fmt.Sprint(symbols), "[]")
+	}
+	return t.kind
+}
+
+// protobufRows lists the fields of a message, those of messages inside it by a path.
+func protobufRows(text json.RawMessage) (rows []string) {
+	s := new(protobufSchema)
+	if json.Unmarshal(text, s) != nil {
+		return nil
+	}
+	s.index()
+	var list func(message, outer string, depth int)
+	list = func(message, outer string, depth int) {
+		fields := s.messages[message].Field
+		for i := range fields {
+			f := &fields[i]
+			path, typ, there := outer+f.JSONName, typeWord(f.Type), "yes, or empty"
+			if f.TypeName != "" {
+				typ = strings.TrimPrefix(f.TypeName, ".")
+			}
+			switch {
+			case f.Label == "LABEL_REQUIRED":
+				there = "yes"
+			case f.Label == "LABEL_REPEATED":
+				path += "[]"
+			case f.Proto3Optional || f.OneofIndex != nil || f.Type == "TYPE_MESSAGE":
+				there = "no"
+			}
+			rows = append(rows, row(path, typ, there, fmt.Sprintf("Number %d.", f.Number)))
+			if depth < deepestRow {
+				list(f.TypeName, path+".", depth+1)
+			}
+		}
+	}
+	list("."+s.Message, "", 0)
+	return rows
+}
