@@ -36,14 +36,14 @@ func TestOperationsAreTrue(t *testing.T) {
 			if block[1] != "sh" && !prompted {
 				continue // output
 			}
-			// What a shell takes as one word in quotes.
-			line = regexp.MustCompile(`"[^"]*"`).ReplaceAllStringFunc(line, func(q string) string { return strings.ReplaceAll(q[1:len(q)-1], " ", "_") })
 			words := strings.Fields(strings.SplitN(line, "#", 2)[0])
 			switch {
 			case len(words) == 0:
 			case words[0] == "eventbus":
 				commands++
-				understood(t, words[1:])
+				// A shell takes what is in quotes as one word.
+				whole := regexp.MustCompile(`"[^"]*"`).ReplaceAllString(line, "quoted")
+				understood(t, strings.Fields(strings.SplitN(whole, "#", 2)[0])[1:])
 			case words[0] == "curl":
 				calls++
 				served(t, line)

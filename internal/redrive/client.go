@@ -6,10 +6,10 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/eventbus-go/eventbus/internal/letter"
 	"github.com/eventbus-go/eventbus/kafka"
-	"github.com/eventbus-go/eventbus/transport"
 )
 
 // Client reads the dead letters of a cluster and runs jobs on them. It is safe
@@ -18,6 +18,7 @@ type Client struct {
 	cluster *kafka.Transport
 	cfg     Config
 	process string // random: this Client as the holder of jobs
+	lease   time.Duration
 
 	mu   sync.Mutex
 	book book // guarded by mu, also while it is read
@@ -39,7 +40,7 @@ func New(cluster *kafka.Transport, cfg Config) *Client {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Client{cluster: cluster, cfg: cfg, process: random(8), book: book{cluster: cluster}}
+	return &Client{cluster: cluster, cfg: cfg, process: random(8), lease: Lease, book: book{cluster: cluster}}
 }
 
 // isBox reports whether a topic is a dead-letter topic, by its name.
@@ -191,7 +192,7 @@ func (c *Client) Submit(ctx context.Context, o Order) (Job, error) {
 		return Job{}, err
 	}
 	s := session{x: x}
-	if err := s.write(ctx, []transport.Record{r}...); err != nil {
+	if err := s.write(ctx, r); err != nil {
 		return Job{}, err
 	}
 	c.log("dead-letter job ordered", &j)

@@ -22,7 +22,10 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	child()
+	goleak.VerifyTestMain(m)
+}
 
 type order struct {
 	ID  string `json:"id"`

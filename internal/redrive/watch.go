@@ -76,7 +76,7 @@ func (w *watch) look(ctx context.Context) ([]Job, error) {
 				s = sight{j.Holder.Renewed, now}
 			}
 			seen[j.ID] = s
-			if now.Sub(s.at) < Lease {
+			if now.Sub(s.at) < w.client.lease {
 				live[j.Topic] = true
 				continue
 			}
