@@ -48,6 +48,9 @@ const maxBook = 128 << 20
 // to know that it was fenced.
 const maxFences = 16
 
+// boxOverhead is what the maps of entries take.
+const boxOverhead = 512
+
 // refresh reads what was committed since the last time. Readers see the end of
 // transactions only, so a process that was killed in the midst of one can delay
 // this by transactionTimeout.
@@ -97,7 +100,7 @@ func (b *book) apply(r *transport.Record) error {
 			jobs: make(map[string]*Job), jobBytes: make(map[string]int), wrong: make(map[string]error),
 		}
 		b.boxes[at.topic] = e
-		b.size += len(at.topic)
+		b.size += len(at.topic) + boxOverhead
 	}
 	before := e.size(at)
 	delete(e.wrong, string(r.Key))

@@ -195,6 +195,7 @@ func (c *Client) Submit(ctx context.Context, o Order) (Job, error) {
 	if err := s.write(ctx, r); err != nil {
 		return Job{}, err
 	}
+	c.settle(ctx, &j)
 	c.log("dead-letter job ordered", &j)
 	return j, nil
 }

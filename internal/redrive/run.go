@@ -117,6 +117,7 @@ func (c *Client) execute(ctx context.Context, topic string, how Run, pick func(*
 	}
 	c.log("dead-letter job begins", j)
 	err = c.persist(ctx, s, j, how)
+	c.settle(ctx, j)
 	c.log("dead-letter job ended", j)
 	return *j, err
 }
@@ -336,8 +337,33 @@ func (c *Client) Stop(ctx context.Context, topic, id, who, why string) (Job, err
 	if err := s.commit(ctx, nil, j); err != nil {
 		return *j, err
 	}
+	c.settle(ctx, j)
 	c.log("dead-letter job stopped", j)
 	return *j, nil
+}
+
+// settling bounds how long settle waits.
+const settling = 2 * time.Second
+
+// settle waits until a job is seen as it was committed: brokers show a transaction
+// to readers some milliseconds after its end. So an order that follows, from
+// another process too, finds what this one did.
+func (c *Client) settle(ctx context.Context, j *Job) {
+	ctx, cancel := context.WithTimeout(ctx, settling)
+	defer cancel()
+	for ctx.Err() == nil {
+		seen, err := c.reading(ctx, func(b *book) (bool, error) {
+			e, err := b.of(j.Topic)
+			if err != nil || e.jobs[j.ID] == nil {
+				return false, err
+			}
+			is := e.jobs[j.ID]
+			return is.State == j.State && is.Done == j.Done && is.Holder == j.Holder, nil
+		})
+		if seen || err != nil || sleep(ctx, 10*time.Millisecond) != nil {
+			return
+		}
+	}
 }
 
 // log logs a job: who ordered what and why, and what came of it. Keys and errors

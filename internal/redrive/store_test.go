@@ -1,0 +1,220 @@
+package redrive_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/eventbus-go/eventbus/internal/redrive"
+	"github.com/eventbus-go/eventbus/kafka"
+	"github.com/eventbus-go/eventbus/kafkatest"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// id returns the id of the dead-letter topic, and its partitions.
+func (p *pile) id(t *testing.T) (id transport.TopicID, all []transport.Partition) {
+	t.Helper()
+	infos, err := p.cluster.Admin().Topics(t.Context(), p.topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range infos[0].Partitions {
+		all = append(all, transport.Partition{Topic: p.topic, Partition: i})
+	}
+	return infos[0].ID, all
+}
+
+// keep commits for a group as earlier versions did.
+func (p *pile) keep(t *testing.T, group string, commits ...transport.Commit) {
+	t.Helper()
+	if err := kafka.NewAdmin(p.cluster).KeepOffsets(t.Context(), group, commits...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestEarlierVersions: what they decided is read, stored in the new form with the
+// first decision, and refused to them from then on; what is lost is not taken for
+// undecided.
+func TestEarlierVersions(t *testing.T) {
+	onBrokers(t, func(t *testing.T, c *kafkatest.Cluster) {
+		p := heap(t, c, 300)
+		id, all := p.id(t)
+		var commits []transport.Commit
+		for _, at := range all {
+			commits = append(commits, redrive.OldCommit(at, id, 20, 10, redrive.Quarantined))
+		}
+		p.keep(t, redrive.Group, commits...)
+		client := p.client("ann@desk")
+		counts := func() string {
+			b, err := client.Open(t.Context(), p.topic)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return fmt.Sprint(b.Count(redrive.Open), b.Count(redrive.Quarantined), b.Count(redrive.Replayed), b.Count(redrive.Skipped))
+		}
+		if got := counts(); got != "210 30 60 0" {
+			t.Errorf("%s, want what the earlier version decided", got)
+		}
+		order := redrive.Order{Topic: p.topic, Who: "ann@desk", Why: "x", Action: redrive.Skip, Filter: redrive.Filter{Ranges: []redrive.Range{redrive.At(1, 50)}}}
+		if j, err := client.Start(t.Context(), order, redrive.Run{}); err != nil || j.Done.Skipped != 1 {
+			t.Fatalf("%+v, %v", j, err)
+		}
+		if got := counts(); got != "209 30 60 1" {
+			t.Errorf("%s after a decision", got)
+		}
+		kept, err := p.cluster.Admin().Committed(t.Context(), redrive.GroupKept, p.topic)
+		for _, at := range all {
+			if kept[at].Metadata != redrive.Marker(at, id).Metadata {
+				t.Errorf("%s: an earlier version reads %q, %v", at, kept[at].Metadata, err)
+			}
+		}
+		// The commits count no more.
+		p.keep(t, redrive.Group, redrive.OldCommit(all[0], id, 90, 1, redrive.Skipped))
+		if got := counts(); got != "209 30 60 1" {
+			t.Errorf("%s after an earlier version decided", got)
+		}
+	})
+}
+
+// TestLost: a marker without records says that decisions are gone.
+func TestLost(t *testing.T) {
+	p := heap(t, kafkatest.NewBroker(t), 30)
+	id, all := p.id(t)
+	p.keep(t, redrive.GroupKept, redrive.Marker(all[1], id))
+	client := p.client("ann@desk")
+	if _, err := client.Open(t.Context(), p.topic); !errors.Is(err, redrive.ErrLost) {
+		t.Errorf("opened: %v, want ErrLost", err)
+	}
+	if _, err := client.Start(t.Context(), redrive.Order{Topic: p.topic, Who: "ann@desk"}, redrive.Run{}); !errors.Is(err, redrive.ErrLost) {
+		t.Errorf("replayed: %v, want ErrLost", err)
+	}
+}
+
+// TestNoTopic: where the topic of decisions is missing, or would forget them,
+// nothing is decided.
+func TestNoTopic(t *testing.T) {
+	p := heap(t, kafkatest.NewBroker(t), 30)
+	order := redrive.Order{Topic: p.topic, Who: "console"}
+	client := redrive.New(p.cluster, redrive.Config{Who: "console"})
+	if b, err := client.Open(t.Context(), p.topic); err != nil || b.Count(redrive.Open) != 30 {
+		t.Errorf("opened: %v", err)
+	}
+	if _, err := client.Start(t.Context(), order, redrive.Run{}); !errors.Is(err, redrive.ErrNoTopic) {
+		t.Errorf("%v, want ErrNoTopic", err)
+	}
+	if _, err := client.Submit(t.Context(), order); !errors.Is(err, redrive.ErrNoTopic) {
+		t.Errorf("%v, want ErrNoTopic", err)
+	}
+	spec := transport.TopicSpec{Name: redrive.Topic, Partitions: 1, Replication: 1, Configs: map[string]string{"cleanup.policy": "delete"}}
+	if err := p.cluster.Admin().CreateTopics(t.Context(), spec); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Start(t.Context(), order, redrive.Run{}); err == nil || !strings.Contains(err.Error(), "set it to compact") {
+		t.Errorf("%v; want that the topic would forget", err)
+	}
+}
+
+// TestHostileRecords: garbage in the topic of decisions closes the box that it is
+// about, shows where it is, and ends with the record.
+func TestHostileRecords(t *testing.T) {
+	c := kafkatest.NewBroker(t)
+	p := heap(t, c, 30)
+	client := p.client("ann@desk")
+	order := redrive.Order{Topic: p.topic, Who: "ann@desk", Filter: redrive.Filter{Keys: []string{"c-1"}}}
+	if j, err := client.Start(t.Context(), order, redrive.Run{}); err != nil || j.Done.Replayed != 1 {
+		t.Fatalf("%+v, %v", j, err)
+	}
+	hostile := func(key string, value []byte) {
+		p.produce(t, transport.Record{Topic: redrive.Topic, Key: []byte(key), Value: value})
+	}
+	hostile("\x00\x1b[2J", []byte("x"))
+	hostile("page/other.dlq/0/0", []byte("x"))
+	order.Filter.Keys = []string{"c-2"}
+	if j, err := client.Start(t.Context(), order, redrive.Run{}); err != nil || j.Done.Replayed != 1 {
+		t.Fatalf("beside garbage about others: %+v, %v", j, err)
+	}
+	hostile("page/"+p.topic+"/0/7", []byte("\x1b[2J"))
+	order.Filter.Keys = []string{"c-3"}
+	for _, try := range []func() error{
+		func() error { _, err := client.Open(t.Context(), p.topic); return err },
+		func() error { _, err := client.Start(t.Context(), order, redrive.Run{}); return err },
+		func() error { _, err := p.client("bob@desk").Jobs(t.Context(), ""); return err },
+	} {
+		if err := try(); err == nil || !strings.Contains(err.Error(), redrive.Topic+"/0@") || strings.Contains(err.Error(), "\x1b") {
+			t.Errorf("%q; want the place of the record", err)
+		}
+	}
+	jobs, _ := client.Jobs(t.Context(), "")
+	if len(jobs) != 2 {
+		t.Errorf("%d jobs are shown beside garbage, want 2", len(jobs))
+	}
+	hostile("page/"+p.topic+"/0/7", nil)
+	if j, err := client.Start(t.Context(), order, redrive.Run{}); err != nil || j.Done.Replayed != 1 {
+		t.Errorf("after the garbage is removed: %+v, %v", j, err)
+	}
+}
+
+// TestPurge: what is deleted is noted, and needs a reason.
+func TestPurge(t *testing.T) {
+	onBrokers(t, func(t *testing.T, c *kafkatest.Cluster) {
+		p := heap(t, c, 300)
+		client := p.client("ann@desk")
+		order := redrive.Order{Topic: p.topic, Who: "ann@desk", Why: "old", Action: redrive.Skip, Filter: redrive.Filter{Ranges: []redrive.Range{{Partition: 0, To: 40}, {Partition: 0, From: 50, To: 60}}}}
+		if j, err := client.Start(t.Context(), order, redrive.Run{}); err != nil || j.Done.Skipped != 50 {
+			t.Fatalf("%+v, %v", j.Done, err)
+		}
+		purge := redrive.Order{Topic: p.topic, Who: "ann@desk", Action: redrive.Purge}
+		if _, err := client.Start(t.Context(), purge, redrive.Run{}); err == nil || !strings.Contains(err.Error(), "reason") {
+			t.Errorf("without a reason: %v", err)
+		}
+		purge.Why = "old"
+		b, err := client.Open(t.Context(), p.topic)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if would := b.Purgeable(false); would.Letters != 40 || would.Behind != 10 || would.Undecided != 0 {
+			t.Errorf("%+v would be deleted", would)
+		}
+		if j, err := client.Start(t.Context(), purge, redrive.Run{}); err != nil || j.Done.Deleted != 40 || j.State != redrive.Done {
+			t.Errorf("%+v, %v", j, err)
+		}
+		purge.IncludingOpen = true
+		if would, err := client.Plan(t.Context(), purge); err != nil || would.Deleted != 260 {
+			t.Errorf("%+v, %v", would, err)
+		}
+		if j, err := client.Start(t.Context(), purge, redrive.Run{}); err != nil || j.Done.Deleted != 260 {
+			t.Errorf("%+v, %v", j, err)
+		}
+		if b, err = client.Open(t.Context(), p.topic); err != nil || b.Count(redrive.Open) != 0 || b.Count(redrive.Skipped) != 50 {
+			t.Errorf("%d are open, %v", b.Count(redrive.Open), err)
+		}
+	})
+}
+
+// TestCausesBounded: more causes than are told apart are counted together, and
+// more keys than are remembered are estimated.
+func TestCausesBounded(t *testing.T) {
+	p := heap(t, kafkatest.NewBroker(t), 900)
+	box, err := p.client("x").Open(t.Context(), p.topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := box.Causes(t.Context(), redrive.Filter{}, 2)
+	if err != nil || len(all.List) != 2 || all.Letters != 900 || all.Others != 300 {
+		t.Errorf("%+v, %v", all, err)
+	}
+	q := heap(t, kafkatest.NewBroker(t), 0)
+	var records []transport.Record
+	for i := range 4000 {
+		records = append(records, transport.Record{Topic: q.topic, Partition: int32(i % partitions), Key: fmt.Append(nil, i), Value: []byte("x")})
+	}
+	q.produce(t, records...)
+	if box, err = q.client("x").Open(t.Context(), q.topic); err != nil {
+		t.Fatal(err)
+	}
+	all, err = box.Causes(t.Context(), redrive.Filter{}, 0)
+	if err != nil || len(all.List) != 1 || all.List[0].Reason != "(foreign)" || !all.List[0].AboutKeys || all.List[0].Keys < 3000 || all.List[0].Keys > 5000 {
+		t.Errorf("%+v, %v; want some 4000 keys", all, err)
+	}
+}
