@@ -19,6 +19,7 @@ type Client struct {
 	cfg     Config
 	process string // random: this Client as the holder of jobs
 	lease   time.Duration
+	events  int // in a transaction, at most
 
 	mu   sync.Mutex
 	book book // guarded by mu, also while it is read
@@ -40,7 +41,7 @@ func New(cluster *kafka.Transport, cfg Config) *Client {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Client{cluster: cluster, cfg: cfg, process: random(8), lease: Lease, book: book{cluster: cluster}}
+	return &Client{cluster: cluster, cfg: cfg, process: random(8), lease: Lease, events: maxEvents, book: book{cluster: cluster}}
 }
 
 // isBox reports whether a topic is a dead-letter topic, by its name.
@@ -106,7 +107,7 @@ func (c *Client) Plan(ctx context.Context, o Order) (Tally, error) {
 			return Tally{}, err
 		}
 	}
-	w := newWalk(b, nil, &Job{Order: o, End: b.bounds()}, nil)
+	w := newWalk(b, nil, &Job{Order: o, End: b.bounds()}, maxEvents, nil)
 	err = w.run(ctx)
 	w.pending.Foreign = w.foreign
 	return w.pending, err

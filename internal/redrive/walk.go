@@ -45,11 +45,11 @@ type walk struct {
 	foreign int64
 }
 
-// newWalk returns the walk of a job.
-func newWalk(b *Box, s *session, j *Job, progress func(Job)) *walk {
-	w := &walk{box: b, session: s, job: j, progress: progress, limit: maxEvents, renewed: time.Now()}
+// newWalk returns the walk of a job, with so many events in a transaction.
+func newWalk(b *Box, s *session, j *Job, limit int, progress func(Job)) *walk {
+	w := &walk{box: b, session: s, job: j, progress: progress, limit: limit, renewed: time.Now()}
 	if j.Rate > 0 && s != nil {
-		w.limit = min(maxEvents, max(int(j.Rate), 1))
+		w.limit = min(limit, max(int(j.Rate), 1))
 		w.pace = newPace(j.Rate, w.limit)
 	}
 	return w
