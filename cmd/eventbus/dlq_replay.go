@@ -128,8 +128,7 @@ func (a *app) runJob(expected int64, flags *orderFlags, run func(redrive.Run) (r
 
 // told adds to the error of a box that another process holds what to do.
 func (a *app) told(err error) error {
-	var held *redrive.HeldError
-	if errors.As(err, &held) {
+	if held, ok := errors.AsType[*redrive.HeldError](err); ok {
 		return fmt.Errorf("%w: eventbus dlq stop %s, or --take-over", err, held.Job.ID)
 	}
 	return err

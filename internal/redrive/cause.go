@@ -111,21 +111,19 @@ func (b *Box) Causes(ctx context.Context, filter Filter, limit int) (Causes, err
 			return nil
 		}
 		all.Letters++
-		reason, gist, typ := l.Reason, "", Type(l)
+		reason, gist, typ := l.Reason, Gist(l), Type(l)
 		if foreign != nil {
 			reason, gist = "(foreign)", foreign.Error()
-		} else {
-			gist = Gist(l)
 		}
-		print := fingerprint(reason, gist, typ)
-		c := found[print]
+		cause := fingerprint(reason, gist, typ)
+		c := found[cause]
 		if c == nil {
 			if len(found) == limit {
 				all.Others++
 				return nil
 			}
-			c = &Cause{Fingerprint: print, Reason: reason, Gist: gist, Type: strings.Clone(typ), Example: At(l.Record.Partition, l.Record.Offset)}
-			found[print] = c
+			c = &Cause{Fingerprint: cause, Reason: reason, Gist: gist, Type: strings.Clone(typ), Example: At(l.Record.Partition, l.Record.Offset)}
+			found[cause] = c
 		}
 		c.add(l, maphash.Bytes(seed, l.Record.Key))
 		return nil

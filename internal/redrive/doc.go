@@ -1,18 +1,31 @@
 // Package redrive reads dead letters, remembers what an operator decided about
-// each, and brings them back to the group that failed.
+// each, and brings them back to the group that failed. The command-line tool and
+// the console share it.
 //
-// The decisions about a partition are its Ledger, kept in the committed offset
-// and metadata of a consumer group of the tool's own. A replay commits the
-// ledger in the transaction that writes the events to the retry topic. So
-// however a replay ends, by a crash too, each event has either been brought
-// back and is known to have been, or neither.
+// An order is a Job: which letters, what to do with them, how fast, who said so
+// and why. Jobs and decisions are records of one compacted topic, Topic. A replay
+// writes them in the transaction that writes the events to the retry topic. So
+// however a job ends, by a crash too, each event has either been brought back and
+// is known to have been, or neither, and any process can go on with the job.
 //
-//	client.go  the face: topics, jobs
-//	job.go     an order, and the job that it becomes
-//	box.go     a dead-letter topic with its ledgers: reading letters, storing decisions
-//	ledger.go  the decisions about one partition, and their form in a commit
-//	filter.go  choosing letters, by state, cause, key, type, place and time
-//	cause.go   the fingerprint of an error, and letters grouped by it
-//	replay.go  one walk through a box that replays, skips, or puts letters into quarantine
-//	pace.go    events per second
+// One process at a time decides about a dead-letter topic. It claims the topic by
+// a transactional id, which fences the process before it, and shows by a lease
+// that it lives, so that others ask before they claim.
+//
+//	client.go   the face: topics, dry runs, lists of jobs
+//	job.go      an order, and the job that it becomes
+//	run.go      running, resuming and stopping jobs
+//	watch.go    taking up jobs that nobody runs
+//	walk.go     one walk through a box, which carries a job out
+//	pace.go     events per second
+//	session.go  claims, and transactions under them
+//	box.go      a dead-letter topic: its letters, and what was decided
+//	filter.go   choosing letters, by state, cause, key, type, place and time
+//	cause.go    the fingerprint of an error, and letters grouped by it
+//	state.go    the decisions
+//	ledger.go   the decisions about the letters of one partition
+//	topic.go    Topic: how it is created, and when it is refused
+//	book.go     what Topic says
+//	record.go   the form of its records
+//	commit.go   ledgers of earlier versions, in commits
 package redrive

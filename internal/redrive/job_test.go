@@ -271,7 +271,7 @@ func TestJobSurvives(t *testing.T) {
 			}
 		}
 		t.Logf("resumed %d times", rounds+1)
-			p.back(t, 1)
+		p.back(t, 1)
 		if j, err := p.client("bob@desk").Start(t.Context(), p.next(t, order, 2), redrive.Run{}); err != nil || j.Done.Replayed != int64(p.of(2)) {
 			t.Errorf("the next cause: %+v, %v", j.Done, err)
 		}

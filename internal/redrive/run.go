@@ -157,28 +157,40 @@ func (c *Client) persist(ctx context.Context, s *session, j *Job, how Run) error
 	for failures := 0; ; {
 		before := j.Done.Sum()
 		err := c.carryOut(ctx, s, j, how)
-		if err == nil {
-			return nil
-		}
 		if j.Done.Sum() > before {
 			failures = 0
 		}
-		failures++
-		switch {
-		case ctx.Err() != nil:
-			return errors.Join(err, c.leave(ctx, j, cmp.Or(how.left, Stopped), nil))
-		case errors.Is(err, transport.ErrUnauthorized), errors.Is(err, transport.ErrTooLarge), errors.Is(err, transport.ErrTopicMissing):
-			return errors.Join(err, c.leave(ctx, j, Failed, err))
-		case failures == tries:
-			// The cluster may come back: the job stays as it is, for any process.
-			return err
+		for err != nil {
+			failures++
+			if over, why := c.giveUp(ctx, j, how, err, failures); over {
+				return why
+			}
+			var claimed *session
+			if claimed, err = c.again(ctx, j, err); errors.Is(err, ErrTakenOver) {
+				return err
+			} else if err == nil {
+				s = claimed
+				break
+			}
 		}
-		if again, e := c.again(ctx, j, err); e != nil {
-			return e
-		} else if again != nil {
-			s = again
+		if err == nil && j.State == Done {
+			return nil
 		}
 	}
+}
+
+// giveUp reports whether a job ends here with an error, and returns that.
+func (c *Client) giveUp(ctx context.Context, j *Job, how Run, err error, failures int) (bool, error) {
+	switch {
+	case ctx.Err() != nil:
+		return true, errors.Join(err, c.leave(ctx, j, cmp.Or(how.left, Stopped), nil))
+	case errors.Is(err, transport.ErrUnauthorized), errors.Is(err, transport.ErrTooLarge), errors.Is(err, transport.ErrTopicMissing):
+		return true, errors.Join(err, c.leave(ctx, j, Failed, err))
+	case failures == tries:
+		// The cluster may come back: the job stays as it is, for any process.
+		return true, err
+	}
+	return false, nil
 }
 
 // again claims the box once more after an error. If another process did that
@@ -189,20 +201,21 @@ func (c *Client) again(ctx context.Context, j *Job, cause error) (*session, erro
 		wait = fencedFor
 	}
 	if err := sleep(ctx, wait); err != nil {
-		return nil, nil //nolint:nilnil // the next step sees that ctx has ended
+		return nil, err
 	}
 	if taken := c.taken(ctx, j); taken != nil {
 		return nil, taken
 	}
 	s, err := c.claim(ctx, j.Topic)
 	if err != nil {
-		return nil, nil //nolint:nilnil,nilerr // the next step fails with it as well
+		return nil, err
 	}
-	if is := s.jobs[j.ID]; is != nil && is.Holder.Process == c.process {
-		*j = *is
-		return s, nil
+	is := s.jobs[j.ID]
+	if is == nil || is.Holder.Process != c.process {
+		return nil, ErrTakenOver
 	}
-	return nil, ErrTakenOver
+	*j = *is
+	return s, nil
 }
 
 // taken returns an error if somebody else holds the job or its box, and brings j
@@ -295,7 +308,7 @@ func (c *Client) leave(ctx context.Context, j *Job, state JobState, cause error)
 	}
 	s, err := c.claim(ctx, j.Topic)
 	if err != nil {
-		return nil //nolint:nilerr // see above
+		return nil //nolint:nilerr // others find out
 	}
 	if is := s.jobs[j.ID]; is != nil && is.Holder.Process == c.process {
 		*j = *is

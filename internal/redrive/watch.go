@@ -35,7 +35,7 @@ func (c *Client) Watch(ctx context.Context) error {
 		}
 		// The random part keeps several processes from taking one job at once.
 		if err := sleep(ctx, lookEvery+rand.N(lookEvery/2)); err != nil { //nolint:gosec // no secret
-			return nil //nolint:nilerr // that is its end
+			return nil
 		}
 	}
 }
