@@ -22,7 +22,9 @@ const (
 func TestWeight(t *testing.T) {
 	goFiles(t, false) // opens the sources, so that a cached result expires with them
 	program := filepath.Join(t.TempDir(), "core")
-	if out, err := exec.Command("go", "build", "-o", program, "./testdata/core").CombinedOutput(); err != nil {
+	// Debug information has the paths of the sources: without -trimpath the size would
+	// depend on where they lie.
+	if out, err := exec.Command("go", "build", "-trimpath", "-o", program, "./testdata/core").CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v: %s", err, out)
 	}
 	info, err := buildinfo.ReadFile(program)
