@@ -308,7 +308,7 @@ func (c *Client) leave(ctx context.Context, j *Job, state JobState, cause error)
 	}
 	s, err := c.claim(ctx, j.Topic)
 	if err != nil {
-		return nil //nolint:nilerr // others find out
+		return nil // others find out
 	}
 	if is := s.jobs[j.ID]; is != nil && is.Holder.Process == c.process {
 		*j = *is
