@@ -107,7 +107,8 @@ func (a *app) listJobs(ctx context.Context, topic string) error {
 func newDLQStopCommand(a *app) *cobra.Command {
 	var flags orderFlags
 	c := &cobra.Command{
-		Use: "stop JOB", Short: "Stop a job, wherever it runs; it can be resumed", Args: cobra.ExactArgs(1),
+		Use: "stop JOB", Short: "Stop a job, wherever it runs; it can be resumed",
+		Args: cobra.ExactArgs(1), ValidArgsFunction: once(a.jobIDs),
 		RunE: a.action(func(ctx context.Context, args []string) error {
 			j, err := a.job(ctx, args[0])
 			if err != nil {
@@ -131,7 +132,8 @@ func newDLQStopCommand(a *app) *cobra.Command {
 func newDLQResumeCommand(a *app) *cobra.Command {
 	var flags orderFlags
 	c := &cobra.Command{
-		Use: "resume JOB", Short: "Go on with a job that was stopped, failed, or whose process is gone", Args: cobra.ExactArgs(1),
+		Use: "resume JOB", Short: "Go on with a job that was stopped, failed, or whose process is gone",
+		Args: cobra.ExactArgs(1), ValidArgsFunction: once(a.jobIDs),
 		RunE: a.action(func(ctx context.Context, args []string) error {
 			j, err := a.job(ctx, args[0])
 			if err != nil {
@@ -148,6 +150,24 @@ func newDLQResumeCommand(a *app) *cobra.Command {
 	c.Flags().StringVar(&flags.who, "who", "", "`name` of the person that runs it (default user@host)")
 	flags.takeOverFlag(c)
 	return c
+}
+
+// jobIDs completes the ids of jobs that are not done.
+func (a *app) jobIDs(c *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
+	return a.names(c, begun, func(ctx context.Context) ([]string, error) {
+		letters, err := a.letters(ctx)
+		if err != nil {
+			return nil, err
+		}
+		var ids []string
+		jobs, err := letters.Jobs(ctx, "")
+		for i := range jobs {
+			if !jobs[i].Over() {
+				ids = append(ids, jobs[i].ID)
+			}
+		}
+		return ids, err
+	})
 }
 
 // job returns the job with an id.

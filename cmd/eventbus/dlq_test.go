@@ -3,11 +3,14 @@ package main
 import (
 	"context"
 	"errors"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
 
 	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/internal/redrive"
+	"github.com/eventbus-go/eventbus/kafka"
 	"github.com/eventbus-go/eventbus/kafkatest"
 	"github.com/eventbus-go/eventbus/resilience"
 	"github.com/eventbus-go/eventbus/transport"
@@ -54,6 +57,9 @@ func TestDeadLetters(t *testing.T) {
 
 		b.run(t, "dlq", "replay", dead, "--dry-run").ok("4 letters would be replayed")
 		b.run(t, "dlq", "replay", dead).fails(exitMisuse, "--yes")
+		b.run(t, "dlq", "skip", dead, "--reason", "malformed", "--yes").fails(exitMisuse, "--why is missing")
+		b.run(t, "dlq", "replay", dead, "--offsets", "1@x", "--dry-run").fails(exitMisuse, "PARTITION@FROM-TO")
+		b.run(t, "dlq", "replay", dead, "--offsets", "2@0", "--dry-run").ok("1 letter would be")
 		b.run(t, "dlq", "skip", dead, "--reason", "malformed", "--yes", "--why", "no event").ok("1 letter skipped")
 		b.run(t, "dlq", "quarantine", dead, "--key", "c-2", "--yes").ok("1 letter put into quarantine")
 		b.run(t, "dlq", "show", dead, "--state", "quarantined").ok("c-2")
@@ -70,6 +76,8 @@ func TestDeadLetters(t *testing.T) {
 		if e := <-came; e.CustomerID != "c-2" {
 			t.Errorf("%+v comes back", e)
 		}
+		b.run(t, "dlq", "jobs", dead).ok("replay", "skip", "no event", "2 of 2", "done").lacks("running")
+		b.run(t, "dlq", "purge", dead).fails(exitMisuse, "--why is missing")
 		b.run(t, "dlq", "purge", dead, "--why", "all is decided").fails(exitMisuse, "4 letters")
 		b.run(t, "dlq", "purge", dead, "--yes", "--why", "all is decided").ok("4 letters")
 		b.run(t, "dlq", "purge", dead, "--yes", "--why", "all is decided").ok("no letters")
@@ -77,5 +85,42 @@ func TestDeadLetters(t *testing.T) {
 		b.run(t, "dlq", "show", dead+"/0@999").fails(exitFailed, "there is no letter")
 		b.run(t, "dlq", "replay", b.topic, "--yes").fails(exitFailed, "not a dead-letter topic")
 		b.run(t, "dlq", "replay", "none.dlq", "--yes").fails(exitFailed, "does not exist")
+	})
+}
+
+// TestJobs: an operator sees whose job runs, takes over, stops and resumes.
+func TestJobs(t *testing.T) {
+	everywhere(t, func(t *testing.T, b *bench) {
+		dead := b.topic + ".mailer.dlq"
+		b.Start(t, eventbus.On(customers, func(context.Context, customerCreated) error {
+			return eventbus.Permanent(errors.New("no address"))
+		}, eventbus.Group("mailer")))
+		for i := range 40 {
+			kafkatest.Publish(t, b.Cluster, customers, customerCreated{"c-1", strconv.Itoa(i)})
+		}
+		b.Settle(t)
+		cluster := kafka.New(kafka.Config{Brokers: b.Brokers()})
+		defer cluster.Close(context.Background())
+		began, ended := make(chan redrive.Job, 100), make(chan error, 1)
+		order := redrive.Order{Topic: dead, Who: "ann@desk", Why: "mended", Rate: 10, Expected: 40}
+		go func() {
+			console := redrive.New(cluster, redrive.Config{Who: "console", Create: true})
+			_, err := console.Start(t.Context(), order, redrive.Run{Progress: func(j redrive.Job) { began <- j }})
+			ended <- err
+		}()
+		id := (<-began).ID
+		b.run(t, "dlq", "replay", dead, "--yes").fails(exitFailed, "job "+id+" by console since", "dlq stop "+id, "--take-over")
+		b.run(t, "dlq", "jobs").ok(id, "running", "of 40", "console, since", "ann@desk", "mended")
+		b.run(t, "dlq", "stop", id, "--dry-run").ok("would be stopped")
+		b.run(t, "__complete", "dlq", "stop", "").ok(id)
+		b.run(t, "dlq", "stop", id, "--who", "bob", "--why", "slow").ok("is stopped after", "of 40")
+		if err := <-ended; !errors.Is(err, redrive.ErrTakenOver) {
+			t.Errorf("the console: %v, want ErrTakenOver", err)
+		}
+		b.run(t, "dlq", "jobs", "-o", "json").ok(`"state": "stopped"`, `"by": "bob"`, `"reason": "slow"`, `"who": "ann@desk"`)
+		b.run(t, "dlq", "resume", "00000000").fails(exitFailed, "there is no such job", "dlq jobs")
+		b.run(t, "dlq", "resume", id).ok("40 letters replayed")
+		b.run(t, "dlq", "resume", id).fails(exitFailed, "is done")
+		b.run(t, "dlq", "stop", id).fails(exitFailed, "is done")
 	})
 }

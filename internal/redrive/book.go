@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/eventbus-go/eventbus/internal/scan"
 	"github.com/eventbus-go/eventbus/kafka"
@@ -18,23 +19,26 @@ type book struct {
 	cluster *kafka.Transport
 	id      transport.TopicID
 	exists  bool
-	next    int64 // the offset to read on from
-	size    int   // of all keys and values in memory
+	next    int64     // the offset to read on from
+	read    time.Time // when refresh began to read what there is here
+	size    int       // of all keys and values in memory
 	boxes   map[string]*entries
 }
 
-// entries are the records about one box.
+// entries are the records about one box, by what their keys name. Decided letters
+// of a topic that was deleted may be among them: see ledger.
 type entries struct {
 	partitions map[int32]partitionRecord
 	pages      map[int32]map[int64]storedPage
 	jobs       map[string]*Job
-	jobBytes   map[string]int
+	jobBytes   map[string]int // of the jobs as they are stored
 	// fences are the nonces of the last claims, the latest last.
 	fences []string
 	// wrong is why nothing may be decided about the box, by the key of the record.
 	wrong map[string]error
 }
 
+// storedPage is a page with the id of the dead-letter topic that it is about.
 type storedPage struct {
 	id transport.TopicID
 	*page
@@ -55,14 +59,18 @@ const boxOverhead = 512
 // transactions only, so a process that was killed in the midst of one can delay
 // this by transactionTimeout.
 func (b *book) refresh(ctx context.Context) error {
+	began := time.Now()
 	info, exists, err := describe(ctx, b.cluster)
 	if err != nil {
 		return err
 	}
+	// A topic that was deleted and created again begins with nothing decided; the
+	// markers then say that something is missing.
 	if !exists || info.ID != b.id || b.boxes == nil {
 		*b = book{cluster: b.cluster, id: info.ID, boxes: make(map[string]*entries)}
 	}
 	if b.exists = exists; !exists {
+		b.read = began
 		return nil
 	}
 	first, err := b.cluster.Admin().Offsets(ctx, transport.Earliest(), ledgerPartition)
@@ -76,13 +84,15 @@ func (b *book) refresh(ctx context.Context) error {
 	from := max(b.next, first[ledgerPartition])
 	to := end[ledgerPartition]
 	err = scan.Each(ctx, b.cluster, map[transport.Partition]int64{ledgerPartition: from}, end, func(r *transport.Record) error {
+		// Also if the scan fails later: a record that was taken in twice is the same.
 		b.next = r.Offset + 1
 		return b.apply(r)
 	})
 	if err != nil {
 		return fmt.Errorf("reading topic %s: %w", Topic, err)
 	}
-	b.next = max(b.next, to)
+	// Markers of transactions lie between the last record and the end.
+	b.next, b.read = max(b.next, to), began
 	return nil
 }
 
@@ -102,6 +112,7 @@ func (b *book) apply(r *transport.Record) error {
 		b.boxes[at.topic] = e
 		b.size += len(at.topic) + boxOverhead
 	}
+	// The size is that of the difference: a record may replace one, or be refused.
 	before := e.size(at)
 	delete(e.wrong, string(r.Key))
 	err := error(nil)
@@ -132,6 +143,7 @@ func (e *entries) take(at place, raw []byte) error {
 		if err := unpack(raw, &p); err != nil {
 			return err
 		}
+		// Offsets stay far from overflow in all that is computed with them.
 		if p.Base < 0 || p.Base > 1<<62 || p.Replayed < 0 || p.Skipped < 0 || len(p.Topic) != 2*len(transport.TopicID{}) {
 			return errors.New("it is damaged")
 		}
@@ -165,6 +177,7 @@ func (e *entries) take(at place, raw []byte) error {
 	return nil
 }
 
+// remove takes back what was stored under a key, if anything was.
 func (e *entries) remove(at place) {
 	switch at.kind {
 	case kindPartition:
@@ -222,6 +235,8 @@ func (e *entries) ledger(p int32, id transport.TopicID) (*ledger, bool) {
 	}
 	pages := make(map[int64]*page)
 	var stale []int64
+	// Pages of a topic of that name before this one are removed with the next
+	// decision.
 	for n, s := range e.pages[p] {
 		if s.id == id {
 			pages[n] = s.page

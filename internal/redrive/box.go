@@ -22,7 +22,7 @@ type Box struct {
 	First, End map[transport.Partition]int64
 
 	cluster *kafka.Transport
-	info    transport.TopicInfo
+	info    transport.TopicInfo // as of opening
 	ledgers map[transport.Partition]*ledger
 }
 
@@ -71,6 +71,7 @@ func (b *Box) read(ctx context.Context, from *book) error {
 			return err
 		}
 	}
+	// Letters that retention or a purge removed count as done.
 	for p, l := range b.ledgers {
 		l.Pass(b.First[p])
 	}
@@ -93,6 +94,7 @@ func (b *Box) unmarked(ctx context.Context) (bool, error) {
 
 // readCommits reads the ledgers that are missing from commits.
 func (b *Box) readCommits(ctx context.Context) error {
+	// Both groups are asked even if one answers: which is newer shows in the ledgers.
 	commits, err := b.cluster.Admin().Committed(ctx, Group, b.Topic)
 	if err != nil {
 		return err
@@ -150,6 +152,7 @@ func (b *Box) Each(ctx context.Context, from map[transport.Partition]int64, see 
 	return b.each(ctx, from, b.End, see)
 }
 
+// each is Each up to, and without, the offsets in to.
 func (b *Box) each(ctx context.Context, from, to map[transport.Partition]int64, see See) error {
 	return scan.Each(ctx, b.cluster, from, to, func(r *transport.Record) error {
 		l, foreign := letter.Read(r)

@@ -48,6 +48,8 @@ func Gist(l *letter.Letter) string {
 // versions as long as accidents is, since scripts and stored jobs contain it.
 func Fingerprint(l *letter.Letter) string { return fingerprint(l.Reason, Gist(l), Type(l)) }
 
+// fingerprint returns the fingerprint of texts. 32 bits are enough to tell a
+// thousand causes apart, and few enough to be typed.
 func fingerprint(parts ...string) string {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(strings.Join(parts, "\x00")))
@@ -98,6 +100,7 @@ func (b *Box) Causes(ctx context.Context, filter Filter, limit int) (Causes, err
 	if limit <= 0 || limit > MaxCauses {
 		limit = MaxCauses
 	}
+	// The letters before the first open one may be millions, all of them done.
 	from := b.All()
 	if len(filter.States) == 0 {
 		filter.States = []State{Open}
@@ -105,6 +108,7 @@ func (b *Box) Causes(ctx context.Context, filter Filter, limit int) (Causes, err
 	}
 	var all Causes
 	found := make(map[string]*Cause)
+	// With a seed of its own nobody can choose keys whose hashes are small.
 	seed := maphash.MakeSeed()
 	err := b.Each(ctx, from, func(l *letter.Letter, s State, foreign error) error {
 		if !filter.Takes(l, s) {
@@ -116,6 +120,8 @@ func (b *Box) Causes(ctx context.Context, filter Filter, limit int) (Causes, err
 			reason, gist = "(foreign)", foreign.Error()
 		}
 		cause := fingerprint(reason, gist, typ)
+		// Of a letter beyond the limit only the number is kept, so that memory does not
+		// grow with what somebody writes into error texts.
 		c := found[cause]
 		if c == nil {
 			if len(found) == limit {
@@ -161,6 +167,7 @@ const sketchSize = 256
 // n hashes are spread evenly, the 256th smallest lies at 256/n of their range.
 type sketch struct{ least []uint64 }
 
+// add counts a hash, which may have been counted before.
 func (s *sketch) add(hash uint64) {
 	if len(s.least) == sketchSize && hash >= s.least[sketchSize-1] {
 		return

@@ -65,7 +65,25 @@ func (c *Client) Topics(ctx context.Context) ([]string, error) {
 	return names, nil
 }
 
-// reading brings the book up to date, and calls do with it.
+// recently is how old what Open shows may be. A console opens every box of a
+// cluster one after the other, and Topic is read once for all of them.
+const recently = 200 * time.Millisecond
+
+// glancing is reading for what only shows the decisions: they may be those of a
+// moment ago, but never older than what this Client stored itself.
+func (c *Client) glancing(ctx context.Context, do func(*book) (bool, error)) (bool, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if time.Since(c.book.read) > recently {
+		if err := c.book.refresh(ctx); err != nil {
+			return false, err
+		}
+	}
+	return do(&c.book)
+}
+
+// reading brings the book up to date, and calls do with it. Calls wait for each
+// other, so that one of them reads.
 func (c *Client) reading(ctx context.Context, do func(*book) (bool, error)) (bool, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -82,7 +100,7 @@ func (c *Client) Open(ctx context.Context, topic string) (*Box, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = c.reading(ctx, func(from *book) (bool, error) { return true, b.read(ctx, from) })
+	_, err = c.glancing(ctx, func(from *book) (bool, error) { return true, b.read(ctx, from) })
 	if err != nil {
 		return nil, err
 	}
@@ -99,6 +117,8 @@ func (c *Client) Plan(ctx context.Context, o Order) (Tally, error) {
 	if err := o.Filter.Validate(); err != nil {
 		return Tally{}, err
 	}
+	// Whatever would keep the job from beginning is to be seen now, when nobody waits
+	// for it yet.
 	switch o.Action {
 	case Purge:
 		return Tally{Deleted: b.Purgeable(o.IncludingOpen).Letters}, nil
@@ -107,6 +127,7 @@ func (c *Client) Plan(ctx context.Context, o Order) (Tally, error) {
 			return Tally{}, err
 		}
 	}
+	// A walk without a session counts and marks nothing.
 	w := newWalk(b, nil, &Job{Order: o, End: b.bounds()}, maxEvents, nil)
 	err = w.run(ctx)
 	w.pending.Foreign = w.foreign
@@ -124,6 +145,7 @@ func (c *Client) Jobs(ctx context.Context, topic string) (jobs []Job, err error)
 			if topic != "" && name != topic {
 				continue
 			}
+			// The jobs that can be read are shown all the same.
 			if _, err := b.of(name); err != nil {
 				wrong = err
 			}
@@ -134,6 +156,7 @@ func (c *Client) Jobs(ctx context.Context, topic string) (jobs []Job, err error)
 		}
 		return true, wrong
 	})
+	// They are copies: the book goes on changing.
 	slices.SortFunc(found, newestFirst)
 	for _, j := range found {
 		jobs = append(jobs, *j)
@@ -183,6 +206,7 @@ func (c *Client) Submit(ctx context.Context, o Order) (Job, error) {
 	if err := c.provide(ctx, &b.info); err != nil {
 		return Job{}, err
 	}
+	// Nothing is claimed: the key is new, so no other process writes it.
 	j := newJob(o, b)
 	r, err := pack(place{kind: kindJob, topic: j.Topic, job: j.ID}, jobRecord{version, j})
 	if err != nil {

@@ -66,6 +66,7 @@ func readCommits(commit, kept transport.Commit, id transport.TopicID) (*ledger, 
 	if err != nil {
 		return nil, err
 	}
+	// Equal ones are the same ledger.
 	if copied > revision {
 		return b, nil
 	}
@@ -91,6 +92,8 @@ func readCommit(c transport.Commit, id transport.TopicID) (*ledger, int64, error
 	r := varints{rest: raw[head : len(raw)-sum]}
 	revision, replayed, skipped := r.next(), r.next(), r.next()
 	l := newLedger(max(c.Offset, 0), 0, 0, nil)
+	// Runs are marked letter by letter, so their sum is bounded; open ones cost
+	// nothing.
 	left := int64(maxRuns)
 	for at := l.base; len(r.rest) > 0 && !r.short; {
 		n := r.next()

@@ -14,7 +14,8 @@
 //
 //	client.go   the face: topics, dry runs, lists of jobs
 //	job.go      an order, and the job that it becomes
-//	run.go      running, resuming and stopping jobs
+//	run.go      running and resuming jobs
+//	stop.go     how a job ends before it is done
 //	watch.go    taking up jobs that nobody runs
 //	walk.go     one walk through a box, which carries a job out
 //	pace.go     events per second

@@ -111,6 +111,7 @@ func (f *Filter) Validate() error {
 // Takes reports whether the filter chooses a letter that is in state s. The
 // conditions that cost little are looked at first.
 func (f *Filter) Takes(l *letter.Letter, s State) bool {
+	// An empty list is no condition.
 	among := func(values []string, is string) bool { return len(values) == 0 || slices.Contains(values, is) }
 	if len(f.States) > 0 && !slices.Contains(f.States, s) || !among(f.Reasons, l.Reason) || !among(f.Groups, l.Group) {
 		return false

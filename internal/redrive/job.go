@@ -66,6 +66,8 @@ func (o Order) withDefaults() Order {
 			o.Filter.States = []State{Quarantined}
 		}
 	}
+	// They are stored, so that a later version with other defaults goes on as this one
+	// began.
 	if o.MaxRedeliveries == 0 {
 		o.MaxRedeliveries = DefaultMaxRedeliveries
 	}
@@ -96,6 +98,7 @@ func (o *Order) Validate() error {
 			add("%s has to be UTF-8 of at most %d bytes", name, maxText)
 		}
 	}
+	// Written so that it holds for NaN too.
 	if !(o.Rate >= 0 && o.Rate <= 1e6) {
 		add("rate %v is not between 0 and a million events per second", o.Rate)
 	}
@@ -209,6 +212,8 @@ var ErrTakenOver = errors.New("another process took over")
 // ErrNoJob is the error of an id that no job has.
 var ErrNoJob = errors.New("there is no such job")
 
+// add adds what another tally has counted, but for Foreign: records that are left
+// alone are met again by the next walk.
 func (t *Tally) add(o Tally) {
 	t.Replayed += o.Replayed
 	t.Quarantined += o.Quarantined
@@ -222,4 +227,5 @@ func newestFirst(a, b *Job) int {
 	return cmp.Or(b.Created.Compare(a.Created), cmp.Compare(a.ID, b.ID))
 }
 
+// noJob returns the error of an id that no job has.
 func noJob(id string) error { return fmt.Errorf("job %s: %w", id, ErrNoJob) }

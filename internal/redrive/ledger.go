@@ -32,8 +32,10 @@ const pageLetters = 1024
 // page has the states of pageLetters letters, four in a byte.
 type page [pageLetters / 4]byte
 
+// state returns the state of the letter at a place on the page.
 func (p *page) state(i int64) State { return State(p[i/4] >> (i % 4 * 2) & 3) }
 
+// set changes the state of the letter at a place on the page.
 func (p *page) set(i int64, s State) {
 	shift := i % 4 * 2
 	p[i/4] = p[i/4]&^(3<<shift) | byte(s)<<shift
@@ -86,6 +88,8 @@ func (l *ledger) put(offset int64, was, s State) {
 	l.change(n)
 }
 
+// count adds to the numbers of letters from base on that are in a state. Open
+// ones are not counted: how many there are depends on the end of the log.
 func (l *ledger) count(s State, by int64) {
 	if s != Open {
 		l.marked += by
@@ -95,6 +99,7 @@ func (l *ledger) count(s State, by int64) {
 	}
 }
 
+// change notes that a page has to be stored again, or removed if it is absent.
 func (l *ledger) change(n int64) {
 	if l.changed == nil {
 		l.changed = make(map[int64]bool)
@@ -120,6 +125,7 @@ func (l *ledger) step() {
 	}
 }
 
+// drop removes a page of which every letter lies before base.
 func (l *ledger) drop(n int64) {
 	if l.pages[n] != nil {
 		delete(l.pages, n)
@@ -143,6 +149,7 @@ func (l *ledger) Pass(first int64) {
 		}
 		l.drop(n)
 	}
+	// What is left to pass is on one page.
 	l.base = max(l.base, first/pageLetters*pageLetters)
 	l.moved = true
 	for l.base < first {

@@ -26,9 +26,11 @@ func newPace(rate float64, burst int) pace {
 // whether it may.
 func (p *pace) wait(ctx context.Context, most time.Duration) (bool, error) {
 	now := time.Now()
+	// What was not used in time is lost but for a burst.
 	if saved := now.Add(-p.burst); p.next.Before(saved) {
 		p.next = saved
 	}
+	// The caller has something else to do meanwhile, and asks again.
 	left := p.next.Add(p.interval).Sub(now)
 	if left > most {
 		return false, sleep(ctx, most)

@@ -49,6 +49,7 @@ type place struct {
 	job         string // of a job
 }
 
+// key returns the key of a place. Two places never have the same.
 func (k place) key() []byte {
 	switch k.kind {
 	case kindPartition:
@@ -64,6 +65,7 @@ func (k place) key() []byte {
 // maxKey bounds a key: the name of a topic has at most 249 characters.
 const maxKey = 400
 
+// jobID matches the ids of jobs, which people type.
 var jobID = regexp.MustCompile(`^[0-9a-f]{8}$`)
 
 // parseKey takes a key apart. It reports false for a key that this package never
@@ -134,6 +136,7 @@ func unpack(raw []byte, into any) error {
 	if head.V != version {
 		return errNewer
 	}
+	// Unknown members are those of a version that knows more, and may matter.
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.DisallowUnknownFields()
 	if err := d.Decode(into); err != nil {
@@ -152,6 +155,7 @@ func unpackPage(raw []byte) (id transport.TopicID, p *page, err error) {
 	case len(raw) > 0 && raw[0] > version:
 		return id, nil, errNewer
 	case len(raw) != 1+len(id)+len(p) || raw[0] != version:
+		// Any state of any letter is possible, so there is nothing else to look at.
 		return id, nil, errors.New("it is damaged")
 	}
 	p = new(page)
@@ -160,6 +164,7 @@ func unpackPage(raw []byte) (id transport.TopicID, p *page, err error) {
 	return id, p, nil
 }
 
+// packPage returns the value of a page of the dead-letter topic with an id.
 func packPage(id transport.TopicID, p *page) []byte {
 	raw := append(make([]byte, 0, 1+len(id)+len(p)), version)
 	return append(append(raw, id[:]...), p[:]...)
@@ -187,6 +192,7 @@ func unpackJob(raw []byte, at place) (*Job, error) {
 	default:
 		return nil, errors.New("it has no state")
 	}
+	// Who and why were looked at with the order. These texts are shown as well.
 	for _, text := range []string{j.By, j.Reason, j.Error, j.Holder.Who, j.Holder.Process} {
 		if len(text) > maxText {
 			return nil, errors.New("a text of it is too long")
@@ -199,6 +205,7 @@ func unpackJob(raw []byte, at place) (*Job, error) {
 // what was stored.
 func pack(at place, value any) (transport.Record, error) {
 	r := transport.Record{Topic: Topic, Key: at.key()}
+	// Without a value compaction removes the key, once no reader may need that.
 	if value == nil {
 		return r, nil
 	}

@@ -87,6 +87,8 @@ func (c *Client) Resume(ctx context.Context, topic, id string, how Run) (Job, er
 
 // execute runs the job that pick returns until it is done, or gives up.
 func (c *Client) execute(ctx context.Context, topic string, how Run, pick func(*session) (*Job, error)) (Job, error) {
+	// Asked before anything is claimed: a claim would fence the process that runs a
+	// job, even if it then does nothing.
 	if err := c.free(ctx, topic, how); err != nil {
 		return Job{}, err
 	}
@@ -100,10 +102,12 @@ func (c *Client) execute(ctx context.Context, topic string, how Run, pick func(*
 	if held != nil && !how.TakeOver {
 		return Job{}, &HeldError{*held}
 	}
+	// All that is read from here on is as of the claim: nobody else can change it.
 	j, err := pick(s)
 	if err != nil {
 		return Job{}, err
 	}
+	// The job that is taken over ends in the transaction that begins this one.
 	var stored []*Job
 	if held != nil && held.ID != j.ID {
 		held.end(Stopped, cmp.Or(how.Who, c.cfg.Who), "taken over for job "+j.ID)
@@ -154,9 +158,11 @@ func overtaken(err error) error {
 // persist runs a job that is claimed, and claims it again after errors that a
 // repetition may help against.
 func (c *Client) persist(ctx context.Context, s *session, j *Job, how Run) error {
+	// Failures are counted since the job last got on.
 	for failures := 0; ; {
 		before := j.Done.Sum()
 		err := c.carryOut(ctx, s, j, how)
+		// A job that gets on is not failing, however often it is interrupted.
 		if j.Done.Sum() > before {
 			failures = 0
 		}
@@ -251,6 +257,7 @@ func (c *Client) taken(ctx context.Context, j *Job) error {
 
 // carryOut runs a job within a session, up to its end or the first error.
 func (c *Client) carryOut(ctx context.Context, s *session, j *Job, how Run) error {
+	// A purge reads no letter, so there is nothing to walk through.
 	if j.Action == Purge {
 		return c.purge(ctx, s, j)
 	}
@@ -271,6 +278,7 @@ func (c *Client) purge(ctx context.Context, s *session, j *Job) error {
 			return err
 		}
 	}
+	// The decisions about what is gone go, too.
 	for p, before := range what.before {
 		s.box.ledgers[p].Pass(before)
 	}
@@ -282,101 +290,6 @@ func (c *Client) purge(ctx context.Context, s *session, j *Job) error {
 	}
 	*j = next
 	return nil
-}
-
-// end puts a job into a state in which nobody runs it.
-func (j *Job) end(s JobState, by, reason string) {
-	j.State, j.By, j.Reason = s, by, reason
-	if s != Done {
-		j.Holder = Holder{}
-	}
-	if s != Waiting {
-		j.Ended = time.Now().UTC()
-	}
-}
-
-// leaving bounds what a process does for its job when its context has ended.
-const leaving = 5 * time.Second
-
-// leave stores that this process does not run a job any more. Where that fails
-// others find out by the lease.
-func (c *Client) leave(ctx context.Context, j *Job, state JobState, cause error) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaving)
-	defer cancel()
-	if c.taken(ctx, j) != nil {
-		return nil
-	}
-	s, err := c.claim(ctx, j.Topic)
-	if err != nil {
-		return nil // others find out
-	}
-	if is := s.jobs[j.ID]; is != nil && is.Holder.Process == c.process {
-		*j = *is
-		j.end(state, "", "")
-		if state == Stopped {
-			j.By, j.Reason = is.Holder.Who, "interrupted"
-		}
-		if cause != nil {
-			j.Error = clip(cause.Error())
-		}
-		return s.commit(ctx, nil, j)
-	}
-	return nil
-}
-
-// Stop stops a job wherever it runs: once Stop has returned nil, the job changes
-// nothing more. who and why are kept with it.
-func (c *Client) Stop(ctx context.Context, topic, id, who, why string) (Job, error) {
-	if len(who) > maxText || len(why) > maxText {
-		return Job{}, fmt.Errorf("who and why have to be of at most %d bytes", maxText)
-	}
-	if j, err := c.Find(ctx, id); err != nil {
-		return Job{}, err
-	} else if j.State == Done || j.Topic != topic {
-		return j, fmt.Errorf("job %s of %s is %s", id, j.Topic, j.State)
-	}
-	s, err := c.claim(ctx, topic)
-	if err != nil {
-		return Job{}, err
-	}
-	j := s.jobs[id]
-	switch {
-	case j == nil:
-		return Job{}, noJob(id)
-	case j.State == Done:
-		return *j, fmt.Errorf("job %s is done", id)
-	}
-	j.end(Stopped, who, why)
-	if err := s.commit(ctx, nil, j); err != nil {
-		return *j, err
-	}
-	c.settle(ctx, j)
-	c.log("dead-letter job stopped", j)
-	return *j, nil
-}
-
-// settling bounds how long settle waits.
-const settling = 2 * time.Second
-
-// settle waits until a job is seen as it was committed: brokers show a transaction
-// to readers some milliseconds after its end. So an order that follows, from
-// another process too, finds what this one did.
-func (c *Client) settle(ctx context.Context, j *Job) {
-	ctx, cancel := context.WithTimeout(ctx, settling)
-	defer cancel()
-	for ctx.Err() == nil {
-		seen, err := c.reading(ctx, func(b *book) (bool, error) {
-			e, err := b.of(j.Topic)
-			if err != nil || e.jobs[j.ID] == nil {
-				return false, err
-			}
-			is := e.jobs[j.ID]
-			return is.State == j.State && is.Done == j.Done && is.Holder == j.Holder, nil
-		})
-		if seen || err != nil || sleep(ctx, 10*time.Millisecond) != nil {
-			return
-		}
-	}
 }
 
 // log logs a job: who ordered what and why, and what came of it. Keys and errors

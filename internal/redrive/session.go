@@ -49,6 +49,7 @@ func (c *Client) claim(ctx context.Context, topic string) (*session, error) {
 		return nil, err
 	}
 	s := &session{client: c, box: box, x: x}
+	// The nonce tells this claim from an earlier one of this process.
 	mine := fenceRecord{V: version, Nonce: random(8), Holder: c.holder()}
 	fence, err := pack(place{kind: kindFence, topic: topic}, mine)
 	if err != nil {
@@ -68,6 +69,7 @@ func (s *session) catchUp(ctx context.Context, nonce string) error {
 			if err != nil || !slices.Contains(e.fences, nonce) {
 				return false, err
 			}
+			// Somebody else claimed the box since: what is read here may be outdated.
 			if e.fences[len(e.fences)-1] != nonce {
 				return false, fmt.Errorf("%s: %w", s.box.Topic, transport.ErrFenced)
 			}
@@ -109,6 +111,7 @@ func (s *session) held(how Run) *Job {
 // transaction: all of it or nothing.
 func (s *session) commit(ctx context.Context, events []transport.Record, jobs ...*Job) error {
 	records := slices.Clone(events)
+	// In a fixed order, so that two runs write the same.
 	for _, p := range slices.SortedFunc(maps.Keys(s.box.ledgers), transport.Partition.Compare) {
 		changed, err := s.changes(p, s.box.ledgers[p])
 		if err != nil {
@@ -126,6 +129,8 @@ func (s *session) commit(ctx context.Context, events []transport.Record, jobs ..
 	if err := s.write(ctx, append(records, s.outdated()...)...); err != nil {
 		return err
 	}
+	// Stored. Of a transaction that failed nothing is kept: the session is over, and
+	// the next one reads what there is.
 	for _, l := range s.box.ledgers {
 		l.moved = false
 		clear(l.changed)
@@ -149,6 +154,7 @@ func (s *session) changes(p transport.Partition, l *ledger) ([]transport.Record,
 		records = append(records, r)
 	}
 	for _, n := range slices.Sorted(maps.Keys(l.changed)) {
+		// A page without content is complete, or of a topic that was deleted.
 		r := transport.Record{Topic: Topic, Key: place{kind: kindPage, topic: p.Topic, partition: p.Partition, page: n}.key()}
 		if content := l.pages[n]; content != nil {
 			r.Value = packPage(s.box.info.ID, content)

@@ -137,7 +137,7 @@ func TestHostileRecords(t *testing.T) {
 	hostile("page/"+p.topic+"/0/7", []byte("\x1b[2J"))
 	order.Filter.Keys = []string{"c-3"}
 	for _, try := range []func() error{
-		func() error { _, err := client.Open(t.Context(), p.topic); return err },
+		func() error { _, err := p.client("eve@desk").Open(t.Context(), p.topic); return err },
 		func() error { _, err := client.Start(t.Context(), order, redrive.Run{}); return err },
 		func() error { _, err := p.client("bob@desk").Jobs(t.Context(), ""); return err },
 	} {

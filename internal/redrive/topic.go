@@ -15,6 +15,8 @@ import (
 // compacted topic, of which partition 0 is used.
 const Topic = declare.LedgerTopic
 
+// ledgerPartition is the partition that is used: its order is that of all
+// decisions, however many others somebody added.
 var ledgerPartition = transport.Partition{Topic: Topic}
 
 // ErrNoTopic is the error of an order in a cluster that lacks Topic.
@@ -28,6 +30,8 @@ func describe(ctx context.Context, cluster *kafka.Transport) (transport.TopicInf
 	if err != nil {
 		return transport.TopicInfo{}, false, err
 	}
+	// Configs are nil where this client may not read them. Then the creator of the
+	// topic is trusted.
 	switch info := infos[0]; {
 	case errors.Is(info.Err, transport.ErrTopicMissing):
 		return info, false, nil
@@ -51,6 +55,7 @@ func (c *Client) provide(ctx context.Context, letters *transport.TopicInfo) erro
 	case !c.cfg.Create:
 		return ErrNoTopic
 	}
+	// As many replicas, and as many in sync, as the letters have.
 	spec := declare.Ledger(&transport.TopicSpec{Replication: letters.Replication, Configs: letters.Configs})
 	if err := c.cluster.Admin().CreateTopics(ctx, spec); err != nil {
 		return fmt.Errorf("%w; creating it failed: %w", ErrNoTopic, err)

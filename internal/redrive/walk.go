@@ -59,6 +59,8 @@ func newWalk(b *Box, s *session, j *Job, limit int, progress func(Job)) *walk {
 // and ends the job. So a later letter of a key is brought back after an earlier
 // one.
 func (w *walk) run(ctx context.Context) error {
+	// Letters that came after the order are not the job's, and offsets beyond the log
+	// are nobody's.
 	to := make(map[transport.Partition]int64, len(w.box.End))
 	for p, end := range w.box.End {
 		to[p] = min(end, w.job.End[p.Partition])
@@ -75,6 +77,7 @@ func (w *walk) decide(l *letter.Letter, s State) State {
 	if s.done() || !w.job.Filter.Takes(l, s) {
 		return s
 	}
+	// The filter has the states that the action is for.
 	switch w.job.Action {
 	case Skip:
 		return Skipped
@@ -91,6 +94,7 @@ func (w *walk) decide(l *letter.Letter, s State) State {
 
 // see decides about one letter.
 func (w *walk) see(ctx context.Context, l *letter.Letter, s State, foreign error) error {
+	// Long stretches of letters that are not chosen must not look like silence.
 	if w.session != nil && (time.Since(w.renewed) > renewal || w.pending.Sum() > 0 && time.Since(w.since) > maxAge) {
 		if err := w.flush(ctx); err != nil {
 			return err
@@ -169,6 +173,7 @@ func (w *walk) flush(ctx context.Context) error { return w.commit(ctx, false) }
 
 // commit is flush, and with last the end of the job.
 func (w *walk) commit(ctx context.Context, last bool) error {
+	// The job changes only once that is committed.
 	next := *w.job
 	next.Done.add(w.pending)
 	next.Holder.Renewed = time.Now().UTC()
@@ -200,6 +205,7 @@ func (b *Box) target(ctx context.Context) error {
 		return fmt.Errorf("topic %s, through which letters come back, does not exist: start the service with provisioning, or create it: %w", retry, infos[0].Err)
 	case infos[0].Err != nil:
 		return fmt.Errorf("topic %s: %w", retry, infos[0].Err)
+	// A key would come back through another partition, beside its own letters.
 	case int(infos[0].Partitions) < len(b.End):
 		return fmt.Errorf("topic %s has fewer partitions (%d) than %s (%d): add some to it: %w", retry, infos[0].Partitions, b.Topic, len(b.End), transport.ErrTopicMissing)
 	}

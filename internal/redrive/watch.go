@@ -22,6 +22,7 @@ const (
 // processes may watch.
 func (c *Client) Watch(ctx context.Context) error {
 	var running sync.WaitGroup
+	// Jobs that run when ctx ends are handed over before Watch returns.
 	defer running.Wait()
 	w := &watch{client: c, seen: make(map[string]sight), busy: make(map[string]bool), later: make(map[string]time.Time)}
 	for {
@@ -88,8 +89,9 @@ func (w *watch) look(ctx context.Context) ([]Job, error) {
 			oldest[j.Topic] = j
 		}
 	}
-	w.seen = seen
+	w.seen = seen // jobs that run no more are forgotten
 	var next []Job
+	// One job of a box at a time; the others follow in their order.
 	for topic, j := range oldest {
 		if !live[topic] && !w.busy[topic] && len(w.busy) < mostJobs {
 			w.busy[topic] = true

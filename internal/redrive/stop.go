@@ -1,0 +1,114 @@
+package redrive
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// A job ends in one of four ways: it is done, an operator stops it, this process
+// leaves it, or the process dies, which others find out by the lease. All but the
+// last store what the job has done by then, under a claim: nothing is counted twice
+// and nothing is left out.
+
+// end puts a job into a state in which nobody runs it.
+func (j *Job) end(s JobState, by, reason string) {
+	j.State, j.By, j.Reason = s, by, reason
+	// Of a job that is done it stays known who did it.
+	if s != Done {
+		j.Holder = Holder{}
+	}
+	if s != Waiting {
+		j.Ended = time.Now().UTC()
+	}
+}
+
+// leaving bounds what a process does for its job when its context has ended.
+const leaving = 5 * time.Second
+
+// leave stores that this process does not run a job any more. Where that fails
+// others find out by the lease.
+func (c *Client) leave(ctx context.Context, j *Job, state JobState, cause error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaving)
+	defer cancel()
+	// A claim would fence the process that took over.
+	if c.taken(ctx, j) != nil {
+		return nil
+	}
+	s, err := c.claim(ctx, j.Topic)
+	if err != nil {
+		return nil // others find out
+	}
+	if is := s.jobs[j.ID]; is != nil && is.Holder.Process == c.process {
+		*j = *is
+		j.end(state, "", "")
+		if state == Stopped {
+			j.By, j.Reason = is.Holder.Who, "interrupted"
+		}
+		if cause != nil {
+			j.Error = clip(cause.Error())
+		}
+		return s.commit(ctx, nil, j)
+	}
+	return nil
+}
+
+// Stop stops a job wherever it runs: once Stop has returned nil, the job changes
+// nothing more. who and why are kept with it.
+func (c *Client) Stop(ctx context.Context, topic, id, who, why string) (Job, error) {
+	if len(who) > maxText || len(why) > maxText {
+		return Job{}, fmt.Errorf("who and why have to be of at most %d bytes", maxText)
+	}
+	if j, err := c.Find(ctx, id); err != nil {
+		return Job{}, err
+	} else if j.State == Done || j.Topic != topic {
+		return j, fmt.Errorf("job %s of %s is %s", id, j.Topic, j.State)
+	}
+	s, err := c.claim(ctx, topic)
+	if err != nil {
+		return Job{}, err
+	}
+	// From here on the process that ran the job can commit nothing. The counts are
+	// the last that it did.
+	j := s.jobs[id]
+	switch {
+	case j == nil:
+		return Job{}, noJob(id)
+	case j.State == Done:
+		return *j, fmt.Errorf("job %s is done", id)
+	}
+	j.end(Stopped, who, why)
+	if err := s.commit(ctx, nil, j); err != nil {
+		return *j, err
+	}
+	c.settle(ctx, j)
+	c.log("dead-letter job stopped", j)
+	return *j, nil
+}
+
+// settling bounds how long settle waits.
+const settling = 2 * time.Second
+
+// settle waits until a job is seen as it was committed: brokers show a transaction
+// to readers some milliseconds after its end. So an order that follows, from
+// another process too, finds what this one did.
+func (c *Client) settle(ctx context.Context, j *Job) {
+	ctx, cancel := context.WithTimeout(ctx, settling)
+	defer cancel()
+	// Another process may change the job meanwhile. Then this waits for nothing, but not
+	// for long.
+	for ctx.Err() == nil {
+		seen, err := c.reading(ctx, func(b *book) (bool, error) {
+			e, err := b.of(j.Topic)
+			if err != nil || e.jobs[j.ID] == nil {
+				return false, err
+			}
+			is := e.jobs[j.ID]
+			return is.State == j.State && is.Done == j.Done && is.Holder == j.Holder, nil
+		})
+		if seen || err != nil || sleep(ctx, 10*time.Millisecond) != nil {
+			return
+		}
+	}
+}
+
