@@ -2,14 +2,17 @@ package redrive
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/eventbus-go/eventbus/internal/declare"
 	"github.com/eventbus-go/eventbus/internal/letter"
 	"github.com/eventbus-go/eventbus/kafka"
+	"github.com/eventbus-go/eventbus/transport"
 )
 
 // Client reads the dead letters of a cluster and runs jobs on them. It is safe
@@ -80,6 +83,24 @@ func (c *Client) glancing(ctx context.Context, do func(*book) (bool, error)) (bo
 		}
 	}
 	return do(&c.book)
+}
+
+// provide makes sure that Topic exists, and creates it where the Client may. It
+// gets as many replicas as the letters have.
+func (c *Client) provide(ctx context.Context, letters *transport.TopicInfo) error {
+	_, exists, err := describe(ctx, c.cluster)
+	switch {
+	case err != nil || exists:
+		return err
+	case !c.cfg.Create:
+		return ErrNoTopic
+	}
+	// As many replicas, and as many in sync, as the letters have.
+	spec := declare.Ledger(&transport.TopicSpec{Replication: letters.Replication, Configs: letters.Configs})
+	if err := c.cluster.Admin().CreateTopics(ctx, spec); err != nil {
+		return fmt.Errorf("%w; creating it failed: %w", ErrNoTopic, err)
+	}
+	return nil
 }
 
 // reading brings the book up to date, and calls do with it. Calls wait for each

@@ -12,21 +12,22 @@
 // a transactional id, which fences the process before it, and shows by a lease
 // that it lives, so that others ask before they claim.
 //
-//	client.go   the face: topics, dry runs, lists of jobs
-//	job.go      an order, and the job that it becomes
-//	run.go      running and resuming jobs
-//	stop.go     how a job ends before it is done
-//	watch.go    taking up jobs that nobody runs
-//	walk.go     one walk through a box, which carries a job out
-//	pace.go     events per second
-//	session.go  claims, and transactions under them
-//	box.go      a dead-letter topic: its letters, and what was decided
-//	filter.go   choosing letters, by state, cause, key, type, place and time
-//	cause.go    the fingerprint of an error, and letters grouped by it
-//	state.go    the decisions
-//	ledger.go   the decisions about the letters of one partition
-//	topic.go    Topic: how it is created, and when it is refused
-//	book.go     what Topic says
-//	record.go   the form of its records
-//	commit.go   ledgers of earlier versions, in commits
+//	client.go       the face: topics, dry runs, lists of jobs
+//	job.go          an order, and the job that it becomes
+//	run.go          running and resuming jobs
+//	stop.go         how a job ends before it is done
+//	watch.go        taking up jobs that nobody runs
+//	walk.go         one walk through a box, which carries a job out
+//	pace.go         events per second
+//	session.go      claims, and transactions under them
+//	box.go          a dead-letter topic: its letters, and what was decided
+//	filter.go       choosing letters, by state, cause, key, type, place and time
+//	fingerprint.go  the cause of a letter
+//	cause.go        letters grouped by their cause
+//	state.go        the decisions
+//	ledger.go       the decisions about the letters of one partition
+//	topic.go        Topic: how it is created, and when it is refused
+//	book.go         what Topic says
+//	record.go       the form of its records
+//	commit.go       ledgers of earlier versions, in commits
 package redrive

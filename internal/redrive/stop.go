@@ -111,4 +111,3 @@ func (c *Client) settle(ctx context.Context, j *Job) {
 		}
 	}
 }
-

@@ -44,21 +44,3 @@ func describe(ctx context.Context, cluster *kafka.Transport) (transport.TopicInf
 		return info, true, nil
 	}
 }
-
-// provide makes sure that Topic exists, and creates it where the Client may. It
-// gets as many replicas as the letters have.
-func (c *Client) provide(ctx context.Context, letters *transport.TopicInfo) error {
-	_, exists, err := describe(ctx, c.cluster)
-	switch {
-	case err != nil || exists:
-		return err
-	case !c.cfg.Create:
-		return ErrNoTopic
-	}
-	// As many replicas, and as many in sync, as the letters have.
-	spec := declare.Ledger(&transport.TopicSpec{Replication: letters.Replication, Configs: letters.Configs})
-	if err := c.cluster.Admin().CreateTopics(ctx, spec); err != nil {
-		return fmt.Errorf("%w; creating it failed: %w", ErrNoTopic, err)
-	}
-	return nil
-}

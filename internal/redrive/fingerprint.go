@@ -1,0 +1,51 @@
+package redrive
+
+import (
+	"fmt"
+	"hash/fnv"
+	"regexp"
+	"strings"
+
+	"github.com/eventbus-go/eventbus/internal/letter"
+)
+
+// accidents matches what differs between two errors of one cause: identifiers,
+// quoted values, numbers and addresses. The longer forms come first, since what
+// they match holds the shorter ones.
+var accidents = []*regexp.Regexp{
+	regexp.MustCompile(`[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}`),
+	regexp.MustCompile(`"[^"]*"|'[^']*'|` + "`[^`]*`"),
+	regexp.MustCompile(`\b(0x)?[0-9a-fA-F]*[0-9][0-9a-fA-F]*\b`),
+	regexp.MustCompile(`[0-9]+`),
+}
+
+// gistBytes is how much of an error's text makes its gist. A service shortens
+// its errors to less; anyone else may write a megabyte.
+const gistBytes = 2 << 10
+
+// Gist returns the text of an error without what differs from event to event.
+func Gist(l *letter.Letter) string {
+	text := l.Error
+	if len(text) > gistBytes {
+		text = strings.ToValidUTF8(text[:gistBytes], "")
+	}
+	for _, a := range accidents {
+		text = a.ReplaceAllString(text, "…")
+	}
+	return text
+}
+
+// Fingerprint returns eight hexadecimal characters that stand for the cause of a
+// letter: they are the same for letters with the same reason, Gist and handler.
+// The handler is the type of the event, since all letters of a topic are of one
+// group, which has one subscription for a type. A fingerprint is stable between
+// versions as long as accidents is, since scripts and stored jobs contain it.
+func Fingerprint(l *letter.Letter) string { return fingerprint(l.Reason, Gist(l), Type(l)) }
+
+// fingerprint returns the fingerprint of texts. 32 bits are enough to tell a
+// thousand causes apart, and few enough to be typed.
+func fingerprint(parts ...string) string {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(strings.Join(parts, "\x00")))
+	return fmt.Sprintf("%08x", h.Sum32())
+}
