@@ -27,8 +27,8 @@ const (
 	tagNames = 1 // types by name: count of topics; each its index among the subscribed ones, count of names, names
 	tagIDs   = 2 // types by ID, four bytes each
 	tagGone  = 3 // types without a handler: ID, Unix time as a varint
-	tagAgain = 4 // a number that makes the subscription another than the one before
-	tagHeard = 5 // in an assignment: the digest of what the leader heard of this member
+	tagNonce = 4 // a number that makes the subscription another than the one before
+	tagKnown = 5 // in an assignment: the digest of what the leader heard of this member
 	tagAt    = 6 // in a commit's metadata: when it was written, Unix time as a varint
 )
 
@@ -42,13 +42,13 @@ type Types struct {
 	Names map[string][]string // by topic; nil if only IDs were told
 	Live  []grouptypes.ID
 	Gone  []grouptypes.Gone
-	// Again changes what is told and means nothing. The coordinator starts no
+	// Nonce changes what is told and means nothing. The coordinator starts no
 	// rebalance for a member that says the same again.
-	Again uint64
-	// Heard is, in an assignment, the Digest of the Live that the leader heard of its
+	Nonce uint64
+	// Known is, in an assignment, the Digest of the Live that the leader knew of its
 	// member; zero if it says nothing of that. A static member that comes back gets
 	// the assignment that it had, of a leader that has not heard of it since.
-	Heard uint64
+	Known uint64
 	// At is when AppendStored wrote the types; zero elsewhere.
 	At time.Time
 }
@@ -66,7 +66,7 @@ func Digest(ids []grouptypes.ID) uint64 {
 // tell. What has not changed makes the same bytes: the coordinator rebalances the
 // group for a subscription that differs.
 func (t *Types) appendTo(b []byte, topics []string) []byte {
-	if len(t.Live) == 0 && len(t.Gone) == 0 && t.Heard == 0 {
+	if len(t.Live) == 0 && len(t.Gone) == 0 && t.Known == 0 {
 		return b
 	}
 	b = append(b, marker...)
@@ -87,11 +87,11 @@ func (t *Types) appendTo(b []byte, topics []string) []byte {
 	if len(gone) > 0 {
 		b = appendSection(b, tagGone, gone)
 	}
-	if t.Again > 0 {
-		b = appendSection(b, tagAgain, binary.AppendUvarint(nil, t.Again))
+	if t.Nonce > 0 {
+		b = appendSection(b, tagNonce, binary.AppendUvarint(nil, t.Nonce))
 	}
-	if t.Heard > 0 {
-		b = appendSection(b, tagHeard, binary.AppendUvarint(nil, t.Heard))
+	if t.Known > 0 {
+		b = appendSection(b, tagKnown, binary.AppendUvarint(nil, t.Known))
 	}
 	if !t.At.IsZero() {
 		b = appendSection(b, tagAt, binary.AppendUvarint(nil, uint64(max(t.At.Unix(), 0))))
@@ -171,8 +171,8 @@ func readTypes(b []byte, topics []string) (t Types, ok bool) {
 			for len(body.b) > 0 && !body.bad && len(t.Live) < grouptypes.MaxLive {
 				t.Live = append(t.Live, grouptypes.ID(body.four()))
 			}
-		case tagHeard:
-			t.Heard = body.number()
+		case tagKnown:
+			t.Known = body.number()
 		case tagAt:
 			t.At = unixTime(body.number())
 		case tagGone:

@@ -50,9 +50,9 @@ func TestTypesTold(t *testing.T) {
 			t.Errorf("%s: described as %+v", name, shown)
 		}
 		all := Union([]Member{member, {Types: Types{Live: []grouptypes.ID{9}}}})
-		all.Heard = Digest(got.Live)
+		all.Known = Digest(got.Live)
 		back, ok := DecodeAssignmentTypes(EncodeAssignment(nil, &all))
-		if !ok || len(back.Live) != 4 || len(back.Gone) != 1 || back.Heard != Digest(types.Live) {
+		if !ok || len(back.Live) != 4 || len(back.Gone) != 1 || back.Known != Digest(types.Live) {
 			t.Errorf("%s: assigned %+v", name, back)
 		}
 	}

@@ -14,14 +14,14 @@ import (
 )
 
 const (
-	// Silence is for how long a broker may say nothing before another is asked as
+	// silence is for how long a broker may say nothing before another is asked as
 	// well: one that is frozen takes connections and requests, and never answers.
 	silence = 500 * time.Millisecond
 	// askedAgain is how often brokers are asked again when all have been asked and
 	// none has said anything.
 	askedAgain = 3
-	// shunned is for how long a broker that was silent is asked last.
-	shunned = 10 * time.Second
+	// askedLastFor is for how long a broker that was silent is asked last.
+	askedLastFor = 10 * time.Second
 )
 
 // AnyBroker sends req to a bootstrap broker and, whenever nobody has answered for
@@ -29,6 +29,8 @@ const (
 // was last known to have. The first answer counts. A broker that is only slow (a Java
 // broker's first TLS handshake takes seconds) is still listened to.
 func (c *Client) AnyBroker(ctx context.Context, req kmsg.Request) (kmsg.Response, error) {
+	// Each broker gets the request on a goroutine of its own. They end with within, and
+	// AnyBroker waits for them: they use the client, which may be closed next.
 	type answer struct {
 		broker int32
 		resp   kmsg.Response
@@ -38,9 +40,12 @@ func (c *Client) AnyBroker(ctx context.Context, req kmsg.Request) (kmsg.Response
 	var asking sync.WaitGroup
 	defer asking.Wait()
 	defer cancel()
+	// The channel holds all answers that may come, so no goroutine blocks on it.
 	brokers := c.metadata.askable(time.Now())
 	answers := make(chan answer, len(brokers)+askedAgain)
 	asked, waiting := 0, 0
+	// next asks one more broker. After all have been asked it begins with the first again:
+	// a request may have been lost with its connection.
 	next := func() {
 		broker, own := brokers[asked%len(brokers)], copyOf(req)
 		asked++
@@ -65,6 +70,8 @@ func (c *Client) AnyBroker(ctx context.Context, req kmsg.Request) (kmsg.Response
 		case a := <-answers:
 			waiting--
 			switch {
+			// An answer is the end, whatever the others say, and so is an error that every
+			// broker would answer with.
 			case a.err == nil:
 				c.metadata.note(a.broker, false)
 				return a.resp, nil
@@ -100,7 +107,7 @@ func (m *metadata) askable(now time.Time) []int32 {
 	defer m.mu.Unlock()
 	var prompt, late []int32
 	for _, broker := range brokers {
-		if at, silent := m.silent[broker]; silent && now.Sub(at) < shunned {
+		if at, silent := m.silent[broker]; silent && now.Sub(at) < askedLastFor {
 			late = append(late, broker)
 		} else {
 			prompt = append(prompt, broker)

@@ -42,6 +42,7 @@ func (m *metadata) learnBrokers(resp *kmsg.MetadataResponse) {
 		}
 		brokers[b.NodeID] = broker
 	}
+	// A response without brokers is a broker's that is starting, and says nothing.
 	if len(brokers) == 0 {
 		return
 	}

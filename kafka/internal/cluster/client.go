@@ -25,9 +25,14 @@ import (
 // the pool of connections and the metadata of the cluster, and is safe for
 // concurrent use.
 type Client struct {
-	Options   Options
-	pool      *kafkago.Transport
+	// Options are as NewClient got them, and are not changed afterwards.
+	Options Options
+	// pool dials, secures and keeps the connections. No request goes through its own
+	// encoders: see loan.
+	pool *kafkago.Transport
+	// bootstrap are the addresses of Options.Brokers in the form that pool takes.
 	bootstrap net.Addr
+	// Formatter writes the headers of requests, with the client id of Options.
 	Formatter *kmsg.RequestFormatter
 
 	Ctx    context.Context // ends with Close
@@ -35,11 +40,16 @@ type Client struct {
 	// background counts goroutines that outlive the call that started them.
 	background sync.WaitGroup
 
-	mu       sync.Mutex
-	closed   bool
-	links    map[*Link]struct{}
-	troubles map[string]error // last failure of connection set-up, per address
+	// mu guards what follows. It is held for a look alone, never while dialling.
+	mu     sync.Mutex
+	closed bool
+	// links are the open connections, idle ones too, which Close closes.
+	links map[*Link]struct{}
+	// setupErrors has the last failure of connection set-up by address, until a
+	// connection to it was set up. The errors of requests quote them.
+	setupErrors map[string]error
 
+	// Both have locks of their own, which are never held while a broker is waited for.
 	metadata     metadata
 	coordinators coordinators
 	Throttled    atomic.Int64 // nanoseconds that brokers asked producers and consumers to wait
@@ -64,11 +74,11 @@ type Options struct {
 // NewClient returns a client, which connects to nothing yet.
 func NewClient(cfg Options) *Client {
 	c := &Client{
-		Options:   cfg,
-		bootstrap: seeds(cfg.Brokers),
-		Formatter: kmsg.NewRequestFormatter(kmsg.FormatterClientID(cfg.ClientID)),
-		links:     make(map[*Link]struct{}),
-		troubles:  make(map[string]error),
+		Options:     cfg,
+		bootstrap:   seeds(cfg.Brokers),
+		Formatter:   kmsg.NewRequestFormatter(kmsg.FormatterClientID(cfg.ClientID)),
+		links:       make(map[*Link]struct{}),
+		setupErrors: make(map[string]error),
 	}
 	c.Ctx, c.cancel = context.WithCancel(context.Background())
 	c.pool = &kafkago.Transport{
@@ -151,6 +161,8 @@ func (c *Client) patience(req kmsg.Request) time.Duration {
 }
 
 // refreshPool makes kafka-go ask for the brokers' addresses now, and waits.
+// The message takes a connection that is set up, though nothing is sent on it
+// (layoutRefresh): if none can be, the error says why.
 func (c *Client) refreshPool(ctx context.Context) error {
 	within, cancel := context.WithTimeout(ctx, c.Options.DialTimeout)
 	defer cancel()
@@ -171,8 +183,8 @@ func (c *Client) connectError(ctx context.Context, broker int32, err error) erro
 	closed := c.closed
 	var tried []string
 	for _, addr := range addrs {
-		if trouble := c.troubles[addr]; trouble != nil {
-			tried = append(tried, addr+": "+trouble.Error())
+		if err := c.setupErrors[addr]; err != nil {
+			tried = append(tried, addr+": "+err.Error())
 		}
 	}
 	c.mu.Unlock()

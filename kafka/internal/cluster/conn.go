@@ -28,6 +28,8 @@ var Past = time.Unix(1, 0)
 // request and response, one at a time.
 type Conn struct {
 	*protocol.Conn
+	// Conn is kafka-go's connection, on which deadlines are set and bytes are read and
+	// written.
 	Link *Link           // the network connection below
 	Ctx  context.Context // the holder's
 	// Wrote is set as soon as the broker may have received a part of a request.
@@ -72,6 +74,9 @@ func (c *Client) lend(ctx context.Context, broker int32, serve func(*Conn) error
 // broker that hangs up on every new one must fail the request in the end.
 const maxUntried = 3
 
+// lendOnce lends one connection. The error is errSpent or errUntried if serve was not
+// called because the connection should not be used: then the pool has closed it.
+// unchecked skips the look at connections that were never lent.
 func (c *Client) lendOnce(ctx context.Context, broker int32, serve func(*Conn) error, unchecked bool) error {
 	h := &loan{ctx: ctx, broker: broker, serve: serve, unchecked: unchecked, ended: make(chan struct{})}
 	_, err := c.pool.RoundTrip(ctx, c.bootstrap, h)
@@ -103,6 +108,9 @@ type loan struct {
 	err       error // of serve, readable once ended is closed
 }
 
+// A loan's state changes once: to served when the pool's goroutine has a connection for
+// it, or to abandoned when the caller has stopped waiting. Whichever of the two comes
+// first wins, so serve never runs after Hold has returned.
 const (
 	loanWaits int32 = iota
 	loanServed
@@ -118,8 +126,10 @@ var errUntried = errors.New("the pooled connection was closed before it was used
 // errReturned closes a connection that must not be used again.
 var errReturned = errors.New("connection given back for closing")
 
+// ApiKey completes protocol.Message. The exchange is raw, so nothing is made of it.
 func (*loan) ApiKey() protocol.ApiKey { return protocol.ApiVersions }
 
+// Required reports that the exchange is raw, whatever versions the broker has.
 func (*loan) Required(map[protocol.ApiKey]int16) bool { return true }
 
 // Broker routes the loan.
@@ -176,6 +186,7 @@ func linkOf(rw io.ReadWriter) (*protocol.Conn, *Link, error) {
 // response to CreateTopics comes in. This message pretends to have had one.
 type layoutRefresh struct{}
 
+// ApiKey completes protocol.Message: kafka-go looks at the type of the response.
 func (layoutRefresh) ApiKey() protocol.ApiKey { return protocol.CreateTopics }
 
 func (layoutRefresh) Required(map[protocol.ApiKey]int16) bool { return true }
@@ -279,6 +290,7 @@ func (w *Conn) cause(err error) error {
 	return fmt.Errorf("broker %s: %w", l.address, err)
 }
 
+// errShort is the error of a response that a broker cut off, or wrote wrongly.
 var errShort = errors.New("response ends within its header")
 
 // skipTags drops the tagged fields that end a response header (KIP-482).

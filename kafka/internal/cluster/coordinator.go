@@ -14,7 +14,10 @@ import (
 // coordinators remembers the broker that coordinates each group. The zero value
 // is ready, and safe for concurrent use.
 type coordinators struct {
-	mu     sync.Mutex
+	// mu guards groups and is not held while a broker is waited for: two callers may ask
+	// at once, and both get an answer.
+	mu sync.Mutex
+	// groups has the coordinator's broker id by group; nil until the first.
 	groups map[string]int32
 }
 

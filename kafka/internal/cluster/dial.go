@@ -22,6 +22,7 @@ var ErrClosed = fmt.Errorf("kafka: the transport is %w", transport.ErrClosed)
 // dial connects to an address and secures the connection. kafka-go calls it,
 // and does the SASL exchange on what it returns.
 func (c *Client) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	// One limit for dialling, TLS and, by Link.SetDeadline, what kafka-go does then.
 	limit := time.Now().Add(c.Options.DialTimeout)
 	ctx, cancel := context.WithDeadline(ctx, limit)
 	defer cancel()
@@ -35,6 +36,8 @@ func (c *Client) dial(ctx context.Context, network, addr string) (net.Conn, erro
 	if err != nil {
 		return nil, err
 	}
+	// From here on Close finds the connection, or closed is seen: a connection that was
+	// dialled while the client was being closed must not stay open.
 	l := &Link{Conn: handshake.New(conn), wire: conn, client: c, address: addr, limit: limit}
 	c.mu.Lock()
 	closed := c.closed
@@ -53,7 +56,7 @@ func (c *Client) dial(ctx context.Context, network, addr string) (net.Conn, erro
 func (c *Client) dialOne(ctx context.Context, addr string) (net.Conn, error) {
 	conn, err := c.connect(ctx, "tcp", addr)
 	if err != nil && !errors.Is(err, context.Canceled) {
-		c.trouble(addr, err)
+		c.noteSetup(addr, err)
 	}
 	return conn, err
 }
@@ -77,15 +80,15 @@ func (c *Client) connect(ctx context.Context, network, addr string) (net.Conn, e
 	return secure, nil
 }
 
-// trouble remembers why a connection to addr could not be set up; nil forgets.
-func (c *Client) trouble(addr string, err error) {
+// noteSetup remembers why a connection to addr could not be set up; nil forgets.
+func (c *Client) noteSetup(addr string, err error) {
 	err = c.expired(addr, err)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err == nil {
-		delete(c.troubles, addr)
+		delete(c.setupErrors, addr)
 	} else {
-		c.troubles[addr] = err
+		c.setupErrors[addr] = err
 	}
 }
 
@@ -121,6 +124,7 @@ func explainTLS(err error) error {
 	return err
 }
 
+// expectsSASL ends the text of errors at connections without SASL.
 const expectsSASL = "this listener probably expects SASL. Set SASL"
 
 // setupHint says what a broker probably expects that hangs up during set-up, in
@@ -138,6 +142,7 @@ func (c *Client) setupHint(asked kmsg.Key) string {
 	return ": are the SASL mechanism and credentials right?"
 }
 
+// dropLink forgets a connection that is being closed. It may be called twice.
 func (c *Client) dropLink(l *Link) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -23,8 +23,12 @@ type Link struct {
 	// Conn checks what the server sends while kafka-go reads it, and is off
 	// while a holder of ours does.
 	*handshake.Conn
-	wire    net.Conn // the connection below Conn
-	client  *Client
+	// wire is the connection below Conn: TCP, or TLS over it. Batches of records are
+	// written to it, past the checks of set-up.
+	wire net.Conn // the connection below Conn
+	// client is the owner, whose links has this one until Close.
+	client *Client
+	// address is the host:port that was dialled.
 	address string
 	// limit bounds connection set-up. kafka-go sets one deadline for dialling
 	// all addresses and ApiVersions, and takes it away before SASL; a broker
@@ -36,11 +40,13 @@ type Link struct {
 	ready bool
 	// served is set once the broker has answered a holder's request, other than for
 	// its versions.
-	served      bool
-	versions    map[int16]versionRange // nil until asked
-	retireAt    time.Time              // zero: never
-	Correlation int32                  // of the last request
-	head        [8]byte                // size and correlation id of a response
+	served   bool
+	versions map[int16]versionRange // nil until asked
+	// retireAt is when to stop lending the connection: before its SASL session, or what
+	// Options.SessionEnd knows of, ends.
+	retireAt    time.Time // zero: never
+	Correlation int32     // of the last request
+	head        [8]byte   // size and correlation id of a response
 }
 
 // linkAddr lets a holder, who is given kafka-go's connection, find the link
@@ -78,10 +84,10 @@ func (l *Link) Read(b []byte) (int, error) {
 		if errors.Is(err, io.EOF) {
 			err = fmt.Errorf("the broker hung up while the connection was being set up%s (%w)", l.client.setupHint(l.Asked()), err)
 		}
-		l.client.trouble(l.address, err)
+		l.client.noteSetup(l.address, err)
 	}
 	if refused, offered := l.RefusedMechanism(); refused && !l.ready {
-		l.client.trouble(l.address, fmt.Errorf("the broker does not take the SASL mechanism %s, it offers %s: %w",
+		l.client.noteSetup(l.address, fmt.Errorf("the broker does not take the SASL mechanism %s, it offers %s: %w",
 			l.client.Options.SASL.Name(), cmp.Or(strings.Join(offered, ", "), "none"), kerr.UnsupportedSaslMechanism))
 	}
 	return n, err
@@ -95,7 +101,7 @@ func (l *Link) lend() {
 		return
 	}
 	l.ready = true
-	l.client.trouble(l.address, nil)
+	l.client.noteSetup(l.address, nil)
 	now := time.Now()
 	l.retireAt = earlier(l.client.Options.SessionEnd(now), sessionEnd(now, l.SessionLifetime()))
 }

@@ -49,28 +49,39 @@ type PartitionMeta struct {
 
 // metadata is the cluster as this client knows it.
 type metadata struct {
+	// client is set by init and asks the brokers.
 	client *Client
 
-	mu         sync.Mutex
+	mu sync.Mutex
+	// mu guards what follows. It is never held while a broker is waited for.
+	// clusterID and controller are those of the last response; empty and −1 at first.
 	clusterID  string
 	controller int32
-	brokers    map[int32]transport.Broker
-	topics     map[string]*TopicMeta
-	stale      map[string]bool
-	ids        map[string]*identity
-	silent     map[int32]time.Time // when brokers that were asked anything did not answer in time
-	next       *refresh            // gathers names; nil if nobody waits for one
-	running    bool
-	last       time.Time // when the last request ended
+	// brokers are those of the last response, by id. The map is replaced, never changed.
+	brokers map[int32]transport.Broker
+	// topics has the last metadata of each topic that was ever asked for. Entries are
+	// replaced, never changed, so they may be read without mu.
+	topics map[string]*TopicMeta
+	// stale are the topics whose metadata was found wrong since it was asked for.
+	stale map[string]bool
+	// ids has which topic each name means, for brokers that disagree.
+	ids     map[string]*identity
+	silent  map[int32]time.Time // when brokers that were asked anything did not answer in time
+	next    *refresh            // gathers names; nil if nobody waits for one
+	running bool
+	last    time.Time // when the last request ended
 }
 
 // refresh is one metadata request to come, shared by all who wait for it.
 type refresh struct {
+	// names are the topics to ask for; guarded by metadata.mu until the request is sent.
 	names map[string]bool
-	done  chan struct{}
-	err   error
+	// done is closed when err is there.
+	done chan struct{}
+	err  error
 }
 
+// init makes the zero value ready. It is called once, before c is shared.
 func (m *metadata) init(c *Client) {
 	m.client = c
 	m.controller = -1
@@ -92,6 +103,7 @@ func (c *Client) Topic(ctx context.Context, name string) (*TopicMeta, error) {
 		age = time.Since(t.Asked)
 	}
 	usable := t != nil && !m.stale[name] && (t.Err == nil || age < missingAge)
+	// What is known is good enough to go on with while newer is fetched.
 	if usable && age > MetadataAge {
 		m.joinLocked(name)
 	}
@@ -237,6 +249,7 @@ func (m *metadata) run() {
 			m.mu.Unlock()
 			return
 		}
+		// The pause gathers more names: callers of Refresh during it share the request.
 		gap := time.Until(m.last.Add(metadataGap))
 		m.mu.Unlock()
 		Pause(m.client.Ctx, gap)
@@ -253,6 +266,7 @@ func (m *metadata) run() {
 	}
 }
 
+// ask sends one request, for topics or for the brokers alone.
 func (m *metadata) ask(names []string) error {
 	asked := time.Now()
 	resp, err := m.client.AnyBroker(m.client.Ctx, MetadataRequest(names))
@@ -280,17 +294,21 @@ func MetadataRequest(names []string) *kmsg.MetadataRequest {
 // answer to a request that was sent before the one that is known is ignored.
 func (c *Client) Learn(resp *kmsg.MetadataResponse, asked time.Time) { c.metadata.learn(resp, asked) }
 
+// learn keeps a response that was asked for at the time asked. Of two answers about a
+// topic the one to the later request counts; leaders of a higher epoch count whichever
+// answer names them.
 func (m *metadata) learn(resp *kmsg.MetadataResponse, asked time.Time) {
 	m.learnBrokers(resp)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for i := range resp.Topics {
 		t := NewTopicMeta(&resp.Topics[i], asked)
+		// An answer without a name belongs to no topic that was asked for.
 		if t.Name == "" {
 			continue
 		}
 		old := m.topics[t.Name]
-		if old != nil && old.Asked.After(asked) || m.outdated(t) {
+		if old != nil && old.Asked.After(asked) || m.superseded(t) {
 			continue
 		}
 		t.Cluster = m.clusterID

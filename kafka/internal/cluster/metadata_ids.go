@@ -15,15 +15,16 @@ type identity struct {
 	doubted time.Time                  // since when only one of those is said; zero if it is not
 }
 
-// settledAfter is how long a topic ID must have been current before it counts as
+// agreedAfter is how long a topic ID must have been current before it counts as
 // agreed on. An older ID that a broker still reports is ignored for this long;
 // after that it is believed again.
-const settledAfter = time.Minute
+const agreedAfter = time.Minute
 
-// outdated reports whether t describes a topic that was already replaced. If no
+// superseded reports whether t describes a topic that was already replaced. If no
 // broker names another ID for a minute, the one that was seen first was the
 // outdated one, by chance.
-func (m *metadata) outdated(t *TopicMeta) bool {
+func (m *metadata) superseded(t *TopicMeta) bool {
+	// Brokers before 2.8 name no IDs.
 	if t.ID == (transport.TopicID{}) {
 		return false
 	}
@@ -36,15 +37,18 @@ func (m *metadata) outdated(t *TopicMeta) bool {
 		i.doubted = time.Time{}
 		return false
 	}
+	// The broker is late, unless all brokers stay with this ID for a while.
 	if i.before[t.ID] {
 		if i.doubted.IsZero() {
 			i.doubted = t.Asked
 		}
-		if t.Asked.Sub(i.doubted) < settledAfter {
+		if t.Asked.Sub(i.doubted) < agreedAfter {
 			return true
 		}
 	}
-	if t.Asked.Sub(i.since) >= settledAfter {
+	// Only an ID that was current for so long is remembered as replaced: one that a
+	// single late broker named was never agreed on.
+	if t.Asked.Sub(i.since) >= agreedAfter {
 		i.before[i.id] = true
 	}
 	delete(i.before, t.ID)

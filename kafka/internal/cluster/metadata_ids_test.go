@@ -29,8 +29,8 @@ func TestOutdated(t *testing.T) {
 	} {
 		m := &metadata{ids: make(map[string]*identity)}
 		for _, a := range answers {
-			if got := m.outdated(&TopicMeta{ID: transport.TopicID{a.id}, Asked: time.Unix(0, 0).Add(a.at)}); got != a.want {
-				t.Errorf("%s: after %s, %d is outdated: %t", name, a.at, a.id, got)
+			if got := m.superseded(&TopicMeta{ID: transport.TopicID{a.id}, Asked: time.Unix(0, 0).Add(a.at)}); got != a.want {
+				t.Errorf("%s: after %s, %d is superseded: %t", name, a.at, a.id, got)
 			}
 		}
 	}
@@ -43,7 +43,7 @@ func TestOutdatedIsNotLearned(t *testing.T) {
 	defer c.Close()
 	at := time.Now()
 	says := func(clusterID string, id byte) *TopicMeta {
-		at = at.Add(2 * settledAfter)
+		at = at.Add(2 * agreedAfter)
 		resp := kmsg.NewPtrMetadataResponse()
 		resp.ClusterID = &clusterID
 		resp.Brokers = append(resp.Brokers, kmsg.MetadataResponseBroker{NodeID: 1})

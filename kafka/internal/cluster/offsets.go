@@ -51,6 +51,7 @@ func (c *Client) TryOffsets(ctx context.Context, at transport.Start, partitions 
 		timestamp++ // not before t
 	}
 	found, failed = c.listOffsets(ctx, max(timestamp, 0), partitions) // negative ones mean places
+	// A timestamp after the last record has no offset: there the log's end is the place.
 	var beyond []transport.Partition
 	for p, offset := range found {
 		if offset < 0 {
@@ -156,6 +157,7 @@ func (c *Client) listOffsetsOf(ctx context.Context, leader int32, timestamp int6
 		if _, answered := found[p]; answered {
 			continue
 		}
+		// Unanswered or refused: the leader may have changed.
 		c.Invalidate(p.Topic) // another broker may lead it by now
 		switch {
 		case err != nil:
@@ -201,6 +203,7 @@ func committedIn(resp *kmsg.OffsetFetchResponse, topics []string) (map[transport
 			return nil, kerr.Error(g.ErrorCode)
 		}
 		for _, t := range g.Topics {
+			// The request asks for all topics, as it can in every version.
 			if len(topics) > 0 && !slices.Contains(topics, t.Topic) {
 				continue
 			}
@@ -209,6 +212,7 @@ func committedIn(resp *kmsg.OffsetFetchResponse, topics []string) (map[transport
 				if part.ErrorCode != 0 {
 					return nil, fmt.Errorf("%s: %w", p, kerr.Error(part.ErrorCode))
 				}
+				// Nothing is committed on the partition.
 				if part.Offset < 0 {
 					continue
 				}

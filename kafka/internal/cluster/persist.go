@@ -37,6 +37,7 @@ func (c *Client) Persist(ctx context.Context, do func() error) error {
 	begun, wait := time.Now(), 20*time.Millisecond
 	for {
 		err := do()
+		// The time is looked at after a try, so that do runs at least once.
 		if err == nil || !kerr.Retriable(err) || kerr.Misconfigured(err) || time.Since(begun) > c.Options.RequestTimeout {
 			return err
 		}

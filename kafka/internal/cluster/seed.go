@@ -32,6 +32,8 @@ func (s seeds) String() string { return strings.Join(s, ",") }
 // said nothing for a while. The bootstrap address comes first unless setting up
 // a connection to it failed last time.
 func (c *Client) dialSeed(ctx context.Context, seed string) (net.Conn, string, error) {
+	// Dialling goes on in the background for addresses that are slow, so that the first
+	// to answer serves.
 	type dialled struct {
 		conn net.Conn
 		addr string
@@ -74,6 +76,7 @@ func (c *Client) dialSeed(ctx context.Context, seed string) (net.Conn, string, e
 			if r.err == nil {
 				return r.conn, r.addr, nil
 			}
+			// The bootstrap address is what the configuration names, so its error is returned.
 			if first == nil || r.addr == seed {
 				first = r.err
 			}
@@ -95,7 +98,7 @@ func (c *Client) candidates(seed string) []string {
 		}
 	}
 	c.mu.Lock()
-	failed := c.troubles[seed] != nil
+	failed := c.setupErrors[seed] != nil
 	c.mu.Unlock()
 	if failed && len(addrs) > 1 {
 		addrs = append(addrs[1:], seed)

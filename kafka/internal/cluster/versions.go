@@ -15,6 +15,7 @@ type versionRange struct{ min, max int16 }
 // Highest returns the highest version of a request that this module supports. In
 // the versions that it leaves out, Fetch, OffsetCommit and OffsetFetch
 // name topics by id alone (KIP-516, KIP-848).
+// The bounds are of what is encoded here by hand and of what callers rely on.
 func Highest(key int16) int16 {
 	switch kmsg.Key(key) {
 	case kmsg.Produce:

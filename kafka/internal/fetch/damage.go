@@ -35,12 +35,14 @@ func (d *damage) unreadable() *transport.Unreadable {
 // unreadable deals with batches that can't be read at p's position. They are fetched
 // again, the less often the longer it lasts: if the network damaged them, that helps,
 // and if they lie so in the log, nothing may be skipped. A reader ends with the error.
-func (f *Fetcher) unreadable(p *Partition, err error, now time.Time) {
+func (f *Fetcher) unreadable(p *partition, err error, now time.Time) {
+	// Every error of package batch names the range; another is taken for one record's.
 	fault, ok := errors.AsType[*batch.Fault](err)
 	if !ok {
 		fault = &batch.Fault{From: p.next, Next: p.next + 1, Err: err}
 	}
 	d := p.damage
+	// The same place again is the same damage, whose tries go on counting.
 	if d == nil || d.fault.From != fault.From {
 		d = &damage{}
 	}
@@ -54,16 +56,18 @@ func (f *Fetcher) unreadable(p *Partition, err error, now time.Time) {
 		f.log.Error("records can't be read: the partition stops here and nothing is skipped; an operator can pass them over (eventbus dlq skip --group, or Operator.Skip)",
 			"partition", p.String(), "from", fault.From, "next", fault.Next, "error", fault.Err)
 	}
+	// A consumer never gives up: what it skipped would be lost.
 	final := d.tries >= unreadableTries || !errors.Is(fault, kerr.CorruptMessage)
 	if f.Recreated == nil && final && f.fatal == nil {
 		f.fatal = fmt.Errorf("%s: %w", p.Partition, fault)
 	}
-	Signal(f.some)
+	Signal(f.ready)
 }
 
 // passed forgets the damage once the position is behind its begin: the records could be
 // read this time, or an operator has passed them over.
-func (p *Partition) passed() {
+func (p *partition) passed() {
+	// p.err goes too, which succeed leaves while the damage stays.
 	if p.damage != nil && p.next > p.damage.fault.From {
 		p.damage, p.err = nil, nil
 	}
@@ -75,17 +79,19 @@ var errNotUnreadable = errors.New("no records that can't be read lie there")
 // Pass moves a partition behind what can't be read, up to next. It is part of
 // transport.Passer.
 func (f *Fetcher) Pass(ctx context.Context, id transport.Partition, next int64) error {
-	f.Mu.Lock()
-	p := f.Partitions[id]
-	if p == nil || p.Revoked || p.damage == nil || p.damage.fault.Next != next {
-		f.Mu.Unlock()
+	f.mu.Lock()
+	p := f.partitions[id]
+	if p == nil || p.revoked || p.damage == nil || p.damage.fault.Next != next {
+		f.mu.Unlock()
 		return fmt.Errorf("passing over %s up to offset %d: %w", id, next, errNotUnreadable)
 	}
 	d, from := p.damage, p.next
-	f.Mu.Unlock()
+	f.mu.Unlock()
+	// Skipped is called before the position moves, so that nothing of what lies behind is
+	// handled first. skip does nothing if the partition has moved or was revoked since.
 	f.skip(ctx, p, from, next, d.unreadable())
-	f.Mu.Lock()
-	defer f.Mu.Unlock()
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if p.next < next {
 		return fmt.Errorf("passing over %s up to offset %d: the partition was given away, or fetched from elsewhere, meanwhile", id, next)
 	}

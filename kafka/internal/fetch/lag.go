@@ -25,10 +25,12 @@ func (f *Fetcher) WatchLag() {
 
 // unfetched returns the partitions whose log's end was not seen for LagAge.
 func (f *Fetcher) unfetched(now time.Time) (ids []transport.Partition) {
-	f.Mu.Lock()
-	defer f.Mu.Unlock()
-	for _, p := range f.Order {
-		if !p.Revoked && now.Sub(p.lastFetch) >= LagAge && now.Sub(p.lastAsked) >= LagAge {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, p := range f.order {
+		// lastAsked is set here, so that a partition whose leader does not answer is asked for no
+		// more often than the others.
+		if !p.revoked && now.Sub(p.lastFetch) >= LagAge && now.Sub(p.lastAsked) >= LagAge {
 			ids = append(ids, p.Partition)
 			p.lastAsked = now
 		}
@@ -44,10 +46,10 @@ func (f *Fetcher) askEnds(ids []transport.Partition) {
 	}
 	// The next tick tries again what failed, and fetching reports why it did.
 	ends, _ := f.client.TryOffsets(f.Ctx, transport.Latest(), ids)
-	f.Mu.Lock()
-	defer f.Mu.Unlock()
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	for id, end := range ends {
-		if p := f.Partitions[id]; p != nil {
+		if p := f.partitions[id]; p != nil {
 			p.lastStable = max(p.lastStable, end)
 			p.highWatermark = max(p.highWatermark, end)
 		}

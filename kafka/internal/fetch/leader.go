@@ -16,18 +16,21 @@ import (
 const (
 	// ReplicaNotAvailable means that a replica in the rack of the client does not
 	// serve the partition any more.
-	ReplicaNotAvailable  kerr.Error = 9
-	inconsistentTopicID  kerr.Error = 103
+	ReplicaNotAvailable kerr.Error = 9
+	// The broker's topic of that name has another ID: it is being replaced.
+	inconsistentTopicID kerr.Error = 103
+	// The broker's own log begins behind the offset, whose records are in tiered storage
+	// alone (KIP-405).
 	offsetMovedToTiering kerr.Error = 109
 )
 
 // refused deals with a partition that a fetch was refused for. A replica's refusal says
-// nothing of the partition: the leader is asked then. f.Mu is held.
-func (f *Fetcher) refused(p *Partition, r *fetchRequest, part *kmsg.FetchResponseTopicPartition, now time.Time) {
+// nothing of the partition: the leader is asked then. f.mu is held.
+func (f *Fetcher) refused(p *partition, r *fetchRequest, part *kmsg.FetchResponseTopicPartition, now time.Time) {
 	code := kerr.Error(part.ErrorCode)
 	err := fmt.Errorf("fetching %s at offset %d: %w", p.Partition, p.ahead, code)
 	if r.source != p.leader {
-		p.leave(now)
+		p.leaveReplica(now)
 		return
 	}
 	switch code {
@@ -54,13 +57,13 @@ const missingAnswers = 3
 
 // endReader ends a reader that is refused a partition for good. A consumer goes on
 // asking: its group may have been given the rights, or the topic, by then.
-func (f *Fetcher) endReader(p *Partition, err error) {
+func (f *Fetcher) endReader(p *partition, err error) {
 	if f.Recreated != nil || f.fatal != nil {
 		return
 	}
 	if errors.Is(err, transport.ErrUnauthorized) || errors.Is(err, transport.ErrTopicMissing) && p.missing >= missingAnswers {
 		f.fatal = err
-		Signal(f.some)
+		Signal(f.ready)
 	}
 }
 
@@ -72,6 +75,7 @@ func (f *Fetcher) resolve() {
 		if !ok {
 			return
 		}
+		// What the client knows is what the request waits by: only the cluster can say more.
 		if stale {
 			f.client.Invalidate(topic)
 		}
@@ -85,13 +89,15 @@ func (f *Fetcher) resolve() {
 // is known of it may be stale. If there is none, it ends resolve by clearing resolving
 // under the same lock, so that a partition that needs a leader next starts it again.
 func (f *Fetcher) unresolved(now time.Time) (topic string, stale, ok bool) {
-	f.Mu.Lock()
-	defer f.Mu.Unlock()
-	for _, p := range f.Order {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, p := range f.order {
+		// A topic whose leaders may have moved is asked for anew, one that is not known may be
+		// taken from what the client has.
 		if p.recheck && (topic == "" || topic == p.Topic) {
 			topic, stale, ok = p.Topic, true, true
 		}
-		if p.leader < 0 && topic == "" && !p.Revoked && p.stuck == nil && !now.Before(p.notBefore) {
+		if p.leader < 0 && topic == "" && !p.revoked && p.stuck == nil && !now.Before(p.notBefore) {
 			topic, ok = p.Topic, true
 		}
 	}
@@ -105,10 +111,11 @@ func (f *Fetcher) unresolved(now time.Time) (topic string, stale, ok bool) {
 // learn takes over what the cluster said of a topic's leaders, or why it said nothing.
 func (f *Fetcher) learn(topic string, t *cluster.TopicMeta, err error) {
 	now := time.Now()
-	f.Mu.Lock()
-	defer f.Mu.Unlock()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	// Their number decides what one request may bring: see share.
 	leaders := make(map[int32]struct{})
-	for _, p := range f.Order {
+	for _, p := range f.order {
 		if p.Topic == topic {
 			f.learnPartition(p, t, err, now)
 		}
@@ -121,8 +128,8 @@ func (f *Fetcher) learn(topic string, t *cluster.TopicMeta, err error) {
 
 // learnPartition takes over what the cluster said of one partition's leader. A new leader
 // of a later epoch may lack the end of the old one's log, so the position is checked
-// before the next fetch. f.Mu is held.
-func (f *Fetcher) learnPartition(p *Partition, t *cluster.TopicMeta, err error, now time.Time) {
+// before the next fetch. f.mu is held.
+func (f *Fetcher) learnPartition(p *partition, t *cluster.TopicMeta, err error, now time.Time) {
 	recheck := p.recheck
 	p.recheck = false
 	if p.leader >= 0 && !recheck {
@@ -136,6 +143,8 @@ func (f *Fetcher) learnPartition(p *Partition, t *cluster.TopicMeta, err error, 
 		err = fmt.Errorf("partition %s has no leader: %w", p.Partition, kerr.LeaderNotAvailable)
 	}
 	switch _, answered := errors.AsType[kerr.Error](err); {
+	// A reader believes a missing topic after several answers in a row. What is no answer
+	// of the cluster, such as a lost connection, neither counts nor ends the row.
 	case errors.Is(err, transport.ErrTopicMissing):
 		p.missing++
 	case err == nil, answered:
@@ -149,7 +158,7 @@ func (f *Fetcher) learnPartition(p *Partition, t *cluster.TopicMeta, err error, 
 		}
 		return
 	}
-	if f.Outlives(p, t) {
+	if f.outdated(p, t) {
 		return
 	}
 	p.topicID = t.ID
@@ -172,21 +181,22 @@ func (f *Fetcher) learnPartition(p *Partition, t *cluster.TopicMeta, err error, 
 	}
 }
 
-// Outlives reports whether p was assigned of an earlier topic than t, of the same
+// outdated reports whether p was assigned of an earlier topic than t, of the same
 // name. If so it stops fetching p, and drops what was fetched, until the member has
-// been told. f.Mu is held.
-func (f *Fetcher) Outlives(p *Partition, t *cluster.TopicMeta) bool {
-	if !Another(p.topicID, t.ID) {
+// been told. f.mu is held.
+func (f *Fetcher) outdated(p *partition, t *cluster.TopicMeta) bool {
+	if !DifferentTopic(p.topicID, t.ID) {
 		return false
 	}
 	p.stuck = ErrRecreated
 	p.err = ErrRecreated
+	// What was fetched belongs to the topic that is gone.
 	f.moveTo(p, p.next)
 	if f.Recreated != nil {
 		f.Recreated(p.Topic)
 	} else {
 		f.fatal = fmt.Errorf("%s: %w: %w", p.Partition, transport.ErrTopicMissing, ErrRecreated)
-		Signal(f.some)
+		Signal(f.ready)
 	}
 	return true
 }

@@ -11,18 +11,22 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Partition is a partition for the time that it is assigned, with its position in
-// the log. It is guarded by Fetcher.Mu.
-type Partition struct {
+// partition is a partition for the time that it is assigned, with its position in
+// the log. It is guarded by Fetcher.mu.
+type partition struct {
 	transport.Partition
+	// epoch tells apart two assignments of the partition, for commits and for Announce.
+	// topicID is the topic's when it was assigned, or first seen; zero from old brokers.
 	epoch   uint64 // of the assignment
 	topicID transport.TopicID
 
 	// next is where Poll goes on, ahead where fetching does. Between them lies
 	// the queue.
 	next, ahead int64
-	end         int64 // of what a reader reads
-	queue       []*fetched
+	// end is where a reader stops; math.MaxInt64 in a consumer.
+	end int64 // of what a reader reads
+	// queue has what was fetched, in order of offsets. Poll takes from its head.
+	queue []*fetched
 	// lastEpoch is the leader epoch of what lies before ahead, −1 if unknown.
 	// When a leader of a later epoch takes over, it reports whether its log has
 	// that.
@@ -32,22 +36,24 @@ type Partition struct {
 	// leaderEpoch goes with it into requests, so that a deposed leader refuses them.
 	leader, leaderEpoch int32
 	replica             int32 // to fetch from instead of the leader (KIP-392), −1: none
-	replicaUntil        time.Time
-	leaderUntil         time.Time     // no replica until then
-	left                int           // how many times in a row a replica was left
-	request             *fetchRequest // that is in flight, nil if none
-	maxBytes            int32         // that one fetch may bring; more once a larger batch was cut off
+	// A recommendation is good for cluster.MetadataAge, as long as metadata is.
+	replicaUntil time.Time
+	leaderUntil  time.Time     // no replica until then
+	replicaLeft  int           // how many times in a row a replica was left
+	request      *fetchRequest // that is in flight, nil if none
+	maxBytes     int32         // that one fetch may bring; more once a larger batch was cut off
 
 	announced bool // Assigned has returned
-	Revoked   bool // Revoked or Lost is being called: nothing more is returned
-	paused    bool
+	revoked   bool // Revoked or Lost is being called: nothing more is returned
+	// paused keeps what is queued, unless others need the memory, and fetches no more.
+	paused bool
 	// recheck asks who leads the partition though a leader is known: the request
 	// takes long. rechecked is when that was asked for last.
 	recheck   bool
 	rechecked time.Time
 	// place says whether the position is in the leader's log: truncated if
 	// the log may end before it, outOfRange if the leader says that it is not
-	// there. Fetching waits until that is mended.
+	// there. Nothing is fetched until the position has been checked.
 	place    place
 	checking bool  // a goroutine does so
 	stuck    error // why the partition is not fetched any more, nil if it is
@@ -76,8 +82,9 @@ const (
 	outOfRange
 )
 
-func newFetchPartition(a *transport.Assignment, maxBytes int32) *Partition {
-	return &Partition{
+// newFetchPartition returns a partition whose leader has yet to be found out.
+func newFetchPartition(a *transport.Assignment, maxBytes int32) *partition {
+	return &partition{
 		Partition: a.Partition, epoch: a.Epoch, topicID: a.TopicID,
 		next: a.Offset, ahead: a.Offset, end: math.MaxInt64, lastEpoch: a.LeaderEpoch,
 		leader: -1, leaderEpoch: -1, replica: -1, maxBytes: maxBytes,
@@ -89,12 +96,13 @@ func newFetchPartition(a *transport.Assignment, maxBytes int32) *Partition {
 // one lets fetching go on while the caller works.
 const queueLength = 8
 
-// wants reports whether the partition is to be fetched, once it is known where. What is
+// fetchable reports whether the partition is to be fetched, once it is known where. What is
 // queued counts as it came, compressed: it is the bound of what is fetched ahead.
-func (p *Partition) wants() bool {
-	if p.Revoked || p.paused || p.ahead >= p.end || p.checking || p.stuck != nil || p.request != nil || len(p.queue) >= queueLength {
+func (p *partition) fetchable() bool {
+	if p.revoked || p.paused || p.ahead >= p.end || p.checking || p.stuck != nil || p.request != nil || len(p.queue) >= queueLength {
 		return false
 	}
+	// What lies behind records that can't be read would be fetched again and again.
 	if p.damage != nil && len(p.queue) > 0 {
 		return false // Poll is likely to find it again, and to drop what comes behind
 	}
@@ -106,13 +114,14 @@ func (p *Partition) wants() bool {
 }
 
 // pollable reports whether Poll may return something of the partition.
-func (p *Partition) pollable() bool {
-	return len(p.queue) > 0 && p.announced && !p.Revoked && !p.paused
+func (p *partition) pollable() bool {
+	return len(p.queue) > 0 && p.announced && !p.revoked && !p.paused
 }
 
 // source returns the broker to fetch from: the replica that the leader recommended, for as
 // long as such advice is good, or the leader.
-func (p *Partition) source(now time.Time) int32 {
+func (p *partition) source(now time.Time) int32 {
+	// Then the leader is asked, whose answer may recommend one again (KIP-392).
 	if p.replica >= 0 && now.After(p.replicaUntil) {
 		p.replica = -1
 	}
@@ -122,18 +131,18 @@ func (p *Partition) source(now time.Time) int32 {
 	return p.leader
 }
 
-// leave goes back from a replica near by to the leader, which knows better. The leader
+// leaveReplica goes back from a replica near by to the leader, which knows better. The leader
 // goes on recommending a replica that is frozen for as long as it counts as in sync, so
 // each time in a row the partition stays with the leader for longer.
-func (p *Partition) leave(now time.Time) {
+func (p *partition) leaveReplica(now time.Time) {
 	p.replica = -1
-	p.leaderUntil = now.Add(10 * time.Second << min(p.left, 5))
-	p.left++
+	p.leaderUntil = now.Add(10 * time.Second << min(p.replicaLeft, 5))
+	p.replicaLeft++
 }
 
 // silent reports whether a replica near by owes an answer for too long, though its
 // partition has a leader: it is not waited for then as a leader is.
-func (p *Partition) silent(now time.Time) bool {
+func (p *partition) silent(now time.Time) bool {
 	r := p.request
 	return r != nil && p.leader >= 0 && r.source != p.leader && now.Sub(r.sent) >= SilentAfter
 }
@@ -142,7 +151,7 @@ func (p *Partition) silent(now time.Time) bool {
 // partition's request waits for still leads it: soon, if the request before was
 // waited for without an answer. Leaders move one by one, so a request may go to the silent
 // broker once more, because of the partitions that it still led then.
-func (p *Partition) recheckDue() time.Time {
+func (p *partition) recheckDue() time.Time {
 	patience := SilentAfter
 	if p.request.sent.Sub(p.rechecked) < SilentAfter {
 		patience = fetchWait + cluster.LookAgainAfter
@@ -156,10 +165,11 @@ func (p *Partition) recheckDue() time.Time {
 
 // fail puts the next try off, the longer the more often it has failed. Who leads
 // a partition is asked for at a steady pace: it moves when the cluster says so.
-func (p *Partition) fail(err error, now time.Time) {
+func (p *partition) fail(err error, now time.Time) {
 	p.err = err
 	wait := cluster.Backoff(p.failures)
 	if code, ok := errors.AsType[kerr.Error](err); ok && kerr.LeaderMoved(code) || kerr.LostConnection(err) {
+		// Not Backoff: the wait would grow to a second, while an election ends at any moment.
 		wait = min(wait, cluster.LookAgainAfter)
 	}
 	p.notBefore = now.Add(wait)
@@ -167,7 +177,7 @@ func (p *Partition) fail(err error, now time.Time) {
 }
 
 // succeed ends a failure. What was damaged in the log still is.
-func (p *Partition) succeed() {
+func (p *partition) succeed() {
 	p.err, p.failures = nil, 0
 	if p.damage != nil {
 		p.err = p.damage.fault
@@ -176,7 +186,7 @@ func (p *Partition) succeed() {
 
 // moveTo drops what was fetched and goes on at an offset. What a request in
 // flight brings is dropped too.
-func (f *Fetcher) moveTo(p *Partition, offset int64) {
+func (f *Fetcher) moveTo(p *partition, offset int64) {
 	for _, piece := range p.queue {
 		f.drop(piece)
 	}
@@ -187,11 +197,11 @@ func (f *Fetcher) moveTo(p *Partition, offset int64) {
 
 // fetched is one partition's share of a fetch response, or what is left of it.
 type fetched struct {
-	reader  batch.Reader // Poll's alone while reading is set
-	reading bool
-	left    int // bytes that reader has not read
-	keeps   int // bytes of memory that reader keeps to go on
-	memory  *fetchMemory
+	reader   batch.Reader // Poll's alone while reading is set
+	reading  bool
+	left     int // bytes that reader has not read
+	retained int // bytes of memory that reader retained to go on
+	memory   *fetchMemory
 	// unreturned is what was decoded and then not returned, since the partition
 	// was paused meanwhile.
 	unreturned                *batch.Decoded
@@ -217,7 +227,7 @@ func (f *Fetcher) drop(piece *fetched) {
 	}
 	m := piece.memory
 	if m.pieces--; m.pieces == 0 {
-		f.Held -= cap(m.buffer.Bytes)
+		f.held -= cap(m.buffer.Bytes)
 	}
 	m.buffer.Release()
 }

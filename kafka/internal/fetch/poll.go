@@ -23,7 +23,7 @@ const (
 // pick is a piece that Poll decodes from, and what came of it. It holds the piece's memory
 // from picks to the end of poll, whatever becomes of the partition in between.
 type pick struct {
-	partition *Partition
+	partition *partition
 	piece     *fetched
 	done      bool // decoded, or err, is there
 	decoded   batch.Decoded
@@ -31,7 +31,7 @@ type pick struct {
 }
 
 // Await returns what was fetched, and waits for it until ctx ends or closing is
-// closed. The error is ctx's, transport.ErrClosed, or of a reader what over returns; a
+// closed. The error is ctx's, transport.ErrClosed, or of a reader what readerEnd returns; a
 // consumer waits out everything else. Only one goroutine at a time may call it. The
 // caller owns the batches until it calls their Release.
 func (f *Fetcher) Await(ctx context.Context, closing <-chan struct{}) ([]transport.Batch, error) {
@@ -44,29 +44,31 @@ func (f *Fetcher) Await(ctx context.Context, closing <-chan struct{}) ([]transpo
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
+		// What is fetched is returned before an end or an error of a reader is.
 		if batches := f.poll(); len(batches) > 0 {
 			return batches, nil
 		}
-		if err := f.over(); err != nil {
+		if err := f.readerEnd(); err != nil {
 			return nil, err
 		}
 		select {
-		case <-f.some:
+		// A signal may come for what poll has returned already: then the loop waits again.
+		case <-f.ready:
 		case <-ctx.Done():
 		case <-closing:
 		}
 	}
 }
 
-// over is why a reader has nothing more to wait for: a partition can't be read, or
+// readerEnd is why a reader has nothing more to wait for: a partition can't be read, or
 // all have been, to their ends. It is nil in a consumer.
-func (f *Fetcher) over() error {
-	f.Mu.Lock()
-	defer f.Mu.Unlock()
+func (f *Fetcher) readerEnd() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if f.Recreated != nil || f.fatal != nil {
 		return f.fatal
 	}
-	if slices.ContainsFunc(f.Order, func(p *Partition) bool { return p.next < p.end }) {
+	if slices.ContainsFunc(f.order, func(p *partition) bool { return p.next < p.end }) {
 		return nil
 	}
 	return io.EOF
@@ -80,7 +82,7 @@ func (f *Fetcher) poll() []transport.Batch {
 		return nil
 	}
 	// Decoding is the most of the work, and done without the mutex: only Poll
-	// touches the readers, and a piece that is dropped meanwhile keeps its
+	// touches the readers, and a piece that is dropped meanwhile retained its
 	// memory for as long as it is held here.
 	size := 0
 	for i := range picks {
@@ -92,11 +94,11 @@ func (f *Fetcher) poll() []transport.Batch {
 		size += c.decoded.Size + c.piece.reader.Memory()
 	}
 	batches := make([]transport.Batch, 0, len(picks))
-	f.Mu.Lock()
-	defer f.Mu.Unlock()
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	for i := range picks {
 		piece := picks[i].piece
-		piece.reading, piece.keeps = false, piece.reader.Memory()
+		piece.reading, piece.retained = false, piece.reader.Memory()
 		if picks[i].done {
 			if b, ok := f.batchOf(&picks[i]); ok {
 				batches = append(batches, b)
@@ -114,15 +116,18 @@ func (f *Fetcher) poll() []transport.Batch {
 // picks takes the first piece of every partition that has one, and holds its
 // memory. Partitions take turns in being first.
 func (f *Fetcher) picks() []pick {
-	f.Mu.Lock()
-	defer f.Mu.Unlock()
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	var picks []pick
+	// The partition after the first that is picked now is the first next time.
 	begin := f.pollTurn
 	full := f.crowded()
-	for i := range f.Order {
-		at := (begin + i) % len(f.Order)
-		p := f.Order[at]
-		if !p.pollable() || full && p.queue[0].keeps == 0 {
+	for i := range f.order {
+		at := (begin + i) % len(f.order)
+		p := f.order[at]
+		// While too many batches are half decompressed only those go on: each that is read to
+		// its end gives its memory back.
+		if !p.pollable() || full && p.queue[0].retained == 0 {
 			continue
 		}
 		if len(picks) == 0 {
@@ -131,6 +136,7 @@ func (f *Fetcher) picks() []pick {
 		c := pick{partition: p, piece: p.queue[0]}
 		c.piece.reading = true
 		c.piece.memory.buffer.Retain()
+		// The partition was paused after an earlier poll had decoded this.
 		if d := c.piece.unreturned; d != nil {
 			c.decoded, c.done, c.piece.unreturned = *d, true, nil
 		}
@@ -143,20 +149,20 @@ func (f *Fetcher) picks() []pick {
 // that they must be read to their ends before another is begun. Those of paused
 // partitions give theirs back first, and are decompressed again later.
 func (f *Fetcher) crowded() bool {
-	keeps, going := 0, false
-	for _, p := range f.Order {
+	retained, going := 0, false
+	for _, p := range f.order {
 		if len(p.queue) > 0 {
-			keeps += p.queue[0].keeps
-			going = going || p.queue[0].keeps > 0 && p.pollable()
+			retained += p.queue[0].retained
+			going = going || p.queue[0].retained > 0 && p.pollable()
 		}
 	}
-	if keeps <= f.limit/2 {
+	if retained <= f.limit/2 {
 		return false
 	}
-	for _, p := range f.Order {
-		if len(p.queue) > 0 && p.queue[0].keeps > 0 && !p.pollable() {
+	for _, p := range f.order {
+		if len(p.queue) > 0 && p.queue[0].retained > 0 && !p.pollable() {
 			p.queue[0].reader.Close()
-			p.queue[0].keeps = 0
+			p.queue[0].retained = 0
 		}
 	}
 	return going
@@ -167,7 +173,7 @@ func (f *Fetcher) crowded() bool {
 func (f *Fetcher) batchOf(c *pick) (transport.Batch, bool) {
 	p, piece, d := c.partition, c.piece, &c.decoded
 	switch {
-	case len(p.queue) == 0 || p.queue[0] != piece || p.Revoked:
+	case len(p.queue) == 0 || p.queue[0] != piece || p.revoked:
 		d.Release()
 		return transport.Batch{}, false
 	case c.err != nil:
@@ -204,6 +210,7 @@ func (f *Fetcher) batchOf(c *pick) (transport.Batch, bool) {
 // was decompressed from it, and of the records.
 func releaseOf(response *batch.Buffer, d *batch.Decoded) func() {
 	response.Retain()
+	// A copy, as d lies in the slice of picks, which is not kept.
 	lent := *d
 	return func() {
 		lent.Release()

@@ -26,8 +26,8 @@ var (
 const untilWritten transport.OutOfRange = -1
 
 // checkPositions starts to find out where partitions of one leader really are.
-func (f *Fetcher) checkPositions(leader int32, partitions []*Partition) {
-	var cut, out []*Partition
+func (f *Fetcher) checkPositions(leader int32, partitions []*partition) {
+	var cut, out []*partition
 	for _, p := range partitions {
 		p.checking = true
 		if p.place == truncated {
@@ -36,6 +36,8 @@ func (f *Fetcher) checkPositions(leader int32, partitions []*Partition) {
 			out = append(out, p)
 		}
 	}
+	// In the background, since it waits for brokers. checking keeps the partitions from
+	// being fetched until it has ended.
 	f.work.Go(func() {
 		if len(cut) > 0 {
 			f.checkTruncated(leader, cut)
@@ -43,22 +45,25 @@ func (f *Fetcher) checkPositions(leader int32, partitions []*Partition) {
 		if len(out) > 0 {
 			f.checkOutOfRange(leader, out)
 		}
-		f.Mu.Lock()
+		f.mu.Lock()
 		for _, p := range partitions {
 			p.checking = false
 		}
-		f.Mu.Unlock()
+		f.mu.Unlock()
 		Signal(f.wake)
 	})
 }
 
 // checkTruncated asks a new leader whether its log holds what was read up to a
 // position: where the epoch that was read last ends in its log (KIP-320).
-func (f *Fetcher) checkTruncated(leader int32, partitions []*Partition) {
+func (f *Fetcher) checkTruncated(leader int32, partitions []*partition) {
+	// Answers come without mu, so each partition is looked at again under it: it may have
+	// been revoked, or moved, meanwhile.
 	ends, failed := f.epochEnds(leader, partitions)
 	logs, unbounded := f.boundedEnds(partitions)
 	for _, p := range partitions {
-		f.Mu.Lock()
+		f.mu.Lock()
+		// An error puts the check off: the leader is found out again, and asked.
 		end := ends[p.Partition]
 		err := cmp.Or(failed[p.Partition], unbounded[p.Partition])
 		move := false
@@ -78,7 +83,7 @@ func (f *Fetcher) checkTruncated(leader int32, partitions []*Partition) {
 			move = end < p.next
 		}
 		from := p.next
-		f.Mu.Unlock()
+		f.mu.Unlock()
 		if move {
 			f.skip(f.Ctx, p, from, end, ErrTruncated)
 		}
@@ -88,10 +93,11 @@ func (f *Fetcher) checkTruncated(leader int32, partitions []*Partition) {
 // epochEnds asks a leader where the last epoch of each partition's position
 // ends in its log, −1 if it doesn't know. A partition that it refuses is in failed
 // instead, with its own error: one that has moved on says nothing of the others.
-func (f *Fetcher) epochEnds(leader int32, partitions []*Partition) (ends map[transport.Partition]int64, failed map[transport.Partition]error) {
+func (f *Fetcher) epochEnds(leader int32, partitions []*partition) (ends map[transport.Partition]int64, failed map[transport.Partition]error) {
 	req := kmsg.NewPtrOffsetForLeaderEpochRequest()
+	// A consumer is no replica.
 	req.ReplicaID = -1
-	f.Mu.Lock()
+	f.mu.Lock()
 	for _, p := range partitions {
 		part := kmsg.NewOffsetForLeaderEpochRequestTopicPartition()
 		part.Partition, part.CurrentLeaderEpoch, part.LeaderEpoch = p.Partition.Partition, p.leaderEpoch, p.lastEpoch
@@ -103,7 +109,7 @@ func (f *Fetcher) epochEnds(leader int32, partitions []*Partition) (ends map[tra
 		t := &req.Topics[len(req.Topics)-1]
 		t.Partitions = append(t.Partitions, part)
 	}
-	f.Mu.Unlock()
+	f.mu.Unlock()
 	answer, err := f.client.Request(f.Ctx, leader, req)
 	ends, failed = make(map[transport.Partition]int64), make(map[transport.Partition]error)
 	for _, p := range partitions {
@@ -135,15 +141,15 @@ func (f *Fetcher) epochEnds(leader int32, partitions []*Partition) (ends map[tra
 
 // boundedEnds asks how far the logs go of which a reader has seen that they go as
 // far as it reads.
-func (f *Fetcher) boundedEnds(partitions []*Partition) (ends map[transport.Partition]int64, failed map[transport.Partition]error) {
+func (f *Fetcher) boundedEnds(partitions []*partition) (ends map[transport.Partition]int64, failed map[transport.Partition]error) {
 	var bounded []transport.Partition
-	f.Mu.Lock()
+	f.mu.Lock()
 	for _, p := range partitions {
 		if p.lastStable >= p.end {
 			bounded = append(bounded, p.Partition)
 		}
 	}
-	f.Mu.Unlock()
+	f.mu.Unlock()
 	if len(bounded) == 0 {
 		return nil, nil
 	}
@@ -154,7 +160,7 @@ func (f *Fetcher) boundedEnds(partitions []*Partition) (ends map[transport.Parti
 // does not any more: what is missing may never come again, or as other records.
 // Without truncation the last stable offset never goes back: a new leader does not
 // tell it before its high watermark has reached what its log began with (KIP-207).
-func (f *Fetcher) cutShort(p *Partition, ends map[transport.Partition]int64) bool {
+func (f *Fetcher) cutShort(p *partition, ends map[transport.Partition]int64) bool {
 	end, known := ends[p.Partition]
 	if !known || end >= p.end || p.lastStable < p.end {
 		return false
@@ -162,22 +168,24 @@ func (f *Fetcher) cutShort(p *Partition, ends map[transport.Partition]int64) boo
 	f.moveTo(p, p.next)
 	p.stuck = fmt.Errorf("%s ends at offset %d and was to be read up to %d: %w", p.Partition, end, p.end, ErrTruncated)
 	p.err, f.fatal = p.stuck, p.stuck
-	Signal(f.some)
+	Signal(f.ready)
 	return true
 }
 
 // checkOutOfRange moves positions that are not in the log. Before the log's start there is
 // one way to go; past its end a truncated log is told from a policy's case by its epochs.
-func (f *Fetcher) checkOutOfRange(leader int32, partitions []*Partition) {
+func (f *Fetcher) checkOutOfRange(leader int32, partitions []*partition) {
 	ids := make([]transport.Partition, len(partitions))
 	for i, p := range partitions {
 		ids[i] = p.Partition
 	}
+	// Three answers of the cluster are needed, in any order: where the log begins, where it
+	// ends, and how far the last epoch that was read goes in it.
 	starts, noStart := f.client.TryOffsets(f.Ctx, transport.Earliest(), ids)
 	ends, noEnd := f.client.TryOffsets(f.Ctx, transport.Latest(), ids)
 	epochs, noEpoch := f.epochEnds(leader, partitions)
 	for _, p := range partitions {
-		f.Mu.Lock()
+		f.mu.Lock()
 		from, to := p.next, int64(-1)
 		err := cmp.Or(noStart[p.Partition], noEnd[p.Partition], noEpoch[p.Partition])
 		var reason error
@@ -199,7 +207,7 @@ func (f *Fetcher) checkOutOfRange(leader int32, partitions []*Partition) {
 		default:
 			to, reason = f.policy(p, starts[p.Partition], ends[p.Partition], epochs)
 		}
-		f.Mu.Unlock()
+		f.mu.Unlock()
 		if reason != nil {
 			f.skip(f.Ctx, p, from, to, reason)
 		}
@@ -208,8 +216,10 @@ func (f *Fetcher) checkOutOfRange(leader int32, partitions []*Partition) {
 
 // policy says where a position goes that is not in the log, and why. Without a
 // reason it stays: the partition is asked for again, or stuck. start and end are the log's,
-// epochs where the position's epoch ends in it. f.Mu is held.
-func (f *Fetcher) policy(p *Partition, start, end int64, epochs map[transport.Partition]int64) (to int64, reason error) {
+// epochs where the position's epoch ends in it. f.mu is held.
+func (f *Fetcher) policy(p *partition, start, end int64, epochs map[transport.Partition]int64) (to int64, reason error) {
+	// Retention, or an operator, removed the records: they can't be read any more, whatever
+	// the policy is.
 	if p.next < start {
 		return start, errRemoved
 	}
@@ -233,10 +243,10 @@ func (f *Fetcher) policy(p *Partition, start, end int64, epochs map[transport.Pa
 	return 0, nil
 }
 
-// current reports whether p is still assigned. A caller that gives up f.Mu and takes it again
-// asks first: a partition that was revoked and came back is another Partition. f.Mu is held.
-func (f *Fetcher) current(p *Partition) bool {
-	return f.Partitions[p.Partition] == p && !p.Revoked
+// current reports whether p is still assigned. A caller that gives up f.mu and takes it again
+// asks first: a partition that was revoked and came back is another Partition. f.mu is held.
+func (f *Fetcher) current(p *partition) bool {
+	return f.partitions[p.Partition] == p && !p.revoked
 }
 
 // skip tells the Listener that a position moves, and then moves it: a batch from
@@ -244,14 +254,16 @@ func (f *Fetcher) current(p *Partition) bool {
 //
 // A position that is not in the log may be one of another log. Then it is for the
 // member to begin that one.
-func (f *Fetcher) skip(ctx context.Context, p *Partition, from, to int64, reason error) {
+func (f *Fetcher) skip(ctx context.Context, p *partition, from, to int64, reason error) {
+	// The topic is asked for first: an offset that is not in the log may be one of a topic
+	// of this name that was deleted.
 	known, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	if t, err := f.client.FreshTopic(known, p.Topic); err == nil {
-		f.Mu.Lock()
-		outlives := f.current(p) && f.Outlives(p, t)
-		f.Mu.Unlock()
-		if outlives {
+		f.mu.Lock()
+		stale := f.current(p) && f.outdated(p, t)
+		f.mu.Unlock()
+		if stale {
 			return
 		}
 	}
@@ -260,19 +272,22 @@ func (f *Fetcher) skip(ctx context.Context, p *Partition, from, to int64, reason
 		return
 	}
 	defer f.Listener.Leave()
-	f.Mu.Lock()
+	f.mu.Lock()
 	current := f.current(p) && p.next == from
-	f.Mu.Unlock()
+	f.mu.Unlock()
 	if !current {
 		return
 	}
+	// Without mu, as Skipped is user code; Enter keeps other calls of the Listener out, and
+	// with them the end of the assignment.
 	f.Listener.Skipped(p.Partition, from, to, reason)
-	f.Mu.Lock()
-	defer f.Mu.Unlock()
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.moveTo(p, to)
+	// Nothing is known of the epoch of what lies before the new position.
 	p.place, p.lastEpoch = inLog, -1
 	p.err, p.failures, p.damage = nil, 0, nil
 	p.notBefore = time.Time{}
-	Signal(f.some)
+	Signal(f.ready)
 	Signal(f.wake)
 }

@@ -11,9 +11,11 @@ import (
 
 // Reader reads partitions outside any group. It implements transport.Reader.
 type Reader struct {
+	// fetch has no group behind it: its Recreated is nil.
 	fetch *Fetcher
-	work  sync.WaitGroup
-	stop  context.CancelFunc
+	// work counts the fetcher's goroutines, which end with stop.
+	work sync.WaitGroup
+	stop context.CancelFunc
 }
 
 // NewReader returns a reader, which connects in the background. An error names every
@@ -32,6 +34,8 @@ func NewReader(client *cluster.Client, cfg transport.ReaderConfig, rack string) 
 		r.fetch.Topics[p.Topic] = transport.TopicStart{Topic: p.Topic, OutOfRange: untilWritten}
 		positions = append(positions, transport.Assignment{Partition: p, Offset: max(from, 0), LeaderEpoch: -1})
 	}
+	// All of this comes before Run: no request goes beyond an end, and the first Poll
+	// may return records. A reader's assignment has no Listener that has to know it first.
 	r.fetch.Add(positions)
 	r.fetch.bound(cfg.To)
 	r.fetch.Announce(positions)

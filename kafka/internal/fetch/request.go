@@ -20,8 +20,8 @@ type fetchRequest struct {
 }
 
 // send starts a fetch of partitions, which are all led by that broker or have a replica
-// there. f.Mu is held.
-func (f *Fetcher) send(broker int32, partitions []*Partition, now time.Time) {
+// there. f.mu is held.
+func (f *Fetcher) send(broker int32, partitions []*partition, now time.Time) {
 	ctx, cancel := context.WithCancel(f.Ctx)
 	r := &fetchRequest{source: broker, sent: now, cancel: cancel, maxBytes: f.share()}
 	req := kmsg.NewPtrFetchRequest()
@@ -44,8 +44,9 @@ func (f *Fetcher) send(broker int32, partitions []*Partition, now time.Time) {
 		t := topicOf(req, p.Topic)
 		t.Partitions = append(t.Partitions, part)
 	}
+	// Reserved before the answer is there: memory must not be promised twice.
 	r.maxBytes = int(req.MaxBytes)
-	f.Reserved += r.maxBytes
+	f.reserved += r.maxBytes
 	f.source(broker).requests++
 	f.work.Go(func() {
 		defer cancel()
@@ -70,7 +71,7 @@ func topicOf(req *kmsg.FetchRequest, name string) *kmsg.FetchRequestTopic {
 
 // fetch waits for the answer to a request and takes it in. The answer is read into a
 // pooled buffer whose size a broker said: cluster bounds it before it is allocated.
-func (f *Fetcher) fetch(ctx context.Context, r *fetchRequest, req *kmsg.FetchRequest, partitions []*Partition) {
+func (f *Fetcher) fetch(ctx context.Context, r *fetchRequest, req *kmsg.FetchRequest, partitions []*partition) {
 	var buffer *batch.Buffer
 	body, version, err := f.client.Exchange(ctx, r.source, req, func(size int) []byte {
 		buffer = batch.NewBuffer(size)
@@ -85,10 +86,10 @@ func (f *Fetcher) fetch(ctx context.Context, r *fetchRequest, req *kmsg.FetchReq
 		}
 	}
 	now := time.Now()
-	f.Mu.Lock()
+	f.mu.Lock()
 	source := f.source(r.source)
 	source.requests--
-	f.Reserved -= r.maxBytes
+	f.reserved -= r.maxBytes
 	switch {
 	case err == nil:
 		source.failures = 0
@@ -96,7 +97,8 @@ func (f *Fetcher) fetch(ctx context.Context, r *fetchRequest, req *kmsg.FetchReq
 			source.notBefore = now.Add(wait)
 			f.client.Throttled.Add(int64(wait))
 		}
-		f.take(r, &resp, buffer, now)
+		f.handleResponse(r, &resp, buffer, now)
+	// A request that was cancelled says nothing about its broker.
 	case ctx.Err() == nil:
 		source.notBefore = now.Add(min(cluster.Backoff(source.failures), cluster.LookAgainAfter))
 		source.failures++
@@ -107,17 +109,17 @@ func (f *Fetcher) fetch(ctx context.Context, r *fetchRequest, req *kmsg.FetchReq
 			p.request = nil
 		}
 	}
-	f.Mu.Unlock()
+	f.mu.Unlock()
 	if buffer != nil {
 		buffer.Release() // what was taken in holds it by itself
 	}
 	Signal(f.wake)
-	Signal(f.some)
+	Signal(f.ready)
 }
 
 // unreachable deals with a broker that did not answer: what it leads may be led
 // by another now. The partitions themselves don't back off, as only their broker failed.
-func (f *Fetcher) unreachable(r *fetchRequest, partitions []*Partition, err error, now time.Time) {
+func (f *Fetcher) unreachable(r *fetchRequest, partitions []*partition, err error, now time.Time) {
 	for _, p := range partitions {
 		if p.request != r {
 			continue
@@ -127,14 +129,14 @@ func (f *Fetcher) unreachable(r *fetchRequest, partitions []*Partition, err erro
 			p.leader = -1
 			f.client.Invalidate(p.Topic)
 		} else {
-			p.leave(now)
+			p.leaveReplica(now)
 		}
 	}
 }
 
-// take takes a response in. A response counts against the bound as a whole, until the
-// last of its pieces is polled or dropped. f.Mu is held.
-func (f *Fetcher) take(r *fetchRequest, resp *kmsg.FetchResponse, buffer *batch.Buffer, now time.Time) {
+// handleResponse takes a response in. A response counts against the bound as a whole, until the
+// last of its pieces is polled or dropped. f.mu is held.
+func (f *Fetcher) handleResponse(r *fetchRequest, resp *kmsg.FetchResponse, buffer *batch.Buffer, now time.Time) {
 	memory := &fetchMemory{buffer: buffer}
 	for i := range resp.Topics {
 		t := &resp.Topics[i]
@@ -151,23 +153,26 @@ func (f *Fetcher) take(r *fetchRequest, resp *kmsg.FetchResponse, buffer *batch.
 			}
 			p.lastFetch = now
 			p.lastStable, p.highWatermark = part.LastStableOffset, part.HighWatermark
+			// A replica that answers is good again: the next time that it is left counts as first.
 			if r.source != p.leader {
-				p.left = 0
+				p.replicaLeft = 0
 			}
 			if part.PreferredReadReplica >= 0 && r.source == p.leader && now.After(p.leaderUntil) {
 				p.replica, p.replicaUntil = part.PreferredReadReplica, now.Add(cluster.MetadataAge)
 			}
-			f.takeBatches(p, part, memory, now)
+			f.queueBatches(p, part, memory, now)
 		}
 	}
 	if memory.pieces > 0 {
-		f.Held += cap(buffer.Bytes)
+		f.held += cap(buffer.Bytes)
 	}
 }
 
-// takeBatches queues what a response brought of one partition. Only the headers of batches
-// are read here; Poll decodes them, so that fetching never waits for decoding. f.Mu is held.
-func (f *Fetcher) takeBatches(p *Partition, part *kmsg.FetchResponseTopicPartition, memory *fetchMemory, now time.Time) {
+// queueBatches queues what a response brought of one partition. Only the headers of batches
+// are read here; Poll decodes them, so that fetching never waits for decoding. f.mu is held.
+func (f *Fetcher) queueBatches(p *partition, part *kmsg.FetchResponseTopicPartition, memory *fetchMemory, now time.Time) {
+	// Three cases: whole batches came; one that is larger than was asked for was cut off,
+	// and more is asked for; or nothing came before the wait was over.
 	span, err := batch.FindSpan(part.RecordBatches, p.ahead)
 	if span.Next == p.ahead {
 		switch {
@@ -178,6 +183,7 @@ func (f *Fetcher) takeBatches(p *Partition, part *kmsg.FetchResponseTopicPartiti
 		case err != nil:
 			f.unreadable(p, err, now)
 			return
+		// At least twice as much as before, and what the batch's header says it takes.
 		case span.Need > 0:
 			p.maxBytes = int32(min(max(span.Need, 2*int(p.maxBytes)), cluster.MaxResponse))
 		case len(part.RecordBatches) > 0: // cut off before its size
@@ -210,6 +216,7 @@ func (f *Fetcher) takeBatches(p *Partition, part *kmsg.FetchResponseTopicPartiti
 		piece.reader.Aborting = make(map[int64]struct{})
 		piece.reader.Aborted = abortedIn(part)
 	}
+	// The piece retains the response's memory until drop.
 	memory.pieces++
 	memory.buffer.Retain()
 	p.queue = append(p.queue, piece)
@@ -217,10 +224,11 @@ func (f *Fetcher) takeBatches(p *Partition, part *kmsg.FetchResponseTopicPartiti
 }
 
 // find looks a partition up by a name that may lie in a fetch buffer.
-func (f *Fetcher) find(topic string, partition int32) *Partition {
-	for lo, hi := 0, len(f.Order); lo < hi; {
+// It returns nil for a partition that is not assigned any more. f.mu is held.
+func (f *Fetcher) find(topic string, partition int32) *partition {
+	for lo, hi := 0, len(f.order); lo < hi; {
 		mid := (lo + hi) / 2
-		p := f.Order[mid]
+		p := f.order[mid]
 		switch {
 		case p.Topic == topic && p.Partition.Partition == partition:
 			return p

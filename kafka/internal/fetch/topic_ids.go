@@ -14,31 +14,32 @@ import (
 // TopicID returns the ID that the topic of a partition had when it was assigned;
 // zero if it is not.
 func (f *Fetcher) TopicID(id transport.Partition) transport.TopicID {
-	f.Mu.Lock()
-	defer f.Mu.Unlock()
-	if p := f.Partitions[id]; p != nil {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if p := f.partitions[id]; p != nil {
 		return p.topicID
 	}
 	return transport.TopicID{}
 }
 
-// Another reports whether two IDs are of different topics. A zero ID, from brokers
+// DifferentTopic reports whether two IDs are of different topics. A zero ID, from brokers
 // before 2.8, may be any.
-func Another(before, now transport.TopicID) bool {
+func DifferentTopic(before, now transport.TopicID) bool {
 	none := transport.TopicID{}
 	return before != now && before != none && now != none
 }
 
-// Outlived returns the assigned partitions of an earlier topic than t, of the same
+// Outdated returns the assigned partitions of an earlier topic than t, of the same
 // name. Partitions that were stopped by mistake, and are of t, are fetched again.
-func (f *Fetcher) Outlived(t *cluster.TopicMeta) (partitions []transport.Partition) {
-	f.Mu.Lock()
-	defer f.Mu.Unlock()
-	for _, p := range f.Order {
+func (f *Fetcher) Outdated(t *cluster.TopicMeta) (partitions []transport.Partition) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, p := range f.order {
 		switch {
 		case p.Topic != t.Name:
-		case Another(p.topicID, t.ID):
+		case DifferentTopic(p.topicID, t.ID):
 			partitions = append(partitions, p.Partition)
+		// A broker that was late had named another ID, and now the cluster agrees on this one.
 		case p.topicID == t.ID && errors.Is(p.stuck, ErrRecreated):
 			p.stuck, p.err = nil, nil
 			Signal(f.wake)
@@ -50,16 +51,16 @@ func (f *Fetcher) Outlived(t *cluster.TopicMeta) (partitions []transport.Partiti
 // TopicIDs returns the IDs that the topics of commits had when their partitions
 // were assigned, and the names of the topics of which partitions are being revoked.
 func (f *Fetcher) TopicIDs(commits []transport.Commit) (ids map[transport.Partition]transport.TopicID, revoked []string) {
-	f.Mu.Lock()
-	defer f.Mu.Unlock()
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	ids = make(map[transport.Partition]transport.TopicID, len(commits))
 	for i := range commits {
-		p := f.Partitions[commits[i].Partition]
+		p := f.partitions[commits[i].Partition]
 		if p == nil {
 			continue
 		}
 		ids[p.Partition] = p.topicID
-		if p.Revoked && !slices.Contains(revoked, p.Topic) {
+		if p.revoked && !slices.Contains(revoked, p.Topic) {
 			revoked = append(revoked, p.Topic)
 		}
 	}

@@ -48,11 +48,11 @@ func (m *membership) accompanied(assigned, owned []transport.Partition) []transp
 // was handed over.
 func (m *membership) align() (again bool) {
 	owned := m.fetch.Owned()
-	wanted, settled := m.wantedCompanions()
+	wanted, known := m.wantedCompanions()
 	var gone, added, all []transport.Partition
 	_, have := m.companions.split(owned)
 	for _, p := range have {
-		if settled[p.Topic] && !contains(wanted, p) {
+		if known[p.Topic] && !contains(wanted, p) {
 			gone = append(gone, p)
 		}
 	}
@@ -74,17 +74,17 @@ func (m *membership) align() (again bool) {
 
 // wantedCompanions returns the companions' partitions that the member should own,
 // sorted, and the companions of which that can be said.
-func (m *membership) wantedCompanions() (wanted []transport.Partition, settled map[string]bool) {
+func (m *membership) wantedCompanions() (wanted []transport.Partition, known map[string]bool) {
 	m.mu.Lock()
 	assigned, subscribed := m.companions.assigned, m.companions.subscribed
 	current := m.companions.described == m.companions.version
 	m.mu.Unlock()
-	settled = make(map[string]bool)
+	known = make(map[string]bool)
 	if !current {
-		return nil, settled
+		return nil, known
 	}
 	for _, topic := range m.companions.topics() {
-		settled[topic] = true
+		known[topic] = true
 		t := m.client.KnownTopic(topic)
 		if subscribed[topic] || t == nil || t.Err != nil {
 			continue
@@ -95,7 +95,7 @@ func (m *membership) wantedCompanions() (wanted []transport.Partition, settled m
 			}
 		}
 	}
-	return wanted, settled
+	return wanted, known
 }
 
 // companionsChanged makes run align what is owned.
@@ -124,7 +124,7 @@ func (m *membership) groupMayDiffer() {
 }
 
 // rejoin makes run join again.
-func (m *membership) rejoin() { m.judge(mustRejoin, kerr.RebalanceInProgress) }
+func (m *membership) rejoin() { m.setState(stateRejoin, kerr.RebalanceInProgress) }
 
 const (
 	// unreadAge is how old the count of unread records may become.

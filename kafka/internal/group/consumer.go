@@ -106,12 +106,12 @@ func newConsumer(client *cluster.Client, cfg transport.ConsumerConfig, o Options
 	c.member = &membership{
 		client: client, cfg: cfg, topics: topics, balancer: balance.ByName(o.Balancer), rack: o.Rack,
 		fetch: c.fetch, listener: listener, log: cfg.Logger,
-		work: &c.work, closing: c.closing, news: make(chan struct{}, 1), beat: make(chan struct{}, 1),
+		work: &c.work, closing: c.closing, news: make(chan struct{}, 1), heartbeatNow: make(chan struct{}, 1),
 		commits: make(chan struct{}, 1), generation: -1, changed: make(chan struct{}),
 		seen: make(map[string]remembered), unbegun: make(map[transport.Partition]error),
 		companions: newCompanions(cfg.Topics),
 	}
-	c.member.types = newHeardTypes(cfg.Types)
+	c.member.types = newGroupTypes(cfg.Types)
 	if o.ConsumerProtocol {
 		c.member.clientID = cluster.As(clientID(client.Options.ClientID, c.member.types.own))
 		c.member.epochs = newEpochs(&cfg)
@@ -134,7 +134,7 @@ func (c *Consumer) start() {
 		c.work.Go(c.member.watchSession)
 	}
 	c.work.Go(func() { c.member.types.watch(c.member.ctx, c.member.describable()) })
-	c.work.Go(c.member.watchLately)
+	c.work.Go(c.member.watchStored)
 	if len(c.member.companions.of) > 0 {
 		c.work.Go(c.member.watchCompanions)
 	}

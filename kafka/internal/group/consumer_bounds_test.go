@@ -25,9 +25,7 @@ func TestFetchBound(t *testing.T) {
 		b.Delivered(last)
 		c := startPolled(b, &assigns{}, func(cfg *transport.ConsumerConfig) { cfg.FetchBytes = bound })
 		time.Sleep(time.Minute)
-		c.fetch.Mu.Lock()
-		held, reserved := c.fetch.Held, c.fetch.Reserved
-		c.fetch.Mu.Unlock()
+		held, reserved := c.fetch.Buffered()
 		// One request may have had leave to bring its share, and its buffer has
 		// the next power of two.
 		if held == 0 || held+reserved > bound+bound/2 {
@@ -46,10 +44,8 @@ func TestFetchBound(t *testing.T) {
 				}
 			}
 		}
-		c.fetch.Mu.Lock()
-		defer c.fetch.Mu.Unlock()
-		if c.fetch.Held != 0 {
-			t.Errorf("%d bytes held when all is polled", c.fetch.Held)
+		if held, _ := c.fetch.Buffered(); held != 0 {
+			t.Errorf("%d bytes held when all is polled", held)
 		}
 	})
 }

@@ -5,7 +5,7 @@
 //	group.go      the membership: one goroutine that joins, stays and leaves
 //	join.go       JoinGroup and SyncGroup, the leader's plan
 //	heartbeat.go  heartbeats, and what their errors mean
-//	settle.go     revoking and assigning what changed
+//	reconcile.go  revoking and assigning what changed
 //	epoch.go      the heartbeats of KIP-848
 //	session.go    the session timeout, which KIP-848 makes the brokers'
 //	topics.go     the topics' partitions, watched for growth
@@ -17,9 +17,9 @@
 //	status.go     what keeps the member from its work, shown and logged
 //	describe.go   what the coordinator shows of the members
 //	offsets.go    committing
-//	types.go      the types that members handle: telling, and hearing of the others'
-//	lately.go     the types that the group handled lately, kept in a commit's metadata
-//	recall.go     reading them at the join, and storing them
+//	types.go      the types that members handle: this one's and the others'
+//	stored.go     the types that the group handled lately, kept in a commit's metadata
+//	stored_sync.go reading them at the join, and storing them
 //	mark.go       the topic id that a commit carries
 //	reset.go      commits for a group that has no members
 package group

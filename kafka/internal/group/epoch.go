@@ -28,11 +28,11 @@ const (
 // everything: what the member should have, and what it has. The member's epoch
 // takes the place of the generation.
 type byEpochs struct {
-	target   []transport.Partition // what the coordinator wants the member to have
-	tell     bool                  // the next heartbeat says what it has
-	full     bool                  // and everything else, since the last was not answered
-	interval time.Duration         // of heartbeats, at most what the coordinator wants
-	session  time.Duration         // the group's session timeout, as far as it is known
+	target    []transport.Partition // what the coordinator wants the member to have
+	listOwned bool                  // the next heartbeat lists what it has
+	full      bool                  // and everything else, since the last was not answered
+	interval  time.Duration         // of heartbeats, at most what the coordinator wants
+	session   time.Duration         // the group's session timeout, as far as it is known
 
 	// turn is held while a heartbeat is under way.
 	turn chan struct{}
@@ -52,7 +52,7 @@ func (m *membership) runByEpochs() {
 	m.mu.Lock()
 	m.id = rand.Text()
 	m.mu.Unlock()
-	fetch.Signal(m.beat)
+	fetch.Signal(m.heartbeatNow)
 	for !m.isClosing() && m.ctx.Err() == nil {
 		m.rest()
 		target, err := m.takeTarget()
@@ -66,12 +66,12 @@ func (m *membership) runByEpochs() {
 		case err != nil:
 			m.lose(err)
 			m.mu.Lock()
-			m.verdict, m.reason = fine, nil
+			m.state, m.reason = stateMember, nil
 			m.mu.Unlock()
-			fetch.Signal(m.beat)
+			fetch.Signal(m.heartbeatNow)
 		default:
 			m.stopBeginning()
-			m.settle(target)
+			m.reconcile(target)
 		}
 	}
 	m.end()
@@ -81,10 +81,10 @@ func (m *membership) runByEpochs() {
 func (m *membership) takeTarget() ([]transport.Partition, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.verdict >= isLost {
+	if m.state >= stateLost {
 		return nil, m.reason
 	}
-	m.verdict, m.reason = fine, nil
+	m.state, m.reason = stateMember, nil
 	return slices.Clone(m.epochs.target), nil
 }
 
@@ -143,8 +143,8 @@ func (m *membership) claim() {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.epochs.tell = true
-	fetch.Signal(m.beat)
+	m.epochs.listOwned = true
+	fetch.Signal(m.heartbeatNow)
 }
 
 // heartbeatByEpochs sends a heartbeat, joining if the member is not in the group,
@@ -158,7 +158,7 @@ func (m *membership) heartbeatByEpochs() time.Duration {
 		return m.cfg.HeartbeatInterval
 	}
 	m.mu.Lock()
-	out := m.verdict >= isLost
+	out := m.state >= stateLost
 	m.mu.Unlock()
 	if out || m.isClosing() && !m.alive() {
 		return m.cfg.HeartbeatInterval
@@ -203,22 +203,22 @@ func (m *membership) heartbeatByEpochs() time.Duration {
 		m.changeLocked()
 		m.types.changed()
 		m.groupMayDiffer()
-		m.hurry()
+		m.speedUpHeartbeats()
 	}
 	if resp.Assignment != nil {
 		e.target = target
 		m.rebalances++
-		if m.verdict < mustRejoin {
-			m.verdict, m.reason = mustRejoin, kerr.RebalanceInProgress
+		if m.state < stateRejoin {
+			m.state, m.reason = stateRejoin, kerr.RebalanceInProgress
 			m.changeLocked()
 		}
 		fetch.Signal(m.news)
-		m.hurry()
+		m.speedUpHeartbeats()
 	}
 	if wanted := time.Duration(resp.HeartbeatIntervalMillis) * time.Millisecond; wanted > 0 {
 		e.interval = min(wanted, m.cfg.HeartbeatInterval)
 	}
-	return m.nextBeat(e.interval)
+	return m.nextHeartbeat(e.interval)
 }
 
 // heartbeatRefused passes on that the member is out of the group, or tries again
@@ -232,11 +232,11 @@ func (m *membership) heartbeatRefused(err error) time.Duration {
 	switch code, _ := errors.AsType[kerr.Error](err); code {
 	case kerr.UnknownMemberID, kerr.FencedMemberEpoch, kerr.GroupIDNotFound:
 		if in {
-			m.judge(isLost, err)
+			m.setState(stateLost, err)
 			return m.cfg.HeartbeatInterval
 		}
 	case kerr.FencedInstanceID:
-		m.judge(isFenced, err)
+		m.setState(stateFenced, err)
 		return m.cfg.HeartbeatInterval
 	case kerr.UnsupportedVersion:
 		err = fmt.Errorf("%w: the brokers lack the protocol of kafka.Config.ConsumerProtocol, which needs Apache Kafka 4.0", err)
@@ -248,8 +248,8 @@ func (m *membership) heartbeatRefused(err error) time.Duration {
 // epochRequest is the next heartbeat: what has changed since the last that was
 // answered, or everything when joining.
 func (m *membership) epochRequest() *kmsg.ConsumerGroupHeartbeatRequest {
-	req, tell := m.epochChanges()
-	if !tell {
+	req, lists := m.epochChanges()
+	if !lists {
 		return req
 	}
 	req.Topics = []kmsg.ConsumerGroupHeartbeatRequestTopic{}
@@ -274,7 +274,7 @@ func (m *membership) epochRequest() *kmsg.ConsumerGroupHeartbeatRequest {
 // reports whether the request lists them. They and their topics' ids are the
 // fetcher's, which calls the membership while it holds its mutex, and so is not
 // called under m.mu.
-func (m *membership) epochChanges() (req *kmsg.ConsumerGroupHeartbeatRequest, tell bool) {
+func (m *membership) epochChanges() (req *kmsg.ConsumerGroupHeartbeatRequest, lists bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	e := m.epochs
@@ -292,9 +292,9 @@ func (m *membership) epochChanges() (req *kmsg.ConsumerGroupHeartbeatRequest, te
 			req.RackID = &m.rack
 		}
 	}
-	tell = e.full || e.tell
-	e.tell = false
-	return req, tell
+	lists = e.full || e.listOwned
+	e.listOwned = false
+	return req, lists
 }
 
 // named is an assignment by the names of its topics.
@@ -331,7 +331,7 @@ func (m *membership) named(ctx context.Context, a *kmsg.ConsumerGroupHeartbeatRe
 // the heartbeat has ended, and where no answer came it leaves again for a while.
 func (m *membership) leaveByEpoch() {
 	m.stopHeartbeats()
-	within, cancel := context.WithTimeout(m.closeContext, ghostPatience)
+	within, cancel := context.WithTimeout(m.closeContext, joinAnswerPatience)
 	defer cancel()
 	m.leaving(func() error {
 		req := m.epochRequest()
@@ -357,7 +357,7 @@ func (m *membership) stopHeartbeats() {
 	patient := m.closeContext
 	if !m.unsure() {
 		var cancel context.CancelFunc
-		patient, cancel = context.WithTimeout(patient, ghostPatience)
+		patient, cancel = context.WithTimeout(patient, joinAnswerPatience)
 		defer cancel()
 	}
 	select {

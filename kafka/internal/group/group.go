@@ -32,7 +32,7 @@ var errClosing = errors.New("the consumer is being closed")
 // hand over what is another's now, begin what is new, rest until something
 // happens. It calls the Listener, and may be held up there for as long as that
 // takes. Another sends heartbeats all the while, whatever the first waits for,
-// and passes the coordinator's verdict on. The third watches the topics.
+// and notes what the coordinator says of the member. The third watches the topics.
 type membership struct {
 	client   *cluster.Client
 	cfg      transport.ConsumerConfig
@@ -42,7 +42,7 @@ type membership struct {
 	fetch    *fetch.Fetcher
 	listener *fetch.Listener
 	log      *slog.Logger
-	types    *heardTypes
+	types    *groupTypes
 	clientID *kmsg.RequestFormatter // of heartbeats in the consumer protocol
 
 	ctx     context.Context // ends when the member has left
@@ -52,20 +52,22 @@ type membership struct {
 	// closeContext is that of Close. It is there when closing is closed.
 	closeContext context.Context
 	news         chan struct{} // something happened that run should look at
-	beat         chan struct{} // send a heartbeat now
+	heartbeatNow chan struct{} // send a heartbeat now
 	commits      chan struct{} // held while a commit is under way: they take effect in order
 
-	mu         sync.Mutex
-	id         string
-	generation int32 // −1: not in the group
-	joining    bool
-	settling   bool // run calls the Listener, or looks up offsets
-	leads      bool
-	planned    map[string]int32 // how many partitions topics had when this leader made its plan
-	verdict    verdict
-	reason     error // of the verdict
-	lastAck    time.Time
-	pace       time.Duration // until the next heartbeat
+	mu          sync.Mutex
+	id          string
+	generation  int32 // −1: not in the group
+	joining     bool
+	reconciling bool // run calls the Listener, or looks up offsets
+	leads       bool
+	planned     map[string]int32 // how many partitions topics had when this leader made its plan
+	state       memberState
+	reason      error // of the state; nil for a member
+	lastAck     time.Time
+	// heartbeatWait is the time until the next heartbeat while they come sooner than
+	// at their interval; zero once they do not.
+	heartbeatWait time.Duration
 	// failure is why the coordinator does not count the member in, or was not heard
 	// from; nil once it has acknowledged the member again.
 	failure error
@@ -73,9 +75,9 @@ type membership struct {
 	// nil at first.
 	unbegun    map[transport.Partition]error
 	logged     map[string]time.Time // when an error was logged last, by its text
-	rebalances int64
+	rebalances int64                // assignments that were received
 	epoch      uint64
-	changed    chan struct{} // closed and replaced at each change of id, generation or verdict
+	changed    chan struct{} // closed and replaced at each change of id, generation or state
 	expelled   context.CancelFunc
 	replaced   map[string]bool // topics that were created again
 	seen       map[string]remembered
@@ -90,14 +92,15 @@ type membership struct {
 	abandonJoin func() // of run alone: ends the join that goes on after Close was called
 }
 
-// verdict is what the coordinator last said of the member.
-type verdict int8
+// memberState is what the coordinator last said of the member, from best to worst: a
+// state is only replaced by a worse one, until the member joins again.
+type memberState int8
 
 const (
-	fine       verdict = iota
-	mustRejoin         // the group rebalances
-	isLost             // the member is not in the group any more
-	isFenced           // another has taken the instance id over
+	stateMember memberState = iota
+	stateRejoin             // the group rebalances
+	stateLost               // the member is not in the group any more
+	stateFenced             // another has taken the instance id over
 )
 
 // run is the member's life.
@@ -112,10 +115,10 @@ func (m *membership) run() {
 		assigned, err := m.join()
 		if err == nil {
 			failures = 0
-			if again := m.settle(assigned); !again {
+			if again := m.reconcile(assigned); !again {
 				m.rest()
 			}
-			err = m.sentence()
+			err = m.stateError()
 		}
 		switch {
 		case err == nil || errors.Is(err, errClosing):
@@ -171,11 +174,12 @@ func (m *membership) wait(d time.Duration) {
 	}
 }
 
-// rest waits for a verdict, or for Close, and deals with what else happens.
+// rest waits until the member has to join again, or for Close, and deals with what else
+// happens.
 func (m *membership) rest() {
 	for {
 		m.mu.Lock()
-		if m.verdict != fine || m.isClosing() || m.ctx.Err() != nil {
+		if m.state != stateMember || m.isClosing() || m.ctx.Err() != nil {
 			m.mu.Unlock()
 			return
 		}
@@ -197,23 +201,24 @@ func (m *membership) rest() {
 	}
 }
 
-// sentence is the verdict as an error.
-func (m *membership) sentence() error {
+// stateError returns why the member has to join again, or is out of the group. It is nil
+// for a member.
+func (m *membership) stateError() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.reason
 }
 
-// judge passes a verdict on. A worse one is never replaced by a better one: that
-// is for the next join.
-func (m *membership) judge(v verdict, err error) {
+// setState notes what the coordinator said, and wakes run. A worse state is never
+// replaced by a better one: that is for the next join.
+func (m *membership) setState(s memberState, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if v <= m.verdict {
+	if s <= m.state {
 		return
 	}
-	m.verdict, m.reason = v, err
-	if v >= isLost {
+	m.state, m.reason = s, err
+	if s >= stateLost {
 		m.failure = err
 		if m.expelled != nil {
 			m.expelled() // Revoked has nothing to save any more

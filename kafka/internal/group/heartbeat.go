@@ -20,7 +20,7 @@ func (m *membership) heartbeats() {
 	for {
 		select {
 		case <-timer.C:
-		case <-m.beat:
+		case <-m.heartbeatNow:
 		case <-m.ctx.Done():
 			return
 		}
@@ -42,7 +42,7 @@ func (m *membership) heartbeat() time.Duration {
 	req := kmsg.NewPtrHeartbeatRequest()
 	m.mu.Lock()
 	req.Group, req.MemberID, req.Generation, req.InstanceID = m.cfg.Group, m.id, m.generation, m.instance()
-	out := m.generation < 0 || m.verdict >= isLost
+	out := m.generation < 0 || m.state >= stateLost
 	m.mu.Unlock()
 	if out {
 		return m.cfg.HeartbeatInterval
@@ -58,11 +58,11 @@ func (m *membership) heartbeat() time.Duration {
 	if m.ctx.Err() != nil {
 		return m.cfg.HeartbeatInterval
 	}
-	return m.heard(req, sent, err)
+	return m.handleHeartbeat(req, sent, err)
 }
 
-// heard takes the answer to a heartbeat in.
-func (m *membership) heard(req *kmsg.HeartbeatRequest, sent time.Time, err error) time.Duration {
+// handleHeartbeat takes the answer to a heartbeat in, and returns when to send the next.
+func (m *membership) handleHeartbeat(req *kmsg.HeartbeatRequest, sent time.Time, err error) time.Duration {
 	code, _ := errors.AsType[kerr.Error](err)
 	m.mu.Lock()
 	// While the member joins, its generation ends at any moment: the answer to
@@ -73,24 +73,24 @@ func (m *membership) heard(req *kmsg.HeartbeatRequest, sent time.Time, err error
 		m.lastAck = sent
 		m.failure = nil
 	}
-	soon := m.nextBeat(m.cfg.HeartbeatInterval)
+	soon := m.nextHeartbeat(m.cfg.HeartbeatInterval)
 	m.mu.Unlock()
 	switch {
 	case err == nil:
 		return soon
 	case code == kerr.RebalanceInProgress:
 		if current {
-			m.judge(mustRejoin, err)
+			m.setState(stateRejoin, err)
 		}
 		return soon
 	case code == kerr.UnknownMemberID || code == kerr.IllegalGeneration:
 		if current {
-			m.judge(isLost, fmt.Errorf("group %q has expelled the member: %w", m.cfg.Group, err))
+			m.setState(stateLost, fmt.Errorf("group %q has expelled the member: %w", m.cfg.Group, err))
 		}
 		return soon
 	case code == kerr.FencedInstanceID:
 		if current {
-			m.judge(isFenced, fmt.Errorf("group %q: instance id %q: %w", m.cfg.Group, m.cfg.InstanceID, err))
+			m.setState(stateFenced, fmt.Errorf("group %q: instance id %q: %w", m.cfg.Group, m.cfg.InstanceID, err))
 		}
 		return soon
 	}
@@ -98,21 +98,21 @@ func (m *membership) heard(req *kmsg.HeartbeatRequest, sent time.Time, err error
 	return min(m.cfg.HeartbeatInterval, 200*time.Millisecond)
 }
 
-// hurry makes the next heartbeats come soon, and then slower until they come at
+// speedUpHeartbeats makes the next heartbeats come soon, and then slower until they come at
 // their interval: after one rebalance another may follow, when a member has
 // handed over what was taken from it, say. The sooner all know, the shorter is
-// the gap of what moves.
-func (m *membership) hurry() {
-	m.pace = m.cfg.HeartbeatInterval / 64
-	fetch.Signal(m.beat)
+// the gap of what moves. The caller holds mu.
+func (m *membership) speedUpHeartbeats() {
+	m.heartbeatWait = m.cfg.HeartbeatInterval / 64
+	fetch.Signal(m.heartbeatNow)
 }
 
-// nextBeat is when to send the next heartbeat.
-func (m *membership) nextBeat(interval time.Duration) time.Duration {
-	soon := m.pace
+// nextHeartbeat returns the time until the next heartbeat. The caller holds mu.
+func (m *membership) nextHeartbeat(interval time.Duration) time.Duration {
+	soon := m.heartbeatWait
 	if soon == 0 || soon > interval {
 		return interval
 	}
-	m.pace *= 2
+	m.heartbeatWait *= 2
 	return soon
 }

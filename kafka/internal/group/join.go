@@ -37,13 +37,13 @@ func (m *membership) join() ([]transport.Partition, error) {
 	case <-m.closing:
 		m.abandonJoin = func() {
 			m.mu.Lock()
-			ghost := m.id == "" && m.cfg.InstanceID == ""
+			unnamed := m.id == "" && m.cfg.InstanceID == ""
 			m.mu.Unlock()
-			if ghost {
-				// The coordinator may have given an id that it will now wait
-				// for, and all the group with it. It is on its way, and the
-				// member leaves by it.
-				timer := time.NewTimer(ghostPatience)
+			if unnamed {
+				// The coordinator may have made a member ID that the group now waits
+				// for. It is in the answer that is on its way, and the member leaves
+				// the group by it.
+				timer := time.NewTimer(joinAnswerPatience)
 				defer timer.Stop()
 				select {
 				case r := <-done:
@@ -59,9 +59,9 @@ func (m *membership) join() ([]transport.Partition, error) {
 	}
 }
 
-// ghostPatience is how long a member that is closed waits for the id that its
+// joinAnswerPatience is how long a member that is closed waits for the id that its
 // first JoinGroup is answered with.
-const ghostPatience = 2 * time.Second
+const joinAnswerPatience = 2 * time.Second
 
 func (m *membership) setJoining(joining bool) {
 	m.mu.Lock()
@@ -100,16 +100,16 @@ func (m *membership) joinAndSync(ctx context.Context) ([]transport.Partition, er
 	if err != nil {
 		return nil, fmt.Errorf("the assignment of group %q: %w", m.cfg.Group, err)
 	}
-	unheard := m.types.heard(answer.(*kmsg.SyncGroupResponse).MemberAssignment)
+	unknown := m.types.applyAssignment(answer.(*kmsg.SyncGroupResponse).MemberAssignment)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if unheard {
-		m.verdict, m.reason = mustRejoin, kerr.RebalanceInProgress
+	if unknown {
+		m.state, m.reason = stateRejoin, kerr.RebalanceInProgress
 	}
 	m.planned, m.leads = planned, planned != nil
 	m.lastAck, m.failure = time.Now(), nil
 	m.rebalances++
-	m.hurry()
+	m.speedUpHeartbeats()
 	return assigned, nil
 }
 
@@ -119,7 +119,7 @@ func (m *membership) joinGroup(ctx context.Context) (*kmsg.JoinGroupResponse, er
 	// What was assigned and not begun before this rebalance is not claimed: it
 	// may be given to anyone at once.
 	owned := m.fetch.Owned()
-	types := m.types.told()
+	types := m.types.subscription()
 	for {
 		req := kmsg.NewPtrJoinGroupRequest()
 		m.mu.Lock()
@@ -170,7 +170,7 @@ func (m *membership) entered(resp *kmsg.JoinGroupResponse) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.id, m.generation = resp.MemberID, resp.Generation
-	m.verdict, m.reason = fine, nil
+	m.state, m.reason = stateMember, nil
 	m.lastAck = time.Now()
 	m.changeLocked()
 }
@@ -204,11 +204,11 @@ func (m *membership) plan(ctx context.Context, resp *kmsg.JoinGroupResponse, req
 		return partitions, nil
 	}
 	plan := m.balancer.Assign(members, partitions)
-	types := m.types.lead(members)
+	types := m.types.union(members)
 	for i := range members {
 		share := kmsg.NewSyncGroupRequestGroupAssignment()
 		share.MemberID = members[i].ID
-		types.Heard = balance.Digest(members[i].Types.Live)
+		types.Known = balance.Digest(members[i].Types.Live)
 		share.MemberAssignment = balance.EncodeAssignment(plan[members[i].ID], &types)
 		req.GroupAssignment = append(req.GroupAssignment, share)
 	}

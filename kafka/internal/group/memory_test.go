@@ -2,8 +2,12 @@ package group
 
 import (
 	"context"
+	"fmt"
+	"log/slog"
 	"net"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,6 +17,9 @@ import (
 	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
 	"github.com/eventbus-go/eventbus/kafka/internal/fetch"
 	"github.com/eventbus-go/eventbus/transport"
+	franzerr "github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // TestRecreatedUnmarked: an owner of the old topic, which had not heard of the new
@@ -21,7 +28,7 @@ import (
 // it does believe.
 func TestRecreatedUnmarked(t *testing.T) {
 	bothProtocols(t, 2, func(_ *testing.T, b *bed.Bed) {
-		l, r := settled(b, 2)
+		l, r := readTwo(b, 2)
 		remove(b)
 		r.awaitHeard("revoked 0 1")
 		create(b, 2, 3)
@@ -61,14 +68,43 @@ func TestRecreatedByMistake(t *testing.T) {
 		r.awaitOwned(1)
 		write(b, 2)
 		l.await(b.T, 2)
-		r.fetch.Mu.Lock()
-		r.fetch.Outlives(r.fetch.Order[0], &cluster.TopicMeta{Name: "events", ID: transport.TopicID{1}})
-		r.fetch.Mu.Unlock()
+		var answered atomic.Bool
+		b.ControlKey(int16(kmsg.Metadata), func(req kmsg.Request) (kmsg.Response, error, bool) {
+			answered.Store(true)
+			return metadataOf(b, req, transport.TopicID{1}), nil, true
+		})
+		// The fetch that is refused asks who leads the partition.
+		b.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Err: franzerr.NotLeaderForPartition})
 		write(b, 2)
 		l.await(b.T, 4)
 		r.awaitHeard("assigned 0")
 		l.equals(b, 1)
+		if !answered.Load() {
+			b.T.Error("nobody asked for the topic")
+		}
 	})
+}
+
+// metadataOf answers for a broker to which "events" has another ID.
+func metadataOf(b *bed.Bed, req kmsg.Request, id transport.TopicID) kmsg.Response {
+	resp := req.ResponseKind().(*kmsg.MetadataResponse)
+	host, port, err := net.SplitHostPort(b.ListenAddrs()[0])
+	if err != nil {
+		b.T.Fatal(err)
+	}
+	broker := kmsg.NewMetadataResponseBroker()
+	broker.Host = host
+	if _, err := fmt.Sscan(port, &broker.Port); err != nil {
+		b.T.Fatal(err)
+	}
+	resp.Brokers = append(resp.Brokers, broker)
+	topic := kmsg.NewMetadataResponseTopic()
+	topic.Topic, topic.TopicID = new("events"), id
+	part := kmsg.NewMetadataResponseTopicPartition()
+	part.Replicas, part.ISR = []int32{0}, []int32{0}
+	topic.Partitions = append(topic.Partitions, part)
+	resp.Topics = append(resp.Topics, topic)
+	return resp
 }
 
 // TestLateCommitInTime: the last commit of a partition has most of its time left,
@@ -82,7 +118,10 @@ func TestLateCommitInTime(t *testing.T) {
 		c := cluster.NewClient(bedclient.Options([]string{"127.0.0.1:1"}, silent))
 		defer c.Close()
 		p := transport.Partition{Topic: "events"}
-		m := &membership{client: c, types: newHeardTypes(nil), fetch: &fetch.Fetcher{Partitions: map[transport.Partition]*fetch.Partition{p: {Partition: p, Revoked: true}}}}
+		fetching := fetch.NewFetcher(c, slog.New(slog.DiscardHandler), "", 1, false, new(sync.WaitGroup))
+		fetching.Add([]transport.Assignment{{Partition: p}})
+		fetching.Stop([]transport.Partition{p})
+		m := &membership{client: c, types: newGroupTypes(nil), fetch: fetching}
 		for has, takes := range map[time.Duration]time.Duration{time.Minute: 250 * time.Millisecond, 400 * time.Millisecond: 100 * time.Millisecond} {
 			ctx, cancel := context.WithTimeout(t.Context(), has)
 			began := time.Now()
@@ -132,7 +171,7 @@ func TestMemoryEnds(t *testing.T) {
 // TestRestKeepsNews: that a topic was created again is not forgotten because the
 // member has to join first.
 func TestRestKeepsNews(t *testing.T) {
-	m := &membership{ctx: t.Context(), verdict: mustRejoin, replaced: map[string]bool{"events": true}}
+	m := &membership{ctx: t.Context(), state: stateRejoin, replaced: map[string]bool{"events": true}}
 	m.rest()
 	if !m.replaced["events"] {
 		t.Error("the news is gone")

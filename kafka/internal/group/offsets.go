@@ -72,7 +72,7 @@ func (m *membership) admit(ctx context.Context, commits []transport.Commit, fail
 	for i := range commits {
 		c := commits[i]
 		id := ids[c.Partition]
-		if t := m.client.KnownTopic(c.Topic); t != nil && fetch.Another(id, t.ID) {
+		if t := m.client.KnownTopic(c.Topic); t != nil && fetch.DifferentTopic(id, t.ID) {
 			failed[c.Partition] = fmt.Errorf("%s: %w: %w", c.Partition, fetch.ErrRecreated, transport.ErrFenced)
 			continue
 		}
@@ -195,10 +195,10 @@ func (m *membership) storeLater(code kerr.Error, failures int) bool {
 	case kerr.RebalanceInProgress, kerr.IllegalGeneration, kerr.StaleMemberEpoch:
 		// The heartbeat finds out whether the member only has to join, or is lost:
 		// then its partitions are, and no commit of theirs is sent again.
-		fetch.Signal(m.beat)
+		fetch.Signal(m.heartbeatNow)
 		return true
 	case kerr.UnknownMemberID, kerr.FencedInstanceID, kerr.FencedMemberEpoch:
-		fetch.Signal(m.beat)
+		fetch.Signal(m.heartbeatNow)
 		return false
 	case kerr.UnknownTopicOrPartition:
 		return failures < 5 // a topic that is new may not be known everywhere

@@ -28,7 +28,7 @@ const remembersFor = time.Hour
 
 // notice hears what the cluster says of a topic that the group reads.
 func (m *membership) notice(t *cluster.TopicMeta) {
-	if len(m.fetch.Outlived(t)) > 0 {
+	if len(m.fetch.Outdated(t)) > 0 {
 		m.recreated(t.Name)
 		return
 	}
@@ -38,7 +38,7 @@ func (m *membership) notice(t *cluster.TopicMeta) {
 	switch {
 	case r.id == transport.TopicID{} || r.cluster != t.Cluster:
 		r = remembered{id: t.ID, cluster: t.Cluster}
-	case !fetch.Another(r.id, t.ID):
+	case !fetch.DifferentTopic(r.id, t.ID):
 		r.other = time.Time{}
 	case r.other.IsZero():
 		r.other = time.Now()
@@ -62,7 +62,7 @@ func (m *membership) tookOver(t *cluster.TopicMeta) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	r := m.seen[t.Name]
-	return r.cluster == t.Cluster && (fetch.Another(r.id, t.ID) || r.replaced && r.id == t.ID)
+	return r.cluster == t.Cluster && (fetch.DifferentTopic(r.id, t.ID) || r.replaced && r.id == t.ID)
 }
 
 // recreated notes that a topic was created again.
@@ -83,7 +83,7 @@ func (m *membership) restart(topic string) {
 	if err != nil {
 		return // still being created; watchTopics comes back to it
 	}
-	lost := m.fetch.Outlived(t)
+	lost := m.fetch.Outdated(t)
 	m.drop(lost)
 	again := slices.DeleteFunc(lost, func(p transport.Partition) bool { return int(p.Partition) >= len(t.Partitions) })
 	if len(again) > 0 {

@@ -103,7 +103,7 @@ func (l *ledger) endsWith(b *bed.Bed, before int) {
 // record all the same, and the Listener hears so.
 func TestRecreatedAfterRevoked(t *testing.T) {
 	bothProtocols(t, 2, func(_ *testing.T, b *bed.Bed) {
-		l, r := settled(b, 2)
+		l, r := readTwo(b, 2)
 		remove(b)
 		r.awaitHeard("revoked 0 1")
 		time.Sleep(20 * time.Minute)
@@ -137,8 +137,8 @@ func TestRecreatedForAnother(t *testing.T) {
 	})
 }
 
-// settled is a latecomer that owns all partitions and has read two records.
-func settled(b *bed.Bed, partitions int) (*ledger, *reader) {
+// readTwo returns a latecomer that owns all partitions and has read two records.
+func readTwo(b *bed.Bed, partitions int) (*ledger, *reader) {
 	l := newLedger()
 	r := latecomer(b, l)
 	r.awaitOwned(partitions)
@@ -199,7 +199,7 @@ func (l *ledger) total() int {
 // new one starts. A member that is asked to hand over doesn't commit such a thing.
 func TestRecreatedStaleCommit(t *testing.T) {
 	bothProtocols(t, 1, func(_ *testing.T, b *bed.Bed) {
-		l, r := settled(b, 1)
+		l, r := readTwo(b, 1)
 		draining, created := make(chan struct{}), make(chan struct{})
 		goOn := sync.OnceFunc(func() { close(created) })
 		defer goOn()
@@ -232,7 +232,7 @@ func TestRecreatedStaleCommit(t *testing.T) {
 // not at its end.
 func TestRecreatedCommitsDropped(t *testing.T) {
 	bed.Bubble(t, 1, func(_ *testing.T, b *bed.Bed) {
-		l, r := settled(b, 1)
+		l, r := readTwo(b, 1)
 		remove(b)
 		r.awaitHeard("revoked 0")
 		create(b, 1, 3)

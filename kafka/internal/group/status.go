@@ -71,7 +71,7 @@ func (m *membership) lastErrorLocked() error {
 func (m *membership) alive() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.generation >= 0 && m.verdict < isLost && !m.left && time.Since(m.lastAck) < m.sessionLocked()
+	return m.generation >= 0 && m.state < stateLost && !m.left && time.Since(m.lastAck) < m.sessionLocked()
 }
 
 // status returns a snapshot, without what the fetcher knows.
@@ -79,7 +79,7 @@ func (m *membership) status() transport.ConsumerStatus {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s := transport.ConsumerStatus{
-		Joined: m.generation >= 0 && m.verdict < isLost && !m.left,
+		Joined: m.generation >= 0 && m.state < stateLost && !m.left,
 		State:  "stable", MemberID: m.id, Generation: m.generation, LastHeartbeat: m.lastAck,
 		Rebalances: m.rebalances, LastError: m.lastErrorLocked(), Unread: slices.Clone(m.companions.unread),
 	}
@@ -88,7 +88,7 @@ func (m *membership) status() transport.ConsumerStatus {
 		s.State = "closed"
 	case !s.Joined:
 		s.State = "joining"
-	case m.joining || m.settling || len(m.unbegun) > 0 || m.verdict != fine:
+	case m.joining || m.reconciling || len(m.unbegun) > 0 || m.state != stateMember:
 		s.State = "rebalancing"
 	}
 	return s

@@ -93,6 +93,6 @@ func (m *membership) lookAtTopics() {
 	m.mu.Unlock()
 	if grown && same {
 		// A leader that joins makes the group rebalance.
-		m.judge(mustRejoin, kerr.RebalanceInProgress)
+		m.setState(stateRejoin, kerr.RebalanceInProgress)
 	}
 }

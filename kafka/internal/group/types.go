@@ -21,16 +21,16 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// heardTypes is what a member tells of the types that it handles, and what it has
-// heard of the others'.
+// groupTypes is what a member publishes of the types that it handles, and what it
+// knows of the others'.
 //
-// In the classic protocol members tell the leader in JoinGroup, and the leader
-// tells all of them with the assignment: that is exact for the generation. Where
-// the leader tells nothing, because it is of another library or an older version of
+// In the classic protocol members send theirs to the leader in JoinGroup, and the
+// leader returns the union with the assignment: that is exact for the generation. Where
+// the leader returns none, because it is of another library or an older version of
 // this one, and in the protocol of KIP-848, which has neither, the member asks the
-// coordinator to describe the group: what each member told in JoinGroup, or IDs in
-// its client id.
-type heardTypes struct {
+// coordinator to describe the group: it shows what each member sent in JoinGroup, or
+// the IDs in its client id.
+type groupTypes struct {
 	names map[string][]string // by topic
 	own   []grouptypes.ID
 	book  grouptypes.Book
@@ -38,27 +38,29 @@ type heardTypes struct {
 	news  chan struct{} // what is stored for later members may have to change
 
 	mu      sync.Mutex
-	exact   bool      // the book is the leader's word for this generation
+	exact   bool      // the book is the leader's union of this generation
 	looked  time.Time // when the group was last described since it changed; zero if it was not
 	refused bool      // descriptions are refused for good
 	again   uint64
-	retold  bool // the member has joined again for it, and the leader still has not heard
-	lately  lately
+	// rejoined is set when the member has joined again for the digest of its types, which
+	// the leader still returns wrong.
+	rejoined bool
+	stored   storedTypes
 }
 
 // lookAge is how old a description of the group may be that types are judged by. It
 // is about a heartbeat: no change of the group is noticed sooner.
 const lookAge = 3 * time.Second
 
-func newHeardTypes(names map[string][]string) *heardTypes {
-	return &heardTypes{names: names, own: grouptypes.All(names), wants: make(chan struct{}, 1), news: make(chan struct{}, 1)}
+func newGroupTypes(names map[string][]string) *groupTypes {
+	return &groupTypes{names: names, own: grouptypes.All(names), wants: make(chan struct{}, 1), news: make(chan struct{}, 1)}
 }
 
 // state returns what is known of a type.
-func (h *heardTypes) state(id grouptypes.ID) transport.TypeState {
+func (h *groupTypes) state(id grouptypes.ID) transport.TypeState {
 	state := h.book.State(id)
 	h.mu.Lock()
-	fresh := (h.exact || h.refused || time.Since(h.looked) < lookAge) && h.lately.recalled
+	fresh := (h.exact || h.refused || time.Since(h.looked) < lookAge) && h.stored.recalled
 	h.mu.Unlock()
 	if !fresh {
 		fetch.Signal(h.wants)
@@ -69,16 +71,16 @@ func (h *heardTypes) state(id grouptypes.ID) transport.TypeState {
 	return state
 }
 
-// told is what the member tells when it joins.
-func (h *heardTypes) told() *balance.Types {
+// subscription returns what the member says of types in JoinGroup.
+func (h *groupTypes) subscription() *balance.Types {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return &balance.Types{Names: h.names, Live: h.own, Gone: h.book.Gone(), Again: h.again}
+	return &balance.Types{Names: h.names, Live: h.own, Gone: h.book.Gone(), Nonce: h.again}
 }
 
-// lead takes in what the members of a generation told its leader, and returns what
-// the leader tells all of them.
-func (h *heardTypes) lead(members []balance.Member) balance.Types {
+// union takes in the types in the members' subscriptions, at the leader of a
+// generation, and returns what it sends to all of them with their assignments.
+func (h *groupTypes) union(members []balance.Member) balance.Types {
 	all := balance.Union(members)
 	h.update(all.Live, all.Gone)
 	all.Gone = h.book.Gone()
@@ -86,14 +88,14 @@ func (h *heardTypes) lead(members []balance.Member) balance.Types {
 }
 
 // update notes what live members handle, and what others remember.
-func (h *heardTypes) update(live []grouptypes.ID, remembered []grouptypes.Gone) {
+func (h *groupTypes) update(live []grouptypes.ID, remembered []grouptypes.Gone) {
 	h.book.Update(live, remembered, time.Now())
 	fetch.Signal(h.news)
 }
 
-// heard takes in what came with an assignment. It reports whether the member has to
-// join again, because the leader has not heard what it handles.
-func (h *heardTypes) heard(assignment []byte) (rejoin bool) {
+// applyAssignment takes in the types that came with an assignment. It reports whether
+// the member has to join again, because the leader does not know what it handles.
+func (h *groupTypes) applyAssignment(assignment []byte) (rejoin bool) {
 	t, ok := balance.DecodeAssignmentTypes(assignment)
 	if ok {
 		h.update(t.Live, t.Gone)
@@ -103,24 +105,24 @@ func (h *heardTypes) heard(assignment []byte) (rejoin bool) {
 	if h.exact = ok; !ok {
 		h.changedLocked()
 	}
-	if !ok || t.Heard == 0 || t.Heard == balance.Digest(h.own) {
-		h.retold = false
+	if !ok || t.Known == 0 || t.Known == balance.Digest(h.own) {
+		h.rejoined = false
 		return false
 	}
 	// Once: a leader that understands something else by it would never be content.
-	rejoin, h.retold = !h.retold, true
+	rejoin, h.rejoined = !h.rejoined, true
 	h.again++
 	return rejoin
 }
 
 // changed notes that the group's members may be others than when it was described.
-func (h *heardTypes) changed() {
+func (h *groupTypes) changed() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.changedLocked()
 }
 
-func (h *heardTypes) changedLocked() {
+func (h *groupTypes) changedLocked() {
 	h.looked = time.Time{}
 	fetch.Signal(h.wants)
 }
@@ -138,7 +140,7 @@ type describable struct {
 }
 
 // watch has the group described when that is wanted, until ctx ends.
-func (h *heardTypes) watch(ctx context.Context, g *describable) {
+func (h *groupTypes) watch(ctx context.Context, g *describable) {
 	for failures := 0; ; {
 		select {
 		case <-h.wants:
@@ -173,7 +175,7 @@ const (
 
 // look asks the coordinator which types the members handle. The error is nil if
 // asking again can't help.
-func (h *heardTypes) look(ctx context.Context, g *describable) error {
+func (h *groupTypes) look(ctx context.Context, g *describable) error {
 	ctx, cancel := context.WithTimeout(ctx, lookPatience)
 	defer cancel()
 	in, changed := g.joined()
@@ -197,7 +199,7 @@ func (h *heardTypes) look(ctx context.Context, g *describable) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.exact {
-		return nil // the leader has spoken meanwhile
+		return nil // an assignment came meanwhile, which is exact
 	}
 	h.update(live, nil)
 	select {
@@ -256,8 +258,8 @@ func clientID(id string, types []grouptypes.ID) string {
 	return id + clientTypes + base64.RawURLEncoding.EncodeToString(raw)
 }
 
-// ClientTypes returns the types that a client id tells. It is any client's, so what
-// is no list of types tells none.
+// ClientTypes returns the types in a client id. It is any client's, so one that has no
+// list of types has none.
 func ClientTypes(id string) (types []grouptypes.ID) {
 	at := strings.LastIndex(id, clientTypes)
 	if at < 0 {

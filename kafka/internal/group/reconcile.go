@@ -14,12 +14,12 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// settle turns what is owned into what the group has assigned: first it hands
+// reconcile turns what is owned into what the group has assigned: first it hands
 // over what is another's now, then it begins what is new. It reports whether to
 // join again, so that the group can give away what was handed over.
-func (m *membership) settle(assigned []transport.Partition) (again bool) {
-	m.setSettling(true)
-	defer m.setSettling(false)
+func (m *membership) reconcile(assigned []transport.Partition) (again bool) {
+	m.setReconciling(true)
+	defer m.setReconciling(false)
 	owned := m.fetch.Owned()
 	assigned = m.accompanied(assigned, owned)
 	added := without(assigned, owned)
@@ -32,13 +32,13 @@ func (m *membership) settle(assigned []transport.Partition) (again bool) {
 	if again {
 		m.awaitBegun()
 	}
-	return again && m.sentence() == nil
+	return again && m.stateError() == nil
 }
 
-func (m *membership) setSettling(settling bool) {
+func (m *membership) setReconciling(settling bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.settling = settling
+	m.reconciling = settling
 }
 
 // without are the partitions of a that are not in b; both are sorted.
@@ -59,9 +59,9 @@ func (m *membership) during() (context.Context, context.CancelFunc) {
 		defer cancel()
 		for {
 			m.mu.Lock()
-			judged, changed := m.verdict != fine, m.changed
+			rejoins, changed := m.state != stateMember, m.changed
 			m.mu.Unlock()
-			if judged {
+			if rejoins {
 				return
 			}
 			select {
@@ -91,7 +91,7 @@ func (m *membership) revoke(patient context.Context, partitions []transport.Part
 	defer cancel()
 	m.mu.Lock()
 	m.expelled = cancel
-	if m.verdict >= isLost {
+	if m.state >= stateLost {
 		cancel()
 	}
 	m.mu.Unlock()

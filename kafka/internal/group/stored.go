@@ -27,13 +27,13 @@ const (
 	// typesSize bounds it, in characters: what the flow control of package engine
 	// leaves free of a commit's metadata. That is room for 180 types.
 	typesSize = 1024
-	// latelyAge is how soon a change is written that nothing signals: of the partition
+	// storedAge is how soon a change is written that nothing signals: of the partition
 	// that carries it.
-	latelyAge = 5 * time.Second
+	storedAge = 5 * time.Second
 )
 
-// lately is the state of that. It is guarded by heardTypes.mu.
-type lately struct {
+// storedTypes is the state of that. It is guarded by groupTypes.mu.
+type storedTypes struct {
 	// recalled is set once the member has read what was stored, after it has joined.
 	recalled bool
 	carrier  transport.Partition // whose commits carry the types; zero for none
@@ -69,9 +69,9 @@ func splitTypes(metadata string) (rest string, t balance.Types, ok bool) {
 	return metadata[:at], t, true
 }
 
-// stored returns the types as a commit carries them beside other metadata of a size,
+// encodeStored returns the types as a commit carries them beside other metadata of a size,
 // and without the time of writing, to compare.
-func (h *heardTypes) stored(beside int, now time.Time) (text, content string) {
+func (h *groupTypes) encodeStored(beside int, now time.Time) (text, content string) {
 	t := balance.Types{Live: h.book.Live(), Gone: h.book.Gone()}
 	chars := min(typesSize, markedSize-markSize-beside) - len(typesOpens)
 	room := max(base64.RawURLEncoding.DecodedLen(max(chars, 0)), 0)
@@ -82,22 +82,22 @@ func (h *heardTypes) stored(beside int, now time.Time) (text, content string) {
 
 // carry puts the types behind the metadata of a commit of the partition that carries
 // them, which has no mark yet.
-func (h *heardTypes) carry(c *transport.Commit) {
+func (h *groupTypes) carry(c *transport.Commit) {
 	h.mu.Lock()
-	carries := h.lately.carrier == c.Partition && h.lately.recalled && !h.lately.refused
+	carries := h.stored.carrier == c.Partition && h.stored.recalled && !h.stored.refused
 	h.mu.Unlock()
 	if carries {
-		types, _ := h.stored(len(c.Metadata), time.Now())
+		types, _ := h.encodeStored(len(c.Metadata), time.Now())
 		c.Metadata = joinTypes(c.Metadata, types, markedSize-markSize)
 	}
 }
 
 // tooLarge reports whether a commit failed because of the types in its metadata, and
 // no later commit has any then.
-func (h *heardTypes) tooLarge(failed map[transport.Partition]error) bool {
+func (h *groupTypes) tooLarge(failed map[transport.Partition]error) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	l := &h.lately
+	l := &h.stored
 	if l.refused || !errors.Is(failed[l.carrier], transport.ErrMetadataTooLarge) {
 		return false
 	}
@@ -107,24 +107,24 @@ func (h *heardTypes) tooLarge(failed map[transport.Partition]error) bool {
 
 // lost notes that the member is out of the group: when it is in again, others may
 // have come and left.
-func (h *heardTypes) lost() {
+func (h *groupTypes) lost() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.lately.recalled = false
+	h.stored.recalled = false
 }
 
 // assigned notes that partitions begin, whose commits may be new.
-func (h *heardTypes) assigned() {
+func (h *groupTypes) assigned() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.lately.stale = true
+	h.stored.stale = true
 	fetch.Signal(h.news)
 }
 
 // recall takes in what is stored in commits. Of several the last that was written
 // says which types were handled at the end; what another has was handled until it was
 // written.
-func (h *heardTypes) recall(commits map[transport.Partition]transport.Commit, now time.Time) {
+func (h *groupTypes) recall(commits map[transport.Partition]transport.Commit, now time.Time) {
 	var last balance.Types
 	var gone []grouptypes.Gone
 	ended := func(t *balance.Types) {
@@ -147,5 +147,5 @@ func (h *heardTypes) recall(commits map[transport.Partition]transport.Commit, no
 	h.book.Recall(last.Live, gone, now)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.lately.recalled, h.lately.stale = true, true
+	h.stored.recalled, h.stored.stale = true, true
 }

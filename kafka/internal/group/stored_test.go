@@ -21,16 +21,16 @@ func carrying(metadata string) *transport.Commit {
 }
 
 // carrier returns what a member of types carries in the commits of events/0.
-func carrier(live []grouptypes.ID, gone ...grouptypes.Gone) *heardTypes {
-	h := newHeardTypes(nil)
+func carrier(live []grouptypes.ID, gone ...grouptypes.Gone) *groupTypes {
+	h := newGroupTypes(nil)
 	h.book.Update(live, gone, time.Unix(2_000_000, 0))
-	h.lately = lately{recalled: true, carrier: transport.Partition{Topic: "events"}}
+	h.stored = storedTypes{recalled: true, carrier: transport.Partition{Topic: "events"}}
 	return h
 }
 
-// TestLatelyBounds: types go behind the metadata and in front of a mark, in what these
+// TestStoredBounds: types go behind the metadata and in front of a mark, in what these
 // leave of the broker's bound, and come off again with nothing lost of the metadata.
-func TestLatelyBounds(t *testing.T) {
+func TestStoredBounds(t *testing.T) {
 	var live []grouptypes.ID
 	for i := range 2 * typesSize {
 		live = append(live, grouptypes.ID(i+1))
@@ -67,9 +67,9 @@ func TestLatelyBounds(t *testing.T) {
 	}
 }
 
-// TestLatelyRecalled: of several commits that carry types the last written says what was
+// TestStoredRecalled: of several commits that carry types the last written says what was
 // handled at the end. What an older one has left when that was written.
-func TestLatelyRecalled(t *testing.T) {
+func TestStoredRecalled(t *testing.T) {
 	at := func(second int64) time.Time { return time.Unix(second, 0) }
 	commits := make(map[transport.Partition]transport.Commit)
 	for i, c := range []struct {
@@ -81,11 +81,11 @@ func TestLatelyRecalled(t *testing.T) {
 		{[]grouptypes.ID{1, 3}, []grouptypes.Gone{{ID: 4, At: at(1_999_000)}}, at(2_000_000)},
 	} {
 		h := carrier(c.live, c.gone...)
-		text, _ := h.stored(0, c.written)
+		text, _ := h.encodeStored(0, c.written)
 		p := transport.Partition{Topic: "events", Partition: int32(i)}
 		commits[p] = transport.Commit{Partition: p, Metadata: mark(joinTypes("m", text, markedSize-markSize), transport.TopicID{7})}
 	}
-	h := newHeardTypes(nil)
+	h := newGroupTypes(nil)
 	h.recall(commits, at(2_000_200))
 	h.book.Update([]grouptypes.ID{1}, nil, at(2_000_201))
 	for id, left := range map[grouptypes.ID]time.Time{1: {}, 2: at(2_000_201), 3: at(2_000_000), 4: at(1_999_000)} {
@@ -120,9 +120,9 @@ func carried(b *bed.Bed, partition int32, typ string, want bool) transport.Commi
 	}
 }
 
-// TestLatelyOutlivesCommits: neither the owner's commits nor a reset of the group's
+// TestStoredOutlivesCommits: neither the owner's commits nor a reset of the group's
 // offsets take away what the commit carries, and both keep their own metadata.
-func TestLatelyOutlivesCommits(t *testing.T) {
+func TestStoredOutlivesCommits(t *testing.T) {
 	bothProtocols(t, 2, func(t *testing.T, b *bed.Bed) {
 		r := startReader(b, newLedger(), handling("", "V2", "Moved"))
 		r.awaitOwned(2)
@@ -149,9 +149,9 @@ func TestLatelyOutlivesCommits(t *testing.T) {
 	})
 }
 
-// TestLatelyRefused: where brokers take no metadata of that size commits go without the
+// TestStoredRefused: where brokers take no metadata of that size commits go without the
 // types, and what is the caller's stays.
-func TestLatelyRefused(t *testing.T) {
+func TestStoredRefused(t *testing.T) {
 	bed.Bubble(t, 1, func(t *testing.T, b *bed.Bed) {
 		refused := 0
 		b.ControlKey(int16(kmsg.OffsetCommit), func(req kmsg.Request) (kmsg.Response, error, bool) {
@@ -195,9 +195,9 @@ func refusal(req *kmsg.OffsetCommitRequest, code int16) kmsg.Response {
 	return resp
 }
 
-// TestLatelyUnread: while what the group handled lately can't be read no type counts as
+// TestStoredUnread: while what the group handled lately can't be read no type counts as
 // one that nobody handles.
-func TestLatelyUnread(t *testing.T) {
+func TestStoredUnread(t *testing.T) {
 	bed.Bubble(t, 1, func(t *testing.T, b *bed.Bed) {
 		first := startReader(b, newLedger(), handling("", "V2", "Moved"))
 		first.awaitOwned(1)

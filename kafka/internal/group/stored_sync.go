@@ -11,18 +11,18 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// watchLately reads what the group handled lately when the member has joined, and
+// watchStored reads what the group handled lately when the member has joined, and
 // then keeps it stored. It returns when the member has left.
-func (m *membership) watchLately() {
+func (m *membership) watchStored() {
 	for failures := 0; m.ctx.Err() == nil; {
 		m.mu.Lock()
 		in, changed := m.generation >= 0, m.changed
 		m.mu.Unlock()
 		var err error
 		if in {
-			err = m.keepLately(m.ctx)
+			err = m.syncStored(m.ctx)
 		}
-		wait := latelyAge
+		wait := storedAge
 		if err != nil {
 			m.logFailure(err)
 			wait = cluster.RetryCoordinator(err, failures)
@@ -45,14 +45,14 @@ func (m *membership) watchLately() {
 	}
 }
 
-// keepLately reads what is stored, if the member has not since it joined, and stores
+// syncStored reads what is stored, if the member has not since it joined, and stores
 // what it knows, if it owns the partition that carries it.
-func (m *membership) keepLately(ctx context.Context) error {
+func (m *membership) syncStored(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, lookPatience)
 	defer cancel()
 	h := m.types
 	h.mu.Lock()
-	recalled := h.lately.recalled
+	recalled := h.stored.recalled
 	h.mu.Unlock()
 	if !recalled {
 		commits, err := m.client.Committed(ctx, m.cfg.Group, nil)
@@ -62,9 +62,9 @@ func (m *membership) keepLately(ctx context.Context) error {
 		h.recall(commits, time.Now())
 	}
 	carrier, found := m.typesCarrier()
-	_, content := h.stored(0, time.Time{})
+	_, content := h.encodeStored(0, time.Time{})
 	h.mu.Lock()
-	l := &h.lately
+	l := &h.stored
 	if owns := found && contains(m.fetch.Owned(), carrier); !owns || l.carrier != carrier {
 		l.carrier, l.stale = carrier, true
 		if !owns {
@@ -78,7 +78,7 @@ func (m *membership) keepLately(ctx context.Context) error {
 	if done {
 		return nil
 	}
-	if err := m.saveLately(ctx, carrier); err != nil {
+	if err := m.storeTypes(ctx, carrier); err != nil {
 		h.mu.Lock()
 		l.stale = true
 		h.mu.Unlock()
@@ -112,9 +112,9 @@ func (m *membership) typesCarrier() (p transport.Partition, found bool) {
 	return p, false
 }
 
-// saveLately stores the types with what is committed on the partition that carries
+// storeTypes stores the types with what is committed on the partition that carries
 // them. A partition without a commit is left to its first one.
-func (m *membership) saveLately(ctx context.Context, carrier transport.Partition) error {
+func (m *membership) storeTypes(ctx context.Context, carrier transport.Partition) error {
 	select {
 	case m.commits <- struct{}{}: // no other commit comes between reading and storing
 		defer func() { <-m.commits }()
@@ -132,7 +132,7 @@ func (m *membership) saveLately(ctx context.Context, carrier transport.Partition
 	unmarked, id := unmark(c.Metadata)
 	marked := unmarked != c.Metadata
 	rest, was, _ := splitTypes(unmarked)
-	text, content := m.types.stored(len(rest), time.Now())
+	text, content := m.types.encodeStored(len(rest), time.Now())
 	was.At = time.Time{}
 	if string(was.AppendStored(nil, typesSize)) == content {
 		return nil
