@@ -48,11 +48,14 @@ func ByName(name string) *Balancer {
 // consumer protocol, in version 3 (KIP-792, KIP-881).
 func (b *Balancer) Metadata(topics []string, owned []transport.Partition, generation int32, rack string, types *Types) []byte {
 	m := kmsg.NewConsumerMemberMetadata()
+	// Version 1 has the owned partitions (KIP-429), 2 the generation (KIP-792), 3 the rack
+	// (KIP-881). Older readers pass over what they don't know.
 	m.Version = 3
 	m.Topics = topics
 	if rack != "" {
 		m.Rack = &rack
 	}
+	// An eager member owns nothing while the group rebalances.
 	m.Generation = -1
 	if b.Cooperative {
 		m.Generation = generation
@@ -87,6 +90,7 @@ func ReadMember(m *kmsg.JoinGroupResponseMember) (Member, error) {
 	}
 	member.Topics = meta.Topics
 	switch {
+	// The generation decides which of two members that claim a partition is out of date.
 	case meta.Version >= 2 && meta.Generation >= 0:
 		member.generation = meta.Generation
 	case len(meta.UserData) >= 4:
@@ -127,6 +131,9 @@ func (b *Balancer) Assign(members []Member, partitions map[string]int32) map[str
 		}
 		return a.ID < b.ID
 	})
+	// A plan is made as if everything could move at once. What still has an owner is then
+	// withheld: that member hands it over when it sees its share, and joins again, and the
+	// next plan gives it away (KIP-429).
 	plan := b.plan(members, partitions)
 	if !b.Cooperative {
 		return plan
@@ -134,6 +141,7 @@ func (b *Balancer) Assign(members []Member, partitions map[string]int32) map[str
 	owners := ownersOf(members)
 	for id, given := range plan {
 		plan[id] = slices.DeleteFunc(given, func(p transport.Partition) bool {
+			// A partition that two members claim goes to neither: both have to let go of it first.
 			claim, owned := owners[p]
 			return owned && (claim.shared || claim.member != id)
 		})
@@ -159,6 +167,8 @@ func ownersOf(members []Member) map[transport.Partition]ownership {
 		for _, p := range m.owned {
 			claim, claimed := owners[p]
 			switch {
+			// A member of an earlier generation missed a rebalance in which the partition may have
+			// moved, so its claim counts for nothing.
 			case !claimed || m.generation > claim.generation:
 				owners[p] = ownership{member: m.ID, generation: m.generation}
 			case m.generation == claim.generation && claim.member != m.ID:
@@ -203,6 +213,7 @@ func DecodeAssignment(b []byte) ([]transport.Partition, error) {
 		}
 	}
 	slices.SortFunc(partitions, transport.Partition.Compare)
+	// Another library's leader may name a partition twice.
 	return slices.Compact(partitions), nil
 }
 
@@ -220,6 +231,8 @@ func planRange(members []Member, partitions map[string]int32) map[string][]trans
 		if len(readers) == 0 {
 			continue
 		}
+		// Contiguous runs, as Java's assignor gives them: a member has the same partitions
+		// of all topics that have equally many, which joins between topics rely on.
 		each, more := int(partitions[topic])/len(readers), int(partitions[topic])%len(readers)
 		next := int32(0)
 		for i, id := range readers {
@@ -247,6 +260,7 @@ func planRoundRobin(members []Member, partitions map[string]int32) map[string][]
 			continue
 		}
 		for n := range partitions[topic] {
+			// Ends, as at least one member reads the topic.
 			for !reads(members[turn%len(members)]) {
 				turn++
 			}

@@ -52,6 +52,7 @@ type stickyPlan struct {
 }
 
 // stickyMember is a member with what the plan gives it.
+// Its slices are indexed by the topic's number.
 type stickyMember struct {
 	id    string
 	reads []bool    // by topic
@@ -59,6 +60,7 @@ type stickyMember struct {
 	load  int
 }
 
+// newStickyPlan numbers topics and members. Nothing is given yet.
 func newStickyPlan(members []Member, partitions map[string]int32) *stickyPlan {
 	s := &stickyPlan{topics: slices.Sorted(maps.Keys(partitions)), numbers: make(map[string]int, len(partitions))}
 	s.readers = make([][]*stickyMember, len(s.topics))
@@ -80,6 +82,7 @@ func newStickyPlan(members []Member, partitions map[string]int32) *stickyPlan {
 	return s
 }
 
+// add gives the member a partition.
 func (m *stickyMember) add(topic int, partition int32) {
 	m.has[topic] = append(m.has[topic], partition)
 	m.load++
@@ -102,6 +105,7 @@ func (s *stickyPlan) keepOwned(members []Member) {
 	}
 	owners := ownersOf(members)
 	for _, p := range slices.SortedFunc(maps.Keys(owners), transport.Partition.Compare) {
+		// In order of partitions, so that the plan does not depend on a map's.
 		claim := owners[p]
 		t, known := s.numbers[p.Topic]
 		if m := byID[claim.member]; known && !claim.shared && m.reads[t] && p.Partition >= 0 && p.Partition < s.counts[t] {
@@ -129,6 +133,7 @@ func (s *stickyPlan) giveRest() {
 	}
 }
 
+// leastLoaded returns the first of the readers with the smallest load, nil without any.
 func leastLoaded(readers []*stickyMember) (least *stickyMember) {
 	for _, m := range readers {
 		if least == nil || m.load < least.load {
@@ -155,6 +160,7 @@ func (s *stickyPlan) level() {
 // back. The members come with the most loaded first.
 func (s *stickyPlan) relieve(from *stickyMember) bool {
 	for _, to := range slices.Backward(s.members) {
+		// All that follow have at least as much.
 		if to.load > from.load-2 {
 			return false
 		}
@@ -178,6 +184,7 @@ func (s *stickyPlan) relieveByChain(from *stickyMember) bool {
 	if s.members[len(s.members)-1].load > from.load-2 {
 		return false // nobody has so little
 	}
+	// A search in breadth, from the member outwards, finds the shortest chain.
 	came := map[*stickyMember]hop{from: {}}
 	tried := make([]bool, len(s.topics)) // topics whose readers are all in came
 	for reach := []*stickyMember{from}; len(reach) > 0; {
@@ -201,6 +208,8 @@ func (s *stickyPlan) relieveByChain(from *stickyMember) bool {
 				}
 			}
 		}
+		// Back along the chain: each member takes one from the one before, so only the ends'
+		// loads change.
 		if best != nil {
 			for m := best; m != from; m = came[m].from {
 				m.add(came[m].topic, came[m].from.take(came[m].topic))

@@ -70,6 +70,7 @@ func (t *Types) appendTo(b []byte, topics []string) []byte {
 		return b
 	}
 	b = append(b, marker...)
+	// Names are for operators, who see them in the group's description; members compare IDs.
 	if names := t.appendNames(nil, topics); len(names) > 0 && len(names) <= maxNames {
 		b = appendSection(b, tagNames, names)
 	} else {
@@ -119,6 +120,7 @@ func (t *Types) AppendStored(b []byte, limit int) []byte {
 // kind.
 func ReadStored(b []byte) (t Types, ok bool) { return readTypes(b, nil) }
 
+// appendSection appends a section as tag, length and bytes.
 func appendSection(b []byte, tag uint64, body []byte) []byte {
 	b = binary.AppendUvarint(b, tag)
 	b = binary.AppendUvarint(b, uint64(len(body)))
@@ -127,6 +129,7 @@ func appendSection(b []byte, tag uint64, body []byte) []byte {
 
 // appendNames appends the names by topic, in order, so that the same types make the
 // same bytes.
+// Only topics that have types are named, by their index in the subscription.
 func (t *Types) appendNames(b []byte, topics []string) []byte {
 	there := 0
 	for _, topic := range topics {
@@ -157,11 +160,14 @@ func (t *Types) appendNames(b []byte, topics []string) []byte {
 // follows is damaged. Whatever it holds, no more memory is taken than its own size
 // and the bounds of package grouptypes allow.
 func readTypes(b []byte, topics []string) (t Types, ok bool) {
+	// User data of another library, or of an older version of this one.
 	if !bytes.HasPrefix(b, []byte(marker)) {
 		return t, false
 	}
 	r := reader{b: b[len(marker):]}
 	for len(r.b) > 0 && !r.bad {
+		// Each section is read from its own bytes: one that is longer than its fields know, of a
+		// later version, does not disturb the next.
 		tag := r.number()
 		body := reader{b: r.take(r.number())}
 		switch tag {
@@ -192,6 +198,8 @@ func readTypes(b []byte, topics []string) (t Types, ok bool) {
 // unixTime bounds what a stranger sends: time.Time overflows far beyond.
 func unixTime(seconds uint64) time.Time { return time.Unix(int64(min(seconds, 1<<40)), 0) }
 
+// readNames reads the section of tagNames. topics are those of the subscription, by which
+// the section names them.
 func (t *Types) readNames(r *reader, topics []string) {
 	for n := r.number(); n > 0 && !r.bad; n-- {
 		at := r.number()
@@ -220,11 +228,14 @@ func (t *Types) readNames(r *reader, topics []string) {
 
 // reader reads bytes of a stranger. Once something is missing it is bad, and
 // returns zeros.
+// So its callers check once, at the end, and no length is trusted before its bytes are
+// there.
 type reader struct {
 	b   []byte
 	bad bool
 }
 
+// number reads a varint.
 func (r *reader) number() uint64 {
 	v, n := binary.Uvarint(r.b)
 	if n <= 0 {
@@ -235,6 +246,7 @@ func (r *reader) number() uint64 {
 	return v
 }
 
+// take returns the next n bytes. They alias what is read.
 func (r *reader) take(n uint64) []byte {
 	if n > uint64(len(r.b)) {
 		r.bad, r.b = true, nil
@@ -245,6 +257,7 @@ func (r *reader) take(n uint64) []byte {
 	return taken
 }
 
+// four reads a number of four bytes, in network order.
 func (r *reader) four() uint32 {
 	if four := r.take(4); four != nil {
 		return binary.BigEndian.Uint32(four)
@@ -283,6 +296,7 @@ func DecodeTypes(subscription []byte) (t Types, ok bool) {
 	return typesOf(&m)
 }
 
+// typesOf reads the types in a subscription, behind the generation.
 func typesOf(m *kmsg.ConsumerMemberMetadata) (Types, bool) {
 	if len(m.UserData) < 4 {
 		return Types{}, false

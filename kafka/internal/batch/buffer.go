@@ -32,6 +32,7 @@ func NewBuffer(size int) *Buffer {
 	if class > maxBufferBits {
 		return exactBuffer(size)
 	}
+	// Its content is not cleared: callers overwrite what they use.
 	f, ok := bufferPools[class-minBufferBits].Get().(*Buffer)
 	if !ok {
 		f = &Buffer{Bytes: make([]byte, 1<<class)}

@@ -47,6 +47,8 @@ type resetWriter interface {
 }
 
 var (
+	// Writers are pooled, as each has tables that cost more to make than a small batch
+	// costs to compress.
 	gzipWriters = sync.Pool{New: func() any { return gzip.NewWriter(io.Discard) }}
 	lz4Writers  = sync.Pool{New: func() any {
 		w := lz4.NewWriter(io.Discard)
@@ -86,6 +88,7 @@ func compressTo(writers *sync.Pool, dst, src []byte) ([]byte, error) {
 	if closing := w.Close(); err == nil {
 		err = closing
 	}
+	// Or the pool would keep dst alive.
 	w.Reset(io.Discard)
 	writers.Put(w)
 	return out.Bytes(), err

@@ -44,11 +44,13 @@ type Reader struct {
 	// counts as that.
 	Bound int
 
+	// opened is set from the first look at a batch until its last record was read or Close.
 	opened bool
 	batch  openBatch // that is being read, if opened
 }
 
 // openBatch is a batch whose records are being read.
+// Close gives it up, and the Read that follows begins the batch again.
 type openBatch struct {
 	batchHeader
 	content content
@@ -77,6 +79,7 @@ type Decoded struct {
 // Close.
 func (r *Reader) Read(limit int) (Decoded, error) {
 	d := Decoded{From: r.Next, Next: r.Next, limit: limit}
+	// Small batches share a chunk.
 	for d.Size < limit && len(r.Data) > 0 {
 		if err := r.readBatch(&d); err != nil {
 			r.Close() // to begin again where the fault is
@@ -128,6 +131,7 @@ func (r *Reader) readBatch(d *Decoded) error {
 // openBatch begins to read the first batch of Data, or passes it over, if no record of
 // it is to be returned.
 func (r *Reader) openBatch(d *Decoded) (passed bool, err error) {
+	// The header is checked before the checksum, and both before anything is allocated.
 	size, err := batchSize(r.Data)
 	if err == nil && (size == 0 || size > len(r.Data)) {
 		err = errRecordCut
@@ -143,8 +147,10 @@ func (r *Reader) openBatch(d *Decoded) (passed bool, err error) {
 	if err := Check(batch); err != nil {
 		return false, err
 	}
+	// Otherwise all of the batch lies before the offset that was asked for.
 	if h.next > d.Next {
 		switch {
+		// Control batches are the transaction coordinator's, and no records of the topic.
 		case h.attributes&attributeControl != 0:
 			if err := r.readMarker(batch[HeaderSize:], &h); err != nil {
 				return false, err
@@ -153,6 +159,7 @@ func (r *Reader) openBatch(d *Decoded) (passed bool, err error) {
 		default:
 			r.batch = openBatch{batchHeader: h, size: size, left: int(h.records), last: h.base - 1}
 			r.opened = true
+			// Compaction may leave a batch without records, which covers its offsets all the same.
 			if h.records > 0 {
 				r.batch.content, err = openContent(h.codec(), batch[HeaderSize:], r.batch.left, r.bound()/2)
 			}
@@ -223,6 +230,7 @@ func (r *Reader) recordsAhead(data []byte, room, decompressed, stored int) int {
 		if err != nil {
 			return count
 		}
+		// A guess, which only decides how many records to make room for.
 		expanded := size
 		if h.codec() != 0 {
 			expanded = int(int64(size) * int64(decompressed) / int64(stored))
@@ -251,6 +259,7 @@ func (r *Reader) readMarker(data []byte, h *batchHeader) error {
 	if len(key) < 4 {
 		return errRecordCut
 	}
+	// The key of a marker is a version and a type: 0 aborts, 1 commits.
 	if kind := binary.BigEndian.Uint16(key[2:]); kind == 0 {
 		// Transactions that began at or before this marker are over with it,
 		// also if none of their batches was seen on the way here.
@@ -261,6 +270,8 @@ func (r *Reader) readMarker(data []byte, h *batchHeader) error {
 }
 
 // isAborted reports whether a batch belongs to an aborted transaction.
+// Batches come in order of offsets and Aborted in that of first offsets, so each
+// transaction is noted when the batches reach its begin.
 func (r *Reader) isAborted(h *batchHeader) bool {
 	if r.Aborting == nil {
 		return false
@@ -295,6 +306,7 @@ func (d *Decoded) Release() {
 }
 
 // hold keeps the buffer that records lie in until Release. A nil buffer is none.
+// Records of one buffer mostly come one after another, so the last is looked at alone.
 func (d *Decoded) hold(b *Buffer) {
 	if b == nil || len(d.buffers) > 0 && d.buffers[len(d.buffers)-1] == b {
 		return

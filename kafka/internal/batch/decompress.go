@@ -62,6 +62,8 @@ func recoverCodec(err *error) {
 	}
 }
 
+// The pools hold decoders that have succeeded; one that failed is left to the garbage
+// collector.
 var gzipReaders, lz4Readers, zstdReaders sync.Pool
 
 const (
@@ -73,6 +75,7 @@ const (
 
 // openStream returns a stream of what src holds, compressed by the codec of a batch's
 // attributes. It takes about window bytes at most.
+// Codecs are numbered as in a batch's attributes: 1 gzip, 2 snappy, 3 lz4, 4 zstd.
 func openStream(codec int16, src []byte, window int) (s *stream, err error) {
 	defer recoverCodec(&err)
 	switch codec {
@@ -128,6 +131,7 @@ func openZstd(src []byte, window int) (*stream, error) {
 		return nil, err
 	}
 	var in io.Reader = bytes.NewReader(src)
+	// A frame of a single segment may refer back to all of its content.
 	needs := header.WindowSize
 	if header.SingleSegment {
 		needs = header.FrameContentSize
@@ -147,6 +151,7 @@ func openZstd(src []byte, window int) (*stream, error) {
 		return nil, err
 	}
 	s := &stream{reader: r, memory: int(needs) + 2*blockBytes, narrow: narrow}
+	// A decoder with a larger window would keep that much memory in the pool.
 	if needs <= pooledWindow {
 		s.free = func() {
 			if r.Reset(nil) == nil {
@@ -168,6 +173,7 @@ func narrowFrame(src []byte, single bool, window int) io.Reader {
 	if !single {
 		rest = rest[1:] // the window as it was declared
 	}
+	// The window is written as a power of two: 1 KiB shifted by the upper five bits.
 	exponent := bits.Len(uint(window)) - 1
 	head = append(head, byte(exponent-10)<<3)
 	return io.MultiReader(bytes.NewReader(head), bytes.NewReader(rest))
@@ -202,6 +208,7 @@ func decompressWhole(codec int16, src []byte, most int) (out *Buffer, err error)
 	if size > most {
 		return nil, nil
 	}
+	// Not pooled: its size is that of one batch, and not of many.
 	if size > wholeBytes {
 		out = exactBuffer(size)
 	} else {

@@ -100,6 +100,7 @@ func Stamp(b []byte, codec int16, records int, firstTimestamp, maxTimestamp int6
 	binary.BigEndian.PutUint16(b[51:], uint16(s.Epoch))
 	binary.BigEndian.PutUint32(b[53:], uint32(sequence))
 	binary.BigEndian.PutUint32(b[57:], uint32(records))
+	// Last, as it covers all of the above from the attributes on.
 	binary.BigEndian.PutUint32(b[17:], crc32.Checksum(b[21:], castagnoli))
 }
 

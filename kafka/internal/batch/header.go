@@ -39,6 +39,7 @@ const (
 	attributeControl       = 0x20
 )
 
+// castagnoli is the table of CRC-32C.
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // batchHeader is what reading needs of a batch's fixed part.
@@ -52,6 +53,7 @@ type batchHeader struct {
 	records       int32
 }
 
+// codec returns the number of the compression, as Compressions has it.
 func (h *batchHeader) codec() int16 { return h.attributes & attributeCodec }
 
 // batchSize is the size of the batch that data starts with. It may be more than
@@ -61,6 +63,7 @@ func batchSize(data []byte) (int, error) {
 	if len(data) <= MagicOffset {
 		return 0, nil
 	}
+	// The version of the format has the same place in all of them.
 	if magic := int8(data[MagicOffset]); magic != 2 {
 		if magic == 0 || magic == 1 {
 			return 0, fmt.Errorf("the log holds records of message format %d, from before Kafka 0.11, which is not read", magic)
@@ -123,6 +126,7 @@ func readBatchHeader(batch []byte) (h batchHeader, err error) {
 	h.leaderEpoch = int32(binary.BigEndian.Uint32(batch[12:]))
 	h.attributes = int16(binary.BigEndian.Uint16(batch[21:]))
 	delta := int32(binary.BigEndian.Uint32(batch[23:]))
+	// Compaction keeps the last offset delta, so next is true also where records are gone.
 	h.next = h.base + int64(delta) + 1
 	h.baseTimestamp = int64(binary.BigEndian.Uint64(batch[27:]))
 	h.maxTimestamp = int64(binary.BigEndian.Uint64(batch[35:]))

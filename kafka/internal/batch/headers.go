@@ -28,6 +28,8 @@ func (k *HeaderKeys) intern(i int, key []byte) string {
 	}
 	s, ok := k.known[string(key)]
 	if !ok {
+		// A string is only made of a key that is new. Long ones are not remembered, and of too
+		// many none: a producer may put an id into each.
 		s = string(key)
 		if len(key) > maxHeaderKeySize {
 			return s

@@ -43,6 +43,7 @@ func (d *Decoded) giveBack() {
 	if m == nil {
 		return
 	}
+	// The newest of what was allocated is kept. What was outgrown is garbage already.
 	m.records, m.headers = d.Records[:0], d.slab.last
 	clear(d.Records)
 	clear(m.headers[:len(m.headers)-len(d.slab.free)])

@@ -22,6 +22,7 @@ const (
 	minBound = 16 << 20
 )
 
+// bound returns Bound, or the least that it counts as.
 func (r *Reader) bound() int { return max(r.Bound, minBound) }
 
 // fields is what stands in a record before its headers.
@@ -66,6 +67,8 @@ func (r *Reader) add(d *Decoded, b []byte, f *fields, size int) error {
 	if r.exceeds(f.headers, size) {
 		record.Excess = &transport.Excess{Bytes: size, Headers: f.headers}
 	}
+	// The record was appended first, for Records has room for it already, and is taken away
+	// again if its headers are damaged.
 	if err := r.readHeaders(d, b, f, record); err != nil {
 		d.Records = d.Records[:len(d.Records)-1]
 		return err
@@ -153,6 +156,7 @@ func (r *Reader) readHeaders(d *Decoded, b []byte, f *fields, record *transport.
 // that exceeds the bounds it has no more in memory than it keeps.
 func (r *Reader) readAcross(d *Decoded) error {
 	c := &r.batch.content
+	// The length may lie across two pieces of the stream.
 	if err := c.need(binary.MaxVarintLen32); err != nil {
 		return err
 	}
@@ -161,6 +165,7 @@ func (r *Reader) readAcross(d *Decoded) error {
 		return errRecordCut
 	}
 	end, most := start+int(size), maxRecordBytes
+	// A record beyond the bound is read as far as its key and value can be kept.
 	if end > most {
 		most = r.bound()
 	}
@@ -180,6 +185,7 @@ func (r *Reader) readAcross(d *Decoded) error {
 		if have == end {
 			return errRecordCut
 		}
+		// Whatever f has by now is all that the record is returned with.
 		if have >= most {
 			return r.addWithout(d, &f, ok, int(size), end)
 		}
@@ -264,6 +270,7 @@ func varint(b []byte, at int) (int64, int) {
 
 // varbytes reads bytes with their size before them, nil if that is −1.
 func varbytes(b []byte, at int) ([]byte, int) {
+	// The common case, a size of one byte, is written out: this runs twice per header.
 	var size int64
 	if uint(at) < uint(len(b)) && b[at] < 0x80 {
 		size = int64(b[at]>>1) ^ -int64(b[at]&1)

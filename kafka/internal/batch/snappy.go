@@ -17,6 +17,7 @@ var xerialMagic = []byte{0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0}
 // snappyReader decompresses snappy bit by bit: one bare block, or snappy-java's frames.
 // Blocks of up to wholeBytes are decoded at once; a larger one by its elements, for
 // which no library has a reader (https://github.com/google/snappy/blob/main/format_description.txt).
+// It takes no memory for a size before the bytes that are there can have it (snappySize).
 type snappyReader struct {
 	rest   []byte // the blocks that follow
 	framed bool   // blocks have their size before them
@@ -44,6 +45,7 @@ func (r *snappyReader) Read(p []byte) (int, error) {
 			}
 			r.large = nil
 		}
+		// Blocks follow each other until the data ends.
 		if len(r.rest) == 0 {
 			return 0, io.EOF
 		}
@@ -162,6 +164,7 @@ func (b *snappyBlock) element() error {
 	b.src = b.src[1+extra:]
 	length := int(tag>>2) + 1
 	switch tag & 3 {
+	// A literal: its bytes follow. Lengths above 60 have bytes of their own.
 	case 0:
 		if extra > 0 {
 			length = number + 1
@@ -170,6 +173,7 @@ func (b *snappyBlock) element() error {
 			return snappy.ErrCorrupt
 		}
 		b.literal = length
+	// A copy of 4 to 11 bytes from up to 2 KiB back; the offset's upper bits are in the tag.
 	case 1:
 		length = int(tag>>2&7) + 4
 		number |= int(tag>>5) << 8

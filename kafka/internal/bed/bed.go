@@ -24,9 +24,12 @@ import (
 // and a Transport on it.
 type Bed struct {
 	*kfake.Cluster
-	T     testing.TB
+	// T is the test that the bed belongs to: its helpers fail it.
+	T testing.TB
+	// Wires makes the connections of clients, for Options.Dial.
 	Wires *wires
-	made  map[string]any
+	// made has what Shared returned, by name. It belongs to the test's goroutine.
+	made map[string]any
 }
 
 // Shared returns what create returned when it was first called for a name: tests of a room
@@ -91,6 +94,7 @@ func (b *Bed) Wait(done Receipt) error {
 }
 
 // Delivered fails the test unless the record was delivered.
+// It waits for it as Wait does.
 func (b *Bed) Delivered(done Receipt) {
 	b.T.Helper()
 	if err := b.Wait(done); err != nil {
@@ -105,6 +109,7 @@ func (b *Bed) Log(partition int32) []string {
 	values := []string{}
 	client := b.foreignClient(kgo.MaxVersions(kversion.V3_0_0())) // names topics, as the request does
 	defer client.Close()
+	// A fetch returns what fits its bounds, so it is repeated until nothing comes.
 	for offset := int64(0); ; {
 		req := kmsg.NewPtrFetchRequest()
 		req.ReplicaID, req.MaxWaitMillis, req.MinBytes, req.MaxBytes = -1, 0, 0, 64<<20
@@ -174,6 +179,9 @@ func DecodeBatch(t testing.TB, data []byte) (decoded kmsg.RecordBatch, records [
 type wires struct {
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
+	// mu guards what follows.
+	// down are the addresses that refuse connections; hang lets every dial wait; conns are
+	// open.
 	mu    sync.Mutex
 	down  map[string]bool
 	hang  bool
@@ -189,6 +197,8 @@ var ErrDown = errors.New("the test has this broker down")
 // DialContext connects to an address, unless the test has it down or lets it hang.
 func (w *wires) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	w.mu.Lock()
+	// Both are looked at before dialling: a test that changes them meanwhile closes the
+	// connections that it finds, not the one that is being made.
 	down, hang := w.down[address], w.hang
 	w.mu.Unlock()
 	if hang {
@@ -202,6 +212,7 @@ func (w *wires) DialContext(ctx context.Context, network, address string) (net.C
 	if err != nil {
 		return nil, err
 	}
+	// Noted, so that Hang and SetDown find it.
 	conn := &wire{Conn: c, wires: w, address: address}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -263,6 +274,7 @@ func (c *wire) Read(b []byte) (int, error) {
 	c.wires.mu.Lock()
 	cut := c.wires.cut
 	c.wires.mu.Unlock()
+	// Without mu, as cut is the test's and may take its time.
 	if n > 0 && cut != nil && cut(b[:n]) {
 		_ = c.Conn.Close()
 		return 0, fmt.Errorf("cut by the test: %w", net.ErrClosed)

@@ -92,7 +92,7 @@ func (f *Fetcher) unresolved(now time.Time) (topic string, stale, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, p := range f.order {
-		// A topic whose leaders may have moved is asked for anew, one that is not known may be
+		// A topic whose leaders may have moved is asked for again, one that is not known may be
 		// taken from what the client has.
 		if p.recheck && (topic == "" || topic == p.Topic) {
 			topic, stale, ok = p.Topic, true, true

@@ -28,11 +28,14 @@ func (m *membership) leading(p transport.Partition) transport.Partition {
 // partitions that are owned already and go with it still.
 func (m *membership) accompanied(assigned, owned []transport.Partition) []transport.Partition {
 	m.mu.Lock()
+	// Noted before anything is begun, so that the description that follows is of this
+	// assignment.
 	m.companions.assigned = assigned
 	m.companions.version++
 	m.mu.Unlock()
 	fetch.Signal(m.companions.wants)
 	all := slices.Clone(assigned)
+	// Others are begun once the group was described: an older member may subscribe to them.
 	_, kept := m.companions.split(owned)
 	for _, p := range kept {
 		if contains(assigned, m.leading(p)) {
@@ -52,12 +55,14 @@ func (m *membership) align() (again bool) {
 	var gone, added, all []transport.Partition
 	_, have := m.companions.split(owned)
 	for _, p := range have {
+		// What is not known is kept as it is.
 		if known[p.Topic] && !contains(wanted, p) {
 			gone = append(gone, p)
 		}
 	}
 	m.mu.Lock()
 	for _, p := range wanted {
+		// Owned or being begun already.
 		if _, begins := m.unbegun[p]; !begins && !contains(have, p) {
 			added = append(added, p)
 		}
@@ -80,6 +85,7 @@ func (m *membership) wantedCompanions() (wanted []transport.Partition, known map
 	current := m.companions.described == m.companions.version
 	m.mu.Unlock()
 	known = make(map[string]bool)
+	// Members that were described before the last assignment may be others now.
 	if !current {
 		return nil, known
 	}
@@ -142,6 +148,7 @@ func (m *membership) watchCompanions() {
 	tick := time.NewTicker(unreadAge)
 	defer tick.Stop()
 	kept := time.Now()
+	// One goroutine for both, so that a count of what is unread is of the last description.
 	for failures := 0; ; {
 		var err error
 		select {
@@ -181,6 +188,7 @@ func (m *membership) lookWhoReads() error {
 	if !in {
 		return nil // the next assignment asks again
 	}
+	// How many partitions the topics have decides which go with which.
 	if err := m.client.Refresh(ctx, m.companions.accompanying()...); err != nil {
 		return err
 	}
@@ -192,6 +200,7 @@ func (m *membership) lookWhoReads() error {
 	default:
 		return err
 	}
+	// A member of this version never subscribes to a companion.
 	subscribed := make(map[string]bool)
 	for _, d := range members {
 		for _, topic := range d.topics {
@@ -303,6 +312,7 @@ func (m *membership) keepCompanionCommits() {
 	if err != nil {
 		return // the next time is soon enough
 	}
+	// As they are stored, with their metadata.
 	var again []transport.Commit
 	for _, p := range m.fetch.Owned() {
 		if c, ok := committed[p]; ok && m.companions.of[p.Topic] != "" {

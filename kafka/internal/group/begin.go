@@ -30,6 +30,7 @@ const (
 // assigned, each topic by itself and in the background. A topic with a partition
 // that has no leader keeps neither the others nor the membership waiting.
 type beginning struct {
+	// It is also the end of waits for a Listener that is busy.
 	ctx   context.Context // ends when the coordinator says otherwise, or with Close
 	stop  context.CancelFunc
 	work  sync.WaitGroup
@@ -43,9 +44,12 @@ type beginning struct {
 // that is created again meanwhile may be begun twice.
 type topicStart struct {
 	sync.Mutex
+	// lookups counts how often the start was looked up so far: what was committed before the
+	// last of them may be out of date.
 	lookups atomic.Int64 // so far
 }
 
+// topic returns the start of a topic, made on first use.
 func (b *beginning) topic(name string) *topicStart {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -69,6 +73,7 @@ func (m *membership) begin(added, assigned []transport.Partition) {
 	}
 	m.mu.Lock()
 	for _, p := range added {
+		// Noted first, so that the status says rebalancing from here on.
 		m.unbegun[p] = nil
 	}
 	m.mu.Unlock()
@@ -84,6 +89,7 @@ func (m *membership) stopBeginning() {
 		return
 	}
 	m.begins.stop()
+	// The goroutines may be in Assigned. What they have assigned by then is owned.
 	m.begins.work.Wait()
 	m.begins = nil
 	m.mu.Lock()
@@ -98,6 +104,7 @@ func (m *membership) awaitBegun() {
 	}
 	done := make(chan struct{})
 	b := m.begins
+	// It ends with the work, which ends with stopBeginning at the latest.
 	m.work.Go(func() {
 		b.work.Wait()
 		close(done)
@@ -123,6 +130,7 @@ func (m *membership) beginAll(b *beginning, added, assigned []transport.Partitio
 		topics[topic] = partitions
 		lookups[topic] = b.topic(topic).lookups.Load()
 	}
+	// What is committed is needed for every topic, so there is nothing to do without.
 	for failures := 0; ; failures++ {
 		var err error
 		if committed, err = m.client.Committed(b.ctx, m.cfg.Group, names); err == nil {
@@ -134,8 +142,11 @@ func (m *membership) beginAll(b *beginning, added, assigned []transport.Partitio
 		m.unbegunBecause(added, fmt.Errorf("looking up what the group has committed: %w", err))
 		cluster.Pause(b.ctx, cluster.RetryCoordinator(err, failures))
 	}
+	// startOn takes the marks out by itself, from what it is given.
 	plain := maps.Clone(committed)
 	marks := UnmarkAll(plain)
+	// A topic whose start was committed, and that is the one which was begun, needs nothing
+	// more: these are assigned together, however many there are.
 	_ = m.client.Refresh(b.ctx, m.unknownTopics(names)...) // in one request; what fails is asked for again
 	var ready []transport.Assignment
 	for _, topic := range names {
@@ -147,8 +158,11 @@ func (m *membership) beginAll(b *beginning, added, assigned []transport.Partitio
 				continue
 			}
 		}
+		// Each on its own: a topic that is being created, or whose partition has no leader, may take
+		// long.
 		b.work.Go(func() {
 			start := b.topic(topic)
+			// Partitions of one topic that were added at different times are begun one after another.
 			start.Lock()
 			defer start.Unlock()
 			if start.lookups.Load() != lookups[topic] {
@@ -184,12 +198,14 @@ func (m *membership) beginTopic(b *beginning, topic string, added, assigned []tr
 	began := time.Now()
 	for failures := 0; b.ctx.Err() == nil; {
 		select {
+		// A slot is held while brokers are asked, and not during the waits in between.
 		case b.slots <- struct{}{}:
 		case <-b.ctx.Done():
 			return
 		}
 		b.topic(topic).lookups.Add(1)
 		s, err := m.startOn(b.ctx, topic, added, assigned, committed, time.Since(began) >= startPatience)
+		// From the second time on it is asked for: another member may have committed a start.
 		committed = nil
 		<-b.slots
 		switch {

@@ -40,6 +40,7 @@ type orphan struct {
 	member string // its client id
 }
 
+// newCompanions returns the companions among topics, none of them described yet.
 func newCompanions(topics []transport.TopicStart) *companions {
 	c := &companions{of: make(map[string]string), counts: make(map[string]int), wants: make(chan struct{}, 1)}
 	for _, t := range topics {

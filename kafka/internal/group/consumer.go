@@ -18,14 +18,21 @@ import (
 // Consumer is a member of a group: its membership and its fetcher. It implements
 // transport.Consumer.
 type Consumer struct {
+	// The two refer to each other: the fetcher has the partitions and their positions, the
+	// membership decides which these are. Each has a lock of its own; membership.mu may not be
+	// held in calls of the fetcher, which calls Recreated under its own.
 	member *membership
 	fetch  *fetch.Fetcher
-	work   sync.WaitGroup
+	// work counts the goroutines of both.
+	work sync.WaitGroup
 
+	// closed is set by the first Close, which does the work.
 	closed  atomic.Bool
 	closing chan struct{} // closed when Close is called
 	ended   chan struct{} // closed when all goroutines have ended
 
+	// stopFetching ends the fetcher's Ctx, stopMember membership.ctx, losePatience
+	// membership.patient. The fetcher ends first: a member that hands over still commits.
 	stopFetching, stopMember, losePatience context.CancelFunc
 }
 
@@ -39,6 +46,7 @@ func NewConsumer(client *cluster.Client, cfg transport.ConsumerConfig, o Options
 		return nil, fmt.Errorf("group %q handles %d types here, and a member by the protocol of KIP-848 can tell the others %d: "+
 			"put some into another group, or leave kafka.Config.ConsumerProtocol off", cfg.Group, n, MaxClientTypes)
 	}
+	// Only now, as the Listener may be called from here on.
 	c.start()
 	return c, nil
 }
@@ -63,6 +71,7 @@ func validateConsumer(cfg *transport.ConsumerConfig) error {
 			wrong.Add("Topics[%d] %q is there twice", i, topic.Topic)
 		}
 		seen[topic.Topic] = true
+		// A companion of a companion, or of a topic that is not read, would never be assigned.
 		if other := topic.CompanionOf; other != "" {
 			if companion, there := companions[other]; !there || companion {
 				wrong.Add("Topics[%d] %q is the companion of %q, which is not one of the Topics or is a companion itself", i, topic.Topic, other)
@@ -91,6 +100,8 @@ type Options struct {
 
 func newConsumer(client *cluster.Client, cfg transport.ConsumerConfig, o Options) *Consumer {
 	c := &Consumer{closing: make(chan struct{}), ended: make(chan struct{})}
+	// All topics are fetched alike. Only those that are no companions are subscribed to, as
+	// the group's leader is to spread no others.
 	starts := make(map[string]transport.TopicStart, len(cfg.Topics))
 	var topics []string
 	for _, t := range cfg.Topics {
@@ -100,6 +111,7 @@ func newConsumer(client *cluster.Client, cfg transport.ConsumerConfig, o Options
 		}
 	}
 	slices.Sort(topics)
+	// Shared, so that calls about assignments and about positions never overlap.
 	listener := fetch.NewListener(cfg.Listener)
 	c.fetch = fetch.NewFetcher(client, cfg.Logger, o.Rack, cfg.FetchBytes, cfg.ReadUncommitted, &c.work)
 	c.fetch.Topics, c.fetch.Listener = starts, listener

@@ -25,6 +25,7 @@ type memberShown struct {
 // that only consumes 100 kB larger. What it reads allocates nothing by a count that
 // the broker sends.
 type describe struct {
+	// group is the group's ID.
 	group   string
 	epochs  bool // by the protocol of KIP-848
 	version int16
@@ -75,6 +76,7 @@ type described struct {
 	epochs  bool
 	version int16
 
+	// code is the group's error, 0 for none; state and members are only there without one.
 	code    int16
 	state   string
 	members []memberShown
@@ -94,6 +96,8 @@ func (d *described) RequestKind() kmsg.Request { return &describe{epochs: d.epoc
 func (d *described) ReadFrom(b []byte) error   { return d.read(&kbin.Reader{Src: b}) }
 
 func (d *described) read(r *kbin.Reader) error {
+	// The response is about one group, as the request was. A reader that runs short returns
+	// zeros, so the end is looked at once, by Complete.
 	r.Int32() // throttle
 	if d.epochs {
 		d.readEpochs(r)

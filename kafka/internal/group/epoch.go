@@ -28,6 +28,7 @@ const (
 // everything: what the member should have, and what it has. The member's epoch
 // takes the place of the generation.
 type byEpochs struct {
+	// The fields down to session are guarded by membership.mu.
 	target    []transport.Partition // what the coordinator wants the member to have
 	listOwned bool                  // the next heartbeat lists what it has
 	full      bool                  // and everything else, since the last was not answered
@@ -35,6 +36,7 @@ type byEpochs struct {
 	session   time.Duration         // the group's session timeout, as far as it is known
 
 	// turn is held while a heartbeat is under way.
+	// A channel in place of a mutex, as leaving waits for it within a context.
 	turn chan struct{}
 	// unsure is set while the coordinator may yet act on a heartbeat that would join
 	// the member: it was sent and not answered.
@@ -50,11 +52,13 @@ func newEpochs(cfg *transport.ConsumerConfig) *byEpochs {
 // runByEpochs is the member's life in the consumer protocol.
 func (m *membership) runByEpochs() {
 	m.mu.Lock()
+	// Since Kafka 4.0 the member chooses its ID, so that a repeated join is the same member.
 	m.id = rand.Text()
 	m.mu.Unlock()
 	fetch.Signal(m.heartbeatNow)
 	for !m.isClosing() && m.ctx.Err() == nil {
 		m.rest()
+		// Whatever rest was left for, the newest target counts, not the one that woke it.
 		target, err := m.takeTarget()
 		switch {
 		case m.isClosing():
@@ -70,6 +74,8 @@ func (m *membership) runByEpochs() {
 			m.mu.Unlock()
 			fetch.Signal(m.heartbeatNow)
 		default:
+			// What it has begun by then is claimed. What it has not is begun again if it still is in
+			// the target.
 			m.stopBeginning()
 			m.reconcile(target)
 		}
@@ -160,12 +166,14 @@ func (m *membership) heartbeatByEpochs() time.Duration {
 	m.mu.Lock()
 	out := m.state >= stateLost
 	m.mu.Unlock()
+	// A member that is being closed does not join any more.
 	if out || m.isClosing() && !m.alive() {
 		return m.cfg.HeartbeatInterval
 	}
 	ctx, cancel := context.WithTimeout(m.ctx, max(m.session()/4, time.Second))
 	defer cancel()
 	req := m.epochRequest()
+	// Noted before it is sent: if no answer comes, it may have joined all the same.
 	joins := req.MemberEpoch == joinEpoch
 	if joins {
 		m.setUnsure(true)
@@ -198,6 +206,8 @@ func (m *membership) heartbeatByEpochs() time.Duration {
 	defer m.mu.Unlock()
 	m.lastAck, m.failure = sent, nil
 	e.full = false
+	// Members came or went, or partitions moved: what the group handles, and who reads the
+	// companions, may differ now.
 	if m.generation != resp.MemberEpoch {
 		m.generation = resp.MemberEpoch
 		m.changeLocked()
@@ -215,6 +225,8 @@ func (m *membership) heartbeatByEpochs() time.Duration {
 		fetch.Signal(m.news)
 		m.speedUpHeartbeats()
 	}
+	// The coordinator chooses the interval (group.consumer.heartbeat.interval.ms). The
+	// configuration may only shorten it.
 	if wanted := time.Duration(resp.HeartbeatIntervalMillis) * time.Millisecond; wanted > 0 {
 		e.interval = min(wanted, m.cfg.HeartbeatInterval)
 	}
@@ -225,12 +237,14 @@ func (m *membership) heartbeatByEpochs() time.Duration {
 // soon, with everything in the request.
 func (m *membership) heartbeatRefused(err error) time.Duration {
 	m.mu.Lock()
+	// The coordinator may have handled the request or not.
 	m.epochs.full = true
 	in := m.generation >= 0
 	m.mu.Unlock()
 	err = fmt.Errorf("heartbeat to group %q: %w", m.cfg.Group, err)
 	switch code, _ := errors.AsType[kerr.Error](err); code {
 	case kerr.UnknownMemberID, kerr.FencedMemberEpoch, kerr.GroupIDNotFound:
+		// A member that is not in the group is joining, and tries again.
 		if in {
 			m.setState(stateLost, err)
 			return m.cfg.HeartbeatInterval
@@ -281,10 +295,12 @@ func (m *membership) epochChanges() (req *kmsg.ConsumerGroupHeartbeatRequest, li
 	req = kmsg.NewPtrConsumerGroupHeartbeatRequest()
 	req.Group, req.MemberID, req.MemberEpoch, req.InstanceID = m.cfg.Group, m.id, m.generation, m.instance()
 	req.RebalanceTimeoutMillis = -1
+	// A member that is out joins with everything that the coordinator has to know.
 	if m.generation < 0 {
 		req.MemberEpoch = joinEpoch
 		e.full = true
 	}
+	// What the coordinator knows already is left out, as the protocol wants it (−1, null).
 	if e.full {
 		req.RebalanceTimeoutMillis = int32(m.cfg.RebalanceTimeout / time.Millisecond)
 		req.SubscribedTopicNames = m.topics
@@ -293,6 +309,7 @@ func (m *membership) epochChanges() (req *kmsg.ConsumerGroupHeartbeatRequest, li
 		}
 	}
 	lists = e.full || e.listOwned
+	// If the heartbeat fails, full lists them the next time.
 	e.listOwned = false
 	return req, lists
 }
@@ -301,6 +318,8 @@ func (m *membership) epochChanges() (req *kmsg.ConsumerGroupHeartbeatRequest, li
 func (m *membership) named(ctx context.Context, a *kmsg.ConsumerGroupHeartbeatResponseAssignment) ([]transport.Partition, error) {
 	names := make(map[transport.TopicID]string)
 	for _, topic := range m.topics {
+		// Topics that can't be asked for now are left out. If one of them is assigned, its ID is
+		// unknown below.
 		if t, err := m.client.Topic(ctx, topic); err == nil {
 			names[t.ID] = topic
 			m.notice(t)
@@ -335,6 +354,7 @@ func (m *membership) leaveByEpoch() {
 	defer cancel()
 	m.leaving(func() error {
 		req := m.epochRequest()
+		// The formatter is that of all heartbeats, so that the member has one client id to the end.
 		req.MemberEpoch, req.Topics = leaveEpoch, nil
 		if m.cfg.InstanceID != "" {
 			req.MemberEpoch = leaveEpochStatic
@@ -354,6 +374,7 @@ func (m *membership) leaveByEpoch() {
 // sent. One that joins is waited for as long as Close may take; any other is
 // harmless once the member has left.
 func (m *membership) stopHeartbeats() {
+	// Longer for one that joins: see unsure.
 	patient := m.closeContext
 	if !m.unsure() {
 		var cancel context.CancelFunc

@@ -34,14 +34,19 @@ var errClosing = errors.New("the consumer is being closed")
 // takes. Another sends heartbeats all the while, whatever the first waits for,
 // and notes what the coordinator says of the member. The third watches the topics.
 type membership struct {
-	client   *cluster.Client
-	cfg      transport.ConsumerConfig
-	topics   []string
+	// These fields are set by newConsumer and not changed afterwards.
+	client *cluster.Client
+	cfg    transport.ConsumerConfig
+	// topics are those that the member subscribes to, sorted, without companions.
+	topics []string
+	// balancer plans where this member leads, in the classic protocol alone.
 	balancer *balance.Balancer
 	rack     string
+	// fetch knows what is assigned: a partition is owned from Add to Remove.
 	fetch    *fetch.Fetcher
 	listener *fetch.Listener
 	log      *slog.Logger
+	// types has a lock of its own, which may be taken under mu.
 	types    *groupTypes
 	clientID *kmsg.RequestFormatter // of heartbeats in the consumer protocol
 
@@ -55,16 +60,25 @@ type membership struct {
 	heartbeatNow chan struct{} // send a heartbeat now
 	commits      chan struct{} // held while a commit is under way: they take effect in order
 
-	mu          sync.Mutex
-	id          string
-	generation  int32 // −1: not in the group
+	// mu guards what follows. No request is sent and no Listener called under it.
+	mu sync.Mutex
+	// id is the member ID: given by the coordinator in the classic protocol and empty before,
+	// the member's own choice in that of KIP-848.
+	id string
+	// generation fences commits and heartbeats. In the protocol of KIP-848 it is the member
+	// epoch.
+	generation int32 // −1: not in the group
+	// joining is set from JoinGroup to the answer to SyncGroup.
 	joining     bool
 	reconciling bool // run calls the Listener, or looks up offsets
 	leads       bool
-	planned     map[string]int32 // how many partitions topics had when this leader made its plan
-	state       memberState
-	reason      error // of the state; nil for a member
-	lastAck     time.Time
+	// planned is nil in a member that does not lead. Topics that do not exist yet count 0.
+	planned map[string]int32 // how many partitions topics had when this leader made its plan
+	state   memberState
+	reason  error // of the state; nil for a member
+	// lastAck is when the request was sent to which the coordinator last answered that the
+	// member is in the group: from then on the session lasts.
+	lastAck time.Time
 	// heartbeatWait is the time until the next heartbeat while they come sooner than
 	// at their interval; zero once they do not.
 	heartbeatWait time.Duration
@@ -76,12 +90,16 @@ type membership struct {
 	unbegun    map[transport.Partition]error
 	logged     map[string]time.Time // when an error was logged last, by its text
 	rebalances int64                // assignments that were received
-	epoch      uint64
-	changed    chan struct{} // closed and replaced at each change of id, generation or state
-	expelled   context.CancelFunc
-	replaced   map[string]bool // topics that were created again
-	seen       map[string]remembered
-	left       bool
+	// epoch is that of the last assignment of a partition: each gets a larger one.
+	epoch   uint64
+	changed chan struct{} // closed and replaced at each change of id, generation or state
+	// expelled ends the Listener's Revoked while it runs; nil otherwise.
+	expelled context.CancelFunc
+	replaced map[string]bool // topics that were created again
+	// seen has which topic each name meant when it was begun, so that another is recognised.
+	seen map[string]remembered
+	// left is set at the end of the member's life.
+	left bool
 
 	epochs *byEpochs // in the consumer protocol, else nil
 
@@ -112,9 +130,12 @@ func (m *membership) run() {
 			// A member that joins by an eager protocol owns nothing.
 			m.revoke(m.patient, m.fetch.Owned())
 		}
+		// Until here the member's partitions are what it claims; from here on what it was given.
 		assigned, err := m.join()
 		if err == nil {
 			failures = 0
+			// Only a member that has nothing to hand over rests. The others join at once, or the
+			// rebalance would wait for their next heartbeat.
 			if again := m.reconcile(assigned); !again {
 				m.rest()
 			}
@@ -122,6 +143,7 @@ func (m *membership) run() {
 		}
 		switch {
 		case err == nil || errors.Is(err, errClosing):
+		// The usual end of rest: join again.
 		case errors.Is(err, kerr.RebalanceInProgress):
 		case errors.Is(err, kerr.UnknownMemberID), errors.Is(err, kerr.IllegalGeneration):
 			m.lose(err)
@@ -129,6 +151,7 @@ func (m *membership) run() {
 			m.lose(err)
 			m.log.Error("another consumer has taken the instance id over; this one stays out of the group",
 				"group", m.cfg.Group, "instance", m.cfg.InstanceID)
+			// A static member whose id was taken over would take it back, and so forth.
 			m.wait(forever)
 		default:
 			m.reportFailure(err)
@@ -143,6 +166,7 @@ func (m *membership) run() {
 // that: not if the transport was closed before the consumer.
 func (m *membership) end() {
 	m.stopBeginning()
+	// Without Close the connections are gone, and the group notices by the session timeout.
 	if m.isClosing() {
 		m.finish()
 	}
@@ -186,6 +210,7 @@ func (m *membership) rest() {
 		replaced, align := m.replaced, m.takeCompanionsChanged()
 		m.replaced = nil
 		m.mu.Unlock()
+		// Companions first: what is handed over with them makes the member join anyway.
 		if align && m.align() {
 			m.rejoin()
 			return
@@ -218,6 +243,7 @@ func (m *membership) setState(s memberState, err error) {
 		return
 	}
 	m.state, m.reason = s, err
+	// Only then: in a rebalance what is owned still is, and what Revoked does is worth the time.
 	if s >= stateLost {
 		m.failure = err
 		if m.expelled != nil {
@@ -243,11 +269,14 @@ func (m *membership) ask(ctx context.Context, req kmsg.Request) (kmsg.Response, 
 	}
 	within, deposed := context.WithCancelCause(ctx)
 	defer deposed(nil)
+	// A coordinator that is frozen keeps the connection open, and some requests may rightly
+	// take minutes; so after a while the cluster is asked whether another has its place.
 	watch := time.AfterFunc(cluster.CoordinatorPatience, func() {
 		m.client.Spawn(func() { m.client.WatchCoordinator(within, m.cfg.Group, broker, deposed) })
 	})
 	defer watch.Stop()
 	resp, err := m.client.Request(within, broker, req)
+	// The wait was ended by WatchCoordinator, whose cause says more than a cancelled context.
 	if err != nil && ctx.Err() == nil && within.Err() != nil {
 		err = context.Cause(within)
 	}

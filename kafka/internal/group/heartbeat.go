@@ -20,6 +20,7 @@ func (m *membership) heartbeats() {
 	for {
 		select {
 		case <-timer.C:
+		// A timer that has fired meanwhile does no harm: one heartbeat more.
 		case <-m.heartbeatNow:
 		case <-m.ctx.Done():
 			return
@@ -42,6 +43,7 @@ func (m *membership) heartbeat() time.Duration {
 	req := kmsg.NewPtrHeartbeatRequest()
 	m.mu.Lock()
 	req.Group, req.MemberID, req.Generation, req.InstanceID = m.cfg.Group, m.id, m.generation, m.instance()
+	// While the member joins it sends them as well: JoinGroup may wait for minutes.
 	out := m.generation < 0 || m.state >= stateLost
 	m.mu.Unlock()
 	if out {
@@ -50,6 +52,8 @@ func (m *membership) heartbeat() time.Duration {
 	// A broker that is frozen must not cost the session.
 	ctx, cancel := context.WithTimeout(m.ctx, max(m.session()/4, time.Second))
 	defer cancel()
+	// Before the request: the session that it renews begins when the broker gets it, which is
+	// not earlier.
 	sent := time.Now()
 	answer, err := m.ask(ctx, req)
 	if err == nil {
@@ -67,7 +71,9 @@ func (m *membership) handleHeartbeat(req *kmsg.HeartbeatRequest, sent time.Time,
 	m.mu.Lock()
 	// While the member joins, its generation ends at any moment: the answer to
 	// JoinGroup says how it stands.
+	// An answer to a heartbeat of an earlier generation says nothing about this one.
 	current := m.generation == req.Generation && m.id == req.MemberID && !m.joining
+	// REBALANCE_IN_PROGRESS comes from a coordinator that counts the member in.
 	acknowledged := err == nil || code == kerr.RebalanceInProgress
 	if acknowledged {
 		m.lastAck = sent

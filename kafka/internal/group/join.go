@@ -23,6 +23,7 @@ func (m *membership) join() ([]transport.Partition, error) {
 		err      error
 	}
 	ctx, cancel := context.WithCancel(m.ctx)
+	// The exchange goes on if nobody takes the result.
 	done := make(chan result, 1)
 	m.setJoining(true)
 	m.work.Go(func() {
@@ -35,6 +36,8 @@ func (m *membership) join() ([]transport.Partition, error) {
 		cancel()
 		return r.assigned, r.err
 	case <-m.closing:
+		// Called by finish, after what is owned was handed over under the generation that join
+		// may still bring.
 		m.abandonJoin = func() {
 			m.mu.Lock()
 			unnamed := m.id == "" && m.cfg.InstanceID == ""
@@ -75,18 +78,22 @@ func (m *membership) joinAndSync(ctx context.Context) ([]transport.Partition, er
 	if err != nil {
 		return nil, fmt.Errorf("joining group %q: %w", m.cfg.Group, err)
 	}
+	// The generation counts from here on, also for commits of what the member has kept.
 	m.entered(resp)
 	req := kmsg.NewPtrSyncGroupRequest()
 	req.Group, req.Generation, req.MemberID, req.InstanceID = m.cfg.Group, resp.Generation, resp.MemberID, m.instance()
+	// KIP-559: brokers check that both requests of a join mean the same protocol.
 	protocolType := "consumer"
 	req.ProtocolType, req.Protocol = &protocolType, &m.balancer.Name
 	planned := map[string]int32(nil)
+	// Every member but the leader sends an empty plan and waits for its share.
 	if resp.LeaderID == resp.MemberID {
 		if planned, err = m.plan(ctx, resp, req); err != nil {
 			return nil, fmt.Errorf("spreading the partitions of group %q: %w", m.cfg.Group, err)
 		}
 	}
 	// The leader may take its time, and the coordinator bounds that.
+	// SyncGroup has no time of its own in the request, unlike JoinGroup.
 	within, cancel := context.WithTimeout(ctx, m.cfg.RebalanceTimeout+m.cfg.SessionTimeout)
 	defer cancel()
 	answer, err := m.ask(within, req)
@@ -104,8 +111,10 @@ func (m *membership) joinAndSync(ctx context.Context) ([]transport.Partition, er
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if unknown {
+		// Directly and not by setState, as the member is not at rest: run looks at it next.
 		m.state, m.reason = stateRejoin, kerr.RebalanceInProgress
 	}
+	// watchTopics compares with it, and makes the group rebalance when a topic has grown.
 	m.planned, m.leads = planned, planned != nil
 	m.lastAck, m.failure = time.Now(), nil
 	m.rebalances++
@@ -124,6 +133,7 @@ func (m *membership) joinGroup(ctx context.Context) (*kmsg.JoinGroupResponse, er
 		req := kmsg.NewPtrJoinGroupRequest()
 		m.mu.Lock()
 		req.MemberID = m.id
+		// The generation in which the member owned what it claims; −1 after it was lost.
 		generation := m.generation
 		m.mu.Unlock()
 		req.Group, req.InstanceID = m.cfg.Group, m.instance()
@@ -131,6 +141,8 @@ func (m *membership) joinGroup(ctx context.Context) (*kmsg.JoinGroupResponse, er
 		req.RebalanceTimeoutMillis = int32(m.cfg.RebalanceTimeout / time.Millisecond)
 		req.ProtocolType = "consumer"
 		protocol := kmsg.NewJoinGroupRequestProtocol()
+		// One protocol only: offering several would let the group choose an eager one under
+		// cooperative members.
 		protocol.Name = m.balancer.Name
 		protocol.Metadata = m.balancer.Metadata(m.topics, owned, generation, m.rack, types)
 		req.Protocols = append(req.Protocols, protocol)
@@ -146,6 +158,7 @@ func (m *membership) joinGroup(ctx context.Context) (*kmsg.JoinGroupResponse, er
 			m.mu.Lock()
 			m.id = resp.MemberID
 			m.mu.Unlock()
+			// finish leaves the group by the ID: a rebalance waits for its member (KIP-394).
 			if m.isClosing() {
 				return nil, errClosing
 			}
@@ -187,6 +200,7 @@ func (m *membership) plan(ctx context.Context, resp *kmsg.JoinGroupResponse, req
 		}
 		members = append(members, member)
 		for _, topic := range member.Topics {
+			// Of all members, as the leader plans for theirs too.
 			partitions[topic] = 0
 		}
 	}
@@ -199,6 +213,7 @@ func (m *membership) plan(ctx context.Context, resp *kmsg.JoinGroupResponse, req
 			return nil, err
 		}
 	}
+	// KIP-814. What is known of the topics is returned all the same: the leader watches them.
 	if resp.SkipAssignment {
 		// A static leader that came back: the members have what they had.
 		return partitions, nil
@@ -208,6 +223,7 @@ func (m *membership) plan(ctx context.Context, resp *kmsg.JoinGroupResponse, req
 	for i := range members {
 		share := kmsg.NewSyncGroupRequestGroupAssignment()
 		share.MemberID = members[i].ID
+		// Each member finds its own digest, so that one that says something else now joins again.
 		types.Known = balance.Digest(members[i].Types.Live)
 		share.MemberAssignment = balance.EncodeAssignment(plan[members[i].ID], &types)
 		req.GroupAssignment = append(req.GroupAssignment, share)

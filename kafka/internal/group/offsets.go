@@ -29,6 +29,7 @@ const commitPatience = 10 * time.Second
 // partitions, and sent under the member's generation at that time.
 func (m *membership) commit(ctx context.Context, commits []transport.Commit) error {
 	select {
+	// One commit at a time, so that an earlier offset never overwrites a later one.
 	case m.commits <- struct{}{}:
 		defer func() { <-m.commits }()
 	case <-ctx.Done():
@@ -92,6 +93,7 @@ func (m *membership) admit(ctx context.Context, commits []transport.Commit, fail
 // failed what was not stored. The caller holds commits.
 func (m *membership) storeAll(ctx context.Context, commits []transport.Commit, owns func(transport.Partition, uint64) bool, failed map[transport.Partition]error) {
 	for len(commits) > 0 {
+		// 32 bytes stand for the fixed fields of a partition. One commit is sent however large.
 		n, size := 0, 0
 		for n < len(commits) && (n == 0 || size < commitBytes) {
 			size += len(commits[n].Topic) + len(commits[n].Metadata) + 32
@@ -117,6 +119,7 @@ func (m *membership) store(ctx context.Context, commits []transport.Commit, owns
 	var last error
 	for failures := 0; ; failures++ {
 		commits = slices.DeleteFunc(commits, func(c transport.Commit) bool {
+			// Looked at before each try: a partition may have been handed over since the last.
 			if owns != nil && !owns(c.Partition, c.Epoch) {
 				failed[c.Partition] = fmt.Errorf("%s is not assigned under epoch %d: %w", c.Partition, c.Epoch, transport.ErrFenced)
 				return true
@@ -135,6 +138,8 @@ func (m *membership) store(ctx context.Context, commits []transport.Commit, owns
 		m.mu.Lock()
 		id, generation, changed := m.id, m.generation, m.changed
 		m.mu.Unlock()
+		// Out of the group it waits: a join that is under way may bring a generation under which
+		// what is still owned can be stored.
 		if generation >= 0 {
 			if commits, last = m.storeOnce(ctx, id, generation, commits, failed, failures); len(commits) == 0 {
 				return failed
@@ -142,6 +147,7 @@ func (m *membership) store(ctx context.Context, commits []transport.Commit, owns
 		}
 		timer := time.NewTimer(cluster.RetryCoordinator(last, failures))
 		select {
+		// A new generation, or the end of one, is worth a try at once.
 		case <-changed:
 		case <-timer.C:
 		case <-ctx.Done():
@@ -165,6 +171,7 @@ func (m *membership) storeOnce(ctx context.Context, id string, generation int32,
 		}
 		return nil, err
 	}
+	// A response has an error for each partition, so some may be stored and others not.
 	codes := make(map[transport.Partition]int16, len(commits))
 	for _, t := range answer.(*kmsg.OffsetCommitResponse).Topics {
 		for _, part := range t.Partitions {

@@ -20,15 +20,18 @@ import (
 func (m *membership) reconcile(assigned []transport.Partition) (again bool) {
 	m.setReconciling(true)
 	defer m.setReconciling(false)
+	// Companions are owned too, and go with the partitions that were assigned.
 	owned := m.fetch.Owned()
 	assigned = m.accompanied(assigned, owned)
 	added := without(assigned, owned)
 	if gone := without(owned, assigned); len(gone) > 0 {
+		// Handed over before anything is begun: the group may be waiting for it.
 		m.revoke(m.patient, gone)
 		m.claim()
 		again = m.balancer.Cooperative
 	}
 	m.begin(added, assigned)
+	// What was begun by the next join is claimed there, and so kept.
 	if again {
 		m.awaitBegun()
 	}
@@ -86,10 +89,13 @@ func (m *membership) revoke(patient context.Context, partitions []transport.Part
 		return
 	}
 	defer m.listener.Leave()
+	// Before Revoked, which may take its time: nothing of them is returned meanwhile.
 	m.fetch.Stop(partitions)
 	ctx, cancel := context.WithTimeout(patient, m.cfg.RebalanceTimeout-m.margin())
 	defer cancel()
 	m.mu.Lock()
+	// Under the same lock as the state: the member is expelled either before this, and seen
+	// here, or later, and then setState calls it.
 	m.expelled = cancel
 	if m.state >= stateLost {
 		cancel()
@@ -114,12 +120,14 @@ func (m *membership) lose(err error) {
 	m.mu.Lock()
 	// A member that only missed a generation is still known by its id, and in
 	// the consumer protocol the id is its own choice.
+	// An unknown ID is given up, and the coordinator gives another.
 	if !errors.Is(err, kerr.IllegalGeneration) && m.epochs == nil {
 		m.id = ""
 	}
 	m.generation = -1
 	m.leads, m.planned = false, nil
 	m.companions.assigned = nil
+	// A description from before does not say who is in the group when it is in again.
 	m.companions.version++
 	m.failure = err
 	m.changeLocked()
@@ -136,6 +144,7 @@ func (m *membership) drop(lost []transport.Partition) {
 		return
 	}
 	defer m.listener.Leave()
+	// Removed first, so that no commit of theirs is sent once Lost runs.
 	m.fetch.Remove(lost)
 	m.log.Warn("partitions lost", "group", m.cfg.Group, "partitions", names(lost))
 	m.listener.Lost(lost)
@@ -152,6 +161,8 @@ func (m *membership) assign(ctx context.Context, assigned []transport.Assignment
 	if ctx.Err() != nil {
 		return // Enter may choose either when both are so
 	}
+	// Added before Assigned is called, since that may pause them, and announced after it, since
+	// Poll must return nothing before.
 	m.fetch.Add(assigned)
 	partitions := make([]transport.Partition, len(assigned))
 	for i := range assigned {
@@ -186,11 +197,14 @@ func (m *membership) finish() {
 	m.stopBeginning()
 	patient := m.closeContext
 	if deadline, bounded := patient.Deadline(); bounded {
+		// A tenth of the time, a second at most, is kept for leaving.
 		left := time.Until(deadline)
 		var cancel context.CancelFunc
 		patient, cancel = context.WithTimeout(patient, left-min(time.Second, left/10))
 		defer cancel()
 	}
+	// First, while a join under way goes on: the Listener commits under the generation that
+	// it had, or that the join brings.
 	m.revoke(patient, m.fetch.Owned())
 	if m.abandonJoin != nil {
 		m.abandonJoin()
@@ -201,6 +215,7 @@ func (m *membership) finish() {
 	switch {
 	case m.epochs != nil:
 		m.leaveByEpoch()
+	// A static member stays in the group: it is expected back within the session (KIP-345).
 	case id != "" && !static:
 		m.leaveGroup(id)
 	}

@@ -28,6 +28,7 @@ const remembersFor = time.Hour
 
 // notice hears what the cluster says of a topic that the group reads.
 func (m *membership) notice(t *cluster.TopicMeta) {
+	// What is owned is given up at once. For the rest the change is only remembered.
 	if len(m.fetch.Outdated(t)) > 0 {
 		m.recreated(t.Name)
 		return
@@ -40,6 +41,7 @@ func (m *membership) notice(t *cluster.TopicMeta) {
 		r = remembered{id: t.ID, cluster: t.Cluster}
 	case !fetch.DifferentTopic(r.id, t.ID):
 		r.other = time.Time{}
+	// The time begins here, and ends above if a broker names the remembered topic again.
 	case r.other.IsZero():
 		r.other = time.Now()
 	case time.Since(r.other) >= remembersFor:
@@ -83,8 +85,10 @@ func (m *membership) restart(topic string) {
 	if err != nil {
 		return // still being created; watchTopics comes back to it
 	}
+	// Asked again with what the cluster says now: the first word may have been a late broker's.
 	lost := m.fetch.Outdated(t)
 	m.drop(lost)
+	// The new topic may have fewer partitions.
 	again := slices.DeleteFunc(lost, func(p transport.Partition) bool { return int(p.Partition) >= len(t.Partitions) })
 	if len(again) > 0 {
 		m.begin(again, again)
@@ -116,6 +120,7 @@ func (m *membership) startOver(ctx context.Context, t *cluster.TopicMeta, added 
 			from[p] = was.Offset
 		}
 		committed[p] = transport.Commit{Partition: p, LeaderEpoch: -1}
+		// The offset is 0: the new log's begin, whatever its retention has removed since.
 		starts = append(starts, transport.Commit{Partition: p, LeaderEpoch: -1, Metadata: mark("", t.ID)})
 	}
 	if failed := m.store(ctx, starts, nil); len(failed) > 0 {

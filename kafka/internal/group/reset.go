@@ -27,6 +27,7 @@ func Reset(ctx context.Context, client *cluster.Client, group string, commits []
 // a topic that was created again.
 func annotated(ctx context.Context, client *cluster.Client, group string, commits []transport.Commit) ([]transport.Commit, error) {
 	var stored map[transport.Partition]transport.Commit
+	// All of the group's commits, as the marks of other partitions of a topic count as well.
 	err := client.Persist(ctx, func() (err error) {
 		stored, err = client.Committed(ctx, group, nil)
 		return err

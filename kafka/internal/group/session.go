@@ -27,6 +27,7 @@ const (
 func askSession(ctx context.Context, client *cluster.Client, group string) (time.Duration, error) {
 	req := kmsg.NewPtrDescribeConfigsRequest()
 	resource := kmsg.NewDescribeConfigsRequestResource()
+	// A group's own configuration, with the broker's default where it has none (KIP-848).
 	resource.ResourceType, resource.ResourceName = kmsg.ConfigResourceTypeGroupConfig, group
 	resource.ConfigNames = []string{sessionConfig}
 	req.Resources = append(req.Resources, resource)

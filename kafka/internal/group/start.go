@@ -28,12 +28,15 @@ func (m *membership) startOn(ctx context.Context, topic string, added, assigned 
 		}
 	}
 	marks := UnmarkAll(committed)
+	// Whatever the commits say, they count for the topic that has the name now.
 	t, err := m.client.Topic(ctx, topic)
 	if err != nil {
 		return s, err
 	}
 	started, begun := startedOn(t, committed, marks)
 	switch {
+	// Marked commits show to every member that the topic was created again, also to one that
+	// has never seen the one before.
 	case begun || m.tookOver(t):
 		if s.restarted, err = m.startOver(ctx, t, added, committed, marks); err != nil {
 			return s, err
@@ -63,6 +66,7 @@ func (m *membership) startOn(ctx context.Context, topic string, added, assigned 
 // startedOn reports whether the group has commits on a topic, and whether it began
 // it as one that was created again.
 func startedOn(t *cluster.TopicMeta, committed map[transport.Partition]transport.Commit, marks map[transport.Partition]transport.TopicID) (started, begun bool) {
+	// Of another topic than t.Name there may be commits too.
 	for p := range committed {
 		if p.Topic == t.Name {
 			id, marked := marks[p]
@@ -79,6 +83,7 @@ func (m *membership) resolveStart(ctx context.Context, t *cluster.TopicMeta) ([]
 	for i := range partitions {
 		partitions[i] = transport.Partition{Topic: t.Name, Partition: int32(i)}
 	}
+	// All or none: a topic of which a part is started looks as if the rest were new partitions.
 	offsets, failed := m.client.TryOffsets(ctx, m.fetch.Topics[t.Name].Start, partitions)
 	for _, p := range partitions {
 		if err := failed[p]; err != nil {
@@ -110,6 +115,7 @@ func (m *membership) assignments(partitions []transport.Partition, t *cluster.To
 		if !ok {
 			c = transport.Commit{LeaderEpoch: -1}
 		}
+		// The generation is in the upper half, so that the epochs of later owners are larger.
 		m.epoch = max(m.epoch+1, uint64(max(m.generation, 0))<<32)
 		assignments = append(assignments, transport.Assignment{
 			Partition: p, Epoch: m.epoch, Offset: c.Offset, Metadata: c.Metadata, LeaderEpoch: c.LeaderEpoch,

@@ -41,6 +41,7 @@ func (m *membership) logFailure(err error) {
 	repeated := known && now.Sub(at) < logAgain
 	if !repeated {
 		maps.DeleteFunc(m.logged, func(_ string, at time.Time) bool { return now.Sub(at) >= logAgain })
+		// Forgetting all of them costs a few lines more in the log, and no order has to be kept.
 		if m.logged == nil || len(m.logged) >= maxLogged {
 			m.logged = make(map[string]time.Time)
 		}
@@ -88,6 +89,7 @@ func (m *membership) status() transport.ConsumerStatus {
 		s.State = "closed"
 	case !s.Joined:
 		s.State = "joining"
+	// It is in the group, and does not do all of its work yet.
 	case m.joining || m.reconciling || len(m.unbegun) > 0 || m.state != stateMember:
 		s.State = "rebalancing"
 	}

@@ -54,6 +54,8 @@ func joinTypes(metadata, types string, limit int) string {
 	return metadata + typesOpens + types
 }
 
+// What follows typesOpens must be types as AppendStored writes them: other metadata, which
+// may be any client's, is not touched.
 func splitTypes(metadata string) (rest string, t balance.Types, ok bool) {
 	at := strings.LastIndex(metadata, typesOpens)
 	if at < 0 {
@@ -72,6 +74,7 @@ func splitTypes(metadata string) (rest string, t balance.Types, ok bool) {
 // encodeStored returns the types as a commit carries them beside other metadata of a size,
 // and without the time of writing, to compare.
 func (h *groupTypes) encodeStored(beside int, now time.Time) (text, content string) {
+	// Sorted, so that the same types make the same text.
 	t := balance.Types{Live: h.book.Live(), Gone: h.book.Gone()}
 	chars := min(typesSize, markedSize-markSize-beside) - len(typesOpens)
 	room := max(base64.RawURLEncoding.DecodedLen(max(chars, 0)), 0)
@@ -84,6 +87,7 @@ func (h *groupTypes) encodeStored(beside int, now time.Time) (text, content stri
 // them, which has no mark yet.
 func (h *groupTypes) carry(c *transport.Commit) {
 	h.mu.Lock()
+	// Not before the member has read what was stored: it would overwrite what it has not seen.
 	carries := h.stored.carrier == c.Partition && h.stored.recalled && !h.stored.refused
 	h.mu.Unlock()
 	if carries {
@@ -101,6 +105,7 @@ func (h *groupTypes) tooLarge(failed map[transport.Partition]error) bool {
 	if l.refused || !errors.Is(failed[l.carrier], transport.ErrMetadataTooLarge) {
 		return false
 	}
+	// For the life of the member: what brokers take rarely changes, and the next one tries.
 	l.refused = true
 	return true
 }
@@ -127,6 +132,7 @@ func (h *groupTypes) assigned() {
 func (h *groupTypes) recall(commits map[transport.Partition]transport.Commit, now time.Time) {
 	var last balance.Types
 	var gone []grouptypes.Gone
+	// A commit that was not the last to be written is of a former carrier.
 	ended := func(t *balance.Types) {
 		for _, id := range t.Live {
 			gone = append(gone, grouptypes.Gone{ID: id, At: t.At})
@@ -144,6 +150,7 @@ func (h *groupTypes) recall(commits map[transport.Partition]transport.Commit, no
 		}
 		ended(&t)
 	}
+	// The book finds out, by what is handled now, which of the last have lost their handler.
 	h.book.Recall(last.Live, gone, now)
 	h.mu.Lock()
 	defer h.mu.Unlock()

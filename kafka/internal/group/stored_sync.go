@@ -19,6 +19,7 @@ func (m *membership) watchStored() {
 		in, changed := m.generation >= 0, m.changed
 		m.mu.Unlock()
 		var err error
+		// Only a member notices all that changes from here on.
 		if in {
 			err = m.syncStored(m.ctx)
 		}
@@ -54,6 +55,8 @@ func (m *membership) syncStored(ctx context.Context) error {
 	h.mu.Lock()
 	recalled := h.stored.recalled
 	h.mu.Unlock()
+	// From all commits, as the carrier may have changed since, and by the coordinator, which has
+	// what the last owner wrote.
 	if !recalled {
 		commits, err := m.client.Committed(ctx, m.cfg.Group, nil)
 		if err != nil {
@@ -62,6 +65,7 @@ func (m *membership) syncStored(ctx context.Context) error {
 		h.recall(commits, time.Now())
 	}
 	carrier, found := m.typesCarrier()
+	// Without the time, and as if nothing stood beside it: what the group knows now.
 	_, content := h.encodeStored(0, time.Time{})
 	h.mu.Lock()
 	l := &h.stored
@@ -73,6 +77,7 @@ func (m *membership) syncStored(ctx context.Context) error {
 		}
 	}
 	done := l.refused || !l.stale && l.saved == content
+	// Cleared before it is stored, so that an assignment meanwhile is not missed.
 	l.stale = false // unless a partition begins from now on
 	h.mu.Unlock()
 	if done {
@@ -102,6 +107,8 @@ func (m *membership) typesCarrier() (p transport.Partition, found bool) {
 		if t == nil || t.Err != nil || subscribed[topic] {
 			continue
 		}
+		// Members of other libraries write no types, so a partition that goes with one of theirs
+		// is passed over.
 		for n := range t.Partitions {
 			p := transport.Partition{Topic: topic, Partition: int32(n)}
 			if !slices.ContainsFunc(orphans, func(o orphan) bool { return o.Partition == p }) {
@@ -133,6 +140,7 @@ func (m *membership) storeTypes(ctx context.Context, carrier transport.Partition
 	marked := unmarked != c.Metadata
 	rest, was, _ := splitTypes(unmarked)
 	text, content := m.types.encodeStored(len(rest), time.Now())
+	// What differs in nothing but the time is not written again.
 	was.At = time.Time{}
 	if string(was.AppendStored(nil, typesSize)) == content {
 		return nil
@@ -140,6 +148,7 @@ func (m *membership) storeTypes(ctx context.Context, carrier transport.Partition
 	if c.Metadata = joinTypes(rest, text, markedSize-markSize); marked {
 		c.Metadata = mark(c.Metadata, id)
 	}
+	// Not by its epoch, which a commit that was read has not.
 	owns := func(p transport.Partition, _ uint64) bool { return contains(m.fetch.Owned(), p) }
 	failed := make(map[transport.Partition]error)
 	m.storeAll(ctx, []transport.Commit{c}, owns, failed)

@@ -34,10 +34,12 @@ func (m *membership) watchTopics() {
 	}
 }
 
+// topicPace returns the time until the topics are looked at again.
 func (m *membership) topicPace() time.Duration {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, n := range m.planned {
+		// A topic of the plan that does not exist yet.
 		if n == 0 {
 			return absentAge
 		}
@@ -60,10 +62,14 @@ func (m *membership) lookAtCompanions() {
 	}
 }
 
+// lookAtTopics asks the cluster once. In a leader it makes the group rebalance if a topic
+// has other partitions than the plan; in every member it notices topics that were created
+// again.
 func (m *membership) lookAtTopics() {
 	m.mu.Lock()
 	planned := m.planned
 	m.mu.Unlock()
+	// A leader's plan has the topics of all members.
 	topics := m.topics
 	if len(planned) > 0 {
 		topics = slices.Sorted(maps.Keys(planned))
@@ -89,6 +95,7 @@ func (m *membership) lookAtTopics() {
 		m.notice(t)
 	}
 	m.mu.Lock()
+	// The plan may be another than before the cluster was asked.
 	same := m.leads && maps.Equal(planned, m.planned) && !m.joining
 	m.mu.Unlock()
 	if grown && same {

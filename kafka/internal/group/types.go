@@ -31,6 +31,7 @@ import (
 // coordinator to describe the group: it shows what each member sent in JoinGroup, or
 // the IDs in its client id.
 type groupTypes struct {
+	// names and own are the same types, and do not change.
 	names map[string][]string // by topic
 	own   []grouptypes.ID
 	book  grouptypes.Book
@@ -52,6 +53,7 @@ type groupTypes struct {
 // is about a heartbeat: no change of the group is noticed sooner.
 const lookAge = 3 * time.Second
 
+// newGroupTypes returns what a member that handles types by these names knows: itself.
 func newGroupTypes(names map[string][]string) *groupTypes {
 	return &groupTypes{names: names, own: grouptypes.All(names), wants: make(chan struct{}, 1), news: make(chan struct{}, 1)}
 }
@@ -64,6 +66,8 @@ func (h *groupTypes) state(id grouptypes.ID) transport.TypeState {
 	h.mu.Unlock()
 	if !fresh {
 		fetch.Signal(h.wants)
+		// A type that was handled when the group was last described is held either way, so the
+		// answer need not wait.
 		if !state.Live {
 			return transport.TypeState{}
 		}
@@ -102,6 +106,7 @@ func (h *groupTypes) applyAssignment(assignment []byte) (rejoin bool) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	// A leader of another library, so members are described.
 	if h.exact = ok; !ok {
 		h.changedLocked()
 	}
@@ -148,12 +153,14 @@ func (h *groupTypes) watch(ctx context.Context, g *describable) {
 			return
 		}
 		h.mu.Lock()
+		// A signal from before the leader's union came.
 		needless := h.exact || h.refused
 		h.mu.Unlock()
 		if needless {
 			continue
 		}
 		err := h.look(ctx, g)
+		// Also after a success: as long as events of unknown types come, every one asks.
 		pause := lookPause
 		if err != nil && ctx.Err() == nil {
 			fetch.Signal(h.wants)
@@ -182,6 +189,7 @@ func (h *groupTypes) look(ctx context.Context, g *describable) error {
 	if !in {
 		return errNotIn
 	}
+	// Before the request: who joins later may not be in the answer.
 	asked := time.Now()
 	live, err := g.types(ctx)
 	switch {
@@ -266,6 +274,7 @@ func ClientTypes(id string) (types []grouptypes.ID) {
 		return nil
 	}
 	list := id[at+len(clientTypes):]
+	// Checked before it is decoded: a client id may be of any length.
 	if len(list) > base64.RawURLEncoding.EncodedLen(4*MaxClientTypes) {
 		return nil
 	}

@@ -77,6 +77,7 @@ func CodeError(code int16) error {
 
 // Name returns the code's name in Kafka's protocol, such as NOT_LEADER_OR_FOLLOWER.
 func (e Error) Name() string {
+	// The names begin with code −1.
 	if i := int(e) + 1; i >= 0 && i < len(errorNames) && errorNames[i] != "" {
 		return errorNames[i]
 	}
@@ -97,11 +98,14 @@ func (e Error) Is(target error) bool {
 		return e == MessageTooLarge || e == RecordListTooLarge
 	case transport.ErrUnauthorized:
 		switch e {
+		// Groups, the cluster, transactional IDs, delegation tokens, and credentials that are
+		// refused.
 		case topicAuthorizationFailed, 30, 31, UnsupportedSaslMechanism, 53, SaslAuthenticationFailed, 65, 66, 93:
 			return true
 		}
 	case transport.ErrRejected:
 		switch e {
+		// What is wrong with the request or its records, and not with the broker.
 		case CorruptMessage, 17, InvalidTimestamp, 42, 43, 44, 76, InvalidRecord:
 			return true
 		}

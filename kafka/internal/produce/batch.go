@@ -17,11 +17,11 @@ type pending struct {
 	size      int32                // of credit
 }
 
-// batch is records of one partition, encoded as they were accepted, that are
+// partitionBatch is records of one partition, encoded as they were accepted, that are
 // sent together. It belongs to the partition's lock while it is being filled,
 // and to the sender afterwards.
 type partitionBatch struct {
-	raw      *batch.Buffer // room for the fixed part, and the records
+	raw      *batch.Buffer // the fixed part, to be filled in, and the records
 	packed   *batch.Buffer // the same compressed; nil if that was not done or is no smaller
 	records  []pending
 	first    int64 // timestamp of the first record
@@ -41,10 +41,10 @@ type partitionBatch struct {
 	attempts   int
 	// maybeAppended is set once a broker may have appended the batch without our
 	// knowing. It is then sent again with the same bytes and nothing else,
-	// until a broker tells.
+	// until a broker's answer excludes that.
 	maybeAppended bool
 	// doubted is set if the batch that this one was split from may be in the log.
-	// It is sent with the first sequence number of that batch, so the answer tells:
+	// It is sent with the first sequence number of that batch, so the answer shows it:
 	// a log that has the whole refuses the part.
 	doubted bool
 }
@@ -113,12 +113,14 @@ func (b *partitionBatch) move(from *partitionBatch, i int) {
 	b.close(p)
 }
 
-// open makes room for a record and returns where it begins.
+// open extends the memory for a record, and returns where it begins.
 func (b *partitionBatch) open(content int, timestamp int64) int32 {
 	if len(b.records) == 0 {
 		b.first, b.last = timestamp, timestamp
 	}
 	b.last = max(b.last, timestamp)
+	// The partition's last batch is a good guess of this one's size: growing by doubling
+	// would copy what is there several times.
 	if need := len(b.raw.Bytes) + content + maxRecordHead; need > cap(b.raw.Bytes) {
 		larger := batch.NewBuffer(max(need, 2*cap(b.raw.Bytes), b.usual))
 		larger.Bytes = larger.Bytes[:copy(larger.Bytes, b.raw.Bytes)]
@@ -151,6 +153,7 @@ func (b *partitionBatch) pack(c *batch.Compression) {
 		return
 	}
 	b.compressed = true
+	// The compressed form is no larger than that, or it is not used.
 	packed := batch.NewBuffer(b.size())
 	out, err := c.Compress(packed.Bytes[:batch.HeaderSize], b.raw.Bytes[batch.HeaderSize:])
 	packed.Bytes = out
@@ -187,6 +190,7 @@ func (b *partitionBatch) split(keep func(i int) bool, whole bool) []*partitionBa
 	}
 	half := len(kept)
 	if !whole {
+		// Two parts, the first one the larger if their number is odd.
 		half = (len(kept) + 1) / 2
 	}
 	var parts []*partitionBatch

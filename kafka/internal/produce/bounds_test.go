@@ -83,11 +83,11 @@ func TestRoom(t *testing.T) {
 				if g%4 == 0 {
 					ctx, cancel = context.WithTimeout(ctx, time.Microsecond)
 				}
-				if err := r.take(ctx, n); err == nil {
+				if err := r.acquire(ctx, n); err == nil {
 					if used := r.records.Load(); used < 1 {
 						t.Errorf("%d records hold room though one was given", used)
 					}
-					r.give(n, 1)
+					r.release(n, 1)
 				}
 				cancel()
 			}

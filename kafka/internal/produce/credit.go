@@ -10,47 +10,53 @@ import (
 // credit bounds what a producer has accepted and not completed, in bytes and in
 // records. Those who find it full wait in order. It is safe for concurrent use.
 //
-// While nobody waits, taking and giving touch two counters and no lock.
+// While nobody waits, acquire and release touch two counters and no lock.
 type credit struct {
 	maxBytes, maxRecords int64
 	bytes, records       atomic.Int64
-	waiters              atomic.Int32 // len(queue)
+	// waiters is len(queue), read without mu by callers that may find nobody waiting.
+	waiters atomic.Int32
 
-	mu     sync.Mutex
+	mu sync.Mutex
+	// queue has the callers of acquire that wait, in the order in which they are served:
+	// a large record is not overtaken without end by small ones that fit.
 	queue  []*creditWaiter
-	closed chan struct{}
+	closed chan struct{} // closed by Producer.Close: those that wait give up
 }
 
+// creditWaiter is one caller of acquire that waits.
 type creditWaiter struct {
 	bytes int64
-	given chan struct{}
+	given chan struct{} // closed when the caller has the credit
 }
 
-// take waits until there is room for one record of n bytes, at most maxBytes.
-func (c *credit) take(ctx context.Context, n int64) error {
-	if c.waiters.Load() == 0 && c.try(n) {
+// acquire waits until there is credit for one record of n bytes, at most maxBytes. The
+// caller owes a release, unless there was an error.
+func (c *credit) acquire(ctx context.Context, n int64) error {
+	if c.waiters.Load() == 0 && c.tryAcquire(n) {
 		return nil
 	}
 	w := &creditWaiter{bytes: n, given: make(chan struct{})}
 	c.mu.Lock()
 	c.queue = append(c.queue, w)
 	c.waiters.Add(1)
-	// Room that was given back before waiters was raised went unnoticed, and so
-	// did room that a try of somebody else held for a moment, who comes here too.
-	c.serve()
+	// Credit that was released before waiters was raised went unnoticed, and so did
+	// what another caller's tryAcquire held for a moment before it came here too.
+	c.grant()
 	c.mu.Unlock()
 	select {
 	case <-w.given:
 		return nil
 	case <-ctx.Done():
-		return c.leave(w, ctx.Err())
+		return c.abandon(w, ctx.Err())
 	case <-c.closed:
-		return c.leave(w, errProducerClosed)
+		return c.abandon(w, errProducerClosed)
 	}
 }
 
-// try takes room if there is some.
-func (c *credit) try(n int64) bool {
+// tryAcquire takes credit if there is enough. It adds first and looks then, so that two
+// callers never both get the last of it; for a moment the counters may exceed the bounds.
+func (c *credit) tryAcquire(n int64) bool {
 	if c.bytes.Add(n) > c.maxBytes {
 		c.bytes.Add(-n)
 		return false
@@ -63,39 +69,39 @@ func (c *credit) try(n int64) bool {
 	return true
 }
 
-// give gives back the room of some records.
-func (c *credit) give(bytes int64, records int) {
+// release gives back the credit of some records.
+func (c *credit) release(bytes int64, records int) {
 	c.records.Add(int64(-records))
 	c.bytes.Add(-bytes)
 	if c.waiters.Load() > 0 {
 		c.mu.Lock()
-		c.serve()
+		c.grant()
 		c.mu.Unlock()
 	}
 }
 
-// serve gives room to who waits longest, as long as there is some. The caller
-// holds mu.
-func (c *credit) serve() {
-	for len(c.queue) > 0 && c.try(c.queue[0].bytes) {
+// grant gives credit to the callers that have waited longest, as long as there is
+// enough for the first of them. The caller holds mu.
+func (c *credit) grant() {
+	for len(c.queue) > 0 && c.tryAcquire(c.queue[0].bytes) {
 		close(c.queue[0].given)
 		c.queue = slices.Delete(c.queue, 0, 1)
 		c.waiters.Add(-1)
 	}
 }
 
-// leave ends the wait of w with err.
-func (c *credit) leave(w *creditWaiter, err error) error {
+// abandon ends the wait of w with err.
+func (c *credit) abandon(w *creditWaiter, err error) error {
 	c.mu.Lock()
 	i := slices.Index(c.queue, w)
 	if i >= 0 {
 		c.queue = slices.Delete(c.queue, i, i+1)
 		c.waiters.Add(-1)
-		c.serve() // the next in the queue may need less
+		c.grant() // the next in the queue may need less
 	}
 	c.mu.Unlock()
 	if i < 0 {
-		c.give(w.bytes, 1) // was given in the same moment
+		c.release(w.bytes, 1) // it was granted in the same moment, and nobody uses it
 	}
 	return err
 }

@@ -28,6 +28,7 @@ type produceRequest struct {
 }
 
 type gap struct {
+	// at is where in the frame the batch belongs, batch its bytes, which stay the partition's.
 	at    int
 	batch []byte
 }

@@ -89,6 +89,7 @@ func refusal(code kerr.Error, message string, size int) error {
 // never led it.
 func appendedMaybe(code kerr.Error) bool {
 	switch code {
+	// 13 is NETWORK_EXCEPTION.
 	case kerr.UnknownServerError, kerr.UnknownTopicOrPartition, kerr.NotLeaderOrFollower, kerr.RequestTimedOut,
 		kerr.NotEnoughReplicasAppended, kerr.KafkaStorageError, 13, kerr.FencedLeaderEpoch:
 		return true

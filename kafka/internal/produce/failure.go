@@ -13,6 +13,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
+// The waits between attempts of one partition.
 const (
 	firstBackoff = 10 * time.Millisecond
 	lastBackoff  = time.Second
@@ -36,6 +37,8 @@ func (p *partition) retry(err error) {
 	b.attempts++
 	p.cause = err
 	wait := retryAfter(b.attempts)
+	// An election ends at any moment, so the next look comes soon however many attempts
+	// have failed.
 	if kerr.LeaderMoved(err) {
 		p.leaderless = true
 		p.producer.client.Invalidate(p.topic.name)
@@ -47,7 +50,7 @@ func (p *partition) retry(err error) {
 // wait hands the partition to those who wait, until due or the deadline of the
 // batch that is next.
 func (p *partition) wait(due time.Time) {
-	p.load.Store(loadTrouble)
+	p.load.Store(loadRetrying)
 	p.due = due
 	if deadline := p.deadline(); deadline.Before(due) {
 		p.due = deadline
@@ -96,12 +99,13 @@ func (p *partition) lose(err *DeliveryError) {
 		behindIt = append(behindIt, p.open)
 	}
 	p.queue, p.open = nil, nil
-	// The partition stays busy, so what is accepted while the outcomes are told
-	// is queued.
+	// The partition stays busy, so what is accepted while completions are called is
+	// queued.
 	p.busy = true
 	p.mu.Unlock()
 	completed := 0
 	if b := p.head; b != nil {
+		// What was sent may still arrive, so what follows is written under the next epoch.
 		if b.maybeAppended || b.doubted {
 			err.Unknown = true
 			p.fence()
@@ -114,6 +118,7 @@ func (p *partition) lose(err *DeliveryError) {
 	}
 	if len(behindIt) > 0 {
 		notSent := behind(err)
+		// Nothing of these was sent, unless they are parts of a batch that was.
 		for _, b := range behindIt {
 			if b.doubted { // with the head it was a part of one batch
 				completed += p.fail(b, err)
@@ -128,7 +133,7 @@ func (p *partition) lose(err *DeliveryError) {
 // fail completes the records of a batch with an error, and returns how many records
 // are completed with it.
 func (p *partition) fail(b *partitionBatch, err error) int {
-	p.producer.credit.give(b.held, len(b.records))
+	p.producer.credit.release(b.held, len(b.records))
 	for i := range b.records {
 		p.complete(&b.records[i], err)
 	}
@@ -186,18 +191,18 @@ func (p *partition) renew() {
 	p.session = batch.ProducerSession{ID: -1}
 }
 
-// again sends the head under another session, as soon as possible. The caller
+// resend sends the head under another session, as soon as possible. The caller
 // knows that the log doesn't have it.
-func (p *partition) again(err error) {
+func (p *partition) resend(err error) {
 	p.head.stamped, p.head.maybeAppended = false, false
 	p.retry(err)
 }
 
-// answered takes the broker's answer to the head that is an error. It decides between
+// handleError acts on an error that the broker answers the head with. It decides between
 // three ends: the head is sent again with the same bytes, sent again as something else,
 // or lost. What is sent again as something else must be known not to be in the log, or
 // be recognised by the log if it is.
-func (p *partition) answered(answer *kmsg.ProduceResponseTopicPartition) {
+func (p *partition) handleError(answer *kmsg.ProduceResponseTopicPartition) {
 	b, code := p.head, kerr.Error(answer.ErrorCode)
 	if appendedMaybe(code) {
 		b.maybeAppended = true
@@ -217,7 +222,7 @@ func (p *partition) answered(answer *kmsg.ProduceResponseTopicPartition) {
 		// instance after an unclean election. It doesn't have this one either:
 		// the broker would know its sequence, since nothing was written after it.
 		p.fence()
-		p.again(code)
+		p.resend(code)
 	case kerr.InvalidProducerEpoch, kerr.UnknownProducerID:
 		// The broker has forgotten the session or fenced it, and with it
 		// whether it has the batch.
@@ -227,7 +232,7 @@ func (p *partition) answered(answer *kmsg.ProduceResponseTopicPartition) {
 			p.lose(&DeliveryError{What: "the broker has lost track of this producer", Cause: code})
 			return
 		}
-		p.again(code)
+		p.resend(code)
 	case kerr.MessageTooLarge, kerr.RecordListTooLarge, kerr.InvalidTimestamp, kerr.InvalidRecord:
 		if !b.maybeAppended && !b.doubted || len(b.records) > 1 {
 			p.refuse(answer)
@@ -245,12 +250,13 @@ func (p *partition) answered(answer *kmsg.ProduceResponseTopicPartition) {
 		}
 		p.retry(code)
 	default:
-		p.failed(code, answer.ErrorMessage)
+		p.retryOrLose(code, answer.ErrorMessage)
 	}
 }
 
-// failed ends an attempt with an error, for good or not.
-func (p *partition) failed(err error, message *string) {
+// retryOrLose ends an attempt with an error: the head is tried again if that may help,
+// and lost otherwise. message is the broker's own text, nil for none.
+func (p *partition) retryOrLose(err error, message *string) {
 	if kerr.Retriable(err) || errors.Is(err, kerr.UnknownServerError) {
 		p.retry(err)
 		return
@@ -281,6 +287,8 @@ func (p *partition) refuse(answer *kmsg.ProduceResponseTopicPartition) {
 	uncertain := b.maybeAppended || b.doubted
 	refused := make(map[int]string, len(answer.ErrorRecords))
 	for _, r := range answer.ErrorRecords {
+		// Records that a broker names in a batch which may be in the log are not failed yet:
+		// refused now does not mean refused then.
 		if uncertain || r.RelativeOffset < 0 || int(r.RelativeOffset) >= len(b.records) {
 			continue
 		}
@@ -294,13 +302,14 @@ func (p *partition) refuse(answer *kmsg.ProduceResponseTopicPartition) {
 		refused[0], named = message, true
 	}
 	if errors.Is(code, transport.ErrTooLarge) && len(b.records) > 1 {
+		// Later batches are not made as large, or each would be refused and halved.
 		p.topic.limit.Store(max(int64(b.size()/2), 1))
 	}
 	taken := b.refused
 	for i := range b.records {
 		if why, ok := refused[i]; ok {
 			r := &b.records[i]
-			p.producer.credit.give(int64(r.size), 1)
+			p.producer.credit.release(int64(r.size), 1)
 			p.complete(r, refusal(code, why, len(b.wire())))
 			taken++
 		}
@@ -311,6 +320,7 @@ func (p *partition) refuse(answer *kmsg.ProduceResponseTopicPartition) {
 		p.conclude(taken)
 		return
 	}
+	// All of them: what the log has is not known before the first part is answered.
 	for _, part := range parts {
 		part.doubted = uncertain
 	}

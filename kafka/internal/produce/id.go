@@ -44,6 +44,7 @@ func (p *producerIDs) get(w *cluster.Conn, deadline time.Time) (session batch.Pr
 	}
 	throttle = time.Duration(resp.ThrottleMillis) * time.Millisecond
 	session = batch.ProducerSession{ID: resp.ProducerID, Epoch: resp.ProducerEpoch}
+	// Another worker was faster: its id is used, and this one never.
 	if !p.current.CompareAndSwap(nil, &session) {
 		if s := p.current.Load(); s != nil {
 			return *s, throttle, nil

@@ -71,6 +71,7 @@ func (w *leaderWatch) look() {
 		}
 	}
 	w.mu.Unlock()
+	// First, and without mu: the gate is code of the layers above.
 	w.sender.reportSilence(begun)
 	if len(names) > 0 {
 		// An answer that is late counts when it is looked at next: the silent broker
@@ -119,10 +120,10 @@ type health struct {
 // reported.
 const mostPatience = 10 * time.Second
 
-// heard notes an answer to a request that was sent at begun. A slow answer is forgotten
+// noteAnswer notes an answer to a request that was sent at begun. A slow answer is forgotten
 // by an eighth with each that follows, so a broker that has recovered is given no more
 // than sendPatience after some twenty answers.
-func (s *sender) heard(begun time.Time) {
+func (s *sender) noteAnswer(begun time.Time) {
 	now := time.Now()
 	s.mu.Lock()
 	s.health.answered = now
@@ -130,7 +131,7 @@ func (s *sender) heard(begun time.Time) {
 	s.mu.Unlock()
 }
 
-// reportSilence tells the gate that the broker answers nothing, while a worker has
+// reportSilence reports to the gate that the broker answers nothing, while a worker has
 // waited for it since begun. A gate counts failures, and requests to a frozen broker
 // fail rarely, each after its whole time; so silence is reported as long as it
 // lasts. A broker that has just been slow is given twice the time that it took: a
@@ -140,6 +141,7 @@ func (s *sender) reportSilence(begun time.Time) {
 	s.mu.Lock()
 	h := &s.health
 	since := begun
+	// An answer to another request shows that the broker is not silent.
 	if h.answered.After(since) {
 		since = h.answered
 	}
@@ -155,7 +157,7 @@ func (s *sender) reportSilence(begun time.Time) {
 	}
 }
 
-// report tells the gate how a request or a connection that began at begun ended.
+// report reports to the gate how a request or a connection that began at begun ended.
 // A failure is left out if the broker has answered another request since: it is no
 // evidence of how the broker is now.
 func (s *sender) report(begun time.Time, err error) {
@@ -170,8 +172,8 @@ func (s *sender) report(begun time.Time, err error) {
 	s.producer.report(s.broker, err)
 }
 
-// report tells the gate of a broker's success, or of a failure that says something
-// of its health.
+// report reports a broker's success to the gate, or an error that says something of its
+// health.
 func (p *Producer) report(broker int32, err error) {
 	if gate := p.cfg.Gate; gate != nil {
 		gate.Report(broker, infrastructure(err))

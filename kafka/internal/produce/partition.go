@@ -12,9 +12,9 @@ import (
 
 // Loads, for choosing the partition of records without a key.
 const (
-	loadNone    int32 = iota // idle
-	loadSome                 // has work under way
-	loadTrouble              // its head failed and is to be tried again
+	loadNone     int32 = iota // idle
+	loadSome                  // has work under way
+	loadRetrying              // its head failed and is to be tried again
 )
 
 // partition is one partition that a producer writes to.
@@ -23,7 +23,8 @@ type partition struct {
 	topic    *producerTopic
 	index    int32
 	leader   atomic.Int32 // last known; −1 if none ever was
-	load     atomic.Int32
+	// load is one of the loads, for advance, which reads it without mu.
+	load atomic.Int32
 
 	mu sync.Mutex
 	// busy is set while somebody has the partition: a sender in its list of
@@ -57,6 +58,7 @@ type partition struct {
 }
 
 type partitionFlush struct {
+	// The flush is over for the partition when completed has reached target.
 	target int64
 	flush  *flush
 }
@@ -79,9 +81,10 @@ func (p *partition) add(r *transport.Record, content int, timestamp int64, held 
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()
-		p.producer.credit.give(int64(held), 1)
+		p.producer.credit.release(int64(held), 1)
 		return errProducerClosed
 	}
+	// The limit may have become smaller since the batch was opened; then it is closed now.
 	full := p.open != nil && !p.open.fits(content, int(p.topic.limit.Load()))
 	if full {
 		p.queue = append(p.queue, p.open)
@@ -143,7 +146,7 @@ func (p *partition) wakeLocked() bool {
 }
 
 // offer passes a busy partition on to its leader's sender, or to those who wait
-// for a leader. much tells that it has a lot to send.
+// for a leader. much reports that it has bulk bytes or more to send.
 func (p *partition) offer(much bool) {
 	if leader := p.leader.Load(); leader >= 0 && !p.leaderless {
 		p.producer.sender(leader).offer(p, much)
@@ -222,8 +225,9 @@ func (p *partition) stamp(fresh batch.ProducerSession) {
 // in milliseconds, or −1.
 func (p *partition) finish(base, appended int64) {
 	b := p.head
+	// From the sequence that the batch was sent with, which the log has now.
 	p.sequence = batch.NextSequence(b.sequence, len(b.records))
-	p.producer.credit.give(b.held, len(b.records))
+	p.producer.credit.release(b.held, len(b.records))
 	pos := transport.Position{Partition: p.name(), Offset: -1}
 	for i := range b.records {
 		r := &b.records[i]
@@ -255,6 +259,8 @@ func (p *partition) conclude(completed int) {
 	p.completeLocked(completed)
 	more := len(p.queue) > 0 || p.open != nil
 	much := len(p.queue) > 0 || more && p.open.size() >= bulk
+	// Cleared under mu, in which add looks at it: a record is either seen here or wakes the
+	// partition itself.
 	p.busy = more
 	if more {
 		p.load.Store(loadSome)

@@ -36,6 +36,8 @@ type Producer struct {
 	credit      credit
 	ids         producerIDs
 
+	// Both maps are replaced under mu and never changed, so that Produce reads them without a
+	// lock. They grow and never shrink.
 	topics  atomic.Pointer[map[string]*producerTopic]
 	senders atomic.Pointer[map[int32]*sender]
 	waiting waiting
@@ -44,6 +46,7 @@ type Producer struct {
 	cancel  context.CancelFunc
 	working sync.WaitGroup // senders' workers and those who look for leaders
 
+	// mu guards the two flags and the replacement of topics and senders.
 	mu     sync.Mutex
 	closed bool // nothing is accepted any more
 	ended  bool // nothing is started any more
@@ -89,7 +92,7 @@ func validateProducer(cfg transport.ProducerConfig) error {
 }
 
 // Produce encodes r into its partition's open batch. It looks for the topic if it is
-// new to the producer, and waits for room in the buffer, both within ctx; nothing else
+// new to the producer, and waits for credit, both within ctx; nothing else
 // here waits. The gate is asked before there is any effect.
 func (p *Producer) Produce(ctx context.Context, r *transport.Record, done transport.Completion) error {
 	t, err := p.topicOf(ctx, r.Topic)
@@ -112,6 +115,8 @@ func (p *Producer) Produce(ctx context.Context, r *transport.Record, done transp
 	}
 	timestamp := at.UnixMilli()
 	content := batch.ContentSize(r)
+	// Bounds are held against the size before compression, except for a record that is
+	// larger than a batch by itself: only compressing it shows whether it fits.
 	if batch.HeaderSize+content+maxRecordHead > p.cfg.BatchBytes {
 		return p.produceAlone(ctx, part, r, content, timestamp, done)
 	}
@@ -119,7 +124,7 @@ func (p *Producer) Produce(ctx context.Context, r *transport.Record, done transp
 	if size > p.cfg.BufferBytes {
 		return p.largerThanBuffer(size)
 	}
-	if err := p.credit.take(ctx, int64(size)); err != nil {
+	if err := p.credit.acquire(ctx, int64(size)); err != nil {
 		return p.noCredit(err)
 	}
 	return part.add(r, content, timestamp, size, done)
@@ -137,11 +142,12 @@ func (p *Producer) produceAlone(ctx context.Context, part *partition, r *transpo
 	if size > p.cfg.BufferBytes {
 		return p.largerThanBuffer(size)
 	}
-	if err := p.credit.take(ctx, int64(size)); err != nil {
+	if err := p.credit.acquire(ctx, int64(size)); err != nil {
 		return p.noCredit(err)
 	}
 	now := time.Now()
 	p.lookAgain(part.topic, now)
+	// Compressed in the caller's goroutine: an error can still be returned.
 	b := newBatch(now.Add(p.cfg.DeliveryTimeout))
 	b.add(r, content, timestamp, size, done)
 	b.pack(&p.compression)
@@ -152,7 +158,7 @@ func (p *Producer) produceAlone(ctx context.Context, part *partition, r *transpo
 		err = part.addAlone(b)
 	}
 	if err != nil {
-		p.credit.give(int64(size), 1)
+		p.credit.release(int64(size), 1)
 		b.recycle()
 	}
 	return err
@@ -178,7 +184,7 @@ func producing(err error) error {
 	return fmt.Errorf("kafka: %w", err)
 }
 
-// noCredit explains an error of credit.take.
+// noCredit explains an error of credit.acquire.
 func (p *Producer) noCredit(err error) error {
 	if errors.Is(err, errProducerClosed) {
 		return err
@@ -203,6 +209,7 @@ func (f *flush) complete() {
 // Flush waits until everything accepted before the call has its outcome.
 func (p *Producer) Flush(ctx context.Context) error {
 	f := &flush{done: make(chan struct{})}
+	// Counted first, so that the partitions cannot bring it to zero before all are asked.
 	f.left.Store(1)
 	for _, part := range p.all() {
 		part.flush(f)
@@ -237,6 +244,7 @@ func (p *Producer) Close(ctx context.Context) error {
 	if !first {
 		return nil
 	}
+	// Callers that wait for credit, or have it and come to add, are refused.
 	close(p.credit.closed)
 	for _, part := range p.all() {
 		part.close()
@@ -247,6 +255,8 @@ func (p *Producer) Close(ctx context.Context) error {
 	p.ended = true
 	p.mu.Unlock()
 	p.cancel()
+	// Nothing passes a partition on any more, so after working has ended no goroutine has
+	// one, and lose may be called for each.
 	p.waiting.stop()
 	for _, s := range *p.senders.Load() {
 		s.stop()

@@ -319,7 +319,7 @@ func TestProduceDialDeadline(t *testing.T) {
 		r := &transport.Record{Topic: "events", Value: []byte("early")}
 		tried := newBatch(begun.Add(3 * time.Second))
 		tried.add(r, batch.ContentSize(r), begun.UnixMilli(), r.Size(), early)
-		if err := p.credit.take(t.Context(), int64(r.Size())); err != nil {
+		if err := p.credit.acquire(t.Context(), int64(r.Size())); err != nil {
 			t.Fatal(err)
 		}
 		if err := topic.layout.Load().known[1].addAlone(tried); err != nil {

@@ -18,11 +18,12 @@ import (
 // round is one worker's requests: each carries the heads of the partitions that
 // it took.
 type round struct {
-	sender  *sender
-	conn    *cluster.Conn
-	parts   []*partition
-	left    []*partition // of parts, those that the response has not told of; nil where it has
-	size    int          // of their batches
+	sender *sender
+	conn   *cluster.Conn
+	parts  []*partition
+	left   []*partition // of parts, those that no answer was found for yet; nil where one was
+	size   int          // of their batches
+	// body is the memory of responses, used again for each.
 	body    []byte
 	req     produceRequest
 	resp    kmsg.ProduceResponse
@@ -113,7 +114,7 @@ func (r *round) run() error {
 	if err == nil {
 		r.resp.SetVersion(r.req.GetVersion())
 		if err = r.resp.UnsafeReadFrom(body); err == nil {
-			r.sender.heard(begun)
+			r.sender.noteAnswer(begun)
 			r.accept()
 			return nil
 		}
@@ -132,7 +133,7 @@ func (r *round) run() error {
 		// batch is in the log, or is not.
 		p.head.maybeAppended = p.head.maybeAppended || r.conn.Wrote
 		if fatal != nil {
-			p.failed(fatal, nil)
+			p.retryOrLose(fatal, nil)
 		} else {
 			p.retry(err)
 		}
@@ -147,12 +148,14 @@ var errMuted = errors.New("the broker wants no requests now")
 // exchange sends the request and returns the response's body.
 func (r *round) exchange(begun time.Time) ([]byte, error) {
 	p := r.sender.producer
+	// By topic, as the request names each once.
 	slices.SortStableFunc(r.parts, func(a, b *partition) int { return cmp.Compare(a.topic.name, b.topic.name) })
 	r.watch.begin(begun, r.sent, r.stop)
 	defer r.watch.end()
 	deadline := begun.Add(p.client.Options.RequestTimeout)
 	fresh := false
 	for _, part := range r.parts {
+		// A producer id is fetched at most once for a request, over its own connection.
 		fresh = fresh || part.session.ID < 0
 		if d := part.head.deadline; d.Before(deadline) {
 			deadline = d
@@ -207,6 +210,8 @@ func (r *round) accept() {
 		r.sender.mute(time.Duration(d) * time.Millisecond)
 	}
 	r.sender.producer.report(r.sender.broker, r.health())
+	// r.parts is not needed any more: finish and handleError pass the partitions on, and
+	// another worker may have them at once.
 	r.left = r.parts
 	left := len(r.left)
 	for i := range r.resp.Topics {
@@ -221,7 +226,7 @@ func (r *round) accept() {
 			if answer.ErrorCode == 0 {
 				p.finish(answer.BaseOffset, answer.LogAppendTime)
 			} else {
-				p.answered(answer)
+				p.handleError(answer)
 			}
 		}
 	}

@@ -33,12 +33,17 @@ const (
 // connection for as long as there is work, and send one request at a time with
 // all that is ready.
 type sender struct {
+	// producer and broker, a node id, never change.
 	producer *Producer
 	broker   int32
 	// wake has a token for each worker that is called for.
 	wake chan struct{}
 
-	mu      sync.Mutex
+	// mu guards what follows. It is taken under no lock of a partition, and none of a
+	// partition is taken under it but to read a deadline or a size.
+	mu sync.Mutex
+	// ready are the partitions that wait for a worker, in order.
+	// workers are those that run, idle ones too.
 	ready   []*partition
 	workers int
 	idle    int // workers that wait for a token, without those called for
@@ -75,13 +80,14 @@ func (p *Producer) sender(broker int32) *sender {
 	return s
 }
 
-// offer takes over a ready partition. much says that it has a lot to send.
+// offer takes over a ready partition. much reports that it has bulk bytes or more to
+// send.
 func (s *sender) offer(p *partition, much bool) {
 	deadline := p.deadline()
 	s.mu.Lock()
 	s.ready = append(s.ready, p)
 	s.expireAt(deadline)
-	s.call(much)
+	s.callWorker(much)
 	s.mu.Unlock()
 }
 
@@ -100,6 +106,7 @@ func (s *sender) expireAt(deadline time.Time) {
 	if deadline.IsZero() || !s.expiresAt.IsZero() && !deadline.Before(s.expiresAt) {
 		return
 	}
+	// A timer of its own: while all workers wait for the broker none looks at ready.
 	s.expiresAt = deadline
 	if s.expiry == nil {
 		s.expiry = time.AfterFunc(time.Until(deadline), func() { s.producer.spawn(s.expire) })
@@ -139,8 +146,8 @@ func (s *sender) stop() {
 	}
 }
 
-// call sees to it that somebody will take what is ready. The caller holds mu.
-func (s *sender) call(much bool) {
+// callWorker sees to it that a worker will take what is ready. The caller holds mu.
+func (s *sender) callWorker(much bool) {
 	most := 1
 	if much {
 		most = bulkWorkers
@@ -154,6 +161,7 @@ func (s *sender) call(much bool) {
 
 // addWorker wakes a worker that is idle, or starts one. The caller holds mu.
 func (s *sender) addWorker() {
+	// The token is never lost: wake holds as many as there can be workers.
 	if s.idle > 0 {
 		s.idle--
 		s.wake <- struct{}{}
@@ -213,6 +221,7 @@ func (s *sender) serve() bool {
 	begun := time.Now()
 	limit := time.AfterFunc(s.patience(), cancel)
 	defer limit.Stop()
+	// While the connection is made, the partitions that are ready wait for it.
 	watch := newLeaderWatch(s)
 	defer watch.end()
 	watch.begin(begun, s.waiters, cancel)
@@ -235,6 +244,8 @@ func (s *sender) serve() bool {
 			}
 		}
 	})
+	// Nothing was sent, so the partitions that are ready are told why; those of requests that
+	// failed have been told by run.
 	if !served {
 		if ctx.Err() != nil && s.producer.ctx.Err() == nil {
 			err = fmt.Errorf("no connection to %s within %s: %w", s.producer.client.BrokerName(s.broker), time.Since(begun).Round(time.Millisecond), os.ErrDeadlineExceeded)
@@ -243,6 +254,7 @@ func (s *sender) serve() bool {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	// Under the lock in which offer looks at workers: what comes now calls for another.
 	if len(s.ready) == 0 || s.producer.ctx.Err() != nil {
 		s.workers--
 		return false
@@ -276,7 +288,7 @@ func (s *sender) unreachable(begun time.Time, err error) {
 	for _, p := range parts {
 		p.begin()
 		if p.head != nil {
-			p.failed(err, nil)
+			p.retryOrLose(err, nil)
 		}
 	}
 }
@@ -299,7 +311,7 @@ func (s *sender) take(r *round) bool {
 			s.rounds++
 			s.ready = r.fill(s.ready)
 			if len(s.ready) > 0 {
-				s.call(true)
+				s.callWorker(true)
 			}
 			s.mu.Unlock()
 			if r.begin() {

@@ -100,7 +100,7 @@ func TestReportOutdated(t *testing.T) {
 		s := &sender{producer: &Producer{cfg: transport.ProducerConfig{Gate: gate}}}
 		begun := time.Now()
 		time.Sleep(time.Second)
-		s.heard(time.Now())
+		s.noteAnswer(time.Now())
 		s.report(begun, os.ErrDeadlineExceeded)
 		if n := gate.failures(); n != 0 {
 			t.Error("the gate was told of a failure that the broker has disproved")

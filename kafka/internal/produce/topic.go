@@ -84,7 +84,7 @@ func (p *Producer) lookAgain(t *producerTopic, now time.Time) {
 
 // lookElsewhere finds out, every now and then, whether what a broker led is led by
 // another now. It is called when the gate refuses a record because of the broker:
-// then nothing is sent that would be answered, or fail, and so tell.
+// then nothing is sent whose answer, or failure, would show it.
 func (p *Producer) lookElsewhere(t *producerTopic, broker int32, now time.Time) {
 	at := t.soughtAt.Load()
 	if now.UnixNano()-at < int64(cluster.LookAgainAfter) || !t.soughtAt.CompareAndSwap(at, now.UnixNano()) {
@@ -132,6 +132,7 @@ func (p *Producer) learn(meta *cluster.TopicMeta) (*producerTopic, error) {
 		t.limit.Store(int64(p.cfg.BatchBytes))
 		t.looked.Store(meta.Asked.UnixNano())
 		t.layout.Store(&topicLayout{id: meta.ID})
+		// The map is stored last, when the topic has its partitions.
 		more := make(map[string]*producerTopic, len(topics)+1)
 		maps.Copy(more, topics)
 		more[meta.Name] = t
@@ -174,6 +175,7 @@ func (p *Producer) partitionFor(ctx context.Context, t *producerTopic, r *transp
 	}
 	var meta *cluster.TopicMeta
 	err = p.client.Persist(ctx, func() (err error) {
+		// The partition may have been added since the metadata was asked for.
 		meta, err = p.client.FreshTopic(ctx, t.name)
 		return err
 	})
@@ -216,6 +218,7 @@ func (t *producerTopic) advance(p *partition) {
 	for i := 1; i < len(partitions); i++ {
 		at := (int(p.index) + i) % len(partitions)
 		switch partitions[at].load.Load() {
+		// An idle partition sends at once, so the record waits for nothing.
 		case loadNone:
 			t.current.CompareAndSwap(p.index, int32(at))
 			return

@@ -20,6 +20,7 @@ import (
 type waiting struct {
 	producer *Producer
 
+	// mu guards what follows. The partitions themselves belong to the goroutine that takes them out.
 	mu      sync.Mutex
 	parts   []*partition
 	timer   *time.Timer
@@ -152,6 +153,8 @@ func (p *partition) resume(t *cluster.TopicMeta, err error, now time.Time) error
 			err = kerr.LeaderNotAvailable
 		}
 	}
+	// A missing topic is final only after a while: brokers learn of a new one one after
+	// another, and a late one says that it is missing.
 	gone := errors.Is(err, transport.ErrTopicMissing)
 	if int(p.index) >= p.topic.layout.Load().n {
 		p.missing = now.Add(-missingGrace) // a topic with fewer partitions has replaced this one
