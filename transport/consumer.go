@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"time"
 )
 
@@ -198,6 +199,20 @@ const (
 	// StayOutOfRange fetches nothing of the partition and reports it in Status.
 	StayOutOfRange
 )
+
+// String returns "to earliest", "to latest" or "stay", or the number of a value that
+// is none of these.
+func (o OutOfRange) String() string {
+	switch o {
+	case ToEarliest:
+		return "to earliest"
+	case ToLatest:
+		return "to latest"
+	case StayOutOfRange:
+		return "stay"
+	}
+	return "policy " + strconv.Itoa(int(o))
+}
 
 // Assignment is one partition given to the member.
 type Assignment struct {

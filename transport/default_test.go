@@ -26,3 +26,11 @@ func TestDefaults(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 }
+
+func TestOutOfRangeString(t *testing.T) {
+	for policy, want := range map[transport.OutOfRange]string{transport.ToEarliest: "to earliest", transport.ToLatest: "to latest", transport.StayOutOfRange: "stay", -1: "policy -1"} {
+		if got := policy.String(); got != want {
+			t.Errorf("%d is %q, want %q", int(policy), got, want)
+		}
+	}
+}

@@ -104,7 +104,9 @@ func (s *stickyPlan) keepOwned(members []Member) {
 		byID[m.id] = m
 	}
 	owners := ownersOf(members)
-	for _, p := range slices.SortedFunc(maps.Keys(owners), transport.Partition.Compare) {
+	owned := slices.Collect(maps.Keys(owners))
+	SortPartitions(owned)
+	for _, p := range owned {
 		// In order of partitions, so that the plan does not depend on a map's.
 		claim := owners[p]
 		t, known := s.numbers[p.Topic]

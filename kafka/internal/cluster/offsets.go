@@ -30,7 +30,7 @@ func (c *Client) Offsets(ctx context.Context, at transport.Start, partitions []t
 	err := c.Persist(ctx, func() error {
 		answers, failed := c.TryOffsets(ctx, at, todo)
 		maps.Copy(found, answers)
-		todo = slices.SortedFunc(maps.Keys(failed), transport.Partition.Compare)
+		todo = slices.Collect(maps.Keys(failed))
 		return worst(todo, failed)
 	})
 	return found, err

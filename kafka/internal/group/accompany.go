@@ -42,7 +42,7 @@ func (m *membership) accompanied(assigned, owned []transport.Partition) []transp
 			all = append(all, p)
 		}
 	}
-	slices.SortFunc(all, transport.Partition.Compare)
+	balance.SortPartitions(all)
 	return all
 }
 

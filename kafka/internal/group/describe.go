@@ -1,11 +1,10 @@
 package group
 
 import (
-	"slices"
-
 	"github.com/twmb/franz-go/pkg/kbin"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/eventbus-go/eventbus/kafka/internal/balance"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -176,6 +175,6 @@ func readAssignment(r *kbin.Reader) (assigned []transport.Partition) {
 		kmsg.SkipTags(r)
 	}
 	kmsg.SkipTags(r)
-	slices.SortFunc(assigned, transport.Partition.Compare)
+	balance.SortPartitions(assigned)
 	return assigned
 }

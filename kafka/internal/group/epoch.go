@@ -10,6 +10,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/eventbus-go/eventbus/kafka/internal/balance"
 	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
 	"github.com/eventbus-go/eventbus/kafka/internal/fetch"
 	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
@@ -338,7 +339,7 @@ func (m *membership) named(ctx context.Context, a *kmsg.ConsumerGroupHeartbeatRe
 			partitions = append(partitions, transport.Partition{Topic: name, Partition: p})
 		}
 	}
-	slices.SortFunc(partitions, transport.Partition.Compare)
+	balance.SortPartitions(partitions)
 	return partitions, nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/eventbus-go/eventbus/kafka/internal/balance"
 	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
 	"github.com/eventbus-go/eventbus/transport"
 )
@@ -60,7 +61,9 @@ func (m *membership) lastErrorLocked() error {
 	if m.failure != nil {
 		return m.failure
 	}
-	for _, p := range slices.SortedFunc(maps.Keys(m.unbegun), transport.Partition.Compare) {
+	waiting := slices.Collect(maps.Keys(m.unbegun))
+	balance.SortPartitions(waiting)
+	for _, p := range waiting {
 		if err := m.unbegun[p]; err != nil {
 			return err
 		}
