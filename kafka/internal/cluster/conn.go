@@ -45,16 +45,22 @@ type Conn struct {
 // goes back to the pool if serve returns nil and ctx is alive, and is closed
 // otherwise.
 func (c *Client) Hold(ctx context.Context, broker int32, serve func(*Conn) error) error {
-	err := c.lend(ctx, broker, serve)
-	if broker < 0 || !errors.Is(err, kerr.BrokerNotAvailable) {
-		return err
+	for refreshed := 0; ; refreshed++ {
+		err := c.lend(ctx, broker, serve)
+		if broker < 0 || !errors.Is(err, kerr.BrokerNotAvailable) || refreshed == maxRefreshes {
+			return err
+		}
+		// The pool doesn't know the broker yet, or not any more.
+		if err := c.refreshPool(ctx); err != nil {
+			return err
+		}
 	}
-	// The pool doesn't know the broker yet, or not any more.
-	if err := c.refreshPool(ctx); err != nil {
-		return err
-	}
-	return c.lend(ctx, broker, serve)
 }
+
+// maxRefreshes is how often the pool is refreshed for a broker that it does not know. A
+// refresh that is under way may be the one that is waited for, and have asked before the
+// broker was there.
+const maxRefreshes = 2
 
 // lend lends a pooled connection. One that is spent is closed, and the next is
 // taken; there are no more of these than idle connections.
