@@ -1,6 +1,8 @@
 package cluster
 
 import (
+	"net"
+	"strconv"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -35,10 +37,11 @@ func TestSeedsReplaced(t *testing.T) {
 		}
 	}
 	// The cluster learns of a broker that came after the last seed had gone.
-	second, _, err := b.AddNode(72, 0)
+	second, port, err := b.AddNode(72, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
+	b.Wires.SetDown(net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), false) // it may be a seed's
 	learn()
 	for _, id := range []int32{first, second, -1} {
 		// A connection to a broker that was removed may be closed under a request.

@@ -50,6 +50,7 @@ func (m *membership) accompanied(assigned, owned []transport.Partition) []transp
 // reports whether the group has to rebalance, so that its leader can give away what
 // was handed over.
 func (m *membership) align() (again bool) {
+	// Called by run alone, so what is owned changes only here.
 	owned := m.fetch.Owned()
 	wanted, known := m.wantedCompanions()
 	var gone, added, all []transport.Partition
@@ -68,6 +69,8 @@ func (m *membership) align() (again bool) {
 		}
 	}
 	m.mu.Unlock()
+	// begin wants all that the member has of the topics: the one that has the first partition
+	// says where the group starts.
 	all = append(all, wanted...)
 	if len(gone) > 0 {
 		m.revoke(m.patient, gone)
@@ -130,6 +133,7 @@ func (m *membership) groupMayDiffer() {
 }
 
 // rejoin makes run join again.
+// It is how a member makes the coordinator begin a rebalance.
 func (m *membership) rejoin() { m.setState(stateRejoin, kerr.RebalanceInProgress) }
 
 const (
@@ -145,6 +149,8 @@ const (
 // watchCompanions describes the group when it may have changed, and keeps what goes
 // stale. It returns when the member has left.
 func (m *membership) watchCompanions() {
+	// The ticker keeps the count, and every now and then the commits, of a group in which
+	// nothing happens.
 	tick := time.NewTicker(unreadAge)
 	defer tick.Stop()
 	kept := time.Now()
@@ -183,6 +189,7 @@ func (m *membership) lookWhoReads() error {
 	ctx, cancel := context.WithTimeout(m.ctx, lookPatience)
 	defer cancel()
 	m.mu.Lock()
+	// Before the request: if the assignment changes meanwhile, the answer may be of before.
 	version, in := m.companions.version, m.generation >= 0
 	m.mu.Unlock()
 	if !in {
@@ -207,6 +214,7 @@ func (m *membership) lookWhoReads() error {
 			subscribed[topic] = subscribed[topic] || m.companions.of[topic] != ""
 		}
 	}
+	// Kept for countUnread, and for the choice of the partition that carries types.
 	orphans := m.orphansOf(members, subscribed)
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -217,6 +225,7 @@ func (m *membership) lookWhoReads() error {
 // members asks the coordinator who is in the group. It fails while the group
 // rebalances: subscriptions are not shown then.
 func (m *membership) members(ctx context.Context) ([]groupMember, error) {
+	// Both protocols show the same things by two requests.
 	answer, err := m.ask(ctx, &describe{group: m.cfg.Group, epochs: m.epochs != nil})
 	if err != nil {
 		return nil, err
@@ -231,6 +240,8 @@ func (m *membership) members(ctx context.Context) ([]groupMember, error) {
 	members := make([]groupMember, len(d.members))
 	for i, shown := range d.members {
 		g := groupMember{clientID: shown.clientID, topics: shown.topics, assigned: shown.assigned}
+		// A member of this library has the client id of the configuration, which the members of a
+		// service share, or shows types.
 		g.ours = shown.clientID == m.client.Options.ClientID || len(ClientTypes(shown.clientID)) > 0
 		if m.epochs == nil {
 			// What can't be read is another library's, of which nothing is known.
@@ -283,6 +294,7 @@ func (m *membership) countUnread() {
 		if err != nil {
 			return // what was counted last is better than nothing
 		}
+		// What can't be asked for now counts as empty, until the next time.
 		starts, _ := m.client.TryOffsets(ctx, transport.Earliest(), partitions)
 		ends, _ := m.client.TryOffsets(ctx, transport.Latest(), partitions)
 		for _, o := range orphans {

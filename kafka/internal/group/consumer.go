@@ -53,6 +53,7 @@ func NewConsumer(client *cluster.Client, cfg transport.ConsumerConfig, o Options
 
 // validateConsumer fills in defaults and tells what is wrong.
 func validateConsumer(cfg *transport.ConsumerConfig) error {
+	// All faults are gathered, so that one try shows them all.
 	var wrong kerr.Faults
 	if cfg.Group == "" {
 		wrong.Add("Group is empty: name the consumer group")
@@ -60,6 +61,7 @@ func validateConsumer(cfg *transport.ConsumerConfig) error {
 	if len(cfg.Topics) == 0 {
 		wrong.Add("Topics is empty: name at least one topic")
 	}
+	// First which topics are companions: the check of each may name one that comes later.
 	seen, companions := make(map[string]bool), make(map[string]bool)
 	for _, topic := range cfg.Topics {
 		companions[topic.Topic] = topic.CompanionOf != ""
@@ -124,6 +126,7 @@ func newConsumer(client *cluster.Client, cfg transport.ConsumerConfig, o Options
 		companions: newCompanions(cfg.Topics),
 	}
 	c.member.types = newGroupTypes(cfg.Types)
+	// The heartbeats of that protocol carry the types; other requests have the client's id.
 	if o.ConsumerProtocol {
 		c.member.clientID = cluster.As(clientID(client.Options.ClientID, c.member.types.own))
 		c.member.epochs = newEpochs(&cfg)
@@ -138,6 +141,7 @@ func newConsumer(client *cluster.Client, cfg transport.ConsumerConfig, o Options
 // start starts the goroutines. All end when the membership does, which Close
 // brings about.
 func (c *Consumer) start() {
+	// The fetcher idles until something is assigned, and heartbeats until the member has joined.
 	c.work.Go(c.fetch.Run)
 	c.work.Go(c.fetch.WatchLag)
 	c.work.Go(c.member.heartbeats)
@@ -222,6 +226,7 @@ func (c *Consumer) Close(ctx context.Context) error {
 
 // describable is the member's group for those who ask what its members handle.
 func (m *membership) describable() *describable {
+	// Both under one lock, so that no change in between is missed.
 	joined := func() (bool, <-chan struct{}) {
 		m.mu.Lock()
 		defer m.mu.Unlock()

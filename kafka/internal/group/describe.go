@@ -10,6 +10,7 @@ import (
 
 // memberShown is what a description of the group shows of a member.
 type memberShown struct {
+	// clientID is any client's text: ClientTypes bounds it before it is decoded.
 	clientID     string
 	subscription []byte // of the classic protocol; nil in that of KIP-848
 	assignment   []byte // the same
@@ -36,6 +37,8 @@ const (
 	describeEpochs  = 0
 )
 
+// Key, MaxVersion and the methods that follow implement kmsg.Request. The version is
+// fixed, since every broker of the protocol has it.
 func (d *describe) Key() int16 {
 	if d.epochs {
 		return int16(kmsg.ConsumerGroupDescribe)
@@ -81,6 +84,7 @@ type described struct {
 	members []memberShown
 }
 
+// The methods that follow implement kmsg.Response, as far as a client uses it.
 func (d *described) Key() int16 {
 	of := describe{epochs: d.epochs}
 	return of.Key()
@@ -94,6 +98,9 @@ func (d *described) AppendTo(b []byte) []byte  { return b } // only brokers writ
 func (d *described) RequestKind() kmsg.Request { return &describe{epochs: d.epochs} }
 func (d *described) ReadFrom(b []byte) error   { return d.read(&kbin.Reader{Src: b}) }
 
+// read reads the body in the one version that was asked for. The reader notes when it
+// runs short, and from then on returns zeros and empty strings, so that its state is looked
+// at once, by Complete.
 func (d *described) read(r *kbin.Reader) error {
 	// The response is about one group, as the request was. A reader that runs short returns
 	// zeros, so the end is looked at once, by Complete.
@@ -106,6 +113,7 @@ func (d *described) read(r *kbin.Reader) error {
 	return r.Complete()
 }
 
+// readClassic reads DescribeGroups version 4.
 func (d *described) readClassic(r *kbin.Reader) {
 	if r.ArrayLen() < 1 {
 		return
@@ -130,6 +138,7 @@ func (d *described) readClassic(r *kbin.Reader) {
 	r.Int32() // authorized operations
 }
 
+// readEpochs reads ConsumerGroupDescribe version 0 (KIP-848).
 func (d *described) readEpochs(r *kbin.Reader) {
 	if r.CompactArrayLen() < 1 {
 		return
@@ -165,6 +174,8 @@ func (d *described) readEpochs(r *kbin.Reader) {
 	kmsg.SkipTags(r)
 }
 
+// readAssignment reads the partitions of a member, with the names of their topics, and
+// returns them sorted.
 func readAssignment(r *kbin.Reader) (assigned []transport.Partition) {
 	for n := r.CompactArrayLen(); n > 0 && r.Ok(); n-- {
 		r.Uuid()

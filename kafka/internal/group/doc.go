@@ -5,7 +5,7 @@
 //	group.go      the membership: one goroutine that joins, stays and leaves
 //	join.go       JoinGroup and SyncGroup, the leader's plan
 //	heartbeat.go  heartbeats, and what their errors mean
-//	reconcile.go  revoking and assigning what changed
+//	reconcile.go  revoking and assigning what changed, and leaving the group
 //	epoch.go      the heartbeats of KIP-848
 //	session.go    the session timeout, which KIP-848 makes the brokers'
 //	topics.go     the topics' partitions, watched for growth

@@ -58,11 +58,13 @@ func (m *membership) runByEpochs() {
 	m.mu.Unlock()
 	fetch.Signal(m.heartbeatNow)
 	for !m.isClosing() && m.ctx.Err() == nil {
+		// Assignments come with heartbeats, which set stateRejoin when the target changes.
 		m.rest()
 		// Whatever rest was left for, the newest target counts, not the one that woke it.
 		target, err := m.takeTarget()
 		switch {
 		case m.isClosing():
+		// As in the classic protocol: taking the id back would go on without end.
 		case errors.Is(err, kerr.FencedInstanceID):
 			m.lose(err)
 			m.log.Error("another consumer has taken the instance id over; this one stays out of the group",
@@ -104,6 +106,7 @@ func (m *membership) session() time.Duration {
 	return m.sessionLocked()
 }
 
+// sessionLocked is session for callers that hold mu.
 func (m *membership) sessionLocked() time.Duration {
 	if m.epochs != nil {
 		return m.epochs.session
@@ -123,6 +126,7 @@ func (m *membership) watchSession() {
 			m.setSession(session)
 		case m.ctx.Err() != nil:
 			return
+		// Asked again all the same, after the usual time: rights may be given later.
 		case errors.Is(err, transport.ErrUnauthorized), errors.Is(err, kerr.UnsupportedVersion):
 			m.log.Info("the group's session timeout is not known: without the right to describe its configuration the default of the brokers is assumed",
 				"group", m.cfg.Group, "assumed", m.session(), "error", err)
@@ -134,6 +138,7 @@ func (m *membership) watchSession() {
 	}
 }
 
+// setSession notes what the brokers have, and logs a change.
 func (m *membership) setSession(session time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -171,6 +176,7 @@ func (m *membership) heartbeatByEpochs() time.Duration {
 	if out || m.isClosing() && !m.alive() {
 		return m.cfg.HeartbeatInterval
 	}
+	// A broker that is frozen must not cost the session.
 	ctx, cancel := context.WithTimeout(m.ctx, max(m.session()/4, time.Second))
 	defer cancel()
 	req := m.epochRequest()
@@ -199,6 +205,7 @@ func (m *membership) heartbeatByEpochs() time.Duration {
 	}
 	var target []transport.Partition
 	if resp.Assignment != nil {
+		// The coordinator names topics by their IDs alone.
 		if target, err = m.named(ctx, resp.Assignment); err != nil {
 			return m.heartbeatRefused(err)
 		}
@@ -206,6 +213,7 @@ func (m *membership) heartbeatByEpochs() time.Duration {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.lastAck, m.failure = sent, nil
+	// The coordinator has taken everything in, so the next heartbeat may be short.
 	e.full = false
 	// Members came or went, or partitions moved: what the group handles, and who reads the
 	// companions, may differ now.
@@ -273,6 +281,7 @@ func (m *membership) epochRequest() *kmsg.ConsumerGroupHeartbeatRequest {
 	}
 	owned, _ := m.companions.split(m.fetch.Owned()) // the coordinator knows nothing of the others
 	for _, p := range owned {
+		// By the ID under which it was assigned, not that of the topic that has the name now.
 		id := m.fetch.TopicID(p)
 		if n := len(req.Topics); n == 0 || req.Topics[n-1].TopicID != id {
 			t := kmsg.NewConsumerGroupHeartbeatRequestTopic()
@@ -341,51 +350,6 @@ func (m *membership) named(ctx context.Context, a *kmsg.ConsumerGroupHeartbeatRe
 	}
 	balance.SortPartitions(partitions)
 	return partitions, nil
-}
-
-// leaveByEpoch tells the group that the member is gone, a static one for now.
-//
-// A joining heartbeat may be under way, or lie unread at a coordinator that was
-// silent. Handled after the member has left, it would make a member that nobody
-// runs, with partitions that nobody reads for a session. So the member leaves when
-// the heartbeat has ended, and where no answer came it leaves again for a while.
-func (m *membership) leaveByEpoch() {
-	m.stopHeartbeats()
-	within, cancel := context.WithTimeout(m.closeContext, joinAnswerPatience)
-	defer cancel()
-	m.leaving(func() error {
-		req := m.epochRequest()
-		// The formatter is that of all heartbeats, so that the member has one client id to the end.
-		req.MemberEpoch, req.Topics = leaveEpoch, nil
-		if m.cfg.InstanceID != "" {
-			req.MemberEpoch = leaveEpochStatic
-		}
-		answer, err := m.ask(m.closeContext, cluster.Named{Request: req, Formatter: m.clientID})
-		if err == nil {
-			err = m.refusedBy(answer.(*kmsg.ConsumerGroupHeartbeatResponse).ErrorCode)
-		}
-		if m.unsure() && within.Err() == nil && (errors.Is(err, kerr.UnknownMemberID) || errors.Is(err, kerr.GroupIDNotFound)) {
-			return kerr.CoordinatorLoadInProgress // it may still join: leave again
-		}
-		return err
-	})
-}
-
-// stopHeartbeats waits until no heartbeat is under way, and keeps others from being
-// sent. One that joins is waited for as long as Close may take; any other is
-// harmless once the member has left.
-func (m *membership) stopHeartbeats() {
-	// Longer for one that joins: see unsure.
-	patient := m.closeContext
-	if !m.unsure() {
-		var cancel context.CancelFunc
-		patient, cancel = context.WithTimeout(patient, joinAnswerPatience)
-		defer cancel()
-	}
-	select {
-	case m.epochs.turn <- struct{}{}: // and is never given back
-	case <-patient.Done():
-	}
 }
 
 func (m *membership) unsure() bool {

@@ -22,6 +22,7 @@ func (m *membership) join() ([]transport.Partition, error) {
 		assigned []transport.Partition
 		err      error
 	}
+	// Not the context of Close, which may end long before the group has answered.
 	ctx, cancel := context.WithCancel(m.ctx)
 	// The exchange goes on if nobody takes the result.
 	done := make(chan result, 1)
@@ -35,6 +36,7 @@ func (m *membership) join() ([]transport.Partition, error) {
 	case r := <-done:
 		cancel()
 		return r.assigned, r.err
+	// run goes on to end, and finish ends the exchange when the Listener is done.
 	case <-m.closing:
 		// Called by finish, after what is owned was handed over under the generation that join
 		// may still bring.
@@ -85,6 +87,7 @@ func (m *membership) joinAndSync(ctx context.Context) ([]transport.Partition, er
 	// KIP-559: brokers check that both requests of a join mean the same protocol.
 	protocolType := "consumer"
 	req.ProtocolType, req.Protocol = &protocolType, &m.balancer.Name
+	// Nil in a member that does not lead.
 	planned := map[string]int32(nil)
 	// Every member but the leader sends an empty plan and waits for its share.
 	if resp.LeaderID == resp.MemberID {
@@ -128,6 +131,7 @@ func (m *membership) joinGroup(ctx context.Context) (*kmsg.JoinGroupResponse, er
 	// What was assigned and not begun before this rebalance is not claimed: it
 	// may be given to anyone at once.
 	owned := m.fetch.Owned()
+	// Once for both tries: they are one join.
 	types := m.types.subscription()
 	for {
 		req := kmsg.NewPtrJoinGroupRequest()
@@ -209,6 +213,7 @@ func (m *membership) plan(ctx context.Context, resp *kmsg.JoinGroupResponse, req
 		switch {
 		case err == nil:
 			partitions[topic] = int32(len(t.Partitions))
+		// A topic that is missing has no partitions to give away, and is looked for every second.
 		case !errors.Is(err, transport.ErrTopicMissing):
 			return nil, err
 		}

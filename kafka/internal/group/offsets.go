@@ -59,6 +59,7 @@ func (m *membership) commit(ctx context.Context, commits []transport.Commit) err
 // topic. The last commit of a partition, when it is handed over, asks the cluster
 // first, since that the topic was deleted may be why it is.
 func (m *membership) admit(ctx context.Context, commits []transport.Commit, failed map[transport.Partition]error) []transport.Commit {
+	// last are the topics of partitions that are being handed over.
 	ids, last := m.fetch.TopicIDs(commits)
 	if len(last) > 0 {
 		patience := 250 * time.Millisecond
@@ -81,6 +82,7 @@ func (m *membership) admit(ctx context.Context, commits []transport.Commit, fail
 		r := m.seen[c.Topic]
 		m.mu.Unlock()
 		m.types.carry(&c)
+		// By the mark the next owner knows that the offset is the new topic's.
 		if r.replaced && r.id == id {
 			c.Metadata = mark(c.Metadata, id)
 		}
@@ -227,6 +229,7 @@ func commitTopics(commits []transport.Commit) []kmsg.OffsetCommitRequestTopic {
 	var topics []kmsg.OffsetCommitRequestTopic
 	for topic, commits := range cluster.ByTopic(commits, cluster.TopicOfCommit) {
 		t := kmsg.NewOffsetCommitRequestTopic()
+		// By name: versions of OffsetCommit that go by ID are not used (cluster.Highest).
 		t.Topic = topic
 		for i := range commits {
 			c := &commits[i]

@@ -239,6 +239,51 @@ func (m *membership) leaveGroup(id string) {
 	})
 }
 
+// leaveByEpoch tells the group that the member is gone, a static one for now.
+//
+// A joining heartbeat may be under way, or lie unread at a coordinator that was
+// silent. Handled after the member has left, it would make a member that nobody
+// runs, with partitions that nobody reads for a session. So the member leaves when
+// the heartbeat has ended, and where no answer came it leaves again for a while.
+func (m *membership) leaveByEpoch() {
+	m.stopHeartbeats()
+	within, cancel := context.WithTimeout(m.closeContext, joinAnswerPatience)
+	defer cancel()
+	m.leaving(func() error {
+		req := m.epochRequest()
+		// The formatter is that of all heartbeats, so that the member has one client id to the end.
+		req.MemberEpoch, req.Topics = leaveEpoch, nil
+		if m.cfg.InstanceID != "" {
+			req.MemberEpoch = leaveEpochStatic
+		}
+		answer, err := m.ask(m.closeContext, cluster.Named{Request: req, Formatter: m.clientID})
+		if err == nil {
+			err = m.refusedBy(answer.(*kmsg.ConsumerGroupHeartbeatResponse).ErrorCode)
+		}
+		if m.unsure() && within.Err() == nil && (errors.Is(err, kerr.UnknownMemberID) || errors.Is(err, kerr.GroupIDNotFound)) {
+			return kerr.CoordinatorLoadInProgress // it may still join: leave again
+		}
+		return err
+	})
+}
+
+// stopHeartbeats waits until no heartbeat is under way, and keeps others from being
+// sent. One that joins is waited for as long as Close may take; any other is
+// harmless once the member has left.
+func (m *membership) stopHeartbeats() {
+	// Longer for one that joins: see unsure.
+	patient := m.closeContext
+	if !m.unsure() {
+		var cancel context.CancelFunc
+		patient, cancel = context.WithTimeout(patient, joinAnswerPatience)
+		defer cancel()
+	}
+	select {
+	case m.epochs.turn <- struct{}{}: // and is never given back
+	case <-patient.Done():
+	}
+}
+
 // leaving tries to leave for as long as Close may take.
 func (m *membership) leaving(try func() error) {
 	for failures := 0; m.closeContext.Err() == nil; failures++ {

@@ -14,6 +14,8 @@ import (
 
 // Reset stores commits for a group without members, in one request. The error is
 // transport.ErrFenced if it has members.
+// The coordinator takes offsets of a generation of −1 from anybody while a group is empty,
+// and refuses them while it has members.
 func Reset(ctx context.Context, client *cluster.Client, group string, commits []transport.Commit) error {
 	commits, err := annotated(ctx, client, group, commits)
 	if err != nil {
@@ -35,6 +37,7 @@ func annotated(ctx context.Context, client *cluster.Client, group string, commit
 	if err != nil {
 		return nil, err
 	}
+	// What the group handled lately is not what an operator resets.
 	types := make(map[transport.Partition]string)
 	for p, c := range stored {
 		metadata, _ := unmark(c.Metadata)
@@ -46,6 +49,7 @@ func annotated(ctx context.Context, client *cluster.Client, group string, commit
 	commits = slices.Clone(commits)
 	for i := range commits {
 		c := &commits[i]
+		// Metadata of its own comes first, as a member would have written it.
 		c.Metadata = joinTypes(c.Metadata, types[c.Partition], markedSize-markSize)
 		if len(marks) == 0 {
 			continue // and need not know the topics
@@ -54,6 +58,7 @@ func annotated(ctx context.Context, client *cluster.Client, group string, commit
 		if err != nil {
 			return nil, err
 		}
+		// Only of a topic that the group began as one that was created again: others have no marks.
 		if _, begun := startedOn(topic, stored, marks); begun {
 			c.Metadata = mark(c.Metadata, topic.ID)
 		}

@@ -58,6 +58,7 @@ func (m *membership) logFailure(err error) {
 // group, or has not begun what it was assigned. An answered heartbeat is the end of
 // the first alone.
 func (m *membership) lastErrorLocked() error {
+	// The membership comes first: without it nothing else can be done.
 	if m.failure != nil {
 		return m.failure
 	}

@@ -16,6 +16,7 @@ import (
 func (m *membership) watchStored() {
 	for failures := 0; m.ctx.Err() == nil; {
 		m.mu.Lock()
+		// changed is taken under the same lock: what changes after the look ends the wait.
 		in, changed := m.generation >= 0, m.changed
 		m.mu.Unlock()
 		var err error
@@ -23,6 +24,8 @@ func (m *membership) watchStored() {
 		if in {
 			err = m.syncStored(m.ctx)
 		}
+		// The wait is ended by what the member learns, so the age is for a carrier that changes
+		// without any of that: its topic was created, say.
 		wait := storedAge
 		if err != nil {
 			m.logFailure(err)
@@ -76,6 +79,7 @@ func (m *membership) syncStored(ctx context.Context) error {
 			return nil
 		}
 	}
+	// saved is of the carrier that was stored to last; stale is set when that changed.
 	done := l.refused || !l.stale && l.saved == content
 	// Cleared before it is stored, so that an assignment meanwhile is not missed.
 	l.stale = false // unless a partition begins from now on
@@ -132,10 +136,13 @@ func (m *membership) storeTypes(ctx context.Context, carrier transport.Partition
 	if err != nil {
 		return err
 	}
+	// Each topic is begun with commits for all of its partitions, so one is missing only if it
+	// was deleted since.
 	c, committed := commits[carrier]
 	if !committed {
 		return nil
 	}
+	// A mark is the last of the metadata: it is taken off first, and put back last.
 	unmarked, id := unmark(c.Metadata)
 	marked := unmarked != c.Metadata
 	rest, was, _ := splitTypes(unmarked)
@@ -152,6 +159,7 @@ func (m *membership) storeTypes(ctx context.Context, carrier transport.Partition
 	owns := func(p transport.Partition, _ uint64) bool { return contains(m.fetch.Owned(), p) }
 	failed := make(map[transport.Partition]error)
 	m.storeAll(ctx, []transport.Commit{c}, owns, failed)
+	// Where the types are refused the offset is stored as it is already.
 	if m.types.tooLarge(failed) || errors.Is(failed[carrier], transport.ErrFenced) {
 		return nil // for good, or it is for the next owner
 	}

@@ -67,6 +67,7 @@ func (m *membership) lookAtCompanions() {
 // again.
 func (m *membership) lookAtTopics() {
 	m.mu.Lock()
+	// The map is replaced by each join and never changed, so it may be read without mu.
 	planned := m.planned
 	m.mu.Unlock()
 	// A leader's plan has the topics of all members.
@@ -82,6 +83,7 @@ func (m *membership) lookAtTopics() {
 	grown := false
 	for _, topic := range topics {
 		t := m.client.KnownTopic(topic)
+		// What can't be described now says nothing about its partitions.
 		if t == nil || t.Err != nil && !errors.Is(t.Err, transport.ErrTopicMissing) {
 			continue
 		}

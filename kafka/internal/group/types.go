@@ -85,6 +85,7 @@ func (h *groupTypes) subscription() *balance.Types {
 // union takes in the types in the members' subscriptions, at the leader of a
 // generation, and returns what it sends to all of them with their assignments.
 func (h *groupTypes) union(members []balance.Member) balance.Types {
+	// The leader is one of the members, so its own types are among them.
 	all := balance.Union(members)
 	h.update(all.Live, all.Gone)
 	all.Gone = h.book.Gone()
