@@ -183,7 +183,7 @@ func ownersOf(members []Member) map[transport.Partition]ownership {
 // SortPartitions sorts by topic and number. It is not slices.SortFunc, of which a program
 // links 20 kB for each type.
 func SortPartitions(all []transport.Partition) {
-	sort.Slice(all, func(i, k int) bool { return all[i].Compare(all[k]) < 0 }) //nolint:modernize // for its size
+	sort.Slice(all, func(i, k int) bool { return all[i].Compare(all[k]) < 0 })
 }
 
 // EncodeAssignment is a member's share in Kafka's consumer protocol, with the types

@@ -26,6 +26,7 @@ import (
 // leader plans a thousand topics for a hundred members while all of these wait.
 func planSticky(members []Member, partitions map[string]int32) map[string][]transport.Partition {
 	s := newStickyPlan(members, partitions)
+	// In this order: what stays costs nothing, and what is levelled or spread moves.
 	s.keepOwned(members)
 	s.giveRest()
 	s.level()

@@ -55,6 +55,7 @@ type Types struct {
 
 // Digest returns a number that stands for a set of types, never zero.
 func Digest(ids []grouptypes.ID) uint64 {
+	// Sorted first, so that the order in which a member lists its types does not matter.
 	h := fnv.New64a()
 	for _, id := range grouptypes.Sorted(slices.Clone(ids)) {
 		_, _ = h.Write(binary.BigEndian.AppendUint32(nil, uint32(id)))

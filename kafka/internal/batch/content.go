@@ -101,6 +101,7 @@ func (c *content) skip(n int) error {
 	}
 	n -= len(c.data)
 	c.release()
+	// What is passed over is decompressed all the same, a little at a time.
 	scratch := NewBuffer(1 << minBufferBits)
 	defer scratch.Release()
 	for n > 0 {
@@ -125,6 +126,7 @@ func (c *content) release() {
 }
 
 // close gives everything up.
+// It may be called again, and then does nothing.
 func (c *content) close() {
 	c.release()
 	if c.stream != nil {

@@ -176,6 +176,7 @@ func (r *Reader) openBatch(d *Decoded) (passed bool, err error) {
 }
 
 // readRecords appends records of the open batch from d.Next on until d is full.
+// Records that lie in memory as a whole are the common case, and cost no copy.
 func (r *Reader) readRecords(d *Decoded) error {
 	b := &r.batch
 	c := &b.content

@@ -23,6 +23,7 @@ type HeaderKeys struct {
 
 // intern returns the key of a record's header at place i.
 func (k *HeaderKeys) intern(i int, key []byte) string {
+	// The comparison makes no string.
 	if i < len(k.last) && k.last[i] == string(key) {
 		return k.last[i]
 	}

@@ -45,11 +45,13 @@ func (b *Bed) Shared(name string, create func() any) any {
 // In a synctest bubble use newBubble.
 func NewBed(t testing.TB, partitions int32, opts ...kfake.Opt) *Bed {
 	t.Helper()
+	// Loopback, for tests that take real time.
 	w := &wires{Dial: (&net.Dialer{}).DialContext}
 	return startBed(t, w, append(opts, kfake.SeedTopics(partitions, "events")))
 }
 
 // NewBubble is newBed on a network in memory, for a synctest bubble.
+// It has one broker, unless opts say otherwise, at a fixed port.
 func NewBubble(t testing.TB, partitions int32, opts ...kfake.Opt) *Bed {
 	t.Helper()
 	network := &kfake.VirtualNetwork{}
@@ -123,6 +125,7 @@ func (b *Bed) Log(partition int32) []string {
 		if err != nil {
 			b.T.Fatal(err)
 		}
+		// One topic and one partition, as they were asked for.
 		got := resp.(*kmsg.FetchResponse).Topics[0].Partitions[0]
 		if got.ErrorCode != 0 {
 			b.T.Fatal(kerr.Error(got.ErrorCode))
@@ -159,6 +162,7 @@ func DecodeBatch(t testing.TB, data []byte) (decoded kmsg.RecordBatch, records [
 			t.Fatal(err)
 		}
 	}
+	// Each record has its length before it, which its own bytes do not count.
 	for range decoded.NumRecords {
 		length, n := binary.Varint(content)
 		var r kmsg.Record

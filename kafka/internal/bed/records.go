@@ -52,6 +52,7 @@ func SampleRecord(i int) *transport.Record {
 // Noise returns n bytes that no codec makes smaller, the same ones each time.
 func Noise(n int) []byte {
 	b := make([]byte, n)
+	// A linear congruential generator: the same noise on every machine, without a seed to keep.
 	x := uint32(1)
 	for i := range b {
 		x = x*1664525 + 1013904223
@@ -75,6 +76,7 @@ func ThreeBrokers() []kfake.Opt {
 // Flow publishes a record to each partition in turn, one after another, until the
 // test calls stop, which waits for the outcomes and returns how many there were.
 func (b *Bed) Flow(p transport.Producer, partitions int32, pause time.Duration) (stop func() int) {
+	// stopped is not buffered: stop returns only when the last outcome is known.
 	done, stopped := make(chan struct{}), make(chan int)
 	go func() {
 		n := 0

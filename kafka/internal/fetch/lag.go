@@ -16,6 +16,7 @@ func (f *Fetcher) WatchLag() {
 	for {
 		select {
 		case <-time.After(LagAge):
+			// A partition that is fetched learns its end with each response.
 			f.askEnds(f.unfetched(time.Now()))
 		case <-f.Ctx.Done():
 			return

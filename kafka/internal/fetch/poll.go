@@ -84,6 +84,8 @@ func (f *Fetcher) poll() []transport.Batch {
 	// Decoding is the most of the work, and done without the mutex: only Poll
 	// touches the readers, and a piece that is dropped meanwhile retained its
 	// memory for as long as it is held here.
+	// size counts the memory that this poll takes, of which the first piece gets its whole part:
+	// a poll returns at least one batch.
 	size := 0
 	for i := range picks {
 		c := &picks[i]

@@ -108,6 +108,7 @@ func (m *membership) wantedCompanions() (wanted []transport.Partition, known map
 }
 
 // companionsChanged makes run align what is owned.
+// It is called by the goroutine that describes the group, and by the one that watches topics.
 func (m *membership) companionsChanged() {
 	m.mu.Lock()
 	m.companions.changed = true

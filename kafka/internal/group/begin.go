@@ -154,6 +154,7 @@ func (m *membership) beginAll(b *beginning, added, assigned []transport.Partitio
 		if err == nil {
 			if started, begun := startedOn(t, plain, marks); started && !begun && !m.tookOver(t) {
 				m.remember(t, false)
+				// startOn would come to the same, with a request for each topic.
 				ready = append(ready, m.assignments(topics[topic], t, plain)...)
 				continue
 			}

@@ -195,6 +195,8 @@ func (c *Consumer) TypeState(topic, typ string) transport.TypeState {
 }
 
 // Status is a snapshot.
+// Partitions are looked at after the membership, each under its own lock, so the two may be
+// of slightly different moments.
 func (c *Consumer) Status() transport.ConsumerStatus {
 	s := c.member.status()
 	s.Partitions = c.fetch.Status()

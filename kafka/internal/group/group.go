@@ -23,6 +23,8 @@ const (
 	invalidCommitOffsetSize   kerr.Error = 28
 )
 
+// errClosing ends run's loop where Close was called in the middle of a join. Nobody else
+// sees it.
 var errClosing = errors.New("the consumer is being closed")
 
 // membership is a consumer's place in its group, by Kafka's classic group
@@ -123,6 +125,8 @@ const (
 
 // run is the member's life.
 func (m *membership) run() {
+	// failures counts joins in a row that failed for reasons that may pass, and with them the
+	// wait.
 	failures := 0
 	for !m.isClosing() && m.ctx.Err() == nil {
 		m.stopBeginning()
@@ -178,6 +182,7 @@ func (m *membership) end() {
 
 const forever time.Duration = math.MaxInt64
 
+// isClosing reports whether Close was called.
 func (m *membership) isClosing() bool {
 	select {
 	case <-m.closing:
@@ -263,6 +268,7 @@ func (m *membership) changeLocked() {
 // ask sends a request to the group's coordinator. When it can't be reached, the
 // next request asks who the coordinator is.
 func (m *membership) ask(ctx context.Context, req kmsg.Request) (kmsg.Response, error) {
+	// Remembered by the client, so it costs a request only after it was forgotten.
 	broker, err := m.client.Coordinator(ctx, m.cfg.Group)
 	if err != nil {
 		return nil, err

@@ -68,6 +68,8 @@ func (m *membership) join() ([]transport.Partition, error) {
 // first JoinGroup is answered with.
 const joinAnswerPatience = 2 * time.Second
 
+// setJoining notes whether JoinGroup or SyncGroup is under way, when what heartbeats say of
+// the generation counts for nothing.
 func (m *membership) setJoining(joining bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -75,6 +77,8 @@ func (m *membership) setJoining(joining bool) {
 	m.changeLocked()
 }
 
+// joinAndSync makes one exchange of JoinGroup and SyncGroup. As the leader it plans in
+// between.
 func (m *membership) joinAndSync(ctx context.Context) ([]transport.Partition, error) {
 	resp, err := m.joinGroup(ctx)
 	if err != nil {
@@ -174,6 +178,7 @@ func (m *membership) joinGroup(ctx context.Context) (*kmsg.JoinGroupResponse, er
 	}
 }
 
+// instance returns the static member's name as requests have it, nil for a dynamic one.
 func (m *membership) instance() *string {
 	if m.cfg.InstanceID == "" {
 		return nil

@@ -17,6 +17,7 @@ const (
 	markedSize = 4096
 )
 
+// Strict, so that a mark is written in one way only.
 var markID = base64.RawURLEncoding.Strict()
 
 // mark puts a mark behind metadata. Metadata that leaves no room for it is dropped:

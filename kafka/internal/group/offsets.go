@@ -101,6 +101,7 @@ func (m *membership) storeAll(ctx context.Context, commits []transport.Commit, o
 			size += len(commits[n].Topic) + len(commits[n].Metadata) + 32
 			n++
 		}
+		// The one that went over the bound comes with the next request.
 		if n > 1 && size >= commitBytes {
 			n--
 		}

@@ -38,6 +38,7 @@ func (m *membership) reconcile(assigned []transport.Partition) (again bool) {
 	return again && m.stateError() == nil
 }
 
+// setReconciling notes that run is at work, for the status.
 func (m *membership) setReconciling(settling bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -91,6 +92,7 @@ func (m *membership) revoke(patient context.Context, partitions []transport.Part
 	defer m.listener.Leave()
 	// Before Revoked, which may take its time: nothing of them is returned meanwhile.
 	m.fetch.Stop(partitions)
+	// patient ends with Close's context; the timeout is what the group waits for.
 	ctx, cancel := context.WithTimeout(patient, m.cfg.RebalanceTimeout-m.margin())
 	defer cancel()
 	m.mu.Lock()
@@ -183,6 +185,7 @@ func (m *membership) assign(ctx context.Context, assigned []transport.Assignment
 	m.claim()
 }
 
+// names returns partitions as logs name them.
 func names(partitions []transport.Partition) []string {
 	all := make([]string, len(partitions))
 	for i, p := range partitions {
@@ -227,6 +230,7 @@ func (m *membership) leaveGroup(id string) {
 	m.leaving(func() error {
 		req := kmsg.NewPtrLeaveGroupRequest()
 		req.Group, req.MemberID = m.cfg.Group, id
+		// Shown in the coordinator's log (KIP-800).
 		reason := "the consumer was closed"
 		member := kmsg.NewLeaveGroupRequestMember()
 		member.MemberID, member.Reason = id, &reason
@@ -287,6 +291,7 @@ func (m *membership) stopHeartbeats() {
 // leaving tries to leave for as long as Close may take.
 func (m *membership) leaving(try func() error) {
 	for failures := 0; m.closeContext.Err() == nil; failures++ {
+		// An error that lasts is no reason to stay: the group notices by the session timeout.
 		if err := try(); err == nil || !kerr.Retriable(err) {
 			return
 		}

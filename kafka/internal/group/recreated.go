@@ -71,6 +71,7 @@ func (m *membership) tookOver(t *cluster.TopicMeta) bool {
 func (m *membership) recreated(topic string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	// Only noted: the fetcher calls this under its own mutex, and run deals with it.
 	if m.replaced == nil {
 		m.replaced = make(map[string]bool)
 	}

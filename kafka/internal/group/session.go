@@ -36,6 +36,7 @@ func askSession(ctx context.Context, client *cluster.Client, group string) (time
 		return 0, err
 	}
 	for _, r := range answer.(*kmsg.DescribeConfigsResponse).Resources {
+		// One resource was asked for, so the first is it.
 		if r.ErrorCode != 0 {
 			return 0, kerr.Error(r.ErrorCode)
 		}

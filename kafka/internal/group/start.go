@@ -92,6 +92,7 @@ func (m *membership) resolveStart(ctx context.Context, t *cluster.TopicMeta) ([]
 	}
 	starts := make([]transport.Commit, len(partitions))
 	for i, p := range partitions {
+		// Without a leader epoch: what lies before the start was not read.
 		starts[i] = transport.Commit{Partition: p, Offset: offsets[p], LeaderEpoch: -1}
 	}
 	if failed := m.store(ctx, slices.Clone(starts), nil); len(failed) > 0 {

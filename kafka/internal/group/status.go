@@ -64,6 +64,7 @@ func (m *membership) lastErrorLocked() error {
 	}
 	waiting := slices.Collect(maps.Keys(m.unbegun))
 	balance.SortPartitions(waiting)
+	// In order, so that the same trouble is shown in the same words.
 	for _, p := range waiting {
 		if err := m.unbegun[p]; err != nil {
 			return err

@@ -23,6 +23,7 @@ const (
 // reads, if it is the leader, else its own.
 func (m *membership) watchTopics() {
 	for {
+		// A timer for each look: the pace may change with every plan.
 		timer := time.NewTimer(m.topicPace())
 		select {
 		case <-timer.C:

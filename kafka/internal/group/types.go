@@ -134,6 +134,8 @@ func (h *groupTypes) changedLocked() {
 }
 
 // describable is a group as its member can have it described.
+// It has functions in place of the membership, which knows groupTypes too: so each can be
+// tested without the other.
 type describable struct {
 	name    string
 	epochs  bool // by the protocol of KIP-848
@@ -249,6 +251,8 @@ func (g *describable) types(ctx context.Context) (live []grouptypes.ID, err erro
 // its types behind the client id of the configuration: quotas and metrics by client
 // id that the other requests are under stay as they are.
 const (
+	// clientTypes stands between the configuration's client id and the list, in base64 for URLs:
+	// brokers keep client ids in names of metrics.
 	clientTypes = ".types-"
 	// MaxClientTypes bounds them, so that the client id stays below some 550
 	// characters.
@@ -260,6 +264,7 @@ func clientID(id string, types []grouptypes.ID) string {
 	if len(types) == 0 {
 		return id
 	}
+	// Four bytes each, in network order; own is sorted, so the same types make the same id.
 	var raw []byte
 	for _, t := range types {
 		raw = binary.BigEndian.AppendUint32(raw, uint32(t))
@@ -270,6 +275,7 @@ func clientID(id string, types []grouptypes.ID) string {
 // ClientTypes returns the types in a client id. It is any client's, so one that has no
 // list of types has none.
 func ClientTypes(id string) (types []grouptypes.ID) {
+	// The last, as the configuration's own client id may contain the same text.
 	at := strings.LastIndex(id, clientTypes)
 	if at < 0 {
 		return nil
