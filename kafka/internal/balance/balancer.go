@@ -17,7 +17,7 @@ type Member struct {
 	Topics       []string // those that it subscribes to
 	owned        []transport.Partition
 	generation   int32 // in which it owned them, −1 if unknown
-	Types        Types // that it handles; empty of members that don't tell
+	Types        Types // that it handles; empty if its subscription names none
 }
 
 // Balancer is a strategy by which the leader of a group assigns partitions to its
@@ -44,7 +44,7 @@ func ByName(name string) *Balancer {
 	return &Balancer{Name: "cooperative-sticky", Cooperative: true, plan: planSticky}
 }
 
-// Metadata is what a member tells the leader: the subscription of Kafka's
+// Metadata returns what a member sends to the leader: the subscription of Kafka's
 // consumer protocol, in version 3 (KIP-792, KIP-881).
 func (b *Balancer) Metadata(topics []string, owned []transport.Partition, generation int32, rack string, types *Types) []byte {
 	m := kmsg.NewConsumerMemberMetadata()
@@ -78,7 +78,7 @@ func (b *Balancer) Metadata(topics []string, owned []transport.Partition, genera
 	return m.AppendTo(nil)
 }
 
-// ReadMember reads what a member told.
+// ReadMember reads a member's subscription.
 func ReadMember(m *kmsg.JoinGroupResponseMember) (Member, error) {
 	member := Member{ID: m.MemberID, generation: -1}
 	if m.InstanceID != nil {

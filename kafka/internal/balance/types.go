@@ -12,7 +12,7 @@ import (
 	"github.com/eventbus-go/eventbus/internal/grouptypes"
 )
 
-// What members tell each other of the types that they handle travels in the user
+// What members say of the types that they handle travels in the user
 // data of JoinGroup and of the assignment, where Kafka's assignors have theirs: a
 // member's begins with the generation that Java's cooperative assignor reads, and
 // passes over what follows. Then come marker and sections, each a tag, a length,
@@ -28,26 +28,27 @@ const (
 	tagIDs   = 2 // types by ID, four bytes each
 	tagGone  = 3 // types without a handler: ID, Unix time as a varint
 	tagNonce = 4 // a number that makes the subscription another than the one before
-	tagKnown = 5 // in an assignment: the digest of what the leader heard of this member
+	tagKnown = 5 // in an assignment: the digest of what the leader knows of this member
 	tagAt    = 6 // in a commit's metadata: when it was written, Unix time as a varint
 )
 
 // maxNames bounds the names in one member's subscription, in bytes: the
-// coordinator keeps those of all members in one record. Beyond it the member tells
+// coordinator keeps those of all members in one record. Beyond it the member sends
 // IDs alone, which do the same work and show no names to operators.
 const maxNames = 4096
 
-// Types is what a member tells of types, or the leader of those of all members.
+// Types is what a member says of the types that it handles, or the leader of those of all
+// members.
 type Types struct {
-	Names map[string][]string // by topic; nil if only IDs were told
+	Names map[string][]string // by topic; nil if there were only IDs
 	Live  []grouptypes.ID
 	Gone  []grouptypes.Gone
-	// Nonce changes what is told and means nothing. The coordinator starts no
+	// Nonce changes the bytes and means nothing. The coordinator starts no
 	// rebalance for a member that says the same again.
 	Nonce uint64
 	// Known is, in an assignment, the Digest of the Live that the leader knew of its
 	// member; zero if it says nothing of that. A static member that comes back gets
-	// the assignment that it had, of a leader that has not heard of it since.
+	// the assignment that it had, of a leader that knows what it handled before.
 	Known uint64
 	// At is when AppendStored wrote the types; zero elsewhere.
 	At time.Time
@@ -64,7 +65,7 @@ func Digest(ids []grouptypes.ID) uint64 {
 }
 
 // appendTo appends the marker and the sections, or nothing if there is nothing to
-// tell. What has not changed makes the same bytes: the coordinator rebalances the
+// say. What has not changed makes the same bytes: the coordinator rebalances the
 // group for a subscription that differs.
 func (t *Types) appendTo(b []byte, topics []string) []byte {
 	if len(t.Live) == 0 && len(t.Gone) == 0 && t.Known == 0 {
@@ -102,7 +103,7 @@ func (t *Types) appendTo(b []byte, topics []string) []byte {
 }
 
 // AppendStored appends the types as they are kept with a committed offset, in at most
-// limit bytes: marker and sections, as members tell them. Where not all fit, the types
+// limit bytes: marker and sections, as in JoinGroup. Where not all fit, the types
 // that are handled go before those without a handler, and of those the ones that left
 // last. Nothing is appended if there is nothing to keep, or no room for one type.
 func (t *Types) AppendStored(b []byte, limit int) []byte {
@@ -266,7 +267,7 @@ func (r *reader) four() uint32 {
 	return 0
 }
 
-// Union returns what a leader tells all members: the types that any of them
+// Union returns what a leader sends to all members: the types that any of them
 // handles, and those that any of them remembers.
 func Union(members []Member) Types {
 	var all Types
@@ -278,8 +279,8 @@ func Union(members []Member) Types {
 	return all
 }
 
-// DecodeAssignmentTypes reads the types that the leader tells with an assignment.
-// ok is false for leaders that tell none: of other libraries, and older ones of this.
+// DecodeAssignmentTypes reads the types that come with an assignment.
+// ok is false if the leader sends none: of other libraries, and older ones of this.
 func DecodeAssignmentTypes(b []byte) (t Types, ok bool) {
 	a := kmsg.NewConsumerMemberAssignment()
 	if a.ReadFrom(b) != nil {

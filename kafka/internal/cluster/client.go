@@ -89,7 +89,7 @@ func NewClient(cfg Options) *Client {
 		IdleTimeout: 2 * time.Minute,
 		// kafka-go maps broker ids to addresses and nothing else here: no
 		// topics are asked for, and it may be slow in noticing changes, since
-		// learnBrokers tells it.
+		// learnBrokers makes it look.
 		MetadataTopics: []string{},
 		MetadataTTL:    10 * time.Second,
 		ClientID:       cfg.ClientID,

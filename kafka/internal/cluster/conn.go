@@ -234,7 +234,7 @@ func (w *Conn) Exchange(req kmsg.Request, deadline time.Time, buf func(size int)
 
 // Await writes a framed request, whose correlation id it fills in, and reads the
 // response. If pieces is not nil it is what is written: the frame in pieces, with
-// other memory between them. tagged tells that the response's header ends in
+// other memory between them. tagged says that the response's header ends in
 // tagged fields.
 func (w *Conn) Await(frame []byte, pieces net.Buffers, tagged bool, deadline time.Time, buf func(size int) []byte) ([]byte, error) {
 	l := w.Link
@@ -283,7 +283,7 @@ func (w *Conn) send(frame []byte, pieces net.Buffers) error {
 }
 
 // cause prefers the reason that the holder's context ended over the deadline
-// that it was brought about with. A broker that tells its versions, and hangs up on
+// that it was brought about with. A broker that answers ApiVersions, and hangs up on
 // the first request, may expect SASL.
 func (w *Conn) cause(err error) error {
 	if ended := w.Ctx.Err(); ended != nil && errors.Is(err, os.ErrDeadlineExceeded) {

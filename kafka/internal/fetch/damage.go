@@ -27,7 +27,7 @@ type damage struct {
 	logged time.Time // zero if it was not yet
 }
 
-// unreadable returns the damage as a status shows it and a Listener is told it.
+// unreadable returns the damage as a status shows it and Listener.Skipped gets it.
 func (d *damage) unreadable() *transport.Unreadable {
 	return &transport.Unreadable{From: d.fault.From, Next: d.fault.Next, Err: d.fault.Err}
 }

@@ -51,8 +51,8 @@ func (f *Fetcher) refused(p *partition, r *fetchRequest, part *kmsg.FetchRespons
 	}
 }
 
-// missingAnswers is how many times in a row a reader is told that there is no such
-// partition before it believes it: a broker may not know a new one yet.
+// missingAnswers is how many answers in a row say to a reader that there is no such
+// partition before it believes them: a broker may not know a new one yet.
 const missingAnswers = 3
 
 // endReader ends a reader that is refused a partition for good. A consumer goes on
@@ -183,7 +183,7 @@ func (f *Fetcher) learnPartition(p *partition, t *cluster.TopicMeta, err error, 
 
 // outdated reports whether p was assigned of an earlier topic than t, of the same
 // name. If so it stops fetching p, and drops what was fetched, until the member has
-// been told. f.mu is held.
+// given it up. f.mu is held.
 func (f *Fetcher) outdated(p *partition, t *cluster.TopicMeta) bool {
 	if !DifferentTopic(p.topicID, t.ID) {
 		return false

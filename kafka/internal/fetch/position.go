@@ -13,7 +13,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Why a position moved, as Listener.Skipped hears it.
+// Why a position moved, as Listener.Skipped gets it.
 var (
 	errRemoved   = errors.New("retention removed the records from the log")
 	errBeyond    = errors.New("the offset lies beyond the end of the log")
@@ -173,7 +173,7 @@ func (f *Fetcher) cutShort(p *partition, ends map[transport.Partition]int64) boo
 }
 
 // checkOutOfRange moves positions that are not in the log. Before the log's start there is
-// one way to go; past its end a truncated log is told from a policy's case by its epochs.
+// one way to go; past its end the epochs show whether the log was truncated or a policy applies.
 func (f *Fetcher) checkOutOfRange(leader int32, partitions []*partition) {
 	ids := make([]transport.Partition, len(partitions))
 	for i, p := range partitions {
@@ -223,7 +223,7 @@ func (f *Fetcher) policy(p *partition, start, end int64, epochs map[transport.Pa
 	if p.next < start {
 		return start, errRemoved
 	}
-	// An epoch that ends earlier in the log than what was read of it tells that
+	// An epoch that ends earlier in the log than what was read of it shows that
 	// the log was truncated, and where.
 	if cut, known := epochs[p.Partition]; known && p.lastEpoch >= 0 && cut >= start && cut < p.next {
 		return cut, ErrTruncated
@@ -249,7 +249,7 @@ func (f *Fetcher) current(p *partition) bool {
 	return f.partitions[p.Partition] == p && !p.revoked
 }
 
-// skip tells the Listener that a position moves, and then moves it: a batch from
+// skip calls the Listener's Skipped, and then moves a position: a batch from
 // the new place never comes before.
 //
 // A position that is not in the log may be one of another log. Then it is for the

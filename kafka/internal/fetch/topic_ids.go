@@ -8,7 +8,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// By its name alone a topic can't be told from one that was deleted and created again,
+// By its name alone a topic can't be distinguished from one that was deleted and created again,
 // whose offsets mean other records (KIP-516).
 
 // TopicID returns the ID that the topic of a partition had when it was assigned;

@@ -248,7 +248,7 @@ func (m *membership) members(ctx context.Context) ([]groupMember, error) {
 			// What can't be read is another library's, of which nothing is known.
 			g.topics = balance.SubscribedTopics(shown.subscription)
 			g.assigned, _ = balance.DecodeAssignment(shown.assignment)
-			if _, told := balance.DecodeTypes(shown.subscription); told {
+			if _, ok := balance.DecodeTypes(shown.subscription); ok {
 				g.ours = true
 			}
 		}

@@ -11,7 +11,7 @@ import (
 // So the group's leader, of whatever library, has nothing to weigh but what all
 // members share.
 //
-// No protocol tells the members who reads a companion, so the member finds out
+// No protocol shows the members who reads a companion, so the member finds out
 // by itself: it owns what goes with its partitions, once the coordinator's
 // description of the group shows that no member subscribes to the companion. Older
 // versions of this library did; beside one of them the companion is that member's.
@@ -90,7 +90,7 @@ type groupMember struct {
 	clientID string
 	topics   []string // to which it subscribes
 	assigned []transport.Partition
-	ours     bool // it runs this library, as far as it can be told
+	ours     bool // it runs this library, as far as that shows
 }
 
 // contains reports whether sorted has p.

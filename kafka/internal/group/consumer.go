@@ -43,7 +43,7 @@ func NewConsumer(client *cluster.Client, cfg transport.ConsumerConfig, o Options
 	}
 	c := newConsumer(client, cfg, o)
 	if n := len(c.member.types.own); o.ConsumerProtocol && n > MaxClientTypes {
-		return nil, fmt.Errorf("group %q handles %d types here, and a member by the protocol of KIP-848 can tell the others %d: "+
+		return nil, fmt.Errorf("group %q handles %d types here, and a member by the protocol of KIP-848 can name %d to the others: "+
 			"put some into another group, or leave kafka.Config.ConsumerProtocol off", cfg.Group, n, MaxClientTypes)
 	}
 	// Only now, as the Listener may be called from here on.
@@ -51,7 +51,7 @@ func NewConsumer(client *cluster.Client, cfg transport.ConsumerConfig, o Options
 	return c, nil
 }
 
-// validateConsumer fills in defaults and tells what is wrong.
+// validateConsumer fills in defaults, and returns an error that names every wrong field.
 func validateConsumer(cfg *transport.ConsumerConfig) error {
 	// All faults are gathered, so that one try shows them all.
 	var wrong kerr.Faults
@@ -81,7 +81,7 @@ func validateConsumer(cfg *transport.ConsumerConfig) error {
 		}
 	}
 	if cfg.Listener == nil {
-		wrong.Add("Listener is nil: without it nobody hears what is assigned")
+		wrong.Add("Listener is nil: it receives what is assigned")
 	}
 	*cfg = cfg.WithDefaults()
 	if cfg.SessionTimeout < 0 || cfg.HeartbeatInterval < 0 || cfg.RebalanceTimeout < 0 || cfg.FetchBytes < 0 {

@@ -84,8 +84,8 @@ type membership struct {
 	// heartbeatWait is the time until the next heartbeat while they come sooner than
 	// at their interval; zero once they do not.
 	heartbeatWait time.Duration
-	// failure is why the coordinator does not count the member in, or was not heard
-	// from; nil once it has acknowledged the member again.
+	// failure is why the coordinator does not count the member in, or did not
+	// answer; nil once it has acknowledged the member again.
 	failure error
 	// unbegun are the partitions that are assigned and not read yet, with the reason,
 	// nil at first.

@@ -139,8 +139,8 @@ func (m *membership) lose(err error) {
 	m.drop(m.fetch.Owned())
 }
 
-// drop lets the Listener know that partitions are lost. A commit of theirs is
-// refused already when it hears so.
+// drop removes partitions that are lost, and calls the Listener's Lost. A commit of theirs is
+// refused already when Lost is called.
 func (m *membership) drop(lost []transport.Partition) {
 	if len(lost) == 0 || !m.listener.Enter(m.ctx) {
 		return
@@ -153,7 +153,7 @@ func (m *membership) drop(lost []transport.Partition) {
 }
 
 // assign begins to fetch partitions and lets the Listener know them. Of those
-// that start over, restarted has what was committed: the Listener hears so before
+// that start over, restarted has what was committed: Listener.Skipped is called before
 // it can poll anything of them.
 func (m *membership) assign(ctx context.Context, assigned []transport.Assignment, restarted map[transport.Partition]int64) {
 	if len(assigned) == 0 || !m.listener.Enter(ctx) {
@@ -224,7 +224,7 @@ func (m *membership) finish() {
 	}
 }
 
-// leaveGroup tells the group that the member is gone, so that it need not wait
+// leaveGroup leaves the group in the classic protocol, so that it need not wait
 // for the session to time out.
 func (m *membership) leaveGroup(id string) {
 	m.leaving(func() error {
@@ -243,7 +243,8 @@ func (m *membership) leaveGroup(id string) {
 	})
 }
 
-// leaveByEpoch tells the group that the member is gone, a static one for now.
+// leaveByEpoch leaves the group in the protocol of KIP-848; a static member is away for
+// now.
 //
 // A joining heartbeat may be under way, or lie unread at a coordinator that was
 // silent. Handled after the member has left, it would make a member that nobody

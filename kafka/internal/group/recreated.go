@@ -11,7 +11,7 @@ import (
 )
 
 // remembered is what a member remembers of a topic: which one it was when it was
-// seen first, or begun last. So another one of its name is told from it, also if
+// seen first, or begun last. So another one of its name is recognised, also if
 // the group took the partitions of the old one away before the new one was there.
 type remembered struct {
 	id       transport.TopicID
@@ -21,12 +21,12 @@ type remembered struct {
 }
 
 // remembersFor is how long a member that has nothing of a topic remembers the one
-// before. By then all who had that have heard so, or are out of the group, and
+// before. By then all who had that have noticed, or are out of the group, and
 // somebody has begun the new one: what is committed without a mark is of a member
 // that never saw the old one.
 const remembersFor = time.Hour
 
-// notice hears what the cluster says of a topic that the group reads.
+// notice takes in what the cluster says of a topic that the group reads.
 func (m *membership) notice(t *cluster.TopicMeta) {
 	// What is owned is given up at once. For the rest the change is only remembered.
 	if len(m.fetch.Outdated(t)) > 0 {
@@ -104,7 +104,7 @@ func (m *membership) restart(topic string) {
 // What is marked as the new topic's stays: another member began it. The first
 // one does so for all partitions, so that one that has never seen the old topic
 // finds a commit instead of a group that has yet to start. Once it is begun, what
-// has no mark was committed by an owner of the old one: one that had not heard of
+// has no mark was committed by an owner of the old one: one that did not know of
 // the new one, and did so after it was begun. Each is put back by who gets it.
 //
 // It returns what was committed on partitions that are put back.

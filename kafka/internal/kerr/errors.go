@@ -20,7 +20,7 @@ import (
 // matches it with the transport.Err… value that means the same, if there is one.
 type Error int16
 
-// The codes that this package tells apart.
+// The codes that this package distinguishes.
 const (
 	UnknownServerError        Error = -1
 	OffsetOutOfRange          Error = 1

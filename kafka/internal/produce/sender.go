@@ -244,8 +244,8 @@ func (s *sender) serve() bool {
 			}
 		}
 	})
-	// Nothing was sent, so the partitions that are ready are told why; those of requests that
-	// failed have been told by run.
+	// Nothing was sent, so the partitions that are ready fail; those of requests that
+	// failed have been dealt with by run.
 	if !served {
 		if ctx.Err() != nil && s.producer.ctx.Err() == nil {
 			err = fmt.Errorf("no connection to %s within %s: %w", s.producer.client.BrokerName(s.broker), time.Since(begun).Round(time.Millisecond), os.ErrDeadlineExceeded)
