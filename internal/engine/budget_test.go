@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -174,4 +175,80 @@ func TestDownTimeSpendsNothing(t *testing.T) {
 			t.Errorf("dead-lettered after %v with an owner, %d attempts", owned, calls.Load())
 		}
 	})
+}
+
+// What was decided, or tried, of a record that stands behind another of its key
+// travels too: a batch may mark several of one key, and only the first is its lane's
+// head.
+func TestDecisionBehindTheHeadTravels(t *testing.T) {
+	// A head that waits spends nothing, so the next owner has it as if it were new.
+	for name, head := range map[string]error{"failed": errDown, "waits": errWait, "runs": errCutOff} {
+		t.Run(name, func(t *testing.T) { inBubble(t, func(t *testing.T) { decisionBehind(t, head) }) })
+	}
+}
+
+// errCutOff is that of attempts which a drain ends.
+var errCutOff = fmt.Errorf("cut off: %w", errWait)
+
+func decisionBehind(t *testing.T, head error) {
+	calls := make(map[int64]int) // by offset, of attempts that failed
+	works := false
+	var letters []*Failure
+	metadata := ""
+	const owners = 6
+	for owner := range owners {
+		works = owner == owners-1
+		b := &batches{errs: func(offsets string) error {
+			switch {
+			case works && strings.HasPrefix(offsets, "0"):
+				return nil
+			case offsets == "0 1 2 3":
+				calls[1]++
+				calls[2]++
+				return someFailed{0: head, 1: errPermanent, 2: errPermanent}
+			}
+			for offset := range int64(3) {
+				if strings.Contains(offsets, fmt.Sprint(offset)) {
+					calls[offset]++
+				}
+			}
+			return head
+		}}
+		sub := b.subscription(9)
+		if handle := sub.Handle; head == errCutOff && owner > 0 && !works {
+			sub.Handle = func(ctx context.Context, a *Attempt) error {
+				<-ctx.Done() // a drain ends it: the record has no history of its own
+				return handle(ctx, a)
+			}
+		}
+		sub.Retry = resilience.Unlimited()
+		s := newScript(t, options{subs: []*Subscription{sub}, deadLetter: func(_ context.Context, f *Failure, done func(error)) {
+			if !works {
+				done(errors.New("no leader"))
+				return
+			}
+			letters = append(letters, f)
+			done(nil)
+		}})
+		s.assign(0, metadata)
+		s.fetch(0, "a", "a", "a", "b")
+		pass(time.Minute)
+		s.drain()
+		if works {
+			wantCommit(t, s, 4)
+		} else if c := s.lastCommit(); c.Offset >= 0 { // else nothing has changed
+			metadata = c.Metadata
+		}
+	}
+	if calls[1] != 1 || calls[2] != 1 || calls[0] < owners {
+		t.Errorf("attempts by offset: %v, want one each at 1 and 2, whose end was decided", calls)
+	}
+	if len(letters) != 2 {
+		t.Fatalf("%d dead letters", len(letters))
+	}
+	for i, f := range letters {
+		if f.Record.Offset != int64(i+1) || f.Reason != "permanent" || f.Attempts != 1 {
+			t.Errorf("letter %d: offset %d, %s after %d attempts", i, f.Record.Offset, f.Reason, f.Attempts)
+		}
+	}
 }

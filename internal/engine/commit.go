@@ -16,33 +16,43 @@ func (p *partition) progressOf() *progress {
 		cluster: p.cluster, topic: p.topic, base: p.tracker.base, epoch: p.leaderEpoch, runs: p.runs(), unknown: p.unknown,
 	}
 	now := time.Now()
+	carried := make(map[int64]bool, len(p.budgets))
 	for l := range p.lanes.all() {
-		if l.head == nil || l.head.retry == nil {
-			continue
+		// What failed stands at the front of its lane: of a batch that may be several.
+		for it := l.head; it != nil && it.retry != nil; it = it.next {
+			if b, ok := p.budgetOf(it, now); ok {
+				done.spent = append(done.spent, b)
+				carried[b.offset] = true
+			}
 		}
-		f := l.head.retry
-		if f.spent != nil {
-			done.spent = append(done.spent, *f.spent) // nothing was tried here
-			continue
-		}
-		if f.attempts == 0 {
-			continue
-		}
-		b := budget{offset: l.head.record.Offset, attempts: f.attempts, first: f.first.Add(f.stoodStill(l.head.breaker()))}
-		b.used = f.elapsed(l.head.breaker(), now).Truncate(p.usedGrain())
-		if f.end == DeadEnd {
-			b.decided = f.reason
-		}
-		done.spent = append(done.spent, b)
 	}
+	// What an earlier owner tried, and is further behind or not fetched yet.
 	for offset, b := range p.budgets {
-		if offset >= p.tracker.end {
+		if !carried[offset] {
 			done.spent = append(done.spent, b)
 		}
 	}
 	// Not slices.SortFunc: of that a program links 20 kB for each large type.
 	sort.Slice(done.spent, func(i, k int) bool { return done.spent[i].offset < done.spent[k].offset })
 	return done
+}
+
+// budgetOf returns what an item has used up of its policy, if that is anything. The
+// caller holds mu.
+func (p *partition) budgetOf(it *item, now time.Time) (b budget, ok bool) {
+	f := it.retry
+	switch {
+	case f.spent != nil:
+		return *f.spent, true // nothing was tried here
+	case f.attempts == 0:
+		return b, false
+	}
+	b = budget{offset: it.record.Offset, attempts: f.attempts, first: f.first.Add(f.stoodStill(it.breaker()))}
+	b.used = f.elapsed(it.breaker(), now).Truncate(p.usedGrain())
+	if f.end == DeadEnd {
+		b.decided = f.reason
+	}
+	return b, true
 }
 
 // usedGrain returns the unit in which a commit says how much time a record has used
