@@ -26,6 +26,9 @@ var (
 	// ErrTooLarge: the event is larger than the cluster or the bus allows. The
 	// text has both sizes. Nothing was written.
 	ErrTooLarge = transport.ErrTooLarge
+	// ErrBufferFull: the buffer of what is accepted and not acknowledged had no room
+	// until the context ended. Nothing was written.
+	ErrBufferFull = transport.ErrBufferFull
 	// ErrOutcomeUnknown: the event may or may not have been written. Publishing
 	// it again makes a second event.
 	ErrOutcomeUnknown = transport.ErrOutcomeUnknown

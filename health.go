@@ -58,13 +58,23 @@ func (b *Bus) Health(ctx context.Context) Health {
 		check, stuck := g.health(b.config.StuckAfter)
 		h.add("group "+g.name, check, stuck)
 	}
-	if open := b.publishing.open(); len(open) > 0 {
-		h.add("publishing", HealthCheck{
-			Status: Degraded, Description: "Publishing circuit breakers", Tags: []string{"messaging", "kafka"},
-			Error: fmt.Sprintf("open for brokers %v", open),
-		}, false)
+	if trouble := b.publishTrouble(); trouble != "" {
+		h.add("publishing", HealthCheck{Status: Degraded, Description: "Publishing", Tags: []string{"messaging", "kafka"}, Error: trouble}, false)
 	}
 	return h
+}
+
+// publishTrouble says what keeps events from being published: open circuit breakers,
+// and the events that were refused within the last minute.
+func (b *Bus) publishTrouble() string {
+	var trouble []string
+	if open := b.publishing.open(); len(open) > 0 {
+		trouble = append(trouble, fmt.Sprintf("circuit breakers are open for brokers %v", open))
+	}
+	if n, last, kind := b.signals.Refusals.Recent(); n > 0 {
+		trouble = append(trouble, fmt.Sprintf("%d events were refused, the last one %s ago: %s", n, time.Since(last).Round(time.Second), kind))
+	}
+	return strings.Join(trouble, "; ")
 }
 
 // add adds a check. The worst status of all checks is that of the whole.
@@ -133,6 +143,18 @@ func (g *group) health(stuckAfter time.Duration) (c HealthCheck, stuck bool) {
 		case p.ParkedKeys > 0:
 			worth = append(worth, fmt.Sprintf("%s: %d keys wait%s", p.Partition, p.ParkedKeys, waitingFor(p)))
 		}
+		if p.Crowded {
+			worth = append(worth, fmt.Sprintf("%s: what is finished beyond offset %d fills the commit, and no more is fetched until that event has ended", p.Partition, p.Watermark))
+		}
+		if p.Uncarried > 0 {
+			worth = append(worth, fmt.Sprintf("%s: the commit has no room for the attempts of %d failed events: another owner would begin them again", p.Partition, p.Uncarried))
+		}
+	}
+	if s.ParkedUse >= 1 {
+		worth = append(worth, "the room for waiting keys is full: partitions that have some are not fetched (see Bounds.ParkedKeys)")
+	}
+	if s.HeldUse >= 1 {
+		worth = append(worth, "the room for events that are held for other members is full: partitions that have some are not fetched")
 	}
 	if unread := s.Member.Unread; len(unread) > 0 {
 		waiting := int64(0)
@@ -149,6 +171,9 @@ func (g *group) health(stuckAfter time.Duration) (c HealthCheck, stuck bool) {
 		if sub.Starved > stuckAfter {
 			wrong = append(wrong, fmt.Sprintf("%s: events have been ready for %s and find no free handler", sub.Name, sub.Starved.Round(time.Second)))
 			stuck = true
+		}
+		if sub.Allowed < sub.Concurrency {
+			worth = append(worth, fmt.Sprintf("%s: most attempts fail, so its circuit breaker lets %d of %d handlers run", sub.Name, sub.Allowed, sub.Concurrency))
 		}
 		if sub.Breaker != "closed" {
 			worth = append(worth, fmt.Sprintf("%s: circuit breaker is %s", sub.Name, sub.Breaker))

@@ -12,6 +12,7 @@ import (
 	"github.com/eventbus-go/eventbus"
 	"github.com/eventbus-go/eventbus/resilience"
 	"github.com/eventbus-go/eventbus/transport/memory"
+	"go.opentelemetry.io/otel/attribute"
 )
 
 // reads is what health should say.
@@ -81,7 +82,7 @@ func TestHealthReadsRightly(t *testing.T) {
 			name: "full park", options: []eventbus.SubscribeOption{eventbus.Breaker(resilience.BreakerConfig{Disabled: true})},
 			bounds: eventbus.Bounds{ParkedKeys: 2},
 			handle: func(context.Context) error { return eventbus.RetryAfter(time.Minute, errBoom) },
-			soon:   reads{eventbus.Degraded, true, true, "keys wait (retry), and no more is fetched", group},
+			soon:   reads{eventbus.Degraded, true, true, "the room for waiting keys is full", group},
 			late:   reads{eventbus.Unhealthy, true, false, "is the first unfinished (retry), and no more is fetched", group},
 		},
 	} {
@@ -168,5 +169,100 @@ func TestHealthOfAStandby(t *testing.T) {
 		for _, bus := range append(owners, standby) {
 			closeBus(t, bus)
 		}
+	})
+}
+
+// TestHealthOfRefusedEvents: events that the bus refuses are seen in health for a
+// minute, with the reason, and in a metric.
+func TestHealthOfRefusedEvents(t *testing.T) {
+	for reason, refuse := range map[string]func(*testing.T, *memory.Cluster, *eventbus.Publisher[order]) error{
+		"circuit_open": func(t *testing.T, cluster *memory.Cluster, p *eventbus.Publisher[order]) error {
+			cluster.FailProduces(ordersName, 1<<20, errBoom)
+			for range 5 {
+				_ = p.Publish(t.Context(), order{"a", 1})
+			}
+			cluster.StopProduceFaults(ordersName)
+			return p.Publish(t.Context(), order{"a", 2})
+		},
+		"buffer_full": func(t *testing.T, cluster *memory.Cluster, p *eventbus.Publisher[order]) error {
+			release := cluster.HoldAcknowledgements(ordersName)
+			defer release()
+			p.PublishAsync(t.Context(), order{"a", 1})
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			return p.Publish(ctx, order{"a", 2})
+		},
+	} {
+		t.Run(reason, func(t *testing.T) {
+			run(t, func(t *testing.T, cluster *memory.Cluster) {
+				l := newListener()
+				c := l.config("sales-api")
+				c.Producer.BufferRecords = 1
+				c.PublishBreaker.OpenFor = time.Second
+				bus := newBus(t, cluster, c)
+				p := eventbus.NewPublisher(bus, orders(t))
+				must(t, p.Publish(t.Context(), order{"a", 0}))
+				refused := map[attribute.Key]string{"error.type": reason}
+				if points := l.collect(t)["eventbus.publish.refused"]; sum(points, refused) != 0 || len(points) < 2 {
+					t.Errorf("refused before: %v", points)
+				}
+				err := refuse(t, cluster, p)
+				want := map[string]error{"circuit_open": eventbus.ErrCircuitOpen, "buffer_full": eventbus.ErrBufferFull}[reason]
+				wantError(t, err, want)
+				if reason == "buffer_full" {
+					wantError(t, err, context.DeadlineExceeded)
+				}
+				reads{eventbus.Degraded, true, true, "1 events were refused, the last one 0s ago: " + reason, "publishing"}.of(t, "soon", bus)
+				if n := sum(l.collect(t)["eventbus.publish.refused"], refused); n != 1 {
+					t.Errorf("%v are counted as refused", n)
+				}
+				pass(59 * time.Second)
+				reads{eventbus.Degraded, true, true, "the last one 59s ago", "publishing"}.of(t, "later", bus)
+				must(t, p.Publish(t.Context(), order{"a", 3}))
+				pass(2 * time.Second)
+				reads{eventbus.Healthy, true, true, "", "publishing"}.of(t, "afterwards", bus)
+				closeBus(t, bus)
+			})
+		})
+	}
+}
+
+// TestHealthOfLoweredConcurrency: a breaker that lowers the concurrency is seen before
+// it opens, and so is the end of that.
+func TestHealthOfLoweredConcurrency(t *testing.T) {
+	run(t, func(t *testing.T, cluster *memory.Cluster) {
+		l, topic := newListener(), orders(t)
+		bus := newBus(t, cluster, l.config("sales-api"))
+		var down atomic.Bool
+		down.Store(true)
+		must(t, eventbus.Subscribe(bus, topic, func(_ context.Context, o order) error {
+			if down.Load() && o.Seq > 5 {
+				return eventbus.RetryAfter(4*time.Second, errBoom)
+			}
+			return nil
+		}, eventbus.Breaker(resilience.BreakerConfig{MinKeys: 5, Ratio: 1}), eventbus.Retry(resilience.Unlimited())))
+		start(t, bus)
+		p := eventbus.NewPublisher(bus, topic)
+		publish := func() {
+			for i := range 20 {
+				must(t, p.Publish(t.Context(), order{string(rune('a' + i)), i}))
+			}
+			synctest.Wait()
+		}
+		withheld := func() float64 { return sum(l.collect(t)["eventbus.handlers.withheld"], nil) }
+		publish()
+		reads{eventbus.Degraded, true, true, "of 64 handlers run", "group " + ordersGroup}.of(t, "while most fail", bus)
+		if n := withheld(); n <= 0 || n > 32 {
+			t.Errorf("%v handlers are withheld", n)
+		}
+		down.Store(false)
+		pass(5 * time.Second)
+		publish()
+		publish()
+		if n := withheld(); n != 0 {
+			t.Errorf("%v handlers are withheld while all works", n)
+		}
+		well.of(t, "afterwards", bus)
+		closeBus(t, bus)
 	})
 }

@@ -179,6 +179,7 @@ func TestDashboard(t *testing.T) {
 		check("variable "+v.Name, metric, last)
 	}
 	ids, titles := make(map[int]bool), ""
+	shown := make(map[string]bool)
 	for _, p := range d.Panels {
 		if ids[p.ID] || p.GridPos.W == 0 || p.GridPos.X+p.GridPos.W > 24 {
 			t.Errorf("panel %q: id %d, at %+v", p.Title, p.ID, p.GridPos)
@@ -197,11 +198,22 @@ func TestDashboard(t *testing.T) {
 				legend = append(legend, l[1])
 			}
 			check("panel "+p.Title, q.Expr, legend...)
+			metrics, _ := named(q.Expr)
+			for _, m := range metrics {
+				shown[m] = true
+			}
+		}
+	}
+	for name := range served {
+		histogram := strings.TrimSuffix(strings.TrimSuffix(strings.TrimSuffix(name, "_bucket"), "_count"), "_sum")
+		if !shown[name] && !shown[histogram+"_bucket"] {
+			t.Errorf("no panel shows %s", name)
 		}
 	}
 	for _, about := range []string{
 		"publish rate", "publish latency", "publish errors", "consume rate", "process latency", "errors by type", "lag", "oldest unfinished",
 		"parked keys", "in flight", "retries", "dead letters", "breaker state", "breaker transitions", "rebalances", "buffer",
+		"refused", "room used", "metadata used", "starved",
 	} {
 		if !strings.Contains(titles, about) {
 			t.Errorf("no panel shows %s", about)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -131,6 +132,20 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("a closed bus is still observed: %v", left)
 		}
 	})
+}
+
+// TestMetricsAreExplained: operators find each of our metrics in their handbook, with
+// when to look at it.
+func TestMetricsAreExplained(t *testing.T) {
+	handbook, err := os.ReadFile("docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range telemetry.Metrics() {
+		if strings.HasPrefix(m.Name, "eventbus.") && !strings.Contains(string(handbook), "`"+m.Name+"`") {
+			t.Errorf("docs/operations.md does not name %s", m.Name)
+		}
+	}
 }
 
 // TestMetricsAreBounded: whatever comes in, the number of time series is one of

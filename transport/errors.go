@@ -19,6 +19,9 @@ var (
 	// ErrTooLarge: the record is larger than a batch may be. The error is a
 	// *TooLargeError.
 	ErrTooLarge = errors.New("record too large")
+	// ErrBufferFull: the producer's buffer had no room until the context of Produce
+	// ended. Nothing was written. The error is the context's too.
+	ErrBufferFull = errors.New("the producer's buffer stayed full")
 	// ErrOutcomeUnknown: the record may or may not be in the log.
 	ErrOutcomeUnknown = errors.New("outcome unknown")
 	// ErrUnauthorized: the cluster refuses this client (credentials or ACLs).

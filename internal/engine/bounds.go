@@ -90,10 +90,16 @@ func (p *pool) hold(keys, records, bytes int64) {
 
 // heldFull reports whether what is held for other members takes a quarter of what
 // may be parked: a rollout must leave room for what fails.
-func (p *pool) heldFull() bool {
-	return p.heldKeys.Load() >= max(int64(p.bounds.ParkedKeys)/4, 1) ||
-		p.heldRecords.Load() >= max(int64(p.bounds.Records)/8, 1) || p.heldBytes.Load() >= p.bounds.Bytes/8
+func (p *pool) heldFull() bool { return p.heldUse() >= 1 }
+
+// heldUse returns the share of that quarter which is used. It may exceed 1.
+func (p *pool) heldUse() float64 {
+	return max(share(p.heldKeys.Load(), int64(p.bounds.ParkedKeys)/4),
+		share(p.heldRecords.Load(), int64(p.bounds.Records)/8), share(p.heldBytes.Load(), p.bounds.Bytes/8))
 }
+
+// share returns used as a share of a bound, which is at least 1.
+func share(used, bound int64) float64 { return float64(used) / float64(max(bound, 1)) }
 
 // crossed reports whether a count that fell by n to now passed limit.
 func crossed(now, n, limit int64) bool { return now <= limit && now+n > limit }
@@ -115,9 +121,12 @@ func (p *pool) roomy() bool {
 }
 
 // parkedFull reports whether one of the bounds on what waits is reached.
-func (p *pool) parkedFull() bool {
-	return p.parkedKeys.Load() >= int64(p.bounds.ParkedKeys) ||
-		p.parkedRecords.Load() >= int64(p.bounds.Records)/2 || p.parkedBytes.Load() >= p.bounds.Bytes/2
+func (p *pool) parkedFull() bool { return p.parkedUse() >= 1 }
+
+// parkedUse returns the share of the room for what waits that is used. It may exceed 1.
+func (p *pool) parkedUse() float64 {
+	return max(share(p.parkedKeys.Load(), int64(p.bounds.ParkedKeys)),
+		share(p.parkedRecords.Load(), int64(p.bounds.Records)/2), share(p.parkedBytes.Load(), p.bounds.Bytes/2))
 }
 
 // crowding is how full the commit's metadata may become. Past the broker's
@@ -128,6 +137,7 @@ type crowding struct {
 	easeAt int64 // look again when the partition holds so few records
 	batch  int   // records in the last batch
 	head   int   // bytes of the last commit's metadata that are not offsets
+	use    float64
 }
 
 // crowdedAt is how many bytes of the metadata may be used up.
@@ -140,6 +150,7 @@ func (c *crowding) measure(t *tracker, runs []int64, records int64) {
 	done := progress{base: t.base, runs: runs}
 	_, worst := done.split(0, max(t.window()-done.length(), 0))
 	worst += c.head
+	c.use = share(int64(worst), int64(roomIn(maxMetadata)))
 	c.full = records > 0 && (worst > crowdedAt || worst+c.batch/8 > roomIn(maxMetadata))
 	c.easeAt = records / 2
 }

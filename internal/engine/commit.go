@@ -80,7 +80,7 @@ func (p *partition) pending() (c pending, changed bool) {
 	}
 	done := p.progressOf()
 	metadata, _ := done.encode(maxMetadata)
-	p.crowding.head = len(done.appendHead(nil))
+	p.crowding.head, p.uncarried = len(done.appendHead(nil)), done.uncarried()
 	p.measure()
 	return pending{p, transport.Commit{
 		Partition: p.id, Epoch: p.epoch, Offset: p.tracker.base, LeaderEpoch: p.leaderEpoch, Metadata: metadata,

@@ -183,6 +183,9 @@ func TestCrowdedMetadataPausesAndResumes(t *testing.T) {
 			}
 		}
 		tick()
+		if p := s.engine.Snapshot().Partitions[0]; !p.Crowded || p.MetadataUse < 0.7 || p.MetadataUse > 1 {
+			t.Errorf("crowded: %v, with %.2f of the metadata in use", p.Crowded, p.MetadataUse)
+		}
 		commit := wantCommit(t, s, 0)
 		done, err := decodeProgress(&transport.Assignment{Metadata: commit.Metadata, LeaderEpoch: -1, ClusterID: "c"})
 		if err != nil {
@@ -206,6 +209,10 @@ func TestCrowdedMetadataPausesAndResumes(t *testing.T) {
 		}
 		for _, o := range c.list() {
 			c.end(t, o, nil)
+		}
+		tick()
+		if p := s.engine.Snapshot().Partitions[0]; p.Crowded || p.MetadataUse > 0.1 {
+			t.Errorf("crowded: %v, with %.2f of the metadata in use by nothing", p.Crowded, p.MetadataUse)
 		}
 		s.drain()
 		wantCommit(t, s, next)

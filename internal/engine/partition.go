@@ -42,6 +42,7 @@ type partition struct {
 	committed                              int64 // −1 if that is not known
 	committedMetadata                      string
 	crowding                               crowding
+	uncarried                              int // of the failed records, by the last commit
 }
 
 // The states of a partition, in order.

@@ -99,7 +99,7 @@ func (p *progress) appendHead(raw []byte) []byte {
 	spent := p.spent[:min(len(p.spent), maxSpent)]
 	var more []chunk
 	if p.base < firstChunk {
-		more = chunks(sections(spent, p.unknown), maxBudgets-len(spent))
+		more = chunks(p.sections(spent), maxBudgets-len(spent))
 	}
 	raw = binary.AppendUvarint(raw, uint64(len(spent)+len(more)))
 	for _, b := range spent {
@@ -109,6 +109,14 @@ func (p *progress) appendHead(raw []byte) []byte {
 		raw = p.appendEntry(raw, firstChunk+int64(i), c.high, c.low)
 	}
 	return raw
+}
+
+// uncarried returns how many budgets have no place in the metadata, or not all of
+// what belongs to them: the next owner begins those again.
+func (p *progress) uncarried() int {
+	spent := p.spent[:min(len(p.spent), maxSpent)]
+	_, left := extensions(spent, sectionRoom(spent))
+	return len(p.spent) - len(spent) + left
 }
 
 // appendEntry appends a budget, as a distance from the base, which is short.

@@ -63,25 +63,43 @@ func chunks(raw []byte, most int) (cut []chunk) {
 
 // sections writes the sections that belong to budgets, and the unknown ones behind
 // them.
-func sections(spent []budget, unknown []section) (raw []byte) {
-	var body []byte
-	for _, b := range spent {
-		if b.used < 0 && b.decided == "" {
-			continue
-		}
-		reason := clip(b.decided, maxReason)
-		body = binary.AppendUvarint(body, uint64(b.offset))
-		body = binary.AppendVarint(body, int64(max(b.used, -time.Second)/time.Second))
-		body = binary.AppendUvarint(body, uint64(len(reason)))
-		body = append(body, reason...)
-	}
-	if len(body) > 0 {
+func (p *progress) sections(spent []budget) (raw []byte) {
+	if body, _ := extensions(spent, sectionRoom(spent)); len(body) > 0 {
 		raw = appendSection(raw, section{tagBudget, body})
 	}
-	for _, s := range unknown {
+	for _, s := range p.unknown {
 		raw = appendSection(raw, s)
 	}
 	return raw
+}
+
+// sectionRoom returns how long the section of the budgets may be, so that none of its
+// entries is cut.
+func sectionRoom(spent []budget) int {
+	const head = 1 + binary.MaxVarintLen16 // the tag and the length
+	return max(8*(maxBudgets-len(spent))-head, 0)
+}
+
+// extensions returns the section of the budgets: decisions first, since an event that
+// was given up must not be tried again, then the time used, as many as there is room
+// for; left is how many budgets are not in it.
+func extensions(spent []budget, room int) (body []byte, left int) {
+	for _, decided := range []bool{true, false} {
+		for _, b := range spent {
+			if decided != (b.decided != "") || b.used < 0 && b.decided == "" {
+				continue
+			}
+			reason, before := clip(b.decided, maxReason), len(body)
+			body = binary.AppendUvarint(body, uint64(b.offset))
+			body = binary.AppendVarint(body, int64(max(b.used, -time.Second)/time.Second))
+			body = binary.AppendUvarint(body, uint64(len(reason)))
+			if body = append(body, reason...); len(body) > room {
+				body = body[:before]
+				left++
+			}
+		}
+	}
+	return body, left
 }
 
 // appendSection appends a section as tag, length and bytes, so that a reader that does

@@ -20,6 +20,8 @@ type Snapshot struct {
 	Bytes         int64
 	ParkedKeys    int64
 	ParkedBytes   int64
+	ParkedUse     float64        // of the room for waiting keys; at 1 partitions with such keys stop fetching
+	HeldUse       float64        // of the part of it for other members' events, likewise
 	Held          []HeldSnapshot // by topic and type
 	Abandoned     int64
 }
@@ -49,7 +51,10 @@ type PartitionSnapshot struct {
 	ParkedKeys   int64
 	HeldEvents   int64 // of keys that wait for another member of the group
 	Paused       bool
-	Beyond       int64 // finished beyond the watermark
+	Beyond       int64   // finished beyond the watermark
+	MetadataUse  float64 // of the commit's metadata, as far as is known; near 0.75 the partition is Crowded
+	Crowded      bool    // it stops fetching until that has ended
+	Uncarried    int     // failed events whose budget or decision the last commit had no room for
 	OldestAge    time.Duration
 	OldestType   string    // the type for which the lowest unfinished offset is held for another member
 	OldestLive   bool      // which is there
@@ -74,6 +79,7 @@ type ParkedSnapshot struct {
 type SubscriptionSnapshot struct {
 	Name        string
 	Concurrency int
+	Allowed     int // of Concurrency, while the breaker lowers it
 	Running     int
 	Stuck       int           // handlers that ignore their context
 	Longest     time.Duration // of the attempts under way
@@ -90,6 +96,7 @@ func (e *Engine) Snapshot() Snapshot {
 	s := Snapshot{
 		Records: e.pool.records.Load(), Bytes: e.pool.bytes.Load(),
 		ParkedKeys: e.pool.parkedKeys.Load(), ParkedBytes: e.pool.parkedBytes.Load(),
+		ParkedUse: e.pool.parkedUse(), HeldUse: e.pool.heldUse(),
 		Abandoned: e.abandoned.Load(),
 	}
 	select {
@@ -148,6 +155,7 @@ func (p *partition) snapshot(held map[*foreignType]*HeldSnapshot) PartitionSnaps
 		Partition: p.id, Epoch: p.epoch, Watermark: p.tracker.base, Next: p.tracker.end, Committed: p.committed,
 		LastStable: p.lastStable, Records: p.records, Lanes: p.lanes.count, Running: int64(p.running), ParkedKeys: p.parkedKeys, HeldEvents: p.heldRecords, Paused: p.paused,
 		Beyond: p.tracker.window() - p.records, LastIntake: p.lastIntake, LastProgress: p.lastProgress,
+		MetadataUse: p.crowding.use, Crowded: p.crowding.full, Uncarried: p.uncarried,
 	}
 	if p.records > 0 {
 		s.OldestAge = time.Since(p.lastProgress)
@@ -217,7 +225,7 @@ func (l *lane) snapshot() ParkedSnapshot {
 
 // Snapshot looks at one subscription. After Attach.
 func (s *Subscription) Snapshot() SubscriptionSnapshot {
-	snap := SubscriptionSnapshot{Name: s.Name, Concurrency: s.Concurrency, Breaker: s.Breaker.State().String()}
+	snap := SubscriptionSnapshot{Name: s.Name, Concurrency: s.Concurrency, Allowed: s.allowed(), Breaker: s.Breaker.State().String()}
 	now := time.Now()
 	s.attempts(func(w *worker, c *attemptContext) {
 		snap.Running++

@@ -22,7 +22,8 @@ var errorTypes = []struct {
 	err  error
 	name string
 }{
-	{resilience.ErrOpen, "circuit_open"},
+	{resilience.ErrOpen, classOpen},
+	{transport.ErrBufferFull, classFull},
 	{transport.ErrTooLarge, "too_large"},
 	{transport.ErrTopicMissing, "topic_missing"},
 	{wire.ErrSerialization, "serialization"},
@@ -34,6 +35,12 @@ var errorTypes = []struct {
 	{context.DeadlineExceeded, "timeout"},
 	{context.Canceled, "canceled"},
 }
+
+// Classes of events that were refused for no fault of theirs.
+const (
+	classOpen = "circuit_open"
+	classFull = "buffer_full"
+)
 
 // ErrorClass returns the error.type of an operation's error, "" for nil and
 // ErrorOther for an error that errorTypes does not list.

@@ -19,7 +19,7 @@ type metrics struct {
 	off          bool // nobody will ever read them
 
 	operation, process                      metric.Float64Histogram
-	sent, consumed                          metric.Int64Counter
+	sent, refused, consumed                 metric.Int64Counter
 	retries, letters, letterFailures        metric.Int64Counter
 	skipped, abandoned, lost, commitFailure metric.Int64Counter
 	released                                metric.Int64Counter
@@ -39,6 +39,7 @@ func newMetrics(provider metric.MeterProvider) metrics {
 		operation:      OperationDuration.Durations(m),
 		process:        ProcessDuration.Durations(m),
 		sent:           SentMessages.Counter(m),
+		refused:        Refused.Counter(m),
 		consumed:       ConsumedMessages.Counter(m),
 		retries:        Retries.Counter(m),
 		letters:        DeadLetters.Counter(m),

@@ -23,6 +23,7 @@ var (
 var (
 	PendingEvents = Metric{"eventbus.publish.pending.count", "{event}", "Events handed to the producer whose outcome is not known yet."}
 	PendingSize   = Metric{"eventbus.publish.pending.size", "By", "Size of the events handed to the producer whose outcome is not known yet."}
+	Refused       = Metric{"eventbus.publish.refused", "{event}", "Events that were refused before the producer accepted them, as by an open circuit breaker or a full buffer."}
 
 	Retries            = Metric{"eventbus.retries", "{attempt}", "Attempts at handling that were not the first."}
 	DeadLetters        = Metric{"eventbus.dead_letters", "{event}", "Events written to a dead-letter topic."}
@@ -31,11 +32,15 @@ var (
 	Abandoned          = Metric{"eventbus.abandoned", "{attempt}", "Attempts cut off because the time to drain was over."}
 	RunningHandlers    = Metric{"eventbus.handlers.running", "{attempt}", "Attempts under way."}
 	StuckHandlers      = Metric{"eventbus.handlers.stuck", "{attempt}", "Attempts under way that ignore the end of their context."}
+	WithheldHandlers   = Metric{"eventbus.handlers.withheld", "{attempt}", "Attempts by which a circuit breaker lowers the concurrency, because most of them fail."}
+	StarvedAge         = Metric{"eventbus.handlers.starved.age", "s", "How long events have been ready without a handler that is free to take one."}
 
 	BufferedEvents = Metric{"eventbus.buffer.count", "{event}", "Events fetched and not finished."}
 	BufferedSize   = Metric{"eventbus.buffer.size", "By", "Size of the events fetched and not finished."}
 	ParkedKeys     = Metric{"eventbus.parked.count", "{key}", "Keys that wait for a retry, a circuit breaker or a dead letter."}
 	ParkedSize     = Metric{"eventbus.parked.size", "By", "Size of the events that wait with their keys."}
+	ParkedUse      = Metric{"eventbus.parked.use", "1", "Share of the room for waiting keys that is used. At 1, partitions with such keys are not fetched."}
+	HeldUse        = Metric{"eventbus.held.use", "1", "Share of the room for events held for other members that is used. At 1, partitions with such events are not fetched."}
 	HeldEvents     = Metric{"eventbus.held.count", "{event}", "Events, of the parked keys, that are held for another member of the group, which handles their type."}
 	ReleasedEvents = Metric{"eventbus.held.released", "{event}", "Events that were held for another member, and to which the policy for unknown types was applied in the end."}
 
@@ -44,6 +49,8 @@ var (
 	UnstableAge   = Metric{"eventbus.partition.unstable.age", "s", "How long the last stable offset has stood still below the high watermark."}
 	OldestAge     = Metric{"eventbus.partition.oldest.age", "s", "Age of the oldest event fetched and not finished, by its record's time."}
 	StalledAge    = Metric{"eventbus.partition.stalled.age", "s", "Time since the committable offset last moved, while there are unfinished events."}
+	MetadataUse   = Metric{"eventbus.partition.metadata.use", "1", "Share of the commit's metadata that progress beyond the committable offset may take. From 0.75 on the partition is not fetched."}
+	Uncarried     = Metric{"eventbus.partition.uncarried.count", "{event}", "Failed events whose used-up attempts or decision the commit has no room for: the partition's next owner begins them again."}
 	PausedFetches = Metric{"eventbus.partition.paused", "1", "1 while the partition is not fetched because a bound is reached."}
 
 	AssignedPartitions = Metric{"eventbus.group.partitions", "{partition}", "Partitions assigned to this member."}
@@ -59,10 +66,10 @@ var (
 func Metrics() []Metric {
 	return []Metric{
 		OperationDuration, SentMessages, ConsumedMessages, ProcessDuration,
-		PendingEvents, PendingSize,
-		Retries, DeadLetters, DeadLetterFailures, Skipped, Abandoned, RunningHandlers, StuckHandlers,
-		BufferedEvents, BufferedSize, ParkedKeys, ParkedSize, HeldEvents, ReleasedEvents,
-		Lag, Unstable, UnstableAge, OldestAge, StalledAge, PausedFetches,
+		PendingEvents, PendingSize, Refused,
+		Retries, DeadLetters, DeadLetterFailures, Skipped, Abandoned, RunningHandlers, StuckHandlers, WithheldHandlers, StarvedAge,
+		BufferedEvents, BufferedSize, ParkedKeys, ParkedSize, ParkedUse, HeldUse, HeldEvents, ReleasedEvents,
+		Lag, Unstable, UnstableAge, OldestAge, StalledAge, MetadataUse, Uncarried, PausedFetches,
 		AssignedPartitions, Rebalances, LostPartitions, CommitFailures,
 		BreakerStates, BreakerTransitions,
 	}
@@ -99,8 +106,8 @@ func (m Metric) State(meter metric.Meter) metric.Int64ObservableGauge {
 	return made(meter.Int64ObservableGauge(m.Name, metric.WithUnit(m.Unit), metric.WithDescription(m.Description)))
 }
 
-// Age returns the metric as a gauge of seconds.
-func (m Metric) Age(meter metric.Meter) metric.Float64ObservableGauge {
+// Number returns the metric as a gauge of seconds, or of shares.
+func (m Metric) Number(meter metric.Meter) metric.Float64ObservableGauge {
 	return made(meter.Float64ObservableGauge(m.Name, metric.WithUnit(m.Unit), metric.WithDescription(m.Description)))
 }
 

@@ -3,6 +3,7 @@ package telemetry
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -20,6 +21,7 @@ type SendSignals struct {
 	Topic        string
 	send, create spanKind
 	outcomes     *family // by error
+	refusals     *family // by error
 }
 
 // spanKind is the name and the attributes that all spans of one operation on one
@@ -40,15 +42,60 @@ func (s *Signals) spanKind(operation, kind, destination string, more ...attribut
 // yet, and their bytes.
 type pending struct{ events, bytes atomic.Int64 }
 
+// Refusals remembers, for health, the events of the last while that were refused for
+// no fault of theirs: the broker or the buffer did not take them. It is safe for
+// concurrent use.
+type Refusals struct {
+	mu    sync.Mutex
+	count int64
+	last  time.Time
+	kind  string
+}
+
+// refusalsCount is for how long a refusal counts.
+const refusalsCount = time.Minute
+
+// note counts a refusal, if it is one of these.
+func (r *Refusals) note(kind string) {
+	if kind != classOpen && kind != classFull {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	if now.Sub(r.last) > refusalsCount {
+		r.count = 0
+	}
+	r.count++
+	r.last, r.kind = now, kind
+}
+
+// Recent returns how many events were refused one after another, without a pause of a
+// minute, up to now, when the last one was, and its error.type.
+func (r *Refusals) Recent() (count int64, last time.Time, kind string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if time.Since(r.last) > refusalsCount {
+		return 0, time.Time{}, ""
+	}
+	return r.count, r.last, r.kind
+}
+
 // newSendSignals prepares the span attributes and metric labels of a topic.
 func newSendSignals(s *Signals, topic string) *SendSignals {
 	send := s.spanKind(Send, Send, topic)
-	return &SendSignals{
+	o := &SendSignals{
 		Signals: s, Topic: topic,
 		send:     send,
 		create:   s.spanKind(Create, Create, topic),
 		outcomes: newFamily(ErrorType, send.attributes...),
+		refusals: newFamily(ErrorType, s.attributes(Destination.String(topic))...),
 	}
+	// A counter that is there from the start, at zero, shows its first step.
+	for _, kind := range []string{classOpen, classFull} {
+		s.metrics.refused.Add(context.Background(), 0, o.refusals.of(kind).add...)
+	}
+	return o
 }
 
 // Outgoing reports the publishing of one event. It is embedded in the event's
@@ -135,6 +182,9 @@ func (f *Outgoing) End(p transport.Position, err error) {
 // Refuse ends the report of an event that was never handed to the producer, and
 // returns err.
 func (f *Outgoing) Refuse(err error) error {
+	kind := ErrorClass(err)
+	f.Of.metrics.refused.Add(context.Background(), 1, f.Of.refusals.of(kind).add...)
+	f.Of.Refusals.note(kind)
 	if ctx := context.Background(); f.Of.log.Enabled(ctx, slog.LevelDebug) {
 		f.Of.log.LogAttrs(ctx, slog.LevelDebug, "refused", append(f.fields(), slog.Any(LogError, err))...)
 	}

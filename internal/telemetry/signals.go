@@ -24,6 +24,7 @@ type Signals struct {
 
 	sent     sync.Map // topic → *SendSignals
 	pending  pending
+	Refusals Refusals
 	failures logLimit
 
 	mu       sync.Mutex

@@ -22,10 +22,13 @@ type watched struct {
 	pendingEvents, pendingSize          metric.Int64ObservableUpDownCounter
 	bufferedEvents, bufferedSize        metric.Int64ObservableUpDownCounter
 	parkedKeys, parkedSize, held        metric.Int64ObservableUpDownCounter
-	running, stuck                      metric.Int64ObservableUpDownCounter
+	running, stuck, withheld            metric.Int64ObservableUpDownCounter
 	partitions, lag, unstable           metric.Int64ObservableUpDownCounter
+	uncarried                           metric.Int64ObservableUpDownCounter
 	rebalances                          metric.Int64ObservableCounter
 	unstableAge, oldestAge, progressAge metric.Float64ObservableGauge
+	starvedAge                          metric.Float64ObservableGauge
+	parkedUse, heldUse, metadataUse     metric.Float64ObservableGauge
 	paused, breakers                    metric.Int64ObservableGauge
 }
 
@@ -43,13 +46,19 @@ func (s *Signals) watch() {
 		held:           HeldEvents.Level(m),
 		running:        RunningHandlers.Level(m),
 		stuck:          StuckHandlers.Level(m),
+		withheld:       WithheldHandlers.Level(m),
+		starvedAge:     StarvedAge.Number(m),
+		parkedUse:      ParkedUse.Number(m),
+		heldUse:        HeldUse.Number(m),
+		metadataUse:    MetadataUse.Number(m),
+		uncarried:      Uncarried.Level(m),
 		partitions:     AssignedPartitions.Level(m),
 		lag:            Lag.Level(m),
 		unstable:       Unstable.Level(m),
 		rebalances:     Rebalances.Total(m),
-		unstableAge:    UnstableAge.Age(m),
-		oldestAge:      OldestAge.Age(m),
-		progressAge:    StalledAge.Age(m),
+		unstableAge:    UnstableAge.Number(m),
+		oldestAge:      OldestAge.Number(m),
+		progressAge:    StalledAge.Number(m),
 		paused:         PausedFetches.State(m),
 		breakers:       BreakerStates.State(m),
 	}
@@ -57,7 +66,8 @@ func (s *Signals) watch() {
 		s.observe(w, o)
 		return nil
 	}, w.pendingEvents, w.pendingSize, w.bufferedEvents, w.bufferedSize, w.parkedKeys, w.parkedSize, w.held, w.running, w.stuck,
-		w.partitions, w.lag, w.unstable, w.rebalances, w.unstableAge, w.oldestAge, w.progressAge, w.paused, w.breakers)
+		w.partitions, w.lag, w.unstable, w.rebalances, w.unstableAge, w.oldestAge, w.progressAge, w.paused, w.breakers,
+		w.withheld, w.starvedAge, w.parkedUse, w.heldUse, w.metadataUse, w.uncarried)
 	if err != nil {
 		otel.Handle(err)
 	}
@@ -98,6 +108,8 @@ func (g *GroupSignals) observe(w *watched, o metric.Observer, s *engine.Snapshot
 	o.ObserveInt64(w.bufferedEvents, s.Records, all)
 	o.ObserveInt64(w.bufferedSize, s.Bytes, all)
 	o.ObserveInt64(w.parkedSize, s.ParkedBytes, all)
+	o.ObserveFloat64(w.parkedUse, s.ParkedUse, all)
+	o.ObserveFloat64(w.heldUse, s.HeldUse, all)
 	o.ObserveInt64(w.partitions, int64(len(s.Partitions)), all)
 	o.ObserveInt64(w.rebalances, s.Member.Rebalances, all)
 	for i := range s.Subscriptions {
@@ -105,6 +117,8 @@ func (g *GroupSignals) observe(w *watched, o metric.Observer, s *engine.Snapshot
 		one := g.with(group, Subscription.String(sub.Name))
 		o.ObserveInt64(w.running, int64(sub.Running), one)
 		o.ObserveInt64(w.stuck, int64(sub.Stuck), one)
+		o.ObserveInt64(w.withheld, int64(sub.Concurrency-sub.Allowed), one)
+		o.ObserveFloat64(w.starvedAge, sub.Starved.Seconds(), one)
 	}
 	fetched := make(map[transport.Partition]*transport.PartitionStatus, len(s.Member.Partitions))
 	for i := range s.Member.Partitions {
@@ -117,6 +131,8 @@ func (g *GroupSignals) observe(w *watched, o metric.Observer, s *engine.Snapshot
 		o.ObserveInt64(w.parkedKeys, p.ParkedKeys, one)
 		o.ObserveInt64(w.held, p.HeldEvents, one)
 		o.ObserveInt64(w.paused, oneIf(p.Paused), one)
+		o.ObserveFloat64(w.metadataUse, p.MetadataUse, one)
+		o.ObserveInt64(w.uncarried, int64(p.Uncarried), one)
 		stalled, oldest := p.OldestAge, time.Duration(0)
 		if !p.Oldest.IsZero() {
 			oldest = max(now.Sub(p.Oldest), 0)

@@ -112,7 +112,7 @@ func (p *producer) reserve(ctx context.Context, size int) error {
 			return fmt.Errorf("producer: %w", transport.ErrClosed)
 		}
 		if ctx.Err() != nil {
-			return ctx.Err()
+			return fmt.Errorf("%w: %w", transport.ErrBufferFull, ctx.Err())
 		}
 	}
 	p.records++

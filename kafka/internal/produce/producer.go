@@ -189,8 +189,7 @@ func (p *Producer) noCredit(err error) error {
 	if errors.Is(err, errProducerClosed) {
 		return err
 	}
-	return fmt.Errorf("kafka: the producer's buffer of %d bytes and %d records stayed full: %w",
-		p.cfg.BufferBytes, p.cfg.BufferRecords, err)
+	return fmt.Errorf("kafka: %w, with %d bytes or %d records: %w", transport.ErrBufferFull, p.cfg.BufferBytes, p.cfg.BufferRecords, err)
 }
 
 // flush is one wait for the outcome of all that was accepted before it.
