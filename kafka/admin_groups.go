@@ -201,7 +201,7 @@ func describeConsumerGroup(ctx context.Context, c *cluster.Client, coordinator i
 				member.Assigned = append(member.Assigned, transport.Partition{Topic: topic.Topic, Partition: p})
 			}
 		}
-		slices.SortFunc(member.Assigned, transport.Partition.Compare)
+		transport.SortPartitions(member.Assigned)
 		g.Members = append(g.Members, member)
 	}
 	return g, nil

@@ -19,67 +19,94 @@ import (
 // watched are the instruments that are read at each collection. Between
 // collections they cost nothing, and reading them sends no request to a broker.
 type watched struct {
-	pendingEvents, pendingSize          metric.Int64ObservableUpDownCounter
-	bufferedEvents, bufferedSize        metric.Int64ObservableUpDownCounter
-	parkedKeys, parkedSize, held        metric.Int64ObservableUpDownCounter
-	running, stuck, withheld            metric.Int64ObservableUpDownCounter
-	partitions, lag, unstable           metric.Int64ObservableUpDownCounter
-	uncarried                           metric.Int64ObservableUpDownCounter
-	rebalances                          metric.Int64ObservableCounter
-	unstableAge, oldestAge, progressAge metric.Float64ObservableGauge
-	starvedAge                          metric.Float64ObservableGauge
-	parkedUse, heldUse, metadataUse     metric.Float64ObservableGauge
-	paused, breakers                    metric.Int64ObservableGauge
+	all []metric.Observable
+
+	pendingEvents, pendingSize          metric.Int64Observable
+	bufferedEvents, bufferedSize        metric.Int64Observable
+	parkedKeys, parkedSize, held        metric.Int64Observable
+	running, stuck, withheld            metric.Int64Observable
+	partitions, lag, unstable           metric.Int64Observable
+	rebalances, uncarried               metric.Int64Observable
+	paused, breakers                    metric.Int64Observable
+	unstableAge, oldestAge, progressAge metric.Float64Observable
+	starvedAge                          metric.Float64Observable
+	parkedUse, heldUse, metadataUse     metric.Float64Observable
+}
+
+// count adds an instrument of whole numbers, and number one of others. They are not
+// inlined, as the methods of series are not: they are called two dozen times, and a
+// program would link 20 kB more.
+//
+//go:noinline
+func (w *watched) count(i metric.Int64Observable) metric.Int64Observable {
+	w.all = append(w.all, i)
+	return i
+}
+
+// number is described with count.
+//
+//go:noinline
+func (w *watched) number(i metric.Float64Observable) metric.Float64Observable {
+	w.all = append(w.all, i)
+	return i
 }
 
 // watch registers the watched instruments with one callback, so that one
 // collection reads one snapshot of each engine and its values fit together.
 func (s *Signals) watch() {
-	m := s.metrics.meter
-	w := &watched{
-		pendingEvents:  PendingEvents.Level(m),
-		pendingSize:    PendingSize.Level(m),
-		bufferedEvents: BufferedEvents.Level(m),
-		bufferedSize:   BufferedSize.Level(m),
-		parkedKeys:     ParkedKeys.Level(m),
-		parkedSize:     ParkedSize.Level(m),
-		held:           HeldEvents.Level(m),
-		running:        RunningHandlers.Level(m),
-		stuck:          StuckHandlers.Level(m),
-		withheld:       WithheldHandlers.Level(m),
-		starvedAge:     StarvedAge.Number(m),
-		parkedUse:      ParkedUse.Number(m),
-		heldUse:        HeldUse.Number(m),
-		metadataUse:    MetadataUse.Number(m),
-		uncarried:      Uncarried.Level(m),
-		partitions:     AssignedPartitions.Level(m),
-		lag:            Lag.Level(m),
-		unstable:       Unstable.Level(m),
-		rebalances:     Rebalances.Total(m),
-		unstableAge:    UnstableAge.Number(m),
-		oldestAge:      OldestAge.Number(m),
-		progressAge:    StalledAge.Number(m),
-		paused:         PausedFetches.State(m),
-		breakers:       BreakerStates.State(m),
-	}
+	m, w := s.metrics.meter, new(watched)
+	level := func(of Metric) metric.Int64Observable { return w.count(of.Level(m)) }
+	state := func(of Metric) metric.Int64Observable { return w.count(of.State(m)) }
+	number := func(of Metric) metric.Float64Observable { return w.number(of.Number(m)) }
+	w.pendingEvents, w.pendingSize = level(PendingEvents), level(PendingSize)
+	w.bufferedEvents, w.bufferedSize = level(BufferedEvents), level(BufferedSize)
+	w.parkedKeys, w.parkedSize, w.held = level(ParkedKeys), level(ParkedSize), level(HeldEvents)
+	w.running, w.stuck, w.withheld = level(RunningHandlers), level(StuckHandlers), level(WithheldHandlers)
+	w.partitions, w.lag, w.unstable = level(AssignedPartitions), level(Lag), level(Unstable)
+	w.rebalances, w.uncarried = w.count(Rebalances.Total(m)), level(Uncarried)
+	w.paused, w.breakers = state(PausedFetches), state(BreakerStates)
+	w.unstableAge, w.oldestAge, w.progressAge = number(UnstableAge), number(OldestAge), number(StalledAge)
+	w.starvedAge = number(StarvedAge)
+	w.parkedUse, w.heldUse, w.metadataUse = number(ParkedUse), number(HeldUse), number(MetadataUse)
 	registration, err := m.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		s.observe(w, o)
 		return nil
-	}, w.pendingEvents, w.pendingSize, w.bufferedEvents, w.bufferedSize, w.parkedKeys, w.parkedSize, w.held, w.running, w.stuck,
-		w.partitions, w.lag, w.unstable, w.rebalances, w.unstableAge, w.oldestAge, w.progressAge, w.paused, w.breakers,
-		w.withheld, w.starvedAge, w.parkedUse, w.heldUse, w.metadataUse, w.uncarried)
+	}, w.all...)
 	if err != nil {
 		otel.Handle(err)
 	}
 	s.metrics.registration = registration
 }
 
+// series writes values with one set of attributes.
+type series struct {
+	o  metric.Observer
+	of []metric.ObserveOption
+}
+
+// series returns what writes values with the bus's attributes and more.
+func (s *Signals) series(o metric.Observer, more ...attribute.KeyValue) series {
+	return series{o, []metric.ObserveOption{metric.WithAttributeSet(attribute.NewSet(s.attributes(more...)...))}}
+}
+
+// count writes a whole number, and number another one.
+//
+//go:noinline
+func (s series) count(i metric.Int64Observable, value int64) { s.o.ObserveInt64(i, value, s.of...) }
+
+// number is described with count.
+//
+//go:noinline
+func (s series) number(i metric.Float64Observable, value float64) {
+	s.o.ObserveFloat64(i, value, s.of...)
+}
+
 // observe reads the values of the bus. The lists are copied, because a snapshot
 // takes the engine's locks and must not wait for them under s.mu.
 func (s *Signals) observe(w *watched, o metric.Observer) {
-	bus := metric.WithAttributeSet(attribute.NewSet(s.attributes()...))
-	o.ObserveInt64(w.pendingEvents, s.pending.events.Load(), bus)
-	o.ObserveInt64(w.pendingSize, s.pending.bytes.Load(), bus)
+	bus := s.series(o)
+	bus.count(w.pendingEvents, s.pending.events.Load())
+	bus.count(w.pendingSize, s.pending.bytes.Load())
 	s.mu.Lock()
 	groups, breakers := slices.Clone(s.groups), maps.Clone(s.breakers)
 	s.mu.Unlock()
@@ -88,37 +115,32 @@ func (s *Signals) observe(w *watched, o metric.Observer) {
 		g.observe(w, o, &snapshot)
 	}
 	for name, b := range breakers {
-		o.ObserveInt64(w.breakers, int64(b.State()), s.with(BreakerName.String(name)))
+		s.series(o, BreakerName.String(name)).count(w.breakers, int64(b.State()))
 	}
 	s.brokers(func(broker int32, state resilience.State) bool {
-		o.ObserveInt64(w.breakers, int64(state), s.with(BreakerName.String(PublishBreakerName(broker))))
+		s.series(o, BreakerName.String(PublishBreakerName(broker))).count(w.breakers, int64(state))
 		return true
 	})
-}
-
-// with returns the attributes of one time series.
-func (s *Signals) with(more ...attribute.KeyValue) metric.ObserveOption {
-	return metric.WithAttributeSet(attribute.NewSet(s.attributes(more...)...))
 }
 
 // observe reads the values of one group from a snapshot of its engine.
 func (g *GroupSignals) observe(w *watched, o metric.Observer, s *engine.Snapshot) {
 	group := ConsumerGroup.String(g.name)
-	all := g.with(group)
-	o.ObserveInt64(w.bufferedEvents, s.Records, all)
-	o.ObserveInt64(w.bufferedSize, s.Bytes, all)
-	o.ObserveInt64(w.parkedSize, s.ParkedBytes, all)
-	o.ObserveFloat64(w.parkedUse, s.ParkedUse, all)
-	o.ObserveFloat64(w.heldUse, s.HeldUse, all)
-	o.ObserveInt64(w.partitions, int64(len(s.Partitions)), all)
-	o.ObserveInt64(w.rebalances, s.Member.Rebalances, all)
+	all := g.series(o, group)
+	all.count(w.bufferedEvents, s.Records)
+	all.count(w.bufferedSize, s.Bytes)
+	all.count(w.parkedSize, s.ParkedBytes)
+	all.number(w.parkedUse, s.ParkedUse)
+	all.number(w.heldUse, s.HeldUse)
+	all.count(w.partitions, int64(len(s.Partitions)))
+	all.count(w.rebalances, s.Member.Rebalances)
 	for i := range s.Subscriptions {
 		sub := &s.Subscriptions[i]
-		one := g.with(group, Subscription.String(sub.Name))
-		o.ObserveInt64(w.running, int64(sub.Running), one)
-		o.ObserveInt64(w.stuck, int64(sub.Stuck), one)
-		o.ObserveInt64(w.withheld, int64(sub.Concurrency-sub.Allowed), one)
-		o.ObserveFloat64(w.starvedAge, sub.Starved.Seconds(), one)
+		one := g.series(o, group, Subscription.String(sub.Name))
+		one.count(w.running, int64(sub.Running))
+		one.count(w.stuck, int64(sub.Stuck))
+		one.count(w.withheld, int64(sub.Concurrency-sub.Allowed))
+		one.number(w.starvedAge, sub.Starved.Seconds())
 	}
 	fetched := make(map[transport.Partition]*transport.PartitionStatus, len(s.Member.Partitions))
 	for i := range s.Member.Partitions {
@@ -127,25 +149,25 @@ func (g *GroupSignals) observe(w *watched, o metric.Observer, s *engine.Snapshot
 	now := time.Now()
 	for i := range s.Partitions {
 		p := &s.Partitions[i]
-		one := g.with(group, Destination.String(p.Partition.Topic), partitionID(p.Partition.Partition))
-		o.ObserveInt64(w.parkedKeys, p.ParkedKeys, one)
-		o.ObserveInt64(w.held, p.HeldEvents, one)
-		o.ObserveInt64(w.paused, oneIf(p.Paused), one)
-		o.ObserveFloat64(w.metadataUse, p.MetadataUse, one)
-		o.ObserveInt64(w.uncarried, int64(p.Uncarried), one)
+		one := g.series(o, group, Destination.String(p.Partition.Topic), partitionID(p.Partition.Partition))
+		one.count(w.parkedKeys, p.ParkedKeys)
+		one.count(w.held, p.HeldEvents)
+		one.count(w.paused, oneIf(p.Paused))
+		one.number(w.metadataUse, p.MetadataUse)
+		one.count(w.uncarried, int64(p.Uncarried))
 		stalled, oldest := p.OldestAge, time.Duration(0)
 		if !p.Oldest.IsZero() {
 			oldest = max(now.Sub(p.Oldest), 0)
 		}
-		o.ObserveFloat64(w.progressAge, stalled.Seconds(), one)
-		o.ObserveFloat64(w.oldestAge, oldest.Seconds(), one)
+		one.number(w.progressAge, stalled.Seconds())
+		one.number(w.oldestAge, oldest.Seconds())
 		f := fetched[p.Partition]
 		if f == nil || f.LastStable < 0 {
 			continue
 		}
-		o.ObserveInt64(w.lag, max(f.LastStable-p.Next, 0)+p.Records, one)
-		o.ObserveInt64(w.unstable, max(f.HighWatermark-f.LastStable, 0), one)
-		o.ObserveFloat64(w.unstableAge, g.unstable.age(f, now).Seconds(), one)
+		one.count(w.lag, max(f.LastStable-p.Next, 0)+p.Records)
+		one.count(w.unstable, max(f.HighWatermark-f.LastStable, 0))
+		one.number(w.unstableAge, g.unstable.age(f, now).Seconds())
 	}
 	g.unstable.keep(fetched)
 }

@@ -255,5 +255,5 @@ func (c *Cluster) reformSubscribers(topic string) {
 }
 
 func sortedPartitions(partitions iter.Seq[transport.Partition]) []transport.Partition {
-	return slices.SortedFunc(partitions, transport.Partition.Compare)
+	return transport.SortedPartitions(partitions)
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -40,7 +39,7 @@ func TestProduceFull(t *testing.T) {
 				defer cancel()
 				begun := time.Now()
 				err := p.Produce(ctx, &transport.Record{Topic: "events", Value: []byte("x")}, nil)
-				if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "buffer of") {
+				if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, transport.ErrBufferFull) {
 					t.Errorf("Produce into a full buffer: %v, want the deadline", err)
 				}
 				if waited := time.Since(begun); waited != time.Second {
