@@ -87,7 +87,10 @@ type PartitionInspection struct {
 	Paused    bool   `json:"paused"` // its fetching, by back-pressure
 	// StalledMs is how long the first unfinished event has kept the watermark
 	// where it is.
-	StalledMs  int64 `json:"stalledMs"`
+	StalledMs int64 `json:"stalledMs"`
+	// BehindMs is the age of the first unfinished event in hand, by the record's time:
+	// the lag in time. 0 if nothing is in hand.
+	BehindMs   int64 `json:"behindMs"`
 	ParkedKeys int64 `json:"parkedKeys"`
 	// Parked are the keys that have waited longest, at most 100.
 	Parked []ParkedKey `json:"parked"`
@@ -102,9 +105,12 @@ type ParkedKey struct {
 	// type that no handler here knows.
 	State     string `json:"state"`
 	WaitingMs int64  `json:"waitingMs"` // since the first failure
-	Attempts  int    `json:"attempts"`
-	Bytes     int64  `json:"bytes"`           // of the event and of those behind it
-	Error     string `json:"error,omitempty"` // of the last attempt, or of the dead letter's last write
+	// DueMs is how long the next attempt, or the next write of the dead letter, is
+	// away; 0 for a key that waits for something other than a time.
+	DueMs    int64  `json:"dueMs"`
+	Attempts int    `json:"attempts"`
+	Bytes    int64  `json:"bytes"`           // of the event and of those behind it
+	Error    string `json:"error,omitempty"` // of the last attempt, or of the dead letter's last write
 }
 
 // Inspect returns the state of the bus without asking a broker. It may be called
@@ -192,9 +198,12 @@ func inspectPartition(p *engine.PartitionSnapshot) PartitionInspection {
 		Records: p.Records, Lanes: p.Lanes, Running: p.Running, Beyond: p.Beyond, Paused: p.Paused,
 		StalledMs: p.OldestAge.Milliseconds(), ParkedKeys: p.ParkedKeys, Parked: []ParkedKey{},
 	}
+	if !p.Oldest.IsZero() {
+		look.BehindMs = max(time.Since(p.Oldest).Milliseconds(), 0)
+	}
 	for _, k := range p.Parked {
 		parked := ParkedKey{
-			Raw: k.Key, Offset: k.Offset, State: k.State, WaitingMs: k.Waiting.Milliseconds(),
+			Raw: k.Key, Offset: k.Offset, State: k.State, WaitingMs: k.Waiting.Milliseconds(), DueMs: k.Due.Milliseconds(),
 			Attempts: k.Attempts, Bytes: k.Queued, Error: k.Error,
 		}
 		if utf8.Valid(k.Key) {

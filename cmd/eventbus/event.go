@@ -15,6 +15,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 
 	"github.com/eventbus-go/eventbus"
+	safe "github.com/eventbus-go/eventbus/internal/visible"
 	"github.com/eventbus-go/eventbus/internal/wire"
 	"github.com/eventbus-go/eventbus/schema/untyped"
 	"github.com/eventbus-go/eventbus/transport"
@@ -222,9 +223,9 @@ func (s *seen) payload(whole bool) shown {
 	var b bytes.Buffer
 	switch {
 	case whole && json.Indent(&b, data, "  ", "  ") == nil:
-		return shown(visibleJSON(b.Bytes()))
+		return shown(safe.JSON(b.Bytes()))
 	case !whole && json.Compact(&b, data) == nil:
-		return shown(visibleJSON(b.Bytes()))
+		return shown(safe.JSON(b.Bytes()))
 	}
 	return visible(quoted(data))
 }

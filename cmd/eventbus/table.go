@@ -8,6 +8,8 @@ import (
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
+
+	safe "github.com/eventbus-go/eventbus/internal/visible"
 )
 
 // printTable writes rows under a header, in columns. Text is coloured only
@@ -45,7 +47,7 @@ func (a *app) encodeJSON(value any, indent string) error {
 	if err := encoder.Encode(value); err != nil {
 		return err
 	}
-	_, err := a.stdout.Write(visibleJSON(b.Bytes()))
+	_, err := a.stdout.Write(safe.JSON(b.Bytes()))
 	return err
 }
 
@@ -53,7 +55,7 @@ func (a *app) encodeJSON(value any, indent string) error {
 // its own, whatever else a terminal would obey is made visible.
 func (a *app) printDocument(document []byte) error {
 	if json.Valid(document) {
-		_, err := a.stdout.Write(visibleJSON(document))
+		_, err := a.stdout.Write(safe.JSON(document))
 		return err
 	}
 	_, err := fmt.Fprintln(a.stdout, string(visibleLines(string(document), "")))

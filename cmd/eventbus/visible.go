@@ -1,13 +1,13 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"reflect"
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
+
+	safe "github.com/eventbus-go/eventbus/internal/visible"
 )
 
 // Everyone who may write to a topic, or who answers in the place of a service,
@@ -21,31 +21,8 @@ import (
 type shown string
 
 // visible returns text with everything that is no graphic character written as an
-// escape of Go: \x1b, \n, \u202e. Bytes that are not UTF-8 are \x9b and so on.
-func visible(s string) shown {
-	if !strings.ContainsFunc(s, unsafe) && utf8.ValidString(s) {
-		return shown(s)
-	}
-	var b strings.Builder
-	for rest := s; rest != ""; {
-		r, size := utf8.DecodeRuneInString(rest)
-		switch {
-		case r == utf8.RuneError && size == 1:
-			fmt.Fprintf(&b, `\x%02x`, rest[0])
-		case unsafe(r):
-			b.WriteString(strings.Trim(strconv.QuoteRuneToASCII(r), "'"))
-		default:
-			b.WriteRune(r)
-		}
-		rest = rest[size:]
-	}
-	return shown(b.String())
-}
-
-// unsafe reports whether a terminal may do something else with r than draw it.
-// Graphic are letters, marks, numbers, punctuation, symbols and spaces: not the
-// controls, and not the invisible characters that format text.
-func unsafe(r rune) bool { return !strconv.IsGraphic(r) }
+// escape of Go, as package visible does.
+func visible(s string) shown { return shown(safe.Text(s)) }
 
 // visibleLines makes each line of a text visible, and begins all but the first with
 // an indent, so that no line can pass for one of the program's own.
@@ -56,34 +33,6 @@ func visibleLines(s, indent string) shown {
 	}
 	return shown(strings.Join(lines, "\n"+indent))
 }
-
-// visibleJSON replaces in a JSON text what a terminal obeys by JSON's own escapes:
-// programs read the same text. Line breaks and tabs are between its values alone.
-func visibleJSON(text []byte) []byte {
-	if !bytes.ContainsFunc(text, obeyed) && utf8.Valid(text) {
-		return text
-	}
-	b := make([]byte, 0, len(text)+16)
-	for len(text) > 0 {
-		r, size := utf8.DecodeRune(text)
-		switch {
-		case r == utf8.RuneError && size == 1:
-			b = append(b, `\ufffd`...) // as readers of JSON take such a byte
-		case obeyed(r) && r > 0xffff:
-			r -= 0x10000
-			b = fmt.Appendf(b, `\u%04x\u%04x`, 0xd800+r>>10, 0xdc00+r&0x3ff)
-		case obeyed(r):
-			b = fmt.Appendf(b, `\u%04x`, r)
-		default:
-			b = append(b, text[:size]...)
-		}
-		text = text[size:]
-	}
-	return b
-}
-
-// obeyed is unsafe for JSON, whose line breaks and tabs are its form.
-func obeyed(r rune) bool { return r != '\n' && r != '\t' && unsafe(r) }
 
 // visibleValues makes values visible that are to be printed. Numbers stay what
 // they are, so that formats apply to them.

@@ -23,6 +23,7 @@ import (
 
 	"github.com/eventbus-go/eventbus/catalog"
 	"github.com/eventbus-go/eventbus/internal/letter"
+	safe "github.com/eventbus-go/eventbus/internal/visible"
 	"github.com/eventbus-go/eventbus/kafka"
 	"github.com/eventbus-go/eventbus/kafkatest"
 	"github.com/eventbus-go/eventbus/transport"
@@ -51,7 +52,7 @@ func TestVisible(t *testing.T) {
 	}
 	painted := (&app{colour: true}).paint(hostile, text.FgRed)
 	inside := strings.TrimSuffix(strings.TrimPrefix(string(painted), "\x1b[31m"), "\x1b[0m")
-	if inside == string(painted) || strings.ContainsFunc(inside, unsafe) {
+	if inside == string(painted) || strings.ContainsFunc(inside, safe.Hidden) {
 		t.Errorf("in colour it is %q", painted)
 	}
 }
@@ -63,12 +64,12 @@ func TestVisibleJSON(t *testing.T) {
 		t.Fatal(err)
 	}
 	var back string
-	out := visibleJSON(plain)
+	out := safe.JSON(plain)
 	if err := json.Unmarshal(out, &back); err != nil || back != hostile {
 		t.Errorf("%v, %q", err, back)
 	}
 	inert(t, "JSON", string(out))
-	if got := string(visibleJSON([]byte("\"\x9b\"\n"))); got != "\"\\ufffd\"\n" {
+	if got := string(safe.JSON([]byte("\"\x9b\"\n"))); got != "\"\\ufffd\"\n" {
 		t.Errorf("a stray byte becomes %q", got)
 	}
 }
@@ -77,7 +78,7 @@ func TestVisibleJSON(t *testing.T) {
 // was forged.
 func inert(t *testing.T, what, output string) {
 	t.Helper()
-	if i := strings.IndexFunc(output, obeyed); i >= 0 || !utf8.ValidString(output) {
+	if i := strings.IndexFunc(output, safe.Obeyed); i >= 0 || !utf8.ValidString(output) {
 		t.Errorf("%s: a terminal obeys this:\n%q", what, output)
 	}
 	for line := range strings.Lines(output) {

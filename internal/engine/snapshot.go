@@ -70,6 +70,7 @@ type ParkedSnapshot struct {
 	Offset   int64
 	State    string
 	Waiting  time.Duration
+	Due      time.Duration // until the next attempt, or the dead letter's next write; 0 if it waits for something else
 	Attempts int
 	Queued   int64  // bytes waiting in the lane
 	Error    string // of the last attempt, or of the dead letter's last write
@@ -207,6 +208,9 @@ func (l *lane) snapshot() ParkedSnapshot {
 	s := ParkedSnapshot{
 		Key: it.record.Key, Offset: it.record.Offset, State: l.state.String(),
 		Waiting: time.Since(l.since), Queued: l.bytes,
+	}
+	if l.wait != nil && !l.wait.at.IsZero() {
+		s.Due = max(time.Until(l.wait.at), 0)
 	}
 	if f := it.retry; f != nil {
 		s.Attempts = f.attempts

@@ -1,0 +1,71 @@
+"use strict";
+// What pages do beyond HTML: they stay live, and a link with a token after # logs in. All works without it.
+
+const policy = self.trustedTypes ? trustedTypes.createPolicy("eventbus", { createHTML: text => text }) : { createHTML: text => text };
+
+// swap puts a fragment in the place of the one with its id. What the user does in there stays: the focus by id, what is
+// open, and a field that is being filled in, for which the fragment waits.
+function swap(text) {
+  const template = document.createElement("template");
+  template.innerHTML = policy.createHTML(text);
+  const next = template.content.firstElementChild;
+  const now = next && document.getElementById(next.id);
+  if (!now || now.isEqualNode(next)) return;
+  const focus = now.contains(document.activeElement) ? document.activeElement : null;
+  if (focus && focus.matches("input:not([type=hidden]), select, textarea")) {
+    focus.addEventListener("blur", () => setTimeout(swap, 0, text), { once: true });
+    return;
+  }
+  for (const open of now.querySelectorAll("details[open][id]")) {
+    const same = [...next.querySelectorAll("details[id]")].find(d => d.id === open.id);
+    if (same) same.open = true;
+  }
+  const scrolled = [...now.querySelectorAll(".wide")].map(w => w.scrollLeft);
+  now.replaceWith(next);
+  next.querySelectorAll(".wide").forEach((w, i) => { w.scrollLeft = scrolled[i] || 0; });
+  if (focus && focus.id) document.getElementById(focus.id)?.focus({ preventScroll: true });
+}
+
+// follow keeps one stream open while the page is seen.
+function follow(address) {
+  const shown = document.getElementById("live");
+  let stream;
+  const say = text => { if (shown && shown.textContent !== text) shown.textContent = text; };
+  const open = () => {
+    if (stream) return;
+    stream = new EventSource(address);
+    stream.addEventListener("open", () => say("live"));
+    stream.addEventListener("error", () => {
+      say("not live: reconnecting");
+      if (stream && stream.readyState === EventSource.CLOSED) {
+        close();
+        setTimeout(() => { if (!document.hidden) open(); }, 5000);
+      }
+    });
+    stream.addEventListener("fragment", event => {
+      swap(event.data);
+      document.body.dataset.updates = String(1 + Number(document.body.dataset.updates || 0));
+    });
+    stream.addEventListener("end", () => say("the console is being stopped"));
+  };
+  const close = () => {
+    stream?.close();
+    stream = undefined;
+  };
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) { close(); say("paused while hidden"); } else open();
+  });
+  addEventListener("pagehide", close);
+  addEventListener("pageshow", event => { if (event.persisted) open(); });
+  if (!document.hidden) open();
+}
+
+// What follows # stays in the browser: no server, proxy or log sees the token, and the address is cleared at once.
+const form = document.getElementById("login");
+if (form && location.hash.length > 1) {
+  form.elements.token.value = decodeURIComponent(location.hash.slice(1));
+  history.replaceState(null, "", location.pathname + location.search);
+  form.requestSubmit();
+}
+if (document.body.dataset.live) follow(document.body.dataset.live);
+document.documentElement.dataset.script = "on";

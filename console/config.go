@@ -1,0 +1,167 @@
+package console
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/catalog"
+	"github.com/eventbus-go/eventbus/internal/naming"
+	"github.com/eventbus-go/eventbus/kafka"
+	"github.com/eventbus-go/eventbus/secret"
+)
+
+// Config says what a console shows, and to whom. At least one of Bus, Members and
+// Cluster is required.
+type Config struct {
+	// Bus is the bus of this process.
+	Bus *eventbus.Bus
+	// Members are the admin handlers of other processes; see package admin.
+	Members []Member
+	// Cluster is asked for what members don't know: groups without members, dead
+	// letters, the stories of events, the brokers. The caller closes it after the
+	// console.
+	Cluster *kafka.Transport
+	// Environment, such as Production, whose topics alone are shown; empty for all.
+	// It is that of the bus where there is one.
+	Environment string
+	// Catalog is what topics are declared to be. Where it is nil, the members' own
+	// catalogues are shown; else the difference to it as well.
+	Catalog *catalog.Document
+	// Outbox is asked for the state of an outbox's relays; nil without one.
+	Outbox Outbox
+	// Checks are the findings of a doctor beside those of the console itself; nil
+	// adds none.
+	Checks func(context.Context) []Finding
+
+	// Tokens are those that users identify themselves with. Without any, only this
+	// machine may ask, by a loopback address: everyone who has an account on it.
+	Tokens []Token
+	// Hosts are the names by which users reach the console, without ports, beside the
+	// loopback ones. A request that names another is refused. Without any, one with
+	// Tokens takes every name.
+	Hosts []string
+	// Session is how long a user stays logged in. Default 12 h.
+	Session time.Duration
+	// ReadOnly refuses every order.
+	ReadOnly bool
+	// ShowData shows the data of events: those whose type the catalogue knows, without
+	// the fields that are tagged as personal.
+	ShowData bool
+
+	// Title is shown on every page. Default: the service of the bus, or the environment.
+	Title string
+	// Location is the time zone of the times that are shown. Default time.Local.
+	Location *time.Location
+	// Logger receives every order with who gave it and why, and failed logins. Nil
+	// discards them.
+	Logger *slog.Logger
+}
+
+// Member is a process that serves package admin's handler.
+type Member struct {
+	// URL of the handler, http://host:port or https://…
+	URL string
+	// Token is sent to it as a bearer token. It is not sent over plain http except to
+	// this machine: New refuses that.
+	Token secret.Value
+}
+
+// Token is what a user shows to be let in, and the name by which the log knows them.
+type Token struct {
+	Name  string
+	Value secret.Value
+}
+
+// Validate returns an error that names every wrong field, or nil. It shows no token.
+func (c *Config) Validate() error {
+	var wrong []error
+	add := func(format string, args ...any) { wrong = append(wrong, fmt.Errorf("console: "+format, args...)) }
+	if c.Bus == nil && c.Cluster == nil && len(c.Members) == 0 {
+		add("nothing to show: set Bus, Members or Cluster")
+	}
+	for _, m := range c.Members {
+		if err := m.validate(); err != nil {
+			wrong = append(wrong, err)
+		}
+	}
+	if c.Environment != "" {
+		if _, err := naming.Environment(c.Environment); err != nil {
+			add("Environment: %w", err)
+		}
+	}
+	names := map[string]bool{}
+	for i, t := range c.Tokens {
+		switch {
+		case t.Name == "" || names[t.Name]:
+			add("Tokens[%d]: %q is no name of its own: the log tells users apart by it", i, t.Name)
+		case t.Value.IsZero():
+			add("Tokens[%d]: %s has no token, which would admit everyone", i, t.Name)
+		}
+		names[t.Name] = true
+	}
+	for _, h := range c.Hosts {
+		if h == "" || strings.ContainsAny(h, "/ ") || strings.Contains(h, ":") && net.ParseIP(h) == nil {
+			add("Hosts: %q is no host name: write it without scheme and port", h)
+		}
+	}
+	if c.Session < 0 {
+		add("Session: %v is negative", c.Session)
+	}
+	return errors.Join(wrong...)
+}
+
+func (m *Member) validate() error {
+	u, err := url.Parse(m.URL)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return fmt.Errorf("console: member %q: write http://host:port or https://host:port", m.URL)
+	}
+	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return fmt.Errorf("console: member %s: the address is shown on pages: leave out users, queries and fragments, and give the token by Token", u.Redacted())
+	}
+	if u.Scheme == "http" && !m.Token.IsZero() && !loopback(u.Hostname()) {
+		return fmt.Errorf("console: member %s: the token is not sent over plain http, where it could be read: use https, or a tunnel to this machine", m.URL)
+	}
+	return nil
+}
+
+// withDefaults returns the configuration with defaults in place of zero fields.
+func (c Config) withDefaults() Config {
+	if c.Session == 0 {
+		c.Session = 12 * time.Hour
+	}
+	if c.Location == nil {
+		c.Location = time.Local
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Bus != nil {
+		declared := c.Bus.Operator().Declarations()
+		if c.Environment == "" {
+			c.Environment = declared.Environment
+		}
+		if c.Title == "" {
+			c.Title = declared.Service
+		}
+	}
+	if c.Title == "" {
+		c.Title = c.Environment
+	}
+	if c.Title == "" {
+		c.Title = "event bus"
+	}
+	return c
+}
+
+// loopback reports whether a host is certainly this machine.
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback() || strings.EqualFold(host, "localhost")
+}

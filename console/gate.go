@@ -1,0 +1,218 @@
+package console
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// policy allows a page nothing but its own script, style and pictures, and no text
+// to become markup except by the one function that is named in it.
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
+	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types eventbus"
+
+// gate decides who may ask. It is package admin's rules, with a form and a cookie in
+// the place of the bearer token, which a browser can't send by itself.
+type gate struct {
+	config *Config
+	cookie string
+
+	mu       sync.Mutex
+	sessions map[[32]byte]session // by the hash of the cookie's value
+	tries    map[string]*tries    // by the address that they come from
+}
+
+type session struct {
+	who   string
+	until time.Time
+}
+
+// tries counts failed logins of an address since a time.
+type tries struct {
+	failed int
+	since  time.Time
+}
+
+// Bounds of logins. What is beyond them is forgotten, oldest first, or refused.
+const (
+	maxSessions = 1000
+	maxTries    = 5 // failed ones a minute, of one address
+	tryWindow   = time.Minute
+	maxAddress  = 1000
+	maxBody     = 64 << 10
+)
+
+func newGate(config *Config) *gate {
+	// Cookies are not told apart by ports: two consoles on one host must not take
+	// each other's.
+	var name [4]byte
+	_, _ = rand.Read(name[:])
+	return &gate{
+		config: config, cookie: "eventbus-console-" + hex.EncodeToString(name[:]),
+		sessions: make(map[[32]byte]session), tries: make(map[string]*tries),
+	}
+}
+
+// guard sets the headers of every answer, and answers requests itself that may not
+// ask.
+func (g *gate) guard(next http.Handler) http.Handler {
+	origin := http.NewCrossOriginProtection()
+	origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		refuse(w, http.StatusForbidden, "a web page of another origin may not give orders")
+	}))
+	next = origin.Handler(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", policy)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer") // paths hold keys of events
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Cache-Control", "no-store")
+		if !g.known(r) {
+			refuse(w, http.StatusForbidden, "the console is not served under this host name: it takes loopback names, and those of Hosts")
+			return
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		open := r.URL.Path == "/login" || strings.HasPrefix(r.URL.Path, "/static/")
+		switch {
+		case len(g.config.Tokens) == 0 && !here(r):
+			refuse(w, http.StatusForbidden, "there is no token, so only this machine may ask, by a loopback address")
+		case len(g.config.Tokens) > 0 && !open && g.who(r) == "" && r.Method == http.MethodGet && strings.HasPrefix(r.Header.Get("Accept"), "text/html"):
+			http.Redirect(w, r, "login?next="+wanted(r), http.StatusSeeOther)
+		case len(g.config.Tokens) > 0 && !open && g.who(r) == "":
+			refuse(w, http.StatusUnauthorized, "log in first")
+		case g.config.ReadOnly && r.Method == http.MethodPost && r.URL.Path != "/login" && r.URL.Path != "/logout":
+			refuse(w, http.StatusForbidden, "this console is read-only")
+		default:
+			next.ServeHTTP(w, r)
+		}
+	})
+}
+
+// known reports whether a request names a host under which the console is served. A
+// page of another site can have its own host name resolve to this address.
+func (g *gate) known(r *http.Request) bool {
+	host := r.Host
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.Trim(host, "[]")
+	if loopback(host) || len(g.config.Hosts) == 0 && len(g.config.Tokens) > 0 {
+		return true
+	}
+	return slices.ContainsFunc(g.config.Hosts, func(h string) bool { return strings.EqualFold(h, host) })
+}
+
+// forwarding are the headers by which proxies say for whom they ask.
+var forwarding = []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip", "Via"}
+
+// here reports whether a request was made on this machine. A proxy on this machine
+// asks for another, so its requests do not count.
+func here(r *http.Request) bool {
+	for _, name := range forwarding {
+		if _, forwarded := r.Header[name]; forwarded {
+			return false
+		}
+	}
+	return loopback(address(r))
+}
+
+// address returns where a request comes from, without the port.
+func address(r *http.Request) string {
+	host, _, _ := net.SplitHostPort(r.RemoteAddr)
+	return host
+}
+
+// who returns the name of the user who asks, and "" for one who is not logged in.
+func (g *gate) who(r *http.Request) string {
+	if len(g.config.Tokens) == 0 {
+		return "this machine"
+	}
+	cookie, err := r.Cookie(g.cookie)
+	if err != nil {
+		return ""
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	s := g.sessions[sha256.Sum256([]byte(cookie.Value))]
+	if time.Now().After(s.until) {
+		return ""
+	}
+	return s.who
+}
+
+// enter returns the name of a token's owner, "" if nobody has it, and whether the
+// address has tried too often, in which case the token was not looked at.
+func (g *gate) enter(token, from string) (who string, often bool, err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := time.Now()
+	t := g.tries[from]
+	if t == nil || now.Sub(t.since) > tryWindow {
+		t = &tries{since: now}
+	}
+	if t.failed >= maxTries {
+		return "", true, nil
+	}
+	got := sha256.Sum256([]byte(token))
+	for _, named := range g.config.Tokens {
+		right, e := named.Value.Reveal()
+		if e != nil {
+			err = e
+			continue
+		}
+		// Hashes have one length, and every token is compared: the time that this
+		// takes tells nothing.
+		want := sha256.Sum256([]byte(right))
+		if subtle.ConstantTimeCompare(got[:], want[:]) == 1 && right != "" {
+			who = named.Name
+		}
+	}
+	if who != "" {
+		return who, false, nil
+	}
+	t.failed++
+	if len(g.tries) >= maxAddress {
+		clear(g.tries) // many addresses: bounded memory comes first
+	}
+	g.tries[from] = t
+	return "", false, err
+}
+
+// open begins a session and returns its secret.
+func (g *gate) open(who string) string {
+	id := rand.Text()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := time.Now()
+	oldest := [32]byte{}
+	for key, s := range g.sessions {
+		if now.After(s.until) {
+			delete(g.sessions, key)
+		} else if old, ok := g.sessions[oldest]; !ok || s.until.Before(old.until) {
+			oldest = key
+		}
+	}
+	if len(g.sessions) >= maxSessions {
+		delete(g.sessions, oldest)
+	}
+	g.sessions[sha256.Sum256([]byte(id))] = session{who, now.Add(g.config.Session)}
+	return id
+}
+
+// shut ends the session of a request.
+func (g *gate) shut(r *http.Request) {
+	if cookie, err := r.Cookie(g.cookie); err == nil {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		delete(g.sessions, sha256.Sum256([]byte(cookie.Value)))
+	}
+}

@@ -1,0 +1,132 @@
+package console
+
+import (
+	"sync"
+	"time"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// The history is kept in steps: memory depends on the number of groups and members,
+// not on how often somebody looks.
+const (
+	stepLength = 5 * time.Second
+	steps      = 120 // ten minutes
+	carried    = 3   // steps that a figure stands for, since idle members are asked seldom
+	maxGroups  = 1000
+)
+
+// history has the figures of the last minutes, by group.
+type history struct {
+	mu     sync.Mutex
+	groups map[string]*record
+}
+
+// record is the history of a group, by member.
+type record struct{ members map[int]*series }
+
+// series is what one member said of one group.
+type series struct {
+	points [steps]point
+	// total counts what was finished since the member was first asked, and finished
+	// has where each partition was.
+	total    int64
+	finished map[transport.Partition]int64
+}
+
+// point is a series at one step.
+type point struct {
+	step        int64 // since 1970; 0 for no point
+	at          time.Time
+	lag, parked int64
+	behind      time.Duration
+	total       int64
+}
+
+// add notes what a member says.
+func (h *history) add(member int, seen *eventbus.Inspection, now time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for i := range seen.Groups {
+		g := &seen.Groups[i]
+		r := h.groups[g.Name]
+		if r == nil {
+			if len(h.groups) >= maxGroups {
+				continue
+			}
+			r = &record{members: make(map[int]*series)}
+			h.groups[g.Name] = r
+		}
+		s := r.members[member]
+		if s == nil {
+			s = &series{}
+			r.members[member] = s
+		}
+		s.add(g, now)
+	}
+}
+
+func (s *series) add(g *eventbus.GroupInspection, now time.Time) {
+	p := point{step: now.UnixNano() / int64(stepLength), at: now, parked: g.ParkedKeys}
+	finished := make(map[transport.Partition]int64, len(g.Partitions))
+	for i := range g.Partitions {
+		at := &g.Partitions[i]
+		p.lag += max(at.Lag, 0)
+		p.behind = max(p.behind, time.Duration(at.BehindMs)*time.Millisecond)
+		id := transport.Partition{Topic: at.Topic, Partition: at.Partition}
+		finished[id] = at.Watermark + at.Beyond
+		// A partition that has just come begins at its commit: what was finished
+		// before is another member's.
+		if before, had := s.finished[id]; had {
+			s.total += max(finished[id]-before, 0)
+		}
+	}
+	s.finished, p.total = finished, s.total
+	s.points[p.step%steps] = p
+}
+
+// figures are the history of a group over all members, oldest first.
+type figures struct {
+	Lag, Parked, Behind, Rate []float64 // Behind in seconds, Rate in events a second
+}
+
+// of returns the history of a group until now.
+func (h *history) of(group string, now time.Time) (f figures) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r := h.groups[group]
+	if r == nil {
+		return f
+	}
+	last := now.UnixNano() / int64(stepLength)
+	for step := last - steps + 1; step <= last; step++ {
+		var lag, parked, behind, rate float64
+		known := false
+		for _, s := range r.members {
+			p := s.until(step)
+			if p == nil {
+				continue
+			}
+			known = true
+			lag, parked, behind = lag+float64(p.lag), parked+float64(p.parked), max(behind, p.behind.Seconds())
+			if before := s.until(p.step - 1); before != nil && p.at.After(before.at) {
+				rate += float64(p.total-before.total) / p.at.Sub(before.at).Seconds()
+			}
+		}
+		if known {
+			f.Lag, f.Parked, f.Behind, f.Rate = append(f.Lag, lag), append(f.Parked, parked), append(f.Behind, behind), append(f.Rate, rate)
+		}
+	}
+	return f
+}
+
+// until returns the point that stands for a step: its own, or one shortly before.
+func (s *series) until(step int64) *point {
+	for back := range int64(carried) {
+		if p := &s.points[(step-back)%steps]; p.step == step-back && p.step > 0 {
+			return p
+		}
+	}
+	return nil
+}

@@ -1,0 +1,165 @@
+package console
+
+import (
+	"cmp"
+	"context"
+	"encoding/base64"
+	"hash/fnv"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/eventbus-go/eventbus"
+)
+
+// keysView is the page of parked keys, the longest wait first.
+type keysView struct {
+	Group, Topic, Find string
+	Groups             []string
+	Keys               []parkedKey
+	Total              int64 // that match
+	Unseen             int64
+	Page, Pages        int
+	Before, After      string // addresses of the pages beside this one
+}
+
+// parkedKey is a parked key with where it is.
+type parkedKey struct {
+	*eventbus.ParkedKey
+	ID        string // of the row
+	Member    string
+	Group     string
+	Topic     string
+	Partition int32
+	Waits     string
+	Holds     bool // it keeps its partition's watermark
+	Skip      bool // Skip takes it
+}
+
+// Encoded returns the key for a form; Has reports whether there is one.
+func (k *parkedKey) Encoded() string { return base64.RawURLEncoding.EncodeToString(k.Raw) }
+
+// Has reports whether the event has a key.
+func (k *parkedKey) Has() bool { return k.Raw != nil }
+
+// Story leads to what else happened to the key.
+func (k *parkedKey) Story() string {
+	return "story?" + url.Values{"by": {"key"}, "what64": {k.Encoded()}, "topic": {k.Topic}}.Encode()
+}
+
+// perPage is how many rows a page of a list has.
+const perPage = 100
+
+func (c *Console) keys(ctx context.Context, r *http.Request) (any, error) {
+	q := r.URL.Query()
+	v := &keysView{Group: q.Get("group"), Topic: q.Get("topic"), Find: q.Get("find")}
+	var all []parkedKey
+	for _, m := range c.watch.look(ctx) {
+		if m.Seen == nil || m.Silent() {
+			continue
+		}
+		for i := range m.Seen.Groups {
+			g := &m.Seen.Groups[i]
+			if !slices.Contains(v.Groups, g.Name) {
+				v.Groups = append(v.Groups, g.Name)
+			}
+			if v.Group == "" || v.Group == g.Name {
+				all = v.collect(all, m.Member, g)
+			}
+		}
+	}
+	slices.Sort(v.Groups)
+	slices.SortStableFunc(all, func(x, y parkedKey) int {
+		return cmp.Or(cmp.Compare(y.WaitingMs/1000, x.WaitingMs/1000), cmp.Compare(x.Topic, y.Topic), cmp.Compare(x.Partition, y.Partition), cmp.Compare(x.Offset, y.Offset))
+	})
+	v.Total = int64(len(all))
+	v.Pages = max((len(all)+perPage-1)/perPage, 1)
+	v.Page, _ = strconv.Atoi(q.Get("page"))
+	v.Page = min(max(v.Page, 1), v.Pages)
+	v.Keys = all[min((v.Page-1)*perPage, len(all)):min(v.Page*perPage, len(all))]
+	for i := range v.Keys {
+		v.Keys[i].finish()
+	}
+	at := func(page int) string {
+		q := url.Values{"group": {v.Group}, "topic": {v.Topic}, "find": {v.Find}, "page": {strconv.Itoa(page)}}
+		return "keys?" + q.Encode()
+	}
+	if v.Page > 1 {
+		v.Before = at(v.Page - 1)
+	}
+	if v.Page < v.Pages {
+		v.After = at(v.Page + 1)
+	}
+	return v, nil
+}
+
+// collect adds the parked keys of a group that the view is about.
+func (v *keysView) collect(all []parkedKey, member string, g *eventbus.GroupInspection) []parkedKey {
+	for k := range g.Partitions {
+		p := &g.Partitions[k]
+		if v.Topic != "" && p.Topic != v.Topic {
+			continue
+		}
+		v.Unseen += p.ParkedKeys - int64(len(p.Parked)) // an inspection has the first hundred
+		for n := range p.Parked {
+			key := &p.Parked[n]
+			if v.Find != "" && !strings.Contains(string(key.Raw), v.Find) && !strings.Contains(key.Error, v.Find) {
+				continue
+			}
+			all = append(all, parkedKey{
+				ParkedKey: key, Member: member, Group: g.Name, Topic: p.Topic, Partition: p.Partition, Holds: key.Offset == p.Watermark,
+			})
+		}
+	}
+	return all
+}
+
+// finish sets what is made of the rest, for the rows that are shown.
+func (k *parkedKey) finish() {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(k.Group + "\x00" + k.Topic + "\x00" + strconv.Itoa(int(k.Partition)) + "\x00" + strconv.FormatInt(k.Offset, 10)))
+	k.ID = "k" + strconv.FormatUint(h.Sum64(), 36)
+	k.Waits = waitsFor(k.State, k.Attempts, k.DueMs)
+	k.Skip = k.State == "held" || k.State == "awaiting dead letter"
+}
+
+// membersView is the page of members.
+type membersView struct {
+	Members []memberRow
+	Alone   bool
+	Outside []outsideGroup
+}
+
+// memberRow is a member and when it was last heard.
+type memberRow struct {
+	sighting
+	Ago        string // since it was heard; empty while it answers
+	Groups     int
+	Partitions int
+	Parked     int64
+}
+
+func (c *Console) membersPage(ctx context.Context, _ *http.Request) (any, error) {
+	v := &membersView{Alone: len(c.config.Members) == 0 && c.config.Bus != nil}
+	for _, s := range c.watch.look(ctx) {
+		row := memberRow{sighting: s}
+		if s.Silent() && !s.Heard.IsZero() {
+			row.Ago = span(time.Since(s.Heard))
+		}
+		if s.Seen != nil {
+			row.Groups = len(s.Seen.Groups)
+			for i := range s.Seen.Groups {
+				row.Partitions += len(s.Seen.Groups[i].Partitions)
+				row.Parked += s.Seen.Groups[i].ParkedKeys
+			}
+		}
+		v.Members = append(v.Members, row)
+	}
+	if c.cluster != nil {
+		v.Outside = c.cluster.overview(ctx).groups
+	}
+	return v, nil
+}

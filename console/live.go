@@ -1,0 +1,92 @@
+package console
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/eventbus-go/eventbus/internal/visible"
+)
+
+const (
+	liveEvery = time.Second
+	// liveFor bounds a stream: the browser opens another, so that what a proxy or a
+	// sleeping machine left behind does not stay.
+	liveFor   = 10 * time.Minute
+	liveWrite = 10 * time.Second // for a reader that takes nothing
+)
+
+// stream sends the fragments of a page when their bytes have changed, at most once a
+// second, until the page is closed, the console is, or the session ends.
+func (c *Console) stream(w http.ResponseWriter, r *http.Request, p *page) {
+	select {
+	case c.streams <- struct{}{}:
+		defer func() { <-c.streams }()
+	default:
+		refuse(w, http.StatusServiceUnavailable, "too many pages are open")
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), liveFor)
+	defer cancel()
+	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("X-Accel-Buffering", "no") // nginx would keep fragments back
+	control := http.NewResponseController(w)
+	sent := make(map[string][]byte, len(p.fragments))
+	tick := time.NewTicker(liveEvery)
+	defer tick.Stop()
+	for {
+		data, err := p.data(ctx, r)
+		_ = control.SetWriteDeadline(time.Now().Add(liveWrite)) // some writers have none
+		if err == nil {
+			err = c.send(w, r, p, data, sent)
+		}
+		if err != nil || control.Flush() != nil || c.gate.who(r) == "" {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-c.ended:
+			_, _ = w.Write([]byte("event: end\ndata: the console is being stopped\n\n"))
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// send writes the fragments that have changed.
+func (c *Console) send(w http.ResponseWriter, r *http.Request, p *page, data any, sent map[string][]byte) error {
+	f := c.frame(r, p)
+	f.Data = data
+	c.fill(r, f)
+	changed := false
+	for _, name := range p.fragments {
+		var b bytes.Buffer
+		if err := templates[p.name].ExecuteTemplate(&b, name, f); err != nil {
+			c.config.Logger.Error("console: a fragment can't be made", "page", p.name, "error", err)
+			return err
+		}
+		text := bytes.TrimSpace(visible.Markup(b.Bytes()))
+		if bytes.Equal(text, sent[name]) {
+			continue
+		}
+		sent[name], changed = text, true
+		if err := event(w, "fragment", text); err != nil {
+			return err
+		}
+	}
+	if !changed {
+		// A comment: proxies close what is silent, and a peer that is gone shows.
+		_, err := w.Write([]byte(": \n\n"))
+		return err
+	}
+	return nil
+}
+
+// event writes a server-sent event.
+func event(w http.ResponseWriter, name string, data []byte) error {
+	text := append([]byte("event: "+name+"\ndata: "), bytes.ReplaceAll(data, []byte("\n"), []byte("\ndata: "))...)
+	_, err := w.Write(append(text, "\n\n"...))
+	return err
+}

@@ -1,0 +1,70 @@
+package console
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// askLogin shows the form.
+func (c *Console) askLogin(w http.ResponseWriter, r *http.Request) {
+	c.render(w, r, http.StatusOK, "login", &frame{Page: "login", Title: "Log in", Data: loginView{Next: after(r.URL.Query().Get("next"))}})
+}
+
+// loginView is the form, with what was wrong with the last try.
+type loginView struct{ Next, Wrong string }
+
+// login takes a token and answers with the cookie.
+func (c *Console) login(w http.ResponseWriter, r *http.Request) {
+	if err := r.ParseForm(); err != nil {
+		refuse(w, http.StatusBadRequest, "the form can't be read")
+		return
+	}
+	next := after(r.PostForm.Get("next"))
+	who, often, err := c.gate.enter(strings.TrimSpace(r.PostForm.Get("token")), address(r))
+	wrong, status := "", http.StatusUnauthorized
+	switch {
+	case often:
+		wrong, status = "Too many wrong tokens from this address: wait a minute.", http.StatusTooManyRequests
+	case who == "" && err != nil:
+		c.config.Logger.Error("console: a token can't be read", "error", err)
+		wrong, status = "A token can't be read here; the log says why.", http.StatusInternalServerError
+	case who == "":
+		wrong = "No such token."
+	}
+	if wrong != "" {
+		c.config.Logger.Warn("console: login refused", "from", address(r), "status", status)
+		c.render(w, r, status, "login", &frame{Page: "login", Title: "Log in", Data: loginView{next, wrong}})
+		return
+	}
+	c.config.Logger.Info("console: login", "who", who, "from", address(r))
+	// Without a path the cookie goes to the console alone, under any prefix.
+	http.SetCookie(w, &http.Cookie{
+		Name: c.gate.cookie, Value: c.gate.open(who), MaxAge: int(c.config.Session.Seconds()),
+		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https",
+	})
+	http.Redirect(w, r, next, http.StatusSeeOther)
+}
+
+// logout ends the session.
+func (c *Console) logout(w http.ResponseWriter, r *http.Request) {
+	c.gate.shut(r)
+	http.Redirect(w, r, "login", http.StatusSeeOther)
+}
+
+// wanted returns where a request was going, for the query of another address.
+func wanted(r *http.Request) string {
+	return url.QueryEscape(strings.TrimPrefix(r.URL.Path, "/") + "?" + r.URL.RawQuery)
+}
+
+// after returns an address to go to after a form. Only a page of the console is one.
+func after(next string) string {
+	u, err := url.Parse(next)
+	if err != nil || u.IsAbs() || u.Host != "" || u.Opaque != "" || strings.ContainsAny(u.Path, `/\`) {
+		return "./"
+	}
+	if u.Path == "" {
+		u.Path = "./"
+	}
+	return u.String()
+}

@@ -1,0 +1,163 @@
+package console
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/catalog"
+)
+
+// local is the bus of this process.
+type local struct{ bus *eventbus.Bus }
+
+func (local) name() string { return "this process" }
+
+func (l local) inspect(context.Context) (*eventbus.Inspection, error) {
+	seen := l.bus.Operator().Inspect()
+	return &seen, nil
+}
+
+func (l local) catalog(context.Context) (*catalog.Document, error) { return catalog.OfBus(l.bus) }
+
+func (l local) order(_ context.Context, o *order) error {
+	operator := l.bus.Operator()
+	switch o.Do {
+	case "unpark":
+		return operator.Unpark(o.Group, o.Topic, o.Partition, o.Key)
+	case "skip":
+		return operator.Skip(o.Group, o.Topic, o.Partition, o.Offset)
+	case "pause":
+		return operator.Pause(o.Group, o.Subscription)
+	case "resume":
+		return operator.Resume(o.Group, o.Subscription)
+	}
+	return fmt.Errorf("there is no order %q", o.Do)
+}
+
+// Bounds of what a member may answer. Anyone may serve at its address.
+const (
+	maxInspection = 64 << 20
+	maxCatalog    = 32 << 20
+	maxRefusal    = 4 << 10
+)
+
+// remote is the admin handler of another process.
+type remote struct {
+	Member
+	client *http.Client
+}
+
+// newRemote returns a member by its address. It follows no redirect: the token is for
+// the address that was configured, and a redirect could lead it elsewhere.
+func newRemote(m Member) *remote {
+	m.URL = strings.TrimSuffix(m.URL, "/")
+	return &remote{m, &http.Client{
+		Timeout:       30 * time.Second,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+}
+
+func (m *remote) name() string { return m.URL }
+
+func (m *remote) inspect(ctx context.Context) (*eventbus.Inspection, error) {
+	seen := new(eventbus.Inspection)
+	body, err := m.ask(ctx, http.MethodGet, "/groups", nil, maxInspection)
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(body, seen); err != nil {
+		return nil, fmt.Errorf("the answer is no inspection of a bus: %w", err)
+	}
+	return seen, nil
+}
+
+func (m *remote) catalog(ctx context.Context) (*catalog.Document, error) {
+	body, err := m.ask(ctx, http.MethodGet, "/catalog", nil, maxCatalog)
+	if err != nil {
+		return nil, err
+	}
+	return catalog.Read(bytes.NewReader(body))
+}
+
+func (m *remote) order(ctx context.Context, o *order) error {
+	var body any
+	switch o.Do {
+	case "unpark":
+		body = map[string]any{"topic": o.Topic, "partition": o.Partition, "keyBase64": append([]byte{}, o.Key...)}
+	case "skip":
+		body = map[string]any{"topic": o.Topic, "partition": o.Partition, "offset": o.Offset}
+	case "pause", "resume":
+		body = map[string]any{"subscription": o.Subscription}
+	default:
+		return fmt.Errorf("there is no order %q", o.Do)
+	}
+	text, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	_, err = m.ask(ctx, http.MethodPost, "/groups/"+url.PathEscape(o.Group)+"/"+o.Do, text, maxRefusal)
+	return err
+}
+
+// ask sends a request and returns its answer, of at most so many bytes.
+func (m *remote) ask(ctx context.Context, method, path string, body []byte, most int64) ([]byte, error) {
+	r, err := http.NewRequestWithContext(ctx, method, m.URL+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	if body != nil {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	if !m.Token.IsZero() {
+		token, err := m.Token.Reveal()
+		if err != nil {
+			return nil, err
+		}
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+	answer, err := m.client.Do(r)
+	if err != nil {
+		var wrapped *url.Error // names the address, which is shown beside it
+		if errors.As(err, &wrapped) {
+			err = wrapped.Err
+		}
+		return nil, err
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		return nil, refusal(answer)
+	}
+	text, err := io.ReadAll(io.LimitReader(answer.Body, most+1))
+	if err == nil && int64(len(text)) > most {
+		err = fmt.Errorf("the answer is larger than %d bytes", most)
+	}
+	return text, err
+}
+
+// refusal returns the error that an answer other than 200 stands for: the admin
+// handler's own words, if it has any.
+func refusal(answer *http.Response) error {
+	switch {
+	case answer.StatusCode == http.StatusUnauthorized:
+		return errors.New("it refuses the token (401)")
+	case answer.StatusCode < http.StatusBadRequest:
+		return fmt.Errorf("it answers %d, and redirects are not followed", answer.StatusCode)
+	}
+	body, _ := io.ReadAll(io.LimitReader(answer.Body, maxRefusal))
+	var problem struct {
+		Error string `json:"error"`
+	}
+	if json.Unmarshal(body, &problem) == nil && problem.Error != "" {
+		return errors.New(problem.Error)
+	}
+	return fmt.Errorf("it answers %d", answer.StatusCode)
+}

@@ -1,0 +1,166 @@
+package console
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"unicode/utf8"
+)
+
+// order is what a user wants of a member.
+type order struct {
+	Do           string // unpark, skip, pause or resume
+	Member       string
+	Group        string
+	Topic        string
+	Partition    int32
+	Offset       int64
+	Key          []byte
+	Subscription string
+	Why          string
+}
+
+// maxWhy bounds a reason, in bytes.
+const maxWhy = 500
+
+// orders serves what is done to members. Each comes back to the page it was given on.
+func (c *Console) orders(mux *http.ServeMux) {
+	for _, do := range []string{"unpark", "skip", "pause", "resume"} {
+		mux.HandleFunc("POST /"+do, func(w http.ResponseWriter, r *http.Request) {
+			o, err := readOrder(do, r)
+			if err != nil {
+				c.fail(w, r, &fault{http.StatusBadRequest, err.Error()})
+				return
+			}
+			c.back(w, r, c.carryOut(r.Context(), c.gate.who(r), o))
+		})
+	}
+}
+
+// readOrder reads a form. Members that an order would do something else without are
+// required.
+func readOrder(do string, r *http.Request) (*order, error) {
+	if err := r.ParseForm(); err != nil {
+		return nil, fmt.Errorf("the form can't be read: %w", err)
+	}
+	f := r.PostForm
+	o := &order{Do: do, Member: f.Get("member"), Group: f.Get("group"), Topic: f.Get("topic"), Subscription: f.Get("subscription")}
+	why, err := reason(f, do == "skip")
+	if err != nil {
+		return nil, err
+	}
+	o.Why = why
+	if o.Group == "" || o.Member == "" {
+		return nil, fmt.Errorf("group and member are needed")
+	}
+	if do == "pause" || do == "resume" {
+		if o.Subscription == "" {
+			return nil, fmt.Errorf("subscription is needed")
+		}
+		return o, nil
+	}
+	partition, err := strconv.ParseInt(f.Get("partition"), 10, 32)
+	if err != nil || o.Topic == "" {
+		return nil, fmt.Errorf("topic and partition are needed")
+	}
+	o.Partition = int32(partition)
+	if do == "skip" {
+		o.Offset, err = strconv.ParseInt(f.Get("offset"), 10, 64)
+	} else if _, has := f["key"]; has {
+		o.Key, err = base64.RawURLEncoding.DecodeString(f.Get("key"))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the offset or the key can't be read")
+	}
+	return o, nil
+}
+
+// reason reads why an order is given, which those that can't be taken back need.
+func reason(f url.Values, required bool) (string, error) {
+	why := strings.TrimSpace(f.Get("why"))
+	switch {
+	case required && why == "":
+		return "", fmt.Errorf("this can't be taken back: give a reason, which goes to the log")
+	case len(why) > maxWhy || !utf8.ValidString(why):
+		return "", fmt.Errorf("a reason is text of at most %d bytes", maxWhy)
+	}
+	return why, nil
+}
+
+// carryOut gives an order to its member and returns what became of it, in words. The
+// log has who gave it and why; keys are not in it.
+func (c *Console) carryOut(ctx context.Context, who string, o *order) string {
+	at := -1
+	for i, m := range c.watch.members {
+		if m.name() == o.Member {
+			at = i
+		}
+	}
+	if at < 0 {
+		return "Refused: there is no member " + clip(maxShown, o.Member)
+	}
+	err := c.watch.members[at].order(ctx, o)
+	fields := []any{
+		"order", o.Do, "who", who, "why", o.Why, "member", o.Member, "group", o.Group, "topic", o.Topic, "partition", o.Partition,
+		"offset", o.Offset, "subscription", o.Subscription,
+	}
+	if err != nil {
+		c.config.Logger.Warn("console: an order was refused", append(fields, "error", err)...)
+		return "Refused: " + clip(4*maxShown, err.Error())
+	}
+	c.config.Logger.Warn("console: an order was carried out", fields...)
+	c.watch.refresh(ctx, at)
+	switch o.Do {
+	case "unpark":
+		return "Key " + keyText(o.Key) + " is tried again now."
+	case "skip":
+		return fmt.Sprintf("Offset %d is passed over.", o.Offset)
+	case "pause":
+		return clip(maxShown, o.Subscription) + " is paused at " + o.Member + "."
+	}
+	return clip(maxShown, o.Subscription) + " goes on at " + o.Member + "."
+}
+
+// back leads to the page that a form was on, which shows what was said.
+func (c *Console) back(w http.ResponseWriter, r *http.Request, said string) {
+	u, _ := url.Parse(after(r.PostForm.Get("here")))
+	q := u.Query()
+	q.Set("said", c.said.keep(said))
+	u.RawQuery = q.Encode()
+	http.Redirect(w, r, u.String(), http.StatusSeeOther)
+}
+
+// sayings keeps what orders came to until the next page shows it. An address holds
+// the name of a saying alone: text in it would let any link put words on a page.
+type sayings struct {
+	mu   sync.Mutex
+	text map[string]string
+}
+
+const maxSayings = 100
+
+func (s *sayings) keep(text string) string {
+	id := rand.Text()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.text == nil || len(s.text) >= maxSayings {
+		s.text = make(map[string]string)
+	}
+	s.text[id] = text
+	return id
+}
+
+// take returns a saying, once.
+func (s *sayings) take(id string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	text := s.text[id]
+	delete(s.text, id)
+	return text
+}

@@ -1,0 +1,43 @@
+package console
+
+import (
+	"fmt"
+	"strings"
+)
+
+// spark is a picture of the last minutes of a figure, and what it shows in words for
+// those who don't see it.
+type spark struct {
+	Points string // of a polyline in a box of sparkWidth by sparkHeight
+	Label  string
+}
+
+const (
+	sparkWidth  = 120
+	sparkHeight = 24
+)
+
+// newSpark draws values, oldest first. Nothing is drawn of fewer than two.
+func newSpark(name string, values []float64, text func(float64) string) spark {
+	if len(values) < 2 {
+		return spark{}
+	}
+	least, most := values[0], values[0]
+	for _, v := range values {
+		least, most = min(least, v), max(most, v)
+	}
+	// From zero up, so that a small change of a large figure looks small.
+	var b strings.Builder
+	for i, v := range values {
+		x := sparkWidth - float64(len(values)-1-i)*sparkWidth/(steps-1)
+		y := sparkHeight - 2.0
+		if most > 0 {
+			y -= v / most * (sparkHeight - 4)
+		}
+		fmt.Fprintf(&b, "%.1f,%.1f ", x, y)
+	}
+	return spark{
+		Points: strings.TrimSpace(b.String()),
+		Label:  fmt.Sprintf("%s of the last %s: between %s and %s", name, span(steps*stepLength), text(least), text(most)),
+	}
+}

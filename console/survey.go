@@ -1,0 +1,145 @@
+package console
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/eventbus-go/eventbus"
+)
+
+// survey is the state of the bus over all members that have answered.
+type survey struct {
+	Members []sighting
+	Groups  []*groupState // by name
+}
+
+// groupState is a consumer group, over all members that say something of it.
+type groupState struct {
+	Name          string
+	Members       int // that are known here
+	Joined        int
+	Lag           int64 // of the partitions whose lag is known
+	Unknown       int   // partitions whose lag is not
+	Behind        time.Duration
+	Parked        int64
+	Records       int64
+	Abandoned     int64
+	Subscriptions []*subscriptionState // by name
+	Partitions    []partitionState     // the one that stands still longest first
+	Held          []eventbus.HeldType
+
+	Rate                            float64
+	LagSpark, BehindSpark, RateLine spark
+}
+
+// subscriptionState is a subscription over all members.
+type subscriptionState struct {
+	Name                        string
+	Concurrency, Running, Stuck int
+	Longest                     time.Duration
+	Paused, Open                []string // members where it is paused, and where its breaker is not closed
+	Breaker                     string   // the worst
+}
+
+// partitionState is a partition with the member that has it.
+type partitionState struct {
+	*eventbus.PartitionInspection
+	Member string
+	at     int
+}
+
+// Holding returns the parked key that keeps the watermark where it is, or nil.
+func (p *partitionState) Holding() *eventbus.ParkedKey {
+	for i := range p.Parked {
+		if p.Parked[i].Offset == p.Watermark {
+			return &p.Parked[i]
+		}
+	}
+	return nil
+}
+
+// survey asks what is known of the members, and puts it together.
+func (c *Console) survey(all []sighting, now time.Time) *survey {
+	s := &survey{Members: all}
+	groups := make(map[string]*groupState)
+	for i := range all {
+		if all[i].Seen == nil || all[i].Silent() {
+			continue // what it said last is no longer so; pages say when it was heard
+		}
+		for k := range all[i].Seen.Groups {
+			g := &all[i].Seen.Groups[k]
+			state := groups[g.Name]
+			if state == nil {
+				state = &groupState{Name: g.Name}
+				groups[g.Name] = state
+				s.Groups = append(s.Groups, state)
+			}
+			state.add(&all[i], g)
+		}
+	}
+	slices.SortFunc(s.Groups, func(x, y *groupState) int { return cmp.Compare(x.Name, y.Name) })
+	for _, g := range s.Groups {
+		g.finish(c.watch.history.of(g.Name, now))
+	}
+	return s
+}
+
+// add adds what a member says.
+func (g *groupState) add(m *sighting, seen *eventbus.GroupInspection) {
+	g.Members++
+	if seen.Joined && seen.Alive {
+		g.Joined++
+	}
+	g.Parked += seen.ParkedKeys
+	g.Records += seen.Records
+	g.Abandoned += seen.Abandoned
+	g.Held = append(g.Held, seen.Held...)
+	for i := range seen.Subscriptions {
+		g.addSubscription(m.Member, &seen.Subscriptions[i])
+	}
+	for i := range seen.Partitions {
+		p := &seen.Partitions[i]
+		g.Partitions = append(g.Partitions, partitionState{p, m.Member, m.at})
+		g.Lag += max(p.Lag, 0)
+		if p.Lag < 0 {
+			g.Unknown++
+		}
+		g.Behind = max(g.Behind, time.Duration(p.BehindMs)*time.Millisecond)
+	}
+}
+
+func (g *groupState) addSubscription(member string, seen *eventbus.SubscriptionInspection) {
+	i := slices.IndexFunc(g.Subscriptions, func(s *subscriptionState) bool { return s.Name == seen.Name })
+	if i < 0 {
+		i = len(g.Subscriptions)
+		g.Subscriptions = append(g.Subscriptions, &subscriptionState{Name: seen.Name, Breaker: seen.Breaker})
+	}
+	s := g.Subscriptions[i]
+	s.Concurrency += seen.Concurrency
+	s.Running += seen.Running
+	s.Stuck += seen.Stuck
+	s.Longest = max(s.Longest, time.Duration(seen.LongestMs)*time.Millisecond)
+	if seen.Paused {
+		s.Paused = append(s.Paused, member)
+	}
+	if seen.Breaker != "" && seen.Breaker != "closed" {
+		s.Open = append(s.Open, member)
+		s.Breaker = seen.Breaker
+	}
+}
+
+// finish sorts, and adds the history.
+func (g *groupState) finish(f figures) {
+	slices.SortFunc(g.Subscriptions, func(x, y *subscriptionState) int { return cmp.Compare(x.Name, y.Name) })
+	slices.SortStableFunc(g.Partitions, func(x, y partitionState) int {
+		return cmp.Or(cmp.Compare(y.StalledMs, x.StalledMs), cmp.Compare(y.Lag, x.Lag), cmp.Compare(x.Topic, y.Topic), cmp.Compare(x.Partition, y.Partition))
+	})
+	if n := len(f.Rate); n > 0 {
+		g.Rate = f.Rate[n-1]
+	}
+	number := func(v float64) string { return count(int64(v)) }
+	g.LagSpark = newSpark("lag", f.Lag, number)
+	g.BehindSpark = newSpark("lag in time", f.Behind, func(v float64) string { return span(time.Duration(v * float64(time.Second))) })
+	g.RateLine = newSpark("events handled", f.Rate, rate)
+}

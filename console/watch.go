@@ -1,0 +1,182 @@
+package console
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/catalog"
+)
+
+// member is one process with a bus.
+type member interface {
+	name() string
+	inspect(context.Context) (*eventbus.Inspection, error)
+	catalog(context.Context) (*catalog.Document, error)
+	order(context.Context, *order) error
+}
+
+// How often members are asked: seldom, for the history, and often while somebody
+// looks.
+const (
+	idlePeriod    = 10 * time.Second
+	lookedPeriod  = time.Second
+	askTimeout    = 5 * time.Second
+	lookedFor     = 10 * time.Second // after a page was asked for
+	catalogPeriod = time.Minute
+)
+
+// watch asks the members, again and again, and keeps their latest answers.
+type watch struct {
+	members []*watched
+	history history
+	looked  atomic.Int64 // when a page was last asked for, in Unix nanoseconds
+}
+
+// watched is a member with its latest answers.
+type watched struct {
+	member
+	watch *watch
+	first chan struct{} // closed when it was asked once
+	hurry chan struct{} // somebody looks
+
+	mu        sync.Mutex
+	state     sighting
+	contract  *catalog.Document
+	contracts time.Time
+}
+
+// sighting is what is known of a member.
+type sighting struct {
+	Member string
+	// Seen is nil until the member has answered once. It is not changed.
+	Seen  *eventbus.Inspection
+	Heard time.Time     // when it last answered
+	Took  time.Duration // its last answer
+	Err   error         // of the last request; nil if it was answered
+	at    int           // its place among the members
+}
+
+// Silent reports whether the member does not answer now.
+func (s *sighting) Silent() bool { return s.Err != nil }
+
+func newWatch(config *Config) *watch {
+	w := &watch{}
+	w.history.groups = make(map[string]*record)
+	add := func(m member) {
+		w.members = append(w.members, &watched{
+			member: m, watch: w, first: make(chan struct{}), hurry: make(chan struct{}, 1), state: sighting{Member: m.name(), at: len(w.members)},
+		})
+	}
+	if config.Bus != nil {
+		add(local{config.Bus})
+	}
+	for _, m := range config.Members {
+		add(newRemote(m))
+	}
+	return w
+}
+
+// run asks the member until ctx ends.
+func (m *watched) run(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for asked := false; ; {
+		select {
+		case <-ctx.Done():
+			if !asked {
+				close(m.first)
+			}
+			return
+		case <-timer.C:
+		case <-m.hurry:
+		}
+		m.ask(ctx)
+		if !asked {
+			asked = true
+			close(m.first)
+		}
+		period := idlePeriod
+		if m.watch.isLooked() {
+			period = lookedPeriod
+		}
+		timer.Reset(period)
+	}
+}
+
+// ask asks the member once.
+func (m *watched) ask(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	begin := time.Now()
+	seen, err := m.inspect(ctx)
+	m.mu.Lock()
+	m.state.Err = err
+	if err == nil {
+		m.state.Seen, m.state.Heard, m.state.Took = seen, time.Now(), time.Since(begin)
+	}
+	old := time.Since(m.contracts) > catalogPeriod
+	m.mu.Unlock()
+	if err == nil {
+		m.watch.history.add(m.state.at, seen, time.Now())
+	}
+	if err == nil && old {
+		if d, err := m.catalog(ctx); err == nil {
+			m.mu.Lock()
+			m.contract, m.contracts = d, time.Now()
+			m.mu.Unlock()
+		}
+	}
+}
+
+func (w *watch) isLooked() bool {
+	return time.Since(time.Unix(0, w.looked.Load())) < lookedFor
+}
+
+// look returns what is known of the members, in their order. It waits a moment for
+// those that have not been asked yet.
+func (w *watch) look(ctx context.Context) []sighting {
+	if !w.isLooked() {
+		for _, m := range w.members {
+			select {
+			case m.hurry <- struct{}{}:
+			default:
+			}
+		}
+	}
+	w.looked.Store(time.Now().UnixNano())
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	all := make([]sighting, 0, len(w.members))
+	for _, m := range w.members {
+		select {
+		case <-m.first:
+		case <-ctx.Done():
+		}
+		m.mu.Lock()
+		all = append(all, m.state)
+		m.mu.Unlock()
+	}
+	return all
+}
+
+// refresh asks a member now, after an order to it.
+func (w *watch) refresh(ctx context.Context, at int) {
+	if at >= 0 && at < len(w.members) {
+		w.members[at].ask(ctx)
+	}
+}
+
+// catalogs returns the catalogues of the members that have told theirs.
+func (w *watch) catalogs() (all []*catalog.Document) {
+	for _, m := range w.members {
+		m.mu.Lock()
+		if m.contract != nil {
+			all = append(all, m.contract)
+		}
+		m.mu.Unlock()
+	}
+	return all
+}

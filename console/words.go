@@ -1,0 +1,98 @@
+package console
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/eventbus-go/eventbus/internal/visible"
+)
+
+// span returns a duration in words, in at most two units: 40 s, 4 min, 2 h 5 min.
+func span(d time.Duration) string {
+	switch {
+	case d < 0:
+		return "0 s"
+	case d < time.Second:
+		return fmt.Sprintf("%d ms", d.Milliseconds())
+	case d < time.Minute:
+		return fmt.Sprintf("%d s", int(d.Seconds()))
+	case d < 10*time.Minute && d%time.Minute >= time.Second:
+		return fmt.Sprintf("%d min %d s", int(d.Minutes()), int(d.Seconds())%60)
+	case d < time.Hour:
+		return fmt.Sprintf("%d min", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d h %d min", int(d.Hours()), int(d.Minutes())%60)
+	}
+	return fmt.Sprintf("%d d %d h", int(d.Hours())/24, int(d.Hours())%24)
+}
+
+// ms returns milliseconds of an inspection in words.
+func ms(n int64) string { return span(time.Duration(n) * time.Millisecond) }
+
+// count returns a number with separators: 12,345.
+func count[N int | int32 | int64](n N) string {
+	text := strconv.FormatInt(int64(n), 10)
+	digits := strings.TrimPrefix(text, "-")
+	for i := len(digits) - 3; i > 0; i -= 3 {
+		digits = digits[:i] + "," + digits[i:]
+	}
+	if n < 0 {
+		return "-" + digits
+	}
+	return digits
+}
+
+// plural returns a number with its noun: 1 key, 2 keys.
+func plural[N int | int32 | int64](n N, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return count(n) + " " + noun + "s"
+}
+
+// rate returns events a second.
+func rate(perSecond float64) string {
+	switch {
+	case perSecond == 0:
+		return "0/s"
+	case perSecond < 10:
+		return fmt.Sprintf("%.1f/s", perSecond)
+	}
+	return count(int64(perSecond)) + "/s"
+}
+
+// size returns bytes in words.
+func size(n int64) string {
+	switch {
+	case n < 1<<10:
+		return plural(n, "byte")
+	case n < 1<<20:
+		return fmt.Sprintf("%.1f KiB", float64(n)/(1<<10))
+	}
+	return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
+}
+
+// clip returns text of at most so many characters, made visible.
+func clip(most int, text string) string {
+	if len(text) > 4*most {
+		text = text[:4*most] // enough for any text of that many characters
+	}
+	shown := []rune(visible.Text(text))
+	if len(shown) > most {
+		return string(shown[:most-1]) + "…"
+	}
+	return string(shown)
+}
+
+// keyText returns a key as it is shown: text as it is, else quoted or in Base64.
+func keyText(key []byte) string {
+	if key == nil {
+		return "(no key)"
+	}
+	return clip(maxShown, visible.Bytes(key))
+}
+
+// maxShown is how many characters of a key, a type or a name are shown.
+const maxShown = 200
