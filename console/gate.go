@@ -86,7 +86,7 @@ func (g *gate) guard(next http.Handler) http.Handler {
 		case len(g.config.Tokens) == 0 && !here(r):
 			refuse(w, http.StatusForbidden, "there is no token, so only this machine may ask, by a loopback address")
 		case len(g.config.Tokens) > 0 && !open && g.who(r) == "" && r.Method == http.MethodGet && strings.HasPrefix(r.Header.Get("Accept"), "text/html"):
-			http.Redirect(w, r, "login?next="+wanted(r), http.StatusSeeOther)
+			lead(w, r, "login?next="+wanted(r))
 		case len(g.config.Tokens) > 0 && !open && g.who(r) == "":
 			refuse(w, http.StatusUnauthorized, "log in first")
 		case g.config.ReadOnly && r.Method == http.MethodPost && r.URL.Path != "/login" && r.URL.Path != "/logout":

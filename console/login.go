@@ -43,13 +43,20 @@ func (c *Console) login(w http.ResponseWriter, r *http.Request) {
 		Name: c.gate.cookie, Value: c.gate.open(who), MaxAge: int(c.config.Session.Seconds()),
 		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https",
 	})
-	http.Redirect(w, r, next, http.StatusSeeOther)
+	lead(w, r, next)
 }
 
 // logout ends the session.
 func (c *Console) logout(w http.ResponseWriter, r *http.Request) {
 	c.gate.shut(r)
-	http.Redirect(w, r, "login", http.StatusSeeOther)
+	lead(w, r, "login")
+}
+
+// lead answers with the address of another page, by GET. It is relative to where the
+// console is served, which http.Redirect does not know.
+func lead(w http.ResponseWriter, r *http.Request, to string) {
+	w.Header().Set("Location", strings.Repeat("../", strings.Count(r.URL.Path, "/")-1)+to)
+	w.WriteHeader(http.StatusSeeOther)
 }
 
 // wanted returns where a request was going, for the query of another address.

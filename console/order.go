@@ -133,7 +133,7 @@ func (c *Console) back(w http.ResponseWriter, r *http.Request, said string) {
 	q := u.Query()
 	q.Set("said", c.said.keep(said))
 	u.RawQuery = q.Encode()
-	http.Redirect(w, r, u.String(), http.StatusSeeOther)
+	lead(w, r, u.String())
 }
 
 // sayings keeps what orders came to until the next page shows it. An address holds
