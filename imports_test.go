@@ -60,6 +60,9 @@ var directions = []struct {
 	{dir: "internal/keypath", ours: []string{"internal/declare", "internal/errtree"}},
 	{dir: "internal/jsonsame", ours: []string{"internal/keypath", "internal/errtree"}},
 	{dir: "internal/scan", ours: []string{"transport", "kafka"}, tests: []string{"..."}},
+	{dir: "internal/visible"},
+	{dir: "internal/grouplag", ours: []string{"transport", "kafka", "internal/engine"}},
+	{dir: "internal/doctor", ours: []string{"transport", "kafka", "internal/grouplag", "internal/scan"}},
 	{dir: "internal/redrive", ours: []string{"transport", "kafka", "internal/letter", "internal/wire", "internal/scan", "internal/declare"}, tests: []string{"..."}},
 	{dir: "internal/engine", ours: []string{"transport", "resilience", "internal/stack"}, tests: []string{"transport/..."}},
 	{dir: "internal/telemetry", ours: []string{"transport", "resilience", "internal/wire", "internal/letter", "internal/engine", "internal/errtree"}, others: light, tests: []string{"transport/..."}},
@@ -80,6 +83,9 @@ var directions = []struct {
 	{dir: "cloudevents", ours: []string{".", "internal/wire"}, others: []string{"github.com/cloudevents/sdk-go/v2/..."}, tests: []string{"..."}},
 	{dir: "inbox", ours: []string{"."}, tests: []string{"..."}},
 	{dir: "admin", ours: []string{".", "catalog", "secret"}, tests: []string{"..."}},
+	// A program that links a template package keeps every exported method, five megabytes
+	// of a service: nothing else imports this one, but for the tool and fxmodule/fxconsole.
+	{dir: "console", ours: []string{".", "transport", "kafka", "catalog", "secret", "internal/..."}, tests: []string{"..."}},
 	{dir: "examples/contracts", ours: []string{"."}, tests: []string{"catalog"}},
 }
 
@@ -99,6 +105,9 @@ var reserved = []struct {
 	{"github.com/segmentio/kafka-go", []string{"kafka/...", "bench/..."}},
 	{"github.com/twmb/franz-go", []string{"kafka/...", "schema/...", "cmd/eventbus", "kafkatest/...", "chaos/...", "interop/...", "examples/...", "bench/..."}}, // chaos, interop and bench compare with another's client; the tool's tests have its fake of a registry
 	{"github.com/testcontainers", []string{"kafkatest/kafkacontainer", "postgres/..."}},
+	{module + "/console", []string{"console/...", "fxmodule/fxconsole", "cmd/...", "examples/..."}}, // it links html/template
+	{"html/template", []string{"console/...", "fxmodule/fxconsole", "cmd/..."}},
+	{"text/template", []string{"console/...", "fxmodule/fxconsole", "cmd/..."}},
 	{"go.opentelemetry.io/otel/sdk", []string{".", "internal/...", "fxmodule/...", "kafkatest/...", "examples/...", "cmd/...", "bench/..."}},
 }
 
@@ -171,6 +180,12 @@ func TestImportsRules(t *testing.T) {
 		{"admin", module, false, true},
 		{"admin", module + "/internal/engine", false, false},
 		{"admin", "go.uber.org/zap", false, false},
+		{"admin", module + "/console", false, false},
+		{"fxmodule", module + "/console", false, false},
+		{"fxmodule/fxconsole", module + "/console", false, true},
+		{"kafka", "html/template", false, false},
+		{"console", "html/template", false, true},
+		{"console", module + "/admin", false, false},
 		{"fxmodule", "github.com/segmentio/kafka-go", false, false},
 		{"fxmodule", module + "/kafka", false, true},
 		{"kafkatest", "github.com/twmb/franz-go/pkg/kfake", false, true},

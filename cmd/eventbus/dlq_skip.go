@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/eventbus-go/eventbus/internal/engine"
+	"github.com/eventbus-go/eventbus/internal/grouplag"
 	"github.com/eventbus-go/eventbus/internal/letter"
 	"github.com/eventbus-go/eventbus/internal/redrive"
 	"github.com/eventbus-go/eventbus/kafka"
@@ -106,7 +107,7 @@ func (a *app) skipHere(ctx context.Context, group string, d dead) error {
 	if len(g.Members) > 0 {
 		return fmt.Errorf("group %s has %s: ask the one that has %s with --admin URL, or stop them first: %w", group, counted(len(g.Members), "member"), d.at(), kafka.ErrGroupBusy)
 	}
-	positions, err := positionsOf(ctx, t, group)
+	positions, err := grouplag.Positions(ctx, t, group)
 	if err != nil {
 		return err
 	}
@@ -114,7 +115,7 @@ func (a *app) skipHere(ctx context.Context, group string, d dead) error {
 	if at == nil {
 		return fmt.Errorf("group %s has committed nothing on %s", group, d.at())
 	}
-	_, end, err := edges(ctx, t, partitionsOf(info)...)
+	_, end, err := grouplag.Edges(ctx, t, grouplag.Partitions(info)...)
 	if err != nil {
 		return err
 	}
@@ -134,7 +135,7 @@ func (a *app) skipHere(ctx context.Context, group string, d dead) error {
 		return err
 	}
 	// A member may have come and gone while the question stood.
-	now, err := positionsOf(ctx, t, group)
+	now, err := grouplag.Positions(ctx, t, group)
 	if err != nil {
 		return err
 	}

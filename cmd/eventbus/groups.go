@@ -4,16 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/spf13/cobra"
 
-	"github.com/eventbus-go/eventbus/internal/engine"
+	"github.com/eventbus-go/eventbus/internal/grouplag"
 	"github.com/eventbus-go/eventbus/kafka"
-	"github.com/eventbus-go/eventbus/transport"
 )
 
 func newGroupsCommand(a *app) *cobra.Command {
@@ -87,9 +84,9 @@ type groupDescription struct {
 	Coordinator int32  `json:"coordinator"`
 	Balancer    string `json:"balancer,omitempty"`
 	// Lag is the sum over all partitions, in events.
-	Lag        int64             `json:"lag"`
-	Members    []memberLine      `json:"members"`
-	Partitions []groupsPartition `json:"partitions"`
+	Lag        int64                `json:"lag"`
+	Members    []memberLine         `json:"members"`
+	Partitions []grouplag.Partition `json:"partitions"`
 }
 
 // memberLine is a member of a group; Partitions is how many it has.
@@ -99,27 +96,6 @@ type memberLine struct {
 	ClientID   string `json:"clientId"`
 	Host       string `json:"host"`
 	Partitions int    `json:"partitions"`
-}
-
-// groupsPartition is how far a group has come in a partition.
-type groupsPartition struct {
-	Topic     string `json:"topic"`
-	Partition int32  `json:"partition"`
-	// Committed is the offset of the next event to handle, −1 without a
-	// commit.
-	Committed int64 `json:"committed"`
-	End       int64 `json:"end"`
-	Lag       int64 `json:"lag"`
-	// Ahead counts events beyond Committed that are finished already, out of
-	// order between keys. Lag does not include them.
-	Ahead int64 `json:"ahead"`
-	// Parked counts events that had failed and waited for their next attempt
-	// when the commit was made.
-	Parked int    `json:"parked"`
-	Member string `json:"member,omitempty"`
-	// Problem says why the progress in the commit's metadata can't be read.
-	// Members then go on from Committed.
-	Problem string `json:"problem,omitempty"`
 }
 
 // describeGroup prints a group, its members and its progress in each partition.
@@ -134,12 +110,12 @@ func (a *app) describeGroup(ctx context.Context, name string) error {
 	}
 	d := groupDescription{
 		groupLine: groupLine{g.Name, g.State, g.Protocol}, Coordinator: g.Coordinator, Balancer: g.Balancer,
-		Members: []memberLine{}, Partitions: []groupsPartition{},
+		Members: []memberLine{}, Partitions: []grouplag.Partition{},
 	}
 	for _, m := range g.Members {
 		d.Members = append(d.Members, memberLine{m.ID, m.InstanceID, m.ClientID, m.Host, len(m.Assigned)})
 	}
-	if d.Partitions, err = groupsPartitions(ctx, t, name, owners(&g)); err != nil {
+	if d.Partitions, err = grouplag.Of(ctx, t, name, grouplag.Owners(&g)); err != nil {
 		return err
 	}
 	for _, p := range d.Partitions {
@@ -158,83 +134,6 @@ func (a *app) oneGroup(ctx context.Context, t *kafka.Transport, name string) (ka
 		return g, fmt.Errorf("group %s does not exist: see eventbus groups list", name)
 	}
 	return g, err
-}
-
-// groupsPartitions returns the progress of a group in each partition that it
-// has a commit for or that a member owns, in the order of topic and partition.
-func groupsPartitions(ctx context.Context, t *kafka.Transport, group string, owners map[transport.Partition]string) ([]groupsPartition, error) {
-	positions, err := positionsOf(ctx, t, group)
-	if err != nil {
-		return nil, err
-	}
-	for p := range owners {
-		if positions[p] == nil {
-			positions[p] = &transport.Assignment{Partition: p, Offset: -1}
-		}
-	}
-	all := slices.SortedFunc(maps.Keys(positions), transport.Partition.Compare)
-	if len(all) == 0 {
-		return []groupsPartition{}, nil
-	}
-	first, end, err := edges(ctx, t, all...)
-	if err != nil {
-		return nil, err
-	}
-	lines := make([]groupsPartition, 0, len(all))
-	for _, p := range all {
-		at := positions[p]
-		l := groupsPartition{Topic: p.Topic, Partition: p.Partition, Committed: at.Offset, End: end[p], Member: owners[p]}
-		report, err := engine.ReadCommit(at)
-		if err != nil {
-			l.Problem = err.Error()
-		}
-		l.Ahead, l.Parked = report.Finished, report.Parked
-		// Without a commit everything in the log is still to be handled. What
-		// retention removed is not: no member will ever read it.
-		l.Lag = max(end[p]-max(at.Offset, first[p])-l.Ahead, 0)
-		lines = append(lines, l)
-	}
-	return lines, nil
-}
-
-// positionsOf returns a group's commits in the form in which a member gets them
-// with its assignment. Commits for topics that no longer exist are left out.
-func positionsOf(ctx context.Context, t *kafka.Transport, group string) (map[transport.Partition]*transport.Assignment, error) {
-	cluster, err := t.Cluster(ctx)
-	if err != nil {
-		return nil, err
-	}
-	commits, err := t.Admin().Committed(ctx, group)
-	if err != nil {
-		return nil, err
-	}
-	positions := make(map[transport.Partition]*transport.Assignment)
-	if len(commits) == 0 {
-		// Without names Topics would return all topics of the cluster.
-		return positions, nil
-	}
-	topics := make(map[string]bool)
-	for p := range commits {
-		topics[p.Topic] = true
-	}
-	infos, err := t.Admin().Topics(ctx, slices.Collect(maps.Keys(topics))...)
-	if err != nil {
-		return nil, err
-	}
-	ids := make(map[string]transport.TopicID, len(infos))
-	for i := range infos {
-		if infos[i].Err == nil {
-			ids[infos[i].Name] = infos[i].ID
-		}
-	}
-	for p, c := range commits {
-		if id, there := ids[p.Topic]; there {
-			positions[p] = &transport.Assignment{
-				Partition: p, Offset: c.Offset, Metadata: c.Metadata, LeaderEpoch: c.LeaderEpoch, TopicID: id, ClusterID: cluster.ID,
-			}
-		}
-	}
-	return positions, nil
 }
 
 // printGroup prints a group for people. Lag in a partition that no member owns

@@ -10,6 +10,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
 
+	"github.com/eventbus-go/eventbus/internal/grouplag"
 	"github.com/eventbus-go/eventbus/kafka"
 	"github.com/eventbus-go/eventbus/transport"
 )
@@ -119,7 +120,7 @@ func (a *app) moves(ctx context.Context, t *kafka.Transport, group string, r *re
 		if err != nil {
 			return nil, err
 		}
-		for _, p := range partitionsOf(info) {
+		for _, p := range grouplag.Partitions(info) {
 			if len(r.partitions) == 0 || slices.Contains(r.partitions, p.Partition) {
 				partitions = append(partitions, p)
 			}
@@ -128,7 +129,7 @@ func (a *app) moves(ctx context.Context, t *kafka.Transport, group string, r *re
 	if len(partitions) == 0 {
 		return nil, misuse("--partition: the topics have none of these")
 	}
-	first, end, err := edges(ctx, t, partitions...)
+	first, end, err := grouplag.Edges(ctx, t, partitions...)
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/eventbus-go/eventbus"
 	"github.com/eventbus-go/eventbus/internal/engine"
+	"github.com/eventbus-go/eventbus/internal/grouplag"
 	"github.com/eventbus-go/eventbus/kafka"
 	"github.com/eventbus-go/eventbus/kafkatest"
 	"github.com/eventbus-go/eventbus/transport"
@@ -62,7 +63,7 @@ func TestSkipHeld(t *testing.T) {
 		cluster := kafka.New(kafka.Config{Brokers: b.Brokers()})
 		defer cluster.Close(context.Background())
 		p := transport.Partition{Topic: b.topic, Partition: 1}
-		_, end, err := edges(t.Context(), cluster, p)
+		_, end, err := grouplag.Edges(t.Context(), cluster, p)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -84,7 +85,7 @@ func TestSkipHeld(t *testing.T) {
 		}
 		b.run(t, "dlq", "skip", at(first), "--group", group, "--yes").ok()
 		b.run(t, "dlq", "skip", at(first+1), "--group", group, "--yes").ok()
-		positions, err := positionsOf(t.Context(), cluster, group)
+		positions, err := grouplag.Positions(t.Context(), cluster, group)
 		if err != nil {
 			t.Fatal(err)
 		}

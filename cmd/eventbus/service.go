@@ -9,6 +9,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/eventbus-go/eventbus/internal/doctor"
 )
 
 // tokenVariable names the environment variable with the bearer token of
@@ -31,7 +33,7 @@ func authorize(r *http.Request) error {
 	if token == "" {
 		return nil
 	}
-	if r.URL.Scheme != "https" && !loopback([]string{net.JoinHostPort(r.URL.Hostname(), "0")}) {
+	if r.URL.Scheme != "https" && !doctor.Loopback([]string{net.JoinHostPort(r.URL.Hostname(), "0")}) {
 		return fmt.Errorf("%s is not sent to %s over plain http, where it could be read: use https, a tunnel to this machine, or unset %s", tokenVariable, r.URL.Host, tokenVariable)
 	}
 	r.Header.Set("Authorization", "Bearer "+token)

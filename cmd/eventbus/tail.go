@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/eventbus-go/eventbus/internal/grouplag"
 	"github.com/eventbus-go/eventbus/internal/scan"
 	"github.com/eventbus-go/eventbus/kafka"
 	"github.com/eventbus-go/eventbus/transport"
@@ -80,7 +81,7 @@ func (a *app) tail(ctx context.Context, topic string, f *tail) error {
 	if err != nil {
 		return err
 	}
-	partitions := partitionsOf(info)
+	partitions := grouplag.Partitions(info)
 	if len(f.partitions) > 0 {
 		partitions = slices.DeleteFunc(partitions, func(p transport.Partition) bool { return !slices.Contains(f.partitions, p.Partition) })
 		if len(partitions) < len(f.partitions) {
@@ -151,7 +152,7 @@ func moment(s string, now time.Time) (time.Time, error) {
 // stretch returns the offsets from which to read each partition, and up to
 // which: to is nil when following, which is without end.
 func (f *tail) stretch(ctx context.Context, t *kafka.Transport, partitions []transport.Partition, start transport.Start, offset int64) (from, to map[transport.Partition]int64, err error) {
-	first, end, err := edges(ctx, t, partitions...)
+	first, end, err := grouplag.Edges(ctx, t, partitions...)
 	if err != nil {
 		return nil, nil, err
 	}

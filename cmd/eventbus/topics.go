@@ -12,6 +12,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/spf13/cobra"
 
+	"github.com/eventbus-go/eventbus/internal/grouplag"
 	"github.com/eventbus-go/eventbus/internal/naming"
 	"github.com/eventbus-go/eventbus/kafka"
 	"github.com/eventbus-go/eventbus/transport"
@@ -166,7 +167,7 @@ func describeTopic(ctx context.Context, t *kafka.Transport, info *transport.Topi
 	if err != nil {
 		return d, err
 	}
-	first, end, err := edges(ctx, t, partitionsOf(info)...)
+	first, end, err := grouplag.Edges(ctx, t, grouplag.Partitions(info)...)
 	if err != nil {
 		return d, err
 	}
@@ -174,25 +175,6 @@ func describeTopic(ctx context.Context, t *kafka.Transport, info *transport.Topi
 		d.Held = append(d.Held, partitionHolding{r.Partition.Partition, r.Leader, r.All, r.InSync, first[r.Partition], end[r.Partition]})
 	}
 	return d, nil
-}
-
-// partitionsOf returns all partitions of a topic.
-func partitionsOf(info *transport.TopicInfo) []transport.Partition {
-	all := make([]transport.Partition, info.Partitions)
-	for i := range all {
-		all[i] = transport.Partition{Topic: info.Name, Partition: int32(i)}
-	}
-	return all
-}
-
-// edges returns the first offset of each partition's log, and the offset after
-// its last.
-func edges(ctx context.Context, t *kafka.Transport, partitions ...transport.Partition) (first, end map[transport.Partition]int64, err error) {
-	if first, err = t.Admin().Offsets(ctx, transport.Earliest(), partitions...); err != nil {
-		return nil, nil, err
-	}
-	end, err = t.Admin().Offsets(ctx, transport.Latest(), partitions...)
-	return first, end, err
 }
 
 func (a *app) printTopic(d topicDescription) error {

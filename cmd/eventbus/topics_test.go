@@ -13,6 +13,7 @@ import (
 
 	"github.com/eventbus-go/eventbus"
 	"github.com/eventbus-go/eventbus/catalog"
+	"github.com/eventbus-go/eventbus/internal/doctor"
 	"github.com/eventbus-go/eventbus/internal/redrive"
 	"github.com/eventbus-go/eventbus/kafka"
 	"github.com/eventbus-go/eventbus/secret"
@@ -168,14 +169,14 @@ func TestSecurityFindings(t *testing.T) {
 		tls  *tls.Config
 		want string
 	}{
-		{kafka.SASL{}, nil, fine},
-		{kafka.SASL{Mechanism: "PLAIN", Username: "u", Password: secret.Text("p")}, nil, warning},
-		{kafka.SASL{Mechanism: "OAUTHBEARER"}, nil, warning},
-		{kafka.SASL{Mechanism: "OAUTHBEARER"}, new(tls.Config), fine},
-		{kafka.SASL{Mechanism: "SCRAM-SHA-512", Username: "u", Password: secret.Text("p")}, nil, fine},
+		{kafka.SASL{}, nil, doctor.Fine},
+		{kafka.SASL{Mechanism: "PLAIN", Username: "u", Password: secret.Text("p")}, nil, doctor.Warning},
+		{kafka.SASL{Mechanism: "OAUTHBEARER"}, nil, doctor.Warning},
+		{kafka.SASL{Mechanism: "OAUTHBEARER"}, new(tls.Config), doctor.Fine},
+		{kafka.SASL{Mechanism: "SCRAM-SHA-512", Username: "u", Password: secret.Text("p")}, nil, doctor.Fine},
 	} {
-		var found findings
-		examineSecurity(&found, &kafka.Config{Brokers: []string{"b:9092"}, SASL: test.sasl, TLS: test.tls})
+		var found doctor.Findings
+		doctor.Security(&found, &kafka.Config{Brokers: []string{"b:9092"}, SASL: test.sasl, TLS: test.tls})
 		if got := found[len(found)-1]; got.Check != "SASL" || got.Verdict != test.want {
 			t.Errorf("%s, TLS %t: %+v, want %s", test.sasl, test.tls != nil, got, test.want)
 		}

@@ -1,0 +1,40 @@
+// Package doctor examines a cluster, and this machine's way to it.
+package doctor
+
+import (
+	"fmt"
+)
+
+// The verdicts. unknown is for what can't be examined with these credentials:
+// that is not a failure.
+const (
+	Fine    = "ok"
+	Warning = "warn"
+	Bad     = "fail"
+	Unknown = "unknown"
+)
+
+// Finding is the result of one check.
+type Finding struct {
+	// Check names what was checked, such as "broker 1" or a topic.
+	Check   string `json:"check"`
+	Verdict string `json:"verdict"`
+	Finding string `json:"finding"`
+	// Remedy says what to do; empty if the verdict is fine.
+	Remedy string `json:"remedy,omitempty"`
+}
+
+// Findings collects the results in the order of the checks.
+type Findings []Finding
+
+func (f *Findings) Add(check, verdict, remedy, format string, args ...any) {
+	*f = append(*f, Finding{check, verdict, fmt.Sprintf(format, args...), remedy})
+}
+
+// counted returns a number with its noun, such as "1 broker" and "2 brokers".
+func counted[N int | int32 | int64](n N, one string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %ss", n, one)
+}

@@ -1,0 +1,138 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/eventbus-go/eventbus/internal/grouplag"
+	"github.com/eventbus-go/eventbus/internal/scan"
+	"github.com/eventbus-go/eventbus/kafka"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// Replicas examines whether the loss of one broker would lose events or
+// stop writes, and whether a partition can't be used now.
+func Replicas(ctx context.Context, found *Findings, t *kafka.Transport, infos []transport.TopicInfo, names []string) {
+	if len(infos) == 0 {
+		return
+	}
+	for i := range infos {
+		switch info := &infos[i]; {
+		case info.Replication == 1:
+			found.Add(info.Name, Warning, "use replication 3 where events must survive the loss of a broker", "has a single replica")
+		case info.Configs["min.insync.replicas"] == "1":
+			found.Add(info.Name, Warning, "set min.insync.replicas=2, with three replicas", "acknowledges writes with a single replica in sync")
+		}
+	}
+	replicas, err := kafka.NewAdmin(t).Replicas(ctx, names...)
+	if err != nil {
+		found.Add("topics", Unknown, "", "%v", err)
+		return
+	}
+	for _, r := range replicas {
+		switch {
+		case r.Leader < 0:
+			found.Add(r.Partition.String(), Bad, "start the brokers that hold it", "has no leader: it can be neither read nor written")
+		case len(r.InSync) < len(r.All):
+			found.Add(r.Partition.String(), Warning, "see why these brokers lag or are down", "%d of %d replicas are in sync", len(r.InSync), len(r.All))
+		}
+	}
+}
+
+// GroupState examines whether a group may be joined, has members, and keeps
+// up with its partitions.
+func GroupState(ctx context.Context, found *Findings, t *kafka.Transport, name string) {
+	check := "group " + name
+	// Brokers describe a group that may not be read as one that does not exist:
+	// the rights come first.
+	if rights, err := kafka.NewAdmin(t).GroupRights(ctx, name); errors.Is(err, transport.ErrUnauthorized) || rights.Known && !rights.Allow(kafka.OperationRead) {
+		found.Add(check, Bad, "allow Read on the group", "may not be joined with these credentials")
+		return
+	}
+	g, err := kafka.NewAdmin(t).Group(ctx, name)
+	switch {
+	case errors.Is(err, kafka.ErrGroupMissing):
+		found.Add(check, Warning, "start a service of the group, or check its name: {service}-{env} unless Group says otherwise", "does not exist")
+		return
+	case err != nil:
+		found.Add(check, Bad, "", "%v", err)
+		return
+	}
+	partitions, err := grouplag.Of(ctx, t, name, grouplag.Owners(&g))
+	if err != nil {
+		found.Add(check, Bad, "", "%v", err)
+		return
+	}
+	lag, idle := int64(0), 0
+	for _, p := range partitions {
+		lag += p.Lag
+		if p.Problem != "" {
+			found.Add(check, Warning, "members drop it and go on from the commit: some events may be repeated", "%s/%d: %s", p.Topic, p.Partition, p.Problem)
+		}
+		if p.Member == "" && p.Lag > 0 {
+			idle++
+		}
+	}
+	switch {
+	case len(g.Members) == 0 && lag > 0:
+		found.Add(check, Bad, "start its service", "has no members, and %s left to handle", counted(lag, "event"))
+	case idle > 0:
+		found.Add(check, Warning, "see eventbus groups describe "+name, "events wait in %s without a member (%s)", counted(idle, "partition"), g.State)
+	case len(g.Members) > 0 && g.State != "Stable":
+		found.Add(check, Warning, "look again in a minute: a group that does not come to rest has members that come and go, or one that hangs", "%s, %s, lag %d", g.State, counted(len(g.Members), "member"), lag)
+	default:
+		found.Add(check, Fine, "", "%s, %s, lag %d", g.State, counted(len(g.Members), "member"), lag)
+	}
+}
+
+// ahead is how far a record's time may be ahead of this machine's clock before
+// it counts as skew: the record was written a moment ago, on a machine whose
+// clock is not ours.
+const ahead = time.Second
+
+// Clocks compares this machine's clock with the times of the newest
+// records. Brokers do not tell their time, so this is all there is: a record
+// from the future shows that a clock differs, that of its producer, or of the
+// broker if brokers stamp records. A record from the past shows nothing.
+func Clocks(ctx context.Context, found *Findings, t *kafka.Transport, infos []transport.TopicInfo, now func() time.Time) {
+	const remedy = "let all machines keep time by NTP: retention, lag in time and start positions by time go by records' times"
+	if len(infos) == 0 {
+		found.Add("clocks", Unknown, "", "no topics were named with --catalog, whose newest records could tell")
+		return
+	}
+	var partitions []transport.Partition
+	for i := range infos {
+		partitions = append(partitions, grouplag.Partitions(&infos[i])...)
+	}
+	first, end, err := grouplag.Edges(ctx, t, partitions...)
+	if err != nil {
+		found.Add("clocks", Unknown, "", "%v", err)
+		return
+	}
+	from := make(map[transport.Partition]int64, len(partitions))
+	for _, p := range partitions {
+		// The last record of a partition is its newest, nearly always:
+		// producers' clocks may differ by less than what is looked for.
+		from[p] = max(first[p], end[p]-1)
+	}
+	var newest time.Time
+	var where string
+	err = scan.Each(ctx, t, from, end, func(r *transport.Record) error {
+		if r.Time.After(newest) {
+			newest, where = r.Time, fmt.Sprintf("%s/%d@%d", r.Topic, r.Partition, r.Offset)
+		}
+		return nil
+	})
+	switch skew := newest.Sub(now()); {
+	case err != nil:
+		found.Add("clocks", Unknown, "", "%v", err)
+	case newest.IsZero():
+		found.Add("clocks", Unknown, "", "the topics hold no record whose time could tell")
+	case skew > ahead:
+		found.Add("clocks", Warning, remedy, "%s is %s ahead of this machine's clock", where, skew.Round(time.Millisecond))
+	default:
+		found.Add("clocks", Unknown, "", "no record is ahead of this machine's clock: that it is behind would not show")
+	}
+}
