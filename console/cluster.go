@@ -1,43 +1,259 @@
 package console
 
 import (
+	"cmp"
 	"context"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
 	"time"
 
+	"github.com/eventbus-go/eventbus/internal/grouplag"
+	"github.com/eventbus-go/eventbus/internal/naming"
 	"github.com/eventbus-go/eventbus/internal/redrive"
+	"github.com/eventbus-go/eventbus/internal/scan"
+	"github.com/eventbus-go/eventbus/internal/visible"
 	"github.com/eventbus-go/eventbus/kafka"
+	"github.com/eventbus-go/eventbus/transport"
 )
 
+// cluster is what Kafka itself knows: groups, dead letters, records.
 type cluster struct {
-	transport   *kafka.Transport
-	environment string
-	redrive     *redrive.Client
+	transport *kafka.Transport
+	admin     *kafka.Admin
+	letters   *redrive.Client
+	segment   string // of the environment, with a dot; empty for all
+
+	mu      sync.Mutex
+	latest  *overview
+	taken   time.Time
+	running chan struct{} // closed when the overview that is being made is there
 }
 
-type outsideGroup struct {
-	Name, State     string
-	Members, Parked int
-	Lag             int64
-	Behind          time.Duration
+// Bounds of an overview. It is made in the background, while somebody looks.
+const (
+	overviewEvery = 5 * time.Second
+	overviewTime  = 15 * time.Second
+	overviewWait  = 2 * time.Second // of the first page for the first overview
+	maxAsked      = 200             // groups, and dead-letter topics
+	maxSampled    = 200             // partitions whose oldest event is read, for the lag in time
+	sampleTime    = 3 * time.Second
+)
+
+func newCluster(config *Config) *cluster {
+	c := &cluster{transport: config.Cluster, admin: kafka.NewAdmin(config.Cluster)}
+	if config.Environment != "" {
+		if segment, err := naming.Environment(config.Environment); err == nil { // Validate has looked
+			c.segment = segment + "."
+		}
+	}
+	c.letters = redrive.New(config.Cluster, redrive.Config{Who: "console of " + config.Title, Create: true, Logger: config.Logger})
+	return c
 }
 
-func (g *outsideGroup) concerns() []concern { return nil }
+// meant reports whether a topic is one of the environment's.
+func (c *cluster) meant(topic string) bool { return strings.HasPrefix(topic, c.segment) }
 
+// overview is the state of the cluster at one moment.
 type overview struct {
-	groups  []outsideGroup
-	problem string
+	groups  []outsideGroup // by name
+	boxes   []box          // dead-letter topics, by name
+	problem string         // what could not be found out
 }
 
-func (o *overview) letterConcerns() []concern { return nil }
-
-func newCluster(t *kafka.Transport, env string) *cluster {
-	return &cluster{transport: t, environment: env}
+// outsideGroup is a group as its commits show it.
+type outsideGroup struct {
+	Name, State string
+	Members     int
+	Lag         int64
+	Behind      time.Duration // 0 if unknown
+	Parked      int
 }
 
-func (c *cluster) overview(context.Context) *overview { return &overview{} }
+// box is a dead-letter topic, with how many letters are in which state.
+type box struct {
+	Topic, Source, Group                 string
+	Open, Quarantined, Replayed, Skipped int64
+}
 
-// Outbox …
-type Outbox interface{}
+// overview returns the latest state. It has a new one made if that is old.
+func (c *cluster) overview(ctx context.Context) *overview {
+	c.mu.Lock()
+	if c.running == nil && time.Since(c.taken) > overviewEvery {
+		done := make(chan struct{})
+		c.running = done
+		go func() {
+			ctx, cancel := context.WithTimeout(context.Background(), overviewTime)
+			defer cancel()
+			made := c.make(ctx)
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.latest, c.taken, c.running = made, time.Now(), nil
+			close(done)
+		}()
+	}
+	latest, running := c.latest, c.running
+	c.mu.Unlock()
+	if latest != nil {
+		return latest
+	}
+	wait := time.NewTimer(overviewWait)
+	defer wait.Stop()
+	select {
+	case <-running:
+	case <-wait.C:
+	case <-ctx.Done():
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.latest == nil {
+		return &overview{problem: "it has not answered yet"}
+	}
+	return c.latest
+}
 
-// Finding …
-type Finding struct{}
+// make asks the cluster. What fails is told, and hides nothing else.
+func (c *cluster) make(ctx context.Context) *overview {
+	o := &overview{}
+	var problems []string
+	fail := func(what string, err error) {
+		if err != nil {
+			problems = append(problems, what+": "+clip(maxShown, err.Error()))
+		}
+	}
+	listed, err := c.admin.Groups(ctx)
+	fail("groups", err)
+	for _, g := range listed[:min(len(listed), maxAsked)] {
+		if strings.HasPrefix(g.Name, redrive.Group) {
+			continue
+		}
+		group, err := c.group(ctx, g.Name)
+		fail("group "+clip(maxShown, g.Name), err)
+		if group != nil {
+			o.groups = append(o.groups, *group)
+		}
+	}
+	fail("dead letters", c.count(ctx, o))
+	if len(listed) > maxAsked {
+		problems = append(problems, fmt.Sprintf("only %d of %d groups are shown", maxAsked, len(listed)))
+	}
+	o.problem = strings.Join(problems[:min(len(problems), 3)], "; ")
+	return o
+}
+
+// group returns a group, nil for one that handles no topic of the environment.
+func (c *cluster) group(ctx context.Context, name string) (*outsideGroup, error) {
+	g, err := c.admin.Group(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	partitions, err := grouplag.Of(ctx, c.transport, name, grouplag.Owners(&g))
+	if err != nil {
+		return nil, err
+	}
+	group := &outsideGroup{Name: name, State: g.State, Members: len(g.Members)}
+	meant := false
+	oldest := make(map[transport.Partition]int64)
+	for _, p := range partitions {
+		if !c.meant(p.Topic) {
+			continue
+		}
+		meant = true
+		group.Lag += p.Lag
+		group.Parked += p.Parked
+		if p.Lag > 0 && len(oldest) < maxSampled {
+			oldest[transport.Partition{Topic: p.Topic, Partition: p.Partition}] = max(p.Committed, 0)
+		}
+	}
+	if !meant {
+		return nil, nil
+	}
+	if group.Lag > 0 {
+		group.Behind = c.behind(ctx, oldest)
+	}
+	return group, nil
+}
+
+// behind returns the age of the oldest of the records at some offsets.
+func (c *cluster) behind(ctx context.Context, at map[transport.Partition]int64) (oldest time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, sampleTime)
+	defer cancel()
+	end := make(map[transport.Partition]int64, len(at))
+	for p, offset := range at {
+		end[p] = offset + 1
+	}
+	// What was read until an error counts: this is the best that is known.
+	_ = scan.Each(ctx, c.transport, at, end, func(r *transport.Record) error {
+		if !r.Time.IsZero() {
+			oldest = max(oldest, time.Since(r.Time))
+		}
+		return nil
+	})
+	return oldest
+}
+
+// count opens the dead-letter topics and counts what was decided about their letters.
+func (c *cluster) count(ctx context.Context, o *overview) error {
+	topics, err := c.letters.Topics(ctx)
+	if err != nil {
+		return err
+	}
+	for _, name := range topics {
+		if !c.meant(name) || len(o.boxes) == maxAsked {
+			continue
+		}
+		b, e := c.letters.Open(ctx, name)
+		if e != nil {
+			err = cmp.Or(err, e)
+			continue
+		}
+		o.boxes = append(o.boxes, newBox(b))
+	}
+	return err
+}
+
+func newBox(b *redrive.Box) box {
+	return box{
+		Topic: b.Topic, Open: b.Count(redrive.Open), Quarantined: b.Count(redrive.Quarantined),
+		Replayed: b.Count(redrive.Replayed), Skipped: b.Count(redrive.Skipped),
+	}
+}
+
+// concerns says what the commits of a group show.
+func (g *outsideGroup) concerns() []concern {
+	if g.Members == 0 && g.Lag > 0 {
+		return []concern{{Level: levelBad, since: g.Behind, Text: fmt.Sprintf("group %s has no members, and %s wait%s", visible.Text(g.Name), plural(g.Lag, "event"), forOldest(g.Behind)), Link: "doctor", Going: "doctor"}}
+	}
+	if g.Behind >= behindAfter {
+		return []concern{{Level: levelLook, since: g.Behind, Text: fmt.Sprintf("group %s is %s behind: %s", visible.Text(g.Name), span(g.Behind), plural(g.Lag, "event")), Link: "doctor", Going: "doctor"}}
+	}
+	return nil
+}
+
+func forOldest(d time.Duration) string {
+	if d == 0 {
+		return ""
+	}
+	return ", the oldest for " + span(d)
+}
+
+// letterConcerns says where dead letters wait for a decision.
+func (o *overview) letterConcerns() (all []concern) {
+	for _, b := range o.boxes {
+		if b.Open > 0 {
+			all = append(all, concern{Level: levelLook, Text: fmt.Sprintf("%s in %s %s for a decision", plural(b.Open, "dead letter"), visible.Text(b.Topic), wait(b.Open)), Link: "letters?" + url.Values{"topic": {b.Topic}}.Encode(), Going: "by cause"})
+		}
+	}
+	return all
+}
+
+// find returns the box of a topic that the environment has.
+func (o *overview) find(topic string) (box, bool) {
+	i := slices.IndexFunc(o.boxes, func(b box) bool { return b.Topic == topic })
+	if i < 0 {
+		return box{}, false
+	}
+	return o.boxes[i], true
+}

@@ -55,6 +55,10 @@ type Config struct {
 	// the fields that are tagged as personal.
 	ShowData bool
 
+	// TraceURL leads to a trace, with {trace} in the place of its id: events link to
+	// it. Empty for no links.
+	TraceURL string
+
 	// Title is shown on every page. Default: the service of the bus, or the environment.
 	Title string
 	// Location is the time zone of the times that are shown. Default time.Local.
@@ -110,6 +114,9 @@ func (c *Config) Validate() error {
 		if h == "" || strings.ContainsAny(h, "/ ") || strings.Contains(h, ":") && net.ParseIP(h) == nil {
 			add("Hosts: %q is no host name: write it without scheme and port", h)
 		}
+	}
+	if c.TraceURL != "" && (!strings.HasPrefix(c.TraceURL, "https://") && !strings.HasPrefix(c.TraceURL, "http://") || !strings.Contains(c.TraceURL, "{trace}")) {
+		add("TraceURL: write https://… with {trace} where the trace's id goes")
 	}
 	if c.Session < 0 {
 		add("Session: %v is negative", c.Session)

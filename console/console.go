@@ -2,35 +2,33 @@ package console
 
 import (
 	"context"
+	"mime"
 	"net/http"
+	"net/url"
 	"sync"
-
-	"github.com/eventbus-go/eventbus/internal/redrive"
 )
 
 // Console is a handler that serves the pages. It is safe for concurrent use. It keeps
 // watching its members until it is closed.
 type Console struct {
 	config  Config
+	desk    *desk
 	gate    *gate
-	watch   *watch
-	cluster *cluster // nil without one
 	said    sayings
+	all     []*page
 	streams chan struct{}
-	scans   chan struct{}
 
 	handler http.Handler
 	end     context.CancelFunc
 	ended   <-chan struct{}
+
+	mu      sync.Mutex // guards what begins against Close
+	closed  bool
 	running sync.WaitGroup
 }
 
-// Bounds of what runs at once for all users: a stream holds a connection, a scan
-// reads the log.
-const (
-	maxStreams = 64
-	maxScans   = 2
-)
+// maxStreams bounds the streams that are open at once: each holds a connection.
+const maxStreams = 64
 
 // New returns a console. Its URLs are relative, so it may be served under any path
 // that ends in a slash, by http.StripPrefix. The caller closes it, before the bus and
@@ -40,19 +38,27 @@ func New(config Config) (*Console, error) {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	c := &Console{
-		config: config.withDefaults(), end: cancel, ended: ctx.Done(),
-		streams: make(chan struct{}, maxStreams), scans: make(chan struct{}, maxScans),
+	c := &Console{config: config.withDefaults(), end: cancel, ended: ctx.Done(), streams: make(chan struct{}, maxStreams)}
+	c.desk = &desk{config: &c.config, watch: newWatch(&c.config), scans: make(chan struct{}, maxScans), ended: ctx.Done()}
+	if config.Cluster != nil {
+		c.desk.cluster = newCluster(&c.config)
+	}
+	c.desk.begin = func(do func(context.Context)) bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if !c.closed {
+			c.running.Go(func() { do(ctx) })
+		}
+		return !c.closed
 	}
 	c.gate = newGate(&c.config)
-	c.watch = newWatch(&c.config)
-	if config.Cluster != nil {
-		c.cluster = newCluster(config.Cluster, c.config.Environment)
-		c.cluster.redrive = redrive.New(config.Cluster, redrive.Config{Who: "console " + c.config.Title, Create: true, Logger: c.config.Logger})
-	}
+	c.all = c.desk.pages()
 	c.handler = c.gate.guard(c.routes())
-	for _, m := range c.watch.members {
-		c.running.Go(func() { m.run(ctx) })
+	for _, m := range c.desk.watch.members {
+		c.desk.begin(m.run)
+	}
+	if c.desk.cluster != nil && !config.ReadOnly {
+		c.desk.begin(func(ctx context.Context) { _ = c.desk.cluster.letters.Watch(ctx) }) // it logs what it can't do
 	}
 	return c, nil
 }
@@ -62,6 +68,9 @@ func New(config Config) (*Console, error) {
 // http.Server.RegisterOnShutdown.
 func (c *Console) Close(ctx context.Context) error {
 	c.end()
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
 	done := make(chan struct{})
 	go func() {
 		c.running.Wait()
@@ -82,17 +91,53 @@ func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) { c.handler.
 // relative addresses work under any prefix.
 func (c *Console) routes() http.Handler {
 	mux := http.NewServeMux()
-	for _, p := range c.pages() {
+	for _, p := range c.all {
 		mux.HandleFunc("GET /"+p.path(), func(w http.ResponseWriter, r *http.Request) { c.show(w, r, p) })
 		if p.live {
 			mux.HandleFunc("GET /live/"+p.name, func(w http.ResponseWriter, r *http.Request) { c.stream(w, r, p) })
 		}
 	}
+	for name, do := range c.desk.orders() {
+		mux.HandleFunc("POST /"+name, func(w http.ResponseWriter, r *http.Request) { c.order(w, r, do) })
+	}
+	for name, of := range c.desk.files() {
+		mux.HandleFunc("GET /"+name, func(w http.ResponseWriter, r *http.Request) { c.download(w, r, of) })
+	}
 	mux.HandleFunc("GET /login", c.askLogin)
 	mux.HandleFunc("POST /login", c.login)
 	mux.HandleFunc("POST /logout", c.logout)
 	mux.Handle("GET /static/", static)
-	c.downloads(mux)
-	c.orders(mux)
 	return mux
+}
+
+// order carries out a form and leads back to the page that it was on, which shows
+// what was said.
+func (c *Console) order(w http.ResponseWriter, r *http.Request, do act) {
+	if err := r.ParseForm(); err != nil {
+		c.fail(w, r, wrong("the form can't be read"))
+		return
+	}
+	said, err := do(r.Context(), c.gate.who(r), r.PostForm)
+	if err != nil {
+		c.fail(w, r, err)
+		return
+	}
+	u, _ := url.Parse(after(r.PostForm.Get("here")))
+	q := u.Query()
+	q.Set("said", c.said.keep(said))
+	u.RawQuery = q.Encode()
+	lead(w, r, u.String())
+}
+
+// download answers with a file. What it contains is never shown as a page of the
+// console's.
+func (c *Console) download(w http.ResponseWriter, r *http.Request, of file) {
+	name, contentType, content, err := of(r.Context(), r)
+	if err != nil {
+		c.fail(w, r, err)
+		return
+	}
+	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": name}))
+	_, _ = w.Write(content)
 }

@@ -36,6 +36,7 @@ type parkedKey struct {
 	Partition int32
 	Waits     string
 	Holds     bool // it keeps its partition's watermark
+	Free      bool // it can be tried again now
 	Skip      bool // Skip takes it
 }
 
@@ -53,28 +54,9 @@ func (k *parkedKey) Story() string {
 // perPage is how many rows a page of a list has.
 const perPage = 100
 
-func (c *Console) keys(ctx context.Context, r *http.Request) (any, error) {
+func (d *desk) keys(ctx context.Context, r *http.Request) (any, error) {
 	q := r.URL.Query()
-	v := &keysView{Group: q.Get("group"), Topic: q.Get("topic"), Find: q.Get("find")}
-	var all []parkedKey
-	for _, m := range c.watch.look(ctx) {
-		if m.Seen == nil || m.Silent() {
-			continue
-		}
-		for i := range m.Seen.Groups {
-			g := &m.Seen.Groups[i]
-			if !slices.Contains(v.Groups, g.Name) {
-				v.Groups = append(v.Groups, g.Name)
-			}
-			if v.Group == "" || v.Group == g.Name {
-				all = v.collect(all, m.Member, g)
-			}
-		}
-	}
-	slices.Sort(v.Groups)
-	slices.SortStableFunc(all, func(x, y parkedKey) int {
-		return cmp.Or(cmp.Compare(y.WaitingMs/1000, x.WaitingMs/1000), cmp.Compare(x.Topic, y.Topic), cmp.Compare(x.Partition, y.Partition), cmp.Compare(x.Offset, y.Offset))
-	})
+	v, all := d.parked(ctx, q)
 	v.Total = int64(len(all))
 	v.Pages = max((len(all)+perPage-1)/perPage, 1)
 	v.Page, _ = strconv.Atoi(q.Get("page"))
@@ -94,6 +76,32 @@ func (c *Console) keys(ctx context.Context, r *http.Request) (any, error) {
 		v.After = at(v.Page + 1)
 	}
 	return v, nil
+}
+
+// parked returns the parked keys that a query describes, the longest wait first, and
+// a view without them.
+func (d *desk) parked(ctx context.Context, q url.Values) (*keysView, []parkedKey) {
+	v := &keysView{Group: q.Get("group"), Topic: q.Get("topic"), Find: q.Get("find")}
+	var all []parkedKey
+	for _, m := range d.watch.look(ctx) {
+		if m.Seen == nil || m.Silent() {
+			continue
+		}
+		for i := range m.Seen.Groups {
+			g := &m.Seen.Groups[i]
+			if !slices.Contains(v.Groups, g.Name) {
+				v.Groups = append(v.Groups, g.Name)
+			}
+			if v.Group == "" || v.Group == g.Name {
+				all = v.collect(all, m.Member, g)
+			}
+		}
+	}
+	slices.Sort(v.Groups)
+	slices.SortStableFunc(all, func(x, y parkedKey) int {
+		return cmp.Or(cmp.Compare(y.WaitingMs/1000, x.WaitingMs/1000), cmp.Compare(x.Topic, y.Topic), cmp.Compare(x.Partition, y.Partition), cmp.Compare(x.Offset, y.Offset))
+	})
+	return v, all
 }
 
 // collect adds the parked keys of a group that the view is about.
@@ -123,6 +131,7 @@ func (k *parkedKey) finish() {
 	_, _ = h.Write([]byte(k.Group + "\x00" + k.Topic + "\x00" + strconv.Itoa(int(k.Partition)) + "\x00" + strconv.FormatInt(k.Offset, 10)))
 	k.ID = "k" + strconv.FormatUint(h.Sum64(), 36)
 	k.Waits = waitsFor(k.State, k.Attempts, k.DueMs)
+	k.Free = k.State == "retry" || k.State == "awaiting dead letter"
 	k.Skip = k.State == "held" || k.State == "awaiting dead letter"
 }
 
@@ -142,9 +151,9 @@ type memberRow struct {
 	Parked     int64
 }
 
-func (c *Console) membersPage(ctx context.Context, _ *http.Request) (any, error) {
-	v := &membersView{Alone: len(c.config.Members) == 0 && c.config.Bus != nil}
-	for _, s := range c.watch.look(ctx) {
+func (d *desk) membersPage(ctx context.Context, _ *http.Request) (any, error) {
+	v := &membersView{Alone: len(d.config.Members) == 0 && d.config.Bus != nil}
+	for _, s := range d.watch.look(ctx) {
 		row := memberRow{sighting: s}
 		if s.Silent() && !s.Heard.IsZero() {
 			row.Ago = span(time.Since(s.Heard))
@@ -158,8 +167,8 @@ func (c *Console) membersPage(ctx context.Context, _ *http.Request) (any, error)
 		}
 		v.Members = append(v.Members, row)
 	}
-	if c.cluster != nil {
-		v.Outside = c.cluster.overview(ctx).groups
+	if d.cluster != nil {
+		v.Outside = d.cluster.overview(ctx).groups
 	}
 	return v, nil
 }

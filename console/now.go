@@ -60,10 +60,10 @@ const (
 	pausedPattern = "is paused by an operator"
 )
 
-func (c *Console) now(ctx context.Context, _ *http.Request) (any, error) {
-	s := c.survey(c.watch.look(ctx), time.Now())
-	v := &nowView{Groups: s.Groups, Alone: len(s.Members) == 1 && c.config.Bus != nil && c.cluster == nil}
-	all := memberConcerns(s.Members, c.config.Location)
+func (d *desk) now(ctx context.Context, _ *http.Request) (any, error) {
+	s := d.survey(d.watch.look(ctx), time.Now())
+	v := &nowView{Groups: s.Groups, Alone: len(s.Members) == 1 && d.config.Bus != nil && d.cluster == nil}
+	all := memberConcerns(s.Members, d.config.Location)
 	told := make(map[string]bool)
 	for _, g := range s.Groups {
 		told[g.Name] = true
@@ -76,8 +76,8 @@ func (c *Console) now(ctx context.Context, _ *http.Request) (any, error) {
 			}
 		}
 	}
-	if c.cluster != nil {
-		seen := c.cluster.overview(ctx)
+	if d.cluster != nil {
+		seen := d.cluster.overview(ctx)
 		v.Problem = seen.problem
 		for _, g := range seen.groups {
 			if !told[g.Name] {

@@ -2,14 +2,11 @@ package console
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/base64"
 	"fmt"
-	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
-	"sync"
 	"unicode/utf8"
 )
 
@@ -29,27 +26,24 @@ type order struct {
 // maxWhy bounds a reason, in bytes.
 const maxWhy = 500
 
-// orders serves what is done to members. Each comes back to the page it was given on.
-func (c *Console) orders(mux *http.ServeMux) {
+// memberOrders are what is done to members.
+func (d *desk) memberOrders() map[string]act {
+	all := make(map[string]act)
 	for _, do := range []string{"unpark", "skip", "pause", "resume"} {
-		mux.HandleFunc("POST /"+do, func(w http.ResponseWriter, r *http.Request) {
-			o, err := readOrder(do, r)
+		all[do] = func(ctx context.Context, who string, form url.Values) (string, error) {
+			o, err := readOrder(do, form)
 			if err != nil {
-				c.fail(w, r, &fault{http.StatusBadRequest, err.Error()})
-				return
+				return "", wrong(err.Error())
 			}
-			c.back(w, r, c.carryOut(r.Context(), c.gate.who(r), o))
-		})
+			return d.carryOut(ctx, who, o), nil
+		}
 	}
+	return all
 }
 
 // readOrder reads a form. Members that an order would do something else without are
 // required.
-func readOrder(do string, r *http.Request) (*order, error) {
-	if err := r.ParseForm(); err != nil {
-		return nil, fmt.Errorf("the form can't be read: %w", err)
-	}
-	f := r.PostForm
+func readOrder(do string, f url.Values) (*order, error) {
 	o := &order{Do: do, Member: f.Get("member"), Group: f.Get("group"), Topic: f.Get("topic"), Subscription: f.Get("subscription")}
 	why, err := reason(f, do == "skip")
 	if err != nil {
@@ -95,9 +89,9 @@ func reason(f url.Values, required bool) (string, error) {
 
 // carryOut gives an order to its member and returns what became of it, in words. The
 // log has who gave it and why; keys are not in it.
-func (c *Console) carryOut(ctx context.Context, who string, o *order) string {
+func (d *desk) carryOut(ctx context.Context, who string, o *order) string {
 	at := -1
-	for i, m := range c.watch.members {
+	for i, m := range d.watch.members {
 		if m.name() == o.Member {
 			at = i
 		}
@@ -105,17 +99,17 @@ func (c *Console) carryOut(ctx context.Context, who string, o *order) string {
 	if at < 0 {
 		return "Refused: there is no member " + clip(maxShown, o.Member)
 	}
-	err := c.watch.members[at].order(ctx, o)
+	err := d.watch.members[at].order(ctx, o)
 	fields := []any{
 		"order", o.Do, "who", who, "why", o.Why, "member", o.Member, "group", o.Group, "topic", o.Topic, "partition", o.Partition,
 		"offset", o.Offset, "subscription", o.Subscription,
 	}
 	if err != nil {
-		c.config.Logger.Warn("console: an order was refused", append(fields, "error", err)...)
+		d.config.Logger.Warn("console: an order was refused", append(fields, "error", err)...)
 		return "Refused: " + clip(4*maxShown, err.Error())
 	}
-	c.config.Logger.Warn("console: an order was carried out", fields...)
-	c.watch.refresh(ctx, at)
+	d.config.Logger.Warn("console: an order was carried out", fields...)
+	d.watch.refresh(ctx, at)
 	switch o.Do {
 	case "unpark":
 		return "Key " + keyText(o.Key) + " is tried again now."
@@ -125,42 +119,4 @@ func (c *Console) carryOut(ctx context.Context, who string, o *order) string {
 		return clip(maxShown, o.Subscription) + " is paused at " + o.Member + "."
 	}
 	return clip(maxShown, o.Subscription) + " goes on at " + o.Member + "."
-}
-
-// back leads to the page that a form was on, which shows what was said.
-func (c *Console) back(w http.ResponseWriter, r *http.Request, said string) {
-	u, _ := url.Parse(after(r.PostForm.Get("here")))
-	q := u.Query()
-	q.Set("said", c.said.keep(said))
-	u.RawQuery = q.Encode()
-	lead(w, r, u.String())
-}
-
-// sayings keeps what orders came to until the next page shows it. An address holds
-// the name of a saying alone: text in it would let any link put words on a page.
-type sayings struct {
-	mu   sync.Mutex
-	text map[string]string
-}
-
-const maxSayings = 100
-
-func (s *sayings) keep(text string) string {
-	id := rand.Text()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.text == nil || len(s.text) >= maxSayings {
-		s.text = make(map[string]string)
-	}
-	s.text[id] = text
-	return id
-}
-
-// take returns a saying, once.
-func (s *sayings) take(id string) string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	text := s.text[id]
-	delete(s.text, id)
-	return text
 }

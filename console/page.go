@@ -2,7 +2,6 @@ package console
 
 import (
 	"bytes"
-	"context"
 	"embed"
 	"errors"
 	"html/template"
@@ -32,7 +31,7 @@ type page struct {
 	name  string
 	title string
 	// data returns what the page's template shows.
-	data func(context.Context, *http.Request) (any, error)
+	data look
 	// fragments are the templates in it that are sent again when they change, where
 	// the page is live.
 	fragments []string
@@ -63,6 +62,7 @@ type frame struct {
 	Who         string // empty where there are no tokens
 	ReadOnly    bool
 	Zone        string
+	Location    *time.Location
 	Nav         []link
 	Live        string // the address of the stream; empty for none
 	Here        string // the page's own address, for forms to come back to
@@ -81,7 +81,15 @@ var templates = func() map[string]*template.Template {
 	functions := template.FuncMap{
 		"span": span, "ms": ms, "count": count[int64], "number": count[int], "rate": rate, "size": size, "key": keyText,
 		"text": visible.Text, "clip": clip, "plural": plural[int64], "query": url.QueryEscape,
-		"clock": func(zone *time.Location, t time.Time) string { return t.In(zone).Format("15:04:05 MST") },
+		"day":   func(zone *time.Location, t time.Time) string { return stamp(zone, t, "2 Jan 15:04:05 MST") },
+		"time":  func(zone *time.Location, t time.Time) string { return stamp(zone, t, "2 Jan 2006 15:04:05.000 MST") },
+		"lines": lines, "action": actionText, "ways": func() map[string]string { return searchWays },
+		"pair": func(f *frame, n *node) any {
+			return struct {
+				First  *frame
+				Second *node
+			}{f, n}
+		},
 	}
 	layout := template.Must(template.New("").Funcs(functions).ParseFS(assets, "assets/layout.html"))
 	names, err := fs.Glob(assets, "assets/pages/*.html")
@@ -95,17 +103,6 @@ var templates = func() map[string]*template.Template {
 	}
 	return all
 }()
-
-// fault is an error that is shown with a status.
-type fault struct {
-	status int
-	text   string
-}
-
-func (f *fault) Error() string { return f.text }
-
-// missing returns the fault of a page that needs what the console was not given.
-func missing(text string) error { return &fault{http.StatusNotFound, text} }
 
 // show answers with a page.
 func (c *Console) show(w http.ResponseWriter, r *http.Request, p *page) {
@@ -165,11 +162,12 @@ func (c *Console) render(w http.ResponseWriter, r *http.Request, status int, nam
 // fill sets what all pages show.
 func (c *Console) fill(r *http.Request, f *frame) {
 	f.Console, f.ReadOnly, f.At = c.config.Title, c.config.ReadOnly, time.Now()
+	f.Location = c.config.Location
 	f.Zone = f.At.In(c.config.Location).Format("MST (UTC-07:00)")
 	if len(c.config.Tokens) > 0 {
 		f.Who = c.gate.who(r)
 	}
-	for _, p := range c.pages() {
+	for _, p := range c.all {
 		if !p.hidden {
 			f.Nav = append(f.Nav, link{p.href(), p.title, p.name == f.Page})
 		}

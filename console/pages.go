@@ -1,16 +1,37 @@
 package console
 
-import "net/http"
+import "maps"
 
 // pages returns the pages in the order of the navigation. Those that need what the
 // console was not given are left out.
-func (c *Console) pages() []*page {
+func (d *desk) pages() []*page {
 	all := []*page{
-		{name: "now", title: "Now", data: c.now, live: true, fragments: []string{"state", "concerns", "groups", "partitions"}},
-		{name: "keys", title: "Keys", data: c.keys, live: true, fragments: []string{"keys"}},
-		{name: "members", title: "Members", data: c.membersPage, live: true, fragments: []string{"members"}},
+		{name: "now", title: "Now", data: d.now, live: true, fragments: []string{"state", "concerns", "groups", "partitions"}},
+		{name: "keys", title: "Keys", data: d.keys, live: true, fragments: []string{"keys"}},
+	}
+	if d.cluster != nil {
+		all = append(all,
+			&page{name: "letters", title: "Dead letters", data: d.letters},
+			&page{name: "cause", title: "One cause", data: d.cause, hidden: true},
+			&page{name: "letter", title: "A dead letter", data: d.letter, hidden: true},
+			&page{name: "plan", title: "Dry run", data: d.plan, hidden: true},
+			&page{name: "jobs", title: "Jobs", data: d.jobs, live: true, fragments: []string{"jobs"}},
+			&page{name: "story", title: "Story", data: d.story})
+	}
+	all = append(all, &page{name: "catalog", title: "Catalogue", data: d.contracts})
+	if d.config.Outbox != nil {
+		all = append(all, &page{name: "outbox", title: "Outbox", data: d.outbox, live: true, fragments: []string{"outbox"}})
+	}
+	return append(all,
+		&page{name: "doctor", title: "Doctor", data: d.doctor},
+		&page{name: "members", title: "Members", data: d.membersPage, live: true, fragments: []string{"members"}})
+}
+
+// orders returns what can be ordered, by path.
+func (d *desk) orders() map[string]act {
+	all := d.memberOrders()
+	if d.cluster != nil {
+		maps.Copy(all, d.jobOrders())
 	}
 	return all
 }
-
-func (c *Console) downloads(*http.ServeMux) {}

@@ -60,7 +60,7 @@ func (p *partitionState) Holding() *eventbus.ParkedKey {
 }
 
 // survey asks what is known of the members, and puts it together.
-func (c *Console) survey(all []sighting, now time.Time) *survey {
+func (d *desk) survey(all []sighting, now time.Time) *survey {
 	s := &survey{Members: all}
 	groups := make(map[string]*groupState)
 	for i := range all {
@@ -80,7 +80,7 @@ func (c *Console) survey(all []sighting, now time.Time) *survey {
 	}
 	slices.SortFunc(s.Groups, func(x, y *groupState) int { return cmp.Compare(x.Name, y.Name) })
 	for _, g := range s.Groups {
-		g.finish(c.watch.history.of(g.Name, now))
+		g.finish(d.watch.history.of(g.Name, now))
 	}
 	return s
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/eventbus-go/eventbus/internal/redrive"
 	"github.com/eventbus-go/eventbus/internal/visible"
 )
 
@@ -96,3 +97,38 @@ func keyText(key []byte) string {
 
 // maxShown is how many characters of a key, a type or a name are shown.
 const maxShown = 200
+
+// lines returns text of several lines with each made visible, so that the lines stay.
+func lines(text string) string {
+	all := strings.Split(strings.TrimRight(text, "\n"), "\n")
+	for i := range all {
+		all[i] = visible.Text(strings.ReplaceAll(all[i], "\t", "    "))
+	}
+	return strings.Join(all, "\n")
+}
+
+// stamp returns a time in a zone; unknown for the zero time.
+func stamp(zone *time.Location, t time.Time, layout string) string {
+	if t.IsZero() {
+		return "unknown"
+	}
+	return t.In(zone).Format(layout)
+}
+
+// actionText says what a job does.
+func actionText(a redrive.Action) string {
+	switch a {
+	case redrive.Replay:
+		return "Redrive"
+	case redrive.Skip:
+		return "Skip for good"
+	case redrive.Quarantine:
+		return "Quarantine"
+	case redrive.Release:
+		return "Release from quarantine"
+	}
+	return string(a)
+}
+
+// searchWays are what stories are looked for by.
+var searchWays = map[string]string{"id": "id of the event", "key": "key", "correlation": "correlation id"}

@@ -16,6 +16,22 @@ func TestOperator(t *testing.T) {
 	pictures(t, p, w, "now", "")
 	pictures(t, p, w, "keys", "keys")
 	pictures(t, p, w, "members", "members")
+	pictures(t, p, w, "letters", "letters")
+	pictures(t, p, w, "causes", "letters?topic="+letterTopic)
+	p.get(w.address() + "letters?topic=" + letterTopic)
+	p.click("tbody a", "")
+	pictures(t, p, w, "cause", js[string](p, "location.href.split('/ops/')[1]"))
+	p.get(w.address() + "letters?topic=" + letterTopic)
+	p.click("tbody a", "")
+	p.see("h1", "One cause")
+	p.click("tbody a", "")
+	p.see("h1", "Dead letter")
+	pictures(t, p, w, "letter", js[string](p, "location.href.split('/ops/')[1]"))
+	pictures(t, p, w, "story", "story?by=correlation&what=flow-expired-3")
+	pictures(t, p, w, "story2", "story?by=key&what=c-1")
+	pictures(t, p, w, "catalog", "catalog")
+	pictures(t, p, w, "doctor", "doctor")
+	pictures(t, p, w, "jobs", "jobs")
 }
 
 // pictures takes a page in all looks, if EVENTBUS_PICTURES names a directory.

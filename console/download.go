@@ -1,0 +1,142 @@
+package console
+
+import (
+	"bytes"
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/eventbus-go/eventbus/catalog"
+	"github.com/eventbus-go/eventbus/internal/visible"
+)
+
+// files returns what can be downloaded, by path: what pages show, whole or up to
+// maxRows.
+func (d *desk) files() map[string]file {
+	all := map[string]file{
+		"keys.csv": d.table("keys.csv", d.keyRows), "keys.json": d.table("keys.json", d.keyRows),
+		"asyncapi.json": d.asyncAPI, "catalog.json": d.catalogFile,
+	}
+	if d.cluster != nil {
+		all["letters.csv"], all["letters.json"] = d.table("letters.csv", d.letterRows), d.table("letters.json", d.letterRows)
+	}
+	return all
+}
+
+// maxRows bounds a download.
+const maxRows = 10_000
+
+// table returns a download of rows, whose first one names the columns.
+func (d *desk) table(name string, rows func(context.Context, *http.Request) ([][]string, error)) file {
+	return func(ctx context.Context, r *http.Request) (string, string, []byte, error) {
+		all, err := rows(ctx, r)
+		if err != nil {
+			return "", "", nil, err
+		}
+		if strings.HasSuffix(name, ".json") {
+			text, err := asJSON(all)
+			return name, "application/json", text, err
+		}
+		text, err := asCSV(all)
+		return name, "text/csv; charset=utf-8", text, err
+	}
+}
+
+// asCSV returns rows as CSV. A spreadsheet takes text that begins like a formula for
+// one, so such text gets an apostrophe before it.
+func asCSV(rows [][]string) ([]byte, error) {
+	var b bytes.Buffer
+	w := csv.NewWriter(&b)
+	for _, row := range rows {
+		for i, cell := range row {
+			row[i] = visible.Text(cell)
+			if strings.IndexAny(row[i], "=+-@") == 0 && i > 0 {
+				row[i] = "'" + row[i]
+			}
+		}
+		if err := w.Write(row); err != nil {
+			return nil, err
+		}
+	}
+	w.Flush()
+	return b.Bytes(), w.Error()
+}
+
+// asJSON returns rows as a list of objects.
+func asJSON(rows [][]string) ([]byte, error) {
+	all := make([]map[string]string, 0, len(rows))
+	for _, row := range rows[1:] {
+		o := make(map[string]string, len(row))
+		for i, name := range rows[0] {
+			o[name] = row[i]
+		}
+		all = append(all, o)
+	}
+	text, err := json.MarshalIndent(all, "", "  ")
+	return visible.JSON(text), err
+}
+
+// keyRows are all parked keys that the page's query describes.
+func (d *desk) keyRows(ctx context.Context, r *http.Request) ([][]string, error) {
+	_, all := d.parked(ctx, r.URL.Query())
+	rows := [][]string{{"group", "topic", "partition", "offset", "key", "state", "waiting_ms", "due_ms", "attempts", "bytes", "error", "member"}}
+	for i := range all[:min(len(all), maxRows)] {
+		k := &all[i]
+		rows = append(rows, []string{
+			k.Group, k.Topic, strconv.Itoa(int(k.Partition)), strconv.FormatInt(k.Offset, 10), visible.Bytes(k.Raw), k.State,
+			strconv.FormatInt(k.WaitingMs, 10), strconv.FormatInt(k.DueMs, 10), strconv.Itoa(k.Attempts), strconv.FormatInt(k.Bytes, 10), k.Error, k.Member,
+		})
+	}
+	return rows, nil
+}
+
+// letterRows are the letters of a cause.
+func (d *desk) letterRows(ctx context.Context, r *http.Request) ([][]string, error) {
+	v, err := d.causeOf(ctx, r, maxRows)
+	if err != nil {
+		return nil, err
+	}
+	rows := [][]string{{"topic", "partition", "offset", "key", "id", "type", "group", "attempts", "redeliveries", "last_failure", "error"}}
+	for i := range v.Letters {
+		l := &v.Letters[i]
+		rows = append(rows, []string{
+			l.Topic, strconv.Itoa(int(l.Partition)), strconv.FormatInt(l.Offset, 10), visible.Bytes(l.Key), l.ID, l.Type, l.Group,
+			strconv.Itoa(l.Attempts), strconv.Itoa(l.Redeliveries), l.Last.UTC().Format(time.RFC3339Nano), l.Error,
+		})
+	}
+	return rows, nil
+}
+
+func (d *desk) asyncAPI(ctx context.Context, _ *http.Request) (string, string, []byte, error) {
+	d.watch.look(ctx)
+	document, err := d.document()
+	if document == nil {
+		return "", "", nil, missing("no catalogue is known here")
+	}
+	if err != nil {
+		return "", "", nil, &fault{http.StatusConflict, err.Error()}
+	}
+	text, err := document.AsyncAPI(catalog.AsyncAPIOptions{Environment: d.config.Environment})
+	return "asyncapi.json", "application/json", text, err
+}
+
+func (d *desk) catalogFile(ctx context.Context, _ *http.Request) (string, string, []byte, error) {
+	d.watch.look(ctx)
+	document, err := d.document()
+	if document == nil {
+		return "", "", nil, missing("no catalogue is known here")
+	}
+	if err != nil {
+		return "", "", nil, &fault{http.StatusConflict, err.Error()}
+	}
+	var b bytes.Buffer
+	if _, err := document.WriteTo(&b); err != nil {
+		return "", "", nil, fmt.Errorf("the catalogue can't be written: %w", err)
+	}
+	return "catalog.json", "application/json", b.Bytes(), nil
+}

@@ -1,0 +1,234 @@
+package console
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/eventbus-go/eventbus/internal/redrive"
+)
+
+// jobsView is the page of jobs on dead letters, the latest first.
+type jobsView struct {
+	Jobs    []jobRow
+	Problem string
+}
+
+// jobRow is a job and how far it is.
+type jobRow struct {
+	redrive.Job
+	Silent string // for how long its process has been, if it seems to be gone
+	Sum    int64
+	Live   bool
+}
+
+// Resumable reports whether the job can be gone on with.
+func (j *jobRow) Resumable() bool {
+	return j.State == redrive.Stopped || j.State == redrive.Failed || j.State == redrive.Running && !j.Live
+}
+
+// Chosen says in words which letters the job is about.
+func (j *jobRow) Chosen() string {
+	f := &j.Filter
+	switch {
+	case len(f.Fingerprints) > 0:
+		return plural(len(f.Fingerprints), "cause")
+	case len(f.Ranges) == 1:
+		return "one letter"
+	case len(f.Keys) > 0:
+		return plural(len(f.Keys), "key")
+	}
+	return "all letters"
+}
+
+func (d *desk) jobs(ctx context.Context, _ *http.Request) (any, error) {
+	all, err := d.jobsOf(ctx, "")
+	v := &jobsView{Jobs: all}
+	if err != nil {
+		v.Problem = err.Error()
+	}
+	return v, nil
+}
+
+// jobsOf returns the jobs of a topic, or of all.
+func (d *desk) jobsOf(ctx context.Context, topic string) (rows []jobRow, err error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	all, err := d.cluster.letters.Jobs(ctx, topic)
+	now := time.Now()
+	for _, j := range all {
+		if len(rows) == maxJobsSeen || !d.cluster.meant(j.Topic) {
+			continue
+		}
+		row := jobRow{Job: j, Sum: j.Done.Sum(), Live: j.Live(now)}
+		if j.State == redrive.Running && !row.Live {
+			row.Silent = span(now.Sub(j.Holder.Renewed))
+		}
+		rows = append(rows, row)
+	}
+	return rows, err
+}
+
+// planView is a dry run, and the form that starts the job.
+type planView struct {
+	Topic, State string
+	Action       redrive.Action
+	Causes       []string
+	Place        string // of the one letter that it is about, as partition@offset
+	Rate         float64
+	Tally        redrive.Tally
+	Sum          int64
+	Running      *jobRow // a job of the same topic that is under way
+	Reason       bool    // is required
+	Group        string
+}
+
+// plan counts what a job would do. It changes nothing, so it may be asked for by GET.
+func (d *desk) plan(ctx context.Context, r *http.Request) (any, error) {
+	o, err := readJob(r.URL.Query(), "dry run")
+	if err != nil {
+		return nil, err
+	}
+	done, err := d.scan(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	ctx, cancel := context.WithTimeout(ctx, 2*letterTime)
+	defer cancel()
+	if _, err := d.open(ctx, o.Topic); err != nil {
+		return nil, err
+	}
+	tally, err := d.cluster.letters.Plan(ctx, o)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return nil, &fault{http.StatusGatewayTimeout, "there are more letters than could be counted in time: eventbus dlq replay --dry-run counts without a bound"}
+	}
+	if err != nil {
+		return nil, err
+	}
+	v := &planView{Topic: o.Topic, Action: o.Action, Causes: o.Filter.Fingerprints, Rate: o.Rate, Tally: tally, Sum: tally.Sum(), Place: r.URL.Query().Get("at"), Reason: needsReason(o.Action)}
+	jobs, err := d.jobsOf(ctx, o.Topic)
+	if err != nil {
+		return nil, err
+	}
+	for i := range jobs {
+		if jobs[i].Live {
+			v.Running = &jobs[i]
+		}
+	}
+	return v, nil
+}
+
+// needsReason reports whether an action can't be taken back, or changes what
+// others see.
+func needsReason(a redrive.Action) bool { return a == redrive.Skip || a == redrive.Replay }
+
+// readJob reads what a form says of a job.
+func readJob(f url.Values, who string) (redrive.Order, error) {
+	o := redrive.Order{Topic: f.Get("topic"), Action: redrive.Action(f.Get("action")), Who: who}
+	switch o.Action {
+	case redrive.Replay, redrive.Skip, redrive.Quarantine, redrive.Release:
+	default:
+		return o, wrong("choose what is to be done with the letters")
+	}
+	o.Filter.Fingerprints = f["cause"]
+	if at := f.Get("at"); at != "" {
+		var partition int32
+		var offset int64
+		if n, err := fmt.Sscanf(at, "%d@%d", &partition, &offset); n != 2 || err != nil {
+			return o, wrong("the letter's place can't be read")
+		}
+		o.Filter.Ranges = []redrive.Range{redrive.At(partition, offset)}
+	}
+	if len(o.Filter.Fingerprints) == 0 && len(o.Filter.Ranges) == 0 {
+		return o, wrong("choose at least one cause")
+	}
+	if text := f.Get("rate"); text != "" {
+		n, err := strconv.ParseFloat(text, 64)
+		if err != nil || n < 0 {
+			return o, wrong("the rate is a number of events per second")
+		}
+		o.Rate = n
+	}
+	if text := f.Get("expected"); text != "" {
+		o.Expected, _ = strconv.ParseInt(text, 10, 64)
+	}
+	return o, nil
+}
+
+// jobOrders are what is done with jobs. A job goes on in whichever process watches for
+// jobs, with the page closed.
+func (d *desk) jobOrders() map[string]act {
+	return map[string]act{"start-job": d.startJob, "stop-job": d.stopJob, "resume-job": d.resumeJob}
+}
+
+func (d *desk) startJob(ctx context.Context, who string, f url.Values) (string, error) {
+	o, err := readJob(f, who)
+	if err != nil {
+		return "", err
+	}
+	if o.Why, err = reason(f, needsReason(o.Action)); err != nil {
+		return "", wrong(err.Error())
+	}
+	if _, err := d.open(ctx, o.Topic); err != nil {
+		return "", err
+	}
+	if other := f.Get("take-over"); other != "" {
+		if _, err := d.cluster.letters.Stop(ctx, o.Topic, other, who, "taken over: "+o.Why); err != nil {
+			return "", &fault{http.StatusConflict, err.Error()}
+		}
+	}
+	j, err := d.cluster.letters.Submit(ctx, o)
+	if err != nil {
+		return "", &fault{http.StatusConflict, err.Error()}
+	}
+	return fmt.Sprintf("Job %s is ordered. It goes on with this page closed.", j.ID), nil
+}
+
+func (d *desk) stopJob(ctx context.Context, who string, f url.Values) (string, error) {
+	why, err := reason(f, true)
+	if err != nil {
+		return "", wrong(err.Error())
+	}
+	j, err := d.cluster.letters.Stop(ctx, f.Get("topic"), f.Get("id"), who, why)
+	if err != nil {
+		return "", &fault{http.StatusConflict, err.Error()}
+	}
+	return fmt.Sprintf("Job %s is stopped: %s changed, and nothing more.", j.ID, plural(j.Done.Sum(), "letter")), nil
+}
+
+// begins is how long an order waits to hear that a job can't be run.
+const begins = 2 * time.Second
+
+// resumeJob goes on with a job here, and takes over from the process that runs it only
+// if that is said.
+func (d *desk) resumeJob(ctx context.Context, who string, f url.Values) (string, error) {
+	topic, id := f.Get("topic"), f.Get("id")
+	if !d.cluster.meant(topic) {
+		return "", missing("this console does not show topics of other environments")
+	}
+	run := redrive.Run{TakeOver: f.Get("take-over") == "yes", Who: who}
+	result := make(chan error, 1)
+	if !d.begin(func(ctx context.Context) {
+		_, err := d.cluster.letters.Resume(ctx, topic, id, run)
+		result <- err
+	}) {
+		return "", &fault{http.StatusServiceUnavailable, "the console is being stopped"}
+	}
+	wait := time.NewTimer(begins)
+	defer wait.Stop()
+	select {
+	case err := <-result:
+		if err != nil {
+			return "", &fault{http.StatusConflict, err.Error()}
+		}
+		return fmt.Sprintf("Job %s is done.", id), nil
+	case <-wait.C:
+	case <-ctx.Done():
+	}
+	return fmt.Sprintf("Job %s goes on.", id), nil
+}

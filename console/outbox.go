@@ -1,0 +1,52 @@
+package console
+
+import (
+	"context"
+	"net/http"
+	"time"
+)
+
+// Outbox returns the state of an outbox, such as that of postgres/outbox. It is called
+// for each page that shows it, and should answer within seconds.
+type Outbox func(context.Context) (OutboxStatus, error)
+
+// OutboxStatus is the state of an outbox.
+type OutboxStatus struct {
+	Relays []OutboxRelay
+	// Scheduled is how many events wait for a time of their own.
+	Scheduled int64
+	// Waiting are events that Kafka refused, and those behind them, the first hundred.
+	Waiting []OutboxWaiting
+}
+
+// OutboxRelay is one relay of an outbox.
+type OutboxRelay struct {
+	Name      string
+	Holder    string // the process that leads it; empty if none does
+	Pending   int64
+	Oldest    time.Duration // how long the oldest pending event has waited
+	Parked    int64         // events of keys of which Kafka refused one
+	Published int64
+	Still     time.Duration // since the last event went out while some are pending
+}
+
+// OutboxWaiting is an event that waits for an operator.
+type OutboxWaiting struct {
+	ID       int64
+	Relay    string
+	Topic    string
+	Key      []byte
+	Waiting  time.Duration
+	Attempts int
+	Error    string // empty for one that waits behind another of its key
+}
+
+func (d *desk) outbox(ctx context.Context, _ *http.Request) (any, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	s, err := d.config.Outbox(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &s, nil
+}

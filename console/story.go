@@ -1,0 +1,223 @@
+package console
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/eventbus-go/eventbus/internal/letter"
+	"github.com/eventbus-go/eventbus/internal/murmur2"
+	"github.com/eventbus-go/eventbus/internal/redrive"
+	"github.com/eventbus-go/eventbus/internal/scan"
+	"github.com/eventbus-go/eventbus/internal/wire"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// Bounds of a search. What it left out is said on the page.
+const (
+	storyTime   = 20 * time.Second
+	storyTopics = 500
+	storyFound  = 500 // records
+)
+
+// windows are the lengths of time that a search may be about.
+var windows = []struct {
+	Name string
+	Long time.Duration
+}{{"15 min", 15 * time.Minute}, {"1 h", time.Hour}, {"6 h", 6 * time.Hour}, {"24 h", 24 * time.Hour}, {"7 d", 7 * 24 * time.Hour}}
+
+// storyView is the page on what happened to an event, a key or a flow.
+type storyView struct {
+	By, What, Within, Until string
+	Windows                 []string
+	Raw                     string // the key in Base64, where it came so
+
+	Searched bool
+	From, To time.Time
+	Looked   int64 // records
+	Topics   int
+	Cut      string // why not all was looked at
+	Roots    []*node
+	Events   int
+}
+
+// question is what a search looks for.
+type question struct {
+	by       string // id, key or correlation
+	text     string
+	key      []byte
+	from, to time.Time
+}
+
+// matches reports whether an event is part of the answer.
+func (q *question) matches(e *wire.Event) bool {
+	switch q.by {
+	case "key":
+		return e.Key != nil && bytes.Equal(e.Key, q.key)
+	case "id":
+		return e.ID == q.text || e.CausationID == q.text
+	}
+	return e.CorrelationID == q.text || e.ID == q.text
+}
+
+// readQuestion reads the form. It returns nil for an empty one.
+func (d *desk) readQuestion(f url.Values, v *storyView, now time.Time) (*question, error) {
+	v.By, v.What, v.Within, v.Until, v.Raw = cmp.Or(f.Get("by"), "id"), strings.TrimSpace(f.Get("what")), cmp.Or(f.Get("within"), "1 h"), f.Get("until"), f.Get("what64")
+	for _, w := range windows {
+		v.Windows = append(v.Windows, w.Name)
+	}
+	if v.What == "" && v.Raw == "" {
+		return nil, nil
+	}
+	q := &question{by: v.By, text: v.What, key: []byte(v.What), to: now}
+	if v.Raw != "" {
+		key, err := base64.RawURLEncoding.DecodeString(v.Raw)
+		if err != nil {
+			return nil, wrong("the key can't be read")
+		}
+		q.key = key
+	}
+	if v.By != "id" && v.By != "key" && v.By != "correlation" {
+		return nil, wrong("search by id, key or correlation")
+	}
+	if v.Until != "" {
+		t, err := time.ParseInLocation("2006-01-02T15:04", v.Until, d.config.Location)
+		if err != nil {
+			return nil, wrong("write the end as 2006-01-02T15:04")
+		}
+		q.to = t
+	}
+	long := time.Duration(0)
+	for _, w := range windows {
+		if w.Name == v.Within {
+			long = w.Long
+		}
+	}
+	if long == 0 {
+		return nil, wrong("there is no such length of time")
+	}
+	q.from = q.to.Add(-long)
+	return q, nil
+}
+
+func (d *desk) story(ctx context.Context, r *http.Request) (any, error) {
+	v := &storyView{}
+	now := time.Now()
+	q, err := d.readQuestion(r.URL.Query(), v, now)
+	if q == nil || err != nil {
+		return v, err
+	}
+	done, err := d.scan(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	ctx, cancel := context.WithTimeout(ctx, storyTime)
+	defer cancel()
+	v.Searched, v.From, v.To = true, q.from.In(d.config.Location), q.to.In(d.config.Location)
+	s := &search{cluster: d.cluster, view: v, nodes: make(map[string]*node), now: now}
+	err = s.run(ctx, q)
+	if correlation := s.flow(); err == nil && q.by == "id" && correlation != "" {
+		// The rest of the flow that the event belongs to.
+		err = s.run(ctx, &question{by: "correlation", text: correlation, from: q.from, to: q.to})
+	}
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		v.Cut = "reading took longer than " + span(storyTime) + ": choose a shorter time"
+	case err != nil:
+		return nil, err
+	}
+	v.Roots, v.Events = s.tree(), len(s.nodes)
+	d.follow(ctx, s)
+	return v, nil
+}
+
+// search reads the logs and keeps what belongs to a story.
+type search struct {
+	cluster *cluster
+	view    *storyView
+	nodes   map[string]*node
+	found   int
+	now     time.Time
+}
+
+// run reads every partition that may have a part of the answer.
+func (s *search) run(ctx context.Context, q *question) error {
+	infos, err := s.cluster.admin.Topics(ctx)
+	if err != nil {
+		return err
+	}
+	var partitions []transport.Partition
+	s.view.Topics = 0
+	for i := range infos {
+		info := &infos[i]
+		if info.Err != nil || !s.cluster.meant(info.Name) || info.Name == redrive.Topic {
+			continue
+		}
+		if s.view.Topics == storyTopics {
+			s.view.Cut = fmt.Sprintf("there are more than %d topics", storyTopics)
+			break
+		}
+		s.view.Topics++
+		letters := strings.HasSuffix(info.Name, letter.DeadSuffix) || strings.HasSuffix(info.Name, letter.RetrySuffix)
+		for n := range info.Partitions {
+			// A key has one partition. Its letters have one too, which need not be the
+			// same where the topics differ in size.
+			if q.by == "key" && !letters && n != murmur2.Partition(q.key, info.Partitions) {
+				continue
+			}
+			partitions = append(partitions, transport.Partition{Topic: info.Name, Partition: n})
+		}
+	}
+	if len(partitions) == 0 {
+		return nil
+	}
+	from, err := s.cluster.admin.Offsets(ctx, transport.At(q.from), partitions...)
+	if err != nil {
+		return err
+	}
+	end := transport.Latest()
+	if q.to.Before(s.now) {
+		end = transport.At(q.to)
+	}
+	to, err := s.cluster.admin.Offsets(ctx, end, partitions...)
+	if err != nil {
+		return err
+	}
+	var e wire.Event
+	return scan.Each(ctx, s.cluster.transport, from, to, func(r *transport.Record) error {
+		s.view.Looked++
+		e = wire.Event{}
+		if wire.Decode(r, &e) != nil && q.by != "key" {
+			return nil
+		}
+		if !q.matches(&e) {
+			return nil
+		}
+		if s.found == storyFound {
+			s.view.Cut = fmt.Sprintf("there are more than %d records", storyFound)
+			return scan.ErrEnough
+		}
+		s.add(&e, r)
+		return nil
+	})
+}
+
+// flow returns the correlation that all events that were found share, if they do.
+func (s *search) flow() string {
+	flow := ""
+	for _, n := range s.nodes {
+		if n.Correlation == "" || flow != "" && flow != n.Correlation {
+			return ""
+		}
+		flow = n.Correlation
+	}
+	return flow
+}

@@ -1,0 +1,206 @@
+package console
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/eventbus-go/eventbus/internal/letter"
+	"github.com/eventbus-go/eventbus/internal/wire"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// node is one event of a story, with all that is recorded of it.
+type node struct {
+	ID, Type, Source, Correlation, Causation string
+	Trace                                    string // the id of the trace that it was created in
+	TraceURL                                 string
+	Key                                      []byte
+	At                                       time.Time // when it was written first
+	Hop                                      string    // how long after its cause
+	Records                                  []trace   // in the order in which they were written
+	Children                                 []*node
+	seen                                     map[transport.Position]bool
+}
+
+// trace is one record of an event.
+type trace struct {
+	Kind   string // published, dead letter or redelivered
+	Topic  string
+	Where  string
+	At     time.Time
+	After  string // since the event was published
+	Text   string
+	Error  string
+	Link   string
+	Groups []passing // how far groups are with it
+	at     transport.Partition
+	offset int64
+}
+
+// passing says where a group is with a record.
+type passing struct{ Group, State string }
+
+// add keeps a record of an event. Its memory is that of the log, so what is kept is
+// copied.
+func (s *search) add(e *wire.Event, r *transport.Record) {
+	id := e.Source + "\x00" + e.ID
+	if e.ID == "" {
+		id = fmt.Sprintf("%s/%d@%d", r.Topic, r.Partition, r.Offset) // no event
+	}
+	n := s.nodes[id]
+	if n == nil {
+		n = &node{
+			ID: strings.Clone(e.ID), Type: strings.Clone(e.Type), Source: strings.Clone(e.Source), Correlation: strings.Clone(e.CorrelationID),
+			Causation: strings.Clone(e.CausationID), Key: slices.Clone(r.Key), seen: make(map[transport.Position]bool),
+		}
+		if parts := strings.Split(e.TraceParent, "-"); len(parts) == 4 && len(parts[1]) == 32 {
+			n.Trace = strings.Clone(parts[1])
+		}
+		s.nodes[strings.Clone(id)] = n
+	}
+	at := transport.Position{Partition: transport.Partition{Topic: strings.Clone(r.Topic), Partition: r.Partition}, Offset: r.Offset}
+	if n.seen[at] {
+		return // of the search before
+	}
+	n.seen[at] = true
+	s.found++
+	t := trace{Kind: "published", Topic: at.Topic, Where: fmt.Sprintf("%s/%d@%d", at.Topic, at.Partition.Partition, at.Offset), At: r.Time, at: at.Partition, offset: at.Offset}
+	switch {
+	case strings.HasSuffix(r.Topic, letter.RetrySuffix):
+		t.Kind = "redelivered"
+		var redelivered wire.Event
+		redelivered.Headers = r.Headers
+		letter.Redelivered(&redelivered)
+		t.Text = fmt.Sprintf("brought back to its group, time %d", redelivered.Redeliveries)
+	case strings.HasSuffix(r.Topic, letter.DeadSuffix):
+		if l, err := letter.Read(r); err == nil {
+			t.Kind = "dead letter"
+			t.Text = fmt.Sprintf("group %s gave up after %s (%s)", clip(maxShown, l.Group), plural(l.Attempts, "attempt"), clip(maxShown, l.Reason))
+			t.Error = l.Error
+			t.Link = "letter?" + url.Values{"topic": {t.Topic}, "partition": {strconv.Itoa(int(at.Partition.Partition))}, "offset": {strconv.FormatInt(at.Offset, 10)}}.Encode()
+		}
+	}
+	n.Records = append(n.Records, t)
+}
+
+// tree puts each event below its cause, and returns those without one, in the order in
+// which they were written.
+func (s *search) tree() (roots []*node) {
+	byID := make(map[string]*node, len(s.nodes))
+	all := make([]*node, 0, len(s.nodes))
+	for _, n := range s.nodes {
+		slices.SortStableFunc(n.Records, func(x, y trace) int { return cmp.Or(x.At.Compare(y.At), cmp.Compare(rank(x.Kind), rank(y.Kind))) })
+		n.At = n.Records[0].At
+		for i := range n.Records[1:] {
+			n.Records[i+1].After = span(n.Records[i+1].At.Sub(n.At))
+		}
+		all = append(all, n)
+		if n.ID != "" {
+			byID[n.ID] = n
+		}
+	}
+	slices.SortFunc(all, func(x, y *node) int { return cmp.Or(x.At.Compare(y.At), cmp.Compare(x.ID, y.ID)) })
+	for _, n := range all {
+		cause := byID[n.Causation]
+		if cause == nil || cause == n || below(n, cause, byID) {
+			roots = append(roots, n)
+			continue
+		}
+		cause.Children = append(cause.Children, n)
+		n.Hop = span(n.At.Sub(cause.At))
+	}
+	return roots
+}
+
+// rank orders records of one moment.
+func rank(kind string) int {
+	return slices.Index([]string{"published", "dead letter", "redelivered"}, kind)
+}
+
+// below reports whether an event's chain of causes leads back to n: anyone may write
+// causes, in a circle too.
+func below(n, cause *node, byID map[string]*node) bool {
+	for range len(byID) {
+		if cause == nil {
+			return false
+		}
+		if cause == n {
+			return true
+		}
+		cause = byID[cause.Causation]
+	}
+	return true
+}
+
+// maxFollowed bounds the groups that are asked how far they are.
+const maxFollowed = 20
+
+// follow adds how far each group is with each record, and where traces lead.
+func (d *desk) follow(ctx context.Context, s *search) {
+	survey := d.survey(d.watch.look(ctx), s.now)
+	commits := make(map[string]map[transport.Partition]transport.Commit)
+	for i, g := range d.cluster.overview(ctx).groups {
+		if i == maxFollowed {
+			break
+		}
+		if all, err := d.cluster.admin.Committed(ctx, g.Name); err == nil {
+			commits[g.Name] = all
+		}
+	}
+	for _, n := range s.nodes {
+		if n.Trace != "" && d.config.TraceURL != "" {
+			n.TraceURL = strings.ReplaceAll(d.config.TraceURL, "{trace}", url.PathEscape(n.Trace))
+		}
+		for i := range n.Records {
+			r := &n.Records[i]
+			told := make(map[string]bool)
+			for _, g := range survey.Groups {
+				if state := g.passes(r.at, r.offset); state != "" {
+					told[g.Name] = true
+					r.Groups = append(r.Groups, passing{g.Name, state})
+				}
+			}
+			for _, name := range slices.Sorted(maps.Keys(commits)) {
+				c, has := commits[name][r.at]
+				switch {
+				case told[name] || !has:
+				case c.Offset > r.offset:
+					r.Groups = append(r.Groups, passing{name, "done with it"})
+				default:
+					r.Groups = append(r.Groups, passing{name, "has not committed it"})
+				}
+			}
+		}
+	}
+}
+
+// passes says how far a group is with a record; empty if it does not read its partition
+// here.
+func (g *groupState) passes(at transport.Partition, offset int64) string {
+	for i := range g.Partitions {
+		p := &g.Partitions[i]
+		if p.Topic != at.Topic || p.Partition != at.Partition {
+			continue
+		}
+		for k := range p.Parked {
+			if p.Parked[k].Offset == offset {
+				return waitsFor(p.Parked[k].State, p.Parked[k].Attempts, p.Parked[k].DueMs)
+			}
+		}
+		switch {
+		case offset < p.Watermark:
+			return "done with it"
+		case offset < p.Next:
+			return "has it in hand, or is done with it"
+		}
+		return "has not read it"
+	}
+	return ""
+}
