@@ -23,6 +23,9 @@ type catalogView struct {
 	More    int
 }
 
+// Few reports whether there is room for the fields of all types.
+func (v *catalogView) Few() bool { return len(v.Topics) <= 5 }
+
 // topicView is a topic with who uses it.
 type topicView struct {
 	*catalog.Topic

@@ -163,7 +163,7 @@ func (c *Console) render(w http.ResponseWriter, r *http.Request, status int, nam
 func (c *Console) fill(r *http.Request, f *frame) {
 	f.Console, f.ReadOnly, f.At = c.config.Title, c.config.ReadOnly, time.Now()
 	f.Location = c.config.Location
-	f.Zone = f.At.In(c.config.Location).Format("MST (UTC-07:00)")
+	f.Zone = zoneName(f.At.In(c.config.Location))
 	if len(c.config.Tokens) > 0 {
 		f.Who = c.gate.who(r)
 	}

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -162,7 +163,7 @@ func (d *desk) follow(ctx context.Context, s *search) {
 			r := &n.Records[i]
 			told := make(map[string]bool)
 			for _, g := range survey.Groups {
-				if state := g.passes(r.at, r.offset); state != "" {
+				if state := g.passes(r.at, r.offset, n.Key); state != "" {
 					told[g.Name] = true
 					r.Groups = append(r.Groups, passing{g.Name, state})
 				}
@@ -183,7 +184,7 @@ func (d *desk) follow(ctx context.Context, s *search) {
 
 // passes says how far a group is with a record; empty if it does not read its partition
 // here.
-func (g *groupState) passes(at transport.Partition, offset int64) string {
+func (g *groupState) passes(at transport.Partition, offset int64, key []byte) string {
 	for i := range g.Partitions {
 		p := &g.Partitions[i]
 		if p.Topic != at.Topic || p.Partition != at.Partition {
@@ -192,6 +193,9 @@ func (g *groupState) passes(at transport.Partition, offset int64) string {
 		for k := range p.Parked {
 			if p.Parked[k].Offset == offset {
 				return waitsFor(p.Parked[k].State, p.Parked[k].Attempts, p.Parked[k].DueMs)
+			}
+			if first := p.Parked[k].Offset; first < offset && offset < p.Next && key != nil && bytes.Equal(p.Parked[k].Raw, key) {
+				return fmt.Sprintf("waits behind offset %d of its key", first)
 			}
 		}
 		switch {

@@ -132,3 +132,12 @@ func actionText(a redrive.Action) string {
 
 // searchWays are what stories are looked for by.
 var searchWays = map[string]string{"id": "id of the event", "key": "key", "correlation": "correlation id"}
+
+// zoneName names the zone of a time, with its distance to UTC where the name leaves it
+// open.
+func zoneName(t time.Time) string {
+	if _, offset := t.Zone(); offset == 0 {
+		return "UTC"
+	}
+	return t.Format("MST (UTC-07:00)")
+}
