@@ -88,37 +88,52 @@ func (g *group) letter(ctx context.Context, t *groupTopic, f *engine.Failure) (*
 			headers = append(headers, h)
 		}
 	}
-	add := func(key, value string) {
-		headers = append(headers, transport.Header{Key: key, Value: []byte(value)})
-	}
-	add(letter.Reason, f.Reason)
+	var failure, written, bytes, count, missing, stack []byte // nil where there is no such header
 	if f.Err != nil {
-		add(letter.Error, telemetry.Clipped(f.Err.Error(), telemetry.MaxErrorText))
+		failure = []byte(telemetry.Clipped(f.Err.Error(), telemetry.MaxErrorText))
 	}
-	add(letter.Topic, r.Topic)
-	add(letter.Partition, strconv.Itoa(int(r.Partition)))
-	add(letter.Offset, strconv.FormatInt(r.Offset, 10))
 	if wire.CheckTime(r.Time) == nil && !r.Time.IsZero() { // a foreign timestamp may be any
-		add(letter.Time, r.Time.UTC().Format(time.RFC3339Nano))
+		written = stamp(r.Time)
 	}
-	add(letter.Group, g.name)
-	add(letter.Attempts, strconv.Itoa(f.Attempts))
-	add(letter.FirstFailure, f.First.UTC().Format(time.RFC3339Nano))
-	add(letter.LastFailure, f.Last.UTC().Format(time.RFC3339Nano))
 	if x := r.Excess; x != nil {
-		add(letter.Bytes, strconv.Itoa(x.Bytes))
+		bytes = number(int64(x.Bytes))
 		if x.Headers >= 0 {
-			add(letter.HeaderCount, strconv.Itoa(x.Headers))
+			count = number(int64(x.Headers))
 		}
 		if x.Value {
-			add(letter.Missing, letter.MissingValue)
+			missing = []byte(letter.MissingValue)
 		}
 	}
 	if len(f.Stack) > 0 {
-		add(letter.Stack, telemetry.Clipped(string(f.Stack), telemetry.MaxStackText))
+		stack = []byte(telemetry.Clipped(string(f.Stack), telemetry.MaxStackText))
+	}
+	for _, h := range [...]transport.Header{
+		{Key: letter.Reason, Value: []byte(f.Reason)},
+		{Key: letter.Error, Value: failure},
+		{Key: letter.Topic, Value: []byte(r.Topic)},
+		{Key: letter.Partition, Value: number(int64(r.Partition))},
+		{Key: letter.Offset, Value: number(r.Offset)},
+		{Key: letter.Time, Value: written},
+		{Key: letter.Group, Value: []byte(g.name)},
+		{Key: letter.Attempts, Value: number(int64(f.Attempts))},
+		{Key: letter.FirstFailure, Value: stamp(f.First)},
+		{Key: letter.LastFailure, Value: stamp(f.Last)},
+		{Key: letter.Bytes, Value: bytes},
+		{Key: letter.HeaderCount, Value: count},
+		{Key: letter.Missing, Value: missing},
+		{Key: letter.Stack, Value: stack},
+	} {
+		if h.Value != nil {
+			headers = append(headers, h)
+		}
 	}
 	return &transport.Record{Topic: t.letters.topic, Partition: r.Partition % n, Key: r.Key, Value: r.Value, Headers: headers}, nil
 }
+
+// number and stamp are how headers of dead letters hold numbers and times.
+func number(n int64) []byte { return strconv.AppendInt([]byte{}, n, 10) }
+
+func stamp(t time.Time) []byte { return t.UTC().AppendFormat([]byte{}, time.RFC3339Nano) }
 
 // letterPartitions returns the number of partitions of a dead-letter topic,
 // which it asks for once.

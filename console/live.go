@@ -32,6 +32,7 @@ func (c *Console) stream(w http.ResponseWriter, r *http.Request, p *page) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no") // nginx would keep fragments back
 	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Time{}) // the server's is for requests: it would end the stream
 	sent := make(map[string][]byte, len(p.fragments))
 	tick := time.NewTicker(liveEvery)
 	defer tick.Stop()

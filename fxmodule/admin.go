@@ -2,9 +2,13 @@ package fxmodule
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
+	"strings"
+	"time"
 
 	"go.uber.org/fx"
 
@@ -33,8 +37,33 @@ type AdminEndpoint struct{ endpoint }
 // is served. It is safe for concurrent use.
 func (e *AdminEndpoint) Addr() net.Addr { return e.addr() }
 
+// AdminPages are pages for browsers that AdminServer serves below /console/, beside its
+// own paths and by their own rules for who may ask. Package fxconsole provides them; it
+// is apart, since what pages are made with takes megabytes of a program.
+type AdminPages interface {
+	http.Handler
+	// Close ends streams, so that the server can shut down.
+	Close(context.Context) error
+}
+
+// withPages returns a handler that serves pages as well, and leads browsers to them.
+func withPages(admin http.Handler, pages AdminPages) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/", admin)
+	mux.Handle("/console/", http.StripPrefix("/console", pages))
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasPrefix(r.Header.Get("Accept"), "text/html") {
+			admin.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Location", "console/")
+		w.WriteHeader(http.StatusSeeOther)
+	})
+	return mux
+}
+
 // serve says what to serve, and whether anything is.
-func (e *AdminEndpoint) serve(bus *eventbus.Bus, logger *slog.Logger, level *logLevel, c config.Config) (bool, error) {
+func (e *AdminEndpoint) serve(bus *eventbus.Bus, logger *slog.Logger, level *logLevel, c config.Config, pages AdminPages) (bool, error) {
 	c.Admin.Address = cmp.Or(e.address, c.Admin.Address)
 	e.address = c.Admin.Address
 	if e.address == "" {
@@ -47,6 +76,17 @@ func (e *AdminEndpoint) serve(bus *eventbus.Bus, logger *slog.Logger, level *log
 	if !c.Admin.Token.IsZero() {
 		options = append(options, admin.Token(c.Admin.Token))
 	}
-	e.endpoint.serve(admin.Handler(bus, options...), logger)
+	handler := admin.Handler(bus, options...)
+	if pages != nil {
+		handler = withPages(handler, pages)
+	}
+	e.endpoint.serve(handler, logger)
+	if pages != nil {
+		e.server.RegisterOnShutdown(func() {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			defer cancel()
+			_ = pages.Close(ctx) // of what it left, Shutdown tells
+		})
+	}
 	return true, nil
 }

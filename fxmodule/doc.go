@@ -28,6 +28,8 @@
 // a zap.AtomicLevel in the container, by which the program's own logger goes,
 // changes with it.
 //
+// Package fxconsole adds pages for browsers to AdminServer.
+//
 // # Start and stop
 //
 // The bus never depends on subscriptions, so handlers may publish. It starts after

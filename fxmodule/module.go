@@ -84,6 +84,7 @@ type runParams struct {
 	Endpoint      *HealthEndpoint         `optional:"true"`
 	Checks        []health.Option         `group:"eventbus.health"`
 	Admin         *AdminEndpoint          `optional:"true"`
+	Pages         AdminPages              `optional:"true"`
 	Level         *logLevel
 	Configured    config.Config `optional:"true"`
 }
@@ -98,7 +99,7 @@ func run(p runParams, life fx.Lifecycle) error {
 		life.Append(fx.StartStopHook(p.Endpoint.start, p.Endpoint.stop))
 	}
 	if p.Admin != nil {
-		served, err := p.Admin.serve(p.Bus, p.Logger.Logger, p.Level, p.Configured)
+		served, err := p.Admin.serve(p.Bus, p.Logger.Logger, p.Level, p.Configured, p.Pages)
 		if err != nil {
 			return p.Logger.reported(err)
 		}

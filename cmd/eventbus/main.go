@@ -10,7 +10,7 @@
 //
 // The files, by command:
 //
-//	main, root, command   the program, its flags, what all commands share
+//	main, root, command   the program, its flags, what all commands share, what shells complete
 //	app, settings, service  the cluster, its configuration, the admin handlers of services
 //	topics, topics_diff, topics_provision  topics, how they differ from a catalogue, what is missing
 //	tail, publish, event    events, and how one is shown
@@ -18,8 +18,8 @@
 //	dlq, dlq_show, dlq_decide, dlq_replay, dlq_skip, dlq_jobs  dead letters, over the internal/redrive of the root
 //	catalog, schemas         catalogues and the documents out of them, a schema registry
 //	doctor, doctor_checks   an examination of all of these
+//	console                 pages in a browser, over the console of the root
 //	table, visible          output, and what makes it inert on a terminal
-//	completion              what shells complete
 package main
 
 import (

@@ -11,7 +11,7 @@ import (
 func newRootCommand(a *app) *cobra.Command {
 	root := a.group("eventbus", "Look after topics, groups and events on Apache Kafka",
 		newTopicsCommand(a), newTailCommand(a), newPublishCommand(a), newGroupsCommand(a),
-		newDLQCommand(a), newOutboxCommand(a), newCatalogCommand(a), newSchemasCommand(a), newDoctorCommand(a))
+		newDLQCommand(a), newOutboxCommand(a), newCatalogCommand(a), newSchemasCommand(a), newDoctorCommand(a), newConsoleCommand(a))
 	root.Long = root.Short + `.
 
 The cluster is found as services find it: appsettings.json, eventbus.yaml and the

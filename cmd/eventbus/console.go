@@ -1,0 +1,215 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/spf13/cobra"
+
+	"github.com/eventbus-go/eventbus/console"
+	"github.com/eventbus-go/eventbus/internal/doctor"
+	"github.com/eventbus-go/eventbus/postgres/outbox"
+	"github.com/eventbus-go/eventbus/secret"
+)
+
+// consoleFlags are the flags of the console.
+type consoleFlags struct {
+	listen   string
+	members  []string
+	tokens   []string
+	hosts    []string
+	catalog  string
+	title    string
+	traces   string
+	cert     string
+	key      string
+	open     bool
+	readOnly bool
+	showData bool
+	outbox   outboxFlags
+}
+
+func newConsoleCommand(a *app) *cobra.Command {
+	var f consoleFlags
+	c := &cobra.Command{
+		Use:   "console",
+		Short: "Serve pages that show what holds the bus up, and set it free",
+		Long: `Serve pages that show what holds the bus up, and set it free: parked keys, dead
+letters by cause and jobs that bring them back, the story of an event, the catalogue.
+
+The pages come from the cluster alone, and show more with the admin handlers of
+services: --member URL, once for each process. Their token is that of
+` + tokenVariable + `.
+
+Without --token a new one is made and printed as part of the address to open. It is
+behind the #, which browsers send to no server.`,
+		Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: a.action(func(ctx context.Context, _ []string) error { return a.serveConsole(ctx, &f) }),
+	}
+	flags := c.Flags()
+	flags.StringVar(&f.listen, "listen", "127.0.0.1:0", "`host:port` to serve on; port 0 takes a free one")
+	flags.StringArrayVar(&f.members, "member", nil, "`URL` of a service's admin handler; may be repeated")
+	flags.StringArrayVar(&f.tokens, "token", nil, "`NAME=FILE` of a user's token, by whose name orders are logged; may be repeated")
+	flags.BoolVar(&f.open, "no-token", false, "let everyone on this machine in")
+	flags.StringSliceVar(&f.hosts, "host", nil, "`names` by which users reach the console, beside those of this machine")
+	flags.StringVar(&f.cert, "tls-cert", "", "`file` with the certificate to serve with")
+	flags.StringVar(&f.key, "tls-key", "", "`file` with its key")
+	flags.BoolVar(&f.readOnly, "read-only", false, "take no orders")
+	flags.BoolVar(&f.showData, "show-data", false, "show the data of events, without personal fields, where a catalogue has the type")
+	flags.StringVar(&f.catalog, "catalog", "", "`FILE|URL` of the catalogue to compare with, and to know types by")
+	flags.StringVar(&f.title, "title", "", "`title` of the pages")
+	flags.StringVar(&f.traces, "trace-url", "", "`address` of a trace, with {trace} in the place of its id")
+	flags.StringVar(&f.outbox.database, "database", "", "`address` of a database with an outbox, postgres://…")
+	flags.StringVar(&f.outbox.schema, "schema", "", "`schema` of the outbox (default public)")
+	flags.StringVar(&f.outbox.table, "table", "", "`table` of the outbox (default outbox)")
+	return c
+}
+
+// serveConsole serves the pages until ctx ends.
+func (a *app) serveConsole(ctx context.Context, f *consoleFlags) error {
+	config, token, err := a.consoleConfig(ctx, f)
+	if err != nil {
+		return err
+	}
+	if address := cmp.Or(f.outbox.database, os.Getenv(databaseVariable)); address != "" {
+		pool, err := pgxpool.New(ctx, address)
+		if err != nil {
+			return err // pgx hides the password
+		}
+		defer pool.Close()
+		config.Outbox = f.outbox.status(pool)
+	}
+	pages, err := console.New(*config)
+	if err != nil {
+		return err
+	}
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", f.listen)
+	if err != nil {
+		return errors.Join(err, pages.Close(ctx))
+	}
+	server := &http.Server{
+		Handler: pages, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 2 * time.Minute, IdleTimeout: time.Minute,
+		MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(config.Logger.Handler(), slog.LevelWarn),
+	}
+	ended := make(chan error, 1)
+	go func() {
+		if f.cert != "" {
+			ended <- server.ServeTLS(listener, f.cert, f.key)
+		} else {
+			ended <- server.Serve(listener)
+		}
+	}()
+	scheme := map[bool]string{true: "https", false: "http"}[f.cert != ""]
+	address := fmt.Sprintf("%s://%s/", scheme, listener.Addr())
+	if token != "" {
+		address += "#" + token
+	}
+	if err := a.say("Open %s", address); err != nil {
+		return err
+	}
+	select {
+	case err = <-ended:
+		return errors.Join(err, pages.Close(context.WithoutCancel(ctx)))
+	case <-ctx.Done():
+	}
+	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
+	err = errors.Join(pages.Close(within), server.Shutdown(within))
+	<-ended
+	return err
+}
+
+// consoleConfig returns what the flags come to, and the token that was made for this run.
+func (a *app) consoleConfig(ctx context.Context, f *consoleFlags) (*console.Config, string, error) {
+	if (f.cert == "") != (f.key == "") {
+		return nil, "", misuse("--tls-cert and --tls-key go together")
+	}
+	host, _, err := net.SplitHostPort(f.listen)
+	if err != nil {
+		return nil, "", misuse("--listen %q: write host:port", f.listen)
+	}
+	here := doctor.Loopback([]string{net.JoinHostPort(host, "0")})
+	if !here && (f.open || len(f.tokens) == 0) {
+		return nil, "", misuse("--listen %s is open to other machines: give --token NAME=FILE for each user", f.listen)
+	}
+	config := &console.Config{
+		Hosts: f.hosts, ReadOnly: f.readOnly, ShowData: f.showData, Title: f.title, TraceURL: f.traces,
+		Logger: slog.New(slog.NewTextHandler(a.stderr, nil)),
+	}
+	made := ""
+	switch {
+	case f.open && len(f.tokens) > 0:
+		return nil, "", misuse("--token and --no-token contradict each other")
+	case f.open:
+	case len(f.tokens) == 0:
+		made = rand.Text()
+		config.Tokens = []console.Token{{Name: "operator", Value: secret.Text(made)}}
+	}
+	for _, t := range f.tokens {
+		name, file, ok := strings.Cut(t, "=")
+		if !ok || name == "" || file == "" {
+			return nil, "", misuse("--token %q: write NAME=FILE, since the list of processes would show the token itself", name)
+		}
+		config.Tokens = append(config.Tokens, console.Token{Name: name, Value: secret.File(file)})
+	}
+	for _, url := range f.members {
+		config.Members = append(config.Members, console.Member{URL: url, Token: secret.Text(os.Getenv(tokenVariable))})
+	}
+	if f.catalog != "" {
+		if config.Catalog, err = a.readCatalog(ctx, f.catalog); err != nil {
+			return nil, "", err
+		}
+	}
+	settings, err := a.settings()
+	if err != nil && len(f.members) > 0 {
+		a.note("There are the pages of the members alone: %v", err)
+		return config, made, nil
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	config.Environment = settings.Bus.Environment
+	config.Checks = func(context.Context) (all []console.Finding) {
+		var found doctor.Findings
+		doctor.Security(&found, &settings.Kafka)
+		for _, one := range found {
+			all = append(all, console.Finding(one))
+		}
+		return all
+	}
+	config.Cluster, err = a.transport(ctx)
+	return config, made, err
+}
+
+// status returns what the console asks for the state of an outbox.
+func (f *outboxFlags) status(pool *pgxpool.Pool) console.Outbox {
+	return func(ctx context.Context) (console.OutboxStatus, error) {
+		s, err := outbox.ReadStatus(ctx, pool, f.of())
+		if err != nil {
+			return console.OutboxStatus{}, err
+		}
+		all := console.OutboxStatus{Scheduled: s.Scheduled}
+		for _, r := range s.Relays {
+			all.Relays = append(all.Relays, console.OutboxRelay{
+				Name: r.Name, Holder: r.Holder, Pending: r.Pending, Oldest: r.OldestAge, Parked: r.Parked, Published: r.Published, Still: r.Still,
+			})
+		}
+		parked, err := outbox.ListParked(ctx, pool, f.of(), 100)
+		for _, p := range parked {
+			all.Waiting = append(all.Waiting, console.OutboxWaiting{
+				ID: p.ID, Relay: p.Relay, Topic: p.Topic, Key: p.Key, Waiting: time.Since(p.Parked), Attempts: p.Attempts, Error: p.Error,
+			})
+		}
+		return all, err
+	}
+}

@@ -1,0 +1,251 @@
+package console_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/console"
+	"github.com/eventbus-go/eventbus/secret"
+	"github.com/eventbus-go/eventbus/transport/memory"
+)
+
+// newConsole returns the pages of an idle bus.
+func newConsole(t *testing.T, change func(*console.Config)) *console.Console {
+	t.Helper()
+	bus, err := eventbus.New(memory.New(), eventbus.Config{Service: "idle", Environment: "Test", Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := console.Config{Bus: bus}
+	if change != nil {
+		change(&config)
+	}
+	pages, err := console.New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := pages.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+		_ = bus.Close(context.Background())
+	})
+	return pages
+}
+
+// ask makes a request as from this machine, with headers given as "Name: value".
+func ask(h http.Handler, method, target, form string, headers ...string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(method, "http://127.0.0.1:8081"+target, strings.NewReader(form))
+	r.RemoteAddr = "127.0.0.1:40000"
+	if method == http.MethodPost {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	for _, header := range headers {
+		name, value, _ := strings.Cut(header, ": ")
+		switch name {
+		case "Host":
+			r.Host = value
+		case "Remote":
+			r.RemoteAddr = value
+		case "TLS":
+			r.TLS = new(tls.ConnectionState)
+		default:
+			r.Header.Set(name, value)
+		}
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+const abroad = "Remote: 192.0.2.7:40000"
+
+// TestWhoMayAsk: without tokens this machine by its own names, with them who has logged
+// in, by the names that are served.
+func TestWhoMayAsk(t *testing.T) {
+	tokens := []console.Token{{Name: "alice", Value: secret.Text("hunter2")}}
+	open := newConsole(t, nil)
+	guarded := newConsole(t, func(c *console.Config) { c.Tokens = tokens })
+	named := newConsole(t, func(c *console.Config) { c.Tokens, c.Hosts = tokens, []string{"ops.example"} })
+	for _, c := range []struct {
+		name    string
+		handler http.Handler
+		headers []string
+		code    int
+	}{
+		{"this machine", open, nil, 200},
+		{"this machine by IPv6", open, []string{"Remote: [::1]:40000", "Host: [::1]:8081"}, 200},
+		{"another machine", open, []string{abroad}, 403},
+		{"a page's name for this machine", open, []string{"Host: evil.example:8081"}, 403},
+		{"a name that looks like this machine's", open, []string{"Host: localhost.evil.example"}, 403},
+		{"a proxy on this machine", open, []string{"X-Forwarded-For: 192.0.2.7"}, 403},
+		{"a proxy by RFC 7239", open, []string{"Forwarded: for=192.0.2.7"}, 403},
+		{"nobody", guarded, nil, 401},
+		{"a browser of nobody", guarded, []string{"Accept: text/html"}, 303},
+		{"a made-up cookie", guarded, []string{"Cookie: eventbus-console=x; eventbus-console-00000000=x"}, 401},
+		{"another host name", named, []string{abroad, "Host: evil.example"}, 403},
+		{"the host name, logged out", named, []string{abroad, "Host: ops.example:443"}, 401},
+	} {
+		if w := ask(c.handler, "GET", "/keys", "", c.headers...); w.Code != c.code || strings.Contains(w.Body.String(), "hunter") {
+			t.Errorf("%s: %d, want %d", c.name, w.Code, c.code)
+		}
+	}
+	if w := ask(guarded, "GET", "/deep/path", "", "Accept: text/html"); w.Header().Get("Location") != "../login?next=deep%2Fpath%3F" {
+		t.Errorf("a deep path leads to %q", w.Header().Get("Location"))
+	}
+}
+
+// TestEveryAnswerIsGuarded by headers that let a page do nothing but what it is for.
+func TestEveryAnswerIsGuarded(t *testing.T) {
+	h := newConsole(t, nil)
+	for _, c := range []struct{ method, target, header string }{
+		{"GET", "/", ""}, {"GET", "/nowhere", ""}, {"GET", "/static/console.js", ""}, {"GET", "/static/nothing.js", ""}, {"POST", "/unpark", ""}, {"DELETE", "/", ""},
+		{"GET", "/keys", abroad}, {"POST", "/unpark", "Sec-Fetch-Site: cross-site"}, {"GET", "/login", ""}, {"GET", "/keys.csv", ""},
+	} {
+		w := ask(h, c.method, c.target, "", c.header)
+		for name, want := range map[string]string{
+			"Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types eventbus",
+			"X-Content-Type-Options":  "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store",
+		} {
+			if c.target == "/static/nothing.js" && name == "Cache-Control" {
+				continue // net/http takes it off a file that does not exist
+			}
+			if got := w.Header().Get(name); got != want {
+				t.Errorf("%s %s %s: %d with %s %q", c.method, c.target, c.header, w.Code, name, got)
+			}
+		}
+	}
+}
+
+// login returns the cookie that a token is exchanged for.
+func login(t *testing.T, h http.Handler, token string, headers ...string) (*http.Cookie, *httptest.ResponseRecorder) {
+	t.Helper()
+	w := ask(h, "POST", "/login", url.Values{"token": {token}, "next": {"keys?find=a"}}.Encode(), headers...)
+	cookies := w.Result().Cookies()
+	if len(cookies) == 0 {
+		return nil, w
+	}
+	return cookies[0], w
+}
+
+// TestLogin: a token becomes a cookie that no script reads and no other site sends, and
+// that ends.
+func TestLogin(t *testing.T) {
+	var log bytes.Buffer
+	h := newConsole(t, func(c *console.Config) {
+		c.Tokens = []console.Token{{Name: "alice", Value: secret.Text("hunter2")}, {Name: "bob", Value: secret.Text("hunter3")}}
+		c.Session = time.Minute
+		c.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	})
+	cookie, w := login(t, h, "hunter3")
+	if w.Code != http.StatusSeeOther || w.Header().Get("Location") != "keys?find=a" {
+		t.Fatalf("%d to %q", w.Code, w.Header().Get("Location"))
+	}
+	if !cookie.HttpOnly || cookie.SameSite != http.SameSiteStrictMode || cookie.MaxAge != 60 || cookie.Secure || cookie.Path != "" || strings.Contains(cookie.Value, "hunter") {
+		t.Errorf("the cookie is %v", cookie)
+	}
+	if secure, _ := login(t, h, "hunter3", "TLS: on"); !secure.Secure {
+		t.Error("over TLS the cookie is not for TLS alone")
+	}
+	as := "Cookie: " + cookie.Name + "=" + cookie.Value
+	if w := ask(h, "GET", "/keys", "", as); w.Code != 200 || !strings.Contains(w.Body.String(), ">bob<") {
+		t.Errorf("logged in: %d", w.Code)
+	}
+	if w := ask(h, "POST", "/unpark", "", as, "Origin: https://evil.example"); w.Code != http.StatusForbidden {
+		t.Errorf("an order from another origin: %d", w.Code)
+	}
+	if w := ask(h, "GET", "/unpark?member=this+process", "", as); w.Code != http.StatusMethodNotAllowed {
+		t.Errorf("an order by GET: %d", w.Code)
+	}
+	if w := ask(h, "POST", "/logout", "", as); w.Code != http.StatusSeeOther {
+		t.Errorf("logging out: %d", w.Code)
+	}
+	if w := ask(h, "GET", "/keys", "", as); w.Code != 401 {
+		t.Errorf("logged out: %d", w.Code)
+	}
+	if !strings.Contains(log.String(), "who=bob") || strings.Contains(log.String(), "hunter") {
+		t.Errorf("the log says %s", &log)
+	}
+}
+
+// TestLoginTries: a wrong token is refused, and after five of one address no token is
+// looked at for a minute, the right one included. Other addresses are let in.
+func TestLoginTries(t *testing.T) {
+	h := newConsole(t, func(c *console.Config) { c.Tokens = []console.Token{{Name: "alice", Value: secret.Text("hunter2")}} })
+	for i := range 5 {
+		if cookie, w := login(t, h, "hunter"); w.Code != http.StatusUnauthorized || cookie != nil || !strings.Contains(w.Body.String(), "No such token") {
+			t.Fatalf("try %d: %d", i, w.Code)
+		}
+	}
+	if cookie, w := login(t, h, "hunter2"); w.Code != http.StatusTooManyRequests || cookie != nil {
+		t.Errorf("the right one after five wrong ones: %d", w.Code)
+	}
+	if cookie, _ := login(t, h, "hunter2", abroad); cookie == nil {
+		t.Error("another address is kept out")
+	}
+	if cookie, w := login(t, h, "", "Remote: 192.0.2.8:1"); cookie != nil || w.Code != http.StatusUnauthorized {
+		t.Errorf("an empty token: %d", w.Code)
+	}
+}
+
+// TestLoginLeadsHome: nothing that the address of the form says leads to another site.
+func TestLoginLeadsHome(t *testing.T) {
+	h := newConsole(t, func(c *console.Config) { c.Tokens = []console.Token{{Name: "alice", Value: secret.Text("hunter2")}} })
+	for next, want := range map[string]string{
+		"keys?find=a": "keys?find=a", "": "./", "https://evil.example/": "./", "//evil.example/": "./", `\\evil.example`: "./", "/\\evil.example": "./",
+		"javascript:alert(1)": "./", "../../else": "./", "?said=x": "./?said=x", "\x00": "./",
+	} {
+		w := ask(h, "POST", "/login", url.Values{"token": {"hunter2"}, "next": {next}}.Encode())
+		if got := w.Header().Get("Location"); got != want {
+			t.Errorf("%q leads to %q, want %q", next, got, want)
+		}
+	}
+}
+
+// TestReadOnly takes no order, and has no form that gives one.
+func TestReadOnly(t *testing.T) {
+	h := newConsole(t, func(c *console.Config) { c.ReadOnly = true })
+	for _, path := range []string{"/unpark", "/skip", "/pause", "/resume", "/start-job", "/stop-job"} {
+		if w := ask(h, "POST", path, "member=this+process&group=idle-test&subscription=a"); w.Code != http.StatusForbidden {
+			t.Errorf("%s: %d", path, w.Code)
+		}
+	}
+	w := ask(h, "GET", "/keys", "")
+	if body, _ := io.ReadAll(w.Body); bytes.Contains(body, []byte(`method="post"`)) || !bytes.Contains(body, []byte("read-only")) {
+		t.Errorf("the page is %.300s", body)
+	}
+}
+
+func TestConfig(t *testing.T) {
+	bus, err := eventbus.New(memory.New(), eventbus.Config{Service: "idle", Environment: "Test", Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer bus.Close(context.Background())
+	for want, c := range map[string]console.Config{
+		"nothing to show":            {},
+		"write http://host:port":     {Members: []console.Member{{URL: "ftp://a"}}},
+		"leave out users":            {Members: []console.Member{{URL: "http://a:hunter@b/"}}},
+		"not sent over plain http":   {Members: []console.Member{{URL: "http://10.0.0.1:8081", Token: secret.Text("hunter")}}},
+		"is no name of its own":      {Bus: bus, Tokens: []console.Token{{Name: "a", Value: secret.Text("hunter")}, {Name: "a", Value: secret.Text("hunter")}}},
+		"which would admit everyone": {Bus: bus, Tokens: []console.Token{{Name: "a"}}},
+		"is no host name":            {Bus: bus, Hosts: []string{"https://a"}},
+		"is negative":                {Bus: bus, Session: -1},
+		"with {trace} where":         {Bus: bus, TraceURL: "javascript:alert({trace})"},
+		"Environment":                {Bus: bus, Environment: "a b"},
+	} {
+		if _, err := console.New(c); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter") {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+}

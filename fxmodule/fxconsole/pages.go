@@ -1,0 +1,61 @@
+// Package fxconsole adds the pages of package console to a service's admin server:
+//
+//	fx.New(
+//		fxmodule.Module,
+//		fxmodule.FromEnvironment(config.Service("mailer")),
+//		fxmodule.AdminServer(":8081"),
+//		fxconsole.Pages(), // at http://127.0.0.1:8081/console/
+//	).Run()
+//
+// It is a package of its own because a program that links it takes about five megabytes
+// more.
+package fxconsole
+
+import (
+	"context"
+	"log/slog"
+
+	"go.uber.org/fx"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/config"
+	"github.com/eventbus-go/eventbus/console"
+	"github.com/eventbus-go/eventbus/fxmodule"
+	"github.com/eventbus-go/eventbus/kafka"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// Pages has fxmodule.AdminServer serve the console below /console/, with the bus and,
+// where its transport is Kafka, the cluster. A user logs in with EventBus:Admin:Token;
+// where there is none, this machine may ask. Each change is called with the
+// configuration before the console is made: to name several users, hosts or other
+// members, or to make it read-only.
+func Pages(changes ...func(*console.Config)) fx.Option {
+	return fx.Provide(func(p params, life fx.Lifecycle) (fxmodule.AdminPages, error) {
+		c := console.Config{Bus: p.Bus, Logger: p.Logger}
+		c.Cluster, _ = p.Transport.(*kafka.Transport)
+		if token := p.Configured.Admin.Token; !token.IsZero() {
+			c.Tokens = []console.Token{{Name: "admin", Value: token}}
+		}
+		for _, change := range changes {
+			change(&c)
+		}
+		pages, err := console.New(c)
+		if err != nil {
+			return nil, err
+		}
+		// For the case that the server never starts; a second Close does nothing.
+		life.Append(fx.StopHook(func(ctx context.Context) error { return pages.Close(ctx) }))
+		return pages, nil
+	})
+}
+
+// params are what the pages are made of.
+type params struct {
+	fx.In
+
+	Bus        *eventbus.Bus
+	Transport  transport.Transport
+	Configured config.Config `optional:"true"`
+	Logger     *slog.Logger  `optional:"true"`
+}
