@@ -38,6 +38,7 @@ func SchemaFor[T any](options ...avro.SchemaOpt) string {
 	return avro.MustSchemaFor[T](options...).String()
 }
 
+// format is Avro with one schema and one Go type.
 type format struct {
 	text         string
 	record       string
@@ -45,6 +46,8 @@ type format struct {
 	dependencies []registry.Dependency
 }
 
+// newFormat parses the schemas that the codec's own refers to before it, since it uses
+// their names.
 func newFormat(t reflect.Type, text string, dependencies []registry.Dependency) (*format, error) {
 	var names avro.SchemaCache
 	for _, d := range dependencies {
@@ -97,6 +100,8 @@ func (f *format) Refers(text, name string) bool { return strings.Contains(text, 
 
 func (f *format) ZeroFirst() bool { return true }
 
+// Writer encodes by the registry's schema where one is given: then the Go type has to fit
+// that one, which the first event shows.
 func (f *format) Writer(s *registry.Schema, load codec.Load) (codec.Encoder, error) {
 	schema := f.schema
 	if s != nil {
@@ -108,6 +113,8 @@ func (f *format) Writer(s *registry.Schema, load codec.Load) (codec.Encoder, err
 	return func(dst []byte, v any) ([]byte, error) { return schema.AppendEncode(dst, v) }, nil
 }
 
+// Reader resolves the writer's schema against the codec's own once, for all events of the
+// writer's. An error names the field that can't be resolved.
 func (f *format) Reader(s *registry.Schema, load codec.Load) (codec.Decoder, error) {
 	schema := f.schema
 	if s != nil {
@@ -131,11 +138,14 @@ func (f *format) Reader(s *registry.Schema, load codec.Load) (codec.Decoder, err
 // deepest bounds the references between schemas.
 const deepest = 32
 
+// parse reads a schema of the registry with all that it refers to.
 func parse(s *registry.Schema, load codec.Load) (*avro.Schema, error) {
 	var names avro.SchemaCache
 	return parseInto(&names, s, load, 0)
 }
 
+// parseInto reads the references of a schema before it, at most deepest of them inside
+// each other, since a registry could give some that form a circle.
 func parseInto(names *avro.SchemaCache, s *registry.Schema, load codec.Load, depth int) (*avro.Schema, error) {
 	if depth > deepest {
 		return nil, fmt.Errorf("its references are more than %d deep", deepest)

@@ -18,10 +18,12 @@ const own = "schema:///own"
 // or connections.
 type nowhere struct{}
 
+// Load refuses, and says what to write: references are named when the codec is declared.
 func (nowhere) Load(string) (any, error) {
 	return nil, errors.New("it is no reference of the schema: name it with registry.Refer")
 }
 
+// newCompiler takes draft-07 for a schema that names no draft, as registries do.
 func newCompiler() *jsonschema.Compiler {
 	c := jsonschema.NewCompiler()
 	c.UseLoader(nowhere{})
@@ -35,12 +37,15 @@ func add(c *jsonschema.Compiler, name, text string) error {
 	if err != nil {
 		return err
 	}
+	// A relative $ref is resolved against the address of the schema, own.
 	if !strings.Contains(name, "://") {
 		name = "schema:///" + strings.TrimPrefix(name, "/")
 	}
 	return c.AddResource(name, document)
 }
 
+// compile adds the schema under an address of its own, which its references resolve
+// against, and compiles it with all that was added before.
 func compile(c *jsonschema.Compiler, text string) (*jsonschema.Schema, error) {
 	if err := add(c, own, text); err != nil {
 		return nil, fmt.Errorf("the schema is no JSON: %w", err)
@@ -64,6 +69,8 @@ func compileAll(s *registry.Schema, load codec.Load) (*jsonschema.Schema, error)
 	return compile(c, s.Text)
 }
 
+// addAll adds what a schema refers to, each name once: references may form a circle, and
+// two of them may lead to one schema.
 func addAll(c *jsonschema.Compiler, s *registry.Schema, load codec.Load, have map[string]bool, depth int) error {
 	if depth > deepest {
 		return fmt.Errorf("its references are more than %d deep", deepest)
@@ -93,6 +100,7 @@ func faultOf(fault *jsonschema.ValidationError) error {
 	for len(fault.Causes) > 0 {
 		fault = fault.Causes[0]
 	}
+	// The address before the # is made up here and says nothing to people.
 	_, place, _ := strings.Cut(fault.SchemaURL, "#")
 	return fmt.Errorf("the event does not fit its schema at #%s: %s", place, strings.Join(fault.ErrorKind.KeywordPath(), "/"))
 }

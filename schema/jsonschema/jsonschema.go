@@ -37,6 +37,7 @@ func Codec[T any](r *registry.Registry, f registry.Framing, schema string, optio
 	return codec.New(name, r, f, format, o)
 }
 
+// format is JSON with one schema. Validate and dependencies are the codec's options.
 type format struct {
 	text         string
 	record       string
@@ -44,6 +45,8 @@ type format struct {
 	dependencies []registry.Dependency
 }
 
+// newFormat compiles the schema also where nothing is to be validated: a mistake in it is
+// found when the codec is declared.
 func newFormat(t reflect.Type, text string, o registry.Options) (*format, error) {
 	var head struct {
 		Title string `json:"title"`
@@ -55,7 +58,7 @@ func newFormat(t reflect.Type, text string, o registry.Options) (*format, error)
 		t = t.Elem()
 	}
 	f := &format{text: text, record: head.Title, validate: o.Validate, dependencies: o.Dependencies}
-	if f.record == "" {
+	if f.record == "" { // no title
 		f.record = t.Name()
 	}
 	if f.record == "" {
@@ -92,6 +95,8 @@ func (f *format) Refers(text, name string) bool { return strings.Contains(text, 
 
 func (f *format) ZeroFirst() bool { return false }
 
+// Writer validates by the schema of the registry where one is to be written by, since that
+// is what readers are told.
 func (f *format) Writer(s *registry.Schema, load codec.Load) (codec.Encoder, error) {
 	if !f.validate {
 		return encode, nil
@@ -113,8 +118,10 @@ func (f *format) Writer(s *registry.Schema, load codec.Load) (codec.Encoder, err
 	}, nil
 }
 
+// plain encodes and decodes: events with a schema mean what all JSON events mean.
 var plain = eventbus.JSON()
 
+// encode needs neither the context nor the envelope: the default codec looks at neither.
 func encode(dst []byte, v any) ([]byte, error) {
 	return plain.Encode(context.Background(), dst, nil, v)
 }
@@ -134,7 +141,8 @@ func (f *format) Reader(*registry.Schema, codec.Load) (codec.Decoder, error) {
 	}, nil
 }
 
-// check validates encoded data. The error names the place and the keyword, never
+// check validates encoded data, and not the value: what counts is what readers get. The
+// error names the place and the keyword, never
 // the value.
 func check(schema *jsonschema.Schema, data []byte) error {
 	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(data))

@@ -14,7 +14,7 @@ const (
 )
 
 // cache remembers schemas by id, which registries never change, and which ids are
-// unknown.
+// unknown. Both are bounded: ids come with events, and somebody may make them up.
 type cache struct {
 	mu      sync.RWMutex
 	most    int
@@ -22,6 +22,7 @@ type cache struct {
 	unknown map[ID]unknown
 }
 
+// unknown is what is known of an id that the registry does not know.
 type unknown struct {
 	err   error
 	first time.Time // when it was asked for first
@@ -32,12 +33,14 @@ func newCache(most int) *cache {
 	return &cache{most: most, schemas: make(map[ID]*Schema), unknown: make(map[ID]unknown)}
 }
 
+// get returns nil and the zero unknown for an id that was not asked for.
 func (c *cache) get(id ID) (*Schema, unknown) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	return c.schemas[id], c.unknown[id]
 }
 
+// put keeps a schema. Its id is unknown no longer.
 func (c *cache) put(id ID, s *Schema) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

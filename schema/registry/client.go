@@ -30,6 +30,7 @@ func httpClient(c *Config) *http.Client {
 	if transport.TLSClientConfig == nil {
 		transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
+	// Schemas are asked for seldom: a few connections are enough, and idle ones go.
 	transport.MaxIdleConnsPerHost = 4
 	transport.IdleConnTimeout = 30 * time.Second
 	client := &http.Client{
@@ -51,6 +52,8 @@ func httpClient(c *Config) *http.Client {
 func (c *Config) sign(client *http.Client) func(*http.Request) error {
 	switch {
 	case c.Client != nil:
+		// Tokens are fetched by the same client, without credentials of the registry: its
+		// authorities, bounds and refusal of redirects count there too.
 		ctx := context.WithValue(context.Background(), oauth2.HTTPClient, client)
 		// A token is fetched when needed, and again before it expires.
 		tokens := oauth2.ReuseTokenSource(nil, granting{ctx, c.Client})
@@ -101,6 +104,8 @@ type signed struct {
 	next http.RoundTripper
 }
 
+// RoundTrip signs a copy: a transport may not change the request that it is given
+// (http.RoundTripper).
 func (s signed) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
 	if err := s.sign(r); err != nil {
@@ -120,6 +125,8 @@ func tokenError(err error) error {
 // bounded ends answers that are longer than maxAnswer.
 type bounded struct{ next http.RoundTripper }
 
+// RoundTrip lets reading fail beyond the bound, with an error that says so, in place of
+// giving a part of an answer for the whole.
 func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 	answer, err := b.next.RoundTrip(r)
 	if err != nil {

@@ -56,6 +56,7 @@ type ClientCredentials struct {
 	Scopes       []string
 }
 
+// setDefaults fills what is left zero.
 func (c *Config) setDefaults() {
 	c.Timeout = cmp.Or(c.Timeout, 5*time.Second)
 	c.UnknownFor = cmp.Or(c.UnknownFor, time.Minute)
@@ -73,6 +74,7 @@ func (c *Config) check() error {
 	for i, text := range c.URLs {
 		checkURL(fmt.Sprintf("URLs[%d]", i), text, add)
 	}
+	// Two ways at once: one of them would be left out in silence.
 	ways := 0
 	if c.Username != "" || !c.Password.IsZero() {
 		ways++
@@ -96,6 +98,8 @@ func (c *Config) check() error {
 	return errors.Join(wrong...)
 }
 
+// checkURL refuses what would put a secret into a URL, which is logged and shown, and what
+// would be lost when paths are joined to it.
 func checkURL(field, text string, add func(string, ...any)) {
 	u, err := url.Parse(text)
 	switch {

@@ -27,12 +27,34 @@
 // A registry that can't be reached, is overloaded or refuses the credentials makes
 // events wait (eventbus.Unavailable); an id that is known needs no registry. An id
 // that the registry does not know may be on its way to a replica: it is waited for
-// during Config.UnknownFor and is permanent then, so that the event becomes a dead
-// letter whose error names the id. A schema that the registry calls incompatible
+// during Config.UnknownFor, asked for again at least eight times, and is permanent then,
+// so that the event becomes a dead letter whose error names the id. A schema that the registry calls incompatible
 // is [ErrIncompatible] with the registry's own words.
 //
-// The files, in reading order: registry.go (the calls), config.go and
-// environment.go (where they go), client.go (HTTP and its bounds), schema.go (values), cache.go,
-// offline.go (a directory in place of a server), framing.go, subject.go and
-// option.go (what the codecs share), errors.go.
+// # Limits
+//
+// An answer of a server is read up to 8 MiB, a directory up to 10,000 schemas; 1,000
+// schemas are remembered by default. A call takes 5 s at most by default, and several
+// callers that need one schema share it. References between schemas are followed 32
+// deep. Nothing is written but by Register, no redirect is followed, and credentials go
+// to the configured addresses alone.
+//
+// # Configuration
+//
+// A package of contracts declares its topics before anything is configured. It uses
+// [FromEnvironment], or [Lazy] with [Settings] that package config reads from the
+// service's own files: the first codec that starts or works asks for the configuration,
+// and a mistake in it is an error of the bus's start. New is for programs that know their
+// Config when they declare.
+//
+// # Files
+//
+//	registry.go                      the calls
+//	config.go                        where they go, and what is wrong with it
+//	settings.go, environment.go      the same from files and variables
+//	client.go                        HTTP, its bounds and its credentials
+//	schema.go, cache.go              values, and what is remembered of them
+//	offline.go                       a directory in place of a server
+//	framing.go, subject.go, option.go  what the codecs share
+//	errors.go                        the classes of errors
 package registry

@@ -42,6 +42,7 @@ func ConfigFromEnvironment() (Config, error) {
 // Environment sets the fields that variables of FromEnvironment are set for, and leaves
 // the others as they are.
 func (s *Settings) Environment() error {
+	// Variables are walked, and not fields, so that one which is no field is seen.
 	fields := s.variables()
 	var wrong []error
 	for _, pair := range os.Environ() {

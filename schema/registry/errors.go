@@ -34,10 +34,12 @@ func classify(doing string, err error) error {
 	if err == nil {
 		return nil
 	}
+	// Without an answer it is the network, the time or TLS: it may pass.
 	var answer *sr.ResponseError
 	if !errors.As(err, &answer) {
 		return eventbus.Unavailable(fmt.Errorf("%s: the schema registry can't be reached: %w", doing, err))
 	}
+	// The words are for people, who look for the field that is in the way.
 	words := clip(answer.Message)
 	switch status := answer.StatusCode; {
 	case status == http.StatusNotFound:

@@ -127,6 +127,8 @@ type Frame struct {
 // Read finds the schema that an event names. Prefixed says that a value which
 // begins with a zero byte is a prefixed one.
 func (r *Registry) Read(e *eventbus.Envelope, prefixed bool) (Frame, error) {
+	// The last one counts where there are several, as with Kafka's lastHeader: an event
+	// that was forwarded may have that of its source first.
 	for i := len(e.Headers) - 1; i >= 0; i-- {
 		if e.Headers[i].Key != HeaderName {
 			continue

@@ -29,6 +29,8 @@ type directory struct {
 	byNumber  map[ID]*Schema
 }
 
+// readDirectory reads all schemas at once: a directory that lacks something is found at
+// the start, and nothing that changes in it later matters.
 func readDirectory(files fs.FS) (*directory, error) {
 	d := &directory{bySubject: make(map[string][]*Schema), byNumber: make(map[ID]*Schema)}
 	count := 0
@@ -53,6 +55,8 @@ func readDirectory(files fs.FS) (*directory, error) {
 	return d, nil
 }
 
+// read adds a file, which has the form of a registry's answer. What it says of itself
+// counts, and not where it lies.
 func (d *directory) read(files fs.FS, name string) error {
 	f, err := files.Open(name)
 	if err != nil {
@@ -105,6 +109,7 @@ func fileName(subject string) string {
 	return strings.ReplaceAll(strings.TrimLeft(url.PathEscape(subject), "."), ":", "%3A")
 }
 
+// byID returns nil for an id that is not in the directory, as the others do.
 func (d *directory) byID(id ID) *Schema {
 	if d == nil {
 		return nil
@@ -112,6 +117,7 @@ func (d *directory) byID(id ID) *Schema {
 	return d.byNumber[id]
 }
 
+// version returns the newest for −1. Numbers have gaps where versions were deleted.
 func (d *directory) version(subject string, version int) *Schema {
 	if d == nil {
 		return nil
@@ -128,6 +134,7 @@ func (d *directory) version(subject string, version int) *Schema {
 	return nil
 }
 
+// lookup finds a subject's schema by its text.
 func (d *directory) lookup(subject string, want *Definition) *Schema {
 	if d == nil {
 		return nil

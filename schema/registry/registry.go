@@ -57,6 +57,7 @@ func Lazy(configure func() (Config, error)) *Registry {
 	})}
 }
 
+// newSource checks the configuration and reads the directory. It connects to nothing.
 func newSource(c Config) (*source, error) {
 	if err := c.check(); err != nil {
 		return nil, err
@@ -95,6 +96,7 @@ func (r *Registry) Schema(ctx context.Context, id ID) (*Schema, error) {
 		defer cancel()
 		return s.schema(ctx, id)
 	})
+	// A caller whose event is given up does not wait for the others' answer.
 	select {
 	case result := <-found:
 		if result.Err != nil {
@@ -106,6 +108,8 @@ func (r *Registry) Schema(ctx context.Context, id ID) (*Schema, error) {
 	}
 }
 
+// schema asks the directory first: what was pulled is meant to be used, also beside
+// servers that could give another answer.
 func (s *source) schema(ctx context.Context, id ID) (*Schema, error) {
 	if found := s.offline.byID(id); found != nil {
 		s.cache.put(id, found)
@@ -123,6 +127,7 @@ func (s *source) schema(ctx context.Context, id ID) (*Schema, error) {
 	return nil, err
 }
 
+// fetch asks the servers, one after the other until one answers (sr.Client).
 func (s *source) fetch(ctx context.Context, id ID) (*Schema, error) {
 	doing := "schema " + id.String()
 	if s.client == nil {
@@ -294,6 +299,7 @@ func (r *Registry) Logger() *slog.Logger {
 	return slog.Default()
 }
 
+// parameters are those of a request's query.
 func parameters(ctx context.Context, normalize bool) context.Context {
 	if normalize {
 		return sr.WithParams(ctx, sr.Normalize)

@@ -67,6 +67,7 @@ func (id ID) String() string {
 
 // parseGUID returns the 16 bytes of a GUID; false for another text.
 func parseGUID(text string) (g [16]byte, ok bool) {
+	// Registries write GUIDs with dashes; some tools leave them out.
 	plain := strings.ReplaceAll(text, "-", "")
 	if len(plain) != 32 {
 		return g, false
@@ -81,6 +82,7 @@ func schemaOf(s *sr.SubjectSchema) *Schema {
 	return out
 }
 
+// definitionOf copies: the client's values are not kept.
 func definitionOf(s *sr.Schema) Definition {
 	d := Definition{Type: Type(s.Type.String()), Text: s.Schema}
 	for _, r := range s.References {
@@ -89,6 +91,7 @@ func definitionOf(s *sr.Schema) Definition {
 	return d
 }
 
+// request is a definition as the registry's API has it.
 func (d *Definition) request() (sr.Schema, error) {
 	s := sr.Schema{Schema: d.Text}
 	if err := s.Type.UnmarshalText([]byte(d.Type)); err != nil {
@@ -105,6 +108,8 @@ func (d *Definition) same(other *Definition) bool {
 	return d.Type == other.Type && d.compact() == other.compact()
 }
 
+// compact is a text without the white space that does not matter: registries give schemas
+// back as they were registered, and files are indented.
 func (d *Definition) compact() string {
 	var b bytes.Buffer
 	if d.Type != Protobuf && json.Compact(&b, []byte(d.Text)) == nil {

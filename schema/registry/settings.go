@@ -69,6 +69,7 @@ func (s *Settings) Config() (Config, error) {
 
 // config names fields in errors by name, since the environment has other names.
 func (s *Settings) config(name func(field string) string) (Config, error) {
+	// All that is wrong is told at once, by the names that were written.
 	var wrong []error
 	hidden := func(field string, text secret.Value, file string) secret.Value {
 		switch {

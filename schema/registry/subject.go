@@ -29,6 +29,7 @@ func (o *Options) Subject(topic, record string) (string, error) {
 	if topic == "" {
 		return "", errNoTopic
 	}
+	// Names of topics always have an environment: what is before the first dot.
 	if o.WithoutEnvironment {
 		if _, rest, ok := strings.Cut(topic, "."); ok {
 			topic = rest

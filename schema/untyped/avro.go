@@ -17,6 +17,8 @@ const (
 	mostDigits = 1000
 )
 
+// avroDecoder decodes by the writer's schema alone, into maps and slices, and writes these
+// as Avro's JSON: logical types keep their meaning, as dates and decimals.
 func avroDecoder(s *registry.Schema, load load) (func([]byte, []byte, bool, string) (string, []byte, error), error) {
 	var names avro.SchemaCache
 	schema, err := parse(&names, s, load, 0)
@@ -34,6 +36,8 @@ func avroDecoder(s *registry.Schema, load load) (func([]byte, []byte, bool, stri
 	}
 	return func(data, _ []byte, _ bool, _ string) (string, []byte, error) {
 		var v any
+		// Data of another schema often decodes by accident, and then seldom ends where
+		// the value does.
 		rest, err := schema.Decode(data, &v)
 		if err == nil && len(rest) > 0 {
 			err = fmt.Errorf("%d bytes are left behind the value", len(rest))
@@ -46,6 +50,8 @@ func avroDecoder(s *registry.Schema, load load) (func([]byte, []byte, bool, stri
 	}, nil
 }
 
+// parse reads a schema after those that it refers to, whose names it uses. The depth is
+// bounded, since a registry of strangers could give references that form a circle.
 func parse(names *avro.SchemaCache, s *registry.Schema, load load, depth int) (*avro.Schema, error) {
 	if depth > deepest {
 		return nil, fmt.Errorf("its references are more than %d deep", deepest)
@@ -75,6 +81,7 @@ func (s *sizes) check(n *avro.SchemaNode, depth int) error {
 	case n.Scale > mostDigits:
 		return fmt.Errorf("a decimal has %d digits behind its point", n.Scale)
 	}
+	// Inner types first: Empty has to know those that the outer ones refer to.
 	inner := []*avro.SchemaNode{n.Items, n.Values}
 	for i := range n.Fields {
 		inner = append(inner, &n.Fields[i].Type)
@@ -99,6 +106,8 @@ func (s *sizes) check(n *avro.SchemaNode, depth int) error {
 	return nil
 }
 
+// isEmpty reports whether values of a type take no byte. A type that is none of Avro's
+// kinds is a reference to one that has a name.
 func (s *sizes) isEmpty(n *avro.SchemaNode) bool {
 	switch n.Type {
 	case "null":

@@ -25,7 +25,7 @@ const own = "eventbus-own-schema.proto"
 // mostImports bounds the files that one schema imports, with all that those import.
 const mostImports = 1000
 
-// imports are the files of a schema by the paths that import statements name.
+// imports is what the compiler asks for files: it holds those of a schema by the paths that import statements name.
 type imports struct {
 	load load
 	mu   sync.Mutex // the compiler asks concurrently
@@ -37,6 +37,8 @@ func (f *imports) FindFileByPath(path string) (protocompile.SearchResult, error)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s := f.all[path]
+	// What is not found here may be one of Google's own files, which come with the
+	// compiler.
 	if s == nil {
 		return protocompile.SearchResult{}, protoregistry.NotFound
 	}
@@ -44,6 +46,7 @@ func (f *imports) FindFileByPath(path string) (protocompile.SearchResult, error)
 	if err != nil {
 		return protocompile.SearchResult{}, err
 	}
+	// A registry keeps no paths. The compiler wants the one that it asked for.
 	file = proto.CloneOf(file)
 	file.Name = &path
 	return protocompile.SearchResult{Proto: file}, nil
@@ -71,12 +74,15 @@ func (f *imports) add(s *registry.Schema, depth int) error {
 	return nil
 }
 
+// protobufDecoder compiles the schema's files and decodes into messages that are made of
+// their descriptors. The result is Protobuf's own JSON form.
 func protobufDecoder(s *registry.Schema, load load) (func([]byte, []byte, bool, string) (string, []byte, error), error) {
 	files := &imports{load: load, all: map[string]*registry.Schema{own: s}}
 	if err := files.add(s, 0); err != nil {
 		return nil, err
 	}
 	compiler := protocompile.Compiler{Resolver: protocompile.WithStandardImports(files), MaxParallelism: 1}
+	// All files are there by now, so compiling does no I/O that a context could end.
 	compiled, err := compiler.Compile(context.Background(), own)
 	if err != nil {
 		return nil, err
@@ -88,6 +94,8 @@ func protobufDecoder(s *registry.Schema, load load) (func([]byte, []byte, bool, 
 		if err != nil {
 			return "", nil, err
 		}
+		// The resolver is that of the schema's own files: types that this program links
+		// under the same names may be others.
 		v := dynamicpb.NewMessage(message)
 		if err := (proto.UnmarshalOptions{Resolver: types}).Unmarshal(data, v); err != nil {
 			return string(message.FullName()), nil, err
@@ -108,6 +116,8 @@ func messageOf(file protoreflect.FileDescriptor, data, index []byte, prefixed bo
 	var path []int
 	var err error
 	switch {
+	// A prefix always has indexes behind the id; a header has them where its writer knows
+	// them.
 	case prefixed:
 		path, data, err = registry.ParseIndex(data)
 	case len(index) > 0:
@@ -118,6 +128,7 @@ func messageOf(file protoreflect.FileDescriptor, data, index []byte, prefixed bo
 	if err != nil {
 		return nil, nil, err
 	}
+	// The path leads from the messages of the file to those nested in them.
 	messages := file.Messages()
 	var message protoreflect.MessageDescriptor
 	for _, i := range path {
@@ -133,6 +144,9 @@ func messageOf(file protoreflect.FileDescriptor, data, index []byte, prefixed bo
 	return message, data, nil
 }
 
+// byType finds the message that the event's type is called after, as topics are declared
+// by default, or the only one of the file. Where neither helps there is no guess: Protobuf
+// would read almost anything by the wrong message.
 func byType(messages protoreflect.MessageDescriptors, typ string) ([]int, error) {
 	if m := messages.ByName(protoreflect.Name(typ)); m != nil {
 		return []int{m.Index()}, nil

@@ -13,13 +13,16 @@ import (
 	"github.com/eventbus-go/eventbus/schema/registry"
 )
 
-// Reader reads events by the schemas of one registry. It is safe for concurrent use.
+// Reader reads events by the schemas of one registry. It is safe for concurrent use. It
+// keeps a decoder for each schema that it meets, 500 at most.
 type Reader struct {
 	registry *registry.Registry
 	mu       sync.Mutex
 	decoders map[registry.ID]*decoder
-	failed   error // the registry can't be reached
-	until    time.Time
+	// failed is why the registry could not be reached, and until is when it is asked
+	// again.
+	failed error
+	until  time.Time
 }
 
 // New returns a reader. It asks the registry when an event names a schema that it has
@@ -28,7 +31,8 @@ func New(r *registry.Registry) *Reader {
 	return &Reader{registry: r, decoders: make(map[registry.ID]*decoder)}
 }
 
-// Data is the data of an event.
+// Data is the data of an event, and what was found out about it. It shares no memory
+// with the event.
 type Data struct {
 	// ID names the schema; Schema is nil if it could not be had.
 	ID     registry.ID
@@ -39,7 +43,7 @@ type Data struct {
 	JSON []byte
 }
 
-// decoder reads data by one schema. Index is the message indexes of a header; prefixed
+// decoder reads data by one schema. It never changes. Index is the message indexes of a header; prefixed
 // data begins with its own. Typ is the event's type.
 type decoder struct {
 	schema *registry.Schema
@@ -67,9 +71,13 @@ func (r *Reader) Read(ctx context.Context, e *eventbus.Envelope) (*Data, error) 
 	if err != nil || frame.ID == (registry.ID{}) {
 		return nil, err
 	}
+	// From here on the id is known, so it is returned with every error: it is what the
+	// person who looks needs to go on.
 	data := &Data{ID: frame.ID}
 	d, err := r.decoder(ctx, frame.ID)
 	prefixed := len(frame.Value) < len(e.Data)
+	// Plain Avro and other bytes may begin with a zero byte too: only an id that is there
+	// makes a prefix of it.
 	if prefixed && errors.Is(err, registry.ErrUnknown) {
 		return nil, nil // most likely no prefix
 	}
@@ -91,6 +99,8 @@ func (r *Reader) Read(ctx context.Context, e *eventbus.Envelope) (*Data, error) 
 	return data, nil
 }
 
+// decoder returns the decoder of a schema: from memory, or made of what the registry
+// has. While the registry counts as down it is not asked.
 func (r *Reader) decoder(ctx context.Context, id registry.ID) (*decoder, error) {
 	r.mu.Lock()
 	d, failed := r.decoders[id], r.failed
@@ -104,8 +114,12 @@ func (r *Reader) decoder(ctx context.Context, id registry.ID) (*decoder, error) 
 	case failed != nil:
 		return nil, failed
 	}
+	// The registry is asked without the lock: two events of one new schema may both ask,
+	// and Registry makes one request of that.
 	s, err := r.registry.Schema(ctx, id)
 	if err != nil {
+		// An id that is unknown says nothing about the next one, and neither does a
+		// caller who gave up.
 		if !errors.Is(err, registry.ErrUnknown) && ctx.Err() == nil {
 			r.mu.Lock()
 			r.failed, r.until = err, time.Now().Add(downFor)
@@ -116,6 +130,7 @@ func (r *Reader) decoder(ctx context.Context, id registry.ID) (*decoder, error) 
 	d = newDecoder(s, func(ref registry.Reference) (*registry.Schema, error) {
 		return r.registry.Version(ctx, ref.Subject, ref.Version)
 	})
+	// Any other one goes when there are too many. Ids that are met often come back.
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for other := range r.decoders {
@@ -128,8 +143,11 @@ func (r *Reader) decoder(ctx context.Context, id registry.ID) (*decoder, error) 
 	return d, nil
 }
 
+// load returns the schema that a reference names.
 type load = func(registry.Reference) (*registry.Schema, error)
 
+// newDecoder compiles a schema. One that can't be used is kept as such, so that it is not
+// compiled again for each of its events.
 func newDecoder(s *registry.Schema, load load) *decoder {
 	d := &decoder{schema: s}
 	switch s.Type {
@@ -148,6 +166,8 @@ func newDecoder(s *registry.Schema, load load) *decoder {
 	return d
 }
 
+// jsonDecoder does not validate: a tool shows what is there. The data is copied, since
+// its memory is the record's.
 func jsonDecoder(data, _ []byte, _ bool, _ string) (string, []byte, error) {
 	if !json.Valid(data) {
 		return "", nil, errors.New("it is no JSON")

@@ -1,6 +1,11 @@
 // Package codec is what the codecs of the three formats share: finding the schema
 // to write by, framing, and a reader for each schema that events name.
 //
+// A format knows one language of schemas and one Go type. The codec asks it for an
+// encoder per topic and a decoder per schema, and keeps both: after the first event of
+// either kind an event costs no lock, and no more allocations than its value does, but
+// for the list of headers of Header framing.
+//
 // codec.go encodes and decodes, write.go finds the schema to write by, read.go
 // keeps the readers.
 package codec
@@ -17,7 +22,8 @@ import (
 	"github.com/eventbus-go/eventbus/schema/registry"
 )
 
-// Format is one schema language and one Go type.
+// Format is one schema language and one Go type. Its methods are called by many
+// goroutines at once, and so is what they return.
 type Format interface {
 	ContentType() string
 	// Record is the full name of the schema's type, for subjects.
@@ -73,6 +79,8 @@ type Encoder func(dst []byte, v any) ([]byte, error)
 // encoded; prefixed data begins with its own, where the format has them.
 type Decoder func(data, index []byte, prefixed bool, v any) error
 
+// codec is an eventbus.Codec. The topic of the last event and the schema of the last one
+// read are found without a lock, since nearly all codecs have one of each.
 type codec struct {
 	registry *registry.Registry // nil with None framing alone
 	framing  registry.Framing
@@ -101,6 +109,8 @@ func New(name string, r *registry.Registry, f registry.Framing, format Format, o
 	case o.Register && (o.Latest || o.ID != 0):
 		fail("Register is set, and UseLatest or UseID writes by another schema: keep one")
 	}
+	// The own encoder and decoder need no registry. They are made now, so that a
+	// declaration which can't work is found where it stands.
 	own, err := format.Writer(nil, nil)
 	if err != nil {
 		fail(err.Error())
@@ -126,7 +136,11 @@ func (c *codec) Start(ctx context.Context, topic string) error {
 	return err
 }
 
+// Encode names the schema as the framing says, and by dataschema too, which readers that
+// know CloudEvents alone understand. A dataschema that the publisher has set stays.
 func (c *codec) Encode(ctx context.Context, dst []byte, e *eventbus.Envelope, v any) ([]byte, error) {
+	// Publish is called for one topic after the other by a codec that several share, and
+	// then the map is looked into.
 	w := c.last.Load()
 	if w == nil || w.topic != e.Topic {
 		var err error
@@ -134,11 +148,13 @@ func (c *codec) Encode(ctx context.Context, dst []byte, e *eventbus.Envelope, v 
 			return dst, err
 		}
 	}
+	// A topic that declares its dataschema has a reason; ours would only be its number.
 	if e.DataSchema == "" {
 		e.DataSchema = w.uri
 	}
 	switch c.framing {
 	case registry.Header:
+		// The header's value is shared by all events of the writer: nobody changes it.
 		e.Headers = append(e.Headers, w.header)
 	case registry.Prefix:
 		dst = append(dst, w.prefix...)
@@ -146,6 +162,9 @@ func (c *codec) Encode(ctx context.Context, dst []byte, e *eventbus.Envelope, v 
 	return w.encode(dst, v)
 }
 
+// Decode reads what any of the framings has written. Whether a leading zero byte is a
+// prefix is known from what the codec was declared with, or from a format whose values
+// never begin so.
 func (c *codec) Decode(ctx context.Context, e *eventbus.Envelope, v any) error {
 	prefixes := c.registry != nil && (c.framing != registry.None || !c.format.ZeroFirst())
 	frame, err := c.registry.Read(e, prefixes)
@@ -157,6 +176,7 @@ func (c *codec) Decode(ctx context.Context, e *eventbus.Envelope, v any) error {
 		return err
 	}
 	if err := decode(frame.Value, frame.Index, len(frame.Value) < len(e.Data), v); err != nil {
+		// The id is what helps to find the writer: the error may be in its schema.
 		if frame.ID != (registry.ID{}) {
 			return fmt.Errorf("data of schema id %s: %w", frame.ID, err)
 		}

@@ -22,6 +22,7 @@ type readers struct {
 	byID map[registry.ID]*reader
 }
 
+// reader is the decoder of one schema. It never changes.
 type reader struct {
 	id     registry.ID
 	decode Decoder
@@ -42,6 +43,8 @@ func (c *codec) reader(ctx context.Context, id registry.ID) (Decoder, error) {
 		if err != nil {
 			return nil, err
 		}
+		// A number may be that of another language's schema, where a topic changed its
+		// codec, or where somebody guesses.
 		if own := c.format.Definition().Type; s.Type != own {
 			return nil, fmt.Errorf("schema id %s is of type %s, not %s", id, s.Type, own)
 		}
@@ -56,12 +59,15 @@ func (c *codec) reader(ctx context.Context, id registry.ID) (Decoder, error) {
 	return r.decode, nil
 }
 
+// get returns nil for an id that was not met yet. Two goroutines that meet one at the same
+// time compile it twice, and one result is kept.
 func (r *readers) get(id registry.ID) *reader {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return r.byID[id]
 }
 
+// put keeps a reader, and forgets any one of too many.
 func (r *readers) put(one *reader) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -37,6 +37,8 @@ func (c *codec) writer(ctx context.Context, topic string) (*writer, error) {
 	return w, nil
 }
 
+// newWriter asks for the schema that events of a topic are to be written by. Without a
+// registry, or with None framing and no choice of a schema, nothing has to be asked.
 func (c *codec) newWriter(ctx context.Context, topic string) (*writer, error) {
 	w := &writer{topic: topic, encode: c.own}
 	if c.registry == nil || c.framing == registry.None && !c.options.Register && !c.options.Latest && c.options.ID == 0 {
@@ -51,6 +53,7 @@ func (c *codec) newWriter(ctx context.Context, topic string) (*writer, error) {
 			return nil, fmt.Errorf("schema id %d can't be written by: %w", s.ID, err)
 		}
 	}
+	// Header and prefix are made once: they are the same for every event of the topic.
 	index, err := c.format.Index(s)
 	if err != nil {
 		return nil, fmt.Errorf("schema id %d: %w", s.ID, err)
@@ -63,6 +66,7 @@ func (c *codec) newWriter(ctx context.Context, topic string) (*writer, error) {
 
 // resolve finds the schema that events of a topic are written by.
 func (c *codec) resolve(ctx context.Context, topic string) (*registry.Schema, error) {
+	// A schema by its number has no subject, and a topic's name does not matter.
 	if c.options.ID != 0 {
 		s, err := c.registry.Schema(ctx, registry.ID{Number: c.options.ID})
 		return s, err
@@ -74,6 +78,7 @@ func (c *codec) resolve(ctx context.Context, topic string) (*registry.Schema, er
 	if c.options.Latest {
 		return c.registry.Latest(ctx, subject)
 	}
+	// The environment is the first part of every topic's name.
 	if c.options.Register && !c.options.InProduction && strings.HasPrefix(topic, "prod.") {
 		return nil, fmt.Errorf("subject %s: schemas are not registered in Production: register it beforehand, or say RegisterInProduction", subject)
 	}
@@ -99,6 +104,8 @@ func (c *codec) resolve(ctx context.Context, topic string) (*registry.Schema, er
 // definition is the codec's own with what it refers to, registered or looked up.
 func (c *codec) definition(ctx context.Context) (registry.Definition, error) {
 	d := c.format.Definition()
+	// Each dependency may refer to those before it, and is known by subject and version
+	// once it is registered itself.
 	var earlier []registry.Reference
 	for _, dependency := range c.options.Dependencies {
 		own := registry.Definition{Type: d.Type, Text: dependency.Text, References: c.referred(dependency.Text, earlier)}
@@ -118,7 +125,8 @@ func (c *codec) definition(ctx context.Context) (registry.Definition, error) {
 	return d, nil
 }
 
-// referred keeps the references that a text names: registries refuse others.
+// referred keeps the references that a text names: registries refuse others, and a
+// schema with a reference that it does not need is another one than without it.
 func (c *codec) referred(text string, all []registry.Reference) (named []registry.Reference) {
 	for _, r := range all {
 		if c.format.Refers(text, r.Name) {
@@ -134,6 +142,7 @@ func (c *codec) warnForeign(ctx context.Context, subject string, own *registry.S
 	if c.framing != registry.Header {
 		return
 	}
+	// A warning alone: a registry that fails here does not hold the start up.
 	latest, err := c.registry.Latest(ctx, subject)
 	if err == nil && latest.ID != own.ID {
 		c.registry.Logger().Warn("a subject's newest schema is not this service's: somebody else writes it too. Readers that don't know the header "+registry.HeaderName+
@@ -141,7 +150,8 @@ func (c *codec) warnForeign(ctx context.Context, subject string, own *registry.S
 	}
 }
 
-// load returns the schemas that references name.
+// load returns the schemas that references name. They are asked for once for each schema
+// that is compiled, and not kept: what is compiled of them is.
 func (c *codec) load(ctx context.Context) Load {
 	return func(r registry.Reference) (*registry.Schema, error) {
 		return c.registry.Version(ctx, r.Subject, r.Version)

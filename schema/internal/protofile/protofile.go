@@ -1,5 +1,10 @@
 // Package protofile reads files of Protocol Buffers as schema registries hold them, and
 // finds messages in them by the indexes that events carry.
+//
+// Registries keep files in two forms: as .proto text, which people register, and as
+// descriptors in base64, which some clients register since they have no text. Both are
+// read. A text is parsed and not compiled, as what it imports is not needed to find a
+// message.
 package protofile
 
 import (
@@ -31,6 +36,8 @@ func Of(d *registry.Definition) (*descriptorpb.FileDescriptorProto, error) {
 		}
 		return file, nil
 	}
+	// Names and numbers may hold characters that base64 has too, but a text has a space
+	// or a semicolon somewhere, which base64 has not.
 	handler := reporter.NewHandler(nil)
 	tree, err := parser.Parse("schema.proto", strings.NewReader(d.Text), handler)
 	if err != nil {
@@ -46,6 +53,8 @@ func Of(d *registry.Definition) (*descriptorpb.FileDescriptorProto, error) {
 // IndexOf returns the path to a message in its file: its place among the messages, then
 // among those nested in that, and so on. It returns nil for a message that is not there.
 func IndexOf(file *descriptorpb.FileDescriptorProto, name protoreflect.FullName) []int {
+	// The package is a prefix of the name, but not all of a prefix is the package: shop
+	// and shop.v2 are two.
 	rest := string(name)
 	if p := file.GetPackage(); p != "" {
 		var ok bool
