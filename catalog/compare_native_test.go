@@ -63,7 +63,7 @@ func TestCompareNativeSchemas(t *testing.T) {
 		{"avro", `"size":16`, `"size":8`, "#/fields/ref/size", "format-changed", catalog.Breaking},
 		{"avro", `"default":"UTC"`, `"default":"CET"`, "#/fields/zone", "default-changed", catalog.Dangerous},
 		{"avro", `,"default":"UTC"`, ``, "#/fields/zone", "default-removed", catalog.Breaking},
-		{"avro", `"name":"Paid"`, `"name":"Payed"`, "#", "record-renamed", catalog.Breaking},
+		{"avro", `"name":"Paid"`, `"name":"Bought"`, "#", "record-renamed", catalog.Breaking},
 		{"avro", `"namespace":"shop"`, `"namespace":"bank"`, "#", "namespace-changed", catalog.Dangerous},
 		{"avro", `"name":"Paid"`, `"name":"Paid","doc":"x"`, "#", "doc-changed", catalog.Safe},
 		{"avro", `"name":"Paid"`, `"name":"Paid","owner":"x"`, "#/owner", "keyword-changed", catalog.Undecided},
