@@ -29,7 +29,8 @@ var ErrSerialization = wire.ErrSerialization
 // then: in Encode the trace and what an event inherits from the one being handled
 // come later, and [Topic.Encode], which has no bus, leaves Topic and Source empty.
 // Encode may set e.DataContentType and e.DataSchema, append to e.Headers, and put a
-// map of its own in the place of e.Extensions; it changes nothing else. A header's value may be shared between events and is never
+// map of its own in the place of e.Extensions; Decode may set e.Shredded. They change
+// nothing else. A header's value may be shared between events and is never
 // changed afterwards.
 //
 // An error means that the value or the data is invalid, and trying again is

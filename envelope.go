@@ -71,6 +71,11 @@ type Envelope struct {
 	// event.
 	Redeliveries int
 	Origin       transport.Position
+
+	// Shredded reports whether personal data of the event is missing because the key
+	// that it was encrypted with was deleted; see package personal. A codec sets it when
+	// the data is decoded.
+	Shredded bool
 }
 
 // The wire's event has the same fields, so that one converts to the other

@@ -90,6 +90,7 @@ func (t *Topic[T]) samples(examples []T) declare.Samples {
 			return codec.Encode(context.Background(), nil, new(Envelope), t.codecValue(v.(*T)))
 		},
 	}
+	_, s.Wrapped = t.codec.(CodecWrapper)
 	_, s.JSON = codec.(jsonCodec)
 	if c, ok := codec.(SchemaCodec); ok {
 		s.Schema = c.SchemaText()

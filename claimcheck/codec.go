@@ -143,7 +143,9 @@ func (c codec) Decode(ctx context.Context, e *eventbus.Envelope, v any) error {
 	}
 	whole := *e
 	whole.Data = data
-	return c.inner.Decode(ctx, &whole, v)
+	err = c.inner.Decode(ctx, &whole, v)
+	e.Shredded = whole.Shredded
+	return err
 }
 
 // digestText returns a digest as the attribute has it.

@@ -52,12 +52,15 @@ type Topic struct {
 // Samples makes values of a topic's type without its T, for catalogues. A value is
 // a *T.
 type Samples struct {
-	Type   reflect.Type // T
-	Given  []any        // the examples of the declaration
-	Key    func(v any) (key string, ok bool)
-	Encode func(v any) ([]byte, error) // by the topic's codec, without a bus
-	JSON   bool                        // the codec is the default one
-	Schema string                      // the codec's own schema, "" if it has none
+	Type  reflect.Type // T
+	Given []any        // the examples of the declaration
+	Key   func(v any) (key string, ok bool)
+	// Encode encodes by the innermost codec, without a bus; Wrapped reports whether the
+	// topic's codec is another, which may make other bytes of a value each time.
+	Encode  func(v any) ([]byte, error)
+	Wrapped bool
+	JSON    bool   // the codec is the default one
+	Schema  string // the codec's own schema, "" if it has none
 }
 
 // In returns the topic's full name in an environment, whose segment

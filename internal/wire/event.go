@@ -37,4 +37,6 @@ type Event struct {
 
 	Redeliveries int
 	Origin       transport.Position
+
+	Shredded bool
 }

@@ -1,0 +1,206 @@
+package personal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+
+	"github.com/eventbus-go/eventbus"
+)
+
+// Sealed is the datacontenttype of data that is encrypted as a whole.
+const Sealed = "application/vnd.eventbus.sealed"
+
+// Config configures a codec. The zero value works.
+type Config struct {
+	// Subject returns whose data an event is; v is a pointer to the event. Nil is the
+	// event's key. An event without a subject is refused.
+	Subject func(e *eventbus.Envelope, v any) string
+	// Whole encrypts the data as a whole, whatever its fields. Readers without the codec
+	// then find nothing that they can read.
+	Whole bool
+}
+
+// New returns a codec that encrypts what another one makes, and decrypts it before
+// that reads it. Events from before it was used are read as they are. It panics if
+// inner or keys is nil.
+func New(inner eventbus.Codec, keys Keys, config Config) eventbus.Codec {
+	if inner == nil || keys == nil {
+		panic("personal: New needs a codec and keys")
+	}
+	if config.Subject == nil {
+		config.Subject = func(e *eventbus.Envelope, _ any) string { return string(e.Key) }
+	}
+	return codec{inner, keys, config}
+}
+
+// codec is what New returns.
+type codec struct {
+	inner  eventbus.Codec
+	keys   Keys
+	config Config
+}
+
+// ContentType implements eventbus.Codec.
+func (c codec) ContentType() string {
+	if c.config.Whole {
+		return Sealed
+	}
+	return c.inner.ContentType()
+}
+
+// Unwrap implements eventbus.CodecWrapper.
+func (c codec) Unwrap() eventbus.Codec { return c.inner }
+
+// Start implements eventbus.CodecStarter.
+func (c codec) Start(ctx context.Context, topic string) error {
+	if s, ok := c.inner.(eventbus.CodecStarter); ok {
+		return s.Start(ctx, topic)
+	}
+	return nil
+}
+
+// Encode implements eventbus.Codec.
+func (c codec) Encode(ctx context.Context, dst []byte, e *eventbus.Envelope, v any) ([]byte, error) {
+	key := func() (Key, error) { return c.current(ctx, e, v) }
+	if c.config.Whole {
+		return c.encodeWhole(ctx, dst, e, v, key)
+	}
+	value, err := pointed(v)
+	if err != nil {
+		return dst, err
+	}
+	if x := inspect(value.Type()); x.err != nil {
+		return dst, x.err
+	} else if !x.has {
+		return c.inner.Encode(ctx, dst, e, v)
+	}
+	var k Key
+	sealed, err := replace(value, func(text, path string) (string, error) {
+		if k.ID == "" { // asked for once, and not for an event without personal data
+			if k, err = key(); err != nil {
+				return "", err
+			}
+		}
+		b, err := seal(nil, &k, []byte(text), place(e, path))
+		return string(b), err
+	})
+	if err != nil {
+		return dst, err
+	}
+	p := reflect.New(value.Type())
+	p.Elem().Set(sealed)
+	return c.inner.Encode(ctx, dst, e, p.Interface())
+}
+
+// encodeWhole encrypts what the inner codec makes.
+func (c codec) encodeWhole(ctx context.Context, dst []byte, e *eventbus.Envelope, v any, key func() (Key, error)) ([]byte, error) {
+	plain, err := c.inner.Encode(ctx, nil, e, v)
+	if err != nil {
+		return dst, err
+	}
+	k, err := key()
+	if err != nil {
+		return dst, err
+	}
+	out, err := seal(dst, &k, plain, place(e, ""))
+	if err != nil {
+		return dst, err
+	}
+	e.DataContentType = Sealed
+	return out, nil
+}
+
+// current returns the key for an event that is published.
+func (c codec) current(ctx context.Context, e *eventbus.Envelope, v any) (Key, error) {
+	subject := c.config.Subject(e, v)
+	if subject == "" {
+		return Key{}, errors.New("the event has personal data and no subject: give it a key, or set Config.Subject")
+	}
+	k, err := c.keys.Current(ctx, subject)
+	switch {
+	case errors.Is(err, ErrDeleted):
+		return Key{}, fmt.Errorf("the subject of the event was erased: %w", err)
+	case err != nil:
+		return Key{}, eventbus.Unavailable(fmt.Errorf("the key of the event's subject: %w", err))
+	}
+	return k, nil
+}
+
+// Decode implements eventbus.Codec.
+func (c codec) Decode(ctx context.Context, e *eventbus.Envelope, v any) error {
+	if e.DataContentType == Sealed {
+		return c.decodeWhole(ctx, e, v)
+	}
+	if err := c.inner.Decode(ctx, e, v); err != nil {
+		return err
+	}
+	value, err := pointed(v)
+	if err != nil || !inspect(value.Type()).has {
+		return err
+	}
+	opened, err := replace(value, func(text, path string) (string, error) {
+		plain, err := c.open(ctx, e, text, path)
+		return string(plain), err
+	})
+	if err == nil {
+		value.Set(opened)
+	}
+	return err
+}
+
+// decodeWhole decrypts data that was encrypted as a whole. Of a subject that was
+// erased the zero value is left.
+func (c codec) decodeWhole(ctx context.Context, e *eventbus.Envelope, v any) error {
+	text := string(e.Data)
+	if _, _, ok := sealedBy(text); !ok {
+		return errAltered
+	}
+	plain, err := c.open(ctx, e, text, "")
+	if err != nil || plain == nil {
+		return err
+	}
+	whole := *e
+	whole.Data, whole.DataContentType = plain, c.inner.ContentType()
+	err = c.inner.Decode(ctx, &whole, v)
+	e.Shredded = whole.Shredded
+	return err
+}
+
+// open returns the plain text of an encrypted string, nil if its key was deleted, and
+// a string that is not encrypted as it is.
+func (c codec) open(ctx context.Context, e *eventbus.Envelope, text, path string) ([]byte, error) {
+	id, rest, ok := sealedBy(text)
+	if !ok {
+		return []byte(text), nil
+	}
+	k, err := c.keys.Find(ctx, id)
+	switch {
+	case errors.Is(err, ErrDeleted):
+		e.Shredded = true
+		return nil, nil
+	case err != nil:
+		return nil, eventbus.Unavailable(fmt.Errorf("the key %s: %w", id, err))
+	}
+	plain, err := open(&k, rest, place(e, path))
+	if err != nil {
+		return nil, fmt.Errorf("the personal data%s: %w", path, err)
+	}
+	if plain == nil {
+		plain = []byte{}
+	}
+	return plain, nil
+}
+
+// place is what a ciphertext is bound to.
+func place(e *eventbus.Envelope, path string) string { return e.ID + "\x00" + e.Type + "\x00" + path }
+
+// pointed returns what v points to.
+func pointed(v any) (reflect.Value, error) {
+	p := reflect.ValueOf(v)
+	if p.Kind() != reflect.Pointer || p.IsNil() {
+		return reflect.Value{}, errNoPointer
+	}
+	return p.Elem(), nil
+}

@@ -1,0 +1,220 @@
+package personal
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"sync"
+)
+
+// tag marks a field of an event that holds personal data; catalogues and the gate go
+// by it too.
+const tag, personal = "data", "personal"
+
+// deepest bounds how deep values are nested. Deeper ones are circular.
+const deepest = 1000
+
+// errTooDeep is the error of a value that is nested too deep.
+var errTooDeep = fmt.Errorf("the value is nested more than %d deep, or circular", deepest)
+
+// found remembers which types have personal fields.
+var found sync.Map // of reflect.Type to verdict
+
+// verdict is what a type's declaration says.
+type verdict struct {
+	has bool
+	err error // a personal field that is no string
+}
+
+// inspect returns whether values of a type may hold personal strings.
+func inspect(t reflect.Type) verdict {
+	if v, ok := found.Load(t); ok {
+		return v.(verdict)
+	}
+	var v verdict
+	w := typeWalk{make(map[visit]bool), &v}
+	w.look(t, false, t.String())
+	found.Store(t, v)
+	return v
+}
+
+// visit is a type that was looked at, as that of a personal field or of another.
+type visit struct {
+	t      reflect.Type
+	marked bool
+}
+
+// typeWalk looks at a type and at all that it consists of, each once.
+type typeWalk struct {
+	seen map[visit]bool
+	v    *verdict
+}
+
+func (w typeWalk) look(t reflect.Type, marked bool, path string) {
+	if w.seen[visit{t, marked}] {
+		return
+	}
+	w.seen[visit{t, marked}] = true
+	switch t.Kind() {
+	case reflect.String:
+		w.v.has = w.v.has || marked
+		return
+	case reflect.Pointer, reflect.Slice, reflect.Array, reflect.Map:
+		if t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8 {
+			break // bytes
+		}
+		w.look(t.Elem(), marked, path)
+		return
+	case reflect.Struct:
+		if marked {
+			break
+		}
+		w.fields(t, path)
+		return
+	}
+	if marked && w.v.err == nil {
+		w.v.err = fmt.Errorf("%s is personal and of type %s: only strings can be encrypted in place, so use strings, or Config.Whole", path, t)
+	}
+}
+
+// fields looks at the fields of a struct that an encoder can see.
+func (w typeWalk) fields(t reflect.Type, path string) {
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name := path + "." + f.Name
+		switch {
+		case f.IsExported(), f.Anonymous && f.Type.Kind() == reflect.Struct:
+			w.look(f.Type, f.Tag.Get(tag) == personal, name)
+		case f.Anonymous && f.Type.Kind() == reflect.Pointer && inspect(f.Type.Elem()).has && w.v.err == nil:
+			// Encoders see its fields, and reflection can't replace the pointer.
+			w.v.err = fmt.Errorf("%s is an embedded pointer to an unexported type with personal data, which can't be encrypted in place: embed the type itself, or export it", name)
+		}
+	}
+}
+
+// replace calls f with each personal string of v that is not empty, and its path, and
+// returns v with what f returned in their place. v itself stays as it is: what has to
+// change is copied.
+func replace(v reflect.Value, f func(text, path string) (string, error)) (reflect.Value, error) {
+	r := replacer{f}
+	return r.value(v, false, "", 0)
+}
+
+type replacer struct {
+	f func(text, path string) (string, error)
+}
+
+func (r replacer) value(v reflect.Value, marked bool, path string, depth int) (reflect.Value, error) {
+	if depth > deepest {
+		return v, errTooDeep
+	}
+	if !marked && !inspect(v.Type()).has {
+		return v, nil
+	}
+	switch v.Kind() {
+	case reflect.String:
+		return r.text(v, path)
+	case reflect.Pointer:
+		return r.pointer(v, marked, path, depth)
+	case reflect.Slice, reflect.Array:
+		return r.list(v, marked, path, depth)
+	case reflect.Map:
+		return r.mapping(v, marked, path, depth)
+	case reflect.Struct:
+		return r.structure(v, path, depth)
+	}
+	return v, nil
+}
+
+func (r replacer) text(v reflect.Value, path string) (reflect.Value, error) {
+	if v.Len() == 0 {
+		return v, nil // nothing is hidden in it
+	}
+	text, err := r.f(v.String(), path)
+	if err != nil {
+		return v, err
+	}
+	fresh := reflect.New(v.Type()).Elem()
+	fresh.SetString(text)
+	return fresh, nil
+}
+
+func (r replacer) pointer(v reflect.Value, marked bool, path string, depth int) (reflect.Value, error) {
+	if v.IsNil() {
+		return v, nil
+	}
+	element, err := r.value(v.Elem(), marked, path, depth+1)
+	if err != nil {
+		return v, err
+	}
+	fresh := reflect.New(v.Type().Elem())
+	fresh.Elem().Set(element)
+	return fresh, nil
+}
+
+func (r replacer) list(v reflect.Value, marked bool, path string, depth int) (reflect.Value, error) {
+	if v.Kind() == reflect.Slice && v.IsNil() {
+		return v, nil
+	}
+	fresh := reflect.New(v.Type()).Elem()
+	if v.Kind() == reflect.Slice {
+		fresh = reflect.MakeSlice(v.Type(), v.Len(), v.Len())
+	}
+	for i := range v.Len() {
+		// An element's number is no part of its path: a reader may see another order.
+		element, err := r.value(v.Index(i), marked, path+"[]", depth+1)
+		if err != nil {
+			return v, err
+		}
+		fresh.Index(i).Set(element)
+	}
+	return fresh, nil
+}
+
+func (r replacer) mapping(v reflect.Value, marked bool, path string, depth int) (reflect.Value, error) {
+	if v.IsNil() {
+		return v, nil
+	}
+	fresh := reflect.MakeMapWithSize(v.Type(), v.Len())
+	for entries := v.MapRange(); entries.Next(); {
+		element, err := r.value(entries.Value(), marked, path+"{}", depth+1)
+		if err != nil {
+			return v, err
+		}
+		fresh.SetMapIndex(entries.Key(), element)
+	}
+	return fresh, nil
+}
+
+func (r replacer) structure(v reflect.Value, path string, depth int) (reflect.Value, error) {
+	fresh := reflect.New(v.Type()).Elem()
+	fresh.Set(v)
+	return fresh, r.fields(fresh, path, depth)
+}
+
+// fields replaces the fields of a struct in place.
+func (r replacer) fields(v reflect.Value, path string, depth int) error {
+	for i := range v.NumField() {
+		field, of := v.Field(i), v.Type().Field(i)
+		name := path + "." + of.Name
+		if of.Anonymous && !of.IsExported() && of.Type.Kind() == reflect.Struct {
+			// It can't be set as a whole; its exported fields can.
+			if err := r.fields(field, name, depth+1); err != nil {
+				return err
+			}
+			continue
+		}
+		if !field.CanSet() {
+			continue
+		}
+		element, err := r.value(field, of.Tag.Get(tag) == personal, name, depth+1)
+		if err != nil {
+			return err
+		}
+		field.Set(element)
+	}
+	return nil
+}
+
+// errNoPointer is the error of a value that a bus would not have passed.
+var errNoPointer = errors.New("the value is no pointer")

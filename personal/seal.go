@@ -1,0 +1,81 @@
+package personal
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// An encrypted string is
+//
+//	pii:1:KEY:TEXT
+//
+// KEY is the id of the key, and TEXT the nonce and the sealed bytes, in unpadded
+// base64url (RFC 4648, 5).
+const sealedPrefix = "pii:1:"
+
+// keyForm is what an id of a key looks like.
+var keyForm = regexp.MustCompile(`^[A-Za-z0-9._-]{1,100}$`)
+
+// errAltered is the error of bytes that were not sealed for their place.
+var errAltered = errors.New("the encrypted data was altered, or moved from another event or field")
+
+// gcm returns the cipher of a key.
+func gcm(k *Key) (cipher.AEAD, error) {
+	block, err := aes.NewCipher(k.Secret[:])
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCM(block)
+}
+
+// seal appends what is made of plain, bound to its place, to dst.
+func seal(dst []byte, k *Key, plain []byte, place string) ([]byte, error) {
+	if !keyForm.MatchString(k.ID) {
+		return nil, fmt.Errorf("the id of a key is %q: use 1 to 100 letters, digits, '-', '_' and '.'", k.ID)
+	}
+	c, err := gcm(k)
+	if err != nil {
+		return nil, err
+	}
+	nonce := make([]byte, c.NonceSize(), c.NonceSize()+len(plain)+c.Overhead())
+	_, _ = rand.Read(nonce) // it never fails
+	dst = append(dst, sealedPrefix+k.ID+":"...)
+	return base64.RawURLEncoding.AppendEncode(dst, c.Seal(nonce, nonce, plain, []byte(place))), nil
+}
+
+// sealedBy returns the id of the key of an encrypted string, and what follows it.
+// Strings that are none, such as those from before encryption, are left alone.
+func sealedBy(text string) (id, rest string, ok bool) {
+	rest, ok = strings.CutPrefix(text, sealedPrefix)
+	if !ok {
+		return "", "", false
+	}
+	id, rest, ok = strings.Cut(rest, ":")
+	return id, rest, ok && keyForm.MatchString(id)
+}
+
+// open returns what seal was given.
+func open(k *Key, rest, place string) ([]byte, error) {
+	sealed, err := base64.RawURLEncoding.DecodeString(rest)
+	if err != nil {
+		return nil, errAltered
+	}
+	c, err := gcm(k)
+	if err != nil {
+		return nil, err
+	}
+	if len(sealed) < c.NonceSize() {
+		return nil, errAltered
+	}
+	plain, err := c.Open(nil, sealed[:c.NonceSize()], sealed[c.NonceSize():], []byte(place))
+	if err != nil {
+		return nil, errAltered
+	}
+	return plain, nil
+}
