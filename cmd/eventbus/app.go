@@ -29,6 +29,7 @@ type app struct {
 	colour bool
 
 	// The flags of all commands; empty where the flag is not given.
+	// These are the flags of all commands; each is empty where it is not given.
 	brokers     []string
 	config      string
 	environment string
@@ -46,6 +47,9 @@ type app struct {
 	dead *redrive.Client
 }
 
+// newApp returns an app on the given streams. It connects to nothing, so that help
+// and completion cost no round trip. Colours follow no-color.org: any non-empty
+// NO_COLOR turns them off.
 func newApp(stdin io.Reader, stdout, stderr io.Writer) *app {
 	return &app{
 		stdin: bufio.NewReader(stdin), stdout: stdout, stderr: stderr,
@@ -76,6 +80,8 @@ func (a *app) transport(ctx context.Context) (*kafka.Transport, error) {
 	// with an error that names it, instead of in the middle of the command.
 	t := kafka.New(c.Kafka)
 	if _, err := t.Cluster(ctx); err != nil {
+		// The connection becomes the app's only now: close must not close it a
+		// second time.
 		return nil, closing(t, err)
 	}
 	a.cluster = t
@@ -87,6 +93,7 @@ func (a *app) transport(ctx context.Context) (*kafka.Transport, error) {
 func closing(t *kafka.Transport, err error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
+	// An error of Close says nothing that err does not.
 	_ = t.Close(ctx)
 	return err
 }
@@ -106,6 +113,7 @@ func (a *app) close() error {
 }
 
 // json reports whether the output is for programs.
+// It is meaningful once the flags are parsed; before that the output is for people.
 func (a *app) json() bool { return a.output == "json" }
 
 // confirm asks whether to go on with something that can't be undone. With --yes
@@ -115,10 +123,13 @@ func (a *app) confirm(format string, args ...any) error {
 	if a.yes {
 		return nil
 	}
+	// The arguments may come from a topic, a group or a catalogue: an escape
+	// sequence in them could rewrite the very question that the operator answers.
 	question := fmt.Sprintf(format, visibleValues(args)...)
 	if !a.asks {
 		return misuse("%s: there is no terminal to ask on, so give --yes to do it or --dry-run to look", question)
 	}
+	// The question goes to stderr, since stdout may be piped into another program.
 	_, _ = fmt.Fprintf(a.stderr, "%s? [y/N] ", question)
 	// The end of the input counts as no.
 	answer, err := a.stdin.ReadString('\n')

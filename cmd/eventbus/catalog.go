@@ -13,6 +13,8 @@ import (
 	"github.com/eventbus-go/eventbus/catalog"
 )
 
+// newCatalogCommand returns the group of commands for catalogues. They read
+// documents and never the cluster, so they work without a configuration.
 func newCatalogCommand(a *app) *cobra.Command {
 	return a.group("catalog", "Compare catalogues of topics, and make documents of them",
 		newCatalogShowCommand(a), newCatalogDiffCommand(a), newCatalogMergeCommand(a), newCatalogAsyncAPICommand(a),
@@ -23,6 +25,8 @@ func newCatalogCommand(a *app) *cobra.Command {
 // sourceArgs is what the commands take that read one catalogue.
 const sourceArgs = "FILE|URL"
 
+// newCatalogShowCommand returns the command that lists types, a row for each type
+// of each topic.
 func newCatalogShowCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "show " + sourceArgs, Short: "List the types of event of a catalogue", Args: cobra.ExactArgs(1),
@@ -43,6 +47,8 @@ func newCatalogShowCommand(a *app) *cobra.Command {
 	}
 }
 
+// newCatalogMergeCommand returns the command that makes one catalogue of several.
+// It fails if two services declare one topic differently.
 func newCatalogMergeCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "merge " + sourceArgs + "...", Short: "Print the catalogues of several services as one", Args: cobra.MinimumNArgs(1),
@@ -58,6 +64,9 @@ func newCatalogMergeCommand(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			// The document is made whole before any of it is printed: a failure
+			// must not leave half a catalogue in the file that stdout is redirected
+			// to.
 			var b bytes.Buffer
 			if _, err := merged.WriteTo(&b); err != nil {
 				return err
@@ -67,6 +76,8 @@ func newCatalogMergeCommand(a *app) *cobra.Command {
 	}
 }
 
+// newCatalogAsyncAPICommand returns the command for AsyncAPI and Backstage, which
+// differ only in what is wrapped around the document.
 func newCatalogAsyncAPICommand(a *app) *cobra.Command {
 	var o catalog.AsyncAPIOptions
 	var backstage bool
@@ -77,6 +88,8 @@ func newCatalogAsyncAPICommand(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			// Without --environment the names keep the environment of the service
+			// that wrote the catalogue.
 			o.Environment = a.environment
 			write := d.AsyncAPI
 			if backstage {
@@ -97,6 +110,9 @@ func newCatalogAsyncAPICommand(a *app) *cobra.Command {
 	return c
 }
 
+// newCatalogFilesCommand returns a command that writes the files made by the
+// function files. Existing files of the same names are overwritten, other files
+// stay.
 func newCatalogFilesCommand(a *app, name, short string, files func(*catalog.Document) []catalog.File) *cobra.Command {
 	return &cobra.Command{
 		Use: name + " " + sourceArgs + " DIR", Short: short, Args: cobra.ExactArgs(2),
@@ -117,8 +133,11 @@ func newCatalogFilesCommand(a *app, name, short string, files func(*catalog.Docu
 	}
 }
 
-// writeFile writes a file below a directory, unless nothing is to be changed.
+// writeFile writes a file below dir and makes the directories on its way. A dry run
+// writes nothing. Names come from a catalogue, which may be anybody's: one that
+// would lead out of dir is an error, before anything is written.
 func (a *app) writeFile(dir, name string, content []byte) error {
+	// IsLocal refuses "..", absolute paths and the reserved names of Windows.
 	if !filepath.IsLocal(name) {
 		return fmt.Errorf("%q leads out of %s", name, dir)
 	}
@@ -132,6 +151,8 @@ func (a *app) writeFile(dir, name string, content []byte) error {
 	return os.WriteFile(path, content, 0o644)
 }
 
+// newCatalogDiffCommand returns the command for pipelines: its exit code says
+// whether a change of declarations may be merged.
 func newCatalogDiffCommand(a *app) *cobra.Command {
 	var fail, allow string
 	c := &cobra.Command{
@@ -153,6 +174,8 @@ func newCatalogDiffCommand(a *app) *cobra.Command {
 	return c
 }
 
+// diffCatalogs prints the changes and fails if one of them is at the level fail or
+// above and the file allow does not permit it. An empty allow permits nothing.
 func (a *app) diffCatalogs(old, now *catalog.Document, fail catalog.Level, allow string) error {
 	changes := catalog.Compare(old, now)
 	if allow != "" {
@@ -165,6 +188,8 @@ func (a *app) diffCatalogs(old, now *catalog.Document, fail catalog.Level, allow
 		if err != nil {
 			return fmt.Errorf("%s: %w", allow, err)
 		}
+		// A line that covers nothing is reported and is no failure: the change may
+		// have been released since, and the line is to be removed.
 		for _, unused := range catalog.Allow(changes, allowances) {
 			a.note("%s: the line for %s %s covers nothing any more.", allow, unused.Path, unused.Rule)
 		}
@@ -180,6 +205,7 @@ func (a *app) diffCatalogs(old, now *catalog.Document, fail catalog.Level, allow
 			}
 		}
 	}
+	// The changes themselves were the message, so no second one follows.
 	if len(catalog.Failing(changes, fail)) > 0 {
 		return errReported
 	}

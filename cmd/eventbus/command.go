@@ -11,9 +11,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// group returns a command that does nothing itself and has others below it. A
-// word that is none of them is misuse, with the nearest command as a
-// suggestion: cobra would print the help and exit with 0.
+// group returns a command that only has others below it. A word that is the name of
+// none of them is misuse, with the nearest command as a suggestion: cobra would
+// print the help and exit with 0, and a script would take the typo for success.
 func (a *app) group(use, short string, commands ...*cobra.Command) *cobra.Command {
 	c := &cobra.Command{
 		Use: use, Short: short, Args: cobra.ArbitraryArgs,
@@ -22,6 +22,7 @@ func (a *app) group(use, short string, commands ...*cobra.Command) *cobra.Comman
 				return c.Help()
 			}
 			text := fmt.Sprintf("%q is not a command of %q", args[0], c.CommandPath())
+			// One or two wrong letters are a typo, more are another word.
 			c.SuggestionsMinimumDistance = 2
 			if near := c.SuggestionsFor(args[0]); len(near) > 0 {
 				return misuse("%s: did you mean %s?", text, strings.Join(near, " or "))
@@ -33,8 +34,9 @@ func (a *app) group(use, short string, commands ...*cobra.Command) *cobra.Comman
 	return c
 }
 
-// action returns what a command runs. From here on an error is a failure, and
-// no longer a misuse of the command line.
+// action returns the function that a command runs, for cobra's RunE. It notes that
+// the command line was understood: from here on an error is a failure, and no
+// longer misuse.
 func (a *app) action(do func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
 	return func(c *cobra.Command, args []string) error {
 		a.running = true
@@ -42,9 +44,12 @@ func (a *app) action(do func(ctx context.Context, args []string) error) func(*co
 	}
 }
 
-// choice is a flag whose value is one of a few words.
+// choice is a flag whose value is one of a few words. It implements pflag.Value, so
+// that a wrong word is refused while the command line is parsed.
 type choice struct {
+	// value is where the choice is stored; the caller owns it.
 	value *string
+	// words are the permitted values; the first is the default.
 	words []string
 }
 
@@ -54,8 +59,11 @@ func newChoice(value *string, words ...string) *choice {
 	return &choice{value, words}
 }
 
+// String returns the current value, which is the default until Set succeeds.
 func (c *choice) String() string { return *c.value }
-func (*choice) Type() string     { return "string" }
+
+// Type returns the name under which help shows the value.
+func (*choice) Type() string { return "string" }
 
 // Set refuses any other word, and names the ones that there are.
 func (c *choice) Set(value string) error {

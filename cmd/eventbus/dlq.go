@@ -32,7 +32,8 @@ topic ` + redrive.Topic + `, so another process can go on with it.`
 	return c
 }
 
-// dead names a dead-letter topic, or one letter in it.
+// dead names a dead-letter topic, or one letter in it. The zero value names
+// nothing.
 type dead struct {
 	topic string
 	// one is set if a single letter is meant: then partition and offset are its
@@ -51,6 +52,8 @@ func parseDead(s string) (dead, error) {
 	}
 	rest = strings.Replace(rest, "/", "@", 1)
 	partition, offset, ok := strings.Cut(rest, "@")
+	// Both numbers are parsed before either is judged: one message covers all
+	// mistakes.
 	p, err := strconv.ParseInt(partition, 10, 32)
 	o, err2 := strconv.ParseInt(offset, 10, 64)
 	if !ok || err != nil || err2 != nil || p < 0 || o < 0 {
@@ -59,7 +62,7 @@ func parseDead(s string) (dead, error) {
 	return dead{topic, true, int32(p), o}, nil
 }
 
-// at returns the partition of a single letter.
+// at returns the partition of a single letter. It is meaningless without d.one.
 func (d dead) at() transport.Partition {
 	return transport.Partition{Topic: d.topic, Partition: d.partition}
 }
@@ -97,6 +100,8 @@ func (a *app) box(ctx context.Context, topic string) (*redrive.Box, error) {
 	c, err := a.letters(ctx)
 	if err != nil {
 		return nil, err
+		// A missing topic is worth its own message only if the name is that of a
+		// dead-letter topic: for another one redrive says what kind of name is wanted.
 	}
 	if strings.HasSuffix(topic, letter.DeadSuffix) {
 		if _, err := a.oneTopic(ctx, a.cluster, topic); err != nil {
@@ -120,6 +125,8 @@ type letterFilter struct {
 	since, before string
 }
 
+// flags adds the flags that choose letters to a command. Letters match if each flag
+// that is given matches; a flag of several values matches if one of them does.
 func (f *letterFilter) flags(c *cobra.Command) {
 	flags := c.Flags()
 	flags.StringSliceVar(&f.Types, "type", nil, "only events of these `types`")
@@ -187,6 +194,7 @@ func parseRange(text string) (r redrive.Range, ok bool) {
 	return redrive.Range{Partition: int32(p), From: first, To: last + 1}, ok //nolint:gosec // parsed as one
 }
 
+// newDLQListCommand returns the command that lists dead-letter topics.
 func newDLQListCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List the dead-letter topics, and how many letters wait in each", Args: cobra.NoArgs,
@@ -237,6 +245,7 @@ func (a *app) listDead(ctx context.Context) error {
 		lines = append(lines, l)
 		rows = append(rows, table.Row{l.Topic, l.Open, l.Quarantined, l.Replayed, l.Skipped})
 	}
+	// What could be read is shown even if some could not.
 	wrong = append(wrong, a.show(lines, table.Row{"dead-letter topic", "open", "quarantined", "ever replayed", "ever skipped"}, rows))
 	return errors.Join(wrong...)
 }

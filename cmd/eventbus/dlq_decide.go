@@ -10,6 +10,8 @@ import (
 	"github.com/eventbus-go/eventbus/internal/redrive"
 )
 
+// newDLQQuarantineCommand returns the command that takes letters out of replays,
+// and with --release puts them back.
 func newDLQQuarantineCommand(a *app) *cobra.Command {
 	var f letterFilter
 	var flags orderFlags
@@ -108,6 +110,8 @@ func (a *app) single(ctx context.Context, d dead, f *letterFilter, do redrive.Ac
 	return nil
 }
 
+// newDLQPurgeCommand returns the only command that deletes letters. All the others
+// change the ledger and leave the log alone.
 func newDLQPurgeCommand(a *app) *cobra.Command {
 	var open bool
 	var flags orderFlags

@@ -37,6 +37,7 @@ func (o *orderFlags) order(order redrive.Order) redrive.Order {
 	return order
 }
 
+// newDLQReplayCommand returns the command that brings letters back.
 func newDLQReplayCommand(a *app) *cobra.Command {
 	var f letterFilter
 	var flags orderFlags

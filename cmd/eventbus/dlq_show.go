@@ -18,6 +18,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
+// newDLQStatsCommand returns the command that an operator begins with: a thousand
+// letters are usually a handful of causes.
 func newDLQStatsCommand(a *app) *cobra.Command {
 	var f letterFilter
 	c := &cobra.Command{
@@ -63,6 +65,8 @@ func (a *app) eachLetter(ctx context.Context, topic string, f *letterFilter, see
 		return err
 	}
 	from := b.All()
+	// An explicit --state may ask for decided letters, which lie anywhere in the
+	// log.
 	if len(f.States) == 0 {
 		f.States = []redrive.State{redrive.Open}
 		from = b.Undecided()
@@ -122,6 +126,7 @@ func stamp(t time.Time) string {
 	return t.Local().Format("01-02 15:04:05")
 }
 
+// newDLQShowCommand returns the command that shows letters in full.
 func newDLQShowCommand(a *app) *cobra.Command {
 	var f letterFilter
 	var limit int
@@ -143,11 +148,15 @@ func newDLQShowCommand(a *app) *cobra.Command {
 // failed.
 type letterLine struct {
 	*line
+	// State is open, replayed, skipped or quarantined. Reason is why the service
+	// gave the event up, such as exhausted.
 	State  string `json:"state"`
 	Reason string `json:"reason"`
 	// Error is the text of the handler's last error, shortened by the service.
 	Error string `json:"error,omitempty"`
+	// Fingerprint is the one that stats counts by and --fingerprint takes.
 	Cause string `json:"cause"`
+	// Group is the consumer group that failed to handle the event.
 	Group string `json:"group"`
 	// Attempts counts calls of the handler, Redeliveries how often the letter
 	// was replayed.
@@ -155,12 +164,15 @@ type letterLine struct {
 	// Source is the record that the group read, TOPIC/PARTITION@OFFSET; after a
 	// replay it lies in the retry topic. Origin is the first one, in the
 	// event's own topic.
-	Source       string  `json:"source"`
-	Redeliveries int     `json:"redeliveries"`
-	Origin       string  `json:"origin"`
+	Source       string `json:"source"`
+	Redeliveries int    `json:"redeliveries"`
+	Origin       string `json:"origin"`
+	// These are the times of the first and the last attempt that failed, by the
+	// service's clock.
 	FirstFailure instant `json:"firstFailure"`
 	LastFailure  instant `json:"lastFailure"`
-	Stack        string  `json:"stack,omitempty"`
+	// Stack is the handler's stack where it panicked, shortened by the service.
+	Stack string `json:"stack,omitempty"`
 	// Foreign says why the record is not a dead letter; the fields above are
 	// then empty.
 	Foreign string `json:"foreign,omitempty"`
@@ -178,6 +190,8 @@ func (a *app) showDead(ctx context.Context, what string, f *letterFilter, limit 
 		return err
 	}
 	shown := 0
+	// The letter after the last one is read but not printed: that it exists is what
+	// the note below is about.
 	see := func(l *letter.Letter, s redrive.State, foreign error) error {
 		if shown > 0 && !a.json() {
 			_ = a.say("")
@@ -258,6 +272,7 @@ func (a *app) printLetter(e *seen, l *letter.Letter, s redrive.State, foreign er
 			rows = append(rows, [2]any{"redeliveries", fmt.Sprintf("%d, first read from %s@%d", l.Redeliveries, l.Origin.Partition, l.Origin.Offset)})
 		}
 	}
+	// Rows may be errors or states; say makes all of them visible.
 	for _, r := range rows {
 		if err := a.say("  %s: %s", a.paint(fmt.Sprint(r[0]), text.Bold), r[1]); err != nil {
 			return err

@@ -17,6 +17,8 @@ import (
 	"github.com/eventbus-go/eventbus/kafka"
 )
 
+// newDLQSkipCommand returns the command that gives events up: letters by the
+// ledger, or a record that no group can handle yet by the group's progress.
 func newDLQSkipCommand(a *app) *cobra.Command {
 	var f letterFilter
 	var flags orderFlags
@@ -40,6 +42,9 @@ service is asked through --admin, the address of its admin handler (its token is
 	c.Flags().StringVar(&group, "group", "", "consumer `group` that the record holds up")
 	c.Flags().StringVar(&admin, "admin", "", "`URL` of the admin handler of the member that has the partition")
 	complete(c, "group", a.groupNames)
+	// The two forms share a command because an operator wants the same thing of
+	// both, to get past one event. The rest of the flags are checked only where
+	// they have a meaning.
 	c.RunE = a.action(func(ctx context.Context, args []string) error {
 		if group == "" {
 			if admin != "" {
@@ -66,6 +71,7 @@ service is asked through --admin, the address of its admin handler (its token is
 // skipThere asks the admin handler of a running member to skip the record. The
 // member passes over it in memory and commits, so no other event is repeated.
 func (a *app) skipThere(ctx context.Context, admin, group string, d dead) error {
+	// PathEscape, since a group's name may hold any character.
 	target, err := url.JoinPath(admin, "groups", url.PathEscape(group), "skip")
 	if err != nil {
 		return misuse("--admin %s: %v", admin, err)
@@ -74,6 +80,7 @@ func (a *app) skipThere(ctx context.Context, admin, group string, d dead) error 
 	if err != nil {
 		return err
 	}
+	// A dry run does not reach the service: its handler has no rehearsal.
 	if a.dryRun {
 		return a.say("POST %s would be asked to pass over %s@%d.", target, d.at(), d.offset)
 	}

@@ -15,10 +15,13 @@ import (
 // examination holds the command's flags: what to examine beyond the cluster
 // itself.
 type examination struct {
+	// catalog is a file or URL; empty skips the checks of topics.
 	catalog string
-	group   string
+	// group is a name; empty skips the checks of a group.
+	group string
 }
 
+// newDoctorCommand returns the command that runs all checks.
 func newDoctorCommand(a *app) *cobra.Command {
 	var e examination
 	c := &cobra.Command{
@@ -42,6 +45,8 @@ all is well, a remedy. Fails if any verdict is "fail".`,
 func (a *app) examine(ctx context.Context, e *examination) error {
 	var found doctor.Findings
 	settings, err := a.settings()
+	// What is wrong with the configuration has no place in the report: nothing was
+	// examined yet.
 	if err != nil {
 		return err
 	}

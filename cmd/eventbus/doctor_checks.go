@@ -23,6 +23,7 @@ func (a *app) examineTopics(ctx context.Context, found *doctor.Findings, t *kafk
 	if err != nil {
 		return nil, err
 	}
+	// names stays parallel to there: the calls below take names.
 	var there []transport.TopicInfo
 	var names []string
 	for _, s := range states {
@@ -59,16 +60,21 @@ func examineNeeds(ctx context.Context, found *doctor.Findings, t *kafka.Transpor
 		return
 	}
 	groups := make(map[string]kafka.Rights)
+	// These are the two operations that needsOf names.
 	operations := map[string]kafka.Operation{"Read": kafka.OperationRead, "Write": kafka.OperationWrite}
 	var told []right
 	for i := range states {
 		for _, need := range states[i].needs {
+			// The rights of all topics came with one request. Groups have a request
+			// each, so the answers are kept.
 			has := topics[need.Name]
 			if need.Resource == "group" {
 				var known bool
 				if has, known = groups[need.Name]; !known {
 					if has, err = kafka.NewAdmin(t).GroupRights(ctx, need.Name); errors.Is(err, transport.ErrUnauthorized) {
-						has.Known = true // and allows nothing
+						// The broker refuses to describe a group that may not even
+						// be seen: nothing is allowed.
+						has.Known = true
 					}
 					groups[need.Name] = has
 				}

@@ -54,7 +54,9 @@ func look(r *transport.Record) *seen {
 	s := new(seen)
 	s.problem = wire.Decode(r, &s.event)
 	if r.Excess != nil {
-		s.problem = r.Excess // what is missing may be what it means
+		// A lost part may change what the event means, so the record is shown with
+		// the problem and not as if it were whole.
+		s.problem = r.Excess
 	}
 	return s
 }
@@ -68,8 +70,10 @@ func (s *seen) place() string {
 	return fmt.Sprintf("%s/%d@%d", s.event.Topic, s.event.Partition, s.event.Offset)
 }
 
-// line is a record as one line of JSON.
+// line is a record as one line of JSON. Its fields are a contract: scripts read
+// them.
 type line struct {
+	// Topic, Partition and Offset are the record's place in the log.
 	Topic     string `json:"topic"`
 	Partition int32  `json:"partition"`
 	Offset    int64  `json:"offset"`
@@ -77,10 +81,12 @@ type line struct {
 	Timestamp instant `json:"timestamp,omitzero"`
 	// Key is null for a record without a key, and "" for an empty one. A key that is
 	// not UTF-8 is in KeyBytes as well, in Base64.
-	Key       *string     `json:"key"`
-	KeyBytes  []byte      `json:"keyBytes,omitempty"`
-	Headers   [][2]string `json:"headers,omitempty"`
-	Tombstone bool        `json:"tombstone,omitempty"`
+	Key      *string `json:"key"`
+	KeyBytes []byte  `json:"keyBytes,omitempty"`
+	// Headers are names and values in the record's order; names may repeat.
+	Headers [][2]string `json:"headers,omitempty"`
+	// Tombstone is set for a record without a value, which deletes its key.
+	Tombstone bool `json:"tombstone,omitempty"`
 	// Event is the CloudEvent in its JSON format. A record that is not an event
 	// has Problem, which says why, and its bytes as Value, in Base64.
 	Event   json.RawMessage `json:"event,omitempty"`
@@ -128,6 +134,7 @@ func (s *seen) line() *line {
 			break
 		}
 		l.Event = bytes.Clone(r.Value)
+		// Data of a JSON media type is copied as it is, and may be no JSON at all.
 		if !json.Valid(l.Event) {
 			l.Event, l.Problem, l.Value = nil, "the event has no form in JSON", e.Data
 		}
@@ -135,13 +142,15 @@ func (s *seen) line() *line {
 	return l
 }
 
-// printLine writes the record as one line of JSON.
+// printLine writes the record without an indent, so that each record is one line
+// for jq and similar tools.
 func (a *app) printLine(s *seen) error { return a.encodeJSON(s.line(), "") }
 
 // printEvent writes the record for people: a head of place, type and key, then
 // the data. With whole it adds all attributes and headers.
 func (a *app) printEvent(s *seen, whole bool) error {
 	e := &s.event
+	// Records of the first message format have no timestamp.
 	at := "no timestamp"
 	if !e.Timestamp.IsZero() {
 		at = e.Timestamp.Local().Format("2006-01-02 15:04:05.000")
@@ -186,6 +195,8 @@ func (a *app) printEvent(s *seen, whole bool) error {
 
 // attributes returns the CloudEvents attributes that the event has, then the
 // headers that are not part of it, as names and values.
+// The order is fixed, extensions by name, so that two events can be compared by
+// eye.
 func (s *seen) attributes() (rows [][2]string) {
 	e := &s.event
 	add := func(name, value string) {

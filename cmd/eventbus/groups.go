@@ -13,11 +13,14 @@ import (
 	"github.com/eventbus-go/eventbus/kafka"
 )
 
+// newGroupsCommand returns the group of commands for consumer groups.
 func newGroupsCommand(a *app) *cobra.Command {
 	return a.group("groups", "Look at consumer groups, and set them back or ahead",
 		newGroupsListCommand(a), newGroupsDescribeCommand(a), newGroupsTypesCommand(a), newGroupsResetCommand(a))
 }
 
+// newGroupsListCommand returns the command that lists groups, those of other
+// programs too.
 func newGroupsListCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List the consumer groups of the cluster", Args: cobra.NoArgs,
@@ -66,6 +69,7 @@ func (a *app) groupNames(c *cobra.Command, _ []string, begun string) ([]string, 
 	})
 }
 
+// newGroupsDescribeCommand returns the command that shows one group.
 func newGroupsDescribeCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "describe GROUP",
@@ -81,6 +85,8 @@ that lies behind the end ("lag"), how many events beyond it are finished already
 // groupDescription is a group in full, for programs.
 type groupDescription struct {
 	groupLine
+	// Coordinator is the broker's id. Balancer is the assignment strategy that the
+	// members agreed on.
 	Coordinator int32  `json:"coordinator"`
 	Balancer    string `json:"balancer,omitempty"`
 	// Lag is the sum over all partitions, in events.
@@ -89,13 +95,15 @@ type groupDescription struct {
 	Partitions []grouplag.Partition `json:"partitions"`
 }
 
-// memberLine is a member of a group; Partitions is how many it has.
+// memberLine is a member of a group. InstanceID is empty unless the member is
+// static.
 type memberLine struct {
 	ID         string `json:"id"`
 	InstanceID string `json:"instanceId,omitempty"`
 	ClientID   string `json:"clientId"`
 	Host       string `json:"host"`
-	Partitions int    `json:"partitions"`
+	// Partitions is how many it has.
+	Partitions int `json:"partitions"`
 }
 
 // describeGroup prints a group, its members and its progress in each partition.

@@ -17,11 +17,17 @@ import (
 
 // reset holds the command's flags.
 type reset struct {
-	to         string
-	topics     []string
+	// to is the text of --to, resolved by moves. Offsets in it apply to all
+	// partitions.
+	to string
+	// topics are names; none is misuse, since a reset of everything by accident is
+	// worse than a flag to write.
+	topics []string
+	// partitions narrows all topics down; empty means all partitions.
 	partitions []int32
 }
 
+// newGroupsResetCommand returns the command that moves a group's commits.
 func newGroupsResetCommand(a *app) *cobra.Command {
 	var r reset
 	c := &cobra.Command{
@@ -73,6 +79,8 @@ func (a *app) resetGroup(ctx context.Context, group string, r *reset) error {
 	if err != nil {
 		return err
 	}
+	// The rule is checked before the work, so that the answer is quick; ResetGroup
+	// is what holds it.
 	if len(g.Members) > 0 && !a.dryRun {
 		return fmt.Errorf("group %s has %s (%s): %w", group, counted(len(g.Members), "member"), g.Members[0].ClientID, kafka.ErrGroupBusy)
 	}
@@ -91,6 +99,8 @@ func (a *app) resetGroup(ctx context.Context, group string, r *reset) error {
 		rows = append(rows, table.Row{m.Topic, m.Partition, from, m.To, m.Again, m.Passed})
 		commits = append(commits, transport.Commit{
 			Partition: transport.Partition{Topic: m.Topic, Partition: m.Partition}, Offset: m.To, LeaderEpoch: -1,
+			// LeaderEpoch −1 is Kafka's "not known". Metadata stays empty, which drops
+			// the progress beyond the old commit.
 		})
 		again, passed = again+m.Again, passed+m.Passed
 	}
@@ -107,8 +117,11 @@ func (a *app) resetGroup(ctx context.Context, group string, r *reset) error {
 	return nil
 }
 
-// moves resolves --to for each partition.
+// moves resolves --to for each partition and returns the change of each. It changes
+// nothing. The error names a partition whose log does not have the offset asked
+// for.
 func (a *app) moves(ctx context.Context, t *kafka.Transport, group string, r *reset) ([]move, error) {
+	// --to has the forms of tail's --from.
 	where := tail{from: r.to}
 	start, offset, err := where.start(time.Now())
 	if err != nil {

@@ -19,6 +19,8 @@ import (
 	"github.com/eventbus-go/eventbus/kafka"
 )
 
+// newGroupsTypesCommand returns the command that answers why events are held, and
+// which gives a type up with --forget.
 func newGroupsTypesCommand(a *app) *cobra.Command {
 	var admins []string
 	var forget, topic string
@@ -44,6 +46,8 @@ handles it.`,
 	c.Flags().StringVar(&forget, "forget", "", "`type` to give up")
 	c.Flags().StringVar(&topic, "topic", "", "`topic` of the type to give up")
 	c.RunE = a.action(func(ctx context.Context, args []string) error {
+		// Only --forget and --topic together change anything; one alone is a
+		// mistake.
 		if forget == "" && topic == "" {
 			return a.groupTypes(ctx, args[0], admins)
 		}
@@ -59,14 +63,18 @@ handles it.`,
 type typesDescription struct {
 	Group   string        `json:"group"`
 	Members []typesMember `json:"members"`
-	Held    []heldLine    `json:"held"` // as the members of --admin see it
+	// Held is what the members of --admin hold, as they see it.
+	Held []heldLine `json:"held"`
 }
 
+// typesMember is a member of a group with the types that it announced.
 type typesMember struct {
-	ID       string     `json:"id"`
-	ClientID string     `json:"clientId"`
-	Host     string     `json:"host"`
-	Types    []typeLine `json:"types"` // empty if it tells nothing
+	ID       string `json:"id"`
+	ClientID string `json:"clientId"`
+	Host     string `json:"host"`
+	// Types is empty if the member announces none: it is of another library, or of
+	// an older version of this one.
+	Types []typeLine `json:"types"`
 }
 
 // typeLine is a type that a member handles. Topic and Type are empty where only the
@@ -74,19 +82,26 @@ type typesMember struct {
 type typeLine struct {
 	Topic string `json:"topic,omitempty"`
 	Type  string `json:"type,omitempty"`
-	ID    uint32 `json:"id"`
+	// ID is the four-byte hash that members of KIP-848 groups announce in place of
+	// names.
+	ID uint32 `json:"id"`
 }
 
+// compare orders by topic, type and id; types without a name come first.
 func (t typeLine) compare(o typeLine) int {
 	return cmp.Or(cmp.Compare(t.Topic, o.Topic), cmp.Compare(t.Type, o.Type), cmp.Compare(t.ID, o.ID))
 }
 
+// heldLine is a type that a member holds events of.
 type heldLine struct {
-	Member string `json:"member"` // the URL
+	// Member is the URL of its admin handler.
+	Member string `json:"member"`
 	eventbus.HeldType
 }
 
-// groupTypes prints which member handles what, and what is held.
+// groupTypes prints which member handles which types, and what is held. The names
+// of types come from all sources first, since a member that announces ids may be
+// listed before one that announces names.
 func (a *app) groupTypes(ctx context.Context, name string, admins []string) error {
 	t, err := a.transport(ctx)
 	if err != nil {
@@ -96,6 +111,7 @@ func (a *app) groupTypes(ctx context.Context, name string, admins []string) erro
 	if err != nil {
 		return err
 	}
+	// Empty lists, not nil: JSON shows them as [].
 	d := typesDescription{Group: name, Members: []typesMember{}, Held: []heldLine{}}
 	names := make(map[uint32]typeLine)
 	learn := func(topic, typ string) {
@@ -131,8 +147,12 @@ func (a *app) groupTypes(ctx context.Context, name string, admins []string) erro
 	return a.printTypes(&d)
 }
 
+// typesOf returns a member's line. Types whose name nobody gave keep their id
+// alone.
 func (a *app) typesOf(m *kafka.GroupMember, names map[uint32]typeLine) typesMember {
 	line := typesMember{m.ID, m.ClientID, m.Host, []typeLine{}}
+	// names is read only, so a missing entry yields the zero line, which takes the
+	// id.
 	for _, id := range m.TypeIDs {
 		t, known := names[id]
 		if !known {
@@ -144,6 +164,7 @@ func (a *app) typesOf(m *kafka.GroupMember, names map[uint32]typeLine) typesMemb
 	return line
 }
 
+// printTypes prints the members and, if anything is held, a second table of that.
 func (a *app) printTypes(d *typesDescription) error {
 	var rows []table.Row
 	for _, m := range d.Members {
@@ -168,10 +189,12 @@ func (a *app) printTypes(d *typesDescription) error {
 	return a.printTable(table.Row{"held at", "topic", "type", "keys", "events", ""}, rows)
 }
 
-// maxInspection bounds what is read of an admin handler's answer.
+// maxInspection bounds the bytes that are read of an admin handler's answer: the
+// address may be that of any server.
 const maxInspection = 64 << 20
 
-// inspectionOf asks an admin handler for the state of a group.
+// inspectionOf asks an admin handler for the state of a group. It fails if the
+// service there is no member of it.
 func (a *app) inspectionOf(ctx context.Context, address, group string) (eventbus.GroupInspection, error) {
 	var none eventbus.GroupInspection
 	target, err := url.JoinPath(address, "groups")
@@ -195,7 +218,8 @@ func (a *app) inspectionOf(ctx context.Context, address, group string) (eventbus
 	return none, fmt.Errorf("the service at %s is no member of group %s", address, group)
 }
 
-// forgetType orders members to give a type up.
+// forgetType orders members to give a type up, one after the other. If one fails,
+// those before it have done so, and the error names it: the order can be repeated.
 func (a *app) forgetType(ctx context.Context, group, topic, typ string, admins []string) error {
 	if a.dryRun {
 		return a.say("%s would be asked to give up type %s of topic %s.", counted(len(admins), "member"), typ, topic)
@@ -224,8 +248,8 @@ func (a *app) forgetType(ctx context.Context, group, topic, typ string, admins [
 	return nil
 }
 
-// askService sends a request to an admin handler, and returns the response of one
-// that was carried out.
+// askService sends a request to an admin handler and returns its response, of a
+// status below 300, whose body the caller closes. Any other status is an error.
 func (a *app) askService(ctx context.Context, method, target string, body []byte) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, target, bytes.NewReader(body))
 	if err != nil {

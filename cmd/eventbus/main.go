@@ -39,6 +39,8 @@ const (
 	exitMisuse = 2
 )
 
+// main turns the exit code of run into that of the process. os.Exit skips deferred
+// calls, so stop is called by hand.
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
@@ -54,16 +56,24 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	root := newRootCommand(a)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
+	// What a command printed may be whole although closing failed, and the other
+	// way round: both errors count.
 	err = errors.Join(err, a.close())
 	var wrong *misuseError
+	// A failure that was printed already comes before the others: they would print it
+	// a second time.
 	switch {
 	case err == nil:
 		return exitOK
+	// Failures that were printed already come first: joined with another error they
+	// would be printed twice.
 	case errors.Is(err, errReported):
 		return exitFailed
 	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
 		a.printError("interrupted")
 		return exitFailed
+	// Before a command runs, every error is the command line's: cobra has no type
+	// of its own for them.
 	case errors.As(err, &wrong) || !a.running:
 		a.printError(err.Error())
 		_, _ = fmt.Fprintf(stderr, "Run 'eventbus help' or a command with --help to see how it is used.\n")

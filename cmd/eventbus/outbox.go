@@ -28,15 +28,20 @@ type outboxFlags struct {
 	partitioned bool
 }
 
+// of returns the table that the flags name. Empty names are outbox's defaults.
 func (f *outboxFlags) of() outbox.Table {
 	return outbox.Table{Schema: f.schema, Name: f.table, Partitioned: f.partitioned}
 }
 
-// name is the relay's name that a command is about.
+// name returns the name of the relay that a command is about.
 func (f *outboxFlags) name() string { return cmp.Or(f.relay, "default") }
 
+// newOutboxCommand returns the group of commands for an outbox on PostgreSQL. All
+// but migrate and relay read the database alone, and need no Kafka cluster.
 func newOutboxCommand(a *app) *cobra.Command {
 	var f outboxFlags
+	// one makes a command about one parked event, all makes one about the whole
+	// outbox. Both open the pool when the command runs: help must not connect.
 	one := func(use, short string, do func(ctx context.Context, pool *pgxpool.Pool, id int64) error) *cobra.Command {
 		c := &cobra.Command{
 			Use: use + " ID", Short: short, Args: cobra.ExactArgs(1), ValidArgsFunction: cobra.NoFileCompletions,
@@ -58,6 +63,8 @@ func newOutboxCommand(a *app) *cobra.Command {
 			}),
 		}
 	}
+	// A dry run prints the statements, for those whose migrations are run by
+	// another tool.
 	migrate := all("migrate", "Create or update the tables", func(ctx context.Context, pool *pgxpool.Pool) error {
 		if a.dryRun {
 			sql, err := outbox.Schema(f.of())
@@ -101,12 +108,15 @@ func (a *app) withPool(ctx context.Context, f *outboxFlags, do func(*pgxpool.Poo
 	}
 	pool, err := pgxpool.New(ctx, address)
 	if err != nil {
-		return err // pgx hides the password
+		// pgx leaves the password out of its errors.
+		return err
 	}
 	defer pool.Close()
 	return do(pool)
 }
 
+// outboxStatus prints a line for each relay, and notes what is not visible in the
+// lines.
 func (a *app) outboxStatus(ctx context.Context, pool *pgxpool.Pool, f *outboxFlags) error {
 	s, err := outbox.ReadStatus(ctx, pool, f.of())
 	if err != nil {
@@ -122,6 +132,8 @@ func (a *app) outboxStatus(ctx context.Context, pool *pgxpool.Pool, f *outboxFla
 	if s.Scheduled > 0 {
 		a.note("%s scheduled", counted(s.Scheduled, "event"))
 	}
+	// A minute is far above a transaction that publishes, and vacuum is held up for
+	// as long as the oldest one is open.
 	if s.Oldest.Age > time.Minute {
 		a.note("process %d of the database has had a transaction open for %v: nothing newer is vacuumed", s.Oldest.PID, s.Oldest.Age.Round(time.Second))
 	}
@@ -131,6 +143,7 @@ func (a *app) outboxStatus(ctx context.Context, pool *pgxpool.Pool, f *outboxFla
 // listed bounds how many waiting events are listed.
 const listed = 1000
 
+// outboxList prints the events that wait, at most listed of them.
 func (a *app) outboxList(ctx context.Context, pool *pgxpool.Pool, f *outboxFlags) error {
 	events, err := outbox.ListParked(ctx, pool, f.of(), listed)
 	if err != nil {
@@ -143,6 +156,7 @@ func (a *app) outboxList(ctx context.Context, pool *pgxpool.Pool, f *outboxFlags
 	return a.show(events, table.Row{"ID", "RELAY", "TOPIC", "KEY", "WAITING", "ATTEMPTS", "ERROR"}, rows)
 }
 
+// outboxShow prints one waiting event with its data. It changes nothing.
 func (a *app) outboxShow(ctx context.Context, pool *pgxpool.Pool, f *outboxFlags, id int64) error {
 	p, err := parkedEvent(ctx, pool, f, id)
 	if err != nil {
@@ -153,6 +167,8 @@ func (a *app) outboxShow(ctx context.Context, pool *pgxpool.Pool, f *outboxFlags
 		Type string `json:"type,omitempty"`
 		Data []byte `json:"data,omitempty"`
 	}{ParkedEvent: p}
+	// Event is nil where the row can't be decoded: what the columns say is shown
+	// then.
 	if p.Event != nil {
 		full.Type, full.Data = p.Event.Type, p.Event.Data
 	}
@@ -163,6 +179,8 @@ func (a *app) outboxShow(ctx context.Context, pool *pgxpool.Pool, f *outboxFlags
 		p.Created.Format(time.RFC3339), time.Since(p.Parked).Round(time.Second), counted(p.Attempts, "attempt"), p.Error, quoted(full.Data))
 }
 
+// parkedEvent returns the event that waits at the relay under an id. Its error is
+// outbox.ErrNotParked if there is none among the first listed ones.
 func parkedEvent(ctx context.Context, pool *pgxpool.Pool, f *outboxFlags, id int64) (outbox.ParkedEvent, error) {
 	events, err := outbox.ListParked(ctx, pool, f.of(), listed)
 	if err != nil {
@@ -173,9 +191,11 @@ func parkedEvent(ctx context.Context, pool *pgxpool.Pool, f *outboxFlags, id int
 			return p, nil
 		}
 	}
+	// The remedy is joined, so that errors.Is still finds ErrNotParked.
 	return outbox.ParkedEvent{}, errors.Join(outbox.ErrNotParked, errors.New("eventbus outbox list shows the waiting events"))
 }
 
+// outboxSkip shows the event before it asks: what is dropped can't be brought back.
 func (a *app) outboxSkip(ctx context.Context, pool *pgxpool.Pool, f *outboxFlags, id int64) error {
 	if err := a.outboxShow(ctx, pool, f, id); err != nil || a.dryRun {
 		return err

@@ -16,6 +16,8 @@ import (
 	"github.com/eventbus-go/eventbus/postgres/outbox"
 )
 
+// newOutboxRelayCommand returns the command that runs a relay outside of a service,
+// so that publishing does not depend on the service's deployments.
 func newOutboxRelayCommand(a *app, f *outboxFlags) *cobra.Command {
 	var from string
 	var unfenced bool
@@ -39,6 +41,8 @@ be told is read from the section Outbox of the configuration.`,
 	return c
 }
 
+// outboxRelay runs a relay until ctx is cancelled. The relay owns nothing: the bus
+// and the pool are closed here, after it has stopped.
 func (a *app) outboxRelay(ctx context.Context, pool *pgxpool.Pool, f *outboxFlags, from string, unfenced bool) (err error) {
 	c, err := a.settings()
 	if err != nil {
@@ -53,6 +57,8 @@ func (a *app) outboxRelay(ctx context.Context, pool *pgxpool.Pool, f *outboxFlag
 	if err != nil {
 		return err
 	}
+	// ctx has been cancelled by then in the usual case, and Close needs time to
+	// flush.
 	defer func() {
 		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 		defer cancel()
@@ -65,6 +71,8 @@ func (a *app) outboxRelay(ctx context.Context, pool *pgxpool.Pool, f *outboxFlag
 	var o outbox.Config
 	if err := config.LoadSection("Outbox", &o, options...); err != nil {
 		return err
+		// The section comes first and the flags over it, so that one file serves
+		// several relays.
 	}
 	// What flags say wins.
 	o.Table.Schema, o.Table.Name = cmp.Or(f.schema, o.Table.Schema), cmp.Or(f.table, o.Table.Name)

@@ -19,6 +19,7 @@ import (
 )
 
 // publication holds the flags: the event, and how it is written.
+// event has the attributes that flags set directly; record completes it.
 type publication struct {
 	event wire.Event
 	key   string
@@ -26,13 +27,16 @@ type publication struct {
 	keyed bool
 	// data is the text of --data: the data itself, @FILE, or - for standard
 	// input.
-	data       string
+	data string
+	// at is the text of --time, empty for now.
 	at         string
 	extensions map[string]string
 	structured bool
 	tombstone  bool
 }
 
+// newPublishCommand returns the command that publishes. It speaks CloudEvents and
+// not the declarations of a service, so nothing checks the data against a type.
 func newPublishCommand(a *app) *cobra.Command {
 	var p publication
 	c := &cobra.Command{
@@ -58,6 +62,8 @@ The topic has to exist.`,
 	flags.StringToStringVar(&p.extensions, "extension", nil, "extension attributes, `name=value`")
 	flags.BoolVar(&p.structured, "structured", false, "write the whole event as JSON into the record's value")
 	flags.BoolVar(&p.tombstone, "tombstone", false, "delete the key instead: a record without a value")
+	// RunE is set after the flags: an empty --key and no --key can only be told
+	// apart by them.
 	c.RunE = a.action(func(ctx context.Context, args []string) error {
 		p.keyed = flags.Changed("key")
 		return a.publish(ctx, args[0], &p)
@@ -71,7 +77,8 @@ type place struct {
 	Partition int32     `json:"partition"`
 	Offset    int64     `json:"offset"`
 	Timestamp time.Time `json:"timestamp"`
-	ID        string    `json:"id,omitempty"`
+	// ID is the event's id, empty for a tombstone, which is no event.
+	ID string `json:"id,omitempty"`
 }
 
 // publish publishes one event and prints its place once all in-sync replicas
@@ -79,6 +86,8 @@ type place struct {
 func (a *app) publish(ctx context.Context, topic string, p *publication) error {
 	record, err := p.record(a.stdin, topic)
 	if err != nil {
+		// The record is complete before the cluster is asked: a mistake on the
+		// command line needs no connection to be found.
 		return err
 	}
 	t, err := a.transport(ctx)
@@ -111,6 +120,8 @@ func (a *app) publish(ctx context.Context, topic string, p *publication) error {
 		err = producer.Close(ctx)
 	}
 	if err != nil {
+		// Close may have failed because ctx ended. A second one within a time of
+		// its own lets go of connections and of what is still buffered.
 		within, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 		defer cancel()
 		return fmt.Errorf("publishing to %s: %w", topic, errors.Join(err, producer.Close(within)))
@@ -140,6 +151,7 @@ type delivered struct {
 }
 
 // Done implements transport.Completion.
+// The producer calls it once for each record that Produce took.
 func (o outcome) Done(p transport.Position, err error) { o <- delivered{p, err} }
 
 // record returns the record, or an error that says what keeps it from being a
@@ -190,6 +202,8 @@ func (p *publication) record(stdin io.Reader, topic string) (*transport.Record, 
 	if p.keyed {
 		e.Key = []byte(p.key)
 	}
+	// The key of the record is the flag's alone: no declaration says which field is
+	// the key.
 	e.Topic, e.Extensions = topic, p.extensions
 	if err := wire.Check(e); err != nil {
 		return nil, err

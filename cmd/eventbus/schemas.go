@@ -67,6 +67,7 @@ func (f *registryFlags) reader(a *app) (*untyped.Reader, error) {
 // newSchemasCommand makes the commands of a schema registry.
 func newSchemasCommand(a *app) *cobra.Command {
 	var f registryFlags
+	// The configuration is read when a command runs: help works without a registry.
 	open := func() (*registry.Registry, error) {
 		r, err := f.open(a)
 		if r == nil && err == nil {
@@ -88,16 +89,23 @@ func newSchemasCommand(a *app) *cobra.Command {
 	return c
 }
 
+// opener opens the registry of a command. Its client holds nothing that is to be
+// closed.
 type opener = func() (*registry.Registry, error)
 
 // schemaLine is the line of a subject in a list.
 type schemaLine struct {
-	Subject string        `json:"subject"`
+	// Subject is the name under which the registry keeps versions of a schema.
+	Subject string `json:"subject"`
+	// Version counts from 1 within the subject; ID is unique within the registry,
+	// and is what records carry.
 	Version int           `json:"version"`
 	ID      int           `json:"id"`
 	Type    registry.Type `json:"type"`
 }
 
+// listSchemas prints the newest schema of each subject. The registry has no request
+// for all of them: each costs one.
 func (a *app) listSchemas(ctx context.Context, open opener) error {
 	r, err := open()
 	if err != nil {
@@ -120,6 +128,8 @@ func (a *app) listSchemas(ctx context.Context, open opener) error {
 	return a.show(lines, table.Row{"subject", "version", "id", "type"}, rows)
 }
 
+// pullSchemas copies every version, not the newest alone: records in the log refer
+// to old ones for as long as retention keeps them.
 func (a *app) pullSchemas(ctx context.Context, open opener, dir string) error {
 	r, err := open()
 	if err != nil {
@@ -154,6 +164,8 @@ func (a *app) pullSchemas(ctx context.Context, open opener, dir string) error {
 	return nil
 }
 
+// newSchemasCheckCommand returns the command for pipelines, run before a schema is
+// registered: the registry applies the compatibility level of the subject.
 func newSchemasCheckCommand(a *app, open opener) *cobra.Command {
 	var kind string
 	c := &cobra.Command{

@@ -38,6 +38,7 @@ func (a *app) settings() (config.Config, error) {
 	if err != nil && c.Bus.Environment == "" {
 		// The environment may be all that is missing. If so, the rest is valid.
 		c, err = config.Load(append(options, config.Environ(with(environ, environmentVariable, noEnvironment)...))...)
+		// Callers compare with empty, so the stand-in must not get out.
 		c.Bus.Environment = ""
 	}
 	if err != nil {

@@ -16,11 +16,13 @@ import (
 // where the stream is a terminal, so that the output can be piped.
 func (a *app) printTable(header table.Row, rows []table.Row) error {
 	t := table.NewWriter()
+	// The style is a copy, so changing it leaves the library's own as it is.
 	style := table.StyleLight
 	style.Format.Header = text.FormatDefault
 	style.Options = table.OptionsNoBordersAndSeparators
 	style.Box.PaddingLeft, style.Box.PaddingRight = "", "  "
 	t.SetStyle(style)
+	// Headers are constants of this program; paint still makes them visible.
 	bold := make(table.Row, len(header))
 	for i, name := range header {
 		bold[i] = string(a.paint(fmt.Sprint(name), text.Bold))
@@ -29,6 +31,7 @@ func (a *app) printTable(header table.Row, rows []table.Row) error {
 	for _, row := range rows {
 		t.AppendRow(visibleValues(row))
 	}
+	// Spaces at line ends would make two outputs differ that look the same.
 	t.SuppressTrailingSpaces()
 	_, err := fmt.Fprintln(a.stdout, t.Render())
 	return err
@@ -44,6 +47,7 @@ func (a *app) encodeJSON(value any, indent string) error {
 	// Escapes for HTML would make <, > and & in events unreadable.
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", indent)
+	// A value is encoded whole before any of it is written.
 	if err := encoder.Encode(value); err != nil {
 		return err
 	}
@@ -54,6 +58,8 @@ func (a *app) encodeJSON(value any, indent string) error {
 // printDocument writes a document that was made out of a catalogue: its lines are
 // its own, whatever else a terminal would obey is made visible.
 func (a *app) printDocument(document []byte) error {
+	// JSON has escapes for what a terminal obeys, so a JSON document stays one;
+	// YAML and Markdown are made visible line by line.
 	if json.Valid(document) {
 		_, err := a.stdout.Write(safe.JSON(document))
 		return err
@@ -75,6 +81,7 @@ func (a *app) show(value any, header table.Row, rows []table.Row) error {
 // empty text stays empty, so that a column without values stays narrow.
 func (a *app) paint(s string, colors ...text.Color) shown {
 	v := visible(s)
+	// Only the text is made visible: the escape sequences around it are ours.
 	if !a.colour || s == "" {
 		return v
 	}
@@ -101,7 +108,8 @@ func (a *app) printError(text string) {
 	a.note("eventbus: %s", visibleLines(strings.TrimPrefix(text, "eventbus: "), "    "))
 }
 
-// counted returns a number with its noun, such as "1 letter" and "2 letters".
+// counted returns a number with its noun, such as "1 letter" and "2 letters". The
+// plural is made by an s.
 func counted[N int | int32 | int64](n N, one string) string {
 	if n == 1 {
 		return "1 " + one

@@ -18,18 +18,25 @@ import (
 
 // tail holds the command's flags.
 type tail struct {
+	// from is the text of --from.
 	from string
-	// last is used only where from is empty.
-	last       int64
+	// last is how many records of each partition are shown; only where from is empty.
+	last int64
+	// types, keys and partitions choose records; empty ones choose all.
 	types      []string
 	keys       []string
 	partitions []int32
-	follow     bool
-	whole      bool
-	limit      int
-	registry   registryFlags
+	// follow makes the command go on after the end of the log.
+	follow bool
+	// whole shows attributes and headers too.
+	whole bool
+	// limit is a number of shown events; zero is none.
+	limit    int
+	registry registryFlags
 }
 
+// newTailCommand returns the command that shows events. It reads without a group,
+// so it takes no partition from a service and moves none of its offsets.
 func newTailCommand(a *app) *cobra.Command {
 	var f tail
 	c := &cobra.Command{
@@ -77,6 +84,7 @@ func (a *app) tail(ctx context.Context, topic string, f *tail) error {
 	if err != nil {
 		return err
 	}
+	// A mistyped name is an error, and not a topic without events.
 	info, err := a.oneTopic(ctx, t, topic)
 	if err != nil {
 		return err
@@ -84,6 +92,7 @@ func (a *app) tail(ctx context.Context, topic string, f *tail) error {
 	partitions := grouplag.Partitions(info)
 	if len(f.partitions) > 0 {
 		partitions = slices.DeleteFunc(partitions, func(p transport.Partition) bool { return !slices.Contains(f.partitions, p.Partition) })
+		// A partition that does not exist is not in the list: the count shows it.
 		if len(partitions) < len(f.partitions) {
 			return misuse("--partition: topic %s has %s, numbered from 0", topic, counted(info.Partitions, "partition"))
 		}
@@ -109,6 +118,7 @@ func (a *app) tail(ctx context.Context, topic string, f *tail) error {
 		if err := show(e); err != nil {
 			return err
 		}
+		// A limit of 0 is never reached, as shown is at least 1 here.
 		if shown == f.limit {
 			return scan.ErrEnough
 		}
@@ -120,8 +130,8 @@ func (a *app) tail(ctx context.Context, topic string, f *tail) error {
 	return err
 }
 
-// start reads --from. It returns a place in the log, or an offset; the offset
-// is −1 if --from is not one.
+// start reads --from. It returns a place in the log and −1, or an offset, which is
+// 0 or more; the place is then not to be used.
 func (f *tail) start(now time.Time) (transport.Start, int64, error) {
 	switch f.from {
 	case "":
@@ -141,7 +151,8 @@ func (f *tail) start(now time.Time) (transport.Start, int64, error) {
 	return transport.At(at), -1, nil
 }
 
-// moment reads a time in RFC 3339, or a duration before now.
+// moment reads a time in RFC 3339, or a duration before now. Durations are Go's: a
+// day is 24h.
 func moment(s string, now time.Time) (time.Time, error) {
 	if d, err := time.ParseDuration(s); err == nil && d >= 0 {
 		return now.Add(-d), nil
@@ -157,6 +168,8 @@ func (f *tail) stretch(ctx context.Context, t *kafka.Transport, partitions []tra
 		return nil, nil, err
 	}
 	from = maps.Clone(end)
+	// What begins at the end and does not follow shows nothing, which is what was
+	// asked.
 	switch {
 	// One offset for all partitions: with several of them --partition narrows
 	// it down. An offset outside the log is moved to its nearest end by the

@@ -18,11 +18,13 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
+// newTopicsCommand returns the group of commands for topics.
 func newTopicsCommand(a *app) *cobra.Command {
 	return a.group("topics", "Look at topics, and hold them against what is declared",
 		newTopicsListCommand(a), newTopicsDescribeCommand(a), newTopicsDiffCommand(a), newTopicsProvisionCommand(a))
 }
 
+// newTopicsListCommand returns the command that lists topics.
 func newTopicsListCommand(a *app) *cobra.Command {
 	var internal bool
 	c := &cobra.Command{
@@ -44,6 +46,8 @@ type topicLine struct {
 	MinInSync   string `json:"minInsyncReplicas,omitempty"`
 }
 
+// newTopicLine returns the line of a topic. Absent configurations become empty
+// texts.
 func newTopicLine(info *transport.TopicInfo) topicLine {
 	return topicLine{
 		info.Name, info.Partitions, info.Replication,
@@ -89,9 +93,11 @@ func (a *app) meant() (func(name string) bool, error) {
 	if err != nil {
 		return nil, misuse("--environment: %v", err)
 	}
+	// The dot belongs to it: "dev." is no prefix of "development.sales".
 	return func(name string) bool { return strings.HasPrefix(name, segment+".") }, nil
 }
 
+// newTopicsDescribeCommand returns the command that shows topics in full.
 func newTopicsDescribeCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "describe TOPIC…", Short: "Show how topics are kept, and who holds their partitions",
@@ -103,6 +109,8 @@ func newTopicsDescribeCommand(a *app) *cobra.Command {
 // topicDescription is a topic in full, for programs.
 type topicDescription struct {
 	topicLine
+	// Configs has all that the broker returns, defaults too; it is nil without the
+	// right to read configurations.
 	Configs map[string]string  `json:"configs,omitempty"`
 	Held    []partitionHolding `json:"partitionsHeld"`
 }
@@ -131,6 +139,7 @@ func (a *app) describeTopics(ctx context.Context, names []string) error {
 	if err != nil {
 		return err
 	}
+	// All names are judged before one of them fails the command.
 	var missing []error
 	described := []topicDescription{}
 	for i := range infos {
@@ -161,6 +170,8 @@ func (a *app) describeTopics(ctx context.Context, names []string) error {
 	return nil
 }
 
+// describeTopic adds to what is known of a topic its replicas and the ends of its
+// logs, two more questions to the brokers.
 func describeTopic(ctx context.Context, t *kafka.Transport, info *transport.TopicInfo) (topicDescription, error) {
 	d := topicDescription{topicLine: newTopicLine(info), Configs: info.Configs}
 	replicas, err := kafka.NewAdmin(t).Replicas(ctx, info.Name)
@@ -213,6 +224,7 @@ func (a *app) topicMissing(name string, err error) error {
 
 // oneTopic describes a topic that has to exist.
 func (a *app) oneTopic(ctx context.Context, t *kafka.Transport, name string) (*transport.TopicInfo, error) {
+	// One name yields one description, with its error inside.
 	infos, err := t.Admin().Topics(ctx, name)
 	switch {
 	case err != nil:

@@ -37,6 +37,7 @@ func (a *app) catalogFlags(c *cobra.Command, source *string, groups *[]string) {
 // readCatalog reads a catalogue from a file, or from the admin handler of a
 // running service. ReadCatalog bounds what it reads.
 func (a *app) readCatalog(ctx context.Context, source string) (*catalog.Document, error) {
+	// A name without a scheme is a file, whatever else it looks like.
 	if !strings.HasPrefix(source, "http://") && !strings.HasPrefix(source, "https://") {
 		file, err := os.Open(source)
 		if err != nil {
@@ -74,7 +75,9 @@ func (a *app) readCatalog(ctx context.Context, source string) (*catalog.Document
 // wanted is a topic that should exist: one that a catalogue declares, or the
 // dead-letter or retry topic of a group that handles one.
 type wanted struct {
-	spec  transport.TopicSpec
+	// spec is the topic under its full name, with what is to hold for it.
+	spec transport.TopicSpec
+	// needs are the rights that a service uses it with.
 	needs []right
 	// source is the topic that a letter topic belongs to; empty for declared ones.
 	source string
@@ -106,6 +109,7 @@ func (a *app) declared(ctx context.Context, source string, groups []string) ([]w
 		topic := &d.Topics[i]
 		spec, err := topic.Spec(env)
 		wrong = append(wrong, err)
+		// A group may be in the catalogue and in --group; it is taken once.
 		handling := slices.Compact(slices.Sorted(slices.Values(slices.Concat(topic.Groups, groups))))
 		all = append(all, wanted{spec: spec, needs: needsOf(topic, spec.Name, handling, d.Service != "")})
 		for _, group := range handling {
@@ -120,9 +124,13 @@ func (a *app) declared(ctx context.Context, source string, groups []string) ([]w
 		// It is as safe as the letters are.
 		letters = append(letters, wanted{spec: declare.Ledger(&letters[len(letters)-1].spec), later: true})
 	}
+	// Declared topics come before letter topics: compare needs a source before its
+	// letters.
 	return append(all, letters...), errors.Join(wrong...)
 }
 
+// newTopicsDiffCommand returns the command for pipelines, which fails if a cluster
+// is not as it is declared.
 func newTopicsDiffCommand(a *app) *cobra.Command {
 	var source string
 	var groups []string
@@ -138,10 +146,12 @@ func newTopicsDiffCommand(a *app) *cobra.Command {
 type topicState struct {
 	Topic string `json:"topic"`
 	// State is same, differs or missing.
-	State       string                 `json:"state"`
+	State string `json:"state"`
+	// Differences is empty unless State is differs.
 	Differences []transport.Difference `json:"differences,omitempty"`
 
 	wanted
+	// info is the cluster's topic; its Err is set if it is missing.
 	info *transport.TopicInfo
 }
 
@@ -152,6 +162,8 @@ func (w *wanted) follow(source *transport.TopicInfo) {
 		return
 	}
 	is := transport.TopicSpec{Name: source.Name, Partitions: source.Partitions, Replication: source.Replication, Configs: source.Configs}
+	// Both are made, and the right that the topic needs says which of them it is:
+	// only a retry topic is read under its own name.
 	dead, retry := declare.LetterTopics(&is, naming.DeadLetterTopic(is.Name, w.group), naming.RetryTopic(is.Name, w.group))
 	if w.spec = dead; w.needs[0].Name == retry.Name {
 		w.spec = retry
@@ -169,6 +181,7 @@ func (a *app) compare(ctx context.Context, source string, groups []string) ([]to
 	if err != nil {
 		return nil, err
 	}
+	// One request describes all of them.
 	names := make([]string, len(all))
 	for i := range all {
 		names[i] = all[i].spec.Name
@@ -179,6 +192,7 @@ func (a *app) compare(ctx context.Context, source string, groups []string) ([]to
 	}
 	states := make([]topicState, len(all))
 	sources := make(map[string]*transport.TopicInfo)
+	// The answers come in the order of the names.
 	for i := range infos {
 		if infos[i].Err == nil {
 			sources[names[i]] = &infos[i]

@@ -12,6 +12,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
+// newTopicsProvisionCommand returns the command that creates topics. It never
+// changes an existing one.
 func newTopicsProvisionCommand(a *app) *cobra.Command {
 	var source string
 	var groups []string
@@ -32,6 +34,7 @@ the service needs.`,
 // provisionPlan is what a service needs of a cluster: topics that are missing, and
 // rights.
 type provisionPlan struct {
+	// Create and Rights are empty and not null where nothing is needed.
 	Create []plannedTopic `json:"create"`
 	Rights []right        `json:"rights"`
 }
@@ -49,8 +52,9 @@ type plannedTopic struct {
 // and Write allow Describe too.
 type right struct {
 	Operation string `json:"operation"`
-	Resource  string `json:"resource"` // topic or group
-	Name      string `json:"name"`
+	// Resource is topic or group.
+	Resource string `json:"resource"`
+	Name     string `json:"name"`
 	// For is what the right is needed for.
 	For string `json:"for"`
 	// Perhaps is set where the catalogue does not say that the service does that.
@@ -90,6 +94,8 @@ func (a *app) provisionTopics(ctx context.Context, source string, groups []strin
 			plan.Create = append(plan.Create, plannedTopic{s.spec.Name, s.spec.Partitions, s.spec.Replication, s.spec.Configs})
 		}
 		for _, need := range s.needs {
+			// Groups that handle several topics need the same right on themselves
+			// each time.
 			if !slices.Contains(plan.Rights, need) {
 				plan.Rights = append(plan.Rights, need)
 			}
@@ -98,6 +104,8 @@ func (a *app) provisionTopics(ctx context.Context, source string, groups []strin
 	if len(missing) == 0 {
 		a.note("Nothing to create: %s declared, none missing.", counted(len(states), "topic"))
 	}
+	// People see the plan before the question; programs get one document at the
+	// end.
 	if !a.json() {
 		if err := a.printPlan(&plan); err != nil {
 			return err
@@ -134,6 +142,7 @@ func (a *app) printPlan(plan *provisionPlan) error {
 			return err
 		}
 	}
+	// Rights are for those who grant them, and are printed only when planning.
 	if !a.dryRun {
 		return nil
 	}

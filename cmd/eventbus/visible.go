@@ -27,6 +27,7 @@ func visible(s string) shown { return shown(safe.Text(s)) }
 // visibleLines makes each line of a text visible, and begins all but the first with
 // an indent, so that no line can pass for one of the program's own.
 func visibleLines(s, indent string) shown {
+	// A trailing line break would leave an indent alone on the last line.
 	lines := strings.Split(strings.TrimRight(s, "\n"), "\n")
 	for i, l := range lines {
 		lines[i] = string(visible(strings.ReplaceAll(l, "\t", "    ")))
@@ -44,6 +45,8 @@ func visibleValues(values []any) []any {
 	return out
 }
 
+// visibleValue returns the text of a value, made visible, or the value itself if it
+// is a number or a bool. What was made visible by its type is not escaped twice.
 func visibleValue(value any) any {
 	switch v := value.(type) {
 	case nil:
@@ -52,6 +55,8 @@ func visibleValue(value any) any {
 		return string(v)
 	case []byte:
 		return string(visible(string(v)))
+	// Errors and Stringers come before the kind: a named number may have a String
+	// method whose text comes from outside.
 	case error, fmt.Stringer:
 		return string(visible(fmt.Sprint(v)))
 	}
