@@ -13,8 +13,8 @@ import (
 	"github.com/eventbus-go/eventbus/internal/naming"
 )
 
-// AsyncAPIOptions is what an AsyncAPI document says besides the catalogue. The zero
-// value works.
+// AsyncAPIOptions says what an AsyncAPI document has besides the catalogue. The
+// zero value works.
 type AsyncAPIOptions struct {
 	// Version of AsyncAPI: 3.1.0 by default, or 3.0.0.
 	Version string
@@ -31,14 +31,22 @@ type AsyncAPIOptions struct {
 // kafkaBinding is the version of AsyncAPI's Kafka binding that is written.
 const kafkaBinding = "0.5.0"
 
+// object is a JSON object in the making. encoding/json writes its fields sorted, so
+// equal catalogues make equal documents.
 type object = map[string]any
 
+// ref returns a reference to a part of the same document (RFC 6901). No part needs
+// an escape: names went through key.
 func ref(parts ...string) object { return object{"$ref": "#/" + strings.Join(parts, "/")} }
 
 // AsyncAPI returns the catalogue as an AsyncAPI 3 document in JSON: a channel for
 // each topic, its dead letters and its retries; a message for each type; an
-// operation for what the service sends and for what each group receives.
+// operation for each type that the service sends and for each group that receives.
+// The error is an *eventbus.Error: a version that is not written here, or an
+// environment that is not valid.
 func (d *Document) AsyncAPI(o AsyncAPIOptions) ([]byte, error) {
+	// Unknown versions are refused: the two known ones are written alike, a later
+	// one may not be.
 	switch o.Version {
 	case "":
 		o.Version = "3.1.0"
@@ -68,6 +76,7 @@ func (d *Document) AsyncAPI(o AsyncAPIOptions) ([]byte, error) {
 	return append(text, '\n'), err
 }
 
+// firstOf returns the first of the texts that is not empty.
 func firstOf(all ...string) string {
 	for _, s := range all {
 		if s != "" {
@@ -77,14 +86,17 @@ func firstOf(all ...string) string {
 	return ""
 }
 
-// asyncAPI gathers the parts of a document.
+// asyncAPI gathers the parts of one document. The maps are its sections, by key.
 type asyncAPI struct {
 	options                                 AsyncAPIOptions
 	channels, operations, messages, schemas object
-	keys                                    map[string]string // the names that keys stand for
+	// keys has the name that each key stands for, by kind and key, to keep keys of
+	// different names apart.
+	keys map[string]string
 }
 
-// key makes a name one that AsyncAPI takes and that needs no escape in a reference.
+// key returns a name with all characters replaced that AsyncAPI's identifiers or a
+// reference do not take. Different names may get one key.
 func key(name string) string {
 	return strings.Map(func(r rune) rune {
 		if r == '.' || r == '-' || r == '_' || r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' {
@@ -94,7 +106,8 @@ func key(name string) string {
 	}, name)
 }
 
-// key is unique among the names of a kind.
+// key returns the key of a name, unique among the names of a kind and the same each
+// time. The second name with a key gets a number.
 func (a *asyncAPI) key(kind, name string) string {
 	plain := key(name)
 	for n := 1; ; n++ {
@@ -109,6 +122,9 @@ func (a *asyncAPI) key(kind, name string) string {
 	}
 }
 
+// topic adds a topic with its messages and operations. Messages are in the
+// components, and channels refer to them: the channels of dead letters have the
+// same.
 func (a *asyncAPI) topic(t *Topic) error {
 	messages := make(object)
 	for i := range t.Events {
@@ -123,6 +139,7 @@ func (a *asyncAPI) topic(t *Topic) error {
 		return err
 	}
 	channel["bindings"] = object{"kafka": a.kafka(t)}
+	// AsyncAPI has no place for these: extensions begin with x-.
 	channel["x-eventbus-names"] = t.Names
 	channel["x-eventbus-scope"] = t.Scope
 	if t.Owner != "" {
@@ -132,6 +149,8 @@ func (a *asyncAPI) topic(t *Topic) error {
 		channel["x-eventbus-configs"] = t.Configs
 	}
 	a.channels[name] = channel
+	// Only the document of a bus says who publishes; one of declarations has no
+	// send operations.
 	for i := range t.Events {
 		if e := &t.Events[i]; e.Published {
 			k := a.key("message ", t.Name+"."+e.Type)
@@ -148,7 +167,8 @@ func (a *asyncAPI) topic(t *Topic) error {
 	return nil
 }
 
-// channel has its address in the environment, or with a parameter for it.
+// channel returns a channel whose address is the topic's name in the environment of
+// the options, or, without one, has a parameter for it.
 func (a *asyncAPI) channel(name string, messages object) (object, error) {
 	if a.options.Environment == "" {
 		return object{
@@ -163,8 +183,10 @@ func (a *asyncAPI) channel(name string, messages object) (object, error) {
 	return object{"address": env + "." + name, "messages": messages}, nil
 }
 
-// group receives from a topic, and has a topic of dead letters and one of retries.
+// group adds the operation of a group that receives from a topic, and the channels
+// of the group's dead letters and retries.
 func (a *asyncAPI) group(t *Topic, name, group string, messages object) error {
+	// Not nil: "messages": null would be invalid.
 	all := []object{}
 	for _, k := range slices.Sorted(maps.Keys(messages)) {
 		all = append(all, ref("channels", name, "messages", k))
@@ -186,18 +208,22 @@ func (a *asyncAPI) group(t *Topic, name, group string, messages object) error {
 	return nil
 }
 
-// kafka is how the topic is kept, in the words of the binding.
+// kafka returns how the topic is kept, in the fields of AsyncAPI's Kafka binding.
+// Zero values, which mean the broker's default, are left out.
 func (a *asyncAPI) kafka(t *Topic) object {
 	configs := make(object)
+	// Kafka deletes by default, so a topic that is not compacted says nothing.
 	switch {
 	case t.Compacted && t.RetentionMs > 0:
 		configs["cleanup.policy"] = []string{"compact", "delete"}
 	case t.Compacted:
 		configs["cleanup.policy"] = []string{"compact"}
 	}
+	// −1 is Kafka's own value for no limit.
 	if t.RetentionMs != 0 {
 		configs["retention.ms"] = t.RetentionMs
 	}
+	// The binding has an integer here; configurations are texts.
 	if most, err := strconv.Atoi(t.Configs["max.message.bytes"]); err == nil && most >= 0 {
 		configs["max.message.bytes"] = most
 	}
@@ -217,6 +243,8 @@ func (a *asyncAPI) kafka(t *Topic) object {
 	return k
 }
 
+// message returns the message of a type: its CloudEvents headers in the Kafka
+// protocol binding's binary mode, its key, its data and an example.
 func (a *asyncAPI) message(k string, e *Event) object {
 	constant := func(value string) object { return object{"type": "string", "const": value} }
 	text := func(description string) object { return object{"type": "string", "description": description} }
@@ -239,6 +267,7 @@ func (a *asyncAPI) message(k string, e *Event) object {
 		m["bindings"] = object{"kafka": object{"key": object{"type": "string"}, "bindingVersion": kafkaBinding}}
 	}
 	if payload := a.payload(k, e); payload != nil {
+		// A schema of another language than JSON Schema has no place in payload.
 		m["payload"] = payload
 		var example any
 		if json.Unmarshal(e.Example, &example) == nil && example != nil {
@@ -252,11 +281,14 @@ func (a *asyncAPI) message(k string, e *Event) object {
 	return m
 }
 
+// firstSentence returns the first sentence of a text. A text without a full stop is
+// cut to 200 bytes, never within a character.
 func firstSentence(s string) string {
 	if first, _, ok := strings.Cut(s, ". "); ok {
 		return first + "."
 	}
 	const most = 200
+	// Whole runes go, so what stays is valid UTF-8.
 	for len(s) > most {
 		_, size := utf8.DecodeLastRuneInString(s)
 		s = s[:len(s)-size]

@@ -7,6 +7,7 @@ import (
 
 // Backstage returns the entity file of the catalogue for Backstage: an API of type
 // asyncapi that holds the document of AsyncAPI. It is JSON, which YAML includes.
+// The owner is that of the first topic that has one: an entity has a single owner.
 func (d *Document) Backstage(o AsyncAPIOptions) ([]byte, error) {
 	definition, err := d.AsyncAPI(o)
 	if err != nil {
@@ -28,10 +29,11 @@ func (d *Document) Backstage(o AsyncAPIOptions) ([]byte, error) {
 	return append(text, '\n'), err
 }
 
-// entityName keeps to what Backstage takes as a name: at most 63 letters, digits,
-// and -, _ or . between them.
+// entityName returns a text as what Backstage takes as a name: at most 63 letters,
+// digits, and -, _ or . between them.
 func entityName(s string) string {
 	s = key(s)
+	// key left ASCII alone, so bytes are characters.
 	if len(s) > 63 {
 		s = s[:63]
 	}
@@ -50,6 +52,8 @@ func (d *Document) Schemas() (files []File) {
 			}
 			name, text := key(t.Name)+"/"+key(e.Type), []byte(e.Schema)
 			var whole string
+			// A schema that is no JSON was kept as a JSON string: its text is the
+			// file.
 			switch {
 			case json.Unmarshal(e.Schema, &whole) == nil:
 				name, text = name+".txt", []byte(whole)

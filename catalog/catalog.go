@@ -18,9 +18,10 @@ import (
 // the newest that [Read] takes. It rises with every field that is added.
 const Version = 2
 
-// Document describes a set of topics for people and tools, as JSON. It is
-// made by [Of] out of declarations, by [OfBus] out of what a bus uses, and by
-// [Read]. Equal declarations make equal documents, byte for byte.
+// Document describes a set of topics for people and tools, as JSON. [Of] makes it
+// out of declarations, [OfBus] out of what a bus uses, [Read] out of a file. Equal
+// declarations make equal documents, byte for byte. It is plain data: concurrent
+// reading is safe, and nothing else refers to its memory.
 type Document struct {
 	// Version of the document's form, Version in a new one.
 	Version int `json:"catalogVersion"`
@@ -38,21 +39,26 @@ type Topic struct {
 	// Name is the full name without the environment before it:
 	// sales.public.customers.v1. Its parts follow; Version is empty for a
 	// topic without one.
-	Name    string `json:"name"`
-	Domain  string `json:"domain"`
-	Scope   string `json:"scope"` // public or internal
+	Name   string `json:"name"`
+	Domain string `json:"domain"`
+	// Scope is public or internal.
+	Scope   string `json:"scope"`
 	Topic   string `json:"topic"`
 	Version string `json:"version,omitempty"`
 	// Names are the full names in the four usual environments, Development,
 	// Test, Staging and Production; In gives that of any other.
 	Names map[string]string `json:"names"`
-	Owner string            `json:"owner,omitempty"`
+	// Owner is the team that answers for the topic; empty if it is not declared.
+	Owner string `json:"owner,omitempty"`
 
+	// Partitions and Replication are the declared numbers; zero is the broker's
+	// default.
 	Partitions  int32 `json:"partitions,omitempty"`
 	Replication int16 `json:"replication,omitempty"`
 	// RetentionMs is in milliseconds, and −1 without end.
 	RetentionMs int64 `json:"retentionMs,omitempty"`
-	Compacted   bool  `json:"compacted,omitempty"`
+	// Compacted is set if only the last event of each key has to be kept.
+	Compacted bool `json:"compacted,omitempty"`
 	// Configs are the other topic configurations that are declared, by Kafka's
 	// names; Spec has those that the fields above stand for too.
 	Configs map[string]string `json:"configs,omitempty"`
@@ -67,11 +73,17 @@ type Topic struct {
 
 // Event is one type of event on a topic.
 type Event struct {
-	Type        string `json:"type"`   // of the CloudEvent
-	GoType      string `json:"goType"` // as package.Type
-	Key         Key    `json:"key"`
+	// Type is the CloudEvent's type.
+	Type string `json:"type"`
+	// GoType is the type of the data, as package.Type. Readers never see it.
+	GoType string `json:"goType"`
+	// Key says where the keys of the type's records come from.
+	Key Key `json:"key"`
+	// ContentType is the media type of the data.
 	ContentType string `json:"contentType"`
-	DataSchema  string `json:"dataSchema,omitempty"`
+	// DataSchema is the CloudEvents attribute, a URI; empty if it is not declared.
+	DataSchema string `json:"dataSchema,omitempty"`
+	// Description is what the declaration says for people.
 	Description string `json:"description,omitempty"`
 	// Schema is the JSON Schema (draft 2020-12) of the data where the codec is JSON,
 	// else the codec's own schema, a JSON string if it is no JSON itself.
@@ -83,8 +95,9 @@ type Event struct {
 	Published bool `json:"published,omitempty"`
 }
 
-// Key tells where the keys of a type come from.
+// Key says where the keys of a type come from.
 type Key struct {
+	// Source is the kind of place; it is never empty.
 	Source KeySource `json:"source"`
 	// Fields are the tagged fields, in the order in which they are joined.
 	Fields []string `json:"fields,omitempty"`
@@ -93,10 +106,10 @@ type Key struct {
 	Examples []string `json:"examples,omitempty"`
 }
 
-// KeySource is where the keys of a type come from.
+// KeySource is a place that the keys of a type come from.
 type KeySource string
 
-// The sources of keys, in the order in which they are looked for.
+// The sources of keys, in the order in which a topic looks for them.
 const (
 	KeyFromFunction KeySource = "function" // TopicConfig.Key
 	KeyFromMethod   KeySource = "method"   // PartitionKey() string
@@ -104,7 +117,7 @@ const (
 	NoKey           KeySource = "none"
 )
 
-// usualEnvironments are those that Topic.Names names.
+// usualEnvironments are the environments that Topic.Names names.
 var usualEnvironments = []string{"Development", "Test", "Staging", "Production"}
 
 // Of describes topics. Those that share a Kafka name become one topic with
@@ -139,6 +152,8 @@ func OfBus(bus *eventbus.Bus) (*Document, error) {
 		return nil, &eventbus.Error{Op: "catalog", Err: err}
 	}
 	d.Service, d.Environment = uses.Service, uses.Environment
+	// A declaration stands for one type on one topic, so the two names identify a
+	// use.
 	of := make(map[[2]string]*declare.Use, len(uses.Topics))
 	for i := range uses.Topics {
 		of[[2]string{uses.Topics[i].Topic.Suffix, uses.Topics[i].Topic.Typ}] = &uses.Topics[i]
@@ -150,22 +165,32 @@ func OfBus(bus *eventbus.Bus) (*Document, error) {
 			t.Events[j].Published = use.Published
 			t.Groups = append(t.Groups, use.Groups...)
 		}
+		// Two types of a topic are often handled by one group.
 		slices.Sort(t.Groups)
 		t.Groups = slices.Compact(t.Groups)
 	}
 	return d, nil
 }
 
-// document makes the document of declarations in any order.
+// document returns the document of declarations in any order. It is returned even
+// with an error, for its callers to drop.
 func document(declarations []*declare.Topic) (*Document, error) {
+	// Stable, so that of two declarations of one type the first that was given is
+	// the one that an error names first.
 	declarations = slices.SortedStableFunc(slices.Values(declarations), func(x, y *declare.Topic) int {
 		return cmp.Or(strings.Compare(x.Suffix, y.Suffix), strings.Compare(x.Typ, y.Typ))
 	})
 	doc := &Document{Version: Version, Topics: []Topic{}}
 	var wrong []error
-	var storage, last *declare.Topic // of the current topic, and the declaration before
+	// storage is what the declarations of the current topic say together up to
+	// here, last the declaration before.
+	var storage, last *declare.Topic
+	// Sorted, the declarations of a topic follow each other, and those of a type
+	// too.
 	for _, d := range declarations {
 		switch {
+		// The same declaration twice is no contradiction: packages export what they
+		// share.
 		case last != nil && last.ID == d.ID:
 			continue
 		case last == nil || last.Suffix != d.Suffix:
@@ -185,24 +210,33 @@ func document(declarations []*declare.Topic) (*Document, error) {
 		if t.Owner != "" && d.Owner != "" && t.Owner != d.Owner {
 			wrong = append(wrong, fmt.Errorf("topic %s: Owner is %q and, for %s, %q: use one value", d.Suffix, t.Owner, d.Typ, d.Owner))
 		}
+		// One declaration with an owner is enough.
 		t.Owner = cmp.Or(t.Owner, d.Owner)
+		// Each further declaration may add to the storage, so it is taken over each
+		// time.
 		t.keep(storage)
 		t.Events = append(t.Events, newEvent(d))
 	}
 	return doc, errors.Join(wrong...)
 }
 
+// newTopic returns a topic with its names and without its storage.
 func newTopic(d *declare.Topic) Topic {
 	t := Topic{Name: d.Suffix, Domain: d.Domain, Scope: d.Scope, Topic: d.Name, Version: d.Version, Names: make(map[string]string)}
 	for _, env := range usualEnvironments {
+		// The usual environments are valid, and the name was checked when it was
+		// declared.
 		t.Names[env], _ = d.Resolve(env)
 	}
 	return t
 }
 
-// keep takes over how the topic is stored.
+// keep takes over how the topic is stored. Maps are cloned: a document must not
+// change with a declaration.
 func (t *Topic) keep(d *declare.Topic) {
 	t.Partitions, t.Replication, t.Compacted = d.Partitions, d.Replication, d.Compacted
+	// A negative retention is one without end whatever its size; Kafka knows −1
+	// alone.
 	t.RetentionMs = d.Retention.Milliseconds()
 	if d.Retention < 0 {
 		t.RetentionMs = -1
@@ -213,8 +247,12 @@ func (t *Topic) keep(d *declare.Topic) {
 	}
 }
 
+// newEvent returns a type with what its declaration says, and what sample finds
+// out.
 func newEvent(d *declare.Topic) Event {
 	e := Event{Type: d.Typ, GoType: d.GoType, ContentType: d.CodecName, DataSchema: d.DataSchema, Description: d.Description}
+	// KeySource is the word of declare: a kind, and for fields their names joined
+	// by |.
 	switch source, what, _ := strings.Cut(d.KeySource, " "); source {
 	case "field", "fields":
 		e.Key = Key{Source: KeyFromFields, Fields: strings.Split(what, "|")}
@@ -225,7 +263,8 @@ func newEvent(d *declare.Topic) Event {
 	return e
 }
 
-// retention is RetentionMs as a declaration has it.
+// retention returns RetentionMs as a declaration has it: a duration, negative
+// without end.
 func (t *Topic) retention() time.Duration {
 	if t.RetentionMs < 0 {
 		return -1

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Level is how much a change can hurt.
+// Level says how much a change can hurt.
 type Level string
 
 // The levels, the worst first. A change whose meaning this package does not know is
@@ -21,7 +21,8 @@ const (
 	Safe      Level = "safe"
 )
 
-// rank orders levels: 0 is the worst.
+// rank returns the place of a level in the order of harm, 0 for the worst. A level
+// that is not known ranks as the worst: it must not pass for safe.
 func (l Level) rank() int {
 	for i, known := range []Level{Breaking, Undecided, Dangerous, Safe} {
 		if l == known {
@@ -36,10 +37,13 @@ type Change struct {
 	// Path leads to what changed: topic, topic/type, or topic/type#/properties/x.
 	Path string `json:"path"`
 	// Rule names the kind of change, as field-removed.
-	Rule  string `json:"rule"`
-	Level Level  `json:"level"`
-	Old   string `json:"old,omitempty"`
-	New   string `json:"new,omitempty"`
+	Rule string `json:"rule"`
+	// Level says how much the change can hurt.
+	Level Level `json:"level"`
+	// Old and New are the values before and after, for people; empty where there
+	// was or is none.
+	Old string `json:"old,omitempty"`
+	New string `json:"new,omitempty"`
 	// Why says who or what breaks, and Fix what to do instead.
 	Why string `json:"why"`
 	Fix string `json:"fix,omitempty"`
@@ -49,7 +53,7 @@ type Change struct {
 	Allowed string `json:"allowed,omitempty"`
 }
 
-// String is the change in a few words, with who breaks and what to do.
+// String returns the change in a few words, with who breaks and what to do.
 func (c Change) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %s %s", c.Level, c.Path, c.Rule)
@@ -69,6 +73,7 @@ func (c Change) String() string {
 	return b.String()
 }
 
+// orNothing returns a text, or a word for the empty one.
 func orNothing(s string) string {
 	if s == "" {
 		return "nothing"
@@ -79,6 +84,8 @@ func orNothing(s string) string {
 // Failing returns the changes of a level or a worse one that no allowance covers,
 // and always the undecided ones among them.
 func Failing(changes []Change, level Level) (failing []Change) {
+	// Undecided changes fail at every level, since nobody knows what they break;
+	// safe ones fail at none.
 	most := max(level.rank(), Undecided.rank())
 	for _, c := range changes {
 		if c.Allowed == "" && c.Level != Safe && c.Level.rank() <= most {
@@ -88,11 +95,13 @@ func Failing(changes []Change, level Level) (failing []Change) {
 	return failing
 }
 
-// Allowance lets one change pass.
+// Allowance lets one change pass: the one at Path under Rule, whatever its values.
 type Allowance struct {
 	Path, Rule string
-	Date       time.Time // when it was given
-	Reason     string
+	// Date is the day on which it was given.
+	Date time.Time
+	// Reason says why the change hurts nobody; it is shown with the change.
+	Reason string
 }
 
 // maxAllowances bounds a file of allowances, in bytes.
@@ -103,6 +112,8 @@ const maxAllowances = 1 << 20
 //	sales.public.customers.v1/CustomerCreated field-removed 2026-11-26 nobody ever set it
 //
 // A line that begins with # is a comment. Reason and date are required.
+// A file that is cut at maxAllowances loses lines, so changes fail rather than
+// pass.
 func ReadAllowances(r io.Reader) (all []Allowance, err error) {
 	lines := bufio.NewScanner(io.LimitReader(r, maxAllowances))
 	var wrong []error
@@ -126,7 +137,8 @@ func ReadAllowances(r io.Reader) (all []Allowance, err error) {
 }
 
 // Allow notes in changes which of them an allowance covers, and returns the
-// allowances that cover none and can go.
+// allowances that cover none and can be deleted. It changes the elements of changes
+// and nothing else.
 func Allow(changes []Change, allowances []Allowance) (unused []Allowance) {
 	for _, a := range allowances {
 		used := false

@@ -10,10 +10,11 @@ import (
 )
 
 // Compare returns what changed between two documents, the worst first. Events are
-// written by the new declarations and read by services that were built with the
-// old ones, and the old events that a topic keeps are read by the new ones: a
-// change is safe only if both go well.
+// written by the new declarations and read by services that were built with the old
+// ones, and the old events that a topic keeps are read by the new ones: a change is
+// safe only if both go well. Compare changes neither document.
 func Compare(old, now *Document) []Change {
+	// Names are visited in order, so equal documents give equal lists.
 	c := new(comparison)
 	was, is := byName(old.Topics, topicName), byName(now.Topics, topicName)
 	for _, name := range slices.Sorted(maps.Keys(was)) {
@@ -25,10 +26,13 @@ func Compare(old, now *Document) []Change {
 	}
 	for _, name := range slices.Sorted(maps.Keys(is)) {
 		if was[name] == nil {
+			// No group of the old document handles a new topic.
 			c.groups = nil
 			c.add(name, "topic-added", Safe, "", name, "nobody reads it yet", "")
 		}
 	}
+	// Stable: the order in which one path's changes were found is the one to read
+	// them in.
 	slices.SortStableFunc(c.changes, func(a, b Change) int {
 		return cmp.Or(a.Level.rank()-b.Level.rank(), strings.Compare(a.Path, b.Path))
 	})
@@ -37,6 +41,8 @@ func Compare(old, now *Document) []Change {
 
 func topicName(t *Topic) string { return t.Name }
 
+// byName returns pointers into all, by name. Names are unique in a checked
+// document.
 func byName[T any](all []T, name func(*T) string) map[string]*T {
 	m := make(map[string]*T, len(all))
 	for i := range all {
@@ -45,12 +51,14 @@ func byName[T any](all []T, name func(*T) string) map[string]*T {
 	return m
 }
 
-// comparison gathers changes; groups handle the current topic.
+// comparison gathers the changes. Each step sets groups to those that handled the
+// topic that it looks at.
 type comparison struct {
 	changes []Change
 	groups  []string
 }
 
+// add notes a change. Safe ones name no groups: nobody has to be asked.
 func (c *comparison) add(path, rule string, level Level, old, now, why, fix string) {
 	change := Change{Path: path, Rule: rule, Level: level, Old: old, New: now, Why: why, Fix: fix}
 	if level != Safe {
@@ -59,6 +67,9 @@ func (c *comparison) add(path, rule string, level Level, old, now, why, fix stri
 	c.changes = append(c.changes, change)
 }
 
+// removed notes a topic that is gone. A topic of another scope or version in its
+// place is what most likely happened, and changes the advice; for readers it is the
+// same.
 func (c *comparison) removed(t *Topic, now *Document) {
 	c.groups = t.Groups
 	rule, why, next := "topic-removed", "its readers get no more events", ""
@@ -71,6 +82,8 @@ func (c *comparison) removed(t *Topic, now *Document) {
 			if t.Scope == "internal" {
 				rule = "scope-widened"
 			}
+		// A move to another scope explains the loss better than a new version, so
+		// it wins.
 		case rule == "topic-removed" && n.Domain == t.Domain && n.Topic == t.Topic && n.Scope == t.Scope:
 			rule, next = "version-removed", n.Name
 			why = "readers of the old version get no more events"
@@ -79,11 +92,15 @@ func (c *comparison) removed(t *Topic, now *Document) {
 	c.add(t.Name, rule, Breaking, t.Name, next, why, "Keep the declaration until no group handles it, and publish to both meanwhile")
 }
 
+// topic compares two topics of one name: how they are kept, who handles them, their
+// types.
 func (c *comparison) topic(old, now *Topic) {
 	c.groups = old.Groups
 	name := old.Name
 	keyed := slices.ContainsFunc(old.Events, func(e Event) bool { return e.Key.Source != NoKey })
 	c.partitions(name, old.Partitions, now.Partitions, keyed)
+	// What one side leaves to the broker can't be compared: the default is not
+	// known here.
 	switch o, n := old.Replication, now.Replication; {
 	case o == n:
 	case o == 0 || n == 0:
@@ -108,6 +125,7 @@ func (c *comparison) topic(old, now *Topic) {
 	c.events(name, old.Events, now.Events)
 }
 
+// number returns a number for people; zero is the broker's default.
 func number[I int32 | int16 | int64](n I) string {
 	if n == 0 {
 		return "the broker's default"
@@ -115,6 +133,8 @@ func number[I int32 | int16 | int64](n I) string {
 	return strconv.FormatInt(int64(n), 10)
 }
 
+// partitions compares the numbers of partitions. A record's partition is its key's
+// hash modulo their number, so raising it moves keys.
 func (c *comparison) partitions(name string, old, now int32, keyed bool) {
 	switch {
 	case old == now:
@@ -129,6 +149,7 @@ func (c *comparison) partitions(name string, old, now int32, keyed bool) {
 	}
 }
 
+// retention compares milliseconds, of which −1 is without end.
 func (c *comparison) retention(name string, old, now int64) {
 	switch {
 	case old == now:
@@ -141,7 +162,8 @@ func (c *comparison) retention(name string, old, now int64) {
 	}
 }
 
-// configs compares Kafka's configurations by name, of which two are understood.
+// configs compares topic configurations by their Kafka names. It understands two of
+// them; a change of any other is undecided.
 func (c *comparison) configs(name string, old, now map[string]string) {
 	all := maps.Clone(now)
 	if all == nil {
@@ -153,6 +175,8 @@ func (c *comparison) configs(name string, old, now map[string]string) {
 		if o == n {
 			continue
 		}
+		// Absent on one side means the broker's default, so only two numbers are
+		// compared.
 		from, err1 := strconv.ParseInt(o, 10, 64)
 		to, err2 := strconv.ParseInt(n, 10, 64)
 		numbers := err1 == nil && err2 == nil
@@ -172,6 +196,8 @@ func (c *comparison) configs(name string, old, now map[string]string) {
 	}
 }
 
+// handlers compares the groups of two documents of a bus. Who reads changes nothing
+// for the others, so these are for people.
 func (c *comparison) handlers(name string, old, now []string) {
 	for _, g := range old {
 		if !slices.Contains(now, g) {
@@ -185,6 +211,8 @@ func (c *comparison) handlers(name string, old, now []string) {
 	}
 }
 
+// events compares the types on a topic. A removed and an added type with one Go
+// type are a renaming.
 func (c *comparison) events(name string, old, now []Event) {
 	typ := func(e *Event) string { return e.Type }
 	was, is := byName(old, typ), byName(now, typ)
@@ -197,6 +225,8 @@ func (c *comparison) events(name string, old, now []Event) {
 		}
 		successor := ""
 		for _, n := range slices.Sorted(maps.Keys(is)) {
+			// Types without a schema may share a Go type such as []byte: that
+			// proves nothing.
 			if was[n] == nil && !renamed[n] && len(was[t].Schema) > 0 && is[n].GoType == was[t].GoType {
 				successor = n
 			}
@@ -215,6 +245,7 @@ func (c *comparison) events(name string, old, now []Event) {
 	}
 }
 
+// event compares two declarations of one type.
 func (c *comparison) event(path string, old, now *Event) {
 	if old.GoType != now.GoType {
 		c.add(path, "go-type-changed", Safe, old.GoType, now.GoType, "readers see the type of the event, which is the same", "")
@@ -230,15 +261,20 @@ func (c *comparison) event(path string, old, now *Event) {
 	}
 	if old.ContentType != now.ContentType {
 		c.add(path, "content-type-changed", Breaking, old.ContentType, now.ContentType, "readers can't read the data any more", "Declare a new version of the topic")
+		// Keys and schemas of another format are not comparable.
 		return
 	}
 	c.key(path, &old.Key, &now.Key)
 	c.schemas(path, old, now)
 }
 
+// key compares where keys come from. Where a function makes them, only the keys of
+// examples show whether it still makes the same.
 func (c *comparison) key(path string, old, now *Key) {
 	const boundary = "events of one thing go to another partition than its earlier ones: the order breaks for all that is under way, and compaction keeps both"
 	const fix = "Keep the key, or declare a new version of the topic"
+	// Examples are made of the type and of TopicConfig.Examples: lists of different
+	// length are of different values.
 	examples := "not known"
 	if len(old.Examples) > 0 && len(old.Examples) == len(now.Examples) {
 		examples = "the same"
@@ -266,6 +302,7 @@ func (c *comparison) key(path string, old, now *Key) {
 	}
 }
 
+// text returns the source with its fields, for people.
 func (k *Key) text() string {
 	return strings.TrimSpace(string(k.Source) + " " + strings.Join(k.Fields, "|"))
 }

@@ -12,7 +12,8 @@ import (
 	"github.com/eventbus-go/eventbus/internal/jsonschema"
 )
 
-// schemas compares what the data of a type looks like.
+// schemas compares the schemas of a type's data, if both are JSON Schemas of the
+// draft that internal/jsonschema writes.
 func (c *comparison) schemas(path string, old, now *Event) {
 	if bytes.Equal(old.Schema, now.Schema) {
 		return
@@ -33,6 +34,7 @@ func (c *comparison) schemas(path string, old, now *Event) {
 		c.protobuf(path, old.Schema, now.Schema)
 		return
 	}
+	// Each schema is a document of its own: references are resolved within it.
 	was, is := new(schemaDocument), new(schemaDocument)
 	if json.Unmarshal(old.Schema, &was.root) != nil || json.Unmarshal(now.Schema, &is.root) != nil || !was.understood() || was.root["$schema"] != is.root["$schema"] {
 		c.add(path, "schema-changed", Undecided, "", "", "the schema is of a language that is not understood here", "Let the schema registry check it (eventbus schemas check), and allow it with a reason")
@@ -42,6 +44,8 @@ func (c *comparison) schemas(path string, old, now *Event) {
 	s.compare(path+"#", was.root, is.root)
 }
 
+// schemaDocument is a parsed schema with its definitions, within which references
+// are resolved.
 type schemaDocument struct{ root map[string]any }
 
 // draft7 is the draft that registries understand (draft7.go writes AsyncAPI's).
@@ -81,7 +85,10 @@ func definition(reference string) (name string, inside bool) {
 	return "", false
 }
 
-// resolve follows a reference, with the keywords beside it.
+// resolve follows a reference within the document. Keywords beside the reference
+// stay, which draft 2020-12 allows, and win over those of its target. name is the
+// reference, empty without one. The result may share the document's memory if there
+// is none: callers do not change it.
 func (d *schemaDocument) resolve(s map[string]any) (resolved map[string]any, name string) {
 	name, ok := s["$ref"].(string)
 	if !ok {
@@ -103,12 +110,16 @@ func (d *schemaDocument) resolve(s map[string]any) (resolved map[string]any, nam
 	return resolved, name
 }
 
+// schemaComparison compares two schemas of one type, field by field.
 type schemaComparison struct {
 	*comparison
 	old, now *schemaDocument
-	seen     map[[2]string]bool // pairs of references that the walk is through with
+	// seen has the pairs of references that were compared or are being compared:
+	// types that contain themselves would never end.
+	seen map[[2]string]bool
 }
 
+// Phrases of several changes: who reads what, and what to do instead.
 const (
 	readerOld = "a reader that was built with the old schema"
 	readerNew = "a reader of the events that the topic still keeps"
@@ -121,6 +132,8 @@ var understood = []string{
 	"minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "anyOf", jsonschema.Personal,
 }
 
+// compare compares two schemas at a path. a is of the old document, b of the new
+// one.
 func (s *schemaComparison) compare(path string, a, b map[string]any) {
 	a, refA := s.old.resolve(a)
 	b, refB := s.now.resolve(b)
@@ -131,6 +144,8 @@ func (s *schemaComparison) compare(path string, a, b map[string]any) {
 		}
 		s.seen[pair] = true
 	}
+	// null is compared first and then taken out: what is left has one type on each
+	// side.
 	a, nullA := nullable(s.old, a)
 	b, nullB := nullable(s.now, b)
 	switch {
@@ -139,12 +154,16 @@ func (s *schemaComparison) compare(path string, a, b map[string]any) {
 	case nullA && !nullB:
 		s.add(path, "null-removed", Dangerous, "null", "", readerNew+" still meets null", "")
 	}
+	// Keywords mean nothing across types: minimum is of numbers, properties of
+	// objects.
 	if s.types(path, a, b) {
 		s.keywords(path, a, b)
 	}
 }
 
-// nullable takes null out of a schema that also takes something else.
+// nullable reports whether a schema takes null beside something else, and returns
+// it without null. It knows the two forms that internal/jsonschema writes: a list
+// of types, and anyOf of a reference and null. s stays as it is.
 func nullable(d *schemaDocument, s map[string]any) (rest map[string]any, null bool) {
 	if types, ok := s["type"].([]any); ok && slices.Contains(types, any("null")) {
 		others := slices.DeleteFunc(slices.Clone(types), func(t any) bool { return t == "null" })
@@ -190,6 +209,7 @@ func (s *schemaComparison) types(path string, a, b map[string]any) bool {
 	return false
 }
 
+// word returns a value of a schema for people; an absent one takes anything.
 func word(v any) string {
 	if v == nil {
 		return "anything"
@@ -197,6 +217,7 @@ func word(v any) string {
 	return fmt.Sprint(v)
 }
 
+// keywords compares all keywords of two schemas of one type.
 func (s *schemaComparison) keywords(path string, a, b map[string]any) {
 	s.format(path, a, b)
 	s.bounds(path, a, b)
@@ -214,6 +235,8 @@ func (s *schemaComparison) keywords(path string, a, b map[string]any) {
 	s.properties(path, a, b)
 	s.inner(path, "items", a, b)
 	s.inner(path, "additionalProperties", a, b)
+	// anyOf is understood only as the form of null: any other difference in it is
+	// undecided.
 	for _, keyword := range slices.Sorted(maps.Keys(merged(a, b))) {
 		if !slices.Contains(understood, keyword) && !reflect.DeepEqual(a[keyword], b[keyword]) || keyword == "anyOf" && !reflect.DeepEqual(a[keyword], b[keyword]) {
 			s.add(path+"/"+keyword, "keyword-changed", Undecided, word(a[keyword]), word(b[keyword]), "what this keyword means to readers is not known here", "Allow it with a reason")
@@ -221,16 +244,20 @@ func (s *schemaComparison) keywords(path string, a, b map[string]any) {
 	}
 }
 
+// merged returns the keywords of both; the values do not matter.
 func merged(a, b map[string]any) map[string]any {
 	all := maps.Clone(a)
 	maps.Copy(all, b)
 	return all
 }
 
-// widths orders the formats of integers: a reader of a narrower one can't hold a
-// wider one's values.
+// widths orders the formats of integers by the bits that their values take.
+// Unsigned ones take one more, so that each fits into the next wider signed one and
+// not into the signed one of the same size.
 var widths = map[string]int{"int8": 8, "int16": 16, "int32": 32, "int64": 64, "int": 64, "uint8": 9, "uint16": 17, "uint32": 33, "uint64": 65, "uint": 65, "uintptr": 65}
 
+// format compares format and contentEncoding. An absent format is one that takes
+// all.
 func (s *schemaComparison) format(path string, a, b map[string]any) {
 	from, to := a["format"], b["format"]
 	if from != to {
@@ -253,6 +280,8 @@ func (s *schemaComparison) format(path string, a, b map[string]any) {
 	}
 }
 
+// bounds compares limits. A narrower one refuses old events, a wider one lets in
+// what old readers may refuse.
 func (s *schemaComparison) bounds(path string, a, b map[string]any) {
 	for _, keyword := range []string{"minimum", "minLength", "minItems", "maximum", "maxLength", "maxItems"} {
 		x, hasX := a[keyword].(float64)
@@ -261,6 +290,8 @@ func (s *schemaComparison) bounds(path string, a, b map[string]any) {
 			continue
 		}
 		lower := strings.HasPrefix(keyword, "min")
+		// A lower bound is narrower if it is larger, an upper one if it is smaller;
+		// one that appears narrows, one that goes widens.
 		narrower := hasY && (!hasX || lower == (y > x))
 		if narrower {
 			s.add(path+"/"+keyword, "bound-narrowed", Breaking, word(a[keyword]), word(b[keyword]), readerNew+" meets values beyond it", newField)
@@ -270,6 +301,8 @@ func (s *schemaComparison) bounds(path string, a, b map[string]any) {
 	}
 }
 
+// values compares the values that are listed. An added value hurts old readers, a
+// removed one those of old events.
 func (s *schemaComparison) values(path string, a, b map[string]any) {
 	if !reflect.DeepEqual(a["const"], b["const"]) {
 		s.add(path, "const-changed", Breaking, word(a["const"]), word(b["const"]), readerOld+" expects one value alone", newField)
@@ -296,6 +329,7 @@ func (s *schemaComparison) values(path string, a, b map[string]any) {
 	}
 }
 
+// inner compares the schema of elements, or of a map's values.
 func (s *schemaComparison) inner(path, keyword string, a, b map[string]any) {
 	x, isX := a[keyword].(map[string]any)
 	y, isY := b[keyword].(map[string]any)
@@ -309,6 +343,7 @@ func (s *schemaComparison) inner(path, keyword string, a, b map[string]any) {
 	}
 }
 
+// properties compares the fields of an object.
 func (s *schemaComparison) properties(path string, a, b map[string]any) {
 	was, _ := a["properties"].(map[string]any)
 	is, _ := b["properties"].(map[string]any)
@@ -335,6 +370,7 @@ func (s *schemaComparison) properties(path string, a, b map[string]any) {
 		}
 		s.compare(place, x, y)
 	}
+	// What is new, except for the new names of renamed fields.
 	for _, name := range slices.Sorted(maps.Keys(is)) {
 		if was[name] != nil || renamed[name] {
 			continue
@@ -351,9 +387,12 @@ func (s *schemaComparison) properties(path string, a, b map[string]any) {
 	}
 }
 
-// successor is an added field that looks as the removed one did.
+// successor returns an added field that looks as the removed one did, empty if
+// there is none. taken has the fields that another removed one was renamed to.
 func successor(was, is map[string]any, name string, mustWas, mustIs map[string]bool, taken map[string]bool) string {
 	for _, to := range slices.Sorted(maps.Keys(is)) {
+		// A renaming keeps everything else; fields that only look alike are
+		// reported as a renaming too, which breaks readers just the same.
 		if was[to] == nil && !taken[to] && mustWas[name] == mustIs[to] && reflect.DeepEqual(was[name], is[to]) {
 			return to
 		}
@@ -361,6 +400,7 @@ func successor(was, is map[string]any, name string, mustWas, mustIs map[string]b
 	return ""
 }
 
+// names returns the texts of a list as a set; anything else in it is passed over.
 func names(list any) map[string]bool {
 	m := make(map[string]bool)
 	all, _ := list.([]any)

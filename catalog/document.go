@@ -19,7 +19,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// maxDocument bounds what Read reads, in bytes: about ten thousand topics.
+// maxDocument bounds the bytes that Read reads: about ten thousand topics.
 const maxDocument = 16 << 20
 
 // Read reads a document. It refuses what is no catalogue, is of a later
@@ -40,6 +40,8 @@ func Read(r io.Reader) (*Document, error) {
 	return d, nil
 }
 
+// parse reads a whole document. The decoder of JSON v2 refuses names that are there
+// twice, and matches the case of letters: the standard library's takes both.
 func parse(source []byte) (*Document, error) {
 	if len(bytes.TrimSpace(source)) == 0 {
 		return nil, errors.New("it is empty")
@@ -70,7 +72,8 @@ func parse(source []byte) (*Document, error) {
 	return d, nil
 }
 
-// check tells everything that is wrong with a document that was read.
+// check returns everything that is wrong with a document that was read, one error
+// for each fault. A document is written by hand now and then.
 func (d *Document) check() error {
 	var wrong []error
 	seen := make(map[string]bool, len(d.Topics))
@@ -87,7 +90,8 @@ func (d *Document) check() error {
 	return errors.Join(wrong...)
 }
 
-// faults checks a topic as NewTopic would.
+// faults returns what NewTopic would refuse of a topic, in the names of the
+// document's fields.
 func (t *Topic) faults() declare.Faults {
 	var wrong declare.Faults
 	declare.CheckSegment(&wrong, "domain", t.Domain, "sales")
@@ -96,10 +100,12 @@ func (t *Topic) faults() declare.Faults {
 		wrong.Add("scope", "is %q: write %q or %q", t.Scope, eventbus.Public, eventbus.Internal)
 	}
 	declare.DeclareVersion(&wrong, t.Version, t.Version == "")
+	// A name can be compared only with parts that are valid.
 	if len(wrong) == 0 {
 		d := t.declaration()
 		if parts := d.Joined(); t.Name != parts {
 			wrong.Add("name", "is not that of its parts, %q", parts)
+			// prod is the longest of the usual environments' segments, with its dot.
 		} else if most := naming.MaxTopicName - len("prod."); len(t.Name) > most {
 			wrong.Add("name", "has %d characters, Kafka takes %d with the environment", len(t.Name), naming.MaxTopicName)
 		}
@@ -129,6 +135,7 @@ func (t *Topic) faults() declare.Faults {
 	return wrong
 }
 
+// check adds what is wrong with a type to wrong.
 func (e *Event) check(wrong *declare.Faults, compacted bool) {
 	if e.Type == "" {
 		wrong.Add("events", "have one without a type")
@@ -151,7 +158,8 @@ func (e *Event) check(wrong *declare.Faults, compacted bool) {
 	}
 }
 
-// compact takes the white space of the file out of schemas and examples.
+// compact takes the white space of the file out of schemas and examples, which are
+// compared byte by byte.
 func (d *Document) compact() {
 	for i := range d.Topics {
 		for j := range d.Topics[i].Events {
@@ -171,6 +179,7 @@ func (d *Document) compact() {
 func (d *Document) WriteTo(w io.Writer) (int64, error) {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
+	// Schemas may have < and > in patterns and descriptions.
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")
 	if err := encoder.Encode(d); err != nil {
@@ -179,15 +188,16 @@ func (d *Document) WriteTo(w io.Writer) (int64, error) {
 	return b.WriteTo(w)
 }
 
-// In is the topic's full name in an environment, by the rules of
-// [EnvironmentSegment], or what forbids it.
+// In returns the topic's full name in an environment, by the rules of
+// [eventbus.EnvironmentSegment]; the error says what forbids it.
 func (t *Topic) In(env string) (string, error) {
 	d := t.declaration()
 	return d.Resolve(env)
 }
 
-// Spec is how a bus would create the topic in an environment, with the
-// configurations that retention, compaction and replication stand for.
+// Spec returns how a bus would create the topic in an environment, with the
+// configurations that retention, compaction and replication stand for. Zero numbers
+// are the broker's defaults.
 func (t *Topic) Spec(env string) (transport.TopicSpec, error) {
 	d := t.declaration()
 	name, err := d.Resolve(env)
@@ -197,7 +207,8 @@ func (t *Topic) Spec(env string) (transport.TopicSpec, error) {
 	return d.Spec(name), nil
 }
 
-// declaration is the topic as NewTopic declares it, without its types.
+// declaration returns the topic as NewTopic declares it, without its types. It
+// shares the document's maps.
 func (t *Topic) declaration() declare.Topic {
 	return declare.Topic{
 		Domain: t.Domain, Scope: t.Scope, Name: t.Topic, Version: t.Version, Suffix: t.Name,

@@ -36,8 +36,9 @@ func (a *asyncAPI) payload(k string, e *Event) object {
 	return older(s, k)
 }
 
-// older rewrites a schema for draft-07: its references lead to the document's
-// components, and keywords beside one, which draft-07 passes over, go around it.
+// older returns a schema for draft-07: its references lead to the document's
+// components, and keywords beside one, which draft-07 passes over, go around it
+// into allOf.
 func older(s object, k string) object {
 	out := make(object, len(s))
 	for keyword, v := range s {
@@ -63,6 +64,7 @@ func older(s object, k string) object {
 	return out
 }
 
+// olderValue rewrites the schemas inside a keyword's value.
 func olderValue(v any, k string) any {
 	switch v := v.(type) {
 	case map[string]any:

@@ -10,10 +10,14 @@ import (
 	"github.com/eventbus-go/eventbus"
 )
 
-// TB is the part of testing.TB that Golden needs.
+// TB is the part of testing.TB that Golden needs. It is an interface so that
+// importing this package does not link package testing into services.
 type TB interface {
+	// Helper marks the caller as a helper.
 	Helper()
+	// Errorf fails the test and lets it go on.
 	Errorf(format string, args ...any)
+	// Logf logs without failing.
 	Logf(format string, args ...any)
 }
 
@@ -54,6 +58,7 @@ func Golden(t TB, file string, topics ...eventbus.AnyTopic) {
 	case err != nil:
 		t.Errorf("%v", err)
 		return
+	// Bytes are compared and not meanings: the file is a document that reviews see.
 	case bytes.Equal(kept, text.Bytes()):
 		return
 	}
@@ -64,6 +69,8 @@ func Golden(t TB, file string, topics ...eventbus.AnyTopic) {
 	}
 	changes := Compare(old, now)
 	allow(t, file, changes)
+	// A dangerous change fails only until the file is written again: the review
+	// sees it.
 	failing := Failing(changes, Breaking)
 	for _, c := range failing {
 		t.Errorf("%s", c)
@@ -81,8 +88,10 @@ func Golden(t TB, file string, topics ...eventbus.AnyTopic) {
 	}
 }
 
+// allowFile returns the name of the file of allowances beside a catalogue file.
 func allowFile(file string) string { return strings.TrimSuffix(file, ".json") + ".allow" }
 
+// allow applies the allowances beside file to changes. No file means none.
 func allow(t TB, file string, changes []Change) {
 	t.Helper()
 	f, err := os.Open(allowFile(file))
@@ -103,6 +112,7 @@ func allow(t TB, file string, changes []Change) {
 	}
 }
 
+// write rewrites the golden file. Git keeps it, so its mode is that of sources.
 func write(t TB, file string, text []byte) {
 	t.Helper()
 	if err := os.WriteFile(file, text, 0o644); err != nil {

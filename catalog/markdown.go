@@ -12,9 +12,12 @@ import (
 	"github.com/eventbus-go/eventbus/internal/jsonschema"
 )
 
-// File is a document of a set.
+// File is one document of a set.
 type File struct {
-	Name    string // a path with slashes
+	// Name is a path with slashes. It has no .. and no absolute form, as it was
+	// made by key.
+	Name string
+	// Content is owned by the caller.
 	Content []byte
 }
 
@@ -45,10 +48,12 @@ func (d *Document) Markdown() []File {
 		}
 		pages = append(pages, File{page, t.markdown(d.Service)})
 	}
+	// The first heading of a domain would follow an empty line too many.
 	return append([]File{{"index.md", bytes.Replace(index.Bytes(), []byte("\n\n\n"), []byte("\n\n"), 1)}}, pages...)
 }
 
-// plain makes a text harmless in Markdown and in a cell of a table.
+// plain returns a text with everything escaped that Markdown, HTML in it, or a cell
+// of a table would take for markup. Line breaks become spaces.
 func plain(s string) string {
 	s = strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f || r == 0x2028 || r == 0x2029 }), " ")
 	var b strings.Builder
@@ -93,6 +98,7 @@ func (t *Topic) markdown(service string) []byte {
 	return b.Bytes()
 }
 
+// kept returns for how long events stay, in words.
 func (t *Topic) kept() string {
 	var s string
 	switch {
@@ -140,12 +146,14 @@ func (e *Event) markdown(b *bytes.Buffer, service string) {
 	e.fields(b)
 	if len(e.Example) > 0 {
 		var text bytes.Buffer
+		// Four spaces make it a block of code, in which nothing is markup.
 		if json.Indent(&text, e.Example, "    ", "  ") == nil {
 			fmt.Fprintf(b, "\nExample:\n\n    %s\n", &text)
 		}
 	}
 }
 
+// keyExample ends a sentence about the key with an example, if there is one.
 func (e *Event) keyExample(b *bytes.Buffer) {
 	if len(e.Key.Examples) > 0 {
 		fmt.Fprintf(b, "; a key looks like %s", plain(e.Key.Examples[0]))
@@ -153,7 +161,8 @@ func (e *Event) keyExample(b *bytes.Buffer) {
 	b.WriteString(".\n")
 }
 
-// fields lists the fields of the data, those inside others by a path.
+// fields lists the fields of the data, nested ones by a path such as lines[].sku.
+// Data without a JSON Schema has no list.
 func (e *Event) fields(b *bytes.Buffer) {
 	var rows []string
 	d := new(schemaDocument)
@@ -171,9 +180,12 @@ func (e *Event) fields(b *bytes.Buffer) {
 	}
 }
 
-// deepestRow bounds how far fields inside fields are listed: types hold themselves.
+// deepestRow bounds the depth to which nested fields are listed: types may contain
+// themselves.
 const deepestRow = 3
 
+// rows appends the rows of an object's fields, by name, those of a field's own
+// fields behind it.
 func (d *schemaDocument) rows(s map[string]any, outer string, depth int, rows *[]string) {
 	properties, _ := s["properties"].(map[string]any)
 	required := names(s["required"])
@@ -205,6 +217,7 @@ func (d *schemaDocument) rows(s map[string]any, outer string, depth int, rows *[
 	}
 }
 
+// typeName returns the type of a field in the shortest word that is exact.
 func typeName(p map[string]any) string {
 	if format, ok := p["format"].(string); ok {
 		return format

@@ -11,8 +11,9 @@ import (
 )
 
 // Merge makes one document of those of several services: who publishes and handles
-// each topic. The error names what two of them say differently; partitions and
-// other storage count as said only where they are not zero.
+// each topic. Partitions and other storage are compared only where neither is zero.
+// The error names everything that two of them say differently; then no document is
+// returned. Merge changes none of its arguments.
 func Merge(documents ...*Document) (*Document, error) {
 	all := &Document{Version: Version, Topics: []Topic{}}
 	at := make(map[string]int)
@@ -20,6 +21,8 @@ func Merge(documents ...*Document) (*Document, error) {
 	for _, d := range documents {
 		for i := range d.Topics {
 			t := d.Topics[i]
+			// Events and groups are changed below, and belong to the caller's
+			// document.
 			t.Events, t.Groups = slices.Clone(t.Events), slices.Clone(t.Groups)
 			n, known := at[t.Name]
 			if !known {
@@ -37,6 +40,8 @@ func Merge(documents ...*Document) (*Document, error) {
 	return all, nil
 }
 
+// merge takes over what another document says of the topic, and returns where the
+// two contradict each other.
 func (t *Topic) merge(o *Topic) (wrong []error) {
 	differ := func(what string, a, b any) {
 		wrong = append(wrong, fmt.Errorf("topic %s: %s is %v and %v", t.Name, what, a, b))
@@ -55,7 +60,9 @@ func (t *Topic) merge(o *Topic) (wrong []error) {
 			continue
 		}
 		own := &t.Events[i]
+		// One service publishes a type and others handle it: neither knows both.
 		own.Published = own.Published || e.Published
+		// Schemas are compared byte by byte, since Read and Of write them alike.
 		if own.Schema == nil {
 			own.Schema, own.Example = e.Schema, e.Example
 		} else if e.Schema != nil && !bytes.Equal(own.Schema, e.Schema) {
@@ -66,7 +73,8 @@ func (t *Topic) merge(o *Topic) (wrong []error) {
 	return wrong
 }
 
-// same takes over a value that only one of two says.
+// same takes over a value that only one of two has; two different ones are reported
+// to differ. The zero value says nothing.
 func same[T comparable](differ func(string, any, any), what string, own *T, other T) {
 	var zero T
 	switch {

@@ -12,18 +12,24 @@ import (
 )
 
 const (
-	madeUp     = 2   // events that are made up for their keys
-	maxKeySize = 100 // bytes of a key that are shown
+	// madeUp is how many events are made up for their keys: with one alone a
+	// constant key would look like any other.
+	madeUp = 2
+	// maxKeySize bounds the bytes of a key that are shown.
+	maxKeySize = 100
 )
 
-// sample sets what is found out by looking at values of the type.
+// sample sets what only values of the type show: schema, example, keys. It calls
+// the codec and the key function of the declaration, which may panic on made-up
+// values.
 func (e *Event) sample(s *declare.Samples) {
 	if s.Type == nil {
 		return
 	}
 	switch {
 	case s.JSON:
-		e.Schema, _ = jsonschema.Of(s.Type) // no type of Go is beyond it; an error leaves the schema out
+		// No Go type is beyond it; an error leaves the schema out.
+		e.Schema, _ = jsonschema.Of(s.Type)
 	case json.Valid([]byte(s.Schema)):
 		var b bytes.Buffer
 		_ = json.Compact(&b, []byte(s.Schema))
@@ -32,6 +38,7 @@ func (e *Event) sample(s *declare.Samples) {
 		e.Schema, _ = json.Marshal(s.Schema)
 	}
 	values := s.Given
+	// Made-up values come after the given ones: the first is the example.
 	for n := range madeUp {
 		v := reflect.New(s.Type)
 		jsonschema.Example(v.Elem(), n)
@@ -47,8 +54,8 @@ func (e *Event) sample(s *declare.Samples) {
 	}
 }
 
-// keyOf returns the key of a value. A key function that panics on a value which is
-// made up has none for it.
+// keyOf returns the key of a value. A key function that panics on a made-up value
+// has none for it; documents are written all the same.
 func keyOf(s *declare.Samples, v any) (key string, ok bool) {
 	defer func() {
 		if recover() != nil {
@@ -56,6 +63,7 @@ func keyOf(s *declare.Samples, v any) (key string, ok bool) {
 		}
 	}()
 	key, ok = s.Key(v)
+	// The hash tells long keys with one beginning apart.
 	if len(key) > maxKeySize {
 		sum := sha256.Sum256([]byte(key))
 		key = key[:maxKeySize] + "… sha256:" + hex.EncodeToString(sum[:8])
@@ -63,7 +71,8 @@ func keyOf(s *declare.Samples, v any) (key string, ok bool) {
 	return key, ok
 }
 
-// exampleOf returns an event as it is written, nil for one that can't be.
+// exampleOf returns an event as the codec writes it, nil for one that the codec
+// refuses or panics on.
 func exampleOf(s *declare.Samples, v any) (example json.RawMessage) {
 	defer func() {
 		if recover() != nil {

@@ -2,7 +2,7 @@ package config
 
 import "github.com/eventbus-go/eventbus/admin"
 
-// admin reads where the admin handler is served.
+// admin reads where the admin handler is served, and its token.
 func (r *reader) admin(c *admin.Config) {
 	r.text("Admin:Address", &c.Address)
 	r.secret("Admin:Token", &c.Token)

@@ -17,6 +17,7 @@ func (r *reader) bus(c *eventbus.Config) {
 	r.text("Source", &c.Source)
 	r.text("Name", &c.Name)
 	var provision bool
+	// The configuration has two values, and the bus three: unset stays its default.
 	if r.flag("AutoProvision", &provision) {
 		c.AutoProvision = eventbus.ProvisionNever
 		if provision {
@@ -48,13 +49,14 @@ func (r *reader) bus(c *eventbus.Config) {
 	r.identity(c)
 }
 
-// identity fills in the service's name and the environment's, and has the whole
-// checked.
+// identity fills in the names of the service and the environment, and has the whole
+// configuration checked by eventbus, so that the rules are in one place.
 func (r *reader) identity(c *eventbus.Config) {
 	s := &r.settings
 	c.Service = cmp.Or(c.Service, s.service, s.variable("OTEL_SERVICE_NAME"))
 	c.Environment = cmp.Or(c.Environment, r.values.host)
-	checked := *c // with names in place of missing ones, so that the rest is checked too
+	// checked has names in place of missing ones, so that the rest is checked too.
+	checked := *c
 	if c.Service == "" {
 		r.fault("the service has no name: set %s:Service in a file, %[1]s__Service or OTEL_SERVICE_NAME in the environment, or use config.Service", s.section)
 		checked.Service = "service"
@@ -69,7 +71,7 @@ func (r *reader) identity(c *eventbus.Config) {
 	}
 }
 
-// parts are the errors that were joined into err.
+// parts returns the errors that were joined into err, or err itself.
 func parts(err error) []error {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		return joined.Unwrap()
@@ -77,7 +79,9 @@ func parts(err error) []error {
 	return []error{err}
 }
 
-// handling is what subscriptions do that say nothing else.
+// handling returns the default options of all subscriptions; a subscription's own
+// options override them. An option is made only of what is set: a zero would
+// override the bus's default.
 func (r *reader) handling() []eventbus.SubscribeOption {
 	var options []eventbus.SubscribeOption
 	var concurrency, batch int
@@ -97,6 +101,7 @@ func (r *reader) handling() []eventbus.SubscribeOption {
 	r.duration("Handling:Retry:Initial", &retry.Initial)
 	r.duration("Handling:Retry:Max", &retry.Max)
 	r.ratio("Handling:Retry:Multiplier", "no growth: write a number from 1 to 100", &retry.Multiplier, 1, 100)
+	// The policy is one option: what is not set of it takes that option's defaults.
 	if retry != unset {
 		options = append(options, eventbus.Retry(retry))
 	}
@@ -107,8 +112,11 @@ func (r *reader) handling() []eventbus.SubscribeOption {
 	return options
 }
 
-// breaker reads the settings of a circuit breaker, and tells if there are any.
+// breaker reads the settings of a circuit breaker, and reports whether there are
+// any.
 func (r *reader) breaker(section string, c *resilience.BreakerConfig) bool {
+	// All are read, even after the first that is set: or would leave out the
+	// others.
 	found := []bool{
 		r.flag(section+"Disabled", &c.Disabled),
 		r.ratio(section+"Ratio", "no ratio: write a number above 0, and at most 1", &c.Ratio, 0.0001, 1),

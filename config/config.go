@@ -9,11 +9,13 @@ import (
 	"github.com/eventbus-go/eventbus/kafka"
 )
 
-// Config is what was read, ready for kafka.New and eventbus.New. However it is
-// printed or logged, passwords and tokens are left out.
+// Config is the configuration that was read, ready for kafka.New and eventbus.New.
+// No form of printing or logging it shows passwords or tokens.
 type Config struct {
+	// Kafka is the connection to the cluster, checked by kafka.Config's rules.
 	Kafka kafka.Config
-	Bus   eventbus.Config
+	// Bus lacks what only code can set, such as Logger and providers.
+	Bus eventbus.Config
 	// LogLevel is the least level that the bus should log at; nil if none is
 	// configured. It is for the code that makes Bus.Logger.
 	LogLevel slog.Leveler
@@ -28,15 +30,18 @@ func Load(options ...Option) (Config, error) {
 	for _, o := range options {
 		o(&s)
 	}
+	// Faults are kept apart by what they spoil: see Error.
 	var wrong Error
 	r := &reader{settings: s, values: s.read(&wrong), wrong: &wrong.Bus}
 	var c Config
 	c.LogLevel = r.logLevel()
 	r.bus(&c.Bus)
 	r.admin(&c.Admin)
+	// The client's id is the service's name by default, so the bus is read first.
 	r.wrong = &wrong.Kafka
 	r.kafka(&c.Kafka, c.Bus.Service)
 	r.wrong = &wrong.Bus
+	// Only now are all known settings announced.
 	r.unknown()
 	if len(wrong.Bus)+len(wrong.Kafka) > 0 {
 		return c, &wrong

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Error is everything that is wrong with a configuration. It never holds the
+// Error holds everything that is wrong with a configuration. It never holds the
 // value of a secret.
 type Error struct {
 	// Bus is what keeps eventbus.Config from being used, unreadable files and
@@ -30,5 +30,5 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Unwrap gives all of them.
+// Unwrap returns all of them, so that errors.Is and errors.As look into each.
 func (e *Error) Unwrap() []error { return slices.Concat(e.Bus, e.Kafka) }

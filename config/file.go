@@ -13,9 +13,10 @@ import (
 	"github.com/knadh/koanf/parsers/yaml"
 )
 
-// parse reads a file by its extension.
+// parse reads a file by its extension. An empty file is no error and has no keys.
 func parse(path string, content []byte) (map[string]any, error) {
-	content = bytes.TrimPrefix(content, []byte("\xef\xbb\xbf")) // editors on Windows write it
+	// Editors on Windows write a byte order mark.
+	content = bytes.TrimPrefix(content, []byte("\xef\xbb\xbf"))
 	if len(bytes.TrimSpace(content)) == 0 {
 		return nil, nil
 	}
@@ -28,6 +29,8 @@ func parse(path string, content []byte) (map[string]any, error) {
 	return nil, errors.New("a configuration file's name ends in .json, .yaml or .yml")
 }
 
+// parseJSON reads JSON with .NET's liberties. Its errors name line and column in
+// the file: plainJSON keeps every byte in its place.
 func parseJSON(content []byte) (map[string]any, error) {
 	tree, err := json.Parser().Unmarshal(plainJSON(content))
 	var syntax *stdjson.SyntaxError
@@ -44,6 +47,7 @@ func parseJSON(content []byte) (map[string]any, error) {
 	return tree, err
 }
 
+// errNoObject refuses a file whose top level is a text, a number or a list.
 var errNoObject = errors.New("the file holds a single value: write keys and values")
 
 // plainJSON blanks what .NET allows in its files and JSON does not: comments, and
@@ -80,7 +84,8 @@ func plainJSON(content []byte) []byte {
 	return plain
 }
 
-// commentEnd is where the comment that starts at i is over.
+// commentEnd returns the index after the comment that starts at i. A comment that
+// is not closed reaches to the end.
 func commentEnd(b []byte, i int) int {
 	end := "\n"
 	if b[i+1] == '*' {
@@ -96,9 +101,11 @@ func commentEnd(b []byte, i int) int {
 	return i + 2 + n + len(end)
 }
 
-// yamlValue is where a YAML error quotes a value, which may be a secret.
+// yamlValue matches the places where a YAML error quotes a value, which may be a
+// secret.
 var yamlValue = regexp.MustCompile("`[^`]*`?|'[^']*' referenced")
 
+// parseYAML reads YAML. Its errors lose what they quote of the file.
 func parseYAML(content []byte) (map[string]any, error) {
 	tree, err := yaml.Parser().Unmarshal(content)
 	if err != nil {
@@ -111,7 +118,8 @@ func parseYAML(content []byte) (map[string]any, error) {
 	return stringKeys(tree).(map[string]any), nil
 }
 
-// stringKeys turns maps that YAML gave other keys into those that JSON has.
+// stringKeys returns a value with all maps under text keys, as JSON has them: YAML
+// takes numbers and truth values as keys too.
 func stringKeys(value any) any {
 	switch v := value.(type) {
 	case map[any]any:

@@ -14,9 +14,11 @@ import (
 	"github.com/eventbus-go/eventbus/secret"
 )
 
-// kafka reads what kafka.Config has, for the service of that name.
+// kafka reads the fields of kafka.Config. service is the client's id if none is
+// set.
 func (r *reader) kafka(c *kafka.Config, service string) {
 	c.Brokers = r.brokers()
+	// Whether a part was faulty shows in the number of faults before and after it.
 	faults := len(*r.wrong)
 	addressed := faults == 0
 	r.sasl(&c.SASL)
@@ -30,7 +32,8 @@ func (r *reader) kafka(c *kafka.Config, service string) {
 	r.flag("ConsumerProtocol", &c.ConsumerProtocol)
 	r.tls(c)
 	c.ClientID = cmp.Or(c.ClientID, service)
-	checked := *c // without what was found wrong here, so that nothing is said twice
+	// checked lacks what was found wrong here, so that nothing is reported twice.
+	checked := *c
 	if !addressed {
 		checked.Brokers = []string{"localhost:9092"}
 	}
@@ -47,12 +50,14 @@ func (r *reader) kafka(c *kafka.Config, service string) {
 // it may hold credentials.
 var address = regexp.MustCompile(`^(\[[0-9A-Fa-f:.]+(%[A-Za-z0-9._~-]+)?\]|[A-Za-z0-9._-]+):[0-9]{1,5}$`)
 
-// brokers reads the connection string.
+// brokers reads the connection string. Without one it notes a fault and returns
+// nil.
 func (r *reader) brokers() []string {
 	key := "connectionstrings:" + strings.ToLower(r.settings.connection)
 	text, ok := r.string(key)
 	brokers := strings.FieldsFunc(text, func(c rune) bool { return c == ',' || unicode.IsSpace(c) })
 	if len(brokers) == 0 {
+		// A value of another kind than text was reported by string.
 		if value, there := r.value(key); ok || !there || value == nil {
 			r.noConnection(key)
 		}
@@ -67,7 +72,8 @@ func (r *reader) brokers() []string {
 	return brokers
 }
 
-// noConnection says that there is no connection string, and where it was sought.
+// noConnection notes that there is no connection string, and where it was looked
+// for. The sentence begins as .NET's does, for those who search for it.
 func (r *reader) noConnection(key string) {
 	name := r.settings.connection
 	looked := []string{"ConnectionStrings__" + name + " in the environment"}
@@ -78,6 +84,7 @@ func (r *reader) noConnection(key string) {
 	if at, empty := r.values.origins[key]; empty {
 		text = "; " + at.String() + " is empty"
 	}
+	// A connection string under another name is the usual reason.
 	var others []string
 	for _, other := range slices.Sorted(maps.Keys(r.values.origins)) {
 		if strings.HasPrefix(other, "connectionstrings:") && other != key {
@@ -90,7 +97,7 @@ func (r *reader) noConnection(key string) {
 	r.fault("Kafka connection string '%s' not found in configuration: looked for %s%s", name, strings.Join(looked, ", "), text)
 }
 
-// tls reads how connections are secured. Naming any file or server does it.
+// tls reads how connections are secured. Naming any file or server turns TLS on.
 func (r *reader) tls(c *kafka.Config) {
 	enabled := true
 	said := r.flag("Tls:Enabled", &enabled)
@@ -101,7 +108,8 @@ func (r *reader) tls(c *kafka.Config) {
 	none := c.TLSFiles == kafka.TLSFiles{}
 	switch {
 	case said && enabled && none:
-		c.TLS = &tls.Config{MinVersion: tls.VersionTLS12} // with the system's authorities
+		// Without a CA file the system's authorities are used.
+		c.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
 	case said && !enabled && !none:
 		r.fault("%s is false, and other keys of %s:Tls are set: remove those, or set it to true", r.values.origins[r.settings.key("Tls:Enabled")], r.settings.section)
 	}
@@ -116,13 +124,15 @@ func (r *reader) sasl(c *kafka.SASL) {
 	r.duration("Sasl:SessionLifetime", &c.SessionLifetime)
 	var tokenFile string
 	r.text("Sasl:TokenFile", &tokenFile)
+	// The file is read for each connection, so it may be missing now.
 	if tokenFile != "" {
 		c.Token = tokenFrom(tokenFile)
 	}
 }
 
-// secret reads a secret, or the name of the file that it is in: the setting's name and
-// "File". The file must be readable, and is read again when the secret is needed.
+// secret reads a secret, or the name of the file that holds it: the setting's name
+// and "File". The file must be readable, and is read again when the secret is
+// needed.
 func (r *reader) secret(name string, to *secret.Value) {
 	var text, file string
 	r.text(name, &text)
@@ -135,6 +145,7 @@ func (r *reader) secret(name string, to *secret.Value) {
 		r.fault("%s:%s and %[1]s:%[2]sFile are both set: keep one of them", r.settings.section, name)
 	}
 	*to = secret.File(file)
+	// Reading it now shows a wrong path at the start; the result is dropped.
 	if _, err := to.Reveal(); err != nil {
 		r.fault("%s: %w", r.values.origins[r.settings.key(name+"File")], err)
 	}

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// levels are .NET's names, and zap's and slog's where they differ.
+// levels maps .NET's names, and zap's and slog's where they differ, in lower case.
 var levels = map[string]slog.Level{
 	"trace":       slog.LevelDebug - 4,
 	"debug":       slog.LevelDebug,
@@ -17,7 +17,8 @@ var levels = map[string]slog.Level{
 	"none": math.MaxInt,
 }
 
-// logLevel is Logging:LogLevel:EventBus, else Logging:LogLevel:Default, else nil.
+// logLevel returns Logging:LogLevel:EventBus, else Logging:LogLevel:Default, else
+// nil.
 func (r *reader) logLevel() slog.Leveler {
 	for _, category := range []string{r.settings.section, "Default"} {
 		key := "logging:loglevel:" + strings.ToLower(category)

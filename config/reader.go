@@ -13,24 +13,31 @@ import (
 // reader takes settings out of values, one method per kind of value. A setting
 // that is not there leaves its variable as it is.
 type reader struct {
+	// settings says which section is read.
 	settings settings
-	values   *values
-	wrong    *[]error
-	known    []string // settings that were asked for, as they are documented
+	// values are what the sources hold; the reader does not change them.
+	values *values
+	// wrong collects the faults of what is being read.
+	wrong *[]error
+	// known are the settings that were asked for, by their documented names;
+	// unknown compares with them.
+	known []string
 }
 
+// fault notes a fault. Its text must not hold a secret's value.
 func (r *reader) fault(format string, args ...any) {
 	*r.wrong = append(*r.wrong, fmt.Errorf(format, args...))
 }
 
-// value is what stands under a key, if anything does. Null and "" are nothing.
+// value returns what stands under a key. It reports false for null and "", which
+// hide what an earlier source has under the key.
 func (r *reader) value(key string) (any, bool) {
 	value := r.values.merged.Get(key)
 	return value, value != nil && value != ""
 }
 
-// string is the text under a key. A number or a truth value is no text: 0123
-// would have become 83 before it came here.
+// string returns the text under a key. A number or a truth value is a fault and no
+// text: 0123 would have become 83 before it came here.
 func (r *reader) string(key string) (string, bool) {
 	value, ok := r.value(key)
 	if !ok {
@@ -43,6 +50,8 @@ func (r *reader) string(key string) (string, bool) {
 	return text, ok
 }
 
+// kindOf names the kind of a value that is no text. The value itself is not shown,
+// since it may be a mistyped secret.
 func kindOf(value any) string {
 	switch value.(type) {
 	case []any:
@@ -55,19 +64,21 @@ func kindOf(value any) string {
 	return "a number"
 }
 
-// setting announces a setting of the section and gives its key.
+// setting announces a setting of the section and returns its key.
 func (r *reader) setting(name string) string {
 	r.known = append(r.known, name)
 	return r.settings.key(name)
 }
 
+// text reads a setting that is any text.
 func (r *reader) text(name string, to *string) {
 	if text, ok := r.string(r.setting(name)); ok {
 		*to = text
 	}
 }
 
-// scalar reads a setting whose values have a form; what says which, for people.
+// scalar reads a setting whose values have a form, and reports whether it set *to.
+// what says which form, in the words of an error.
 func scalar[V any](r *reader, name, what string, to *V, form func(any) (V, bool)) bool {
 	key := r.setting(name)
 	value, ok := r.value(key)
@@ -86,6 +97,7 @@ func scalar[V any](r *reader, name, what string, to *V, form func(any) (V, bool)
 	return ok
 }
 
+// duration reads a duration of more than zero: all zero ones mean the default.
 func (r *reader) duration(name string, to *time.Duration) bool {
 	return scalar(r, name, "no duration: write 30s or 00:00:30, and more than none", to, func(value any) (time.Duration, bool) {
 		text, _ := value.(string)
@@ -94,6 +106,7 @@ func (r *reader) duration(name string, to *time.Duration) bool {
 	})
 }
 
+// flag reads true or false, in any case of letters.
 func (r *reader) flag(name string, to *bool) bool {
 	return scalar(r, name, "neither true nor false", to, func(value any) (bool, bool) {
 		if b, ok := value.(bool); ok {
@@ -104,10 +117,12 @@ func (r *reader) flag(name string, to *bool) bool {
 	})
 }
 
+// count reads a whole number above zero. Files give numbers, variables give text.
 func count[I int | int64](r *reader, name string, to *I) bool {
 	return scalar(r, name, "no count: write a whole number above 0", to, func(value any) (I, bool) {
 		n, err := strconv.ParseInt(fmt.Sprint(value), 10, strconv.IntSize)
-		if f, ok := value.(float64); ok { // JSON has no other numbers
+		// JSON has no other numbers; above 2^53 they are not exact.
+		if f, ok := value.(float64); ok {
 			n, err = int64(f), nil
 			if f != math.Trunc(f) || f >= 1<<53 {
 				return 0, false
@@ -117,6 +132,7 @@ func count[I int | int64](r *reader, name string, to *I) bool {
 	})
 }
 
+// ratio reads a number from least to most.
 func (r *reader) ratio(name, what string, to *float64, least, most float64) bool {
 	return scalar(r, name, what, to, func(value any) (float64, bool) {
 		f, err := strconv.ParseFloat(fmt.Sprint(value), 64)
@@ -124,7 +140,8 @@ func (r *reader) ratio(name, what string, to *float64, least, most float64) bool
 	})
 }
 
-// unknown finds keys of the section that nobody asked for.
+// unknown notes a fault for each key of the section that is not a known setting: a
+// mistyped one would change nothing and be noticed late.
 func (r *reader) unknown() {
 	known := make(map[string]bool, len(r.known))
 	for _, name := range r.known {
@@ -152,7 +169,8 @@ func (r *reader) unknown() {
 	}
 }
 
-// nearest is the known name that key, in lower case, was probably meant to be.
+// nearest returns the known name that key, in lower case, was probably meant to be;
+// empty if none is near: more than half of the letters differ.
 func nearest(key string, known []string) string {
 	best, least := "", max(2, len(key)/2)+1
 	for _, name := range known {
@@ -168,7 +186,8 @@ func nearest(key string, known []string) string {
 	return best
 }
 
-// distance is Levenshtein's: how many letters to insert, delete or replace.
+// distance returns Levenshtein's distance in bytes: how many to insert, delete or
+// replace. It keeps one row of the matrix; names are short.
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

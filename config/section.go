@@ -25,7 +25,9 @@ func LoadSection(section string, into any, options ...Option) error {
 	}
 	s.beside = section
 	var wrong Error
-	r := &reader{values: s.read(&wrong), wrong: &wrong.Bus} // the bus's section names the environment
+	// The bus's section names the environment, and so a file: it is read before the
+	// section is changed.
+	r := &reader{values: s.read(&wrong), wrong: &wrong.Bus}
 	s.section = section
 	r.settings = s
 	r.fields("", to.Elem())
@@ -78,7 +80,7 @@ func (r *reader) field(name string, to reflect.Value) {
 	}
 }
 
-// unmarshal reads a field that knows its own text.
+// unmarshal reads a field whose type reads its own text.
 func (r *reader) unmarshal(name string, to encoding.TextUnmarshaler) {
 	key := r.setting(name)
 	text, ok := r.string(key)

@@ -15,29 +15,37 @@ import (
 	"github.com/knadh/koanf/v2"
 )
 
-// values is what all sources say together, flat: "eventbus:tls:cafile" → value.
+// values holds what all sources say together, flat: "eventbus:tls:cafile" → value.
 // Keys are in lower case.
 type values struct {
-	merged  *koanf.Koanf
+	// merged has the value of each key that the last source with it gives.
+	merged *koanf.Koanf
+	// origins says where each value of merged comes from, for errors.
 	origins map[string]origin
-	looked  []string // files, and what became of each
-	host    string   // the environment's name as the host gives it
+	// looked are the files that were looked for, and what became of each.
+	looked []string
+	// host is the environment's name by the variables of .NET's host.
+	host string
 }
 
-// origin is where a value comes from.
+// origin says where a value comes from.
 type origin struct {
-	key    string // as it is written there
+	// key is the key as it is written there.
+	key string
+	// source is a file's path, or environment.
 	source string
 }
 
+// String returns the origin as errors show it.
 func (o origin) String() string { return o.key + " in " + o.source }
 
 // environment is the source of environment variables.
 const environment = "the environment"
 
-// flat is one source.
+// flat is one source, by keys in lower case.
 type flat map[string]entry
 
+// entry is a value with its origin.
 type entry struct {
 	value any
 	origin
@@ -47,7 +55,8 @@ type entry struct {
 // that a key that is a value in one source and a section in another is no clash.
 const noDelimiter = "\x00"
 
-// read gathers the sources.
+// read gathers the sources, the one that wins last. What can't be read is noted in
+// wrong, and the others are read all the same.
 func (s *settings) read(wrong *Error) *values {
 	v := &values{merged: koanf.New(noDelimiter), origins: make(map[string]origin)}
 	fault := func(err error) { wrong.Bus = append(wrong.Bus, err) }
@@ -60,10 +69,13 @@ func (s *settings) read(wrong *Error) *values {
 			s.load(v, path, true, fault)
 		}
 	} else {
+		// The environment names a file, so it has to be known before all files are
+		// read: from a variable, or from appsettings.json.
 		key := s.key("Environment")
 		s.load(v, filepath.Join(s.directory, "appsettings.json"), false, fault)
 		own, _ := variables[key].value.(string)
 		name := cmp.Or(own, v.host, v.merged.String(key))
+		// A name with a slash would lead to another directory.
 		if name != "" && !strings.ContainsAny(name, `/\`) {
 			s.load(v, filepath.Join(s.directory, "appsettings."+name+".json"), false, fault)
 		}
@@ -73,7 +85,7 @@ func (s *settings) read(wrong *Error) *values {
 	return v
 }
 
-// named lists the files that were chosen in place of the default ones.
+// named returns the files that were chosen in place of the default ones, if any.
 func (s *settings) named() []string {
 	if s.files != nil {
 		return s.files
@@ -81,9 +93,10 @@ func (s *settings) named() []string {
 	return filepath.SplitList(s.variable("EVENTBUS_CONFIG"))
 }
 
-// load adds a file.
+// load adds a file. One that must exist is a fault if it does not.
 func (s *settings) load(v *values, path string, must bool, fault func(error)) {
 	shown := path
+	// Relative paths say little in an error of a service.
 	if absolute, err := filepath.Abs(path); err == nil {
 		shown = absolute
 	}
@@ -108,7 +121,7 @@ func (s *settings) load(v *values, path string, must bool, fault func(error)) {
 	v.add(found, fault)
 }
 
-// add merges a source into the values: what it says wins.
+// add merges a source into the values: its values win.
 func (v *values) add(source flat, fault func(error)) {
 	said := make(map[string]any, len(source))
 	for key, e := range source {
@@ -119,7 +132,8 @@ func (v *values) add(source flat, fault func(error)) {
 	}
 }
 
-// variables are the environment variables that are ours.
+// variables returns the environment variables that hold settings: those with __ in
+// their names, in which it stands for the colon.
 func (s *settings) variables(fault func(error)) flat {
 	found := make(flat)
 	for _, variable := range s.environ {
@@ -131,7 +145,8 @@ func (s *settings) variables(fault func(error)) flat {
 	return found
 }
 
-// variable is the value of an environment variable, empty if it is not set.
+// variable returns the value of an environment variable, empty if it is not set. Of
+// several with one name the last wins, as in os/exec.
 func (s *settings) variable(name string) string {
 	for _, variable := range slices.Backward(s.environ) {
 		if n, value, _ := strings.Cut(variable, "="); n == name {
@@ -141,7 +156,8 @@ func (s *settings) variable(name string) string {
 	return ""
 }
 
-// flatten adds what lies below a path of a parsed file.
+// flatten adds what lies below a path of a parsed file. Lists stay values: no
+// setting is one.
 func (s *settings) flatten(found flat, path string, value any, file string, fault func(error)) {
 	below, ok := value.(map[string]any)
 	if !ok {
@@ -157,8 +173,8 @@ func (s *settings) flatten(found flat, path string, value any, file string, faul
 	}
 }
 
-// put adds a value if its key is ours: what other parts of a program configure,
-// secrets among it, is not kept.
+// put adds a value if its key is in a section that is read. What other parts of a
+// program configure, secrets among it, is not kept.
 func (s *settings) put(found flat, key string, e entry, fault func(error)) {
 	key = strings.ToLower(key)
 	section, _, _ := strings.Cut(key, ":")
@@ -174,5 +190,5 @@ func (s *settings) put(found flat, key string, e entry, fault func(error)) {
 	found[key] = e
 }
 
-// key is the key of a setting of the section, as values keep it.
+// key returns the key of a setting of the section, as values has it.
 func (s *settings) key(name string) string { return strings.ToLower(s.section + ":" + name) }

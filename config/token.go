@@ -11,8 +11,9 @@ import (
 	"github.com/eventbus-go/eventbus/secret"
 )
 
-// tokenFrom reads the token of each connection from a file, which something else
-// renews: a projected service account token of Kubernetes, for instance.
+// tokenFrom returns a function that reads the token of each connection from a file,
+// which something else renews: a projected service account token of Kubernetes, for
+// instance.
 func tokenFrom(path string) func(context.Context) (kafka.Token, error) {
 	return func(context.Context) (kafka.Token, error) {
 		token, err := secret.File(path).Reveal()
@@ -23,8 +24,8 @@ func tokenFrom(path string) func(context.Context) (kafka.Token, error) {
 	}
 }
 
-// expiry is the claim "exp" of a JSON web token (RFC 7519, section 4.1.4), the
-// zero time for any other token. The broker is who verifies it.
+// expiry returns the claim "exp" of a JSON web token (RFC 7519, section 4.1.4), the
+// zero time for any other token. It verifies nothing: the broker does.
 func expiry(token string) time.Time {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {

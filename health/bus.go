@@ -10,22 +10,25 @@ import (
 	"github.com/eventbus-go/eventbus"
 )
 
-// liveWithin is how long a bus may ask its brokers when the question is only
+// liveWithin bounds how long a bus may ask its brokers when the question is only
 // whether the bus itself is stuck: long enough to look at its groups, and well
 // within the second that orchestrators wait.
 const liveWithin = 300 * time.Millisecond
 
-// bus is a Reporter that is asked.
+// bus is a Reporter with the questions that are open at it. The two kinds have
+// different times, so a short one must not get the place of a long one.
 type bus struct {
 	reporter Reporter
-	full     flight[eventbus.Health]
-	live     flight[eventbus.Health]
+	full     singleflight[eventbus.Health]
+	live     singleflight[eventbus.Health]
 }
 
+// ask asks the reporter. Its error is always nil.
 func (b *bus) ask(ctx context.Context) (eventbus.Health, error) { return b.reporter.Health(ctx), nil }
 
-// tell adds what a bus answered to the report.
-func (r *report) tell(h eventbus.Health, err error) {
+// addBus adds what a bus answered to the report. No answer within the time means
+// that the bus itself is stuck.
+func (r *report) addBus(h eventbus.Health, err error) {
 	if err != nil {
 		r.add("bus", eventbus.HealthCheck{Status: eventbus.Unhealthy, Description: "Event bus", Error: err.Error()})
 		r.ready, r.live = false, false
@@ -38,9 +41,9 @@ func (r *report) tell(h eventbus.Health, err error) {
 	r.ready = r.ready && h.Ready
 }
 
-// tellLive adds whether a bus is stuck. Its checks were asked in a hurry, so what
-// they say of the brokers is left out.
-func (r *report) tellLive(h eventbus.Health, err error) {
+// addLive adds whether a bus is stuck. The time was too short for brokers that are
+// slow, so what its checks say of them is left out.
+func (r *report) addLive(h eventbus.Health, err error) {
 	c := eventbus.HealthCheck{Status: eventbus.Healthy, Description: "Event bus liveness check"}
 	switch {
 	case err != nil:

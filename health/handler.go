@@ -12,17 +12,18 @@ import (
 	"github.com/eventbus-go/eventbus"
 )
 
-// handler answers for buses and checks.
+// handler answers for buses and checks. Its fields do not change once it serves.
 type handler struct {
-	buses   []*bus
-	checks  []*ownCheck
+	buses  []*bus
+	checks []*ownCheck
+	// timeout bounds an answer.
 	timeout time.Duration
 	logger  *slog.Logger
 }
 
-// Handler serves /health, /health/ready and /health/live for a bus, to GET and
-// HEAD; under another path, wrap it in http.StripPrefix. It is safe for
-// concurrent use, and leaves the bus to its maker.
+// Handler returns a handler of /health, /health/ready and /health/live for a bus,
+// to GET and HEAD; under another path, wrap it in http.StripPrefix. It is safe for
+// concurrent use. It never closes the bus.
 func Handler(of Reporter, options ...Option) http.Handler {
 	h := &handler{buses: []*bus{{reporter: of}}, timeout: 5 * time.Second, logger: slog.Default()}
 	for _, o := range options {
@@ -31,6 +32,7 @@ func Handler(of Reporter, options ...Option) http.Handler {
 	return h
 }
 
+// ServeHTTP implements http.Handler.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var ask func(context.Context) (*report, bool)
 	switch strings.TrimSuffix(r.URL.Path, "/") {
@@ -61,6 +63,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
 	header.Set("Content-Type", "application/json")
 	header.Set("Content-Length", strconv.Itoa(len(body)))
+	// An answer is true only now, and is data for programs.
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Content-Type-Options", "nosniff")
 	if well {
@@ -83,17 +86,19 @@ func (h *handler) full(ctx context.Context) *report {
 	r := newReport()
 	checks := h.startChecks(ctx, within, func(*ownCheck) bool { return true })
 	for _, a := range buses {
-		r.tell(a.wait(ctx))
+		r.addBus(a.wait(ctx))
 	}
-	h.tellChecks(ctx, r, checks)
+	h.addChecks(ctx, r, checks)
 	return r
 }
 
+// health returns the report of /health: a degraded service still works.
 func (h *handler) health(ctx context.Context) (*report, bool) {
 	r := h.full(ctx)
 	return r, r.Status != eventbus.Unhealthy
 }
 
+// ready returns the report of /health/ready. Its status agrees with its code.
 func (h *handler) ready(ctx context.Context) (*report, bool) {
 	r := h.full(ctx)
 	if !r.ready {
@@ -102,6 +107,8 @@ func (h *handler) ready(ctx context.Context) (*report, bool) {
 	return r, r.ready
 }
 
+// live returns the report of /health/live, from checks with the tag Live and from
+// what buses know without their brokers.
 func (h *handler) live(ctx context.Context) (*report, bool) {
 	buses := make([]*answer[eventbus.Health], len(h.buses))
 	for i, b := range h.buses {
@@ -110,9 +117,9 @@ func (h *handler) live(ctx context.Context) (*report, bool) {
 	r := newReport()
 	checks := h.startChecks(ctx, h.timeout*3/4, (*ownCheck).live)
 	for _, a := range buses {
-		r.tellLive(a.wait(ctx))
+		r.addLive(a.wait(ctx))
 	}
-	h.tellChecks(ctx, r, checks)
+	h.addChecks(ctx, r, checks)
 	return r, r.live
 }
 
@@ -122,6 +129,8 @@ type startedCheck struct {
 	answer *answer[struct{}]
 }
 
+// startChecks starts the checks that which selects. All run at once, so that the
+// slowest decides how long the answer takes.
 func (h *handler) startChecks(ctx context.Context, within time.Duration, which func(*ownCheck) bool) []startedCheck {
 	var started []startedCheck
 	for _, c := range h.checks {
@@ -132,7 +141,9 @@ func (h *handler) startChecks(ctx context.Context, within time.Duration, which f
 	return started
 }
 
-func (h *handler) tellChecks(ctx context.Context, r *report, checks []startedCheck) {
+// addChecks waits for the checks and adds their results, in the order of the
+// options.
+func (h *handler) addChecks(ctx context.Context, r *report, checks []startedCheck) {
 	for _, c := range checks {
 		_, err := c.answer.wait(ctx)
 		r.add(c.name, c.result(err, h.logger))

@@ -8,9 +8,10 @@ import (
 	"github.com/eventbus-go/eventbus"
 )
 
-// Reporter is what tells of its health: a *eventbus.Bus. Health must end soon
-// after its context; one that does not is itself reported as stuck.
+// Reporter reports its health: a *eventbus.Bus. It must be safe for concurrent use.
 type Reporter interface {
+	// Health must return soon after its context ends; a Reporter that does not is
+	// itself reported as stuck.
 	Health(context.Context) eventbus.Health
 }
 
@@ -21,13 +22,13 @@ type Option func(*handler)
 // restart can mend.
 const Live = "live"
 
-// Check adds a check of the program's own to /health and /health/ready: a nil
-// error is Healthy, any other, and no answer within the Timeout, Unhealthy.
+// Check adds a check of the program's own to /health and /health/ready: a nil error
+// is Healthy, any other, and no answer within the Timeout, Unhealthy.
 //
 // The answer says that the check failed and not why, since errors of databases
-// like to quote their credentials; why is logged, when the state changes. check
-// is never run twice at once: who asks meanwhile gets the same answer. It must
-// heed its context.
+// often quote their credentials; the cause is logged when the state changes. check
+// never runs twice at once: requests that come meanwhile get the same answer. It
+// must return when its context ends.
 func Check(name, description string, check func(context.Context) error, tags ...string) Option {
 	if name == "" || check == nil {
 		panic("health: Check needs a name and a function")
@@ -55,5 +56,6 @@ func Timeout(d time.Duration) Option {
 	return func(h *handler) { h.timeout = d }
 }
 
-// Logger hears why checks of the program's own fail. Default slog.Default().
+// Logger sets where failures of the program's own checks are logged. Default
+// slog.Default().
 func Logger(logger *slog.Logger) Option { return func(h *handler) { h.logger = logger } }

@@ -8,9 +8,10 @@ import (
 	"github.com/eventbus-go/eventbus"
 )
 
-// Memory returns an inbox that remembers the last n events, in this process alone: enough against
-// producers that send twice, not against a restart. 100,000 if n is not
-// positive; each takes about 200 bytes.
+// Memory returns an inbox that remembers the last n events, in this process alone:
+// enough against producers that send twice, not against a restart. If n is not
+// positive it is 100,000; each event takes about 200 bytes. The inbox is safe for
+// concurrent use.
 func Memory(n int) eventbus.Inbox {
 	if n <= 0 {
 		n = 100_000
@@ -18,22 +19,35 @@ func Memory(n int) eventbus.Inbox {
 	return &memory{most: n, known: make(map[string]*list.Element), busy: make(map[string]chan struct{})}
 }
 
+// memory is the inbox of Memory. A key is fresh, then busy while its event is
+// handled, and known once that succeeded; a failure makes it fresh again.
 type memory struct {
+	// most is how many known keys are kept.
 	most int
 
-	mu    sync.Mutex
+	// mu guards the fields below. It is never held while an event is handled.
+	mu sync.Mutex
+	// known has the element of each key in age.
 	known map[string]*list.Element
-	age   list.List // of keys, the oldest first
-	busy  map[string]chan struct{}
+	// age holds the known keys in the order in which they were handled, the oldest
+	// first.
+	age list.List
+	// busy has a channel for each key whose event is being handled, closed when
+	// that ends. The keys of one batch share one.
+	busy map[string]chan struct{}
 }
 
+// Once implements eventbus.Inbox.
 func (m *memory) Once(ctx context.Context, keys []string, do func(context.Context, []int) error) error {
 	fresh, end, err := m.begin(ctx, keys)
 	if err != nil {
 		return err
 	}
+	// done stays false if do fails or panics: the keys are then free for another
+	// attempt.
 	done := false
-	defer func() { end(done) }() // also when do panics
+	// The deferred call runs even when do panics.
+	defer func() { end(done) }()
 	if err := do(ctx, fresh); err != nil {
 		return err
 	}
@@ -41,8 +55,10 @@ func (m *memory) Once(ctx context.Context, keys []string, do func(context.Contex
 	return nil
 }
 
-// begin takes all keys at once, waiting until nobody else has one of them: two
-// batches can't hold a part each and wait for the other's.
+// begin takes all keys at once, waiting until none of them is busy: two batches
+// can't hold a part each and wait for the other's. It returns the indexes of fresh
+// keys, and end, which releases the keys and, if done, remembers them. The error is
+// that of ctx.
 func (m *memory) begin(ctx context.Context, keys []string) (fresh []int, end func(bool), err error) {
 	m.mu.Lock()
 	for {
@@ -62,6 +78,7 @@ func (m *memory) begin(ctx context.Context, keys []string) (fresh []int, end fun
 	ended := make(chan struct{})
 	mine := make(map[string]bool, len(keys))
 	for i, key := range keys {
+		// A key that is there twice in a batch is fresh once.
 		if m.known[key] == nil && !mine[key] {
 			fresh = append(fresh, i)
 			mine[key] = true
@@ -81,6 +98,7 @@ func (m *memory) begin(ctx context.Context, keys []string) (fresh []int, end fun
 	}, nil
 }
 
+// taken returns the channel of a busy key, nil if there is none. m.mu is held.
 func (m *memory) taken(keys []string) chan struct{} {
 	for _, key := range keys {
 		if other := m.busy[key]; other != nil {
@@ -90,6 +108,7 @@ func (m *memory) taken(keys []string) chan struct{} {
 	return nil
 }
 
+// remember adds a key and forgets the oldest ones. m.mu is held.
 func (m *memory) remember(key string) {
 	m.known[key] = m.age.PushBack(key)
 	for len(m.known) > m.most {

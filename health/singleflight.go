@@ -8,24 +8,29 @@ import (
 	"time"
 )
 
-// flight is a question that is asked once at a time, however many wait for the
+// singleflight is a question that is asked once at a time, however many wait for the
 // answer: probes that come faster than a stuck answer must not pile up.
-type flight[T any] struct {
+type singleflight[T any] struct {
 	mu      sync.Mutex
 	running *answer[T]
 }
 
+// answer is one answer, shared by all who wait for it.
 type answer[T any] struct {
-	done  chan struct{} // closed when value and err are there
+	// done is closed when value and err are set.
+	done  chan struct{}
 	value T
 	err   error
 }
 
+// errNoAnswer says that the time ended before the answer came.
 var errNoAnswer = errors.New("gave no answer")
 
-// start asks, unless an answer is under way. The question's context ends after
-// within, and not with the request that came first: others wait for it too.
-func (f *flight[T]) start(ctx context.Context, within time.Duration, ask func(context.Context) (T, error)) *answer[T] {
+// start asks, unless an answer is under way, and returns the answer to wait for.
+// The question's context ends after within, and not with the request that came
+// first: others wait for it too. ask runs in a goroutine of its own, which may
+// outlive the handler if it ignores its context: then no further one is started.
+func (f *singleflight[T]) start(ctx context.Context, within time.Duration, ask func(context.Context) (T, error)) *answer[T] {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.running != nil {
@@ -50,7 +55,7 @@ func (f *flight[T]) start(ctx context.Context, within time.Duration, ask func(co
 	return a
 }
 
-// wait is the answer, or errNoAnswer when ctx ends first.
+// wait returns the answer, or errNoAnswer when ctx ends first.
 func (a *answer[T]) wait(ctx context.Context) (T, error) {
 	select {
 	case <-a.done:
@@ -58,7 +63,8 @@ func (a *answer[T]) wait(ctx context.Context) (T, error) {
 	case <-ctx.Done():
 	}
 	select {
-	case <-a.done: // both at once
+	// Both may have happened at once: an answer counts.
+	case <-a.done:
 		return a.value, a.err
 	default:
 		var none T
