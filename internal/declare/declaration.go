@@ -25,28 +25,40 @@ import (
 // catalogue and the admin pages need to know of it. It is not changed once
 // NewTopic has returned it.
 type Topic struct {
-	Domain      string
-	Name        string // in the plural if it was asked for
-	Scope       string
-	Version     string // empty if unversioned
-	Suffix      string // all that follows the environment and its dot
-	Typ         string
-	GoType      string
+	Domain string
+	// Domain, Name, Scope and Version are the parts of the name.
+	Name    string // in the plural if it was asked for
+	Scope   string
+	Version string // empty if unversioned
+	// Suffix is all that follows the environment and its dot.
+	Suffix string
+	// Typ is the CloudEvents type, GoType the type of the data for people.
+	Typ    string
+	GoType string
+	// Partitions and Replication are 0 for the broker's default; Retention too, and
+	// negative for no end.
 	Partitions  int32
 	Replication int16
 	Retention   time.Duration
 	Compacted   bool
+	// Configs are Kafka's names and values; nil if there are none.
 	Configs     map[string]string
 	Description string
 	Owner       string
-	KeySource   string // "function", "method PartitionKey", "field ID", "fields A|B", or "none"
-	Keyed       bool
-	Unkeyed     bool // on purpose
-	CodecName   string
-	StartCodec  func(ctx context.Context, topic string) error // nil if the codec needs no start
-	DataSchema  string
-	Samples     Samples
-	ID          any // the *Topic[T]: its identity
+	// KeySource is "function", "method PartitionKey", "field ID", "fields A|B", or
+	// "none".
+	KeySource string
+	// Keyed says that every event has a key.
+	Keyed bool
+	// Unkeyed says that events have none on purpose.
+	Unkeyed   bool
+	CodecName string
+	// StartCodec is nil if the codec needs no start.
+	StartCodec func(ctx context.Context, topic string) error
+	DataSchema string
+	Samples    Samples
+	// ID is the *Topic[T] itself: declarations are compared by it.
+	ID any
 }
 
 // Samples makes values of a topic's type without its T, for catalogues. A value is
@@ -67,7 +79,8 @@ type Samples struct {
 // naming.Environment has returned.
 func (d *Topic) In(env string) string { return env + "." + d.Suffix }
 
-// Joined returns the suffix that the parts make.
+// Joined returns the suffix that the parts make. It equals Suffix in a checked
+// declaration.
 func (d *Topic) Joined() string {
 	parts := []string{d.Domain, d.Scope, d.Name}
 	if d.Version != "" {
@@ -114,6 +127,8 @@ func (d *Topic) Spec(name string) transport.TopicSpec {
 	if d.Replication >= 3 {
 		configs[configMinInsync] = "2"
 	}
+	// What the author wrote by Kafka's names wins; CheckStorage has refused
+	// contradictions.
 	maps.Copy(configs, d.Configs)
 	return transport.TopicSpec{Name: name, Partitions: d.Partitions, Replication: d.Replication, Configs: configs}
 }
@@ -153,6 +168,7 @@ func DeclareVersion(wrong *Faults, version string, unversioned bool) string {
 	case version == "":
 		return "v1"
 	}
+	// A proposal keeps the number that the author wrote.
 	digits := strings.TrimLeft(version, "vV")
 	digits = digits[:len(digits)-len(strings.TrimLeft(digits, "0123456789"))]
 	proper := version[0] == 'v' && digits != "" && strings.HasPrefix(version[1:], digits) && digits[0] != '0' && naming.SegmentFault(version) == ""

@@ -12,8 +12,8 @@ const (
 	DefaultMaxMessage = 1_048_588
 )
 
-// letterOverhead is what a dead letter may add to its record: headers that say how
-// it failed, and the stack.
+// letterOverhead bounds the bytes that a dead letter adds to its record: headers
+// that say how it failed, and the stack.
 const letterOverhead = 64 << 10
 
 // LetterTopics returns how the dead-letter topic and the retry topic of a group,
@@ -35,6 +35,8 @@ func LetterTopics(source *transport.TopicSpec, deadName, retryName string) (dead
 		}
 		return transport.TopicSpec{Name: name, Partitions: source.Partitions, Replication: source.Replication, Configs: configs}
 	}
+	// Redelivered events end with the broker's retention: they are handled soon or
+	// dead again.
 	dead, retry = spec(deadName), spec(retryName)
 	dead.Configs[ConfigRetention] = "-1"
 	return dead, retry

@@ -27,6 +27,7 @@ func SameStorage(name string, a, b *Topic) error {
 	if a.Retention != 0 && b.Retention != 0 && a.Retention != b.Retention {
 		differ("Retention", a.Retention, b.Retention)
 	}
+	// There is no third value for "not said": compaction must be declared alike.
 	if a.Compacted != b.Compacted {
 		differ("Compacted", a.Compacted, b.Compacted)
 	}
@@ -44,6 +45,7 @@ func Merged(a, b *Topic) *Topic {
 	if a == nil {
 		return b
 	}
+	// The copy shares a's maps until the next lines.
 	m := *a
 	if m.Partitions == 0 {
 		m.Partitions = b.Partitions

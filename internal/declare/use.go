@@ -1,14 +1,18 @@
 package declare
 
-// Uses lists the topics that a bus uses.
+// Uses lists the topics that a bus uses. It is a snapshot.
 type Uses struct {
-	Service, Environment string // of the bus, as its configuration has them
-	Topics               []Use  // in no order
+	// Service and Environment are those of the bus's configuration.
+	Service, Environment string
+	// Topics are in no order.
+	Topics []Use
 }
 
 // Use is one type of event that a bus publishes or handles.
 type Use struct {
-	Topic     *Topic
-	Published bool     // the bus has a publisher of it
-	Groups    []string // consumer groups of the bus that handle its topic, in no order
+	Topic *Topic
+	// Published says that the bus has a publisher of the type.
+	Published bool
+	// Groups are the consumer groups of the bus that handle the topic, in no order.
+	Groups []string
 }

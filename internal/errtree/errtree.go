@@ -56,15 +56,19 @@ func Alone[T error](err error) (found T, ok bool) {
 // available to errors.Is and errors.As.
 func Worded(text string, cause error) error { return &worded{text, cause} }
 
+// worded is an error that hides the text of its cause.
 type worded struct {
 	text  string
 	cause error
 }
 
+// Error implements error. It does not ask the cause, whose method may panic.
 func (e *worded) Error() string { return e.text }
 
+// Unwrap returns the cause.
 func (e *worded) Unwrap() error { return e.cause }
 
+// is reports whether err itself is target, without its causes.
 func is(err, target error) bool {
 	if err == target { //nolint:errorlint // the tree is walked here
 		return true
@@ -73,6 +77,7 @@ func is(err, target error) bool {
 	return ok && own.Is(target)
 }
 
+// unwrap returns the causes of an error, nil if it has none.
 func unwrap(err error) []error {
 	switch e := err.(type) { //nolint:errorlint // the tree is walked here
 	case interface{ Unwrap() error }:
@@ -85,6 +90,9 @@ func unwrap(err error) []error {
 	return nil
 }
 
+// walk searches err and its causes for an error that found accepts. Without all one
+// such error suffices; with all every branch must have one, and a branch ends at an
+// error without causes. left counts down the visits of the whole search.
 func walk(err error, left *int, found func(error) bool, all bool) bool {
 	*left--
 	switch {

@@ -17,8 +17,8 @@ import (
 	"github.com/eventbus-go/eventbus/internal/keypath"
 )
 
-// Alike reports whether the fast codec treats a type as encoding/json does: it
-// accepts nothing else, with the same result.
+// Alike reports whether the fast codec treats a type as encoding/json does: in each
+// direction it accepts the same values and no others, with the same result.
 type Alike struct{ Encode, Decode bool }
 
 // jsonTypes caches Alike by type. Programs have few event types, so it is not
@@ -47,6 +47,7 @@ func Of(t reflect.Type) Alike {
 // that only one of them knows, and the option string, with which the fast one
 // accepts "+5" as a number. An interface may hold any type when it is encoded.
 // seen ends the search in recursive types.
+
 func (a *Alike) look(t reflect.Type, seen map[reflect.Type]bool) {
 	if seen[t] {
 		return
@@ -63,6 +64,8 @@ func (a *Alike) look(t reflect.Type, seen map[reflect.Type]bool) {
 	case reflect.Pointer, reflect.Slice, reflect.Array:
 		a.look(t.Elem(), seen)
 	case reflect.Struct:
+		// Unexported fields are written by neither; an embedded one may promote
+		// fields.
 		for i := range t.NumField() {
 			f := t.Field(i)
 			if f.Anonymous || f.IsExported() {
@@ -78,6 +81,7 @@ func (a *Alike) look(t reflect.Type, seen map[reflect.Type]bool) {
 // and interfaces too.
 func (a *Alike) lookAtKey(t reflect.Type) {
 	switch t.Kind() {
+	// These are written alike.
 	case reflect.String, reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
 		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr:
 	case reflect.Interface, reflect.Pointer:

@@ -16,6 +16,7 @@ import (
 // the field at fault if that is found: encoding/json names only its type. The text
 // shows no part of v, which a method of v's types may have put into err. err stays
 // available to errors.As.
+
 func EncodeFault(v any, err error) error {
 	text := "a value has no form in JSON"
 	if own, ok := errors.AsType[*json.MarshalerError](err); ok {
@@ -25,6 +26,7 @@ func EncodeFault(v any, err error) error {
 	} else if value, ok := errors.AsType[*json.UnsupportedValueError](err); ok {
 		text = value.Error() // NaN, an infinity, or a cycle and its type
 	}
+	// encoding/json names no path, so the value is searched for one.
 	s := faultSearch{left: mostVisited, open: make(map[place]bool)}
 	if path, found := s.find(reflect.ValueOf(v), "", 0); found && path != "" {
 		text = "field " + strings.TrimPrefix(path, ".") + ": " + text
@@ -39,13 +41,17 @@ const (
 	mostDepth   = 100
 )
 
-// faultSearch searches a value for something that JSON can't express.
+// faultSearch searches a value for something that JSON can't express. It serves one
+// search.
 type faultSearch struct {
-	left int            // values that may still be visited
-	open map[place]bool // that the walk is in
+	// left is how many values may still be visited.
+	left int
+	// open has the places that the walk is in.
+	open map[place]bool
 }
 
-// place identifies a pointer, a map or a slice.
+// place identifies a pointer, a map or a slice. The length tells a slice from a
+// part of it that begins at the same element.
 type place struct {
 	t      reflect.Type
 	at     uintptr
@@ -60,6 +66,8 @@ func (s *faultSearch) find(v reflect.Value, path string, depth int) (string, boo
 	if !v.IsValid() || s.left < 0 || depth > mostDepth {
 		return "", false
 	}
+	// A value that marshals itself is asked, as it may refuse for reasons of its
+	// own.
 	if v.Kind() != reflect.Pointer && v.Kind() != reflect.Interface && v.CanInterface() &&
 		(v.Type().Implements(jsonMarshaler) || v.Type().Implements(keypath.TextMarshaler) || v.Type() == jsonNumber) {
 		_, err := json.Marshal(v.Interface())
@@ -72,7 +80,8 @@ func (s *faultSearch) find(v reflect.Value, path string, depth int) (string, boo
 			here.length = v.Len()
 		}
 		if !v.IsNil() && s.open[here] {
-			return path, true // it contains itself
+			// It contains itself.
+			return path, true
 		}
 		s.open[here] = true
 		defer delete(s.open, here)
@@ -83,7 +92,8 @@ func (s *faultSearch) find(v reflect.Value, path string, depth int) (string, boo
 	case reflect.Float32, reflect.Float64:
 		return path, math.IsNaN(v.Float()) || math.IsInf(v.Float(), 0)
 	case reflect.Pointer, reflect.Interface:
-		return s.find(v.Elem(), path, depth+1) // of a nil one is not valid
+		// The element of a nil one is not valid, which ends the search.
+		return s.find(v.Elem(), path, depth+1)
 	case reflect.Slice, reflect.Array:
 		for i := range v.Len() {
 			if p, found := s.find(v.Index(i), fmt.Sprintf("%s[%d]", path, i), depth+1); found {
@@ -103,7 +113,9 @@ func (s *faultSearch) find(v reflect.Value, path string, depth int) (string, boo
 
 // findInMap is find for a map's keys and values. Keys are data, which errors do
 // not show.
+
 func (s *faultSearch) findInMap(v reflect.Value, path string, depth int) (string, bool) {
+	// An empty map fails only for the type of its keys.
 	_, err := json.Marshal(reflect.MakeMap(v.Type()).Interface())
 	if err != nil {
 		return path, true // no key of this type is possible

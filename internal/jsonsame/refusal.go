@@ -18,9 +18,11 @@ import (
 // methods. err stays available to errors.As.
 func DecodeFault(pointer reflect.Type, data []byte, err error) error {
 	if kind, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		value, _, _ := strings.Cut(kind.Value, " ") // "number 12.50" without its digits
+		// The value is like "number 12.50"; its digits are data.
+		value, _, _ := strings.Cut(kind.Value, " ")
 		return errtree.Worded(within(kind.Field, fmt.Sprintf("a JSON %s is no %s", value, kind.Type)), err)
 	}
+	// The offset is no data and shows where to look.
 	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
 		what := "it is no valid JSON"
 		if syntax.Error() == "unexpected end of JSON input" {
@@ -28,6 +30,8 @@ func DecodeFault(pointer reflect.Type, data []byte, err error) error {
 		}
 		return errtree.Worded(what+" at byte "+strconv.FormatInt(syntax.Offset, 10), err)
 	}
+	// Other errors come from a type's own method, without the field: it is looked
+	// for.
 	path, t := refused(pointer.Elem(), data, 0)
 	text := fmt.Sprintf("the value is no %s (%T)", t, err)
 	if _, ok := errors.AsType[*time.ParseError](err); ok {
@@ -54,6 +58,7 @@ func refused(t reflect.Type, data []byte, depth int) (path string, at reflect.Ty
 		t = t.Elem()
 	}
 	var members map[string]json.RawMessage
+	// What does not decode as an object here is refused as a whole.
 	if t.Kind() != reflect.Struct || hasOwnForm(t) || depth > mostNested || json.Unmarshal(data, &members) != nil {
 		return "", t
 	}
@@ -71,11 +76,13 @@ func refused(t reflect.Type, data []byte, depth int) (path string, at reflect.Ty
 		case name == "":
 			name = f.Name
 		}
+		// Names match in any case, as in encoding/json.
 		for member, raw := range members {
 			if !strings.EqualFold(member, name) {
 				continue
 			}
 			var text string
+			// A quoted number is refused or taken by what is in the quotes.
 			if strings.Contains(options, "string") && json.Unmarshal(raw, &text) == nil {
 				raw = json.RawMessage(text)
 			}

@@ -8,22 +8,28 @@ import (
 	"time"
 )
 
-// Bounds of examples: types may hold themselves, and an example is to be read.
+// Bounds of examples: types may contain themselves, and people read the example.
 const (
-	deepestExample  = 4
+	// deepestExample is how many values may lie inside each other; deeper ones stay
+	// zero.
+	deepestExample = 4
+	// mostExampleKeys is the number of entries of a map.
 	mostExampleKeys = 1
 )
 
-// Example fills v, which can be set, with a value that depends on the names of the
-// fields and on n alone: an added field changes no other.
+// Example fills v, which must be settable, with a value that depends on the names
+// of the fields and on n alone: an added field changes no other. Keys that are made
+// of it stay the same as long as their declaration does.
 func Example(v reflect.Value, n int) { fill(v, strconv.Itoa(n), "value", 0) }
 
 // fill sets v by the path that leads to it. Types that marshal themselves stay
-// zero: what their fields mean is theirs to know.
+// zero: a made-up field may be one that they never write.
 func fill(v reflect.Value, path, name string, depth int) {
 	if depth > deepestExample || !v.CanSet() {
 		return
 	}
+	// The hash of the path is the only source of variety: no clock and no random
+	// number, so two runs agree.
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(path))
 	seed := h.Sum64()
@@ -38,6 +44,7 @@ func fill(v reflect.Value, path, name string, depth int) {
 		*p = json.Number(strconv.FormatUint(seed%1000, 10))
 		return
 	}
+	// A pointer is followed below: the method of a nil one would not be called.
 	if t := v.Type(); t.Kind() != reflect.Pointer && selfMarshaling(t, true) {
 		if t.Kind() == reflect.Array && t.Elem().Kind() == reflect.Uint8 { // UUIDs and digests
 			fillBytes(v, seed)
@@ -47,6 +54,7 @@ func fill(v reflect.Value, path, name string, depth int) {
 	switch v.Kind() {
 	case reflect.Bool:
 		v.SetBool(seed%2 == 0)
+	// Below 100 a number fits every width.
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
 		v.SetInt(int64(seed % 100))
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
@@ -59,6 +67,7 @@ func fill(v reflect.Value, path, name string, depth int) {
 		v.Set(reflect.New(v.Type().Elem()))
 		fill(v.Elem(), path, name, depth+1)
 	case reflect.Slice:
+		// Bytes stay nil: their meaning is never known.
 		if depth < deepestExample && v.Type().Elem().Kind() != reflect.Uint8 {
 			v.Set(reflect.MakeSlice(v.Type(), 1, 1))
 			fill(v.Index(0), path+"[0]", name, depth+1)
@@ -97,12 +106,16 @@ func fillStruct(v reflect.Value, path, name string, depth int) {
 	}
 }
 
+// fillBytes fills an array of bytes from seed, for UUIDs and digests: all zero ones
+// look like unset.
 func fillBytes(v reflect.Value, seed uint64) {
 	for i := range v.Len() {
 		v.Index(i).SetUint(seed >> (8 * (i % 8)) & 0xff)
 	}
 }
 
+// fillMap gives a map one entry. A key of an interface type that holds something
+// not comparable would panic, so it is left out.
 func fillMap(v reflect.Value, path, name string, depth int) {
 	if depth >= deepestExample {
 		return

@@ -24,8 +24,11 @@ const Draft = "https://json-schema.org/draft/2020-12/schema"
 type object = map[string]any
 
 // Describer is implemented by types that marshal themselves and know their schema.
+// JSONSchema is called on the zero value and must return a JSON object of draft
+// 2020-12.
 type Describer interface{ JSONSchema() json.RawMessage }
 
+// These are compared with types by their methods, or by identity.
 var (
 	describer     = reflect.TypeFor[Describer]()
 	marshaler     = reflect.TypeFor[json.Marshaler]()
@@ -41,9 +44,11 @@ const goType = "x-eventbus-goType"
 // Of returns the schema of what encoding/json writes for a pointer to a t.
 func Of(t reflect.Type) (json.RawMessage, error) {
 	w := walk{names: make(map[place]string), defs: make(object)}
+	// The event itself is never nil, so its schema takes no null.
 	for t.Kind() == reflect.Pointer && t.Elem().Kind() != reflect.Pointer && !selfMarshaling(t, true) {
 		t = t.Elem() // the event itself is never nil
 	}
+	// The type of the event is not put into $defs unless it contains itself.
 	s := w.structure(t, true)
 	if name := t.Name(); name != "" {
 		s["title"] = name
@@ -55,21 +60,24 @@ func Of(t reflect.Type) (json.RawMessage, error) {
 	return json.Marshal(s)
 }
 
-// walk goes through a type. Named types lie in $defs, which is how a type that
-// holds itself ends.
+// walk goes through a type. Named types lie in $defs, which ends the walk of types
+// that contain themselves.
 type walk struct {
+	// names has the name in defs of each type that was met.
 	names map[place]string
-	defs  object
+	// defs are the schemas by name, as they will be in $defs.
+	defs object
 }
 
-// place is a type and whether its values can be addressed: methods of its pointer
-// are called then, and not otherwise.
+// place is a type together with whether its values are addressable: encoding/json
+// calls methods of the pointer only for those, so one type may have two schemas.
 type place struct {
 	t    reflect.Type
 	addr bool
 }
 
-// of returns the schema of a value inside another.
+// of returns the schema of a value inside another, for named types a reference to
+// theirs. addr says whether the value is addressable.
 func (w *walk) of(t reflect.Type, addr bool) object {
 	if t.PkgPath() == "" || selfMarshaling(t, addr) || !composite(t) {
 		return w.structure(t, addr)
@@ -79,12 +87,16 @@ func (w *walk) of(t reflect.Type, addr bool) object {
 	if !ok {
 		name = w.free(t)
 		w.names[p] = name
-		w.defs[name] = object{} // taken, while the type itself is looked at
+		// The name is taken while the type itself is looked at: inside itself it is
+		// a reference.
+		w.defs[name] = object{}
 		w.defs[name] = w.structure(t, addr)
 	}
 	return object{"$ref": "#/$defs/" + name}
 }
 
+// composite reports whether a type deserves a definition of its own. Scalars are
+// shorter than a reference to them.
 func composite(t reflect.Type) bool {
 	switch t.Kind() {
 	case reflect.Struct, reflect.Map, reflect.Slice, reflect.Array, reflect.Pointer:
@@ -93,7 +105,8 @@ func composite(t reflect.Type) bool {
 	return false
 }
 
-// free returns a name for a type that no other has.
+// free returns a name for a type that no other has: packages may have types of one
+// name.
 func (w *walk) free(t reflect.Type) string {
 	plain := strings.Map(func(r rune) rune {
 		if r == '_' || r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' {
@@ -108,6 +121,7 @@ func (w *walk) free(t reflect.Type) string {
 	return name
 }
 
+// selfMarshaling reports whether a method of the type decides how it is written.
 func selfMarshaling(t reflect.Type, addr bool) bool {
 	return has(t, addr, describer) || has(t, addr, marshaler) || has(t, addr, textMarshaler)
 }
@@ -126,6 +140,7 @@ func (w *walk) structure(t reflect.Type, addr bool) object {
 	case t == rawType:
 		return object{}
 	case t.Kind() == reflect.Pointer && !t.Implements(marshaler) && !t.Implements(textMarshaler):
+		// A nil pointer without methods of its own is written as null.
 		return orNull(w.of(t.Elem(), true))
 	case t.Kind() == reflect.Pointer && t.Elem() == timeType:
 		return orNull(object{"type": "string", "format": "date-time"})
@@ -135,6 +150,7 @@ func (w *walk) structure(t reflect.Type, addr bool) object {
 		return object{goType: t.String()}
 	case has(t, addr, textMarshaler):
 		if k := t.Kind(); k == reflect.Pointer || k == reflect.Interface {
+			// encoding/json writes null for nil and does not call the method.
 			return object{"type": []string{"string", "null"}}
 		}
 		return object{"type": "string"}
@@ -142,13 +158,14 @@ func (w *walk) structure(t reflect.Type, addr bool) object {
 	return w.kind(t, addr)
 }
 
-// described is what a type says of itself. Nothing is promised of a text that is no
-// schema.
+// described returns what a type says of itself. A text that is no schema is passed
+// over, as if the type said nothing.
 func described(t reflect.Type) object {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
 	var s object
+	// The method may have either receiver; a new value has both.
 	d, ok := reflect.TypeAssert[Describer](reflect.New(t))
 	if !ok || json.Unmarshal(d.JSONSchema(), &s) != nil || s == nil {
 		return object{goType: t.String()}
@@ -156,11 +173,14 @@ func described(t reflect.Type) object {
 	return s
 }
 
+// kind returns the schema of a type without methods, by its kind.
 func (w *walk) kind(t reflect.Type, addr bool) object {
 	switch k := t.Kind(); k {
 	case reflect.Bool:
 		return object{"type": "boolean"}
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		// The format is not in the standard; it keeps the width, which catalogues
+		// compare.
 		return object{"type": "integer", "format": k.String()}
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr:
 		return object{"type": "integer", "format": k.String(), "minimum": 0}
@@ -173,19 +193,23 @@ func (w *walk) kind(t reflect.Type, addr bool) object {
 		return object{"type": "string"}
 	case reflect.Slice:
 		if isBytes(t) {
+			// A nil slice is null, an empty one "".
 			return object{"type": []string{"string", "null"}, "contentEncoding": "base64"}
 		}
 		return object{"type": []string{"array", "null"}, "items": w.of(t.Elem(), true)}
 	case reflect.Array:
+		// An array has no other length.
 		return object{"type": "array", "items": w.of(t.Elem(), addr), "minItems": t.Len(), "maxItems": t.Len()}
 	case reflect.Map:
 		return object{"type": []string{"object", "null"}, "additionalProperties": w.of(t.Elem(), false)}
 	case reflect.Struct:
 		return w.fields(t, addr)
+	// An interface may hold anything.
 	case reflect.Interface:
 		return object{}
 	}
-	return object{"not": object{}, goType: t.String()} // channels, functions, complex numbers: never encoded
+	// Channels, functions and complex numbers are never encoded: no value is valid.
+	return object{"not": object{}, goType: t.String()}
 }
 
 // isBytes reports whether encoding/json writes a slice in base64.
@@ -197,7 +221,7 @@ func isBytes(t reflect.Type) bool {
 	return !p.Implements(marshaler) && !p.Implements(textMarshaler)
 }
 
-// orNull is a schema that takes null too.
+// orNull returns a schema that takes null too. It may change s.
 func orNull(s object) object {
 	switch t := s["type"].(type) {
 	case string:
@@ -206,13 +230,14 @@ func orNull(s object) object {
 	case []string:
 		return s
 	}
+	// A schema of anything takes null already.
 	if len(s) == 0 || s[goType] != nil && s["not"] == nil {
 		return s
 	}
 	return object{"anyOf": []object{s, {"type": "null"}}}
 }
 
-// notNull is a schema without null, for a field that is left out in its place.
+// notNull returns a schema without null, for a field that is left out in its place.
 func notNull(s object) object {
 	switch t := s["type"].(type) {
 	case []string:

@@ -19,17 +19,24 @@ const (
 // Personal marks a property that holds personal data.
 const Personal = "x-eventbus-personal"
 
-// field is a field of a struct as encoding/json writes it.
+// field is a field of a struct as encoding/json writes it. Promoted fields appear
+// in the struct that embeds them.
 type field struct {
 	reflect.StructField
-	name     string
-	tagged   bool
-	depth    int
-	addr     bool
-	optional bool // by a nil pointer on the way to it
-	options  []string
+	// name is the member's name. tagged says that it comes from the tag.
+	name   string
+	tagged bool
+	// depth is the number of embedded structs around the field.
+	depth int
+	// addr says whether the field's value is addressable.
+	addr bool
+	// optional is set if a nil pointer on the way leaves the field out.
+	optional bool
+	// options are those of the tag, such as omitempty.
+	options []string
 }
 
+// has reports whether the tag has an option.
 func (f *field) has(option string) bool { return slices.Contains(f.options, option) }
 
 // fields returns the schema of a struct: open, since every added field would be a
@@ -45,11 +52,13 @@ func (w *walk) fields(t reflect.Type, addr bool) object {
 			s = annotated(s, Personal, true)
 		}
 		properties[f.name] = s
+		// What is always written is required: readers rely on it.
 		if !f.optional && !f.omitted() {
 			required = append(required, f.name)
 		}
 	}
 	slices.Sort(required)
+	// additionalProperties stays away: see above.
 	s := object{"type": "object", "properties": properties}
 	if len(required) > 0 {
 		s["required"] = required
@@ -68,6 +77,7 @@ func annotated(s object, keyword string, value any) object {
 // field returns the schema of a field's value.
 func (w *walk) field(f *field) object {
 	t := f.Type
+	// The option string puts scalars in quotes, and is ignored for everything else.
 	if f.has("string") {
 		inner, pointer := t, false
 		if t.Name() == "" && t.Kind() == reflect.Pointer {
@@ -88,6 +98,7 @@ func (w *walk) field(f *field) object {
 	return s
 }
 
+// quotable reports whether the option string applies to a type.
 func quotable(t reflect.Type) bool {
 	k := t.Kind()
 	return k >= reflect.Bool && k <= reflect.Float64 || k == reflect.String
@@ -127,12 +138,15 @@ func (f *field) neverNull() bool {
 	if f.has("omitempty") {
 		return true
 	}
+	// A method IsZero may call a value zero that is not nil, and the other way
+	// round.
 	_, custom := t.MethodByName("IsZero")
 	return f.has("omitzero") && !custom
 }
 
 // visible lists the fields of a struct and of what it embeds as encoding/json does:
 // the least nested wins a name, then the tagged one, and two that tie hide each other.
+// addr says whether a value of t is addressable.
 func visible(t reflect.Type, addr bool) []field {
 	var found []field
 	collect(t, field{addr: addr}, map[reflect.Type]bool{}, &found)
@@ -153,6 +167,7 @@ func visible(t reflect.Type, addr bool) []field {
 	return out
 }
 
+// dominant returns the field that wins a name, and reports whether one does.
 func dominant(all []field) (best field, ok bool) {
 	slices.SortStableFunc(all, func(a, b field) int {
 		if a.depth != b.depth {
@@ -166,12 +181,14 @@ func dominant(all []field) (best field, ok bool) {
 		}
 		return 0
 	})
+	// Sorted, only the second one can tie with the first.
 	best = all[0]
 	return best, len(all) == 1 || all[1].depth != best.depth || all[1].tagged != best.tagged
 }
 
 // collect appends the fields of t and of the structs in it without a name of their
-// own. open are the types that the walk is in.
+// own. open has the types that the walk is in, so that a struct which embeds itself
+// ends.
 func collect(t reflect.Type, outer field, open map[reflect.Type]bool, found *[]field) {
 	if open[t] {
 		return
@@ -184,6 +201,8 @@ func collect(t reflect.Type, outer field, open map[reflect.Type]bool, found *[]f
 		if inner.Kind() == reflect.Pointer {
 			inner = inner.Elem()
 		}
+		// An unexported embedded struct is entered: its exported fields are
+		// promoted.
 		if f.Anonymous && !f.IsExported() && inner.Kind() != reflect.Struct || !f.Anonymous && !f.IsExported() {
 			continue
 		}
@@ -192,6 +211,8 @@ func collect(t reflect.Type, outer field, open map[reflect.Type]bool, found *[]f
 			continue
 		}
 		name, options, _ := strings.Cut(tag, ",")
+		// encoding/json ignores a name that it does not allow, and keeps the
+		// options.
 		if !validName(name) {
 			name = ""
 		}

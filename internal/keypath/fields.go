@@ -28,6 +28,7 @@ const keyTag = "eventbus"
 // Reflection on the type happens here, once per topic, and not at each publish.
 func TaggedFields(t reflect.Type, wrong *declare.Faults) (fields []Field, path string) {
 	w := keyWalk{wrong: wrong}
+	// A step is nil where a pointer is followed first.
 	var steps [][]int
 	if t.Kind() == reflect.Pointer {
 		t, steps = t.Elem(), append(steps, nil)
@@ -46,11 +47,13 @@ func TaggedFields(t reflect.Type, wrong *declare.Faults) (fields []Field, path s
 	return w.found, strings.Join(names, "|")
 }
 
-// keyWalk gathers tagged fields.
+// keyWalk gathers the tagged fields of a type.
 type keyWalk struct {
+	// found are the fields in the order of the struct.
 	found []Field
 	wrong *declare.Faults
-	open  []reflect.Type // the structs that the walk is in: recursive types end there
+	// open has the structs that the walk is in: recursive types end there.
+	open []reflect.Type
 }
 
 // walk gathers the fields of a struct that steps lead to: a slice of field
@@ -65,6 +68,7 @@ func (w *keyWalk) walk(t reflect.Type, outer string, steps [][]int) {
 	for i := range t.NumField() {
 		f := t.Field(i)
 		name := outer + f.Name
+		// Clones, since fields share the steps that lead to their struct.
 		here := slices.Clone(steps)
 		last := len(here) - 1
 		here[last] = append(slices.Clone(here[last]), i)
@@ -72,6 +76,8 @@ func (w *keyWalk) walk(t reflect.Type, outer string, steps [][]int) {
 		if ft.Kind() == reflect.Pointer {
 			ft, here = ft.Elem(), append(here, nil)
 		}
+		// The fields of a tagged struct are not looked at: the tag makes it a part
+		// as a whole.
 		if tag, ok := f.Tag.Lookup(keyTag); ok {
 			w.take(f, ft, name, tag, here)
 		} else if ft.Kind() == reflect.Struct && (f.IsExported() || f.Anonymous) {
@@ -125,11 +131,17 @@ func (w *keyWalk) order() {
 	}
 }
 
-// Field is one tagged field, and how it is formatted.
+// Field is one tagged field, and how it is formatted. It is safe for concurrent
+// use.
 type Field struct {
-	name   string
-	order  int // 0 if the tag has no number
-	index  [][]int
+	// name is the path of Go names, for errors.
+	name string
+	// order is the tag's number, 0 if it has none.
+	order int
+	// index leads to the field, as TaggedFields found it: between two steps lies a
+	// pointer.
+	index [][]int
+	// format appends a value of the field's type.
 	format func(dst []byte, v reflect.Value) ([]byte, error)
 }
 
@@ -156,6 +168,7 @@ func (f *Field) Append(dst []byte, v reflect.Value) ([]byte, error) {
 	return dst, nil
 }
 
+// TextMarshaler is exported for internal/jsonsame, which looks for the same method.
 var (
 	TextMarshaler = reflect.TypeFor[encoding.TextMarshaler]()
 	textAppender  = reflect.TypeFor[encoding.TextAppender]()

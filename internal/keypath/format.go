@@ -19,9 +19,11 @@ import (
 func keyFormat(t reflect.Type) func(dst []byte, v reflect.Value) ([]byte, error) {
 	pointer := reflect.PointerTo(t)
 	switch {
+	// Time comes first: it has AppendText too, which keeps the zone.
 	case t == reflect.TypeFor[time.Time]():
 		return appendKeyTime
 	case pointer.Implements(textAppender):
+		// v is addressable: Append gets values behind the event's pointer.
 		return func(dst []byte, v reflect.Value) ([]byte, error) {
 			return v.Addr().Interface().(encoding.TextAppender).AppendText(dst)
 		}
@@ -41,6 +43,7 @@ func keyFormat(t reflect.Type) func(dst []byte, v reflect.Value) ([]byte, error)
 	case reflect.Bool:
 		return func(dst []byte, v reflect.Value) ([]byte, error) { return strconv.AppendBool(dst, v.Bool()), nil }
 	}
+	// Other types are known by their String method, if they have one.
 	switch {
 	case t.Kind() != reflect.Interface && pointer.Implements(stringer):
 		return func(dst []byte, v reflect.Value) ([]byte, error) {

@@ -16,14 +16,20 @@ import (
 // as far as it fits, and repeats it to its end. It is no JSON, so decoding it fails.
 const Words = "used after release: Clone the Envelope to keep it. "
 
+// seed is the process's own: the sum is compared within it alone.
 var seed = maphash.MakeSeed()
 
-// Lease is the memory of some records. Release may be called from any goroutine.
+// Lease is the memory of some records. Release may be called from any goroutine,
+// once.
 type Lease struct {
-	memory   []byte
-	fields   [][]byte // the stretches of memory that are a key, value or header each
-	records  []transport.Record
-	sum      uint64 // of memory, as it was lent
+	// memory holds all keys, values and headers, one behind the other.
+	memory []byte
+	// fields are the stretches of memory that are a key, value or header each.
+	fields [][]byte
+	// records are the caller's, which refer to memory.
+	records []transport.Record
+	// sum is the hash of memory as it was lent.
+	sum      uint64
 	released atomic.Bool
 }
 
@@ -41,12 +47,14 @@ func Of(records []transport.Record) *Lease {
 	return l
 }
 
-// Copy is Of for a loan that never ends.
+// Copy is Of without an end: the copies are the garbage collector's.
 func Copy(records []transport.Record) {
 	var l Lease
 	l.copy(records)
 }
 
+// copy moves what records refer to into l.memory. Its size is known before, so that
+// no part of it moves while records refer to it.
 func (l *Lease) copy(records []transport.Record) {
 	size, headers := 0, 0
 	for i := range records {
@@ -83,6 +91,7 @@ func (l *Lease) place(b []byte) []byte {
 	from := len(l.memory)
 	l.memory = append(l.memory, b...)
 	field := l.memory[from:len(l.memory):len(l.memory)]
+	// Copy keeps no fields: nothing will overwrite them.
 	if l.fields != nil {
 		l.fields = append(l.fields, field)
 	}

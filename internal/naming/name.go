@@ -19,6 +19,7 @@ const MaxTopicName = 249
 // long names of environments have short segments; other names are used in lower
 // case.
 func Environment(name string) (string, error) {
+	// .NET compares names of environments without regard to case.
 	segment := strings.ToLower(name)
 	switch segment {
 	case "development":
@@ -59,7 +60,9 @@ func SegmentFault(s string) string {
 // returns "" if nothing of the name can be used.
 func Kebab(s string) string {
 	var b strings.Builder
-	lower := false // the last letter was small or a digit
+	// lower says that the last letter was small or a digit: a capital after it
+	// begins a word.
+	lower := false
 	for _, r := range s {
 		switch {
 		case r >= 'A' && r <= 'Z':

@@ -16,6 +16,7 @@ func Plural(name string) string {
 	return name[:at] + plural(name[at:])
 }
 
+// plural is Plural for a single word.
 func plural(word string) string {
 	if word == "" || slices.Contains(unchanged, word) {
 		return word
@@ -35,13 +36,15 @@ func plural(word string) string {
 	case hasSuffix(word, "ss", "us", "as", "is", "x", "z", "ch", "sh"):
 		return word + "es"
 	case last == 's':
-		return word // settings: no common singular ends in another s, but for those above
+		// No common singular ends in another s, but for those above.
+		return word
 	case last == 'y' && stem != "" && (!hasSuffix(stem, "a", "e", "i", "o", "u") || hasSuffix(stem, "qu")):
 		return stem + "ies"
 	}
 	return word + "s"
 }
 
+// hasSuffix reports whether a word has one of several endings.
 func hasSuffix(word string, suffixes ...string) bool {
 	return slices.ContainsFunc(suffixes, func(suffix string) bool { return strings.HasSuffix(word, suffix) })
 }

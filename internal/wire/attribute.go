@@ -65,7 +65,7 @@ func field(ev *Event, name string) *string {
 }
 
 // attributes is a set of attributes: a bit for each that has a field of its own,
-// and the lowest for any at all.
+// and the lowest bit for any at all. The zero value is empty.
 type attributes uint16
 
 // add adds an attribute, and reports whether it was in the set already. That is
@@ -77,6 +77,7 @@ func (a *attributes) add(name string) (already bool) {
 	return already
 }
 
+// attributeBit returns the bit of an attribute, 0 for one without a field.
 func attributeBit(name string) attributes {
 	switch name {
 	case specVersion:
@@ -134,12 +135,14 @@ func isAttribute(key string) bool {
 	return len(key) > len(prefix) && key[0]|0x20 == 'c' && key[1]|0x20 == 'e' && key[2] == '_'
 }
 
-// attributeName returns the attribute that a header key stands for.
+// attributeName returns the attribute that a header key stands for, in lower case,
+// and reports whether it is one.
 func attributeName(key string) (string, bool) {
 	if !isAttribute(key) {
 		return "", false
 	}
 	name := key[len(prefix):]
+	// Most names are in lower case and are returned without a copy.
 	for i := range len(name) {
 		if c := name[i]; c >= 'A' && c <= 'Z' {
 			return string(lowered([]byte(name))), true

@@ -19,10 +19,11 @@ func Check(ev *Event) error { return check(ev, new(passed)) }
 // valid last. They are the same for most events of a topic.
 func (e *Encoder) Check(ev *Event) error { return check(ev, &e.passed) }
 
-// passed are the last valid values of source, type, datacontenttype and
+// passed holds the last valid values of source, type, datacontenttype and
 // dataschema.
 type passed [4]string
 
+// check is Check with a memory of what was valid. passed is changed.
 func check(ev *Event, passed *passed) error {
 	switch {
 	case ev.ID == "":
@@ -32,6 +33,7 @@ func check(ev *Event, passed *passed) error {
 	case ev.Type == "":
 		return &MalformedError{Attribute: typ, Reason: "is required and empty"}
 	}
+	// These four are costly to check and rarely change.
 	for i, a := range [...]struct {
 		name, value string
 		form        func(string) error
@@ -52,6 +54,7 @@ func check(ev *Event, passed *passed) error {
 		}
 		passed[i] = a.value
 	}
+	// These differ from event to event.
 	for _, a := range [...]struct{ name, value string }{
 		{id, ev.ID}, {subject, ev.Subject}, {correlationID, ev.CorrelationID}, {causationID, ev.CausationID},
 		{traceParent, ev.TraceParent}, {traceState, ev.TraceState},
@@ -77,6 +80,7 @@ func check(ev *Event, passed *passed) error {
 	return nil
 }
 
+// checkText wraps CheckText's reason with the attribute's name.
 func checkText(name, value string) error {
 	if err := CheckText(value); err != nil {
 		return &MalformedError{Attribute: name, Reason: err.Error()}
@@ -84,6 +88,7 @@ func checkText(name, value string) error {
 	return nil
 }
 
+// These are the reasons of CheckText. They are shown behind the attribute's name.
 var (
 	errNotUTF8      = errors.New("is not UTF-8")
 	errControl      = errors.New("holds a control character")
@@ -109,8 +114,11 @@ func checkRunes(value string) error {
 	}
 	for _, r := range value {
 		switch {
+		// C0, DEL and C1.
 		case r < 0x20, r >= 0x7f && r <= 0x9f:
 			return errControl
+		// The last two code points of each plane, and the block in the Arabic
+		// presentation forms (Unicode, section 23.7).
 		case r&0xfffe == 0xfffe, r >= 0xfdd0 && r <= 0xfdef:
 			return errNoncharacter
 		}

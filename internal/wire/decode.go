@@ -20,12 +20,14 @@ import (
 // A record without a value is a tombstone, whatever its headers: it is never
 // malformed, and attributes that can't be decoded are left out.
 func Decode(rec *transport.Record, ev *Event) error {
-	*ev = Event{} // and then field by field: a literal would be built elsewhere and copied
+	// Field by field from here: a literal would be built elsewhere and copied.
+	*ev = Event{}
 	ev.Data, ev.Tombstone = rec.Value, rec.Value == nil
 	ev.Topic, ev.Partition, ev.Offset = rec.Topic, rec.Partition, rec.Offset
 	ev.Key, ev.Timestamp = rec.Key, rec.Time
 	if ev.Tombstone {
-		_ = decodeBinary(rec, ev) // a deletion needs no attribute
+		// A deletion needs no attribute.
+		_ = decodeBinary(rec, ev)
 		return nil
 	}
 	ct, once := contentTypeOf(rec)
@@ -61,6 +63,7 @@ func Type(rec *transport.Record) (string, bool) {
 		}
 	}
 	var v []byte
+	// The length is compared first: nearly all other headers fail it.
 	for i := range rec.Headers {
 		key := rec.Headers[i].Key
 		if len(key) != len(prefix)+len(typ) {
@@ -68,7 +71,8 @@ func Type(rec *transport.Record) (string, bool) {
 		}
 		if name, ok := attributeName(key); ok && name == typ {
 			if v != nil {
-				return "", false // it occurs twice
+				// It occurs twice.
+				return "", false
 			}
 			v = nonNil(rec.Headers[i].Value)
 		}
@@ -100,6 +104,7 @@ func nonNil(b []byte) []byte {
 	return b
 }
 
+// twice returns the error of an attribute that occurs twice.
 func twice(attribute string) error {
 	return &MalformedError{Attribute: attribute, Reason: "occurs twice"}
 }
@@ -108,8 +113,10 @@ func twice(attribute string) error {
 // destination: a field of the event or, if to is nil, the extension of that
 // name.
 type span struct {
-	to        *string
+	to *string
+	// extension is a name, empty if to is set.
 	extension string
+	// from and end are offsets in the shared text.
 	from, end int
 }
 
@@ -118,6 +125,7 @@ type span struct {
 // allocation instead of one per attribute; those that repeat are interned.
 func decodeBinary(rec *transport.Record, ev *Event) error {
 	var (
+		// Arrays of this size hold usual events on the stack.
 		bytesRoom [320]byte
 		spanRoom  [12]span
 		text      = bytesRoom[:0]
@@ -146,6 +154,7 @@ func decodeBinary(rec *transport.Record, ev *Event) error {
 			continue
 		}
 		switch name {
+		// Judged at the end by required, after all the others were read.
 		case specVersion:
 			spec = h.Value
 		case timestamp:
@@ -158,7 +167,8 @@ func decodeBinary(rec *transport.Record, ev *Event) error {
 		default:
 			s := span{to: field(ev, name), from: len(text), end: len(text) + len(h.Value)}
 			if s.to == nil {
-				s.extension = interned.get([]byte(name)) // it may lie in borrowed memory
+				// The name may lie in memory that is lent.
+				s.extension = interned.get([]byte(name))
 			}
 			text = append(text, h.Value...)
 			spans = append(spans, s)
@@ -167,13 +177,15 @@ func decodeBinary(rec *transport.Record, ev *Event) error {
 	ev.Headers = plain.of(rec)
 	if len(ct) > 0 {
 		if ev.DataContentType != "" && ev.DataContentType != string(ct) {
-			fault = twice(dataContentType) // also as ce_datacontenttype, and they differ
+			// It is there as ce_datacontenttype too, and they differ.
+			fault = twice(dataContentType)
 		}
 		ev.DataContentType = interned.get(ct)
 	}
 	if !utf8.Valid(text) || !utf8.ValidString(ev.DataContentType) {
 		fault = &MalformedError{Reason: "an attribute in the headers is not UTF-8"}
 	}
+	// One conversion for all of them: each attribute is a part of this string.
 	all := string(text)
 	for _, s := range spans {
 		if s.to != nil {
@@ -183,6 +195,7 @@ func decodeBinary(rec *transport.Record, ev *Event) error {
 		if ev.Extensions == nil {
 			ev.Extensions = make(map[string]string, 4)
 		}
+		// An extension has no bit in seen: two headers of one name meet here.
 		if _, known := ev.Extensions[s.extension]; known {
 			fault = twice(s.extension)
 		}
@@ -195,6 +208,8 @@ func decodeBinary(rec *transport.Record, ev *Event) error {
 		}
 		ev.Time = t
 	}
+	// A fault is returned only now: all attributes that could be read are in ev,
+	// for a dead letter.
 	switch {
 	case seen == 0:
 		return &MalformedError{Reason: "the record has neither " + prefix + " headers nor the content type " + cloudEventsJSON}

@@ -15,6 +15,8 @@ import (
 // and what the data is worth is left to its codec: half a surrogate pair in it
 // makes no difference here, and none to encoding/json. Attributes are checked.
 func decodeStructured(value []byte, ev *Event) error {
+	// Duplicates are found below, by names in lower case. Bad UTF-8 is left to the
+	// codec in data, and to AppendUnquote in attributes.
 	d := jsontext.NewDecoder(bytes.NewBuffer(value), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	if d.PeekKind() != '{' {
 		return &MalformedError{Reason: "the value is no JSON object"}
@@ -40,6 +42,8 @@ func decodeStructured(value []byte, ev *Event) error {
 			return twice(member)
 		}
 		s.seen[member] = true
+		// raw is in the decoder's buffer; the same bytes of value live as long as
+		// the record.
 		end := d.InputOffset()
 		if err := s.take(member, value[end-int64(len(raw)):end]); err != nil {
 			return err
@@ -64,11 +68,14 @@ func decodeStructured(value []byte, ev *Event) error {
 // structured is an event while it is decoded. The meaning of data depends on
 // datacontenttype, which may come after it.
 type structured struct {
-	ev      *Event
-	spec    string
-	data    jsontext.Value
-	base64  jsontext.Value
-	seen    map[string]bool // the members so far
+	ev *Event
+	// spec is the specversion; base64 and data are the raw members, nil if absent.
+	spec   string
+	data   jsontext.Value
+	base64 jsontext.Value
+	// seen has the names of the members so far.
+	seen map[string]bool
+	// scratch is reused for each unquoted text.
 	scratch []byte
 }
 
@@ -120,6 +127,7 @@ func (s *structured) attributeText(name string, raw jsontext.Value) (text string
 		if s.scratch, err = jsontext.AppendUnquote(s.scratch[:0], raw); err != nil {
 			return "", notJSON(err)
 		}
+		// Values that repeat from event to event are interned.
 		switch name {
 		case specVersion, source, typ, dataContentType, dataSchema:
 			return interned.get(s.scratch), nil

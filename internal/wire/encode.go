@@ -12,13 +12,17 @@ import (
 // producer copies what it keeps. The zero Encoder is ready. It must not be used
 // concurrently, and may be pooled.
 type Encoder struct {
-	buf     []byte
+	buf []byte
+	// headers and names are reused; records refer to headers.
 	headers []transport.Header
 	names   []string
-	keys    map[string]string // extension name → header key
-	passed  passed
+	// keys has the header key of each extension name.
+	keys map[string]string
+	// passed saves checking what did not change since the last event.
+	passed passed
 }
 
+// versionBytes is shared by all records: nobody may change it.
 var versionBytes = []byte(version)
 
 // Binary fills rec with ev in binary mode (binding 3.2), for any partition. The
@@ -49,6 +53,7 @@ func (e *Encoder) Binary(ev *Event, rec *transport.Record) {
 	e.add(prefix+causationID, ev.CausationID)
 	e.add(prefix+traceParent, ev.TraceParent)
 	e.add(prefix+traceState, ev.TraceState)
+	// An empty extension is written too: it was set on purpose.
 	for _, name := range e.sortedNames(ev) {
 		e.addAlways(e.key(name), ev.Extensions[name])
 	}

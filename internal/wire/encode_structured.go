@@ -10,6 +10,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
+// structuredType is shared by all records.
 var structuredType = []byte(cloudEventsJSON + "; charset=UTF-8")
 
 // Structured fills rec with ev in structured mode, as JSON (binding 3.3). Data
@@ -23,7 +24,10 @@ func (e *Encoder) Structured(ev *Event, rec *transport.Record) error {
 		return nil
 	}
 	e.reset()
+	// The content type tells readers the mode.
 	e.headers = append(e.headers, transport.Header{Key: contentType, Value: structuredType})
+	// The members are written in a fixed order, so that equal events make equal
+	// records.
 	e.buf = append(e.buf, `{"specversion":"1.0"`...)
 	for _, name := range [...]string{typ, source, id} {
 		if err := e.member(name, *field(ev, name)); err != nil {
@@ -52,6 +56,7 @@ func (e *Encoder) Structured(ev *Event, rec *transport.Record) error {
 	}
 	e.buf = append(e.buf, '}')
 	e.fill(ev, rec)
+	// The value is valid until the next event is encoded.
 	rec.Value = e.buf
 	return nil
 }
@@ -73,6 +78,7 @@ func (e *Encoder) member(name, value string) (err error) {
 // would make the whole value unreadable and not only the data.
 func (e *Encoder) data(ev *Event) (err error) {
 	switch {
+	// No data, no member.
 	case ev.Data == nil:
 	case declaresJSON(ev.DataContentType) && jsontext.Value(ev.Data).IsValid(jsontext.AllowDuplicateNames(true)):
 		e.buf = append(e.buf, `,"data":`...)

@@ -10,6 +10,8 @@ import (
 // root package's Envelope, one for one, so that one converts to the other
 // without a copy. Envelope documents each of them.
 type Event struct {
+	// ID, Source and Type are required; an empty one of the others is an unset
+	// attribute.
 	ID              string
 	Source          string
 	Type            string
@@ -18,15 +20,18 @@ type Event struct {
 	DataSchema      string
 	Time            time.Time
 
+	// These are extensions that the bus itself uses; Extensions has all the others.
 	CorrelationID string
 	CausationID   string
 	TraceParent   string
 	TraceState    string
 	Extensions    map[string]string
 
+	// Data is nil with Tombstone, and empty for an event without data.
 	Data      []byte
 	Tombstone bool
 
+	// These describe the record, not the event.
 	Topic           string
 	Partition       int32
 	Offset          int64
@@ -35,6 +40,7 @@ type Event struct {
 	Headers         []transport.Header
 	AssignmentEpoch uint64
 
+	// These come from the headers of a retry topic; zero for a first delivery.
 	Redeliveries int
 	Origin       transport.Position
 

@@ -4,10 +4,12 @@ import "github.com/eventbus-go/eventbus/transport"
 
 // plainHeaders gathers the headers of a record that are not attributes, as
 // indices, so that gathering them allocates nothing.
+// n counts the headers. first and last are indices, meaningless if n is 0.
 type plainHeaders struct {
 	n, first, last int
 }
 
+// add adds the header at index i. Indices come in ascending order.
 func (p *plainHeaders) add(i int) {
 	if p.n == 0 {
 		p.first = i

@@ -10,11 +10,14 @@ import (
 // allocate.
 var interned internTable
 
+// internSlots bounds the memory, internLength what is worth keeping. Both hold what
+// a service usually meets.
 const (
 	internSlots  = 1024
 	internLength = 256
 )
 
+// A seed of this process's own: nobody outside can choose values that share a slot.
 var internSeed = maphash.MakeSeed()
 
 // internTable has one slot per hash, which holds the last string, so its size is
@@ -22,7 +25,9 @@ var internSeed = maphash.MakeSeed()
 // allocations each, and nothing else. Strings beyond internLength are not kept.
 type internTable [internSlots]atomic.Pointer[string]
 
-// get returns b as a string, and stores it for the next record.
+// get returns b as a string, and stores it for the next record. It is safe for
+// concurrent use: two goroutines that store at once lose one entry and nothing
+// else.
 func (t *internTable) get(b []byte) string {
 	if len(b) > internLength {
 		return string(b)
@@ -31,6 +36,7 @@ func (t *internTable) get(b []byte) string {
 	if known := slot.Load(); known != nil && *known == string(b) {
 		return *known
 	}
+	// The slot's old string stays valid for those who have it.
 	s := string(b)
 	slot.Store(&s)
 	return s

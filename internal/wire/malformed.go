@@ -2,16 +2,19 @@ package wire
 
 import "strconv"
 
-// MalformedError is the reason why a record is not a CloudEvent, or why an event
-// can't be written as one. Its text shows at most a short part of an attribute,
-// and none of the data.
+// MalformedError says why a record is not a CloudEvent, or why an event can't be
+// written as one. Its text shows at most a short part of an attribute, and none of
+// the data.
 type MalformedError struct {
 	// Attribute is the attribute at fault, empty where it is none in particular.
 	Attribute string
-	Reason    string
-	Err       error // the cause, if there is one
+	// Reason follows the attribute's name in the text.
+	Reason string
+	// Err is the cause, nil if there is none of its own.
+	Err error
 }
 
+// Error implements error.
 func (e *MalformedError) Error() string {
 	text := "not a CloudEvent: "
 	if e.Attribute != "" {

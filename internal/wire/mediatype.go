@@ -2,7 +2,7 @@ package wire
 
 import "strings"
 
-// What a content type says about the mode of a record.
+// eventFormat is what a content type says about the mode of a record.
 type eventFormat int8
 
 const (
@@ -20,7 +20,9 @@ const (
 // format returns the mode that a content type stands for: structured if it
 // begins with application/cloudevents in any case (binding 3).
 func format[S string | []byte](contentType S) eventFormat {
+	// The prefix alone is compared at first: most events are in binary mode.
 	if len(contentType) < len(cloudEvents) || !strings.EqualFold(string(contentType[:len(cloudEvents)]), cloudEvents) {
+
 		return formatNone
 	}
 	switch rest := strings.ToLower(mediaType(string(contentType))[len(cloudEvents):]); {
@@ -52,6 +54,7 @@ func declaresText(contentType string) bool {
 	if !strings.HasPrefix(m, "text/") && !strings.HasSuffix(m, "/xml") && !strings.HasSuffix(m, "+xml") {
 		return false
 	}
+	// Parameters are looked at only where the main type is text.
 	_, parameters, _ := strings.Cut(strings.ToLower(contentType), ";")
 	_, charset, declared := strings.Cut(parameters, "charset=")
 	charset, _, _ = strings.Cut(charset, ";")

@@ -6,6 +6,7 @@ import (
 	"time"
 )
 
+// errYear is shown behind the attribute's name.
 var errYear = errors.New("lies outside the years 0 to 9999 of RFC 3339")
 
 // CheckTime returns an error if a time has no RFC 3339 form, which CloudEvents 3
@@ -34,6 +35,7 @@ func Writable(t time.Time) time.Time {
 // as the second that follows it, as clocks without leap seconds count.
 func parseTime(text []byte) (time.Time, error) {
 	var t time.Time
+	// The usual form costs one attempt.
 	err := t.UnmarshalText(text)
 	if err != nil {
 		upper := bytes.ToUpper(text)
@@ -56,6 +58,7 @@ func parseLeapSecond(text []byte) (time.Time, error) {
 	if len(text) < at+2 || string(text[at:at+2]) != "60" {
 		return time.Time{}, errNoLeapSecond
 	}
+	// Second 59 of the same minute is always valid, and one second before.
 	before := bytes.Clone(text)
 	copy(before[at:], "59")
 	var t time.Time

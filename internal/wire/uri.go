@@ -7,6 +7,7 @@ import (
 	"strings"
 )
 
+// These are shown behind the name of the attribute or the setting.
 var (
 	errReference = errors.New("is not a URI-reference (RFC 3986)")
 	errURI       = errors.New("is not an absolute URI (RFC 3986)")
@@ -17,6 +18,7 @@ var (
 // CheckReference returns an error if value is not a URI-reference, which the
 // source of an event must be (CloudEvents 3.1.1).
 func CheckReference(value string) error {
+	// Package url takes characters that RFC 3986 does not.
 	if _, err := url.Parse(value); err != nil || strings.ContainsFunc(value, notURI) {
 		return errReference
 	}
