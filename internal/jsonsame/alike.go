@@ -47,7 +47,6 @@ func Of(t reflect.Type) Alike {
 // that only one of them knows, and the option string, with which the fast one
 // accepts "+5" as a number. An interface may hold any type when it is encoded.
 // seen ends the search in recursive types.
-
 func (a *Alike) look(t reflect.Type, seen map[reflect.Type]bool) {
 	if seen[t] {
 		return

@@ -16,7 +16,6 @@ import (
 // the field at fault if that is found: encoding/json names only its type. The text
 // shows no part of v, which a method of v's types may have put into err. err stays
 // available to errors.As.
-
 func EncodeFault(v any, err error) error {
 	text := "a value has no form in JSON"
 	if own, ok := errors.AsType[*json.MarshalerError](err); ok {
@@ -113,7 +112,6 @@ func (s *faultSearch) find(v reflect.Value, path string, depth int) (string, boo
 
 // findInMap is find for a map's keys and values. Keys are data, which errors do
 // not show.
-
 func (s *faultSearch) findInMap(v reflect.Value, path string, depth int) (string, bool) {
 	// An empty map fails only for the type of its keys.
 	_, err := json.Marshal(reflect.MakeMap(v.Type()).Interface())
