@@ -24,11 +24,14 @@ const BrokersVariable = "EVENTBUS_TEST_BROKERS"
 // of no use to other clients then.
 func NewBroker(t testing.TB) *Cluster {
 	t.Helper()
+	// In a bubble a socket would never let the clock run: the broker then has
+	// pipes.
 	_, bubble := deadlineOf(t)
 	broker, err := embedded.Start(embedded.Config{InProcess: bubble})
 	if err != nil {
 		t.Fatalf("kafkatest: %v", err)
 	}
+	// The broker closes after the buses: Cleanups run in reverse.
 	t.Cleanup(broker.Close)
 	return overBrokers(t, testEnvironment, broker.Brokers(), newNetwork(broker.Dial))
 }
@@ -53,8 +56,12 @@ func Open(t testing.TB, brokers ...string) *Cluster {
 	return overBrokers(t, "test-"+uuid.NewString()[:8], brokers, newNetwork(new(net.Dialer).DialContext))
 }
 
+// overBrokers returns a cluster over the Kafka driver. A bad address fails the test
+// at once.
 func overBrokers(t testing.TB, environment string, brokers []string, network *network) *Cluster {
 	t.Helper()
+	// All connections of all buses pass through network, so Disconnect ends them
+	// all.
 	config := kafka.Config{Brokers: brokers, Dial: network.dial}
 	if err := config.Validate(); err != nil {
 		t.Fatalf("kafkatest: %v", err)

@@ -14,9 +14,10 @@ import (
 
 // Bus returns a bus on the cluster, not started yet, which the test's Cleanup
 // closes. It creates topics, retries a failed event twice and at once, has no
-// circuit breakers, and logs warnings to the test. Its Service is the test's
-// name: buses of one test are members of one group, as instances of one service
-// are, unless adjust says otherwise.
+// circuit breakers, and logs warnings to the test. Its Service is the test's name,
+// so buses of one test are members of one group, as instances of one service are.
+// adjust changes the configuration before the bus is made; later functions see what
+// earlier ones did.
 func (c *Cluster) Bus(t testing.TB, adjust ...func(*eventbus.Config)) *eventbus.Bus {
 	t.Helper()
 	log := &testLog{t: t}
@@ -38,6 +39,7 @@ func (c *Cluster) Bus(t testing.TB, adjust ...func(*eventbus.Config)) *eventbus.
 		t.Fatalf("kafkatest: %v", err)
 	}
 	t.Cleanup(func() {
+		// The test's context has ended in a Cleanup.
 		ctx, cancel := context.WithTimeout(context.Background(), closing)
 		defer cancel()
 		if err := bus.Close(ctx); err != nil {
@@ -48,8 +50,9 @@ func (c *Cluster) Bus(t testing.TB, adjust ...func(*eventbus.Config)) *eventbus.
 	return bus
 }
 
-// Start returns a Bus that handles subscriptions, and has its partitions: also one
-// that starts at Latest misses nothing of what is published from now on.
+// Start returns a Bus that handles subscriptions, once its members have their
+// partitions: a subscription that starts at Latest misses nothing that is published
+// from then on.
 func (c *Cluster) Start(t testing.TB, subscriptions ...eventbus.Subscription) *eventbus.Bus {
 	t.Helper()
 	bus := c.Bus(t)
@@ -61,12 +64,14 @@ func (c *Cluster) Start(t testing.TB, subscriptions ...eventbus.Subscription) *e
 	if err := bus.Start(ctx); err != nil {
 		t.Fatalf("kafkatest: %v", err)
 	}
+	// bus.Start returns when the group is joined, which may be before it has
+	// partitions.
 	c.await(t, "the partitions are not assigned", c.unassigned)
 	return bus
 }
 
-// Publish publishes events on a topic and waits until they are in the log. It
-// needs no bus of the test's.
+// Publish publishes events on a topic and waits until they are in the log. It uses
+// a bus of its own, made by the first call, so the test needs none.
 func Publish[T any](t testing.TB, c *Cluster, topic *eventbus.Topic[T], events ...T) {
 	t.Helper()
 	c.mu.Lock()
@@ -79,7 +84,9 @@ func Publish[T any](t testing.TB, c *Cluster, topic *eventbus.Topic[T], events .
 		c.mu.Unlock()
 		t.Cleanup(func() {
 			c.mu.Lock()
-			c.publisher = nil // it ends with this test, which may be a part of the cluster's
+			// The bus closes with this test, which may be a subtest of the
+			// cluster's.
+			c.publisher = nil
 			c.mu.Unlock()
 		})
 	}
@@ -90,11 +97,12 @@ func Publish[T any](t testing.TB, c *Cluster, topic *eventbus.Topic[T], events .
 	}
 }
 
-// maxService keeps the names of dead-letter topics, which have topic and group in
-// them, within what Kafka takes.
+// maxService bounds the bytes of a service's name: dead-letter topics have topic
+// and group in their names, which Kafka limits.
 const maxService = 60
 
-// serviceName makes the name of a service out of a test's.
+// serviceName returns a service's name made of a test's. Its end is kept, since
+// subtests differ there.
 func serviceName(test string) string {
 	name := strings.Map(func(r rune) rune {
 		switch {
@@ -116,6 +124,7 @@ type testLog struct {
 	ended bool
 }
 
+// Write implements io.Writer.
 func (l *testLog) Write(line []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -125,6 +134,7 @@ func (l *testLog) Write(line []byte) (int, error) {
 	return l.t.Output().Write(line)
 }
 
+// end makes Write drop everything from now on.
 func (l *testLog) end() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -15,23 +15,36 @@ import (
 // Cluster is a cluster for one test, and what the test's buses did on it. It is
 // safe for concurrent use, and closed by the Cleanup of the test that made it.
 type Cluster struct {
-	transport   transport.Transport
-	memory      *memory.Cluster // nil for brokers
-	brokers     []string
-	network     *network // nil in memory
+	// transport is the cluster's own; buses get links to it.
+	transport transport.Transport
+	// memory is nil for brokers, network and brokers are nil in memory.
+	memory  *memory.Cluster
+	brokers []string
+	// network loses connections for Disconnect.
+	network *network
+	// environment is that of the cluster's buses.
 	environment string
 
-	mu        sync.Mutex
-	buses     []*eventbus.Bus
-	links     links
-	handled   []handling
-	publisher *eventbus.Bus // of Publish
-	raw       transport.Producer
-	returned  map[transport.Position]bool // dead letters that Redeliver has brought back
-	misuses   misuses
+	// mu guards the fields below, except links.
+	mu sync.Mutex
+	// buses are all that were made on the cluster, closed ones too.
+	buses []*eventbus.Bus
+	links links
+	// handled are the events that handlers finished, in that order.
+	handled []handling
+	// publisher is the bus of Publish, nil while there is none.
+	publisher *eventbus.Bus
+	// raw is the producer of Produce, nil before its first use.
+	raw transport.Producer
+	// returned has the dead letters that Redeliver has brought back.
+	returned map[transport.Position]bool
+	// misuses are reported by the next wait of the test.
+	misuses misuses
 
+	// These are the faults in force. Their slices are replaced and never changed.
 	publishFaults, handlerFaults faults
-	changed                      chan struct{} // closed by the next change
+	// changed is closed by the next change, and replaced.
+	changed chan struct{}
 }
 
 // testEnvironment is the Environment of a test's buses: topics begin with "test.".
@@ -41,14 +54,14 @@ const testEnvironment = "Test"
 const closing = 10 * time.Second
 
 // NewMemory returns a cluster in memory: no sockets, no waiting, the same order of
-// things on every run.
+// events on every run.
 func NewMemory(t testing.TB) *Cluster {
 	t.Helper()
 	m := memory.New()
 	return newCluster(t, &Cluster{transport: m, memory: m, environment: testEnvironment})
 }
 
-// newCluster ties c to the test.
+// newCluster completes c and ends it with the test.
 func newCluster(t testing.TB, c *Cluster) *Cluster {
 	c.links.live = make(map[any]membership)
 	c.links.topics = make(map[string]struct{})
@@ -57,6 +70,7 @@ func newCluster(t testing.TB, c *Cluster) *Cluster {
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), closing)
 		defer cancel()
+		// The producer first: it flushes over the transport.
 		if c.raw != nil {
 			if err := c.raw.Close(ctx); err != nil {
 				t.Errorf("kafkatest: closing the cluster's producer: %v", err)
@@ -116,6 +130,7 @@ func (c *Cluster) Produce(t testing.TB, records ...transport.Record) {
 	}
 }
 
+// rawProducer returns the producer of Produce, which all calls share.
 func (c *Cluster) rawProducer() (_ transport.Producer, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -125,13 +140,14 @@ func (c *Cluster) rawProducer() (_ transport.Producer, err error) {
 	return c.raw, err
 }
 
-// written hears the outcomes of Produce; it has room for all of them.
+// written is the transport.Completion of Produce. It has room for the outcomes of
+// all records, so the producer never waits.
 type written chan error
 
 // Done implements transport.Completion.
 func (w written) Done(_ transport.Position, err error) { w <- err }
 
-// stir wakes who waits for a change.
+// signal wakes those that wait for a change.
 func (c *Cluster) stir() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -139,15 +155,18 @@ func (c *Cluster) stir() {
 	c.changed = make(chan struct{})
 }
 
+// next returns a channel that the next change closes. It is taken before looking,
+// so that no change in between is missed.
 func (c *Cluster) next() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.changed
 }
 
-// names reports whether a topic's full name is that of a declaration, in whichever
+// names reports whether a topic's full name is that of a declaration, in any
 // environment.
 func names[T any](full string, topic *eventbus.Topic[T]) bool {
+	// In("x") is "x." and the suffix; an environment is a single segment.
 	environment, ok := strings.CutSuffix(full, strings.TrimPrefix(topic.In("x"), "x"))
 	return ok && environment != "" && !strings.Contains(environment, ".")
 }

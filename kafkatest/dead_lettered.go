@@ -9,7 +9,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// DeadLetter is an event, or a record that is none, in a dead-letter topic.
+// DeadLetter is an event, or a record that is not one, in a dead-letter topic.
 type DeadLetter[T any] struct {
 	// Event is the event. Err says why it can't be read, and Event is zero
 	// then; the bytes are in Record.
@@ -71,6 +71,7 @@ func lettersOf[T any](full string, topic *eventbus.Topic[T]) bool {
 // readLetter reads a dead letter; ours is false if it is of another type.
 func readLetter[T any](topic *eventbus.Topic[T], r *transport.Record) (l DeadLetter[T], ours bool) {
 	told, _ := letter.Read(r) // what can't be read stays zero
+	// An unreadable letter is shown as well: the test wants to see it.
 	l = DeadLetter[T]{
 		Reason: told.Reason, Error: told.Error, Attempts: told.Attempts, Group: told.Group,
 		Origin: transport.Position{Partition: told.Source, Offset: told.SourceOffset},

@@ -10,15 +10,17 @@ import (
 	"github.com/eventbus-go/eventbus"
 )
 
-// shown is an event as a failure message shows it, and as two are compared: its
-// encoded form, in which a time's monotonic clock and the like make no difference.
+// shown is an event as a failure message shows it, and as two are compared: in its
+// encoded form, where the monotonic clock of a time makes no difference.
 type shown struct {
-	key  string
+	// key is the beginning of the line; empty for an event without one.
+	key string
+	// data is the encoded event, for people where it is not text.
 	data string
 }
 
-// compare fails the test where events differ, key by key: between keys there is
-// no order to hold.
+// compare fails the test where events differ, key by key: between keys no order is
+// promised.
 func compare[T any](t testing.TB, what string, topic *eventbus.Topic[T], got, want []T) {
 	t.Helper()
 	keys, gotOf, wantOf := byKey(t, topic, got, want)
@@ -41,7 +43,8 @@ func compare[T any](t testing.TB, what string, topic *eventbus.Topic[T], got, wa
 	}
 }
 
-// byKey sorts both sides by key, in the order in which keys are wanted.
+// byKey groups both sides by key. keys are in the order in which they are wanted,
+// then in that in which they came.
 func byKey[T any](t testing.TB, topic *eventbus.Topic[T], got, want []T) (keys []string, gotOf, wantOf map[string][]string) {
 	t.Helper()
 	gotOf, wantOf = make(map[string][]string), make(map[string][]string)
@@ -59,6 +62,8 @@ func byKey[T any](t testing.TB, topic *eventbus.Topic[T], got, want []T) (keys [
 	return keys, gotOf, wantOf
 }
 
+// show returns an event's shown form. An event that can't be encoded fails the
+// test.
 func show[T any](t testing.TB, topic *eventbus.Topic[T], event T) (s shown) {
 	t.Helper()
 	if key, ok := topic.KeyOf(event); ok {
@@ -95,8 +100,8 @@ const (
 	maxLines = 40
 )
 
-// difference is a line per event, by the longest common subsequence of what lies
-// between a common beginning and a common end.
+// difference returns a line for each event, by the longest common subsequence of
+// what lies between a common beginning and a common end.
 func difference(got, want []string) string {
 	start := 0
 	for start < min(len(got), len(want)) && got[start] == want[start] {
@@ -113,12 +118,13 @@ func difference(got, want []string) string {
 	return b.String()
 }
 
-// lines are those of a difference, up to maxLines.
+// lines is the text of a difference, up to maxLines.
 type lines struct {
 	strings.Builder
 	n int
 }
 
+// line adds a line; the first one too many adds an ellipsis.
 func (b *lines) line(mark, text string) {
 	if b.n++; b.n <= maxLines {
 		b.WriteString("\n    " + mark + " " + text)
@@ -127,12 +133,14 @@ func (b *lines) line(mark, text string) {
 	}
 }
 
+// alike adds one line for n equal events.
 func (b *lines) alike(n int) {
 	if n > 0 {
 		b.line(" ", fmt.Sprintf("(%d as wanted)", n))
 	}
 }
 
+// between adds what differs, in the order of both sides.
 func (b *lines) between(got, want []string) {
 	if len(got)*len(want) > maxCells {
 		b.line("-", want[0])
@@ -140,7 +148,8 @@ func (b *lines) between(got, want []string) {
 		b.line(" ", fmt.Sprintf("(and what follows: %d wanted, %d there)", len(want)-1, len(got)-1))
 		return
 	}
-	// length[i][j] is that of want[i:] and got[j:].
+	// length[i][j] is the length of the longest common subsequence of want[i:] and
+	// got[j:].
 	length := make([][]int, len(want)+1)
 	for i := range length {
 		length[i] = make([]int, len(got)+1)
@@ -154,6 +163,8 @@ func (b *lines) between(got, want []string) {
 			}
 		}
 	}
+	// Where both ways are as long, what is missing is shown before what is there
+	// instead.
 	i, j := 0, 0
 	for i < len(want) || j < len(got) {
 		switch {

@@ -6,19 +6,22 @@ import (
 	"github.com/eventbus-go/eventbus"
 )
 
-// fault refuses some of the events on some topics: with an error that is not nil.
+// fault refuses some of the events on some topics, with an error that is not nil.
 type fault struct {
+	// refuse returns the error for an event, nil for one that it lets pass.
 	concerns func(topic string) bool
 	refuse   func(*eventbus.Envelope) error
 }
 
-// faults are those of one kind that are in force. The cluster's mu guards them.
+// faults are the faults of one kind that are in force, in the order of their
+// beginning.
 type faults []*fault
 
 // begin puts a fault into force until stop is called, which may be more than once.
 func (c *Cluster) begin(kind *faults, f *fault) (stop func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	// A new slice: the old one may be in use without the lock.
 	*kind = append(slices.Clone(*kind), f)
 	return func() {
 		c.mu.Lock()
@@ -27,14 +30,15 @@ func (c *Cluster) begin(kind *faults, f *fault) (stop func()) {
 	}
 }
 
-// inForce are faults to be asked without the lock: they call code of the test.
+// inForce returns the faults of a kind, to be asked without the lock: they call
+// code of the test, which may begin or stop faults.
 func (c *Cluster) inForce(kind *faults) faults {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return *kind
 }
 
-// meets is the first error that a fault has for an event on a topic.
+// meets returns the first error that a fault has for an event on a topic.
 func (fs faults) meets(name string, e *eventbus.Envelope) error {
 	for _, f := range fs {
 		if f.concerns(name) {
@@ -46,10 +50,10 @@ func (fs faults) meets(name string, e *eventbus.Envelope) error {
 	return nil
 }
 
-// FailPublishes lets publishing fail, of the events of a topic for which fail
-// returns an error: they are not written, and their publisher hears that error.
-// fail is called from several goroutines at once. The publishing circuit breaker
-// takes no notice; it does of what (*Cluster).Disconnect causes.
+// FailPublishes makes publishing fail for the events of a topic for which fail
+// returns an error: they are not written, and their publisher gets that error. fail
+// is called from several goroutines at once. The publishing circuit breaker does
+// not count these failures; it counts those of (*Cluster).Disconnect.
 func FailPublishes[T any](c *Cluster, topic *eventbus.Topic[T], fail func(T) error) (stop func()) {
 	return c.begin(&c.publishFaults, &fault{
 		concerns: func(name string) bool { return names(name, topic) },
@@ -57,7 +61,7 @@ func FailPublishes[T any](c *Cluster, topic *eventbus.Topic[T], fail func(T) err
 	})
 }
 
-// FailDeadLetters lets the writing of dead letters fail, of the events of a topic
+// FailDeadLetters makes the writing of dead letters fail for the events of a topic
 // for which fail returns an error: their keys wait. fail is called from several
 // goroutines at once.
 func FailDeadLetters[T any](c *Cluster, topic *eventbus.Topic[T], fail func(T) error) (stop func()) {
@@ -67,11 +71,11 @@ func FailDeadLetters[T any](c *Cluster, topic *eventbus.Topic[T], fail func(T) e
 	})
 }
 
-// FailHandlers lets attempts fail, of every group, at the events of a topic for
-// which fail returns an error: the handler does not run, and the error steers what
-// comes next as its own would. fail is asked at each attempt, from several
-// goroutines at once; in a batch one failing event fails them all. It concerns the
-// buses that Handled knows of.
+// FailHandlers makes attempts fail, in every group, for the events of a topic for
+// which fail returns an error: the handler does not run, and the error decides what
+// happens next as the handler's own would. fail is called at each attempt, from
+// several goroutines at once; in a batch one failing event fails all of it. It
+// applies to the buses that Handled knows.
 func FailHandlers[T any](c *Cluster, topic *eventbus.Topic[T], fail func(T) error) (stop func()) {
 	return c.begin(&c.handlerFaults, &fault{
 		concerns: func(name string) bool { return names(name, topic) },
@@ -79,7 +83,8 @@ func FailHandlers[T any](c *Cluster, topic *eventbus.Topic[T], fail func(T) erro
 	})
 }
 
-// refusal asks fail about the events of a topic's type.
+// refusal returns a function that asks fail about the events of a topic's type.
+// Events that can't be decoded pass: fail has no value to judge.
 func refusal[T any](topic *eventbus.Topic[T], fail func(T) error) func(*eventbus.Envelope) error {
 	return func(e *eventbus.Envelope) error {
 		if e.Tombstone || e.Type != topic.Type() {

@@ -8,20 +8,23 @@ import (
 	"github.com/eventbus-go/eventbus/internal/errtree"
 )
 
-// handling is one event that a subscription handled.
+// handling is one event that a subscription handled. The envelope is a clone.
 type handling struct {
 	group    string
 	envelope *eventbus.Envelope
 }
 
-// record is the middleware that notes what was handled, and what a handler did that
-// it may not do.
+// record is the middleware that notes which events were handled, and misuses by
+// handlers. It is the outermost, so it sees the result that counts.
 func (c *Cluster) record(next eventbus.Handler) eventbus.Handler {
 	return func(ctx context.Context, d *eventbus.Delivery) error {
 		err := c.spared(d)
+		// A fault takes the handler's place.
 		if err == nil {
 			err = c.lending(ctx, d, next)
 		}
+		// Marks of a batch say which events failed; of a single event there is
+		// nothing else to mark.
 		failed, marked := errtree.Alone[*eventbus.BatchError](err)
 		if err == nil || marked && len(d.Events) > 1 {
 			c.note(d, failed)
@@ -33,6 +36,7 @@ func (c *Cluster) record(next eventbus.Handler) eventbus.Handler {
 
 // lending calls the handler with envelopes that end when it does.
 func (c *Cluster) lending(ctx context.Context, d *eventbus.Delivery, next eventbus.Handler) error {
+	// returned stays false if the handler panics or ends its goroutine.
 	returned := false
 	takeBack := c.lendEnvelopes(d)
 	defer func() {
@@ -46,7 +50,8 @@ func (c *Cluster) lending(ctx context.Context, d *eventbus.Delivery, next eventb
 	return err
 }
 
-// spared is the error of FailHandlers that an attempt meets.
+// injected returns the error of FailHandlers for an attempt, nil if no fault
+// concerns it.
 func (c *Cluster) spared(d *eventbus.Delivery) error {
 	faults := c.inForce(&c.handlerFaults)
 	for _, e := range d.Events {
@@ -57,7 +62,7 @@ func (c *Cluster) spared(d *eventbus.Delivery) error {
 	return nil
 }
 
-// sourceOf is the topic that an event was published on, also if it came back
+// sourceOf returns the topic that an event was published on, also if it came back
 // through a retry topic.
 func sourceOf(e *eventbus.Envelope) string {
 	if e.Redeliveries > 0 {
@@ -66,11 +71,12 @@ func sourceOf(e *eventbus.Envelope) string {
 	return e.Topic
 }
 
-// note keeps the events that are handled by this: of a batch with failed events
+// note keeps the events that an attempt handled: of a batch with failed events
 // those that are not marked.
 func (c *Cluster) note(d *eventbus.Delivery, failed *eventbus.BatchError) {
 	var done []handling
 	for i, e := range d.Events {
+		// The zero BatchError marks none: Of is nil then.
 		if failed.Of(i) == nil {
 			done = append(done, handling{d.Group, e.Clone()})
 		}
@@ -82,8 +88,8 @@ func (c *Cluster) note(d *eventbus.Delivery, failed *eventbus.BatchError) {
 
 // Handled returns the events of a topic for which a handler returned nil, in the
 // order in which it did; an event that two groups handled is there twice, and so is
-// one that was repeated. Events of another version count as that version's, also where Upcast converts them. It
-// does not wait: call Settle before.
+// one that was repeated. Events of another version count as that version's, also
+// where Upcast converts them. It does not wait: call Settle before.
 //
 // With events to compare with it fails the test unless exactly these were handled:
 // those of one key in this order, keys in any.
@@ -104,6 +110,8 @@ func Handled[T any](t testing.TB, c *Cluster, topic *eventbus.Topic[T], want ...
 	return got
 }
 
+// decodeAll decodes events. One that can't be decoded fails the test and is left
+// out.
 func decodeAll[T any](t testing.TB, topic *eventbus.Topic[T], envelopes []*eventbus.Envelope) []T {
 	t.Helper()
 	events := make([]T, 0, len(envelopes))

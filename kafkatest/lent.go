@@ -13,7 +13,7 @@ import (
 // kind of cluster: records at their batch's Release, envelopes when the handler
 // returns. A handler that keeps them reads lease.Words, in the first test.
 
-// lendBatches puts the records of batches into memory of their own, which the
+// lendBatches moves the records of batches into memory of their own, which the
 // batch's Release overwrites before the driver's.
 func (c *Cluster) lendBatches(batches []transport.Batch) {
 	for i := range batches {
@@ -30,15 +30,16 @@ func (c *Cluster) lendBatches(batches []transport.Batch) {
 	}
 }
 
-// lendEnvelopes puts copies in the place of a delivery's envelopes, for one
-// attempt. takeBack ends that: the copies are overwritten, and the delivery has its
-// own envelopes again.
+// lendEnvelopes replaces a delivery's envelopes by copies, for one attempt.
+// takeBack ends that: it overwrites the copies and puts the delivery's own
+// envelopes back, for the next attempt.
 func (c *Cluster) lendEnvelopes(d *eventbus.Delivery) (takeBack func()) {
 	own := make([]*eventbus.Envelope, len(d.Events))
 	copies := make([]eventbus.Envelope, len(d.Events))
 	records := make([]transport.Record, len(d.Events))
 	for i, e := range d.Events {
 		own[i], copies[i] = e, *e
+		// Only these three refer to memory that handlers could write to.
 		records[i] = transport.Record{Key: e.Key, Value: e.Data, Headers: e.Headers}
 	}
 	lent := lease.Of(records)
@@ -53,6 +54,8 @@ func (c *Cluster) lendEnvelopes(d *eventbus.Delivery) (takeBack func()) {
 		}
 		for i := range copies {
 			e := &copies[i]
+			// Strings can't be overwritten in place, so a handler that kept the
+			// envelope reads these.
 			e.ID, e.Source, e.Type, e.Subject, e.Topic = lease.Words, lease.Words, lease.Words, lease.Words, lease.Words
 			e.Partition, e.Offset, e.Time, e.Timestamp = -1, -1, time.Time{}, time.Time{}
 		}
@@ -66,6 +69,7 @@ type linkedReader struct {
 	cluster *Cluster
 }
 
+// Poll implements transport.Reader.
 func (r *linkedReader) Poll(ctx context.Context) ([]transport.Batch, error) {
 	batches, err := r.Reader.Poll(ctx)
 	r.cluster.lendBatches(batches)

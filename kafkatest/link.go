@@ -13,26 +13,31 @@ import (
 )
 
 // link is the cluster's transport as each bus gets it. Its Close ends nothing,
-// since a bus closes its transport and the cluster outlives it; and it notes what
+// since a bus closes its transport and the cluster outlives it. It notes what
 // Settle has to look at.
 type link struct {
 	transport.Transport
 	cluster *Cluster
 }
 
-// links is what all links of a cluster noted.
+// links holds what all links of a cluster noted. It has a lock of its own, since
+// the driver's goroutines use it while the cluster's lock is held.
 type links struct {
-	mu     sync.Mutex
-	live   map[any]membership  // by *linkedConsumer or *linkedProducer
-	topics map[string]struct{} // produced to or subscribed to
+	mu sync.Mutex
+	// live has consumers and producers that are not closed, by *linkedConsumer or
+	// *linkedProducer.
+	live map[any]membership
+	// topics are those produced to or subscribed to.
+	topics map[string]struct{}
 }
 
-// membership is what a live consumer subscribed to, and empty for producers.
+// membership is what a live consumer subscribed to. It is empty for producers.
 type membership struct {
 	group  string
 	topics []string
 }
 
+// add notes a consumer or producer that was made.
 func (l *links) add(owner any, m membership) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -42,19 +47,21 @@ func (l *links) add(owner any, m membership) {
 	}
 }
 
+// remove forgets one that is closed.
 func (l *links) remove(owner any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.live, owner)
 }
 
+// used notes a topic that was produced to.
 func (l *links) used(topic string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.topics[topic] = struct{}{}
 }
 
-// environments are the first parts of the names of the topics in use.
+// environments returns the first segments of the topics in use.
 func (l *links) environments() map[string]bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -66,7 +73,7 @@ func (l *links) environments() map[string]bool {
 	return found
 }
 
-// groups lists the topics that live members subscribed to, by group.
+// groups returns the topics that live members subscribed to, by group.
 func (l *links) groups() map[string][]string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -86,6 +93,7 @@ func (l *links) groups() map[string][]string {
 	return groups
 }
 
+// producers returns the producers that are not closed.
 func (l *links) producers() (live []*linkedProducer) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -100,7 +108,8 @@ func (l *links) producers() (live []*linkedProducer) {
 // Close leaves the cluster open.
 func (l *link) Close(context.Context) error { return nil }
 
-// Transactor is the cluster's, where that has transactions.
+// Transactor returns a transactor of the cluster, or an error if its transport has
+// none.
 func (l *link) Transactor(ctx context.Context, id string, config transport.ProducerConfig) (transport.Transactor, error) {
 	t, ok := l.Transport.(transport.Transactional)
 	if !ok {
@@ -109,6 +118,7 @@ func (l *link) Transactor(ctx context.Context, id string, config transport.Produ
 	return t.Transactor(ctx, id, config)
 }
 
+// NewProducer returns a producer that FailPublishes concerns and Settle flushes.
 func (l *link) NewProducer(config transport.ProducerConfig) (transport.Producer, error) {
 	p, err := l.Transport.NewProducer(config)
 	if err != nil {
@@ -119,6 +129,8 @@ func (l *link) NewProducer(config transport.ProducerConfig) (transport.Producer,
 	return linked, nil
 }
 
+// NewConsumer returns a consumer that lends its batches and whose group Settle
+// watches.
 func (l *link) NewConsumer(config transport.ConsumerConfig) (transport.Consumer, error) {
 	c, err := l.Transport.NewConsumer(config)
 	if err != nil {
@@ -153,16 +165,21 @@ func (l *link) Watch(bus *eventbus.Bus) {
 	c.buses = append(c.buses, bus)
 }
 
+// linkedProducer is a bus's producer.
 type linkedProducer struct {
 	transport.Producer
 	cluster *Cluster
 }
 
+// Produce implements transport.Producer. A refused record never reaches the log.
 func (p *linkedProducer) Produce(ctx context.Context, r *transport.Record, done transport.Completion) error {
 	p.cluster.links.used(r.Topic)
+	// Decoding costs something, so it is done only while a fault is in force.
 	if faults := p.cluster.inForce(&p.cluster.publishFaults); len(faults) > 0 {
 		if e := envelopeOf(r); e != nil {
 			if err := faults.meets(r.Topic, e); err != nil {
+				// As the driver does: a refusal is an outcome, not an error of
+				// Produce.
 				done.Done(transport.Position{Partition: transport.Partition{Topic: r.Topic, Partition: r.Partition}, Offset: -1}, err)
 				return nil
 			}
@@ -171,22 +188,26 @@ func (p *linkedProducer) Produce(ctx context.Context, r *transport.Record, done 
 	return p.Producer.Produce(ctx, r, done)
 }
 
+// Close implements transport.Producer.
 func (p *linkedProducer) Close(ctx context.Context) error {
 	defer p.cluster.links.remove(p)
 	return p.Producer.Close(ctx)
 }
 
+// linkedConsumer is a group member of a bus.
 type linkedConsumer struct {
 	transport.Consumer
 	cluster *Cluster
 }
 
+// Poll implements transport.Consumer.
 func (c *linkedConsumer) Poll(ctx context.Context) ([]transport.Batch, error) {
 	batches, err := c.Consumer.Poll(ctx)
 	c.cluster.lendBatches(batches)
 	return batches, err
 }
 
+// Close implements transport.Consumer.
 func (c *linkedConsumer) Close(ctx context.Context) error {
 	defer c.cluster.links.remove(c)
 	return c.Consumer.Close(ctx)

@@ -10,8 +10,9 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// readLog reads a topic from its start to its end, in no group: what it finds is
-// what any client finds, so it reads with another client than the bus's own.
+// readLog reads a topic from its first to its last offset, without a group. It uses
+// another client than the bus's own, so that what it finds is what any client
+// finds.
 func (c *Cluster) readLog(ctx context.Context, topic string) ([]transport.Record, error) {
 	infos, err := c.transport.Admin().Topics(ctx, topic)
 	if err != nil {
@@ -61,6 +62,8 @@ func (c *Cluster) readLog(ctx context.Context, topic string) ([]transport.Record
 	return merged(logs), nil
 }
 
+// recordOf converts a record of the other client. Its memory is not reused by
+// anyone.
 func recordOf(r *kgo.Record) transport.Record {
 	out := transport.Record{
 		Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, LeaderEpoch: r.LeaderEpoch,
@@ -72,7 +75,8 @@ func recordOf(r *kgo.Record) transport.Record {
 	return out
 }
 
-// merged puts the logs of partitions together, each in its order, by time.
+// merged returns the records of all partitions, each in its order, by time over
+// partitions.
 func merged(logs [][]transport.Record) (all []transport.Record) {
 	for {
 		logs = slices.DeleteFunc(logs, func(l []transport.Record) bool { return len(l) == 0 })
@@ -83,6 +87,8 @@ func merged(logs [][]transport.Record) (all []transport.Record) {
 		var earliest time.Time
 		for i, l := range logs {
 			if i == 0 || l[0].Time.Before(earliest) {
+				// Ties go to the lower partition, so the order is the same on every
+				// call.
 				first, earliest = i, l[0].Time
 			}
 		}

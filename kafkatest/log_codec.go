@@ -17,9 +17,10 @@ var zstdDecoder = func() *zstd.Decoder {
 	return d
 }()
 
-// codecs undo the compression of batches, in bubbles too.
+// codecs decompresses batches, in bubbles too.
 type codecs struct{ kgo.Decompressor }
 
+// Decompress implements kgo.Decompressor.
 func (c codecs) Decompress(src []byte, codec kgo.CompressionCodecType) ([]byte, error) {
 	if codec == kgo.CodecZstd {
 		return zstdDecoder.DecodeAll(src, nil)

@@ -53,7 +53,7 @@ func Redeliver[T any](t testing.TB, c *Cluster, topic *eventbus.Topic[T]) {
 }
 
 // comesBack reports whether the dead letter at a position comes back for the first
-// time.
+// time, and notes that it does.
 func (c *Cluster) comesBack(at transport.Position) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -64,10 +64,10 @@ func (c *Cluster) comesBack(at transport.Position) bool {
 	return true
 }
 
-// Disconnect takes the brokers away from every bus of the cluster, until reconnect
+// Disconnect takes the brokers away from every bus of the cluster until reconnect
 // is called: connections end, and none can be made. Assertions on brokers wait, so
-// reconnect first. reconnect may be called more than once, and is at the end of the
-// test.
+// reconnect first. reconnect may be called more than once; the test's Cleanup calls
+// it too.
 func (c *Cluster) Disconnect(t testing.TB) (reconnect func()) {
 	t.Helper()
 	if c.memory != nil {
@@ -77,6 +77,7 @@ func (c *Cluster) Disconnect(t testing.TB) (reconnect func()) {
 	}
 	c.network.cut()
 	mended := false
+	// Cuts are counted, so one Disconnect must not be mended twice.
 	reconnect = func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -90,8 +91,8 @@ func (c *Cluster) Disconnect(t testing.TB) (reconnect func()) {
 }
 
 // HoldPartition makes a partition of a topic endlessly slow: groups keep it, and
-// get nothing of it until release is called, which may be more than once, and is
-// at the end of the test. Of clusters in memory alone.
+// get nothing of it until release is called. release may be called more than once;
+// the test's Cleanup calls it too. It works on clusters in memory alone.
 func HoldPartition[T any](t testing.TB, c *Cluster, topic *eventbus.Topic[T], partition int32) (release func()) {
 	t.Helper()
 	if c.memory == nil {
@@ -107,8 +108,8 @@ func HoldPartition[T any](t testing.TB, c *Cluster, topic *eventbus.Topic[T], pa
 
 // Rebalance makes every group of the test's buses give out its partitions again,
 // and returns when all have an owner again. In memory each partition is revoked
-// from its owner; on brokers a member joins the group and leaves again, which
-// moves some.
+// from its owner; on brokers a member joins the group and leaves again, which moves
+// some.
 func (c *Cluster) Rebalance(t testing.TB) {
 	t.Helper()
 	for group, topics := range c.links.groups() {
@@ -123,7 +124,7 @@ func (c *Cluster) Rebalance(t testing.TB) {
 	c.await(t, "the partitions are not assigned after the rebalance", c.unassigned)
 }
 
-// visit joins a group and leaves it.
+// visit joins a group and leaves it, which is a rebalance each.
 func (c *Cluster) visit(t testing.TB, group string, topics []string) {
 	t.Helper()
 	config := transport.ConsumerConfig{Group: group, Listener: visitor{}}
@@ -147,8 +148,8 @@ func (c *Cluster) visit(t testing.TB, group string, topics []string) {
 	}
 }
 
-// visitor takes partitions and never fetches of them, so it has nothing to commit
-// when they are revoked.
+// visitor is the listener of visit. It takes partitions and never fetches from
+// them, so it has nothing to commit when they are revoked.
 type visitor struct{}
 
 func (visitor) Assigned([]transport.Assignment)                  {}

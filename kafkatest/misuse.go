@@ -11,11 +11,13 @@ import (
 	"github.com/eventbus-go/eventbus"
 )
 
-// misuses are what handlers did that no handler may do, in words for the test. The
+// misuses are things that handlers did and may not do, in words for the test. The
 // cluster's mu guards them.
 type misuses struct {
-	texts    []string // each once, however often an event is tried again
-	reported int      // of texts
+	// texts has each once, however often an event is tried again.
+	texts []string
+	// reported is how many of texts a test was told of.
+	reported int
 }
 
 // misused notes a misuse; the next wait of the test, or its end, reports it. A
@@ -57,6 +59,8 @@ func (c *Cluster) noteExit(d *eventbus.Delivery) {
 // exitPoint reports whether the running goroutine is inside runtime.Goexit, and
 // which line called that, or the function of package testing that did.
 func exitPoint() (at string, exits bool) {
+	// The stack of a deferred call reaches down to the function that ended the
+	// goroutine.
 	pcs := make([]uintptr, 64)
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(1, pcs)])
 	for more := true; more; {

@@ -7,7 +7,7 @@ import (
 	"sync"
 )
 
-// errCut is what connecting to lost brokers gives.
+// errCut is the error of connecting to brokers that are disconnected.
 var errCut = errors.New("kafkatest: the brokers are disconnected")
 
 // dialer makes connections, as kafka.Config.Dial does.
@@ -16,17 +16,22 @@ type dialer func(ctx context.Context, network, address string) (net.Conn, error)
 // network makes the connections of a cluster's buses to its brokers, and can lose
 // them all. It is safe for concurrent use.
 type network struct {
+	// reach makes the real connection.
 	reach dialer
 
-	mu   sync.Mutex
-	cuts int // what Disconnect began and nobody ended yet
+	mu sync.Mutex
+	// cuts is how many Disconnects are not mended yet.
+	cuts int
+	// live has the connections that are open.
 	live map[*connection]struct{}
 }
 
+// newNetwork returns a network that works, over a dialer.
 func newNetwork(reach dialer) *network {
 	return &network{reach: reach, live: make(map[*connection]struct{})}
 }
 
+// dial is the kafka.Config.Dial of all buses.
 func (n *network) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	if n.down() {
 		return nil, errCut
@@ -38,13 +43,15 @@ func (n *network) dial(ctx context.Context, network, address string) (net.Conn, 
 	c := &connection{conn, n}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.cuts > 0 { // while it was being made
+	// The cut may have come while the connection was being made.
+	if n.cuts > 0 {
 		return nil, errors.Join(errCut, conn.Close())
 	}
 	n.live[c] = struct{}{}
 	return c, nil
 }
 
+// down reports whether the brokers are disconnected.
 func (n *network) down() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -60,22 +67,25 @@ func (n *network) cut() {
 	n.live = make(map[*connection]struct{})
 	n.mu.Unlock()
 	for c := range live {
-		_ = c.Conn.Close() // it may have ended already
+		// It may have ended already.
+		_ = c.Conn.Close()
 	}
 }
 
+// mend ends one cut.
 func (n *network) mend() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.cuts--
 }
 
-// connection is one that can be cut.
+// connection is a connection that can be cut.
 type connection struct {
 	net.Conn
 	network *network
 }
 
+// Close implements net.Conn.
 func (c *connection) Close() error {
 	c.network.mu.Lock()
 	delete(c.network.live, c)

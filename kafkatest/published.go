@@ -33,7 +33,8 @@ func Published[T any](t testing.TB, c *Cluster, topic *eventbus.Topic[T], want .
 	return got
 }
 
-// envelopeOf is nil for a record that is no CloudEvent.
+// envelopeOf returns the event of a record, nil for a record that is not a
+// CloudEvent.
 func envelopeOf(r *transport.Record) *eventbus.Envelope {
 	e := new(eventbus.Envelope)
 	if readEnvelope(r, e) != nil {
@@ -42,11 +43,13 @@ func envelopeOf(r *transport.Record) *eventbus.Envelope {
 	return e
 }
 
+// readEnvelope decodes a record into e, which shares its memory.
 func readEnvelope(r *transport.Record, e *eventbus.Envelope) error {
 	return wire.Decode(r, (*wire.Event)(e))
 }
 
-// records reads the logs of the topics that are chosen by their full names.
+// records returns the records of the topics that chosen selects by their full
+// names, topic by topic. It fails the test if they can't be read.
 func (c *Cluster) records(t testing.TB, chosen func(string) bool) []transport.Record {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -67,8 +70,8 @@ func (c *Cluster) records(t testing.TB, chosen func(string) bool) []transport.Re
 	return all
 }
 
-// topicNames lists the topics of the test's environments. A real cluster may have
-// those of others, too.
+// topicNames returns the names of the topics of the test's environments. A real
+// cluster may have topics of others too.
 func (c *Cluster) topicNames(ctx context.Context) ([]string, error) {
 	if c.memory != nil {
 		return c.memory.Topics(), nil
@@ -87,7 +90,7 @@ func (c *Cluster) topicNames(ctx context.Context) ([]string, error) {
 	return names, nil
 }
 
-// read returns all records of a topic.
+// read returns all records of a topic, in the order of Published.
 func (c *Cluster) read(ctx context.Context, topic string) ([]transport.Record, error) {
 	if c.memory != nil {
 		return c.memory.Records(topic), nil

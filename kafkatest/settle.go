@@ -25,23 +25,28 @@ func (c *Cluster) Settle(t testing.TB) {
 	c.await(t, "not settled", c.unsettled)
 }
 
-// Bounds of waiting.
+// Bounds of waiting, and pauses between looks.
 const (
-	patience = 30 * time.Second // with nothing moving
-	farOff   = 100 * time.Hour  // of a bubble's time, for what time alone may bring on
-	margin   = 3 * time.Second  // before the test's deadline
+	// patience is how long nothing may move.
+	patience = 30 * time.Second
+	// farOff is the same for what time alone may bring on; in a bubble it costs
+	// nothing.
+	farOff = 100 * time.Hour
+	// margin leaves time before the test's deadline to report what is unfinished.
+	margin = 3 * time.Second
 
 	shortestPoll = 100 * time.Microsecond
 	longestPoll  = time.Second
 )
 
-// unfinished says what the cluster still has to do.
+// unfinished collects what the cluster still has to do, in words for the test.
 type unfinished struct {
 	what []string
-	// expected says that time alone may bring it on: a retry waits, a handler runs.
+	// expected says that time alone may finish it: a retry waits, a handler runs.
 	expected bool
 }
 
+// add adds one thing.
 func (u *unfinished) add(format string, args ...any) {
 	u.what = append(u.what, fmt.Sprintf(format, args...))
 }
@@ -53,6 +58,7 @@ func (u *unfinished) add(format string, args ...any) {
 // thousand looks.
 func (c *Cluster) await(t testing.TB, complaint string, look func(context.Context, *unfinished) error) {
 	t.Helper()
+	// What is unfinished is compared as text: if it changes, something moved.
 	var before string
 	moved, pause := time.Now(), shortestPoll
 	deadline, _ := deadlineOf(t)
@@ -69,7 +75,8 @@ func (c *Cluster) await(t testing.TB, complaint string, look func(context.Contex
 			u.add("%v", err)
 		}
 		if len(u.what) == 0 {
-			c.reportMisuses(t) // the last of them while this looked
+			// A last one may have been noted during this look.
+			c.reportMisuses(t)
 			return
 		}
 		slices.Sort(u.what)
@@ -97,7 +104,8 @@ func (c *Cluster) await(t testing.TB, complaint string, look func(context.Contex
 	}
 }
 
-// transportChanged is nil, which never fires, for brokers.
+// transportChanged returns a channel that the next change in memory closes; nil,
+// which never fires, for brokers.
 func (c *Cluster) transportChanged() <-chan struct{} {
 	if c.memory == nil {
 		return nil
@@ -105,9 +113,9 @@ func (c *Cluster) transportChanged() <-chan struct{} {
 	return c.memory.Changed()
 }
 
-// deadlineOf is when the test must have ended, zero if there is no limit. In a
-// bubble, whose clock has nothing to do with it, the question panics: that tells
-// that the test is in one.
+// deadlineOf returns when the test must have ended, zero if there is no limit, and
+// reports whether the test is in a bubble: there the question panics, as the
+// bubble's clock has nothing to do with the deadline.
 func deadlineOf(t testing.TB) (deadline time.Time, bubble bool) {
 	defer func() {
 		if recover() != nil {
@@ -120,9 +128,10 @@ func deadlineOf(t testing.TB) (deadline time.Time, bubble bool) {
 	return deadline, false
 }
 
-// unsettled looks at everything between two looks at the logs' ends. If these are
-// equal, nothing was published while nothing ran: whatever a handler publishes is
-// in the log before the handler counts as finished.
+// unsettled adds what is not settled. It looks at the groups between two looks at
+// the ends of the logs. If these are equal, nothing was published while nothing
+// ran: what a handler publishes is in the log before the handler counts as
+// finished.
 func (c *Cluster) unsettled(ctx context.Context, u *unfinished) error {
 	for _, p := range c.links.producers() {
 		if err := p.Flush(ctx); err != nil {
@@ -149,7 +158,7 @@ func (c *Cluster) unsettled(ctx context.Context, u *unfinished) error {
 	return nil
 }
 
-// unassigned looks for partitions that no member has.
+// unassigned adds the partitions that no member has.
 func (c *Cluster) unassigned(ctx context.Context, u *unfinished) error {
 	partitions, err := c.subscribed(ctx)
 	if err != nil {
@@ -170,7 +179,7 @@ func (c *Cluster) unassigned(ctx context.Context, u *unfinished) error {
 	return nil
 }
 
-// progress compares what the groups have finished with the ends of the logs.
+// progress adds where groups have not finished all up to the ends of the logs.
 func (c *Cluster) progress(ends map[transport.Partition]int64, u *unfinished) {
 	owned := c.groups(u)
 	for group, topics := range c.links.groups() {
@@ -195,7 +204,8 @@ func (c *Cluster) progress(ends map[transport.Partition]int64, u *unfinished) {
 // its time.
 const waitsForRetry = "retry"
 
-// parked tells about the keys that wait.
+// parked returns the lines about the keys that wait, and notes in u if time alone
+// brings them on.
 func parked(s *engine.PartitionSnapshot, u *unfinished) string {
 	var b strings.Builder
 	for _, key := range s.Parked {
@@ -205,7 +215,8 @@ func parked(s *engine.PartitionSnapshot, u *unfinished) string {
 	return b.String()
 }
 
-// groups is what the test's buses say of the partitions that they have, by group.
+// groups returns the partitions that the test's buses have, by group, and adds
+// buses that are not ready.
 func (c *Cluster) groups(u *unfinished) map[string]map[transport.Partition]engine.PartitionSnapshot {
 	c.mu.Lock()
 	buses := slices.Clone(c.buses)
@@ -235,7 +246,8 @@ func (c *Cluster) groups(u *unfinished) map[string]map[transport.Partition]engin
 	return owned
 }
 
-// ends of the logs of all topics that groups of the test subscribed to.
+// ends returns the ends of the logs of all topics that groups of the test
+// subscribed to.
 func (c *Cluster) ends(ctx context.Context) (map[transport.Partition]int64, error) {
 	partitions, err := c.subscribed(ctx)
 	if err != nil || len(partitions) == 0 {
@@ -248,6 +260,7 @@ func (c *Cluster) ends(ctx context.Context) (map[transport.Partition]int64, erro
 	return ends, nil
 }
 
+// subscribed returns the partitions of the topics that groups subscribed to.
 func (c *Cluster) subscribed(ctx context.Context) ([]transport.Partition, error) {
 	var names []string
 	for _, topics := range c.links.groups() {
@@ -264,6 +277,7 @@ func (c *Cluster) subscribed(ctx context.Context) ([]transport.Partition, error)
 	return partitionsOf(infos), nil
 }
 
+// partitionsOf returns all partitions of topics.
 func partitionsOf(infos []transport.TopicInfo) (all []transport.Partition) {
 	for _, info := range infos {
 		for n := range info.Partitions {

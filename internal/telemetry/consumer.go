@@ -17,6 +17,7 @@ import (
 type ObservedConsumer struct {
 	transport.Consumer
 	Of *GroupSignals
+	// Of is the group whose member it is.
 }
 
 // Poll implements transport.Consumer. Records are counted here and not where

@@ -18,6 +18,7 @@ import (
 // error is several of them: an open breaker counts as circuit_open, whatever
 // opened it. The values are few and fixed, as an attribute of metrics requires;
 // error texts would make a time series each.
+// The first error that fits counts.
 var errorTypes = []struct {
 	err  error
 	name string
@@ -74,5 +75,6 @@ func failedAt(span trace.Span, kind string, err error, stack []byte) {
 	}
 	span.SetAttributes(ErrorType.String(kind))
 	span.SetStatus(codes.Error, text)
-	span.AddEvent("exception", trace.WithAttributes(exception...)) // RecordError takes the whole text
+	// RecordError would take the whole text.
+	span.AddEvent("exception", trace.WithAttributes(exception...))
 }

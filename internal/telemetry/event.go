@@ -42,10 +42,13 @@ func appendPlace(attributes []attribute.KeyValue, e *wire.Event) []attribute.Key
 	return attributes
 }
 
+// appendOrigin appends the position at which an event was first read.
 func appendOrigin(attributes []attribute.KeyValue, topic string, partition int32, offset int64) []attribute.KeyValue {
 	return append(attributes, OriginTopic.String(ClippedName(topic)), OriginPartition.Int(int(partition)), OriginOffset.Int64(offset))
 }
 
+// partitionID returns the attribute of a partition, which the conventions make a
+// text.
 func partitionID(n int32) attribute.KeyValue {
 	return PartitionID.String(strconv.Itoa(int(n)))
 }

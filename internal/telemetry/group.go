@@ -17,14 +17,21 @@ import (
 type GroupSignals struct {
 	*Signals
 	engine.NoObserver
-	name   string
-	Log    *slog.Logger
+	name string
+	// Log has the group's field in all records.
+	Log *slog.Logger
+	// engine is nil until Watch.
 	engine *engine.Engine
-	Topics map[string]*ProcessSignals // not changed once it is handed out
+	// Topics has the signals of each topic by full name. It is not changed once it
+	// is handed out.
+	Topics map[string]*ProcessSignals
 
-	commit   spanKind
-	commits  *family // by error
-	base     *labels
+	commit spanKind
+	// commits counts by error.
+	commits *family
+	// base are the labels that all of the group's metrics have.
+	base *labels
+	// unstable is used by collections alone.
 	unstable unstable
 }
 

@@ -16,8 +16,10 @@ import (
 type metrics struct {
 	meter        metric.Meter
 	registration metric.Registration
-	off          bool // nobody will ever read them
+	// off says that nobody will ever read the instruments.
+	off bool
 
+	// The names are those of the Metric variables, in metric.go.
 	operation, process                      metric.Float64Histogram
 	sent, refused, consumed                 metric.Int64Counter
 	retries, letters, letterFailures        metric.Int64Counter
@@ -73,11 +75,16 @@ func newLabels(attributes ...attribute.KeyValue) *labels {
 // as ErrorOther, so that input from outside can't create more time series than
 // that. It is safe for concurrent use.
 type family struct {
+	// base are the attributes that all of the labels have, key is the one that
+	// differs.
 	base []attribute.KeyValue
 	key  attribute.Key
+	// most bounds known.
 	most int
-	none *labels // without the attribute
+	// none is the labels without the attribute.
+	none *labels
 
+	// mu guards known, which only grows.
 	mu    sync.Mutex
 	known map[string]*labels
 }
@@ -86,6 +93,7 @@ type family struct {
 // bus does not choose, such as event types of other services.
 const maxFamily = 32
 
+// newFamily returns a family without values.
 func newFamily(key attribute.Key, base ...attribute.KeyValue) *family {
 	return &family{base: base, key: key, most: maxFamily, none: newLabels(base...), known: make(map[string]*labels)}
 }
@@ -107,7 +115,8 @@ func (f *family) of(value string) *labels {
 		}
 		value = ErrorOther
 	}
-	value = strings.Clone(value) // it may lie in fetched memory
+	// The value may lie in fetched memory.
+	value = strings.Clone(value)
 	l := newLabels(append(slices.Clone(f.base), f.key.String(value))...)
 	f.known[value] = l
 	return l

@@ -17,10 +17,12 @@ const (
 	LogSpan        = "span_id"
 	LogAttempt     = "attempt"
 	LogAttempts    = "attempts"
-	LogEvents      = "events" // of a batch
-	LogReason      = "reason"
-	LogWait        = "wait"
-	LogTook        = "took"
-	LogSuppressed  = "suppressed" // records like this one that were not logged
-	LogError       = "error"
+	// LogEvents is the number of events of a batch.
+	LogEvents = "events"
+	LogReason = "reason"
+	LogWait   = "wait"
+	LogTook   = "took"
+	// LogSuppressed counts records like this one that were not logged.
+	LogSuppressed = "suppressed"
+	LogError      = "error"
 )

@@ -12,10 +12,13 @@ import (
 // before it did not; the others are logged at debug level. The zero value is
 // ready, and safe for concurrent use.
 type logLimit struct {
-	mu     sync.Mutex
+	mu sync.Mutex
+	// tokens is how many records may keep their level now; it grows by one a
+	// second.
 	tokens float64
 	last   time.Time
-	quiet  int64 // since the last loud one
+	// quiet counts the suppressed records since the last one that kept its level.
+	quiet int64
 }
 
 // logBurst is how many records may keep their level at once: enough to see one
@@ -44,7 +47,8 @@ func (l *logLimit) Next(level slog.Level) (slog.Level, slog.Attr) {
 	n := l.quiet
 	l.quiet = 0
 	if n == 0 {
-		return level, slog.Attr{} // which handlers leave out
+		// Handlers leave out the zero Attr.
+		return level, slog.Attr{}
 	}
 	return level, slog.Int64(LogSuppressed, n)
 }
@@ -53,10 +57,12 @@ func (l *logLimit) Next(level slog.Level) (slog.Level, slog.Attr) {
 // because a producer may send a new name with every event: past maxOnce none is
 // logged. The zero value is ready, and safe for concurrent use.
 type Once struct {
+	// mu guards names.
 	mu    sync.Mutex
 	names map[string]struct{}
 }
 
+// maxOnce bounds the names of a Once.
 const maxOnce = 100
 
 // First reports whether a name is new, and is to be logged.
@@ -69,6 +75,7 @@ func (o *Once) First(name string) bool {
 	if o.names == nil {
 		o.names = make(map[string]struct{})
 	}
-	o.names[strings.Clone(name)] = struct{}{} // it may lie in fetched memory
+	// The name may lie in fetched memory.
+	o.names[strings.Clone(name)] = struct{}{}
 	return true
 }

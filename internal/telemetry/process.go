@@ -17,13 +17,17 @@ import (
 // of its events share is built once, here.
 type ProcessSignals struct {
 	*GroupSignals
-	process        spanKind
-	outcomes       *family // by error
+	// process is the name and the attributes of attempts' spans.
+	process spanKind
+	// outcomes counts by error, letters and skips by reason, unknown skipped events
+	// by type.
+	outcomes       *family
 	letters        *family // by reason
 	skips          *family // by reason
 	unknown        *family // skipped by type
 	consumed, base *labels
-	Failures       logLimit
+	// Failures limits the log records about failures on the topic.
+	Failures logLimit
 }
 
 // newProcessSignals prepares the span attributes and metric labels of a topic.
@@ -46,6 +50,8 @@ func newProcessSignals(g *GroupSignals, topic string) *ProcessSignals {
 // attempt is what a report needs to know of an attempt at handling: its number
 // from 1, and its events. It is also the context that the handler gets.
 type attempt interface {
+	// Number counts from 1; Len is at least 1. Event returns event i, valid until
+	// the attempt ends.
 	context.Context
 	Number() int
 	Len() int
@@ -55,10 +61,13 @@ type attempt interface {
 // Processing is the report of one attempt that has started and not ended. It is
 // a value, so that an attempt without listeners allocates nothing.
 type Processing struct {
-	h            *ProcessSignals
-	a            attempt
-	span         trace.Span
-	start        time.Time
+	h *ProcessSignals
+	a attempt
+	// span is nil without tracing. start is zero unless timed.
+	span  trace.Span
+	start time.Time
+	// debug says that the log takes debug records, timed that somebody asks how
+	// long it took.
 	debug, timed bool
 }
 

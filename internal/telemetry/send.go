@@ -31,6 +31,7 @@ type spanKind struct {
 	attributes []attribute.KeyValue
 }
 
+// spanKind returns the kind of span of an operation on a destination.
 func (s *Signals) spanKind(operation, kind, destination string, more ...attribute.KeyValue) spanKind {
 	return spanKind{
 		name:       SpanName(operation, destination),
@@ -101,12 +102,18 @@ func newSendSignals(s *Signals, topic string) *SendSignals {
 // Outgoing reports the publishing of one event. It is embedded in the event's
 // completion rather than allocated, and must end before that is reused.
 type Outgoing struct {
-	Of    *SendSignals // of and id stay as they are made
-	ID    string
-	span  trace.Span // nil without tracing
-	start time.Time  // zero where nobody asks how long it took
-	size  int64      // while it is counted as pending
-	part  bool       // of a batch, which has a span and a duration of its own
+	// Of and ID stay as they are made.
+	Of *SendSignals
+	ID string
+	// span is nil without tracing.
+	span trace.Span
+	// start is zero where nobody asks how long it took.
+	start time.Time
+	// size is the record's, in bytes, while it is counted as pending.
+	size int64
+	// part says that it belongs to a batch, which has a span and a duration of its
+	// own.
+	part bool
 }
 
 // Start begins the report of an event, and returns the trace that the event is
@@ -214,7 +221,8 @@ func (f *Outgoing) end(err error) {
 	f.span = nil
 }
 
-// fields identify the event in logs.
+// fields returns the fields that identify the event in logs. The capacity leaves
+// room for those that callers append.
 func (f *Outgoing) fields() []slog.Attr {
 	fields := append(make([]slog.Attr, 0, 12), slog.String(LogEvent, ClippedName(f.ID)), slog.String(LogTopic, f.Of.Topic))
 	if f.span != nil {

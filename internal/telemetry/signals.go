@@ -22,11 +22,14 @@ type Signals struct {
 	Tracing tracing
 	metrics metrics
 
-	sent     sync.Map // topic → *SendSignals
+	// sent has the *SendSignals of each topic.
+	sent sync.Map
+	// pending is of all topics together.
 	pending  pending
 	Refusals Refusals
 	failures logLimit
 
+	// mu guards the fields below, except brokers, which does not change.
 	mu       sync.Mutex
 	groups   []*GroupSignals
 	breakers map[string]*resilience.Breaker
@@ -96,6 +99,7 @@ func (s *Signals) Breaker(name string, b *resilience.Breaker) {
 // SignalsConfig is the part of a bus's configuration that signals need. A nil
 // provider or propagator means OpenTelemetry's global one; Logger is required.
 type SignalsConfig struct {
+	// Name is the bus's, in every span, metric and log record.
 	Name           string
 	Logger         *slog.Logger
 	TracerProvider trace.TracerProvider

@@ -17,6 +17,7 @@ import (
 
 // tracing starts spans and reads and writes their context in events.
 type tracing struct {
+	// off says that tracer records nothing and never will.
 	tracer trace.Tracer
 	off    bool
 	// placeholder is OpenTelemetry's own global provider, if that was all
@@ -24,11 +25,16 @@ type tracing struct {
 	placeholder trace.TracerProvider
 
 	propagator propagation.TextMapPropagator
-	fields     []string // the headers that it reads and writes
-	w3c        bool     // among them W3C's
-	spansOnly  bool     // it carries nothing but a span
+	// fields are the headers that the propagator reads and writes.
+	fields []string
+	// w3c says that W3C's are among them.
+	w3c bool
+	// spansOnly says that the propagator carries nothing but a span.
+	spansOnly bool
 }
 
+// newTracing returns tracing by a provider and a propagator; nil means the global
+// ones.
 func newTracing(provider trace.TracerProvider, propagator propagation.TextMapPropagator) tracing {
 	t := tracing{propagator: propagator}
 	if provider == nil {
@@ -60,6 +66,7 @@ func isPlaceholder(p trace.TracerProvider) bool {
 	return t.Kind() == reflect.Pointer && t.Elem().PkgPath() == "go.opentelemetry.io/otel/internal/global"
 }
 
+// isNoop reports whether p never records anything.
 func isNoop(p trace.TracerProvider) bool {
 	_, ok := p.(noop.TracerProvider)
 	return ok
@@ -86,9 +93,11 @@ type TraceContext struct {
 	// stays with an event. They are empty where the event has one already.
 	Parent, State string
 
-	event *wire.Event // what the propagator may read
+	// event is what the propagator may read; it does not change it.
+	event *wire.Event
 }
 
+// traceContexts saves an allocation for each published event.
 var traceContexts = sync.Pool{New: func() any { return new(TraceContext) }}
 
 // Release gives up the TraceContext, which must not be used afterwards. A nil
@@ -148,6 +157,7 @@ func (t *tracing) contextOf(ctx context.Context, e *wire.Event) *TraceContext {
 	return c
 }
 
+// Names of the headers of W3C Trace Context.
 const (
 	headerTraceParent = "traceparent"
 	headerTraceState  = "tracestate"

@@ -12,7 +12,9 @@ import (
 // record behind it, and this is where it shows. It knows only what collections
 // see, so an age is accurate to the collection interval.
 type unstable struct {
-	mu    sync.Mutex
+	// mu guards since.
+	mu sync.Mutex
+	// since has an entry for each partition whose offset stands still.
 	since map[transport.Partition]standstill
 }
 

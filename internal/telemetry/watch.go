@@ -172,6 +172,7 @@ func (g *GroupSignals) observe(w *watched, o metric.Observer, s *engine.Snapshot
 	g.unstable.keep(fetched)
 }
 
+// oneIf returns 1 for true: metrics have no booleans.
 func oneIf(b bool) int64 {
 	if b {
 		return 1

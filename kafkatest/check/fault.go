@@ -13,18 +13,21 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Fault is something that goes wrong during a trial.
+// Fault is a kind of thing that goes wrong during a trial. Only this package makes
+// Faults; a value may be used in several plans.
 type Fault struct {
 	name string
-	// often is how many times it is done; 0: it lies in wait in the handler.
+	// often is how many times it is done. Zero means that it is injected into
+	// attempts, by name.
 	often int
-	do    func(*trial, *rand.Rand) error
+	// do does it to the cluster or its members. An error fails the test.
+	do func(*trial, *rand.Rand) error
 }
 
-// String is the fault's name.
+// String returns the fault's name.
 func (f Fault) String() string { return f.name }
 
-// Faults are all that there are.
+// Faults returns all faults that there are, which is Plan's default.
 func Faults() []Fault {
 	return []Fault{
 		Crash(), Restart(), Rebalance(), BrokerLoss(), DeadLettersRefused(),
@@ -33,8 +36,8 @@ func Faults() []Fault {
 	}
 }
 
-// Crash ends a member without warning, and starts another in its place. What it
-// was handling, and had handled since its last commit, may be handled again.
+// Crash ends a member without warning, and starts another in its place. Events that
+// it was handling, or had handled since its last commit, may be handled again.
 func Crash() Fault {
 	return Fault{"crash", 2, func(t *trial, rng *rand.Rand) error {
 		slot := rng.IntN(len(t.slots))
@@ -94,8 +97,8 @@ func DeadLettersRefused() Fault {
 }
 
 // Duplicate writes some events twice, as a producer does that is not idempotent.
-// Both copies are handled: a handler whose effects must not double tells them by
-// the event's id.
+// Both copies are handled: a handler whose effects must not double recognizes them
+// by the event's id.
 func Duplicate() Fault {
 	return Fault{"duplicate", 4, func(t *trial, rng *rand.Rand) error {
 		n := 1 + rng.IntN(3)
@@ -132,14 +135,15 @@ func NilError() Fault { return Fault{name: "nil error"} }
 // nothing of the event that is handled: the attempt has failed.
 func PublishError() Fault { return Fault{name: "publish error"} }
 
-// AsyncPublish lets some attempts publish an event without waiting, which fails.
-// The handler returns nil: it is the bus that has to tell every middleware of the
-// failure, or a transaction there commits what never happened.
+// AsyncPublish makes some attempts publish an event without waiting, which fails.
+// The handler returns nil: the bus has to report the failure to every middleware,
+// or a transaction there commits what never happened.
 func AsyncPublish() Fault { return Fault{name: "asynchronous publish"} }
 
-// Deployment lets the trial begin in the middle of a rolling deployment: all members
-// but the first are of an older version of the service, which has no handler for the
-// topic's type and one for another type on it. They are replaced one by one.
+// Deployment makes the trial begin in the middle of a rolling deployment: all
+// members but the first are of an older version of the service, which has no
+// handler for the topic's type and one for another type on it. They are replaced
+// one by one.
 func Deployment() Fault {
 	const times = 2
 	return Fault{"deployment", times, func(t *trial, _ *rand.Rand) error {
@@ -155,6 +159,7 @@ func Deployment() Fault {
 			if err := t.enter(slot, false); err != nil {
 				return err
 			}
+			// The others are replaced by the last one.
 			if t.deployments < times {
 				return nil // the others come with the last one
 			}
@@ -163,7 +168,7 @@ func Deployment() Fault {
 	}}
 }
 
-// spell is what one attempt suffers.
+// injection is what is injected into one attempt.
 type spell int8
 
 const (
@@ -179,8 +184,9 @@ const (
 	poisoned
 )
 
-// curse decides what an attempt suffers: by the event and the attempt's number
-// alone, so that chance does not depend on who comes first.
+// injected returns what is injected into an attempt. It depends on the event and
+// the attempt's number alone, so chance does not depend on which goroutine comes
+// first.
 func (t *trial) curse(key, n, attempt int) spell {
 	has := func(name string) bool {
 		return slices.ContainsFunc(t.faults, func(f Fault) bool { return f.name == name })
@@ -189,8 +195,12 @@ func (t *trial) curse(key, n, attempt int) spell {
 		return poisoned
 	}
 	if attempt > 2 {
-		return well // the budget must last
+		// Attempts beyond the second succeed, so that the retry budget is never
+		// used up by chance.
+		return well
 	}
+	// The ranges of chance do not overlap: a fault that is left out changes no
+	// other.
 	rng := rand.New(rand.NewPCG(t.seed, uint64(key)<<32|uint64(n)<<8|uint64(attempt))) //nolint:gosec // not for secrets
 	switch chance := rng.IntN(100); {
 	case has("timeout") && chance < 2:
@@ -213,18 +223,20 @@ func (t *trial) curse(key, n, attempt int) spell {
 	return well
 }
 
+// Errors of injected failures. Reports show their texts.
 var (
 	errInjected = errors.New("injected failure")
 	errAfter    = errors.New("injected failure, after the handler had run")
 	errPoison   = errors.New("injected poison")
 )
 
-// nilError is an error that must not be asked when it is a nil pointer.
+// nilError is an error whose methods fail on a nil pointer.
 type nilError struct{ text string }
 
+// Error implements error. On nil it panics.
 func (e *nilError) Error() string { return e.text }
 
-// publishErrors are what PublishError lets attempts return, in turn.
+// publishErrors are the errors that PublishError injects, in turn.
 var publishErrors = []error{
 	&eventbus.PublishBatchError{Errors: map[int]error{1: errInjected}},
 	fmt.Errorf("publishing what follows: %w", &eventbus.PublishBatchError{Errors: map[int]error{1: errInjected, 3: errInjected}}),
@@ -232,7 +244,8 @@ var publishErrors = []error{
 	&eventbus.BatchError{Errors: map[int]error{7: errInjected}},
 }
 
-// suffer runs an attempt under its spell. n is the event's number.
+// run runs an attempt with what is injected into it. n is the event's number,
+// handle the handler.
 func (s spell) suffer(ctx context.Context, n int, handle func(context.Context) error) error {
 	switch s {
 	case hangs:
@@ -241,10 +254,12 @@ func (s spell) suffer(ctx context.Context, n int, handle func(context.Context) e
 	case failsBefore:
 		return errInjected
 	case failsAfter:
+		// The handler's own error counts as well.
 		return errors.Join(handle(ctx), errAfter)
 	case panics:
 		panic(errInjected)
 	case exits:
+		// Deferred functions run; nothing after this line does.
 		runtime.Goexit()
 	case returnsNil:
 		return (*nilError)(nil)
@@ -273,24 +288,26 @@ func publishAndHandle(ctx context.Context, handle func(context.Context) error) e
 	return errNotJoined
 }
 
-// errNotJoined is what an attempt ends with whose publish failed without a word to
-// the middleware around its handler.
+// errNotJoined is the error of an attempt whose publish failed without the
+// middleware around its handler being told.
 var errNotJoined = errors.New("the handler published an event, the cluster refused it, and the middleware was told of success")
 
-// pause lets time pass.
+// pause lets time pass on the bubble's clock.
 func pause(d time.Duration) { <-time.After(d) }
 
+// between returns a duration from least to most, both included.
 func between(rng *rand.Rand, least, most time.Duration) time.Duration {
 	return least + time.Duration(rng.Int64N(int64(most-least)+1))
 }
 
-// deed is a fault at its time.
+// occurrence is a fault at its time, counted from the beginning of the trial.
 type deed struct {
 	at    time.Duration
 	fault Fault
 }
 
-// schedule spreads the faults over the time in which events are published.
+// schedule spreads the faults over the time in which events are published, in order
+// of time. The first tenth is free of them, so that members have joined.
 func schedule(rng *rand.Rand, faults []Fault, length time.Duration) (deeds []deed) {
 	for _, f := range faults {
 		for range f.often {
@@ -301,9 +318,11 @@ func schedule(rng *rand.Rand, faults []Fault, length time.Duration) (deeds []dee
 	return deeds
 }
 
+// String returns the occurrence as reports list it.
 func (d deed) String() string { return fmt.Sprintf("%7.2fs %s", d.at.Seconds(), d.fault) }
 
-// line is what ties one member to the cluster, and can be cut.
+// line connects one member to the cluster, and remembers the consumer to expel it
+// by.
 type line struct {
 	transport.Transport
 	consumer transport.Consumer

@@ -8,56 +8,70 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// place is where an event is.
+// place is where a record is in the topic of the trial.
 type place struct {
 	partition int32
 	offset    int64
 }
 
-// attempt is one time that an event was given to the handler.
+// attempt is one call of the handler with an event.
 type attempt struct {
-	member     int
-	begun      time.Time
-	ended      time.Time // zero: never
-	err        error
-	afterCrash bool // it ended when its member was dead already
+	// member is the id of the member that made it.
+	member int
+	begun  time.Time
+	// ended is zero for an attempt that never ended.
+	ended time.Time
+	err   error
+	// afterCrash says that it ended when its member was dead already.
+	afterCrash bool
 }
 
-// story is what became of the record at one place.
+// recordHistory is what became of the record at one place. The history's mu guards
+// it.
 type story struct {
 	place
-	key, n   int
+	// key and n identify the event; copies share them.
+	key, n int
+	// attempts are in the order in which they began.
 	attempts []*attempt
-	letters  int // dead letters of it
+	// letters counts the dead letters of the record.
+	letters int
 }
 
 // history is all that happened in a trial. It is safe for concurrent use.
 type history struct {
-	mu      sync.Mutex
-	begun   time.Time
-	events  []string // what was done to the cluster, and when
+	// mu guards the fields below. begun does not change.
+	mu    sync.Mutex
+	begun time.Time
+	// events are lines about what was done to the cluster, and when.
+	events []string
+	// records has every record that was given to a handler.
 	stories map[place]*story
-	crashes map[int]time.Time // by member
+	// crashes has the time of each crash, by member.
+	crashes map[int]time.Time
 }
 
+// newHistory returns an empty history that begins now.
 func newHistory() *history {
 	return &history{begun: time.Now(), stories: make(map[place]*story), crashes: make(map[int]time.Time)}
 }
 
+// note adds a line with the time since the beginning.
 func (h *history) note(format string, args ...any) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.events = append(h.events, fmt.Sprintf("%8.3fs  "+format, append([]any{time.Since(h.begun).Seconds()}, args...)...))
 }
 
+// crashed notes that a member crashes now.
 func (h *history) crashed(member int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.crashes[member] = time.Now()
 }
 
-// begin notes that a member gives a record to the handler, and tells how often
-// that was so before.
+// begin notes that a member gives a record to the handler, and returns the attempt
+// and its number, from 1.
 func (h *history) begin(member int, r *transport.Record, key, n int) (*attempt, int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -72,6 +86,7 @@ func (h *history) begin(member int, r *transport.Record, key, n int) (*attempt, 
 	return a, len(s.attempts)
 }
 
+// end notes how an attempt ended.
 func (h *history) end(a *attempt, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -79,10 +94,12 @@ func (h *history) end(a *attempt, err error) {
 	_, a.afterCrash = h.crashes[a.member]
 }
 
-// finished is when a record came to its end: it was handled, or, if it became a
-// dead letter, when the attempt before that ended. Zero if it did not.
+// finished returns when a record came to its end: when it was handled, or, if it
+// became a dead letter, when the attempt before that ended. It is zero if the
+// record did not.
 func (s *story) finished() (at time.Time) {
 	for _, a := range s.attempts {
+		// What a dead member finished is not finished for the group.
 		if a.ended.IsZero() || a.afterCrash {
 			continue
 		}
@@ -97,9 +114,9 @@ func (s *story) finished() (at time.Time) {
 	return at
 }
 
-// handled is how often the record was handled, and how often of that a crash
-// may have made it so: of a member that crashed, while or soon after it handled
-// the record, before it can have committed that.
+// handled returns how often the record was handled, and how many of these a crash
+// excuses: by a member that crashed while it handled the record or so soon after
+// that it can't have committed.
 func (s *story) handled(crashes map[int]time.Time) (times, excused int) {
 	for _, a := range s.attempts {
 		if a.ended.IsZero() || a.err != nil {
@@ -113,6 +130,6 @@ func (s *story) handled(crashes map[int]time.Time) (times, excused int) {
 	return times, excused
 }
 
-// uncommitted is how long what was handled may wait for its commit: the interval
-// of commits, and a broker that is lost in between.
+// uncommitted bounds how long a handled record may wait for its commit: the
+// interval of commits, and a broker that is lost in between.
 const uncommitted = 10 * time.Second

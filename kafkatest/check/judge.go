@@ -11,7 +11,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// buried counts the dead letters by the place of their record.
+// deadLetters returns the number of dead letters by the place of their record.
 func (t *trial) buried() map[place]int {
 	letters := make(map[place]int)
 	number := func(r *transport.Record, header string) int64 {
@@ -25,10 +25,12 @@ func (t *trial) buried() map[place]int {
 	return letters
 }
 
-// judge holds what happened against the promises.
+// judge compares what happened with the promises. idle says that every record came
+// to its end.
 func (t *trial) judge(deeds []deed, idle bool) *Report {
 	h := t.history
 	letters := t.buried()
+	// Read before the lock: the cluster's own locks come first.
 	committed := t.cluster.Committed(t.group)
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -40,6 +42,7 @@ func (t *trial) judge(deeds []deed, idle bool) *Report {
 	for _, record := range t.cluster.Records(t.topic) {
 		r.Published++
 		at := place{record.Partition, record.Offset}
+		// A record that no handler was given is judged too: it may be lost.
 		s := h.stories[at]
 		if s == nil {
 			key, n, _ := t.number(&record)
@@ -62,7 +65,8 @@ func (t *trial) judge(deeds []deed, idle bool) *Report {
 	return r
 }
 
-// judgeStory looks at one record by itself.
+// judgeRecord judges one record by itself. passed says that the group has committed
+// past it.
 func (t *trial) judgeStory(r *Report, s *story, passed, idle bool) {
 	times, excused := s.handled(t.history.crashes)
 	if slices.ContainsFunc(s.attempts, func(a *attempt) bool { return errors.Is(a.err, errNotJoined) }) {
@@ -85,6 +89,8 @@ func (t *trial) judgeStory(r *Report, s *story, passed, idle bool) {
 		r.find(Lost, s, "it was neither handled nor dead-lettered")
 	}
 	if times > 1 && times-1 > excused {
+		// A crash excuses one more time than it did harm: what was handled before
+		// it.
 		r.find(Duplicated, s, "it was handled "+strconv.Itoa(times)+" times, and no crash excuses that")
 	}
 	if times > 0 && s.letters > 0 && excused == 0 {
@@ -92,10 +98,11 @@ func (t *trial) judgeStory(r *Report, s *story, passed, idle bool) {
 	}
 }
 
-// judgeOrder looks at the records of one key, which are in the order of the log.
+// judgeOrder judges the records of one key, which are in the order of the log.
 func (r *Report) judgeOrder(stories []*story, crashes map[int]time.Time) {
 	for i, s := range stories[1:] {
 		before := stories[i]
+		// Kafka promises order within a partition alone.
 		if len(s.attempts) == 0 || len(before.attempts) == 0 || s.partition != before.partition {
 			continue
 		}
@@ -112,7 +119,7 @@ func (r *Report) judgeOrder(stories []*story, crashes map[int]time.Time) {
 }
 
 // overlapped reports whether a crash lets an event begin before the one ahead of it
-// has ended: that had come to its end before, and is repeated later.
+// has ended: that one had come to its end before, and is repeated later.
 func overlapped(before *story, begun time.Time, crashes map[int]time.Time) bool {
 	for _, a := range before.attempts {
 		if _, dead := crashes[a.member]; dead && (a.err == nil || before.letters > 0) && !a.ended.IsZero() && !a.ended.After(begun) {
@@ -122,12 +129,14 @@ func overlapped(before *story, begun time.Time, crashes map[int]time.Time) bool 
 	return false
 }
 
-// judgeEffects looks at what the events of one key brought about.
+// judgeEffects judges what the events of one key brought about.
 func (r *Report) judgeEffects(key int, stories []*story, effects []int) {
 	seen := make(map[int]int)
 	last := -1
 	for _, n := range effects {
 		seen[n]++
+		// Only the first effect of an event is judged: later ones are duplicates
+		// already.
 		if seen[n] == 1 && n < last {
 			r.Findings = append(r.Findings, Finding{Kind: OutOfOrder, Key: key, N: n, Why: "it took effect after a later event of its key", stories: stories})
 		}

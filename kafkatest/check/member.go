@@ -6,18 +6,23 @@ import (
 	"time"
 )
 
+// silent is the logger of members. Their warnings are what trials are about.
 var silent = slog.New(slog.DiscardHandler)
 
-// member is one member of the group.
+// member is one member of the group. A replacement is a new member.
 type member struct {
-	id   int
-	old  bool // of the version that Deployment replaces
+	// id counts from 1 and is never used again.
+	id int
+	// old says that it is of the version that Deployment replaces.
+	old  bool
 	line *line
+	// stop ends the member in an orderly way within its context; ends cancels its
+	// context.
 	stop func(context.Context) error
 	ends context.CancelFunc
 }
 
-// enter starts a member, of the old version of the service or the new.
+// enter starts a member in a slot, of the old version of the service or the new.
 func (t *trial) enter(slot int, old bool) error {
 	t.members++
 	m := &member{id: t.members, old: old, line: &line{Transport: t.cluster}}
@@ -32,7 +37,8 @@ func (t *trial) enter(slot int, old bool) error {
 	return nil
 }
 
-// leave ends the member in an orderly way.
+// leave stops the member in an orderly way. The error says that it was not done in
+// a minute.
 func (m *member) leave() error {
 	defer m.ends()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -40,15 +46,17 @@ func (m *member) leave() error {
 	return m.stop(ctx)
 }
 
-// crash ends the member as a killed process: the group throws it out, so that
-// nothing of it is committed any more, and it is given no time.
+// crash ends the member as a killed process ends: the group expels it, so that
+// nothing of it is committed any more, and it gets no time to stop.
 func (m *member) crash(t *trial) {
 	t.history.crashed(m.id)
 	if m.line.consumer != nil {
-		_ = t.cluster.Expel(t.group, m.line.consumer.Status().MemberID) // it may not have joined yet
+		// It may not have joined yet.
+		_ = t.cluster.Expel(t.group, m.line.consumer.Status().MemberID)
 	}
 	m.ends()
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	_ = m.stop(ctx) // it says that it was not given the time
+	// The error says that it was not given the time.
+	_ = m.stop(ctx)
 }

@@ -10,30 +10,34 @@ import (
 	"github.com/eventbus-go/eventbus"
 )
 
-// Plan says what is tried. Topic, Event and Handler are needed.
+// Plan says what is tried. Topic, Event and Handler are required.
 type Plan[T any] struct {
+	// Topic is what events are published on. It needs a key.
 	Topic *eventbus.Topic[T]
-	// Event makes event n, from 0, of a key, from 0. Topic has to give all
-	// events of one key the same key, and others another.
-	Event   func(key, n int) T
+	// Event returns event n, from 0, of a key, from 0. Topic has to give all events
+	// of one key the same key, and others another.
+	Event func(key, n int) T
+	// Handler is what is tried. It runs in a bubble, on several goroutines.
 	Handler func(context.Context, T) error
-	// Effects, if not nil, tells which events of a key have taken effect, in
-	// order, once for each time that they did. It is asked when all has ended.
+	// Effects, if not nil, returns which events of a key have taken effect, in
+	// order, once for each time that they did. It is called when all has ended.
 	Effects func(key int) []int
 
-	// Keys and PerKey are how many events are published. Defaults 8 and 25.
+	// Keys is the number of keys, PerKey that of events of each. Defaults 8 and 25.
 	Keys, PerKey int
 	// Members is how many members the group has. Default 3.
 	Members int
-	// Faults are what is done meanwhile. Nil: all that there are.
+	// Faults are injected meanwhile. Nil means all of Faults; an empty slice means
+	// none.
 	Faults []Fault
-	// Options are those of the subscription, after the check's own: a timeout
-	// of 2 s per attempt, 6 attempts, and no circuit breaker.
+	// Options are those of the subscription, after the check's own: a timeout of 2
+	// s per attempt, 6 attempts, and no circuit breaker. Later ones win.
 	Options []eventbus.SubscribeOption
-	// Seed is where all chance comes from. Default 1.
+	// Seed decides all that is left to chance. Default 1.
 	Seed uint64
 }
 
+// validate returns everything that is wrong with a plan.
 func (p *Plan[T]) validate() error {
 	var wrong []error
 	add := func(bad bool, text string) {
@@ -45,6 +49,7 @@ func (p *Plan[T]) validate() error {
 	add(p.Event == nil, "Event is missing: make event n of a key")
 	add(p.Handler == nil, "Handler is missing")
 	add(p.Keys < 0 || p.PerKey < 0 || p.Members < 0, "Keys, PerKey and Members can't be negative")
+	// Events are made only if there is a function to make them.
 	if len(wrong) == 0 && p.Topic != nil {
 		keys := make(map[string]int)
 		for key := range p.Keys {

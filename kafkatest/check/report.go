@@ -8,32 +8,44 @@ import (
 // Kind is a way in which a promise was broken.
 type Kind string
 
-// The kinds.
+// The ways in which promises break.
 const (
-	Lost       Kind = "lost"
+	// Lost: neither handled nor dead-lettered, and the group is past it.
+	Lost Kind = "lost"
+	// Duplicated: handled or in effect more often than crashes excuse.
 	Duplicated Kind = "duplicated"
+	// OutOfOrder: handled or in effect before an earlier event of its key was
+	// finished.
 	OutOfOrder Kind = "out of order"
-	Stuck      Kind = "stuck"
-	Buried     Kind = "dead-lettered"
+	// Stuck: still waiting although everything works again.
+	Stuck Kind = "stuck"
+	// DeadLettered: given up although a retry would have succeeded.
+	Buried Kind = "dead-lettered"
 )
 
-// Finding is one broken promise.
+// Finding is one broken promise about one event.
 type Finding struct {
-	Kind   Kind
-	Key, N int // event N of the key
-	Why    string
+	Kind Kind
+	// N is the number of the event within the key.
+	Key, N int
+	// Why says what happened and why that breaks the promise.
+	Why string
 
-	stories []*story // of its key, around it
+	// records are the record and those of its key around it.
+	stories []*story
 }
 
-// Report is what came of a trial.
+// Report is the outcome of a trial.
 type Report struct {
-	Seed     uint64
-	Schedule []string // what was done, and when
+	// Seed repeats the trial.
+	Seed uint64
+	// Schedule has a line for each fault that was done, with its time.
+	Schedule []string
 	// Published counts the records, with copies; each is Handled or
 	// DeadLettered. Repeated is how often handled ones were handled again.
 	Published, Handled, DeadLettered, Repeated int
-	Findings                                   []Finding
+	// Findings are by key and event.
+	Findings []Finding
 
 	history *history
 }
@@ -41,7 +53,7 @@ type Report struct {
 // Clean reports whether no promise was broken.
 func (r *Report) Clean() bool { return len(r.Findings) == 0 }
 
-// Count is how many findings are of a kind.
+// Count returns how many findings are of a kind.
 func (r *Report) Count(k Kind) (n int) {
 	for _, f := range r.Findings {
 		if f.Kind == k {
@@ -51,15 +63,17 @@ func (r *Report) Count(k Kind) (n int) {
 	return n
 }
 
+// find adds a finding about a record; around are records of its key that explain
+// it.
 func (r *Report) find(k Kind, s *story, why string, around ...*story) {
 	r.Findings = append(r.Findings, Finding{Kind: k, Key: s.key, N: s.n, Why: why, stories: append(around, s)})
 }
 
-// shown is how many findings are printed with their history.
+// shown bounds the findings that are printed with their history.
 const shown = 5
 
-// String tells all of it: the figures, what was found with its history, and what
-// was done.
+// String returns all of it: the figures, the findings with their histories, and
+// what was done.
 func (r *Report) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "check, seed %d: %d records, %d handled, %d dead-lettered, %d repeated", r.Seed, r.Published, r.Handled, r.DeadLettered, r.Repeated)
@@ -89,7 +103,7 @@ func (r *Report) String() string {
 	return b.String()
 }
 
-// tell prints a record's story.
+// print writes what happened to a record. h.mu is not held: the trial is over.
 func (h *history) tell(b *strings.Builder, s *story) {
 	fmt.Fprintf(b, "\n  event %d at partition %d, offset %d", s.n, s.partition, s.offset)
 	for _, a := range s.attempts {

@@ -25,7 +25,7 @@ type handling func(ctx context.Context, r *transport.Record) error
 // ended.
 type engine func(ctx context.Context, tr transport.Transport, handle handling, old bool) (stop func(context.Context) error, err error)
 
-// trial is one try of a plan.
+// trial is one run of a plan, without the plan's type.
 type trial struct {
 	t       *testing.T
 	seed    uint64
@@ -34,27 +34,33 @@ type trial struct {
 	perKey  int
 	cluster *memory.Cluster
 	group   string
-	topic   string // full names
+	// topic and letters are full names.
+	topic   string
 	letters string
 
+	// These four come from the plan, or from a test of the check itself.
 	engine  engine
 	publish func(ctx context.Context, key, n int) error
 	number  func(*transport.Record) (key, n int, ok bool)
 	effects func(key int) []int
 
+	// history and slots are what happens. A slot has one member at a time.
 	history *history
 	slots   []*member
-	members int // ever
+	// members counts all that there ever were.
+	members int
 	// deployments counts how often Deployment has replaced members.
 	deployments int
-	chance      *rand.Rand
-	chances     sync.Mutex
+	// chance decides how long handlers work; chances guards it.
+	chance  *rand.Rand
+	chances sync.Mutex
 }
 
-// environment of all trials.
+// environment is that of all trials.
 const environment = "check"
 
-// newTrial erases the plan's type.
+// newTrial returns the trial of a plan. It erases the plan's type: what needs it
+// becomes a function.
 func newTrial[T any](t *testing.T, plan *Plan[T]) *trial {
 	x := &trial{
 		t: t, seed: plan.Seed, faults: plan.Faults, keys: plan.Keys, perKey: plan.PerKey,
@@ -66,7 +72,8 @@ func newTrial[T any](t *testing.T, plan *Plan[T]) *trial {
 		Service: "check", Environment: environment, Source: "urn:check", AutoProvision: eventbus.ProvisionAlways, Logger: silent,
 	}
 	earlier, side := siblingsOf(plan.Topic)
-	x.cluster.FailProduces(side.In(environment), -1, fmt.Errorf("%w: injected", transport.ErrRejected)) // no breaker counts it
+	// The error is one that no circuit breaker counts.
+	x.cluster.FailProduces(side.In(environment), -1, fmt.Errorf("%w: injected", transport.ErrRejected))
 	// The event's number is the id's: it survives copies and dead letters.
 	x.number = numberOf
 	x.engine = func(ctx context.Context, tr transport.Transport, handle handling, old bool) (func(context.Context) error, error) {
@@ -105,7 +112,7 @@ func newTrial[T any](t *testing.T, plan *Plan[T]) *trial {
 	return x
 }
 
-// around puts the trial's handling around the handler: innermost, so that what it
+// around puts the trial's handling around the handler, innermost, so that what it
 // injects looks like the handler's own.
 func around(handle handling, publish func(context.Context)) eventbus.Middleware {
 	return func(next eventbus.Handler) eventbus.Handler {
@@ -118,7 +125,7 @@ func around(handle handling, publish func(context.Context)) eventbus.Middleware 
 	}
 }
 
-// inner is the context's key of what is to be run.
+// inner is the context key of the handler that is to be run.
 type inner struct{}
 
 // refused is the context's key of the function that publishes, without waiting, an
@@ -140,14 +147,16 @@ func siblingsOf(topic eventbus.AnyTopic) (earlier, side *eventbus.Topic[sibling]
 	return earlier, eventbus.NewTopic(eventbus.TopicConfig[sibling]{Domain: "check", Name: "refused", Type: "check.Sibling"})
 }
 
-// numberOf reads which event a record is.
+// numberOf returns which event a record is, from its id, and reports whether it is
+// one of the trial's.
 func numberOf(r *transport.Record) (key, n int, ok bool) {
 	id, _ := r.Header("ce_id")
 	_, err := fmt.Sscanf(string(id), "%d-%d", &key, &n)
 	return key, n, err == nil
 }
 
-// watched is the handling of one member: noted, and under the faults' spells.
+// watched returns the handling of one member: noted in the history, with faults
+// injected.
 func (t *trial) watched(member int) handling {
 	return func(ctx context.Context, r *transport.Record) (err error) {
 		key, n, ok := t.number(r)
@@ -158,10 +167,12 @@ func (t *trial) watched(member int) handling {
 		ended := false
 		defer func() {
 			if !ended {
-				err = errInjected // it panics on
+				// It panics or ends its goroutine.
+				err = errInjected
 			}
 			t.history.end(a, err)
 		}()
+		// Handlers that take no time would never run side by side.
 		t.chances.Lock()
 		work := between(t.chance, 0, 10*time.Millisecond)
 		t.chances.Unlock()
@@ -176,15 +187,18 @@ func (t *trial) watched(member int) handling {
 	}
 }
 
-// Bounds of a trial, in fake time.
+// Bounds of a trial, in the bubble's time.
 const (
-	spacing  = 40 * time.Millisecond // between two events, at most
-	patience = 2 * time.Minute       // for what is left when all faults are over
+	// spacing is the longest time between two events.
+	spacing = 40 * time.Millisecond
+	// patience is for what is left when all faults are over.
+	patience = 2 * time.Minute
 )
 
 // run runs the trial to its end, and judges.
 func (t *trial) run() *Report {
 	ctx := t.t.Context()
+	// The old members of a deployment have to be there from the beginning.
 	deploys := slices.ContainsFunc(t.faults, func(f Fault) bool { return f.name == Deployment().name })
 	for slot := range t.slots {
 		if err := t.enter(slot, deploys && slot > 0); err != nil {
@@ -197,6 +211,8 @@ func (t *trial) run() *Report {
 	all.Go(func() { t.publishAll(ctx) })
 	all.Go(func() { t.doAll(deeds) })
 	all.Wait()
+	// Members stop only after everything was settled, so that a stop hides nothing
+	// that is stuck.
 	idle := t.settle()
 	for _, m := range t.slots {
 		if err := m.leave(); err != nil {
@@ -206,8 +222,9 @@ func (t *trial) run() *Report {
 	return t.judge(deeds, idle)
 }
 
-// publishAll publishes the keys' events in turn. One whose outcome is unknown may
-// be there; one that failed is published again, or later ones would come before it.
+// publishAll publishes the events of all keys in turn. An event that failed is
+// published again at once, or later ones of its key would come before it; one whose
+// outcome is unknown may then be there twice.
 func (t *trial) publishAll(ctx context.Context) {
 	rng := rand.New(rand.NewPCG(t.seed, 3)) //nolint:gosec // not for secrets
 	for n := range t.perKey {
@@ -220,6 +237,7 @@ func (t *trial) publishAll(ctx context.Context) {
 	}
 }
 
+// doAll injects the faults at their times.
 func (t *trial) doAll(deeds []deed) {
 	rng := rand.New(rand.NewPCG(t.seed, 4)) //nolint:gosec // not for secrets
 	begun := time.Now()
