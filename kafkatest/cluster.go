@@ -148,7 +148,7 @@ type written chan error
 func (w written) Done(_ transport.Position, err error) { w <- err }
 
 // signal wakes those that wait for a change.
-func (c *Cluster) stir() {
+func (c *Cluster) signal() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	close(c.changed)

@@ -70,11 +70,11 @@ func lettersOf[T any](full string, topic *eventbus.Topic[T]) bool {
 
 // readLetter reads a dead letter; ours is false if it is of another type.
 func readLetter[T any](topic *eventbus.Topic[T], r *transport.Record) (l DeadLetter[T], ours bool) {
-	told, _ := letter.Read(r) // what can't be read stays zero
+	parsed, _ := letter.Read(r) // what can't be read stays zero
 	// An unreadable letter is shown as well: the test wants to see it.
 	l = DeadLetter[T]{
-		Reason: told.Reason, Error: told.Error, Attempts: told.Attempts, Group: told.Group,
-		Origin: transport.Position{Partition: told.Source, Offset: told.SourceOffset},
+		Reason: parsed.Reason, Error: parsed.Error, Attempts: parsed.Attempts, Group: parsed.Group,
+		Origin: transport.Position{Partition: parsed.Source, Offset: parsed.SourceOffset},
 		Record: *r,
 	}
 	e := new(eventbus.Envelope)

@@ -15,10 +15,10 @@ type handling struct {
 }
 
 // record is the middleware that notes which events were handled, and misuses by
-// handlers. It is the outermost, so it sees the result that counts.
+// handlers. The bus uses it first, so it is the outermost.
 func (c *Cluster) record(next eventbus.Handler) eventbus.Handler {
 	return func(ctx context.Context, d *eventbus.Delivery) error {
-		err := c.spared(d)
+		err := c.injected(d)
 		// A fault takes the handler's place.
 		if err == nil {
 			err = c.lending(ctx, d, next)
@@ -29,7 +29,7 @@ func (c *Cluster) record(next eventbus.Handler) eventbus.Handler {
 		if err == nil || marked && len(d.Events) > 1 {
 			c.note(d, failed)
 		}
-		c.stir()
+		c.signal()
 		return err
 	}
 }
@@ -52,7 +52,7 @@ func (c *Cluster) lending(ctx context.Context, d *eventbus.Delivery, next eventb
 
 // injected returns the error of FailHandlers for an attempt, nil if no fault
 // concerns it.
-func (c *Cluster) spared(d *eventbus.Delivery) error {
+func (c *Cluster) injected(d *eventbus.Delivery) error {
 	faults := c.inForce(&c.handlerFaults)
 	for _, e := range d.Events {
 		if err := faults.meets(sourceOf(e), e); err != nil {
@@ -76,7 +76,7 @@ func sourceOf(e *eventbus.Envelope) string {
 func (c *Cluster) note(d *eventbus.Delivery, failed *eventbus.BatchError) {
 	var done []handling
 	for i, e := range d.Events {
-		// The zero BatchError marks none: Of is nil then.
+		// A nil BatchError marks none.
 		if failed.Of(i) == nil {
 			done = append(done, handling{d.Group, e.Clone()})
 		}

@@ -20,8 +20,8 @@ type link struct {
 	cluster *Cluster
 }
 
-// links holds what all links of a cluster noted. It has a lock of its own, since
-// the driver's goroutines use it while the cluster's lock is held.
+// links holds what all links of a cluster noted. It has a lock of its own, apart from
+// the cluster's.
 type links struct {
 	mu sync.Mutex
 	// live has consumers and producers that are not closed, by *linkedConsumer or

@@ -41,9 +41,9 @@ func Redeliver[T any](t testing.TB, c *Cluster, topic *eventbus.Topic[T]) {
 	for _, dead := range DeadLettered(t, c, topic) {
 		r := &dead.Record
 		at := transport.Position{Partition: transport.Partition{Topic: r.Topic, Partition: r.Partition}, Offset: r.Offset}
-		told, err := letter.Read(r)
+		parsed, err := letter.Read(r)
 		if err == nil && c.comesBack(at) {
-			again = append(again, told.Again())
+			again = append(again, parsed.Again())
 		}
 	}
 	if len(again) == 0 {

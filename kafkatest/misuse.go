@@ -29,7 +29,7 @@ func (c *Cluster) misused(format string, args ...any) {
 		c.misuses.texts = append(c.misuses.texts, text)
 	}
 	c.mu.Unlock()
-	c.stir()
+	c.signal()
 }
 
 // reportMisuses fails the test with the misuses that no test was told of yet, and

@@ -84,7 +84,7 @@ func TestSameSeed(t *testing.T) {
 	}
 }
 
-// TestCarelessHandler: effects that double are found, with the story of why.
+// TestCarelessHandler: effects that double are found, with the history of why.
 func TestCarelessHandler(t *testing.T) {
 	b := newBook(false)
 	r := Try(t, Plan[entry]{Topic: entries, Event: entryOf, Handler: b.book, Effects: b.effects})
@@ -117,7 +117,7 @@ func TestFailingHandler(t *testing.T) {
 		return nil
 	}
 	r := Try(t, Plan[entry]{Topic: entries, Event: entryOf, Handler: handler, Faults: []Fault{}})
-	if r.Count(Buried) != 1 || len(r.Findings) != 1 || !strings.Contains(r.String(), "account 2 is closed") {
+	if r.Count(DeadLettered) != 1 || len(r.Findings) != 1 || !strings.Contains(r.String(), "account 2 is closed") {
 		t.Errorf("%v", r)
 	}
 }

@@ -159,7 +159,7 @@ func Deployment() Fault {
 			if err := t.enter(slot, false); err != nil {
 				return err
 			}
-			// The others are replaced by the last one.
+
 			if t.deployments < times {
 				return nil // the others come with the last one
 			}
@@ -169,10 +169,10 @@ func Deployment() Fault {
 }
 
 // injection is what is injected into one attempt.
-type spell int8
+type injection int8
 
 const (
-	well spell = iota
+	noFault injection = iota
 	hangs
 	failsBefore
 	failsAfter
@@ -187,7 +187,7 @@ const (
 // injected returns what is injected into an attempt. It depends on the event and
 // the attempt's number alone, so chance does not depend on which goroutine comes
 // first.
-func (t *trial) curse(key, n, attempt int) spell {
+func (t *trial) injected(key, n, attempt int) injection {
 	has := func(name string) bool {
 		return slices.ContainsFunc(t.faults, func(f Fault) bool { return f.name == name })
 	}
@@ -197,7 +197,7 @@ func (t *trial) curse(key, n, attempt int) spell {
 	if attempt > 2 {
 		// Attempts beyond the second succeed, so that the retry budget is never
 		// used up by chance.
-		return well
+		return noFault
 	}
 	// The ranges of chance do not overlap: a fault that is left out changes no
 	// other.
@@ -220,7 +220,7 @@ func (t *trial) curse(key, n, attempt int) spell {
 	case has("asynchronous publish") && chance >= 70 && chance < 74:
 		return publishes
 	}
-	return well
+	return noFault
 }
 
 // Errors of injected failures. Reports show their texts.
@@ -246,7 +246,7 @@ var publishErrors = []error{
 
 // run runs an attempt with what is injected into it. n is the event's number,
 // handle the handler.
-func (s spell) suffer(ctx context.Context, n int, handle func(context.Context) error) error {
+func (s injection) run(ctx context.Context, n int, handle func(context.Context) error) error {
 	switch s {
 	case hangs:
 		<-ctx.Done()
@@ -301,25 +301,25 @@ func between(rng *rand.Rand, least, most time.Duration) time.Duration {
 }
 
 // occurrence is a fault at its time, counted from the beginning of the trial.
-type deed struct {
+type occurrence struct {
 	at    time.Duration
 	fault Fault
 }
 
 // schedule spreads the faults over the time in which events are published, in order
-// of time. The first tenth is free of them, so that members have joined.
-func schedule(rng *rand.Rand, faults []Fault, length time.Duration) (deeds []deed) {
+// of time. The first tenth of it is free of them.
+func schedule(rng *rand.Rand, faults []Fault, length time.Duration) (occurrences []occurrence) {
 	for _, f := range faults {
 		for range f.often {
-			deeds = append(deeds, deed{between(rng, length/10, length), f})
+			occurrences = append(occurrences, occurrence{between(rng, length/10, length), f})
 		}
 	}
-	slices.SortStableFunc(deeds, func(x, y deed) int { return int(min(max(x.at-y.at, -1), 1)) })
-	return deeds
+	slices.SortStableFunc(occurrences, func(x, y occurrence) int { return int(min(max(x.at-y.at, -1), 1)) })
+	return occurrences
 }
 
 // String returns the occurrence as reports list it.
-func (d deed) String() string { return fmt.Sprintf("%7.2fs %s", d.at.Seconds(), d.fault) }
+func (d occurrence) String() string { return fmt.Sprintf("%7.2fs %s", d.at.Seconds(), d.fault) }
 
 // line connects one member to the cluster, and remembers the consumer to expel it
 // by.

@@ -28,7 +28,7 @@ type attempt struct {
 
 // recordHistory is what became of the record at one place. The history's mu guards
 // it.
-type story struct {
+type recordHistory struct {
 	place
 	// key and n identify the event; copies share them.
 	key, n int
@@ -46,14 +46,14 @@ type history struct {
 	// events are lines about what was done to the cluster, and when.
 	events []string
 	// records has every record that was given to a handler.
-	stories map[place]*story
+	records map[place]*recordHistory
 	// crashes has the time of each crash, by member.
 	crashes map[int]time.Time
 }
 
 // newHistory returns an empty history that begins now.
 func newHistory() *history {
-	return &history{begun: time.Now(), stories: make(map[place]*story), crashes: make(map[int]time.Time)}
+	return &history{begun: time.Now(), records: make(map[place]*recordHistory), crashes: make(map[int]time.Time)}
 }
 
 // note adds a line with the time since the beginning.
@@ -76,10 +76,10 @@ func (h *history) begin(member int, r *transport.Record, key, n int) (*attempt, 
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	at := place{r.Partition, r.Offset}
-	s := h.stories[at]
+	s := h.records[at]
 	if s == nil {
-		s = &story{place: at, key: key, n: n}
-		h.stories[at] = s
+		s = &recordHistory{place: at, key: key, n: n}
+		h.records[at] = s
 	}
 	a := &attempt{member: member, begun: time.Now()}
 	s.attempts = append(s.attempts, a)
@@ -97,7 +97,7 @@ func (h *history) end(a *attempt, err error) {
 // finished returns when a record came to its end: when it was handled, or, if it
 // became a dead letter, when the attempt before that ended. It is zero if the
 // record did not.
-func (s *story) finished() (at time.Time) {
+func (s *recordHistory) finished() (at time.Time) {
 	for _, a := range s.attempts {
 		// What a dead member finished is not finished for the group.
 		if a.ended.IsZero() || a.afterCrash {
@@ -117,7 +117,7 @@ func (s *story) finished() (at time.Time) {
 // handled returns how often the record was handled, and how many of these a crash
 // excuses: by a member that crashed while it handled the record or so soon after
 // that it can't have committed.
-func (s *story) handled(crashes map[int]time.Time) (times, excused int) {
+func (s *recordHistory) handled(crashes map[int]time.Time) (times, excused int) {
 	for _, a := range s.attempts {
 		if a.ended.IsZero() || a.err != nil {
 			continue

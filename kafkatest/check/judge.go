@@ -12,7 +12,7 @@ import (
 )
 
 // deadLetters returns the number of dead letters by the place of their record.
-func (t *trial) buried() map[place]int {
+func (t *trial) deadLetters() map[place]int {
 	letters := make(map[place]int)
 	number := func(r *transport.Record, header string) int64 {
 		value, _ := r.Header(header)
@@ -27,38 +27,38 @@ func (t *trial) buried() map[place]int {
 
 // judge compares what happened with the promises. idle says that every record came
 // to its end.
-func (t *trial) judge(deeds []deed, idle bool) *Report {
+func (t *trial) judge(occurrences []occurrence, idle bool) *Report {
 	h := t.history
-	letters := t.buried()
-	// Read before the lock: the cluster's own locks come first.
+	letters := t.deadLetters()
+	// What the cluster says is read before the history's lock is taken.
 	committed := t.cluster.Committed(t.group)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	r := &Report{Seed: t.seed, history: h}
-	for _, d := range deeds {
+	for _, d := range occurrences {
 		r.Schedule = append(r.Schedule, d.String())
 	}
-	keys := make(map[int][]*story)
+	keys := make(map[int][]*recordHistory)
 	for _, record := range t.cluster.Records(t.topic) {
 		r.Published++
 		at := place{record.Partition, record.Offset}
 		// A record that no handler was given is judged too: it may be lost.
-		s := h.stories[at]
+		s := h.records[at]
 		if s == nil {
 			key, n, _ := t.number(&record)
-			s = &story{place: at, key: key, n: n}
-			h.stories[at] = s
+			s = &recordHistory{place: at, key: key, n: n}
+			h.records[at] = s
 		}
 		s.letters = letters[at]
 		passed := committed[transport.Partition{Topic: t.topic, Partition: at.partition}].Offset > at.offset
-		t.judgeStory(r, s, passed, idle)
+		t.judgeRecord(r, s, passed, idle)
 		keys[s.key] = append(keys[s.key], s)
 	}
-	for key, stories := range keys {
-		slices.SortFunc(stories, func(x, y *story) int { return cmp.Compare(x.offset, y.offset) })
-		r.judgeOrder(stories, h.crashes)
+	for key, records := range keys {
+		slices.SortFunc(records, func(x, y *recordHistory) int { return cmp.Compare(x.offset, y.offset) })
+		r.judgeOrder(records, h.crashes)
 		if t.effects != nil {
-			r.judgeEffects(key, stories, t.effects(key))
+			r.judgeEffects(key, records, t.effects(key))
 		}
 	}
 	slices.SortStableFunc(r.Findings, func(x, y Finding) int { return cmp.Or(cmp.Compare(x.Key, y.Key), cmp.Compare(x.N, y.N)) })
@@ -67,7 +67,7 @@ func (t *trial) judge(deeds []deed, idle bool) *Report {
 
 // judgeRecord judges one record by itself. passed says that the group has committed
 // past it.
-func (t *trial) judgeStory(r *Report, s *story, passed, idle bool) {
+func (t *trial) judgeRecord(r *Report, s *recordHistory, passed, idle bool) {
 	times, excused := s.handled(t.history.crashes)
 	if slices.ContainsFunc(s.attempts, func(a *attempt) bool { return errors.Is(a.err, errNotJoined) }) {
 		r.find(Lost, s, "its handler published an event that was refused, and the middleware around it was told of success: what is committed there is taken as done, and the event is never published")
@@ -78,8 +78,8 @@ func (t *trial) judgeStory(r *Report, s *story, passed, idle bool) {
 		r.Repeated += times - 1
 	case s.letters > 0:
 		r.DeadLettered++
-		if t.curse(s.key, s.n, 1) != poisoned {
-			r.find(Buried, s, "it became a dead letter though nothing was wrong with it but what a retry mends")
+		if t.injected(s.key, s.n, 1) != poisoned {
+			r.find(DeadLettered, s, "it became a dead letter though nothing was wrong with it but what a retry mends")
 		}
 	case passed:
 		r.find(Lost, s, "the group has committed past it, and it was neither handled nor dead-lettered")
@@ -88,9 +88,8 @@ func (t *trial) judgeStory(r *Report, s *story, passed, idle bool) {
 	default:
 		r.find(Lost, s, "it was neither handled nor dead-lettered")
 	}
+	// Each time that a crash excuses allows one repetition.
 	if times > 1 && times-1 > excused {
-		// A crash excuses one more time than it did harm: what was handled before
-		// it.
 		r.find(Duplicated, s, "it was handled "+strconv.Itoa(times)+" times, and no crash excuses that")
 	}
 	if times > 0 && s.letters > 0 && excused == 0 {
@@ -99,9 +98,9 @@ func (t *trial) judgeStory(r *Report, s *story, passed, idle bool) {
 }
 
 // judgeOrder judges the records of one key, which are in the order of the log.
-func (r *Report) judgeOrder(stories []*story, crashes map[int]time.Time) {
-	for i, s := range stories[1:] {
-		before := stories[i]
+func (r *Report) judgeOrder(records []*recordHistory, crashes map[int]time.Time) {
+	for i, s := range records[1:] {
+		before := records[i]
 		// Kafka promises order within a partition alone.
 		if len(s.attempts) == 0 || len(before.attempts) == 0 || s.partition != before.partition {
 			continue
@@ -120,7 +119,7 @@ func (r *Report) judgeOrder(stories []*story, crashes map[int]time.Time) {
 
 // overlapped reports whether a crash lets an event begin before the one ahead of it
 // has ended: that one had come to its end before, and is repeated later.
-func overlapped(before *story, begun time.Time, crashes map[int]time.Time) bool {
+func overlapped(before *recordHistory, begun time.Time, crashes map[int]time.Time) bool {
 	for _, a := range before.attempts {
 		if _, dead := crashes[a.member]; dead && (a.err == nil || before.letters > 0) && !a.ended.IsZero() && !a.ended.After(begun) {
 			return true
@@ -130,7 +129,7 @@ func overlapped(before *story, begun time.Time, crashes map[int]time.Time) bool 
 }
 
 // judgeEffects judges what the events of one key brought about.
-func (r *Report) judgeEffects(key int, stories []*story, effects []int) {
+func (r *Report) judgeEffects(key int, records []*recordHistory, effects []int) {
 	seen := make(map[int]int)
 	last := -1
 	for _, n := range effects {
@@ -138,19 +137,19 @@ func (r *Report) judgeEffects(key int, stories []*story, effects []int) {
 		// Only the first effect of an event is judged: later ones are duplicates
 		// already.
 		if seen[n] == 1 && n < last {
-			r.Findings = append(r.Findings, Finding{Kind: OutOfOrder, Key: key, N: n, Why: "it took effect after a later event of its key", stories: stories})
+			r.Findings = append(r.Findings, Finding{Kind: OutOfOrder, Key: key, N: n, Why: "it took effect after a later event of its key", records: records})
 		}
 		last = max(last, n)
 	}
 	judged := make(map[int]bool)
-	for _, s := range stories {
+	for _, s := range records {
 		if judged[s.n] {
 			continue // a copy
 		}
 		judged[s.n] = true
 		times, _ := s.handled(r.history.crashes)
-		var copies []*story
-		for _, other := range stories {
+		var copies []*recordHistory
+		for _, other := range records {
 			if other != s && other.n == s.n {
 				copies = append(copies, other)
 			}

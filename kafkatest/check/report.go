@@ -20,7 +20,7 @@ const (
 	// Stuck: still waiting although everything works again.
 	Stuck Kind = "stuck"
 	// DeadLettered: given up although a retry would have succeeded.
-	Buried Kind = "dead-lettered"
+	DeadLettered Kind = "dead-lettered"
 )
 
 // Finding is one broken promise about one event.
@@ -32,7 +32,7 @@ type Finding struct {
 	Why string
 
 	// records are the record and those of its key around it.
-	stories []*story
+	records []*recordHistory
 }
 
 // Report is the outcome of a trial.
@@ -65,8 +65,8 @@ func (r *Report) Count(k Kind) (n int) {
 
 // find adds a finding about a record; around are records of its key that explain
 // it.
-func (r *Report) find(k Kind, s *story, why string, around ...*story) {
-	r.Findings = append(r.Findings, Finding{Kind: k, Key: s.key, N: s.n, Why: why, stories: append(around, s)})
+func (r *Report) find(k Kind, s *recordHistory, why string, around ...*recordHistory) {
+	r.Findings = append(r.Findings, Finding{Kind: k, Key: s.key, N: s.n, Why: why, records: append(around, s)})
 }
 
 // shown bounds the findings that are printed with their history.
@@ -81,7 +81,7 @@ func (r *Report) String() string {
 		b.WriteString("; no promise broken")
 		return b.String()
 	}
-	for _, k := range []Kind{Lost, Duplicated, OutOfOrder, Stuck, Buried} {
+	for _, k := range []Kind{Lost, Duplicated, OutOfOrder, Stuck, DeadLettered} {
 		if n := r.Count(k); n > 0 {
 			fmt.Fprintf(&b, "; %d %s", n, k)
 		}
@@ -92,8 +92,8 @@ func (r *Report) String() string {
 			break
 		}
 		fmt.Fprintf(&b, "\n\nkey %d, event %d is %s: %s", f.Key, f.N, f.Kind, f.Why)
-		for _, s := range f.stories {
-			r.history.tell(&b, s)
+		for _, s := range f.records {
+			r.history.print(&b, s)
 		}
 	}
 	b.WriteString("\n\nwhat was done:")
@@ -104,7 +104,7 @@ func (r *Report) String() string {
 }
 
 // print writes what happened to a record. h.mu is not held: the trial is over.
-func (h *history) tell(b *strings.Builder, s *story) {
+func (h *history) print(b *strings.Builder, s *recordHistory) {
 	fmt.Fprintf(b, "\n  event %d at partition %d, offset %d", s.n, s.partition, s.offset)
 	for _, a := range s.attempts {
 		fmt.Fprintf(b, "\n    %8.3fs  member %d begins", a.begun.Sub(h.begun).Seconds(), a.member)

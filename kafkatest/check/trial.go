@@ -181,7 +181,7 @@ func (t *trial) watched(member int) handling {
 		if run == nil {
 			run = func(context.Context) error { return nil }
 		}
-		err = t.curse(key, n, times).suffer(ctx, n, run)
+		err = t.injected(key, n, times).run(ctx, n, run)
 		ended = true
 		return err
 	}
@@ -206,10 +206,10 @@ func (t *trial) run() *Report {
 		}
 	}
 	length := spacing / 2 * time.Duration(t.keys*t.perKey)
-	deeds := schedule(rand.New(rand.NewPCG(t.seed, 2)), t.faults, length) //nolint:gosec // not for secrets
+	occurrences := schedule(rand.New(rand.NewPCG(t.seed, 2)), t.faults, length) //nolint:gosec // not for secrets
 	var all sync.WaitGroup
 	all.Go(func() { t.publishAll(ctx) })
-	all.Go(func() { t.doAll(deeds) })
+	all.Go(func() { t.doAll(occurrences) })
 	all.Wait()
 	// Members stop only after everything was settled, so that a stop hides nothing
 	// that is stuck.
@@ -219,7 +219,7 @@ func (t *trial) run() *Report {
 			t.history.note("member %d does not stop: %v", m.id, err)
 		}
 	}
-	return t.judge(deeds, idle)
+	return t.judge(occurrences, idle)
 }
 
 // publishAll publishes the events of all keys in turn. An event that failed is
@@ -238,10 +238,10 @@ func (t *trial) publishAll(ctx context.Context) {
 }
 
 // doAll injects the faults at their times.
-func (t *trial) doAll(deeds []deed) {
+func (t *trial) doAll(occurrences []occurrence) {
 	rng := rand.New(rand.NewPCG(t.seed, 4)) //nolint:gosec // not for secrets
 	begun := time.Now()
-	for _, d := range deeds {
+	for _, d := range occurrences {
 		pause(max(d.at-time.Since(begun), 0))
 		if err := d.fault.do(t, rng); err != nil {
 			t.t.Errorf("check: %s: %v", d, err)
@@ -261,12 +261,12 @@ func (t *trial) settle() bool {
 
 // complete reports whether every record has come to its end.
 func (t *trial) complete() bool {
-	letters := t.buried()
+	letters := t.deadLetters()
 	t.history.mu.Lock()
 	defer t.history.mu.Unlock()
 	for _, r := range t.cluster.Records(t.topic) {
 		at := place{r.Partition, r.Offset}
-		s := t.history.stories[at]
+		s := t.history.records[at]
 		if letters[at] > 0 {
 			continue
 		}
