@@ -16,8 +16,8 @@ import (
 // engine and the consumer it wraps. Like that consumer it is used by one engine.
 type ObservedConsumer struct {
 	transport.Consumer
-	Of *GroupSignals
 	// Of is the group whose member it is.
+	Of *GroupSignals
 }
 
 // Poll implements transport.Consumer. Records are counted here and not where
