@@ -7,6 +7,7 @@ import (
 
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 
+	"github.com/eventbus-go/eventbus/internal/brokergate"
 	"github.com/eventbus-go/eventbus/internal/telemetry"
 	"github.com/eventbus-go/eventbus/transport"
 )
@@ -19,7 +20,7 @@ func TestAttemptCostsNoMemory(t *testing.T) {
 	for name, c := range map[string]Config{"off": {}, "metrics": {MeterProvider: counted}} {
 		t.Run(name, func(t *testing.T) {
 			c.Logger = slog.New(slog.DiscardHandler)
-			s := telemetry.NewSignals(telemetry.SignalsConfig{Logger: c.Logger, MeterProvider: c.MeterProvider}, new(publishBreakers).states)
+			s := telemetry.NewSignals(telemetry.SignalsConfig{Logger: c.Logger, MeterProvider: c.MeterProvider}, new(brokergate.Breakers).States)
 			t.Cleanup(func() {
 				if err := s.Close(); err != nil {
 					t.Error(err)

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/eventbus-go/eventbus/internal/brokergate"
 	"github.com/eventbus-go/eventbus/internal/telemetry"
 	"github.com/eventbus-go/eventbus/resilience"
 	"github.com/eventbus-go/eventbus/transport"
@@ -41,7 +42,7 @@ type Bus struct {
 	groups     map[string]*group
 	replays    map[*group]struct{}            // that are under way
 	breakers   map[string]*resilience.Breaker // shared, by name
-	publishing publishBreakers
+	publishing brokergate.Breakers
 
 	lettersOnce sync.Once
 	letters     transport.Producer // of dead letters: no breaker stands before it
@@ -78,9 +79,9 @@ func New(t transport.Transport, config Config) (*Bus, error) {
 	}
 	b.closing, b.end = context.WithCancel(context.Background())
 	b.stopped, b.stop = context.WithCancel(context.Background())
-	b.publishing.config = config.PublishBreaker
-	b.publishing.changed = b.publishBreakerChanged
-	b.signals = telemetry.NewSignals(telemetry.SignalsConfig{Name: r.Name, Logger: r.Logger, TracerProvider: r.TracerProvider, MeterProvider: r.MeterProvider, Propagator: r.Propagator}, b.publishing.states)
+	b.publishing.Config = config.PublishBreaker
+	b.publishing.Changed = b.publishBreakerChanged
+	b.signals = telemetry.NewSignals(telemetry.SignalsConfig{Name: r.Name, Logger: r.Logger, TracerProvider: r.TracerProvider, MeterProvider: r.MeterProvider, Propagator: r.Propagator}, b.publishing.States)
 	producer := r.Producer
 	producer.Gate = &b.publishing
 	if b.producer, err = t.NewProducer(producer); err != nil {
@@ -320,6 +321,31 @@ func (b *Bus) Run(ctx context.Context) error {
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), b.config.DrainTimeout)
 	defer cancel()
 	return errors.Join(err, b.Close(ending))
+}
+
+// publishBreakerChanged reports a change of a broker's breaker.
+func (b *Bus) publishBreakerChanged(broker int32, from, to resilience.State, user func(from, to resilience.State)) {
+	b.breakerChanged(telemetry.PublishBreakerName(broker), from, to, user)
+}
+
+// breakerChanged reports a change of a breaker, also to the user's OnChange, whose
+// panic ends nothing.
+func (b *Bus) breakerChanged(name string, from, to resilience.State, user func(from, to resilience.State)) {
+	b.config.Logger.Warn("circuit breaker changed", "breaker", name, "from", from.String(), "to", to.String())
+	b.signals.BreakerChanged(name, to)
+	if user == nil {
+		return
+	}
+	if err := notify(user, from, to); err != nil {
+		b.config.Logger.Error("a callback of a circuit breaker failed", "breaker", name, telemetry.LogError, err)
+	}
+}
+
+// notify calls a breaker's OnChange.
+func notify(user func(from, to resilience.State), from, to resilience.State) (err error) {
+	defer rescue(&err, "OnChange")
+	user(from, to)
+	return nil
 }
 
 func (b *Bus) closed() bool { return b.state.Load() == stateClosed }

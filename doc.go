@@ -63,7 +63,6 @@
 //
 //	topic.go              Topic[T] and TopicConfig: declaring, encoding, decoding
 //	topic_declaration.go  the checks of a declaration, and those of a bus beside each other
-//	keys.go               where the key of an event comes from
 //	codec.go              Codec, and JSON by default
 //	envelope.go           Envelope: the attributes of an event, and its record
 //
@@ -76,7 +75,6 @@
 //	publisher.go          Publisher[T]: from a value to an envelope; T ends here
 //	publish_option.go     options of one publish
 //	sender.go             from an envelope to the producer, for one topic of the bus
-//	publish_breaker.go    a circuit breaker for each broker
 //	receipt.go            outcomes of publishes, one by one and in batches
 //	transactor.go         envelopes in transactions, for an outbox
 //
@@ -92,7 +90,6 @@
 //	inspection.go         what an operator sees of a bus
 //	replay.go             Replay: events of the past, handled again
 //	replay_run.go         one replay from start to end
-//	replay_consumer.go    a window of the log in place of a group's partitions
 //	replay_report.go      what a replay did
 //
 // Below are internal/engine, which runs a group; internal/wire, the form of events

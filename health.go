@@ -68,7 +68,7 @@ func (b *Bus) Health(ctx context.Context) Health {
 // and the events that were refused within the last minute.
 func (b *Bus) publishTrouble() string {
 	var trouble []string
-	if open := b.publishing.open(); len(open) > 0 {
+	if open := b.publishing.Open(); len(open) > 0 {
 		trouble = append(trouble, fmt.Sprintf("circuit breakers are open for brokers %v", open))
 	}
 	if n, last, kind := b.signals.Refusals.Recent(); n > 0 {

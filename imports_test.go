@@ -58,6 +58,8 @@ var directions = []struct {
 	{dir: "internal/naming", ours: []string{"internal/letter"}},
 	{dir: "internal/declare", ours: []string{"transport", "internal/wire", "internal/naming"}},
 	{dir: "internal/keypath", ours: []string{"internal/declare", "internal/errtree"}},
+	{dir: "internal/replay", ours: []string{"transport"}},
+	{dir: "internal/brokergate", ours: []string{"resilience"}},
 	{dir: "internal/jsonsame", ours: []string{"internal/keypath", "internal/errtree"}},
 	{dir: "internal/scan", ours: []string{"transport", "kafka"}, tests: []string{"..."}},
 	{dir: "internal/visible"},

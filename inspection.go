@@ -117,7 +117,7 @@ type ParkedKey struct {
 // at any time, also concurrently.
 func (o Operator) Inspect() Inspection {
 	b := o.bus
-	all := Inspection{Service: b.config.Service, Groups: []GroupInspection{}, OpenBrokers: append([]int32{}, b.publishing.open()...)}
+	all := Inspection{Service: b.config.Service, Groups: []GroupInspection{}, OpenBrokers: append([]int32{}, b.publishing.Open()...)}
 	slices.Sort(all.OpenBrokers)
 	for _, g := range b.sortedGroups() {
 		all.Groups = append(all.Groups, b.inspectGroup(g))

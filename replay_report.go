@@ -154,23 +154,23 @@ func (r *replay) handled(records []*transport.Record) {
 	}
 }
 
-// removed counts offsets of the window that the log lost meanwhile.
-func (r *replay) removed(p transport.Partition, offsets int64) {
+// Removed implements window.Progress: it counts offsets of the window that the log lost meanwhile.
+func (r *replay) Removed(p transport.Partition, offsets int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.counts[p].Removed += max(offsets, 0)
 }
 
-// moved records the progress of partitions, and reports whether all of them have
+// Moved implements window.Progress: it records the progress of partitions, and reports whether all of them have
 // reached their end.
-func (r *replay) moved(commits []transport.Commit) (over bool) {
+func (r *replay) Moved(commits []transport.Commit) (over bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for i := range commits {
 		r.counts[commits[i].Partition].Next = commits[i].Offset
 	}
-	for _, c := range r.window {
-		if c.Next < c.To {
+	for p, span := range r.window {
+		if r.counts[p].Next < span.To {
 			return false
 		}
 	}

@@ -3,7 +3,6 @@ package eventbus
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"maps"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"github.com/eventbus-go/eventbus/internal/engine"
+	window "github.com/eventbus-go/eventbus/internal/replay"
 	"github.com/eventbus-go/eventbus/internal/telemetry"
 	"github.com/eventbus-go/eventbus/internal/wire"
 	"github.com/eventbus-go/eventbus/transport"
@@ -22,7 +22,7 @@ type replay struct {
 	bus    *Bus
 	config ReplayConfig
 	group  *group
-	window map[transport.Partition]*replayCount // of those counts, those with something to read
+	window window.Window // the partitions with something to read
 
 	mu       sync.Mutex
 	counts   map[transport.Partition]*replayCount
@@ -132,16 +132,16 @@ func (r *replay) run(ctx context.Context) error {
 	for _, sub := range g.subs {
 		e.Attach(sub)
 	}
-	c := newReplayConsumer(r, reader, e)
+	c := window.NewConsumer(r.window, r, reader, e)
 	e.Start(c)
 	g.engine.Store(e)
 	defer b.endReplay(g)
 	err = ErrClosed
 	if b.beginReplay(g) {
-		c.begin()
+		c.Begin()
 		select {
-		case <-c.over:
-			err = c.ended()
+		case <-c.Over():
+			err = c.Ended()
 		case <-ctx.Done():
 			err = ctx.Err()
 		}
@@ -226,75 +226,22 @@ func (o *replayObserver) Skipped(p transport.Partition, reason string, n int64) 
 // Committed implements engine.Observer: nothing is.
 func (*replayObserver) Committed(transport.Partition, int64) {}
 
-// resolve turns the window into offsets, once, so that a replay always ends:
-// later records are not a part of it.
+// resolve turns the window into offsets, once, so that a replay always ends.
 func (r *replay) resolve(ctx context.Context) error {
-	admin := r.bus.transport.Admin()
-	infos, err := admin.Topics(ctx, slices.Sorted(maps.Keys(r.group.topics))...)
+	c := &r.config
+	bounds := window.Bounds{From: c.From, To: c.To, FromOffsets: c.FromOffsets, ToOffsets: c.ToOffsets}
+	all, err := bounds.Resolve(ctx, r.bus.transport.Admin(), slices.Sorted(maps.Keys(r.group.topics))...)
 	if err != nil {
 		return err
 	}
-	var partitions []transport.Partition
-	for _, info := range infos {
-		if info.Err != nil {
-			return fmt.Errorf("topic %s: %w", info.Name, info.Err)
+	r.window = make(window.Window)
+	for p, span := range all {
+		r.counts[p] = &replayCount{
+			ReplayedPartition: ReplayedPartition{Partition: p, From: span.From, To: span.To, Next: span.From},
+			events:            make(map[string]*int64),
 		}
-		for n := range info.Partitions {
-			partitions = append(partitions, transport.Partition{Topic: info.Name, Partition: n})
-		}
-	}
-	if err := r.checkOffsets(partitions); err != nil {
-		return err
-	}
-	starts, err := admin.Offsets(ctx, transport.Earliest(), partitions...)
-	if err != nil {
-		return err
-	}
-	ends, err := admin.Offsets(ctx, transport.Latest(), partitions...)
-	if err != nil {
-		return err
-	}
-	from, to := starts, ends
-	if !r.config.From.IsZero() {
-		if from, err = admin.Offsets(ctx, transport.At(r.config.From), partitions...); err != nil {
-			return err
-		}
-	}
-	if !r.config.To.IsZero() {
-		if to, err = admin.Offsets(ctx, transport.At(r.config.To), partitions...); err != nil {
-			return err
-		}
-	}
-	r.window = make(map[transport.Partition]*replayCount)
-	for _, p := range partitions {
-		c := &replayCount{ReplayedPartition: ReplayedPartition{Partition: p}, events: make(map[string]*int64)}
-		c.From = min(max(offsetIn(r.config.FromOffsets, p, from[p]), starts[p]), ends[p])
-		c.To = min(max(offsetIn(r.config.ToOffsets, p, to[p]), c.From), ends[p])
-		c.Next = c.From
-		r.counts[p] = c
-		if c.From < c.To {
-			r.window[p] = c
-		}
-	}
-	return nil
-}
-
-// offsetIn returns the value of a partition, or otherwise if it has none.
-func offsetIn(values map[transport.Partition]int64, p transport.Partition, otherwise int64) int64 {
-	if v, ok := values[p]; ok {
-		return v
-	}
-	return otherwise
-}
-
-// checkOffsets returns an error for offsets of partitions that are not read;
-// they are most likely misspelt.
-func (r *replay) checkOffsets(partitions []transport.Partition) error {
-	for field, offsets := range map[string]map[transport.Partition]int64{"FromOffsets": r.config.FromOffsets, "ToOffsets": r.config.ToOffsets} {
-		for p := range offsets {
-			if !slices.Contains(partitions, p) {
-				return fmt.Errorf("%s has %s, which is no partition of the topics that the subscriptions are of", field, p)
-			}
+		if span.From < span.To {
+			r.window[p] = span
 		}
 	}
 	return nil
@@ -302,12 +249,5 @@ func (r *replay) checkOffsets(partitions []transport.Partition) error {
 
 // reader opens a reader of the window.
 func (r *replay) reader() (transport.Reader, error) {
-	config := transport.ReaderConfig{
-		From: make(map[transport.Partition]int64), To: make(map[transport.Partition]int64),
-		FetchBytes: r.bus.config.FetchBytes, Logger: r.bus.config.Logger,
-	}
-	for p, c := range r.window {
-		config.From[p], config.To[p] = c.From, c.To
-	}
-	return r.bus.transport.NewReader(config)
+	return r.window.Reader(r.bus.transport, r.bus.config.FetchBytes, r.bus.config.Logger)
 }

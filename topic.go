@@ -15,6 +15,7 @@ import (
 	uuid "github.com/gofrs/uuid/v5"
 
 	"github.com/eventbus-go/eventbus/internal/declare"
+	"github.com/eventbus-go/eventbus/internal/keypath"
 )
 
 // TopicConfig declares a topic and one type of event on it. Domain and Name are
@@ -77,7 +78,7 @@ type TopicConfig[T any] struct {
 type Topic[T any] struct {
 	decl  declare.Topic
 	codec Codec
-	key   keyFunc[T] // nil: no keys
+	key   keypath.Func[T] // nil: no keys
 	// pointer: T is itself a pointer, which codecs see in place of one to it.
 	pointer reflect.Type
 	// values are *T, zeroed: they spare one allocation per event on its way
@@ -102,7 +103,7 @@ func NewTopic[T any](c TopicConfig[T]) *Topic[T] {
 			wrong.Add("T", "is %s: use %s or %s", rt, t.pointer, t.pointer.Elem())
 		}
 	}
-	t.key, d.KeySource = compileKey(c.Key, &wrong)
+	t.key, d.KeySource = keypath.Compile(c.Key, &wrong)
 	d.Keyed, d.Unkeyed = t.key != nil, c.Unkeyed
 	if d.Keyed && d.Unkeyed {
 		wrong.Add("Unkeyed", "is set and %s has a key, by its %s: remove one of the two", d.GoType, d.KeySource)
@@ -200,7 +201,7 @@ func (t *Topic[T]) encode(ctx context.Context, e *Envelope, v T, s *publishSetti
 
 func (t *Topic[T]) encodeValue(ctx context.Context, e *Envelope, p *T, s *publishSettings, buf []byte) (_ []byte, err error) {
 	if t.pointer != nil && reflect.ValueOf(p).Elem().IsNil() {
-		return buf, fmt.Errorf("%w: %s: %w", ErrSerialization, t.decl.GoType, errNilEvent)
+		return buf, fmt.Errorf("%w: %s: %w", ErrSerialization, t.decl.GoType, keypath.ErrNilEvent)
 	}
 	s.fill(e, &t.ids)
 	e.Type, e.DataContentType, e.DataSchema = t.decl.Typ, t.decl.CodecName, t.decl.DataSchema

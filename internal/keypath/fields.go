@@ -2,6 +2,7 @@
 // them: those with the tag eventbus:"key". Keys decide partitions, so the format
 // of each type never changes.
 //
+//	compile.go where the keys of a type come from
 //	fields.go  finding the fields, and appending one to a key
 //	format.go  the text form of each type
 package keypath

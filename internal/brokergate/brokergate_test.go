@@ -1,4 +1,4 @@
-package eventbus
+package brokergate
 
 import (
 	"errors"
@@ -15,7 +15,7 @@ import (
 func TestPublishBreaker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var changes []resilience.State // by the breakers' goroutine: read it after synctest.Wait
-		p := &publishBreakers{changed: func(broker int32, _, to resilience.State, _ func(from, to resilience.State)) {
+		p := &Breakers{Changed: func(broker int32, _, to resilience.State, _ func(from, to resilience.State)) {
 			if broker != 1 {
 				t.Errorf("the breaker of broker %d is %s", broker, to)
 			}
@@ -29,7 +29,7 @@ func TestPublishBreaker(t *testing.T) {
 				}
 				p.Report(1, errors.New("not enough replicas"))
 			}
-			if err := p.Allow(1); !errors.Is(err, ErrCircuitOpen) {
+			if err := p.Allow(1); !errors.Is(err, resilience.ErrOpen) {
 				t.Fatalf("after five failures: %v", err)
 			}
 			if err := p.Allow(2); err != nil {
@@ -47,8 +47,8 @@ func TestPublishBreaker(t *testing.T) {
 		}
 		open()
 		p.Report(1, nil)
-		if err := p.Allow(1); err != nil || len(p.open()) > 0 {
-			t.Errorf("the broker has written what it was sent: %v, open are %v", err, p.open())
+		if err := p.Allow(1); err != nil || len(p.Open()) > 0 {
+			t.Errorf("the broker has written what it was sent: %v, open are %v", err, p.Open())
 		}
 		open() // the window began again
 		synctest.Wait()
@@ -63,7 +63,7 @@ func TestPublishBreaker(t *testing.T) {
 // sent (too large, or overtaken by a new leader) do not keep it indefinitely.
 func TestPublishBreakerWithoutReports(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := &publishBreakers{changed: func(int32, resilience.State, resilience.State, func(from, to resilience.State)) {}}
+		p := &Breakers{Changed: func(int32, resilience.State, resilience.State, func(from, to resilience.State)) {}}
 		for range 5 {
 			if err := p.Allow(1); err != nil {
 				t.Fatal(err)
@@ -76,8 +76,8 @@ func TestPublishBreakerWithoutReports(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := p.Allow(1); !errors.Is(err, ErrCircuitOpen) {
-			t.Fatalf("beyond the probes: %v, want ErrCircuitOpen", err)
+		if err := p.Allow(1); !errors.Is(err, resilience.ErrOpen) {
+			t.Fatalf("beyond the probes: %v, want resilience.ErrOpen", err)
 		}
 		<-time.After(p.of(1).Cooldown() + time.Second)
 		_ = p.Allow(1) // it finds that nobody told of the probes

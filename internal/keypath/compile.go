@@ -1,4 +1,4 @@
-package eventbus
+package keypath
 
 import (
 	"errors"
@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/eventbus-go/eventbus/internal/declare"
-	"github.com/eventbus-go/eventbus/internal/keypath"
 )
 
 const (
@@ -15,17 +14,18 @@ const (
 	keyEscape    = '\\'
 )
 
-// keyFunc appends the key of *v to dst. An error says that this event has none
+// Func appends the key of *v to dst. An error says that this event has none
 // though its topic has keys: a nil pointer on the way, a failing MarshalText.
-type keyFunc[T any] func(dst []byte, v *T) ([]byte, error)
+type Func[T any] func(dst []byte, v *T) ([]byte, error)
 
 type partitionKeyer interface{ PartitionKey() string }
 
-var errNilEvent = errors.New("the event is a nil pointer")
+// ErrNilEvent is the error of an event that is a nil pointer.
+var ErrNilEvent = errors.New("the event is a nil pointer")
 
-// compileKey determines the source of T's keys once, at NewTopic, so that
-// reflection costs nothing per event. A nil keyFunc means that T has no keys.
-func compileKey[T any](key func(T) string, wrong *declare.Faults) (keyFunc[T], string) {
+// Compile determines the source of T's keys once, at NewTopic, so that
+// reflection costs nothing per event. A nil Func means that T has no keys.
+func Compile[T any](key func(T) string, wrong *declare.Faults) (Func[T], string) {
 	if key != nil {
 		return func(dst []byte, v *T) ([]byte, error) { return append(dst, key(*v)...), nil }, "function"
 	}
@@ -34,7 +34,7 @@ func compileKey[T any](key func(T) string, wrong *declare.Faults) (keyFunc[T], s
 		return f, "method PartitionKey"
 	}
 	refuseOtherPartitionKey(t, wrong)
-	fields, path := keypath.TaggedFields(t, wrong)
+	fields, path := TaggedFields(t, wrong)
 	if len(fields) == 0 {
 		return nil, "none"
 	}
@@ -58,15 +58,15 @@ func compileKey[T any](key func(T) string, wrong *declare.Faults) (keyFunc[T], s
 	}, "fields " + path
 }
 
-// methodKey returns a keyFunc that calls PartitionKey, with a value or a pointer
+// methodKey returns a Func that calls PartitionKey, with a value or a pointer
 // receiver.
-func methodKey[T any](t reflect.Type) keyFunc[T] {
+func methodKey[T any](t reflect.Type) Func[T] {
 	keyer := reflect.TypeFor[partitionKeyer]()
 	switch {
 	case t.Kind() == reflect.Pointer && t.Implements(keyer):
 		return func(dst []byte, v *T) ([]byte, error) {
 			if reflect.ValueOf(v).Elem().IsNil() {
-				return dst, errNilEvent
+				return dst, ErrNilEvent
 			}
 			return append(dst, any(*v).(partitionKeyer).PartitionKey()...), nil
 		}

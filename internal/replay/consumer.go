@@ -1,4 +1,4 @@
-package eventbus
+package replay
 
 import (
 	"context"
@@ -13,11 +13,21 @@ import (
 // errLogChanged is the reason why a replay's position was moved.
 var errLogChanged = errors.New("retention removed the records from the log, or it was truncated")
 
-// replayConsumer makes a window of the log look like a consumer group to an
+// Progress receives how far a replay came. It is called concurrently.
+type Progress interface {
+	// Moved is called with the offsets below which nothing is left to do. It reports
+	// whether that is all of the window.
+	Moved(commits []transport.Commit) (over bool)
+	// Removed is called with how many offsets the log lost before they were read.
+	Removed(p transport.Partition, offsets int64)
+}
+
+// Consumer makes a window of the log look like a consumer group to an
 // engine: one with a single member, whose partitions never move. Its commits are
 // the replay's progress, and are stored nowhere else.
-type replayConsumer struct {
-	replay   *replay
+type Consumer struct {
+	window   Window
+	progress Progress
 	reader   transport.Reader
 	listener transport.Listener
 	begun    chan struct{}                 // closed when the engine knows its partitions
@@ -29,29 +39,30 @@ type replayConsumer struct {
 	err  error // why, before the window's end
 }
 
-func newReplayConsumer(r *replay, reader transport.Reader, l transport.Listener) *replayConsumer {
-	c := &replayConsumer{
-		replay: r, reader: reader, listener: l,
+// NewConsumer returns the consumer of a window that a reader reads.
+func NewConsumer(w Window, p Progress, reader transport.Reader, l transport.Listener) *Consumer {
+	c := &Consumer{
+		window: w, progress: p, reader: reader, listener: l,
 		begun: make(chan struct{}), over: make(chan struct{}), at: make(map[transport.Partition]int64),
 	}
-	for p, count := range r.window {
-		c.at[p] = count.From
+	for p, span := range w {
+		c.at[p] = span.From
 	}
 	return c
 }
 
-// begin assigns the window's partitions.
-func (c *replayConsumer) begin() {
+// Begin assigns the window's partitions.
+func (c *Consumer) Begin() {
 	var assigned []transport.Assignment
-	for p, count := range c.replay.window {
-		assigned = append(assigned, transport.Assignment{Partition: p, Offset: count.From, LeaderEpoch: -1})
+	for p, span := range c.window {
+		assigned = append(assigned, transport.Assignment{Partition: p, Offset: span.From, LeaderEpoch: -1})
 	}
 	c.listener.Assigned(assigned)
 	close(c.begun)
 }
 
 // end ends the wait for the replay, with the reason.
-func (c *replayConsumer) end(err error) {
+func (c *Consumer) end(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.done {
@@ -60,8 +71,11 @@ func (c *replayConsumer) end(err error) {
 	}
 }
 
-// ended returns why the replay was over before the window's end.
-func (c *replayConsumer) ended() error {
+// Over returns a channel that is closed when the window's end is reached, or won't be.
+func (c *Consumer) Over() <-chan struct{} { return c.over }
+
+// Ended returns why the replay was over before the window's end.
+func (c *Consumer) Ended() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.err
@@ -69,7 +83,7 @@ func (c *replayConsumer) ended() error {
 
 // Poll implements transport.Consumer. At the window's end, and when a partition
 // can't be read, it waits for the drain.
-func (c *replayConsumer) Poll(ctx context.Context) ([]transport.Batch, error) {
+func (c *Consumer) Poll(ctx context.Context) ([]transport.Batch, error) {
 	select {
 	case <-c.begun:
 	case <-ctx.Done():
@@ -92,7 +106,7 @@ func (c *replayConsumer) Poll(ctx context.Context) ([]transport.Batch, error) {
 		b := &batches[i]
 		if at := c.at[b.Partition]; b.From != at {
 			c.listener.Skipped(b.Partition, at, b.From, errLogChanged)
-			c.replay.removed(b.Partition, b.From-at)
+			c.progress.Removed(b.Partition, b.From-at)
 		}
 		c.at[b.Partition] = b.Next
 	}
@@ -100,52 +114,52 @@ func (c *replayConsumer) Poll(ctx context.Context) ([]transport.Batch, error) {
 }
 
 // rest returns what the log lost at the window's end, as empty batches.
-func (c *replayConsumer) rest() (batches []transport.Batch) {
-	for p, count := range c.replay.window {
-		if at := c.at[p]; at < count.To {
-			c.listener.Skipped(p, at, count.To, errLogChanged)
-			c.replay.removed(p, count.To-at)
-			c.at[p] = count.To
-			batches = append(batches, transport.Batch{Partition: p, From: count.To, Next: count.To})
+func (c *Consumer) rest() (batches []transport.Batch) {
+	for p, span := range c.window {
+		if at := c.at[p]; at < span.To {
+			c.listener.Skipped(p, at, span.To, errLogChanged)
+			c.progress.Removed(p, span.To-at)
+			c.at[p] = span.To
+			batches = append(batches, transport.Batch{Partition: p, From: span.To, Next: span.To})
 		}
 	}
 	return batches
 }
 
 // Pause implements transport.Consumer.
-func (c *replayConsumer) Pause(partitions ...transport.Partition) { c.reader.Pause(partitions...) }
+func (c *Consumer) Pause(partitions ...transport.Partition) { c.reader.Pause(partitions...) }
 
 // Resume implements transport.Consumer.
-func (c *replayConsumer) Resume(partitions ...transport.Partition) { c.reader.Resume(partitions...) }
+func (c *Consumer) Resume(partitions ...transport.Partition) { c.reader.Resume(partitions...) }
 
 // Commit implements transport.Consumer: nothing is stored but in the report.
-func (c *replayConsumer) Commit(_ context.Context, commits ...transport.Commit) error {
-	if c.replay.moved(commits) {
+func (c *Consumer) Commit(_ context.Context, commits ...transport.Commit) error {
+	if c.progress.Moved(commits) {
 		c.end(nil)
 	}
 	return nil
 }
 
 // Alive implements transport.Consumer. No other member could take over.
-func (c *replayConsumer) Alive() bool { return true }
+func (c *Consumer) Alive() bool { return true }
 
 // TypeState implements transport.Consumer. A replay has no other members.
-func (c *replayConsumer) TypeState(string, string) transport.TypeState {
+func (c *Consumer) TypeState(string, string) transport.TypeState {
 	return transport.TypeState{Known: true}
 }
 
 // Status implements transport.Consumer.
-func (c *replayConsumer) Status() transport.ConsumerStatus {
+func (c *Consumer) Status() transport.ConsumerStatus {
 	return transport.ConsumerStatus{Joined: true, State: "stable", LastHeartbeat: time.Now()}
 }
 
 // Close implements transport.Consumer.
-func (c *replayConsumer) Close(ctx context.Context) error {
+func (c *Consumer) Close(ctx context.Context) error {
 	var partitions []transport.Partition
-	for p := range c.replay.window {
+	for p := range c.window {
 		partitions = append(partitions, p)
 	}
 	c.listener.Revoked(ctx, partitions)
-	c.end(ErrClosed)
+	c.end(transport.ErrClosed)
 	return c.reader.Close(ctx)
 }

@@ -1,20 +1,22 @@
-package eventbus
+// Package brokergate has the circuit breakers of publishing, one per broker.
+package brokergate
 
 import (
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/eventbus-go/eventbus/internal/telemetry"
 	"github.com/eventbus-go/eventbus/resilience"
 )
 
-// publishBreakers is the circuit breaker of publishing, one per broker, so that
+// Breakers is the circuit breaker of publishing, one per broker, so that
 // one broker without a quorum does not fail what the others accept. It
-// implements transport.Gate.
-type publishBreakers struct {
-	config  resilience.BreakerConfig
-	changed func(broker int32, from, to resilience.State, user func(from, to resilience.State))
+// implements transport.Gate. It must not be copied after its first use.
+type Breakers struct {
+	// Config is the configuration of each breaker, and Changed is called when one
+	// changes, with Config.OnChange. Both are set before the first use.
+	Config  resilience.BreakerConfig
+	Changed func(broker int32, from, to resilience.State, user func(from, to resilience.State))
 
 	brokers sync.Map // int32 → *brokerBreaker
 }
@@ -30,12 +32,12 @@ type brokerBreaker struct {
 }
 
 // of returns the breaker of a broker, and makes it on first use.
-func (p *publishBreakers) of(broker int32) *brokerBreaker {
+func (p *Breakers) of(broker int32) *brokerBreaker {
 	if b, ok := p.brokers.Load(broker); ok {
 		return b.(*brokerBreaker)
 	}
-	config, user := p.config, p.config.OnChange
-	config.OnChange = func(from, to resilience.State) { p.changed(broker, from, to, user) }
+	config, user := p.Config, p.Config.OnChange
+	config.OnChange = func(from, to resilience.State) { p.Changed(broker, from, to, user) }
 	// A request fails only after its own time, and holds the requests behind it up
 	// meanwhile: so a few of them are enough, at once.
 	if config.MinKeys == 0 {
@@ -52,8 +54,8 @@ func (p *publishBreakers) of(broker int32) *brokerBreaker {
 }
 
 // Allow implements transport.Gate.
-func (p *publishBreakers) Allow(broker int32) error {
-	if p.config.Disabled {
+func (p *Breakers) Allow(broker int32) error {
+	if p.Config.Disabled {
 		return nil
 	}
 	b := p.of(broker)
@@ -63,7 +65,7 @@ func (p *publishBreakers) Allow(broker int32) error {
 	ticket, ok := b.Breaker.Allow(b.requests.Add(1))
 	if !ok {
 		b.releaseProbes()
-		return ErrCircuitOpen
+		return resilience.ErrOpen
 	}
 	b.mu.Lock()
 	b.probed = time.Now()
@@ -88,8 +90,8 @@ func (b *brokerBreaker) releaseProbes() {
 }
 
 // Report implements transport.Gate.
-func (p *publishBreakers) Report(broker int32, err error) {
-	if p.config.Disabled {
+func (p *Breakers) Report(broker int32, err error) {
+	if p.Config.Disabled {
 		return
 	}
 	b := p.of(broker)
@@ -118,10 +120,10 @@ func (p *publishBreakers) Report(broker int32, err error) {
 	}
 }
 
-// open returns the brokers to which nothing is published now. A broker that
+// Open returns the brokers to which nothing is published now. A broker that
 // leads no partition any more gets no requests, so its breaker stays open and
 // has no effect.
-func (p *publishBreakers) open() (brokers []int32) {
+func (p *Breakers) Open() (brokers []int32) {
 	p.brokers.Range(func(k, v any) bool {
 		if v.(*brokerBreaker).Refuses() {
 			brokers = append(brokers, k.(int32))
@@ -131,32 +133,7 @@ func (p *publishBreakers) open() (brokers []int32) {
 	return brokers
 }
 
-// publishBreakerChanged reports a change of a broker's breaker.
-func (b *Bus) publishBreakerChanged(broker int32, from, to resilience.State, user func(from, to resilience.State)) {
-	b.breakerChanged(telemetry.PublishBreakerName(broker), from, to, user)
-}
-
-// breakerChanged reports a change of a breaker, also to the user's OnChange, whose
-// panic ends nothing.
-func (b *Bus) breakerChanged(name string, from, to resilience.State, user func(from, to resilience.State)) {
-	b.config.Logger.Warn("circuit breaker changed", "breaker", name, "from", from.String(), "to", to.String())
-	b.signals.BreakerChanged(name, to)
-	if user == nil {
-		return
-	}
-	if err := notify(user, from, to); err != nil {
-		b.config.Logger.Error("a callback of a circuit breaker failed", "breaker", name, telemetry.LogError, err)
-	}
-}
-
-// notify calls a breaker's OnChange.
-func notify(user func(from, to resilience.State), from, to resilience.State) (err error) {
-	defer rescue(&err, "OnChange")
-	user(from, to)
-	return nil
-}
-
-// states yields the state of each broker's breaker, for metrics.
-func (p *publishBreakers) states(yield func(int32, resilience.State) bool) {
+// States yields the state of each broker's breaker, for metrics.
+func (p *Breakers) States(yield func(int32, resilience.State) bool) {
 	p.brokers.Range(func(broker, b any) bool { return yield(broker.(int32), b.(*brokerBreaker).State()) })
 }
