@@ -54,7 +54,7 @@ func (b *Bus) handle(ctx context.Context, g *group, h Handler, a *engine.Attempt
 	var failed map[int]*attemptError
 	for i, r := range a.Records {
 		e := m.events[i]
-		if err := wire.Decode(r, (*wire.Event)(e)); err != nil {
+		if err := letter.Decode(signals.Form, r, (*wire.Event)(e)); err != nil {
 			signals.Unreadable(r, err)
 			unreadable := newAttemptError(&undecodableError{err, letter.ReasonMalformed}, 1, single)
 			if len(a.Records) == 1 {
@@ -66,7 +66,6 @@ func (b *Bus) handle(ctx context.Context, g *group, h Handler, a *engine.Attempt
 			failed[i] = unreadable
 		}
 		e.AssignmentEpoch = a.Epoch
-		letter.Redelivered((*wire.Event)(e))
 	}
 	if failed != nil {
 		return handleRest(ctx, signals, &m.delivery, h, failed, &g.late)

@@ -26,7 +26,9 @@ type Bus struct {
 	transport transport.Transport
 	producer  transport.Producer
 	signals   *telemetry.Signals
-	awaited   awaitedPool
+	// partitions has the topics whose keys another partitioner spreads.
+	partitions partitioners
+	awaited    awaitedPool
 
 	// life has a value while Start, Drain or Close runs. It is no mutex, so that
 	// those who wait can give up when their contexts end.
@@ -83,7 +85,7 @@ func New(t transport.Transport, config Config) (*Bus, error) {
 	b.publishing.Changed = b.publishBreakerChanged
 	b.signals = telemetry.NewSignals(telemetry.SignalsConfig{Name: r.Name, Logger: r.Logger, TracerProvider: r.TracerProvider, MeterProvider: r.MeterProvider, Propagator: r.Propagator}, b.publishing.States)
 	producer := r.Producer
-	producer.Gate = &b.publishing
+	producer.Gate, producer.Partitioner = &b.publishing, b.partitions.Of
 	if b.producer, err = t.NewProducer(producer); err != nil {
 		return nil, &Error{Op: "configure", Err: errors.Join(err, b.signals.Close())}
 	}
@@ -361,7 +363,7 @@ func (b *Bus) letterProducer() (transport.Producer, error) {
 		// Compressed, so that a record that was as large as allowed still fits
 		// with the headers that say why it failed.
 		config := b.config.Producer
-		config.Gate, config.Compression = nil, "gzip"
+		config.Gate, config.Partitioner, config.Compression = nil, nil, "gzip"
 		// What the publisher may send bounds no letter: the source topic's limit does,
 		// which its dead-letter topic has too. Others may publish larger records.
 		config.BatchBytes = max(config.BatchBytes, letterBytes)

@@ -50,6 +50,13 @@ type Envelope struct {
 	Data []byte
 	// Tombstone says that the record has no value: its key is deleted.
 	Tombstone bool
+	// Raw says that Data is the record's value as it is to be written, and Headers
+	// all its headers: the event of a topic with another Format, as
+	// [Publisher.Envelope] returns it. Envelopes that are read are never raw.
+	Raw bool
+	// Partitioner names the topic's partitioner, as [Partitioner.String] does; empty
+	// is the default one. Only [Publisher.Envelope] sets it.
+	Partitioner string
 
 	// Topic is the full name of the Kafka topic; Partition, Offset and
 	// Timestamp are the record's. Timestamp is zero if the record has none. Key

@@ -39,6 +39,7 @@ type groupTopic struct {
 	shared    sharedSettings
 	types     map[string]*engine.Subscription
 	tombstone *engine.Subscription
+	form      *wire.Form     // of the records; nil for CloudEvents
 	warned    telemetry.Once // of types that nobody handles
 	letters   letterBox
 }
@@ -124,6 +125,7 @@ func (b *Bus) addTo(groups map[string]*group, s *subscription, topic string) (un
 		t = &groupTopic{name: topic, retry: naming.RetryTopic(topic, name), types: make(map[string]*engine.Subscription)}
 		t.letters.topic = naming.DeadLetterTopic(topic, name)
 	}
+	t.form = s.decl.Form
 	taken := t.types[s.decl.Typ]
 	if s.kind == tombstones {
 		taken = t.tombstone
@@ -244,6 +246,11 @@ func (g *group) prepare() error {
 	g.routes = make(map[string]*groupTopic, 2*len(g.topics))
 	for _, t := range g.topics {
 		g.routes[t.name], g.routes[t.retry] = t, t
+		if t.form != nil && g.bus.topics.typesOf(t.name) > 1 {
+			several := *t.form // a record that names no type may have any of them
+			several.OnlyType = ""
+			t.form = &several
+		}
 		for _, sub := range t.types {
 			sub.Order = t.shared.order.value
 		}
@@ -269,6 +276,7 @@ func (g *group) start() error {
 			transport.TopicStart{Topic: t.retry, CompanionOf: t.name})
 	}
 	g.signals = g.bus.signals.Group(g.name, config.Topics)
+	g.setForms()
 	e := engine.New(engine.Config{
 		Group:          g.name,
 		Route:          g.route,
@@ -294,6 +302,15 @@ func (g *group) start() error {
 	g.signals.Watch(e)
 	g.engine.Store(e)
 	return nil
+}
+
+// setForms tells the group's signals how to read the records that they report.
+func (g *group) setForms() {
+	for name, t := range g.routes {
+		if h := g.signals.Topics[name]; h != nil {
+			h.Form = t.form
+		}
+	}
 }
 
 func (g *group) drain(ctx context.Context) error {
@@ -330,10 +347,10 @@ func (g *group) routeIn(t *groupTopic, r *transport.Record) engine.Route {
 		}
 		return engine.Route{Subscription: t.tombstone}
 	}
-	typ, ok := wire.Type(r)
+	typ, ok := t.form.Type(r)
 	if !ok {
 		var e wire.Event
-		err := wire.Decode(r, &e)
+		err := letter.Decode(t.form, r, &e)
 		if err == nil {
 			err = errors.New("the record has no CloudEvents type")
 		}

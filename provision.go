@@ -24,6 +24,15 @@ func (b *Bus) specs() []transport.TopicSpec {
 	return specs
 }
 
+// mayCreate reports whether the bus may create a topic: one whose name it did not
+// make belongs to somebody else.
+func (b *Bus) mayCreate(name string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	d := b.topics.names[name]
+	return b.config.provision && (d == nil || !d.Existing())
+}
+
 // provision creates the missing topics, or returns an error that names them if
 // the bus may not. Existing topics are never altered: their settings may be an
 // operator's decision.
@@ -47,7 +56,7 @@ func (b *Bus) provision(ctx context.Context, specs ...transport.TopicSpec) error
 		case errors.Is(info.Err, ErrTopicMissing):
 			missing = append(missing, specs[i])
 			switch {
-			case b.config.provision:
+			case b.mayCreate(specs[i].Name):
 			case refused != nil:
 				refused.topics = append(refused.topics, specs[i].Name)
 			default:

@@ -161,6 +161,7 @@ type draft struct {
 	settings publishSettings
 	optional bool // something is in settings
 	record   transport.Record
+	form     *wire.Form // of the record; nil for CloudEvents
 	encoder  wire.Encoder
 	data     []byte
 }
@@ -186,7 +187,7 @@ func (d *draft) free() {
 	if cap(d.data) > maxKept || len(d.envelope.Data) > maxKept {
 		return
 	}
-	d.envelope = Envelope{}
+	d.envelope, d.form = Envelope{}, nil
 	if d.optional {
 		d.settings, d.optional = publishSettings{}, false
 	}

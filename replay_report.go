@@ -132,7 +132,7 @@ const defaultMostFailures = 100
 
 // failed counts an event that has used up its attempts.
 func (r *replay) failed(f *engine.Failure) {
-	e := telemetry.EventOf(f.Record)
+	e := r.group.signals.EventOf(f.Record)
 	at := transport.Partition{Topic: f.Record.Topic, Partition: f.Record.Partition}
 	r.mu.Lock()
 	defer r.mu.Unlock()

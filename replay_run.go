@@ -13,7 +13,6 @@ import (
 	"github.com/eventbus-go/eventbus/internal/engine"
 	window "github.com/eventbus-go/eventbus/internal/replay"
 	"github.com/eventbus-go/eventbus/internal/telemetry"
-	"github.com/eventbus-go/eventbus/internal/wire"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -46,7 +45,7 @@ func (r *replay) takes(t *groupTopic, record *transport.Record) bool {
 	if keys := r.config.Keys; len(keys) > 0 && (record.Key == nil || !slices.Contains(keys, string(record.Key))) {
 		return false
 	}
-	typ, known := wire.Type(record)
+	typ, known := t.form.Type(record)
 	chosen := len(r.config.Types) == 0
 	known = known && record.Excess == nil
 	switch {
@@ -118,6 +117,7 @@ func (r *replay) run(ctx context.Context) error {
 		topics = append(topics, transport.TopicStart{Topic: name})
 	}
 	g.signals = b.signals.Group(g.name+" (replay)", topics)
+	g.setForms()
 	e := engine.New(engine.Config{
 		Group:          g.name,
 		Route:          r.route,

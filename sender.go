@@ -71,6 +71,7 @@ func (b *Bus) await(ctx context.Context, a *awaited, topic, id string) error {
 func (o *sender) send(ctx context.Context, d *draft, f *telemetry.Outgoing, done transport.Completion, batch *telemetry.OutgoingBatch) error {
 	e := &d.envelope
 	e.Topic, e.Source = o.topic, o.bus.config.Source
+	d.form = o.decl.Form
 	inherit(ctx, e)
 	carryTrace(e, f.Start(ctx, (*wire.Event)(e), batch))
 	if !o.ready.Load() {
@@ -83,7 +84,7 @@ func (o *sender) send(ctx context.Context, d *draft, f *telemetry.Outgoing, done
 
 // hand encodes the draft and passes it to the producer.
 func (b *Bus) hand(ctx context.Context, d *draft, f *telemetry.Outgoing, done transport.Completion) error {
-	err := b.encode(&d.encoder, &d.envelope, &d.record)
+	err := b.encode(d.form, &d.encoder, &d.envelope, &d.record)
 	if err == nil {
 		f.Carry(&d.record)
 		err = b.producer.Produce(ctx, &d.record, done)
@@ -139,19 +140,25 @@ func inherit(ctx context.Context, e *Envelope) {
 	}
 }
 
-// encode encodes an envelope into a record, in the bus's mode. A tombstone is
-// not checked: it deletes a key, and needs no attributes for that.
-func (b *Bus) encode(encoder *wire.Encoder, e *Envelope, r *transport.Record) error {
+// encode encodes an envelope into a record, as its topic's form, in the bus's mode.
+// A tombstone is not checked: it deletes a key, and needs no attributes for that.
+func (b *Bus) encode(form *wire.Form, encoder *wire.Encoder, e *Envelope, r *transport.Record) error {
 	ev := (*wire.Event)(e)
+	if e.Raw {
+		wire.Raw(ev, r)
+		return nil
+	}
 	if !e.Tombstone {
 		if err := encoder.Check(ev); err != nil {
 			return fmt.Errorf("%w: %w", ErrSerialization, err)
 		}
 	}
-	if b.config.Structured && !e.Tombstone {
+	if form == nil && b.config.Structured && !e.Tombstone {
 		return encoder.Structured(ev, r)
 	}
-	encoder.Binary(ev, r)
+	if err := form.Encode(encoder, ev, r); err != nil {
+		return fmt.Errorf("%w: %w", ErrSerialization, err)
+	}
 	return nil
 }
 
@@ -196,14 +203,33 @@ func (o *sender) envelope(ctx context.Context, d *draft) (*Envelope, error) {
 	}
 	f := telemetry.Outgoing{Of: o.signals, ID: e.ID}
 	carryTrace(e, f.Start(ctx, (*wire.Event)(e), new(telemetry.OutgoingBatch)))
+	if o.decl.Partitioner.Custom() {
+		return nil, publishError(o.topic, e.ID, fmt.Errorf("the topic's partitioner %s is a function, which whoever publishes the envelope does not have: use a named one", o.decl.Partitioner))
+	}
+	e.Partitioner = partitionerName(o.decl.Partitioner)
+	if o.decl.Form != nil {
+		// Whoever publishes the envelope may know no declaration.
+		if err := o.bus.encode(o.decl.Form, &d.encoder, e, &d.record); err != nil {
+			return nil, publishError(o.topic, e.ID, err)
+		}
+		e.Data, e.Headers, e.Raw = d.record.Value, d.record.Headers, true
+	}
 	return e.Clone(), nil
+}
+
+// partitionerName returns what an envelope says of its topic's partitioner.
+func partitionerName(p Partitioner) string {
+	if p == Murmur2() {
+		return ""
+	}
+	return p.String()
 }
 
 // PublishEnvelope publishes an event as its envelope says: Topic is the full
 // name, ID, Source and Type are set. It is for tools, bridges and outboxes;
 // services publish through a Publisher.
 func (b *Bus) PublishEnvelope(ctx context.Context, e *Envelope) error {
-	d, err := forwarded(e)
+	d, err := b.forwarded(e)
 	if err != nil {
 		return publishError("", e.ID, err)
 	}
@@ -224,7 +250,7 @@ func (b *Bus) PublishEnvelope(ctx context.Context, e *Envelope) error {
 // it that are on their way already.
 func (b *Bus) PublishEnvelopeAsync(ctx context.Context, e *Envelope) Receipt {
 	r := new(receipt)
-	d, err := forwarded(e)
+	d, err := b.forwarded(e)
 	if err != nil {
 		return Receipt{r.fail(publishError("", e.ID, err))}
 	}
@@ -246,7 +272,7 @@ func (b *Bus) PublishEnvelopes(ctx context.Context, envelopes []*Envelope) error
 	outcome := newBatchOutcome(len(envelopes))
 	for i, e := range envelopes {
 		part := &outcome.parts[i]
-		d, err := forwarded(e)
+		d, err := b.forwarded(e)
 		if err == nil {
 			part.outgoing = telemetry.Outgoing{Of: b.signals.SendSignals(e.Topic), ID: e.ID}
 			err = b.forward(ctx, d, &part.outgoing, part)
@@ -260,14 +286,19 @@ func (b *Bus) PublishEnvelopes(ctx context.Context, envelopes []*Envelope) error
 }
 
 // forwarded returns a draft of an envelope that is published unchanged.
-func forwarded(e *Envelope) (*draft, error) {
+func (b *Bus) forwarded(e *Envelope) (*draft, error) {
 	if err := naming.CheckTopicName(e.Topic); err != nil {
 		return nil, err
 	}
 	if e.Tombstone && e.Key == nil {
 		return nil, fmt.Errorf("%s: a tombstone without a key deletes nothing", e.Topic)
 	}
+	form, err := b.formOf(e)
+	if err != nil {
+		return nil, err
+	}
 	d := draftPool.Get().(*draft)
+	d.form = form
 	d.envelope = *e
 	d.envelope.Timestamp = time.Time{}          // that of the record it came with, maybe
 	d.envelope.Headers = slices.Clip(e.Headers) // what is added must not land in the caller's
@@ -294,6 +325,7 @@ func (b *Bus) sender(d *declare.Topic) *sender {
 	name, err := b.acceptable(d)
 	if err == nil {
 		b.topics.put(name, d)
+		b.partitions.set(name, d.Partitioner)
 	}
 	o := &sender{bus: b, topic: name, decl: d, err: err, signals: b.signals.SendSignals(name), turn: make(chan struct{}, 1)}
 	if err != nil {

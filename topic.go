@@ -18,8 +18,8 @@ import (
 	"github.com/eventbus-go/eventbus/internal/keypath"
 )
 
-// TopicConfig declares a topic and one type of event on it. Domain and Name are
-// required; everything else has a default that works.
+// TopicConfig declares a topic and one type of event on it. Domain and Name, or
+// Address, are required; everything else has a default that works.
 type TopicConfig[T any] struct {
 	// Domain is the second part of the topic's name: whose events these are.
 	Domain string
@@ -32,6 +32,20 @@ type TopicConfig[T any] struct {
 	// Version is the last part, v1 by default; Unversioned leaves it away.
 	Version     string
 	Unversioned bool
+
+	// Address is the full name of a topic that is there already, in place of all the
+	// above. {env} in it stands for the environment's segment (dev, prod), and
+	// Addresses has the names that follow no pattern, by segment. Unless Create is set
+	// the bus never creates such a topic.
+	Address   string
+	Addresses map[string]string
+	Create    bool
+	// Format is how records are read and written, CloudEvents by default. Package
+	// format has those of other programs.
+	Format Format
+	// Partitioner chooses the partition of a key, as the topic's other writers do.
+	// The default is that of Kafka's Java client.
+	Partitioner Partitioner
 
 	// Type is the CloudEvents type, which chooses the handler: the name of T
 	// by default. A T that is generic or has no name must set it. Several
@@ -95,6 +109,7 @@ func NewTopic[T any](c TopicConfig[T]) *Topic[T] {
 	if t.codec == nil {
 		t.codec = JSON()
 	}
+	d.Form = formOf(c.Format, d.Typ, &wrong)
 	d.CodecName = t.codec.ContentType()
 	declare.CheckContentType(&wrong, d.CodecName)
 	if rt := reflect.TypeFor[T](); rt.Kind() == reflect.Pointer {

@@ -20,27 +20,41 @@ func declarationOf[T any](c *TopicConfig[T]) (d declare.Topic, wrong declare.Fau
 		Domain: c.Domain, Name: c.Name, Scope: c.Scope.String(), Typ: c.Type, GoType: t.String(),
 		Partitions: c.Partitions, Replication: c.Replication, Retention: c.Retention, Compacted: c.Compacted,
 		Configs: maps.Clone(c.Configs), Description: c.Description, Owner: c.Owner, DataSchema: c.DataSchema,
+		Address: c.Address, Addresses: maps.Clone(c.Addresses), Create: c.Create, Partitioner: c.Partitioner,
 	}
-	declare.CheckSegment(&wrong, "Domain", c.Domain, "sales")
-	declare.CheckSegment(&wrong, "Name", c.Name, "order-payment")
+	if c.Address != "" {
+		d.Scope = ""
+		checkAddress(&wrong, &d, c.Domain != "" || c.Name != "" || c.Plural || c.Scope != Public || c.Version != "" || c.Unversioned)
+	} else {
+		checkName(&wrong, &d, c)
+	}
+	if d.Typ == "" {
+		d.Typ = declare.DeclareType(&wrong, t)
+	}
+	declare.CheckAttributes(&wrong, d.Typ, c.DataSchema)
+	declare.CheckStorage(&wrong, &d)
+	declare.CheckPartitioner(&wrong, c.Partitioner)
+	return d, wrong
+}
+
+// checkName checks the parts of a topic's name, and joins them.
+func checkName[T any](wrong *declare.Faults, d *declare.Topic, c *TopicConfig[T]) {
+	declare.CheckSegment(wrong, "Domain", c.Domain, "sales")
+	declare.CheckSegment(wrong, "Name", c.Name, "order-payment")
 	if c.Plural && naming.SegmentFault(c.Name) == "" {
 		d.Name = naming.Plural(c.Name)
 	}
 	if c.Scope != Public && c.Scope != Internal {
 		wrong.Add("Scope", "is %d: use eventbus.Public or eventbus.Internal", c.Scope)
 	}
-	d.Version = declare.DeclareVersion(&wrong, c.Version, c.Unversioned)
-	if d.Typ == "" {
-		d.Typ = declare.DeclareType(&wrong, t)
+	if len(c.Addresses) > 0 || c.Create {
+		wrong.Add("Addresses and Create", "are for a topic with an Address: set that, or remove them")
 	}
-	declare.CheckAttributes(&wrong, d.Typ, c.DataSchema)
-	declare.CheckStorage(&wrong, &d)
-
+	d.Version = declare.DeclareVersion(wrong, c.Version, c.Unversioned)
 	d.Suffix = d.Joined()
 	if most := naming.MaxTopicName - len("prod."); len(d.Suffix) > most {
 		wrong.Add("Domain and Name", "make a topic name of %d characters with the environment, Kafka takes %d: shorten them", len(d.Suffix)+len("prod."), naming.MaxTopicName)
 	}
-	return d, wrong
 }
 
 // Scope is the audience of a topic; it is the third part of its name.
@@ -121,12 +135,15 @@ func (b *Bus) acceptable(d *declare.Topic) (name string, err error) {
 	if err := naming.CheckTopicName(name); err != nil {
 		return name, err
 	}
+	if env := d.OtherEnvironment(b.config.env); env != "" {
+		return name, fmt.Errorf("topic %s is one of the environment %s, and the bus is in %s: write %s in Address, or name it in Addresses", name, env, b.config.env, declare.EnvironmentMark)
+	}
 	if other := r.types[[2]string{name, d.Typ}]; other != nil && other.ID != d.ID {
 		return name, fmt.Errorf("topic %s with type %s is declared twice, by %s and %s: share one Topic, or give one of them another Type",
 			name, d.Typ, other.Described(), d.Described())
 	}
 	if other := r.names[name]; other != nil {
-		if err := declare.SameStorage(name, other, d); err != nil {
+		if err := errors.Join(declare.SameStorage(name, other, d), checkForm(name, other, d)); err != nil {
 			return name, err
 		}
 	}
@@ -143,6 +160,16 @@ func (b *Bus) taken() []string {
 		}
 	}
 	return names
+}
+
+// typesOf returns how many types are declared on a topic.
+func (r *registry) typesOf(topic string) (n int) {
+	for id := range r.types {
+		if id[0] == topic {
+			n++
+		}
+	}
+	return n
 }
 
 // put adds a declaration under its full name. undo takes it out again, as long as

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/eventbus-go/eventbus/internal/murmur2"
 	"github.com/eventbus-go/eventbus/internal/wire"
 	"github.com/eventbus-go/eventbus/transport"
 )
@@ -99,12 +98,12 @@ func (t *Transactor) encode(ctx context.Context, envelopes []*Envelope) error {
 	}
 	t.records = t.records[:0]
 	for i, e := range envelopes {
-		d, err := forwarded(e)
+		d, err := t.bus.forwarded(e)
 		if err != nil {
 			return publishError("", e.ID, err)
 		}
 		var r transport.Record
-		err = t.bus.encode(&t.encoders[i], &d.envelope, &r)
+		err = t.bus.encode(d.form, &t.encoders[i], &d.envelope, &r)
 		d.free()
 		if err == nil {
 			r.Partition, err = t.partition(ctx, &r, len(t.records) == 0 || t.records[len(t.records)-1].Topic != r.Topic)
@@ -136,7 +135,7 @@ func (t *Transactor) partition(ctx context.Context, r *transport.Record, another
 		topic.partitions, topic.asked = infos[0].Partitions, time.Now()
 	}
 	if r.Key != nil {
-		return murmur2.Partition(r.Key, topic.partitions), nil
+		return t.bus.partitions.Of(r.Topic, r.Key, topic.partitions), nil
 	}
 	if another {
 		topic.next++

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"fmt"
 	"time"
 )
 
@@ -75,6 +76,19 @@ type ProducerConfig struct {
 	RequestBytes int
 	// Compression is "none" (default), "gzip", "snappy", "lz4" or "zstd".
 	Compression string
+	// Partitioner, if not nil, chooses the partition of each record that has a key and
+	// AnyPartition. It is called concurrently and must not block. A number that is no
+	// partition of the topic refuses the record. Nil chooses as AnyPartition says.
+	Partitioner func(topic string, key []byte, partitions int32) int32
 	// Gate, if not nil, may refuse records and is told how requests end.
 	Gate Gate
+}
+
+// CheckPartition returns what a ProducerConfig.Partitioner has chosen, or an error if
+// that is no partition of the topic.
+func CheckPartition(chosen int32, topic string, partitions int32) (int32, error) {
+	if chosen < 0 || chosen >= partitions {
+		return 0, fmt.Errorf("the partitioner of topic %q chose partition %d, and there are %d", topic, chosen, partitions)
+	}
+	return chosen, nil
 }

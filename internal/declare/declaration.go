@@ -13,11 +13,13 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/eventbus-go/eventbus/internal/naming"
+	"github.com/eventbus-go/eventbus/internal/wire"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -25,18 +27,21 @@ import (
 // catalogue and the admin pages need to know of it. It is not changed once
 // NewTopic has returned it.
 type Topic struct {
-	Domain string
-	// Domain, Name, Scope and Version are the parts of the name.
+	Domain  string
 	Name    string // in the plural if it was asked for
 	Scope   string
 	Version string // empty if unversioned
-	// Suffix is all that follows the environment and its dot.
-	Suffix string
-	// Typ is the CloudEvents type, GoType the type of the data for people.
-	Typ    string
-	GoType string
-	// Partitions and Replication are 0 for the broker's default; Retention too, and
-	// negative for no end.
+	Suffix  string // all that follows the environment and its dot; Address, where there is one
+	// Address is the full name of a topic that is there already, with {env} in the
+	// environment's place if it has one, and Addresses is the name in single
+	// environments. Create says that a bus may create it.
+	Address     string
+	Addresses   map[string]string
+	Create      bool
+	Form        *wire.Form // nil: CloudEvents
+	Partitioner Partitioner
+	Typ         string
+	GoType      string
 	Partitions  int32
 	Replication int16
 	Retention   time.Duration
@@ -77,7 +82,44 @@ type Samples struct {
 
 // In returns the topic's full name in an environment, whose segment
 // naming.Environment has returned.
-func (d *Topic) In(env string) string { return env + "." + d.Suffix }
+func (d *Topic) In(env string) string {
+	if d.Address == "" {
+		return env + "." + d.Suffix
+	}
+	if name, ok := d.Addresses[env]; ok {
+		return name
+	}
+	return strings.ReplaceAll(d.Address, EnvironmentMark, env)
+}
+
+// EnvironmentMark stands for the environment's segment in an Address.
+const EnvironmentMark = "{env}"
+
+// Existing reports whether the topic is not the bus's to create.
+func (d *Topic) Existing() bool { return d.Address != "" && !d.Create }
+
+// FormName returns the name of the records' form.
+func (d *Topic) FormName() string {
+	if d.Form == nil {
+		return "cloudevents"
+	}
+	return d.Form.Name
+}
+
+// OtherEnvironment returns the environment that the first part of an Address
+// names, if it is one of the usual ones and not env. A name that Addresses gives
+// was chosen for env.
+func (d *Topic) OtherEnvironment(env string) string {
+	if _, chosen := d.Addresses[env]; chosen || d.Address == "" {
+		return ""
+	}
+	first, _, parts := strings.Cut(d.In(env), ".")
+	segment, err := naming.Environment(first)
+	if !parts || err != nil || segment == env || !slices.Contains([]string{"dev", "test", "stag", "prod"}, segment) {
+		return ""
+	}
+	return segment
+}
 
 // Joined returns the suffix that the parts make. It equals Suffix in a checked
 // declaration.

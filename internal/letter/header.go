@@ -37,6 +37,9 @@ const (
 	OriginTopic     = "eventbus-origin-topic"
 	OriginPartition = "eventbus-origin-partition"
 	OriginOffset    = "eventbus-origin-offset"
+	// OriginTime is the timestamp of the record there, in RFC 3339. Redeliveries by
+	// versions before it lack it.
+	OriginTime = "eventbus-origin-time"
 )
 
 // Suffixes of the topics of a group, {topic}.{group} before them.

@@ -77,10 +77,10 @@ func Read(r *transport.Record) (*Letter, error) {
 	l.SourceOffset = number(Offset)
 	l.Written, l.FirstFailure, l.LastFailure = moment(Time), moment(FirstFailure), moment(LastFailure)
 	l.Redeliveries = int(min(number(Redeliveries), mostRedeliveries))
-	l.Origin = transport.Position{Partition: l.Source, Offset: l.SourceOffset}
+	l.Origin = transport.Position{Partition: l.Source, Offset: l.SourceOffset, Time: l.Written}
 	if _, came := r.Header(OriginTopic); came {
 		l.Origin.Partition = transport.Partition{Topic: text(OriginTopic), Partition: int32(min(number(OriginPartition), math.MaxInt32))} //nolint:gosec // a partition fits
-		l.Origin.Offset = number(OriginOffset)
+		l.Origin.Offset, l.Origin.Time = number(OriginOffset), moment(OriginTime)
 	}
 	return l, errors.Join(wrong...)
 }
@@ -101,7 +101,7 @@ func (l *Letter) Again() transport.Record {
 	r := transport.Record{Topic: RetryTopic(l.Record.Topic), Partition: l.Record.Partition, Key: l.Record.Key, Value: l.Record.Value}
 	for _, h := range l.Record.Headers {
 		switch h.Key {
-		case Redeliveries, OriginTopic, OriginPartition, OriginOffset:
+		case Redeliveries, OriginTopic, OriginPartition, OriginOffset, OriginTime:
 			continue
 		}
 		if !strings.HasPrefix(h.Key, Prefix) {
@@ -115,6 +115,9 @@ func (l *Letter) Again() transport.Record {
 	add(OriginTopic, l.Origin.Topic)
 	add(OriginPartition, strconv.Itoa(int(l.Origin.Partition.Partition)))
 	add(OriginOffset, strconv.FormatInt(l.Origin.Offset, 10))
+	if !l.Origin.Time.IsZero() {
+		add(OriginTime, l.Origin.Time.UTC().Format(time.RFC3339Nano))
+	}
 	return r
 }
 

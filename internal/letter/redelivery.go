@@ -4,8 +4,11 @@ import (
 	"errors"
 	"math"
 	"strconv"
+	"strings"
+	"time"
 
 	"github.com/eventbus-go/eventbus/internal/wire"
+	"github.com/eventbus-go/eventbus/transport"
 )
 
 // Redelivered sets the redelivery count and the origin of e from its headers.
@@ -22,8 +25,47 @@ func Redelivered(e *wire.Event) {
 			e.Origin.Partition.Partition = int32(number(h.Value, math.MaxInt32)) //nolint:gosec // bounded
 		case OriginOffset:
 			e.Origin.Offset = number(h.Value, math.MaxInt64)
+		case OriginTime:
+			e.Origin.Time, _ = time.Parse(time.RFC3339Nano, string(h.Value))
 		}
 	}
+}
+
+// Decode decodes a record in a topic's form, and what its headers say of where it
+// was read first. An event that came back has the id that it had then: a foreign
+// record's id may be that of its place.
+func Decode(form *wire.Form, r *transport.Record, e *wire.Event) error {
+	var err error
+	if form == nil {
+		err = wire.Decode(r, e)
+	} else {
+		var first transport.Record
+		err = form.Decode(r, firstRead(r, &first), e)
+	}
+	Redelivered(e)
+	return err
+}
+
+// firstRead returns the record as it was read before it failed, in room. Only
+// records of the topics that a bus writes itself are looked at, since a foreign
+// producer may have headers of these names.
+func firstRead(r, room *transport.Record) *transport.Record {
+	var e wire.Event
+	switch {
+	case strings.HasSuffix(r.Topic, RetrySuffix):
+		e.Headers = r.Headers
+		Redelivered(&e)
+	case strings.HasSuffix(r.Topic, DeadSuffix):
+		if l, err := Read(r); err == nil {
+			e.Origin = l.Origin
+		}
+	}
+	if e.Origin.Topic == "" {
+		return r
+	}
+	*room = *r
+	room.Topic, room.Partition, room.Offset, room.Time = e.Origin.Topic, e.Origin.Partition.Partition, e.Origin.Offset, e.Origin.Time
+	return room
 }
 
 // mostRedeliveries bounds a redelivery count, so that one more does not wrap

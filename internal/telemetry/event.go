@@ -84,12 +84,12 @@ func appendTrace(fields []slog.Attr, c trace.SpanContext) []slog.Attr {
 // EventOf decodes as much of a record as can be decoded, for reports about
 // records that may not be events. An undecodable record still has its position
 // and headers, and so its trace. It allocates, so only rare reports use it.
-func EventOf(r *transport.Record) *wire.Event {
+func EventOf(form *wire.Form, r *transport.Record) *wire.Event {
 	e := new(wire.Event)
-	if err := wire.Decode(r, e); err != nil {
+	if err := letter.Decode(form, r, e); err != nil {
 		e.Topic, e.Partition, e.Offset, e.Headers = r.Topic, r.Partition, r.Offset, r.Headers
+		letter.Redelivered(e)
 	}
-	letter.Redelivered(e)
 	return e
 }
 

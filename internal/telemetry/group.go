@@ -9,6 +9,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/eventbus-go/eventbus/internal/engine"
+	"github.com/eventbus-go/eventbus/internal/wire"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -48,6 +49,14 @@ func newGroupSignals(s *Signals, name string) *GroupSignals {
 		commits: newFamily(ErrorType, commit.attributes...),
 		base:    newLabels(s.attributes(group)...),
 	}
+}
+
+// EventOf returns EventOf of a record that the group has read.
+func (g *GroupSignals) EventOf(r *transport.Record) *wire.Event {
+	if h := g.Topics[r.Topic]; h != nil {
+		return EventOf(h.Form, r)
+	}
+	return EventOf(nil, r)
 }
 
 // Watch adds the engine to the metrics that are read at each collection.
@@ -109,7 +118,7 @@ func (g *GroupSignals) Parked(_ *engine.Subscription, f *engine.Failure, wait ti
 // attempts in the trace of its event. The letter keeps the headers that its
 // record came with, so that a redelivery continues the same trace.
 func (g *GroupSignals) StartLetter(f *engine.Failure, r *transport.Record) Outgoing {
-	s, e := g.SendSignals(r.Topic), EventOf(f.Record)
+	s, e := g.SendSignals(r.Topic), g.EventOf(f.Record)
 	letter := Outgoing{Of: s, ID: e.ID, start: time.Now()}
 	if g.Tracing.on() {
 		attributes := append(appendOrigin(s.send.of(e), e.Topic, e.Partition, e.Offset), ConsumerGroup.String(g.name),
@@ -147,7 +156,7 @@ func (g *GroupSignals) LogFailure(level slog.Level, quiet slog.Attr, text string
 	if !g.Log.Enabled(ctx, level) {
 		return
 	}
-	e := EventOf(f.Record)
+	e := g.EventOf(f.Record)
 	fields := appendTrace(eventFields(e), trace.SpanContextFromContext(g.Tracing.extract(ctx, e)))
 	g.Log.LogAttrs(ctx, level, text, append(fields, slog.Int(LogAttempts, f.Attempts), more, slog.Any(LogError, f.Err), quiet)...)
 }

@@ -26,8 +26,8 @@ type ProcessSignals struct {
 	skips          *family // by reason
 	unknown        *family // skipped by type
 	consumed, base *labels
-	// Failures limits the log records about failures on the topic.
-	Failures logLimit
+	Failures       logLimit
+	Form           *wire.Form // of the topic's records; nil for CloudEvents
 }
 
 // newProcessSignals prepares the span attributes and metric labels of a topic.

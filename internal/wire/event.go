@@ -27,9 +27,10 @@ type Event struct {
 	TraceState    string
 	Extensions    map[string]string
 
-	// Data is nil with Tombstone, and empty for an event without data.
-	Data      []byte
-	Tombstone bool
+	Data        []byte
+	Tombstone   bool
+	Raw         bool
+	Partitioner string
 
 	// These describe the record, not the event.
 	Topic           string

@@ -6,6 +6,8 @@ import "strconv"
 // written as one. Its text shows at most a short part of an attribute, and none of
 // the data.
 type MalformedError struct {
+	// Form is the form that the record does not fit; empty for CloudEvents.
+	Form string
 	// Attribute is the attribute at fault, empty where it is none in particular.
 	Attribute string
 	// Reason follows the attribute's name in the text.
@@ -17,11 +19,14 @@ type MalformedError struct {
 // Error implements error.
 func (e *MalformedError) Error() string {
 	text := "not a CloudEvent: "
+	if e.Form != "" {
+		text = "not a record of the format " + quote(e.Form) + ": "
+	}
 	if e.Attribute != "" {
 		text += "attribute " + quote(e.Attribute) + " "
 	}
 	text += e.Reason
-	if e.Err != nil {
+	if e.Err != nil && e.Form == "" {
 		text += ": " + e.Err.Error()
 	}
 	return text

@@ -66,7 +66,13 @@ func (p *producer) Produce(ctx context.Context, r *transport.Record, done transp
 		return err
 	}
 
-	l := c.topics[r.Topic].logs[p.choose(r)]
+	chosen, err := p.choose(r)
+	if err != nil {
+		p.giveBack(size)
+		p.worked()
+		return err
+	}
+	l := c.topics[r.Topic].logs[chosen]
 	o := &outcome{producer: p, done: done, size: size, position: transport.Position{Partition: l.Partition, Offset: -1}}
 	q := p.queues[l.Partition]
 	if q == nil {
@@ -151,26 +157,36 @@ func (p *producer) ask(r *transport.Record) error {
 		return err
 	}
 	if err := p.refuse(r); err != nil {
-		p.cluster.mu.Unlock()
-		p.config.Gate.Report(0, nil)
-		p.cluster.mu.Lock()
+		p.worked()
 		return err
 	}
 	return nil
 }
 
+// worked reports to the gate that what it let pass failed by itself, outside the mutex.
+func (p *producer) worked() {
+	if p.config.Gate == nil {
+		return
+	}
+	p.cluster.mu.Unlock()
+	p.config.Gate.Report(0, nil)
+	p.cluster.mu.Lock()
+}
+
 // choose is the partition of a record.
-func (p *producer) choose(r *transport.Record) int32 {
+func (p *producer) choose(r *transport.Record) (int32, error) {
 	partitions := int32(len(p.cluster.topics[r.Topic].logs))
 	switch {
 	case r.Partition >= 0:
-		return r.Partition
+		return r.Partition, nil
+	case r.Key != nil && p.config.Partitioner != nil:
+		return transport.CheckPartition(p.config.Partitioner(r.Topic, r.Key, partitions), r.Topic, partitions)
 	case r.Key != nil:
-		return murmur2.Partition(r.Key, partitions)
+		return murmur2.Partition(r.Key, partitions), nil
 	}
 	n := p.next[r.Topic] % partitions
 	p.next[r.Topic] = n + 1
-	return n
+	return n, nil
 }
 
 // write appends the record, or does what a fault asks for, and notes the outcome.

@@ -169,7 +169,7 @@ func (t *producerTopic) learn(p *Producer, meta *cluster.TopicMeta) {
 // partitionFor returns what choose does, after another look at the metadata if the record names
 // a partition that is not known.
 func (p *Producer) partitionFor(ctx context.Context, t *producerTopic, r *transport.Record) (*partition, error) {
-	part, err := t.choose(r)
+	part, err := p.choose(t, r)
 	if err == nil {
 		return part, nil
 	}
@@ -185,13 +185,14 @@ func (p *Producer) partitionFor(ctx context.Context, t *producerTopic, r *transp
 	if err != nil {
 		return nil, err
 	}
-	return t.choose(r)
+	return p.choose(t, r)
 }
 
 // choose returns the partition of a record: its own choice, its key's, or for none the
 // current one. Keys are spread as by Kafka's Java client, so that all clients of a topic
-// agree where a key belongs. An empty key is a key.
-func (t *producerTopic) choose(r *transport.Record) (*partition, error) {
+// agree where a key belongs, unless the configuration says otherwise. An empty key is a
+// key.
+func (p *Producer) choose(t *producerTopic, r *transport.Record) (*partition, error) {
 	partitions := t.layout.Load().partitions()
 	switch {
 	case r.Partition >= 0 && int(r.Partition) < len(partitions):
@@ -200,6 +201,13 @@ func (t *producerTopic) choose(r *transport.Record) (*partition, error) {
 		return nil, cluster.MissingPartition(t.name, r.Partition, len(partitions))
 	case len(partitions) == 0:
 		return nil, cluster.TopicError(t.name, kerr.LeaderNotAvailable)
+	case r.Key != nil && p.cfg.Partitioner != nil:
+		n := int32(len(partitions)) //nolint:gosec // a topic's partitions fit
+		chosen, err := transport.CheckPartition(p.cfg.Partitioner(t.name, r.Key, n), t.name, n)
+		if err != nil {
+			return nil, err
+		}
+		return partitions[chosen], nil
 	case r.Key != nil:
 		return partitions[murmur2.Partition(r.Key, int32(len(partitions)))], nil
 	}

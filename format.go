@@ -1,0 +1,179 @@
+package eventbus
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"sync"
+	"sync/atomic"
+
+	"github.com/eventbus-go/eventbus/internal/declare"
+	"github.com/eventbus-go/eventbus/internal/naming"
+	"github.com/eventbus-go/eventbus/internal/wire"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// Format is the form of a topic's records: how one becomes an envelope and back.
+// Topics have CloudEvents unless [TopicConfig] has a Format; package format has
+// those of other programs. A Format serves many goroutines at once, and its value
+// must be comparable, since the topics of one Kafka name share it.
+//
+// A record that does not fit, by an error of Type or Decode, goes to the
+// dead-letter topic as it is. Retries don't change that, so a Format reads nothing
+// but the record. Tombstones belong to every format: Decode may see one, and its
+// error does not count then.
+type Format interface {
+	// Name names the format in catalogues and errors, as "plain".
+	Name() string
+	// Type returns the CloudEvents type of a record, which chooses the handler. Where
+	// records name none it returns "": they have the one type that the topic is
+	// declared with. The record is the caller's, and not to be changed.
+	Type(r *transport.Record) (string, error)
+	// Decode sets ID, Source, Time, Data and the other attributes in e, as far as the
+	// record has them. Key, Headers and the record's place are there already, and Data
+	// is the record's value. An empty ID becomes the record's place and timestamp, an
+	// empty Source "urn:kafka:{topic}", an empty Time the record's. Data may share
+	// r's memory.
+	//
+	// The record's place is where it was read first, also when it came back from the
+	// dead-letter topic, so that what is made of it stays the same.
+	Decode(r *transport.Record, e *Envelope) error
+	// Encode sets r.Value and r.Headers, which are e.Data and e.Headers before. Topic
+	// and key are set by the bus. An error refuses the publish: say what the format
+	// has no place for rather than leave it out.
+	Encode(e *Envelope, r *transport.Record) error
+}
+
+// formOf returns a format as the packages below know it, nil for CloudEvents.
+func formOf(f Format, typ string, wrong *declare.Faults) *wire.Form {
+	if f == nil {
+		return nil
+	}
+	if t := reflect.TypeOf(f); !t.Comparable() {
+		wrong.Add("Format", "is a %s, which can't be compared: use a pointer to it", t)
+		return nil
+	}
+	return &wire.Form{
+		Name: f.Name(), OnlyType: typ, ID: f,
+		TypeOf: f.Type,
+		Read:   func(r *transport.Record, e *wire.Event) error { return f.Decode(r, (*Envelope)(e)) },
+		Write:  func(e *wire.Event, r *transport.Record) error { return f.Encode((*Envelope)(e), r) },
+	}
+}
+
+// checkAddress checks the full name that a declaration has in place of the parts of
+// one, and sets the declaration's.
+func checkAddress(wrong *declare.Faults, d *declare.Topic, parts bool) {
+	if parts {
+		wrong.Add("Address", "is set beside parts of a name: remove Domain, Name, Plural, Scope, Version and Unversioned")
+	}
+	d.Suffix = d.Address
+	for env, name := range d.Addresses {
+		if segment, err := naming.Environment(env); err != nil || segment != env {
+			wrong.Add("Addresses", "has the environment %q: write its segment, as dev, test, stag or prod", env)
+		} else if err := naming.CheckTopicName(name); err != nil {
+			wrong.Add("Addresses", "has for %s a name that Kafka refuses: %v", env, err)
+		}
+	}
+	if err := naming.CheckTopicName(d.In("prod")); err != nil && d.Addresses["prod"] == "" {
+		wrong.Add("Address", "is a name that Kafka refuses: %v", err)
+	}
+}
+
+// checkForm returns an error if two declarations of one Kafka topic differ in the
+// form of its records, or in where its keys go.
+func checkForm(name string, a, b *declare.Topic) error {
+	var wrong []error
+	if x, y := idOf(a.Form), idOf(b.Form); x != y {
+		wrong = append(wrong, fmt.Errorf("topic %s: Format is %s for %s and %s for %s: share one Format", name, a.FormName(), a.Typ, b.FormName(), b.Typ))
+	}
+	if a.Partitioner != b.Partitioner {
+		wrong = append(wrong, fmt.Errorf("topic %s: Partitioner is %s for %s and %s for %s: use one", name, a.Partitioner, a.Typ, b.Partitioner, b.Typ))
+	}
+	return errors.Join(wrong...)
+}
+
+func idOf(f *wire.Form) any {
+	if f == nil {
+		return nil
+	}
+	return f.ID
+}
+
+// formOf returns the form in which an envelope is published: that of its topic, if
+// the bus has declared it. The envelope's partitioner becomes its topic's.
+func (b *Bus) formOf(e *Envelope) (*wire.Form, error) {
+	if e.Partitioner != "" {
+		p, ok := declare.PartitionerNamed(e.Partitioner)
+		if !ok {
+			return nil, fmt.Errorf("the envelope's partitioner %q is not known here: update the program that publishes it", e.Partitioner)
+		}
+		b.partitions.set(e.Topic, p)
+	}
+	if e.Raw {
+		return nil, nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if d := b.topics.names[e.Topic]; d != nil {
+		return d.Form, nil
+	}
+	return nil, nil
+}
+
+// Partitioner chooses the partition of a record by its key. All that write to a
+// topic have to agree, or the order of a key is lost; see [TopicConfig]. The zero
+// value is Murmur2.
+type Partitioner = declare.Partitioner
+
+// Murmur2 returns the partitioner of Kafka's Java client, and so of franz-go,
+// Kafka Streams and Spring: the default.
+func Murmur2() Partitioner { return declare.Murmur2 }
+
+// FNV1a returns the partitioner of kafka-go's Hash and of sarama's default, which
+// Watermill uses: FNV-1a with a signed remainder.
+func FNV1a() Partitioner { return declare.FNV1a }
+
+// CRC32 returns the partitioner that librdkafka has by default, and with it
+// Confluent's clients for .NET, Python, Go and Node.js.
+func CRC32() Partitioner { return declare.CRC32 }
+
+// PartitionBy returns a partitioner of one's own. choose is called concurrently, for
+// keys that are not nil, and returns a number from 0 to below partitions.
+func PartitionBy(name string, choose func(key []byte, partitions int32) int32) Partitioner {
+	return declare.PartitionBy(name, choose)
+}
+
+// partitioners has the partitioners of topics, by full name, that are not the
+// default. The zero value has none. It is safe for concurrent use.
+type partitioners struct {
+	mu sync.Mutex
+	by atomic.Pointer[map[string]Partitioner] // replaced, never changed
+}
+
+func (p *partitioners) set(topic string, to Partitioner) {
+	if to == Murmur2() {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	known := p.by.Load()
+	if known != nil && (*known)[topic] == to {
+		return
+	}
+	next := make(map[string]Partitioner)
+	if known != nil {
+		maps.Copy(next, *known)
+	}
+	next[topic] = to
+	p.by.Store(&next)
+}
+
+// Of returns the partition of a key in a topic of n partitions.
+func (p *partitioners) Of(topic string, key []byte, n int32) int32 {
+	if by := p.by.Load(); by != nil {
+		return (*by)[topic].Of(key, n)
+	}
+	return Murmur2().Of(key, n)
+}

@@ -1,0 +1,90 @@
+package format
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// DebeziumConfig says how the connector writes the events of its outbox table.
+type DebeziumConfig struct {
+	// TypeHeader is the header that has the column type, as
+	// table.fields.additional.placement=type:header:eventType says. Default
+	// "eventType". Records without it have the topic's one type.
+	TypeHeader string
+	// Source is the CloudEvents source. Default "urn:kafka:{topic}".
+	Source string
+	// Envelope says that values are a JSON object of schema and payload, as
+	// JsonConverter writes them with schemas.enable, and Quoted that the payload is
+	// JSON within a JSON string, as it writes a text column without
+	// table.expand.json.payload.
+	Envelope, Quoted bool
+}
+
+// Debezium returns the format of Debezium's outbox event router
+// (io.debezium.transforms.outbox.EventRouter): the header id has the id, the
+// record's key is the aggregate's, the value the column payload. A record without
+// an id does not fit: it is a change of a table and no event of an outbox.
+func Debezium(c DebeziumConfig) eventbus.Format {
+	if c.TypeHeader == "" {
+		c.TypeHeader = "eventType"
+	}
+	d := &debezium{plain: plain{name: "debezium", id: "id", typ: c.TypeHeader, source: c.Source, identified: true}, config: c}
+	d.mustWork()
+	return d
+}
+
+// debezium is plain but for the form of its values.
+type debezium struct {
+	plain
+	config DebeziumConfig
+}
+
+// Decode implements eventbus.Format.
+func (d *debezium) Decode(r *transport.Record, e *eventbus.Envelope) error {
+	if err := d.plain.Decode(r, e); err != nil || r.Value == nil {
+		return err
+	}
+	data := r.Value
+	if d.config.Envelope {
+		var envelope struct {
+			Payload json.RawMessage `json:"payload"`
+		}
+		if err := json.Unmarshal(data, &envelope); err != nil || envelope.Payload == nil {
+			return errors.New("the value is no JSON object with a payload") // the cause may show the data
+		}
+		data = envelope.Payload
+	}
+	if d.config.Quoted {
+		var text string
+		if json.Unmarshal(data, &text) != nil || bytes.Equal(data, []byte("null")) {
+			return errors.New("the payload is no JSON string")
+		}
+		data = []byte(text)
+	}
+	e.Data = data
+	return nil
+}
+
+// Encode implements eventbus.Format.
+func (d *debezium) Encode(e *eventbus.Envelope, r *transport.Record) (err error) {
+	if err := d.plain.Encode(e, r); err != nil {
+		return err
+	}
+	if d.config.Quoted {
+		if r.Value, err = json.Marshal(string(r.Value)); err != nil {
+			return err
+		}
+	}
+	if d.config.Envelope {
+		if !json.Valid(r.Value) {
+			return fmt.Errorf("the data is no JSON, which an envelope of schema and payload needs")
+		}
+		r.Value = append(append([]byte(`{"schema":null,"payload":`), r.Value...), '}')
+	}
+	return nil
+}
