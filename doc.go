@@ -64,6 +64,7 @@
 //	topic.go              Topic[T] and TopicConfig: declaring, encoding, decoding
 //	topic_declaration.go  the checks of a declaration, and those of a bus beside each other
 //	codec.go              Codec, and JSON by default
+//	format.go             topics of other programs: Format, Partitioner, and their checks
 //	envelope.go           Envelope: the attributes of an event, and its record
 //
 //	bus.go                the life of a bus: New, Add, Start, Drain, Close, Run

@@ -139,6 +139,13 @@ func FNV1a() Partitioner { return declare.FNV1a }
 // Confluent's clients for .NET, Python, Go and Node.js.
 func CRC32() Partitioner { return declare.CRC32 }
 
+// KnowsPartitioner reports whether an Envelope.Partitioner is one that this version
+// can publish with.
+func KnowsPartitioner(name string) bool {
+	_, ok := declare.PartitionerNamed(name)
+	return ok
+}
+
 // PartitionBy returns a partitioner of one's own. choose is called concurrently, for
 // keys that are not nil, and returns a number from 0 to below partitions.
 func PartitionBy(name string, choose func(key []byte, partitions int32) int32) Partitioner {

@@ -56,7 +56,7 @@ var directions = []struct {
 	{dir: "internal/wire", ours: []string{"transport"}, others: []string{"github.com/goccy/go-json/jsontext"}},
 	{dir: "internal/letter", ours: []string{"transport", "internal/wire"}},
 	{dir: "internal/naming", ours: []string{"internal/letter"}},
-	{dir: "internal/declare", ours: []string{"transport", "internal/wire", "internal/naming"}},
+	{dir: "internal/declare", ours: []string{"transport", "internal/wire", "internal/naming", "internal/murmur2"}},
 	{dir: "internal/keypath", ours: []string{"internal/declare", "internal/errtree"}},
 	{dir: "internal/replay", ours: []string{"transport"}},
 	{dir: "internal/brokergate", ours: []string{"resilience"}},
@@ -83,12 +83,13 @@ var directions = []struct {
 	{dir: "kafka/...", ours: []string{"transport", "kafka/internal/..."}, others: []string{"..."}, tests: room},
 	{dir: "catalog", ours: []string{".", "transport", "internal/declare", "internal/naming", "internal/jsonschema"}, others: []string{"github.com/go-json-experiment/json/..."}, tests: []string{"..."}},
 	{dir: "cloudevents", ours: []string{".", "internal/wire"}, others: []string{"github.com/cloudevents/sdk-go/v2/..."}, tests: []string{"..."}},
+	{dir: "format", ours: []string{".", "transport", "internal/wire"}, tests: []string{"..."}},
 	{dir: "inbox", ours: []string{"."}, tests: []string{"..."}},
 	{dir: "admin", ours: []string{".", "catalog", "secret"}, tests: []string{"..."}},
 	// A program that links a template package keeps every exported method, five megabytes
 	// of a service: nothing else imports this one, but for the tool and fxmodule/fxconsole.
 	{dir: "console", ours: []string{".", "transport", "kafka", "catalog", "secret", "internal/..."}, tests: []string{"..."}},
-	{dir: "examples/contracts", ours: []string{"."}, tests: []string{"catalog"}},
+	{dir: "examples/contracts", ours: []string{".", "format"}, tests: []string{"catalog"}},
 }
 
 // inside names the nested modules that may import internal packages of the root,

@@ -51,8 +51,17 @@ type Topic struct {
 	// Owner is the team that answers for the topic; empty if it is not declared.
 	Owner string `json:"owner,omitempty"`
 
-	// Partitions and Replication are the declared numbers; zero is the broker's
-	// default.
+	// Address is the full name of a topic that is not named by its parts, which it has
+	// none of, as TopicConfig.Address is written; Addresses are its names in single
+	// environments, by segment. Unless Create is set no bus creates the topic.
+	Address   string            `json:"address,omitempty"`
+	Addresses map[string]string `json:"addresses,omitempty"`
+	Create    bool              `json:"create,omitempty"`
+	// Format and Partitioner are those of TopicConfig, by name; empty for CloudEvents
+	// and for the Java client's partitioner.
+	Format      string `json:"format,omitempty"`
+	Partitioner string `json:"partitioner,omitempty"`
+
 	Partitions  int32 `json:"partitions,omitempty"`
 	Replication int16 `json:"replication,omitempty"`
 	// RetentionMs is in milliseconds, and −1 without end.
@@ -222,7 +231,16 @@ func document(declarations []*declare.Topic) (*Document, error) {
 
 // newTopic returns a topic with its names and without its storage.
 func newTopic(d *declare.Topic) Topic {
-	t := Topic{Name: d.Suffix, Domain: d.Domain, Scope: d.Scope, Topic: d.Name, Version: d.Version, Names: make(map[string]string)}
+	t := Topic{
+		Name: d.Suffix, Domain: d.Domain, Scope: d.Scope, Topic: d.Name, Version: d.Version, Names: make(map[string]string),
+		Address: d.Address, Addresses: d.Addresses, Create: d.Create,
+	}
+	if d.Form != nil {
+		t.Format = d.Form.Name
+	}
+	if p := d.Partitioner.String(); p != "murmur2" {
+		t.Partitioner = p
+	}
 	for _, env := range usualEnvironments {
 		// The usual environments are valid, and the name was checked when it was
 		// declared.

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -94,16 +95,19 @@ func (d *Document) check() error {
 // document's fields.
 func (t *Topic) faults() declare.Faults {
 	var wrong declare.Faults
-	declare.CheckSegment(&wrong, "domain", t.Domain, "sales")
-	declare.CheckSegment(&wrong, "topic", t.Topic, "customers")
-	if t.Scope != eventbus.Public.String() && t.Scope != eventbus.Internal.String() {
-		wrong.Add("scope", "is %q: write %q or %q", t.Scope, eventbus.Public, eventbus.Internal)
+	if t.Address == "" {
+		declare.CheckSegment(&wrong, "domain", t.Domain, "sales")
+		declare.CheckSegment(&wrong, "topic", t.Topic, "customers")
+		if t.Scope != eventbus.Public.String() && t.Scope != eventbus.Internal.String() {
+			wrong.Add("scope", "is %q: write %q or %q", t.Scope, eventbus.Public, eventbus.Internal)
+		}
+		declare.DeclareVersion(&wrong, t.Version, t.Version == "")
+	} else if t.Domain+t.Scope+t.Topic+t.Version != "" {
+		wrong.Add("address", "is set beside parts of a name: remove domain, scope, topic and version")
 	}
-	declare.DeclareVersion(&wrong, t.Version, t.Version == "")
-	// A name can be compared only with parts that are valid.
 	if len(wrong) == 0 {
 		d := t.declaration()
-		if parts := d.Joined(); t.Name != parts {
+		if parts := cmp.Or(t.Address, d.Joined()); t.Name != parts {
 			wrong.Add("name", "is not that of its parts, %q", parts)
 			// prod is the longest of the usual environments' segments, with its dot.
 		} else if most := naming.MaxTopicName - len("prod."); len(t.Name) > most {
@@ -212,6 +216,7 @@ func (t *Topic) Spec(env string) (transport.TopicSpec, error) {
 func (t *Topic) declaration() declare.Topic {
 	return declare.Topic{
 		Domain: t.Domain, Scope: t.Scope, Name: t.Topic, Version: t.Version, Suffix: t.Name,
+		Address: t.Address, Addresses: t.Addresses, Create: t.Create,
 		Partitions: t.Partitions, Replication: t.Replication, Retention: t.retention(), Compacted: t.Compacted, Configs: t.Configs,
 	}
 }

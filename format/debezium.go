@@ -33,19 +33,19 @@ func Debezium(c DebeziumConfig) eventbus.Format {
 	if c.TypeHeader == "" {
 		c.TypeHeader = "eventType"
 	}
-	d := &debezium{plain: plain{name: "debezium", id: "id", typ: c.TypeHeader, source: c.Source, identified: true}, config: c}
+	d := &outboxEvent{plain: plain{name: "debezium", id: "id", typ: c.TypeHeader, source: c.Source, identified: true}, config: c}
 	d.mustWork()
 	return d
 }
 
-// debezium is plain but for the form of its values.
-type debezium struct {
+// outboxEvent is plain but for the form of its values.
+type outboxEvent struct {
 	plain
 	config DebeziumConfig
 }
 
 // Decode implements eventbus.Format.
-func (d *debezium) Decode(r *transport.Record, e *eventbus.Envelope) error {
+func (d *outboxEvent) Decode(r *transport.Record, e *eventbus.Envelope) error {
 	if err := d.plain.Decode(r, e); err != nil || r.Value == nil {
 		return err
 	}
@@ -71,7 +71,7 @@ func (d *debezium) Decode(r *transport.Record, e *eventbus.Envelope) error {
 }
 
 // Encode implements eventbus.Format.
-func (d *debezium) Encode(e *eventbus.Envelope, r *transport.Record) (err error) {
+func (d *outboxEvent) Encode(e *eventbus.Envelope, r *transport.Record) (err error) {
 	if err := d.plain.Encode(e, r); err != nil {
 		return err
 	}

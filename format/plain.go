@@ -178,6 +178,12 @@ func (p *plain) Encode(e *eventbus.Envelope, r *transport.Record) error {
 		add(p.time, p.writeTime(e.Time))
 	}
 	r.Value, r.Headers = e.Data, headers
+	if p.typeOf != nil {
+		// What TypeOf does not find again no reader could.
+		if typ, err := p.typeOf(r); err != nil || typ != e.Type {
+			return fmt.Errorf("the record of an event of type %s would be read as one of type %q (%v): its data has to say the type", e.Type, typ, err)
+		}
+	}
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/transport"
 )
 
 // The values are pointers, so that two calls return one format.
@@ -78,3 +79,34 @@ func writeSentAt(t time.Time) string {
 	t = t.UTC()
 	return fmt.Sprintf("%s:%06d Z", t.Format(sentAt), t.Nanosecond()/1000)
 }
+
+// Detect returns the format whose own headers a record has, and false for CloudEvents
+// and for records that say nothing of where they come from. It is for tools that show
+// topics without their declarations; a service declares its formats.
+func Detect(r *transport.Record) (eventbus.Format, bool) {
+	has := func(names ...string) bool {
+		for _, name := range names {
+			if _, ok := r.Header(name); !ok {
+				return false
+			}
+		}
+		return true
+	}
+	switch {
+	case has("ce_id"):
+	case has(watermill.id):
+		return watermill, true
+	case has(spring.typ):
+		return spring, true
+	case has(wolverine.typ, wolverine.id):
+		return wolverine, true
+	case has(massTransit.id):
+		return massTransit, true
+	case has("id", "eventType"):
+		return debezium, true
+	}
+	return nil, false
+}
+
+// debezium is Debezium's format as Detect knows it.
+var debezium = Debezium(DebeziumConfig{})

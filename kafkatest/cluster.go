@@ -166,7 +166,9 @@ func (c *Cluster) next() <-chan struct{} {
 // names reports whether a topic's full name is that of a declaration, in any
 // environment.
 func names[T any](full string, topic *eventbus.Topic[T]) bool {
-	// In("x") is "x." and the suffix; an environment is a single segment.
+	if d := topic.Declaration(); d.Address != "" {
+		return d.Named(full)
+	}
 	environment, ok := strings.CutSuffix(full, strings.TrimPrefix(topic.In("x"), "x"))
 	return ok && environment != "" && !strings.Contains(environment, ".")
 }

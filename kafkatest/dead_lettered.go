@@ -78,7 +78,7 @@ func readLetter[T any](topic *eventbus.Topic[T], r *transport.Record) (l DeadLet
 		Record: *r,
 	}
 	e := new(eventbus.Envelope)
-	if l.Err = readEnvelope(r, e); l.Err != nil {
+	if l.Err = readEnvelope(topic.Declaration().Form, r, e); l.Err != nil {
 		return l, true
 	}
 	if e.Type != topic.Type() && !e.Tombstone {

@@ -176,7 +176,7 @@ func (p *linkedProducer) Produce(ctx context.Context, r *transport.Record, done 
 	p.cluster.links.used(r.Topic)
 	// Decoding costs something, so it is done only while a fault is in force.
 	if faults := p.cluster.inForce(&p.cluster.publishFaults); len(faults) > 0 {
-		if e := envelopeOf(r); e != nil {
+		if e := envelopeOf(p.cluster.formOf(r.Topic), r); e != nil {
 			if err := faults.meets(r.Topic, e); err != nil {
 				// As the driver does: a refusal is an outcome, not an error of
 				// Produce.

@@ -18,7 +18,7 @@ func Duplicate[T any](t testing.TB, c *Cluster, topic *eventbus.Topic[T], event 
 	var newest *transport.Record
 	records := c.records(t, func(name string) bool { return names(name, topic) })
 	for i := range records {
-		e := envelopeOf(&records[i])
+		e := envelopeOf(topic.Declaration().Form, &records[i])
 		if e == nil || e.Type != topic.Type() || e.Tombstone {
 			continue
 		}

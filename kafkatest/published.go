@@ -7,13 +7,14 @@ import (
 	"testing"
 
 	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/internal/letter"
 	"github.com/eventbus-go/eventbus/internal/wire"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
 // Published returns the events of a topic that are in the log, from any producer:
-// in log order per partition, and by time over partitions. Records that are no
-// CloudEvents are left out. It does not wait for what is published without
+// in log order per partition, and by time over partitions. Records that do
+// not have the topic's Format are left out. It does not wait for what is published without
 // waiting: call Settle before.
 //
 // With events to compare with it fails the test unless exactly these are there:
@@ -22,7 +23,7 @@ func Published[T any](t testing.TB, c *Cluster, topic *eventbus.Topic[T], want .
 	t.Helper()
 	var envelopes []*eventbus.Envelope
 	for _, r := range c.records(t, func(name string) bool { return names(name, topic) }) {
-		if e := envelopeOf(&r); e != nil && e.Type == topic.Type() && !e.Tombstone {
+		if e := envelopeOf(topic.Declaration().Form, &r); e != nil && e.Type == topic.Type() && !e.Tombstone {
 			envelopes = append(envelopes, e)
 		}
 	}
@@ -33,19 +34,34 @@ func Published[T any](t testing.TB, c *Cluster, topic *eventbus.Topic[T], want .
 	return got
 }
 
-// envelopeOf returns the event of a record, nil for a record that is not a
-// CloudEvent.
-func envelopeOf(r *transport.Record) *eventbus.Envelope {
+// envelopeOf is nil for a record that does not have its topic's form.
+func envelopeOf(form *wire.Form, r *transport.Record) *eventbus.Envelope {
 	e := new(eventbus.Envelope)
-	if readEnvelope(r, e) != nil {
+	if readEnvelope(form, r, e) != nil {
 		return nil
 	}
 	return e
 }
 
-// readEnvelope decodes a record into e, which shares its memory.
-func readEnvelope(r *transport.Record, e *eventbus.Envelope) error {
-	return wire.Decode(r, (*wire.Event)(e))
+func readEnvelope(form *wire.Form, r *transport.Record, e *eventbus.Envelope) error {
+	return letter.Decode(form, r, (*wire.Event)(e))
+}
+
+// formOf returns the form of a topic's records, as a bus of the test has declared it.
+func (c *Cluster) formOf(topic string) *wire.Form {
+	c.mu.Lock()
+	buses := slices.Clone(c.buses)
+	c.mu.Unlock()
+	for _, bus := range buses {
+		uses := bus.Operator().Declarations()
+		for i := range uses.Topics {
+			d := uses.Topics[i].Topic
+			if name, err := d.Resolve(uses.Environment); err == nil && name == topic {
+				return d.Form
+			}
+		}
+	}
+	return nil
 }
 
 // records returns the records of the topics that chosen selects by their full

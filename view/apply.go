@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/eventbus-go/eventbus/internal/wire"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -56,7 +55,7 @@ func (f *follower) apply(ctx context.Context, b *transport.Batch) error {
 // recordOf returns what the table keeps of a record, nil if the key is to go.
 func (f *follower) recordOf(r *transport.Record) []byte {
 	k := event
-	switch typ, ok := wire.Type(r); {
+	switch typ, ok := f.form.Type(r); {
 	case r.Excess != nil:
 		k = faulty
 	case r.Value == nil, ok && typ != f.typ:

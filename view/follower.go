@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/internal/wire"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -18,6 +19,7 @@ import (
 type follower struct {
 	source eventbus.Source
 	topic  string
+	form   *wire.Form // of its records; nil for CloudEvents
 	typ    string // of the events that the view is of
 	config Config
 	state  *state

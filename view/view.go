@@ -58,7 +58,7 @@ func New[T any](bus *eventbus.Bus, topic *eventbus.Topic[T], config Config) (*Vi
 	}
 	v := &View[T]{topic: topic, state: newState(), done: make(chan struct{}), ended: make(chan struct{})}
 	v.following, v.stop = context.WithCancel(context.Background())
-	v.follower = &follower{source: source, topic: source.Topic, typ: topic.Type(), config: config.withDefaults(), state: v.state}
+	v.follower = &follower{source: source, topic: source.Topic, form: topic.Declaration().Form, typ: topic.Type(), config: config.withDefaults(), state: v.state}
 	return v, nil
 }
 
@@ -201,7 +201,7 @@ func (v *View[T]) decode(key, record []byte) (value T, found bool, err error) {
 	r := transport.Record{
 		Topic: v.follower.topic, Partition: s.partition, Offset: s.offset, Key: key, Value: s.value, Headers: s.headers, Time: s.time,
 	}
-	if err = wire.Decode(&r, (*wire.Event)(&e)); err == nil {
+	if err = v.topic.Declaration().Form.Decode(&r, &r, (*wire.Event)(&e)); err == nil {
 		value, err = v.topic.Decode(&e)
 	}
 	if err != nil {

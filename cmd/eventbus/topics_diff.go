@@ -85,6 +85,8 @@ type wanted struct {
 	group string
 	// later reports whether services do without the topic.
 	later bool
+	// foreign reports whether the topic is another program's: it is not created here.
+	foreign bool
 }
 
 // declared returns the topics that a catalogue declares, with their names in an
@@ -111,13 +113,13 @@ func (a *app) declared(ctx context.Context, source string, groups []string) ([]w
 		wrong = append(wrong, err)
 		// A group may be in the catalogue and in --group; it is taken once.
 		handling := slices.Compact(slices.Sorted(slices.Values(slices.Concat(topic.Groups, groups))))
-		all = append(all, wanted{spec: spec, needs: needsOf(topic, spec.Name, handling, d.Service != "")})
+		all = append(all, wanted{spec: spec, needs: needsOf(topic, spec.Name, handling, d.Service != ""), foreign: topic.Address != "" && !topic.Create})
 		for _, group := range handling {
 			wrong = append(wrong, naming.CheckDerivedNames(spec.Name, group))
 			dead, retry := declare.LetterTopics(&spec, naming.DeadLetterTopic(spec.Name, group), naming.RetryTopic(spec.Name, group))
 			letters = append(letters,
-				wanted{dead, []right{{"Write", "topic", dead.Name, "dead letters of " + group, false}}, spec.Name, group, false},
-				wanted{retry, []right{{"Read", "topic", retry.Name, "redelivered letters of " + group, false}}, spec.Name, group, false})
+				wanted{dead, []right{{"Write", "topic", dead.Name, "dead letters of " + group, false}}, spec.Name, group, false, false},
+				wanted{retry, []right{{"Read", "topic", retry.Name, "redelivered letters of " + group, false}}, spec.Name, group, false, false})
 		}
 	}
 	if len(letters) > 0 {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strconv"
 
@@ -89,6 +90,9 @@ func (a *app) provisionTopics(ctx context.Context, source string, groups []strin
 	var missing []transport.TopicSpec
 	for i := range states {
 		s := &states[i]
+		if s.State == "missing" && s.foreign {
+			return fmt.Errorf("topic %s does not exist and is another program's, as the catalogue says: nothing was created", s.spec.Name)
+		}
 		if s.State == "missing" {
 			missing = append(missing, s.spec)
 			plan.Create = append(plan.Create, plannedTopic{s.spec.Name, s.spec.Partitions, s.spec.Replication, s.spec.Configs})

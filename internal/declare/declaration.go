@@ -92,6 +92,22 @@ func (d *Topic) In(env string) string {
 	return strings.ReplaceAll(d.Address, EnvironmentMark, env)
 }
 
+// Named reports whether a full name is the topic's in some environment.
+func (d *Topic) Named(full string) bool {
+	before, after, marked := strings.Cut(d.Address, EnvironmentMark)
+	for _, name := range d.Addresses {
+		if name == full {
+			return true
+		}
+	}
+	if !marked {
+		return d.Address == full
+	}
+	env, ok := strings.CutPrefix(full, before)
+	env, closed := strings.CutSuffix(env, after)
+	return ok && closed && env != "" && naming.SegmentFault(env) == ""
+}
+
 // EnvironmentMark stands for the environment's segment in an Address.
 const EnvironmentMark = "{env}"
 

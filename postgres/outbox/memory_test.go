@@ -92,7 +92,9 @@ func TestRowKeepsTheEnvelope(t *testing.T) {
 		t.Fatal(err)
 	}
 	gone.Timestamp = time.Time{}
-	for _, want := range []*eventbus.Envelope{e, gone} {
+	foreign := *e
+	foreign.Raw, foreign.Partitioner = true, "crc32"
+	for _, want := range []*eventbus.Envelope{e, gone, &foreign} {
 		r, err := newRow(want)
 		if err != nil {
 			t.Fatal(err)
@@ -105,7 +107,7 @@ func TestRowKeepsTheEnvelope(t *testing.T) {
 			t.Errorf("no key, no value: %+v", got)
 		}
 		for _, spoil := range []func(*row){
-			func(r *row) { r.format++ }, func(r *row) { r.partitioner = "crc32" },
+			func(r *row) { r.format = formatRaw + 1 }, func(r *row) { r.partitioner = "later" },
 			func(r *row) { r.attributes = append([]byte{99, 1}, "x"...) },
 		} {
 			newer := r

@@ -125,14 +125,14 @@ func write(ctx context.Context, tx Tx, table Table, s settings, envelopes ...*ev
 
 // insert writes rows in one statement. PostgreSQL gives ids in the order of VALUES.
 func insert(ctx context.Context, tx Tx, n names, rows []row, notBefore time.Time) error {
-	into, columns := n.outbox, 5
+	into, columns := n.outbox, 6
 	if !notBefore.IsZero() {
-		into, columns = n.scheduled, 6
+		into, columns = n.scheduled, 7
 	}
 	args := make([]any, 0, len(rows)*columns)
 	var b strings.Builder
-	b.WriteString("INSERT INTO " + into + " (format, event_id, topic, key, value, attributes")
-	if columns == 6 {
+	b.WriteString("INSERT INTO " + into + " (format, event_id, topic, key, value, partitioner, attributes")
+	if columns == 7 {
 		b.WriteString(", due_at")
 	}
 	b.WriteString(") VALUES ")
@@ -141,10 +141,10 @@ func insert(ctx context.Context, tx Tx, n names, rows []row, notBefore time.Time
 			b.WriteByte(',')
 		}
 		at := len(args)
-		fmt.Fprintf(&b, "(%d,$%d,$%d,$%d,$%d,$%d", r.format, at+1, at+2, at+3, at+4, at+5)
-		args = append(args, r.eventID, r.topic, orNull(r.key), orNull(r.value), r.attributes)
-		if columns == 6 {
-			fmt.Fprintf(&b, ",$%d", at+6)
+		fmt.Fprintf(&b, "(%d,$%d,$%d,$%d,$%d,$%d,$%d", r.format, at+1, at+2, at+3, at+4, at+5, at+6)
+		args = append(args, r.eventID, r.topic, orNull(r.key), orNull(r.value), r.partitioner, r.attributes)
+		if columns == 7 {
+			fmt.Fprintf(&b, ",$%d", at+7)
 			args = append(args, notBefore)
 		}
 		b.WriteByte(')')

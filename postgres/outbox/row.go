@@ -12,9 +12,13 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// format is the version of a row's attributes. A relay that meets a higher one
-// parks the row: a newer program wrote it.
-const format = 1
+// format is the version of a row's attributes, and formatRaw that of a row whose
+// value and headers are the record's, for a topic whose format a relay does not know.
+// A relay that meets a higher one parks the row: a newer program wrote it.
+const (
+	format    = 1
+	formatRaw = 2
+)
 
 // row is an event as the tables hold it. It carries everything that a relay needs,
 // so that a relay knows no declarations.
@@ -24,8 +28,8 @@ type row struct {
 	eventID    string
 	topic      string
 	key, value []byte // nil: none; a tombstone
-	// partitioner is how the partition was chosen; empty is the Java client's
-	// murmur2, the only one so far.
+	// partitioner names how the partition is chosen, as Envelope.Partitioner does; empty
+	// is the Java client's murmur2. A relay that does not know it parks the row.
 	partitioner string
 	attributes  []byte
 }
@@ -48,7 +52,10 @@ const (
 
 // newRow turns an envelope into a row. The row shares the envelope's memory.
 func newRow(e *eventbus.Envelope) (row, error) {
-	r := row{format: format, eventID: e.ID, topic: e.Topic, key: e.Key, value: e.Data}
+	r := row{format: format, eventID: e.ID, topic: e.Topic, key: e.Key, value: e.Data, partitioner: e.Partitioner}
+	if e.Raw {
+		r.format = formatRaw
+	}
 	if e.Tombstone {
 		r.value = nil
 	} else if r.value == nil {
@@ -93,10 +100,10 @@ var errNewer = errors.New("the row was written by a newer version: update the re
 
 // envelope turns a row back into the envelope.
 func (r *row) envelope() (*eventbus.Envelope, error) {
-	if r.format != format || r.partitioner != "" {
+	if r.format != format && r.format != formatRaw || !eventbus.KnowsPartitioner(r.partitioner) {
 		return nil, fmt.Errorf("format %d, partitioner %q: %w", r.format, r.partitioner, errNewer)
 	}
-	e := &eventbus.Envelope{ID: r.eventID, Topic: r.topic, Key: r.key, Data: r.value, Tombstone: r.value == nil}
+	e := &eventbus.Envelope{ID: r.eventID, Topic: r.topic, Key: r.key, Data: r.value, Tombstone: r.value == nil, Raw: r.format == formatRaw, Partitioner: r.partitioner}
 	for b := r.attributes; len(b) > 0; {
 		tag := b[0]
 		n, w := binary.Uvarint(b[1:])
