@@ -20,7 +20,7 @@ type follower struct {
 	source eventbus.Source
 	topic  string
 	form   *wire.Form // of its records; nil for CloudEvents
-	typ    string // of the events that the view is of
+	typ    string     // of the events that the view is of
 	config Config
 	state  *state
 
