@@ -24,7 +24,6 @@ var light = []string{
 	"go.opentelemetry.io/otel/trace/...",
 	"github.com/cenkalti/backoff/v5",
 	"github.com/goccy/go-json/...",
-	"github.com/gofrs/uuid/v5",
 	"github.com/sony/gobreaker/v2",
 }
 

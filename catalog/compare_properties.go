@@ -1,0 +1,78 @@
+package catalog
+
+import (
+	"maps"
+	"reflect"
+	"slices"
+
+	"github.com/eventbus-go/eventbus/internal/jsonschema"
+)
+
+// properties compares the fields of an object.
+func (s *schemaComparison) properties(path string, a, b map[string]any) {
+	was, _ := a["properties"].(map[string]any)
+	is, _ := b["properties"].(map[string]any)
+	mustWas, mustIs := names(a["required"]), names(b["required"])
+	renamed := make(map[string]bool)
+	for _, name := range slices.Sorted(maps.Keys(was)) {
+		place := path + "/properties/" + name
+		x, _ := was[name].(map[string]any)
+		y, still := is[name].(map[string]any)
+		if !still {
+			if to := successor(was, is, name, mustWas, mustIs, renamed); to != "" {
+				renamed[to] = true
+				s.add(place, "field-renamed", Breaking, name, to, readerOld+" finds no "+name+" any more, and the new one none in the old events", newField)
+			} else {
+				s.add(place, "field-removed", Breaking, name, "", readerOld+" finds no "+name+" any more", "Keep the field until nobody reads it, or declare a new version of the topic")
+			}
+			continue
+		}
+		switch had, has := mustWas[name], mustIs[name]; {
+		case had && !has:
+			s.add(place, "required-dropped", Breaking, "required", "optional", readerOld+" relies on the field", "Keep writing it until nobody does")
+		case !had && has:
+			s.add(place, "required-set", Breaking, "optional", "required", readerNew+" meets events without it", "Leave it optional")
+		}
+		s.compare(place, x, y)
+	}
+	// What is new, except for the new names of renamed fields.
+	for _, name := range slices.Sorted(maps.Keys(is)) {
+		if was[name] != nil || renamed[name] {
+			continue
+		}
+		place := path + "/properties/" + name
+		if mustIs[name] {
+			s.add(place, "required-field-added", Breaking, "", name, readerNew+" meets events without it, and a service that still publishes by the old schema leaves it out", "Make it optional: omitempty or omitzero")
+		} else {
+			s.add(place, "field-added", Safe, "", name, "readers pass over fields that they don't know", "")
+		}
+		if y, _ := is[name].(map[string]any); y[jsonschema.Personal] == true {
+			s.add(place, "personal-data-added", Dangerous, "", "personal", "readers that keep whole events now keep personal data", "Tell the readers")
+		}
+	}
+}
+
+// successor returns an added field that looks as the removed one did, empty if
+// there is none. taken has the fields that another removed one was renamed to.
+func successor(was, is map[string]any, name string, mustWas, mustIs map[string]bool, taken map[string]bool) string {
+	for _, to := range slices.Sorted(maps.Keys(is)) {
+		// A renaming keeps everything else; fields that only look alike are
+		// reported as a renaming too, which breaks readers just the same.
+		if was[to] == nil && !taken[to] && mustWas[name] == mustIs[to] && reflect.DeepEqual(was[name], is[to]) {
+			return to
+		}
+	}
+	return ""
+}
+
+// names returns the texts of a list as a set; anything else in it is passed over.
+func names(list any) map[string]bool {
+	m := make(map[string]bool)
+	all, _ := list.([]any)
+	for _, v := range all {
+		if name, ok := v.(string); ok {
+			m[name] = true
+		}
+	}
+	return m
+}
