@@ -180,19 +180,13 @@ func ownersOf(members []Member) map[transport.Partition]ownership {
 	return owners
 }
 
-// SortPartitions sorts by topic and number. It is not slices.SortFunc, of which a program
-// links 20 kB for each type.
-func SortPartitions(all []transport.Partition) {
-	sort.Slice(all, func(i, k int) bool { return all[i].Compare(all[k]) < 0 })
-}
-
 // EncodeAssignment is a member's share in Kafka's consumer protocol, with the types
 // that the group handles.
 func EncodeAssignment(partitions []transport.Partition, types *Types) []byte {
 	a := kmsg.NewConsumerMemberAssignment()
 	a.Version = 1
 	a.UserData = types.appendTo(nil, nil)
-	SortPartitions(partitions)
+	transport.SortPartitions(partitions)
 	for _, p := range partitions {
 		if n := len(a.Topics); n == 0 || a.Topics[n-1].Topic != p.Topic {
 			a.Topics = append(a.Topics, kmsg.ConsumerMemberAssignmentTopic{Topic: p.Topic})
@@ -218,7 +212,7 @@ func DecodeAssignment(b []byte) ([]transport.Partition, error) {
 			partitions = append(partitions, transport.Partition{Topic: t.Topic, Partition: p})
 		}
 	}
-	SortPartitions(partitions)
+	transport.SortPartitions(partitions)
 	// Another library's leader may name a partition twice.
 	return slices.Compact(partitions), nil
 }

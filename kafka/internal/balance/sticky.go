@@ -106,7 +106,7 @@ func (s *stickyPlan) keepOwned(members []Member) {
 	}
 	owners := ownersOf(members)
 	owned := slices.Collect(maps.Keys(owners))
-	SortPartitions(owned)
+	transport.SortPartitions(owned)
 	for _, p := range owned {
 		// In order of partitions, so that the plan does not depend on a map's.
 		claim := owners[p]

@@ -42,7 +42,7 @@ func (m *membership) accompanied(assigned, owned []transport.Partition) []transp
 			all = append(all, p)
 		}
 	}
-	balance.SortPartitions(all)
+	transport.SortPartitions(all)
 	return all
 }
 

@@ -4,7 +4,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kbin"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/eventbus-go/eventbus/kafka/internal/balance"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -186,6 +185,6 @@ func readAssignment(r *kbin.Reader) (assigned []transport.Partition) {
 		kmsg.SkipTags(r)
 	}
 	kmsg.SkipTags(r)
-	balance.SortPartitions(assigned)
+	transport.SortPartitions(assigned)
 	return assigned
 }

@@ -10,7 +10,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/eventbus-go/eventbus/kafka/internal/balance"
 	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
 	"github.com/eventbus-go/eventbus/kafka/internal/fetch"
 	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
@@ -348,7 +347,7 @@ func (m *membership) named(ctx context.Context, a *kmsg.ConsumerGroupHeartbeatRe
 			partitions = append(partitions, transport.Partition{Topic: name, Partition: p})
 		}
 	}
-	balance.SortPartitions(partitions)
+	transport.SortPartitions(partitions)
 	return partitions, nil
 }
 

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/eventbus-go/eventbus/kafka/internal/balance"
 	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
 	"github.com/eventbus-go/eventbus/transport"
 )
@@ -63,7 +62,7 @@ func (m *membership) lastErrorLocked() error {
 		return m.failure
 	}
 	waiting := slices.Collect(maps.Keys(m.unbegun))
-	balance.SortPartitions(waiting)
+	transport.SortPartitions(waiting)
 	// In order, so that the same trouble is shown in the same words.
 	for _, p := range waiting {
 		if err := m.unbegun[p]; err != nil {
