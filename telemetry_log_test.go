@@ -89,15 +89,21 @@ func TestLogOfOneEvent(t *testing.T) {
 		}
 		if want := []string{
 			"DEBUG publishing", "DEBUG published",
-			"DEBUG handling #1", "WARN handler failed #1", "DEBUG waits for the next attempt, its key behind it",
-			"DEBUG handling #2", "DEBUG handler failed #2", "DEBUG waits for the next attempt, its key behind it",
+			"DEBUG handling #1", "DEBUG handler failed #1", "WARN handler failed: its key waits for the next attempt",
+			"DEBUG handling #2", "DEBUG handler failed #2", "DEBUG handler failed: its key waits for the next attempt",
 			"DEBUG handling #3", "DEBUG handler failed #3",
 			"DEBUG published", "WARN dead-lettered",
 		}; !slices.Equal(steps, want) || traced != len(want) {
 			t.Errorf("%d of these have the trace:\n%s\nwant\n%s", traced, strings.Join(steps, "\n"), strings.Join(want, "\n"))
 		}
-		for _, r := range append(book.records(t, "msg", "handler failed"), book.records(t, "msg", "dead-lettered")...) {
-			for field, want := range map[string]any{"correlation_id": "story-1", "causation_id": "cause-1", "topic": ordersName, "cluster": "kafka", "group": "sales-api-test"} {
+		waits := book.records(t, "msg", "handler failed: its key waits for the next attempt")
+		for _, r := range waits {
+			if wait, _ := r["wait"].(float64); wait < float64(time.Second/2) || wait > float64(2*time.Second) {
+				t.Errorf("it waits for %v", r["wait"])
+			}
+		}
+		for _, r := range slices.Concat(waits, book.records(t, "msg", "handler failed"), book.records(t, "msg", "dead-lettered")) {
+			for field, want := range map[string]any{"keyed": true, "correlation_id": "story-1", "causation_id": "cause-1", "topic": ordersName, "cluster": "kafka", "group": "sales-api-test"} {
 				if r[field] != want {
 					t.Errorf("%s has %s %v, want %v", r["msg"], field, r[field], want)
 				}
@@ -137,12 +143,12 @@ func TestLogFlood(t *testing.T) {
 		}
 		flood()
 		if n := len(book.records(t, "level", "WARN")); n != 10 {
-			t.Errorf("%d warnings of 200 failures and their letters, want 10", n)
+			t.Errorf("%d warnings of 200 dead letters, want 10", n)
 		}
 		time.Sleep(time.Second)
 		flood()
 		loud := book.records(t, "level", "WARN")
-		if last := loud[len(loud)-1]; len(loud) != 11 || last["suppressed"] != 390.0 {
+		if last := loud[len(loud)-1]; len(loud) != 11 || last["suppressed"] != 190.0 {
 			t.Errorf("%d warnings, the last after %v suppressed ones", len(loud), last["suppressed"])
 		}
 		closeBus(t, bus)

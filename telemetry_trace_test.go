@@ -57,6 +57,11 @@ func TestTraceThroughTwoServices(t *testing.T) {
 		}
 		closeBus(t, sales)
 		closeBus(t, logistics)
+		for _, s := range l.sorted() {
+			if !s.Parent.IsValid() && s.Name != "GET /signup" {
+				t.Errorf("%s is a trace of its own", s.Name)
+			}
+		}
 
 		if got, want := l.tree(ids["good"]), `GET /signup SERVER
   send `+ordersName+` PRODUCER

@@ -46,5 +46,4 @@ const (
 	Subscription     = attribute.Key("eventbus.subscription")
 	BreakerName      = attribute.Key("eventbus.breaker.name")
 	BreakerState     = attribute.Key("eventbus.breaker.state")
-	PartitionCount   = attribute.Key("eventbus.partition_count")
 )

@@ -7,8 +7,6 @@ import (
 	"log/slog"
 	"time"
 
-	"go.opentelemetry.io/otel/trace"
-
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -32,24 +30,13 @@ func (c *ObservedConsumer) Poll(ctx context.Context) ([]transport.Batch, error) 
 	return batches, err
 }
 
-// Commit implements transport.Consumer. A commit has a span of its own, outside
-// every event's trace: it covers the events of many traces.
+// Commit implements transport.Consumer. It is measured and has no span: it covers the
+// events of many traces and is a part of none, so each second would have a trace of
+// one span.
 func (c *ObservedConsumer) Commit(ctx context.Context, commits ...transport.Commit) error {
-	g, start := c.Of, time.Now()
-	var span trace.Span
-	if g.Tracing.on() {
-		_, span = g.Tracing.tracer.Start(ctx, g.commit.name, trace.WithSpanKind(trace.SpanKindClient),
-			trace.WithAttributes(g.commit.attributes...), trace.WithAttributes(PartitionCount.Int(len(commits))))
-	}
+	start := time.Now()
 	err := c.Consumer.Commit(ctx, commits...)
-	kind := ErrorClass(err)
-	g.metrics.operation.Record(ctx, time.Since(start).Seconds(), g.commits.of(kind).record...)
-	if span != nil {
-		if err != nil {
-			failed(span, kind, err)
-		}
-		span.End()
-	}
+	c.Of.metrics.operation.Record(ctx, time.Since(start).Seconds(), c.Of.commits.of(ErrorClass(err)).record...)
 	return err
 }
 

@@ -27,12 +27,8 @@ type GroupSignals struct {
 	// is handed out.
 	Topics map[string]*ProcessSignals
 
-	commit spanKind
-	// commits counts by error.
-	commits *family
-	// base are the labels that all of the group's metrics have.
-	base *labels
-	// unstable is used by collections alone.
+	commits  *family // by error
+	base     *labels
 	unstable unstable
 }
 
@@ -40,13 +36,11 @@ type GroupSignals struct {
 // or rebalance builds no attribute set.
 func newGroupSignals(s *Signals, name string) *GroupSignals {
 	group := ConsumerGroup.String(name)
-	commit := spanKind{name: Commit, attributes: s.operation(Commit, TypeSettle, group)}
 	return &GroupSignals{
 		Signals: s, name: name,
 		Log:     s.log.With(LogGroup, name),
 		Topics:  make(map[string]*ProcessSignals),
-		commit:  commit,
-		commits: newFamily(ErrorType, commit.attributes...),
+		commits: newFamily(ErrorType, s.operation(Commit, TypeSettle, group)...),
 		base:    newLabels(s.attributes(group)...),
 	}
 }
@@ -109,9 +103,15 @@ func (g *GroupSignals) Released(p transport.Partition, typ string, held time.Dur
 	}
 }
 
-// Parked implements engine.Observer.
+// Parked implements engine.Observer. The first failure of an event is a warning. Later
+// ones are at debug level, because the event ends either in a success or in a dead
+// letter, which is a warning again.
 func (g *GroupSignals) Parked(_ *engine.Subscription, f *engine.Failure, wait time.Duration) {
-	g.LogFailure(slog.LevelDebug, slog.Attr{}, "waits for the next attempt, its key behind it", f, slog.Duration(LogWait, wait))
+	level, quiet := slog.LevelDebug, slog.Attr{}
+	if f.Attempts <= 1 {
+		level, quiet = g.Topics[f.Record.Topic].Failures.Next(slog.LevelWarn)
+	}
+	g.LogFailure(level, quiet, "handler failed: its key waits for the next attempt", f, slog.Duration(LogWait, wait))
 }
 
 // StartLetter begins the report of a dead letter, whose span stands beside the
@@ -158,7 +158,7 @@ func (g *GroupSignals) LogFailure(level slog.Level, quiet slog.Attr, text string
 	}
 	e := g.EventOf(f.Record)
 	fields := appendTrace(eventFields(e), trace.SpanContextFromContext(g.Tracing.extract(ctx, e)))
-	g.Log.LogAttrs(ctx, level, text, append(fields, slog.Int(LogAttempts, f.Attempts), more, slog.Any(LogError, f.Err), quiet)...)
+	g.Log.LogAttrs(ctx, level, text, append(fields, slog.Bool(LogKeyed, f.Record.Key != nil), slog.Int(LogAttempts, f.Attempts), more, slog.Any(LogError, f.Err), quiet)...)
 }
 
 // Committed implements engine.Observer.

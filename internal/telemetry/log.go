@@ -17,12 +17,11 @@ const (
 	LogSpan        = "span_id"
 	LogAttempt     = "attempt"
 	LogAttempts    = "attempts"
-	// LogEvents is the number of events of a batch.
-	LogEvents = "events"
-	LogReason = "reason"
-	LogWait   = "wait"
-	LogTook   = "took"
-	// LogSuppressed counts records like this one that were not logged.
-	LogSuppressed = "suppressed"
-	LogError      = "error"
+	LogEvents      = "events" // of a batch
+	LogKeyed       = "keyed"  // whether the event has a key, which may name a person
+	LogReason      = "reason"
+	LogWait        = "wait"
+	LogTook        = "took"
+	LogSuppressed  = "suppressed" // records like this one that were not logged
+	LogError       = "error"
 )

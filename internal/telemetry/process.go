@@ -161,17 +161,17 @@ func origin(ctx context.Context, e *wire.Event) (trace.Link, bool) {
 	return trace.Link{SpanContext: c}, c.IsValid() && c.SpanID() != trace.SpanContextFromContext(ctx).SpanID()
 }
 
-// logFailure logs a failed attempt. The first one of an event is a warning.
-// Later ones are at debug level, because the event ends either in a success or
-// in a dead letter, which is a warning again.
+// logFailure logs a failed attempt. Of a single event that is at debug level: what
+// follows from it is logged too, a wait or a dead letter, and says more. The events of
+// a batch are tried alone from then on, so that a failed batch is a warning.
 func (h *ProcessSignals) logFailure(s attempt, span trace.Span, took time.Duration, err error) {
 	level, quiet := slog.LevelDebug, slog.Attr{}
-	if s.Number() == 1 {
+	if s.Len() > 1 {
 		level, quiet = h.Failures.Next(slog.LevelWarn)
 	}
 	if h.Log.Enabled(s, level) {
 		h.Log.LogAttrs(s, level, "handler failed", append(h.fields(s, span),
-			slog.Duration(LogTook, took), slog.Any(LogError, err), quiet)...)
+			slog.Bool(LogKeyed, s.Event(0).Key != nil), slog.Duration(LogTook, took), slog.Any(LogError, err), quiet)...)
 	}
 }
 

@@ -8,7 +8,7 @@ package telemetry
 // batch, whose send (CLIENT) is linked to all of them. Each attempt at handling
 // is a process span (CONSUMER), the child of the former for a single event and
 // linked to them for a batch. A dead letter is a send (CLIENT) beside the
-// attempts; commit (CLIENT) stands alone.
+// attempts. A commit is measured and has no span.
 const (
 	Send    = "send"
 	Create  = "create"
