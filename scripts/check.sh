@@ -49,9 +49,13 @@ fi
 check "gofmt" formatted
 check "import directions, structure and words" go test -count=1 -run '^Test(Imports|Files|Structure|Words)' .
 check "a release, and go install from it" scripts/release-test.sh
+# A subscription that is not added, or an error that is not returned, compiles and does nothing.
+bus=github.com/eventbus-go/eventbus
+used=$bus.On,$bus.OnBatch,$bus.OnDelete,$bus.Permanent,$bus.RetryAfter,$bus.StoppedAt,$bus.Idempotent,$bus.Upcast
 lint=$(scripts/tool.sh golangci-lint)
 for module in "$@"; do
   check "go vet in $module" in_module "$module" go vet -tags integration ./...
+  check "results that are used in $module" in_module "$module" go vet -tags integration -unusedresult -unusedresult.funcs="$used" ./...
   for system in windows darwin; do
     check "go vet in $module for $system" vet_for "$system" "$module"
   done
