@@ -200,3 +200,33 @@ func TestGoexitEndsItsSpan(t *testing.T) {
 		closeBus(t, bus)
 	})
 }
+
+// panicking is a codec that can't encode.
+type panicking struct{ eventbus.Codec }
+
+func (panicking) Encode(context.Context, []byte, *eventbus.Envelope, any) ([]byte, error) {
+	panic("no")
+}
+
+// TestBatchSpanOfPanickingCodec: the panic is the caller's, and the batch's span ends
+// and says so.
+func TestBatchSpanOfPanickingCodec(t *testing.T) {
+	run(t, func(t *testing.T, cluster *memory.Cluster) {
+		l := newListener()
+		bus := newBus(t, cluster, l.config("sales-api"))
+		topic := eventbus.NewTopic(eventbus.TopicConfig[shipment]{Domain: "sales", Name: "shipment", Unkeyed: true, Codec: panicking{eventbus.JSON()}})
+		func() {
+			defer func() {
+				if v := recover(); v != "no" {
+					t.Errorf("the caller sees %v", v)
+				}
+			}()
+			_ = eventbus.NewPublisher(bus, topic).PublishBatch(t.Context(), []shipment{{"x"}})
+		}()
+		spans := l.named("send test.sales.public.shipment.v1")
+		if len(spans) != 1 || spans[0].Status.Code != codes.Error || !strings.Contains(spans[0].Status.Description, "panicked") {
+			t.Errorf("spans that ended: %+v", spans)
+		}
+		closeBus(t, bus)
+	})
+}

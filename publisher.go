@@ -77,6 +77,8 @@ func (p *Publisher[T]) PublishAsync(ctx context.Context, event T, options ...Pub
 func (p *Publisher[T]) PublishBatch(ctx context.Context, events []T, options ...BatchOption) error {
 	outcome := newBatchOutcome(len(events))
 	batch := p.sender.signals.StartBatch(ctx, len(events))
+	err := errNotTried // of a codec or a key function that panics
+	defer func() { batch.End(err) }()
 	d := newDraft(options)
 	defer d.free()
 	for i, event := range events {
@@ -90,10 +92,12 @@ func (p *Publisher[T]) PublishBatch(ctx context.Context, events []T, options ...
 			part.settle(err)
 		}
 	}
-	err := outcome.wait(ctx)
-	batch.End(err)
+	err = outcome.wait(ctx)
 	return err
 }
+
+// errNotTried is what telemetry is told of a batch that was given up half-way.
+var errNotTried = errors.New("the batch was not published: encoding it panicked")
 
 // Delete publishes a tombstone for key: consumers run their OnDelete handlers,
 // and a compacted topic forgets the key.
