@@ -39,10 +39,11 @@ type watch struct {
 type watched struct {
 	member
 	watch *watch
-	first chan struct{} // closed when it was asked once
 	hurry chan struct{} // somebody looks
 
 	mu        sync.Mutex
+	fresh     chan struct{} // closed when it was asked the next time
+	asked     time.Time
 	state     sighting
 	contract  *catalog.Document
 	contracts time.Time
@@ -67,7 +68,7 @@ func newWatch(config *Config) *watch {
 	w.history.groups = make(map[string]*record)
 	add := func(m member) {
 		w.members = append(w.members, &watched{
-			member: m, watch: w, first: make(chan struct{}), hurry: make(chan struct{}, 1), state: sighting{Member: m.name(), at: len(w.members)},
+			member: m, watch: w, fresh: make(chan struct{}), hurry: make(chan struct{}, 1), state: sighting{Member: m.name(), at: len(w.members)},
 		})
 	}
 	if config.Bus != nil {
@@ -83,21 +84,14 @@ func newWatch(config *Config) *watch {
 func (m *watched) run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	for asked := false; ; {
+	for {
 		select {
 		case <-ctx.Done():
-			if !asked {
-				close(m.first)
-			}
 			return
 		case <-timer.C:
 		case <-m.hurry:
 		}
 		m.ask(ctx)
-		if !asked {
-			asked = true
-			close(m.first)
-		}
 		period := idlePeriod
 		if m.watch.isLooked() {
 			period = lookedPeriod
@@ -118,6 +112,9 @@ func (m *watched) ask(ctx context.Context) {
 		m.state.Seen, m.state.Heard, m.state.Took = seen, time.Now(), time.Since(begin)
 	}
 	old := time.Since(m.contracts) > catalogPeriod
+	m.asked = time.Now()
+	close(m.fresh)
+	m.fresh = make(chan struct{})
 	m.mu.Unlock()
 	if err == nil {
 		m.watch.history.add(m.state.at, seen, time.Now())
@@ -135,26 +132,32 @@ func (w *watch) isLooked() bool {
 	return time.Since(time.Unix(0, w.looked.Load())) < lookedFor
 }
 
-// look returns what is known of the members, in their order. It waits a moment for
-// those that have not been asked yet.
+// look returns what is known of the members, in their order. What is older than a page
+// may be it has asked for again, and waits a moment for it.
 func (w *watch) look(ctx context.Context) []sighting {
-	if !w.isLooked() {
-		for _, m := range w.members {
+	w.looked.Store(time.Now().UnixNano())
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	var fresh []<-chan struct{}
+	for _, m := range w.members {
+		m.mu.Lock()
+		if time.Since(m.asked) > 2*lookedPeriod {
+			fresh = append(fresh, m.fresh)
 			select {
 			case m.hurry <- struct{}{}:
 			default:
 			}
 		}
+		m.mu.Unlock()
 	}
-	w.looked.Store(time.Now().UnixNano())
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	all := make([]sighting, 0, len(w.members))
-	for _, m := range w.members {
+	for _, f := range fresh {
 		select {
-		case <-m.first:
+		case <-f:
 		case <-ctx.Done():
 		}
+	}
+	all := make([]sighting, 0, len(w.members))
+	for _, m := range w.members {
 		m.mu.Lock()
 		all = append(all, m.state)
 		m.mu.Unlock()

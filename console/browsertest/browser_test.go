@@ -22,6 +22,8 @@ import (
 type tab struct {
 	t   *testing.T
 	ctx context.Context
+	// close closes the tab.
+	close context.CancelFunc
 
 	mu         sync.Mutex
 	complaints []string
@@ -57,7 +59,7 @@ func newBrowser(t *testing.T) context.Context {
 func open(t *testing.T, browser context.Context) *tab {
 	t.Helper()
 	ctx, close := chromedp.NewContext(browser)
-	p := &tab{t: t, ctx: ctx}
+	p := &tab{t: t, ctx: ctx, close: close}
 	must(t, chromedp.Listen(ctx, func(event any) {
 		switch e := event.(type) {
 		case *log.EventEntryAdded:
@@ -145,13 +147,31 @@ func (p *tab) text(selector string) string {
 	return js[string](p, "document.querySelector(%q)?.innerText ?? ''", selector)
 }
 
+// await evaluates an expression whose value is a promise.
+func await[T any](p *tab, expression string) T {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, 30*time.Second)
+	defer cancel()
+	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
+	if err != nil {
+		p.t.Fatalf("%s: %v", expression, err)
+	}
+	return v
+}
+
 // see waits until an element has a text. Nothing signals that a page has changed, or
 // that another one has been loaded in its place.
 func (p *tab) see(selector, want string) {
 	p.t.Helper()
+	p.seeWithin(selector, want, 20*time.Second)
+}
+
+// seeWithin is see with a time of its own.
+func (p *tab) seeWithin(selector, want string, within time.Duration) {
+	p.t.Helper()
 	look := time.NewTicker(50 * time.Millisecond)
 	defer look.Stop()
-	for end := time.After(20 * time.Second); ; {
+	for end := time.After(within); ; {
 		if strings.Contains(p.text(selector), want) {
 			return
 		}

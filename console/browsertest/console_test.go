@@ -1,50 +1,264 @@
 package browsertest
 
 import (
+	"flag"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
 )
 
+var picturesDir = flag.String("pictures", "", "write pictures of the pages into this directory")
+
+// TestOperator does what an operator does who has not written the service: finds what is
+// stuck, sets it free, brings one cause of dead letters back, and follows one event.
 func TestOperator(t *testing.T) {
+	w := newWorld(t, false)
+	w.trouble(t)
+	p := open(t, newBrowser(t))
+	p.login(w, "right-token")
+	p.see("#concerns", "stands still for 1") // ten seconds or more
+	for _, want := range []string{"key c-1, attempt 1, next in 1 min", "dial tcp 10.0.0.7:5432: connect: connection refused", "the circuit breaker is open", "37 dead letters in " + letterTopic} {
+		p.see("#concerns", want)
+	}
+	p.see("#state", "the bus up")
+	p.see("#live", "live")
+	w.heal()
+	p.click("#concerns a", "keys")
+	p.see("h1", "Parked keys")
+	p.click("form[action=unpark] button", "key c-1")
+	p.see(".said", "Key c-1 is tried again now.")
+	w.await(t, "c-1 and what waited behind it", func() bool { return !w.parked("c-1") })
+	p.see("main", "parcel-0")
+	if text := p.text("#keys"); strings.Contains(text, "c-1") {
+		t.Errorf("the key is still shown:\n%s", text)
+	}
+	if log := w.log.String(); !strings.Contains(log, "order=unpark who=alice") || strings.Contains(log, "right-token") {
+		t.Errorf("the log says %s", log)
+	}
+}
+
+// TestRedrive brings one cause back by a job while the tab is closed, opened again, and
+// the program that serves the pages is killed once.
+func TestRedrive(t *testing.T) {
+	w := newWorld(t, false)
+	w.trouble(t)
+	w.heal()
+	program := build(t)
+	first := w.serve(t, program)
+	browser := newBrowser(t)
+	p := open(t, browser)
+	p.get(first.address)
+	p.see("nav", "Dead letters") // logged in by what follows the #
+	if at := js[string](p, "location.href"); strings.Contains(at, "#") {
+		t.Errorf("the token stays in the address: %s", at)
+	}
+	p.get(first.base + "letters?topic=" + letterTopic)
+	p.click("tr:has(.error) input", "")
+	if !js[bool](p, "(() => { for (const r of document.querySelectorAll('tbody tr')) r.querySelector('input').checked = r.innerText.includes('has expired'); return true; })()") {
+		t.Fatal("no cause could be chosen")
+	}
+	p.fill("#rate", "2")
+	p.click("button", "Dry run")
+	p.see("main", "12 letters would be changed")
+	p.fill("#why", "cards were renewed")
+	p.click("button", "Redrive 12 letters")
+	p.see(".said", "is ordered")
+	p.see("#jobs", "running")
+	p.close()
+	first.kill(t)
+	second := w.serve(t, program)
+	p = open(t, browser)
+	p.get(second.address)
+	p.see("nav", "Jobs")
+	p.get(second.base + "jobs")
+	p.seeWithin("#jobs", "12 of 12", time.Minute)
+	p.see("#jobs", "cards were renewed")
+	p.get(second.base + "letters?topic=" + letterTopic)
+	p.see("main", "25 open letters")
+	if text := p.text("main"); strings.Contains(text, "has expired") {
+		t.Errorf("the cause is still open:\n%s", text)
+	}
+	p.get(second.base + "story?by=correlation&what=flow-expired-3")
+	for _, want := range []string{"2 events found", "published", "dead letter", "has expired", "redelivered", "PaymentTaken", "after its cause"} {
+		p.see("main", want)
+	}
+}
+
+// TestHostile: text of events that would be markup, a command of a terminal or an
+// instruction to turn text around is shown as what it is.
+func TestHostile(t *testing.T) {
+	w := newWorld(t, false)
+	w.trouble(t)
+	p := open(t, newBrowser(t))
+	p.login(w, "right-token")
+	for _, path := range []string{"", "keys", "members", "letters?topic=" + letterTopic, "story?by=key&what=evil-1", "story?by=%3Cscript%3E&what=x", "keys?find=%3Cscript%3E&group=%22%3E", "catalog?find=%3Cimg%3E", "nowhere/<script>"} {
+		p.allow("404", "400")
+		p.get(w.address() + path)
+		if title := js[string](p, "document.title"); title == "owned" {
+			t.Fatalf("a script of an event ran on %s", path)
+		}
+		if n := js[int](p, "document.querySelectorAll('img, script:not([src]), main script').length"); n != 0 {
+			t.Errorf("%s has %d elements of an event", path, n)
+		}
+		if raw := js[bool](p, `/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/.test(document.documentElement.outerHTML)`); raw {
+			t.Errorf("%s has a control character", path)
+		}
+	}
+	p.get(w.address() + "keys")
+	p.see("#keys", `<script>document.title='owned'</script>\x1b[31m\u202egnp`)
+	p.see("#keys", `</td><img src=x`)
+}
+
+// TestForged: a page of another origin gives no order, whether it is of this host or of
+// another, and a wrong token none either.
+func TestForged(t *testing.T) {
 	w := newWorld(t, false)
 	w.trouble(t)
 	browser := newBrowser(t)
 	p := open(t, browser)
 	p.login(w, "right-token")
-	p.see("#state", "the bus up")
-	pictures(t, p, w, "now", "")
-	pictures(t, p, w, "keys", "keys")
-	pictures(t, p, w, "members", "members")
-	pictures(t, p, w, "letters", "letters")
-	pictures(t, p, w, "causes", "letters?topic="+letterTopic)
-	p.get(w.address() + "letters?topic=" + letterTopic)
-	p.click("tbody a", "")
-	pictures(t, p, w, "cause", js[string](p, "location.href.split('/ops/')[1]"))
-	p.get(w.address() + "letters?topic=" + letterTopic)
-	p.click("tbody a", "")
-	p.see("h1", "One cause")
-	p.click("tbody a", "")
-	p.see("h1", "Dead letter")
-	pictures(t, p, w, "letter", js[string](p, "location.href.split('/ops/')[1]"))
-	pictures(t, p, w, "story", "story?by=correlation&what=flow-expired-3")
-	pictures(t, p, w, "story2", "story?by=key&what=c-1")
-	pictures(t, p, w, "catalog", "catalog")
-	pictures(t, p, w, "doctor", "doctor")
-	pictures(t, p, w, "jobs", "jobs")
+	p.get(w.address() + "keys")
+	fields := js[string](p, "[...document.querySelectorAll('form[action=unpark]')].find(f => f.innerText.includes('c-1')).innerHTML")
+	evil := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		rw.Header().Set("Content-Type", "text/html")
+		fmt.Fprintf(rw, `<title>evil</title><form method=post action="%sunpark">%s</form><script>document.forms[0].submit()</script>`, w.address(), fields)
+	}))
+	defer evil.Close()
+	for _, from := range []string{evil.URL, strings.Replace(evil.URL, "127.0.0.1", "localhost", 1)} {
+		forger := open(t, browser)
+		forger.allow("403", "401", "Blocked", "favicon")
+		forger.get(from)
+		// Of this host the browser sends the cookie along, and the origin gives it away.
+		forger.see("body", map[bool]string{true: "another origin", false: "log in first"}[from == evil.URL])
+	}
+	if strings.Contains(w.log.String(), "order=unpark") || !w.parked("c-1") {
+		t.Errorf("the forged order was carried out: %s", w.log)
+	}
+	wrong := open(t, newBrowser(t))
+	wrong.allow("401")
+	wrong.get(w.address())
+	wrong.fill("#token", "a-guess")
+	wrong.click("#login button", "Log in")
+	wrong.see("[role=alert]", "No such token")
+	framed := open(t, browser)
+	framed.allow("frame-ancestors", "Framing", "frame")
+	frame := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		rw.Header().Set("Content-Type", "text/html")
+		fmt.Fprintf(rw, `<title>frame</title><iframe id=f src="%s"></iframe>`, w.address())
+	}))
+	defer frame.Close()
+	framed.get(frame.URL)
+	if js[bool](framed, "(() => { try { return !!document.getElementById('f').contentDocument?.querySelector('nav'); } catch { return false; } })()") {
+		t.Error("the console can be framed")
+	}
 }
 
-// pictures takes a page in all looks, if EVENTBUS_PICTURES names a directory.
-func pictures(t *testing.T, p *tab, w *world, name, path string) {
-	dir := os.Getenv("EVENTBUS_PICTURES")
-	if dir == "" {
-		return
+// TestWithoutScript does with forms alone what TestOperator does.
+func TestWithoutScript(t *testing.T) {
+	w := newWorld(t, false)
+	w.trouble(t)
+	p := open(t, newBrowser(t))
+	p.do(command(emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}))
+	p.login(w, "right-token")
+	p.see("#concerns", "the circuit breaker is open")
+	w.heal()
+	p.get(w.address() + "keys")
+	p.click("form[action=unpark] button", "key c-1")
+	p.see(".said", "Key c-1 is tried again now.")
+}
+
+// TestLive: what changes appears, and the focus stays where it was.
+func TestLive(t *testing.T) {
+	w := newWorld(t, false)
+	w.trouble(t)
+	p := open(t, newBrowser(t))
+	p.login(w, "right-token")
+	p.get(w.address() + "keys")
+	p.see("#live", "live")
+	id := js[string](p, "(() => { const b = [...document.querySelectorAll('form[action=unpark] button')].find(b => b.innerText.includes('c-1')); b.focus(); return b.id; })()")
+	before := js[int](p, "Number(document.body.dataset.updates)")
+	w.await(t, "three updates", func() bool { return js[int](p, "Number(document.body.dataset.updates)") >= before+3 })
+	if now := js[string](p, "document.activeElement.id"); now != id {
+		t.Errorf("the focus went from %s to %s", id, now)
 	}
-	for look, width := range map[string]int64{"wide": 1400, "narrow": 420} {
-		for _, scheme := range []string{"light", "dark"} {
+	w.admins[0].CloseClientConnections()
+	w.admins[0].Close()
+	w.admins[1].Close()
+	p.get(w.address() + "members")
+	p.see("#members", "last heard")
+	p.see("#members", "s ago")
+	if text := p.text("#members"); !strings.Contains(text, "billing") {
+		t.Errorf("what the silent members told last is gone:\n%s", text)
+	}
+	p.get(w.address())
+	p.see("#concerns", "was last heard")
+}
+
+// pages are those that are looked at as a whole, with a name for their picture.
+func pages(p *tab, w *world) [][2]string {
+	all := [][2]string{
+		{"now", ""}, {"keys", "keys"}, {"letters", "letters"}, {"causes", "letters?topic=" + letterTopic}, {"story", "story?by=correlation&what=flow-expired-3"},
+		{"jobs", "jobs"}, {"catalog", "catalog"}, {"doctor", "doctor"}, {"members", "members"}, {"outbox", "outbox"}, {"login", "login"},
+		{"letter", "letter?topic=" + letterTopic + "&partition=0&offset=0"}, {"fault", "letter?topic=x"},
+	}
+	p.get(w.address() + "letters?topic=" + letterTopic)
+	cause := js[string](p, "document.querySelector('tbody a').href.split('/ops/')[1]")
+	plan := js[string](p, "'plan?topic="+letterTopic+"&action=replay&rate=50&cause=' + document.querySelector('tbody input').value")
+	return append(all, [2]string{"cause", cause}, [2]string{"plan", plan})
+}
+
+// TestAccessible has axe-core judge every page, light and dark, wide and narrow.
+func TestAccessible(t *testing.T) {
+	script, err := os.ReadFile(os.Getenv("EVENTBUS_AXE"))
+	if err != nil {
+		t.Skip("no axe-core: scripts/browser.sh fetches it")
+	}
+	w := newWorld(t, false)
+	w.trouble(t)
+	p := open(t, newBrowser(t))
+	p.allow("404", "400")
+	p.login(w, "right-token")
+	for _, page := range pages(p, w) {
+		for width, scheme := range map[int64]string{1400: "light", 420: "dark"} {
 			p.look(width, scheme)
-			p.get(w.address() + path)
-			p.picture(filepath.Join(dir, name+"-"+look+"-"+scheme+".png"))
+			p.get(w.address() + page[1])
+			js[bool](p, "%s; true", script)
+			found := await[string](p, `axe.run(document, {resultTypes: ["violations"]}).then(r => r.violations.map(v => v.id + ": " + v.help + " " + v.nodes.map(n => n.html).join(" | ").slice(0, 600)).join("\n"))`)
+			if found != "" {
+				t.Errorf("%s, %d wide, %s:\n%s", page[0], width, scheme, found)
+			}
+			if wider := js[int](p, "document.documentElement.scrollWidth - document.documentElement.clientWidth"); wider > 0 {
+				t.Errorf("%s, %d wide: the page is %d wider than the window", page[0], width, wider)
+			}
+		}
+	}
+}
+
+// TestPictures takes the pages for the guide.
+func TestPictures(t *testing.T) {
+	if *picturesDir == "" {
+		t.Skip("no -pictures")
+	}
+	w := newWorld(t, false)
+	w.trouble(t)
+	p := open(t, newBrowser(t))
+	p.allow("404", "400")
+	p.login(w, "right-token")
+	p.see("#concerns", "stands still for 1")
+	for _, page := range pages(p, w) {
+		for look, width := range map[string]int64{"wide": 1200, "narrow": 420} {
+			for _, scheme := range []string{"light", "dark"} {
+				p.look(width, scheme)
+				p.get(w.address() + page[1])
+				p.picture(filepath.Join(*picturesDir, page[0]+"-"+look+"-"+scheme+".png"))
+			}
 		}
 	}
 }

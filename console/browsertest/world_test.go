@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -87,9 +86,9 @@ func (w *world) handleOrder(pay *eventbus.Publisher[paymentTaken]) func(context.
 		kind, _, _ := strings.Cut(o.OrderID, "-")
 		if !w.works() {
 			switch kind {
-			case "c", hostileKey[:3]:
+			case "c":
 				return eventbus.RetryAfter(2*time.Minute, errors.New("dial tcp 10.0.0.7:5432: connect: connection refused"))
-			case "<script>document.title='owned'</script>\x1b[31m\u202egnp":
+			case hostileKey:
 				return eventbus.RetryAfter(3*time.Minute, errors.New(hostileText))
 			case "expired":
 				return eventbus.Permanent(fmt.Errorf("the card of order %q has expired", o.OrderID))
@@ -127,7 +126,7 @@ func newWorld(t *testing.T, readOnly bool) *world {
 	w.console, err = console.New(console.Config{
 		Members: members, Cluster: w.cluster, Environment: "Test", Title: "billing", ReadOnly: readOnly, ShowData: true,
 		Tokens:   []console.Token{{Name: "alice", Value: secret.Text("right-token")}, {Name: "bob", Value: secret.Text("other-token")}},
-		Location: time.UTC, Logger: slog.New(slog.NewTextHandler(w.log, nil)),
+		Location: time.UTC, Outbox: relays, Logger: slog.New(slog.NewTextHandler(w.log, nil)),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -185,6 +184,14 @@ func (w *world) member(t *testing.T, i int) *eventbus.Bus {
 // trouble publishes what goes wrong, and waits until it has.
 func (w *world) trouble(t *testing.T) {
 	t.Helper()
+	w.await(t, "both members to have partitions", func() bool {
+		for _, m := range w.members {
+			if g := m.Operator().Inspect().Groups[0]; !g.Joined || len(g.Partitions) == 0 {
+				return false
+			}
+		}
+		return true
+	})
 	publish := eventbus.NewPublisher(w.members[0], orders)
 	ctx := t.Context()
 	for i := range 40 {
@@ -279,4 +286,30 @@ func (r *record) String() string {
 	return r.text.String()
 }
 
-var _ = strconv.Itoa
+// parked reports whether a key waits at one of the members.
+func (w *world) parked(key string) bool {
+	for _, m := range w.members {
+		for _, g := range m.Operator().Inspect().Groups {
+			for _, p := range g.Partitions {
+				for _, k := range p.Parked {
+					if k.Key == key {
+						return true
+					}
+				}
+			}
+		}
+	}
+	return false
+}
+
+// relays is an outbox of which Kafka refused an event.
+func relays(context.Context) (console.OutboxStatus, error) {
+	return console.OutboxStatus{
+		Relays:    []console.OutboxRelay{{Name: "default", Holder: "billing-7d4f/1", Pending: 1204, Oldest: 42 * time.Second, Parked: 2, Published: 88_213}, {Name: "old", Still: 49 * time.Hour}},
+		Scheduled: 3,
+		Waiting: []console.OutboxWaiting{
+			{ID: 88214, Relay: "default", Topic: ordersTopic, Key: []byte(hostileKey), Waiting: 3 * time.Minute, Attempts: 7, Error: hostileText},
+			{ID: 88215, Relay: "default", Topic: ordersTopic, Key: []byte(hostileKey), Waiting: 2 * time.Minute},
+		},
+	}, nil
+}
