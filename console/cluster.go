@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"net/url"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -247,13 +246,4 @@ func (o *overview) letterConcerns() (all []concern) {
 		}
 	}
 	return all
-}
-
-// find returns the box of a topic that the environment has.
-func (o *overview) find(topic string) (box, bool) {
-	i := slices.IndexFunc(o.boxes, func(b box) bool { return b.Topic == topic })
-	if i < 0 {
-		return box{}, false
-	}
-	return o.boxes[i], true
 }

@@ -182,24 +182,29 @@ func (d *desk) causeOf(ctx context.Context, r *http.Request, most int) (*causeVi
 		from = b.Undecided()
 	}
 	err = b.Each(ctx, from, func(l *letter.Letter, s redrive.State, foreign error) error {
-		if foreign != nil || !filter.Takes(l, s) {
-			return nil
+		if foreign == nil && filter.Takes(l, s) {
+			return v.add(l, most)
 		}
-		if len(v.Letters) == most {
-			v.More = true
-			return scan.ErrEnough
-		}
-		if v.Gist == "" {
-			v.Gist, v.Reason, v.Type = redrive.Gist(l), l.Reason, redrive.Type(l)
-		}
-		v.Letters = append(v.Letters, newLetterRow(l))
-		return nil
+		return nil //nolint:nilerr // a record that is no dead letter is of no cause
 	})
 	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return nil, err
 	}
 	v.More = v.More || err != nil
 	return v, nil
+}
+
+// add adds a letter to the list, and ends the scan where that is full.
+func (v *causeView) add(l *letter.Letter, most int) error {
+	if len(v.Letters) == most {
+		v.More = true
+		return scan.ErrEnough
+	}
+	if v.Gist == "" {
+		v.Gist, v.Reason, v.Type = redrive.Gist(l), l.Reason, redrive.Type(l)
+	}
+	v.Letters = append(v.Letters, newLetterRow(l))
+	return nil
 }
 
 // newLetterRow copies what a row shows: a letter is valid only while it is read.

@@ -126,9 +126,8 @@ func (m *remote) ask(ctx context.Context, method, path string, body []byte, most
 	}
 	answer, err := m.client.Do(r)
 	if err != nil {
-		var wrapped *url.Error // names the address, which is shown beside it
-		if errors.As(err, &wrapped) {
-			err = wrapped.Err
+		if wrapped, ok := errors.AsType[*url.Error](err); ok {
+			err = wrapped.Err // the address is shown beside it
 		}
 		return nil, err
 	}

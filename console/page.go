@@ -137,8 +137,7 @@ func (c *Console) frame(r *http.Request, p *page) *frame {
 // fail answers with an error as a page.
 func (c *Console) fail(w http.ResponseWriter, r *http.Request, err error) {
 	status := http.StatusBadGateway
-	var known *fault
-	if errors.As(err, &known) {
+	if known, ok := errors.AsType[*fault](err); ok {
 		status = known.status
 	}
 	c.render(w, r, status, "fault", &frame{Page: "fault", Title: http.StatusText(status), Data: err.Error()})

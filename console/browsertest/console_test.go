@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,7 +15,10 @@ import (
 	"github.com/chromedp/cdproto/emulation"
 )
 
-var picturesDir = flag.String("pictures", "", "write pictures of the pages into this directory")
+var (
+	picturesDir = flag.String("pictures", "", "write pictures of the guide's pages into this directory")
+	allPictures = flag.Bool("all", false, "of all pages, light and dark, wide and narrow")
+)
 
 // TestOperator does what an operator does who has not written the service: finds what is
 // stuck, sets it free, brings one cause of dead letters back, and follows one event.
@@ -241,7 +245,10 @@ func TestAccessible(t *testing.T) {
 	}
 }
 
-// TestPictures takes the pages for the guide.
+// guide are the pictures of the guide: the page, and how it is looked at.
+var guide = map[string][]string{"now": {"wide-light", "narrow-dark"}, "keys": {"wide-light"}, "causes": {"wide-light"}, "plan": {"wide-light"}, "story": {"wide-dark"}}
+
+// TestPictures takes the pages for the guide, or all of them in every look.
 func TestPictures(t *testing.T) {
 	if *picturesDir == "" {
 		t.Skip("no -pictures")
@@ -253,11 +260,15 @@ func TestPictures(t *testing.T) {
 	p.login(w, "right-token")
 	p.see("#concerns", "stands still for 1")
 	for _, page := range pages(p, w) {
-		for look, width := range map[string]int64{"wide": 1200, "narrow": 420} {
+		for size, width := range map[string]int64{"wide": 1200, "narrow": 420} {
 			for _, scheme := range []string{"light", "dark"} {
+				look := size + "-" + scheme
+				if !*allPictures && !slices.Contains(guide[page[0]], look) {
+					continue
+				}
 				p.look(width, scheme)
 				p.get(w.address() + page[1])
-				p.picture(filepath.Join(*picturesDir, page[0]+"-"+look+"-"+scheme+".png"))
+				p.picture(filepath.Join(*picturesDir, page[0]+"-"+look+".png"))
 			}
 		}
 	}
