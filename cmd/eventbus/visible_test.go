@@ -137,6 +137,8 @@ func TestHostileData(t *testing.T) {
 		"schemas pull":     {{dir, "--registry", server}},
 		"schemas check":    {{"s", file, "--registry", server}},
 		"doctor":           {{"--catalog", file, "--group", "g"}, {"--group", hostile}},
+		// Its pages are tried in a browser (console/browsertest).
+		"console": {{"--listen", hostile}, {"--member", hostile}, {"--catalog", hostile}, {"--token", hostile}, {"--listen", "10.0.0.1:0", "--title", hostile}},
 	}
 	seenAny := false
 	for _, path := range leaves(newRootCommand(newApp(strings.NewReader(""), nil, nil)), "") {
@@ -305,7 +307,7 @@ func TestOddRecords(t *testing.T) {
 // TestOnePrinter: only the functions of table.go, which make values visible, write
 // to the program's streams, besides the question of confirm and what libraries draw.
 func TestOnePrinter(t *testing.T) {
-	writers := map[string]int{"table.go": 6, "app.go": 1, "root.go": 2, "dlq_replay.go": 2, "outbox_relay.go": 1}
+	writers := map[string]int{"table.go": 6, "app.go": 1, "root.go": 2, "dlq_replay.go": 2, "outbox_relay.go": 1, "console.go": 1} // a slog.TextHandler quotes
 	files, err := filepath.Glob("*.go")
 	if err != nil {
 		t.Fatal(err)
