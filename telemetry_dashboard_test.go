@@ -8,9 +8,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/otlptranslator"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/eventbus-go/eventbus/transport/memory"
 )
@@ -78,6 +80,10 @@ func (s series) add(t *testing.T, m metricdata.Metrics) {
 	}
 }
 
+// Prometheus's own: the label that a scrape or an OTLP receiver puts on every series, by
+// the service's name, and the metric that has what else is known of the service.
+const job, targetInfo = "job", "target_info"
+
 // dashboard is what a test needs to know of one of Grafana's.
 type dashboard struct {
 	SchemaVersion int
@@ -112,7 +118,7 @@ var (
 	matched   = regexp.MustCompile(`(\w+)\s*(?:=~|!~|!=|=)`)
 	noNames   = regexp.MustCompile(`"[^"]*"|\[[^\]]*\]`)
 	inLegend  = regexp.MustCompile(`\{\{\s*(\w+)\s*\}\}`)
-	functions = []string{"sum", "max", "min", "rate", "increase", "histogram_quantile", "label_values", "and", "clamp_max"}
+	functions = []string{"sum", "max", "min", "rate", "increase", "histogram_quantile", "label_values", "and", "clamp_max", "count"}
 )
 
 // named are the metrics of an expression, and the labels that it speaks of.
@@ -158,11 +164,14 @@ func TestDashboard(t *testing.T) {
 		}
 		for _, m := range metrics {
 			of := served[m]
+			if m == targetInfo {
+				continue // the exporter's, with the attributes of the resource
+			}
 			if of == nil {
 				t.Errorf("%s: nobody serves %s, of %s", where, m, expr)
 			}
 			for _, l := range append(labels, inLegend...) {
-				if of != nil && !of[l] {
+				if of != nil && !of[l] && l != job {
 					t.Errorf("%s: %s has no label %s", where, m, l)
 				}
 			}
@@ -173,6 +182,9 @@ func TestDashboard(t *testing.T) {
 	}
 	for _, v := range d.Templating.List[1:] {
 		metric, last, ok := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(v.Definition, "label_values("), ")"), ", ")
+		if metric, _, _ := strings.Cut(metric, "{"); last == job && served[metric] != nil {
+			t.Errorf("variable %s: services are those of %s", v.Name, targetInfo)
+		}
 		if !ok {
 			t.Errorf("variable %s: %s is no label_values(metric, label)", v.Name, v.Definition)
 		}
@@ -193,6 +205,9 @@ func TestDashboard(t *testing.T) {
 			t.Errorf("panel %q has %d queries of %s", p.Title, len(p.Targets), p.Datasource.UID)
 		}
 		for _, q := range p.Targets {
+			if !strings.Contains(q.Expr, `job=~"$service"`) {
+				t.Errorf("panel %q is not of the chosen services: %s", p.Title, q.Expr)
+			}
 			var legend []string
 			for _, l := range inLegend.FindAllStringSubmatch(q.LegendFormat, -1) {
 				legend = append(legend, l[1])
@@ -212,8 +227,7 @@ func TestDashboard(t *testing.T) {
 	}
 	for _, about := range []string{
 		"publish rate", "publish latency", "publish errors", "consume rate", "process latency", "errors by type", "lag", "oldest unfinished",
-		"parked keys", "in flight", "retries", "dead letters", "breaker state", "breaker transitions", "rebalances", "buffer",
-		"refused", "room used", "metadata used", "starved",
+		"parked keys", "in flight", "retries", "dead letters", "breaker state", "breaker transitions", "rebalances", "buffer", "handled per second", "members",
 	} {
 		if !strings.Contains(titles, about) {
 			t.Errorf("no panel shows %s", about)
@@ -226,5 +240,71 @@ func TestNamed(t *testing.T) {
 	metrics, labels := named(`histogram_quantile(0.99, sum by (le, topic) (rate(a_seconds_bucket{group=~"$group", error_type!=""}[$__rate_interval]))) and on (x) max(b_total)`)
 	if !slices.Equal(metrics, []string{"a_seconds_bucket", "b_total"}) || !slices.Equal(labels, []string{"le", "topic", "x", "group", "error_type"}) {
 		t.Errorf("metrics %q, labels %q", metrics, labels)
+	}
+}
+
+// rule is an alert rule of Prometheus. Nothing else may be in the file.
+type rule struct {
+	Alert       string
+	Expr        string
+	For         string
+	Labels      map[string]string
+	Annotations map[string]string
+}
+
+// TestAlertRules loads the rules as strictly as Prometheus does, and holds them to what
+// is served: metrics, labels, and what their texts speak of.
+func TestAlertRules(t *testing.T) {
+	file, err := os.Open("docs/grafana/alerts.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	var all struct {
+		Groups []struct {
+			Name  string
+			Rules []rule
+		}
+	}
+	decoder := yaml.NewDecoder(file)
+	decoder.KnownFields(true)
+	if err := decoder.Decode(&all); err != nil {
+		t.Fatal(err)
+	}
+	served, names := served(t), make(map[string]bool)
+	if len(all.Groups) != 1 || len(all.Groups[0].Rules) < 8 {
+		t.Fatalf("the rules were not found: %+v", all)
+	}
+	for _, r := range all.Groups[0].Rules {
+		if names[r.Alert] || !strings.HasPrefix(r.Alert, "Eventbus") || r.Labels["severity"] != "page" && r.Labels["severity"] != "ticket" {
+			t.Errorf("%s: labels %v", r.Alert, r.Labels)
+		}
+		names[r.Alert] = true
+		if _, err := time.ParseDuration(r.For); err != nil && r.For != "" {
+			t.Errorf("%s: %v", r.Alert, err)
+		}
+		if strings.Count(r.Expr, "(") != strings.Count(r.Expr, ")") || !regexp.MustCompile(`(>|==) \d+$`).MatchString(r.Expr) {
+			t.Errorf("%s: %s compares nothing", r.Alert, r.Expr)
+		}
+		metrics, labels := named(r.Expr)
+		if len(metrics) != 1 || served[metrics[0]] == nil {
+			t.Errorf("%s: nobody serves %v", r.Alert, metrics)
+			continue
+		}
+		for _, l := range labels {
+			if !served[metrics[0]][l] && l != job {
+				t.Errorf("%s: %s has no label %s", r.Alert, metrics[0], l)
+			}
+		}
+		if r.Annotations["summary"] == "" || r.Annotations["description"] == "" {
+			t.Errorf("%s says nothing", r.Alert)
+		}
+		for _, text := range r.Annotations {
+			for _, used := range regexp.MustCompile(`\$labels\.(\w+)`).FindAllStringSubmatch(text, -1) {
+				if !slices.Contains(labels, used[1]) {
+					t.Errorf("%s speaks of %s, which the expression does not keep", r.Alert, used[1])
+				}
+			}
+		}
 	}
 }
