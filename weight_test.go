@@ -50,3 +50,24 @@ func TestWeight(t *testing.T) {
 	}
 	t.Logf("%d modules, %d bytes", len(linked), file.Size())
 }
+
+// TestTemplatesAreApart: a program that links a template package keeps every exported
+// method of all that it links, since a template may call any. So a service that does
+// not show pages links none.
+func TestTemplatesAreApart(t *testing.T) {
+	goFiles(t, false) // as above
+	for _, of := range []string{".", "./kafka", "./admin", "./health", "./config", "./fxmodule", "./catalog"} {
+		out, err := exec.Command("go", "list", "-deps", of).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, linked := range strings.Fields(string(out)) {
+			if linked == "html/template" || linked == "text/template" {
+				t.Errorf("%s links %s", of, linked)
+			}
+		}
+	}
+	if out, err := exec.Command("go", "list", "-deps", "./fxmodule/fxconsole").Output(); err != nil || !strings.Contains(string(out), "html/template") {
+		t.Errorf("fxconsole links no template package: is this looked for? %v", err)
+	}
+}

@@ -42,8 +42,10 @@ func masked(value, schema, root any, depth int) any {
 	return mask
 }
 
-// describes reports whether a schema says anything of a plain value.
-func describes(s map[string]any) bool { return len(s) > 0 }
+// describes reports whether a schema is that of a plain value.
+func describes(s map[string]any) bool {
+	return len(s) > 0 && s["properties"] == nil && s["items"] == nil && s["type"] != "object" && s["type"] != "array"
+}
 
 func personal(schema any) bool {
 	s, _ := schema.(map[string]any)

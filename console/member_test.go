@@ -1,0 +1,53 @@
+package console_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/eventbus-go/eventbus/console"
+	"github.com/eventbus-go/eventbus/secret"
+)
+
+// TestMemberAnswers: whatever serves at a member's address, the page says so and shows
+// nothing in its place; a redirect is not followed, and gets no token.
+func TestMemberAnswers(t *testing.T) {
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		t.Errorf("a redirect was followed, with %q", r.Header.Get("Authorization"))
+	}))
+	defer elsewhere.Close()
+	for name, c := range map[string]struct {
+		serve http.HandlerFunc
+		says  string
+	}{
+		"a redirect":      {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, elsewhere.URL, http.StatusFound) }, "redirects are not followed"},
+		"no JSON":         {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<script>")) }, "no inspection of a bus"},
+		"a wrong token":   {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) }, "refuses the token"},
+		"a refusal":       {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, `{"error":"<b>no"}`, http.StatusConflict) }, "&lt;b&gt;no"},
+		"without end":     {endless, "larger than"},
+		"a broken answer": {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "EOF"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := httptest.NewServer(c.serve)
+			defer server.Close()
+			h := newConsole(t, func(config *console.Config) {
+				config.Bus, config.Members = nil, []console.Member{{URL: server.URL, Token: secret.Text("hunter2")}}
+			})
+			body := ask(h, "GET", "/members", "").Body.String()
+			if !strings.Contains(body, c.says) || !strings.Contains(body, "never heard") || strings.Contains(body, "hunter2") {
+				t.Errorf("the page says %s", body[strings.Index(body, "<main"):])
+			}
+		})
+	}
+}
+
+// endless answers until nobody reads any more.
+func endless(w http.ResponseWriter, _ *http.Request) {
+	chunk := make([]byte, 1<<20)
+	for {
+		if _, err := w.Write(chunk); err != nil {
+			return
+		}
+	}
+}

@@ -1,0 +1,45 @@
+package console
+
+import (
+	"testing"
+	"time"
+)
+
+func TestSpan(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		-time.Second: "0 s", 0: "0 ms", 52 * time.Millisecond: "52 ms", 40 * time.Second: "40 s", 4 * time.Minute: "4 min", 4*time.Minute + 7*time.Second: "4 min 7 s",
+		12*time.Minute + 7*time.Second: "12 min", 125 * time.Minute: "2 h 5 min", 73 * time.Hour: "3 d 1 h",
+	} {
+		if got := span(d); got != want {
+			t.Errorf("%v is %q, want %q", d, got, want)
+		}
+	}
+}
+
+func TestCount(t *testing.T) {
+	for n, want := range map[int64]string{0: "0", 999: "999", 1000: "1,000", -1234567: "-1,234,567"} {
+		if got := count(n); got != want {
+			t.Errorf("%d is %q, want %q", n, got, want)
+		}
+	}
+}
+
+// TestTexts: text from outside is visible and bounded, whatever it is.
+func TestTexts(t *testing.T) {
+	for in, want := range map[string]string{
+		"c-1": "c-1", "": `""`, "a b": `"a b"`, "\x1b[31m": `"\x1b[31m"`, "\xff\xfe": "(2 bytes)",
+	} {
+		if got := keyText([]byte(in)); got != want {
+			t.Errorf("key %q is shown as %s, want %s", in, got, want)
+		}
+	}
+	if got := keyText(nil); got != "(no key)" {
+		t.Errorf("no key is shown as %s", got)
+	}
+	if got := clip(5, "a\u202e\n日本語 and more"); got != `a\u2…` {
+		t.Errorf("clipped: %s", got)
+	}
+	if got := lines("one\x1b\n\ttwo\n"); got != "one\\x1b\n    two" {
+		t.Errorf("lines: %q", got)
+	}
+}
