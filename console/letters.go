@@ -185,7 +185,7 @@ func (d *desk) causeOf(ctx context.Context, r *http.Request, most int) (*causeVi
 		if foreign == nil && filter.Takes(l, s) {
 			return v.add(l, most)
 		}
-		return nil //nolint:nilerr // a record that is no dead letter is of no cause
+		return nil // a record that is no dead letter is of no cause
 	})
 	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return nil, err
