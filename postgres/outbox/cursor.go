@@ -24,6 +24,10 @@ const sessionSettings = `SELECT set_config('enable_seqscan', 'off', true), set_c
 // advance stores the cursor after sent events, with what was parked, and extends
 // the lease. It fails with errNotLeading if another epoch has begun.
 func (r *Relay) advance(ctx context.Context, l *lease, c cursor, sent int, parked []parkedRow) error {
+	return r.within(ctx, func(ctx context.Context) error { return r.store(ctx, l, c, sent, parked) })
+}
+
+func (r *Relay) store(ctx context.Context, l *lease, c cursor, sent int, parked []parkedRow) error {
 	before := time.Now()
 	var b pgx.Batch
 	commit := "off"

@@ -42,5 +42,5 @@
 //	status.go     Status                         operator.go   list, retry, skip
 //	health.go     Health
 //	metrics.go    instruments                    memory.go     a stand-in without a database
-//	notify.go     waking relays elsewhere
+//	notify.go     waking relays elsewhere        bound.go       a database that does not answer
 package outbox

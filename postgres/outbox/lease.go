@@ -82,17 +82,19 @@ func (r *Relay) begin(ctx context.Context) error {
 
 // renew extends the lease.
 func (r *Relay) renew(ctx context.Context, l *lease) error {
-	before := time.Now()
-	tag, err := r.pool.Exec(ctx, r.names.sql(`UPDATE {relay} SET expires_at = clock_timestamp() + $3::float8 * interval '1 second' WHERE name = $1 AND epoch = $2`),
-		r.config.Name, l.epoch, r.config.Lease.Seconds())
-	if err != nil {
-		return err
-	}
-	if tag.RowsAffected() == 0 {
-		return errNotLeading
-	}
-	l.until = before.Add(r.config.Lease)
-	return nil
+	return r.within(ctx, func(ctx context.Context) error {
+		before := time.Now()
+		tag, err := r.pool.Exec(ctx, r.names.sql(`UPDATE {relay} SET expires_at = clock_timestamp() + $3::float8 * interval '1 second' WHERE name = $1 AND epoch = $2`),
+			r.config.Name, l.epoch, r.config.Lease.Seconds())
+		if err != nil {
+			return err
+		}
+		if tag.RowsAffected() == 0 {
+			return errNotLeading
+		}
+		l.until = before.Add(r.config.Lease)
+		return nil
+	})
 }
 
 // release ends the lease, so that another process need not wait for its end.

@@ -85,17 +85,20 @@ func (r *Relay) park(x *row, cause error) parkedRow {
 // retryParked tries parked keys again that are due, or whose head an operator
 // skipped. A key goes on where it stopped, in order.
 func (r *Relay) retryParked(ctx context.Context, l *lease) error {
-	found, err := r.pool.Query(ctx, r.names.sql(`
-		SELECT topic, key, CASE WHEN key IS NULL THEN id ELSE 0 END AS one FROM {parked} WHERE relay = $1
-		GROUP BY 1, 2, 3 HAVING min(next_at) <= clock_timestamp() OR min(next_at) = 'infinity' ORDER BY min(id) LIMIT 100`), r.config.Name)
-	if err != nil {
+	var due []row
+	if err := r.within(ctx, func(ctx context.Context) error {
+		found, err := r.pool.Query(ctx, r.names.sql(`
+			SELECT topic, key, CASE WHEN key IS NULL THEN id ELSE 0 END AS one FROM {parked} WHERE relay = $1
+			GROUP BY 1, 2, 3 HAVING min(next_at) <= clock_timestamp() OR min(next_at) = 'infinity' ORDER BY min(id) LIMIT 100`), r.config.Name)
+		if err != nil {
+			return err
+		}
+		due, err = pgx.CollectRows(found, func(found pgx.CollectableRow) (x row, err error) {
+			err = found.Scan(&x.topic, &x.key, &x.id)
+			return x, err
+		})
 		return err
-	}
-	due, err := pgx.CollectRows(found, func(found pgx.CollectableRow) (x row, err error) {
-		err = found.Scan(&x.topic, &x.key, &x.id)
-		return x, err
-	})
-	if err != nil {
+	}); err != nil {
 		return err
 	}
 	for _, x := range due {
@@ -104,21 +107,24 @@ func (r *Relay) retryParked(ctx context.Context, l *lease) error {
 		}
 	}
 	if len(due) > 0 {
-		return r.loadParked(ctx)
+		return r.within(ctx, r.loadParked)
 	}
 	return nil
 }
 
 // retryKey sends the parked rows of one key, or the one row of an event without key.
 func (r *Relay) retryKey(ctx context.Context, l *lease, of row) error {
-	found, err := r.pool.Query(ctx, r.names.sql(`SELECT `+columns+` FROM {parked}
-		WHERE relay = $1 AND topic = $2 AND key IS NOT DISTINCT FROM $3 AND ($4 = 0 OR id = $4) ORDER BY id LIMIT $5`),
-		r.config.Name, of.topic, of.key, of.id, r.config.Batch)
-	if err != nil {
+	var rows []row
+	if err := r.within(ctx, func(ctx context.Context) error {
+		found, err := r.pool.Query(ctx, r.names.sql(`SELECT `+columns+` FROM {parked}
+			WHERE relay = $1 AND topic = $2 AND key IS NOT DISTINCT FROM $3 AND ($4 = 0 OR id = $4) ORDER BY id LIMIT $5`),
+			r.config.Name, of.topic, of.key, of.id, r.config.Batch)
+		if err != nil {
+			return err
+		}
+		rows, err = collect(found)
 		return err
-	}
-	rows, err := collect(found)
-	if err != nil {
+	}); err != nil {
 		return err
 	}
 	var envelopes []*eventbus.Envelope
@@ -177,7 +183,7 @@ func (r *Relay) settleParked(ctx context.Context, l *lease, rows []row, sent int
 		b.Queue(r.names.sql(`UPDATE {parked} SET error = $4, attempts = attempts + 1, next_at = clock_timestamp() + $5::float8 * interval '1 second'
 			WHERE relay = $1 AND id = $3`+own), r.config.Name, l.epoch, rows[sent].id, faultText(refusal), r.config.RetryParked.Seconds())
 	}
-	if err := r.pool.SendBatch(ctx, &b).Close(); err != nil {
+	if err := r.within(ctx, func(ctx context.Context) error { return r.pool.SendBatch(ctx, &b).Close() }); err != nil {
 		return fmt.Errorf("parked key of %s: %w", rows[0].topic, err)
 	}
 	return nil

@@ -94,6 +94,7 @@ type writers struct {
 	events    int64
 	keys      int
 	pauses    bool
+	patient   bool // go on after an error, as clients of a server that is away do
 
 	done      atomic.Int64
 	mu        sync.Mutex
@@ -107,8 +108,13 @@ func (w *writers) run(ctx context.Context) {
 	for n := range w.count {
 		wg.Go(func() {
 			random := rand.New(rand.NewPCG(uint64(n), 7))
-			for w.done.Load() < w.events {
-				if err := w.one(ctx, random, n); err != nil {
+			for w.done.Load() < w.events && (!w.patient || ctx.Err() == nil) {
+				err := w.one(ctx, random, n)
+				if err != nil && w.patient {
+					wait(ctx, 20*time.Millisecond)
+					continue
+				}
+				if err != nil {
 					w.mu.Lock()
 					w.errs = append(w.errs, err)
 					w.mu.Unlock()

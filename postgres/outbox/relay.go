@@ -94,7 +94,7 @@ func (r *Relay) Run(ctx context.Context) error {
 	for attempt := 0; ctx.Err() == nil; attempt++ {
 		err := error(nil)
 		if !checked {
-			err = r.check(ctx)
+			err = r.within(ctx, r.check)
 			checked = err == nil
 		}
 		if err == nil {
@@ -134,7 +134,12 @@ func (r *Relay) check(ctx context.Context) error {
 
 // lead takes the lease and relays until it is lost or ctx ends.
 func (r *Relay) lead(ctx context.Context) error {
-	l, c, err := r.acquire(ctx)
+	var l lease
+	var c cursor
+	err := r.within(ctx, func(ctx context.Context) (err error) {
+		l, c, err = r.acquire(ctx)
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -160,17 +165,21 @@ func (r *Relay) lead(ctx context.Context) error {
 // open prepares a term: it fences the others, rebases after a restored dump, and
 // reads which keys are parked.
 func (r *Relay) open(ctx context.Context, l *lease, c cursor) (cursor, error) {
-	system, database, err := r.identify(ctx)
+	var system int64
+	var database string
+	err := r.within(ctx, func(ctx context.Context) (err error) {
+		if system, database, err = r.identify(ctx); err == nil {
+			r.partitioned, err = isPartitioned(ctx, r.pool, r.names)
+		}
+		return err
+	})
 	if err != nil {
 		return c, err
 	}
-	if system != c.system {
+	if system != c.system { // which rewrites the table, however long that takes
 		if c, err = r.rebase(ctx, l, c, system); err != nil {
 			return c, err
 		}
-	}
-	if r.partitioned, err = isPartitioned(ctx, r.pool, r.names); err != nil {
-		return c, err
 	}
 	r.sender = &sender{bus: r.bus}
 	if !r.config.Unfenced {
@@ -183,7 +192,7 @@ func (r *Relay) open(ctx context.Context, l *lease, c cursor) (cursor, error) {
 			return c, fmt.Errorf("fencing other relays: %w", err)
 		}
 	}
-	return c, r.loadParked(ctx)
+	return c, r.within(ctx, r.loadParked)
 }
 
 // serve relays batch after batch. ctx ends the loop, working what is under way.
@@ -192,7 +201,9 @@ func (r *Relay) serve(ctx, working context.Context, l *lease, c cursor) error {
 	housekeeping := newChores(r)
 	idle := 0
 	var ahead <-chan window
+	reading, cancel := context.WithCancel(working)
 	defer func() {
+		cancel()
 		if ahead != nil {
 			<-ahead // no statement outlives the term
 		}
@@ -202,13 +213,13 @@ func (r *Relay) serve(ctx, working context.Context, l *lease, c cursor) error {
 			return err
 		}
 		if ahead == nil {
-			ahead = r.readAhead(working, c)
+			ahead = r.readAhead(reading, c)
 		}
-		w := <-ahead
+		w, err := r.await(working, l, ahead)
+		if err != nil {
+			return err
+		}
 		ahead = nil
-		if w.err != nil {
-			return w.err
-		}
 		if len(w.rows) == 0 {
 			if c = w.after; !l.covers(r.config.DeliveryTimeout) || time.Until(l.until) < r.config.Lease*2/3 {
 				if err := r.advance(working, l, c, 0, nil); err != nil {
@@ -221,7 +232,7 @@ func (r *Relay) serve(ctx, working context.Context, l *lease, c cursor) error {
 		}
 		idle = 0
 		if w.more {
-			ahead = r.readAhead(working, w.after)
+			ahead = r.readAhead(reading, w.after)
 		}
 		if err := r.relay(working, l, w.rows, w.after); err != nil {
 			return err

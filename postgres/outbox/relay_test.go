@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/eventbus-go/eventbus"
 	"github.com/eventbus-go/eventbus/kafkatest"
@@ -120,3 +121,33 @@ func TestWriteErrors(t *testing.T) {
 }
 
 func (c Config) resolve2() (Config, error) { c, _, err := c.resolve(); return c, err }
+
+// TestLongReadKeepsTheLease: the first window of a large backlog takes longer than the
+// lease. It is kept meanwhile, so that no other relay begins the same read.
+func TestLongReadKeepsTheLease(t *testing.T) {
+	pool := openPool(t, dsn(t), 4)
+	table := newTable(t, pool)
+	r, err := NewRelay(kafkatest.NewMemory(t).Bus(t), pool, quickLease(table, true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, _, err := r.acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	acquired, slow := l.until, make(chan window)
+	go func() {
+		defer close(slow)
+		wait(t.Context(), r.config.Lease+time.Second) // as long as a slow statement takes
+		slow <- window{more: true}
+	}()
+	if w, err := r.await(t.Context(), &l, slow); err != nil || !w.more {
+		t.Fatalf("%+v, %v", w, err)
+	}
+	if !l.covers(0) || !l.until.After(acquired) {
+		t.Errorf("the lease ended at %v", l.until)
+	}
+	if _, _, err := r.acquire(t.Context()); !errors.Is(err, errNotLeading) {
+		t.Errorf("another relay takes the lease: %v", err)
+	}
+}

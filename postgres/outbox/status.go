@@ -102,15 +102,21 @@ func readStatus(ctx context.Context, pool *pgxpool.Pool, n names) (*Status, erro
 	return s, nil
 }
 
-// readPending counts what a relay has not sent yet.
+// readPending counts what a relay has not sent yet. What is left of a window that is
+// being walked is counted as the walk reads it, and what committed since as the next
+// window will: the limit must not be used up by rows that are sent.
 func readPending(ctx context.Context, pool *pgxpool.Pool, n names, c cursor, x *RelayStatus) error {
+	rows, args := windowBy("id, xid, created_at"), []any{c.from, farFuture, CountLimit}
+	if c.to != "" {
+		rows = `(SELECT id, xid, created_at FROM {outbox}
+			WHERE id > $5 AND NOT pg_visible_in_snapshot(xid, $4::text::pg_snapshot) AND pg_visible_in_snapshot(xid, $1::text::pg_snapshot) ORDER BY id LIMIT $3)
+			UNION ALL ` + rows
+		args = []any{c.to, farFuture, CountLimit, c.from, c.last}
+	}
 	var age float64
 	var b pgx.Batch
 	b.Queue(sessionSettings, "off")
-	b.Queue(n.sql(`SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float8
-		FROM (`+windowBy("id, xid, created_at")+`) w
-		WHERE NOT ($4::text <> '' AND id <= $5 AND pg_visible_in_snapshot(xid, coalesce(nullif($4::text, ''), '1:1:')::pg_snapshot))`),
-		c.from, farFuture, CountLimit, c.to, c.last)
+	b.Queue(n.sql(`SELECT least(count(*), $3), coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float8 FROM (`+rows+`) w`), args...)
 	results := pool.SendBatch(ctx, &b)
 	defer results.Close()
 	if _, err := results.Exec(); err != nil {

@@ -18,10 +18,14 @@ type window struct {
 	err   error
 }
 
-// readAhead reads the window after a cursor on a connection of its own.
+// readAhead reads the window after a cursor on a connection of its own. The channel
+// is closed behind it.
 func (r *Relay) readAhead(ctx context.Context, c cursor) <-chan window {
 	read := make(chan window, 1)
 	go func() {
+		defer close(read)
+		ctx, cancel := context.WithTimeout(ctx, maxRead)
+		defer cancel()
 		var w window
 		w.rows, w.after, w.err = r.next(ctx, c)
 		w.more = len(w.rows) >= r.config.Batch
@@ -41,13 +45,14 @@ func (r *Relay) next(ctx context.Context, c cursor) (rows []row, after cursor, e
 		return r.walk(ctx, c)
 	}
 	var to string
-	if err := r.pool.QueryRow(ctx, `SELECT pg_current_snapshot()::text`).Scan(&to); err != nil {
-		return nil, c, err
-	}
-	if to == c.from {
-		return nil, c, nil
-	}
-	if rows, err = r.read(ctx, r.names.sql(windowBy(columns)), c.from, to, r.config.Batch+1); err != nil {
+	err = r.within(ctx, func(ctx context.Context) (err error) {
+		if err := r.pool.QueryRow(ctx, `SELECT pg_current_snapshot()::text`).Scan(&to); err != nil || to == c.from {
+			return err
+		}
+		rows, err = r.read(ctx, r.names.sql(windowBy(columns)), c.from, to, r.config.Batch+1)
+		return err
+	})
+	if err != nil || to == c.from {
 		return nil, c, err
 	}
 	if len(rows) <= r.config.Batch {

@@ -51,17 +51,25 @@ func Start(t testing.TB, settings ...string) *Server {
 	return s
 }
 
-// Control runs a command of scripts/postgres.sh on the server, and returns what it
-// prints.
-func (s *Server) Control(t testing.TB, args ...string) string {
+// Control runs a command of scripts/postgres.sh on the server.
+func (s *Server) Control(t testing.TB, args ...string) {
 	t.Helper()
-	command := s.run(nil, args...)
-	var out, fault bytes.Buffer
-	command.Stdout, command.Stderr = &out, &fault
-	if err := command.Run(); err != nil {
-		t.Fatalf("scripts/postgres.sh %v: %v: %s", args, err, &fault)
+	if out, err := s.run(nil, args...).CombinedOutput(); err != nil {
+		t.Fatalf("scripts/postgres.sh %v: %v: %s", args, err, out)
 	}
-	return out.String()
+}
+
+// Dump writes a dump of the server's database to a file. It skips the test where
+// this machine's pg_dump is older than the server, or there is none.
+func (s *Server) Dump(t testing.TB, file string) {
+	t.Helper()
+	out, err := s.run(nil, "dump", file).CombinedOutput()
+	if text := string(out); strings.Contains(text, "server version mismatch") || strings.Contains(text, "is missing") {
+		t.Skipf("no pg_dump for this server: %s", text)
+	}
+	if err != nil {
+		t.Fatalf("pg_dump: %v: %s", err, out)
+	}
 }
 
 // Bouncer starts PgBouncer in transaction mode before the server, and returns its

@@ -1,0 +1,48 @@
+package outbox
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+const (
+	// minAnswer is the least time that the database gets for an answer, however
+	// short the lease is.
+	minAnswer = 5 * time.Second
+	// maxRead bounds the statements that walk a large window: after a long outage
+	// the first one looks at every row of it.
+	maxRead = 10 * time.Minute
+)
+
+// within runs statements that a working database answers far within the lease.
+// TCP keeps a connection to a frozen process for as long as its kernel lives, so
+// nothing else would ever end them: the relay would lead and do nothing.
+func (r *Relay) within(ctx context.Context, do func(context.Context) error) error {
+	limit := max(r.config.Lease, minAnswer)
+	bounded, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	err := do(bounded)
+	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
+		err = fmt.Errorf("the database has not answered for %v: %w", limit, err)
+	}
+	return err
+}
+
+// await waits for a window, and keeps the lease meanwhile. Of a large backlog the
+// first one can take longer than the lease: without renewal two relays would take
+// the lead from each other before either has sent anything.
+func (r *Relay) await(ctx context.Context, l *lease, ahead <-chan window) (window, error) {
+	renewal := time.NewTicker(r.config.Lease / 3)
+	defer renewal.Stop()
+	for {
+		select {
+		case w := <-ahead:
+			return w, w.err
+		case <-renewal.C:
+			if err := r.renew(ctx, l); err != nil {
+				return window{}, err
+			}
+		}
+	}
+}

@@ -1,0 +1,149 @@
+package outbox
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/kafka"
+	"github.com/eventbus-go/eventbus/transport"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// relayVariable makes this test binary a relay process, which a test can kill or
+// freeze as nothing inside its own process can be.
+const relayVariable = "EVENTBUS_OUTBOX_TEST_RELAY"
+
+// relayProcess is what such a process is told.
+type relayProcess struct {
+	Database, Schema string
+	Environment      string
+	Brokers          []string
+	Unfenced         bool
+}
+
+const quickBatch = 200
+
+// quickLease configures a relay with the shortest lease there can be, so that a test
+// need not wait long for its end.
+func quickLease(table Table, unfenced bool) Config {
+	return Config{Table: table, Unfenced: unfenced, Batch: quickBatch, Poll: 5 * time.Millisecond, DeliveryTimeout: time.Second, Lease: 3 * time.Second}
+}
+
+// run relays until an interrupt. It is the process's whole life.
+func (p relayProcess) run() error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	pool, err := pgxpool.New(ctx, p.Database)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	logger := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	bus, err := eventbus.New(kafka.New(kafka.Config{Brokers: p.Brokers}), eventbus.Config{
+		Service: "relay", Environment: p.Environment, Logger: logger, Producer: transport.ProducerConfig{DeliveryTimeout: time.Second},
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = bus.Close(context.Background()) }()
+	config := quickLease(Table{Schema: p.Schema}, p.Unfenced)
+	config.Logger = logger
+	r, err := NewRelay(bus, pool, config)
+	if err != nil {
+		return err
+	}
+	return r.Run(ctx)
+}
+
+// relayMain is main of a relay process.
+func relayMain(text string) (code int) {
+	var p relayProcess
+	err := json.Unmarshal([]byte(text), &p)
+	if err == nil {
+		err = p.run()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// start starts the process, which is killed with the test at the latest.
+func (p relayProcess) start(t testing.TB) *exec.Cmd {
+	t.Helper()
+	text, err := json.Marshal(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	command := exec.Command(os.Args[0], "-test.run=^$")
+	command.Env = append(os.Environ(), relayVariable+"="+string(text))
+	if testing.Verbose() {
+		command.Stderr = os.Stderr
+	}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { killProcess(command) })
+	return command
+}
+
+// killProcess ends a process with SIGKILL, also a frozen one. Nothing happens if it
+// has ended.
+func killProcess(command *exec.Cmd) {
+	_ = command.Process.Kill()
+	_ = command.Wait()
+}
+
+// leader returns the process id of the relay that leads, and how much has been
+// published; 0 if nobody leads.
+func leader(t testing.TB, pool *pgxpool.Pool, table Table) (pid int, published int64) {
+	t.Helper()
+	n, _ := table.names()
+	var holder string
+	err := pool.QueryRow(context.Background(), n.sql(`SELECT CASE WHEN expires_at > clock_timestamp() THEN holder ELSE '' END, published FROM {relay}`)).Scan(&holder, &published)
+	if err != nil {
+		return 0, 0 // the server is away
+	}
+	pid, _ = strconv.Atoi(holder[strings.LastIndexByte(holder, '/')+1:])
+	return pid, published
+}
+
+// pick returns the process of that id, or nil.
+func pick(processes []*exec.Cmd, pid int) (at int, found *exec.Cmd) {
+	for i, p := range processes {
+		if p.Process.Pid == pid {
+			return i, p
+		}
+	}
+	return -1, nil
+}
+
+func signalProcess(t testing.TB, command *exec.Cmd, signal syscall.Signal) {
+	t.Helper()
+	if err := command.Process.Signal(signal); err != nil {
+		t.Fatalf("%v: %v", signal, err)
+	}
+}
+
+// outage returns how long the brokers stay away: EVENTBUS_OUTBOX_OUTAGE, or a few
+// seconds that prove the same.
+func outage(t testing.TB) time.Duration {
+	d, err := time.ParseDuration(cmp.Or(os.Getenv("EVENTBUS_OUTBOX_OUTAGE"), "5s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}

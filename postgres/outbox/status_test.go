@@ -1,0 +1,50 @@
+package outbox
+
+import (
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// TestPendingOfLargeWindow: of a window with more rows than are counted, those that are
+// sent are not counted in place of those that are not.
+func TestPendingOfLargeWindow(t *testing.T) {
+	pool := openPool(t, dsn(t), 4)
+	table := newTable(t, pool)
+	n, _ := table.names()
+	fill := func(rows int) (snapshot string) {
+		mustExec(t, pool, n.sql(`INSERT INTO {outbox} (format, event_id, topic, value, attributes) SELECT 1, i::text, 't', '', '' FROM generate_series(1, $1::int) i`), rows)
+		if err := pool.QueryRow(t.Context(), `SELECT pg_current_snapshot()::text`).Scan(&snapshot); err != nil {
+			t.Fatal(err)
+		}
+		return snapshot
+	}
+	pending := func() RelayStatus {
+		t.Helper()
+		status, err := ReadStatus(t.Context(), pool, table)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return status.Own("default")
+	}
+	to := fill(CountLimit + 1000)
+	if x := pending(); x.Pending != CountLimit {
+		t.Errorf("%d pending before anything is sent, want %d", x.Pending, CountLimit)
+	}
+	// Walked up to the last 500 of the window; 7 have come since.
+	mustExec(t, pool, n.sql(`UPDATE {relay} SET to_snapshot = $1::text::pg_snapshot, last_id = (SELECT max(id) - 500 FROM {outbox})`), to)
+	fill(7)
+	if x := pending(); x.Pending != 507 || x.OldestAge <= 0 {
+		t.Errorf("%d pending, the oldest for %v, want 507", x.Pending, x.OldestAge)
+	}
+	after := ""
+	inTx(t, pool, func(tx pgx.Tx) {
+		if err := tx.QueryRow(t.Context(), `SELECT pg_current_snapshot()::text`).Scan(&after); err != nil {
+			t.Fatal(err)
+		}
+	})
+	mustExec(t, pool, n.sql(`UPDATE {relay} SET from_snapshot = $1::text::pg_snapshot, to_snapshot = NULL, last_id = 0`), after)
+	if x := pending(); x.Pending != 0 {
+		t.Errorf("%d pending when all is sent", x.Pending)
+	}
+}
