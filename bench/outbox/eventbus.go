@@ -1,0 +1,61 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/postgres/outbox"
+	"github.com/jackc/pgx/v5"
+	metricnoop "go.opentelemetry.io/otel/metric/noop"
+)
+
+// eventbusOutbox is package postgres/outbox, with its defaults but for Unfenced.
+type eventbusOutbox struct {
+	bed       *bed
+	unfenced  bool
+	publisher *outbox.Publisher[order]
+}
+
+var ours = outbox.Table{Schema: "bench_outbox"}
+
+func (o *eventbusOutbox) name() string {
+	if o.unfenced {
+		return "eventbus, unfenced"
+	}
+	return "eventbus"
+}
+
+func (o *eventbusOutbox) prepare(ctx context.Context) (string, error) {
+	if err := o.bed.exec(ctx, `DROP TABLE IF EXISTS bench_outbox.outbox, bench_outbox.outbox_relay, bench_outbox.outbox_parked, bench_outbox.outbox_scheduled, bench_outbox.outbox_version CASCADE`); err != nil {
+		return "", err
+	}
+	if err := outbox.Migrate(ctx, o.bed.pool, ours); err != nil {
+		return "", err
+	}
+	topic, name, err := o.bed.topic(ctx, "eventbus")
+	o.publisher = outbox.For(eventbus.NewPublisher(o.bed.bus, topic)).In(ours)
+	return name, err
+}
+
+func (o *eventbusOutbox) publish(ctx context.Context, tx pgx.Tx, events ...order) error {
+	if len(events) == 1 {
+		return o.publisher.Publish(ctx, outbox.Pgx(tx), events[0])
+	}
+	return o.publisher.PublishBatch(ctx, outbox.Pgx(tx), events)
+}
+
+func (o *eventbusOutbox) relay(ctx context.Context) error {
+	r, err := outbox.NewRelay(o.bed.bus, o.bed.pool, outbox.Config{
+		Table: ours, Unfenced: o.unfenced, Logger: slog.New(slog.DiscardHandler), MeterProvider: metricnoop.NewMeterProvider(),
+	})
+	if err != nil {
+		return err
+	}
+	return r.Run(ctx)
+}
+
+func (o *eventbusOutbox) sent(ctx context.Context) (n int64, err error) {
+	err = o.bed.pool.QueryRow(ctx, `SELECT published FROM bench_outbox.outbox_relay`).Scan(&n)
+	return n, err
+}

@@ -1,0 +1,152 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/eventbus-go/eventbus/postgres/inbox"
+	"github.com/jackc/pgx/v5"
+)
+
+// plain is a table with the columns and the key of the outbox, and nothing else of it.
+const plain = `CREATE TABLE IF NOT EXISTS bench_outbox.plain (
+	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, format smallint NOT NULL, event_id text NOT NULL, topic text NOT NULL,
+	key bytea, value bytea, attributes bytea NOT NULL, created_at timestamptz NOT NULL DEFAULT clock_timestamp())`
+
+// writingAtOnce is how many connections write in the workload write.
+const writingAtOnce = 8
+
+// write measures transactions that write one event and nothing else, beside those
+// that insert the same row into a plain table. Their order turns from round to round.
+func (b *bed) write(ctx context.Context, r *results) error {
+	if err := b.exec(ctx, plain, `TRUNCATE bench_outbox.plain`); err != nil {
+		return err
+	}
+	own, peer := b.systems[0], b.systems[len(b.systems)-1]
+	for _, s := range []system{own, peer} {
+		if _, err := s.prepare(ctx); err != nil {
+			return err
+		}
+	}
+	// The row that the outbox writes, taken from it.
+	sample := order{ID: "w1", At: time.Now().UnixNano(), Note: note}
+	if err := pgx.BeginFunc(ctx, b.pool, func(tx pgx.Tx) error { return own.publish(ctx, tx, sample) }); err != nil {
+		return err
+	}
+	var eventID, topic string
+	var key, value, attributes []byte
+	if err := b.pool.QueryRow(ctx, `SELECT event_id, topic, key, value, attributes FROM bench_outbox.outbox LIMIT 1`).Scan(&eventID, &topic, &key, &value, &attributes); err != nil {
+		return err
+	}
+	ways := []struct {
+		name string
+		do   func(ctx context.Context, tx pgx.Tx) error
+	}{
+		{"plain INSERT", func(ctx context.Context, tx pgx.Tx) error {
+			_, err := tx.Exec(ctx, `INSERT INTO bench_outbox.plain (format, event_id, topic, key, value, attributes) VALUES (1,$1,$2,$3,$4,$5)`, eventID, topic, key, value, attributes)
+			return err
+		}},
+		{own.name(), func(ctx context.Context, tx pgx.Tx) error {
+			return own.publish(ctx, tx, order{ID: "w1", At: time.Now().UnixNano(), Note: note})
+		}},
+		{peer.name(), func(ctx context.Context, tx pgx.Tx) error {
+			return peer.publish(ctx, tx, order{ID: "w1", At: time.Now().UnixNano(), Note: note})
+		}},
+	}
+	first := len(r.values[ways[0].name])
+	found := make([]float64, len(ways))
+	for i := range ways {
+		at := (first + i) % len(ways)
+		rate, err := b.flatOut(ctx, writingAtOnce, func(ctx context.Context) (int64, error) {
+			return 1, pgx.BeginFunc(ctx, b.pool, func(tx pgx.Tx) error { return ways[at].do(ctx, tx) })
+		})
+		if err != nil {
+			return fmt.Errorf("%s: %w", ways[at].name, err)
+		}
+		found[at] = rate
+	}
+	for i, w := range ways {
+		r.add(w.name, "tx/s", found[i])
+		if i > 0 {
+			r.compare(ways[0].name, w.name, "cost of "+w.name+" / "+ways[0].name)
+		}
+	}
+	return nil
+}
+
+// inbox measures how many events a second pass an inbox, alone and in batches,
+// beside transactions that do the handler's INSERT and nothing else.
+func (b *bed) inbox(ctx context.Context, r *results) error {
+	if err := b.exec(ctx, `DROP TABLE IF EXISTS bench_outbox.inbox, bench_outbox.handled`, `CREATE TABLE bench_outbox.handled (id bigint PRIMARY KEY)`); err != nil {
+		return err
+	}
+	table := inbox.Table{Schema: "bench_outbox"}
+	if err := inbox.Migrate(ctx, b.pool, table); err != nil {
+		return err
+	}
+	in, err := inbox.New(b.pool, inbox.Config{Table: table})
+	if err != nil {
+		return err
+	}
+	var last atomic.Int64
+	handle := func(ctx context.Context, tx pgx.Tx, from, n int64) error {
+		_, err := tx.Exec(ctx, `INSERT INTO bench_outbox.handled SELECT generate_series($1::bigint, $2::bigint)`, from, from+n-1)
+		return err
+	}
+	for _, batch := range []int64{1, 100} {
+		with, without := fmt.Sprintf("inbox, %d a transaction", batch), fmt.Sprintf("no inbox, %d a transaction", batch)
+		rate, err := b.flatOut(ctx, writingAtOnce, func(ctx context.Context) (int64, error) {
+			from := last.Add(batch) - batch
+			keys := make([]string, batch)
+			for i := range keys {
+				keys[i] = fmt.Sprintf("group\x00urn:bench\x00%d", from+int64(i))
+			}
+			return batch, in.Once(ctx, keys, func(ctx context.Context, fresh []int) error {
+				tx, _ := inbox.FromContext(ctx)
+				return handle(ctx, tx, from, int64(len(fresh)))
+			})
+		})
+		if err != nil {
+			return err
+		}
+		r.add(with, "events/s", rate)
+		if rate, err = b.flatOut(ctx, writingAtOnce, func(ctx context.Context) (int64, error) {
+			from := last.Add(batch) - batch
+			return batch, pgx.BeginFunc(ctx, b.pool, func(tx pgx.Tx) error { return handle(ctx, tx, from, batch) })
+		}); err != nil {
+			return err
+		}
+		r.add(without, "events/s", rate)
+		r.compare(without, with, fmt.Sprintf("cost of the inbox, %d a transaction", batch))
+	}
+	return nil
+}
+
+// flatOut has do run at once on so many goroutines, for as long as a turn lasts, and
+// returns how many events a second it did.
+func (b *bed) flatOut(ctx context.Context, atOnce int, do func(context.Context) (int64, error)) (rate float64, err error) {
+	var wg sync.WaitGroup
+	var events atomic.Int64
+	var mu sync.Mutex
+	start := time.Now()
+	for range atOnce {
+		wg.Go(func() {
+			for time.Since(start) < b.flags.lasts {
+				n, one := do(ctx)
+				if one != nil {
+					mu.Lock()
+					err = errors.Join(err, one)
+					mu.Unlock()
+					return
+				}
+				events.Add(n)
+			}
+		})
+	}
+	wg.Wait()
+	return float64(events.Load()) / time.Since(start).Seconds(), err
+}
