@@ -16,7 +16,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	for _, variable := range []string{connectionVariable, environmentVariable, tokenVariable} {
+	for _, variable := range []string{connectionVariable, environmentVariable, tokenVariable, databaseVariable} {
 		_ = os.Unsetenv(variable)
 	}
 	goleak.VerifyTestMain(m)

@@ -60,6 +60,9 @@ func TestOperationsAreTrue(t *testing.T) {
 		t.Errorf("%d metrics: were they found?", len(metrics))
 	}
 	for _, m := range metrics {
+		if strings.HasPrefix(m[1], "eventbus.outbox.") {
+			continue // of another module, whose tests read this page too
+		}
 		if !slices.ContainsFunc(telemetry.Metrics(), func(known telemetry.Metric) bool { return known.Name == m[1] }) {
 			t.Errorf("there is no metric %s", m[1])
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -91,24 +92,48 @@ func newOutboxCommand(a *app) *cobra.Command {
 		newOutboxRelayCommand(a, &f))
 	c.Long = c.Short + `.
 
-The database is that of --database or ` + databaseVariable + `.`
+The database is that of --database or ` + databaseVariable + `. A password on the command
+line is seen by every user of the machine: put the address into a file and give
+--database @FILE, or into that variable.`
 	flags := c.PersistentFlags()
-	flags.StringVar(&f.database, "database", "", "`address` of the database, postgres://…")
+	flags.StringVar(&f.database, "database", "", "`address` of the database, postgres://…, or @FILE that holds it")
 	flags.StringVar(&f.schema, "schema", "", "`schema` of the outbox (default public)")
 	flags.StringVar(&f.table, "table", "", "`table` of the outbox (default outbox)")
 	flags.StringVar(&f.relay, "relay", "", "`name` of the relay (default default)")
 	return c
 }
 
+// address returns that of the database. Errors don't quote it: it may hold a password.
+func (f *outboxFlags) address() (string, error) {
+	address := cmp.Or(f.database, os.Getenv(databaseVariable))
+	if file, ok := strings.CutPrefix(f.database, "@"); ok {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return "", misuse("--database: %v", err)
+		}
+		address = strings.TrimSpace(string(text))
+	}
+	if address == "" {
+		return "", misuse("no database: give --database postgres://… or @FILE, or set %s", databaseVariable)
+	}
+	return address, nil
+}
+
 // withPool runs do with a connection to the outbox's database.
 func (a *app) withPool(ctx context.Context, f *outboxFlags, do func(*pgxpool.Pool) error) error {
-	address := cmp.Or(f.database, os.Getenv(databaseVariable))
-	if address == "" {
-		return misuse("no database: give --database postgres://…, or set %s", databaseVariable)
-	}
-	pool, err := pgxpool.New(ctx, address)
+	address, err := f.address()
 	if err != nil {
-		// pgx leaves the password out of its errors.
+		return err
+	}
+	config, err := pgxpool.ParseConfig(address)
+	if err != nil {
+		return misuse("the address of the database can't be read: it has the form postgres://USER:PASSWORD@HOST/DATABASE, with %%XX for what is special in a URL, or USER=… HOST=… DBNAME=…")
+	}
+	if strings.HasPrefix(f.database, "postgres") && config.ConnConfig.Password != "" && strings.Contains(f.database, config.ConnConfig.Password) {
+		a.note("a password on the command line is seen by every user of this machine: use --database @FILE, or %s", databaseVariable)
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
 		return err
 	}
 	defer pool.Close()
