@@ -39,7 +39,8 @@ test-kafka: ## conformance and interoperability on a real Apache Kafka (Java, Ma
 
 .PHONY: test-postgres
 test-postgres: ## [postgres/go.mod] outbox and inbox on a real PostgreSQL, which is started unless EVENTBUS_TEST_POSTGRES names one
-	scripts/postgres.sh run -- go -C postgres test $(RACE) -shuffle=on -count=1 -timeout 20m ./...
+	scripts/postgres.sh run -- bash -c 'go -C postgres test $(RACE) -shuffle=on -count=1 -timeout 20m ./... && \
+	    go -C cmd/eventbus test $(RACE) -count=1 -run Outbox . && go -C examples test $(RACE) -count=1 ./orders/... ./guide/outbox'
 
 .PHONY: test-registry
 test-registry: ## [schema] the codecs on a real Apicurio Registry and beside Confluent's serializers (Java 21, Maven, Python)
@@ -88,6 +89,11 @@ bench: ## benchmarks of the hot paths, in process
 .PHONY: bench-peers
 bench-peers: ## [bench/go.mod] side by side with other Go clients on a real Apache Kafka; QUICK=1: one short round
 	scripts/kafka.sh run -- bash -c 'cd bench && go run . $(if $(QUICK),-quick)'
+
+.PHONY: bench-outbox
+bench-outbox: ## [bench/outbox] the outbox beside Watermill's on a real PostgreSQL, with fsync, and Kafka, half an hour; QUICK=1: a minute
+	scripts/kafka.sh run -- env PG_FSYNC=on scripts/postgres.sh run -- go -C bench run ./outbox $(if $(QUICK),-rounds 1 -rows 50000 -peer-rows 5000 -for 3s,-peer-rows 50000)
+	EVENTBUS_OUTBOX_GROWTH=$(if $(QUICK),1000000,10000000) scripts/postgres.sh run -- go -C postgres test -run TestGrowth -count=1 -timeout 20m -v ./outbox
 
 .PHONY: fuzz
 fuzz: ## fuzz everything that reads bytes from outside, FUZZTIME (default 30s) each

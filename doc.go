@@ -40,6 +40,9 @@
 //  8. Plain on the wire. Records are CloudEvents 1.0 as the Kafka protocol binding
 //     says, readable by every other client; nothing of this package is needed to
 //     read them.
+//  9. Published if, and only if, committed. Through the outbox of module postgres
+//     an event is published when its transaction commits, and never otherwise, in
+//     the order of its key; through the inbox it is handled once.
 //
 // Each has tests that carry its number (TestPromise1…), and docs/reliability.md
 // says how they are shown and where they end. The limits: order is promised per

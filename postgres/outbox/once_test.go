@@ -32,11 +32,11 @@ var (
 	invoiceTopic = eventbus.NewTopic(eventbus.TopicConfig[invoice]{Domain: "shop", Name: "invoice", Partitions: 3, Key: func(i invoice) string { return i.ID }})
 )
 
-// TestEffectivelyOnce has orders become invoices and invoices become payments, each
+// TestPromise9EffectivelyOnce has orders become invoices and invoices become payments, each
 // by a handler whose table, inbox and outbox commit together, while a relay and a
 // group are torn down without a clean end again and again, and events are sent
 // twice. The books balance: every order is invoiced once and paid once.
-func TestEffectivelyOnce(t *testing.T) {
+func TestPromise9EffectivelyOnce(t *testing.T) {
 	address := pgtest.Shared(t)
 	config, err := pgxpool.ParseConfig(address)
 	if err != nil {

@@ -290,9 +290,9 @@ func raceEvents(t *testing.T) int64 {
 	return 10_000
 }
 
-// TestRace is the proof of the promise: nothing lost, nothing inverted, with 100
+// TestPromise9Race is the proof of the promise: nothing lost, nothing inverted, with 100
 // writers, by windows that fit a batch and by windows that are walked.
-func TestRace(t *testing.T) {
+func TestPromise9Race(t *testing.T) {
 	address := dsn(t)
 	for _, batch := range []int{2000, 10} {
 		t.Run(fmt.Sprint("batch=", batch), func(t *testing.T) {

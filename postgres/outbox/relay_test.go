@@ -13,9 +13,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// TestPublishedIfCommitted: what commits is published, once and in order; what rolls
+// TestPromise9PublishedIfCommitted: what commits is published, once and in order; what rolls
 // back is not, nor what was rolled back to a savepoint.
-func TestPublishedIfCommitted(t *testing.T) {
+func TestPromise9PublishedIfCommitted(t *testing.T) {
 	for name, c := range map[string]struct{ unfenced, partitioned bool }{"fenced": {}, "unfenced": {unfenced: true}, "partitioned": {partitioned: true}} {
 		t.Run(name, func(t *testing.T) {
 			pool := openPool(t, dsn(t), 10)
