@@ -106,7 +106,7 @@ func (c *comparison) topic(old, now *Topic) {
 	case o == 0 || n == 0:
 		c.add(name, "replication-unknown", Undecided, number(o), number(n), "one of them is the broker's default, which is not known here", "Declare both")
 	case n < o:
-		c.add(name, "replication-lowered", Dangerous, number(o), number(n), "fewer copies survive fewer broken brokers", "")
+		c.add(name, "replication-lowered", Dangerous, number(o), number(n), "fewer copies survive fewer broken brokers", "Keep three copies where events may not be lost")
 	default:
 		c.add(name, "replication-raised", Safe, number(o), number(n), "more copies", "")
 	}
@@ -185,11 +185,11 @@ func (c *comparison) configs(name string, old, now map[string]string) {
 		case numbers && key == "max.message.bytes" && to > from:
 			c.add(path, "config-changed", Safe, o, n, "larger events are taken", "")
 		case numbers && key == "max.message.bytes":
-			c.add(path, "config-changed", Breaking, o, n, "events that were taken are refused now", "")
+			c.add(path, "config-changed", Breaking, o, n, "events that were taken are refused now", "Lower it when no publisher sends larger ones, nor has any under way")
 		case numbers && key == "min.insync.replicas" && to > from:
-			c.add(path, "config-changed", Dangerous, o, n, "publishing stops with fewer broken brokers", "")
+			c.add(path, "config-changed", Dangerous, o, n, "publishing stops with fewer broken brokers", "Raise the replication with it")
 		case numbers && key == "min.insync.replicas":
-			c.add(path, "config-changed", Dangerous, o, n, "an event may be lost with fewer broken brokers", "")
+			c.add(path, "config-changed", Dangerous, o, n, "an event may be lost with fewer broken brokers", "Keep it at two or more")
 		default:
 			c.add(path, "config-changed", Undecided, o, n, "what this configuration means to readers is not known here", "Allow it with a reason")
 		}
@@ -254,10 +254,10 @@ func (c *comparison) event(path string, old, now *Event) {
 		c.add(path, "description-changed", Safe, old.Description, now.Description, "for people only", "")
 	}
 	if old.DataSchema != now.DataSchema {
-		c.add(path, "dataschema-changed", Dangerous, old.DataSchema, now.DataSchema, "readers may look for the schema by its URI", "")
+		c.add(path, "dataschema-changed", Dangerous, old.DataSchema, now.DataSchema, "readers may look for the schema by its URI", "Serve the schema at both until no reader asks for the old one")
 	}
 	if old.Published && !now.Published {
-		c.add(path, "no-longer-published", Dangerous, "published", "", "the service publishes it no more", "")
+		c.add(path, "no-longer-published", Dangerous, "published", "", "the service publishes it no more", "Tell the groups that handle it, and remove their handlers first")
 	}
 	if old.ContentType != now.ContentType {
 		c.add(path, "content-type-changed", Breaking, old.ContentType, now.ContentType, "readers can't read the data any more", "Declare a new version of the topic")
@@ -284,7 +284,7 @@ func (c *comparison) key(path string, old, now *Key) {
 	}
 	switch {
 	case old.Source == NoKey && now.Source != NoKey:
-		c.add(path, "key-added", Dangerous, "none", now.text(), "events get an order that they did not have, and go to fewer partitions", "")
+		c.add(path, "key-added", Dangerous, "none", now.text(), "events get an order that they did not have, and go to fewer partitions", "See that no key has so many events that its partition falls behind")
 	case old.Source != NoKey && now.Source == NoKey:
 		c.add(path, "key-removed", Breaking, old.text(), "none", "events lose their order", fix)
 	case !slices.Equal(old.Fields, now.Fields) && old.Source == now.Source:

@@ -138,7 +138,7 @@ func (c *avroComparison) compare(path string, a, b avroType) {
 	switch {
 	case a.name == b.name:
 	case a.name[strings.LastIndexByte(a.name, '.')+1:] == b.name[strings.LastIndexByte(b.name, '.')+1:]:
-		c.add(path, "namespace-changed", Dangerous, a.name, b.name, "the record's name is a part of subjects in the registry: a new one begins a new history", "")
+		c.add(path, "namespace-changed", Dangerous, a.name, b.name, "the record's name is a part of subjects in the registry: a new one begins a new history", "Keep the namespace, or register the schema at its new subject beforehand")
 	default:
 		c.add(path, "record-renamed", Breaking, a.name, b.name, avroOld+" takes data of "+a.name+" alone", "Keep the name")
 	}
@@ -199,7 +199,7 @@ func (c *avroComparison) retyped(path, from, to string) {
 	forth, back := slices.Contains(promoted[from], to), slices.Contains(promoted[to], from)
 	switch {
 	case forth && back:
-		c.add(path, "field-retyped", Dangerous, from, to, "the bytes are the same, and readers of each type take them", "")
+		c.add(path, "field-retyped", Dangerous, from, to, "the bytes are the same, and readers of each type take them", "See that the bytes are text in UTF-8")
 	case forth:
 		c.add(path, "field-widened", Breaking, from, to, avroOld+" can't make a "+from+" of a "+to, newField)
 	default:
@@ -264,7 +264,7 @@ func (c *avroComparison) field(path string, a, b map[string]any, was, is string)
 		case key == "default" && !still:
 			c.add(path, "default-removed", Breaking, o, "", avroNew+" can't read those without the field", "Keep the default")
 		case key == "default":
-			c.add(path, "default-changed", Dangerous, o, n, "events without the field mean something else to new readers", "")
+			c.add(path, "default-changed", Dangerous, o, n, "events without the field mean something else to new readers", "Keep the default, and write the field always")
 		default:
 			c.add(path+"/"+key, "keyword-changed", Undecided, o, n, "what this attribute means to readers is not known here", "Allow it with a reason")
 		}
@@ -277,7 +277,7 @@ func (c *avroComparison) symbols(path string, a, b map[string]any) {
 	is, _ := b["symbols"].([]any)
 	lacks := func(rule, symbol, o, n, reader string, by map[string]any) {
 		if _, ok := by["default"]; ok {
-			c.add(path, rule, Dangerous, o, n, reader+" takes its default for "+symbol, "")
+			c.add(path, rule, Dangerous, o, n, reader+" takes its default for "+symbol, "See that the default is right for it")
 		} else {
 			c.add(path, rule, Breaking, o, n, reader+" does not know "+symbol, "Give the enum a default first, and wait until all readers have it")
 		}
@@ -293,7 +293,7 @@ func (c *avroComparison) symbols(path string, a, b map[string]any) {
 		}
 	}
 	if word(a["default"]) != word(b["default"]) {
-		c.add(path, "default-changed", Dangerous, word(a["default"]), word(b["default"]), "values that readers don't know mean something else", "")
+		c.add(path, "default-changed", Dangerous, word(a["default"]), word(b["default"]), "values that readers don't know mean something else", "Keep the default")
 	}
 }
 

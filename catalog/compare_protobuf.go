@@ -164,12 +164,12 @@ var alike = [][]string{
 
 func (c *protobufComparison) field(path string, in, inNow *protobufMessage, a, b protobufField) {
 	if a.Name != b.Name || a.JSONName != b.JSONName {
-		c.add(path, "field-renamed", Dangerous, a.Name, b.Name, "the bytes are the same, but the JSON form and the generated code have another name", "")
+		c.add(path, "field-renamed", Dangerous, a.Name, b.Name, "the bytes are the same, but the JSON form and the generated code have another name", "Keep the name where somebody uses the JSON form")
 	}
 	switch {
 	case a.Type == b.Type:
 	case slices.ContainsFunc(alike, func(group []string) bool { return slices.Contains(group, a.Type) && slices.Contains(group, b.Type) }):
-		c.add(path, "field-retyped", Dangerous, typeWord(a.Type), typeWord(b.Type), "readers of each type take the other's bytes, cut off where they don't fit", "")
+		c.add(path, "field-retyped", Dangerous, typeWord(a.Type), typeWord(b.Type), "readers of each type take the other's bytes, cut off where they don't fit", "Keep values within what both types take until all readers know the new one")
 	default:
 		c.add(path, "field-retyped", Breaking, typeWord(a.Type), typeWord(b.Type), readerOld+" can't read it, nor the new one the old events", newField)
 		return
@@ -181,10 +181,10 @@ func (c *protobufComparison) field(path string, in, inNow *protobufMessage, a, b
 		c.add(path, "choice-changed", Breaking, o, n, "a value in a oneof clears the others when it is read", newField)
 	}
 	if a.Proto3Optional != b.Proto3Optional {
-		c.add(path, "presence-changed", Dangerous, fmt.Sprint(a.Proto3Optional), fmt.Sprint(b.Proto3Optional), "an empty value and none are told apart by one of them", "")
+		c.add(path, "presence-changed", Dangerous, fmt.Sprint(a.Proto3Optional), fmt.Sprint(b.Proto3Optional), "an empty value and none are told apart by one of them", "See that readers don't ask whether the field is set")
 	}
 	if a.DefaultValue != b.DefaultValue {
-		c.add(path, "default-changed", Dangerous, a.DefaultValue, b.DefaultValue, "events without the field mean something else", "")
+		c.add(path, "default-changed", Dangerous, a.DefaultValue, b.DefaultValue, "events without the field mean something else", "Keep the default, and write the field always")
 	}
 	if string(a.Options) != string(b.Options) {
 		c.add(path, "keyword-changed", Undecided, string(a.Options), string(b.Options), "what these options mean to readers is not known here", "Allow it with a reason")
@@ -194,7 +194,7 @@ func (c *protobufComparison) field(path string, in, inNow *protobufMessage, a, b
 		c.enum(path, c.old.enums[a.TypeName], c.now.enums[b.TypeName])
 	case a.TypeName != "" && b.TypeName != "":
 		if a.TypeName != b.TypeName {
-			c.add(path, "message-renamed", Dangerous, a.TypeName, b.TypeName, "the bytes are the same if the messages are; their names matter to generated code", "")
+			c.add(path, "message-renamed", Dangerous, a.TypeName, b.TypeName, "the bytes are the same if the messages are; their names matter to generated code", "Keep the name")
 		}
 		c.messages(path, a.TypeName, b.TypeName)
 	}
@@ -228,7 +228,7 @@ func (c *protobufComparison) enum(path string, a, b protobufEnum) {
 		case !ok:
 			c.add(path, "enum-value-removed", Breaking, was[n], "", readerNew+" still meets the value", "Keep the value for reading")
 		case name != was[n]:
-			c.add(path, "enum-value-renamed", Dangerous, was[n], name, "the bytes are the same, but the JSON form and the generated code have another name", "")
+			c.add(path, "enum-value-renamed", Dangerous, was[n], name, "the bytes are the same, but the JSON form and the generated code have another name", "Keep the name where somebody uses the JSON form")
 		}
 	}
 	for _, n := range slices.Sorted(maps.Keys(is)) {

@@ -23,7 +23,7 @@ func (c *comparison) schemas(path string, old, now *Event) {
 		c.add(path, "schema-added", Safe, "", "schema", "the older catalogue knew no schema to compare with", "")
 		return
 	case now.Schema == nil:
-		c.add(path, "schema-removed", Undecided, "schema", "", "what the data looks like is not known any more", "")
+		c.add(path, "schema-removed", Undecided, "schema", "", "what the data looks like is not known any more", "Declare the topic with a codec that knows its schema, or allow it with a reason")
 		return
 	}
 	switch now.ContentType {
@@ -152,7 +152,7 @@ func (s *schemaComparison) compare(path string, a, b map[string]any) {
 	case nullB && !nullA:
 		s.add(path, "null-added", Dangerous, "", "null", readerOld+" may not expect null", "Leave the field out in place of null: omitempty")
 	case nullA && !nullB:
-		s.add(path, "null-removed", Dangerous, "null", "", readerNew+" still meets null", "")
+		s.add(path, "null-removed", Dangerous, "null", "", readerNew+" still meets null", "Take null for an empty value when reading")
 	}
 	// Keywords mean nothing across types: minimum is of numbers, properties of
 	// objects.
@@ -296,7 +296,7 @@ func (s *schemaComparison) bounds(path string, a, b map[string]any) {
 		if narrower {
 			s.add(path+"/"+keyword, "bound-narrowed", Breaking, word(a[keyword]), word(b[keyword]), readerNew+" meets values beyond it", newField)
 		} else {
-			s.add(path+"/"+keyword, "bound-widened", Dangerous, word(a[keyword]), word(b[keyword]), readerOld+" may refuse values beyond the old bound", "")
+			s.add(path+"/"+keyword, "bound-widened", Dangerous, word(a[keyword]), word(b[keyword]), readerOld+" may refuse values beyond the old bound", "Keep values within the old bound until all readers know the new one")
 		}
 	}
 }

@@ -185,8 +185,8 @@ func TestCompare(t *testing.T) {
 		switch {
 		case found == nil || found.Level != c.level:
 			t.Errorf("%s: %v, want %s as %s", c.name, got, c.rule, c.level)
-		case found.Why == "" || found.Level != catalog.Safe && found.Groups == nil:
-			t.Errorf("%s does not say why or who: %s", c.name, found)
+		case found.Why == "" || found.Level != catalog.Safe && (found.Groups == nil || found.Fix == ""):
+			t.Errorf("%s does not say why, who, or what to do: %s", c.name, found)
 		}
 		fails := len(catalog.Failing(got, catalog.Breaking)) > 0
 		if want := c.level == catalog.Breaking || c.level == catalog.Undecided; fails != want && c.rule != "topic-added" {
