@@ -16,7 +16,9 @@ const (
 	protobufMedia = "application/protobuf"
 )
 
-// avroType is a type of an Avro schema (version 1.12), with its name in full.
+// avroType is a type of an Avro schema (version 1.12), with its name in full. Package
+// catalog reads schemas by itself: it is part of services, which would link a library
+// that encodes and decodes for the sake of names and defaults.
 type avroType struct {
 	kind      string // a primitive, record, enum, fixed, array, map or union
 	name      string
@@ -27,7 +29,8 @@ type avroType struct {
 // avroSchema finds types by the names that others refer to them by.
 type avroSchema struct{ named map[string]avroType }
 
-// read returns the type that a part of a schema stands for.
+// read returns the type that a part of a schema stands for: a declaration, the name of
+// one, or a union. What it does not understand has a kind that is none of Avro's.
 func (s *avroSchema) read(v any, namespace string) avroType {
 	switch v := v.(type) {
 	case string:
@@ -58,6 +61,7 @@ func (s *avroSchema) read(v any, namespace string) avroType {
 	return avroType{kind: fmt.Sprint(v)}
 }
 
+// avroName is a name in full. One with a dot is so already ("Names" in the specification).
 func avroName(name, namespace string) string {
 	if namespace == "" || strings.Contains(name, ".") {
 		return name
@@ -65,12 +69,15 @@ func avroName(name, namespace string) string {
 	return namespace + "." + name
 }
 
+// avroComparison compares two schemas. Seen are the pairs of types that it is through
+// with: types may hold themselves.
 type avroComparison struct {
 	*comparison
 	old, now avroSchema
 	seen     map[[2]string]bool
 }
 
+// avro compares what the data of a type looks like in Avro.
 func (c *comparison) avro(path string, old, now json.RawMessage) {
 	var a, b any
 	if json.Unmarshal(old, &a) != nil || json.Unmarshal(now, &b) != nil {
@@ -123,6 +130,8 @@ const (
 	avroNew = "a reader of the events that the topic still keeps"
 )
 
+// compare goes through two types side by side. The paths are those of the schema's own
+// keywords: #/fields/total/fields/cents.
 func (c *avroComparison) compare(path string, a, b avroType) {
 	if a.name != "" && b.name != "" {
 		pair := [2]string{a.name, b.name}
@@ -142,6 +151,8 @@ func (c *avroComparison) compare(path string, a, b avroType) {
 	default:
 		c.add(path, "record-renamed", Breaking, a.name, b.name, avroOld+" takes data of "+a.name+" alone", "Keep the name")
 	}
+	// Attributes that are not known are metadata to Avro, but not to everybody: generators
+	// and readers look at their own.
 	known := []string{"type", "name", "namespace", "doc", "aliases", referencesKeyword}
 	switch a.kind {
 	case "record", "error":
@@ -195,6 +206,8 @@ func changedKeys(a, b map[string]any, but []string) (keys []string) {
 // promoted are the types that a reader makes of others.
 var promoted = map[string][]string{"int": {"long", "float", "double"}, "long": {"float", "double"}, "float": {"double"}, "string": {"bytes"}, "bytes": {"string"}}
 
+// retyped judges another kind. Readers promote numbers in one direction alone, so that one
+// of the two generations of readers fails.
 func (c *avroComparison) retyped(path, from, to string) {
 	forth, back := slices.Contains(promoted[from], to), slices.Contains(promoted[to], from)
 	switch {
@@ -219,6 +232,8 @@ func fieldsOf(t avroType) map[string]map[string]any {
 	return all
 }
 
+// fields compares records by the names of their fields: their order is that of the bytes,
+// which readers take from the writer's schema.
 func (c *avroComparison) fields(path string, a, b avroType) {
 	was, is := fieldsOf(a), fieldsOf(b)
 	renamed := make(map[string]bool)
@@ -233,6 +248,7 @@ func (c *avroComparison) fields(path string, a, b avroType) {
 		if spared {
 			level, why = Dangerous, avroOld+" takes its default for every event"
 		}
+		// An alias helps new readers of old events, and not old readers of new ones.
 		rule, to := "field-removed", ""
 		for _, other := range slices.Sorted(maps.Keys(is)) {
 			if aliases, _ := is[other]["aliases"].([]any); was[other] == nil && slices.Contains(aliases, any(name)) {
@@ -255,6 +271,7 @@ func (c *avroComparison) fields(path string, a, b avroType) {
 	}
 }
 
+// field compares what is said about a field beside its type.
 func (c *avroComparison) field(path string, a, b map[string]any, was, is string) {
 	for _, key := range changedKeys(a, b, []string{"name", "type", "order", "aliases"}) {
 		o, n := word(a[key]), word(b[key])
@@ -272,6 +289,8 @@ func (c *avroComparison) field(path string, a, b map[string]any, was, is string)
 	c.compare(path, c.old.read(a["type"], was), c.now.read(b["type"], is))
 }
 
+// symbols compares enums: who meets a symbol that is not in the own schema takes the
+// default of the own enum, and fails where there is none.
 func (c *avroComparison) symbols(path string, a, b map[string]any) {
 	was, _ := a["symbols"].([]any)
 	is, _ := b["symbols"].([]any)

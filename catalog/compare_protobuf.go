@@ -19,6 +19,9 @@ type protobufSchema struct {
 	enums    map[string]protobufEnum
 }
 
+// These are the parts of google/protobuf/descriptor.proto that readers depend on. What a
+// descriptor has beside them, as source positions and reserved numbers, changes nothing
+// for data.
 type protobufFile struct {
 	Package     string            `json:"package"`
 	Syntax      string            `json:"syntax"`
@@ -59,6 +62,8 @@ type protobufEnum struct {
 	} `json:"value"`
 }
 
+// index finds messages and enums by their full names, which begin with a dot as in
+// references to them.
 func (s *protobufSchema) index() {
 	s.messages, s.enums = make(map[string]protobufMessage), make(map[string]protobufEnum)
 	var add func(scope string, messages []protobufMessage, enums []protobufEnum)
@@ -80,12 +85,16 @@ func (s *protobufSchema) index() {
 	}
 }
 
+// protobufComparison compares two schemas. Seen are the pairs of messages that it is
+// through with: messages may hold themselves.
 type protobufComparison struct {
 	*comparison
 	old, now *protobufSchema
 	seen     map[[2]string]bool
 }
 
+// protobuf compares what the data of a type looks like in Protobuf. Messages that the
+// event does not hold may change as they like.
 func (c *comparison) protobuf(path string, old, now json.RawMessage) {
 	a, b := new(protobufSchema), new(protobufSchema)
 	if json.Unmarshal(old, a) != nil || json.Unmarshal(now, b) != nil || len(a.Files) == 0 || len(b.Files) == 0 {
@@ -102,6 +111,7 @@ func (c *comparison) protobuf(path string, old, now json.RawMessage) {
 			c.add(path, "syntax-changed", Undecided, x.Syntax+x.Edition, y.Syntax+y.Edition, "presence and defaults of fields may differ", "Allow it with a reason")
 		}
 	}
+	// The walk begins at the event's own message, whatever it is called now.
 	p := protobufComparison{comparison: c, old: a, now: b, seen: make(map[[2]string]bool)}
 	p.messages(path+"#", "."+a.Message, "."+b.Message)
 }
@@ -118,6 +128,7 @@ func (c *protobufComparison) messages(path, was, is string) {
 	if !knownA && !knownB && was == is && strings.HasPrefix(was, ".google.protobuf.") {
 		return // they never change
 	}
+	// A file that is missing would hide what changes in it.
 	if !knownA || !knownB {
 		c.add(path, "schema-changed", Undecided, was, is, "the message is not among the files of the schema", "Allow it with a reason")
 		return
@@ -147,6 +158,7 @@ func (c *protobufComparison) messages(path, was, is string) {
 	}
 }
 
+// byNumber are the fields of a message by what data has of them.
 func byNumber(fields []protobufField) map[int32]protobufField {
 	all := make(map[int32]protobufField, len(fields))
 	for _, f := range fields {
@@ -162,6 +174,8 @@ var alike = [][]string{
 	{"TYPE_FIXED32", "TYPE_SFIXED32"}, {"TYPE_FIXED64", "TYPE_SFIXED64"}, {"TYPE_STRING", "TYPE_BYTES"},
 }
 
+// field compares two fields of one number. Their names are for people and for the JSON
+// form; everything else decides what readers make of the bytes.
 func (c *protobufComparison) field(path string, in, inNow *protobufMessage, a, b protobufField) {
 	if a.Name != b.Name || a.JSONName != b.JSONName {
 		c.add(path, "field-renamed", Dangerous, a.Name, b.Name, "the bytes are the same, but the JSON form and the generated code have another name", "Keep the name where somebody uses the JSON form")
@@ -209,11 +223,14 @@ func (f *protobufField) oneof(in *protobufMessage) string {
 	return in.OneofDecl[*f.OneofIndex].Name
 }
 
+// typeWord is a type or a label as .proto files have it.
 func typeWord(s string) string {
 	_, rest, _ := strings.Cut(s, "_")
 	return strings.ToLower(rest)
 }
 
+// enum compares values by their numbers. A reader of proto3 keeps a number that it does
+// not know, and its code has no branch for it.
 func (c *protobufComparison) enum(path string, a, b protobufEnum) {
 	was, is := make(map[int32]string), make(map[int32]string)
 	for _, v := range a.Value {

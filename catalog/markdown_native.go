@@ -15,6 +15,8 @@ func row(path, typ, there, doc string) string {
 func avroRows(root any) (rows []string) {
 	s := avroSchema{make(map[string]avroType)}
 	s.declare(root, "")
+	// A union with null is how Avro says that a value may be missing, so the table shows
+	// the other type. Other unions are shown as such.
 	var list func(t avroType, outer string, depth int)
 	list = func(t avroType, outer string, depth int) {
 		fields, _ := t.props["fields"].([]any)
@@ -65,6 +67,8 @@ func protobufRows(text json.RawMessage) (rows []string) {
 		return nil
 	}
 	s.index()
+	// proto3 can't tell an empty value from none but for messages, for choices and for
+	// fields that are marked as optional.
 	var list func(message, outer string, depth int)
 	list = func(message, outer string, depth int) {
 		fields := s.messages[message].Field
