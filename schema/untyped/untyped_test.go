@@ -1,6 +1,7 @@
 package untyped_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"path"
@@ -172,4 +173,33 @@ func TestRegistryDown(t *testing.T) {
 	if n := calls.Load(); n > 5 { // its client tries one call again
 		t.Errorf("the registry was asked %d times for 20 events", n)
 	}
+}
+
+// FuzzRead: whatever data says, the result is JSON or an error.
+func FuzzRead(f *testing.F) {
+	fake := srfake.New()
+	f.Cleanup(fake.Close)
+	for i, s := range []sr.Schema{
+		{Schema: paidAvro},
+		{Schema: `{"type":"record","name":"Tree","fields":[{"name":"s","type":"string"},{"name":"d","type":{"type":"bytes","logicalType":"decimal","precision":9,"scale":2}},
+			{"name":"f","type":"double"},{"name":"m","type":{"type":"map","values":["null","Tree","float"]}},{"name":"l","type":{"type":"array","items":"Tree"}}]}`},
+		{Schema: `syntax = "proto3"; message Tree { string s = 1; double d = 2; map<string, Tree> m = 3; repeated Tree l = 4; bytes b = 5; }`, Type: sr.TypeProtobuf},
+		{Schema: `{}`, Type: sr.TypeJSON},
+	} {
+		fake.SeedSchema(fmt.Sprint("s", i), 1, i+1, s)
+	}
+	r, err := registry.New(registry.Config{URLs: []string{fake.URL()}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	reader := untyped.New(r)
+	f.Add(uint8(0), []byte("\x06p-1\xc6\x0f\x00\x00"))
+	f.Add(uint8(1), []byte("\x02\xff\x02\x01\x00\x00\x00\x00\x00\x00\xf8\x7f\x00\x00"))
+	f.Add(uint8(2), []byte("\x00\x0a\x01a\x11\x00\x00\x00\x00\x00\x00\xf0\x7f"))
+	f.Fuzz(func(t *testing.T, schema uint8, data []byte) {
+		got, err := reader.Read(t.Context(), &eventbus.Envelope{Data: append(registry.AppendPrefix(nil, int(schema%4)+1, nil), data...)})
+		if err == nil && !json.Valid(got.JSON) {
+			t.Errorf("%q is read as %q", data, got.JSON)
+		}
+	})
 }
