@@ -7,6 +7,7 @@ import (
 	"go/token"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path"
 	"path/filepath"
 	"slices"
@@ -52,6 +53,21 @@ func TestFilesAreShort(t *testing.T) {
 		}
 		if lines := bytes.Count(source, []byte("\n")); lines > 400 {
 			t.Errorf("%s has %d lines, more than 400: give one of its nouns a file of its own", name, lines)
+		}
+	}
+}
+
+// TestFilesAreSmall refuses what nobody wrote: a program that a build left behind, and
+// that the repository would carry from then on.
+func TestFilesAreSmall(t *testing.T) {
+	const most = 512 << 10 // bytes; the flights of the example are 374 kB
+	listed, err := exec.CommandContext(t.Context(), "git", "ls-files", "-z").Output()
+	if err != nil {
+		t.Skipf("this is no checkout: %v", err)
+	}
+	for name := range strings.SplitSeq(strings.TrimRight(string(listed), "\x00"), "\x00") {
+		if info, err := os.Stat(name); err == nil && info.Size() > most {
+			t.Errorf("%s has %d bytes, more than %d: is it the output of a program?", name, info.Size(), most)
 		}
 	}
 }

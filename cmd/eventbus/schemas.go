@@ -15,14 +15,14 @@ import (
 
 // registrySection is the section of the configuration that services have the registry
 // in.
-const registrySection = "Registry"
+const registrySection = "SchemaRegistry"
 
 // registryFlags find a schema registry: by --registry, the variables
-// EVENTBUS_REGISTRY_…, and the section Registry of the configuration.
+// EVENTBUS_REGISTRY_…, and the section SchemaRegistry of the configuration.
 type registryFlags struct{ urls []string }
 
 func (f *registryFlags) flags(c *cobra.Command) {
-	c.PersistentFlags().StringSliceVar(&f.urls, "registry", nil, "`URL` of the schema registry; else EVENTBUS_REGISTRY_URLS and its kin, and the section Registry of the configuration")
+	c.PersistentFlags().StringSliceVar(&f.urls, "registry", nil, "`URL` of the schema registry; else EVENTBUS_REGISTRY_URLS and its kin, and the section SchemaRegistry of the configuration")
 }
 
 // open returns the registry, nil where none is configured.

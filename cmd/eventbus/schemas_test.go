@@ -73,7 +73,7 @@ func TestTailReadsBySchema(t *testing.T) {
 	b.run(t, "tail", topic).ok("Bonn")
 	t.Setenv("EVENTBUS_REGISTRY_URLS", "")
 	file := filepath.Join(t.TempDir(), "settings.json")
-	if err := os.WriteFile(file, []byte(`{"Registry": {"Urls": "`+fake.URL()+`"}, "EventBus": {"Environment": "Test"}}`), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(`{"SchemaRegistry": {"Urls": "`+fake.URL()+`"}, "EventBus": {"Environment": "Test"}}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	b.run(t, "tail", topic, "--config", file).ok("Bonn")

@@ -47,14 +47,14 @@ func TestSettings(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	password := filepath.Join(dir, "password")
-	section := fmt.Sprintf(`{"Registry": {"Urls": "http://a:1 http://b:2", "Username": "me", "PasswordFile": %q, "UnknownFor": "00:02:00", "CacheSize": 7, "Tls": {"ServerName": "c"}}}`, password)
+	section := fmt.Sprintf(`{"SchemaRegistry": {"Urls": "http://a:1 http://b:2", "Username": "me", "PasswordFile": %q, "UnknownFor": "00:02:00", "CacheSize": 7, "Tls": {"ServerName": "c"}}}`, password)
 	for name, content := range map[string]string{"appsettings.json": section, "password": "secret\n"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	var s registry.Settings
-	err := config.LoadSection("Registry", &s, config.Directory(dir), config.Environ("Registry__Timeout=3s", "EventBus__Environment=Test"))
+	err := config.LoadSection("SchemaRegistry", &s, config.Directory(dir), config.Environ("SchemaRegistry__Timeout=3s", "EventBus__Environment=Test"))
 	if err != nil || s.IsZero() {
 		t.Fatalf("%+v, %v", s, err)
 	}
@@ -67,15 +67,15 @@ func TestSettings(t *testing.T) {
 	}
 	// What OAuth lacks is named; a misspelt key is an error.
 	s = registry.Settings{}
-	err = config.LoadSection("Registry", &s, config.Directory(dir), config.Environ("Registry__Urls=http://a:1", "Registry__ClientId=me", "Registry__Username=", "Registry__PasswordFile=", "EventBus__Environment=Test"))
+	err = config.LoadSection("SchemaRegistry", &s, config.Directory(dir), config.Environ("SchemaRegistry__Urls=http://a:1", "SchemaRegistry__ClientId=me", "SchemaRegistry__Username=", "SchemaRegistry__PasswordFile=", "EventBus__Environment=Test"))
 	if err == nil {
 		if c, err = s.Config(); err == nil {
 			_, err = registry.New(c)
 		}
 	}
 	wants(t, err, "Client.TokenURL is no http", "Client needs ClientID and ClientSecret")
-	err = config.LoadSection("Registry", new(registry.Settings), config.Directory(dir), config.Environ("Registry__Pasword=secret", "Registry__Tls__Cafile=x", "EventBus__Environment=Test"))
-	wants(t, err, "did you mean Registry:Password?")
+	err = config.LoadSection("SchemaRegistry", new(registry.Settings), config.Directory(dir), config.Environ("SchemaRegistry__Pasword=secret", "SchemaRegistry__Tls__Cafile=x", "EventBus__Environment=Test"))
+	wants(t, err, "did you mean SchemaRegistry:Password?")
 }
 
 // wants checks the parts of an error, which never shows a secret.

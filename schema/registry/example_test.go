@@ -11,7 +11,7 @@ import (
 
 var schemas = registry.Lazy(func() (registry.Config, error) {
 	var s registry.Settings
-	if err := config.LoadSection("Registry", &s); err != nil { // the section Registry, or Registry__Urls=… in the environment
+	if err := config.LoadSection("SchemaRegistry", &s); err != nil { // the section SchemaRegistry, or SchemaRegistry__Urls=… in the environment
 		return registry.Config{}, err
 	}
 	return s.Config()
@@ -26,7 +26,7 @@ func ExampleLazy() {
 // The section of the guide.
 func ExampleSettings() {
 	var s registry.Settings
-	if err := config.LoadSection("Registry", &s, config.Files("testdata/appsettings.json"), config.Environ("EventBus__Environment=Production")); err != nil {
+	if err := config.LoadSection("SchemaRegistry", &s, config.Files("testdata/appsettings.json"), config.Environ("EventBus__Environment=Production")); err != nil {
 		fmt.Println(err)
 		return
 	}

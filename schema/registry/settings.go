@@ -16,7 +16,7 @@ import (
 // them from any section, by the names of the fields:
 //
 //	var s registry.Settings
-//	err := config.LoadSection("Registry", &s) // Registry__Urls=…, or the section in appsettings.json
+//	err := config.LoadSection("SchemaRegistry", &s) // SchemaRegistry__Urls=…, or the section in appsettings.json
 //
 // The zero value configures nothing. However they are printed, secrets are left out.
 type Settings struct {
