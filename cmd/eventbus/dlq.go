@@ -100,9 +100,9 @@ func (a *app) box(ctx context.Context, topic string) (*redrive.Box, error) {
 	c, err := a.letters(ctx)
 	if err != nil {
 		return nil, err
-		// A missing topic is worth its own message only if the name is that of a
-		// dead-letter topic: for another one redrive says what kind of name is wanted.
 	}
+	// A missing topic is worth its own message only if the name is that of a
+	// dead-letter topic: for another one redrive says what kind of name is wanted.
 	if strings.HasSuffix(topic, letter.DeadSuffix) {
 		if _, err := a.oneTopic(ctx, a.cluster, topic); err != nil {
 			return nil, err
