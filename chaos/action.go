@@ -8,11 +8,12 @@ import (
 	"time"
 )
 
-// action is one line of a schedule: what is done, when after the start, to
-// whom, and for how long.
+// action is one line of a schedule: what is done, when after the start, to which
+// target, and for how long.
 type action struct {
-	at     time.Duration
-	verb   verb
+	at   time.Duration
+	verb verb
+	// target is the number of a bus, process or broker, or nobody.
 	target int
 	// lasts is the time until the action is undone; 0 if it is not.
 	lasts time.Duration

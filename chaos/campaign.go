@@ -20,10 +20,10 @@ type campaign struct {
 	settings settings
 	cluster  *cluster.Cluster
 	results  *results
-	// out gets one line of JSON for each segment, notes what people read
-	// meanwhile.
-	out    io.Writer
-	notes  io.Writer
+	// out gets one line of JSON for each segment, notes what people read meanwhile.
+	out   io.Writer
+	notes io.Writer
+	// failed are the names of scenarios that failed.
 	failed []string
 }
 
@@ -33,8 +33,11 @@ const patience = 8 * time.Minute
 // segment runs one scenario with one seed. A scenario that fails is recorded,
 // and the next one runs; an error is one of the campaign itself, and ends it.
 func (c *campaign) segment(ctx context.Context, s scenario, seed uint64) error {
+	// The time is bounded: a scenario that hangs must not keep the others from
+	// running.
 	within, cancel := context.WithTimeout(ctx, patience+s.soak)
 	defer cancel()
+	// The schedule comes from the seed alone, so a failure can be repeated.
 	actions := s.schedule(seed, c.settings.quick)
 	if c.settings.quick && s.plan != nil {
 		s.load.Events = s.sizedLoad(actions)
@@ -61,6 +64,7 @@ func (c *campaign) segment(ctx context.Context, s scenario, seed uint64) error {
 		return err
 	}
 	r, wrong := t.run(within, actions)
+	// An interrupted campaign leaves no result that looks like a failure.
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -72,6 +76,7 @@ func (c *campaign) segment(ctx context.Context, s scenario, seed uint64) error {
 	if err != nil {
 		return err
 	}
+	// The line is printed even for a failure: its figures show what failed.
 	_, _ = fmt.Fprintln(c.out, string(line))
 	if len(wrong) > 0 {
 		c.failed = append(c.failed, s.name)
@@ -101,6 +106,8 @@ func (t *stage) run(ctx context.Context, actions []action) (*result, []string) {
 		}
 		return r, nil
 	}
+	// The pulse runs beside the scenario, and tells a busy host from a library at
+	// fault.
 	began, pulse := time.Now(), startPulse()
 	err := t.open(ctx)
 	if err == nil {
@@ -110,6 +117,8 @@ func (t *stage) run(ctx context.Context, actions []action) (*result, []string) {
 		err = t.published(ctx)
 	}
 	if err == nil {
+		// The group gets time to handle what is left; only after that is something
+		// lost.
 		within, cancel := context.WithTimeout(ctx, drainPatience)
 		err = t.drained(within)
 		cancel()
@@ -123,6 +132,7 @@ func (t *stage) run(ctx context.Context, actions []action) (*result, []string) {
 	if err := errors.Join(err, t.close()); err != nil {
 		wrong = append(wrong, err.Error())
 	}
+	// Everything has ended: nothing writes into the ledger or the log any more.
 	e, err := t.evidence(ctx)
 	if err != nil {
 		return nil, append(wrong, err.Error())
@@ -161,6 +171,7 @@ const commitLag = 12 * time.Second
 // scenario demands.
 func (t *stage) verdict(e *evidence, f *finding, actions []action) (wrong []string) {
 	s := &t.scenario
+	// fault notes one shortfall. All are reported, not the first alone.
 	fault := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
 	if f.lost > 0 {
 		fault("%d lost", f.lost)
@@ -230,6 +241,7 @@ func (t *stage) evidence(ctx context.Context) (*evidence, error) {
 		return nil, err
 	}
 	e := &evidence{entries: entries, heals: t.heals, ends: t.ends, rereads: t.scenario.rereads}
+	// Keys that are meant to fail or to wait say nothing of the others' flow.
 	if n := t.scenario.crew.Poison; n > 0 {
 		e.exempt = func(key uint32) bool { return key%n == 0 }
 	}

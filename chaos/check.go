@@ -8,7 +8,8 @@ import (
 
 // evidence is what a scenario left behind.
 type evidence struct {
-	// log is by partition and offset, as another client reads it.
+	// log has the records of each partition by offset, as another client reads
+	// them.
 	log [][]logged
 	// dead counts the dead letters of each record.
 	dead map[place]int
@@ -97,6 +98,8 @@ func judge(e *evidence) *finding {
 			places[r] = append(places[r], place{int32(p), int64(o)}) //nolint:gosec // a partition's number
 		}
 	}
+	// Each step adds to the finding; the later ones use the states that the first
+	// ones set.
 	f.publishing(e, places, states)
 	f.logOrder(e.log)
 	f.handling(e, states)
@@ -137,6 +140,7 @@ func (f *finding) publishing(e *evidence, places map[logged][]place, states [][]
 				f.lost++
 				f.note("lost: key %d #%d was acknowledged at %d@%d and is not there", r.key, r.seq, p.partition, p.offset)
 			}
+		// An outcome that is neither refused nor unknown has to be true.
 		case refused:
 			f.refused++
 			if len(at) > 0 {
@@ -162,6 +166,7 @@ func (f *finding) publishing(e *evidence, places map[logged][]place, states [][]
 func (f *finding) logOrder(log [][]logged) {
 	homes := make(map[uint32]int)
 	for p := range log {
+		// last has the number of each key's last record.
 		last := make(map[uint32]uint32)
 		for o, r := range log[p] {
 			if home, ok := homes[r.key]; ok && home != p {
@@ -199,6 +204,7 @@ func (f *finding) handling(e *evidence, states [][]state) {
 	commits := make([]coverage, len(states))
 	for i := range e.entries {
 		line := &e.entries[i]
+		// Other entries are no handling.
 		if line.deed < started || line.deed >= sampled {
 			continue
 		}
@@ -222,6 +228,8 @@ func (f *finding) handling(e *evidence, states [][]state) {
 			s.started = line.at
 			l := lane{line.partition, line.key}
 			of, n := offsets[l], passed[l]
+			// All events of the key before this one have to have ended, in
+			// whichever process.
 			for n < len(of) && of[n] < line.offset {
 				before := &states[line.partition][of[n]]
 				if before.ended == 0 && e.dead[place{line.partition, of[n]}] == 0 {
@@ -243,6 +251,7 @@ func (f *finding) handling(e *evidence, states [][]state) {
 				continue
 			}
 			f.duplicates++
+			// The owner's end explains a repetition: a kill cuts off its commits.
 			end, cut := e.ends[s.owner]
 			// One that was frozen may finish late what another did meanwhile.
 			if _, thawed := e.ends[line.owner]; !cut && thawed {

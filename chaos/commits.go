@@ -17,6 +17,7 @@ import (
 // the group acknowledged: what they cover must never be handled again.
 type recorder struct {
 	*kafka.Transport
+	// topic is the one whose commits are recorded.
 	topic  string
 	ledger *ledger
 	log    *slog.Logger
@@ -40,6 +41,7 @@ type recorded struct {
 	transport.Listener
 	recorder *recorder
 
+	// mu guards assigned.
 	mu sync.Mutex
 	// assigned has the partitions' assignments, whose epoch goes into the
 	// ledger.
@@ -70,6 +72,7 @@ func (c *recorded) Commit(ctx context.Context, commits ...transport.Commit) erro
 	if err != nil && !some {
 		return err
 	}
+	// Partitions that failed are left out: only what was acknowledged counts.
 	for i := range commits {
 		if partial == nil || partial.Partitions[commits[i].Partition] == nil {
 			c.enter(&commits[i])
@@ -89,6 +92,8 @@ func (c *recorded) enter(commit *transport.Commit) {
 	c.mu.Unlock()
 	at.Offset, at.Metadata, at.LeaderEpoch = commit.Offset, commit.Metadata, commit.LeaderEpoch
 	line := entry{deed: committed, partition: commit.Partition.Partition, offset: commit.Offset, epoch: commit.Epoch}
+	// The watermark is recorded first, so that a kill in between understates the
+	// commit.
 	c.recorder.ledger.add(line)
 	report, err := engine.ReadCommit(&at)
 	if err != nil {
@@ -104,8 +109,10 @@ func (c *recorded) enter(commit *transport.Commit) {
 
 // coverage is what the acknowledged commits of a partition cover.
 type coverage struct {
+	// watermark is the highest committed; offsets below it are covered.
 	watermark int64
-	beyond    map[int64]bool
+	// beyond has single offsets above the watermark.
+	beyond map[int64]bool
 }
 
 // take adds a commit's entry.
@@ -118,6 +125,7 @@ func (c *coverage) take(line *entry) {
 	if c.beyond == nil {
 		c.beyond = make(map[int64]bool)
 	}
+	// A stretch is as long as the entry's key says.
 	for o := range int64(line.key) {
 		c.beyond[line.offset+o] = true
 	}

@@ -29,7 +29,9 @@ func isDependent(key uint32) bool { return key>>1&7 == 1 }
 func isAlternate(key, seq uint32) bool { return isDependent(key) && seq%2 == 1 }
 
 // contract is the topic of one scenario.
+// The topic is new for each scenario, so nothing of an earlier one is in it.
 type contract struct {
+	// Name is the topic's segment; it has the time in it.
 	Name        string `json:"name"`
 	Partitions  int32  `json:"partitions"`
 	Replication int16  `json:"replication"`
@@ -42,6 +44,7 @@ const (
 	service     = "chaos"
 )
 
+// numbered returns the topic of numbered events.
 func (c contract) numbered() *eventbus.Topic[numbered] {
 	return eventbus.NewTopic(eventbus.TopicConfig[numbered]{
 		Domain: domain, Name: c.Name, Partitions: c.Partitions, Replication: c.Replication,
@@ -49,6 +52,8 @@ func (c contract) numbered() *eventbus.Topic[numbered] {
 	})
 }
 
+// dependent returns the topic of dependent events: the same Kafka topic, another
+// type.
 func (c contract) dependent() *eventbus.Topic[dependent] {
 	return eventbus.NewTopic(eventbus.TopicConfig[dependent]{
 		Domain: domain, Name: c.Name, Partitions: c.Partitions, Replication: c.Replication,

@@ -26,6 +26,8 @@ func flights() scenario {
 
 // runFlights builds the example, from its own module, and runs it.
 func runFlights(ctx context.Context, t *stage) (*result, error) {
+	// The example is a module of its own: it is built, not run by go run, so that
+	// it can be ended.
 	program := filepath.Join(t.dir, "flights")
 	build := exec.CommandContext(ctx, "go", "build", "-C", "examples", "-o", program, "./flights")
 	build.Dir = t.root
@@ -56,6 +58,8 @@ func runFlights(ctx context.Context, t *stage) (*result, error) {
 	faults = errors.Join(faults, t.script(ctx, "restart", broker))
 	healed := time.Now()
 	t.say("broker %d is back after %s", broker, healed.Sub(began).Round(time.Second))
+	// The example compares its own totals, and its exit code says whether they are
+	// equal.
 	failed := command.Wait()
 	var totals struct {
 		Published    int `json:"published"`

@@ -14,6 +14,8 @@ import (
 // record after another, commits what it has handled, and knows nothing of our
 // metadata.
 func serveForeign(t *task, l *ledger) error {
+	// The incarnation has the place of the index: a foreign member has no slot of
+	// its own.
 	incarnation := uint16(t.Shift.Index) //nolint:gosec // went the same way
 	client, err := kgo.NewClient(
 		kgo.SeedBrokers(t.Brokers...), kgo.ConsumerGroup(t.Topic.group()), kgo.ConsumeTopics(t.Topic.topic()),
@@ -32,10 +34,12 @@ func serveForeign(t *task, l *ledger) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	go func() {
-		bufio.NewScanner(os.Stdin).Scan() // "quit", or the parent is gone
+		// The line is "quit"; the input ends when the parent is gone.
+		bufio.NewScanner(os.Stdin).Scan()
 		cancel()
 	}()
 	for ctx.Err() == nil {
+		// Small polls: a rebalance waits for the handling of one.
 		fetches := client.PollRecords(ctx, 100)
 		var fault error
 		fetches.EachRecord(func(r *kgo.Record) {

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// deed is what an entry of the ledger tells of an event.
+// deed says what an entry of the ledger is about.
 type deed uint8
 
 const (
@@ -29,18 +29,23 @@ const (
 
 // entry is one line of the ledger. Which fields count depends on the deed.
 type entry struct {
-	deed      deed
-	attempt   uint8
-	owner     uint16 // the incarnation of the bus that handled
+	deed    deed
+	attempt uint8
+	// owner is the incarnation of the bus that handled.
+	owner uint16
+	// partition and offset are the record's place.
 	partition int32
-	key       uint32
-	seq       uint32
-	offset    int64
-	epoch     uint64 // of the assignment
-	at        int64  // nanoseconds of the host's clock
+	// key and seq identify an event, whatever its place.
+	key    uint32
+	seq    uint32
+	offset int64
+	// epoch is that of the assignment.
+	epoch uint64
+	// at is in nanoseconds of the host's clock, which all processes share.
+	at int64
 }
 
-// entrySize is what one takes in the file.
+// entrySize is the size of an entry in the file, in bytes.
 const entrySize = 40
 
 // ledger is the one log of a scenario that all processes of the host append to.
@@ -68,8 +73,10 @@ func (l *ledger) add(e entry) {
 	}
 }
 
+// close closes the file.
 func (l *ledger) close() error { return l.file.Close() }
 
+// encode writes the entry in little-endian order, without gaps.
 func (e *entry) encode(b *[entrySize]byte) {
 	b[0], b[1] = byte(e.deed), e.attempt
 	binary.LittleEndian.PutUint16(b[2:], e.owner)
@@ -81,6 +88,7 @@ func (e *entry) encode(b *[entrySize]byte) {
 	binary.LittleEndian.PutUint64(b[32:], uint64(e.at)) //nolint:gosec // the same
 }
 
+// decode reads what encode wrote.
 func (e *entry) decode(b []byte) {
 	*e = entry{
 		deed: deed(b[0]), attempt: b[1],
@@ -105,6 +113,7 @@ func readLedger(name string) ([]entry, error) {
 	if err != nil {
 		return nil, err
 	}
+	// The size tells how many there are.
 	entries := make([]entry, 0, info.Size()/entrySize)
 	in := bufio.NewReaderSize(file, 1<<20)
 	var b [entrySize]byte

@@ -46,6 +46,7 @@ import (
 	"github.com/eventbus-go/eventbus/chaos/internal/cluster"
 )
 
+// A child is this program with a task in its environment.
 func main() {
 	if text := os.Getenv(taskVariable); text != "" {
 		if err := serve(text); err != nil {
@@ -61,6 +62,7 @@ func main() {
 		err = run(ctx, s, os.Stdout, os.Stderr)
 	}
 	switch {
+	// The flag package has printed the help.
 	case errors.Is(err, flag.ErrHelp):
 	case err != nil:
 		_, _ = fmt.Fprintln(os.Stderr, "chaos:", err)
@@ -70,12 +72,16 @@ func main() {
 
 // settings holds the flags.
 type settings struct {
+	// At most one of quick and long is set.
 	quick, long, schedule, keep bool
 	// soak is the length of a soak, 0 for a campaign.
 	soak time.Duration
+	// seed is the first one; a long campaign counts on from it.
 	seed uint64
+	// only matches the names of the scenarios to run.
 	only *regexp.Regexp
-	out  string
+	// out is the path of the result file.
+	out string
 	// root is the directory of the repository.
 	root string
 }

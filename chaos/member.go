@@ -34,14 +34,19 @@ type member struct {
 	task   *task
 	ledger *ledger
 	log    *slog.Logger
-	down   atomic.Bool
+	// down says that the dependency of dependent events is down.
+	down atomic.Bool
 
-	mu    sync.Mutex
-	out   io.Writer
+	// mu guards out and buses.
+	mu  sync.Mutex
+	out io.Writer
+	// buses has the members that run here, by slot.
 	buses map[int]*eventbus.Bus
-	work  sync.WaitGroup
+	// work waits for joins and leaves in the background.
+	work sync.WaitGroup
 }
 
+// newMember returns a member without buses.
 func newMember(t *task, l *ledger) *member {
 	return &member{task: t, ledger: l, log: childLogger(), buses: make(map[int]*eventbus.Bus)}
 }
@@ -55,6 +60,7 @@ func (m *member) serve(in io.Reader, out io.Writer) error {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGTERM)
 	commands := make(chan string)
+	// The reader ends with the process: nothing can interrupt it.
 	go func() {
 		defer close(commands)
 		for lines := bufio.NewScanner(in); lines.Scan(); {
@@ -126,6 +132,7 @@ func (m *member) join(slot int, incarnation uint16) error {
 
 // subscribe adds the handlers of the crew to a bus that has not been started.
 func (m *member) subscribe(bus *eventbus.Bus, incarnation uint16) error {
+	// With defaults there is one handler, and all of it needs the dependency.
 	if m.task.Crew.Defaults {
 		return eventbus.Subscribe(bus, m.task.Topic.numbered(), func(ctx context.Context, e numbered) error {
 			return m.handle(ctx, incarnation, e, m.unavailable())
@@ -185,6 +192,7 @@ func (m *member) leave(slot int) {
 		began := time.Now()
 		err := bus.Close(ctx)
 		abandoned := int64(0)
+		// An abandoned handler's event is repeated, so the parent should see it.
 		for _, g := range bus.Operator().Inspect().Groups {
 			abandoned += g.Abandoned
 		}
@@ -269,6 +277,7 @@ func (m *member) handle(ctx context.Context, incarnation uint16, e numbered, fau
 	if !ok {
 		return errors.New("no envelope")
 	}
+	// The attempt's number shows what progress carried over from another owner.
 	delivery, _ := eventbus.DeliveryFrom(ctx)
 	if envelope.Redeliveries > 0 {
 		// Whatever made it fail has been mended.
@@ -277,6 +286,8 @@ func (m *member) handle(ctx context.Context, incarnation uint16, e numbered, fau
 		})
 		return nil
 	}
+	// The start is recorded before the work: a kill in between leaves a start
+	// without an end.
 	line := entry{
 		deed: started, attempt: uint8(min(delivery.Attempt, 255)), owner: incarnation, //nolint:gosec // bounded
 		partition: envelope.Partition, offset: envelope.Offset, key: e.Key, seq: e.Seq, epoch: envelope.AssignmentEpoch,

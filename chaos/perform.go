@@ -15,6 +15,8 @@ import (
 // perform carries out the schedule.
 func (t *stage) perform(ctx context.Context, actions []action) error {
 	began := time.Now()
+	// Times are counted from the start, so a late action does not delay the later
+	// ones.
 	for _, a := range actions {
 		timer := time.NewTimer(time.Until(began.Add(a.at)))
 		select {
@@ -120,6 +122,8 @@ func (t *stage) do(ctx context.Context, a action) error {
 	case freezeMember:
 		t.mu.Lock()
 		defer t.mu.Unlock()
+		// The end is noted first: what the process did until the signal may be
+		// repeated.
 		t.noteEnd(a.target)
 		t.members[a.target].Signal(syscall.SIGSTOP)
 	case startPublisher:
@@ -240,6 +244,7 @@ func (t *stage) healthy(ctx context.Context) error {
 // noteEnd records that what a process did last may be repeated. The caller
 // holds mu.
 func (t *stage) noteEnd(member int) {
+	// Only the buses of that process end with it.
 	for i, s := range t.slots {
 		if i < t.scenario.crew.Buses && i%len(t.members) == member && s.joined {
 			t.ends[s.incarnation] = time.Now().UnixNano()
@@ -252,6 +257,7 @@ func (t *stage) endMember(member int, s syscall.Signal) error {
 	t.mu.Lock()
 	p := t.members[member]
 	p.Signal(s)
+	// A process that stops by itself commits first, and repeats nothing.
 	if s == syscall.SIGKILL {
 		t.noteEnd(member)
 	}
@@ -268,6 +274,7 @@ func (t *stage) startMember(member int) error {
 		return err
 	}
 	t.members[member] = p
+	// Every start is a new incarnation of each bus.
 	for i := range t.slots {
 		if i < t.scenario.crew.Buses && i%len(t.members) == member {
 			if err := t.join(i); err != nil {
@@ -280,6 +287,7 @@ func (t *stage) startMember(member int) error {
 
 // published waits until every publisher has ended.
 func (t *stage) published(ctx context.Context) error {
+	// The list may grow while it is waited for.
 	for _, p := range slices.Clone(t.publishers) {
 		select {
 		case <-p.Ended():

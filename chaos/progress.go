@@ -9,6 +9,7 @@ import (
 // progress measures from the ledger how long partitions with work stood still,
 // and how old events were when they were handled.
 func (f *finding) progress(e *evidence, states [][]state) {
+	// ages are of healthy keys, in all partitions together.
 	var ages []time.Duration
 	for p := range states {
 		var moves []move
@@ -38,6 +39,8 @@ func (f *finding) progress(e *evidence, states [][]state) {
 
 // move is a change in the amount of a partition's work: an event that came, or
 // one that was handled.
+// at is in nanoseconds; by is 1 for an event that came and −1 for one that was
+// handled.
 type move struct {
 	at int64
 	by int
@@ -46,6 +49,8 @@ type move struct {
 // longestStall returns the longest time between two steps of progress during
 // which there was work throughout, and when it ended.
 func longestStall(moves []move) (longest time.Duration, end int64) {
+	// At one moment events come before they go: a queue that is never empty is no
+	// stall's end.
 	slices.SortFunc(moves, func(a, b move) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(b.by, a.by)) })
 	waiting, since := 0, int64(0)
 	for _, m := range moves {

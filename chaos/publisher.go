@@ -58,17 +58,23 @@ func publish(t *task, l *ledger) error {
 }
 
 // publisher publishes from one goroutine and waits for outcomes in many.
+// task, ledger and log are those of the process.
 type publisher struct {
 	task   *task
 	ledger *ledger
 	log    *slog.Logger
-	plain  *eventbus.Publisher[numbered]
-	other  *eventbus.Publisher[dependent]
-	pad    string
+	// plain and other publish the two types; other is nil if there is one alone.
+	plain *eventbus.Publisher[numbered]
+	other *eventbus.Publisher[dependent]
+	// pad fills events up to a realistic size.
+	pad string
 	// next is the number of each key's next event.
-	next       map[uint32]uint32
+	next map[uint32]uint32
+	// collectors get the events that wait, by key, so that outcomes of a key are
+	// recorded in order.
 	collectors [32]chan pending
-	work       sync.WaitGroup
+	// work waits for the collectors.
+	work sync.WaitGroup
 }
 
 // pending is an event that waits for its outcome.
@@ -91,6 +97,8 @@ func (p *publisher) pace(ctx context.Context) (n int) {
 			return n
 		case <-ticker.C:
 		}
+		// What is due is computed from the start: a delayed tick publishes more at
+		// once.
 		due := min(int(time.Since(began).Seconds()*rate), s.Events)
 		for ; n < due && ctx.Err() == nil; n++ {
 			// The publisher has the keys that leave its index as the remainder:
@@ -106,6 +114,7 @@ func (p *publisher) pace(ctx context.Context) (n int) {
 // does: a kill in between leaves an event without an outcome, and never one
 // that is unknown.
 func (p *publisher) publish(key uint32) {
+	// A life's numbers begin above those of the life before.
 	seq, ok := p.next[key]
 	if !ok {
 		seq = uint32(p.task.Shift.Life * lifeSpan) //nolint:gosec // small

@@ -10,6 +10,7 @@ import (
 // host that is too busy everything is late, and a stall says little about this
 // library.
 type pulse struct {
+	// stop ends the measuring; late is read only after work has ended.
 	stop chan struct{}
 	work sync.WaitGroup
 	late []time.Duration

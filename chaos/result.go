@@ -10,20 +10,26 @@ import (
 	"time"
 )
 
-// result is one line of the result file. Times are in seconds.
+// result is one line of the result file. Times are in seconds, memory is in
+// megabytes.
 type result struct {
-	Scenario     string  `json:"scenario"`
-	Seed         uint64  `json:"seed"`
-	Published    int     `json:"published"`
-	Acked        int     `json:"acked"`
-	Handled      int     `json:"handled"`
-	Lost         int     `json:"lost"`
-	Duplicates   int     `json:"duplicates"`
-	Disorder     int     `json:"order_violations"`
-	DeadLettered int     `json:"dead_lettered"`
-	MaxStall     float64 `json:"max_stall_s"`
-	Recovery     float64 `json:"recovery_s"`
-	PeakRSS      float64 `json:"rss_peak_mb"`
+	// Scenario and Seed identify the segment.
+	Scenario string `json:"scenario"`
+	Seed     uint64 `json:"seed"`
+	// These are numbers of events.
+	Published    int `json:"published"`
+	Acked        int `json:"acked"`
+	Handled      int `json:"handled"`
+	Lost         int `json:"lost"`
+	Duplicates   int `json:"duplicates"`
+	Disorder     int `json:"order_violations"`
+	DeadLettered int `json:"dead_lettered"`
+	// MaxStall is the longest standstill of a partition with work, Recovery the
+	// longest time from the end of a fault until what had been published was
+	// handled.
+	MaxStall float64 `json:"max_stall_s"`
+	Recovery float64 `json:"recovery_s"`
+	PeakRSS  float64 `json:"rss_peak_mb"`
 	// Silent and Denied are counts that are zero in a scenario that passes.
 	Silent int `json:"no_outcome,omitempty"`
 	Denied int `json:"written_though_denied,omitempty"`
@@ -34,7 +40,9 @@ type result struct {
 
 // results is the result file that a campaign appends to, and continues from.
 type results struct {
+	// path is the file, which each result opens.
 	path string
+	// done has the segments that need not run again.
 	done map[segment]bool
 }
 

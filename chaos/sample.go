@@ -10,6 +10,7 @@ import (
 
 // sample is the size of a process at one time.
 type sample struct {
+	// goroutines is their number.
 	goroutines int
 	// heap is the bytes that the last garbage collection found reachable, rss
 	// the resident set in bytes.

@@ -14,8 +14,9 @@ type scenario struct {
 	about string
 	// quick says that the scenario is part of the quick campaign too.
 	quick bool
-	load  load
-	crew  crew
+	// load and crew are filled in by defaults.
+	load load
+	crew crew
 	// parts is the number of partitions; 0 is 12.
 	parts int32
 	// proxied puts a proxy before each broker.

@@ -54,9 +54,11 @@ type lifetime struct {
 // out.
 func lifetimes(entries []entry, names []string) []lifetime {
 	all := make([]lifetime, len(names))
+	// Processes have consecutive numbers in the ledger.
 	for i, name := range names {
 		all[i].name = name
 	}
+	// The load lasts from the first offered event to the last.
 	var from, to int64
 	for i := range entries {
 		if e := &entries[i]; e.deed == offered {
@@ -127,6 +129,7 @@ type figures struct {
 	RSS        float64 `json:"rss_mb"`
 }
 
+// figures returns the sample for people.
 func (s sample) figures() figures {
 	return figures{Goroutines: s.goroutines, Heap: megabytes(s.heap), RSS: megabytes(s.rss)}
 }
@@ -144,6 +147,8 @@ func (t *stage) growth(e *evidence, r *result) (wrong []string) {
 	var kinds []string
 	byKind := make(map[string]*lifetime)
 	for _, l := range lifetimes(e.entries, names) {
+		// A single process may grow although its kind does not on average, so each
+		// is judged.
 		wrong = append(wrong, l.grown()...)
 		kind, _, _ := strings.Cut(l.name, "-")
 		if byKind[kind] == nil {

@@ -27,11 +27,14 @@ type stage struct {
 	root    string
 	cluster *cluster.Cluster
 	// dir holds the ledger and the logs of processes.
-	dir   string
-	out   io.Writer
+	dir string
+	// out is what people read.
+	out io.Writer
+	// topic is the contract that all processes get.
 	topic contract
 	// routes maps the address of a broker to that of its proxy.
-	routes  map[string]string
+	routes map[string]string
+	// proxies are in the order of the brokers; empty without proxied.
 	proxies []*cluster.Proxy
 
 	// bootstrap are the addresses that clients are configured with.
@@ -39,6 +42,7 @@ type stage struct {
 	// earlier is the programs of the earlier version, in a scenario that has it.
 	earlier *earlier
 
+	// mu guards the fields below.
 	mu sync.Mutex
 	// upgraded has the member processes that run the newer of two versions, in a
 	// scenario that has two.
@@ -67,17 +71,22 @@ type stage struct {
 	faultTo   int64
 	// fencing is the longest time that the cluster took to depose a broker that
 	// was lost.
-	fencing  time.Duration
+	fencing time.Duration
+	// failures are errors of actions; they make the scenario fail.
 	failures []error
-	work     sync.WaitGroup
+	// work waits for actions in the background.
+	work sync.WaitGroup
 }
 
 // slot is the place of a bus, or of another client's member, which is a process
 // of its own.
 type slot struct {
+	// incarnation is the one that joined last.
 	incarnation uint16
-	joined      bool
-	foreign     *child.Process
+	// joined is false after a leave was asked for.
+	joined bool
+	// foreign is nil for a bus of ours.
+	foreign *child.Process
 }
 
 // newStage prepares a scenario: it creates the topics and starts the proxies.
@@ -98,6 +107,7 @@ func newStage(ctx context.Context, root string, c *cluster.Cluster, s scenario, 
 			return nil, err
 		}
 	}
+	// A scenario that runs itself needs no topic and no processes.
 	if s.run != nil {
 		return t, nil
 	}
@@ -153,6 +163,7 @@ func (t *stage) clear() {
 	}
 }
 
+// ledger returns the path of the ledger.
 func (t *stage) ledger() string { return filepath.Join(t.dir, "ledger") }
 
 // say prints what happens, for people.
@@ -318,6 +329,7 @@ func (t *stage) close() error {
 	t.mu.Lock()
 	all := t.all
 	t.mu.Unlock()
+	// Frozen processes were resumed by undo: all of them can end.
 	for _, p := range all {
 		p.Send("quit")
 		p.CloseInput()

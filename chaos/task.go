@@ -20,16 +20,20 @@ const taskVariable = "EVENTBUS_CHAOS_TASK"
 // task is what a child process is to do, as JSON.
 type task struct {
 	// Role is one of those below.
-	Role    string   `json:"role"`
+	Role string `json:"role"`
+	// Brokers are the addresses that clients are configured with.
 	Brokers []string `json:"brokers"`
 	// Routes maps the address of a broker to the address to dial in its place:
 	// that of a proxy.
 	Routes map[string]string `json:"routes,omitempty"`
-	Topic  contract          `json:"topic"`
-	Ledger string            `json:"ledger"`
-	Crew   crew              `json:"crew,omitzero"`
-	Load   load              `json:"load,omitzero"`
-	Shift  shift             `json:"shift,omitzero"`
+	// Topic names everything that the scenario uses.
+	Topic contract `json:"topic"`
+	// Ledger is the path of the ledger that all processes share.
+	Ledger string `json:"ledger"`
+	// Crew counts for members, Load and Shift for publishers.
+	Crew  crew  `json:"crew,omitzero"`
+	Load  load  `json:"load,omitzero"`
+	Shift shift `json:"shift,omitzero"`
 	// Number is the process's number in the ledger. Sampling is how often it
 	// records its memory; 0 is never.
 	Number   uint16        `json:"number"`
@@ -63,8 +67,9 @@ type crew struct {
 	Processes, Buses int
 	// Concurrency is that of each subscription, Work the time that a handler
 	// takes.
-	Concurrency        int
-	Work               time.Duration
+	Concurrency int
+	Work        time.Duration
+	// Session, Heartbeat and Rebalance are the group's times.
 	Session, Heartbeat time.Duration
 	Rebalance          time.Duration
 	// One key in Poison fails at every attempt. One key in Failing fails for
@@ -73,7 +78,8 @@ type crew struct {
 	Failing uint32
 	// Dependent subscribes to dependent events too.
 	Dependent bool
-	Bounds    eventbus.Bounds
+	// Bounds are the memory bounds of each bus; zero ones are the defaults.
+	Bounds eventbus.Bounds
 	// Defaults leaves everything that a service need not configure to the bus, and
 	// makes every handler need the dependency.
 	Defaults bool
@@ -85,9 +91,11 @@ type crew struct {
 
 // load describes what is published, by all publisher processes together.
 type load struct {
+	// Processes is the number of publishers, Events of events of all together.
 	Processes int
 	Events    int
-	Keys      int
+	// Keys are divided between the publishers.
+	Keys int
 	// Rate is in events per second.
 	Rate int
 	// Delivery is the producer's delivery timeout; 0 is its default.
@@ -112,7 +120,8 @@ type shift struct {
 	Index int
 	// Life counts restarts. The numbers of each life begin above those of the
 	// one before.
-	Life   int
+	Life int
+	// Events is how many this life publishes; Seed chooses their keys.
 	Events int
 	Seed   uint64
 }
@@ -127,6 +136,7 @@ func serve(text string) error {
 	if err != nil {
 		return err
 	}
+	// The file closes after all that writes into it.
 	defer l.close()
 	if t.Sampling > 0 {
 		defer startSampling(&t, l)()
@@ -151,6 +161,7 @@ func (t *task) bus(logger *slog.Logger, wrap func(*kafka.Transport) transport.Tr
 	if config.ConsumerProtocol = t.Crew.Protocol == kip848; !config.ConsumerProtocol {
 		config.Balancer = t.Crew.Protocol
 	}
+	// A proxied broker is dialled at the proxy, and still known by its own address.
 	if len(t.Routes) > 0 {
 		var dialer net.Dialer
 		config.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {

@@ -84,6 +84,7 @@ func buildEarlier(ctx context.Context, root string) (*earlier, error) {
 		return nil, err
 	}
 	e := &earlier{chaos: filepath.Join(dir, "chaos"), tool: filepath.Join(dir, "eventbus")}
+	// The directory appears when a build is complete.
 	if _, err := os.Stat(dir); err == nil {
 		return e, nil
 	}
@@ -203,6 +204,7 @@ func broughtBack(entries []entry) map[place]int {
 // gets no more attempts than the policy has, over all its owners, and a dead
 // letter comes back once.
 func crossed(t *stage, e *evidence) (wrong []string) {
+	// Failed attempts of all owners together count against one policy.
 	attempts, owners := make(map[place]int), make(map[place]map[uint16]bool)
 	for i := range e.entries {
 		if line := &e.entries[i]; line.deed == failed {

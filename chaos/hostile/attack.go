@@ -13,16 +13,26 @@ import (
 // maxMessage is max.message.bytes of the topics that are attacked.
 const maxMessage = 12 << 20
 
-// attack is bytes for a topic, or an answer of a server.
+// attack is bytes that are written to a topic, or an answer of a server in place of
+// a broker.
 type attack struct {
-	name   string
+	// name is printed, and makes the topic's name.
+	name string
+	// victim is who meets it: bus, reader or client.
 	victim string
-	batch  func() []byte  // as it is written to the topic
-	answer func(net.Conn) // of a server in place of a broker
-	record int            // bytes of the largest record, decompressed
-	want   string         // the outcome
+	// batch returns the record batch, as it is written to the topic; nil for an
+	// answer.
+	batch func() []byte
+	// answer serves one connection in place of a broker; nil for a batch.
+	answer func(net.Conn)
+	// record bounds the bytes of the largest record, decompressed: memory for it is
+	// allowed.
+	record int
+	// want is the outcome of a victim that is not harmed.
+	want string
 }
 
+// topic returns the name of the attack's own topic.
 func (a *attack) topic() string {
 	name := strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
@@ -33,7 +43,7 @@ func (a *attack) topic() string {
 	return "hostile.attack.public." + name + ".v1"
 }
 
-// Outcomes.
+// Outcomes, as the table prints them.
 const (
 	goneOn   = "the next event was handled"
 	oneMore  = "1 dead letter, then the next event"
@@ -43,6 +53,8 @@ const (
 	noDirect = "an error that names the offsets"
 )
 
+// attacks returns all attacks. The first is none: its peak is what the others are
+// compared with.
 func attacks() []attack {
 	const millions = 1_000_000
 	bomb := func(codec string, n int) func() []byte {
@@ -67,7 +79,8 @@ func attacks() []attack {
 	}
 }
 
-// batchOf is a record batch of n records at offset 0.
+// batchOf returns a record batch (KIP-98, version 2) of n records at offset 0. An
+// empty codec leaves content as it is; zstd128 declares a window of 128 MiB.
 func batchOf(codec string, n int, content []byte) []byte {
 	attributes := uint16(0)
 	if codec != "" {
@@ -78,21 +91,25 @@ func batchOf(codec string, n int, content []byte) []byte {
 		}
 		content = compress(content, window)
 	}
+	// The header is 61 bytes; fields that are not set stay zero.
 	b := make([]byte, 61, 61+len(content))
 	b = append(b, content...)
 	binary.BigEndian.PutUint32(b[8:], uint32(len(b)-12))
 	b[16] = 2
 	binary.BigEndian.PutUint16(b[21:], attributes)
 	binary.BigEndian.PutUint32(b[23:], uint32(n-1))
-	for at := 43; at < 57; at++ { // no producer id, epoch and sequence
+	// No producer id, epoch and sequence: −1 each.
+	for at := 43; at < 57; at++ {
 		b[at] = 0xff
 	}
 	binary.BigEndian.PutUint32(b[57:], uint32(n))
+	// The checksum covers everything after itself, so it comes last.
 	binary.BigEndian.PutUint32(b[17:], crc32.Checksum(b[21:], crc32.MakeTable(crc32.Castagnoli)))
 	return b
 }
 
-// compress writes a frame that does not say how large its content is, as a stream does.
+// compress returns content in a frame that does not say how large its content is,
+// as a stream does.
 func compress(content []byte, window int) []byte {
 	var b strings.Builder
 	w, err := zstd.NewWriter(&b, zstd.WithWindowSize(window), zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1))
@@ -108,7 +125,8 @@ func compress(content []byte, window int) []byte {
 	return []byte(b.String())
 }
 
-// record is one record with its length.
+// record returns one record with its length before it. A nil key or value is null.
+// headers is taken as it is, and count is what the record says of it.
 func record(delta int, key, value, headers []byte, count int) []byte {
 	b := make([]byte, 0, len(value)+len(headers)+64)
 	b = append(b, 0, 0)
@@ -124,18 +142,21 @@ func record(delta int, key, value, headers []byte, count int) []byte {
 	return append(binary.AppendVarint(make([]byte, 0, len(b)+8), int64(len(b))), b...)
 }
 
+// headers returns a record of n empty headers, two bytes each.
 func headers(n int) []byte { return record(0, []byte("key"), []byte("value"), make([]byte, 2*n), n) }
 
+// value returns a record with a value and no headers.
 func value(v []byte) []byte { return record(0, []byte("key"), v, nil, 0) }
 
-// noise is a record whose value can't be compressed.
+// noise returns a record whose value can't be compressed. Its bytes are the same on
+// every run.
 func noise(n int) []byte {
 	v := make([]byte, n)
 	_, _ = rand.NewChaCha8([32]byte{1}).Read(v)
 	return value(v)
 }
 
-// tiny is n records without key, value and headers.
+// tiny returns n records without key, value and headers.
 func tiny(n int) []byte {
 	var b []byte
 	for i := range n {
@@ -144,15 +165,18 @@ func tiny(n int) []byte {
 	return b
 }
 
-// far is a batch that refers back further than a consumer keeps.
+// far returns a batch that refers back further than a consumer keeps.
 func far() []byte {
 	part := make([]byte, 1<<20)
 	_, _ = rand.NewChaCha8([32]byte{2}).Read(part)
+	// The same megabyte twice, 38 MiB of zeros between: the second is a reference
+	// to the first.
 	v := append(append(append([]byte{}, part...), make([]byte, 38<<20)...), part...)
 	return batchOf("zstd128", 2, append(value(v), record(1, nil, nil, nil, 0)...))
 }
 
-// sentinel is an event that is handled.
+// sentinel returns an event that is handled. That it is shows that the attack
+// before it did not stop the partition.
 func sentinel() []byte {
 	var h []byte
 	all := [][2]string{{"ce_specversion", "1.0"}, {"ce_id", "1"}, {"ce_source", "urn:hostile"}, {"ce_type", "Next"}, {"content-type", "application/json"}}
@@ -164,7 +188,7 @@ func sentinel() []byte {
 	return batchOf("", 1, record(0, []byte("next"), []byte(`"next"`), h, len(all)))
 }
 
-// web answers as a web server does, without end.
+// web answers as a web server does, until the client closes the connection.
 func web(c net.Conn) {
 	_, _ = c.Write([]byte("HTTP/1.1 400 Bad Request\r\nContent-Type: text/html\r\n\r\n"))
 	page := []byte(strings.Repeat("<p>Bad Request</p>\r\n", 4096))
@@ -175,13 +199,13 @@ func web(c net.Conn) {
 	}
 }
 
-// frame says that an answer of 2 GiB follows.
+// frame announces an answer of 2 GiB.
 func frame(c net.Conn) {
 	_, _ = c.Write([]byte{0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 1})
 	web(c)
 }
 
-// array answers with an array of 2³¹−1 elements.
+// array answers with an array of 2³¹−1 elements, and nothing in it.
 func array(c net.Conn) {
 	_, _ = c.Write([]byte{0, 0, 0, 14, 0, 0, 0, 1, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0})
 	web(c)

@@ -40,9 +40,11 @@ const (
 	patience = 90 * time.Second
 )
 
+// A victim is this program with a task in its environment, so that its memory is
+// its own.
 func main() {
 	if task := os.Getenv(taskVariable); task != "" {
-		if err := suffer(task); err != nil {
+		if err := victim(task); err != nil {
 			_, _ = fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -57,6 +59,8 @@ func main() {
 	}
 }
 
+// run carries out all attacks and prints a row for each. Its error says how many
+// got through.
 func run(ctx context.Context) error {
 	brokers := os.Getenv("EVENTBUS_TEST_BROKERS")
 	if brokers == "" {
@@ -72,9 +76,11 @@ func run(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", a.name, err)
 		}
+		// The first attack is none.
 		if i == 0 {
 			base = r.Peak
 		}
+		// A record is held twice at most: as it was fetched and decompressed.
 		allowed := base + garbage + 2*int64(max(fetchBytes, a.record))
 		verdict := "ok"
 		switch {
@@ -91,16 +97,20 @@ func run(ctx context.Context) error {
 	return nil
 }
 
+// mib returns bytes in mebibytes.
 func mib(n int64) float64 { return float64(n) / (1 << 20) }
 
 // result is what a victim reports.
 type result struct {
-	Bytes   int   // that the attack took
-	Peak    int64 // resident memory in bytes
+	// Bytes is how much the attack took, in bytes.
+	Bytes int
+	// Peak is the most resident memory, in bytes.
+	Peak int64
+	// Outcome is one of the constants, or an error's text.
 	Outcome string
 }
 
-// carryOut prepares an attack and starts its victim.
+// carryOut prepares an attack, starts its victim and returns what that reports.
 func (a *attack) carryOut(ctx context.Context, t *kafka.Transport, brokers string) (r result, err error) {
 	task := task{Victim: a.victim, Brokers: strings.Split(brokers, ","), Topic: a.topic(), Letter: a.want == oneMore || a.want == passed}
 	if a.answer != nil {
@@ -115,6 +125,7 @@ func (a *attack) carryOut(ctx context.Context, t *kafka.Transport, brokers strin
 		if err := t.Admin().CreateTopics(ctx, transport.TopicSpec{Name: task.Topic, Partitions: 1, Replication: 1, Configs: config}); err != nil {
 			return r, err
 		}
+		// The sentinel follows: it is handled if the victim gets past the attack.
 		for _, b := range [][]byte{a.batch(), sentinel()} {
 			if len(b) == 0 {
 				continue
@@ -129,6 +140,7 @@ func (a *attack) carryOut(ctx context.Context, t *kafka.Transport, brokers strin
 	if err != nil {
 		return r, err
 	}
+	// The victim does not know how much was written.
 	n := r.Bytes
 	if err := json.Unmarshal(out, &r); err != nil {
 		return r, fmt.Errorf("the victim says %q: %w", out, err)
@@ -139,7 +151,7 @@ func (a *attack) carryOut(ctx context.Context, t *kafka.Transport, brokers strin
 	return r, nil
 }
 
-// start runs this program as a victim.
+// start runs this program as a victim, and returns what it prints.
 func start(ctx context.Context, t *task) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()

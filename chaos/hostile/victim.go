@@ -20,15 +20,19 @@ import (
 // taskVariable holds the task of a victim.
 const taskVariable = "EVENTBUS_HOSTILE_TASK"
 
+// task is what a victim is to do, as JSON in its environment.
 type task struct {
-	Victim  string // "bus", "reader" or "client"
+	// Victim is "bus", "reader" or "client".
+	Victim string
+	// Brokers are the addresses to connect to; one is a server that is no broker.
 	Brokers []string
 	Topic   string
-	Letter  bool // a dead letter is expected
+	// Letter says that a dead letter is expected, and to be waited for.
+	Letter bool
 }
 
-// suffer carries a task out and prints the result.
-func suffer(text string) error {
+// victim carries a task out and prints the result.
+func victim(text string) error {
 	var t task
 	if err := json.Unmarshal([]byte(text), &t); err != nil {
 		return err
@@ -67,12 +71,14 @@ func peak() int64 {
 	return n << 10
 }
 
-// consume handles the events of the topic until the sentinel comes.
+// consume handles the events of the topic until the sentinel comes, and returns the
+// outcome.
 func consume(ctx context.Context, k *kafka.Transport, t *task, log *slog.Logger) (string, error) {
 	bus, err := eventbus.New(k, eventbus.Config{Service: "hostile", Environment: "hostile", Source: "urn:hostile", Logger: log, AutoProvision: eventbus.ProvisionAlways})
 	if err != nil {
 		return "", err
 	}
+	// The declaration must give the very topic that was attacked.
 	parts := strings.Split(t.Topic, ".")
 	topic := eventbus.NewTopic(eventbus.TopicConfig[string]{
 		Domain: parts[1], Name: parts[3], Type: "Next", Partitions: 1, Replication: 1,
@@ -115,6 +121,7 @@ func consume(ctx context.Context, k *kafka.Transport, t *task, log *slog.Logger)
 				}
 				outcome = passed
 			}
+		// Not an error: standing still is an outcome.
 		case <-ctx.Done():
 			return "stands still", nil
 		}
@@ -138,7 +145,7 @@ func letters(ctx context.Context, k *kafka.Transport, topic string, expected boo
 	}
 }
 
-// read reads the topic to its end.
+// read reads the topic to its end, and returns the outcome.
 func read(ctx context.Context, k *kafka.Transport, t *task) string {
 	p := transport.Partition{Topic: t.Topic}
 	ends, err := k.Admin().Offsets(ctx, transport.Latest(), p)
@@ -160,6 +167,7 @@ func read(ctx context.Context, k *kafka.Transport, t *task) string {
 		case err != nil:
 			return err.Error()
 		}
+		// Memory that is never released would count as the reader's.
 		for i := range batches {
 			if batches[i].Release != nil {
 				batches[i].Release()
@@ -168,7 +176,7 @@ func read(ctx context.Context, k *kafka.Transport, t *task) string {
 	}
 }
 
-// call asks a server for its cluster.
+// call asks a server for its cluster, and returns the outcome.
 func call(ctx context.Context, k *kafka.Transport) string {
 	within, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()

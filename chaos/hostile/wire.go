@@ -11,8 +11,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// produce writes a batch as it is to partition 0 of a topic, whose leader is the broker at
-// the address. The topic's leader may not be elected yet: it is asked again.
+// produce writes a batch as it is to partition 0 of a topic, whose leader is the
+// broker at the address. The topic's leader may not be elected yet: then it asks
+// again.
 func produce(ctx context.Context, address, topic string, batch []byte) error {
 	for {
 		code, err := produceOnce(ctx, address, topic, batch)
@@ -30,6 +31,8 @@ func produce(ctx context.Context, address, topic string, batch []byte) error {
 	}
 }
 
+// produceOnce writes the batch once, on a connection of its own, and returns the
+// broker's error code. A client library would check the batch.
 func produceOnce(ctx context.Context, address, topic string, batch []byte) (code int16, err error) {
 	var d net.Dialer
 	c, err := d.DialContext(ctx, "tcp", address)
@@ -41,6 +44,7 @@ func produceOnce(ctx context.Context, address, topic string, batch []byte) (code
 		return 0, err
 	}
 	req := kmsg.NewPtrProduceRequest()
+	// Version 7 takes zstd (KIP-110) and has no tagged fields.
 	req.Version, req.Acks, req.TimeoutMillis = 7, -1, 30_000
 	part := kmsg.NewProduceRequestTopicPartition()
 	part.Records = batch
@@ -54,12 +58,14 @@ func produceOnce(ctx context.Context, address, topic string, batch []byte) (code
 	if _, err := io.ReadFull(c, size[:]); err != nil {
 		return 0, err
 	}
+	// The size is the broker's word: it is bounded.
 	answer := make([]byte, min(binary.BigEndian.Uint32(size[:]), 1<<20))
 	if _, err := io.ReadFull(c, answer); err != nil {
 		return 0, err
 	}
 	resp := kmsg.NewPtrProduceResponse()
 	resp.Version = req.Version
+	// The correlation id comes first.
 	if err := resp.ReadFrom(answer[min(len(answer), 4):]); err != nil {
 		return 0, err
 	}
@@ -69,6 +75,8 @@ func produceOnce(ctx context.Context, address, topic string, batch []byte) (code
 // listener is a server that is no broker.
 type listener struct{ net.Listener }
 
+// listen starts a server on a free port of this machine, which answers each
+// connection once.
 func listen(answer func(net.Conn)) (*listener, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -82,6 +90,7 @@ func listen(answer func(net.Conn)) (*listener, error) {
 			}
 			go func() {
 				defer c.Close()
+				// The request is read, or the client would see a reset.
 				_, _ = c.Read(make([]byte, 1024))
 				answer(c)
 			}()
@@ -90,6 +99,8 @@ func listen(answer func(net.Conn)) (*listener, error) {
 	return &listener{l}, nil
 }
 
+// address returns host:port.
 func (l *listener) address() string { return l.Addr().String() }
 
+// close stops accepting; connections end with their clients.
 func (l *listener) close() { _ = l.Close() }

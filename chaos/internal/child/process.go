@@ -26,16 +26,20 @@ import (
 // use.
 type Process struct {
 	// Name is what the campaign calls it, and the name of its log.
-	Name    string
+	Name string
+	// command is the running program. stdin takes its commands, log is the path of
+	// its output.
 	command *exec.Cmd
 	stdin   io.WriteCloser
 	log     string
-	ended   chan struct{}
+	// ended is closed when the child has ended.
+	ended chan struct{}
 	// err is how the child ended; valid once ended is closed.
 	err error
 	// peak is the most memory that the child had, in kilobytes.
 	peak atomic.Int64
 
+	// mu guards killed.
 	mu sync.Mutex
 	// killed says that the campaign killed it: that is not a failure.
 	killed bool
@@ -50,6 +54,7 @@ func Spawn(dir, name, program string, env ...string) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
+	// The child has the file by then.
 	defer log.Close()
 	p.command = exec.Command(program)
 	p.command.Env = append(os.Environ(), env...)
@@ -63,6 +68,7 @@ func Spawn(dir, name, program string, env ...string) (*Process, error) {
 	if err := p.command.Start(); err != nil {
 		return nil, err
 	}
+	// Somebody has to wait, or the child stays a zombie.
 	go func() {
 		defer close(p.ended)
 		p.err = p.command.Wait()

@@ -17,6 +17,8 @@ func (c *Cluster) Create(ctx context.Context, name string, partitions int32, rep
 	t.Topic, t.NumPartitions, t.ReplicationFactor = name, partitions, replication
 	request := kmsg.NewPtrCreateTopicsRequest()
 	request.Topics, request.TimeoutMillis = append(request.Topics, t), 30_000
+	// Creation may have succeeded although an earlier answer was lost: that it
+	// exists is fine.
 	response, err := request.RequestWith(ctx, c.Client)
 	if err != nil {
 		return fmt.Errorf("creating topic %s: %w", name, err)
@@ -110,6 +112,7 @@ func (c *Cluster) Ends(ctx context.Context, topic string, partitions int32) ([]i
 	t.Topic = topic
 	for p := range partitions {
 		of := kmsg.NewListOffsetsRequestTopicPartition()
+		// −1 is the end of the log (ListOffsets).
 		of.Partition, of.Timestamp = p, -1
 		t.Partitions = append(t.Partitions, of)
 	}
@@ -130,6 +133,7 @@ func (c *Cluster) Ends(ctx context.Context, topic string, partitions int32) ([]i
 			}
 		}
 	}
+	// A broker that did not answer for a partition would look like an empty one.
 	if seen != int(partitions) {
 		return nil, errors.New("the ends of " + strconv.Itoa(int(partitions)-seen) + " partitions are missing")
 	}

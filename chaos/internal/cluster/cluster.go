@@ -36,10 +36,12 @@ import (
 type Cluster struct {
 	// root is the directory of the repository, and name that of the cluster.
 	root, name string
-	env        []string
+	// env has the cluster's name and port for the script.
+	env []string
 	// Client is another library's client, for questions and orders.
 	Client *kgo.Client
 
+	// mu guards addresses.
 	mu sync.Mutex
 	// addresses are those of brokers 1 to Brokers, in that order.
 	addresses []string
@@ -92,6 +94,7 @@ func (c *Cluster) Run(ctx context.Context, args ...string) (string, error) {
 	defer os.Remove(stderr.Name())
 	defer stderr.Close()
 	command.Stdout, command.Stderr = stdout, stderr
+	// A failure's reason is on standard error, so the files are read in any case.
 	failed := command.Run()
 	for file, to := range map[*os.File]*bytes.Buffer{stdout: &out, stderr: &complaints} {
 		text, err := os.ReadFile(file.Name())

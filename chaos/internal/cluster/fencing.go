@@ -37,6 +37,7 @@ func (c *Cluster) counts(ctx context.Context, broker int32, topics []string) err
 		t.Topic = &name
 		request.Topics = append(request.Topics, t)
 	}
+	// The broker itself may be frozen, and would count itself in.
 	other := int(broker)%Brokers + 1
 	answer, err := c.Client.Broker(other).Request(ctx, request)
 	if err != nil {

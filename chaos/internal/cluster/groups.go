@@ -31,6 +31,7 @@ func (c *Cluster) Stable(ctx context.Context, group, topic string, partitions in
 // groupState is what the coordinator says of a group: its state, how many
 // members it has, and how many partitions of one topic they own together.
 type groupState struct {
+	// state is Kafka's word, such as Stable.
 	state          string
 	members, owned int
 }

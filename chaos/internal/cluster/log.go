@@ -8,6 +8,7 @@ import (
 )
 
 // Each calls f with every record of a topic, in order within each partition.
+// The end is read first, so that the call ends on a topic that is written to.
 func (c *Cluster) Each(ctx context.Context, topic string, partitions int32, f func(*kgo.Record) error) error {
 	ends, err := c.Ends(ctx, topic, partitions)
 	if err != nil {

@@ -10,8 +10,9 @@ import (
 )
 
 // Proxy stands between the clients and one broker. It delays, limits, cuts and
-// resets connections.
+// resets connections. It is safe for concurrent use.
 type Proxy struct {
+	// to is the broker's address.
 	to       string
 	listener net.Listener
 	// Delay is in nanoseconds for each chunk, in each direction.
@@ -22,9 +23,12 @@ type Proxy struct {
 	// Silent lets nothing pass, and closes nothing: as a cable that was pulled.
 	Silent atomic.Bool
 
-	mu    sync.Mutex
+	// mu guards conns.
+	mu sync.Mutex
+	// conns has both ends of each connection.
 	conns map[*net.TCPConn]struct{}
-	work  sync.WaitGroup
+	// work waits for the accepting goroutine and for connections.
+	work sync.WaitGroup
 }
 
 // NewProxy starts a proxy for the broker at an address.
@@ -65,6 +69,8 @@ func (p *Proxy) serve(in *net.TCPConn) {
 	p.conns[in], p.conns[out] = struct{}{}, struct{}{}
 	p.mu.Unlock()
 	var both sync.WaitGroup
+	// When one direction ends, so does the other: Kafka uses no half-closed
+	// connections.
 	for _, way := range [][2]*net.TCPConn{{in, out}, {out, in}} {
 		both.Go(func() {
 			p.forward(way[0], way[1])
@@ -87,6 +93,8 @@ func (p *Proxy) forward(from, to *net.TCPConn) {
 	for {
 		n, err := from.Read(buffer)
 		if n > 0 {
+			// A reader that waits here stops reading, so the sender's buffers fill
+			// up as on a dead link.
 			for p.Silent.Load() {
 				time.Sleep(10 * time.Millisecond)
 			}
@@ -102,6 +110,7 @@ func (p *Proxy) forward(from, to *net.TCPConn) {
 			}
 		}
 		if err != nil {
+			// A reset is passed on as a reset.
 			if !errors.Is(err, io.EOF) {
 				_ = to.SetLinger(0)
 			}
