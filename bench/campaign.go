@@ -18,17 +18,21 @@ import (
 // round the peers follow each other in a shuffled order: what else the machine
 // does then falls on all of them alike, and ratios are taken within the round.
 type campaign struct {
+	// cluster has the brokers, workloads and peers are what is measured on them.
 	cluster   *cluster
 	workloads []workload
 	peers     []string
-	rounds    int
+	// rounds is how often the peers with a claim are measured.
+	rounds int
 	// others is the number of rounds of the clients about which the documents
 	// claim nothing.
 	others int
-	quick  bool
-	seed   uint64
+	// quick asks for small sizes; seed decides the order within rounds.
+	quick bool
+	seed  uint64
 	// until is the time after which no measurement begins; zero is no bound.
-	until    time.Time
+	until time.Time
+	// log has what was measured already; progress gets a line for each measurement.
 	log      *measurementLog
 	progress io.Writer
 	// filled has the topics that consumers read, by the stem of their
@@ -43,6 +47,7 @@ type campaign struct {
 func (c *campaign) run(ctx context.Context) (missing int, err error) {
 	tasks := c.tasks()
 	for i, t := range tasks {
+		// A measurement that has begun is finished: only the next one is not begun.
 		if !c.until.IsZero() && time.Now().After(c.until) {
 			return missing + len(tasks) - i, nil
 		}
@@ -50,6 +55,7 @@ func (c *campaign) run(ctx context.Context) (missing int, err error) {
 		if ctx.Err() != nil {
 			return missing + len(tasks) - i, ctx.Err()
 		}
+		// A failed measurement is logged, and the campaign goes on with the next.
 		if err != nil {
 			m = measurement{Peer: t.Peer, Workload: t.Workload, Round: t.Round, Error: err.Error()}
 			missing++
@@ -95,7 +101,8 @@ func (c *campaign) tasks() []task {
 	return tasks
 }
 
-// mix returns a number that depends on a name and a round.
+// mix returns a number that depends on a name and a round. Seeds of different
+// workloads must differ, or the order of the peers would be the same in each.
 func mix(name string, round int) uint64 {
 	h := fnv.New64a()
 	_, _ = io.WriteString(h, name)
@@ -103,7 +110,8 @@ func mix(name string, round int) uint64 {
 	return h.Sum64()
 }
 
-// one creates the topic, measures, and deletes the topic.
+// one runs a task. A publisher's topic is its own, created before and deleted after
+// it; consumers of one workload share a topic.
 func (c *campaign) one(ctx context.Context, t task) (measurement, error) {
 	i := slices.IndexFunc(c.workloads, func(w workload) bool { return w.name == t.Workload })
 	w := c.workloads[i]
@@ -118,6 +126,8 @@ func (c *campaign) one(ctx context.Context, t task) (measurement, error) {
 	if err := c.cluster.create(ctx, topic, w.partitions); err != nil {
 		return measurement{}, err
 	}
+	// ctx may have ended; the topic would take disk space from the next
+	// measurement.
 	defer c.cluster.remove(context.WithoutCancel(ctx), topic)
 	return c.measure(ctx, t)
 }
@@ -132,6 +142,7 @@ func (c *campaign) fill(ctx context.Context, t *task, w workload) error {
 	if err := c.cluster.create(ctx, t.Settings.Topic(), w.partitions); err != nil {
 		return err
 	}
+	// A child writes the topic, so that filling leaves nothing in this process.
 	filling := *t
 	filling.Fill = true
 	if _, err := c.measure(ctx, filling); err != nil {
@@ -155,6 +166,7 @@ func (c *campaign) end(ctx context.Context) {
 // settings returns the settings of one measurement, with a topic and a group of
 // its own.
 func (w workload) settings(brokers []string) peer.Settings {
+	// Random, so that nothing of an earlier campaign on the same brokers is in it.
 	own := fmt.Sprintf("%s-%012x", strings.ToLower(w.name), rand.Uint64()>>16)
 	return peer.Settings{
 		Brokers: brokers, Stem: own, Group: own,

@@ -66,12 +66,15 @@ func writeChart(out io.Writer, l *measurementLog, rows []row) error {
 
 // draw writes a panel at y and returns where the next one begins.
 func (p panel) draw(out io.Writer, l *measurementLog, rows []row, y int) int {
+	// Bars are scaled to the longest of their panel.
 	type bar struct {
 		name  string
 		value float64
 	}
 	var bars []bar
 	most := 0.0
+	// Peers without a figure are left out; a panel without figures is left out as a
+	// whole.
 	for _, r := range rows {
 		v := l.estimate(p.workload, r.Peer, p.metric).Median
 		if r.Workload == p.workload && v > 0 && !math.IsNaN(v) {

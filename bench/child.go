@@ -34,6 +34,7 @@ func spawn(ctx context.Context, t task) (measurement, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience+30*time.Second)
 	defer cancel()
+	// Standard output is the measurement alone; clients may log to standard error.
 	var out, complaints bytes.Buffer
 	child := exec.CommandContext(ctx, program)
 	child.Env = append(os.Environ(), taskVariable+"="+string(text))
@@ -61,6 +62,7 @@ func serve(text string) error {
 	if err := json.Unmarshal([]byte(text), &t); err != nil {
 		return err
 	}
+	// The child ends by itself before the parent kills it, and so says why.
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	m, err := perform(ctx, t)
@@ -89,6 +91,8 @@ func performSized(ctx context.Context, t task, w workload) (measurement, error) 
 	if !ok {
 		return measurement{}, fmt.Errorf("there is no peer %q in this build", t.Peer)
 	}
+	// The profile has the client's start too, which short measurements would not
+	// show apart.
 	if t.Profile != "" {
 		file, err := os.Create(t.Profile)
 		if err != nil {
@@ -115,5 +119,7 @@ func performSized(ctx context.Context, t task, w workload) (measurement, error) 
 		run = runSync
 	}
 	m, err := run(ctx, t, w, publisher)
+	// Closing is not measured, and its failure spoils the measurement all the same:
+	// something was not written.
 	return m, errors.Join(err, publisher.Close(ctx))
 }

@@ -12,8 +12,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kversion"
 )
 
-// cluster is the brokers on which everything is measured.
+// cluster is the brokers on which everything is measured, reached by another client
+// than the one that is measured.
 type cluster struct {
+	// addresses are host:port. client asks and orders, and measures nothing.
 	addresses []string
 	client    *kgo.Client
 }
@@ -27,6 +29,7 @@ func connect(addresses []string) (*cluster, error) {
 	return &cluster{addresses, client}, nil
 }
 
+// close ends the client. Topics stay.
 func (c *cluster) close() { c.client.Close() }
 
 // version guesses the brokers' version from the requests that they support.
@@ -41,6 +44,7 @@ func (c *cluster) version(ctx context.Context) (string, error) {
 // create creates a topic and waits until every partition has a leader.
 func (c *cluster) create(ctx context.Context, topic string, partitions int) error {
 	t := kmsg.NewCreateTopicsRequestTopic()
+	// −1 is the broker's default replication.
 	t.Topic, t.NumPartitions, t.ReplicationFactor = topic, int32(partitions), -1
 	// What is deleted should leave the disk at once.
 	config := kmsg.NewCreateTopicsRequestTopicConfig()
@@ -57,6 +61,7 @@ func (c *cluster) create(ctx context.Context, topic string, partitions int) erro
 			return fmt.Errorf("creating topic %s: %w", topic, err)
 		}
 	}
+	// A producer that starts before there are leaders would measure the election.
 	for {
 		led, err := c.led(ctx, topic)
 		if err != nil || led == partitions {

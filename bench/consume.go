@@ -25,6 +25,8 @@ func runConsume(ctx context.Context, t task, w workload, p peer.Peer) (measureme
 	)
 	m := meter.Start()
 	c, err := p.NewConsumer(ctx, t.Settings, func(o *event.Order) {
+		// Only the first handler sets it; the check before saves the others a
+		// write.
 		if handled.Load() == 0 {
 			first.CompareAndSwap(0, int64(time.Since(begin)))
 		}
@@ -48,9 +50,12 @@ func runConsume(ctx context.Context, t task, w workload, p peer.Peer) (measureme
 		err = fmt.Errorf("%d of %d events within %v: %w", handled.Load(), w.events, time.Since(begin).Round(time.Second), ctx.Err())
 	}
 	usage := m.Stop()
+	// The sum of 0…n−1: a loss and a duplicate that make up for each other would
+	// show.
 	if n := int64(w.events); err == nil && sum.Load() != n*(n-1)/2 {
 		err = errors.New("the events that were handled are not those that were written, each once")
 	}
+	// Leaving the group takes its time, and ctx may have ended.
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
 	defer cancel()
 	return t.per(w.events, max(elapsed, 1), usage), errors.Join(err, c.Close(ending))
@@ -59,6 +64,7 @@ func runConsume(ctx context.Context, t task, w workload, p peer.Peer) (measureme
 // runEndToEnd publishes at an even rate, whatever happens to the events, and
 // measures how long each takes to reach its handler in the same process.
 func runEndToEnd(ctx context.Context, t task, w workload, p peer.Peer) (measurement, error) {
+	// The time is bounded: at a high rate fewer seconds bring events enough.
 	events := w.rate * 20
 	switch {
 	case t.Quick:
@@ -73,6 +79,7 @@ func runEndToEnd(ctx context.Context, t task, w workload, p peer.Peer) (measurem
 		all       = make(chan struct{})
 	)
 	c, err := p.NewConsumer(ctx, t.Settings, func(o *event.Order) {
+		// Events of the warm-up have negative numbers.
 		if o.Number < 0 {
 			select {
 			case warmed <- struct{}{}:
@@ -82,6 +89,7 @@ func runEndToEnd(ctx context.Context, t task, w workload, p peer.Peer) (measurem
 		}
 		latencies.Record(time.Duration(time.Now().UnixNano() - o.Sent))
 		if arrived.Add(1) == int64(events) {
+			// Only the last event closes it.
 			close(all)
 		}
 	})
@@ -94,6 +102,7 @@ func runEndToEnd(ctx context.Context, t task, w workload, p peer.Peer) (measurem
 	}
 	source := event.NewSource(w.keys)
 	var usage meter.Usage
+	// Connections, leaders and the group are there before anything is measured.
 	if err = warmUp(ctx, publisher, source, warmed); err == nil {
 		m := meter.Start()
 		if err = pace(ctx, publisher, source, events, w.rate); err == nil {
@@ -117,6 +126,7 @@ func warmUp(ctx context.Context, p peer.Publisher, source *event.Source, warmed 
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	arrived := 0
+	// Fifty arrived events make it likely that every partition has delivered one.
 	for number := 0; arrived < 50; number++ {
 		o := source.At(number)
 		o.Number = -1
@@ -140,6 +150,8 @@ func warmUp(ctx context.Context, p peer.Publisher, source *event.Source, warmed 
 func pace(ctx context.Context, p peer.Publisher, source *event.Source, events, rate int) error {
 	begin := time.Now()
 	for number := range events {
+		// Due times are computed from the beginning, so that one late event delays
+		// no other.
 		due := begin.Add(time.Duration(number) * time.Second / time.Duration(rate))
 		sent := due
 		if wait := time.Until(due); wait > 0 {

@@ -22,6 +22,8 @@ func rewrite(path string, measured string, chart []byte) error {
 	if err != nil {
 		return err
 	}
+	// Without both markers nothing is written: figures in the wrong place are worse
+	// than none.
 	before, rest, begun := bytes.Cut(old, []byte(documentBegin))
 	_, after, ended := bytes.Cut(rest, []byte(documentEnd))
 	if !begun || !ended {

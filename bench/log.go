@@ -33,6 +33,7 @@ func openLog(path string) (*measurementLog, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
+	// Everything after the last line break is incomplete.
 	whole := old[:strings.LastIndexByte(string(old), '\n')+1]
 	scanner := bufio.NewScanner(strings.NewReader(string(whole)))
 	for line := 1; scanner.Scan(); line++ {
@@ -40,6 +41,7 @@ func openLog(path string) (*measurementLog, error) {
 		if err := json.Unmarshal(scanner.Bytes(), &m); err != nil {
 			return nil, fmt.Errorf("%s:%d: %w: remove the line, or the file to start over", path, line, err)
 		}
+		// Failed measurements are in the file for people, and are measured again.
 		if m.Error == "" {
 			l.measurements = append(l.measurements, m)
 		}
@@ -47,6 +49,7 @@ func openLog(path string) (*measurementLog, error) {
 	if l.file, err = os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o644); err != nil {
 		return nil, err
 	}
+	// The incomplete line goes, so that the next one does not continue it.
 	if err := l.file.Truncate(int64(len(whole))); err != nil {
 		return nil, err
 	}
@@ -81,6 +84,7 @@ func (l *measurementLog) has(peer, workload string, round int) bool {
 	return false
 }
 
+// close closes the file, if there is one.
 func (l *measurementLog) close() error {
 	if l.file == nil {
 		return nil

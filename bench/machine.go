@@ -17,6 +17,7 @@ func describe(kafka string, rounds int, log *measurementLog) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Measured %s on %s", time.Now().UTC().Format("2006-01-02"), machine())
 	fmt.Fprintf(&b, "; %s; Apache Kafka %s, one broker on the same machine.\n", runtime.Version(), strings.TrimPrefix(kafka, "v"))
+	// Only clients that were measured are named.
 	seen := make(map[string]bool)
 	for _, m := range log.measurements {
 		seen[m.Peer] = true
@@ -28,6 +29,7 @@ func describe(kafka string, rounds int, log *measurementLog) string {
 		}
 	}
 	fmt.Fprintf(&b, "Clients: %s; eventbus of this tree.\n", strings.Join(clients, ", "))
+	// Claims rest on nine rounds.
 	if rounds < 9 {
 		fmt.Fprintf(&b, "**Preliminary:** %d round(s) at most; a claim takes nine.\n", rounds)
 	}

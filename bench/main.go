@@ -31,14 +31,19 @@ const brokersVariable = "EVENTBUS_TEST_BROKERS"
 
 // flags holds the command's flags.
 type flags struct {
+	// These three are lists of names, separated by commas; empty is all.
 	brokers, workloads, peers string
-	out, docs, profile        string
-	rounds, others            int
-	seed                      uint64
-	quick, growth             bool
-	segment                   time.Duration
+	// out and docs are paths; empty is none.
+	out, docs, profile string
+	// rounds and others are numbers of rounds.
+	rounds, others int
+	seed           uint64
+	quick, growth  bool
+	// segment is the time after which no measurement begins; 0 is no bound.
+	segment time.Duration
 }
 
+// parse reads the flags, and derives the defaults that depend on other flags.
 func parse() flags {
 	var f flags
 	flag.StringVar(&f.brokers, "brokers", os.Getenv(brokersVariable), "`addresses`, comma-separated; without any a Kafka is started for the campaign")
@@ -69,6 +74,7 @@ func parse() flags {
 	return f
 }
 
+// A child is this program with a task in its environment.
 func main() {
 	if text := os.Getenv(taskVariable); text != "" {
 		if err := serve(text); err != nil {
@@ -95,6 +101,7 @@ func run(ctx context.Context, f flags, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	// The same program runs again with brokers, and then comes past this line.
 	if f.brokers == "" {
 		return withKafka(ctx)
 	}
@@ -116,6 +123,7 @@ func run(ctx context.Context, f flags, out io.Writer) error {
 		cluster: cluster, workloads: workloads, peers: peers, rounds: f.rounds, others: f.others, quick: f.quick, seed: f.seed,
 		log: log, progress: os.Stderr,
 		measure: func(ctx context.Context, t task) (measurement, error) {
+			// Filling is not what a profile is of.
 			if !t.Fill {
 				t.Profile = f.profile
 			}
@@ -125,6 +133,7 @@ func run(ctx context.Context, f flags, out io.Writer) error {
 	if f.segment > 0 {
 		c.until = time.Now().Add(f.segment)
 	}
+	// What was measured is reported even if some of it failed or is missing.
 	missing, failure := c.run(ctx)
 	c.end(context.WithoutCancel(ctx))
 	if err := report(f, out, log, version); err != nil {
@@ -146,6 +155,7 @@ func report(f flags, out io.Writer, log *measurementLog, version string) error {
 	if len(rows) == 0 {
 		return errors.New("nothing was measured")
 	}
+	// The document says how many rounds its best row has.
 	rounds := slices.MaxFunc(rows, func(a, b row) int { return a.Rounds - b.Rounds }).Rounds
 	var measured, chart, lines bytes.Buffer
 	measured.WriteString(describe(version, rounds, log))
@@ -190,6 +200,7 @@ func withKafka(ctx context.Context) error {
 	}
 	child := exec.CommandContext(ctx, filepath.Join("..", "scripts", "kafka.sh"), append([]string{"run", "--", program}, os.Args[1:]...)...)
 	child.Stdin, child.Stdout, child.Stderr = os.Stdin, os.Stdout, os.Stderr
+	// The script stops the broker when it gets the signal.
 	child.Cancel = func() error { return child.Process.Signal(syscall.SIGTERM) }
 	child.WaitDelay = 30 * time.Second
 	return child.Run()

@@ -9,12 +9,15 @@ import (
 
 // task is what a child process is to measure.
 type task struct {
+	// Peer, Workload and Round identify the measurement.
 	Peer     string `json:"peer"`
 	Workload string `json:"workload"`
 	Round    int    `json:"round"`
-	Quick    bool   `json:"quick,omitempty"`
+	// Quick asks for the small sizes of the workload.
+	Quick bool `json:"quick,omitempty"`
 	// Fill only writes the topic that consumers will read.
-	Fill     bool          `json:"fill,omitempty"`
+	Fill bool `json:"fill,omitempty"`
+	// Settings have a topic and a group that nobody else uses.
 	Settings peer.Settings `json:"settings"`
 	// Profile is the file for a CPU profile; empty for none.
 	Profile string `json:"profile,omitempty"`
@@ -27,23 +30,29 @@ type measurement struct {
 	Peer     string `json:"peer"`
 	Workload string `json:"workload"`
 	Round    int    `json:"round"`
-	Events   int    `json:"events"`
+	// Events is how many were measured.
+	Events int `json:"events"`
 	// Rate is in events per second.
-	Rate   float64 `json:"rate"`
-	P50    float64 `json:"p50_us,omitempty"`
-	P99    float64 `json:"p99_us,omitempty"`
+	Rate float64 `json:"rate"`
+	// P50 and P99 are zero for workloads without latencies.
+	P50 float64 `json:"p50_us,omitempty"`
+	P99 float64 `json:"p99_us,omitempty"`
+	// CPU is in microseconds, Allocs a number of objects, both per event.
 	CPU    float64 `json:"cpu_us"`
 	Allocs float64 `json:"allocs"`
 	// Bytes is what was allocated, not what is in use.
 	Bytes float64 `json:"bytes"`
-	Heap  float64 `json:"heap_mb"`
-	RSS   float64 `json:"rss_mb"`
-	Error string  `json:"error,omitempty"`
+	// Heap is the peak of the live heap, RSS that of the resident set.
+	Heap float64 `json:"heap_mb"`
+	RSS  float64 `json:"rss_mb"`
+	// Error says why there is no measurement; the other figures are then zero.
+	Error string `json:"error,omitempty"`
 }
 
 // per returns the measurement of a number of events; elapsed is the time that
 // the rate is of.
 func (t task) per(events int, elapsed time.Duration, u meter.Usage) measurement {
+	// No events is an error elsewhere; here it must not divide by zero.
 	n := float64(max(events, 1))
 	return measurement{
 		Peer: t.Peer, Workload: t.Workload, Round: t.Round, Events: events,

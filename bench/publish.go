@@ -29,6 +29,7 @@ const firstEvents = 50
 // runSync publishes from several goroutines, each of which waits for every
 // event.
 func runSync(ctx context.Context, t task, w workload, p peer.Publisher) (measurement, error) {
+	// Events count only if their whole publish lies within the measuring phase.
 	const (
 		warming int32 = iota
 		measuring
@@ -52,10 +53,13 @@ func runSync(ctx context.Context, t task, w workload, p peer.Publisher) (measure
 			for at := phase.Load(); at != ended; at = phase.Load() {
 				o := source.At(int(number.Add(1)))
 				begin := time.Now()
+				// The first failure ends the measurement; the others follow from
+				// it.
 				if err := p.Publish(ctx, o); err != nil {
 					failure.CompareAndSwap(nil, &err)
 					return
 				}
+				// The phase may have changed while the event was under way.
 				if at == measuring && phase.Load() == measuring {
 					latencies.Record(time.Since(begin))
 				}
@@ -69,6 +73,7 @@ func runSync(ctx context.Context, t task, w workload, p peer.Publisher) (measure
 	time.Sleep(measured)
 	phase.Store(ended)
 	usage := m.Stop()
+	// Publishes that are under way end first, so that their client can be closed.
 	running.Wait()
 	if err := failure.Load(); err != nil {
 		return measurement{}, *err
@@ -84,7 +89,9 @@ func runSync(ctx context.Context, t task, w workload, p peer.Publisher) (measure
 // runAsync publishes so many events, and ends when all are acknowledged.
 func runAsync(ctx context.Context, t task, w workload, p peer.Publisher) (measurement, error) {
 	source := event.NewSource(w.keys)
-	if err := enqueue(ctx, p, source, w.events/20); err != nil { // connections, buffers, the first heap
+	// Connections, buffers and the first growth of the heap come before the
+	// measurement.
+	if err := enqueue(ctx, p, source, w.events/20); err != nil {
 		return measurement{}, err
 	}
 	m := meter.Start()
@@ -93,6 +100,7 @@ func runAsync(ctx context.Context, t task, w workload, p peer.Publisher) (measur
 	return t.per(w.events, usage.Elapsed, usage), err
 }
 
+// enqueue publishes events and waits until all are acknowledged.
 func enqueue(ctx context.Context, p peer.Publisher, source *event.Source, events int) error {
 	for number := range events {
 		if err := p.Enqueue(ctx, source.At(number)); err != nil {
@@ -105,6 +113,7 @@ func enqueue(ctx context.Context, p peer.Publisher, source *event.Source, events
 // fill writes what consumers read, once for all of them, with the client that
 // ours is compared with.
 func fill(ctx context.Context, t task, w workload) error {
+	// The same writer for all: consumers must not differ in what they read.
 	franz, _ := peer.Named(peer.Franz)
 	p, err := franz.NewPublisher(ctx, t.Settings)
 	if err != nil {

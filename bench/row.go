@@ -10,12 +10,14 @@ import (
 
 // metric is one figure of a measurement.
 type metric struct {
+	// of returns the figure of a measurement.
 	name string
 	of   func(measurement) float64
 	// better is 1 if more is better, -1 if less is.
 	better int
 }
 
+// These are the metrics of tables and targets, by the names of JSON.
 var (
 	rate   = metric{"rate", func(m measurement) float64 { return m.Rate }, 1}
 	p50    = metric{"p50_us", func(m measurement) float64 { return m.P50 }, -1}
@@ -34,6 +36,8 @@ func (l *measurementLog) values(workload, peer string, of metric) []float64 {
 		if m.Workload != workload || m.Peer != peer {
 			continue
 		}
+		// Rounds are at their place even if earlier ones are missing, as ratios are
+		// taken by round.
 		for len(v) < m.Round {
 			v = append(v, math.NaN())
 		}
@@ -56,11 +60,14 @@ func (l *measurementLog) ratio(workload, of, to string, m metric) statistic.Esti
 // row is one peer on one workload. Its ratios are to franz-go in the same
 // rounds.
 type row struct {
+	// Workload, Peer and Version identify the row; Rounds is how many it rests on.
 	Workload string `json:"workload"`
 	Peer     string `json:"peer"`
 	Version  string `json:"version"`
 	Rounds   int    `json:"rounds"`
 
+	// These are medians over the rounds. P50 and P99 are nil for workloads without
+	// latencies.
 	Rate   float64  `json:"rate"`
 	P50    *float64 `json:"p50_us,omitempty"`
 	P99    *float64 `json:"p99_us,omitempty"`
@@ -71,7 +78,9 @@ type row struct {
 	RSS    float64  `json:"rss_mb"`
 
 	// RatioOf names the metric that Ratio compares.
-	RatioOf     string      `json:"ratio_of"`
+	RatioOf string `json:"ratio_of"`
+	// A ratio is nil where franz-go has no measurement in the same rounds, a range where
+	// the rounds are too few for it.
 	Ratio       *float64    `json:"ratio_to_franz"`
 	RatioRange  *[2]float64 `json:"ratio_to_franz_95,omitempty"`
 	CPURatio    *float64    `json:"cpu_ratio_to_franz,omitempty"`
@@ -80,6 +89,7 @@ type row struct {
 	HeapRatio   *float64    `json:"heap_ratio_to_franz,omitempty"`
 	RSSRatio    *float64    `json:"rss_ratio_to_franz,omitempty"`
 
+	// ratio is Ratio with its interval, for tables.
 	ratio statistic.Estimate
 }
 
@@ -99,9 +109,11 @@ func (l *measurementLog) rows(workloads []workload) []row {
 	return rows
 }
 
+// row returns the row of a peer on a workload, of which the log has n rounds.
 func (l *measurementLog) row(w workload, p peer.Peer, n int) row {
 	median := func(of metric) float64 { return l.estimate(w.name, p.Name, of).Median }
 	toFranz := func(of metric) statistic.Estimate { return l.ratio(w.name, p.Name, peer.Franz, of) }
+	// The figure that the workload is about is the one that is compared.
 	headline := rate
 	if w.latency {
 		headline = p50
@@ -128,6 +140,7 @@ func pointers(e statistic.Estimate) (median *float64, interval *[2]float64) {
 	if math.IsNaN(e.Median) {
 		return nil, nil
 	}
+	// An interval of few rounds would claim more than they show.
 	if e.Sure() {
 		interval = &[2]float64{e.Low, e.High}
 	}

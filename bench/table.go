@@ -22,6 +22,7 @@ func writeTables(out io.Writer, l *measurementLog, workloads []workload, rows []
 
 // writeWorkload writes the table of one workload.
 func writeWorkload(out io.Writer, w workload, rows []row) {
+	// The head is written with the first row: a workload without rows has no table.
 	begun := false
 	for _, r := range rows {
 		if r.Workload != w.name {
@@ -48,6 +49,7 @@ func writeWorkload(out io.Writer, w workload, rows []row) {
 	}
 }
 
+// headlineName returns the name of the metric that the workload is about.
 func headlineName(w workload) string {
 	if w.latency {
 		return "p50"
@@ -69,6 +71,7 @@ func writeTargets(out io.Writer, l *measurementLog) {
 		}
 		reach, beyond := t.asked()
 		measured := times(e)
+		// A figure by itself has no unit of a ratio.
 		if t.to == "" {
 			measured = strings.ReplaceAll(measured, "×", "")
 		}
@@ -81,6 +84,7 @@ func writeTargets(out io.Writer, l *measurementLog) {
 func writeGrowth(out io.Writer, l *measurementLog) {
 	begun := false
 	for _, g := range growthSteps {
+		// Growth is shown only if it was measured, which takes -growth.
 		ours, franz := g.cpuOf(l, peer.Eventbus), g.cpuOf(l, peer.Franz)
 		if math.IsNaN(ours.Median) {
 			continue
@@ -120,6 +124,7 @@ func figure(v float64) string {
 	return fmt.Sprintf("%.2f", v)
 }
 
+// thousands returns a number with commas between groups of three digits.
 func thousands(v int64) string {
 	digits := fmt.Sprint(v)
 	for i := len(digits) - 3; i > 0 && digits[i-1] != '-'; i -= 3 {

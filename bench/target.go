@@ -12,12 +12,14 @@ import (
 // target is what a ratio should reach: at least reach if more is better, else
 // at most.
 type target struct {
+	// what says it in words, for the table. workload is the one that is looked at.
 	what     string
 	workload string
 	// With an empty to the target is the figure itself, not a ratio.
 	ours, to string
-	metric   metric
-	reach    float64
+	// metric is compared with reach, in the direction in which it is better.
+	metric metric
+	reach  float64
 	// beyond is a further aim; 0 is none.
 	beyond float64
 	// level asks only that the client is not slower: the confidence interval
@@ -76,7 +78,8 @@ func (t target) verdict(e statistic.Estimate) string {
 		}
 		return v <= bound
 	}
-	best := e.Median // what "not slower" looks at: the end of the interval on the good side
+	// best is what "not slower" looks at: the end of the interval on the good side.
+	best := e.Median
 	if t.level && e.Sure() {
 		best = e.Low
 		if t.metric.better > 0 {
@@ -92,6 +95,7 @@ func (t target) verdict(e statistic.Estimate) string {
 	case met(best, t.reach):
 		verdict = "reached"
 	}
+	// Without an interval a verdict may change with the next round.
 	if !e.Sure() {
 		verdict += ", preliminary"
 	}
@@ -124,6 +128,7 @@ func (t target) asked() (reach, beyond string) {
 // growthStep compares the cost of an event in two sizes of the same work.
 type growthStep struct{ what, from, to string }
 
+// growthSteps are the three ways in which work grows.
 var growthSteps = []growthStep{
 	{"6 → 600 partitions", "async", "async-600-partitions"},
 	{"10 → 1,000,000 keys", "async-10-keys", "async-1M-keys"},

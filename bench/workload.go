@@ -12,6 +12,8 @@ import (
 // kind is what a workload does.
 type kind int8
 
+// syncPublish waits for each event, asyncPublish for all; consume reads what is
+// there; endToEnd publishes and handles in one process.
 const (
 	syncPublish kind = iota
 	asyncPublish
@@ -21,6 +23,7 @@ const (
 
 // workload is one kind of work with its sizes. A zero size gets the default.
 type workload struct {
+	// name selects the workload, title heads its table.
 	name, title string
 	kind        kind
 	// goroutines publish at once (syncPublish).
@@ -31,8 +34,9 @@ type workload struct {
 	rate   int
 	// keys is the number of distinct keys, by default 10,000; partitions is 6
 	// by default.
-	keys        int
-	partitions  int
+	keys       int
+	partitions int
+	// compression is none, lz4 or zstd; empty is none.
 	compression string
 	// handling is the time that the handler takes for one event (consume).
 	handling time.Duration
@@ -103,6 +107,7 @@ func (w workload) sized(quick bool) workload {
 		w.peers = plainPeers
 	}
 	if quick {
+		// Quick sizes show that everything works; their figures mean little.
 		w.events = min(w.events, 100_000)
 		if w.handling > 0 {
 			w.events = 2_000
@@ -130,6 +135,7 @@ func choose(names string, growth, quick bool) ([]workload, error) {
 	}
 	var chosen []workload
 	for _, w := range all {
+		// Extra workloads take long and are for one question each.
 		if slices.Contains(asked, w.name) || len(asked) == 0 && (!w.extra || growth) {
 			chosen = append(chosen, w.sized(quick))
 		}
@@ -154,7 +160,8 @@ func choosePeers(names string, quick bool) ([]string, error) {
 	return known, nil
 }
 
-// list splits names at commas and checks each of them.
+// list splits names at commas and checks that each of them is known. The error
+// names those that are.
 func list(what, names string, known []string) ([]string, error) {
 	var asked []string
 	for name := range strings.SplitSeq(names, ",") {

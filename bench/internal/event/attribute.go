@@ -9,9 +9,12 @@ import (
 	"github.com/gofrs/uuid/v5"
 )
 
+// ids makes ids as the bus does; its reader is buffered, or each id would cost a
+// system call.
 var (
-	ids        = uuid.NewGenWithOptions(uuid.WithRandomReader(bufio.NewReaderSize(rand.Reader, 512)))
-	oneAtATime sync.Mutex // for the reader of ids
+	ids = uuid.NewGenWithOptions(uuid.WithRandomReader(bufio.NewReaderSize(rand.Reader, 512)))
+	// oneAtATime guards the reader of ids.
+	oneAtATime sync.Mutex
 )
 
 // Attributes returns the two attributes that each event has for itself, as they
@@ -22,6 +25,7 @@ func Attributes() (id, now []byte) {
 	oneAtATime.Lock()
 	made, err := ids.NewV7AtTime(at)
 	oneAtATime.Unlock()
-	id, _ = uuid.Must(made, err).MarshalText() // it never fails
+	// It never fails.
+	id, _ = uuid.Must(made, err).MarshalText()
 	return id, at.UTC().AppendFormat(make([]byte, 0, len(time.RFC3339Nano)), time.RFC3339Nano)
 }

@@ -12,11 +12,14 @@ const (
 	SpecVersion = "1.0"
 )
 
-// Order is the data.
+// Order is the data of every event.
 type Order struct {
-	Number   int64     `json:"number"`
-	Customer string    `json:"customerId"` // the key
-	Sent     int64     `json:"sent"`       // when it was published, in Unix nanoseconds, where that is measured
+	// Number is the event's number from 0; negative in a warm-up.
+	Number int64 `json:"number"`
+	// Customer is the key.
+	Customer string `json:"customerId"`
+	// Sent is when it was published, in Unix nanoseconds, where that is measured.
+	Sent     int64     `json:"sent"`
 	PlacedAt time.Time `json:"placedAt"`
 	Total    float64   `json:"total"`
 	Currency string    `json:"currency"`

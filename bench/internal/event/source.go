@@ -9,16 +9,21 @@ import (
 // Source makes orders without allocating, so that what is measured is the peer.
 // It is safe for concurrent use.
 type Source struct {
+	// customers is the number of distinct keys.
 	customers int
-	names     string // of all of them: a million strings of their own would be the collector's work
-	lines     [][]Line
-	placed    time.Time
+	// names has the names of all customers in one string: a million strings of
+	// their own would be work for the garbage collector, and be measured.
+	names string
+	// lines are shared by all orders.
+	lines  [][]Line
+	placed time.Time
 }
 
-// nameSize is how long a customer's name is.
+// nameSize is the length of a customer's name in bytes.
 const nameSize = len("customer-0000000")
 
-// NewSource makes orders of so many customers.
+// NewSource returns a source of orders of so many customers; fewer than one count
+// as one.
 func NewSource(customers int) *Source {
 	s := &Source{
 		customers: max(customers, 1),

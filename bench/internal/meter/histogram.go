@@ -15,7 +15,8 @@ type Histogram struct {
 }
 
 const (
-	steps   = 7 // 128 buckets from a power of two to the next
+	// 128 buckets lie between a power of two and the next.
+	steps   = 7
 	octaves = 44 - steps
 )
 
@@ -25,7 +26,7 @@ func (h *Histogram) Record(d time.Duration) {
 	h.total.Add(1)
 }
 
-// Count is how many durations were recorded.
+// Count returns how many durations were recorded.
 func (h *Histogram) Count() int { return int(h.total.Load()) }
 
 // Quantile returns the duration that the share q of all does not exceed, 0 when
@@ -35,6 +36,7 @@ func (h *Histogram) Quantile(q float64) time.Duration {
 	if total == 0 {
 		return 0
 	}
+	// The rank is rounded, and at least 1: the share 0 is the smallest duration.
 	rank := max(uint64(q*float64(total)+0.5), 1)
 	var seen uint64
 	for i := range h.counts {
@@ -45,14 +47,14 @@ func (h *Histogram) Quantile(q float64) time.Duration {
 	return middle(len(h.counts) - 1)
 }
 
-// bucket numbers the buckets: the first 2<<steps hold one value each, those after
-// it hold ever more.
+// bucket returns the number of the bucket of a value: the first 2<<steps hold one
+// value each, those after it twice as many with each power of two.
 func bucket(v uint64) int {
 	shift := max(bits.Len64(v)-steps-1, 0)
 	return min(shift<<steps+int(v>>shift), octaves<<steps-1)
 }
 
-// middle is the duration that stands for a bucket.
+// middle returns the duration that stands for a bucket.
 func middle(i int) time.Duration {
 	shift := max(i>>steps-1, 0)
 	low := uint64(i-shift<<steps) << shift

@@ -1,4 +1,4 @@
-// Package meter tells what this process uses while it works.
+// Package meter measures what this process uses while it works.
 package meter
 
 import (
@@ -12,15 +12,22 @@ import (
 
 // Usage is what the process used between Start and Stop, and its peaks.
 type Usage struct {
+	// Elapsed is the time from Start to Stop.
 	Elapsed time.Duration
-	CPU     time.Duration // user and system, of all threads (getrusage)
-	Allocs  uint64        // Go objects
-	Bytes   uint64        // in Go objects
-	Heap    uint64        // peak of what a garbage collection found alive, in bytes
-	RSS     uint64        // peak resident set since the process began, in bytes; 0 if the system does not tell
+	// CPU is user and system time of all threads (getrusage).
+	CPU time.Duration
+	// Allocs counts Go objects.
+	Allocs uint64
+	// Bytes is what was allocated in Go objects.
+	Bytes uint64
+	// Heap is the peak of what a garbage collection found alive, in bytes.
+	Heap uint64
+	// RSS is the peak resident set since the process began, in bytes; 0 if the
+	// system does not say.
+	RSS uint64
 }
 
-// Meter measures one stretch of work.
+// Meter measures one stretch of work. It is used once.
 type Meter struct {
 	begin time.Time
 	cpu   time.Duration
@@ -32,9 +39,11 @@ type Meter struct {
 
 // Start begins the measurement with a collected heap. Stop must follow.
 func Start() *Meter {
+	// What earlier work left behind is not counted as alive.
 	runtime.GC()
 	m := &Meter{stop: make(chan struct{})}
 	m.ended.Go(m.watch)
+	// ReadMemStats stops the world, so it comes before the clock starts.
 	runtime.ReadMemStats(&m.mem)
 	m.cpu = cpu()
 	m.begin = time.Now()
@@ -43,6 +52,7 @@ func Start() *Meter {
 
 // Stop ends the measurement.
 func (m *Meter) Stop() Usage {
+	// The clock stops first: what follows is not the work.
 	u := Usage{Elapsed: time.Since(m.begin), CPU: cpu() - m.cpu, RSS: peakRSS()}
 	var mem runtime.MemStats
 	runtime.ReadMemStats(&mem)
@@ -69,6 +79,7 @@ func (m *Meter) watch() {
 	}
 }
 
+// cpu returns the CPU time of this process, user and system.
 func cpu() time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {

@@ -18,9 +18,11 @@ var confluentPeers = []Peer{{
 	NewPublisher: newConfluentPublisher, NewConsumer: newConfluentConsumer,
 }}
 
+// confluentPublisher publishes through librdkafka.
 type confluentPublisher struct {
 	producer *kafka.Producer
 	topic    string
+	// draining waits for the goroutine that reads delivery reports.
 	draining sync.WaitGroup
 	*outcomes
 }
@@ -63,6 +65,7 @@ func newConfluentPublisher(_ context.Context, s Settings) (Publisher, error) {
 	return p, nil
 }
 
+// message returns the message of an order, with the headers of the binary mode.
 func (p *confluentPublisher) message(o event.Order) (*kafka.Message, error) {
 	data, err := encode(o)
 	id, now := event.Attributes()
@@ -81,6 +84,7 @@ func (p *confluentPublisher) message(o event.Order) (*kafka.Message, error) {
 	}, err
 }
 
+// Publish waits on a channel of its own, as the client's documentation shows.
 func (p *confluentPublisher) Publish(ctx context.Context, o event.Order) error {
 	m, err := p.message(o)
 	if err != nil {
@@ -98,6 +102,7 @@ func (p *confluentPublisher) Publish(ctx context.Context, o event.Order) error {
 	}
 }
 
+// Enqueue bounds what is under way; the client's own queue is larger.
 func (p *confluentPublisher) Enqueue(ctx context.Context, o event.Order) error {
 	m, err := p.message(o)
 	if err == nil {
@@ -109,12 +114,15 @@ func (p *confluentPublisher) Enqueue(ctx context.Context, o event.Order) error {
 	return err
 }
 
+// Flush waits for the outcomes of what was enqueued.
 func (p *confluentPublisher) Flush(ctx context.Context) error { return p.wait(ctx) }
 
+// Close waits for all reports: Events is closed by it.
 func (p *confluentPublisher) Close(context.Context) error {
-	p.producer.Close() // closes Events
+	// This closes Events.
+	p.producer.Close()
 	p.draining.Wait()
-	return p.failure()
+	return p.firstErr()
 }
 
 // confluentConsumer polls; the client commits what was polled. As with kafka-go
@@ -128,6 +136,7 @@ type confluentConsumer struct {
 
 func newConfluentConsumer(ctx context.Context, s Settings, handle Handler) (Consumer, error) {
 	c := new(confluentConsumer)
+	// The consumer outlives the context of the call.
 	ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	for range loops(s) {
 		consumer, err := kafka.NewConsumer(&kafka.ConfigMap{
@@ -151,6 +160,8 @@ func newConfluentConsumer(ctx context.Context, s Settings, handle Handler) (Cons
 	return c, nil
 }
 
+// pollConfluent handles messages until ctx ends. Errors that are not fatal are the
+// client's to retry.
 func pollConfluent(ctx context.Context, consumer *kafka.Consumer, handle Handler) error {
 	for ctx.Err() == nil {
 		switch e := consumer.Poll(100).(type) {
@@ -167,6 +178,7 @@ func pollConfluent(ctx context.Context, consumer *kafka.Consumer, handle Handler
 	return nil
 }
 
+// confluentType returns the event's type, empty if the header is missing.
 func confluentType(m *kafka.Message) string {
 	for i := range m.Headers {
 		if m.Headers[i].Key == keyType {
@@ -176,10 +188,11 @@ func confluentType(m *kafka.Message) string {
 	return ""
 }
 
+// Close stops polling before it closes the consumers.
 func (c *confluentConsumer) Close(context.Context) error {
 	c.cancel()
 	c.polling.Wait()
-	errs := []error{c.failure()}
+	errs := []error{c.firstErr()}
 	for _, consumer := range c.consumers {
 		errs = append(errs, consumer.Close())
 	}

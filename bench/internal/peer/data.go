@@ -27,9 +27,10 @@ var (
 	valueContentType = []byte(event.ContentType)
 )
 
+// encode returns the data as all clients but the bus write it.
 func encode(o event.Order) ([]byte, error) { return json.Marshal(&o) }
 
-// decode is what each consumer does with a record: choose by the event's type,
+// decode does what each consumer does with a record: choose by the event's type,
 // decode, handle.
 func decode(typ string, data []byte, handle Handler) error {
 	if typ != event.Type {
@@ -46,11 +47,14 @@ func decode(typ string, data []byte, handle Handler) error {
 // outcomes bounds and counts what a client without such a bound has not
 // acknowledged yet, and keeps the first failure.
 type outcomes struct {
+	// room has an element for each event that is under way.
 	room chan struct{}
-	mu   sync.Mutex
-	err  error
+	// mu guards err, the first failure.
+	mu  sync.Mutex
+	err error
 }
 
+// newOutcomes returns outcomes for at most window events at once.
 func newOutcomes(window int) *outcomes { return &outcomes{room: make(chan struct{}, max(window, 1))} }
 
 // begin waits for room.
@@ -71,6 +75,7 @@ func (o *outcomes) end(n int, err error) {
 	}
 }
 
+// fail keeps the first error; nil is none.
 func (o *outcomes) fail(err error) {
 	if err != nil {
 		o.mu.Lock()
@@ -91,10 +96,11 @@ func (o *outcomes) wait(ctx context.Context) error {
 		}
 		taken++
 	}
-	return o.failure()
+	return o.firstErr()
 }
 
-func (o *outcomes) failure() error {
+// firstErr returns the first failure, nil if there is none.
+func (o *outcomes) firstErr() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.err

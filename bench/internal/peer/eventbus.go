@@ -35,6 +35,7 @@ var (
 	}
 )
 
+// eventbusTopic declares the topic under the name that the other clients use.
 func eventbusTopic(s Settings, codec eventbus.Codec) *eventbus.Topic[event.Order] {
 	return eventbus.NewTopic(eventbus.TopicConfig[event.Order]{
 		Domain: "bench", Name: s.Stem, Unversioned: true, Type: event.Type, Codec: codec,
@@ -42,6 +43,7 @@ func eventbusTopic(s Settings, codec eventbus.Codec) *eventbus.Topic[event.Order
 	})
 }
 
+// newBus returns a bus without telemetry: the other clients have none either.
 func newBus(s Settings) (*eventbus.Bus, error) {
 	return eventbus.New(kafka.New(kafka.Config{Brokers: s.Brokers, Compression: s.Compression}), eventbus.Config{
 		Service: "bench", Environment: "Test", Source: event.SourceURI,
@@ -54,13 +56,16 @@ func newBus(s Settings) (*eventbus.Bus, error) {
 	})
 }
 
+// eventbusPublisher publishes through the bus, as a service does.
 type eventbusPublisher struct {
-	bus      *eventbus.Bus
-	orders   *eventbus.Publisher[event.Order]
-	receipts []eventbus.Receipt // of the last events, as a ring
+	bus    *eventbus.Bus
+	orders *eventbus.Publisher[event.Order]
+	// receipts has those of the last events, as a ring.
+	receipts []eventbus.Receipt
 	next     int
 }
 
+// newEventbusPublisher returns a constructor for a codec; nil is the default one.
 func newEventbusPublisher(codec eventbus.Codec) func(context.Context, Settings) (Publisher, error) {
 	return func(_ context.Context, s Settings) (Publisher, error) {
 		bus, err := newBus(s)
@@ -74,6 +79,7 @@ func newEventbusPublisher(codec eventbus.Codec) func(context.Context, Settings) 
 	}
 }
 
+// Publish waits for the acknowledgement.
 func (p *eventbusPublisher) Publish(ctx context.Context, o event.Order) error {
 	return p.orders.Publish(ctx, o)
 }
@@ -89,6 +95,8 @@ func (p *eventbusPublisher) Enqueue(ctx context.Context, o event.Order) error {
 	return nil
 }
 
+// Flush waits for all receipts of the ring. Those waited for already return at
+// once.
 func (p *eventbusPublisher) Flush(ctx context.Context) error {
 	for i := range p.receipts {
 		if _, err := p.receipts[i].Wait(ctx); err != nil {
@@ -98,10 +106,13 @@ func (p *eventbusPublisher) Flush(ctx context.Context) error {
 	return nil
 }
 
+// Close flushes and ends the bus.
 func (p *eventbusPublisher) Close(ctx context.Context) error { return p.bus.Close(ctx) }
 
+// eventbusConsumer handles events through a subscription.
 type eventbusConsumer struct{ bus *eventbus.Bus }
 
+// newEventbusConsumer returns a constructor for a codec and further options.
 func newEventbusConsumer(codec eventbus.Codec, options ...eventbus.SubscribeOption) func(context.Context, Settings, Handler) (Consumer, error) {
 	return func(ctx context.Context, s Settings, handle Handler) (Consumer, error) {
 		bus, err := newBus(s)
@@ -122,9 +133,11 @@ func newEventbusConsumer(codec eventbus.Codec, options ...eventbus.SubscribeOpti
 	}
 }
 
+// Close leaves the group and ends the bus.
 func (c *eventbusConsumer) Close(ctx context.Context) error { return c.bus.Close(ctx) }
 
-// plainJSON is the codec that encoding/json is by itself.
+// plainJSON is a codec of encoding/json alone, so that codecs do not decide the
+// comparison.
 type plainJSON struct{}
 
 func (plainJSON) ContentType() string { return event.ContentType }

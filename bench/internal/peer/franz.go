@@ -11,13 +11,16 @@ import (
 	"github.com/eventbus-go/eventbus/bench/internal/event"
 )
 
+// franzPeer is the client that everything is compared with.
 var franzPeer = Peer{
 	Name: Franz, Module: "github.com/twmb/franz-go", Publishes: true,
 	NewPublisher: newFranzPublisher, NewConsumer: newFranzConsumer,
 }
 
+// franzPublisher publishes through one client.
 type franzPublisher struct {
-	client  *kgo.Client
+	client *kgo.Client
+	// promise is shared by all records: a closure for each would be an allocation.
 	promise func(*kgo.Record, error)
 	outcomes
 }
@@ -45,6 +48,7 @@ func newFranzPublisher(_ context.Context, s Settings) (Publisher, error) {
 	return p, nil
 }
 
+// franzCompression returns the client's codec of a name.
 func franzCompression(name string) kgo.CompressionCodec {
 	switch name {
 	case "lz4":
@@ -55,6 +59,7 @@ func franzCompression(name string) kgo.CompressionCodec {
 	return kgo.NoCompression()
 }
 
+// franzRecord returns the record of an order.
 func franzRecord(o event.Order) (*kgo.Record, error) {
 	data, err := encode(o)
 	if err != nil {
@@ -75,6 +80,7 @@ func franzRecord(o event.Order) (*kgo.Record, error) {
 	}, nil
 }
 
+// Publish waits for the acknowledgement.
 func (p *franzPublisher) Publish(ctx context.Context, o event.Order) error {
 	r, err := franzRecord(o)
 	if err != nil {
@@ -83,6 +89,7 @@ func (p *franzPublisher) Publish(ctx context.Context, o event.Order) error {
 	return p.client.ProduceSync(ctx, r).FirstErr()
 }
 
+// Enqueue waits inside the client, which bounds its buffer by Window.
 func (p *franzPublisher) Enqueue(ctx context.Context, o event.Order) error {
 	r, err := franzRecord(o)
 	if err != nil {
@@ -92,10 +99,12 @@ func (p *franzPublisher) Enqueue(ctx context.Context, o event.Order) error {
 	return nil
 }
 
+// Flush returns the first failure of what was enqueued.
 func (p *franzPublisher) Flush(ctx context.Context) error {
-	return errors.Join(p.client.Flush(ctx), p.failure())
+	return errors.Join(p.client.Flush(ctx), p.firstErr())
 }
 
+// Close ends the client.
 func (p *franzPublisher) Close(context.Context) error {
 	p.client.Close()
 	return nil
@@ -110,17 +119,23 @@ type franzConsumer struct {
 	polling sync.WaitGroup
 	outcomes
 
-	mu         sync.Mutex
+	// mu guards partitions.
+	mu sync.Mutex
+	// partitions has those that are assigned.
 	partitions map[int32]*franzPartition
 }
 
 // franzPartition is the goroutine of one partition.
 type franzPartition struct {
+	// batches has what was polled; quit asks the goroutine to end, and ended says
+	// that it did.
 	batches chan []*kgo.Record
 	quit    chan struct{}
 	ended   chan struct{}
 }
 
+// newFranzConsumer marks and auto-commits, so that only handled records are
+// committed.
 func newFranzConsumer(ctx context.Context, s Settings, handle Handler) (Consumer, error) {
 	c := &franzConsumer{handle: handle, partitions: make(map[int32]*franzPartition)}
 	options := []kgo.Opt{
@@ -146,6 +161,7 @@ func newFranzConsumer(ctx context.Context, s Settings, handle Handler) (Consumer
 	return c, nil
 }
 
+// poll hands what it polled to the partitions' goroutines.
 func (c *franzConsumer) poll(ctx context.Context) {
 	for {
 		fetches := c.client.PollRecords(ctx, 10000)
@@ -159,7 +175,8 @@ func (c *franzConsumer) poll(ctx context.Context) {
 			p := c.partitions[f.Partition]
 			c.mu.Unlock()
 			if p == nil {
-				return // an error of the client, not of a partition
+				// This is an error of the client, not of a partition.
+				return
 			}
 			select {
 			case p.batches <- f.Records:
@@ -171,6 +188,7 @@ func (c *franzConsumer) poll(ctx context.Context) {
 	}
 }
 
+// assigned starts a goroutine for each partition.
 func (c *franzConsumer) assigned(_ context.Context, client *kgo.Client, assigned map[string][]int32) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -183,6 +201,8 @@ func (c *franzConsumer) assigned(_ context.Context, client *kgo.Client, assigned
 	}
 }
 
+// revoked ends the goroutines and commits what they handled, before another member
+// reads on.
 func (c *franzConsumer) revoked(ctx context.Context, client *kgo.Client, revoked map[string][]int32) {
 	c.stop(revoked)
 	if err := client.CommitMarkedOffsets(ctx); err != nil {
@@ -190,6 +210,7 @@ func (c *franzConsumer) revoked(ctx context.Context, client *kgo.Client, revoked
 	}
 }
 
+// stop ends the goroutines of partitions, all at once, and waits for them.
 func (c *franzConsumer) stop(gone map[string][]int32) {
 	c.mu.Lock()
 	var ending []*franzPartition
@@ -210,6 +231,7 @@ func (c *franzConsumer) stop(gone map[string][]int32) {
 	}
 }
 
+// run handles batches until the partition is gone.
 func (p *franzPartition) run(client *kgo.Client, c *franzConsumer) {
 	defer close(p.ended)
 	for {
@@ -227,6 +249,7 @@ func (p *franzPartition) run(client *kgo.Client, c *franzConsumer) {
 	}
 }
 
+// franzType returns the event's type, empty if the header is missing.
 func franzType(r *kgo.Record) string {
 	for i := range r.Headers {
 		if r.Headers[i].Key == keyType {
@@ -236,6 +259,7 @@ func franzType(r *kgo.Record) string {
 	return ""
 }
 
+// Close commits what was handled and leaves the group.
 func (c *franzConsumer) Close(ctx context.Context) error {
 	c.cancel()
 	c.polling.Wait()
@@ -243,5 +267,5 @@ func (c *franzConsumer) Close(ctx context.Context) error {
 	defer cancel()
 	err := c.client.CommitMarkedOffsets(ctx)
 	c.client.CloseAllowingRebalance()
-	return errors.Join(err, c.failure())
+	return errors.Join(err, c.firstErr())
 }

@@ -11,11 +11,13 @@ import (
 	"github.com/eventbus-go/eventbus/bench/internal/event"
 )
 
+// kafkaGoPeer is segmentio's client.
 var kafkaGoPeer = Peer{
 	Name: KafkaGo, Module: "github.com/segmentio/kafka-go", Publishes: true,
 	NewPublisher: newKafkaGoPublisher, NewConsumer: newKafkaGoConsumer,
 }
 
+// kafkaGoPublisher publishes through a Writer.
 type kafkaGoPublisher struct {
 	writer *kafka.Writer
 	*outcomes
@@ -37,7 +39,8 @@ func newKafkaGoPublisher(_ context.Context, s Settings) (Publisher, error) {
 	}
 	switch {
 	case s.Publishers == 1, s.Prompt:
-		p.writer.BatchSize = 1 // the batch is full at once: no wait
+		// The batch is full at once: nothing waits.
+		p.writer.BatchSize = 1
 	case s.Publishers == 0:
 		p.writer.BatchSize, p.writer.BatchTimeout = 1000, 5*time.Millisecond
 	}
@@ -49,6 +52,7 @@ func newKafkaGoPublisher(_ context.Context, s Settings) (Publisher, error) {
 	return p, nil
 }
 
+// kafkaGoCompression returns the client's codec of a name.
 func kafkaGoCompression(name string) kafka.Compression {
 	switch name {
 	case "lz4":
@@ -59,6 +63,7 @@ func kafkaGoCompression(name string) kafka.Compression {
 	return 0
 }
 
+// kafkaGoMessage returns the message of an order.
 func kafkaGoMessage(o event.Order) (kafka.Message, error) {
 	data, err := encode(o)
 	id, now := event.Attributes()
@@ -76,6 +81,7 @@ func kafkaGoMessage(o event.Order) (kafka.Message, error) {
 	}, err
 }
 
+// Publish waits for the acknowledgement.
 func (p *kafkaGoPublisher) Publish(ctx context.Context, o event.Order) error {
 	m, err := kafkaGoMessage(o)
 	if err != nil {
@@ -84,6 +90,7 @@ func (p *kafkaGoPublisher) Publish(ctx context.Context, o event.Order) error {
 	return p.writer.WriteMessages(ctx, m)
 }
 
+// Enqueue waits for room of its own, as the Writer takes without a bound.
 func (p *kafkaGoPublisher) Enqueue(ctx context.Context, o event.Order) error {
 	m, err := kafkaGoMessage(o)
 	if err == nil {
@@ -95,8 +102,10 @@ func (p *kafkaGoPublisher) Enqueue(ctx context.Context, o event.Order) error {
 	return err
 }
 
+// Flush waits for the outcomes of what was enqueued.
 func (p *kafkaGoPublisher) Flush(ctx context.Context) error { return p.wait(ctx) }
 
+// Close flushes and ends the Writer.
 func (p *kafkaGoPublisher) Close(context.Context) error { return p.writer.Close() }
 
 // kafkaGoConsumer is a loop of ReadMessage. A handler that takes its time gets a
@@ -108,6 +117,7 @@ type kafkaGoConsumer struct {
 	outcomes
 }
 
+// newKafkaGoConsumer returns a consumer with a Reader for each loop.
 func newKafkaGoConsumer(ctx context.Context, s Settings, handle Handler) (Consumer, error) {
 	c := new(kafkaGoConsumer)
 	ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
@@ -128,7 +138,7 @@ func newKafkaGoConsumer(ctx context.Context, s Settings, handle Handler) (Consum
 	return c, nil
 }
 
-// loops is how many consumers a client needs that runs one handler at a time:
+// loops returns how many consumers a client needs that runs one handler at a time:
 // one, but for slow handlers one for each of the six partitions.
 func loops(s Settings) int {
 	if s.Slow {
@@ -137,6 +147,7 @@ func loops(s Settings) int {
 	return 1
 }
 
+// readKafkaGo handles messages until ctx ends.
 func readKafkaGo(ctx context.Context, reader *kafka.Reader, handle Handler) error {
 	for ctx.Err() == nil { // until it is closed
 		m, err := reader.ReadMessage(ctx)
@@ -150,6 +161,7 @@ func readKafkaGo(ctx context.Context, reader *kafka.Reader, handle Handler) erro
 	return nil
 }
 
+// kafkaGoType returns the event's type, empty if the header is missing.
 func kafkaGoType(m kafka.Message) string {
 	for i := range m.Headers {
 		if m.Headers[i].Key == keyType {
@@ -159,10 +171,11 @@ func kafkaGoType(m kafka.Message) string {
 	return ""
 }
 
+// Close stops reading, then leaves the group.
 func (c *kafkaGoConsumer) Close(context.Context) error {
 	c.cancel()
 	c.reading.Wait()
-	errs := []error{c.failure()}
+	errs := []error{c.firstErr()}
 	for _, reader := range c.readers {
 		errs = append(errs, reader.Close())
 	}

@@ -14,11 +14,14 @@ import (
 	"github.com/eventbus-go/eventbus/bench/internal/event"
 )
 
-// Settings say what one measurement asks of a client.
+// Settings say what one measurement asks of a client. They travel to the child as
+// JSON.
 type Settings struct {
+	// Brokers are addresses, host:port.
 	Brokers []string
 	// Stem is the part of the topic's name that is its own.
-	Stem  string
+	Stem string
+	// Group is the consumer group, which nobody else uses.
 	Group string
 	// Publishers is how many goroutines call Publish at once; 0 where events are
 	// enqueued.
@@ -33,14 +36,14 @@ type Settings struct {
 	Slow bool
 }
 
-// Topic is the topic's full name.
+// Topic returns the topic's full name.
 func (s Settings) Topic() string { return "test.bench.public." + s.Stem }
 
 // FetchBytes bounds what a consumer fetches ahead, where the client has such a
 // bound: memory is compared at equal ones.
 const FetchBytes = 32 << 20
 
-// CommitInterval is how often consumers commit.
+// CommitInterval is how often consumers commit. It is set for all clients.
 const CommitInterval = time.Second
 
 // Publisher publishes. Its methods are safe for concurrent use, but for Enqueue,
@@ -53,6 +56,7 @@ type Publisher interface {
 	Enqueue(context.Context, event.Order) error
 	// Flush waits for what was enqueued, and returns the first failure of it.
 	Flush(context.Context) error
+	// Close waits for what is under way and ends the client.
 	Close(context.Context) error
 }
 
@@ -61,16 +65,20 @@ type Handler func(*event.Order)
 
 // Consumer handles a topic's events, from its earliest, until it is closed.
 type Consumer interface {
+	// Close stops handling, commits what was handled and leaves the group.
 	Close(context.Context) error
 }
 
 // Peer is one client.
 type Peer struct {
+	// Name is the one of tables and flags.
 	Name string
 	// Module is the Go module of the client, by which its version is found.
 	Module string
 	// Publishes is false where it would only repeat another row.
-	Publishes    bool
+	Publishes bool
+	// NewPublisher and NewConsumer connect to the brokers. The consumer handles at
+	// once.
 	NewPublisher func(context.Context, Settings) (Publisher, error)
 	NewConsumer  func(context.Context, Settings, Handler) (Consumer, error)
 }
@@ -94,7 +102,7 @@ func All() []Peer {
 	return append(peers, watermillPeer)
 }
 
-// Named returns the peer of that name.
+// Named returns the peer of that name, and reports whether this build has it.
 func Named(name string) (Peer, bool) {
 	peers := All()
 	i := slices.IndexFunc(peers, func(p Peer) bool { return p.Name == name })
@@ -104,7 +112,8 @@ func Named(name string) (Peer, bool) {
 	return peers[i], true
 }
 
-// Version is the version of the client's module in this program.
+// Version returns the version of the client's module in this program: "this tree"
+// for one that is replaced by a directory, "unknown" without build information.
 func (p Peer) Version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

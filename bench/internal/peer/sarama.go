@@ -10,6 +10,7 @@ import (
 	"github.com/eventbus-go/eventbus/bench/internal/event"
 )
 
+// saramaPeer is IBM's client.
 var saramaPeer = Peer{
 	Name: Sarama, Module: "github.com/IBM/sarama", Publishes: true,
 	NewPublisher: newSaramaPublisher, NewConsumer: newSaramaConsumer,
@@ -28,6 +29,7 @@ func saramaConfig(s Settings) *sarama.Config {
 	return c
 }
 
+// saramaCompression returns the client's codec of a name.
 func saramaCompression(name string) sarama.CompressionCodec {
 	switch name {
 	case "lz4":
@@ -48,6 +50,8 @@ type saramaPublisher struct {
 	*outcomes
 }
 
+// newSaramaPublisher drains both channels of an AsyncProducer, which stops
+// otherwise.
 func newSaramaPublisher(_ context.Context, s Settings) (Publisher, error) {
 	p := &saramaPublisher{topic: s.Topic(), outcomes: newOutcomes(s.Window)}
 	var err error
@@ -71,6 +75,7 @@ func newSaramaPublisher(_ context.Context, s Settings) (Publisher, error) {
 	return p, nil
 }
 
+// message returns the message of an order.
 func (p *saramaPublisher) message(o event.Order) (*sarama.ProducerMessage, error) {
 	data, err := encode(o)
 	id, now := event.Attributes()
@@ -89,10 +94,12 @@ func (p *saramaPublisher) message(o event.Order) (*sarama.ProducerMessage, error
 	}, err
 }
 
+// saramaKeys are the header keys as bytes, made once.
 var saramaKeys = struct{ specVersion, id, source, typ, time, contentType []byte }{
 	[]byte(keySpecVersion), []byte(keyID), []byte(keySource), []byte(keyType), []byte(keyTime), []byte(keyContentType),
 }
 
+// Publish waits for the acknowledgement.
 func (p *saramaPublisher) Publish(_ context.Context, o event.Order) error {
 	m, err := p.message(o)
 	if err == nil {
@@ -101,6 +108,7 @@ func (p *saramaPublisher) Publish(_ context.Context, o event.Order) error {
 	return err
 }
 
+// Enqueue waits for room, and then hands the message to the client's channel.
 func (p *saramaPublisher) Enqueue(ctx context.Context, o event.Order) error {
 	m, err := p.message(o)
 	if err == nil {
@@ -112,15 +120,18 @@ func (p *saramaPublisher) Enqueue(ctx context.Context, o event.Order) error {
 	return err
 }
 
+// Flush waits for the outcomes of what was enqueued.
 func (p *saramaPublisher) Flush(ctx context.Context) error { return p.wait(ctx) }
 
+// Close waits for all outcomes.
 func (p *saramaPublisher) Close(context.Context) error {
 	if p.sync != nil {
 		return p.sync.Close()
 	}
-	p.async.AsyncClose() // Close would take the outcomes itself
+	// Close would take the outcomes itself.
+	p.async.AsyncClose()
 	p.draining.Wait()
-	return p.failure()
+	return p.firstErr()
 }
 
 // saramaConsumer is a ConsumerGroup: one goroutine for each partition.
@@ -132,6 +143,7 @@ type saramaConsumer struct {
 	outcomes
 }
 
+// newSaramaConsumer consumes again after each rebalance, which ends Consume.
 func newSaramaConsumer(ctx context.Context, s Settings, handle Handler) (Consumer, error) {
 	group, err := sarama.NewConsumerGroup(s.Brokers, s.Group, saramaConfig(s))
 	if err != nil {
@@ -150,9 +162,11 @@ func newSaramaConsumer(ctx context.Context, s Settings, handle Handler) (Consume
 	return c, nil
 }
 
+// Setup and Cleanup implement sarama.ConsumerGroupHandler. They have nothing to do.
 func (*saramaConsumer) Setup(sarama.ConsumerGroupSession) error   { return nil }
 func (*saramaConsumer) Cleanup(sarama.ConsumerGroupSession) error { return nil }
 
+// ConsumeClaim handles one partition until it is taken away.
 func (c *saramaConsumer) ConsumeClaim(session sarama.ConsumerGroupSession, claim sarama.ConsumerGroupClaim) error {
 	for {
 		select {
@@ -170,6 +184,7 @@ func (c *saramaConsumer) ConsumeClaim(session sarama.ConsumerGroupSession, claim
 	}
 }
 
+// saramaType returns the event's type, empty if the header is missing.
 func saramaType(m *sarama.ConsumerMessage) string {
 	for _, h := range m.Headers {
 		if string(h.Key) == keyType {
@@ -179,8 +194,9 @@ func saramaType(m *sarama.ConsumerMessage) string {
 	return ""
 }
 
+// Close ends Consume before it closes the group.
 func (c *saramaConsumer) Close(context.Context) error {
 	c.cancel()
 	c.running.Wait()
-	return errors.Join(c.group.Close(), c.failure())
+	return errors.Join(c.group.Close(), c.firstErr())
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/eventbus-go/eventbus/bench/internal/event"
 )
 
+// watermillPeer is a message router over sarama.
 var watermillPeer = Peer{
 	Name: Watermill, Module: "github.com/ThreeDotsLabs/watermill-kafka/v3", Publishes: true,
 	NewPublisher: newWatermillPublisher, NewConsumer: newWatermillConsumer,
@@ -22,6 +23,8 @@ var watermillPeer = Peer{
 // watermillKey is the metadata that the key travels in to the marshaler.
 const watermillKey = "key"
 
+// watermillMarshaler takes the key from the metadata, which is how the library sets
+// one.
 var watermillMarshaler = kafka.NewWithPartitioningMarshaler(func(_ string, m *message.Message) (string, error) {
 	return m.Metadata.Get(watermillKey), nil
 })
@@ -51,6 +54,7 @@ type watermillPublisher struct {
 // gain nothing.
 const watermillWorkers = 512
 
+// newWatermillPublisher starts the workers only where events are enqueued.
 func newWatermillPublisher(_ context.Context, s Settings) (Publisher, error) {
 	publisher, err := kafka.NewPublisher(kafka.PublisherConfig{
 		Brokers: s.Brokers, Marshaler: watermillMarshaler,
@@ -74,6 +78,7 @@ func newWatermillPublisher(_ context.Context, s Settings) (Publisher, error) {
 	return p, nil
 }
 
+// publish publishes one order and waits for it.
 func (p *watermillPublisher) publish(o event.Order) error {
 	data, err := encode(o)
 	if err != nil {
@@ -93,8 +98,10 @@ func (p *watermillPublisher) publish(o event.Order) error {
 	return p.publisher.Publish(p.topic, m)
 }
 
+// Publish waits for the acknowledgement.
 func (p *watermillPublisher) Publish(_ context.Context, o event.Order) error { return p.publish(o) }
 
+// Enqueue waits for room, then for a worker.
 func (p *watermillPublisher) Enqueue(ctx context.Context, o event.Order) error {
 	if err := p.begin(ctx); err != nil {
 		return err
@@ -103,8 +110,10 @@ func (p *watermillPublisher) Enqueue(ctx context.Context, o event.Order) error {
 	return nil
 }
 
+// Flush waits for the outcomes of what was enqueued.
 func (p *watermillPublisher) Flush(ctx context.Context) error { return p.wait(ctx) }
 
+// Close ends the workers before the publisher that they use.
 func (p *watermillPublisher) Close(context.Context) error {
 	if p.queue != nil {
 		close(p.queue)
@@ -121,6 +130,7 @@ type watermillConsumer struct {
 	outcomes
 }
 
+// newWatermillConsumer runs a router, as the library's documentation shows.
 func newWatermillConsumer(ctx context.Context, s Settings, handle Handler) (Consumer, error) {
 	subscriber, err := kafka.NewSubscriber(kafka.SubscriberConfig{
 		Brokers: s.Brokers, Unmarshaler: watermillMarshaler, ConsumerGroup: s.Group,
@@ -141,8 +151,9 @@ func newWatermillConsumer(ctx context.Context, s Settings, handle Handler) (Cons
 	return c, nil
 }
 
+// Close ends the router, which acknowledges what was handled.
 func (c *watermillConsumer) Close(context.Context) error {
 	err := c.router.Close()
 	c.running.Wait()
-	return errors.Join(err, c.subscriber.Close(), c.failure())
+	return errors.Join(err, c.subscriber.Close(), c.firstErr())
 }
