@@ -22,6 +22,7 @@ import (
 // Close; or Run, which does the last three. Publishers work from New on. All
 // methods are safe for concurrent use. The bus owns its transport and closes it.
 type Bus struct {
+	// config is checked and complete. It does not change.
 	config    resolved
 	transport transport.Transport
 	producer  transport.Producer
@@ -32,13 +33,17 @@ type Bus struct {
 
 	// life has a value while Start, Drain or Close runs. It is no mutex, so that
 	// those who wait can give up when their contexts end.
-	life    chan struct{}
-	closing context.Context // ends when Close is called: Start gives up
+	life chan struct{}
+	// closing ends when Close is called: Start gives up then.
+	closing context.Context
 	end     context.CancelFunc
-	state   atomic.Int32
+	// state is one of the states below, and only grows.
+	state atomic.Int32
 
-	mu         sync.Mutex // held for a look, never while waiting
-	starting   bool       // Start is under way
+	// mu guards the fields below. It is held for a look, never while waiting.
+	mu sync.Mutex
+	// starting says that Start is under way: nothing may be added.
+	starting   bool
 	topics     registry
 	middleware []Middleware
 	groups     map[string]*group
@@ -47,10 +52,13 @@ type Bus struct {
 	publishing brokergate.Breakers
 
 	lettersOnce sync.Once
-	letters     transport.Producer // of dead letters: no breaker stands before it
-	lettersErr  error
+	// letters is the producer of dead letters, which no breaker guards. It is nil
+	// until the first.
+	letters    transport.Producer
+	lettersErr error
 
-	background sync.WaitGroup // what StartDegraded goes on trying
+	// background runs what StartDegraded goes on trying. stop ends it.
+	background sync.WaitGroup
 	stop       context.CancelFunc
 	stopped    context.Context
 }
@@ -89,6 +97,7 @@ func New(t transport.Transport, config Config) (*Bus, error) {
 	if b.producer, err = t.NewProducer(producer); err != nil {
 		return nil, &Error{Op: "configure", Err: errors.Join(err, b.signals.Close())}
 	}
+	// The bus is complete: a watcher may use it.
 	if w, ok := t.(interface{ Watch(*Bus) }); ok {
 		w.Watch(b) // kafkatest's transports know the buses made on them
 	}
@@ -130,6 +139,7 @@ func (b *Bus) Add(subscriptions ...Subscription) error {
 		}
 		undo = append(undo, back)
 	}
+	// Undone in reverse, as each relies on being the last.
 	if len(wrong) > 0 {
 		for _, back := range slices.Backward(undo) {
 			back()
@@ -169,6 +179,7 @@ func (b *Bus) Start(ctx context.Context) error {
 		return &Error{Op: "start", Err: errors.New("the bus has been started already")}
 	}
 	groups, err := b.prepareGroups()
+	// After a start that failed subscriptions may be added again.
 	defer func() {
 		b.mu.Lock()
 		defer b.mu.Unlock()
@@ -187,6 +198,7 @@ func (b *Bus) Start(ctx context.Context) error {
 		b.config.Logger.Warn("started degraded", "cluster", b.config.Name, "error", err)
 		b.background.Go(func() { b.readyLater(b.stopped) })
 	}
+	// The state changes before the groups join: Close drains those that did.
 	b.state.Store(stateStarted)
 	for _, g := range groups {
 		if err := g.start(); err != nil {
@@ -198,6 +210,7 @@ func (b *Bus) Start(ctx context.Context) error {
 
 // enter begins a step of the bus's life, one at a time. It waits within ctx.
 func (b *Bus) enter(ctx context.Context) error {
+	// A free bus is entered even if ctx has ended: Close must always work.
 	select {
 	case b.life <- struct{}{}:
 		return nil
@@ -257,6 +270,8 @@ func (b *Bus) Drain(ctx context.Context) error {
 	return b.drain(ctx)
 }
 
+// drain is Drain for callers that have entered. It ends replays also of a bus that
+// was not started.
 func (b *Bus) drain(ctx context.Context) error {
 	started := b.state.CompareAndSwap(stateStarted, stateDrained)
 	b.mu.Lock()
@@ -272,6 +287,7 @@ func (b *Bus) drain(ctx context.Context) error {
 	return nil
 }
 
+// drainGroups drains groups side by side, as ctx is the time of all of them.
 func drainGroups(ctx context.Context, groups []*group) error {
 	errs := make([]error, len(groups))
 	var wait sync.WaitGroup
@@ -293,13 +309,16 @@ func (b *Bus) Close(ctx context.Context) error {
 	}
 	defer b.leave()
 	drained := b.drain(ctx)
+	// The second Close finds everything closed.
 	if b.state.Swap(stateClosed) == stateClosed {
 		return nil
 	}
 	drained = errors.Join(drained, b.drain(ctx)) // a replay that began meanwhile
 	b.stop()
+	// What runs in the background uses the transport, which closes below.
 	b.background.Wait()
 	errs := []error{drained, b.producer.Close(ctx)}
+	// A letter that fails from now on gets ErrClosed and makes no producer.
 	b.lettersOnce.Do(func() { b.lettersErr = ErrClosed })
 	if b.letters != nil {
 		errs = append(errs, b.letters.Close(ctx))

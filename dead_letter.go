@@ -15,10 +15,12 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// letterBox is the dead-letter topic of one topic and group.
-type letterBox struct {
-	topic      string
-	partitions atomic.Int32 // 0 until known
+// letterTopic is the dead-letter topic of one topic and group.
+type letterTopic struct {
+	topic string
+	// partitions is the number of its partitions, 0 until known. It is asked for
+	// once.
+	partitions atomic.Int32
 }
 
 // deadLetter writes a failed record to the dead-letter topic, with its key,
@@ -61,6 +63,8 @@ func (c *letterCompletion) Done(p transport.Position, err error) {
 	c.done(err)
 }
 
+// writeLetter hands a letter to the producer. done is called with the outcome, by
+// the producer's goroutine, or before writeLetter returns if the letter is refused.
 func (g *group) writeLetter(ctx context.Context, f *engine.Failure, r *transport.Record, done func(error)) {
 	producer, err := g.bus.letterProducer()
 	if err != nil {
@@ -82,9 +86,11 @@ func (g *group) letter(ctx context.Context, t *groupTopic, f *engine.Failure) (*
 		return nil, err
 	}
 	r := f.Record
+	// Room for the headers that are added below: one allocation.
 	headers := make([]transport.Header, 0, len(r.Headers)+12)
 	for _, h := range r.Headers {
-		if !strings.HasPrefix(h.Key, letter.Prefix) { // of an earlier death
+		// A redelivered record has the headers of its earlier letter.
+		if !strings.HasPrefix(h.Key, letter.Prefix) {
 			headers = append(headers, h)
 		}
 	}
@@ -127,6 +133,7 @@ func (g *group) letter(ctx context.Context, t *groupTopic, f *engine.Failure) (*
 			headers = append(headers, h)
 		}
 	}
+	// The letter topic may have fewer partitions than the source.
 	return &transport.Record{Topic: t.letters.topic, Partition: r.Partition % n, Key: r.Key, Value: r.Value, Headers: headers}, nil
 }
 
@@ -137,21 +144,23 @@ func stamp(t time.Time) []byte { return t.UTC().AppendFormat([]byte{}, time.RFC3
 
 // letterPartitions returns the number of partitions of a dead-letter topic,
 // which it asks for once.
-func (b *Bus) letterPartitions(ctx context.Context, box *letterBox) (int32, error) {
-	if n := box.partitions.Load(); n > 0 {
+func (b *Bus) letterPartitions(ctx context.Context, to *letterTopic) (int32, error) {
+	// Topics keep their partitions, or get more: an old number is still valid.
+	if n := to.partitions.Load(); n > 0 {
 		return n, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, letterLookup)
 	defer cancel()
-	infos, err := b.transport.Admin().Topics(ctx, box.topic)
+	infos, err := b.transport.Admin().Topics(ctx, to.topic)
 	if err != nil {
 		return 0, err
 	}
 	if infos[0].Err != nil {
 		return 0, infos[0].Err
 	}
-	box.partitions.Store(infos[0].Partitions)
+	to.partitions.Store(infos[0].Partitions)
 	return infos[0].Partitions, nil
 }
 
+// letterLookup bounds the question for the letter topic, which holds up a key.
 const letterLookup = 10 * time.Second

@@ -19,24 +19,39 @@ import (
 
 // group is one consumer group of a bus: its topics, and the engine that runs it.
 type group struct {
-	bus    *Bus
-	name   string
-	engine atomic.Pointer[engine.Engine] // nil until started
-	subs   []*engine.Subscription
-	chains []func() error         // make the subscriptions' handlers
-	topics map[string]*groupTopic // by Kafka name
-	routes map[string]*groupTopic // the same, and by the names of their retry topics
+	bus *Bus
+	// name is the group's, as Kafka has it.
+	name string
+	// engine is nil until the group is started.
+	engine atomic.Pointer[engine.Engine]
+	// subs are in the order in which they were added. undo of addTo relies on that.
+	subs []*engine.Subscription
+	// chains make the subscriptions' handlers, one for each of subs. They run at
+	// the start.
+	chains []func() error
+	// topics are by Kafka name; routes are the same, and by the names of their
+	// retry topics.
+	topics map[string]*groupTopic
+	// routes is made by prepare, and is only read after it.
+	routes map[string]*groupTopic
 
+	// signals is set by start, before the engine calls anything.
 	signals *telemetry.GroupSignals
-	late    lateReceipts
-	replay  bool // it reads a window of the log, and is a member of nothing
+	// late has the receipts of events that handlers published without waiting.
+	late lateReceipts
+	// replay says that the group reads a window of the log, and is a member of
+	// nothing.
+	replay bool
 }
 
 // groupTopic is a topic as a group handles it.
 type groupTopic struct {
-	name      string
-	retry     string // where its dead letters come back, to this group alone
-	shared    sharedSettings
+	name string
+	// retry is where its dead letters come back, to this group alone.
+	retry  string
+	shared sharedSettings
+	// types has a subscription for each CloudEvents type, tombstone the one for
+	// records without a value, nil if there is none.
 	types     map[string]*engine.Subscription
 	tombstone *engine.Subscription
 	form      *wire.Form     // of the records; nil for CloudEvents
@@ -55,10 +70,14 @@ type sharedSettings struct {
 
 // agreed is a setting on which the subscriptions of one topic and group agree.
 type agreed[V comparable] struct {
+	// value is the zero value if nobody set it.
 	value V
-	by    string // who set it, empty if nobody did
+	// by names the subscription that set it, empty if none did.
+	by string
 }
 
+// set takes over a value that a subscription sets; nil is not set. The error names
+// both subscriptions that differ.
 func (a *agreed[V]) set(what string, v *V, by string) error {
 	switch {
 	case v == nil:
@@ -70,6 +89,7 @@ func (a *agreed[V]) set(what string, v *V, by string) error {
 	return nil
 }
 
+// errNoSubscription is the error of a Subscription that no constructor made.
 var errNoSubscription = errors.New("the zero Subscription: make one with On, OnBatch or OnDelete")
 
 // add registers one subscription. undo takes it back, as long as nothing was added
@@ -89,12 +109,14 @@ func (b *Bus) add(s *subscription) (undo func(), err error) {
 	if err != nil {
 		return nil, &Error{Op: "subscribe", Topic: topic, Err: err}
 	}
+	// The topic counts as used only now: a refused subscription leaves no trace.
 	forget := b.topics.put(topic, s.decl)
 	return func() { forget(); leave() }, nil
 }
 
 // settingsOf returns a subscription's settings, with the bus's defaults.
 func (b *Bus) settingsOf(s *subscription) subscribeSettings {
+	// The bus's options come first, so that the subscription's override them.
 	settings := newSubscribeSettings(append(append([]SubscribeOption(nil), b.config.Handling...), s.options...)...)
 	if settings.group == "" {
 		settings.group = b.config.Service + "-" + b.config.env
@@ -116,6 +138,7 @@ func (b *Bus) addTo(groups map[string]*group, s *subscription, topic string) (un
 	if err := naming.CheckCollisions(append(b.taken(), topic), naming.DeadLetterTopic(topic, name), naming.RetryTopic(topic, name)); err != nil {
 		return nil, err
 	}
+	// A new group and a new topic are kept only if nothing below refuses.
 	g := groups[name]
 	if g == nil {
 		g = &group{bus: b, name: name, topics: make(map[string]*groupTopic)}
@@ -133,6 +156,7 @@ func (b *Bus) addTo(groups map[string]*group, s *subscription, topic string) (un
 	if taken != nil {
 		return nil, fmt.Errorf("group %q handles %s already: give one of the two another Group(name)", name, s.name())
 	}
+	// shared is a copy: a setting that is refused must not change the others.
 	before, shared := t.shared, t.shared
 	if err := errors.Join(
 		shared.order.set("Ordered", settings.order, s.name()),
@@ -151,6 +175,8 @@ func (b *Bus) addTo(groups map[string]*group, s *subscription, topic string) (un
 	}
 	g.topics[topic], groups[name] = t, g
 	g.subs = append(g.subs, sub)
+	// Undo runs in reverse order of adding, so the last elements are this
+	// subscription's.
 	return func() {
 		t.shared = before
 		if s.kind == tombstones {
@@ -194,11 +220,15 @@ func (b *Bus) engineSubscription(g *group, s *subscription, settings subscribeSe
 		if err != nil {
 			return fmt.Errorf("subscription %s: %w", s.name(), err)
 		}
+		// A replay's own breaker would take the place of the group's in the
+		// metrics.
 		if !g.replay || settings.breaker.name != "" {
 			b.signals.Breaker(name, sub.Breaker)
 		}
 		return nil
 	})
+	// The engine calls it at the earliest after the start, when the chain has set
+	// handler.
 	sub.Handle = func(ctx context.Context, a *engine.Attempt) error { return b.handle(ctx, g, handler, a, s.kind) }
 	return sub, undo
 }
@@ -215,6 +245,8 @@ func (b *Bus) breaker(g *group, s *subscription, sub *engine.Subscription, setti
 	} else {
 		name = g.name + " " + s.name()
 	}
+	// The user's OnChange is called too, after the bus has counted and logged the
+	// change.
 	config, user := settings.config, settings.config.OnChange
 	config.OnChange = func(from, to resilience.State) { b.breakerChanged(name, from, to, user) }
 	sub.Breaker = resilience.NewBreaker(name, config)
@@ -240,6 +272,7 @@ func (b *Bus) prepareGroups() ([]*group, error) {
 // have been added.
 func (g *group) prepare() error {
 	var faults []error
+	// Chains of all subscriptions are made, so that the error has every fault.
 	for _, makeChain := range g.chains {
 		faults = append(faults, makeChain())
 	}
@@ -273,6 +306,8 @@ func (g *group) start() error {
 		config.Types[t.name] = slices.Collect(maps.Keys(t.types))
 		config.Topics = append(config.Topics,
 			transport.TopicStart{Topic: t.name, Start: t.shared.start.value, OutOfRange: t.shared.beyond.value},
+			// The retry topic has its source's partitions, and goes to the same
+			// member.
 			transport.TopicStart{Topic: t.retry, CompanionOf: t.name})
 	}
 	g.signals = g.bus.signals.Group(g.name, config.Topics)
@@ -290,6 +325,8 @@ func (g *group) start() error {
 		Unhandled:      g.warnUnhandled,
 		Logger:         c.Logger.With("group", g.name),
 	})
+	// The engine is the consumer's listener, so it is made first; it starts when
+	// there is a consumer.
 	config.Listener = e
 	for _, sub := range g.subs {
 		e.Attach(sub)
@@ -333,11 +370,14 @@ func (g *group) route(r *transport.Record) engine.Route {
 	return to
 }
 
+// routeIn returns the subscription of a record of a topic, or how the record ends
+// without one.
 func (g *group) routeIn(t *groupTopic, r *transport.Record) engine.Route {
 	if r.Excess != nil {
 		// What is missing of it may be what it means.
 		return engine.Route{End: engine.DeadEnd, Reason: letter.ReasonMalformed, Err: r.Excess}
 	}
+	// A tombstone has no type: it is its key's, whatever was published under that.
 	if r.Value == nil {
 		if t.tombstone == nil {
 			return engine.Route{End: engine.Skip, Reason: "tombstone"}

@@ -25,21 +25,25 @@ const (
 // Health is the state of a bus as the bus itself can judge it. It contains no
 // secrets and no data of events.
 type Health struct {
-	Status HealthStatus           `json:"status"`
+	// Status is the worst of all checks.
+	Status HealthStatus `json:"status"`
+	// Checks are by name: the brokers' is Config.Name, a group's is "group NAME".
 	Checks map[string]HealthCheck `json:"checks"`
 	// Live is false only where the bus itself is stuck and a restart would
 	// help: never because a broker is down.
 	Live bool `json:"-"`
-	// Ready: brokers answer, the groups are joined, no partition is stuck.
+	// Ready says that brokers answer, the groups are joined and no partition is
+	// stuck.
 	Ready bool `json:"-"`
 }
 
 // HealthCheck is the state of one part of a bus: the brokers, or one group.
 type HealthCheck struct {
-	Status      HealthStatus `json:"status"`
-	Description string       `json:"description"`
-	Tags        []string     `json:"tags,omitempty"`
-	Error       string       `json:"error,omitempty"`
+	Status HealthStatus `json:"status"`
+	// Description is for people; Error says what is wrong, empty if nothing is.
+	Description string   `json:"description"`
+	Tags        []string `json:"tags,omitempty"`
+	Error       string   `json:"error,omitempty"`
 }
 
 // connectivityTimeout bounds the request to the brokers, so that a probe answers
@@ -53,6 +57,8 @@ func (b *Bus) Health(ctx context.Context) Health {
 	h.add(b.config.Name, b.connectivity(ctx), false)
 	b.mu.Lock()
 	groups := slices.Collect(maps.Values(b.groups))
+	// Groups are examined without the lock: their snapshots take the engines'
+	// locks.
 	b.mu.Unlock()
 	for _, g := range groups {
 		check, stuck := g.health(b.config.StuckAfter)
@@ -91,6 +97,8 @@ func (h *Health) add(name string, c HealthCheck, stuck bool) {
 	}
 }
 
+// connectivity asks any broker, within connectivityTimeout. A closed bus has no
+// brokers to ask.
 func (b *Bus) connectivity(ctx context.Context) HealthCheck {
 	c := HealthCheck{Status: Healthy, Description: "Kafka connectivity check", Tags: []string{"messaging", "kafka"}}
 	if b.closed() {
@@ -117,6 +125,7 @@ func (g *group) health(stuckAfter time.Duration) (c HealthCheck, stuck bool) {
 	s := e.Snapshot()
 	c.Description = fmt.Sprintf("Consumer group %s: %d partitions, %d events in hand, %d keys waiting",
 		g.name, len(s.Partitions), s.Records, s.ParkedKeys)
+	// wrong makes the group unhealthy, worth makes it degraded.
 	var wrong, worth []string
 	if !s.Member.Joined {
 		wrong = append(wrong, "not joined: "+s.Member.State+errorSuffix(s.Member.LastError))
@@ -129,6 +138,7 @@ func (g *group) health(stuckAfter time.Duration) (c HealthCheck, stuck bool) {
 		}
 	}
 	for i := range s.Partitions {
+		// The most specific cause comes first: each partition is reported once.
 		p := &s.Partitions[i]
 		switch {
 		case p.OldestHeld:
@@ -168,6 +178,7 @@ func (g *group) health(stuckAfter time.Duration) (c HealthCheck, stuck bool) {
 		if sub.Stuck > 0 {
 			wrong = append(wrong, fmt.Sprintf("%s: %d handlers ignore their timeout, the longest has run for %s", sub.Name, sub.Stuck, sub.Longest.Round(time.Second)))
 		}
+		// This alone is a fault that a restart may end: nobody takes what is ready.
 		if sub.Starved > stuckAfter {
 			wrong = append(wrong, fmt.Sprintf("%s: events have been ready for %s and find no free handler", sub.Name, sub.Starved.Round(time.Second)))
 			stuck = true
@@ -192,6 +203,7 @@ func (g *group) health(stuckAfter time.Duration) (c HealthCheck, stuck bool) {
 // maxMemberName bounds a foreign member's client id in a health check, in bytes.
 const maxMemberName = 64
 
+// errorSuffix returns an error as the end of a sentence, empty for nil.
 func errorSuffix(err error) string {
 	if err == nil {
 		return ""
@@ -199,6 +211,8 @@ func errorSuffix(err error) string {
 	return ": " + err.Error()
 }
 
+// waitingFor returns what a partition's first parked key waits for, and whether
+// fetching has stopped.
 func waitingFor(p *engine.PartitionSnapshot) string {
 	text := ""
 	if len(p.Parked) > 0 {

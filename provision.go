@@ -40,6 +40,7 @@ func (b *Bus) provision(ctx context.Context, specs ...transport.TopicSpec) error
 	if len(specs) == 0 {
 		return nil
 	}
+	// Topics are asked for by name, so the answers are in the order of specs.
 	names := make([]string, len(specs))
 	for i := range specs {
 		names[i] = specs[i].Name
@@ -50,6 +51,7 @@ func (b *Bus) provision(ctx context.Context, specs ...transport.TopicSpec) error
 	}
 	var missing []transport.TopicSpec
 	var wrong []error
+	// refused collects all missing topics in one error.
 	var refused *missingTopic
 	for i, info := range infos {
 		switch {
@@ -72,6 +74,7 @@ func (b *Bus) provision(ctx context.Context, specs ...transport.TopicSpec) error
 	switch len(wrong) {
 	case 0:
 	case 1:
+		// A single error is returned as it is, for provisionLetters to recognize.
 		return wrong[0]
 	default:
 		return errors.Join(wrong...)
@@ -83,6 +86,7 @@ func (b *Bus) provision(ctx context.Context, specs ...transport.TopicSpec) error
 		return fmt.Errorf("creating topics: %w", err)
 	}
 	for _, spec := range missing {
+		// Zero leaves the number to the broker.
 		partitions := any("the broker's default")
 		if spec.Partitions > 0 {
 			partitions = spec.Partitions
@@ -125,6 +129,7 @@ func (b *Bus) provisionTopics(ctx context.Context) error {
 // found at the start, not at the first poisonous event. declared are the other
 // topics that have to exist: they stand in for sources that are missing.
 func (b *Bus) provisionLetters(ctx context.Context, handled map[string][]*groupTopic, declared []transport.TopicSpec) error {
+	// A clone: declared belongs to the caller.
 	specs := slices.Clone(declared)
 	if len(handled) > 0 {
 		infos, err := b.transport.Admin().Topics(ctx, slices.Sorted(maps.Keys(handled))...)
@@ -145,6 +150,7 @@ func (b *Bus) provisionLetters(ctx context.Context, handled map[string][]*groupT
 			}
 		}
 	}
+	// Topics that are there already cost nothing but the question.
 	err := b.provision(ctx, specs...)
 	missing, ok := err.(*missingTopic) //nolint:errorlint // joined with another error it does not count
 	if ok && !slices.ContainsFunc(missing.topics, func(name string) bool { return !strings.HasSuffix(name, letter.RetrySuffix) }) {

@@ -38,15 +38,20 @@ func (r Receipt) Wait(ctx context.Context) (Position, error) {
 // receipt is the outcome of a record. Its channel is made only if a caller
 // waits, which most callers that use receipts in numbers do once.
 type receipt struct {
+	// outgoing reports on the publish. It does not change after the record is
+	// handed over.
 	outgoing telemetry.Outgoing
 
-	mu       sync.Mutex
-	settled  bool
+	// mu guards the fields below.
+	mu      sync.Mutex
+	settled bool
+	// done is nil until a caller asks for it.
 	done     chan struct{}
 	position Position
 	err      error
 }
 
+// closedChannel is shared by all receipts that are done.
 var closedChannel = func() chan struct{} {
 	c := make(chan struct{})
 	close(c)
@@ -55,6 +60,7 @@ var closedChannel = func() chan struct{} {
 
 // Done implements transport.Completion.
 func (r *receipt) Done(p transport.Position, err error) {
+	// The report ends before callers are woken.
 	r.outgoing.End(p, err)
 	if err != nil {
 		err = publishError(r.outgoing.Of.Topic, r.outgoing.ID, err)
@@ -98,6 +104,8 @@ func (r *receipt) isDone() bool {
 	return r.settled
 }
 
+// wait returns the outcome, or an error that says that it is unknown when ctx ends
+// first.
 func (r *receipt) wait(ctx context.Context) (Position, error) {
 	r.mu.Lock()
 	if r.settled {
@@ -125,16 +133,20 @@ func waitEnded(ctx context.Context) error {
 // end of the caller's context.
 type unknownOutcome struct{ err error }
 
+// Error implements error.
 func (e *unknownOutcome) Error() string { return "outcome unknown: " + e.err.Error() }
 
+// Unwrap returns the cause.
 func (e *unknownOutcome) Unwrap() error { return e.err }
 
+// Is reports whether target is ErrOutcomeUnknown.
 func (e *unknownOutcome) Is(target error) bool { return target == ErrOutcomeUnknown }
 
 // awaited is the outcome of a publish whose caller waits. It is reused.
 type awaited struct {
 	outgoing telemetry.Outgoing
-	settled  chan struct{} // one place
+	// settled has one place, so that the producer never waits.
+	settled  chan struct{}
 	position Position
 	err      error
 }
@@ -143,6 +155,7 @@ type awaited struct {
 // move between bubbles of testing/synctest, which forbids that.
 type awaitedPool struct{ pool sync.Pool }
 
+// get returns an awaited that nobody uses.
 func (p *awaitedPool) get() *awaited {
 	if a, ok := p.pool.Get().(*awaited); ok {
 		return a
@@ -150,6 +163,8 @@ func (p *awaitedPool) get() *awaited {
 	return &awaited{settled: make(chan struct{}, 1)}
 }
 
+// put gives one back, after its outcome was received. One whose caller gave up is
+// not put back: the producer still has it.
 func (p *awaitedPool) put(a *awaited) {
 	a.err = nil
 	p.pool.Put(a)
@@ -163,6 +178,8 @@ func (a *awaited) Done(p transport.Position, err error) {
 }
 
 // batchOutcome gathers the outcomes of the events of one batch.
+// parts are in the order of the events. left counts those without an outcome; done
+// is closed at zero.
 type batchOutcome struct {
 	parts []batchPart
 	left  atomic.Int64
@@ -171,12 +188,15 @@ type batchOutcome struct {
 
 // batchPart is the outcome of one event of a batch.
 type batchPart struct {
+	// outgoing is zero for an event that never got a topic.
 	outgoing telemetry.Outgoing
 	of       *batchOutcome
 	settled  atomic.Bool
-	err      error // read it only when settled
+	// err is valid once settled is true.
+	err error
 }
 
+// newBatchOutcome returns the outcome of n events. Each part is settled once.
 func newBatchOutcome(n int) *batchOutcome {
 	o := &batchOutcome{parts: make([]batchPart, n), done: make(chan struct{})}
 	o.left.Store(int64(n))
@@ -192,6 +212,7 @@ func (p *batchPart) Done(at transport.Position, err error) {
 	p.settle(err)
 }
 
+// settle sets the outcome of one event.
 func (p *batchPart) settle(err error) {
 	p.err = err
 	p.settled.Store(true)
@@ -211,6 +232,7 @@ func (o *batchOutcome) wait(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	var failed map[int]error
+	// Parts without an outcome are not waited for: the caller's time is over.
 	for i := range o.parts {
 		p := &o.parts[i]
 		err := waitEnded(ctx)

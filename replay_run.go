@@ -18,12 +18,15 @@ import (
 
 // replay is one call of Operator.Replay.
 type replay struct {
-	bus    *Bus
+	bus *Bus
+	// config is as the caller gave it, checked.
 	config ReplayConfig
 	group  *group
 	window window.Window // the partitions with something to read
 
-	mu       sync.Mutex
+	// mu guards counts' figures and failures.
+	mu sync.Mutex
+	// counts has every partition of the topics, those with nothing to read too.
 	counts   map[transport.Partition]*replayCount
 	failures []ReplayFailure
 }
@@ -42,11 +45,13 @@ func (r *replay) route(record *transport.Record) engine.Route {
 
 // takes reports whether a record is for the handlers, and counts it if so.
 func (r *replay) takes(t *groupTopic, record *transport.Record) bool {
+	// Keys are compared as bytes; a record without a key has none of them.
 	if keys := r.config.Keys; len(keys) > 0 && (record.Key == nil || !slices.Contains(keys, string(record.Key))) {
 		return false
 	}
 	typ, known := t.form.Type(record)
 	chosen := len(r.config.Types) == 0
+	// A record that lost a part is malformed for the handlers, whatever its type.
 	known = known && record.Excess == nil
 	switch {
 	case record.Value == nil:
@@ -74,6 +79,7 @@ func (r *replay) count(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// ctx may have ended, and the reader has connections to close.
 	defer func() { _ = reader.Close(context.WithoutCancel(ctx)) }()
 	for {
 		batches, err := reader.Poll(ctx)
@@ -101,6 +107,8 @@ const replayTick = 100 * time.Millisecond
 // run runs the window through an engine, as start does the group.
 func (r *replay) run(ctx context.Context) error {
 	b, g := r.bus, r.group
+	// Dead letters need their topics, which may be missing: the group may never
+	// have run.
 	if r.config.DeadLetter {
 		handled := make(map[string][]*groupTopic)
 		g.handledTopics(handled)
@@ -116,6 +124,7 @@ func (r *replay) run(ctx context.Context) error {
 	for name := range g.topics {
 		topics = append(topics, transport.TopicStart{Topic: name})
 	}
+	// The name keeps a replay's metrics apart from those of the group.
 	g.signals = b.signals.Group(g.name+" (replay)", topics)
 	g.setForms()
 	e := engine.New(engine.Config{
@@ -134,6 +143,7 @@ func (r *replay) run(ctx context.Context) error {
 	}
 	c := window.NewConsumer(r.window, r, reader, e)
 	e.Start(c)
+	// The engine is stored so that Drain, Close and operators reach it.
 	g.engine.Store(e)
 	defer b.endReplay(g)
 	err = ErrClosed
@@ -146,6 +156,7 @@ func (r *replay) run(ctx context.Context) error {
 			err = ctx.Err()
 		}
 	}
+	// ctx may have ended, and handlers get their time to finish.
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), b.config.DrainTimeout)
 	defer cancel()
 	return errors.Join(err, g.drain(ending))
@@ -163,6 +174,7 @@ func (b *Bus) beginReplay(g *group) bool {
 	return true
 }
 
+// endReplay forgets a replay that is over.
 func (b *Bus) endReplay(g *group) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

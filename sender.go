@@ -24,10 +24,12 @@ type sender struct {
 	bus   *Bus
 	topic string
 	decl  *declare.Topic
-	err   error // why nothing can be published here, for good
+	// err says why nothing can be published here, for good.
+	err error
 
 	signals *telemetry.SendSignals
 
+	// ready is set once the topic is known to exist.
 	ready atomic.Bool
 	// turn has a value while the topic is made ready. It is no mutex, so that those
 	// who wait can give up when their contexts end.
@@ -52,9 +54,12 @@ func (b *Bus) await(ctx context.Context, a *awaited, topic, id string) error {
 	case <-a.settled:
 	case <-ctx.Done():
 		select {
-		case <-a.settled: // both at once: the outcome says more
+		// Both came at once: the outcome says more.
+		case <-a.settled:
 		default:
-			return publishError(topic, id, waitEnded(ctx)) // a is the producer's until then, and then garbage
+			// The awaited is the producer's until the outcome comes, and garbage
+			// after that.
+			return publishError(topic, id, waitEnded(ctx))
 		}
 	}
 	err := a.err
@@ -74,6 +79,7 @@ func (o *sender) send(ctx context.Context, d *draft, f *telemetry.Outgoing, done
 	d.form = o.decl.Form
 	inherit(ctx, e)
 	carryTrace(e, f.Start(ctx, (*wire.Event)(e), batch))
+	// After the first publish this is one atomic load.
 	if !o.ready.Load() {
 		if err := o.prepare(ctx); err != nil {
 			return f.Refuse(err)
@@ -116,7 +122,8 @@ func carryTrace(e *Envelope, c *telemetry.TraceContext) {
 func setHeader(e *Envelope, h transport.Header) {
 	for i, old := range slices.Backward(e.Headers) {
 		if old.Key == h.Key {
-			e.Headers = slices.Clone(e.Headers) // may be the caller's
+			// The slice may be the caller's.
+			e.Headers = slices.Clone(e.Headers)
 			e.Headers[i] = h
 			return
 		}
@@ -136,6 +143,7 @@ func inherit(ctx context.Context, e *Envelope) {
 		e.CausationID = cause.id
 	}
 	if e.CorrelationID == "" {
+		// An event without a correlation begins one: its own id.
 		e.CorrelationID = cmp.Or(cause.correlation, cause.id)
 	}
 }
@@ -174,6 +182,7 @@ func (o *sender) prepare(ctx context.Context) error {
 		return fmt.Errorf("waiting for another publish, which looks for the topic: %w", context.Cause(ctx))
 	}
 	defer func() { <-o.turn }()
+	// Another publish may have made it ready meanwhile.
 	if o.ready.Load() {
 		return nil
 	}
@@ -201,6 +210,7 @@ func (o *sender) envelope(ctx context.Context, d *draft) (*Envelope, error) {
 			return nil, publishError(o.topic, e.ID, fmt.Errorf("%w: %w", ErrSerialization, err))
 		}
 	}
+	// The span is the event's creation; its publishing has another later.
 	f := telemetry.Outgoing{Of: o.signals, ID: e.ID}
 	carryTrace(e, f.Start(ctx, (*wire.Event)(e), new(telemetry.OutgoingBatch)))
 	if o.decl.Partitioner.Custom() {
@@ -300,8 +310,10 @@ func (b *Bus) forwarded(e *Envelope) (*draft, error) {
 	d := draftPool.Get().(*draft)
 	d.form = form
 	d.envelope = *e
-	d.envelope.Timestamp = time.Time{}          // that of the record it came with, maybe
-	d.envelope.Headers = slices.Clip(e.Headers) // what is added must not land in the caller's
+	// The timestamp may be that of the record it came with.
+	d.envelope.Timestamp = time.Time{}
+	// What is appended must not land in the caller's slice.
+	d.envelope.Headers = slices.Clip(e.Headers)
 	return d, nil
 }
 
@@ -345,6 +357,7 @@ func (b *Bus) sender(d *declare.Topic) *sender {
 // failed.
 func (b *Bus) startCodecs(ctx context.Context) error {
 	b.mu.Lock()
+	// Codecs may ask registries: they start without the lock.
 	declarations := maps.Clone(b.topics.types)
 	b.mu.Unlock()
 	var faults []error

@@ -34,7 +34,6 @@ func (c *comparison) schemas(path string, old, now *Event) {
 		c.protobuf(path, old.Schema, now.Schema)
 		return
 	}
-	// Each schema is a document of its own: references are resolved within it.
 	was, is := new(schemaDocument), new(schemaDocument)
 	if json.Unmarshal(old.Schema, &was.root) != nil || json.Unmarshal(now.Schema, &is.root) != nil || !was.understood() || was.root["$schema"] != is.root["$schema"] {
 		c.add(path, "schema-changed", Undecided, "", "", "the schema is of a language that is not understood here", "Let the schema registry check it (eventbus schemas check), and allow it with a reason")
@@ -132,8 +131,6 @@ var understood = []string{
 	"minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "anyOf", jsonschema.Personal,
 }
 
-// compare compares two schemas at a path. a is of the old document, b of the new
-// one.
 func (s *schemaComparison) compare(path string, a, b map[string]any) {
 	a, refA := s.old.resolve(a)
 	b, refB := s.now.resolve(b)
@@ -144,8 +141,6 @@ func (s *schemaComparison) compare(path string, a, b map[string]any) {
 		}
 		s.seen[pair] = true
 	}
-	// null is compared first and then taken out: what is left has one type on each
-	// side.
 	a, nullA := nullable(s.old, a)
 	b, nullB := nullable(s.now, b)
 	switch {
@@ -154,8 +149,6 @@ func (s *schemaComparison) compare(path string, a, b map[string]any) {
 	case nullA && !nullB:
 		s.add(path, "null-removed", Dangerous, "null", "", readerNew+" still meets null", "Take null for an empty value when reading")
 	}
-	// Keywords mean nothing across types: minimum is of numbers, properties of
-	// objects.
 	if s.types(path, a, b) {
 		s.keywords(path, a, b)
 	}
@@ -217,7 +210,6 @@ func word(v any) string {
 	return fmt.Sprint(v)
 }
 
-// keywords compares all keywords of two schemas of one type.
 func (s *schemaComparison) keywords(path string, a, b map[string]any) {
 	s.format(path, a, b)
 	s.bounds(path, a, b)
@@ -244,7 +236,6 @@ func (s *schemaComparison) keywords(path string, a, b map[string]any) {
 	}
 }
 
-// merged returns the keywords of both; the values do not matter.
 func merged(a, b map[string]any) map[string]any {
 	all := maps.Clone(a)
 	maps.Copy(all, b)
@@ -256,8 +247,6 @@ func merged(a, b map[string]any) map[string]any {
 // not into the signed one of the same size.
 var widths = map[string]int{"int8": 8, "int16": 16, "int32": 32, "int64": 64, "int": 64, "uint8": 9, "uint16": 17, "uint32": 33, "uint64": 65, "uint": 65, "uintptr": 65}
 
-// format compares format and contentEncoding. An absent format is one that takes
-// all.
 func (s *schemaComparison) format(path string, a, b map[string]any) {
 	from, to := a["format"], b["format"]
 	if from != to {

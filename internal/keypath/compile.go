@@ -9,6 +9,8 @@ import (
 	"github.com/eventbus-go/eventbus/internal/declare"
 )
 
+// keySeparator stands between the parts of a key of several fields, keyEscape
+// before either of them within a part.
 const (
 	keySeparator = '|'
 	keyEscape    = '\\'
@@ -18,6 +20,7 @@ const (
 // though its topic has keys: a nil pointer on the way, a failing MarshalText.
 type Func[T any] func(dst []byte, v *T) ([]byte, error)
 
+// partitionKeyer is implemented by events that make their own key.
 type partitionKeyer interface{ PartitionKey() string }
 
 // ErrNilEvent is the error of an event that is a nil pointer.
@@ -38,6 +41,8 @@ func Compile[T any](key func(T) string, wrong *declare.Faults) (Func[T], string)
 	if len(fields) == 0 {
 		return nil, "none"
 	}
+	// A single field is the key as it is: nothing is escaped, and other clients can
+	// make it.
 	if len(fields) == 1 {
 		part := fields[0].Append
 		return func(dst []byte, v *T) ([]byte, error) { return part(dst, reflect.ValueOf(v).Elem()) }, "field " + path

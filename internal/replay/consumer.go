@@ -30,13 +30,19 @@ type Consumer struct {
 	progress Progress
 	reader   transport.Reader
 	listener transport.Listener
-	begun    chan struct{}                 // closed when the engine knows its partitions
-	at       map[transport.Partition]int64 // where the next batch begins; Poll's alone
-	over     chan struct{}                 // closed when nothing is left to wait for
+	// begun is closed when the engine knows its partitions.
+	begun chan struct{}
+	// at is where the next batch of each partition begins. Only Poll uses it.
+	at map[transport.Partition]int64
+	// over is closed when nothing is left to wait for.
+	over chan struct{}
 
-	mu   sync.Mutex
-	done bool  // over is closed
-	err  error // why, before the window's end
+	// mu guards done and err.
+	mu sync.Mutex
+	// done says that over is closed.
+	done bool
+	// err says why the replay was over before the window's end.
+	err error
 }
 
 // NewConsumer returns the consumer of a window that a reader reads.
@@ -103,6 +109,7 @@ func (c *Consumer) Poll(ctx context.Context) ([]transport.Batch, error) {
 		return nil, ctx.Err()
 	}
 	for i := range batches {
+		// A gap between batches is what the log lost.
 		b := &batches[i]
 		if at := c.at[b.Partition]; b.From != at {
 			c.listener.Skipped(b.Partition, at, b.From, errLogChanged)
