@@ -19,8 +19,7 @@ import (
 
 // group is one consumer group of a bus: its topics, and the engine that runs it.
 type group struct {
-	bus *Bus
-	// name is the group's, as Kafka has it.
+	bus  *Bus
 	name string
 	// engine is nil until the group is started.
 	engine atomic.Pointer[engine.Engine]
@@ -32,10 +31,8 @@ type group struct {
 	// topics are by Kafka name; routes are the same, and by the names of their
 	// retry topics.
 	topics map[string]*groupTopic
-	// routes is made by prepare, and is only read after it.
 	routes map[string]*groupTopic
 
-	// signals is set by start, before the engine calls anything.
 	signals *telemetry.GroupSignals
 	// late has the receipts of events that handlers published without waiting.
 	late lateReceipts
@@ -70,7 +67,6 @@ type sharedSettings struct {
 
 // agreed is a setting on which the subscriptions of one topic and group agree.
 type agreed[V comparable] struct {
-	// value is the zero value if nobody set it.
 	value V
 	// by names the subscription that set it, empty if none did.
 	by string
@@ -89,7 +85,6 @@ func (a *agreed[V]) set(what string, v *V, by string) error {
 	return nil
 }
 
-// errNoSubscription is the error of a Subscription that no constructor made.
 var errNoSubscription = errors.New("the zero Subscription: make one with On, OnBatch or OnDelete")
 
 // add registers one subscription. undo takes it back, as long as nothing was added
@@ -109,14 +104,12 @@ func (b *Bus) add(s *subscription) (undo func(), err error) {
 	if err != nil {
 		return nil, &Error{Op: "subscribe", Topic: topic, Err: err}
 	}
-	// The topic counts as used only now: a refused subscription leaves no trace.
 	forget := b.topics.put(topic, s.decl)
 	return func() { forget(); leave() }, nil
 }
 
 // settingsOf returns a subscription's settings, with the bus's defaults.
 func (b *Bus) settingsOf(s *subscription) subscribeSettings {
-	// The bus's options come first, so that the subscription's override them.
 	settings := newSubscribeSettings(append(append([]SubscribeOption(nil), b.config.Handling...), s.options...)...)
 	if settings.group == "" {
 		settings.group = b.config.Service + "-" + b.config.env
@@ -138,7 +131,6 @@ func (b *Bus) addTo(groups map[string]*group, s *subscription, topic string) (un
 	if err := naming.CheckCollisions(append(b.taken(), topic), naming.DeadLetterTopic(topic, name), naming.RetryTopic(topic, name)); err != nil {
 		return nil, err
 	}
-	// A new group and a new topic are kept only if nothing below refuses.
 	g := groups[name]
 	if g == nil {
 		g = &group{bus: b, name: name, topics: make(map[string]*groupTopic)}
@@ -227,8 +219,6 @@ func (b *Bus) engineSubscription(g *group, s *subscription, settings subscribeSe
 		}
 		return nil
 	})
-	// The engine calls it at the earliest after the start, when the chain has set
-	// handler.
 	sub.Handle = func(ctx context.Context, a *engine.Attempt) error { return b.handle(ctx, g, handler, a, s.kind) }
 	return sub, undo
 }
@@ -245,8 +235,6 @@ func (b *Bus) breaker(g *group, s *subscription, sub *engine.Subscription, setti
 	} else {
 		name = g.name + " " + s.name()
 	}
-	// The user's OnChange is called too, after the bus has counted and logged the
-	// change.
 	config, user := settings.config, settings.config.OnChange
 	config.OnChange = func(from, to resilience.State) { b.breakerChanged(name, from, to, user) }
 	sub.Breaker = resilience.NewBreaker(name, config)
@@ -272,7 +260,6 @@ func (b *Bus) prepareGroups() ([]*group, error) {
 // have been added.
 func (g *group) prepare() error {
 	var faults []error
-	// Chains of all subscriptions are made, so that the error has every fault.
 	for _, makeChain := range g.chains {
 		faults = append(faults, makeChain())
 	}
@@ -370,14 +357,11 @@ func (g *group) route(r *transport.Record) engine.Route {
 	return to
 }
 
-// routeIn returns the subscription of a record of a topic, or how the record ends
-// without one.
 func (g *group) routeIn(t *groupTopic, r *transport.Record) engine.Route {
 	if r.Excess != nil {
 		// What is missing of it may be what it means.
 		return engine.Route{End: engine.DeadEnd, Reason: letter.ReasonMalformed, Err: r.Excess}
 	}
-	// A tombstone has no type: it is its key's, whatever was published under that.
 	if r.Value == nil {
 		if t.tombstone == nil {
 			return engine.Route{End: engine.Skip, Reason: "tombstone"}
