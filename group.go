@@ -53,7 +53,7 @@ type groupTopic struct {
 	tombstone *engine.Subscription
 	form      *wire.Form     // of the records; nil for CloudEvents
 	warned    telemetry.Once // of types that nobody handles
-	letters   letterBox
+	letters   letterTopic
 }
 
 // sharedSettings are the settings that one topic has in one group, whichever of
