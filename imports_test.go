@@ -107,6 +107,9 @@ var reserved = []struct {
 	{"github.com/segmentio/kafka-go", []string{"kafka/...", "bench/..."}},
 	{"github.com/twmb/franz-go", []string{"kafka/...", "schema/...", "cmd/eventbus", "kafkatest/...", "chaos/...", "interop/...", "examples/...", "bench/..."}}, // chaos, interop and bench compare with another's client; the tool's tests have its fake of a registry
 	{"github.com/testcontainers", []string{"kafkatest/kafkacontainer", "postgres/..."}},
+	{module + "/console", []string{"console/...", "fxmodule/fxconsole", "cmd/...", "examples/..."}}, // it links html/template
+	{"html/template", []string{"console/...", "fxmodule/fxconsole", "cmd/..."}},
+	{"text/template", []string{"console/...", "fxmodule/fxconsole", "cmd/..."}},
 	{"go.opentelemetry.io/otel/sdk", []string{".", "internal/...", "fxmodule/...", "kafkatest/...", "examples/...", "cmd/...", "bench/...", "postgres/..."}},
 }
 

@@ -200,6 +200,8 @@ func checkShell(t *testing.T, tool func(...string) error, code string) {
 			if !strings.HasPrefix(words[2], "github.com/eventbus-go/eventbus") {
 				err = errors.New("not a module of this project")
 			}
+		case len(words) > 3 && words[0] == "go" && words[1] == "vet":
+			err = vetted(line)
 		default:
 			err = errors.New("nothing checks this line")
 		}
@@ -216,4 +218,19 @@ func read(t *testing.T, name string) string {
 		t.Fatal(err)
 	}
 	return string(text)
+}
+
+// vetted returns an error unless scripts/check.sh runs go vet with the functions
+// that a document gives it.
+func vetted(line string) error {
+	script, err := os.ReadFile("scripts/check.sh")
+	if err != nil {
+		return err
+	}
+	_, functions, _ := strings.Cut(line, `-unusedresult.funcs="`)
+	functions, _, found := strings.Cut(functions, `"`)
+	if !found || !strings.Contains(string(script), "used="+strings.ReplaceAll(functions, module+".", "$bus.")+"\n") {
+		return errors.New("scripts/check.sh has another list of functions")
+	}
+	return nil
 }
