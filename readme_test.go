@@ -200,8 +200,7 @@ func checkShell(t *testing.T, tool func(...string) error, code string) {
 			if !strings.HasPrefix(words[2], "github.com/eventbus-go/eventbus") {
 				err = errors.New("not a module of this project")
 			}
-		case len(words) > 3 && words[0] == "go" && words[1] == "vet":
-			err = vetted(line)
+		case len(words) > 2 && words[0] == "go" && words[1] == "vet": // TestDroppedResults runs it
 		default:
 			err = errors.New("nothing checks this line")
 		}
