@@ -143,6 +143,7 @@ func memberConcerns(members []sighting, zone *time.Location) (all []concern) {
 			continue
 		}
 		if m.Seen == nil {
+			all = append(all, concern{Level: levelLook, Text: m.Member + " is being asked", Link: "members", Going: "members"})
 			continue
 		}
 		if open := m.Seen.OpenBrokers; len(open) > 0 {
