@@ -218,18 +218,3 @@ func read(t *testing.T, name string) string {
 	}
 	return string(text)
 }
-
-// vetted returns an error unless scripts/check.sh runs go vet with the functions
-// that a document gives it.
-func vetted(line string) error {
-	script, err := os.ReadFile("scripts/check.sh")
-	if err != nil {
-		return err
-	}
-	_, functions, _ := strings.Cut(line, `-unusedresult.funcs="`)
-	functions, _, found := strings.Cut(functions, `"`)
-	if !found || !strings.Contains(string(script), "used="+strings.ReplaceAll(functions, module+".", "$bus.")+"\n") {
-		return errors.New("scripts/check.sh has another list of functions")
-	}
-	return nil
-}

@@ -140,11 +140,14 @@ func (b *Balancer) Assign(members []Member, partitions map[string]int32) map[str
 	}
 	owners := ownersOf(members)
 	for id, given := range plan {
-		plan[id] = slices.DeleteFunc(given, func(p transport.Partition) bool {
+		kept := given[:0]
+		for _, p := range given {
 			// A partition that two members claim goes to neither: both have to let go of it first.
-			claim, owned := owners[p]
-			return owned && (claim.shared || claim.member != id)
-		})
+			if claim, owned := owners[p]; !owned || !claim.shared && claim.member == id {
+				kept = append(kept, p)
+			}
+		}
+		plan[id] = kept
 	}
 	return plan
 }

@@ -3,7 +3,6 @@ package batch
 import (
 	"encoding/binary"
 	"fmt"
-	"slices"
 
 	"github.com/eventbus-go/eventbus/transport"
 )
@@ -292,7 +291,12 @@ func (r *Reader) isAborted(h *batchHeader) bool {
 func (d *Decoded) Cut(end int64) {
 	if d.Next > end {
 		d.Next = end
-		d.Records = slices.DeleteFunc(d.Records, func(r transport.Record) bool { return r.Offset >= end })
+		n := len(d.Records)
+		for n > 0 && d.Records[n-1].Offset >= end {
+			n--
+		}
+		clear(d.Records[n:])
+		d.Records = d.Records[:n]
 	}
 }
 

@@ -42,7 +42,12 @@ func (m *membership) commit(ctx context.Context, commits []transport.Commit) err
 	failed := make(map[transport.Partition]error)
 	m.storeAll(ctx, m.admit(ctx, commits, failed), m.fetch.Owns, failed)
 	if m.types.tooLarge(failed) {
-		again := slices.DeleteFunc(slices.Clone(commits), func(c transport.Commit) bool { return failed[c.Partition] == nil })
+		var again []transport.Commit
+		for i := range commits {
+			if failed[commits[i].Partition] != nil {
+				again = append(again, commits[i])
+			}
+		}
 		clear(failed)
 		m.storeAll(ctx, m.admit(ctx, again, failed), m.fetch.Owns, failed)
 	}
@@ -121,14 +126,16 @@ func (m *membership) store(ctx context.Context, commits []transport.Commit, owns
 	failed := make(map[transport.Partition]error)
 	var last error
 	for failures := 0; ; failures++ {
-		commits = slices.DeleteFunc(commits, func(c transport.Commit) bool {
+		kept := commits[:0]
+		for _, c := range commits {
 			// Looked at before each try: a partition may have been handed over since the last.
 			if owns != nil && !owns(c.Partition, c.Epoch) {
 				failed[c.Partition] = fmt.Errorf("%s is not assigned under epoch %d: %w", c.Partition, c.Epoch, transport.ErrFenced)
-				return true
+				continue
 			}
-			return false
-		})
+			kept = append(kept, c)
+		}
+		commits = kept
 		if len(commits) == 0 {
 			return failed
 		}

@@ -90,7 +90,12 @@ func (m *membership) restart(topic string) {
 	lost := m.fetch.Outdated(t)
 	m.drop(lost)
 	// The new topic may have fewer partitions.
-	again := slices.DeleteFunc(lost, func(p transport.Partition) bool { return int(p.Partition) >= len(t.Partitions) })
+	var again []transport.Partition
+	for _, p := range lost {
+		if int(p.Partition) < len(t.Partitions) {
+			again = append(again, p)
+		}
+	}
 	if len(again) > 0 {
 		m.begin(again, again)
 	}
