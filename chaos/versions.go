@@ -165,9 +165,13 @@ func bringBack(ctx context.Context, t *stage) error {
 		half = append(half, "--key", keyText(key))
 	}
 	// The present tool has no filter: it has to know what the earlier one did.
-	// The earlier one comes once more, and must find nothing left.
-	if err := errors.Join(replay(t.earlier.tool, half...), replay(tool), replay(t.earlier.tool)); err != nil {
+	if err := errors.Join(replay(t.earlier.tool, half...), replay(tool)); err != nil {
 		return err
+	}
+	// The earlier one comes once more. It can't read what the present one decided: it must
+	// refuse, and bring nothing back a second time, which crossed judges.
+	if err := replay(t.earlier.tool); err == nil {
+		return errors.New("the earlier tool takes decisions that it can't read for none")
 	}
 	ctx, cancel := context.WithTimeout(ctx, drainPatience)
 	defer cancel()
