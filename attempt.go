@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"runtime/debug"
-	"slices"
 
 	"github.com/eventbus-go/eventbus/internal/engine"
 	"github.com/eventbus-go/eventbus/internal/errtree"
@@ -196,7 +194,7 @@ func newMarks(marks map[int]*attemptError, text string) *attemptError {
 		},
 		Breaker: resilience.Failure,
 	}
-	for _, first := range slices.Sorted(maps.Keys(marks)) {
+	for _, first := range sortedIndexes(marks) {
 		e.class = marks[first].class
 		break
 	}

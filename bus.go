@@ -27,6 +27,7 @@ type Bus struct {
 	transport transport.Transport
 	producer  transport.Producer
 	signals   *telemetry.Signals
+	byType    typeTable
 	// partitions has the topics whose keys another partitioner spreads.
 	partitions partitioners
 	awaited    awaitedPool
@@ -81,6 +82,7 @@ func New(t transport.Transport, config Config) (*Bus, error) {
 	}
 	b := &Bus{
 		config:    r,
+		byType:    r.byType,
 		transport: t,
 		groups:    make(map[string]*group),
 		replays:   make(map[*group]struct{}),

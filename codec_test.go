@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/eventbus-go/eventbus/internal/eventid"
 	"github.com/eventbus-go/eventbus/transport"
 	"github.com/eventbus-go/eventbus/transport/memory"
 )
@@ -256,11 +257,11 @@ func BenchmarkTopicDecode(b *testing.B) {
 }
 
 func BenchmarkEventID(b *testing.B) {
-	var ids eventIDs
+	var ids eventid.Generator
 	now := time.Now()
 	b.ReportAllocs()
 	for b.Loop() {
-		ids.next(now)
+		ids.Next(now)
 	}
 }
 

@@ -35,6 +35,11 @@ type Config struct {
 	// to several. Default "kafka".
 	Name string
 
+	// Topics are the topics whose events Publish and Handle find by their Go types, as
+	// the contracts packages list them. Naming a topic here neither publishes nor
+	// handles it. A type that two of them declare is an error.
+	Topics []AnyTopic
+
 	// AutoProvision says whether the bus creates topics that are missing.
 	// Default: not in Production.
 	AutoProvision Provisioning
@@ -130,6 +135,7 @@ type resolved struct {
 	Config
 	env       string
 	provision bool
+	byType    typeTable
 }
 
 func (c Config) resolve() (resolved, error) {
@@ -164,10 +170,14 @@ func (c Config) resolve() (resolved, error) {
 	if s, h := c.SessionTimeout, c.HeartbeatInterval; s > 0 && h > 0 && h > s/3 {
 		fault("HeartbeatInterval is %v: at most a third of SessionTimeout, %v", h, s/3)
 	}
+	byType, err := newTypeTable(c.Topics)
+	if err != nil {
+		wrong = append(wrong, err)
+	}
 	if len(wrong) > 0 {
 		return resolved{}, &Error{Op: "configure", Err: errors.Join(wrong...)}
 	}
-	r := resolved{Config: c, env: env}
+	r := resolved{Config: c, env: env, byType: byType}
 	if r.Source == "" {
 		r.Source = "urn:" + c.Service
 	}

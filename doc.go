@@ -84,6 +84,7 @@
 //
 //	subscriber.go         On, OnBatch, OnDelete: a handler of T; T begins here
 //	subscribe_option.go   options of a subscription
+//	by_type.go            Publish and Handle, which find the topic by the event's Go type
 //	group.go              a consumer group: its subscriptions, and an engine that runs it
 //	attempt.go            one call of a handler, and how its error is classified
 //	delivery.go           Delivery, Handler, Middleware, and a handler's context

@@ -64,8 +64,8 @@ func (b *Bus) add(s *subscription) (undo func(), err error) {
 	if s == nil {
 		return nil, &Error{Op: "subscribe", Err: errNoSubscription}
 	}
-	if s.err != nil {
-		return nil, &Error{Op: "subscribe", Err: s.err}
+	if err := b.complete(s); err != nil {
+		return nil, &Error{Op: "subscribe", Err: err}
 	}
 	var leave func()
 	topic, err := b.acceptable(s.decl)
@@ -77,6 +77,17 @@ func (b *Bus) add(s *subscription) (undo func(), err error) {
 	}
 	forget := b.topics.put(topic, s.decl)
 	return func() { forget(); leave() }, nil
+}
+
+// complete finds the topic of a subscription that names none, and returns why a
+// subscription can't be added.
+func (b *Bus) complete(s *subscription) error {
+	if s.resolve != nil {
+		if err := s.resolve(b.byType); err != nil {
+			return err
+		}
+	}
+	return s.err
 }
 
 // settingsOf returns a subscription's settings, with the bus's defaults.

@@ -50,6 +50,7 @@ var directions = []struct {
 	{dir: "internal/murmur2"},
 	{dir: "internal/lease", ours: []string{"transport"}},
 	{dir: "internal/errtree"},
+	{dir: "internal/eventid"},
 	{dir: "internal/stack"},
 	{dir: "internal/grouptypes", ours: []string{"transport"}},
 	{dir: "internal/wire", ours: []string{"transport"}, others: []string{"github.com/goccy/go-json/jsontext"}},

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/eventbus-go/eventbus/internal/eventid"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -151,10 +152,10 @@ func TestBatchOptionsAreThoseForMany(t *testing.T) {
 
 func TestEventIDsSortByAge(t *testing.T) {
 	t.Parallel()
-	var ids eventIDs
+	var ids eventid.Generator
 	now, last := time.Now(), ""
 	for i := range 10_000 {
-		id := ids.next(now.Add(time.Duration(i) * time.Microsecond))
+		id := ids.Next(now.Add(time.Duration(i) * time.Microsecond))
 		if len(id) != 36 || id[14] != '7' || id <= last {
 			t.Fatalf("%q after %q", id, last)
 		}

@@ -98,8 +98,8 @@ func (b *Bus) newReplay(config ReplayConfig, subscriptions []Subscription) (*rep
 			wrong = append(wrong, errNoSubscription)
 			continue
 		}
-		if s.s.err != nil {
-			wrong = append(wrong, s.s.err)
+		if err := b.complete(s.s); err != nil {
+			wrong = append(wrong, err)
 			continue
 		}
 		topic, err := b.acceptable(s.s.decl)

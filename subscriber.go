@@ -21,6 +21,8 @@ type subscription struct {
 	options []SubscribeOption
 	handle  Handler // decodes, and calls the typed handler
 	err     error   // why it can't be added
+	// resolve finds the topic by the handler's type, on the bus; nil where it is known.
+	resolve func(typeTable) error
 }
 
 // kind is the kind of events that a subscription handles.
@@ -180,6 +182,9 @@ func (s Subscription) Handle(ctx context.Context, events ...*Envelope) error {
 	}
 	if s.s.kind != batched && len(events) > 1 {
 		return &Error{Op: "handle", Topic: events[0].Topic, Err: fmt.Errorf("%d events for a handler of single ones: use OnBatch", len(events))}
+	}
+	if s.s.resolve != nil {
+		return &Error{Op: "handle", Err: errUnresolved}
 	}
 	if s.s.err != nil {
 		return &Error{Op: "handle", Err: s.s.err}

@@ -1,11 +1,7 @@
 package eventbus
 
 import (
-	"bufio"
 	"context"
-	"crypto/rand"
-	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +12,7 @@ import (
 	"time"
 
 	"github.com/eventbus-go/eventbus/internal/declare"
+	"github.com/eventbus-go/eventbus/internal/eventid"
 	"github.com/eventbus-go/eventbus/internal/keypath"
 )
 
@@ -99,7 +96,7 @@ type Topic[T any] struct {
 	// values are *T, zeroed: they spare one allocation per event on its way
 	// through the codec's interface.
 	values sync.Pool
-	ids    eventIDs
+	ids    eventid.Generator
 }
 
 // NewTopic declares a topic. It panics when the declaration can't work, and says
@@ -194,6 +191,8 @@ type AnyTopic interface {
 	In(env string) string
 	Type() string
 	Declaration() *declare.Topic
+	// publish publishes an event that is of the topic's type.
+	publish(ctx context.Context, bus *Bus, event any, options []PublishOption) error
 }
 
 // encode sets in e all that topic, value and settings know; Source and Topic are
@@ -257,11 +256,11 @@ func nonNil(b []byte) []byte {
 }
 
 // fill sets what the options say, and new ids and times where they say nothing.
-func (s *publishSettings) fill(e *Envelope, ids *eventIDs) {
+func (s *publishSettings) fill(e *Envelope, ids *eventid.Generator) {
 	now := time.Now()
 	e.ID, e.Time, e.Timestamp = s.id, s.time, now
 	if e.ID == "" {
-		e.ID = ids.next(now)
+		e.ID = ids.Next(now)
 	}
 	if e.Time.IsZero() {
 		e.Time = now.UTC()
@@ -298,51 +297,4 @@ func (t *Topic[T]) codecValue(p *T) any {
 		return any(*p)
 	}
 	return any(p)
-}
-
-// eventIDs makes the ids of a topic's events: UUIDs of version 7 (RFC 9562, 5.7),
-// which sort by age. It asks the system for randomness for many at a time. It is safe
-// for concurrent use; the zero value works.
-//
-// The code is here, and no library's, since those known link database/sql.
-type eventIDs struct {
-	mu     sync.Mutex
-	random *bufio.Reader
-	// millis and count are those of the last id: ids of one millisecond count up, from a
-	// random number (RFC 9562, 6.2, method 1).
-	millis int64
-	count  uint16
-}
-
-// randomAtOnce is how many bytes of randomness are asked for: some 50 ids' worth.
-const randomAtOnce = 512
-
-// next returns the id of an event that is made now.
-func (g *eventIDs) next(now time.Time) string {
-	var id [16]byte
-	g.mu.Lock()
-	if g.random == nil {
-		g.random = bufio.NewReaderSize(rand.Reader, randomAtOnce)
-	}
-	_, err := io.ReadFull(g.random, id[6:])
-	if millis := now.UnixMilli(); millis > g.millis {
-		g.millis, g.count = millis, binary.BigEndian.Uint16(id[6:])&0x7ff
-	} else if g.count++; g.count > 0xfff { // or the clock went back
-		g.millis, g.count = g.millis+1, 0
-	}
-	millis, count := g.millis, g.count
-	g.mu.Unlock()
-	if err != nil {
-		panic(err) // the system has no randomness, and so there are no ids
-	}
-	binary.BigEndian.PutUint64(id[:8], uint64(millis)<<16|0x7000|uint64(count)) //nolint:gosec // 48 bits last until 10889
-	id[8] = id[8]&0x3f | 0x80
-	var text [36]byte
-	hex.Encode(text[:8], id[:4])
-	hex.Encode(text[9:13], id[4:6])
-	hex.Encode(text[14:18], id[6:8])
-	hex.Encode(text[19:23], id[8:10])
-	hex.Encode(text[24:], id[10:])
-	text[8], text[13], text[18], text[23] = '-', '-', '-', '-'
-	return string(text[:])
 }

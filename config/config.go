@@ -21,6 +21,14 @@ type Config struct {
 	LogLevel slog.Leveler
 	// Admin is where the admin handler is served, nowhere if none is configured.
 	Admin admin.Config
+	// Health is where health is served, nowhere if no address is configured.
+	Health Health
+}
+
+// Health is the section EventBus:Health.
+type Health struct {
+	// Address is what to listen on, as ":8080": without a host, a loopback one.
+	Address string
 }
 
 // Load reads the configuration. Its error is an *Error with everything that is
@@ -37,7 +45,7 @@ func Load(options ...Option) (Config, error) {
 	c.LogLevel = r.logLevel()
 	r.bus(&c.Bus)
 	r.admin(&c.Admin)
-	// The client's id is the service's name by default, so the bus is read first.
+	r.text("Health:Address", &c.Health.Address)
 	r.wrong = &wrong.Kafka
 	r.kafka(&c.Kafka, c.Bus.Service)
 	r.wrong = &wrong.Bus

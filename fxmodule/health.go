@@ -15,7 +15,8 @@ import (
 //
 // An address without a host, as ":8080", is a loopback one: health is nobody's
 // business by default. Where an orchestrator asks from outside, write
-// "0.0.0.0:8080". Port 0 takes a free one, which the *HealthEndpoint that this
+// "0.0.0.0:8080". Without HealthServer health is served where the configuration names
+// an address, EventBus:Health:Address. Port 0 takes a free one, which the *HealthEndpoint that this
 // provides tells.
 func HealthServer(addr string, options ...health.Option) fx.Option {
 	return fx.Provide(func() *HealthEndpoint { return &HealthEndpoint{endpoint{call: "HealthServer", address: addr}, options} })

@@ -12,6 +12,8 @@ import (
 
 	"go.uber.org/fx"
 
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/config"
 	"github.com/eventbus-go/eventbus/fxmodule"
 	"github.com/eventbus-go/eventbus/health"
 	"github.com/eventbus-go/eventbus/kafka"
@@ -157,5 +159,65 @@ func TestUnreachableKafka(t *testing.T) {
 			t.Errorf("error %v", err)
 		}
 		cancel()
+	}
+}
+
+// TestHealthByConfiguration: an address in the configuration is enough.
+func TestHealthByConfiguration(t *testing.T) {
+	cluster := newCluster(t)
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := free.Addr().String()
+	_ = free.Close()
+	defer stop(t, start(t, testConfig, on(cluster), fx.Supply(config.Config{Health: config.Health{Address: address}})))
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 20 * time.Second}
+	response, err := client.Get("http://" + address + "/health/live")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		t.Errorf("health is served with status %d", response.StatusCode)
+	}
+}
+
+type parcel struct {
+	ID string `json:"id" eventbus:"key"`
+}
+
+type post struct{ got chan parcel }
+
+func (p *post) Deliver(_ context.Context, e parcel) error { p.got <- e; return nil }
+
+func (p *post) DeliverAll(_ context.Context, events []parcel) error {
+	for _, e := range events {
+		p.got <- e
+	}
+	return nil
+}
+
+// TestHandleByType: handlers find their topics in the set, methods, functions and
+// batches alike; a type that is not in it fails the start.
+func TestHandleByType(t *testing.T) {
+	topic := eventbus.NewTopic(eventbus.TopicConfig[parcel]{Domain: "mail", Name: "parcel"})
+	p := &post{make(chan parcel, 3)}
+	var bus *eventbus.Bus
+	defer stop(t, start(t, testConfig, on(newCluster(t)), fx.Supply(p), fxmodule.Topics(topic), fx.Populate(&bus),
+		fxmodule.Handle((*post).Deliver),
+		fxmodule.HandleFunc(p.Deliver, eventbus.Group("second")),
+		fxmodule.SubscribeBatch(topic, (*post).DeliverAll, eventbus.Group("third"))))
+	if err := eventbus.Publish(t.Context(), bus, parcel{"1"}); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if e := <-p.got; e.ID != "1" {
+			t.Errorf("it got %v", e)
+		}
+	}
+	app := fx.New(fx.NopLogger, fxmodule.Module, testConfig, on(newCluster(t)), fx.Supply(p), fxmodule.Handle((*post).Deliver))
+	if err := app.Err(); err == nil || !strings.Contains(err.Error(), "fxmodule_test.parcel: set Config.Topics") {
+		t.Errorf("without a set: %v", err)
 	}
 }

@@ -3,6 +3,7 @@ package fxmodule
 import (
 	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"go.opentelemetry.io/otel/metric"
@@ -43,6 +44,7 @@ type busParams struct {
 	Transport      transport.Transport
 	Config         eventbus.Config
 	Logger         logger
+	Topics         []eventbus.AnyTopic           `group:"eventbus.topics"`
 	TracerProvider trace.TracerProvider          `optional:"true"`
 	MeterProvider  metric.MeterProvider          `optional:"true"`
 	Propagator     propagation.TextMapPropagator `optional:"true"`
@@ -51,6 +53,7 @@ type busParams struct {
 func newBus(p busParams, life fx.Lifecycle) (*eventbus.Bus, error) {
 	c := p.Config
 	c.Logger = cmp.Or(c.Logger, p.Logger.Logger)
+	c.Topics = append(slices.Clip(c.Topics), p.Topics...)
 	if c.TracerProvider == nil {
 		c.TracerProvider = p.TracerProvider
 	}
@@ -92,6 +95,9 @@ type runParams struct {
 func run(p runParams, life fx.Lifecycle) error {
 	if err := p.Bus.Add(p.Subscriptions...); err != nil {
 		return p.Logger.reported(err)
+	}
+	if address := p.Configured.Health.Address; p.Endpoint == nil && address != "" {
+		p.Endpoint = &HealthEndpoint{endpoint: endpoint{call: "Health:Address", address: address}}
 	}
 	if p.Endpoint != nil {
 		// Before the bus, so that it can be asked why the bus does not start.

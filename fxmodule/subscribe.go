@@ -27,6 +27,32 @@ func SubscribeFunc[T any](topic *eventbus.Topic[T], handle func(context.Context,
 	return Subscriptions(func() eventbus.Subscription { return eventbus.On(topic, handle, options...) })
 }
 
+// Topics are topics whose events eventbus.Publish and Handle find by their Go types:
+// what the contracts packages list. They add to those of the eventbus.Config.
+func Topics(topics ...eventbus.AnyTopic) fx.Option {
+	return fx.Provide(fx.Annotate(func() []eventbus.AnyTopic { return topics }, fx.ResultTags(`group:"eventbus.topics,flatten"`)))
+}
+
+// Handle is Subscribe for the topic that Topics declares for the event's type. A type
+// that none declares, or two, fails the start with an error that names them.
+func Handle[H, T any](handle func(H, context.Context, T) error, options ...eventbus.SubscribeOption) fx.Option {
+	return Subscriptions(func(service H) eventbus.Subscription {
+		return eventbus.Handle(func(ctx context.Context, event T) error { return handle(service, ctx, event) }, options...)
+	})
+}
+
+// HandleFunc is Handle for a function that needs nothing of the container.
+func HandleFunc[T any](handle func(context.Context, T) error, options ...eventbus.SubscribeOption) fx.Option {
+	return Subscriptions(func() eventbus.Subscription { return eventbus.Handle(handle, options...) })
+}
+
+// SubscribeBatch is Subscribe for a method that takes batches, as OnBatch does.
+func SubscribeBatch[H, T any](topic *eventbus.Topic[T], handle func(H, context.Context, []T) error, options ...eventbus.SubscribeOption) fx.Option {
+	return Subscriptions(func(service H) eventbus.Subscription {
+		return eventbus.OnBatch(topic, func(ctx context.Context, events []T) error { return handle(service, ctx, events) }, options...)
+	})
+}
+
 // Subscriptions adds what constructors return: functions that take what they need
 // of the container, and return a eventbus.Subscription or a slice of them, and
 // perhaps an error. It is for OnBatch, OnDelete, and options that need services.

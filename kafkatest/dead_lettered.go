@@ -6,6 +6,7 @@ import (
 
 	"github.com/eventbus-go/eventbus"
 	"github.com/eventbus-go/eventbus/internal/letter"
+	"github.com/eventbus-go/eventbus/internal/wire"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -78,7 +79,7 @@ func readLetter[T any](topic *eventbus.Topic[T], r *transport.Record) (l DeadLet
 		Record: *r,
 	}
 	e := new(eventbus.Envelope)
-	if l.Err = readEnvelope(topic.Declaration().Form, r, e); l.Err != nil {
+	if l.Err = told.Event(topic.Declaration().Form, (*wire.Event)(e)); l.Err != nil {
 		return l, true
 	}
 	if e.Type != topic.Type() && !e.Tombstone {

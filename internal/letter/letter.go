@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/eventbus-go/eventbus/internal/wire"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -83,6 +84,17 @@ func Read(r *transport.Record) (*Letter, error) {
 		l.Origin.Offset, l.Origin.Time = number(OriginOffset), moment(OriginTime)
 	}
 	return l, errors.Join(wrong...)
+}
+
+// Event decodes the event of a letter in its topic's form, as its group has seen it.
+func (l *Letter) Event(form *wire.Form, e *wire.Event) error {
+	if form == nil || l.Origin.Topic == "" {
+		return Decode(form, l.Record, e)
+	}
+	var first transport.Record
+	err := form.Decode(l.Record, placed(l.Record, &l.Origin, &first), e)
+	Redelivered(e)
+	return err
 }
 
 // Whole reports whether the letter has the event's value. Without it nothing can be

@@ -5,7 +5,6 @@ import (
 	"math"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/eventbus-go/eventbus/internal/wire"
 	"github.com/eventbus-go/eventbus/transport"
@@ -26,7 +25,7 @@ func Redelivered(e *wire.Event) {
 		case OriginOffset:
 			e.Origin.Offset = number(h.Value, math.MaxInt64)
 		case OriginTime:
-			e.Origin.Time, _ = time.Parse(time.RFC3339Nano, string(h.Value))
+			e.Origin.Time, _ = wire.ParseTime(h.Value)
 		}
 	}
 }
@@ -47,24 +46,23 @@ func Decode(form *wire.Form, r *transport.Record, e *wire.Event) error {
 }
 
 // firstRead returns the record as it was read before it failed, in room. Only
-// records of the topics that a bus writes itself are looked at, since a foreign
+// records of the topics that a tool writes for a group are looked at, since a foreign
 // producer may have headers of these names.
 func firstRead(r, room *transport.Record) *transport.Record {
-	var e wire.Event
-	switch {
-	case strings.HasSuffix(r.Topic, RetrySuffix):
-		e.Headers = r.Headers
-		Redelivered(&e)
-	case strings.HasSuffix(r.Topic, DeadSuffix):
-		if l, err := Read(r); err == nil {
-			e.Origin = l.Origin
-		}
-	}
-	if e.Origin.Topic == "" {
+	if !strings.HasSuffix(r.Topic, RetrySuffix) {
 		return r
 	}
+	e := wire.Event{Headers: r.Headers}
+	if Redelivered(&e); e.Origin.Topic == "" {
+		return r
+	}
+	return placed(r, &e.Origin, room)
+}
+
+// placed returns a record at another place, in room.
+func placed(r *transport.Record, at *transport.Position, room *transport.Record) *transport.Record {
 	*room = *r
-	room.Topic, room.Partition, room.Offset, room.Time = e.Origin.Topic, e.Origin.Partition.Partition, e.Origin.Offset, e.Origin.Time
+	room.Topic, room.Partition, room.Offset, room.Time = at.Topic, at.Partition.Partition, at.Offset, at.Time
 	return room
 }
 

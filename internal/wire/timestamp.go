@@ -70,3 +70,7 @@ func parseLeapSecond(text []byte) (time.Time, error) {
 	}
 	return t.Add(time.Second), nil
 }
+
+// ParseTime parses an RFC 3339 time as attributes have it. An error comes with the
+// zero time.
+func ParseTime(text []byte) (time.Time, error) { return parseTime(text) }

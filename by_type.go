@@ -1,0 +1,110 @@
+package eventbus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+
+	"github.com/eventbus-go/eventbus/internal/declare"
+)
+
+// typeTable is the topics of Config.Topics by the Go types of their events. It is
+// not changed once it is made.
+type typeTable map[reflect.Type]AnyTopic
+
+// newTypeTable returns the table of topics. A type that two of them declare has no
+// one place to go to.
+func newTypeTable(topics []AnyTopic) (typeTable, error) {
+	table := make(typeTable, len(topics))
+	var wrong []error
+	for i, t := range topics {
+		if t == nil {
+			wrong = append(wrong, fmt.Errorf("Topics[%d] is nil", i))
+			continue
+		}
+		d := t.Declaration()
+		goType := d.Samples.Type
+		if other := table[goType]; other != nil && other != t {
+			wrong = append(wrong, fmt.Errorf("Topics has %s twice, on %s and on %s: an event's Go type chooses its topic, so leave one out and use a Publisher and On for it",
+				goType, subjectOf(other.Declaration()), subjectOf(d)))
+			continue
+		}
+		table[goType] = t
+	}
+	return table, errors.Join(wrong...)
+}
+
+// subjectOf names a declaration by its topic and type.
+func subjectOf(d *declare.Topic) string { return d.Suffix + " " + d.Typ }
+
+// of returns the topic of a Go type. An event may also be published by a pointer to
+// it.
+func (t typeTable) of(goType reflect.Type) (AnyTopic, error) {
+	if goType == nil {
+		return nil, errors.New("the event is nil")
+	}
+	if topic := t[goType]; topic != nil {
+		return topic, nil
+	}
+	if len(t) == 0 {
+		return nil, fmt.Errorf("no topic is known for events of %s: set Config.Topics to the topics of the contracts", goType)
+	}
+	var near []string
+	for other := range t {
+		if other.Name() == goType.Name() && other.Name() != "" || other.Kind() == reflect.Pointer && other.Elem() == goType || goType.Kind() == reflect.Pointer && goType.Elem() == other {
+			near = append(near, other.String())
+		}
+	}
+	text := ""
+	if len(near) > 0 {
+		text = "; it has " + strings.Join(near, ", ")
+	}
+	return nil, fmt.Errorf("no topic of Config.Topics declares %s%s: declare one, or use a Publisher and On", goType, text)
+}
+
+// Publish publishes an event to the topic that [Config].Topics declares for its Go
+// type, or for the type that it points to, as Publisher.PublishWith does. A service
+// that publishes one type uses a Publisher: it can't be called with another.
+func Publish(ctx context.Context, bus *Bus, event any, options ...PublishOption) error {
+	if bus == nil {
+		return &Error{Op: "publish", Err: errors.New("the bus is nil")}
+	}
+	v := reflect.ValueOf(event)
+	topic, err := bus.byType.of(reflect.TypeOf(event))
+	if err != nil && v.Kind() == reflect.Pointer && !v.IsNil() {
+		if pointed := bus.byType[v.Type().Elem()]; pointed != nil {
+			topic, event, err = pointed, v.Elem().Interface(), nil
+		}
+	}
+	if err != nil {
+		return &Error{Op: "publish", Err: err}
+	}
+	return topic.publish(ctx, bus, event, options)
+}
+
+// publish implements AnyTopic: the event is a T.
+func (t *Topic[T]) publish(ctx context.Context, bus *Bus, event any, options []PublishOption) error {
+	return NewPublisher(bus, t).PublishWith(ctx, event.(T), options...)
+}
+
+// Handle subscribes a handler to the topic that [Config].Topics of its bus declares
+// for T, as On does for one that is named. A type that no topic declares is an error
+// of Bus.Add.
+func Handle[T any](handler func(context.Context, T) error, options ...SubscribeOption) Subscription {
+	s := &subscription{options: options}
+	s.resolve = func(table typeTable) error {
+		topic, err := table.of(reflect.TypeFor[T]())
+		if err != nil {
+			return fmt.Errorf("a handler: %w", err)
+		}
+		on := On(topic.(*Topic[T]), handler, options...).s
+		s.decl, s.handle, s.err, s.resolve = on.decl, on.handle, on.err, nil
+		return nil
+	}
+	return Subscription{s}
+}
+
+// errUnresolved is the error of a subscription whose bus is not known yet.
+var errUnresolved = errors.New("a subscription made by Handle has no topic before it is added to a bus: use On")
