@@ -106,5 +106,16 @@ func Handle[T any](handler func(context.Context, T) error, options ...SubscribeO
 	return Subscription{s}
 }
 
+// complete finds the topic of a subscription that names none, and returns why a
+// subscription can't be added.
+func (b *Bus) complete(s *subscription) error {
+	if s.resolve != nil {
+		if err := s.resolve(b.byType); err != nil {
+			return err
+		}
+	}
+	return s.err
+}
+
 // errUnresolved is the error of a subscription whose bus is not known yet.
 var errUnresolved = errors.New("a subscription made by Handle has no topic before it is added to a bus: use On")

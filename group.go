@@ -79,17 +79,6 @@ func (b *Bus) add(s *subscription) (undo func(), err error) {
 	return func() { forget(); leave() }, nil
 }
 
-// complete finds the topic of a subscription that names none, and returns why a
-// subscription can't be added.
-func (b *Bus) complete(s *subscription) error {
-	if s.resolve != nil {
-		if err := s.resolve(b.byType); err != nil {
-			return err
-		}
-	}
-	return s.err
-}
-
 // settingsOf returns a subscription's settings, with the bus's defaults.
 func (b *Bus) settingsOf(s *subscription) subscribeSettings {
 	settings := newSubscribeSettings(append(append([]SubscribeOption(nil), b.config.Handling...), s.options...)...)

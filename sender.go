@@ -214,11 +214,11 @@ func (o *sender) envelope(ctx context.Context, d *draft) (*Envelope, error) {
 	f := telemetry.Outgoing{Of: o.signals, ID: e.ID}
 	carryTrace(e, f.Start(ctx, (*wire.Event)(e), new(telemetry.OutgoingBatch)))
 	if o.decl.Partitioner.Custom() {
-		return nil, publishError(o.topic, e.ID, fmt.Errorf("the topic's partitioner %s is a function, which the publisher of the envelope does not have: use a named one", o.decl.Partitioner))
+		return nil, publishError(o.topic, e.ID, fmt.Errorf("the topic's partitioner %s is a function, which the program that publishes the envelope does not have: use a named one", o.decl.Partitioner))
 	}
 	e.Partitioner = partitionerName(o.decl.Partitioner)
 	if o.decl.Form != nil {
-		// The publisher of the envelope may know no declaration.
+		// The program that publishes the envelope may know no declaration.
 		if err := o.bus.encode(o.decl.Form, &d.encoder, e, &d.record); err != nil {
 			return nil, publishError(o.topic, e.ID, err)
 		}
