@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime/debug"
+	"slices"
 
 	"github.com/eventbus-go/eventbus/internal/engine"
 	"github.com/eventbus-go/eventbus/internal/errtree"
@@ -194,7 +196,7 @@ func newMarks(marks map[int]*attemptError, text string) *attemptError {
 		},
 		Breaker: resilience.Failure,
 	}
-	for _, first := range sortedIndexes(marks) {
+	for _, first := range slices.Sorted(maps.Keys(marks)) {
 		e.class = marks[first].class
 		break
 	}

@@ -21,13 +21,13 @@ func newTypeTable(topics []AnyTopic) (typeTable, error) {
 	var wrong []error
 	for i, t := range topics {
 		if t == nil {
-			wrong = append(wrong, fmt.Errorf("Topics[%d] is nil", i))
+			wrong = append(wrong, fmt.Errorf("topic %d of Topics is nil", i+1))
 			continue
 		}
 		d := t.Declaration()
 		goType := d.Samples.Type
 		if other := table[goType]; other != nil && other != t {
-			wrong = append(wrong, fmt.Errorf("Topics has %s twice, on %s and on %s: an event's Go type chooses its topic, so leave one out and use a Publisher and On for it",
+			wrong = append(wrong, fmt.Errorf("%s is in Topics twice, on %s and on %s: an event's Go type chooses its topic, so leave one out and use a Publisher and On for it",
 				goType, subjectOf(other.Declaration()), subjectOf(d)))
 			continue
 		}

@@ -58,7 +58,7 @@ func TestByType(t *testing.T) {
 func TestByTypeRefuses(t *testing.T) {
 	again := eventbus.NewTopic(eventbus.TopicConfig[parcelSent]{Domain: "mail", Name: "letter", Type: "LetterSent"})
 	_, err := eventbus.New(memory.New(), eventbus.Config{Service: "post", Environment: "Test", Topics: append(parcelTopics[:2:2], again, nil)})
-	for _, want := range []string{"eventbus_test.parcelSent twice", "mail.public.parcels.v1 parcelSent", "mail.public.letter.v1 LetterSent", "Topics[3] is nil"} {
+	for _, want := range []string{"eventbus_test.parcelSent is in Topics twice", "mail.public.parcels.v1 parcelSent", "mail.public.letter.v1 LetterSent", "topic 4 of Topics is nil"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("two topics of one type: want %q in %v", want, err)
 		}

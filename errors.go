@@ -5,7 +5,6 @@ import (
 	"maps"
 	"runtime/debug"
 	"slices"
-	"sort"
 	"strings"
 	"time"
 
@@ -223,7 +222,7 @@ func (e *PublishBatchError) Unwrap() []error {
 
 func firstFew(errs map[int]error) string {
 	const most = 3
-	indexes := sortedIndexes(errs)
+	indexes := slices.Sorted(maps.Keys(errs))
 	parts := make([]string, 0, most+1)
 	for _, i := range indexes[:min(len(indexes), most)] {
 		parts = append(parts, fmt.Sprintf("[%d] %v", i, errs[i]))
@@ -234,17 +233,9 @@ func firstFew(errs map[int]error) string {
 	return strings.Join(parts, "; ")
 }
 
-// sortedIndexes returns the indexes of a batch that have a value, in order.
-func sortedIndexes[V any](of map[int]V) []int {
-	indexes := slices.Collect(maps.Keys(of))
-	// Not slices.Sort: of that a program links 10 kB for each type.
-	sort.Slice(indexes, func(i, j int) bool { return indexes[i] < indexes[j] })
-	return indexes
-}
-
 func inOrder(errs map[int]error) []error {
 	ordered := make([]error, 0, len(errs))
-	for _, i := range sortedIndexes(errs) {
+	for _, i := range slices.Sorted(maps.Keys(errs)) {
 		ordered = append(ordered, errs[i])
 	}
 	return ordered

@@ -101,27 +101,6 @@ func idOf(f *wire.Form) any {
 	return f.ID
 }
 
-// formOf returns the form in which an envelope is published: that of its topic, if
-// the bus has declared it. The envelope's partitioner becomes its topic's.
-func (b *Bus) formOf(e *Envelope) (*wire.Form, error) {
-	if e.Partitioner != "" {
-		p, ok := declare.PartitionerNamed(e.Partitioner)
-		if !ok {
-			return nil, fmt.Errorf("the envelope's partitioner %q is not known here: update the program that publishes it", e.Partitioner)
-		}
-		b.partitions.set(e.Topic, p)
-	}
-	if e.Raw {
-		return nil, nil
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if d := b.topics.names[e.Topic]; d != nil {
-		return d.Form, nil
-	}
-	return nil, nil
-}
-
 // Partitioner chooses the partition of a record by its key. All that write to a
 // topic have to agree, or the order of a key is lost; see [TopicConfig]. The zero
 // value is Murmur2.

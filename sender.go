@@ -317,6 +317,27 @@ func (b *Bus) forwarded(e *Envelope) (*draft, error) {
 	return d, nil
 }
 
+// formOf returns the form in which an envelope is published: that of its topic, if
+// the bus has declared it. The envelope's partitioner becomes its topic's.
+func (b *Bus) formOf(e *Envelope) (*wire.Form, error) {
+	if e.Partitioner != "" {
+		p, ok := declare.PartitionerNamed(e.Partitioner)
+		if !ok {
+			return nil, fmt.Errorf("the envelope's partitioner %q is not known here: update the program that publishes it", e.Partitioner)
+		}
+		b.partitions.set(e.Topic, p)
+	}
+	if e.Raw {
+		return nil, nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if d := b.topics.names[e.Topic]; d != nil {
+		return d.Form, nil
+	}
+	return nil, nil
+}
+
 // forward passes a forwarded draft to the producer, continuing the trace that it
 // came with.
 func (b *Bus) forward(ctx context.Context, d *draft, f *telemetry.Outgoing, done transport.Completion) error {

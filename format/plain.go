@@ -75,7 +75,7 @@ func (p *plain) mustWork() {
 		wrong = append(wrong, errors.New("TypeHeader and TypeOf are both set: keep one"))
 	}
 	if err := wire.CheckReference(p.source); err != nil {
-		wrong = append(wrong, fmt.Errorf(`Source %q %w: write a URI such as "urn:orders"`, p.source, err))
+		wrong = append(wrong, fmt.Errorf(`the Source %q %w: write a URI such as "urn:orders"`, p.source, err))
 	}
 	var names []string
 	for _, name := range []string{p.id, p.typ, p.correlation, p.subject, p.contentType, p.time} {
@@ -180,8 +180,12 @@ func (p *plain) Encode(e *eventbus.Envelope, r *transport.Record) error {
 	r.Value, r.Headers = e.Data, headers
 	if p.typeOf != nil {
 		// What TypeOf does not find again no reader could.
-		if typ, err := p.typeOf(r); err != nil || typ != e.Type {
-			return fmt.Errorf("the record of an event of type %s would be read as one of type %q (%v): its data has to say the type", e.Type, typ, err)
+		typ, err := p.typeOf(r)
+		if err != nil {
+			return fmt.Errorf("the record of an event of type %s could not be read again: its data has to say the type: %w", e.Type, err)
+		}
+		if typ != e.Type {
+			return fmt.Errorf("the record of an event of type %s would be read as one of type %q: its data has to say the type", e.Type, typ)
 		}
 	}
 	return nil
