@@ -242,3 +242,30 @@ func TestExistingSeveralTypes(t *testing.T) {
 		t.Errorf("the dead letters are %v", letters)
 	}
 }
+
+// TestExistingPartitionerOfOnesOwn: what is no partition of the topic refuses the event,
+// and no other.
+func TestExistingPartitionerOfOnesOwn(t *testing.T) {
+	for name, cluster := range map[string]func(testing.TB) *kafkatest.Cluster{"memory": kafkatest.NewMemory, "broker": kafkatest.NewBroker} {
+		t.Run(name, func(t *testing.T) {
+			c := cluster(t)
+			topic := eventbus.NewTopic(eventbus.TopicConfig[Order]{
+				Address: "shop-orders", Create: true, Partitions: 3, Format: format.Plain(format.PlainConfig{}),
+				Partitioner: eventbus.PartitionBy("length", func(key []byte, _ int32) int32 { return int32(len(key)) }),
+			})
+			p := eventbus.NewPublisher(c.Bus(t), topic)
+			if err := p.Publish(t.Context(), Order{ID: "22"}); err != nil {
+				t.Fatal(err)
+			}
+			if err := p.Publish(t.Context(), Order{ID: "333"}); err == nil || !strings.Contains(err.Error(), `chose partition 3, and there are 3`) {
+				t.Errorf("a partition that is not there: %v", err)
+			}
+			if at, err := p.PublishAsync(t.Context(), Order{ID: "1"}).Wait(t.Context()); err != nil || at.Partition.Partition != 1 {
+				t.Errorf("it is at %v: %v", at, err)
+			}
+			if _, err := p.Envelope(t.Context(), Order{ID: "1"}); err == nil || !strings.Contains(err.Error(), "is a function") {
+				t.Errorf("an envelope for an outbox: %v", err)
+			}
+		})
+	}
+}
