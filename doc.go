@@ -79,6 +79,7 @@
 //	publisher.go          Publisher[T]: from a value to an envelope; T ends here
 //	publish_option.go     options of one publish
 //	sender.go             from an envelope to the producer, for one topic of the bus
+//	publish_envelope.go   envelopes of others: outboxes and bridges
 //	receipt.go            outcomes of publishes, one by one and in batches
 //	transactor.go         envelopes in transactions, for an outbox
 //

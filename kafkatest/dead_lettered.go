@@ -79,7 +79,7 @@ func readLetter[T any](topic *eventbus.Topic[T], r *transport.Record) (l DeadLet
 		Record: *r,
 	}
 	e := new(eventbus.Envelope)
-	if l.Err = told.Event(topic.Declaration().Form, (*wire.Event)(e)); l.Err != nil {
+	if l.Err = parsed.Event(topic.Declaration().Form, (*wire.Event)(e)); l.Err != nil {
 		return l, true
 	}
 	if e.Type != topic.Type() && !e.Tombstone {
