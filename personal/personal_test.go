@@ -32,19 +32,18 @@ type hidden struct {
 // registered has personal data wherever a string can be.
 type registered struct {
 	hidden
-	ID        string             `json:"id"`
-	Email     email              `json:"email" data:"personal"`
-	Nickname  *string            `json:"nickname,omitempty" data:"personal"`
-	Names     []string           `json:"names" data:"personal"`
-	Home      address            `json:"home"`
-	Others    []*address         `json:"others"`
-	ByKind    map[string]address `json:"byKind"`
-	Notes     map[string]string  `json:"notes" data:"personal"`
-	Pair      [2]string          `json:"pair" data:"personal"`
-	Empty     string             `json:"empty" data:"personal"`
-	Friend    *registered        `json:"friend,omitempty"`
-	Visits    int                `json:"visits"`
-	unexposed string
+	ID       string             `json:"id"`
+	Email    email              `json:"email" data:"personal"`
+	Nickname *string            `json:"nickname,omitempty" data:"personal"`
+	Names    []string           `json:"names" data:"personal"`
+	Home     address            `json:"home"`
+	Others   []*address         `json:"others"`
+	ByKind   map[string]address `json:"byKind"`
+	Notes    map[string]string  `json:"notes" data:"personal"`
+	Pair     [2]string          `json:"pair" data:"personal"`
+	Empty    string             `json:"empty" data:"personal"`
+	Friend   *registered        `json:"friend,omitempty"`
+	Visits   int                `json:"visits"`
 }
 
 func ada() registered {

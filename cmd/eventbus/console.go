@@ -125,7 +125,9 @@ func (a *app) serveConsole(ctx context.Context, f *consoleFlags) error {
 	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
 	err = errors.Join(pages.Close(within), server.Shutdown(within))
-	<-ended
+	if ending := <-ended; !errors.Is(ending, http.ErrServerClosed) {
+		err = errors.Join(err, ending)
+	}
 	return err
 }
 

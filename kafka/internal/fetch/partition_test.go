@@ -26,7 +26,7 @@ func TestSuccessLeavesDamage(t *testing.T) {
 	p.fail(down, time.Now())
 	for range 2 {
 		p.succeed()
-		if p.err != error(damaged) { //nolint:errorlint // the very one
+		if p.err != error(damaged) {
 			t.Errorf("damaged: %T", p.err)
 		}
 	}
