@@ -135,13 +135,19 @@ func (w *watch) isLooked() bool {
 // look returns what is known of the members, in their order. What is older than a page
 // may be it has asked for again, and waits a moment for it.
 func (w *watch) look(ctx context.Context) []sighting {
+	// While somebody looks, members are asked every second anyway. The first page after a
+	// while shows them as they are now, and not as they were up to two seconds ago.
+	oldest := 2 * lookedPeriod
+	if !w.isLooked() {
+		oldest = lookedPeriod / 10
+	}
 	w.looked.Store(time.Now().UnixNano())
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	var fresh []<-chan struct{}
 	for _, m := range w.members {
 		m.mu.Lock()
-		if time.Since(m.asked) > 2*lookedPeriod {
+		if time.Since(m.asked) > oldest {
 			fresh = append(fresh, m.fresh)
 			select {
 			case m.hurry <- struct{}{}:

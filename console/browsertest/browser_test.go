@@ -144,7 +144,19 @@ func js[T any](p *tab, format string, args ...any) T {
 // text returns what a user reads of an element; "" if there is none.
 func (p *tab) text(selector string) string {
 	p.t.Helper()
-	return js[string](p, "document.querySelector(%q)?.innerText ?? ''", selector)
+	ctx, cancel := context.WithTimeout(p.ctx, 30*time.Second)
+	defer cancel()
+	for {
+		text, err := chromedp.Run(ctx, chromedp.Evaluate[string](fmt.Sprintf("document.querySelector(%q)?.innerText ?? ''", selector)))
+		switch {
+		case err == nil:
+			return text
+		case ctx.Err() == nil && strings.Contains(err.Error(), "navigated"):
+			// The page goes away for the next one: that has the text, or will have it.
+		default:
+			p.t.Fatalf("the text of %s: %v", selector, err)
+		}
+	}
 }
 
 // await evaluates an expression whose value is a promise.

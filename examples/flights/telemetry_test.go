@@ -63,7 +63,7 @@ func TestOTLP(t *testing.T) {
 		t.Fatalf("exit %d", code)
 	}
 	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
-	if c.spans["airport send"] != 200 || c.spans["delay-board process"] < 200 || c.spans["delay-board commit"] == 0 || c.metrics < 2 {
+	if c.spans["airport send"] != 200 || c.spans["delay-board process"] < 200 || c.spans["delay-board commit"] != 0 || c.metrics < 2 {
 		t.Errorf("spans %v, metrics sent %d times", c.spans, c.metrics)
 	}
 }
