@@ -99,6 +99,7 @@ func (c *comparison) topic(old, now *Topic) {
 	name := old.Name
 	keyed := slices.ContainsFunc(old.Events, func(e Event) bool { return e.Key.Source != NoKey })
 	c.partitions(name, old.Partitions, now.Partitions, keyed)
+	c.form(name, old, now, keyed)
 	// What one side leaves to the broker can't be compared: the default is not
 	// known here.
 	switch o, n := old.Replication, now.Replication; {

@@ -70,6 +70,9 @@ var changes = []struct {
 			t.Events[i].Key = catalog.Key{Source: catalog.NoKey}
 		}
 	}, func(t *catalog.Topic) { t.Partitions = 12 }, "partitions-raised", catalog.Safe},
+	{"another format", nil, func(t *catalog.Topic) { t.Format = "watermill" }, "format-changed", catalog.Breaking},
+	{"another partitioner", nil, func(t *catalog.Topic) { t.Partitioner = "fnv1a" }, "partitioner-changed", catalog.Breaking},
+	{"another name in one environment", nil, func(t *catalog.Topic) { t.Addresses = map[string]string{"prod": "orders"} }, "addresses-changed", catalog.Breaking},
 	{"partitions lowered", nil, func(t *catalog.Topic) { t.Partitions = 3 }, "partitions-lowered", catalog.Breaking},
 	{"partitions not declared", nil, func(t *catalog.Topic) { t.Partitions = 0 }, "partitions-unknown", catalog.Undecided},
 	{"replication lowered", nil, func(t *catalog.Topic) { t.Replication = 1 }, "replication-lowered", catalog.Dangerous},
