@@ -69,7 +69,7 @@ behind the #, which browsers send to no server.`,
 	flags.StringVar(&f.catalog, "catalog", "", "`FILE|URL` of the catalogue to compare with, and to know types by")
 	flags.StringVar(&f.title, "title", "", "`title` of the pages")
 	flags.StringVar(&f.traces, "trace-url", "", "`address` of a trace, with {trace} in the place of its id")
-	flags.StringVar(&f.outbox.database, "database", "", "`address` of a database with an outbox, postgres://…")
+	flags.StringVar(&f.outbox.database, "database", "", "`address` of a database with an outbox, postgres://…, or @FILE that holds it")
 	flags.StringVar(&f.outbox.schema, "schema", "", "`schema` of the outbox (default public)")
 	flags.StringVar(&f.outbox.table, "table", "", "`table` of the outbox (default outbox)")
 	return c
@@ -81,10 +81,10 @@ func (a *app) serveConsole(ctx context.Context, f *consoleFlags) error {
 	if err != nil {
 		return err
 	}
-	if address := cmp.Or(f.outbox.database, os.Getenv(databaseVariable)); address != "" {
-		pool, err := pgxpool.New(ctx, address)
+	if cmp.Or(f.outbox.database, os.Getenv(databaseVariable)) != "" {
+		pool, err := a.pool(ctx, &f.outbox)
 		if err != nil {
-			return err // pgx hides the password
+			return err
 		}
 		defer pool.Close()
 		config.Outbox = f.outbox.status(pool)

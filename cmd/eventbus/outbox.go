@@ -121,23 +121,28 @@ func (f *outboxFlags) address() (string, error) {
 
 // withPool runs do with a connection to the outbox's database.
 func (a *app) withPool(ctx context.Context, f *outboxFlags, do func(*pgxpool.Pool) error) error {
-	address, err := f.address()
-	if err != nil {
-		return err
-	}
-	config, err := pgxpool.ParseConfig(address)
-	if err != nil {
-		return misuse("the address of the database can't be read: it has the form postgres://USER:PASSWORD@HOST/DATABASE, with %%XX for what is special in a URL, or USER=… HOST=… DBNAME=…")
-	}
-	if strings.HasPrefix(f.database, "postgres") && config.ConnConfig.Password != "" && strings.Contains(f.database, config.ConnConfig.Password) {
-		a.note("a password on the command line is seen by every user of this machine: use --database @FILE, or %s", databaseVariable)
-	}
-	pool, err := pgxpool.NewWithConfig(ctx, config)
+	pool, err := a.pool(ctx, f)
 	if err != nil {
 		return err
 	}
 	defer pool.Close()
 	return do(pool)
+}
+
+// pool opens the outbox's database. The caller closes it.
+func (a *app) pool(ctx context.Context, f *outboxFlags) (*pgxpool.Pool, error) {
+	address, err := f.address()
+	if err != nil {
+		return nil, err
+	}
+	config, err := pgxpool.ParseConfig(address)
+	if err != nil {
+		return nil, misuse("the address of the database can't be read: it has the form postgres://USER:PASSWORD@HOST/DATABASE, with %%XX for what is special in a URL, or USER=… HOST=… DBNAME=…")
+	}
+	if strings.HasPrefix(f.database, "postgres") && config.ConnConfig.Password != "" && strings.Contains(f.database, config.ConnConfig.Password) {
+		a.note("a password on the command line is seen by every user of this machine: use --database @FILE, or %s", databaseVariable)
+	}
+	return pgxpool.NewWithConfig(ctx, config)
 }
 
 // outboxStatus prints a line for each relay, and notes what is not visible in the
