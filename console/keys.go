@@ -16,6 +16,9 @@ import (
 )
 
 // keysView is the page of parked keys, the longest wait first.
+// Group, Topic and Find are the query: each narrows the list, and an empty one does not.
+// Groups are all that members tell of, for the form. Unseen counts parked keys that
+// members did not send, so that they could not be searched. Pages count from 1.
 type keysView struct {
 	Group, Topic, Find string
 	Groups             []string
@@ -27,6 +30,8 @@ type keysView struct {
 }
 
 // parkedKey is a parked key with where it is.
+// It points into an inspection, which nobody changes. ID, Waits, Free and Skip are set by
+// finish, for the rows of one page.
 type parkedKey struct {
 	*eventbus.ParkedKey
 	ID        string // of the row
@@ -44,21 +49,29 @@ type parkedKey struct {
 func (k *parkedKey) Encoded() string { return base64.RawURLEncoding.EncodeToString(k.Raw) }
 
 // Has reports whether the event has a key.
+// An empty key is one, so the length does not say.
 func (k *parkedKey) Has() bool { return k.Raw != nil }
 
 // Story leads to what else happened to the key.
 func (k *parkedKey) Story() string {
+	// In Base64, since a key may be any bytes.
 	return "story?" + url.Values{"by": {"key"}, "what64": {k.Encoded()}, "topic": {k.Topic}}.Encode()
 }
 
 // perPage is how many rows a page of a list has.
+// A page is drawn once a second while it is live, which bounds what it may hold.
 const perPage = 100
 
+// keys makes the page of parked keys. All that match are sorted, and one page of them is
+// finished: what is made of a row costs more than the row.
 func (d *desk) keys(ctx context.Context, r *http.Request) (any, error) {
 	q := r.URL.Query()
 	v, all := d.parked(ctx, q)
 	v.Total = int64(len(all))
+	// An empty list has one page, which says that it is empty.
 	v.Pages = max((len(all)+perPage-1)/perPage, 1)
+	// A number that can't be read is 0, and so page 1. One past the end is the last page:
+	// the list may have become shorter since the address was made.
 	v.Page, _ = strconv.Atoi(q.Get("page"))
 	v.Page = min(max(v.Page, 1), v.Pages)
 	v.Keys = all[min((v.Page-1)*perPage, len(all)):min(v.Page*perPage, len(all))]
@@ -80,10 +93,12 @@ func (d *desk) keys(ctx context.Context, r *http.Request) (any, error) {
 
 // parked returns the parked keys that a query describes, the longest wait first, and
 // a view without them.
+// Pages and downloads both go through it, so that a file has what its page shows.
 func (d *desk) parked(ctx context.Context, q url.Values) (*keysView, []parkedKey) {
 	v := &keysView{Group: q.Get("group"), Topic: q.Get("topic"), Find: q.Get("find")}
 	var all []parkedKey
 	for _, m := range d.watch.look(ctx) {
+		// A silent member's keys may long be free, or with another member after a rebalance.
 		if m.Seen == nil || m.Silent() {
 			continue
 		}
@@ -99,6 +114,8 @@ func (d *desk) parked(ctx context.Context, q url.Values) (*keysView, []parkedKey
 	}
 	slices.Sort(v.Groups)
 	slices.SortStableFunc(all, func(x, y parkedKey) int {
+		// Seconds rather than milliseconds: keys that failed together would change places from
+		// one inspection to the next. The rest makes the order a total one within a group.
 		return cmp.Or(cmp.Compare(y.WaitingMs/1000, x.WaitingMs/1000), cmp.Compare(x.Topic, y.Topic), cmp.Compare(x.Partition, y.Partition), cmp.Compare(x.Offset, y.Offset))
 	})
 	return v, all
@@ -114,10 +131,13 @@ func (v *keysView) collect(all []parkedKey, member string, g *eventbus.GroupInsp
 		v.Unseen += p.ParkedKeys - int64(len(p.Parked)) // an inspection has the first hundred
 		for n := range p.Parked {
 			key := &p.Parked[n]
+			// The bytes are searched rather than what is shown of them, which may be an escape.
 			if v.Find != "" && !strings.Contains(string(key.Raw), v.Find) && !strings.Contains(key.Error, v.Find) {
 				continue
 			}
 			all = append(all, parkedKey{
+				// The watermark is the lowest unfinished offset: the key whose event waits there is the
+				// one that holds up the commits of its partition.
 				ParkedKey: key, Member: member, Group: g.Name, Topic: p.Topic, Partition: p.Partition, Holds: key.Offset == p.Watermark,
 			})
 		}
@@ -127,15 +147,20 @@ func (v *keysView) collect(all []parkedKey, member string, g *eventbus.GroupInsp
 
 // finish sets what is made of the rest, for the rows that are shown.
 func (k *parkedKey) finish() {
+	// The id of a row is the same in every round, so that the script knows the row again.
+	// It is a hash, since names of groups may have characters that an id may not.
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(k.Group + "\x00" + k.Topic + "\x00" + strconv.Itoa(int(k.Partition)) + "\x00" + strconv.FormatInt(k.Offset, 10)))
 	k.ID = "k" + strconv.FormatUint(h.Sum64(), 36)
 	k.Waits = waitsFor(k.State, k.Attempts, k.DueMs)
+	// These are what Operator.Unpark and Operator.Skip take. The buttons of other states would
+	// only ever be refused.
 	k.Free = k.State == "retry" || k.State == "awaiting dead letter"
 	k.Skip = k.State == "held" || k.State == "awaiting dead letter"
 }
 
 // membersView is the page of members.
+// Alone says that there is only the bus of this process, because no others are configured.
 type membersView struct {
 	Members []memberRow
 	Alone   bool
@@ -151,10 +176,14 @@ type memberRow struct {
 	Parked     int64
 }
 
+// membersPage makes the page of members, with the groups of the cluster beside them: those
+// may have members that this console was not told of.
 func (d *desk) membersPage(ctx context.Context, _ *http.Request) (any, error) {
 	v := &membersView{Alone: len(d.config.Members) == 0 && d.config.Bus != nil}
 	for _, s := range d.watch.look(ctx) {
 		row := memberRow{sighting: s}
+		// One that was never heard has no time to tell.
+		//
 		if s.Silent() && !s.Heard.IsZero() {
 			row.Ago = span(time.Since(s.Heard))
 		}

@@ -17,7 +17,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Bounds of reading letters for one page.
+// Bounds of reading letters for one page, while its user waits. Jobs beyond the last
+// bound are left out; of the others the page says where one was reached.
 const (
 	letterTime  = 20 * time.Second
 	maxCauses   = 200
@@ -27,6 +28,7 @@ const (
 
 // lettersView is the page of dead letters: the topics that have some, or one of them by
 // cause.
+// Without a Topic, Boxes alone is set. With one, Box and what follows it are.
 type lettersView struct {
 	Boxes   []box
 	Problem string
@@ -43,6 +45,7 @@ type lettersView struct {
 }
 
 // cause is letters that failed for one reason.
+// Topic and State are those of the page, which the address of its letters needs.
 type cause struct {
 	redrive.Cause
 	Topic, State string
@@ -50,15 +53,19 @@ type cause struct {
 
 // List leads to the letters of the cause.
 func (c *cause) List() string {
+	// The address is relative, as all are here: the console does not know its prefix.
 	return "cause?" + url.Values{"topic": {c.Topic}, "cause": {c.Fingerprint}, "state": {c.State}}.Encode()
 }
 
+// letters makes the page of dead letters. The list of topics comes from the overview and
+// reads no log; the causes of one topic are found by reading its letters.
 func (d *desk) letters(ctx context.Context, r *http.Request) (any, error) {
 	topic := r.URL.Query().Get("topic")
 	if topic == "" {
 		seen := d.cluster.overview(ctx)
 		return &lettersView{Boxes: seen.boxes, Problem: seen.problem}, nil
 	}
+	// The turn comes before the time limit: to wait for others must not shorten the reading.
 	done, err := d.scan(ctx)
 	if err != nil {
 		return nil, err
@@ -74,9 +81,11 @@ func (d *desk) letters(ctx context.Context, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	// The states are listed in the order in which a letter may pass through them.
 	v := &lettersView{Topic: topic, Box: newBox(b), State: state.String(), States: []string{"open", "quarantined", "replayed", "skipped"}, Actions: actions(state)}
 	found, err := b.Causes(ctx, redrive.Filter{States: []redrive.State{state}}, maxCauses)
 	switch {
+	// What was counted until then is right as far as it goes, and worth showing.
 	case errors.Is(err, context.DeadlineExceeded):
 		v.Cut = true
 	case err != nil:
@@ -86,6 +95,8 @@ func (d *desk) letters(ctx context.Context, r *http.Request) (any, error) {
 	for _, c := range found.List {
 		v.Causes = append(v.Causes, cause{c, topic, v.State})
 	}
+	// Jobs are a part of the page only. Where they can't be read, the causes are shown all
+	// the same, with the problem beside them.
 	v.Jobs, err = d.jobsOf(ctx, topic)
 	if err != nil {
 		v.Problem = err.Error()
@@ -95,10 +106,13 @@ func (d *desk) letters(ctx context.Context, r *http.Request) (any, error) {
 
 // open opens a dead-letter topic of the environment.
 func (d *desk) open(ctx context.Context, topic string) (*redrive.Box, error) {
+	// The name comes from an address. Without this a console of one environment would open
+	// the letters of another by a link.
 	if !d.cluster.meant(topic) {
 		return nil, missing("this console does not show topics of other environments")
 	}
 	b, err := d.cluster.letters.Open(ctx, topic)
+	// These are wrong addresses, or old ones: 404. Any other error is the cluster's: 502.
 	if errors.Is(err, redrive.ErrNoBox) || errors.Is(err, transport.ErrTopicMissing) {
 		return nil, missing(err.Error())
 	}
@@ -108,6 +122,7 @@ func (d *desk) open(ctx context.Context, topic string) (*redrive.Box, error) {
 // chosenState returns the state of letters that a page is about.
 func chosenState(q url.Values) (redrive.State, error) {
 	name := q.Get("state")
+	// Open letters are those that wait for a decision, and what most visits are for.
 	if name == "" {
 		return redrive.Open, nil
 	}
@@ -119,6 +134,8 @@ func chosenState(q url.Values) (redrive.State, error) {
 }
 
 // actions are those that take letters in a state.
+// They are in the order in which pages offer them. What was replayed or skipped is decided for good, so there
+// is none for it.
 func actions(s redrive.State) []redrive.Action {
 	switch s {
 	case redrive.Open:
@@ -130,6 +147,7 @@ func actions(s redrive.State) []redrive.Action {
 }
 
 // causeView is the letters of one cause.
+// Gist, Reason and Type are those of its first letter, and empty if there is none.
 type causeView struct {
 	Topic, Cause, State string
 	Gist, Reason, Type  string
@@ -138,6 +156,8 @@ type causeView struct {
 }
 
 // letterRow is a dead letter in a list.
+// It owns its memory, so a view may outlive the scan. Last is the time of the last
+// failure, by the clock of the member that had it.
 type letterRow struct {
 	Topic                  string
 	Partition              int32
@@ -175,8 +195,12 @@ func (d *desk) causeOf(ctx context.Context, r *http.Request, most int) (*causeVi
 	if err != nil {
 		return nil, err
 	}
+	// The filter takes the fingerprint as it came: it is only compared. The page shows it
+	// clipped and made visible, since anybody may write one into an address.
 	v := &causeView{Topic: b.Topic, Cause: clip(maxShown, q.Get("cause")), State: state.String()}
 	filter := redrive.Filter{Fingerprints: []string{q.Get("cause")}, States: []redrive.State{state}}
+	// Letters that wait for a decision lie behind those that are done, most of the time: to
+	// begin at the first of them spares reading the rest.
 	from := b.All()
 	if state == redrive.Open || state == redrive.Quarantined {
 		from = b.Undecided()
@@ -190,12 +214,14 @@ func (d *desk) causeOf(ctx context.Context, r *http.Request, most int) (*causeVi
 	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return nil, err
 	}
+	// A list that ran out of time is one that may have more.
 	v.More = v.More || err != nil
 	return v, nil
 }
 
 // add adds a letter to the list, and ends the scan where that is full.
 func (v *causeView) add(l *letter.Letter, most int) error {
+	// The letter that does not fit is not kept. It only shows that there is one.
 	if len(v.Letters) == most {
 		v.More = true
 		return scan.ErrEnough
@@ -217,6 +243,8 @@ func newLetterRow(l *letter.Letter) letterRow {
 }
 
 // letterView is one dead letter.
+// Foreign says why the record is no dead letter; then the fields that are read from its
+// headers may be empty. First is the time of the first failure.
 type letterView struct {
 	letterRow
 	State, Reason, Stack, Cause, Foreign string
@@ -228,6 +256,7 @@ type letterView struct {
 
 func (d *desk) letter(ctx context.Context, r *http.Request) (any, error) {
 	q := r.URL.Query()
+	// Kafka numbers partitions with 32 bits and offsets with 64.
 	partition, err1 := strconv.ParseInt(q.Get("partition"), 10, 32)
 	offset, err2 := strconv.ParseInt(q.Get("offset"), 10, 64)
 	if err1 != nil || err2 != nil || offset < 0 {
@@ -240,11 +269,15 @@ func (d *desk) letter(ctx context.Context, r *http.Request) (any, error) {
 		return nil, err
 	}
 	at := transport.Partition{Topic: b.Topic, Partition: int32(partition)}
+	// Each reads a partition without a known end for as long as ctx lasts, and begins at
+	// the next record where an offset has been deleted.
 	if end, has := b.End[at]; !has || offset < b.First[at] || offset >= end {
 		return nil, missing("the log has no such letter: retention or a purge may have removed it")
 	}
 	var v *letterView
 	err = b.Each(ctx, map[transport.Partition]int64{at: offset}, func(l *letter.Letter, s redrive.State, foreign error) error {
+		// The first record from an offset on may be a later one: transactions that were aborted
+		// and their markers take up offsets too.
 		if l.Record.Offset == offset {
 			v = d.newLetterView(l, s, foreign)
 		}
@@ -261,9 +294,12 @@ func (d *desk) newLetterView(l *letter.Letter, s redrive.State, foreign error) *
 		letterRow: newLetterRow(l), State: s.String(), Reason: l.Reason, Stack: l.Stack, Cause: redrive.Fingerprint(l), First: l.FirstFailure,
 		Source: fmt.Sprintf("%s@%d", l.Source, l.SourceOffset), Origin: fmt.Sprintf("%s@%d", l.Origin.Partition, l.Origin.Offset), Actions: actions(s),
 	}
+	// A foreign record is shown as far as it can be read: to see what it is may be all that
+	// an operator needs in order to skip it.
 	if foreign != nil {
 		v.Foreign = foreign.Error()
 	}
+	// The view copies what it keeps. The record's memory is the scan's and ends with it.
 	v.Event = d.newEventView(l.Record)
 	return v
 }

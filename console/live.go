@@ -9,6 +9,8 @@ import (
 	"github.com/eventbus-go/eventbus/internal/visible"
 )
 
+// A stream draws its fragments every liveEvery. Members are asked as often while
+// somebody looks, so to draw more often would send the same figures.
 const (
 	liveEvery = time.Second
 	// liveFor bounds a stream: the browser opens another, so that what a proxy or a
@@ -19,35 +21,47 @@ const (
 
 // stream sends the fragments of a page when their bytes have changed, at most once a
 // second, until the page is closed, the console is, or the session ends.
+// It writes server-sent events (the HTML standard, section 9.2): a browser opens such a
+// stream again by itself. The page is whole without it.
 func (c *Console) stream(w http.ResponseWriter, r *http.Request, p *page) {
 	select {
+	// A stream that found no place would wait without an answer, and the browser with it: it
+	// is refused at once, and the page stays as it was drawn.
 	case c.streams <- struct{}{}:
 		defer func() { <-c.streams }()
 	default:
 		refuse(w, http.StatusServiceUnavailable, "too many pages are open")
 		return
 	}
+	// The request's context ends when the browser closes the page.
 	ctx, cancel := context.WithTimeout(r.Context(), liveFor)
 	defer cancel()
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no") // nginx would keep fragments back
 	control := http.NewResponseController(w)
 	_ = control.SetReadDeadline(time.Time{}) // the server's is for requests: it would end the stream
+	// sent has the latest bytes of each fragment. It belongs to this stream alone: the
+	// first round sends every fragment, since the page may be older than the stream.
 	sent := make(map[string][]byte, len(p.fragments))
 	tick := time.NewTicker(liveEvery)
 	defer tick.Stop()
 	for {
+		// An error ends the stream without a word: the page keeps what it shows, and the
+		// browser asks again later.
 		data, err := p.data(ctx, r)
 		_ = control.SetWriteDeadline(time.Now().Add(liveWrite)) // some writers have none
 		if err == nil {
 			err = c.send(w, r, p, data, sent)
 		}
+		// The session is looked up in every round. A page that stays open after a logout must
+		// not go on telling what it may no longer show.
 		if err != nil || control.Flush() != nil || c.gate.who(r) == "" {
 			return
 		}
 		select {
 		case <-ctx.Done():
 			return
+		// Said in so many words, so that the page does not take it for a lost connection.
 		case <-c.ended:
 			_, _ = w.Write([]byte("event: end\ndata: the console is being stopped\n\n"))
 			return
@@ -57,7 +71,10 @@ func (c *Console) stream(w http.ResponseWriter, r *http.Request, p *page) {
 }
 
 // send writes the fragments that have changed.
+// A fragment is compared as it is drawn. So a figure that changes only in digits that
+// no page shows sends nothing.
 func (c *Console) send(w http.ResponseWriter, r *http.Request, p *page, data any, sent map[string][]byte) error {
+	// The same frame as the page's: a fragment must come out as the page would draw it.
 	f := c.frame(r, p)
 	f.Data = data
 	c.fill(r, f)
@@ -68,6 +85,7 @@ func (c *Console) send(w http.ResponseWriter, r *http.Request, p *page, data any
 			c.config.Logger.Error("console: a fragment can't be made", "page", p.name, "error", err)
 			return err
 		}
+		// Fragments go through the same filter as whole pages, whatever data is in them.
 		text := bytes.TrimSpace(visible.Markup(b.Bytes()))
 		if bytes.Equal(text, sent[name]) {
 			continue
@@ -87,6 +105,9 @@ func (c *Console) send(w http.ResponseWriter, r *http.Request, p *page, data any
 
 // event writes a server-sent event.
 func event(w http.ResponseWriter, name string, data []byte) error {
+	// A line break ends a field of the stream, so each line of the data gets a field of its
+	// own, and the browser joins them again. No carriage return is left in it: Markup wrote
+	// those as escapes.
 	text := append([]byte("event: "+name+"\ndata: "), bytes.ReplaceAll(data, []byte("\n"), []byte("\ndata: "))...)
 	_, err := w.Write(append(text, "\n\n"...))
 	return err

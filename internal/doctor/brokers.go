@@ -17,6 +17,8 @@ const slow = 100 * time.Millisecond
 // names. Clients bootstrap from one address and then use these: that they
 // differ from what can be reached is the most frequent fault of a new cluster.
 func Brokers(ctx context.Context, found *Findings, t *kafka.Transport) {
+	// An error here is that of the metadata, without which no broker's address is known. A
+	// broker that does not answer has its error in its own probe.
 	probes, err := kafka.NewAdmin(t).Probe(ctx)
 	if err != nil {
 		found.Add("brokers", Bad, "see whether the cluster has a controller", "%v", err)
@@ -26,6 +28,8 @@ func Brokers(ctx context.Context, found *Findings, t *kafka.Transport) {
 		name := fmt.Sprintf("broker %d", p.ID)
 		at := fmt.Sprintf("%s:%d", p.Host, p.Port)
 		switch {
+		// A client may bootstrap all the same. It fails with its first request to a partition
+		// that this broker leads, which looks like a fault of one topic.
 		case p.Err != nil:
 			found.Add(name, Bad, "the cluster names this address (advertised.listeners): it has to be reachable from here, and the broker to run", "%s: %v", at, p.Err)
 		case p.Took > slow:
@@ -33,6 +37,8 @@ func Brokers(ctx context.Context, found *Findings, t *kafka.Transport) {
 		default:
 			found.Add(name, Fine, "", "%s answers in %s, speaks Kafka %s", at, p.Took.Round(10*time.Microsecond), p.Version)
 		}
+		// The first certificate is the broker's own (RFC 8446, section 4.4.2). Those after it
+		// are of authorities.
 		if p.TLS != nil && len(p.TLS.PeerCertificates) > 0 {
 			certificate(found, name+" TLS", p.TLS.PeerCertificates[0].NotAfter)
 		}
@@ -48,6 +54,7 @@ func Brokers(ctx context.Context, found *Findings, t *kafka.Transport) {
 // certificate warns two weeks before a broker's certificate ends.
 func certificate(found *Findings, check string, until time.Time) {
 	left := time.Until(until).Round(time.Hour)
+	// One that has ended is not seen here: the handshake fails, and with it the probe.
 	if left < 14*24*time.Hour {
 		found.Add(check, Warning, "renew it", "the certificate ends in %s", left)
 		return
@@ -60,6 +67,8 @@ func certificate(found *Findings, check string, until time.Time) {
 func Rights(ctx context.Context, found *Findings, t *kafka.Transport) {
 	rights, err := kafka.NewAdmin(t).ClusterRights(ctx)
 	switch {
+	// Brokers tell rights by KIP-430. Old ones, and those that do not let this client
+	// describe the cluster, leave them out: that is no fault to report.
 	case err != nil || !rights.Known:
 		found.Add("ACLs", Unknown, "", "the brokers do not tell what this client may do with the cluster")
 	case !rights.Allow(kafka.OperationCreate):
@@ -72,6 +81,7 @@ func Rights(ctx context.Context, found *Findings, t *kafka.Transport) {
 // Security examines the configuration of TLS and SASL. That they work
 // was shown by the connection.
 func Security(found *Findings, c *kafka.Config) {
+	// TLS is configured by either: a tls.Config of the program, or files.
 	secure := c.TLS != nil || c.TLSFiles != kafka.TLSFiles{}
 	switch {
 	case secure:
@@ -86,6 +96,8 @@ func Security(found *Findings, c *kafka.Config) {
 		found.Add("SASL", Fine, "", "not used")
 	case secure:
 		found.Add("SASL", Fine, "", "%s", c.SASL)
+	// SCRAM proves the password without sending it. PLAIN (RFC 4616) sends it as it is, and
+	// OAUTHBEARER (RFC 7628) a token that serves whoever reads it.
 	case mechanism == "PLAIN":
 		found.Add("SASL", Warning, "use TLS as well, or SCRAM-SHA-512", "PLAIN without TLS: the password can be read on the way")
 	case mechanism == "OAUTHBEARER":
@@ -98,6 +110,8 @@ func Security(found *Findings, c *kafka.Config) {
 // Loopback reports whether all addresses are on this machine.
 func Loopback(addresses []string) bool {
 	for _, address := range addresses {
+		// An address that can't be split has an empty host, and counts as another machine: in
+		// doubt the warning stays.
 		host, _, _ := net.SplitHostPort(address)
 		if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
 			return false

@@ -25,8 +25,12 @@ type Finding struct {
 }
 
 // Findings collects the results in the order of the checks.
+// The zero value has none. It is not safe for concurrent use: the checks run one after
+// another, so that the list reads the same each time.
 type Findings []Finding
 
+// Add appends a finding, whose text is made as by fmt.Sprintf. The texts may hold names
+// from the cluster: who prints them makes those visible.
 func (f *Findings) Add(check, verdict, remedy, format string, args ...any) {
 	*f = append(*f, Finding{check, verdict, fmt.Sprintf(format, args...), remedy})
 }

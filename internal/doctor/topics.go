@@ -14,6 +14,8 @@ import (
 
 // Replicas examines whether the loss of one broker would lose events or
 // stop writes, and whether a partition can't be used now.
+// infos and names are of the same topics. What topics are configured to and what their
+// replicas do now are findings of their own: either may be wrong alone.
 func Replicas(ctx context.Context, found *Findings, t *kafka.Transport, infos []transport.TopicInfo, names []string) {
 	if len(infos) == 0 {
 		return
@@ -22,6 +24,8 @@ func Replicas(ctx context.Context, found *Findings, t *kafka.Transport, infos []
 		switch info := &infos[i]; {
 		case info.Replication == 1:
 			found.Add(info.Name, Warning, "use replication 3 where events must survive the loss of a broker", "has a single replica")
+		// With acks=all a write needs this many replicas. With one, the leader may acknowledge
+		// alone, and what it acknowledged so is lost with it.
 		case info.Configs["min.insync.replicas"] == "1":
 			found.Add(info.Name, Warning, "set min.insync.replicas=2, with three replicas", "acknowledges writes with a single replica in sync")
 		}
@@ -33,6 +37,7 @@ func Replicas(ctx context.Context, found *Findings, t *kafka.Transport, infos []
 	}
 	for _, r := range replicas {
 		switch {
+		// Kafka writes −1 for a partition that no replica in sync leads.
 		case r.Leader < 0:
 			found.Add(r.Partition.String(), Bad, "start the brokers that hold it", "has no leader: it can be neither read nor written")
 		case len(r.InSync) < len(r.All):
@@ -53,6 +58,8 @@ func GroupState(ctx context.Context, found *Findings, t *kafka.Transport, name s
 	}
 	g, err := kafka.NewAdmin(t).Group(ctx, name)
 	switch {
+	// A group exists from its first member on, so this is also how one looks whose service
+	// was never started.
 	case errors.Is(err, kafka.ErrGroupMissing):
 		found.Add(check, Warning, "start a service of the group, or check its name: {service}-{env} unless Group says otherwise", "does not exist")
 		return
@@ -71,11 +78,16 @@ func GroupState(ctx context.Context, found *Findings, t *kafka.Transport, name s
 		if p.Problem != "" {
 			found.Add(check, Warning, "members drop it and go on from the commit: some events may be repeated", "%s/%d: %s", p.Topic, p.Partition, p.Problem)
 		}
+		// A partition without a member matters only where something waits in it: a group may
+		// have left a topic whose commits are kept.
 		if p.Member == "" && p.Lag > 0 {
 			idle++
 		}
 	}
 	switch {
+	// The worst comes first, since a group gets one verdict. No members without lag is no
+	// fault: a service may be stopped while nothing is published.
+	//
 	case len(g.Members) == 0 && lag > 0:
 		found.Add(check, Bad, "start its service", "has no members, and %s left to handle", counted(lag, "event"))
 	case idle > 0:
