@@ -19,6 +19,8 @@ import (
 )
 
 // cluster is what Kafka itself knows: groups, dead letters, records.
+// It is safe for concurrent use. mu guards what follows it, and is not held while the
+// cluster is asked: pages show the latest overview meanwhile.
 type cluster struct {
 	transport *kafka.Transport
 	admin     *kafka.Admin
@@ -32,6 +34,8 @@ type cluster struct {
 }
 
 // Bounds of an overview. It is made in the background, while somebody looks.
+// Nobody asks the cluster where nobody looks: an idle console costs the brokers nothing
+// here. The bounds keep one overview within its time on a cluster of thousands of groups.
 const (
 	overviewEvery = 5 * time.Second
 	overviewTime  = 15 * time.Second
@@ -41,13 +45,17 @@ const (
 	sampleTime    = 3 * time.Second
 )
 
+// newCluster returns a cluster that has not been asked yet.
 func newCluster(config *Config) *cluster {
 	c := &cluster{transport: config.Cluster, admin: kafka.NewAdmin(config.Cluster)}
 	if config.Environment != "" {
+		// Topics are named {environment}.…, so their first segment says whose they are. The dot
+		// belongs to it: without it, prod would take the topics of production.
 		if segment, err := naming.Environment(config.Environment); err == nil { // Validate has looked
 			c.segment = segment + "."
 		}
 	}
+	// A job names who runs it: this console. Who ordered it is in the order.
 	c.letters = redrive.New(config.Cluster, redrive.Config{Who: "console of " + config.Title, Create: true, Logger: config.Logger})
 	return c
 }
@@ -56,6 +64,7 @@ func newCluster(config *Config) *cluster {
 func (c *cluster) meant(topic string) bool { return strings.HasPrefix(topic, c.segment) }
 
 // overview is the state of the cluster at one moment.
+// It is not changed once it is made, so all pages share it.
 type overview struct {
 	groups  []outsideGroup // by name
 	boxes   []box          // dead-letter topics, by name
@@ -63,6 +72,8 @@ type overview struct {
 }
 
 // outsideGroup is a group as its commits show it.
+// It may have members that this console knows as well; the page on what holds the bus up
+// shows those by what they say themselves, which is newer.
 type outsideGroup struct {
 	Name, State string
 	Members     int
@@ -78,9 +89,13 @@ type box struct {
 }
 
 // overview returns the latest state. It has a new one made if that is old.
+// One is made at a time, for all who look. It does not end with the request that began it:
+// others wait for it, and the next page shows it.
 func (c *cluster) overview(ctx context.Context) *overview {
 	c.mu.Lock()
 	if c.running == nil && time.Since(c.taken) > overviewEvery {
+		// running is set before the lock is released. So a second caller finds it, and does not
+		// begin another.
 		done := make(chan struct{})
 		c.running = done
 		go func() {
@@ -89,17 +104,23 @@ func (c *cluster) overview(ctx context.Context) *overview {
 			made := c.make(ctx)
 			c.mu.Lock()
 			defer c.mu.Unlock()
+			// The age counts from the end: a cluster that takes longer to answer than overviewEvery
+			// would else be asked without a pause.
 			c.latest, c.taken, c.running = made, time.Now(), nil
 			close(done)
 		}()
 	}
 	latest, running := c.latest, c.running
 	c.mu.Unlock()
+	// An old overview now is better than a new one after some seconds: the next page, and
+	// the next round of a live one, show the new one.
 	if latest != nil {
 		return latest
 	}
 	wait := time.NewTimer(overviewWait)
 	defer wait.Stop()
+	// Without any overview one is being made, so running is not nil: taken is zero until the
+	// first one is there, and so always too long ago.
 	select {
 	case <-running:
 	case <-wait.C:
@@ -114,17 +135,22 @@ func (c *cluster) overview(ctx context.Context) *overview {
 }
 
 // make asks the cluster. What fails is told, and hides nothing else.
+// Credentials of a console may see some groups and not others: what they can't see is a
+// problem on the page, beside what they can.
 func (c *cluster) make(ctx context.Context) *overview {
 	o := &overview{}
 	var problems []string
 	fail := func(what string, err error) {
 		if err != nil {
+			// Errors may hold names from the cluster, so they are made visible like these.
 			problems = append(problems, what+": "+clip(maxShown, err.Error()))
 		}
 	}
 	listed, err := c.admin.Groups(ctx)
 	fail("groups", err)
 	for _, g := range listed[:min(len(listed), maxAsked)] {
+		// These groups keep decisions about letters and handle no events: their lag would mean
+		// nothing.
 		if strings.HasPrefix(g.Name, redrive.Group) {
 			continue
 		}
@@ -138,6 +164,7 @@ func (c *cluster) make(ctx context.Context) *overview {
 	if len(listed) > maxAsked {
 		problems = append(problems, fmt.Sprintf("only %d of %d groups are shown", maxAsked, len(listed)))
 	}
+	// Where everything fails for one reason, three are enough to see it.
 	o.problem = strings.Join(problems[:min(len(problems), 3)], "; ")
 	return o
 }
@@ -153,6 +180,8 @@ func (c *cluster) group(ctx context.Context, name string) (*outsideGroup, error)
 		return nil, err
 	}
 	group := &outsideGroup{Name: name, State: g.State, Members: len(g.Members)}
+	// A group may read topics of several environments. It is shown if one of them is meant,
+	// with the figures of those topics alone.
 	meant := false
 	oldest := make(map[transport.Partition]int64)
 	for _, p := range partitions {
@@ -163,6 +192,7 @@ func (c *cluster) group(ctx context.Context, name string) (*outsideGroup, error)
 		group.Lag += p.Lag
 		group.Parked += p.Parked
 		if p.Lag > 0 && len(oldest) < maxSampled {
+			// Without a commit Committed is negative, which is no offset to read at.
 			oldest[transport.Partition{Topic: p.Topic, Partition: p.Partition}] = max(p.Committed, 0)
 		}
 	}
@@ -176,6 +206,8 @@ func (c *cluster) group(ctx context.Context, name string) (*outsideGroup, error)
 }
 
 // behind returns the age of the oldest of the records at some offsets.
+// Kafka knows a lag in events alone. The age of the first event that is not committed is
+// that in time, by the record's time and this machine's clock.
 func (c *cluster) behind(ctx context.Context, at map[transport.Partition]int64) (oldest time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, sampleTime)
 	defer cancel()
@@ -194,6 +226,7 @@ func (c *cluster) behind(ctx context.Context, at map[transport.Partition]int64) 
 }
 
 // count opens the dead-letter topics and counts what was decided about their letters.
+// An error of one topic does not hide the others. The first is returned.
 func (c *cluster) count(ctx context.Context, o *overview) error {
 	topics, err := c.letters.Topics(ctx)
 	if err != nil {
@@ -205,6 +238,7 @@ func (c *cluster) count(ctx context.Context, o *overview) error {
 		}
 		b, e := c.letters.Open(ctx, name)
 		if e != nil {
+			// A topic may have been deleted since they were listed, which is no reason to stop.
 			err = cmp.Or(err, e)
 			continue
 		}
@@ -213,6 +247,8 @@ func (c *cluster) count(ctx context.Context, o *overview) error {
 	return err
 }
 
+// newBox counts what a box knows without reading letters. For replayed and skipped ones
+// that is since the topic was created.
 func newBox(b *redrive.Box) box {
 	return box{
 		Topic: b.Topic, Open: b.Count(redrive.Open), Quarantined: b.Count(redrive.Quarantined),
@@ -221,7 +257,10 @@ func newBox(b *redrive.Box) box {
 }
 
 // concerns says what the commits of a group show.
+// Only what commits can show: not why a partition stands still, which members know.
 func (g *outsideGroup) concerns() []concern {
+	// A group without members and without lag is one whose service is stopped on purpose, or
+	// done.
 	if g.Members == 0 && g.Lag > 0 {
 		return []concern{{Level: levelBad, since: g.Behind, Text: fmt.Sprintf("group %s has no members, and %s wait%s", visible.Text(g.Name), plural(g.Lag, "event"), forOldest(g.Behind)), Link: "doctor", Going: "doctor"}}
 	}

@@ -10,6 +10,8 @@ import (
 
 // desk is what pages are made of and orders go through. It knows nothing of how they
 // are served.
+// All of it is safe for concurrent use: config is not changed, and the others guard
+// themselves. Every request and every stream calls it from a goroutine of its own.
 type desk struct {
 	config  *Config
 	watch   *watch
@@ -21,6 +23,8 @@ type desk struct {
 }
 
 // catalogs returns the catalogues that are known here.
+// The members' come first: they are what runs, while the one of Config may be of another
+// version.
 func (d *desk) catalogs() []*catalog.Document {
 	all := d.watch.catalogs()
 	if d.config.Catalog != nil {
@@ -30,15 +34,22 @@ func (d *desk) catalogs() []*catalog.Document {
 }
 
 // look makes the data of a page.
+// A stream calls it once a second, with the request that opened the stream. So it must be
+// cheap for live pages: what reads the log is not live.
 type look = func(context.Context, *http.Request) (any, error)
 
 // act carries out an order that came as a form, and returns what became of it, in words.
+// An error becomes a page of its own; an order that a member refused is said instead, so
+// that its user stays on the page with the figures.
 type act = func(ctx context.Context, who string, form url.Values) (said string, err error)
 
 // file makes a download.
+// It is made whole before the first byte is written, so that an error still has a status.
 type file = func(context.Context, *http.Request) (name, contentType string, content []byte, err error)
 
 // fault is an error that is shown with a status of HTTP.
+// Its text is for the page: it holds no secret. Errors of other types are shown as
+// faults of what was asked, with 502.
 type fault struct {
 	status int
 	text   string
@@ -53,9 +64,12 @@ func missing(text string) error { return &fault{http.StatusNotFound, text} }
 func wrong(text string) error { return &fault{http.StatusBadRequest, text} }
 
 // maxScans bounds how many searches read the log at once, for all users.
+// Scans take the brokers' disks and network away from consumers. One user with many open
+// windows must not use them up.
 const maxScans = 2
 
 // scan waits for its turn to read the log. The caller calls done at the end.
+// It waits as long as ctx lasts, which for a page is until its browser gives up.
 func (d *desk) scan(ctx context.Context) (done func(), err error) {
 	select {
 	case d.scans <- struct{}{}:

@@ -17,11 +17,13 @@ import (
 
 // files returns what can be downloaded, by path: what pages show, whole or up to
 // maxRows.
+// They are the same for everyone who may ask: what a page hides, its file hides too.
 func (d *desk) files() map[string]file {
 	all := map[string]file{
 		"keys.csv": d.table("keys.csv", d.keyRows), "keys.json": d.table("keys.json", d.keyRows),
 		"asyncapi.json": d.asyncAPI, "catalog.json": d.catalogFile,
 	}
+	// A path that would only ever fail is not served.
 	if d.cluster != nil {
 		all["letters.csv"], all["letters.json"] = d.table("letters.csv", d.letterRows), d.table("letters.json", d.letterRows)
 	}
@@ -32,6 +34,8 @@ func (d *desk) files() map[string]file {
 const maxRows = 10_000
 
 // table returns a download of rows, whose first one names the columns.
+// The first row is there in any case, so that an empty list has its columns too. The end of
+// the name chooses the format.
 func (d *desk) table(name string, rows func(context.Context, *http.Request) ([][]string, error)) file {
 	return func(ctx context.Context, r *http.Request) (string, string, []byte, error) {
 		all, err := rows(ctx, r)
@@ -54,7 +58,10 @@ func asCSV(rows [][]string) ([]byte, error) {
 	w := csv.NewWriter(&b)
 	for _, row := range rows {
 		for i, cell := range row {
+			// First made visible: a tab or a line break would begin a cell or a row for some readers,
+			// and hide the character that a formula begins with.
 			row[i] = visible.Text(cell)
+			// The OWASP page on CSV injection lists these characters.
 			if strings.IndexAny(row[i], "=+-@") == 0 && i > 0 {
 				row[i] = "'" + row[i]
 			}
@@ -63,12 +70,14 @@ func asCSV(rows [][]string) ([]byte, error) {
 			return nil, err
 		}
 	}
+	// The writer buffers: only after this is Error complete.
 	w.Flush()
 	return b.Bytes(), w.Error()
 }
 
 // asJSON returns rows as a list of objects.
 func asJSON(rows [][]string) ([]byte, error) {
+	// Not nil, so that no rows are [] and not null.
 	all := make([]map[string]string, 0, len(rows))
 	for _, row := range rows[1:] {
 		o := make(map[string]string, len(row))
@@ -77,12 +86,15 @@ func asJSON(rows [][]string) ([]byte, error) {
 		}
 		all = append(all, o)
 	}
+	// Programs get the texts as they are, with JSON's own escapes for what a terminal obeys.
 	text, err := json.MarshalIndent(all, "", "  ")
 	return visible.JSON(text), err
 }
 
 // keyRows are all parked keys that the page's query describes.
 func (d *desk) keyRows(ctx context.Context, r *http.Request) ([][]string, error) {
+	// The page's query, so that the file has all pages of the list that its link is on. Keys
+	// beyond the first hundred of a partition are in neither.
 	_, all := d.parked(ctx, r.URL.Query())
 	rows := [][]string{{"group", "topic", "partition", "offset", "key", "state", "waiting_ms", "due_ms", "attempts", "bytes", "error", "member"}}
 	for i := range all[:min(len(all), maxRows)] {
@@ -112,19 +124,25 @@ func (d *desk) letterRows(ctx context.Context, r *http.Request) ([][]string, err
 	return rows, nil
 }
 
+// asyncAPI makes the catalogue as a document of AsyncAPI, with the names that topics have in
+// this environment.
 func (d *desk) asyncAPI(ctx context.Context, _ *http.Request) (string, string, []byte, error) {
 	d.watch.look(ctx)
 	document, err := d.document()
+	// Asked before err: without a document there is nothing that could contradict itself.
 	if document == nil {
 		return "", "", nil, missing("no catalogue is known here")
 	}
 	if err != nil {
+		// A page can show one of several catalogues with a note. A file has no place for the note,
+		// and would be taken for the whole.
 		return "", "", nil, &fault{http.StatusConflict, err.Error()}
 	}
 	text, err := document.AsyncAPI(catalog.AsyncAPIOptions{Environment: d.config.Environment})
 	return "asyncapi.json", "application/json", text, err
 }
 
+// catalogFile makes the catalogue in the form that catalog.Read takes.
 func (d *desk) catalogFile(ctx context.Context, _ *http.Request) (string, string, []byte, error) {
 	d.watch.look(ctx)
 	document, err := d.document()

@@ -15,6 +15,8 @@ import (
 )
 
 // eventView is an event as a page shows it.
+// It holds no more than may be shown: what is hidden is left out here, not by a template,
+// which could be changed without a thought of it. Bytes is the size of the record's value.
 type eventView struct {
 	Rows    [][2]string // its attributes and headers
 	Problem string      // why the record is no event
@@ -27,6 +29,7 @@ type eventView struct {
 
 // Story leads to what else happened in the event's flow.
 func (e *eventView) Story() string {
+	// A flow tells more than one event, so it is preferred where the event names its flow.
 	if e.Correlation != "" {
 		return "story?" + url.Values{"by": {"correlation"}, "what": {e.Correlation}}.Encode()
 	}
@@ -34,16 +37,21 @@ func (e *eventView) Story() string {
 }
 
 // newEventView copies what is shown of a record, without the headers of a dead letter.
+// Headers of a dead letter say what happened to the event and are shown as that.
 func (d *desk) newEventView(r *transport.Record) eventView {
 	var e wire.Event
 	v := eventView{Bytes: len(r.Value)}
+	// What could be decoded is shown all the same: an event that is malformed in one attribute
+	// is looked at for the sake of the others.
 	if err := wire.Decode(r, &e); err != nil {
 		v.Problem = err.Error()
 	}
+	// A record beyond the bounds of what is read was cut: its problem explains the other.
 	if r.Excess != nil {
 		v.Problem = r.Excess.Error()
 	}
 	add := func(name, value string) {
+		// Optional attributes of CloudEvents are never empty where they are set.
 		if value != "" {
 			v.Rows = append(v.Rows, [2]string{clip(maxShown, name), clip(4*maxShown, value)})
 		}
@@ -61,10 +69,12 @@ func (d *desk) newEventView(r *transport.Record) eventView {
 	add("correlation", e.CorrelationID)
 	add("causation", e.CausationID)
 	add("traceparent", e.TraceParent)
+	// Sorted, so that two events can be compared by eye.
 	for _, name := range slices.Sorted(maps.Keys(e.Extensions)) {
 		add(name, e.Extensions[name])
 	}
 	for _, h := range r.Headers {
+		// Those that encode attributes are above, under the names of the attributes.
 		if !strings.HasPrefix(h.Key, letter.Prefix) && !wire.Owned(h.Key) {
 			add("header "+h.Key, d.headerText(h.Value))
 		}
@@ -76,6 +86,7 @@ func (d *desk) newEventView(r *transport.Record) eventView {
 // headerText returns a header's value, which is data of the event as well.
 func (d *desk) headerText(value []byte) string {
 	if !d.config.ShowData {
+		// No schema describes headers, so nothing says which of them is personal.
 		return plural(len(value), "byte")
 	}
 	return visible.Bytes(value)
@@ -85,10 +96,13 @@ func (d *desk) headerText(value []byte) string {
 const maxData = 256 << 10
 
 // data returns what may be shown of an event's data, or why it is not.
+// In doubt it shows nothing: without a schema, or where data can't be parsed, no field can
+// be told to be harmless.
 func (d *desk) data(e *wire.Event) (shown, hidden string) {
 	switch {
 	case e.Tombstone:
 		return "", "The record has no value: its key is deleted."
+	// The switch comes before all that looks into the data.
 	case !d.config.ShowData:
 		return "", "The console was started without showing data."
 	case len(e.Data) > maxData:
@@ -100,6 +114,7 @@ func (d *desk) data(e *wire.Event) (shown, hidden string) {
 	}
 	var value any
 	decoder := json.NewDecoder(bytes.NewReader(e.Data))
+	// Else a number would become a float64, and an id of 64 bits another one.
 	decoder.UseNumber()
 	if err := decoder.Decode(&value); err != nil {
 		return "", "The data is no JSON."
@@ -108,5 +123,7 @@ func (d *desk) data(e *wire.Event) (shown, hidden string) {
 	if err != nil {
 		return "", "The data can't be shown."
 	}
+	// JSON may hold characters that a terminal or a page obeys: these become JSON's escapes, so
+	// the text can still be copied as JSON.
 	return string(visible.JSON(text)), ""
 }

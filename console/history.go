@@ -10,6 +10,8 @@ import (
 
 // The history is kept in steps: memory depends on the number of groups and members,
 // not on how often somebody looks.
+// The steps of all groups are the same ones: Unix time divided by stepLength. So figures of
+// several members are added step by step without looking at when each was asked.
 const (
 	stepLength = 5 * time.Second
 	steps      = 120 // ten minutes
@@ -18,12 +20,15 @@ const (
 )
 
 // history has the figures of the last minutes, by group.
+// It is safe for concurrent use: every member's goroutine adds, every page reads. Beyond
+// maxGroups, groups that come later have no history.
 type history struct {
 	mu     sync.Mutex
 	groups map[string]*record
 }
 
 // record is the history of a group, by member.
+// The keys are the places of the members in watch, which stay the same.
 type record struct{ members map[int]*series }
 
 // series is what one member said of one group.
@@ -45,6 +50,7 @@ type point struct {
 }
 
 // add notes what a member says.
+// now is when the answer came. A group that a member no longer has gets no more points.
 func (h *history) add(member int, seen *eventbus.Inspection, now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -67,22 +73,28 @@ func (h *history) add(member int, seen *eventbus.Inspection, now time.Time) {
 	}
 }
 
+// add notes one answer on the group. A later one of the same step replaces the point.
 func (s *series) add(g *eventbus.GroupInspection, now time.Time) {
 	p := point{step: now.UnixNano() / int64(stepLength), at: now, parked: g.ParkedKeys}
 	finished := make(map[transport.Partition]int64, len(g.Partitions))
 	for i := range g.Partitions {
 		at := &g.Partitions[i]
+		// A lag that is not known is −1.
 		p.lag += max(at.Lag, 0)
 		p.behind = max(p.behind, time.Duration(at.BehindMs)*time.Millisecond)
 		id := transport.Partition{Topic: at.Topic, Partition: at.Partition}
+		// What is finished below the watermark and out of order beyond it: their sum grows by one
+		// with each event, whatever the order.
 		finished[id] = at.Watermark + at.Beyond
 		// A partition that has just come begins at its commit: what was finished
 		// before is another member's.
 		if before, had := s.finished[id]; had {
+			// It falls where a partition starts over at its commit; a rate is not negative.
 			s.total += max(finished[id]-before, 0)
 		}
 	}
 	s.finished, p.total = finished, s.total
+	// A ring: this takes the place of the point that is steps older.
 	s.points[p.step%steps] = p
 }
 
@@ -102,6 +114,8 @@ func (h *history) of(group string, now time.Time) (f figures) {
 	last := now.UnixNano() / int64(stepLength)
 	for step := last - steps + 1; step <= last; step++ {
 		var lag, parked, behind, rate float64
+		// A step that no member has a point for is left out, rather than drawn as zero: a console
+		// that did not run knows nothing of it.
 		known := false
 		for _, s := range r.members {
 			p := s.until(step)
@@ -110,6 +124,8 @@ func (h *history) of(group string, now time.Time) (f figures) {
 			}
 			known = true
 			lag, parked, behind = lag+float64(p.lag), parked+float64(p.parked), max(behind, p.behind.Seconds())
+			// The rate is over the time between two answers, which is longer than a step for members
+			// that are asked seldom.
 			if before := s.until(p.step - 1); before != nil && p.at.After(before.at) {
 				rate += float64(p.total-before.total) / p.at.Sub(before.at).Seconds()
 			}
@@ -123,6 +139,7 @@ func (h *history) of(group string, now time.Time) (f figures) {
 
 // until returns the point that stands for a step: its own, or one shortly before.
 func (s *series) until(step int64) *point {
+	// Only a few steps back: a member that is gone must not count with its last figures.
 	for back := range int64(carried) {
 		if p := &s.points[(step-back)%steps]; p.step == step-back && p.step > 0 {
 			return p

@@ -134,8 +134,8 @@ func chosenState(q url.Values) (redrive.State, error) {
 }
 
 // actions are those that take letters in a state.
-// They are in the order in which pages offer them. What was replayed or skipped is decided for good, so there
-// is none for it.
+// They are in the order in which pages offer them. What was replayed or skipped is
+// decided for good, so there is none for it.
 func actions(s redrive.State) []redrive.Action {
 	switch s {
 	case redrive.Open:

@@ -8,9 +8,11 @@ import (
 
 // Outbox returns the state of an outbox, such as that of postgres/outbox. It is called
 // for each page that shows it, and should answer within seconds.
+// It may be called concurrently. A context that ends after five seconds bounds each call.
 type Outbox func(context.Context) (OutboxStatus, error)
 
 // OutboxStatus is the state of an outbox.
+// The zero value is an outbox without relays.
 type OutboxStatus struct {
 	Relays []OutboxRelay
 	// Scheduled is how many events wait for a time of their own.
@@ -20,6 +22,7 @@ type OutboxStatus struct {
 }
 
 // OutboxRelay is one relay of an outbox.
+// Counts are of events. Durations are by the clock of whichever database keeps the outbox.
 type OutboxRelay struct {
 	Name      string
 	Holder    string // the process that leads it; empty if none does
@@ -31,6 +34,7 @@ type OutboxRelay struct {
 }
 
 // OutboxWaiting is an event that waits for an operator.
+// Its texts may come from outside: the page makes them visible.
 type OutboxWaiting struct {
 	ID       int64
 	Relay    string
@@ -41,6 +45,8 @@ type OutboxWaiting struct {
 	Error    string // empty for one that waits behind another of its key
 }
 
+// outbox makes the page of relays. It is live, so it asks once a second while it is open;
+// the page exists only where Config.Outbox is set.
 func (d *desk) outbox(ctx context.Context, _ *http.Request) (any, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()

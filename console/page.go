@@ -14,10 +14,14 @@ import (
 	"github.com/eventbus-go/eventbus/internal/visible"
 )
 
+// The pages are part of the program: they can't be of another version than it, and a
+// service needs no directory of its own for them.
+//
 //go:embed assets
 var assets embed.FS
 
 // static serves the script and the style sheet.
+// Both are served before a login, so neither holds anything of a bus.
 var static = func() http.Handler {
 	files, err := fs.Sub(assets, "assets/static")
 	if err != nil {
@@ -27,6 +31,7 @@ var static = func() http.Handler {
 }()
 
 // page is one of the pages: what it is called, and where its data comes from.
+// It is not changed after New, so requests share it.
 type page struct {
 	name  string
 	title string
@@ -50,12 +55,15 @@ func (p *page) path() string {
 // href returns the relative address of the page.
 func (p *page) href() string {
 	if p.name == "now" {
+		// An empty reference would be the page that it is on (RFC 3986, section 4.4).
 		return "./"
 	}
 	return p.name
 }
 
 // frame is what surrounds the data of a page.
+// Every request has one of its own. The layout shows it, and hands Data to the page's
+// template.
 type frame struct {
 	Page, Title string
 	Console     string // the console's own title
@@ -71,13 +79,18 @@ type frame struct {
 	At          time.Time
 }
 
+// link is an entry of the navigation. Current is that of the page itself.
 type link struct {
 	Href, Text string
 	Current    bool
 }
 
 // templates has the pages' templates by name, each with the layout around it.
+// They are parsed once, at the start of the program: a mistake in one stops every test
+// rather than a page at night. html/template escapes by context, whatever the data.
 var templates = func() map[string]*template.Template {
+	// Templates have no arithmetic and no formats of their own. All texts about figures are
+	// made here, so that one figure reads the same on every page.
 	functions := template.FuncMap{
 		"span": span, "ms": ms, "count": count[int64], "number": count[int], "rate": rate, "size": size, "key": keyText,
 		"text": visible.Text, "clip": clip, "plural": plural[int64], "query": url.QueryEscape,
@@ -99,12 +112,14 @@ var templates = func() map[string]*template.Template {
 	all := make(map[string]*template.Template, len(names))
 	for _, name := range names {
 		base := strings.TrimSuffix(name[strings.LastIndex(name, "/")+1:], ".html")
+		// A clone for each page: pages define templates of the same names, which the layout calls.
 		all[base] = template.Must(template.Must(layout.Clone()).ParseFS(assets, name))
 	}
 	return all
 }()
 
 // show answers with a page.
+// Data comes first and whole: an error can still become a page with its status.
 func (c *Console) show(w http.ResponseWriter, r *http.Request, p *page) {
 	data, err := p.data(r.Context(), r)
 	if err != nil {
@@ -117,15 +132,18 @@ func (c *Console) show(w http.ResponseWriter, r *http.Request, p *page) {
 }
 
 // frame returns what surrounds a page.
+// It takes what the last order came to, so that a reload of the page does not say it again.
 func (c *Console) frame(r *http.Request, p *page) *frame {
 	f := &frame{Page: p.name, Title: p.title, Said: c.said.take(r.URL.Query().Get("said"))}
 	query := r.URL.Query()
+	// The page comes back to this address after the next order, which has a saying of its own.
 	query.Del("said")
 	f.Here = p.href()
 	if len(query) > 0 {
 		f.Here += "?" + query.Encode()
 	}
 	if p.live {
+		// The stream gets the page's query, since it draws the same list.
 		f.Live = "live/" + p.name
 		if len(query) > 0 {
 			f.Live += "?" + query.Encode()
@@ -136,6 +154,8 @@ func (c *Console) frame(r *http.Request, p *page) *frame {
 
 // fail answers with an error as a page.
 func (c *Console) fail(w http.ResponseWriter, r *http.Request, err error) {
+	// An error that nobody made a fault of comes from the cluster or a member: the console
+	// itself works, and passes on what it was told.
 	status := http.StatusBadGateway
 	if known, ok := errors.AsType[*fault](err); ok {
 		status = known.status
@@ -145,6 +165,8 @@ func (c *Console) fail(w http.ResponseWriter, r *http.Request, err error) {
 
 // render writes a page. What text from outside may hold that is not drawn is written
 // as escapes, whatever template it came through.
+// The page is made before its status is written. A template that fails halfway would else
+// leave half a page with 200.
 func (c *Console) render(w http.ResponseWriter, r *http.Request, status int, name string, f *frame) {
 	c.fill(r, f)
 	var b bytes.Buffer
@@ -163,6 +185,7 @@ func (c *Console) fill(r *http.Request, f *frame) {
 	f.Console, f.ReadOnly, f.At = c.config.Title, c.config.ReadOnly, time.Now()
 	f.Location = c.config.Location
 	f.Zone = zoneName(f.At.In(c.config.Location))
+	// Without tokens everyone is the same user, and there is nothing to log out of.
 	if len(c.config.Tokens) > 0 {
 		f.Who = c.gate.who(r)
 	}
@@ -174,6 +197,8 @@ func (c *Console) fill(r *http.Request, f *frame) {
 }
 
 // refuse answers with an error in plain text, which no browser takes for a page.
+// It is for who was not let in, and for when no page can be made. It has neither title nor
+// navigation, which would tell a stranger what is served here.
 func refuse(w http.ResponseWriter, status int, why string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(status)
