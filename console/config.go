@@ -84,8 +84,10 @@ type Token struct {
 }
 
 // Validate returns an error that names every wrong field, or nil. It shows no token.
+// It asks nobody: an address that nothing answers at is no fault of the configuration.
 func (c *Config) Validate() error {
 	var wrong []error
+	// All faults are collected, so that they can be mended at once.
 	add := func(format string, args ...any) { wrong = append(wrong, fmt.Errorf("console: "+format, args...)) }
 	if c.Bus == nil && c.Cluster == nil && len(c.Members) == 0 {
 		add("nothing to show: set Bus, Members or Cluster")
@@ -111,6 +113,7 @@ func (c *Config) Validate() error {
 		names[t.Name] = true
 	}
 	for _, h := range c.Hosts {
+		// A colon is part of an IPv6 address or begins a port, which Host headers are compared without.
 		if h == "" || strings.ContainsAny(h, "/ ") || strings.Contains(h, ":") && net.ParseIP(h) == nil {
 			add("Hosts: %q is no host name: write it without scheme and port", h)
 		}
@@ -118,12 +121,14 @@ func (c *Config) Validate() error {
 	if c.TraceURL != "" && (!strings.HasPrefix(c.TraceURL, "https://") && !strings.HasPrefix(c.TraceURL, "http://") || !strings.Contains(c.TraceURL, "{trace}")) {
 		add("TraceURL: write https://… with {trace} where the trace's id goes")
 	}
+	// Zero is the default.
 	if c.Session < 0 {
 		add("Session: %v is negative", c.Session)
 	}
 	return errors.Join(wrong...)
 }
 
+// validate returns an error that shows neither the token nor a password in the address.
 func (m *Member) validate() error {
 	u, err := url.Parse(m.URL)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
@@ -149,6 +154,7 @@ func (c Config) withDefaults() Config {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
+	// The bus has been told these already: a console beside it needs neither again.
 	if c.Bus != nil {
 		declared := c.Bus.Operator().Declarations()
 		if c.Environment == "" {

@@ -28,6 +28,7 @@ type Console struct {
 }
 
 // maxStreams bounds the streams that are open at once: each holds a connection.
+// It is for all users together, so that streams can't use up the process's files.
 const maxStreams = 64
 
 // New returns a console. Its URLs are relative, so it may be served under any path
@@ -37,12 +38,15 @@ func New(config Config) (*Console, error) {
 	if err := config.Validate(); err != nil {
 		return nil, err
 	}
+	// This context is that of all that goes on between requests. Close ends it.
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &Console{config: config.withDefaults(), end: cancel, ended: ctx.Done(), streams: make(chan struct{}, maxStreams)}
 	c.desk = &desk{config: &c.config, watch: newWatch(&c.config), scans: make(chan struct{}, maxScans), ended: ctx.Done()}
 	if config.Cluster != nil {
 		c.desk.cluster = newCluster(&c.config)
 	}
+	// The lock orders this against Close: what begins is either waited for by Close or not begun
+	// at all. To add to a WaitGroup that is waited for would be a race.
 	c.desk.begin = func(do func(context.Context)) bool {
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -53,10 +57,14 @@ func New(config Config) (*Console, error) {
 	}
 	c.gate = newGate(&c.config)
 	c.all = c.desk.pages()
+	// The gate is around everything, so that no route can be added outside of it.
 	c.handler = c.gate.guard(c.routes())
+	// Last: what runs here uses the fields above.
 	for _, m := range c.desk.watch.members {
 		c.desk.begin(m.run)
 	}
+	// Watch takes up jobs that were ordered anywhere. A console that is read-only changes
+	// nothing, by such orders either.
 	if c.desk.cluster != nil && !config.ReadOnly {
 		c.desk.begin(func(ctx context.Context) { _ = c.desk.cluster.letters.Watch(ctx) }) // it logs what it can't do
 	}
@@ -67,11 +75,14 @@ func New(config Config) (*Console, error) {
 // has. A server's Shutdown waits for streams: call Close before it, or give it to
 // http.Server.RegisterOnShutdown.
 func (c *Console) Close(ctx context.Context) error {
+	// The end comes before closed is set: what begins in between sees a context that has ended.
 	c.end()
 	c.mu.Lock()
 	c.closed = true
 	c.mu.Unlock()
 	done := make(chan struct{})
+	// WaitGroup.Wait knows no context. If ctx ends first, this goroutine ends with the last of
+	// what it waits for.
 	go func() {
 		c.running.Wait()
 		close(done)
@@ -97,6 +108,7 @@ func (c *Console) routes() http.Handler {
 			mux.HandleFunc("GET /live/"+p.name, func(w http.ResponseWriter, r *http.Request) { c.stream(w, r, p) })
 		}
 	}
+	// Orders are POST alone: browsers follow links, and fetch them ahead, by GET.
 	for name, do := range c.desk.orders() {
 		mux.HandleFunc("POST /"+name, func(w http.ResponseWriter, r *http.Request) { c.order(w, r, do) })
 	}
@@ -117,11 +129,14 @@ func (c *Console) order(w http.ResponseWriter, r *http.Request, do act) {
 		c.fail(w, r, wrong("the form can't be read"))
 		return
 	}
+	// PostForm is the body alone. A link can't bring fields of an order in its query.
 	said, err := do(r.Context(), c.gate.who(r), r.PostForm)
 	if err != nil {
 		c.fail(w, r, err)
 		return
 	}
+	// The field comes from the form, so anyone may write it: after lets only pages of the console
+	// through, and always returns an address that can be parsed.
 	u, _ := url.Parse(after(r.PostForm.Get("here")))
 	q := u.Query()
 	q.Set("said", c.said.keep(said))

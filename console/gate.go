@@ -15,11 +15,15 @@ import (
 
 // policy allows a page nothing but its own script, style and pictures, and no text
 // to become markup except by the one function that is named in it.
+// It is the second line of defence, after escaping: markup that came through a mistake could
+// neither run nor send anything elsewhere (Content Security Policy Level 3, Trusted Types).
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types eventbus"
 
 // gate decides who may ask. It is package admin's rules, with a form and a cookie in
 // the place of the bearer token, which a browser can't send by itself.
+// It is safe for concurrent use; mu guards the maps and what tries point to. Sessions are in
+// memory alone: a restart of the process ends them all.
 type gate struct {
 	config *Config
 	cookie string
@@ -29,12 +33,15 @@ type gate struct {
 	tries    map[string]*tries    // by the address that they come from
 }
 
+// session is a user who is logged in, until a time. Its zero value ended long ago, so a lookup
+// that finds nothing needs no case of its own.
 type session struct {
 	who   string
 	until time.Time
 }
 
 // tries counts failed logins of an address since a time.
+// The window begins with the first failure, and a new one begins after it.
 type tries struct {
 	failed int
 	since  time.Time
@@ -49,6 +56,7 @@ const (
 	maxBody     = 64 << 10
 )
 
+// newGate returns a gate without sessions, whose cookie has a name of its own.
 func newGate(config *Config) *gate {
 	// Cookies are not told apart by ports: two consoles on one host must not take
 	// each other's.
@@ -63,28 +71,40 @@ func newGate(config *Config) *gate {
 // guard sets the headers of every answer, and answers requests itself that may not
 // ask.
 func (g *gate) guard(next http.Handler) http.Handler {
+	// It goes by Sec-Fetch-Site and Origin, and lets GET and HEAD through. Those change nothing
+	// here, and what they answer can't be read from another origin.
 	origin := http.NewCrossOriginProtection()
 	origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		refuse(w, http.StatusForbidden, "a web page of another origin may not give orders")
 	}))
 	next = origin.Handler(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// Set before anything is decided, so that refusals have them too.
 		h := w.Header()
 		h.Set("Content-Security-Policy", policy)
+		// What members and events bring must not be taken for another type than it is sent as.
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer") // paths hold keys of events
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		// Keys of events stay in no cache, and no page comes back after a logout.
 		h.Set("Cache-Control", "no-store")
+		// The host comes first: by DNS rebinding a foreign page is of the same origin as this, so
+		// the checks of origins would pass it.
 		if !g.known(r) {
 			refuse(w, http.StatusForbidden, "the console is not served under this host name: it takes loopback names, and those of Hosts")
 			return
 		}
+		// Bounded before anyone has logged in: the login reads a form.
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		open := r.URL.Path == "/login" || strings.HasPrefix(r.URL.Path, "/static/")
+		// The first case that holds decides. Who may ask comes before what may be ordered, so that
+		// strangers are not told whether the console is read-only.
 		switch {
 		case len(g.config.Tokens) == 0 && !here(r):
 			refuse(w, http.StatusForbidden, "there is no token, so only this machine may ask, by a loopback address")
+		// A person in a browser is led to the form. A program, a stream or an order gets the status:
+		// a redirect would look like success.
 		case len(g.config.Tokens) > 0 && !open && g.who(r) == "" && r.Method == http.MethodGet && strings.HasPrefix(r.Header.Get("Accept"), "text/html"):
 			lead(w, r, "login?next="+wanted(r))
 		case len(g.config.Tokens) > 0 && !open && g.who(r) == "":
@@ -99,11 +119,14 @@ func (g *gate) guard(next http.Handler) http.Handler {
 
 // known reports whether a request names a host under which the console is served. A
 // page of another site can have its own host name resolve to this address.
+// With tokens and without Hosts every name is taken: such a page gets no cookie, since the
+// browser keeps cookies by host.
 func (g *gate) known(r *http.Request) bool {
 	host := r.Host
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
 	}
+	// An IPv6 address without a port keeps its brackets.
 	host = strings.Trim(host, "[]")
 	if loopback(host) || len(g.config.Hosts) == 0 && len(g.config.Tokens) > 0 {
 		return true
@@ -112,10 +135,12 @@ func (g *gate) known(r *http.Request) bool {
 }
 
 // forwarding are the headers by which proxies say for whom they ask.
+// They are in the form of net/http's keys. Forwarded is RFC 7239, Via RFC 9110.
 var forwarding = []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip", "Via"}
 
 // here reports whether a request was made on this machine. A proxy on this machine
 // asks for another, so its requests do not count.
+// In doubt it is false: a client that sends such a header itself only loses the access.
 func here(r *http.Request) bool {
 	for _, name := range forwarding {
 		if _, forwarded := r.Header[name]; forwarded {
@@ -126,6 +151,8 @@ func here(r *http.Request) bool {
 }
 
 // address returns where a request comes from, without the port.
+// It is the peer of the connection, which is a proxy where there is one: headers that name the
+// client can be made up.
 func address(r *http.Request) string {
 	host, _, _ := net.SplitHostPort(r.RemoteAddr)
 	return host
@@ -142,6 +169,7 @@ func (g *gate) who(r *http.Request) string {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	// By the hash: the time of a lookup tells nothing about the values themselves.
 	s := g.sessions[sha256.Sum256([]byte(cookie.Value))]
 	if time.Now().After(s.until) {
 		return ""
@@ -159,10 +187,13 @@ func (g *gate) enter(token, from string) (who string, often bool, err error) {
 	if t == nil || now.Sub(t.since) > tryWindow {
 		t = &tries{since: now}
 	}
+	// Before the tokens are compared. Else a stranger could go on guessing and ignore the
+	// answers.
 	if t.failed >= maxTries {
 		return "", true, nil
 	}
 	got := sha256.Sum256([]byte(token))
+	// Tokens are revealed with each login: one in a file may have been changed since.
 	for _, named := range g.config.Tokens {
 		right, e := named.Value.Reveal()
 		if e != nil {
@@ -172,10 +203,13 @@ func (g *gate) enter(token, from string) (who string, often bool, err error) {
 		// Hashes have one length, and every token is compared: the time that this
 		// takes tells nothing.
 		want := sha256.Sum256([]byte(right))
+		// A file that is empty for a moment must not let in a user who sends nothing.
 		if subtle.ConstantTimeCompare(got[:], want[:]) == 1 && right != "" {
 			who = named.Name
 		}
 	}
+	// A success does not count as a failure and does not forget any: a user who knows one token
+	// can't use it to guess others.
 	if who != "" {
 		return who, false, nil
 	}
@@ -188,11 +222,13 @@ func (g *gate) enter(token, from string) (who string, often bool, err error) {
 }
 
 // open begins a session and returns its secret.
+// Only a hash of the secret is kept, so a dump of the memory opens no session.
 func (g *gate) open(who string) string {
 	id := rand.Text()
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := time.Now()
+	// The zero hash is no session's, so it stands for none yet.
 	oldest := [32]byte{}
 	for key, s := range g.sessions {
 		if now.After(s.until) {
@@ -201,6 +237,7 @@ func (g *gate) open(who string) string {
 			oldest = key
 		}
 	}
+	// Only users with a token get here, so nobody else can push sessions out.
 	if len(g.sessions) >= maxSessions {
 		delete(g.sessions, oldest)
 	}
@@ -209,6 +246,7 @@ func (g *gate) open(who string) string {
 }
 
 // shut ends the session of a request.
+// The secret is worth nothing afterwards, also where the browser keeps the cookie.
 func (g *gate) shut(r *http.Request) {
 	if cookie, err := r.Cookie(g.cookie); err == nil {
 		g.mu.Lock()

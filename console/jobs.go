@@ -13,12 +13,15 @@ import (
 )
 
 // jobsView is the page of jobs on dead letters, the latest first.
+// Both may be set: records of jobs that can't be read do not hide the others.
 type jobsView struct {
 	Jobs    []jobRow
 	Problem string
 }
 
 // jobRow is a job and how far it is.
+// Sum is how many letters the job has changed. Live says that its process still renews its
+// lease.
 type jobRow struct {
 	redrive.Job
 	Silent string // for how long its process has been, if it seems to be gone
@@ -28,10 +31,12 @@ type jobRow struct {
 
 // Resumable reports whether the job can be gone on with.
 func (j *jobRow) Resumable() bool {
+	// A waiting job is taken up by itself, and one that runs elsewhere is not to be run twice.
 	return j.State == redrive.Stopped || j.State == redrive.Failed || j.State == redrive.Running && !j.Live
 }
 
 // Chosen says in words which letters the job is about.
+// Orders of the console are by causes or one place; the command line makes others as well.
 func (j *jobRow) Chosen() string {
 	f := &j.Filter
 	switch {
@@ -45,6 +50,7 @@ func (j *jobRow) Chosen() string {
 	return "all letters"
 }
 
+// jobs makes the page of jobs, of all topics of the environment.
 func (d *desk) jobs(ctx context.Context, _ *http.Request) (any, error) {
 	all, err := d.jobsOf(ctx, "")
 	v := &jobsView{Jobs: all}
@@ -61,11 +67,13 @@ func (d *desk) jobsOf(ctx context.Context, topic string) (rows []jobRow, err err
 	all, err := d.cluster.letters.Jobs(ctx, topic)
 	now := time.Now()
 	for _, j := range all {
+		// Jobs come with the latest first, so it is the oldest that are left out.
 		if len(rows) == maxJobsSeen || !d.cluster.meant(j.Topic) {
 			continue
 		}
 		row := jobRow{Job: j, Sum: j.Done.Sum(), Live: j.Live(now)}
 		if j.State == redrive.Running && !row.Live {
+			// Renewed is by the holder's clock, so this is as right as the two clocks agree.
 			row.Silent = span(now.Sub(j.Holder.Renewed))
 		}
 		rows = append(rows, row)
@@ -74,6 +82,8 @@ func (d *desk) jobsOf(ctx context.Context, topic string) (rows []jobRow, err err
 }
 
 // planView is a dry run, and the form that starts the job.
+// It has the order again, field by field, for the form: what is started is what was counted.
+// Rate is in events a second, 0 for no bound.
 type planView struct {
 	Topic, State string
 	Action       redrive.Action
@@ -93,6 +103,7 @@ func (d *desk) plan(ctx context.Context, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	// A dry run reads every letter that it counts.
 	done, err := d.scan(ctx)
 	if err != nil {
 		return nil, err
@@ -104,6 +115,7 @@ func (d *desk) plan(ctx context.Context, r *http.Request) (any, error) {
 		return nil, err
 	}
 	tally, err := d.cluster.letters.Plan(ctx, o)
+	// Half a count would be worse than none: the job is started on the strength of it.
 	if errors.Is(err, context.DeadlineExceeded) {
 		return nil, &fault{http.StatusGatewayTimeout, "there are more letters than could be counted in time: eventbus dlq replay --dry-run counts without a bound"}
 	}
@@ -115,6 +127,7 @@ func (d *desk) plan(ctx context.Context, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Jobs of a topic wait for each other. The form offers to end the one that runs.
 	for i := range jobs {
 		if jobs[i].Live {
 			v.Running = &jobs[i]
@@ -125,12 +138,15 @@ func (d *desk) plan(ctx context.Context, r *http.Request) (any, error) {
 
 // needsReason reports whether an action can't be taken back, or changes what
 // others see.
+// Quarantine and Release undo each other.
 func needsReason(a redrive.Action) bool { return a == redrive.Skip || a == redrive.Replay }
 
 // readJob reads what a form says of a job.
+// The dry run and the order read one form, so that both mean the same letters.
 func readJob(f url.Values, who string) (redrive.Order, error) {
 	o := redrive.Order{Topic: f.Get("topic"), Action: redrive.Action(f.Get("action")), Who: who}
 	switch o.Action {
+	// A purge is not among them: it deletes letters, and is left to the command line.
 	case redrive.Replay, redrive.Skip, redrive.Quarantine, redrive.Release:
 	default:
 		return o, wrong("choose what is to be done with the letters")
@@ -144,6 +160,7 @@ func readJob(f url.Values, who string) (redrive.Order, error) {
 		}
 		o.Filter.Ranges = []redrive.Range{redrive.At(partition, offset)}
 	}
+	// An empty filter takes every letter, which nobody should order by leaving a box unticked.
 	if len(o.Filter.Fingerprints) == 0 && len(o.Filter.Ranges) == 0 {
 		return o, wrong("choose at least one cause")
 	}
@@ -166,6 +183,7 @@ func (d *desk) jobOrders() map[string]act {
 	return map[string]act{"start-job": d.startJob, "stop-job": d.stopJob, "resume-job": d.resumeJob}
 }
 
+// startJob stores a job. It runs nothing here: the process that takes it up may be this one.
 func (d *desk) startJob(ctx context.Context, who string, f url.Values) (string, error) {
 	o, err := readJob(f, who)
 	if err != nil {
@@ -177,6 +195,7 @@ func (d *desk) startJob(ctx context.Context, who string, f url.Values) (string, 
 	if _, err := d.open(ctx, o.Topic); err != nil {
 		return "", err
 	}
+	// The other job is stopped before this one is stored: else this would wait for it.
 	if other := f.Get("take-over"); other != "" {
 		if _, err := d.cluster.letters.Stop(ctx, o.Topic, other, who, "taken over: "+o.Why); err != nil {
 			return "", &fault{http.StatusConflict, err.Error()}
@@ -189,6 +208,7 @@ func (d *desk) startJob(ctx context.Context, who string, f url.Values) (string, 
 	return fmt.Sprintf("Job %s is ordered. It goes on with this page closed.", j.ID), nil
 }
 
+// stopJob stops a job wherever it runs. Once it has answered, no more letters change.
 func (d *desk) stopJob(ctx context.Context, who string, f url.Values) (string, error) {
 	why, err := reason(f, true)
 	if err != nil {
@@ -202,6 +222,7 @@ func (d *desk) stopJob(ctx context.Context, who string, f url.Values) (string, e
 }
 
 // begins is how long an order waits to hear that a job can't be run.
+// What can't be run at all shows within this time. Later errors are kept with the job.
 const begins = 2 * time.Second
 
 // resumeJob goes on with a job here, and takes over from the process that runs it only
@@ -212,7 +233,10 @@ func (d *desk) resumeJob(ctx context.Context, who string, f url.Values) (string,
 		return "", missing("this console does not show topics of other environments")
 	}
 	run := redrive.Run{TakeOver: f.Get("take-over") == "yes", Who: who}
+	// Room for one, so that the job can end after nobody waits for it.
 	result := make(chan error, 1)
+	// The context is the console's and not the request's: a job outlives the page, and Close
+	// stops it.
 	if !d.begin(func(ctx context.Context) {
 		_, err := d.cluster.letters.Resume(ctx, topic, id, run)
 		result <- err

@@ -17,6 +17,7 @@ import (
 )
 
 // local is the bus of this process.
+// It answers from memory, without a request, and has no token.
 type local struct{ bus *eventbus.Bus }
 
 func (local) name() string { return "this process" }
@@ -28,6 +29,7 @@ func (l local) inspect(context.Context) (*eventbus.Inspection, error) {
 
 func (l local) catalog(context.Context) (*catalog.Document, error) { return catalog.OfBus(l.bus) }
 
+// order needs no context: an Operator only tells the bus what to do.
 func (l local) order(_ context.Context, o *order) error {
 	operator := l.bus.Operator()
 	switch o.Do {
@@ -44,6 +46,7 @@ func (l local) order(_ context.Context, o *order) error {
 }
 
 // Bounds of what a member may answer. Anyone may serve at its address.
+// An answer is parsed after it was read whole, so the bound is one of memory.
 const (
 	maxInspection = 64 << 20
 	maxCatalog    = 32 << 20
@@ -51,6 +54,7 @@ const (
 )
 
 // remote is the admin handler of another process.
+// It is safe for concurrent use.
 type remote struct {
 	Member
 	client *http.Client
@@ -60,12 +64,16 @@ type remote struct {
 // the address that was configured, and a redirect could lead it elsewhere.
 func newRemote(m Member) *remote {
 	m.URL = strings.TrimSuffix(m.URL, "/")
+	// The timeout is for a member that begins to answer and never ends. Callers bound their
+	// requests by a shorter one.
 	return &remote{m, &http.Client{
 		Timeout:       30 * time.Second,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 }
 
+// The name is shown on pages, and forms name members by it: Validate refuses addresses with
+// a password in them.
 func (m *remote) name() string { return m.URL }
 
 func (m *remote) inspect(ctx context.Context) (*eventbus.Inspection, error) {
@@ -104,6 +112,7 @@ func (m *remote) order(ctx context.Context, o *order) error {
 	if err != nil {
 		return err
 	}
+	// Names of groups may have slashes in them. What the handler answers is not shown.
 	_, err = m.ask(ctx, http.MethodPost, "/groups/"+url.PathEscape(o.Group)+"/"+o.Do, text, maxRefusal)
 	return err
 }
@@ -117,6 +126,7 @@ func (m *remote) ask(ctx context.Context, method, path string, body []byte, most
 	if body != nil {
 		r.Header.Set("Content-Type", "application/json")
 	}
+	// Revealed with each request and not kept: a token in a file may be exchanged meanwhile.
 	if !m.Token.IsZero() {
 		token, err := m.Token.Reveal()
 		if err != nil {
@@ -135,6 +145,7 @@ func (m *remote) ask(ctx context.Context, method, path string, body []byte, most
 	if answer.StatusCode != http.StatusOK {
 		return nil, refusal(answer)
 	}
+	// One byte more than is allowed: else an answer that is cut would look like a whole one.
 	text, err := io.ReadAll(io.LimitReader(answer.Body, most+1))
 	if err == nil && int64(len(text)) > most {
 		err = fmt.Errorf("the answer is larger than %d bytes", most)
@@ -152,6 +163,8 @@ func refusal(answer *http.Response) error {
 		return fmt.Errorf("it answers %d, and redirects are not followed", answer.StatusCode)
 	}
 	body, _ := io.ReadAll(io.LimitReader(answer.Body, maxRefusal))
+	// Only a text in the handler's own form is passed on: a proxy between may answer with a page
+	// of HTML.
 	var problem struct {
 		Error string `json:"error"`
 	}

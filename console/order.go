@@ -11,6 +11,8 @@ import (
 )
 
 // order is what a user wants of a member.
+// An order is for one member: a key waits only where its partition is. Key is nil for an event
+// without one; pause and resume use Subscription alone.
 type order struct {
 	Do           string // unpark, skip, pause or resume
 	Member       string
@@ -24,9 +26,11 @@ type order struct {
 }
 
 // maxWhy bounds a reason, in bytes.
+// It goes into a line of the log.
 const maxWhy = 500
 
 // memberOrders are what is done to members.
+// The names are the last part of the admin handler's paths, and those of the forms.
 func (d *desk) memberOrders() map[string]act {
 	all := make(map[string]act)
 	for _, do := range []string{"unpark", "skip", "pause", "resume"} {
@@ -35,6 +39,7 @@ func (d *desk) memberOrders() map[string]act {
 			if err != nil {
 				return "", wrong(err.Error())
 			}
+			// A refusal of the member is no error here: it is said on the page that the order came from.
 			return d.carryOut(ctx, who, o), nil
 		}
 	}
@@ -45,6 +50,8 @@ func (d *desk) memberOrders() map[string]act {
 // required.
 func readOrder(do string, f url.Values) (*order, error) {
 	o := &order{Do: do, Member: f.Get("member"), Group: f.Get("group"), Topic: f.Get("topic"), Subscription: f.Get("subscription")}
+	// A skip loses an event. The others can be taken back, or only come earlier than by
+	// themselves.
 	why, err := reason(f, do == "skip")
 	if err != nil {
 		return nil, err
@@ -89,9 +96,11 @@ func reason(f url.Values, required bool) (string, error) {
 
 // carryOut gives an order to its member and returns what became of it, in words. The
 // log has who gave it and why; keys are not in it.
+// The text is for the next page: what of it comes from outside is clipped and made visible.
 func (d *desk) carryOut(ctx context.Context, who string, o *order) string {
 	at := -1
 	for i, m := range d.watch.members {
+		// Only members that were configured: the form can't name another address.
 		if m.name() == o.Member {
 			at = i
 		}
@@ -108,7 +117,9 @@ func (d *desk) carryOut(ctx context.Context, who string, o *order) string {
 		d.config.Logger.Warn("console: an order was refused", append(fields, "error", err)...)
 		return "Refused: " + clip(4*maxShown, err.Error())
 	}
+	// Orders are rare and matter afterwards. Warn is a level that most services keep.
 	d.config.Logger.Warn("console: an order was carried out", fields...)
+	// After the order and before the answer, so the next page shows the new state.
 	d.watch.refresh(ctx, at)
 	switch o.Do {
 	case "unpark":

@@ -9,12 +9,16 @@ import (
 )
 
 // survey is the state of the bus over all members that have answered.
+// It is made for one page and belongs to that. What it points to in inspections is shared and
+// not changed.
 type survey struct {
 	Members []sighting
 	Groups  []*groupState // by name
 }
 
 // groupState is a consumer group, over all members that say something of it.
+// Joined counts members that are in the group now. Behind is the worst of all partitions, the
+// other figures are sums. Rate is in events a second, of the last step that is known.
 type groupState struct {
 	Name          string
 	Members       int // that are known here
@@ -34,6 +38,8 @@ type groupState struct {
 }
 
 // subscriptionState is a subscription over all members.
+// Concurrency, Running and Stuck are sums over the members, in handlers; Longest is the
+// longest attempt that runs.
 type subscriptionState struct {
 	Name                        string
 	Concurrency, Running, Stuck int
@@ -43,6 +49,8 @@ type subscriptionState struct {
 }
 
 // partitionState is a partition with the member that has it.
+// Its place among the members is at. After a rebalance two members may tell of one partition
+// for a moment.
 type partitionState struct {
 	*eventbus.PartitionInspection
 	Member string
@@ -50,6 +58,8 @@ type partitionState struct {
 }
 
 // Holding returns the parked key that keeps the watermark where it is, or nil.
+// Without one, the event at the watermark is being handled, or its key is not among those
+// that the inspection has.
 func (p *partitionState) Holding() *eventbus.ParkedKey {
 	for i := range p.Parked {
 		if p.Parked[i].Offset == p.Watermark {
@@ -78,6 +88,7 @@ func (d *desk) survey(all []sighting, now time.Time) *survey {
 			state.add(&all[i], g)
 		}
 	}
+	// By name, so that a live page does not change its order.
 	slices.SortFunc(s.Groups, func(x, y *groupState) int { return cmp.Compare(x.Name, y.Name) })
 	for _, g := range s.Groups {
 		g.finish(d.watch.history.of(g.Name, now))
@@ -101,6 +112,7 @@ func (g *groupState) add(m *sighting, seen *eventbus.GroupInspection) {
 	for i := range seen.Partitions {
 		p := &seen.Partitions[i]
 		g.Partitions = append(g.Partitions, partitionState{p, m.Member, m.at})
+		// An unknown lag is −1. It is counted apart, so that the sum is not taken for the whole.
 		g.Lag += max(p.Lag, 0)
 		if p.Lag < 0 {
 			g.Unknown++
@@ -109,6 +121,8 @@ func (g *groupState) add(m *sighting, seen *eventbus.GroupInspection) {
 	}
 }
 
+// addSubscription adds what a member says of one subscription. They are few, so a list is
+// searched.
 func (g *groupState) addSubscription(member string, seen *eventbus.SubscriptionInspection) {
 	i := slices.IndexFunc(g.Subscriptions, func(s *subscriptionState) bool { return s.Name == seen.Name })
 	if i < 0 {
@@ -123,6 +137,7 @@ func (g *groupState) addSubscription(member string, seen *eventbus.SubscriptionI
 	if seen.Paused {
 		s.Paused = append(s.Paused, member)
 	}
+	// Each member has a breaker of its own. One that is open outweighs those that are closed.
 	if seen.Breaker != "" && seen.Breaker != "closed" {
 		s.Open = append(s.Open, member)
 		s.Breaker = seen.Breaker
@@ -130,11 +145,13 @@ func (g *groupState) addSubscription(member string, seen *eventbus.SubscriptionI
 }
 
 // finish sorts, and adds the history.
+// It comes after the last member was added: the order depends on all of them.
 func (g *groupState) finish(f figures) {
 	slices.SortFunc(g.Subscriptions, func(x, y *subscriptionState) int { return cmp.Compare(x.Name, y.Name) })
 	slices.SortStableFunc(g.Partitions, func(x, y partitionState) int {
 		return cmp.Or(cmp.Compare(y.StalledMs, x.StalledMs), cmp.Compare(y.Lag, x.Lag), cmp.Compare(x.Topic, y.Topic), cmp.Compare(x.Partition, y.Partition))
 	})
+	// Without any history the rate is 0, and nothing is drawn.
 	if n := len(f.Rate); n > 0 {
 		g.Rate = f.Rate[n-1]
 	}

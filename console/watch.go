@@ -11,6 +11,8 @@ import (
 )
 
 // member is one process with a bus.
+// Its methods may be called concurrently. An inspection or a catalogue that it returns is the
+// caller's, and not changed later.
 type member interface {
 	name() string
 	inspect(context.Context) (*eventbus.Inspection, error)
@@ -20,6 +22,8 @@ type member interface {
 
 // How often members are asked: seldom, for the history, and often while somebody
 // looks.
+// A page is of members' answers that are at most two looked periods old, if they answer in
+// time. An order is followed by a request of its own.
 const (
 	idlePeriod    = 10 * time.Second
 	lookedPeriod  = time.Second
@@ -29,6 +33,8 @@ const (
 )
 
 // watch asks the members, again and again, and keeps their latest answers.
+// members is fixed by newWatch. Each has a goroutine of its own, so that one that hangs holds
+// up no other.
 type watch struct {
 	members []*watched
 	history history
@@ -36,6 +42,7 @@ type watch struct {
 }
 
 // watched is a member with its latest answers.
+// mu guards what follows it, and is not held during a request.
 type watched struct {
 	member
 	watch *watch
@@ -63,6 +70,8 @@ type sighting struct {
 // Silent reports whether the member does not answer now.
 func (s *sighting) Silent() bool { return s.Err != nil }
 
+// newWatch returns a watch whose members have not been asked. The bus of this process is the
+// first.
 func newWatch(config *Config) *watch {
 	w := &watch{}
 	w.history.groups = make(map[string]*record)
@@ -82,6 +91,7 @@ func newWatch(config *Config) *watch {
 
 // run asks the member until ctx ends.
 func (m *watched) run(ctx context.Context) {
+	// The first round begins at once, so that the first page has something to show.
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -101,24 +111,29 @@ func (m *watched) run(ctx context.Context) {
 }
 
 // ask asks the member once.
+// It may be called concurrently, by run and after an order. The later answer stays.
 func (m *watched) ask(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	begin := time.Now()
 	seen, err := m.inspect(ctx)
 	m.mu.Lock()
+	// The last inspection stays after an error. Pages show since when it has been old.
 	m.state.Err = err
 	if err == nil {
 		m.state.Seen, m.state.Heard, m.state.Took = seen, time.Now(), time.Since(begin)
 	}
 	old := time.Since(m.contracts) > catalogPeriod
 	m.asked = time.Now()
+	// All who wait for an answer go on, also after an error: there is nothing else to wait for.
 	close(m.fresh)
 	m.fresh = make(chan struct{})
 	m.mu.Unlock()
 	if err == nil {
 		m.watch.history.add(m.state.at, seen, time.Now())
 	}
+	// The inspection comes first and is there for pages already: a catalogue may be large, and
+	// changes only with a deployment. After an error it is asked for again with the next round.
 	if err == nil && old {
 		if d, err := m.catalog(ctx); err == nil {
 			m.mu.Lock()
@@ -142,14 +157,17 @@ func (w *watch) look(ctx context.Context) []sighting {
 		oldest = lookedPeriod / 10
 	}
 	w.looked.Store(time.Now().UnixNano())
+	// One second for all of them: a member that hangs must not hold up the page on it.
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	var fresh []<-chan struct{}
 	for _, m := range w.members {
 		m.mu.Lock()
 		if time.Since(m.asked) > oldest {
+			// Taken with the lock held, before the hurry: an answer in between would else be missed.
 			fresh = append(fresh, m.fresh)
 			select {
+			// The channel has room for one: a request that is due already serves everyone.
 			case m.hurry <- struct{}{}:
 			default:
 			}
@@ -172,6 +190,7 @@ func (w *watch) look(ctx context.Context) []sighting {
 }
 
 // refresh asks a member now, after an order to it.
+// The page that follows an order has to show what came of it.
 func (w *watch) refresh(ctx context.Context, at int) {
 	if at >= 0 && at < len(w.members) {
 		w.members[at].ask(ctx)
@@ -179,6 +198,7 @@ func (w *watch) refresh(ctx context.Context, at int) {
 }
 
 // catalogs returns the catalogues of the members that have told theirs.
+// A member that is silent now keeps its catalogue: declarations do not become untrue by that.
 func (w *watch) catalogs() (all []*catalog.Document) {
 	for _, m := range w.members {
 		m.mu.Lock()
