@@ -7,6 +7,7 @@ import (
 )
 
 // askLogin shows the form.
+// The page to go to afterwards is part of the form, so nothing is kept for strangers.
 func (c *Console) askLogin(w http.ResponseWriter, r *http.Request) {
 	c.render(w, r, http.StatusOK, "login", &frame{Page: "login", Title: "Log in", Data: loginView{Next: after(r.URL.Query().Get("next"))}})
 }
@@ -20,12 +21,15 @@ func (c *Console) login(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, "the form can't be read")
 		return
 	}
+	// The token is taken from the body alone: in a query it would be kept by logs and histories.
 	next := after(r.PostForm.Get("next"))
 	who, often, err := c.gate.enter(strings.TrimSpace(r.PostForm.Get("token")), address(r))
 	wrong, status := "", http.StatusUnauthorized
 	switch {
 	case often:
 		wrong, status = "Too many wrong tokens from this address: wait a minute.", http.StatusTooManyRequests
+	// The error may name a file or a service of secrets, which is for the log and not for
+	// strangers.
 	case who == "" && err != nil:
 		c.config.Logger.Error("console: a token can't be read", "error", err)
 		wrong, status = "A token can't be read here; the log says why.", http.StatusInternalServerError
@@ -39,6 +43,8 @@ func (c *Console) login(w http.ResponseWriter, r *http.Request) {
 	}
 	c.config.Logger.Info("console: login", "who", who, "from", address(r))
 	// Without a path the cookie goes to the console alone, under any prefix.
+	// A proxy that ends TLS says so by X-Forwarded-Proto. A client that makes the header up only
+	// gets a cookie that its browser sends back by https alone.
 	http.SetCookie(w, &http.Cookie{
 		Name: c.gate.cookie, Value: c.gate.open(who), MaxAge: int(c.config.Session.Seconds()),
 		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https",
@@ -55,6 +61,7 @@ func (c *Console) logout(w http.ResponseWriter, r *http.Request) {
 // lead answers with the address of another page, by GET. It is relative to where the
 // console is served, which http.Redirect does not know.
 func lead(w http.ResponseWriter, r *http.Request, to string) {
+	// StripPrefix leaves the path below the console: each slash after the first is one step up.
 	w.Header().Set("Location", strings.Repeat("../", strings.Count(r.URL.Path, "/")-1)+to)
 	w.WriteHeader(http.StatusSeeOther)
 }
@@ -65,8 +72,11 @@ func wanted(r *http.Request) string {
 }
 
 // after returns an address to go to after a form. Only a page of the console is one.
+// It comes from an address or a form, and would else lead a user who has just logged in to a
+// page of somebody else.
 func after(next string) string {
 	u, err := url.Parse(next)
+	// Browsers take a backslash for a slash (WHATWG URL), so \\host is another host.
 	if err != nil || u.IsAbs() || u.Host != "" || u.Opaque != "" || strings.ContainsAny(u.Path, `/\`) {
 		return "./"
 	}

@@ -21,6 +21,8 @@ const (
 )
 
 // concern is one thing that holds the bus up, or may, in words.
+// since is how long it has lasted, 0 where that is not known. Texts from outside were made
+// visible when Text was put together; Error is as it came, and the template's to show.
 type concern struct {
 	Level string
 	Text  string
@@ -31,6 +33,8 @@ type concern struct {
 }
 
 // nowView is the page on what the bus does.
+// Groups are those that members tell of. Others counts the partitions that move and those
+// that are beyond maxWorst.
 type nowView struct {
 	State    string // in words, and of which only a change is worth saying
 	Level    string
@@ -60,10 +64,14 @@ const (
 	pausedPattern = "is paused by an operator"
 )
 
+// now makes the first page. It is drawn once a second for everyone who has it open, so it is
+// made of the latest answers, for which members and cluster are asked once for all pages.
 func (d *desk) now(ctx context.Context, _ *http.Request) (any, error) {
 	s := d.survey(d.watch.look(ctx), time.Now())
 	v := &nowView{Groups: s.Groups, Alone: len(s.Members) == 1 && d.config.Bus != nil && d.cluster == nil}
 	all := memberConcerns(s.Members, d.config.Location)
+	// A group that a member tells of is left out of what the cluster tells: the member's figures
+	// are newer and say why something waits.
 	told := make(map[string]bool)
 	for _, g := range s.Groups {
 		told[g.Name] = true
@@ -92,8 +100,11 @@ func (d *desk) now(ctx context.Context, _ *http.Request) (any, error) {
 }
 
 // settle sorts the concerns and says what they come to.
+// It sorts before it cuts, so that what is left out is the least of it. The state counts
+// everything.
 func (v *nowView) settle(all []concern) {
 	slices.SortStableFunc(all, func(x, y concern) int {
+		// Within a level the oldest comes first: what came later may be an effect of it.
 		return cmp.Or(cmp.Compare(x.Level, y.Level), cmp.Compare(y.since, x.since))
 	})
 	bad := 0
@@ -130,6 +141,7 @@ func hold(n int) string {
 
 // memberConcerns says which members are silent, and which brokers nothing is
 // published to.
+// A silent member has one concern: what it said last may be untrue by now.
 func memberConcerns(members []sighting, zone *time.Location) (all []concern) {
 	for i := range members {
 		m := &members[i]
@@ -164,7 +176,10 @@ func memberConcerns(members []sighting, zone *time.Location) (all []concern) {
 }
 
 // concerns says what holds the group up, partition by partition.
+// The order in which they are found is not that of the page: settle sorts.
 func (g *groupState) concerns() (all []concern) {
+	// Keys that hold up a partition have a line each. What is left of the number has one line
+	// together, at the end.
 	parked := g.Parked
 	for i := range g.Partitions {
 		p := &g.Partitions[i]
@@ -177,6 +192,7 @@ func (g *groupState) concerns() (all []concern) {
 			c.Level = levelBad
 		}
 		place := fmt.Sprintf("partition %d of %s stands still for %s", p.Partition, visible.Text(p.Topic), span(still))
+		// The key is what an operator can act on. Without one there is only to wait, so no link.
 		if k := p.Holding(); k != nil {
 			c.Text, c.Error = place+": key "+keyText(k.Raw)+", "+waitsFor(k.State, k.Attempts, k.DueMs), k.Error
 			parked--
@@ -188,6 +204,8 @@ func (g *groupState) concerns() (all []concern) {
 	}
 	for _, s := range g.Subscriptions {
 		name := visible.Text(s.Name)
+		// A handler that ignores the end of its context can't be stopped: it keeps its place among
+		// those that may run.
 		if s.Stuck > 0 {
 			all = append(all, concern{Level: levelBad, since: s.Longest, Text: fmt.Sprintf("%s of %s %s their timeout, the longest has run for %s", plural(s.Stuck, "handler"), name, ignore(s.Stuck), span(s.Longest))})
 		}
@@ -227,6 +245,8 @@ func wait(n int64) string {
 }
 
 // waitsFor says what a parked key waits for.
+// The states are those of eventbus.ParkedKey. One that is not known here comes from a member
+// of a later version, and is shown as it is. due is in milliseconds.
 func waitsFor(state string, attempts int, due int64) string {
 	text := map[string]string{
 		"retry":                "attempt " + strconv.Itoa(attempts),

@@ -97,7 +97,7 @@ func Security(found *Findings, c *kafka.Config) {
 	case secure:
 		found.Add("SASL", Fine, "", "%s", c.SASL)
 	// SCRAM proves the password without sending it. PLAIN (RFC 4616) sends it as it is, and
-	// OAUTHBEARER (RFC 7628) a token that serves whoever reads it.
+	// OAUTHBEARER (RFC 7628) a token that serves anyone who reads it.
 	case mechanism == "PLAIN":
 		found.Add("SASL", Warning, "use TLS as well, or SCRAM-SHA-512", "PLAIN without TLS: the password can be read on the way")
 	case mechanism == "OAUTHBEARER":
