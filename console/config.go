@@ -113,7 +113,8 @@ func (c *Config) Validate() error {
 		names[t.Name] = true
 	}
 	for _, h := range c.Hosts {
-		// A colon is part of an IPv6 address or begins a port, which Host headers are compared without.
+		// A colon is part of an IPv6 address, or begins a port: requests are compared by the
+		// name alone.
 		if h == "" || strings.ContainsAny(h, "/ ") || strings.Contains(h, ":") && net.ParseIP(h) == nil {
 			add("Hosts: %q is no host name: write it without scheme and port", h)
 		}

@@ -51,7 +51,7 @@ func (d *desk) doctor(ctx context.Context, _ *http.Request) (any, error) {
 	if d.config.Bus != nil {
 		ofBus(&found, d.config.Bus.Health(ctx))
 	}
-	// A member that has not been asked yet is neither: it has no line.
+	// A member that has not been asked yet is neither: it gets no line.
 	for _, m := range d.watch.look(ctx) {
 		if m.Silent() {
 			found.Add(m.Member, doctor.Bad, "see whether the process runs, and whether its admin handler is reached from here", "does not answer: %v", m.Err)

@@ -183,7 +183,6 @@ func (d *desk) membersPage(ctx context.Context, _ *http.Request) (any, error) {
 	for _, s := range d.watch.look(ctx) {
 		row := memberRow{sighting: s}
 		// One that was never heard has no time to tell.
-		//
 		if s.Silent() && !s.Heard.IsZero() {
 			row.Ago = span(time.Since(s.Heard))
 		}

@@ -15,6 +15,7 @@ import (
 )
 
 // Levels of a concern, the worst first.
+// They sort as text in this order, which settle relies on.
 const (
 	levelBad  = "bad"  // something is held up
 	levelLook = "look" // it works, and somebody should look

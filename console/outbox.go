@@ -22,7 +22,7 @@ type OutboxStatus struct {
 }
 
 // OutboxRelay is one relay of an outbox.
-// Counts are of events. Durations are by the clock of whichever database keeps the outbox.
+// Counts are of events. An outbox that can't tell a figure leaves it zero.
 type OutboxRelay struct {
 	Name      string
 	Holder    string // the process that leads it; empty if none does

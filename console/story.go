@@ -62,7 +62,8 @@ type question struct {
 }
 
 // matches reports whether an event is part of the answer.
-// An id also finds what the event caused directly, and a correlation an event of that id.
+// An id also finds what the event caused directly, and a correlation also an event
+// of that id, with which the flow may have begun.
 func (q *question) matches(e *wire.Event) bool {
 	switch q.by {
 	case "key":

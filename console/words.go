@@ -159,7 +159,6 @@ var searchWays = map[string]string{"id": "id of the event", "key": "key", "corre
 // open.
 func zoneName(t time.Time) string {
 	// The abbreviation of a zone is not unique: CST is used in America and in China.
-	//
 	if _, offset := t.Zone(); offset == 0 {
 		return "UTC"
 	}
