@@ -22,7 +22,7 @@ type OutboxStatus struct {
 }
 
 // OutboxRelay is one relay of an outbox.
-// Counts are of events. An outbox that can't tell a figure leaves it zero.
+// Counts are of events.
 type OutboxRelay struct {
 	Name      string
 	Holder    string // the process that leads it; empty if none does
