@@ -54,6 +54,7 @@ func (d *Document) AsyncAPI(o AsyncAPIOptions) ([]byte, error) {
 	default:
 		return nil, &eventbus.Error{Op: "asyncapi", Err: fmt.Errorf("version %q: write 3.1.0 or 3.0.0", o.Version)}
 	}
+	// Empty objects and not nil: a catalogue without topics gives a valid document.
 	a := asyncAPI{options: o, channels: make(object), operations: make(object), messages: make(object), schemas: make(object), keys: make(map[string]string)}
 	for i := range d.Topics {
 		if err := a.topic(&d.Topics[i]); err != nil {
@@ -65,6 +66,7 @@ func (d *Document) AsyncAPI(o AsyncAPIOptions) ([]byte, error) {
 		"asyncapi": o.Version, "info": object{"title": title, "version": firstOf(o.Release, "1.0.0")}, "defaultContentType": "application/json",
 		"channels": a.channels, "operations": a.operations, "components": object{"messages": a.messages, "schemas": a.schemas},
 	}
+	// Servers are optional in AsyncAPI, and declarations know none.
 	if len(o.Servers) > 0 {
 		servers := make(object)
 		for name, host := range o.Servers {
@@ -110,6 +112,7 @@ func key(name string) string {
 // time. The second name with a key gets a number.
 func (a *asyncAPI) key(kind, name string) string {
 	plain := key(name)
+	// Ends at the latest with one number more than there are names of the kind.
 	for n := 1; ; n++ {
 		k := plain
 		if n > 1 {
@@ -170,6 +173,7 @@ func (a *asyncAPI) topic(t *Topic) error {
 // channel returns a channel whose address is the topic's name in the environment of
 // the options, or, without one, has a parameter for it.
 func (a *asyncAPI) channel(name string, messages object) (object, error) {
+	// The names are those of the usual environments' segments, which people recognize.
 	if a.options.Environment == "" {
 		return object{
 			"address": "{environment}." + name, "messages": messages,
@@ -195,6 +199,7 @@ func (a *asyncAPI) group(t *Topic, name, group string, messages object) error {
 		"action": "receive", "channel": ref("channels", name), "messages": all,
 		"bindings": object{"kafka": object{"groupId": object{"type": "string", "enum": []string{group}}, "bindingVersion": kafkaBinding}},
 	}
+	// The groups of a document were named by a bus, which has both topics for each.
 	for _, role := range []struct{ suffix, name string }{{"dlq", "dead-letter"}, {"retry", "retry"}} {
 		side := t.Name + "." + group + "." + role.suffix
 		channel, err := a.channel(side, messages)
@@ -266,6 +271,7 @@ func (a *asyncAPI) message(k string, e *Event) object {
 	if e.Key.Source != NoKey {
 		m["bindings"] = object{"kafka": object{"key": object{"type": "string"}, "bindingVersion": kafkaBinding}}
 	}
+	// An example without a schema would be one of nothing, so it is left out with it.
 	if payload := a.payload(k, e); payload != nil {
 		// A schema of another language than JSON Schema has no place in payload.
 		m["payload"] = payload
@@ -287,6 +293,7 @@ func firstSentence(s string) string {
 	if first, _, ok := strings.Cut(s, ". "); ok {
 		return first + "."
 	}
+	// A summary is one line in most tools.
 	const most = 200
 	// Whole runes go, so what stays is valid UTF-8.
 	for len(s) > most {

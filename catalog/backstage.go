@@ -47,6 +47,8 @@ func (d *Document) Schemas() (files []File) {
 		t := &d.Topics[i]
 		for j := range t.Events {
 			e := &t.Events[j]
+			// A codec without a schema has no file.
+			//
 			if len(e.Schema) == 0 {
 				continue
 			}

@@ -127,6 +127,8 @@ const (
 )
 
 // usualEnvironments are the environments that Topic.Names names.
+// They only spare readers of a document the naming rule; the rule itself takes any
+// environment.
 var usualEnvironments = []string{"Development", "Test", "Staging", "Production"}
 
 // Of describes topics. Those that share a Kafka name become one topic with
@@ -134,6 +136,8 @@ var usualEnvironments = []string{"Development", "Test", "Staging", "Production"}
 // where they contradict each other: one type declared twice, storage or owners
 // that differ.
 func Of(topics ...eventbus.AnyTopic) (*Document, error) {
+	// A nil topic may be a package variable that is used before it is set, so
+	// its place in the list is named.
 	declarations := make([]*declare.Topic, 0, len(topics))
 	for i, t := range topics {
 		if t == nil {
@@ -151,6 +155,8 @@ func Of(topics ...eventbus.AnyTopic) (*Document, error) {
 // OfBus describes the topics that a bus publishes and handles up to now, with the
 // groups that handle them.
 func OfBus(bus *eventbus.Bus) (*Document, error) {
+	// Declarations is a copy of this moment: what the bus uses later is missing, and
+	// needs another call.
 	uses := bus.Operator().Declarations()
 	declarations := make([]*declare.Topic, len(uses.Topics))
 	for i := range uses.Topics {
@@ -170,11 +176,13 @@ func OfBus(bus *eventbus.Bus) (*Document, error) {
 	for i := range d.Topics {
 		t := &d.Topics[i]
 		for j := range t.Events {
+			// Never nil: each event was made of a declaration that is in the map.
 			use := of[[2]string{t.Name, t.Events[j].Type}]
 			t.Events[j].Published = use.Published
 			t.Groups = append(t.Groups, use.Groups...)
 		}
 		// Two types of a topic are often handled by one group.
+		// Sorted, since equal buses have to give equal documents.
 		slices.Sort(t.Groups)
 		t.Groups = slices.Compact(t.Groups)
 	}
@@ -189,6 +197,7 @@ func document(declarations []*declare.Topic) (*Document, error) {
 	declarations = slices.SortedStableFunc(slices.Values(declarations), func(x, y *declare.Topic) int {
 		return cmp.Or(strings.Compare(x.Suffix, y.Suffix), strings.Compare(x.Typ, y.Typ))
 	})
+	// An empty list and not nil, which JSON would write as null.
 	doc := &Document{Version: Version, Topics: []Topic{}}
 	var wrong []error
 	// storage is what the declarations of the current topic say together up to
@@ -203,15 +212,21 @@ func document(declarations []*declare.Topic) (*Document, error) {
 		case last != nil && last.ID == d.ID:
 			continue
 		case last == nil || last.Suffix != d.Suffix:
+			// The first declaration of a topic gives its names; the later ones have the same
+			// by their suffix.
 			storage = d
 			doc.Topics = append(doc.Topics, newTopic(d))
 		case last.Typ == d.Typ:
 			wrong = append(wrong, fmt.Errorf("topic %s with type %s is declared twice, by %s and %s: share one Topic, or give one of them another Type",
 				d.Suffix, d.Typ, last.Described(), d.Described()))
+		// Another type on the same topic: it may add to the storage and may not
+		// contradict it.
 		default:
 			if err := declare.SameStorage(d.Suffix, storage, d); err != nil {
 				wrong = append(wrong, err)
 			}
+			// Merged even after a contradiction, so that one wrong value is reported once
+			// and not again for each later type.
 			storage = declare.Merged(storage, d)
 		}
 		last = d
@@ -238,6 +253,8 @@ func newTopic(d *declare.Topic) Topic {
 	if d.Form != nil {
 		t.Format = d.Form.Name
 	}
+	// The default is left out, as other defaults are: documents stay the same when a
+	// field is added to the form.
 	if p := d.Partitioner.String(); p != "murmur2" {
 		t.Partitioner = p
 	}
@@ -277,6 +294,7 @@ func newEvent(d *declare.Topic) Event {
 	default:
 		e.Key.Source = KeySource(source)
 	}
+	// Last, because it calls code of the declaration, and needs the key's source.
 	e.sample(&d.Samples)
 	return e
 }

@@ -24,6 +24,7 @@ const (
 // rank returns the place of a level in the order of harm, 0 for the worst. A level
 // that is not known ranks as the worst: it must not pass for safe.
 func (l Level) rank() int {
+	// Undecided ranks above Dangerous: what nobody understands may be a break.
 	for i, known := range []Level{Breaking, Undecided, Dangerous, Safe} {
 		if l == known {
 			return i
@@ -122,6 +123,8 @@ func ReadAllowances(r io.Reader) (all []Allowance, err error) {
 		if line == "" || line[0] == '#' {
 			continue
 		}
+		// Paths and rules have no spaces, so everything from the fourth field on is the
+		// reason.
 		fields := strings.Fields(line)
 		if len(fields) < 4 {
 			wrong = append(wrong, fmt.Errorf("line %d: write path, rule, date and reason, as %q", n, "sales.public.customers.v1/CustomerCreated field-removed 2026-11-26 nobody set it"))
@@ -129,6 +132,7 @@ func ReadAllowances(r io.Reader) (all []Allowance, err error) {
 		}
 		date, err := time.Parse(time.DateOnly, fields[2])
 		if err != nil {
+			// All lines are read before the file is refused: one run shows every mistake.
 			wrong = append(wrong, fmt.Errorf("line %d: %q is no date: write it as 2026-11-26", n, fields[2]))
 		}
 		all = append(all, Allowance{Path: fields[0], Rule: fields[1], Date: date, Reason: strings.Join(fields[3:], " ")})
@@ -142,6 +146,8 @@ func ReadAllowances(r io.Reader) (all []Allowance, err error) {
 func Allow(changes []Change, allowances []Allowance) (unused []Allowance) {
 	for _, a := range allowances {
 		used := false
+		// By index, since the elements are changed. One line covers each change of its
+		// path and rule.
 		for i := range changes {
 			if changes[i].Path == a.Path && changes[i].Rule == a.Rule {
 				changes[i].Allowed, used = a.Reason+" ("+a.Date.Format(time.DateOnly)+")", true

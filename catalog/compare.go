@@ -16,6 +16,8 @@ import (
 func Compare(old, now *Document) []Change {
 	// Names are visited in order, so equal documents give equal lists.
 	c := new(comparison)
+	// Topics that are gone are found by walking the old document, new ones by walking
+	// the new one.
 	was, is := byName(old.Topics, topicName), byName(now.Topics, topicName)
 	for _, name := range slices.Sorted(maps.Keys(was)) {
 		if t := is[name]; t != nil {
@@ -97,6 +99,8 @@ func (c *comparison) removed(t *Topic, now *Document) {
 func (c *comparison) topic(old, now *Topic) {
 	c.groups = old.Groups
 	name := old.Name
+	// The old keys decide: it is events that were published with a key whose order a
+	// move to another partition can break.
 	keyed := slices.ContainsFunc(old.Events, func(e Event) bool { return e.Key.Source != NoKey })
 	c.partitions(name, old.Partitions, now.Partitions, keyed)
 	c.form(name, old, now, keyed)
@@ -123,6 +127,7 @@ func (c *comparison) topic(old, now *Topic) {
 		c.add(name, "owner-changed", Safe, old.Owner, now.Owner, "for people only", "")
 	}
 	c.handlers(name, old.Groups, now.Groups)
+	// Last: what holds for the whole topic is read before its types.
 	c.events(name, old.Events, now.Events)
 }
 
@@ -156,6 +161,7 @@ func (c *comparison) retention(name string, old, now int64) {
 	case old == now:
 	case old == 0 || now == 0:
 		c.add(name, "retention-unknown", Undecided, number(old), number(now), "one of them is the broker's default, which is not known here", "Declare both")
+	// From "without end" every limit is shorter; to it, none is.
 	case old == -1 || now != -1 && now < old:
 		c.add(name, "retention-shortened", Breaking, number(old), number(now), "events vanish before readers that are behind, or replay, get to them", "Ask the readers how far back they go")
 	default:
@@ -167,6 +173,7 @@ func (c *comparison) retention(name string, old, now int64) {
 // them; a change of any other is undecided.
 func (c *comparison) configs(name string, old, now map[string]string) {
 	all := maps.Clone(now)
+	// Clone keeps nil, and Copy would panic on it.
 	if all == nil {
 		all = make(map[string]string)
 	}
@@ -217,6 +224,8 @@ func (c *comparison) handlers(name string, old, now []string) {
 func (c *comparison) events(name string, old, now []Event) {
 	typ := func(e *Event) string { return e.Type }
 	was, is := byName(old, typ), byName(now, typ)
+	// Each new type is the successor of one old type at most: a second claim would hide a
+	// removal.
 	renamed := make(map[string]bool)
 	for _, t := range slices.Sorted(maps.Keys(was)) {
 		path := name + "/" + t
@@ -266,6 +275,7 @@ func (c *comparison) event(path string, old, now *Event) {
 		return
 	}
 	c.key(path, &old.Key, &now.Key)
+	// The codec is the same on both sides from here on, so schemas are of one language.
 	c.schemas(path, old, now)
 }
 
@@ -276,6 +286,8 @@ func (c *comparison) key(path string, old, now *Key) {
 	const fix = "Keep the key, or declare a new version of the topic"
 	// Examples are made of the type and of TopicConfig.Examples: lists of different
 	// length are of different values.
+	// Three states: unequal keys prove a break, equal ones prove none for these values,
+	// and lists that can't be compared prove nothing.
 	examples := "not known"
 	if len(old.Examples) > 0 && len(old.Examples) == len(now.Examples) {
 		examples = "the same"
@@ -288,6 +300,7 @@ func (c *comparison) key(path string, old, now *Key) {
 		c.add(path, "key-added", Dangerous, "none", now.text(), "events get an order that they did not have, and go to fewer partitions", "See that no key has so many events that its partition falls behind")
 	case old.Source != NoKey && now.Source == NoKey:
 		c.add(path, "key-removed", Breaking, old.text(), "none", "events lose their order", fix)
+	// The order of fields counts: the key is their values joined in that order.
 	case !slices.Equal(old.Fields, now.Fields) && old.Source == now.Source:
 		c.add(path, "key-fields-changed", Breaking, old.text(), now.text(), boundary, fix)
 	case old.Source != now.Source && examples == "the same":
@@ -296,6 +309,7 @@ func (c *comparison) key(path string, old, now *Key) {
 		c.add(path, "key-source-changed", Undecided, old.text(), now.text(), "whether the keys are the same is not known", "Give the topic Examples, or allow it with a reason")
 	case old.Source != now.Source:
 		c.add(path, "key-source-changed", Breaking, old.text(), now.text(), boundary, fix)
+	// Nothing that is declared differs; only the function's result does.
 	case examples == "others":
 		c.add(path, "key-function-changed", Breaking, strings.Join(old.Examples, ", "), strings.Join(now.Examples, ", "), boundary, fix)
 	case len(old.Examples) > 0 && examples == "not known":

@@ -27,6 +27,7 @@ type avroType struct {
 }
 
 // avroSchema finds types by the names that others refer to them by.
+// The zero value can't be used: read adds to the map.
 type avroSchema struct{ named map[string]avroType }
 
 // read returns the type that a part of a schema stands for: a declaration, the name of
@@ -34,6 +35,8 @@ type avroSchema struct{ named map[string]avroType }
 func (s *avroSchema) read(v any, namespace string) avroType {
 	switch v := v.(type) {
 	case string:
+		// A declared name before a primitive: no type may be declared under the name of a
+		// primitive, so the order matters only for invalid schemas.
 		if t, ok := s.named[avroName(v, namespace)]; ok {
 			return t
 		}
@@ -41,16 +44,21 @@ func (s *avroSchema) read(v any, namespace string) avroType {
 	case []any:
 		return avroType{kind: "union", props: map[string]any{"branches": v}, namespace: namespace}
 	case map[string]any:
+		// A declaration may wrap another one, to add attributes to it.
 		kind, ok := v["type"].(string)
 		if !ok {
 			return s.read(v["type"], namespace) // {"type": {…}}
 		}
 		t := avroType{kind: kind, props: v, namespace: namespace}
+		// Only these four kinds are named. A name on any other is an attribute.
 		if name, ok := v["name"].(string); ok && slices.Contains([]string{"record", "error", "enum", "fixed"}, kind) {
+			// A name with dots wins over a namespace beside it, which avroName sees to.
 			if own, ok := v["namespace"].(string); ok {
 				namespace = own
 			}
 			t.name = avroName(name, namespace)
+			// Names inside are relative to the namespace of the full name, whichever way that
+			// was written.
 			t.namespace = t.name[:max(strings.LastIndexByte(t.name, '.'), 0)]
 			s.named[t.name] = t
 		} else if known, ok := s.named[avroName(kind, namespace)]; ok {
@@ -85,6 +93,7 @@ func (c *comparison) avro(path string, old, now json.RawMessage) {
 		return
 	}
 	s := avroComparison{comparison: c, old: avroSchema{make(map[string]avroType)}, now: avroSchema{make(map[string]avroType)}, seen: make(map[[2]string]bool)}
+	// All names first: a field may refer to a type whose declaration is elsewhere.
 	s.old.declare(a, "")
 	s.now.declare(b, "")
 	s.compare(path+"#", s.old.read(a, ""), s.now.read(b, ""))
@@ -99,10 +108,12 @@ func (s *avroSchema) declare(v any, namespace string) {
 			s.declare(branch, namespace)
 		}
 	case map[string]any:
+		// What is referred to comes first, as registries resolve it.
 		references, _ := v[referencesKeyword].([]any)
 		for _, r := range references {
 			s.declare(r, "")
 		}
+		// read notes the type under its name.
 		if t := s.read(v, namespace); t.name != "" {
 			namespace = t.namespace
 		}
@@ -112,6 +123,7 @@ func (s *avroSchema) declare(v any, namespace string) {
 				s.declare(field["type"], namespace)
 			}
 		}
+		// A text is a name, and declares nothing.
 		for _, inner := range []any{v["type"], v["items"], v["values"]} {
 			if _, name := inner.(string); !name && inner != nil {
 				s.declare(inner, namespace)
@@ -133,6 +145,7 @@ const (
 // compare goes through two types side by side. The paths are those of the schema's own
 // keywords: #/fields/total/fields/cents.
 func (c *avroComparison) compare(path string, a, b avroType) {
+	// Only named types can contain themselves, so only their pairs are noted.
 	if a.name != "" && b.name != "" {
 		pair := [2]string{a.name, b.name}
 		if c.seen[pair] {
@@ -140,12 +153,14 @@ func (c *avroComparison) compare(path string, a, b avroType) {
 		}
 		c.seen[pair] = true
 	}
+	// Two kinds have nothing more to compare than whether readers promote one.
 	if a.kind != b.kind {
 		c.retyped(path, a.kind, b.kind)
 		return
 	}
 	switch {
 	case a.name == b.name:
+	// Readers compare the unqualified names alone ("Schema Resolution").
 	case a.name[strings.LastIndexByte(a.name, '.')+1:] == b.name[strings.LastIndexByte(b.name, '.')+1:]:
 		c.add(path, "namespace-changed", Dangerous, a.name, b.name, "the record's name is a part of subjects in the registry: a new one begins a new history", "Keep the namespace, or register the schema at its new subject beforehand")
 	default:
@@ -170,6 +185,7 @@ func (c *avroComparison) compare(path string, a, b avroType) {
 	case "union":
 		known = append(known, "branches")
 		c.branches(path, a, b)
+	// Nothing is inside of these; their attributes are compared below.
 	case "fixed", "null", "boolean", "int", "long", "float", "double", "bytes", "string":
 	default:
 		if !reflect.DeepEqual(a.props, b.props) {
@@ -182,6 +198,7 @@ func (c *avroComparison) compare(path string, a, b avroType) {
 	for _, key := range changedKeys(a.props, b.props, known) {
 		place, o, n := path+"/"+key, word(a.props[key]), word(b.props[key])
 		switch key {
+		// These decide what the bytes mean.
 		case "size", "logicalType", "precision", "scale":
 			c.add(place, "format-changed", Breaking, o, n, avroOld+" takes the bytes for something else", newField)
 		default:
@@ -191,6 +208,7 @@ func (c *avroComparison) compare(path string, a, b avroType) {
 }
 
 // changedKeys are the keys by which two objects differ, but for some.
+// Sorted, so that equal documents give equal lists of changes.
 func changedKeys(a, b map[string]any, but []string) (keys []string) {
 	all := make(map[string]any, len(a)+len(b))
 	maps.Copy(all, a)
@@ -209,6 +227,7 @@ var promoted = map[string][]string{"int": {"long", "float", "double"}, "long": {
 // retyped judges another kind. Readers promote numbers in one direction alone, so that one
 // of the two generations of readers fails.
 func (c *avroComparison) retyped(path, from, to string) {
+	// forth is new readers of old events, back is old readers of new ones.
 	forth, back := slices.Contains(promoted[from], to), slices.Contains(promoted[to], from)
 	switch {
 	case forth && back:
@@ -243,6 +262,7 @@ func (c *avroComparison) fields(path string, a, b avroType) {
 			c.field(place, field, now, a.namespace, b.namespace)
 			continue
 		}
+		// The old schema's default counts: it is old readers who miss the field.
 		_, spared := field["default"]
 		level, why := Breaking, avroOld+" finds no "+name+" and has no default for it"
 		if spared {
@@ -263,6 +283,7 @@ func (c *avroComparison) fields(path string, a, b avroType) {
 		if was[name] != nil || renamed[name] {
 			continue
 		}
+		// The default has to be in the new schema: new readers fill it in for old events.
 		if _, ok := is[name]["default"]; ok {
 			c.add(path+"/fields/"+name, "field-added", Safe, "", name, "readers pass over fields that they don't know, and take the default for older events", "")
 		} else {
@@ -275,6 +296,7 @@ func (c *avroComparison) fields(path string, a, b avroType) {
 func (c *avroComparison) field(path string, a, b map[string]any, was, is string) {
 	for _, key := range changedKeys(a, b, []string{"name", "type", "order", "aliases"}) {
 		o, n := word(a[key]), word(b[key])
+		// A default that is null is one too, so its presence is asked for and not its value.
 		switch _, still := b["default"]; {
 		case key == "doc":
 			c.add(path, "doc-changed", Safe, o, n, "for people only", "")
@@ -294,6 +316,7 @@ func (c *avroComparison) field(path string, a, b map[string]any, was, is string)
 func (c *avroComparison) symbols(path string, a, b map[string]any) {
 	was, _ := a["symbols"].([]any)
 	is, _ := b["symbols"].([]any)
+	// by is the enum of the reader that meets the symbol.
 	lacks := func(rule, symbol, o, n, reader string, by map[string]any) {
 		if _, ok := by["default"]; ok {
 			c.add(path, rule, Dangerous, o, n, reader+" takes its default for "+symbol, "See that the default is right for it")
@@ -324,6 +347,8 @@ func (c *avroComparison) branches(path string, a, b avroType) {
 		list, _ := t.props["branches"].([]any)
 		for _, v := range list {
 			branch := s.read(v, t.namespace)
+			// Within a union only named types may be there more than once, so a kind or a name
+			// identifies a branch.
 			key := branch.name
 			if key == "" {
 				key = branch.kind

@@ -13,8 +13,12 @@ func (s *schemaComparison) properties(path string, a, b map[string]any) {
 	was, _ := a["properties"].(map[string]any)
 	is, _ := b["properties"].(map[string]any)
 	mustWas, mustIs := names(a["required"]), names(b["required"])
+	// The new names of fields that were found renamed: each is neither added nor the
+	// successor of a second field.
 	renamed := make(map[string]bool)
 	for _, name := range slices.Sorted(maps.Keys(was)) {
+		// A JSON Pointer into the schema without its escapes: it is for people, and for
+		// lines of allowances.
 		place := path + "/properties/" + name
 		x, _ := was[name].(map[string]any)
 		y, still := is[name].(map[string]any)
@@ -33,6 +37,8 @@ func (s *schemaComparison) properties(path string, a, b map[string]any) {
 		case !had && has:
 			s.add(place, "required-set", Breaking, "optional", "required", readerNew+" meets events without it", "Leave it optional")
 		}
+		// Whether a field is required says nothing about its type: both are compared.
+		//
 		s.compare(place, x, y)
 	}
 	// What is new, except for the new names of renamed fields.

@@ -15,6 +15,7 @@ type protobufSchema struct {
 	Message string         `json:"message"`
 	Files   []protobufFile `json:"files"`
 
+	// Filled by index, by full names; nil before.
 	messages map[string]protobufMessage
 	enums    map[string]protobufEnum
 }
@@ -30,6 +31,7 @@ type protobufFile struct {
 	EnumType    []protobufEnum    `json:"enumType"`
 }
 
+// protobufMessage is DescriptorProto. Nested types are in the scope of their message.
 type protobufMessage struct {
 	Name       string            `json:"name"`
 	Field      []protobufField   `json:"field"`
@@ -41,6 +43,8 @@ type protobufMessage struct {
 	Options json.RawMessage `json:"options"`
 }
 
+// protobufField is FieldDescriptorProto. Types and labels are the names of its enums;
+// OneofIndex is a pointer, since 0 is the first oneof of the message.
 type protobufField struct {
 	Name           string          `json:"name"`
 	Number         int32           `json:"number"`
@@ -54,6 +58,7 @@ type protobufField struct {
 	Options        json.RawMessage `json:"options"`
 }
 
+// protobufEnum is EnumDescriptorProto. Two names may share a number (allow_alias).
 type protobufEnum struct {
 	Name  string `json:"name"`
 	Value []struct {
@@ -67,6 +72,7 @@ type protobufEnum struct {
 func (s *protobufSchema) index() {
 	s.messages, s.enums = make(map[string]protobufMessage), make(map[string]protobufEnum)
 	var add func(scope string, messages []protobufMessage, enums []protobufEnum)
+	// Recursion ends, since JSON nests messages to a finite depth.
 	add = func(scope string, messages []protobufMessage, enums []protobufEnum) {
 		for _, e := range enums {
 			s.enums[scope+"."+e.Name] = e
@@ -103,9 +109,12 @@ func (c *comparison) protobuf(path string, old, now json.RawMessage) {
 	}
 	a.index()
 	b.index()
+	// The bytes of Protobuf hold no names, so a renaming is not a break.
 	if a.Message != b.Message {
 		c.add(path, "message-renamed", Dangerous, a.Message, b.Message, "the bytes are the same, but the name is a part of subjects in the registry, and readers find messages by it", "Keep the name")
 	}
+	// Files are compared by their place: a file that moved may be reported without a
+	// reason, which a person can allow.
 	for i := range min(len(a.Files), len(b.Files)) {
 		if x, y := &a.Files[i], &b.Files[i]; x.Syntax != y.Syntax || x.Edition != y.Edition {
 			c.add(path, "syntax-changed", Undecided, x.Syntax+x.Edition, y.Syntax+y.Edition, "presence and defaults of fields may differ", "Allow it with a reason")
@@ -119,6 +128,7 @@ func (c *comparison) protobuf(path string, old, now json.RawMessage) {
 // messages compares two messages field by field: their numbers are what data has.
 func (c *protobufComparison) messages(path, was, is string) {
 	pair := [2]string{was, is}
+	// A pair is compared once, at the first path that leads to it.
 	if c.seen[pair] {
 		return
 	}
@@ -136,6 +146,7 @@ func (c *protobufComparison) messages(path, was, is string) {
 	if string(a.Options) != string(b.Options) {
 		c.add(path, "keyword-changed", Undecided, string(a.Options), string(b.Options), "what these options mean to readers is not known here", "Allow it with a reason")
 	}
+	// A field that keeps its number and changes its name is one field to readers.
 	old, now := byNumber(a.Field), byNumber(b.Field)
 	for _, n := range slices.Sorted(maps.Keys(old)) {
 		place := path + "/" + old[n].Name
@@ -150,6 +161,8 @@ func (c *protobufComparison) messages(path, was, is string) {
 			continue
 		}
 		f := now[n]
+		// proto2 alone has it. Readers refuse a message that lacks a required field.
+		//
 		if f.Label == "LABEL_REQUIRED" {
 			c.add(path+"/"+f.Name, "required-field-added", Breaking, "", f.Name, readerNew+" refuses those without it", "Make it optional")
 		} else {

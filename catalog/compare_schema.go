@@ -15,6 +15,7 @@ import (
 // schemas compares the schemas of a type's data, if both are JSON Schemas of the
 // draft that internal/jsonschema writes.
 func (c *comparison) schemas(path string, old, now *Event) {
+	// Both were written compact, so equal schemas are most often equal bytes.
 	if bytes.Equal(old.Schema, now.Schema) {
 		return
 	}
@@ -26,6 +27,7 @@ func (c *comparison) schemas(path string, old, now *Event) {
 		c.add(path, "schema-removed", Undecided, "schema", "", "what the data looks like is not known any more", "Declare the topic with a codec that knows its schema, or allow it with a reason")
 		return
 	}
+	// Media types are equal on both sides: event returned before for others.
 	switch now.ContentType {
 	case avroMedia:
 		c.avro(path, old.Schema, now.Schema)
@@ -36,6 +38,7 @@ func (c *comparison) schemas(path string, old, now *Event) {
 	}
 	was, is := new(schemaDocument), new(schemaDocument)
 	if json.Unmarshal(old.Schema, &was.root) != nil || json.Unmarshal(now.Schema, &is.root) != nil || !was.understood() || was.root["$schema"] != is.root["$schema"] {
+		// Also where the drafts differ: one keyword may mean different things in them.
 		c.add(path, "schema-changed", Undecided, "", "", "the schema is of a language that is not understood here", "Let the schema registry check it (eventbus schemas check), and allow it with a reason")
 		return
 	}
@@ -60,6 +63,8 @@ func (d *schemaDocument) target(name string) (map[string]any, bool) {
 	if name == "#" {
 		return d.root, true
 	}
+	// References to definitions and to the whole schema are followed, and no other
+	// path: internal/jsonschema writes none.
 	def, inside := definition(name)
 	for _, keyword := range definitions {
 		if defs, _ := d.root[keyword].(map[string]any); inside && defs[def] != nil {
@@ -97,6 +102,7 @@ func (d *schemaDocument) resolve(s map[string]any) (resolved map[string]any, nam
 	if !found {
 		return s, "" // the keyword stays, and is undecided where it changes
 	}
+	// Cloned, since the target may be referred to from elsewhere too.
 	resolved = maps.Clone(target)
 	if resolved == nil {
 		resolved = make(map[string]any)
@@ -131,9 +137,13 @@ var understood = []string{
 	"minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "anyOf", jsonschema.Personal,
 }
 
+// compare compares two schemas at one place: what each refers to, whether they take
+// null, their types, and only where these agree their keywords.
 func (s *schemaComparison) compare(path string, a, b map[string]any) {
 	a, refA := s.old.resolve(a)
 	b, refB := s.now.resolve(b)
+	// Only pairs of references can recur. A schema without one is a part of a finite
+	// text.
 	if refA != "" && refB != "" {
 		pair := [2]string{refA, refB}
 		if s.seen[pair] {
@@ -144,11 +154,14 @@ func (s *schemaComparison) compare(path string, a, b map[string]any) {
 	a, nullA := nullable(s.old, a)
 	b, nullB := nullable(s.now, b)
 	switch {
+	// Null is judged apart from the type: a field that takes null is still of its type.
 	case nullB && !nullA:
 		s.add(path, "null-added", Dangerous, "", "null", readerOld+" may not expect null", "Leave the field out in place of null: omitempty")
 	case nullA && !nullB:
 		s.add(path, "null-removed", Dangerous, "null", "", readerNew+" still meets null", "Take null for an empty value when reading")
 	}
+	// Keywords of different types, as minimum of a number and of a text, have nothing
+	// to compare.
 	if s.types(path, a, b) {
 		s.keywords(path, a, b)
 	}
@@ -159,6 +172,7 @@ func (s *schemaComparison) compare(path string, a, b map[string]any) {
 // of types, and anyOf of a reference and null. s stays as it is.
 func nullable(d *schemaDocument, s map[string]any) (rest map[string]any, null bool) {
 	if types, ok := s["type"].([]any); ok && slices.Contains(types, any("null")) {
+		// Cloned, since DeleteFunc works in place and the schema stays as it is.
 		others := slices.DeleteFunc(slices.Clone(types), func(t any) bool { return t == "null" })
 		rest = maps.Clone(s)
 		rest["type"] = any(others)
@@ -170,6 +184,8 @@ func nullable(d *schemaDocument, s map[string]any) (rest map[string]any, null bo
 	if choices, ok := s["anyOf"].([]any); ok && len(choices) == 2 {
 		first, _ := choices[0].(map[string]any)
 		second, _ := choices[1].(map[string]any)
+		// Null comes second in the form that is written. A choice that is more than null
+		// alone is no nullable schema.
 		if first != nil && second != nil && second["type"] == "null" && len(second) == 1 {
 			rest, _ := d.resolve(first)
 			rest = maps.Clone(rest)
@@ -187,6 +203,7 @@ func nullable(d *schemaDocument, s map[string]any) (rest map[string]any, null bo
 // types reports whether two schemas are of one type, so that their keywords can be
 // compared.
 func (s *schemaComparison) types(path string, a, b map[string]any) bool {
+	// A type is a text or a list of texts: printed, both can be compared.
 	from, to := fmt.Sprint(a["type"]), fmt.Sprint(b["type"])
 	if from == to {
 		return true
@@ -210,6 +227,8 @@ func word(v any) string {
 	return fmt.Sprint(v)
 }
 
+// keywords compares two schemas of one type keyword by keyword, and goes into what
+// is inside them.
 func (s *schemaComparison) keywords(path string, a, b map[string]any) {
 	s.format(path, a, b)
 	s.bounds(path, a, b)
@@ -217,6 +236,8 @@ func (s *schemaComparison) keywords(path string, a, b map[string]any) {
 	if a["description"] != b["description"] {
 		s.add(path, "doc-changed", Safe, word(a["description"]), word(b["description"]), "for people only", "")
 	}
+	// The mark is this project's own keyword. Registries and other validators pass
+	// over it.
 	if a[jsonschema.Personal] != b[jsonschema.Personal] {
 		if b[jsonschema.Personal] == true {
 			s.add(path, "personal-data-added", Dangerous, "", "personal", "readers store and log the field as what it was: they may have to erase it now", "Tell the readers")
@@ -236,6 +257,8 @@ func (s *schemaComparison) keywords(path string, a, b map[string]any) {
 	}
 }
 
+// merged returns the keywords of both schemas. It is for their names alone: values of b
+// hide those of a.
 func merged(a, b map[string]any) map[string]any {
 	all := maps.Clone(a)
 	maps.Copy(all, b)
@@ -247,9 +270,12 @@ func merged(a, b map[string]any) map[string]any {
 // not into the signed one of the same size.
 var widths = map[string]int{"int8": 8, "int16": 16, "int32": 32, "int64": 64, "int": 64, "uint8": 9, "uint16": 17, "uint32": 33, "uint64": 65, "uint": 65, "uintptr": 65}
 
+// format compares the formats of two fields of one type, and how bytes are written as
+// text. A wider integer hurts old readers only once a large number is sent.
 func (s *schemaComparison) format(path string, a, b map[string]any) {
 	from, to := a["format"], b["format"]
 	if from != to {
+		// A format that is no integer's, or none, has the width 0.
 		x, y := widths[word(from)], widths[word(to)]
 		switch {
 		case x > 0 && y == x:
@@ -306,6 +332,8 @@ func (s *schemaComparison) values(path string, a, b map[string]any) {
 		s.add(path, "enum-set", Breaking, "", word(b["enum"]), readerNew+" meets values that are none of them", newField)
 		return
 	}
+	// An added value hurts only readers that are not updated yet, so the advice is to
+	// update them before it is published.
 	for _, v := range to {
 		if !slices.Contains(from, v) {
 			s.add(path, "enum-value-added", Breaking, "", word(v), readerOld+" does not know the value", "Let all readers take unknown values first")
@@ -323,6 +351,7 @@ func (s *schemaComparison) inner(path, keyword string, a, b map[string]any) {
 	x, isX := a[keyword].(map[string]any)
 	y, isY := b[keyword].(map[string]any)
 	switch {
+	// The keywords may also be booleans, which take anything or nothing.
 	case isX && isY:
 		s.compare(path+"/"+keyword, x, y)
 	case !reflect.DeepEqual(a[keyword], b[keyword]) && keyword == "additionalProperties" && b[keyword] == false:

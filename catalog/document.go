@@ -27,6 +27,8 @@ const maxDocument = 16 << 20
 // version, has a field that it does not know (a misspelt one would be left out
 // in silence), or describes a topic that can't be; the error says where.
 func Read(r io.Reader) (*Document, error) {
+	// One byte more than is allowed: only so is a document that is too long told from
+	// one that fills the limit.
 	source, err := io.ReadAll(io.LimitReader(r, maxDocument+1))
 	switch {
 	case err != nil:
@@ -44,10 +46,13 @@ func Read(r io.Reader) (*Document, error) {
 // parse reads a whole document. The decoder of JSON v2 refuses names that are there
 // twice, and matches the case of letters: the standard library's takes both.
 func parse(source []byte) (*Document, error) {
+	// An empty file is what an interrupted redirection leaves; the decoder's own error
+	// would speak of an unexpected end.
 	if len(bytes.TrimSpace(source)) == 0 {
 		return nil, errors.New("it is empty")
 	}
 	// The version first: of a later one, unknown fields are the lesser news.
+	// The version is a pointer, so that a missing one is told from zero.
 	var form struct {
 		Version *int `json:"catalogVersion"`
 	}
@@ -63,12 +68,15 @@ func parse(source []byte) (*Document, error) {
 		return nil, fmt.Errorf("catalogVersion is %d, and %d is the newest known here: update the reader", *v, Version)
 	}
 	d := new(Document)
+	// Unknown members are refused only here: within a known version each of them is a
+	// mistake.
 	if err := jsonv2.Unmarshal(source, d, jsonv2.RejectUnknownMembers(true)); err != nil {
 		return nil, err
 	}
 	if err := d.check(); err != nil {
 		return nil, err
 	}
+	// After the checks: compact can't fail on JSON that was parsed.
 	d.compact()
 	return d, nil
 }
@@ -95,6 +103,8 @@ func (d *Document) check() error {
 // document's fields.
 func (t *Topic) faults() declare.Faults {
 	var wrong declare.Faults
+	// A topic has either the parts of a name or an address. Parts beside an address
+	// would promise a name that no bus uses.
 	if t.Address == "" {
 		declare.CheckSegment(&wrong, "domain", t.Domain, "sales")
 		declare.CheckSegment(&wrong, "topic", t.Topic, "customers")
@@ -105,6 +115,8 @@ func (t *Topic) faults() declare.Faults {
 	} else if t.Domain+t.Scope+t.Topic+t.Version != "" {
 		wrong.Add("address", "is set beside parts of a name: remove domain, scope, topic and version")
 	}
+	// A name can be put together only of valid parts: with invalid ones every message
+	// below would repeat what was said already.
 	if len(wrong) == 0 {
 		d := t.declaration()
 		if parts := cmp.Or(t.Address, d.Joined()); t.Name != parts {
@@ -119,8 +131,11 @@ func (t *Topic) faults() declare.Faults {
 			}
 		}
 	}
+	// The storage is checked whatever is wrong with the name.
 	d := t.declaration()
 	declare.CheckStorage(&wrong, &d)
+	// A larger number would overflow the nanoseconds of a Duration, and become a
+	// negative one: retention without end.
 	if most := time.Duration(math.MaxInt64).Milliseconds(); t.RetentionMs < -1 || t.RetentionMs > most {
 		wrong.Add("retentionMs", "is %d: write up to %d, -1 without end, or leave it out for the broker's default", t.RetentionMs, most)
 	}
@@ -144,6 +159,7 @@ func (e *Event) check(wrong *declare.Faults, compacted bool) {
 	if e.Type == "" {
 		wrong.Add("events", "have one without a type")
 	}
+	// CloudEvents 1.0 has rules for both attributes.
 	declare.CheckAttributes(wrong, e.Type, e.DataSchema)
 	switch e.Key.Source {
 	case KeyFromFunction, KeyFromMethod, NoKey:
@@ -157,6 +173,7 @@ func (e *Event) check(wrong *declare.Faults, compacted bool) {
 	default:
 		wrong.Add("key", "of type %q has the source %q: write function, method, fields or none", e.Type, e.Key.Source)
 	}
+	// Brokers refuse records without a key on a compacted topic.
 	if compacted && e.Key.Source == NoKey {
 		wrong.Add("compacted", "is set and type %q has no key to compact by", e.Type)
 	}
@@ -168,6 +185,8 @@ func (d *Document) compact() {
 	for i := range d.Topics {
 		for j := range d.Topics[i].Events {
 			e := &d.Topics[i].Events[j]
+			// Writing indents both with the document, and declarations have them compact: a
+			// comparison would report each as changed.
 			for _, raw := range []*json.RawMessage{&e.Schema, &e.Example} {
 				var b bytes.Buffer
 				if *raw != nil && json.Compact(&b, *raw) == nil {
@@ -181,6 +200,7 @@ func (d *Document) compact() {
 // WriteTo writes the document as indented JSON with a newline at its end: the
 // form for a file that is kept under version control.
 func (d *Document) WriteTo(w io.Writer) (int64, error) {
+	// Encoded whole before any of it is written: an error leaves w as it was.
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
 	// Schemas may have < and > in patterns and descriptions.

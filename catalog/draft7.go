@@ -16,6 +16,7 @@ func (a *asyncAPI) payload(k string, e *Event) object {
 	if json.Unmarshal(e.Schema, &d.root) != nil {
 		return nil
 	}
+	// A schema with references is not one Avro schema: tools could not resolve its names.
 	if e.ContentType == avroMedia && d.root[referencesKeyword] == nil {
 		return object{"schemaFormat": avroFormat, "schema": d.root}
 	}
@@ -23,12 +24,15 @@ func (a *asyncAPI) payload(k string, e *Event) object {
 		return nil
 	}
 	s := d.root
+	// The document says for all of its schemas which draft they are of. d was parsed
+	// here, so the event's own schema is not changed.
 	delete(s, "$schema")
 	for _, keyword := range definitions {
 		defs, _ := s[keyword].(map[string]any)
 		delete(s, keyword)
 		for _, name := range slices.Sorted(maps.Keys(defs)) {
 			if def, ok := defs[name].(map[string]any); ok {
+				// Under the message's key, since two types may have definitions of one name.
 				a.schemas[k+"."+key(name)] = older(def, k)
 			}
 		}
@@ -41,6 +45,8 @@ func (a *asyncAPI) payload(k string, e *Event) object {
 // into allOf.
 func older(s object, k string) object {
 	out := make(object, len(s))
+	// Every object inside is rewritten, whether it is a schema or not: a reference may
+	// stand in any of them.
 	for keyword, v := range s {
 		if _, field := v.(map[string]any); field && keyword == "$ref" {
 			continue // a field of this name: tools take it for a reference and fail

@@ -36,6 +36,7 @@ const UpdateVariable = "EVENTBUS_UPDATE"
 // written over a breaking change.
 func Golden(t TB, file string, topics ...eventbus.AnyTopic) {
 	t.Helper()
+	// Declarations that contradict each other have no document to compare.
 	now, err := Of(topics...)
 	if err != nil {
 		t.Errorf("%v", err)
@@ -49,9 +50,11 @@ func Golden(t TB, file string, topics ...eventbus.AnyTopic) {
 	update := os.Getenv(UpdateVariable) != ""
 	kept, err := os.ReadFile(file)
 	switch {
+	// The first file has nothing to break, so it is written without a comparison.
 	case errors.Is(err, fs.ErrNotExist) && update:
 		write(t, file, text.Bytes())
 		return
+	// A missing file fails: a test that passed without one would guard nothing.
 	case errors.Is(err, fs.ErrNotExist):
 		t.Errorf("%s is not there yet: write it with %s=1 go test", file, UpdateVariable)
 		return
@@ -67,6 +70,7 @@ func Golden(t TB, file string, topics ...eventbus.AnyTopic) {
 		t.Errorf("%s: %v", file, err)
 		return
 	}
+	// The bytes differ. The comparison decides whether that hurts somebody.
 	changes := Compare(old, now)
 	allow(t, file, changes)
 	// A dangerous change fails only until the file is written again: the review
@@ -78,6 +82,8 @@ func Golden(t TB, file string, topics ...eventbus.AnyTopic) {
 	switch {
 	case len(failing) > 0:
 		t.Errorf("the contract breaks its readers. To do it all the same, write a line into %s: path rule date reason", allowFile(file))
+	// Only now, with no breaking change left: EVENTBUS_UPDATE=1 in a script must not
+	// approve one.
 	case update:
 		write(t, file, text.Bytes())
 	default:
@@ -99,10 +105,13 @@ func allow(t TB, file string, changes []Change) {
 		return
 	}
 	if err == nil {
+		// Read only, so an error of Close loses nothing.
 		defer f.Close()
 		var all []Allowance
 		if all, err = ReadAllowances(f); err == nil {
 			for _, a := range Allow(changes, all) {
+				// A left-over line is logged and does not fail: once the file is written
+				// again the change is part of it, and every line is left over.
 				t.Logf("%s: the line for %s %s covers nothing any more", allowFile(file), a.Path, a.Rule)
 			}
 		}

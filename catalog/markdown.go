@@ -46,6 +46,7 @@ func (d *Document) Markdown() []File {
 			e := &t.Events[j]
 			fmt.Fprintf(&index, "| %s | %s | [%s](%s) | %s | %s |\n", plain(e.Type), plain(firstSentence(e.Description)), plain(t.Name), page, plain(t.Owner), plain(strings.Join(t.Groups, ", ")))
 		}
+		// Pages are in the order of topics, behind the index.
 		pages = append(pages, File{page, t.markdown(d.Service)})
 	}
 	// The first heading of a domain would follow an empty line too many.
@@ -55,6 +56,8 @@ func (d *Document) Markdown() []File {
 // plain returns a text with everything escaped that Markdown, HTML in it, or a cell
 // of a table would take for markup. Line breaks become spaces.
 func plain(s string) string {
+	// A line break would end the row of a table, and what follows could pass for the
+	// page's own text.
 	s = strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f || r == 0x2028 || r == 0x2029 }), " ")
 	var b strings.Builder
 	for _, r := range s {
@@ -75,9 +78,12 @@ func plain(s string) string {
 	return b.String()
 }
 
+// markdown returns the page of a topic. service is the publisher that the events name,
+// empty for a document of declarations.
 func (t *Topic) markdown(service string) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "# %s\n\n[All topics](index.md)\n\n", plain(t.Name))
+	// A row without a value is left out.
 	row := func(name, value string) {
 		if value != "" {
 			fmt.Fprintf(&b, "| %s | %s |\n", name, value)
@@ -120,6 +126,8 @@ func (t *Topic) kept() string {
 	return s
 }
 
+// markdown appends the section of a type: order first, since it is what readers rely on
+// and can't see in an example.
 func (e *Event) markdown(b *bytes.Buffer, service string) {
 	fmt.Fprintf(b, "\n## %s\n\n", plain(e.Type))
 	if e.Description != "" {
@@ -191,6 +199,8 @@ func (d *schemaDocument) rows(s map[string]any, outer string, depth int, rows *[
 	required := names(s["required"])
 	for _, name := range slices.Sorted(maps.Keys(properties)) {
 		p, _ := properties[name].(map[string]any)
+		// References are resolved here, so a type that contains itself is met again at each
+		// depth.
 		p, _ = d.resolve(p)
 		p, null := nullable(d, p)
 		there := "yes"
@@ -201,6 +211,7 @@ func (d *schemaDocument) rows(s map[string]any, outer string, depth int, rows *[
 			there += ", may be null"
 		}
 		doc, _ := p["description"].(string)
+		// Said first, before a description that may be long.
 		if p[jsonschema.Personal] == true {
 			doc = strings.TrimSpace("Personal data. " + doc)
 		}
@@ -219,6 +230,7 @@ func (d *schemaDocument) rows(s map[string]any, outer string, depth int, rows *[
 
 // typeName returns the type of a field in the shortest word that is exact.
 func typeName(p map[string]any) string {
+	// int32 or date-time says more than number or string.
 	if format, ok := p["format"].(string); ok {
 		return format
 	}

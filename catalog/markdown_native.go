@@ -23,6 +23,7 @@ func avroRows(root any) (rows []string) {
 		for _, f := range fields {
 			field, _ := f.(map[string]any)
 			inner, there := s.read(field["type"], t.namespace), "yes"
+			// Null is first where the default is null, and last where it is another value.
 			if branches, ok := inner.props["branches"].([]any); ok && len(branches) == 2 && (branches[0] == "null" || branches[1] == "null") {
 				there = "may be null"
 				if branches[0] == "null" {
@@ -36,6 +37,7 @@ func avroRows(root any) (rows []string) {
 				doc = text
 			}
 			rows = append(rows, row(path, inner.word(), there, doc))
+			// Records within arrays are listed as those within fields are.
 			if path += "."; inner.kind == "array" {
 				path, inner = strings.TrimSuffix(path, ".")+"[].", s.read(inner.props["items"], inner.namespace)
 			}

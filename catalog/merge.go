@@ -15,7 +15,9 @@ import (
 // The error names everything that two of them say differently; then no document is
 // returned. Merge changes none of its arguments.
 func Merge(documents ...*Document) (*Document, error) {
+	// Service and environment stay empty: the result is of no single bus.
 	all := &Document{Version: Version, Topics: []Topic{}}
+	// Indexes and not pointers: appending may move the topics.
 	at := make(map[string]int)
 	var wrong []error
 	for _, d := range documents {
@@ -33,6 +35,7 @@ func Merge(documents ...*Document) (*Document, error) {
 			wrong = append(wrong, all.Topics[n].merge(&t)...)
 		}
 	}
+	// Sorted, so that the order of the arguments does not show in the result.
 	slices.SortFunc(all.Topics, func(a, b Topic) int { return strings.Compare(a.Name, b.Name) })
 	if err := errors.Join(wrong...); err != nil {
 		return nil, &eventbus.Error{Op: "merge catalogs", Err: err}
@@ -46,6 +49,8 @@ func (t *Topic) merge(o *Topic) (wrong []error) {
 	differ := func(what string, a, b any) {
 		wrong = append(wrong, fmt.Errorf("topic %s: %s is %v and %v", t.Name, what, a, b))
 	}
+	// A service that only handles a topic often declares no storage, so zero on one
+	// side is no contradiction.
 	same(differ, "partitions", &t.Partitions, o.Partitions)
 	same(differ, "replication", &t.Replication, o.Replication)
 	same(differ, "retentionMs", &t.RetentionMs, o.RetentionMs)
@@ -63,9 +68,12 @@ func (t *Topic) merge(o *Topic) (wrong []error) {
 		// One service publishes a type and others handle it: neither knows both.
 		own.Published = own.Published || e.Published
 		// Schemas are compared byte by byte, since Read and Of write them alike.
+		// The example goes with the schema that it belongs to.
 		if own.Schema == nil {
 			own.Schema, own.Example = e.Schema, e.Example
 		} else if e.Schema != nil && !bytes.Equal(own.Schema, e.Schema) {
+			// The Go types are named in place of the schemas, which are too long for an
+			// error and say less about where to look.
 			differ("the schema of type "+e.Type, own.GoType, e.GoType)
 		}
 	}

@@ -32,8 +32,10 @@ func (e *Event) sample(s *declare.Samples) {
 		e.Schema, _ = jsonschema.Of(s.Type)
 	case json.Valid([]byte(s.Schema)):
 		var b bytes.Buffer
+		// Compact as Read makes it, so that a document equals the one read back.
 		_ = json.Compact(&b, []byte(s.Schema))
 		e.Schema = b.Bytes()
+	// Such as the text of a .proto file.
 	case s.Schema != "":
 		e.Schema, _ = json.Marshal(s.Schema)
 	}
