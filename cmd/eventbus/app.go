@@ -28,7 +28,6 @@ type app struct {
 	// off.
 	colour bool
 
-	// The flags of all commands; empty where the flag is not given.
 	// These are the flags of all commands; each is empty where it is not given.
 	brokers     []string
 	config      string
@@ -53,6 +52,7 @@ type app struct {
 func newApp(stdin io.Reader, stdout, stderr io.Writer) *app {
 	return &app{
 		stdin: bufio.NewReader(stdin), stdout: stdout, stderr: stderr,
+		// Judged by the streams as they were given: a buffered reader is no file.
 		asks:   terminal(stdin),
 		colour: terminal(stdout) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb",
 	}
@@ -69,9 +69,11 @@ func terminal(stream any) bool {
 // time. Its error names the brokers that were tried. The app closes the
 // connection.
 func (a *app) transport(ctx context.Context) (*kafka.Transport, error) {
+	// Unguarded by a lock: one goroutine uses the app.
 	if a.cluster != nil {
 		return a.cluster, nil
 	}
+	// Read late, so that commands that need no cluster work without a configuration.
 	c, err := a.settings()
 	if err != nil {
 		return nil, err
@@ -91,6 +93,7 @@ func (a *app) transport(ctx context.Context) (*kafka.Transport, error) {
 // closing closes a connection that is of no use and returns err: the first
 // error is the one to act on.
 func closing(t *kafka.Transport, err error) error {
+	// Not the command's context, which may be what ended the call that failed.
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	// An error of Close says nothing that err does not.
@@ -120,6 +123,7 @@ func (a *app) json() bool { return a.output == "json" }
 // it does not ask. Without a terminal to ask on it refuses: a script that
 // forgot --yes must not hang, and must not delete.
 func (a *app) confirm(format string, args ...any) error {
+	// Before the terminal is looked at: a script gives --yes and has none.
 	if a.yes {
 		return nil
 	}
@@ -140,5 +144,7 @@ func (a *app) confirm(format string, args ...any) error {
 	case "y", "yes":
 		return nil
 	}
+	// No is a failure for the exit code: what was asked for did not happen, and a
+	// script must not go on as if it had.
 	return fmt.Errorf("nothing was changed")
 }

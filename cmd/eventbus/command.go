@@ -16,6 +16,7 @@ import (
 // print the help and exit with 0, and a script would take the typo for success.
 func (a *app) group(use, short string, commands ...*cobra.Command) *cobra.Command {
 	c := &cobra.Command{
+		// Any words are taken here, for RunE to refuse them with a suggestion.
 		Use: use, Short: short, Args: cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -39,6 +40,8 @@ func (a *app) group(use, short string, commands ...*cobra.Command) *cobra.Comman
 // longer misuse.
 func (a *app) action(do func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
 	return func(c *cobra.Command, args []string) error {
+		// Set before do, which may fail at once: misuse errors of commands are told by
+		// their type and not by this.
 		a.running = true
 		return do(c.Context(), args)
 	}
@@ -55,6 +58,8 @@ type choice struct {
 
 // newChoice returns a choice whose default is the first word.
 func newChoice(value *string, words ...string) *choice {
+	// The default is written at once, since pflag calls Set only for flags that are
+	// given.
 	*value = words[0]
 	return &choice{value, words}
 }
@@ -67,6 +72,7 @@ func (*choice) Type() string { return "string" }
 
 // Set refuses any other word, and names the ones that there are.
 func (c *choice) Set(value string) error {
+	// Words are matched exactly: a script means the same in every version then.
 	if !slices.Contains(c.words, value) {
 		return misuse("write %s", strings.Join(c.words, " or "))
 	}
@@ -78,6 +84,7 @@ func (c *choice) Set(value string) error {
 // program then exits with 2 and points to --help.
 type misuseError struct{ text string }
 
+// Error implements error.
 func (e *misuseError) Error() string { return e.text }
 
 // misuse returns a misuseError. Its text says what to write instead.
@@ -131,6 +138,7 @@ func (a *app) topicNames(c *cobra.Command, _ []string, begun string) ([]string, 
 // names completes with those names that begin with begun. It offers nothing if
 // the cluster can't be asked: a shell has no place for errors.
 func (a *app) names(c *cobra.Command, begun string, ask func(context.Context) ([]string, error)) ([]string, cobra.ShellCompDirective) {
+	// The shell runs the program for each press of Tab and waits for it.
 	ctx, cancel := context.WithTimeout(c.Context(), completing)
 	defer cancel()
 	all, err := ask(ctx)
@@ -140,13 +148,16 @@ func (a *app) names(c *cobra.Command, begun string, ask func(context.Context) ([
 	for i := range all {
 		all[i] = string(visible(all[i])) // a shell prints them as they are
 	}
+	// Sorted, since brokers answer in no order, and before DeleteFunc, which keeps it.
 	slices.Sort(all)
+	// Filtered here: not every shell drops what does not begin with the word.
 	return slices.DeleteFunc(all, func(name string) bool { return !strings.HasPrefix(name, begun) }), cobra.ShellCompDirectiveNoFileComp
 }
 
 // once completes the first argument alone.
 func once(by completions) completions {
 	return func(c *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+		// args are the complete words before the one that is being typed.
 		if len(args) > 0 {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}

@@ -21,6 +21,7 @@ import (
 
 // newDLQCommand returns the group of commands for dead letters.
 func newDLQCommand(a *app) *cobra.Command {
+	// Looking comes first, then decisions, then the jobs that carry them out.
 	c := a.group("dlq", "Look at dead letters, and bring them back",
 		newDLQListCommand(a), newDLQStatsCommand(a), newDLQShowCommand(a), newDLQReplayCommand(a),
 		newDLQSkipCommand(a), newDLQQuarantineCommand(a), newDLQPurgeCommand(a),
@@ -50,6 +51,7 @@ func parseDead(s string) (dead, error) {
 	if !one {
 		return dead{topic: s}, nil
 	}
+	// Names of Kafka topics have no slash, so the first one ends the topic.
 	rest = strings.Replace(rest, "/", "@", 1)
 	partition, offset, ok := strings.Cut(rest, "@")
 	// Both numbers are parsed before either is judged: one message covers all
@@ -77,12 +79,16 @@ func (a *app) letters(ctx context.Context) (*redrive.Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Create lets the first order of a cluster make the topic that decisions are kept in.
+	// The transport stays the app's, which closes it.
 	a.dead = redrive.New(t, redrive.Config{Who: operator(), Create: true})
 	return a.dead, nil
 }
 
 // operator names the person that runs the program: user@host.
 func operator() string {
+	// A container may know neither. An order without a name would be worse than one with
+	// a vague one, and --who gives a better.
 	name, host := "somebody", "somewhere"
 	if u, err := user.Current(); err == nil && u.Username != "" {
 		name = u.Username
@@ -103,6 +109,7 @@ func (a *app) box(ctx context.Context, topic string) (*redrive.Box, error) {
 	}
 	// A missing topic is worth its own message only if the name is that of a
 	// dead-letter topic: for another one redrive says what kind of name is wanted.
+	// a.cluster is set: letters has made the connection.
 	if strings.HasSuffix(topic, letter.DeadSuffix) {
 		if _, err := a.oneTopic(ctx, a.cluster, topic); err != nil {
 			return nil, err
@@ -113,6 +120,7 @@ func (a *app) box(ctx context.Context, topic string) (*redrive.Box, error) {
 
 // deadTopics completes the names of dead-letter topics.
 func (a *app) deadTopics(c *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+	// By their suffix alone: who owns them is asked when a command runs.
 	names, d := a.topicNames(c, args, begun)
 	return slices.DeleteFunc(names, func(n string) bool { return !strings.HasSuffix(n, letter.DeadSuffix) }), d
 }
@@ -128,6 +136,8 @@ type letterFilter struct {
 // flags adds the flags that choose letters to a command. Letters match if each flag
 // that is given matches; a flag of several values matches if one of them does.
 func (f *letterFilter) flags(c *cobra.Command) {
+	// Keys and ids are arrays and not slices: they may hold commas, which would divide
+	// them.
 	flags := c.Flags()
 	flags.StringSliceVar(&f.Types, "type", nil, "only events of these `types`")
 	flags.StringArrayVar((*[]string)(&f.Keys), "key", nil, "only events of this `key`; may be repeated")
@@ -149,6 +159,7 @@ func (f *letterFilter) stateFlag(a *app, c *cobra.Command) {
 // parse fills the embedded Filter from the texts of --since, --before and
 // --state.
 func (f *letterFilter) parse() (err error) {
+	// One time for both bounds, so that --since 2h --before 1h is an hour exactly.
 	now := time.Now()
 	for _, bound := range []struct {
 		flag, value string
@@ -161,6 +172,7 @@ func (f *letterFilter) parse() (err error) {
 			return misuse("%s %s: write a time such as 2006-01-02T15:04:05Z, or a duration such as 2h", bound.flag, bound.value)
 		}
 	}
+	// Emptied first, so that parsing a second time adds nothing.
 	f.Ranges = nil
 	for _, text := range f.at {
 		r, ok := parseRange(text)
@@ -169,6 +181,7 @@ func (f *letterFilter) parse() (err error) {
 		}
 		f.Ranges = append(f.Ranges, r)
 	}
+	// Empty means the states that the command itself takes.
 	f.States = nil
 	for _, name := range f.states {
 		s, ok := redrive.StateOf(name)
@@ -182,6 +195,7 @@ func (f *letterFilter) parse() (err error) {
 
 // parseRange reads PARTITION@FROM-TO, or PARTITION@OFFSET.
 func parseRange(text string) (r redrive.Range, ok bool) {
+	// Without @ the span is empty, which no number is.
 	partition, span, _ := strings.Cut(text, "@")
 	from, to, several := strings.Cut(span, "-")
 	if !several {
@@ -190,6 +204,7 @@ func parseRange(text string) (r redrive.Range, ok bool) {
 	p, err := strconv.ParseInt(partition, 10, 32)
 	first, err2 := strconv.ParseInt(from, 10, 64)
 	last, err3 := strconv.ParseInt(to, 10, 64)
+	// The largest offset is refused, since the end of a Range lies one behind it.
 	ok = errors.Join(err, err2, err3) == nil && p >= 0 && first >= 0 && last >= first && last < math.MaxInt64
 	return redrive.Range{Partition: int32(p), From: first, To: last + 1}, ok //nolint:gosec // parsed as one
 }
@@ -221,6 +236,7 @@ func (a *app) listDead(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// All topics with the suffix of dead letters, of every group.
 	topics, err := c.Topics(ctx)
 	if err != nil {
 		return err
@@ -241,6 +257,8 @@ func (a *app) listDead(ctx context.Context) error {
 			wrong = append(wrong, err)
 			continue
 		}
+		// The counts come from what was decided and from the ends of the logs: no letter is
+		// read for them.
 		l := deadLine{b.Topic, b.Count(redrive.Open), b.Count(redrive.Quarantined), b.Count(redrive.Replayed), b.Count(redrive.Skipped)}
 		lines = append(lines, l)
 		rows = append(rows, table.Row{l.Topic, l.Open, l.Quarantined, l.Replayed, l.Skipped})
@@ -253,6 +271,7 @@ func (a *app) listDead(ctx context.Context) error {
 // none reports that no letter was chosen. That is not a failure: a script that
 // replays every hour often finds none.
 func (a *app) none(topic string) error {
+	// An empty list, so that a program gets JSON where it expects it.
 	if a.json() {
 		return a.printJSON([]struct{}{})
 	}

@@ -23,6 +23,7 @@ func newDLQQuarantineCommand(a *app) *cobra.Command {
 opens those in quarantine again. dlq show --state quarantined lists them.`,
 		Args: cobra.ExactArgs(1), ValidArgsFunction: once(a.deadTopics),
 		RunE: a.action(func(ctx context.Context, args []string) error {
+			// One command for both directions: the letters are chosen in the same way.
 			do := redrive.Quarantine
 			if release {
 				do = redrive.Release
@@ -52,6 +53,7 @@ func (a *app) decide(ctx context.Context, what string, f *letterFilter, do redri
 	if err := f.parse(); err != nil {
 		return err
 	}
+	// Only what can't be undone needs a reason. A dry run does nothing to give one for.
 	if do == redrive.Skip && !a.dryRun {
 		if err := flags.reason("a letter that is skipped never comes back"); err != nil {
 			return err
@@ -63,6 +65,8 @@ func (a *app) decide(ctx context.Context, what string, f *letterFilter, do redri
 		}
 	}
 	order := flags.order(redrive.Order{Topic: d.topic, Action: do, Filter: f.Filter})
+	// The plan is of this moment: letters that die before the order is given are a part
+	// of the order too.
 	would, err := a.plan(ctx, order)
 	if err != nil {
 		return err
@@ -74,15 +78,18 @@ func (a *app) decide(ctx context.Context, what string, f *letterFilter, do redri
 	case a.dryRun:
 		return a.printTally(would, "would be ")
 	}
+	// With --json too: a program gives --yes.
 	if err := a.confirm("%s %s of %s", verbs[do], counted(n, "letter"), d.topic); err != nil {
 		return err
 	}
+	// For the progress only: nothing depends on it.
 	order.Expected = n
 	return a.give(ctx, order, flags)
 }
 
 // reason demands --why.
 func (o *orderFlags) reason(because string) error {
+	// Spaces are no reason either.
 	if strings.TrimSpace(o.why) == "" {
 		return misuse("--why is missing: %s, so say why", because)
 	}
@@ -96,6 +103,7 @@ func (a *app) single(ctx context.Context, d dead, f *letterFilter, do redrive.Ac
 	if err != nil {
 		return err
 	}
+	// A place that was mistyped must not pass for an order that found nothing to do.
 	p := d.at()
 	if d.offset < b.First[p] || d.offset >= b.End[p] {
 		return fmt.Errorf("there is no letter at %s@%d: the log has %d to %d", p, d.offset, b.First[p], b.End[p])
@@ -105,6 +113,8 @@ func (a *app) single(ctx context.Context, d dead, f *letterFilter, do redrive.Ac
 	}
 	f.Ranges = []redrive.Range{redrive.At(d.partition, d.offset)}
 	if do == redrive.Skip {
+		// A filter without states takes open letters alone, and a letter in quarantine may be
+		// skipped too if it is named.
 		f.States = []redrive.State{redrive.Open, redrive.Quarantined}
 	}
 	return nil
@@ -136,17 +146,21 @@ func (a *app) purge(ctx context.Context, topic string, open bool, flags *orderFl
 	if err != nil {
 		return err
 	}
+	// Counted by the offsets of the log: no letter is read.
 	would := b.Purgeable(open)
 	what := fmt.Sprintf("%s of %s", counted(would.Letters, "letter"), topic)
 	if would.Undecided > 0 {
 		what += fmt.Sprintf(", %d of which nobody has decided about", would.Undecided)
 	}
+	// Said before the question, since an operator may expect these to go too.
 	if would.Behind > 0 {
 		a.note("%s done with too, and kept behind letters that are open or in quarantine: the log is cut from its front.", counted(would.Behind, "letter"))
 	}
 	switch {
 	case would.Letters == 0 && !a.json():
 		return a.say("%s has no letters that are done with.", topic)
+	// A reason is demanded as for skipping, and before the question.
+	//
 	case would.Letters > 0 && !a.dryRun:
 		if err := flags.reason("what is deleted can't be brought back"); err != nil {
 			return err
@@ -159,6 +173,8 @@ func (a *app) purge(ctx context.Context, topic string, open bool, flags *orderFl
 		if err != nil {
 			return a.told(err)
 		}
+		// What was deleted, and not what was planned: the log may have been cut by
+		// retention meanwhile.
 		would.Letters = j.Done.Deleted
 	}
 	if a.json() {

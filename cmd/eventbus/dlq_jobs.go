@@ -12,6 +12,8 @@ import (
 	"github.com/eventbus-go/eventbus/internal/redrive"
 )
 
+// newDLQJobsCommand returns the command that lists orders. They outlive the program:
+// they are kept in the ledger, whichever process runs them.
 func newDLQJobsCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "jobs [TOPIC]",
@@ -51,11 +53,14 @@ type jobLine struct {
 	Expected int64         `json:"expected,omitempty"`
 }
 
+// newJobLine returns the line of a job. It refers to j's filter, so j must stay as it is
+// until the line is printed.
 func newJobLine(j *redrive.Job) jobLine {
 	l := jobLine{
 		Job: j.ID, Topic: j.Topic, Action: j.Action, Filter: &j.Filter, Rate: j.Rate, Who: j.Who, Why: j.Why, State: string(j.State),
 		Created: instant{j.Created}, Ended: instant{j.Ended}, By: j.By, Reason: j.Reason, Error: j.Error, Done: j.Done, Expected: j.Expected,
 	}
+	// The last holder of a job that is over is of no interest: By has who ended it.
 	if j.State == redrive.Running {
 		l.Holder, l.Since, l.Silent = j.Holder.Who, instant{j.Holder.Since}, !j.Live(time.Now())
 	}
@@ -64,6 +69,7 @@ func newJobLine(j *redrive.Job) jobLine {
 
 // progress returns how many letters a job has changed, of how many.
 func progress(j *redrive.Job) string {
+	// Without the count of a dry run there is nothing to compare with.
 	if j.Expected > 0 {
 		return fmt.Sprintf("%d of %d", j.Done.Sum(), j.Expected)
 	}
@@ -73,6 +79,7 @@ func progress(j *redrive.Job) string {
 // circumstances returns what is to be said of a job's state.
 func circumstances(j *redrive.Job) string {
 	switch {
+	// A holder that died can't say so: its lease runs out instead.
 	case j.State == redrive.Running && !j.Live(time.Now()):
 		return fmt.Sprintf("%s is silent since %s: resume it", j.Holder.Who, stamp(j.Holder.Renewed))
 	case j.State == redrive.Running:
@@ -94,6 +101,7 @@ func (a *app) listJobs(ctx context.Context, topic string) error {
 	if err != nil {
 		return err
 	}
+	// Jobs and an error may come together.
 	jobs, wrong := c.Jobs(ctx, topic)
 	lines, rows := []jobLine{}, []table.Row{}
 	for i := range jobs {
@@ -104,6 +112,8 @@ func (a *app) listJobs(ctx context.Context, topic string) error {
 	return errors.Join(wrong, a.show(lines, table.Row{"job", "ordered", "action", "dead-letter topic", "state", "letters", "held or ended", "who", "why"}, rows))
 }
 
+// newDLQStopCommand returns the command that stops a job from outside. It asks nothing:
+// a stopped job loses no event and can be resumed.
 func newDLQStopCommand(a *app) *cobra.Command {
 	var flags orderFlags
 	c := &cobra.Command{
@@ -117,6 +127,7 @@ func newDLQStopCommand(a *app) *cobra.Command {
 			if a.dryRun {
 				return a.say("Job %s (%s, %s) would be stopped after %s letters.", j.ID, j.Action, j.State, progress(&j))
 			}
+			// Only for the name of who stops it: the order itself is not used.
 			order := flags.order(redrive.Order{})
 			if j, err = a.dead.Stop(ctx, j.Topic, j.ID, order.Who, order.Why); err != nil {
 				return err
@@ -129,6 +140,8 @@ func newDLQStopCommand(a *app) *cobra.Command {
 	return c
 }
 
+// newDLQResumeCommand returns the command that goes on with a job. The question was
+// answered when the order was given, so it does not ask again.
 func newDLQResumeCommand(a *app) *cobra.Command {
 	var flags orderFlags
 	c := &cobra.Command{
@@ -159,6 +172,7 @@ func (a *app) jobIDs(c *cobra.Command, _ []string, begun string) ([]string, cobr
 		if err != nil {
 			return nil, err
 		}
+		// A job that is over can be neither stopped nor resumed.
 		var ids []string
 		jobs, err := letters.Jobs(ctx, "")
 		for i := range jobs {
@@ -177,6 +191,7 @@ func (a *app) job(ctx context.Context, id string) (redrive.Job, error) {
 		return redrive.Job{}, err
 	}
 	j, err := c.Find(ctx, id)
+	// The remedy is the command's: redrive knows no commands.
 	if errors.Is(err, redrive.ErrNoJob) {
 		err = fmt.Errorf("%w: eventbus dlq jobs lists them", err)
 	}

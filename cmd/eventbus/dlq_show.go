@@ -57,6 +57,7 @@ type cause struct {
 // these are the open ones, and reading begins where they do: the letters before
 // them may be millions.
 func (a *app) eachLetter(ctx context.Context, topic string, f *letterFilter, see redrive.See) error {
+	// The command line is judged before the cluster is asked.
 	if err := f.parse(); err != nil {
 		return err
 	}
@@ -64,6 +65,7 @@ func (a *app) eachLetter(ctx context.Context, topic string, f *letterFilter, see
 	if err != nil {
 		return err
 	}
+	// From the front of the log, where letters are that were decided long ago.
 	from := b.All()
 	// An explicit --state may ask for decided letters, which lie anywhere in the
 	// log.
@@ -72,6 +74,7 @@ func (a *app) eachLetter(ctx context.Context, topic string, f *letterFilter, see
 		from = b.Undecided()
 	}
 	return b.Each(ctx, from, func(l *letter.Letter, s redrive.State, foreign error) error {
+		// The filter sees what is no dead letter too: it has a record and a state.
 		if !f.Takes(l, s) {
 			return nil
 		}
@@ -88,6 +91,8 @@ func (a *app) deadStats(ctx context.Context, topic string, f *letterFilter) erro
 	if err != nil {
 		return err
 	}
+	// 0 is the largest number of causes that is told apart, so that memory is bounded
+	// however many letters there are.
 	found, err := b.Causes(ctx, f.Filter, 0)
 	if err != nil {
 		return err
@@ -102,16 +107,19 @@ func (a *app) deadStats(ctx context.Context, topic string, f *letterFilter) erro
 			Cause: c.Fingerprint, Reason: c.Reason, Gist: c.Gist, Type: c.Type, Letters: c.Letters,
 			Keys: c.Keys, AboutKeys: c.AboutKeys, First: instant{c.First}, Last: instant{c.Last},
 		})
+		// Keys are counted exactly up to a number and estimated beyond it.
 		about := ""
 		if c.AboutKeys {
 			about = "~"
 		}
 		rows = append(rows, table.Row{
 			c.Fingerprint, c.Letters, fmt.Sprintf("%s%d", about, c.Keys), cmp.Or(c.Type, "(none)"), c.Reason,
+			// Made visible before it is cut: an escape that is cut in two is not one any more.
 			stamp(c.First), stamp(c.Last), text.Snip(string(visible(c.Gist)), 100, "…"),
 		})
 	}
 	if found.Others > 0 {
+		// On stderr, so that JSON on stdout stays whole.
 		a.note("%s more, of too many causes to tell apart: choose by --type, --reason or --since.", counted(found.Others, "letter"))
 	}
 	return a.show(all, table.Row{"cause", "letters", "keys", "type", "reason", "first", "last", "error"}, rows)
@@ -123,6 +131,7 @@ func stamp(t time.Time) string {
 	if t.IsZero() {
 		return ""
 	}
+	// Operators compare with their own clock. JSON has the whole time, in UTC.
 	return t.Local().Format("01-02 15:04:05")
 }
 
@@ -139,6 +148,7 @@ func newDLQShowCommand(a *app) *cobra.Command {
 	}
 	f.flags(c)
 	f.stateFlag(a, c)
+	// Few by default: one letter with its stack fills a screen.
 	c.Flags().IntVar(&limit, "limit", 10, "show at most so many")
 	registry.flags(c)
 	return c
@@ -154,7 +164,7 @@ type letterLine struct {
 	Reason string `json:"reason"`
 	// Error is the text of the handler's last error, shortened by the service.
 	Error string `json:"error,omitempty"`
-	// Fingerprint is the one that stats counts by and --fingerprint takes.
+	// Cause is the fingerprint that stats counts by and --cause takes.
 	Cause string `json:"cause"`
 	// Group is the consumer group that failed to handle the event.
 	Group string `json:"group"`
@@ -181,6 +191,7 @@ type letterLine struct {
 // showDead prints the letter that what names, or up to limit of those that f
 // chooses. Data is read by its schema where a registry is configured.
 func (a *app) showDead(ctx context.Context, what string, f *letterFilter, limit int, registry *registryFlags) error {
+	// The filter is not used for a single letter: its place is all that is asked for.
 	d, err := parseDead(what)
 	if err != nil {
 		return err
@@ -193,9 +204,11 @@ func (a *app) showDead(ctx context.Context, what string, f *letterFilter, limit 
 	// The letter after the last one is read but not printed: that it exists is what
 	// the note below is about.
 	see := func(l *letter.Letter, s redrive.State, foreign error) error {
+		// Between two letters only: JSON has a line end of its own.
 		if shown > 0 && !a.json() {
 			_ = a.say("")
 		}
+		// A limit of 0 shows none, and says that there are some.
 		if shown++; shown > limit {
 			return scan.ErrEnough
 		}
@@ -213,6 +226,7 @@ func (a *app) showDead(ctx context.Context, what string, f *letterFilter, limit 
 		return err
 	case shown > limit:
 		a.note("There are more: raise --limit to see them.")
+	// JSON of nothing is no output: the output is one document for each letter.
 	case shown == 0 && !a.json():
 		return a.none(d.topic)
 	}
@@ -227,6 +241,7 @@ func (a *app) oneLetter(ctx context.Context, d dead, see redrive.See) error {
 	if err != nil {
 		return err
 	}
+	// A partition that does not exist has an empty range here, and is refused with it.
 	if first, end := b.First[d.at()], b.End[d.at()]; d.offset < first || d.offset >= end {
 		return fmt.Errorf("there is no letter at %s@%d: the log has offsets from %d up to %d", d.at(), d.offset, first, end)
 	}
@@ -245,6 +260,7 @@ func (a *app) oneLetter(ctx context.Context, d dead, see redrive.See) error {
 // printLetter prints a letter. The headers of a dead letter are left out of the
 // event: their content follows in words.
 func (a *app) printLetter(e *seen, l *letter.Letter, s redrive.State, foreign error) error {
+	// Cloned, since the letter refers to the same headers.
 	e.event.Headers = slices.DeleteFunc(slices.Clone(e.event.Headers), func(h transport.Header) bool { return strings.HasPrefix(h.Key, letter.Prefix) })
 	if a.json() {
 		out := letterLine{
@@ -260,6 +276,8 @@ func (a *app) printLetter(e *seen, l *letter.Letter, s redrive.State, foreign er
 	if err := a.printEvent(e, true); err != nil {
 		return err
 	}
+	// What the service wrote about the failure is printed after the event, for which it
+	// is of use.
 	rows := [][2]any{{"state", s}}
 	if foreign != nil {
 		rows = append(rows, [2]any{"foreign", foreign})

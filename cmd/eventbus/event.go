@@ -37,6 +37,7 @@ type seen struct {
 // read reads the data by the schema that the event names. Its failures are shown with
 // the record: the next ones may do better.
 func (s *seen) read(ctx context.Context, reader *untyped.Reader) {
+	// A tombstone has no data to read.
 	if reader != nil && !s.event.Tombstone {
 		s.data, s.unread = reader.Read(ctx, (*eventbus.Envelope)(&s.event))
 	}
@@ -44,6 +45,7 @@ func (s *seen) read(ctx context.Context, reader *untyped.Reader) {
 
 // schema describes the schema that the event names: its id, type and record.
 func (s *seen) schema() string {
+	// Called only where data was read: s.data is nil otherwise.
 	text := s.data.ID.String()
 	if s.data.Schema != nil {
 		text += " " + string(s.data.Schema.Type)
@@ -53,8 +55,10 @@ func (s *seen) schema() string {
 
 // look decodes a record. The result refers to the record's memory.
 func look(r *transport.Record) *seen {
+	// Decode fills in place, key, headers and value even where it fails.
 	s := new(seen)
 	s.problem = wire.Decode(r, &s.event)
+	// CloudEvents come first: other formats are tried only on what is none.
 	if f, ok := format.Detect(r); ok && s.problem != nil {
 		// A record of another program's: it says of itself whose.
 		form := &wire.Form{Name: f.Name(), OnlyType: f.Name(), TypeOf: f.Type, Read: func(r *transport.Record, e *wire.Event) error {
@@ -113,10 +117,13 @@ type line struct {
 // this record alone: the next ones are shown.
 func (s *seen) line() *line {
 	e := &s.event
+	// Made from the record's memory, which is valid until the caller returns: a line is
+	// printed before that.
 	l := &line{Topic: e.Topic, Partition: e.Partition, Offset: e.Offset, Timestamp: instant{e.Timestamp}, Tombstone: e.Tombstone}
 	if e.Key != nil {
 		key := string(e.Key)
 		l.Key = &key
+		// JSON has no form for other bytes: as text they would come out changed.
 		if !utf8.Valid(e.Key) {
 			l.KeyBytes = e.Key
 		}
@@ -142,6 +149,7 @@ func (s *seen) line() *line {
 			l.Problem, l.Value = err.Error(), e.Data
 			break
 		}
+		// The encoder uses its memory again.
 		l.Event = bytes.Clone(r.Value)
 		// Data of a JSON media type is copied as it is, and may be no JSON at all.
 		if !json.Valid(l.Event) {
@@ -160,12 +168,15 @@ func (a *app) printLine(s *seen) error { return a.encodeJSON(s.line(), "") }
 func (a *app) printEvent(s *seen, whole bool) error {
 	e := &s.event
 	// Records of the first message format have no timestamp.
+	// A zero time would look like one of the year 1.
 	at := "no timestamp"
 	if !e.Timestamp.IsZero() {
 		at = e.Timestamp.Local().Format("2006-01-02 15:04:05.000")
 	}
+	// The place has the form that dlq show and skip take, so it can be copied.
 	head := a.paint(at, text.Faint) + "  " + a.paint(s.place(), text.FgCyan)
 	switch {
+	// The problem takes the place of the type, which such a record may lack.
 	case s.problem != nil:
 		head += "  " + a.paint(s.problem.Error(), text.FgRed)
 	case e.Tombstone:
@@ -173,6 +184,7 @@ func (a *app) printEvent(s *seen, whole bool) error {
 	default:
 		head += "  " + a.paint(e.Type, text.Bold, text.FgGreen)
 	}
+	// An empty key is shown as "": it is one, and orders events as any other.
 	if e.Key != nil {
 		head += "  key=" + visible(quoted(e.Key))
 	}
@@ -191,6 +203,7 @@ func (a *app) printEvent(s *seen, whole bool) error {
 			return err
 		}
 	}
+	// Shown without --whole too: the data below is then the raw bytes.
 	if s.unread != nil {
 		if err := a.say("  %s", a.paint(s.unread.Error(), text.FgRed)); err != nil {
 			return err
@@ -208,6 +221,7 @@ func (a *app) printEvent(s *seen, whole bool) error {
 // eye.
 func (s *seen) attributes() (rows [][2]string) {
 	e := &s.event
+	// Optional attributes that are absent are empty here.
 	add := func(name, value string) {
 		if value != "" {
 			rows = append(rows, [2]string{name, value})
@@ -224,6 +238,7 @@ func (s *seen) attributes() (rows [][2]string) {
 	add("correlationid", e.CorrelationID)
 	add("causationid", e.CausationID)
 	add("traceparent", e.TraceParent)
+	// Sorted, since maps have no order.
 	for _, name := range slices.Sorted(maps.Keys(e.Extensions)) {
 		add(name, e.Extensions[name])
 	}
@@ -240,6 +255,9 @@ func (s *seen) payload(whole bool) shown {
 	if s.data != nil && s.data.JSON != nil {
 		data = s.data.JSON
 	}
+	// Data is judged by what it is and not by its media type: text that calls itself JSON
+	// may be none.
+	//
 	var b bytes.Buffer
 	switch {
 	case whole && json.Indent(&b, data, "  ", "  ") == nil:

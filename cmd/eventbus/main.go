@@ -52,16 +52,17 @@ func main() {
 // run is the program without its process, so that tests can call it. It returns
 // the exit code, soon after ctx is cancelled.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	// The app and the tree of commands are made for each run, and nothing of them is kept
+	// in package variables: tests run the program many times in one process.
 	a := newApp(stdin, stdout, stderr)
 	root := newRootCommand(a)
+	// Without this cobra would read the arguments of the process.
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	// What a command printed may be whole although closing failed, and the other
 	// way round: both errors count.
 	err = errors.Join(err, a.close())
 	var wrong *misuseError
-	// A failure that was printed already comes before the others: they would print it
-	// a second time.
 	switch {
 	case err == nil:
 		return exitOK
@@ -70,6 +71,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	case errors.Is(err, errReported):
 		return exitFailed
 	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
+		// The person pressed Ctrl-C and knows why: the chain of cancelled calls would
+		// bury the word.
 		a.printError("interrupted")
 		return exitFailed
 	// Before a command runs, every error is the command line's: cobra has no type

@@ -9,6 +9,7 @@ import (
 // newRootCommand returns the whole tool, with the flags that all commands
 // share.
 func newRootCommand(a *app) *cobra.Command {
+	// The order here is that of the source; help sorts commands by name.
 	root := a.group("eventbus", "Look after topics, groups and events on Apache Kafka",
 		newTopicsCommand(a), newTailCommand(a), newPublishCommand(a), newGroupsCommand(a),
 		newDLQCommand(a), newOutboxCommand(a), newCatalogCommand(a), newSchemasCommand(a), newDoctorCommand(a), newConsoleCommand(a))
@@ -22,9 +23,11 @@ by --brokers and --config.`
 	// run prints errors: cobra would print them, and the usage, for failures
 	// that have nothing to do with the command line.
 	root.SilenceErrors, root.SilenceUsage = true, true
+	// The streams of the app, so that help and completions go where tests look too.
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
+	// Persistent, so that they may stand before or behind the name of a command.
 	flags := root.PersistentFlags()
 	flags.StringSliceVar(&a.brokers, "brokers", nil, "brokers of the cluster, `host:port`, separated by commas")
 	flags.StringVar(&a.config, "config", "", "configuration `file` (.json, .yaml) in place of the default ones")

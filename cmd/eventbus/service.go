@@ -29,10 +29,12 @@ var service = &http.Client{
 // authorize adds the token to a request, if there is one. Over plain HTTP it is
 // sent to this machine alone: elsewhere it could be read on the way.
 func authorize(r *http.Request) error {
+	// No token is no error: an admin handler may be open to this machine.
 	token := os.Getenv(tokenVariable)
 	if token == "" {
 		return nil
 	}
+	// Loopback takes host:port, as listeners have it; the port does not matter to it.
 	if r.URL.Scheme != "https" && !doctor.Loopback([]string{net.JoinHostPort(r.URL.Hostname(), "0")}) {
 		return fmt.Errorf("%s is not sent to %s over plain http, where it could be read: use https, a tunnel to this machine, or unset %s", tokenVariable, r.URL.Host, tokenVariable)
 	}
@@ -46,11 +48,14 @@ func refusal(resp *http.Response) error {
 	if resp.StatusCode == http.StatusUnauthorized {
 		return fmt.Errorf("the service refuses the token (%s): set %s to the one that it was configured with", resp.Status, tokenVariable)
 	}
+	// The address comes from the server: it is quoted and cut.
 	if to := resp.Header.Get("Location"); to != "" && resp.StatusCode < http.StatusBadRequest {
 		return fmt.Errorf("the service answers %s, to %.200q: name that address if it is the one", strings.TrimSpace(resp.Status), to)
 	}
 	// The address may be that of any server: the message is bounded.
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
+	// The form in which admin handlers give errors. What has another form is most often
+	// the page of a proxy, of which the status says more than the text.
 	var problem struct {
 		Error string `json:"error"`
 	}

@@ -29,6 +29,7 @@ func (a *app) printTable(header table.Row, rows []table.Row) error {
 	}
 	t.AppendHeader(bold)
 	for _, row := range rows {
+		// Cells that paint made are of type shown and keep their colours.
 		t.AppendRow(visibleValues(row))
 	}
 	// Spaces at line ends would make two outputs differ that look the same.
@@ -48,6 +49,7 @@ func (a *app) encodeJSON(value any, indent string) error {
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", indent)
 	// A value is encoded whole before any of it is written.
+	// Encode adds the newline that ends a line of JSON.
 	if err := encoder.Encode(value); err != nil {
 		return err
 	}
@@ -71,6 +73,8 @@ func (a *app) printDocument(document []byte) error {
 // show writes value as JSON if the output is for programs, and else the rows
 // under the header.
 func (a *app) show(value any, header table.Row, rows []table.Row) error {
+	// Both forms are made by the caller, which keeps the two in step: a column that is added
+	// is a field that is added.
 	if a.json() {
 		return a.printJSON(value)
 	}

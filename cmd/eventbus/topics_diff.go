@@ -35,7 +35,7 @@ func (a *app) catalogFlags(c *cobra.Command, source *string, groups *[]string) {
 }
 
 // readCatalog reads a catalogue from a file, or from the admin handler of a
-// running service. ReadCatalog bounds what it reads.
+// running service. catalog.Read bounds what it reads.
 func (a *app) readCatalog(ctx context.Context, source string) (*catalog.Document, error) {
 	// A name without a scheme is a file, whatever else it looks like.
 	if !strings.HasPrefix(source, "http://") && !strings.HasPrefix(source, "https://") {

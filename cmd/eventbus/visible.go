@@ -28,6 +28,7 @@ func visible(s string) shown { return shown(safe.Text(s)) }
 // an indent, so that no line can pass for one of the program's own.
 func visibleLines(s, indent string) shown {
 	// A trailing line break would leave an indent alone on the last line.
+	// Split before the text is made visible, which would turn the breaks into \n.
 	lines := strings.Split(strings.TrimRight(s, "\n"), "\n")
 	for i, l := range lines {
 		lines[i] = string(visible(strings.ReplaceAll(l, "\t", "    ")))
@@ -38,6 +39,7 @@ func visibleLines(s, indent string) shown {
 // visibleValues makes values visible that are to be printed. Numbers stay what
 // they are, so that formats apply to them.
 func visibleValues(values []any) []any {
+	// A copy: the caller may still print its values as JSON.
 	out := make([]any, len(values))
 	for i, v := range values {
 		out[i] = visibleValue(v)
@@ -49,6 +51,7 @@ func visibleValues(values []any) []any {
 // is a number or a bool. What was made visible by its type is not escaped twice.
 func visibleValue(value any) any {
 	switch v := value.(type) {
+	// A nil in a cell is an empty one, and not <nil>.
 	case nil:
 		return ""
 	case shown:
@@ -60,7 +63,10 @@ func visibleValue(value any) any {
 	case error, fmt.Stringer:
 		return string(visible(fmt.Sprint(v)))
 	}
+	// By kind and not by type, so that named numbers are numbers too.
 	switch kind := reflect.TypeOf(value).Kind(); {
+	// reflect declares the kinds of bools and numbers in this order, with nothing
+	// else among them.
 	case kind >= reflect.Bool && kind <= reflect.Complex128:
 		return value
 	}
@@ -72,6 +78,8 @@ func visibleValue(value any) any {
 type instant struct{ time.Time }
 
 // MarshalText implements encoding.TextMarshaler.
+// It never fails, whatever the year. Times are in UTC, so that lines of two machines
+// can be compared as texts.
 func (t instant) MarshalText() ([]byte, error) {
 	return []byte(t.UTC().Format(time.RFC3339Nano)), nil
 }
