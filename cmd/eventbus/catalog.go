@@ -123,6 +123,7 @@ func newCatalogFilesCommand(a *app, name, short string, files func(*catalog.Docu
 			}
 			all := files(d)
 			for _, f := range all {
+				// Files before a failure stay: running the command again writes all of them.
 				if err := a.writeFile(args[1], f.Name, f.Content); err != nil {
 					return err
 				}
@@ -144,6 +145,7 @@ func (a *app) writeFile(dir, name string, content []byte) error {
 	if a.dryRun {
 		return nil
 	}
+	// Names have slashes on every system.
 	path := filepath.Join(dir, filepath.FromSlash(name))
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
@@ -158,6 +160,8 @@ func newCatalogDiffCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use: "diff OLD NEW", Short: "Show what changed between two catalogues; fails if it breaks readers", Args: cobra.ExactArgs(2),
 		RunE: a.action(func(ctx context.Context, args []string) error {
+			// Both may be of a file or of a running service: a pipeline compares what is deployed
+			// with what is to be.
 			old, err := a.readCatalog(ctx, args[0])
 			if err != nil {
 				return err
@@ -177,6 +181,7 @@ func newCatalogDiffCommand(a *app) *cobra.Command {
 // diffCatalogs prints the changes and fails if one of them is at the level fail or
 // above and the file allow does not permit it. An empty allow permits nothing.
 func (a *app) diffCatalogs(old, now *catalog.Document, fail catalog.Level, allow string) error {
+	// Compared before the allowances are read: these mark changes, and hide none.
 	changes := catalog.Compare(old, now)
 	if allow != "" {
 		f, err := os.Open(allow)

@@ -23,6 +23,7 @@ import (
 )
 
 // consoleFlags are the flags of the console.
+// An empty value leaves the console's default, or the feature out.
 type consoleFlags struct {
 	listen   string
 	members  []string
@@ -39,6 +40,8 @@ type consoleFlags struct {
 	outbox   outboxFlags
 }
 
+// newConsoleCommand returns the command that serves the console from an operator's
+// machine: a cluster needs nothing installed for it.
 func newConsoleCommand(a *app) *cobra.Command {
 	var f consoleFlags
 	c := &cobra.Command{
@@ -93,14 +96,18 @@ func (a *app) serveConsole(ctx context.Context, f *consoleFlags) error {
 	if err != nil {
 		return err
 	}
+	// Before the address is printed: with port 0 only the listener knows it.
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", f.listen)
 	if err != nil {
 		return errors.Join(err, pages.Close(ctx))
 	}
+	// Every phase is bounded, so that no client holds a connection for good. Writing takes
+	// longest: some pages read the log.
 	server := &http.Server{
 		Handler: pages, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 2 * time.Minute, IdleTimeout: time.Minute,
 		MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(config.Logger.Handler(), slog.LevelWarn),
 	}
+	// Buffered, so that the goroutine ends even if nobody receives any more.
 	ended := make(chan error, 1)
 	go func() {
 		if f.cert != "" {
@@ -122,6 +129,7 @@ func (a *app) serveConsole(ctx context.Context, f *consoleFlags) error {
 		return errors.Join(err, pages.Close(context.WithoutCancel(ctx)))
 	case <-ctx.Done():
 	}
+	// ctx has ended, and both still have requests to wait for.
 	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
 	err = errors.Join(pages.Close(within), server.Shutdown(within))
@@ -140,6 +148,7 @@ func (a *app) consoleConfig(ctx context.Context, f *consoleFlags) (*console.Conf
 	if err != nil {
 		return nil, "", misuse("--listen %q: write host:port", f.listen)
 	}
+	// An empty host is every interface of the machine, and not loopback.
 	here := doctor.Loopback([]string{net.JoinHostPort(host, "0")})
 	if !here && (f.open || len(f.tokens) == 0) {
 		return nil, "", misuse("--listen %s is open to other machines: give --token NAME=FILE for each user", f.listen)
@@ -154,6 +163,8 @@ func (a *app) consoleConfig(ctx context.Context, f *consoleFlags) (*console.Conf
 		return nil, "", misuse("--token and --no-token contradict each other")
 	case f.open:
 	case len(f.tokens) == 0:
+		// At least 128 bits of randomness (crypto/rand): it can't be guessed while the
+		// console runs, and is gone with it.
 		made = rand.Text()
 		config.Tokens = []console.Token{{Name: "operator", Value: secret.Text(made)}}
 	}
@@ -164,7 +175,10 @@ func (a *app) consoleConfig(ctx context.Context, f *consoleFlags) (*console.Conf
 		}
 		config.Tokens = append(config.Tokens, console.Token{Name: name, Value: secret.File(file)})
 	}
+	// The variable is read when the console starts: a new token needs a restart.
+	//
 	for _, url := range f.members {
+		// All members are asked with one token, as services of one deployment have it.
 		config.Members = append(config.Members, console.Member{URL: url, Token: secret.Text(os.Getenv(tokenVariable))})
 	}
 	if f.catalog != "" {
@@ -173,6 +187,7 @@ func (a *app) consoleConfig(ctx context.Context, f *consoleFlags) (*console.Conf
 		}
 	}
 	settings, err := a.settings()
+	// Members alone are enough for pages about them, so brokers are optional then.
 	if err != nil && len(f.members) > 0 {
 		a.note("There are the pages of the members alone: %v", err)
 		return config, made, nil
@@ -200,12 +215,14 @@ func (f *outboxFlags) status(pool *pgxpool.Pool) console.Outbox {
 		if err != nil {
 			return console.OutboxStatus{}, err
 		}
+		// Copied field by field: package console imports no database.
 		all := console.OutboxStatus{Scheduled: s.Scheduled}
 		for _, r := range s.Relays {
 			all.Relays = append(all.Relays, console.OutboxRelay{
 				Name: r.Name, Holder: r.Holder, Pending: r.Pending, Oldest: r.OldestAge, Parked: r.Parked, Published: r.Published, Still: r.Still,
 			})
 		}
+		// A page shows the oldest; eventbus outbox list has the rest.
 		parked, err := outbox.ListParked(ctx, pool, f.of(), 100)
 		for _, p := range parked {
 			all.Waiting = append(all.Waiting, console.OutboxWaiting{

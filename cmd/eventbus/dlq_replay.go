@@ -13,17 +13,20 @@ import (
 )
 
 // orderFlags are the flags of all commands that give an order.
+// who is empty unless --who is given, and why unless --why is.
 type orderFlags struct {
 	who, why string
 	takeOver bool
 }
 
+// flags adds all of them. A command that resumes has no --why: its job has one.
 func (o *orderFlags) flags(c *cobra.Command) {
 	c.Flags().StringVar(&o.why, "why", "", "the `reason`, which is kept with the job")
 	c.Flags().StringVar(&o.who, "who", "", "`name` of the person that gives the order (default user@host)")
 	o.takeOverFlag(c)
 }
 
+// takeOverFlag adds --take-over alone.
 func (o *orderFlags) takeOverFlag(c *cobra.Command) {
 	c.Flags().BoolVar(&o.takeOver, "take-over", false, "stop a job of this topic that another process runs")
 }
@@ -31,6 +34,8 @@ func (o *orderFlags) takeOverFlag(c *cobra.Command) {
 // order fills in who gives an order, and why.
 func (o *orderFlags) order(order redrive.Order) redrive.Order {
 	order.Who, order.Why = o.who, o.why
+	// Filled in here and not as the flag's default, which help would show with the name of
+	// the person that asks for help.
 	if order.Who == "" {
 		order.Who = operator()
 	}
@@ -58,6 +63,7 @@ came back --max-redeliveries times go to quarantine.`,
 			if err := f.parse(); err != nil {
 				return err
 			}
+			// redrive validates the whole order as well; here the flags are named.
 			if order.Rate < 0 || order.MaxRedeliveries < 1 {
 				return misuse("--rate is 0 or more, --max-redeliveries 1 or more")
 			}
@@ -79,12 +85,14 @@ func (a *app) replay(ctx context.Context, order redrive.Order, flags *orderFlags
 	if err != nil {
 		return err
 	}
+	// Compared as a whole: records that are left alone are worth a line of their own.
 	if would == (redrive.Tally{}) {
 		return a.none(order.Topic)
 	}
 	if a.dryRun {
 		return a.printTally(would, "would be ")
 	}
+	// Handlers run again for each of these events: the number is what to think about.
 	if err := a.confirm("Bring %s back through %s, and put %d into quarantine", counted(would.Replayed, "event"), letter.RetryTopic(order.Topic), would.Quarantined); err != nil {
 		return err
 	}
@@ -112,8 +120,10 @@ func (a *app) give(ctx context.Context, order redrive.Order, flags *orderFlags) 
 // failed: what it counts is committed.
 func (a *app) runJob(expected int64, flags *orderFlags, run func(redrive.Run) (redrive.Job, error)) error {
 	bar := a.bar(expected)
+	// A bar that can't be drawn does not stop a job.
 	j, err := run(redrive.Run{TakeOver: flags.takeOver, Who: flags.who, Progress: func(j redrive.Job) { _ = bar.Set64(j.Done.Sum()) }})
 	_ = bar.Exit()
+	// Nothing was stored, so there is no job to tell of or to resume.
 	if j.ID == "" {
 		return a.told(err)
 	}
@@ -129,6 +139,8 @@ func (a *app) runJob(expected int64, flags *orderFlags, run func(redrive.Run) (r
 
 // told adds to the error of a box that another process holds what to do.
 func (a *app) told(err error) error {
+	// The error names the process that holds the box. The two ways on are commands of
+	// this program.
 	if held, ok := errors.AsType[*redrive.HeldError](err); ok {
 		return fmt.Errorf("%w: eventbus dlq stop %s, or --take-over", err, held.Job.ID)
 	}
@@ -138,6 +150,7 @@ func (a *app) told(err error) error {
 // bar returns a progress bar on stderr, which shows nothing unless stderr is a
 // terminal.
 func (a *app) bar(total int64) *progressbar.ProgressBar {
+	// A log of a pipeline would get a line for each redrawing.
 	if !terminal(a.stderr) {
 		return progressbar.DefaultSilent(total)
 	}

@@ -52,6 +52,7 @@ service is asked through --admin, the address of its admin handler (its token is
 			}
 			return a.decide(ctx, args[0], &f, redrive.Skip, &flags)
 		}
+		// The flags that choose letters have no meaning here: a record is chosen by its place.
 		d, err := parseDead(args[0])
 		switch {
 		case err != nil:
@@ -76,6 +77,7 @@ func (a *app) skipThere(ctx context.Context, admin, group string, d dead) error 
 	if err != nil {
 		return misuse("--admin %s: %v", admin, err)
 	}
+	// The form that the admin handler reads, which has no type of its own to share.
 	body, err := json.Marshal(map[string]any{"topic": d.topic, "partition": d.partition, "offset": d.offset})
 	if err != nil {
 		return err
@@ -91,6 +93,7 @@ func (a *app) skipThere(ctx context.Context, admin, group string, d dead) error 
 	if err != nil {
 		return err
 	}
+	// The status says all: askService returns an error for any but success.
 	resp.Body.Close()
 	return a.say("%s@%d is passed over.", d.at(), d.offset)
 }
@@ -103,6 +106,7 @@ func (a *app) skipHere(ctx context.Context, group string, d dead) error {
 	if err != nil {
 		return err
 	}
+	// A mistyped topic would otherwise be one without a commit.
 	info, err := a.oneTopic(ctx, t, d.topic)
 	if err != nil {
 		return err
@@ -111,14 +115,20 @@ func (a *app) skipHere(ctx context.Context, group string, d dead) error {
 	if err != nil {
 		return err
 	}
+	// Checked early for an answer that says what to do; the broker checks once more
+	// when the commit is changed.
 	if len(g.Members) > 0 {
 		return fmt.Errorf("group %s has %s: ask the one that has %s with --admin URL, or stop them first: %w", group, counted(len(g.Members), "member"), d.at(), kafka.ErrGroupBusy)
 	}
+	// Positions has the metadata too, in which members keep what is finished beyond the
+	// commit.
 	positions, err := grouplag.Positions(ctx, t, group)
 	if err != nil {
 		return err
 	}
 	at := positions[d.at()]
+	// Without a commit there is nothing to add the record to: where the group begins is
+	// for its configuration to say.
 	if at == nil {
 		return fmt.Errorf("group %s has committed nothing on %s", group, d.at())
 	}
@@ -126,6 +136,7 @@ func (a *app) skipHere(ctx context.Context, group string, d dead) error {
 	if err != nil {
 		return err
 	}
+	// An offset that no record has yet would skip an event that nobody has seen.
 	if d.offset >= end[d.at()] {
 		return fmt.Errorf("%s ends at %d: there is no offset %d to pass over", d.at(), end[d.at()], d.offset)
 	}
@@ -146,6 +157,7 @@ func (a *app) skipHere(ctx context.Context, group string, d dead) error {
 	if err != nil {
 		return err
 	}
+	// Metadata is compared as well: progress beyond the commit changes it alone.
 	if is := now[d.at()]; is == nil || is.Offset != at.Offset || is.Metadata != at.Metadata {
 		return fmt.Errorf("group %s has moved on meanwhile: nothing was changed, look again with --dry-run", group)
 	}

@@ -52,9 +52,13 @@ func (a *app) examine(ctx context.Context, e *examination) error {
 	}
 	t, err := a.transport(ctx)
 	if err != nil {
+		// A finding and not an error: a cluster that can't be reached is what doctor is
+		// called for most often.
 		found.Add("brokers", doctor.Bad, "check the addresses, that brokers run, and what lies between; with TLS or SASL, what the error says of them", "%v", err)
 		return a.report(found)
 	}
+	// The order is that of the way to an event: brokers, then the connection, then rights,
+	// then topics and groups.
 	doctor.Brokers(ctx, &found, t)
 	doctor.Security(&found, &settings.Kafka)
 	doctor.Rights(ctx, &found, t)
@@ -67,6 +71,7 @@ func (a *app) examine(ctx context.Context, e *examination) error {
 	if e.group != "" {
 		doctor.GroupState(ctx, &found, t, e.group)
 	}
+	// Last, since it looks at topics that the examination above found to exist.
 	doctor.Clocks(ctx, &found, t, topics, time.Now)
 	return a.report(found)
 }
@@ -78,8 +83,10 @@ func (a *app) report(found doctor.Findings) error {
 	var rows []table.Row
 	failed := false
 	for _, f := range found {
+		// Unknown does not fail: credentials often lack the right to look.
 		failed = failed || f.Verdict == doctor.Bad
 		rows = append(rows, table.Row{a.paint(f.Verdict, colours[f.Verdict]), f.Check, f.Finding})
+		// A row of its own: remedies are sentences and would widen the table.
 		if f.Remedy != "" && f.Verdict != doctor.Fine {
 			rows = append(rows, table.Row{"", "", "→ " + f.Remedy})
 		}

@@ -29,6 +29,7 @@ func (a *app) examineTopics(ctx context.Context, found *doctor.Findings, t *kafk
 	for _, s := range states {
 		switch s.State {
 		case "missing":
+			// Services do without it, so this is a warning and not a failure.
 			if s.later {
 				found.Add(s.Topic, doctor.Warning, "create it: eventbus topics provision", "the topic, which keeps what operators decide about dead letters, does not exist, or may not be described")
 				continue
@@ -47,6 +48,7 @@ func (a *app) examineTopics(ctx context.Context, found *doctor.Findings, t *kafk
 		there, names = append(there, *s.info), append(names, s.Topic)
 	}
 	doctor.Replicas(ctx, found, t, there, names)
+	// Only existing topics are asked about: a broker knows no rights on others.
 	examineNeeds(ctx, found, t, states, names)
 	return there, nil
 }
@@ -54,6 +56,8 @@ func (a *app) examineTopics(ctx context.Context, found *doctor.Findings, t *kafk
 // examineNeeds examines whether these credentials have the rights that the topics
 // are used with.
 func examineNeeds(ctx context.Context, found *doctor.Findings, t *kafka.Transport, states []topicState, names []string) {
+	// Brokers tell what they allow the asking credentials, and nobody else's: run it with
+	// those of the service (KIP-430).
 	topics, err := kafka.NewAdmin(t).TopicRights(ctx, names...)
 	if err != nil {
 		found.Add("topics' ACLs", doctor.Unknown, "", "%v", err)
@@ -79,6 +83,7 @@ func examineNeeds(ctx context.Context, found *doctor.Findings, t *kafka.Transpor
 					groups[need.Name] = has
 				}
 			}
+			// Brokers without authorization tell nothing, and what is not known is no finding.
 			if !has.Known || has.Allow(operations[need.Operation]) || slices.Contains(told, need) {
 				continue
 			}

@@ -44,6 +44,7 @@ func (a *app) listGroups(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// Each broker coordinates some of the groups, so each is asked.
 	groups, err := kafka.NewAdmin(t).Groups(ctx)
 	lines, rows := []groupLine{}, []table.Row{}
 	for _, g := range groups {
@@ -118,14 +119,19 @@ func (a *app) describeGroup(ctx context.Context, name string) error {
 	}
 	d := groupDescription{
 		groupLine: groupLine{g.Name, g.State, g.Protocol}, Coordinator: g.Coordinator, Balancer: g.Balancer,
+		// Empty and not nil, so that JSON has [] for a group that nobody is in.
 		Members: []memberLine{}, Partitions: []grouplag.Partition{},
 	}
 	for _, m := range g.Members {
 		d.Members = append(d.Members, memberLine{m.ID, m.InstanceID, m.ClientID, m.Host, len(m.Assigned)})
 	}
+	// Commits and ends are read one after the other, so the lag of a busy partition is a
+	// little too large.
 	if d.Partitions, err = grouplag.Of(ctx, t, name, grouplag.Owners(&g)); err != nil {
 		return err
 	}
+	// The sum is of what is known: partitions without a commit count from their first
+	// offset.
 	for _, p := range d.Partitions {
 		d.Lag += p.Lag
 	}
@@ -137,6 +143,7 @@ func (a *app) describeGroup(ctx context.Context, name string) error {
 
 // oneGroup describes a group that has to exist.
 func (a *app) oneGroup(ctx context.Context, t *kafka.Transport, name string) (kafka.Group, error) {
+	// A group without members exists for as long as it has commits.
 	g, err := kafka.NewAdmin(t).Group(ctx, name)
 	if errors.Is(err, kafka.ErrGroupMissing) {
 		return g, fmt.Errorf("group %s does not exist: see eventbus groups list", name)
@@ -162,6 +169,7 @@ func (a *app) printGroup(d *groupDescription) error {
 	rows = nil
 	for _, p := range d.Partitions {
 		committed := fmt.Sprint(p.Committed)
+		// A member owns the partition and has not committed yet.
 		if p.Committed < 0 {
 			committed = "none"
 		}

@@ -68,6 +68,7 @@ type move struct {
 // members run; the change itself does not, since a member would commit its own
 // position over it. The broker refuses that too.
 func (a *app) resetGroup(ctx context.Context, group string, r *reset) error {
+	// Checked here and not as required flags, for one message with both names.
 	if r.to == "" || len(r.topics) == 0 {
 		return misuse("groups reset needs --topic and --to: name what to move, and where to")
 	}
@@ -90,6 +91,7 @@ func (a *app) resetGroup(ctx context.Context, group string, r *reset) error {
 	}
 	var rows []table.Row
 	commits := make([]transport.Commit, 0, len(moves))
+	// Sums for the question: how much is handled twice, and how much never.
 	again, passed := int64(0), int64(0)
 	for _, m := range moves {
 		from := strconv.FormatInt(m.From, 10)
@@ -107,12 +109,14 @@ func (a *app) resetGroup(ctx context.Context, group string, r *reset) error {
 	if err := a.show(moves, table.Row{"topic", "partition", "from", "to", "again", "passed over"}, rows); err != nil || a.dryRun {
 		return err
 	}
+	// Members may start while the question stands: the broker refuses the change then.
 	if err := a.confirm("Move group %s: %s read again, %d passed over", group, counted(again, "offset"), passed); err != nil {
 		return err
 	}
 	if err := kafka.NewAdmin(t).ResetGroup(ctx, group, commits...); err != nil {
 		return err
 	}
+	// On stderr: stdout has the moves already, as JSON for programs.
 	a.note("Group %s is moved.", group)
 	return nil
 }
@@ -122,6 +126,7 @@ func (a *app) resetGroup(ctx context.Context, group string, r *reset) error {
 // for.
 func (a *app) moves(ctx context.Context, t *kafka.Transport, group string, r *reset) ([]move, error) {
 	// --to has the forms of tail's --from.
+	// Both commands understand the same words, so what tail showed can be moved to.
 	where := tail{from: r.to}
 	start, offset, err := where.start(time.Now())
 	if err != nil {
@@ -134,6 +139,7 @@ func (a *app) moves(ctx context.Context, t *kafka.Transport, group string, r *re
 			return nil, err
 		}
 		for _, p := range grouplag.Partitions(info) {
+			// A number that only some of the topics have narrows down those.
 			if len(r.partitions) == 0 || slices.Contains(r.partitions, p.Partition) {
 				partitions = append(partitions, p)
 			}
@@ -142,10 +148,12 @@ func (a *app) moves(ctx context.Context, t *kafka.Transport, group string, r *re
 	if len(partitions) == 0 {
 		return nil, misuse("--partition: the topics have none of these")
 	}
+	// The end is a valid place, as for latest: what comes next is read.
 	first, end, err := grouplag.Edges(ctx, t, partitions...)
 	if err != nil {
 		return nil, err
 	}
+	// A time that is later than all records leads to the end.
 	to, err := t.Admin().Offsets(ctx, start, partitions...)
 	if err != nil {
 		return nil, err
@@ -158,6 +166,8 @@ func (a *app) moves(ctx context.Context, t *kafka.Transport, group string, r *re
 	for _, p := range partitions {
 		m := move{Topic: p.Topic, Partition: p.Partition, From: -1, To: to[p]}
 		if offset >= 0 {
+			// Outside of the log members would begin by their own policy, and not where the
+			// operator wants them to.
 			if offset < first[p] || offset > end[p] {
 				return nil, fmt.Errorf("%s has offsets from %d up to %d: %d lies outside; name other --partition or --to", p, first[p], end[p], offset)
 			}

@@ -114,6 +114,8 @@ func (a *app) groupTypes(ctx context.Context, name string, admins []string) erro
 	// Empty lists, not nil: JSON shows them as [].
 	d := typesDescription{Group: name, Members: []typesMember{}, Held: []heldLine{}}
 	names := make(map[uint32]typeLine)
+	// A number is a hash of topic and type: who knows the names can compute it, and no
+	// other direction leads back.
 	learn := func(topic, typ string) {
 		id := uint32(grouptypes.Of(topic, typ))
 		names[id] = typeLine{topic, typ, id}
@@ -126,6 +128,8 @@ func (a *app) groupTypes(ctx context.Context, name string, admins []string) erro
 		}
 	}
 	for _, address := range admins {
+		// An address that does not answer fails the command: without it the list of what is
+		// held would look complete.
 		seen, err := a.inspectionOf(ctx, address, name)
 		if err != nil {
 			return err
@@ -154,6 +158,7 @@ func (a *app) typesOf(m *kafka.GroupMember, names map[uint32]typeLine) typesMemb
 	// names is read only, so a missing entry yields the zero line, which takes the
 	// id.
 	for _, id := range m.TypeIDs {
+		// Four bytes may stand for two types; that of the last source is shown then.
 		t, known := names[id]
 		if !known {
 			t.ID = id
@@ -168,6 +173,7 @@ func (a *app) typesOf(m *kafka.GroupMember, names map[uint32]typeLine) typesMemb
 func (a *app) printTypes(d *typesDescription) error {
 	var rows []table.Row
 	for _, m := range d.Members {
+		// A row all the same, so that each member is seen.
 		if len(m.Types) == 0 {
 			rows = append(rows, table.Row{m.ID, m.Host, "", "tells nothing"})
 		}
@@ -181,6 +187,8 @@ func (a *app) printTypes(d *typesDescription) error {
 	rows = nil
 	for _, h := range d.Held {
 		state := "a member handles it"
+		// Events are held for a while after the last member that handles the type is gone:
+		// another one may come with a deployment.
 		if !h.Live {
 			state = "nobody handles it, for " + (time.Duration(h.UntilMs) * time.Millisecond).Round(time.Second).String() + " more"
 		}
@@ -211,6 +219,7 @@ func (a *app) inspectionOf(ctx context.Context, address, group string) (eventbus
 		return none, fmt.Errorf("%s does not answer as an admin handler: %w", target, err)
 	}
 	for i := range seen.Groups {
+		// A service may be in several groups.
 		if seen.Groups[i].Name == group {
 			return seen.Groups[i], nil
 		}
@@ -224,6 +233,7 @@ func (a *app) forgetType(ctx context.Context, group, topic, typ string, admins [
 	if a.dryRun {
 		return a.say("%s would be asked to give up type %s of topic %s.", counted(len(admins), "member"), typ, topic)
 	}
+	// Asked once for all members: the order is one.
 	if err := a.confirm("Give up type %s of topic %s in group %s", typ, topic, group); err != nil {
 		return err
 	}
@@ -256,6 +266,7 @@ func (a *app) askService(ctx context.Context, method, target string, body []byte
 		return nil, misuse("--admin: %v", err)
 	}
 	req.Header.Set("Content-Type", "application/json")
+	// Only over a way on which the token can't be read.
 	if err := authorize(req); err != nil {
 		return nil, err
 	}
@@ -263,6 +274,7 @@ func (a *app) askService(ctx context.Context, method, target string, body []byte
 	if err != nil {
 		return nil, err
 	}
+	// Redirects are among them: service does not follow any.
 	if resp.StatusCode >= http.StatusMultipleChoices {
 		defer resp.Body.Close()
 		return nil, refusal(resp)

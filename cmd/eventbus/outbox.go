@@ -105,7 +105,9 @@ line is seen by every user of the machine: put the address into a file and give
 
 // address returns that of the database. Errors don't quote it: it may hold a password.
 func (f *outboxFlags) address() (string, error) {
+	// The flag wins, as flags do for the cluster.
 	address := cmp.Or(f.database, os.Getenv(databaseVariable))
+	// Only the flag may name a file. The variable holds the address, as for services.
 	if file, ok := strings.CutPrefix(f.database, "@"); ok {
 		text, err := os.ReadFile(file)
 		if err != nil {
@@ -135,6 +137,7 @@ func (a *app) pool(ctx context.Context, f *outboxFlags) (*pgxpool.Pool, error) {
 	if err != nil {
 		return nil, err
 	}
+	// The parser's error is not passed on: it may quote parts of the address.
 	config, err := pgxpool.ParseConfig(address)
 	if err != nil {
 		return nil, misuse("the address of the database can't be read: it has the form postgres://USER:PASSWORD@HOST/DATABASE, with %%XX for what is special in a URL, or USER=… HOST=… DBNAME=…")
@@ -142,6 +145,8 @@ func (a *app) pool(ctx context.Context, f *outboxFlags) (*pgxpool.Pool, error) {
 	if strings.HasPrefix(f.database, "postgres") && config.ConnConfig.Password != "" && strings.Contains(f.database, config.ConnConfig.Password) {
 		a.note("a password on the command line is seen by every user of this machine: use --database @FILE, or %s", databaseVariable)
 	}
+	// It waits for no connection: an address that leads nowhere shows at the first
+	// statement.
 	return pgxpool.NewWithConfig(ctx, config)
 }
 
@@ -175,6 +180,8 @@ const listed = 1000
 
 // outboxList prints the events that wait, at most listed of them.
 func (a *app) outboxList(ctx context.Context, pool *pgxpool.Pool, f *outboxFlags) error {
+	// The oldest come first, so a list that is cut has those that hold up their keys
+	// longest.
 	events, err := outbox.ListParked(ctx, pool, f.of(), listed)
 	if err != nil {
 		return err
@@ -192,6 +199,7 @@ func (a *app) outboxShow(ctx context.Context, pool *pgxpool.Pool, f *outboxFlags
 	if err != nil {
 		return err
 	}
+	// The payload is not part of a list, so it is added here.
 	full := struct {
 		outbox.ParkedEvent
 		Type string `json:"type,omitempty"`
@@ -217,6 +225,7 @@ func parkedEvent(ctx context.Context, pool *pgxpool.Pool, f *outboxFlags, id int
 		return outbox.ParkedEvent{}, err
 	}
 	for _, p := range events {
+		// The id is that of the row, which several relays may hold back, each by itself.
 		if p.ID == id && p.Relay == f.name() {
 			return p, nil
 		}
@@ -230,6 +239,8 @@ func (a *app) outboxSkip(ctx context.Context, pool *pgxpool.Pool, f *outboxFlags
 	if err := a.outboxShow(ctx, pool, f, id); err != nil || a.dryRun {
 		return err
 	}
+	// A relay may publish the event while the question stands: SkipParked then returns
+	// that nothing waits under the id.
 	if err := a.confirm("Drop this event, so that it is never published"); err != nil {
 		return err
 	}

@@ -48,11 +48,13 @@ func (a *app) outboxRelay(ctx context.Context, pool *pgxpool.Pool, f *outboxFlag
 	if err != nil {
 		return err
 	}
+	// A relay has no output of its own: it is watched by its log.
 	logger := slog.New(slog.NewTextHandler(a.stderr, nil))
 	c.Bus.Logger = logger
 	if c.Bus.Environment == "" {
 		c.Bus.Environment = noEnvironment // rows name their topics in full
 	}
+	// The transport is the bus's from here on, and closed with it.
 	bus, err := eventbus.New(kafka.New(c.Kafka), c.Bus)
 	if err != nil {
 		return err

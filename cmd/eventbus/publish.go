@@ -20,6 +20,7 @@ import (
 
 // publication holds the flags: the event, and how it is written.
 // event has the attributes that flags set directly; record completes it.
+// The event's Time is set when the record is made, and its Topic too.
 type publication struct {
 	event wire.Event
 	key   string
@@ -59,6 +60,7 @@ The topic has to exist.`,
 	flags.StringVar(&p.at, "time", "", "when it happened, RFC 3339; default now")
 	flags.StringVar(&p.event.DataContentType, "content-type", "application/json", "media `type` of the data")
 	flags.StringVar(&p.event.DataSchema, "data-schema", "", "`URI` of the data's schema")
+	// Names are checked by wire.Check, by the rules of CloudEvents.
 	flags.StringToStringVar(&p.extensions, "extension", nil, "extension attributes, `name=value`")
 	flags.BoolVar(&p.structured, "structured", false, "write the whole event as JSON into the record's value")
 	flags.BoolVar(&p.tombstone, "tombstone", false, "delete the key instead: a record without a value")
@@ -113,6 +115,7 @@ func (a *app) publish(ctx context.Context, topic string, p *publication) error {
 	if err != nil {
 		return err
 	}
+	// Produce takes the record; what becomes of it is told to done.
 	done := make(outcome, 1)
 	err = producer.Produce(ctx, record, done)
 	if err == nil {
@@ -126,6 +129,7 @@ func (a *app) publish(ctx context.Context, topic string, p *publication) error {
 		defer cancel()
 		return fmt.Errorf("publishing to %s: %w", topic, errors.Join(err, producer.Close(within)))
 	}
+	// Never waits: done was completed before Close returned.
 	result := <-done
 	if result.err != nil {
 		return fmt.Errorf("publishing to %s: %w", topic, result.err)
@@ -157,10 +161,13 @@ func (o outcome) Done(p transport.Position, err error) { o <- delivered{p, err} 
 // record returns the record, or an error that says what keeps it from being a
 // CloudEvent. A tombstone has a key and nothing else.
 func (p *publication) record(stdin io.Reader, topic string) (*transport.Record, error) {
+	// Checked first: for a tombstone the other flags have no meaning.
 	if p.tombstone {
 		if !p.keyed {
 			return nil, misuse("--tombstone needs --key: a record without a key deletes nothing")
 		}
+		// AnyPartition leaves the choice to the producer's partitioner, which goes by the
+		// key. The nil value is what makes it a tombstone.
 		return &transport.Record{Topic: topic, Partition: transport.AnyPartition, Key: []byte(p.key)}, nil
 	}
 	e := &p.event
@@ -205,6 +212,8 @@ func (p *publication) record(stdin io.Reader, topic string) (*transport.Record, 
 	// The key of the record is the flag's alone: no declaration says which field is
 	// the key.
 	e.Topic, e.Extensions = topic, p.extensions
+	// Checked as services check what they publish: nothing that they would refuse gets
+	// onto a topic by this way.
 	if err := wire.Check(e); err != nil {
 		return nil, err
 	}
@@ -220,6 +229,8 @@ func (p *publication) record(stdin io.Reader, topic string) (*transport.Record, 
 // read returns the data that a flag gives: the value itself, the content of
 // @FILE, or for - standard input.
 func read(value string, stdin io.Reader) ([]byte, error) {
+	// Read whole: an event fits into memory, or no broker would take it.
+	//
 	if value == "-" {
 		return io.ReadAll(stdin)
 	}

@@ -19,8 +19,10 @@ const registrySection = "SchemaRegistry"
 
 // registryFlags find a schema registry: by --registry, the variables
 // EVENTBUS_REGISTRY_…, and the section SchemaRegistry of the configuration.
+// The zero value finds what is configured.
 type registryFlags struct{ urls []string }
 
+// flags adds --registry, to the commands below c too.
 func (f *registryFlags) flags(c *cobra.Command) {
 	c.PersistentFlags().StringSliceVar(&f.urls, "registry", nil, "`URL` of the schema registry; else EVENTBUS_REGISTRY_URLS and its kin, and the section SchemaRegistry of the configuration")
 }
@@ -32,6 +34,7 @@ func (f *registryFlags) open(a *app) (*registry.Registry, error) {
 		options = append(options, config.Files(a.config))
 	}
 	var s registry.Settings
+	// From the weakest to the strongest: the section, variables, the flag.
 	if err := config.LoadSection(registrySection, &s, options...); err != nil {
 		return nil, err
 	}
@@ -41,6 +44,7 @@ func (f *registryFlags) open(a *app) (*registry.Registry, error) {
 	if len(f.urls) > 0 {
 		s.URLs = f.urls
 	}
+	// No registry is no error here: only some commands need one.
 	if s.IsZero() {
 		return nil, nil
 	}
@@ -58,6 +62,7 @@ func (f *registryFlags) open(a *app) (*registry.Registry, error) {
 // reader returns what reads data by its schema, nil where no registry is configured.
 func (f *registryFlags) reader(a *app) (*untyped.Reader, error) {
 	r, err := f.open(a)
+	// A nil *Registry must not get into a Reader, which would call it.
 	if r == nil || err != nil {
 		return nil, err
 	}
@@ -118,6 +123,8 @@ func (a *app) listSchemas(ctx context.Context, open opener) error {
 	lines := []schemaLine{}
 	var rows []table.Row
 	for _, subject := range subjects {
+		// A subject that is deleted between the two requests fails the list: the next call is
+		// right again.
 		s, err := r.Latest(ctx, subject)
 		if err != nil {
 			return err
@@ -150,6 +157,8 @@ func (a *app) pullSchemas(ctx context.Context, open opener, dir string) error {
 			if err != nil {
 				return err
 			}
+			// The form in which a registry client reads files in place of a server.
+			//
 			name, content, err := registry.WriteFile(s)
 			if err == nil {
 				err = a.writeFile(dir, name, content)
@@ -175,6 +184,7 @@ func newSchemasCheckCommand(a *app, open opener) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			// Read whole and sent as it is: the registry is the one to parse it.
 			text, err := os.ReadFile(args[1])
 			if err != nil {
 				return err

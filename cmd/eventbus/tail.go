@@ -76,6 +76,7 @@ func (a *app) tail(ctx context.Context, topic string, f *tail) error {
 	if err != nil {
 		return err
 	}
+	// Nil where no registry is configured: data is then shown as it is.
 	reader, err := f.registry.reader(a)
 	if err != nil {
 		return err
@@ -89,6 +90,7 @@ func (a *app) tail(ctx context.Context, topic string, f *tail) error {
 	if err != nil {
 		return err
 	}
+	// A fresh slice, so DeleteFunc may work in place.
 	partitions := grouplag.Partitions(info)
 	if len(f.partitions) > 0 {
 		partitions = slices.DeleteFunc(partitions, func(p transport.Partition) bool { return !slices.Contains(f.partitions, p.Partition) })
@@ -101,15 +103,18 @@ func (a *app) tail(ctx context.Context, topic string, f *tail) error {
 	if err != nil {
 		return err
 	}
+	// Counts what the flags choose, and not what was read.
 	shown := 0
 	// The end was read above: what is published from now on is not shown,
 	// unless following, so the command ends on a busy topic too.
 	err = scan.Each(ctx, t, from, to, func(r *transport.Record) error {
+		// Valid until this function returns: the record's memory is used again.
 		e := look(r)
 		if !f.wants(e) {
 			return nil
 		}
 		shown++
+		// Only for what is shown: the registry is asked for each schema that is new.
 		e.read(ctx, reader)
 		show := func(s *seen) error { return a.printEvent(s, f.whole) }
 		if a.json() {
@@ -135,12 +140,14 @@ func (a *app) tail(ctx context.Context, topic string, f *tail) error {
 func (f *tail) start(now time.Time) (transport.Start, int64, error) {
 	switch f.from {
 	case "":
+		// The place is not used: stretch counts --last back from the end.
 		return transport.Latest(), -1, nil
 	case "earliest":
 		return transport.Earliest(), -1, nil
 	case "latest":
 		return transport.Latest(), -1, nil
 	}
+	// Before durations, since 0 is both. A bare number is an offset.
 	if offset, err := strconv.ParseInt(f.from, 10, 64); err == nil && offset >= 0 {
 		return transport.Start{}, offset, nil
 	}
@@ -154,6 +161,7 @@ func (f *tail) start(now time.Time) (transport.Start, int64, error) {
 // moment reads a time in RFC 3339, or a duration before now. Durations are Go's: a
 // day is 24h.
 func moment(s string, now time.Time) (time.Time, error) {
+	// A negative duration would lie in the future, where there are no events.
 	if d, err := time.ParseDuration(s); err == nil && d >= 0 {
 		return now.Add(-d), nil
 	}
@@ -180,6 +188,8 @@ func (f *tail) stretch(ctx context.Context, t *kafka.Transport, partitions []tra
 		}
 	case f.from == "":
 		for p := range from {
+			// Counted in offsets: compaction and markers of transactions may leave fewer records
+			// than were asked for.
 			from[p] = max(first[p], end[p]-f.last)
 		}
 	default:
@@ -199,5 +209,6 @@ func (f *tail) wants(s *seen) bool {
 	if len(f.types) > 0 && (s.problem != nil || !slices.Contains(f.types, s.event.Type)) {
 		return false
 	}
+	// A record without a key is not one with an empty key.
 	return len(f.keys) == 0 || s.event.Key != nil && slices.Contains(f.keys, string(s.event.Key))
 }

@@ -61,6 +61,7 @@ func (a *app) listTopics(ctx context.Context, internal bool) error {
 	if err != nil {
 		return err
 	}
+	// Without names it describes all topics that the credentials may see.
 	infos, err := t.Admin().Topics(ctx)
 	if err != nil {
 		return err
@@ -69,12 +70,14 @@ func (a *app) listTopics(ctx context.Context, internal bool) error {
 	if err != nil {
 		return err
 	}
+	// Not nil: JSON of no topics is [].
 	lines := []topicLine{}
 	for i := range infos {
 		if meant(infos[i].Name) && (internal || !strings.HasPrefix(infos[i].Name, "__")) {
 			lines = append(lines, newTopicLine(&infos[i]))
 		}
 	}
+	// Brokers return topics in no order that can be relied on.
 	slices.SortFunc(lines, func(x, y topicLine) int { return strings.Compare(x.Topic, y.Topic) })
 	var rows []table.Row
 	for _, l := range lines {
@@ -89,6 +92,8 @@ func (a *app) meant() (func(name string) bool, error) {
 	if a.environment == "" {
 		return func(string) bool { return true }, nil
 	}
+	// The flag takes the name of an environment, as services are configured by; topics
+	// begin with its segment.
 	segment, err := naming.Environment(a.environment)
 	if err != nil {
 		return nil, misuse("--environment: %v", err)
@@ -135,6 +140,7 @@ func (a *app) describeTopics(ctx context.Context, names []string) error {
 	if err != nil {
 		return err
 	}
+	// Topics that don't exist come back too, with an error each.
 	infos, err := t.Admin().Topics(ctx, names...)
 	if err != nil {
 		return err
@@ -174,6 +180,8 @@ func (a *app) describeTopics(ctx context.Context, names []string) error {
 // logs, two more questions to the brokers.
 func describeTopic(ctx context.Context, t *kafka.Transport, info *transport.TopicInfo) (topicDescription, error) {
 	d := topicDescription{topicLine: newTopicLine(info), Configs: info.Configs}
+	// Asked a little after the first description: a partition that moved meanwhile is
+	// shown where it is now.
 	replicas, err := kafka.NewAdmin(t).Replicas(ctx, info.Name)
 	if err != nil {
 		return d, err
@@ -188,6 +196,8 @@ func describeTopic(ctx context.Context, t *kafka.Transport, info *transport.Topi
 	return d, nil
 }
 
+// printTopic prints a topic for people. A partition without a leader, which takes no
+// events, is red; one that lacks a copy is yellow.
 func (a *app) printTopic(d topicDescription) error {
 	if err := a.say("%s  %s, replication %d", a.paint(d.Topic, text.Bold), counted(d.Partitions, "partition"), d.Replication); err != nil {
 		return err
@@ -216,6 +226,7 @@ func (a *app) printTopic(d topicDescription) error {
 // topicMissing returns the error of a topic that can't be described, with what
 // to do about it.
 func (a *app) topicMissing(name string, err error) error {
+	// Any other error, such as a right that is lacking, says by itself what is wrong.
 	if errors.Is(err, transport.ErrTopicMissing) {
 		return fmt.Errorf("topic %s does not exist: see eventbus topics list, or create what is declared with eventbus topics provision", name)
 	}

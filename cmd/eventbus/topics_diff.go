@@ -54,6 +54,7 @@ func (a *app) readCatalog(ctx context.Context, source string) (*catalog.Document
 	if err != nil {
 		return nil, misuse("--catalog: %v", err)
 	}
+	// Before the request is sent: a token that would go out in clear is never sent.
 	if err := authorize(req); err != nil {
 		return nil, err
 	}
@@ -62,6 +63,7 @@ func (a *app) readCatalog(ctx context.Context, source string) (*catalog.Document
 		return nil, fmt.Errorf("catalogue: %w", err)
 	}
 	defer resp.Body.Close()
+	// Anything else has no catalogue, a redirect too, which service does not follow.
 	if resp.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("catalogue %s: %w", source, refusal(resp))
 	}
@@ -100,6 +102,7 @@ func (a *app) declared(ctx context.Context, source string, groups []string) ([]w
 	}
 	// Without brokers there is an error here. It is reported later, by the
 	// commands that need them.
+	// The zero Config has no environment, so that of the catalogue is used then.
 	settings, _ := a.settings()
 	env := cmp.Or(settings.Bus.Environment, d.Environment)
 	if env == "" {
@@ -109,6 +112,8 @@ func (a *app) declared(ctx context.Context, source string, groups []string) ([]w
 	var wrong []error
 	for i := range d.Topics {
 		topic := &d.Topics[i]
+		// Every fault is gathered, as one catalogue has many topics. A spec that failed is not
+		// used: the errors are returned with the list.
 		spec, err := topic.Spec(env)
 		wrong = append(wrong, err)
 		// A group may be in the catalogue and in --group; it is taken once.
@@ -116,12 +121,14 @@ func (a *app) declared(ctx context.Context, source string, groups []string) ([]w
 		all = append(all, wanted{spec: spec, needs: needsOf(topic, spec.Name, handling, d.Service != ""), foreign: topic.Address != "" && !topic.Create})
 		for _, group := range handling {
 			wrong = append(wrong, naming.CheckDerivedNames(spec.Name, group))
+			// Names that are too long were noted above, so these are only used if they fit.
 			dead, retry := declare.LetterTopics(&spec, naming.DeadLetterTopic(spec.Name, group), naming.RetryTopic(spec.Name, group))
 			letters = append(letters,
 				wanted{dead, []right{{"Write", "topic", dead.Name, "dead letters of " + group, false}}, spec.Name, group, false, false},
 				wanted{retry, []right{{"Read", "topic", retry.Name, "redelivered letters of " + group, false}}, spec.Name, group, false, false})
 		}
 	}
+	// Without groups nobody decides about dead letters, and there is no ledger.
 	if len(letters) > 0 {
 		// It is as safe as the letters are.
 		letters = append(letters, wanted{spec: declare.Ledger(&letters[len(letters)-1].spec), later: true})
@@ -199,6 +206,7 @@ func (a *app) compare(ctx context.Context, source string, groups []string) ([]to
 		if infos[i].Err == nil {
 			sources[names[i]] = &infos[i]
 		}
+		// Letter topics come behind their sources, so what these are like is known here.
 		all[i].follow(sources[all[i].source])
 		if all[i].later { // all before it are as they will be now
 			all[i].spec = declare.Ledger(&all[i-1].spec)
@@ -207,6 +215,8 @@ func (a *app) compare(ctx context.Context, source string, groups []string) ([]to
 		switch err := infos[i].Err; {
 		case errors.Is(err, transport.ErrTopicMissing):
 			s.State = "missing"
+		// Any other error leaves open whether the topic exists: creating it then would be a
+		// guess.
 		case err != nil:
 			return nil, fmt.Errorf("topic %s: %w", names[i], err)
 		default:
@@ -229,6 +239,8 @@ func (a *app) diffTopics(ctx context.Context, source string, groups []string) er
 	same := true
 	var rows []table.Row
 	for _, s := range states {
+		// Services do without it until an operator decides something, so a pipeline does
+		// not fail for it.
 		if s.later && s.State == "missing" {
 			a.note("%s is missing, which keeps what operators decide about dead letters.", s.Topic)
 			continue
@@ -240,6 +252,7 @@ func (a *app) diffTopics(ctx context.Context, source string, groups []string) er
 		case "missing":
 			rows = append(rows, table.Row{s.Topic, a.paint(s.State, text.FgRed)})
 		}
+		// A row for each difference, under the same name.
 		for _, d := range s.Differences {
 			rows = append(rows, table.Row{s.Topic, a.paint(s.State, text.FgYellow), d.What, d.Declared, d.Actual})
 		}
@@ -255,6 +268,7 @@ func (a *app) diffTopics(ctx context.Context, source string, groups []string) er
 // retention returns a retention time in milliseconds as people write it.
 // Kafka's −1 means that nothing is removed.
 func retention(ms string) string {
+	// Texts come from brokers or catalogues: what is no number is shown as it is.
 	n, err := strconv.ParseInt(ms, 10, 64)
 	switch d := time.Duration(n) * time.Millisecond; {
 	case err != nil:

@@ -66,12 +66,14 @@ type right struct {
 // catalogue of a service says what it does; one of declarations alone does not.
 func needsOf(t *catalog.Topic, name string, groups []string, service bool) (needs []right) {
 	published := slices.ContainsFunc(t.Events, func(e catalog.Event) bool { return e.Published })
+	// Declarations alone don't say who publishes: the right may be needed.
 	if published || !service {
 		needs = append(needs, right{"Write", "topic", name, "publishing", !published})
 	}
 	if len(groups) > 0 || !service {
 		needs = append(needs, right{"Read", "topic", name, "handling", len(groups) == 0})
 	}
+	// Brokers check Read on the group for each commit and each time a member joins.
 	for _, group := range groups {
 		needs = append(needs, right{"Read", "group", group, "handling", false})
 	}
@@ -86,10 +88,14 @@ func (a *app) provisionTopics(ctx context.Context, source string, groups []strin
 	if err != nil {
 		return err
 	}
+	// The plan is complete before anything is created: a foreign topic that is missing
+	// leaves the cluster as it was.
 	plan := provisionPlan{Create: []plannedTopic{}, Rights: []right{}}
 	var missing []transport.TopicSpec
 	for i := range states {
 		s := &states[i]
+		// Its owner decides about partitions and retention. Creating it by our guess would
+		// fix these for the owner too.
 		if s.State == "missing" && s.foreign {
 			return fmt.Errorf("topic %s does not exist and is another program's, as the catalogue says: nothing was created", s.spec.Name)
 		}
@@ -119,6 +125,8 @@ func (a *app) provisionTopics(ctx context.Context, source string, groups []strin
 		if err := a.confirm("Create %s", counted(len(missing), "topic")); err != nil {
 			return err
 		}
+		// compare has made the connection: without one there are no states, and none is
+		// missing.
 		if err := a.cluster.Admin().CreateTopics(ctx, missing...); err != nil {
 			return err
 		}
@@ -140,6 +148,7 @@ func (a *app) printPlan(plan *provisionPlan) error {
 			retention(t.Configs["retention.ms"]), t.Configs["max.message.bytes"], t.Configs["min.insync.replicas"],
 		})
 	}
+	// An empty table is a header alone, and says less than the note above.
 	if len(rows) > 0 {
 		err := a.printTable(table.Row{"to be created", "partitions", "replication", "cleanup", "retention", "max.message.bytes", "min in sync"}, rows)
 		if err != nil {
