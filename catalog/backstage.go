@@ -48,7 +48,6 @@ func (d *Document) Schemas() (files []File) {
 		for j := range t.Events {
 			e := &t.Events[j]
 			// A codec without a schema has no file.
-			//
 			if len(e.Schema) == 0 {
 				continue
 			}

@@ -38,7 +38,6 @@ func (s *schemaComparison) properties(path string, a, b map[string]any) {
 			s.add(place, "required-set", Breaking, "optional", "required", readerNew+" meets events without it", "Leave it optional")
 		}
 		// Whether a field is required says nothing about its type: both are compared.
-		//
 		s.compare(place, x, y)
 	}
 	// What is new, except for the new names of renamed fields.

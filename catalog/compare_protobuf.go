@@ -162,7 +162,6 @@ func (c *protobufComparison) messages(path, was, is string) {
 		}
 		f := now[n]
 		// proto2 alone has it. Readers refuse a message that lacks a required field.
-		//
 		if f.Label == "LABEL_REQUIRED" {
 			c.add(path+"/"+f.Name, "required-field-added", Breaking, "", f.Name, readerNew+" refuses those without it", "Make it optional")
 		} else {

@@ -82,10 +82,10 @@ func (a *app) transport(ctx context.Context) (*kafka.Transport, error) {
 	// with an error that names it, instead of in the middle of the command.
 	t := kafka.New(c.Kafka)
 	if _, err := t.Cluster(ctx); err != nil {
-		// The connection becomes the app's only now: close must not close it a
-		// second time.
 		return nil, closing(t, err)
 	}
+	// The connection becomes the app's only now that it is of use: one that failed was
+	// closed above, and close must not close it a second time.
 	a.cluster = t
 	return t, nil
 }

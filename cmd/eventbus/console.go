@@ -116,6 +116,7 @@ func (a *app) serveConsole(ctx context.Context, f *consoleFlags) error {
 			ended <- server.Serve(listener)
 		}
 	}()
+	// The listener's address and not the flag's: it has the port that was chosen.
 	scheme := map[bool]string{true: "https", false: "http"}[f.cert != ""]
 	address := fmt.Sprintf("%s://%s/", scheme, listener.Addr())
 	if token != "" {
@@ -161,6 +162,7 @@ func (a *app) consoleConfig(ctx context.Context, f *consoleFlags) (*console.Conf
 	switch {
 	case f.open && len(f.tokens) > 0:
 		return nil, "", misuse("--token and --no-token contradict each other")
+	// Without tokens and only on this machine, which was checked above.
 	case f.open:
 	case len(f.tokens) == 0:
 		// At least 128 bits of randomness (crypto/rand): it can't be guessed while the
@@ -176,7 +178,6 @@ func (a *app) consoleConfig(ctx context.Context, f *consoleFlags) (*console.Conf
 		config.Tokens = append(config.Tokens, console.Token{Name: name, Value: secret.File(file)})
 	}
 	// The variable is read when the console starts: a new token needs a restart.
-	//
 	for _, url := range f.members {
 		// All members are asked with one token, as services of one deployment have it.
 		config.Members = append(config.Members, console.Member{URL: url, Token: secret.Text(os.Getenv(tokenVariable))})

@@ -160,7 +160,6 @@ func (a *app) purge(ctx context.Context, topic string, open bool, flags *orderFl
 	case would.Letters == 0 && !a.json():
 		return a.say("%s has no letters that are done with.", topic)
 	// A reason is demanded as for skipping, and before the question.
-	//
 	case would.Letters > 0 && !a.dryRun:
 		if err := flags.reason("what is deleted can't be brought back"); err != nil {
 			return err

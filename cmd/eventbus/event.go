@@ -149,7 +149,7 @@ func (s *seen) line() *line {
 			l.Problem, l.Value = err.Error(), e.Data
 			break
 		}
-		// The encoder uses its memory again.
+		// The value is the encoder's memory, which is valid until its next use.
 		l.Event = bytes.Clone(r.Value)
 		// Data of a JSON media type is copied as it is, and may be no JSON at all.
 		if !json.Valid(l.Event) {
@@ -257,7 +257,6 @@ func (s *seen) payload(whole bool) shown {
 	}
 	// Data is judged by what it is and not by its media type: text that calls itself JSON
 	// may be none.
-	//
 	var b bytes.Buffer
 	switch {
 	case whole && json.Indent(&b, data, "  ", "  ") == nil:

@@ -173,6 +173,7 @@ func (a *app) printGroup(d *groupDescription) error {
 		if p.Committed < 0 {
 			committed = "none"
 		}
+		// A number of this program's own, so it needs no escapes before it is coloured.
 		lag := shown(fmt.Sprint(p.Lag))
 		if p.Lag > 0 && p.Member == "" {
 			lag = a.paint(string(lag), text.FgYellow)

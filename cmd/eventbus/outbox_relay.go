@@ -73,13 +73,15 @@ func (a *app) outboxRelay(ctx context.Context, pool *pgxpool.Pool, f *outboxFlag
 	var o outbox.Config
 	if err := config.LoadSection("Outbox", &o, options...); err != nil {
 		return err
-		// The section comes first and the flags over it, so that one file serves
-		// several relays.
 	}
-	// What flags say wins.
+	// The section comes first and the flags over it, so that one file serves
+	// several relays.
 	o.Table.Schema, o.Table.Name = cmp.Or(f.schema, o.Table.Schema), cmp.Or(f.table, o.Table.Name)
 	o.Name = cmp.Or(f.relay, o.Name)
+	// The word cursor is not in the map: it gives the zero Start, which leaves the
+	// section's.
 	o.From = cmp.Or(map[string]outbox.Start{"oldest": outbox.StartOldest, "now": outbox.StartNow}[from], o.From)
+	// The flag can only add to the section: there is no --fenced.
 	o.Unfenced = o.Unfenced || unfenced
 	o.Logger = logger
 	relay, err := outbox.NewRelay(bus, pool, o)

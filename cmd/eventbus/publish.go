@@ -86,10 +86,10 @@ type place struct {
 // publish publishes one event and prints its place once all in-sync replicas
 // have it.
 func (a *app) publish(ctx context.Context, topic string, p *publication) error {
+	// The record is complete before the cluster is asked: a mistake on the
+	// command line needs no connection to be found.
 	record, err := p.record(a.stdin, topic)
 	if err != nil {
-		// The record is complete before the cluster is asked: a mistake on the
-		// command line needs no connection to be found.
 		return err
 	}
 	t, err := a.transport(ctx)
@@ -230,7 +230,6 @@ func (p *publication) record(stdin io.Reader, topic string) (*transport.Record, 
 // @FILE, or for - standard input.
 func read(value string, stdin io.Reader) ([]byte, error) {
 	// Read whole: an event fits into memory, or no broker would take it.
-	//
 	if value == "-" {
 		return io.ReadAll(stdin)
 	}

@@ -158,7 +158,6 @@ func (a *app) pullSchemas(ctx context.Context, open opener, dir string) error {
 				return err
 			}
 			// The form in which a registry client reads files in place of a server.
-			//
 			name, content, err := registry.WriteFile(s)
 			if err == nil {
 				err = a.writeFile(dir, name, content)

@@ -114,7 +114,7 @@ func (a *app) tail(ctx context.Context, topic string, f *tail) error {
 			return nil
 		}
 		shown++
-		// Only for what is shown: the registry is asked for each schema that is new.
+		// Only for what is shown: reading may ask the registry for a schema.
 		e.read(ctx, reader)
 		show := func(s *seen) error { return a.printEvent(s, f.whole) }
 		if a.json() {
@@ -175,6 +175,7 @@ func (f *tail) stretch(ctx context.Context, t *kafka.Transport, partitions []tra
 	if err != nil {
 		return nil, nil, err
 	}
+	// Cloned, since end is returned as well and stays what it is.
 	from = maps.Clone(end)
 	// What begins at the end and does not follow shows nothing, which is what was
 	// asked.

@@ -102,7 +102,7 @@ func (a *app) declared(ctx context.Context, source string, groups []string) ([]w
 	}
 	// Without brokers there is an error here. It is reported later, by the
 	// commands that need them.
-	// The zero Config has no environment, so that of the catalogue is used then.
+	// Where it names no environment, that of the catalogue is used.
 	settings, _ := a.settings()
 	env := cmp.Or(settings.Bus.Environment, d.Environment)
 	if env == "" {
