@@ -81,6 +81,7 @@ func (f *follower) run(ctx context.Context) {
 		}
 		if f.state.fail(err, false) {
 			f.config.Logger.Warn("a view can't follow its topic", "topic", f.topic, "error", err)
+			wait = leastWait // it followed until now
 		} else {
 			wait = min(2*wait, mostWait)
 		}
