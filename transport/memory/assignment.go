@@ -21,6 +21,10 @@ var (
 // Its life: given by the group; announced, when Assigned is called; ready, when that
 // has returned; revoking, when the group wants it back, and warned, when Revoked is
 // called; gone, when that has returned, or at any time when it is lost.
+// The five flags of its life are never taken back. gone may come at any time, also while
+// the Listener is being called.
+// next moves when a batch is handed out, not when its records are handled or
+// committed; fetchedAt is zero until the first fetch request was answered.
 type assignment struct {
 	transport.Assignment
 	consumer *consumer
@@ -42,6 +46,7 @@ func (a *assignment) fetching() bool {
 // noteFetch keeps the time of the last answered fetch request: it is called before
 // anything that stops them, and while they go on the time is now.
 func (a *assignment) noteFetch() {
+	// A broker answers a position beyond the end with an error, which is no fetch.
 	if a.fetching() && a.next <= a.log.end {
 		a.fetchedAt = time.Now()
 	}
@@ -55,7 +60,11 @@ func (a *assignment) fetch(limit int) (*transport.Batch, int) {
 	if !a.fetching() || a.next >= a.log.end {
 		return nil, 0
 	}
+	// The limit is of bytes. The batch has at least one record all the same, or a
+	// record larger than the limit would stop the partition.
 	b, size := a.log.batch(a.next, limit)
+	// By the epoch the receiver knows a batch that it polled before the partition was
+	// revoked, and came again since, and drops it.
 	b.Epoch = a.Epoch
 	a.next = b.Next
 	return b, size
@@ -63,6 +72,9 @@ func (a *assignment) fetch(limit int) (*transport.Batch, int) {
 
 // reposition moves a position that is out of the log's range, and lets the Listener
 // hear of it.
+// A broker answers OFFSET_OUT_OF_RANGE in both cases. Before the start there is no
+// choice: the records are gone. Beyond the end the topic's policy decides, and with
+// StayOutOfRange the position is left where it is and status tells of it.
 func (a *assignment) reposition() {
 	switch {
 	case a.next < a.log.start:
@@ -78,6 +90,8 @@ func (a *assignment) reposition() {
 }
 
 // skip moves the position. Nothing is fetched until Skipped has returned.
+// Otherwise records from behind the gap could be handled and committed before the
+// Listener knows of the gap. The mutex is held here, but not during the call.
 func (a *assignment) skip(from, to int64, reason error) {
 	a.noteFetch()
 	a.next = to
@@ -85,12 +99,14 @@ func (a *assignment) skip(from, to int64, reason error) {
 	m := a.consumer
 	m.enqueue(func() {
 		m.cluster.mu.Lock()
+		// A Listener hears of a partition only between Assigned and Revoked or Lost.
 		told := a.announced && !a.gone
 		m.cluster.mu.Unlock()
 		if told {
 			m.config.Listener.Skipped(a.Partition, from, to, reason)
 		}
 		m.cluster.mu.Lock()
+		// Also when nobody was told: the count would stop the fetches indefinitely.
 		a.skips--
 		m.wakePoll()
 		m.cluster.mu.Unlock()
@@ -98,6 +114,8 @@ func (a *assignment) skip(from, to int64, reason error) {
 }
 
 // status is a snapshot.
+// The end of the log is both LastStable and HighWatermark: there are no transactions
+// here, and no replicas that could lag.
 func (a *assignment) status() transport.PartitionStatus {
 	a.noteFetch()
 	s := transport.PartitionStatus{

@@ -24,6 +24,7 @@ const (
 
 // Cluster is a transport whose cluster is itself. It is safe for concurrent use.
 // Make it with New, and close it after the producers, consumers and readers that it made.
+// New alone sets defaultPartitions.
 type Cluster struct {
 	defaultPartitions int32
 
@@ -47,6 +48,7 @@ type Cluster struct {
 }
 
 // client is a producer or a reader that the cluster made and has not closed.
+// Consumers are kept apart: groups and outages have more to do with them.
 type client interface {
 	Close(context.Context) error
 	// reconnected is called at the end of an outage, with the mutex held.
@@ -54,6 +56,7 @@ type client interface {
 }
 
 // forget removes a client that closes. c.mu is held.
+// Closing again finds nothing to forget and does no harm.
 func (c *Cluster) forget(gone client) {
 	c.clients = slices.DeleteFunc(c.clients, func(o client) bool { return o == gone })
 }
@@ -68,6 +71,7 @@ type Option func(*Cluster)
 func DefaultPartitions(n int32) Option { return func(c *Cluster) { c.defaultPartitions = n } }
 
 // New returns an empty cluster with one broker, 0.
+// It starts no goroutine and no timer: consumers do, and faults that make something wait.
 func New(options ...Option) *Cluster {
 	c := &Cluster{
 		defaultPartitions: 1,
@@ -95,6 +99,7 @@ func (c *Cluster) Cluster(ctx context.Context) (transport.Cluster, error) {
 }
 
 // usable tells why a request can't be served, if it can't. c.mu is held.
+// The context comes first, as with a driver whose request ends with it unanswered.
 func (c *Cluster) usable(ctx context.Context) error {
 	switch {
 	case ctx.Err() != nil:
@@ -113,10 +118,13 @@ func (c *Cluster) usable(ctx context.Context) error {
 func (c *Cluster) Close(ctx context.Context) error {
 	c.mu.Lock()
 	c.closed = true
+	// Clones, since each takes itself out of the list as it closes; and without the mutex,
+	// which Close of each takes, and which their callbacks may need.
 	consumers, clients := slices.Clone(c.consumers), slices.Clone(c.clients)
 	c.mu.Unlock()
 
 	var errs []error
+	// Consumers first: in Revoked they may still publish and wait for acknowledgements.
 	for _, m := range consumers {
 		errs = append(errs, m.Close(ctx))
 	}
@@ -127,6 +135,7 @@ func (c *Cluster) Close(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, g := range c.groups {
+		// Static members that are away have a timer that would outlive the cluster.
 		for _, m := range g.members {
 			m.stopExpiry()
 		}
@@ -145,6 +154,7 @@ func (c *Cluster) Changed() <-chan struct{} {
 }
 
 // nextChange is Changed with c.mu held.
+// The channel is made when somebody asks: most changes happen with nobody waiting.
 func (c *Cluster) nextChange() <-chan struct{} {
 	if c.changed == nil {
 		c.changed = make(chan struct{})

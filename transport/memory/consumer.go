@@ -18,6 +18,8 @@ const fetchLimit = 1 << 20
 
 // consumer is a transport.Consumer. What is below the blank line is guarded by the
 // cluster's mutex.
+// The Listener is called on one goroutine, listen, and never with the mutex held: in
+// Assigned, Revoked and Lost it may call the consumer again.
 type consumer struct {
 	cluster *Cluster
 	config  transport.ConsumerConfig
@@ -59,6 +61,7 @@ func (c *Cluster) NewConsumer(config transport.ConsumerConfig) (transport.Consum
 		left:     make(chan struct{}),
 		assigned: make(map[transport.Partition]*assignment),
 	}
+	// It is not Close's own context, which does not exist yet when Revoked begins.
 	m.patient, m.hurry = context.WithCancel(context.Background())
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -75,6 +78,7 @@ func (c *Cluster) NewConsumer(config transport.ConsumerConfig) (transport.Consum
 
 // check holds a configuration against what its fields ask for, and returns the
 // topics by name.
+// The error names all that is wrong with it at once.
 func check(config transport.ConsumerConfig) (map[string]transport.TopicStart, error) {
 	var errs []error
 	if config.Group == "" {
@@ -86,6 +90,8 @@ func check(config transport.ConsumerConfig) (map[string]transport.TopicStart, er
 	if len(config.Topics) == 0 {
 		errs = append(errs, errors.New("no Topics"))
 	}
+	// The documentation of heartbeat.interval.ms asks for it: one that is lost, or late, does
+	// not end the session.
 	if config.HeartbeatInterval > config.SessionTimeout/3 {
 		errs = append(errs, fmt.Errorf("HeartbeatInterval %v is more than a third of SessionTimeout %v", config.HeartbeatInterval, config.SessionTimeout))
 	}
@@ -96,6 +102,7 @@ func check(config transport.ConsumerConfig) (map[string]transport.TopicStart, er
 		}
 		topics[t.Topic] = t
 	}
+	// After all names are known: a companion may stand before its other topic.
 	for _, t := range config.Topics {
 		if other, there := topics[t.CompanionOf]; t.CompanionOf != "" && (!there || other.CompanionOf != "") {
 			errs = append(errs, fmt.Errorf("topic %s is the companion of %s, which is not one of the Topics or is a companion itself", t.Topic, t.CompanionOf))
@@ -107,6 +114,8 @@ func check(config transport.ConsumerConfig) (map[string]transport.TopicStart, er
 	return topics, nil
 }
 
+// Poll returns at least one batch or an error. It keeps nothing between calls but the
+// token, which may be an old one: then it looks, finds nothing and waits again.
 func (m *consumer) Poll(ctx context.Context) ([]transport.Batch, error) {
 	for {
 		if err := ctx.Err(); err != nil {
@@ -130,13 +139,16 @@ func (m *consumer) fetch() ([]transport.Batch, error) {
 		return nil, fmt.Errorf("consumer: %w", transport.ErrClosed)
 	}
 	partitions := sortedPartitions(maps.Keys(m.assigned))
+	// The modulo below would divide by zero.
 	if len(partitions) == 0 {
 		return nil, nil
 	}
 	var batches []transport.Batch
+	// In turn, so that one partition with much does not starve those behind it.
 	first := m.cursor % len(partitions)
 	room := m.config.FetchBytes
 	for i := range partitions {
+		// The first batch is taken in any case, also with a FetchBytes too small for it.
 		if room <= 0 && len(batches) > 0 {
 			break
 		}
@@ -149,6 +161,7 @@ func (m *consumer) fetch() ([]transport.Batch, error) {
 		batches = append(batches, *b)
 		m.cursor = at + 1
 	}
+	// Status shows positions, and has changed.
 	if len(batches) > 0 {
 		m.cluster.change()
 	}
@@ -156,6 +169,7 @@ func (m *consumer) fetch() ([]transport.Batch, error) {
 }
 
 // wakePoll makes Poll look again.
+// One token is enough: Poll looks at every partition each time.
 func (m *consumer) wakePoll() {
 	select {
 	case m.wake <- struct{}{}:
@@ -166,11 +180,13 @@ func (m *consumer) wakePoll() {
 func (m *consumer) Pause(partitions ...transport.Partition)  { m.pause(true, partitions) }
 func (m *consumer) Resume(partitions ...transport.Partition) { m.pause(false, partitions) }
 
+// Partitions that are not assigned are passed over: they may have just been revoked.
 func (m *consumer) pause(paused bool, partitions []transport.Partition) {
 	m.cluster.mu.Lock()
 	defer m.cluster.mu.Unlock()
 	for _, p := range partitions {
 		if a := m.assigned[p]; a != nil {
+			// Before paused is set, which ends fetching.
 			a.noteFetch()
 			a.paused = paused
 		}
@@ -188,6 +204,7 @@ func (m *consumer) Alive() bool {
 }
 
 // lastHeartbeat is when the last one was acknowledged.
+// During an outage that is its beginning. The mutex is held.
 func (m *consumer) lastHeartbeat() time.Time {
 	if cut := m.cluster.cutAt; !cut.IsZero() {
 		return cut
@@ -201,6 +218,8 @@ func (m *consumer) TypeState(topic, typ string) transport.TypeState {
 	return m.group.types.State(grouptypes.Of(topic, typ))
 }
 
+// The state is the consumer's own view, in the words of the group protocol: it is not
+// stable before the Listener has heard all that there is to hear.
 func (m *consumer) Status() transport.ConsumerStatus {
 	m.cluster.mu.Lock()
 	defer m.cluster.mu.Unlock()
@@ -231,6 +250,9 @@ func (m *consumer) Status() transport.ConsumerStatus {
 // Revoked's context ended. One that returns then leaves no goroutine behind.
 const closeGrace = time.Second
 
+// Close revokes, so that the Listener can finish and commit, and leaves the group. When
+// ctx ends the member is expelled instead, and what it had is given to others. A second
+// Close waits for the same end.
 func (m *consumer) Close(ctx context.Context) error {
 	if m.startClosing() {
 		stop := context.AfterFunc(ctx, m.hurry)
@@ -242,6 +264,7 @@ func (m *consumer) Close(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	m.cluster.mu.Lock()
+	// Void before the grace: what Revoked may still commit is refused from here on.
 	m.group.expel(m)
 	m.cluster.mu.Unlock()
 	grace := time.NewTimer(closeGrace)
@@ -261,15 +284,18 @@ func (m *consumer) startClosing() bool {
 	if m.closing {
 		return false
 	}
+	// closing keeps the group from giving it anything, and rejoin from joining again.
 	m.closing = true
 	m.wakePoll()
 	var held []*assignment
 	for _, p := range sortedPartitions(maps.Keys(m.assigned)) {
+		// What a rebalance is revoking has an event of its own, in front of this one.
 		if a := m.assigned[p]; !a.revoking {
 			a.revoking = true
 			held = append(held, a)
 		}
 	}
+	// In this order: a consumer that has left can commit nothing.
 	m.enqueue(func() { m.revoke(held) })
 	m.enqueue(m.leave)
 	m.cluster.change()
@@ -277,11 +303,14 @@ func (m *consumer) startClosing() bool {
 }
 
 // leave is the last event.
+// It runs on listen, after Revoked has returned; listen ends when it sees gone.
 func (m *consumer) leave() {
 	c := m.cluster
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	m.gone = true
+	// The context has no other end if Close's did not come first.
+	//
 	m.hurry()
 	c.consumers = slices.DeleteFunc(c.consumers, func(o *consumer) bool { return o == m })
 	m.group.leave(m)

@@ -13,6 +13,7 @@ import (
 
 // group spreads the partitions of its members' topics over them, and keeps the
 // committed offsets. It is guarded by the cluster's mutex.
+// It lives as long as the cluster: committed offsets outlast the members.
 type group struct {
 	cluster    *Cluster
 	name       string
@@ -26,6 +27,8 @@ type group struct {
 }
 
 // member is a place in a group. A static one stays while its consumer is away.
+// The consumer may be replaced by another with the same instance id (KIP-345); the
+// member stays, and with it its place in the order and its partitions.
 type member struct {
 	id       string
 	instance string
@@ -45,11 +48,13 @@ func (m *member) stopExpiry() {
 func (m *member) serves() bool { return m.consumer != nil && !m.consumer.closing }
 
 // owner is the member that has a partition.
+// It stays while the assignment goes and comes, in a static member's absence.
 type owner struct {
 	member     *member
 	assignment *assignment // nil while the member is away
 }
 
+// It makes the group if there is none, as a coordinator does at the first join. c.mu is held.
 func (c *Cluster) groupOf(name string) *group {
 	g := c.groups[name]
 	if g == nil {
@@ -71,6 +76,7 @@ func (g *group) join(c *consumer) {
 		return // Reconnect comes back to it, or came before rejoin did
 	}
 	g.cluster.memberIDs++
+	// Counted and not random: a failing test names the same member in every run.
 	id := fmt.Sprintf("member-%d", g.cluster.memberIDs)
 	i := slices.IndexFunc(g.members, func(m *member) bool { return m.instance != "" && m.instance == c.config.InstanceID })
 	if i < 0 {
@@ -79,18 +85,24 @@ func (g *group) join(c *consumer) {
 		g.reform()
 		return
 	}
+	// No new generation, and no partition moves: that is what a static member is for.
 	m := g.members[i]
 	m.stopExpiry()
+	// The newer of two with one instance id wins, as with Kafka; the older is fenced for
+	// good, since joining again would fence the newer in turn.
 	if old := m.consumer; old != nil {
 		old.fenced = fmt.Errorf("%w: another consumer has the instance id %s", transport.ErrFenced, m.instance)
 		old.member = nil
 		old.lost(g.ownedBy(m))
 	}
+	// The place stays the member's; handOut makes an assignment of the new consumer's.
 	for _, o := range g.owners {
 		if o.member == m {
 			o.assignment = nil
 		}
 	}
+	// The successor may be of another version and have other topics: rebalance takes
+	// away what it does not subscribe to.
 	m.id, m.consumer, m.topics, m.types = id, c, c.topics, c.types
 	c.member = m
 	g.noteTypes()
@@ -104,6 +116,7 @@ func (g *group) leave(c *consumer) {
 	c.member = nil
 	g.cluster.change()
 	switch {
+	// It was expelled or fenced, or never joined.
 	case m == nil:
 	case m.instance == "":
 		g.remove(m)
@@ -115,6 +128,7 @@ func (g *group) leave(c *consumer) {
 }
 
 // expire ends the membership of a static member that stayed away.
+// It runs on the timer's goroutine, so its successor may have come in between.
 func (g *group) expire(m *member) {
 	g.cluster.mu.Lock()
 	defer g.cluster.mu.Unlock()
@@ -125,6 +139,7 @@ func (g *group) expire(m *member) {
 }
 
 // remove takes a member out, and its name from the partitions that it had.
+// The assignments themselves are ended by the caller, who knows whether they are lost.
 func (g *group) remove(m *member) {
 	g.members = slices.DeleteFunc(g.members, func(o *member) bool { return o == m })
 	for p, o := range g.owners {
@@ -135,6 +150,8 @@ func (g *group) remove(m *member) {
 }
 
 // expel takes everything from a consumer without asking. It hears Lost, and joins again.
+// It does nothing for a consumer that is no member, so several causes may expel it.
+// The events are queued in the order in which the Listener is to hear of them.
 func (g *group) expel(c *consumer) {
 	m := c.member
 	if m == nil {
@@ -149,6 +166,7 @@ func (g *group) expel(c *consumer) {
 }
 
 // ownedBy are the assignments of a member, by partition.
+// Sorted, so that the Listener hears of them in the same order in every run.
 func (g *group) ownedBy(m *member) []*assignment {
 	var taken []*assignment
 	for _, p := range sortedPartitions(maps.Keys(g.owners)) {
@@ -160,6 +178,7 @@ func (g *group) ownedBy(m *member) []*assignment {
 }
 
 // lost makes assignments void, and lets the Listener hear so.
+// At once and not when the Listener has heard: others get the partitions meanwhile.
 func (c *consumer) lost(taken []*assignment) {
 	for _, a := range taken {
 		a.end()
@@ -175,6 +194,7 @@ func (a *assignment) end() {
 }
 
 // drop takes the partitions of a topic from their owners without asking.
+// No rewind is left for a topic that is created with the name later.
 func (g *group) drop(t *topic) {
 	taken := make(map[*consumer][]*assignment)
 	for _, l := range t.logs {
@@ -191,6 +211,7 @@ func (g *group) drop(t *topic) {
 }
 
 // vacate leaves a partition without an owner.
+// That is the moment for a rewind: no owner can commit over it any more.
 func (g *group) vacate(p transport.Partition) {
 	delete(g.owners, p)
 	if offset, ok := g.rewinds[p]; ok {
@@ -200,6 +221,7 @@ func (g *group) vacate(p transport.Partition) {
 }
 
 // release takes back what a consumer has let go.
+// A partition of a static member that closes stays in its place, for its successor.
 func (g *group) release(taken []*assignment) {
 	for _, a := range taken {
 		a.end()
@@ -223,6 +245,7 @@ func (g *group) moving() bool {
 }
 
 // reform is a rebalance after members or partitions came or went: a new generation.
+// Status shows the count of rebalances to each member, also if none of its partitions move.
 func (g *group) reform() {
 	g.generation++
 	for _, m := range g.members {
@@ -235,6 +258,7 @@ func (g *group) reform() {
 }
 
 // noteTypes notes what the members handle now.
+// Types of which the last handler has left are remembered by the book.
 func (g *group) noteTypes() {
 	var live []grouptypes.ID
 	for _, m := range g.members {
@@ -244,6 +268,7 @@ func (g *group) noteTypes() {
 }
 
 // reformSubscribers reforms the groups that have a member with that topic. c.mu is held.
+// By name, so that the order of groups, and of what they hear, is always the same.
 func (c *Cluster) reformSubscribers(topic string) {
 	for _, name := range slices.Sorted(maps.Keys(c.groups)) {
 		g := c.groups[name]

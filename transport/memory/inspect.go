@@ -18,6 +18,7 @@ type Member struct {
 
 // Records returns copies of all records of a topic, of all its partitions, in the
 // order in which they were appended; none for a topic that does not exist.
+// What retention, truncation and compaction removed is not among them.
 func (c *Cluster) Records(topic string) []transport.Record {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -29,6 +30,7 @@ func (c *Cluster) Records(topic string) []transport.Record {
 	for _, l := range t.logs {
 		entries = append(entries, l.entries...)
 	}
+	// By the order of appending and not by time, which producers may set.
 	slices.SortFunc(entries, func(a, b entry) int { return cmp.Compare(a.order, b.order) })
 	records := make([]transport.Record, len(entries))
 	for i, e := range entries {
@@ -75,6 +77,7 @@ func (c *Cluster) committed(group string) map[transport.Partition]transport.Comm
 }
 
 // Members returns the members of a group in the order in which they joined.
+// Partitions that a member has not given back yet are still its own.
 func (c *Cluster) Members(group string) []Member {
 	c.mu.Lock()
 	defer c.mu.Unlock()

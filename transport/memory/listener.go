@@ -9,6 +9,7 @@ import (
 
 // listen calls the Listener, on the consumer's one goroutine: each event is run to
 // its end before the next.
+// NewConsumer starts it and it ends with leave, which is the last event of all.
 func (m *consumer) listen() {
 	defer close(m.left)
 	for {
@@ -19,11 +20,14 @@ func (m *consumer) listen() {
 		case gone:
 			return
 		default:
+			// One token stands for any number of events: nextEvent looks at the queue each time.
 			<-m.work
 		}
 	}
 }
 
+// nextEvent takes the event that is due, nil if none is. Taking none ends the one
+// before, so busy is false from then on and Status may say stable.
 func (m *consumer) nextEvent() (do func(), gone bool) {
 	m.cluster.mu.Lock()
 	defer m.cluster.mu.Unlock()
@@ -35,6 +39,7 @@ func (m *consumer) nextEvent() (do func(), gone bool) {
 }
 
 // enqueue adds an event for listen. The mutex is held.
+// It never waits: a Listener that is slow holds up its own events alone.
 func (m *consumer) enqueue(do func()) {
 	m.events = append(m.events, do)
 	select {
@@ -60,6 +65,8 @@ func (m *consumer) announce(given []*assignment) {
 	m.cluster.mu.Lock()
 	defer m.cluster.mu.Unlock()
 	for _, a := range given {
+		// Ready only now: no batch of a partition may come before Assigned has returned.
+		// One that was never announced was gone before its turn.
 		a.ready = a.announced
 	}
 	m.wakePoll()
@@ -67,10 +74,12 @@ func (m *consumer) announce(given []*assignment) {
 
 // revoke calls Revoked with what is still there to be revoked, and then gives it
 // back to the group.
+// Until then the partitions count as the consumer's, and commits of them are accepted.
 func (m *consumer) revoke(taken []*assignment) {
 	var revoked []transport.Partition
 	m.cluster.mu.Lock()
 	for _, a := range taken {
+		// Otherwise it was lost meanwhile, and lose tells of it.
 		if a.announced && !a.gone {
 			a.warned = true
 			revoked = append(revoked, a.Partition)
@@ -82,6 +91,7 @@ func (m *consumer) revoke(taken []*assignment) {
 	}
 	m.cluster.mu.Lock()
 	defer m.cluster.mu.Unlock()
+	// It may have been expelled during Revoked, and the partitions given to others.
 	taken = slices.DeleteFunc(taken, func(a *assignment) bool { return a.gone })
 	m.group.release(taken)
 }
@@ -91,6 +101,7 @@ func (m *consumer) revoke(taken []*assignment) {
 func (m *consumer) callRevoked(revoked []transport.Partition) {
 	ctx, cancel := context.WithTimeout(m.patient, m.config.RebalanceTimeout)
 	defer cancel()
+	// Waiting for the expulsion keeps the order: what follows on listen sees it done.
 	expelled := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(expelled)
@@ -105,6 +116,7 @@ func (m *consumer) callRevoked(revoked []transport.Partition) {
 }
 
 // lose calls Lost with what the Listener had and was not already warned of.
+// A partition ends with one call, Revoked or Lost, and never with both.
 func (m *consumer) lose(taken []*assignment) {
 	var lost []transport.Partition
 	m.cluster.mu.Lock()
@@ -120,6 +132,7 @@ func (m *consumer) lose(taken []*assignment) {
 }
 
 // rejoin is the event after a member has lost everything.
+// A fenced one stays out: another consumer has its instance id.
 func (m *consumer) rejoin() {
 	m.cluster.mu.Lock()
 	defer m.cluster.mu.Unlock()

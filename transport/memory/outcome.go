@@ -10,12 +10,15 @@ import (
 
 // outcomes are the records of one producer on one partition whose completions have
 // not returned yet, in the order of Produce, in which they are called.
+// The cluster's mutex guards it, but not during a completion: hence draining.
 type outcomes struct {
 	waiting  []*outcome
 	draining bool // a goroutine calls completions
 }
 
 // outcome is how one record ended, and who is to hear of it.
+// It stays at the head of its queue until the completion has returned, so Flush, which
+// waits for the last one, waits for the call too.
 type outcome struct {
 	producer *producer
 	done     transport.Completion
@@ -29,6 +32,8 @@ type outcome struct {
 
 // settle fixes the outcome, once. An acknowledgement that is failed after the
 // append takes the position back.
+// The first call counts: the deadline, a release and Close may all come. It calls no
+// completion: deliver does.
 func (o *outcome) settle(err error) {
 	if o.settled {
 		return
@@ -51,6 +56,8 @@ func (o *outcome) heardChannel() <-chan struct{} {
 }
 
 // expire ends the wait for a held acknowledgement, at the delivery timeout.
+// A producer that hears nothing can't know whether the record is in the log, so the
+// outcome is unknown, and no failure.
 func (p *producer) expire(o *outcome) {
 	p.cluster.mu.Lock()
 	defer p.cluster.mu.Unlock()
@@ -72,6 +79,7 @@ func (p *producer) drain(q *outcomes) {
 	}
 	q.draining = true
 	for len(q.waiting) > 0 && q.waiting[0].settled {
+		// An unsettled head holds up the settled ones behind it: order comes first.
 		o := q.waiting[0]
 		p.cluster.mu.Unlock()
 		if p.config.Gate != nil {
@@ -79,17 +87,20 @@ func (p *producer) drain(q *outcomes) {
 		}
 		o.done.Done(o.position, o.err)
 		p.cluster.mu.Lock()
+		// The array behind the slice would keep the record's completion alive.
 		q.waiting[0] = nil
 		q.waiting = q.waiting[1:]
 		if o.heard != nil {
 			close(o.heard)
 		}
+		// After the completion: a buffer that is full stays so while the caller is slow.
 		p.giveBack(o.size)
 	}
 	q.draining = false
 }
 
 // infrastructure is the error if the broker is to blame for it, nil if the record is.
+// A breaker must not open because one publisher writes records that are too large.
 func infrastructure(err error) error {
 	for _, ofRecord := range []error{
 		transport.ErrTooLarge, transport.ErrRejected, transport.ErrUnauthorized, transport.ErrTopicMissing,

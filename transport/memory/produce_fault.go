@@ -28,6 +28,7 @@ func (c *Cluster) DuplicateProduces(topic string, n int) {
 	c.addFault(&produceFault{topic: topic, left: n, copies: 2})
 }
 
+// The topic need not exist yet: a test may set the fault first.
 func (c *Cluster) addFault(f *produceFault) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -51,9 +52,11 @@ func (c *Cluster) Duplicate(topic string, partition int32, offset int64) error {
 		return err
 	}
 	i := l.index(offset)
+	// Retention or compaction may have removed it.
 	if i == len(l.entries) || l.entries[i].Offset != offset {
 		return fmt.Errorf("%s: %w: no record at offset %d", l.Partition, transport.ErrRejected, offset)
 	}
+	// The copy keeps the time of the record, as that of a retried request does.
 	c.appended++
 	l.append(&l.entries[i].Record, l.entries[i].Time, c.appended)
 	c.change()
@@ -72,6 +75,7 @@ func (c *Cluster) HoldAcknowledgements(topic string) (release func()) {
 	return func() { c.releaseAcknowledgements(h) }
 }
 
+// What the delivery timeout has settled already keeps its outcome.
 func (c *Cluster) releaseAcknowledgements(h *acknowledgementHold) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

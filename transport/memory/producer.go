@@ -11,6 +11,8 @@ import (
 )
 
 // producer is a transport.Producer. Its fields are guarded by the cluster's mutex.
+// bytes is the sum of the records' sizes, headers included, and with records the
+// measure of BufferBytes and BufferRecords. room has the same life as Cluster.changed.
 type producer struct {
 	cluster *Cluster
 	config  transport.ProducerConfig
@@ -24,6 +26,7 @@ type producer struct {
 
 // NewProducer returns a producer.
 func (c *Cluster) NewProducer(config transport.ProducerConfig) (transport.Producer, error) {
+	// Nothing is compressed, but a misspelt name must fail here as it does with a driver.
 	switch config.Compression {
 	case "", "none", "gzip", "snappy", "lz4", "zstd":
 	default:
@@ -48,6 +51,7 @@ func (c *Cluster) NewProducer(config transport.ProducerConfig) (transport.Produc
 // calls done before it returns, unless the acknowledgement is held or another
 // goroutine is calling the completions of that partition.
 func (p *producer) Produce(ctx context.Context, r *transport.Record, done transport.Completion) error {
+	// Before the buffer is waited for: it would never fit.
 	size := r.Size()
 	if size > p.config.BatchBytes {
 		return &transport.TooLargeError{Size: size, Limit: p.config.BatchBytes, Setting: "Producer.BatchBytes"}
@@ -55,17 +59,20 @@ func (p *producer) Produce(ctx context.Context, r *transport.Record, done transp
 	c := p.cluster
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	// What is refused here has cost neither room nor a probe of the gate.
 	if err := p.refuse(r); err != nil {
 		return err
 	}
 	if err := p.reserve(ctx, size); err != nil {
 		return err
 	}
+	// After the reservation, which may wait long: the gate's answer is to be fresh.
 	if err := p.ask(r); err != nil {
 		p.giveBack(size)
 		return err
 	}
 
+	// ask has looked for the topic again, so it is there.
 	chosen, err := p.choose(r)
 	if err != nil {
 		p.giveBack(size)
@@ -79,8 +86,10 @@ func (p *producer) Produce(ctx context.Context, r *transport.Record, done transp
 		q = new(outcomes)
 		p.queues[l.Partition] = q
 	}
+	// In the queue before it has an outcome: completions come in the order of Produce.
 	q.waiting = append(q.waiting, o)
 	p.write(l, r, o)
+	// What was never sent has no acknowledgement to hold.
 	if h := c.faults.hold(r.Topic); h != nil && !errors.Is(o.err, ErrUnreachable) {
 		h.waiting = append(h.waiting, o)
 		o.deadline = time.AfterFunc(p.config.DeliveryTimeout, func() { p.expire(o) })
@@ -92,6 +101,7 @@ func (p *producer) Produce(ctx context.Context, r *transport.Record, done transp
 }
 
 // refuse tells why a record can't be accepted, if it can't.
+// A negative partition leaves the choice to the producer, and stands for any here.
 func (p *producer) refuse(r *transport.Record) error {
 	if p.closed {
 		return fmt.Errorf("producer: %w", transport.ErrClosed)
@@ -102,8 +112,11 @@ func (p *producer) refuse(r *transport.Record) error {
 
 // reserve waits until the buffer has room, and takes it. The mutex is held, and
 // free while it waits.
+// An empty buffer takes a record of any size, or one larger than BufferBytes would wait
+// indefinitely.
 func (p *producer) reserve(ctx context.Context, size int) error {
 	for p.records >= p.config.BufferRecords || p.records > 0 && p.bytes+size > p.config.BufferBytes {
+		// One channel for all who wait: each looks for itself when it is closed.
 		if p.room == nil {
 			p.room = make(chan struct{})
 		}
@@ -127,6 +140,7 @@ func (p *producer) reserve(ctx context.Context, size int) error {
 }
 
 // giveBack is the end of a reservation.
+// The mutex is held.
 func (p *producer) giveBack(size int) {
 	p.records--
 	p.bytes -= size
@@ -136,6 +150,7 @@ func (p *producer) giveBack(size int) {
 // reconnected implements client: what was produced meanwhile has failed already.
 func (p *producer) reconnected() {}
 
+// wakeWaiting lets every Produce that waits for room look again. The mutex is held.
 func (p *producer) wakeWaiting() {
 	if p.room != nil {
 		close(p.room)
@@ -151,6 +166,7 @@ func (p *producer) ask(r *transport.Record) error {
 		return nil
 	}
 	p.cluster.mu.Unlock()
+	// 0 is the only broker: see New.
 	err := p.config.Gate.Allow(0)
 	p.cluster.mu.Lock()
 	if err != nil {
@@ -174,6 +190,8 @@ func (p *producer) worked() {
 }
 
 // choose is the partition of a record.
+// Keys go by murmur2 as in Kafka's Java client, so that a test sees the same partition
+// as production does; a record without a key goes to the next one in turn.
 func (p *producer) choose(r *transport.Record) (int32, error) {
 	partitions := int32(len(p.cluster.topics[r.Topic].logs))
 	switch {
@@ -184,18 +202,21 @@ func (p *producer) choose(r *transport.Record) (int32, error) {
 	case r.Key != nil:
 		return murmur2.Partition(r.Key, partitions), nil
 	}
+	// The count runs up to partitions, and the topic may have been created again with fewer.
 	n := p.next[r.Topic] % partitions
 	p.next[r.Topic] = n + 1
 	return n, nil
 }
 
 // write appends the record, or does what a fault asks for, and notes the outcome.
+// The position's offset stays −1 with an error: where it was appended nobody heard.
 func (p *producer) write(l *log, r *transport.Record, o *outcome) {
 	c := p.cluster
 	if !c.cutAt.IsZero() {
 		o.err = ErrUnreachable
 		return
 	}
+	// The broker's limit, and so an outcome and not a refusal: Produce has accepted it.
 	if limit := c.topics[l.Topic].maxMessageBytes(); o.size > limit {
 		o.err = &transport.TooLargeError{Size: o.size}
 		return
@@ -208,9 +229,11 @@ func (p *producer) write(l *log, r *transport.Record, o *outcome) {
 	if at.IsZero() {
 		at = time.Now()
 	}
+	// A record batch has milliseconds, so no more than that may come back.
 	at = time.UnixMilli(at.UnixMilli())
 	for n := range copies {
 		c.appended++
+		// The first copy is the one that is acknowledged.
 		if position := l.append(r, at, c.appended); n == 0 && o.err == nil {
 			o.position = position
 		}
@@ -221,6 +244,8 @@ func (p *producer) write(l *log, r *transport.Record, o *outcome) {
 // Flush waits until every completion of what was accepted before has returned.
 func (p *producer) Flush(ctx context.Context) error {
 	p.cluster.mu.Lock()
+	// The last of each queue is enough: completions of a queue come in order. Records that
+	// are accepted from here on are not waited for.
 	var last []<-chan struct{}
 	for _, q := range p.queues {
 		if len(q.waiting) > 0 {
@@ -243,6 +268,7 @@ func (p *producer) Flush(ctx context.Context) error {
 func (p *producer) Close(ctx context.Context) error {
 	c := p.cluster
 	c.mu.Lock()
+	// First: nothing is accepted any more, so that Flush comes to an end.
 	p.closed = true
 	p.wakeWaiting()
 	c.forget(p)
@@ -255,6 +281,7 @@ func (p *producer) Close(ctx context.Context) error {
 	c.mu.Lock()
 	for _, q := range p.queues {
 		for _, o := range q.waiting {
+			// settle leaves those that have an outcome, and wait only for their turn, as they are.
 			o.settle(fmt.Errorf("producer: %w: %w", transport.ErrClosed, transport.ErrOutcomeUnknown))
 		}
 		p.drain(q)

@@ -14,6 +14,7 @@ import (
 
 // reader is a transport.Reader. What is below the blank line is guarded by the
 // cluster's mutex.
+// It belongs to no group and commits nothing.
 type reader struct {
 	cluster *Cluster
 	limit   int
@@ -25,6 +26,7 @@ type reader struct {
 }
 
 // position is where a reader is in one partition.
+// The zero end is nothing to read: NewReader sets one where To has none.
 type position struct {
 	transport.Partition
 	reader *reader
@@ -37,6 +39,7 @@ type position struct {
 
 // NewReader reads whatever the cluster holds; only Poll finds out that a
 // partition is missing.
+// It asks the log for nothing, as a driver makes no request before its first Poll.
 func (c *Cluster) NewReader(config transport.ReaderConfig) (transport.Reader, error) {
 	if len(config.From) == 0 {
 		return nil, errors.New("reader config: no From: name the partitions to read, and where each begins")
@@ -61,6 +64,8 @@ func (c *Cluster) NewReader(config transport.ReaderConfig) (transport.Reader, er
 	return r, nil
 }
 
+// Poll returns io.EOF when every position has come to its end, which one without a To
+// never does.
 func (r *reader) Poll(ctx context.Context) ([]transport.Batch, error) {
 	for {
 		if err := ctx.Err(); err != nil {
@@ -83,18 +88,22 @@ func (r *reader) read() ([]transport.Batch, error) {
 	if r.closed {
 		return nil, fmt.Errorf("reader: %w", transport.ErrClosed)
 	}
+	// No error: a driver tries again until the broker answers, and so Poll waits.
 	if !r.cluster.cutAt.IsZero() {
 		return nil, nil
 	}
+	// Before anything is taken: an error must not come with batches that were moved past.
 	for _, p := range r.positions {
 		if err := p.find(); err != nil {
 			return nil, err
 		}
 	}
+	// After find, which moves a position past its end if retention did.
 	if !slices.ContainsFunc(r.positions, func(p *position) bool { return p.next < p.end }) {
 		return nil, io.EOF
 	}
 	var batches []transport.Batch
+	// In turn, as a consumer's fetch does.
 	first, room := r.cursor%len(r.positions), r.limit
 	for i := range r.positions {
 		if room <= 0 && len(batches) > 0 {
@@ -122,9 +131,11 @@ func (p *position) find() error {
 	case p.log == nil:
 		p.log = l
 		l.followers = append(l.followers, p)
+	// Offsets of the old topic mean nothing on the new one, so reading on is refused.
 	case p.log != l:
 		return fmt.Errorf("%s: %w: %w", p.Partition, transport.ErrTopicMissing, errRecreated)
 	}
+	// Records before the start are gone by retention: reading goes on behind them.
 	p.next = max(p.next, l.start)
 	return nil
 }
@@ -136,6 +147,7 @@ func (p *position) wake() { p.reader.wakePoll() }
 func (p *position) noteFetch() {}
 
 // reposition follows a log that was truncated.
+// One that has read nothing yet may wait beyond the end for what is to come.
 func (p *position) reposition() {
 	if p.begun {
 		p.next = min(p.next, p.log.end)
@@ -148,6 +160,8 @@ func (p *position) fetch(limit int) (*transport.Batch, int) {
 		return nil, 0
 	}
 	b, size := p.log.batch(p.next, limit)
+	// The batch was cut by size and not by the end. Its memory is lent as a whole, so
+	// what is taken out here is given back with the rest.
 	if b.Next > p.end {
 		b.Next = p.end
 		b.Records = slices.DeleteFunc(b.Records, func(r transport.Record) bool { return r.Offset >= p.end })
@@ -181,6 +195,7 @@ func (r *reader) wakePoll() {
 	}
 }
 
+// Close waits for nothing: a Poll under way sees closed and returns. Again, it does nothing.
 func (r *reader) Close(context.Context) error {
 	c := r.cluster
 	c.mu.Lock()
@@ -190,6 +205,7 @@ func (r *reader) Close(context.Context) error {
 	c.forget(r)
 	for _, p := range r.positions {
 		if p.log != nil {
+			// The log would otherwise keep the reader alive, and wake it.
 			p.log.unfollow(p)
 		}
 	}

@@ -11,6 +11,8 @@ import (
 )
 
 // topic is a named set of logs.
+// The cluster's mutex guards it. Its id is never used again, unlike its name: by it a
+// topic that was created again is told apart.
 type topic struct {
 	name        string
 	id          transport.TopicID
@@ -31,6 +33,7 @@ var brokerDefaults = map[string]string{
 }
 
 // maxMessageBytes is the largest batch that the topic takes.
+// A value that is no number counts as the default: createTopic does not look at it.
 func (t *topic) maxMessageBytes() int {
 	n, err := strconv.Atoi(t.configs["max.message.bytes"])
 	if err != nil {
@@ -40,6 +43,7 @@ func (t *topic) maxMessageBytes() int {
 }
 
 // grow adds partitions until there are as many as that.
+// Partitions are never taken away, as in Kafka: their numbers are indexes of logs.
 func (t *topic) grow(partitions int32) {
 	for n := int32(len(t.logs)); n < partitions; n++ {
 		t.logs = append(t.logs, &log{Partition: transport.Partition{Topic: t.name, Partition: n}})
@@ -54,15 +58,19 @@ func (c *Cluster) createTopic(s transport.TopicSpec) error {
 	if s.Partitions < 0 || s.Replication < 0 {
 		return fmt.Errorf("topic %s: %w: %d partitions, replication %d", s.Name, transport.ErrRejected, s.Partitions, s.Replication)
 	}
+	// Several members of a deployment create the same topics at once: none of them fails.
 	if c.topics[s.Name] != nil {
 		return nil
 	}
 	c.topicIDs++
 	t := &topic{name: s.Name, replication: cmp.Or(s.Replication, 1), configs: maps.Clone(brokerDefaults)}
+	// From 1 on: the zero TopicID stands for one that is not known.
 	binary.BigEndian.PutUint64(t.id[8:], c.topicIDs)
+	// Over the defaults, so that Topics shows what is in force, as DescribeConfigs does.
 	maps.Copy(t.configs, s.Configs)
 	t.grow(cmp.Or(s.Partitions, c.defaultPartitions))
 	c.topics[s.Name] = t
+	// Members may have subscribed before the topic existed, and wait for it.
 	c.reformSubscribers(s.Name)
 	return nil
 }
@@ -71,6 +79,7 @@ func (c *Cluster) createTopic(s transport.TopicSpec) error {
 // 1 to 249 of a-z A-Z 0-9 . _ -, and neither "." nor "..".
 func checkName(name string) error {
 	valid := name != "" && len(name) <= 249 && name != "." && name != ".."
+	// By bytes: each byte of a character beyond ASCII is invalid by itself.
 	for _, b := range []byte(name) {
 		switch {
 		case 'a' <= b && b <= 'z', 'A' <= b && b <= 'Z', '0' <= b && b <= '9', b == '.', b == '_', b == '-':
@@ -85,6 +94,7 @@ func checkName(name string) error {
 }
 
 // log finds a partition. c.mu is held.
+// Both errors are ErrTopicMissing, as UNKNOWN_TOPIC_OR_PARTITION is for both.
 func (c *Cluster) log(topic string, partition int32) (*log, error) {
 	t := c.topics[topic]
 	if t == nil {
@@ -128,6 +138,7 @@ func (c *Cluster) DeleteTopic(name string) error {
 		g.drop(t)
 	}
 	for _, l := range t.logs {
+		// They find the topic missing instead of waiting for records that never come.
 		l.wakeReaders()
 	}
 	c.reformSubscribers(name)
@@ -149,6 +160,7 @@ func (c *Cluster) TruncateLog(topic string, partition int32, end int64) error {
 
 // alter changes a log at an offset that it holds, and the positions of its readers
 // that this leaves out of range.
+// An offset outside the log is refused with ErrRejected, and nothing changes.
 func (c *Cluster) alter(topic string, partition int32, offset int64, do func(*log, int64)) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -160,6 +172,8 @@ func (c *Cluster) alter(topic string, partition int32, offset int64, do func(*lo
 		return fmt.Errorf("%s: %w: offset %d is not in [%d, %d]", l.Partition, transport.ErrRejected, offset, l.start, l.end)
 	}
 	do(l, offset)
+	// After the change, so that each sees the log's new range.
+	//
 	for _, f := range l.followers {
 		f.reposition()
 	}
