@@ -15,6 +15,7 @@ import (
 // one does: an attempt costs one allocation and no timer. It implements the
 // AfterFunc that package context looks for in a parent, so that contexts
 // derived from it cost no goroutine.
+// mu guards what is below it. err is set once, and never back to nil.
 type attemptContext struct {
 	values   context.Context
 	deadline time.Time
@@ -30,6 +31,7 @@ type attemptContext struct {
 }
 
 // ticketState is where the breaker's ticket of an attempt is.
+// A ticket may come after the attempt was cut off, so ticketDone can come first.
 type ticketState int8
 
 const (
@@ -102,6 +104,7 @@ func (c *attemptContext) AfterFunc(f func()) (stop func() bool) {
 	if c.after == nil {
 		c.after = make(map[*func()]struct{})
 	}
+	// By the address of this call's f: functions can't be compared.
 	c.after[&f] = struct{}{}
 	c.arm()
 	return func() bool {
@@ -127,6 +130,7 @@ func (c *attemptContext) end(err error) error {
 	if c.timer != nil {
 		c.timer.Stop()
 	}
+	// Called without mu: they may ask this context for its Err.
 	after := c.after
 	c.after = nil
 	c.mu.Unlock()
@@ -143,6 +147,7 @@ func (c *attemptContext) finish() { _ = c.end(context.Canceled) }
 // nothing any more, the breaker included.
 func (c *attemptContext) cutOff() {
 	c.mu.Lock()
+	// One that had ended by itself was not cut off: its outcome is its own.
 	if c.err == nil {
 		c.cut = time.Now()
 	}
@@ -162,6 +167,7 @@ func (c *attemptContext) wasCutOff() bool {
 // admit gives the attempt the breaker's ticket.
 func (c *attemptContext) admit(t resilience.Ticket) {
 	c.mu.Lock()
+	// A drain has cut the attempt off between begin and here.
 	unwanted := c.ticked == ticketDone
 	if !unwanted {
 		c.ticket, c.ticked = t, ticketHeld
@@ -189,6 +195,7 @@ func (c *attemptContext) report(o resilience.Outcome) {
 func (c *attemptContext) ignored(now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	// A timeout of zero and no drain: nothing has ended that it could ignore.
 	ended := c.deadline
 	if !c.cut.IsZero() {
 		ended = c.cut

@@ -11,11 +11,14 @@ import (
 )
 
 // progressOf is what the partition's commit carries. The caller holds mu.
+// It walks the heads of all lanes: what failed and was not finished is known nowhere else.
 func (p *partition) progressOf() *progress {
 	done := &progress{
 		cluster: p.cluster, topic: p.topic, base: p.tracker.base, epoch: p.leaderEpoch, runs: p.runs(), unknown: p.unknown,
 	}
 	now := time.Now()
+	// A record in hand says itself what it has used, which is newer than what came with the
+	// assignment.
 	carried := make(map[int64]bool, len(p.budgets))
 	for l := range p.lanes.all() {
 		// What failed stands at the front of its lane: of a batch that may be several.
@@ -39,11 +42,14 @@ func (p *partition) progressOf() *progress {
 
 // budgetOf returns what an item has used up of its policy, if that is anything. The
 // caller holds mu.
+// The times are what a next owner can go on with: first is moved up by what stood still,
+// since the next owner knows nothing of this one's breaker.
 func (p *partition) budgetOf(it *item, now time.Time) (b budget, ok bool) {
 	f := it.retry
 	switch {
 	case f.spent != nil:
 		return *f.spent, true // nothing was tried here
+	// What only waited for a breaker has used up nothing.
 	case f.attempts == 0:
 		return b, false
 	}
@@ -59,6 +65,7 @@ func (p *partition) budgetOf(it *item, now time.Time) (b budget, ok bool) {
 // of its policy. Each change of it makes a commit, so while the partition is owned
 // it is a coarse one; a crash gives back less than that.
 func (p *partition) usedGrain() time.Duration {
+	// In a drain the exact time is worth having: it is the last commit.
 	if p.state == partitionActive {
 		return 10 * time.Second
 	}
@@ -66,12 +73,15 @@ func (p *partition) usedGrain() time.Duration {
 }
 
 // pending is a commit on its way.
+// It keeps the partition, so that what was stored is noted there even if it has been
+// replaced by another of the same id since.
 type pending struct {
 	partition *partition
 	commit    transport.Commit
 }
 
 // pending is what the partition has to commit, if anything changed.
+// A sealed partition still commits, for the last time; one that has gone does not.
 func (p *partition) pending() (c pending, changed bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -79,6 +89,7 @@ func (p *partition) pending() (c pending, changed bool) {
 		return c, false
 	}
 	done := p.progressOf()
+	// What does not fit is left out: its offsets may be handled twice, and none is lost.
 	metadata, _ := done.encode(maxMetadata)
 	p.crowding.head, p.uncarried = len(done.appendHead(nil)), done.uncarried()
 	p.measure()
@@ -89,6 +100,7 @@ func (p *partition) pending() (c pending, changed bool) {
 
 // commit stores the progress of partitions that made some. It returns the error
 // of the ones that could not be stored.
+// One at a time: of two at once the older could be stored last, and set the group back.
 func (e *Engine) commit(ctx context.Context, partitions []*partition) error {
 	select {
 	case e.committing <- struct{}{}:
@@ -98,6 +110,7 @@ func (e *Engine) commit(ctx context.Context, partitions []*partition) error {
 	defer func() { <-e.committing }()
 	var commits []pending
 	for _, p := range partitions {
+		// Taken only now that no other commit is under way: it is the newest there is.
 		if c, changed := p.pending(); changed {
 			commits = append(commits, c)
 		}
@@ -117,6 +130,7 @@ func (e *Engine) commit(ctx context.Context, partitions []*partition) error {
 		}
 	}
 	if len(again) > 0 {
+		// The offset alone is worth it: without it the partition would never move on.
 		maps.Copy(failed, e.store(ctx, again))
 	}
 	if len(failed) == 0 {
@@ -124,6 +138,7 @@ func (e *Engine) commit(ctx context.Context, partitions []*partition) error {
 	}
 	for p, err := range failed {
 		e.observer.CommitFailed(p, err)
+		// A fenced commit is of a partition that has moved, which is no fault.
 		if !errors.Is(err, transport.ErrFenced) && ctx.Err() == nil {
 			e.log.Warn("commit failed, the next one will carry it", "partition", p.String(), "error", err)
 		}
@@ -132,6 +147,7 @@ func (e *Engine) commit(ctx context.Context, partitions []*partition) error {
 }
 
 // store commits and notes what was stored. It returns what was not.
+// An error that names no partitions is that of all of them.
 func (e *Engine) store(ctx context.Context, commits []pending) map[transport.Partition]error {
 	batch := make([]transport.Commit, len(commits))
 	for i, c := range commits {
@@ -151,6 +167,7 @@ func (e *Engine) store(ctx context.Context, commits []pending) map[transport.Par
 		if failed[c.commit.Partition] != nil {
 			continue
 		}
+		// Noted only when stored: pending compares with it, and a failed one comes again.
 		c.partition.mu.Lock()
 		c.partition.committed, c.partition.committedMetadata = c.commit.Offset, c.commit.Metadata
 		c.partition.mu.Unlock()
@@ -161,6 +178,7 @@ func (e *Engine) store(ctx context.Context, commits []pending) map[transport.Par
 
 // lastCommit is the commit of partitions that go. What fails is tried again for
 // as long as that makes sense: there is no next one.
+// It returns the last error, also when the time is up while it waits.
 func (e *Engine) lastCommit(ctx context.Context, going []*partition) error {
 	ctx, cancel := context.WithTimeout(ctx, commitPatience)
 	defer cancel()
@@ -178,6 +196,8 @@ func (e *Engine) lastCommit(ctx context.Context, going []*partition) error {
 }
 
 // worthAgain reports whether a failed commit may yet succeed for some partition.
+// A fenced member and a closed consumer get the same answer each time; an error that is
+// no CommitError came from ctx.
 func worthAgain(err error) bool {
 	var partial *transport.CommitError
 	if !errors.As(err, &partial) {

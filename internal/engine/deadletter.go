@@ -10,6 +10,7 @@ import (
 
 // letters writes dead letters, in the order in which they fell due. One
 // goroutine hands them over; acknowledgements come on the producer's.
+// mu guards lanes and closed. A lane is in here at most once: it is in laneWriting then.
 type letters struct {
 	shared *shared
 	mu     sync.Mutex
@@ -25,6 +26,7 @@ func (q *letters) start(r *shared) {
 }
 
 // writeLetter has the dead letter of a lane's head written. The caller holds mu.
+// writing is counted from here on, so that a drain waits also for letters in the queue.
 func (p *partition) writeLetter(l *lane) {
 	p.park(l, laneWriting, time.Time{})
 	p.writing++
@@ -51,18 +53,23 @@ func (q *letters) take() *lane {
 		return nil
 	}
 	l := q.lanes[0]
+	// The array would keep the lane alive.
 	q.lanes[0] = nil
 	q.lanes = q.lanes[1:]
 	return l
 }
 
 // write hands dead letters over until close.
+// It hands over one after another and waits for no acknowledgement, so that one key whose
+// letter takes long does not hold up others.
 func (q *letters) write(ctx context.Context) {
 	for l := q.take(); l != nil; l = q.take() {
 		l.partition.mu.Lock()
+		// The next owner of a sealed one writes the letter, so this would be a second one.
 		wanted := l.partition.state < partitionSealed
 		var f *Failure
 		if wanted {
+			// Under the lock, since drop may take the head away at any moment.
 			f = l.head.failure()
 		}
 		l.partition.mu.Unlock()
@@ -87,6 +94,7 @@ func (q *letters) written(l *lane, f *Failure, err error) {
 		return // too late: the next owner writes it again
 	}
 	p.writing--
+	// goOn clears it, and this wait goes on.
 	since := l.since
 	p.unpark(l)
 	if err == nil {
@@ -95,6 +103,7 @@ func (q *letters) written(l *lane, f *Failure, err error) {
 			p.setOff(l)
 		}
 	} else {
+		// Without a limit: a record is finished by its letter or by an operator, never by time.
 		l.head.retry.writes++
 		l.head.retry.refused = err
 		if p.goOn(l) {

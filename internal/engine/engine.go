@@ -44,6 +44,7 @@ type Config struct {
 
 // Engine runs one group's partitions. Start it with the consumer whose Listener
 // it is.
+// mu guards partitions; subs is not changed after Start.
 type Engine struct {
 	config Config
 	shared
@@ -117,6 +118,7 @@ func (e *Engine) Attach(s *Subscription) {
 // before Start waits.
 func (e *Engine) Start(consumer transport.Consumer) {
 	e.consumer = consumer
+	// Set before started is closed: whatever waits for that may use both.
 	e.foreign.state = consumer.TypeState
 	close(e.started)
 	ctx, stop := context.WithCancel(context.Background())
@@ -125,6 +127,7 @@ func (e *Engine) Start(consumer transport.Consumer) {
 	e.loops.Go(func() { e.flow(ctx) })
 	e.loops.Go(func() { every(ctx, e.config.CommitInterval, e.commitOwned) })
 	e.loops.Go(func() { every(ctx, lookEvery, e.lookAfter) })
+	// Apart from the other loops: dead letters are still written while a drain waits for them.
 	lettersCtx, stopLetters := context.WithCancel(context.Background())
 	e.stopLetters = stopLetters
 	e.loops.Go(func() { e.letters.write(lettersCtx) })
@@ -142,6 +145,7 @@ func (e *Engine) poll(ctx context.Context) {
 			}
 			return
 		}
+		// All of them, also when ctx has ended meanwhile: each has memory to give back.
 		for i := range batches {
 			e.intake(&batches[i])
 		}

@@ -12,6 +12,7 @@ func (e *Engine) wakeFlow() {
 }
 
 // flow resumes partitions when room was made.
+// It has a goroutine of its own: room is made under locks that balance takes.
 func (e *Engine) flow(ctx context.Context) {
 	for {
 		select {
@@ -24,6 +25,8 @@ func (e *Engine) flow(ctx context.Context) {
 }
 
 // balance pauses and resumes partitions as the bounds ask.
+// flowMu is held over the calls of the consumer too: a Pause that was decided before a
+// Resume must not reach the consumer after it.
 func (e *Engine) balance() {
 	e.flowMu.Lock()
 	defer e.flowMu.Unlock()
@@ -63,16 +66,20 @@ func (p *partition) mustPause() bool {
 	case p.parkedKeys > 0 && pool.parkedFull():
 		return true
 	}
+	// A partition below its own minimum goes on although the pool is full: else the others
+	// would starve it.
 	return pool.full() && p.records >= int64(pool.bounds.MinRecords)
 }
 
 // mayResume leaves a gap to mustPause, in which a pause stays as it is.
+// It is asked only when mustPause is false, so what is parked or crowded needs no second look.
 func (p *partition) mayResume() bool {
 	pool := &p.shared.pool
 	return pool.roomy() || p.records <= int64(pool.bounds.MinRecords/2)
 }
 
 // needsCheck reports whether the partition is crowded, after a batch.
+// Measuring walks the runs, so a partition that can't be crowded is not measured.
 func (p *partition) needsCheck() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -53,6 +53,7 @@ type hold struct {
 }
 
 // decide returns whether events of a type are held now.
+// state is asked before mu is taken: it takes the transport's locks.
 func (f *foreignTypes) decide(t *foreignType, now time.Time) hold {
 	state := f.state(t.topic, t.typ)
 	f.mu.Lock()

@@ -3,6 +3,9 @@ package engine
 import "time"
 
 // park makes a lane wait: until at, if that is not zero. The caller holds mu.
+// Its records are copied out of their batches, which could otherwise not be released for
+// as long as the lane waits. since is kept where one wait follows another, without
+// an attempt between them.
 func (p *partition) park(l *lane, state laneState, at time.Time) *wait {
 	l.state, l.wait = state, &wait{stay: stay{at: at, slot: -1}, lane: l}
 	if l.since.IsZero() {
@@ -20,6 +23,8 @@ func (p *partition) park(l *lane, state laneState, at time.Time) *wait {
 }
 
 // unpark ends a wait. The caller holds mu.
+// awaits looks at the state, so the counts are taken down before that changes. Unless
+// the lane is dropped, the caller sets it off.
 func (p *partition) unpark(l *lane) {
 	p.shared.parking.remove(l.wait)
 	if l.awaits() {
@@ -59,6 +64,7 @@ func (p *partition) release(l *lane) (ended bool) {
 	f := l.head.retry
 	p.shared.unhandled(f.foreign.topic, f.foreign.typ)
 	p.shared.observer.Released(p.id, f.foreign.typ, time.Since(f.first))
+	// Nobody comes back to its budget: its end is decided here.
 	f.spent = nil
 	if f.end = f.then; f.end != Skip {
 		return false
@@ -76,6 +82,7 @@ func (p *partition) releaseForeign(now time.Time) {
 	if p.heldKeys == 0 || p.state != partitionActive {
 		return
 	}
+	// Each type is decided about once, and not for each of its keys.
 	decided := make(map[*foreignType]hold)
 	var free []*lane
 	for l := range p.lanes.all() {
@@ -89,6 +96,7 @@ func (p *partition) releaseForeign(now time.Time) {
 			decided[t] = d
 		}
 		if !d.holds {
+			// Set off after the walk: that may remove lanes from the table.
 			free = append(free, l)
 		}
 	}

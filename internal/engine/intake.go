@@ -26,6 +26,8 @@ type Route struct {
 func (r *Route) skips() bool { return r.End == Skip && r.foreign == nil }
 
 // intake routes the records of a batch and appends them to their lanes.
+// It runs on the polling goroutine alone, so batches of a partition come in order. It
+// takes over the batch's memory: what it does not keep it releases.
 func (e *Engine) intake(b *transport.Batch) {
 	p := e.partition(b.Partition)
 	if p == nil || p.epoch != b.Epoch {
@@ -41,10 +43,12 @@ func (e *Engine) intake(b *transport.Batch) {
 	routes := in.routes[:0]
 	skipped := map[string]int64(nil)
 	for i := range b.Records {
+		// Before the partition's lock is taken: Route is the caller's code.
 		r := e.config.Route(&b.Records[i])
 		if r.Type != "" && r.End != Hold {
 			e.meetForeign(&r)
 		}
+		// Counted per reason and told once per batch, since most of a topic may be skipped.
 		if r.skips() {
 			if skipped == nil {
 				skipped = make(map[string]int64)
@@ -58,12 +62,14 @@ func (e *Engine) intake(b *transport.Batch) {
 	for reason, n := range skipped {
 		e.observer.Skipped(b.Partition, reason, n)
 	}
+	// At once and not by wakeFlow: the next Poll would bring more of the same partition.
 	if e.pool.full() || e.pool.parkedFull() || p.needsCheck() {
 		e.balance()
 	}
 }
 
 // meetForeign decides about an event of a type that no subscription here handles.
+// r.foreign stays nil for a type that is not held: then r.End applies.
 func (e *Engine) meetForeign(r *Route) {
 	t, decision, news := e.foreign.arrived(r.Topic, r.Type, time.Now())
 	r.foreign = t
@@ -83,10 +89,13 @@ func (e *Engine) meetForeign(r *Route) {
 // those on their way that were idle.
 func (p *partition) append(b *transport.Batch, in *intakeBuffers) {
 	now := time.Now()
+	// The append itself holds the batch, so that it is not released while items are added,
+	// and is released at once if none was.
 	mem := newBatch(len(b.Records), b.Release)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	defer mem.drop(0)
+	// A drain has begun since intake looked, or the log has started over.
 	if p.state != partitionActive || !p.expects(b) {
 		return
 	}
@@ -100,6 +109,8 @@ func (p *partition) append(b *transport.Batch, in *intakeBuffers) {
 		r, route := &b.Records[i], &in.routes[i]
 		size := int32(min(r.Size(), 1<<30))
 		mem.size += int64(size)
+		// The size of what is passed over counts in mem.size: it takes memory as long as
+		// its neighbours are held.
 		if route.skips() || r.Offset < seen || p.finishedBefore(r.Offset) {
 			continue
 		}
@@ -116,9 +127,12 @@ func (p *partition) append(b *transport.Batch, in *intakeBuffers) {
 			order = route.Subscription.Order
 		}
 		if l, isNew := p.enqueue(laneKey(order, r), it); isNew {
+			// Only a new lane is set off: one that was there runs, is ready, or waits.
 			in.lanes = append(in.lanes, l)
 		}
 	}
+	// Beyond the last record too: what compaction or aborted transactions left out at the
+	// end is not waited for.
 	p.passed(b.Next)
 	// Batches of nothing but skipped records, gaps and control records move
 	// the watermark too.
@@ -128,6 +142,7 @@ func (p *partition) append(b *transport.Batch, in *intakeBuffers) {
 	p.records += count
 	p.bytes += bytes
 	p.shared.pool.take(count, bytes)
+	// After the counts, which workers take down again.
 	in.setOff(p)
 }
 
@@ -135,9 +150,12 @@ func (p *partition) append(b *transport.Batch, in *intakeBuffers) {
 // caller holds mu.
 func (p *partition) expects(b *transport.Batch) bool {
 	switch {
+	// The usual case: batches of a partition join without a gap.
 	case b.From == p.tracker.end:
 	case p.overstarts:
 		return false // of the log before, polled before Skipped was called
+	// Neither batches nor Skipped accounted for them, which no transport should do. It is
+	// told of, and the partition goes on.
 	case b.From > p.tracker.end:
 		p.shared.log.Error("offsets were never delivered", "partition", p.id.String(), "from", p.tracker.end, "to", b.From)
 		p.shared.observer.Skipped(p.id, "not delivered", b.From-p.tracker.end)
@@ -162,6 +180,7 @@ func (p *partition) passed(next int64) {
 // owner decided on a dead letter, another attempt would be one that the policy does
 // not have.
 func (p *partition) retryStateOf(r *transport.Record, route *Route, now time.Time) *retryState {
+	// The entry stays until the record is finished: a commit in between carries it on.
 	spent, ok := p.budgets[r.Offset]
 	if route.foreign != nil || route.End == DeadEnd || route.End == Hold {
 		f := &retryState{end: route.End, reason: route.Reason, err: route.Err, first: now, last: now}
@@ -213,6 +232,7 @@ func (in *intakeBuffers) free() {
 
 // setOff sends lanes on their way, runs of one subscription together. The
 // caller holds p.mu.
+// A run takes the subscription's lock once, and wakes as many workers as it has lanes.
 func (in *intakeBuffers) setOff(p *partition) {
 	for i := 0; i < len(in.lanes); {
 		sub := in.lanes[i].head.sub

@@ -21,6 +21,8 @@ type item struct {
 
 // own returns the item with its record copied out of the fetched batch, so that
 // one that waits long does not keep a whole batch alive.
+// Key and values share one allocation. The old item is empty afterwards: the caller
+// puts the new one in its place.
 func (it *item) own() *item {
 	r := *it.record
 	memory := make([]byte, 0, r.Size())
@@ -55,6 +57,7 @@ func headerNames(headers []transport.Header) string {
 }
 
 // leave takes the item out of its batch, for good.
+// Nothing may use the record after it: the transport may overwrite its memory.
 func (it *item) leave() {
 	b, size := it.batch, it.size
 	*it = item{}
@@ -65,6 +68,7 @@ func (it *item) leave() {
 
 // batch counts what is still needed of a fetched batch's memory. The
 // partition's lock guards it.
+// held counts one more while the batch is being taken in.
 type batch struct {
 	items   []item
 	held    int   // how many of items
@@ -100,6 +104,7 @@ func (b *batch) drop(size int64) {
 	if b.held > 0 {
 		return
 	}
+	// A transport whose records are the caller's has nothing to release.
 	if b.release != nil {
 		b.release()
 	}

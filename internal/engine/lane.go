@@ -8,6 +8,8 @@ import (
 )
 
 // lane is the queue of one key of one partition. Its partition's lock guards it.
+// taken items at the front belong to the attempt under way and are not moved meanwhile.
+// A lane is in the table of its partition at least as long as it has items.
 type lane struct {
 	key        uint64
 	partition  *partition
@@ -24,6 +26,7 @@ type lane struct {
 // wait is one stay of a lane in the parking heap or before a breaker. Lanes
 // are reused for other keys, so a caller that ends a wait compares identity to see
 // that the lane is still in it.
+// The three flags sort lanes before a breaker: see gate.next.
 type wait struct {
 	stay
 	lane *lane
@@ -49,6 +52,7 @@ const (
 )
 
 // String names the state for snapshots.
+// Waiting to write a letter and writing it is one thing to an operator.
 func (s laneState) String() string {
 	return [...]string{
 		"ready", "running", "retry", "breaker open", "awaiting dead letter", "awaiting dead letter", "held",
@@ -92,6 +96,8 @@ func (l *lane) pop() *item {
 
 // own copies what waits in the lane out of fetched batches: all of it, or what
 // keeps a sparse one alive. What the attempt under way has stays where it is.
+// A handler may be reading what the attempt has. The item itself is replaced by the copy,
+// so the chain is linked again, and its tail with it.
 func (l *lane) own(all bool) {
 	n := 0
 	for at := &l.head; *at != nil; at = &(*at).next {
@@ -121,10 +127,12 @@ func laneKey(order Order, r *transport.Record) uint64 {
 }
 
 // keyHash is of the key, or of the offset of a record that has none.
+// Records without a key have no order among each other, so each has a lane of its own.
 func keyHash(r *transport.Record) uint64 {
 	if r.Key == nil {
 		return mixed(r.Offset)
 	}
+	// Even, as the offsets' are odd: a key never waits for a record without one.
 	return maphash.Bytes(keySeed, r.Key) &^ 1
 }
 

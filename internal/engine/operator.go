@@ -27,6 +27,8 @@ const SkippedByOperator = "operator"
 // How long events waited while it was held is nobody's fault, so where they kept
 // the watermark the time since the last progress starts again: else a partition
 // would read as stuck from here until the first of their handlers returns.
+// excuse takes the partitions' locks, which come before the subscription's: so the list is
+// taken first and looked at without it.
 func (s *Subscription) Hold(held bool) {
 	if !held {
 		s.mu.Lock()
@@ -41,6 +43,7 @@ func (s *Subscription) Hold(held bool) {
 
 // excuse restarts the time without progress, if it is a subscription's events
 // that ended it by waiting for a worker.
+// Only the lowest offset keeps the watermark, so only its lane is asked.
 func (p *partition) excuse(s *Subscription) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -65,6 +68,7 @@ func (e *Engine) Unpark(id transport.Partition, key []byte) error {
 	defer p.mu.Unlock()
 	var waits laneState
 	for l := range p.lanes.all() {
+		// By partition, or without order, a lane's key is not its records': all are looked at.
 		if l.state < laneParked || !bytes.Equal(l.head.record.Key, key) {
 			continue
 		}
@@ -73,6 +77,7 @@ func (e *Engine) Unpark(id transport.Partition, key []byte) error {
 			p.setOff(l)
 			return nil
 		}
+		// Several lanes may have the key, by partition or without order: go on looking.
 		waits = l.state
 	}
 	switch waits {
@@ -139,6 +144,7 @@ func (e *Engine) skip(id transport.Partition, offset int64) (*Failure, error) {
 const passTimeout = 30 * time.Second
 
 // unreadable returns the unreadable part of a partition's log that an offset lies in.
+// It is nil before Start: there is no consumer to ask yet.
 func (e *Engine) unreadable(id transport.Partition, offset int64) *transport.Unreadable {
 	select {
 	case <-e.started:
@@ -168,6 +174,7 @@ func (e *Engine) pass(id transport.Partition, u *transport.Unreadable) (*Failure
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), passTimeout)
 	defer cancel()
+	// Room for one: the acknowledgement may come after nobody waits for it.
 	written := make(chan error, 1)
 	e.config.DeadLetter(ctx, f, func(err error) { written <- err })
 	select {
@@ -184,6 +191,7 @@ func (e *Engine) pass(id transport.Partition, u *transport.Unreadable) (*Failure
 
 // ForgetType applies the policy for unknown types to what this member holds of a
 // type, now and from now on, until a member comes that handles it.
+// The type is forgotten before the lanes are let go: setOff would hold them again.
 func (e *Engine) ForgetType(topic, typ string) error {
 	if !slices.ContainsFunc(e.Snapshot().Held, func(h HeldSnapshot) bool { return h.Topic == topic && h.Type == typ }) {
 		return fmt.Errorf("%w: no event of type %q on topic %s is held for another member", ErrNotFound, typ, topic)

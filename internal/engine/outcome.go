@@ -42,6 +42,7 @@ func (f *attemptFailure) of(i int) error {
 // is its own fault again, so keys that are poisonous do not probe again and again.
 func (f *attemptFailure) verdictOn(err error) Verdict {
 	v := f.verdict
+	// The attempt's verdict is on the batch; each record's error has one of its own.
 	if v.Each != nil {
 		v = judged(f.shared.judge, err)
 	}
@@ -76,6 +77,7 @@ func (w *worker) finishLanes(p *partition, now time.Time, f *attemptFailure) (pa
 	for i, l := range w.lanes {
 		items := w.items[at : at+w.runs[i]]
 		l.taken = 0
+		// Only what ran alone spends its budget: a batch may have failed for another's sake.
 		if f != nil && len(w.items) == 1 {
 			err := f.of(0)
 			parked, wait = p.failed(l, now, f.verdictOn(err), err)
@@ -105,22 +107,26 @@ func (p *partition) finishRun(l *lane, items []*item, now time.Time, err func(i 
 			p.finish(it, now)
 			continue
 		}
+		// Dead is final: another attempt, alone, would change nothing.
 		if v := f.verdictOn(failure); v.Kind == Dead {
 			it.failed(v, failure, now)
 		} else {
 			if it.retry == nil {
 				it.retry = new(retryState)
 			}
+			// It has a history from here on, though no attempt: so it runs alone next time.
 			it.retry.err = failure
 		}
 		failed = append(failed, it)
 	}
+	// From the last one on, so that the first is the head again.
 	for _, it := range slices.Backward(failed) {
 		l.pushFront(it)
 	}
 }
 
 // release gives the lanes of an attempt that was cut off back, unfinished.
+// They are not set off again: the partition goes, and its next owner reads them.
 func (w *worker) release(p *partition) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -159,6 +165,7 @@ func (it *item) failed(v Verdict, err error, now time.Time) (wait time.Duration,
 		it.retry = new(retryState)
 	}
 	f := it.retry
+	// The dead letter has the last failure, and the first one's time.
 	f.last, f.err, f.reason, f.stack = now, err, v.Reason, v.Stack
 	if v.Breaker == resilience.Failure && !f.counted {
 		f.counted, f.mark = true, it.sub.Breaker.Mark()
@@ -173,6 +180,7 @@ func (it *item) failed(v Verdict, err error, now time.Time) (wait time.Duration,
 		f.stood += wait
 		return wait, true
 	}
+	// The policy's time runs from the first attempt that counts.
 	if f.attempts == 0 {
 		f.first, f.stood, f.openBefore = now, 0, it.sub.Breaker.OpenFor()
 	}
@@ -214,6 +222,8 @@ const waitAgain = 250 * time.Millisecond
 // workers, to the dead-letter topic, or to wait for another owner. The caller
 // holds mu, and the partition is active.
 func (p *partition) setOff(l *lane) {
+	// Released heads may end at once, by Skip: so it goes on to the next one, in a loop, since
+	// thousands of them may wait in one lane.
 	for {
 		switch it := l.head; {
 		case it.retry == nil || it.retry.end == Handle:
@@ -234,6 +244,8 @@ func (p *partition) setOff(l *lane) {
 }
 
 // resume ends a lane's wait, if it is still in that one.
+// The lane may have ended that wait, and be in another one, or be another key's by now:
+// the identity of the wait tells.
 func (w *wait) resume() {
 	l := w.lane
 	p := l.partition

@@ -7,6 +7,7 @@ import (
 )
 
 // stay is a place in a parking. What is parked embeds it.
+// slot is kept by the heap, under parking.mu: it makes taking a wait out cost no search.
 type stay struct {
 	at   time.Time
 	slot int // in the heap; −1 if it is not there
@@ -16,6 +17,7 @@ type stay struct {
 func (s *stay) place() *stay { return s }
 
 // parking is a heap of what waits for a time. One timer serves all of it.
+// The zero value works once wake is set.
 type parking[W interface{ place() *stay }] struct {
 	wake func(W) // called without mu, when a wait's time has come
 
@@ -29,10 +31,12 @@ type parking[W interface{ place() *stay }] struct {
 func (p *parking[W]) add(w W) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	// The engine has drained: what is entered now would only start a timer again.
 	if p.closed {
 		return
 	}
 	heap.Push(&p.waits, w)
+	// Only a new first one changes when the timer must run out.
 	if w.place().slot == 0 {
 		p.arm()
 	}
@@ -42,6 +46,7 @@ func (p *parking[W]) add(w W) {
 func (p *parking[W]) remove(w W) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	// It may have come due, or never have been entered: a wait before a gate is not.
 	if slot := w.place().slot; slot >= 0 {
 		heap.Remove(&p.waits, slot)
 	}
@@ -53,6 +58,7 @@ func (p *parking[W]) arm() {
 		p.timer.Stop()
 	}
 	if len(p.waits) > 0 {
+		// A timer that runs out although it was stopped finds nothing due, and does no harm.
 		p.timer = time.AfterFunc(time.Until(p.waits[0].place().at), p.due)
 	}
 }
@@ -61,6 +67,7 @@ func (p *parking[W]) arm() {
 // takes the locks of partitions, under which add and remove are called.
 func (p *parking[W]) due() {
 	p.mu.Lock()
+	// All that are due by now at once, since many keys park for the same time.
 	now := time.Now()
 	var due []W
 	for len(p.waits) > 0 && !p.waits[0].place().at.After(now) {
@@ -93,6 +100,7 @@ func (h waitHeap[W]) Len() int           { return len(h) }
 func (h waitHeap[W]) Less(i, j int) bool { return h[i].place().at.Before(h[j].place().at) }
 func (h waitHeap[W]) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
+	// Each swap moves both: remove relies on it.
 	h[i].place().slot, h[j].place().slot = i, j
 }
 func (h *waitHeap[W]) Push(x any) {
@@ -104,6 +112,7 @@ func (h *waitHeap[W]) Pop() any {
 	var none W
 	last := len(*h) - 1
 	w := (*h)[last]
+	// Otherwise the array would keep the lane, and its records, alive.
 	(*h)[last] = none
 	*h = (*h)[:last]
 	w.place().slot = -1

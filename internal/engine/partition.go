@@ -8,6 +8,9 @@ import (
 )
 
 // partition is one assigned partition: from Assigned until Revoked or Lost.
+// mu guards all that is below it. id, shared, epoch, cluster and topic never change.
+// A partition that comes back after it went is a new one: results of attempts that
+// outlive the old one reach the old one, where they count for nothing.
 type partition struct {
 	id      transport.Partition
 	shared  *shared
@@ -72,6 +75,7 @@ func newPartition(r *shared, a *transport.Assignment) *partition {
 		r.log.Warn("progress beyond the committed offset dropped: finished events may run again",
 			"partition", p.id.String(), "offset", a.Offset, "error", err)
 		r.observer.CommitFailed(p.id, err)
+	// Nothing of it is applied yet: the records are yet to be fetched, and are looked up then.
 	case done != nil:
 		p.finished, p.unknown = done.spans(), done.unknown
 		p.budgets = make(map[int64]budget, len(done.spent))
@@ -106,6 +110,7 @@ func (p *partition) runs() (runs []int64) {
 		o += n
 	}
 	for _, s := range p.finished {
+		// Below the tracker's end the tracker knows better: it has passed those already.
 		if from := max(s.from, p.tracker.end); from < s.to {
 			runs = append(runs, from-o, s.to-from)
 			o = s.to
@@ -119,6 +124,7 @@ func (p *partition) lane(key uint64) (l *lane, isNew bool) {
 	if l = p.lanes.get(key); l != nil {
 		return l, false
 	}
+	// A partition's keys come and go; a lane that is used again costs no allocation.
 	if l = p.free; l != nil {
 		p.free = l.next
 		*l = lane{key: key, partition: p}
@@ -133,6 +139,7 @@ func (p *partition) lane(key uint64) (l *lane, isNew bool) {
 // off. The caller holds mu.
 func (p *partition) enqueue(key uint64, it *item) (l *lane, isNew bool) {
 	l, isNew = p.lane(key)
+	// A lane that waits long holds no fetched batch: see the package's Memory.
 	if l.state >= laneParked {
 		it = it.own()
 		p.countParked(0, 1, int64(it.size))
@@ -149,16 +156,19 @@ func (p *partition) finish(it *item, now time.Time) {
 	offset, size := it.record.Offset, int64(it.size)
 	before := p.tracker.base
 	p.tracker.finish(offset)
+	// Only the watermark is progress: what ends behind a stuck record does not hide it.
 	if p.tracker.base != before {
 		p.lastProgress = now
 	}
 	if len(p.budgets) > 0 {
 		delete(p.budgets, offset)
 	}
+	// After the last look at its record, whose memory may be given back by this.
 	it.leave()
 	p.records--
 	p.bytes -= size
 	p.give(1, size)
+	// Not at every record: measuring walks all runs.
 	if p.crowding.full && p.records <= p.crowding.easeAt {
 		p.ease()
 	}
@@ -167,6 +177,7 @@ func (p *partition) finish(it *item, now time.Time) {
 // give returns what the partition held to the pool. The caller holds mu.
 func (p *partition) give(records, bytes int64) {
 	pool := &p.shared.pool
+	// Once, as it comes down to where mayResume is true whatever the pool holds.
 	pool.give(records, bytes, p.paused && p.records == int64(pool.bounds.MinRecords/2))
 }
 
@@ -186,6 +197,7 @@ func (p *partition) ease() {
 func (p *partition) goOn(l *lane) bool {
 	l.since = time.Time{}
 	switch {
+	// The lane keeps what it has; drop empties it.
 	case p.state != partitionActive:
 		return false
 	case l.head == nil:
@@ -201,6 +213,7 @@ func (p *partition) goOn(l *lane) bool {
 func (p *partition) drain() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	// Never back: a partition that was started over is sealed already.
 	p.state = max(p.state, partitionDraining)
 	p.noteEnd()
 }
@@ -222,6 +235,7 @@ func (p *partition) noteEnd() {
 		return
 	}
 	closeOnce(p.handled)
+	// After the attempts, since one that ends may still decide on a dead letter.
 	if p.writing == 0 {
 		closeOnce(p.drained)
 	}
@@ -249,10 +263,12 @@ func (p *partition) seal() (abandoned int) {
 		return 0
 	}
 	p.state = partitionSealed
+	// Those that still run, and those that a drain ended before: neither is finished.
 	return p.running + p.cut
 }
 
 // drop empties the partition. It was sealed before, and its commits are done.
+// What is left in its lanes is the next owner's: it is not committed.
 func (p *partition) drop() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -269,6 +285,7 @@ func (p *partition) drop() {
 			it = next
 		}
 	}
+	// The pool is the group's, and goes on.
 	records, bytes := p.records, p.bytes
 	p.records, p.bytes = 0, 0
 	p.lanes, p.free = laneTable{}, nil
@@ -276,6 +293,7 @@ func (p *partition) drop() {
 }
 
 // copyOut copies old records out of fetched batches of which most is finished.
+// It is called at an interval: when a batch becomes sparse nobody looks.
 func (p *partition) copyOut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

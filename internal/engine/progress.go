@@ -66,11 +66,13 @@ func roomIn(characters int) int {
 // encode writes the metadata in at most limit characters. complete is false if
 // finished offsets had to be left out: a crash now would repeat those.
 func (p *progress) encode(limit int) (metadata string, complete bool) {
+	// Nothing beyond the offset, as is usual: the commit has no metadata at all.
 	if len(p.runs) < 2 && len(p.spent) == 0 && len(p.unknown) == 0 {
 		return "", true
 	}
 	raw := p.appendHead(make([]byte, 0, 256))
 	room := roomIn(limit) - len(raw) - binary.MaxVarintLen32 - checksumSize
+	// Not even the head fits, under a limit that is far from Kafka's default.
 	if room < 0 {
 		return "", len(p.runs) < 2
 	}
@@ -98,6 +100,7 @@ func (p *progress) appendHead(raw []byte) []byte {
 	raw = binary.AppendVarint(raw, int64(p.epoch))
 	spent := p.spent[:min(len(p.spent), maxSpent)]
 	var more []chunk
+	// Distances from the base are not negative, so entries must lie above it.
 	if p.base < firstChunk {
 		more = chunks(p.sections(spent), maxBudgets-len(spent))
 	}
@@ -142,6 +145,7 @@ func (p *progress) split(room int, behind int64) (pairs, size int) {
 	left, lengths := p.length()+behind, 0
 	total := left
 	least, most := int64(-1), int64(-1)
+	// One pass over the pairs, with what is left for bits counted down.
 	for k := 0; ; k++ {
 		if all := int64(lengths) + (left+7)/8; least < 0 || all < least {
 			least = all
@@ -172,6 +176,7 @@ func runSize(runs []int64) (size int) {
 }
 
 // appendBits writes one bit per offset of runs, as many as fit into room.
+// Bits that do not fit are left out from the end on: those offsets are repeated.
 func appendBits(raw []byte, runs []int64, room int) []byte {
 	var total int64
 	for _, n := range runs {
@@ -219,9 +224,11 @@ func decodeProgress(a *transport.Assignment) (*progress, error) {
 		return nil, errDamagedProgress
 	}
 	raw, sum := raw[:len(raw)-checksumSize], raw[len(raw)-checksumSize:]
+	// Before anything is read: a bit that flipped could call an unhandled offset finished.
 	if crc32.ChecksumIEEE(raw) != binary.BigEndian.Uint32(sum) {
 		return nil, errDamagedProgress
 	}
+	// It came from outside all the same: lengths are bounded before anything is allocated.
 	r := &byteReader{b: raw}
 	hash, topic := r.uint64(), transport.TopicID(r.take(16))
 	base, epoch := r.length(), r.varint()
@@ -231,6 +238,7 @@ func decodeProgress(a *transport.Assignment) (*progress, error) {
 	p := &progress{cluster: a.ClusterID, topic: topic, base: base, epoch: a.LeaderEpoch}
 	p.spent = readBudgets(r, base)
 	p.runs = readRuns(r)
+	// Once for all reads: a reader that has failed gives zeros.
 	if r.short || overflows(base, p.runs) {
 		return nil, errDamagedProgress
 	}
@@ -284,6 +292,7 @@ func readBudgets(r *byteReader, base int64) (spent []budget) {
 // readRuns reads the lengths and turns the bits behind them back into more.
 func readRuns(r *byteReader) (runs []int64) {
 	pairs := r.length()
+	// Each pair takes two bytes at least, so this bounds what is allocated.
 	if pairs > int64(len(r.b)) {
 		r.fail()
 		return nil
@@ -291,6 +300,7 @@ func readRuns(r *byteReader) (runs []int64) {
 	for range 2 * pairs {
 		runs = append(runs, r.length())
 	}
+	// The bits go on from an unfinished run, as they were split after whole pairs.
 	done, n := false, int64(0)
 	for _, b := range r.b {
 		for i := range 8 {
@@ -301,6 +311,7 @@ func readRuns(r *byteReader) (runs []int64) {
 			n++
 		}
 	}
+	// Zeros at the end fill the last byte, or are unfinished, as all behind them is.
 	if done {
 		runs = append(runs, n)
 	}

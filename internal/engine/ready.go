@@ -3,6 +3,8 @@ package engine
 // rotation holds what is ready to be taken, queue by queue: all queues that have
 // something get their turns, so that a long one does not keep others waiting. A
 // queue belongs to an owner. The zero value works.
+// It has no lock: its user's guards it. Queues of owners that have nothing ready stay in
+// the map until forget, since most will have something again soon.
 type rotation[O comparable, L any] struct {
 	queues map[O]*readyQueue[L]
 	ring   []*readyQueue[L] // those that are not empty, taken in turn
@@ -10,6 +12,7 @@ type rotation[O comparable, L any] struct {
 }
 
 // readyQueue is the queue of one owner.
+// What lies before head was taken. inRing says that it has a turn.
 type readyQueue[L any] struct {
 	waiting []L
 	head    int
@@ -45,7 +48,9 @@ func (r *rotation[O, L]) count() (n int) {
 }
 
 // next appends up to n of the queue whose turn it is to dst. It must not be empty.
+// It takes from one queue only: an attempt is of one partition.
 func (r *rotation[O, L]) next(dst []L, n int) []L {
+	// Also where the ring became shorter since.
 	if r.turn >= len(r.ring) {
 		r.turn = 0
 	}
@@ -64,6 +69,7 @@ func (r *rotation[O, L]) next(dst []L, n int) []L {
 	}
 	q.waiting, q.head, q.inRing = q.waiting[:0], 0, false
 	last := len(r.ring) - 1
+	// The turn stays: what moves up into this place is next.
 	copy(r.ring[r.turn:], r.ring[r.turn+1:])
 	r.ring[last] = nil
 	r.ring = r.ring[:last]
@@ -71,6 +77,7 @@ func (r *rotation[O, L]) next(dst []L, n int) []L {
 }
 
 // forget drops an owner's queue.
+// The turn may skip or repeat one queue afterwards, which no fairness depends on.
 func (r *rotation[O, L]) forget(owner O) {
 	q := r.queues[owner]
 	if q == nil {

@@ -62,6 +62,7 @@ func Finish(a *transport.Assignment, offset int64) (transport.Commit, error) {
 	spans = append(spans, span{offset, offset + 1})
 	// Not slices.SortFunc: of that a program links several kB for each type.
 	sort.Slice(spans, func(i, k int) bool { return spans[i].from < spans[k].from })
+	// The watermark passes it, and what was finished right behind.
 	if spans[0].from == p.base {
 		p.base = spans[0].to
 		spans = spans[1:]
@@ -70,6 +71,7 @@ func Finish(a *transport.Assignment, offset int64) (transport.Commit, error) {
 			spans = spans[1:]
 		}
 	}
+	// From spans back to runs: stretches that touch become one.
 	p.runs = p.runs[:0]
 	at := p.base
 	for _, s := range spans {
@@ -80,8 +82,10 @@ func Finish(a *transport.Assignment, offset int64) (transport.Commit, error) {
 		}
 		at = s.to
 	}
+	// Budgets below the offset would be of records that no member fetches again.
 	p.spent = slices.DeleteFunc(p.spent, func(b budget) bool { return b.offset == offset || b.offset < p.base })
 	metadata, complete := p.encode(maxMetadata)
+	// Refused, and not cut: the offset that was to be skipped may be what is left out.
 	if !complete {
 		return transport.Commit{}, fmt.Errorf("too much of partition %s is finished beyond its commit to note one more: start a member, and skip it there", a.Partition)
 	}

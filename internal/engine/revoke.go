@@ -9,6 +9,8 @@ import (
 )
 
 // Assigned implements transport.Listener.
+// It waits for Start, since partitions need the consumer. Batches of a partition come only
+// after it has returned.
 func (e *Engine) Assigned(assigned []transport.Assignment) {
 	<-e.started
 	ids := make([]transport.Partition, len(assigned))
@@ -50,6 +52,8 @@ func (e *Engine) Revoked(ctx context.Context, revoked []transport.Partition) {
 	patient, cancel := context.WithTimeout(ctx, letterPatience)
 	defer cancel()
 	ended(patient, going, (*partition).lettersEnded)
+	// Sealed before the flush: what ends during it would otherwise be committed although
+	// what it published may not be acknowledged.
 	e.seal(going)
 	e.flush(ctx)
 	late, cancel := lateIfEnded(ctx)
@@ -63,6 +67,7 @@ func (e *Engine) Revoked(ctx context.Context, revoked []transport.Partition) {
 }
 
 // Lost implements transport.Listener: somebody else owns the partitions already.
+// Nothing is committed: it would be refused, or overwrite what the new owner has stored.
 func (e *Engine) Lost(lost []transport.Partition) {
 	<-e.started
 	going := e.going(lost)
@@ -107,6 +112,7 @@ func (e *Engine) Skipped(id transport.Partition, from, to int64, reason error) {
 
 // startOver replaces a partition whose log starts over below what was read: the
 // same offsets will mean other records. What still runs counts no more.
+// flowMu keeps a pause of the old one from landing between.
 func (e *Engine) startOver(old *partition, at int64) {
 	e.flowMu.Lock()
 	defer e.flowMu.Unlock()
@@ -156,6 +162,7 @@ func (e *Engine) seal(going []*partition) {
 }
 
 // abandon ends partitions without a commit.
+// Sealed first: what the cut attempts return must not count any more.
 func (e *Engine) abandon(going []*partition) {
 	e.seal(going)
 	e.cutOff(going)
@@ -171,6 +178,7 @@ func (e *Engine) drop(going []*partition) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, p := range going {
+		// It may have been replaced by a new assignment, or by startOver.
 		if e.partitions[p.id] == p {
 			delete(e.partitions, p.id)
 		}
@@ -178,6 +186,7 @@ func (e *Engine) drop(going []*partition) {
 }
 
 // forget takes what is ready of a partition that goes out of the queues.
+// An attempt that is about to begin is stopped by the partition's state instead.
 func (e *Engine) forget(p *partition) {
 	for s := range e.subs {
 		s.forget(p)

@@ -162,6 +162,7 @@ func extendBudgets(r *byteReader, spent []budget) {
 			return
 		}
 		decided := string(r.take(int(reason)))
+		// At most maxBudgets entries for each of as many: no index is worth it.
 		for i := range spent {
 			if spent[i].offset == offset {
 				spent[i].decided = strings.ToValidUTF8(decided, "")

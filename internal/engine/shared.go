@@ -8,6 +8,8 @@ import (
 )
 
 // shared is what the partitions, subscriptions and workers of an engine share.
+// It is set up by New and Start before anything runs. Only the parts that have locks of
+// their own, or atomic counts, change afterwards.
 type shared struct {
 	log      *slog.Logger
 	observer Observer

@@ -11,6 +11,8 @@ import (
 )
 
 // Snapshot is what an engine knows of its own progress at one moment.
+// It is not of one instant: partitions go on while others are looked at, so sums of its
+// parts may differ from its totals by what happened meanwhile.
 type Snapshot struct {
 	Member        transport.ConsumerStatus
 	Alive         bool
@@ -27,6 +29,7 @@ type Snapshot struct {
 }
 
 // HeldSnapshot is a type of which events are held for other members of the group.
+// Its keys are parked as well: they count in PartitionSnapshot.ParkedKeys too.
 type HeldSnapshot struct {
 	Topic, Type string
 	Keys        int64
@@ -37,6 +40,8 @@ type HeldSnapshot struct {
 }
 
 // PartitionSnapshot is one partition's progress.
+// Ages and times say whether it makes progress: health judges by OldestAge, and a lag by
+// the distance from Watermark to LastStable.
 type PartitionSnapshot struct {
 	Partition    transport.Partition
 	Epoch        uint64
@@ -77,6 +82,7 @@ type ParkedSnapshot struct {
 }
 
 // SubscriptionSnapshot is one subscription's state.
+// Running counts the stuck ones too: their handlers still run.
 type SubscriptionSnapshot struct {
 	Name        string
 	Concurrency int
@@ -105,7 +111,9 @@ func (e *Engine) Snapshot() Snapshot {
 	default:
 		return s
 	}
+	// Under no lock: the consumer takes its own.
 	s.Member, s.Alive = e.consumer.Status(), e.consumer.Alive()
+	// Over all partitions, so that each type is decided about once.
 	held := make(map[*foreignType]*HeldSnapshot)
 	for _, p := range e.owned() {
 		s.Partitions = append(s.Partitions, p.snapshot(held))
@@ -117,6 +125,7 @@ func (e *Engine) Snapshot() Snapshot {
 	for i := range s.Partitions {
 		p := &s.Partitions[i]
 		for k := range s.Member.Partitions {
+			// The consumer may know a partition that is not here yet, or not here any more.
 			if m := &s.Member.Partitions[k]; m.Partition == p.Partition {
 				p.LastStable = max(p.LastStable, m.LastStable)
 			}
@@ -131,6 +140,7 @@ func (e *Engine) Snapshot() Snapshot {
 
 // heldByType returns what partitions hold by type, whose snapshots may have come by
 // different pointers.
+// There are several pointers to a type if it was met, dropped and met again: see maxMet.
 func heldByType(held map[*foreignType]*HeldSnapshot) []HeldSnapshot {
 	byName := make(map[string]*HeldSnapshot)
 	for t, h := range held {
@@ -149,6 +159,8 @@ func heldByType(held map[*foreignType]*HeldSnapshot) []HeldSnapshot {
 }
 
 // snapshot adds what the partition holds for other members to held.
+// Its cost is that of a walk over all lanes, with mu held: handlers of the partition wait
+// for it when they end, so nothing here may block.
 func (p *partition) snapshot(held map[*foreignType]*HeldSnapshot) PartitionSnapshot {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -158,9 +170,11 @@ func (p *partition) snapshot(held map[*foreignType]*HeldSnapshot) PartitionSnaps
 		Beyond: p.tracker.window() - p.records, LastIntake: p.lastIntake, LastProgress: p.lastProgress,
 		MetadataUse: p.crowding.use, Crowded: p.crowding.full, Uncarried: p.uncarried,
 	}
+	// Without a record in hand there is nothing that could be late.
 	if p.records > 0 {
 		s.OldestAge = time.Since(p.lastProgress)
 	}
+	// The lowest offset in hand is what the watermark waits for.
 	first, of := int64(-1), (*Subscription)(nil)
 	for l := range p.lanes.all() {
 		if l.state >= laneParked {
@@ -177,11 +191,14 @@ func (p *partition) snapshot(held map[*foreignType]*HeldSnapshot) PartitionSnaps
 				s.OldestType, s.OldestLive = it.retry.foreign.typ, held[it.retry.foreign].Live
 			}
 			if l.state == laneReady {
+				// Only where it waits for a worker: a hold of its subscription is why then.
 				of = it.sub
 			}
 		}
 	}
+	// Held takes the subscription's lock, once and not for every lane.
 	s.OldestHeld = of != nil && of.Held()
+	// Sorted before it is cut: the ones that wait longest are those to look at.
 	sort.Slice(s.Parked, func(i, k int) bool { return s.Parked[i].Waiting > s.Parked[k].Waiting })
 	s.Parked = s.Parked[:min(len(s.Parked), maxParkedShown)]
 	return s
@@ -196,6 +213,7 @@ func (l *lane) addTo(held map[*foreignType]*HeldSnapshot) {
 		h = &HeldSnapshot{Topic: f.foreign.topic, Type: f.foreign.typ, Live: d.live, Until: d.until}
 		held[f.foreign] = h
 	}
+	// Records behind the head count as events too: they wait for it, whatever their type.
 	h.Keys++
 	h.Events += l.records
 	h.Longest = max(h.Longest, time.Since(f.first))
@@ -214,9 +232,11 @@ func (l *lane) snapshot() ParkedSnapshot {
 	}
 	if f := it.retry; f != nil {
 		s.Attempts = f.attempts
+		// Since the first failure, over all retries: l.since is of this owner's wait alone.
 		if !f.first.IsZero() {
 			s.Waiting = time.Since(f.first)
 		}
+		// Why the dead letter can't be written is what an operator can mend now.
 		switch err := cmp.Or(f.refused, f.err); {
 		case f.end == await:
 			s.Error = "waits for a member of the group that handles " + f.foreign.typ
@@ -248,6 +268,7 @@ func (s *Subscription) Snapshot() SubscriptionSnapshot {
 }
 
 // Held reports whether an operator holds the subscription.
+// Snapshots ask it with a partition's mu held, which may be: see the order of locks.
 func (s *Subscription) Held() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -38,6 +38,8 @@ type Attempt struct {
 
 // Subscription is what handles records of one kind. Fields are set before
 // Attach and not changed afterwards.
+// mu guards what is below it, but for gated, which has a lock of its own. Workers are
+// started as lanes need them, up to Concurrency.
 type Subscription struct {
 	Name        string
 	Concurrency int // handlers at once; at least 1
@@ -105,6 +107,7 @@ func (s *Subscription) ready(p *partition, lanes ...*lane) {
 // A worker that is woken is not idle any more from here on, not only from when
 // it runs: else the next lane would count on it as well, and wait behind the
 // handler of the first.
+// Lanes that find no worker here are taken when one becomes free.
 func (s *Subscription) wake(n int) {
 	if s.held || s.closed || s.revive != nil {
 		return
@@ -138,9 +141,11 @@ func (s *Subscription) take(w *worker, dst []*lane, n int) []*lane {
 	for {
 		_, mine := s.workers[w]
 		switch {
+		// It was given up as stuck, and another one has its place.
 		case !mine || s.closed:
 			s.leave(w)
 			return nil
+		// A breaker that lowers the concurrency has workers end, one by one, as they come here.
 		case len(s.workers) > s.allowed():
 			s.leave(w)
 			s.wakeAll() // another one is to take the lane that this one was woken for
@@ -175,6 +180,7 @@ func (s *Subscription) suspend() {
 }
 
 // look ends a suspension if it may end.
+// Alive is asked without mu: the consumer has locks of its own.
 func (s *Subscription) look() {
 	alive := s.shared.consumer.Alive()
 	s.mu.Lock()
@@ -252,6 +258,7 @@ func (s *Subscription) close() {
 }
 
 // attempts calls f for every attempt under way.
+// f is called with the worker's mu held, so that the attempt can't end meanwhile.
 func (s *Subscription) attempts(f func(*worker, *attemptContext)) {
 	s.mu.Lock()
 	workers := slices.Collect(maps.Keys(s.workers))
@@ -281,6 +288,7 @@ func (s *Subscription) replaceStuck(now time.Time) {
 		return
 	}
 	for w, c := range stuck {
+		// Without the subscription's lock: giveUp takes the partition's, which comes first.
 		w.giveUp(c)
 	}
 	s.mu.Lock()

@@ -14,6 +14,7 @@ import (
 // aborted and skipped records). So its memory follows the records in hand, and
 // neither a hole in the log nor one record that runs for hours costs any. Its
 // owner locks it.
+// base is at most end, and is end if nothing is open.
 type tracker struct {
 	base  int64      // the watermark
 	end   int64      // next offset expected
@@ -23,6 +24,7 @@ type tracker struct {
 }
 
 // openWord is the open offsets among 64.
+// Bit n is offset first+n. A word that was emptied out of order stays until compact.
 type openWord struct {
 	first int64 // a multiple of 64
 	open  uint64
@@ -45,6 +47,7 @@ func (t *tracker) open(offset int64) {
 	case last < 0 || t.words[last].first != first:
 		t.words = append(t.words, openWord{first: first})
 		last++
+	// The last word had run empty and is used again.
 	case t.words[last].open == 0:
 		t.empty--
 	}
@@ -84,16 +87,20 @@ func (t *tracker) find(offset int64) int {
 // finish marks an offset finished. Twice is harmless.
 func (t *tracker) finish(offset int64) {
 	i := t.find(offset)
+	// Not open: it was finished before, or never delivered.
 	if i < 0 || t.words[i].open>>(offset&63)&1 == 0 {
 		return
 	}
 	w := &t.words[i]
 	w.open &^= 1 << (offset & 63)
 	switch {
+	// Only the lowest word can hold the watermark back.
 	case i == t.head:
 		t.advance()
 	case w.open == 0:
 		t.empty++
+		// One record that is open for hours must not keep all words behind it: what
+		// compact costs is less than what was finished since the last time.
 		if t.empty > 64 && t.empty > (len(t.words)-t.head)/2 {
 			t.compact()
 		}
@@ -106,15 +113,18 @@ func (t *tracker) advance() {
 	for t.words[t.head].open == 0 {
 		t.head++
 		if t.head == len(t.words) {
+			// Nothing is open, so the gaps at the end count as finished too.
 			t.base = t.end
 			return
 		}
+		// It was counted when it ran empty; the one that advance came from was not.
 		if t.words[t.head].open == 0 {
 			t.empty--
 		}
 	}
 	w := t.words[t.head]
 	t.base = w.first + int64(bits.TrailingZeros64(w.open))
+	// The front is given back once it is the larger half, so the copying pays.
 	if t.head > 64 && t.head > len(t.words)/2 {
 		t.compact()
 	}
@@ -122,6 +132,7 @@ func (t *tracker) advance() {
 
 // compact drops the words without open offsets.
 func (t *tracker) compact() {
+	// In place: live never overtakes what is read.
 	live := t.words[:0]
 	for _, w := range t.words[t.head:] {
 		if w.open != 0 {
@@ -136,6 +147,7 @@ func (t *tracker) window() int64 { return t.end - t.base }
 
 // runs calls yield with the lengths of the alternating runs from the watermark
 // on: unfinished, finished, unfinished… A trailing unfinished run is left out.
+// It follows words and stretches of bits, not offsets: long runs cost nothing.
 func (t *tracker) runs(yield func(length int64) bool) {
 	from, next := t.base, t.base // the open run so far
 	for _, w := range t.words[t.head:] {

@@ -10,6 +10,8 @@ import (
 )
 
 // worker runs attempts of one subscription, one at a time.
+// mu guards what it shows to others: current, partition and started. The slices are its
+// own, and are used again from one attempt to the next so that an attempt costs little.
 type worker struct {
 	sub *Subscription
 
@@ -27,6 +29,7 @@ type worker struct {
 }
 
 // work makes attempts until the subscription needs one worker less.
+// It ends at the latest when the subscription closes, or with a handler that unwinds it.
 func (w *worker) work() {
 	for {
 		w.lanes = w.sub.take(w, w.lanes[:0], w.sub.BatchSize)
@@ -38,10 +41,12 @@ func (w *worker) work() {
 }
 
 // run makes one attempt at the heads of the lanes that were taken.
+// The breaker is asked last: a ticket that is not used would keep a probe's place.
 func (w *worker) run() {
 	p := w.lanes[0].partition
 	now := time.Now()
 	ctx := newAttemptContext(w.sub.shared.base, now, w.sub.Timeout)
+	// The partition goes, and the lanes with it.
 	if !w.begin(p, ctx, now) {
 		return
 	}
@@ -62,11 +67,13 @@ func (w *worker) call(ctx *attemptContext, p *partition, began time.Time, ticket
 	var err error
 	returned := false
 	defer func() {
+		// recover is nil after runtime.Goexit, which is how the two are told apart.
 		if !returned {
 			err = &PanicError{Value: recover(), Stack: debug.Stack()}
 		}
 		took := time.Since(began)
 		w.mu.Lock()
+		// Before the outcome counts: a drain does not cut off what has ended.
 		w.current, w.partition = nil, nil
 		w.mu.Unlock()
 		ctx.finish()
@@ -83,6 +90,8 @@ func (w *worker) call(ctx *attemptContext, p *partition, began time.Time, ticket
 
 // begin takes the items of the attempt from the lanes' heads, unless their
 // partition is going. From then on a drain finds the attempt.
+// It reports whether there is anything to run. The lanes that do not fit go back to the
+// queue: a batch may be full before all of its lanes had their turn.
 func (w *worker) begin(p *partition, ctx *attemptContext, now time.Time) bool {
 	s := w.sub
 	p.mu.Lock()
@@ -101,6 +110,8 @@ func (w *worker) begin(p *partition, ctx *attemptContext, now time.Time) bool {
 			continue
 		}
 		l.state, l.taken = laneRunning, 0
+		// Items stay in their lane during the attempt: the next one must not overtake them,
+		// and what was cut off is still there.
 		for it := l.head; it != nil && it.sub == s && len(w.items) < s.BatchSize && (l.taken == 0 || it.retry == nil); it = it.next {
 			w.items = append(w.items, it)
 			w.attempt.Records = append(w.attempt.Records, it.record)
@@ -116,6 +127,7 @@ func (w *worker) begin(p *partition, ctx *attemptContext, now time.Time) bool {
 	if f := w.items[0].retry; f != nil {
 		w.attempt.Number = f.attempts + 1
 	}
+	// Under the lock under which state was read: a drain finds the attempt or prevents it.
 	p.running++
 	w.mu.Lock()
 	w.current, w.partition, w.started = ctx, p, now
@@ -125,6 +137,7 @@ func (w *worker) begin(p *partition, ctx *attemptContext, now time.Time) bool {
 
 // breakerKey is what the breaker tells attempts apart by: the key of the first
 // record, whatever the subscription's order is.
+// A subscription by partition has one lane for all keys, of which only some may fail.
 func (w *worker) breakerKey() uint64 {
 	if w.sub.Order == ByKey {
 		return w.lanes[0].key
@@ -134,6 +147,7 @@ func (w *worker) breakerKey() uint64 {
 
 // giveBack ends an attempt that an open breaker did not let through: its lanes
 // wait before the gate, and nothing is spent.
+// It undoes begin.
 func (w *worker) giveBack(p *partition) {
 	w.mu.Lock()
 	w.current, w.partition = nil, nil
@@ -144,11 +158,13 @@ func (w *worker) giveBack(p *partition) {
 	for _, l := range w.lanes {
 		l.taken = 0
 		if p.state == partitionActive {
+			// A park without a time: the gate wakes it, and the heap does not know it.
 			stay := p.park(l, laneGated, time.Time{})
 			stay.key = keyHash(l.head.record)
 			stay.fresh = l.head.retry == nil
 			stay.tried = !stay.fresh && l.head.retry.probes < maxProbes
 			stay.probed = stay.tried && l.head.retry.probes > 0
+			// Last, since the gate may look at once and sorts by what was set above.
 			w.sub.gated.add(stay)
 		}
 	}
@@ -176,6 +192,7 @@ func (w *worker) conclude(ctx *attemptContext, p *partition, took time.Duration,
 			r.observer.Parked(s, parked, wait)
 		}
 	}
+	// Whatever the outcome was: it may have closed the breaker or freed a probe's place.
 	s.gated.recheck()
 }
 
@@ -202,6 +219,8 @@ func (w *worker) suspected(it *item) bool { return w.sub.Breaker.Suspected(keyHa
 
 // giveUp notes for a drain that the worker's attempt c is stuck, unless it has
 // ended meanwhile.
+// The partition's lock comes before the worker's, and both are needed: so current is
+// looked at again once they are held in that order.
 func (w *worker) giveUp(c *attemptContext) {
 	w.mu.Lock()
 	p := w.partition

@@ -310,7 +310,6 @@ func (m *consumer) leave() {
 	defer c.mu.Unlock()
 	m.gone = true
 	// The context has no other end if Close's did not come first.
-	//
 	m.hurry()
 	c.consumers = slices.DeleteFunc(c.consumers, func(o *consumer) bool { return o == m })
 	m.group.leave(m)

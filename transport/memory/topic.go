@@ -173,7 +173,6 @@ func (c *Cluster) alter(topic string, partition int32, offset int64, do func(*lo
 	}
 	do(l, offset)
 	// After the change, so that each sees the log's new range.
-	//
 	for _, f := range l.followers {
 		f.reposition()
 	}
