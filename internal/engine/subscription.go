@@ -31,7 +31,7 @@ type Attempt struct {
 	// Epoch is the assignment's: a fencing token that grows with each change
 	// of the partition's owner within one consumer.
 	Epoch uint64
-	// Room is the handler's own, from one attempt of a worker to its next. A
+	// Scratch is the handler's own, from one attempt of a worker to its next. A
 	// worker makes one attempt at a time, so what is in it needs no lock.
 	Scratch any
 }

@@ -19,6 +19,7 @@ import (
 
 // Alike reports whether the fast codec treats a type as encoding/json does: in each
 // direction it accepts the same values and no others, with the same result.
+// The zero value sends both directions to encoding/json, which is slower and never wrong.
 type Alike struct{ Encode, Decode bool }
 
 // jsonTypes caches Alike by type. Programs have few event types, so it is not
@@ -47,6 +48,7 @@ func Of(t reflect.Type) Alike {
 // that only one of them knows, and the option string, with which the fast one
 // accepts "+5" as a number. An interface may hold any type when it is encoded.
 // seen ends the search in recursive types.
+// Fields only go from true to false, so what was found once needs no second look.
 func (a *Alike) look(t reflect.Type, seen map[reflect.Type]bool) {
 	if seen[t] {
 		return

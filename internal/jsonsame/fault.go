@@ -60,6 +60,7 @@ type place struct {
 // find returns the path of the first value that can't be encoded, and whether
 // there is one. It runs only after encoding has failed, so it may be slow. A value
 // that is too deep or too large for it is passed over, and the error has no path.
+// open ends cycles, and the bounds end long lists, which have none.
 func (s *faultSearch) find(v reflect.Value, path string, depth int) (string, bool) {
 	s.left--
 	if !v.IsValid() || s.left < 0 || depth > mostDepth {

@@ -49,6 +49,7 @@ func within(path, text string) string {
 }
 
 // mostNested bounds how deep refused looks: structs may embed each other.
+// A path of that depth is long enough to find the field by.
 const mostNested = 10
 
 // refused returns the path and the type of the first field of t that does not take
@@ -62,6 +63,8 @@ func refused(t reflect.Type, data []byte, depth int) (path string, at reflect.Ty
 	if t.Kind() != reflect.Struct || hasOwnForm(t) || depth > mostNested || json.Unmarshal(data, &members) != nil {
 		return "", t
 	}
+	// Each field is decoded again, by itself. That may be slow: it runs only after decoding
+	// has failed.
 	for i := range t.NumField() {
 		f := t.Field(i)
 		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")

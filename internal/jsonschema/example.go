@@ -94,6 +94,7 @@ func fillStruct(v reflect.Value, path, name string, depth int) {
 			fill(to, path+"."+f.name, f.name, depth+1)
 		}
 	}
+	// Embedded structs by value only: a nil pointer to one leaves its fields out.
 	for i := range v.NumField() {
 		f := v.Type().Field(i)
 		switch {

@@ -42,6 +42,7 @@ var (
 const goType = "x-eventbus-goType"
 
 // Of returns the schema of what encoding/json writes for a pointer to a t.
+// The same type gives the same bytes in every run: catalogues compare them.
 func Of(t reflect.Type) (json.RawMessage, error) {
 	w := walk{names: make(map[place]string), defs: make(object)}
 	// The event itself is never nil, so its schema takes no null.
@@ -53,6 +54,7 @@ func Of(t reflect.Type) (json.RawMessage, error) {
 	if name := t.Name(); name != "" {
 		s["title"] = name
 	}
+	// After the walk: it replaces what a Describer says, which must be of this draft.
 	s["$schema"] = Draft
 	if len(w.defs) > 0 {
 		s["$defs"] = w.defs
@@ -78,6 +80,7 @@ type place struct {
 
 // of returns the schema of a value inside another, for named types a reference to
 // theirs. addr says whether the value is addressable.
+// A type without a package, such as []string, has no name to refer to.
 func (w *walk) of(t reflect.Type, addr bool) object {
 	if t.PkgPath() == "" || selfMarshaling(t, addr) || !composite(t) {
 		return w.structure(t, addr)
@@ -127,6 +130,7 @@ func selfMarshaling(t reflect.Type, addr bool) bool {
 }
 
 // has reports whether encoding/json finds a method on a value of t.
+// One with a pointer receiver only where the value has an address.
 func has(t reflect.Type, addr bool, method reflect.Type) bool {
 	return t.Implements(method) || addr && t.Kind() != reflect.Pointer && reflect.PointerTo(t).Implements(method)
 }
@@ -144,8 +148,10 @@ func (w *walk) structure(t reflect.Type, addr bool) object {
 		return orNull(w.of(t.Elem(), true))
 	case t.Kind() == reflect.Pointer && t.Elem() == timeType:
 		return orNull(object{"type": "string", "format": "date-time"})
+	// Before marshaler: a type that marshals itself is what Describer is for.
 	case has(t, addr, describer):
 		return described(t)
+	// Whatever the method writes is valid: nothing is known of it.
 	case has(t, addr, marshaler):
 		return object{goType: t.String()}
 	case has(t, addr, textMarshaler):
@@ -238,6 +244,7 @@ func orNull(s object) object {
 }
 
 // notNull returns a schema without null, for a field that is left out in its place.
+// It may change s, which is of this field alone unless it is a reference.
 func notNull(s object) object {
 	switch t := s["type"].(type) {
 	case []string:

@@ -147,6 +147,7 @@ func (f *field) neverNull() bool {
 // visible lists the fields of a struct and of what it embeds as encoding/json does:
 // the least nested wins a name, then the tagged one, and two that tie hide each other.
 // addr says whether a value of t is addressable.
+// They come in the order in which they are declared.
 func visible(t reflect.Type, addr bool) []field {
 	var found []field
 	collect(t, field{addr: addr}, map[reflect.Type]bool{}, &found)
@@ -168,6 +169,7 @@ func visible(t reflect.Type, addr bool) []field {
 }
 
 // dominant returns the field that wins a name, and reports whether one does.
+// It may sort all in place.
 func dominant(all []field) (best field, ok bool) {
 	slices.SortStableFunc(all, func(a, b field) int {
 		if a.depth != b.depth {

@@ -14,6 +14,7 @@ import (
 var errLogChanged = errors.New("retention removed the records from the log, or it was truncated")
 
 // Progress receives how far a replay came. It is called concurrently.
+// It is called with no lock of the Consumer held.
 type Progress interface {
 	// Moved is called with the offsets below which nothing is left to do. It reports
 	// whether that is all of the window.
@@ -46,6 +47,7 @@ type Consumer struct {
 }
 
 // NewConsumer returns the consumer of a window that a reader reads.
+// The consumer closes the reader, and nothing is polled before Begin.
 func NewConsumer(w Window, p Progress, reader transport.Reader, l transport.Listener) *Consumer {
 	c := &Consumer{
 		window: w, progress: p, reader: reader, listener: l,
@@ -58,6 +60,8 @@ func NewConsumer(w Window, p Progress, reader transport.Reader, l transport.List
 }
 
 // Begin assigns the window's partitions.
+// It is called once, when the listener is ready. The epoch is 0 throughout: nobody else can
+// own a partition of a replay.
 func (c *Consumer) Begin() {
 	var assigned []transport.Assignment
 	for p, span := range c.window {
@@ -68,6 +72,7 @@ func (c *Consumer) Begin() {
 }
 
 // end ends the wait for the replay, with the reason.
+// The first reason counts: Close comes last, and says nothing of why.
 func (c *Consumer) end(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -97,6 +102,7 @@ func (c *Consumer) Poll(ctx context.Context) ([]transport.Batch, error) {
 	}
 	batches, err := c.reader.Poll(ctx)
 	if errors.Is(err, io.EOF) {
+		// The next Poll finds nothing left, and then waits.
 		if batches = c.rest(); len(batches) > 0 {
 			err = nil
 		}
@@ -105,12 +111,14 @@ func (c *Consumer) Poll(ctx context.Context) ([]transport.Batch, error) {
 		if !errors.Is(err, io.EOF) && ctx.Err() == nil {
 			c.end(err)
 		}
+		// The engine ends the context when it drains.
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}
 	for i := range batches {
 		// A gap between batches is what the log lost.
 		b := &batches[i]
+		// Skipped comes before the batch: without it the engine reports the gap as a fault.
 		if at := c.at[b.Partition]; b.From != at {
 			c.listener.Skipped(b.Partition, at, b.From, errLogChanged)
 			c.progress.Removed(b.Partition, b.From-at)
@@ -121,6 +129,7 @@ func (c *Consumer) Poll(ctx context.Context) ([]transport.Batch, error) {
 }
 
 // rest returns what the log lost at the window's end, as empty batches.
+// They bring the engine to the window's end, which Moved then hears of.
 func (c *Consumer) rest() (batches []transport.Batch) {
 	for p, span := range c.window {
 		if at := c.at[p]; at < span.To {
@@ -151,6 +160,7 @@ func (c *Consumer) Commit(_ context.Context, commits ...transport.Commit) error 
 func (c *Consumer) Alive() bool { return true }
 
 // TypeState implements transport.Consumer. A replay has no other members.
+// So an event without a handler here is not held for anyone, and its policy applies.
 func (c *Consumer) TypeState(string, string) transport.TypeState {
 	return transport.TypeState{Known: true}
 }
@@ -161,6 +171,7 @@ func (c *Consumer) Status() transport.ConsumerStatus {
 }
 
 // Close implements transport.Consumer.
+// As a group's consumer does, it revokes first: that is where the engine drains.
 func (c *Consumer) Close(ctx context.Context) error {
 	var partitions []transport.Partition
 	for p := range c.window {

@@ -18,6 +18,7 @@ import (
 type Span struct{ From, To int64 }
 
 // Window is what is read, by partition.
+// A partition with nothing to read is in it too, with an empty Span.
 type Window map[transport.Partition]Span
 
 // Bounds limit a window by the times of records, and by offsets in the partitions
@@ -43,6 +44,7 @@ func (b *Bounds) Resolve(ctx context.Context, admin transport.Admin, topics ...s
 			partitions = append(partitions, transport.Partition{Topic: info.Name, Partition: n})
 		}
 	}
+	// Before any offsets are asked for, since a misspelt bound fails without them.
 	if err := b.checkOffsets(partitions); err != nil {
 		return nil, err
 	}
@@ -65,6 +67,8 @@ func (b *Bounds) Resolve(ctx context.Context, admin transport.Admin, topics ...s
 			return nil, err
 		}
 	}
+	// Bounds are moved into what the log has: From before its start, as retention left it, and To
+	// past its end are no errors.
 	w := make(Window, len(partitions))
 	for _, p := range partitions {
 		var s Span

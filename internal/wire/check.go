@@ -21,6 +21,7 @@ func (e *Encoder) Check(ev *Event) error { return check(ev, &e.passed) }
 
 // passed holds the last valid values of source, type, datacontenttype and
 // dataschema.
+// The zero value has none: empty values are not checked at all.
 type passed [4]string
 
 // check is Check with a memory of what was valid. passed is changed.
@@ -52,6 +53,7 @@ func check(ev *Event, passed *passed) error {
 				return &MalformedError{Attribute: a.name, Reason: err.Error() + ": " + quote(a.value)}
 			}
 		}
+		// Only after both checks, so that a value that failed fails again.
 		passed[i] = a.value
 	}
 	// These differ from event to event.
@@ -108,6 +110,7 @@ func CheckText(value string) error {
 }
 
 // checkRunes checks a value that has anything but printable ASCII.
+// The order decides which reason is given: text that is no UTF-8 has no characters to judge.
 func checkRunes(value string) error {
 	if !utf8.ValidString(value) {
 		return errNotUTF8

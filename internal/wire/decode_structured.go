@@ -14,6 +14,8 @@ import (
 // memory of value if it is JSON. As in binary mode a member may not occur twice,
 // and what the data is worth is left to its codec: half a surrogate pair in it
 // makes no difference here, and none to encoding/json. Attributes are checked.
+// The decoder reads token by token, and not into a map: data must keep its bytes, which
+// the codec of the event reads as they were written.
 func decodeStructured(value []byte, ev *Event) error {
 	// Duplicates are found below, by names in lower case. Bad UTF-8 is left to the
 	// codec in data, and to AppendUnquote in attributes.
@@ -25,6 +27,7 @@ func decodeStructured(value []byte, ev *Event) error {
 	if _, err := d.ReadToken(); err != nil {
 		return notJSON(err)
 	}
+	// The first error ends it: behind a syntax error no member can be trusted.
 	for d.PeekKind() != '}' {
 		quoted, err := d.ReadValue()
 		if err != nil {
@@ -33,6 +36,7 @@ func decodeStructured(value []byte, ev *Event) error {
 		if s.scratch, err = jsontext.AppendUnquote(s.scratch[:0], quoted); err != nil {
 			return notJSON(err)
 		}
+		// Names are few and repeat; the interned one also outlives scratch.
 		member := interned.get(lowered(s.scratch))
 		raw, err := d.ReadValue()
 		if err != nil {
@@ -67,6 +71,7 @@ func decodeStructured(value []byte, ev *Event) error {
 
 // structured is an event while it is decoded. The meaning of data depends on
 // datacontenttype, which may come after it.
+// It lives for one call of decodeStructured.
 type structured struct {
 	ev *Event
 	// spec is the specversion; base64 and data are the raw members, nil if absent.
@@ -82,6 +87,7 @@ type structured struct {
 // take stores one member of the object.
 func (s *structured) take(name string, raw jsontext.Value) error {
 	switch name {
+	// A null is data here, if the type is JSON: null is a JSON value.
 	case data:
 		s.data = raw
 		return nil
@@ -135,6 +141,7 @@ func (s *structured) attributeText(name string, raw jsontext.Value) (text string
 		return string(s.scratch), nil
 	case Reserved(name):
 		return "", &MalformedError{Attribute: name, Reason: "is no JSON string"}
+	// As it was written: 1.0 stays 1.0.
 	case kind == 't' || kind == 'f' || kind == '0':
 		return string(raw), nil
 	}
@@ -156,6 +163,7 @@ func (s *structured) payload() ([]byte, error) {
 			return nil, &MalformedError{Reason: "data_base64 is not Base64"}
 		}
 		return payload, nil
+	// Absent, which is not null: an event without data is no tombstone.
 	case s.data == nil:
 		return []byte{}, nil
 	case declaresJSON(s.ev.DataContentType):
@@ -167,6 +175,7 @@ func (s *structured) payload() ([]byte, error) {
 	case s.data.Kind() != '"':
 		return nil, &MalformedError{Reason: "data is no JSON string, and its type " + quote(s.ev.DataContentType) + " is not JSON"}
 	}
+	// The text is never longer than its quoted form, so it is allocated once.
 	text, err := jsontext.AppendUnquote(make([]byte, 0, len(s.data)), s.data)
 	if err != nil {
 		return nil, notJSON(err)

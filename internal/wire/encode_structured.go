@@ -83,6 +83,7 @@ func (e *Encoder) data(ev *Event) (err error) {
 	case declaresJSON(ev.DataContentType) && jsontext.Value(ev.Data).IsValid(jsontext.AllowDuplicateNames(true)):
 		e.buf = append(e.buf, `,"data":`...)
 		e.buf = append(e.buf, ev.Data...)
+	// As text and not in Base64, so that people and tools can read it in the topic.
 	case declaresText(ev.DataContentType) && utf8.Valid(ev.Data):
 		e.buf = append(e.buf, `,"data":`...)
 		e.buf, err = jsontext.AppendQuote(e.buf, ev.Data)

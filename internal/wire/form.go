@@ -67,6 +67,7 @@ func (f *Form) Decode(rec, first *transport.Record, ev *Event) error {
 	if fault == nil {
 		fault = f.Read(first, ev)
 	}
+	// Read may have set more than it should: the place is the record's, whatever it says.
 	data := ev.Data
 	place(rec, ev)
 	if !ev.Tombstone && fault == nil {
