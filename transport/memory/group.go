@@ -54,7 +54,8 @@ type owner struct {
 	assignment *assignment // nil while the member is away
 }
 
-// It makes the group if there is none, as a coordinator does at the first join. c.mu is held.
+// groupOf returns a group, which it makes if there is none: a test may set faults of a
+// group before its first member joins. c.mu is held.
 func (c *Cluster) groupOf(name string) *group {
 	g := c.groups[name]
 	if g == nil {
@@ -85,7 +86,7 @@ func (g *group) join(c *consumer) {
 		g.reform()
 		return
 	}
-	// No new generation, and no partition moves: that is what a static member is for.
+	// No new generation and, with the same topics, no move: a static member is for that.
 	m := g.members[i]
 	m.stopExpiry()
 	// The newer of two with one instance id wins, as with Kafka; the older is fenced for

@@ -163,8 +163,8 @@ func (g *group) accompany(target map[transport.Partition]*member) {
 				continue
 			}
 			for n, l := range companion.logs {
-				// Only to a member that reads the companion itself: in a rolling deployment the
-				// owner may be of a version that does not know it yet.
+				// Only to a member that asks for the companion: in a rolling deployment the owner
+				// of the other partition may be of a version that does not know it yet.
 				if m := target[other.logs[n%len(other.logs)].Partition]; m == reader {
 					target[l.Partition] = m
 				}
