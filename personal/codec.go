@@ -89,6 +89,7 @@ func (c codec) Encode(ctx context.Context, dst []byte, e *eventbus.Envelope, v a
 	if err != nil {
 		return dst, err
 	}
+	// A new event, so that the publisher's own stays readable.
 	p := reflect.New(value.Type())
 	p.Elem().Set(sealed)
 	return c.inner.Encode(ctx, dst, e, p.Interface())
@@ -96,6 +97,7 @@ func (c codec) Encode(ctx context.Context, dst []byte, e *eventbus.Envelope, v a
 
 // encodeWhole encrypts what the inner codec makes.
 func (c codec) encodeWhole(ctx context.Context, dst []byte, e *eventbus.Envelope, v any, key func() (Key, error)) ([]byte, error) {
+	// Not into dst: plain text must not remain in the buffer that is sent.
 	plain, err := c.inner.Encode(ctx, nil, e, v)
 	if err != nil {
 		return dst, err
@@ -140,6 +142,7 @@ func (c codec) Decode(ctx context.Context, e *eventbus.Envelope, v any) error {
 	if err != nil || !inspect(value.Type()).has {
 		return err
 	}
+	// The same walk as in Encode, so that each string has the path it was bound to.
 	opened, err := replace(value, func(text, path string) (string, error) {
 		plain, err := c.open(ctx, e, text, path)
 		return string(plain), err
@@ -161,6 +164,7 @@ func (c codec) decodeWhole(ctx context.Context, e *eventbus.Envelope, v any) err
 	if err != nil || plain == nil {
 		return err
 	}
+	// A copy: the caller's envelope keeps the data as it came from the log.
 	whole := *e
 	whole.Data, whole.DataContentType = plain, c.inner.ContentType()
 	err = c.inner.Decode(ctx, &whole, v)
@@ -188,6 +192,7 @@ func (c codec) open(ctx context.Context, e *eventbus.Envelope, text, path string
 		return nil, fmt.Errorf("the personal data%s: %w", path, err)
 	}
 	if plain == nil {
+		// Not nil, which stands for a deleted key.
 		plain = []byte{}
 	}
 	return plain, nil

@@ -54,6 +54,7 @@ func (w typeWalk) look(t reflect.Type, marked bool, path string) {
 	if w.seen[visit{t, marked}] {
 		return
 	}
+	// Before its parts: a type may contain itself.
 	w.seen[visit{t, marked}] = true
 	switch t.Kind() {
 	case reflect.String:
@@ -100,6 +101,8 @@ func replace(v reflect.Value, f func(text, path string) (string, error)) (reflec
 	return r.value(v, false, "", 0)
 }
 
+// replacer copies values with their personal strings replaced. Its methods return the
+// copy, and take the path for errors and for what a ciphertext is bound to.
 type replacer struct {
 	f func(text, path string) (string, error)
 }
@@ -108,6 +111,7 @@ func (r replacer) value(v reflect.Value, marked bool, path string, depth int) (r
 	if depth > deepest {
 		return v, errTooDeep
 	}
+	// Nothing below can change, so the copy shares it with the original.
 	if !marked && !inspect(v.Type()).has {
 		return v, nil
 	}
@@ -135,6 +139,7 @@ func (r replacer) text(v reflect.Value, path string) (reflect.Value, error) {
 		return v, err
 	}
 	fresh := reflect.New(v.Type()).Elem()
+	// SetString keeps the field's own type, which may be a named one.
 	fresh.SetString(text)
 	return fresh, nil
 }
@@ -175,6 +180,7 @@ func (r replacer) mapping(v reflect.Value, marked bool, path string, depth int) 
 	if v.IsNil() {
 		return v, nil
 	}
+	// Keys stay as they are: only values are personal.
 	fresh := reflect.MakeMapWithSize(v.Type(), v.Len())
 	for entries := v.MapRange(); entries.Next(); {
 		element, err := r.value(entries.Value(), marked, path+"{}", depth+1)
@@ -204,6 +210,7 @@ func (r replacer) fields(v reflect.Value, path string, depth int) error {
 			}
 			continue
 		}
+		// An unexported field, which no encoder sees.
 		if !field.CanSet() {
 			continue
 		}

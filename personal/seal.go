@@ -43,6 +43,8 @@ func seal(dst []byte, k *Key, plain []byte, place string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	// A random nonce of 96 bits for each string: one key must not seal two texts with the
+	// same (NIST SP 800-38D, 8.2.2). Seal appends to it, so the text follows its nonce.
 	nonce := make([]byte, c.NonceSize(), c.NonceSize()+len(plain)+c.Overhead())
 	_, _ = rand.Read(nonce) // it never fails
 	dst = append(dst, sealedPrefix+k.ID+":"...)
@@ -70,6 +72,7 @@ func open(k *Key, rest, place string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	// What comes from a log may be of any length.
 	if len(sealed) < c.NonceSize() {
 		return nil, errAltered
 	}

@@ -41,11 +41,15 @@ func (f *follower) apply(ctx context.Context, b *transport.Batch) error {
 			return err
 		}
 	}
+	// Keys are borrowed from the batch; the records are copies that the table keeps.
 	if err := f.table.Apply(ctx, p, f.changes, Mark{Next: b.Next, Time: time.Now()}); err != nil {
 		return fmt.Errorf("the store: %w", err)
 	}
+	// Only after the table has them: after an error the batch is read again from here.
 	f.next[p] = b.Next
 	f.state.applied(p, b, len(b.Records), f.live)
+	// The bound is checked once per batch, so the table exceeds it by one batch at most.
+	// Another attempt would end the same way, so the error is final.
 	if keys, bytes := f.table.Size(); bytes > f.config.MaxBytes {
 		return &finalError{fmt.Errorf("%w: %d keys take %d bytes, and MaxBytes is %d: raise it, or give the view a Store", ErrOutgrown, keys, bytes, f.config.MaxBytes)}
 	}
@@ -58,7 +62,9 @@ func (f *follower) recordOf(r *transport.Record) []byte {
 	switch typ, ok := f.form.Type(r); {
 	case r.Excess != nil:
 		k = faulty
+	// An event of another type is the key's last one too: none of this view's is left.
 	case r.Value == nil, ok && typ != f.typ:
+		// Nothing older can follow in another partition, so the key may go at once.
 		if !f.compare {
 			return nil
 		}
@@ -70,6 +76,8 @@ func (f *follower) recordOf(r *transport.Record) []byte {
 // older takes out of the changes those that the table has a newer record for, of
 // another partition.
 func (f *follower) older(ctx context.Context) error {
+	// recordOf returns no nil while compare is set, so every Record has its kind in its
+	// second byte. kept shares the array of changes and never overtakes the loop.
 	kept := f.changes[:0]
 	for _, c := range f.changes {
 		had, found, err := f.table.Get(ctx, c.Key)
@@ -104,12 +112,16 @@ func (f *follower) complete(ctx context.Context) error {
 			return nil
 		}
 	}
+	// Before Promote: what it makes durable must not depend on a further step. After an
+	// error all of it is repeated.
 	if err := f.dropDeleted(ctx); err != nil {
 		return err
 	}
 	if err := f.config.Store.Promote(ctx, f.name); err != nil {
 		return fmt.Errorf("the store: %w", err)
 	}
+	// Every partition has been read to its target, so none can bring an older event of a
+	// key that the table has.
 	f.live, f.compare = true, false
 	f.state.complete(f.table, f.next)
 	return nil
@@ -117,6 +129,8 @@ func (f *follower) complete(ctx context.Context) error {
 
 // dropDeleted removes what stands for tombstones: every partition has been read.
 func (f *follower) dropDeleted(ctx context.Context) error {
+	// Collected first, so that one Apply takes them all. The keys are copied, since
+	// Range only lends them.
 	var gone []Change
 	if err := f.table.Range(ctx, func(key, record []byte) error {
 		if len(record) > 1 && kind(record[1]) == deleted {

@@ -64,13 +64,17 @@ func (f *follower) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		err := f.follow(ctx)
 		switch {
+		// The view was closed: the error is only that of the call that this interrupted.
 		case ctx.Err() != nil:
 			return
 		case errors.Is(err, errRebuild):
 			f.config.Logger.Warn("a view is read again from the start of its topic", "topic", f.topic, "reason", err.Error())
+			// mayResume is false from here on, so that choose makes a new table. The one that
+			// serves goes on until that is complete.
 			f.state.rebuild()
 			f.table = nil
 			continue
+		// The table stays; only the reader has to be made again.
 		case errors.Is(err, errReopen):
 			continue
 		}
@@ -79,6 +83,7 @@ func (f *follower) run(ctx context.Context) {
 			f.config.Logger.Error("a view has failed", "topic", f.topic, "error", failed.error)
 			return
 		}
+		// A cluster that is away is logged once, not at each attempt.
 		if f.state.fail(err, false) {
 			f.config.Logger.Warn("a view can't follow its topic", "topic", f.topic, "error", err)
 			wait = leastWait // it followed until now
@@ -112,6 +117,8 @@ func (f *follower) follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// A topic of the same name that was created again: the table's offsets mean nothing
+	// in it.
 	if f.table != nil && info.ID != f.id {
 		return errRebuild
 	}
@@ -119,11 +126,14 @@ func (f *follower) follow(ctx context.Context) error {
 	if f.table == nil {
 		err = f.choose(ctx, info)
 	} else if info.Partitions > f.partitions {
+		// A key moves when partitions are added: its event in the old partition may be
+		// read after a newer one in the new partition.
 		f.compare = true
 	}
 	if err != nil {
 		return err
 	}
+	// Only now: the comparison above is with the number that was read so far.
 	f.partitions = info.Partitions
 	from, err := f.begin(ctx)
 	if err != nil {
@@ -134,6 +144,7 @@ func (f *follower) follow(ctx context.Context) error {
 		return err
 	}
 	defer func() {
+		// ctx may have ended already, and closing takes time of its own.
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
 		_ = reader.Close(closing)
@@ -156,6 +167,7 @@ func (f *follower) describe(ctx context.Context) (*transport.TopicInfo, error) {
 	if info.Err != nil {
 		return nil, info.Err
 	}
+	// A policy that was not reported can't be judged.
 	if policy, ok := info.Configs["cleanup.policy"]; ok && !strings.Contains(policy, "compact") {
 		return nil, &finalError{fmt.Errorf("the topic has cleanup.policy=%s on the cluster, and a view needs compact: set it, as eventbus topics diff proposes", policy)}
 	}
@@ -166,6 +178,7 @@ func (f *follower) describe(ctx context.Context) (*transport.TopicInfo, error) {
 // lately, and else makes a new one.
 func (f *follower) choose(ctx context.Context, info *transport.TopicInfo) error {
 	f.compare, f.live = true, false
+	// The id tells this topic's tables from those of a deleted one with the same name.
 	prefix := hex.EncodeToString(info.ID[:])
 	table, name, err := f.config.Store.Current(ctx)
 	if err != nil {
@@ -181,6 +194,7 @@ func (f *follower) choose(ctx context.Context, info *transport.TopicInfo) error 
 			return nil
 		}
 	}
+	// The time keeps the name apart from that of the table that still serves.
 	f.name = prefix + "-" + strconv.FormatInt(time.Now().UnixNano(), 36)
 	if f.table, err = f.config.Store.Create(ctx, f.name); err != nil {
 		return fmt.Errorf("a new table: %w", err)
@@ -198,6 +212,7 @@ func (f *follower) usable(marks map[int32]Mark) (map[int32]int64, bool) {
 		}
 		next[p] = m.Next
 	}
+	// Without any mark the table was never written: a new one costs as much.
 	return next, len(next) > 0
 }
 
@@ -217,15 +232,20 @@ func (f *follower) begin(ctx context.Context) (map[transport.Partition]int64, er
 	for _, p := range all {
 		next, ok := f.next[p.Partition]
 		if !ok {
+			// A new table, or a partition that was added since.
 			next = starts[p]
 			f.next[p.Partition] = next
 		}
+		// Before the start: tombstones may have been removed that the table never saw.
+		// Beyond the end: the log was truncated, and other records will take these offsets.
 		if next < starts[p] || next > ends[p] {
 			return nil, errRebuild
 		}
 		from[p] = next
 	}
 	if !f.live {
+		// What is published from here on is not waited for: on a busy topic Start would
+		// never return.
 		f.target = make(map[int32]int64, len(all))
 		for p, end := range ends {
 			f.target[p.Partition] = end
@@ -245,6 +265,7 @@ func (f *follower) read(ctx context.Context, reader transport.Reader) error {
 			}
 			look = time.Now().Add(f.config.Refresh)
 		}
+		// A quiet topic, too, has to be looked at.
 		polling, cancel := context.WithDeadline(ctx, look)
 		batches, err := reader.Poll(polling)
 		cancel()
@@ -258,6 +279,7 @@ func (f *follower) read(ctx context.Context, reader transport.Reader) error {
 			if err == nil {
 				err = f.apply(ctx, &batches[i])
 			}
+			// Also after an error: the records' memory is only lent.
 			if release := batches[i].Release; release != nil {
 				release()
 			}

@@ -13,6 +13,8 @@ func Memory() Store { return &memory{} }
 
 // memory is a Store whose tables end with the process.
 type memory struct {
+	// mu guards the fields below. current and name are of the table that was promoted
+	// last; made has the one that was created since, by its name.
 	mu      sync.Mutex
 	current *memoryTable
 	name    string
@@ -43,6 +45,7 @@ func (m *memory) Create(_ context.Context, name string) (Table, error) {
 func (m *memory) Promote(_ context.Context, name string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	// A name that Create did not return changes nothing.
 	if t := m.made[name]; t != nil {
 		m.current, m.name, m.made = t, name, nil
 	}
@@ -59,10 +62,12 @@ const entryOverhead = 96
 
 // memoryTable is a Table in memory.
 type memoryTable struct {
+	// seed is random for each table: nobody can choose keys that share a lock.
 	seed        maphash.Seed
 	shards      [shards]shard
 	keys, bytes atomic.Int64
 
+	// mu guards marks alone.
 	mu    sync.Mutex
 	marks map[int32]Mark
 }
@@ -87,6 +92,7 @@ func (t *memoryTable) shard(key []byte) *shard {
 
 // Apply implements Table.
 func (t *memoryTable) Apply(_ context.Context, partition int32, changes []Change, mark Mark) error {
+	// A reader may see part of a batch: the view promises no order between keys.
 	for i := range changes {
 		t.apply(&changes[i])
 	}
@@ -102,6 +108,8 @@ func (t *memoryTable) apply(c *Change) {
 	defer s.mu.Unlock()
 	old, had := s.records[string(c.Key)]
 	own := int64(len(c.Key) + entryOverhead)
+	// Removing a key that is not there is no error: the topic may have several
+	// tombstones of it.
 	switch {
 	case c.Record == nil && had:
 		delete(s.records, string(c.Key))
@@ -123,6 +131,7 @@ func (t *memoryTable) Get(_ context.Context, key []byte) ([]byte, bool, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	r, ok := s.records[string(key)]
+	// A record is replaced and never changed, so it may be read without the lock.
 	return r, ok, nil
 }
 

@@ -22,6 +22,7 @@ func observe(provider metric.MeterProvider, topic string, status func() Status) 
 	serving := made(m.Int64ObservableGauge("eventbus.view.ready", metric.WithUnit("1"), metric.WithDescription("1 while a view serves and follows its topic.")))
 	rebuilds := made(m.Int64ObservableCounter("eventbus.view.rebuilds", metric.WithUnit("{rebuild}"), metric.WithDescription("Times that a view read its topic again from the start.")))
 	own := metric.WithAttributes(attribute.String("messaging.destination.name", topic))
+	// Observed when somebody collects: a view that nobody measures spends nothing on it.
 	registration, err := m.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		s := status()
 		ready := int64(0)
@@ -36,6 +37,7 @@ func observe(provider metric.MeterProvider, topic string, status func() Status) 
 		return nil
 	}, keys, bytes, behind, serving, rebuilds)
 	if err != nil {
+		// A view without metrics still serves.
 		otel.Handle(fmt.Errorf("view: metrics: %w", err))
 		return func() {}
 	}

@@ -57,6 +57,7 @@ func (p *position) reached(partition int32, offset int64) (bool, <-chan struct{}
 
 // await waits until an offset is applied, ctx ends or over is closed.
 func (p *position) await(ctx context.Context, partition int32, offset int64, over <-chan struct{}) error {
+	// Which partition moved is not known, so each change is looked at.
 	for {
 		ok, moved := p.reached(partition, offset)
 		if ok {

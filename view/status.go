@@ -60,6 +60,7 @@ const (
 // state is what a follower tells those who use the view. It is safe for concurrent
 // use.
 type state struct {
+	// mu guards the fields down to readyAfter.
 	mu sync.Mutex
 	// live is the table that serves, nil before the first is complete; reading is the
 	// one that is read into.
@@ -145,6 +146,7 @@ func (s *state) complete(t Table, next map[int32]int64) {
 		s.readyAfter = max(time.Since(s.started), 1)
 	}
 	s.mu.Unlock()
+	// Before ready is closed: a WaitFor that follows Start finds the position.
 	s.position.set(next)
 	if first {
 		close(s.ready)
@@ -161,6 +163,7 @@ func (s *state) fail(err error, final bool) (news bool) {
 		s.since = time.Now()
 	}
 	s.err = err
+	// close has closed over already where the phase is Closed.
 	if final && s.phase != Closed {
 		s.phase = Failed
 		close(s.over)
@@ -181,6 +184,7 @@ func (s *state) close() bool {
 	defer s.mu.Unlock()
 	was := s.phase
 	s.phase = Closed
+	// After a failure fail has closed over. View.end calls close once.
 	if was != Failed {
 		close(s.over)
 	}
@@ -201,6 +205,7 @@ func (s *state) table() (Table, error) {
 	case s.live == nil:
 		return nil, ErrNotReady
 	}
+	// Also while the topic can't be followed: an old answer serves, and Health says so.
 	return s.live, nil
 }
 

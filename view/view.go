@@ -57,6 +57,7 @@ func New[T any](bus *eventbus.Bus, topic *eventbus.Topic[T], config Config) (*Vi
 		return nil, fmt.Errorf("eventbus: view of %s: %w", source.Topic, err)
 	}
 	v := &View[T]{topic: topic, state: newState(), done: make(chan struct{}), ended: make(chan struct{})}
+	// Not Start's context, which bounds the wait for the first table alone.
 	v.following, v.stop = context.WithCancel(context.Background())
 	v.follower = &follower{source: source, topic: source.Topic, form: topic.Declaration().Form, typ: topic.Type(), config: config.withDefaults(), state: v.state}
 	return v, nil
@@ -95,6 +96,7 @@ func (v *View[T]) Start(ctx context.Context) error {
 // Close stops following the topic and returns when nothing of the view runs any
 // more, or with ctx's error. Closing twice is not an error.
 func (v *View[T]) Close(ctx context.Context) error {
+	// In a goroutine of its own, so that ctx can end the wait but not the closing.
 	go v.end()
 	select {
 	case <-v.ended:
@@ -109,6 +111,7 @@ func (v *View[T]) end() {
 	v.closing.Do(func() {
 		started := v.state.close()
 		v.stop()
+		// A view that was never started has no goroutine that would close done.
 		if started {
 			<-v.done
 		}
@@ -168,6 +171,7 @@ func (v *View[T]) WaitFor(ctx context.Context, published eventbus.Receipt) error
 	if err != nil {
 		return err
 	}
+	// Offsets of another topic would be waited for without an end.
 	if at.Topic != v.follower.topic {
 		return v.wrap("wait", fmt.Errorf("the event was published to %s", at.Topic))
 	}
@@ -198,6 +202,7 @@ func (v *View[T]) decode(key, record []byte) (value T, found bool, err error) {
 		return value, false, fmt.Errorf("the key's last record, %s@%d, is no event: %s", at.Partition, at.Offset, s.value)
 	}
 	var e eventbus.Envelope
+	// The same steps as for a record that a subscription gets, so that both decode alike.
 	r := transport.Record{
 		Topic: v.follower.topic, Partition: s.partition, Offset: s.offset, Key: key, Value: s.value, Headers: s.headers, Time: s.time,
 	}

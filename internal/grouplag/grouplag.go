@@ -35,6 +35,7 @@ type Partition struct {
 // Owners returns the member that each partition is assigned to.
 func Owners(g *kafka.Group) map[transport.Partition]string {
 	all := make(map[transport.Partition]string)
+	// During a rebalance two members may name a partition; one of them is shown.
 	for _, m := range g.Members {
 		for _, p := range m.Assigned {
 			all[p] = m.ID
@@ -46,17 +47,21 @@ func Owners(g *kafka.Group) map[transport.Partition]string {
 // Of returns the progress of a group in each partition that it
 // has a commit for or that a member owns, in the order of topic and partition.
 func Of(ctx context.Context, t *kafka.Transport, group string, owners map[transport.Partition]string) ([]Partition, error) {
+	// Commits before ends: an end that is read later is never behind its commit, so that
+	// no lag comes out below zero by that order.
 	positions, err := Positions(ctx, t, group)
 	if err != nil {
 		return nil, err
 	}
 	for p := range owners {
+		// A member that has not committed yet has a lag too.
 		if positions[p] == nil {
 			positions[p] = &transport.Assignment{Partition: p, Offset: -1}
 		}
 	}
 	all := slices.SortedFunc(maps.Keys(positions), transport.Partition.Compare)
 	if len(all) == 0 {
+		// Not nil, which JSON would show as null.
 		return []Partition{}, nil
 	}
 	first, end, err := Edges(ctx, t, all...)
@@ -69,6 +74,7 @@ func Of(ctx context.Context, t *kafka.Transport, group string, owners map[transp
 		l := Partition{Topic: p.Topic, Partition: p.Partition, Committed: at.Offset, End: end[p], Member: owners[p]}
 		report, err := engine.ReadCommit(at)
 		if err != nil {
+			// The line is shown all the same: Committed and Lag hold without the metadata.
 			l.Problem = err.Error()
 		}
 		l.Ahead, l.Parked = report.Finished, report.Parked
@@ -104,6 +110,7 @@ func Positions(ctx context.Context, t *kafka.Transport, group string) (map[trans
 	if err != nil {
 		return nil, err
 	}
+	// Only topics that exist have an id here. A commit outlives the topic it was made for.
 	ids := make(map[string]transport.TopicID, len(infos))
 	for i := range infos {
 		if infos[i].Err == nil {
