@@ -210,7 +210,7 @@ func (r replacer) fields(v reflect.Value, path string, depth int) error {
 			}
 			continue
 		}
-		// An unexported field, which no encoder sees.
+		// No encoder sees an unexported field; inspect refuses the exception.
 		if !field.CanSet() {
 			continue
 		}

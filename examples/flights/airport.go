@@ -156,6 +156,7 @@ func (a *airport) acknowledge(ctx, patience context.Context, queue <-chan pendin
 		at, err := p.receipt.Wait(patience)
 		switch {
 		case err == nil:
+		// The bus refused it because the run stops: the next run publishes it.
 		case ctx.Err() != nil && !errors.Is(err, eventbus.ErrOutcomeUnknown):
 			continue
 		default:
@@ -167,6 +168,8 @@ func (a *airport) acknowledge(ctx, patience context.Context, queue <-chan pendin
 		a.count(p.row)
 		// While more receipts are ready the buffer collects them: one write for
 		// many lines.
+		// A malformed record has no event id by which the board could recognise it as
+		// repeated, so its line does not wait.
 		if len(queue) == 0 || p.row < 0 {
 			if err := a.ledger.flush(); err != nil {
 				return err

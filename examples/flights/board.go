@@ -52,6 +52,8 @@ func newBoard(dir string) (*board, error) {
 		return b, nil
 	}
 	var err error
+	// Without a buffer: the line has to be in the file before the bus commits. No
+	// handler runs yet, so count needs no lock.
 	b.ledger, err = openLedger(filepath.Join(dir, "board.ledger"), false, func(e entry) error {
 		s, err := sightingOf(e)
 		if err == nil {
@@ -97,6 +99,7 @@ func (b *board) handle(ctx context.Context, s sighting) error {
 	line.at.Topic, line.at.Partition.Partition, line.at.Offset = e.Topic, e.Partition, e.Offset
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	// The event was not counted, so the bus may try again.
 	if err := b.ledger.write(line); err != nil {
 		return err
 	}
@@ -117,6 +120,7 @@ func (b *board) count(s sighting) {
 		return
 	}
 	b.seen[s.row] = true
+	// The airport publishes the rows of a flight in their order.
 	if b.last[s.flightName] > s.row {
 		b.disordered++
 	}
@@ -131,6 +135,8 @@ func (b *board) handled() int {
 	return len(b.seen)
 }
 
+// close closes the ledger, after the bus. It takes mu, since a handler that was given
+// up may still run.
 func (b *board) close() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()

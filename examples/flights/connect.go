@@ -20,6 +20,7 @@ type overKafka struct {
 func connect(addresses []string, directory string) (brokers, error) {
 	if len(addresses) > 0 {
 		config := kafka.Config{Brokers: addresses}
+		// An address without a port is found before anything tries it.
 		return &overKafka{config: config}, config.Validate()
 	}
 	cluster, err := embedded.Start(embedded.Config{Directory: directory})
@@ -29,8 +30,10 @@ func connect(addresses []string, directory string) (brokers, error) {
 	return &overKafka{config: kafka.Config{Brokers: cluster.Brokers()}, embedded: cluster}, nil
 }
 
+// transport returns a new transport, which its bus closes.
 func (o *overKafka) transport() transport.Transport { return kafka.New(o.config) }
 
+// close stops the embedded broker, after all transports are closed.
 func (o *overKafka) close() {
 	if o.embedded != nil {
 		o.embedded.Close()

@@ -39,12 +39,14 @@ type entry struct {
 // openLedger calls known with every entry of the file, and returns a ledger
 // that appends to it. It cuts off the part of a last line that a crash left.
 func openLedger(name string, buffered bool, known func(entry) error) (*ledger, error) {
+	// Not O_APPEND: writing begins where the last complete line ends.
 	file, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("the ledger: %w", err)
 	}
 	whole, err := readLedger(file, known)
 	if err == nil {
+		// The torn line has to go: the next line would be taken for its end.
 		err = file.Truncate(whole)
 	}
 	if err == nil {
@@ -78,6 +80,7 @@ func readLedger(r io.Reader, known func(entry) error) (whole int64, err error) {
 			err = known(e)
 		}
 		if err != nil {
+			// A complete line that can't be read was not left by a crash. It is not cut off.
 			return whole, fmt.Errorf("line %d: %w", n, err)
 		}
 		whole += int64(len(line))
@@ -90,6 +93,7 @@ func parseEntry(line string) (e entry, err error) {
 	if len(fields) < 4 {
 		return e, fmt.Errorf("it has %d fields, row, topic, partition and offset are missing some", len(fields))
 	}
+	// Malformed records have negative rows; see airport.done.
 	row, err1 := strconv.Atoi(fields[0])
 	partition, err2 := strconv.ParseInt(fields[2], 10, 32)
 	offset, err3 := strconv.ParseInt(fields[3], 10, 64)
@@ -116,6 +120,7 @@ func (l *ledger) write(e entry) error {
 	for _, m := range e.more {
 		b = append(append(b, '\t'), m...)
 	}
+	// One write for the whole line, so that a crash tears the last one at most.
 	l.line = append(b, '\n')
 	var to io.Writer = l.file
 	if l.buffer != nil {
@@ -132,6 +137,7 @@ func (l *ledger) flush() error {
 	if l == nil || l.buffer == nil {
 		return nil
 	}
+	// A bufio.Writer keeps its first error, so a failed flush fails every later one.
 	return l.buffer.Flush()
 }
 
@@ -141,5 +147,6 @@ func (l *ledger) close() error {
 	if l == nil {
 		return nil
 	}
+	// Sync and Close follow also where flush fails: earlier lines count.
 	return errors.Join(l.flush(), l.file.Sync(), l.file.Close())
 }

@@ -23,6 +23,7 @@ type poisoner struct {
 // flights: −1, −2 and so on, each once over the whole source.
 func (p *poisoner) due(n, total int) iter.Seq[int] {
 	return func(yield func(int) bool) {
+		// One range begins where that of the flight before ended, so rounding loses none.
 		for i := p.n * (n - 1) / total; i < p.n*n/total; i++ {
 			if !yield(-1 - i) {
 				return
@@ -60,6 +61,7 @@ func (p *poisoner) send(ctx context.Context, row int, near flight) receipt {
 	}
 	w := make(written, 1)
 	if err := p.producer.Produce(ctx, &r, w); err != nil {
+		// Produce has refused it, so that Done is not called.
 		w <- outcome{err: err}
 	}
 	return w

@@ -29,6 +29,7 @@ const (
 )
 
 func newProgress(s settings, total int) *progress {
+	// No count is −1, so the first line is printed also when both are 0.
 	p := &progress{total: total, out: s.stderr, last: [2]int{-1, -1}}
 	if s.terminal {
 		p.bar = progressbar.NewOptions(total, progressbar.OptionSetWriter(s.stderr), progressbar.OptionSetWidth(30),
@@ -41,6 +42,7 @@ func newProgress(s settings, total int) *progress {
 // show reads the numbers again and again. The function that it returns stops
 // that and shows the final numbers.
 func (p *progress) show(look func() (published, handled int)) (end func()) {
+	// One goroutine draws, so shown and last need no lock.
 	done := make(chan struct{})
 	var shower sync.WaitGroup
 	shower.Go(func() {
@@ -51,6 +53,7 @@ func (p *progress) show(look func() (published, handled int)) (end func()) {
 			case <-ticker.C:
 				p.draw(look, false)
 			case <-done:
+				// Here and not in end: the last draw follows all others.
 				p.draw(look, true)
 				return
 			}
@@ -58,6 +61,7 @@ func (p *progress) show(look func() (published, handled int)) (end func()) {
 	})
 	return func() {
 		close(done)
+		// What the caller prints next does not mix with the bar.
 		shower.Wait()
 	}
 }
@@ -68,6 +72,7 @@ func (p *progress) draw(look func() (published, handled int), last bool) {
 	now := [2]int{published, handled}
 	if p.bar != nil {
 		p.bar.Describe(fmt.Sprintf("published %d, handled", published))
+		// The bar's errors are those of a terminal, and the run goes on without it.
 		_ = p.bar.Set(handled)
 		// An incomplete bar leaves the cursor in its line.
 		if last && handled < p.total {

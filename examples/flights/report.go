@@ -36,6 +36,7 @@ type report struct {
 
 // report returns the result; letters is the number of dead letters.
 func (d *demo) report(letters int) *report {
+	// Handlers may still run where await has given up.
 	d.board.mu.Lock()
 	defer d.board.mu.Unlock()
 	return &report{
@@ -61,8 +62,10 @@ func (r *report) equal() bool {
 		r.DeadLettered == r.poisoned && r.disordered == 0
 }
 
+// sameTotals compares the number of known delays too, which has no column.
 func sameTotals(a, b carrierTotals) bool { return a == b }
 
+// printJSON writes the exported fields. Scripts read them, so their names stay.
 func (r *report) printJSON(out io.Writer) error {
 	encoder := json.NewEncoder(out)
 	encoder.SetIndent("", "  ")
@@ -73,6 +76,8 @@ func (r *report) printJSON(out io.Writer) error {
 func (r *report) print(out io.Writer) error {
 	t := table.NewWriter()
 	t.SetStyle(table.StyleRounded)
+	// Equal cells that are neighbours become one: each total stands over its two
+	// columns.
 	t.AppendHeader(table.Row{"", "flights", "flights", "departed", "departed", "delay sum", "delay sum", "delay max", "delay max", ""},
 		table.RowConfig{AutoMerge: true, AutoMergeAlign: text.AlignCenter})
 	t.AppendHeader(table.Row{"carrier", "source", "events", "source", "events", "source", "events", "source", "events", ""})
@@ -90,12 +95,14 @@ func (r *report) print(out io.Writer) error {
 		t.AppendRow(row(carrier, r.says.of(carrier), r.events.of(carrier)))
 	}
 	t.AppendFooter(row("all", r.says.sum(), r.events.sum()))
+	// The style alone would write them in capitals.
 	t.Style().Format.Header, t.Style().Format.Footer = text.FormatDefault, text.FormatDefault
 
 	health, err := json.MarshalIndent(r.health, "", "  ")
 	if err != nil {
 		return err
 	}
+	// A run that only continues a finished one takes next to no time.
 	rate := float64(r.Handled) / max(r.Seconds, 0.001)
 	_, err = fmt.Fprintf(out, `%s
 topic          %s

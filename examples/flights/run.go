@@ -83,6 +83,8 @@ func run(ctx context.Context, s settings) (*report, error) {
 	if d.source, err = openSource(s.file, s.month); err != nil {
 		return nil, err
 	}
+	// The whole source is read before a broker is started: a fault in it ends the run
+	// before anything is published.
 	if d.says, err = d.source.survey(); err != nil {
 		return nil, err
 	}
@@ -91,21 +93,25 @@ func run(ctx context.Context, s settings) (*report, error) {
 	}
 	directory := ""
 	if s.state != "" {
+		// The log has to outlive the process with the ledgers, which name its offsets.
 		directory = filepath.Join(s.state, embeddedDirectory)
 	}
 	cluster, err := s.connect(s.brokers, directory)
 	if err != nil {
 		return nil, err
 	}
+	// Runs last: the buses still commit to it while they close.
 	defer cluster.close()
 	// After the buses are closed: their last spans are exported too.
 	defer d.telemetry.close()
 	d.telemetry.reportOnce(s.stderr)
 	if err := d.open(ctx, cluster); err != nil {
+		// close ends what open has made by then, and passes over the rest.
 		return nil, errors.Join(err, d.close())
 	}
 	began := time.Now()
 	r, err := d.flow(ctx)
+	// r is nil if the run was stopped: the next one with its state has the result.
 	if r != nil {
 		r.Seconds = time.Since(began).Seconds()
 		r.health = quietHealth(ctx, d.buses[1])
@@ -121,6 +127,7 @@ func quietHealth(ctx context.Context, bus *eventbus.Bus) eventbus.Health {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	for {
+		// Nothing signals a change of the health, so it is asked for again.
 		h := bus.Health(ctx)
 		if h.Status == eventbus.Healthy || ctx.Err() != nil {
 			return h
@@ -142,6 +149,7 @@ func (d *demo) open(ctx context.Context, c brokers) error {
 	if err != nil {
 		return fmt.Errorf("no broker answers: %w", err)
 	}
+	// Before topics are created: the ledgers of another cluster mean nothing here.
 	if err := d.run.bind(d.state, answer.ID); err != nil {
 		return err
 	}
@@ -150,16 +158,19 @@ func (d *demo) open(ctx context.Context, c brokers) error {
 	d.letters = topic + ".delay-board-" + d.run.Environment + ".dlq"
 	// Dead letters are warned about, and expected here: the report counts them.
 	logger := slog.New(slog.NewTextHandler(d.stderr, &slog.HandlerOptions{Level: slog.LevelError}))
+	// The second name is a part of d.letters, by the bus's rule for groups.
 	for i, name := range []string{"airport", "delay-board"} {
 		if d.buses[i], err = d.newBus(ctx, c, name, logger); err != nil {
 			return err
 		}
 	}
 	if d.metrics != "" {
+		// After newBus, which has made the registries that are served.
 		if err := d.telemetry.serve(ctx, d.metrics); err != nil {
 			return err
 		}
 	}
+	// A plain producer, since no bus publishes a malformed record.
 	producer, err := d.raw.NewProducer(transport.ProducerConfig{})
 	if err != nil {
 		return err
@@ -171,6 +182,7 @@ func (d *demo) open(ctx context.Context, c brokers) error {
 	if d.board, err = newBoard(d.state); err != nil {
 		return err
 	}
+	// Before Start, after which a bus takes no more subscriptions.
 	if err := d.buses[1].Add(d.board.subscriptions()...); err != nil {
 		return err
 	}
@@ -213,6 +225,7 @@ func (d *demo) linger(ctx context.Context) {
 // flow runs the airport and the board until everything has been handled, and
 // returns the result.
 func (d *demo) flow(ctx context.Context) (*report, error) {
+	// Said at once, since finishing may take half a minute.
 	stop := context.AfterFunc(ctx, func() { _, _ = fmt.Fprintln(d.stderr, "stopping: what has been handed over is finished") })
 	defer stop()
 	// Acknowledgements are awaited a while longer than the signal: what was
@@ -228,7 +241,9 @@ func (d *demo) flow(ctx context.Context) (*report, error) {
 	if err == nil {
 		err = d.await(ctx, total)
 	}
+	// Before anything else is printed, since the bar leaves its line unfinished.
 	showing()
+	// A signal makes the totals incomplete, so there is nothing to compare.
 	if ctx.Err() != nil {
 		return nil, errors.Join(err, errStopped)
 	}
@@ -247,6 +262,7 @@ func (d *demo) flow(ctx context.Context) (*report, error) {
 func (d *demo) await(ctx context.Context, total int) error {
 	stuck := time.NewTimer(stuckAfter)
 	defer stuck.Stop()
+	// changed holds one token for any number of events, so the count decides.
 	for d.board.handled() < total {
 		select {
 		case <-d.board.changed:
@@ -264,12 +280,14 @@ func (d *demo) await(ctx context.Context, total int) error {
 // awaitLetters returns the number of dead letters, once there are as many as
 // there should be, or after a while the number that there is.
 func (d *demo) awaitLetters(ctx context.Context) (n int, err error) {
+	// A malformed record is not handled, so the board can't say when all are there.
 	ask := time.NewTicker(askEvery)
 	defer ask.Stop()
 	for give := time.Now().Add(startWithin); ; {
 		if n, err = d.countLetters(ctx); err != nil {
 			return n, fmt.Errorf("counting the dead letters: %w", err)
 		}
+		// More than there should be ends the wait too: the report shows the difference.
 		if n >= int(d.airport.poisoned.Load()) || time.Now().After(give) {
 			return n, nil
 		}
@@ -296,6 +314,7 @@ func (d *demo) countLetters(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	ends, err := d.raw.Admin().Offsets(ctx, transport.Latest(), partitions...)
+	// Offsets are enough to count by: the records need not be read.
 	n := 0
 	for p, end := range ends {
 		n += int(end - starts[p])
@@ -307,8 +326,10 @@ func (d *demo) countLetters(ctx context.Context) (int, error) {
 // that was handled has been committed when it returns: no later run handles it
 // again.
 func (d *demo) close() error {
+	// Not run's context, which a signal has ended.
 	ctx, cancel := context.WithTimeout(context.Background(), drainWithin)
 	defer cancel()
+	// Each step is taken even if one before it failed: the ledgers are to be whole.
 	var errs []error
 	for _, bus := range d.buses {
 		if bus != nil {
@@ -319,6 +340,7 @@ func (d *demo) close() error {
 		errs = append(errs, d.poisoner.producer.Close(ctx))
 	}
 	if d.airport != nil {
+		// After the buses: nothing writes to the ledgers any more.
 		errs = append(errs, d.airport.ledger.close())
 	}
 	if d.board != nil {

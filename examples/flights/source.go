@@ -58,6 +58,7 @@ func openSource(file string, month int) (*source, error) {
 // identity returns a text that differs for sources of different content or
 // month.
 func (s *source) identity() string {
+	// Eight bytes of the digest are enough to notice a mistake; nobody attacks this.
 	sum := sha256.Sum256(s.gzipped)
 	return fmt.Sprintf("%s month %d", hex.EncodeToString(sum[:8]), s.month)
 }
@@ -85,6 +86,7 @@ var columns = []string{"month", "dep_time", "dep_delay", "carrier", "flight", "t
 // flights yields the rows from the beginning. An error is the last element.
 func (s *source) flights() iter.Seq2[flight, error] {
 	return func(yield func(flight, error) bool) {
+		// A reader of its own for each call, so that a source can be read several times.
 		unzipped, err := gzip.NewReader(bytes.NewReader(s.gzipped))
 		if err != nil {
 			yield(flight{}, fmt.Errorf("the source is no gzip file: %w", err))
@@ -99,6 +101,7 @@ func (s *source) flights() iter.Seq2[flight, error] {
 			yield(flight{}, fmt.Errorf("the source has no header line: %w", err))
 			return
 		}
+		// at is the place of each column, by name.
 		at := make(map[string]int)
 		for i, name := range header {
 			at[name] = i
@@ -109,12 +112,15 @@ func (s *source) flights() iter.Seq2[flight, error] {
 				return
 			}
 		}
+		// Rows of other months are numbered too: a row keeps its number, and with it the
+		// id of its event, whichever month is chosen.
 		for row := 1; ; row++ {
 			record, err := rows.Read()
 			if errors.Is(err, io.EOF) {
 				return
 			}
 			field := func(name string) string { return record[at[name]] }
+			// record is nil after an error, so err is looked at first.
 			if err == nil && s.month != 0 && field("month") != strconv.Itoa(s.month) {
 				continue
 			}
@@ -138,6 +144,7 @@ const unknown = "NA"
 
 // parseFlight reads a row. Its error names every field that can't be read.
 func parseFlight(row int, field func(string) string) (f flight, err error) {
+	// A flight that has no time of departure was cancelled.
 	f = flight{
 		row: row, carrier: field("carrier"), origin: field("origin"), destination: field("dest"),
 		departed: field("dep_time") != unknown,
@@ -145,6 +152,7 @@ func parseFlight(row int, field func(string) string) (f flight, err error) {
 	if tail := field("tailnum"); tail != unknown {
 		f.tail = tail
 	}
+	// number returns 0 for what is no number, and notes it: one error names them all.
 	var faults []error
 	number := func(name string) int {
 		n, err := strconv.Atoi(field(name))
@@ -155,8 +163,10 @@ func parseFlight(row int, field func(string) string) (f flight, err error) {
 	}
 	f.number = number("flight")
 	if field("dep_delay") != unknown {
+		// A departed flight may have no delay too, which is then unknown and not zero.
 		f.delay = new(number("dep_delay"))
 	}
+	// The source has the hour in UTC and the minutes in a column of their own.
 	hour, err := time.Parse(time.RFC3339, field("time_hour"))
 	if err != nil {
 		faults = append(faults, fmt.Errorf("time_hour: %w", err))

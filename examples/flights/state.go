@@ -37,6 +37,7 @@ func openState(dir string, src *source) (*state, error) {
 		return nil, fmt.Errorf("--state: %w", err)
 	}
 	text, err := os.ReadFile(filepath.Join(dir, "run.json"))
+	// It is written by bind, once the cluster is known.
 	if errors.Is(err, fs.ErrNotExist) {
 		return fresh, nil
 	}
@@ -47,6 +48,7 @@ func openState(dir string, src *source) (*state, error) {
 	if err := json.Unmarshal(text, &s); err != nil {
 		return nil, fmt.Errorf("--state: run.json: %w", err)
 	}
+	// The ledgers name rows: of another source they would skip the wrong ones.
 	if s.Source != fresh.Source {
 		return nil, fmt.Errorf("--state: %s has a run over other flights: repeat its --file and --month, or name another directory", dir)
 	}

@@ -26,6 +26,8 @@ type carrierTotals struct {
 	delays int
 }
 
+// newTally returns a tally of no flights. It is not safe for concurrent use: the
+// board guards its own.
 func newTally() *tally { return &tally{carriers: make(map[string]*carrierTotals)} }
 
 // add counts one flight; delay is nil if unknown.
@@ -36,6 +38,7 @@ func (t *tally) add(carrier string, departed bool, delay *int) {
 		t.carriers[carrier] = c
 	}
 	c.Flights++
+	// A cancelled flight has no delay, whatever the caller says.
 	if !departed {
 		t.cancelled++
 		return
@@ -44,6 +47,7 @@ func (t *tally) add(carrier string, departed bool, delay *int) {
 	if delay == nil {
 		return
 	}
+	// The first known delay replaces the zero, which is larger than an early one.
 	if c.delays++; c.delays == 1 || *delay > c.DelayMax {
 		c.DelayMax = *delay
 	}
@@ -61,6 +65,7 @@ func (t *tally) total() (n int) {
 // sum returns the totals of all carriers together.
 func (t *tally) sum() (all carrierTotals) {
 	for _, c := range t.carriers {
+		// A carrier without known delays has a DelayMax of 0 that is none.
 		if c.delays > 0 && (all.delays == 0 || c.DelayMax > all.DelayMax) {
 			all.DelayMax = c.DelayMax
 		}
@@ -82,6 +87,7 @@ func (t *tally) of(carrier string) carrierTotals {
 
 // carriersOf returns the carriers of either tally, sorted.
 func carriersOf(a, b *tally) []string {
+	// Copy would add to the map of a itself.
 	all := maps.Clone(a.carriers)
 	maps.Copy(all, b.carriers)
 	return slices.Sorted(maps.Keys(all))

@@ -40,6 +40,7 @@ const (
 // endpoint is a flag that may stand alone, or have a value as in --otlp=URL.
 type endpoint string
 
+// String implements flag.Value.
 func (e *endpoint) String() string { return string(*e) }
 
 // IsBoolFlag makes package flag accept the flag without a value.
@@ -80,11 +81,13 @@ type service struct {
 // reportOnce prints the first error of the export and no other: a collector
 // that does not answer would fill the screen.
 func (t *telemetry) reportOnce(out io.Writer) {
+	// The handler is the process's: close puts the one before it back.
 	before := otel.GetErrorHandler()
 	t.ends = append(t.ends, func(context.Context) error {
 		otel.SetErrorHandler(before)
 		return nil
 	})
+	// The handler is called from the goroutines of all exporters.
 	var once sync.Once
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
 		once.Do(func() { _, _ = fmt.Fprintln(out, "flights: telemetry is not taken:", err) })
@@ -97,6 +100,8 @@ func (t *telemetry) of(ctx context.Context, name string, served bool) (s service
 	about := resource.NewSchemaless(attribute.String("service.name", name))
 	readers := []metric.Option{metric.WithResource(about)}
 	if served {
+		// One for each service: both have metrics of the same names, which one registry
+		// would refuse. The constant label service.name keeps them apart.
 		registry := prometheus.NewRegistry()
 		// The names of metrics are those that docs/grafana/eventbus.json asks
 		// for.
@@ -110,10 +115,12 @@ func (t *telemetry) of(ctx context.Context, name string, served bool) (s service
 		t.gatherers = append(t.gatherers, registry)
 	}
 	if t.otlp != "" {
+		// JoinPath keeps a path that the URL has, such as that of a gateway.
 		target, err := url.Parse(string(t.otlp))
 		if err != nil {
 			return s, err
 		}
+		// No connection is made here: a collector that is away does not fail the start.
 		spans, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(target.JoinPath("v1/traces").String()))
 		if err != nil {
 			return s, err
@@ -126,6 +133,7 @@ func (t *telemetry) of(ctx context.Context, name string, served bool) (s service
 		}
 		readers = append(readers, metric.WithReader(metric.NewPeriodicReader(metrics, metric.WithInterval(exportEvery))))
 	}
+	// The first option is the resource, which exports nothing by itself.
 	if len(readers) > 1 {
 		s.meter = metric.NewMeterProvider(readers...)
 		t.ends = append(t.ends, s.meter.Shutdown)
@@ -136,12 +144,14 @@ func (t *telemetry) of(ctx context.Context, name string, served bool) (s service
 // serve serves /metrics, on a loopback address if address has no host.
 func (t *telemetry) serve(ctx context.Context, address string) error {
 	if host, port, err := net.SplitHostPort(address); err == nil && host == "" {
+		// Nobody is asked for a password here.
 		address = net.JoinHostPort("127.0.0.1", port)
 	}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil {
 		return fmt.Errorf("--metrics: %w", err)
 	}
+	// Port 0 asks for a free one, which only the listener knows.
 	t.address = listener.Addr()
 	mux := http.NewServeMux()
 	mux.Handle("/metrics", promhttp.HandlerFor(t.gatherers, promhttp.HandlerOpts{}))
@@ -150,6 +160,7 @@ func (t *telemetry) serve(ctx context.Context, address string) error {
 	serving.Go(func() { _ = server.Serve(listener) })
 	t.ends = append(t.ends, func(ctx context.Context) error {
 		defer serving.Wait()
+		// Close ends the connections that Shutdown has left when its time is over.
 		return errors.Join(server.Shutdown(ctx), server.Close())
 	})
 	return nil
@@ -163,6 +174,7 @@ func (t *telemetry) url() string { return "http://" + t.address.String() + "/met
 func (t *telemetry) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), exportWithin)
 	defer cancel()
+	// The error handler was set first, so it is there until the last export.
 	for _, end := range slices.Backward(t.ends) {
 		if err := end(ctx); err != nil {
 			otel.Handle(err)

@@ -36,6 +36,7 @@ func main() {
 		o.out = os.Stdout
 		err = run(ctx, o)
 	}
+	// os.Exit runs no deferred calls.
 	stop()
 	if err != nil && !errors.Is(err, flag.ErrHelp) {
 		_, _ = fmt.Fprintln(os.Stderr, "quickstart:", err)

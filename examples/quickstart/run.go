@@ -51,12 +51,16 @@ type quickstart struct {
 // run starts the services, walks through what they do, and stops them when ctx
 // ends.
 func run(ctx context.Context, o options) (err error) {
+	// The channels have room, so that services don't wait for the walk-through: address
+	// is sent while sales-api starts, and offer drops what does not fit.
 	q := &quickstart{options: o, address: make(chan net.Addr, 1), mails: make(chan string, 100), refused: make(chan error, 100)}
 	if len(o.brokers) == 0 {
 		broker, err := embedded.Start(embedded.Config{})
 		if err != nil {
 			return err
 		}
+		// Deferred before stop, so the broker ends after the services, whose last commits
+		// it takes.
 		defer broker.Close()
 		q.brokers = broker.Brokers()
 		q.say("broker", "a Kafka broker inside this process listens on %s", q.brokers[0])
@@ -77,6 +81,7 @@ func run(ctx context.Context, o options) (err error) {
 	}
 	if o.role != roleSalesAPI {
 		if err := q.start(ctx, "mailer", mailer.Module, fx.Supply(fx.Annotate(&outbox{q}, fx.As(new(mailer.Outbox)))),
+			// An Invoke runs before the bus starts, which takes no middleware afterwards.
 			fxmodule.HealthServer(o.health), fx.Invoke(func(bus *eventbus.Bus) error { return bus.Use(q.observe) })); err != nil {
 			return err
 		}
@@ -112,6 +117,7 @@ func (q *quickstart) service(name string, more ...fx.Option) *fx.App {
 	}
 	log := slog.New(slog.NewTextHandler(writer{q}, &slog.HandlerOptions{Level: level})).With("service", name)
 	options := []fx.Option{
+		// fx would log each constructor between the lines of the walk-through.
 		fx.NopLogger,
 		fxmodule.Module,
 		fx.Supply(
@@ -122,6 +128,7 @@ func (q *quickstart) service(name string, more ...fx.Option) *fx.App {
 		fx.Options(more...),
 	}
 	if q.more != nil {
+		// Last, so that it can decorate what the options above provide.
 		options = append(options, q.more)
 	}
 	return fx.New(options...)
@@ -135,6 +142,7 @@ func (q *quickstart) start(ctx context.Context, name string, more ...fx.Option) 
 	if err := app.Start(ctx); err != nil {
 		return fmt.Errorf("%s does not start: %w", name, err)
 	}
+	// Only now: fx has stopped an application itself if its start failed.
 	q.apps = append(q.apps, app)
 	return nil
 }
@@ -142,10 +150,13 @@ func (q *quickstart) start(ctx context.Context, name string, more ...fx.Option) 
 // stop stops the services in reverse order.
 func (q *quickstart) stop() (err error) {
 	for _, app := range slices.Backward(q.apps) {
+		// Not run's context, which Ctrl-C has ended. Each service has its own time, and is
+		// stopped also where another did not.
 		ctx, cancel := context.WithTimeout(context.Background(), app.StopTimeout())
 		err = errors.Join(err, app.Stop(ctx))
 		cancel()
 	}
+	// run may have failed before anything was started.
 	if err == nil && len(q.apps) > 0 {
 		q.say("you", "everything is finished, committed and closed")
 	}
@@ -162,6 +173,8 @@ func (q *quickstart) say(who, format string, args ...any) {
 // writer writes the services' logs between the lines of say.
 type writer struct{ q *quickstart }
 
+// Write implements io.Writer. A handler of slog writes a line with one call, so lines
+// stay whole.
 func (w writer) Write(line []byte) (int, error) {
 	w.q.printing.Lock()
 	defer w.q.printing.Unlock()
@@ -171,6 +184,7 @@ func (w writer) Write(line []byte) (int, error) {
 // outbox prints mails in place of sending them.
 type outbox struct{ q *quickstart }
 
+// Send implements mailer.Outbox. It never fails, so mailer has nothing to retry.
 func (o *outbox) Send(_ context.Context, to, text string) error {
 	o.q.say("mailer", "sends to %s: %s", to, text)
 	offer(o.q.mails, to)

@@ -25,12 +25,14 @@ const (
 // as a log has it after an upgrade.
 func (q *quickstart) publishV1(ctx context.Context) error {
 	var created *eventbus.Publisher[sales.CustomerCreatedV1]
+	// It is not one of q.apps: it ends here, before the present release starts.
 	app := q.service("sales-api", fxmodule.Publisher(sales.CustomerCreatedV1Topic), fx.Populate(&created))
 	ctx, cancel := context.WithTimeout(ctx, app.StartTimeout())
 	defer cancel()
 	if err := app.Start(ctx); err != nil {
 		return fmt.Errorf("the previous release does not start: %w", err)
 	}
+	// The name is in one piece, which sales.FromV1 splits when mailer reads it.
 	e := sales.CustomerCreatedV1{CustomerID: "1906", Name: "Grace Hopper", Email: grace, CreatedAt: time.Now().UTC()}
 	if err := created.Publish(ctx, e); err != nil {
 		return err
@@ -53,14 +55,18 @@ func (q *quickstart) walkThrough(ctx context.Context, address string) error {
 		}
 		q.say("sales-api", "POST /customers %s → %s", customer, answer)
 	}
+	// Grace is the customer of publishV1. Mails and refusals come in any order: there is
+	// none between keys.
 	missing := map[string]bool{grace: true, ada: true}
 	var refused error
+	// Three outcomes are awaited: two mails and one refusal.
 	for len(missing) > 0 || refused == nil {
 		select {
 		case to := <-q.mails:
 			delete(missing, to)
 		case refused = <-q.refused:
 			q.say("mailer", "refuses Nobody for good: %v; the event goes to the topic %s.mailer-dev.dlq", refused, sales.CustomerCreatedTopic.In("Development"))
+		// Ctrl-C is no failure.
 		case <-ctx.Done():
 			return nil
 		}
@@ -86,6 +92,7 @@ func request(ctx context.Context, method, url, body string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	// Also of an answer that is no success: its body says why.
 	answer, err := io.ReadAll(response.Body)
 	_ = response.Body.Close()
 	if err == nil && response.StatusCode/100 != 2 {

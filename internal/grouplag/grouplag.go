@@ -35,7 +35,7 @@ type Partition struct {
 // Owners returns the member that each partition is assigned to.
 func Owners(g *kafka.Group) map[transport.Partition]string {
 	all := make(map[transport.Partition]string)
-	// During a rebalance two members may name a partition; one of them is shown.
+	// A member without partitions, as during a rebalance, adds nothing.
 	for _, m := range g.Members {
 		for _, p := range m.Assigned {
 			all[p] = m.ID
@@ -119,6 +119,7 @@ func Positions(ctx context.Context, t *kafka.Transport, group string) (map[trans
 	}
 	for p, c := range commits {
 		if id, there := ids[p.Topic]; there {
+			// The ids let ReadCommit notice metadata that was written for another log.
 			positions[p] = &transport.Assignment{
 				Partition: p, Offset: c.Offset, Metadata: c.Metadata, LeaderEpoch: c.LeaderEpoch, TopicID: id, ClusterID: cluster.ID,
 			}

@@ -12,10 +12,13 @@ import (
 
 // customers is what the service knows, made of its own events.
 type customers struct {
+	// mu guards byID: handlers of several customers and requests run at the same time.
 	mu   sync.Mutex
 	byID map[string]CustomerRegistered
 }
 
+// newCustomers returns an empty list, which ends with the process. A service that is
+// to know its customers after a restart keeps them in a database.
 func newCustomers() *customers { return &customers{byID: make(map[string]CustomerRegistered)} }
 
 // remember handles an event that may come more than once: once or twice, the
@@ -27,6 +30,8 @@ func (c *customers) remember(_ context.Context, e CustomerRegistered) error {
 	return nil
 }
 
+// all returns the customers in the order of their registration. The list is the
+// caller's own.
 func (c *customers) all() []CustomerRegistered {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -34,6 +39,7 @@ func (c *customers) all() []CustomerRegistered {
 	for _, e := range c.byID {
 		all = append(all, e)
 	}
+	// A map has no order. The id decides between customers of the same moment.
 	slices.SortFunc(all, func(a, b CustomerRegistered) int {
 		return cmp.Or(a.RegisteredAt.Compare(b.RegisteredAt), cmp.Compare(a.CustomerID, b.CustomerID))
 	})

@@ -22,7 +22,9 @@ import (
 // Module is the service. It needs an Address, a *slog.Logger and fxmodule.Module.
 var Module = fx.Module("sales-api",
 	fxmodule.Publisher(sales.CustomerCreatedTopic),
+	// As the interface that newAPI takes, and tests implement.
 	fxmodule.Publisher(customerUpdates, fx.As(new(publisher))),
+	// Private: another service in the same process can't take them.
 	fx.Provide(fx.Private, newCustomers),
 	fx.Provide(fx.Private, func(created *eventbus.Publisher[sales.CustomerCreated]) *announcer { return &announcer{created} }),
 	fx.Provide(fx.Private, newAPI),
@@ -38,6 +40,7 @@ type Address string
 // Listening hears the address once it is listened on; for port 0.
 type Listening func(net.Addr)
 
+// serveParams are what the container fills in for serve.
 type serveParams struct {
 	fx.In
 
@@ -50,10 +53,13 @@ type serveParams struct {
 
 // serve answers requests from the start of the application to its end.
 func serve(p serveParams, life fx.Lifecycle) {
+	// The bounds are for clients that send slowly or take nothing.
 	server := &http.Server{Handler: p.API.routes(health.Handler(p.Bus)), ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second}
+	// served is closed when Serve has returned.
 	served := make(chan struct{})
 	life.Append(fx.StartStopHook(
 		func(ctx context.Context) error {
+			// Not in the goroutine: an address that is in use fails the start.
 			listener, err := new(net.ListenConfig).Listen(ctx, "tcp", string(p.Address))
 			if err != nil {
 				return fmt.Errorf("sales-api can't listen: %w", err)
@@ -70,6 +76,7 @@ func serve(p serveParams, life fx.Lifecycle) {
 			return nil
 		},
 		func(ctx context.Context) error {
+			// Requests that run are answered first.
 			err := server.Shutdown(ctx)
 			<-served
 			return err
