@@ -43,12 +43,14 @@ func (f *Folder) Put(_ context.Context, digest [sha256.Size]byte, data []byte) (
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return "", err
 	}
+	// In the same directory: a rename is atomic only within a file system.
 	part, err := os.CreateTemp(dir, ".part-*")
 	if err != nil {
 		return "", err
 	}
 	_, err = part.Write(data)
 	if err == nil {
+		// Before the name is there: after a power failure it must not stand for less.
 		err = part.Sync()
 	}
 	if err = errors.Join(err, part.Close()); err == nil {
@@ -78,6 +80,7 @@ func (f *Folder) Get(_ context.Context, reference string, most int) ([]byte, err
 		return nil, err
 	}
 	defer file.Close()
+	// One byte more shows the caller that the object is too large.
 	return io.ReadAll(io.LimitReader(file, int64(most)+1))
 }
 

@@ -69,6 +69,7 @@ type plain struct {
 	writeTime  func(time.Time) string
 }
 
+// mustWork panics with all that is wrong.
 func (p *plain) mustWork() {
 	var wrong []error
 	if p.typ != "" && p.typeOf != nil {
@@ -104,6 +105,7 @@ func (p *plain) Type(r *transport.Record) (string, error) {
 		return "", nil
 	}
 	value, ok := r.Header(p.typ)
+	// An empty type would be that of no declaration.
 	if !ok || len(value) == 0 {
 		if p.typed {
 			return "", fmt.Errorf("the header %q, which has the type, is missing", p.typ)
@@ -156,12 +158,14 @@ func (p *plain) Encode(e *eventbus.Envelope, r *transport.Record) error {
 	if err := p.fits(e); err != nil {
 		return err
 	}
+	// A slice of its own: e.Headers is the caller's.
 	headers := make([]transport.Header, 0, len(e.Headers)+6)
 	for _, h := range e.Headers {
 		if !p.owns(h.Key) {
 			headers = append(headers, h)
 		}
 	}
+	// An attribute that the format or the event lacks makes no header.
 	add := func(key, value string) {
 		if key != "" && value != "" {
 			headers = append(headers, transport.Header{Key: key, Value: []byte(value)})
@@ -204,6 +208,8 @@ func (p *plain) fits(e *eventbus.Envelope) error {
 	return nil
 }
 
+// owns reports whether Encode writes a header of that name itself. No format owns the
+// empty name, which stands for the attributes that it lacks.
 func (p *plain) owns(key string) bool {
 	switch key {
 	case "":

@@ -23,6 +23,7 @@ type endpoint struct {
 	served   chan struct{} // closed when Serve has returned
 }
 
+// addr returns the address that is listened on, nil before the start.
 func (e *endpoint) addr() net.Addr {
 	if l := e.listener.Load(); l != nil {
 		return (*l).Addr()
@@ -30,6 +31,8 @@ func (e *endpoint) addr() net.Addr {
 	return nil
 }
 
+// serve says what start is to serve. The bounds keep a slow client from holding a
+// connection, and with it stop.
 func (e *endpoint) serve(handler http.Handler, logger *slog.Logger) {
 	e.logger = logger
 	e.server = &http.Server{
@@ -43,6 +46,7 @@ func (e *endpoint) serve(handler http.Handler, logger *slog.Logger) {
 	}
 }
 
+// start listens before it returns: an address that is in use fails the start.
 func (e *endpoint) start(ctx context.Context) error {
 	address := admin.Config{Address: e.address}.Listening() // health's, too, is a loopback one without a host
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
@@ -60,11 +64,14 @@ func (e *endpoint) start(ctx context.Context) error {
 	return nil
 }
 
+// stop answers the requests that run, and returns when nothing is served any more.
 func (e *endpoint) stop(ctx context.Context) error {
 	ctx, cancel := mostOf(ctx, 0)
 	defer cancel()
 	err := e.server.Shutdown(ctx)
 	if err != nil {
+		// Its time is over: the connections that are left are cut, so that Serve's goroutine
+		// is the last.
 		err = errors.Join(err, e.server.Close())
 	}
 	<-e.served

@@ -61,6 +61,7 @@ func (l *logLevel) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		shown.ServeHTTP(w, r)
 		return
 	}
+	// A level that nobody uses reads the request: one that is refused changes nothing.
 	asked := zap.NewAtomicLevelAt(unsaid)
 	asked.ServeHTTP(w, r)
 	if asked.Level() == unsaid { // refused

@@ -54,10 +54,12 @@ type leveled struct {
 	level slog.Leveler
 }
 
+// Enabled reports whether both levels let a record pass.
 func (h leveled) Enabled(ctx context.Context, level slog.Level) bool {
 	return level >= h.level.Level() && h.Handler.Enabled(ctx, level)
 }
 
+// WithAttrs and WithGroup keep the level, which the embedded methods would lose.
 func (h leveled) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return leveled{h.Handler.WithAttrs(attrs), h.level}
 }

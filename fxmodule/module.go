@@ -51,8 +51,10 @@ type busParams struct {
 }
 
 func newBus(p busParams, life fx.Lifecycle) (*eventbus.Bus, error) {
+	// What the Config names goes before what the container has.
 	c := p.Config
 	c.Logger = cmp.Or(c.Logger, p.Logger.Logger)
+	// Clip makes append copy: the slice is the program's.
 	c.Topics = append(slices.Clip(c.Topics), p.Topics...)
 	if c.TracerProvider == nil {
 		c.TracerProvider = p.TracerProvider
@@ -67,6 +69,8 @@ func newBus(p busParams, life fx.Lifecycle) (*eventbus.Bus, error) {
 	if err != nil {
 		return nil, p.Logger.reported(err)
 	}
+	// Hooks stop in reverse order, so this one comes after those of all that was made
+	// with the bus.
 	life.Append(fx.StopHook(func(ctx context.Context) error {
 		ctx, cancel := mostOf(ctx, 0)
 		defer cancel()
@@ -92,6 +96,8 @@ type runParams struct {
 	Configured    config.Config `optional:"true"`
 }
 
+// run adds the subscriptions and the hooks: first those of the servers, then those of
+// the bus, which therefore drains while its health can still be asked for.
 func run(p runParams, life fx.Lifecycle) error {
 	if err := p.Bus.Add(p.Subscriptions...); err != nil {
 		return p.Logger.reported(err)

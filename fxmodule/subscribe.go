@@ -82,6 +82,7 @@ func resultTags(constructor reflect.Type) ([]string, error) {
 			tags = append(tags, group)
 		case out == reflect.TypeFor[[]eventbus.Subscription]():
 			tags = append(tags, `group:"eventbus.subscriptions,flatten"`)
+		// fx takes an error as the last result alone.
 		case out == reflect.TypeFor[error]() && i > 0 && i == constructor.NumOut()-1:
 		default:
 			return nil, wrong

@@ -103,6 +103,7 @@ const (
 // difference returns a line for each event, by the longest common subsequence of
 // what lies between a common beginning and a common end.
 func difference(got, want []string) string {
+	// Most events are alike, and the work of between is the product of both sides.
 	start := 0
 	for start < min(len(got), len(want)) && got[start] == want[start] {
 		start++
@@ -142,6 +143,7 @@ func (b *lines) alike(n int) {
 
 // between adds what differs, in the order of both sides.
 func (b *lines) between(got, want []string) {
+	// Neither side is empty here.
 	if len(got)*len(want) > maxCells {
 		b.line("-", want[0])
 		b.line("+", got[0])

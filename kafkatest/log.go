@@ -28,6 +28,7 @@ func (c *Cluster) readLog(ctx context.Context, topic string) ([]transport.Record
 	}
 	from := make(map[int32]kgo.Offset)
 	for p, end := range ends {
+		// An empty partition would never bring the record that ends the loop below.
 		if starts[p] < end {
 			from[p.Partition] = kgo.NewOffset().At(starts[p])
 		}
@@ -51,6 +52,8 @@ func (c *Cluster) readLog(ctx context.Context, topic string) ([]transport.Record
 		}
 		fetches.EachRecord(func(r *kgo.Record) {
 			end := ends[transport.Partition{Topic: topic, Partition: r.Partition}]
+			// What was published since has offsets from end on: it ends a partition as well, and
+			// is left out.
 			if r.Offset >= end-1 {
 				delete(from, r.Partition)
 			}

@@ -49,6 +49,7 @@ func readEnvelope(form *wire.Form, r *transport.Record, e *eventbus.Envelope) er
 
 // formOf returns the form of a topic's records, as a bus of the test has declared it.
 func (c *Cluster) formOf(topic string) *wire.Form {
+	// The lock is not held while buses are asked: they have locks of their own.
 	c.mu.Lock()
 	buses := slices.Clone(c.buses)
 	c.mu.Unlock()
@@ -96,6 +97,7 @@ func (c *Cluster) topicNames(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	// An environment is the first segment of a topic's name.
 	environments := c.links.environments()
 	var names []string
 	for _, info := range infos {

@@ -63,6 +63,7 @@ func (c *Cluster) await(t testing.TB, complaint string, look func(context.Contex
 	moved, pause := time.Now(), shortestPoll
 	deadline, _ := deadlineOf(t)
 	for {
+		// Asked for before the look, so that a change during it is not missed.
 		own, transports := c.next(), c.transportChanged()
 		if c.reportMisuses(t) {
 			t.FailNow()
@@ -269,6 +270,7 @@ func (c *Cluster) subscribed(ctx context.Context) ([]transport.Partition, error)
 	if len(names) == 0 {
 		return nil, nil
 	}
+	// Several groups may have subscribed to one topic.
 	slices.Sort(names)
 	infos, err := c.transport.Admin().Topics(ctx, slices.Compact(names)...)
 	if err != nil {

@@ -114,6 +114,7 @@ func (b *book) apply(r *transport.Record) error {
 	}
 	// The size is that of the difference: a record may replace one, or be refused.
 	before := e.size(at)
+	// A later record under a key repairs what an earlier one broke.
 	delete(e.wrong, string(r.Key))
 	err := error(nil)
 	switch {
@@ -221,6 +222,7 @@ func (b *book) of(topic string) (*entries, error) {
 	if e == nil {
 		return &entries{}, nil
 	}
+	// One is enough to refuse: a letter whose decision was lost would come back twice.
 	for _, err := range e.wrong {
 		return nil, fmt.Errorf("what was decided about %s: %w", topic, err)
 	}
@@ -230,6 +232,7 @@ func (b *book) of(topic string) (*entries, error) {
 // ledger returns a copy of a partition's ledger, and whether there is one.
 func (e *entries) ledger(p int32, id transport.TopicID) (*ledger, bool) {
 	stored, ok := e.partitions[p]
+	// Without an id there is nothing to compare.
 	if !ok || id != (transport.TopicID{}) && stored.Topic != hex.EncodeToString(id[:]) {
 		return nil, false
 	}

@@ -189,6 +189,7 @@ func (c *Client) Jobs(ctx context.Context, topic string) (jobs []Job, err error)
 // there is none.
 func (c *Client) Find(ctx context.Context, id string) (Job, error) {
 	jobs, err := c.Jobs(ctx, "")
+	// A record that can't be read is no reason to hide the job that was found.
 	if i := slices.IndexFunc(jobs, func(j Job) bool { return j.ID == id }); i >= 0 {
 		return jobs[i], nil
 	}
@@ -237,6 +238,7 @@ func (c *Client) Submit(ctx context.Context, o Order) (Job, error) {
 	if err != nil {
 		return Job{}, err
 	}
+	// write needs nothing else of a session.
 	s := session{x: x}
 	if err := s.write(ctx, r); err != nil {
 		return Job{}, err

@@ -44,6 +44,8 @@ func (c *Client) claim(ctx context.Context, topic string) (*session, error) {
 	}
 	// It compresses: a letter at the size limit was stored compressed, and would
 	// not fit otherwise.
+	// The transactional id is the box's: to begin with it fences the producer that had it
+	// before, and aborts what that left open (KIP-98).
 	x, err := kafka.NewTransactor(ctx, c.cluster, Group+"."+topic, kafka.TransactorConfig{Compression: "gzip", Timeout: transactionTimeout})
 	if err != nil {
 		return nil, err
@@ -86,6 +88,8 @@ func (s *session) catchUp(ctx context.Context, nonce string) error {
 		case met:
 			s.unmarked, err = s.box.unmarked(ctx)
 			return err
+		// An open transaction, of any box, hides what follows it from readers of committed
+		// records, until the cluster aborts it.
 		case time.Since(began) > 4*transactionTimeout:
 			return fmt.Errorf("topic %s: a transaction that does not end keeps what was decided from being read", Topic)
 		}
@@ -110,6 +114,7 @@ func (s *session) held(how Run) *Job {
 // commit stores jobs and the changed ledgers, and writes events, in one
 // transaction: all of it or nothing.
 func (s *session) commit(ctx context.Context, events []transport.Record, jobs ...*Job) error {
+	// A copy: append could write into the array of the caller.
 	records := slices.Clone(events)
 	// In a fixed order, so that two runs write the same.
 	for _, p := range slices.SortedFunc(maps.Keys(s.box.ledgers), transport.Partition.Compare) {
@@ -178,6 +183,7 @@ func (s *session) outdated() (records []transport.Record) {
 	slices.SortFunc(ended, newestFirst)
 	for _, j := range ended[min(keptJobs, len(ended)):] {
 		delete(s.jobs, j.ID)
+		// A record without a value removes the key once Topic is compacted.
 		records = append(records, transport.Record{Topic: Topic, Key: place{kind: kindJob, topic: s.box.Topic, job: j.ID}.key()})
 	}
 	return records

@@ -74,6 +74,7 @@ func (w *watch) look(ctx context.Context) ([]Job, error) {
 		case Running:
 			s := w.seen[j.ID]
 			if s.at.IsZero() || !s.renewed.Equal(j.Holder.Renewed) {
+				// A sign of life that was not seen before starts its lease again.
 				s = sight{j.Holder.Renewed, now}
 			}
 			seen[j.ID] = s
@@ -86,6 +87,7 @@ func (w *watch) look(ctx context.Context) ([]Job, error) {
 			continue
 		}
 		if w.later[j.ID].IsZero() {
+			// Jobs come latest first, so what stays here is the oldest.
 			oldest[j.Topic] = j
 		}
 	}
@@ -103,12 +105,14 @@ func (w *watch) look(ctx context.Context) ([]Job, error) {
 
 // take runs a job. One that another process took first is left to it.
 func (w *watch) take(ctx context.Context, j Job) {
+	// Only when the job has ended here may look choose one of its box again.
 	defer func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		delete(w.busy, j.Topic)
 	}()
 	_, err := w.client.Resume(ctx, j.Topic, j.ID, Run{left: Waiting, silent: j.Holder})
+	// That another process has the job is no failure: it goes on there.
 	var held *HeldError
 	if err != nil && ctx.Err() == nil && !errors.As(err, &held) && !errors.Is(err, ErrTakenOver) {
 		w.client.cfg.Logger.Error("dead-letter job interrupted", "job", j.ID, "topic", j.Topic, "error", err)

@@ -14,6 +14,7 @@ import (
 // deadLetters returns the number of dead letters by the place of their record.
 func (t *trial) deadLetters() map[place]int {
 	letters := make(map[place]int)
+	// The engine has written the headers, so they are numbers.
 	number := func(r *transport.Record, header string) int64 {
 		value, _ := r.Header(header)
 		n, _ := strconv.ParseInt(string(value), 10, 64)
@@ -50,6 +51,7 @@ func (t *trial) judge(occurrences []occurrence, idle bool) *Report {
 			h.records[at] = s
 		}
 		s.letters = letters[at]
+		// A commit names the next offset to handle.
 		passed := committed[transport.Partition{Topic: t.topic, Partition: at.partition}].Offset > at.offset
 		t.judgeRecord(r, s, passed, idle)
 		keys[s.key] = append(keys[s.key], s)
@@ -61,6 +63,7 @@ func (t *trial) judge(occurrences []occurrence, idle bool) *Report {
 			r.judgeEffects(key, records, t.effects(key))
 		}
 	}
+	// keys is a map, whose order is not to show in the report.
 	slices.SortStableFunc(r.Findings, func(x, y Finding) int { return cmp.Or(cmp.Compare(x.Key, y.Key), cmp.Compare(x.N, y.N)) })
 	return r
 }
@@ -100,6 +103,7 @@ func (t *trial) judgeRecord(r *Report, s *recordHistory, passed, idle bool) {
 // judgeOrder judges the records of one key, which are in the order of the log.
 func (r *Report) judgeOrder(records []*recordHistory, crashes map[int]time.Time) {
 	for i, s := range records[1:] {
+		// i counts from the second record, so this is the one before s.
 		before := records[i]
 		// Kafka promises order within a partition alone.
 		if len(s.attempts) == 0 || len(before.attempts) == 0 || s.partition != before.partition {

@@ -74,6 +74,7 @@ func Brokers(t testing.TB, options ...Option) []string {
 	ctx, cancel := context.WithTimeout(context.Background(), s.limit)
 	defer cancel()
 	container, err := kafka.Run(ctx, s.image, custom...)
+	// Also after an error: a container that did not become ready is there too.
 	if container != nil && s.reuse == "" {
 		testcontainers.CleanupContainer(t, container.Container)
 	}
