@@ -37,9 +37,12 @@ func (o *Orders) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the order is no JSON", http.StatusBadRequest)
 		return
 	}
+	// The order's id is the client's, and the primary key of the table: an order that is
+	// sent again, for want of an answer, is not stored twice.
 	if err := o.Place(r.Context(), order); err != nil {
 		http.Error(w, "the order was not stored", http.StatusServiceUnavailable)
 		return
 	}
+	// After the commit: from here on the order and its event survive any crash.
 	w.WriteHeader(http.StatusCreated)
 }
