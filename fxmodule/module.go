@@ -102,6 +102,7 @@ func run(p runParams, life fx.Lifecycle) error {
 	if err := p.Bus.Add(p.Subscriptions...); err != nil {
 		return p.Logger.reported(err)
 	}
+	// What the program says with HealthServer goes before the configuration.
 	if address := p.Configured.Health.Address; p.Endpoint == nil && address != "" {
 		p.Endpoint = &HealthEndpoint{endpoint: endpoint{call: "Health:Address", address: address}}
 	}
@@ -111,6 +112,7 @@ func run(p runParams, life fx.Lifecycle) error {
 		life.Append(fx.StartStopHook(p.Endpoint.start, p.Endpoint.stop))
 	}
 	if p.Admin != nil {
+		// Without an address there is nothing to start.
 		served, err := p.Admin.serve(p.Bus, p.Logger.Logger, p.Level, p.Configured, p.Pages)
 		if err != nil {
 			return p.Logger.reported(err)
@@ -126,6 +128,7 @@ func run(p runParams, life fx.Lifecycle) error {
 			return p.Logger.reported(p.Bus.Start(ctx))
 		},
 		func(ctx context.Context) error {
+			// The rest of the time is for Close and for the hooks of what handlers use.
 			ctx, cancel := mostOf(ctx, p.Config.DrainTimeout)
 			defer cancel()
 			return p.Bus.Drain(ctx)

@@ -52,6 +52,7 @@ func byKey[T any](t testing.TB, topic *eventbus.Topic[T], got, want []T) (keys [
 		for _, event := range events {
 			s := show(t, topic, event)
 			if gotOf[s.key] == nil && wantOf[s.key] == nil {
+				// A key that neither side has had yet.
 				keys = append(keys, s.key)
 			}
 			to[s.key] = append(to[s.key], s.data)
@@ -76,6 +77,7 @@ func show[T any](t testing.TB, topic *eventbus.Topic[T], event T) (s shown) {
 	case utf8.Valid(data):
 		s.data = string(data)
 	default:
+		// The bytes decide which events are equal; the value is for people.
 		s.data = fmt.Sprintf("%+v [%x]", event, data)
 	}
 	return s

@@ -79,6 +79,7 @@ func (l *links) groups() map[string][]string {
 	defer l.mu.Unlock()
 	topics := make(map[string]map[string]struct{})
 	for _, m := range l.live {
+		// A producer has no group, and no topics either.
 		if m.group != "" && topics[m.group] == nil {
 			topics[m.group] = make(map[string]struct{})
 		}
@@ -98,6 +99,7 @@ func (l *links) producers() (live []*linkedProducer) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for owner := range l.live {
+		// Collected under the lock and flushed without it: Flush waits for brokers.
 		if p, ok := owner.(*linkedProducer); ok {
 			live = append(live, p)
 		}
@@ -190,6 +192,7 @@ func (p *linkedProducer) Produce(ctx context.Context, r *transport.Record, done 
 
 // Close implements transport.Producer.
 func (p *linkedProducer) Close(ctx context.Context) error {
+	// Only after Close: what it still writes is to be settled too.
 	defer p.cluster.links.remove(p)
 	return p.Producer.Close(ctx)
 }

@@ -44,6 +44,7 @@ func (c *Cluster) readLog(ctx context.Context, topic string) ([]transport.Record
 		return nil, err
 	}
 	defer client.Close()
+	// logs has each partition's records, by its number.
 	logs := make([][]transport.Record, infos[0].Partitions)
 	for len(from) > 0 {
 		fetches := client.PollFetches(ctx)

@@ -23,6 +23,7 @@ func Duplicate[T any](t testing.TB, c *Cluster, topic *eventbus.Topic[T], event 
 			continue
 		}
 		if there, err := topic.Decode(e); err == nil && show(t, topic, there) == wanted {
+			// Records of a key are in log order, so the last one that is equal stays.
 			newest = &records[i]
 		}
 	}
@@ -41,6 +42,7 @@ func Redeliver[T any](t testing.TB, c *Cluster, topic *eventbus.Topic[T]) {
 	for _, dead := range DeadLettered(t, c, topic) {
 		r := &dead.Record
 		at := transport.Position{Partition: transport.Partition{Topic: r.Topic, Partition: r.Partition}, Offset: r.Offset}
+		// A letter that can't be read does not say what to bring back, and is left out.
 		parsed, err := letter.Read(r)
 		if err == nil && c.comesBack(at) {
 			again = append(again, parsed.Again())
@@ -86,6 +88,7 @@ func (c *Cluster) Disconnect(t testing.TB) (reconnect func()) {
 			c.network.mend()
 		}
 	}
+	// Also for a test that fails before it reconnects: Close needs the brokers.
 	t.Cleanup(reconnect)
 	return reconnect
 }

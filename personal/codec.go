@@ -47,6 +47,7 @@ func (c codec) ContentType() string {
 	if c.config.Whole {
 		return Sealed
 	}
+	// Strings that are encrypted are still strings: the inner codec's form stays.
 	return c.inner.ContentType()
 }
 
@@ -71,6 +72,7 @@ func (c codec) Encode(ctx context.Context, dst []byte, e *eventbus.Envelope, v a
 	if err != nil {
 		return dst, err
 	}
+	// An error here keeps personal data from being published in the clear.
 	if x := inspect(value.Type()); x.err != nil {
 		return dst, x.err
 	} else if !x.has {
@@ -125,6 +127,7 @@ func (c codec) current(ctx context.Context, e *eventbus.Envelope, v any) (Key, e
 	case errors.Is(err, ErrDeleted):
 		return Key{}, fmt.Errorf("the subject of the event was erased: %w", err)
 	case err != nil:
+		// Unlike a deleted key, keys that can't be asked for now may be there later.
 		return Key{}, eventbus.Unavailable(fmt.Errorf("the key of the event's subject: %w", err))
 	}
 	return k, nil
@@ -168,6 +171,7 @@ func (c codec) decodeWhole(ctx context.Context, e *eventbus.Envelope, v any) err
 	whole := *e
 	whole.Data, whole.DataContentType = plain, c.inner.ContentType()
 	err = c.inner.Decode(ctx, &whole, v)
+	// An inner codec may have found erased data too.
 	e.Shredded = whole.Shredded
 	return err
 }
@@ -182,6 +186,7 @@ func (c codec) open(ctx context.Context, e *eventbus.Envelope, text, path string
 	k, err := c.keys.Find(ctx, id)
 	switch {
 	case errors.Is(err, ErrDeleted):
+		// The handler sees by it that strings are empty because they were erased.
 		e.Shredded = true
 		return nil, nil
 	case err != nil:

@@ -28,6 +28,7 @@ type verdict struct {
 
 // inspect returns whether values of a type may hold personal strings.
 func inspect(t reflect.Type) verdict {
+	// Two goroutines may look at one type at once: both come to the same verdict.
 	if v, ok := found.Load(t); ok {
 		return v.(verdict)
 	}
@@ -50,6 +51,8 @@ type typeWalk struct {
 	v    *verdict
 }
 
+// look looks at a type. marked says that it is of a personal field, where only strings
+// are possible: what breaks out of the switch is refused if it is marked.
 func (w typeWalk) look(t reflect.Type, marked bool, path string) {
 	if w.seen[visit{t, marked}] {
 		return
@@ -64,6 +67,7 @@ func (w typeWalk) look(t reflect.Type, marked bool, path string) {
 		if t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8 {
 			break // bytes
 		}
+		// A list or a map of a personal field is personal in all its elements.
 		w.look(t.Elem(), marked, path)
 		return
 	case reflect.Struct:
@@ -107,6 +111,8 @@ type replacer struct {
 	f func(text, path string) (string, error)
 }
 
+// value replaces in a value of any kind. depth ends circular values, whose copy would
+// have no end.
 func (r replacer) value(v reflect.Value, marked bool, path string, depth int) (reflect.Value, error) {
 	if depth > deepest {
 		return v, errTooDeep
@@ -130,6 +136,7 @@ func (r replacer) value(v reflect.Value, marked bool, path string, depth int) (r
 	return v, nil
 }
 
+// text replaces a personal string.
 func (r replacer) text(v reflect.Value, path string) (reflect.Value, error) {
 	if v.Len() == 0 {
 		return v, nil // nothing is hidden in it
@@ -157,6 +164,8 @@ func (r replacer) pointer(v reflect.Value, marked bool, path string, depth int) 
 	return fresh, nil
 }
 
+// list copies a slice or an array. A nil slice stays nil, which encoders tell from an
+// empty one.
 func (r replacer) list(v reflect.Value, marked bool, path string, depth int) (reflect.Value, error) {
 	if v.Kind() == reflect.Slice && v.IsNil() {
 		return v, nil

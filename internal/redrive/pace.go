@@ -40,6 +40,7 @@ func (p *pace) wait(ctx context.Context, most time.Duration) (bool, error) {
 			return false, err
 		}
 	}
+	// From when it was due, not from now: a late wake-up does not lower the rate.
 	p.next = p.next.Add(p.interval)
 	return true, nil
 }

@@ -44,8 +44,8 @@ func (c *Client) claim(ctx context.Context, topic string) (*session, error) {
 	}
 	// It compresses: a letter at the size limit was stored compressed, and would
 	// not fit otherwise.
-	// The transactional id is the box's: to begin with it fences the producer that had it
-	// before, and aborts what that left open (KIP-98).
+	// The transactional id is the box's: a producer that begins with it fences the one
+	// before, whose open transaction is aborted (KIP-98).
 	x, err := kafka.NewTransactor(ctx, c.cluster, Group+"."+topic, kafka.TransactorConfig{Compression: "gzip", Timeout: transactionTimeout})
 	if err != nil {
 		return nil, err

@@ -86,6 +86,7 @@ func (w *walk) decide(l *letter.Letter, s State) State {
 	case Release:
 		return Open
 	}
+	// A letter that came back so often is not brought back once more: somebody has to look.
 	if l.Redeliveries >= w.job.MaxRedeliveries {
 		return Quarantined
 	}
@@ -142,6 +143,7 @@ func (w *walk) await(ctx context.Context) error {
 
 // note adds a decision to the transaction that is to come.
 func (w *walk) note(l *letter.Letter, to State) {
+	// maxAge counts from the first decision of a transaction.
 	if w.pending.Sum() == 0 {
 		w.since = time.Now()
 	}
@@ -155,6 +157,7 @@ func (w *walk) note(l *letter.Letter, to State) {
 	case Open:
 		w.pending.Released++
 	}
+	// A dry run only counts.
 	if w.session == nil {
 		return
 	}
@@ -187,6 +190,7 @@ func (w *walk) commit(ctx context.Context, last bool) error {
 	*w.job = next
 	w.pending, w.records, w.bytes, w.renewed = Tally{}, nil, 0, time.Now()
 	if w.progress != nil {
+		// After the commit: what Progress hears of is stored.
 		w.progress(next)
 	}
 	return nil

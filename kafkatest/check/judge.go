@@ -76,6 +76,7 @@ func (t *trial) judgeRecord(r *Report, s *recordHistory, passed, idle bool) {
 		r.find(Lost, s, "its handler published an event that was refused, and the middleware around it was told of success: what is committed there is taken as done, and the event is never published")
 	}
 	switch {
+	// Handled at least once. How often is judged below, with what crashes excuse.
 	case times > 0:
 		r.Handled++
 		r.Repeated += times - 1
@@ -86,6 +87,7 @@ func (t *trial) judgeRecord(r *Report, s *recordHistory, passed, idle bool) {
 		}
 	case passed:
 		r.find(Lost, s, "the group has committed past it, and it was neither handled nor dead-lettered")
+	// Not lost yet: the group has not committed past it.
 	case !idle:
 		r.find(Stuck, s, "it waits, though everything has worked for "+patience.String())
 	default:
@@ -152,6 +154,7 @@ func (r *Report) judgeEffects(key int, records []*recordHistory, effects []int) 
 		}
 		judged[s.n] = true
 		times, _ := s.handled(r.history.crashes)
+		// An event whose outcome was unknown was published again, with the same number.
 		var copies []*recordHistory
 		for _, other := range records {
 			if other != s && other.n == s.n {

@@ -62,6 +62,8 @@ const environment = "check"
 // newTrial returns the trial of a plan. It erases the plan's type: what needs it
 // becomes a function.
 func newTrial[T any](t *testing.T, plan *Plan[T]) *trial {
+	// Each source of chance has the plan's seed and a number of its own, 1 to 4: one more
+	// draw from one of them leaves the others as they are.
 	x := &trial{
 		t: t, seed: plan.Seed, faults: plan.Faults, keys: plan.Keys, perKey: plan.PerKey,
 		cluster: memory.New(), group: "check", topic: plan.Topic.In(environment), effects: plan.Effects,
@@ -82,6 +84,7 @@ func newTrial[T any](t *testing.T, plan *Plan[T]) *trial {
 			return nil, err
 		}
 		refusals := eventbus.NewPublisher(bus, side)
+		// The receipt is dropped: whether the bus notices the refusal is what is checked.
 		publish := func(ctx context.Context) { refusals.PublishAsync(ctx, sibling{}) }
 		if err := bus.Use(around(handle, publish)); err != nil {
 			return nil, err
@@ -117,6 +120,7 @@ func newTrial[T any](t *testing.T, plan *Plan[T]) *trial {
 func around(handle handling, publish func(context.Context)) eventbus.Middleware {
 	return func(next eventbus.Handler) eventbus.Handler {
 		return func(ctx context.Context, d *eventbus.Delivery) error {
+			// The trial's subscriptions handle one event at a time.
 			e := d.Events[0]
 			r := &transport.Record{Topic: e.Topic, Partition: e.Partition, Offset: e.Offset, Key: e.Key, Headers: []transport.Header{{Key: "ce_id", Value: []byte(e.ID)}}}
 			ctx = context.WithValue(ctx, refused{}, publish)
@@ -205,6 +209,7 @@ func (t *trial) run() *Report {
 			t.t.Fatalf("check: starting a member: %v", err)
 		}
 	}
+	// About the time that publishing takes: the pauses are half of spacing on average.
 	length := spacing / 2 * time.Duration(t.keys*t.perKey)
 	occurrences := schedule(rand.New(rand.NewPCG(t.seed, 2)), t.faults, length) //nolint:gosec // not for secrets
 	var all sync.WaitGroup

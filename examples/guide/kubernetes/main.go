@@ -13,6 +13,7 @@ import (
 
 func main() { fx.New(app()).Run() }
 
+// app is apart from main, so that its test runs it on a cluster in memory.
 func app() fx.Option {
 	return fx.Options(
 		fxmodule.Module,
@@ -23,4 +24,5 @@ func app() fx.Option {
 	)
 }
 
+// welcome stands for a handler of the service.
 func welcome(context.Context, sales.CustomerCreated) error { return nil }

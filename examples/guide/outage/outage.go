@@ -37,6 +37,7 @@ func Handler(created *eventbus.Publisher[sales.CustomerCreated]) http.HandlerFun
 			http.Error(w, "a customer and an Idempotency-Key, please", http.StatusBadRequest)
 			return
 		}
+		// The client waits meanwhile: after two seconds it had better be told to come again.
 		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 		defer cancel()
 		switch err := Publish(ctx, created, e, eventbus.WithID(r.Header.Get("Idempotency-Key"))); {

@@ -24,6 +24,7 @@ var PriceTopic = eventbus.NewTopic(eventbus.TopicConfig[Price]{
 
 // Desk sells at the prices of a view.
 type Desk struct {
+	// Both are of one topic, so that Change can wait for what it has published.
 	prices    *view.View[Price]
 	publisher *eventbus.Publisher[Price]
 }

@@ -21,6 +21,7 @@ func (*Mailer) Welcome(_ context.Context, e sales.CustomerCreated) error {
 
 func main() { fx.New(app()).Run() }
 
+// app is apart from main, so that its test runs it on a cluster in memory.
 func app() fx.Option {
 	return fx.Options(
 		fxmodule.Module,

@@ -21,6 +21,7 @@ func welcome(_ context.Context, e sales.CustomerCreated) error {
 }
 
 func main() {
+	// A terminal sends the one signal, an orchestrator the other: both let Run drain.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, "localhost:9092"); err != nil {
