@@ -24,7 +24,8 @@ var PriceTopic = eventbus.NewTopic(eventbus.TopicConfig[Price]{
 
 // Desk sells at the prices of a view.
 type Desk struct {
-	// Both are of one topic, so that Change can wait for what it has published.
+	// Both are of one topic, so that Change can wait for what it has published. Close
+	// ends the view; the bus is the caller's.
 	prices    *view.View[Price]
 	publisher *eventbus.Publisher[Price]
 }

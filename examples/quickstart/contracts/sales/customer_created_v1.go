@@ -37,6 +37,9 @@ func FromV1(old CustomerCreatedV1) (CustomerCreated, error) {
 		return CustomerCreated{}, errors.New("the customer has no name")
 	}
 	e := CustomerCreated{CustomerID: old.CustomerID, FamilyName: name, Email: old.Email, CreatedAt: old.CreatedAt}
+	// Nothing says where the family name begins: the last word is taken for it, and a
+	// name of one word is a family name. Readers of both versions agree on that, since
+	// the contract does it for them.
 	if space := strings.LastIndexByte(name, ' '); space > 0 {
 		e.GivenName, e.FamilyName = strings.TrimSpace(name[:space]), name[space+1:]
 	}
