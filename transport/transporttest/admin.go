@@ -28,6 +28,7 @@ var adminTests = []test{
 // configs and the broker's defaults. Provisioning and the doctor compare these with
 // declarations.
 func testAdminDescribe(r *run) {
+	// Neither config is a broker's default, so an answer that shows defaults alone fails.
 	topic := r.topicWith(transport.TopicSpec{
 		Partitions: 3,
 		Configs:    map[string]string{"retention.ms": "3600000", "cleanup.policy": "compact"},
@@ -36,12 +37,16 @@ func testAdminDescribe(r *run) {
 	if info.Err != nil || info.Name != topic || info.Partitions != 3 || info.Replication < 1 {
 		r.Errorf("described as %+v", info)
 	}
+	// Asked a second time, because an id that is made up for each answer would pass once. A
+	// consumer tells a topic that was created again by the id alone.
 	if info.ID == (transport.TopicID{}) || r.describe(topic).ID != info.ID {
 		r.Errorf("the topic's id is %x, and then %x", info.ID, r.describe(topic).ID)
 	}
 	if info.Configs["retention.ms"] != "3600000" || info.Configs["cleanup.policy"] != "compact" {
 		r.Errorf("configs %v lack what the topic was created with", info.Configs)
 	}
+	// Not set here, so it can only be the broker's. Without the defaults nobody could say
+	// which limit a topic has.
 	if info.Configs["max.message.bytes"] == "" {
 		r.Errorf("configs %v lack the broker's default of max.message.bytes", info.Configs)
 	}
@@ -63,6 +68,8 @@ func testAdminExists(r *run) {
 	r.within("creating it again", func(ctx context.Context) error {
 		return r.Admin().CreateTopics(ctx, transport.TopicSpec{Name: topic, Partitions: 5})
 	})
+	// The other number of partitions shows a transport that grows the topic, which would send
+	// keys elsewhere; the id shows one that deletes it and creates another.
 	if after := r.describe(topic); after.Partitions != 2 || after.ID != before.ID {
 		r.Errorf("it was %+v, and is %+v", before, after)
 	}
@@ -76,6 +83,8 @@ func testAdminSeveral(r *run) {
 		return r.Admin().CreateTopics(ctx, transport.TopicSpec{Name: a, Partitions: 1}, transport.TopicSpec{Name: b, Partitions: 2})
 	})
 	r.within("Topics", func(ctx context.Context) error {
+		// Neither the order of creation nor that of names, and the missing one lies between the
+		// others: an answer sorted by the broker, or one that leaves it out, is noticed.
 		infos, err := r.Admin().Topics(ctx, b, missing, a)
 		if err != nil {
 			return err
@@ -89,6 +98,7 @@ func testAdminSeveral(r *run) {
 		return nil
 	})
 	r.within("Topics without names", func(ctx context.Context) error {
+		// The cluster may be shared, so other topics are no error; these two must be among them.
 		infos, err := r.Admin().Topics(ctx)
 		for _, name := range []string{a, b} {
 			if !slices.ContainsFunc(infos, func(i transport.TopicInfo) bool { return i.Name == name }) {
@@ -105,6 +115,8 @@ func testAdminSeveral(r *run) {
 func testAdminRefused(r *run) {
 	ctx, cancel := r.patience()
 	defer cancel()
+	// The last is refused for its zero bytes and for its length. One context serves all names:
+	// a refusal that waits for a topic to appear would use it up.
 	for _, name := range []string{"", ".", "..", "a b", "a/b", "ä", string(make([]byte, 250))} {
 		if err := r.Admin().CreateTopics(ctx, transport.TopicSpec{Name: name, Partitions: 1}); err == nil {
 			r.Errorf("a topic named %q was created", name)
@@ -116,6 +128,9 @@ func testAdminRefused(r *run) {
 // those that were there before.
 func testAdminUsableAtOnce(r *run) {
 	p := r.producer(transport.ProducerConfig{})
+	// The producer is older than the topics, and the partition is the last one: metadata that
+	// is cached, or that knows the topic but not yet all leaders, fails here. Three times,
+	// because a transport that merely waits a little passes now and then.
 	for range 3 {
 		r.produce(p, transport.Record{Topic: r.topic(3), Partition: 2, Value: []byte("v")})
 	}
@@ -128,6 +143,8 @@ func testAdminOffsets(r *run) {
 	topic := r.topic(2)
 	p := r.producer(transport.ProducerConfig{})
 	start := time.Now().Add(-time.Hour).Truncate(time.Millisecond)
+	// The times lie an hour back and a minute apart. An admin that goes by the time of
+	// appending answers 0 to each of them.
 	for n := range 5 {
 		r.produce(p, transport.Record{Topic: topic, Partition: 0, Value: []byte("v"), Time: start.Add(time.Duration(n) * time.Minute)})
 	}
@@ -138,12 +155,15 @@ func testAdminOffsets(r *run) {
 		{transport.Earliest(), 0, 0},
 		{transport.Latest(), 5, 0},
 		{transport.At(start.Add(-time.Hour)), 0, 0},
+		// Exactly the time of a record: that record itself is wanted.
 		{transport.At(start.Add(2 * time.Minute)), 2, 0},
 		// Between two records the later one counts.
 		{transport.At(start.Add(2*time.Minute + time.Second)), 3, 0},
+		// Kafka answers −1 where no record is late enough, which must not be taken for an offset.
 		{transport.At(start.Add(30 * time.Minute)), 5, 0},
 	} {
 		r.within("Offsets", func(ctx context.Context) error {
+			// Both partitions in one call: each has an answer of its own, and the empty one too.
 			got, err := r.Admin().Offsets(ctx, c.at, at(topic, 0), at(topic, 1))
 			want := map[transport.Partition]int64{at(topic, 0): c.full, at(topic, 1): c.none}
 			if err == nil && !maps.Equal(got, want) {
@@ -159,6 +179,7 @@ func testAdminOffsets(r *run) {
 func testAdminOffsetsMissing(r *run) {
 	ctx, cancel := r.patience()
 	defer cancel()
+	// A topic that is missing, and a partition beyond those that the topic has.
 	for _, p := range []transport.Partition{at(r.name("missing"), 0), at(r.topic(1), 7)} {
 		if got, err := r.Admin().Offsets(ctx, transport.Latest(), p); !errors.Is(err, transport.ErrTopicMissing) {
 			r.Errorf("offset of %v: %v, %v, want ErrTopicMissing", p, got, err)
@@ -170,6 +191,7 @@ func testAdminOffsetsMissing(r *run) {
 // asked for or of all. A partition without a commit is absent, and not at offset 0.
 func testAdminCommitted(r *run) {
 	topic, other, group := r.topic(2), r.topic(1), r.name("group")
+	// Kafka answers −1 for each partition of a group without commits: those are not commits.
 	if got := r.committed(group, topic); len(got) != 0 {
 		r.Errorf("a group that never was has committed %v", got)
 	}
@@ -177,6 +199,7 @@ func testAdminCommitted(r *run) {
 	m.awaitOwned(3)
 	m.commit(at(topic, 1), 7, "seven")
 	got := r.committed(group, topic)
+	// The metadata is what was given, without notes that the transport stores behind it.
 	if c := got[at(topic, 1)]; c.Offset != 7 || c.Metadata != "seven" || c.Partition != at(topic, 1) {
 		r.Errorf("committed %+v", c)
 	}

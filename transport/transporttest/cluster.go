@@ -25,6 +25,8 @@ func testClusterIdentity(r *run) {
 		second, err = r.Cluster(ctx)
 		return err
 	})
+	// An id made up for each connection would make every commit look like another cluster's,
+	// and each group would begin again. The id may be empty: then nothing is compared.
 	if first.ID != second.ID {
 		r.Errorf("the cluster is %q, and then %q", first.ID, second.ID)
 	}
@@ -36,6 +38,8 @@ func testClusterIdentity(r *run) {
 // testClusterClosed: after Close everything that a transport offers returns ErrClosed,
 // at once and without a panic: goroutines that are late must find out.
 func testClusterClosed(r *run) {
+	// Nothing has been used before Close, so that a transport that connects at first use is
+	// also held to refusing to connect afterwards.
 	r.close()
 	ctx, cancel := r.patience()
 	defer cancel()
@@ -48,6 +52,7 @@ func testClusterClosed(r *run) {
 	if _, err := r.NewProducer(transport.ProducerConfig{}); !errors.Is(err, transport.ErrClosed) {
 		r.Errorf("NewProducer after Close: %v, want ErrClosed", err)
 	}
+	// Complete, so that the refusal is for the transport's end and not for a missing field.
 	config := subscription("group", "topic", transport.Earliest())
 	config.Listener = new(member)
 	if _, err := r.NewConsumer(config); !errors.Is(err, transport.ErrClosed) {

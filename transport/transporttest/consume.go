@@ -26,6 +26,8 @@ var consumeTests = []test{
 func testConsumeEverything(r *run) {
 	const partitions, each = 3, 1000
 	a, b := r.topic(partitions), r.topic(partitions)
+	// The member joins first, so the records come while it polls, and fetches end wherever
+	// the logs ended at that time.
 	m := r.member(transport.ConsumerConfig{Group: r.name("group"), Topics: []transport.TopicStart{{Topic: a}, {Topic: b}}})
 	for _, topic := range []string{a, b} {
 		for n := range int32(partitions) {
@@ -34,6 +36,8 @@ func testConsumeEverything(r *run) {
 	}
 	for _, topic := range []string{a, b} {
 		for n := range int32(partitions) {
+			// Offset and value both count from 0: a record that is repeated, missing, or out of order
+			// shifts one against the other.
 			for i, record := range m.awaitRecords(at(topic, n), each) {
 				if record.Offset != int64(i) || string(record.Value) != fmt.Sprint(i) {
 					r.Fatalf("%s/%d: record %d is %s@%d", topic, n, i, record.Value, record.Offset)
@@ -48,6 +52,8 @@ func testConsumeEverything(r *run) {
 func testConsumeAssignedFirst(r *run) {
 	topic := r.topic(1)
 	r.fill(topic, 0, 10)
+	// Assigned is held up while records lie ready: a transport that begins to fetch with the
+	// assignment has a batch for the Poll below, and returns it too early.
 	called, goOn := make(chan struct{}), make(chan struct{})
 	m := r.member(subscription(r.name("group"), topic, transport.Earliest()), idle, func(m *member) {
 		m.onAssigned = func([]transport.Assignment) {
@@ -56,6 +62,7 @@ func testConsumeAssignedFirst(r *run) {
 		}
 	})
 	receive(r, "Assigned", called)
+	// Room for one, so that the goroutine ends even if the test has given up on it.
 	polled := make(chan error, 1)
 	go func() {
 		ctx, cancel := r.patience()
@@ -68,6 +75,8 @@ func testConsumeAssignedFirst(r *run) {
 		r.Error("the member is not alive while Assigned runs")
 	}
 	close(goOn)
+	// take has checked the batch: its epoch is that of an assignment that was noted, which
+	// happens at the end of Assigned.
 	if err := receive(r, "Poll", polled); err != nil {
 		r.Errorf("Poll: %v", err)
 	}
@@ -86,10 +95,13 @@ func testConsumeAssignment(r *run) {
 	})
 	info := r.describe(topic)
 	for n := range int32(2) {
+		// Nothing was committed, so LeaderEpoch is unknown, which is −1: 0 is a real epoch, and
+		// would be compared with the log's.
 		a := m.assignment(at(topic, n))
 		if a.Offset != 0 || a.Metadata != "" || a.LeaderEpoch != -1 || a.Partitions != 2 {
 			r.Errorf("assigned %+v", a)
 		}
+		// By these two the engine finds that commits belong to another topic or cluster.
 		if a.TopicID != info.ID || a.ClusterID != cluster.ID {
 			r.Errorf("topic id %x and cluster id %q, want %x and %q", a.TopicID, a.ClusterID, info.ID, cluster.ID)
 		}
@@ -108,12 +120,15 @@ func testConsumePollContext(r *run) {
 		_, err := m.pollOnce(ctx)
 		polled <- err
 	}()
+	// Poll may have begun to wait or not: it has to end either way.
 	cancel()
 	if err := receive(r, "Poll", polled); !errors.Is(err, context.Canceled) {
 		r.Errorf("Poll: %v, want the context's error", err)
 	}
 	r.fill(topic, 0, 1)
 	r.within("Poll after one whose context ended", func(ctx context.Context) error {
+		// take has checked that the batch begins at offset 0: one that was handed to the Poll that
+		// ended would be missing here.
 		partitions, err := m.pollOnce(ctx)
 		if err == nil && len(partitions) != 1 {
 			r.Errorf("Poll returned batches of %v", partitions)
@@ -129,6 +144,7 @@ func testConsumePollClosed(r *run) {
 	m.awaitOwned(1)
 	polled := make(chan error, 1)
 	go func() {
+		// No context that ends: nothing but Close can end this Poll.
 		_, err := m.pollOnce(context.Background())
 		polled <- err
 	}()
@@ -136,6 +152,7 @@ func testConsumePollClosed(r *run) {
 	if err := receive(r, "Poll", polled); !errors.Is(err, transport.ErrClosed) {
 		r.Errorf("Poll while Close was called: %v, want ErrClosed", err)
 	}
+	// A goroutine that is late must not wait for records of a member that is gone.
 	if _, err := m.pollOnce(r.Context()); !errors.Is(err, transport.ErrClosed) {
 		r.Errorf("Poll after Close: %v, want ErrClosed", err)
 	}
@@ -149,6 +166,8 @@ func testConsumeSmallFetch(r *run) {
 	topic := r.topic(2)
 	p := r.producer(transport.ProducerConfig{})
 	config := subscription(r.name("group"), topic, transport.Earliest())
+	// A fifth of a record. A transport that takes the bound for the room that a record needs
+	// waits for room that never comes, and reports nothing.
 	config.FetchBytes = 1000
 	m := r.member(config)
 	for n := range int32(2) {
@@ -165,6 +184,8 @@ func testConsumeSmallFetch(r *run) {
 func testConsumeGroups(r *run) {
 	topic := r.topic(1)
 	r.fill(topic, 0, 10)
+	// Both are members at the same time. A transport that keeps positions by topic alone would
+	// share the records out between them.
 	a := r.member(subscription(r.name("a"), topic, transport.Earliest()))
 	b := r.member(subscription(r.name("b"), topic, transport.Earliest()))
 	a.awaitRecords(at(topic, 0), 10)
@@ -178,11 +199,14 @@ func testConsumeStatus(r *run) {
 	r.fill(topic, 0, 3)
 	m := r.member(subscription(r.name("group"), topic, transport.Earliest()))
 	m.awaitRecords(at(topic, 0), 3)
+	// The status follows Poll and the heartbeats, some time later.
 	r.eventually("a status that shows the member and its partition", func() bool {
 		s := m.consumer.Status()
 		if !s.Joined || s.State != "stable" || s.MemberID == "" || s.LastHeartbeat.IsZero() || s.LastError != nil || len(s.Partitions) != 1 {
 			return false
 		}
+		// Next is 3, the offset after the last record. The high watermark may be unknown, but
+		// must not be another number.
 		p := s.Partitions[0]
 		return p.Partition == at(topic, 0) && p.Next == 3 && !p.LastFetch.IsZero() && !p.Paused && p.Err == nil &&
 			(p.HighWatermark == 3 || p.HighWatermark == -1)
@@ -195,6 +219,9 @@ func testConsumeStatus(r *run) {
 
 // testConsumeConfig: a consumer without a group, a topic or a listener is refused.
 func testConsumeConfig(r *run) {
+	// Each lacks one field and has the others, so that it is refused for that field. Without
+	// the check the consumer would wait in silence, or panic when it is assigned something.
+	//
 	for what, config := range map[string]transport.ConsumerConfig{
 		"group":    {Topics: []transport.TopicStart{{Topic: "t"}}, Listener: new(member)},
 		"topics":   {Group: "g", Listener: new(member)},

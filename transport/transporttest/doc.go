@@ -12,8 +12,7 @@
 // deadlines that suit a real cluster, and asserts no durations.
 //
 // Files: suite.go lists the tests and option.go the options; run.go holds one test on one
-// transport. A
-// file named after what is tested (produce.go, read.go, group.go …) holds tests; one
+// transport. A file named after what is tested (produce.go, read.go, group.go …) holds tests; one
 // named after who does it (producer.go, reader.go, member.go with listener.go) holds
 // the fixture that these use, which checks each promise of its interface on the way.
 package transporttest

@@ -11,13 +11,18 @@ var _ transport.Listener = (*member)(nil)
 
 // enter notes that a method of the Listener runs, and returns its end.
 func (m *member) enter(method string) (leave func()) {
+	// The first call may come before NewConsumer has returned; what a test does in it needs
+	// the consumer.
 	<-m.joined
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	// The calls come one at a time. Two at once would let a partition be assigned while its
+	// Revoked still commits.
 	if m.listening {
 		m.r.Errorf("%s was called while another method of the Listener ran", method)
 	}
 	m.listening = true
+	// Deferred by the callers first, so it runs last: after they have unlocked m.mu.
 	return func() {
 		m.mu.Lock()
 		defer m.mu.Unlock()
@@ -29,12 +34,15 @@ func (m *member) enter(method string) (leave func()) {
 // Assigned counts the partitions as assigned when it is about to return.
 func (m *member) Assigned(assigned []transport.Assignment) {
 	defer m.enter("Assigned")()
+	// Without m.mu: the test's part may wait, and looks at the member while it does.
 	if m.onAssigned != nil {
 		m.onAssigned(assigned)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, a := range assigned {
+		// All stretches are kept, the ones that are over too: epochs grow within one consumer, and
+		// a late batch is recognised by its own.
 		for _, before := range m.stretches[a.Partition] {
 			if !before.over {
 				m.r.Errorf("%v was assigned twice", a.Partition)
@@ -43,6 +51,7 @@ func (m *member) Assigned(assigned []transport.Assignment) {
 				m.r.Errorf("%v was assigned with epoch %d after %d", a.Partition, a.Epoch, before.Epoch)
 			}
 		}
+		// The first batch has to begin at the assigned offset, unless Skipped moves it.
 		s := &stretch{Assignment: a, next: a.Offset, skips: make(map[int64]int64)}
 		m.stretches[a.Partition] = append(m.stretches[a.Partition], s)
 	}
@@ -58,6 +67,8 @@ func (m *member) Revoked(ctx context.Context, revoked []transport.Partition) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	// Noted when the call is about to return, so that a test which sees it knows that the
+	// commits in it are done.
 	m.revoked = append(m.revoked, revoked...)
 }
 
@@ -81,6 +92,7 @@ func (m *member) end(method string, partitions []transport.Partition) {
 			m.r.Errorf("%s was called for %v, which is not assigned", method, p)
 			continue
 		}
+		// By the number of the call, not by time: whether a Poll began before or after is exact.
 		s.over, s.at = true, m.polls
 	}
 	m.change()
@@ -96,6 +108,7 @@ func (m *member) Skipped(p transport.Partition, from, to int64, reason error) {
 		m.r.Errorf("%v: Skipped from %d to %d without a reason", p, from, to)
 	}
 	m.skipped = append(m.skipped, skip{p, from, to, reason})
+	// By the offset that it leaves, which is how take follows it.
 	if s := m.current(p); s != nil {
 		s.skips[from] = to
 	} else {
@@ -136,6 +149,8 @@ func (m *member) awaitOwned(n int) {
 				owned++
 			}
 		}
+		// A listener that runs may be about to take partitions or to add others: the number
+		// counts once it has returned. Exactly n, so that waiting for fewer works too.
 		return owned == n && !m.listening
 	})
 }
@@ -153,11 +168,14 @@ func (m *member) assignment(p transport.Partition) transport.Assignment {
 }
 
 // awaitRecords waits until so many records of a partition have come, and returns them.
+// There may be more than n, and they are all of the partition's, over all its stretches.
+//
 func (m *member) awaitRecords(p transport.Partition, n int) []transport.Record {
 	m.r.Helper()
 	m.await("records of "+p.String(), func() bool { return len(m.records[p]) >= n })
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	// Cloned, because the loop that polls goes on appending.
 	return slices.Clone(m.records[p])
 }
 
@@ -173,6 +191,7 @@ func (m *member) awaitSkip() skip {
 // commit commits an offset of a partition that is assigned.
 func (m *member) commit(p transport.Partition, offset int64, metadata string) {
 	m.r.Helper()
+	// The leader epoch is unknown to a test that names an offset of its own choice.
 	c := transport.Commit{Partition: p, Epoch: m.assignment(p).Epoch, Offset: offset, LeaderEpoch: -1, Metadata: metadata}
 	m.r.within("Commit", func(ctx context.Context) error { return m.consumer.Commit(ctx, c) })
 }

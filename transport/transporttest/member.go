@@ -20,9 +20,13 @@ type member struct {
 	polled   chan struct{} // closed when the loop that polls has ended; nil if nothing polls
 	close    func(ctx context.Context) error
 
+	// The test's part of these calls; nil if it has none. They are set before the consumer is
+	// made and not changed after, and are called without mu.
 	onAssigned func(assigned []transport.Assignment)
 	onRevoked  func(ctx context.Context, revoked []transport.Partition)
 
+	// mu guards all below. changed is closed and replaced whenever one of them has changed,
+	// which wakes await; records only grow.
 	mu        sync.Mutex
 	changed   chan struct{}
 	listening bool // the Listener runs
@@ -34,8 +38,8 @@ type member struct {
 	skipped   []skip
 }
 
-// A partition that comes back begins another stretch, with a higher epoch.
-// stretch is one ownership of one partition.
+// stretch is one ownership of one partition. A partition that comes back begins another
+// stretch, with a higher epoch.
 type stretch struct {
 	transport.Assignment
 	next  int64           // where the next batch starts
@@ -65,6 +69,7 @@ func (r *run) member(config transport.ConsumerConfig, options ...func(*member)) 
 		stretches: make(map[transport.Partition][]*stretch),
 		records:   make(map[transport.Partition][]transport.Record),
 	}
+	// Before NewConsumer: the listener's first call must find what the options set.
 	for _, o := range options {
 		o(m)
 	}
@@ -75,10 +80,14 @@ func (r *run) member(config transport.ConsumerConfig, options ...func(*member)) 
 		r.Fatalf("NewConsumer: %v", err)
 	}
 	m.consumer = c
+	// From here on the listener may run: a send on a closed channel never waits.
 	close(m.joined)
 	if m.polled != nil {
 		go m.poll()
 	}
+	// The cleanup is registered after the transport's and so runs before it: a transport is
+	// closed after its consumers. A test that closes the consumer itself keeps the first
+	// error; the cleanup's call returns nil.
 	var once sync.Once
 	m.close = func(ctx context.Context) (err error) {
 		once.Do(func() {
@@ -99,8 +108,7 @@ func (r *run) member(config transport.ConsumerConfig, options ...func(*member)) 
 	return m
 }
 
-// The cleanup of the test does so too, and finds it done.
-// leave closes the consumer.
+// leave closes the consumer. The cleanup of the test does so too, and finds it done.
 func (m *member) leave() {
 	m.r.Helper()
 	m.r.within("closing a consumer", m.close)
@@ -110,6 +118,7 @@ func (m *member) leave() {
 func (m *member) poll() {
 	defer close(m.polled)
 	for {
+		// No deadline: a Poll that waits is as it should be, and Close ends it.
 		if _, err := m.pollOnce(context.Background()); err != nil {
 			if !errors.Is(err, transport.ErrClosed) {
 				m.r.Errorf("Poll: %v, want ErrClosed when the consumer is closed", err)
@@ -122,11 +131,14 @@ func (m *member) poll() {
 // pollOnce takes what comes next, and returns the partitions of the batches.
 func (m *member) pollOnce(ctx context.Context) ([]transport.Partition, error) {
 	m.mu.Lock()
+	// Counted before the call, so that Revoked, on another goroutine, sees the number of the
+	// call that may be running.
 	m.polls++
 	m.mu.Unlock()
 	batches, err := m.consumer.Poll(ctx)
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	// Batches count also if there is an error beside them: they are the caller's.
 	var partitions []transport.Partition
 	for i := range batches {
 		if slices.Contains(partitions, batches[i].Partition) {
@@ -141,6 +153,8 @@ func (m *member) pollOnce(ctx context.Context) ([]transport.Partition, error) {
 
 // take checks one batch and keeps its records.
 func (m *member) take(b *transport.Batch) {
+	// Released when the records have been cloned. What a test sees later is then its own, and
+	// a transport that hands the memory out too early is caught by the values.
 	if b.Release != nil {
 		defer b.Release()
 	}
@@ -164,10 +178,14 @@ func (m *member) take(b *transport.Batch) {
 		delete(s.skips, s.next)
 		s.next = to
 	}
+	// Batches join without a gap: an offset that no batch and no Skipped accounts for is a
+	// record that nobody will handle, while the commits go past it.
 	if b.From != s.next || b.Next < b.From {
 		m.r.Errorf("%v: a batch of [%d, %d), want one from %d", b.Partition, b.From, b.Next, s.next)
 	}
 	s.next = b.Next
+	// Only committed records are delivered, so a batch ends at or before the high watermark,
+	// and the last stable offset lies at or before it too. −1 is unknown.
 	if b.HighWatermark >= 0 && b.HighWatermark < b.Next || b.LastStable >= 0 && b.LastStable > b.HighWatermark {
 		m.r.Errorf("%v: batch to %d, last stable offset %d, high watermark %d", b.Partition, b.Next, b.LastStable, b.HighWatermark)
 	}
@@ -185,10 +203,12 @@ func (m *member) take(b *transport.Batch) {
 
 // clone copies a record out of the transport's memory.
 func clone(record transport.Record) transport.Record {
+	// bytes.Clone and slices.Clone keep nil apart from empty.
 	record.Key, record.Value = bytes.Clone(record.Key), bytes.Clone(record.Value)
 	record.Headers = slices.Clone(record.Headers)
 	for i := range record.Headers {
 		h := &record.Headers[i]
+		// The transport may have made the string from memory that it uses again.
 		h.Key, h.Value = string([]byte(h.Key)), bytes.Clone(h.Value)
 	}
 	return record
@@ -207,6 +227,7 @@ func (m *member) await(what string, ok func() bool) {
 	defer deadline.Stop()
 	for {
 		m.mu.Lock()
+		// Both under one lock: a change after ok has looked closes this very channel.
 		done, changed := ok(), m.changed
 		m.mu.Unlock()
 		if done {
@@ -216,6 +237,7 @@ func (m *member) await(what string, ok func() bool) {
 		case <-changed:
 		case <-deadline.C:
 			m.mu.Lock()
+			// What came so far says where it stopped, which the failure alone does not.
 			got := make(map[transport.Partition]int)
 			for p, records := range m.records {
 				got[p] = len(records)

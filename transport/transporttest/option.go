@@ -54,9 +54,12 @@ func DeleteTopic(f func(ctx context.Context, tr transport.Transport, topic strin
 	return func(s *suite) { s.deleteTopic = f }
 }
 
-// It is not changed once the tests run.
-// suite is the options.
+// suite is the options. It is not changed once the tests run, so parallel tests read it
+// without a lock.
 type suite struct {
+	// lacks has the reason by "Part/Test". patience bounds each wait, and is no measure of how
+	// long anything should take. A nil function and a zero limit skip the tests that need
+	// them; with a nil leaks nothing is looked for.
 	open             func(t *testing.T) transport.Transport
 	lacks            map[string]string
 	patience         time.Duration

@@ -36,6 +36,9 @@ func testPartitionKeys(r *run) {
 	for _, partitions := range []int32{1, 7, 12} {
 		topic := r.topic(partitions)
 		for key, hash := range murmur2Vectors {
+			// Java's toPositive clears the sign bit; the absolute value of a negative hash would be
+			// another partition, and a service in Java beside this one would break the key's order.
+			// The empty key is a key. 7 and 12 are no powers of two: a mask gives another result.
 			want := hash & 0x7fffffff % partitions
 			got := r.produce(p, transport.Record{Topic: topic, Partition: transport.AnyPartition, Key: []byte(key)})
 			if got.Partition != at(topic, want) {
@@ -51,6 +54,8 @@ func testPartitionKeyless(r *run) {
 	topic := r.topic(partitions)
 	p := r.producer(transport.ProducerConfig{})
 	counts := make(map[int32]int)
+	// Four rounds. A producer that chooses at random may pass now and then; one that stays
+	// with a partition beyond its batch never does.
 	for range 4 * partitions {
 		// The acknowledgement ends the batch.
 		counts[r.produce(p, transport.Record{Topic: topic, Partition: transport.AnyPartition}).Partition.Partition]++
@@ -68,6 +73,8 @@ func testPartitionExplicit(r *run) {
 	p := r.producer(transport.ProducerConfig{})
 	for n := range int32(partitions) {
 		for key := range 5 {
+			// Five keys hash to more than one of the three partitions, so a producer that lets the
+			// key decide is wrong for some of them.
 			got := r.produce(p, transport.Record{Topic: topic, Partition: n, Key: fmt.Append(nil, key)})
 			if got.Partition != at(topic, n) {
 				r.Errorf("asked for partition %d, got %v", n, got.Partition)
@@ -80,6 +87,7 @@ func testPartitionExplicit(r *run) {
 // is accepted, and not waited for.
 func testPartitionMissing(r *run) {
 	p := r.producer(transport.ProducerConfig{})
+	// Partitions count from 0, so 2 is the first that the topic does not have.
 	r.refused(p, transport.Record{Topic: r.topic(2), Partition: 2}, func(err error) bool {
 		return errors.Is(err, transport.ErrTopicMissing)
 	})
@@ -93,6 +101,7 @@ func testPartitionGrown(r *run) {
 	}
 	topic := r.topic(1)
 	p := r.producer(transport.ProducerConfig{})
+	// The producer's metadata now says one partition. It must ask again before it refuses.
 	r.produce(p, transport.Record{Topic: topic, Partition: 0})
 	r.within("adding partitions", func(ctx context.Context) error {
 		return r.suite.addPartitions(ctx, r.Transport, topic, 3)

@@ -21,6 +21,8 @@ func testPause(r *run) {
 	paused, other := at(topic, 0), at(topic, 1)
 	m := r.member(subscription(r.name("group"), topic, transport.Earliest()))
 	r.fill(topic, 0, 10)
+	// The partition has flowed, so the next fetch of it is on its way when Pause is called:
+	// that is the harder case.
 	m.awaitRecords(paused, 10)
 
 	m.consumer.Pause(paused)
@@ -30,16 +32,20 @@ func testPause(r *run) {
 		r.fill(topic, 1, 10)
 		m.awaitRecords(other, 10*(n+1))
 	}
+	// Ten are there already, so this waits for nothing and shows what has come.
 	if got := m.awaitRecords(paused, 10); len(got) != 10 {
 		r.Errorf("a paused partition went on: %d records", len(got))
 	}
 	for _, p := range m.consumer.Status().Partitions {
+		// Health tells a partition that is held back on purpose from one that is stuck.
 		if p.Paused != (p.Partition == paused) {
 			r.Errorf("status of %v: paused is %v", p.Partition, p.Paused)
 		}
 	}
 
 	m.consumer.Resume(paused)
+	// Ten from before and ten from during the pause. Dropping what was fetched and forgetting
+	// to fetch it again shows as a gap, which take reports too.
 	for i, record := range m.awaitRecords(paused, 20) {
 		if record.Offset != int64(i) {
 			r.Fatalf("record %d is at offset %d", i, record.Offset)
@@ -54,15 +60,18 @@ func testPauseKeepsFetched(r *run) {
 	paused, other := at(topic, 0), at(topic, 1)
 	r.fill(topic, 0, 50)
 	m := r.member(subscription(r.name("group"), topic, transport.Earliest()), idle)
+	// Fifty records of the partition may be in the consumer's buffer by now: nobody polls.
 	m.awaitOwned(2)
 	m.consumer.Pause(paused)
 	r.fill(topic, 1, 10)
 	r.within("Poll of the other partition", func(ctx context.Context) error {
+		// Waiting for 0 records returns what has come so far.
 		for got := 0; got < 10; got = len(m.awaitRecords(other, 0)) {
 			partitions, err := m.pollOnce(ctx)
 			if err != nil {
 				return err
 			}
+			// A Poll that returns without any batch is wrong as well: it is to wait for one.
 			if len(partitions) != 1 || partitions[0] != other {
 				return fmt.Errorf("Poll returned batches of %v", partitions)
 			}
@@ -85,8 +94,10 @@ func testPauseKeepsFetched(r *run) {
 func testPauseNotAssigned(r *run) {
 	topic := r.topic(1)
 	m := r.member(subscription(r.name("group"), topic, transport.Earliest()))
+	// Nothing may be assigned yet, and these never are.
 	m.consumer.Pause(at(topic, 9), at(r.name("missing"), 0))
 	m.consumer.Resume(at(topic, 9))
 	r.fill(topic, 0, 1)
+	// The partition that is the member's flows: the others' names have stopped nothing.
 	m.awaitRecords(at(topic, 0), 1)
 }

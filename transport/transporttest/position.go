@@ -23,6 +23,8 @@ func (r *run) beyond() (group, topic string) {
 	r.fill(topic, 0, 10)
 	m := r.member(subscription(group, topic, transport.Earliest()))
 	m.awaitOwned(1)
+	// Kafka takes any offset. In production the log lost its end to an unclean election, or
+	// the group's commits were moved to a cluster with shorter logs.
 	m.commit(at(topic, 0), 1000, "")
 	m.leave()
 	return group, topic
@@ -38,6 +40,7 @@ func outOfRange(group, topic string, policy transport.OutOfRange) transport.Cons
 func testPositionToEarliest(r *run) {
 	group, topic := r.beyond()
 	m := r.member(outOfRange(group, topic, transport.ToEarliest))
+	// take reports a batch that begins at 0 unless Skipped has said so.
 	if got := m.awaitSkip(); got.p != at(topic, 0) || got.from != 1000 || got.to != 0 {
 		r.Errorf("skipped %+v, want 1000 to 0", got)
 	}
@@ -51,6 +54,7 @@ func testPositionToEarliest(r *run) {
 func testPositionToLatest(r *run) {
 	group, topic := r.beyond()
 	m := r.member(outOfRange(group, topic, transport.ToLatest))
+	// The records are written after the move, so that the end it went to is 10 without doubt.
 	if got := m.awaitSkip(); got.from != 1000 || got.to != 10 {
 		r.Errorf("skipped %+v, want 1000 to 10", got)
 	}
@@ -69,6 +73,7 @@ func testPositionStays(r *run) {
 		s := m.consumer.Status()
 		return len(s.Partitions) == 1 && s.Partitions[0].Err != nil && s.Partitions[0].Next == 1000
 	})
+	// The policy has been applied by now, because the status says so.
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if len(m.skipped) > 0 || len(m.records) > 0 {
@@ -92,6 +97,8 @@ func testPositionRemoved(r *run) {
 		return r.suite.deleteRecords(ctx, r.Transport, at(topic, 0), 5)
 	})
 
+	// Stay concerns offsets beyond the end alone. What retention removed never comes back, so
+	// a member that stayed there would wait without end.
 	m := r.member(outOfRange(group, topic, transport.StayOutOfRange))
 	if got := m.awaitSkip(); got.p != at(topic, 0) || got.from != 2 || got.to != 5 {
 		r.Errorf("skipped %+v, want 2 to 5", got)
@@ -99,6 +106,7 @@ func testPositionRemoved(r *run) {
 	if got := m.awaitRecords(at(topic, 0), 5); got[0].Offset != 5 {
 		r.Errorf("the first record is at offset %d, want 5", got[0].Offset)
 	}
+	// The assignment says what was committed; that fetching moved is Skipped's to say.
 	if a := m.assignment(at(topic, 0)); a.Offset != 2 || a.Metadata != "two" {
 		r.Errorf("assigned %+v, want what was committed", a)
 	}
@@ -115,6 +123,8 @@ func testPositionRecreated(r *run) {
 	m := r.member(subscription(group, topic, transport.Latest()))
 	m.awaitOwned(1)
 	before := m.assignment(at(topic, 0))
+	// The new log is shorter than this offset: a member that goes by the name alone finds
+	// itself beyond the end, and one that waits there loses the first records.
 	m.commit(at(topic, 0), 5, "old")
 
 	r.within("deleting the topic", func(ctx context.Context) error {
@@ -124,11 +134,13 @@ func testPositionRecreated(r *run) {
 		return r.Admin().CreateTopics(ctx, transport.TopicSpec{Name: topic, Partitions: 1})
 	})
 	r.fill(topic, 0, 3)
+	// The start was Latest, which applied to the first topic only.
 	for i, record := range m.awaitRecords(at(topic, 0), 3) {
 		if record.Offset != int64(i) {
 			r.Errorf("record %d is at offset %d", i, record.Offset)
 		}
 	}
+	// Another epoch fences the commits of handlers that still run on the old records.
 	if a := m.assignment(at(topic, 0)); a.TopicID == before.TopicID || a.Epoch == before.Epoch || a.Offset != 0 || a.Metadata != "" {
 		r.Errorf("assigned %+v, and then %+v", before, a)
 	}

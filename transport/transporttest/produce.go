@@ -29,6 +29,7 @@ var produceTests = []test{
 func testProducePositions(r *run) {
 	topic := r.topic(2)
 	p := r.producer(transport.ProducerConfig{})
+	// Cut, because the log keeps whole milliseconds and the record may be written in this one.
 	before := time.Now().Truncate(time.Millisecond)
 	for n := range 5 {
 		got := r.produce(p, transport.Record{Topic: topic, Partition: 1, Value: []byte("v")})
@@ -39,6 +40,7 @@ func testProducePositions(r *run) {
 			r.Errorf("record %d has time %v, which the producer's clock did not show", n, got.Time)
 		}
 	}
+	// A counter of the producer's own, not of the partition, would say 5.
 	if got := r.produce(p, transport.Record{Topic: topic, Partition: 0}); got.Offset != 0 {
 		r.Errorf("the first record of another partition is at offset %d", got.Offset)
 	}
@@ -52,13 +54,17 @@ func testProduceOrder(r *run) {
 	p := r.producer(transport.ProducerConfig{})
 	sent := make([]*hearing, n)
 	for i := range n {
+		// Two partitions in turn: batches of both are under way side by side.
 		sent[i] = r.send(p, transport.Record{Topic: topic, Partition: int32(i % 2), Value: fmt.Append(nil, i)})
 	}
 	for i, h := range sent {
+		// The acknowledged offset is that of the record itself. A batch's base offset for each
+		// of its records would do for the first alone.
 		if got, err := h.wait(); err != nil || got.Offset != int64(i/2) {
 			r.Fatalf("record %d is at offset %d, want %d: %v", i, got.Offset, i/2, err)
 		}
 	}
+	// The log has the last word: the acknowledgements could be in order without it.
 	for i, record := range r.read(at(topic, 1), n/2) {
 		if string(record.Value) != fmt.Sprint(2*i+1) {
 			r.Fatalf("offset %d has record %s", i, record.Value)
@@ -76,6 +82,8 @@ func testProduceConcurrency(r *run) {
 	for g := range goroutines {
 		producers.Go(func() {
 			for i := range each {
+				// A completion for each record, though only the last is waited for: hearing reports one
+				// that is called twice.
 				h := r.hear()
 				record := transport.Record{Topic: topic, Partition: 0, Key: fmt.Append(nil, g), Value: fmt.Append(nil, i)}
 				ctx, cancel := r.patience()
@@ -106,6 +114,8 @@ func testProduceConcurrency(r *run) {
 // testProduceSmallBuffer: at the bound Produce waits for room, and goes on.
 // One bound counts records, the other their bytes.
 func testProduceSmallBuffer(r *run) {
+	// A producer that counts room down and not up again stops at the bound; one that gives
+	// room back before the outcome exceeds it, which this does not show.
 	for _, config := range []transport.ProducerConfig{{BufferRecords: 3}, {BufferBytes: 500}} {
 		topic := r.topic(1)
 		r.fillWith(r.producer(config), topic, 0, 300)
@@ -128,6 +138,8 @@ func testProduceMemory(r *run) {
 	header := record.Headers[0].Value
 	h := r.hear()
 	r.within("Produce", func(ctx context.Context) error { return p.Produce(ctx, &record, h) })
+	// Position and time belong into the acknowledgement: the caller may send the same Record
+	// again, and would find them in it.
 	if string(record.Key) != "key" || record.Offset != 0 || !record.Time.IsZero() || record.Partition != 0 {
 		r.Errorf("Produce changed the record: %+v", record)
 	}
@@ -175,6 +187,7 @@ func testProduceFlush(r *run) {
 	}
 	r.within("Flush", p.Flush)
 	for i, h := range sent {
+		// Not waited for: Flush has returned, so the outcome must be there already.
 		if h.calls.Load() != 1 {
 			r.Errorf("Flush returned, record %d has no outcome", i)
 		}
@@ -198,6 +211,8 @@ func testProduceCloseFlushes(r *run) {
 		if h.calls.Load() != 1 {
 			r.Fatalf("Close returned, record %d has no outcome", i)
 		}
+		// Close completes what it could not deliver with ErrClosed: that is an outcome too, and
+		// not the one that is promised while the cluster answers.
 		if _, err := h.wait(); err != nil {
 			r.Errorf("record %d: %v", i, err)
 		}
@@ -207,6 +222,7 @@ func testProduceCloseFlushes(r *run) {
 // testProduceAfterClose: a closed producer refuses records and calls no completion.
 func testProduceAfterClose(r *run) {
 	topic := r.topic(1)
+	// Not by r.producer: the test closes this one itself.
 	p, err := r.NewProducer(transport.ProducerConfig{})
 	if err != nil {
 		r.Fatalf("NewProducer: %v", err)

@@ -9,12 +9,14 @@ import (
 )
 
 // result is what a completion heard.
+// position counts if err is nil; with an error its offset is −1.
 type result struct {
 	position transport.Position
 	err      error
 }
 
-// hearing is a completion that keeps its result, and reports a second one.
+// hearing is a completion that keeps its result, and reports a second one. calls is read
+// without waiting where an outcome has to be there already, or must not be.
 type hearing struct {
 	r     *run
 	calls atomic.Int32
@@ -35,6 +37,7 @@ func (h *hearing) Done(p transport.Position, err error) {
 }
 
 // wait waits for the result.
+// It ends the test if none comes. The result is taken out: a second wait finds none.
 func (h *hearing) wait() (transport.Position, error) {
 	h.r.Helper()
 	got := receive(h.r, "a completion", h.heard)
@@ -62,6 +65,8 @@ func (r *run) producer(config transport.ProducerConfig) transport.Producer {
 func (r *run) send(p transport.Producer, record transport.Record) *hearing {
 	r.Helper()
 	h := r.hear()
+	// The context ends with this call, before the outcome: an accepted record does not depend
+	// on it.
 	r.within("Produce", func(ctx context.Context) error { return p.Produce(ctx, &record, h) })
 	return h
 }
@@ -77,6 +82,8 @@ func (r *run) produce(p transport.Producer, record transport.Record) transport.P
 }
 
 // fill produces n records "0", "1", … to one partition.
+// They begin at the log's end, so the first fill of a partition gives each record the
+// value of its offset. All are in the log when it returns.
 func (r *run) fill(topic string, partition int32, n int) {
 	r.Helper()
 	r.fillWith(r.producer(transport.ProducerConfig{}), topic, partition, n)

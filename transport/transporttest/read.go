@@ -43,6 +43,8 @@ func testReadEverything(r *run) {
 	maps.Copy(config.From, from(b, partitions, 0).From)
 	d := r.reader(config)
 	for p := range config.From {
+		// Waiting for one partition takes what comes of the others too, so that the order of this
+		// loop makes no difference.
 		for i, record := range d.await(p, each) {
 			if record.Offset != int64(i) || string(record.Value) != fmt.Sprint(i) {
 				r.Fatalf("%v: record %d is %s@%d", p, i, record.Value, record.Offset)
@@ -57,6 +59,8 @@ func testReadFromOffset(r *run) {
 	topic := r.topic(2)
 	r.fill(topic, 0, 10)
 	r.fill(topic, 1, 10)
+	// −3 lies before every log. Kafka gives −1 and −2 a meaning of their own (the end, the
+	// start), which must not show through.
 	d := r.reader(transport.ReaderConfig{From: map[transport.Partition]int64{at(topic, 0): 7, at(topic, 1): -3}})
 	if got := d.await(at(topic, 0), 3); got[0].Offset != 7 {
 		r.Errorf("asked for offset 7, got %d first", got[0].Offset)
@@ -73,6 +77,8 @@ func testReadWindow(r *run) {
 	for n := range int32(3) {
 		r.fill(topic, n, 1000)
 	}
+	// A window inside the log that a fetch passes at both ends, one of a single record, and
+	// an empty one.
 	d := r.reader(transport.ReaderConfig{
 		From: map[transport.Partition]int64{at(topic, 0): 10, at(topic, 1): 0, at(topic, 2): 7},
 		To:   map[transport.Partition]int64{at(topic, 0): 990, at(topic, 1): 1, at(topic, 2): 7},
@@ -80,12 +86,14 @@ func testReadWindow(r *run) {
 	if err := d.refusal(); !errors.Is(err, io.EOF) {
 		r.Fatalf("Poll at the end of all partitions: %v, want io.EOF", err)
 	}
+	// The last batch ends at To: a caller that counts by Next would else see more than asked.
 	if got := d.records[at(topic, 0)]; len(got) != 980 || got[0].Offset != 10 || d.next[at(topic, 0)] != 990 {
 		r.Errorf("asked for [10, 990), got %d records up to %d", len(got), d.next[at(topic, 0)])
 	}
 	if one, none := len(d.records[at(topic, 1)]), len(d.records[at(topic, 2)]); one != 1 || none != 0 {
 		r.Errorf("asked for one record and for none, got %d and %d", one, none)
 	}
+	// The end is a state, and not an event that only one call is told of.
 	if err := d.poll(r.Context()); !errors.Is(err, io.EOF) {
 		r.Errorf("Poll once more: %v, want io.EOF", err)
 	}
@@ -100,6 +108,8 @@ func testReadPause(r *run) {
 	config := from(topic, 2, 0)
 	config.To = from(topic, 2, 100).From
 	d := r.reader(config)
+	// Partition 7 is not read, and is ignored. The pause comes before the first Poll, when a
+	// fetch may be on its way.
 	d.reader.Pause(at(topic, 0), at(topic, 7))
 	d.await(at(topic, 1), 100)
 	if n := len(d.records[at(topic, 0)]); n > 0 {
@@ -107,6 +117,8 @@ func testReadPause(r *run) {
 	}
 	d.reader.Resume(at(topic, 0))
 	d.await(at(topic, 0), 100)
+	// A paused partition that is not at its end keeps the reader from being at the end; now
+	// both are.
 	if err := d.refusal(); !errors.Is(err, io.EOF) {
 		r.Errorf("Poll at the end: %v, want io.EOF", err)
 	}
@@ -118,6 +130,8 @@ func testReadAtEnd(r *run) {
 	topic := r.topic(2)
 	r.fill(topic, 0, 5)
 	r.fill(topic, 1, 5)
+	// Partition 1 has records and is not asked for: a reader that fetches whole topics would
+	// return them.
 	d := r.reader(transport.ReaderConfig{From: map[transport.Partition]int64{at(topic, 0): 5}})
 	polled := make(chan error, 1)
 	go func() {
@@ -129,6 +143,7 @@ func testReadAtEnd(r *run) {
 	if err := receive(r, "Poll", polled); err != nil {
 		r.Fatalf("Poll: %v", err)
 	}
+	// The goroutine has ended, so d is this one's again: reading has no lock.
 	if got := d.await(at(topic, 0), 3); got[0].Offset != 5 || len(d.records) != 1 {
 		r.Errorf("got records of %d partitions, of the one asked for from offset %d, want 5", len(d.records), got[0].Offset)
 	}
@@ -138,6 +153,8 @@ func testReadAtEnd(r *run) {
 func testReadBeyondEnd(r *run) {
 	topic := r.topic(1)
 	r.fill(topic, 0, 5)
+	// Three offsets past the end. The broker calls that out of range, as it does an offset
+	// that retention removed; the reader has to tell the two apart.
 	d := r.reader(from(topic, 1, 8))
 	polled := make(chan error, 1)
 	go func() {
@@ -149,6 +166,7 @@ func testReadBeyondEnd(r *run) {
 	if err := receive(r, "Poll", polled); err != nil {
 		r.Fatalf("Poll: %v", err)
 	}
+	// Offsets 5 to 7 were written as well, and are not asked for.
 	if got := d.await(at(topic, 0), 2); got[0].Offset != 8 {
 		r.Errorf("asked for offset 8, got %d first", got[0].Offset)
 	}
@@ -165,6 +183,7 @@ func testReadRemoved(r *run) {
 	r.within("deleting records", func(ctx context.Context) error {
 		return r.suite.deleteRecords(ctx, r.Transport, at(topic, 0), 5)
 	})
+	// The first batch may begin later than asked for: that is how a caller learns of the gap.
 	if got := r.reader(from(topic, 1, 2)).await(at(topic, 0), 5); got[0].Offset != 5 {
 		r.Errorf("the first record is at offset %d, want 5", got[0].Offset)
 	}
@@ -180,6 +199,7 @@ func testReadSmallFetch(r *run) {
 		}
 	}
 	config := from(topic, 2, 0)
+	// A fifth of a record: one above the bound still passes, or reading would stop here.
 	config.FetchBytes = 1000
 	d := r.reader(config)
 	for n := range int32(2) {
@@ -191,6 +211,7 @@ func testReadSmallFetch(r *run) {
 // for: a reader has no group that could get it later.
 func testReadMissing(r *run) {
 	topic := r.topic(1)
+	// A partition that a topic lacks, and a topic that the cluster lacks.
 	for _, p := range []transport.Partition{at(topic, 1), at(r.name("none"), 0)} {
 		d := r.reader(transport.ReaderConfig{From: map[transport.Partition]int64{p: 0}})
 		if err := d.refusal(); !errors.Is(err, transport.ErrTopicMissing) {
@@ -222,6 +243,7 @@ func testReadNoGroup(r *run) {
 	r.fill(topic, 0, 10)
 	m := r.member(subscription(group, topic, transport.Earliest()))
 	m.awaitRecords(at(topic, 0), 10)
+	// Not where the member is, so that a reader that commits for the group shows.
 	m.commit(at(topic, 0), 4, "four")
 	before := r.committed(group, topic)
 	d := r.reader(from(topic, 1, 0))
@@ -231,6 +253,8 @@ func testReadNoGroup(r *run) {
 		r.Errorf("the group committed %v before a reader read, and %v after", before, after)
 	}
 	r.fill(topic, 0, 1)
+	// The member still has its partition and has got each record once: there was no rebalance
+	// that would have sent it back to the commit.
 	if got := m.awaitRecords(at(topic, 0), 11); len(got) != 11 || !slices.Equal(m.owned(), []transport.Partition{at(topic, 0)}) {
 		r.Errorf("the member has %d records and %v, want 11 and its partition", len(got), m.owned())
 	}
@@ -256,6 +280,7 @@ func testReadPollClosed(r *run) {
 	topic := r.topic(1)
 	d := r.reader(from(topic, 1, 0))
 	polled := make(chan error, 1)
+	// No context that ends: nothing but Close can end this Poll.
 	go func() { polled <- d.poll(context.Background()) }()
 	d.close()
 	if err := receive(r, "Poll", polled); !errors.Is(err, transport.ErrClosed) {
@@ -266,6 +291,8 @@ func testReadPollClosed(r *run) {
 	}
 }
 
+// testReadConfig: a reader of no partition, or with a negative bound, is refused when it is
+// made: it would wait without end, and nobody would hear why.
 func testReadConfig(r *run) {
 	if _, err := r.NewReader(transport.ReaderConfig{}); err == nil {
 		r.Error("a reader of nothing was made")

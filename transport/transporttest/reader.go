@@ -10,6 +10,7 @@ import (
 // reading is a reader of the suite. It holds the transport to what Reader promises,
 // and keeps what it got.
 type reading struct {
+	// A reading has no lock: one goroutine polls, and the test looks at it only when none does.
 	r       *run
 	reader  transport.Reader
 	next    map[transport.Partition]int64 // −1 until the first batch
@@ -24,6 +25,8 @@ func (r *run) reader(config transport.ReaderConfig) *reading {
 		r.Fatalf("NewReader: %v", err)
 	}
 	d := &reading{r: r, reader: reader, next: make(map[transport.Partition]int64), records: make(map[transport.Partition][]transport.Record)}
+	// −1 and not From: the first batch may begin later than asked for. A partition that is
+	// absent was not asked for.
 	for p := range config.From {
 		d.next[p] = -1
 	}
@@ -31,12 +34,14 @@ func (r *run) reader(config transport.ReaderConfig) *reading {
 	return d
 }
 
+// close closes the reader. A test may do so earlier: closing twice is no error.
 func (d *reading) close() {
 	d.r.Helper()
 	d.r.within("closing a reader", d.reader.Close)
 }
 
 // from reads partitions of one topic, all from that offset.
+// It sets no To: such a reader waits at the end. The caller may change the maps.
 func from(topic string, partitions int32, offset int64) transport.ReaderConfig {
 	config := transport.ReaderConfig{From: make(map[transport.Partition]int64)}
 	for n := range partitions {
@@ -65,10 +70,12 @@ func (d *reading) take(b *transport.Batch) {
 		defer b.Release()
 	}
 	next, asked := d.next[b.Partition]
+	// No test truncates a log under a reader, so batches join without a gap here.
 	if !asked || next >= 0 && b.From != next || b.Next < b.From || b.Epoch != 0 {
 		d.r.Errorf("%v: a batch of [%d, %d) under epoch %d, want one from %d", b.Partition, b.From, b.Next, b.Epoch, next)
 	}
 	d.next[b.Partition] = b.Next
+	// Offsets rise, and all lie in the span that the batch says it covers.
 	last := b.From - 1
 	for _, record := range b.Records {
 		if record.Offset <= last || record.Offset >= b.Next || record.Topic != b.Topic || record.Partition != b.Partition.Partition {
@@ -94,6 +101,7 @@ func (d *reading) await(p transport.Partition, n int) []transport.Record {
 }
 
 // refusal polls until that fails.
+// It returns the error, which is the context's if Poll goes on to succeed.
 func (d *reading) refusal() error {
 	ctx, cancel := d.r.patience()
 	defer cancel()

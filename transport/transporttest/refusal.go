@@ -26,6 +26,7 @@ func (r *run) refused(p transport.Producer, record transport.Record, is func(err
 	if err := p.Produce(ctx, &record, h); !is(err) {
 		r.Errorf("Produce returned %v", err)
 	}
+	// A caller that got the error and an outcome would count the record twice.
 	if h.calls.Load() != 0 {
 		r.Error("a refused record has an outcome")
 	}
@@ -39,6 +40,7 @@ func testRefusalTooLarge(r *run) {
 	r.produce(p, transport.Record{Topic: topic, Partition: 0, Value: make([]byte, 9_000)})
 	r.refused(p, transport.Record{Topic: topic, Partition: 0, Value: make([]byte, 20_000)}, func(err error) bool {
 		var large *transport.TooLargeError
+		// At least 20,000: how much the encoding adds is the transport's to count.
 		return errors.Is(err, transport.ErrTooLarge) && errors.As(err, &large) && large.Size >= 20_000 && large.Limit == 10_000
 	})
 	if got := r.produce(p, transport.Record{Topic: topic, Partition: 0}); got.Offset != 1 {
@@ -52,8 +54,11 @@ func testRefusalTooLargeForTopic(r *run) {
 	topic := r.topicWith(transport.TopicSpec{Partitions: 1, Configs: map[string]string{"max.message.bytes": "2000"}})
 	p := r.producer(transport.ProducerConfig{})
 	r.produce(p, transport.Record{Topic: topic, Partition: 0, Value: make([]byte, 1_000)})
+	// Below BatchBytes, so only the broker knows. The small one follows without waiting and
+	// may share its batch: it must not share its fate.
 	large := r.send(p, transport.Record{Topic: topic, Partition: 0, Value: make([]byte, 5_000)})
 	small := r.send(p, transport.Record{Topic: topic, Partition: 0, Value: make([]byte, 1_000)})
+	// The broker has answered, so the outcome is known: the record is not in the log.
 	if _, err := large.wait(); !errors.Is(err, transport.ErrTooLarge) || errors.Is(err, transport.ErrOutcomeUnknown) {
 		r.Errorf("the large record: %v, want ErrTooLarge", err)
 	}
@@ -66,6 +71,8 @@ func testRefusalTooLargeForTopic(r *run) {
 func testRefusalTopicMissing(r *run) {
 	topic := r.name("missing")
 	p := r.producer(transport.ProducerConfig{})
+	// Kafka creates a topic at the first request for its metadata if that allows it: the
+	// second record would find it.
 	for range 2 {
 		r.refused(p, transport.Record{Topic: topic, Partition: transport.AnyPartition}, func(err error) bool {
 			return errors.Is(err, transport.ErrTopicMissing)
@@ -77,6 +84,7 @@ func testRefusalTopicMissing(r *run) {
 }
 
 // gate refuses on demand, and counts.
+// mu guards the others: a producer calls a gate concurrently.
 type gate struct {
 	mu       sync.Mutex
 	refusal  error
@@ -106,9 +114,11 @@ func testRefusalGate(r *run) {
 	g := new(gate)
 	p := r.producer(transport.ProducerConfig{Gate: g})
 	r.produce(p, transport.Record{Topic: topic, Partition: 0})
+	// The report may come after the acknowledgement, but not after Flush.
 	r.within("Flush", func(ctx context.Context) error { return p.Flush(ctx) })
 
 	g.mu.Lock()
+	// The last report counts: a new connection that failed may have been reported before.
 	if g.asked != 1 || len(g.reported) == 0 || g.reported[len(g.reported)-1] != nil {
 		r.Errorf("one record: the gate was asked %d times, and heard %v", g.asked, g.reported)
 	}
@@ -116,6 +126,8 @@ func testRefusalGate(r *run) {
 	g.refusal = refusal
 	g.mu.Unlock()
 
+	// The very error, not one that wraps it, as Gate promises.
+	//
 	r.refused(p, transport.Record{Topic: topic, Partition: 0}, func(err error) bool { return err == refusal })
 
 	g.mu.Lock()

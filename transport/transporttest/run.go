@@ -20,6 +20,8 @@ type test struct {
 }
 
 // run is one test on one transport.
+// It is the test's T and the transport's methods in one, which keeps a test to what it is
+// about. close closes the transport, once.
 type run struct {
 	*testing.T
 	transport.Transport
@@ -27,8 +29,8 @@ type run struct {
 	close func()
 }
 
-// A test may close it early; the cleanup does so otherwise.
-// start opens a transport for a test.
+// start opens a transport for a test. A test may close it early; the cleanup does so
+// otherwise.
 func (s *suite) start(t *testing.T) *run {
 	r := &run{T: t, Transport: s.open(t), suite: s}
 	r.close = sync.OnceFunc(func() {
@@ -38,12 +40,14 @@ func (s *suite) start(t *testing.T) *run {
 			t.Errorf("closing the transport: %v", err)
 		}
 	})
+	// Registered first, so it runs last: after all producers, consumers and readers that the
+	// test's helpers close.
 	t.Cleanup(r.close)
 	return r
 }
 
-// end with the test, so that cleanups can use it.
 // patience returns a context that ends when waiting makes no sense any more. It does not
+// end with the test, so that cleanups can use it.
 func (r *run) patience() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(r.Context()), r.suite.patience)
 }
@@ -58,12 +62,13 @@ func (r *run) within(what string, f func(ctx context.Context) error) {
 	}
 }
 
-// Status and the admin's answers change without a signal, so they are asked again.
-// eventually waits for a state that nothing signals.
+// eventually waits for a state that nothing signals: Status and the admin's answers
+// change without a signal, so they are asked again.
 func (r *run) eventually(what string, ok func() bool) {
 	r.Helper()
 	ctx, cancel := r.patience()
 	defer cancel()
+	// In a bubble the ticks cost no time.
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for !ok() {
@@ -75,8 +80,8 @@ func (r *run) eventually(what string, ok func() bool) {
 	}
 }
 
-// It returns what came, and ends the test if nothing does.
-// receive waits for a signal.
+// receive waits for a signal. It returns what came, and ends the test if nothing does.
+// Of a channel that is closed it returns the zero value.
 func receive[T any](r *run, what string, from <-chan T) T {
 	r.Helper()
 	ctx, cancel := r.patience()
@@ -86,6 +91,7 @@ func receive[T any](r *run, what string, from <-chan T) T {
 		return v
 	case <-ctx.Done():
 		r.Fatalf("gave up waiting: %s", what)
+		// Fatalf does not return, which the compiler does not know.
 		panic("unreachable")
 	}
 }
@@ -99,6 +105,8 @@ func (r *run) name(kind string) string {
 		}
 		return '-'
 	}, r.Name())
+	// The end of the test's name is kept, which tells tests apart. Kafka's limit is 249
+	// characters, and leaves room for what is derived from a name.
 	return fmt.Sprintf("%s.%s.%08x", kind, clean[max(0, len(clean)-150):], rand.Uint32())
 }
 
@@ -124,6 +132,7 @@ func (r *run) describe(topic string) transport.TopicInfo {
 		infos, err = r.Admin().Topics(ctx, topic)
 		return err
 	})
+	// A missing topic is an entry with Err, and not a shorter answer.
 	if len(infos) != 1 {
 		r.Fatalf("asked for one topic, got %d", len(infos))
 	}
@@ -146,16 +155,17 @@ func at(topic string, partition int32) transport.Partition {
 	return transport.Partition{Topic: topic, Partition: partition}
 }
 
-// In a bubble the transport is opened inside it, so that its goroutines and timers
-// belong to it.
-// one runs one test.
+// one runs one test. In a bubble the transport is opened inside it, so that its
+// goroutines and timers belong to it.
 func (s *suite) one(t *testing.T, name string, body func(r *run)) {
+	// Before anything is opened: what a transport lacks costs nothing.
 	if why, lacks := s.lacks[name]; lacks {
 		t.Skip(why)
 	}
 	if s.parallel {
 		t.Parallel()
 	}
+	// Registered before the transport is opened, so it runs after the transport was closed.
 	if s.leaks != nil {
 		t.Cleanup(func() { s.leaks(t) })
 	}

@@ -22,6 +22,7 @@ func testStartEarliest(r *run) {
 	topic := r.topic(1)
 	r.fill(topic, 0, 5)
 	m := r.member(subscription(r.name("group"), topic, transport.Earliest()))
+	// The records are older than the group, so a member that begins at the end gets none.
 	if got := m.awaitRecords(at(topic, 0), 5); got[0].Offset != 0 {
 		r.Errorf("the first record is at offset %d", got[0].Offset)
 	}
@@ -35,6 +36,8 @@ func testStartLatest(r *run) {
 	m := r.member(subscription(r.name("group"), topic, transport.Latest()))
 	m.awaitOwned(1)
 	r.fill(topic, 0, 3)
+	// A transport that resolves the end at its first fetch, and not before Assigned, may come
+	// after these three and lose them.
 	got := m.awaitRecords(at(topic, 0), 3)
 	if got[0].Offset != 5 || m.assignment(at(topic, 0)).Offset != 5 {
 		r.Errorf("assigned at %d, the first record is at %d, want 5", m.assignment(at(topic, 0)).Offset, got[0].Offset)
@@ -50,6 +53,7 @@ func testStartAtTime(r *run) {
 	for n := range 5 {
 		r.produce(p, transport.Record{Topic: topic, Partition: 0, Time: start.Add(time.Duration(n) * time.Minute)})
 	}
+	// The time of the fourth record, at offset 3. Partition 1 is empty.
 	m := r.member(subscription(r.name("group"), topic, transport.At(start.Add(3*time.Minute))))
 	if got := m.awaitRecords(at(topic, 0), 2); got[0].Offset != 3 {
 		r.Errorf("the first record is at offset %d, want 3", got[0].Offset)
@@ -69,6 +73,7 @@ func testStartAppliesOnce(r *run) {
 	}
 	first := r.member(subscription(group, topic, transport.Latest()))
 	first.awaitOwned(partitions)
+	// Nothing was delivered and the test has committed nothing: these are the start itself.
 	commits := r.committed(group, topic)
 	for n := range int32(partitions) {
 		if c, has := commits[at(topic, n)]; !has || c.Offset != 10 {
@@ -80,6 +85,8 @@ func testStartAppliesOnce(r *run) {
 	for n := range int32(partitions) {
 		r.fill(topic, n, 2)
 	}
+	// Another start than the first member's: if the start applied again, it would repeat all
+	// ten with this one, and lose the two with Latest.
 	second := r.member(subscription(group, topic, transport.Earliest()))
 	for n := range int32(partitions) {
 		if got := second.awaitRecords(at(topic, n), 2); got[0].Offset != 10 || len(got) != 2 {
@@ -112,6 +119,7 @@ func testStartLaterPartitions(r *run) {
 			}
 		}
 	}
+	// To grow is no reason to take anything away.
 	if got := m.assignment(at(topic, 0)).Epoch; got != kept {
 		r.Errorf("a partition that stayed has epoch %d after %d", got, kept)
 	}

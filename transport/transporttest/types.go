@@ -23,13 +23,21 @@ func testTypesTold(r *run) {
 	}
 	first := member("both", "first's")
 	first.awaitOwned(1)
+	// Known, and neither live nor left: a type that nobody handles may be passed over, one
+	// that is not known yet may not.
 	first.awaitType("of nobody", topic, "else", func(s transport.TypeState) bool { return s == transport.TypeState{Known: true} })
 	second := member("both", "second's") // a standby, or first is one now
+	// Both directions, and one of them has no partition: what members tell each other does
+	// not depend on who owns what.
 	first.awaitType("of the second member", topic, "second's", func(s transport.TypeState) bool { return s == transport.TypeState{Known: true, Live: true} })
 	second.awaitType("of the first member", topic, "first's", func(s transport.TypeState) bool { return s == transport.TypeState{Known: true, Live: true} })
 	second.leave()
+	// The time of leaving is set, by which a handler that is only being replaced is told from
+	// one that is gone.
 	first.awaitType("of the member that left", topic, "second's", func(s transport.TypeState) bool { return s.Known && !s.Live && !s.Left.IsZero() })
+	// The first member itself still handles this one: leaving takes away its last handler only.
 	first.awaitType("of both", topic, "both", func(s transport.TypeState) bool { return s == transport.TypeState{Known: true, Live: true} })
+	// Types are per topic: one of the same name on another topic is not handled.
 	first.awaitType("of another topic", topic+"x", "both", func(s transport.TypeState) bool { return s == transport.TypeState{Known: true} })
 }
 
@@ -51,10 +59,12 @@ func testTypesRemembered(r *run) {
 	newer.leave()
 	older.awaitType("that the newer member handled", topic, "newer's", left)
 	older.awaitOwned(1)
+	// It can only know from older, or from what the group keeps.
 	second := member("both") // has never seen the newer one
 	second.awaitType("that left before it joined", topic, "newer's", left)
 	second.leave()
 	older.leave()
+	// Nobody is in the group now: what is remembered must be kept outside its members.
 	third := member("both")
 	third.awaitType("that left before all members were others", topic, "newer's", left)
 	third.awaitType("that nobody ever handled", topic, "else", func(s transport.TypeState) bool { return s == transport.TypeState{Known: true} })
