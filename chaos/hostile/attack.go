@@ -61,6 +61,7 @@ func attacks() []attack {
 		return func() []byte { return batchOf(codec, 1, headers(n)) }
 	}
 	return []attack{
+		// An attack that allows for no record is allowed what is fetched ahead, and no more.
 		{name: "none", victim: "bus", batch: func() []byte { return nil }, want: goneOn},
 		{name: "66 million headers", victim: "bus", batch: bomb("zstd", 66*millions), record: 132 * millions, want: oneMore},
 		{name: "66 million headers, a reader", victim: "reader", batch: bomb("zstd", 66*millions), record: 132 * millions, want: ended},
@@ -68,11 +69,13 @@ func attacks() []attack {
 		{name: "3 million tiny records", victim: "bus", batch: func() []byte { return batchOf("zstd", 3*millions, tiny(3*millions)) }, want: goneOn},
 		{name: "1 million tiny records, uncompressed", victim: "bus", batch: func() []byte { return batchOf("", millions, tiny(millions)) }, want: goneOn},
 		{name: "a value of 100 MB", victim: "bus", batch: func() []byte { return batchOf("zstd", 1, value(make([]byte, 100*millions))) }, record: 100 * millions, want: oneMore},
+		// Larger than any record may get: the consumer must give up before it has the memory.
 		{name: "a value of 500 MB", victim: "bus", batch: func() []byte { return batchOf("zstd", 1, value(make([]byte, 500*millions))) }, want: oneMore},
 		{name: "a window of 128 MiB, declared", victim: "bus", batch: func() []byte { return batchOf("zstd128", 3*millions, tiny(3*millions)) }, want: goneOn},
 		{name: "a window of 64 MiB, used", victim: "bus", batch: far, record: 40 << 20, want: passed},
 		{name: "a window of 64 MiB, used, a reader", victim: "reader", batch: far, record: 40 << 20, want: noDirect},
 		{name: "an event of 6 MB that fails", victim: "bus", batch: func() []byte { return batchOf("", 1, noise(6*millions)) }, record: 6 * millions, want: oneMore},
+		// Wrong addresses are common: the first four bytes of an answer are then taken for a size.
 		{name: "a web server", victim: "client", answer: web, want: anError},
 		{name: "a frame of 2 GiB", victim: "client", answer: frame, want: anError},
 		{name: "an array of 2 billion", victim: "client", answer: array, want: anError},
@@ -81,9 +84,11 @@ func attacks() []attack {
 
 // batchOf returns a record batch (KIP-98, version 2) of n records at offset 0. An
 // empty codec leaves content as it is; zstd128 declares a window of 128 MiB.
+// Brokers take all that is built of these, which is why a consumer can meet it.
 func batchOf(codec string, n int, content []byte) []byte {
 	attributes := uint16(0)
 	if codec != "" {
+		// 4 is zstd, in the three lowest bits.
 		attributes = 4
 		window := 4 << 20
 		if codec == "zstd128" {
@@ -94,7 +99,9 @@ func batchOf(codec string, n int, content []byte) []byte {
 	// The header is 61 bytes; fields that are not set stay zero.
 	b := make([]byte, 61, 61+len(content))
 	b = append(b, content...)
+	// The length counts what follows it, and 12 bytes lie before that.
 	binary.BigEndian.PutUint32(b[8:], uint32(len(b)-12))
+	// The format's version, or magic.
 	b[16] = 2
 	binary.BigEndian.PutUint16(b[21:], attributes)
 	binary.BigEndian.PutUint32(b[23:], uint32(n-1))
@@ -110,6 +117,7 @@ func batchOf(codec string, n int, content []byte) []byte {
 
 // compress returns content in a frame that does not say how large its content is,
 // as a stream does.
+// One goroutine makes the same bytes of the same content on every machine.
 func compress(content []byte, window int) []byte {
 	var b strings.Builder
 	w, err := zstd.NewWriter(&b, zstd.WithWindowSize(window), zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1))
@@ -129,10 +137,12 @@ func compress(content []byte, window int) []byte {
 // headers is taken as it is, and count is what the record says of it.
 func record(delta int, key, value, headers []byte, count int) []byte {
 	b := make([]byte, 0, len(value)+len(headers)+64)
+	// The attributes, and a timestamp that is the batch's.
 	b = append(b, 0, 0)
 	b = binary.AppendVarint(b, int64(delta))
 	for _, v := range [][]byte{key, value} {
 		if v == nil {
+			// −1 as a zigzag varint.
 			b = append(b, 1)
 			continue
 		}
@@ -157,6 +167,7 @@ func noise(n int) []byte {
 }
 
 // tiny returns n records without key, value and headers.
+// Each takes seven bytes or so, and a consumer's own record takes far more.
 func tiny(n int) []byte {
 	var b []byte
 	for i := range n {
@@ -200,12 +211,14 @@ func web(c net.Conn) {
 }
 
 // frame announces an answer of 2 GiB.
+// A correlation id of 1 follows, so that the size is all there is to be suspicious of.
 func frame(c net.Conn) {
 	_, _ = c.Write([]byte{0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 1})
 	web(c)
 }
 
 // array answers with an array of 2³¹−1 elements, and nothing in it.
+// The frame itself is small and complete: only the count in it is not true.
 func array(c net.Conn) {
 	_, _ = c.Write([]byte{0, 0, 0, 14, 0, 0, 0, 1, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0})
 	web(c)

@@ -66,6 +66,8 @@ func run(ctx context.Context) error {
 	if brokers == "" {
 		return errors.New("EVENTBUS_TEST_BROKERS names no broker: run it by scripts/kafka.sh run --")
 	}
+	// The topics are created through the library itself. The batches are not: it would refuse
+	// to make them.
 	t := kafka.New(kafka.Config{Brokers: strings.Split(brokers, ",")})
 	defer func() { _ = t.Close(context.WithoutCancel(ctx)) }()
 	fmt.Printf("%-44s %9s %10s %10s  %-38s %s\n", "attack", "bytes in", "peak MiB", "allowed", "outcome", "verdict")
@@ -78,12 +80,14 @@ func run(ctx context.Context) error {
 		}
 		// The first attack is none.
 		if i == 0 {
+			// What a victim takes that meets nothing: the runtime, the client, and one event.
 			base = r.Peak
 		}
 		// A record is held twice at most: as it was fetched and decompressed.
 		allowed := base + garbage + 2*int64(max(fetchBytes, a.record))
 		verdict := "ok"
 		switch {
+		// The outcome comes first: one that stopped early has a small peak.
 		case r.Outcome != a.want:
 			verdict, failed = "FAILED: want "+a.want, failed+1
 		case r.Peak > allowed:
@@ -153,12 +157,15 @@ func (a *attack) carryOut(ctx context.Context, t *kafka.Transport, brokers strin
 
 // start runs this program as a victim, and returns what it prints.
 func start(ctx context.Context, t *task) ([]byte, error) {
+	// A victim ends by itself ten seconds before this, with an outcome; this is for one that
+	// can't.
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	text, err := json.Marshal(t)
 	if err != nil {
 		return nil, err
 	}
+	// The same program, so that what is measured is built from the same source.
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -166,6 +173,7 @@ func start(ctx context.Context, t *task) ([]byte, error) {
 	var failure bytes.Buffer
 	c := exec.CommandContext(ctx, self)
 	c.Env, c.Stderr = append(os.Environ(), taskVariable+"="+string(text)), &failure
+	// Standard output has the result alone; logs and a panic are on standard error.
 	out, err := c.Output()
 	if err != nil {
 		return nil, fmt.Errorf("its victim: %w: %.2000s", err, failure.String())

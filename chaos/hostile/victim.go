@@ -55,11 +55,13 @@ func victim(text string) error {
 	if err != nil {
 		return err
 	}
+	// Last, so that it covers everything: VmHWM only rises.
 	r.Peak = peak()
 	return json.NewEncoder(os.Stdout).Encode(r)
 }
 
 // peak returns the most resident memory of this process, in bytes (proc_pid_status(5)).
+// It is 0 on systems without that file, where every attack would pass: run it on Linux.
 func peak() int64 {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
@@ -87,6 +89,7 @@ func consume(ctx context.Context, k *kafka.Transport, t *task, log *slog.Logger)
 	if name := topic.In("hostile"); name != t.Topic {
 		return "", fmt.Errorf("the topic is %s, not %s", name, t.Topic)
 	}
+	// With room: the handler must not wait for this loop.
 	handled := make(chan struct{}, 10)
 	if err := eventbus.Subscribe(bus, topic, func(context.Context, string) error {
 		handled <- struct{}{}
@@ -107,6 +110,7 @@ func consume(ctx context.Context, k *kafka.Transport, t *task, log *slog.Logger)
 			switch {
 			case err != nil:
 				return "", err
+			// What was passed over is kept as a dead letter, for people to see.
 			case outcome != "" && n == 1:
 				return outcome, nil
 			case n > 0:
@@ -152,6 +156,7 @@ func read(ctx context.Context, k *kafka.Transport, t *task) string {
 	if err != nil {
 		return err.Error()
 	}
+	// To bounds it, or a reader would wait at the end for more.
 	r, err := k.NewReader(transport.ReaderConfig{From: map[transport.Partition]int64{p: 0}, To: ends})
 	if err != nil {
 		return err.Error()

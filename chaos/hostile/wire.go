@@ -20,6 +20,7 @@ func produce(ctx context.Context, address, topic string, batch []byte) error {
 		if err != nil || code == 0 {
 			return err
 		}
+		// Anything else, such as a record that is too large or damaged, will not change.
 		if code != 3 && code != 5 && code != 6 { // unknown topic, no leader, another leader
 			return fmt.Errorf("the broker refuses the batch with code %d", code)
 		}
@@ -69,6 +70,7 @@ func produceOnce(ctx context.Context, address, topic string, batch []byte) (code
 	if err := resp.ReadFrom(answer[min(len(answer), 4):]); err != nil {
 		return 0, err
 	}
+	// One topic and one partition were asked for.
 	return resp.Topics[0].Partitions[0].ErrorCode, nil
 }
 
@@ -82,12 +84,14 @@ func listen(answer func(net.Conn)) (*listener, error) {
 	if err != nil {
 		return nil, err
 	}
+	// It ends when the listener is closed.
 	go func() {
 		for {
 			c, err := l.Accept()
 			if err != nil {
 				return
 			}
+			// One goroutine each, because a client may open several connections at once.
 			go func() {
 				defer c.Close()
 				// The request is read, or the client would see a reset.

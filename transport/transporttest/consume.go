@@ -221,7 +221,6 @@ func testConsumeStatus(r *run) {
 func testConsumeConfig(r *run) {
 	// Each lacks one field and has the others, so that it is refused for that field. Without
 	// the check the consumer would wait in silence, or panic when it is assigned something.
-	//
 	for what, config := range map[string]transport.ConsumerConfig{
 		"group":    {Topics: []transport.TopicStart{{Topic: "t"}}, Listener: new(member)},
 		"topics":   {Group: "g", Listener: new(member)},

@@ -169,7 +169,6 @@ func (m *member) assignment(p transport.Partition) transport.Assignment {
 
 // awaitRecords waits until so many records of a partition have come, and returns them.
 // There may be more than n, and they are all of the partition's, over all its stretches.
-//
 func (m *member) awaitRecords(p transport.Partition, n int) []transport.Record {
 	m.r.Helper()
 	m.await("records of "+p.String(), func() bool { return len(m.records[p]) >= n })

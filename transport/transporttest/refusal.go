@@ -127,7 +127,6 @@ func testRefusalGate(r *run) {
 	g.mu.Unlock()
 
 	// The very error, not one that wraps it, as Gate promises.
-	//
 	r.refused(p, transport.Record{Topic: topic, Partition: 0}, func(err error) bool { return err == refusal })
 
 	g.mu.Lock()

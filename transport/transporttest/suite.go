@@ -12,7 +12,6 @@ import (
 func Run(t *testing.T, open func(t *testing.T) transport.Transport, options ...Option) {
 	// 30 seconds is far more than a rebalance of a real cluster takes under load. It bounds a
 	// wait that fails; one that succeeds ends at once.
-	//
 	s := &suite{open: open, lacks: make(map[string]string), patience: 30 * time.Second}
 	for _, o := range options {
 		o(s)

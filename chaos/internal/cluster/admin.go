@@ -34,6 +34,8 @@ func (c *Cluster) Create(ctx context.Context, name string, partitions int32, rep
 // Remove deletes topics. A failure costs disk space and changes no verdict.
 func (c *Cluster) Remove(ctx context.Context, names ...string) {
 	request := kmsg.NewPtrDeleteTopicsRequest()
+	// The names are given in both forms: request versions up to 5 have TopicNames, later ones
+	// Topics. The client picks the version that the broker knows.
 	request.TopicNames, request.TimeoutMillis = names, 10_000
 	for _, name := range names {
 		t := kmsg.NewDeleteTopicsRequestTopic()
@@ -48,11 +50,13 @@ func (c *Cluster) Remove(ctx context.Context, names ...string) {
 func (c *Cluster) Healthy(ctx context.Context, topics ...string) error {
 	for {
 		sick, err := c.sick(ctx, topics)
+		// An answer with an error is no answer: it is asked again until ctx ends.
 		if err == nil && sick == 0 {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
+			// Both errors: the deadline says that it took too long, the last answer says why.
 			return fmt.Errorf("%d partitions of %v are not in order: %w", sick, topics, errors.Join(err, ctx.Err()))
 		case <-time.After(100 * time.Millisecond): // nothing tells when the brokers are through
 		}
@@ -60,6 +64,7 @@ func (c *Cluster) Healthy(ctx context.Context, topics ...string) error {
 }
 
 // sick returns how many partitions have no leader or a replica out of sync.
+// A partition counts once, whatever ails it. With an error the number means nothing.
 func (c *Cluster) sick(ctx context.Context, topics []string) (n int, err error) {
 	request := kmsg.NewPtrMetadataRequest()
 	for _, name := range topics {
@@ -72,10 +77,14 @@ func (c *Cluster) sick(ctx context.Context, topics []string) (n int, err error) 
 		return 0, err
 	}
 	for _, t := range response.Topics {
+		// A topic that the broker has not heard of yet has no partitions to count, and would look
+		// healthy.
 		if t.ErrorCode != 0 {
 			return 0, kerr.ErrorForCode(t.ErrorCode)
 		}
 		for _, p := range t.Partitions {
+			// A leader alone is not enough: the next fault would take a partition below the two
+			// in-sync replicas that it needs, and the campaign would blame the library.
 			if p.ErrorCode != 0 || p.Leader < 0 || len(p.ISR) < len(p.Replicas) {
 				n++
 			}
@@ -85,7 +94,9 @@ func (c *Cluster) sick(ctx context.Context, topics []string) (n int, err error) 
 }
 
 // Set changes one configuration of a topic.
+// The brokers may act on it a moment later than this returns.
 func (c *Cluster) Set(ctx context.Context, topic, name, value string) error {
+	// Incremental (KIP-339), so that what else the topic is configured with stays.
 	config := kmsg.NewIncrementalAlterConfigsRequestResourceConfig()
 	config.Name, config.Value = name, new(value)
 	resource := kmsg.NewIncrementalAlterConfigsRequestResource()
@@ -106,6 +117,7 @@ func (c *Cluster) Set(ctx context.Context, topic, name, value string) error {
 }
 
 // Ends returns the end offset of each partition.
+// It is the high watermark, without regard to transactions: the campaign has none.
 func (c *Cluster) Ends(ctx context.Context, topic string, partitions int32) ([]int64, error) {
 	request := kmsg.NewPtrListOffsetsRequest()
 	t := kmsg.NewListOffsetsRequestTopic()
@@ -119,6 +131,8 @@ func (c *Cluster) Ends(ctx context.Context, topic string, partitions int32) ([]i
 	request.Topics = append(request.Topics, t)
 	ends := make([]int64, partitions)
 	seen := 0
+	// One shard for each leader. A part that fails fails the whole: half the ends would make
+	// a check of losses pass.
 	for _, shard := range c.Client.RequestSharded(ctx, request) {
 		if shard.Err != nil {
 			return nil, shard.Err

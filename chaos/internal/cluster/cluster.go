@@ -53,6 +53,7 @@ const Brokers = 3
 
 // Start starts brokers for this campaign alone.
 func Start(ctx context.Context, root string) (*Cluster, error) {
+	// The process's id keeps campaigns on one machine apart, also in the script's directories.
 	name := "chaos-" + strconv.Itoa(os.Getpid())
 	c := &Cluster{
 		root: root, name: name,
@@ -65,17 +66,21 @@ func Start(ctx context.Context, root string) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
+	// The script prints an assignment for a shell.
 	_, list, found := strings.Cut(strings.TrimSpace(answer), "EVENTBUS_TEST_BROKERS=")
 	if !found {
 		return nil, fmt.Errorf("kafka.sh start answers %q", answer)
 	}
 	c.addresses = strings.Split(list, ",")
+	// Metadata is refreshed quickly and requests are retried for long, because leaders move all
+	// the time. Records go to the partition that the campaign names.
 	c.Client, err = kgo.NewClient(kgo.SeedBrokers(c.addresses...), kgo.MetadataMinAge(100*time.Millisecond),
 		kgo.RetryTimeout(30*time.Second), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	return c, err
 }
 
 // Run runs a command of the script and returns what it prints.
+// An error has what the script said on standard error.
 func (c *Cluster) Run(ctx context.Context, args ...string) (string, error) {
 	command := exec.CommandContext(ctx, filepath.Join(c.root, "scripts", "kafka.sh"), args...)
 	command.Env = c.env
@@ -96,6 +101,7 @@ func (c *Cluster) Run(ctx context.Context, args ...string) (string, error) {
 	command.Stdout, command.Stderr = stdout, stderr
 	// A failure's reason is on standard error, so the files are read in any case.
 	failed := command.Run()
+	// By name and from the start: the offset of the open file is where the script stopped.
 	for file, to := range map[*os.File]*bytes.Buffer{stdout: &out, stderr: &complaints} {
 		text, err := os.ReadFile(file.Name())
 		if err != nil {
@@ -123,6 +129,7 @@ func (c *Cluster) Move(ctx context.Context, broker int) error {
 	if err != nil {
 		return err
 	}
+	// Only after the broker runs there: an address at which nobody answers is of no use.
 	c.setAddress(broker, answer)
 	return nil
 }
@@ -134,7 +141,9 @@ func (c *Cluster) Whole(ctx context.Context) error {
 		return err
 	}
 	var errs []error
+	// A broker that was only started counts as running: who needs more waits for Healthy.
 	for line := range strings.Lines(status) {
+		// A line is the broker's number, its state, and what the script adds.
 		fields := strings.Split(line, "\t")
 		if len(fields) < 2 || fields[1] == "running" {
 			continue
@@ -144,6 +153,8 @@ func (c *Cluster) Whole(ctx context.Context) error {
 			verb = "resume"
 		}
 		_, err := c.Run(ctx, verb, fields[0])
+		// One broker that does not come back is no reason to leave the others down. Join drops
+		// nil errors.
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
@@ -156,6 +167,7 @@ func (c *Cluster) dir() string {
 
 // SaveLogs copies what the brokers have logged so far. It often shows why a
 // scenario failed.
+// What can't be read or written is left out: the verdict does not depend on it.
 func (c *Cluster) SaveLogs(to string) {
 	for id := 1; id <= Brokers; id++ {
 		name := "broker-" + strconv.Itoa(id) + ".log"
@@ -167,6 +179,7 @@ func (c *Cluster) SaveLogs(to string) {
 
 // End stops the brokers and removes their data.
 func (c *Cluster) End() error {
+	// A context of its own: it has to end the brokers of an interrupted campaign too.
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if c.Client != nil {

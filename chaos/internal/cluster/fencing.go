@@ -12,6 +12,7 @@ import (
 
 // Deposed waits until a broker leads no partition of the topics, and no
 // partition waits for it to replicate.
+// When ctx ends it returns the last reason why that is not so.
 func (c *Cluster) Deposed(ctx context.Context, broker int32, topics ...string) error {
 	for {
 		err := c.counts(ctx, broker, topics)
@@ -28,7 +29,9 @@ func (c *Cluster) Deposed(ctx context.Context, broker int32, topics ...string) e
 
 // counts returns an error while the cluster still counts on a broker, or can't
 // be asked.
+// It describes the first partition that it finds.
 func (c *Cluster) counts(ctx context.Context, broker int32, topics []string) error {
+	// What is not answered soon is given up, and asked again by the caller.
 	ctx, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
 	defer cancel()
 	request := kmsg.NewPtrMetadataRequest()
@@ -53,6 +56,8 @@ func (c *Cluster) counts(ctx context.Context, broker int32, topics []string) err
 			return err
 		}
 		for _, p := range t.Partitions {
+			// While the broker is in sync, acks=all waits for it; without a leader nothing is written
+			// either. What partitions stand still for until then is the cluster's doing.
 			if p.Leader == broker || p.Leader < 0 || slices.Contains(p.ISR, broker) {
 				return fmt.Errorf("partition %d of %s is led by broker %d, in sync are %v", p.Partition, *t.Topic, p.Leader, p.ISR)
 			}

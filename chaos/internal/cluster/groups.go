@@ -16,6 +16,8 @@ import (
 func (c *Cluster) Stable(ctx context.Context, group, topic string, partitions int32, members int) error {
 	for {
 		g, err := c.describe(ctx, group, topic)
+		// All three: a group is stable for a moment with members that are about to be expired, and
+		// under KIP-848 while members still give partitions up.
 		if err == nil && g.state == "Stable" && g.members == members && g.owned == int(partitions) {
 			return nil
 		}
@@ -45,10 +47,13 @@ func (c *Cluster) describe(ctx context.Context, group, topic string) (s groupSta
 	if err != nil || len(response.Groups) != 1 {
 		return s, err
 	}
+	// A coordinator answers the classic request with the state Dead, or with an error, for a
+	// group that it does not have under that protocol.
 	if g := &response.Groups[0]; g.ErrorCode == 0 && g.State != "Dead" {
 		s = groupState{state: g.State, members: len(g.Members)}
 		for i := range g.Members {
 			var a kmsg.ConsumerMemberAssignment
+			// Empty until the member has been given its assignment: it owns nothing yet.
 			if a.ReadFrom(g.Members[i].MemberAssignment) != nil {
 				continue
 			}
@@ -79,8 +84,10 @@ func (c *Cluster) describe(ctx context.Context, group, topic string) (s groupSta
 }
 
 // Coordinator returns the broker that coordinates a group.
+// Asking makes the brokers create GroupsTopic if there is none.
 func (c *Cluster) Coordinator(ctx context.Context, group string) (int32, error) {
 	request := kmsg.NewPtrFindCoordinatorRequest()
+	// Versions up to 3 have one key, later ones a list (KIP-699), and so do their answers.
 	request.CoordinatorKey, request.CoordinatorKeys = group, []string{group}
 	response, err := request.RequestWith(ctx, c.Client)
 	switch {
@@ -99,6 +106,7 @@ const GroupsTopic = "__consumer_offsets"
 // MoveLeaders gives every partition of a topic another leader. It returns how
 // many have one afterwards, and for the other partitions why the cluster
 // refused.
+// Two calls at the same time would choose the same leaders.
 func (c *Cluster) MoveLeaders(ctx context.Context, topic string) (moved int, refused map[int32]error, err error) {
 	meta := kmsg.NewPtrMetadataRequest()
 	t := kmsg.NewMetadataRequestTopic()
@@ -108,6 +116,8 @@ func (c *Cluster) MoveLeaders(ctx context.Context, topic string) (moved int, ref
 	if err != nil {
 		return 0, nil, err
 	}
+	// Leaders can't be named directly: the order of replicas is changed, and then the preferred
+	// one, which is the first, is elected.
 	move := kmsg.NewPtrAlterPartitionAssignmentsRequest()
 	order := kmsg.NewAlterPartitionAssignmentsRequestTopic()
 	order.Topic = topic
@@ -130,6 +140,7 @@ func (c *Cluster) MoveLeaders(ctx context.Context, topic string) (moved int, ref
 	} else if response.ErrorCode != 0 {
 		return 0, nil, kerr.ErrorForCode(response.ErrorCode)
 	}
+	// An election before the new order is known would choose the old leaders again.
 	elect.Topics = append(elect.Topics, elected)
 	elections, err := elect.RequestWith(ctx, c.Client)
 	if err != nil {
@@ -139,6 +150,7 @@ func (c *Cluster) MoveLeaders(ctx context.Context, topic string) (moved int, ref
 	for _, t := range elections.Topics {
 		for _, p := range t.Partitions {
 			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+				// Such as a replica that is not in sync. The others have moved all the same.
 				refused[p.Partition] = err
 				continue
 			}
@@ -150,6 +162,7 @@ func (c *Cluster) MoveLeaders(ctx context.Context, topic string) (moved int, ref
 
 // Committed returns the committed offset of a group in each partition of a
 // topic, 0 without one.
+// The index is the partition's number.
 func (c *Cluster) Committed(ctx context.Context, group, topic string, partitions int32) ([]int64, error) {
 	request := kmsg.NewPtrOffsetFetchRequest()
 	request.Group = group
@@ -164,6 +177,7 @@ func (c *Cluster) Committed(ctx context.Context, group, topic string, partitions
 		of.Partitions = append(of.Partitions, p)
 	}
 	g.Topics = append(g.Topics, of)
+	// Both forms again: versions from 8 on have groups (KIP-709).
 	request.Topics, request.Groups = append(request.Topics, t), append(request.Groups, g)
 	response, err := request.RequestWith(ctx, c.Client)
 	if err != nil {
@@ -176,6 +190,7 @@ func (c *Cluster) Committed(ctx context.Context, group, topic string, partitions
 		}
 		for _, t := range g.Topics {
 			for _, p := range t.Partitions {
+				// Kafka answers −1 where nothing was committed.
 				offsets[p.Partition] = max(p.Offset, 0)
 			}
 		}

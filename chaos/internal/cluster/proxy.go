@@ -33,6 +33,7 @@ type Proxy struct {
 
 // NewProxy starts a proxy for the broker at an address.
 func NewProxy(to string) (*Proxy, error) {
+	// A free port, on this machine alone.
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
@@ -52,6 +53,7 @@ func (p *Proxy) accept() {
 		if err != nil {
 			return
 		}
+		// Added by a goroutine that is counted itself, so Wait in Close can't be ahead of it.
 		p.work.Go(func() { p.serve(in.(*net.TCPConn)) })
 	}
 }
@@ -59,6 +61,8 @@ func (p *Proxy) accept() {
 // serve forwards one connection until either side ends it.
 func (p *Proxy) serve(in *net.TCPConn) {
 	defer in.Close()
+	// Each client's connection is one to the broker. A broker that is down shows as one that
+	// accepts and closes, which clients have to bear as well.
 	dialled, err := net.DialTimeout("tcp", p.to, 5*time.Second)
 	if err != nil {
 		return
@@ -66,6 +70,7 @@ func (p *Proxy) serve(in *net.TCPConn) {
 	out := dialled.(*net.TCPConn)
 	defer out.Close()
 	p.mu.Lock()
+	// Both ends, because a reset has to reach the client and the broker.
 	p.conns[in], p.conns[out] = struct{}{}, struct{}{}
 	p.mu.Unlock()
 	var both sync.WaitGroup
@@ -74,6 +79,7 @@ func (p *Proxy) serve(in *net.TCPConn) {
 	for _, way := range [][2]*net.TCPConn{{in, out}, {out, in}} {
 		both.Go(func() {
 			p.forward(way[0], way[1])
+			// Closing ends the Read of the other direction.
 			_, _ = way[0].Close(), way[1].Close()
 		})
 	}
@@ -85,6 +91,7 @@ func (p *Proxy) serve(in *net.TCPConn) {
 }
 
 // chunk is how many bytes are forwarded at once.
+// It is also the unit of Delay: a large answer is delayed once for each.
 const chunk = 16 << 10
 
 // forward copies in one direction.
@@ -92,6 +99,7 @@ func (p *Proxy) forward(from, to *net.TCPConn) {
 	buffer := make([]byte, chunk)
 	for {
 		n, err := from.Read(buffer)
+		// What was read is passed on even if an error came with it.
 		if n > 0 {
 			// A reader that waits here stops reading, so the sender's buffers fill
 			// up as on a dead link.
@@ -103,6 +111,7 @@ func (p *Proxy) forward(from, to *net.TCPConn) {
 				wait += time.Duration(int64(n) * int64(time.Second) / rate)
 			}
 			if wait > 0 {
+				// Within the copying goroutine, so that order is kept and the other direction goes on.
 				time.Sleep(wait)
 			}
 			if _, err := to.Write(buffer[:n]); err != nil {
@@ -131,6 +140,7 @@ func (p *Proxy) Reset() {
 }
 
 // Heal lets everything pass again, without Delay.
+// Connections that were held back go on where they were.
 func (p *Proxy) Heal() {
 	p.Delay.Store(0)
 	p.Rate.Store(0)
@@ -139,6 +149,7 @@ func (p *Proxy) Heal() {
 
 // Close ends the proxy and its connections.
 func (p *Proxy) Close() {
+	// Healed first: a forward that waits while Silent is set would never end, and Wait with it.
 	p.Heal()
 	_ = p.listener.Close()
 	p.Reset()

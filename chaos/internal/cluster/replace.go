@@ -14,6 +14,7 @@ import (
 )
 
 // standIn is the id of the broker that takes another's place.
+// The script gives the next free id, which this is as long as one broker is added at a time.
 const standIn = Brokers + 1
 
 // Replace lets a new broker, with an id and an address that nobody knows, take a
@@ -23,16 +24,21 @@ func (c *Cluster) Replace(ctx context.Context, broker int) error {
 	if err != nil {
 		return err
 	}
+	// The index stays that of the broker replaced, so that clients get three addresses of
+	// brokers that run, before and after.
 	c.setAddress(broker, address)
 	if err := c.reassign(ctx, int32(broker), standIn); err != nil { //nolint:gosec // small
 		return err
 	}
+	// Only now: its replicas are in sync elsewhere, so that no record is on this broker alone.
 	_, err = c.Run(ctx, "stop", strconv.Itoa(broker))
 	return err
 }
 
 // Reinstate undoes Replace, but for the address: the broker comes back at a third.
 func (c *Cluster) Reinstate(ctx context.Context, broker int) error {
+	// The old address must answer no more, or clients would find their way back without
+	// learning anything.
 	if err := c.Move(ctx, broker); err != nil {
 		return err
 	}
@@ -44,6 +50,7 @@ func (c *Cluster) Reinstate(ctx context.Context, broker int) error {
 }
 
 // setAddress notes the address at which a broker, or the one in its place, is.
+// Both the campaign's clients to come and this package's own learn of it.
 func (c *Cluster) setAddress(broker int, address string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -54,6 +61,7 @@ func (c *Cluster) setAddress(broker int, address string) {
 
 // reassign moves every replica of one broker to another, and waits until the new
 // ones are in sync.
+// The internal topics are among them, groups and their coordinators too.
 func (c *Cluster) reassign(ctx context.Context, from, to int32) error {
 	topics, err := c.replicas(ctx)
 	if err != nil {
@@ -66,6 +74,7 @@ func (c *Cluster) reassign(ctx context.Context, from, to int32) error {
 		order.Topic = *t.Topic
 		for i := range t.Partitions {
 			p := &t.Partitions[i]
+			// The replica is replaced in its place, so that the preferred leader stays the first.
 			at := slices.Index(p.Replicas, from)
 			if at < 0 {
 				continue
@@ -93,6 +102,7 @@ func (c *Cluster) reassign(ctx context.Context, from, to int32) error {
 			}
 		}
 	}
+	// Accepted is not done: the brokers copy the records afterwards.
 	return c.awaitReassigned(ctx, from)
 }
 
@@ -108,6 +118,7 @@ func (c *Cluster) awaitReassigned(ctx context.Context, from int32) error {
 				}
 			}
 		}
+		// Without an answer left is 0 too.
 		if err == nil && left == 0 {
 			return nil
 		}
