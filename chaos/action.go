@@ -10,6 +10,7 @@ import (
 
 // action is one line of a schedule: what is done, when after the start, to which
 // target, and for how long.
+// Actions of one schedule may overlap, unless perform says otherwise.
 type action struct {
 	at   time.Duration
 	verb verb
@@ -65,6 +66,7 @@ const nobody = -1
 
 // plan is a schedule in the making. Everything random in it comes from one
 // seed.
+// actions are in the order in which they were added.
 type plan struct {
 	*rand.Rand
 	actions []action
@@ -93,6 +95,7 @@ func (p *plan) between(least, most time.Duration) time.Duration {
 }
 
 // sized returns small in a quick campaign, and else full.
+// A plan draws the same random numbers in either, as far as both go.
 func sized[V any](quick bool, small, full V) V {
 	if quick {
 		return small
@@ -102,6 +105,7 @@ func sized[V any](quick bool, small, full V) V {
 
 // sorted returns the actions in order of time.
 func (p *plan) sorted() []action {
+	// Stable: actions of the same moment stay in the order of the plan, on every run.
 	slices.SortStableFunc(p.actions, func(a, b action) int { return cmp.Compare(a.at, b.at) })
 	return p.actions
 }

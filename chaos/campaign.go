@@ -39,6 +39,7 @@ func (c *campaign) segment(ctx context.Context, s scenario, seed uint64) error {
 	defer cancel()
 	// The schedule comes from the seed alone, so a failure can be repeated.
 	actions := s.schedule(seed, c.settings.quick)
+	// s is this call's copy: the next seed gets the full load again.
 	if c.settings.quick && s.plan != nil {
 		s.load.Events = s.sizedLoad(actions)
 	}
@@ -98,6 +99,7 @@ func (c *campaign) segment(ctx context.Context, s scenario, seed uint64) error {
 // run plays the scenario and judges it. It returns the result, and everything
 // that is wrong, as sentences.
 func (t *stage) run(ctx context.Context, actions []action) (*result, []string) {
+	// Last of all: evidence still reads the topics.
 	defer t.clear()
 	if t.scenario.run != nil {
 		r, err := t.scenario.run(ctx, t)
@@ -129,6 +131,8 @@ func (t *stage) run(ctx context.Context, actions []action) (*result, []string) {
 	played := time.Since(began)
 	late, latest := pulse.end()
 	var wrong []string
+	// Whatever failed, the processes are ended and what there is is judged: its figures often
+	// say why.
 	if err := errors.Join(err, t.close()); err != nil {
 		wrong = append(wrong, err.Error())
 	}
@@ -173,6 +177,7 @@ func (t *stage) verdict(e *evidence, f *finding, actions []action) (wrong []stri
 	s := &t.scenario
 	// fault notes one shortfall. All are reported, not the first alone.
 	fault := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
+	// These hold in every scenario; what follows depends on what the scenario did.
 	if f.lost > 0 {
 		fault("%d lost", f.lost)
 	}
@@ -206,6 +211,7 @@ func (t *stage) verdict(e *evidence, f *finding, actions []action) (wrong []stri
 		fault("partition %d stood still for %s until %s, more than %s",
 			f.stalled, f.stall.Round(time.Millisecond), f.stallEnd.UTC().Format("15:04:05.000"), bound.Round(time.Millisecond))
 	}
+	// Without a fault the whole of the ledger is the window.
 	if s.flowing > 0 {
 		from, to := t.faultFrom, t.faultTo
 		if from == 0 {
@@ -227,6 +233,7 @@ func (t *stage) verdict(e *evidence, f *finding, actions []action) (wrong []stri
 	if s.joining > 0 {
 		wrong = append(wrong, t.joinGaps(e)...)
 	}
+	// The single violations are printed only beside a verdict that has failed.
 	if len(wrong) > 0 {
 		wrong = append(wrong, f.wrong...)
 	}

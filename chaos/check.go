@@ -29,6 +29,7 @@ type evidence struct {
 }
 
 // finding is what the evidence shows: numbers of events, and times.
+// Its zero value is that of a scenario in which nothing was published.
 type finding struct {
 	published, acked, handled int
 	unknown, refused          int
@@ -151,8 +152,10 @@ func (f *finding) publishing(e *evidence, places map[logged][]place, states [][]
 			f.unknown++
 		}
 	}
+	// Each event has one outcome at most: Publish is not repeated by the publishers.
 	f.silent = f.published - f.acked - f.refused - f.unknown
 	for r, at := range places {
+		// The idempotent producer writes a record once, over all its retries.
 		if len(at) > 1 {
 			f.duplicates += len(at) - 1
 			f.copies += len(at) - 1
@@ -164,6 +167,7 @@ func (f *finding) publishing(e *evidence, places map[logged][]place, states [][]
 // logOrder checks that the numbers of each key rise along the log, and that
 // each key is in one partition, since there is no order across partitions.
 func (f *finding) logOrder(log [][]logged) {
+	// homes has the partition in which each key was first seen.
 	homes := make(map[uint32]int)
 	for p := range log {
 		// last has the number of each key's last record.
@@ -175,6 +179,7 @@ func (f *finding) logOrder(log [][]logged) {
 			} else {
 				homes[r.key] = p
 			}
+			// Gaps are no disorder: events may have been refused.
 			if before, ok := last[r.key]; ok && r.seq < before {
 				f.disorder++
 				f.note("order: key %d #%d at %d@%d follows #%d in the log", r.key, r.seq, p, o, before)
@@ -200,6 +205,7 @@ func (f *finding) handling(e *evidence, states [][]state) {
 			offsets[l] = append(offsets[l], int64(o))
 		}
 	}
+	// passed counts the offsets of each key that were looked at: each is walked over once.
 	passed := make(map[lane]int)
 	commits := make([]coverage, len(states))
 	for i := range e.entries {
@@ -208,10 +214,13 @@ func (f *finding) handling(e *evidence, states [][]state) {
 		if line.deed < started || line.deed >= sampled {
 			continue
 		}
+		// Commits stand in the ledger between the starts, so a start is judged by the commits that
+		// had been acknowledged when it happened.
 		if line.deed >= committed && int(line.partition) < len(states) {
 			commits[line.partition].take(line)
 			continue
 		}
+		// A record that was handled and is gone was lost by the cluster, or never stood there.
 		if int(line.partition) >= len(states) || line.offset >= int64(len(states[line.partition])) ||
 			e.log[line.partition][line.offset] != (logged{line.key, line.seq}) {
 			f.lost++
@@ -271,6 +280,7 @@ func (f *finding) handling(e *evidence, states [][]state) {
 // startedAgain judges a start that is not the first. An event that an
 // acknowledged commit covers must not start again. An owner that was frozen may
 // not know of the commit yet.
+// Starting again is no fault by itself: after a kill, what was not committed is repeated.
 func (f *finding) startedAgain(e *evidence, line *entry, c *coverage) {
 	if end, cut := e.ends[line.owner]; cut && line.at > end {
 		return
@@ -291,6 +301,7 @@ func (f *finding) outcomes(e *evidence, states [][]state) {
 			}
 			s := &states[p][o]
 			dead := e.dead[place{int32(p), int64(o)}] //nolint:gosec // a partition's number
+			// One event may have several dead letters, as a kill repeats what it did last.
 			f.dead += min(dead, 1)
 			switch {
 			case s.handled > 0:

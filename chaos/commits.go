@@ -26,11 +26,13 @@ type recorder struct {
 // NewConsumer implements transport.Transport.
 func (r *recorder) NewConsumer(cfg transport.ConsumerConfig) (transport.Consumer, error) {
 	c := &recorded{Listener: cfg.Listener, recorder: r, assigned: make(map[transport.Partition]transport.Assignment)}
+	// It stands between the two, and sees assignments before the bus does.
 	cfg.Listener = c
 	inner, err := r.Transport.NewConsumer(cfg)
 	if err != nil {
 		return nil, err
 	}
+	// The listener may be called before this. Nobody has c as a consumer until it is returned.
 	c.Consumer = inner
 	return c, nil
 }
@@ -52,6 +54,7 @@ type recorded struct {
 func (c *recorded) Assigned(assigned []transport.Assignment) {
 	c.mu.Lock()
 	for i := range assigned {
+		// Kept when the partition goes: a commit that was under way is recorded afterwards.
 		c.assigned[assigned[i].Partition] = assigned[i]
 	}
 	c.mu.Unlock()
@@ -69,6 +72,7 @@ func (c *recorded) Commit(ctx context.Context, commits ...transport.Commit) erro
 		c.recorder.log.Warn("a commit took long", "took", took, "partitions", len(commits), "error", err)
 	}
 	partial, some := errors.AsType[*transport.CommitError](err)
+	// Each commit may or may not be stored: the ledger then understates what is covered.
 	if err != nil && !some {
 		return err
 	}
@@ -88,6 +92,7 @@ func (c *recorded) enter(commit *transport.Commit) {
 		return
 	}
 	c.mu.Lock()
+	// A copy, which is made to look like the assignment of the next owner.
 	at := c.assigned[commit.Partition]
 	c.mu.Unlock()
 	at.Offset, at.Metadata, at.LeaderEpoch = commit.Offset, commit.Metadata, commit.LeaderEpoch
@@ -108,6 +113,7 @@ func (c *recorded) enter(commit *transport.Commit) {
 }
 
 // coverage is what the acknowledged commits of a partition cover.
+// The zero value covers nothing.
 type coverage struct {
 	// watermark is the highest committed; offsets below it are covered.
 	watermark int64

@@ -32,6 +32,7 @@ func typeAdded(name, protocol string) scenario {
 			order, step := p.Perm(3), sized(p.quick, 4*time.Second, 7*time.Second)
 			p.add(3*time.Second, upgradeMember, order[0], 0)
 			p.add(4*time.Second, startPublisher, 1, 0)
+			// In between, two members do not know the type that is published already.
 			p.add(4*time.Second+step, upgradeMember, order[1], 0)
 			p.add(4*time.Second+2*step, upgradeMember, order[2], 0)
 		},
@@ -49,6 +50,7 @@ func typeRemoved(name, protocol string) scenario {
 		plan: func(p *plan) {
 			order, step := p.Perm(3), sized(p.quick, 3*time.Second, 4*time.Second)
 			at := 3 * time.Second
+			// All go down before the first comes up: for a time nobody handles the type.
 			for _, v := range []verb{downgradeMember, upgradeMember} {
 				for _, m := range order {
 					p.add(at, v, m, 0)
@@ -67,6 +69,7 @@ func heldAndHandled(t *stage, e *evidence) (wrong []string) {
 	held := 0
 	for i := range e.entries {
 		line := &e.entries[i]
+		// The other publishers give events of the first type those numbers too.
 		if !isAlternate(line.key, line.seq) || !t.scenario.alternates(line.key%uint32(t.scenario.load.Processes)) { //nolint:gosec // small
 			continue
 		}

@@ -22,6 +22,7 @@ type dependent numbered
 // isDependent reports whether a key is one of dependent events, in a load that
 // has them: one in eight, so that what waits for a minute stays within the
 // default bounds of parking.
+// Shifted by one, as the lowest bit of a key chooses its publisher where there are two.
 func isDependent(key uint32) bool { return key>>1&7 == 1 }
 
 // isAlternate reports whether an event is of the second type, in a load in which

@@ -39,6 +39,7 @@ func runFlights(ctx context.Context, t *stage) (*result, error) {
 		return nil, err
 	}
 	defer log.Close()
+	// The one choice that there is comes from the seed.
 	broker := random(t.seed, t.scenario.name).IntN(cluster.Brokers) + 1
 	var out strings.Builder
 	command := exec.CommandContext(ctx, program, "--json", "--brokers", strings.Join(t.cluster.Addresses(), ","))
@@ -47,6 +48,7 @@ func runFlights(ctx context.Context, t *stage) (*result, error) {
 	if err := command.Start(); err != nil {
 		return nil, err
 	}
+	// Kept for the end: the example is waited for in any case.
 	faults := t.script(ctx, "kill", broker)
 	t.say("broker %d killed", broker)
 	timer := time.NewTimer(5 * time.Second)
@@ -67,6 +69,7 @@ func runFlights(ctx context.Context, t *stage) (*result, error) {
 		DeadLettered int `json:"dead_lettered"`
 		Repeated     int `json:"repeated"`
 	}
+	// The totals are printed also if they differ.
 	if err := json.Unmarshal([]byte(out.String()), &totals); err != nil {
 		return nil, errors.Join(failed, faults, fmt.Errorf("the example printed %q: %w", out.String(), err))
 	}

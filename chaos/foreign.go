@@ -52,6 +52,7 @@ func serveForeign(t *task, l *ledger) error {
 			l.add(line)
 			line.deed = handled
 			l.add(line)
+			// Marked after the ledger has it: what is committed was handled.
 			client.MarkCommitRecords(r)
 		})
 		if fault != nil {
@@ -59,6 +60,7 @@ func serveForeign(t *task, l *ledger) error {
 		}
 		client.AllowRebalance()
 	}
+	// ctx has ended by now.
 	ending, stop := context.WithTimeout(context.Background(), closePatience)
 	defer stop()
 	err = client.CommitMarkedOffsets(ending)

@@ -42,6 +42,7 @@ func intrusions() []intrusion {
 			r.Headers = append(r.Headers, kgo.RecordHeader{Key: "ce_id", Value: []byte("another")})
 		}},
 		{"half a million headers", deadLettered, func(r *kgo.Record, _ *rand.Rand) {
+			// About two bytes each, so the record stays below what brokers accept by default.
 			for range 490_000 {
 				r.Headers = append(r.Headers, kgo.RecordHeader{})
 			}
@@ -61,6 +62,7 @@ func intrusions() []intrusion {
 }
 
 // set replaces the value of a header.
+// A header that the record does not have is not added.
 func set(r *kgo.Record, name, value string) {
 	for i := range r.Headers {
 		if r.Headers[i].Key == name {
@@ -102,6 +104,7 @@ func intrude(t *task, l *ledger) error {
 		r := goodRecord(key, i)
 		kind.edit(r, random)
 		ctx, cancel := context.WithTimeout(context.Background(), closePatience)
+		// One at a time: the ledger must name the place, which only the acknowledgement has.
 		got, err := client.ProduceSync(ctx, r).First()
 		cancel()
 		if err != nil {

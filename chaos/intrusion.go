@@ -54,6 +54,8 @@ func unharmed(t *stage, e *evidence) []string {
 // dead letters than it must have.
 func astray(e *evidence) (wrong []string) {
 	bad := make(map[int]int)
+	// Exactly so many: a record that is passed over must leave no dead letter, and a bad one
+	// must not be written twice though members come and go.
 	for at, i := range e.intruders {
 		if e.dead[at] != int(i.fate) {
 			bad[i.kind]++

@@ -29,6 +29,7 @@ const smallGap = 200 * time.Millisecond
 // joinGaps holds the window after each join against the one before it, over the
 // partitions that kept their owner through both: the longest time between two ends
 // of handlers, which with a steady load is what a partition stands still for.
+// What the host does anyway is in both windows, so the bound goes by the one before.
 func (t *stage) joinGaps(e *evidence) (wrong []string) {
 	length := int64(t.scenario.joining)
 	for _, at := range t.joins {
@@ -37,6 +38,7 @@ func (t *stage) joinGaps(e *evidence) (wrong []string) {
 		var with, without time.Duration
 		stayed := 0
 		for p, owner := range kept {
+			// A partition without a single handled event in a window is not among kept or still.
 			if owner != 0 && still[p] == owner {
 				stayed++
 				with, without = max(with, after[p]), max(without, before[p])
@@ -63,6 +65,7 @@ func longestGaps(entries []entry, from, to int64) (gaps map[int32]time.Duration,
 		}
 		since, known := last[line.partition]
 		if !known {
+			// The first gap begins with the window.
 			since, owners[line.partition] = from, line.owner
 		}
 		if owners[line.partition] != line.owner {
@@ -71,6 +74,7 @@ func longestGaps(entries []entry, from, to int64) (gaps map[int32]time.Duration,
 		gaps[line.partition] = max(gaps[line.partition], time.Duration(line.at-since))
 		last[line.partition] = max(line.at, since)
 	}
+	// The last gap ends with it.
 	for p, at := range last {
 		gaps[p] = max(gaps[p], time.Duration(to-at))
 	}

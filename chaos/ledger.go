@@ -28,6 +28,7 @@ const (
 )
 
 // entry is one line of the ledger. Which fields count depends on the deed.
+// Fields that do not count are 0.
 type entry struct {
 	deed    deed
 	attempt uint8
@@ -55,6 +56,7 @@ type ledger struct{ file *os.File }
 
 // openLedger opens a ledger for appending.
 func openLedger(name string) (*ledger, error) {
+	// The first process to open it creates it; none truncates it.
 	file, err := os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
@@ -65,6 +67,8 @@ func openLedger(name string) (*ledger, error) {
 // add appends an entry with the present time. It ends the process if that
 // fails, since the verdict on an incomplete ledger is worthless.
 func (l *ledger) add(e entry) {
+	// Taken before the write, so of two processes the later entry may have the earlier time:
+	// the order is that of the file.
 	e.at = time.Now().UnixNano()
 	var b [entrySize]byte
 	e.encode(&b)
@@ -115,6 +119,7 @@ func readLedger(name string) ([]entry, error) {
 	}
 	// The size tells how many there are.
 	entries := make([]entry, 0, info.Size()/entrySize)
+	// While processes still write, what comes after the size was read is read too.
 	in := bufio.NewReaderSize(file, 1<<20)
 	var b [entrySize]byte
 	for {

@@ -138,6 +138,7 @@ func (s *settings) chosen() (scenes []scenario, seeds []uint64) {
 		return []scenario{steadyLoad(s.soak).defaults()}, []uint64{s.seed}
 	}
 	for _, one := range scenarios() {
+		// A scenario that is asked for by name runs in a quick campaign too, in its quick form.
 		if s.only.MatchString(one.name) && (one.quick || !s.quick || s.only.String() != "") {
 			scenes = append(scenes, one.defaults())
 		}
@@ -181,6 +182,7 @@ func run(ctx context.Context, s settings, out, notes io.Writer) error {
 			if file.done[segment{one.name, seed}] {
 				continue
 			}
+			// An error is the campaign's own: a scenario that fails is in campaign.failed.
 			if err := campaign.segment(ctx, one, seed); err != nil {
 				return err
 			}

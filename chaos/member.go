@@ -47,6 +47,7 @@ type member struct {
 }
 
 // newMember returns a member without buses.
+// The ledger stays the caller's.
 func newMember(t *task, l *ledger) *member {
 	return &member{task: t, ledger: l, log: childLogger(), buses: make(map[int]*eventbus.Bus)}
 }
@@ -79,6 +80,7 @@ func (m *member) serve(in io.Reader, out io.Writer) error {
 				m.quit()
 				return nil
 			}
+			// A command that is not understood ends the process: the stage would wait for its effect.
 			if err := m.obey(command); err != nil {
 				return fmt.Errorf("%q: %w", command, err)
 			}
@@ -87,6 +89,7 @@ func (m *member) serve(in io.Reader, out io.Writer) error {
 }
 
 // obey executes one command.
+// Joins and leaves go on in the background when it returns.
 func (m *member) obey(command string) error {
 	var slot int
 	var incarnation uint16
@@ -124,6 +127,7 @@ func (m *member) join(slot int, incarnation uint16) error {
 		return err
 	}
 	m.mu.Lock()
+	// Before it is started, so that a leave that comes early finds it: Close ends Start.
 	m.buses[slot] = bus
 	m.mu.Unlock()
 	m.work.Go(func() { m.start(bus, slot, incarnation) })
@@ -166,6 +170,7 @@ func (m *member) start(bus *eventbus.Bus, slot int, incarnation uint16) {
 			return
 		}
 		if ctx.Err() != nil {
+			// The other buses of the process go on. The stage sees it by a group that is not complete.
 			m.say("failed %d %d %v", slot, incarnation, err)
 			return
 		}
@@ -181,6 +186,7 @@ func (m *member) start(bus *eventbus.Bus, slot int, incarnation uint16) {
 func (m *member) leave(slot int) {
 	m.mu.Lock()
 	bus := m.buses[slot]
+	// Deleted first: a join of the same slot may follow at once, as another incarnation.
 	delete(m.buses, slot)
 	m.mu.Unlock()
 	if bus == nil {
@@ -256,6 +262,8 @@ const failingFor = 2 * time.Second
 // failingNow returns an error for half of the time, in turns, for a key that
 // fails for a while.
 func (m *member) failingNow(key uint32) error {
+	// By the host's clock, which all members share: a key that moves to another member goes on
+	// failing. Neighbouring keys take turns.
 	if n := m.task.Crew.Failing; n > 0 && key%n == 0 && (time.Now().UnixNano()/int64(failingFor)+int64(key/n))%2 == 0 {
 		return errPoisoned
 	}

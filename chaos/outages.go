@@ -69,6 +69,7 @@ func brokerReplaced() scenario {
 // unanswered returns which of the addresses that clients were configured with
 // are still those of brokers.
 func unanswered(t *stage, _ *evidence) (wrong []string) {
+	// A client that found its way back to an address of its configuration has shown nothing.
 	for _, address := range t.bootstrap {
 		if conn, err := net.DialTimeout("tcp", address, time.Second); err == nil {
 			conn.Close()
@@ -93,6 +94,7 @@ func brokersLost() scenario {
 		clean: true,
 		load:  load{Events: 140_000},
 		plan: func(p *plan) {
+			// Counted from 0 here, as brokers are counted from 1 in actions.
 			killed := p.IntN(cluster.Brokers)
 			p.add(4*time.Second, killBroker, killed+1, 12*time.Second)
 			if !p.quick {

@@ -13,6 +13,8 @@ import (
 )
 
 // perform carries out the schedule.
+// It returns when all of them are done, and undone where they are to be. Errors of single
+// actions are in t.failures.
 func (t *stage) perform(ctx context.Context, actions []action) error {
 	began := time.Now()
 	// Times are counted from the start, so a late action does not delay the later
@@ -82,6 +84,7 @@ func (t *stage) begin(ctx context.Context, a action) {
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		now := time.Now().UnixNano()
+		// Every action that ends counts as the end of a fault, one that undoes nothing too.
 		t.heals = append(t.heals, now)
 		if t.faultFrom == 0 {
 			t.faultFrom = from.UnixNano()
@@ -103,6 +106,7 @@ func (t *stage) toggle(i int) {
 	}
 	switch {
 	case !t.slots[i].joined:
+		// Noted before the command is sent: the window must have all of the join in it.
 		t.joins = append(t.joins, time.Now().UnixNano())
 		t.failures = append(t.failures, t.join(i))
 	case joined > 2:
@@ -176,6 +180,7 @@ func (t *stage) do(ctx context.Context, a action) error {
 }
 
 // undo undoes an action.
+// Actions that are not named here leave nothing behind.
 func (t *stage) undo(ctx context.Context, a action) error {
 	switch a.verb {
 	case killMember, stopMember:
@@ -253,6 +258,7 @@ func (t *stage) noteEnd(member int) {
 }
 
 // endMember ends a member process with a signal.
+// It waits until the process is gone.
 func (t *stage) endMember(member int, s syscall.Signal) error {
 	t.mu.Lock()
 	p := t.members[member]
@@ -306,6 +312,8 @@ const drainPatience = 2 * time.Minute
 func (t *stage) drained(ctx context.Context) error {
 	var left int64
 	for {
+		// The end is asked first: commits that come in between make the rest smaller, and never
+		// hide anything.
 		ends, err := t.cluster.Ends(ctx, t.topic.topic(), t.topic.Partitions)
 		if err == nil {
 			var offsets []int64

@@ -22,6 +22,7 @@ func (f *finding) progress(e *evidence, states [][]state) {
 			ages = append(ages, time.Duration(s.ended-s.offered))
 			moves = append(moves, move{s.offered, 1}, move{max(s.ended, s.offered), -1})
 			for _, heal := range e.heals {
+				// It had been published when the fault ended, and was handled after that.
 				if s.offered <= heal && s.ended > heal {
 					f.recovery = max(f.recovery, time.Duration(s.ended-heal))
 				}

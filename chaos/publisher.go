@@ -119,9 +119,11 @@ func (p *publisher) publish(key uint32) {
 	if !ok {
 		seq = uint32(p.task.Shift.Life * lifeSpan) //nolint:gosec // small
 	}
+	// Counted whatever becomes of it: a number that was refused is not used again.
 	p.next[key] = seq + 1
 	p.ledger.add(entry{deed: offered, key: key, seq: seq})
 	e := numbered{Key: key, Seq: seq, Pad: p.pad}
+	// Without an end: waiting for room in the producer is part of what is measured.
 	ctx := context.Background()
 	var r eventbus.Receipt
 	if p.other != nil && (isAlternate(key, seq) || !p.task.Load.Alternating && isDependent(key)) {
@@ -143,6 +145,7 @@ func (p *publisher) collect(c <-chan pending) {
 				p.log.Error("a failure that tells no outcome", "key", e.key, "seq", e.seq, "error", err)
 				continue
 			}
+			// Refused unless the error says otherwise: the ledger takes the library at its word.
 			line.deed, line.partition, line.offset = refused, 0, 0
 			if errors.Is(err, eventbus.ErrOutcomeUnknown) {
 				line.deed = unknown

@@ -12,6 +12,7 @@ import (
 
 // result is one line of the result file. Times are in seconds, memory is in
 // megabytes.
+// Its zero value is a segment that came to nothing.
 type result struct {
 	// Scenario and Seed identify the segment.
 	Scenario string `json:"scenario"`
@@ -39,6 +40,7 @@ type result struct {
 }
 
 // results is the result file that a campaign appends to, and continues from.
+// It belongs to the one goroutine that runs segments.
 type results struct {
 	// path is the file, which each result opens.
 	path string
@@ -86,6 +88,7 @@ func (r *results) append(one *result) error {
 	if err != nil {
 		return err
 	}
+	// Opened for each line: what a campaign has found so far is in the file if it is killed.
 	file, err := os.OpenFile(r.path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err

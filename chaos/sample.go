@@ -32,6 +32,7 @@ func (e *entry) sample() sample {
 // takeSample measures this process.
 func takeSample() sample {
 	of := []metrics.Sample{{Name: "/sched/goroutines:goroutines"}, {Name: "/gc/heap/live:bytes"}}
+	// Both are read without stopping the process or collecting garbage.
 	metrics.Read(of)
 	return sample{
 		goroutines: int(of[0].Value.Uint64()), heap: int64(of[1].Value.Uint64()), //nolint:gosec // smaller than memory
@@ -55,6 +56,7 @@ func startSampling(t *task, l *ledger) (stop func()) {
 			}
 		}
 	})
+	// It returns when nothing writes into the ledger any more, which is closed next.
 	return func() {
 		close(stopped)
 		work.Wait()

@@ -63,6 +63,7 @@ type scenario struct {
 }
 
 // defaults returns the scenario with what it leaves open filled in.
+// The scenario that it is called on stays as it is.
 func (s scenario) defaults() scenario {
 	if s.parts == 0 {
 		s.parts = 12
@@ -83,6 +84,7 @@ func (s scenario) defaults() scenario {
 }
 
 // orElse sets v to other if it is zero.
+// Zero can't be asked for by this: where none is meant a field has another sign for it.
 func orElse[V comparable](v *V, other V) {
 	if *v == *new(V) {
 		*v = other

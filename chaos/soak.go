@@ -67,6 +67,7 @@ func lifetimes(entries []entry, names []string) []lifetime {
 	}
 	for i := range entries {
 		if e := &entries[i]; e.deed == sampled && int(e.owner) < len(all) && e.at >= from && e.at < to {
+			// Below tenths, as e.at is below to.
 			part := &all[e.owner].parts[(e.at-from)*tenths/(to-from)]
 			*part = append(*part, e.sample())
 		}
@@ -98,6 +99,7 @@ func middle(samples []sample, of func(sample) int64) int64 {
 
 // grown returns in what a process is larger at the end than after the warm-up,
 // as sentences.
+// Medians, as a sample just before a collection or during a refresh of metadata says little.
 func (l *lifetime) grown() (wrong []string) {
 	if len(l.parts[1]) == 0 || len(l.parts[tenths-1]) == 0 {
 		return []string{l.name + " told too little of itself"}

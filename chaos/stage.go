@@ -130,6 +130,7 @@ func newStage(ctx context.Context, root string, c *cluster.Cluster, s scenario, 
 
 // create creates the topics, and has the brokers create the one that keeps
 // groups, so that what is measured begins with a cluster at rest.
+// The group's topics are created here too: that the library can do it is tested elsewhere.
 func (t *stage) create(ctx context.Context) error {
 	for _, name := range t.topic.all() {
 		partitions := t.topic.Partitions
@@ -227,6 +228,7 @@ func (t *stage) open(ctx context.Context) error {
 	if err := t.openGroup(); err != nil {
 		return err
 	}
+	// Publishing begins with a group at rest, so that the first stall is one of a fault.
 	if err := t.cluster.Stable(ctx, t.topic.group(), t.topic.topic(), t.topic.Partitions, len(t.slots)-t.scenario.spare); err != nil {
 		return err
 	}
@@ -279,10 +281,12 @@ func (t *stage) openGroup() error {
 }
 
 // host returns the process that runs the bus of a slot.
+// The caller holds mu.
 func (t *stage) host(i int) *child.Process { return t.members[i%len(t.members)] }
 
 // join lets a slot join as a new incarnation. The caller holds mu.
 func (t *stage) join(i int) error {
+	// Never 0: that is no owner.
 	t.last++
 	s := &t.slots[i]
 	s.joined, s.incarnation = true, t.last
@@ -334,6 +338,7 @@ func (t *stage) close() error {
 		p.Send("quit")
 		p.CloseInput()
 	}
+	// No action runs any more, so that nothing is appended to either list.
 	errs := t.failures
 	for _, p := range all {
 		errs = append(errs, p.Wait(2*closePatience))
@@ -345,6 +350,7 @@ func (t *stage) close() error {
 }
 
 // rss returns the most memory that any one process had, in megabytes.
+// Processes that have ended count too.
 func (t *stage) rss() (most float64) {
 	for _, p := range t.all {
 		most = max(most, p.RSS())

@@ -127,6 +127,7 @@ type shift struct {
 }
 
 // serve is the main function of a child process.
+// A process has one role for its life.
 func serve(text string) error {
 	var t task
 	if err := json.Unmarshal([]byte(text), &t); err != nil {
@@ -177,6 +178,7 @@ func (t *task) bus(logger *slog.Logger, wrap func(*kafka.Transport) transport.Tr
 		Bounds:   t.Crew.Bounds,
 		Producer: transport.ProducerConfig{DeliveryTimeout: t.Load.Delivery},
 	}
+	// Nothing but what a service has to say: the defaults are what is tried.
 	if t.Crew.Defaults {
 		c = eventbus.Config{Service: service, Environment: environment, Logger: logger}
 	}

@@ -123,8 +123,10 @@ func buildEarlier(ctx context.Context, root string) (*earlier, error) {
 // deployment does.
 func (t *stage) changeVersion(ctx context.Context, member int, upgraded bool) error {
 	t.mu.Lock()
+	// startMember reads it.
 	t.upgraded[member] = upgraded
 	t.mu.Unlock()
+	// Started again in any case: a group with a member less would fail everything after this.
 	if err := errors.Join(t.endMember(member, syscall.SIGTERM), t.startMember(member)); err != nil {
 		return err
 	}
@@ -161,6 +163,7 @@ func bringBack(ctx context.Context, t *stage) error {
 		return nil
 	}
 	var half []string
+	// Every second one of the keys that fail.
 	for key := uint32(0); int(key) < t.scenario.load.Keys; key += 2 * t.scenario.crew.Poison {
 		half = append(half, "--key", keyText(key))
 	}
