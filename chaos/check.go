@@ -293,6 +293,7 @@ func (f *finding) startedAgain(e *evidence, line *entry, c *coverage) {
 }
 
 // outcomes counts how records ended, and which did not.
+// A record that was both handled and dead-lettered counts as a duplicate.
 func (f *finding) outcomes(e *evidence, states [][]state) {
 	for p := range states {
 		for o := range states[p] {

@@ -48,6 +48,7 @@ func serveForeign(t *task, l *ledger) error {
 				fault = err
 				return
 			}
+			// It has no epoch: that belongs to our assignments.
 			line := entry{deed: started, attempt: 1, owner: incarnation, partition: r.Partition, offset: r.Offset, key: e.Key, seq: e.Seq}
 			l.add(line)
 			line.deed = handled

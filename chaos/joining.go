@@ -41,6 +41,7 @@ func (t *stage) joinGaps(e *evidence) (wrong []string) {
 			// A partition without a single handled event in a window is not among kept or still.
 			if owner != 0 && still[p] == owner {
 				stayed++
+				// The largest over all partitions, as one that is slow is slow in both windows.
 				with, without = max(with, after[p]), max(without, before[p])
 			}
 		}

@@ -16,6 +16,7 @@ import (
 type logged struct{ key, seq uint32 }
 
 // place is the place of a record in the log.
+// It is comparable, and serves as a key.
 type place struct {
 	partition int32
 	offset    int64

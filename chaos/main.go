@@ -133,6 +133,7 @@ func parse(args []string) (s settings, err error) {
 }
 
 // chosen returns the scenarios to run and the seeds to run each with.
+// The scenarios have their defaults filled in.
 func (s *settings) chosen() (scenes []scenario, seeds []uint64) {
 	if s.soak > 0 {
 		return []scenario{steadyLoad(s.soak).defaults()}, []uint64{s.seed}

@@ -170,7 +170,7 @@ func (m *member) start(bus *eventbus.Bus, slot int, incarnation uint16) {
 			return
 		}
 		if ctx.Err() != nil {
-			// The other buses of the process go on. The stage sees it by a group that is not complete.
+			// The other buses of the process go on.
 			m.say("failed %d %d %v", slot, incarnation, err)
 			return
 		}
@@ -248,6 +248,7 @@ const handlerAttempts = 4
 
 // retry returns the policy of the handlers: it gives up soon on keys that
 // always fail, and lasts longer than keys that fail for a while.
+// With Failing, a hundred attempts of at most 250 ms outlast failingFor many times.
 func (m *member) retry() resilience.Retry {
 	r := resilience.Retry{Attempts: handlerAttempts, Initial: cmp.Or(m.task.Crew.Backoff, 50*time.Millisecond), Max: time.Second}
 	if m.task.Crew.Failing > 0 {
@@ -271,6 +272,7 @@ func (m *member) failingNow(key uint32) error {
 }
 
 // unavailable returns an error while the dependency is down.
+// It is one switch for the process, whatever the key.
 func (m *member) unavailable() error {
 	if m.down.Load() {
 		return errUnavailable

@@ -84,7 +84,7 @@ func (t *stage) begin(ctx context.Context, a action) {
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		now := time.Now().UnixNano()
-		// Every action that ends counts as the end of a fault, one that undoes nothing too.
+		// Every action but a toggle counts as a fault, one that is not undone too.
 		t.heals = append(t.heals, now)
 		if t.faultFrom == 0 {
 			t.faultFrom = from.UnixNano()
@@ -312,8 +312,7 @@ const drainPatience = 2 * time.Minute
 func (t *stage) drained(ctx context.Context) error {
 	var left int64
 	for {
-		// The end is asked first: commits that come in between make the rest smaller, and never
-		// hide anything.
+		// Publishing has ended, so the ends stay where they are: only the commits move.
 		ends, err := t.cluster.Ends(ctx, t.topic.topic(), t.topic.Partitions)
 		if err == nil {
 			var offsets []int64

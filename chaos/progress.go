@@ -53,6 +53,7 @@ func longestStall(moves []move) (longest time.Duration, end int64) {
 	// At one moment events come before they go: a queue that is never empty is no
 	// stall's end.
 	slices.SortFunc(moves, func(a, b move) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(b.by, a.by)) })
+	// since is when the last event was handled, or when work came to an idle partition.
 	waiting, since := 0, int64(0)
 	for _, m := range moves {
 		if m.by > 0 {

@@ -135,6 +135,8 @@ func (p *publisher) publish(key uint32) {
 }
 
 // collect waits for outcomes and records them.
+// It ends when c is closed. A wait has no bound of its own: the producer's delivery
+// timeout gives every record an outcome.
 func (p *publisher) collect(c <-chan pending) {
 	for e := range c {
 		position, err := e.receipt.Wait(context.Background())

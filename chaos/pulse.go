@@ -40,6 +40,7 @@ func startPulse() *pulse {
 
 // end stops measuring, and returns the 99th percentile of the delays and the
 // longest.
+// It must be called once. Both are 0 if nothing was measured.
 func (p *pulse) end() (p99, most time.Duration) {
 	close(p.stop)
 	p.work.Wait()

@@ -84,7 +84,7 @@ func (s scenario) defaults() scenario {
 }
 
 // orElse sets v to other if it is zero.
-// Zero can't be asked for by this: where none is meant a field has another sign for it.
+// A zero can't be asked for by a field that goes through it.
 func orElse[V comparable](v *V, other V) {
 	if *v == *new(V) {
 		*v = other

@@ -99,7 +99,7 @@ func middle(samples []sample, of func(sample) int64) int64 {
 
 // grown returns in what a process is larger at the end than after the warm-up,
 // as sentences.
-// Medians, as a sample just before a collection or during a refresh of metadata says little.
+// Medians are compared, as one sample says little.
 func (l *lifetime) grown() (wrong []string) {
 	if len(l.parts[1]) == 0 || len(l.parts[tenths-1]) == 0 {
 		return []string{l.name + " told too little of itself"}

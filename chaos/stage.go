@@ -130,7 +130,7 @@ func newStage(ctx context.Context, root string, c *cluster.Cluster, s scenario, 
 
 // create creates the topics, and has the brokers create the one that keeps
 // groups, so that what is measured begins with a cluster at rest.
-// The group's topics are created here too: that the library can do it is tested elsewhere.
+// Those of dead letters are among the topics, so that no fault meets their creation.
 func (t *stage) create(ctx context.Context) error {
 	for _, name := range t.topic.all() {
 		partitions := t.topic.Partitions

@@ -186,6 +186,7 @@ func (t *task) bus(logger *slog.Logger, wrap func(*kafka.Transport) transport.Tr
 }
 
 // childLogger logs to standard error, which the parent keeps in a file.
+// Standard output belongs to what the parent reads.
 func childLogger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelInfo}))
 }

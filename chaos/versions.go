@@ -68,6 +68,7 @@ func mixedVersions(name, protocol string) scenario {
 var errUnreachable = errors.New("the history of this clone does not reach commit " + earlierCommit + ": clone without --depth, or git fetch --unshallow")
 
 // earlier is the programs of the earlier version.
+// Both are paths of executables, which stay for the next campaign.
 type earlier struct {
 	// chaos is its campaign, whose processes take the same tasks, and tool its
 	// command.

@@ -160,6 +160,7 @@ func value(v []byte) []byte { return record(0, []byte("key"), v, nil, 0) }
 
 // noise returns a record whose value can't be compressed. Its bytes are the same on
 // every run.
+// It is no event, so handling it fails, and the dead letter is as large as it is.
 func noise(n int) []byte {
 	v := make([]byte, n)
 	_, _ = rand.NewChaCha8([32]byte{1}).Read(v)
@@ -167,7 +168,7 @@ func noise(n int) []byte {
 }
 
 // tiny returns n records without key, value and headers.
-// Each takes seven bytes or so, and a consumer's own record takes far more.
+// Each takes ten bytes or so, and a consumer's own record takes far more.
 func tiny(n int) []byte {
 	var b []byte
 	for i := range n {
@@ -188,6 +189,7 @@ func far() []byte {
 
 // sentinel returns an event that is handled. That it is shows that the attack
 // before it did not stop the partition.
+// Its type and its data are those that the victim's handler takes.
 func sentinel() []byte {
 	var h []byte
 	all := [][2]string{{"ce_specversion", "1.0"}, {"ce_id", "1"}, {"ce_source", "urn:hostile"}, {"ce_type", "Next"}, {"content-type", "application/json"}}

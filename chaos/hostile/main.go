@@ -115,6 +115,7 @@ type result struct {
 }
 
 // carryOut prepares an attack, starts its victim and returns what that reports.
+// Each has a topic of its own, which stays behind: the cluster ends with the program.
 func (a *attack) carryOut(ctx context.Context, t *kafka.Transport, brokers string) (r result, err error) {
 	task := task{Victim: a.victim, Brokers: strings.Split(brokers, ","), Topic: a.topic(), Letter: a.want == oneMore || a.want == passed}
 	if a.answer != nil {

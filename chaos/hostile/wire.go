@@ -79,6 +79,7 @@ type listener struct{ net.Listener }
 
 // listen starts a server on a free port of this machine, which answers each
 // connection once.
+// answer may run for several connections at once, and the connection is closed after it.
 func listen(answer func(net.Conn)) (*listener, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

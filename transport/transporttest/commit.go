@@ -49,6 +49,7 @@ func testCommitResume(r *run) {
 // commitTwo commits on two partitions, of which the second fails, and returns its
 // error. The first must be stored: of a commit of several partitions each has an outcome
 // of its own, and one that fails must not undo or hide the others.
+// That error is nil if Commit named another partition, which is reported here.
 func (m *member) commitTwo(good, bad transport.Commit) error {
 	m.r.Helper()
 	ctx, cancel := m.r.patience()

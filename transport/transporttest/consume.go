@@ -127,7 +127,7 @@ func testConsumePollContext(r *run) {
 	}
 	r.fill(topic, 0, 1)
 	r.within("Poll after one whose context ended", func(ctx context.Context) error {
-		// take has checked that the batch begins at offset 0: one that was handed to the Poll that
+		// take checks that the batch begins at offset 0: one that was handed to the Poll that
 		// ended would be missing here.
 		partitions, err := m.pollOnce(ctx)
 		if err == nil && len(partitions) != 1 {

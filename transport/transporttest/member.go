@@ -80,7 +80,7 @@ func (r *run) member(config transport.ConsumerConfig, options ...func(*member)) 
 		r.Fatalf("NewConsumer: %v", err)
 	}
 	m.consumer = c
-	// From here on the listener may run: a send on a closed channel never waits.
+	// From here on the listener may run: receiving from a closed channel never waits.
 	close(m.joined)
 	if m.polled != nil {
 		go m.poll()
@@ -129,6 +129,8 @@ func (m *member) poll() {
 }
 
 // pollOnce takes what comes next, and returns the partitions of the batches.
+// Of a member that polls by itself only its own loop may call it: Poll belongs to one
+// goroutine.
 func (m *member) pollOnce(ctx context.Context) ([]transport.Partition, error) {
 	m.mu.Lock()
 	// Counted before the call, so that Revoked, on another goroutine, sees the number of the
@@ -184,7 +186,7 @@ func (m *member) take(b *transport.Batch) {
 		m.r.Errorf("%v: a batch of [%d, %d), want one from %d", b.Partition, b.From, b.Next, s.next)
 	}
 	s.next = b.Next
-	// Only committed records are delivered, so a batch ends at or before the high watermark,
+	// Only replicated records are delivered, so a batch ends at or before the high watermark,
 	// and the last stable offset lies at or before it too. −1 is unknown.
 	if b.HighWatermark >= 0 && b.HighWatermark < b.Next || b.LastStable >= 0 && b.LastStable > b.HighWatermark {
 		m.r.Errorf("%v: batch to %d, last stable offset %d, high watermark %d", b.Partition, b.Next, b.LastStable, b.HighWatermark)

@@ -36,8 +36,8 @@ func testPartitionKeys(r *run) {
 	for _, partitions := range []int32{1, 7, 12} {
 		topic := r.topic(partitions)
 		for key, hash := range murmur2Vectors {
-			// Java's toPositive clears the sign bit; the absolute value of a negative hash would be
-			// another partition, and a service in Java beside this one would break the key's order.
+			// Java's toPositive clears the sign bit. The absolute value of a negative hash leads to
+			// another partition, and the records of a key to two if a Java service writes some.
 			// The empty key is a key. 7 and 12 are no powers of two: a mask gives another result.
 			want := hash & 0x7fffffff % partitions
 			got := r.produce(p, transport.Record{Topic: topic, Partition: transport.AnyPartition, Key: []byte(key)})

@@ -138,7 +138,7 @@ func testProduceMemory(r *run) {
 	header := record.Headers[0].Value
 	h := r.hear()
 	r.within("Produce", func(ctx context.Context) error { return p.Produce(ctx, &record, h) })
-	// Position and time belong into the acknowledgement: the caller may send the same Record
+	// Position and time belong to the acknowledgement: the caller may send the same Record
 	// again, and would find them in it.
 	if string(record.Key) != "key" || record.Offset != 0 || !record.Time.IsZero() || record.Partition != 0 {
 		r.Errorf("Produce changed the record: %+v", record)

@@ -36,8 +36,7 @@ func (h *hearing) Done(p transport.Position, err error) {
 	h.heard <- result{p, err}
 }
 
-// wait waits for the result.
-// It ends the test if none comes. The result is taken out: a second wait finds none.
+// wait waits for the result, and ends the test if none comes. The result is taken out: a second wait finds none.
 func (h *hearing) wait() (transport.Position, error) {
 	h.r.Helper()
 	got := receive(h.r, "a completion", h.heard)

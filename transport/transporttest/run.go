@@ -53,6 +53,7 @@ func (r *run) patience() (context.Context, context.CancelFunc) {
 }
 
 // within calls f with such a context, and ends the test if it fails.
+// It belongs to the test's goroutine, as Fatalf does.
 func (r *run) within(what string, f func(ctx context.Context) error) {
 	r.Helper()
 	ctx, cancel := r.patience()

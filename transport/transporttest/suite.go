@@ -10,8 +10,8 @@ import (
 // Run runs the suite, each test on a transport that open returns. Run closes it;
 // what else open started, open ends by t.Cleanup.
 func Run(t *testing.T, open func(t *testing.T) transport.Transport, options ...Option) {
-	// 30 seconds is far more than a rebalance of a real cluster takes under load. It bounds a
-	// wait that fails; one that succeeds ends at once.
+	// 30 seconds leave a real cluster room for a rebalance under load. They bound a wait that
+	// fails; one that succeeds ends at once.
 	s := &suite{open: open, lacks: make(map[string]string), patience: 30 * time.Second}
 	for _, o := range options {
 		o(s)

@@ -12,6 +12,7 @@ import (
 )
 
 // Create creates a topic and waits until every partition has a leader.
+// A topic that exists stays as it is, with whatever number of partitions.
 func (c *Cluster) Create(ctx context.Context, name string, partitions int32, replication int16) error {
 	t := kmsg.NewCreateTopicsRequestTopic()
 	t.Topic, t.NumPartitions, t.ReplicationFactor = name, partitions, replication

@@ -32,6 +32,7 @@ type Proxy struct {
 }
 
 // NewProxy starts a proxy for the broker at an address.
+// The broker need not run yet. The caller closes the proxy.
 func NewProxy(to string) (*Proxy, error) {
 	// A free port, on this machine alone.
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
