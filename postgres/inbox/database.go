@@ -33,12 +33,16 @@ type transaction interface {
 }
 
 const (
+	// boundIdle holds for the transaction alone. onlyNew makes a key that another
+	// transaction is entering wait for the end of that.
 	boundIdle = `SELECT set_config('idle_in_transaction_session_timeout', $1, true)`
 	onlyNew   = ` ON CONFLICT DO NOTHING RETURNING key`
 )
 
+// milliseconds returns a duration as PostgreSQL reads a setting without a unit.
 func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
 
+// pgxDatabase is the database of New.
 type pgxDatabase struct{ pool *pgxpool.Pool }
 
 func (d pgxDatabase) begin(ctx context.Context, config *Config) (transaction, error) {
@@ -51,9 +55,11 @@ func (d pgxDatabase) exec(ctx context.Context, statement string, args ...any) (i
 	return tag.RowsAffected(), err
 }
 
+// pgxTransaction is a transaction of pgxDatabase.
 type pgxTransaction struct{ tx pgx.Tx }
 
 func (t pgxTransaction) enter(ctx context.Context, table string, keys []string, timeout time.Duration) ([]string, error) {
+	// Both statements in one round trip: every event pays for it.
 	var batch pgx.Batch
 	batch.Queue(boundIdle, milliseconds(timeout))
 	batch.Queue(`INSERT INTO `+table+` (key) SELECT unnest($1::text[])`+onlyNew, keys)
@@ -83,6 +89,7 @@ func (t pgxTransaction) rollback(ctx context.Context) {
 
 func (t pgxTransaction) handle() any { return t.tx }
 
+// sqlDatabase is the database of NewSQL.
 type sqlDatabase struct{ db *sql.DB }
 
 // isolations are the levels of database/sql by their names in SQL.
@@ -104,6 +111,7 @@ func (d sqlDatabase) exec(ctx context.Context, statement string, args ...any) (i
 	return result.RowsAffected()
 }
 
+// sqlTransaction is a transaction of sqlDatabase.
 type sqlTransaction struct{ tx *sql.Tx }
 
 // enter passes the keys as JSON: drivers have no common form of an array.

@@ -70,6 +70,7 @@ func NewSQL(db *sql.DB, config Config) (*Inbox, error) {
 	return newInbox(sqlDatabase{db}, config)
 }
 
+// newInbox checks the configuration and fills in the defaults. It runs no statement.
 func newInbox(database database, config Config) (*Inbox, error) {
 	table, err := config.Table.quoted()
 	if err != nil {
@@ -112,6 +113,7 @@ func (b *Inbox) Once(ctx context.Context, keys []string, do func(ctx context.Con
 	if err != nil {
 		return fmt.Errorf("inbox: begin: %w", err)
 	}
+	// It does nothing after the commit. It is for errors, and for a handler that panics.
 	defer tx.rollback(ctx)
 	fresh, err := b.enter(ctx, tx, keys)
 	if err != nil {
@@ -152,6 +154,7 @@ func (b *Inbox) enter(ctx context.Context, tx transaction, keys []string) ([]int
 	return fresh, nil
 }
 
+// fault says what to do about a table that is missing (SQLSTATE 42P01).
 func (b *Inbox) fault(err error) error {
 	var s interface{ SQLState() string }
 	if errors.As(err, &s) && s.SQLState() == "42P01" {

@@ -21,8 +21,11 @@ type Table struct {
 // String is "schema.name".
 func (t Table) String() string { return cmp.Or(t.Schema, "public") + "." + cmp.Or(t.Name, "inbox") }
 
+// validName leaves nothing to escape, and room for a suffix below 63 bytes, the length
+// at which PostgreSQL cuts names.
 var validName = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,39}$`)
 
+// quoted returns the name for SQL, with the defaults filled in.
 func (t Table) quoted() (string, error) {
 	schema, name := cmp.Or(t.Schema, "public"), cmp.Or(t.Name, "inbox")
 	for _, s := range []string{schema, name} {

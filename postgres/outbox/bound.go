@@ -19,10 +19,13 @@ const (
 // TCP keeps a connection to a frozen process for as long as its kernel lives, so
 // nothing else would ever end them: the relay would lead and do nothing.
 func (r *Relay) within(ctx context.Context, do func(context.Context) error) error {
+	// An answer that comes after the lease serves nothing: another process may lead by
+	// then. A short lease must not make an error of a slow disk.
 	limit := max(r.config.Lease, minAnswer)
 	bounded, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	err := do(bounded)
+	// Where ctx itself has ended, that is the cause, and the database is not to blame.
 	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
 		err = fmt.Errorf("the database has not answered for %v: %w", limit, err)
 	}
@@ -33,10 +36,12 @@ func (r *Relay) within(ctx context.Context, do func(context.Context) error) erro
 // first one can take longer than the lease: without renewal two relays would take
 // the lead from each other before either has sent anything.
 func (r *Relay) await(ctx context.Context, l *lease, ahead <-chan window) (window, error) {
+	// A third leaves time for a slow answer before the lease ends.
 	renewal := time.NewTicker(r.config.Lease / 3)
 	defer renewal.Stop()
 	for {
 		select {
+		// readAhead sends exactly one window, also when it failed.
 		case w := <-ahead:
 			return w, w.err
 		case <-renewal.C:

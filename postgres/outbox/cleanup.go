@@ -8,11 +8,14 @@ import (
 )
 
 // chores are what a leader does between batches, each in its time.
+// The times are when each was last begun. They are zero in a new term, and zero is
+// long past, so everything is done once at its beginning.
 type chores struct {
 	relay                          *Relay
 	due, retried, cleaned, watched time.Time
 }
 
+// newChores returns the chores of one term.
 func newChores(r *Relay) *chores { return &chores{relay: r} }
 
 // Intervals of the chores that are not configured.
@@ -23,6 +26,8 @@ const (
 	cleanRows  = 5000 // that one DELETE looks at, so that no lock is held for long
 )
 
+// passed reports whether every has gone by since last, and then sets last to now:
+// the interval counts from the beginning of a chore, not from its end.
 func passed(last *time.Time, every time.Duration) bool {
 	now := time.Now()
 	if now.Sub(*last) < every {
@@ -32,8 +37,11 @@ func passed(last *time.Time, every time.Duration) bool {
 	return true
 }
 
+// run does what is due. An error ends the term: chores need the same database as
+// everything else that a leader does.
 func (c *chores) run(ctx context.Context, l *lease) error {
 	r := c.relay
+	// Scheduled events first, so that the next look at the outbox finds them.
 	if passed(&c.due, dueEvery) {
 		if err := r.within(ctx, func(ctx context.Context) error {
 			_, err := moveDue(ctx, r.pool, r.names, r.config.Batch)
@@ -42,6 +50,9 @@ func (c *chores) run(ctx context.Context, l *lease) error {
 			return err
 		}
 	}
+	// The keys are read again before: an operator may have skipped the event that
+	// others wait behind. retryParked bounds its statements itself, since it also
+	// sends, which takes as long as a batch may.
 	if passed(&c.retried, retryEvery) {
 		if err := r.within(ctx, r.loadParked); err != nil {
 			return err
@@ -55,6 +66,7 @@ func (c *chores) run(ctx context.Context, l *lease) error {
 			return err
 		}
 	}
+	// This begins a round. Every pass does a chunk of it until clean ends the round.
 	if passed(&c.cleaned, r.config.CleanEvery) {
 		r.cleaned = 0
 		if r.partitioned {
@@ -84,12 +96,16 @@ func (r *Relay) clean(ctx context.Context) error {
 	if r.cleaned < 0 {
 		return nil
 	}
+	// A copy, so that only this statement looks at the overflow partition alone.
 	n := r.names
 	if r.partitioned {
 		n.outbox = n.overflow // days are dropped
 	}
 	var b pgx.Batch
 	b.Queue(sessionSettings, "off")
+	// A row may go once the from of every relay shows its transaction. Rows of a window
+	// that is being walked are not in from yet, so they stay. MATERIALIZED keeps the
+	// planner from merging the steps: the limit is of rows looked at, not of rows deleted.
 	b.Queue(n.sql(`
 		WITH old AS MATERIALIZED (SELECT id, xid, created_at FROM {outbox} WHERE id > $1 ORDER BY id LIMIT $2),
 		settled AS MATERIALIZED (SELECT id FROM old WHERE created_at < clock_timestamp() - $3::float8 * interval '1 second'
@@ -107,6 +123,8 @@ func (r *Relay) clean(ctx context.Context) error {
 		return err
 	}
 	r.metrics.deleted(ctx, gone)
+	// Behind a chunk without settled rows there are only younger ones, and a short
+	// chunk is the end of the table.
 	if r.cleaned = last; gone == 0 || looked < cleanRows {
 		r.cleaned = -1 // until the next round
 	}

@@ -26,6 +26,7 @@ const (
 
 // UnmarshalText reads "nowhere", "oldest" or "now", in any case.
 func (s *Start) UnmarshalText(text []byte) error {
+	// The names stand in the order of the constants: the index is the value.
 	for start, name := range []string{"nowhere", "oldest", "now"} {
 		if strings.EqualFold(name, string(text)) {
 			*s = Start(start)
@@ -93,10 +94,13 @@ type Config struct {
 // answers of the database that are on their way.
 const margin = time.Second
 
+// validRelay keeps a name harmless wherever it ends up: in Kafka's transactional id,
+// in a label of metrics, on a command line.
 var validRelay = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
 // resolve fills in the defaults. The error names every wrong field.
 func (c Config) resolve() (Config, names, error) {
+	// All faults are collected, so that a configuration can be mended in one go.
 	var wrong []error
 	fault := func(format string, args ...any) { wrong = append(wrong, fmt.Errorf(format, args...)) }
 	n, err := c.Table.names()
@@ -111,10 +115,13 @@ func (c Config) resolve() (Config, names, error) {
 	if c.Batch < 1 || c.Batch > 100_000 {
 		fault("Batch is %d: use 1 to 100,000", c.Batch)
 	}
+	// Without transactions the bus's producer decides when it gives up, after 2 minutes
+	// by default. A shorter bound here would end a batch that may still be written.
 	delivery := 10 * time.Second
 	if c.Unfenced {
 		delivery = 2 * time.Minute
 	}
+	// Lease is not among these: its default depends on the DeliveryTimeout.
 	for _, d := range []struct {
 		name      string
 		of        *time.Duration
@@ -129,6 +136,8 @@ func (c Config) resolve() (Config, names, error) {
 		}
 		*d.of = cmp.Or(*d.of, d.otherwise)
 	}
+	// Of the two margins one must be left when a batch begins, and the other is the time
+	// that extending the lease may take before that.
 	c.Lease = cmp.Or(c.Lease, 2*c.DeliveryTimeout+2*margin)
 	if c.Lease < c.DeliveryTimeout+2*margin {
 		fault("Lease is %v: nothing could be sent with a DeliveryTimeout of %v, use at least %v", c.Lease, c.DeliveryTimeout, c.DeliveryTimeout+2*margin)

@@ -9,6 +9,8 @@ import (
 
 // cursor is how far a relay is: everything that is visible in from has been sent,
 // and of what is visible in to, where that is set, everything up to last.
+// The snapshots are in PostgreSQL's text form, xmin:xmax:xip_list. The zero cursor is
+// no position: every one that is used comes from acquire, next or rebase.
 type cursor struct {
 	from, to string // to is empty between two windows
 	last     int64
@@ -27,14 +29,20 @@ func (r *Relay) advance(ctx context.Context, l *lease, c cursor, sent int, parke
 	return r.within(ctx, func(ctx context.Context) error { return r.store(ctx, l, c, sent, parked) })
 }
 
+// store is advance without the bound. Its statements are one pipeline, and so one
+// transaction: the cursor and the parked rows are stored together or not at all.
 func (r *Relay) store(ctx context.Context, l *lease, c cursor, sent int, parked []parkedRow) error {
+	// Before the statement: the database counts the lease from a later moment, so this
+	// process takes its term to end sooner than the others do.
 	before := time.Now()
 	var b pgx.Batch
+	// Parked rows wait for the disk, because operators act on what they see of them.
 	commit := "off"
 	if len(parked) > 0 {
 		commit = "on"
 	}
 	b.Queue(sessionSettings, commit)
+	// An empty text is no snapshot. Between two windows the column is NULL.
 	var to any
 	if c.to != "" {
 		to = c.to
@@ -45,6 +53,8 @@ func (r *Relay) store(ctx context.Context, l *lease, c cursor, sent int, parked 
 		UPDATE {relay} SET from_snapshot = $3::text::pg_snapshot, to_snapshot = $4::text::pg_snapshot, last_id = $5, published = published + $6,
 			moved_at = clock_timestamp(), expires_at = clock_timestamp() + $7::float8 * interval '1 second'
 		WHERE name = $1 AND epoch = $2`), r.config.Name, l.epoch, c.from, to, c.last, sent, r.config.Lease.Seconds())
+	// A refused row is tried again after RetryParked. One that only follows it has no time
+	// of its own. A batch that is repeated after a crash may find its rows parked already.
 	for _, p := range parked {
 		b.Queue(r.names.sql(`
 			INSERT INTO {parked} (relay, id, format, event_id, topic, key, value, partitioner, attributes, created_at, error, attempts, next_at)
@@ -63,6 +73,7 @@ func (r *Relay) store(ctx context.Context, l *lease, c cursor, sent int, parked 
 	if err != nil {
 		return err
 	}
+	// Each result is read, in order: the error of a statement appears only there.
 	for range parked {
 		if _, err := results.Exec(); err != nil {
 			return err
@@ -71,9 +82,12 @@ func (r *Relay) store(ctx context.Context, l *lease, c cursor, sent int, parked 
 	if err := results.Close(); err != nil {
 		return err
 	}
+	// No row has this epoch: another process leads. The parked rows ask for the epoch
+	// too, so none of them was written.
 	if tag.RowsAffected() == 0 {
 		return errNotLeading
 	}
+	// Only after success: a write that failed must not make the term longer.
 	l.until = before.Add(r.config.Lease)
 	return nil
 }

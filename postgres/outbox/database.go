@@ -15,6 +15,8 @@ var ErrServer = errors.New("outbox server")
 // checkServer refuses databases without the snapshots that order rests on, and
 // read replicas.
 func checkServer(ctx context.Context, pool *pgxpool.Pool) error {
+	// The version comes first: a system that only speaks PostgreSQL's protocol may lack
+	// the functions of the later checks, and fail with an error that does not say why.
 	var version string
 	var number int
 	if err := pool.QueryRow(ctx, `SELECT version(), current_setting('server_version_num')::int`).Scan(&version, &number); err != nil {
@@ -26,6 +28,7 @@ func checkServer(ctx context.Context, pool *pgxpool.Pool) error {
 	case number < 130000:
 		return fmt.Errorf("%w: PostgreSQL %d.%d has no xid8: 13 or later is needed", ErrServer, number/10000, number%10000)
 	}
+	// A replica answers every read, so nothing before this has failed on one.
 	var replica bool
 	if err := pool.QueryRow(ctx, `SELECT pg_is_in_recovery()`).Scan(&replica); err != nil {
 		return err
@@ -39,6 +42,8 @@ func checkServer(ctx context.Context, pool *pgxpool.Pool) error {
 // checkSequence refuses an id sequence that sessions take several values of at
 // once: ids would not rise in the order of the keys' locks.
 func checkSequence(ctx context.Context, pool *pgxpool.Pool, n names) error {
+	// The sequence is looked up by its column: its name is the choice of the server, or
+	// of whichever migration created the table.
 	var cache int64
 	err := pool.QueryRow(ctx, `SELECT seqcache FROM pg_sequence WHERE seqrelid = pg_get_serial_sequence($1, 'id')::regclass`, n.outbox).Scan(&cache)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 )
 
 // SQLSTATEs that have a remedy.
+// The codes are those of PostgreSQL's appendix A.
 const (
 	undefinedTable      = "42P01"
 	inFailedTransaction = "25P02"
@@ -18,6 +19,8 @@ const (
 )
 
 // state returns the SQLSTATE of an error, whichever driver it is from.
+// It asks for a method rather than for pgx's type, which other drivers of
+// database/sql don't return. Without a code it returns "".
 func state(err error) string {
 	var s interface{ SQLState() string }
 	if errors.As(err, &s) {
@@ -29,6 +32,7 @@ func state(err error) string {
 // writeError says where and what, and what to do about it. The cause stays intact.
 func writeError(n names, envelopes []*eventbus.Envelope, err error) error {
 	switch {
+	// Each driver interface has an error of its own for a transaction that is over.
 	case errors.Is(err, pgx.ErrTxClosed), errors.Is(err, sql.ErrTxDone):
 		err = fmt.Errorf("the transaction is over: publish before its commit: %w", err)
 	case state(err) == undefinedTable:
@@ -41,6 +45,7 @@ func writeError(n names, envelopes []*eventbus.Envelope, err error) error {
 		err = fmt.Errorf("the role may not write the outbox, outbox.Grants has what it needs: %w", err)
 	}
 	e := &eventbus.Error{Op: "write to the outbox " + n.bare, Topic: envelopes[0].Topic, Err: err}
+	// A batch fails as a whole: no single event of it is to blame.
 	if len(envelopes) == 1 {
 		e.EventID = envelopes[0].ID
 	}

@@ -14,17 +14,21 @@ const degradedAge = time.Minute
 func (r *Relay) Health(context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	// The first reason that applies is returned. Of a relay that does not run or does not
+	// send, what the last status said is no longer true.
 	s := r.state
 	switch {
 	case !s.running:
 		return fmt.Errorf("the relay %q is not running", r.config.Name)
 	case s.err != nil:
 		return fmt.Errorf("nothing has been relayed for %v: %w", time.Since(s.since).Round(time.Second), s.err)
+	// Only the leader reads the status. Another process of the name has nothing to report.
 	case !s.leading || s.status == nil:
 		return nil
 	}
 	x := s.status.Own(r.config.Name)
 	switch {
+	// Parked events come first: they wait for an operator, a backlog only for time.
 	case x.Parked > 0:
 		return fmt.Errorf("%d events wait behind one that Kafka refused, for %v: see eventbus outbox list", x.Parked, x.ParkedFor.Round(time.Second))
 	case x.OldestAge > degradedAge:
@@ -33,6 +37,8 @@ func (r *Relay) Health(context.Context) error {
 	if s.rotating != nil {
 		return s.rotating
 	}
+	// A name that nobody runs holds back the cleaning: rows that it has not sent are kept.
+	// Before Keep has passed they would be kept anyway.
 	for _, other := range s.status.Relays {
 		if other.Name != r.config.Name && other.Holder == "" && other.Still > r.config.Keep {
 			return fmt.Errorf("the relay name %q has not moved for %v and keeps the table from being cleaned: run it, or delete its row", other.Name, other.Still.Round(time.Minute))

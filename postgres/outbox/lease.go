@@ -20,6 +20,8 @@ var ErrCursorLost = errors.New("the relay has no cursor")
 // lease is the right to send, until a moment of this process's monotonic clock
 // that is not later than the database's.
 type lease struct {
+	// epoch numbers the terms. All writes of a leader ask for it, so a leader that was
+	// replaced without noticing changes nothing in the tables.
 	epoch int64
 	until time.Time
 }
@@ -28,6 +30,7 @@ type lease struct {
 func (l *lease) covers(d time.Duration) bool { return time.Until(l.until) > d+margin }
 
 // newHolder returns a text that tells an operator who leads.
+// Nothing is decided by it: processes are told apart by the epoch.
 func newHolder() string {
 	host, err := os.Hostname()
 	if err != nil {
@@ -37,7 +40,11 @@ func newHolder() string {
 }
 
 // acquire takes the lease if nobody has it, with a new epoch, and reads the cursor.
+// One UPDATE decides between several processes: the first one locks the row, and the
+// others then find a lease that has not expired. Only the database's clock counts, so
+// the clocks of the processes need not agree.
 func (r *Relay) acquire(ctx context.Context) (l lease, c cursor, err error) {
+	// As in store: the own term ends before the one that the database counts.
 	before := time.Now()
 	var to *string
 	err = r.pool.QueryRow(ctx, r.names.sql(`
@@ -46,6 +53,7 @@ func (r *Relay) acquire(ctx context.Context) (l lease, c cursor, err error) {
 		RETURNING epoch, from_snapshot::text, to_snapshot::text, last_id, system_identifier`),
 		r.config.Name, r.holder, r.config.Lease.Seconds()).Scan(&l.epoch, &c.from, &to, &c.last, &c.system)
 	if errors.Is(err, pgx.ErrNoRows) {
+		// Either the lease is held, or the name has no row.
 		var there bool
 		if err := r.pool.QueryRow(ctx, r.names.sql(`SELECT EXISTS (SELECT FROM {relay} WHERE name = $1)`), r.config.Name).Scan(&there); err != nil {
 			return l, c, err
@@ -64,14 +72,18 @@ func (r *Relay) acquire(ctx context.Context) (l lease, c cursor, err error) {
 
 // begin makes the cursor of a new name, or refuses where it may be one that was lost.
 func (r *Relay) begin(ctx context.Context) error {
+	// What the first snapshot shows counts as sent.
 	from := `pg_current_snapshot()`
 	switch r.config.From {
 	case StartNow:
 	case StartOldest:
 		from = `'3:3:'::pg_snapshot` // below every transaction of a user
+	// A row that was deleted by mistake looks like a name that is new, so the caller has
+	// to say which of the two it is.
 	default:
 		return fmt.Errorf("%w: no row for %q in %s_relay; a new name says where it begins by Config.From, or eventbus outbox relay --from oldest|now", ErrCursorLost, r.config.Name, r.names.bare)
 	}
+	// Another process of the name may begin at the same time: the first row stays.
 	_, err := r.pool.Exec(ctx, r.names.sql(`INSERT INTO {relay} (name, system_identifier, from_snapshot)
 		SELECT $1, system_identifier, `+from+` FROM pg_control_system() ON CONFLICT DO NOTHING`), r.config.Name)
 	if err == nil {
@@ -81,6 +93,8 @@ func (r *Relay) begin(ctx context.Context) error {
 }
 
 // renew extends the lease.
+// It fails with errNotLeading if another epoch has begun. After any error l is
+// unchanged: the term ends when it would have.
 func (r *Relay) renew(ctx context.Context, l *lease) error {
 	return r.within(ctx, func(ctx context.Context) error {
 		before := time.Now()
@@ -98,6 +112,7 @@ func (r *Relay) renew(ctx context.Context, l *lease) error {
 }
 
 // release ends the lease, so that another process need not wait for its end.
+// The epoch keeps a late release from ending the lease of a successor.
 func (r *Relay) release(ctx context.Context, l lease) error {
 	_, err := r.pool.Exec(ctx, r.names.sql(`UPDATE {relay} SET expires_at = '-infinity', holder = '' WHERE name = $1 AND epoch = $2`), r.config.Name, l.epoch)
 	return err

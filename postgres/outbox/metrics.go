@@ -11,6 +11,7 @@ import (
 )
 
 // instruments measure a relay.
+// own holds the attributes that all measurements have: the table and the relay's name.
 type instruments struct {
 	relay          *Relay
 	meter          metric.Meter
@@ -23,11 +24,14 @@ type instruments struct {
 	oldest, pinned metric.Float64ObservableGauge
 }
 
+// newInstruments returns the instruments of a relay. Gauges are observed only after
+// register.
 func newInstruments(r *Relay) *instruments {
 	provider := r.config.MeterProvider
 	if provider == nil {
 		provider = otel.GetMeterProvider()
 	}
+	// The attribute set is made once: making it for each measurement would allocate.
 	m := provider.Meter("github.com/eventbus-go/eventbus/postgres/outbox")
 	i := &instruments{relay: r, meter: m, own: metric.WithAttributeSet(attribute.NewSet(
 		attribute.String("eventbus.outbox.table", r.names.bare), attribute.String("eventbus.outbox.relay", r.config.Name)))}
@@ -43,6 +47,8 @@ func newInstruments(r *Relay) *instruments {
 	return i
 }
 
+// made returns an instrument and hands its error to OpenTelemetry's handler: metrics
+// must not keep a relay from running.
 func made[I any](instrument I, err error) I {
 	if err != nil {
 		otel.Handle(err)
@@ -50,11 +56,14 @@ func made[I any](instrument I, err error) I {
 	return instrument
 }
 
+// sent counts the events of a batch that Kafka acknowledged. A batch that was refused as
+// a whole counts as one of zero events.
 func (i *instruments) sent(ctx context.Context, n int) {
 	i.published.Add(ctx, int64(n), i.own.(metric.AddOption))
 	i.batch.Record(ctx, int64(n), i.own.(metric.RecordOption))
 }
 
+// deleted counts rows that clean deleted. Days that were dropped are not in it.
 func (i *instruments) deleted(ctx context.Context, n int64) {
 	i.removed.Add(ctx, n, i.own.(metric.AddOption))
 }
@@ -62,6 +71,7 @@ func (i *instruments) deleted(ctx context.Context, n int64) {
 // register makes the gauges observable until the function it returns is called.
 func (i *instruments) register() (unregister func()) {
 	registration, err := i.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		// Copied, so that the lock is not held while the reader's code runs.
 		i.relay.mu.Lock()
 		state := i.relay.state
 		i.relay.mu.Unlock()
@@ -71,6 +81,9 @@ func (i *instruments) register() (unregister func()) {
 			leads = 1
 		}
 		o.ObserveInt64(i.leads, leads, own)
+		// Only the leader knows the rest. If every process reported it, sums over processes
+		// would count events several times.
+		//
 		if !state.leading || state.status == nil {
 			return nil
 		}

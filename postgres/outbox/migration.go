@@ -19,6 +19,9 @@ type migration struct {
 }
 
 // migrations lead from an empty database to the latest version.
+// In the outbox, id orders the events of a key and xid is what the snapshots of a cursor
+// are compared with. A parked row is a copy: it outlives the row of the outbox, which
+// cleaning deletes. Columns from format to attributes are those of type row.
 var migrations = []migration{{sql: `
 CREATE TABLE {outbox} (
 	id          bigint GENERATED ALWAYS AS IDENTITY,
@@ -92,6 +95,7 @@ var primaryKeys = map[bool]string{false: "(id)", true: "(id, created_at)"}
 func sqlFrom(n names, version int, partitioned bool) string {
 	var b strings.Builder
 	for v, step := range migrations[version:] {
+		// Nobody uses a table that is empty: the index may keep writers out while it is built.
 		if step.index[0] != "" {
 			fmt.Fprintf(&b, "CREATE INDEX IF NOT EXISTS %s ON %s;\n", step.index[0], step.index[1])
 		}
@@ -105,6 +109,7 @@ func sqlOf(n names, version int, partitioned bool) string {
 	var b strings.Builder
 	by := ""
 	if version == 0 {
+		// CREATE SCHEMA needs a right that many roles lack, and public is there.
 		if n.schema != `"public"` {
 			b.WriteString("CREATE SCHEMA IF NOT EXISTS {schema};\n")
 		}
@@ -117,6 +122,7 @@ func sqlOf(n names, version int, partitioned bool) string {
 	if version == 0 && partitioned {
 		b.WriteString(partitionSQL)
 	}
+	// In the transaction of the step: the number never differs from what the tables are.
 	fmt.Fprintf(&b, "UPDATE {version} SET version = %d;\n", version+1)
 	return n.sql(b.String())
 }
@@ -138,15 +144,21 @@ func buildIndex(ctx context.Context, pool *pgxpool.Pool, n names, index [2]strin
 	if len(tables) == 0 {
 		return buildOne(ctx, pool, n, index[0], n.sql(table), columns, "CONCURRENTLY")
 	}
+	// One after the other, so that only one build at a time loads the server.
 	for i, partition := range tables {
 		if err := buildOne(ctx, pool, n, fmt.Sprintf("%s_%d", index[0], i), partition, columns, "CONCURRENTLY"); err != nil {
 			return err
 		}
 	}
+	// This finds the partitions' indexes by their columns and takes them over, so it builds
+	// nothing and is short.
 	return buildOne(ctx, pool, n, index[0], n.sql(table), columns, "")
 }
 
+// buildOne builds one index, unless an earlier attempt has finished it. how is
+// CONCURRENTLY, which can't run in a transaction, or empty.
 func buildOne(ctx context.Context, pool *pgxpool.Pool, n names, index, table, columns, how string) error {
+	// IF NOT EXISTS would take an index that was left invalid for one that works.
 	var broken bool
 	if err := pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass($1) AND NOT indisvalid)`, n.schema+"."+index).Scan(&broken); err != nil {
 		return err

@@ -22,6 +22,8 @@ type Notifier struct {
 	pool    *pgxpool.Pool
 	channel string
 
+	// mu guards pending, which is true while a notification is due and has not begun.
+	// sending counts those that are due or under way.
 	mu      sync.Mutex
 	pending bool
 	sending sync.WaitGroup
@@ -43,19 +45,24 @@ func NewNotifier(pool *pgxpool.Pool, table Table) (*Notifier, error) {
 func (n *Notifier) Notify() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	// The notification that is due comes after this commit as well.
 	if n.pending {
 		return
 	}
 	n.pending = true
+	// Counted before the timer runs, so that Close waits for it too.
 	n.sending.Add(1)
 	time.AfterFunc(notifyEvery, n.send)
 }
 
+// send notifies once. pending ends before the statement begins: a commit during it may
+// come too late for it, and needs another.
 func (n *Notifier) send() {
 	defer n.sending.Done()
 	n.mu.Lock()
 	n.pending = false
 	n.mu.Unlock()
+	// The bound is for Close, which would wait as long as the database does not answer.
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	_, _ = n.pool.Exec(ctx, `SELECT pg_notify($1, '')`, n.channel)
@@ -87,6 +94,8 @@ func (l *listener) run(ctx context.Context) {
 	}
 }
 
+// listen wakes at every notification until ctx or the connection ends. It never
+// returns nil.
 func (l *listener) listen(ctx context.Context) error {
 	pooled, err := l.pool.Acquire(ctx)
 	if err != nil {
@@ -94,6 +103,7 @@ func (l *listener) listen(ctx context.Context) error {
 	}
 	conn := pooled.Hijack() // it listens, and is of no use to others
 	defer func() {
+		// ctx has usually ended by now, and closing says goodbye to the server.
 		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
 		_ = conn.Close(ending)

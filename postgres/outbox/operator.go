@@ -47,6 +47,7 @@ func ListParked(ctx context.Context, pool *pgxpool.Pool, table Table, limit int)
 			return p, err
 		}
 		p.ID, p.EventID, p.Topic, p.Key = x.id, x.eventID, x.topic, x.key
+		// A row that can't be read is listed as well: it may be the one to skip.
 		p.Event, _ = x.envelope()
 		return p, nil
 	})
@@ -68,12 +69,15 @@ func SkipParked(ctx context.Context, pool *pgxpool.Pool, table Table, relay stri
 	return changeParked(ctx, pool, table, relay, id, "skip", true)
 }
 
+// changeParked makes the key of a parked event due, and before that drops the event if
+// drop is set. op is the operation's name in errors.
 func changeParked(ctx context.Context, pool *pgxpool.Pool, table Table, relay string, id int64, op string, drop bool) error {
 	n, err := table.names()
 	if err == nil {
 		err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
 			var topic string
 			var key []byte
+			// The row is locked: the relay may be about to delete it because it was sent.
 			err := tx.QueryRow(ctx, n.sql(`SELECT topic, key FROM {parked} WHERE relay = $1 AND id = $2 FOR UPDATE`), relay, id).Scan(&topic, &key)
 			if errors.Is(err, pgx.ErrNoRows) {
 				return ErrNotParked
@@ -81,6 +85,7 @@ func changeParked(ctx context.Context, pool *pgxpool.Pool, table Table, relay st
 			if err != nil {
 				return err
 			}
+			// Without a key the event holds nothing back, so nothing becomes due.
 			if drop {
 				if _, err := tx.Exec(ctx, n.sql(`DELETE FROM {parked} WHERE relay = $1 AND id = $2`), relay, id); err != nil || key == nil {
 					return err

@@ -5,6 +5,7 @@ import "time"
 // Option changes how a Publisher writes.
 type Option func(*settings)
 
+// settings are what options change. The zero value is due now, and takes no locks.
 type settings struct {
 	notBefore time.Time
 	keyLock   bool

@@ -16,6 +16,7 @@ type parkedRow struct {
 	fault *string
 }
 
+// attempts returns what the column begins with: a row that only waits was not tried.
 func (p *parkedRow) attempts() int {
 	if p.fault == nil {
 		return 0
@@ -24,11 +25,15 @@ func (p *parkedRow) attempts() int {
 }
 
 // maxFault bounds the text of an error that is stored.
+// The bound is in bytes.
 const maxFault = 1000
 
+// faultText returns the text of an error as PostgreSQL can store it: bounded, in valid
+// UTF-8, without zero bytes.
 func faultText(err error) *string {
 	text := strings.ToValidUTF8(strings.ReplaceAll(err.Error(), "\x00", ""), "�")
 	if len(text) > maxFault {
+		// The cut may be within a character, whose beginning is dropped then.
 		text = strings.ToValidUTF8(text[:maxFault], "") + "…"
 	}
 	return &text
@@ -41,9 +46,12 @@ func (r *Relay) loadParked(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// A map of its own replaces the old one, so that keys which nothing holds back any
+	// more are gone.
 	keys := make(map[string]struct{})
 	var x row
 	if _, err := pgx.ForEachRow(found, []any{&x.topic, &x.key}, func() error {
+		// keyID copies the key: x is filled again by the next row.
 		id, _ := x.keyID()
 		keys[id] = struct{}{}
 		return nil
@@ -56,6 +64,8 @@ func (r *Relay) loadParked(ctx context.Context) error {
 
 // sort divides rows into those to send and those that follow a parked one of their
 // key, or that can't be read.
+// send[i] is the row of envelopes[i]. Once a row of a key is parked, so is every later
+// one of it, whether in this batch or in the next.
 func (r *Relay) sort(rows []row) (send []row, envelopes []*eventbus.Envelope, parked []parkedRow) {
 	for _, x := range rows {
 		key, keyed := x.keyID()
@@ -75,6 +85,8 @@ func (r *Relay) sort(rows []row) (send []row, envelopes []*eventbus.Envelope, pa
 
 // park notes that a row was refused: later ones of its key wait behind it.
 func (r *Relay) park(x *row, cause error) parkedRow {
+	// At once in memory, for the rest of this batch. The table follows in advance, with
+	// the cursor.
 	if key, keyed := x.keyID(); keyed {
 		r.parked[key] = struct{}{}
 	}
@@ -87,6 +99,9 @@ func (r *Relay) park(x *row, cause error) parkedRow {
 func (r *Relay) retryParked(ctx context.Context, l *lease) error {
 	var due []row
 	if err := r.within(ctx, func(ctx context.Context) error {
+		// One result for each key, and for each event without one. The least next_at of a key is
+		// infinity where its head was dropped: what followed has no time of its own yet. The
+		// limit keeps parked keys from holding up new events for long.
 		found, err := r.pool.Query(ctx, r.names.sql(`
 			SELECT topic, key, CASE WHEN key IS NULL THEN id ELSE 0 END AS one FROM {parked} WHERE relay = $1
 			GROUP BY 1, 2, 3 HAVING min(next_at) <= clock_timestamp() OR min(next_at) = 'infinity' ORDER BY min(id) LIMIT 100`), r.config.Name)
@@ -106,6 +121,7 @@ func (r *Relay) retryParked(ctx context.Context, l *lease) error {
 			return err
 		}
 	}
+	// Keys of which everything was sent are free again.
 	if len(due) > 0 {
 		return r.within(ctx, r.loadParked)
 	}
@@ -113,6 +129,7 @@ func (r *Relay) retryParked(ctx context.Context, l *lease) error {
 }
 
 // retryKey sends the parked rows of one key, or the one row of an event without key.
+// of has the topic and the key, and an id only for an event without key.
 func (r *Relay) retryKey(ctx context.Context, l *lease, of row) error {
 	var rows []row
 	if err := r.within(ctx, func(ctx context.Context) error {
@@ -132,6 +149,7 @@ func (r *Relay) retryKey(ctx context.Context, l *lease, of row) error {
 	for i := range rows {
 		e, err := rows[i].envelope()
 		if err != nil {
+			// What is behind a row that can't be read stays, for the sake of the order.
 			refusal = err
 			break
 		}
@@ -143,6 +161,7 @@ func (r *Relay) retryKey(ctx context.Context, l *lease, of row) error {
 		return err
 	}
 	if len(envelopes) > 0 {
+		// Mostly the head is refused again, and then the others need not be tried.
 		refusals, err := r.deliver(ctx, envelopes[:1])
 		if err != nil {
 			return err
@@ -158,6 +177,8 @@ func (r *Relay) retryKey(ctx context.Context, l *lease, of row) error {
 		if err != nil {
 			return err
 		}
+		// The first refusal counts. What is behind it stays parked, and is sent again later if it
+		// was sent without a transaction.
 		n := len(envelopes)
 		for i, cause := range refusals {
 			if cause != nil && i < n {
@@ -170,8 +191,10 @@ func (r *Relay) retryKey(ctx context.Context, l *lease, of row) error {
 }
 
 // settleParked deletes the rows that were sent, and notes why the next one was not.
+// Every statement asks for the epoch: a leader that was replaced settles nothing.
 func (r *Relay) settleParked(ctx context.Context, l *lease, rows []row, sent int, refusal error) error {
 	var b pgx.Batch
+	// Rows are settled from the first one on, so the sent ones are the beginning of rows.
 	ids := make([]int64, sent)
 	for i := range ids {
 		ids[i] = rows[i].id

@@ -19,6 +19,9 @@ const daysAhead = 3
 // takes no lock that a writer waits for longer than 50 ms: a day is attached rather
 // than created in place, and emptied, which waits for its own writers alone, before
 // it is detached. It returns how many days it dropped.
+// The search path is fixed, as PostgreSQL's documentation of CREATE FUNCTION asks of
+// functions that are SECURITY DEFINER. The last statement makes the first days, as many
+// as daysAhead says.
 const partitionSQL = `
 CREATE TABLE {overflow} PARTITION OF {outbox} DEFAULT;
 CREATE FUNCTION {rotate}(keep double precision, ahead integer) RETURNS integer LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $rotate$
@@ -78,6 +81,7 @@ SELECT {rotate}(0, 3);
 `
 
 // isPartitioned reports whether an outbox has daily partitions.
+// It asks the table, since Table.Partitioned matters only where the table is created.
 func isPartitioned(ctx context.Context, pool *pgxpool.Pool, n names) (partitioned bool, err error) {
 	err = pool.QueryRow(ctx, `SELECT relkind = 'p' FROM pg_class WHERE oid = to_regclass($1)`, n.outbox).Scan(&partitioned)
 	if err != nil {
@@ -88,6 +92,7 @@ func isPartitioned(ctx context.Context, pool *pgxpool.Pool, n names) (partitione
 
 // rotate makes the partitions of the next days, and drops those of days that are
 // settled and older than keep. It returns how many it dropped.
+// The function in the database looks at the relays' cursors itself.
 func rotate(ctx context.Context, pool *pgxpool.Pool, n names, keep time.Duration) (dropped int, err error) {
 	err = pool.QueryRow(ctx, n.sql(`SELECT {rotate}($1, $2)`), keep.Seconds(), daysAhead).Scan(&dropped)
 	if err != nil {
@@ -96,4 +101,5 @@ func rotate(ctx context.Context, pool *pgxpool.Pool, n names, keep time.Duration
 	return dropped, nil
 }
 
+// collectTexts reads and closes rows of one text each.
 func collectTexts(rows pgx.Rows) ([]string, error) { return pgx.CollectRows(rows, pgx.RowTo[string]) }

@@ -23,6 +23,7 @@ func For[T any](p *eventbus.Publisher[T]) *Publisher[T] { return &Publisher[T]{o
 
 // In returns the same publisher on another outbox.
 func (p *Publisher[T]) In(table Table) *Publisher[T] {
+	// p stays as it is: others may be using it.
 	q := *p
 	q.table = table
 	return &q
@@ -30,6 +31,7 @@ func (p *Publisher[T]) In(table Table) *Publisher[T] {
 
 // With returns the same publisher with options.
 func (p *Publisher[T]) With(options ...Option) *Publisher[T] {
+	// As In does, it leaves p alone.
 	q := *p
 	for _, option := range options {
 		option(&q.settings)
@@ -57,6 +59,8 @@ func (p *Publisher[T]) PublishBatch(ctx context.Context, tx Tx, events []T, opti
 	for i, o := range options {
 		shared[i] = o
 	}
+	// All are encoded before the first is written: after an error the transaction is as it
+	// was, and can go on.
 	envelopes := make([]*eventbus.Envelope, len(events))
 	for i, event := range events {
 		e, err := p.of.Envelope(ctx, event, shared...)
@@ -90,6 +94,8 @@ func Write(ctx context.Context, tx Tx, table Table, envelopes []*eventbus.Envelo
 // parameters.
 const atOnce = 500
 
+// write writes envelopes in their order. What can fail without the database is looked at
+// first, because a statement that fails aborts the caller's transaction.
 func write(ctx context.Context, tx Tx, table Table, s settings, envelopes ...*eventbus.Envelope) error {
 	if len(envelopes) == 0 {
 		return nil
@@ -107,9 +113,12 @@ func write(ctx context.Context, tx Tx, table Table, s settings, envelopes ...*ev
 			return writeError(n, envelopes[i:i+1], err)
 		}
 	}
+	// After the rows were made, so that a unit test gets the errors that they can give.
 	if m, ok := tx.(*MemoryTx); ok {
 		return m.write(envelopes, s)
 	}
+	// Locks come before ids: a transaction that got its id and then waited for the lock
+	// would have a smaller id than the one before it in the order of the key.
 	if s.keyLock {
 		if err := lockKeys(ctx, tx, rows); err != nil {
 			return writeError(n, envelopes, err)
@@ -124,6 +133,8 @@ func write(ctx context.Context, tx Tx, table Table, s settings, envelopes ...*ev
 }
 
 // insert writes rows in one statement. PostgreSQL gives ids in the order of VALUES.
+// id, xid and created_at come from the database: only it knows the transaction's id, and
+// times are of one clock.
 func insert(ctx context.Context, tx Tx, n names, rows []row, notBefore time.Time) error {
 	into, columns := n.outbox, 6
 	if !notBefore.IsZero() {
@@ -141,6 +152,7 @@ func insert(ctx context.Context, tx Tx, n names, rows []row, notBefore time.Time
 			b.WriteByte(',')
 		}
 		at := len(args)
+		// The format is one of this program's own numbers, and needs no parameter.
 		fmt.Fprintf(&b, "(%d,$%d,$%d,$%d,$%d,$%d,$%d", r.format, at+1, at+2, at+3, at+4, at+5, at+6)
 		args = append(args, r.eventID, r.topic, orNull(r.key), orNull(r.value), r.partitioner, r.attributes)
 		if columns == 7 {
@@ -154,6 +166,7 @@ func insert(ctx context.Context, tx Tx, n names, rows []row, notBefore time.Time
 }
 
 // orNull keeps NULL apart from no bytes for every driver.
+// A nil slice in an interface is not nil, and drivers differ in what they make of it.
 func orNull(b []byte) any {
 	if b == nil {
 		return nil
@@ -162,6 +175,8 @@ func orNull(b []byte) any {
 }
 
 // lockKeys takes the locks of all keys, in one order.
+// The outbox is no part of a lock, so a key has one order across all outboxes of the
+// database. Two keys that share a number by chance only wait for each other.
 func lockKeys(ctx context.Context, tx Tx, rows []row) error {
 	var locks []int64
 	for i := range rows {

@@ -8,6 +8,7 @@ import (
 )
 
 // identify returns the server's system identifier and the database's name.
+// initdb makes the identifier: a dump does not carry it, and a physical replica keeps it.
 func (r *Relay) identify(ctx context.Context) (system int64, database string, err error) {
 	err = r.pool.QueryRow(ctx, `SELECT system_identifier, current_database() FROM pg_control_system()`).Scan(&system, &database)
 	return system, database, err
@@ -27,6 +28,7 @@ func (r *Relay) rebase(ctx context.Context, l *lease, c cursor, system int64) (c
 		return c, err
 	}
 	err := pgx.BeginFunc(ctx, r.pool, func(tx pgx.Tx) error {
+		// No relay may store a cursor of the old cluster while rows get new transaction ids.
 		if _, err := tx.Exec(ctx, r.names.sql(`SELECT FROM {relay} FOR UPDATE`)); err != nil {
 			return err
 		}
@@ -34,6 +36,7 @@ func (r *Relay) rebase(ctx context.Context, l *lease, c cursor, system int64) (c
 		if err := tx.QueryRow(ctx, r.names.sql(`SELECT epoch FROM {relay} WHERE name = $1`), r.config.Name).Scan(&epoch); err != nil {
 			return err
 		}
+		// The lease may have been lost while this waited for the locks.
 		if epoch != l.epoch {
 			return errNotLeading
 		}
@@ -45,9 +48,12 @@ func (r *Relay) rebase(ctx context.Context, l *lease, c cursor, system int64) (c
 			OR o.xmin::text::numeric = o.xid::text::numeric % 4294967296
 			OR NOT pg_visible_in_snapshot(o.xid, r.from_snapshot)
 				AND NOT (r.to_snapshot IS NOT NULL AND pg_visible_in_snapshot(o.xid, r.to_snapshot) AND o.id <= r.last_id))`
+		// 3 is the first transaction id that PostgreSQL gives to ordinary transactions: every
+		// snapshot shows it.
 		if _, err := tx.Exec(ctx, r.names.sql(`UPDATE {outbox} o SET xid = CASE WHEN `+pending+` THEN pg_current_xact_id() ELSE '3'::xid8 END`)); err != nil {
 			return err
 		}
+		// All names at once: whichever leads next finds the new identifier and does not rebase.
 		_, err := tx.Exec(ctx, r.names.sql(`UPDATE {relay} SET system_identifier = $1, from_snapshot = $2::text::pg_snapshot, to_snapshot = NULL, last_id = 0`), system, from)
 		return err
 	})

@@ -14,6 +14,8 @@ import (
 // Relay sends what an outbox holds to Kafka. Any number of processes may run one
 // of a name; one of them leads, and another takes over when it dies. Its methods
 // are safe for concurrent use.
+// Fields up to metrics are set by NewRelay and do not change. wake has room for one: a
+// second wake before the next look says nothing more.
 type Relay struct {
 	bus    *eventbus.Bus
 	pool   *pgxpool.Pool
@@ -25,6 +27,7 @@ type Relay struct {
 	metrics *instruments
 	running sync.Mutex // held by Run
 
+	// mu guards state, which health and metrics read while Run changes it.
 	mu    sync.Mutex
 	state relayState
 
@@ -74,6 +77,7 @@ func (r *Relay) Wake() {
 // again. The error is one that waiting does not change: a server, a schema or a
 // cursor that an outbox can't work with.
 func (r *Relay) Run(ctx context.Context) error {
+	// Two runs would share the fields that belong to one goroutine.
 	if !r.running.TryLock() {
 		return errors.New("outbox: the relay is running already")
 	}
@@ -83,6 +87,7 @@ func (r *Relay) Run(ctx context.Context) error {
 	unregister := r.metrics.register()
 	defer unregister()
 	if r.config.Listen {
+		// Deferred calls run in reverse: first the listener is cancelled, then awaited.
 		listening, cancel := context.WithCancel(ctx)
 		var ended sync.WaitGroup
 		l := listener{pool: r.pool, channel: r.names.channel(), wake: r.Wake, logger: r.config.Logger}
@@ -90,6 +95,7 @@ func (r *Relay) Run(ctx context.Context) error {
 		defer ended.Wait()
 		defer cancel()
 	}
+	// The checks cost a few statements, and are made until they have succeeded once.
 	checked := false
 	for attempt := 0; ctx.Err() == nil; attempt++ {
 		err := error(nil)
@@ -101,8 +107,11 @@ func (r *Relay) Run(ctx context.Context) error {
 			err = r.lead(ctx)
 		}
 		switch {
+		// Whatever failed did so because ctx ended, which is no error of Run.
 		case ctx.Err() != nil:
 			return nil
+		// A process that stands by is well, and looks often enough to take over soon after a
+		// lease has ended.
 		case errors.Is(err, errNotLeading):
 			r.fail(nil)
 			attempt = 0
@@ -122,6 +131,8 @@ func permanent(err error) bool {
 	return errors.Is(err, ErrServer) || errors.Is(err, ErrSchema) || errors.Is(err, ErrCursorLost)
 }
 
+// check looks at what an outbox rests on: the server, the schema and the sequence. It
+// takes no lease and writes nothing.
 func (r *Relay) check(ctx context.Context) error {
 	if err := checkServer(ctx, r.pool); err != nil {
 		return err
@@ -147,6 +158,8 @@ func (r *Relay) lead(ctx context.Context) error {
 	// The batch under way may end after ctx has.
 	working, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
+	// The end of ctx keeps serve from beginning another batch. DrainTimeout later the one
+	// that is under way is cut off.
 	stop := context.AfterFunc(ctx, func() { time.AfterFunc(r.config.DrainTimeout, cancel) })
 	defer stop()
 	defer func() {
@@ -158,6 +171,7 @@ func (r *Relay) lead(ctx context.Context) error {
 	if c, err = r.open(working, &l, c); err != nil {
 		return err
 	}
+	// Not before open: until it has fenced the others, this process sends nothing.
 	r.note(func(s *relayState) { s.leading, s.err = true, nil })
 	return r.serve(ctx, working, &l, c)
 }
@@ -181,11 +195,15 @@ func (r *Relay) open(ctx context.Context, l *lease, c cursor) (cursor, error) {
 			return c, err
 		}
 	}
+	// The system identifier and the database are part of the transactional id, so that
+	// outboxes of different databases on one Kafka don't fence each other.
 	r.sender = &sender{bus: r.bus}
 	if !r.config.Unfenced {
 		if r.sender.id = r.config.TransactionalID; r.sender.id == "" {
 			r.sender.id = fmt.Sprintf("eventbus-outbox.%d.%s.%s.%s", uint64(system), database, r.names.bare, r.config.Name) //nolint:gosec // its bits
 		}
+		// Kafka ends a predecessor's open transaction before it answers (KIP-98), which takes
+		// no longer than a batch may.
 		opening, cancel := context.WithTimeout(ctx, r.config.DeliveryTimeout)
 		defer cancel()
 		if err := r.sender.open(opening); err != nil {
@@ -209,9 +227,12 @@ func (r *Relay) serve(ctx, working context.Context, l *lease, c cursor) error {
 		}
 	}()
 	for ctx.Err() == nil {
+		// Between two batches: retries of parked keys send as well, and the sender belongs to
+		// this goroutine.
 		if err := housekeeping.run(working, l); err != nil {
 			return err
 		}
+		// The window before was not full, so nothing was read ahead.
 		if ahead == nil {
 			ahead = r.readAhead(reading, c)
 		}
@@ -221,6 +242,8 @@ func (r *Relay) serve(ctx, working context.Context, l *lease, c cursor) error {
 		}
 		ahead = nil
 		if len(w.rows) == 0 {
+			// An empty window moves the cursor too, but storing it extends the lease, and is done
+			// only when that is due. Otherwise every look would be followed by a write.
 			if c = w.after; !l.covers(r.config.DeliveryTimeout) || time.Until(l.until) < r.config.Lease*2/3 {
 				if err := r.advance(working, l, c, 0, nil); err != nil {
 					return err
@@ -231,6 +254,8 @@ func (r *Relay) serve(ctx, working context.Context, l *lease, c cursor) error {
 			continue
 		}
 		idle = 0
+		// Reading on before the batch is sent is safe: the stored cursor follows what was
+		// sent, and after a failure what was read ahead is dropped.
 		if w.more {
 			ahead = r.readAhead(reading, w.after)
 		}
@@ -245,14 +270,19 @@ func (r *Relay) serve(ctx, working context.Context, l *lease, c cursor) error {
 // relay sends a batch and stores the cursor behind it.
 func (r *Relay) relay(ctx context.Context, l *lease, rows []row, after cursor) error {
 	send, envelopes, parked := r.sort(rows)
+	// The batch must end before another process may lead.
 	if err := r.hold(ctx, l); err != nil {
 		return err
 	}
+	// Kafka first, then the cursor: a crash between them repeats the batch, while the
+	// other order would lose it.
 	refusals, err := r.deliver(ctx, envelopes)
 	if err != nil {
 		return err
 	}
 	for i := range send {
+		// A refusal without a cause is of an event that was not sent because it follows a
+		// refused one of its key.
 		if cause, not := refusals[i]; cause != nil {
 			parked = append(parked, r.park(&send[i], cause))
 		} else if not {
@@ -286,6 +316,7 @@ func (r *Relay) deliver(ctx context.Context, envelopes []*eventbus.Envelope) (ma
 
 // pause waits for the next look: a little at first, and then Poll.
 func (r *Relay) pause(ctx context.Context, idle int) {
+	// Soon after an event the next one is likely.
 	timer := time.NewTimer(min(r.config.Poll, time.Duration(idle)*time.Millisecond))
 	defer timer.Stop()
 	select {
@@ -295,6 +326,7 @@ func (r *Relay) pause(ctx context.Context, idle int) {
 	}
 }
 
+// note changes the state under its lock. change must not call the relay.
 func (r *Relay) note(change func(*relayState)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -305,6 +337,7 @@ func (r *Relay) note(change func(*relayState)) {
 func (r *Relay) fail(err error) {
 	r.mu.Lock()
 	before := r.state.err
+	// since is when sending stopped: it stays while one error follows another.
 	if r.state.err = err; before == nil {
 		r.state.since = time.Now()
 	}

@@ -56,11 +56,14 @@ func newRow(e *eventbus.Envelope) (row, error) {
 	if e.Raw {
 		r.format = formatRaw
 	}
+	// Kafka tells a tombstone from an event without data, and so must the table: NULL and
+	// no bytes.
 	if e.Tombstone {
 		r.value = nil
 	} else if r.value == nil {
 		r.value = []byte{}
 	}
+	// Room for the attributes of most events, in one allocation.
 	b := make([]byte, 0, 256)
 	for _, f := range [...]struct {
 		tag   byte
@@ -70,6 +73,7 @@ func newRow(e *eventbus.Envelope) (row, error) {
 		{tagDataSchema, e.DataSchema}, {tagCorrelation, e.CorrelationID}, {tagCausation, e.CausationID},
 		{tagTraceParent, e.TraceParent}, {tagTraceState, e.TraceState},
 	} {
+		// What is left out comes back as empty.
 		if f.value != "" {
 			b = appendField(b, f.tag, f.value)
 		}
@@ -77,6 +81,7 @@ func newRow(e *eventbus.Envelope) (row, error) {
 	if !e.Time.IsZero() {
 		b = appendField(b, tagTime, e.Time.Format(time.RFC3339Nano))
 	}
+	// Sorted, so that one envelope always gives the same bytes.
 	for _, name := range slices.Sorted(maps.Keys(e.Extensions)) {
 		b = appendField(b, tagExtension, name+"\x00"+e.Extensions[name])
 	}
@@ -90,6 +95,7 @@ func newRow(e *eventbus.Envelope) (row, error) {
 	return r, nil
 }
 
+// appendField appends a field as envelope reads it.
 func appendField(b []byte, tag byte, value string) []byte {
 	b = binary.AppendUvarint(append(b, tag), uint64(len(value)))
 	return append(b, value...)
@@ -107,6 +113,7 @@ func (r *row) envelope() (*eventbus.Envelope, error) {
 	for b := r.attributes; len(b) > 0; {
 		tag := b[0]
 		n, w := binary.Uvarint(b[1:])
+		// The length is compared before it is used: the row may be from anywhere.
 		if w <= 0 || n > uint64(len(b)-1-w) {
 			return nil, errors.New("the row's attributes are damaged")
 		}
@@ -119,6 +126,8 @@ func (r *row) envelope() (*eventbus.Envelope, error) {
 	return e, nil
 }
 
+// set sets the attribute of one field. A tag that it does not know is an error: to skip
+// it would lose what a newer program wrote.
 func set(e *eventbus.Envelope, tag byte, value string) (err error) {
 	switch tag {
 	case tagSource:
@@ -142,6 +151,7 @@ func set(e *eventbus.Envelope, tag byte, value string) (err error) {
 	case tagTraceState:
 		e.TraceState = value
 	case tagExtension, tagHeader:
+		// The first zero byte ends the name. The value may have more of them.
 		i := 0
 		for i < len(value) && value[i] != 0 {
 			i++

@@ -22,6 +22,7 @@ func Cancel(ctx context.Context, tx Tx, table Table, eventID string) (bool, erro
 	if m, ok := tx.(*MemoryTx); ok {
 		return m.cancel(eventID), nil
 	}
+	// The row's lock decides between this and a move: the other one finds no row, or skips it.
 	deleted, err := tx.exec(ctx, n.sql(`DELETE FROM {scheduled} WHERE event_id = $1`), eventID)
 	if err != nil {
 		return false, fmt.Errorf("outbox: cancel event %s: %w", eventID, err)
@@ -34,11 +35,13 @@ func Cancel(ctx context.Context, tx Tx, table Table, eventID string) (bool, erro
 // One relay moves at a time, or two moves could invert a key.
 func moveDue(ctx context.Context, pool *pgxpool.Pool, n names, limit int) (moved int64, err error) {
 	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+		// A try: a relay that does not get the lock has nothing to do, since another one moves.
 		var mine bool
 		if err := tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock($1)`, lockOf("eventbus due", n.bare)).Scan(&mine); err != nil || !mine {
 			return err
 		}
 		// A row that a transaction is about to cancel is skipped until that ends.
+		// RETURNING has no order, so the INSERT sorts: ids are given in the order of its rows.
 		tag, err := tx.Exec(ctx, n.sql(`
 			WITH due AS (
 				DELETE FROM {scheduled} WHERE id IN (

@@ -25,12 +25,15 @@ func Migrate(ctx context.Context, pool *pgxpool.Pool, table Table) error {
 	if err != nil {
 		return fmt.Errorf("outbox: migrate: %w", err)
 	}
+	// A step holds one connection for its transaction while it builds an index on another.
 	if pool.Config().MaxConns < 2 {
 		return fmt.Errorf("outbox: migrate %s: the pool has one connection, and two are needed: raise MaxConns", n.bare)
 	}
 	if err := checkServer(ctx, pool); err != nil {
 		return fmt.Errorf("outbox: migrate %s: %w", n.bare, err)
 	}
+	// One step at a time, each in a transaction. While another instance does one, this
+	// one waits and looks again.
 	for done := false; !done && err == nil; {
 		if done, err = migrateStep(ctx, pool, n, table.Partitioned); err == nil && !done && !wait(ctx, migrateEvery) {
 			err = ctx.Err()
@@ -99,6 +102,7 @@ func Grants(table Table, writer, relay string) (string, error) {
 		return "", fmt.Errorf("outbox: %w", err)
 	}
 	var b strings.Builder
+	// A writer may not read the outbox. Of the scheduled events it needs what Cancel does.
 	if writer != "" {
 		role := pgx.Identifier{writer}.Sanitize()
 		fmt.Fprintf(&b, "GRANT USAGE ON SCHEMA %s TO %s;\nGRANT INSERT ON %s TO %s;\nGRANT SELECT, INSERT, DELETE ON %s TO %s;\n", n.schema, role, n.outbox, role, n.scheduled, role)
@@ -107,6 +111,7 @@ func Grants(table Table, writer, relay string) (string, error) {
 		role := pgx.Identifier{relay}.Sanitize()
 		fmt.Fprintf(&b, "GRANT USAGE ON SCHEMA %s TO %s;\nGRANT SELECT, INSERT, UPDATE, DELETE ON %s, %s, %s, %s TO %s;\nGRANT SELECT ON %s TO %s;\n",
 			n.schema, role, n.outbox, n.relay, n.parked, n.scheduled, role, n.version, role)
+		// Partitions are made and dropped by the function, which has its owner's rights.
 		if table.Partitioned {
 			fmt.Fprintf(&b, "GRANT SELECT, DELETE ON %s TO %s;\nGRANT EXECUTE ON FUNCTION %s(double precision, integer) TO %s;\n", n.overflow, role, n.rotate, role)
 		}
@@ -116,6 +121,8 @@ func Grants(table Table, writer, relay string) (string, error) {
 
 // versionOf returns the version of the schema, 0 if there is none.
 func versionOf(ctx context.Context, q querier, n names) (version int, err error) {
+	// to_regclass returns NULL where the table is missing. A query of it would fail, and
+	// abort the transaction that this may run in.
 	var there bool
 	if err := q.QueryRow(ctx, `SELECT to_regclass($1) IS NOT NULL`, n.version).Scan(&there); err != nil || !there {
 		return 0, err
@@ -140,10 +147,13 @@ func checkVersion(ctx context.Context, q querier, n names) error {
 	return nil
 }
 
+// missing returns the error of an outbox without tables, and says how to get them.
 func missing(n names) error {
 	return fmt.Errorf("%w: the table %s does not exist: run `eventbus outbox migrate`, or outbox.Migrate, or the SQL of outbox.Schema", ErrSchema, n.bare)
 }
 
+// newer returns the error of tables that a newer program has migrated: this one does
+// not know what their columns mean.
 func newer(n names, version int) error {
 	return fmt.Errorf("%w: %s has version %d, newer than this program's %d: update the program; nothing was changed", ErrSchema, n.bare, version, latest())
 }
@@ -155,6 +165,8 @@ type querier interface {
 }
 
 // lockOf returns the number of an advisory lock.
+// A zero byte ends each part, so that parts don't run together. The number must stay the
+// same in every version: instances of different versions lock by it.
 func lockOf(parts ...string) int64 {
 	h := fnv.New64a()
 	for _, part := range parts {

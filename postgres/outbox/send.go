@@ -12,6 +12,7 @@ import (
 
 // sender sends batches of envelopes, fenced by a transactional id or not. It
 // belongs to one goroutine.
+// tx is nil until open has returned, and after a transaction that failed.
 type sender struct {
 	bus *eventbus.Bus
 	id  string // empty: unfenced
@@ -20,6 +21,7 @@ type sender struct {
 
 // refused reports whether an error is the cluster's judgement of an event, which
 // sending it again would not change soon, and not the lack of an answer.
+// An unknown outcome is never a refusal: the event may have been written.
 func refused(err error) bool {
 	return !errors.Is(err, transport.ErrOutcomeUnknown) && (errors.Is(err, transport.ErrTooLarge) || errors.Is(err, transport.ErrTopicMissing) ||
 		errors.Is(err, transport.ErrUnauthorized) || errors.Is(err, transport.ErrRejected) || errors.Is(err, eventbus.ErrSerialization))
@@ -51,6 +53,8 @@ func (s *sender) send(ctx context.Context, envelopes []*eventbus.Envelope) (refu
 	return refusals, s.sendFenced(ctx, envelopes, 0, refusals)
 }
 
+// sendUnfenced sends envelopes without a transaction. With one error that is not a
+// refusal the whole batch is sent again, with what was acknowledged of it.
 func (s *sender) sendUnfenced(ctx context.Context, envelopes []*eventbus.Envelope, refusals map[int]error) error {
 	err := s.bus.PublishEnvelopes(ctx, envelopes)
 	var failed *eventbus.PublishBatchError
@@ -69,6 +73,7 @@ func (s *sender) sendUnfenced(ctx context.Context, envelopes []*eventbus.Envelop
 // sendFenced sends envelopes in one transaction. If that is refused it halves them
 // until it knows which event is to blame; an event of a key that was refused
 // follows it, so that the key keeps its order.
+// base is the index in the whole batch of the first envelope.
 func (s *sender) sendFenced(ctx context.Context, envelopes []*eventbus.Envelope, base int, refusals map[int]error) error {
 	if err := s.open(ctx); err != nil {
 		return fmt.Errorf("fencing other relays: %w", err)
@@ -85,6 +90,7 @@ func (s *sender) sendFenced(ctx context.Context, envelopes []*eventbus.Envelope,
 		refusals[base] = err
 		return nil
 	}
+	// The halves are transactions of their own, one after the other, so the order holds.
 	half := len(envelopes) / 2
 	if err := s.sendFenced(ctx, envelopes[:half], base, refusals); err != nil {
 		return err
@@ -101,6 +107,7 @@ func (s *sender) sendFenced(ctx context.Context, envelopes []*eventbus.Envelope,
 	if len(rest) == 0 {
 		return nil
 	}
+	// rest has gaps, so its refusals have indexes of their own first.
 	inner := make(map[int]error)
 	err = s.sendFenced(ctx, rest, 0, inner)
 	for i, cause := range inner {
@@ -116,6 +123,7 @@ func followsRefused(envelopes []*eventbus.Envelope, refusals map[int]error, base
 		return false
 	}
 	for j := range refusals {
+		// refusals has indexes of the whole batch, which are now those of envelopes.
 		if j -= base; j >= 0 && j < i && envelopes[j].Topic == e.Topic && string(envelopes[j].Key) == string(e.Key) && envelopes[j].Key != nil {
 			return true
 		}
@@ -125,6 +133,7 @@ func followsRefused(envelopes []*eventbus.Envelope, refusals map[int]error, base
 
 // backoff returns the wait after a number of failures in a row, from 100 ms to 5 s.
 func backoff(failures int) time.Duration {
+	// The shift is bounded, so that it can't overflow.
 	return min(100*time.Millisecond<<min(failures, 10), 5*time.Second)
 }
 

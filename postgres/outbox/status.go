@@ -60,6 +60,8 @@ func ReadStatus(ctx context.Context, pool *pgxpool.Pool, table Table) (*Status, 
 	return s, nil
 }
 
+// readStatus reads the status without the checks, which a relay has made already. Counts
+// stop at their limit: looking must not cost more the longer an outage lasts.
 func readStatus(ctx context.Context, pool *pgxpool.Pool, n names) (*Status, error) {
 	s := &Status{Table: n.bare, Version: latest()}
 	if err := pool.QueryRow(ctx, n.sql(`SELECT count(*) FROM (SELECT FROM {scheduled} LIMIT $1) s`), CountLimit).Scan(&s.Scheduled); err != nil {
@@ -72,6 +74,7 @@ func readStatus(ctx context.Context, pool *pgxpool.Pool, n names) (*Status, erro
 		return nil, err
 	}
 	s.Oldest.Age = seconds(age)
+	// expires_at decides who holds the lease: a process that died has left its name.
 	found, err := pool.Query(ctx, n.sql(`
 		SELECT r.name, CASE WHEN r.expires_at > clock_timestamp() THEN r.holder ELSE '' END, r.epoch, r.published,
 			extract(epoch FROM clock_timestamp() - r.moved_at)::float8,
@@ -82,6 +85,7 @@ func readStatus(ctx context.Context, pool *pgxpool.Pool, n names) (*Status, erro
 	if err != nil {
 		return nil, err
 	}
+	// cursors[i] is that of Relays[i]. The rows are read to their end first.
 	var cursors []cursor
 	s.Relays, err = pgx.CollectRows(found, func(found pgx.CollectableRow) (x RelayStatus, err error) {
 		var still, parkedFor float64
@@ -131,6 +135,7 @@ func readPending(ctx context.Context, pool *pgxpool.Pool, n names, c cursor, x *
 // has committed.
 const farFuture = "9223372036854775807:9223372036854775807:"
 
+// seconds never returns less than zero, even if the server's clock was set back.
 func seconds(s float64) time.Duration { return max(0, time.Duration(s*float64(time.Second))) }
 
 // watch reads the status for health and metrics.

@@ -34,6 +34,7 @@ type names struct {
 // server's limit of 63.
 var validName = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,39}$`)
 
+// names returns the quoted names of all tables, with the defaults filled in.
 func (t Table) names() (names, error) {
 	schema, name := cmp.Or(t.Schema, "public"), cmp.Or(t.Name, "outbox")
 	for _, s := range []string{schema, name} {
@@ -41,6 +42,7 @@ func (t Table) names() (names, error) {
 			return names{}, fmt.Errorf("the table %q.%q: names have lower-case letters, digits and _, at most 40, and begin with no digit", schema, name)
 		}
 	}
+	// validName allows nothing that would have to be escaped within the quotes.
 	quoted := func(suffix string) string { return `"` + schema + `"."` + name + suffix + `"` }
 	return names{
 		schema: `"` + schema + `"`, outbox: quoted(""), relay: quoted("_relay"), parked: quoted("_parked"),

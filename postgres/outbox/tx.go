@@ -21,6 +21,7 @@ type Tx interface {
 var errNoTx = errors.New("there is no transaction: pass the one that writes what the event is about, by outbox.Pgx or outbox.SQL")
 
 // Pgx returns the Tx of a pgx transaction.
+// A nil transaction gives a nil Tx, which Publish refuses.
 func Pgx(tx pgx.Tx) Tx {
 	if tx == nil {
 		return nil
@@ -51,6 +52,7 @@ func FromContext(ctx context.Context) (Tx, bool) {
 	return nil, false
 }
 
+// pgxTx is the Tx of Pgx.
 type pgxTx struct{ tx pgx.Tx }
 
 func (t pgxTx) exec(ctx context.Context, statement string, args ...any) (int64, error) {
@@ -58,6 +60,7 @@ func (t pgxTx) exec(ctx context.Context, statement string, args ...any) (int64, 
 	return tag.RowsAffected(), err
 }
 
+// sqlTx is the Tx of SQL.
 type sqlTx struct{ tx *sql.Tx }
 
 func (t sqlTx) exec(ctx context.Context, statement string, args ...any) (int64, error) {

@@ -8,9 +8,11 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
+// columns are in the order in which collect scans them.
 const columns = `id, format, event_id, topic, key, value, partitioner, attributes`
 
 // window is what next returned, and whether it filled a batch.
+// rows and after count only if err is nil.
 type window struct {
 	rows  []row
 	after cursor
@@ -21,6 +23,7 @@ type window struct {
 // readAhead reads the window after a cursor on a connection of its own. The channel
 // is closed behind it.
 func (r *Relay) readAhead(ctx context.Context, c cursor) <-chan window {
+	// The buffer lets the goroutine end even if nobody receives.
 	read := make(chan window, 1)
 	go func() {
 		defer close(read)
@@ -28,6 +31,7 @@ func (r *Relay) readAhead(ctx context.Context, c cursor) <-chan window {
 		defer cancel()
 		var w window
 		w.rows, w.after, w.err = r.next(ctx, c)
+		// Behind a full batch there is probably another one.
 		w.more = len(w.rows) >= r.config.Batch
 		read <- w
 	}()
@@ -45,6 +49,8 @@ func (r *Relay) next(ctx context.Context, c cursor) (rows []row, after cursor, e
 		return r.walk(ctx, c)
 	}
 	var to string
+	// Snapshots with equal texts show the same transactions. One row more than a batch
+	// shows that the window does not fit.
 	err = r.within(ctx, func(ctx context.Context) (err error) {
 		if err := r.pool.QueryRow(ctx, `SELECT pg_current_snapshot()::text`).Scan(&to); err != nil || to == c.from {
 			return err
@@ -64,6 +70,7 @@ func (r *Relay) next(ctx context.Context, c cursor) (rows []row, after cursor, e
 	if err != nil {
 		return nil, c, err
 	}
+	// The walk begins behind last, and first itself is still to be read.
 	c.to, c.last = to, first-1
 	return r.walk(ctx, c)
 }
@@ -83,6 +90,7 @@ func windowBy(columns string) string {
 
 // first returns the smallest id of a window. OFFSET 0 keeps the planner from
 // walking the primary key for it.
+// Rows that to does not show may make it smaller, and then the walk begins earlier.
 func (r *Relay) first(ctx context.Context, from, to string) (id int64, err error) {
 	err = r.one(ctx, &id, r.names.sql(`
 		SELECT min(id) FROM (
@@ -101,6 +109,8 @@ func (r *Relay) walk(ctx context.Context, c cursor) ([]row, cursor, error) {
 	if err != nil {
 		return nil, c, err
 	}
+	// A batch that is not full ends the window: with it, everything in to is sent.
+	//
 	if len(rows) < r.config.Batch {
 		c.from, c.to, c.last = c.to, "", 0
 	} else {
