@@ -24,22 +24,27 @@ type order struct {
 	Note string `json:"note"`
 }
 
+// note fills an order up to its size.
 var note = strings.Repeat("n", 180)
 
 // partitions of every topic.
 const partitions = 6
 
 // topicOf declares a topic of its own for every system.
+// It has a key, because keeping the order of keys is a part of the work.
 func topicOf(name string) *eventbus.Topic[order] {
 	return eventbus.NewTopic(eventbus.TopicConfig[order]{
 		Domain: "outbox", Name: name, Unversioned: true, Partitions: partitions, Key: func(o order) string { return o.ID },
 	})
 }
 
+// environment is the first part of the topics' names.
 const environment = "bench"
 
 // bed is where everything is measured.
 type bed struct {
+	// systems[0] is this library's outbox with its defaults: all others are compared with it.
+	// The last one is the peer.
 	flags   flags
 	pool    *pgxpool.Pool
 	bus     *eventbus.Bus
@@ -61,11 +66,15 @@ type system interface {
 	sent(ctx context.Context) (int64, error)
 }
 
+// newBed connects to both servers and replaces the schema bench_outbox. Topics that
+// are made later stay in Kafka.
 func newBed(ctx context.Context, f flags) (*bed, error) {
 	config, err := pgxpool.ParseConfig(f.database)
 	if err != nil {
 		return nil, err
 	}
+	// A connection for each writer, and some for the relays and for looking: a figure must
+	// not include a wait for the pool.
 	config.MaxConns = int32(f.writers) + 20 //nolint:gosec // a few
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
@@ -75,6 +84,7 @@ func newBed(ctx context.Context, f flags) (*bed, error) {
 	if err := b.exec(ctx, `DROP SCHEMA IF EXISTS bench_outbox CASCADE`, `CREATE SCHEMA bench_outbox`); err != nil {
 		return nil, err
 	}
+	// Without logs, traces and metrics, like the peer.
 	to := kafka.New(kafka.Config{Brokers: b.brokers})
 	b.admin = kafka.NewAdmin(to)
 	b.bus, err = eventbus.New(to, eventbus.Config{
@@ -84,10 +94,12 @@ func newBed(ctx context.Context, f flags) (*bed, error) {
 	if err != nil {
 		return nil, err
 	}
+	// The order is that of the turns, and of the lines of a table.
 	b.systems = []system{&eventbusOutbox{bed: b}, &eventbusOutbox{bed: b, unfenced: true}, &watermillOutbox{bed: b}}
 	return b, nil
 }
 
+// close ends the bus before the pool that its relays used. Its errors change no figure.
 func (b *bed) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -95,12 +107,16 @@ func (b *bed) close() {
 	b.pool.Close()
 }
 
+// describe returns what the figures hold for. It names fsync, because a commit that does
+// not wait for the disk costs much less.
 func (b *bed) describe() string {
 	var version, fsync string
+	// Without an answer the line lacks the version, which is no reason not to measure.
 	_ = b.pool.QueryRow(context.Background(), `SELECT version(), current_setting('fsync')`).Scan(&version, &fsync)
 	return fmt.Sprintf("%s, fsync=%s; Apache Kafka at %s; %s, %d cores, %s", strings.SplitAfterN(version, " on", 2)[0], fsync, b.flags.brokers, runtime.Version(), runtime.NumCPU(), time.Now().UTC().Format(time.DateOnly))
 }
 
+// exec runs statements one after the other, each in a transaction of its own.
 func (b *bed) exec(ctx context.Context, statements ...string) error {
 	for _, s := range statements {
 		if _, err := b.pool.Exec(ctx, s); err != nil {
@@ -110,24 +126,31 @@ func (b *bed) exec(ctx context.Context, statements ...string) error {
 	return nil
 }
 
+// topics counts the topics of this process, so that no two of them have one name.
 var topics int
 
 // topic makes a topic that nothing has been written to.
 func (b *bed) topic(ctx context.Context, name string) (*eventbus.Topic[order], string, error) {
+	// The time keeps the topics of several runs on one Kafka apart.
 	topics++
 	t := topicOf(fmt.Sprintf("%s-%d-%d", name, time.Now().UnixMilli(), topics))
+	// Made before it is used: a topic that Kafka made by itself would have as many partitions
+	// as the broker likes.
 	full := t.In(environment)
 	return t, full, b.admin.CreateTopics(ctx, transport.TopicSpec{Name: full, Partitions: partitions})
 }
 
 // fill writes a backlog of n events.
 func (b *bed) fill(ctx context.Context, s system, n int) error {
+	// Filling is not measured, so its transactions may be large.
 	const chunk = 1000
 	for from := 0; from < n; from += chunk {
 		events := make([]order, min(chunk, n-from))
 		for i := range events {
+			// Keys come again, so that a relay has an order to keep.
 			events[i] = order{ID: fmt.Sprint("k", (from+i)%5000), At: time.Now().UnixNano(), Note: note}
 		}
+		// One transaction after the other, so that ids and commits have the same order.
 		if err := pgx.BeginFunc(ctx, b.pool, func(tx pgx.Tx) error { return s.publish(ctx, tx, events...) }); err != nil {
 			return err
 		}
@@ -136,10 +159,13 @@ func (b *bed) fill(ctx context.Context, s system, n int) error {
 }
 
 // relaying runs a system's relay while do runs.
+// The relay has ended when it returns, so that it takes nothing from the next turn.
 func relaying(ctx context.Context, s system, do func(context.Context) error) error {
 	running, cancel := context.WithCancel(ctx)
+	// Room for the error, so that a relay which fails early ends before do does.
 	ended := make(chan error, 1)
 	go func() { ended <- s.relay(running) }()
+	// do gets the outer context: cancelling the relay must not fail a last look.
 	err := do(ctx)
 	cancel()
 	if relayErr := <-ended; err == nil && relayErr != nil {

@@ -11,12 +11,14 @@ import (
 )
 
 // eventbusOutbox is package postgres/outbox, with its defaults but for Unfenced.
+// publisher is made by prepare, for the topic of the turn.
 type eventbusOutbox struct {
 	bed       *bed
 	unfenced  bool
 	publisher *outbox.Publisher[order]
 }
 
+// ours is the outbox of both variants. Only one of them has its turn at a time.
 var ours = outbox.Table{Schema: "bench_outbox"}
 
 func (o *eventbusOutbox) name() string {
@@ -26,26 +28,33 @@ func (o *eventbusOutbox) name() string {
 	return "eventbus"
 }
 
+// prepare drops the tables rather than empties them: dead rows and statistics of the
+// turn before would be measured as well.
 func (o *eventbusOutbox) prepare(ctx context.Context) (string, error) {
 	if err := o.bed.exec(ctx, `DROP TABLE IF EXISTS bench_outbox.outbox, bench_outbox.outbox_relay, bench_outbox.outbox_parked, bench_outbox.outbox_scheduled, bench_outbox.outbox_version CASCADE`); err != nil {
 		return "", err
 	}
+	// The migration of the package itself: the indexes are a part of what writing costs.
 	if err := outbox.Migrate(ctx, o.bed.pool, ours); err != nil {
 		return "", err
 	}
+	// A new topic for every turn, so that a reader finds the events of this one alone.
 	topic, name, err := o.bed.topic(ctx, "eventbus")
 	o.publisher = outbox.For(eventbus.NewPublisher(o.bed.bus, topic)).In(ours)
 	return name, err
 }
 
 func (o *eventbusOutbox) publish(ctx context.Context, tx pgx.Tx, events ...order) error {
+	// A single event takes the call that a service makes for it.
 	if len(events) == 1 {
 		return o.publisher.Publish(ctx, outbox.Pgx(tx), events[0])
 	}
 	return o.publisher.PublishBatch(ctx, outbox.Pgx(tx), events)
 }
 
+// relay has the default name, whose cursor the migration made before the first event.
 func (o *eventbusOutbox) relay(ctx context.Context) error {
+	// Logs and metrics are discarded, as the peer's are.
 	r, err := outbox.NewRelay(o.bed.bus, o.bed.pool, outbox.Config{
 		Table: ours, Unfenced: o.unfenced, Logger: slog.New(slog.DiscardHandler), MeterProvider: metricnoop.NewMeterProvider(),
 	})
@@ -55,6 +64,7 @@ func (o *eventbusOutbox) relay(ctx context.Context) error {
 	return r.Run(ctx)
 }
 
+// sent reads what the relay stores together with its cursor.
 func (o *eventbusOutbox) sent(ctx context.Context) (n int64, err error) {
 	err = o.bed.pool.QueryRow(ctx, `SELECT published FROM bench_outbox.outbox_relay`).Scan(&n)
 	return n, err

@@ -21,6 +21,8 @@ import (
 )
 
 // flags holds the command's flags.
+// rows and peerRows are sizes of drain, writers and rate those of follow. lasts is the
+// length of a turn of every workload but drain, which ends by itself.
 type flags struct {
 	database, brokers string
 	workloads         string
@@ -30,6 +32,7 @@ type flags struct {
 	lasts             time.Duration
 }
 
+// parse reads the flags. The environment variables are those of the tests.
 func parse() flags {
 	var f flags
 	flag.StringVar(&f.database, "database", os.Getenv("EVENTBUS_TEST_POSTGRES"), "`address` of a PostgreSQL, whose schema bench_outbox is replaced")
@@ -42,6 +45,7 @@ func parse() flags {
 	flag.IntVar(&f.rate, "rate", 500, "transactions a second of all the writers that are followed")
 	flag.DurationVar(&f.lasts, "for", 10*time.Second, "how long a turn of the other workloads lasts")
 	flag.Parse()
+	// Fewer rows show the rate of a slow relay as well, in less time.
 	if f.peerRows == 0 {
 		f.peerRows = f.rows
 	}
@@ -49,6 +53,7 @@ func parse() flags {
 }
 
 func main() {
+	// An interrupt ends the relays in order, and the pool with them.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	if err := run(ctx, parse()); err != nil {
@@ -57,22 +62,29 @@ func main() {
 	}
 }
 
+// run does one workload after the other, and prints each when its rounds are over. An
+// error ends the run without the figures of its workload.
 func run(ctx context.Context, f flags) error {
 	if f.database == "" || f.brokers == "" {
 		return errors.New("say where PostgreSQL and Kafka are: -database and -brokers, or make bench-outbox")
 	}
+	// Both servers are there before anything is said about them.
 	b, err := newBed(ctx, f)
 	if err != nil {
 		return err
 	}
 	defer b.close()
+	// First, so that a run which is interrupted has said what its figures hold for.
 	fmt.Println(b.describe())
+	// A turn is one round of a workload, by all systems.
 	turns := map[string]func(context.Context, *results) error{"drain": b.drain, "follow": b.follow, "write": b.write, "inbox": b.inbox}
 	for _, name := range strings.Split(f.workloads, ",") {
 		turn := turns[name]
+		// An unknown name ends the run only when its turn comes.
 		if turn == nil {
 			return fmt.Errorf("there is no workload %q: use drain, follow, write and inbox", name)
 		}
+		// One set of results for all rounds: medians and ratios need them together.
 		found := newResults(name)
 		for range f.rounds {
 			if err := turn(ctx, found); err != nil {

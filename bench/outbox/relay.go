@@ -14,6 +14,8 @@ import (
 )
 
 // until polls a condition.
+// It returns the error of holds, or one when limit is over. It looks at once, and then
+// every 20 ms, which is the resolution of what drain measures.
 func until(ctx context.Context, limit time.Duration, holds func() (bool, error)) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -34,6 +36,7 @@ func until(ctx context.Context, limit time.Duration, holds func() (bool, error))
 // drain measures how fast a backlog goes to Kafka.
 func (b *bed) drain(ctx context.Context, r *results) error {
 	for _, s := range b.systems {
+		// The peer may have fewer rows: rates are compared, not times.
 		n := b.flags.rows
 		if _, peer := s.(*watermillOutbox); peer {
 			n = b.flags.peerRows
@@ -41,6 +44,7 @@ func (b *bed) drain(ctx context.Context, r *results) error {
 		if _, err := s.prepare(ctx); err != nil {
 			return err
 		}
+		// The backlog is complete before the relay starts, as after an outage.
 		if err := b.fill(ctx, s, n); err != nil {
 			return fmt.Errorf("fill %s: %w", s.name(), err)
 		}
@@ -49,8 +53,10 @@ func (b *bed) drain(ctx context.Context, r *results) error {
 		}
 		var took time.Duration
 		if err := relaying(ctx, s, func(ctx context.Context) error {
+			// From the start of the relay: taking the lease, fencing or subscribing is included.
 			start := time.Now()
 			defer func() { took = time.Since(start) }()
+			// What the relay has noted, not what Kafka holds: only noted rows are not sent again.
 			return until(ctx, time.Hour, func() (bool, error) {
 				sent, err := s.sent(ctx)
 				return sent >= int64(n), err
@@ -58,6 +64,7 @@ func (b *bed) drain(ctx context.Context, r *results) error {
 		}); err != nil {
 			return err
 		}
+		// The number of rows is in the name, since it may differ between systems.
 		r.add(fmt.Sprintf("%s, %d rows", s.name(), n), "rows/s", float64(n)/took.Seconds())
 		if s != b.systems[0] {
 			first := fmt.Sprintf("%s, %d rows", b.systems[0].name(), b.flags.rows)
@@ -69,6 +76,8 @@ func (b *bed) drain(ctx context.Context, r *results) error {
 
 // follow measures how long after the beginning of its transaction an event is in the
 // hands of a reader of committed records.
+// The transaction itself is in the delay. Both times are of this process's clock, so
+// they can be compared.
 func (b *bed) follow(ctx context.Context, r *results) error {
 	for _, s := range b.systems {
 		topic, err := s.prepare(ctx)
@@ -78,22 +87,27 @@ func (b *bed) follow(ctx context.Context, r *results) error {
 		var delays []time.Duration
 		var wrote int64
 		if err := relaying(ctx, s, func(ctx context.Context) error {
+			// The reader ends with the turn, or it would take processor time from the next one.
 			reading, cancel := context.WithCancel(ctx)
 			defer cancel()
 			read, err := b.read(reading, topic)
 			if err != nil {
 				return err
 			}
+			// The reader is there before the first event, or joining would be in its delay.
 			if wrote, err = b.writeAt(ctx, s); err != nil {
 				return err
 			}
+			// Every event is waited for: the last ones to come are the tail that is measured.
 			return until(ctx, time.Minute, func() (bool, error) {
+				// Each look copies all delays, which is cheap beside a turn of seconds.
 				delays = read()
 				return int64(len(delays)) >= wrote, nil
 			})
 		}); err != nil {
 			return fmt.Errorf("%s: %w", s.name(), err)
 		}
+		// Sorted for the percentiles, whose nearest rank will do among thousands.
 		slices.Sort(delays)
 		r.add(s.name()+", written", "tx/s", float64(wrote)/b.flags.lasts.Seconds())
 		for _, q := range []int{50, 99} {
@@ -110,24 +124,30 @@ func (b *bed) follow(ctx context.Context, r *results) error {
 // writeAt has the writers commit transactions of one event each, evenly in time.
 func (b *bed) writeAt(ctx context.Context, s system) (wrote int64, err error) {
 	var wg sync.WaitGroup
+	// mu guards wrote and err.
 	var mu sync.Mutex
+	// Each writer commits at this interval, and all of them together at the rate.
 	every := time.Second * time.Duration(b.flags.writers) / time.Duration(b.flags.rate)
 	end := time.Now().Add(b.flags.lasts)
 	for n := range b.flags.writers {
 		wg.Go(func() {
+			// The writers begin one after the other, so that commits are spread over the interval.
 			next := time.Now().Add(every * time.Duration(n) / time.Duration(b.flags.writers))
+			// Due times do not depend on how long commits take: a writer that is late catches up.
 			for i := 0; next.Before(end); next, i = next.Add(every), i+1 {
 				select {
 				case <-time.After(time.Until(next)):
 				case <-ctx.Done():
 					return
 				}
+				// A key for each writer, so that no order between writers is asked for.
 				o := order{ID: fmt.Sprint("w", n), At: time.Now().UnixNano(), Note: note}
 				one := pgx.BeginFunc(ctx, b.pool, func(tx pgx.Tx) error { return s.publish(ctx, tx, o) })
 				mu.Lock()
 				wrote++
 				err = errors.Join(err, one)
 				mu.Unlock()
+				// A writer that failed stops. The others go on, and the error ends the turn.
 				if one != nil {
 					return
 				}
@@ -141,11 +161,14 @@ func (b *bed) writeAt(ctx context.Context, s system) (wrote int64, err error) {
 // read reads a topic until ctx ends. The function that it returns returns how long
 // each event took.
 func (b *bed) read(ctx context.Context, topic string) (delays func() []time.Duration, err error) {
+	// The same reader for all systems. Committed records alone, as fenced relays ask of
+	// their readers, and from the start: the topic is new, so all of it is of this turn.
 	client, err := kgo.NewClient(kgo.SeedBrokers(b.brokers...), kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	if err != nil {
 		return nil, err
 	}
+	// mu guards found, which the caller reads while events arrive.
 	var mu sync.Mutex
 	var found []time.Duration
 	go func() {
@@ -153,6 +176,7 @@ func (b *bed) read(ctx context.Context, topic string) (delays func() []time.Dura
 		for ctx.Err() == nil {
 			client.PollFetches(ctx).EachRecord(func(r *kgo.Record) {
 				var o order
+				// The time is taken after decoding, when a handler could begin.
 				if json.Unmarshal(r.Value, &o) == nil && o.At > 0 {
 					mu.Lock()
 					found = append(found, time.Duration(time.Now().UnixNano()-o.At))
@@ -161,6 +185,7 @@ func (b *bed) read(ctx context.Context, topic string) (delays func() []time.Dura
 			})
 		}
 	}()
+	// A copy: the caller sorts it.
 	return func() []time.Duration {
 		mu.Lock()
 		defer mu.Unlock()

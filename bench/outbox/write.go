@@ -13,6 +13,7 @@ import (
 )
 
 // plain is a table with the columns and the key of the outbox, and nothing else of it.
+// It shows what any table costs that a service might insert its events into.
 const plain = `CREATE TABLE IF NOT EXISTS bench_outbox.plain (
 	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, format smallint NOT NULL, event_id text NOT NULL, topic text NOT NULL,
 	key bytea, value bytea, attributes bytea NOT NULL, created_at timestamptz NOT NULL DEFAULT clock_timestamp())`
@@ -26,6 +27,7 @@ func (b *bed) write(ctx context.Context, r *results) error {
 	if err := b.exec(ctx, plain, `TRUNCATE bench_outbox.plain`); err != nil {
 		return err
 	}
+	// The unfenced variant differs in its relay alone, and writes the same.
 	own, peer := b.systems[0], b.systems[len(b.systems)-1]
 	for _, s := range []system{own, peer} {
 		if _, err := s.prepare(ctx); err != nil {
@@ -37,15 +39,19 @@ func (b *bed) write(ctx context.Context, r *results) error {
 	if err := pgx.BeginFunc(ctx, b.pool, func(tx pgx.Tx) error { return own.publish(ctx, tx, sample) }); err != nil {
 		return err
 	}
+	// Its columns go into the plain table too, so that both rows have one size.
 	var eventID, topic string
 	var key, value, attributes []byte
 	if err := b.pool.QueryRow(ctx, `SELECT event_id, topic, key, value, attributes FROM bench_outbox.outbox LIMIT 1`).Scan(&eventID, &topic, &key, &value, &attributes); err != nil {
 		return err
 	}
+	// All events have one key. Nothing locks it here, so the writers don't wait for each
+	// other.
 	ways := []struct {
 		name string
 		do   func(ctx context.Context, tx pgx.Tx) error
 	}{
+		// The first way is what the others are compared with.
 		{"plain INSERT", func(ctx context.Context, tx pgx.Tx) error {
 			_, err := tx.Exec(ctx, `INSERT INTO bench_outbox.plain (format, event_id, topic, key, value, attributes) VALUES (1,$1,$2,$3,$4,$5)`, eventID, topic, key, value, attributes)
 			return err
@@ -57,9 +63,12 @@ func (b *bed) write(ctx context.Context, r *results) error {
 			return peer.publish(ctx, tx, order{ID: "w1", At: time.Now().UnixNano(), Note: note})
 		}},
 	}
+	// The number of the round: in each one another way begins, so that none is always first.
 	first := len(r.values[ways[0].name])
+	// Figures are added when all ways have had their turn, in the order of ways.
 	found := make([]float64, len(ways))
 	for i := range ways {
+		// Each way has as much time as the others, with nothing else running.
 		at := (first + i) % len(ways)
 		rate, err := b.flatOut(ctx, writingAtOnce, func(ctx context.Context) (int64, error) {
 			return 1, pgx.BeginFunc(ctx, b.pool, func(tx pgx.Tx) error { return ways[at].do(ctx, tx) })
@@ -81,10 +90,12 @@ func (b *bed) write(ctx context.Context, r *results) error {
 // inbox measures how many events a second pass an inbox, alone and in batches,
 // beside transactions that do the handler's INSERT and nothing else.
 func (b *bed) inbox(ctx context.Context, r *results) error {
+	// New tables for every round: they grow while they are measured.
 	if err := b.exec(ctx, `DROP TABLE IF EXISTS bench_outbox.inbox, bench_outbox.handled`, `CREATE TABLE bench_outbox.handled (id bigint PRIMARY KEY)`); err != nil {
 		return err
 	}
 	table := inbox.Table{Schema: "bench_outbox"}
+	// The migration of the package itself, as a service runs it.
 	if err := inbox.Migrate(ctx, b.pool, table); err != nil {
 		return err
 	}
@@ -92,20 +103,27 @@ func (b *bed) inbox(ctx context.Context, r *results) error {
 	if err != nil {
 		return err
 	}
+	// last hands out the numbers of events, so that each is handled by one transaction.
 	var last atomic.Int64
+	// One statement whatever the batch is: the handler's share is the same with and without
+	// an inbox.
 	handle := func(ctx context.Context, tx pgx.Tx, from, n int64) error {
 		_, err := tx.Exec(ctx, `INSERT INTO bench_outbox.handled SELECT generate_series($1::bigint, $2::bigint)`, from, from+n-1)
 		return err
 	}
+	// Alone, each event pays for a transaction of its own. A hundred share one.
 	for _, batch := range []int64{1, 100} {
 		with, without := fmt.Sprintf("inbox, %d a transaction", batch), fmt.Sprintf("no inbox, %d a transaction", batch)
 		rate, err := b.flatOut(ctx, writingAtOnce, func(ctx context.Context) (int64, error) {
+			// The range belongs to this transaction alone, also after an error.
 			from := last.Add(batch) - batch
+			// A group, a source and an id, as in the keys that eventbus.Idempotent makes.
 			keys := make([]string, batch)
 			for i := range keys {
 				keys[i] = fmt.Sprintf("group\x00urn:bench\x00%d", from+int64(i))
 			}
 			return batch, in.Once(ctx, keys, func(ctx context.Context, fresh []int) error {
+				// All events are new, so fresh has every index and the handler does all of its work.
 				tx, _ := inbox.FromContext(ctx)
 				return handle(ctx, tx, from, int64(len(fresh)))
 			})
@@ -114,6 +132,8 @@ func (b *bed) inbox(ctx context.Context, r *results) error {
 			return err
 		}
 		r.add(with, "events/s", rate)
+		// The same INSERT with nothing around it, right after, so that both share the state of
+		// the machine and of the table.
 		if rate, err = b.flatOut(ctx, writingAtOnce, func(ctx context.Context) (int64, error) {
 			from := last.Add(batch) - batch
 			return batch, pgx.BeginFunc(ctx, b.pool, func(tx pgx.Tx) error { return handle(ctx, tx, from, batch) })
@@ -131,10 +151,14 @@ func (b *bed) inbox(ctx context.Context, r *results) error {
 func (b *bed) flatOut(ctx context.Context, atOnce int, do func(context.Context) (int64, error)) (rate float64, err error) {
 	var wg sync.WaitGroup
 	var events atomic.Int64
+	// mu guards err.
 	var mu sync.Mutex
 	start := time.Now()
+	// As many as there are goroutines commit at once, and PostgreSQL may write several commits
+	// to the disk together.
 	for range atOnce {
 		wg.Go(func() {
+			// What has begun is finished, and counts.
 			for time.Since(start) < b.flags.lasts {
 				n, one := do(ctx)
 				if one != nil {
@@ -148,5 +172,6 @@ func (b *bed) flatOut(ctx context.Context, atOnce int, do func(context.Context) 
 		})
 	}
 	wg.Wait()
+	// The time is that of the last goroutine, whose events are in the sum.
 	return float64(events.Load()) / time.Since(start).Seconds(), err
 }

@@ -83,7 +83,6 @@ func (i *instruments) register() (unregister func()) {
 		o.ObserveInt64(i.leads, leads, own)
 		// Only the leader knows the rest. If every process reported it, sums over processes
 		// would count events several times.
-		//
 		if !state.leading || state.status == nil {
 			return nil
 		}

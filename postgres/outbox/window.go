@@ -110,7 +110,6 @@ func (r *Relay) walk(ctx context.Context, c cursor) ([]row, cursor, error) {
 		return nil, c, err
 	}
 	// A batch that is not full ends the window: with it, everything in to is sent.
-	//
 	if len(rows) < r.config.Batch {
 		c.from, c.to, c.last = c.to, "", 0
 	} else {
