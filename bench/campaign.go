@@ -52,6 +52,7 @@ func (c *campaign) run(ctx context.Context) (missing int, err error) {
 			return missing + len(tasks) - i, nil
 		}
 		m, err := c.one(ctx, t)
+		// What an interrupt cut off is no measurement, and no failure of the peer either.
 		if ctx.Err() != nil {
 			return missing + len(tasks) - i, ctx.Err()
 		}
@@ -60,6 +61,7 @@ func (c *campaign) run(ctx context.Context) (missing int, err error) {
 			m = measurement{Peer: t.Peer, Workload: t.Workload, Round: t.Round, Error: err.Error()}
 			missing++
 		}
+		// Without a log a campaign can't go on after an interrupt, so its error ends this one.
 		if err := c.log.add(m); err != nil {
 			return missing, err
 		}
@@ -69,6 +71,7 @@ func (c *campaign) run(ctx context.Context) (missing int, err error) {
 }
 
 // String returns the measurement in a line.
+// Workloads without latencies have no percentiles in it.
 func (m measurement) String() string {
 	if m.Error != "" {
 		return "FAILED: " + m.Error
@@ -84,14 +87,19 @@ func (m measurement) String() string {
 // the seed alone, so an interrupted campaign continues in the same order.
 func (c *campaign) tasks() []task {
 	var tasks []task
+	// Rounds are the outer loop: a campaign that is cut short has every workload, in fewer
+	// rounds.
 	for round := 1; round <= c.rounds; round++ {
 		for _, w := range c.workloads {
+			// A clone, because workloads share their lists of peers.
 			names := slices.DeleteFunc(slices.Clone(w.peers), func(name string) bool {
 				return !slices.Contains(c.peers, name) || round > c.others && !claimed(w.name, name)
 			})
+			// A generator for each workload and round: leaving out others changes no order.
 			random := rand.New(rand.NewPCG(c.seed, mix(w.name, round)))
 			random.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
 			for _, name := range names {
+				// After the shuffle, so that what was measured does not change the order of the rest.
 				if !c.log.has(name, w.name, round) {
 					tasks = append(tasks, task{Peer: name, Workload: w.name, Round: round, Quick: c.quick})
 				}
@@ -114,8 +122,10 @@ func mix(name string, round int) uint64 {
 // it; consumers of one workload share a topic.
 func (c *campaign) one(ctx context.Context, t task) (measurement, error) {
 	i := slices.IndexFunc(c.workloads, func(w workload) bool { return w.name == t.Workload })
+	// Tasks are made from these workloads, so there is one.
 	w := c.workloads[i]
 	t.Settings = w.settings(c.cluster.addresses)
+	// A consumer's topic stays for the next peer, until end.
 	if w.kind == consume {
 		if err := c.fill(ctx, &t, w); err != nil {
 			return measurement{}, err
@@ -136,6 +146,7 @@ func (c *campaign) one(ctx context.Context, t task) (measurement, error) {
 // and puts its name into the task.
 func (c *campaign) fill(ctx context.Context, t *task, w workload) error {
 	if stem, ok := c.filled[w.stem()]; ok {
+		// The group stays that of the task: every consumer reads the whole topic.
 		t.Settings.Stem = stem
 		return nil
 	}

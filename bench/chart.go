@@ -9,6 +9,7 @@ import (
 )
 
 // panel is one part of the chart: the bars of one metric on one workload.
+// title and unit are for people, and escaped when they are drawn.
 type panel struct {
 	workload, title, unit string
 	metric                metric
@@ -52,6 +53,7 @@ text { font: 12px system-ui, sans-serif; fill: #24292f }
 
 // writeChart writes the panels for which there are figures, as an SVG.
 func writeChart(out io.Writer, l *measurementLog, rows []row) error {
+	// The height of the whole is known only when the last panel is drawn.
 	var body strings.Builder
 	y := panelGap
 	for _, p := range panels {
@@ -71,6 +73,7 @@ func (p panel) draw(out io.Writer, l *measurementLog, rows []row, y int) int {
 		name  string
 		value float64
 	}
+	// rows decides which peers there are, and their order; the figures come from the log.
 	var bars []bar
 	most := 0.0
 	// Peers without a figure are left out; a panel without figures is left out as a
@@ -81,16 +84,19 @@ func (p panel) draw(out io.Writer, l *measurementLog, rows []row, y int) int {
 			bars, most = append(bars, bar{r.Peer, v}), max(most, v)
 		}
 	}
+	// y stays, so the next panel takes the place.
 	if len(bars) == 0 {
 		return y
 	}
 	fmt.Fprintf(out, `<text class="title" x="0" y="%d">%s <tspan class="unit">%s</tspan></text>`+"\n", y+20, html.EscapeString(p.title), html.EscapeString(p.unit))
 	y += panelHead
 	for _, b := range bars {
+		// The variants of this library have its colour.
 		class := "peer"
 		if strings.HasPrefix(b.name, "eventbus") {
 			class = "ours"
 		}
+		// The longest bar leaves room for its name on the left and its figure on the right.
 		width := b.value / most * (chartWidth - labelWidth - valueMargin)
 		fmt.Fprintf(out, `<text x="%d" y="%d" text-anchor="end">%s</text><rect class="%s" x="%d" y="%d" width="%.1f" height="%d" rx="2"/><text x="%.1f" y="%d">%s</text>`+"\n",
 			labelWidth-8, y+barHeight-4, html.EscapeString(b.name), class, labelWidth, y, width, barHeight, labelWidth+width+6, y+barHeight-4, figure(b.value))

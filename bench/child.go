@@ -32,14 +32,17 @@ func spawn(ctx context.Context, t task) (measurement, error) {
 	if err != nil {
 		return measurement{}, err
 	}
+	// The parent waits longer than the child, whose own error says more.
 	ctx, cancel := context.WithTimeout(ctx, patience+30*time.Second)
 	defer cancel()
 	// Standard output is the measurement alone; clients may log to standard error.
 	var out, complaints bytes.Buffer
+	// The same program, so that both are of one build, and no flags: the task has it all.
 	child := exec.CommandContext(ctx, program)
 	child.Env = append(os.Environ(), taskVariable+"="+string(text))
 	child.Stdout, child.Stderr = &out, &complaints
 	if err := child.Run(); err != nil {
+		// The exit status alone would not say which of the clients' errors it was.
 		return measurement{}, fmt.Errorf("%w: %s", err, lastLines(complaints.Bytes(), 2000))
 	}
 	var m measurement
@@ -65,6 +68,7 @@ func serve(text string) error {
 	// The child ends by itself before the parent kills it, and so says why.
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
+	// Only the measurement may go to standard output, so no client may log there.
 	m, err := perform(ctx, t)
 	if err != nil {
 		return err
@@ -74,6 +78,7 @@ func serve(text string) error {
 
 // perform runs a task in this process.
 func perform(ctx context.Context, t task) (measurement, error) {
+	// A workload that is named is found, extra or not.
 	chosen, err := choose(t.Workload, false, t.Quick)
 	if err != nil {
 		return measurement{}, err
@@ -102,6 +107,7 @@ func performSized(ctx context.Context, t task, w workload) (measurement, error) 
 		if err := pprof.StartCPUProfile(file); err != nil {
 			return measurement{}, err
 		}
+		// Deferred last, so it runs first: it writes the profile before the file is closed.
 		defer pprof.StopCPUProfile()
 	}
 	switch w.kind {
@@ -110,6 +116,7 @@ func performSized(ctx context.Context, t task, w workload) (measurement, error) 
 	case endToEnd:
 		return runEndToEnd(ctx, t, w, p)
 	}
+	// The kinds that are left publish alone.
 	publisher, err := p.NewPublisher(ctx, t.Settings)
 	if err != nil {
 		return measurement{}, err

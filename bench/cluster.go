@@ -21,6 +21,7 @@ type cluster struct {
 }
 
 // connect returns the cluster at addresses.
+// It does not reach for them yet: the first request does.
 func connect(addresses []string) (*cluster, error) {
 	client, err := kgo.NewClient(kgo.SeedBrokers(addresses...))
 	if err != nil {
@@ -33,6 +34,7 @@ func connect(addresses []string) (*cluster, error) {
 func (c *cluster) close() { c.client.Close() }
 
 // version guesses the brokers' version from the requests that they support.
+// One of them answers for all.
 func (c *cluster) version(ctx context.Context) (string, error) {
 	response, err := kmsg.NewPtrApiVersionsRequest().RequestWith(ctx, c.client)
 	if err != nil {
@@ -45,6 +47,7 @@ func (c *cluster) version(ctx context.Context) (string, error) {
 func (c *cluster) create(ctx context.Context, topic string, partitions int) error {
 	t := kmsg.NewCreateTopicsRequestTopic()
 	// −1 is the broker's default replication.
+	// KIP-464 lets brokers choose it, from Apache Kafka 2.4 on.
 	t.Topic, t.NumPartitions, t.ReplicationFactor = topic, int32(partitions), -1
 	// What is deleted should leave the disk at once.
 	config := kmsg.NewCreateTopicsRequestTopicConfig()
@@ -57,12 +60,14 @@ func (c *cluster) create(ctx context.Context, topic string, partitions int) erro
 		return fmt.Errorf("creating topic %s: %w", topic, err)
 	}
 	for _, t := range response.Topics {
+		// A request that is repeated after a lost answer finds its own topic: names are random.
 		if err := kerr.ErrorForCode(t.ErrorCode); err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
 			return fmt.Errorf("creating topic %s: %w", topic, err)
 		}
 	}
 	// A producer that starts before there are leaders would measure the election.
 	for {
+		// An error ends the wait: brokers that don't answer would spoil the measurement as well.
 		led, err := c.led(ctx, topic)
 		if err != nil || led == partitions {
 			return err
@@ -85,9 +90,11 @@ func (c *cluster) led(ctx context.Context, topic string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	// A topic that the broker does not know yet has no partitions here.
 	n := 0
 	for _, t := range response.Topics {
 		for _, p := range t.Partitions {
+			// The leader of a partition that has none is −1.
 			if p.ErrorCode == 0 && p.Leader >= 0 {
 				n++
 			}
@@ -100,9 +107,12 @@ func (c *cluster) led(ctx context.Context, topic string) (int, error) {
 // measurement.
 func (c *cluster) remove(ctx context.Context, topic string) {
 	request := kmsg.NewPtrDeleteTopicsRequest()
+	// TopicNames is for versions of the request up to 5, Topics for those from 6 on, which
+	// KIP-516 gave topic ids.
 	request.TopicNames, request.TimeoutMillis = []string{topic}, 30_000
 	t := kmsg.NewDeleteTopicsRequestTopic()
 	t.Topic = new(topic)
 	request.Topics = append(request.Topics, t)
+	// The answer has nothing that would change what happens next.
 	_, _ = request.RequestWith(ctx, c.client)
 }

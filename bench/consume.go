@@ -17,12 +17,14 @@ import (
 // once and differs between clients. The CPU time and the memory of joining are
 // included.
 func runConsume(ctx context.Context, t task, w workload, p peer.Peer) (measurement, error) {
+	// Handlers run at once, so all that they share is atomic or a channel.
 	var (
 		handled, sum atomic.Int64
 		first        atomic.Int64 // when, in nanoseconds since begin
 		last         = make(chan time.Duration, 1)
 		begin        = time.Now()
 	)
+	// The consumer begins to handle before NewConsumer returns.
 	m := meter.Start()
 	c, err := p.NewConsumer(ctx, t.Settings, func(o *event.Order) {
 		// Only the first handler sets it; the check before saves the others a
@@ -33,8 +35,10 @@ func runConsume(ctx context.Context, t task, w workload, p peer.Peer) (measureme
 		if w.handling > 0 {
 			time.Sleep(w.handling)
 		}
+		// Numbers are summed rather than kept: a set of them would be memory of the measurement.
 		sum.Add(o.Number)
 		if handled.Add(1) == int64(w.events) {
+			// It has room for one, so the handler does not wait here.
 			last <- time.Since(begin)
 		}
 	})
@@ -46,6 +50,7 @@ func runConsume(ctx context.Context, t task, w workload, p peer.Peer) (measureme
 	select {
 	case end := <-last:
 		elapsed = end - time.Duration(first.Load())
+	// How many events arrived says more than that time was up.
 	case <-ctx.Done():
 		err = fmt.Errorf("%d of %d events within %v: %w", handled.Load(), w.events, time.Since(begin).Round(time.Second), ctx.Err())
 	}
@@ -58,6 +63,7 @@ func runConsume(ctx context.Context, t task, w workload, p peer.Peer) (measureme
 	// Leaving the group takes its time, and ctx may have ended.
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
 	defer cancel()
+	// Without a first or a last event there is no time to divide by.
 	return t.per(w.events, max(elapsed, 1), usage), errors.Join(err, c.Close(ending))
 }
 
@@ -82,11 +88,13 @@ func runEndToEnd(ctx context.Context, t task, w workload, p peer.Peer) (measurem
 		// Events of the warm-up have negative numbers.
 		if o.Number < 0 {
 			select {
+			// Without room this is dropped: the handler must not wait for the publisher.
 			case warmed <- struct{}{}:
 			default:
 			}
 			return
 		}
+		// Both times are of one process, so they are of one clock.
 		latencies.Record(time.Duration(time.Now().UnixNano() - o.Sent))
 		if arrived.Add(1) == int64(events) {
 			// Only the last event closes it.
@@ -96,6 +104,7 @@ func runEndToEnd(ctx context.Context, t task, w workload, p peer.Peer) (measurem
 	if err != nil {
 		return measurement{}, err
 	}
+	// The consumer comes first: it has time to join while the publisher connects.
 	publisher, err := p.NewPublisher(ctx, t.Settings)
 	if err != nil {
 		return measurement{}, errors.Join(err, c.Close(ctx))
@@ -129,7 +138,9 @@ func warmUp(ctx context.Context, p peer.Publisher, source *event.Source, warmed 
 	// Fifty arrived events make it likely that every partition has delivered one.
 	for number := 0; arrived < 50; number++ {
 		o := source.At(number)
+		// The handler tells the warm-up from what is measured by it.
 		o.Number = -1
+		// One event for each arrival or tick: the warm-up must not fill the client's buffer.
 		if err := p.Enqueue(ctx, o); err != nil {
 			return err
 		}

@@ -29,6 +29,7 @@ func rewrite(path string, measured string, chart []byte) error {
 	if !begun || !ended {
 		return fmt.Errorf("%s lacks the lines %s and %s, between which the figures go", path, documentBegin, documentEnd)
 	}
+	// The text is trimmed, so that blank lines don't grow in number from run to run.
 	var text bytes.Buffer
 	text.Write(before)
 	fmt.Fprintf(&text, "%s\n%s\n%s", documentBegin, strings.TrimSpace(measured), documentEnd)

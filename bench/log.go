@@ -13,6 +13,7 @@ import (
 
 // measurementLog keeps every measurement of a campaign in a file, one JSON
 // object per line, so that an interrupted campaign can continue.
+// It belongs to one goroutine.
 type measurementLog struct {
 	measurements []measurement
 	// file is nil if measurements are kept in memory alone.
@@ -23,6 +24,7 @@ type measurementLog struct {
 // line may be incomplete: it is dropped, and measured again.
 func openLog(path string) (*measurementLog, error) {
 	l := new(measurementLog)
+	// A single run needs no file.
 	if path == "" {
 		return l, nil
 	}
@@ -35,6 +37,8 @@ func openLog(path string) (*measurementLog, error) {
 	}
 	// Everything after the last line break is incomplete.
 	whole := old[:strings.LastIndexByte(string(old), '\n')+1]
+	// Lines are far below the scanner's 64 KiB: the longest text is an error's, of which
+	// spawn keeps 2,000 bytes.
 	scanner := bufio.NewScanner(strings.NewReader(string(whole)))
 	for line := 1; scanner.Scan(); line++ {
 		var m measurement
@@ -46,6 +50,7 @@ func openLog(path string) (*measurementLog, error) {
 			l.measurements = append(l.measurements, m)
 		}
 	}
+	// Not for appending, since the end may have to be cut off first.
 	if l.file, err = os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o644); err != nil {
 		return nil, err
 	}
@@ -70,11 +75,13 @@ func (l *measurementLog) add(m measurement) error {
 	if err != nil {
 		return err
 	}
+	// One write for a line: what a kill can cut off is the last one.
 	_, err = l.file.Write(append(line, '\n'))
 	return err
 }
 
 // has reports whether there is a measurement that did not fail.
+// A campaign has a few thousand measurements at most, so it just looks at all.
 func (l *measurementLog) has(peer, workload string, round int) bool {
 	for _, m := range l.measurements {
 		if m.Peer == peer && m.Workload == workload && m.Round == round {

@@ -39,10 +39,12 @@ func describe(kafka string, rounds int, log *measurementLog) string {
 // machine returns the processor, its cores and the memory, as far as Linux
 // says.
 func machine() string {
+	// Elsewhere than on Linux this is all that it says.
 	s := fmt.Sprintf("%s/%s, %d cores", runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
 	if model := field("/proc/cpuinfo", "model name"); model != "" {
 		s = fmt.Sprintf("%s, %d cores", model, runtime.NumCPU())
 	}
+	// The figure is in KiB (proc_meminfo(5)).
 	if total := field("/proc/meminfo", "MemTotal"); total != "" {
 		var kilobytes float64
 		if _, err := fmt.Sscanf(total, "%f kB", &kilobytes); err == nil {
@@ -56,6 +58,7 @@ func machine() string {
 }
 
 // field returns the first value of a name in a file of "name: value" lines.
+// It returns "" if the file can't be read or has no such name.
 func field(path, name string) string {
 	text, err := os.ReadFile(path)
 	if err != nil {

@@ -59,6 +59,7 @@ func parse() flags {
 	flag.Uint64Var(&f.seed, "seed", 1, "seed of the order in which clients follow each other")
 	flag.StringVar(&f.profile, "profile", "", "`file` for a CPU profile of the measurement, the last if there are several")
 	flag.Parse()
+	// A flag that was given keeps its value, even if that is the default one.
 	said := make(map[string]bool)
 	flag.Visit(func(g *flag.Flag) { said[g.Name] = true })
 	if f.quick && !said["rounds"] {
@@ -76,6 +77,7 @@ func parse() flags {
 
 // A child is this program with a task in its environment.
 func main() {
+	// Before flags are read: a child gets none.
 	if text := os.Getenv(taskVariable); text != "" {
 		if err := serve(text); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -93,6 +95,7 @@ func main() {
 
 // run measures, and then reports everything that the log has.
 func run(ctx context.Context, f flags, out io.Writer) error {
+	// Names are checked before a broker is started for them.
 	workloads, err := choose(f.workloads, f.growth, f.quick)
 	if err != nil {
 		return err
@@ -115,6 +118,7 @@ func run(ctx context.Context, f flags, out io.Writer) error {
 		return err
 	}
 	defer cluster.close()
+	// This also shows whether the brokers answer, before anything is measured.
 	version, err := cluster.version(ctx)
 	if err != nil {
 		return fmt.Errorf("asking %s: %w", f.brokers, err)
@@ -135,6 +139,7 @@ func run(ctx context.Context, f flags, out io.Writer) error {
 	}
 	// What was measured is reported even if some of it failed or is missing.
 	missing, failure := c.run(ctx)
+	// After an interrupt too: the topics would stay on the brokers.
 	c.end(context.WithoutCancel(ctx))
 	if err := report(f, out, log, version); err != nil {
 		return errors.Join(failure, err)
@@ -147,6 +152,7 @@ func run(ctx context.Context, f flags, out io.Writer) error {
 
 // report prints the tables and rewrites the document.
 func report(f flags, out io.Writer, log *measurementLog, version string) error {
+	// All workloads: the log may have more than this command asked for.
 	all, err := choose("", true, f.quick)
 	if err != nil {
 		return err
@@ -173,10 +179,12 @@ func report(f flags, out io.Writer, log *measurementLog, version string) error {
 	}
 	fmt.Fprintf(out, "%s\n%s", measured.String(), lines.String())
 	if f.out != "" {
+		// Written as a whole each time, since rows follow from the log.
 		if err := os.WriteFile(inside(f.out, "rows.jsonl"), lines.Bytes(), 0o644); err != nil {
 			return err
 		}
 	}
+	// The document is the last to be written: the figures are printed even if it can't be.
 	if f.docs == "" {
 		return nil
 	}
@@ -202,6 +210,7 @@ func withKafka(ctx context.Context) error {
 	child.Stdin, child.Stdout, child.Stderr = os.Stdin, os.Stdout, os.Stderr
 	// The script stops the broker when it gets the signal.
 	child.Cancel = func() error { return child.Process.Signal(syscall.SIGTERM) }
+	// The broker gets this long to stop.
 	child.WaitDelay = 30 * time.Second
 	return child.Run()
 }

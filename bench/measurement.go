@@ -54,6 +54,7 @@ type measurement struct {
 func (t task) per(events int, elapsed time.Duration, u meter.Usage) measurement {
 	// No events is an error elsewhere; here it must not divide by zero.
 	n := float64(max(events, 1))
+	// Memory is a peak of the whole process, so it is not divided by the events.
 	return measurement{
 		Peer: t.Peer, Workload: t.Workload, Round: t.Round, Events: events,
 		Rate:   float64(events) / elapsed.Seconds(),
@@ -66,6 +67,7 @@ func (t task) per(events int, elapsed time.Duration, u meter.Usage) measurement 
 }
 
 // latencies sets the percentiles.
+// An empty histogram leaves them zero, which JSON omits.
 func (m *measurement) latencies(h *meter.Histogram) {
 	m.P50 = float64(h.Quantile(0.50).Nanoseconds()) / 1e3
 	m.P99 = float64(h.Quantile(0.99).Nanoseconds()) / 1e3

@@ -48,6 +48,7 @@ func runSync(ctx context.Context, t task, w workload, p peer.Publisher) (measure
 			return measurement{}, err
 		}
 	}
+	// The goroutines share one sequence of numbers, so that no order is published twice.
 	for range w.goroutines {
 		running.Go(func() {
 			for at := phase.Load(); at != ended; at = phase.Load() {
@@ -66,6 +67,8 @@ func runSync(ctx context.Context, t task, w workload, p peer.Publisher) (measure
 			}
 		})
 	}
+	// The goroutines publish through all phases, so that measuring begins and ends while they
+	// are at work. The few publishes across its edges use CPU time and don't count.
 	warm, measured := span(t.Quick)
 	time.Sleep(warm)
 	m := meter.Start()
@@ -78,9 +81,11 @@ func runSync(ctx context.Context, t task, w workload, p peer.Publisher) (measure
 	if err := failure.Load(); err != nil {
 		return measurement{}, *err
 	}
+	// Percentiles of nothing would be zero, and look excellent.
 	if latencies.Count() == 0 {
 		return measurement{}, fmt.Errorf("no event was acknowledged within %v", measured)
 	}
+	// The events that count are those that have a latency.
 	result := t.per(latencies.Count(), usage.Elapsed, usage)
 	result.latencies(&latencies)
 	return result, nil
@@ -96,6 +101,7 @@ func runAsync(ctx context.Context, t task, w workload, p peer.Publisher) (measur
 	}
 	m := meter.Start()
 	err := enqueue(ctx, p, source, w.events)
+	// The flush is included: an event counts once it is acknowledged.
 	usage := m.Stop()
 	return t.per(w.events, usage.Elapsed, usage), err
 }

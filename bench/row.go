@@ -9,6 +9,7 @@ import (
 )
 
 // metric is one figure of a measurement.
+// name is that of the figure in JSON.
 type metric struct {
 	// of returns the figure of a measurement.
 	name string
@@ -53,6 +54,7 @@ func (l *measurementLog) estimate(workload, peer string, of metric) statistic.Es
 
 // ratio returns the median of a metric's ratio between two peers, taken round
 // by round.
+// Rounds that only one of the two has are left out.
 func (l *measurementLog) ratio(workload, of, to string, m metric) statistic.Estimate {
 	return statistic.Ratio(l.values(workload, of, m), l.values(workload, to, m))
 }
@@ -99,6 +101,7 @@ func (l *measurementLog) rows(workloads []workload) []row {
 	var rows []row
 	for _, w := range workloads {
 		for _, p := range peer.All() {
+			// Every measurement has a rate, so this counts the rounds.
 			n := len(slices.DeleteFunc(l.values(w.name, p.Name, rate), math.IsNaN))
 			if n == 0 {
 				continue
@@ -123,10 +126,12 @@ func (l *measurementLog) row(w workload, p peer.Peer, n int) row {
 		Rate: median(rate), CPU: median(cpu), Allocs: median(allocs), Bytes: median(octets), Heap: median(heap), RSS: median(rss),
 		RatioOf: headline.name, ratio: toFranz(headline),
 	}
+	// NaN is not above zero either.
 	if v := median(p50); v > 0 {
 		tail := median(p99)
 		r.P50, r.P99 = &v, &tail
 	}
+	// Only rate or latency and CPU time have a range; the others are side figures.
 	r.Ratio, r.RatioRange = pointers(r.ratio)
 	r.CPURatio, r.CPURange = pointers(toFranz(cpu))
 	r.AllocsRatio, _ = pointers(toFranz(allocs))

@@ -28,6 +28,7 @@ func writeWorkload(out io.Writer, w workload, rows []row) {
 		if r.Workload != w.name {
 			continue
 		}
+		// These kinds have two more columns.
 		timed := w.kind == syncPublish || w.kind == endToEnd
 		if !begun {
 			begun = true
@@ -58,10 +59,12 @@ func headlineName(w workload) string {
 }
 
 // writeTargets writes what was aimed at, and what came out.
+// As in the other tables, the head comes with the first line.
 func writeTargets(out io.Writer, l *measurementLog) {
 	begun := false
 	for _, t := range targets() {
 		e := t.estimate(l)
+		// What was not measured has no line.
 		if math.IsNaN(e.Median) {
 			continue
 		}
@@ -114,6 +117,7 @@ func figure(v float64) string {
 	switch a := math.Abs(v); {
 	case math.IsNaN(v):
 		return "–"
+	// Here all digits are shown: rounding them would not make the figure shorter.
 	case a >= 1000:
 		return thousands(int64(math.Round(v)))
 	case a >= 100:
@@ -127,6 +131,7 @@ func figure(v float64) string {
 // thousands returns a number with commas between groups of three digits.
 func thousands(v int64) string {
 	digits := fmt.Sprint(v)
+	// No comma follows the sign of a negative number.
 	for i := len(digits) - 3; i > 0 && digits[i-1] != '-'; i -= 3 {
 		digits = digits[:i] + "," + digits[i:]
 	}

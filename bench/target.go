@@ -56,6 +56,7 @@ func targets() []target {
 // claimed reports whether the documents claim something about a client on a
 // workload: about this library and franz-go on every one, about others where a
 // target names them.
+// These clients are measured in all rounds.
 func claimed(workload, name string) bool {
 	return name == peer.Eventbus || name == peer.Franz || slices.ContainsFunc(targets(), func(t target) bool {
 		return t.workload == workload && (t.ours == name || t.to == name)
@@ -72,6 +73,7 @@ func (t target) estimate(l *measurementLog) statistic.Estimate {
 
 // verdict returns whether an estimate reaches the target, in words.
 func (t target) verdict(e statistic.Estimate) string {
+	// The bound itself is met.
 	met := func(v, bound float64) bool {
 		if t.metric.better > 0 {
 			return v >= bound
@@ -109,12 +111,14 @@ func (t target) asked() (reach, beyond string) {
 		sign = "≥"
 	}
 	unit := "×"
+	// Without a second client the figure is no ratio.
 	if t.to == "" {
 		unit = ""
 	}
 	reach = fmt.Sprintf("%s %v%s", sign, t.reach, unit)
 	if t.level {
 		reach = "not slower"
+		// Memory is called larger rather than slower.
 		if t.metric.name == heap.name {
 			reach = "not larger"
 		}
@@ -126,6 +130,7 @@ func (t target) asked() (reach, beyond string) {
 }
 
 // growthStep compares the cost of an event in two sizes of the same work.
+// from and to are names of workloads that differ in that size alone.
 type growthStep struct{ what, from, to string }
 
 // growthSteps are the three ways in which work grows.
@@ -137,6 +142,7 @@ var growthSteps = []growthStep{
 
 // cpuOf returns how much more CPU time an event costs one peer in the larger
 // size.
+// The sizes are compared round by round, as clients are.
 func (g growthStep) cpuOf(l *measurementLog, name string) statistic.Estimate {
 	return statistic.Ratio(l.values(g.to, name, cpu), l.values(g.from, name, cpu))
 }

@@ -87,12 +87,14 @@ func workloads() []workload {
 }
 
 // growth returns a workload that shows how the cost of an event grows.
+// Only publishing is compared: that is where partitions and keys could cost.
 func growth(name, title string, w workload) workload {
 	w.name, w.title, w.kind, w.peers, w.extra = name, title, asyncPublish, growthPeers, true
 	return w
 }
 
 // sized fills in the sizes that the workload leaves open; quick makes it short.
+// w is a copy: the list of workloads stays as it is.
 func (w workload) sized(quick bool) workload {
 	if w.keys == 0 {
 		w.keys = 10_000
@@ -103,6 +105,7 @@ func (w workload) sized(quick bool) workload {
 	if w.compression == "" {
 		w.compression = "none"
 	}
+	// The variants of this library are for the workloads in which they differ.
 	if len(w.peers) == 0 {
 		w.peers = plainPeers
 	}
@@ -118,6 +121,7 @@ func (w workload) sized(quick bool) workload {
 
 // stem returns the name of what the workload's consumers read. Workloads with
 // the same stem share a topic.
+// It has everything that the records depend on, and nothing of how they are handled.
 func (w workload) stem() string {
 	return fmt.Sprintf("%d-%d-%d-%s", w.events, w.keys, w.partitions, w.compression)
 }
@@ -145,9 +149,11 @@ func choose(names string, growth, quick bool) ([]workload, error) {
 
 // choosePeers returns the names of the peers that were asked for, or of all in
 // this build.
+// Names win over quick.
 func choosePeers(names string, quick bool) ([]string, error) {
 	var known []string
 	for _, p := range peer.All() {
+		// A build without cgo lacks one of them.
 		known = append(known, p.Name)
 	}
 	asked, err := list("peer", names, known)
@@ -162,6 +168,7 @@ func choosePeers(names string, quick bool) ([]string, error) {
 
 // list splits names at commas and checks that each of them is known. The error
 // names those that are.
+// An empty text gives an empty list, which callers take for all.
 func list(what, names string, known []string) ([]string, error) {
 	var asked []string
 	for name := range strings.SplitSeq(names, ",") {
