@@ -13,6 +13,7 @@ import (
 	"github.com/eventbus-go/eventbus/bench/internal/event"
 )
 
+// confluentPeers is a slice so that a build without cgo can have none.
 var confluentPeers = []Peer{{
 	Name: Confluent, Module: "github.com/confluentinc/confluent-kafka-go/v2", Publishes: true,
 	NewPublisher: newConfluentPublisher, NewConsumer: newConfluentConsumer,
@@ -31,6 +32,9 @@ type confluentPublisher struct {
 // linger.ms goes from 5 to 0; where they don't, delivery reports come without the
 // message, as its performance notes say.
 func newConfluentPublisher(_ context.Context, s Settings) (Publisher, error) {
+	// murmur2_random is the Java client's partitioner. The queue has room for more than the
+	// window, because Produce does not wait when it is full: it fails. Client metrics
+	// (KIP-714) are off, since no other client of the comparison pushes any.
 	config := kafka.ConfigMap{
 		"bootstrap.servers":            strings.Join(s.Brokers, ","),
 		"acks":                         "all",
@@ -53,9 +57,11 @@ func newConfluentPublisher(_ context.Context, s Settings) (Publisher, error) {
 	p.draining.Go(func() {
 		for e := range producer.Events() {
 			switch e := e.(type) {
+			// Only what was enqueued reports here. Publish has a channel of its own.
 			case *kafka.Message:
 				p.end(1, e.TopicPartition.Error)
 			case kafka.Error:
+				// The client retries after any other error.
 				if e.IsFatal() {
 					p.fail(e)
 				}
@@ -66,6 +72,7 @@ func newConfluentPublisher(_ context.Context, s Settings) (Publisher, error) {
 }
 
 // message returns the message of an order, with the headers of the binary mode.
+// An error is that of encoding, and the message is then of no use.
 func (p *confluentPublisher) message(o event.Order) (*kafka.Message, error) {
 	data, err := encode(o)
 	id, now := event.Attributes()
@@ -90,6 +97,7 @@ func (p *confluentPublisher) Publish(ctx context.Context, o event.Order) error {
 	if err != nil {
 		return err
 	}
+	// Room for the report, so that the client does not block on it if ctx ends first.
 	reports := make(chan kafka.Event, 1)
 	if err := p.producer.Produce(m, reports); err != nil {
 		return err
@@ -109,6 +117,7 @@ func (p *confluentPublisher) Enqueue(ctx context.Context, o event.Order) error {
 		err = p.begin(ctx)
 	}
 	if err == nil {
+		// After an error its room stays taken, which does not matter: the measurement has failed.
 		err = p.producer.Produce(m, nil)
 	}
 	return err
@@ -127,6 +136,7 @@ func (p *confluentPublisher) Close(context.Context) error {
 
 // confluentConsumer polls; the client commits what was polled. As with kafka-go
 // a slow handler gets several.
+// Of outcomes it uses the first failure alone: a consumer has no window.
 type confluentConsumer struct {
 	consumers []*kafka.Consumer
 	cancel    context.CancelFunc
@@ -134,6 +144,7 @@ type confluentConsumer struct {
 	outcomes
 }
 
+// newConfluentConsumer returns a consumer with a goroutine for each loop.
 func newConfluentConsumer(ctx context.Context, s Settings, handle Handler) (Consumer, error) {
 	c := new(confluentConsumer)
 	// The consumer outlives the context of the call.
@@ -149,6 +160,7 @@ func newConfluentConsumer(ctx context.Context, s Settings, handle Handler) (Cons
 			"enable.metrics.push":        false,
 		})
 		if err == nil {
+			// Before it subscribes, so that Close ends it if that fails.
 			c.consumers = append(c.consumers, consumer)
 			err = consumer.SubscribeTopics([]string{s.Topic()}, nil)
 		}
@@ -164,6 +176,7 @@ func newConfluentConsumer(ctx context.Context, s Settings, handle Handler) (Cons
 // client's to retry.
 func pollConfluent(ctx context.Context, consumer *kafka.Consumer, handle Handler) error {
 	for ctx.Err() == nil {
+		// The end of ctx is noticed within 100 ms.
 		switch e := consumer.Poll(100).(type) {
 		case *kafka.Message:
 			if err := decode(confluentType(e), e.Value, handle); err != nil {
@@ -192,6 +205,7 @@ func confluentType(m *kafka.Message) string {
 func (c *confluentConsumer) Close(context.Context) error {
 	c.cancel()
 	c.polling.Wait()
+	// The first failure comes first: what closing says may follow from it.
 	errs := []error{c.firstErr()}
 	for _, consumer := range c.consumers {
 		errs = append(errs, consumer.Close())

@@ -28,6 +28,7 @@ var (
 )
 
 // encode returns the data as all clients but the bus write it.
+// A pointer, so that the order is not copied into the interface.
 func encode(o event.Order) ([]byte, error) { return json.Marshal(&o) }
 
 // decode does what each consumer does with a record: choose by the event's type,
@@ -36,6 +37,7 @@ func decode(typ string, data []byte, handle Handler) error {
 	if typ != event.Type {
 		return fmt.Errorf("an event of type %q", typ)
 	}
+	// An order of its own for every event: handlers run at once.
 	var o event.Order
 	if err := json.Unmarshal(data, &o); err != nil {
 		return err
@@ -46,6 +48,7 @@ func decode(typ string, data []byte, handle Handler) error {
 
 // outcomes bounds and counts what a client without such a bound has not
 // acknowledged yet, and keeps the first failure.
+// The zero value has no room, and only keeps the first failure.
 type outcomes struct {
 	// room has an element for each event that is under way.
 	room chan struct{}
@@ -70,6 +73,7 @@ func (o *outcomes) begin(ctx context.Context) error {
 // end frees the room of n events.
 func (o *outcomes) end(n int, err error) {
 	o.fail(err)
+	// This does not block: begin has put an element there for each event.
 	for range n {
 		<-o.room
 	}
@@ -78,6 +82,7 @@ func (o *outcomes) end(n int, err error) {
 // fail keeps the first error; nil is none.
 func (o *outcomes) fail(err error) {
 	if err != nil {
+		// Several of a client's goroutines may report at once.
 		o.mu.Lock()
 		if o.err == nil {
 			o.err = err
@@ -88,6 +93,8 @@ func (o *outcomes) fail(err error) {
 
 // wait returns when nothing is unacknowledged: when all the room can be had.
 func (o *outcomes) wait(ctx context.Context) error {
+	// Enqueue and Flush are called by one goroutine, so nobody else takes room meanwhile. It
+	// is given back for the events that follow the flush.
 	taken := 0
 	defer func() { o.end(taken, nil) }()
 	for range cap(o.room) {

@@ -20,6 +20,7 @@ import (
 // The bus as a service uses it, through Publisher[T] and Subscribe[T]; with
 // encoding/json in place of its own codec; and with more than the default 64
 // handlers at once.
+// newEventbusPublisher and newEventbusConsumer make constructors, one for each variant.
 var (
 	eventbusPeer = Peer{
 		Name: Eventbus, Module: "github.com/eventbus-go/eventbus", Publishes: true,
@@ -36,6 +37,7 @@ var (
 )
 
 // eventbusTopic declares the topic under the name that the other clients use.
+// With the environment of newBus this is Settings.Topic.
 func eventbusTopic(s Settings, codec eventbus.Codec) *eventbus.Topic[event.Order] {
 	return eventbus.NewTopic(eventbus.TopicConfig[event.Order]{
 		Domain: "bench", Name: s.Stem, Unversioned: true, Type: event.Type, Codec: codec,
@@ -44,6 +46,7 @@ func eventbusTopic(s Settings, codec eventbus.Codec) *eventbus.Topic[event.Order
 }
 
 // newBus returns a bus without telemetry: the other clients have none either.
+// BufferRecords is the window that the other clients have, too.
 func newBus(s Settings) (*eventbus.Bus, error) {
 	return eventbus.New(kafka.New(kafka.Config{Brokers: s.Brokers, Compression: s.Compression}), eventbus.Config{
 		Service: "bench", Environment: "Test", Source: event.SourceURI,
@@ -72,6 +75,7 @@ func newEventbusPublisher(codec eventbus.Codec) func(context.Context, Settings) 
 		if err != nil {
 			return nil, err
 		}
+		// The ring has at least one place, or next would have none to go to.
 		return &eventbusPublisher{
 			bus: bus, orders: eventbus.NewPublisher(bus, eventbusTopic(s, codec)),
 			receipts: make([]eventbus.Receipt, max(s.Window, 1)),
@@ -85,11 +89,13 @@ func (p *eventbusPublisher) Publish(ctx context.Context, o event.Order) error {
 }
 
 // Enqueue looks at each receipt once, when its place in the ring is needed again.
+// A place that was not used yet has the zero Receipt, whose Wait returns at once.
 func (p *eventbusPublisher) Enqueue(ctx context.Context, o event.Order) error {
 	place := &p.receipts[p.next]
 	if _, err := place.Wait(ctx); err != nil {
 		return err
 	}
+	// The receipt before it is known to be good, so nothing is lost by replacing it.
 	*place = p.orders.PublishAsync(ctx, o)
 	p.next = (p.next + 1) % len(p.receipts)
 	return nil
@@ -123,6 +129,7 @@ func newEventbusConsumer(codec eventbus.Codec, options ...eventbus.SubscribeOpti
 			handle(&o)
 			return nil
 		}, append(options, eventbus.Group(s.Group))...)
+		// The bus joins the group here. Until then it has read nothing.
 		if err == nil {
 			err = bus.Start(ctx)
 		}
@@ -138,6 +145,7 @@ func (c *eventbusConsumer) Close(ctx context.Context) error { return c.bus.Close
 
 // plainJSON is a codec of encoding/json alone, so that codecs do not decide the
 // comparison.
+// Encode copies what json.Marshal returns, as any codec around it would have to.
 type plainJSON struct{}
 
 func (plainJSON) ContentType() string { return event.ContentType }

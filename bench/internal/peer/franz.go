@@ -18,6 +18,7 @@ var franzPeer = Peer{
 }
 
 // franzPublisher publishes through one client.
+// Of outcomes it uses the first failure alone: the client has a bound of its own.
 type franzPublisher struct {
 	client *kgo.Client
 	// promise is shared by all records: a closure for each would be an allocation.
@@ -37,6 +38,7 @@ func newFranzPublisher(_ context.Context, s Settings) (Publisher, error) {
 	if s.Publishers > 0 || s.Prompt {
 		options = append(options, kgo.ProducerLinger(0))
 	} else {
+		// Produce waits at this bound, so outcomes needs no room here.
 		options = append(options, kgo.MaxBufferedRecords(s.Window))
 	}
 	client, err := kgo.NewClient(options...)
@@ -44,6 +46,7 @@ func newFranzPublisher(_ context.Context, s Settings) (Publisher, error) {
 		return nil, err
 	}
 	p := &franzPublisher{client: client}
+	// After p exists, as it refers to p.
 	p.promise = func(_ *kgo.Record, err error) { p.fail(err) }
 	return p, nil
 }
@@ -138,6 +141,9 @@ type franzPartition struct {
 // committed.
 func newFranzConsumer(ctx context.Context, s Settings, handle Handler) (Consumer, error) {
 	c := &franzConsumer{handle: handle, partitions: make(map[int32]*franzPartition)}
+	// The client may rebalance only between AllowRebalance and the next poll: what was polled
+	// is of partitions that are still this member's. Lost partitions are another member's
+	// already, so nothing of them is committed.
 	options := []kgo.Opt{
 		kgo.SeedBrokers(s.Brokers...),
 		kgo.ConsumerGroup(s.Group),
@@ -156,6 +162,7 @@ func newFranzConsumer(ctx context.Context, s Settings, handle Handler) (Consumer
 		return nil, err
 	}
 	c.client = client
+	// The consumer outlives the context of the call.
 	ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	c.polling.Go(func() { c.poll(ctx) })
 	return c, nil
@@ -164,11 +171,15 @@ func newFranzConsumer(ctx context.Context, s Settings, handle Handler) (Consumer
 // poll hands what it polled to the partitions' goroutines.
 func (c *franzConsumer) poll(ctx context.Context) {
 	for {
+		// The bound keeps a rebalance from waiting for long, as it can't begin before all of
+		// these records are handed over.
 		fetches := c.client.PollRecords(ctx, 10000)
+		// The last poll has blocked rebalances as well, and Close will leave the group.
 		if ctx.Err() != nil || fetches.IsClientClosed() {
 			c.client.AllowRebalance()
 			return
 		}
+		// Errors that the client retries don't come here.
 		fetches.EachError(func(_ string, _ int32, err error) { c.fail(err) })
 		fetches.EachPartition(func(f kgo.FetchTopicPartition) {
 			c.mu.Lock()
@@ -179,6 +190,7 @@ func (c *franzConsumer) poll(ctx context.Context) {
 				return
 			}
 			select {
+			// A partition that is behind holds the poll up, which bounds what is kept in memory.
 			case p.batches <- f.Records:
 			case <-p.quit:
 			case <-ctx.Done():
@@ -189,6 +201,7 @@ func (c *franzConsumer) poll(ctx context.Context) {
 }
 
 // assigned starts a goroutine for each partition.
+// It takes the client from its arguments: it may be called before c.client is set.
 func (c *franzConsumer) assigned(_ context.Context, client *kgo.Client, assigned map[string][]int32) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -204,6 +217,7 @@ func (c *franzConsumer) assigned(_ context.Context, client *kgo.Client, assigned
 // revoked ends the goroutines and commits what they handled, before another member
 // reads on.
 func (c *franzConsumer) revoked(ctx context.Context, client *kgo.Client, revoked map[string][]int32) {
+	// First everything that was handled is marked.
 	c.stop(revoked)
 	if err := client.CommitMarkedOffsets(ctx); err != nil {
 		c.fail(err)
@@ -223,7 +237,9 @@ func (c *franzConsumer) stop(gone map[string][]int32) {
 		}
 	}
 	c.mu.Unlock()
+	// Without the lock, since a handler may take long.
 	for _, p := range ending {
+		// All are asked before one is awaited, so that their last batches end side by side.
 		close(p.quit)
 	}
 	for _, p := range ending {
@@ -244,6 +260,7 @@ func (p *franzPartition) run(client *kgo.Client, c *franzConsumer) {
 					c.fail(err)
 				}
 			}
+			// After the whole batch: what was not handled is never marked.
 			client.MarkCommitRecords(records...)
 		}
 	}
@@ -265,6 +282,7 @@ func (c *franzConsumer) Close(ctx context.Context) error {
 	c.polling.Wait()
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
+	// What was marked since the last commit of the interval.
 	err := c.client.CommitMarkedOffsets(ctx)
 	c.client.CloseAllowingRebalance()
 	return errors.Join(err, c.firstErr())

@@ -28,6 +28,7 @@ type kafkaGoPublisher struct {
 // a call takes a second.
 func newKafkaGoPublisher(_ context.Context, s Settings) (Publisher, error) {
 	p := &kafkaGoPublisher{outcomes: newOutcomes(s.Window)}
+	// MetadataTopics: by default a Transport keeps the metadata of all topics of the cluster.
 	p.writer = &kafka.Writer{
 		Addr:         kafka.TCP(s.Brokers...),
 		Topic:        s.Topic(),
@@ -37,11 +38,13 @@ func newKafkaGoPublisher(_ context.Context, s Settings) (Publisher, error) {
 		Compression:  kafkaGoCompression(s.Compression),
 		Transport:    &kafka.Transport{MetadataTopics: []string{s.Topic()}},
 	}
+	// Several publishers keep the default size: a batch ends after the timeout at the latest.
 	switch {
 	case s.Publishers == 1, s.Prompt:
 		// The batch is full at once: nothing waits.
 		p.writer.BatchSize = 1
 	case s.Publishers == 0:
+		// Ten times the default size: nobody waits for a single event here.
 		p.writer.BatchSize, p.writer.BatchTimeout = 1000, 5*time.Millisecond
 	}
 	if s.Publishers == 0 {
@@ -60,6 +63,7 @@ func kafkaGoCompression(name string) kafka.Compression {
 	case "zstd":
 		return kafka.Zstd
 	}
+	// Zero is no compression.
 	return 0
 }
 
@@ -97,6 +101,7 @@ func (p *kafkaGoPublisher) Enqueue(ctx context.Context, o event.Order) error {
 		err = p.begin(ctx)
 	}
 	if err == nil {
+		// Async makes it return at once. Completion gets the outcome.
 		err = p.writer.WriteMessages(ctx, m)
 	}
 	return err
@@ -110,6 +115,7 @@ func (p *kafkaGoPublisher) Close(context.Context) error { return p.writer.Close(
 
 // kafkaGoConsumer is a loop of ReadMessage. A handler that takes its time gets a
 // Reader for each partition: one loop handles one event at a time.
+// Of outcomes it uses the first failure alone: a consumer has no window.
 type kafkaGoConsumer struct {
 	readers []*kafka.Reader
 	cancel  context.CancelFunc
@@ -121,6 +127,7 @@ type kafkaGoConsumer struct {
 func newKafkaGoConsumer(ctx context.Context, s Settings, handle Handler) (Consumer, error) {
 	c := new(kafkaGoConsumer)
 	ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	// The readers of one group divide the partitions between them.
 	for range loops(s) {
 		reader := kafka.NewReader(kafka.ReaderConfig{
 			Brokers: s.Brokers, GroupID: s.Group, Topic: s.Topic(),
@@ -150,10 +157,12 @@ func loops(s Settings) int {
 // readKafkaGo handles messages until ctx ends.
 func readKafkaGo(ctx context.Context, reader *kafka.Reader, handle Handler) error {
 	for ctx.Err() == nil { // until it is closed
+		// ReadMessage notes the message for the next commit by itself.
 		m, err := reader.ReadMessage(ctx)
 		if err == nil {
 			err = decode(kafkaGoType(m), m.Value, handle)
 		}
+		// Errors that the end of ctx brings are not failures.
 		if err != nil && ctx.Err() == nil {
 			return err
 		}
@@ -175,6 +184,7 @@ func kafkaGoType(m kafka.Message) string {
 func (c *kafkaGoConsumer) Close(context.Context) error {
 	c.cancel()
 	c.reading.Wait()
+	// Each Reader commits what it noted when it is closed.
 	errs := []error{c.firstErr()}
 	for _, reader := range c.readers {
 		errs = append(errs, reader.Close())

@@ -37,6 +37,7 @@ type Settings struct {
 }
 
 // Topic returns the topic's full name.
+// The name is the one that eventbusTopic declares, so that all clients use one topic.
 func (s Settings) Topic() string { return "test.bench.public." + s.Stem }
 
 // FetchBytes bounds what a consumer fetches ahead, where the client has such a
@@ -64,6 +65,7 @@ type Publisher interface {
 type Handler func(*event.Order)
 
 // Consumer handles a topic's events, from its earliest, until it is closed.
+// It has begun when it is returned.
 type Consumer interface {
 	// Close stops handling, commits what was handled and leaves the group.
 	Close(context.Context) error
@@ -96,8 +98,10 @@ const (
 )
 
 // All returns the peers of this build in the order of the tables.
+// A new slice for each call, so that callers may change it.
 func All() []Peer {
 	peers := []Peer{eventbusPeer, eventbusJSONPeer, eventbusWidePeer, franzPeer, kafkaGoPeer, saramaPeer}
+	// Empty in a build without cgo.
 	peers = append(peers, confluentPeers...)
 	return append(peers, watermillPeer)
 }
@@ -119,6 +123,7 @@ func (p Peer) Version() string {
 	if !ok {
 		return "unknown"
 	}
+	// Deps has the modules of the program that runs, whatever go.mod says by now.
 	for _, dep := range info.Deps {
 		switch {
 		case dep.Path != p.Module:

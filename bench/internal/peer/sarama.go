@@ -20,10 +20,13 @@ var saramaPeer = Peer{
 // groups, the earliest offset and the other clients' session.
 func saramaConfig(s Settings) *sarama.Config {
 	c := sarama.NewConfig()
+	// Record headers need protocol version 0.11 (KIP-82), and zstd needs 2.1 (KIP-110).
 	c.Version = sarama.V2_8_0_0
 	c.Producer.RequiredAcks = sarama.WaitForAll
+	// A SyncProducer requires this, and an AsyncProducer reports to outcomes by it.
 	c.Producer.Return.Successes = true
 	c.Producer.Compression = saramaCompression(s.Compression)
+	// A group without offsets would begin at the end otherwise, behind the events.
 	c.Consumer.Offsets.Initial = sarama.OffsetOldest
 	c.Consumer.Offsets.AutoCommit.Interval = CommitInterval
 	return c
@@ -42,6 +45,7 @@ func saramaCompression(name string) sarama.CompressionCodec {
 
 // saramaPublisher is a SyncProducer where callers wait, and an AsyncProducer
 // where they don't.
+// One of sync and async is set.
 type saramaPublisher struct {
 	topic    string
 	sync     sarama.SyncProducer
@@ -62,6 +66,7 @@ func newSaramaPublisher(_ context.Context, s Settings) (Publisher, error) {
 	if p.async, err = sarama.NewAsyncProducer(s.Brokers, saramaConfig(s)); err != nil {
 		return nil, err
 	}
+	// Both loops end when AsyncClose has closed the channels.
 	p.draining.Go(func() {
 		for range p.async.Successes() {
 			p.end(1, nil)
@@ -115,6 +120,7 @@ func (p *saramaPublisher) Enqueue(ctx context.Context, o event.Order) error {
 		err = p.begin(ctx)
 	}
 	if err == nil {
+		// The room is there, so this waits for the client's own goroutine alone.
 		p.async.Input() <- m
 	}
 	return err
@@ -126,6 +132,7 @@ func (p *saramaPublisher) Flush(ctx context.Context) error { return p.wait(ctx) 
 // Close waits for all outcomes.
 func (p *saramaPublisher) Close(context.Context) error {
 	if p.sync != nil {
+		// Its calls have returned with their outcomes, so none is left to wait for.
 		return p.sync.Close()
 	}
 	// Close would take the outcomes itself.
@@ -135,6 +142,7 @@ func (p *saramaPublisher) Close(context.Context) error {
 }
 
 // saramaConsumer is a ConsumerGroup: one goroutine for each partition.
+// Of outcomes it uses the first failure alone: a consumer has no window.
 type saramaConsumer struct {
 	group   sarama.ConsumerGroup
 	handle  Handler
@@ -153,6 +161,7 @@ func newSaramaConsumer(ctx context.Context, s Settings, handle Handler) (Consume
 	ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	c.running.Go(func() {
 		for ctx.Err() == nil {
+			// It returns nil when a rebalance has ended the session.
 			if err := group.Consume(ctx, []string{s.Topic()}, c); err != nil {
 				c.fail(err)
 				return
@@ -167,6 +176,7 @@ func (*saramaConsumer) Setup(sarama.ConsumerGroupSession) error   { return nil }
 func (*saramaConsumer) Cleanup(sarama.ConsumerGroupSession) error { return nil }
 
 // ConsumeClaim handles one partition until it is taken away.
+// An event that can't be decoded is marked as well: it has failed the measurement already.
 func (c *saramaConsumer) ConsumeClaim(session sarama.ConsumerGroupSession, claim sarama.ConsumerGroupClaim) error {
 	for {
 		select {
@@ -178,6 +188,7 @@ func (c *saramaConsumer) ConsumeClaim(session sarama.ConsumerGroupSession, claim
 				c.fail(err)
 			}
 			session.MarkMessage(m, "")
+		// Without this a rebalance would wait until the fetched messages are handled.
 		case <-session.Context().Done():
 			return nil
 		}

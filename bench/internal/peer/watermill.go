@@ -42,6 +42,7 @@ func watermillConfig(base *sarama.Config, s Settings) *sarama.Config {
 
 // watermillPublisher has nothing asynchronous: what is enqueued goes through
 // goroutines that publish.
+// queue is nil where callers wait. What is in it has its room in outcomes.
 type watermillPublisher struct {
 	topic     string
 	publisher *kafka.Publisher
@@ -67,6 +68,7 @@ func newWatermillPublisher(_ context.Context, s Settings) (Publisher, error) {
 	if s.Publishers > 0 {
 		return p, nil
 	}
+	// As many wait as are being published, so that a worker finds the next one there.
 	p.queue = make(chan event.Order, watermillWorkers)
 	for range watermillWorkers {
 		p.workers.Go(func() {
@@ -79,12 +81,14 @@ func newWatermillPublisher(_ context.Context, s Settings) (Publisher, error) {
 }
 
 // publish publishes one order and waits for it.
+// The marshaler writes all metadata as headers, and the UUID: two more than others have.
 func (p *watermillPublisher) publish(o event.Order) error {
 	data, err := encode(o)
 	if err != nil {
 		return err
 	}
 	id, now := event.Attributes()
+	// The UUID is the event's id: making a second one would be work that others don't do.
 	m := message.NewMessage(string(id), data)
 	m.Metadata = message.Metadata{
 		watermillKey:   o.Customer,
@@ -106,6 +110,7 @@ func (p *watermillPublisher) Enqueue(ctx context.Context, o event.Order) error {
 	if err := p.begin(ctx); err != nil {
 		return err
 	}
+	// The workers take from it until Close, so this ends.
 	p.queue <- o
 	return nil
 }
@@ -116,6 +121,7 @@ func (p *watermillPublisher) Flush(ctx context.Context) error { return p.wait(ct
 // Close ends the workers before the publisher that they use.
 func (p *watermillPublisher) Close(context.Context) error {
 	if p.queue != nil {
+		// The workers end when they have published what is left in it.
 		close(p.queue)
 		p.workers.Wait()
 	}
@@ -123,6 +129,7 @@ func (p *watermillPublisher) Close(context.Context) error {
 }
 
 // watermillConsumer is a Router with one handler.
+// Of outcomes it uses the first failure alone: a consumer has no window.
 type watermillConsumer struct {
 	router     *message.Router
 	subscriber *kafka.Subscriber
@@ -139,6 +146,7 @@ func newWatermillConsumer(ctx context.Context, s Settings, handle Handler) (Cons
 	if err != nil {
 		return nil, err
 	}
+	// Closing is bounded, or a handler that hangs would keep the process from ending.
 	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: 10 * time.Second}, watermill.NopLogger{})
 	if err != nil {
 		return nil, errors.Join(err, subscriber.Close())
@@ -147,12 +155,14 @@ func newWatermillConsumer(ctx context.Context, s Settings, handle Handler) (Cons
 	router.AddConsumerHandler("bench", s.Topic(), subscriber, func(m *message.Message) error {
 		return decode(m.Metadata.Get(keyType), m.Payload, handle)
 	})
+	// Close ends the router, and not the context of the call.
 	c.running.Go(func() { c.fail(router.Run(context.WithoutCancel(ctx))) })
 	return c, nil
 }
 
 // Close ends the router, which acknowledges what was handled.
 func (c *watermillConsumer) Close(context.Context) error {
+	// The subscriber is closed last: acknowledgements go through it.
 	err := c.router.Close()
 	c.running.Wait()
 	return errors.Join(err, c.subscriber.Close(), c.firstErr())
