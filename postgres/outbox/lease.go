@@ -44,7 +44,7 @@ func newHolder() string {
 // others then find a lease that has not expired. Only the database's clock counts, so
 // the clocks of the processes need not agree.
 func (r *Relay) acquire(ctx context.Context) (l lease, c cursor, err error) {
-	// As in store: the own term ends before the one that the database counts.
+	// As in store: this process's term ends before the one that the database counts.
 	before := time.Now()
 	var to *string
 	err = r.pool.QueryRow(ctx, r.names.sql(`

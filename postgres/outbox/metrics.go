@@ -31,8 +31,8 @@ func newInstruments(r *Relay) *instruments {
 	if provider == nil {
 		provider = otel.GetMeterProvider()
 	}
-	// The attribute set is made once: making it for each measurement would allocate.
 	m := provider.Meter("github.com/eventbus-go/eventbus/postgres/outbox")
+	// The attribute set is made once: making it for each measurement would allocate.
 	i := &instruments{relay: r, meter: m, own: metric.WithAttributeSet(attribute.NewSet(
 		attribute.String("eventbus.outbox.table", r.names.bare), attribute.String("eventbus.outbox.relay", r.config.Name)))}
 	i.published = made(m.Int64Counter("eventbus.outbox.published", metric.WithUnit("{event}"), metric.WithDescription("Events that Kafka acknowledged.")))

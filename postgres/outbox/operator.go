@@ -85,7 +85,7 @@ func changeParked(ctx context.Context, pool *pgxpool.Pool, table Table, relay st
 			if err != nil {
 				return err
 			}
-			// Without a key the event holds nothing back, so nothing becomes due.
+			// A dropped event without key held nothing back, so then nothing becomes due.
 			if drop {
 				if _, err := tx.Exec(ctx, n.sql(`DELETE FROM {parked} WHERE relay = $1 AND id = $2`), relay, id); err != nil || key == nil {
 					return err

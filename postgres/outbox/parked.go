@@ -24,8 +24,7 @@ func (p *parkedRow) attempts() int {
 	return 1
 }
 
-// maxFault bounds the text of an error that is stored.
-// The bound is in bytes.
+// maxFault bounds the text of an error that is stored, in bytes.
 const maxFault = 1000
 
 // faultText returns the text of an error as PostgreSQL can store it: bounded, in valid
@@ -85,8 +84,8 @@ func (r *Relay) sort(rows []row) (send []row, envelopes []*eventbus.Envelope, pa
 
 // park notes that a row was refused: later ones of its key wait behind it.
 func (r *Relay) park(x *row, cause error) parkedRow {
-	// At once in memory, for the rest of this batch. The table follows in advance, with
-	// the cursor.
+	// At once in memory, for the rest of this batch. The table gets the row together
+	// with the cursor.
 	if key, keyed := x.keyID(); keyed {
 		r.parked[key] = struct{}{}
 	}

@@ -14,9 +14,9 @@ import (
 // Relay sends what an outbox holds to Kafka. Any number of processes may run one
 // of a name; one of them leads, and another takes over when it dies. Its methods
 // are safe for concurrent use.
-// Fields up to metrics are set by NewRelay and do not change. wake has room for one: a
-// second wake before the next look says nothing more.
 type Relay struct {
+	// Fields up to metrics are set by NewRelay and do not change. wake has room for one:
+	// a second wake before the next look says nothing more.
 	bus    *eventbus.Bus
 	pool   *pgxpool.Pool
 	config Config

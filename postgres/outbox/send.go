@@ -123,7 +123,7 @@ func followsRefused(envelopes []*eventbus.Envelope, refusals map[int]error, base
 		return false
 	}
 	for j := range refusals {
-		// refusals has indexes of the whole batch, which are now those of envelopes.
+		// An index of the whole batch becomes one of envelopes, and negative before them.
 		if j -= base; j >= 0 && j < i && envelopes[j].Topic == e.Topic && string(envelopes[j].Key) == string(e.Key) && envelopes[j].Key != nil {
 			return true
 		}

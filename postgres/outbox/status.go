@@ -60,8 +60,9 @@ func ReadStatus(ctx context.Context, pool *pgxpool.Pool, table Table) (*Status, 
 	return s, nil
 }
 
-// readStatus reads the status without the checks, which a relay has made already. Counts
-// stop at their limit: looking must not cost more the longer an outage lasts.
+// readStatus reads the status without the checks, which a relay has made already.
+// Pending and scheduled events are counted up to a limit: looking must not cost more
+// the longer an outage lasts.
 func readStatus(ctx context.Context, pool *pgxpool.Pool, n names) (*Status, error) {
 	s := &Status{Table: n.bare, Version: latest()}
 	if err := pool.QueryRow(ctx, n.sql(`SELECT count(*) FROM (SELECT FROM {scheduled} LIMIT $1) s`), CountLimit).Scan(&s.Scheduled); err != nil {

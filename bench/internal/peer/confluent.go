@@ -167,6 +167,7 @@ func newConfluentConsumer(ctx context.Context, s Settings, handle Handler) (Cons
 		if err != nil {
 			return nil, errors.Join(err, c.Close(ctx))
 		}
+		// A loop that fails ends, and its error is returned by Close.
 		c.polling.Go(func() { c.fail(pollConfluent(ctx, consumer, handle)) })
 	}
 	return c, nil

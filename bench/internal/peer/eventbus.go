@@ -95,7 +95,7 @@ func (p *eventbusPublisher) Enqueue(ctx context.Context, o event.Order) error {
 	if _, err := place.Wait(ctx); err != nil {
 		return err
 	}
-	// The receipt before it is known to be good, so nothing is lost by replacing it.
+	// The event that had this place is written, so its receipt may go.
 	*place = p.orders.PublishAsync(ctx, o)
 	p.next = (p.next + 1) % len(p.receipts)
 	return nil

@@ -140,6 +140,7 @@ func newKafkaGoConsumer(ctx context.Context, s Settings, handle Handler) (Consum
 			JoinGroupBackoff: 500 * time.Millisecond,
 		})
 		c.readers = append(c.readers, reader)
+		// A loop that fails ends, and its error is returned by Close.
 		c.reading.Go(func() { c.fail(readKafkaGo(ctx, reader, handle)) })
 	}
 	return c, nil

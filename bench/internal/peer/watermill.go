@@ -71,6 +71,7 @@ func newWatermillPublisher(_ context.Context, s Settings) (Publisher, error) {
 	// As many wait as are being published, so that a worker finds the next one there.
 	p.queue = make(chan event.Order, watermillWorkers)
 	for range watermillWorkers {
+		// Each worker waits for its event: the number of workers is what is under way at once.
 		p.workers.Go(func() {
 			for o := range p.queue {
 				p.end(1, p.publish(o))
