@@ -48,7 +48,7 @@ func runSync(ctx context.Context, t task, w workload, p peer.Publisher) (measure
 			return measurement{}, err
 		}
 	}
-	// The goroutines share one sequence of numbers, so that no order is published twice.
+	// The goroutines share one sequence of numbers, so that no two publish the same order.
 	for range w.goroutines {
 		running.Go(func() {
 			for at := phase.Load(); at != ended; at = phase.Load() {

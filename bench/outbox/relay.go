@@ -94,7 +94,7 @@ func (b *bed) follow(ctx context.Context, r *results) error {
 			if err != nil {
 				return err
 			}
-			// The reader is there before the first event, or joining would be in its delay.
+			// Reading begins before the first event, so that its start is in few delays or none.
 			if wrote, err = b.writeAt(ctx, s); err != nil {
 				return err
 			}

@@ -73,7 +73,7 @@ func (s *sender) sendUnfenced(ctx context.Context, envelopes []*eventbus.Envelop
 // sendFenced sends envelopes in one transaction. If that is refused it halves them
 // until it knows which event is to blame; an event of a key that was refused
 // follows it, so that the key keeps its order.
-// base is the index in the whole batch of the first envelope.
+// base is the index in refusals of the first envelope.
 func (s *sender) sendFenced(ctx context.Context, envelopes []*eventbus.Envelope, base int, refusals map[int]error) error {
 	if err := s.open(ctx); err != nil {
 		return fmt.Errorf("fencing other relays: %w", err)
@@ -123,7 +123,7 @@ func followsRefused(envelopes []*eventbus.Envelope, refusals map[int]error, base
 		return false
 	}
 	for j := range refusals {
-		// An index of the whole batch becomes one of envelopes, and negative before them.
+		// An index of refusals becomes one of envelopes, and is negative before their first.
 		if j -= base; j >= 0 && j < i && envelopes[j].Topic == e.Topic && string(envelopes[j].Key) == string(e.Key) && envelopes[j].Key != nil {
 			return true
 		}
