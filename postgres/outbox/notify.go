@@ -2,6 +2,8 @@ package outbox
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -72,8 +74,20 @@ func (n *Notifier) send() {
 // that closes the pool next.
 func (n *Notifier) Close() { n.sending.Wait() }
 
-// channel is what a Notifier notifies.
-func (n names) channel() string { return "eventbus " + n.bare }
+// longestName is the length at which PostgreSQL cuts identifiers off
+// (NAMEDATALEN). LISTEN cuts a longer channel, and pg_notify refuses it.
+const longestName = 63
+
+// channel returns what a Notifier notifies: the table's name, or a digest of one that
+// is too long for a channel.
+func (n names) channel() string {
+	channel := "eventbus " + n.bare
+	if len(channel) > longestName {
+		digest := sha256.Sum256([]byte(n.bare))
+		channel = "eventbus " + hex.EncodeToString(digest[:16])
+	}
+	return channel
+}
 
 // listener calls wake at notifications, on a connection of its own.
 type listener struct {
@@ -87,7 +101,12 @@ type listener struct {
 // PgBouncer that pools transactions nothing arrives.
 func (l *listener) run(ctx context.Context) {
 	for attempt := 0; ctx.Err() == nil; attempt++ {
-		if err := l.listen(ctx); err != nil && ctx.Err() == nil {
+		began := time.Now()
+		err := l.listen(ctx)
+		if time.Since(began) > steady {
+			attempt = 0
+		}
+		if err != nil && ctx.Err() == nil {
 			l.logger.Debug("not listening, and trying again", "error", err)
 			wait(ctx, backoff(attempt))
 		}

@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -47,4 +48,17 @@ func TestNotify(t *testing.T) {
 	}
 	s.versions["a"] = 6
 	s.check(t)
+}
+
+// TestChannelOfLongNames: names of tables as long as PostgreSQL allows have channels
+// that it takes, and different ones.
+func TestChannelOfLongNames(t *testing.T) {
+	seen := make(map[string]bool)
+	for _, bare := range []string{"public.outbox", strings.Repeat("s", 63) + "." + strings.Repeat("t", 63), strings.Repeat("s", 63) + "." + strings.Repeat("t", 62) + "u", "s." + strings.Repeat("t", 53)} {
+		channel := names{bare: bare}.channel()
+		if len(channel) > longestName || seen[channel] {
+			t.Errorf("%s has the channel %q", bare, channel)
+		}
+		seen[channel] = true
+	}
 }

@@ -104,7 +104,11 @@ func (r *Relay) Run(ctx context.Context) error {
 			checked = err == nil
 		}
 		if err == nil {
+			began := time.Now()
 			err = r.lead(ctx)
+			if time.Since(began) > steady {
+				attempt = 0
+			}
 		}
 		switch {
 		// Whatever failed did so because ctx ended, which is no error of Run.

@@ -137,6 +137,10 @@ func backoff(failures int) time.Duration {
 	return min(100*time.Millisecond<<min(failures, 10), 5*time.Second)
 }
 
+// steady is how long something must have worked for what fails next to be the first
+// failure of a row.
+const steady = time.Minute
+
 // wait waits, and reports whether ctx lasted.
 func wait(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
