@@ -56,10 +56,10 @@ func newBrowser(t *testing.T) context.Context {
 }
 
 // open opens a tab of a browser.
-func open(t *testing.T, browser context.Context) *tab {
+func open(t *testing.T, browser context.Context) *tab { //nolint:revive // t is first everywhere
 	t.Helper()
-	ctx, close := chromedp.NewContext(browser)
-	p := &tab{t: t, ctx: ctx, close: close}
+	ctx, end := chromedp.NewContext(browser)
+	p := &tab{t: t, ctx: ctx, close: end}
 	must(t, chromedp.Listen(ctx, func(event any) {
 		switch e := event.(type) {
 		case *log.EventEntryAdded:
@@ -77,7 +77,7 @@ func open(t *testing.T, browser context.Context) *tab {
 	}))
 	p.do(command(log.Enable, cdp.Empty{}), command(runtime.Enable, cdp.Empty{}), command(audits.Enable, cdp.Empty{}))
 	t.Cleanup(func() {
-		close()
+		end()
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		for _, c := range p.complaints {

@@ -41,6 +41,11 @@ BEGIN
 		part := prefix || to_char(day, 'YYYYMMDD') || '"';
 		CONTINUE WHEN to_regclass(part) IS NOT NULL;
 		BEGIN
+			-- The present day is being written to. A writer that was led to the overflow
+			-- partition before would fail once the day has a partition.
+			IF i = 0 THEN
+				LOCK TABLE {outbox} IN SHARE ROW EXCLUSIVE MODE;
+			END IF;
 			EXECUTE format('CREATE TABLE %s (LIKE {outbox} INCLUDING DEFAULTS)', part);
 			EXECUTE format('ALTER TABLE {outbox} ATTACH PARTITION %s FOR VALUES FROM (%L) TO (%L)', part, day || ' 00:00:00+00', (day + 1) || ' 00:00:00+00');
 		EXCEPTION WHEN lock_not_available OR check_violation OR duplicate_table THEN
