@@ -62,7 +62,7 @@ func asCSV(rows [][]string) ([]byte, error) {
 			// and hide the character that a formula begins with.
 			row[i] = visible.Text(cell)
 			// The OWASP page on CSV injection lists these characters.
-			if strings.IndexAny(row[i], "=+-@") == 0 && i > 0 {
+			if strings.IndexAny(row[i], "=+-@") == 0 {
 				row[i] = "'" + row[i]
 			}
 		}
