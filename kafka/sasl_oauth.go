@@ -24,9 +24,19 @@ type oauthBearer struct {
 // Name returns the name by which brokers know the mechanism.
 func (*oauthBearer) Name() string { return "OAUTHBEARER" }
 
+// fetch calls the user's function. Its panic, whose text may have a token, is an error.
+func (o *oauthBearer) fetch(ctx context.Context) (t Token, err error) {
+	defer func() {
+		if recover() != nil {
+			t, err = Token{}, errors.New("SASL.Token panicked")
+		}
+	}()
+	return o.token(ctx)
+}
+
 // Start asks for a token and returns the client's only message.
 func (o *oauthBearer) Start(ctx context.Context) (sasl.StateMachine, []byte, error) {
-	t, err := o.token(ctx)
+	t, err := o.fetch(ctx)
 	if err != nil {
 		return nil, nil, fmt.Errorf("OAUTHBEARER token: %w", err)
 	}

@@ -169,3 +169,11 @@ func TestZero(t *testing.T) {
 		t.Error("a copy is not equal")
 	}
 }
+
+// TestFuncThatPanics: an error without the panic's text, and no crash.
+func TestFuncThatPanics(t *testing.T) {
+	s, err := secret.Func(func() (string, error) { panic("hunter2") }).Reveal()
+	if s != "" || err == nil || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("%q, %v", s, err)
+	}
+}

@@ -37,12 +37,20 @@ func File(path string) Value {
 
 // Func returns the secret that read returns, which is called each time that the
 // secret is needed, concurrently. It should answer at once, from memory, and its
-// errors must not contain the secret. A nil read gives the zero Value.
+// errors must not contain the secret. A nil read gives the zero Value. If read panics
+// Reveal returns an error, which does not have the panic's text: it may be the secret.
 func Func(read func() (string, error)) Value {
 	if read == nil {
 		return Value{}
 	}
-	return Value{&source{read}}
+	return Value{&source{func() (s string, err error) {
+		defer func() {
+			if recover() != nil {
+				s, err = "", errors.New("the function that returns the secret panicked")
+			}
+		}()
+		return read()
+	}}}
 }
 
 // IsZero reports whether v is no secret at all.

@@ -68,7 +68,7 @@ func (c *Client) connect(ctx context.Context, network, addr string) (net.Conn, e
 	if err != nil {
 		return nil, err
 	}
-	conn, err := c.Options.Dial(ctx, network, addr)
+	conn, err := c.dialSafely(ctx, network, addr)
 	if err != nil || conf == nil {
 		return conn, err
 	}
@@ -78,6 +78,21 @@ func (c *Client) connect(ctx context.Context, network, addr string) (net.Conn, e
 		return nil, fmt.Errorf("TLS handshake: %w", explainTLS(err))
 	}
 	return secure, nil
+}
+
+// dialSafely calls the user's dial function, which runs on goroutines of ours: its
+// panic would end the program.
+func (c *Client) dialSafely(ctx context.Context, network, addr string) (conn net.Conn, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			conn, err = nil, fmt.Errorf("the configured Dial panicked: %v", v)
+		}
+	}()
+	conn, err = c.Options.Dial(ctx, network, addr)
+	if err == nil && conn == nil {
+		err = errors.New("the configured Dial returned no connection and no error")
+	}
+	return conn, err
 }
 
 // noteSetup remembers why a connection to addr could not be set up; nil forgets.
