@@ -58,10 +58,25 @@ type CodecStarter interface {
 
 // CodecWrapper is a Codec around another, such as one that encrypts. Catalogues
 // describe the data of the innermost one.
+// A wrapper that is no [CodecStarter] itself has the one inside started.
 type CodecWrapper interface {
 	Codec
 	// Unwrap returns the codec inside, never nil.
 	Unwrap() Codec
+}
+
+// starterOf returns the outermost codec that has to be started, nil if none has.
+func starterOf(c Codec) CodecStarter {
+	for {
+		if s, ok := c.(CodecStarter); ok {
+			return s
+		}
+		w, ok := c.(CodecWrapper)
+		if !ok {
+			return nil
+		}
+		c = w.Unwrap()
+	}
 }
 
 // innermost returns the codec that turns values into data.

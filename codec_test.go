@@ -335,3 +335,27 @@ func TestCodecsAreStarted(t *testing.T) {
 		t.Errorf("started again: %v, %v", err, c.topics)
 	}
 }
+
+// around is a codec around another, and starts nothing itself.
+type around struct{ Codec }
+
+func (a around) Unwrap() Codec { return a.Codec }
+
+// TestWrappedCodecsAreStarted: a wrapper need not pass Start on, however deep the
+// codec is that needs it.
+func TestWrappedCodecsAreStarted(t *testing.T) {
+	inside := &starting{}
+	for name, c := range map[string]Codec{"once": around{inside}, "twice": around{around{inside}}, "the codec itself": inside} {
+		inside.topics = nil
+		s := starterOf(c)
+		if s == nil {
+			t.Fatalf("%s: nothing is started", name)
+		}
+		if err := s.Start(t.Context(), name); err != nil || len(inside.topics) != 1 {
+			t.Errorf("%s: %v, %v", name, err, inside.topics)
+		}
+	}
+	if s := starterOf(around{JSON()}); s != nil {
+		t.Errorf("%T is started", s)
+	}
+}

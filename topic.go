@@ -126,7 +126,7 @@ func NewTopic[T any](c TopicConfig[T]) *Topic[T] {
 	if len(wrong) > 0 {
 		panic(fmt.Sprintf("eventbus.NewTopic[%s]: %s", d.GoType, strings.Join(wrong, "; ")))
 	}
-	if c, ok := t.codec.(CodecStarter); ok {
+	if c := starterOf(t.codec); c != nil {
 		d.StartCodec = c.Start
 	}
 	d.ID = t

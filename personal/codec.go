@@ -54,14 +54,6 @@ func (c codec) ContentType() string {
 // Unwrap implements eventbus.CodecWrapper.
 func (c codec) Unwrap() eventbus.Codec { return c.inner }
 
-// Start implements eventbus.CodecStarter.
-func (c codec) Start(ctx context.Context, topic string) error {
-	if s, ok := c.inner.(eventbus.CodecStarter); ok {
-		return s.Start(ctx, topic)
-	}
-	return nil
-}
-
 // Encode implements eventbus.Codec.
 func (c codec) Encode(ctx context.Context, dst []byte, e *eventbus.Envelope, v any) ([]byte, error) {
 	key := func() (Key, error) { return c.current(ctx, e, v) }
