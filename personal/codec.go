@@ -56,9 +56,8 @@ func (c codec) Unwrap() eventbus.Codec { return c.inner }
 
 // Encode implements eventbus.Codec.
 func (c codec) Encode(ctx context.Context, dst []byte, e *eventbus.Envelope, v any) ([]byte, error) {
-	key := func() (Key, error) { return c.current(ctx, e, v) }
 	if c.config.Whole {
-		return c.encodeWhole(ctx, dst, e, v, key)
+		return c.encodeWhole(ctx, dst, e, v)
 	}
 	value, err := pointed(v)
 	if err != nil {
@@ -73,7 +72,7 @@ func (c codec) Encode(ctx context.Context, dst []byte, e *eventbus.Envelope, v a
 	var k Key
 	sealed, err := replace(value, func(text, path string) (string, error) {
 		if k.ID == "" { // asked for once, and not for an event without personal data
-			if k, err = key(); err != nil {
+			if k, err = c.current(ctx, e, v); err != nil {
 				return "", err
 			}
 		}
@@ -90,13 +89,13 @@ func (c codec) Encode(ctx context.Context, dst []byte, e *eventbus.Envelope, v a
 }
 
 // encodeWhole encrypts what the inner codec makes.
-func (c codec) encodeWhole(ctx context.Context, dst []byte, e *eventbus.Envelope, v any, key func() (Key, error)) ([]byte, error) {
+func (c codec) encodeWhole(ctx context.Context, dst []byte, e *eventbus.Envelope, v any) ([]byte, error) {
 	// Not into dst: plain text must not remain in the buffer that is sent.
 	plain, err := c.inner.Encode(ctx, nil, e, v)
 	if err != nil {
 		return dst, err
 	}
-	k, err := key()
+	k, err := c.current(ctx, e, v)
 	if err != nil {
 		return dst, err
 	}
