@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/avro"
 
 	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/schema/internal/avroschema"
 	"github.com/eventbus-go/eventbus/schema/internal/codec"
 	"github.com/eventbus-go/eventbus/schema/registry"
 )
@@ -106,7 +107,7 @@ func (f *format) Writer(s *registry.Schema, load codec.Load) (codec.Encoder, err
 	schema := f.schema
 	if s != nil {
 		var err error
-		if schema, err = parse(s, load); err != nil {
+		if schema, err = avroschema.Parse(s, load, deepest); err != nil {
 			return nil, err
 		}
 	}
@@ -118,7 +119,7 @@ func (f *format) Writer(s *registry.Schema, load codec.Load) (codec.Encoder, err
 func (f *format) Reader(s *registry.Schema, load codec.Load) (codec.Decoder, error) {
 	schema := f.schema
 	if s != nil {
-		writer, err := parse(s, load)
+		writer, err := avroschema.Parse(s, load, deepest)
 		if err != nil {
 			return nil, err
 		}
@@ -137,27 +138,3 @@ func (f *format) Reader(s *registry.Schema, load codec.Load) (codec.Decoder, err
 
 // deepest bounds the references between schemas.
 const deepest = 32
-
-// parse reads a schema of the registry with all that it refers to.
-func parse(s *registry.Schema, load codec.Load) (*avro.Schema, error) {
-	var names avro.SchemaCache
-	return parseInto(&names, s, load, 0)
-}
-
-// parseInto reads the references of a schema before it, at most deepest of them inside
-// each other, since a registry could give some that form a circle.
-func parseInto(names *avro.SchemaCache, s *registry.Schema, load codec.Load, depth int) (*avro.Schema, error) {
-	if depth > deepest {
-		return nil, fmt.Errorf("its references are more than %d deep", deepest)
-	}
-	for _, r := range s.References {
-		referred, err := load(r)
-		if err != nil {
-			return nil, fmt.Errorf("the schema %s that it refers to: %w", r.Name, err)
-		}
-		if _, err := parseInto(names, referred, load, depth+1); err != nil {
-			return nil, err
-		}
-	}
-	return names.Parse(s.Text)
-}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/twmb/avro"
 
+	"github.com/eventbus-go/eventbus/schema/internal/avroschema"
 	"github.com/eventbus-go/eventbus/schema/registry"
 )
 
@@ -20,8 +21,7 @@ const (
 // avroDecoder decodes by the writer's schema alone, into maps and slices, and writes these
 // as Avro's JSON: logical types keep their meaning, as dates and decimals.
 func avroDecoder(s *registry.Schema, load load) (func([]byte, []byte, bool, string) (string, []byte, error), error) {
-	var names avro.SchemaCache
-	schema, err := parse(&names, s, load, 0)
+	schema, err := avroschema.Parse(s, load, deepest)
 	if err != nil {
 		return nil, err
 	}
@@ -48,24 +48,6 @@ func avroDecoder(s *registry.Schema, load load) (func([]byte, []byte, bool, stri
 		text, err := schema.EncodeJSON(v)
 		return record, text, err
 	}, nil
-}
-
-// parse reads a schema after those that it refers to, whose names it uses. The depth is
-// bounded, since a registry of strangers could give references that form a circle.
-func parse(names *avro.SchemaCache, s *registry.Schema, load load, depth int) (*avro.Schema, error) {
-	if depth > deepest {
-		return nil, fmt.Errorf("its references are more than %d deep", deepest)
-	}
-	for _, r := range s.References {
-		referred, err := load(r)
-		if err != nil {
-			return nil, fmt.Errorf("the schema %s that it refers to: %w", r.Name, err)
-		}
-		if _, err := parse(names, referred, load, depth+1); err != nil {
-			return nil, err
-		}
-	}
-	return names.Parse(s.Text)
 }
 
 // sizes looks at a schema for what a few bytes of data could stand for. Empty are the

@@ -1,0 +1,42 @@
+// Package avroschema reads Avro schemas of a registry with those that they refer to.
+package avroschema
+
+import (
+	"fmt"
+
+	"github.com/twmb/avro"
+
+	"github.com/eventbus-go/eventbus/schema/registry"
+)
+
+// Parse reads the references of a schema before it, since it uses their names: at most
+// deepest of them inside each other, as a registry of strangers could give some that
+// form a circle. load returns the schema of a reference.
+func Parse(s *registry.Schema, load func(registry.Reference) (*registry.Schema, error), deepest int) (*avro.Schema, error) {
+	p := parser{load: load, deepest: deepest}
+	return p.parse(s, 0)
+}
+
+// parser is one call of Parse.
+type parser struct {
+	// names has the types of all schemas that were read, for those that follow.
+	names   avro.SchemaCache
+	load    func(registry.Reference) (*registry.Schema, error)
+	deepest int
+}
+
+func (p *parser) parse(s *registry.Schema, depth int) (*avro.Schema, error) {
+	if depth > p.deepest {
+		return nil, fmt.Errorf("its references are more than %d deep", p.deepest)
+	}
+	for _, r := range s.References {
+		referred, err := p.load(r)
+		if err != nil {
+			return nil, fmt.Errorf("the schema %s that it refers to: %w", r.Name, err)
+		}
+		if _, err := p.parse(referred, depth+1); err != nil {
+			return nil, err
+		}
+	}
+	return p.names.Parse(s.Text)
+}
