@@ -2,7 +2,6 @@ package view
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -86,7 +85,12 @@ func (f *follower) older(ctx context.Context) error {
 		}
 		if found {
 			var old, fresh stored
-			if err := errors.Join(old.decode(had), fresh.decode(c.Record)); err != nil {
+			// All of what the Store had, which may be damaged; of what was encoded just now, as
+			// much as is compared.
+			if err := old.decode(had); err != nil {
+				return err
+			}
+			if _, err := fresh.decodeHead(c.Record); err != nil {
 				return err
 			}
 			if !fresh.replaces(&old) {

@@ -87,13 +87,9 @@ var errStored = errors.New("the table's record can't be read")
 // decode reads what encode wrote. Bytes that are none of its own are an error, and
 // nothing is allocated on the word of a length.
 func (s *stored) decode(b []byte) error {
-	if len(b) < 2 || b[0] != recordVersion {
-		return fmt.Errorf("%w: it has another version", errStored)
-	}
-	r := scanner{rest: b[2:]}
-	*s = stored{kind: kind(b[1]), partition: int32(r.uvarint()), offset: int64(r.uvarint())} //nolint:gosec // the same values went in
-	if millis := r.varint(); millis != noTime {
-		s.time = time.UnixMilli(millis)
+	r, err := s.decodeHead(b)
+	if err != nil {
+		return err
 	}
 	for n := r.uvarint(); n > 0 && !r.failed; n-- {
 		s.headers = append(s.headers, transport.Header{Key: string(r.bytes()), Value: r.bytes()})
@@ -103,6 +99,23 @@ func (s *stored) decode(b []byte) error {
 		return errStored
 	}
 	return nil
+}
+
+// decodeHead reads what comes before the headers, by which records of a key are
+// compared, and returns the rest. It allocates nothing.
+func (s *stored) decodeHead(b []byte) (scanner, error) {
+	if len(b) < 2 || b[0] != recordVersion {
+		return scanner{}, fmt.Errorf("%w: it has another version", errStored)
+	}
+	r := scanner{rest: b[2:]}
+	*s = stored{kind: kind(b[1]), partition: int32(r.uvarint()), offset: int64(r.uvarint())} //nolint:gosec // the same values went in
+	if millis := r.varint(); millis != noTime {
+		s.time = time.UnixMilli(millis)
+	}
+	if r.failed {
+		return r, errStored
+	}
+	return r, nil
 }
 
 // scanner reads numbers and byte strings, and fails once it runs out.
