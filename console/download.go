@@ -124,19 +124,28 @@ func (d *desk) letterRows(ctx context.Context, r *http.Request) ([][]string, err
 	return rows, nil
 }
 
-// asyncAPI makes the catalogue as a document of AsyncAPI, with the names that topics have in
-// this environment.
-func (d *desk) asyncAPI(ctx context.Context, _ *http.Request) (string, string, []byte, error) {
+// wholeDocument returns the catalogue for a file. A page can show one of several that
+// contradict each other with a note. A file has no place for the note, and would be
+// taken for the whole.
+func (d *desk) wholeDocument(ctx context.Context) (*catalog.Document, error) {
 	d.watch.look(ctx)
 	document, err := d.document()
 	// Asked before err: without a document there is nothing that could contradict itself.
 	if document == nil {
-		return "", "", nil, missing("no catalogue is known here")
+		return nil, missing("no catalogue is known here")
 	}
 	if err != nil {
-		// A page can show one of several catalogues with a note. A file has no place for the note,
-		// and would be taken for the whole.
-		return "", "", nil, &fault{http.StatusConflict, err.Error()}
+		return nil, &fault{http.StatusConflict, err.Error()}
+	}
+	return document, nil
+}
+
+// asyncAPI makes the catalogue as a document of AsyncAPI, with the names that topics have in
+// this environment.
+func (d *desk) asyncAPI(ctx context.Context, _ *http.Request) (string, string, []byte, error) {
+	document, err := d.wholeDocument(ctx)
+	if err != nil {
+		return "", "", nil, err
 	}
 	text, err := document.AsyncAPI(catalog.AsyncAPIOptions{Environment: d.config.Environment})
 	return "asyncapi.json", "application/json", text, err
@@ -144,13 +153,9 @@ func (d *desk) asyncAPI(ctx context.Context, _ *http.Request) (string, string, [
 
 // catalogFile makes the catalogue in the form that catalog.Read takes.
 func (d *desk) catalogFile(ctx context.Context, _ *http.Request) (string, string, []byte, error) {
-	d.watch.look(ctx)
-	document, err := d.document()
-	if document == nil {
-		return "", "", nil, missing("no catalogue is known here")
-	}
+	document, err := d.wholeDocument(ctx)
 	if err != nil {
-		return "", "", nil, &fault{http.StatusConflict, err.Error()}
+		return "", "", nil, err
 	}
 	var b bytes.Buffer
 	if _, err := document.WriteTo(&b); err != nil {
