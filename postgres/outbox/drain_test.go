@@ -48,7 +48,7 @@ func TestDrain(t *testing.T) {
 					SELECT 1, gen_random_uuid()::text, $1, convert_to('k' || (i % 5000), 'UTF8'), $2, $3 FROM generate_series($4::int, $5::int) i`), x.topic, x.value, x.attributes, from, from+999)
 			}
 			start := time.Now()
-			runRelay(t, bus, pool, Config{Table: table, Unfenced: unfenced, Batch: 5000})
+			runRelay(t, bus, pool, Config{Table: table, Unfenced: unfenced})
 			eventually(t, "everything is sent", func() bool {
 				var sent int
 				if err := pool.QueryRow(t.Context(), n.sql(`SELECT published FROM {relay}`)).Scan(&sent); err != nil {

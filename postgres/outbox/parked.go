@@ -138,7 +138,8 @@ func (r *Relay) retryKey(ctx context.Context, l *lease, of row) error {
 		if err != nil {
 			return err
 		}
-		rows, err = collect(found)
+		// What is beyond the bound of a batch waits for the next attempt, as what is beyond $5.
+		rows, _, err = collect(found)
 		return err
 	}); err != nil {
 		return err

@@ -48,7 +48,7 @@ type byID struct {
 }
 
 func (b *byID) next(ctx context.Context) ([]row, error) {
-	rows, err := b.relay.read(ctx, b.relay.names.sql(`SELECT `+columns+` FROM {outbox} WHERE id > $1 ORDER BY id LIMIT 500`), b.last)
+	rows, _, err := b.relay.read(ctx, b.relay.names.sql(`SELECT `+columns+` FROM {outbox} WHERE id > $1 ORDER BY id LIMIT 500`), b.last)
 	if len(rows) > 0 {
 		b.last = rows[len(rows)-1].id
 	}

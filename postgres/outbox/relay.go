@@ -36,6 +36,10 @@ type Relay struct {
 	parked      map[string]struct{} // keyID
 	partitioned bool
 	cleaned     int64 // every row up to this id is deleted or looked at
+
+	// likely is how many rows fit into maxBatchBytes, as far as is known; 0: Config.Batch.
+	// It belongs to the goroutine of readAhead, of which one runs at a time.
+	likely int
 }
 
 // relayState is what health and metrics see.

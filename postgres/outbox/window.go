@@ -31,8 +31,8 @@ func (r *Relay) readAhead(ctx context.Context, c cursor) <-chan window {
 		defer cancel()
 		var w window
 		w.rows, w.after, w.err = r.next(ctx, c)
-		// Behind a full batch there is probably another one.
-		w.more = len(w.rows) >= r.config.Batch
+		// Behind a full batch there is probably another one, and in a walk there is.
+		w.more = len(w.rows) >= r.config.Batch || w.after.to != ""
 		read <- w
 	}()
 	return read
@@ -49,19 +49,20 @@ func (r *Relay) next(ctx context.Context, c cursor) (rows []row, after cursor, e
 		return r.walk(ctx, c)
 	}
 	var to string
+	var cut bool
 	// Snapshots with equal texts show the same transactions. One row more than a batch
 	// shows that the window does not fit.
 	err = r.within(ctx, func(ctx context.Context) (err error) {
 		if err := r.pool.QueryRow(ctx, `SELECT pg_current_snapshot()::text`).Scan(&to); err != nil || to == c.from {
 			return err
 		}
-		rows, err = r.read(ctx, r.names.sql(windowBy(columns)), c.from, to, r.config.Batch+1)
+		rows, cut, err = r.read(ctx, r.names.sql(windowBy(columns)), c.from, to, r.config.Batch+1)
 		return err
 	})
 	if err != nil || to == c.from {
 		return nil, c, err
 	}
-	if len(rows) <= r.config.Batch {
+	if len(rows) <= r.config.Batch && !cut {
 		slices.SortFunc(rows, func(a, b row) int { return cmp.Compare(a.id, b.id) })
 		c.from, c.last = to, 0
 		return rows, c, nil
@@ -100,17 +101,24 @@ func (r *Relay) first(ctx context.Context, from, to string) (id int64, err error
 	return id, err
 }
 
-// walk reads one batch of a large window.
+// walk reads one batch of a large window. It asks for no more rows than are likely to
+// fit into maxBatchBytes, as those beyond would be sent by the database only to be
+// dropped.
 func (r *Relay) walk(ctx context.Context, c cursor) ([]row, cursor, error) {
-	rows, err := r.read(ctx, r.names.sql(`
+	limit := min(cmp.Or(r.likely, r.config.Batch), r.config.Batch)
+	rows, cut, err := r.read(ctx, r.names.sql(`
 		SELECT `+columns+` FROM {outbox}
 		WHERE id > $4 AND NOT pg_visible_in_snapshot(xid, $1::text::pg_snapshot) AND pg_visible_in_snapshot(xid, $2::text::pg_snapshot)
-		ORDER BY id LIMIT $3`), c.from, c.to, r.config.Batch, c.last)
+		ORDER BY id LIMIT $3`), c.from, c.to, limit, c.last)
 	if err != nil {
 		return nil, c, err
 	}
+	// After a cut the next rows are taken to be as large; otherwise more are tried.
+	if r.likely = 2 * limit; cut {
+		r.likely = len(rows)
+	}
 	// A batch that is not full ends the window: with it, everything in to is sent.
-	if len(rows) < r.config.Batch {
+	if len(rows) < limit && !cut {
 		c.from, c.to, c.last = c.to, "", 0
 	} else {
 		c.last = rows[len(rows)-1].id
@@ -131,32 +139,47 @@ func (r *Relay) one(ctx context.Context, value any, statement string, args ...an
 	return results.QueryRow().Scan(value)
 }
 
-// read reads rows, with the relay's session settings.
-func (r *Relay) read(ctx context.Context, statement string, args ...any) ([]row, error) {
+// maxBatchBytes bounds the keys, values and attributes of one batch, and with them the
+// memory of a relay and the size of a transaction: two batches are held at a time.
+// One row may exceed it.
+const maxBatchBytes = 16 << 20
+
+// read reads rows, with the relay's session settings. cut reports that there are more
+// than were read, as maxBatchBytes was reached.
+func (r *Relay) read(ctx context.Context, statement string, args ...any) (rows []row, cut bool, err error) {
 	var b pgx.Batch
 	b.Queue(sessionSettings, "off")
 	b.Queue(statement, args...)
 	results := r.pool.SendBatch(ctx, &b)
 	defer results.Close()
 	if _, err := results.Exec(); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	found, err := results.Query()
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	return collect(found)
 }
 
-func collect(found pgx.Rows) ([]row, error) {
-	var rows []row
+// collect reads rows up to maxBatchBytes, and closes found. cut reports that there were
+// more.
+func collect(found pgx.Rows) (rows []row, cut bool, err error) {
 	defer found.Close()
+	size := 0
 	for found.Next() {
+		// A row is counted before it is kept, by what the connection holds of it.
+		for _, value := range found.RawValues() {
+			size += len(value)
+		}
+		if size > maxBatchBytes && len(rows) > 0 {
+			return rows, true, nil
+		}
 		var x row
 		if err := found.Scan(&x.id, &x.format, &x.eventID, &x.topic, &x.key, &x.value, &x.partitioner, &x.attributes); err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		rows = append(rows, x)
 	}
-	return rows, found.Err()
+	return rows, false, found.Err()
 }

@@ -34,9 +34,16 @@ func (c *Client) Controller(ctx context.Context) (int32, error) {
 // ends. It returns the last error. One that only a change of the configuration can
 // mend is returned at once.
 func (c *Client) Persist(ctx context.Context, do func() error) error {
-	begun, wait := time.Now(), 20*time.Millisecond
+	begun, wait, markers := time.Now(), 20*time.Millisecond, 2*time.Millisecond
 	for {
 		err := do()
+		// The coordinator is still writing the markers of the transaction before, which is
+		// a matter of milliseconds.
+		for errors.Is(err, kerr.ConcurrentTransactions) && markers < wait && ctx.Err() == nil {
+			Pause(ctx, markers)
+			markers *= 2
+			err = do()
+		}
 		// The time is looked at after a try, so that do runs at least once.
 		if err == nil || !kerr.Retriable(err) || kerr.Misconfigured(err) || time.Since(begun) > c.Options.RequestTimeout {
 			return err

@@ -50,6 +50,7 @@ const (
 	OutOfOrderSequenceNumber  Error = 45
 	DuplicateSequenceNumber   Error = 46
 	InvalidProducerEpoch      Error = 47
+	ConcurrentTransactions    Error = 51
 	KafkaStorageError         Error = 56
 	SaslAuthenticationFailed  Error = 58
 	UnknownProducerID         Error = 59
@@ -127,7 +128,7 @@ func (e Error) Retriable() bool {
 	switch e {
 	case CorruptMessage, UnknownTopicOrPartition, LeaderNotAvailable, NotLeaderOrFollower, RequestTimedOut,
 		BrokerNotAvailable, 9, 13, CoordinatorLoadInProgress, CoordinatorNotAvailable, NotCoordinator,
-		NotEnoughReplicas, NotEnoughReplicasAppended, notController, 51, KafkaStorageError,
+		NotEnoughReplicas, NotEnoughReplicasAppended, notController, ConcurrentTransactions, KafkaStorageError,
 		70, 71, 72, FencedLeaderEpoch, UnknownLeaderEpoch, offsetNotAvailable, 80, 83, 84, 88, 89,
 		UnknownTopicID, 103, 106:
 		return true

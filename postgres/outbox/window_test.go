@@ -1,0 +1,49 @@
+package outbox
+
+import (
+	"testing"
+)
+
+// TestBatchIsBoundedInBytes: a relay reads no more than maxBatchBytes at a time, however
+// many rows a batch may have, and in the end every row once and in order. The sizes mix,
+// so that what is likely to fit is wrong in both directions.
+func TestBatchIsBoundedInBytes(t *testing.T) {
+	pool := openPool(t, dsn(t), 4)
+	table := newTable(t, pool)
+	d := newReading(t, pool, table, 10_000)
+	const large, small = 40, 3000
+	fill := d.relay.names.sql(`INSERT INTO {outbox} (format, event_id, topic, key, value, attributes)
+		SELECT 1, gen_random_uuid()::text, 't', 'k', convert_to(repeat('x', $2::int), 'UTF8'), '' FROM generate_series(1, $1::int)`)
+	mustExecLong(t, pool, fill, large, 1<<20)
+	mustExecLong(t, pool, fill, small, 100)
+	mustExecLong(t, pool, fill, large, 1<<20)
+	var last int64
+	read, windows := 0, 0
+	for {
+		rows, after, err := d.relay.next(t.Context(), d.at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(rows) == 0 && after.to == "" {
+			break
+		}
+		size := 0
+		for _, r := range rows {
+			if r.id <= last {
+				t.Fatalf("row %d after row %d", r.id, last)
+			}
+			last = r.id
+			size += len(r.value)
+		}
+		if size > maxBatchBytes {
+			t.Fatalf("%d bytes in a batch of %d rows, more than %d", size, len(rows), maxBatchBytes)
+		}
+		read += len(rows)
+		windows++
+		d.at = after
+	}
+	if want := 2*large + small; read != want {
+		t.Errorf("%d rows in %d batches, want %d", read, windows, want)
+	}
+	t.Logf("%d rows in %d batches", read, windows)
+}
