@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,68 +31,96 @@ func (c capped) MaxVersion() int16 { return c.most }
 // (KIP-890), and expects the other requests of a transaction in new versions too.
 const produceOfTransaction = 11
 
-// writesAtOnce bounds how many partitions are written at the same time, and with
-// it the memory of their encoded batches.
-const writesAtOnce = 16
+// batchesAtOnce bounds how many batches are on their way at the same time, and with
+// it the memory that they take.
+const batchesAtOnce = 16
 
-// writeAll writes the records of several partitions at the same time, and returns
-// the error of the first partition in order that failed. It never leaves a request
-// under way: one that arrived after the transaction's end would open another
-// transaction, which nobody ends.
+// portion is what is left to write to one partition.
+type portion struct {
+	transport.Partition
+	records  []*transport.Record
+	limit    int   // records per batch, after a larger batch was refused
+	sequence int32 // of the first record
+
+	encoded []byte // the batch to be written next
+	n       int    // its records
+	err     error  // of the last attempt to write it
+}
+
+// writeAll writes the records of several partitions, a batch of each in one request to
+// each broker: a broker asks the coordinator about the transaction before it writes,
+// and with a request for each partition those questions would follow one another. It
+// never leaves a request under way: one that arrived after the transaction's end would
+// open another transaction, which nobody ends.
 func (x *Transactor) writeAll(ctx context.Context, order []transport.Partition, of map[transport.Partition][]*transport.Record) error {
-	next := make([]int32, len(order))
-	failed := make([]error, len(order))
-	free := make(chan struct{}, writesAtOnce)
-	var writing sync.WaitGroup
+	left := make([]*portion, len(order))
 	for i, p := range order {
-		sequence := x.sequences[p]
-		free <- struct{}{}
-		writing.Go(func() {
-			defer func() { <-free }()
-			next[i], failed[i] = x.write(ctx, p, of[p], sequence)
-		})
+		left[i] = &portion{Partition: p, records: of[p], limit: len(of[p]), sequence: x.sequences[p]}
 	}
-	writing.Wait()
-	for i, p := range order {
-		if failed[i] != nil {
-			return fmt.Errorf("%s: %w", p, failed[i])
+	for len(left) > 0 {
+		now := left[:min(batchesAtOnce, len(left))]
+		for _, p := range now {
+			if err := x.encode(p); err != nil {
+				return fmt.Errorf("%s: %w", p.Partition, err)
+			}
 		}
-		x.sequences[p] = next[i]
+		if err := x.write(ctx, now); err != nil {
+			return err
+		}
+		var more []*portion
+		for _, p := range now {
+			if p.err == nil {
+				p.sequence = batch.NextSequence(p.sequence, p.n)
+				x.sequences[p.Partition] = p.sequence
+				p.records = p.records[p.n:]
+			} else {
+				// The batch is too large, which says nothing of its records. The broker has not
+				// used the sequence numbers.
+				p.limit = p.n / 2
+			}
+			if len(p.records) > 0 {
+				more = append(more, p)
+			}
+		}
+		left = append(more, left[len(now):]...)
 	}
 	return nil
 }
 
-// write writes one partition's records, batch after batch, and returns the sequence
-// number of the next one.
-func (x *Transactor) write(ctx context.Context, p transport.Partition, records []*transport.Record, sequence int32) (int32, error) {
-	for limit := len(records); len(records) > 0; {
-		encoded, n, err := x.encode(records[:min(limit, len(records))], sequence)
-		if err != nil {
-			return 0, err
+// write writes the batches of portions. It repeats them unchanged after a passing
+// error: a broker that already has one recognises the sequence. When it returns nil,
+// each is written or refused as too large, as its err says. The error is that of the
+// first portion that failed for good, or else of the first.
+func (x *Transactor) write(ctx context.Context, portions []*portion) error {
+	return x.client.Persist(ctx, func() error {
+		x.send(ctx, portions)
+		var passing, final error
+		unwritten := portions[:0:0]
+		for _, p := range portions {
+			switch {
+			case p.err == nil, errors.Is(p.err, transport.ErrTooLarge) && p.n > 1:
+				continue
+			case kerr.Retriable(p.err):
+				x.client.Invalidate(p.Topic)
+				passing = cmp.Or(passing, fmt.Errorf("%s: %w", p.Partition, p.err))
+			default:
+				final = cmp.Or(final, fmt.Errorf("%s: %w", p.Partition, p.err))
+			}
+			unwritten = append(unwritten, p)
 		}
-		err = x.send(ctx, p, encoded)
-		if errors.Is(err, transport.ErrTooLarge) && n > 1 {
-			// The batch is too large, which says nothing of its records. The broker
-			// has not used the sequence numbers.
-			limit = n / 2
-			continue
-		}
-		if err != nil {
-			return 0, err
-		}
-		sequence = batch.NextSequence(sequence, n)
-		records = records[n:]
-	}
-	return sequence, nil
+		portions = unwritten
+		return cmp.Or(final, passing)
+	})
 }
 
-// encode encodes a batch of as many of the records as fit into BatchBytes, at
-// least one, and returns their number.
-func (x *Transactor) encode(records []*transport.Record, sequence int32) (encoded []byte, n int, err error) {
+// encode encodes the portion's next batch: as many of its records as fit into
+// BatchBytes, at least one.
+func (x *Transactor) encode(p *portion) error {
 	now := time.Now().UnixMilli()
 	first, last := now, now
 	var body []byte
-	for i, r := range records {
+	p.n = 0
+	for i, r := range p.records[:min(p.limit, len(p.records))] {
 		at := now
 		if !r.Time.IsZero() {
 			at = r.Time.UnixMilli()
@@ -105,46 +134,66 @@ func (x *Transactor) encode(records []*transport.Record, sequence int32) (encode
 		}
 		last = max(last, at)
 		body = batch.AppendRecord(body, r, size, at-first, int64(i))
-		n++
+		p.n++
 	}
-	encoded = make([]byte, batch.HeaderSize, batch.HeaderSize+len(body))
-	if encoded, err = x.compression.Compress(encoded, body); err != nil {
-		return nil, 0, fmt.Errorf("compressing a batch: %w", err)
+	encoded := make([]byte, batch.HeaderSize, batch.HeaderSize+len(body))
+	encoded, err := x.compression.Compress(encoded, body)
+	if err != nil {
+		return fmt.Errorf("compressing a batch: %w", err)
 	}
-	batch.Stamp(encoded, x.compression.Codec|batch.AttributeTransactional, n, first, last, x.session, sequence)
-	return encoded, n, nil
+	batch.Stamp(encoded, x.compression.Codec|batch.AttributeTransactional, p.n, first, last, x.session, p.sequence)
+	p.encoded = encoded
+	return nil
 }
 
-// send writes one batch to the partition's leader. It repeats the batch unchanged
-// after a passing error: a broker that already has it recognises the sequence.
-func (x *Transactor) send(ctx context.Context, p transport.Partition, encoded []byte) error {
+// send sends the batches of portions once, in one request to each leader, and sets the
+// err of each.
+func (x *Transactor) send(ctx context.Context, portions []*portion) {
+	byLeader := make(map[int32][]*portion)
+	for _, p := range portions {
+		var leader int32
+		if leader, _, p.err = x.client.Leader(ctx, p.Topic, p.Partition.Partition); p.err == nil {
+			byLeader[leader] = append(byLeader[leader], p)
+		}
+	}
+	var sending sync.WaitGroup
+	for leader, portions := range byLeader {
+		sending.Go(func() {
+			answer, err := x.client.Request(ctx, leader, capped{x.request(portions), produceOfTransaction})
+			for _, p := range portions {
+				if p.err = err; err == nil {
+					p.err = writtenTo(p.Partition, answer.(*kmsg.ProduceResponse))
+				}
+			}
+		})
+	}
+	sending.Wait()
+}
+
+// request returns the request that writes the batches of portions.
+func (x *Transactor) request(portions []*portion) *kmsg.ProduceRequest {
 	req := kmsg.NewPtrProduceRequest()
 	req.TransactionID = &x.id
 	req.Acks = -1
 	req.TimeoutMillis = int32(max(x.client.Options.RequestTimeout/2, time.Millisecond).Milliseconds())
-	t := kmsg.NewProduceRequestTopic()
-	t.Topic = p.Topic
-	part := kmsg.NewProduceRequestTopicPartition()
-	part.Partition, part.Records = p.Partition, encoded
-	t.Partitions = append(t.Partitions, part)
-	req.Topics = append(req.Topics, t)
-	return x.client.Persist(ctx, func() error {
-		leader, _, err := x.client.Leader(ctx, p.Topic, p.Partition)
-		if err != nil {
-			return err
+	of := make(map[string]int, 1)
+	for _, p := range portions {
+		i, ok := of[p.Topic]
+		if !ok {
+			i = len(req.Topics)
+			of[p.Topic] = i
+			t := kmsg.NewProduceRequestTopic()
+			t.Topic = p.Topic
+			req.Topics = append(req.Topics, t)
 		}
-		answer, err := x.client.Request(ctx, leader, capped{req, produceOfTransaction})
-		if err == nil {
-			err = writtenTo(p, answer.(*kmsg.ProduceResponse))
-		}
-		if kerr.Retriable(err) {
-			x.client.Invalidate(p.Topic)
-		}
-		return err
-	})
+		part := kmsg.NewProduceRequestTopicPartition()
+		part.Partition, part.Records = p.Partition.Partition, p.encoded
+		req.Topics[i].Partitions = append(req.Topics[i].Partitions, part)
+	}
+	return req
 }
 
-// writtenTo returns the broker's error for the one batch of a request.
+// writtenTo returns the broker's error for the batch of a partition.
 func writtenTo(p transport.Partition, resp *kmsg.ProduceResponse) error {
 	for i := range resp.Topics {
 		for j := range resp.Topics[i].Partitions {

@@ -231,6 +231,62 @@ func TestTransactionRefusals(t *testing.T) {
 	})
 }
 
+// TestTransactionWritesTogether: one request writes to all partitions of a broker, since
+// the broker asks the coordinator once for each request. Where one of them is not written,
+// that one alone is repeated.
+func TestTransactionWritesTogether(t *testing.T) {
+	const partitions, brokers = 12, 3
+	b := bed.NewBed(t, partitions)
+	var asked []int // partitions of each request
+	b.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		b.KeepControl()
+		n := 0
+		for _, topic := range req.(*kmsg.ProduceRequest).Topics {
+			n += len(topic.Partitions)
+		}
+		asked = append(asked, n)
+		return nil, nil, false
+	})
+	x := transactor(t, transportOf(b), "together")
+	var records []transport.Record
+	for i := range 3 * partitions {
+		records = append(records, transport.Record{Topic: "events", Partition: int32(i % partitions), Value: fmt.Append(nil, i)})
+	}
+	if err := errors.Join(x.Produce(t.Context(), records...), x.Commit(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	sum := func() (n int) {
+		for _, each := range asked {
+			n += each
+		}
+		return n
+	}
+	if len(asked) > brokers || sum() != partitions {
+		t.Errorf("requests of %v partitions, want one to each broker", asked)
+	}
+	fault := b.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: "events", Partitions: []int32{2}, Err: franzerr.NotLeaderForPartition, Count: 1})
+	defer fault.Remove()
+	asked = nil
+	if err := errors.Join(x.Produce(t.Context(), records...), x.Commit(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	if len(asked) > brokers+1 || sum() != partitions+1 || asked[len(asked)-1] != 1 {
+		t.Errorf("requests of %v partitions, want all and then the one that was not written", asked)
+	}
+	for p := range int32(partitions) {
+		var want []string
+		for range 2 {
+			for i := range 3 {
+				want = append(want, fmt.Sprint(int(p)+i*partitions))
+			}
+			want = append(want, string(make([]byte, 6))) // the marker
+		}
+		if got := b.Log(p); !slices.Equal(got, want) {
+			t.Errorf("partition %d holds %q, want %q", p, got, want)
+		}
+	}
+}
+
 // TestKeepOffsets: the brokers are told to keep them, in the last version of the
 // request that can say so.
 func TestKeepOffsets(t *testing.T) {

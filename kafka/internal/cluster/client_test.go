@@ -158,3 +158,23 @@ func TestRetired(t *testing.T) {
 		}
 	}
 }
+
+// TestPersistWaitsForMarkers: a coordinator that still ends the transaction before is
+// asked again within milliseconds, and is not flooded if that lasts.
+func TestPersistWaitsForMarkers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &Client{Options: Options{RequestTimeout: time.Minute}}
+		for refusals, longest := range map[int]time.Duration{1: 2 * time.Millisecond, 3: 14 * time.Millisecond, 20: 20 * time.Second} {
+			begun, asked := time.Now(), 0
+			err := c.Persist(t.Context(), func() error {
+				if asked++; asked <= refusals {
+					return kerr.ConcurrentTransactions
+				}
+				return nil
+			})
+			if took := time.Since(begun); err != nil || took > longest {
+				t.Errorf("%d refusals took %v, at most %v: %v", refusals, took, longest, err)
+			}
+		}
+	})
+}
