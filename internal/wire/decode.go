@@ -139,33 +139,38 @@ func decodeBinary(rec *transport.Record, ev *Event) error {
 	)
 	for i := range rec.Headers {
 		h := &rec.Headers[i]
-		name, ok := attributeName(h.Key)
-		switch {
-		case ok:
-		case isContentType(h.Key):
-			ct = h.Value
-			continue
-		default:
-			plain.add(i)
-			continue
+		name, bit := knownAttribute(h.Key)
+		if bit == 0 {
+			// Rare: another extension, a name with capitals, or no attribute at all.
+			var ok bool
+			switch name, ok = attributeName(h.Key); {
+			case ok:
+				bit = attributeBit(name)
+			case isContentType(h.Key):
+				ct = h.Value
+				continue
+			default:
+				plain.add(i)
+				continue
+			}
 		}
-		if seen.add(name) {
+		if seen.add(bit) {
 			fault = twice(name)
 			continue
 		}
-		switch name {
+		switch bit {
 		// Judged at the end by required, after all the others were read.
-		case specVersion:
+		case specVersionBit:
 			spec = h.Value
-		case timestamp:
+		case timestampBit:
 			when = h.Value
-		case source, typ, dataContentType, dataSchema:
-			*field(ev, name) = interned.get(h.Value)
+		case sourceBit, typBit, dataContentTypeBit, dataSchemaBit:
+			*bit.field(ev) = interned.get(h.Value)
 			if !utf8.Valid(h.Value) {
 				fault = &MalformedError{Attribute: name, Reason: "is not UTF-8"}
 			}
 		default:
-			s := span{to: field(ev, name), from: len(text), end: len(text) + len(h.Value)}
+			s := span{to: bit.field(ev), from: len(text), end: len(text) + len(h.Value)}
 			if s.to == nil {
 				// The name may lie in memory that is lent.
 				s.extension = interned.get([]byte(name))
