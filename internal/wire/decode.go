@@ -77,7 +77,8 @@ func Type(rec *transport.Record) (string, bool) {
 			v = nonNil(rec.Headers[i].Value)
 		}
 	}
-	return interned.get(v), len(v) > 0 && utf8.Valid(v)
+	text, valid := interned.get(v)
+	return text, valid && len(v) > 0
 }
 
 // contentTypeOf returns the value of the content-type header, which tells the
@@ -165,29 +166,32 @@ func decodeBinary(rec *transport.Record, ev *Event) error {
 		case timestampBit:
 			when = h.Value
 		case sourceBit, typBit, dataContentTypeBit, dataSchemaBit:
-			*bit.field(ev) = interned.get(h.Value)
-			if !utf8.Valid(h.Value) {
+			value, valid := interned.get(h.Value)
+			if *bit.field(ev) = value; !valid {
 				fault = &MalformedError{Attribute: name, Reason: "is not UTF-8"}
 			}
 		default:
 			s := span{to: bit.field(ev), from: len(text), end: len(text) + len(h.Value)}
 			if s.to == nil {
 				// The name may lie in memory that is lent.
-				s.extension = interned.get([]byte(name))
+				s.extension, _ = interned.get([]byte(name))
 			}
 			text = append(text, h.Value...)
 			spans = append(spans, s)
 		}
 	}
 	ev.Headers = plain.of(rec)
+	valid := utf8.Valid(text)
 	if len(ct) > 0 {
 		if ev.DataContentType != "" && ev.DataContentType != string(ct) {
 			// It is there as ce_datacontenttype too, and they differ.
 			fault = twice(dataContentType)
 		}
-		ev.DataContentType = interned.get(ct)
+		var whole bool
+		ev.DataContentType, whole = interned.get(ct)
+		valid = valid && whole
 	}
-	if !utf8.Valid(text) || !utf8.ValidString(ev.DataContentType) {
+	if !valid {
 		fault = &MalformedError{Reason: "an attribute in the headers is not UTF-8"}
 	}
 	// One conversion for all of them: each attribute is a part of this string.
