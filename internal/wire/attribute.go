@@ -36,76 +36,106 @@ const prefix = "ce_"
 // (binding 3.2.1), and names the event format in structured mode (3.3.1).
 const contentType = "content-type"
 
-// field returns a pointer to the string field of ev for an attribute, or nil for
-// the attributes that have none: specversion, time and other extensions.
-func field(ev *Event, name string) *string {
-	switch name {
-	case id:
-		return &ev.ID
-	case source:
-		return &ev.Source
-	case typ:
-		return &ev.Type
-	case subject:
-		return &ev.Subject
-	case dataContentType:
-		return &ev.DataContentType
-	case dataSchema:
-		return &ev.DataSchema
-	case correlationID:
-		return &ev.CorrelationID
-	case causationID:
-		return &ev.CausationID
-	case traceParent:
-		return &ev.TraceParent
-	case traceState:
-		return &ev.TraceState
-	}
-	return nil
-}
-
 // attributes is a set of attributes: a bit for each that has a field of its own,
 // and the lowest bit for any at all. The zero value is empty.
 type attributes uint16
 
-// add adds an attribute, and reports whether it was in the set already. That is
-// never so for attributes without a field, which an event's map knows.
-func (a *attributes) add(name string) (already bool) {
-	bit := attributeBit(name)
-	already = bit != 0 && *a&bit != 0
-	*a |= bit | 1
-	return already
-}
+// The bits. Numbers in place of names decide quickly what becomes of a header.
+const (
+	anyAttribute attributes = 1 << iota
+	specVersionBit
+	idBit
+	sourceBit
+	typBit
+	subjectBit
+	dataContentTypeBit
+	dataSchemaBit
+	timestampBit
+	correlationIDBit
+	causationIDBit
+	traceParentBit
+	traceStateBit
+)
 
 // attributeBit returns the bit of an attribute, 0 for one without a field.
 func attributeBit(name string) attributes {
 	switch name {
 	case specVersion:
-		return 1 << 1
+		return specVersionBit
 	case id:
-		return 1 << 2
+		return idBit
 	case source:
-		return 1 << 3
+		return sourceBit
 	case typ:
-		return 1 << 4
+		return typBit
 	case subject:
-		return 1 << 5
+		return subjectBit
 	case dataContentType:
-		return 1 << 6
+		return dataContentTypeBit
 	case dataSchema:
-		return 1 << 7
+		return dataSchemaBit
 	case timestamp:
-		return 1 << 8
+		return timestampBit
 	case correlationID:
-		return 1 << 9
+		return correlationIDBit
 	case causationID:
-		return 1 << 10
+		return causationIDBit
 	case traceParent:
-		return 1 << 11
+		return traceParentBit
 	case traceState:
-		return 1 << 12
+		return traceStateBit
 	}
 	return 0
+}
+
+// field returns a pointer to the string field of ev for an attribute, or nil for
+// the attributes that have none: specversion, time and other extensions.
+func (a attributes) field(ev *Event) *string {
+	switch a {
+	case idBit:
+		return &ev.ID
+	case sourceBit:
+		return &ev.Source
+	case typBit:
+		return &ev.Type
+	case subjectBit:
+		return &ev.Subject
+	case dataContentTypeBit:
+		return &ev.DataContentType
+	case dataSchemaBit:
+		return &ev.DataSchema
+	case correlationIDBit:
+		return &ev.CorrelationID
+	case causationIDBit:
+		return &ev.CausationID
+	case traceParentBit:
+		return &ev.TraceParent
+	case traceStateBit:
+		return &ev.TraceState
+	}
+	return nil
+}
+
+// field is the same by the attribute's name.
+func field(ev *Event, name string) *string { return attributeBit(name).field(ev) }
+
+// add adds an attribute by its bit, and reports whether it was in the set already.
+// That is never so for attributes without a field, which an event's map knows.
+func (a *attributes) add(bit attributes) (already bool) {
+	already = *a&bit != 0
+	*a |= bit | anyAttribute
+	return already
+}
+
+// knownAttribute returns the attribute that a header key stands for, and its bit, if
+// the key is as the binding writes it and the attribute has a field. Nearly all keys
+// are, and need no other look.
+func knownAttribute(key string) (name string, bit attributes) {
+	if len(key) <= len(prefix) || key[:len(prefix)] != prefix {
+		return "", 0
+	}
+	name = key[len(prefix):]
+	return name, attributeBit(name)
 }
 
 // Reserved reports whether name is an attribute with a field of its own, which

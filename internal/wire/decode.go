@@ -77,7 +77,8 @@ func Type(rec *transport.Record) (string, bool) {
 			v = nonNil(rec.Headers[i].Value)
 		}
 	}
-	return interned.get(v), len(v) > 0 && utf8.Valid(v)
+	text, valid := interned.get(v)
+	return text, valid && len(v) > 0
 }
 
 // contentTypeOf returns the value of the content-type header, which tells the
@@ -139,50 +140,58 @@ func decodeBinary(rec *transport.Record, ev *Event) error {
 	)
 	for i := range rec.Headers {
 		h := &rec.Headers[i]
-		name, ok := attributeName(h.Key)
-		switch {
-		case ok:
-		case isContentType(h.Key):
-			ct = h.Value
-			continue
-		default:
-			plain.add(i)
-			continue
+		name, bit := knownAttribute(h.Key)
+		if bit == 0 {
+			// Rare: another extension, a name with capitals, or no attribute at all.
+			var ok bool
+			switch name, ok = attributeName(h.Key); {
+			case ok:
+				bit = attributeBit(name)
+			case isContentType(h.Key):
+				ct = h.Value
+				continue
+			default:
+				plain.add(i)
+				continue
+			}
 		}
-		if seen.add(name) {
+		if seen.add(bit) {
 			fault = twice(name)
 			continue
 		}
-		switch name {
+		switch bit {
 		// Judged at the end by required, after all the others were read.
-		case specVersion:
+		case specVersionBit:
 			spec = h.Value
-		case timestamp:
+		case timestampBit:
 			when = h.Value
-		case source, typ, dataContentType, dataSchema:
-			*field(ev, name) = interned.get(h.Value)
-			if !utf8.Valid(h.Value) {
+		case sourceBit, typBit, dataContentTypeBit, dataSchemaBit:
+			value, valid := interned.get(h.Value)
+			if *bit.field(ev) = value; !valid {
 				fault = &MalformedError{Attribute: name, Reason: "is not UTF-8"}
 			}
 		default:
-			s := span{to: field(ev, name), from: len(text), end: len(text) + len(h.Value)}
+			s := span{to: bit.field(ev), from: len(text), end: len(text) + len(h.Value)}
 			if s.to == nil {
 				// The name may lie in memory that is lent.
-				s.extension = interned.get([]byte(name))
+				s.extension, _ = interned.get([]byte(name))
 			}
 			text = append(text, h.Value...)
 			spans = append(spans, s)
 		}
 	}
 	ev.Headers = plain.of(rec)
+	valid := utf8.Valid(text)
 	if len(ct) > 0 {
 		if ev.DataContentType != "" && ev.DataContentType != string(ct) {
 			// It is there as ce_datacontenttype too, and they differ.
 			fault = twice(dataContentType)
 		}
-		ev.DataContentType = interned.get(ct)
+		var whole bool
+		ev.DataContentType, whole = interned.get(ct)
+		valid = valid && whole
 	}
-	if !utf8.Valid(text) || !utf8.ValidString(ev.DataContentType) {
+	if !valid {
 		fault = &MalformedError{Reason: "an attribute in the headers is not UTF-8"}
 	}
 	// One conversion for all of them: each attribute is a part of this string.

@@ -37,7 +37,7 @@ func decodeStructured(value []byte, ev *Event) error {
 			return notJSON(err)
 		}
 		// Names are few and repeat; the interned one also outlives scratch.
-		member := interned.get(lowered(s.scratch))
+		member, _ := interned.get(lowered(s.scratch))
 		raw, err := d.ReadValue()
 		if err != nil {
 			return notJSON(err)
@@ -136,7 +136,8 @@ func (s *structured) attributeText(name string, raw jsontext.Value) (text string
 		// Values that repeat from event to event are interned.
 		switch name {
 		case specVersion, source, typ, dataContentType, dataSchema:
-			return interned.get(s.scratch), nil
+			value, _ := interned.get(s.scratch)
+			return value, nil
 		}
 		return string(s.scratch), nil
 	case Reserved(name):

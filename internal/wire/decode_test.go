@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/eventbus-go/eventbus/transport"
 )
@@ -192,8 +193,11 @@ func TestInternForgets(t *testing.T) {
 	var table internTable
 	for i := range 3 * internSlots {
 		b := []byte{byte(i), byte(i >> 8)}
-		if s := table.get(b); s != string(b) {
-			t.Fatalf("got %q for %q", s, b)
+		// Twice: what is not UTF-8 is not found the second time either.
+		for range 2 {
+			if s, valid := table.get(b); s != string(b) || valid != utf8.Valid(b) {
+				t.Fatalf("got %q, valid %v, for %q", s, valid, b)
+			}
 		}
 	}
 	again := []byte("source")

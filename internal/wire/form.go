@@ -154,4 +154,7 @@ func Raw(ev *Event, rec *transport.Record) {
 
 // Intern returns b as a string, which is kept for the next record that has it:
 // for values that repeat, as types do.
-func Intern(b []byte) string { return interned.get(b) }
+func Intern(b []byte) string {
+	s, _ := interned.get(b)
+	return s
+}

@@ -3,6 +3,7 @@ package wire
 import (
 	"hash/maphash"
 	"sync/atomic"
+	"unicode/utf8"
 )
 
 // interned holds the strings that come with every record: sources, types,
@@ -25,19 +26,22 @@ var internSeed = maphash.MakeSeed()
 // allocations each, and nothing else. Strings beyond internLength are not kept.
 type internTable [internSlots]atomic.Pointer[string]
 
-// get returns b as a string, and stores it for the next record. It is safe for
-// concurrent use: two goroutines that store at once lose one entry and nothing
-// else.
-func (t *internTable) get(b []byte) string {
+// get returns b as a string, and reports whether it is UTF-8. Only valid
+// strings are stored for the next record, so that one which is found needs no second look. It
+// is safe for concurrent use: two goroutines that store at once lose one entry and
+// nothing else.
+func (t *internTable) get(b []byte) (s string, valid bool) {
 	if len(b) > internLength {
-		return string(b)
+		return string(b), utf8.Valid(b)
 	}
 	slot := &t[maphash.Bytes(internSeed, b)%internSlots]
 	if known := slot.Load(); known != nil && *known == string(b) {
-		return *known
+		return *known, true
 	}
 	// The slot's old string stays valid for those who have it.
-	s := string(b)
-	slot.Store(&s)
-	return s
+	fresh := string(b)
+	if valid = utf8.Valid(b); valid {
+		slot.Store(&fresh)
+	}
+	return fresh, valid
 }
