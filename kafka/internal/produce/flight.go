@@ -3,6 +3,7 @@ package produce
 import (
 	"cmp"
 	"errors"
+	"os"
 	"slices"
 	"time"
 
@@ -22,8 +23,9 @@ type flight struct {
 	// deadline is the first of the batches' own, or that of requests.
 	deadline    time.Time
 	correlation int32
-	version     int16 // of the request
-	wrote       bool  // the broker may have received it, or a part
+	version     int16  // of the request
+	wrote       bool   // the broker may have received it, or a part
+	body        []byte // memory of responses, used again with the flight
 }
 
 // parcel is a batch in a request. An answered one is the zero parcel.
@@ -47,7 +49,7 @@ func (r *round) newFlight() *flight {
 // reuse keeps a flight that is over.
 func (r *round) reuse(f *flight) {
 	clear(f.carried)
-	*f = flight{carried: f.carried[:0]}
+	*f = flight{carried: f.carried[:0], body: f.body}
 	r.spare = append(r.spare, f)
 }
 
@@ -55,6 +57,15 @@ func (r *round) reuse(f *flight) {
 func (f *flight) add(p *partition, b *partitionBatch) {
 	f.carried = append(f.carried, parcel{part: p, batch: b})
 	f.size += len(b.wire())
+}
+
+// memory returns that of an earlier response, if it is large enough. Nothing of a
+// response is kept beyond accept.
+func (f *flight) memory(size int) []byte {
+	if cap(f.body) < size {
+		f.body = make([]byte, size)
+	}
+	return f.body[:size]
 }
 
 // waiting returns the partitions of the requests under way.
@@ -116,29 +127,34 @@ func (r *round) launch(f *flight) error {
 	frame := cluster.TakeFrame()
 	defer cluster.GiveFrame(frame)
 	frame.Bytes = r.req.frame(p.client.Formatter, frame.Bytes[:0])
+	pieces := r.req.pieces(frame.Bytes)
+	f.correlation, f.version = r.conn.Link.Correlation+1, version
 	deadline := f.deadline
 	if !first {
-		deadline = time.Time{} // a response is being waited for, within its own
+		deadline = time.Time{} // that of the response that is being waited for
+		r.expect <- f
 	}
 	r.conn.Wrote = false
-	err = r.conn.Send(frame.Bytes, r.req.pieces(frame.Bytes), deadline)
-	f.wrote, f.correlation, f.version = r.conn.Wrote, r.conn.Link.Correlation, version
+	err = r.conn.Send(frame.Bytes, pieces, deadline)
+	f.wrote = r.conn.Wrote
 	return err
 }
 
-// received is a response, or why there is none.
-type received struct {
-	body []byte
-	err  error
-}
-
-// land waits for the oldest request under way to be answered, and acts on the response.
+// land waits for the only request under way to be answered, and acts on the response.
 func (r *round) land() error {
 	f := r.flights[0]
-	body, err := r.receive(f)
+	r.watch.begin(f.begun, r.sent, r.stop)
+	body, err := r.conn.Receive(f.correlation, f.version >= 9, f.deadline, f.memory)
+	r.watch.end()
 	if err != nil {
 		return err
 	}
+	return r.landed(body)
+}
+
+// landed acts on the response to the oldest request under way.
+func (r *round) landed(body []byte) error {
+	f := r.flights[0]
 	r.resp.SetVersion(f.version)
 	if err := r.resp.UnsafeReadFrom(body); err != nil {
 		return err
@@ -150,38 +166,72 @@ func (r *round) land() error {
 	return nil
 }
 
-// receive waits for a response. While the broker is far away, what its partitions
-// have meanwhile is sent behind.
-func (r *round) receive(f *flight) ([]byte, error) {
-	deadline := f.deadline
-	for _, other := range r.flights {
-		if other.deadline.Before(deadline) {
-			deadline = other.deadline
-		}
-	}
-	read := func() ([]byte, error) { return r.conn.Receive(f.correlation, f.version >= 9, deadline, r.memory) }
-	if !r.sender.far() && len(r.flights) == 1 {
-		r.watch.begin(f.begun, r.sent, r.stop)
-		defer r.watch.end()
-		return read()
-	}
+// received is a response, or why there is none.
+type received struct {
+	body []byte
+	err  error
+}
+
+// cruise lands the request under way, and those that it sends meanwhile, with what their
+// partitions have by then. Responses are read on a goroutine of their own: a broker that
+// could not send them would read no requests.
+func (r *round) cruise() error {
+	// Neither channel is ever full, so neither side waits for the other.
+	r.expect, r.come = make(chan *flight, mostUnderWay), make(chan received, mostUnderWay)
+	ended := make(chan struct{})
 	go func() {
-		body, err := read()
-		r.come <- received{body, err}
+		defer close(ended)
+		r.read(r.expect, r.come)
 	}()
-	for {
+	r.expect <- r.flights[0]
+	err := r.exchange()
+	if err != nil {
+		r.stop()
+	}
+	close(r.expect)
+	<-ended
+	r.expect = nil
+	return err
+}
+
+// exchange sends and lands until nothing is under way.
+func (r *round) exchange() error {
+	for len(r.flights) > 0 {
 		if err := r.follow(); err != nil {
-			r.stop()
-			<-r.come
-			return nil, err
+			return err
 		}
-		r.watch.begin(f.begun, r.sent, r.stop)
+		r.watch.begin(r.flights[0].begun, r.sent, r.stop)
 		select {
 		case a := <-r.come:
 			r.watch.end()
-			return a.body, a.err
+			if a.err != nil {
+				return a.err
+			}
+			if err := r.landed(a.body); err != nil {
+				return err
+			}
 		case <-r.more:
 			r.watch.end()
+		}
+	}
+	return nil
+}
+
+// read reads the response to each request that is expected to have one.
+func (r *round) read(expect <-chan *flight, come chan<- received) {
+	for f := range expect {
+		var a received
+		a.err = r.conn.SetDeadline(f.deadline)
+		// Looked at after the deadline is set, which would undo that of stop.
+		if r.stopped.Load() && a.err == nil {
+			a.err = os.ErrDeadlineExceeded
+		}
+		if a.err == nil {
+			a.body, a.err = r.conn.Receive(f.correlation, f.version >= 9, time.Time{}, f.memory)
+		}
+		come <- a
+		if a.err != nil {
+			return
 		}
 	}
 }

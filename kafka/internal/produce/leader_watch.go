@@ -146,7 +146,7 @@ const farAfter = 5 * time.Millisecond
 func (s *sender) far() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.health.trip >= farAfter
+	return s.health.trip >= s.producer.farAfter
 }
 
 // wanted reports whether a connection should be left to others: partitions wait for one,

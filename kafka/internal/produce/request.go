@@ -5,6 +5,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -21,29 +22,32 @@ type round struct {
 	parts  []*partition // that were taken
 	// flights are the requests under way, the oldest first; spare ones are used again.
 	flights, spare []*flight
-	// body is the memory of responses, used again for each.
-	body    []byte
-	req     produceRequest
-	resp    kmsg.ProduceResponse
-	timer   *time.Timer // for waitForWork
-	noYield int         // requests before which it does not yield
-	watch   *leaderWatch
+	req            produceRequest
+	resp           kmsg.ProduceResponse
+	timer          *time.Timer // for waitForWork
+	noYield        int         // requests before which it does not yield
+	watch          *leaderWatch
 	// The arguments of watch.begin, made once.
 	sent func() []*partition
 	stop func()
-	// more is signalled when there is something to follow, come when a response has been read
-	// on a goroutine of its own.
-	more chan struct{}
-	come chan received
+	// more is signalled when there is something to follow. expect has the requests whose
+	// responses are to be read, and come has these; see cruise.
+	more    chan struct{}
+	expect  chan *flight
+	come    chan received
+	stopped atomic.Bool // by stop
 }
 
 // newRound returns the requests of one connection. Its memory is reused from one to the
 // next.
 func newRound(s *sender, c *cluster.Conn, w *leaderWatch) *round {
-	r := &round{sender: s, conn: c, timer: time.NewTimer(idleAfter), watch: w, more: make(chan struct{}, 1), come: make(chan received, 1)}
+	r := &round{sender: s, conn: c, timer: time.NewTimer(idleAfter), watch: w, more: make(chan struct{}, 1)}
 	r.timer.Stop()
 	r.sent = r.waiting
-	r.stop = func() { _ = c.SetDeadline(cluster.Past) }
+	r.stop = func() {
+		r.stopped.Store(true)
+		_ = c.SetDeadline(cluster.Past)
+	}
 	return r
 }
 
@@ -117,7 +121,11 @@ func (r *round) run() error {
 		}
 		return nil
 	}
-	for err == nil && len(r.flights) > 0 {
+	switch {
+	case err != nil:
+	case r.sender.far():
+		err = r.cruise()
+	default:
 		err = r.land()
 	}
 	if err != nil {
@@ -154,15 +162,6 @@ func (r *round) fail(err error, used bool) {
 // errMuted says that the broker wants no requests now (KIP-219), so that none was
 // sent.
 var errMuted = errors.New("the broker wants no requests now")
-
-// memory returns that of the last response, if it is large enough. Nothing of a
-// response is kept beyond accept.
-func (r *round) memory(size int) []byte {
-	if cap(r.body) < size {
-		r.body = make([]byte, size)
-	}
-	return r.body[:size]
-}
 
 // accept acts on the response to a flight. What it says of the broker comes first, so that
 // a caller that goes on after the outcome of a record finds it taken into account.
