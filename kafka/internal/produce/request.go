@@ -114,14 +114,12 @@ func (r *round) run() error {
 		f.add(p, p.head)
 	}
 	err := r.launch(f)
-	if errors.Is(err, errMuted) {
-		r.flights = r.flights[:0]
+	switch {
+	case errors.Is(err, errMuted):
+		err, r.flights = nil, nil
 		for _, p := range r.parts {
 			r.sender.offer(p, false)
 		}
-		return nil
-	}
-	switch {
 	case err != nil:
 	case r.sender.far():
 		err = r.cruise()

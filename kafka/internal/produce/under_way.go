@@ -125,14 +125,14 @@ func (p *partition) queued(is func(*partitionBatch) bool) bool {
 
 // restamp lets what was sent behind the head be sent with other numbers, and reports
 // whether there was anything. The caller knows that it is not in the log.
-func (p *partition) restamp() (any bool) {
+func (p *partition) restamp() (found bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, b := range p.queue {
-		any = any || b.stamped
+		found = found || b.stamped
 		b.stamped, b.maybeAppended = false, false
 	}
-	return any
+	return found
 }
 
 // copyOf returns an answer that shares no memory with the response that it is from.
