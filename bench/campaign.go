@@ -126,11 +126,11 @@ func (c *campaign) one(ctx context.Context, t task) (measurement, error) {
 	w := c.workloads[i]
 	t.Settings = w.settings(c.cluster.addresses)
 	// A consumer's topic stays for the next peer, until end.
-	if w.kind == consume {
+	if w.kind == consume || w.kind == starting {
 		if err := c.fill(ctx, &t, w); err != nil {
 			return measurement{}, err
 		}
-		return c.measure(ctx, t)
+		return c.measureAt(ctx, t, w)
 	}
 	topic := t.Settings.Topic()
 	if err := c.cluster.create(ctx, topic, w.partitions); err != nil {
@@ -139,6 +139,21 @@ func (c *campaign) one(ctx context.Context, t task) (measurement, error) {
 	// ctx may have ended; the topic would take disk space from the next
 	// measurement.
 	defer c.cluster.remove(context.WithoutCancel(ctx), topic)
+	return c.measureAt(ctx, t, w)
+}
+
+// measureAt measures at the workload's distance from the broker.
+func (c *campaign) measureAt(ctx context.Context, t task, w workload) (measurement, error) {
+	if w.roundTrip == 0 {
+		return c.measure(ctx, t)
+	}
+	// One proxy for each measurement: no connection of another client is in it.
+	p, err := openProxy(w.roundTrip)
+	if err != nil {
+		return measurement{}, err
+	}
+	defer p.close()
+	t.Settings.Brokers = []string{p.address()}
 	return c.measure(ctx, t)
 }
 

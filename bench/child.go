@@ -115,6 +115,8 @@ func performSized(ctx context.Context, t task, w workload) (measurement, error) 
 		return runConsume(ctx, t, w, p)
 	case endToEnd:
 		return runEndToEnd(ctx, t, w, p)
+	case starting:
+		return runStart(ctx, t, p)
 	}
 	// The kinds that are left publish alone.
 	publisher, err := p.NewPublisher(ctx, t.Settings)

@@ -39,6 +39,8 @@ type flags struct {
 	rounds, others int
 	seed           uint64
 	quick, growth  bool
+	// proxy is the round trip of a proxy to hold, instead of measuring; 0 is none.
+	proxy time.Duration
 	// segment is the time after which no measurement begins; 0 is no bound.
 	segment time.Duration
 }
@@ -56,6 +58,7 @@ func parse() flags {
 	flag.DurationVar(&f.segment, "for", 0, "stop after about this long; the same command with the same -out goes on")
 	flag.StringVar(&f.out, "out", "", "`directory` that keeps the measurements, so that a campaign can go on, and the rows")
 	flag.StringVar(&f.docs, "docs", filepath.Join("..", "docs", "performance.md"), "`document` whose figures are rewritten; empty: none")
+	flag.DurationVar(&f.proxy, "proxy", 0, "measure nothing, but hold a proxy of this `round trip` for other clients, where "+proxyVariable+" says, until interrupted")
 	flag.Uint64Var(&f.seed, "seed", 1, "seed of the order in which clients follow each other")
 	flag.StringVar(&f.profile, "profile", "", "`file` for a CPU profile of the measurement, the last if there are several")
 	flag.Parse()
@@ -95,6 +98,9 @@ func main() {
 
 // run measures, and then reports everything that the log has.
 func run(ctx context.Context, f flags, out io.Writer) error {
+	if f.proxy > 0 {
+		return holdProxy(ctx, f.proxy, out)
+	}
 	// Names are checked before a broker is started for them.
 	workloads, err := choose(f.workloads, f.growth, f.quick)
 	if err != nil {
@@ -208,6 +214,14 @@ func withKafka(ctx context.Context) error {
 	}
 	child := exec.CommandContext(ctx, filepath.Join("..", "scripts", "kafka.sh"), append([]string{"run", "--", program}, os.Args[1:]...)...)
 	child.Stdin, child.Stdout, child.Stderr = os.Stdin, os.Stdout, os.Stderr
+	// For workloads that are far away; the program that runs again inherits it.
+	if os.Getenv(proxyVariable) == "" {
+		ports, err := freePorts()
+		if err != nil {
+			return err
+		}
+		child.Env = append(os.Environ(), proxyVariable+"="+ports)
+	}
 	// The script stops the broker when it gets the signal.
 	child.Cancel = func() error { return child.Process.Signal(syscall.SIGTERM) }
 	// The broker gets this long to stop.

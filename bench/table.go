@@ -29,13 +29,16 @@ func writeWorkload(out io.Writer, w workload, rows []row) {
 			continue
 		}
 		// These kinds have two more columns.
-		timed := w.kind == syncPublish || w.kind == endToEnd
+		timed := w.kind == syncPublish || w.kind == endToEnd || w.kind == starting
 		if !begun {
 			begun = true
 			fmt.Fprintf(out, "\n### %s (`%s`)\n\n", w.title, w.name)
 			head, line := "| client | events/s |", "|---|--:|"
 			if timed {
 				head, line = head+" p50 µs | p99 µs |", line+"--:|--:|"
+				if w.kind == starting {
+					head = "| client | starts/s | first event µs | close µs |"
+				}
 			}
 			fmt.Fprintf(out, "%s CPU µs/event | allocs/event | bytes/event | live heap MB | RSS MB | %s to franz-go | rounds |\n%s--:|--:|--:|--:|--:|:--|--:|\n", head, headlineName(w), line)
 		}

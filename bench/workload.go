@@ -13,12 +13,14 @@ import (
 type kind int8
 
 // syncPublish waits for each event, asyncPublish for all; consume reads what is
-// there; endToEnd publishes and handles in one process.
+// there; endToEnd publishes and handles in one process; starting handles one event
+// and ends.
 const (
 	syncPublish kind = iota
 	asyncPublish
 	consume
 	endToEnd
+	starting
 )
 
 // workload is one kind of work with its sizes. A zero size gets the default.
@@ -40,6 +42,9 @@ type workload struct {
 	compression string
 	// handling is the time that the handler takes for one event (consume).
 	handling time.Duration
+	// roundTrip is that of the network between the client and the broker; 0 is
+	// this machine's own.
+	roundTrip time.Duration
 	// latency compares the median latency instead of the rate.
 	latency bool
 	// peers are those to measure; empty means all but the variants of this
@@ -83,6 +88,12 @@ func workloads() []workload {
 		{name: "backlog-5M", title: "Consume a backlog of 5,000,000 events", kind: consume, events: 5_000_000, peers: growthPeers, extra: true},
 		growth("async-100k", "Publish 100,000 events", workload{events: 100_000}),
 		growth("async-10M", "Publish 10,000,000 events", workload{events: 10_000_000}),
+		distant("sync-64-far", workload{title: "Publish and wait, 64 goroutines", kind: syncPublish, goroutines: 64}),
+		distant("async-far", workload{title: "Publish 500,000 events without waiting for each", kind: asyncPublish, events: 500_000}),
+		distant("consume-far", workload{title: "Consume and decode 500,000 events", kind: consume, events: 500_000}),
+		distant("e2e-1000-far", workload{title: "From publish to handler, 1,000 events/s", kind: endToEnd, rate: 1000, latency: true}),
+		{name: "start", title: "From nothing to the first handled event, and back", kind: starting, events: 60, latency: true, peers: growthPeers, extra: true},
+		distant("start-far", workload{title: "From nothing to the first handled event, and back", kind: starting, events: 60, latency: true}),
 	}
 }
 
@@ -90,6 +101,14 @@ func workloads() []workload {
 // Only publishing is compared: that is where partitions and keys could cost.
 func growth(name, title string, w workload) workload {
 	w.name, w.title, w.kind, w.peers, w.extra = name, title, asyncPublish, growthPeers, true
+	return w
+}
+
+// distant returns a workload of one partition whose broker is far away: what a
+// client keeps under way at a time decides what it reaches.
+func distant(name string, w workload) workload {
+	w.name, w.partitions, w.roundTrip, w.peers, w.extra = name, 1, 20*time.Millisecond, growthPeers, true
+	w.title += fmt.Sprintf(", one partition, round trip of %v", w.roundTrip)
 	return w
 }
 

@@ -26,6 +26,8 @@ Environment:
   KAFKA_CLUSTER       a name, so that several clusters can run side by side (default "default")
   KAFKA_PORT          first port of the first broker (default 19092; the next free ten are taken)
   KAFKA_HEAP          of each broker (default 512m)
+  KAFKA_PROXY         LISTEN:ADVERTISED, two ports: broker 1 listens on the first too, and sends those who come
+                      that way to the second, where a proxy stands before it (Apache Kafka 3 and later)
   KAFKA_PROPERTIES    a file of broker properties that are added to, or override, the script's own
 USAGE
 }
@@ -177,6 +179,12 @@ share.coordinator.state.topic.min.isr=$insync
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
 log.cleaner.backoff.ms=1000
+PROPERTIES
+    [ -z "${KAFKA_PROXY:-}" ] || [ "$id" != 1 ] || cat <<PROPERTIES
+listeners=PLAINTEXT://127.0.0.1:$(port_of 1),CONTROLLER://127.0.0.1:$((base + 5)),PROXIED://127.0.0.1:${KAFKA_PROXY%:*}
+advertised.listeners=PLAINTEXT://127.0.0.1:$(port_of 1),PROXIED://127.0.0.1:${KAFKA_PROXY#*:}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT
+inter.broker.listener.name=PLAINTEXT
 PROPERTIES
     [ -z "${KAFKA_PROPERTIES:-}" ] || cat "$KAFKA_PROPERTIES"
   } >"$dir/broker-$id.properties"

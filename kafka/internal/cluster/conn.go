@@ -237,18 +237,50 @@ func (w *Conn) Exchange(req kmsg.Request, deadline time.Time, buf func(size int)
 // other memory between them. tagged says that the response's header ends in
 // tagged fields.
 func (w *Conn) Await(frame []byte, pieces net.Buffers, tagged bool, deadline time.Time, buf func(size int) []byte) ([]byte, error) {
+	if err := w.Send(frame, pieces, deadline); err != nil {
+		return nil, err
+	}
+	served := w.Link.served.Load()
+	body, err := w.Receive(w.Link.Correlation, tagged, deadline, buf)
+	if kmsg.Key(binary.BigEndian.Uint16(frame[4:])) == kmsg.ApiVersions {
+		w.Link.served.Store(served) // every broker answers that, whatever it expects next
+	}
+	return body, err
+}
+
+// Send writes a request as Await does. Several may be written before the first
+// response is read: brokers answer in the order of the requests. With the zero
+// deadline, the one of the Receive that is under way on another goroutine holds.
+func (w *Conn) Send(frame []byte, pieces net.Buffers, deadline time.Time) error {
 	l := w.Link
 	l.Correlation++
 	binary.BigEndian.PutUint32(frame[8:], uint32(l.Correlation))
-	if err := w.SetDeadline(deadline); err != nil {
-		return nil, err
-	}
-	if err := w.Ctx.Err(); err != nil {
-		return nil, err
+	if err := w.limit(deadline); err != nil {
+		return err
 	}
 	w.Wrote = true
 	if err := w.send(frame, pieces); err != nil {
-		return nil, w.cause(err)
+		return w.cause(err)
+	}
+	return nil
+}
+
+// limit sets the deadline of what comes next, unless the holder's context has ended.
+func (w *Conn) limit(deadline time.Time) error {
+	if !deadline.IsZero() {
+		if err := w.SetDeadline(deadline); err != nil {
+			return err
+		}
+	}
+	return w.Ctx.Err()
+}
+
+// Receive reads the response to the request with that correlation id, the oldest that
+// has none yet.
+func (w *Conn) Receive(correlation int32, tagged bool, deadline time.Time, buf func(size int) []byte) ([]byte, error) {
+	l := w.Link
+	if err := w.limit(deadline); err != nil {
+		return nil, err
 	}
 	if _, err := io.ReadFull(w.Conn, l.head[:]); err != nil {
 		return nil, w.cause(err)
@@ -257,14 +289,14 @@ func (w *Conn) Await(frame []byte, pieces net.Buffers, tagged bool, deadline tim
 	if size < 0 || size > MaxResponse {
 		return nil, fmt.Errorf("broker %s announces a response of %d bytes", l.address, size+4)
 	}
-	if id := int32(binary.BigEndian.Uint32(l.head[4:])); id != l.Correlation {
-		return nil, fmt.Errorf("broker %s answered request %d with the response to %d", l.address, l.Correlation, id)
+	if id := int32(binary.BigEndian.Uint32(l.head[4:])); id != correlation {
+		return nil, fmt.Errorf("broker %s answered request %d with the response to %d", l.address, correlation, id)
 	}
 	body := buf(size)[:size]
 	if _, err := io.ReadFull(w.Conn, body); err != nil {
 		return nil, w.cause(err)
 	}
-	l.served = l.served || kmsg.Key(binary.BigEndian.Uint16(frame[4:])) != kmsg.ApiVersions
+	l.served.Store(true)
 	if !tagged {
 		return body, nil
 	}
@@ -290,7 +322,7 @@ func (w *Conn) cause(err error) error {
 		return ended
 	}
 	l := w.Link
-	if !l.served && l.client.Options.SASL == nil && errors.Is(err, io.EOF) {
+	if !l.served.Load() && l.client.Options.SASL == nil && errors.Is(err, io.EOF) {
 		return fmt.Errorf("broker %s hung up on the first request: %s (%w)", l.address, expectsSASL, err)
 	}
 	return fmt.Errorf("broker %s: %w", l.address, err)

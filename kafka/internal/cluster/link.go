@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/eventbus-go/eventbus/kafka/internal/handshake"
@@ -18,7 +19,8 @@ import (
 // one holder at a time; what belongs to the connection and not to a holder,
 // such as the versions that its broker speaks, is kept here.
 //
-// Apart from Close a link is used by one goroutine at a time.
+// Apart from Close a link is used by one goroutine at a time, or by one that writes
+// requests and one that reads their responses.
 type Link struct {
 	// Conn checks what the server sends while kafka-go reads it, and is off
 	// while a holder of ours does.
@@ -40,7 +42,7 @@ type Link struct {
 	ready bool
 	// served is set once the broker has answered a holder's request, other than for
 	// its versions.
-	served   bool
+	served   atomic.Bool
 	versions map[int16]versionRange // nil until asked
 	// retireAt is when to stop lending the connection: before its SASL session, or what
 	// Options.SessionEnd knows of, ends.

@@ -226,6 +226,26 @@ func (f *Fetcher) share() int {
 // known to come.
 func (f *Fetcher) partitionBytes() int32 { return int32(min(fetchPartitionBytes, f.share())) }
 
+// distance is how long a fetch takes at least that is answered from afar.
+const distance = 5 * time.Millisecond
+
+// nextBytes is what the next fetch may bring of a partition, of which one has just been
+// answered, within took. One fetch of a partition is under way at a time, so what it
+// brings over a slow network decides how fast the partition is read: it doubles, up to
+// all that a request may bring, for as long as there is more in the log and Poll has
+// used up what came before.
+func (f *Fetcher) nextBytes(p *partition, more bool, took time.Duration) int32 {
+	usual := f.partitionBytes()
+	switch {
+	case took < distance:
+		p.bytes = usual
+	case more && len(p.queue) == 0:
+		p.bytes *= 2
+	}
+	p.bytes = min(max(p.bytes, usual), int32(f.share()))
+	return p.bytes
+}
+
 // hasRoom reports whether the bound leaves room for another request. If not, what
 // was fetched of paused partitions goes, to be fetched again when they are
 // resumed: they must not keep the others from being fetched.

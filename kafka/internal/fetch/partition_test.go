@@ -31,3 +31,28 @@ func TestSuccessLeavesDamage(t *testing.T) {
 		}
 	}
 }
+
+// What a fetch may bring grows while the broker is far away and Poll is faster, up to what
+// a request may bring, and shrinks when the broker answers quickly again.
+func TestFetchGrowsWithDistance(t *testing.T) {
+	f := &Fetcher{limit: 64 << 20}
+	p := newFetchPartition(&transport.Assignment{Partition: transport.Partition{Topic: "events"}}, f.partitionBytes())
+	step := func(what string, more bool, took time.Duration, want int32) {
+		t.Helper()
+		if got := f.nextBytes(p, more, took); got != want {
+			t.Errorf("%s: %d bytes, want %d", what, got, want)
+		}
+	}
+	const far = 20 * time.Millisecond
+	step("near", true, time.Millisecond, fetchPartitionBytes)
+	step("far", true, far, 2*fetchPartitionBytes)
+	step("far, at the end of the log", false, far, 2*fetchPartitionBytes)
+	step("far", true, far, fetchRequestBytes)
+	p.queue = []*fetched{{}}
+	step("far, and Poll is behind", true, far, fetchRequestBytes)
+	p.queue = nil
+	step("as much as there is", true, far, fetchRequestBytes)
+	step("near again", true, time.Millisecond, fetchPartitionBytes)
+	f.limit = 1 << 20
+	step("far, and a small bound", true, far, int32(f.share()))
+}

@@ -160,7 +160,7 @@ func (f *Fetcher) handleResponse(r *fetchRequest, resp *kmsg.FetchResponse, buff
 			if part.PreferredReadReplica >= 0 && r.source == p.leader && now.After(p.leaderUntil) {
 				p.replica, p.replicaUntil = part.PreferredReadReplica, now.Add(cluster.MetadataAge)
 			}
-			f.queueBatches(p, part, memory, now)
+			f.queueBatches(p, part, memory, r.sent, now)
 		}
 	}
 	if memory.pieces > 0 {
@@ -170,7 +170,7 @@ func (f *Fetcher) handleResponse(r *fetchRequest, resp *kmsg.FetchResponse, buff
 
 // queueBatches queues what a response brought of one partition. Only the headers of batches
 // are read here; Poll decodes them, so that fetching never waits for decoding. f.mu is held.
-func (f *Fetcher) queueBatches(p *partition, part *kmsg.FetchResponseTopicPartition, memory *fetchMemory, now time.Time) {
+func (f *Fetcher) queueBatches(p *partition, part *kmsg.FetchResponseTopicPartition, memory *fetchMemory, sent, now time.Time) {
 	// Three cases: whole batches came; one that is larger than was asked for was cut off,
 	// and more is asked for; or nothing came before the wait was over.
 	span, err := batch.FindSpan(part.RecordBatches, p.ahead)
@@ -197,7 +197,7 @@ func (f *Fetcher) queueBatches(p *partition, part *kmsg.FetchResponseTopicPartit
 	}
 	// If there is an error, it belongs to what the next fetch begins with.
 	p.succeed()
-	p.maxBytes = f.partitionBytes()
+	p.maxBytes = f.nextBytes(p, part.HighWatermark > span.Next, now.Sub(sent))
 	// A broker notes the ends before it reads its log, which may have grown meanwhile. The
 	// last stable offset bounds what is read of committed records alone.
 	p.highWatermark = max(p.highWatermark, span.Next)

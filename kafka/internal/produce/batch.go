@@ -47,7 +47,13 @@ type partitionBatch struct {
 	// It is sent with the first sequence number of that batch, so the answer shows it:
 	// a log that has the whole refuses the part.
 	doubted bool
+	// written is set if the broker has acknowledged the batch while one before it was not,
+	// whose place in the log it can't have.
+	written bool
 }
+
+// perhapsWritten reports whether the log may have something of the batch.
+func (b *partitionBatch) perhapsWritten() bool { return b.maybeAppended || b.doubted }
 
 var batches = sync.Pool{New: func() any { return new(partitionBatch) }}
 

@@ -24,7 +24,15 @@ import (
 // the append. Whatever happens, each record that was delivered is in the log
 // once and where its receipt says, the records of a publisher are in order, and
 // one that is said not to be written is not there.
+//
+// It does so with brokers near by, and with brokers that count as far away, which are sent
+// several batches of a partition at a time.
 func TestProduceExactly(t *testing.T) {
+	t.Run("near", func(t *testing.T) { produceExactly(t, farAfter) })
+	t.Run("far", func(t *testing.T) { produceExactly(t, time.Nanosecond) })
+}
+
+func produceExactly(t *testing.T, far time.Duration) {
 	const publishers, partitions = 12, 4
 	each := 400
 	if testing.Short() {
@@ -33,6 +41,7 @@ func TestProduceExactly(t *testing.T) {
 	b := bed.NewBed(t, partitions, kfake.NumBrokers(3))
 	// The delivery time is short enough for some batches to be lost.
 	p := startProducer(b, transport.ProducerConfig{DeliveryTimeout: 250 * time.Millisecond, BatchBytes: 4000, Compression: "lz4"})
+	p.farAfter = far
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	stop := make(chan struct{})

@@ -16,10 +16,10 @@ import (
 const copied = 64 << 10
 
 // produceRequest is a ProduceRequest whose body is written from the partitions
-// of a round.
+// of a flight.
 type produceRequest struct {
 	kmsg.ProduceRequest
-	round *round
+	flight *flight
 	// gaps are the places of the frame where batches belong that were not
 	// copied into it.
 	gaps    []gap
@@ -37,9 +37,9 @@ type gap struct {
 func (q *produceRequest) frame(format *kmsg.RequestFormatter, b []byte) []byte {
 	clear(q.gaps)
 	q.gaps = q.gaps[:0]
-	q.scatter = q.round.size > copied
+	q.scatter = q.flight.size > copied
 	if !q.scatter {
-		b = slices.Grow(b, q.round.size+256)
+		b = slices.Grow(b, q.flight.size+256)
 	}
 	b = format.AppendRequest(b, q, 0)
 	size := len(b) - 4
@@ -74,8 +74,8 @@ const byID = 13
 // mostVersion returns the highest version in which the request can be sent: byID,
 // unless the id of one of its topics is unknown.
 func (q *produceRequest) mostVersion() int16 {
-	for _, p := range q.round.parts {
-		if p.topic.layout.Load().id == (transport.TopicID{}) {
+	for _, c := range q.flight.carried {
+		if c.part.topic.layout.Load().id == (transport.TopicID{}) {
 			return byID - 1
 		}
 	}
@@ -83,37 +83,39 @@ func (q *produceRequest) mostVersion() int16 {
 }
 
 // AppendTo writes the body, in versions 3 to 13
-// (https://kafka.apache.org/protocol.html#The_Messages_Produce), and notes in each
-// partition the id that it was sent under.
+// (https://kafka.apache.org/protocol.html#The_Messages_Produce), and notes of each
+// batch the id that it was sent under.
 func (q *produceRequest) AppendTo(b []byte) []byte {
 	e := encoder{b, q.GetVersion() >= 9}
 	e.nullString()
 	e.int16(-1) // acknowledged by all in-sync replicas
 	e.int32(q.TimeoutMillis)
-	parts := q.round.parts
+	carried := q.flight.carried
 	topics := 0
-	for i, p := range parts {
-		if i == 0 || p.topic != parts[i-1].topic {
+	for i, c := range carried {
+		if i == 0 || c.part.topic != carried[i-1].part.topic {
 			topics++
 		}
 	}
 	e.length(topics)
-	for len(parts) > 0 {
-		n := slices.IndexFunc(parts, func(p *partition) bool { return p.topic != parts[0].topic })
+	for len(carried) > 0 {
+		topic := carried[0].part.topic
+		n := slices.IndexFunc(carried, func(c parcel) bool { return c.part.topic != topic })
 		if n < 0 {
-			n = len(parts)
+			n = len(carried)
 		}
-		id := parts[0].topic.layout.Load().id
+		id := topic.layout.Load().id
 		if q.GetVersion() >= byID {
 			e.b = append(e.b, id[:]...)
 		} else {
-			e.string(parts[0].topic.name)
+			e.string(topic.name)
 		}
 		e.length(n)
-		for _, p := range parts[:n] {
-			p.sentTo = id
-			wire := p.head.wire()
-			e.int32(p.index)
+		for i := range carried[:n] {
+			c := &carried[i]
+			c.sentTo = id
+			wire := c.batch.wire()
+			e.int32(c.part.index)
 			e.length(len(wire))
 			if q.scatter {
 				q.gaps = append(q.gaps, gap{len(e.b), wire})
@@ -123,7 +125,7 @@ func (q *produceRequest) AppendTo(b []byte) []byte {
 			e.tags()
 		}
 		e.tags()
-		parts = parts[n:]
+		carried = carried[n:]
 	}
 	e.tags()
 	return e.b

@@ -195,15 +195,15 @@ func TestProduceRequest(t *testing.T) {
 	for _, size := range []int{10, copied} {
 		for version := int16(3); version <= cluster.Highest(int16(kmsg.Produce)); version++ {
 			r := &round{}
-			r.req.round = r
+			r.req.flight = &flight{}
 			for _, at := range []struct{ topic, index int }{{0, 2}, {0, 5}, {1, 0}} {
 				part := newPartition(p, topics[at.topic], int32(at.index), 0)
 				part.head = newBatch(time.Time{})
 				record := &transport.Record{Value: bed.Noise(size)}
 				part.head.add(record, batch.ContentSize(record), 1, 1, nil)
-				part.stamp(batch.ProducerSession{ID: 3, Epoch: 4})
+				part.stamp(part.head, batch.ProducerSession{ID: 3, Epoch: 4})
 				r.parts = append(r.parts, part)
-				r.size += part.head.size()
+				r.req.flight.add(part, part.head)
 			}
 			r.req.SetVersion(version)
 			r.req.TimeoutMillis = 1234

@@ -3,6 +3,7 @@ package produce
 import (
 	"errors"
 	rand "math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -35,7 +36,7 @@ func retryAfter(attempts int) time.Duration {
 func (p *partition) retry(err error) {
 	b := p.head
 	b.attempts++
-	p.cause = err
+	p.cause, p.known = err, false
 	wait := retryAfter(b.attempts)
 	// An election ends at any moment, so the next look comes soon however many attempts
 	// have failed.
@@ -98,33 +99,35 @@ func (p *partition) lose(err *DeliveryError) {
 	if p.open != nil {
 		behindIt = append(behindIt, p.open)
 	}
-	p.queue, p.open = nil, nil
+	p.queue, p.open, p.more = nil, nil, nil
 	// The partition stays busy, so what is accepted while completions are called is
 	// queued.
 	p.busy = true
 	p.mu.Unlock()
 	completed := 0
-	if b := p.head; b != nil {
+	notSent := behind(err)
+	b := p.head
+	if b == nil && len(behindIt) > 0 {
+		b, behindIt = behindIt[0], behindIt[1:]
+	}
+	if b != nil {
 		// What was sent may still arrive, so what follows is written under the next epoch.
-		if b.maybeAppended || b.doubted {
-			err.Unknown = true
+		err.Unknown = b.maybeAppended || b.doubted
+		if err.Unknown || slices.ContainsFunc(behindIt, (*partitionBatch).perhapsWritten) {
 			p.fence()
 		}
 		completed += p.fail(b, err)
 		p.head = nil
-	} else if len(behindIt) > 0 {
-		completed += p.fail(behindIt[0], err)
-		behindIt = behindIt[1:]
 	}
-	if len(behindIt) > 0 {
-		notSent := behind(err)
-		// Nothing of these was sent, unless they are parts of a batch that was.
-		for _, b := range behindIt {
-			if b.doubted { // with the head it was a part of one batch
-				completed += p.fail(b, err)
-			} else {
-				completed += p.fail(b, notSent)
-			}
+	// Nothing of these was sent, unless they were under way together with the head, or are
+	// parts of the batch that it was a part of.
+	for _, b := range behindIt {
+		if b.perhapsWritten() {
+			unknown := *err
+			unknown.Unknown = true
+			completed += p.fail(b, &unknown)
+		} else {
+			completed += p.fail(b, notSent)
 		}
 	}
 	p.conclude(completed)
@@ -177,6 +180,7 @@ func (p *partition) notAppended() {
 // The last epoch is never used, as in the Java client: then the partition begins
 // under a new producer id, which fences nothing.
 func (p *partition) fence() {
+	p.known = false
 	if p.session.Epoch >= 1<<15-2 {
 		p.renew()
 		return
@@ -188,13 +192,14 @@ func (p *partition) fence() {
 // renew makes the partition begin under another producer id.
 func (p *partition) renew() {
 	p.producer.ids.retire(p.session.ID)
-	p.session = batch.ProducerSession{ID: -1}
+	p.session, p.known = batch.ProducerSession{ID: -1}, false
 }
 
-// resend sends the head under another session, as soon as possible. The caller
-// knows that the log doesn't have it.
+// resend sends the head under another session, as soon as possible, and then what was
+// sent behind it. The caller knows that the log has nothing of them.
 func (p *partition) resend(err error) {
 	p.head.stamped, p.head.maybeAppended = false, false
+	p.restamp()
 	p.retry(err)
 }
 
@@ -207,6 +212,7 @@ func (p *partition) handleError(answer *kmsg.ProduceResponseTopicPartition) {
 	if appendedMaybe(code) {
 		b.maybeAppended = true
 	}
+	p.known = false
 	switch code {
 	case kerr.DuplicateSequenceNumber:
 		// The log has it; the broker doesn't know where any more.
@@ -220,13 +226,19 @@ func (p *partition) handleError(answer *kmsg.ProduceResponseTopicPartition) {
 		}
 		// The log ends before the batch that was acknowledged last, for
 		// instance after an unclean election. It doesn't have this one either:
-		// the broker would know its sequence, since nothing was written after it.
+		// the broker would know its sequence, since fewer were written after it than the
+		// broker remembers. Without its past the log may even have taken what was sent
+		// behind the head, which would then be overtaken.
+		if p.queued((*partitionBatch).perhapsWritten) {
+			p.lose(&DeliveryError{What: "the log has lost what was written before", Cause: code})
+			return
+		}
 		p.fence()
 		p.resend(code)
 	case kerr.InvalidProducerEpoch, kerr.UnknownProducerID:
 		// The broker has forgotten the session or fenced it, and with it
 		// whether it has the batch.
-		unknown := b.maybeAppended || b.doubted
+		unknown := b.perhapsWritten() || p.queued((*partitionBatch).perhapsWritten)
 		p.renew()
 		if unknown {
 			p.lose(&DeliveryError{What: "the broker has lost track of this producer", Cause: code})
@@ -234,7 +246,8 @@ func (p *partition) handleError(answer *kmsg.ProduceResponseTopicPartition) {
 		}
 		p.resend(code)
 	case kerr.MessageTooLarge, kerr.RecordListTooLarge, kerr.InvalidTimestamp, kerr.InvalidRecord:
-		if !b.maybeAppended && !b.doubted || len(b.records) > 1 {
+		written := p.queued(func(b *partitionBatch) bool { return b.written })
+		if !written && (!b.perhapsWritten() || len(b.records) > 1) {
 			p.refuse(answer)
 			return
 		}
@@ -280,11 +293,16 @@ func (p *partition) retryOrLose(err error, message *string) {
 // not have the batch. No record is said to be refused before that is known.
 func (p *partition) refuse(answer *kmsg.ProduceResponseTopicPartition) {
 	b, code := p.head, kerr.Error(answer.ErrorCode)
+	uncertain := b.perhapsWritten()
+	// What was sent behind it is not in the log either, for want of what comes before. Its
+	// numbers may change now, and no broker may take it under the old ones (KIP-360).
+	if !uncertain && p.restamp() {
+		p.fence()
+	}
 	var message string
 	if answer.ErrorMessage != nil {
 		message = *answer.ErrorMessage
 	}
-	uncertain := b.maybeAppended || b.doubted
 	refused := make(map[int]string, len(answer.ErrorRecords))
 	for _, r := range answer.ErrorRecords {
 		// Records that a broker names in a batch which may be in the log are not failed yet:

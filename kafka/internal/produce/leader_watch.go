@@ -114,6 +114,7 @@ type health struct {
 	answered time.Time     // when a request was last answered
 	slowest  time.Duration // of the answers; forgotten little by little
 	reported time.Time     // when silence was last reported
+	trip     time.Duration // a quick answer's: it falls at once, and grows little by little
 }
 
 // mostPatience bounds how long a broker that was slow may be silent before it is
@@ -127,8 +128,33 @@ func (s *sender) noteAnswer(begun time.Time) {
 	now := time.Now()
 	s.mu.Lock()
 	s.health.answered = now
-	s.health.slowest = max(now.Sub(begun), s.health.slowest-s.health.slowest/8)
+	took := now.Sub(begun)
+	s.health.slowest = max(took, s.health.slowest-s.health.slowest/8)
+	if s.health.trip == 0 || took < s.health.trip {
+		s.health.trip = took
+	} else {
+		s.health.trip += (took - s.health.trip) / 8
+	}
 	s.mu.Unlock()
+}
+
+// farAfter is the round trip from which on a broker is far away. Below it the next request
+// gathers while one is under way, since fewer, fuller ones cost the client and the broker less.
+const farAfter = 5 * time.Millisecond
+
+// far reports whether answers of the broker take long, even if it has little to do.
+func (s *sender) far() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.health.trip >= s.producer.farAfter
+}
+
+// wanted reports whether a connection should be left to others: partitions wait for one,
+// and all have their work; or the broker wants no requests.
+func (s *sender) wanted() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.ready) > 0 && s.workers-s.idle >= mostWorkers || !s.mutedUntil().IsZero()
 }
 
 // reportSilence reports to the gate that the broker answers nothing, while a worker has

@@ -39,14 +39,22 @@ type partition struct {
 	// what accepted was.
 	accepted, completed int64
 	flushes             []partitionFlush
+	// more is signalled when a batch is opened that could be sent behind those under way;
+	// nil while nobody would send it.
+	more chan<- struct{}
 
 	// What follows belongs to the goroutine that has the partition while it is busy.
 
 	// head is the batch that is being sent, or is to be sent again.
 	head     *partitionBatch
 	session  batch.ProducerSession // id −1: none yet
-	sequence int32                 // of the next batch
-	sentTo   transport.TopicID     // the topic that head was last sent to
+	sequence int32                 // of head
+	// behind are the batches that were sent after head, and before its answer, on the
+	// same connection. known allows that: the leader has the session in its log.
+	behind []*partitionBatch
+	known  bool
+	// failed acts on the answer to head, once what was sent behind it is answered too.
+	failed func()
 	// leaderless is set when the leader is to be looked for before the next attempt.
 	leaderless bool
 	// missing is since when the cluster has said that the topic or partition
@@ -100,6 +108,9 @@ func (p *partition) add(r *transport.Record, content int, timestamp int64, held 
 	p.open.add(r, content, timestamp, held, done)
 	p.accepted++
 	wake := p.wakeLocked()
+	if opened {
+		p.callLocked()
+	}
 	p.mu.Unlock()
 	if full {
 		p.topic.advance(p)
@@ -128,6 +139,7 @@ func (p *partition) addAlone(b *partitionBatch) error {
 	p.queue = append(p.queue, b)
 	p.accepted++
 	wake := p.wakeLocked()
+	p.callLocked()
 	p.mu.Unlock()
 	if wake {
 		p.offer(false)
@@ -211,13 +223,21 @@ func (p *partition) begin() {
 	p.topic.advance(p)
 }
 
-// stamp makes the head ready to be sent, under the partition's session or, if it
-// has none, under a new one.
-func (p *partition) stamp(fresh batch.ProducerSession) {
+// stamp makes a batch that is under way ready to be sent, under the partition's
+// session or, if it has none, under a new one.
+func (p *partition) stamp(b *partitionBatch, fresh batch.ProducerSession) {
 	if p.session.ID < 0 {
 		p.session, p.sequence = fresh, 0
 	}
-	p.head.stamp(&p.producer.compression, p.session, p.sequence)
+	sequence := p.sequence
+	if b != p.head {
+		before := p.head
+		if n := len(p.behind); n > 1 {
+			before = p.behind[n-2]
+		}
+		sequence = batch.NextSequence(before.sequence, len(before.records))
+	}
+	b.stamp(&p.producer.compression, p.session, sequence)
 }
 
 // finish ends the head with its records acknowledged. base is the offset of the
@@ -227,6 +247,7 @@ func (p *partition) finish(base, appended int64) {
 	b := p.head
 	// From the sequence that the batch was sent with, which the log has now.
 	p.sequence = batch.NextSequence(b.sequence, len(b.records))
+	p.known = b.session == p.session
 	p.producer.credit.release(b.held, len(b.records))
 	pos := transport.Position{Partition: p.name(), Offset: -1}
 	for i := range b.records {
@@ -252,11 +273,18 @@ func (p *partition) finish(base, appended int64) {
 }
 
 // conclude drops the head, whose records have all had their outcome, and passes
-// the partition on.
+// the partition on, unless more of it is under way.
 func (p *partition) conclude(completed int) {
 	p.head, p.cause = nil, nil
 	p.mu.Lock()
 	p.completeLocked(completed)
+	if len(p.behind) > 0 {
+		p.mu.Unlock()
+		p.head = p.behind[0]
+		p.behind = slices.Delete(p.behind, 0, 1)
+		return
+	}
+	p.more = nil
 	more := len(p.queue) > 0 || p.open != nil
 	much := len(p.queue) > 0 || more && p.open.size() >= bulk
 	// Cleared under mu, in which add looks at it: a record is either seen here or wakes the

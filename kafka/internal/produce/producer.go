@@ -35,6 +35,7 @@ type Producer struct {
 	compression batch.Compression
 	credit      credit
 	ids         producerIDs
+	farAfter    time.Duration // the constant
 
 	// Both maps are replaced under mu and never changed, so that Produce reads them without a
 	// lock. They grow and never shrink.
@@ -62,7 +63,7 @@ func NewProducer(c *cluster.Client, cfg transport.ProducerConfig) (*Producer, er
 	if err != nil {
 		return nil, err
 	}
-	p := &Producer{client: c, cfg: cfg, compression: compression}
+	p := &Producer{client: c, cfg: cfg, compression: compression, farAfter: farAfter}
 	p.credit.maxBytes, p.credit.maxRecords = int64(cfg.BufferBytes), int64(cfg.BufferRecords)
 	p.credit.closed = make(chan struct{})
 	p.topics.Store(new(map[string]*producerTopic))

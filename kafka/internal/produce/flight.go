@@ -1,0 +1,294 @@
+package produce
+
+import (
+	"cmp"
+	"errors"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/eventbus-go/eventbus/kafka/internal/batch"
+	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// flight is a request under way.
+type flight struct {
+	carried []parcel
+	left    []parcel // of carried, from the first on that no answer was found for yet
+	size    int      // of the batches
+	begun   time.Time
+	// deadline is the first of the batches' own, or that of requests.
+	deadline    time.Time
+	correlation int32
+	version     int16  // of the request
+	wrote       bool   // the broker may have received it, or a part
+	body        []byte // memory of responses, used again with the flight
+}
+
+// parcel is a batch in a request. An answered one is the zero parcel.
+type parcel struct {
+	part   *partition
+	batch  *partitionBatch
+	sentTo transport.TopicID
+}
+
+// newFlight returns an empty flight, one of those that are over if there is any.
+func (r *round) newFlight() *flight {
+	n := len(r.spare)
+	if n == 0 {
+		return new(flight)
+	}
+	f := r.spare[n-1]
+	r.spare = r.spare[:n-1]
+	return f
+}
+
+// reuse keeps a flight that is over.
+func (r *round) reuse(f *flight) {
+	clear(f.carried)
+	*f = flight{carried: f.carried[:0], body: f.body}
+	r.spare = append(r.spare, f)
+}
+
+// add puts a batch into the request.
+func (f *flight) add(p *partition, b *partitionBatch) {
+	f.carried = append(f.carried, parcel{part: p, batch: b})
+	f.size += len(b.wire())
+}
+
+// memory returns that of an earlier response, if it is large enough. Nothing of a
+// response is kept beyond accept.
+func (f *flight) memory(size int) []byte {
+	if cap(f.body) < size {
+		f.body = make([]byte, size)
+	}
+	return f.body[:size]
+}
+
+// waiting returns the partitions of the requests under way.
+func (r *round) waiting() (parts []*partition) {
+	for _, f := range r.flights {
+		for i := range f.carried {
+			parts = append(parts, f.carried[i].part)
+		}
+	}
+	return parts
+}
+
+// launch sends a request. From here on it is one of those under way.
+func (r *round) launch(f *flight) error {
+	p := r.sender.producer
+	// By topic, as the request names each once.
+	slices.SortStableFunc(f.carried, func(a, b parcel) int { return cmp.Compare(a.part.topic.name, b.part.topic.name) })
+	first := len(r.flights) == 0
+	f.begun = time.Now()
+	f.deadline = f.begun.Add(p.client.Options.RequestTimeout)
+	fresh := false
+	for i := range f.carried {
+		c := &f.carried[i]
+		// A producer id is fetched at most once for a request, over its own connection. What
+		// follows another request has one.
+		fresh = fresh || c.part.session.ID < 0
+		if d := c.batch.deadline; d.Before(f.deadline) {
+			f.deadline = d
+		}
+	}
+	r.flights = append(r.flights, f)
+	r.watch.begin(r.flights[0].begun, r.sent, r.stop)
+	defer r.watch.end()
+	var session batch.ProducerSession
+	if fresh {
+		var throttle time.Duration
+		var err error
+		if session, throttle, err = p.ids.get(r.conn, f.deadline); err != nil {
+			return err
+		}
+		if throttle > 0 {
+			// The broker would leave what came next on this connection unread.
+			r.sender.mute(throttle)
+			return errMuted
+		}
+	}
+	r.req.flight = f
+	version, err := r.conn.Version(int16(kmsg.Produce), r.req.mostVersion(), f.deadline)
+	if err != nil {
+		return err
+	}
+	for i := range f.carried {
+		f.carried[i].part.stamp(f.carried[i].batch, session)
+	}
+	// The broker waits for the replicas for half of the time at most, so that
+	// its answer that they are late comes before the connection is given up.
+	r.req.TimeoutMillis = int32(max(min(time.Until(f.deadline), p.client.Options.RequestTimeout/2).Milliseconds(), 1))
+	r.req.SetVersion(version)
+	frame := cluster.TakeFrame()
+	defer cluster.GiveFrame(frame)
+	frame.Bytes = r.req.frame(p.client.Formatter, frame.Bytes[:0])
+	pieces := r.req.pieces(frame.Bytes)
+	f.correlation, f.version = r.conn.Link.Correlation+1, version
+	deadline := f.deadline
+	if !first {
+		deadline = time.Time{} // that of the response that is being waited for
+		r.expect <- f
+	}
+	r.conn.Wrote = false
+	err = r.conn.Send(frame.Bytes, pieces, deadline)
+	f.wrote = r.conn.Wrote
+	return err
+}
+
+// land waits for the only request under way to be answered, and acts on the response.
+func (r *round) land() error {
+	f := r.flights[0]
+	r.watch.begin(f.begun, r.sent, r.stop)
+	body, err := r.conn.Receive(f.correlation, f.version >= 9, f.deadline, f.memory)
+	r.watch.end()
+	if err != nil {
+		return err
+	}
+	return r.landed(body)
+}
+
+// landed acts on the response to the oldest request under way.
+func (r *round) landed(body []byte) error {
+	f := r.flights[0]
+	r.resp.SetVersion(f.version)
+	if err := r.resp.UnsafeReadFrom(body); err != nil {
+		return err
+	}
+	r.sender.noteAnswer(f.begun)
+	r.flights = slices.Delete(r.flights, 0, 1)
+	r.accept(f)
+	r.reuse(f)
+	return nil
+}
+
+// received is a response, or why there is none.
+type received struct {
+	body []byte
+	err  error
+}
+
+// cruise lands the request under way, and those that it sends meanwhile, with what their
+// partitions have by then. Responses are read on a goroutine of their own: a broker that
+// could not send them would read no requests.
+func (r *round) cruise() error {
+	// Neither channel is ever full, so neither side waits for the other.
+	r.expect, r.come = make(chan *flight, mostUnderWay), make(chan received, mostUnderWay)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		r.read(r.expect, r.come)
+	}()
+	r.expect <- r.flights[0]
+	err := r.exchange()
+	if err != nil {
+		r.stop()
+	}
+	close(r.expect)
+	<-ended
+	r.expect = nil
+	return err
+}
+
+// exchange sends and lands until nothing is under way.
+func (r *round) exchange() error {
+	for len(r.flights) > 0 {
+		if err := r.follow(); err != nil {
+			return err
+		}
+		r.watch.begin(r.flights[0].begun, r.sent, r.stop)
+		select {
+		case a := <-r.come:
+			r.watch.end()
+			if a.err != nil {
+				return a.err
+			}
+			if err := r.landed(a.body); err != nil {
+				return err
+			}
+		case <-r.more:
+			r.watch.end()
+		}
+	}
+	return nil
+}
+
+// read reads the response to each request that is expected to have one.
+func (r *round) read(expect <-chan *flight, come chan<- received) {
+	for f := range expect {
+		var a received
+		a.err = r.conn.SetDeadline(f.deadline)
+		// Looked at after the deadline is set, which would undo that of stop.
+		if r.stopped.Load() && a.err == nil {
+			a.err = os.ErrDeadlineExceeded
+		}
+		if a.err == nil {
+			a.body, a.err = r.conn.Receive(f.correlation, f.version >= 9, time.Time{}, f.memory)
+		}
+		come <- a
+		if a.err != nil {
+			return
+		}
+	}
+}
+
+// follow sends what the partitions under way have by now, if the broker is far away and
+// nobody else is in want of the connection.
+func (r *round) follow() error {
+	if len(r.flights) >= mostUnderWay || !r.sender.far() || r.conn.Link.Retired() || r.conn.Ctx.Err() != nil || r.sender.wanted() {
+		return nil
+	}
+	next := r.newFlight()
+	limit := r.sender.producer.cfg.RequestBytes
+	for _, f := range r.flights {
+		for i := range f.carried {
+			c := &f.carried[i]
+			if next.size >= limit || !c.part.newest(c.batch) {
+				continue
+			}
+			if b := c.part.follow(r.more); b != nil {
+				next.add(c.part, b)
+			}
+		}
+	}
+	if len(next.carried) == 0 {
+		r.reuse(next)
+		return nil
+	}
+	return r.launch(next)
+}
+
+// answers takes the batch out that an answer is for, and returns it, or nil if
+// none is left of that topic and index. Brokers answer in the order of the request,
+// more or less, so it is mostly the first that is left.
+func (f *flight) answers(topic *kmsg.ProduceResponseTopic, index int32) (*partition, *partitionBatch) {
+	named := f.version < byID
+	for i, c := range f.left {
+		if c.part != nil && c.part.index == index && (named && c.part.topic.name == topic.Topic || !named && c.sentTo == topic.TopicID) {
+			f.left[i] = parcel{}
+			if i == 0 {
+				f.left = f.left[1:]
+			}
+			return c.part, c.batch
+		}
+	}
+	return nil, nil
+}
+
+// ErrUnanswered is the error of a partition that is missing in the response to its
+// request.
+var ErrUnanswered = errors.New("the broker's response leaves the partition out")
+
+// unanswered repeats what the broker's response says nothing of. The broker may have
+// appended it.
+func (f *flight) unanswered() {
+	for _, c := range f.left {
+		if c.part != nil {
+			c.part.unanswered(c.batch, true, func() { c.part.retry(ErrUnanswered) })
+		}
+	}
+}
