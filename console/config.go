@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -75,6 +76,9 @@ type Member struct {
 	// Token is sent to it as a bearer token. It is not sent over plain http except to
 	// this machine: New refuses that.
 	Token secret.Value
+	// TLS is what https goes by, such as the authority that signed the member's
+	// certificate. Nil trusts those of the machine. It is not changed.
+	TLS *tls.Config
 }
 
 // Token is what a user shows to be let in, and the name by which the log knows them.

@@ -66,10 +66,16 @@ func newRemote(m Member) *remote {
 	m.URL = strings.TrimSuffix(m.URL, "/")
 	// The timeout is for a member that begins to answer and never ends. Callers bound their
 	// requests by a shorter one.
-	return &remote{m, &http.Client{
+	r := &remote{m, &http.Client{
 		Timeout:       30 * time.Second,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
+	if m.TLS != nil {
+		transport := http.DefaultTransport.(*http.Transport).Clone()
+		transport.TLSClientConfig = m.TLS.Clone()
+		r.client.Transport = transport
+	}
+	return r
 }
 
 // The name is shown on pages, and forms name members by it: Validate refuses addresses with

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -27,6 +29,7 @@ import (
 type consoleFlags struct {
 	listen   string
 	members  []string
+	memberCA string
 	tokens   []string
 	hosts    []string
 	catalog  string
@@ -62,6 +65,7 @@ behind the #, which browsers send to no server.`,
 	flags := c.Flags()
 	flags.StringVar(&f.listen, "listen", "127.0.0.1:0", "`host:port` to serve on; port 0 takes a free one")
 	flags.StringArrayVar(&f.members, "member", nil, "`URL` of a service's admin handler; may be repeated")
+	flags.StringVar(&f.memberCA, "member-ca", "", "`file` with the authorities that sign the members' certificates, in place of this machine's")
 	flags.StringArrayVar(&f.tokens, "token", nil, "`NAME=FILE` of a user's token, by whose name orders are logged; may be repeated")
 	flags.BoolVar(&f.open, "no-token", false, "let everyone on this machine in")
 	flags.StringSliceVar(&f.hosts, "host", nil, "`names` by which users reach the console, beside those of this machine")
@@ -177,10 +181,14 @@ func (a *app) consoleConfig(ctx context.Context, f *consoleFlags) (*console.Conf
 		}
 		config.Tokens = append(config.Tokens, console.Token{Name: name, Value: secret.File(file)})
 	}
+	trusted, err := f.trusted()
+	if err != nil {
+		return nil, "", err
+	}
 	// The variable is read when the console starts: a new token needs a restart.
 	for _, url := range f.members {
 		// All members are asked with one token, as services of one deployment have it.
-		config.Members = append(config.Members, console.Member{URL: url, Token: secret.Text(os.Getenv(tokenVariable))})
+		config.Members = append(config.Members, console.Member{URL: url, Token: secret.Text(os.Getenv(tokenVariable)), TLS: trusted})
 	}
 	if f.catalog != "" {
 		if config.Catalog, err = a.readCatalog(ctx, f.catalog); err != nil {
@@ -207,6 +215,22 @@ func (a *app) consoleConfig(ctx context.Context, f *consoleFlags) (*console.Conf
 	}
 	config.Cluster, err = a.transport(ctx)
 	return config, made, err
+}
+
+// trusted returns what members are asked with over https; nil for what the machine trusts.
+func (f *consoleFlags) trusted() (*tls.Config, error) {
+	if f.memberCA == "" {
+		return nil, nil
+	}
+	pem, err := os.ReadFile(f.memberCA)
+	if err != nil {
+		return nil, misuse("--member-ca: %v", err)
+	}
+	authorities := x509.NewCertPool()
+	if !authorities.AppendCertsFromPEM(pem) {
+		return nil, misuse("--member-ca: %s holds no certificate in PEM form", f.memberCA)
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: authorities}, nil
 }
 
 // status returns what the console asks for the state of an outbox.
