@@ -282,7 +282,7 @@ func (d *desk) letter(ctx context.Context, r *http.Request) (any, error) {
 		// The first record from an offset on may be a later one: transactions that were aborted
 		// and their markers take up offsets too.
 		if l.Record.Offset == offset {
-			v = d.newLetterView(l, s, foreign)
+			v = d.newLetterView(ctx, l, s, foreign)
 		}
 		return scan.ErrEnough
 	})
@@ -292,7 +292,7 @@ func (d *desk) letter(ctx context.Context, r *http.Request) (any, error) {
 	return v, err
 }
 
-func (d *desk) newLetterView(l *letter.Letter, s redrive.State, foreign error) *letterView {
+func (d *desk) newLetterView(ctx context.Context, l *letter.Letter, s redrive.State, foreign error) *letterView {
 	cause, reason, _ := redrive.CauseOf(l, foreign)
 	v := &letterView{
 		letterRow: newLetterRow(l), State: s.String(), Reason: reason, Stack: l.Stack, Cause: cause, First: l.FirstFailure,
@@ -304,6 +304,6 @@ func (d *desk) newLetterView(l *letter.Letter, s redrive.State, foreign error) *
 		v.Foreign = foreign.Error()
 	}
 	// The view copies what it keeps. The record's memory is the scan's and ends with it.
-	v.Event = d.newEventView(l.Record)
+	v.Event = d.newEventView(ctx, l.Record)
 	return v
 }

@@ -18,9 +18,11 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
+	"github.com/eventbus-go/eventbus"
 	"github.com/eventbus-go/eventbus/console"
 	"github.com/eventbus-go/eventbus/internal/doctor"
 	"github.com/eventbus-go/eventbus/postgres/outbox"
+	"github.com/eventbus-go/eventbus/schema/untyped"
 	"github.com/eventbus-go/eventbus/secret"
 )
 
@@ -41,6 +43,7 @@ type consoleFlags struct {
 	readOnly bool
 	showData bool
 	outbox   outboxFlags
+	registry registryFlags
 }
 
 // newConsoleCommand returns the command that serves the console from an operator's
@@ -79,6 +82,7 @@ behind the #, which browsers send to no server.`,
 	flags.StringVar(&f.outbox.database, "database", "", "`address` of a database with an outbox, postgres://…, or @FILE that holds it")
 	flags.StringVar(&f.outbox.schema, "schema", "", "`schema` of the outbox (default public)")
 	flags.StringVar(&f.outbox.table, "table", "", "`table` of the outbox (default outbox)")
+	f.registry.flags(c)
 	return c
 }
 
@@ -195,6 +199,13 @@ func (a *app) consoleConfig(ctx context.Context, f *consoleFlags) (*console.Conf
 			return nil, "", err
 		}
 	}
+	reader, err := f.registry.reader(a)
+	if err != nil {
+		return nil, "", err
+	}
+	if reader != nil {
+		config.Schemas = bySchema(reader)
+	}
 	settings, err := a.settings()
 	// Members alone are enough for pages about them, so brokers are optional then.
 	if err != nil && len(f.members) > 0 {
@@ -215,6 +226,23 @@ func (a *app) consoleConfig(ctx context.Context, f *consoleFlags) (*console.Conf
 	}
 	config.Cluster, err = a.transport(ctx)
 	return config, made, err
+}
+
+// bySchema returns what reads data for the console. Package console imports no registry.
+func bySchema(reader *untyped.Reader) console.Schemas {
+	return func(ctx context.Context, e *eventbus.Envelope) (*console.SchemaData, error) {
+		data, err := reader.Read(ctx, e)
+		// An event that names no schema.
+		if data == nil {
+			return nil, err
+		}
+		read := &console.SchemaData{JSON: data.JSON, Fields: data.Fields()}
+		// Without a schema the registry is what fails, and its words may be shown.
+		if data.Schema != nil {
+			read.Schema = (&seen{data: data}).schema()
+		}
+		return read, err
+	}
 }
 
 // trusted returns what members are asked with over https; nil for what the machine trusts.
