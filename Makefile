@@ -52,8 +52,8 @@ test-asyncapi: ## [catalog] AsyncAPI's own parser on the documents of the exampl
 	scripts/asyncapi.sh
 
 .PHONY: test-browser
-test-browser: ## [console/browsertest] the console's pages in a real browser (Chromium, Node.js for axe-core); PICTURES=1 takes those of the guide
-	scripts/browser.sh run -- go -C console/browsertest test $(if $(PICTURES),-run TestPictures -pictures $(CURDIR)/docs/guide/console) -count=1 -timeout 10m ./...
+test-browser: ## [console/browsertest] the console's pages in a real browser (Chromium, Node.js for axe-core, PostgreSQL where there is one); PICTURES=1 takes those of the guide
+	scripts/browser.sh run -- scripts/postgres.sh try -- go -C console/browsertest test $(if $(PICTURES),-run TestPictures -pictures $(CURDIR)/docs/guide/console) -count=1 -timeout 10m ./...
 
 .PHONY: test-matrix
 test-matrix: ## test-kafka and a short chaos run on Apache Kafka 2.8, 3.9, 4.0, 4.1 and 4.4, one after the other

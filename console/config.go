@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -54,6 +55,9 @@ type Config struct {
 	// ShowData shows the data of events: those whose type the catalogue knows, without
 	// the fields that are tagged as personal.
 	ShowData bool
+	// Schemas reads data that is no JSON, or whose type no catalogue knows, by the schema
+	// that its event names; nil reads none. It is asked where data is to be shown alone.
+	Schemas Schemas
 
 	// TraceURL leads to a trace, with {trace} in the place of its id: events link to
 	// it. Empty for no links.
@@ -75,12 +79,31 @@ type Member struct {
 	// Token is sent to it as a bearer token. It is not sent over plain http except to
 	// this machine: New refuses that.
 	Token secret.Value
+	// TLS is what https goes by, such as the authority that signed the member's
+	// certificate. Nil trusts those of the machine. It is not changed.
+	TLS *tls.Config
 }
 
 // Token is what a user shows to be let in, and the name by which the log knows them.
 type Token struct {
 	Name  string
 	Value secret.Value
+}
+
+// Schemas reads data by the schema that its event names, such as Avro of a registry's. It
+// returns nil for an event that names none, and is called concurrently. It keeps nothing
+// of the event.
+type Schemas func(context.Context, *eventbus.Envelope) (*SchemaData, error)
+
+// SchemaData is data that was read by its schema.
+type SchemaData struct {
+	// Schema is what people call the schema.
+	Schema string
+	// JSON is the data as JSON, nil if it could not be read.
+	JSON []byte
+	// Fields is a JSON Schema of it that marks personal fields, as the catalogue's do. What
+	// it does not describe is not shown. Nil describes nothing.
+	Fields map[string]any
 }
 
 // Validate returns an error that names every wrong field, or nil. It shows no token.

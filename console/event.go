@@ -2,12 +2,14 @@ package console
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"maps"
 	"net/url"
 	"slices"
 	"strings"
 
+	"github.com/eventbus-go/eventbus"
 	"github.com/eventbus-go/eventbus/internal/letter"
 	"github.com/eventbus-go/eventbus/internal/visible"
 	"github.com/eventbus-go/eventbus/internal/wire"
@@ -38,7 +40,7 @@ func (e *eventView) Story() string {
 
 // newEventView copies what is shown of a record, without the headers of a dead letter.
 // Headers of a dead letter say what happened to the event and are shown as that.
-func (d *desk) newEventView(r *transport.Record) eventView {
+func (d *desk) newEventView(ctx context.Context, r *transport.Record) eventView {
 	var e wire.Event
 	v := eventView{Bytes: len(r.Value)}
 	// What could be decoded is shown all the same: an event that is malformed in one attribute
@@ -79,7 +81,9 @@ func (d *desk) newEventView(r *transport.Record) eventView {
 			add("header "+h.Key, d.headerText(h.Value))
 		}
 	}
-	v.Data, v.Hidden = d.data(&e)
+	called := ""
+	v.Data, v.Hidden, called = d.data(ctx, &e)
+	add("read by schema", called)
 	return v
 }
 
@@ -95,35 +99,58 @@ func (d *desk) headerText(value []byte) string {
 // maxData bounds the data that a page shows, in bytes.
 const maxData = 256 << 10
 
-// data returns what may be shown of an event's data, or why it is not.
+// data returns what may be shown of an event's data, or why it is not, and what the schema
+// is called that it was read by.
 // In doubt it shows nothing: without a schema, or where data can't be parsed, no field can
 // be told to be harmless.
-func (d *desk) data(e *wire.Event) (shown, hidden string) {
+func (d *desk) data(ctx context.Context, e *wire.Event) (shown, hidden, called string) {
 	switch {
 	case e.Tombstone:
-		return "", "The record has no value: its key is deleted."
+		return "", "The record has no value: its key is deleted.", ""
 	// The switch comes before all that looks into the data.
 	case !d.config.ShowData:
-		return "", "The console was started without showing data."
+		return "", "The console was started without showing data.", ""
 	case len(e.Data) > maxData:
-		return "", "The data is too large for a page."
+		return "", "The data is too large for a page.", ""
 	}
-	schema := d.schema(e.Topic, e.Type)
+	text, schema := e.Data, d.schema(e.Topic, e.Type)
+	// What the catalogue describes needs nobody else, who might be down.
+	if d.config.Schemas != nil && (schema == nil || !json.Valid(text)) {
+		read, err := d.config.Schemas(ctx, (*eventbus.Envelope)(e))
+		switch {
+		case err != nil && (read == nil || read.Schema == ""):
+			return "", "The data's schema can't be had: " + clip(maxShown, err.Error()), ""
+		// Why may quote the data, of which nothing is known to be harmless now.
+		case err != nil || read != nil && len(read.JSON) > maxData:
+			return "", "The data can't be read by its schema, or is too large for a page.", read.Schema
+		case read != nil:
+			text, called = read.JSON, read.Schema
+			if schema == nil && read.Fields != nil {
+				schema = read.Fields
+			}
+		}
+	}
 	if schema == nil {
-		return "", "No catalogue here has the type, so that personal fields can't be told from others: name one, or the members whose it is."
+		return "", "No catalogue here has the type, so that personal fields can't be told from others: name one, or the members whose it is.", called
 	}
+	shown, hidden = maskData(text, schema)
+	return shown, hidden, called
+}
+
+// maskData returns JSON as it may be shown, or why it is not.
+func maskData(text []byte, schema any) (shown, hidden string) {
 	var value any
-	decoder := json.NewDecoder(bytes.NewReader(e.Data))
+	decoder := json.NewDecoder(bytes.NewReader(text))
 	// Else a number would become a float64, and an id of 64 bits another one.
 	decoder.UseNumber()
 	if err := decoder.Decode(&value); err != nil {
 		return "", "The data is no JSON."
 	}
-	text, err := json.MarshalIndent(masked(value, schema, schema, 0), "", "  ")
+	indented, err := json.MarshalIndent(masked(value, schema, schema, 0), "", "  ")
 	if err != nil {
 		return "", "The data can't be shown."
 	}
 	// JSON may hold characters that a terminal or a page obeys: these become JSON's escapes, so
 	// the text can still be copied as JSON.
-	return string(visible.JSON(text)), ""
+	return string(visible.JSON(indented)), ""
 }

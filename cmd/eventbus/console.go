@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -16,9 +18,11 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
+	"github.com/eventbus-go/eventbus"
 	"github.com/eventbus-go/eventbus/console"
 	"github.com/eventbus-go/eventbus/internal/doctor"
 	"github.com/eventbus-go/eventbus/postgres/outbox"
+	"github.com/eventbus-go/eventbus/schema/untyped"
 	"github.com/eventbus-go/eventbus/secret"
 )
 
@@ -27,6 +31,7 @@ import (
 type consoleFlags struct {
 	listen   string
 	members  []string
+	memberCA string
 	tokens   []string
 	hosts    []string
 	catalog  string
@@ -38,6 +43,7 @@ type consoleFlags struct {
 	readOnly bool
 	showData bool
 	outbox   outboxFlags
+	registry registryFlags
 }
 
 // newConsoleCommand returns the command that serves the console from an operator's
@@ -62,6 +68,7 @@ behind the #, which browsers send to no server.`,
 	flags := c.Flags()
 	flags.StringVar(&f.listen, "listen", "127.0.0.1:0", "`host:port` to serve on; port 0 takes a free one")
 	flags.StringArrayVar(&f.members, "member", nil, "`URL` of a service's admin handler; may be repeated")
+	flags.StringVar(&f.memberCA, "member-ca", "", "`file` with the authorities that sign the members' certificates, in place of this machine's")
 	flags.StringArrayVar(&f.tokens, "token", nil, "`NAME=FILE` of a user's token, by whose name orders are logged; may be repeated")
 	flags.BoolVar(&f.open, "no-token", false, "let everyone on this machine in")
 	flags.StringSliceVar(&f.hosts, "host", nil, "`names` by which users reach the console, beside those of this machine")
@@ -75,6 +82,7 @@ behind the #, which browsers send to no server.`,
 	flags.StringVar(&f.outbox.database, "database", "", "`address` of a database with an outbox, postgres://…, or @FILE that holds it")
 	flags.StringVar(&f.outbox.schema, "schema", "", "`schema` of the outbox (default public)")
 	flags.StringVar(&f.outbox.table, "table", "", "`table` of the outbox (default outbox)")
+	f.registry.flags(c)
 	return c
 }
 
@@ -177,15 +185,26 @@ func (a *app) consoleConfig(ctx context.Context, f *consoleFlags) (*console.Conf
 		}
 		config.Tokens = append(config.Tokens, console.Token{Name: name, Value: secret.File(file)})
 	}
+	trusted, err := f.trusted()
+	if err != nil {
+		return nil, "", err
+	}
 	// The variable is read when the console starts: a new token needs a restart.
 	for _, url := range f.members {
 		// All members are asked with one token, as services of one deployment have it.
-		config.Members = append(config.Members, console.Member{URL: url, Token: secret.Text(os.Getenv(tokenVariable))})
+		config.Members = append(config.Members, console.Member{URL: url, Token: secret.Text(os.Getenv(tokenVariable)), TLS: trusted})
 	}
 	if f.catalog != "" {
 		if config.Catalog, err = a.readCatalog(ctx, f.catalog); err != nil {
 			return nil, "", err
 		}
+	}
+	reader, err := f.registry.reader(a)
+	if err != nil {
+		return nil, "", err
+	}
+	if reader != nil {
+		config.Schemas = bySchema(reader)
 	}
 	settings, err := a.settings()
 	// Members alone are enough for pages about them, so brokers are optional then.
@@ -207,6 +226,39 @@ func (a *app) consoleConfig(ctx context.Context, f *consoleFlags) (*console.Conf
 	}
 	config.Cluster, err = a.transport(ctx)
 	return config, made, err
+}
+
+// bySchema returns what reads data for the console. Package console imports no registry.
+func bySchema(reader *untyped.Reader) console.Schemas {
+	return func(ctx context.Context, e *eventbus.Envelope) (*console.SchemaData, error) {
+		data, err := reader.Read(ctx, e)
+		// An event that names no schema.
+		if data == nil {
+			return nil, err
+		}
+		read := &console.SchemaData{JSON: data.JSON, Fields: data.Fields()}
+		// Without a schema the registry is what fails, and its words may be shown.
+		if data.Schema != nil {
+			read.Schema = (&seen{data: data}).schema()
+		}
+		return read, err
+	}
+}
+
+// trusted returns what members are asked with over https; nil for what the machine trusts.
+func (f *consoleFlags) trusted() (*tls.Config, error) {
+	if f.memberCA == "" {
+		return nil, nil
+	}
+	pem, err := os.ReadFile(f.memberCA)
+	if err != nil {
+		return nil, misuse("--member-ca: %v", err)
+	}
+	authorities := x509.NewCertPool()
+	if !authorities.AppendCertsFromPEM(pem) {
+		return nil, misuse("--member-ca: %s holds no certificate in PEM form", f.memberCA)
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: authorities}, nil
 }
 
 // status returns what the console asks for the state of an outbox.

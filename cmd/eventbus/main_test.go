@@ -145,6 +145,8 @@ func TestMisuse(t *testing.T) {
 		{"--tombstone needs --key", []string{"publish", "x", "--tombstone"}},
 		{"--state lost", []string{"dlq", "show", "x.dlq", "--state", "lost"}},
 		{"TOPIC/PARTITION@OFFSET", []string{"dlq", "show", "x.dlq/1"}},
+		{"--member-ca: open", []string{"console", "--member", "https://a", "--member-ca", "no-such-file"}},
+		{"--member-ca: main_test.go holds no certificate", []string{"console", "--member", "https://a", "--member-ca", "main_test.go"}},
 		{"leave --group out", []string{"dlq", "skip", "x.dlq/1@2", "--group", "g"}},
 		{"name it with --group", []string{"dlq", "skip", "x.dlq/1@2", "--admin", "http://127.0.0.1:1"}},
 	} {

@@ -13,6 +13,7 @@ import (
 	"github.com/chromedp/cdproto/audits"
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
@@ -181,17 +182,8 @@ func (p *tab) see(selector, want string) {
 // seeWithin is see with a time of its own.
 func (p *tab) seeWithin(selector, want string, within time.Duration) {
 	p.t.Helper()
-	look := time.NewTicker(50 * time.Millisecond)
-	defer look.Stop()
-	for end := time.After(within); ; {
-		if strings.Contains(p.text(selector), want) {
-			return
-		}
-		select {
-		case <-look.C:
-		case <-end:
-			p.t.Fatalf("%s does not show %q at %s:\n%s", selector, want, js[string](p, "location.href"), p.text("body"))
-		}
+	if p.until(within, func() bool { return strings.Contains(p.text(selector), want) }) != nil {
+		p.t.Fatalf("%s does not show %q at %s:\n%s", selector, want, js[string](p, "location.href"), p.text("body"))
 	}
 }
 
@@ -206,15 +198,54 @@ func (p *tab) click(selector, text string) {
 // fill puts text into a field.
 func (p *tab) fill(selector, text string) {
 	p.t.Helper()
-	if !js[bool](p, "(() => { const e = document.querySelector(%q); if (e) e.value = %q; return !!e; })()", selector, text) {
+	if !js[bool](p, "(() => { const e = document.querySelector(%q); if (e) { e.focus(); e.value = %q; } return !!e; })()", selector, text) {
 		p.t.Fatalf("there is no field %s at %s:\n%s", selector, js[string](p, "location.href"), p.text("body"))
 	}
 }
 
-// login opens the console and logs in.
-func (p *tab) login(w *world, token string) {
+// press clicks with the mouse what a selector finds first that has a text in it. If the
+// page is live it changes while the button is down, as it may under a slow hand.
+func (p *tab) press(selector, text string) {
 	p.t.Helper()
-	p.get(w.address())
+	at := js[[]float64](p, "(() => { const e = [...document.querySelectorAll(%q)].find(e => e.innerText.includes(%q)); e?.scrollIntoView({block: 'center', behavior: 'instant'}); const r = e?.getBoundingClientRect(); return r ? [r.x + r.width / 2, r.y + r.height / 2] : []; })()", selector, text)
+	if len(at) != 2 {
+		p.t.Fatalf("there is no %s with %q at %s:\n%s", selector, text, js[string](p, "location.href"), p.text("body"))
+	}
+	mouse := func(what input.DispatchMouseEventType) {
+		p.do(command(input.DispatchMouseEvent, input.DispatchMouseEventParams{Type: what, X: at[0], Y: at[1], Button: input.MouseButtonLeft, ClickCount: 1}))
+	}
+	mouse(input.DispatchMouseEventTypeMousePressed)
+	_ = p.changes(2 * time.Second) // where nothing goes on, nothing changes
+	mouse(input.DispatchMouseEventTypeMouseReleased)
+}
+
+// changes waits until a live page was sent a change; another page is not waited for.
+func (p *tab) changes(within time.Duration) error {
+	p.t.Helper()
+	js[bool](p, "delete window.before")
+	return p.until(within, func() bool {
+		return js[bool](p, "!document.body.dataset.live || Number(document.body.dataset.updates || 0) > (window.before ??= Number(document.body.dataset.updates || 0))")
+	})
+}
+
+// until looks again and again whether something is so, which nothing signals.
+func (p *tab) until(within time.Duration, is func() bool) error {
+	look := time.NewTicker(50 * time.Millisecond)
+	defer look.Stop()
+	for end := time.After(within); !is(); {
+		select {
+		case <-look.C:
+		case <-end:
+			return fmt.Errorf("it did not come about within %v", within)
+		}
+	}
+	return nil
+}
+
+// login opens the console and logs in.
+func (p *tab) login(address, token string) {
+	p.t.Helper()
+	p.get(address)
 	p.fill("#token", token)
 	p.click("#login button", "Log in")
 	p.see("nav", "Keys")

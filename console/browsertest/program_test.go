@@ -2,6 +2,7 @@ package browsertest
 
 import (
 	"bufio"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -29,15 +30,21 @@ func build(t *testing.T) string {
 }
 
 // serve starts the tool and waits for the address that it prints.
-func (w *world) serve(t *testing.T, file string) *program {
+func (w *world) serve(t *testing.T, file string, flags ...string) *program {
 	t.Helper()
-	args := []string{"console", "--environment", "Test", "--title", "billing", "--brokers", strings.Join(w.broker.Brokers(), ",")}
+	args := append([]string{"--environment", "Test", "--title", "billing", "--brokers", strings.Join(w.broker.Brokers(), ",")}, flags...)
 	for _, admin := range w.admins {
 		args = append(args, "--member", admin.URL)
 	}
-	p := &program{command: exec.Command(file, args...)}
+	return start(t, file, w.log, args...)
+}
+
+// start starts the tool with flags.
+func start(t *testing.T, file string, log io.Writer, flags ...string) *program {
+	t.Helper()
+	p := &program{command: exec.Command(file, append([]string{"console"}, flags...)...)}
 	p.command.Env = append(os.Environ(), "EVENTBUS_ADMIN_TOKEN=between-programs")
-	p.command.Stderr = w.log
+	p.command.Stderr = log
 	out, err := p.command.StdoutPipe()
 	must(t, err)
 	must(t, p.command.Start())
@@ -47,7 +54,7 @@ func (w *world) serve(t *testing.T, file string) *program {
 	})
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
-		t.Fatalf("the tool ended: %s", w.log)
+		t.Fatalf("the tool ended: %s", log)
 	}
 	p.address = strings.TrimSpace(strings.TrimPrefix(line, "Open "))
 	p.base, _, _ = strings.Cut(p.address, "#")

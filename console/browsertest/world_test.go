@@ -51,19 +51,34 @@ const (
 	hostileText = "</td><img src=x onerror=\"document.title='owned'\"> \x07\u009b2J '\"`{{7*7}}"
 )
 
-// world is a broker, two members of a service with much that went wrong, and a console
-// that knows them.
+// world is a broker, two members of a service with much that went wrong, another service
+// that handles the same orders, and consoles that know the two.
 type world struct {
 	broker  *embedded.Cluster
 	cluster *kafka.Transport
 	members []*eventbus.Bus
 	admins  []*httptest.Server
-	console *console.Console
-	server  *httptest.Server
+	config  console.Config
+	at      string // of the console, once it is served
 	log     *record
 
 	mu      sync.Mutex
 	healthy bool // handlers work
+	audited int  // orders that the other service has handled
+	paid    map[string]int
+}
+
+// counted returns how many orders the other service has handled, and how often each
+// order of a kind was paid.
+func (w *world) counted(kind string) (audited int, paid []int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for id, n := range w.paid {
+		if strings.HasPrefix(id, kind+"-") {
+			paid = append(paid, n)
+		}
+	}
+	return w.audited, paid
 }
 
 // works reports whether handlers succeed with what failed before.
@@ -112,7 +127,7 @@ func newWorld(t *testing.T, readOnly bool) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(broker.Close)
-	w := &world{broker: broker, log: &record{}}
+	w := &world{broker: broker, log: &record{}, paid: make(map[string]int)}
 	w.cluster = w.connect(t)
 	var members []console.Member
 	for i := range 2 {
@@ -123,26 +138,37 @@ func newWorld(t *testing.T, readOnly bool) *world {
 		w.admins = append(w.admins, server)
 		members = append(members, console.Member{URL: server.URL, Token: secret.Text("between-programs")})
 	}
-	w.console, err = console.New(console.Config{
+	w.config = console.Config{
 		Members: members, Cluster: w.cluster, Environment: "Test", Title: "billing", ReadOnly: readOnly, ShowData: true,
 		Tokens:   []console.Token{{Name: "alice", Value: secret.Text("right-token")}, {Name: "bob", Value: secret.Text("other-token")}},
 		Location: time.UTC, Outbox: relays, Logger: slog.New(slog.NewTextHandler(w.log, nil)),
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
-	w.server = httptest.NewServer(http.StripPrefix("/ops", w.console))
-	t.Cleanup(func() {
-		if err := w.console.Close(context.Background()); err != nil {
-			t.Error(err)
-		}
-		w.server.Close()
-	})
 	return w
 }
 
-// address is where the console is served.
-func (w *world) address() string { return w.server.URL + "/ops/" }
+// open serves a console of the world, as another process would, and returns its address.
+func (w *world) open(t *testing.T) (*console.Console, string) {
+	t.Helper()
+	c, err := console.New(w.config)
+	must(t, err)
+	server := httptest.NewServer(http.StripPrefix("/ops", c))
+	t.Cleanup(func() {
+		if err := c.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+		server.Close()
+	})
+	return c, server.URL + "/ops/"
+}
+
+// address is where the console is served that most tests have.
+func (w *world) address(t *testing.T) string {
+	t.Helper()
+	if w.at == "" {
+		_, w.at = w.open(t)
+	}
+	return w.at
+}
 
 func (w *world) connect(t *testing.T) *kafka.Transport {
 	t.Helper()
@@ -163,7 +189,12 @@ func (w *world) member(t *testing.T, i int) *eventbus.Bus {
 	pay := eventbus.NewPublisher(bus, payments)
 	if err := errors.Join(
 		eventbus.Subscribe(bus, orders, w.handleOrder(pay), eventbus.Retry(resilience.Retry{Elapsed: time.Hour})),
-		eventbus.Subscribe(bus, payments, func(context.Context, paymentTaken) error { return nil }),
+		eventbus.Subscribe(bus, payments, func(_ context.Context, p paymentTaken) error {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.paid[p.OrderID]++
+			return nil
+		}),
 		eventbus.Subscribe(bus, parcels, func(context.Context, parcelSent) error {
 			return errors.New("carrier: 503 service unavailable")
 		}, eventbus.Breaker(resilience.BreakerConfig{MinKeys: 2, MinAttempts: 2, Window: time.Minute, After: -1, OpenFor: time.Hour})),
@@ -181,8 +212,24 @@ func (w *world) member(t *testing.T, i int) *eventbus.Bus {
 	return bus
 }
 
-// trouble publishes what goes wrong, and waits until it has.
-func (w *world) trouble(t *testing.T) {
+// audit starts the other service.
+func (w *world) audit(t *testing.T) {
+	t.Helper()
+	bus, err := eventbus.New(w.connect(t), eventbus.Config{Service: "audit", Environment: "Test", Logger: slog.New(slog.DiscardHandler)})
+	must(t, err)
+	must(t, eventbus.Subscribe(bus, orders, func(context.Context, orderPlaced) error {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.audited++
+		return nil
+	}))
+	must(t, bus.Start(t.Context()))
+	t.Cleanup(func() { _ = bus.Close(context.Background()) })
+}
+
+// trouble publishes what goes wrong, with so many dead letters of each of three causes,
+// interleaved, and waits until it has.
+func (w *world) trouble(t *testing.T, each int) {
 	t.Helper()
 	w.await(t, "both members to have partitions", func() bool {
 		for _, m := range w.members {
@@ -201,17 +248,25 @@ func (w *world) trouble(t *testing.T) {
 		must(t, publish.PublishWith(ctx, orderPlaced{"c-1", "carol@example.com", 4200}, eventbus.WithCorrelationID("flow-c-1")))
 	}
 	must(t, publish.Publish(ctx, orderPlaced{hostileKey, "mallory@example.com", 1}))
-	for i := range 12 {
-		for _, kind := range []string{"expired", "blocked", "odd"} {
-			must(t, publish.PublishWith(ctx, orderPlaced{fmt.Sprintf("%s-%d", kind, i), "dave@example.com", 1001 + int64(i)}, eventbus.WithCorrelationID(fmt.Sprintf("flow-%s-%d", kind, i))))
-		}
+	var publishing sync.WaitGroup
+	for from := range 20 { // at once: a publish waits for its acknowledgement
+		publishing.Go(func() {
+			for i := from; i < each; i += 20 {
+				for _, kind := range []string{"expired", "blocked", "odd"} {
+					if err := publish.PublishWith(ctx, orderPlaced{fmt.Sprintf("%s-%d", kind, i), "dave@example.com", 1001 + int64(i)}, eventbus.WithCorrelationID(fmt.Sprintf("flow-%s-%d", kind, i))); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+		})
 	}
+	publishing.Wait()
 	must(t, publish.Publish(ctx, orderPlaced{"evil-1", "mallory@example.com", 1}))
 	send := eventbus.NewPublisher(w.members[0], parcels)
 	for i := range 6 {
 		must(t, send.Publish(ctx, parcelSent{fmt.Sprintf("parcel-%d", i)}))
 	}
-	w.await(t, "a stuck key, an open breaker and 37 dead letters", func() bool {
+	w.await(t, "a stuck key, an open breaker and the dead letters", func() bool {
 		parked, open := int64(0), false
 		for _, m := range w.members {
 			for _, g := range m.Operator().Inspect().Groups {
@@ -221,7 +276,7 @@ func (w *world) trouble(t *testing.T) {
 				}
 			}
 		}
-		return open && parked >= 4 && w.letters(t) == 37
+		return open && parked >= 4 && w.letters(t) == int64(3*each+1)
 	})
 }
 

@@ -71,11 +71,7 @@ func (b *Box) Causes(ctx context.Context, filter Filter, limit int) (Causes, err
 			return nil
 		}
 		all.Letters++
-		reason, gist, typ := l.Reason, Gist(l), Type(l)
-		if foreign != nil {
-			reason, gist = "(foreign)", foreign.Error()
-		}
-		cause := fingerprint(reason, gist, typ)
+		cause, reason, gist := CauseOf(l, foreign)
 		// Of a letter beyond the limit only the number is kept, so that memory does not
 		// grow with what somebody writes into error texts.
 		c := found[cause]
@@ -84,7 +80,7 @@ func (b *Box) Causes(ctx context.Context, filter Filter, limit int) (Causes, err
 				all.Others++
 				return nil
 			}
-			c = &Cause{Fingerprint: cause, Reason: reason, Gist: gist, Type: strings.Clone(typ), Example: At(l.Record.Partition, l.Record.Offset)}
+			c = &Cause{Fingerprint: cause, Reason: reason, Gist: gist, Type: strings.Clone(Type(l)), Example: At(l.Record.Partition, l.Record.Offset)}
 			found[cause] = c
 		}
 		c.add(l, maphash.Bytes(seed, l.Record.Key))

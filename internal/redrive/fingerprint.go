@@ -42,6 +42,19 @@ func Gist(l *letter.Letter) string {
 // versions as long as accidents is, since scripts and stored jobs contain it.
 func Fingerprint(l *letter.Letter) string { return fingerprint(l.Reason, Gist(l), Type(l)) }
 
+// foreignReason is the Reason of the cause of records that are not dead letters.
+const foreignReason = "(foreign)"
+
+// CauseOf returns the cause that Box.Causes counts a letter under: its fingerprint,
+// reason and gist. Foreign is why the record is no dead letter, nil if it is one.
+func CauseOf(l *letter.Letter, foreign error) (cause, reason, gist string) {
+	reason, gist = l.Reason, Gist(l)
+	if foreign != nil {
+		reason, gist = foreignReason, foreign.Error()
+	}
+	return fingerprint(reason, gist, Type(l)), reason, gist
+}
+
 // fingerprint returns the fingerprint of texts. 32 bits are enough to tell a
 // thousand causes apart, and few enough to be typed.
 func fingerprint(parts ...string) string {

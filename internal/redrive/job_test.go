@@ -110,6 +110,29 @@ func TestStopResume(t *testing.T) {
 	})
 }
 
+// TestInterrupted: a process that ends leaves its job stopped, or handed over to the
+// next one that watches.
+func TestInterrupted(t *testing.T) {
+	for _, handOver := range []bool{false, true} {
+		p := heap(t, kafkatest.NewBroker(t), 120)
+		order := p.order(t, 0)
+		order.Rate = 1
+		ctx, cancel := context.WithCancel(t.Context())
+		j, err := p.client("ann@desk").Start(ctx, order, redrive.Run{HandOver: handOver, Progress: func(redrive.Job) { cancel() }})
+		if !errors.Is(err, context.Canceled) {
+			t.Fatalf("%+v, %v", j, err)
+		}
+		left, err := p.client("bob@desk").Find(t.Context(), j.ID)
+		want := redrive.Stopped
+		if handOver {
+			want = redrive.Waiting
+		}
+		if err != nil || left.State != want || left.Holder.Process != "" || left.Ended.IsZero() != handOver || left.Done.Replayed == 0 {
+			t.Errorf("hand over %v: %+v, %v; want %s", handOver, left, err, want)
+		}
+	}
+}
+
 // TestWatch: a process that watches takes up what waits, and what a process has
 // left that is gone.
 func TestWatch(t *testing.T) {

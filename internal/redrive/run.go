@@ -22,9 +22,10 @@ type Run struct {
 	// Progress, if not nil, is called after each transaction with the job as it
 	// was committed. It must not block.
 	Progress func(Job)
+	// HandOver has a job wait for another process when ctx ends. Without it the job
+	// is stopped, as an operator means who interrupts a command.
+	HandOver bool
 
-	// left is the state in which an interrupted job is left. Default Stopped.
-	left JobState
 	// silent is a holder that was seen to give no sign of life, whatever its clock
 	// says.
 	silent Holder
@@ -68,7 +69,7 @@ func (c *Client) Start(ctx context.Context, o Order, how Run) (Job, error) {
 // event was brought back and is known to have been, or neither.
 //
 // It returns the job as far as it was committed. It waits for a broker that is
-// lost meanwhile. If ctx ends, the job is stopped.
+// lost meanwhile. If ctx ends, the job is stopped, or handed over.
 func (c *Client) Resume(ctx context.Context, topic, id string, how Run) (Job, error) {
 	return c.execute(ctx, topic, how, func(s *session) (*Job, error) {
 		j := s.jobs[id]
@@ -189,7 +190,11 @@ func (c *Client) persist(ctx context.Context, s *session, j *Job, how Run) error
 func (c *Client) giveUp(ctx context.Context, j *Job, how Run, err error, failures int) (bool, error) {
 	switch {
 	case ctx.Err() != nil:
-		return true, errors.Join(err, c.leave(ctx, j, cmp.Or(how.left, Stopped), nil))
+		state := Stopped
+		if how.HandOver {
+			state = Waiting
+		}
+		return true, errors.Join(err, c.leave(ctx, j, state, nil))
 	case errors.Is(err, transport.ErrUnauthorized), errors.Is(err, transport.ErrTooLarge), errors.Is(err, transport.ErrTopicMissing):
 		return true, errors.Join(err, c.leave(ctx, j, Failed, err))
 	case failures == tries:

@@ -111,7 +111,7 @@ func (w *watch) take(ctx context.Context, j Job) {
 		defer w.mu.Unlock()
 		delete(w.busy, j.Topic)
 	}()
-	_, err := w.client.Resume(ctx, j.Topic, j.ID, Run{left: Waiting, silent: j.Holder})
+	_, err := w.client.Resume(ctx, j.Topic, j.ID, Run{HandOver: true, silent: j.Holder})
 	// That another process has the job is no failure: it goes on there.
 	var held *HeldError
 	if err != nil && ctx.Err() == nil && !errors.As(err, &held) && !errors.Is(err, ErrTakenOver) {

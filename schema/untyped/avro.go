@@ -20,15 +20,15 @@ const (
 
 // avroDecoder decodes by the writer's schema alone, into maps and slices, and writes these
 // as Avro's JSON: logical types keep their meaning, as dates and decimals.
-func avroDecoder(s *registry.Schema, load load) (func([]byte, []byte, bool, string) (string, []byte, error), error) {
+func avroDecoder(s *registry.Schema, load load) (decode, func(string) fields, error) {
 	schema, err := avroschema.Parse(s, load, deepest)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	root := schema.Root()
 	bounds := sizes{empty: make(map[string]bool)}
 	if err := bounds.check(root, 0); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	record := root.Name
 	if root.Namespace != "" {
@@ -47,7 +47,7 @@ func avroDecoder(s *registry.Schema, load load) (func([]byte, []byte, bool, stri
 		}
 		text, err := schema.EncodeJSON(v)
 		return record, text, err
-	}, nil
+	}, func(string) fields { return avroFields(root) }, nil
 }
 
 // sizes looks at a schema for what a few bytes of data could stand for. Empty are the

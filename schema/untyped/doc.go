@@ -9,5 +9,6 @@
 // and what can't be read is an error. Texts are not made harmless to show: that is up to
 // the program that shows them.
 //
-// The files: reader.go (which schema, and what it was), avro.go, protobuf.go.
+// The files: reader.go (which schema, and what it was), avro.go, protobuf.go, fields.go (which
+// fields there are, and which are personal).
 package untyped

@@ -76,19 +76,26 @@ func (f *imports) add(s *registry.Schema, depth int) error {
 
 // protobufDecoder compiles the schema's files and decodes into messages that are made of
 // their descriptors. The result is Protobuf's own JSON form.
-func protobufDecoder(s *registry.Schema, load load) (func([]byte, []byte, bool, string) (string, []byte, error), error) {
+func protobufDecoder(s *registry.Schema, load load) (decode, func(string) fields, error) {
 	files := &imports{load: load, all: map[string]*registry.Schema{own: s}}
 	if err := files.add(s, 0); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	compiler := protocompile.Compiler{Resolver: protocompile.WithStandardImports(files), MaxParallelism: 1}
 	// All files are there by now, so compiling does no I/O that a context could end.
 	compiled, err := compiler.Compile(context.Background(), own)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	file := compiled[0]
 	types := compiled.AsResolver()
+	describe := func(record string) fields {
+		message, _ := file.FindDescriptorByName(protoreflect.FullName(record)).(protoreflect.MessageDescriptor)
+		if message == nil {
+			return nil
+		}
+		return protobufFields(message)
+	}
 	return func(data, index []byte, prefixed bool, typ string) (string, []byte, error) {
 		message, data, err := messageOf(file, data, index, prefixed, typ)
 		if err != nil {
@@ -107,7 +114,7 @@ func protobufDecoder(s *registry.Schema, load load) (func([]byte, []byte, bool, 
 		var b bytes.Buffer // protojson varies its white space on purpose
 		err = json.Compact(&b, text)
 		return string(message.FullName()), b.Bytes(), err
-	}, nil
+	}, describe, nil
 }
 
 // messageOf finds the message of an event by its indexes, or by the event's type where

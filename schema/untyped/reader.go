@@ -41,15 +41,32 @@ type Data struct {
 	Record string
 	// JSON is the data, nil if it could not be read.
 	JSON []byte
+
+	decoder *decoder
+}
+
+// Fields returns a JSON Schema of JSON that says which fields there are, and which are
+// personal by the mark x-eventbus-personal; nil if that is not known. Avro and JSON
+// Schema mark fields by the property x-eventbus-personal, true, or by Confluent's tag PII,
+// Protobuf by the option debug_redact. It is made for the caller, who may change it.
+func (d *Data) Fields() map[string]any {
+	if d.decoder == nil || d.decoder.fields == nil {
+		return nil
+	}
+	return d.decoder.fields(d.Record)
 }
 
 // decoder reads data by one schema. It never changes. Index is the message indexes of a header; prefixed
 // data begins with its own. Typ is the event's type.
 type decoder struct {
 	schema *registry.Schema
-	decode func(data, index []byte, prefixed bool, typ string) (record string, text []byte, err error)
-	err    error // the schema can't be used
+	decode decode
+	fields func(record string) fields // for the data of one of its types
+	err    error                      // the schema can't be used
 }
+
+// decode reads data by a schema.
+type decode = func(data, index []byte, prefixed bool, typ string) (record string, text []byte, err error)
 
 const (
 	// mostDecoders bounds the schemas that are kept: ids are the writers' choice.
@@ -84,7 +101,7 @@ func (r *Reader) Read(ctx context.Context, e *eventbus.Envelope) (*Data, error) 
 	if err != nil {
 		return data, err
 	}
-	data.Schema = d.schema
+	data.Schema, data.decoder = d.schema, d
 	if d.err != nil {
 		return data, d.err
 	}
@@ -152,11 +169,11 @@ func newDecoder(s *registry.Schema, load load) *decoder {
 	d := &decoder{schema: s}
 	switch s.Type {
 	case registry.Avro:
-		d.decode, d.err = avroDecoder(s, load)
+		d.decode, d.fields, d.err = avroDecoder(s, load)
 	case registry.Protobuf:
-		d.decode, d.err = protobufDecoder(s, load)
+		d.decode, d.fields, d.err = protobufDecoder(s, load)
 	case registry.JSON:
-		d.decode = jsonDecoder
+		d.decode, d.fields = jsonDecoder, func(string) fields { return jsonFields(s.Text) }
 	default:
 		d.err = fmt.Errorf("its schema is of type %s", s.Type)
 	}

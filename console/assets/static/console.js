@@ -3,18 +3,36 @@
 
 const policy = self.trustedTypes ? trustedTypes.createPolicy("eventbus", { createHTML: text => text }) : { createHTML: text => text };
 
+// What came while a field of the fragment had the focus, or the mouse was pressed, by the fragment's id. It waits until
+// neither is so: a button that is replaced between press and release is not clicked.
+const waiting = new Map();
+let pressed = false;
+const settle = () => { for (const text of [...waiting.values()]) swap(text); };
+addEventListener("focusout", () => setTimeout(settle, 0));
+addEventListener("pointerdown", () => { pressed = true; }, true);
+for (const name of ["pointerup", "pointercancel"]) addEventListener(name, () => setTimeout(() => { pressed = false; settle(); }, 50), true);
+
 // swap puts a fragment in the place of the one with its id. What the user does in there stays: the focus by id, what is
-// open, and a field that is being filled in, for which the fragment waits.
+// open, and what was written into fields.
 function swap(text) {
   const template = document.createElement("template");
   template.innerHTML = policy.createHTML(text);
   const next = template.content.firstElementChild;
   const now = next && document.getElementById(next.id);
-  if (!now || now.isEqualNode(next)) return;
-  const focus = now.contains(document.activeElement) ? document.activeElement : null;
-  if (focus && focus.matches("input:not([type=hidden]), select, textarea")) {
-    focus.addEventListener("blur", () => setTimeout(swap, 0, text), { once: true });
+  if (!now) return;
+  if (now.isEqualNode(next)) {
+    waiting.delete(next.id);
     return;
+  }
+  const focus = now.contains(document.activeElement) ? document.activeElement : null;
+  if (pressed || (focus && focus.matches("input:not([type=hidden]), select, textarea"))) {
+    waiting.set(next.id, text);
+    return;
+  }
+  waiting.delete(next.id);
+  for (const field of now.querySelectorAll("input[id]:not([type=hidden]), textarea[id]")) {
+    const same = field.value !== field.defaultValue && [...next.querySelectorAll("input, textarea")].find(f => f.id === field.id);
+    if (same) same.value = field.value;
   }
   for (const open of now.querySelectorAll("details[open][id]")) {
     const same = [...next.querySelectorAll("details[id]")].find(d => d.id === open.id);

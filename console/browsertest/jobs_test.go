@@ -1,0 +1,95 @@
+package browsertest
+
+import (
+	"regexp"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+)
+
+// TestJobs: one operator stops a job and resumes it, another one is told of it and takes
+// it over, and when their console ends it goes on at the next one, until an order of
+// another cause takes its place. The mouse is held while the page changes.
+func TestJobs(t *testing.T) {
+	w := newWorld(t, false)
+	w.trouble(t, 200)
+	w.heal()
+	browser := newBrowser(t)
+	alice := open(t, browser)
+	alice.login(w.address(t), "right-token")
+	// plan makes the dry run of a cause, and order the job.
+	plan := func(p *tab, at, cause, rate string) {
+		p.get(at + "letters?topic=" + letterTopic)
+		p.see("main", cause)
+		js[bool](p, "(() => { for (const r of document.querySelectorAll('tbody tr')) r.querySelector('input').checked = r.innerText.includes(%q); return true; })()", cause)
+		p.fill("#rate", rate)
+		p.click("button", "Dry run")
+		p.see("main", "200 letters would be changed")
+		p.fill("#why", "mended: "+cause)
+	}
+	plan(alice, w.address(t), "has expired", "5")
+	alice.press("main button", "Redrive 200 letters")
+	alice.see(".said", "is ordered")
+	alice.see("#jobs", "running by console of billing")
+	must(t, alice.changes(20*time.Second)) // some letters have come back
+
+	alice.click("#jobs summary", "Stop")
+	alice.write("#jobs input[name=why]", "the bank calls back")
+	alice.press("#jobs button", "Stop job")
+	alice.see(".said", "and nothing more")
+	said := regexp.MustCompile(`stopped: (\d+) letter`).FindStringSubmatch(alice.text(".said"))
+	if said == nil {
+		t.Fatalf("it says %q", alice.text(".said"))
+	}
+	alice.see("#jobs", "stopped")
+	alice.see("#jobs", "alice: the bank calls back")
+	stopped, _ := strconv.Atoi(said[1])
+	paid := func() int { _, all := w.counted("expired"); return len(all) }
+	w.await(t, "what came back before the stop", func() bool { return paid() >= stopped })
+
+	alice.press("#jobs button", "Resume")
+	alice.see(".said", "goes on")
+	alice.see("#jobs", "running by alice")
+	if n := paid(); n < stopped || stopped == 0 {
+		t.Errorf("%d came back, and the stop said %d", n, stopped)
+	}
+
+	second, there := w.open(t)
+	bob := open(t, newBrowser(t))
+	bob.login(there, "other-token")
+	bob.get(there + "jobs")
+	bob.see("#jobs", "running by alice")
+	bob.click("#jobs summary", "Take over")
+	bob.see("#jobs", "alice runs it now, and will be told")
+	bob.press("#jobs button", "here instead")
+	bob.see(".said", "goes on")
+	bob.see("#jobs", "running by bob")
+	alice.get(w.address(t) + "jobs")
+	alice.see("#jobs", "running by bob")
+	bob.get("about:blank")
+	must(t, second.Close(t.Context()))
+	// Nobody stopped it: the console that is left takes it up.
+	alice.seeWithin("#jobs", "running by console of billing", 30*time.Second)
+
+	plan(alice, w.address(t), "is blocked", "")
+	alice.see("[role=alert]", "console of billing runs job")
+	alice.click("#take-over", "")
+	alice.press("main button", "Redrive 200 letters")
+	alice.see(".said", "is ordered")
+	alice.seeWithin("#jobs", "200 of 200", 30*time.Second)
+	alice.see("#jobs", "alice: taken over: mended: is blocked")
+	_, blocked := w.counted("blocked")
+	w.await(t, "the other cause", func() bool { _, blocked = w.counted("blocked"); return len(blocked) == 200 })
+	if n := paid(); n == 200 {
+		t.Error("the job that was taken over went on to its end")
+	}
+}
+
+// write writes into a field key by key.
+func (p *tab) write(selector, text string) {
+	p.t.Helper()
+	p.fill(selector, "")
+	p.do(chromedp.KeyEvent(text))
+}

@@ -1,0 +1,110 @@
+package console_test
+
+import (
+	"context"
+	"fmt"
+	"html"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/eventbus-go/eventbus/console"
+	"github.com/eventbus-go/eventbus/internal/letter"
+	"github.com/eventbus-go/eventbus/internal/redrive"
+	"github.com/eventbus-go/eventbus/kafka"
+	"github.com/eventbus-go/eventbus/kafkatest"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+const deadTopic = "test.sales.public.orders.v1.billing-test.dlq"
+
+// deadLetters returns a console of a cluster with so many dead letters of one cause, and
+// two records behind them that are none.
+func deadLetters(t *testing.T, letters int) (*console.Console, *kafka.Transport) {
+	t.Helper()
+	broker := kafkatest.NewBroker(t)
+	cluster := kafka.New(kafka.Config{Brokers: broker.Brokers()})
+	t.Cleanup(func() { _ = cluster.Close(context.Background()) })
+	dead, retry := transport.TopicSpec{Name: deadTopic, Partitions: 1, Replication: 1}, transport.TopicSpec{Name: letter.RetryTopic(deadTopic), Partitions: 1, Replication: 1}
+	if err := cluster.Admin().CreateTopics(t.Context(), dead, retry); err != nil {
+		t.Fatal(err)
+	}
+	var records []transport.Record
+	for i := range letters {
+		r := transport.Record{Topic: deadTopic, Key: fmt.Append(nil, "c-", i), Value: []byte(`{}`)}
+		for _, h := range [][2]string{
+			{"ce_specversion", "1.0"}, {"ce_type", "order"}, {"ce_source", "urn:shop"}, {"ce_id", fmt.Sprint("e-", i)}, {letter.Topic, "orders"}, {letter.Partition, "0"},
+			{letter.Offset, fmt.Sprint(i)}, {letter.Group, "billing-test"}, {letter.Reason, "exhausted"}, {letter.Error, "the card has expired"},
+		} {
+			r.Headers = append(r.Headers, transport.Header{Key: h[0], Value: []byte(h[1])})
+		}
+		records = append(records, r)
+	}
+	broker.Produce(t, append(records, transport.Record{Topic: deadTopic, Key: []byte("stray"), Value: []byte("x")}, transport.Record{Topic: deadTopic, Key: []byte("stray-2"), Value: []byte("y")})...)
+	return newConsole(t, func(c *console.Config) { c.Bus, c.Cluster, c.Environment = nil, cluster, "Test" }), cluster
+}
+
+// TestForeignCause: records that are no dead letters are listed under their cause like
+// others, one by one, and a letter leads back to its cause.
+func TestForeignCause(t *testing.T) {
+	h, _ := deadLetters(t, 2)
+	page := ask(h, "GET", "/letters?topic="+deadTopic, "").Body.String()
+	causes := regexp.MustCompile(`href="(cause\?[^"]*)"><code>[^<]*</code></a> <span class="tag">([^<]*)<`).FindAllStringSubmatch(page, -1)
+	if len(causes) != 2 {
+		t.Fatalf("%d causes: %s", len(causes), page)
+	}
+	for _, c := range causes {
+		list := ask(h, "GET", "/"+html.UnescapeString(c[1]), "").Body.String()
+		want, tag := []string{"c-0", "c-1", "the card has expired"}, "exhausted"
+		if c[2] == "(foreign)" {
+			want, tag = []string{"stray", "stray-2"}, "(foreign)"
+		}
+		for _, w := range append(want, tag, "2 letters") {
+			if !strings.Contains(list, w) {
+				t.Errorf("%s does not show %q: %s", c[1], w, list[strings.Index(list, "<main"):])
+			}
+		}
+		open := regexp.MustCompile(`href="(letter\?[^"]*)"`).FindStringSubmatch(list)
+		one := ask(h, "GET", "/"+html.UnescapeString(open[1]), "").Body.String()
+		if back := regexp.MustCompile(`href="(cause\?[^"]*)"`).FindStringSubmatch(one); query(t, back[1]).Get("cause") != query(t, c[1]).Get("cause") {
+			t.Errorf("the letter leads to %s, and not back to %s", back[1], c[1])
+		}
+	}
+}
+
+// query returns the query of an address of a page.
+func query(t *testing.T, address string) url.Values {
+	t.Helper()
+	u, err := url.Parse(html.UnescapeString(address))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.Query()
+}
+
+// TestResumedJobIsHandedOver: a console that ends stops no job that an operator had it go
+// on with: it waits for the next process.
+func TestResumedJobIsHandedOver(t *testing.T) {
+	h, cluster := deadLetters(t, 60)
+	client := redrive.New(cluster, redrive.Config{Who: "ann@desk", Create: true})
+	begun, interrupt := context.WithCancel(t.Context())
+	j, _ := client.Start(begun, redrive.Order{Topic: deadTopic, Who: "ann@desk", Rate: 5}, redrive.Run{Progress: func(redrive.Job) { interrupt() }})
+	if stopped, err := client.Find(t.Context(), j.ID); err != nil || stopped.State != redrive.Stopped {
+		t.Fatalf("%+v, %v", stopped, err)
+	}
+	if w := ask(h, "POST", "/resume-job", url.Values{"topic": {deadTopic}, "id": {j.ID}, "here": {"jobs"}}.Encode()); w.Code != http.StatusSeeOther {
+		t.Fatalf("%d: %s", w.Code, w.Body)
+	}
+	if running, err := client.Find(t.Context(), j.ID); err != nil || running.State != redrive.Running || running.Holder.Who != "this machine" {
+		t.Errorf("%+v, %v", running, err)
+	}
+	if err := h.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	left, err := client.Find(t.Context(), j.ID)
+	if err != nil || left.State != redrive.Waiting || left.By != "" || left.Done.Replayed <= j.Done.Replayed {
+		t.Errorf("%+v, %v; want that it waits", left, err)
+	}
+}
