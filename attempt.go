@@ -45,11 +45,11 @@ func scratchFor(a *engine.Attempt, n int) *scratch {
 
 // handle decodes the records of an attempt and calls the handler. In a batch,
 // records that are not events fail alone; the others are still handled.
-func (b *Bus) handle(ctx context.Context, g *group, h Handler, a *engine.Attempt, k kind) error {
+func (b *Bus) handle(ctx context.Context, g *group, h Handler, a *engine.Attempt, k kind, derive deriver) error {
 	m := scratchFor(a, len(a.Records))
 	// A worker that waits for its next attempt is not to keep fetched memory.
 	defer func() { clear(m.envelopes) }()
-	m.delivery = Delivery{Topic: a.Records[0].Topic, Group: g.name, Attempt: a.Number, Replay: g.replay, Events: m.events, batch: k == batched}
+	m.delivery = Delivery{Topic: a.Records[0].Topic, Group: g.name, Attempt: a.Number, Replay: g.replay, Events: m.events, batch: k == batched, derive: derive}
 	signals := g.signals.Topics[m.delivery.Topic]
 	var failed map[int]*attemptError
 	for i, r := range a.Records {

@@ -27,7 +27,8 @@ var ErrSerialization = wire.ErrSerialization
 // value. A codec keeps neither v nor e nor e.Data after it returns: all three
 // are used again. e carries the topic, the key and every attribute that is known by
 // then: in Encode the trace and what an event inherits from the one being handled
-// come later, and [Topic.Encode], which has no bus, leaves Topic and Source empty.
+// come later, so does an id by [DerivedIDs] where no codec wraps another, and
+// [Topic.Encode], which has no bus, leaves Topic and Source empty.
 // Encode may set e.DataContentType and e.DataSchema, append to e.Headers, and put a
 // map of its own in the place of e.Extensions; Decode may set e.Shredded. They change
 // nothing else. A header's value may be shared between events and is never
@@ -124,6 +125,51 @@ func encodeError(goType string, err error) error {
 func decodeError(goType string, err error) error {
 	return fmt.Errorf("event data can't be read into %s: %w", goType, err)
 }
+
+// Bytes returns the codec of events that are bytes already: a Topic of []byte, or of a
+// named type of bytes. The data is what the bytes are, and the handler's bytes are its
+// own. The content type is application/octet-stream, and catalogues call the schema
+// opaque. Nil and empty bytes are an event with empty data, never a tombstone.
+func Bytes() Codec { return bytesCodec{} }
+
+type bytesCodec struct{}
+
+func (bytesCodec) ContentType() string { return "application/octet-stream" }
+
+func (bytesCodec) Encode(_ context.Context, dst []byte, _ *Envelope, v any) ([]byte, error) {
+	if b, ok := v.(*[]byte); ok {
+		return append(dst, *b...), nil
+	}
+	return append(dst, reflect.ValueOf(v).Elem().Bytes()...), nil
+}
+
+// Decode copies: the envelope's data is used again.
+func (bytesCodec) Decode(_ context.Context, e *Envelope, v any) error {
+	data := nonNil(bytes.Clone(e.Data))
+	if b, ok := v.(*[]byte); ok {
+		*b = data
+	} else {
+		reflect.ValueOf(v).Elem().SetBytes(data)
+	}
+	return nil
+}
+
+// SchemaText implements SchemaCodec.
+func (bytesCodec) SchemaText() string { return "opaque" }
+
+// fault implements typeChecker.
+func (bytesCodec) fault(t reflect.Type) string {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8 {
+		return ""
+	}
+	return "is Bytes and " + t.String() + " is no []byte: declare the topic for []byte or a named type of it"
+}
+
+// typeChecker is a codec that not every type fits.
+type typeChecker interface{ fault(t reflect.Type) string }
 
 // JSON returns the default codec, application/json. It means what encoding/json
 // means, to the letter, at about three times its speed. One thing it refuses that

@@ -77,6 +77,8 @@ type Config struct {
 
 	// Handling holds what subscriptions do that say nothing else.
 	Handling []SubscribeOption
+	// Publishing holds what every event that is published passes through, in order.
+	Publishing []PublishMiddleware
 
 	// DrainTimeout bounds the shutdown of Run. Default 30 s.
 	DrainTimeout time.Duration
@@ -169,6 +171,11 @@ func (c Config) resolve() (resolved, error) {
 	}
 	if s, h := c.SessionTimeout, c.HeartbeatInterval; s > 0 && h > 0 && h > s/3 {
 		fault("HeartbeatInterval is %v: at most a third of SessionTimeout, %v", h, s/3)
+	}
+	for i, m := range c.Publishing {
+		if m == nil {
+			fault("Publishing has a nil at %d: remove it", i)
+		}
 	}
 	byType, err := newTypeTable(c.Topics)
 	if err != nil {

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 
+	"github.com/eventbus-go/eventbus/internal/eventid"
 	"github.com/eventbus-go/eventbus/internal/wire"
 )
 
@@ -21,7 +23,8 @@ type Delivery struct {
 	Replay bool
 	Events []*Envelope
 
-	batch bool // for an OnBatch handler, however many events it has
+	batch  bool    // for an OnBatch handler, however many events it has
+	derive deriver // of the subscription's option DerivedIDs; nil without it
 }
 
 // Handler handles a delivery; an error steers what comes next as a typed
@@ -89,21 +92,33 @@ type scope struct {
 	context.Context
 	delivery *Delivery
 	values   context.Context // with the attempt's trace; nil without one
+	group    string
+	derive   deriver // nil in a replay, and without DerivedIDs
+	replay   bool
 
 	mu       sync.Mutex
 	shown    *Delivery // to the handler: delivery, or what a middleware made of it
 	receipts []*receipt
-	ended    bool          // the delivery's memory is another attempt's from here on
-	kept     cause         // of the ended attempt
-	late     *lateReceipts // for what is published after the end; nil if nobody waits for that
+	ended    bool                // the delivery's memory is another attempt's from here on
+	kept     cause               // of the ended attempt
+	late     *lateReceipts       // for what is published after the end; nil if nobody waits for that
+	derived  map[eventid.Sum]int // how many events with derived ids were published, of each sum
 }
 
 // cause is what events inherit from the event whose handler publishes them: its
-// id becomes their causation id, its correlation id theirs.
-type cause struct{ id, correlation string }
+// id becomes their causation id, its correlation id theirs. Ids are derived from its
+// origin.
+type cause struct {
+	id, correlation string
+	origin          eventid.Origin
+}
 
 func newScope(ctx context.Context, d *Delivery, late *lateReceipts) *scope {
-	return &scope{Context: ctx, delivery: d, shown: d, late: late}
+	s := &scope{Context: ctx, delivery: d, shown: d, late: late, group: d.Group, replay: d.Replay}
+	if !d.Replay {
+		s.derive = d.derive
+	}
+	return s
 }
 
 // end marks the attempt as ended. Goroutines that the handler has started may
@@ -112,27 +127,114 @@ func newScope(ctx context.Context, d *Delivery, late *lateReceipts) *scope {
 func (s *scope) end() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.kept, s.ended = s.delivery.cause(), true
+	s.kept, s.ended = s.causeOf(s.delivery), true
 }
 
-// cause returns the cause of events published in this scope.
-func (s *scope) cause() cause {
+// cause returns the cause of events published in ctx, a context of this scope.
+func (s *scope) cause(ctx context.Context) cause {
+	if chosen, ok := ctx.Value(causeKey{}).(*cause); ok {
+		return *chosen
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended {
 		return s.kept
 	}
-	return s.shown.cause()
+	return s.causeOf(s.shown)
 }
 
-// cause is empty for a batch: its events have no single cause. What can't be an
-// attribute of a published event is left out, or a foreign event with a control
-// character in its id could never be handled by publishing.
-func (d *Delivery) cause() cause {
+// causeOf is empty for a batch: its events have no single cause.
+func (s *scope) causeOf(d *Delivery) cause {
 	if d.batch || len(d.Events) != 1 {
 		return cause{}
 	}
-	return cause{inheritable(d.Events[0].ID), inheritable(d.Events[0].CorrelationID)}
+	return s.causeIn(d.Events[0])
+}
+
+// causeIn returns an event as a cause. What can't be an attribute of a published
+// event is left out, or a foreign event with a control character in its id could
+// never be handled by publishing.
+func (s *scope) causeIn(e *Envelope) cause {
+	return cause{inheritable(e.ID), inheritable(e.CorrelationID), eventid.Origin{Group: s.group, Source: e.Source, ID: e.ID}}
+}
+
+type causeKey struct{}
+
+// CausedBy returns a context of a handler in which e is the cause of what is
+// published: the events get its id as their causation id, its correlation id, and ids
+// that are derived from it. It is for batch handlers, whose events have no single
+// cause: e is one of [DeliveryFrom]'s, in the order of the handler's events. Outside of
+// handlers it returns ctx.
+func CausedBy(ctx context.Context, e *Envelope) context.Context {
+	s := scopeFrom(ctx)
+	if s == nil {
+		return ctx
+	}
+	c := s.causeIn(e)
+	return context.WithValue(ctx, causeKey{}, &c)
+}
+
+// deriver sets the id of a completed event that a handler publishes.
+type deriver func(s *scope, of *eventid.Origin, d *draft)
+
+// deriveID derives an event's id from the handled event and from all that the handler
+// decides about it: what differs is another event, and never one that a downstream
+// inbox drops. Equal events of one attempt are counted.
+func deriveID(s *scope, of *eventid.Origin, d *draft) {
+	e := &d.envelope
+	digest := derivedFrom(of, e.Topic, e.Type, "")
+	digest.AddBytes(e.Key)
+	digest.AddBytes(e.Data)
+	digest.Add(d.settings.subject)
+	for _, name := range slices.Sorted(maps.Keys(d.settings.extensions)) {
+		digest.Add(name)
+		digest.Add(d.settings.extensions[name])
+	}
+	for _, h := range d.settings.headers {
+		digest.Add(h.Key)
+		digest.AddBytes(h.Value)
+	}
+	sum := digest.Sum()
+	e.ID = sum.ID(s.count(sum))
+}
+
+// derivedFrom returns the digest of an event's place in a handler.
+func derivedFrom(of *eventid.Origin, topic, typ, step string) *eventid.Digest {
+	digest := eventid.NewDigest(*of)
+	digest.Add(topic)
+	digest.Add(typ)
+	digest.Add(step)
+	return digest
+}
+
+// identifyStep sets the id of an event that has a step.
+func identifyStep(ctx context.Context, o *sender, settings *publishSettings) error {
+	s := scopeFrom(ctx)
+	if s == nil || s.replay || settings.id != "" {
+		return nil
+	}
+	of := s.cause(ctx).origin
+	if of.ID == "" {
+		return errors.New("WithStep: there is no single event that the id could be derived from: publish with the context of CausedBy")
+	}
+	sum := derivedFrom(&of, o.topic, o.decl.Typ, settings.step).Sum()
+	if s.count(sum) > 0 {
+		return fmt.Errorf("WithStep: the step %q was published before in this attempt: give each event a step of its own", settings.step)
+	}
+	settings.id = sum.ID(0)
+	return nil
+}
+
+// count returns how often it was called with sum in this attempt.
+func (s *scope) count(sum eventid.Sum) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.derived == nil {
+		s.derived = make(map[eventid.Sum]int)
+	}
+	n := s.derived[sum]
+	s.derived[sum] = n + 1
+	return n
 }
 
 // maxInherited bounds what events inherit from foreign ones, in bytes.
@@ -159,6 +261,18 @@ func (s *scope) passOn(d *Delivery) (back func()) {
 		defer s.mu.Unlock()
 		s.shown = before
 	}
+}
+
+// part returns the delivery of the events at indexes of the one that is shown.
+func (s *scope) part(at []int) *Delivery {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d := *s.shown
+	d.Events = make([]*Envelope, len(at))
+	for i, j := range at {
+		d.Events[i] = s.shown.Events[j]
+	}
+	return &d
 }
 
 // Value returns the scope itself, or a value of the attempt's context.

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/eventbus-go/eventbus/internal/engine"
+	"github.com/eventbus-go/eventbus/internal/grouptypes"
 	"github.com/eventbus-go/eventbus/internal/letter"
 	"github.com/eventbus-go/eventbus/internal/naming"
 	"github.com/eventbus-go/eventbus/internal/telemetry"
@@ -48,15 +49,74 @@ type groupTopic struct {
 	retry  string
 	shared sharedSettings
 	// types has a subscription for each CloudEvents type, tombstone the one for
-	// records without a value, nil if there is none.
+	// records without a value, nil if there is none. any takes what they don't.
 	types     map[string]*engine.Subscription
 	tombstone *engine.Subscription
+	any       *engine.Subscription
 	form      *wire.Form     // of the records; nil for CloudEvents
 	warned    telemetry.Once // of types that nobody handles
 	letters   letterTopic
 }
 
-var errNoSubscription = errors.New("the zero Subscription: make one with On, OnBatch or OnDelete")
+// of returns the subscription of a type, nil if there is none.
+func (t *groupTopic) of(typ string) *engine.Subscription {
+	if sub := t.types[typ]; sub != nil {
+		return sub
+	}
+	return t.any
+}
+
+// tombstones returns the subscription of records without a value, nil if there is
+// none.
+func (t *groupTopic) tombstones() *engine.Subscription {
+	if t.tombstone != nil {
+		return t.tombstone
+	}
+	return t.any
+}
+
+// all returns the subscriptions by type; that of tombstones has none, and that of any
+// event has grouptypes.Any.
+func (t *groupTopic) all(yield func(typ string, sub *engine.Subscription) bool) {
+	for typ, sub := range t.types {
+		if !yield(typ, sub) {
+			return
+		}
+	}
+	if t.tombstone != nil && !yield("", t.tombstone) {
+		return
+	}
+	if t.any != nil {
+		yield(grouptypes.Any, t.any)
+	}
+}
+
+// put sets the subscription that has the place of s; nil removes it.
+func (t *groupTopic) put(s *subscription, sub *engine.Subscription) {
+	switch {
+	case s.any:
+		t.any = sub
+	case s.kind == tombstones:
+		t.tombstone = sub
+	case sub == nil:
+		delete(t.types, s.decl.Typ)
+	default:
+		t.types[s.decl.Typ] = sub
+	}
+}
+
+// taken returns the subscription that has the place of s, nil if it is free.
+func (t *groupTopic) taken(s *subscription) *engine.Subscription {
+	switch {
+	case s.any:
+		return t.any
+	case s.kind == tombstones:
+		return t.tombstone
+	}
+	return t.types[s.decl.Typ]
+}
+
+var errNoSubscription = errors.New("the zero Subscription: make one with On, OnBatch, OnDelete or OnAny")
 
 // add registers one subscription. undo takes it back, as long as nothing was added
 // after it. The caller holds mu.
@@ -112,11 +172,7 @@ func (b *Bus) addTo(groups map[string]*group, s *subscription, topic string) (un
 		t.letters.topic = naming.DeadLetterTopic(topic, name)
 	}
 	t.form = s.decl.Form
-	taken := t.types[s.decl.Typ]
-	if s.kind == tombstones {
-		taken = t.tombstone
-	}
-	if taken != nil {
+	if t.taken(s) != nil {
 		return nil, fmt.Errorf("group %q handles %s already: give one of the two another Group(name)", name, s.name())
 	}
 	// shared is a copy: a setting that is refused must not change the others.
@@ -131,23 +187,15 @@ func (b *Bus) addTo(groups map[string]*group, s *subscription, topic string) (un
 	}
 	t.shared = shared
 	sub, breaker := b.engineSubscription(g, s, settings)
-	if s.kind == tombstones {
-		t.tombstone = sub
-	} else {
-		t.types[s.decl.Typ] = sub
-	}
+	t.put(s, sub)
 	g.topics[topic], groups[name] = t, g
 	g.subs = append(g.subs, sub)
 	// Undo runs in reverse order of adding, so the last elements are this
 	// subscription's.
 	return func() {
 		t.shared = before
-		if s.kind == tombstones {
-			t.tombstone = nil
-		} else {
-			delete(t.types, s.decl.Typ)
-		}
-		if len(t.types) == 0 && t.tombstone == nil {
+		t.put(s, nil)
+		if len(t.types) == 0 && t.tombstones() == nil {
 			delete(g.topics, topic)
 		}
 		g.subs, g.chains = g.subs[:len(g.subs)-1], g.chains[:len(g.chains)-1]
@@ -190,7 +238,9 @@ func (b *Bus) engineSubscription(g *group, s *subscription, settings subscribeSe
 		}
 		return nil
 	})
-	sub.Handle = func(ctx context.Context, a *engine.Attempt) error { return b.handle(ctx, g, handler, a, s.kind) }
+	sub.Handle = func(ctx context.Context, a *engine.Attempt) error {
+		return b.handle(ctx, g, handler, a, s.kind, settings.derive)
+	}
 	return sub, undo
 }
 
@@ -242,11 +292,8 @@ func (g *group) prepare() error {
 			several.OnlyType = ""
 			t.form = &several
 		}
-		for _, sub := range t.types {
+		for _, sub := range t.all {
 			sub.Order = t.shared.order.value
-		}
-		if t.tombstone != nil {
-			t.tombstone.Order = t.shared.order.value
 		}
 	}
 	return errors.Join(faults...)
@@ -261,7 +308,11 @@ func (g *group) start() error {
 		FetchBytes: c.FetchBytes, Logger: c.Logger, Types: make(map[string][]string),
 	}
 	for _, t := range g.topics {
-		config.Types[t.name] = slices.Collect(maps.Keys(t.types))
+		for typ, sub := range t.all {
+			if sub != t.tombstone {
+				config.Types[t.name] = append(config.Types[t.name], typ)
+			}
+		}
 		config.Topics = append(config.Topics,
 			transport.TopicStart{Topic: t.name, Start: t.shared.start.value, OutOfRange: t.shared.beyond.value},
 			// The retry topic has its source's partitions, and goes to the same
@@ -334,13 +385,14 @@ func (g *group) routeIn(t *groupTopic, r *transport.Record) engine.Route {
 		return engine.Route{End: engine.DeadEnd, Reason: letter.ReasonMalformed, Err: r.Excess}
 	}
 	if r.Value == nil {
-		if t.tombstone == nil {
+		sub := t.tombstones()
+		if sub == nil {
 			return engine.Route{End: engine.Skip, Reason: "tombstone"}
 		}
 		if r.Key == nil {
 			return engine.Route{End: engine.DeadEnd, Reason: letter.ReasonMalformed, Err: errors.New("a record without key and value says nothing")}
 		}
-		return engine.Route{Subscription: t.tombstone}
+		return engine.Route{Subscription: sub}
 	}
 	typ, ok := t.form.Type(r)
 	if !ok {
@@ -351,7 +403,7 @@ func (g *group) routeIn(t *groupTopic, r *transport.Record) engine.Route {
 		}
 		return engine.Route{End: engine.DeadEnd, Reason: letter.ReasonMalformed, Err: err}
 	}
-	if sub := t.types[typ]; sub != nil {
+	if sub := t.of(typ); sub != nil {
 		return engine.Route{Subscription: sub}
 	}
 	return g.routeUnknown(t, typ)

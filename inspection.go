@@ -62,7 +62,7 @@ type HeldType struct {
 type SubscriptionInspection struct {
 	Name        string `json:"name"` // for Pause and Resume
 	Topic       string `json:"topic"`
-	Type        string `json:"type,omitempty"` // empty for that of the tombstones
+	Type        string `json:"type,omitempty"` // empty for that of the tombstones, "*" for OnAny
 	Paused      bool   `json:"paused"`
 	Concurrency int    `json:"concurrency"`
 	Running     int    `json:"running"` // attempts under way
@@ -139,14 +139,8 @@ func (b *Bus) inspectGroup(g *group) GroupInspection {
 	look := GroupInspection{Name: g.name, State: "not started", Partitions: []PartitionInspection{}, Held: []HeldType{}, Subscriptions: []SubscriptionInspection{}}
 	b.mu.Lock()
 	for _, t := range g.topics {
-		name := func(sub *engine.Subscription, typ string) {
+		for typ, sub := range t.all {
 			look.Subscriptions = append(look.Subscriptions, SubscriptionInspection{Name: sub.Name, Topic: t.name, Type: typ, Paused: sub.Held()})
-		}
-		for typ, sub := range t.types {
-			name(sub, typ)
-		}
-		if t.tombstone != nil {
-			name(t.tombstone, "")
 		}
 	}
 	b.mu.Unlock()

@@ -1,6 +1,7 @@
 package eventbus
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -37,11 +38,18 @@ type publishSettings struct {
 	causationID   string
 	extensions    map[string]string
 	headers       []transport.Header
+	step          string
+	identify      func(context.Context, *sender, *publishSettings) error // sets id; nil but for a step
 	faults        []error
 }
 
 // err returns everything that is wrong with the options, nil if nothing is.
-func (s *publishSettings) err() error { return errors.Join(s.faults...) }
+func (s *publishSettings) err() error {
+	if s.id != "" && s.step != "" {
+		s.fault("WithID and WithStep: both make the id, remove one of the two")
+	}
+	return errors.Join(s.faults...)
+}
 
 func (s *publishSettings) fault(format string, args ...any) {
 	s.faults = append(s.faults, fmt.Errorf(format, args...))
@@ -75,6 +83,25 @@ func WithID(id string) PublishOption {
 			return
 		}
 		s.text("WithID", &s.id, id)
+	})
+}
+
+// WithStep names the place of a handler at which it publishes the event. Its id is
+// then derived from the handled event and the name, so that every attempt, whatever it
+// decides otherwise, publishes this step under one id, and a downstream [Inbox] lets it
+// through once. Each event of an attempt has a step of its own, such as "charge", or
+// "line " and its number: the second one of a topic, a type and a step is an error.
+// Contrast [DerivedIDs], which needs no names.
+//
+// In a batch handler, [CausedBy] says whose step it is. Outside of handlers and in a
+// replay the id is new.
+func WithStep(name string) PublishOption {
+	return eventOption(func(s *publishSettings) {
+		if name == "" {
+			s.fault("WithStep: the name is empty")
+		}
+		// A function, so that a program without steps links nothing of them.
+		s.step, s.identify = name, identifyStep
 	})
 }
 

@@ -104,14 +104,14 @@ var errNotTried = errors.New("the batch was not published: encoding it panicked"
 func (p *Publisher[T]) Delete(ctx context.Context, key string, options ...BatchOption) error {
 	d := newDraft(options)
 	defer d.free()
-	if err := p.tombstone(d, key); err != nil {
+	if err := p.tombstone(ctx, d, key); err != nil {
 		return publishError(p.sender.topic, "", err)
 	}
 	return p.sender.publish(ctx, d)
 }
 
 // tombstone makes the draft a tombstone of key.
-func (p *Publisher[T]) tombstone(d *draft, key string) error {
+func (p *Publisher[T]) tombstone(ctx context.Context, d *draft, key string) error {
 	if !p.topic.decl.Keyed {
 		return errors.New("a tombstone deletes a key, and this topic's events have none")
 	}
@@ -121,7 +121,7 @@ func (p *Publisher[T]) tombstone(d *draft, key string) error {
 	d.settings.fill(&d.envelope, &p.topic.ids)
 	d.envelope.Type = p.topic.decl.Typ
 	d.envelope.Tombstone, d.envelope.Key = true, nonNil(append(d.data[:0], key...))
-	return nil
+	return p.sender.complete(ctx, d)
 }
 
 // Envelope returns the event as Publish would send it, without sending it: its
@@ -145,7 +145,7 @@ func (p *Publisher[T]) Envelope(ctx context.Context, event T, options ...Publish
 func (p *Publisher[T]) DeleteEnvelope(ctx context.Context, key string, options ...BatchOption) (*Envelope, error) {
 	d := newDraft(options)
 	defer d.free()
-	if err := p.tombstone(d, key); err != nil {
+	if err := p.tombstone(ctx, d, key); err != nil {
 		return nil, publishError(p.sender.topic, "", err)
 	}
 	return p.sender.envelope(ctx, d)
@@ -155,8 +155,15 @@ func (p *Publisher[T]) DeleteEnvelope(ctx context.Context, key string, options .
 // registry files schemas by topic.
 func (p *Publisher[T]) encode(ctx context.Context, d *draft, event T) (err error) {
 	d.envelope = Envelope{Topic: p.sender.topic, Source: p.sender.bus.config.Source}
-	d.data, err = p.topic.encode(ctx, &d.envelope, event, &d.settings, d.data)
-	return err
+	if d.settings.identify != nil {
+		if err := d.settings.identify(ctx, p.sender, &d.settings); err != nil {
+			return err
+		}
+	}
+	if d.data, err = p.topic.encode(ctx, &d.envelope, event, &d.settings, d.data); err != nil {
+		return err
+	}
+	return p.sender.complete(ctx, d)
 }
 
 // draft is an event until the producer has copied it, in memory that is reused.

@@ -149,7 +149,7 @@ func (r *replay) checkTypes() error {
 	for _, typ := range r.config.Types {
 		handled := false
 		for _, t := range r.group.topics {
-			handled = handled || t.types[typ] != nil
+			handled = handled || t.of(typ) != nil
 		}
 		if !handled {
 			wrong = append(wrong, fmt.Errorf("no subscription handles %q, which Types has", typ))

@@ -55,7 +55,7 @@ func (r *replay) takes(t *groupTopic, record *transport.Record) bool {
 	known = known && record.Excess == nil
 	switch {
 	case record.Value == nil:
-		if t.tombstone == nil || !chosen {
+		if t.tombstones() == nil || !chosen {
 			return false
 		}
 		typ = ReplayTombstones
@@ -64,7 +64,7 @@ func (r *replay) takes(t *groupTopic, record *transport.Record) bool {
 			return false
 		}
 		typ = ReplayMalformed
-	case t.types[typ] == nil || !chosen && !slices.Contains(r.config.Types, typ):
+	case t.of(typ) == nil || !chosen && !slices.Contains(r.config.Types, typ):
 		return false
 	}
 	r.mu.Lock()

@@ -1,6 +1,7 @@
 package eventbus
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -68,14 +69,83 @@ func (b *Bus) await(ctx context.Context, a *awaited, topic, id string) error {
 	return nil
 }
 
-// send completes the draft's envelope with what the bus knows, turns it into a
-// record and hands it to the producer. f is a part of done; batch is nil for an
-// event by itself.
-func (o *sender) send(ctx context.Context, d *draft, f *telemetry.Outgoing, done transport.Completion, batch *telemetry.OutgoingBatch) error {
+// complete completes the draft's envelope, all but its trace: what it inherits, what
+// the publish middleware makes of it, and an id that is derived from the outcome. It
+// comes before anything waits for the event or counts it.
+func (o *sender) complete(ctx context.Context, d *draft) error {
 	e := &d.envelope
 	e.Topic, e.Source = o.topic, o.bus.config.Source
+	s := scopeFrom(ctx)
+	var c cause
+	if s != nil {
+		c = s.cause(ctx)
+		c.inherit(e)
+	}
+	data, replaced := e.Data, false
+	if m := o.bus.config.Publishing; len(m) > 0 {
+		if err := runPublishing(ctx, e, m); err != nil {
+			return err
+		}
+		replaced = len(data) != len(e.Data) || len(data) > 0 && &data[0] != &e.Data[0]
+	}
+	// What a codec wrapper or a middleware hides must not be guessed at by its hash, and
+	// what they make differs at each attempt.
+	if s != nil && s.derive != nil && c.origin.ID != "" && d.settings.id == "" && !replaced && (e.Tombstone || !o.decl.Samples.Wrapped) {
+		s.derive(s, &c.origin, d)
+	}
+	return nil
+}
+
+// PublishMiddleware sees every event that a [Publisher] makes, once, before it is sent
+// or, by [Publisher.Envelope], stored in an outbox. Those of [Config] run in their
+// order, in the publisher's goroutine, concurrently for concurrent publishes. An error
+// refuses the publish, and so does a panic; nothing was sent then.
+//
+// The envelope is complete but for its trace. A middleware may change what describes
+// the event and what it carries: Data, DataContentType, DataSchema, Subject, Time,
+// CorrelationID, CausationID, Extensions and Headers, of which the map and the slice
+// are the event's own. Data itself is read only: put another slice in its place. What
+// the event is and where it goes (ID, Source, Type, Topic, Key, Tombstone) stays, or
+// the publish is refused. An id that is derived from the data, by [DerivedIDs], comes
+// after the middleware, unless that has replaced the data. The envelope is valid until
+// the middleware returns. A tombstone has no data.
+//
+// What is published by [Bus.PublishEnvelope] and its kind, or by a [Transactor], is
+// not seen: it was when it was made, or it is somebody else's event.
+type PublishMiddleware func(ctx context.Context, e *Envelope) error
+
+// runPublishing runs the middleware of all publishes on an event.
+func runPublishing(ctx context.Context, e *Envelope, middleware []PublishMiddleware) (err error) {
+	defer rescue(&err, "publish middleware")
+	before, own := *e, make(map[string]string, len(e.Extensions)+1)
+	// The options' map and slice may be those of other events too.
+	maps.Copy(own, e.Extensions)
+	e.Extensions, e.Headers = own, slices.Clone(e.Headers)
+	for i, m := range middleware {
+		if err := m(ctx, e); err != nil {
+			return fmt.Errorf("publish middleware %d of %d: %w", i+1, len(middleware), err)
+		}
+	}
+	if e.ID != before.ID || e.Source != before.Source || e.Type != before.Type || e.Topic != before.Topic ||
+		e.Tombstone != before.Tombstone || e.Raw || e.Partitioner != "" || !bytes.Equal(e.Key, before.Key) || (e.Key == nil) != (before.Key == nil) {
+		return errors.New("publish middleware changed what the event is or where it goes (ID, Source, Type, Topic, Key, Tombstone, Raw, Partitioner): it may change the data, its description, extensions and headers alone")
+	}
+	for _, h := range e.Headers {
+		if wire.Owned(h.Key) {
+			return fmt.Errorf("publish middleware set the header %q, which the bus writes: set the envelope's attribute or extension instead", h.Key)
+		}
+	}
+	if !e.Tombstone {
+		e.Data = nonNil(e.Data)
+	}
+	return nil
+}
+
+// send turns the draft's completed envelope into a record and hands it to the
+// producer. f is a part of done; batch is nil for an event by itself.
+func (o *sender) send(ctx context.Context, d *draft, f *telemetry.Outgoing, done transport.Completion, batch *telemetry.OutgoingBatch) error {
+	e := &d.envelope
 	d.form = o.decl.Form
-	inherit(ctx, e)
 	carryTrace(e, f.Start(ctx, (*wire.Event)(e), batch))
 	// After the first publish this is one atomic load.
 	if !o.ready.Load() {
@@ -131,18 +201,13 @@ func setHeader(e *Envelope, h transport.Header) {
 
 // inherit sets the causation and correlation ids of an event that a handler
 // publishes, unless its options have set them.
-func inherit(ctx context.Context, e *Envelope) {
-	s := scopeFrom(ctx)
-	if s == nil {
-		return
-	}
-	cause := s.cause()
+func (c *cause) inherit(e *Envelope) {
 	if e.CausationID == "" {
-		e.CausationID = cause.id
+		e.CausationID = c.id
 	}
 	if e.CorrelationID == "" {
 		// An event without a correlation begins one: its own id.
-		e.CorrelationID = cmp.Or(cause.correlation, cause.id)
+		e.CorrelationID = cmp.Or(c.correlation, c.id)
 	}
 }
 
@@ -201,8 +266,6 @@ func (o *sender) envelope(ctx context.Context, d *draft) (*Envelope, error) {
 	if o.err != nil {
 		return nil, publishError(o.topic, e.ID, o.err)
 	}
-	e.Topic, e.Source = o.topic, o.bus.config.Source
-	inherit(ctx, e)
 	if !e.Tombstone {
 		if err := d.encoder.Check((*wire.Event)(e)); err != nil {
 			return nil, publishError(o.topic, e.ID, fmt.Errorf("%w: %w", ErrSerialization, err))

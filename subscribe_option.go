@@ -25,6 +25,7 @@ type subscribeSettings struct {
 	breaker     breakerSettings
 	batchSize   int
 	middleware  []Middleware
+	derive      deriver
 
 	order   *Order
 	start   *StartPosition
@@ -173,6 +174,22 @@ func With(middleware ...Middleware) SubscribeOption {
 		}
 		s.middleware = append(s.middleware, middleware...)
 	})
+}
+
+// DerivedIDs derives the id of each event that the handler publishes from the handled
+// event (its source and id, in its group) and from the event itself: topic, type, key,
+// data, and what the options say of subject, extensions and headers. An attempt that
+// publishes the same again after a failure does so under the same id, and a downstream
+// [Inbox] lets it through once. An attempt that decides otherwise makes another event,
+// which no inbox drops. Equal events of one attempt are counted and differ.
+//
+// It holds for Publish, PublishAsync, PublishBatch, Delete and [Publisher.Envelope] in
+// the handler's context. An id is new where there is nothing that stays the same: in a
+// replay, in a batch without [CausedBy], for data of a [CodecWrapper] or replaced by a
+// [PublishMiddleware]. Data that tells the time of the attempt is other data each time;
+// [WithStep] is for such events.
+func DerivedIDs() SubscribeOption {
+	return subscribeOption(func(s *subscribeSettings) { s.derive = deriveID })
 }
 
 // StartPosition is where a group starts that has committed nothing on a topic.

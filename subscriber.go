@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 
 	"github.com/eventbus-go/eventbus/internal/declare"
 	"github.com/eventbus-go/eventbus/internal/errtree"
@@ -11,7 +12,7 @@ import (
 )
 
 // Subscription binds a handler to a topic. Here T ends: past this file the bus
-// knows envelopes and handlers only. It is made by On, OnBatch and OnDelete, does
+// knows envelopes and handlers only. It is made by On, OnBatch, OnDelete and OnAny, does
 // nothing until it is given to Bus.Add, and belongs to one bus.
 type Subscription struct{ s *subscription }
 
@@ -23,6 +24,8 @@ type subscription struct {
 	err     error   // why it can't be added
 	// resolve finds the topic by the handler's type, on the bus; nil where it is known.
 	resolve func(typeTable) error
+	// any says that it handles all that no other of its topic and group does.
+	any bool
 }
 
 // kind is the kind of events that a subscription handles.
@@ -60,31 +63,45 @@ func On[T any](topic *Topic[T], handler func(context.Context, T) error, options 
 func OnBatch[T any](topic *Topic[T], handler func(context.Context, []T) error, options ...SubscribeOption) Subscription {
 	return newSubscription(topic, handler == nil, batched, options, func(ctx context.Context, d *Delivery) error {
 		events := make([]T, 0, len(d.Events))
-		at := make([]int, 0, len(d.Events)) // index in d.Events
-		failed := make(map[int]error)
-		for i, e := range d.Events {
-			event, err := topic.decode(ctx, e)
+		return inPart(ctx, len(d.Events), func(i int) error {
+			event, err := topic.decode(ctx, d.Events[i])
 			if err != nil {
-				failed[i] = undecodable(err)
-				continue
+				return undecodable(err)
 			}
-			events, at = append(events, event), append(at, i)
-		}
-		if len(events) > 0 {
-			if err := settled(ctx, handler(ctx, events)); err != nil && len(failed) == 0 {
-				return err
-			} else if err != nil && !spread(err, at, failed) {
-				return err
-			}
-		}
-		switch {
-		case len(failed) == 0:
+			events = append(events, event)
 			return nil
-		case len(d.Events) == 1:
-			return failed[0]
-		}
-		return &BatchError{Errors: failed}
+		}, func() error { return settled(ctx, handler(ctx, events)) })
 	})
+}
+
+// inPart takes the n events of a batch, and handles those that can be taken: the
+// others fail alone. What the handler says of single events is said by their indexes
+// in the part, which is what its context shows.
+func inPart(ctx context.Context, n int, take func(i int) error, handle func() error) error {
+	at := make([]int, 0, n) // indexes in the batch
+	failed := make(map[int]error)
+	for i := range n {
+		if err := take(i); err != nil {
+			failed[i] = err
+			continue
+		}
+		at = append(at, i)
+	}
+	if len(at) > 0 {
+		if s := scopeFrom(ctx); s != nil && len(failed) > 0 {
+			defer s.passOn(s.part(at))()
+		}
+		if err := handle(); err != nil && (len(failed) == 0 || !spread(err, at, failed)) {
+			return err
+		}
+	}
+	switch {
+	case len(failed) == 0:
+		return nil
+	case n == 1:
+		return failed[0]
+	}
+	return &BatchError{Errors: failed}
 }
 
 // spread copies what err says of single events of a part of a batch into failed,
@@ -126,6 +143,40 @@ func OnDelete[T any](topic *Topic[T], handler func(ctx context.Context, key stri
 	})
 }
 
+// OnAny subscribes a handler to all events on a topic, of whatever type, as they are:
+// for audits, bridges and projections. The topic may be any declaration of its name.
+//
+// Within its group it gets what no other subscription of the topic takes: every type
+// without an On or OnBatch, and tombstones unless there is an OnDelete. To see all of
+// them, give it a [Group] of its own. So no type is unknown to the group, whatever
+// DeadLetterUnknown or FailUnknown say. A record that is no event goes to the
+// dead-letter topic as ever.
+//
+// The envelope is valid until the handler returns; [Envelope.Clone] what is kept.
+// [Topic.Decode] reads the data of types that are known.
+func OnAny(topic AnyTopic, handler func(context.Context, *Envelope) error, options ...SubscribeOption) Subscription {
+	return newAny(topic, handler == nil, single, options, func(ctx context.Context, d *Delivery) error {
+		return settled(ctx, handler(ctx, d.Events[0]))
+	})
+}
+
+// OnAnyBatch is OnAny for up to BatchSize events at a time, as OnBatch has them.
+func OnAnyBatch(topic AnyTopic, handler func(context.Context, []*Envelope) error, options ...SubscribeOption) Subscription {
+	return newAny(topic, handler == nil, batched, options, func(ctx context.Context, d *Delivery) error {
+		return settled(ctx, handler(ctx, d.Events))
+	})
+}
+
+func newAny(topic AnyTopic, handlerless bool, k kind, options []SubscribeOption, handle Handler) Subscription {
+	var d *declare.Topic
+	if topic != nil {
+		d = topic.Declaration()
+	}
+	s := newSubscriptionOf(d, "any event", handlerless, k, options, handle)
+	s.s.any = true
+	return s
+}
+
 // Subscribe is bus.Add of On.
 func Subscribe[T any](bus *Bus, topic *Topic[T], handler func(context.Context, T) error, options ...SubscribeOption) error {
 	if bus == nil {
@@ -146,18 +197,39 @@ func Upcast[Old, New any](convert func(Old) (New, error), handler func(context.C
 	}
 }
 
+// UpcastBatch is Upcast for OnBatch. Events that can't be converted are dead-lettered
+// alone; the handler gets the others.
+func UpcastBatch[Old, New any](convert func(Old) (New, error), handler func(context.Context, []New) error) func(context.Context, []Old) error {
+	return func(ctx context.Context, old []Old) error {
+		events := make([]New, 0, len(old))
+		return inPart(ctx, len(old), func(i int) error {
+			event, err := convert(old[i])
+			if err != nil {
+				return Permanent(fmt.Errorf("upcast: %w", err))
+			}
+			events = append(events, event)
+			return nil
+		}, func() error { return handler(ctx, events) })
+	}
+}
+
 func newSubscription[T any](topic *Topic[T], handlerless bool, k kind, options []SubscribeOption, handle Handler) Subscription {
-	s := &subscription{kind: k, options: options, handle: func(ctx context.Context, d *Delivery) error {
+	return newSubscriptionOf(topic.Declaration(), reflect.TypeFor[T]().String(), handlerless, k, options, handle)
+}
+
+// newSubscriptionOf returns the subscription of a declaration, which is nil if the
+// topic is.
+func newSubscriptionOf(d *declare.Topic, of string, handlerless bool, k kind, options []SubscribeOption, handle Handler) Subscription {
+	s := &subscription{decl: d, kind: k, options: options, handle: func(ctx context.Context, d *Delivery) error {
 		if s := scopeFrom(ctx); s != nil && s.delivery != d { // a middleware has replaced it
 			defer s.passOn(d)()
 		}
 		return handle(ctx, d)
 	}}
-	if topic == nil {
-		s.err = fmt.Errorf("the topic is nil: a subscription of %T needs a Topic that NewTopic made", *new(T))
+	if d == nil {
+		s.err = errors.New("the topic is nil: a subscription of " + of + " needs a Topic that NewTopic made")
 		return Subscription{s}
 	}
-	s.decl = topic.Declaration()
 	if handlerless {
 		s.err = fmt.Errorf("the subscription of %s has no handler: it is nil", s.name())
 	}
@@ -194,7 +266,7 @@ func (s Subscription) Handle(ctx context.Context, events ...*Envelope) error {
 	if err != nil {
 		return &Error{Op: "handle", Topic: events[0].Topic, Err: err}
 	}
-	d := &Delivery{Topic: events[0].Topic, Group: settings.group, Attempt: 1, Events: events, batch: s.s.kind == batched}
+	d := &Delivery{Topic: events[0].Topic, Group: settings.group, Attempt: 1, Events: events, batch: s.s.kind == batched, derive: settings.derive}
 	return call(newScope(ctx, d, nil), handler)
 }
 
@@ -220,7 +292,10 @@ func (s Subscription) String() string {
 // name returns the subscription's name in logs, metrics and an operator's
 // orders. It must stay the same over restarts.
 func (s *subscription) name() string {
-	if s.kind == tombstones {
+	switch {
+	case s.any:
+		return s.decl.Suffix + " any"
+	case s.kind == tombstones:
 		return s.decl.Suffix + " tombstones"
 	}
 	return s.decl.Suffix + " " + s.decl.Typ

@@ -109,6 +109,11 @@ func NewTopic[T any](c TopicConfig[T]) *Topic[T] {
 	d.Form = formOf(c.Format, d.Typ, &wrong)
 	d.CodecName = t.codec.ContentType()
 	declare.CheckContentType(&wrong, d.CodecName)
+	if c, ok := innermost(t.codec).(typeChecker); ok {
+		if why := c.fault(reflect.TypeFor[T]()); why != "" {
+			wrong.Add("Codec", "%s", why)
+		}
+	}
 	if rt := reflect.TypeFor[T](); rt.Kind() == reflect.Pointer {
 		t.pointer = rt.Elem()
 		if t.pointer.Kind() == reflect.Pointer {
@@ -183,7 +188,12 @@ func (t *Topic[T]) Decode(e *Envelope) (T, error) { return t.decode(context.Back
 
 // Declaration returns what the topic was declared with, for packages of this
 // module.
-func (t *Topic[T]) Declaration() *declare.Topic { return &t.decl }
+func (t *Topic[T]) Declaration() *declare.Topic {
+	if t == nil { // a variable that is used before it is set
+		return nil
+	}
+	return &t.decl
+}
 
 // AnyTopic is a Topic[T] of any T. Nothing else implements it.
 type AnyTopic interface {

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/eventbus-go/eventbus/internal/declare"
+	"github.com/eventbus-go/eventbus/internal/grouptypes"
 	"github.com/eventbus-go/eventbus/internal/naming"
 )
 
@@ -32,6 +33,9 @@ func declarationOf[T any](c *TopicConfig[T]) (d declare.Topic, wrong declare.Fau
 		d.Typ = declare.DeclareType(&wrong, t)
 	}
 	declare.CheckAttributes(&wrong, d.Typ, c.DataSchema)
+	if d.Typ == grouptypes.Any {
+		wrong.Add("Type", "is %q, which stands for all types where members of a group tell each other theirs: write a plain name such as %q", d.Typ, "CustomerCreated")
+	}
 	declare.CheckStorage(&wrong, &d)
 	declare.CheckPartitioner(&wrong, c.Partitioner)
 	return d, wrong

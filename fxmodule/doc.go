@@ -21,7 +21,7 @@
 // The bus takes from the container, where they are there: a *zap.Logger, else a
 // *slog.Logger; a trace.TracerProvider, a metric.MeterProvider and a
 // propagation.TextMapPropagator. What eventbus.Config sets itself wins. What is
-// only said in code, as middleware, goes in by fx.Decorate of eventbus.Config or
+// only said in code, as Publishing and other middleware, goes in by fx.Decorate of eventbus.Config or
 // by fx.Invoke of Bus.Use.
 //
 // The bus logs from the configured level on, which AdminServer's /log-level changes;

@@ -53,9 +53,23 @@ func SubscribeBatch[H, T any](topic *eventbus.Topic[T], handle func(H, context.C
 	})
 }
 
+// SubscribeAny is Subscribe for a method that takes all events of a topic, as OnAny does.
+func SubscribeAny[H any](topic eventbus.AnyTopic, handle func(H, context.Context, *eventbus.Envelope) error, options ...eventbus.SubscribeOption) fx.Option {
+	return Subscriptions(func(service H) eventbus.Subscription {
+		return eventbus.OnAny(topic, func(ctx context.Context, e *eventbus.Envelope) error { return handle(service, ctx, e) }, options...)
+	})
+}
+
+// SubscribeAnyBatch is SubscribeAny for a method that takes batches, as OnAnyBatch does.
+func SubscribeAnyBatch[H any](topic eventbus.AnyTopic, handle func(H, context.Context, []*eventbus.Envelope) error, options ...eventbus.SubscribeOption) fx.Option {
+	return Subscriptions(func(service H) eventbus.Subscription {
+		return eventbus.OnAnyBatch(topic, func(ctx context.Context, events []*eventbus.Envelope) error { return handle(service, ctx, events) }, options...)
+	})
+}
+
 // Subscriptions adds what constructors return: functions that take what they need
 // of the container, and return a eventbus.Subscription or a slice of them, and
-// perhaps an error. It is for OnBatch, OnDelete, and options that need services.
+// perhaps an error. It is for OnDelete, and options that need services.
 func Subscriptions(constructors ...any) fx.Option {
 	options := make([]fx.Option, len(constructors))
 	for i, constructor := range constructors {

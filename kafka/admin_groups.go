@@ -100,9 +100,10 @@ type GroupMember struct {
 }
 
 // Handles reports whether the member handles a type of events on a topic, as far as
-// it tells.
+// it tells: by itself, or all types, for which "*" stands.
 func (m *GroupMember) Handles(topic, typ string) bool {
-	return slices.Contains(m.TypeIDs, uint32(grouptypes.Of(topic, typ)))
+	return slices.Contains(m.TypeIDs, uint32(grouptypes.Of(topic, typ))) ||
+		slices.Contains(m.TypeIDs, uint32(grouptypes.Of(topic, grouptypes.Any)))
 }
 
 // handles notes the types that a member tells.

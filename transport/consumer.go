@@ -106,7 +106,8 @@ type ConsumerConfig struct {
 	// as Record.Size counts. One record above the bound still passes. Default 16 MiB.
 	FetchBytes int
 	// Types lists the types of events that the member handles, by topic. The members
-	// of a group tell each other theirs: TypeState. Nil handles none.
+	// of a group tell each other theirs: TypeState. "*" stands for all types of its
+	// topic. Nil handles none.
 	Types map[string][]string
 	// ReadUncommitted also delivers records of open and aborted transactions.
 	ReadUncommitted bool

@@ -1,4 +1,8 @@
-// Package eventid makes the ids of events: UUIDs of version 7.
+// Package eventid makes the ids of events: UUIDs of version 7, and of version 8 where
+// the id is derived from a handled event.
+//
+//	eventid.go  Generator: ids that are new
+//	derived.go  Digest: ids that another attempt makes again
 package eventid
 
 import (
@@ -54,6 +58,11 @@ func (g *Generator) Next(now time.Time) string {
 	binary.BigEndian.PutUint32(id[2:], uint32(ms))     //nolint:gosec // its lower half
 	binary.BigEndian.PutUint16(id[6:], 0x7000|count)
 	id[8] = id[8]&0x3f | 0x80
+	return text(&id)
+}
+
+// text returns an id in the text form of RFC 9562.
+func text(id *[16]byte) string {
 	var text [36]byte
 	hex.Encode(text[0:], id[0:4])
 	hex.Encode(text[9:], id[4:6])

@@ -139,7 +139,17 @@ func sorted(gone map[ID]time.Time) []Gone {
 	return all
 }
 
-// State returns what is known of a type.
+// StateFor returns what is known of a type on a topic. A member that handles all types
+// of the topic handles this one.
+func (b *Book) StateFor(topic, typ string) transport.TypeState {
+	one, all := b.State(Of(topic, typ)), b.State(Of(topic, Any))
+	if all.Live || !one.Live && all.Left.After(one.Left) {
+		return all
+	}
+	return one
+}
+
+// State returns what is known of an ID by itself.
 func (b *Book) State(id ID) transport.TypeState {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -25,6 +25,10 @@ func Of(topic, typ string) ID {
 	return ID(h>>32) ^ ID(h)
 }
 
+// Any stands for all types of a topic, in the place of a type that a member handles. No
+// topic can be declared with it as its type.
+const Any = "*"
+
 // All returns the IDs of a member's types by topic, each once, in order.
 func All(types map[string][]string) []ID {
 	var all []ID

@@ -215,7 +215,7 @@ func (m *consumer) lastHeartbeat() time.Time {
 // TypeState answers for the group as a whole: its members need tell each other
 // nothing. It takes the lock of the group's book alone.
 func (m *consumer) TypeState(topic, typ string) transport.TypeState {
-	return m.group.types.State(grouptypes.Of(topic, typ))
+	return m.group.types.StateFor(topic, typ)
 }
 
 // The state is the consumer's own view, in the words of the group protocol: it is not

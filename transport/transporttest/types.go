@@ -10,6 +10,27 @@ import (
 var typesTests = []test{
 	{"Told", testTypesTold},
 	{"Remembered", testTypesRemembered},
+	{"Any", testTypesAny},
+}
+
+// testTypesAny: a member that handles all types of a topic handles each, as the others
+// know it, and each has lost its last handler when that member leaves.
+func testTypesAny(r *run) {
+	group, topic := r.name("group"), r.topic(1)
+	member := func(types ...string) *member {
+		config := subscription(group, topic, transport.Earliest())
+		config.Types = map[string][]string{topic: types}
+		return r.member(config)
+	}
+	one := member("one")
+	one.awaitOwned(1)
+	one.awaitType("of nobody", topic, "else", func(s transport.TypeState) bool { return s == transport.TypeState{Known: true} })
+	every := member("*")
+	one.awaitType("of the member that handles any", topic, "else", func(s transport.TypeState) bool { return s.Live })
+	one.awaitType("of another topic", topic+"x", "else", func(s transport.TypeState) bool { return s == transport.TypeState{Known: true} })
+	every.leave()
+	one.awaitType("of the member that left", topic, "else", func(s transport.TypeState) bool { return s.Known && !s.Live && !s.Left.IsZero() })
+	one.awaitType("of its own", topic, "one", func(s transport.TypeState) bool { return s.Live })
 }
 
 // testTypesTold: members of a group know which types the others handle, those

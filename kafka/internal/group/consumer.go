@@ -7,7 +7,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/eventbus-go/eventbus/internal/grouptypes"
 	"github.com/eventbus-go/eventbus/kafka/internal/balance"
 	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
 	"github.com/eventbus-go/eventbus/kafka/internal/fetch"
@@ -191,7 +190,7 @@ func (c *Consumer) Alive() bool { return c.member.alive() }
 
 // TypeState returns what the member knows of the group's handlers of a type.
 func (c *Consumer) TypeState(topic, typ string) transport.TypeState {
-	return c.member.types.state(grouptypes.Of(topic, typ))
+	return c.member.types.state(topic, typ)
 }
 
 // Status is a snapshot.

@@ -59,8 +59,8 @@ func newGroupTypes(names map[string][]string) *groupTypes {
 }
 
 // state returns what is known of a type.
-func (h *groupTypes) state(id grouptypes.ID) transport.TypeState {
-	state := h.book.State(id)
+func (h *groupTypes) state(topic, typ string) transport.TypeState {
+	state := h.book.StateFor(topic, typ)
 	h.mu.Lock()
 	fresh := (h.exact || h.refused || time.Since(h.looked) < lookAge) && h.stored.recalled
 	h.mu.Unlock()
