@@ -206,8 +206,8 @@ func (r *round) memory(size int) []byte {
 // accept acts on a response. What it says of the broker comes first, so that
 // a caller that goes on after the outcome of a record finds it taken into account.
 func (r *round) accept() {
-	if d := r.resp.ThrottleMillis; d > 0 {
-		r.sender.mute(time.Duration(d) * time.Millisecond)
+	if d := cluster.Throttle(r.resp.ThrottleMillis); d > 0 {
+		r.sender.mute(d)
 	}
 	r.sender.producer.report(r.sender.broker, r.health())
 	// r.parts is not needed any more: finish and handleError pass the partitions on, and
