@@ -48,8 +48,8 @@ type Bus struct {
 	topics     registry
 	middleware []Middleware
 	groups     map[string]*group
-	replays    map[*group]struct{}            // that are under way
-	breakers   map[string]*resilience.Breaker // shared, by name
+	replays    map[*group]struct{}    // that are under way
+	breakers   map[string]*dependency // shared breakers, by name
 	publishing brokergate.Breakers
 
 	lettersOnce sync.Once
@@ -86,7 +86,7 @@ func New(t transport.Transport, config Config) (*Bus, error) {
 		transport: t,
 		groups:    make(map[string]*group),
 		replays:   make(map[*group]struct{}),
-		breakers:  make(map[string]*resilience.Breaker),
+		breakers:  make(map[string]*dependency),
 		life:      make(chan struct{}, 1),
 	}
 	b.closing, b.end = context.WithCancel(context.Background())
@@ -351,16 +351,18 @@ func (b *Bus) publishBreakerChanged(broker int32, from, to resilience.State, use
 	b.breakerChanged(telemetry.PublishBreakerName(broker), from, to, user)
 }
 
-// breakerChanged reports a change of a breaker, also to the user's OnChange, whose
-// panic ends nothing.
-func (b *Bus) breakerChanged(name string, from, to resilience.State, user func(from, to resilience.State)) {
+// breakerChanged reports a change of a breaker, also to the users' OnChange, whose
+// panics end nothing. A nil one is none.
+func (b *Bus) breakerChanged(name string, from, to resilience.State, users ...func(from, to resilience.State)) {
 	b.config.Logger.Warn("circuit breaker changed", "breaker", name, "from", from.String(), "to", to.String())
 	b.signals.BreakerChanged(name, to)
-	if user == nil {
-		return
-	}
-	if err := notify(user, from, to); err != nil {
-		b.config.Logger.Error("a callback of a circuit breaker failed", "breaker", name, telemetry.LogError, err)
+	for _, user := range users {
+		if user == nil {
+			continue
+		}
+		if err := notify(user, from, to); err != nil {
+			b.config.Logger.Error("a callback of a circuit breaker failed", "breaker", name, telemetry.LogError, err)
+		}
 	}
 }
 

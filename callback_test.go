@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -229,4 +230,57 @@ func TestBatchSpanOfPanickingCodec(t *testing.T) {
 		}
 		closeBus(t, bus)
 	})
+}
+
+// TestSharedBreakerIsOfNoOrder: containers hand subscriptions over in any order, so the
+// breaker of a dependency is the one that is configured, whichever comes first, two
+// configurations are an error, and everyone who wants to know of changes does.
+func TestSharedBreakerIsOfNoOrder(t *testing.T) {
+	quick := resilience.BreakerConfig{MinKeys: 2, MinAttempts: 2, After: -1, OpenFor: time.Hour}
+	for _, first := range []int{0, 1} {
+		run(t, func(t *testing.T, cluster *memory.Cluster) {
+			bus, topic, sent := newBus(t, cluster, config()), orders(t), shipments(t)
+			var byTopic, bySent atomic.Int64
+			counting := func(n *atomic.Int64, c resilience.BreakerConfig) eventbus.SubscribeOption {
+				c.OnChange = func(_, to resilience.State) {
+					if to == resilience.Open {
+						n.Add(1)
+					}
+				}
+				return eventbus.SharedBreaker("database", c)
+			}
+			configured, plain := counting(&byTopic, quick), counting(&bySent, resilience.BreakerConfig{})
+			forever := eventbus.Retry(resilience.Unlimited())
+			subscriptions := []eventbus.Subscription{
+				eventbus.On(sent, func(context.Context, shipment) error { return nil }, plain),
+				eventbus.On(topic, func(context.Context, order) error { return errBoom }, configured, forever),
+				eventbus.OnDelete(topic, func(context.Context, string) error { return nil }, configured),
+			}
+			if first == 1 {
+				slices.Reverse(subscriptions)
+			}
+			other := quick
+			other.OpenFor = time.Minute
+			refused := eventbus.On(topic, func(context.Context, order) error { return nil }, eventbus.Group("other"), eventbus.SharedBreaker("database", other))
+			if err := bus.Add(append(subscriptions, refused)...); err == nil || !strings.Contains(err.Error(), `SharedBreaker("database"): `) || !strings.Contains(err.Error(), "configure it once") {
+				t.Errorf("two configurations: %v", err)
+			}
+			must(t, bus.Add(subscriptions...))
+			start(t, bus)
+			p := eventbus.NewPublisher(bus, topic)
+			for _, id := range []string{"a", "b", "c"} {
+				must(t, p.Publish(t.Context(), order{id, 1}))
+			}
+			pass(time.Minute)
+			for _, s := range bus.Operator().Inspect().Groups[0].Subscriptions {
+				if s.Breaker != "open" {
+					t.Errorf("first %d: the breaker of %s is %s", first, s.Name, s.Breaker)
+				}
+			}
+			if n, m := byTopic.Load(), bySent.Load(); n != 1 || m != 1 {
+				t.Errorf("first %d: %d and %d openings are told", first, n, m)
+			}
+			closeBus(t, bus)
+		})
+	}
 }

@@ -11,6 +11,7 @@ import (
 
 	fastjson "github.com/goccy/go-json"
 
+	"github.com/eventbus-go/eventbus/internal/errtree"
 	"github.com/eventbus-go/eventbus/internal/jsonsame"
 	"github.com/eventbus-go/eventbus/internal/wire"
 )
@@ -107,8 +108,7 @@ func (e *unavailableError) Error() string { return e.err.Error() }
 func (e *unavailableError) Unwrap() error { return e.err }
 
 func isUnavailable(err error) bool {
-	var u *unavailableError
-	return errors.As(err, &u)
+	return errtree.Contains[*unavailableError](err)
 }
 
 // encodeError returns a publisher's error for a value that its codec refuses. An

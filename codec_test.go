@@ -99,6 +99,7 @@ func TestDecodingFaultsShowNoData(t *testing.T) {
 
 // spy is a codec that shows what codecs see.
 type spy struct {
+	mu     sync.Mutex // handlers decode while a publisher encodes
 	seen   any
 	data   []byte
 	err    error
@@ -110,6 +111,8 @@ type spy struct {
 func (*spy) ContentType() string { return "application/spy" }
 
 func (s *spy) Encode(_ context.Context, dst []byte, e *Envelope, v any) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.seen = v
 	if s.retype != "" {
 		e.DataContentType = s.retype
@@ -122,6 +125,8 @@ func (s *spy) Encode(_ context.Context, dst []byte, e *Envelope, v any) ([]byte,
 }
 
 func (s *spy) Decode(_ context.Context, _ *Envelope, v any) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.seen = v
 	return s.err
 }

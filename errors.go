@@ -275,9 +275,8 @@ func rescue(err *error, what string) {
 		return
 	}
 	panicked := &PanicError{Value: v, Stack: debug.Stack()}
-	// The value may change after this, so its text is taken now. fmt catches the
-	// panics of its methods.
-	panicked.text = fmt.Sprintf("%s panicked at %s: %v", what, stack.Origin(panicked.Stack), v)
+	// The value may change after this, so its text is taken now.
+	panicked.text = fmt.Sprintf("%s panicked at %s: %s", what, stack.Origin(panicked.Stack), stack.Value(v))
 	*err = panicked
 }
 

@@ -185,8 +185,11 @@ func (b *Bus) addTo(groups map[string]*group, s *subscription, topic string) (un
 	); err != nil {
 		return nil, err
 	}
+	sub, breaker, err := b.engineSubscription(g, s, settings)
+	if err != nil {
+		return nil, err
+	}
 	t.shared = shared
-	sub, breaker := b.engineSubscription(g, s, settings)
 	t.put(s, sub)
 	g.topics[topic], groups[name] = t, g
 	g.subs = append(g.subs, sub)
@@ -207,15 +210,21 @@ func (b *Bus) addTo(groups map[string]*group, s *subscription, topic string) (un
 }
 
 // engineSubscription returns the subscription as the engine knows it, without T,
-// topic and codec. undo forgets a shared breaker that was made for it.
-func (b *Bus) engineSubscription(g *group, s *subscription, settings subscribeSettings) (*engine.Subscription, func()) {
-	sub := &engine.Subscription{
+// topic and codec. undo takes back what it says of a shared breaker.
+func (b *Bus) engineSubscription(g *group, s *subscription, settings subscribeSettings) (sub *engine.Subscription, undo func(), err error) {
+	sub = &engine.Subscription{
 		Name:        s.name(),
 		Concurrency: settings.concurrency,
 		Retry:       settings.retry,
 		Timeout:     settings.timeout,
 	}
-	name, undo := b.breaker(g, s, sub, settings.breaker)
+	name, undo := settings.breaker.name, func() {}
+	if name == "" {
+		name = g.name + " " + s.name()
+		sub.Breaker = b.newBreaker(name, settings.breaker.config, settings.breaker.config.OnChange)
+	} else if undo, err = depend(b.breakers, settings.breaker, s.name()); err != nil {
+		return nil, nil, err
+	}
 	if s.kind == batched {
 		sub.BatchSize = settings.batchSize
 		if sub.BatchSize == 0 {
@@ -231,6 +240,13 @@ func (b *Bus) engineSubscription(g *group, s *subscription, settings subscribeSe
 		if err != nil {
 			return fmt.Errorf("subscription %s: %w", s.name(), err)
 		}
+		// All have been added now, so what they say of a dependency is complete.
+		if d := b.breakers[settings.breaker.name]; d != nil {
+			if d.breaker == nil {
+				d.breaker = b.newBreaker(name, d.config, d.onChange...)
+			}
+			sub.Breaker = d.breaker
+		}
 		// A replay's own breaker would take the place of the group's in the
 		// metrics.
 		if !g.replay || settings.breaker.name != "" {
@@ -241,28 +257,13 @@ func (b *Bus) engineSubscription(g *group, s *subscription, settings subscribeSe
 	sub.Handle = func(ctx context.Context, a *engine.Attempt) error {
 		return b.handle(ctx, g, handler, a, s.kind, settings.derive)
 	}
-	return sub, undo
+	return sub, undo, nil
 }
 
-// breaker gives sub its own breaker, or the shared one of a named dependency, and
-// returns its name. undo forgets a shared one that was made for it.
-func (b *Bus) breaker(g *group, s *subscription, sub *engine.Subscription, settings breakerSettings) (name string, undo func()) {
-	name, undo = settings.name, func() {}
-	if name != "" {
-		if sub.Breaker = b.breakers[name]; sub.Breaker != nil {
-			return name, undo
-		}
-		undo = func() { delete(b.breakers, name) }
-	} else {
-		name = g.name + " " + s.name()
-	}
-	config, user := settings.config, settings.config.OnChange
-	config.OnChange = func(from, to resilience.State) { b.breakerChanged(name, from, to, user) }
-	sub.Breaker = resilience.NewBreaker(name, config)
-	if settings.name != "" {
-		b.breakers[name] = sub.Breaker
-	}
-	return name, undo
+// newBreaker makes a breaker that reports its changes, also to the user's callbacks.
+func (b *Bus) newBreaker(name string, config resilience.BreakerConfig, users ...func(from, to resilience.State)) *resilience.Breaker {
+	config.OnChange = func(from, to resilience.State) { b.breakerChanged(name, from, to, users...) }
+	return resilience.NewBreaker(name, config)
 }
 
 // prepareGroups returns the groups to start, or what is wrong with the topics.

@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/eventbus-go/eventbus"
 	"github.com/eventbus-go/eventbus/inbox"
 	"github.com/eventbus-go/eventbus/resilience"
+	"github.com/eventbus-go/eventbus/transport"
 	"github.com/eventbus-go/eventbus/transport/memory"
 )
 
@@ -82,6 +85,139 @@ func TestErrorsWhoseMethodsPanic(t *testing.T) {
 		_, _ = bus.Health(t.Context()), bus.Operator().Inspect()
 		if letters := len(cluster.Records(ordersName + "." + ordersGroup + ".dlq")); letters != len(ids) {
 			t.Errorf("%d dead letters, want %d", letters, len(ids))
+		}
+		closeBus(t, bus)
+	})
+}
+
+// TestErrorsThatLie: whatever an error's methods do, the event has its attempts and its
+// dead letter, and the process goes on.
+func TestErrorsThatLie(t *testing.T) {
+	circle := map[string]any{}
+	circle["itself"] = circle
+	var unblock chan struct{}
+	lies := map[string]func(context.Context) error{
+		"is its own cause":        func(context.Context) error { return lie{unwrap: func(e error) []error { return []error{e} }} },
+		"is its own causes":       func(context.Context) error { return lie{unwrap: func(e error) []error { return []error{e, e} }} },
+		"has causes that are nil": func(context.Context) error { return lie{unwrap: func(error) []error { return []error{nil, nil} }} },
+		"is every error":          func(context.Context) error { return lie{is: true} },
+		"is every error, wrapped": func(context.Context) error { return &eventbus.Error{Op: "publish", Err: lie{is: true}} },
+		"ends its goroutine":      func(context.Context) error { return lie{text: func() string { runtime.Goexit(); return "" }} },
+		"blocks":                  func(context.Context) error { return lie{text: func() string { <-unblock; return "" }} },
+		"panics with a circle":    func(context.Context) error { panic(circle) },
+		"panics with nil":         func(context.Context) error { panic(nil) }, //nolint:govet // on purpose
+		"text of a megabyte":      func(context.Context) error { return errors.New(strings.Repeat("long ", 200_000)) },
+		"text that is no text":    func(context.Context) error { return errors.New("\xff\x00\x1b[2J\n") },
+		"no text":                 func(context.Context) error { return errors.New("") },
+		"its own context's end":   func(ctx context.Context) error { own, end := context.WithCancel(ctx); end(); return own.Err() },
+		"a deadline of its own": func(ctx context.Context) error {
+			own, end := context.WithTimeout(ctx, 0)
+			defer end()
+			return own.Err()
+		},
+		"an unavailable circle": func(context.Context) error {
+			return eventbus.Unavailable(lie{unwrap: func(e error) []error { return []error{e} }})
+		},
+		"permanent nil in marks":    func(context.Context) error { return &eventbus.BatchError{Errors: map[int]error{0: (*nilError)(nil)}} },
+		"a retry before now":        func(context.Context) error { return eventbus.RetryAfter(-time.Hour, errBoom) },
+		"a retry in many years":     func(context.Context) error { return eventbus.RetryAfter(1<<63-1, errBoom) },
+		"an error of the transport": func(context.Context) error { return transport.ErrClosed },
+	}
+	for name, returned := range lies {
+		for kind, idempotent := range map[string]bool{"": false, " through an inbox": true} {
+			t.Run(name+kind, func(t *testing.T) {
+				run(t, func(t *testing.T, cluster *memory.Cluster) {
+					unblock = make(chan struct{})
+					bus, topic := newBus(t, cluster, config()), orders(t)
+					var others, attempts atomic.Int64
+					options := []eventbus.SubscribeOption{eventbus.Retry(resilience.Retry{Attempts: 2}), eventbus.Timeout(time.Second)}
+					if idempotent {
+						options = append(options, eventbus.With(eventbus.Idempotent(inbox.Memory(0))))
+					}
+					must(t, eventbus.Subscribe(bus, topic, func(ctx context.Context, o order) error {
+						if o.ID != "bad" {
+							others.Add(1)
+							return nil
+						}
+						attempts.Add(1)
+						return returned(ctx)
+					}, options...))
+					start(t, bus)
+					p := eventbus.NewPublisher(bus, topic)
+					for i := range 10 {
+						must(t, p.Publish(t.Context(), order{"bad", i}))
+						must(t, p.Publish(t.Context(), order{fmt.Sprint("good", i), i}))
+					}
+					pass(time.Hour)
+					_, _ = bus.Health(t.Context()), bus.Operator().Inspect()
+					letters, want := len(cluster.Records(orderLetters)), 10
+					if name == "blocks" {
+						want = 0 // its key waits for it, and health names it
+					}
+					if letters != want || others.Load() != 10 {
+						t.Errorf("%d attempts, %d dead letters, %d of 10 others handled", attempts.Load(), letters, others.Load())
+					}
+					for _, r := range cluster.Records(orderLetters) {
+						if text, _ := r.Header("eventbus-dlq-error"); len(text) > 8<<10 {
+							t.Errorf("an error of %d bytes", len(text))
+						}
+					}
+					close(unblock)
+					_ = bus.Close(t.Context())
+				})
+			})
+		}
+	}
+}
+
+// lie is an error whose methods do what a test wants.
+type lie struct {
+	text   func() string
+	is     bool
+	unwrap func(e error) []error
+}
+
+func (l lie) Error() string {
+	if l.text != nil {
+		return l.text()
+	}
+	return "lie"
+}
+
+func (l lie) Is(error) bool { return l.is }
+
+func (l lie) Unwrap() []error {
+	if l.unwrap != nil {
+		return l.unwrap(l)
+	}
+	return nil
+}
+
+// TestBreakerRefusesAWholeBatch: a batch of events that the publishing breaker refuses
+// is as little the handled event's fault as one event is, however many they are.
+func TestBreakerRefusesAWholeBatch(t *testing.T) {
+	errs := make(map[int]error)
+	for i := range 200 {
+		errs[i] = &eventbus.Error{Op: "publish", Err: eventbus.ErrCircuitOpen}
+	}
+	refused := &eventbus.PublishBatchError{Errors: errs}
+	run(t, func(t *testing.T, cluster *memory.Cluster) {
+		bus, topic := newBus(t, cluster, config()), orders(t)
+		open, attempts := true, 0
+		must(t, eventbus.Subscribe(bus, topic, func(ctx context.Context, _ order) error {
+			d, _ := eventbus.DeliveryFrom(ctx)
+			if attempts = d.Attempt; open {
+				return fmt.Errorf("publishing: %w", refused)
+			}
+			return nil
+		}))
+		start(t, bus)
+		must(t, eventbus.NewPublisher(bus, topic).Publish(t.Context(), order{"a", 1}))
+		pass(10 * time.Minute) // twice what the retry policy lasts
+		open = false
+		pass(time.Minute)
+		if n := len(cluster.Records(orderLetters)); n != 0 || attempts != 1 {
+			t.Errorf("%d dead letters, handled in attempt %d", n, attempts)
 		}
 		closeBus(t, bus)
 	})

@@ -132,6 +132,27 @@ func TestHealthReadsRightly(t *testing.T) {
 	}
 }
 
+// TestIdlePartitionsHaveALag: one whose log has no news is 0 behind, and not unknown.
+func TestIdlePartitionsHaveALag(t *testing.T) {
+	run(t, func(t *testing.T, cluster *memory.Cluster) {
+		bus, topic := newBus(t, cluster, config()), orders(t)
+		must(t, eventbus.Subscribe(bus, topic, func(context.Context, order) error { return nil }))
+		start(t, bus)
+		must(t, eventbus.NewPublisher(bus, topic).Publish(t.Context(), order{"a", 1}))
+		pass(time.Second)
+		partitions := bus.Operator().Inspect().Groups[0].Partitions
+		for _, p := range partitions {
+			if p.Lag != 0 {
+				t.Errorf("%s/%d is %d behind", p.Topic, p.Partition, p.Lag)
+			}
+		}
+		if len(partitions) < 4 {
+			t.Errorf("%d partitions", len(partitions))
+		}
+		closeBus(t, bus)
+	})
+}
+
 // TestHealthOfAStandby: a member without partitions is as healthy as those that
 // have some, and takes over when they leave.
 func TestHealthOfAStandby(t *testing.T) {

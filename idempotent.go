@@ -4,10 +4,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"net/url"
 	"strings"
+
+	"github.com/eventbus-go/eventbus/internal/errtree"
 )
 
 // Inbox remembers which events were handled, for Idempotent. It fits a
@@ -52,7 +53,7 @@ func Idempotent(inbox Inbox) Middleware {
 				}
 				return next(ctx, &rest)
 			})
-			if _, ok := errors.AsType[*BatchError](err); ok {
+			if errtree.Contains[*BatchError](err) {
 				return fmt.Errorf("the batch was rolled back: %v", err) //nolint:errorlint // its marks no longer hold
 			}
 			return err

@@ -2,6 +2,8 @@ package eventbus
 
 import (
 	"fmt"
+	"reflect"
+	"slices"
 	"time"
 
 	"github.com/eventbus-go/eventbus/internal/engine"
@@ -37,6 +39,7 @@ type subscribeSettings struct {
 type breakerSettings struct {
 	name   string // shared by name; empty: the subscription's own
 	config resilience.BreakerConfig
+	call   *byte // identifies the call of SharedBreaker, as an option may be used many times
 }
 
 // Defaults of a subscription.
@@ -138,15 +141,17 @@ func Breaker(config resilience.BreakerConfig) SubscribeOption {
 }
 
 // SharedBreaker puts the subscription behind the breaker of a named dependency,
-// which all subscriptions of the bus that name it share. The configuration of
-// the first one counts; one that is Disabled leaves this subscription alone without a
+// which all subscriptions of the bus that name it share. One of them gives its
+// configuration, or several the same; the others may leave it zero. The OnChange of
+// each call is called. One that is Disabled leaves this subscription alone without a
 // breaker.
 func SharedBreaker(dependency string, config resilience.BreakerConfig) SubscribeOption {
+	own := breakerSettings{dependency, config, new(byte)}
 	return subscribeOption(func(s *subscribeSettings) {
 		if dependency == "" {
 			s.fault("SharedBreaker: the dependency's name is empty")
 		}
-		if s.breaker = (breakerSettings{dependency, config}); config.Disabled {
+		if s.breaker = own; config.Disabled {
 			s.breaker.name = ""
 		}
 	})
@@ -279,5 +284,54 @@ func (a *agreed[V]) set(what string, v *V, by string) error {
 		return fmt.Errorf("%s is %v for %s and %v for %s: it holds for topic and group together, use one value, or another Group", what, a.value, a.by, *v, by)
 	}
 	a.value, a.by = *v, by
+	return nil
+}
+
+// dependency is what the subscriptions behind a SharedBreaker say of it, in any order.
+type dependency struct {
+	config resilience.BreakerConfig // without OnChange
+	by     string                   // the subscription that gave it, empty if none did
+	calls  []*byte                  // of SharedBreaker
+	// onChange has the callback of each call that has one.
+	onChange []func(from, to resilience.State)
+	breaker  *resilience.Breaker // nil until a group or a replay is prepared
+}
+
+// depend adds what a subscription says of its named dependency to the others'. undo takes
+// it back, as long as nothing was added after it.
+func depend(on map[string]*dependency, s breakerSettings, by string) (undo func(), err error) {
+	d := on[s.name]
+	if d == nil {
+		d = new(dependency)
+	}
+	before := *d
+	if err := d.join(s, by); err != nil {
+		return nil, err
+	}
+	on[s.name] = d
+	return func() {
+		if *d = before; len(d.calls) == 0 {
+			delete(on, s.name)
+		}
+	}, nil
+}
+
+// join takes over what a subscription says of the dependency. The error names both
+// subscriptions that differ.
+func (d *dependency) join(s breakerSettings, by string) error {
+	config := s.config
+	config.OnChange = nil
+	switch given := !reflect.ValueOf(config).IsZero(); {
+	case given && d.by != "" && !reflect.DeepEqual(config, d.config):
+		return fmt.Errorf("SharedBreaker(%q): %s and %s configure it differently: a dependency has one breaker, so configure it once, and leave it zero elsewhere", s.name, d.by, by)
+	case given && d.by == "" && d.breaker != nil:
+		return fmt.Errorf("SharedBreaker(%q): %s configures it, and it is in use with the defaults: configure it in a subscription of the bus", s.name, by)
+	case given:
+		d.config, d.by = config, by
+	}
+	if s.config.OnChange != nil && !slices.Contains(d.calls, s.call) {
+		d.onChange = append(slices.Clip(d.onChange), s.config.OnChange)
+	}
+	d.calls = append(slices.Clip(d.calls), s.call)
 	return nil
 }

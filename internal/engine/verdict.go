@@ -79,5 +79,5 @@ func (e *PanicError) Error() string {
 		return "the handler ended its goroutine at " + stack.Origin(e.Stack) +
 			" (runtime.Goexit, or FailNow and Fatal of a test): a handler must return"
 	}
-	return fmt.Sprintf("the handler panicked at %s: %v", stack.Origin(e.Stack), e.Value)
+	return fmt.Sprintf("the handler panicked at %s: %s", stack.Origin(e.Stack), stack.Value(e.Value))
 }

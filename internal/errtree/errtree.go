@@ -5,29 +5,40 @@
 // is not only that.
 package errtree
 
-import "iter"
+import (
+	"errors"
+	"iter"
+	"slices"
+)
 
-// most bounds the errors that one search visits.
-const most = 100
+// A search visits at most this many errors, and goes this deep: PublishBatch joins one
+// error for each event, and wrapping goes a few levels down.
+const (
+	most    = 1 << 16
+	deepest = 100
+)
 
 // Any reports whether err or one of its causes is target, by equality or by a
 // method Is.
 func Any(err, target error) bool {
-	left := most
-	return walk(err, &left, func(e error) bool { return is(e, target) }, false)
+	return search(err, func(e error) bool { return is(e, target) }, false)
 }
 
 // Only reports whether err is target and nothing else: along causes that wrap
 // one error, and for several that were joined in every one of them.
 func Only(err, target error) bool {
-	left := most
-	return walk(err, &left, func(e error) bool { return is(e, target) }, true)
+	return search(err, func(e error) bool { return is(e, target) }, true)
+}
+
+// Contains reports whether err or one of its causes is a T.
+func Contains[T error](err error) bool {
+	return search(err, func(e error) bool { _, ok := e.(T); return ok }, false) //nolint:errorlint // the tree is walked here
 }
 
 // Chain yields err and its causes, as long as each wraps one error.
 func Chain(err error) iter.Seq[error] {
 	return func(yield func(error) bool) {
-		for range most {
+		for range deepest {
 			if err == nil || !yield(err) {
 				return
 			}
@@ -68,16 +79,20 @@ func (e *worded) Error() string { return e.text }
 // Unwrap returns the cause.
 func (e *worded) Unwrap() error { return e.cause }
 
-// is reports whether err itself is target, without its causes.
+// nothing is an error that no user's error can be.
+var nothing = errors.New("nothing")
+
+// is reports whether err itself is target, without its causes. A method Is that takes
+// every error for its own says nothing.
 func is(err, target error) bool {
 	if err == target { //nolint:errorlint // the tree is walked here
 		return true
 	}
 	own, ok := err.(interface{ Is(error) bool })
-	return ok && own.Is(target)
+	return ok && own.Is(target) && !own.Is(nothing)
 }
 
-// unwrap returns the causes of an error, nil if it has none.
+// unwrap returns the causes of an error, nil if it has none. Nil ones do not count.
 func unwrap(err error) []error {
 	switch e := err.(type) { //nolint:errorlint // the tree is walked here
 	case interface{ Unwrap() error }:
@@ -85,25 +100,35 @@ func unwrap(err error) []error {
 			return []error{cause}
 		}
 	case interface{ Unwrap() []error }:
-		return e.Unwrap()
+		causes := e.Unwrap()
+		if slices.Contains(causes, nil) {
+			causes = slices.DeleteFunc(slices.Clone(causes), func(cause error) bool { return cause == nil })
+		}
+		return causes
 	}
 	return nil
 }
 
-// walk searches err and its causes for an error that found accepts. Without all one
+// search searches err and its causes for an error that found accepts. Without all one
 // such error suffices; with all every branch must have one, and a branch ends at an
-// error without causes. left counts down the visits of the whole search.
-func walk(err error, left *int, found func(error) bool, all bool) bool {
+// error without causes.
+func search(err error, found func(error) bool, all bool) bool {
+	left := most
+	return walk(err, &left, deepest, found, all)
+}
+
+// walk is search with what is left of both bounds.
+func walk(err error, left *int, depth int, found func(error) bool, all bool) bool {
 	*left--
 	switch {
-	case err == nil || *left < 0:
+	case err == nil || *left < 0 || depth < 0:
 		return false
 	case found(err):
 		return true
 	}
 	causes := unwrap(err)
 	for _, cause := range causes {
-		if walk(cause, left, found, all) != all {
+		if walk(cause, left, depth-1, found, all) != all {
 			return !all
 		}
 	}

@@ -18,6 +18,27 @@ type circles struct{}
 func (c *circles) Error() string   { return "circles" }
 func (c *circles) Unwrap() []error { return []error{c, c} }
 
+// liar takes every error for its own.
+type liar struct{}
+
+func (liar) Error() string { return "liar" }
+
+func (liar) Is(error) bool { return true }
+
+// list is a list of causes as it is.
+type list []error
+
+func (l list) Error() string { return "list" }
+
+func (l list) Unwrap() []error { return l }
+
+func repeated(err error, n int) (errs []error) {
+	for range n {
+		errs = append(errs, fmt.Errorf("publish: %w", err))
+	}
+	return errs
+}
+
 func TestTree(t *testing.T) {
 	target, other := errors.New("target"), errors.New("other")
 	for _, c := range []struct {
@@ -35,12 +56,39 @@ func TestTree(t *testing.T) {
 		{"nil", nil, false, false},
 		{"a circle", new(circle), false, false},
 		{"a growing circle", new(circles), false, false},
+		{"one that is everything", liar{}, false, false},
+		{"one that is everything, wrapped", fmt.Errorf("w: %w", liar{}), false, false},
+		{"nothing beside it", list{nil, target, nil}, true, true},
+		{"nothing at all", list{nil, nil}, false, false},
+		{"an error that can't be compared", list{list{target}}, true, true},
+		{"each of ten thousand", errors.Join(repeated(target, 10_000)...), true, true},
+		{"one of ten thousand", errors.Join(append(repeated(other, 10_000), target)...), true, false},
 	} {
 		if got := Any(c.err, target); got != c.any {
 			t.Errorf("%s: Any %v", c.name, got)
 		}
 		if got := Only(c.err, target); got != c.only {
 			t.Errorf("%s: Only %v", c.name, got)
+		}
+	}
+}
+
+func TestContains(t *testing.T) {
+	mark := own{errors.New("own")}
+	for _, c := range []struct {
+		name string
+		err  error
+		want bool
+	}{
+		{"itself", mark, true},
+		{"joined with another", errors.Join(errors.New("db"), nil, fmt.Errorf("w: %w", mark)), true},
+		{"another", errors.New("db"), false},
+		{"nil", nil, false},
+		{"a circle", new(circle), false},
+		{"a growing circle", new(circles), false},
+	} {
+		if got := Contains[own](c.err); got != c.want {
+			t.Errorf("%s: %v, want %v", c.name, got, c.want)
 		}
 	}
 }
@@ -57,6 +105,7 @@ func TestAlone(t *testing.T) {
 		{"joined alone", errors.Join(mark, nil), true},
 		{"joined with another", errors.Join(mark, errors.New("db")), false},
 		{"nil", nil, false},
+		{"nothing beside it", list{nil, mark}, true},
 		{"a circle", new(circle), false},
 	} {
 		if _, got := Alone[own](c.err); got != c.want {

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/eventbus-go/eventbus/transport"
@@ -105,9 +106,10 @@ func nonNil(b []byte) []byte {
 	return b
 }
 
-// twice returns the error of an attribute that occurs twice.
+// twice returns the error of an attribute that occurs twice. The name may lie in memory
+// that is lent, and the error is kept for longer.
 func twice(attribute string) error {
-	return &MalformedError{Attribute: attribute, Reason: "occurs twice"}
+	return &MalformedError{Attribute: strings.Clone(attribute), Reason: "occurs twice"}
 }
 
 // span is a part of the text that all attributes of an event share, and its
@@ -168,7 +170,7 @@ func decodeBinary(rec *transport.Record, ev *Event) error {
 		case sourceBit, typBit, dataContentTypeBit, dataSchemaBit:
 			value, valid := interned.get(h.Value)
 			if *bit.field(ev) = value; !valid {
-				fault = &MalformedError{Attribute: name, Reason: "is not UTF-8"}
+				fault = &MalformedError{Attribute: strings.Clone(name), Reason: "is not UTF-8"}
 			}
 		default:
 			s := span{to: bit.field(ev), from: len(text), end: len(text) + len(h.Value)}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
+	"unsafe"
 
 	"github.com/eventbus-go/eventbus/transport"
 )
@@ -186,6 +187,28 @@ func TestStringsOwnTheirMemory(t *testing.T) {
 	}
 	if ev.ID != "1" || ev.Source != "/s" || ev.Subject != "subject" || ev.Extensions["x"] != "extension" || ev.DataContentType != "fresh/type" {
 		t.Errorf("%+v", ev)
+	}
+}
+
+// TestFaultsOwnTheirMemory: an error is read when the record's memory, header keys
+// included, has long been used for others.
+func TestFaultsOwnTheirMemory(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ key, value, want string }{
+		{"ce_type", "U", `attribute "type" occurs twice`},
+		{"ce_dataschema", "\xff", `attribute "dataschema" is not UTF-8`},
+		{"ce_x", "1", `attribute "x" occurs twice`},
+	} {
+		key := []byte(c.key)
+		lent := unsafe.String(&key[0], len(key))
+		var ev Event
+		err := Decode(binary("ce_x", "1", lent, c.value), &ev)
+		for i := range key {
+			key[i] = '#'
+		}
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%v, want %s", err, c.want)
+		}
 	}
 }
 

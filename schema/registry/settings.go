@@ -60,8 +60,9 @@ func (l *List) UnmarshalText(text []byte) error {
 // IsZero reports whether nothing is configured.
 func (s *Settings) IsZero() bool { return len(s.URLs) == 0 && s.Offline == "" }
 
-// Config returns the configuration, for New or Lazy. It reads the files of certificates
-// once, and looks whether those of secrets are there. The error names each field that
+// Config returns the configuration, for New or Lazy. It reads the file of authorities
+// once; a certificate and its key, which are short-lived, are read again for each
+// connection. It looks whether the files of secrets are there. The error names each field that
 // is wrong.
 func (s *Settings) Config() (Config, error) {
 	return s.config(func(field string) string { return field })
@@ -103,8 +104,8 @@ func (s *Settings) config(name func(field string) string) (Config, error) {
 
 // tls returns nil where nothing is configured.
 func (s *Settings) tls(name func(field string) string) (*tls.Config, error) {
-	t := &s.TLS
-	if *t == (Settings{}).TLS {
+	t := s.TLS // as it is now: connections come later
+	if t == (Settings{}).TLS {
 		return nil, nil
 	}
 	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName}
@@ -123,7 +124,13 @@ func (s *Settings) tls(name func(field string) string) (*tls.Config, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s and %s: %w", name("TLS.CertificateFile"), name("TLS.KeyFile"), err)
 		}
-		c.Certificates = []tls.Certificate{own}
+		c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			// A renewal may be half written: what was loaded last is good for this handshake.
+			if renewed, err := tls.LoadX509KeyPair(t.CertificateFile, t.KeyFile); err == nil {
+				return &renewed, nil
+			}
+			return &own, nil
+		}
 	}
 	return c, nil
 }

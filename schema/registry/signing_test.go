@@ -16,6 +16,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -202,5 +203,104 @@ func TestSecretsFollowNoRedirectForTokens(t *testing.T) {
 	}
 	if n := elsewhere.Load(); n != 0 {
 		t.Errorf("%d redirects were followed", n)
+	}
+}
+
+// TestCredentialsAreRotated: what is replaced in a file counts from the next request, a
+// certificate from the next connection, and a client's secret from the next token.
+func TestCredentialsAreRotated(t *testing.T) {
+	t.Parallel()
+	a := newAuthority(t)
+	a.issue(t, "server")
+	a.issue(t, "client")
+	write := func(content string) string {
+		if err := os.WriteFile(a.file("secret"), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return a.file("secret")
+	}
+	tokens := a.serve(t, tls.NoClientCert, func(w http.ResponseWriter, r *http.Request) {
+		_, password, _ := r.BasicAuth()
+		w.Header().Set("Content-Type", "application/json")
+		// Over at once, so each request needs another.
+		fmt.Fprintf(w, `{"access_token":"for %s","token_type":"Bearer","expires_in":1}`, password)
+	})
+	for name, c := range map[string]struct {
+		change func(s *registry.Settings)
+		renew  func()
+		want   []string
+	}{
+		"password": {
+			func(s *registry.Settings) { s.Username, s.PasswordFile = "u", write("one") }, func() { write("two") },
+			[]string{"Basic dTpvbmU=", "Basic dTp0d28="},
+		},
+		"token": {
+			func(s *registry.Settings) { s.TokenFile = write("one") }, func() { write("two") },
+			[]string{"Bearer one", "Bearer two"},
+		},
+		"client secret": {
+			func(s *registry.Settings) {
+				s.ClientID, s.ClientSecretFile, s.TokenURL = "me", write("one"), tokens.URL
+			}, func() { write("two") },
+			[]string{"Bearer for one", "Bearer for two"},
+		},
+		"certificate": {
+			func(s *registry.Settings) {
+				s.TLS.CertificateFile, s.TLS.KeyFile = a.file("client.pem"), a.file("client.key")
+			},
+			func() { a.issue(t, "client") },
+			nil, // the serial numbers differ
+		},
+		"half a certificate": {
+			func(s *registry.Settings) {
+				s.TLS.CertificateFile, s.TLS.KeyFile = a.file("client.pem"), a.file("client.key")
+			},
+			func() {
+				if err := os.Truncate(a.file("client.key"), 10); err != nil {
+					t.Error(err)
+				}
+			},
+			[]string{"", ""},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var header, serial atomic.Value
+			server := a.serve(t, tls.RequestClientCert, func(w http.ResponseWriter, r *http.Request) {
+				header.Store(r.Header.Get("Authorization"))
+				serial.Store("")
+				if certs := r.TLS.PeerCertificates; len(certs) > 0 {
+					serial.Store(certs[0].SerialNumber.String())
+				}
+				w.Header().Set("Connection", "close")
+				fmt.Fprint(w, `["s"]`)
+			})
+			s := registry.Settings{URLs: registry.List{server.URL}}
+			s.TLS.CAFile = a.file("ca.pem")
+			c.change(&s)
+			config, err := s.Config()
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, err := registry.New(config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var seen, serials [2]string
+			for i := range seen {
+				if i == 1 {
+					c.renew()
+				}
+				if _, err := r.Subjects(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				seen[i], serials[i] = header.Load().(string), serial.Load().(string)
+			}
+			if c.want != nil && !slices.Equal(seen[:], c.want) {
+				t.Errorf("signed in by %q, want %q", seen, c.want)
+			}
+			if renewed := serials[0] != serials[1]; renewed != (name == "certificate") {
+				t.Errorf("certificates %q", serials)
+			}
+		})
 	}
 }

@@ -55,6 +55,12 @@ type Client struct {
 	Throttled    atomic.Int64 // nanoseconds that brokers asked producers and consumers to wait
 }
 
+// Throttle returns how long a broker asks a client to wait, at most a minute: quotas are
+// windows of seconds, and one wrong answer is not to silence a client for weeks.
+func Throttle(millis int32) time.Duration {
+	return min(time.Duration(millis)*time.Millisecond, time.Minute)
+}
+
 // Options configure a Client. All fields except SASL must be set.
 type Options struct {
 	Brokers        []string      // bootstrap addresses, host:port

@@ -56,3 +56,46 @@ func TestFetchGrowsWithDistance(t *testing.T) {
 	f.limit = 1 << 20
 	step("far, and a small bound", true, far, int32(f.share()))
 }
+
+// TestCrowded: once the batches that are half decompressed keep more memory than is
+// theirs, only those go on, and paused partitions give theirs back, so that something
+// always does.
+func TestCrowded(t *testing.T) {
+	half := func(name string, retained int, paused bool) *partition {
+		p := newFetchPartition(&transport.Assignment{Partition: transport.Partition{Topic: name}}, 1<<20)
+		p.announced, p.paused = true, paused
+		p.queue = []*fetched{{retained: retained, memory: &fetchMemory{buffer: batch.NewBuffer(1 << 10)}}}
+		return p
+	}
+	for _, c := range []struct {
+		name       string
+		partitions []*partition
+		picked     string
+		given      string // back
+	}{
+		{"room for all", []*partition{half("a", 200, false), half("b", 0, false), half("c", 300, false)}, "abc", ""},
+		{"none is begun", []*partition{half("a", 200, false), half("b", 0, false), half("c", 301, false)}, "ac", ""},
+		{"a paused one gives back", []*partition{half("a", 501, true), half("b", 0, false), half("c", 100, false)}, "c", "a"},
+		{"paused ones alone hold nobody up", []*partition{half("a", 300, true), half("b", 0, false), half("c", 300, true)}, "b", "ac"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := &Fetcher{limit: 1000, order: c.partitions}
+			before := make(map[*partition]int)
+			for _, p := range c.partitions {
+				before[p] = p.queue[0].retained
+			}
+			picked, given := "", ""
+			for _, pick := range f.picks() {
+				picked += pick.partition.Topic
+			}
+			for _, p := range c.partitions {
+				if p.queue[0].retained < before[p] {
+					given += p.Topic
+				}
+			}
+			if picked != c.picked || given != c.given {
+				t.Errorf("picked %q, given back %q, want %q and %q", picked, given, c.picked, c.given)
+			}
+		})
+	}
+}

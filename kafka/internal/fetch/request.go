@@ -93,7 +93,7 @@ func (f *Fetcher) fetch(ctx context.Context, r *fetchRequest, req *kmsg.FetchReq
 	switch {
 	case err == nil:
 		source.failures = 0
-		if wait := time.Duration(resp.ThrottleMillis) * time.Millisecond; wait > 0 {
+		if wait := cluster.Throttle(resp.ThrottleMillis); wait > 0 {
 			source.notBefore = now.Add(wait)
 			f.client.Throttled.Add(int64(wait))
 		}

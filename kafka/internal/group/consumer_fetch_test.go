@@ -315,6 +315,21 @@ func TestFetchPausedLag(t *testing.T) {
 	})
 }
 
+// TestFetchIdleLag: the end of a log without news is known as soon as it is fetched, so
+// that an idle partition has a lag, which is 0.
+func TestFetchIdleLag(t *testing.T) {
+	bed.Bubble(t, 4, func(t *testing.T, b *bed.Bed) {
+		r := startReader(b, newLedger())
+		r.awaitOwned(4)
+		time.Sleep(2 * time.Second)
+		for _, s := range r.Status().Partitions {
+			if s.LastStable != 0 || s.HighWatermark != 0 {
+				t.Errorf("%s ends at %d and %d", s.Partition, s.LastStable, s.HighWatermark)
+			}
+		}
+	})
+}
+
 // TestFetchReplica: records come from the replica that the leader names for this
 // rack (KIP-392), and from the leader again when that does not serve any more.
 func TestFetchReplica(t *testing.T) {

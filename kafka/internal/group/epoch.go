@@ -64,7 +64,7 @@ func (m *membership) runByEpochs() {
 		switch {
 		case m.isClosing():
 		// As in the classic protocol: taking the id back would go on without end.
-		case errors.Is(err, kerr.FencedInstanceID):
+		case m.fenced(err):
 			m.lose(err)
 			m.log.Error("another consumer has taken the instance id over; this one stays out of the group",
 				"group", m.cfg.Group, "instance", m.cfg.InstanceID)
@@ -250,6 +250,10 @@ func (m *membership) heartbeatRefused(err error) time.Duration {
 	in := m.generation >= 0
 	m.mu.Unlock()
 	err = fmt.Errorf("heartbeat to group %q: %w", m.cfg.Group, err)
+	if m.fenced(err) {
+		m.setState(stateFenced, err)
+		return m.cfg.HeartbeatInterval
+	}
 	switch code, _ := errors.AsType[kerr.Error](err); code {
 	case kerr.UnknownMemberID, kerr.FencedMemberEpoch, kerr.GroupIDNotFound:
 		// A member that is not in the group is joining, and tries again.
@@ -257,9 +261,6 @@ func (m *membership) heartbeatRefused(err error) time.Duration {
 			m.setState(stateLost, err)
 			return m.cfg.HeartbeatInterval
 		}
-	case kerr.FencedInstanceID:
-		m.setState(stateFenced, err)
-		return m.cfg.HeartbeatInterval
 	case kerr.UnsupportedVersion:
 		err = fmt.Errorf("%w: the brokers lack the protocol of kafka.Config.ConsumerProtocol, which needs Apache Kafka 4.0", err)
 	}

@@ -151,7 +151,7 @@ func (m *membership) run() {
 		case errors.Is(err, kerr.RebalanceInProgress):
 		case errors.Is(err, kerr.UnknownMemberID), errors.Is(err, kerr.IllegalGeneration):
 			m.lose(err)
-		case errors.Is(err, kerr.FencedInstanceID):
+		case m.fenced(err):
 			m.lose(err)
 			m.log.Error("another consumer has taken the instance id over; this one stays out of the group",
 				"group", m.cfg.Group, "instance", m.cfg.InstanceID)
@@ -164,6 +164,12 @@ func (m *membership) run() {
 		}
 	}
 	m.end()
+}
+
+// fenced reports whether err says that another consumer has the instance id of this one.
+// A member without one can't be fenced: whatever answered so is tried again.
+func (m *membership) fenced(err error) bool {
+	return m.cfg.InstanceID != "" && errors.Is(err, kerr.FencedInstanceID)
 }
 
 // end is the end of the member's life. It leaves the group if there was time for

@@ -94,7 +94,7 @@ func (m *membership) handleHeartbeat(req *kmsg.HeartbeatRequest, sent time.Time,
 			m.setState(stateLost, fmt.Errorf("group %q has expelled the member: %w", m.cfg.Group, err))
 		}
 		return soon
-	case code == kerr.FencedInstanceID:
+	case m.fenced(err):
 		if current {
 			m.setState(stateFenced, fmt.Errorf("group %q: instance id %q: %w", m.cfg.Group, m.cfg.InstanceID, err))
 		}

@@ -42,7 +42,7 @@ func (p *producerIDs) get(w *cluster.Conn, deadline time.Time) (session batch.Pr
 	if err != nil {
 		return session, 0, fmt.Errorf("getting a producer id: %w", err)
 	}
-	throttle = time.Duration(resp.ThrottleMillis) * time.Millisecond
+	throttle = cluster.Throttle(resp.ThrottleMillis)
 	session = batch.ProducerSession{ID: resp.ProducerID, Epoch: resp.ProducerEpoch}
 	// Another worker was faster: its id is used, and this one never.
 	if !p.current.CompareAndSwap(nil, &session) {

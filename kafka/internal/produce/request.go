@@ -164,8 +164,8 @@ var errMuted = errors.New("the broker wants no requests now")
 // accept acts on the response to a flight. What it says of the broker comes first, so that
 // a caller that goes on after the outcome of a record finds it taken into account.
 func (r *round) accept(f *flight) {
-	if d := r.resp.ThrottleMillis; d > 0 {
-		r.sender.mute(time.Duration(d) * time.Millisecond)
+	if d := cluster.Throttle(r.resp.ThrottleMillis); d > 0 {
+		r.sender.mute(d)
 	}
 	r.sender.producer.report(r.sender.broker, r.health())
 	// What is answered is forgotten: its partition may be passed on, and another worker have
