@@ -121,7 +121,7 @@ func TestHostileData(t *testing.T) {
 		"dlq stats":        {{dead}, {hostile + ".dlq"}},
 		"dlq show":         {{dead}, {letters}, {hostile}},
 		"dlq replay":       {{dead, "--dry-run"}, {dead, "--yes"}},
-		"dlq skip":         {{dead, "--dry-run"}, {b.topic + "/0@0", "--group", "g", "--admin", server, "--yes"}, {b.topic + "/0@0", "--group", hostile, "--yes"}},
+		"dlq skip":         {{dead, "--dry-run"}, {b.topic + "/0@0", "--group", "g", "--admin", server, "--why", "a\x1b[2Jb", "--yes"}, {b.topic + "/0@0", "--group", hostile, "--why", "a\x1b[2Jb", "--yes"}},
 		"dlq jobs":         {nil, {dead}, {hostile}},
 		"dlq stop":         {{"0badc0de"}, {hostile}},
 		"dlq resume":       {{"0badc0de", "--dry-run"}, {hostile}},
