@@ -16,10 +16,37 @@ import (
 // Operator inspects a running bus and gives it orders, for consoles, admin
 // endpoints and tools. Handlers need none of it, so it is apart from Bus. It is
 // safe for concurrent use and costs nothing to make.
-type Operator struct{ bus *Bus }
+type Operator struct {
+	bus      *Bus
+	who, why string
+}
 
 // Operator returns the operator's view of the bus.
-func (b *Bus) Operator() Operator { return Operator{b} }
+func (b *Bus) Operator() Operator { return Operator{bus: b} }
+
+// Because returns an Operator whose orders are logged with who gave them and why. An
+// empty text is left out.
+func (o Operator) Because(who, why string) Operator {
+	o.who, o.why = who, why
+	return o
+}
+
+// log logs an order that was carried out. Orders are rare and matter afterwards, and
+// most services keep the level Warn.
+func (o Operator) log(logger *slog.Logger, text string, fields ...slog.Attr) {
+	logger.LogAttrs(context.Background(), slog.LevelWarn, text, append(fields, o.said()...)...)
+}
+
+// said returns who gives orders and why, as fields of a log.
+func (o Operator) said() (fields []slog.Attr) {
+	if o.who != "" {
+		fields = append(fields, slog.String("who", o.who))
+	}
+	if o.why != "" {
+		fields = append(fields, slog.String("why", o.why))
+	}
+	return fields
+}
 
 // Source is a declared topic in the environment of a bus, for packages that read it
 // outside any group, such as view. It is safe for concurrent use.
@@ -62,26 +89,24 @@ var ErrNotFound = engine.ErrNotFound
 // partitions that this one loses. It lasts over rebalances, until Resume or the
 // end of the program, and may be called before Start.
 func (o Operator) Pause(group, subscription string) error {
-	b := o.bus
-	return b.hold("pause", group, subscription, true)
+	return o.hold("pause", group, subscription, true)
 }
 
 // Resume ends Pause. Resuming a subscription that is not paused is not an error.
 func (o Operator) Resume(group, subscription string) error {
-	b := o.bus
-	return b.hold("resume", group, subscription, false)
+	return o.hold("resume", group, subscription, false)
 }
 
 // hold pauses or resumes a subscription. Only a change is logged, so that an
 // order repeated by a script does not fill the log.
-func (b *Bus) hold(op, group, subscription string, held bool) error {
-	sub, err := b.subscription(group, subscription)
+func (o Operator) hold(op, group, subscription string, held bool) error {
+	sub, err := o.bus.subscription(group, subscription)
 	if err != nil {
 		return &Error{Op: op, Err: err}
 	}
 	if sub.Held() != held {
 		sub.Hold(held)
-		b.config.Logger.Warn("an operator said to "+op, telemetry.LogGroup, group, "subscription", subscription)
+		o.log(o.bus.config.Logger, "an operator said to "+op, slog.String(telemetry.LogGroup, group), slog.String("subscription", subscription))
 	}
 	return nil
 }
@@ -134,7 +159,7 @@ func (o Operator) Unpark(group, topic string, partition int32, key []byte) error
 	if err != nil {
 		return &Error{Op: "unpark", Err: err}
 	}
-	g.signals.Log.Warn("an operator ended a key's wait", telemetry.LogTopic, topic, telemetry.LogPartition, partition)
+	o.log(g.signals.Log, "an operator ended a key's wait", slog.String(telemetry.LogTopic, topic), slog.Int(telemetry.LogPartition, int(partition)))
 	return nil
 }
 
@@ -155,7 +180,9 @@ func (o Operator) Skip(group, topic string, partition int32, offset int64) error
 	if err != nil {
 		return &Error{Op: "skip", Err: err}
 	}
-	g.signals.LogFailure(slog.LevelWarn, slog.Attr{}, "skipped by an operator", skipped, slog.String(telemetry.LogReason, skipped.Reason))
+	// A group without a name is written as its fields.
+	fields := slog.GroupValue(append(o.said(), slog.String(telemetry.LogReason, skipped.Reason))...)
+	g.signals.LogFailure(slog.LevelWarn, slog.Attr{}, "skipped by an operator", skipped, slog.Attr{Value: fields})
 	return nil
 }
 
@@ -172,7 +199,7 @@ func (o Operator) ForgetType(group, topic, typ string) error {
 	if err != nil {
 		return &Error{Op: "forget type", Err: err}
 	}
-	g.signals.Log.Warn("an operator gave a type up that no handler here knows", telemetry.LogTopic, topic, "type", typ)
+	o.log(g.signals.Log, "an operator gave a type up that no handler here knows", slog.String(telemetry.LogTopic, topic), slog.String("type", typ))
 	return nil
 }
 

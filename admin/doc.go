@@ -10,13 +10,14 @@
 //	POST /groups/{group}/pause    {"subscription": "sales.public.customers.v1 CustomerCreated"}
 //	POST /groups/{group}/resume   the same
 //	POST /groups/{group}/unpark   {"topic": "…", "key": "c-1"}, or "keyBase64"; "partition" narrows it
-//	POST /groups/{group}/skip     {"topic": "…", "partition": 3, "offset": 1207}
+//	POST /groups/{group}/skip     {"topic": "…", "partition": 3, "offset": 1207, "why": "…"}
 //	POST /groups/{group}/forget   {"topic": "…", "type": "CustomerMoved"}, of which events are held
 //	GET  /log-level               {"level":"info"}, if LogLevel is given
 //	PUT  /log-level               the same
 //
 // An order acts on this member of the group alone; see [eventbus.Operator]. One
-// that was carried out is answered with {} and logged.
+// that was carried out is answered with {} and logged, with "who" gave it and "why",
+// which each body may have. A skip loses an event and needs "why".
 //
 // A refusal is {"error":"…"}: 400 for a body that is malformed or has an unknown
 // member, 401 for a wrong or missing token, 403 for a caller from another machine

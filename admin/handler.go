@@ -35,11 +35,13 @@ func Handler(bus *eventbus.Bus, options ...Option) http.Handler {
 	serve("GET /catalog", h.document(whole))
 	serve("GET /catalog/asyncapi", h.document(asyncAPI))
 	serve("GET /catalog/pages/{page}", h.document(page))
-	serve("POST /groups/{group}/pause", order(func(group string, of subscription) error { return bus.Operator().Pause(group, of.Subscription) }))
-	serve("POST /groups/{group}/resume", order(func(group string, of subscription) error { return bus.Operator().Resume(group, of.Subscription) }))
+	serve("POST /groups/{group}/pause", order(func(group string, of subscription) error { return h.operator(of.said).Pause(group, of.Subscription) }))
+	serve("POST /groups/{group}/resume", order(func(group string, of subscription) error { return h.operator(of.said).Resume(group, of.Subscription) }))
 	serve("POST /groups/{group}/unpark", order(h.unpark))
 	serve("POST /groups/{group}/skip", order(h.skip))
-	serve("POST /groups/{group}/forget", order(func(group string, of forgotten) error { return bus.Operator().ForgetType(group, of.Topic, of.Type) }))
+	serve("POST /groups/{group}/forget", order(func(group string, of forgotten) error {
+		return h.operator(of.said).ForgetType(group, of.Topic, of.Type)
+	}))
 	if h.level != nil {
 		serve("GET /log-level", h.level)
 		serve("PUT /log-level", h.level)

@@ -39,8 +39,14 @@ const (
 // to, and that has the key "stranger" held by a type that it does not know.
 func bus(t *testing.T) *eventbus.Bus {
 	t.Helper()
+	return busWith(t, io.Discard)
+}
+
+// busWith is bus with a log.
+func busWith(t *testing.T, log io.Writer) *eventbus.Bus {
+	t.Helper()
 	b, err := eventbus.New(memory.New(), eventbus.Config{
-		Service: "sales-api", Environment: "Test", Source: "urn:sales", Logger: slog.New(slog.DiscardHandler),
+		Service: "sales-api", Environment: "Test", Source: "urn:sales", Logger: slog.New(slog.NewTextHandler(log, nil)),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -98,12 +104,13 @@ func ask(h http.Handler, method, target, body string, headers ...string) (int, s
 // TestOrders pauses, resumes, un-parks and skips, and says why where it does not.
 func TestOrders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := bus(t)
+		var log strings.Builder
+		b := busWith(t, &log)
 		h := admin.Handler(b)
 		const (
 			name   = `{"subscription":"sales.public.orders.v1 order"}`
 			place  = `{"topic":"` + topic + `","partition":0`
-			offset = place + `,"offset":0}`
+			offset = place + `,"offset":0,"who":"ann","why":"test order"}`
 		)
 		for _, c := range []struct {
 			path, body string
@@ -111,7 +118,7 @@ func TestOrders(t *testing.T) {
 			says       string
 		}{
 			{"pause", name, 200, `{}`},
-			{"resume", name, 200, `{}`},
+			{"resume", `{"subscription":"sales.public.orders.v1 order","who":"bea","why":"database is back"}`, 200, `{}`},
 			{"pause", `{"subscription":"sales.public.cats.v1 cat"}`, 404, `no subscription`},
 			{"pause", `{}`, 404, `no subscription`},
 			{"pause", ``, 400, `malformed body`},
@@ -132,8 +139,11 @@ func TestOrders(t *testing.T) {
 			{"unpark", `{"topic":"` + topic + `","partition":4294967296,"key":"later"}`, 400, `malformed body`},
 			{"unpark", place + `,"key":"stranger"}`, 409, `no handler here knows`},
 			{"skip", place + `}`, 400, `offset is needed`},
-			{"skip", place + `,"offset":1}`, 409, `not held up for good (retry)`},
-			{"skip", place + `,"offset":7}`, 404, `no key`},
+			{"skip", place + `,"offset":0}`, 400, `why is needed`},
+			{"skip", place + `,"offset":0,"why":" "}`, 400, `why is needed`},
+			{"skip", place + `,"offset":0,"why":"` + strings.Repeat("x", 501) + `"}`, 400, `at most`},
+			{"skip", place + `,"offset":1,"why":"x"}`, 409, `not held up for good (retry)`},
+			{"skip", place + `,"offset":7,"why":"x"}`, 404, `no key`},
 			{"skip", offset, 200, `{}`},
 			{"skip", offset, 404, `no key`},
 			{"unpark", `{"topic":"` + topic + `","key":"later"}`, 200, `{}`},
@@ -159,6 +169,11 @@ func TestOrders(t *testing.T) {
 		}
 		if err := b.Close(context.Background()); err != nil {
 			t.Fatal(err)
+		}
+		for _, says := range []string{`msg="skipped by an operator"`, `who=ann why="test order"`, `who=bea why="database is back"`} {
+			if !strings.Contains(log.String(), says) {
+				t.Errorf("%s is not in the log:\n%s", says, log.String())
+			}
 		}
 		if code, said := ask(h, "POST", group+"pause", name); code != 409 {
 			t.Errorf("after the end: %d %s", code, said)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 
 	"github.com/eventbus-go/eventbus"
 )
@@ -19,18 +20,22 @@ const maxBody = 64 << 10
 // told from zero.
 type (
 	subscription struct {
+		said
 		Subscription string `json:"subscription"`
 	}
 	parked struct {
+		said
 		place
 		Key       *string `json:"key"`
 		KeyBase64 []byte  `json:"keyBase64"`
 	}
 	held struct {
+		said
 		place
 		Offset *int64 `json:"offset"`
 	}
 	forgotten struct {
+		said
 		Topic string `json:"topic"`
 		Type  string `json:"type"`
 	}
@@ -38,12 +43,33 @@ type (
 		Topic     string `json:"topic"`
 		Partition *int32 `json:"partition"`
 	}
+	// said is who gives an order and why. Both go to the log of the service.
+	said struct {
+		Who string `json:"who"`
+		Why string `json:"why"`
+	}
 )
+
+// The bounds of what goes to the log, in bytes.
+const (
+	maxWho = 200
+	maxWhy = 500
+)
+
+func (s said) check() error {
+	if len(s.Who) > maxWho || len(s.Why) > maxWhy {
+		return fmt.Errorf("%w: who has at most %d bytes and why %d", errBody, maxWho, maxWhy)
+	}
+	return nil
+}
+
+// operator returns the operator whose orders are logged with who gives them and why.
+func (h *handler) operator(s said) eventbus.Operator { return h.bus.Operator().Because(s.Who, s.Why) }
 
 // errBody is wrapped by errors about a body, which are answered with 400.
 var errBody = errors.New("malformed body")
 
-func (p place) check() error {
+func (p place) checkPlace() error {
 	if p.Topic == "" || p.Partition == nil {
 		return fmt.Errorf("%w: topic and partition are needed", errBody)
 	}
@@ -71,16 +97,16 @@ func (h *handler) unpark(group string, of parked) error {
 		return fmt.Errorf("%w: key or keyBase64 is needed", errBody)
 	}
 	if of.Partition != nil {
-		return h.bus.Operator().Unpark(group, of.Topic, *of.Partition, key)
+		return h.operator(of.said).Unpark(group, of.Topic, *of.Partition, key)
 	}
-	return h.unparkAnywhere(group, of.Topic, key)
+	return h.unparkAnywhere(group, of.Topic, key, of.said)
 }
 
 // unparkAnywhere ends the wait of a key in whichever of this member's partitions
 // it waits: an operator knows the key from an error or a complaint, and seldom the
 // partition. A key waits in one partition, unless the topic was given more of them.
-func (h *handler) unparkAnywhere(group, topic string, key []byte) error {
-	operator := h.bus.Operator()
+func (h *handler) unparkAnywhere(group, topic string, key []byte, s said) error {
+	operator := h.operator(s)
 	err := fmt.Errorf("%w: this member of group %q has no partition of topic %q", eventbus.ErrNotFound, group, topic)
 	found := false
 	for _, g := range operator.Inspect().Groups {
@@ -109,21 +135,28 @@ func (h *handler) unparkAnywhere(group, topic string, key []byte) error {
 
 // skip carries out POST /groups/{group}/skip.
 func (h *handler) skip(group string, of held) error {
-	if err := of.check(); err != nil {
+	if err := of.checkPlace(); err != nil {
 		return err
 	}
 	if of.Offset == nil {
 		return fmt.Errorf("%w: offset is needed", errBody)
 	}
-	return h.bus.Operator().Skip(group, of.Topic, *of.Partition, *of.Offset)
+	// A skip loses an event: nobody can ask later why, if it is not said now.
+	if strings.TrimSpace(of.Why) == "" {
+		return fmt.Errorf("%w: why is needed, since a skip can't be taken back", errBody)
+	}
+	return h.operator(of.said).Skip(group, of.Topic, *of.Partition, *of.Offset)
 }
 
 // order returns a handler that decodes the body, calls do, and maps its error to
 // a status.
-func order[B any](do func(group string, body B) error) http.HandlerFunc {
+func order[B interface{ check() error }](do func(group string, body B) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var body B
 		err := read(r.Body, &body)
+		if err == nil {
+			err = body.check()
+		}
 		if err == nil {
 			err = do(r.PathValue("group"), body)
 		}

@@ -31,7 +31,7 @@ func (l local) catalog(context.Context) (*catalog.Document, error) { return cata
 
 // order needs no context: an Operator only tells the bus what to do.
 func (l local) order(_ context.Context, o *order) error {
-	operator := l.bus.Operator()
+	operator := l.bus.Operator().Because(o.Who, o.Why)
 	switch o.Do {
 	case "unpark":
 		return operator.Unpark(o.Group, o.Topic, o.Partition, o.Key)
@@ -105,7 +105,7 @@ func (m *remote) catalog(ctx context.Context) (*catalog.Document, error) {
 }
 
 func (m *remote) order(ctx context.Context, o *order) error {
-	var body any
+	var body map[string]any
 	switch o.Do {
 	case "unpark":
 		body = map[string]any{"topic": o.Topic, "partition": o.Partition, "keyBase64": append([]byte{}, o.Key...)}
@@ -116,6 +116,8 @@ func (m *remote) order(ctx context.Context, o *order) error {
 	default:
 		return fmt.Errorf("there is no order %q", o.Do)
 	}
+	// The handler takes names of at most 200 bytes.
+	body["who"], body["why"] = clip(50, o.Who), o.Why
 	text, err := json.Marshal(body)
 	if err != nil {
 		return err

@@ -22,7 +22,7 @@ type order struct {
 	Offset       int64
 	Key          []byte
 	Subscription string
-	Why          string
+	Who, Why     string
 }
 
 // maxWhy bounds a reason, in bytes.
@@ -108,6 +108,8 @@ func (d *desk) carryOut(ctx context.Context, who string, o *order) string {
 	if at < 0 {
 		return "Refused: there is no member " + clip(maxShown, o.Member)
 	}
+	// The member's own log has it as well.
+	o.Who = who
 	err := d.watch.members[at].order(ctx, o)
 	fields := []any{
 		"order", o.Do, "who", who, "why", o.Why, "member", o.Member, "group", o.Group, "topic", o.Topic, "partition", o.Partition,

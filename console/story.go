@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/eventbus-go/eventbus/internal/foreign"
 	"github.com/eventbus-go/eventbus/internal/letter"
 	"github.com/eventbus-go/eventbus/internal/murmur2"
 	"github.com/eventbus-go/eventbus/internal/redrive"
@@ -227,7 +228,7 @@ func (s *search) run(ctx context.Context, q *question) error {
 		// Decode may fail halfway: nothing of the record before may be left then.
 		e = wire.Event{}
 		// A record that is no event has neither id nor correlation, but may have the key.
-		if wire.Decode(r, &e) != nil && q.by != "key" {
+		if foreign.Decode(r, &e) != nil && q.by != "key" {
 			return nil
 		}
 		if !q.matches(&e) {

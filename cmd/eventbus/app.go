@@ -35,6 +35,8 @@ type app struct {
 	output      string
 	yes         bool
 	dryRun      bool
+	// embedded is set where the cluster is in this process.
+	embedded bool
 
 	// running is set once the command line was understood: errors before that
 	// are misuse.

@@ -32,9 +32,10 @@ the flags choose, for good: they are never replayed.
 With --group, TOPIC/PARTITION@OFFSET is a record that the group can't get past: one
 whose dead letter can't be written, or of a type that no member knows. A running
 service is asked through --admin, the address of its admin handler (its token is in
-` + tokenVariable + `); for a group without members the commit is changed.`,
+` + tokenVariable + `), and logs --who and --why; for a group without members the commit
+is changed, and the output says both.`,
 		Example: `  eventbus dlq skip prod.sales.public.customers.v1.mailer-prod.dlq --cause 1c9a02b7 --why "test orders"
-  eventbus dlq skip prod.sales.public.customers.v1/3@1207 --group mailer-prod --admin http://127.0.0.1:8081`,
+  eventbus dlq skip prod.sales.public.customers.v1/3@1207 --group mailer-prod --admin http://127.0.0.1:8081 --why "of a test"`,
 		Args: cobra.ExactArgs(1), ValidArgsFunction: once(a.deadTopics),
 	}
 	f.flags(c)
@@ -61,24 +62,34 @@ service is asked through --admin, the address of its admin handler (its token is
 			return misuse("--group passes over one record: write TOPIC/PARTITION@OFFSET")
 		case strings.HasSuffix(d.topic, letter.DeadSuffix):
 			return misuse("%s is a dead-letter topic, which no group handles: leave --group out to skip a letter", d.topic)
-		case admin != "":
-			return a.skipThere(ctx, admin, group, d)
+		// A dry run changes nothing that a reason could be asked for.
+		case flags.why == "" && !a.dryRun:
+			return misuse("--why is missing: a skip can't be taken back, and the log has who gave the order and why")
+		case len(flags.why) > maxReason:
+			return misuse("--why has %d bytes: at most %d go to the log", len(flags.why), maxReason)
 		}
-		return a.skipHere(ctx, group, d)
+		by := flags.order(redrive.Order{})
+		if admin != "" {
+			return a.skipThere(ctx, admin, group, d, by)
+		}
+		return a.skipHere(ctx, group, d, by)
 	})
 	return c
 }
 
+// maxReason is what an admin handler takes of a reason, in bytes.
+const maxReason = 500
+
 // skipThere asks the admin handler of a running member to skip the record. The
 // member passes over it in memory and commits, so no other event is repeated.
-func (a *app) skipThere(ctx context.Context, admin, group string, d dead) error {
+func (a *app) skipThere(ctx context.Context, admin, group string, d dead, by redrive.Order) error {
 	// PathEscape, since a group's name may hold any character.
 	target, err := url.JoinPath(admin, "groups", url.PathEscape(group), "skip")
 	if err != nil {
 		return misuse("--admin %s: %v", admin, err)
 	}
 	// The form that the admin handler reads, which has no type of its own to share.
-	body, err := json.Marshal(map[string]any{"topic": d.topic, "partition": d.partition, "offset": d.offset})
+	body, err := json.Marshal(map[string]any{"topic": d.topic, "partition": d.partition, "offset": d.offset, "who": by.Who, "why": by.Why})
 	if err != nil {
 		return err
 	}
@@ -95,13 +106,18 @@ func (a *app) skipThere(ctx context.Context, admin, group string, d dead) error 
 	}
 	// The status says all: askService returns an error for any but success.
 	resp.Body.Close()
-	return a.say("%s@%d is passed over.", d.at(), d.offset)
+	return a.passedOver(d, by)
+}
+
+// passedOver says what was skipped, by whom and why.
+func (a *app) passedOver(d dead, by redrive.Order) error {
+	return a.say("%s@%d is passed over by %s: %s", d.at(), d.offset, by.Who, by.Why)
 }
 
 // skipHere skips the record by changing the group's commit. That works only
 // without members: a member keeps its position in memory and would overwrite
 // the commit.
-func (a *app) skipHere(ctx context.Context, group string, d dead) error {
+func (a *app) skipHere(ctx context.Context, group string, d dead, by redrive.Order) error {
 	t, err := a.transport(ctx)
 	if err != nil {
 		return err
@@ -164,5 +180,6 @@ func (a *app) skipHere(ctx context.Context, group string, d dead) error {
 	if err := kafka.NewAdmin(t).ResetGroup(ctx, group, commit); err != nil {
 		return err
 	}
-	return a.say("%s@%d is passed over.", d.at(), d.offset)
+	// The group has no member that could log it: the output is the only note of it.
+	return a.passedOver(d, by)
 }

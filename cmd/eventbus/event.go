@@ -15,8 +15,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 
 	"github.com/eventbus-go/eventbus"
-	"github.com/eventbus-go/eventbus/format"
-	"github.com/eventbus-go/eventbus/internal/letter"
+	"github.com/eventbus-go/eventbus/internal/foreign"
 	safe "github.com/eventbus-go/eventbus/internal/visible"
 	"github.com/eventbus-go/eventbus/internal/wire"
 	"github.com/eventbus-go/eventbus/schema/untyped"
@@ -57,15 +56,7 @@ func (s *seen) schema() string {
 func look(r *transport.Record) *seen {
 	// Decode fills in place, key, headers and value even where it fails.
 	s := new(seen)
-	s.problem = wire.Decode(r, &s.event)
-	// CloudEvents come first: other formats are tried only on what is none.
-	if f, ok := format.Detect(r); ok && s.problem != nil {
-		// A record of another program's: it says of itself whose.
-		form := &wire.Form{Name: f.Name(), OnlyType: f.Name(), TypeOf: f.Type, Read: func(r *transport.Record, e *wire.Event) error {
-			return f.Decode(r, (*eventbus.Envelope)(e))
-		}}
-		s.problem = letter.Decode(form, r, &s.event)
-	}
+	s.problem = foreign.Decode(r, &s.event)
 	if r.Excess != nil {
 		// A lost part may change what the event means, so the record is shown with
 		// the problem and not as if it were whole.

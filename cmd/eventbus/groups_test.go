@@ -75,16 +75,17 @@ func TestSkipHeld(t *testing.T) {
 			return look(&transport.Record{Topic: b.topic, Partition: 1, Offset: offset}).place()
 		}
 		b.run(t, "dlq", "skip", at(first+2), "--group", group, "--dry-run").ok("would pass over")
-		b.run(t, "dlq", "skip", at(first+2), "--group", group, "--yes").ok("is passed over")
-		b.run(t, "dlq", "skip", at(first+2), "--group", group, "--yes").fails(exitFailed, "passed that offset already")
-		b.run(t, "dlq", "skip", at(first+4), "--group", group, "--yes").fails(exitFailed, "no offset")
+		b.run(t, "dlq", "skip", at(first+2), "--group", group, "--why", "of a test", "--yes").ok("is passed over by", "@", ": of a test")
+		b.run(t, "dlq", "skip", at(first+3), "--group", group, "--yes").fails(exitMisuse, "--why is missing")
+		b.run(t, "dlq", "skip", at(first+2), "--group", group, "--why", "of a test", "--yes").fails(exitFailed, "passed that offset already")
+		b.run(t, "dlq", "skip", at(first+4), "--group", group, "--why", "of a test", "--yes").fails(exitFailed, "no offset")
 		var d groupDescription
 		b.run(t, "groups", "describe", group, "-o", "json").json(&d)
 		if len(d.Partitions) != 1 || d.Partitions[0].Committed != first || d.Partitions[0].Ahead != 1 || d.Partitions[0].Lag != 3 {
 			t.Errorf("%+v", d.Partitions)
 		}
-		b.run(t, "dlq", "skip", at(first), "--group", group, "--yes").ok()
-		b.run(t, "dlq", "skip", at(first+1), "--group", group, "--yes").ok()
+		b.run(t, "dlq", "skip", at(first), "--group", group, "--why", "of a test", "--yes").ok()
+		b.run(t, "dlq", "skip", at(first+1), "--group", group, "--why", "of a test", "--yes").ok()
 		positions, err := grouplag.Positions(t.Context(), cluster, group)
 		if err != nil {
 			t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/eventbus-go/eventbus/internal/foreign"
 	"github.com/eventbus-go/eventbus/internal/letter"
 	"github.com/eventbus-go/eventbus/internal/wire"
 )
@@ -15,9 +16,9 @@ import (
 // Filter chooses letters. The zero Filter takes all. A letter has to meet every
 // condition that is set, and of a condition with several values any one.
 type Filter struct {
-	Types        []string `json:"types,omitempty"`        // CloudEvents types
+	Types        []string `json:"types,omitempty"`        // types of events
 	Keys         Keys     `json:"keys,omitempty"`         // keys of records
-	IDs          []string `json:"ids,omitempty"`          // CloudEvents ids
+	IDs          []string `json:"ids,omitempty"`          // ids of events
 	Groups       []string `json:"groups,omitempty"`       // consumer groups that failed
 	Reasons      []string `json:"reasons,omitempty"`      // reasons of dead letters, such as exhausted
 	Fingerprints []string `json:"fingerprints,omitempty"` // causes, as Fingerprint returns them
@@ -133,18 +134,17 @@ func (f *Filter) Takes(l *letter.Letter, s State) bool {
 	return len(f.Fingerprints) == 0 || slices.Contains(f.Fingerprints, Fingerprint(l))
 }
 
-// Type returns the CloudEvents type of a letter, and "" for a record without
-// one.
+// Type returns the type of a letter's event, and "" for a record without one. Records
+// of other programs have one where they say of themselves whose they are.
 func Type(l *letter.Letter) string {
-	typ, _ := wire.Type(l.Record)
+	typ, _ := foreign.Type(l.Record)
 	return typ
 }
 
-// ID returns the CloudEvents id of a letter, and "" for a record that is not a
-// CloudEvent.
+// ID returns the id of a letter's event, and "" for a record that is no event.
 func ID(l *letter.Letter) string {
 	var e wire.Event
-	if wire.Decode(l.Record, &e) != nil {
+	if foreign.Decode(l.Record, &e) != nil {
 		return ""
 	}
 	return e.ID

@@ -15,6 +15,11 @@ import (
 type Config struct {
 	// Brokers is how many nodes the cluster has. Default 1.
 	Brokers int
+	// Port is the first broker's; the others have the next ones. Zero takes free ones.
+	Port int
+	// CreateTopics creates what clients ask for, if they say so, as brokers with
+	// auto.create.topics.enable do.
+	CreateTopics bool
 	// Directory keeps the log over restarts. Empty keeps it in memory.
 	Directory string
 	// InProcess keeps connections in memory instead of on loopback addresses:
@@ -39,13 +44,20 @@ const minSession = 100 * time.Millisecond
 // firstPort is that of the first broker where ports mean nothing.
 const firstPort = 9092
 
-// Start starts a cluster on free ports. The caller closes it.
+// Start starts a cluster. The caller closes it. The error of a port that is taken is
+// the system's.
 func Start(config Config) (*Cluster, error) {
 	options := []kfake.Opt{
 		kfake.NumBrokers(max(config.Brokers, 1)),
 		kfake.DefaultNumPartitions(1),
 		kfake.GroupMinSessionTimeout(minSession),
 		kfake.ClusterID("embedded"),
+	}
+	if config.CreateTopics {
+		options = append(options, kfake.AllowAutoTopicCreation())
+	}
+	if config.Port != 0 {
+		options = append(options, kfake.Ports(ports(config.Port, config.Brokers)...))
 	}
 	if config.Directory != "" {
 		options = append(options, kfake.DataDir(config.Directory))
@@ -55,11 +67,8 @@ func Start(config Config) (*Cluster, error) {
 	}
 	dial := new(net.Dialer).DialContext
 	if config.InProcess {
-		network, ports := new(kfake.VirtualNetwork), make([]int, max(config.Brokers, 1))
-		for i := range ports {
-			ports[i] = firstPort + i
-		}
-		options = append(options, kfake.ListenFn(network.Listen), kfake.Ports(ports...))
+		network := new(kfake.VirtualNetwork)
+		options = append(options, kfake.ListenFn(network.Listen), kfake.Ports(ports(firstPort, config.Brokers)...))
 		dial = network.DialContext
 	}
 	c, err := kfake.NewCluster(options...)
@@ -67,6 +76,15 @@ func Start(config Config) (*Cluster, error) {
 		return nil, fmt.Errorf("starting the embedded broker: %w", err)
 	}
 	return &Cluster{kfake: c, dial: dial}, nil
+}
+
+// ports returns the ports of a cluster whose first broker has this one.
+func ports(first, brokers int) []int {
+	all := make([]int, max(brokers, 1))
+	for i := range all {
+		all[i] = first + i
+	}
+	return all
 }
 
 // Brokers returns the addresses, host:port.

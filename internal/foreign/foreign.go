@@ -1,0 +1,64 @@
+// Package foreign reads records whose topic's declaration is not known: a tool, a
+// console and jobs on dead letters see topics of all programs. A CloudEvent is read as
+// one, and a record that says of itself whose it is in the form that package format
+// has for it.
+package foreign
+
+import (
+	"encoding/json"
+	"strings"
+	"sync"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/format"
+	"github.com/eventbus-go/eventbus/internal/letter"
+	"github.com/eventbus-go/eventbus/internal/wire"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// Form returns the form that a record says it has, and nil for CloudEvents and for
+// records that say nothing of where they come from. It is safe for concurrent use.
+func Form(r *transport.Record) *wire.Form {
+	// What names a CloudEvents type is a CloudEvent, if a malformed one: Type and Decode
+	// have to agree on what a record is.
+	if _, ok := wire.Type(r); ok {
+		return nil
+	}
+	f, ok := format.Detect(r)
+	if !ok {
+		return nil
+	}
+	if known, ok := forms.Load(f); ok {
+		return known.(*wire.Form) //nolint:forcetypeassert // forms has nothing else
+	}
+	// A declaration makes the form as it does for a service's topic. Records that name no
+	// type are shown with the name of their format in its place.
+	topic := eventbus.NewTopic(eventbus.TopicConfig[json.RawMessage]{Address: "foreign", Type: f.Name(), Format: f})
+	known, _ := forms.LoadOrStore(f, topic.Declaration().Form)
+	return known.(*wire.Form) //nolint:forcetypeassert // as above
+}
+
+// forms has a *wire.Form for each eventbus.Format that was met. Detect knows few, so it
+// is bounded.
+var forms sync.Map
+
+// Type returns the type of a record's event and whether it has one.
+func Type(r *transport.Record) (string, bool) { return Form(r).Type(r) }
+
+// Decode decodes a record into e, which it overwrites, and keeps the record's memory. A
+// dead letter is decoded as its group has seen the event: an id that is made of the
+// record's place is that of the place where it was first read. With an error e has the
+// record's place, key, headers and value at least.
+func Decode(r *transport.Record, e *wire.Event) error {
+	form := Form(r)
+	if form == nil {
+		return wire.Decode(r, e)
+	}
+	if strings.HasSuffix(r.Topic, letter.DeadSuffix) {
+		// A damaged letter is read as far as it goes; one without a topic is none.
+		if l, _ := letter.Read(r); l.Origin.Topic != "" {
+			return l.Event(form, e)
+		}
+	}
+	return letter.Decode(form, r, e)
+}
