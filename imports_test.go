@@ -105,7 +105,7 @@ var reserved = []struct {
 	module string
 	dirs   []string
 }{
-	{"github.com/segmentio/kafka-go", []string{"kafka/...", "bench/..."}},
+	{"github.com/segmentio/kafka-go", []string{"kafka/...", "bench/...", "examples/migration/..."}},
 	{"github.com/twmb/franz-go", []string{"kafka/...", "schema/...", "cmd/eventbus", "kafkatest/...", "chaos/...", "interop/...", "examples/...", "bench/..."}}, // chaos, interop and bench compare with another's client; the tool's tests have its fake of a registry
 	{"github.com/testcontainers", []string{"kafkatest/kafkacontainer", "postgres/..."}},
 	{module + "/console", []string{"console/...", "fxmodule/fxconsole", "cmd/...", "examples/..."}}, // it links html/template
