@@ -64,7 +64,7 @@ var directions = []struct {
 	{dir: "internal/scan", ours: []string{"transport", "kafka"}, tests: []string{"..."}},
 	{dir: "internal/visible"},
 	{dir: "internal/grouplag", ours: []string{"transport", "kafka", "internal/engine"}},
-	{dir: "internal/doctor", ours: []string{"transport", "kafka", "internal/grouplag", "internal/scan"}},
+	{dir: "internal/doctor", ours: []string{"transport", "kafka", "internal/grouplag", "internal/scan", "internal/declare"}, tests: []string{"..."}},
 	{dir: "internal/redrive", ours: []string{"transport", "kafka", "internal/letter", "internal/wire", "internal/scan", "internal/declare"}, tests: []string{"..."}},
 	{dir: "internal/engine", ours: []string{"transport", "resilience", "internal/stack"}, tests: []string{"transport/..."}},
 	{dir: "internal/telemetry", ours: []string{"transport", "resilience", "internal/wire", "internal/letter", "internal/engine", "internal/errtree"}, others: light, tests: []string{"transport/..."}},

@@ -15,8 +15,8 @@ import (
 )
 
 // TestHandover moves a group to the bus and back: both publish, theirs handles a third,
-// ours handles a third, theirs the rest. Nothing is lost, nothing is handled twice, and a
-// key has one partition whoever writes it.
+// ours handles a third, theirs the rest. Nothing is lost, nothing is handled twice, and both
+// put a key into the same partition.
 func TestHandover(t *testing.T) {
 	const third, names = 400, 97
 	for _, c := range clients {
