@@ -64,7 +64,7 @@ var directions = []struct {
 	{dir: "internal/scan", ours: []string{"transport", "kafka"}, tests: []string{"..."}},
 	{dir: "internal/visible"},
 	{dir: "internal/grouplag", ours: []string{"transport", "kafka", "internal/engine"}},
-	{dir: "internal/doctor", ours: []string{"transport", "kafka", "internal/grouplag", "internal/scan"}},
+	{dir: "internal/doctor", ours: []string{"transport", "kafka", "internal/grouplag", "internal/scan", "internal/declare"}, tests: []string{"..."}},
 	{dir: "internal/foreign", ours: []string{".", "format", "transport", "internal/letter", "internal/wire"}},
 	{dir: "internal/redrive", ours: []string{"transport", "kafka", "internal/letter", "internal/wire", "internal/foreign", "internal/scan", "internal/declare"}, tests: []string{"..."}},
 	{dir: "internal/engine", ours: []string{"transport", "resilience", "internal/stack"}, tests: []string{"transport/..."}},
@@ -106,7 +106,7 @@ var reserved = []struct {
 	module string
 	dirs   []string
 }{
-	{"github.com/segmentio/kafka-go", []string{"kafka/...", "bench/..."}},
+	{"github.com/segmentio/kafka-go", []string{"kafka/...", "bench/...", "examples/migration/..."}},
 	{"github.com/twmb/franz-go", []string{"kafka/...", "schema/...", "cmd/eventbus", "kafkatest/...", "chaos/...", "interop/...", "examples/...", "bench/..."}}, // chaos, interop and bench compare with another's client; the tool's tests have its fake of a registry
 	{"github.com/testcontainers", []string{"kafkatest/kafkacontainer", "postgres/..."}},
 	{module + "/console", []string{"console/...", "fxmodule/fxconsole", "cmd/...", "examples/..."}}, // it links html/template

@@ -27,7 +27,7 @@ func TestNotice(t *testing.T) {
 	directories := map[string]string{}
 	programs := map[string]string{"library": ".", "test kit": "."}
 	for _, dir := range moduleDirs(t) {
-		if !slices.Contains([]string{".", "bench", "examples", "kafkatest/kafkacontainer"}, dir) { // nobody ships these
+		if !slices.Contains([]string{".", "bench", "examples", "examples/migration", "kafkatest/kafkacontainer"}, dir) { // nobody ships these
 			programs[dir] = dir
 		}
 	}

@@ -28,7 +28,8 @@ func newDoctorCommand(a *app) *cobra.Command {
 		Use:   "doctor",
 		Short: "Examine the cluster, this machine's way to it, and, if named, topics and a group",
 		Long: `Examine the brokers, TLS, SASL, rights and clocks; with --catalog the topics that
-it declares, with --group a consumer group. Each finding has a verdict and, unless
+it declares and, in their newest records, whether all writers choose the same
+partition for a key; with --group a consumer group. Each finding has a verdict and, unless
 all is well, a remedy. Fails if any verdict is "fail".`,
 		Args: cobra.NoArgs,
 		RunE: a.action(func(ctx context.Context, _ []string) error { return a.examine(ctx, &e) }),

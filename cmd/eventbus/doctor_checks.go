@@ -46,6 +46,9 @@ func (a *app) examineTopics(ctx context.Context, found *doctor.Findings, t *kafk
 			found.Add(s.Topic, doctor.Fine, "", "is as it is declared")
 		}
 		there, names = append(there, *s.info), append(names, s.Topic)
+		if s.source == "" && !s.later {
+			doctor.Keys(ctx, found, t, s.info, s.partitioner)
+		}
 	}
 	doctor.Replicas(ctx, found, t, there, names)
 	// Only existing topics are asked about: a broker knows no rights on others.

@@ -89,6 +89,8 @@ type wanted struct {
 	later bool
 	// foreign reports whether the topic is another program's: it is not created here.
 	foreign bool
+	// partitioner is that of a declared topic, by name; empty for the default.
+	partitioner string
 }
 
 // declared returns the topics that a catalogue declares, with their names in an
@@ -118,14 +120,14 @@ func (a *app) declared(ctx context.Context, source string, groups []string) ([]w
 		wrong = append(wrong, err)
 		// A group may be in the catalogue and in --group; it is taken once.
 		handling := slices.Compact(slices.Sorted(slices.Values(slices.Concat(topic.Groups, groups))))
-		all = append(all, wanted{spec: spec, needs: needsOf(topic, spec.Name, handling, d.Service != ""), foreign: topic.Address != "" && !topic.Create})
+		all = append(all, wanted{spec: spec, needs: needsOf(topic, spec.Name, handling, d.Service != ""), foreign: topic.Address != "" && !topic.Create, partitioner: topic.Partitioner})
 		for _, group := range handling {
 			wrong = append(wrong, naming.CheckDerivedNames(spec.Name, group))
 			// Names that are too long were noted above, so these are only used if they fit.
 			dead, retry := declare.LetterTopics(&spec, naming.DeadLetterTopic(spec.Name, group), naming.RetryTopic(spec.Name, group))
 			letters = append(letters,
-				wanted{dead, []right{{"Write", "topic", dead.Name, "dead letters of " + group, false}}, spec.Name, group, false, false},
-				wanted{retry, []right{{"Read", "topic", retry.Name, "redelivered letters of " + group, false}}, spec.Name, group, false, false})
+				wanted{spec: dead, needs: []right{{"Write", "topic", dead.Name, "dead letters of " + group, false}}, source: spec.Name, group: group},
+				wanted{spec: retry, needs: []right{{"Read", "topic", retry.Name, "redelivered letters of " + group, false}}, source: spec.Name, group: group})
 		}
 	}
 	// Without groups nobody decides about dead letters, and there is no ledger.

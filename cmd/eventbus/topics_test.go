@@ -41,6 +41,18 @@ func catalogFile(t *testing.T) string {
 	return name
 }
 
+// TestDoctorKeys: a key that two writers put into two partitions is a warning.
+func TestDoctorKeys(t *testing.T) {
+	everywhere(t, func(t *testing.T, b *bench) {
+		file := catalogFile(t)
+		b.run(t, "topics", "provision", "--catalog", file, "--yes").ok()
+		for partition := range int32(2) {
+			b.Produce(t, transport.Record{Topic: b.topic, Partition: partition, Key: []byte("c-1"), Value: []byte("{}")})
+		}
+		b.run(t, "doctor", "--catalog", file).ok(b.topic+" keys", "1 key in more than one partition (one at 0@0 and 1@0)", "set TopicConfig.Partitioner")
+	})
+}
+
 func TestTopics(t *testing.T) {
 	everywhere(t, func(t *testing.T, b *bench) {
 		catalog := catalogFile(t)

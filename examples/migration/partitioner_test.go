@@ -1,8 +1,4 @@
-// Package existing shares topics and groups between the bus and other clients: theirs
-// write and ours handles, ours publishes and theirs read, and a group goes from one to
-// the other and back. On a broker in the process, or on the one that
-// EVENTBUS_TEST_BROKERS names.
-package existing_test
+package migration_test
 
 import (
 	"encoding/json"

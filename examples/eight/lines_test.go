@@ -1,0 +1,38 @@
+package eight
+
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+// TestLines counts what a user writes for both services: contract, wiring, programs,
+// configuration and the test of a handler, without blank lines and comments.
+func TestLines(t *testing.T) {
+	all, own := 0, 0
+	for _, name := range []string{
+		"shop/shop.go", "service/service.go", "shopapi/main.go", "shopapi/appsettings.json", "billing/main.go", "billing/appsettings.json", "billing/bill_test.go",
+	} {
+		source, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		imports := false
+		for line := range strings.Lines(string(source)) {
+			line = strings.TrimSpace(line)
+			if line == "" || strings.HasPrefix(line, "//") {
+				continue
+			}
+			all++
+			imports = imports || line == "import ("
+			if !imports && !strings.HasPrefix(line, "package ") && !strings.HasPrefix(line, "import ") && !strings.HasPrefix(line, "func main()") {
+				own++
+			}
+			imports = imports && line != ")"
+		}
+	}
+	t.Logf("%d lines, %d without imports and main", all, own)
+	if all > 100 || own > 60 {
+		t.Errorf("%d lines and %d without imports and main: 100 and 60 at most", all, own)
+	}
+}

@@ -1,0 +1,32 @@
+// Package after is the service of package before on the bus.
+package after
+
+import (
+	"context"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/examples/migration/shop"
+	"github.com/eventbus-go/eventbus/format"
+)
+
+// Orders is the topic as it is.
+var Orders = eventbus.NewTopic(eventbus.TopicConfig[shop.Order]{
+	Address:     "orders-{env}", // orders-dev, orders-prod
+	Key:         func(o shop.Order) string { return o.ID },
+	Format:      format.Plain(format.PlainConfig{}), // the value is the JSON, and nothing else
+	Partitioner: eventbus.FNV1a(),                   // sarama.NewHashPartitioner, its default
+})
+
+// Publish writes orders, each to the partition of its key.
+func Publish(ctx context.Context, bus *eventbus.Bus, orders ...shop.Order) error {
+	return eventbus.NewPublisher(bus, Orders).PublishBatch(ctx, orders)
+}
+
+// Consume handles orders, 64 keys at once, until ctx ends. One that fails is tried again
+// and then dead-lettered, while the others go on.
+func Consume(ctx context.Context, bus *eventbus.Bus, handle func(context.Context, shop.Order) error) error {
+	if err := eventbus.Subscribe(bus, Orders, handle, eventbus.Group("billing")); err != nil {
+		return err
+	}
+	return bus.Run(ctx)
+}
