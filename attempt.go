@@ -7,6 +7,7 @@ import (
 	"maps"
 	"runtime/debug"
 	"slices"
+	"time"
 
 	"github.com/eventbus-go/eventbus/internal/engine"
 	"github.com/eventbus-go/eventbus/internal/errtree"
@@ -43,13 +44,21 @@ func scratchFor(a *engine.Attempt, n int) *scratch {
 	return m
 }
 
+// handling is a subscription's handler with all middleware, and what its options say.
+type handling struct {
+	handler Handler
+	kind    kind
+	policy  errorPolicy
+	derive  deriver
+}
+
 // handle decodes the records of an attempt and calls the handler. In a batch,
 // records that are not events fail alone; the others are still handled.
-func (b *Bus) handle(ctx context.Context, g *group, h Handler, a *engine.Attempt, k kind, derive deriver) error {
+func (b *Bus) handle(ctx context.Context, g *group, h *handling, a *engine.Attempt) error {
 	m := scratchFor(a, len(a.Records))
 	// A worker that waits for its next attempt is not to keep fetched memory.
 	defer func() { clear(m.envelopes) }()
-	m.delivery = Delivery{Topic: a.Records[0].Topic, Group: g.name, Attempt: a.Number, Replay: g.replay, Events: m.events, batch: k == batched, derive: derive}
+	m.delivery = Delivery{Topic: a.Records[0].Topic, Group: g.name, Attempt: a.Number, Replay: g.replay, Events: m.events, batch: h.kind == batched, derive: h.derive}
 	signals := g.signals.Topics[m.delivery.Topic]
 	var failed map[int]*attemptError
 	for i, r := range a.Records {
@@ -72,7 +81,7 @@ func (b *Bus) handle(ctx context.Context, g *group, h Handler, a *engine.Attempt
 	}
 	s := newScope(ctx, &m.delivery, &g.late)
 	defer s.end()
-	if err := observed(signals, s, h, k); err != nil {
+	if err := observed(signals, s, h); err != nil {
 		return err
 	}
 	return nil
@@ -80,7 +89,7 @@ func (b *Bus) handle(ctx context.Context, g *group, h Handler, a *engine.Attempt
 
 // handleRest handles a batch without the records in failed, and maps the
 // handler's errors to the indexes of the whole batch.
-func handleRest(ctx context.Context, signals *telemetry.ProcessSignals, d *Delivery, handler Handler, failed map[int]*attemptError, late *lateReceipts) error {
+func handleRest(ctx context.Context, signals *telemetry.ProcessSignals, d *Delivery, h *handling, failed map[int]*attemptError, late *lateReceipts) error {
 	rest := *d
 	rest.Events = nil
 	var at []int
@@ -92,7 +101,7 @@ func handleRest(ctx context.Context, signals *telemetry.ProcessSignals, d *Deliv
 	if len(rest.Events) > 0 {
 		s := newScope(ctx, &rest, late)
 		defer s.end()
-		err := observed(signals, s, handler, batched)
+		err := observed(signals, s, h)
 		if err != nil && err.marks == nil {
 			return err
 		}
@@ -107,7 +116,7 @@ func handleRest(ctx context.Context, signals *telemetry.ProcessSignals, d *Deliv
 
 // observed calls the handler once and reports the attempt. Telemetry only
 // watches: the handler is called here.
-func observed(signals *telemetry.ProcessSignals, s *scope, handler Handler, k kind) *attemptError {
+func observed(signals *telemetry.ProcessSignals, s *scope, h *handling) *attemptError {
 	t, values := signals.Start(s.Context, s)
 	if values != nil {
 		s.values = values
@@ -119,7 +128,7 @@ func observed(signals *telemetry.ProcessSignals, s *scope, handler Handler, k ki
 			t.End(err, letter.ReasonPanic, err.Stack)
 		}
 	}()
-	err := newAttemptError(call(s, handler), len(s.delivery.Events), k)
+	err := h.policy.of(call(s, h.handler), len(s.delivery.Events), h.kind, s.delivery.Attempt)
 	returned = true
 	if err == nil {
 		t.End(nil, "", nil)
@@ -156,7 +165,18 @@ func withCause(err error) error {
 
 // newAttemptError returns the meaning of err for the n events of an attempt, or
 // nil for a nil error.
-func newAttemptError(err error, n int, k kind) (e *attemptError) {
+func newAttemptError(err error, n int, k kind) *attemptError { return errorPolicy{}.of(err, n, k, 0) }
+
+// errorPolicy is what the options OnError and RetryWait say about errors. The zero
+// errorPolicy leaves them as they are.
+type errorPolicy struct {
+	decide func(error) error
+	wait   func(attempt int, err error) time.Duration
+}
+
+// of returns the meaning of err, nil for a nil error. Its panics, those of the error's
+// methods and of the policy's functions are caught. attempt is 0 where no wait follows.
+func (p errorPolicy) of(err error, n int, k kind, attempt int) (e *attemptError) {
 	if err == nil {
 		return nil
 	}
@@ -169,18 +189,60 @@ func newAttemptError(err error, n int, k kind) (e *attemptError) {
 			}
 		}
 	}()
-	text := telemetry.Clipped(err.Error(), telemetry.MaxErrorText)
 	if k == batched {
-		if marks := marksOf(err, n); len(marks) > 0 {
-			return newMarks(marks, text)
+		if marks := p.marksOf(err, n); len(marks) > 0 {
+			return newMarks(marks, telemetry.Clipped(err.Error(), telemetry.MaxErrorText))
 		}
 	}
-	e = &attemptError{verdict: judge(err), text: text, cause: err}
+	if n == 1 && p.decide != nil {
+		err = p.decided(err)
+	}
+	e = &attemptError{verdict: judge(err), text: telemetry.Clipped(err.Error(), telemetry.MaxErrorText), cause: err}
 	if e.class = e.verdict.Reason; e.class == letter.ReasonHandler {
 		e.class = telemetry.ErrorClass(err)
 	}
+	if e.verdict.Kind == engine.Discard {
+		e.verdict.Reason = e.class
+	}
+	if p.wait != nil && attempt > 0 && e.verdict.Kind == engine.Retry {
+		p.setWait(e, attempt)
+	}
 	return e
 }
+
+// decided returns the error with the mark that OnError gives it. A panic says nothing
+// about the event, so it is retried, and its dead letter has both errors.
+func (p errorPolicy) decided(err error) error {
+	if errtree.Only(err, ErrCircuitOpen) {
+		return err
+	}
+	marked, panicked := err, error(nil)
+	func() {
+		defer rescue(&panicked, "the function of OnError")
+		if m := p.decide(err); m != nil {
+			marked = m
+		}
+	}()
+	if panicked != nil {
+		return fmt.Errorf("%w; it was asked about: %w", panicked, err)
+	}
+	return marked
+}
+
+// setWait sets the wait of RetryWait, or leaves the retry policy's.
+func (p errorPolicy) setWait(e *attemptError, attempt int) {
+	var panicked error
+	func() {
+		defer rescue(&panicked, "the function of RetryWait")
+		e.verdict.Wait = max(p.wait(attempt, e.cause), leastWait)
+	}()
+	if panicked != nil {
+		e.text = telemetry.Clipped(panicked.Error()+"; it was asked about: "+e.text, telemetry.MaxErrorText)
+	}
+}
+
+// leastWait is that of RetryWait: a function that returns nothing must not spin.
+const leastWait = time.Millisecond
 
 // newMarks returns the error of a batch of which some events failed.
 func newMarks(marks map[int]*attemptError, text string) *attemptError {
@@ -207,7 +269,7 @@ func newMarks(marks map[int]*attemptError, text string) *attemptError {
 // The error must be a *BatchError or wrap only one: an error joined with another
 // concerns the whole batch. Permanent and RetryAfter around it hold for each
 // event that it marks.
-func marksOf(err error, n int) map[int]*attemptError {
+func (p errorPolicy) marksOf(err error, n int) map[int]*attemptError {
 	var batch *BatchError
 	around := func(e error) error { return e }
 	for e := range errtree.Chain(err) {
@@ -216,6 +278,8 @@ func marksOf(err error, n int) map[int]*attemptError {
 			batch = e
 		case *permanentError:
 			around = Permanent
+		case *discardError:
+			around = Discard
 		case *retryAfterError:
 			around = func(marked error) error { return RetryAfter(e.after, marked) }
 		}
@@ -228,13 +292,13 @@ func marksOf(err error, n int) map[int]*attemptError {
 	}
 	marks := make(map[int]*attemptError)
 	for i := range n {
-		if e := batch.Of(i); e != nil {
-			marks[i] = newAttemptError(around(e), 1, single)
-		}
-	}
-	if stop := batch.stopped; stop != nil {
-		for i := max(stop.at+1, 0); i < n; i++ { // Permanent is the verdict on the one that it stopped at
-			marks[i] = newAttemptError(batch.Of(i), 1, single)
+		switch e := batch.Of(i); {
+		case e == nil:
+		case batch.stopped != nil && i > batch.stopped.at:
+			// Not tried, so no mark and no policy is about it.
+			marks[i] = newAttemptError(e, 1, single)
+		default:
+			marks[i] = p.of(around(e), 1, single, 0)
 		}
 	}
 	return marks
@@ -256,16 +320,20 @@ func judgeAttempt(err error) engine.Verdict {
 // The breaker counts what may be the fault of a dependency: not an event that
 // can't be read or that the handler refuses for good, and not a cancellation.
 func judge(err error) engine.Verdict {
+	mark := outerMark(err)
+	if _, ok := mark.(*discardError); ok { //nolint:errorlint // the mark itself
+		return engine.Verdict{Kind: engine.Discard, Reason: letter.ReasonHandler, Breaker: resilience.Ignored}
+	}
 	if unreadable, ok := errtree.Alone[*undecodableError](err); ok {
 		return engine.Verdict{Kind: engine.Dead, Reason: unreadable.reason, Breaker: resilience.Ignored}
 	}
-	if _, ok := errtree.Alone[*permanentError](err); ok {
+	if _, ok := mark.(*permanentError); ok { //nolint:errorlint // the mark itself
 		return engine.Verdict{Kind: engine.Dead, Reason: letter.ReasonPermanent, Breaker: resilience.Ignored}
 	}
 	if errtree.Only(err, ErrCircuitOpen) {
 		return engine.Verdict{Kind: engine.Wait, Reason: letter.ReasonHandler, Breaker: resilience.Ignored}
 	}
-	if after, ok := errtree.Alone[*retryAfterError](err); ok {
+	if after, ok := mark.(*retryAfterError); ok { //nolint:errorlint // the mark itself
 		return engine.Verdict{Kind: engine.Retry, After: after.after, Reason: letter.ReasonHandler, Breaker: resilience.Failure}
 	}
 	if panicked, ok := errtree.Alone[*PanicError](err); ok && panicked != nil {
@@ -278,4 +346,16 @@ func judge(err error) engine.Verdict {
 		return engine.Verdict{Kind: engine.Retry, Reason: letter.ReasonHandler, Breaker: resilience.Ignored}
 	}
 	return engine.Verdict{Kind: engine.Retry, Reason: letter.ReasonHandler, Breaker: resilience.Failure}
+}
+
+// outerMark returns the mark that counts, nil if there is none: of marks around one
+// error the outer one, which is OnError's where that has set one.
+func outerMark(err error) error {
+	for e := range errtree.Chain(err) {
+		switch e.(type) { //nolint:errorlint // the chain is walked here
+		case *discardError, *permanentError, *retryAfterError:
+			return e
+		}
+	}
+	return nil
 }

@@ -31,7 +31,7 @@ func TestAttemptCostsNoMemory(t *testing.T) {
 			attempt := &scope{Context: context.Background(), delivery: &Delivery{Attempt: 2, Events: []*Envelope{e}}}
 			handler := func(context.Context, *Delivery) error { return nil }
 			if got := testing.AllocsPerRun(1000, func() {
-				if err := observed(h, attempt, handler, single); err != nil {
+				if err := observed(h, attempt, &handling{handler: handler}); err != nil {
 					t.Fatal(err)
 				}
 			}); got != 0 {

@@ -126,6 +126,27 @@ func (e *retryAfterError) Error() string { return e.err.Error() }
 
 func (e *retryAfterError) Unwrap() error { return e.err }
 
+// Discard marks an error whose event is given up without a dead letter: it is
+// finished at once, counted in the metric eventbus.discarded and by Inspect, and the
+// first of each kind of error is logged. Nothing keeps it, so it is for events that
+// nobody will miss. In a [BatchError] it holds for the events that it marks, and as the
+// error of a whole batch for all of them, as [Permanent] does; of two marks around one
+// error the outer one counts, and joined with another error neither does. The circuit
+// breaker does not count such an attempt. Middleware sees a failed attempt, so a
+// transaction is rolled back. Discard(nil) is nil.
+func Discard(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &discardError{err}
+}
+
+type discardError struct{ err error }
+
+func (e *discardError) Error() string { return e.err.Error() }
+
+func (e *discardError) Unwrap() error { return e.err }
+
 // BatchError is the error of an OnBatch handler that handled a part of its batch:
 // it marks the events that failed by their index. Events that it does not mark
 // are handled, also those behind a marked one of the same key; a handler that

@@ -231,11 +231,11 @@ func (b *Bus) engineSubscription(g *group, s *subscription, settings subscribeSe
 			sub.BatchSize = defaultBatchSize
 		}
 	}
-	var handler Handler
+	h := &handling{kind: s.kind, policy: settings.policy, derive: settings.derive}
 	// Use may come after Add, so the chain is made at the start.
 	g.chains = append(g.chains, func() (err error) {
-		if handler, err = chain(s.handle, settings.middleware...); err == nil {
-			handler, err = chain(handler, b.middleware...)
+		if h.handler, err = chain(s.handle, settings.middleware...); err == nil {
+			h.handler, err = chain(h.handler, b.middleware...)
 		}
 		if err != nil {
 			return fmt.Errorf("subscription %s: %w", s.name(), err)
@@ -254,9 +254,7 @@ func (b *Bus) engineSubscription(g *group, s *subscription, settings subscribeSe
 		}
 		return nil
 	})
-	sub.Handle = func(ctx context.Context, a *engine.Attempt) error {
-		return b.handle(ctx, g, handler, a, s.kind, settings.derive)
-	}
+	sub.Handle = func(ctx context.Context, a *engine.Attempt) error { return b.handle(ctx, g, h, a) }
 	return sub, undo, nil
 }
 

@@ -69,6 +69,7 @@ type SubscriptionInspection struct {
 	Stuck       int    `json:"stuck"`   // of which ignore their timeout
 	LongestMs   int64  `json:"longestMs"`
 	Breaker     string `json:"breaker,omitempty"` // closed, open or half-open
+	Discarded   int64  `json:"discarded"`         // events, since the start: see Discard
 }
 
 // PartitionInspection is one assigned partition. Each offset is the next one to
@@ -182,7 +183,7 @@ func (s *SubscriptionInspection) take(now *engine.SubscriptionSnapshot) {
 		return
 	}
 	s.Paused, s.Concurrency, s.Running, s.Stuck = now.Held, now.Concurrency, now.Running, now.Stuck
-	s.LongestMs, s.Breaker = now.Longest.Milliseconds(), now.Breaker
+	s.LongestMs, s.Breaker, s.Discarded = now.Longest.Milliseconds(), now.Breaker, now.Discarded
 }
 
 func inspectPartition(p *engine.PartitionSnapshot) PartitionInspection {

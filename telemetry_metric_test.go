@@ -33,6 +33,8 @@ func everythingMeasured(t *testing.T, cluster *memory.Cluster, c eventbus.Config
 			<-block
 		case o.ID == "poison":
 			return eventbus.Permanent(errBoom)
+		case o.ID == "trifle":
+			return eventbus.Discard(errBoom)
 		case o.ID == "parked" || o.ID == "shaky" && d.Attempt == 1:
 			return eventbus.RetryAfter(time.Hour, errBoom)
 		}
@@ -43,7 +45,7 @@ func everythingMeasured(t *testing.T, cluster *memory.Cluster, c eventbus.Config
 	other := eventbus.NewTopic(eventbus.TopicConfig[shipment]{Domain: "sales", Name: "order", Plural: true, Type: "Unheard"})
 	start(t, bus)
 	p := eventbus.NewPublisher(bus, topic)
-	for _, id := range []string{"fine", "slow", "poison", "shaky", "parked"} {
+	for _, id := range []string{"fine", "slow", "poison", "trifle", "shaky", "parked"} {
 		if err := p.Publish(t.Context(), order{ID: id}); err != nil {
 			t.Fatal(err)
 		}
@@ -88,17 +90,18 @@ func TestMetrics(t *testing.T) {
 			with map[attribute.Key]string
 			want float64
 		}{
-			{"messaging.client.sent.messages", map[attribute.Key]string{"messaging.destination.name": ordersName, "messaging.operation.name": "send"}, 7},
+			{"messaging.client.sent.messages", map[attribute.Key]string{"messaging.destination.name": ordersName, "messaging.operation.name": "send"}, 8},
 			{"messaging.client.sent.messages", map[attribute.Key]string{"messaging.destination.name": ordersName, "error.type": "_OTHER"}, 1},
-			{"messaging.client.operation.duration", map[attribute.Key]string{"messaging.destination.name": ordersName, "messaging.operation.type": "send"}, 7},
-			{"messaging.client.consumed.messages", map[attribute.Key]string{"messaging.consumer.group.name": group, "messaging.operation.name": "poll"}, 6},
-			{"messaging.process.duration", map[attribute.Key]string{"messaging.consumer.group.name": group, "error.type": "_OTHER"}, 2},
+			{"messaging.client.operation.duration", map[attribute.Key]string{"messaging.destination.name": ordersName, "messaging.operation.type": "send"}, 8},
+			{"messaging.client.consumed.messages", map[attribute.Key]string{"messaging.consumer.group.name": group, "messaging.operation.name": "poll"}, 7},
+			{"messaging.process.duration", map[attribute.Key]string{"messaging.consumer.group.name": group, "error.type": "_OTHER"}, 3},
 			{"messaging.process.duration", map[attribute.Key]string{"error.type": "permanent"}, 1},
-			{"messaging.process.duration", here, 4},
+			{"messaging.process.duration", here, 5},
 			{"eventbus.publish.pending.count", nil, 0},
 			{"eventbus.publish.pending.size", nil, 0},
 			{"eventbus.retries", here, 0},
 			{"eventbus.dead_letters", map[attribute.Key]string{"eventbus.dead_letter.reason": "permanent"}, 1},
+			{"eventbus.discarded", here, 1},
 			{"eventbus.skipped", map[attribute.Key]string{"eventbus.skip.reason": "unknown-type", "cloudevents.event_type": "Unheard"}, 1},
 			{"eventbus.handlers.running", map[attribute.Key]string{"messaging.consumer.group.name": group}, 1},
 			{"eventbus.buffer.count", map[attribute.Key]string{"messaging.consumer.group.name": group}, 3},

@@ -2,6 +2,7 @@ package resilience
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -41,6 +42,23 @@ func NoRetry() Retry { return Retry{Attempts: 1} }
 // Unlimited returns the default backoff without a bound on attempts or time: for
 // work that must not be given up, such as writing a dead letter.
 func Unlimited() Retry { return Retry{Elapsed: math.MaxInt64} }
+
+// Constant returns waits of the same length, for eventbus.RetryWait. They have no
+// jitter: events that failed together come back together.
+func Constant(wait time.Duration) func(attempt int, err error) time.Duration { return Steps(wait) }
+
+// Steps returns waits that follow a list, for eventbus.RetryWait: the first after the
+// first attempt, and the last one after all for which the list has none. They have no
+// jitter. Without any, there are no waits but the least one.
+func Steps(waits ...time.Duration) func(attempt int, err error) time.Duration {
+	waits = slices.Clone(waits)
+	return func(attempt int, _ error) time.Duration {
+		if len(waits) == 0 {
+			return 0
+		}
+		return waits[min(max(attempt, 1), len(waits))-1]
+	}
+}
 
 func (r Retry) withDefaults() Retry {
 	if r.Attempts <= 0 {

@@ -51,7 +51,7 @@ check "import directions, structure and words" go test -count=1 -run '^Test(Impo
 check "a release, and go install from it" scripts/release-test.sh
 # A subscription that is not added, or an error that is not returned, compiles and does nothing.
 bus=github.com/eventbus-go/eventbus
-used=$bus.On,$bus.OnBatch,$bus.OnDelete,$bus.Permanent,$bus.RetryAfter,$bus.StoppedAt,$bus.Idempotent,$bus.Upcast
+used=$bus.On,$bus.OnBatch,$bus.OnDelete,$bus.Permanent,$bus.RetryAfter,$bus.Discard,$bus.StoppedAt,$bus.Idempotent,$bus.Upcast
 lint=$(scripts/tool.sh golangci-lint)
 for module in "$@"; do
   check "go vet in $module" in_module "$module" go vet -tags integration ./...

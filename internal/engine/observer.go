@@ -21,6 +21,8 @@ type Observer interface {
 	// Released: the policy was applied to an event that was held for a type that
 	// nobody handles any more.
 	Released(p transport.Partition, typ string, held time.Duration)
+	// Discarded: f is finished without a dead letter, as its error's verdict says.
+	Discarded(f *Failure)
 	// DeadLettered: the dead letter is acknowledged, and the record finished.
 	DeadLettered(f *Failure)
 	// DeadLetterFailed: the dead letter was not written. The key waits, and it is
@@ -48,6 +50,7 @@ func (NoObserver) Failed(*Subscription, *Attempt, error, Verdict)            {}
 func (NoObserver) Parked(*Subscription, *Failure, time.Duration)             {}
 func (NoObserver) Skipped(transport.Partition, string, int64)                {}
 func (NoObserver) Released(transport.Partition, string, time.Duration)       {}
+func (NoObserver) Discarded(*Failure)                                        {}
 func (NoObserver) DeadLettered(*Failure)                                     {}
 func (NoObserver) DeadLetterFailed(*Failure, error)                          {}
 func (NoObserver) Committed(transport.Partition, int64)                      {}

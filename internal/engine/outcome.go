@@ -108,7 +108,10 @@ func (p *partition) finishRun(l *lane, items []*item, now time.Time, err func(i 
 			continue
 		}
 		// Dead is final: another attempt, alone, would change nothing.
-		if v := f.verdictOn(failure); v.Kind == Dead {
+		if v := f.verdictOn(failure); v.Kind == Discard {
+			p.discard(it, now, v, failure)
+			continue
+		} else if v.Kind == Dead {
 			it.failed(v, failure, now)
 		} else {
 			if it.retry == nil {
@@ -141,6 +144,14 @@ func (w *worker) release(p *partition) {
 // failed notes a failed attempt at the head of a lane in its budget, and takes
 // the next step: a wait, which it returns, or the dead letter. The caller holds mu.
 func (p *partition) failed(l *lane, now time.Time, v Verdict, err error) (parked *Failure, wait time.Duration) {
+	if v.Kind == Discard {
+		// Also in a drain, as what was handled is: the next owner would only try it again.
+		p.discard(l.pop(), now, v, err)
+		if p.goOn(l) {
+			p.setOff(l)
+		}
+		return nil, 0
+	}
 	wait, again := l.head.failed(v, err, now)
 	switch {
 	case !again:
@@ -157,6 +168,18 @@ func (p *partition) failed(l *lane, now time.Time, v Verdict, err error) (parked
 		parked = l.head.failure()
 	}
 	return parked, wait
+}
+
+// discard finishes an item that has been popped from its lane, without a dead letter.
+// What it had used of its retry policy ends with it. The caller holds mu.
+func (p *partition) discard(it *item, now time.Time, v Verdict, err error) {
+	f := Failure{Record: it.record, Reason: v.Reason, Err: err, Attempts: 1, First: now, Last: now}
+	if r := it.retry; r != nil && r.attempts > 0 {
+		f.Attempts, f.First = r.attempts+1, r.first
+	}
+	it.sub.discarded.Add(1)
+	p.shared.observer.Discarded(&f)
+	p.finish(it, now)
 }
 
 // failed notes a failed attempt, and reports whether and when there is another.
@@ -203,6 +226,8 @@ func (it *item) failed(v Verdict, err error, now time.Time) (wait time.Duration,
 			"set a longer Elapsed in the subscription's retry policy: %w", errExhausted, v.After, left.Round(time.Millisecond), err))
 	case v.After > 0:
 		wait = v.After
+	case v.Wait > 0:
+		wait = min(v.Wait, left)
 	}
 	return wait, again
 }

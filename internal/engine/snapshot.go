@@ -93,6 +93,7 @@ type SubscriptionSnapshot struct {
 	Starved     time.Duration // since when events have been ready and found no worker; zero if none do
 	Breaker     string
 	Held        bool
+	Discarded   int64 // records, since the start
 }
 
 // maxParkedShown bounds the parked keys of a snapshot, per partition.
@@ -249,7 +250,7 @@ func (l *lane) snapshot() ParkedSnapshot {
 
 // Snapshot looks at one subscription. After Attach.
 func (s *Subscription) Snapshot() SubscriptionSnapshot {
-	snap := SubscriptionSnapshot{Name: s.Name, Concurrency: s.Concurrency, Allowed: s.allowed(), Breaker: s.Breaker.State().String()}
+	snap := SubscriptionSnapshot{Name: s.Name, Concurrency: s.Concurrency, Allowed: s.allowed(), Breaker: s.Breaker.State().String(), Discarded: s.discarded.Load()}
 	now := time.Now()
 	s.attempts(func(w *worker, c *attemptContext) {
 		snap.Running++

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/eventbus-go/eventbus/resilience"
@@ -64,6 +65,8 @@ type Subscription struct {
 
 	taken, takenBefore uint64    // lanes handed to workers: now, and when noteStarved looked
 	starvedSince       time.Time // of lanes that are ready and find no worker; zero if there are none
+
+	discarded atomic.Int64 // since the start
 
 	gone chan struct{} // closed when closed and no worker is left
 

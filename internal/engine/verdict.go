@@ -25,9 +25,12 @@ const (
 // Verdict is what an attempt's error means.
 type Verdict struct {
 	Kind Kind
-	// After, if not zero, replaces the policy's wait before a retry.
+	// After, if not zero, replaces the policy's wait before a retry. Where the policy
+	// ends before, the record is dead-lettered now.
 	After time.Duration
-	// Reason and Stack go into the dead letter.
+	// Wait replaces it too, and is cut to what is left of the policy.
+	Wait time.Duration
+	// Reason and Stack go into the dead letter; of a Discard, Reason is counted.
 	Reason string
 	Stack  []byte
 	// Each gives the error of a batch's record by index, nil if it was
@@ -44,9 +47,10 @@ type Kind int8
 
 // The kinds.
 const (
-	Retry Kind = iota // by the subscription's policy
-	Dead              // dead letter now
-	Wait              // try again later without having spent an attempt
+	Retry   Kind = iota // by the subscription's policy
+	Dead                // dead letter now
+	Wait                // try again later without having spent an attempt
+	Discard             // finished without a dead letter, and counted
 )
 
 // Failure is a record on its way to the dead-letter topic.

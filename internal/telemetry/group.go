@@ -63,6 +63,7 @@ func (g *GroupSignals) Watch(e *engine.Engine) {
 	for _, h := range g.Topics {
 		g.metrics.retries.Add(ctx, 0, h.base.add...)
 		g.metrics.released.Add(ctx, 0, h.base.add...)
+		g.metrics.discarded.Add(ctx, 0, h.base.add...)
 		g.metrics.letterFailures.Add(ctx, 0, h.base.add...)
 		g.metrics.commitFailure.Add(ctx, 0, h.base.add...)
 	}
@@ -112,6 +113,17 @@ func (g *GroupSignals) Parked(_ *engine.Subscription, f *engine.Failure, wait ti
 		level, quiet = g.Topics[f.Record.Topic].Failures.Next(slog.LevelWarn)
 	}
 	g.LogFailure(level, quiet, "handler failed: its key waits for the next attempt", f, slog.Duration(LogWait, wait))
+}
+
+// Discarded implements engine.Observer. The first of each kind of error is a warning,
+// and the others are counted: events that may be discarded may be many.
+func (g *GroupSignals) Discarded(f *engine.Failure) {
+	h, level := g.Topics[f.Record.Topic], slog.LevelDebug
+	h.metrics.discarded.Add(context.Background(), 1, h.discards.of(f.Reason).add...)
+	if h.discarded.First(f.Reason) {
+		level = slog.LevelWarn
+	}
+	g.LogFailure(level, slog.Attr{}, "discarded, and more with such errors from now on", f, slog.String(LogReason, f.Reason))
 }
 
 // StartLetter begins the report of a dead letter, whose span stands beside the

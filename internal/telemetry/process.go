@@ -24,9 +24,11 @@ type ProcessSignals struct {
 	outcomes       *family
 	letters        *family // by reason
 	skips          *family // by reason
+	discards       *family // by error
 	unknown        *family // skipped by type
 	consumed, base *labels
 	Failures       logLimit
+	discarded      Once       // classes of errors that were logged
 	Form           *wire.Form // of the topic's records; nil for CloudEvents
 }
 
@@ -41,6 +43,7 @@ func newProcessSignals(g *GroupSignals, topic string) *ProcessSignals {
 		outcomes:     newFamily(ErrorType, process.attributes...),
 		letters:      newFamily(DeadLetterReason, base...),
 		skips:        newFamily(SkipReason, base...),
+		discards:     newFamily(ErrorType, base...),
 		unknown:      newFamily(EventType, append(base[:len(base):len(base)], SkipReason.String(letter.ReasonUnknownType))...),
 		consumed:     newLabels(g.operation(Poll, TypeReceive, destination, group)...),
 		base:         newLabels(base...),

@@ -16,6 +16,7 @@ func main() {
 	eventbus.OnDelete(topic, func(context.Context, string) error { return nil })
 	eventbus.Permanent(nil)
 	eventbus.RetryAfter(0, nil)
+	eventbus.Discard(nil)
 	eventbus.StoppedAt(0, nil)
 	eventbus.Idempotent(nil)
 	eventbus.Upcast(func(event) (event, error) { return event{}, nil }, func(context.Context, event) error { return nil })
