@@ -114,6 +114,8 @@ type Partition struct {
 }
 
 // String returns "topic/3".
+//
+//go:noinline
 func (p Partition) String() string { return p.Topic + "/" + strconv.Itoa(int(p.Partition)) }
 
 // Compare orders partitions by topic, then by number. It returns a negative number if

@@ -197,6 +197,8 @@ type Faults []string
 
 // Add adds a fault of a field. The message follows the field's name, and says
 // what to write instead.
+//
+//go:noinline
 func (f *Faults) Add(field, format string, args ...any) {
 	*f = append(*f, field+" "+fmt.Sprintf(format, args...))
 }

@@ -197,6 +197,8 @@ func (r *byteReader) uint64() uint64 { return binary.BigEndian.Uint64(r.take(8))
 func (r *byteReader) varint() int64  { return number(r, binary.Varint) }
 
 // length reads a number that can't be negative.
+//
+//go:noinline
 func (r *byteReader) length() int64 {
 	n := number(r, binary.Uvarint)
 	if n > math.MaxInt64 {

@@ -45,6 +45,8 @@ const (
 
 // ErrorClass returns the error.type of an operation's error, "" for nil and
 // ErrorOther for an error that errorTypes does not list.
+//
+//go:noinline
 func ErrorClass(err error) string {
 	if err == nil {
 		return ""

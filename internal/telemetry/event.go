@@ -105,10 +105,14 @@ const (
 
 // ClippedName returns a name that may come from outside, shortened for a label, a
 // span, a log record or the key of a map.
+//
+//go:noinline
 func ClippedName(name string) string { return Clipped(name, maxName) }
 
 // Clipped returns text shortened to at most n bytes and an ellipsis, cut between
 // two characters so that the result stays valid UTF-8.
+//
+//go:noinline
 func Clipped(text string, n int) string {
 	if len(text) <= n {
 		return text

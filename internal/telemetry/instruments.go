@@ -95,6 +95,8 @@ type family struct {
 const maxFamily = 32
 
 // newFamily returns a family without values.
+//
+//go:noinline
 func newFamily(key attribute.Key, base ...attribute.KeyValue) *family {
 	return &family{base: base, key: key, most: maxFamily, none: newLabels(base...), known: make(map[string]*labels)}
 }

@@ -51,23 +51,36 @@ func (w *watched) number(i metric.Float64Observable) metric.Float64Observable {
 	return i
 }
 
+// level adds an instrument of a level, and fraction one of a number with a fraction,
+// neither inlined.
+//
+//go:noinline
+func (w *watched) level(m metric.Meter, of Metric) metric.Int64Observable {
+	return w.count(of.Level(m))
+}
+
+// fraction is described with level.
+//
+//go:noinline
+func (w *watched) fraction(m metric.Meter, of Metric) metric.Float64Observable {
+	return w.number(of.Number(m))
+}
+
 // watch registers the watched instruments with one callback, so that one
 // collection reads one snapshot of each engine and its values fit together.
 func (s *Signals) watch() {
 	m, w := s.metrics.meter, new(watched)
-	level := func(of Metric) metric.Int64Observable { return w.count(of.Level(m)) }
 	state := func(of Metric) metric.Int64Observable { return w.count(of.State(m)) }
-	number := func(of Metric) metric.Float64Observable { return w.number(of.Number(m)) }
-	w.pendingEvents, w.pendingSize = level(PendingEvents), level(PendingSize)
-	w.bufferedEvents, w.bufferedSize = level(BufferedEvents), level(BufferedSize)
-	w.parkedKeys, w.parkedSize, w.held = level(ParkedKeys), level(ParkedSize), level(HeldEvents)
-	w.running, w.stuck, w.withheld = level(RunningHandlers), level(StuckHandlers), level(WithheldHandlers)
-	w.partitions, w.lag, w.unstable = level(AssignedPartitions), level(Lag), level(Unstable)
-	w.rebalances, w.uncarried = w.count(Rebalances.Total(m)), level(Uncarried)
+	w.pendingEvents, w.pendingSize = w.level(m, PendingEvents), w.level(m, PendingSize)
+	w.bufferedEvents, w.bufferedSize = w.level(m, BufferedEvents), w.level(m, BufferedSize)
+	w.parkedKeys, w.parkedSize, w.held = w.level(m, ParkedKeys), w.level(m, ParkedSize), w.level(m, HeldEvents)
+	w.running, w.stuck, w.withheld = w.level(m, RunningHandlers), w.level(m, StuckHandlers), w.level(m, WithheldHandlers)
+	w.partitions, w.lag, w.unstable = w.level(m, AssignedPartitions), w.level(m, Lag), w.level(m, Unstable)
+	w.rebalances, w.uncarried = w.count(Rebalances.Total(m)), w.level(m, Uncarried)
 	w.paused, w.breakers = state(PausedFetches), state(BreakerStates)
-	w.unstableAge, w.oldestAge, w.progressAge = number(UnstableAge), number(OldestAge), number(StalledAge)
-	w.starvedAge = number(StarvedAge)
-	w.parkedUse, w.heldUse, w.metadataUse = number(ParkedUse), number(HeldUse), number(MetadataUse)
+	w.unstableAge, w.oldestAge, w.progressAge = w.fraction(m, UnstableAge), w.fraction(m, OldestAge), w.fraction(m, StalledAge)
+	w.starvedAge = w.fraction(m, StarvedAge)
+	w.parkedUse, w.heldUse, w.metadataUse = w.fraction(m, ParkedUse), w.fraction(m, HeldUse), w.fraction(m, MetadataUse)
 	registration, err := m.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		s.observe(w, o)
 		return nil

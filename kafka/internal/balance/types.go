@@ -123,6 +123,8 @@ func (t *Types) AppendStored(b []byte, limit int) []byte {
 func ReadStored(b []byte) (t Types, ok bool) { return readTypes(b, nil) }
 
 // appendSection appends a section as tag, length and bytes.
+//
+//go:noinline
 func appendSection(b []byte, tag uint64, body []byte) []byte {
 	b = binary.AppendUvarint(b, tag)
 	b = binary.AppendUvarint(b, uint64(len(body)))

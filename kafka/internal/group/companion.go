@@ -94,6 +94,8 @@ type groupMember struct {
 }
 
 // contains reports whether sorted has p.
+//
+//go:noinline
 func contains(sorted []transport.Partition, p transport.Partition) bool {
 	_, found := slices.BinarySearchFunc(sorted, p, transport.Partition.Compare)
 	return found

@@ -300,6 +300,8 @@ func (m *membership) ask(ctx context.Context, req kmsg.Request) (kmsg.Response, 
 
 // refusedBy is the error of a code that the coordinator answered with. If it is
 // not the coordinator any more, the next request asks who is.
+//
+//go:noinline
 func (m *membership) refusedBy(code int16) error {
 	switch kerr.Error(code) {
 	case 0:

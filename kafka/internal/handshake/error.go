@@ -29,6 +29,8 @@ func (e *Error) Error() string {
 func (e *Error) Unwrap() error { return e.Err }
 
 // foreign returns an *Error of an answer that begins with head.
+//
+//go:noinline
 func foreign(head []byte, err error) error {
 	e := &Error{Err: err}
 	for _, p := range []struct{ begin, name string }{

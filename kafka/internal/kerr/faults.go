@@ -12,6 +12,8 @@ import (
 type Faults []string
 
 // Add adds a sentence that names a field and a value to write instead.
+//
+//go:noinline
 func (f *Faults) Add(format string, args ...any) { *f = append(*f, fmt.Sprintf(format, args...)) }
 
 // Err returns one error for all faults of the configuration called what, or nil if

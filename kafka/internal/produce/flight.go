@@ -1,10 +1,10 @@
 package produce
 
 import (
-	"cmp"
 	"errors"
 	"os"
 	"slices"
+	"sort"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -81,8 +81,9 @@ func (r *round) waiting() (parts []*partition) {
 // launch sends a request. From here on it is one of those under way.
 func (r *round) launch(f *flight) error {
 	p := r.sender.producer
-	// By topic, as the request names each once.
-	slices.SortStableFunc(f.carried, func(a, b parcel) int { return cmp.Compare(a.part.topic.name, b.part.topic.name) })
+	// By topic, as the request names each once. Not slices.SortStableFunc: of that a program
+	// links 14 kB for each type.
+	sort.SliceStable(f.carried, func(i, j int) bool { return f.carried[i].part.topic.name < f.carried[j].part.topic.name })
 	first := len(r.flights) == 0
 	f.begun = time.Now()
 	f.deadline = f.begun.Add(p.client.Options.RequestTimeout)
