@@ -103,7 +103,14 @@ type scope struct {
 type cause struct{ id, correlation string }
 
 func newScope(ctx context.Context, d *Delivery, late *lateReceipts) *scope {
-	return &scope{Context: ctx, delivery: d, shown: d, late: late}
+	s := new(scope)
+	s.begin(ctx, d, late)
+	return s
+}
+
+// begin makes a new scope that of a delivery.
+func (s *scope) begin(ctx context.Context, d *Delivery, late *lateReceipts) {
+	s.Context, s.delivery, s.shown, s.late = ctx, d, d, late
 }
 
 // end marks the attempt as ended. Goroutines that the handler has started may
