@@ -19,12 +19,27 @@ import (
 
 // scratch is memory that the attempts of one worker use in turn, so that an
 // attempt allocates no envelopes. The context of a handler may outlive its
-// attempt, so that is new each time; its access to the delivery ends with the
-// attempt.
+// attempt, so its scope is used once, and what keeps it keeps those that were made
+// with it; its access to the delivery ends with the attempt.
 type scratch struct {
 	delivery  Delivery
 	envelopes []Envelope
 	events    []*Envelope
+	scopes    []scope // for attempts to come
+}
+
+// scopesAtOnce is for how many attempts of a worker scopes are made at once: about
+// 2 KiB.
+const scopesAtOnce = 16
+
+// scope returns a scope that was not used yet.
+func (m *scratch) scope() *scope {
+	if len(m.scopes) == 0 {
+		m.scopes = make([]scope, scopesAtOnce)
+	}
+	s := &m.scopes[0]
+	m.scopes = m.scopes[1:]
+	return s
 }
 
 // scratchFor returns the worker's scratch memory, with n envelopes.
@@ -79,7 +94,8 @@ func (b *Bus) handle(ctx context.Context, g *group, h *handling, a *engine.Attem
 	if failed != nil {
 		return handleRest(ctx, signals, &m.delivery, h, failed, &g.late)
 	}
-	s := newScope(ctx, &m.delivery, &g.late)
+	s := m.scope()
+	s.begin(ctx, &m.delivery, &g.late)
 	defer s.end()
 	if err := observed(signals, s, h); err != nil {
 		return err

@@ -114,11 +114,17 @@ type cause struct {
 }
 
 func newScope(ctx context.Context, d *Delivery, late *lateReceipts) *scope {
-	s := &scope{Context: ctx, delivery: d, shown: d, late: late, group: d.Group, replay: d.Replay}
+	s := new(scope)
+	s.begin(ctx, d, late)
+	return s
+}
+
+// begin makes a new scope that of a delivery.
+func (s *scope) begin(ctx context.Context, d *Delivery, late *lateReceipts) {
+	s.Context, s.delivery, s.shown, s.late, s.group, s.replay = ctx, d, d, late, d.Group, d.Replay
 	if !d.Replay {
 		s.derive = d.derive
 	}
-	return s
 }
 
 // end marks the attempt as ended. Goroutines that the handler has started may

@@ -2,6 +2,7 @@ package eventbus_test
 
 import (
 	"context"
+	"runtime"
 	"testing"
 
 	"github.com/eventbus-go/eventbus"
@@ -32,6 +33,56 @@ func TestTelemetryCostsNoMemory(t *testing.T) {
 			})
 			if got > maxPublishAllocs {
 				t.Errorf("%v allocations per publish, at most %d are allowed", got, maxPublishAllocs)
+			}
+		})
+	}
+}
+
+// maxHandleAllocs is what an event may allocate on its way from the transport to the
+// handler and the commit: the text of its headers, and the string in its data. Fetching,
+// contexts and the group's start have their part in the fraction.
+const maxHandleAllocs = 2.5
+
+// TestHandlingCostsLittleMemory: an event that nothing goes wrong with has no context,
+// scope, envelope or place in a lane allocated for itself.
+func TestHandlingCostsLittleMemory(t *testing.T) {
+	if raceEnabled {
+		t.Skip("pools forget at random under the race detector")
+	}
+	const events = 20_000
+	for _, mode := range benchModes() {
+		if mode.spans {
+			continue
+		}
+		t.Run(mode.name, func(t *testing.T) {
+			bus, topic := benchBus(t, mode.config())
+			p, event := eventbus.NewPublisher(bus, topic), order{ID: "customer-1", Seq: 1}
+			done, handled := make(chan struct{}), 0
+			// One key, so that one handler runs at a time and may count.
+			if err := eventbus.Subscribe(bus, topic, func(context.Context, order) error {
+				if handled++; handled == events {
+					close(done)
+				}
+				return nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+			for range events {
+				if err := p.Publish(context.Background(), event); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			if err := bus.Start(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			<-done
+			runtime.ReadMemStats(&after)
+			if got := float64(after.Mallocs-before.Mallocs) / events; got > maxHandleAllocs {
+				t.Errorf("%.2f allocations per handled event, at most %v are allowed", got, maxHandleAllocs)
+			} else {
+				t.Logf("%.2f allocations per handled event", got)
 			}
 		})
 	}

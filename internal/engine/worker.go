@@ -22,10 +22,11 @@ type worker struct {
 
 	isStuck bool // the partition counts the attempt as stuck; its lock guards this
 
-	lanes   []*lane
-	items   []*item
-	runs    []int // how many of items are of lanes[i]
-	attempt Attempt
+	lanes    []*lane
+	items    []*item
+	runs     []int // how many of items are of lanes[i]
+	attempt  Attempt
+	contexts attemptContexts
 }
 
 // work makes attempts until the subscription needs one worker less.
@@ -45,7 +46,7 @@ func (w *worker) work() {
 func (w *worker) run() {
 	p := w.lanes[0].partition
 	now := time.Now()
-	ctx := newAttemptContext(w.sub.shared.base, now, w.sub.Timeout)
+	ctx := w.contexts.next(w.sub.shared.base, now, w.sub.Timeout)
 	// The partition goes, and the lanes with it.
 	if !w.begin(p, ctx, now) {
 		return
