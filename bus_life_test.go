@@ -202,3 +202,53 @@ func TestDrainWaitsForNoOtherPublish(t *testing.T) {
 		closeBus(t, bus)
 	})
 }
+
+// countingCluster counts the questions about topics and the requests to create some.
+type countingCluster struct {
+	transport.Transport
+	asked, created *int
+}
+
+// Close leaves the cluster to the next bus.
+func (countingCluster) Close(context.Context) error { return nil }
+
+func (c countingCluster) Admin() transport.Admin { return countingAdmin{c.Transport.Admin(), c} }
+
+type countingAdmin struct {
+	transport.Admin
+	cluster countingCluster
+}
+
+func (a countingAdmin) Topics(ctx context.Context, names ...string) ([]transport.TopicInfo, error) {
+	*a.cluster.asked++
+	return a.Admin.Topics(ctx, names...)
+}
+
+func (a countingAdmin) CreateTopics(ctx context.Context, specs ...transport.TopicSpec) error {
+	*a.cluster.created++
+	return a.Admin.CreateTopics(ctx, specs...)
+}
+
+// TestStartAsksOnce: a start whose topics are there asks about all of them at once, and
+// one whose group is new creates its topics at once.
+func TestStartAsksOnce(t *testing.T) {
+	run(t, func(t *testing.T, memory *memory.Cluster) {
+		var asked, created int
+		start := func(group string) {
+			asked, created = 0, 0
+			bus := newBus(t, countingCluster{memory, &asked, &created}, config())
+			must(t, eventbus.Subscribe(bus, orders(t), func(context.Context, order) error { return nil }, eventbus.Group(group)))
+			must(t, bus.Start(t.Context()))
+			closeBus(t, bus)
+		}
+		start("first")
+		for _, test := range []struct {
+			group string
+			want  int
+		}{{"first", 0}, {"second", 1}} {
+			if start(test.group); asked != 1 || created != test.want {
+				t.Errorf("group %s: %d questions and %d requests to create topics, want 1 and %d", test.group, asked, created, test.want)
+			}
+		}
+	})
+}

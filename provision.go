@@ -40,14 +40,21 @@ func (b *Bus) provision(ctx context.Context, specs ...transport.TopicSpec) error
 	if len(specs) == 0 {
 		return nil
 	}
+	_, err := b.provisionKnown(ctx, nil, specs)
+	return err
+}
+
+// provisionKnown does what provision does, and reports whether it has created a topic.
+// What is known of topics is not asked for again; nil if nothing is.
+func (b *Bus) provisionKnown(ctx context.Context, known map[string]transport.TopicInfo, specs []transport.TopicSpec) (created bool, err error) {
 	// Topics are asked for by name, so the answers are in the order of specs.
 	names := make([]string, len(specs))
 	for i := range specs {
 		names[i] = specs[i].Name
 	}
-	infos, err := b.transport.Admin().Topics(ctx, names...)
+	infos, err := b.describe(ctx, known, names)
 	if err != nil {
-		return err
+		return false, err
 	}
 	var missing []transport.TopicSpec
 	var wrong []error
@@ -75,15 +82,15 @@ func (b *Bus) provision(ctx context.Context, specs ...transport.TopicSpec) error
 	case 0:
 	case 1:
 		// A single error is returned as it is, for provisionLetters to recognize.
-		return wrong[0]
+		return false, wrong[0]
 	default:
-		return errors.Join(wrong...)
+		return false, errors.Join(wrong...)
 	}
 	if len(missing) == 0 {
-		return nil
+		return false, nil
 	}
 	if err := b.transport.Admin().CreateTopics(ctx, missing...); err != nil {
-		return fmt.Errorf("creating topics: %w", err)
+		return false, fmt.Errorf("creating topics: %w", err)
 	}
 	for _, spec := range missing {
 		// Zero leaves the number to the broker.
@@ -93,7 +100,21 @@ func (b *Bus) provision(ctx context.Context, specs ...transport.TopicSpec) error
 		}
 		b.config.Logger.Info("topic created", "topic", spec.Name, "partitions", partitions)
 	}
-	return nil
+	return true, nil
+}
+
+// describe returns what is known of topics, in the order of names, and asks the cluster if
+// that lacks any of them.
+func (b *Bus) describe(ctx context.Context, known map[string]transport.TopicInfo, names []string) ([]transport.TopicInfo, error) {
+	infos := make([]transport.TopicInfo, 0, len(names))
+	for _, name := range names {
+		info, ok := known[name]
+		if !ok {
+			return b.transport.Admin().Topics(ctx, names...)
+		}
+		infos = append(infos, info)
+	}
+	return infos, nil
 }
 
 // logDifferences logs where a topic differs from its declaration.
@@ -115,24 +136,54 @@ func (b *Bus) logDifferences(spec *transport.TopicSpec, info *transport.TopicInf
 // may not create them names all that are missing, so that one request to the
 // cluster's operators is enough.
 func (b *Bus) provisionTopics(ctx context.Context) error {
-	specs := b.specs()
-	if b.config.provision {
-		if err := b.provision(ctx, specs...); err != nil {
-			return err
+	specs, handled := b.specs(), b.handledTopics()
+	// All in one question, since each costs a start two round trips.
+	var names []string
+	for i := range specs {
+		names = append(names, specs[i].Name)
+	}
+	for name, groups := range handled {
+		names = append(names, name)
+		for _, t := range groups {
+			names = append(names, t.letters.topic, t.retry)
 		}
 	}
-	return b.provisionLetters(ctx, b.handledTopics(), specs)
+	if len(names) == 0 {
+		return nil
+	}
+	slices.Sort(names)
+	infos, err := b.transport.Admin().Topics(ctx, slices.Compact(names)...)
+	if err != nil {
+		return err
+	}
+	known := make(map[string]transport.TopicInfo, len(infos))
+	for _, info := range infos {
+		known[info.Name] = info
+	}
+	if b.config.provision {
+		created, err := b.provisionKnown(ctx, known, specs)
+		if err != nil {
+			return err
+		}
+		// The broker has decided what the declarations leave open, and the topics of dead letters
+		// follow that.
+		if created {
+			known = nil
+		}
+	}
+	return b.provisionLetters(ctx, handled, specs, known)
 }
 
 // provisionLetters makes sure that every topic that a group handles has its
 // dead-letter topic, and the retry topic for redeliveries. Missing ones are then
 // found at the start, not at the first poisonous event. declared are the other
-// topics that have to exist: they stand in for sources that are missing.
-func (b *Bus) provisionLetters(ctx context.Context, handled map[string][]*groupTopic, declared []transport.TopicSpec) error {
+// topics that have to exist: they stand in for sources that are missing. What is known of
+// topics is not asked for again.
+func (b *Bus) provisionLetters(ctx context.Context, handled map[string][]*groupTopic, declared []transport.TopicSpec, known map[string]transport.TopicInfo) error {
 	// A clone: declared belongs to the caller.
 	specs := slices.Clone(declared)
 	if len(handled) > 0 {
-		infos, err := b.transport.Admin().Topics(ctx, slices.Sorted(maps.Keys(handled))...)
+		infos, err := b.describe(ctx, known, slices.Sorted(maps.Keys(handled)))
 		if err != nil {
 			return err
 		}
@@ -151,7 +202,7 @@ func (b *Bus) provisionLetters(ctx context.Context, handled map[string][]*groupT
 		}
 	}
 	// Topics that are there already cost nothing but the question.
-	err := b.provision(ctx, specs...)
+	_, err := b.provisionKnown(ctx, known, specs)
 	missing, ok := err.(*missingTopic) //nolint:errorlint // joined with another error it does not count
 	if ok && !slices.ContainsFunc(missing.topics, func(name string) bool { return !strings.HasSuffix(name, letter.RetrySuffix) }) {
 		// Nothing is lost without a retry topic until somebody replays a letter.

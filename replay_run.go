@@ -112,7 +112,7 @@ func (r *replay) run(ctx context.Context) error {
 	if r.config.DeadLetter {
 		handled := make(map[string][]*groupTopic)
 		g.handledTopics(handled)
-		if err := b.provisionLetters(ctx, handled, nil); err != nil {
+		if err := b.provisionLetters(ctx, handled, nil, nil); err != nil {
 			return err
 		}
 	}

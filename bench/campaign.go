@@ -130,6 +130,9 @@ func (c *campaign) one(ctx context.Context, t task) (measurement, error) {
 		if err := c.fill(ctx, &t, w); err != nil {
 			return measurement{}, err
 		}
+		if w.kind == starting {
+			return c.measureStart(ctx, t, w)
+		}
 		return c.measureAt(ctx, t, w)
 	}
 	topic := t.Settings.Topic()
@@ -139,6 +142,19 @@ func (c *campaign) one(ctx context.Context, t task) (measurement, error) {
 	// ctx may have ended; the topic would take disk space from the next
 	// measurement.
 	defer c.cluster.remove(context.WithoutCancel(ctx), topic)
+	return c.measureAt(ctx, t, w)
+}
+
+// measureStart measures a start when all topics are there: the group, which is new, has
+// two topics of its own in this library.
+func (c *campaign) measureStart(ctx context.Context, t task, w workload) (measurement, error) {
+	for _, suffix := range []string{".dlq", ".retry"} {
+		own := t.Settings.Topic() + "." + t.Settings.Group + suffix
+		if err := c.cluster.create(ctx, own, w.partitions); err != nil {
+			return measurement{}, err
+		}
+		defer c.cluster.remove(context.WithoutCancel(ctx), own)
+	}
 	return c.measureAt(ctx, t, w)
 }
 

@@ -11,8 +11,10 @@
 //	batch.go      a batch under construction
 //	waiting.go    partitions that wait to be tried again, or for a leader
 //	sender.go     the workers of one broker
-//	request.go    a Produce request
-//	encode.go     its bytes, without copying batches
+//	request.go    what a worker sends and what comes of it
+//	flight.go     Produce requests under way, several to a distant broker
+//	under_way.go  batches that are sent before the one before them is answered
+//	encode.go     the bytes of a request, without copying batches
 //
 // What can go wrong:
 //
@@ -25,8 +27,16 @@
 // record sets busy and passes it on: to a sender's list, one of its workers, the
 // waiting ones, and so on. Only the goroutine that has it may touch its head, session and
 // sequence number, which takes no lock; what is accepted meanwhile goes to the queue and the open
-// batch, under the partition's lock. So a partition has one batch under way, and order
-// needs no more than that.
+// batch, under the partition's lock. So a partition has one batch under way at a broker
+// near by, and order needs no more than that.
+//
+// Several under way. Where an answer takes long (farAfter), the worker that has a partition
+// sends what comes next on the same connection, up to mostUnderWay batches. The log takes
+// them in the order of their sequence numbers or not at all, once it knows the session, so
+// the first of a session goes alone. When one fails nothing more of the partition is sent
+// until all are answered or the connection is given up; then they are queued again as they
+// were, and sent one by one. A batch behind one that is refused is not in the log, and gets
+// other numbers under the next epoch (KIP-360): its old request may still be on its way.
 //
 // What is known of a batch. Before a byte of a request was written it is not in the log.
 // From then on it may be (maybeAppended), until a broker answers in a way that excludes

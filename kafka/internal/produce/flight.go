@@ -240,7 +240,8 @@ func (r *round) read(expect <-chan *flight, come chan<- received) {
 // follow sends what the partitions under way have by now, if the broker is far away and
 // nobody else is in want of the connection.
 func (r *round) follow() error {
-	if len(r.flights) >= mostUnderWay || !r.sender.far() || r.conn.Link.Retired() || r.conn.Ctx.Err() != nil || r.sender.wanted() {
+	// When the holder's context has ended, so does the response that is waited for.
+	if len(r.flights) >= mostUnderWay || !r.sender.far() || r.conn.Link.Retired() || r.sender.wanted() {
 		return nil
 	}
 	next := r.newFlight()

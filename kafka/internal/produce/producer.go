@@ -21,9 +21,10 @@ import (
 // Records are encoded in the call of Produce, into the partition's open batch. A
 // partition that is idle is sent at once; while it has a batch under way, the
 // next one fills. So a record waits for one round trip when little is going on,
-// and batches grow by themselves when much is. A partition has one batch under
-// way, a request carries the batches of all partitions of a broker that are
-// ready, and a broker has a few requests under way, for different partitions.
+// and batches grow by themselves when much is. A request carries the batches of
+// all partitions of a broker that are ready, and a broker has a few requests under
+// way. A partition has one batch under way, and up to five if the broker is so far
+// away that waiting for the answer would be most of the time.
 //
 // A batch is repeated, with the same bytes, until it is acknowledged or its
 // delivery time is over. In the latter case it is lost, and with it all that was

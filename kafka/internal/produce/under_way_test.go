@@ -32,6 +32,7 @@ type distant struct {
 // the log.
 func newDistant(t *testing.T, cfg transport.ProducerConfig) *distant {
 	d := &distant{Bed: bed.NewBed(t, 1), taken: make(chan int64, 100)}
+	cfg.BatchBytes = 90 // one record
 	d.producer = startProducer(d.Bed, cfg)
 	d.producer.farAfter = time.Nanosecond
 	d.Delivered(d.Publish(d.producer, 0, "0"))
@@ -52,9 +53,9 @@ func (d *distant) watch() {
 	})
 }
 
-// sixPublished publishes "1" to "6" while nothing is answered, waits until the broker has
+// published publishes "1" to "7" while nothing is answered, waits until the broker has
 // taken the first five, and lets it answer.
-func (d *distant) sixPublished() (dones []bed.Receipt) {
+func (d *distant) published() (dones []bed.Receipt) {
 	d.T.Helper()
 	answers := make(chan struct{})
 	d.Wires.OnResponse(func([]byte) bool { <-answers; return false })
@@ -71,7 +72,7 @@ func (d *distant) sixPublished() (dones []bed.Receipt) {
 			d.T.Fatalf("batch %d is not sent while those before it are not answered", i+1)
 		}
 	}
-	return append(dones, d.Publish(d.producer, 0, "6"))
+	return append(dones, d.Publish(d.producer, 0, "6"), d.Publish(d.producer, 0, "7"))
 }
 
 // sequenceOf returns the sequence number of the only batch of a request.
@@ -84,10 +85,10 @@ func sequenceOf(req kmsg.Request) int64 {
 // answered one.
 func TestProduceUnderWay(t *testing.T) {
 	d := newDistant(t, transport.ProducerConfig{})
-	for _, done := range d.sixPublished() {
+	for _, done := range d.published() {
 		d.Delivered(done)
 	}
-	if got, want := d.Log(0), []string{"0", "1", "2", "3", "4", "5", "6"}; !slices.Equal(got, want) {
+	if got, want := d.Log(0), []string{"0", "1", "2", "3", "4", "5", "6", "7"}; !slices.Equal(got, want) {
 		t.Errorf("the log holds %q, want %q", got, want)
 	}
 }
@@ -128,15 +129,12 @@ func TestProduceUnderWayNear(t *testing.T) {
 // doesn't know, so nothing follows the first batch of one before that is answered.
 func TestProduceUnderWayNewSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := bed.NewBubble(t, 1)
+		b := bed.NewBubble(t, 2)
 		p := startProducer(b, transport.ProducerConfig{})
 		p.farAfter = time.Nanosecond
-		b.Delivered(b.Publish(p, 0, "0"))
-		b.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: franzerr.UnknownProducerID})
 		answers := make(chan struct{})
-		first := b.Publish(p, 0, "1")
-		synctest.Wait()
-		// Now "1" waits to be sent again, under a session that the log doesn't have.
+		b.Wires.OnResponse(func([]byte) bool { time.Sleep(10 * time.Millisecond); return false })
+		b.Delivered(b.Publish(p, 0, "the broker is far away"))
 		b.Wires.OnResponse(func([]byte) bool { <-answers; return false })
 		var taken atomic.Int64
 		b.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
@@ -144,15 +142,18 @@ func TestProduceUnderWayNewSession(t *testing.T) {
 			taken.Add(1)
 			return nil, nil, false
 		})
-		time.Sleep(lastBackoff)
-		second := b.Publish(p, 0, "2")
-		synctest.Wait()
-		if n := taken.Load(); n > 1 {
-			t.Errorf("%d batches are under way, want 1", n)
+		var dones []bed.Receipt
+		for i := range 3 {
+			dones = append(dones, b.Publish(p, 1, fmt.Sprint(i)))
+			synctest.Wait()
+		}
+		if n := taken.Load(); n != 1 {
+			t.Errorf("%d batches of a new session are under way, want 1", n)
 		}
 		close(answers)
-		b.Delivered(first)
-		b.Delivered(second)
+		for _, done := range dones {
+			b.Delivered(done)
+		}
 	})
 }
 
@@ -172,7 +173,7 @@ func TestProduceUnderWayFailure(t *testing.T) {
 				d.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: code, When: func(req kmsg.Request) bool { return sequenceOf(req) == at }})
 				refused := code == franzerr.MessageTooLarge || code == franzerr.RecordListTooLarge || code == franzerr.InvalidRecord
 				want := []string{"0"}
-				for i, done := range d.sixPublished() {
+				for i, done := range d.published() {
 					err := d.Wait(done)
 					if refused && int64(i)+1 == at {
 						if !errors.Is(err, transport.ErrTooLarge) && !errors.Is(err, transport.ErrRejected) || errors.Is(err, transport.ErrOutcomeUnknown) {
@@ -209,7 +210,7 @@ func TestProduceUnderWayLost(t *testing.T) {
 			d.watch()
 			want := []string{"0"}
 			var dones []bed.Receipt
-			for i := range 6 {
+			for i := range 7 {
 				want = append(want, fmt.Sprint(i+1))
 				dones = append(dones, d.Publish(d.producer, 0, want[i+1]))
 				if int64(i) < at {
@@ -229,13 +230,13 @@ func TestProduceUnderWayLost(t *testing.T) {
 // TestProduceUnderWayCut: the same, but the connection is lost in an answer.
 func TestProduceUnderWayCut(t *testing.T) {
 	d := newDistant(t, transport.ProducerConfig{})
-	dones := d.sixPublished()
+	dones := d.published()
 	var cut atomic.Bool
 	d.Wires.OnResponse(func([]byte) bool { return !cut.Swap(true) })
 	for _, done := range dones {
 		d.Delivered(done)
 	}
-	if got, want := d.Log(0), []string{"0", "1", "2", "3", "4", "5", "6"}; !slices.Equal(got, want) {
+	if got, want := d.Log(0), []string{"0", "1", "2", "3", "4", "5", "6", "7"}; !slices.Equal(got, want) {
 		t.Errorf("the log holds %q, want %q", got, want)
 	}
 }
@@ -245,9 +246,9 @@ func TestProduceUnderWayCut(t *testing.T) {
 func TestProduceUnderWayExpires(t *testing.T) {
 	d := newDistant(t, transport.ProducerConfig{DeliveryTimeout: time.Second})
 	fault := d.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: franzerr.RequestTimedOut, Count: -1})
-	unknown, notWritten, delivered := outcomes(d.Bed, d.sixPublished())
-	if unknown != mostUnderWay || notWritten != 1 || delivered != 0 {
-		t.Errorf("%d outcomes unknown, %d not written, %d delivered, want %d, 1, 0", unknown, notWritten, delivered, mostUnderWay)
+	unknown, notWritten, delivered := outcomes(d.Bed, d.published())
+	if unknown != mostUnderWay || notWritten != 2 || delivered != 0 {
+		t.Errorf("%d outcomes unknown, %d not written, %d delivered, want %d, 2, 0", unknown, notWritten, delivered, mostUnderWay)
 	}
 	fault.Remove()
 	d.Delivered(d.Publish(d.producer, 0, "after"))
