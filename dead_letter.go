@@ -3,6 +3,7 @@ package eventbus
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -18,8 +19,7 @@ import (
 // letterTopic is the dead-letter topic of one topic and group.
 type letterTopic struct {
 	topic string
-	// partitions is the number of its partitions, 0 until known. It is asked for
-	// once.
+	// partitions is the number of its partitions, 0 until known.
 	partitions atomic.Int32
 }
 
@@ -33,6 +33,9 @@ func (g *group) deadLetter(ctx context.Context, f *engine.Failure, done func(err
 		return
 	}
 	g.writeLetter(ctx, f, r, func(err error) {
+		if err != nil {
+			t.letters.partitions.Store(0) // the topic may be another one by now
+		}
 		if !errors.Is(err, ErrTooLarge) {
 			done(err)
 			return
@@ -142,10 +145,11 @@ func number(n int64) []byte { return strconv.AppendInt([]byte{}, n, 10) }
 
 func stamp(t time.Time) []byte { return t.UTC().AppendFormat([]byte{}, time.RFC3339Nano) }
 
-// letterPartitions returns the number of partitions of a dead-letter topic,
-// which it asks for once.
+// letterPartitions returns the number of partitions of a dead-letter topic, which it
+// asks for once, and again after a letter could not be written.
 func (b *Bus) letterPartitions(ctx context.Context, to *letterTopic) (int32, error) {
-	// Topics keep their partitions, or get more: an old number is still valid.
+	// Topics keep their partitions, or get more: an old number is still valid, unless the
+	// topic was deleted and created again with fewer.
 	if n := to.partitions.Load(); n > 0 {
 		return n, nil
 	}
@@ -157,6 +161,9 @@ func (b *Bus) letterPartitions(ctx context.Context, to *letterTopic) (int32, err
 	}
 	if infos[0].Err != nil {
 		return 0, infos[0].Err
+	}
+	if infos[0].Partitions < 1 {
+		return 0, fmt.Errorf("topic %s has %d partitions by what the brokers say", to.topic, infos[0].Partitions)
 	}
 	to.partitions.Store(infos[0].Partitions)
 	return infos[0].Partitions, nil

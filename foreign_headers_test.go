@@ -90,7 +90,7 @@ func TestForeignHeaders(t *testing.T) {
 				}
 				raw(t, cluster, r)
 				must(t, eventbus.NewPublisher(bus, topic).Publish(t.Context(), order{"k", 2}))
-				pass(time.Hour)
+				pass(time.Minute)
 				letters := cluster.Records(orderLetters)
 				text, reason := "", ""
 				if len(letters) > 0 {

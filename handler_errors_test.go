@@ -105,7 +105,7 @@ func TestErrorsThatLie(t *testing.T) {
 		"ends its goroutine":      func(context.Context) error { return lie{text: func() string { runtime.Goexit(); return "" }} },
 		"blocks":                  func(context.Context) error { return lie{text: func() string { <-unblock; return "" }} },
 		"panics with a circle":    func(context.Context) error { panic(circle) },
-		"panics with nil":         func(context.Context) error { panic(nil) }, //nolint:govet // on purpose
+		"panics with nil":         func(context.Context) error { panic(nil) },
 		"text of a megabyte":      func(context.Context) error { return errors.New(strings.Repeat("long ", 200_000)) },
 		"text that is no text":    func(context.Context) error { return errors.New("\xff\x00\x1b[2J\n") },
 		"no text":                 func(context.Context) error { return errors.New("") },

@@ -151,6 +151,6 @@ type Position struct {
 	Time time.Time
 }
 
-// TopicID is the identity of a topic through renames and re-creations (KIP-516).
-// The zero TopicID is "unknown".
+// TopicID is the identity of a topic: one that is deleted and created again under the
+// same name has another (KIP-516). The zero TopicID is "unknown".
 type TopicID [16]byte

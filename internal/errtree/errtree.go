@@ -79,8 +79,8 @@ func (e *worded) Error() string { return e.text }
 // Unwrap returns the cause.
 func (e *worded) Unwrap() error { return e.cause }
 
-// nothing is an error that no user's error can be.
-var nothing = errors.New("nothing")
+// errNothing is an error that no user's error can be.
+var errNothing = errors.New("nothing")
 
 // is reports whether err itself is target, without its causes. A method Is that takes
 // every error for its own says nothing.
@@ -89,7 +89,7 @@ func is(err, target error) bool {
 		return true
 	}
 	own, ok := err.(interface{ Is(error) bool })
-	return ok && own.Is(target) && !own.Is(nothing)
+	return ok && own.Is(target) && !own.Is(errNothing)
 }
 
 // unwrap returns the causes of an error, nil if it has none. Nil ones do not count.

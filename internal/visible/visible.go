@@ -48,8 +48,8 @@ func appendText(b []byte, s string, hidden func(rune) bool) []byte {
 }
 
 // Hidden reports whether a terminal or a page may do something else with r than
-// draw it. Graphic are letters, marks, numbers, punctuation, symbols and spaces: not
-// the controls, and not the invisible characters that format text.
+// draw it: whether r is a control, or one of the invisible characters that format text.
+// Letters, marks, numbers, punctuation, symbols and spaces are drawn.
 func Hidden(r rune) bool { return !strconv.IsGraphic(r) }
 
 // JSON replaces in a JSON text what a terminal obeys by JSON's own escapes:

@@ -29,7 +29,7 @@ type RelayStatus struct {
 	Published int64         `json:"published"`
 	Pending   int64         `json:"pending"` // committed and not sent, up to CountLimit
 	OldestAge time.Duration `json:"oldestAge"`
-	Parked    int64         `json:"parked"`
+	Parked    int64         `json:"parked"`    // events that wait in keys which Kafka refused, up to CountLimit
 	ParkedFor time.Duration `json:"parkedFor"` // since the oldest was parked
 	// Still is since when the cursor has not moved: a name that nobody runs any
 	// more keeps the table from being cleaned.
@@ -79,10 +79,11 @@ func readStatus(ctx context.Context, pool *pgxpool.Pool, n names) (*Status, erro
 	found, err := pool.Query(ctx, n.sql(`
 		SELECT r.name, CASE WHEN r.expires_at > clock_timestamp() THEN r.holder ELSE '' END, r.epoch, r.published,
 			extract(epoch FROM clock_timestamp() - r.moved_at)::float8,
-			(SELECT count(*) FROM {parked} p WHERE p.relay = r.name),
-			coalesce((SELECT extract(epoch FROM clock_timestamp() - min(parked_at)) FROM {parked} p WHERE p.relay = r.name), 0)::float8,
+			few.parked, coalesce(extract(epoch FROM clock_timestamp() - few.oldest), 0)::float8,
 			r.from_snapshot::text, coalesce(r.to_snapshot::text, ''), r.last_id
-		FROM {relay} r ORDER BY r.name`))
+		FROM {relay} r, LATERAL (SELECT count(*) AS parked, min(parked_at) AS oldest
+			FROM (SELECT parked_at FROM {parked} p WHERE p.relay = r.name ORDER BY id LIMIT $1) first) few
+		ORDER BY r.name`), CountLimit)
 	if err != nil {
 		return nil, err
 	}

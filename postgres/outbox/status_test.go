@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -46,5 +47,25 @@ func TestPendingOfLargeWindow(t *testing.T) {
 	mustExec(t, pool, n.sql(`UPDATE {relay} SET from_snapshot = $1::text::pg_snapshot, to_snapshot = NULL, last_id = 0`), after)
 	if x := pending(); x.Pending != 0 {
 		t.Errorf("%d pending when all is sent", x.Pending)
+	}
+}
+
+// TestParkedAreCountedUpTo: an outage of one topic parks rows without end, and a look at
+// the status, which a relay takes every few seconds, reads no more of them than it counts.
+func TestParkedAreCountedUpTo(t *testing.T) {
+	pool := openPool(t, dsn(t), 4)
+	table := newTable(t, pool)
+	n, _ := table.names()
+	for rows, want := range map[int]int64{7: 7, CountLimit + 1000: CountLimit} {
+		mustExec(t, pool, n.sql(`DELETE FROM {parked}`))
+		mustExec(t, pool, n.sql(`INSERT INTO {parked} (relay, id, format, event_id, topic, partitioner, attributes, created_at, parked_at)
+			SELECT 'default', i, 1, i::text, 't', '', '', now(), now() - make_interval(hours => 1) FROM generate_series(1, $1::int) i`), rows)
+		status, err := ReadStatus(t.Context(), pool, table)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if x := status.Own("default"); x.Parked != want || x.ParkedFor < time.Hour || x.ParkedFor > 2*time.Hour {
+			t.Errorf("%d parked for %v, want %d", x.Parked, x.ParkedFor, want)
+		}
 	}
 }

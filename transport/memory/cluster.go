@@ -98,7 +98,7 @@ func (c *Cluster) Cluster(ctx context.Context) (transport.Cluster, error) {
 	}, nil
 }
 
-// usable tells why a request can't be served, if it can't. c.mu is held.
+// usable returns why a request can't be served, nil if it can. c.mu is held.
 // The context comes first, as with a driver whose request ends with it unanswered.
 func (c *Cluster) usable(ctx context.Context) error {
 	switch {

@@ -187,10 +187,17 @@ func (c *Client) connectError(ctx context.Context, broker int32, err error) erro
 	}
 	c.mu.Lock()
 	closed := c.closed
-	var tried []string
+	// A wrong password is wrong at each broker: each cause is told once.
+	var causes []string
+	at := make(map[string]string) // the addresses by cause
 	for _, addr := range addrs {
 		if err := c.setupErrors[addr]; err != nil {
-			tried = append(tried, addr+": "+err.Error())
+			cause := strings.ReplaceAll(err.Error(), addr, "it")
+			if at[cause] == "" {
+				causes, at[cause] = append(causes, cause), addr
+			} else {
+				at[cause] += ", " + addr
+			}
 		}
 	}
 	c.mu.Unlock()
@@ -202,8 +209,11 @@ func (c *Client) connectError(ctx context.Context, broker int32, err error) erro
 		return err
 	}
 	what := fmt.Sprintf("no connection to %s", c.BrokerName(broker))
-	if len(tried) > 0 {
-		what += " (" + strings.Join(tried, "; ") + ")"
+	if len(causes) > 0 {
+		for i, cause := range causes {
+			causes[i] = at[cause] + ": " + cause
+		}
+		what += " (" + strings.Join(causes, "; ") + ")"
 	} else {
 		what += ": " + err.Error()
 	}

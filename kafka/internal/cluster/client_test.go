@@ -3,6 +3,8 @@ package cluster
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -177,4 +179,18 @@ func TestPersistWaitsForMarkers(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestConnectErrorSaysACauseOnce: what is wrong with several addresses is said once, with
+// all of them.
+func TestConnectErrorSaysACauseOnce(t *testing.T) {
+	wrong := func(addr string) error { return fmt.Errorf("SASL_AUTHENTICATION_FAILED from kafka broker at %s", addr) }
+	c := &Client{
+		Options:     Options{Brokers: []string{"a:1", "b:1", "c:1"}},
+		setupErrors: map[string]error{"a:1": wrong("a:1"), "b:1": errors.New("refused"), "c:1": wrong("c:1")},
+	}
+	const want = "no connection to any of the brokers a:1, b:1, c:1 (a:1, c:1: SASL_AUTHENTICATION_FAILED from kafka broker at it; b:1: refused)"
+	if err := c.connectError(t.Context(), -1, io.EOF); err.Error() != want {
+		t.Errorf("%v\nwant %s", err, want)
+	}
 }
