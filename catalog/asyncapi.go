@@ -26,6 +26,10 @@ type AsyncAPIOptions struct {
 	Environment string
 	// Servers are Kafka's bootstrap addresses by a name for them.
 	Servers map[string]string
+	// Protobuf returns the schema of a Protobuf event as .proto text, and the media type
+	// of that: package schema/protosource has one. Without it, and where it fails, a
+	// message has its schema as x-eventbus-schema.
+	Protobuf func(schema json.RawMessage) (format, text string, err error)
 }
 
 // kafkaBinding is the version of AsyncAPI's Kafka binding that is written.

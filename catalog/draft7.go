@@ -12,6 +12,11 @@ const avroFormat = "application/vnd.apache.avro+json;version=1.9.0"
 // payload is the schema of the data: AsyncAPI's own schema object, a superset of
 // draft-07, or Avro with the name of its format. It is nil where the data has neither.
 func (a *asyncAPI) payload(k string, e *Event) object {
+	if e.ContentType == protobufMedia && a.options.Protobuf != nil {
+		if format, text, err := a.options.Protobuf(e.Schema); err == nil {
+			return object{"schemaFormat": format, "schema": text}
+		}
+	}
 	d := new(schemaDocument)
 	if json.Unmarshal(e.Schema, &d.root) != nil {
 		return nil

@@ -7,6 +7,7 @@ replace github.com/eventbus-go/eventbus => ../
 require (
 	github.com/bufbuild/protocompile v0.14.1
 	github.com/eventbus-go/eventbus v0.0.0
+	github.com/jhump/protoreflect/v2 v2.0.0
 	github.com/planetscale/vtprotobuf v0.6.0
 	github.com/santhosh-tekuri/jsonschema/v6 v6.0.3
 	github.com/twmb/avro v1.9.1

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/eventbus-go/eventbus/catalog"
+	"github.com/eventbus-go/eventbus/schema/protosource"
 )
 
 // newCatalogCommand returns the group of commands for catalogues. They read
@@ -79,7 +80,7 @@ func newCatalogMergeCommand(a *app) *cobra.Command {
 // newCatalogAsyncAPICommand returns the command for AsyncAPI and Backstage, which
 // differ only in what is wrapped around the document.
 func newCatalogAsyncAPICommand(a *app) *cobra.Command {
-	var o catalog.AsyncAPIOptions
+	o := catalog.AsyncAPIOptions{Protobuf: protosource.Of}
 	var backstage bool
 	c := &cobra.Command{
 		Use: "asyncapi " + sourceArgs, Short: "Print a catalogue as an AsyncAPI document", Args: cobra.ExactArgs(1),

@@ -50,6 +50,7 @@ func TestOperator(t *testing.T) {
 	p.click("form[action=unpark] button", "key c-1")
 	p.see(".said", "Key c-1 is tried again now.")
 	w.await(t, "c-1 and what waited behind it", func() bool { return !w.parked("c-1") })
+	p.get(first.base + "keys") // of all groups: the link was to those of one topic
 	p.see("main", "parcel-0")
 	if text := p.text("#keys"); strings.Contains(text, "c-1") {
 		t.Errorf("the key is still shown:\n%s", text)

@@ -9,9 +9,11 @@ import (
 	"github.com/twmb/avro"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/descriptorpb"
-
-	"github.com/eventbus-go/eventbus/internal/jsonschema"
 )
+
+// mark is the property of JSON Schemas and of Avro's fields that marks personal data, as
+// catalogues have it.
+const mark = "x-eventbus-personal"
 
 // fields is a JSON Schema as far as it says which fields data has, and which are
 // personal. A schema of a value without any says that it is there, and no more.
@@ -25,7 +27,7 @@ func definition(name string) fields { return fields{"$ref": "#/$defs/" + name} }
 
 // personal marks a schema, or the reference to one.
 func personal(s fields) fields {
-	s[jsonschema.Personal] = true
+	s[mark] = true
 	return s
 }
 
@@ -33,7 +35,7 @@ func personal(s fields) fields {
 // the tag that Confluent's registry has for it.
 func tagged(props map[string]any) bool {
 	tags, _ := props["confluent:tags"].([]any)
-	return props[jsonschema.Personal] == true || slices.ContainsFunc(tags, func(tag any) bool {
+	return props[mark] == true || slices.ContainsFunc(tags, func(tag any) bool {
 		text, _ := tag.(string)
 		return strings.EqualFold(text, "PII")
 	})
@@ -46,23 +48,23 @@ func jsonFields(text string) fields {
 		return nil // true and false are schemas that have no fields
 	}
 	// Schemas are as deep as encoding/json reads them, which is bounded.
-	var mark func(v any)
-	mark = func(v any) {
+	var each func(v any)
+	each = func(v any) {
 		switch v := v.(type) {
 		case map[string]any:
 			for _, inner := range v {
-				mark(inner)
+				each(inner)
 			}
 			if tagged(v) {
 				personal(v)
 			}
 		case []any:
 			for _, inner := range v {
-				mark(inner)
+				each(inner)
 			}
 		}
 	}
-	mark(s)
+	each(s)
 	return s
 }
 
