@@ -65,6 +65,7 @@ var directions = []struct {
 	{dir: "internal/visible"},
 	{dir: "internal/grouplag", ours: []string{"transport", "kafka", "internal/engine"}},
 	{dir: "internal/doctor", ours: []string{"transport", "kafka", "internal/grouplag", "internal/scan"}},
+	{dir: "internal/mask", ours: []string{"catalog", "internal/letter", "internal/jsonschema"}, tests: []string{"."}},
 	{dir: "internal/foreign", ours: []string{".", "format", "transport", "internal/letter", "internal/wire"}},
 	{dir: "internal/redrive", ours: []string{"transport", "kafka", "internal/letter", "internal/wire", "internal/foreign", "internal/scan", "internal/declare"}, tests: []string{"..."}},
 	{dir: "internal/engine", ours: []string{"transport", "resilience", "internal/stack"}, tests: []string{"transport/..."}},
