@@ -25,6 +25,8 @@ type group struct {
 	engine atomic.Pointer[engine.Engine]
 	// subs are in the order in which they were added. undo of addTo relies on that.
 	subs []*engine.Subscription
+	// declared are the subscriptions that subs were made of, for a replay.
+	declared []*subscription
 	// chains make the subscriptions' handlers, one for each of subs. They run at
 	// the start.
 	chains []func() error
@@ -137,7 +139,7 @@ func (b *Bus) addTo(groups map[string]*group, s *subscription, topic string) (un
 		t.types[s.decl.Typ] = sub
 	}
 	g.topics[topic], groups[name] = t, g
-	g.subs = append(g.subs, sub)
+	g.subs, g.declared = append(g.subs, sub), append(g.declared, s)
 	// Undo runs in reverse order of adding, so the last elements are this
 	// subscription's.
 	return func() {
@@ -150,7 +152,7 @@ func (b *Bus) addTo(groups map[string]*group, s *subscription, topic string) (un
 		if len(t.types) == 0 && t.tombstone == nil {
 			delete(g.topics, topic)
 		}
-		g.subs, g.chains = g.subs[:len(g.subs)-1], g.chains[:len(g.chains)-1]
+		g.subs, g.chains, g.declared = g.subs[:len(g.subs)-1], g.chains[:len(g.chains)-1], g.declared[:len(g.declared)-1]
 		if len(g.subs) == 0 {
 			delete(groups, name)
 		}
