@@ -87,7 +87,7 @@ var directions = []struct {
 	{dir: "cloudevents", ours: []string{".", "internal/wire"}, others: []string{"github.com/cloudevents/sdk-go/v2/..."}, tests: []string{"..."}},
 	{dir: "format", ours: []string{".", "transport", "internal/wire"}, tests: []string{"..."}},
 	{dir: "inbox", ours: []string{"."}, tests: []string{"..."}},
-	{dir: "admin", ours: []string{".", "catalog", "secret"}, tests: []string{"..."}},
+	{dir: "admin", ours: []string{".", "transport", "catalog", "secret"}, tests: []string{"..."}},
 	// A program that links a template package keeps every exported method, five megabytes
 	// of a service: nothing else imports this one, but for the tool and fxmodule/fxconsole.
 	{dir: "console", ours: []string{".", "transport", "kafka", "catalog", "secret", "internal/..."}, tests: []string{"..."}},

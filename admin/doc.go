@@ -22,7 +22,7 @@
 // which each body may have. A skip loses an event and needs "why".
 //
 // A replay runs the group's handlers again, by Operator.ReplayGroup, over what this
-// member reads of the topic, whoever has its partitions. It counts the events by type
+// member reads of the topic, whichever member has its partitions. It counts the events by type
 // and partition; with "apply": true, which needs "why", it handles what it counted, at
 // most "most" events, 10,000 by default. It ends with the request, one runs at a time,
 // and the answer is a [Replayed].
