@@ -26,6 +26,8 @@ type group struct {
 	engine atomic.Pointer[engine.Engine]
 	// subs are in the order in which they were added. undo of addTo relies on that.
 	subs []*engine.Subscription
+	// declared are the subscriptions that subs were made of, for a replay.
+	declared []*subscription
 	// chains make the subscriptions' handlers, one for each of subs. They run at
 	// the start.
 	chains []func() error
@@ -192,7 +194,7 @@ func (b *Bus) addTo(groups map[string]*group, s *subscription, topic string) (un
 	t.shared = shared
 	t.put(s, sub)
 	g.topics[topic], groups[name] = t, g
-	g.subs = append(g.subs, sub)
+	g.subs, g.declared = append(g.subs, sub), append(g.declared, s)
 	// Undo runs in reverse order of adding, so the last elements are this
 	// subscription's.
 	return func() {
@@ -201,7 +203,7 @@ func (b *Bus) addTo(groups map[string]*group, s *subscription, topic string) (un
 		if len(t.types) == 0 && t.tombstones() == nil {
 			delete(g.topics, topic)
 		}
-		g.subs, g.chains = g.subs[:len(g.subs)-1], g.chains[:len(g.chains)-1]
+		g.subs, g.chains, g.declared = g.subs[:len(g.subs)-1], g.chains[:len(g.chains)-1], g.declared[:len(g.declared)-1]
 		if len(g.subs) == 0 {
 			delete(groups, name)
 		}

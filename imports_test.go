@@ -63,8 +63,9 @@ var directions = []struct {
 	{dir: "internal/jsonsame", ours: []string{"internal/keypath", "internal/errtree"}},
 	{dir: "internal/scan", ours: []string{"transport", "kafka"}, tests: []string{"..."}},
 	{dir: "internal/visible"},
-	{dir: "internal/grouplag", ours: []string{"transport", "kafka", "internal/engine"}},
+	{dir: "internal/grouplag", ours: []string{"transport", "kafka", "internal/engine"}, tests: []string{"..."}},
 	{dir: "internal/doctor", ours: []string{"transport", "kafka", "internal/grouplag", "internal/scan", "internal/declare"}, tests: []string{"..."}},
+	{dir: "internal/mask", ours: []string{"catalog", "internal/letter", "internal/jsonschema"}, tests: []string{"."}},
 	{dir: "internal/foreign", ours: []string{".", "format", "transport", "internal/letter", "internal/wire"}},
 	{dir: "internal/redrive", ours: []string{"transport", "kafka", "internal/letter", "internal/wire", "internal/foreign", "internal/scan", "internal/declare"}, tests: []string{"..."}},
 	{dir: "internal/engine", ours: []string{"transport", "resilience", "internal/stack"}, tests: []string{"transport/..."}},
@@ -86,7 +87,7 @@ var directions = []struct {
 	{dir: "cloudevents", ours: []string{".", "internal/wire"}, others: []string{"github.com/cloudevents/sdk-go/v2/..."}, tests: []string{"..."}},
 	{dir: "format", ours: []string{".", "transport", "internal/wire"}, tests: []string{"..."}},
 	{dir: "inbox", ours: []string{"."}, tests: []string{"..."}},
-	{dir: "admin", ours: []string{".", "catalog", "secret"}, tests: []string{"..."}},
+	{dir: "admin", ours: []string{".", "transport", "catalog", "secret"}, tests: []string{"..."}},
 	// A program that links a template package keeps every exported method, five megabytes
 	// of a service: nothing else imports this one, but for the tool and fxmodule/fxconsole.
 	{dir: "console", ours: []string{".", "transport", "kafka", "catalog", "secret", "internal/..."}, tests: []string{"..."}},

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"time"
 
+	"github.com/eventbus-go/eventbus/internal/telemetry"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -81,6 +83,37 @@ func (o Operator) Replay(ctx context.Context, config ReplayConfig, subscriptions
 		return report, &Error{Op: "replay", Err: err}
 	}
 	return report, nil
+}
+
+// ReplayGroup is Replay with the subscriptions to a topic, by its full name, that the
+// bus has in a group: for operators, who have no subscriptions. That it begins and ends
+// is logged.
+func (o Operator) ReplayGroup(ctx context.Context, group, topic string, config ReplayConfig) (ReplayReport, error) {
+	b := o.bus
+	g, err := b.group(group)
+	if err != nil {
+		return ReplayReport{}, &Error{Op: "replay", Err: err}
+	}
+	var subscriptions []Subscription
+	b.mu.Lock()
+	for _, s := range g.declared {
+		if s.decl.In(b.config.env) == topic {
+			subscriptions = append(subscriptions, Subscription{s})
+		}
+	}
+	b.mu.Unlock()
+	if len(subscriptions) == 0 {
+		return ReplayReport{}, &Error{Op: "replay", Err: fmt.Errorf("%w: group %q handles no topic %q here", ErrNotFound, group, topic)}
+	}
+	logger := b.config.Logger.With(telemetry.LogGroup, group, telemetry.LogTopic, topic)
+	if !config.DryRun {
+		o.log(logger, "an operator began a replay")
+	}
+	report, err := o.Replay(ctx, config, subscriptions...)
+	if !config.DryRun {
+		o.log(logger, "an operator's replay ended", slog.Int64("handled", report.Handled()), slog.Int64("failed", report.Failed()), slog.Any(telemetry.LogError, err))
+	}
+	return report, err
 }
 
 // newReplay checks what a replay is asked for, and gives its subscriptions a

@@ -38,6 +38,9 @@ type translator struct {
 	drop         bool
 }
 
+// Unwrap lets http.ResponseController reach the connection.
+func (t *translator) Unwrap() http.ResponseWriter { return t.ResponseWriter }
+
 // WriteHeader implements http.ResponseWriter.
 func (t *translator) WriteHeader(status int) {
 	header := t.Header()

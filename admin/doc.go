@@ -12,12 +12,20 @@
 //	POST /groups/{group}/unpark   {"topic": "…", "key": "c-1"}, or "keyBase64"; "partition" narrows it
 //	POST /groups/{group}/skip     {"topic": "…", "partition": 3, "offset": 1207, "why": "…"}
 //	POST /groups/{group}/forget   {"topic": "…", "type": "CustomerMoved"}, of which events are held
+//	POST /groups/{group}/replay   {"topic": "…", "from": "2026-07-01T10:00:00Z", "to": …}, or "fromOffsets"
+//	                              and "toOffsets" {"3": 1207}; "keys", "types"; counts, unless "apply"
 //	GET  /log-level               {"level":"info"}, if LogLevel is given
 //	PUT  /log-level               the same
 //
 // An order acts on this member of the group alone; see [eventbus.Operator]. One
 // that was carried out is answered with {} and logged, with "who" gave it and "why",
 // which each body may have. A skip loses an event and needs "why".
+//
+// A replay runs the group's handlers again, by Operator.ReplayGroup, over what this
+// member reads of the topic, whichever member has its partitions. It counts the events by type
+// and partition; with "apply": true, which needs "why", it handles what it counted, at
+// most "most" events, 10,000 by default. It ends with the request, one runs at a time,
+// and the answer is a [Replayed].
 //
 // A refusal is {"error":"…"}: 400 for a body that is malformed or has an unknown
 // member, 401 for a wrong or missing token, 403 for a caller from another machine
@@ -39,6 +47,7 @@
 //
 //	handler.go  Handler: routes, and which callers may ask
 //	order.go    the requests and their bodies
+//	replay.go   handlers run again over a window
 //	document.go the catalogue, and documents made of it
 //	answer.go   answers as JSON
 //	option.go   Token and LogLevel

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 
 	"github.com/eventbus-go/eventbus"
 	"github.com/eventbus-go/eventbus/secret"
@@ -15,6 +16,8 @@ type handler struct {
 	bus   *eventbus.Bus
 	token secret.Value
 	level http.Handler
+	// replaying is set while a replay runs.
+	replaying atomic.Bool
 }
 
 // Handler returns a handler that serves a bus; to serve it under another path,
@@ -42,6 +45,7 @@ func Handler(bus *eventbus.Bus, options ...Option) http.Handler {
 	serve("POST /groups/{group}/forget", order(func(group string, of forgotten) error {
 		return h.operator(of.said).ForgetType(group, of.Topic, of.Type)
 	}))
+	serve("POST /groups/{group}/replay", http.HandlerFunc(h.replay))
 	if h.level != nil {
 		serve("GET /log-level", h.level)
 		serve("PUT /log-level", h.level)

@@ -160,19 +160,11 @@ func order[B interface{ check() error }](do func(group string, body B) error) ht
 		if err == nil {
 			err = do(r.PathValue("group"), body)
 		}
-		var large *http.MaxBytesError
-		switch {
-		case err == nil:
-			answer(w, http.StatusOK, struct{}{})
-		case errors.As(err, &large):
-			refuse(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is larger than %d bytes", large.Limit))
-		case errors.Is(err, errBody):
-			refuse(w, http.StatusBadRequest, err.Error())
-		case errors.Is(err, eventbus.ErrNotFound):
-			refuse(w, http.StatusNotFound, err.Error())
-		default:
-			refuse(w, http.StatusConflict, err.Error())
+		if err != nil {
+			refuseOrder(w, err)
+			return
 		}
+		answer(w, http.StatusOK, struct{}{})
 	}
 }
 

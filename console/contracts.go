@@ -11,6 +11,7 @@ import (
 
 	"github.com/eventbus-go/eventbus/catalog"
 	"github.com/eventbus-go/eventbus/internal/jsonschema"
+	"github.com/eventbus-go/eventbus/internal/mask"
 )
 
 // catalogView is the page of topics and types.
@@ -168,7 +169,7 @@ const (
 
 // fieldsOf adds the fields of a schema, by their paths.
 func fieldsOf(all []fieldView, prefix string, schema any, root any, depth int) []fieldView {
-	s := resolved(schema, root)
+	s := mask.Resolved(schema, root)
 	if s == nil || depth > maxFieldDepth {
 		return all
 	}
@@ -187,7 +188,7 @@ func fieldsOf(all []fieldView, prefix string, schema any, root any, depth int) [
 		// A reference may have words beside it (JSON Schema 2020-12, section 8.2.3.1): the
 		// description and the mark of this use are in outer, those of what it refers to in inner.
 		outer, _ := properties[name].(map[string]any)
-		inner := resolved(properties[name], root)
+		inner := mask.Resolved(properties[name], root)
 		f := fieldView{Path: path, Type: typeOf(inner), Required: slices.Contains(required, any(name)), Personal: outer[jsonschema.Personal] == true || inner[jsonschema.Personal] == true}
 		f.Doc, _ = outer["description"].(string)
 		all = fieldsOf(append(all, f), path, inner, root, depth+1)

@@ -53,7 +53,6 @@
 //	diagnosis.go  findings of a doctor
 //	download.go   what pages show, as files
 //	event.go      one event, as far as it may be shown
-//	mask.go       data without personal fields
 //	words.go      durations, numbers and texts
 //	spark.go      pictures of figures
 package console

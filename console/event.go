@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/eventbus-go/eventbus"
-	"github.com/eventbus-go/eventbus/internal/foreign"
 	"github.com/eventbus-go/eventbus/internal/letter"
 	"github.com/eventbus-go/eventbus/internal/visible"
 	"github.com/eventbus-go/eventbus/internal/wire"
@@ -46,7 +45,7 @@ func (d *desk) newEventView(ctx context.Context, r *transport.Record) eventView 
 	v := eventView{Bytes: len(r.Value)}
 	// What could be decoded is shown all the same: an event that is malformed in one attribute
 	// is looked at for the sake of the others.
-	if err := foreign.Decode(r, &e); err != nil {
+	if err := readRecord(r, &e); err != nil {
 		v.Problem = err.Error()
 	}
 	// A record beyond the bounds of what is read was cut: its problem explains the other.

@@ -228,7 +228,7 @@ func (s *search) run(ctx context.Context, q *question) error {
 		// Decode may fail halfway: nothing of the record before may be left then.
 		e = wire.Event{}
 		// A record that is no event has neither id nor correlation, but may have the key.
-		if foreign.Decode(r, &e) != nil && q.by != "key" {
+		if readRecord(r, &e) != nil && q.by != "key" {
 			return nil
 		}
 		if !q.matches(&e) {
@@ -243,6 +243,10 @@ func (s *search) run(ctx context.Context, q *question) error {
 		return nil
 	})
 }
+
+// readRecord decodes the event of a record, whichever program wrote that. The error says
+// why it is no event.
+func readRecord(r *transport.Record, e *wire.Event) error { return foreign.Decode(r, e) }
 
 // flow returns the correlation that all events that were found share, if they do.
 // With several flows among them the events have only the id in common, and to search

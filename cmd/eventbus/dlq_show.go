@@ -140,17 +140,21 @@ func newDLQShowCommand(a *app) *cobra.Command {
 	var f letterFilter
 	var limit int
 	var registry registryFlags
+	var masking catalogued
 	c := &cobra.Command{
 		Use:   "show TOPIC[/PARTITION@OFFSET]",
 		Short: "Show dead letters: the event, how it failed, and the stack",
 		Args:  cobra.ExactArgs(1), ValidArgsFunction: once(a.deadTopics),
-		RunE: a.action(func(ctx context.Context, args []string) error { return a.showDead(ctx, args[0], &f, limit, &registry) }),
+		RunE: a.action(func(ctx context.Context, args []string) error {
+			return a.showDead(ctx, args[0], &f, limit, &registry, &masking)
+		}),
 	}
 	f.flags(c)
 	f.stateFlag(a, c)
 	// Few by default: one letter with its stack fills a screen.
 	c.Flags().IntVar(&limit, "limit", 10, "show at most so many")
 	registry.flags(c)
+	masking.flag(c)
 	return c
 }
 
@@ -190,13 +194,17 @@ type letterLine struct {
 
 // showDead prints the letter that what names, or up to limit of those that f
 // chooses. Data is read by its schema where a registry is configured.
-func (a *app) showDead(ctx context.Context, what string, f *letterFilter, limit int, registry *registryFlags) error {
+func (a *app) showDead(ctx context.Context, what string, f *letterFilter, limit int, registry *registryFlags, masking *catalogued) error {
 	// The filter is not used for a single letter: its place is all that is asked for.
 	d, err := parseDead(what)
 	if err != nil {
 		return err
 	}
 	reader, err := registry.reader(a)
+	if err != nil {
+		return err
+	}
+	hide, err := masking.masker(ctx, a)
 	if err != nil {
 		return err
 	}
@@ -214,6 +222,7 @@ func (a *app) showDead(ctx context.Context, what string, f *letterFilter, limit 
 		}
 		e := look(l.Record)
 		e.read(ctx, reader)
+		hide(e)
 		return a.printLetter(e, l, s, foreign)
 	}
 	if d.one {

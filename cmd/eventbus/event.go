@@ -13,9 +13,13 @@ import (
 	"unicode/utf8"
 
 	"github.com/jedib0t/go-pretty/v6/text"
+	"github.com/spf13/cobra"
 
 	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/catalog"
 	"github.com/eventbus-go/eventbus/internal/foreign"
+	"github.com/eventbus-go/eventbus/internal/letter"
+	"github.com/eventbus-go/eventbus/internal/mask"
 	safe "github.com/eventbus-go/eventbus/internal/visible"
 	"github.com/eventbus-go/eventbus/internal/wire"
 	"github.com/eventbus-go/eventbus/schema/untyped"
@@ -31,6 +35,68 @@ type seen struct {
 	// registry or the event names no schema; unread says why it could not be read.
 	data   *untyped.Data
 	unread error
+	// hidden is why the data is not shown, where a catalogue says what may be.
+	hidden string
+}
+
+// catalogued is what a catalogue says of the data that is shown. Without one, the zero
+// value, nothing is known of it and all of it is shown.
+type catalogued struct{ source string }
+
+// flag adds --catalog, by which personal fields are masked.
+func (c *catalogued) flag(to *cobra.Command) {
+	to.Flags().StringVar(&c.source, "catalog", "", "`FILE|URL` of a catalogue: personal fields and what it does not describe are masked")
+}
+
+// masker returns what masks a record's data, and does nothing without a catalogue.
+func (c *catalogued) masker(ctx context.Context, a *app) (func(*seen), error) {
+	if c.source == "" {
+		return func(*seen) {}, nil
+	}
+	d, err := a.readCatalog(ctx, c.source)
+	if err != nil {
+		return nil, err
+	}
+	return func(s *seen) { s.mask(d) }, nil
+}
+
+// mask takes out of the data what the catalogue marks as personal or does not describe.
+// Data that can't be looked into is left out whole, and so are values of headers, which
+// no catalogue describes: in doubt nothing is shown.
+func (s *seen) mask(d *catalog.Document) {
+	e := &s.event
+	e.Headers = slices.Clone(e.Headers) // the record's
+	for i := range e.Headers {
+		// What says how a dead letter died is no part of the event.
+		if h := &e.Headers[i]; !strings.HasPrefix(h.Key, letter.Prefix) {
+			h.Value = []byte(mask.Hidden)
+		}
+	}
+	if e.Tombstone {
+		return
+	}
+	data, size := e.Data, counted(len(e.Data), "byte")
+	if s.data != nil && s.data.JSON != nil {
+		data = s.data.JSON
+	}
+	e.Data, s.data = nil, nil
+	if s.problem != nil {
+		s.hidden = "it is no event: " + size + " are not shown"
+		return
+	}
+	schema := mask.Schema([]*catalog.Document{d}, e.Topic, e.Type)
+	if schema == nil {
+		s.hidden = "the catalogue has no JSON Schema of the type: " + size + " are not shown"
+		return
+	}
+	text, ok := mask.JSON(data, schema)
+	if !ok {
+		s.hidden = "the data is no JSON: " + size + " are not shown"
+		return
+	}
+	e.Data = text
+	// What was read by a registry's schema is shown as JSON from here on.
+	e.DataContentType = "application/json"
 }
 
 // read reads the data by the schema that the event names. Its failures are shown with
@@ -96,6 +162,8 @@ type line struct {
 	Event   json.RawMessage `json:"event,omitempty"`
 	Problem string          `json:"problem,omitempty"`
 	Value   []byte          `json:"value,omitempty"`
+	// Hidden says why the data is left out, where a catalogue says what may be shown.
+	Hidden string `json:"hidden,omitempty"`
 	// Schema is the id, type and record of the registry's schema that the event names,
 	// and Data its data, read by that; SchemaProblem says why it could not be read.
 	Schema        string          `json:"schema,omitempty"`
@@ -128,6 +196,7 @@ func (s *seen) line() *line {
 	for _, h := range e.Headers {
 		l.Headers = append(l.Headers, [2]string{h.Key, string(h.Value)})
 	}
+	l.Hidden = s.hidden
 	switch {
 	case s.problem != nil:
 		l.Problem, l.Value = s.problem.Error(), e.Data
@@ -202,6 +271,9 @@ func (a *app) printEvent(s *seen, whole bool) error {
 	}
 	if e.Tombstone {
 		return nil
+	}
+	if s.hidden != "" {
+		return a.say("  %s", a.paint("("+s.hidden+")", text.Faint))
 	}
 	return a.say("  %s", s.payload(whole))
 }

@@ -16,6 +16,7 @@
 //	tail, publish, event    events, and how one is shown
 //	groups, groups_reset    consumer groups
 //	dlq, dlq_show, dlq_decide, dlq_replay, dlq_skip, dlq_jobs  dead letters, over the internal/redrive of the root
+//	replay                  handlers run again, by a service
 //	catalog, schemas         catalogues and the documents out of them, a schema registry
 //	doctor, doctor_checks   an examination of all of these
 //	console                 pages in a browser, over the console of the root
@@ -96,7 +97,7 @@ func newRootCommand(a *app) *cobra.Command {
 	// The order here is that of the source; help sorts commands by name.
 	root := a.group("eventbus", "Look after topics, groups and events on Apache Kafka",
 		newTopicsCommand(a), newTailCommand(a), newPublishCommand(a), newGroupsCommand(a),
-		newDLQCommand(a), newOutboxCommand(a), newCatalogCommand(a), newSchemasCommand(a), newDoctorCommand(a), newConsoleCommand(a), newDevCommand(a))
+		newDLQCommand(a), newOutboxCommand(a), newCatalogCommand(a), newSchemasCommand(a), newDoctorCommand(a), newConsoleCommand(a), newDevCommand(a), newReplayCommand(a))
 	root.Long = root.Short + `.
 
 The cluster is found as services find it: appsettings.json, eventbus.yaml and the

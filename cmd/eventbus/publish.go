@@ -8,12 +8,16 @@ import (
 	"io"
 	"mime"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
+	"github.com/eventbus-go/eventbus/catalog"
+	"github.com/eventbus-go/eventbus/internal/declare"
+	"github.com/eventbus-go/eventbus/internal/mask"
 	"github.com/eventbus-go/eventbus/internal/wire"
 	"github.com/eventbus-go/eventbus/transport"
 )
@@ -34,6 +38,10 @@ type publication struct {
 	extensions map[string]string
 	structured bool
 	tombstone  bool
+	// catalog is a FILE or URL that declares the topic, empty for none.
+	catalog string
+	// partition is −1 where the key chooses it.
+	partition int32
 }
 
 // newPublishCommand returns the command that publishes. It speaks CloudEvents and
@@ -64,6 +72,8 @@ The topic has to exist.`,
 	flags.StringToStringVar(&p.extensions, "extension", nil, "extension attributes, `name=value`")
 	flags.BoolVar(&p.structured, "structured", false, "write the whole event as JSON into the record's value")
 	flags.BoolVar(&p.tombstone, "tombstone", false, "delete the key instead: a record without a value")
+	flags.StringVar(&p.catalog, "catalog", "", "`FILE|URL` of the catalogue that declares the topic: by its partitioner the key has its partition")
+	flags.Int32Var(&p.partition, "partition", transport.AnyPartition, "`number` of the partition, in place of the one that the key has")
 	// RunE is set after the flags: an empty --key and no --key can only be told
 	// apart by them.
 	c.RunE = a.action(func(ctx context.Context, args []string) error {
@@ -98,7 +108,11 @@ func (a *app) publish(ctx context.Context, topic string, p *publication) error {
 	}
 	// Brokers may create topics by themselves: a mistyped name must not become
 	// one.
-	if _, err := a.oneTopic(ctx, t, topic); err != nil {
+	info, err := a.oneTopic(ctx, t, topic)
+	if err != nil {
+		return err
+	}
+	if record.Partition, err = a.partition(ctx, record, p, info.Partitions); err != nil {
 		return err
 	}
 	if a.dryRun {
@@ -142,6 +156,43 @@ func (a *app) publish(ctx context.Context, topic string, p *publication) error {
 		return a.say("%s/%d@%d  id=%s", at.Topic, at.Partition, at.Offset, at.ID)
 	}
 	return a.say("%s/%d@%d", at.Topic, at.Partition, at.Offset)
+}
+
+// partition returns the partition of a record: that of the flag, or by the partitioner
+// that the catalogue declares. In another partition an event would not be in order with
+// those of its key.
+func (a *app) partition(ctx context.Context, r *transport.Record, p *publication, n int32) (int32, error) {
+	chosen := p.partition
+	if chosen != transport.AnyPartition && (chosen < 0 || chosen >= n) {
+		return 0, misuse("--partition %d: topic %s has %s, numbered from 0", chosen, r.Topic, counted(n, "partition"))
+	}
+	if p.catalog == "" {
+		if chosen == transport.AnyPartition && r.Key != nil {
+			a.note("The key has the partition that the Java client gives it: a topic that declares another partitioner needs --catalog.")
+		}
+		return chosen, nil
+	}
+	d, err := a.readCatalog(ctx, p.catalog)
+	if err != nil {
+		return 0, err
+	}
+	i := slices.IndexFunc(d.Topics, func(t catalog.Topic) bool { return mask.Covers(&t, r.Topic) })
+	if i < 0 {
+		return 0, fmt.Errorf("the catalogue declares no topic %s", r.Topic)
+	}
+	declared := &d.Topics[i]
+	// A consumer of that format would make a dead letter of a CloudEvent.
+	if f := declared.Format; f != "" && r.Value != nil {
+		return 0, fmt.Errorf("topic %s has records in the format %s, and this command writes CloudEvents", r.Topic, f)
+	}
+	if chosen != transport.AnyPartition || r.Key == nil {
+		return chosen, nil
+	}
+	by, known := declare.PartitionerNamed(declared.Partitioner)
+	if !known {
+		return 0, fmt.Errorf("topic %s has the partitioner %q, a function of the service that this program does not have: give the partition with --partition", r.Topic, declared.Partitioner)
+	}
+	return by.Of(r.Key, n), nil
 }
 
 // outcome is the transport.Completion of one record. Its buffer of one keeps

@@ -33,6 +33,7 @@ type tail struct {
 	// limit is a number of shown events; zero is none.
 	limit    int
 	registry registryFlags
+	masking  catalogued
 }
 
 // newTailCommand returns the command that shows events. It reads without a group,
@@ -65,6 +66,7 @@ the schema that the event names; with --output json it is "data" beside "event".
 	flags.BoolVar(&f.whole, "whole", false, "show all attributes and headers")
 	flags.IntVar(&f.limit, "limit", 0, "stop after so many events")
 	f.registry.flags(c)
+	f.masking.flag(c)
 	complete(c, "from", a.fixed("earliest", "latest", "15m", "1h", "24h"))
 	return c
 }
@@ -78,6 +80,10 @@ func (a *app) tail(ctx context.Context, topic string, f *tail) error {
 	}
 	// Nil where no registry is configured: data is then shown as it is.
 	reader, err := f.registry.reader(a)
+	if err != nil {
+		return err
+	}
+	hide, err := f.masking.masker(ctx, a)
 	if err != nil {
 		return err
 	}
@@ -116,6 +122,7 @@ func (a *app) tail(ctx context.Context, topic string, f *tail) error {
 		shown++
 		// Only for what is shown: reading may ask the registry for a schema.
 		e.read(ctx, reader)
+		hide(e)
 		show := func(s *seen) error { return a.printEvent(s, f.whole) }
 		if a.json() {
 			show = a.printLine

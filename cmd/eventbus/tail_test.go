@@ -11,6 +11,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/catalog"
+	"github.com/eventbus-go/eventbus/format"
+	"github.com/eventbus-go/eventbus/kafka"
 	"github.com/eventbus-go/eventbus/kafkatest"
 	"github.com/eventbus-go/eventbus/transport"
 )
@@ -92,5 +96,112 @@ func TestFollow(t *testing.T) {
 		if c := <-code; c != exitOK || complaints.Len() > 0 {
 			t.Errorf("exit code %d: %s", c, complaints.String())
 		}
+	})
+}
+
+// signedUp has fields that are personal.
+type signedUp struct {
+	ID    string            `json:"id"`
+	Email string            `json:"email" data:"personal"`
+	Notes map[string]string `json:"notes" data:"personal"`
+}
+
+// writeCatalog writes a document to a file and returns its name.
+func writeCatalog(t *testing.T, topics ...eventbus.AnyTopic) string {
+	t.Helper()
+	d, err := catalog.Of(topics...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if _, err := d.WriteTo(&b); err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(t.TempDir(), "catalog.json")
+	if err := os.WriteFile(name, b.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// createTopics creates topics of three partitions.
+func createTopics(t *testing.T, b *bench, names ...string) {
+	t.Helper()
+	cluster := kafka.New(kafka.Config{Brokers: b.Brokers()})
+	defer cluster.Close(context.Background())
+	for _, name := range names {
+		if err := cluster.Admin().CreateTopics(t.Context(), transport.TopicSpec{Name: name, Partitions: 3}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestMasked: with a catalogue neither tail nor dlq show have what is personal, in
+// either output.
+func TestMasked(t *testing.T) {
+	everywhere(t, func(t *testing.T, b *bench) {
+		file := writeCatalog(t, eventbus.NewTopic(eventbus.TopicConfig[signedUp]{Domain: "sales", Name: "customer", Plural: true}))
+		dead := b.topic + ".mailer.dlq"
+		createTopics(t, b, b.topic, dead)
+		headers := func(typ string) []transport.Header {
+			return []transport.Header{
+				{Key: "ce_specversion", Value: []byte("1.0")}, {Key: "ce_id", Value: []byte("1")}, {Key: "ce_source", Value: []byte("/s")},
+				{Key: "ce_type", Value: []byte(typ)}, {Key: "user", Value: []byte("secret-header")},
+				{Key: "eventbus-dlq-topic", Value: []byte(b.topic)}, {Key: "eventbus-dlq-reason", Value: []byte("exhausted")},
+			}
+		}
+		for _, topic := range []string{b.topic, dead} {
+			b.Produce(t,
+				transport.Record{Topic: topic, Value: []byte(`{"id":"u-1","email":"secret-1","notes":{"a":"secret-2"},"new":"secret-3"}`), Headers: headers("signedUp")},
+				transport.Record{Topic: topic, Value: []byte(`{"id":"secret-4"}`), Headers: headers("Unknown")},
+				transport.Record{Topic: topic, Value: []byte("secret-5"), Headers: headers("signedUp")},
+				transport.Record{Topic: topic, Value: []byte("secret-6"), Headers: []transport.Header{{Key: "x", Value: []byte("secret-7")}}})
+		}
+		for _, args := range [][]string{
+			{"tail", b.topic, "--from", "earliest", "--whole"}, {"tail", b.topic, "--from", "earliest", "-o", "json"},
+			{"dlq", "show", dead}, {"dlq", "show", dead, "-o", "json"},
+		} {
+			b.run(t, args...).ok("secret-1")
+			b.run(t, append(args, "--catalog", file)...).ok("u-1", "•••", "no JSON Schema of the type", "the data is no JSON", "it is no event").lacks("secret", "c2VjcmV0")
+		}
+	})
+}
+
+// TestPublishToDeclared: a key has the partition that its topic's declaration gives it.
+func TestPublishToDeclared(t *testing.T) {
+	everywhere(t, func(t *testing.T, b *bench) {
+		declared := func(p eventbus.Partitioner) string {
+			return writeCatalog(t, eventbus.NewTopic(eventbus.TopicConfig[signedUp]{Domain: "sales", Name: "customer", Plural: true, Partitioner: p}))
+		}
+		const n = 3
+		createTopics(t, b, b.topic)
+		publish := func(more ...string) *ran {
+			return b.run(t, append([]string{"publish", b.topic, "--type", "signedUp", "--source", "urn:ops", "--data", "{}", "-o", "json"}, more...)...)
+		}
+		for _, p := range []eventbus.Partitioner{eventbus.FNV1a(), eventbus.CRC32(), eventbus.Murmur2()} {
+			file := declared(p)
+			for _, key := range []string{"a", "b", "c", "c-17"} {
+				var at place
+				publish("--key", key, "--catalog", file).ok().json(&at)
+				if want := p.Of([]byte(key), n); at.Partition != want {
+					t.Errorf("%s: %s is in partition %d, want %d", p, key, at.Partition, want)
+				}
+			}
+		}
+		custom := declared(eventbus.PartitionBy("ours", func([]byte, int32) int32 { return 0 }))
+		publish("--key", "a", "--catalog", custom).fails(exitFailed, `the partitioner "ours"`, "--partition")
+		var at place
+		publish("--key", "a", "--catalog", custom, "--partition", "2").ok().json(&at)
+		if at.Partition != 2 {
+			t.Errorf("it is in partition %d", at.Partition)
+		}
+		publish("--partition", "3").fails(exitMisuse, "has 3 partitions")
+		if r := publish("--key", "a").ok(); !strings.Contains(r.err, "needs --catalog") {
+			t.Errorf("nothing says that the partitioner is unknown: %s", r.err)
+		}
+		plain := writeCatalog(t, eventbus.NewTopic(eventbus.TopicConfig[signedUp]{Domain: "sales", Name: "customer", Plural: true, Format: format.Plain(format.PlainConfig{})}))
+		publish("--catalog", plain).fails(exitFailed, "format plain")
+		b.run(t, "publish", b.topic, "--tombstone", "--key", "a", "--catalog", plain).ok()
+		publish("--catalog", writeCatalog(t, eventbus.NewTopic(eventbus.TopicConfig[signedUp]{Domain: "sales", Name: "other"}))).fails(exitFailed, "declares no topic")
 	})
 }

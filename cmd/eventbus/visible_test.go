@@ -21,6 +21,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/spf13/cobra"
 
+	"github.com/eventbus-go/eventbus/admin"
 	"github.com/eventbus-go/eventbus/catalog"
 	"github.com/eventbus-go/eventbus/internal/letter"
 	safe "github.com/eventbus-go/eventbus/internal/visible"
@@ -137,6 +138,8 @@ func TestHostileData(t *testing.T) {
 		"schemas pull":     {{dir, "--registry", server}},
 		"schemas check":    {{"s", file, "--registry", server}},
 		"doctor":           {{"--catalog", file, "--group", "g"}, {"--group", hostile}},
+		"replay":           {{b.topic, "--group", "g", "--admin", server, "--from", "1h", "--apply", "--why", hostile, "--yes"}, {hostile, "--group", hostile, "--admin", server, "--from", hostile}, {hostile, "--group", "g", "--admin", hostile, "--offsets", hostile}},
+		"dev":              {{"--catalog", hostile}, {"--directory", hostile}},
 		// Its pages are tried in a browser (console/browsertest).
 		"console": {{"--listen", hostile}, {"--member", hostile}, {"--catalog", hostile}, {"--token", hostile}, {"--listen", "10.0.0.1:0", "--title", hostile}},
 	}
@@ -256,6 +259,12 @@ func hostileServer(t *testing.T) string {
 		}
 		if strings.Contains(r.URL.Path, "/registry/subjects/") {
 			_ = json.NewEncoder(w).Encode(map[string]any{"subject": hostile, "version": 1, "id": 1, "schemaType": hostile, "schema": hostile})
+			return
+		}
+		if strings.HasSuffix(r.URL.Path, "/g/replay") {
+			_ = json.NewEncoder(w).Encode(admin.Replayed{
+				Applied: true, Partitions: []admin.ReplayedPartition{{Events: map[string]int64{hostile: 1}, Failed: 1}}, Failures: []string{hostile}, Error: hostile,
+			})
 			return
 		}
 		w.WriteHeader(http.StatusConflict)

@@ -111,7 +111,7 @@ const ahead = time.Second
 func Clocks(ctx context.Context, found *Findings, t *kafka.Transport, infos []transport.TopicInfo, now func() time.Time) {
 	const remedy = "let all machines keep time by NTP: retention, lag in time and start positions by time go by records' times"
 	if len(infos) == 0 {
-		found.Add("clocks", Unknown, "", "no topics were named with --catalog, whose newest records could tell")
+		found.Add("clocks", Unknown, "", "no topic was examined, whose newest records could tell: name some by a catalogue")
 		return
 	}
 	var partitions []transport.Partition

@@ -1,27 +1,32 @@
-package console
+// Package mask takes what is personal out of an event's data before it is shown, by the
+// JSON Schema that a catalogue has of its type.
+package mask
 
 import (
+	"bytes"
 	"encoding/json"
 	"strings"
 
+	"github.com/eventbus-go/eventbus/catalog"
 	"github.com/eventbus-go/eventbus/internal/jsonschema"
+	"github.com/eventbus-go/eventbus/internal/letter"
 )
 
-// mask stands for a value that is not shown.
+// Hidden stands for a value that is not shown.
 // It has one length, whatever it hides: the length of a value may be personal as well.
-const mask = "•••"
+const Hidden = "•••"
 
 // maxDepth bounds schemas that refer to themselves.
 // Data is as deep as its producer likes. What lies deeper than this is masked.
 const maxDepth = 64
 
-// masked returns a value without what a JSON Schema marks as personal. What the schema
+// Value returns a value without what a JSON Schema marks as personal. What the schema
 // does not describe may be personal too, and is masked with it: a field that a producer
 // added since.
 // It changes value, which was decoded for this alone. The root is the whole document, which
 // references are resolved against.
-func masked(value, schema, root any, depth int) any {
-	s := resolved(schema, root)
+func Value(value, schema, root any, depth int) any {
+	s := Resolved(schema, root)
 	// null shows that a field is empty, and nothing else.
 	if value == nil {
 		return nil
@@ -29,17 +34,17 @@ func masked(value, schema, root any, depth int) any {
 	// A mark may stand beside a reference or in what that refers to. A mark on an object hides
 	// all of it, and so comes before a look inside.
 	if s == nil || depth > maxDepth || personal(schema) || personal(s) {
-		return mask
+		return Hidden
 	}
 	switch v := value.(type) {
 	case map[string]any:
 		for name, inner := range v {
-			v[name] = masked(inner, property(s, name, root, depth), root, depth+1)
+			v[name] = Value(inner, property(s, name, root, depth), root, depth+1)
 		}
 		return v
 	case []any:
 		for i, inner := range v {
-			v[i] = masked(inner, branch(s, "items", root, depth), root, depth+1)
+			v[i] = Value(inner, branch(s, "items", root, depth), root, depth+1)
 		}
 		return v
 	}
@@ -47,7 +52,7 @@ func masked(value, schema, root any, depth int) any {
 	if describes(s) {
 		return value
 	}
-	return mask
+	return Hidden
 }
 
 // describes reports whether a schema is that of a plain value.
@@ -62,9 +67,9 @@ func personal(schema any) bool {
 	return s[jsonschema.Personal] == true
 }
 
-// resolved follows references within the document, and returns nil for what is no
+// Resolved follows references within the document, and returns nil for what is no
 // schema that could be looked into.
-func resolved(schema, root any) map[string]any {
+func Resolved(schema, root any) map[string]any {
 	// References may go round in a circle: after so many there is no schema.
 	for range maxDepth {
 		s, _ := schema.(map[string]any)
@@ -121,7 +126,7 @@ func among(s map[string]any, root any, depth int, look func(map[string]any) any)
 			if personal(inner) {
 				return inner
 			}
-			switch of := look(resolved(inner, root)); {
+			switch of := look(Resolved(inner, root)); {
 			case of != nil && personal(of):
 				return of
 			case of != nil && found == nil:
@@ -132,17 +137,13 @@ func among(s map[string]any, root any, depth int, look func(map[string]any) any)
 	return found
 }
 
-// schema returns the JSON Schema of a type on a topic by the catalogues; nil if none
-// has it.
-// The first catalogue that has it decides, which is a member's rather than that of Config.
-func (d *desk) schema(topic, typ string) any {
-	for _, document := range d.catalogs() {
+// Schema returns the JSON Schema of a type on a topic by the catalogues; nil if none
+// has it. The first catalogue that has it decides.
+func Schema(documents []*catalog.Document, topic, typ string) any {
+	for _, document := range documents {
 		for i := range document.Topics {
 			t := &document.Topics[i]
-			// The name of the topic without the environment, of the topic itself or of
-			// one that its letters are in.
-			_, rest, _ := strings.Cut(topic, ".")
-			if rest != t.Name && !strings.HasPrefix(rest, t.Name+".") {
+			if !Covers(t, topic) {
 				continue
 			}
 			for _, e := range t.Events {
@@ -161,4 +162,41 @@ func (d *desk) schema(topic, typ string) any {
 		}
 	}
 	return nil
+}
+
+// Covers reports whether a full name is that of a declared topic in some environment,
+// or of a topic that the letters of a group are in.
+func Covers(t *catalog.Topic, full string) bool {
+	letters := strings.HasSuffix(full, letter.DeadSuffix) || strings.HasSuffix(full, letter.RetrySuffix)
+	is := func(name string) bool {
+		return name != "" && (full == name || letters && strings.HasPrefix(full, name+"."))
+	}
+	for _, name := range t.Names {
+		if is(name) {
+			return true
+		}
+	}
+	for _, name := range t.Addresses {
+		if is(name) {
+			return true
+		}
+	}
+	env, _, _ := strings.Cut(full, ".")
+	name, err := t.In(env)
+	return err == nil && is(name)
+}
+
+// JSON returns data as compact JSON without what the schema marks as personal or does
+// not describe. It reports false for data that is no JSON, of which nothing may be
+// shown.
+func JSON(data []byte, schema any) ([]byte, bool) {
+	var value any
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	// Else a number would become a float64, and an id of 64 bits another one.
+	decoder.UseNumber()
+	if decoder.Decode(&value) != nil {
+		return nil, false
+	}
+	text, err := json.Marshal(Value(value, schema, schema, 0))
+	return text, err == nil
 }

@@ -1,0 +1,162 @@
+package admin
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// The bounds of a replay: how many events it may handle unless the order says
+// otherwise, and for how long a request may run.
+const (
+	defaultMost  = 10_000
+	longestOrder = time.Hour
+)
+
+// again is the body of POST /groups/{group}/replay. Offsets are by the number of a
+// partition; ToOffsets are not read themselves.
+type again struct {
+	said
+	Topic       string          `json:"topic"`
+	From        time.Time       `json:"from"`
+	To          time.Time       `json:"to"`
+	FromOffsets map[int32]int64 `json:"fromOffsets"`
+	ToOffsets   map[int32]int64 `json:"toOffsets"`
+	Keys        []string        `json:"keys"`
+	Types       []string        `json:"types"`
+	// Most is how many events may be handled; a window with more is refused.
+	Most int64 `json:"most"`
+	// Apply handles them. Otherwise they are counted.
+	Apply bool `json:"apply"`
+}
+
+// config returns what is asked for, as a dry run.
+func (a *again) config() eventbus.ReplayConfig {
+	at := func(offsets map[int32]int64) map[transport.Partition]int64 {
+		all := make(map[transport.Partition]int64, len(offsets))
+		for p, offset := range offsets {
+			all[transport.Partition{Topic: a.Topic, Partition: p}] = offset
+		}
+		return all
+	}
+	return eventbus.ReplayConfig{
+		From: a.From, To: a.To, FromOffsets: at(a.FromOffsets), ToOffsets: at(a.ToOffsets), Keys: a.Keys, Types: a.Types, DryRun: true,
+	}
+}
+
+func (a *again) check() error {
+	switch {
+	case a.Topic == "":
+		return fmt.Errorf("%w: topic is needed", errBody)
+	// All that a topic holds is seldom what is meant, and never by omission.
+	case a.From.IsZero() && len(a.FromOffsets) == 0:
+		return fmt.Errorf("%w: from or fromOffsets is needed", errBody)
+	case a.Most < 0:
+		return fmt.Errorf("%w: most is below 0", errBody)
+	case a.Apply && strings.TrimSpace(a.Why) == "":
+		return fmt.Errorf("%w: why is needed, since handlers run again for events that were handled", errBody)
+	}
+	return a.said.check()
+}
+
+// Replayed is the answer to POST /groups/{group}/replay: what handlers were run for or,
+// unless Applied is set, would be. It has no data of events.
+type Replayed struct {
+	Applied    bool                `json:"applied"`
+	Partitions []ReplayedPartition `json:"partitions"`
+	// Failures are the first events whose attempts were used up.
+	Failures []string `json:"failures,omitempty"`
+	// Error says why a replay ended before the end of its window.
+	Error string `json:"stopped,omitempty"`
+}
+
+// ReplayedPartition is one partition of a replay, the offsets [From, To). Events counts
+// those for the handlers by type, and Next is where another replay would go on.
+type ReplayedPartition struct {
+	Partition int32            `json:"partition"`
+	From      int64            `json:"from"`
+	To        int64            `json:"to"`
+	Next      int64            `json:"next"`
+	Events    map[string]int64 `json:"events"`
+	Handled   int64            `json:"handled"`
+	Failed    int64            `json:"failed"`
+}
+
+// replay answers POST /groups/{group}/replay. The window is counted first, always, and
+// what is handled then is what was counted. One order runs at a time: two over one
+// window would handle its keys twice at once.
+func (h *handler) replay(w http.ResponseWriter, r *http.Request) {
+	var of again
+	err := read(r.Body, &of)
+	if err == nil {
+		err = of.check()
+	}
+	if err != nil {
+		refuseOrder(w, err)
+		return
+	}
+	if !h.replaying.CompareAndSwap(false, true) {
+		refuse(w, http.StatusConflict, "another replay runs here: wait for its end")
+		return
+	}
+	defer h.replaying.Store(false)
+	// A server's own bounds are those of short answers. Where the writer can't change them
+	// they hold, and end the replay in order.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(longestOrder))
+	operator, group := h.operator(of.said), r.PathValue("group")
+	config := of.config()
+	// The context ends with the connection: who gives the order up ends it.
+	report, err := operator.ReplayGroup(r.Context(), group, of.Topic, config)
+	if err != nil {
+		refuseOrder(w, err)
+		return
+	}
+	if most := cmp.Or(of.Most, defaultMost); of.Apply && report.Events() > most {
+		refuse(w, http.StatusConflict, fmt.Sprintf("the window has %d events for the handlers, more than %d: narrow it, or raise most", report.Events(), most))
+		return
+	}
+	if of.Apply {
+		// The offsets that were counted: what was published since is not a part of it.
+		config = config.After(report)
+		config.DryRun = false
+		report, err = operator.ReplayGroup(r.Context(), group, of.Topic, config)
+	}
+	answer(w, http.StatusOK, replayed(&report, of.Apply, err))
+}
+
+// replayed returns a report as it is answered.
+func replayed(report *eventbus.ReplayReport, applied bool, err error) *Replayed {
+	all := &Replayed{Applied: applied, Partitions: []ReplayedPartition{}}
+	for i := range report.Partitions {
+		p := &report.Partitions[i]
+		all.Partitions = append(all.Partitions, ReplayedPartition{p.Partition.Partition, p.From, p.To, p.Next, p.Events, p.Handled, p.Failed})
+	}
+	for _, f := range report.Failures {
+		all.Failures = append(all.Failures, f.String())
+	}
+	if err != nil {
+		all.Error = err.Error()
+	}
+	return all
+}
+
+// refuseOrder answers with the status that an error stands for.
+func refuseOrder(w http.ResponseWriter, err error) {
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		refuse(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is larger than %d bytes", large.Limit))
+	case errors.Is(err, errBody):
+		refuse(w, http.StatusBadRequest, err.Error())
+	case errors.Is(err, eventbus.ErrNotFound):
+		refuse(w, http.StatusNotFound, err.Error())
+	default:
+		refuse(w, http.StatusConflict, err.Error())
+	}
+}

@@ -1,0 +1,126 @@
+package doctor
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/eventbus-go/eventbus/kafka"
+	"github.com/eventbus-go/eventbus/kafkatest"
+	"github.com/eventbus-go/eventbus/secret"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// finds demands the verdict of one check, and a text in what was found.
+func finds(t *testing.T, found Findings, check, verdict, says string) {
+	t.Helper()
+	for _, f := range found {
+		if f.Check == check && f.Verdict == verdict && strings.Contains(f.Finding, says) {
+			return
+		}
+	}
+	t.Errorf("no finding %s of %s says %q: %+v", verdict, check, says, found)
+}
+
+// TestClocks: a record from the future shows that a clock differs, and nothing else
+// shows anything.
+func TestClocks(t *testing.T) {
+	broker := kafkatest.NewBroker(t)
+	cluster := kafka.New(kafka.Config{Brokers: broker.Brokers()})
+	defer cluster.Close(context.Background())
+	if err := cluster.Admin().CreateTopics(t.Context(), transport.TopicSpec{Name: "t", Partitions: 2}); err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	examine := func(topics ...string) (found Findings) {
+		var infos []transport.TopicInfo
+		if len(topics) > 0 {
+			var err error
+			if infos, err = cluster.Admin().Topics(t.Context(), topics...); err != nil {
+				t.Fatal(err)
+			}
+		}
+		Clocks(t.Context(), &found, cluster, infos, func() time.Time { return now })
+		return found
+	}
+	finds(t, examine(), "clocks", Unknown, "no topic was examined")
+	finds(t, examine("t"), "clocks", Unknown, "hold no record")
+	broker.Produce(t, transport.Record{Topic: "t", Value: []byte("x"), Time: now.Add(-time.Hour)})
+	finds(t, examine("t"), "clocks", Unknown, "no record is ahead")
+	broker.Produce(t, transport.Record{Topic: "t", Partition: 1, Value: []byte("x"), Time: now.Add(time.Minute)})
+	finds(t, examine("t"), "clocks", Warning, "t/1@0 is 1m0s ahead")
+}
+
+// TestCluster: a cluster of one broker works and keeps too little.
+func TestCluster(t *testing.T) {
+	broker := kafkatest.NewBroker(t)
+	cluster := kafka.New(kafka.Config{Brokers: broker.Brokers()})
+	defer cluster.Close(context.Background())
+	var found Findings
+	Brokers(t.Context(), &found, cluster)
+	finds(t, found, "cluster", Warning, "1 broker")
+	if err := cluster.Admin().CreateTopics(t.Context(), transport.TopicSpec{Name: "t", Partitions: 2, Replication: 1}); err != nil {
+		t.Fatal(err)
+	}
+	infos, err := cluster.Admin().Topics(t.Context(), "t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found = nil
+	Replicas(t.Context(), &found, cluster, infos, []string{"t"})
+	finds(t, found, "t", Warning, "single replica")
+}
+
+// TestSecurity: what can be read on the way is said, and what can't be is fine.
+func TestSecurity(t *testing.T) {
+	away, here := []string{"kafka.example:9092"}, []string{"localhost:9092", "[::1]:9092"}
+	tls := kafka.TLSFiles{CA: "ca.pem"}
+	for name, c := range map[string]struct {
+		config               kafka.Config
+		check, verdict, says string
+	}{
+		"open":               {kafka.Config{Brokers: away}, "TLS", Warning, "can be read"},
+		"on this machine":    {kafka.Config{Brokers: here}, "TLS", Fine, "on this machine"},
+		"with TLS":           {kafka.Config{Brokers: away, TLSFiles: tls}, "TLS", Fine, "encrypted"},
+		"PLAIN in the clear": {kafka.Config{Brokers: away, SASL: kafka.SASL{Mechanism: "PLAIN", Username: "u", Password: secret.Text("p-1")}}, "SASL", Warning, "password can be read"},
+		"PLAIN over TLS":     {kafka.Config{Brokers: away, TLSFiles: tls, SASL: kafka.SASL{Mechanism: "PLAIN", Username: "u", Password: secret.Text("p-1")}}, "SASL", Fine, "PLAIN"},
+		"SCRAM in the clear": {kafka.Config{Brokers: away, SASL: kafka.SASL{Mechanism: "SCRAM-SHA-512", Username: "u", Password: secret.Text("p-1")}}, "SASL", Fine, "SCRAM"},
+		"no SASL":            {kafka.Config{Brokers: away}, "SASL", Fine, "not used"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var found Findings
+			Security(&found, &c.config)
+			finds(t, found, c.check, c.verdict, c.says)
+			for _, f := range found {
+				if strings.Contains(f.Finding+f.Remedy, "p-1") {
+					t.Errorf("the password is shown: %+v", f)
+				}
+			}
+		})
+	}
+}
+
+// TestLoopback: in doubt an address is another machine's.
+func TestLoopback(t *testing.T) {
+	for address, here := range map[string]bool{
+		"localhost:1": true, "127.0.0.9:1": true, "[::1]:1": true, "127.0.0.1": false, ":1": false, "0.0.0.0:1": false, "localhost.example:1": false,
+	} {
+		if got := Loopback([]string{"127.0.0.1:1", address}); got != here {
+			t.Errorf("%s is on this machine: %v", address, got)
+		}
+	}
+}
+
+// TestCertificate warns two weeks before the end.
+func TestCertificate(t *testing.T) {
+	var found Findings
+	certificate(&found, "near", time.Now().Add(13*24*time.Hour))
+	certificate(&found, "far", time.Now().Add(15*24*time.Hour))
+	finds(t, found, "near", Warning, "ends in")
+	finds(t, found, "far", Fine, "good until")
+}
