@@ -11,6 +11,10 @@
 //	Debezium's outbox event router                     Debezium
 //	Confluent's serializers: a schema id before data   Confluent
 //
+// Those of Watermill, Spring and Debezium are tried with the programs themselves, in
+// examples/migration. Wolverine and MassTransit are .NET's, which does not run there:
+// their forms are taken from their sources. Try a topic of yours before you rely on them.
+//
 // Formats are values: topics that share a Kafka name share one. A record without an
 // id gets one from its topic, partition, offset and timestamp, which is the same at
 // each reading, so that an inbox knows it again.

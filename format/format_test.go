@@ -25,8 +25,8 @@ func existing(f eventbus.Format, typ string) *eventbus.Topic[Order] {
 }
 
 // vectors are records as the programs of the formats write them. Those of Watermill,
-// Spring, Confluent and kafka-go are compared with what the libraries themselves write, in
-// module interop; the other sources are named here.
+// Spring, Debezium and kafka-go are exchanged with the programs themselves in
+// examples/migration; the other sources are named here.
 var vectors = []struct {
 	name    string
 	format  eventbus.Format

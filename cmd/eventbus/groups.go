@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
@@ -102,9 +103,33 @@ type memberLine struct {
 	ID         string `json:"id"`
 	InstanceID string `json:"instanceId,omitempty"`
 	ClientID   string `json:"clientId"`
-	Host       string `json:"host"`
+	// Library is the client library that the member seems to be of; empty if nothing
+	// tells.
+	Library string `json:"library,omitempty"`
+	Host    string `json:"host"`
 	// Partitions is how many it has.
 	Partitions int `json:"partitions"`
+}
+
+// libraryOf returns the client library that a member seems to be of. Members of this
+// one tell their types; of the others the client id tells, if it is their default.
+func libraryOf(m *kafka.GroupMember) string {
+	id := m.ClientID
+	switch {
+	case len(m.TypeIDs) > 0 || len(m.Types) > 0:
+		return "eventbus"
+	case strings.HasSuffix(id, "(github.com/segmentio/kafka-go)"):
+		return "kafka-go"
+	case id == "sarama", id == "watermill", id == "eventbus":
+		return id
+	case id == "kgo":
+		return "franz-go"
+	case id == "rdkafka":
+		return "librdkafka"
+	case strings.HasPrefix(id, "consumer-"), id == "console-consumer":
+		return "Java"
+	}
+	return ""
 }
 
 // describeGroup prints a group, its members and its progress in each partition.
@@ -123,7 +148,7 @@ func (a *app) describeGroup(ctx context.Context, name string) error {
 		Members: []memberLine{}, Partitions: []grouplag.Partition{},
 	}
 	for _, m := range g.Members {
-		d.Members = append(d.Members, memberLine{m.ID, m.InstanceID, m.ClientID, m.Host, len(m.Assigned)})
+		d.Members = append(d.Members, memberLine{m.ID, m.InstanceID, m.ClientID, libraryOf(&m), m.Host, len(m.Assigned)})
 	}
 	// Commits and ends are read one after the other, so the lag of a busy partition is a
 	// little too large.
@@ -159,10 +184,10 @@ func (a *app) printGroup(d *groupDescription) error {
 	}
 	var rows []table.Row
 	for _, m := range d.Members {
-		rows = append(rows, table.Row{m.ID, m.InstanceID, m.ClientID, m.Host, m.Partitions})
+		rows = append(rows, table.Row{m.ID, m.InstanceID, m.ClientID, m.Library, m.Host, m.Partitions})
 	}
 	if len(rows) > 0 {
-		if err := a.printTable(table.Row{"member", "instance", "client", "host", "partitions"}, rows); err != nil {
+		if err := a.printTable(table.Row{"member", "instance", "client", "library", "host", "partitions"}, rows); err != nil {
 			return err
 		}
 	}

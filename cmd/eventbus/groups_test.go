@@ -96,3 +96,25 @@ func TestSkipHeld(t *testing.T) {
 		}
 	})
 }
+
+// TestLibraryOf knows members by the types that they tell, or by default client ids:
+// those of kafka-go v0.4.51, sarama v1.61, watermill-kafka v3, franz-go v1.22,
+// librdkafka 2 and Kafka's Java clients 4.4.
+func TestLibraryOf(t *testing.T) {
+	for want, members := range map[string][]kafka.GroupMember{
+		"eventbus":   {{ClientID: "mailer", TypeIDs: []uint32{1}}, {ClientID: "mailer", Types: map[string][]string{"t": {"a"}}}, {ClientID: "eventbus"}},
+		"kafka-go":   {{ClientID: "billing@host-1 (github.com/segmentio/kafka-go)"}},
+		"sarama":     {{ClientID: "sarama"}},
+		"watermill":  {{ClientID: "watermill"}},
+		"franz-go":   {{ClientID: "kgo"}},
+		"librdkafka": {{ClientID: "rdkafka"}},
+		"Java":       {{ClientID: "consumer-billing-1"}, {ClientID: "console-consumer"}},
+		"":           {{ClientID: "billing"}, {}},
+	} {
+		for _, m := range members {
+			if got := libraryOf(&m); got != want {
+				t.Errorf("client %q is of %q, want %q", m.ClientID, got, want)
+			}
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package eight
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -31,7 +32,13 @@ func TestLines(t *testing.T) {
 			imports = imports && line != ")"
 		}
 	}
-	t.Logf("%d lines, %d without imports and main", all, own)
+	guide, err := os.ReadFile("../../docs/guide/first-service.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := fmt.Sprintf("%d lines with imports and `main`, %d without", all, own); !strings.Contains(string(guide), want) {
+		t.Errorf("docs/guide/first-service.md does not say %q", want)
+	}
 	if all > 100 || own > 60 {
 		t.Errorf("%d lines and %d without imports and main: 100 and 60 at most", all, own)
 	}

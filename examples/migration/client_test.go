@@ -24,7 +24,7 @@ import (
 const group = "billing"
 
 // patience bounds every wait for a broker or another program.
-const patience = 90 * time.Second
+const patience = 3 * time.Minute
 
 // client is another client and its service on the bus.
 type client struct {

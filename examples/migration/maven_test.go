@@ -21,8 +21,16 @@ func compiled(t *testing.T, name string) *program {
 	}
 	dir := t.TempDir()
 	list := filepath.Join(dir, "classpath")
-	if output, err := exec.CommandContext(deadline(t), "mvn", "--batch-mode", "--quiet", "--file", "testdata/"+name+"/pom.xml",
-		"dependency:build-classpath", "-DincludeScope=runtime", "-Dmdep.outputFile="+list).CombinedOutput(); err != nil {
+	maven := func(more ...string) ([]byte, error) {
+		return exec.CommandContext(deadline(t), "mvn", append(more, "--batch-mode", "--quiet", "--file", "testdata/"+name+"/pom.xml",
+			"dependency:build-classpath", "-DincludeScope=runtime", "-Dmdep.outputFile="+list)...).CombinedOutput()
+	}
+	// What was fetched once is not asked for again.
+	output, err := maven("--offline")
+	if err != nil {
+		output, err = maven()
+	}
+	if err != nil {
 		if os.Getenv("CI") == "true" {
 			t.Fatalf("Maven: %v\n%s", err, output)
 		}

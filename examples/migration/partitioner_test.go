@@ -61,6 +61,11 @@ func TestPartitioners(t *testing.T) {
 			}
 			check(t, key, n, "sarama's hash", eventbus.FNV1a(), theirs)
 			check(t, key, n, "kafka-go's Hash", eventbus.FNV1a(), balance(&kafka.Hash{}, key, n))
+			theirCRC, err := sarama.NewConsistentCRCHashPartitioner("topic").Partition(&sarama.ProducerMessage{Key: sarama.ByteEncoder(key)}, n)
+			if err != nil {
+				t.Fatal(err)
+			}
+			check(t, key, n, "sarama's consistent CRC", eventbus.CRC32(), theirCRC)
 			crc := balance(kafka.CRC32Balancer{Consistent: true}, key, n)
 			check(t, key, n, "kafka-go's CRC32Balancer", eventbus.CRC32(), crc)
 			check(t, key, n, "kafka-go's Murmur2Balancer", eventbus.Murmur2(), balance(kafka.Murmur2Balancer{Consistent: true}, key, n))

@@ -104,6 +104,7 @@ func TestPresetSpring(t *testing.T) {
 			t.Errorf("Spring's event is %v", e)
 		}
 	}
+	s.Settle(t)
 	kafkatest.Handled(t, s.Cluster, c.topic, shop.Order{ID: "o-0", Total: 0}, shop.Order{ID: "o-1", Total: 1}, shop.Order{ID: "o-2", Total: 2})
 	check0(t, eventbus.NewPublisher(bus, c.topic).Publish(deadline(t), shop.Order{ID: "o-0", Total: 7}))
 	lines := strings.Split(strings.TrimSpace(java.run(t, "shop.OrderPlaced", "read", s.Brokers()[0], s.topic, "4")), "\n")
@@ -112,4 +113,25 @@ func TestPresetSpring(t *testing.T) {
 		t.Errorf("Spring reads %q, want %q", lines, want)
 	}
 	onePartitionPerKey(t, s, 4)
+}
+
+// TestPresetDebezium reads what Debezium's outbox event router makes of inserts, with
+// payloads as text in a JSON string, and expanded.
+func TestPresetDebezium(t *testing.T) {
+	java := compiled(t, "debezium")
+	for expand, config := range map[string]format.DebeziumConfig{"false": {Quoted: true}, "true": {}} {
+		t.Run("expand "+expand, func(t *testing.T) {
+			c := preset(format.Debezium(config), "OrderPlaced", eventbus.Murmur2())
+			s := newScene(t, c)
+			_, seen := handling(t, s, c)
+			java.run(t, "outbox.Router", s.Brokers()[0], s.topic, expand)
+			for range 3 {
+				if e := <-seen; e.Type != "OrderPlaced" || !strings.HasPrefix(e.ID, "4d47e190-") || !strings.HasPrefix(string(e.Key), "o-") {
+					t.Errorf("Debezium's event is %v with key %s", e, e.Key)
+				}
+			}
+			s.Settle(t)
+			kafkatest.Handled(t, s.Cluster, c.topic, shop.Order{ID: "o-0", Total: 0}, shop.Order{ID: "o-1", Total: 1}, shop.Order{ID: "o-2", Total: 2})
+		})
+	}
 }

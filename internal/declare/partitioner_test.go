@@ -7,7 +7,7 @@ import (
 )
 
 // TestPartitioners holds the built-in partitioners to what the libraries chose that have
-// them by default. testdata/partitions.json was written by module interop, which
+// them by default. testdata/partitions.json was written by examples/migration, which
 // asks them: kafka-go's Hash and sarama's NewHashPartitioner for fnv1a, librdkafka's
 // consistent for crc32.
 func TestPartitioners(t *testing.T) {
