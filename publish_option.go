@@ -44,12 +44,7 @@ type publishSettings struct {
 }
 
 // err returns everything that is wrong with the options, nil if nothing is.
-func (s *publishSettings) err() error {
-	if s.id != "" && s.step != "" {
-		s.fault("WithID and WithStep: both make the id, remove one of the two")
-	}
-	return errors.Join(s.faults...)
-}
+func (s *publishSettings) err() error { return errors.Join(s.faults...) }
 
 func (s *publishSettings) fault(format string, args ...any) {
 	s.faults = append(s.faults, fmt.Errorf(format, args...))
