@@ -105,9 +105,9 @@ func TestDerivedIDs(t *testing.T) {
 // next attempt gives it the same id; what the options say makes it another one.
 func TestDerivedIDsOfEveryPublish(t *testing.T) {
 	var attempts [3][]string
-	n := 0
+	n, to := 0, charges()
 	ids := func(bus *eventbus.Bus, ctx context.Context) error {
-		p := eventbus.NewPublisher(bus, charges())
+		p := eventbus.NewPublisher(bus, to)
 		var seen []string
 		for _, options := range [][]eventbus.PublishOption{
 			nil, {eventbus.WithSubject("s")}, {eventbus.WithExtension("a", "b")}, {eventbus.WithExtension("a", "c")}, {eventbus.WithHeader("a", "b")}, {eventbus.WithKey("")}, {eventbus.WithStep("one")}, {eventbus.WithStep("two")},
