@@ -102,22 +102,21 @@ func CausedBy(ctx context.Context, e *Envelope) context.Context {
 }
 
 // deriver sets the id of a completed event that a handler publishes.
-type deriver func(s *scope, of *eventid.Origin, d *draft)
+type deriver func(s *scope, of *eventid.Origin, e *Envelope, settings *publishSettings)
 
 // deriveID derives an event's id from the handled event and from all that the handler
 // decides about it: what differs is another event, and never one that a downstream
 // inbox drops. Equal events of one attempt are counted.
-func deriveID(s *scope, of *eventid.Origin, d *draft) {
-	e := &d.envelope
+func deriveID(s *scope, of *eventid.Origin, e *Envelope, settings *publishSettings) {
 	digest := derivedFrom(of, e.Topic, e.Type, "")
 	digest.AddBytes(e.Key)
 	digest.AddBytes(e.Data)
-	digest.Add(d.settings.subject)
-	for _, name := range slices.Sorted(maps.Keys(d.settings.extensions)) {
+	digest.Add(settings.subject)
+	for _, name := range slices.Sorted(maps.Keys(settings.extensions)) {
 		digest.Add(name)
-		digest.Add(d.settings.extensions[name])
+		digest.Add(settings.extensions[name])
 	}
-	for _, h := range d.settings.headers {
+	for _, h := range settings.headers {
 		digest.Add(h.Key)
 		digest.AddBytes(h.Value)
 	}
@@ -135,7 +134,7 @@ func derivedFrom(of *eventid.Origin, topic, typ, step string) *eventid.Digest {
 }
 
 // identifyStep sets the id of an event that has a step.
-func identifyStep(ctx context.Context, o *sender, settings *publishSettings) error {
+func identifyStep(ctx context.Context, topic, typ string, settings *publishSettings) error {
 	if settings.id != "" {
 		return errors.New("WithID and WithStep: both make the id, remove one of the two")
 	}
@@ -147,7 +146,7 @@ func identifyStep(ctx context.Context, o *sender, settings *publishSettings) err
 	if of.ID == "" {
 		return errors.New("WithStep: there is no single event that the id could be derived from: publish with the context of CausedBy")
 	}
-	sum := derivedFrom(&of, o.topic, o.decl.Typ, settings.step).Sum()
+	sum := derivedFrom(&of, topic, typ, settings.step).Sum()
 	if s.count(sum) > 0 {
 		return fmt.Errorf("WithStep: the step %q was published before in this attempt: give each event a step of its own", settings.step)
 	}
