@@ -145,7 +145,7 @@ func (bytesCodec) Encode(_ context.Context, dst []byte, _ *Envelope, v any) ([]b
 
 // Decode copies: the envelope's data is used again.
 func (bytesCodec) Decode(_ context.Context, e *Envelope, v any) error {
-	data := nonNil(bytes.Clone(e.Data))
+	data := append([]byte{}, e.Data...)
 	if b, ok := v.(*[]byte); ok {
 		*b = data
 	} else {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"sync"
 
@@ -162,85 +161,6 @@ func (s *scope) causeOf(d *Delivery) cause {
 // never be handled by publishing.
 func (s *scope) causeIn(e *Envelope) cause {
 	return cause{inheritable(e.ID), inheritable(e.CorrelationID), eventid.Origin{Group: s.group, Source: e.Source, ID: e.ID}}
-}
-
-type causeKey struct{}
-
-// CausedBy returns a context of a handler in which e is the cause of what is
-// published: the events get its id as their causation id, its correlation id, and ids
-// that are derived from it. It is for batch handlers, whose events have no single
-// cause: e is one of [DeliveryFrom]'s, in the order of the handler's events. Outside of
-// handlers it returns ctx.
-func CausedBy(ctx context.Context, e *Envelope) context.Context {
-	s := scopeFrom(ctx)
-	if s == nil {
-		return ctx
-	}
-	c := s.causeIn(e)
-	return context.WithValue(ctx, causeKey{}, &c)
-}
-
-// deriver sets the id of a completed event that a handler publishes.
-type deriver func(s *scope, of *eventid.Origin, d *draft)
-
-// deriveID derives an event's id from the handled event and from all that the handler
-// decides about it: what differs is another event, and never one that a downstream
-// inbox drops. Equal events of one attempt are counted.
-func deriveID(s *scope, of *eventid.Origin, d *draft) {
-	e := &d.envelope
-	digest := derivedFrom(of, e.Topic, e.Type, "")
-	digest.AddBytes(e.Key)
-	digest.AddBytes(e.Data)
-	digest.Add(d.settings.subject)
-	for _, name := range slices.Sorted(maps.Keys(d.settings.extensions)) {
-		digest.Add(name)
-		digest.Add(d.settings.extensions[name])
-	}
-	for _, h := range d.settings.headers {
-		digest.Add(h.Key)
-		digest.AddBytes(h.Value)
-	}
-	sum := digest.Sum()
-	e.ID = sum.ID(s.count(sum))
-}
-
-// derivedFrom returns the digest of an event's place in a handler.
-func derivedFrom(of *eventid.Origin, topic, typ, step string) *eventid.Digest {
-	digest := eventid.NewDigest(*of)
-	digest.Add(topic)
-	digest.Add(typ)
-	digest.Add(step)
-	return digest
-}
-
-// identifyStep sets the id of an event that has a step.
-func identifyStep(ctx context.Context, o *sender, settings *publishSettings) error {
-	s := scopeFrom(ctx)
-	if s == nil || s.replay || settings.id != "" {
-		return nil
-	}
-	of := s.cause(ctx).origin
-	if of.ID == "" {
-		return errors.New("WithStep: there is no single event that the id could be derived from: publish with the context of CausedBy")
-	}
-	sum := derivedFrom(&of, o.topic, o.decl.Typ, settings.step).Sum()
-	if s.count(sum) > 0 {
-		return fmt.Errorf("WithStep: the step %q was published before in this attempt: give each event a step of its own", settings.step)
-	}
-	settings.id = sum.ID(0)
-	return nil
-}
-
-// count returns how often it was called with sum in this attempt.
-func (s *scope) count(sum eventid.Sum) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.derived == nil {
-		s.derived = make(map[eventid.Sum]int)
-	}
-	n := s.derived[sum]
-	s.derived[sum] = n + 1
-	return n
 }
 
 // maxInherited bounds what events inherit from foreign ones, in bytes.

@@ -83,13 +83,13 @@
 //	receipt.go            outcomes of publishes, one by one and in batches
 //	transactor.go         envelopes in transactions, for an outbox
 //
-//	subscriber.go         On, OnBatch, OnDelete: a handler of T; T begins here
+//	subscriber.go         On, OnBatch, OnDelete, OnAny: a handler of T; T begins here
 //	subscribe_option.go   options of a subscription
 //	by_type.go            Publish and Handle, which find the topic by the event's Go type
 //	group.go              a consumer group: its subscriptions, and an engine that runs it
 //	attempt.go            one call of a handler, and how its error is classified
 //	delivery.go           Delivery, Handler, Middleware, and a handler's context
-//	idempotent.go         Idempotent, and the Inbox that it needs
+//	idempotent.go         Idempotent and its Inbox; ids that an attempt derives from its event
 //	dead_letter.go        events that can't be handled
 //
 //	operate.go            Operator: pausing, resuming, unparking, skipping

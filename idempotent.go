@@ -4,11 +4,15 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"maps"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/eventbus-go/eventbus/internal/errtree"
+	"github.com/eventbus-go/eventbus/internal/eventid"
 )
 
 // Inbox remembers which events were handled, for Idempotent. It fits a
@@ -81,3 +85,84 @@ func inboxKey(group string, e *Envelope) string {
 
 // maxInboxKey is what every database can index, in bytes.
 const maxInboxKey = 512
+
+type causeKey struct{}
+
+// CausedBy returns a context of a handler in which e is the cause of what is
+// published: the events get its id as their causation id, its correlation id, and ids
+// that are derived from it. It is for batch handlers, whose events have no single
+// cause: e is one of [DeliveryFrom]'s, in the order of the handler's events. Outside of
+// handlers it returns ctx.
+func CausedBy(ctx context.Context, e *Envelope) context.Context {
+	s := scopeFrom(ctx)
+	if s == nil {
+		return ctx
+	}
+	c := s.causeIn(e)
+	return context.WithValue(ctx, causeKey{}, &c)
+}
+
+// deriver sets the id of a completed event that a handler publishes.
+type deriver func(s *scope, of *eventid.Origin, e *Envelope, settings *publishSettings)
+
+// deriveID derives an event's id from the handled event and from all that the handler
+// decides about it: what differs is another event, and never one that a downstream
+// inbox drops. Equal events of one attempt are counted.
+func deriveID(s *scope, of *eventid.Origin, e *Envelope, settings *publishSettings) {
+	digest := derivedFrom(of, e.Topic, e.Type, "")
+	digest.AddBytes(e.Key)
+	digest.AddBytes(e.Data)
+	digest.Add(settings.subject)
+	for _, name := range slices.Sorted(maps.Keys(settings.extensions)) {
+		digest.Add(name)
+		digest.Add(settings.extensions[name])
+	}
+	for _, h := range settings.headers {
+		digest.Add(h.Key)
+		digest.AddBytes(h.Value)
+	}
+	sum := digest.Sum()
+	e.ID = sum.ID(s.count(sum))
+}
+
+// derivedFrom returns the digest of an event's place in a handler.
+func derivedFrom(of *eventid.Origin, topic, typ, step string) *eventid.Digest {
+	digest := eventid.NewDigest(*of)
+	digest.Add(topic)
+	digest.Add(typ)
+	digest.Add(step)
+	return digest
+}
+
+// identifyStep sets the id of an event that has a step.
+func identifyStep(ctx context.Context, topic, typ string, settings *publishSettings) error {
+	if settings.id != "" {
+		return errors.New("WithID and WithStep: both make the id, remove one of the two")
+	}
+	s := scopeFrom(ctx)
+	if s == nil || s.replay {
+		return nil
+	}
+	of := s.cause(ctx).origin
+	if of.ID == "" {
+		return errors.New("WithStep: there is no single event that the id could be derived from: publish with the context of CausedBy")
+	}
+	sum := derivedFrom(&of, topic, typ, settings.step).Sum()
+	if s.count(sum) > 0 {
+		return fmt.Errorf("WithStep: the step %q was published before in this attempt: give each event a step of its own", settings.step)
+	}
+	settings.id = sum.ID(0)
+	return nil
+}
+
+// count returns how often it was called with sum in this attempt.
+func (s *scope) count(sum eventid.Sum) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.derived == nil {
+		s.derived = make(map[eventid.Sum]int)
+	}
+	n := s.derived[sum]
+	s.derived[sum] = n + 1
+	return n
+}

@@ -39,17 +39,12 @@ type publishSettings struct {
 	extensions    map[string]string
 	headers       []transport.Header
 	step          string
-	identify      func(context.Context, *sender, *publishSettings) error // sets id; nil but for a step
+	identify      func(ctx context.Context, topic, typ string, s *publishSettings) error // sets id; nil but for a step
 	faults        []error
 }
 
 // err returns everything that is wrong with the options, nil if nothing is.
-func (s *publishSettings) err() error {
-	if s.id != "" && s.step != "" {
-		s.fault("WithID and WithStep: both make the id, remove one of the two")
-	}
-	return errors.Join(s.faults...)
-}
+func (s *publishSettings) err() error { return errors.Join(s.faults...) }
 
 func (s *publishSettings) fault(format string, args ...any) {
 	s.faults = append(s.faults, fmt.Errorf(format, args...))
@@ -197,3 +192,21 @@ func WithHeader(key, value string) BatchOption {
 		}
 	})
 }
+
+// PublishMiddleware sees every event that a [Publisher] makes, once, before it is sent
+// or, by [Publisher.Envelope], stored in an outbox. Those of [Config] run in their
+// order, in the publisher's goroutine, concurrently for concurrent publishes. An error
+// refuses the publish, and so does a panic; nothing was sent then.
+//
+// The envelope is complete but for its trace. A middleware may change what describes
+// the event and what it carries: Data, DataContentType, DataSchema, Subject, Time,
+// CorrelationID, CausationID, Extensions and Headers, of which the map and the slice
+// are the event's own. Data itself is read only: put another slice in its place. What
+// the event is and where it goes (ID, Source, Type, Topic, Key, Tombstone) stays, or
+// the publish is refused. An id that is derived from the data, by [DerivedIDs], comes
+// after the middleware, unless that has replaced the data. The envelope is valid until
+// the middleware returns. A tombstone has no data.
+//
+// What is published by [Bus.PublishEnvelope] and its kind, or by a [Transactor], is
+// not seen: it was when it was made, or it is somebody else's event.
+type PublishMiddleware func(ctx context.Context, e *Envelope) error

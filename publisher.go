@@ -156,7 +156,7 @@ func (p *Publisher[T]) DeleteEnvelope(ctx context.Context, key string, options .
 func (p *Publisher[T]) encode(ctx context.Context, d *draft, event T) (err error) {
 	d.envelope = Envelope{Topic: p.sender.topic, Source: p.sender.bus.config.Source}
 	if d.settings.identify != nil {
-		if err := d.settings.identify(ctx, p.sender, &d.settings); err != nil {
+		if err := d.settings.identify(ctx, p.sender.topic, p.topic.decl.Typ, &d.settings); err != nil {
 			return err
 		}
 	}

@@ -91,28 +91,10 @@ func (o *sender) complete(ctx context.Context, d *draft) error {
 	// What a codec wrapper or a middleware hides must not be guessed at by its hash, and
 	// what they make differs at each attempt.
 	if s != nil && s.derive != nil && c.origin.ID != "" && d.settings.id == "" && !replaced && (e.Tombstone || !o.decl.Samples.Wrapped) {
-		s.derive(s, &c.origin, d)
+		s.derive(s, &c.origin, e, &d.settings)
 	}
 	return nil
 }
-
-// PublishMiddleware sees every event that a [Publisher] makes, once, before it is sent
-// or, by [Publisher.Envelope], stored in an outbox. Those of [Config] run in their
-// order, in the publisher's goroutine, concurrently for concurrent publishes. An error
-// refuses the publish, and so does a panic; nothing was sent then.
-//
-// The envelope is complete but for its trace. A middleware may change what describes
-// the event and what it carries: Data, DataContentType, DataSchema, Subject, Time,
-// CorrelationID, CausationID, Extensions and Headers, of which the map and the slice
-// are the event's own. Data itself is read only: put another slice in its place. What
-// the event is and where it goes (ID, Source, Type, Topic, Key, Tombstone) stays, or
-// the publish is refused. An id that is derived from the data, by [DerivedIDs], comes
-// after the middleware, unless that has replaced the data. The envelope is valid until
-// the middleware returns. A tombstone has no data.
-//
-// What is published by [Bus.PublishEnvelope] and its kind, or by a [Transactor], is
-// not seen: it was when it was made, or it is somebody else's event.
-type PublishMiddleware func(ctx context.Context, e *Envelope) error
 
 // runPublishing runs the middleware of all publishes on an event.
 func runPublishing(ctx context.Context, e *Envelope, middleware []PublishMiddleware) (err error) {

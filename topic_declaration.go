@@ -9,8 +9,11 @@ import (
 	"slices"
 
 	"github.com/eventbus-go/eventbus/internal/declare"
+	"github.com/eventbus-go/eventbus/internal/engine"
 	"github.com/eventbus-go/eventbus/internal/grouptypes"
 	"github.com/eventbus-go/eventbus/internal/naming"
+	"github.com/eventbus-go/eventbus/internal/telemetry"
+	"github.com/eventbus-go/eventbus/internal/wire"
 )
 
 // declarationOf checks a configuration and returns its declaration, without key
@@ -194,4 +197,78 @@ func (r *registry) put(name string, d *declare.Topic) (undo func()) {
 			delete(r.names, name)
 		}
 	}
+}
+
+// groupTopic is a topic as a group handles it.
+type groupTopic struct {
+	name string
+	// retry is where its dead letters come back, to this group alone.
+	retry  string
+	shared sharedSettings
+	// types has a subscription for each CloudEvents type, tombstone the one for
+	// records without a value, nil if there is none. any takes what they don't.
+	types     map[string]*engine.Subscription
+	tombstone *engine.Subscription
+	any       *engine.Subscription
+	form      *wire.Form     // of the records; nil for CloudEvents
+	warned    telemetry.Once // of types that nobody handles
+	letters   letterTopic
+}
+
+// of returns the subscription of a type, nil if there is none.
+func (t *groupTopic) of(typ string) *engine.Subscription {
+	if sub := t.types[typ]; sub != nil {
+		return sub
+	}
+	return t.any
+}
+
+// tombstones returns the subscription of records without a value, nil if there is
+// none.
+func (t *groupTopic) tombstones() *engine.Subscription {
+	if t.tombstone != nil {
+		return t.tombstone
+	}
+	return t.any
+}
+
+// all returns the subscriptions by type; that of tombstones has none, and that of any
+// event has grouptypes.Any.
+func (t *groupTopic) all(yield func(typ string, sub *engine.Subscription) bool) {
+	for typ, sub := range t.types {
+		if !yield(typ, sub) {
+			return
+		}
+	}
+	if t.tombstone != nil && !yield("", t.tombstone) {
+		return
+	}
+	if t.any != nil {
+		yield(grouptypes.Any, t.any)
+	}
+}
+
+// put sets the subscription that has the place of s; nil removes it.
+func (t *groupTopic) put(s *subscription, sub *engine.Subscription) {
+	switch {
+	case s.any:
+		t.any = sub
+	case s.kind == tombstones:
+		t.tombstone = sub
+	case sub == nil:
+		delete(t.types, s.decl.Typ)
+	default:
+		t.types[s.decl.Typ] = sub
+	}
+}
+
+// taken returns the subscription that has the place of s, nil if it is free.
+func (t *groupTopic) taken(s *subscription) *engine.Subscription {
+	switch {
+	case s.any:
+		return t.any
+	case s.kind == tombstones:
+		return t.tombstone
+	}
+	return t.types[s.decl.Typ]
 }

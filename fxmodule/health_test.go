@@ -198,6 +198,38 @@ func (p *post) DeliverAll(_ context.Context, events []parcel) error {
 	return nil
 }
 
+// Audit and AuditAll take any event.
+func (p *post) Audit(_ context.Context, e *eventbus.Envelope) error {
+	p.got <- parcel{e.Type}
+	return nil
+}
+
+func (p *post) AuditAll(ctx context.Context, events []*eventbus.Envelope) error {
+	for _, e := range events {
+		_ = p.Audit(ctx, e)
+	}
+	return nil
+}
+
+// TestSubscribeAny: methods of services handle any event of a topic, alone and in
+// batches.
+func TestSubscribeAny(t *testing.T) {
+	topic := eventbus.NewTopic(eventbus.TopicConfig[parcel]{Domain: "mail", Name: "parcel"})
+	p := &post{make(chan parcel, 2)}
+	var publisher *eventbus.Publisher[parcel]
+	defer stop(t, start(t, testConfig, on(newCluster(t)), fx.Supply(p), fxmodule.Publisher(topic), fx.Populate(&publisher),
+		fxmodule.SubscribeAny(topic, (*post).Audit),
+		fxmodule.SubscribeAnyBatch(topic, (*post).AuditAll, eventbus.Group("second"))))
+	if err := publisher.Publish(t.Context(), parcel{"1"}); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if e := <-p.got; e.ID != "parcel" {
+			t.Errorf("it got %v", e)
+		}
+	}
+}
+
 // TestHandleByType: handlers find their topics in the set, methods, functions and
 // batches alike; a type that is not in it fails the start.
 func TestHandleByType(t *testing.T) {

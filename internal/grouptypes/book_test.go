@@ -110,3 +110,21 @@ func TestBookRecall(t *testing.T) {
 		})
 	}
 }
+
+// TestBookAny: who handles all types of a topic handles each, and its leaving counts for
+// all of them.
+func TestBookAny(t *testing.T) {
+	var b Book
+	now := time.Unix(1_000_000, 0)
+	b.Update([]ID{Of("t", Any), Of("t", "a")}, nil, now)
+	if !b.StateFor("t", "a").Live || !b.StateFor("t", "b").Live || b.StateFor("u", "b").Live {
+		t.Error("the types of the topic are not handled, or those of another are")
+	}
+	b.Update([]ID{Of("t", "a")}, nil, now.Add(time.Second))
+	if s := b.StateFor("t", "b"); s.Live || !s.Left.Equal(now.Add(time.Second)) {
+		t.Errorf("a type is %+v after the last handler of any has left", s)
+	}
+	if s := b.StateFor("t", "a"); !s.Live {
+		t.Errorf("a type with a handler of its own is %+v", s)
+	}
+}
