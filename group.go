@@ -173,6 +173,10 @@ func (b *Bus) engineSubscription(g *group, s *subscription, settings subscribeSe
 		if sub.BatchSize == 0 {
 			sub.BatchSize = defaultBatchSize
 		}
+		sub.Gatherer = settings.gatherer
+	}
+	if settings.limit != nil {
+		sub.Limit = settings.limit()
 	}
 	h := &handling{kind: s.kind, policy: settings.policy}
 	// Use may come after Add, so the chain is made at the start.
