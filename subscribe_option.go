@@ -36,6 +36,13 @@ type subscribeSettings struct {
 	faults  []error
 }
 
+// errorPolicy is what the options OnError and RetryWait say about errors. The zero
+// errorPolicy leaves them as they are.
+type errorPolicy struct {
+	decide func(error) error
+	wait   func(attempt int, err error) time.Duration
+}
+
 type breakerSettings struct {
 	name   string // shared by name; empty: the subscription's own
 	config resilience.BreakerConfig
