@@ -183,13 +183,6 @@ func withCause(err error) error {
 // nil for a nil error.
 func newAttemptError(err error, n int, k kind) *attemptError { return errorPolicy{}.of(err, n, k, 0) }
 
-// errorPolicy is what the options OnError and RetryWait say about errors. The zero
-// errorPolicy leaves them as they are.
-type errorPolicy struct {
-	decide func(error) error
-	wait   func(attempt int, err error) time.Duration
-}
-
 // of returns the meaning of err, nil for a nil error. Its panics, those of the error's
 // methods and of the policy's functions are caught. attempt is 0 where no wait follows.
 func (p errorPolicy) of(err error, n int, k kind, attempt int) (e *attemptError) {

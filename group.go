@@ -157,6 +157,10 @@ func (b *Bus) engineSubscription(g *group, s *subscription, settings subscribeSe
 		if sub.BatchSize == 0 {
 			sub.BatchSize = defaultBatchSize
 		}
+		sub.Gatherer = settings.gatherer
+	}
+	if settings.limit != nil {
+		sub.Limit = settings.limit()
 	}
 	h := &handling{kind: s.kind, policy: settings.policy, derive: settings.derive}
 	// Use may come after Add, so the chain is made at the start.

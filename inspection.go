@@ -64,6 +64,7 @@ type SubscriptionInspection struct {
 	Topic       string `json:"topic"`
 	Type        string `json:"type,omitempty"` // empty for that of the tombstones, "*" for OnAny
 	Paused      bool   `json:"paused"`
+	Limited     bool   `json:"limited"` // events wait for its RateLimit
 	Concurrency int    `json:"concurrency"`
 	Running     int    `json:"running"` // attempts under way
 	Stuck       int    `json:"stuck"`   // of which ignore their timeout
@@ -182,6 +183,7 @@ func (s *SubscriptionInspection) take(now *engine.SubscriptionSnapshot) {
 	if now == nil {
 		return
 	}
+	s.Limited = now.Limited
 	s.Paused, s.Concurrency, s.Running, s.Stuck = now.Held, now.Concurrency, now.Running, now.Stuck
 	s.LongestMs, s.Breaker, s.Discarded = now.Longest.Milliseconds(), now.Breaker, now.Discarded
 }

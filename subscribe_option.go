@@ -27,6 +27,8 @@ type subscribeSettings struct {
 	policy      errorPolicy
 	breaker     breakerSettings
 	batchSize   int
+	gatherer    engine.Gatherer
+	limit       func() engine.Limit // one for each bus; nil is none
 	middleware  []Middleware
 	derive      deriver
 
@@ -35,6 +37,13 @@ type subscribeSettings struct {
 	unknown *unknownPolicy
 	beyond  *OutOfRange
 	faults  []error
+}
+
+// errorPolicy is what the options OnError and RetryWait say about errors. The zero
+// errorPolicy leaves them as they are.
+type errorPolicy struct {
+	decide func(error) error
+	wait   func(attempt int, err error) time.Duration
 }
 
 type breakerSettings struct {
@@ -204,6 +213,47 @@ func BatchSize(n int) SubscribeOption {
 		s.batchSize = n
 	})
 }
+
+// BatchWait has an OnBatch handler wait for a full batch: it is called when BatchSize
+// events of a partition are there, or when the first of them has waited for d and
+// nothing but the size of its batch held it up. It costs as much delay, at most a minute.
+// An event that is tried again does not wait, nor does a drain or a rebalance, which
+// leave what was not begun to the next owner. Handlers of single events don't wait.
+func BatchWait(d time.Duration) SubscribeOption {
+	return subscribeOption(func(s *subscribeSettings) {
+		if d < 0 || d > time.Minute {
+			s.fault("BatchWait(%v): use up to one minute, or zero for none", d)
+			return
+		}
+		if s.gatherer = nil; d > 0 {
+			s.gatherer = engine.NewGatherer(d)
+		}
+	})
+}
+
+// RateLimit bounds how many events of the subscription are tried a second, retries
+// included, with burst at once. It holds for this member alone: a group of n members
+// handles up to n times as many. Events beyond it wait where they are, in order, and
+// none is dropped; Inspect shows the subscription as limited. A drain or a rebalance
+// does not wait for them. A batch counts with all its events and may exceed burst: the
+// next one then waits for longer.
+func RateLimit(perSecond float64, burst int) SubscribeOption {
+	return subscribeOption(func(s *subscribeSettings) {
+		// Not negated: no comparison with NaN is true.
+		if !(perSecond >= leastRate && perSecond <= mostRate) || burst < 1 {
+			s.fault("RateLimit(%v, %d): use %v to %.0f events a second, and a burst of 1 or more", perSecond, burst, leastRate, float64(mostRate))
+			return
+		}
+		s.limit = func() engine.Limit { return engine.NewLimit(perSecond, burst) }
+	})
+}
+
+// Bounds of RateLimit. Less than one event in ten seconds would read as a partition that
+// stands still, and a service that handles so few should ask for them.
+const (
+	leastRate = 0.1
+	mostRate  = 1e9
+)
 
 // With adds middleware around the subscription's handler, the first outermost,
 // inside of what Bus.Use added.

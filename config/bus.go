@@ -91,10 +91,18 @@ func (r *reader) handling() []eventbus.SubscribeOption {
 	if count(r, "Handling:BatchSize", &batch) {
 		options = append(options, eventbus.BatchSize(batch))
 	}
-	var timeout time.Duration
+	var timeout, batchWait time.Duration
 	if r.duration("Handling:Timeout", &timeout) {
 		options = append(options, eventbus.Timeout(timeout))
 	}
+	if r.duration("Handling:BatchWait", &batchWait) {
+		if batchWait > time.Minute {
+			r.wrongly("Handling:BatchWait", "more than a batch may wait: write up to 1m")
+		} else {
+			options = append(options, eventbus.BatchWait(batchWait))
+		}
+	}
+	options = append(options, r.rateLimit()...)
 	var retry, unset resilience.Retry
 	count(r, "Handling:Retry:Attempts", &retry.Attempts)
 	r.duration("Handling:Retry:Elapsed", &retry.Elapsed)
@@ -105,11 +113,37 @@ func (r *reader) handling() []eventbus.SubscribeOption {
 	if retry != unset {
 		options = append(options, eventbus.Retry(retry))
 	}
+	var waits []time.Duration
+	if r.durations("Handling:Retry:Wait", &waits) {
+		if retry.Initial != 0 || retry.Max != 0 || retry.Multiplier != 0 {
+			r.wrongly("Handling:Retry:Wait", "set beside Initial, Max or Multiplier, which it replaces: remove it, or them")
+		}
+		options = append(options, eventbus.RetryWait(resilience.Steps(waits...)))
+	}
 	var breaker resilience.BreakerConfig
 	if r.breaker("Handling:Breaker:", &breaker) {
 		options = append(options, eventbus.Breaker(breaker))
 	}
 	return options
+}
+
+// rateLimit reads the limit of each subscription: of one second's events at once, if
+// nothing else is said.
+func (r *reader) rateLimit() []eventbus.SubscribeOption {
+	var perSecond float64
+	var burst int
+	limited := r.ratio("Handling:RateLimit:PerSecond", "no rate: write a number of events from 0.1 to 1000000000", &perSecond, 0.1, 1e9)
+	bursts := count(r, "Handling:RateLimit:Burst", &burst)
+	switch {
+	case limited:
+		return []eventbus.SubscribeOption{eventbus.RateLimit(perSecond, cmp.Or(burst, max(int(perSecond), 1)))}
+	case bursts:
+		if _, said := r.value(r.settings.key("Handling:RateLimit:PerSecond")); said {
+			break // and wrong, which is a fault already
+		}
+		r.wrongly("Handling:RateLimit:Burst", "set without a rate: write Handling:RateLimit:PerSecond too")
+	}
+	return nil
 }
 
 // breaker reads the settings of a circuit breaker, and reports whether there are

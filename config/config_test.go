@@ -113,8 +113,8 @@ func TestLoadEverySetting(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := len(got.Bus.Handling); n != 5 {
-		t.Errorf("Handling has %d options, want 5", n)
+	if n := len(got.Bus.Handling); n != 7 {
+		t.Errorf("Handling has %d options, want 7", n)
 	}
 	got.Bus.Handling = nil
 	want := eventbus.Config{
@@ -243,5 +243,15 @@ func TestSecretFileIsReadAgain(t *testing.T) {
 	}
 	if text := reveal(t, got.Kafka.SASL.Password); text != "second" {
 		t.Errorf("the password is %q after its file was replaced", text)
+	}
+}
+
+// TestRetryWaits: waits make an option by themselves, one or several.
+func TestRetryWaits(t *testing.T) {
+	for _, waits := range []string{"1s", "1s, 00:00:05,30s"} {
+		got, err := config.Load(config.Files(), config.Environ("ConnectionStrings__Messaging=a:1", "EventBus__Service=s", "EventBus__Environment=Test", "EventBus__Handling__Retry__Wait="+waits))
+		if err != nil || len(got.Bus.Handling) != 1 {
+			t.Errorf("%s: %d options, %v", waits, len(got.Bus.Handling), err)
+		}
 	}
 }

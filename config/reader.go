@@ -106,6 +106,26 @@ func (r *reader) duration(name string, to *time.Duration) bool {
 	})
 }
 
+// durations reads durations of more than zero, separated by commas.
+func (r *reader) durations(name string, to *[]time.Duration) bool {
+	return scalar(r, name, "no list of durations: write 1s or 1s, 5s, 30s, each more than none", to, func(value any) (all []time.Duration, ok bool) {
+		text, _ := value.(string)
+		for part := range strings.SplitSeq(text, ",") {
+			d, ok := parseDuration(strings.TrimSpace(part))
+			if !ok || d <= 0 {
+				return nil, false
+			}
+			all = append(all, d)
+		}
+		return all, true
+	})
+}
+
+// wrongly notes that a setting, which is there, is not what it may be.
+func (r *reader) wrongly(name, why string) {
+	r.fault("%s: this is %s", r.values.origins[r.settings.key(name)], why)
+}
+
 // flag reads true or false, in any case of letters.
 func (r *reader) flag(name string, to *bool) bool {
 	return scalar(r, name, "neither true nor false", to, func(value any) (bool, bool) {

@@ -9,6 +9,43 @@ import (
 	"github.com/eventbus-go/eventbus/resilience"
 )
 
+// Limit says how many records may be tried in a time. It need not be safe for concurrent
+// use.
+type Limit interface {
+	// Wait returns how long to wait before the next record; zero and less is none.
+	Wait(now time.Time) time.Duration
+	// Take counts n records that are tried; of fewer than none, ones that were not.
+	Take(n int)
+}
+
+// NewLimit returns a limit of so many records a second, and burst at once. A batch may
+// take more than there is: what comes after it then waits for longer.
+func NewLimit(rate float64, burst int) Limit {
+	return &bucket{rate: rate, burst: float64(burst), tokens: float64(burst)}
+}
+
+// bucket is a token bucket.
+type bucket struct {
+	rate, burst, tokens float64
+	last                time.Time
+}
+
+// Wait implements Limit. A time so long that it does not fit is cut, and asked again.
+func (b *bucket) Wait(now time.Time) time.Duration {
+	if !b.last.IsZero() {
+		b.tokens = min(b.tokens+now.Sub(b.last).Seconds()*b.rate, b.burst)
+	}
+	b.last = now
+	// A part of a token too small for the clock is a whole one: else a timer would spin.
+	if missing := 1 - b.tokens; missing > 1e-9 {
+		return time.Duration(min(missing/b.rate, 60)*float64(time.Second)) + 1
+	}
+	return 0
+}
+
+// Take implements Limit.
+func (b *bucket) Take(n int) { b.tokens -= float64(n) }
+
 // gate holds the lanes that an open breaker keeps from running, first come
 // first out: so probes come from distinct keys in turn.
 //

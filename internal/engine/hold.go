@@ -105,3 +105,106 @@ func (p *partition) releaseForeign(now time.Time) {
 		p.setOff(l)
 	}
 }
+
+// gathering is what waits in one partition for a batch of a subscription to become
+// full. The partition's lock guards it. Its lanes are ready and in no queue, so a drain
+// leaves them to the next owner as it does those.
+type gathering struct {
+	lanes []gathered // by time
+	timer *time.Timer
+}
+
+// gathered is a lane that nothing but the size of its batch holds up, since a time.
+type gathered struct {
+	lane  *lane
+	since time.Time
+}
+
+// Gatherer has lanes wait for full batches. It is an interface, so that a program whose
+// batches don't wait does not link it.
+type Gatherer interface {
+	arrive(s *Subscription, p *partition, lanes []*lane)
+	gather(s *Subscription, p *partition, g *gathering, now time.Time)
+}
+
+// NewGatherer returns what waits until a batch is full, or its first record has waited
+// for so long and nothing else held it up.
+func NewGatherer(wait time.Duration) Gatherer { return batchWait(wait) }
+
+type batchWait time.Duration
+
+// arrive enters lanes into the subscription's queue, or has them wait for a full batch.
+// What was tried before, and what waited for a breaker, does not come here: it has
+// waited already. The partition's lock is held, and the partition is active.
+func (s *Subscription) arrive(p *partition, lanes ...*lane) {
+	if s.Gatherer == nil {
+		s.ready(p, lanes...)
+		return
+	}
+	s.Gatherer.arrive(s, p, lanes)
+}
+
+// arrive implements Gatherer.
+func (w batchWait) arrive(s *Subscription, p *partition, lanes []*lane) {
+	if p.gathering == nil {
+		p.gathering = make(map[*Subscription]*gathering)
+	}
+	g := p.gathering[s]
+	if g == nil {
+		g = new(gathering)
+		p.gathering[s] = g
+	}
+	now := time.Now()
+	for _, l := range lanes {
+		g.lanes = append(g.lanes, gathered{l, now})
+	}
+	w.gather(s, p, g, now)
+}
+
+// gather sends lanes on their way for as long as they fill batches, or have waited long
+// enough, and sets the timer for the rest. The partition's lock is held.
+func (w batchWait) gather(s *Subscription, p *partition, g *gathering, now time.Time) {
+	full, n := 0, 0 // so many lanes fill batches, and n records are in those behind
+	for i := range g.lanes {
+		n += g.lanes[i].lane.runnable(s, s.BatchSize)
+		if n >= s.BatchSize || now.Sub(g.lanes[i].since) >= time.Duration(w) {
+			full, n = i+1, 0
+		}
+	}
+	for _, ready := range g.lanes[:full] {
+		s.ready(p, ready.lane)
+	}
+	g.lanes = append(g.lanes[:0], g.lanes[full:]...)
+	if g.timer != nil {
+		g.timer.Stop()
+		g.timer = nil
+	}
+	if len(g.lanes) > 0 {
+		g.timer = time.AfterFunc(g.lanes[0].since.Add(time.Duration(w)).Sub(now), func() {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			if p.state == partitionActive {
+				w.gather(s, p, g, time.Now())
+			}
+		})
+	}
+}
+
+// runnable returns how many of the lane's first records an attempt of s may have, up to
+// most. The partition's lock is held.
+func (l *lane) runnable(s *Subscription, most int) (n int) {
+	for it := l.head; it != nil && it.sub == s && (n == 0 || it.retry == nil) && n < most; it = it.next {
+		n++
+	}
+	return n
+}
+
+// regather looks at what waits for full batches after more has come, which may have
+// come into lanes that wait already. The caller holds mu, and the partition is active.
+func (p *partition) regather(now time.Time) {
+	for s, g := range p.gathering {
+		if len(g.lanes) > 0 {
+			s.Gatherer.gather(s, p, g, now)
+		}
+	}
+}

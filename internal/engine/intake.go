@@ -144,6 +144,7 @@ func (p *partition) append(b *transport.Batch, in *intakeBuffers) {
 	p.shared.pool.take(count, bytes)
 	// After the counts, which workers take down again.
 	in.setOff(p)
+	p.regather(now)
 }
 
 // expects reports whether a batch is of the log that the tracker is about. The
@@ -241,7 +242,7 @@ func (in *intakeBuffers) setOff(p *partition) {
 			in.group = append(in.group, in.lanes[i])
 		}
 		if len(in.group) > 0 {
-			sub.ready(p, in.group...)
+			sub.arrive(p, in.group...)
 			continue
 		}
 		p.setOff(in.lanes[i])

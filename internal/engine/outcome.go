@@ -83,7 +83,11 @@ func (w *worker) finishLanes(p *partition, now time.Time, f *attemptFailure) (pa
 			parked, wait = p.failed(l, now, f.verdictOn(err), err)
 		} else {
 			p.finishRun(l, items, now, func(i int) error { return f.of(at + i) }, f)
-			if p.goOn(l) {
+			switch {
+			case !p.goOn(l):
+			case l.head.retry == nil:
+				l.head.sub.arrive(p, l)
+			default:
 				p.setOff(l)
 			}
 		}

@@ -29,6 +29,8 @@ type partition struct {
 	skipped    []span           // that Skipped told of before the batches in front of them came
 	overstarts bool             // its log started over, and nothing of the new one came yet
 
+	gathering map[*Subscription]*gathering // of batches that are not full; nil without a Gatherer
+
 	running          int           // attempts under way
 	stuck            int           // of these, attempts that ignore the end of their context
 	cut              int           // attempts that a drain has cut off and that ended since
@@ -289,6 +291,12 @@ func (p *partition) drop() {
 	records, bytes := p.records, p.bytes
 	p.records, p.bytes = 0, 0
 	p.lanes, p.free = laneTable{}, nil
+	for _, g := range p.gathering {
+		if g.timer != nil {
+			g.timer.Stop()
+		}
+	}
+	p.gathering = nil
 	p.give(records, bytes)
 }
 

@@ -93,6 +93,7 @@ type SubscriptionSnapshot struct {
 	Starved     time.Duration // since when events have been ready and found no worker; zero if none do
 	Breaker     string
 	Held        bool
+	Limited     bool  // events wait for its rate limit
 	Discarded   int64 // records, since the start
 }
 
@@ -261,7 +262,7 @@ func (s *Subscription) Snapshot() SubscriptionSnapshot {
 	})
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	snap.Held = s.held
+	snap.Held, snap.Limited = s.held, s.limited != nil && !s.lanes.empty()
 	if !s.starvedSince.IsZero() {
 		snap.Starved = now.Sub(s.starvedSince)
 	}

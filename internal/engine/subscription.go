@@ -49,15 +49,20 @@ type Subscription struct {
 	Timeout     time.Duration // per attempt; zero: none
 	Breaker     *resilience.Breaker
 	BatchSize   int // more than 1 makes it a batch handler
-	Handle      func(context.Context, *Attempt) error
+	// Gatherer has batches wait until they are full; nil does not.
+	Gatherer Gatherer
+	// Limit is how many records are tried a second; nil is no limit. mu guards it.
+	Limit  Limit
+	Handle func(context.Context, *Attempt) error
 
-	shared *shared
-	mu     sync.Mutex
-	cond   *sync.Cond
-	lanes  rotation[*partition, *lane] // those that may run
-	closed bool
-	held   bool        // by an operator
-	revive *time.Timer // set while the group may not count the member in
+	shared  *shared
+	mu      sync.Mutex
+	cond    *sync.Cond
+	lanes   rotation[*partition, *lane] // those that may run
+	closed  bool
+	held    bool        // by an operator
+	revive  *time.Timer // set while the group may not count the member in
+	limited *time.Timer // set while lanes that are ready wait for Limit
 
 	workers map[*worker]struct{}
 	stuck   map[*worker]struct{} // given up: their handlers ignore their context
@@ -112,7 +117,7 @@ func (s *Subscription) ready(p *partition, lanes ...*lane) {
 // handler of the first.
 // Lanes that find no worker here are taken when one becomes free.
 func (s *Subscription) wake(n int) {
-	if s.held || s.closed || s.revive != nil {
+	if s.held || s.closed || s.revive != nil || s.limited != nil {
 		return
 	}
 	for ; n > 0 && s.idle > 0; n-- {
@@ -153,12 +158,15 @@ func (s *Subscription) take(w *worker, dst []*lane, n int) []*lane {
 			s.leave(w)
 			s.wakeAll() // another one is to take the lane that this one was woken for
 			return nil
-		case s.lanes.empty() || s.held:
+		case s.lanes.empty() || s.held || s.overLimit():
 		case alive:
 			dst = s.lanes.next(dst, n)
 			s.taken += uint64(len(dst))
-			if !s.lanes.empty() && len(s.workers) < s.allowed() {
-				s.wake(1) // concurrency that was lowered comes back
+			if s.Limit != nil {
+				s.Limit.Take(len(dst))
+			}
+			if !s.lanes.empty() && (len(s.workers) < s.allowed() || s.Limit != nil) {
+				s.wake(1) // concurrency that was lowered comes back, or a limit let one through
 			}
 			return dst
 		default:
@@ -171,6 +179,41 @@ func (s *Subscription) take(w *worker, dst []*lane, n int) []*lane {
 		s.mu.Unlock()
 		alive = s.shared.consumer.Alive()
 		s.mu.Lock()
+	}
+}
+
+// overLimit reports whether what is ready waits for Limit, and sees to it that the wait
+// ends: lanes stay in the queue meanwhile, where a drain leaves them to the next owner.
+// The caller holds mu.
+func (s *Subscription) overLimit() bool {
+	if s.Limit == nil {
+		return false
+	}
+	if s.limited != nil {
+		return true
+	}
+	wait := s.Limit.Wait(time.Now())
+	if wait <= 0 {
+		return false
+	}
+	s.limited = time.AfterFunc(wait, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.limited = nil
+		if !s.lanes.empty() {
+			s.wake(1) // which wakes another, if there is more to take
+		}
+	})
+	return true
+}
+
+// charge corrects what an attempt has taken of Limit by n records: a lane may have more
+// than the one that take has counted.
+func (s *Subscription) charge(n int) {
+	if s.Limit != nil && n != 0 {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.Limit.Take(n)
 	}
 }
 
@@ -252,6 +295,9 @@ func (s *Subscription) close() {
 	if s.revive != nil {
 		s.revive.Stop()
 	}
+	if s.limited != nil {
+		s.limited.Stop()
+	}
 	if len(s.workers) == 0 {
 		close(s.gone)
 	}
@@ -311,7 +357,7 @@ func (s *Subscription) noteStarved(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case s.lanes.empty() || s.held || s.revive != nil || s.taken != s.takenBefore:
+	case s.lanes.empty() || s.held || s.revive != nil || s.limited != nil || s.taken != s.takenBefore:
 		s.starvedSince, s.takenBefore = time.Time{}, s.taken
 	case s.starvedSince.IsZero():
 		s.starvedSince = now

@@ -44,15 +44,17 @@ func (w *worker) work() {
 // run makes one attempt at the heads of the lanes that were taken.
 // The breaker is asked last: a ticket that is not used would keep a probe's place.
 func (w *worker) run() {
-	p := w.lanes[0].partition
+	p, lanes := w.lanes[0].partition, len(w.lanes)
 	now := time.Now()
 	ctx := w.contexts.next(w.sub.shared.base, now, w.sub.Timeout)
 	// The partition goes, and the lanes with it.
 	if !w.begin(p, ctx, now) {
 		return
 	}
+	w.sub.charge(len(w.items) - lanes)
 	ticket, ok := w.sub.Breaker.Allow(w.breakerKey())
 	if !ok {
+		w.sub.charge(-len(w.items))
 		w.giveBack(p)
 		return
 	}

@@ -4,6 +4,7 @@ package batches
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/eventbus-go/eventbus"
 	"github.com/eventbus-go/eventbus/examples/readme/sales"
@@ -28,6 +29,15 @@ func Subscription(store Store) eventbus.Subscription {
 		}
 		return nil
 	}, eventbus.BatchSize(500), eventbus.Concurrency(4))
+}
+
+// Patient is Subscription for a slow topic: it waits for up to two seconds until a batch
+// is full, and asks no more of the store than 1,000 customers a second.
+func Patient(store Store) eventbus.Subscription {
+	return eventbus.OnBatch(sales.CustomerCreatedTopic, func(ctx context.Context, customers []sales.CustomerCreated) error {
+		_, err := store.Insert(ctx, customers)
+		return err
+	}, eventbus.BatchSize(500), eventbus.BatchWait(2*time.Second), eventbus.RateLimit(1000, 500))
 }
 
 // Import publishes customers and returns those that were not published.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/eventbus-go/eventbus"
 	"github.com/eventbus-go/eventbus/examples/guide/batches"
@@ -64,4 +66,36 @@ func TestImportReturnsWhatFailed(t *testing.T) {
 	if !errors.Is(err, errDuplicate) || len(left) != 1 || left[0] != nobody {
 		t.Errorf("left %v, %v", left, err)
 	}
+}
+
+// sizes notes how many customers come at once, and when.
+type sizes struct {
+	mu sync.Mutex
+	n  []int
+	at []time.Time
+}
+
+func (s *sizes) Insert(_ context.Context, customers []sales.CustomerCreated) (map[int]error, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.n, s.at = append(s.n, len(customers)), append(s.at, time.Now())
+	return nil, nil
+}
+
+func TestPatientBatchesAreFilled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cluster, store := kafkatest.NewMemory(t), new(sizes)
+		cluster.Start(t, batches.Patient(store))
+		begun := time.Now()
+		for _, id := range []string{"a", "a", "a"} {
+			kafkatest.Publish(t, cluster, sales.CustomerCreatedTopic, sales.CustomerCreated{CustomerID: id, Name: "Ada"})
+		}
+		time.Sleep(3 * time.Second)
+		synctest.Wait()
+		store.mu.Lock()
+		defer store.mu.Unlock()
+		if len(store.n) != 1 || store.n[0] != 3 || store.at[0].Sub(begun) < 2*time.Second {
+			t.Errorf("batches of %d, after %v", store.n, store.at)
+		}
+	})
 }

@@ -42,3 +42,22 @@ func Subscription(accounts Accounts) eventbus.Subscription {
 		eventbus.Retry(resilience.Retry{Attempts: 50, Elapsed: time.Hour, Max: time.Minute}),
 		eventbus.SharedBreaker("payments", resilience.BreakerConfig{}))
 }
+
+// Best opens accounts as far as the payment service wants them: its options say what
+// becomes of errors, so the handler returns them as they are.
+func Best(accounts Accounts) eventbus.Subscription {
+	return eventbus.On(sales.CustomerCreatedTopic, func(ctx context.Context, e sales.CustomerCreated) error {
+		return accounts.Open(ctx, e.CustomerID)
+	},
+		eventbus.RetryWait(resilience.Steps(time.Second, 10*time.Second, time.Minute)),
+		eventbus.OnError(func(err error) error {
+			var busy *BusyError
+			switch {
+			case errors.Is(err, ErrRefused):
+				return eventbus.Discard(err) // nobody misses it: counted, and no dead letter
+			case errors.As(err, &busy):
+				return eventbus.RetryAfter(busy.After, err)
+			}
+			return err // as it is: by the retry policy
+		}))
+}

@@ -82,3 +82,16 @@ func TestARepeatedEventIsHandledOnce(t *testing.T) {
 		t.Errorf("the service was asked %d times", len(accounts.asked))
 	}
 }
+
+func TestWhatNobodyMissesIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cluster := kafkatest.NewMemory(t)
+		accounts := &service{answers: []error{errors.New("connection reset"), payments.ErrRefused}}
+		cluster.Start(t, payments.Best(accounts))
+		kafkatest.Publish(t, cluster, sales.CustomerCreatedTopic, ada)
+		cluster.Settle(t)
+		if len(accounts.asked) != 2 || accounts.asked[1].Sub(accounts.asked[0]) != time.Second {
+			t.Errorf("asked at %v", accounts.asked)
+		}
+	})
+}

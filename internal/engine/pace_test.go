@@ -1,0 +1,171 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/eventbus-go/eventbus/resilience"
+)
+
+// waiting is a batch handler that waits for full batches of three, for ten seconds.
+func (b *batches) waiting() *Subscription {
+	sub := b.subscription(3)
+	sub.Concurrency, sub.Gatherer = 4, NewGatherer(10*time.Second)
+	return sub
+}
+
+// A batch waits until it is full, or its first record has waited, and no longer.
+func TestBatchWait(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		b := new(batches)
+		s := newScript(t, options{subs: []*Subscription{b.waiting()}})
+		s.assign(0, "")
+		s.fetch(0, "a", "b")
+		pass(9 * time.Second)
+		b.want(t)
+		s.fetch(2, "c", "d")
+		pass(0)
+		b.want(t, "0 1 2") // full: d begins a batch of its own
+		pass(9 * time.Second)
+		b.want(t, "0 1 2")
+		pass(2 * time.Second)
+		b.want(t, "0 1 2", "3")
+		s.fetch(4, "a")
+		pass(5 * time.Second)
+		s.fetch(5, "a", "a") // into a lane that waits: the batch is full by one key
+		pass(0)
+		b.want(t, "0 1 2", "3", "4 5 6")
+		s.drain()
+		wantCommit(t, s, 7)
+	})
+}
+
+// What was tried before waits for its retry alone, and a drain waits for nothing.
+func TestBatchWaitHoldsUpNoRetryAndNoDrain(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		b := &batches{errs: func(o string) error {
+			if o == "0 1 2" {
+				return someFailed{1: errors.New("broken")}
+			}
+			return nil
+		}}
+		s := newScript(t, options{subs: []*Subscription{b.waiting()}})
+		s.assign(0, "")
+		s.fetch(0, "a", "b", "c", "d")
+		pass(0)
+		b.want(t, "0 1 2", "1")
+		before := time.Now()
+		s.drain()
+		if took := time.Since(before); took > time.Second {
+			t.Errorf("the drain took %v", took)
+		}
+		wantCommit(t, s, 3) // d is the next owner's
+		pass(time.Minute)
+		b.want(t, "0 1 2", "1")
+	})
+}
+
+// A limit delays: so many at once, then so many a second, in order, and none is lost.
+func TestLimit(t *testing.T) {
+	for _, size := range []int{1, 4} {
+		t.Run(fmt.Sprint("batches of ", size), func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				var handled atomic.Int64
+				sub := &Subscription{Name: "s", Concurrency: 8, BatchSize: size, Limit: NewLimit(2, 4), Handle: func(_ context.Context, a *Attempt) error {
+					handled.Add(int64(len(a.Records)))
+					return nil
+				}}
+				s := newScript(t, options{subs: []*Subscription{sub}})
+				s.assign(0, "")
+				s.fetch(0, "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q", "r", "s", "t")
+				pass(0)
+				n := int(handled.Load())
+				if n < 4 || n > 4+size-1 {
+					t.Errorf("%d at once, want the burst", n)
+				}
+				if snap := sub.Snapshot(); !snap.Limited {
+					t.Error("it does not show as limited")
+				}
+				pass(4 * time.Second)
+				n = int(handled.Load())
+				if n < 12-size || n > 12+size {
+					t.Errorf("%d after four seconds, want 12", n)
+				}
+				pass(10 * time.Second)
+				n = int(handled.Load())
+				if n != 20 {
+					t.Errorf("%d in the end", n)
+				}
+				if snap := sub.Snapshot(); snap.Limited {
+					t.Error("it shows as limited, and nothing waits")
+				}
+				s.drain()
+				wantCommit(t, s, 20)
+			})
+		})
+	}
+}
+
+// A drain leaves what waits for a limit to the next owner, at once.
+func TestLimitHoldsUpNoDrain(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		b := new(batches)
+		sub := b.subscription(1)
+		sub.Limit = NewLimit(0.1, 1)
+		s := newScript(t, options{subs: []*Subscription{sub}})
+		s.assign(0, "")
+		s.fetch(0, "a", "b", "c")
+		pass(time.Second)
+		before := time.Now()
+		s.drain()
+		if took := time.Since(before); took > time.Second {
+			t.Errorf("the drain took %v", took)
+		}
+		b.want(t, "0")
+		wantCommit(t, s, 1)
+	})
+}
+
+// What an open breaker does not let through spends nothing of the limit.
+func TestLimitBehindABreaker(t *testing.T) {
+	l := NewLimit(1, 2).(*bucket)
+	if l.Wait(time.Now()) > 0 {
+		t.Error("a full bucket waits")
+	}
+	l.Take(2)
+	if l.Wait(time.Now()) <= 0 {
+		t.Error("an empty one does not")
+	}
+	sub := &Subscription{Limit: l}
+	sub.charge(-2)
+	if l.Wait(time.Now()) > 0 {
+		t.Error("what was given back is gone")
+	}
+}
+
+// A discarded record is finished also while its partition drains, and counted once.
+func TestDiscardInADrain(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c := newCalls()
+		sub := c.subscription(1)
+		sub.Retry = resilience.NoRetry()
+		s := newScript(t, options{subs: []*Subscription{sub}})
+		s.engine.judge = func(error) Verdict { return Verdict{Kind: Discard, Reason: "x", Breaker: resilience.Ignored} }
+		s.assign(0, "")
+		s.fetch(0, "a", "a")
+		wantRunning(t, c, 0)
+		done := make(chan struct{})
+		go func() { s.drain(); close(done) }()
+		pass(0)
+		c.end(t, 0, errors.New("given up"))
+		<-done
+		wantCommit(t, s, 1)
+		if n := sub.Snapshot().Discarded; n != 1 {
+			t.Errorf("%d discarded", n)
+		}
+	})
+}
