@@ -2,7 +2,6 @@ package eventbus
 
 import (
 	"fmt"
-	"reflect"
 	"slices"
 	"time"
 
@@ -407,8 +406,11 @@ func depend(on map[string]*dependency, s breakerSettings, by string) (undo func(
 func (d *dependency) join(s breakerSettings, by string) error {
 	config := s.config
 	config.OnChange = nil
-	switch given := !reflect.ValueOf(config).IsZero(); {
-	case given && d.by != "" && !reflect.DeepEqual(config, d.config):
+	// Compared as text, since the type has a function in it; package reflect's comparison
+	// would be linked for this alone.
+	text := fmt.Sprint(config)
+	switch given := text != fmt.Sprint(resilience.BreakerConfig{}); {
+	case given && d.by != "" && text != fmt.Sprint(d.config):
 		return fmt.Errorf("SharedBreaker(%q): %s and %s configure it differently: a dependency has one breaker, so configure it once, and leave it zero elsewhere", s.name, d.by, by)
 	case given && d.by == "" && d.breaker != nil:
 		return fmt.Errorf("SharedBreaker(%q): %s configures it, and it is in use with the defaults: configure it in a subscription of the bus", s.name, by)

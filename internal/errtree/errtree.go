@@ -8,7 +8,6 @@ package errtree
 import (
 	"errors"
 	"iter"
-	"slices"
 )
 
 // A search visits at most this many errors, and goes this deep: PublishBatch joins one
@@ -100,9 +99,12 @@ func unwrap(err error) []error {
 			return []error{cause}
 		}
 	case interface{ Unwrap() []error }:
-		causes := e.Unwrap()
-		if slices.Contains(causes, nil) {
-			causes = slices.DeleteFunc(slices.Clone(causes), func(cause error) bool { return cause == nil })
+		all := e.Unwrap()
+		causes := make([]error, 0, len(all)) // the list is the user's
+		for _, cause := range all {
+			if cause != nil {
+				causes = append(causes, cause)
+			}
 		}
 		return causes
 	}
