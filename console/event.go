@@ -81,7 +81,7 @@ func (d *desk) newEventView(ctx context.Context, r *transport.Record) eventView 
 			add("header "+h.Key, d.headerText(h.Value))
 		}
 	}
-	called := ""
+	var called string
 	v.Data, v.Hidden, called = d.data(ctx, &e)
 	add("read by schema", called)
 	return v

@@ -15,7 +15,6 @@ import (
 
 	"github.com/jhump/protoreflect/v2/protoprint"
 	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protodesc"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
@@ -117,9 +116,9 @@ func (r resolver) FindDescriptorByName(name protoreflect.FullName) (protoreflect
 // single returns a file with a message and all that it holds.
 func single(root protoreflect.MessageDescriptor) (*descriptorpb.FileDescriptorProto, error) {
 	of := root.ParentFile()
-	file := &descriptorpb.FileDescriptorProto{Name: proto.String("event.proto"), Package: proto.String(string(of.Package()))}
+	file := &descriptorpb.FileDescriptorProto{Name: new("event.proto"), Package: new(string(of.Package()))}
 	if of.Syntax() == protoreflect.Proto3 {
-		file.Syntax = proto.String("proto3")
+		file.Syntax = new("proto3")
 	}
 	imports := make(map[string]bool)
 	seen := make(map[protoreflect.FullName]bool)
@@ -179,7 +178,7 @@ func single(root protoreflect.MessageDescriptor) (*descriptorpb.FileDescriptorPr
 	// AsyncAPI's parser wants to be told which of several messages is the event. The path is
 	// that of the first message (field 4 of a file).
 	file.SourceCodeInfo = &descriptorpb.SourceCodeInfo{Location: []*descriptorpb.SourceCodeInfo_Location{
-		{Path: []int32{4, 0}, Span: []int32{0, 0, 0}, LeadingComments: proto.String(" @RootNode\n")},
+		{Path: []int32{4, 0}, Span: []int32{0, 0, 0}, LeadingComments: new(" @RootNode\n")},
 	}}
 	return file, nil
 }
