@@ -49,7 +49,7 @@ func TestDev(t *testing.T) {
 	if len(environ) != 2 || address == "" {
 		t.Fatalf("it printed %q and %q: %s", environ, address, complaints.String())
 	}
-	go io.Copy(io.Discard, out)
+	go func() { _, _ = io.Copy(io.Discard, out) }()
 
 	c, err := config.Load(config.Service("mailer"), config.Environ(environ...), config.Directory(t.TempDir()))
 	if err != nil {

@@ -72,4 +72,4 @@ func TestReplay(t *testing.T) {
 }
 
 // at0 is the range of the first offset of a partition.
-func at0(partition int32) string { return string(rune('0'+partition)) + "@0" }
+func at0(partition int32) string { return string('0'+partition) + "@0" }
