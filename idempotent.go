@@ -103,12 +103,12 @@ func CausedBy(ctx context.Context, e *Envelope) context.Context {
 }
 
 // deriver sets the id of a completed event that a handler publishes.
-type deriver func(s *scope, of *eventid.Origin, e *Envelope, settings *publishSettings)
+type deriver func(s *scope, of eventid.Origin, e *Envelope, settings *publishSettings)
 
 // deriveID derives an event's id from the handled event and from all that the handler
 // decides about it: what differs is another event, and never one that a downstream
 // inbox drops. Equal events of one attempt are counted.
-func deriveID(s *scope, of *eventid.Origin, e *Envelope, settings *publishSettings) {
+func deriveID(s *scope, of eventid.Origin, e *Envelope, settings *publishSettings) {
 	digest := derivedFrom(of, e.Topic, e.Type, "")
 	digest.AddBytes(e.Key)
 	digest.AddBytes(e.Data)
@@ -126,8 +126,8 @@ func deriveID(s *scope, of *eventid.Origin, e *Envelope, settings *publishSettin
 }
 
 // derivedFrom returns the digest of an event's place in a handler.
-func derivedFrom(of *eventid.Origin, topic, typ, step string) *eventid.Digest {
-	digest := eventid.NewDigest(*of)
+func derivedFrom(of eventid.Origin, topic, typ, step string) *eventid.Digest {
+	digest := eventid.NewDigest(of)
 	digest.Add(topic)
 	digest.Add(typ)
 	digest.Add(step)
@@ -147,7 +147,7 @@ func identifyStep(ctx context.Context, topic, typ string, settings *publishSetti
 	if of.ID == "" {
 		return errors.New("WithStep: there is no single event that the id could be derived from: publish with the context of CausedBy")
 	}
-	sum := derivedFrom(&of, topic, typ, settings.step).Sum()
+	sum := derivedFrom(of, topic, typ, settings.step).Sum()
 	if s.count(sum) > 0 {
 		return fmt.Errorf("WithStep: the step %q was published before in this attempt: give each event a step of its own", settings.step)
 	}

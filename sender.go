@@ -91,7 +91,7 @@ func (o *sender) complete(ctx context.Context, d *draft) error {
 	// What a codec wrapper or a middleware hides must not be guessed at by its hash, and
 	// what they make differs at each attempt.
 	if s != nil && s.derive != nil && c.origin.ID != "" && d.settings.id == "" && !replaced && (e.Tombstone || !o.decl.Samples.Wrapped) {
-		s.derive(s, &c.origin, e, &d.settings)
+		s.derive(s, c.origin, e, &d.settings)
 	}
 	return nil
 }

@@ -13,8 +13,8 @@ import (
 // the last five of a session, and recognise no other that is sent again.
 const mostUnderWay = 5
 
-// callLocked tells whoever has the partition that there is a batch to be sent behind
-// those under way. The caller holds mu.
+// callLocked tells the worker that has the partition that there is a batch to be sent
+// behind those under way. The caller holds mu.
 func (p *partition) callLocked() {
 	select {
 	case p.more <- struct{}{}:
