@@ -204,7 +204,7 @@ func (p errorPolicy) of(err error, n int, k kind, attempt int) (e *attemptError)
 		}
 	}
 	if n == 1 && p.decide != nil {
-		err = p.decided(err)
+		err = p.decide(err)
 	}
 	e = &attemptError{verdict: judge(err), text: telemetry.Clipped(err.Error(), telemetry.MaxErrorText), cause: err}
 	if e.class = e.verdict.Reason; e.class == letter.ReasonHandler {
@@ -214,21 +214,21 @@ func (p errorPolicy) of(err error, n int, k kind, attempt int) (e *attemptError)
 		e.verdict.Reason = e.class
 	}
 	if p.wait != nil && attempt > 0 && e.verdict.Kind == engine.Retry {
-		p.setWait(e, attempt)
+		p.wait(e, attempt)
 	}
 	return e
 }
 
-// decided returns the error with the mark that OnError gives it. A panic says nothing
+// decided returns the error with the mark that decide, of OnError, gives it. A panic says nothing
 // about the event, so it is retried, and its dead letter has both errors.
-func (p errorPolicy) decided(err error) error {
+func decided(decide func(error) error, err error) error {
 	if errtree.Only(err, ErrCircuitOpen) {
 		return err
 	}
 	marked, panicked := err, error(nil)
 	func() {
 		defer rescue(&panicked, "the function of OnError")
-		if m := p.decide(err); m != nil {
+		if m := decide(err); m != nil {
 			marked = m
 		}
 	}()
@@ -238,12 +238,12 @@ func (p errorPolicy) decided(err error) error {
 	return marked
 }
 
-// setWait sets the wait of RetryWait, or leaves the retry policy's.
-func (p errorPolicy) setWait(e *attemptError, attempt int) {
+// setWait sets the wait by the function of RetryWait, or leaves the retry policy's.
+func (e *attemptError) setWait(wait func(attempt int, err error) time.Duration, attempt int) {
 	var panicked error
 	func() {
 		defer rescue(&panicked, "the function of RetryWait")
-		e.verdict.Wait = max(p.wait(attempt, e.cause), leastWait)
+		e.verdict.Wait = max(wait(attempt, e.cause), leastWait)
 	}()
 	if panicked != nil {
 		e.text = telemetry.Clipped(panicked.Error()+"; it was asked about: "+e.text, telemetry.MaxErrorText)

@@ -149,7 +149,7 @@ func (b *Bus) engineSubscription(g *group, s *subscription, settings subscribeSe
 	if name == "" {
 		name = g.name + " " + s.name()
 		sub.Breaker = b.newBreaker(name, settings.breaker.config, settings.breaker.config.OnChange)
-	} else if undo, err = depend(b.breakers, settings.breaker, s.name()); err != nil {
+	} else if undo, err = settings.breaker.depend(b.breakers, settings.breaker, s.name()); err != nil {
 		return nil, nil, err
 	}
 	if s.kind == batched {

@@ -203,10 +203,11 @@ func TestBreakerRefusesAWholeBatch(t *testing.T) {
 	refused := &eventbus.PublishBatchError{Errors: errs}
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
 		bus, topic := newBus(t, cluster, config()), orders(t)
-		open, attempts := true, 0
+		var closed atomic.Bool
+		var attempts atomic.Int64
 		must(t, eventbus.Subscribe(bus, topic, func(ctx context.Context, _ order) error {
 			d, _ := eventbus.DeliveryFrom(ctx)
-			if attempts = d.Attempt; open {
+			if attempts.Store(int64(d.Attempt)); !closed.Load() {
 				return fmt.Errorf("publishing: %w", refused)
 			}
 			return nil
@@ -214,10 +215,10 @@ func TestBreakerRefusesAWholeBatch(t *testing.T) {
 		start(t, bus)
 		must(t, eventbus.NewPublisher(bus, topic).Publish(t.Context(), order{"a", 1}))
 		pass(10 * time.Minute) // twice what the retry policy lasts
-		open = false
+		closed.Store(true)
 		pass(time.Minute)
-		if n := len(cluster.Records(orderLetters)); n != 0 || attempts != 1 {
-			t.Errorf("%d dead letters, handled in attempt %d", n, attempts)
+		if n := len(cluster.Records(orderLetters)); n != 0 || attempts.Load() != 1 {
+			t.Errorf("%d dead letters, handled in attempt %d", n, attempts.Load())
 		}
 		closeBus(t, bus)
 	})

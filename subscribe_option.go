@@ -39,16 +39,18 @@ type subscribeSettings struct {
 }
 
 // errorPolicy is what the options OnError and RetryWait say about errors. The zero
-// errorPolicy leaves them as they are.
+// errorPolicy leaves them as they are. The options make the functions, so that a program
+// without them does not link what is around them.
 type errorPolicy struct {
-	decide func(error) error
-	wait   func(attempt int, err error) time.Duration
+	decide func(error) error        // returns the error with its mark
+	wait   func(*attemptError, int) // sets the wait after an attempt of that number
 }
 
 type breakerSettings struct {
 	name   string // shared by name; empty: the subscription's own
 	config resilience.BreakerConfig
-	call   *byte // identifies the call of SharedBreaker, as an option may be used many times
+	call   *byte                                                                                  // identifies the call of SharedBreaker, as an option may be used many times
+	depend func(on map[string]*dependency, s breakerSettings, by string) (undo func(), err error) // depend, where name is set
 }
 
 // Defaults of a subscription.
@@ -140,7 +142,7 @@ func RetryWait(wait func(attempt int, err error) time.Duration) SubscribeOption 
 		if wait == nil {
 			s.fault("RetryWait: the function is nil: use resilience.Constant, or leave the option out")
 		}
-		s.policy.wait = wait
+		s.policy.wait = func(e *attemptError, attempt int) { e.setWait(wait, attempt) }
 	})
 }
 
@@ -160,7 +162,7 @@ func OnError(decide func(err error) error) SubscribeOption {
 		if decide == nil {
 			s.fault("OnError: the function is nil")
 		}
-		s.policy.decide = decide
+		s.policy.decide = func(err error) error { return decided(decide, err) }
 	})
 }
 
@@ -190,7 +192,7 @@ func Breaker(config resilience.BreakerConfig) SubscribeOption {
 // each call is called. One that is Disabled leaves this subscription alone without a
 // breaker.
 func SharedBreaker(dependency string, config resilience.BreakerConfig) SubscribeOption {
-	own := breakerSettings{dependency, config, new(byte)}
+	own := breakerSettings{dependency, config, new(byte), depend}
 	return subscribeOption(func(s *subscribeSettings) {
 		if dependency == "" {
 			s.fault("SharedBreaker: the dependency's name is empty")

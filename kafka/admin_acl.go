@@ -77,7 +77,7 @@ func (a *Admin) GroupRights(ctx context.Context, group string) (Rights, error) {
 	req := kmsg.NewPtrDescribeGroupsRequest()
 	req.Groups, req.IncludeAuthorizedOperations = []string{group}, true
 	var rights Rights
-	err := a.client.AskGroup(ctx, group, req, func(answer kmsg.Response) error {
+	err := a.client.AskGroup(ctx, group, cluster.Rare(req, (*kmsg.DescribeGroupsRequest).AppendTo, (*kmsg.DescribeGroupsResponse).ReadFrom), func(answer kmsg.Response) error {
 		for _, g := range answer.(*kmsg.DescribeGroupsResponse).Groups {
 			if code := kerr.Error(g.ErrorCode); code != 0 && code != kerr.GroupIDNotFound {
 				return code
@@ -102,7 +102,7 @@ func (a *Admin) ClusterRights(ctx context.Context) (Rights, error) {
 	}
 	req := kmsg.NewPtrDescribeClusterRequest()
 	req.IncludeClusterAuthorizedOperations = true
-	answer, err := a.client.AnyBroker(ctx, req)
+	answer, err := a.client.AnyBroker(ctx, cluster.Rare(req, (*kmsg.DescribeClusterRequest).AppendTo, (*kmsg.DescribeClusterResponse).ReadFrom))
 	if err != nil {
 		return Rights{}, fmt.Errorf("kafka: rights on the cluster: %w", err)
 	}

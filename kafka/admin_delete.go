@@ -49,7 +49,7 @@ func deleteRecords(ctx context.Context, c *cluster.Client, leader int32, p trans
 	part.Partition, part.Offset = p.Partition, offset
 	topic.Partitions = append(topic.Partitions, part)
 	req.Topics = append(req.Topics, topic)
-	answer, err := c.Request(ctx, leader, req)
+	answer, err := c.Request(ctx, leader, cluster.Rare(req, (*kmsg.DeleteRecordsRequest).AppendTo, (*kmsg.DeleteRecordsResponse).ReadFrom))
 	if err != nil {
 		return err
 	}

@@ -59,7 +59,7 @@ func (a *Admin) Groups(ctx context.Context) ([]GroupListing, error) {
 
 // groupsOf lists the groups that a broker coordinates.
 func groupsOf(ctx context.Context, c *cluster.Client, broker int32) ([]GroupListing, error) {
-	answer, err := c.Request(ctx, broker, kmsg.NewPtrListGroupsRequest())
+	answer, err := c.Request(ctx, broker, cluster.Rare(kmsg.NewPtrListGroupsRequest(), (*kmsg.ListGroupsRequest).AppendTo, (*kmsg.ListGroupsResponse).ReadFrom))
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +139,7 @@ func (a *Admin) Group(ctx context.Context, name string) (Group, error) {
 func describeGroup(ctx context.Context, c *cluster.Client, coordinator int32, name string) (Group, error) {
 	req := kmsg.NewPtrDescribeGroupsRequest()
 	req.Groups = []string{name}
-	answer, err := c.Request(ctx, coordinator, req)
+	answer, err := c.Request(ctx, coordinator, cluster.Rare(req, (*kmsg.DescribeGroupsRequest).AppendTo, (*kmsg.DescribeGroupsResponse).ReadFrom))
 	if err != nil {
 		return Group{}, err
 	}
@@ -174,7 +174,7 @@ var errLeftOut = errors.New("the broker's response does not mention it")
 func describeConsumerGroup(ctx context.Context, c *cluster.Client, coordinator int32, name string) (Group, error) {
 	req := kmsg.NewPtrConsumerGroupDescribeRequest()
 	req.Groups = []string{name}
-	answer, err := c.Request(ctx, coordinator, req)
+	answer, err := c.Request(ctx, coordinator, cluster.Rare(req, (*kmsg.ConsumerGroupDescribeRequest).AppendTo, (*kmsg.ConsumerGroupDescribeResponse).ReadFrom))
 	if errors.Is(err, kerr.UnsupportedVersion) {
 		return Group{}, ErrGroupMissing
 	}

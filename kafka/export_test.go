@@ -26,7 +26,7 @@ func AddPartitions(ctx context.Context, tr transport.Transport, topic string, to
 		if err != nil {
 			return err
 		}
-		resp, err := c.Request(ctx, controller, req)
+		resp, err := c.Request(ctx, controller, cluster.Rare(req, (*kmsg.CreatePartitionsRequest).AppendTo, (*kmsg.CreatePartitionsResponse).ReadFrom))
 		if err != nil {
 			return err
 		}
@@ -83,7 +83,7 @@ func DeleteTopic(ctx context.Context, tr transport.Transport, topic string) erro
 		if err != nil {
 			return err
 		}
-		resp, err := c.Request(ctx, controller, req)
+		resp, err := c.Request(ctx, controller, cluster.Rare(req, (*kmsg.DeleteTopicsRequest).AppendTo, (*kmsg.DeleteTopicsResponse).ReadFrom))
 		if err != nil {
 			return err
 		}

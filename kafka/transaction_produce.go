@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/eventbus-go/eventbus/kafka/internal/batch"
+	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
 	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
 	"github.com/eventbus-go/eventbus/kafka/internal/produce"
 	"github.com/eventbus-go/eventbus/transport"
@@ -22,6 +23,9 @@ type capped struct {
 	kmsg.Request
 	most int16
 }
+
+// Unwrap returns the request itself.
+func (c capped) Unwrap() kmsg.Request { return c.Request }
 
 // MaxVersion returns the highest version to negotiate.
 func (c capped) MaxVersion() int16 { return c.most }
@@ -159,7 +163,7 @@ func (x *Transactor) send(ctx context.Context, portions []*portion) {
 	var sending sync.WaitGroup
 	for leader, portions := range byLeader {
 		sending.Go(func() {
-			answer, err := x.client.Request(ctx, leader, capped{x.request(portions), produceOfTransaction})
+			answer, err := x.client.Request(ctx, leader, capped{cluster.Rare(x.request(portions), (*kmsg.ProduceRequest).AppendTo, (*kmsg.ProduceResponse).ReadFrom), produceOfTransaction})
 			for _, p := range portions {
 				if p.err = err; err == nil {
 					p.err = writtenTo(p.Partition, answer.(*kmsg.ProduceResponse))

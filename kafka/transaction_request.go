@@ -69,7 +69,7 @@ func (x *Transactor) enlist(ctx context.Context, partitions []transport.Partitio
 		}
 		req.Topics = append(req.Topics, t)
 	}
-	err := x.ask(ctx, req, func(answer kmsg.Response) error {
+	err := x.ask(ctx, cluster.Rare(req, (*kmsg.AddPartitionsToTxnRequest).AppendTo, (*kmsg.AddPartitionsToTxnResponse).ReadFrom), func(answer kmsg.Response) error {
 		var first error
 		for _, t := range answer.(*kmsg.AddPartitionsToTxnResponse).Topics {
 			for _, part := range t.Partitions {
@@ -95,7 +95,7 @@ func (x *Transactor) enlistGroup(ctx context.Context, group string) error {
 	req := kmsg.NewPtrAddOffsetsToTxnRequest()
 	req.TransactionalID, req.ProducerID, req.ProducerEpoch = x.id, x.session.ID, x.session.Epoch
 	req.Group = group
-	err := x.ask(ctx, req, func(answer kmsg.Response) error {
+	err := x.ask(ctx, cluster.Rare(req, (*kmsg.AddOffsetsToTxnRequest).AppendTo, (*kmsg.AddOffsetsToTxnResponse).ReadFrom), func(answer kmsg.Response) error {
 		return kerr.CodeError(answer.(*kmsg.AddOffsetsToTxnResponse).ErrorCode)
 	})
 	if err != nil {
@@ -121,7 +121,7 @@ func (x *Transactor) storeOffsets(ctx context.Context, group string, commits []t
 		}
 		req.Topics = append(req.Topics, t)
 	}
-	err := x.client.AskGroup(ctx, group, req, func(answer kmsg.Response) error {
+	err := x.client.AskGroup(ctx, group, cluster.Rare(req, (*kmsg.TxnOffsetCommitRequest).AppendTo, (*kmsg.TxnOffsetCommitResponse).ReadFrom), func(answer kmsg.Response) error {
 		for _, t := range answer.(*kmsg.TxnOffsetCommitResponse).Topics {
 			for _, part := range t.Partitions {
 				if part.ErrorCode != 0 {
@@ -147,7 +147,7 @@ func (x *Transactor) end(ctx context.Context, commit bool, asked *bool) error {
 	req.TransactionalID, req.ProducerID, req.ProducerEpoch = x.id, x.session.ID, x.session.Epoch
 	req.Commit = commit
 	*asked = true
-	err := x.ask(ctx, req, func(answer kmsg.Response) error {
+	err := x.ask(ctx, cluster.Rare(req, (*kmsg.EndTxnRequest).AppendTo, (*kmsg.EndTxnResponse).ReadFrom), func(answer kmsg.Response) error {
 		return kerr.CodeError(answer.(*kmsg.EndTxnResponse).ErrorCode)
 	})
 	if err != nil {

@@ -36,7 +36,7 @@ func TestClocks(t *testing.T) {
 	if err := cluster.Admin().CreateTopics(t.Context(), transport.TopicSpec{Name: "t", Partitions: 2}); err != nil {
 		t.Fatal(err)
 	}
-	now := time.Now()
+	now := time.Now().Truncate(time.Millisecond) // as records have it
 	examine := func(topics ...string) (found Findings) {
 		var infos []transport.TopicInfo
 		if len(topics) > 0 {

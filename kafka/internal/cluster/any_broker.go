@@ -93,6 +93,10 @@ func (c *Client) AnyBroker(ctx context.Context, req kmsg.Request) (kmsg.Response
 // copyOf is a request of its own, since sending one sets its version. What lies
 // behind its fields is shared, and only read.
 func copyOf(req kmsg.Request) kmsg.Request {
+	if r, ok := req.(rare); ok {
+		r.Request = copyOf(r.Request)
+		return r
+	}
 	from := reflect.ValueOf(req).Elem()
 	to := reflect.New(from.Type())
 	to.Elem().Set(from)

@@ -32,8 +32,6 @@ type Client struct {
 	pool *kafkago.Transport
 	// bootstrap are the addresses of Options.Brokers in the form that pool takes.
 	bootstrap net.Addr
-	// Formatter writes the headers of requests, with the client id of Options.
-	Formatter *kmsg.RequestFormatter
 
 	Ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -82,7 +80,6 @@ func NewClient(cfg Options) *Client {
 	c := &Client{
 		Options:     cfg,
 		bootstrap:   seeds(cfg.Brokers),
-		Formatter:   kmsg.NewRequestFormatter(kmsg.FormatterClientID(cfg.ClientID)),
 		links:       make(map[*Link]struct{}),
 		setupErrors: make(map[string]error),
 	}
@@ -116,7 +113,7 @@ func (c *Client) Request(ctx context.Context, broker int32, req kmsg.Request) (k
 	}
 	resp := req.ResponseKind()
 	resp.SetVersion(version)
-	if err := resp.ReadFrom(body); err != nil {
+	if err := readBody(resp, req, body); err != nil {
 		return nil, fmt.Errorf("response to %s from broker %d: %w", kmsg.NameForKey(req.Key()), broker, err)
 	}
 	return resp, nil

@@ -205,13 +205,11 @@ func (layoutRefresh) RawExchange(io.ReadWriter) (protocol.Message, error) {
 // Named is a request with a client id of its own in place of that of the Client.
 type Named struct {
 	kmsg.Request
-	Formatter *kmsg.RequestFormatter // made by As
+	ClientID string
 }
 
-// As returns what makes requests Named by a client id.
-func As(clientID string) *kmsg.RequestFormatter {
-	return kmsg.NewRequestFormatter(kmsg.FormatterClientID(clientID))
-}
+// Unwrap returns the request itself.
+func (n Named) Unwrap() kmsg.Request { return n.Request }
 
 // Exchange sends req in the highest version that both sides speak, which it
 // sets in req, and returns the body of the response: what follows the header.
@@ -224,11 +222,9 @@ func (w *Conn) Exchange(req kmsg.Request, deadline time.Time, buf func(size int)
 	req.SetVersion(version)
 	frame := TakeFrame()
 	defer GiveFrame(frame)
-	formatter := w.Link.client.Formatter
-	if named, ok := req.(Named); ok {
-		formatter = named.Formatter
+	if frame.Bytes, err = w.Link.client.appendRequest(frame.Bytes[:0], req); err != nil {
+		return nil, err
 	}
-	frame.Bytes = formatter.AppendRequest(frame.Bytes[:0], req, 0)
 	return w.Await(frame.Bytes, nil, req.IsFlexible(), deadline, buf)
 }
 

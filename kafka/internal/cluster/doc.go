@@ -5,6 +5,7 @@
 // Connections, from the outside in:
 //
 //	client.go        Client: one request to one broker, and its errors
+//	message.go       how requests are written and responses read, by their types
 //	conn.go          Conn: a pooled connection that is lent for a few exchanges
 //	link.go          the connection below kafka-go's: deadlines, sessions
 //	dial.go          dialling, TLS, and why a connection failed

@@ -86,7 +86,10 @@ func (w *Conn) ApiVersions(version int16, deadline time.Time) (*kmsg.ApiVersions
 	req.SetVersion(version)
 	frame := TakeFrame()
 	defer GiveFrame(frame)
-	frame.Bytes = w.Link.client.Formatter.AppendRequest(frame.Bytes[:0], req, 0)
+	var err error
+	if frame.Bytes, err = w.Link.client.appendRequest(frame.Bytes[:0], req); err != nil {
+		return nil, err
+	}
 	// The header of this response never has tagged fields, so that any client
 	// can read it.
 	body, err := w.Await(frame.Bytes, nil, false, deadline, Allocate)

@@ -227,7 +227,7 @@ func (m *membership) lookWhoReads() error {
 // rebalances: subscriptions are not shown then.
 func (m *membership) members(ctx context.Context) ([]groupMember, error) {
 	// Both protocols show the same things by two requests.
-	answer, err := m.ask(ctx, &describe{group: m.cfg.Group, epochs: m.epochs != nil})
+	answer, err := m.ask(ctx, newDescribe(m.cfg.Group, m.epochs != nil))
 	if err != nil {
 		return nil, err
 	}

@@ -127,7 +127,7 @@ func newConsumer(client *cluster.Client, cfg transport.ConsumerConfig, o Options
 	c.member.types = newGroupTypes(cfg.Types)
 	// The heartbeats of that protocol carry the types; other requests have the client's id.
 	if o.ConsumerProtocol {
-		c.member.clientID = cluster.As(clientID(client.Options.ClientID, c.member.types.own))
+		c.member.clientID = clientID(client.Options.ClientID, c.member.types.own)
 		c.member.epochs = newEpochs(&cfg)
 	}
 	c.fetch.Recreated = c.member.recreated

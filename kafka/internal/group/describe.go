@@ -5,6 +5,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/eventbus-go/eventbus/transport"
+
+	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
 )
 
 // memberShown is what a description of the group shows of a member.
@@ -35,6 +37,11 @@ const (
 	describeClassic = 4
 	describeEpochs  = 0
 )
+
+// newDescribe returns the request about a group.
+func newDescribe(group string, epochs bool) kmsg.Request {
+	return cluster.Rare(&describe{group: group, epochs: epochs}, (*describe).AppendTo, (*described).ReadFrom)
+}
 
 // Key, MaxVersion and the methods that follow implement kmsg.Request. The version is
 // fixed, since every broker of the protocol has it.

@@ -185,7 +185,7 @@ func (m *membership) heartbeatByEpochs() time.Duration {
 		m.setUnsure(true)
 	}
 	sent := time.Now()
-	answer, err := m.ask(ctx, cluster.Named{Request: req, Formatter: m.clientID})
+	answer, err := m.ask(ctx, cluster.Named{Request: req, ClientID: m.clientID})
 	if joins && err == nil {
 		m.setUnsure(false)
 	}

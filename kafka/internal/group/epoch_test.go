@@ -13,6 +13,7 @@ import (
 
 	"github.com/eventbus-go/eventbus/kafka/internal/bed"
 	"github.com/eventbus-go/eventbus/kafka/internal/bedclient"
+	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -96,7 +97,7 @@ func TestSessionOfTheGroup(t *testing.T) {
 			config.Name, config.Value = sessionConfig, &value
 			resource.Configs = append(resource.Configs, config)
 			set.Resources = append(set.Resources, resource)
-			resp, err := bedclient.Of(b).Request(b.T.Context(), -1, set)
+			resp, err := bedclient.Of(b).Request(b.T.Context(), -1, cluster.Rare(set, (*kmsg.IncrementalAlterConfigsRequest).AppendTo, (*kmsg.IncrementalAlterConfigsResponse).ReadFrom))
 			if err != nil || resp.(*kmsg.IncrementalAlterConfigsResponse).Resources[0].ErrorCode != 0 {
 				b.T.Fatalf("%v, %+v", err, resp)
 			}

@@ -50,7 +50,7 @@ type membership struct {
 	log      *slog.Logger
 	// types has a lock of its own, which may be taken under mu.
 	types    *groupTypes
-	clientID *kmsg.RequestFormatter // of heartbeats in the consumer protocol
+	clientID string // of heartbeats in the consumer protocol
 
 	ctx     context.Context // ends when the member has left
 	work    *sync.WaitGroup

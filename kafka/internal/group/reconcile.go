@@ -261,7 +261,7 @@ func (m *membership) leaveByEpoch() {
 		if m.cfg.InstanceID != "" {
 			req.MemberEpoch = leaveEpochStatic
 		}
-		answer, err := m.ask(m.closeContext, cluster.Named{Request: req, Formatter: m.clientID})
+		answer, err := m.ask(m.closeContext, cluster.Named{Request: req, ClientID: m.clientID})
 		if err == nil {
 			err = m.refusedBy(answer.(*kmsg.ConsumerGroupHeartbeatResponse).ErrorCode)
 		}

@@ -225,7 +225,7 @@ var errNotIn = errors.New("the member is not in the group")
 
 // types returns those of all members, this one included.
 func (g *describable) types(ctx context.Context) (live []grouptypes.ID, err error) {
-	answer, err := g.ask(ctx, &describe{group: g.name, epochs: g.epochs})
+	answer, err := g.ask(ctx, newDescribe(g.name, g.epochs))
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -34,14 +35,14 @@ type gap struct {
 }
 
 // frame appends the framed request to b, without the batches if they are large.
-func (q *produceRequest) frame(format *kmsg.RequestFormatter, b []byte) []byte {
+func (q *produceRequest) frame(clientID string, b []byte) []byte {
 	clear(q.gaps)
 	q.gaps = q.gaps[:0]
 	q.scatter = q.flight.size > copied
 	if !q.scatter {
 		b = slices.Grow(b, q.flight.size+256)
 	}
-	b = format.AppendRequest(b, q, 0)
+	b = q.AppendTo(cluster.AppendHeader(b, q, clientID))
 	size := len(b) - 4
 	for _, c := range q.gaps {
 		size += len(c.batch)

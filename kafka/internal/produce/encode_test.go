@@ -207,7 +207,7 @@ func TestProduceRequest(t *testing.T) {
 			}
 			r.req.SetVersion(version)
 			r.req.TimeoutMillis = 1234
-			frame := r.req.frame(kmsg.NewRequestFormatter(kmsg.FormatterClientID("me")), nil)
+			frame := r.req.frame("me", nil)
 			if pieces := r.req.pieces(frame); pieces != nil {
 				frame = slices.Concat(pieces...)
 			}

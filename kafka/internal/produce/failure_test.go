@@ -18,6 +18,7 @@ import (
 	"github.com/eventbus-go/eventbus/kafka/internal/batch"
 	"github.com/eventbus-go/eventbus/kafka/internal/bed"
 	"github.com/eventbus-go/eventbus/kafka/internal/bedclient"
+	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
 	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
 	"github.com/eventbus-go/eventbus/transport"
 )
@@ -100,7 +101,7 @@ func TestProduceAbandonedRequest(t *testing.T) {
 		}
 		mended.Store(true)
 		b.Delivered(b.Publish(p, 0, "after"))
-		resp, err := bedclient.Of(b).Request(t.Context(), 0, late.Load())
+		resp, err := bedclient.Of(b).Request(t.Context(), 0, cluster.Rare(late.Load(), (*kmsg.ProduceRequest).AppendTo, (*kmsg.ProduceResponse).ReadFrom))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -127,7 +127,7 @@ func (r *round) launch(f *flight) error {
 	r.req.SetVersion(version)
 	frame := cluster.TakeFrame()
 	defer cluster.GiveFrame(frame)
-	frame.Bytes = r.req.frame(p.client.Formatter, frame.Bytes[:0])
+	frame.Bytes = r.req.frame(p.client.Options.ClientID, frame.Bytes[:0])
 	pieces := r.req.pieces(frame.Bytes)
 	f.correlation, f.version = r.conn.Link.Correlation+1, version
 	deadline := f.deadline

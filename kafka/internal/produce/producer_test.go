@@ -264,7 +264,7 @@ func TestProduceTopicGrows(t *testing.T) {
 		topic := kmsg.NewCreatePartitionsRequestTopic()
 		topic.Topic, topic.Count = "events", 3
 		req.Topics = append(req.Topics, topic)
-		if _, err := bedclient.Of(b).Request(t.Context(), 0, req); err != nil {
+		if _, err := bedclient.Of(b).Request(t.Context(), 0, cluster.Rare(req, (*kmsg.CreatePartitionsRequest).AppendTo, (*kmsg.CreatePartitionsResponse).ReadFrom)); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(cluster.MetadataAge + time.Second)
@@ -275,7 +275,7 @@ func TestProduceTopicGrows(t *testing.T) {
 		}
 		topic.Count = 5
 		req.Topics[0] = topic
-		if _, err := bedclient.Of(b).Request(t.Context(), 0, req); err != nil {
+		if _, err := bedclient.Of(b).Request(t.Context(), 0, cluster.Rare(req, (*kmsg.CreatePartitionsRequest).AppendTo, (*kmsg.CreatePartitionsResponse).ReadFrom)); err != nil {
 			t.Fatal(err)
 		}
 		b.Delivered(b.Publish(p, 4, "y"))

@@ -1,0 +1,156 @@
+package cluster
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// Requests are written and responses are read by the types that are named here, and
+// not through kmsg's interfaces. Of a method that is called through an interface a
+// program links every type's, and kmsg's types have both directions of both messages:
+// that was 300 kB of a service.
+
+// rare is a request that brings the functions for both messages, since only some
+// programs send it.
+type rare struct {
+	kmsg.Request
+	write func(kmsg.Request, []byte) []byte
+	read  func(kmsg.Response, []byte) error
+}
+
+// Unwrap returns the request itself.
+func (r rare) Unwrap() kmsg.Request { return r.Request }
+
+// Rare returns a request that this package does not name, with the functions that
+// write it and read its response: the methods of its type.
+func Rare[Q kmsg.Request, R kmsg.Response](req Q, write func(Q, []byte) []byte, read func(R, []byte) error) kmsg.Request {
+	return rare{
+		req,
+		func(req kmsg.Request, b []byte) []byte { return write(req.(Q), b) },
+		func(resp kmsg.Response, b []byte) error { return read(resp.(R), b) },
+	}
+}
+
+// appendRequest appends the framed request: its header, with correlation id 0, and its
+// body.
+func (c *Client) appendRequest(b []byte, req kmsg.Request) ([]byte, error) {
+	clientID := c.Options.ClientID
+	if named, ok := req.(Named); ok {
+		clientID = named.ClientID
+	}
+	from := len(b)
+	b, err := appendBody(AppendHeader(b, req, clientID), req)
+	if err != nil {
+		return nil, err
+	}
+	binary.BigEndian.PutUint32(b[from:], uint32(len(b)-from-4))
+	return b, nil
+}
+
+// AppendHeader appends the size, which is 0 still, and the header of a request, with
+// correlation id 0 (https://kafka.apache.org/protocol.html#protocol_messages). The
+// client id is never compact: a broker reads it before it knows the version.
+func AppendHeader(b []byte, req kmsg.Request, clientID string) []byte {
+	b = append(b, 0, 0, 0, 0)
+	b = binary.BigEndian.AppendUint16(b, uint16(req.Key()))
+	b = binary.BigEndian.AppendUint16(b, uint16(req.GetVersion()))
+	b = append(b, 0, 0, 0, 0)
+	b = binary.BigEndian.AppendUint16(b, uint16(len(clientID)))
+	b = append(b, clientID...)
+	if req.IsFlexible() {
+		b = append(b, 0) // tagged fields
+	}
+	return b
+}
+
+// appendBody appends what follows the header.
+func appendBody(b []byte, req kmsg.Request) ([]byte, error) {
+	switch r := req.(type) {
+	case rare:
+		return r.write(r.Request, b), nil
+	case interface{ Unwrap() kmsg.Request }:
+		return appendBody(b, r.Unwrap())
+	case *kmsg.ApiVersionsRequest:
+		return r.AppendTo(b), nil
+	case *kmsg.ConsumerGroupHeartbeatRequest:
+		return r.AppendTo(b), nil
+	case *kmsg.CreateTopicsRequest:
+		return r.AppendTo(b), nil
+	case *kmsg.DescribeConfigsRequest:
+		return r.AppendTo(b), nil
+	case *kmsg.FetchRequest:
+		return r.AppendTo(b), nil
+	case *kmsg.FindCoordinatorRequest:
+		return r.AppendTo(b), nil
+	case *kmsg.HeartbeatRequest:
+		return r.AppendTo(b), nil
+	case *kmsg.InitProducerIDRequest:
+		return r.AppendTo(b), nil
+	case *kmsg.JoinGroupRequest:
+		return r.AppendTo(b), nil
+	case *kmsg.LeaveGroupRequest:
+		return r.AppendTo(b), nil
+	case *kmsg.ListOffsetsRequest:
+		return r.AppendTo(b), nil
+	case *kmsg.MetadataRequest:
+		return r.AppendTo(b), nil
+	case *kmsg.OffsetCommitRequest:
+		return r.AppendTo(b), nil
+	case *kmsg.OffsetFetchRequest:
+		return r.AppendTo(b), nil
+	case *kmsg.OffsetForLeaderEpochRequest:
+		return r.AppendTo(b), nil
+	case *kmsg.SyncGroupRequest:
+		return r.AppendTo(b), nil
+	}
+	return nil, fmt.Errorf("no function writes a %T: send it by Rare", req)
+}
+
+// readBody reads a response that follows its header into resp.
+func readBody(resp kmsg.Response, req kmsg.Request, b []byte) error {
+	for {
+		if r, ok := req.(rare); ok {
+			return r.read(resp, b)
+		}
+		inner, ok := req.(interface{ Unwrap() kmsg.Request })
+		if !ok {
+			break
+		}
+		req = inner.Unwrap()
+	}
+	switch r := resp.(type) {
+	case *kmsg.ConsumerGroupHeartbeatResponse:
+		return r.ReadFrom(b)
+	case *kmsg.CreateTopicsResponse:
+		return r.ReadFrom(b)
+	case *kmsg.DescribeConfigsResponse:
+		return r.ReadFrom(b)
+	case *kmsg.FetchResponse:
+		return r.ReadFrom(b)
+	case *kmsg.FindCoordinatorResponse:
+		return r.ReadFrom(b)
+	case *kmsg.HeartbeatResponse:
+		return r.ReadFrom(b)
+	case *kmsg.InitProducerIDResponse:
+		return r.ReadFrom(b)
+	case *kmsg.JoinGroupResponse:
+		return r.ReadFrom(b)
+	case *kmsg.LeaveGroupResponse:
+		return r.ReadFrom(b)
+	case *kmsg.ListOffsetsResponse:
+		return r.ReadFrom(b)
+	case *kmsg.MetadataResponse:
+		return r.ReadFrom(b)
+	case *kmsg.OffsetCommitResponse:
+		return r.ReadFrom(b)
+	case *kmsg.OffsetFetchResponse:
+		return r.ReadFrom(b)
+	case *kmsg.OffsetForLeaderEpochResponse:
+		return r.ReadFrom(b)
+	case *kmsg.SyncGroupResponse:
+		return r.ReadFrom(b)
+	}
+	return fmt.Errorf("no function reads a %T: send its request by Rare", resp)
+}
