@@ -3,6 +3,7 @@ package eventbus_test
 import (
 	"context"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -11,6 +12,7 @@ import (
 	"github.com/eventbus-go/eventbus"
 	"github.com/eventbus-go/eventbus/transport/memory"
 	"go.opentelemetry.io/otel/attribute"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 )
 
@@ -228,6 +230,64 @@ func TestTraceStaysWithTheEvent(t *testing.T) {
 		handled := l.named("process " + ordersName)
 		if len(handled) != 2 || len(handled[0].Links)+len(handled[1].Links) != 1 {
 			t.Errorf("%d handled, of which the one passed on is to have a link to where it was created", len(handled))
+		}
+	})
+}
+
+// listening is a sampler that records all spans, and keeps what it was asked by.
+type listening struct {
+	mu    sync.Mutex
+	asked map[string][]attribute.KeyValue // by span name
+}
+
+func (l *listening) ShouldSample(p sdktrace.SamplingParameters) sdktrace.SamplingResult {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.asked[p.Name] = p.Attributes
+	return sdktrace.AlwaysSample().ShouldSample(p)
+}
+
+func (l *listening) Description() string { return "listening" }
+
+// TestSamplersDecideByTheConventions: a sampler is asked with the attributes that the
+// conventions give for it, and the recorded span has those of its event as well.
+func TestSamplersDecideByTheConventions(t *testing.T) {
+	run(t, func(t *testing.T, cluster *memory.Cluster) {
+		l, topic, sampler := newListener(), orders(t), &listening{asked: make(map[string][]attribute.KeyValue)}
+		l.tracer = sdktrace.NewTracerProvider(sdktrace.WithSyncer(l.spans), sdktrace.WithSampler(sampler))
+		bus := newBus(t, cluster, l.config("sales-api"))
+		if err := eventbus.Subscribe(bus, topic, func(context.Context, order) error { return eventbus.Permanent(errBoom) }); err != nil {
+			t.Fatal(err)
+		}
+		if err := eventbus.NewPublisher(bus, topic).Publish(t.Context(), order{ID: "a"}); err != nil {
+			t.Fatal(err)
+		}
+		start(t, bus)
+		synctest.Wait()
+		closeBus(t, bus)
+		all := []string{
+			"messaging.system", "eventbus.cluster", "messaging.operation.name", "messaging.operation.type", "messaging.destination.name",
+		}
+		for name, want := range map[string][]string{
+			"send " + ordersName:    all,
+			"process " + ordersName: append(all, "messaging.destination.partition.id", "messaging.consumer.group.name"),
+			"send " + orderLetters:  append(all, "messaging.consumer.group.name"),
+		} {
+			recorded := l.named(name)[0].Attributes
+			for _, key := range want {
+				got := attributeOf(sampler.asked[name], attribute.Key(key))
+				if got == "" || got != attributeOf(recorded, attribute.Key(key)) {
+					t.Errorf("%s: the sampler is asked with the %s %q", name, key, got)
+				}
+			}
+			if len(sampler.asked[name]) != len(want) {
+				t.Errorf("%s: the sampler is asked with %v", name, sampler.asked[name])
+			}
+			for _, key := range []string{"messaging.message.id", "cloudevents.event_type", "messaging.kafka.offset"} {
+				if attributeOf(recorded, attribute.Key(key)) == "" && name != "send "+orderLetters {
+					t.Errorf("%s is recorded without %s", name, key)
+				}
+			}
 		}
 	})
 }

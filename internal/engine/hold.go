@@ -171,8 +171,13 @@ func (w batchWait) gather(s *Subscription, p *partition, g *gathering, now time.
 			full, n = i+1, 0
 		}
 	}
-	for _, ready := range g.lanes[:full] {
-		s.ready(p, ready.lane)
+	if full > 0 {
+		// Together, so that no worker begins a batch with some of them.
+		lanes := make([]*lane, full)
+		for i := range lanes {
+			lanes[i] = g.lanes[i].lane
+		}
+		s.ready(p, lanes...)
 	}
 	g.lanes = append(g.lanes[:0], g.lanes[full:]...)
 	if g.timer != nil {

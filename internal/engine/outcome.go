@@ -73,8 +73,9 @@ func (w *worker) finishLanes(p *partition, now time.Time, f *attemptFailure) (pa
 	if p.state >= partitionSealed {
 		return nil, 0 // too late: the next owner runs them again
 	}
-	at := 0
-	for i, l := range w.lanes {
+	at, lanes := 0, w.lanes
+	w.lanes = lanes[:0] // from here on those that go on, for which the place of those that were seen is free
+	for i, l := range lanes {
 		items := w.items[at : at+w.runs[i]]
 		l.taken = 0
 		// Only what ran alone spends its budget: a batch may have failed for another's sake.
@@ -85,6 +86,8 @@ func (w *worker) finishLanes(p *partition, now time.Time, f *attemptFailure) (pa
 			p.finishRun(l, items, now, func(i int) error { return f.of(at + i) }, f)
 			switch {
 			case !p.goOn(l):
+			case l.head.retry == nil && l.head.sub == w.sub:
+				w.lanes = append(w.lanes, l)
 			case l.head.retry == nil:
 				l.head.sub.arrive(p, l)
 			default:
@@ -92,6 +95,10 @@ func (w *worker) finishLanes(p *partition, now time.Time, f *attemptFailure) (pa
 			}
 		}
 		at += len(items)
+	}
+	// Together, so that no worker begins a batch with some of them.
+	if len(w.lanes) > 0 {
+		w.sub.arrive(p, w.lanes...)
 	}
 	p.noteEnd()
 	return parked, wait

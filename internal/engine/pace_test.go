@@ -44,6 +44,25 @@ func TestBatchWait(t *testing.T) {
 	})
 }
 
+// What fills a batch goes to one worker, however many wait. Another would take a part of
+// it by chance, hence the rounds.
+func TestBatchWaitDividesNoBatch(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		b := new(batches)
+		s := newScript(t, options{subs: []*Subscription{b.waiting()}})
+		s.assign(0, "")
+		var want []string
+		for at := int64(0); at < 3*300; at += 3 {
+			s.fetch(at, "a", "b")
+			s.fetch(at+2, "c")
+			pass(0)
+			want = append(want, fmt.Sprint(at, at+1, at+2))
+		}
+		b.want(t, want...)
+		s.drain()
+	})
+}
+
 // What was tried before waits for its retry alone, and a drain waits for nothing.
 func TestBatchWaitHoldsUpNoRetryAndNoDrain(t *testing.T) {
 	inBubble(t, func(t *testing.T) {

@@ -104,12 +104,11 @@ func (w *worker) begin(p *partition, ctx *attemptContext, now time.Time) bool {
 	}
 	w.items, w.runs = w.items[:0], w.runs[:0]
 	w.attempt.Records, w.attempt.Number, w.attempt.Epoch = w.attempt.Records[:0], 1, p.epoch
-	taken := w.lanes[:0]
-	for _, l := range w.lanes {
+	taken := 0
+	for i, l := range w.lanes {
 		// What failed before is tried alone; what follows it waits its turn.
 		alone := l.head.retry != nil
 		if len(w.items) >= s.BatchSize || alone && len(w.items) > 0 || len(w.items) > 0 && w.items[0].retry != nil {
-			s.ready(p, l)
 			continue
 		}
 		l.state, l.taken = laneRunning, 0
@@ -124,9 +123,14 @@ func (w *worker) begin(p *partition, ctx *attemptContext, now time.Time) bool {
 			}
 		}
 		w.runs = append(w.runs, l.taken)
-		taken = append(taken, l)
+		w.lanes[taken], w.lanes[i] = l, w.lanes[taken]
+		taken++
 	}
-	w.lanes = taken
+	// Together, so that no worker begins a batch with some of them.
+	if left := w.lanes[taken:]; len(left) > 0 {
+		s.ready(p, left...)
+	}
+	w.lanes = w.lanes[:taken]
 	if f := w.items[0].retry; f != nil {
 		w.attempt.Number = f.attempts + 1
 	}

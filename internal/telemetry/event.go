@@ -31,10 +31,17 @@ func appendEvent(attributes []attribute.KeyValue, e *wire.Event) []attribute.Key
 	return attributes
 }
 
-// appendPlace appends the position of a received event and, for a redelivered
+// newEvent returns the attributes that identify an event, for a span that is recorded.
+// They are a new slice because the SDK may keep it; the capacity leaves room for those
+// that callers append.
+func newEvent(e *wire.Event) []attribute.KeyValue {
+	return appendEvent(make([]attribute.KeyValue, 0, 16), e)
+}
+
+// appendPlace appends the offset of a received event and, for a redelivered
 // one, the position at which it was first read.
 func appendPlace(attributes []attribute.KeyValue, e *wire.Event) []attribute.KeyValue {
-	attributes = append(attributes, partitionID(e.Partition), Offset.Int64(e.Offset))
+	attributes = append(attributes, Offset.Int64(e.Offset))
 	if e.Origin.Topic != "" {
 		attributes = appendOrigin(append(attributes, Redeliveries.Int(e.Redeliveries)),
 			e.Origin.Topic, e.Origin.Partition.Partition, e.Origin.Offset)

@@ -133,10 +133,12 @@ func (g *GroupSignals) StartLetter(f *engine.Failure, r *transport.Record) Outgo
 	s, e := g.SendSignals(r.Topic), g.EventOf(f.Record)
 	letter := Outgoing{Of: s, ID: e.ID, start: time.Now()}
 	if g.Tracing.on() {
-		attributes := append(appendOrigin(s.send.of(e), e.Topic, e.Partition, e.Offset), ConsumerGroup.String(g.name),
-			DeadLetterReason.String(f.Reason), Attempt.Int(f.Attempts))
 		_, letter.span = g.Tracing.tracer.Start(g.Tracing.extract(context.Background(), e), s.send.name,
-			trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(attributes...))
+			s.send.start(trace.SpanKindClient, ConsumerGroup.String(g.name))...)
+		if letter.span.IsRecording() {
+			letter.span.SetAttributes(append(appendOrigin(newEvent(e), e.Topic, e.Partition, e.Offset),
+				DeadLetterReason.String(f.Reason), Attempt.Int(f.Attempts))...)
+		}
 	}
 	return letter
 }

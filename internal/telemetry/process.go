@@ -3,6 +3,7 @@ package telemetry
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -17,8 +18,10 @@ import (
 // of its events share is built once, here.
 type ProcessSignals struct {
 	*GroupSignals
-	// process is the name and the attributes of attempts' spans.
+	// process is the name and the attributes of attempts' spans, and starts has the
+	// []trace.SpanStartOption that they start with, by partition.
 	process spanKind
+	starts  sync.Map
 	// outcomes counts by error, letters and skips by reason, unknown skipped events
 	// by type.
 	outcomes       *family
@@ -122,25 +125,20 @@ func (t *Processing) End(err error, kind string, stack []byte) {
 // parent; it is linked to the spans that created its events instead, as the
 // conventions ask.
 func (h *ProcessSignals) begin(ctx context.Context, s attempt) (values context.Context, span trace.Span) {
-	t := &h.Tracing
-	if s.Len() == 1 && t.carried(s.Event(0)) {
-		ctx = t.extract(ctx, s.Event(0))
+	t, first, alone := &h.Tracing, s.Event(0), s.Len() == 1
+	if alone && t.carried(first) {
+		ctx = t.extract(ctx, first)
 		values = ctx
 	}
 	if !t.on() {
 		return values, nil
 	}
-	options := []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindConsumer)}
-	if s.Len() == 1 {
-		e := s.Event(0)
-		options = append(options, trace.WithAttributes(appendPlace(h.process.of(e), e)...),
-			trace.WithAttributes(Attempt.Int(s.Number())))
-		if link, ok := origin(ctx, e); ok {
+	options := h.start(first.Partition)
+	if alone {
+		if link, ok := origin(ctx, first); ok {
 			options = append(options, trace.WithLinks(link))
 		}
 	} else {
-		options = append(options, trace.WithAttributes(h.process.attributes...), trace.WithAttributes(BatchCount.Int(s.Len()),
-			partitionID(s.Event(0).Partition), Attempt.Int(s.Number())))
 		for i := range s.Len() {
 			e := s.Event(i)
 			if c := trace.SpanContextFromContext(t.extract(context.Background(), e)); c.IsValid() {
@@ -150,18 +148,45 @@ func (h *ProcessSignals) begin(ctx context.Context, s attempt) (values context.C
 			}
 		}
 	}
-	return t.tracer.Start(ctx, h.process.name, options...)
+	values, span = t.tracer.Start(ctx, h.process.name, options...)
+	if span.IsRecording() {
+		span.SetAttributes(eventAttributes(s)...)
+	}
+	return values, span
+}
+
+// start returns the options that a span of events of a partition starts with. They have
+// what a sampler may decide by, as the conventions name it, and nothing of the events:
+// most spans are not recorded. What is appended does not share the slice's memory.
+func (h *ProcessSignals) start(partition int32) []trace.SpanStartOption {
+	if known, ok := h.starts.Load(partition); ok {
+		return known.([]trace.SpanStartOption)
+	}
+	options := h.process.start(trace.SpanKindConsumer, partitionID(partition))
+	h.starts.Store(partition, options)
+	return options
+}
+
+// eventAttributes returns the attributes of an attempt's span that no other has.
+func eventAttributes(s attempt) []attribute.KeyValue {
+	number := Attempt.Int(s.Number())
+	if n := s.Len(); n > 1 {
+		return []attribute.KeyValue{BatchCount.Int(n), number}
+	}
+	e := s.Event(0)
+	return append(appendPlace(newEvent(e), e), number)
 }
 
 // origin returns a link to the span that an event was created in, and whether
 // that differs from the last hop's span. It does where the event came through a
 // bridge or another intermediary that started a trace of its own.
 func origin(ctx context.Context, e *wire.Event) (trace.Link, bool) {
-	if e.TraceParent == "" {
+	last := trace.SpanContextFromContext(ctx).SpanID()
+	if e.TraceParent == "" || namesSpan(e.TraceParent, last) {
 		return trace.Link{}, false
 	}
 	c := trace.SpanContextFromContext(created(context.Background(), e))
-	return trace.Link{SpanContext: c}, c.IsValid() && c.SpanID() != trace.SpanContextFromContext(ctx).SpanID()
+	return trace.Link{SpanContext: c}, c.IsValid() && c.SpanID() != last
 }
 
 // logFailure logs a failed attempt. Of a single event that is at debug level: what

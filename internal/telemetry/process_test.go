@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
 )
 
@@ -34,5 +35,23 @@ func TestTracingFollowsTheGlobalProvider(t *testing.T) {
 	}
 	if own := newTracing(noop.NewTracerProvider(), nil); own.on() {
 		t.Error("on with a provider that does nothing")
+	}
+}
+
+// TestNamesSpan: the id is found where W3C's format has it, and nowhere else.
+func TestNamesSpan(t *testing.T) {
+	id := trace.SpanID{0xa, 0xb, 0xc, 0xd, 0xe, 0xf, 0x1, 0x2}
+	const traceID, other = "0123456789abcdef0123456789abcdef", "0102030405060708"
+	for parent, want := range map[string]bool{
+		"00-" + traceID + "-" + id.String() + "-01":   true,
+		"cc-" + traceID + "-" + id.String() + "-01-x": true, // a later version
+		"00-" + traceID + "-" + other + "-01":         false,
+		"00-" + traceID + "-" + id.String()[:15]:      false,
+		id.String() + id.String() + id.String():       false,
+		"":                                            false,
+	} {
+		if namesSpan(parent, id) != want {
+			t.Errorf("%q names it: %v", parent, !want)
+		}
 	}
 }

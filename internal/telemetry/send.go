@@ -3,6 +3,7 @@ package telemetry
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,8 +21,10 @@ type SendSignals struct {
 	*Signals
 	Topic        string
 	send, create spanKind
-	outcomes     *family // by error
-	refusals     *family // by error
+	// sending and creating are the options that the spans of events start with.
+	sending, creating []trace.SpanStartOption
+	outcomes          *family // by error
+	refusals          *family // by error
 }
 
 // spanKind is the name and the attributes that all spans of one operation on one
@@ -84,11 +87,11 @@ func (r *Refusals) Recent() (count int64, last time.Time, kind string) {
 
 // newSendSignals prepares the span attributes and metric labels of a topic.
 func newSendSignals(s *Signals, topic string) *SendSignals {
-	send := s.spanKind(Send, Send, topic)
+	send, create := s.spanKind(Send, Send, topic), s.spanKind(Create, Create, topic)
 	o := &SendSignals{
 		Signals: s, Topic: topic,
-		send:     send,
-		create:   s.spanKind(Create, Create, topic),
+		send: send, create: create,
+		sending: send.start(trace.SpanKindProducer), creating: create.start(trace.SpanKindProducer),
 		outcomes: newFamily(ErrorType, send.attributes...),
 		refusals: newFamily(ErrorType, s.attributes(Destination.String(topic))...),
 	}
@@ -126,11 +129,14 @@ func (f *Outgoing) Start(ctx context.Context, e *wire.Event, batch *OutgoingBatc
 		f.start = time.Now()
 	}
 	if s.Tracing.on() {
-		kind := &s.send
+		name, options := s.send.name, s.sending
 		if f.part {
-			kind = &s.create
+			name, options = s.create.name, s.creating
 		}
-		ctx, f.span = s.Tracing.tracer.Start(ctx, kind.name, trace.WithSpanKind(trace.SpanKindProducer), trace.WithAttributes(kind.of(e)...))
+		ctx, f.span = s.Tracing.tracer.Start(ctx, name, options...)
+		if f.span.IsRecording() {
+			f.span.SetAttributes(newEvent(e)...)
+		}
 		if f.part {
 			batch.link(f.span)
 			f.span.End()
@@ -143,10 +149,10 @@ func (f *Outgoing) Start(ctx context.Context, e *wire.Event, batch *OutgoingBatc
 	return s.Tracing.contextOf(ctx, e)
 }
 
-// of returns the attributes of one event's span. They are a new slice because
-// the SDK keeps it; the capacity leaves room for those that callers append.
-func (k *spanKind) of(e *wire.Event) []attribute.KeyValue {
-	return appendEvent(append(make([]attribute.KeyValue, 0, len(k.attributes)+18), k.attributes...), e)
+// start returns the options that a span of this kind starts with, which are made once.
+// They have no capacity to spare, so that what is appended does not share their memory.
+func (k *spanKind) start(kind trace.SpanKind, more ...attribute.KeyValue) []trace.SpanStartOption {
+	return []trace.SpanStartOption{trace.WithSpanKind(kind), trace.WithAttributes(append(slices.Clip(k.attributes), more...)...)}
 }
 
 // Carry counts the event as pending until its report ends. Without a meter

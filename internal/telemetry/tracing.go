@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"context"
+	"encoding/hex"
 	"reflect"
 	"slices"
 	"sync"
@@ -199,18 +200,41 @@ func (t *tracing) Forward(ctx context.Context, e *wire.Event) context.Context {
 // created returns ctx with the trace that an event was created in, which is
 // always in W3C's format (CloudEvents, Distributed Tracing extension).
 func created(ctx context.Context, e *wire.Event) context.Context {
-	return propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{
-		headerTraceParent: e.TraceParent, headerTraceState: e.TraceState,
-	})
+	return propagation.TraceContext{}.Extract(ctx, extensionCarrier{headerCarrier{e}})
+}
+
+// namesSpan reports whether a W3C traceparent, if it is valid, names the span of that id.
+// A valid one has the id in one place: version-traceid-spanid-flags, in lower case.
+func namesSpan(parent string, id trace.SpanID) bool {
+	const at = len("00-") + 2*len(trace.TraceID{}) + len("-")
+	var text [2 * len(id)]byte
+	hex.Encode(text[:], id[:])
+	return len(parent) >= at+len(text) && parent[at:at+len(text)] == string(text[:])
+}
+
+// extensionCarrier lets W3C's propagator read the tracing extension of an event.
+type extensionCarrier struct{ headerCarrier }
+
+// Get returns the extension's attribute of that name.
+func (c extensionCarrier) Get(key string) string {
+	if key == headerTraceParent {
+		return c.e.TraceParent
+	}
+	return c.e.TraceState
 }
 
 // headerCarrier lets a propagator read the plain headers of an event.
 type headerCarrier struct{ e *wire.Event }
 
-// Get returns the value of the last header of that name.
+// Get returns the value of the last header of that name. An event that was created by its
+// last hop carries the same traceparent twice, of which one is a text already.
 func (c headerCarrier) Get(key string) string {
 	for _, h := range slices.Backward(c.e.Headers) {
-		if h.Key == key {
+		switch {
+		case h.Key != key:
+		case string(h.Value) == c.e.TraceParent:
+			return c.e.TraceParent
+		default:
 			return string(h.Value)
 		}
 	}
