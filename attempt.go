@@ -7,7 +7,6 @@ import (
 	"maps"
 	"runtime/debug"
 	"slices"
-	"time"
 
 	"github.com/eventbus-go/eventbus/internal/engine"
 	"github.com/eventbus-go/eventbus/internal/errtree"
@@ -214,44 +213,15 @@ func (p errorPolicy) of(err error, n int, k kind, attempt int) (e *attemptError)
 		e.verdict.Reason = e.class
 	}
 	if p.wait != nil && attempt > 0 && e.verdict.Kind == engine.Retry {
-		p.wait(e, attempt)
+		wait, panicked := p.wait(attempt, err)
+		if panicked != nil {
+			e.text = telemetry.Clipped(panicked.Error()+"; it was asked about: "+e.text, telemetry.MaxErrorText)
+		} else {
+			e.verdict.Wait = wait
+		}
 	}
 	return e
 }
-
-// decided returns the error with the mark that decide, of OnError, gives it. A panic says nothing
-// about the event, so it is retried, and its dead letter has both errors.
-func decided(decide func(error) error, err error) error {
-	if errtree.Only(err, ErrCircuitOpen) {
-		return err
-	}
-	marked, panicked := err, error(nil)
-	func() {
-		defer rescue(&panicked, "the function of OnError")
-		if m := decide(err); m != nil {
-			marked = m
-		}
-	}()
-	if panicked != nil {
-		return fmt.Errorf("%w; it was asked about: %w", panicked, err)
-	}
-	return marked
-}
-
-// setWait sets the wait by the function of RetryWait, or leaves the retry policy's.
-func (e *attemptError) setWait(wait func(attempt int, err error) time.Duration, attempt int) {
-	var panicked error
-	func() {
-		defer rescue(&panicked, "the function of RetryWait")
-		e.verdict.Wait = max(wait(attempt, e.cause), leastWait)
-	}()
-	if panicked != nil {
-		e.text = telemetry.Clipped(panicked.Error()+"; it was asked about: "+e.text, telemetry.MaxErrorText)
-	}
-}
-
-// leastWait is that of RetryWait: a function that returns nothing must not spin.
-const leastWait = time.Millisecond
 
 // newMarks returns the error of a batch of which some events failed.
 func newMarks(marks map[int]*attemptError, text string) *attemptError {

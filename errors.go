@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/eventbus-go/eventbus/internal/errtree"
 	"github.com/eventbus-go/eventbus/internal/stack"
 	"github.com/eventbus-go/eventbus/internal/telemetry"
 	"github.com/eventbus-go/eventbus/resilience"
@@ -310,3 +311,33 @@ type undecodableError struct {
 func (e *undecodableError) Error() string { return e.err.Error() }
 
 func (e *undecodableError) Unwrap() error { return e.err }
+
+// errorPolicy is what the options OnError and RetryWait say about errors. The zero
+// errorPolicy leaves them as they are. The options make the functions, so that a program
+// without them does not link what is around them.
+type errorPolicy struct {
+	decide func(error) error // returns the error with its mark
+	wait   func(attempt int, err error) (wait time.Duration, panicked error)
+}
+
+// leastWait is that of RetryWait: a function that returns nothing must not spin.
+const leastWait = time.Millisecond
+
+// decided returns the error with the mark that decide, of OnError, gives it. A panic says nothing
+// about the event, so it is retried, and its dead letter has both errors.
+func decided(decide func(error) error, err error) error {
+	if errtree.Only(err, ErrCircuitOpen) {
+		return err
+	}
+	marked, panicked := err, error(nil)
+	func() {
+		defer rescue(&panicked, "the function of OnError")
+		if m := decide(err); m != nil {
+			marked = m
+		}
+	}()
+	if panicked != nil {
+		return fmt.Errorf("%w; it was asked about: %w", panicked, err)
+	}
+	return marked
+}

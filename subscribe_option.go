@@ -38,14 +38,6 @@ type subscribeSettings struct {
 	faults  []error
 }
 
-// errorPolicy is what the options OnError and RetryWait say about errors. The zero
-// errorPolicy leaves them as they are. The options make the functions, so that a program
-// without them does not link what is around them.
-type errorPolicy struct {
-	decide func(error) error        // returns the error with its mark
-	wait   func(*attemptError, int) // sets the wait after an attempt of that number
-}
-
 type breakerSettings struct {
 	name   string // shared by name; empty: the subscription's own
 	config resilience.BreakerConfig
@@ -142,7 +134,10 @@ func RetryWait(wait func(attempt int, err error) time.Duration) SubscribeOption 
 		if wait == nil {
 			s.fault("RetryWait: the function is nil: use resilience.Constant, or leave the option out")
 		}
-		s.policy.wait = func(e *attemptError, attempt int) { e.setWait(wait, attempt) }
+		s.policy.wait = func(attempt int, err error) (d time.Duration, panicked error) {
+			defer rescue(&panicked, "the function of RetryWait")
+			return max(wait(attempt, err), leastWait), nil
+		}
 	})
 }
 

@@ -202,15 +202,6 @@ func (layoutRefresh) RawExchange(io.ReadWriter) (protocol.Message, error) {
 	return &createtopics.Response{}, nil
 }
 
-// Named is a request with a client id of its own in place of that of the Client.
-type Named struct {
-	kmsg.Request
-	ClientID string
-}
-
-// Unwrap returns the request itself.
-func (n Named) Unwrap() kmsg.Request { return n.Request }
-
 // Exchange sends req in the highest version that both sides speak, which it
 // sets in req, and returns the body of the response: what follows the header.
 // The body lies in the memory that buf returns for its size.
@@ -222,7 +213,7 @@ func (w *Conn) Exchange(req kmsg.Request, deadline time.Time, buf func(size int)
 	req.SetVersion(version)
 	frame := TakeFrame()
 	defer GiveFrame(frame)
-	if frame.Bytes, err = w.Link.client.appendRequest(frame.Bytes[:0], req); err != nil {
+	if frame.Bytes, err = appendRequest(frame.Bytes[:0], req, w.Link.client.Options.ClientID); err != nil {
 		return nil, err
 	}
 	return w.Await(frame.Bytes, nil, req.IsFlexible(), deadline, buf)

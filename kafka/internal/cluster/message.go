@@ -33,10 +33,18 @@ func Rare[Q kmsg.Request, R kmsg.Response](req Q, write func(Q, []byte) []byte, 
 	}
 }
 
+// Named is a request with a client id of its own in place of that of the Client.
+type Named struct {
+	kmsg.Request
+	ClientID string
+}
+
+// Unwrap returns the request itself.
+func (n Named) Unwrap() kmsg.Request { return n.Request }
+
 // appendRequest appends the framed request: its header, with correlation id 0, and its
 // body.
-func (c *Client) appendRequest(b []byte, req kmsg.Request) ([]byte, error) {
-	clientID := c.Options.ClientID
+func appendRequest(b []byte, req kmsg.Request, clientID string) ([]byte, error) {
 	if named, ok := req.(Named); ok {
 		clientID = named.ClientID
 	}

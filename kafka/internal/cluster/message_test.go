@@ -45,7 +45,6 @@ func TestEveryMessageHasItsFunctions(t *testing.T) {
 // TestRequestsAreWrittenAsKmsgDoes compares the header and the body with those of the
 // library, in the first and in the last version.
 func TestRequestsAreWrittenAsKmsgDoes(t *testing.T) {
-	c := &Client{Options: Options{ClientID: "me"}}
 	for key := range kmsg.MaxKey {
 		req := kmsg.RequestForKey(int16(key))
 		if req == nil {
@@ -53,7 +52,7 @@ func TestRequestsAreWrittenAsKmsgDoes(t *testing.T) {
 		}
 		for _, version := range []int16{0, req.MaxVersion()} {
 			req.SetVersion(version)
-			got, err := c.appendRequest(nil, req)
+			got, err := appendRequest(nil, req, "me")
 			if err != nil {
 				continue // not one of ours, which the other test says
 			}
@@ -61,13 +60,13 @@ func TestRequestsAreWrittenAsKmsgDoes(t *testing.T) {
 			if !bytes.Equal(got, want) {
 				t.Errorf("%s, version %d: %x, want %x", kmsg.NameForKey(int16(key)), version, got, want)
 			}
-			named, err := c.appendRequest(nil, Named{Request: req, ClientID: "other"})
+			named, err := appendRequest(nil, Named{Request: req, ClientID: "other"}, "me")
 			if err != nil || !bytes.Contains(named, []byte("other")) {
 				t.Errorf("%s of another client id: %x, %v", kmsg.NameForKey(int16(key)), named, err)
 			}
 		}
 	}
-	if _, err := c.appendRequest(nil, kmsg.NewPtrElectLeadersRequest()); err == nil {
+	if _, err := appendRequest(nil, kmsg.NewPtrElectLeadersRequest(), "me"); err == nil {
 		t.Error("a request without a function is written")
 	}
 }

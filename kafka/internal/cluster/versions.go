@@ -87,7 +87,7 @@ func (w *Conn) ApiVersions(version int16, deadline time.Time) (*kmsg.ApiVersions
 	frame := TakeFrame()
 	defer GiveFrame(frame)
 	var err error
-	if frame.Bytes, err = w.Link.client.appendRequest(frame.Bytes[:0], req); err != nil {
+	if frame.Bytes, err = appendRequest(frame.Bytes[:0], req, w.Link.client.Options.ClientID); err != nil {
 		return nil, err
 	}
 	// The header of this response never has tagged fields, so that any client
