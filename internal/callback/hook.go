@@ -114,6 +114,7 @@ func groupOf(to Group, of Owner) *hooks {
 	if g, ok := to.(*hooks); ok {
 		return g
 	}
+	of.Log = of.Log.With("group", of.Name)
 	return &hooks{Owner: of}
 }
 
