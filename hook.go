@@ -36,7 +36,7 @@ func OnAssigned(hook func(ctx context.Context, partitions []transport.Partition)
 //
 // It is called as OnAssigned's hook is. Its context ends earlier where the group waits
 // for less, or the bus is to close sooner: a bus whose time to close is over gives it one
-// second. A process that is killed calls nothing.
+// second at most. A process that is killed calls nothing.
 func OnRevoked(hook func(ctx context.Context, partitions []transport.Partition, lost bool)) SubscribeOption {
 	return hooked("OnRevoked", hook == nil, &callback.Moves{
 		Name: "OnRevoked",

@@ -276,3 +276,29 @@ func TestHooksThatAreNil(t *testing.T) {
 		}
 	}
 }
+
+// TestOnRevokedAfterTheTimeToClose: a bus that a handler keeps from closing in its time
+// still calls the hook, whose context has a little of its own.
+func TestOnRevokedAfterTheTimeToClose(t *testing.T) {
+	run(t, func(t *testing.T, cluster *memory.Cluster) {
+		var log hookLog
+		stop := make(chan struct{})
+		bus, topic := newBus(t, cluster, config()), orders(t)
+		must(t, eventbus.Subscribe(bus, topic, func(context.Context, order) error { <-stop; return nil },
+			eventbus.OnRevoked(func(ctx context.Context, partitions []transport.Partition, lost bool) {
+				deadline, _ := ctx.Deadline()
+				log.add("%d, lost %v, for %v", numbersOf(partitions), lost, time.Until(deadline))
+			})))
+		start(t, bus)
+		must(t, eventbus.NewPublisher(bus, topic).Publish(t.Context(), order{"k", 1}))
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		_ = bus.Close(ctx)
+		synctest.Wait()
+		if got, want := log.take(), "[0 1 2], lost false, for 1s"; got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+		close(stop)
+	})
+}
