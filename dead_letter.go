@@ -57,12 +57,18 @@ func (g *group) deadLetter(ctx context.Context, f *engine.Failure, done func(err
 // letterCompletion receives the outcome of a dead letter's write.
 type letterCompletion struct {
 	telemetry.Outgoing
-	done func(error)
+	group   *group
+	failure *engine.Failure
+	done    func(error)
 }
 
 // Done implements transport.Completion.
 func (c *letterCompletion) Done(p transport.Position, err error) {
 	c.End(p, err)
+	// Before done, which ends the failure.
+	if err == nil && c.group.hooks != nil {
+		c.group.hooks.DeadLettered(c.group.routes[c.failure.Record.Topic].name, c.failure, p, c.group.signals)
+	}
 	c.done(err)
 }
 
@@ -74,7 +80,7 @@ func (g *group) writeLetter(ctx context.Context, f *engine.Failure, r *transport
 		done(err)
 		return
 	}
-	letter := &letterCompletion{g.signals.StartLetter(f, r), done}
+	letter := &letterCompletion{g.signals.StartLetter(f, r), g, f, done}
 	letter.Carry(r)
 	if err := producer.Produce(ctx, r, letter); err != nil {
 		done(letter.Refuse(err))

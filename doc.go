@@ -85,6 +85,7 @@
 //
 //	subscriber.go         On, OnBatch, OnDelete, OnAny: a handler of T; T begins here
 //	subscribe_option.go   options of a subscription
+//	hook.go               options that have a group call a function
 //	by_type.go            Publish and Handle, which find the topic by the event's Go type
 //	group.go              a consumer group: its subscriptions, and an engine that runs it
 //	attempt.go            one call of a handler, and how its error is classified
@@ -94,9 +95,8 @@
 //
 //	operate.go            Operator: pausing, resuming, unparking, skipping
 //	inspection.go         what an operator sees of a bus
-//	replay.go             Replay: events of the past, handled again
+//	replay.go             Replay: events of the past, handled again, and the report of it
 //	replay_run.go         one replay from start to end
-//	replay_report.go      what a replay did
 //
 // Below are internal/engine, which runs a group; internal/wire, the form of events
 // in records; internal/telemetry, which watches; and package transport, the seam

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"github.com/eventbus-go/eventbus/internal/callback"
 	"github.com/eventbus-go/eventbus/internal/engine"
 	"github.com/eventbus-go/eventbus/internal/letter"
 	"github.com/eventbus-go/eventbus/internal/naming"
@@ -36,6 +37,7 @@ type group struct {
 	routes map[string]*groupTopic
 
 	signals *telemetry.GroupSignals
+	hooks   callback.Group // nil without any
 	// late has the receipts of events that handlers published without waiting.
 	late lateReceipts
 	// replay says that the group reads a window of the log, and is a member of
@@ -112,7 +114,7 @@ func (b *Bus) addTo(groups map[string]*group, s *subscription, topic string) (un
 	); err != nil {
 		return nil, err
 	}
-	sub, breaker, err := b.engineSubscription(g, s, settings)
+	sub, breaker, err := b.engineSubscription(g, topic, s, settings)
 	if err != nil {
 		return nil, err
 	}
@@ -138,7 +140,7 @@ func (b *Bus) addTo(groups map[string]*group, s *subscription, topic string) (un
 
 // engineSubscription returns the subscription as the engine knows it, without T,
 // topic and codec. undo takes back what it says of a shared breaker.
-func (b *Bus) engineSubscription(g *group, s *subscription, settings subscribeSettings) (sub *engine.Subscription, undo func(), err error) {
+func (b *Bus) engineSubscription(g *group, topic string, s *subscription, settings subscribeSettings) (sub *engine.Subscription, undo func(), err error) {
 	sub = &engine.Subscription{
 		Name:        s.name(),
 		Concurrency: settings.concurrency,
@@ -170,6 +172,9 @@ func (b *Bus) engineSubscription(g *group, s *subscription, settings subscribeSe
 		}
 		if err != nil {
 			return fmt.Errorf("subscription %s: %w", s.name(), err)
+		}
+		for _, hook := range settings.hooks {
+			g.hooks = hook.Join(g.hooks, topic, callback.Owner{Name: g.name, Log: b.config.Logger})
 		}
 		// All have been added now, so what they say of a dependency is complete.
 		if d := b.breakers[settings.breaker.name]; d != nil {
@@ -251,7 +256,7 @@ func (g *group) start() error {
 	}
 	g.signals = g.bus.signals.Group(g.name, config.Topics)
 	g.setForms()
-	e := engine.New(engine.Config{
+	settings := engine.Config{
 		Group:          g.name,
 		Route:          g.route,
 		Judge:          judgeAttempt,
@@ -263,7 +268,11 @@ func (g *group) start() error {
 		HandlerGrace:   c.HandlerGrace,
 		Unhandled:      g.warnUnhandled,
 		Logger:         c.Logger.With("group", g.name),
-	})
+	}
+	if g.hooks != nil {
+		settings.Moved = g.hooks.Moved
+	}
+	e := engine.New(settings)
 	// The engine is the consumer's listener, so it is made first; it starts when
 	// there is a consumer.
 	config.Listener = e
@@ -294,7 +303,11 @@ func (g *group) drain(ctx context.Context) error {
 	if e == nil {
 		return nil
 	}
-	if err := e.Drain(ctx); err != nil {
+	err := e.Drain(ctx)
+	if g.hooks != nil {
+		g.hooks.Close(ctx)
+	}
+	if err != nil {
 		return fmt.Errorf("group %q: %w", g.name, err)
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/eventbus-go/eventbus/internal/callback"
 	"github.com/eventbus-go/eventbus/internal/engine"
 	"github.com/eventbus-go/eventbus/resilience"
 	"github.com/eventbus-go/eventbus/transport"
@@ -30,6 +31,7 @@ type subscribeSettings struct {
 	limit       func() engine.Limit // one for each bus; nil is none
 	middleware  []Middleware
 	derive      deriver
+	hooks       []callback.Hook
 
 	order   *Order
 	start   *StartPosition

@@ -14,6 +14,7 @@ import (
 
 	"github.com/eventbus-go/eventbus"
 	"github.com/eventbus-go/eventbus/fxmodule"
+	"github.com/eventbus-go/eventbus/transport"
 )
 
 // story is what happened, in order.
@@ -138,5 +139,29 @@ func TestDrainTimeout(t *testing.T) {
 			t.Errorf("stopped after %v with error %v", time.Since(stopping), err)
 		}
 		close(release)
+	})
+}
+
+// TestHooksWithFx: hooks are options like others, and the last of them ends before the
+// services that it uses close.
+func TestHooksWithFx(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, cluster := new(story), newCluster(t)
+		partitions := func(what string) func(context.Context, []transport.Partition) {
+			return func(_ context.Context, p []transport.Partition) { s.tell(what) }
+		}
+		app := start(t, testConfig, on(cluster), fx.Supply(s), fx.Provide(newDatabase),
+			fxmodule.Subscribe(orders, func(db *database, _ context.Context, _ order) error {
+				db.story.tell("handler")
+				return eventbus.Permanent(errors.New("no"))
+			},
+				eventbus.OnAssigned(partitions("assigned")),
+				eventbus.OnRevoked(func(ctx context.Context, p []transport.Partition, _ bool) { partitions("revoked")(ctx, p) }),
+				eventbus.OnDeadLetter(func(context.Context, eventbus.DeadLetter) { s.tell("dead letter") })))
+		synctest.Wait()
+		publish(t, cluster, 1)
+		synctest.Wait()
+		stop(t, app)
+		s.expect(t, "database opens", "assigned", "handler", "dead letter", "revoked", "database closes")
 	})
 }

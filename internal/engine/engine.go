@@ -28,6 +28,10 @@ type Config struct {
 	// handlers published is to be acknowledged first, and nothing else. Its
 	// context ends after a few seconds.
 	Flush func(context.Context) error
+	// Moved, if not nil, is told of partitions that came, before an event of them is
+	// taken in, and of those that went, after the last commit. It returns soon after ctx
+	// has ended, or bounds its time itself: the member waits for it.
+	Moved func(ctx context.Context, partitions []transport.Partition, move Move)
 	// Observer is told of outcomes. Nil is no observer.
 	Observer Observer
 	Bounds   Bounds
@@ -41,6 +45,16 @@ type Config struct {
 	CommitInterval time.Duration
 	Logger         *slog.Logger
 }
+
+// Move is what became of partitions.
+type Move int8
+
+// The moves. Lost ones were another member's before anything could be committed.
+const (
+	Assigned Move = iota
+	Revoked
+	Lost
+)
 
 // Engine runs one group's partitions. Start it with the consumer whose Listener
 // it is.

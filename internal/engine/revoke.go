@@ -14,10 +14,15 @@ import (
 func (e *Engine) Assigned(assigned []transport.Assignment) {
 	<-e.started
 	ids := make([]transport.Partition, len(assigned))
+	for i := range assigned {
+		ids[i] = assigned[i].Partition
+	}
+	if e.config.Moved != nil {
+		e.config.Moved(context.Background(), ids, Assigned)
+	}
 	e.flowMu.Lock()
 	e.mu.Lock()
 	for i := range assigned {
-		ids[i] = assigned[i].Partition
 		e.partitions[ids[i]] = newPartition(&e.shared, &assigned[i])
 	}
 	e.mu.Unlock()
@@ -63,6 +68,7 @@ func (e *Engine) Revoked(ctx context.Context, revoked []transport.Partition) {
 			"group", e.config.Group, "error", err)
 	}
 	e.drop(going)
+	e.moved(ctx, going, Revoked)
 	e.observer.Revoked(len(going), false)
 }
 
@@ -73,7 +79,22 @@ func (e *Engine) Lost(lost []transport.Partition) {
 	going := e.going(lost)
 	e.abandon(going)
 	e.log.Warn("partitions lost: what ran may run again elsewhere", "group", e.config.Group, "partitions", len(lost))
+	e.moved(context.Background(), going, Lost)
 	e.observer.Revoked(len(going), true)
+}
+
+// moved tells Config.Moved of partitions that went.
+func (e *Engine) moved(ctx context.Context, gone []*partition, move Move) {
+	if e.config.Moved == nil || len(gone) == 0 {
+		return
+	}
+	ids := make([]transport.Partition, len(gone))
+	for i, p := range gone {
+		ids[i] = p.id
+	}
+	ctx, cancel := lateIfEnded(ctx)
+	defer cancel()
+	e.config.Moved(ctx, ids, move)
 }
 
 // ReasonUnreadable is Observer.Skipped's reason for what an operator has passed over

@@ -1,0 +1,206 @@
+package callback
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/eventbus-go/eventbus/internal/engine"
+	"github.com/eventbus-go/eventbus/internal/telemetry"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+// Hook is one that an option made. The interfaces keep this package out of programs
+// without hooks: those have the places that would call one, and nothing else.
+type Hook interface {
+	// Join adds the hook to a group's, for a topic: once, however often it is added. A
+	// nil group is one without hooks.
+	Join(to Group, topic string, of Owner) Group
+}
+
+// Owner is the group that hooks are called for.
+type Owner struct {
+	Name string
+	Log  *slog.Logger
+}
+
+// Group is the hooks of a consumer group.
+type Group interface {
+	// Moved calls hooks about partitions that came or went, and returns when these have
+	// returned, or ctx ended, or Patience has passed.
+	Moved(ctx context.Context, partitions []transport.Partition, move engine.Move)
+	// DeadLettered calls hooks about a letter, later: it returns at once, and keeps
+	// nothing of f. topic is the one that the group handles.
+	DeadLettered(topic string, f *engine.Failure, at transport.Position, signals *telemetry.GroupSignals)
+	// Close waits for the hooks, within ctx and Patience. None begins after that.
+	Close(ctx context.Context)
+}
+
+// Patience is how long a group waits for a hook, and what its context has.
+const Patience = 5 * time.Second
+
+// Bounds of what waits for a hook that is slow.
+const (
+	maxLetters = 1000
+	maxMoves   = 100
+)
+
+// Moves is a hook about partitions.
+type Moves struct {
+	Name string // of its option
+	// Assigned says of which moves: of these, or of all others.
+	Assigned bool
+	Call     func(ctx context.Context, partitions []transport.Partition, move engine.Move) error
+}
+
+// Join implements Hook.
+func (m *Moves) Join(to Group, topic string, of Owner) Group {
+	g := groupOf(to, of)
+	for _, j := range g.moves {
+		if j.hook == m {
+			j.topics[topic] = true
+			return g
+		}
+	}
+	g.moves = append(g.moves, &joined[*Moves]{m, NewQueue(maxMoves), map[string]bool{topic: true}})
+	return g
+}
+
+// Letters is a hook about dead letters.
+type Letters struct {
+	Name string // of its option
+	Call func(context.Context, Letter) error
+}
+
+// Letter is what such a hook gets.
+type Letter struct {
+	Group         string
+	Letter        transport.Position
+	Event         transport.Position
+	EventID, Type string
+	Reason        string
+	Attempts      int
+	Err           error
+}
+
+// Join implements Hook.
+func (l *Letters) Join(to Group, topic string, of Owner) Group {
+	g := groupOf(to, of)
+	for _, j := range g.letters {
+		if j.hook == l {
+			j.topics[topic] = true
+			return g
+		}
+	}
+	g.letters = append(g.letters, &joined[*Letters]{l, NewQueue(maxLetters), map[string]bool{topic: true}})
+	return g
+}
+
+// hooks implements Group. It is complete before anything is called.
+type hooks struct {
+	Owner
+	moves   []*joined[*Moves]
+	letters []*joined[*Letters]
+}
+
+// joined is a hook with what waits for it in one group.
+type joined[H any] struct {
+	hook   H
+	queue  *Queue
+	topics map[string]bool
+}
+
+func groupOf(to Group, of Owner) *hooks {
+	if g, ok := to.(*hooks); ok {
+		return g
+	}
+	of.Log = of.Log.With("group", of.Name)
+	return &hooks{Owner: of}
+}
+
+// Moved implements Group. Hooks of one move run beside each other, so that all have the
+// same time.
+func (g *hooks) Moved(ctx context.Context, partitions []transport.Partition, move engine.Move) {
+	ctx, cancel := context.WithTimeout(ctx, Patience)
+	defer cancel()
+	var running []<-chan struct{}
+	for _, j := range g.moves {
+		if j.hook.Assigned != (move == engine.Assigned) {
+			continue
+		}
+		var of []transport.Partition // a copy, which the hook may keep
+		for _, p := range partitions {
+			if j.topics[p.Topic] {
+				of = append(of, p)
+			}
+		}
+		if len(of) == 0 {
+			continue // of retry topics, or of topics without the hook
+		}
+		transport.SortPartitions(of)
+		done, lost := j.queue.Add(func() { g.failed(j.hook.Name, j.hook.Call(ctx, of, move)) })
+		if done == nil {
+			g.Log.Error("a hook was not called: earlier calls of it have not returned, or the bus has closed", "hook", j.hook.Name, "partitions", len(of), "lost", lost)
+			continue
+		}
+		running = append(running, done)
+	}
+	for i, done := range running {
+		select {
+		case <-done:
+		case <-ctx.Done():
+			g.Log.Warn("hooks about partitions take too long, and the group goes on without them", "hooks", len(running)-i, "after", Patience)
+			return
+		}
+	}
+}
+
+// DeadLettered implements Group.
+func (g *hooks) DeadLettered(topic string, f *engine.Failure, at transport.Position, signals *telemetry.GroupSignals) {
+	var letter *Letter
+	for _, j := range g.letters {
+		if !j.topics[topic] {
+			continue
+		}
+		if letter == nil {
+			e, r := signals.EventOf(f.Record), f.Record
+			letter = &Letter{
+				Group: g.Name, Letter: at,
+				Event:   transport.Position{Partition: transport.Partition{Topic: r.Topic, Partition: r.Partition}, Offset: r.Offset, Time: r.Time},
+				EventID: telemetry.ClippedName(e.ID), Type: telemetry.ClippedName(e.Type),
+				Reason: f.Reason, Attempts: f.Attempts, Err: f.Err,
+			}
+		}
+		// Once: a hook that is behind stays so for many letters, and Close has the sum.
+		if done, lost := j.queue.Add(func() { g.deadLettered(j.hook, *letter) }); done == nil && lost == 1 {
+			g.Log.Warn("a hook is behind: it is not told of dead letters until it has caught up", "hook", j.hook.Name, "waiting", maxLetters)
+		}
+	}
+}
+
+func (g *hooks) deadLettered(hook *Letters, l Letter) {
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	defer cancel()
+	g.failed(hook.Name, hook.Call(ctx, l))
+}
+
+// failed logs the panic of a hook, if there is one.
+func (g *hooks) failed(hook string, err error) {
+	if err != nil {
+		g.Log.Error("a hook failed", "hook", hook, telemetry.LogError, err)
+	}
+}
+
+// Close implements Group.
+func (g *hooks) Close(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, Patience)
+	defer cancel()
+	for _, j := range g.moves {
+		j.queue.Close(ctx) // each that is lost was logged
+	}
+	for _, j := range g.letters {
+		if lost := j.queue.Close(ctx); lost > 0 {
+			g.Log.Warn("a hook was not told of all dead letters", "hook", j.hook.Name, "lost", lost)
+		}
+	}
+}
