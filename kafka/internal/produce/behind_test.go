@@ -25,10 +25,15 @@ func epochOf(req kmsg.Request) int16 {
 	return int16(binary.BigEndian.Uint16(req.(*kmsg.ProduceRequest).Topics[0].Partitions[0].Records[at:]))
 }
 
+// idOf returns the producer id of the only batch of a request.
+func idOf(req kmsg.Request) int64 {
+	const at = 43 // in the head of a batch
+	return int64(binary.BigEndian.Uint64(req.(*kmsg.ProduceRequest).Topics[0].Partitions[0].Records[at:]))
+}
+
 // epochs notes the epoch of each batch that the broker takes from now on.
 func (d *distant) epochs() (last func() int16) {
 	var epoch atomic.Int32
-	d.fail = nil
 	d.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
 		d.KeepControl()
 		epoch.Store(int32(epochOf(req)))
@@ -127,14 +132,26 @@ func TestProduceBehindRetriedAndLost(t *testing.T) {
 }
 
 // TestProduceBehindNewSession: the broker has forgotten the session, and answers all that was
-// sent under it. All is written once and in order under another.
+// sent under it. All is written once and in order under another, and nothing is sent
+// under the old one again.
 func TestProduceBehindNewSession(t *testing.T) {
 	for _, code := range []*franzerr.Error{franzerr.UnknownProducerID, franzerr.InvalidProducerEpoch, franzerr.OutOfOrderSequenceNumber} {
 		t.Run(code.Message, func(t *testing.T) {
 			d := newDistant(t, transport.ProducerConfig{})
 			d.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: code, Count: mostUnderWay})
+			old := d.producer.all()[0].session
+			var again atomic.Int64
+			d.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: code, Count: -1, When: func(req kmsg.Request) bool {
+				if epochOf(req) == old.Epoch && idOf(req) == old.ID {
+					again.Add(1)
+				}
+				return false
+			}})
 			for _, done := range d.published() {
 				d.Delivered(done)
+			}
+			if n := again.Load(); n != 0 {
+				t.Errorf("%d batches are sent again under the old session", n)
 			}
 			if got, want := d.Log(0), []string{"0", "1", "2", "3", "4", "5", "6", "7"}; !slices.Equal(got, want) {
 				t.Errorf("the log holds %q, want %q", got, want)
