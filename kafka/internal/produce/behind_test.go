@@ -14,6 +14,7 @@ import (
 	franzerr "github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
 
 	"github.com/eventbus-go/eventbus/kafka/internal/bed"
 	"github.com/eventbus-go/eventbus/transport"
@@ -204,4 +205,40 @@ func TestProduceBehindClosed(t *testing.T) {
 			t.Errorf("%d bytes and %d records of credit are held after Close", bytes, records)
 		}
 	})
+}
+
+// TestProduceBehindTopicDeleted: the topic is deleted before several batches reach it. There
+// is no log for any of them to be in.
+func TestProduceBehindTopicDeleted(t *testing.T) {
+	bed.Bubble(t, 1, func(t *testing.T, b *bed.Bed) {
+		p := startProducer(b, transport.ProducerConfig{BatchBytes: 90}) // one record
+		p.farAfter = time.Nanosecond
+		b.Wires.OnResponse(func([]byte) bool { time.Sleep(10 * time.Millisecond); return false })
+		b.Delivered(b.Publish(p, 0, "before"))
+		if err := b.DeleteTopic("events"); err != nil {
+			t.Fatal(err)
+		}
+		var taken atomic.Int64
+		b.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
+			b.KeepControl()
+			taken.Add(1)
+			return nil, nil, false
+		})
+		answers := make(chan struct{})
+		b.Wires.OnResponse(func([]byte) bool { <-answers; return false })
+		var dones []bed.Receipt
+		for i := range 3 {
+			dones = append(dones, b.Publish(p, 0, fmt.Sprint(i)))
+			synctest.Wait()
+		}
+		if n := taken.Load(); n < 2 {
+			t.Fatalf("%d batches are under way, want several", n)
+		}
+		close(answers)
+		for i, done := range dones {
+			if err := b.Wait(done); !errors.Is(err, transport.ErrTopicMissing) || errors.Is(err, transport.ErrOutcomeUnknown) {
+				t.Errorf("record %d: %v, want %v and a known outcome", i, err, transport.ErrTopicMissing)
+			}
+		}
+	}, kfake.MaxVersions(kversion.V3_0_0())) // which names topics in its requests
 }
