@@ -39,6 +39,10 @@ const produceOfTransaction = 11
 // it the memory that they take.
 const batchesAtOnce = 16
 
+// bytesAtOnce bounds them too, but for the last of them: brokers hang up on requests
+// beyond socket.request.max.bytes, 100 MiB. It is the default of a producer's RequestBytes.
+const bytesAtOnce = 16 << 20
+
 // portion is what is left to write to one partition.
 type portion struct {
 	transport.Partition
@@ -62,12 +66,16 @@ func (x *Transactor) writeAll(ctx context.Context, order []transport.Partition, 
 		left[i] = &portion{Partition: p, records: of[p], limit: len(of[p]), sequence: x.sequences[p]}
 	}
 	for len(left) > 0 {
-		now := left[:min(batchesAtOnce, len(left))]
-		for _, p := range now {
+		n, size := 0, 0
+		for n < min(batchesAtOnce, len(left)) && size < bytesAtOnce {
+			p := left[n]
 			if err := x.encode(p); err != nil {
 				return fmt.Errorf("%s: %w", p.Partition, err)
 			}
+			size += len(p.encoded)
+			n++
 		}
+		now := left[:n]
 		if err := x.write(ctx, now); err != nil {
 			return err
 		}
@@ -86,7 +94,7 @@ func (x *Transactor) writeAll(ctx context.Context, order []transport.Partition, 
 				more = append(more, p)
 			}
 		}
-		left = append(more, left[len(now):]...)
+		left = append(more, left[n:]...)
 	}
 	return nil
 }

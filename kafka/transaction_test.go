@@ -287,6 +287,44 @@ func TestTransactionWritesTogether(t *testing.T) {
 	}
 }
 
+// TestTransactionRequestBytes: large batches are not all written by one request, which a
+// broker would hang up on.
+func TestTransactionRequestBytes(t *testing.T) {
+	const partitions, size, batch = 6, 5 << 20, 10 << 20
+	b := bed.NewBed(t, 1, kfake.NumBrokers(1))
+	tr := transportOf(b)
+	spec := transport.TopicSpec{Name: "large", Partitions: partitions, Configs: map[string]string{"max.message.bytes": fmt.Sprint(batch)}}
+	if err := tr.Admin().CreateTopics(t.Context(), spec); err != nil {
+		t.Fatal(err)
+	}
+	var largest int
+	b.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		b.KeepControl()
+		n := 0
+		for _, topic := range req.(*kmsg.ProduceRequest).Topics {
+			for _, part := range topic.Partitions {
+				n += len(part.Records)
+			}
+		}
+		largest = max(largest, n)
+		return nil, nil, false
+	})
+	x, err := NewTransactor(t.Context(), tr, "large", TransactorConfig{BatchBytes: batch})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var records []transport.Record
+	for i := range partitions {
+		records = append(records, transport.Record{Topic: "large", Partition: int32(i), Value: make([]byte, size)})
+	}
+	if err := errors.Join(x.Produce(t.Context(), records...), x.Commit(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	if largest >= bytesAtOnce+batch {
+		t.Errorf("a request of %d bytes, want fewer than %d", largest, bytesAtOnce+batch)
+	}
+}
+
 // TestKeepOffsets: the brokers are told to keep them, in the last version of the
 // request that can say so.
 func TestKeepOffsets(t *testing.T) {

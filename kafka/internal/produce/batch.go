@@ -47,8 +47,8 @@ type partitionBatch struct {
 	// It is sent with the first sequence number of that batch, so the answer shows it:
 	// a log that has the whole refuses the part.
 	doubted bool
-	// written is set if the broker has acknowledged the batch while one before it was not,
-	// whose place in the log it can't have.
+	// written is set if the broker has said that it appended the batch while one before it
+	// failed, whose place in the log it can't have.
 	written bool
 }
 

@@ -199,7 +199,7 @@ func (r *round) cruise() error {
 func (r *round) exchange() error {
 	for len(r.flights) > 0 {
 		if err := r.follow(); err != nil {
-			return err
+			return r.cause(err)
 		}
 		r.watch.begin(r.flights[0].begun, r.sent, r.stop)
 		select {
@@ -218,6 +218,20 @@ func (r *round) exchange() error {
 	return nil
 }
 
+// cause returns why no response came, if that has ended the write that failed with err.
+func (r *round) cause(err error) error {
+	for {
+		select {
+		case a := <-r.come:
+			if a.err != nil {
+				return a.err
+			}
+		default:
+			return err
+		}
+	}
+}
+
 // read reads the response to each request that is expected to have one.
 func (r *round) read(expect <-chan *flight, come chan<- received) {
 	for f := range expect {
@@ -232,6 +246,8 @@ func (r *round) read(expect <-chan *flight, come chan<- received) {
 		}
 		come <- a
 		if a.err != nil {
+			// Setting the deadline may have undone the end of a write that nobody takes.
+			_ = r.conn.SetDeadline(cluster.Past)
 			return
 		}
 	}

@@ -25,6 +25,7 @@ type leaderWatch struct {
 
 	mu    sync.Mutex
 	begun time.Time           // of the wait
+	due   time.Time           // of the next look
 	parts func() []*partition // what waits; nil while nothing does
 	stop  func()              // ends the wait
 }
@@ -38,12 +39,17 @@ func newLeaderWatch(s *sender) *leaderWatch {
 	return w
 }
 
-// begin starts a wait. parts and stop are called until end is, and not after it has
-// returned.
-func (w *leaderWatch) begin(now time.Time, parts func() []*partition, stop func()) {
+// begin starts a wait, or goes on with one that began at begun. parts and stop are
+// called until end is, and not after it has returned.
+func (w *leaderWatch) begin(begun time.Time, parts func() []*partition, stop func()) {
 	w.mu.Lock()
-	w.begun, w.parts, w.stop = now, parts, stop
-	w.timer.Reset(sendPatience)
+	// A wait that goes on, after something was sent behind, is looked at when it was to be:
+	// a steady flow would otherwise put that off without end.
+	if !begun.Equal(w.begun) {
+		w.begun, w.due = begun, begun.Add(sendPatience)
+	}
+	w.parts, w.stop = parts, stop
+	w.timer.Reset(time.Until(w.due))
 	w.mu.Unlock()
 }
 
@@ -89,6 +95,7 @@ func (w *leaderWatch) look() {
 		w.stop()
 		return
 	}
+	w.due = time.Now().Add(cluster.LookAgainAfter)
 	w.timer.Reset(cluster.LookAgainAfter)
 }
 

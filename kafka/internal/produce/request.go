@@ -109,6 +109,8 @@ func (r *round) begin() bool {
 // of the connection, which must not be used again.
 func (r *round) run() error {
 	used := r.conn.Link.Correlation > 0
+	// It may have been stopped just as the last response came.
+	r.stopped.Store(false)
 	f := r.newFlight()
 	for _, p := range r.parts {
 		f.add(p, p.head)

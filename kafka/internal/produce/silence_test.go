@@ -68,6 +68,32 @@ func TestProduceSilentBroker(t *testing.T) {
 	})
 }
 
+// TestProduceSilentBrokerFar: what is published meanwhile, and is sent behind or would be, is no
+// sign of life of a broker far away.
+func TestProduceSilentBrokerFar(t *testing.T) {
+	bed.Bubble(t, 1, func(t *testing.T, b *bed.Bed) {
+		gate := &recordedGate{}
+		p := startProducer(b, transport.ProducerConfig{Gate: gate, BatchBytes: 90}) // one record
+		p.farAfter = time.Nanosecond
+		b.Wires.OnResponse(func([]byte) bool { time.Sleep(10 * time.Millisecond); return false })
+		b.Delivered(b.Publish(p, 0, "warm"))
+		end := silence(b)
+		dones := []bed.Receipt{b.Publish(p, 0, "stuck")}
+		for range 2 {
+			time.Sleep(sendPatience * 3 / 4)
+			dones = append(dones, b.Publish(p, 0, "behind"))
+		}
+		synctest.Wait()
+		if n := gate.failures(); n == 0 {
+			t.Errorf("the gate was told of nothing within %s", sendPatience*3/2)
+		}
+		end()
+		for _, done := range dones {
+			b.Delivered(done)
+		}
+	})
+}
+
 // TestProduceSlowAnswers: a broker that takes three seconds for each answer is slow,
 // and not silent.
 func TestProduceSlowAnswers(t *testing.T) {

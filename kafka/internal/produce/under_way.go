@@ -70,7 +70,11 @@ func (p *partition) answered(b *partitionBatch, answer *kmsg.ProduceResponseTopi
 	case p.failed != nil:
 		// It is sent again after the one that failed, with the same bytes.
 		code := kerr.Error(answer.ErrorCode)
-		b.written = code == 0 || code == kerr.DuplicateSequenceNumber
+		switch code {
+		// The latter two are what became of the wait for the replicas, after the append.
+		case 0, kerr.DuplicateSequenceNumber, kerr.RequestTimedOut, kerr.NotEnoughReplicasAppended:
+			b.written = true
+		}
 		b.maybeAppended = b.written || appendedMaybe(code)
 	case answer.ErrorCode == 0:
 		p.finish(answer.BaseOffset, answer.LogAppendTime)

@@ -26,6 +26,8 @@ type distant struct {
 	taken chan int64
 	// fail, if not nil, has requests fail by their sequence number.
 	fail func(sequence int64) error
+	// cut loses the connection after the first answer to what is published.
+	cut bool
 }
 
 // newDistant returns a broker on which the session of a producer is known: record "0" is in
@@ -58,7 +60,16 @@ func (d *distant) watch() {
 func (d *distant) published() (dones []bed.Receipt) {
 	d.T.Helper()
 	answers := make(chan struct{})
-	d.Wires.OnResponse(func([]byte) bool { <-answers; return false })
+	come := make(chan struct{}, 1)
+	var pieces atomic.Int64
+	d.Wires.OnResponse(func([]byte) bool {
+		select {
+		case come <- struct{}{}:
+		default:
+		}
+		<-answers
+		return pieces.Add(1) == 2 && d.cut
+	})
 	defer close(answers)
 	d.watch()
 	for i := range mostUnderWay {
@@ -70,6 +81,9 @@ func (d *distant) published() (dones []bed.Receipt) {
 			}
 		case <-time.After(10 * time.Second):
 			d.T.Fatalf("batch %d is not sent while those before it are not answered", i+1)
+		}
+		if i == 0 {
+			<-come // alone: it is answered before there is another
 		}
 	}
 	return append(dones, d.Publish(d.producer, 0, "6"), d.Publish(d.producer, 0, "7"))

@@ -170,7 +170,9 @@ func (p *partition) resume(t *cluster.TopicMeta, err error, now time.Time) error
 		p.search(err, now)
 	case gone && now.Sub(p.missing) >= missingGrace:
 		p.missing = time.Time{}
-		p.notAppended() // there is no log for anything to be in
+		// There is no log for anything to be in.
+		p.notAppended()
+		p.restamp()
 		p.lose(&DeliveryError{What: "gave up", Cause: err})
 	case gone || kerr.Retriable(err) || errors.Is(err, context.DeadlineExceeded):
 		p.search(err, now)
