@@ -1,6 +1,9 @@
 package engine
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // park makes a lane wait: until at, if that is not zero. The caller holds mu.
 // Its records are copied out of their batches, which could otherwise not be released for
@@ -171,10 +174,15 @@ func (w batchWait) gather(s *Subscription, p *partition, g *gathering, now time.
 			full, n = i+1, 0
 		}
 	}
-	for _, ready := range g.lanes[:full] {
-		s.ready(p, ready.lane)
+	// At once: the worker that takes the first of them is to get the whole batch.
+	if full > 0 {
+		ready := make([]*lane, full)
+		for i := range ready {
+			ready[i] = g.lanes[i].lane
+		}
+		s.ready(p, ready...)
 	}
-	g.lanes = append(g.lanes[:0], g.lanes[full:]...)
+	g.lanes = slices.Delete(g.lanes, 0, full)
 	if g.timer != nil {
 		g.timer.Stop()
 		g.timer = nil
