@@ -390,7 +390,10 @@ func (d *dependency) join(s breakerSettings, by string) error {
 	case given:
 		d.config, d.by = config, by
 	}
-	if s.config.OnChange != nil && !slices.Contains(d.calls, s.call) {
+	if slices.Contains(d.calls, s.call) {
+		return nil
+	}
+	if s.config.OnChange != nil {
 		d.onChange = append(slices.Clip(d.onChange), s.config.OnChange)
 	}
 	d.calls = append(slices.Clip(d.calls), s.call)
