@@ -218,6 +218,7 @@ func BatchSize(n int) SubscribeOption {
 // BatchWait has an OnBatch handler wait for a full batch: it is called when BatchSize
 // events of a partition are there, or when the first of them has waited for d and
 // nothing but the size of its batch held it up. It costs as much delay, at most a minute.
+// Ordered ByPartition it does not wait where an event of another subscription comes next.
 // An event that is tried again does not wait, nor does a drain or a rebalance, which
 // leave what was not begun to the next owner. Handlers of single events don't wait.
 func BatchWait(d time.Duration) SubscribeOption {

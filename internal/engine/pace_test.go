@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/eventbus-go/eventbus/resilience"
+	"github.com/eventbus-go/eventbus/transport"
 )
 
 // waiting is a batch handler that waits for full batches of three, for ten seconds.
@@ -40,6 +41,34 @@ func TestBatchWait(t *testing.T) {
 		s.fetch(5, "a", "a") // into a lane that waits: the batch is full by one key
 		pass(0)
 		b.want(t, "0 1 2", "3", "4 5 6")
+		s.drain()
+		wantCommit(t, s, 7)
+	})
+}
+
+// By partition, a batch that the next record is no part of can't become full, and does
+// not wait, nor have that record wait.
+func TestBatchWaitByPartition(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		b := new(batches)
+		sub, other := b.waiting(), b.subscription(1)
+		sub.Order, other.Order = ByPartition, ByPartition
+		s := newScript(t, options{subs: []*Subscription{sub, other}, route: func(r *transport.Record) Route {
+			if string(r.Key) == "other" {
+				return Route{Subscription: other}
+			}
+			return Route{Subscription: sub}
+		}})
+		s.assign(0, "")
+		s.fetch(0, "a", "b", "other", "c", "other")
+		pass(0)
+		b.want(t, "0 1", "2", "3", "4")
+		s.fetch(5, "a")
+		pass(time.Second)
+		b.want(t, "0 1", "2", "3", "4")
+		s.fetch(6, "other")
+		pass(0)
+		b.want(t, "0 1", "2", "3", "4", "5", "6")
 		s.drain()
 		wantCommit(t, s, 7)
 	})
