@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"runtime/debug"
 	"slices"
@@ -117,12 +118,17 @@ func handleRest(ctx context.Context, signals *telemetry.ProcessSignals, d *Deliv
 		s := newScope(ctx, &rest, late)
 		defer s.end()
 		err := observed(signals, s, h)
-		if err != nil && err.marks == nil {
-			return err
-		}
-		if err != nil {
+		switch {
+		case err == nil:
+		case err.marks != nil:
 			for i, e := range err.marks {
 				failed[at[i]] = e
+			}
+		case err.verdict.Kind == engine.Retry || err.verdict.Kind == engine.Wait:
+			return err
+		default: // final for what the handler was given, which is not all
+			for _, i := range at {
+				failed[i] = err
 			}
 		}
 	}
@@ -249,6 +255,20 @@ func newMarks(marks map[int]*attemptError, text string) *attemptError {
 // concerns the whole batch. Permanent and RetryAfter around it hold for each
 // event that it marks.
 func (p errorPolicy) marksOf(err error, n int) map[int]*attemptError {
+	marks := make(map[int]*attemptError)
+	for i, e := range eachOf(err, n) {
+		if untried(e) {
+			marks[i] = newAttemptError(e, 1, single)
+		} else {
+			marks[i] = p.of(e, 1, single, 0)
+		}
+	}
+	return marks
+}
+
+// eachOf yields the errors of single events of a batch of n that an error marks, with
+// the marks around the whole. None of those is about an event that was not tried.
+func eachOf(err error, n int) iter.Seq2[int, error] {
 	var batch *BatchError
 	around := func(e error) error { return e }
 	for e := range errtree.Chain(err) {
@@ -266,21 +286,27 @@ func (p errorPolicy) marksOf(err error, n int) map[int]*attemptError {
 			break // what it marks is said of single events
 		}
 	}
-	if batch == nil {
-		return nil
-	}
-	marks := make(map[int]*attemptError)
-	for i := range n {
-		switch e := batch.Of(i); {
-		case e == nil:
-		case batch.stopped != nil && i > batch.stopped.at:
-			// Not tried, so no mark and no policy is about it.
-			marks[i] = newAttemptError(e, 1, single)
-		default:
-			marks[i] = p.of(around(e), 1, single, 0)
+	return func(yield func(int, error) bool) {
+		for i := range n {
+			e := batch.Of(i)
+			if e == nil {
+				continue
+			}
+			if !untried(e) {
+				e = around(e)
+			}
+			if !yield(i, e) {
+				return
+			}
 		}
 	}
-	return marks
+}
+
+// untried reports whether an error says of an event that it was not tried, so that no
+// mark and no policy is about it.
+func untried(err error) bool {
+	_, ok := err.(*untriedError) //nolint:errorlint // as BatchError.Of makes it: user code has not wrapped it
+	return ok
 }
 
 // judgeAttempt returns the verdict that was made with an attempt's error.

@@ -194,7 +194,14 @@ func (e *BatchError) Of(i int) error {
 	case i == e.stopped.at:
 		return e.stopped.err
 	}
-	return fmt.Errorf("not handled yet: the handler stopped at event %d of its batch", e.stopped.at)
+	return &untriedError{e.stopped.at}
+}
+
+// untriedError is the error of an event behind the one that its batch stopped at.
+type untriedError struct{ stopped int }
+
+func (e *untriedError) Error() string {
+	return fmt.Sprintf("not handled yet: the handler stopped at event %d of its batch", e.stopped)
 }
 
 // Error names the first few.

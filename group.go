@@ -10,6 +10,7 @@ import (
 
 	"github.com/eventbus-go/eventbus/internal/callback"
 	"github.com/eventbus-go/eventbus/internal/engine"
+	"github.com/eventbus-go/eventbus/internal/grouptypes"
 	"github.com/eventbus-go/eventbus/internal/letter"
 	"github.com/eventbus-go/eventbus/internal/naming"
 	"github.com/eventbus-go/eventbus/internal/telemetry"
@@ -357,8 +358,9 @@ func (g *group) routeIn(t *groupTopic, r *transport.Record) engine.Route {
 func (g *group) routeUnknown(t *groupTopic, typ string) engine.Route {
 	to := engine.Route{Topic: t.name, Type: typ, Reason: letter.ReasonUnknownType}
 	if short := telemetry.ClippedName(typ); short != typ {
-		// No member has a type of such a name, and what it takes is not to be kept.
-		typ, to.Type = short, ""
+		// No topic is declared with a type of such a name, and what it takes is not to be kept: if a
+		// member handles it, then as it handles any.
+		typ, to.Type = short, grouptypes.Any
 		g.warnUnhandled(t.name, typ)
 	}
 	switch t.shared.unknown.value {
@@ -375,7 +377,8 @@ func (g *group) routeUnknown(t *groupTopic, typ string) engine.Route {
 
 // warnUnhandled logs that nobody in the group handles a type, once for each.
 func (g *group) warnUnhandled(topic, typ string) {
-	if g.routes[topic].warned.First(typ) {
+	// routeUnknown has warned of what is asked about as any.
+	if typ != grouptypes.Any && g.routes[topic].warned.First(typ) {
 		g.bus.config.Logger.Warn("events of a type that no subscription of the group handles", "topic", topic, "group", g.name, "type", typ)
 	}
 }

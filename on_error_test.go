@@ -215,3 +215,68 @@ func TestRetryWait(t *testing.T) {
 		}
 	})
 }
+
+// TestOnErrorAndPartsOfBatches: what is said of a part of a batch, whose other events
+// can't be taken, is said of that part alone, and of nothing that was not tried.
+func TestOnErrorAndPartsOfBatches(t *testing.T) {
+	odd := errors.New("odd")
+	for _, c := range []struct {
+		name   string
+		err    error // of a handler of several events
+		decide func(error) error
+		want   outcomes
+	}{
+		{"stopped at", eventbus.StoppedAt(1, errBoom), func(err error) error {
+			if errors.Is(err, odd) {
+				return err
+			}
+			return eventbus.Discard(err)
+		}, outcomes{3, 1, 1}},
+		{"a mark around marks", eventbus.Permanent(&eventbus.BatchError{Errors: map[int]error{1: errBoom}}), nil, outcomes{1, 2, 0}},
+		{"discarded", eventbus.Discard(errBoom), nil, outcomes{1, 1, 4}},
+		{"permanent", eventbus.Permanent(errBoom), nil, outcomes{1, 5, 0}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, letters := handleWith(t, 5, func(topic *eventbus.Topic[order], attempts *int) eventbus.Subscription {
+				var options []eventbus.SubscribeOption
+				if c.decide != nil {
+					options = append(options, eventbus.OnError(c.decide))
+				}
+				return eventbus.OnBatch(topic, eventbus.UpcastBatch(func(o order) (order, error) {
+					if o.Seq == 1 {
+						return o, odd
+					}
+					return o, nil
+				}, func(_ context.Context, events []order) error {
+					if *attempts++; len(events) > 1 {
+						return c.err
+					}
+					return nil
+				}), options...)
+			})
+			if got != c.want || strings.Count(letters, "odd") != 1 {
+				t.Errorf("%+v, want %+v; the dead letters say %q", got, c.want, letters)
+			}
+		})
+	}
+}
+
+// TestDiscardSparesWhatIsNoEvent: a handler that discards its batch has not seen the
+// records in it that are no events.
+func TestDiscardSparesWhatIsNoEvent(t *testing.T) {
+	run(t, func(t *testing.T, cluster *memory.Cluster) {
+		bus, topic := newBus(t, cluster, config()), orders(t)
+		must(t, bus.Add(eventbus.OnBatch(topic, func(context.Context, []order) error { return errBoom }, eventbus.OnError(eventbus.Discard))))
+		must(t, eventbus.NewPublisher(bus, topic).Publish(t.Context(), order{"k", 0}))
+		raw(t, cluster, foreignRecord(topic.In("Test"), false, "{}", "id", ""))
+		start(t, bus)
+		pass(time.Minute)
+		if n := bus.Operator().Inspect().Groups[0].Subscriptions[0].Discarded; n != 1 {
+			t.Errorf("%d discarded", n)
+		}
+		if got := cluster.Records(ordersName + "." + ordersGroup + ".dlq"); len(got) != 1 {
+			t.Errorf("%d dead letters", len(got))
+		}
+		closeBus(t, bus)
+	})
+}

@@ -84,6 +84,7 @@ func TestPublishMiddlewareRefuses(t *testing.T) {
 		{"panic", "publish middleware panicked at", func(context.Context, *eventbus.Envelope) error { panic("broken") }},
 		{"id", "changed what the event is", func(_ context.Context, e *eventbus.Envelope) error { e.ID = "x"; return nil }},
 		{"key", "changed what the event is", func(_ context.Context, e *eventbus.Envelope) error { e.Key = nil; return nil }},
+		{"key in place", "changed what the event is", func(_ context.Context, e *eventbus.Envelope) error { e.Key = append(e.Key[:0], 'z'); return nil }},
 		{"tombstone", "changed what the event is", func(_ context.Context, e *eventbus.Envelope) error { e.Tombstone = !e.Tombstone; return nil }},
 		{"header", `the header "ce_id", which the bus writes`, func(_ context.Context, e *eventbus.Envelope) error {
 			e.Headers = append(e.Headers, transport.Header{Key: "ce_id"})

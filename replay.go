@@ -121,7 +121,7 @@ func (o Operator) ReplayGroup(ctx context.Context, group, topic string, config R
 
 // newReplay checks what a replay is asked for, and gives its subscriptions a
 // group that is no member of anything.
-func (b *Bus) newReplay(config ReplayConfig, subscriptions []Subscription) (*replay, error) {
+func (b *Bus) newReplay(config ReplayConfig, subscriptions []Subscription) (_ *replay, err error) {
 	if err := config.check(); err != nil {
 		return nil, err
 	}
@@ -129,6 +129,12 @@ func (b *Bus) newReplay(config ReplayConfig, subscriptions []Subscription) (*rep
 	defer b.mu.Unlock()
 	groups := make(map[string]*group)
 	var wrong []error
+	undo := func() {} // what was said of shared breakers, which are the bus's
+	defer func() {
+		if err != nil {
+			undo()
+		}
+	}()
 	for _, s := range subscriptions {
 		if s.s == nil {
 			wrong = append(wrong, errNoSubscription)
@@ -144,7 +150,11 @@ func (b *Bus) newReplay(config ReplayConfig, subscriptions []Subscription) (*rep
 			if groups[name] == nil {
 				groups[name] = &group{bus: b, name: name, topics: make(map[string]*groupTopic), replay: true}
 			}
-			_, err = b.addTo(groups, s.s, topic)
+			var leave func()
+			if leave, err = b.addTo(groups, s.s, topic); err == nil {
+				later := undo
+				undo = func() { leave(); later() }
+			}
 		}
 		if err != nil {
 			wrong = append(wrong, err)

@@ -100,6 +100,7 @@ func (o *sender) complete(ctx context.Context, d *draft) error {
 func runPublishing(ctx context.Context, e *Envelope, middleware []PublishMiddleware) (err error) {
 	defer rescue(&err, "publish middleware")
 	before, own := *e, make(map[string]string, len(e.Extensions)+1)
+	before.Key = bytes.Clone(e.Key) // which a middleware may change in place
 	// The options' map and slice may be those of other events too.
 	maps.Copy(own, e.Extensions)
 	e.Extensions, e.Headers = own, slices.Clone(e.Headers)

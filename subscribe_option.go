@@ -215,6 +215,7 @@ func BatchSize(n int) SubscribeOption {
 // BatchWait has an OnBatch handler wait for a full batch: it is called when BatchSize
 // events of a partition are there, or when the first of them has waited for d and
 // nothing but the size of its batch held it up. It costs as much delay, at most a minute.
+// Ordered ByPartition it does not wait where an event of another subscription comes next.
 // An event that is tried again does not wait, nor does a drain or a rebalance, which
 // leave what was not begun to the next owner. Handlers of single events don't wait.
 func BatchWait(d time.Duration) SubscribeOption {
@@ -387,7 +388,10 @@ func (d *dependency) join(s breakerSettings, by string) error {
 	case given:
 		d.config, d.by = config, by
 	}
-	if s.config.OnChange != nil && !slices.Contains(d.calls, s.call) {
+	if slices.Contains(d.calls, s.call) {
+		return nil
+	}
+	if s.config.OnChange != nil {
 		d.onChange = append(slices.Clip(d.onChange), s.config.OnChange)
 	}
 	d.calls = append(slices.Clip(d.calls), s.call)

@@ -7,7 +7,6 @@ import (
 	"reflect"
 
 	"github.com/eventbus-go/eventbus/internal/declare"
-	"github.com/eventbus-go/eventbus/internal/errtree"
 	"github.com/eventbus-go/eventbus/internal/letter"
 )
 
@@ -105,20 +104,24 @@ func inPart(ctx context.Context, n int, take func(i int) error, handle func() er
 }
 
 // spread copies what err says of single events of a part of a batch into failed,
-// at the events' indexes in the whole batch, and reports whether it did: any other
-// error concerns the whole part.
+// at the events' indexes in the whole batch, and reports whether it did. Any other
+// error concerns the whole part: what is final for it is not so for the others.
 func spread(err error, at []int, failed map[int]error) bool {
-	marked, ok := errtree.Alone[*BatchError](err)
-	if !ok || marked == nil {
-		return false
-	}
 	before := len(failed)
-	for i, in := range at {
-		if e := marked.Of(i); e != nil {
-			failed[in] = e
-		}
+	for i, e := range eachOf(err, len(at)) {
+		failed[at[i]] = e
 	}
-	return len(failed) > before
+	if len(failed) > before {
+		return true
+	}
+	switch outerMark(err).(type) { //nolint:errorlint // the mark itself
+	case *permanentError, *discardError:
+		for _, in := range at {
+			failed[in] = err
+		}
+		return true
+	}
+	return false
 }
 
 // settled waits for what the typed handler published without waiting, before any

@@ -100,6 +100,7 @@ func TestTopicDeclarationsThatCannotWork(t *testing.T) {
 		"generic":             {newTopic(TopicConfig[generic[int]]{Domain: "a", Name: "b"}), "is generic, so its name is no event's"},
 		"no name":             {newTopic(TopicConfig[map[string]any]{Domain: "a", Name: "b"}), "has no name to take"},
 		"type":                {newTopic(config{Domain: "a", Name: "b", Type: "a\nb"}), "Type holds a control character"},
+		"long type":           {newTopic(config{Domain: "a", Name: "b", Type: strings.Repeat("t", 257)}), "Type has 257 bytes, and at most 256 can be"},
 		"pointer to pointer":  {newTopic(TopicConfig[**customerCreated]{Domain: "a", Name: "b", Type: "T"}), "T is **eventbus.customerCreated: use *eventbus.customerCreated or eventbus.customerCreated"},
 		"schema":              {newTopic(config{Domain: "a", Name: "b", DataSchema: "customer.json"}), `DataSchema "customer.json" is not an absolute URI`},
 		"content type":        {newTopic(config{Domain: "a", Name: "b", Codec: typedCodec("%zz")}), `Codec has the ContentType "%zz", which is not a media type (RFC 2046): write for example "application/json"`},

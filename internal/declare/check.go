@@ -13,6 +13,9 @@ func CheckAttributes(wrong *Faults, typ, dataSchema string) {
 	if err := wire.CheckText(typ); err != nil {
 		wrong.Add("Type", "%v: write a plain name such as %q", err, "CustomerCreated")
 	}
+	if len(typ) > maxType {
+		wrong.Add("Type", "has %d bytes, and at most %d can be: write a plain name such as %q", len(typ), maxType, "CustomerCreated")
+	}
 	if dataSchema == "" {
 		return
 	}
@@ -20,6 +23,10 @@ func CheckAttributes(wrong *Faults, typ, dataSchema string) {
 		wrong.Add("DataSchema", "%q %v: write for example %q", dataSchema, err, "https://schemas.example.com/customer-created.json")
 	}
 }
+
+// maxType bounds a type, in bytes. Members of a group do not ask each other about longer
+// ones, which a foreign producer may write.
+const maxType = 256
 
 // CheckContentType checks what a codec says that its data is. It becomes the
 // datacontenttype of every event of the topic; empty leaves that unset.

@@ -1,6 +1,9 @@
 package engine
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // park makes a lane wait: until at, if that is not zero. The caller holds mu.
 // Its records are copied out of their batches, which could otherwise not be released for
@@ -166,8 +169,10 @@ func (w batchWait) arrive(s *Subscription, p *partition, lanes []*lane) {
 func (w batchWait) gather(s *Subscription, p *partition, g *gathering, now time.Time) {
 	full, n := 0, 0 // so many lanes fill batches, and n records are in those behind
 	for i := range g.lanes {
-		n += g.lanes[i].lane.runnable(s, s.BatchSize)
-		if n >= s.BatchSize || now.Sub(g.lanes[i].since) >= time.Duration(w) {
+		more, ends := g.lanes[i].lane.runnable(s, s.BatchSize)
+		n += more
+		// By partition there is no other lane, so what ends can't become more.
+		if n >= s.BatchSize || ends && s.Order == ByPartition || now.Sub(g.lanes[i].since) >= time.Duration(w) {
 			full, n = i+1, 0
 		}
 	}
@@ -179,7 +184,7 @@ func (w batchWait) gather(s *Subscription, p *partition, g *gathering, now time.
 		}
 		s.ready(p, lanes...)
 	}
-	g.lanes = append(g.lanes[:0], g.lanes[full:]...)
+	g.lanes = slices.Delete(g.lanes, 0, full)
 	if g.timer != nil {
 		g.timer.Stop()
 		g.timer = nil
@@ -196,12 +201,14 @@ func (w batchWait) gather(s *Subscription, p *partition, g *gathering, now time.
 }
 
 // runnable returns how many of the lane's first records an attempt of s may have, up to
-// most. The partition's lock is held.
-func (l *lane) runnable(s *Subscription, most int) (n int) {
-	for it := l.head; it != nil && it.sub == s && (n == 0 || it.retry == nil) && n < most; it = it.next {
+// most. ends reports that another record follows, which keeps it from more. The
+// partition's lock is held.
+func (l *lane) runnable(s *Subscription, most int) (n int, ends bool) {
+	it := l.head
+	for ; it != nil && it.sub == s && (n == 0 || it.retry == nil) && n < most; it = it.next {
 		n++
 	}
-	return n
+	return n, it != nil
 }
 
 // regather looks at what waits for full batches after more has come, which may have

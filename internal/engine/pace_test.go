@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/eventbus-go/eventbus/resilience"
+	"github.com/eventbus-go/eventbus/transport"
 )
 
 // waiting is a batch handler that waits for full batches of three, for ten seconds.
@@ -61,6 +63,64 @@ func TestBatchWaitDividesNoBatch(t *testing.T) {
 		b.want(t, want...)
 		s.drain()
 	})
+}
+
+// By partition, a batch that the next record is no part of can't become full, and does
+// not wait, nor have that record wait.
+func TestBatchWaitByPartition(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		b := new(batches)
+		sub, other := b.waiting(), b.subscription(1)
+		sub.Order, other.Order = ByPartition, ByPartition
+		s := newScript(t, options{subs: []*Subscription{sub, other}, route: func(r *transport.Record) Route {
+			if string(r.Key) == "other" {
+				return Route{Subscription: other}
+			}
+			return Route{Subscription: sub}
+		}})
+		s.assign(0, "")
+		s.fetch(0, "a", "b", "other", "c", "other")
+		pass(0)
+		b.want(t, "0 1", "2", "3", "4")
+		s.fetch(5, "a")
+		pass(time.Second)
+		b.want(t, "0 1", "2", "3", "4")
+		s.fetch(6, "other")
+		pass(0)
+		b.want(t, "0 1", "2", "3", "4", "5", "6")
+		s.drain()
+		wantCommit(t, s, 7)
+	})
+}
+
+// A full batch is one worker's, however many look for work at once.
+func TestBatchWaitIsWhole(t *testing.T) {
+	for range 50 {
+		inBubble(t, func(t *testing.T) {
+			var sizes []int
+			var mu sync.Mutex
+			sub := &Subscription{Name: "s", Concurrency: 8, BatchSize: 50, Gatherer: NewGatherer(10 * time.Second), Handle: func(_ context.Context, a *Attempt) error {
+				mu.Lock()
+				defer mu.Unlock()
+				sizes = append(sizes, len(a.Records))
+				return nil
+			}}
+			s := newScript(t, options{subs: []*Subscription{sub}})
+			s.assign(0, "")
+			keys := make([]string, 150)
+			for i := range keys {
+				keys[i] = fmt.Sprint(i)
+			}
+			s.fetch(0, keys...)
+			pass(0)
+			mu.Lock()
+			if fmt.Sprint(sizes) != "[50 50 50]" {
+				t.Errorf("batches of %v", sizes)
+			}
+			mu.Unlock()
+			s.drain()
+		})
+	}
 }
 
 // What was tried before waits for its retry alone, and a drain waits for nothing.
@@ -164,6 +224,22 @@ func TestLimitBehindABreaker(t *testing.T) {
 	if l.Wait(time.Now()) > 0 {
 		t.Error("what was given back is gone")
 	}
+}
+
+// What was taken of a partition that goes, and not tried, spends nothing of the limit.
+func TestLimitOfWhatGoes(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		sub := new(batches).subscription(1)
+		sub.Limit = NewLimit(0.1, 1)
+		s := newScript(t, options{subs: []*Subscription{sub}})
+		w := &worker{sub: sub, lanes: []*lane{{partition: &partition{state: partitionDraining}}}}
+		sub.charge(len(w.lanes)) // as take does
+		w.run()
+		if wait := sub.Limit.Wait(time.Now()); wait > 0 {
+			t.Errorf("the next record waits for %v, and none was tried", wait)
+		}
+		s.drain()
+	})
 }
 
 // A discarded record is finished also while its partition drains, and counted once.

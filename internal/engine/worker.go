@@ -49,6 +49,7 @@ func (w *worker) run() {
 	ctx := w.contexts.next(w.sub.shared.base, now, w.sub.Timeout)
 	// The partition goes, and the lanes with it.
 	if !w.begin(p, ctx, now) {
+		w.sub.charge(-lanes)
 		return
 	}
 	w.sub.charge(len(w.items) - lanes)
@@ -104,11 +105,13 @@ func (w *worker) begin(p *partition, ctx *attemptContext, now time.Time) bool {
 	}
 	w.items, w.runs = w.items[:0], w.runs[:0]
 	w.attempt.Records, w.attempt.Number, w.attempt.Epoch = w.attempt.Records[:0], 1, p.epoch
-	taken := 0
-	for i, l := range w.lanes {
+	taken := w.lanes[:0]
+	var rest []*lane
+	for _, l := range w.lanes {
 		// What failed before is tried alone; what follows it waits its turn.
 		alone := l.head.retry != nil
 		if len(w.items) >= s.BatchSize || alone && len(w.items) > 0 || len(w.items) > 0 && w.items[0].retry != nil {
+			rest = append(rest, l)
 			continue
 		}
 		l.state, l.taken = laneRunning, 0
@@ -123,14 +126,12 @@ func (w *worker) begin(p *partition, ctx *attemptContext, now time.Time) bool {
 			}
 		}
 		w.runs = append(w.runs, l.taken)
-		w.lanes[taken], w.lanes[i] = l, w.lanes[taken]
-		taken++
+		taken = append(taken, l)
 	}
-	// Together, so that no worker begins a batch with some of them.
-	if left := w.lanes[taken:]; len(left) > 0 {
-		s.ready(p, left...)
+	// At once: the worker that takes the first of them is to get as many as make a batch.
+	if w.lanes = taken; rest != nil {
+		s.ready(p, rest...)
 	}
-	w.lanes = w.lanes[:taken]
 	if f := w.items[0].retry; f != nil {
 		w.attempt.Number = f.attempts + 1
 	}

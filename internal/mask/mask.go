@@ -20,6 +20,10 @@ const Hidden = "•••"
 // Data is as deep as its producer likes. What lies deeper than this is masked.
 const maxDepth = 64
 
+// alternative is what an alternative within an alternative adds to the depth. Each may
+// have several again, which may be the first one, so only a few levels can be examined.
+const alternative = maxDepth / 4
+
 // Value returns a value without what a JSON Schema marks as personal. What the schema
 // does not describe may be personal too, and is masked with it: a field that a producer
 // added since.
@@ -33,7 +37,7 @@ func Value(value, schema, root any, depth int) any {
 	}
 	// A mark may stand beside a reference or in what that refers to. A mark on an object hides
 	// all of it, and so comes before a look inside.
-	if s == nil || depth > maxDepth || personal(schema) || personal(s) {
+	if s == nil || depth > maxDepth || personal(schema) || personal(s) || personalAmong(s, root, depth) {
 		return Hidden
 	}
 	switch v := value.(type) {
@@ -65,6 +69,20 @@ func describes(s map[string]any) bool {
 func personal(schema any) bool {
 	s, _ := schema.(map[string]any)
 	return s[jsonschema.Personal] == true
+}
+
+// personalAmong reports whether one of a schema's alternatives for the value itself is
+// marked as personal, such as the text of a text or null.
+func personalAmong(s map[string]any, root any, depth int) bool {
+	if depth > maxDepth {
+		return true // unknown, and so hidden
+	}
+	return among(s, root, depth, func(s map[string]any) any {
+		if personal(s) || personalAmong(s, root, depth+alternative) {
+			return map[string]any{jsonschema.Personal: true}
+		}
+		return nil
+	}) != nil
 }
 
 // Resolved follows references within the document, and returns nil for what is no
@@ -101,7 +119,7 @@ func property(s map[string]any, name string, root any, depth int) any {
 	if more, ok := s["additionalProperties"].(map[string]any); ok {
 		return more
 	}
-	return among(s, root, depth, func(s map[string]any) any { return property(s, name, root, depth+1) })
+	return among(s, root, depth, func(s map[string]any) any { return property(s, name, root, depth+alternative) })
 }
 
 // branch returns a schema below another.
@@ -109,7 +127,7 @@ func branch(s map[string]any, keyword string, root any, depth int) any {
 	if s[keyword] != nil {
 		return s[keyword]
 	}
-	return among(s, root, depth, func(s map[string]any) any { return branch(s, keyword, root, depth+1) })
+	return among(s, root, depth, func(s map[string]any) any { return branch(s, keyword, root, depth+alternative) })
 }
 
 // among returns the first of a schema's alternatives that has what is looked for, and

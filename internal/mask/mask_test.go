@@ -90,3 +90,23 @@ func TestCovers(t *testing.T) {
 		}
 	}
 }
+
+// TestJSONAlternatives: what is personal in one alternative of a value is masked, and
+// alternatives that refer to themselves end.
+func TestJSONAlternatives(t *testing.T) {
+	const personal = `{"type":"string","x-eventbus-personal":true}`
+	for name, schema := range map[string]string{
+		"in place":    `{"anyOf":[` + personal + `,{"type":"null"}]}`,
+		"referred to": `{"allOf":[{"$ref":"#/d"}]}`,
+		"nested":      `{"oneOf":[{"type":"null"},{"anyOf":[{"type":"integer"},{"$ref":"#/d"}]}]}`,
+		"circular":    `{"anyOf":[{"$ref":"#/properties/a"},{"$ref":"#/properties/a"}]}`,
+	} {
+		var root any
+		if err := json.Unmarshal([]byte(`{"type":"object","d":`+personal+`,"properties":{"b":{"anyOf":[{"type":"string"},{"type":"null"}]},"a":`+schema+`}}`), &root); err != nil {
+			t.Fatal(err)
+		}
+		if got, ok := JSON([]byte(`{"a":"x","b":"y"}`), root); !ok || string(got) != `{"a":"•••","b":"y"}` {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+}
