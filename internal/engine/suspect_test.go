@@ -17,6 +17,7 @@ import (
 // they need is down.
 type sick struct {
 	poison, down atomic.Bool
+	takes        time.Duration // for what works
 	box          letterBox
 	breaker      *resilience.Breaker
 	sub          *Subscription
@@ -42,6 +43,7 @@ func (d *sick) handle(_ context.Context, a *Attempt) error {
 	case slices.ContainsFunc(a.Records, d.isPoison):
 		return errPoison
 	}
+	<-time.After(d.takes)
 	return nil
 }
 
@@ -93,6 +95,8 @@ func TestOutageSparesSuspects(t *testing.T) {
 func TestSuspectsAreLeftAlone(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		d := newSick(1)
+		// Others work after the first poisonous keys have failed, which makes suspects of these.
+		d.takes = 2 * time.Millisecond
 		s := newScript(t, options{subs: []*Subscription{d.sub}, deadLetter: d.box.write})
 		s.assign(0, "")
 		s.fetch(0, sickKeys(40)...)
