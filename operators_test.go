@@ -2,6 +2,8 @@ package eventbus_test
 
 import (
 	"context"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,12 +20,12 @@ func TestOperatorsTakeTheLetters(t *testing.T) {
 	for _, partitions := range []int32{1, 5} {
 		run(t, func(t *testing.T, cluster *memory.Cluster) {
 			bus, topic := newBus(t, cluster, config()), orders(t)
-			handled := 0
+			var handled atomic.Int64
 			must(t, eventbus.Subscribe(bus, topic, func(_ context.Context, o order) error {
 				if o.Seq < 0 {
 					return errBoom
 				}
-				handled++
+				handled.Add(1)
 				return nil
 			}, eventbus.Retry(resilience.NoRetry())))
 			start(t, bus)
@@ -42,8 +44,8 @@ func TestOperatorsTakeTheLetters(t *testing.T) {
 			pass(10 * time.Minute)
 			must(t, cluster.Admin().CreateTopics(t.Context(), transport.TopicSpec{Name: orderLetters, Partitions: partitions}))
 			pass(10 * time.Minute)
-			if n := len(cluster.Records(orderLetters)); n != 6 || handled != 12 {
-				t.Errorf("%d partitions: %d of 6 letters, %d of 12 handled", partitions, n, handled)
+			if n := len(cluster.Records(orderLetters)); n != 6 || handled.Load() != 12 {
+				t.Errorf("%d partitions: %d of 6 letters, %d of 12 handled", partitions, n, handled.Load())
 			}
 			closeBus(t, bus)
 		})
@@ -56,8 +58,11 @@ func TestOperatorsTakeTheLetters(t *testing.T) {
 func TestOperatorsTakeTheTopic(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
 		bus, topic := newBus(t, cluster, config()), orders(t)
+		var mu sync.Mutex
 		handled := make(map[order]int)
 		must(t, eventbus.Subscribe(bus, topic, func(_ context.Context, o order) error {
+			mu.Lock()
+			defer mu.Unlock()
 			handled[o]++
 			return nil
 		}))
@@ -82,11 +87,13 @@ func TestOperatorsTakeTheTopic(t *testing.T) {
 			must(t, p.Publish(t.Context(), order{id, 3}))
 		}
 		pass(10 * time.Minute)
+		mu.Lock()
 		for _, id := range ids {
 			if handled[order{id, 1}] != 1 || handled[order{id, 3}] != 1 {
 				t.Errorf("%s is handled %d and %d times", id, handled[order{id, 1}], handled[order{id, 3}])
 			}
 		}
+		mu.Unlock()
 		closeBus(t, bus)
 	})
 }
