@@ -43,6 +43,7 @@ type partition struct {
 	request      *fetchRequest // that is in flight, nil if none
 	maxBytes     int32         // that one fetch may bring; more once a larger batch was cut off
 	bytes        int32         // the same without regard to large batches: see nextBytes
+	trip         time.Duration // of the quickest of the last answers: see nextBytes
 
 	announced bool // Assigned has returned
 	revoked   bool // Revoked or Lost is being called: nothing more is returned

@@ -44,7 +44,6 @@ func TestFetchGrowsWithDistance(t *testing.T) {
 		}
 	}
 	const far = 20 * time.Millisecond
-	step("near", true, time.Millisecond, fetchPartitionBytes)
 	step("far", true, far, 2*fetchPartitionBytes)
 	step("far, at the end of the log", false, far, 2*fetchPartitionBytes)
 	step("far", true, far, fetchRequestBytes)
@@ -52,9 +51,11 @@ func TestFetchGrowsWithDistance(t *testing.T) {
 	step("far, and Poll is behind", true, far, fetchRequestBytes)
 	p.queue = nil
 	step("as much as there is", true, far, fetchRequestBytes)
-	step("near again", true, time.Millisecond, fetchPartitionBytes)
 	f.limit = 1 << 20
 	step("far, and a small bound", true, far, int32(f.share()))
+	f.limit = 64 << 20
+	step("near again", true, time.Millisecond, fetchPartitionBytes)
+	step("near and busy", true, far, fetchPartitionBytes)
 }
 
 // TestCrowded: once the batches that are half decompressed keep more memory than is
