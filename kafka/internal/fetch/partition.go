@@ -233,3 +233,29 @@ func (f *Fetcher) drop(piece *fetched) {
 	}
 	m.buffer.Release()
 }
+
+// distance is how long a fetch takes at least that is answered from afar.
+const distance = 12 * time.Millisecond
+
+// nextBytes is what the next fetch may bring of a partition, of which one has just been
+// answered, within took. One fetch of a partition is under way at a time, so what it
+// brings over a slow network decides how fast the partition is read: it doubles, up to
+// all that a request may bring, for as long as there is more in the log and Poll has
+// used up what came before. The quickest of the last answers says how far the broker is:
+// one that is busy takes as long now and then, and larger pieces would only cost memory.
+func (f *Fetcher) nextBytes(p *partition, more bool, took time.Duration) int32 {
+	usual := f.partitionBytes()
+	if p.trip == 0 || took < p.trip {
+		p.trip = took
+	} else {
+		p.trip += (took - p.trip) / 64
+	}
+	switch {
+	case p.trip < distance:
+		p.bytes = usual
+	case more && len(p.queue) == 0:
+		p.bytes = 2 * max(p.bytes, usual)
+	}
+	p.bytes = min(max(p.bytes, usual), int32(f.share()))
+	return p.bytes
+}
