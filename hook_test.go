@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"runtime"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,23 +18,14 @@ import (
 )
 
 // hookLog notes what hooks were told, in order.
-type hookLog struct {
-	mu   sync.Mutex
-	told []string
-}
-
-func (l *hookLog) add(format string, args ...any) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.told = append(l.told, fmt.Sprintf(format, args...))
-}
+type hookLog struct{ story }
 
 // take returns what was told since the last call.
 func (l *hookLog) take() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	defer func() { l.told = nil }()
-	return strings.Join(l.told, "; ")
+	defer func() { l.seen = nil }()
+	return strings.Join(l.seen, "; ")
 }
 
 func numbersOf(partitions []transport.Partition) (n []int32) {

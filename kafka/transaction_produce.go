@@ -188,19 +188,15 @@ func (x *Transactor) request(portions []*portion) *kmsg.ProduceRequest {
 	req.TransactionID = &x.id
 	req.Acks = -1
 	req.TimeoutMillis = int32(max(x.client.Options.RequestTimeout/2, time.Millisecond).Milliseconds())
-	of := make(map[string]int, 1)
-	for _, p := range portions {
-		i, ok := of[p.Topic]
-		if !ok {
-			i = len(req.Topics)
-			of[p.Topic] = i
-			t := kmsg.NewProduceRequestTopic()
-			t.Topic = p.Topic
-			req.Topics = append(req.Topics, t)
+	for topic, portions := range cluster.ByTopic(portions, func(p *portion) string { return p.Topic }) {
+		t := kmsg.NewProduceRequestTopic()
+		t.Topic = topic
+		for _, p := range portions {
+			part := kmsg.NewProduceRequestTopicPartition()
+			part.Partition, part.Records = p.Partition.Partition, p.encoded
+			t.Partitions = append(t.Partitions, part)
 		}
-		part := kmsg.NewProduceRequestTopicPartition()
-		part.Partition, part.Records = p.Partition.Partition, p.encoded
-		req.Topics[i].Partitions = append(req.Topics[i].Partitions, part)
+		req.Topics = append(req.Topics, t)
 	}
 	return req
 }

@@ -20,9 +20,6 @@ type rare struct {
 	read  func(kmsg.Response, []byte) error
 }
 
-// Unwrap returns the request itself.
-func (r rare) Unwrap() kmsg.Request { return r.Request }
-
 // Rare returns a request that this package does not name, with the functions that
 // write it and read its response: the methods of its type.
 func Rare[Q kmsg.Request, R kmsg.Response](req Q, write func(Q, []byte) []byte, read func(R, []byte) error) kmsg.Request {
@@ -73,13 +70,23 @@ func AppendHeader(b []byte, req kmsg.Request, clientID string) []byte {
 	return b
 }
 
+// unwrap returns the request inside those that change how it is sent, which is one of
+// kmsg's types or a rare one.
+func unwrap(req kmsg.Request) kmsg.Request {
+	for {
+		outer, ok := req.(interface{ Unwrap() kmsg.Request })
+		if !ok {
+			return req
+		}
+		req = outer.Unwrap()
+	}
+}
+
 // appendBody appends what follows the header.
 func appendBody(b []byte, req kmsg.Request) ([]byte, error) {
-	switch r := req.(type) {
+	switch r := unwrap(req).(type) {
 	case rare:
 		return r.write(r.Request, b), nil
-	case interface{ Unwrap() kmsg.Request }:
-		return appendBody(b, r.Unwrap())
 	case *kmsg.ApiVersionsRequest:
 		return r.AppendTo(b), nil
 	case *kmsg.ConsumerGroupHeartbeatRequest:
@@ -118,15 +125,8 @@ func appendBody(b []byte, req kmsg.Request) ([]byte, error) {
 
 // readBody reads a response that follows its header into resp.
 func readBody(resp kmsg.Response, req kmsg.Request, b []byte) error {
-	for {
-		if r, ok := req.(rare); ok {
-			return r.read(resp, b)
-		}
-		inner, ok := req.(interface{ Unwrap() kmsg.Request })
-		if !ok {
-			break
-		}
-		req = inner.Unwrap()
+	if r, ok := unwrap(req).(rare); ok {
+		return r.read(resp, b)
 	}
 	switch r := resp.(type) {
 	case *kmsg.ConsumerGroupHeartbeatResponse:

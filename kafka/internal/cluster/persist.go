@@ -34,23 +34,19 @@ func (c *Client) Controller(ctx context.Context) (int32, error) {
 // ends. It returns the last error. One that only a change of the configuration can
 // mend is returned at once.
 func (c *Client) Persist(ctx context.Context, do func() error) error {
-	begun, wait, markers := time.Now(), 20*time.Millisecond, 2*time.Millisecond
+	begun, wait := time.Now(), time.Duration(0)
 	for {
 		err := do()
-		// The coordinator is still writing the markers of the transaction before, which is
-		// a matter of milliseconds.
-		for errors.Is(err, kerr.ConcurrentTransactions) && markers < wait && ctx.Err() == nil {
-			Pause(ctx, markers)
-			markers *= 2
-			err = do()
-		}
 		// The time is looked at after a try, so that do runs at least once.
 		if err == nil || !kerr.Retriable(err) || kerr.Misconfigured(err) || time.Since(begun) > c.Options.RequestTimeout {
 			return err
 		}
 		if ctx.Err() == nil {
-			Pause(ctx, wait)
 			wait = min(2*wait, time.Second)
+			if wait == 0 {
+				wait = firstWait(err)
+			}
+			Pause(ctx, wait)
 		}
 		if ctx.Err() != nil {
 			if errors.Is(err, ctx.Err()) {
@@ -59,6 +55,16 @@ func (c *Client) Persist(ctx context.Context, do func() error) error {
 			return fmt.Errorf("%w: %w", ctx.Err(), err)
 		}
 	}
+}
+
+// firstWait returns the wait after the first failure.
+func firstWait(err error) time.Duration {
+	// The coordinator is still writing the markers of the transaction before, which is a
+	// matter of milliseconds.
+	if errors.Is(err, kerr.ConcurrentTransactions) {
+		return 2 * time.Millisecond
+	}
+	return 20 * time.Millisecond
 }
 
 // Backoff returns the wait after a number of failures in a row. It doubles from 25
