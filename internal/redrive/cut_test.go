@@ -173,12 +173,12 @@ func TestJobOutlivesConnections(t *testing.T) {
 	onBrokers(t, func(t *testing.T, c *kafkatest.Cluster) {
 		p := heap(t, c, 1200)
 		breaks := 0
-		w := &wire{left: 60, after: true}
+		w := &wire{left: 30, after: true}
 		w.broken = func() {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			breaks++
-			w.left, w.after = 10+40*breaks, breaks%2 == 0
+			w.left, w.after = 10+20*breaks, breaks%2 == 0
 		}
 		cluster := kafka.New(kafka.Config{Brokers: p.brokers, Dial: w.dial})
 		defer cluster.Close(context.Background())
