@@ -49,16 +49,17 @@ type registered struct {
 func ada() registered {
 	nick := "countess"
 	return registered{
-		hidden: hidden{"+44 1"}, ID: "c-1", Email: "ada@example.com", Nickname: &nick, Names: []string{"Ada", "Lovelace"},
+		hidden: hidden{"+44 1"}, ID: "c-1", Email: "ada@example.com", Nickname: &nick, Names: []string{"Augusta Ada", "Lovelace"},
 		Home: address{"12 St James's Square", "London"}, Others: []*address{{"Ockham Park", "Surrey"}, nil},
 		ByKind: map[string]address{"work": {"1 Dorset Street", "London"}}, Notes: map[string]string{"a": "likes engines"}, Pair: [2]string{"first of two", "second of two"},
 		Friend: &registered{ID: "c-2", Email: "charles@example.com"}, Visits: 3,
 	}
 }
 
-// plain are the texts that must not be in a log.
+// plain are the texts that must not be in a log. None is so short that ciphertext in
+// base64 has it by chance.
 var plain = []string{
-	"+44 1", "ada@", "countess", "Ada", "Lovelace", "St James", "Ockham", "Dorset", "engines", "of two", "charles@",
+	"+44 1", "ada@", "countess", "Augusta Ada", "Lovelace", "St James", "Ockham", "Dorset", "engines", "of two", "charles@",
 }
 
 func topicWith(keys personal.Keys, config personal.Config) *eventbus.Topic[registered] {
