@@ -26,6 +26,7 @@ type scratch struct {
 	envelopes []Envelope
 	events    []*Envelope
 	scopes    []scope // for attempts to come
+	decoder   wire.Decoder
 }
 
 // scopesAtOnce is for how many attempts of a worker scopes are made at once: about
@@ -78,7 +79,7 @@ func (b *Bus) handle(ctx context.Context, g *group, h *handling, a *engine.Attem
 	var failed map[int]*attemptError
 	for i, r := range a.Records {
 		e := m.events[i]
-		if err := letter.Decode(signals.Form, r, (*wire.Event)(e)); err != nil {
+		if err := letter.DecodeBy(&m.decoder, signals.Form, r, (*wire.Event)(e)); err != nil {
 			signals.Unreadable(r, err)
 			unreadable := newAttemptError(&undecodableError{err, letter.ReasonMalformed}, 1, single)
 			if len(a.Records) == 1 {

@@ -64,17 +64,50 @@ func judged(judge func(error) Verdict, err error) Verdict {
 	return judge(err)
 }
 
-// finishLanes ends the attempt's run of each lane. It returns the record that
-// waits for another attempt now, and how long, if there is one.
-func (w *worker) finishLanes(p *partition, now time.Time, f *attemptFailure) (parked *Failure, wait time.Duration) {
+// succeeded ends an attempt that did not fail. It returns the context of the attempt
+// that follows at once, nil if none does.
+func (w *worker) succeeded(p *partition, now time.Time) (next *attemptContext) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	w.finishLanes(p, now, nil)
+	if w.mayFollow(now) {
+		next = w.follow(p, now)
+	} else {
+		w.goOn(p)
+	}
+	p.noteEnd()
+	return next
+}
+
+// failed ends an attempt that failed. It returns the record that waits for another
+// attempt now, and how long, if there is one.
+func (w *worker) failed(p *partition, now time.Time, f *attemptFailure) (parked *Failure, wait time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	parked, wait = w.finishLanes(p, now, f)
+	w.goOn(p)
+	p.noteEnd()
+	return parked, wait
+}
+
+// goOn makes the lanes that finishLanes has left to w.lanes ready: together, so that no
+// worker begins a batch with some of them. The caller holds p.mu.
+func (w *worker) goOn(p *partition) {
+	if len(w.lanes) > 0 {
+		w.sub.arrive(p, w.lanes...)
+	}
+}
+
+// finishLanes ends the attempt's run of each lane, and leaves those that are ready for
+// the subscription again in w.lanes. It returns what failed returns; f is nil if the
+// attempt did not fail. The caller holds p.mu.
+func (w *worker) finishLanes(p *partition, now time.Time, f *attemptFailure) (parked *Failure, wait time.Duration) {
 	p.attemptEnded(w)
+	at, lanes := 0, w.lanes
+	w.lanes = lanes[:0] // the place of those that were seen is free
 	if p.state >= partitionSealed {
 		return nil, 0 // too late: the next owner runs them again
 	}
-	at, lanes := 0, w.lanes
-	w.lanes = lanes[:0] // from here on those that go on, for which the place of those that were seen is free
 	for i, l := range lanes {
 		items := w.items[at : at+w.runs[i]]
 		l.taken = 0
@@ -96,11 +129,6 @@ func (w *worker) finishLanes(p *partition, now time.Time, f *attemptFailure) (pa
 		}
 		at += len(items)
 	}
-	// Together, so that no worker begins a batch with some of them.
-	if len(w.lanes) > 0 {
-		w.sub.arrive(p, w.lanes...)
-	}
-	p.noteEnd()
 	return parked, wait
 }
 

@@ -55,25 +55,55 @@ func (r *rotation[O, L]) next(dst []L, n int) []L {
 		r.turn = 0
 	}
 	q := r.ring[r.turn]
+	dst = q.take(dst, n)
+	if q.inRing {
+		r.turn++
+	} else {
+		r.leave(r.turn) // the turn stays: what moves up into this place is next
+	}
+	return dst
+}
+
+// of appends the next one of an owner's queue to dst, out of turn, if there is one. It
+// leaves the last one, so that the queue keeps its turn.
+func (r *rotation[O, L]) of(owner O, dst []L) []L {
+	if r.waiting(owner) < 2 {
+		return dst
+	}
+	return r.queues[owner].take(dst, 1)
+}
+
+// waiting returns how many of an owner are ready.
+func (r *rotation[O, L]) waiting(owner O) int {
+	q := r.queues[owner]
+	if q == nil {
+		return 0
+	}
+	return len(q.waiting) - q.head
+}
+
+// take appends up to n to dst. One that has become empty has no turn any more.
+func (q *readyQueue[L]) take(dst []L, n int) []L {
 	n = min(n, len(q.waiting)-q.head)
 	dst = append(dst, q.waiting[q.head:q.head+n]...)
 	q.head += n
-	if q.head < len(q.waiting) {
-		r.turn++
-		// What was taken at the front is dropped once it is the larger half.
-		if q.head > 1024 && q.head > len(q.waiting)/2 {
-			q.waiting = append(q.waiting[:0], q.waiting[q.head:]...)
-			q.head = 0
-		}
-		return dst
+	switch {
+	case q.head == len(q.waiting):
+		q.waiting, q.head, q.inRing = q.waiting[:0], 0, false
+	// What was taken at the front is dropped once it is the larger half.
+	case q.head > 1024 && q.head > len(q.waiting)/2:
+		q.waiting = append(q.waiting[:0], q.waiting[q.head:]...)
+		q.head = 0
 	}
-	q.waiting, q.head, q.inRing = q.waiting[:0], 0, false
+	return dst
+}
+
+// leave takes the queue at a place out of the ring.
+func (r *rotation[O, L]) leave(at int) {
 	last := len(r.ring) - 1
-	// The turn stays: what moves up into this place is next.
-	copy(r.ring[r.turn:], r.ring[r.turn+1:])
+	copy(r.ring[at:], r.ring[at+1:])
 	r.ring[last] = nil
 	r.ring = r.ring[:last]
-	return dst
 }
 
 // forget drops an owner's queue.

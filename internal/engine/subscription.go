@@ -182,6 +182,30 @@ func (s *Subscription) take(w *worker, dst []*lane, n int) []*lane {
 	}
 }
 
+// exchange makes a lane of a partition ready, if there is one in lanes, and takes the one
+// of that partition that is next, if the worker may take any: it returns it in the place of
+// lanes. The partition's lock is held, and the partition is active.
+func (s *Subscription) exchange(w *worker, p *partition, lanes []*lane) []*lane {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, mine := s.workers[w]
+	switch may := mine && !s.closed && !s.held && s.revive == nil && len(s.workers) <= s.allowed(); {
+	case !may && len(lanes) > 0 && !s.closed:
+		s.lanes.enter(p, lanes...)
+		s.wake(len(lanes))
+		return lanes[:0]
+	case !may:
+		return lanes[:0]
+	case len(lanes) > 0 && s.lanes.waiting(p) > 0:
+		s.lanes.enter(p, lanes...)
+		lanes = s.lanes.of(p, lanes[:0])
+	case len(lanes) == 0:
+		lanes = s.lanes.of(p, lanes)
+	}
+	s.taken += uint64(len(lanes))
+	return lanes
+}
+
 // overLimit reports whether what is ready waits for Limit, and sees to it that the wait
 // ends: lanes stay in the queue meanwhile, where a drain leaves them to the next owner.
 // The caller holds mu.

@@ -22,6 +22,7 @@ type worker struct {
 
 	isStuck bool // the partition counts the attempt as stuck; its lock guards this
 
+	since    time.Time // when it took lanes by turns
 	lanes    []*lane
 	items    []*item
 	runs     []int // how many of items are of lanes[i]
@@ -41,33 +42,37 @@ func (w *worker) work() {
 	}
 }
 
-// run makes one attempt at the heads of the lanes that were taken.
+// run makes an attempt at the heads of the lanes that were taken, and those that follow
+// it at once.
 // The breaker is asked last: a ticket that is not used would keep a probe's place.
 func (w *worker) run() {
 	p, lanes := w.lanes[0].partition, len(w.lanes)
-	now := time.Now()
-	ctx := w.contexts.next(w.sub.shared.base, now, w.sub.Timeout)
+	w.since = time.Now()
+	ctx := w.begin(p, w.since)
 	// The partition goes, and the lanes with it.
-	if !w.begin(p, ctx, now) {
+	if ctx == nil {
 		w.sub.charge(-lanes)
 		return
 	}
 	w.sub.charge(len(w.items) - lanes)
-	ticket, ok := w.sub.Breaker.Allow(w.breakerKey())
-	if !ok {
-		w.sub.charge(-len(w.items))
-		w.giveBack(p)
-		return
+	for ctx != nil {
+		ticket, ok := w.sub.Breaker.Allow(w.breakerKey())
+		if !ok {
+			w.sub.charge(-len(w.items))
+			w.giveBack(p)
+			return
+		}
+		ctx.admit(ticket)
+		ctx = w.call(ctx, p, w.started, ticket)
 	}
-	ctx.admit(ticket)
-	w.call(ctx, p, now, ticket)
 }
 
 // call runs the handler and concludes the attempt, however the handler ends: by
 // returning, by a panic, or by runtime.Goexit, which a test's FailNow calls. A
 // Goexit ends this goroutine as soon as the deferred function is done, so another
-// worker takes the place of this one.
-func (w *worker) call(ctx *attemptContext, p *partition, began time.Time, ticket resilience.Ticket) {
+// worker takes the place of this one. It returns the context of the attempt that
+// follows at once, nil if none does.
+func (w *worker) call(ctx *attemptContext, p *partition, began time.Time, ticket resilience.Ticket) (next *attemptContext) {
 	var err error
 	returned := false
 	defer func() {
@@ -81,7 +86,9 @@ func (w *worker) call(ctx *attemptContext, p *partition, began time.Time, ticket
 		w.current, w.partition = nil, nil
 		w.mu.Unlock()
 		ctx.finish()
-		w.conclude(ctx, p, took, ticket, err)
+		if next = w.conclude(ctx, p, took, ticket, err); next != nil {
+			return
+		}
 		clear(w.items)
 		clear(w.attempt.Records)
 		if unwound, ok := err.(*PanicError); ok && unwound.Value == nil { //nolint:errorlint // made by the worker, never wrapped
@@ -90,19 +97,52 @@ func (w *worker) call(ctx *attemptContext, p *partition, began time.Time, ticket
 	}()
 	err = w.sub.Handle(ctx, &w.attempt)
 	returned = true
+	return nil
 }
 
-// begin takes the items of the attempt from the lanes' heads, unless their
-// partition is going. From then on a drain finds the attempt.
-// It reports whether there is anything to run. The lanes that do not fit go back to the
-// queue: a batch may be full before all of its lanes had their turn.
-func (w *worker) begin(p *partition, ctx *attemptContext, now time.Time) bool {
-	s := w.sub
+// begin begins an attempt at the lanes that were taken, unless their partition is
+// going: then it returns nil.
+func (w *worker) begin(p *partition, now time.Time) *attemptContext {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.state != partitionActive {
-		return false
+		return nil
 	}
+	return w.beginAttempt(p, now)
+}
+
+// follow begins an attempt at the lane of the same partition that is ready next, as take
+// and begin would, but without giving the locks back in between. It returns nil if there
+// is none. Those of w.lanes become ready first. The caller holds p.mu.
+func (w *worker) follow(p *partition, now time.Time) *attemptContext {
+	if p.state != partitionActive {
+		return nil
+	}
+	if w.lanes = w.sub.exchange(w, p, w.lanes); len(w.lanes) == 0 {
+		return nil
+	}
+	return w.beginAttempt(p, now)
+}
+
+// turn is how long a worker stays with one partition at most: then the others have their
+// turns, and the consumer is asked again whether it is alive. Less than any clock that
+// sessions are measured by, and a hundred times a quick handler.
+const turn = time.Millisecond
+
+// mayFollow reports whether the attempt that ends now may be followed by another of its
+// partition, without waiting for a turn.
+func (w *worker) mayFollow(now time.Time) bool {
+	s := w.sub
+	return s.BatchSize == 1 && s.Limit == nil && s.Gatherer == nil && now.Sub(w.since) < turn
+}
+
+// beginAttempt takes the items of the attempt from the lanes' heads. From then on a
+// drain finds the attempt. It returns the attempt's context. The caller holds p.mu.
+// The lanes that do not fit go back to the queue: a batch may be full before all of its
+// lanes had their turn.
+func (w *worker) beginAttempt(p *partition, now time.Time) *attemptContext {
+	s := w.sub
+	ctx := w.contexts.next(s.shared.base, now, s.Timeout)
 	w.items, w.runs = w.items[:0], w.runs[:0]
 	w.attempt.Records, w.attempt.Number, w.attempt.Epoch = w.attempt.Records[:0], 1, p.epoch
 	taken := w.lanes[:0]
@@ -140,7 +180,7 @@ func (w *worker) begin(p *partition, ctx *attemptContext, now time.Time) bool {
 	w.mu.Lock()
 	w.current, w.partition, w.started = ctx, p, now
 	w.mu.Unlock()
-	return true
+	return ctx
 }
 
 // breakerKey is what the breaker tells attempts apart by: the key of the first
@@ -155,7 +195,7 @@ func (w *worker) breakerKey() uint64 {
 
 // giveBack ends an attempt that an open breaker did not let through: its lanes
 // wait before the gate, and nothing is spent.
-// It undoes begin.
+// It undoes beginAttempt.
 func (w *worker) giveBack(p *partition) {
 	w.mu.Lock()
 	w.current, w.partition = nil, nil
@@ -181,14 +221,15 @@ func (w *worker) giveBack(p *partition) {
 	clear(w.attempt.Records)
 }
 
-// conclude turns the outcome of an attempt into each lane's next step.
-func (w *worker) conclude(ctx *attemptContext, p *partition, took time.Duration, ticket resilience.Ticket, err error) {
-	r, s := w.sub.shared, w.sub
+// conclude turns the outcome of an attempt into each lane's next step. It returns the
+// context of the attempt that follows at once, nil if none does.
+func (w *worker) conclude(ctx *attemptContext, p *partition, took time.Duration, ticket resilience.Ticket, err error) (next *attemptContext) {
+	r, s, now := w.sub.shared, w.sub, w.started.Add(took)
 	switch {
 	case err == nil:
 		ctx.report(resilience.Success)
 		r.observer.Handled(s, w.attempt.Records, took)
-		w.finishLanes(p, w.started.Add(took), nil)
+		next = w.succeeded(p, now)
 	case ctx.wasCutOff():
 		// Neither handled nor failed: the next owner runs it again.
 		w.release(p)
@@ -196,12 +237,13 @@ func (w *worker) conclude(ctx *attemptContext, p *partition, took time.Duration,
 		v := judged(r.judge, err)
 		ctx.report(w.evidence(v.Breaker, ticket))
 		r.observer.Failed(s, &w.attempt, err, v)
-		if parked, wait := w.finishLanes(p, w.started.Add(took), &attemptFailure{r, v, err, ticket.Blameless()}); parked != nil {
+		if parked, wait := w.failed(p, now, &attemptFailure{r, v, err, ticket.Blameless()}); parked != nil {
 			r.observer.Parked(s, parked, wait)
 		}
 	}
 	// Whatever the outcome was: it may have closed the breaker or freed a probe's place.
 	s.gated.recheck()
+	return next
 }
 
 // maxProbes is how often in a row a record is preferred as a probe.

@@ -34,9 +34,15 @@ func Redelivered(e *wire.Event) {
 // was read first. An event that came back has the id that it had then: a foreign
 // record's id may be that of its place.
 func Decode(form *wire.Form, r *transport.Record, e *wire.Event) error {
+	var d wire.Decoder
+	return DecodeBy(&d, form, r, e)
+}
+
+// DecodeBy does the same with a decoder that has decoded the records before.
+func DecodeBy(d *wire.Decoder, form *wire.Form, r *transport.Record, e *wire.Event) error {
 	var err error
 	if form == nil {
-		err = wire.Decode(r, e)
+		err = d.Decode(r, e)
 	} else {
 		var first transport.Record
 		err = form.Decode(r, firstRead(r, &first), e)

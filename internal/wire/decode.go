@@ -8,6 +8,20 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
+// Decoder decodes records one after another, and keeps what most of them have in
+// common, so that the next one costs less. The zero value is ready for use. A Decoder is
+// not safe for concurrent use.
+type Decoder struct {
+	source, typ, contentType, schema recentText
+	times                            recentMinute
+}
+
+// Decode decodes rec without a Decoder of the caller's own.
+func Decode(rec *transport.Record, ev *Event) error {
+	var d Decoder
+	return d.Decode(rec, ev)
+}
+
 // Decode decodes rec, in either mode, into ev, which it overwrites. Data, Key
 // and Headers share rec's memory; strings do not. An error is a *MalformedError;
 // the fields of the record (Topic to Timestamp) and Data are set even then, so
@@ -20,7 +34,7 @@ import (
 //
 // A record without a value is a tombstone, whatever its headers: it is never
 // malformed, and attributes that can't be decoded are left out.
-func Decode(rec *transport.Record, ev *Event) error {
+func (d *Decoder) Decode(rec *transport.Record, ev *Event) error {
 	// Field by field from here: a literal would be built elsewhere and copied.
 	*ev = Event{}
 	ev.Data, ev.Tombstone = rec.Value, rec.Value == nil
@@ -28,7 +42,7 @@ func Decode(rec *transport.Record, ev *Event) error {
 	ev.Key, ev.Timestamp = rec.Key, rec.Time
 	if ev.Tombstone {
 		// A deletion needs no attribute.
-		_ = decodeBinary(rec, ev)
+		_ = d.binary(rec, ev)
 		return nil
 	}
 	ct, once := contentTypeOf(rec)
@@ -44,7 +58,7 @@ func Decode(rec *transport.Record, ev *Event) error {
 	case formatOther:
 		return &MalformedError{Reason: "event format " + quote(string(ct)) + " is not understood, only " + cloudEventsJSON + " is"}
 	}
-	return decodeBinary(rec, ev)
+	return d.binary(rec, ev)
 }
 
 // Type returns the CloudEvents type of a record and whether it has one. It
@@ -123,10 +137,10 @@ type span struct {
 	from, end int
 }
 
-// decodeBinary decodes the headers (binding 3.2.3). Texts that differ from event
+// binary decodes the headers (binding 3.2.3). Texts that differ from event
 // to event are gathered first and converted to one string, which is one
 // allocation instead of one per attribute; those that repeat are interned.
-func decodeBinary(rec *transport.Record, ev *Event) error {
+func (d *Decoder) binary(rec *transport.Record, ev *Event) error {
 	var (
 		// Arrays of this size hold usual events on the stack.
 		bytesRoom [320]byte
@@ -168,7 +182,7 @@ func decodeBinary(rec *transport.Record, ev *Event) error {
 		case timestampBit:
 			when = h.Value
 		case sourceBit, typBit, dataContentTypeBit, dataSchemaBit:
-			value, valid := interned.get(h.Value)
+			value, valid := d.recent(bit).get(h.Value)
 			if *bit.field(ev) = value; !valid {
 				fault = &MalformedError{Attribute: strings.Clone(name), Reason: "is not UTF-8"}
 			}
@@ -190,7 +204,7 @@ func decodeBinary(rec *transport.Record, ev *Event) error {
 			fault = twice(dataContentType)
 		}
 		var whole bool
-		ev.DataContentType, whole = interned.get(ct)
+		ev.DataContentType, whole = d.contentType.get(ct)
 		valid = valid && whole
 	}
 	if !valid {
@@ -213,7 +227,7 @@ func decodeBinary(rec *transport.Record, ev *Event) error {
 		ev.Extensions[s.extension] = all[s.from:s.end]
 	}
 	if len(when) > 0 {
-		t, err := parseTime(when)
+		t, err := d.times.parse(when)
 		if err != nil {
 			fault = err
 		}
@@ -228,6 +242,19 @@ func decodeBinary(rec *transport.Record, ev *Event) error {
 		return fault
 	}
 	return required(string(spec), ev)
+}
+
+// recent returns the last text of an attribute whose values repeat.
+func (d *Decoder) recent(a attributes) *recentText {
+	switch a {
+	case sourceBit:
+		return &d.source
+	case typBit:
+		return &d.typ
+	case dataSchemaBit:
+		return &d.schema
+	}
+	return &d.contentType
 }
 
 // required checks the attributes that every event must have (CloudEvents 3.1).

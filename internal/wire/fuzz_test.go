@@ -41,7 +41,9 @@ func FuzzDecodeStructured(f *testing.F) {
 // event that may be written is read back as the same, in both modes.
 func decodeAndBack(t *testing.T, rec *transport.Record) {
 	var ev Event
-	if err := Decode(rec, &ev); err != nil {
+	err := Decode(rec, &ev)
+	decodeAgain(t, rec, &ev, err)
+	if err != nil {
 		var malformed *MalformedError
 		if !errors.As(err, &malformed) || err.Error() == "" {
 			t.Fatalf("error %v is no *MalformedError", err)
@@ -60,6 +62,42 @@ func decodeAndBack(t *testing.T, rec *transport.Record) {
 		return // read leniently, and not to be written
 	}
 	backAgain(t, &ev)
+}
+
+// decodeAgain: a decoder that has seen the record before, and others, says the same of it.
+func decodeAgain(t *testing.T, rec *transport.Record, want *Event, wantErr error) {
+	t.Helper()
+	var d Decoder
+	for range 3 {
+		var ev Event
+		if err := d.Decode(rec, &ev); !reflect.DeepEqual(err, wantErr) || !reflect.DeepEqual(&ev, want) {
+			t.Fatalf("a decoder that has seen the record says %+v, %v; want %+v, %v", ev, err, want, wantErr)
+		}
+	}
+}
+
+// FuzzRecentMinute: whatever the last time was, a time is read as it is without it.
+func FuzzRecentMinute(f *testing.F) {
+	f.Add("2024-01-15T10:30:00Z", "2024-01-15T10:30:59.123456789Z")
+	f.Add("2024-01-15T10:30:00.5Z", "2024-01-15T10:30:60Z")
+	f.Add("2016-12-31T23:59:60Z", "2016-12-31T23:59:59Z")
+	f.Add("2024-01-15t10:30:00z", "2024-01-15t10:30:01Z")
+	f.Add("2024-01-15T10:30:00+01:00", "2024-01-15T10:30:01.Z")
+	f.Add("0000-01-01T00:00:00Z", "0000-01-01T00:00:00.1234567891Z")
+	f.Add("0001-01-01T00:00:00Z", "0001-01-01T00:00:01Z")
+	f.Add("2024-01-15T10:30:00Z", "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x0005Z")
+	f.Fuzz(func(t *testing.T, last, text string) {
+		want, wantErr := parseTime([]byte(text))
+		var m, none recentMinute
+		_, _ = m.parse([]byte(last))
+		for range 2 {
+			for _, minute := range []*recentMinute{&m, &none} {
+				if got, err := minute.parse([]byte(text)); !got.Equal(want) || got.String() != want.String() || (err == nil) != (wantErr == nil) {
+					t.Fatalf("%q after %q is %v, %v; want %v, %v", text, last, got, err, want, wantErr)
+				}
+			}
+		}
+	})
 }
 
 func backAgain(t *testing.T, ev *Event) {

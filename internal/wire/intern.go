@@ -45,3 +45,19 @@ func (t *internTable) get(b []byte) (s string, valid bool) {
 	}
 	return fresh, valid
 }
+
+// recentText is the last text of one attribute: that of the next record mostly is the
+// same, and to compare costs less than to look it up. The zero value is the empty text.
+type recentText string
+
+// get does what internTable.get does.
+func (r *recentText) get(b []byte) (s string, valid bool) {
+	if string(b) == string(*r) {
+		return string(*r), true
+	}
+	// What is not UTF-8 is a fault each time, and what is long is not kept.
+	if s, valid = interned.get(b); valid && len(s) <= internLength {
+		*r = recentText(s)
+	}
+	return s, valid
+}

@@ -71,6 +71,49 @@ func parseLeapSecond(text []byte) (time.Time, error) {
 	return t.Add(time.Second), nil
 }
 
+// recentMinute is the minute of the last time in UTC: the times of events that follow
+// each other mostly differ in their seconds only. The zero value has none.
+type recentMinute struct {
+	text  [len("2006-01-02T15:04:")]byte
+	start time.Time
+}
+
+// parse does what parseTime does.
+func (m *recentMinute) parse(text []byte) (time.Time, error) {
+	split := min(len(m.text), len(text))
+	since, ok := secondsOf(text[split:])
+	if ok && !m.start.IsZero() && string(text[:split]) == string(m.text[:]) {
+		return m.start.Add(since), nil
+	}
+	t, err := parseTime(text)
+	if ok && err == nil {
+		m.start = t.Add(-since)
+		copy(m.text[:], text)
+	}
+	return t, err
+}
+
+// secondsOf reads the seconds of a time in UTC, with or without a fraction, up to the Z
+// at its end: "05Z", "05.123Z". Whatever else may be there is not ok.
+func secondsOf(text []byte) (since time.Duration, ok bool) {
+	end := len(text) - 1
+	if end < len("05") || end > len("05.123456789") || text[end] != 'Z' || end == len("05.") {
+		return 0, false
+	}
+	unit := 10 * time.Second
+	for i, c := range text[:end] {
+		switch {
+		case i == len("05") && c == '.':
+			continue
+		case i == len("05") || c < '0' || c > '9':
+			return 0, false
+		}
+		since += time.Duration(c-'0') * unit
+		unit /= 10
+	}
+	return since, since < time.Minute
+}
+
 // ParseTime parses an RFC 3339 time as attributes have it. An error comes with the
 // zero time.
 func ParseTime(text []byte) (time.Time, error) { return parseTime(text) }
