@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/eventbus-go/eventbus/resilience"
@@ -219,6 +220,94 @@ func TestFairAcrossPartitions(t *testing.T) {
 			t.Errorf("among the first 60: %v", seen)
 		}
 		s.drain()
+	})
+}
+
+// A quick handler's worker stays with a partition for a turn, and no longer: others have
+// their turns, however long the partition's queue is, and whatever the clock says.
+func TestTurnsAreBounded(t *testing.T) {
+	for _, keys := range []int{1, 7, 1000} {
+		inBubble(t, func(t *testing.T) {
+			var handled []int32
+			sub := &Subscription{Name: "s", Concurrency: 1, Handle: func(_ context.Context, a *Attempt) error {
+				handled = append(handled, a.Records[0].Partition)
+				return nil
+			}}
+			s := newScript(t, options{subs: []*Subscription{sub}})
+			var batches []transport.Batch
+			for i := range int32(3) {
+				p := transport.Partition{Topic: "t", Partition: i}
+				s.assignPartition(p, 0, "")
+				names := many(1000)
+				for n := range names {
+					names[n] = fmt.Sprint(n % keys)
+				}
+				b := s.batch(p, 0, names...)
+				b.Epoch = uint64(i + 1)
+				batches = append(batches, b)
+			}
+			sub.Hold(true) // until all is there
+			s.deliver(batches...)
+			sub.Hold(false)
+			synctest.Wait()
+			if len(handled) != 3000 {
+				t.Fatalf("%d of 3000 handled", len(handled))
+			}
+			stay := 0
+			for i, p := range handled[:2000] {
+				if stay++; i > 0 && p != handled[i-1] {
+					stay = 1
+				}
+				if stay > turnAttempts+1 {
+					t.Fatalf("more than %d of partition %d in a row, with %d keys", stay-1, p, keys)
+				}
+			}
+			s.drain()
+		})
+	}
+}
+
+// Within a turn the keys have theirs, too: one with a long queue waits behind the others.
+func TestKeysTakeTurns(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c := newCalls()
+		s := newScript(t, options{subs: []*Subscription{c.subscription(1)}})
+		s.assign(0, "")
+		s.fetch(0, "a", "a", "a", "b", "c")
+		for _, o := range []int64{0, 3, 4, 1, 2} {
+			wantRunning(t, c, o)
+			c.end(t, o, nil)
+		}
+		s.drain()
+	})
+}
+
+// A worker goes on with a partition only while the consumer was alive lately, and never
+// with what an operator holds or has lowered.
+func TestHoldEndsATurn(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c := newCalls()
+		sub := c.subscription(1)
+		s := newScript(t, options{subs: []*Subscription{sub}})
+		s.assign(0, "")
+		s.fetch(0, "a", "b", "c", "d", "e")
+		sub.Hold(true)
+		c.end(t, 0, nil)
+		wantRunning(t, c)
+		sub.Hold(false)
+		wantRunning(t, c, 1)
+		pass(turnTime)
+		s.setAlive(false)
+		c.end(t, 1, nil)
+		wantRunning(t, c)
+		s.setAlive(true)
+		pass(suspended)
+		wantRunning(t, c, 2)
+		gone := make(chan struct{})
+		go func() { s.drain(); close(gone) }()
+		c.end(t, 2, nil)
+		wantRunning(t, c)
+		<-gone
 	})
 }
 

@@ -22,7 +22,7 @@ type worker struct {
 
 	isStuck bool // the partition counts the attempt as stuck; its lock guards this
 
-	since    time.Time // when it took lanes by turns
+	turn     turn
 	lanes    []*lane
 	items    []*item
 	runs     []int // how many of items are of lanes[i]
@@ -47,8 +47,8 @@ func (w *worker) work() {
 // The breaker is asked last: a ticket that is not used would keep a probe's place.
 func (w *worker) run() {
 	p, lanes := w.lanes[0].partition, len(w.lanes)
-	w.since = time.Now()
-	ctx := w.begin(p, w.since)
+	w.turn = turn{since: time.Now()}
+	ctx := w.begin(p, w.turn.since)
 	// The partition goes, and the lanes with it.
 	if ctx == nil {
 		w.sub.charge(-lanes)
@@ -118,22 +118,32 @@ func (w *worker) follow(p *partition, now time.Time) *attemptContext {
 	if p.state != partitionActive {
 		return nil
 	}
-	if w.lanes = w.sub.exchange(w, p, w.lanes); len(w.lanes) == 0 {
+	if w.lanes = w.sub.exchange(p, w.lanes); len(w.lanes) == 0 {
 		return nil
 	}
+	w.turn.attempts++
 	return w.beginAttempt(p, now)
 }
 
-// turn is how long a worker stays with one partition at most: then the others have their
-// turns, and the consumer is asked again whether it is alive. Less than any clock that
-// sessions are measured by, and a hundred times a quick handler.
-const turn = time.Millisecond
+// turn is a worker's stay with one partition. Then the others have their turns, and the
+// consumer is asked again whether it is alive.
+type turn struct {
+	since    time.Time
+	attempts int // that followed the first
+}
+
+// A turn is short beside the clocks that sessions are measured by, and long beside a quick
+// handler, so that nearly no attempt of one pays for another turn.
+const (
+	turnTime     = time.Millisecond
+	turnAttempts = 100
+)
 
 // mayFollow reports whether the attempt that ends now may be followed by another of its
-// partition, without waiting for a turn.
+// partition within the same turn.
 func (w *worker) mayFollow(now time.Time) bool {
 	s := w.sub
-	return s.BatchSize == 1 && s.Limit == nil && s.Gatherer == nil && now.Sub(w.since) < turn
+	return s.BatchSize == 1 && s.Limit == nil && s.Gatherer == nil && w.turn.attempts < turnAttempts && now.Sub(w.turn.since) < turnTime
 }
 
 // beginAttempt takes the items of the attempt from the lanes' heads. From then on a
