@@ -57,16 +57,13 @@ func runGroup(ctx context.Context, f flags) error {
 	for range g.topics {
 		stems = append(stems, stemOf("group"))
 	}
-	bus, err := create(ctx, f.brokers, g.partitions, stems...)
+	// Topics of dead letters and retries are there before, so that what is measured is the group.
+	bus, err := create(ctx, f.brokers, g.partitions, stems[0], stems...)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = closeBus(ctx, bus) }()
 	fmt.Printf("%d topics with %d partitions each and as many of retry topics: %d partitions; %d members in %d processes\n", g.topics, g.partitions, g.total, g.members, g.groupSize.processes)
-	// One member alone makes the topics of retries and dead letters, so that what follows is the group.
-	if err := g.provision(ctx, f.brokers, stems); err != nil {
-		return err
-	}
 	g.begin = time.Now()
 	if err := g.start(ctx, f.brokers, stems); err != nil {
 		return errors.Join(err, g.end())
@@ -84,18 +81,6 @@ func runGroup(ctx context.Context, f flags) error {
 		return errors.Join(err, g.end())
 	}
 	return g.conclude(ctx, <-published)
-}
-
-// provision starts a member and ends it again.
-func (g *groupRun) provision(ctx context.Context, brokers, stems []string) error {
-	begin := time.Now()
-	t := membersTask{Brokers: brokers, Stems: stems, Group: stems[0], ConsumerProtocol: g.consumerProtocol}
-	bus, err := t.member(ctx, 0, &reporter{out: json.NewEncoder(io.Discard)})
-	if err != nil {
-		return err
-	}
-	fmt.Printf("%.1f s: topics of retries and dead letters made by the first member\n", time.Since(begin).Seconds())
-	return closeBus(ctx, bus)
 }
 
 // start starts all processes.

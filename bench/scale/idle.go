@@ -63,7 +63,7 @@ func runIdle(ctx context.Context, f flags) error {
 
 // fillIdle creates a topic with one event in each of its partitions.
 func fillIdle(ctx context.Context, brokers []string, stem string, partitions int) error {
-	bus, err := create(ctx, brokers, partitions, stem)
+	bus, err := create(ctx, brokers, partitions, "", stem)
 	if err != nil {
 		return err
 	}

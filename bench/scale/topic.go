@@ -48,13 +48,20 @@ func newBus(t transport.Transport) (*eventbus.Bus, error) {
 	})
 }
 
-// create creates topics, and their publisher's bus.
-// The caller closes the bus.
-func create(ctx context.Context, brokers []string, partitions int, stems ...string) (*eventbus.Bus, error) {
+// create creates topics, with those of a group's dead letters and retries if there is a
+// group, and a bus for publishing. The caller closes the bus.
+func create(ctx context.Context, brokers []string, partitions int, group string, stems ...string) (*eventbus.Bus, error) {
 	to := kafka.New(kafka.Config{Brokers: brokers})
 	var specs []transport.TopicSpec
 	for _, stem := range stems {
-		specs = append(specs, transport.TopicSpec{Name: peer.Settings{Stem: stem}.Topic(), Partitions: int32(partitions)}) //nolint:gosec // some thousands
+		spec := transport.TopicSpec{Name: peer.Settings{Stem: stem}.Topic(), Partitions: int32(partitions)} //nolint:gosec // some thousands
+		specs = append(specs, spec)
+		if group != "" {
+			retry := spec
+			retry.Name += "." + group + ".retry"
+			// Nothing is written there.
+			specs = append(specs, retry, transport.TopicSpec{Name: spec.Name + "." + group + ".dlq", Partitions: 1})
+		}
 	}
 	bus, err := newBus(to)
 	if err != nil {
