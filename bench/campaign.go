@@ -216,6 +216,7 @@ func (w workload) settings(brokers []string) peer.Settings {
 		Prompt:      w.kind == endToEnd,
 		Window:      window,
 		Compression: w.compression,
+		BatchBytes:  w.batch,
 		Slow:        w.handling > 0,
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"html"
 	"io"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -43,11 +44,13 @@ text { font: 12px system-ui, sans-serif; fill: #24292f }
 .unit { fill: #57606a }
 .peer { fill: #9aa7b4 }
 .ours { fill: #0969da }
+.tool { fill: none; stroke: #9aa7b4; stroke-dasharray: 3 2 }
 @media (prefers-color-scheme: dark) {
   text { fill: #e6edf3 }
   .unit { fill: #9198a1 }
   .peer { fill: #59636e }
   .ours { fill: #4493f8 }
+  .tool { stroke: #59636e }
 }
 `
 
@@ -58,6 +61,10 @@ func writeChart(out io.Writer, l *measurementLog, rows []row) error {
 	y := panelGap
 	for _, p := range panels {
 		y = p.draw(&body, l, rows, y)
+	}
+	if slices.ContainsFunc(rows, func(r row) bool { return isTool(r.Peer) }) {
+		fmt.Fprintf(&body, `<text class="unit" x="0" y="%d">Dashed: %s</text>`+"\n", y+12, html.EscapeString(toolLegend))
+		y += barPitch
 	}
 	_, err := fmt.Fprintf(out, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" role="img" aria-label="eventbus beside other Kafka clients">
 <style>%s</style>
@@ -95,6 +102,9 @@ func (p panel) draw(out io.Writer, l *measurementLog, rows []row, y int) int {
 		class := "peer"
 		if strings.HasPrefix(b.name, "eventbus") {
 			class = "ours"
+		}
+		if isTool(b.name) {
+			class = "tool"
 		}
 		// The longest bar leaves room for its name on the left and its figure on the right.
 		width := b.value / most * (chartWidth - labelWidth - valueMargin)

@@ -24,6 +24,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/eventbus-go/eventbus/bench/internal/peer"
 )
 
 // brokersVariable names a running cluster, as for the tests.
@@ -133,6 +135,9 @@ func run(ctx context.Context, f flags, out io.Writer) error {
 		cluster: cluster, workloads: workloads, peers: peers, rounds: f.rounds, others: f.others, quick: f.quick, seed: f.seed,
 		log: log, progress: os.Stderr,
 		measure: func(ctx context.Context, t task) (measurement, error) {
+			if p, _ := peer.Named(t.Peer); p.Tool && !t.Fill {
+				return runTool(ctx, t)
+			}
 			// Filling is not what a profile is of.
 			if !t.Fill {
 				t.Profile = f.profile

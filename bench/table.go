@@ -23,7 +23,7 @@ func writeTables(out io.Writer, l *measurementLog, workloads []workload, rows []
 // writeWorkload writes the table of one workload.
 func writeWorkload(out io.Writer, w workload, rows []row) {
 	// The head is written with the first row: a workload without rows has no table.
-	begun := false
+	begun, tools := false, false
 	for _, r := range rows {
 		if r.Workload != w.name {
 			continue
@@ -42,14 +42,22 @@ func writeWorkload(out io.Writer, w workload, rows []row) {
 			}
 			fmt.Fprintf(out, "%s CPU µs/event | allocs/event | bytes/event | live heap MB | RSS MB | %s to franz-go | rounds |\n%s--:|--:|--:|--:|--:|:--|--:|\n", head, headlineName(w), line)
 		}
+		tools = tools || isTool(r.Peer)
 		fmt.Fprintf(out, "| %s | %s |", r.Peer, figure(r.Rate))
 		if timed && r.P50 != nil {
 			fmt.Fprintf(out, " %s | %s |", figure(*r.P50), figure(*r.P99))
 		} else if timed {
 			fmt.Fprint(out, " | |")
 		}
-		fmt.Fprintf(out, " %s | %s | %s | %s | %s | %s | %d |\n",
-			figure(r.CPU), figure(r.Allocs), figure(r.Bytes), figure(r.Heap), figure(r.RSS), times(r.ratio), r.Rounds)
+		// What a tool of Java allocates is not known.
+		allocs, bytes, heap := figure(r.Allocs), figure(r.Bytes), figure(r.Heap)
+		if isTool(r.Peer) {
+			allocs, bytes, heap = "–", "–", "–"
+		}
+		fmt.Fprintf(out, " %s | %s | %s | %s | %s | %s | %d |\n", figure(r.CPU), allocs, bytes, heap, figure(r.RSS), times(r.ratio), r.Rounds)
+	}
+	if tools {
+		fmt.Fprintf(out, "\n`%s` is %s Its CPU time includes the start of the virtual machine, its rate does not.\n", peer.Java, toolLegend)
 	}
 }
 
@@ -97,7 +105,7 @@ func writeGrowth(out io.Writer, l *measurementLog) {
 		}
 		if !begun {
 			begun = true
-			fmt.Fprint(out, "\n### How the client CPU of an event grows\n\n| publish without waiting | eventbus | franz-go |\n|---|---|---|\n")
+			fmt.Fprint(out, "\n### How the client CPU of an event grows\n\n| work | eventbus | franz-go |\n|---|---|---|\n")
 		}
 		fmt.Fprintf(out, "| %s | %s | %s |\n", g.what, times(ours), times(franz))
 	}

@@ -133,11 +133,13 @@ func (t target) asked() (reach, beyond string) {
 // from and to are names of workloads that differ in that size alone.
 type growthStep struct{ what, from, to string }
 
-// growthSteps are the three ways in which work grows.
+// growthSteps are the ways in which work grows.
 var growthSteps = []growthStep{
-	{"6 → 600 partitions", "async", "async-600-partitions"},
-	{"10 → 1,000,000 keys", "async-10-keys", "async-1M-keys"},
-	{"100,000 → 10,000,000 events", "async-100k", "async-10M"},
+	{"publish: 6 → 600 partitions", "async", "async-600-partitions"},
+	{"publish: 6 → 600 partitions, batches of 8 KiB", "async-small-batches", "async-small-batches-600"},
+	{"consume: 6 → 600 partitions, batches of 8 KiB", "consume-small-batches", "consume-small-batches-600"},
+	{"publish: 10 → 1,000,000 keys", "async-10-keys", "async-1M-keys"},
+	{"publish: 100,000 → 10,000,000 events", "async-100k", "async-10M"},
 }
 
 // cpuOf returns how much more CPU time an event costs one peer in the larger

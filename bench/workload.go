@@ -40,6 +40,9 @@ type workload struct {
 	partitions int
 	// compression is none, lz4 or zstd; empty is none.
 	compression string
+	// batch bounds the bytes of a published batch, so that batches hold as many events
+	// whatever the number of partitions; 0 is the client's default.
+	batch int
 	// handling is the time that the handler takes for one event (consume).
 	handling time.Duration
 	// roundTrip is that of the network between the client and the broker; 0 is
@@ -62,6 +65,7 @@ const window = 50_000
 var (
 	plainPeers  = []string{peer.Eventbus, peer.Franz, peer.KafkaGo, peer.Sarama, peer.Confluent, peer.Watermill}
 	bothCodecs  = append([]string{peer.EventbusJSON}, plainPeers...)
+	withTools   = append(slices.Clone(bothCodecs), peer.Java)
 	slowPeers   = append([]string{peer.EventbusWide}, plainPeers...)
 	growthPeers = []string{peer.Eventbus, peer.Franz}
 	quickPeers  = []string{peer.Eventbus, peer.EventbusJSON, peer.Franz, peer.KafkaGo}
@@ -73,8 +77,8 @@ func workloads() []workload {
 		{name: "sync-1", title: "Publish and wait, 1 goroutine", kind: syncPublish, goroutines: 1, latency: true},
 		{name: "sync-64", title: "Publish and wait, 64 goroutines", kind: syncPublish, goroutines: 64},
 		{name: "sync-512", title: "Publish and wait, 512 goroutines", kind: syncPublish, goroutines: 512},
-		{name: "async", title: "Publish 500,000 events without waiting for each", kind: asyncPublish, events: 500_000, peers: bothCodecs},
-		{name: "consume", title: "Consume and decode 500,000 events, commit once a second", kind: consume, events: 500_000, peers: bothCodecs},
+		{name: "async", title: "Publish 500,000 events without waiting for each", kind: asyncPublish, events: 500_000, peers: withTools},
+		{name: "consume", title: "Consume and decode 500,000 events, commit once a second", kind: consume, events: 500_000, peers: withTools},
 		{name: "e2e-10", title: "From publish to handler, 10 events/s", kind: endToEnd, rate: 10, latency: true},
 		{name: "e2e-1000", title: "From publish to handler, 1,000 events/s", kind: endToEnd, rate: 1000, latency: true},
 		{name: "slow", title: "Handlers that take 5 ms, 20,000 events", kind: consume, events: 20_000, handling: 5 * time.Millisecond, peers: slowPeers},
@@ -83,6 +87,10 @@ func workloads() []workload {
 		{name: "consume-lz4", title: "Consume and decode 500,000 events, lz4", kind: consume, events: 500_000, compression: "lz4", peers: bothCodecs},
 		{name: "consume-zstd", title: "Consume and decode 500,000 events, zstd", kind: consume, events: 500_000, compression: "zstd", peers: bothCodecs},
 		growth("async-600-partitions", "Publish 500,000 events, 600 partitions", workload{events: 500_000, partitions: 600}),
+		growth("async-small-batches", "Publish 500,000 events, batches of 8 KiB", workload{events: 500_000, batch: smallBatch}),
+		growth("async-small-batches-600", "Publish 500,000 events, batches of 8 KiB, 600 partitions", workload{events: 500_000, batch: smallBatch, partitions: 600}),
+		growth("consume-small-batches", "Consume and decode 500,000 events, batches of 8 KiB", workload{kind: consume, events: 500_000, batch: smallBatch}),
+		growth("consume-small-batches-600", "Consume and decode 500,000 events, batches of 8 KiB, 600 partitions", workload{kind: consume, events: 500_000, batch: smallBatch, partitions: 600}),
 		growth("async-10-keys", "Publish 500,000 events, 10 keys", workload{events: 500_000, keys: 10}),
 		growth("async-1M-keys", "Publish 500,000 events, 1,000,000 keys", workload{events: 500_000, keys: 1_000_000}),
 		{name: "backlog-5M", title: "Consume a backlog of 5,000,000 events", kind: consume, events: 5_000_000, peers: growthPeers, extra: true},
@@ -97,10 +105,16 @@ func workloads() []workload {
 	}
 }
 
-// growth returns a workload that shows how the cost of an event grows.
-// Only publishing is compared: that is where partitions and keys could cost.
+// smallBatch is little enough that the window fills a batch of each of 600 partitions.
+const smallBatch = 8 << 10
+
+// growth returns a workload that shows how the cost of an event grows. It publishes
+// unless it is said to consume.
 func growth(name, title string, w workload) workload {
-	w.name, w.title, w.kind, w.peers, w.extra = name, title, asyncPublish, growthPeers, true
+	if w.kind == syncPublish {
+		w.kind = asyncPublish
+	}
+	w.name, w.title, w.peers, w.extra = name, title, growthPeers, true
 	return w
 }
 
@@ -142,7 +156,7 @@ func (w workload) sized(quick bool) workload {
 // the same stem share a topic.
 // It has everything that the records depend on, and nothing of how they are handled.
 func (w workload) stem() string {
-	return fmt.Sprintf("%d-%d-%d-%s", w.events, w.keys, w.partitions, w.compression)
+	return fmt.Sprintf("%d-%d-%d-%s-%d", w.events, w.keys, w.partitions, w.compression, w.batch)
 }
 
 // choose returns the workloads that were asked for, in their order.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -140,23 +141,47 @@ func (a *Admin) CreateTopics(ctx context.Context, specs ...transport.TopicSpec) 
 	if len(specs) == 0 {
 		return nil
 	}
-	var failed map[string]error
-	err := a.client.Persist(ctx, func() (err error) {
-		failed, err = a.create(ctx, specs)
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("kafka: creating topics: %w", err)
+	failed := make(map[string]error)
+	for _, part := range createParts(specs) {
+		err := a.client.Persist(ctx, func() error {
+			refused, err := a.create(ctx, part)
+			maps.Copy(failed, refused)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("kafka: creating topics: %w", err)
+		}
 	}
 	var errs []error
+	var created []transport.TopicSpec
 	for _, spec := range specs {
 		if err := failed[spec.Name]; err != nil {
 			errs = append(errs, fmt.Errorf("kafka: creating topic %q: %w", spec.Name, err))
-		} else if err := a.usable(ctx, spec); err != nil {
-			errs = append(errs, err)
+		} else {
+			created = append(created, spec)
 		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, a.usable(ctx, created))...)
+}
+
+// createPartitions bounds the partitions that one request creates. The controller refuses
+// all topics of a request with more than 10,000, and writes no more records at once than
+// that; topics and their settings are records too.
+const createPartitions = 5000
+
+// createParts splits topics into requests that the controller takes. A topic that is too
+// large by itself has one of its own, to be refused alone.
+func createParts(specs []transport.TopicSpec) (parts [][]transport.TopicSpec) {
+	begin, partitions := 0, 0
+	for i := range specs {
+		n := max(int(specs[i].Partitions), 1)
+		if i > begin && partitions+n > createPartitions {
+			parts = append(parts, specs[begin:i])
+			begin, partitions = i, 0
+		}
+		partitions += n
+	}
+	return append(parts, specs[begin:])
 }
 
 // create asks the controller once. The map has the final errors of the topics
@@ -212,29 +237,59 @@ func createRequest(spec transport.TopicSpec) kmsg.CreateTopicsRequestTopic {
 	return t
 }
 
-// usable waits until each partition of a new topic has a leader: the controller
-// answers before the other brokers know the topic.
+// usable waits until each partition of new topics has a leader: the controller answers
+// before the other brokers know the topics. One request asks for all that are waited for.
 //
 // With ZooKeeper a topic that "exists already" may be one whose deletion takes
 // some seconds more. Creating it is therefore tried again about once a second.
-func (a *Admin) usable(ctx context.Context, spec transport.TopicSpec) error {
-	name := spec.Name
-	for turn := 1; ; turn++ {
-		t, err := a.client.FreshTopic(ctx, name)
-		if err == nil && len(t.Partitions) > 0 && t.Led() {
-			return nil
+func (a *Admin) usable(ctx context.Context, specs []transport.TopicSpec) error {
+	var errs []error
+	for turn := 1; len(specs) > 0; turn++ {
+		if turn > 1 {
+			cluster.Pause(ctx, 20*time.Millisecond)
 		}
-		if err != nil && !kerr.Retriable(err) && !errors.Is(err, transport.ErrTopicMissing) {
-			return fmt.Errorf("kafka: %w", err)
-		}
-		cluster.Pause(ctx, 20*time.Millisecond)
+		var failed map[string]error
 		if turn%50 == 0 {
-			if failed, _ := a.create(ctx, []transport.TopicSpec{spec}); failed[name] != nil {
-				return fmt.Errorf("kafka: creating topic %q: %w", name, failed[name])
+			failed, _ = a.create(ctx, specs)
+		}
+		refreshed := a.client.Refresh(ctx, topicNames(specs)...)
+		var waiting []transport.TopicSpec
+		for _, spec := range specs {
+			led, err := false, refreshed
+			if err == nil {
+				led, err = a.led(spec.Name)
+			}
+			switch {
+			case failed[spec.Name] != nil:
+				errs = append(errs, fmt.Errorf("kafka: creating topic %q: %w", spec.Name, failed[spec.Name]))
+			case led:
+			case ctx.Err() != nil:
+				errs = append(errs, fmt.Errorf("kafka: waiting for leaders of topic %q: %w", spec.Name, ctx.Err()))
+			case err != nil && !kerr.Retriable(err) && !errors.Is(err, transport.ErrTopicMissing):
+				errs = append(errs, fmt.Errorf("kafka: %w", err))
+			default:
+				waiting = append(waiting, spec)
 			}
 		}
-		if ctx.Err() != nil {
-			return fmt.Errorf("kafka: waiting for leaders of topic %q: %w", name, ctx.Err())
-		}
+		specs = waiting
 	}
+	return errors.Join(errs...)
+}
+
+// led reports whether each partition of a topic has a leader, by what is known.
+func (a *Admin) led(name string) (bool, error) {
+	t := a.client.KnownTopic(name)
+	if t == nil {
+		return false, fmt.Errorf("topic %q: the brokers' metadata does not mention it", name)
+	}
+	return t.Err == nil && len(t.Partitions) > 0 && t.Led(), t.Err
+}
+
+// topicNames returns the names of topics.
+func topicNames(specs []transport.TopicSpec) []string {
+	names := make([]string, len(specs))
+	for i := range specs {
+		names[i] = specs[i].Name
+	}
+	return names
 }

@@ -2,9 +2,11 @@ package kafka
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -48,6 +50,59 @@ func TestCreateTopics(t *testing.T) {
 	slices.Sort(names)
 	if err != nil || !slices.Equal(names, []string{"default", "events", "new"}) {
 		t.Errorf("%q, %v", names, err)
+	}
+}
+
+// TestCreateManyTopics creates more partitions than a controller takes in one request, and
+// waits for the leaders of all topics at once.
+func TestCreateManyTopics(t *testing.T) {
+	b := bed.NewBed(t, 1)
+	var mu sync.Mutex
+	var creates, asked int
+	b.ControlKey(int16(kmsg.CreateTopics), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		b.KeepControl()
+		mu.Lock()
+		defer mu.Unlock()
+		creates++
+		partitions := 0
+		for i := range req.(*kmsg.CreateTopicsRequest).Topics {
+			partitions += int(req.(*kmsg.CreateTopicsRequest).Topics[i].NumPartitions)
+		}
+		if partitions > createPartitions {
+			t.Errorf("%d partitions in one request", partitions)
+		}
+		return nil, nil, false
+	})
+	b.ControlKey(int16(kmsg.Metadata), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		b.KeepControl()
+		mu.Lock()
+		defer mu.Unlock()
+		if len(req.(*kmsg.MetadataRequest).Topics) > 0 {
+			asked++
+		}
+		return nil, nil, false
+	})
+	var specs []transport.TopicSpec
+	for n := range 12 {
+		specs = append(specs, transport.TopicSpec{Name: fmt.Sprint("many-", n), Partitions: 1000})
+	}
+	a := transportOf(b).Admin()
+	if err := a.CreateTopics(t.Context(), specs...); err != nil {
+		t.Fatal(err)
+	}
+	mu.Lock()
+	if creates != 3 || asked != 1 {
+		t.Errorf("%d requests to create and %d for leaders, want 3 and 1", creates, asked)
+	}
+	mu.Unlock()
+	infos, err := a.Topics(t.Context(), topicNames(specs)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, info := range infos {
+		if info.Partitions != 1000 {
+			t.Errorf("%s has %d partitions: %v", info.Name, info.Partitions, info.Err)
+		}
 	}
 }
 

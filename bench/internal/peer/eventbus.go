@@ -50,7 +50,7 @@ func eventbusTopic(s Settings, codec eventbus.Codec) *eventbus.Topic[event.Order
 func newBus(s Settings) (*eventbus.Bus, error) {
 	return eventbus.New(kafka.New(kafka.Config{Brokers: s.Brokers, Compression: s.Compression}), eventbus.Config{
 		Service: "bench", Environment: "Test", Source: event.SourceURI,
-		Producer:       transport.ProducerConfig{BufferRecords: s.Window},
+		Producer:       transport.ProducerConfig{BufferRecords: s.Window, BatchBytes: s.BatchBytes},
 		FetchBytes:     FetchBytes,
 		CommitInterval: CommitInterval,
 		Logger:         slog.New(slog.DiscardHandler),

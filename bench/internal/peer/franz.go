@@ -41,6 +41,9 @@ func newFranzPublisher(_ context.Context, s Settings) (Publisher, error) {
 		// Produce waits at this bound, so outcomes needs no room here.
 		options = append(options, kgo.MaxBufferedRecords(s.Window))
 	}
+	if s.BatchBytes > 0 {
+		options = append(options, kgo.ProducerBatchMaxBytes(int32(s.BatchBytes))) //nolint:gosec // some KiB
+	}
 	client, err := kgo.NewClient(options...)
 	if err != nil {
 		return nil, err

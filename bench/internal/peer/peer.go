@@ -32,6 +32,9 @@ type Settings struct {
 	Window int
 	// Compression is none, lz4 or zstd.
 	Compression string
+	// BatchBytes bounds a batch that is published; 0 is the client's default. eventbus and
+	// franz-go alone have it.
+	BatchBytes int
 	// Slow says that handlers take milliseconds.
 	Slow bool
 }
@@ -79,6 +82,8 @@ type Peer struct {
 	Module string
 	// Publishes is false where it would only repeat another row.
 	Publishes bool
+	// Tool is set for a program of Apache Kafka's, which has neither of the functions.
+	Tool bool
 	// NewPublisher and NewConsumer connect to the brokers. The consumer handles at
 	// once.
 	NewPublisher func(context.Context, Settings) (Publisher, error)
@@ -95,6 +100,7 @@ const (
 	Sarama       = "sarama"
 	Confluent    = "confluent-kafka-go"
 	Watermill    = "watermill-kafka"
+	Java         = "java-without-json"
 )
 
 // All returns the peers of this build in the order of the tables.
@@ -103,7 +109,7 @@ func All() []Peer {
 	peers := []Peer{eventbusPeer, eventbusJSONPeer, eventbusWidePeer, franzPeer, kafkaGoPeer, saramaPeer}
 	// Empty in a build without cgo.
 	peers = append(peers, confluentPeers...)
-	return append(peers, watermillPeer)
+	return append(peers, watermillPeer, javaPeer)
 }
 
 // Named returns the peer of that name, and reports whether this build has it.
@@ -117,8 +123,12 @@ func Named(name string) (Peer, bool) {
 }
 
 // Version returns the version of the client's module in this program: "this tree"
-// for one that is replaced by a directory, "unknown" without build information.
+// for one that is replaced by a directory, "unknown" without build information. A tool has
+// that of the broker.
 func (p Peer) Version() string {
+	if p.Tool {
+		return "of the broker's release"
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"

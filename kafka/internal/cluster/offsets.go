@@ -172,14 +172,46 @@ func (c *Client) listOffsetsOf(ctx context.Context, leader int32, timestamp int6
 // Committed returns the offsets that a group has committed on topics, or on all if
 // there are none. It asks once. The metadata is as it is stored.
 func (c *Client) Committed(ctx context.Context, group string, topics []string) (map[transport.Partition]transport.Commit, error) {
+	// The request asks for all topics, as it can in every version.
+	return c.committed(ctx, offsetFetch(group, nil), topics)
+}
+
+// CommittedOn is Committed for partitions. In a group that has many, of which each member
+// has few, the answer is as much smaller.
+func (c *Client) CommittedOn(ctx context.Context, group string, partitions []transport.Partition) (map[transport.Partition]transport.Commit, error) {
+	// Without any it would ask for all.
+	if len(partitions) == 0 {
+		return make(map[transport.Partition]transport.Commit), nil
+	}
+	return c.committed(ctx, offsetFetch(group, partitions), nil)
+}
+
+// offsetFetch returns the request for partitions, or for all if there are none.
+func offsetFetch(group string, partitions []transport.Partition) *kmsg.OffsetFetchRequest {
 	req := kmsg.NewPtrOffsetFetchRequest()
-	req.Group = group // up to version 7; no topics means all
+	req.Group = group // up to version 7, as Topics; no topics means all
 	of := kmsg.NewOffsetFetchRequestGroup()
 	of.Group = group
+	for topic, ps := range ByTopic(partitions, TopicOfPartition) {
+		t := kmsg.NewOffsetFetchRequestTopic()
+		t.Topic = topic
+		for _, p := range ps {
+			t.Partitions = append(t.Partitions, p.Partition)
+		}
+		req.Topics = append(req.Topics, t)
+		ofTopic := kmsg.NewOffsetFetchRequestGroupTopic()
+		ofTopic.Topic, ofTopic.Partitions = topic, t.Partitions
+		of.Topics = append(of.Topics, ofTopic)
+	}
 	req.Groups = append(req.Groups, of) // from version 8 on
 	req.RequireStable = true
+	return req
+}
+
+// committed sends the request to the coordinator and reads the answer.
+func (c *Client) committed(ctx context.Context, req *kmsg.OffsetFetchRequest, topics []string) (map[transport.Partition]transport.Commit, error) {
 	var commits map[transport.Partition]transport.Commit
-	err := c.AtCoordinator(ctx, group, func(broker int32) error {
+	err := c.AtCoordinator(ctx, req.Group, func(broker int32) error {
 		answer, err := c.Request(ctx, broker, req)
 		if err == nil {
 			commits, err = committedIn(answer.(*kmsg.OffsetFetchResponse), topics)
@@ -203,14 +235,15 @@ func committedIn(resp *kmsg.OffsetFetchResponse, topics []string) (map[transport
 			return nil, kerr.Error(g.ErrorCode)
 		}
 		for _, t := range g.Topics {
-			// The request asks for all topics, as it can in every version.
 			if len(topics) > 0 && !slices.Contains(topics, t.Topic) {
 				continue
 			}
 			for _, part := range t.Partitions {
 				p := transport.Partition{Topic: t.Topic, Partition: part.Partition}
-				if part.ErrorCode != 0 {
-					return nil, fmt.Errorf("%s: %w", p, kerr.Error(part.ErrorCode))
+				if code := kerr.Error(part.ErrorCode); code == kerr.TopicAuthorizationFailed || code == kerr.UnknownTopicOrPartition {
+					continue // as if all were asked for, which leaves it out
+				} else if code != 0 {
+					return nil, fmt.Errorf("%s: %w", p, code)
 				}
 				// Nothing is committed on the partition.
 				if part.Offset < 0 {

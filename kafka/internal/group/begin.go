@@ -38,6 +38,10 @@ type beginning struct {
 
 	mu     sync.Mutex
 	topics map[string]*topicStart
+	// waiting has the topics that another member starts, each with a channel that is closed
+	// when it has; watched says that a goroutine looks for that.
+	waiting map[string]chan struct{}
+	watched bool
 }
 
 // topicStart is held while the start of a topic is looked up and stored. A topic
@@ -69,7 +73,7 @@ func (m *membership) begin(added, assigned []transport.Partition) {
 	}
 	if m.begins == nil {
 		ctx, stop := m.during()
-		m.begins = &beginning{ctx: ctx, stop: stop, slots: make(chan struct{}, maxStarting), topics: make(map[string]*topicStart)}
+		m.begins = &beginning{ctx: ctx, stop: stop, slots: make(chan struct{}, maxStarting), topics: make(map[string]*topicStart), waiting: make(map[string]chan struct{})}
 	}
 	m.mu.Lock()
 	for _, p := range added {
@@ -133,7 +137,7 @@ func (m *membership) beginAll(b *beginning, added, assigned []transport.Partitio
 	// What is committed is needed for every topic, so there is nothing to do without.
 	for failures := 0; ; failures++ {
 		var err error
-		if committed, err = m.client.Committed(b.ctx, m.cfg.Group, names); err == nil {
+		if committed, err = m.committedOn(b.ctx, names, added); err == nil {
 			break
 		}
 		if b.ctx.Err() != nil {
@@ -196,7 +200,7 @@ func of(topic string, commits map[transport.Partition]transport.Commit) map[tran
 // until it succeeds or the beginning ends. committed is what the group has committed
 // on the topic, or nil to ask. The caller holds the topic's start.
 func (m *membership) beginTopic(b *beginning, topic string, added, assigned []transport.Partition, committed map[transport.Partition]transport.Commit) {
-	began := time.Now()
+	began, patience := time.Now(), patienceOf(topic, assigned)
 	for failures := 0; b.ctx.Err() == nil; {
 		select {
 		// A slot is held while brokers are asked, and not during the waits in between.
@@ -205,7 +209,7 @@ func (m *membership) beginTopic(b *beginning, topic string, added, assigned []tr
 			return
 		}
 		b.topic(topic).lookups.Add(1)
-		s, err := m.startOn(b.ctx, topic, added, assigned, committed, time.Since(began) >= startPatience)
+		s, err := m.startOn(b.ctx, topic, added, assigned, committed, time.Since(began) >= patience)
 		// From the second time on it is asked for: another member may have committed a start.
 		committed = nil
 		<-b.slots
@@ -216,8 +220,8 @@ func (m *membership) beginTopic(b *beginning, topic string, added, assigned []tr
 			m.unbegunBecause(added, fmt.Errorf("looking up where partitions of topic %q start: %w", topic, err))
 			cluster.Pause(b.ctx, cluster.Backoff(failures))
 			failures++
-		case s.wait > 0:
-			cluster.Pause(b.ctx, s.wait)
+		case s.waits:
+			m.awaitStart(b, topic, time.Until(began.Add(patience)))
 		default:
 			m.assign(b.ctx, s.found, s.restarted)
 			return

@@ -1,6 +1,8 @@
 package group
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -96,5 +98,76 @@ func TestHandOverWithoutLeader(t *testing.T) {
 		second := startReader(b, l, withOther)
 		second.await("healthy partitions", func() bool { return second.ownedOf("events") > 0 })
 		first.await("the rest", func() bool { return first.ownedOf("events")+second.ownedOf("events") == 4 })
+	})
+}
+
+// TestStartsAreAwaitedTogether: a member that waits for another to start several topics
+// looks for all of them by one request, which names no other partitions than their first,
+// and ever less often. In a group of many topics and members the coordinator would have
+// nothing else to do.
+func TestStartsAreAwaitedTogether(t *testing.T) {
+	bothProtocols(t, 4, func(t *testing.T, b *bed.Bed) {
+		var mended atomic.Bool
+		var everything, looks atomic.Int64
+		b.ControlKey(int16(kmsg.ListOffsets), func(req kmsg.Request) (kmsg.Response, error, bool) {
+			b.KeepControl()
+			if asked := req.(*kmsg.ListOffsetsRequest); !mended.Load() {
+				resp := asked.ResponseKind().(*kmsg.ListOffsetsResponse)
+				for i := range asked.Topics {
+					topic := kmsg.NewListOffsetsResponseTopic()
+					topic.Topic = asked.Topics[i].Topic
+					for _, p := range asked.Topics[i].Partitions {
+						part := kmsg.NewListOffsetsResponseTopicPartition()
+						part.Partition, part.ErrorCode = p.Partition, franzerr.LeaderNotAvailable.Code
+						topic.Partitions = append(topic.Partitions, part)
+					}
+					resp.Topics = append(resp.Topics, topic)
+				}
+				return resp, nil, true
+			}
+			return nil, nil, false
+		})
+		b.ControlKey(int16(kmsg.OffsetFetch), func(req kmsg.Request) (kmsg.Response, error, bool) {
+			b.KeepControl()
+			topics := req.(*kmsg.OffsetFetchRequest).Groups[0].Topics
+			firsts := !slices.ContainsFunc(topics, func(t kmsg.OffsetFetchRequestGroupTopic) bool {
+				return len(t.Partitions) != 1 || t.Partitions[0] != 0
+			})
+			switch {
+			case len(topics) == 0:
+				everything.Add(1)
+			case firsts:
+				looks.Add(1)
+			}
+			return nil, nil, false
+		})
+		var topics []transport.TopicStart
+		for n := range 8 {
+			name := fmt.Sprint("topic-", n)
+			if err := b.CreateTopic(name, 2, nil); err != nil {
+				t.Fatal(err)
+			}
+			topics = append(topics, transport.TopicStart{Topic: name})
+		}
+		l := newLedger()
+		with := func(cfg *transport.ConsumerConfig) { cfg.Topics = topics }
+		one, other := startReader(b, l, with), startReader(b, l, with)
+		time.Sleep(4 * time.Second) // less than startPatience; the clock is the bubble's
+		// What was handled lately is read once by each member, from all commits.
+		if n := everything.Load(); n > 4 {
+			t.Errorf("all commits were asked for %d times", n)
+		}
+		if n := looks.Load(); n > 20 {
+			t.Errorf("members looked %d times for the starts of others in 4 s", n)
+		}
+		mended.Store(true)
+		owned := func(r *reader) (n int) {
+			for i := range topics {
+				n += r.ownedOf(topics[i].Topic)
+			}
+			return n
+		}
+		one.await("its share", func() bool { return owned(one) == 8 })
+		other.await("its share", func() bool { return owned(other) == 8 })
 	})
 }

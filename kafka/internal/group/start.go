@@ -3,7 +3,6 @@ package group
 import (
 	"context"
 	"slices"
-	"time"
 
 	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
 	"github.com/eventbus-go/eventbus/transport"
@@ -14,8 +13,8 @@ type start struct {
 	found []transport.Assignment
 	// restarted has what was committed where a partition starts over.
 	restarted map[transport.Partition]int64
-	// wait is how long to wait before asking again, if another member has to say.
-	wait time.Duration
+	// waits says that another member has to say.
+	waits bool
 }
 
 // startOn finds out where partitions of a topic start, once. committed is what the
@@ -23,7 +22,7 @@ type start struct {
 // another's to do.
 func (m *membership) startOn(ctx context.Context, topic string, added, assigned []transport.Partition, committed map[transport.Partition]transport.Commit, impatient bool) (s start, err error) {
 	if committed == nil {
-		if committed, err = m.client.Committed(ctx, m.cfg.Group, []string{topic}); err != nil {
+		if committed, err = m.committedOn(ctx, []string{topic}, added); err != nil {
 			return s, err
 		}
 	}
@@ -48,7 +47,7 @@ func (m *membership) startOn(ctx context.Context, topic string, added, assigned 
 		// All partitions start together, or a member would take those that
 		// nobody has committed yet for new ones. So one member does it for all.
 		if _, first := slices.BinarySearchFunc(assigned, transport.Partition{Topic: topic}, transport.Partition.Compare); !first && !impatient {
-			return start{wait: 100 * time.Millisecond}, nil
+			return start{waits: true}, nil
 		}
 		starts, err := m.resolveStart(ctx, t)
 		if err != nil {
@@ -61,6 +60,25 @@ func (m *membership) startOn(ctx context.Context, topic string, added, assigned 
 	}
 	s.found = m.assignments(added, t, committed)
 	return s, nil
+}
+
+// committedOn returns what the group has committed on topics, of which the member begins
+// those partitions. It asks for these topics alone where it is known how many partitions
+// they have: in a large group most commits are of others.
+func (m *membership) committedOn(ctx context.Context, topics []string, added []transport.Partition) (map[transport.Partition]transport.Commit, error) {
+	partitions := slices.Clone(added)
+	for _, name := range topics {
+		t := m.client.KnownTopic(name)
+		if t == nil || len(t.Partitions) == 0 {
+			return m.client.Committed(ctx, m.cfg.Group, topics)
+		}
+		for i := range t.Partitions {
+			partitions = append(partitions, transport.Partition{Topic: name, Partition: int32(i)})
+		}
+	}
+	// Those that are added may be newer than what is known.
+	transport.SortPartitions(partitions)
+	return m.client.CommittedOn(ctx, m.cfg.Group, slices.Compact(partitions))
 }
 
 // startedOn reports whether the group has commits on a topic, and whether it began

@@ -132,7 +132,7 @@ func (m *membership) storeTypes(ctx context.Context, carrier transport.Partition
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	commits, err := m.client.Committed(ctx, m.cfg.Group, []string{carrier.Topic})
+	commits, err := m.client.CommittedOn(ctx, m.cfg.Group, []transport.Partition{carrier})
 	if err != nil {
 		return err
 	}

@@ -41,7 +41,7 @@ const (
 	IllegalGeneration         Error = 22
 	UnknownMemberID           Error = 25
 	RebalanceInProgress       Error = 27
-	topicAuthorizationFailed  Error = 29
+	TopicAuthorizationFailed  Error = 29
 	InvalidTimestamp          Error = 32
 	UnsupportedSaslMechanism  Error = 33
 	UnsupportedVersion        Error = 35
@@ -101,7 +101,7 @@ func (e Error) Is(target error) bool {
 		switch e {
 		// Groups, the cluster, transactional IDs, delegation tokens, and credentials that are
 		// refused.
-		case topicAuthorizationFailed, 30, 31, UnsupportedSaslMechanism, 53, SaslAuthenticationFailed, 65, 66, 93:
+		case TopicAuthorizationFailed, 30, 31, UnsupportedSaslMechanism, 53, SaslAuthenticationFailed, 65, 66, 93:
 			return true
 		}
 	case transport.ErrRejected:
