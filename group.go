@@ -175,7 +175,7 @@ func (b *Bus) engineSubscription(g *group, topic string, s *subscription, settin
 			return fmt.Errorf("subscription %s: %w", s.name(), err)
 		}
 		for _, hook := range settings.hooks {
-			g.hooks = hook.Join(g.hooks, topic, callback.Owner{Name: g.name, Log: b.config.Logger})
+			g.hooks = hook.Join(g.hooks, topic, callback.Owner{Name: g.name, Log: b.config.Logger, Missed: func(n int) { g.signals.MissedHooks(n) }})
 		}
 		// All have been added now, so what they say of a dependency is complete.
 		if d := b.breakers[settings.breaker.name]; d != nil {
