@@ -364,9 +364,9 @@ func (g *group) routeUnknown(t *groupTopic, typ string) engine.Route {
 		g.warnUnhandled(t.name, typ)
 	}
 	switch t.shared.unknown.value {
-	case deadLetterUnknown:
+	case DeadLetterUnknown:
 		to.End, to.Err = engine.DeadEnd, fmt.Errorf("group %q has no handler for type %q", g.name, typ)
-	case failUnknown:
+	case FailUnknown:
 		to.End, to.Err = engine.Hold, fmt.Errorf("group %q has no handler for type %q", g.name, typ)
 		g.warnUnhandled(t.name, typ)
 	default:

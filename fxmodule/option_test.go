@@ -232,7 +232,7 @@ func TestPublishMiddlewareWithFx(t *testing.T) {
 		n := &tenants{"t-1"}
 		s := serve(t, testConfig, fx.Supply(n),
 			fx.Decorate(func(c eventbus.Config, n *tenants) eventbus.Config {
-				c.Publishing = append(c.Publishing, n.mark)
+				c.PublishMiddleware = append(c.PublishMiddleware, n.mark)
 				return c
 			}),
 			fxmodule.Subscriptions(func(*counter) eventbus.Subscription {
