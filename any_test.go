@@ -48,7 +48,7 @@ func TestOnAny(t *testing.T) {
 			}
 		}
 		must(t, bus.Add(
-			eventbus.On(a, func(context.Context, order) error { typed.add("A"); return nil }, eventbus.FailUnknown()),
+			eventbus.On(a, func(context.Context, order) error { typed.add("A"); return nil }, eventbus.WhenUnknown(eventbus.FailUnknown)),
 			eventbus.OnAny(a, note(&rest)),
 			eventbus.OnAny(b, note(&audit), eventbus.Group("audit")),
 			eventbus.OnAnyBatch(b, func(_ context.Context, events []*eventbus.Envelope) error {

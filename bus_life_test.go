@@ -3,6 +3,7 @@ package eventbus_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -227,6 +228,51 @@ func (a countingAdmin) Topics(ctx context.Context, names ...string) ([]transport
 func (a countingAdmin) CreateTopics(ctx context.Context, specs ...transport.TopicSpec) error {
 	*a.cluster.created++
 	return a.Admin.CreateTopics(ctx, specs...)
+}
+
+// forgetfulCluster does not know a topic for the first two times that it is asked, as
+// brokers that have not heard of its creation yet.
+type forgetfulCluster struct {
+	transport.Transport
+	asked *int
+}
+
+func (c forgetfulCluster) Admin() transport.Admin {
+	return forgetfulAdmin{c.Transport.Admin(), c.asked}
+}
+
+type forgetfulAdmin struct {
+	transport.Admin
+	asked *int
+}
+
+func (a forgetfulAdmin) Topics(ctx context.Context, names ...string) ([]transport.TopicInfo, error) {
+	infos, err := a.Admin.Topics(ctx, names...)
+	if *a.asked++; *a.asked <= 2 {
+		for i := range infos {
+			infos[i] = transport.TopicInfo{Name: infos[i].Name, Err: transport.ErrTopicMissing}
+		}
+	}
+	return infos, err
+}
+
+// TestCreationIsLoggedOnce: a publish and the start that both create a topic tell of it
+// once.
+func TestCreationIsLoggedOnce(t *testing.T) {
+	run(t, func(t *testing.T, memory *memory.Cluster) {
+		var book logbook
+		var asked int
+		c := config()
+		c.Logger = book.logger(slog.LevelInfo)
+		bus, topic := newBus(t, forgetfulCluster{memory, &asked}, c), orders(t)
+		must(t, eventbus.NewPublisher(bus, topic).Publish(t.Context(), order{"k", 1}))
+		must(t, eventbus.Subscribe(bus, topic, func(context.Context, order) error { return nil }))
+		must(t, bus.Start(t.Context()))
+		closeBus(t, bus)
+		if n := len(book.records(t, "topic", ordersName)); n != 1 || asked < 2 {
+			t.Errorf("logged %d times after %d questions", n, asked)
+		}
+	})
 }
 
 // TestStartAsksOnce: a start whose topics are there asks about all of them at once, and

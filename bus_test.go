@@ -224,8 +224,8 @@ func TestUnknownTypes(t *testing.T) {
 		after   string // what of key a is handled
 	}{
 		"skipped by default": {nil, "[]", "a1 a2"},
-		"dead-lettered":      {[]eventbus.SubscribeOption{eventbus.DeadLetterUnknown()}, "[unknown-type]", "a1 a2"},
-		"held":               {[]eventbus.SubscribeOption{eventbus.FailUnknown()}, "[]", "a1"},
+		"dead-lettered":      {[]eventbus.SubscribeOption{eventbus.WhenUnknown(eventbus.DeadLetterUnknown)}, "[unknown-type]", "a1 a2"},
+		"held":               {[]eventbus.SubscribeOption{eventbus.WhenUnknown(eventbus.FailUnknown)}, "[]", "a1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			run(t, func(t *testing.T, cluster *memory.Cluster) {

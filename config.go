@@ -77,8 +77,8 @@ type Config struct {
 
 	// Handling holds what subscriptions do that say nothing else.
 	Handling []SubscribeOption
-	// Publishing holds what every event that is published passes through, in order.
-	Publishing []PublishMiddleware
+	// PublishMiddleware is what every event that is published passes through, in order.
+	PublishMiddleware []PublishMiddleware
 
 	// DrainTimeout bounds the shutdown of Run. Default 30 s.
 	DrainTimeout time.Duration
@@ -172,9 +172,9 @@ func (c Config) resolve() (resolved, error) {
 	if s, h := c.SessionTimeout, c.HeartbeatInterval; s > 0 && h > 0 && h > s/3 {
 		fault("HeartbeatInterval is %v: at most a third of SessionTimeout, %v", h, s/3)
 	}
-	for i, m := range c.Publishing {
+	for i, m := range c.PublishMiddleware {
 		if m == nil {
-			fault("Publishing has a nil at %d: remove it", i)
+			fault("PublishMiddleware has a nil at %d: remove it", i)
 		}
 	}
 	byType, err := newTypeTable(c.Topics)

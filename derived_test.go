@@ -42,7 +42,7 @@ func chain(t *testing.T, attempt func(ctx context.Context, n int, p *eventbus.Pu
 			eventbus.On(to, func(_ context.Context, c charge) error {
 				s.add("%s:%s", c.ID, c.What)
 				return nil
-			}, eventbus.With(eventbus.Idempotent(inbox.Memory(0))))))
+			}, eventbus.Use(eventbus.Idempotent(inbox.Memory(0))))))
 		start(t, bus)
 		must(t, eventbus.NewPublisher(bus, from).Publish(t.Context(), order{ID: "a"}))
 		pass(time.Hour)
@@ -236,7 +236,7 @@ func TestDerivedIDsInBatches(t *testing.T) {
 				e, _ := eventbus.EnvelopeFrom(ctx)
 				s.add("%s<%s", c.ID, e.CausationID)
 				return nil
-			}, eventbus.With(eventbus.Idempotent(inbox.Memory(0))))))
+			}, eventbus.Use(eventbus.Idempotent(inbox.Memory(0))))))
 		publisher := eventbus.NewPublisher(bus, from)
 		other := newBus(t, cluster, config())
 		broken := eventbus.NewPublisher(other, eventbus.NewTopic(eventbus.TopicConfig[[]byte]{

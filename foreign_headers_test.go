@@ -82,7 +82,7 @@ func TestForeignHeaders(t *testing.T) {
 				must(t, eventbus.Subscribe(bus, topic, func(ctx context.Context, o order) error {
 					handled++
 					return follow.Publish(ctx, o)
-				}, eventbus.Retry(resilience.NoRetry()), eventbus.DeadLetterUnknown()))
+				}, eventbus.Retry(resilience.NoRetry()), eventbus.WhenUnknown(eventbus.DeadLetterUnknown)))
 				start(t, bus)
 				r := transport.Record{Topic: ordersName, Partition: transport.AnyPartition, Key: []byte("k"), Value: []byte(`{"ID":"a","Seq":1}`)}
 				for i := 0; i < len(headers); i += 2 {

@@ -127,7 +127,7 @@ func TestDeliveryIsWhatTheHandlerGets(t *testing.T) {
 			_, single := eventbus.EnvelopeFrom(ctx)
 			s.add("%d events, %d in the delivery, %v %v", len(batch), len(d.Events), ok, single)
 			return follow.Publish(ctx, batch[0])
-		}, eventbus.With(eventbus.Idempotent(inbox.Memory(10)), func(next eventbus.Handler) eventbus.Handler {
+		}, eventbus.Use(eventbus.Idempotent(inbox.Memory(10)), func(next eventbus.Handler) eventbus.Handler {
 			return func(ctx context.Context, d *eventbus.Delivery) error {
 				err := next(ctx, d)
 				outer, _ := eventbus.DeliveryFrom(ctx)
@@ -189,7 +189,7 @@ func TestForeignNamesStayShort(t *testing.T) {
 		c.Logger = book.logger(slog.LevelDebug)
 		bus, topic := newBus(t, cluster, c), orders(t)
 		broken := errors.New("broken: " + strings.Repeat("e", huge))
-		must(t, bus.Add(eventbus.On(topic, func(context.Context, order) error { return eventbus.Permanent(broken) }, eventbus.DeadLetterUnknown())))
+		must(t, bus.Add(eventbus.On(topic, func(context.Context, order) error { return eventbus.Permanent(broken) }, eventbus.WhenUnknown(eventbus.DeadLetterUnknown))))
 		skipping := eventbus.On(topic, func(context.Context, order) error { return nil }, eventbus.Group("skipping"))
 		must(t, bus.Add(skipping))
 		start(t, bus)

@@ -175,7 +175,7 @@ func (b *Bus) engineSubscription(g *group, topic string, s *subscription, settin
 			return fmt.Errorf("subscription %s: %w", s.name(), err)
 		}
 		for _, hook := range settings.hooks {
-			g.hooks = hook.Join(g.hooks, topic, callback.Owner{Name: g.name, Log: b.config.Logger})
+			g.hooks = hook.Join(g.hooks, topic, callback.Owner{Name: g.name, Log: b.config.Logger, Missed: func(n int) { g.signals.MissedHooks(n) }})
 		}
 		// All have been added now, so what they say of a dependency is complete.
 		if d := b.breakers[settings.breaker.name]; d != nil {
@@ -364,9 +364,9 @@ func (g *group) routeUnknown(t *groupTopic, typ string) engine.Route {
 		g.warnUnhandled(t.name, typ)
 	}
 	switch t.shared.unknown.value {
-	case deadLetterUnknown:
+	case DeadLetterUnknown:
 		to.End, to.Err = engine.DeadEnd, fmt.Errorf("group %q has no handler for type %q", g.name, typ)
-	case failUnknown:
+	case FailUnknown:
 		to.End, to.Err = engine.Hold, fmt.Errorf("group %q has no handler for type %q", g.name, typ)
 		g.warnUnhandled(t.name, typ)
 	default:

@@ -132,7 +132,7 @@ func TestErrorsThatLie(t *testing.T) {
 					var others, attempts atomic.Int64
 					options := []eventbus.SubscribeOption{eventbus.Retry(resilience.Retry{Attempts: 2}), eventbus.Timeout(time.Second)}
 					if idempotent {
-						options = append(options, eventbus.With(eventbus.Idempotent(inbox.Memory(0))))
+						options = append(options, eventbus.Use(eventbus.Idempotent(inbox.Memory(0))))
 					}
 					must(t, eventbus.Subscribe(bus, topic, func(ctx context.Context, o order) error {
 						if o.ID != "bad" {
@@ -239,7 +239,7 @@ func TestReceiptsJoinBeforeMiddleware(t *testing.T) {
 			notes.PublishAsync(ctx, text)
 			text = "small"
 			return nil
-		}, eventbus.With(eventbus.Idempotent(inbox.Memory(0)))))
+		}, eventbus.Use(eventbus.Idempotent(inbox.Memory(0)))))
 		start(t, bus)
 		must(t, eventbus.NewPublisher(bus, topic).Publish(t.Context(), order{"a", 1}))
 		pass(10 * time.Minute)
@@ -262,7 +262,7 @@ func TestMisuseIsAnError(t *testing.T) {
 			"the topic is nil":         bus.Add(eventbus.On(nil, handler)),
 			"the bus is nil":           eventbus.Subscribe(nil, topic, handler),
 			"middleware 1 of 1 is nil": bus.Use(nil),
-			"middleware 2 of 2 is nil": bus.Add(eventbus.On(topic, handler, eventbus.With(through, nil))),
+			"middleware 2 of 2 is nil": bus.Add(eventbus.On(topic, handler, eventbus.Use(through, nil))),
 			"returned no handler":      useAndStart(t, func(eventbus.Handler) eventbus.Handler { return nil }),
 			"middleware panicked at":   useAndStart(t, func(eventbus.Handler) eventbus.Handler { panic("no") }),
 		} {

@@ -67,8 +67,9 @@ var _ = DeadLetter(callback.Letter{})
 // also of records that no subscription handles, and of a replay that writes letters.
 //
 // It is told, not relied on: events don't wait for it. Up to 1,000 letters wait while it
-// runs; what comes beyond is lost, which is logged, as is what was not told when the bus
-// closes, which waits for it five seconds within its time. A crash loses what waits. The
+// runs; what comes beyond is lost, as is what was not told when the bus closes, which waits
+// for it five seconds within its time: both are logged, and counted in the metric
+// eventbus.hooks.missed. A crash loses what waits. The
 // letters themselves are in the dead-letter topic, whatever becomes of the hook. Its
 // calls come one after another, in a context that ends after five seconds; its panic is
 // logged.

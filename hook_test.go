@@ -224,7 +224,9 @@ func TestOnDeadLetterHoldsUpNothing(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
 		var book logbook
 		c := config()
-		c.Logger = book.logger(slog.LevelWarn)
+		l := newListener()
+		c.Logger, c.MeterProvider = book.logger(slog.LevelWarn), l.meter
+		missed := func() float64 { return sum(l.collect(t)["eventbus.hooks.missed"], nil) }
 		c.Handling = []eventbus.SubscribeOption{eventbus.Retry(resilience.NoRetry())}
 		bus, topic := newBus(t, cluster, c), orders(t)
 		stop := make(chan struct{})
@@ -240,6 +242,10 @@ func TestOnDeadLetterHoldsUpNothing(t *testing.T) {
 		if n := len(cluster.Records(orderLetters)); n != all {
 			t.Errorf("%d of %d letters", n, all)
 		}
+		// One is being told, and a thousand wait.
+		if n := missed(); n != all-1001 {
+			t.Errorf("%v missed by then", n)
+		}
 		begun := time.Now()
 		closeBus(t, bus)
 		if took := time.Since(begun); took != 5*time.Second {
@@ -250,6 +256,9 @@ func TestOnDeadLetterHoldsUpNothing(t *testing.T) {
 		}
 		if r := book.records(t, "msg", "a hook was not told of all dead letters"); len(r) != 1 || r[0]["lost"] != float64(all-1) {
 			t.Errorf("at the end: %v", r)
+		}
+		if n := missed(); n != all-1 {
+			t.Errorf("%v missed in all", n)
 		}
 		close(stop)
 	})

@@ -23,7 +23,7 @@ func TestIdempotentHandlesOnceBySourceAndID(t *testing.T) {
 				return errors.New("a failed attempt is not remembered")
 			}
 			return nil
-		}, eventbus.With(eventbus.Idempotent(inbox.Memory(10)))))
+		}, eventbus.Use(eventbus.Idempotent(inbox.Memory(10)))))
 		start(t, bus)
 		p := eventbus.NewPublisher(bus, topic)
 		for range 3 {

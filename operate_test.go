@@ -121,7 +121,7 @@ func TestSkipOfAnOperator(t *testing.T) {
 		if err := eventbus.Subscribe(bus, topic, func(_ context.Context, o order) error {
 			seen.add("%s", o.ID)
 			return nil
-		}, eventbus.FailUnknown()); err != nil {
+		}, eventbus.WhenUnknown(eventbus.FailUnknown)); err != nil {
 			t.Fatal(err)
 		}
 		start(t, bus)

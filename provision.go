@@ -93,6 +93,9 @@ func (b *Bus) provisionKnown(ctx context.Context, known map[string]transport.Top
 		return false, fmt.Errorf("creating topics: %w", err)
 	}
 	for _, spec := range missing {
+		if !b.firstCreation(spec.Name) {
+			continue
+		}
 		// Zero leaves the number to the broker.
 		partitions := any("the broker's default")
 		if spec.Partitions > 0 {
@@ -101,6 +104,19 @@ func (b *Bus) provisionKnown(ctx context.Context, known map[string]transport.Top
 		b.config.Logger.Info("topic created", "topic", spec.Name, "partitions", partitions)
 	}
 	return true, nil
+}
+
+// firstCreation notes that a topic was created, and reports whether that is news: a publish
+// and the start may both find it missing, and creating it again is no error.
+func (b *Bus) firstCreation(topic string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	first := !b.topics.created[topic]
+	if b.topics.created == nil {
+		b.topics.created = make(map[string]bool)
+	}
+	b.topics.created[topic] = true
+	return first
 }
 
 // describe returns what is known of topics, in the order of names, and asks the cluster if

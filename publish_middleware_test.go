@@ -18,7 +18,7 @@ func TestPublishMiddleware(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
 		c, topic := config(), orders(t)
 		seen := 0
-		c.Publishing = []eventbus.PublishMiddleware{
+		c.PublishMiddleware = []eventbus.PublishMiddleware{
 			func(_ context.Context, e *eventbus.Envelope) error {
 				seen++
 				e.Extensions["tenant"] = "t"
@@ -94,7 +94,7 @@ func TestPublishMiddlewareRefuses(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			run(t, func(t *testing.T, cluster *memory.Cluster) {
 				config, topic := config(), orders(t)
-				config.Publishing = []eventbus.PublishMiddleware{c.m}
+				config.PublishMiddleware = []eventbus.PublishMiddleware{c.m}
 				bus := newBus(t, cluster, config)
 				p := eventbus.NewPublisher(bus, topic)
 				_, async := p.PublishAsync(t.Context(), order{ID: "a"}).Wait(t.Context())
@@ -123,8 +123,8 @@ func TestPublishMiddlewareRefuses(t *testing.T) {
 		})
 	}
 	bad := config()
-	bad.Publishing = []eventbus.PublishMiddleware{nil}
-	if err := bad.Validate(); err == nil || !strings.Contains(err.Error(), "Publishing has a nil at 0") {
+	bad.PublishMiddleware = []eventbus.PublishMiddleware{nil}
+	if err := bad.Validate(); err == nil || !strings.Contains(err.Error(), "PublishMiddleware has a nil at 0") {
 		t.Error(err)
 	}
 }
@@ -136,7 +136,7 @@ func TestPublishMiddlewareAndDerivedIDs(t *testing.T) {
 	for replaces, same := range map[bool]bool{false: true, true: false} {
 		var saw string
 		c, n := config(), 0
-		c.Publishing = []eventbus.PublishMiddleware{func(_ context.Context, e *eventbus.Envelope) error {
+		c.PublishMiddleware = []eventbus.PublishMiddleware{func(_ context.Context, e *eventbus.Envelope) error {
 			saw = e.ID
 			if n++; replaces {
 				e.Data = append([]byte(nil), e.Data...)

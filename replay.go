@@ -39,9 +39,9 @@ type ReplayConfig struct {
 	// dead-letter topic, beside reporting it. The event is not finished before
 	// that is acknowledged.
 	DeadLetter bool
-	// MostFailures bounds the failures that the report lists; all are counted.
+	// MaxFailures bounds the failures that the report lists; all are counted.
 	// Default 100.
-	MostFailures int
+	MaxFailures int
 }
 
 // Replay runs the handlers of subscriptions, all of one group, over a window of
@@ -183,8 +183,8 @@ func (c *ReplayConfig) check() error {
 	if !c.From.IsZero() && !c.To.IsZero() && c.To.Before(c.From) {
 		wrong = append(wrong, fmt.Errorf("the window ends before it begins: To is %v, From %v", c.To, c.From))
 	}
-	if c.MostFailures < 0 {
-		wrong = append(wrong, fmt.Errorf("MostFailures is %d: use a positive number, or zero for the default", c.MostFailures))
+	if c.MaxFailures < 0 {
+		wrong = append(wrong, fmt.Errorf("MaxFailures is %d: use a positive number, or zero for the default", c.MaxFailures))
 	}
 	return errors.Join(wrong...)
 }
@@ -333,7 +333,7 @@ func (r *replay) report() ReplayReport {
 	return report
 }
 
-const defaultMostFailures = 100
+const defaultMaxFailures = 100
 
 // failed counts an event that has used up its attempts.
 func (r *replay) failed(f *engine.Failure) {
@@ -342,7 +342,7 @@ func (r *replay) failed(f *engine.Failure) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.counts[at].Failed++
-	if len(r.failures) < cmp.Or(r.config.MostFailures, defaultMostFailures) {
+	if len(r.failures) < cmp.Or(r.config.MaxFailures, defaultMaxFailures) {
 		r.failures = append(r.failures, ReplayFailure{
 			Position: transport.Position{Partition: at, Offset: f.Record.Offset, Time: f.Record.Time},
 			EventID:  telemetry.ClippedName(e.ID), Type: telemetry.ClippedName(e.Type), Reason: f.Reason, Attempts: f.Attempts, Err: withCause(f.Err),

@@ -187,7 +187,7 @@ func TestReplayRefuses(t *testing.T) {
 			{eventbus.ReplayConfig{}, []eventbus.Subscription{on, eventbus.OnDelete(topic, func(context.Context, string) error { return nil }, eventbus.Group("other"))}, "one group at a time"},
 			{eventbus.ReplayConfig{Types: []string{"ordre"}}, []eventbus.Subscription{on}, `"ordre"`},
 			{eventbus.ReplayConfig{FromOffsets: now}, []eventbus.Subscription{on}, "elsewhere/0"},
-			{eventbus.ReplayConfig{MostFailures: -1}, []eventbus.Subscription{on}, "MostFailures"},
+			{eventbus.ReplayConfig{MaxFailures: -1}, []eventbus.Subscription{on}, "MaxFailures"},
 			{eventbus.ReplayConfig{From: time.Unix(2, 0), To: time.Unix(1, 0)}, []eventbus.Subscription{on}, "before it begins"},
 		} {
 			report, err := bus.Operator().Replay(t.Context(), c.config, c.subscriptions...)

@@ -183,7 +183,7 @@ func TestReplayFailures(t *testing.T) {
 				listed(t, bus, topic, order{"a", 0}, order{"b", 0}, order{"a", 1}, order{"c", 0})
 				cause := errors.New("no such order")
 				var s story
-				report, err := bus.Operator().Replay(t.Context(), eventbus.ReplayConfig{DeadLetter: deadLetter, MostFailures: 1},
+				report, err := bus.Operator().Replay(t.Context(), eventbus.ReplayConfig{DeadLetter: deadLetter, MaxFailures: 1},
 					eventbus.On(topic, func(ctx context.Context, o order) error {
 						d, _ := eventbus.DeliveryFrom(ctx)
 						s.add("%s%d#%d", o.ID, o.Seq, d.Attempt)

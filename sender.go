@@ -82,7 +82,7 @@ func (o *sender) complete(ctx context.Context, d *draft) error {
 		c.inherit(e)
 	}
 	data, replaced := e.Data, false
-	if m := o.bus.config.Publishing; len(m) > 0 {
+	if m := o.bus.config.PublishMiddleware; len(m) > 0 {
 		if err := runPublishing(ctx, e, m); err != nil {
 			return err
 		}

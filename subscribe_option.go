@@ -35,7 +35,7 @@ type subscribeSettings struct {
 
 	order   *Order
 	start   *StartPosition
-	unknown *unknownPolicy
+	unknown *UnknownType
 	beyond  *OutOfRange
 	faults  []error
 }
@@ -254,12 +254,12 @@ const (
 	mostRate  = 1e9
 )
 
-// With adds middleware around the subscription's handler, the first outermost,
+// Use adds middleware around the subscription's handler, the first outermost,
 // inside of what Bus.Use added.
-func With(middleware ...Middleware) SubscribeOption {
+func Use(middleware ...Middleware) SubscribeOption {
 	return subscribeOption(func(s *subscribeSettings) {
 		if err := checkMiddleware(middleware); err != nil {
-			s.fault("With: %v", err)
+			s.fault("Use: %v", err)
 			return
 		}
 		s.middleware = append(s.middleware, middleware...)
@@ -306,7 +306,7 @@ func At(t time.Time) StartPosition { return transport.At(t) }
 // a topic was deleted and created again.
 type OutOfRange = transport.OutOfRange
 
-// The policies. None is silent: it is logged and counted.
+// The policies for such offsets. None is silent: it is logged and counted.
 const (
 	ToEarliest = transport.ToEarliest
 	ToLatest   = transport.ToLatest
@@ -318,29 +318,6 @@ const (
 // Default ToEarliest. Subscriptions of one topic and group must agree.
 func WhenOutOfRange(p OutOfRange) SubscribeOption {
 	return subscribeOption(func(s *subscribeSettings) { s.beyond = &p })
-}
-
-// unknownPolicy is the treatment of events whose type no subscription has.
-type unknownPolicy int8
-
-const (
-	skipUnknown unknownPolicy = iota
-	deadLetterUnknown
-	failUnknown
-)
-
-// DeadLetterUnknown dead-letters events of types that no subscription of the
-// group handles, in place of skipping and counting them: for topics where every
-// type is meant for this group. Subscriptions of one topic and group must agree.
-func DeadLetterUnknown() SubscribeOption { return unknown(deadLetterUnknown) }
-
-// FailUnknown holds events of unknown types, and their keys, until a member that
-// knows the type owns the partition: for rollouts in which a type's handler comes
-// after its events. Subscriptions of one topic and group must agree.
-func FailUnknown() SubscribeOption { return unknown(failUnknown) }
-
-func unknown(p unknownPolicy) SubscribeOption {
-	return subscribeOption(func(s *subscribeSettings) { s.unknown = &p })
 }
 
 // dependency is what the subscriptions behind a SharedBreaker say of it, in any order.

@@ -309,7 +309,7 @@ func (s *subscription) name() string {
 type sharedSettings struct {
 	order   agreed[Order]
 	start   agreed[StartPosition]
-	unknown agreed[unknownPolicy]
+	unknown agreed[UnknownType]
 	beyond  agreed[OutOfRange]
 }
 

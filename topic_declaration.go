@@ -128,6 +128,7 @@ type registry struct {
 	senders map[any]*sender              // by declaration identity
 	types   map[[2]string]*declare.Topic // by Kafka name and type
 	names   map[string]*declare.Topic    // by Kafka name: the first with an opinion
+	created map[string]bool              // by Kafka name: the bus has created it
 	faults  []error
 }
 

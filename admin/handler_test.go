@@ -58,7 +58,7 @@ func busWith(t *testing.T, log io.Writer) *eventbus.Bus {
 			return eventbus.RetryAfter(time.Hour, errors.New("not yet"))
 		}
 		return nil
-	}, eventbus.FailUnknown(), eventbus.Retry(resilience.Retry{Elapsed: 2 * time.Hour})); err != nil {
+	}, eventbus.WhenUnknown(eventbus.FailUnknown), eventbus.Retry(resilience.Retry{Elapsed: 2 * time.Hour})); err != nil {
 		t.Fatal(err)
 	}
 	if err := b.Start(t.Context()); err != nil {

@@ -13,9 +13,9 @@ import (
 	"github.com/eventbus-go/eventbus/internal/naming"
 )
 
-// AsyncAPIOptions says what an AsyncAPI document has besides the catalogue. The
+// AsyncAPIConfig says what an AsyncAPI document has besides the catalogue. The
 // zero value works.
-type AsyncAPIOptions struct {
+type AsyncAPIConfig struct {
 	// Version of AsyncAPI: 3.1.0 by default, or 3.0.0.
 	Version string
 	// Title and Release are the document's title, the service by default, and its
@@ -48,7 +48,7 @@ func ref(parts ...string) object { return object{"$ref": "#/" + strings.Join(par
 // operation for each type that the service sends and for each group that receives.
 // The error is an *eventbus.Error: a version that is not written here, or an
 // environment that is not valid.
-func (d *Document) AsyncAPI(o AsyncAPIOptions) ([]byte, error) {
+func (d *Document) AsyncAPI(o AsyncAPIConfig) ([]byte, error) {
 	// Unknown versions are refused: the two known ones are written alike, a later
 	// one may not be.
 	switch o.Version {
@@ -94,7 +94,7 @@ func firstOf(all ...string) string {
 
 // asyncAPI gathers the parts of one document. The maps are its sections, by key.
 type asyncAPI struct {
-	options                                 AsyncAPIOptions
+	options                                 AsyncAPIConfig
 	channels, operations, messages, schemas object
 	// keys has the name that each key stands for, by kind and key, to keep keys of
 	// different names apart.

@@ -8,7 +8,7 @@ import (
 // Backstage returns the entity file of the catalogue for Backstage: an API of type
 // asyncapi that holds the document of AsyncAPI. It is JSON, which YAML includes.
 // The owner is that of the first topic that has one: an entity has a single owner.
-func (d *Document) Backstage(o AsyncAPIOptions) ([]byte, error) {
+func (d *Document) Backstage(o AsyncAPIConfig) ([]byte, error) {
 	definition, err := d.AsyncAPI(o)
 	if err != nil {
 		return nil, err

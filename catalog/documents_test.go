@@ -89,7 +89,7 @@ func TestAsyncAPI(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		for _, o := range []catalog.AsyncAPIOptions{{}, {Version: "3.0.0", Environment: "Production", Servers: map[string]string{"prod": "kafka:9092"}}} {
+		for _, o := range []catalog.AsyncAPIConfig{{}, {Version: "3.0.0", Environment: "Production", Servers: map[string]string{"prod": "kafka:9092"}}} {
 			text, err := d.AsyncAPI(o)
 			if err != nil {
 				t.Fatal(err)
@@ -107,7 +107,7 @@ func TestAsyncAPI(t *testing.T) {
 			}
 		}
 	}
-	text, err := hostileDocument(t).AsyncAPI(catalog.AsyncAPIOptions{})
+	text, err := hostileDocument(t).AsyncAPI(catalog.AsyncAPIConfig{})
 	var compact bytes.Buffer
 	if err == nil {
 		err = json.Compact(&compact, text)
@@ -118,7 +118,7 @@ func TestAsyncAPI(t *testing.T) {
 			t.Errorf("%v, %s is missing", err, want)
 		}
 	}
-	if _, err := hostileDocument(t).AsyncAPI(catalog.AsyncAPIOptions{Version: "2.6.0"}); err == nil {
+	if _, err := hostileDocument(t).AsyncAPI(catalog.AsyncAPIConfig{Version: "2.6.0"}); err == nil {
 		t.Error("version 2.6.0 is written")
 	}
 }
@@ -177,7 +177,7 @@ func TestMarkdown(t *testing.T) {
 func TestBackstageAndSchemas(t *testing.T) {
 	t.Parallel()
 	d := hostileDocument(t)
-	text, err := d.Backstage(catalog.AsyncAPIOptions{Title: "Über/service"})
+	text, err := d.Backstage(catalog.AsyncAPIConfig{Title: "Über/service"})
 	var entity struct {
 		Kind string
 		Spec struct{ Type, Definition string }

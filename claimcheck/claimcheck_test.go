@@ -175,14 +175,14 @@ func TestHostileReferences(t *testing.T) {
 			t.Errorf("%q: %q, %v", reference, data, err)
 		}
 	}
-	topic := photosIn(store, claimcheck.Config{Above: 50, MostBytes: 100})
-	for size, want := range map[string]string{"101": "MostBytes is 100", "-1": "no size", "": "no size", "1e9": "no size", "99999999999999999999": "no size"} {
+	topic := photosIn(store, claimcheck.Config{Above: 50, MaxBytes: 100})
+	for size, want := range map[string]string{"101": "MaxBytes is 100", "-1": "no size", "": "no size", "1e9": "no size", "99999999999999999999": "no size"} {
 		e := &eventbus.Envelope{Type: topic.Type(), Extensions: map[string]string{claimcheck.Reference: "sha256/aa/" + strings.Repeat("a", 64), claimcheck.Size: size}}
 		if _, err := topic.Decode(e); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("size %q: %v", size, err)
 		}
 	}
-	if _, err := topic.Encode(large("a")); err == nil || !strings.Contains(err.Error(), "MostBytes is 100") {
+	if _, err := topic.Encode(large("a")); err == nil || !strings.Contains(err.Error(), "MaxBytes is 100") {
 		t.Error(err)
 	}
 }

@@ -44,9 +44,9 @@ type Config struct {
 	// Above is the size in bytes from which on data goes to the Store. Default 256 KiB.
 	// Negative: all data.
 	Above int
-	// MostBytes bounds the data that is fetched for one event, and what is published.
+	// MaxBytes bounds the data that is fetched for one event, and what is published.
 	// Default 64 MiB.
-	MostBytes int
+	MaxBytes int
 }
 
 // New returns a codec that encodes and decodes by another one, and keeps what that
@@ -63,8 +63,8 @@ func New(inner eventbus.Codec, store Store, config Config) eventbus.Codec {
 	if config.Above == 0 {
 		config.Above = 256 << 10
 	}
-	if config.MostBytes <= 0 {
-		config.MostBytes = 64 << 20
+	if config.MaxBytes <= 0 {
+		config.MaxBytes = 64 << 20
 	}
 	return codec{inner, store, config}
 }
@@ -93,8 +93,8 @@ func (c codec) Encode(ctx context.Context, dst []byte, e *eventbus.Envelope, v a
 	if len(data) <= c.config.Above {
 		return out, nil
 	}
-	if len(data) > c.config.MostBytes {
-		return dst, fmt.Errorf("the data has %d bytes, and claimcheck.Config.MostBytes is %d", len(data), c.config.MostBytes)
+	if len(data) > c.config.MaxBytes {
+		return dst, fmt.Errorf("the data has %d bytes, and claimcheck.Config.MaxBytes is %d", len(data), c.config.MaxBytes)
 	}
 	digest := sha256.Sum256(data)
 	reference, err := c.store.Put(ctx, digest, data)
@@ -121,8 +121,8 @@ func (c codec) Decode(ctx context.Context, e *eventbus.Envelope, v any) error {
 	if err != nil || size < 0 {
 		return fmt.Errorf("the attribute %s is %.50q, and no size", Size, e.Extensions[Size])
 	}
-	if size > c.config.MostBytes {
-		return fmt.Errorf("the data has %d bytes, and claimcheck.Config.MostBytes is %d", size, c.config.MostBytes)
+	if size > c.config.MaxBytes {
+		return fmt.Errorf("the data has %d bytes, and claimcheck.Config.MaxBytes is %d", size, c.config.MaxBytes)
 	}
 	data, err := c.store.Get(ctx, reference, size)
 	switch {

@@ -143,6 +143,9 @@ func TestLoadEverySetting(t *testing.T) {
 	if got.Admin.Address != "0.0.0.0:8081" || reveal(t, got.Admin.Token) != "t0ken" {
 		t.Errorf("Admin is %v", got.Admin)
 	}
+	if got.Health.Address != "0.0.0.0:8082" {
+		t.Errorf("Health is %v", got.Health)
+	}
 	if got.LogLevel == nil || got.LogLevel.Level() != slog.LevelWarn {
 		t.Errorf("LogLevel is %v, want WARN", got.LogLevel)
 	}

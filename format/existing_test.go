@@ -72,7 +72,7 @@ func TestExistingIdentity(t *testing.T) {
 		}
 		return nil
 	}
-	handled := eventbus.On(topic, handler, eventbus.With(eventbus.Idempotent(inbox.Memory(100))))
+	handled := eventbus.On(topic, handler, eventbus.Use(eventbus.Idempotent(inbox.Memory(100))))
 	bus := c.Start(t, handled)
 	at := time.UnixMilli(1_764_206_000_123).UTC()
 	produce := func() {

@@ -20,9 +20,9 @@
 //
 // The bus takes from the container, where they are there: a *zap.Logger, else a
 // *slog.Logger; a trace.TracerProvider, a metric.MeterProvider and a
-// propagation.TextMapPropagator. What eventbus.Config sets itself wins. What is
-// only said in code, as Publishing and other middleware, goes in by fx.Decorate of eventbus.Config or
-// by fx.Invoke of Bus.Use.
+// propagation.TextMapPropagator. What eventbus.Config sets itself wins. What is only
+// said in code goes in by fx.Decorate of eventbus.Config, as PublishMiddleware and
+// further defaults of Handling, or by fx.Invoke of Bus.Use.
 //
 // The bus logs from the configured level on, which AdminServer's /log-level changes;
 // a zap.AtomicLevel in the container, by which the program's own logger goes,

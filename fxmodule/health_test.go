@@ -3,9 +3,12 @@ package fxmodule_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -162,25 +165,43 @@ func TestUnreachableKafka(t *testing.T) {
 	}
 }
 
-// TestHealthByConfiguration: an address in the configuration is enough.
+// TestHealthByConfiguration: an address in a file or a variable is enough, and what the
+// program says goes before it.
 func TestHealthByConfiguration(t *testing.T) {
-	cluster := newCluster(t)
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	address := free.Addr().String()
 	_ = free.Close()
-	defer stop(t, start(t, testConfig, on(cluster), fx.Supply(config.Config{Health: config.Health{Address: address}})))
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 20 * time.Second}
-	response, err := client.Get("http://" + address + "/health/live")
-	if err != nil {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "appsettings.json"), fmt.Appendf(nil, `{"EventBus": {"Health": {"Address": %q}}}`, address), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		t.Errorf("health is served with status %d", response.StatusCode)
+	live := func(t *testing.T, directory string, more ...string) {
+		t.Helper()
+		variables := append(more, "EventBus__Service=billing", "EventBus__Environment=Test")
+		defer stop(t, start(t, on(newCluster(t)), fxmodule.FromEnvironment(config.Directory(directory), config.Environ(variables...))))
+		client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 20 * time.Second}
+		response, err := client.Get("http://" + address + "/health/live")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		if response.StatusCode != http.StatusOK {
+			t.Errorf("health is served with status %d", response.StatusCode)
+		}
 	}
+	t.Run("file", func(t *testing.T) { live(t, dir) })
+	t.Run("variable", func(t *testing.T) { live(t, t.TempDir(), "EventBus__Health__Address="+address) })
+	t.Run("code", func(t *testing.T) {
+		var endpoint *fxmodule.HealthEndpoint
+		defer stop(t, start(t, testConfig, on(newCluster(t)), fxmodule.HealthServer(":0"), fx.Populate(&endpoint),
+			fx.Supply(config.Config{Health: config.Health{Address: address}})))
+		if got := endpoint.Addr().String(); got == address {
+			t.Errorf("served at %s", got)
+		}
+	})
 }
 
 type parcel struct {

@@ -69,7 +69,7 @@ func SubscribeAnyBatch[H any](topic eventbus.AnyTopic, handle func(H, context.Co
 
 // Subscriptions adds what constructors return: functions that take what they need
 // of the container, and return a eventbus.Subscription or a slice of them, and
-// perhaps an error. It is for OnDelete, and options that need services.
+// perhaps an error. It is for OnDelete, Upcast, and options that need services.
 func Subscriptions(constructors ...any) fx.Option {
 	options := make([]fx.Option, len(constructors))
 	for i, constructor := range constructors {

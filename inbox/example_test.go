@@ -19,7 +19,7 @@ func ExampleMemory() {
 	subscription := eventbus.On(orderPlacedTopic, func(_ context.Context, e orderPlaced) error {
 		fmt.Println("reserve stock for", e.OrderID)
 		return nil
-	}, eventbus.With(eventbus.Idempotent(inbox.Memory(0))))
+	}, eventbus.Use(eventbus.Idempotent(inbox.Memory(0))))
 
 	for range 2 {
 		event := &eventbus.Envelope{

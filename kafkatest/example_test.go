@@ -114,7 +114,7 @@ func ExampleDuplicate() {
 		cluster.Start(t, eventbus.On(placed, func(_ context.Context, e orderPlaced) error {
 			fmt.Println("charged", e.Amount)
 			return nil
-		}, eventbus.With(eventbus.Idempotent(inbox.Memory(100)))))
+		}, eventbus.Use(eventbus.Idempotent(inbox.Memory(100)))))
 		kafkatest.Publish(t, cluster, placed, orderPlaced{"a", 1})
 		kafkatest.Duplicate(t, cluster, placed, orderPlaced{"a", 1})
 		cluster.Settle(t)

@@ -20,14 +20,14 @@ func inBothForms(t *testing.T, body func(t *testing.T, cluster *kafkatest.Cluste
 	everywhere(t, func(t *testing.T, cluster *kafkatest.Cluster) {
 		t.Run("On", func(t *testing.T) {
 			body(t, cluster, func(m eventbus.Middleware) eventbus.Subscription {
-				return eventbus.On(placed, check, eventbus.With(m))
+				return eventbus.On(placed, check, eventbus.Use(m))
 			})
 		})
 	})
 	everywhere(t, func(t *testing.T, cluster *kafkatest.Cluster) {
 		t.Run("OnBatch", func(t *testing.T) {
 			body(t, cluster, func(m eventbus.Middleware) eventbus.Subscription {
-				return eventbus.OnBatch(placed, func(context.Context, []orderPlaced) error { return nil }, eventbus.With(m))
+				return eventbus.OnBatch(placed, func(context.Context, []orderPlaced) error { return nil }, eventbus.Use(m))
 			})
 		})
 	})

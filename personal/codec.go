@@ -151,7 +151,7 @@ func (c codec) Decode(ctx context.Context, e *eventbus.Envelope, v any) error {
 // erased the zero value is left.
 func (c codec) decodeWhole(ctx context.Context, e *eventbus.Envelope, v any) error {
 	text := string(e.Data)
-	if _, _, ok := sealedBy(text); !ok {
+	if _, _, ok := sealedBy(text); !ok && otherVersion(text) == nil {
 		return errAltered
 	}
 	plain, err := c.open(ctx, e, text, "")
@@ -172,6 +172,9 @@ func (c codec) decodeWhole(ctx context.Context, e *eventbus.Envelope, v any) err
 func (c codec) open(ctx context.Context, e *eventbus.Envelope, text, path string) ([]byte, error) {
 	id, rest, ok := sealedBy(text)
 	if !ok {
+		if err := otherVersion(text); err != nil {
+			return nil, fmt.Errorf("the personal data%s: %w", path, err)
+		}
 		return []byte(text), nil
 	}
 	k, err := c.keys.Find(ctx, id)

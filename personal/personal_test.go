@@ -200,6 +200,35 @@ func TestBeforeEncryption(t *testing.T) {
 	}
 }
 
+// TestOtherVersion: what a later version encrypted is an error that says so, and never taken
+// for plain text; plain text that only looks a little like it is read.
+func TestOtherVersion(t *testing.T) {
+	topic := topicWith(new(personal.Ring), personal.Config{})
+	decode := func(contentType string, c registered) (registered, error) {
+		data, err := json.Marshal(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if contentType == personal.Sealed {
+			data = []byte(c.Email)
+		}
+		return topic.Decode(&eventbus.Envelope{ID: "1", Type: topic.Type(), DataContentType: contentType, Data: data})
+	}
+	c := ada()
+	for _, contentType := range []string{"application/json", personal.Sealed} {
+		c.Email = "pii:2:key-7:c2VjcmV0"
+		if got, err := decode(contentType, c); err == nil || !strings.Contains(err.Error(), "encrypted in form 2") || got.Email != "" {
+			t.Errorf("%s: %+v, %v", contentType, got, err)
+		}
+	}
+	for _, name := range []string{"pii: 2", "pii:two:key:text", "pii:2:"} {
+		c.Email = email(name)
+		if got, err := decode("application/json", c); err != nil || got.Email != email(name) {
+			t.Errorf("%q is read as %q, %v", name, got.Email, err)
+		}
+	}
+}
+
 // TestKeysAreDown: events wait by their retry policy.
 func TestKeysAreDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

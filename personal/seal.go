@@ -62,6 +62,18 @@ func sealedBy(text string) (id, rest string, ok bool) {
 	return id, rest, ok && keyForm.MatchString(id)
 }
 
+// otherForm is how an encrypted string of another version begins.
+var otherForm = regexp.MustCompile(`^pii:([0-9]{1,9}):[A-Za-z0-9._-]{1,100}:`)
+
+// otherVersion returns an error if text was encrypted by another version than this: it is
+// no plain text, and a handler must not take it for some.
+func otherVersion(text string) error {
+	if found := otherForm.FindStringSubmatch(text); found != nil {
+		return fmt.Errorf("it is encrypted in form %s, and this version reads form 1 alone: update the service, and bring the event back", found[1])
+	}
+	return nil
+}
+
 // open returns what seal was given.
 func open(k *Key, rest, place string) ([]byte, error) {
 	sealed, err := base64.RawURLEncoding.DecodeString(rest)

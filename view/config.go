@@ -20,9 +20,9 @@ type Config struct {
 	MaxBytes int64
 	// FetchBytes bounds the records that are fetched and not yet applied. Default 8 MiB.
 	FetchBytes int
-	// Refresh is the time between two looks at the topic itself, for partitions that
+	// RefreshInterval is the time between two looks at the topic itself, for partitions that
 	// were added and a topic that was created again. Default 10 s.
-	Refresh time.Duration
+	RefreshInterval time.Duration
 	// MaxAge is how long a Store's table may have been left alone and still be gone on
 	// with. After that the topic may have dropped tombstones that the table never saw, so
 	// it is read from its start. It must be below the topic's delete.retention.ms, which
@@ -40,7 +40,7 @@ func (c *Config) check() error {
 	for _, f := range []struct {
 		name  string
 		value int64
-	}{{"MaxBytes", c.MaxBytes}, {"FetchBytes", int64(c.FetchBytes)}, {"Refresh", int64(c.Refresh)}, {"MaxAge", int64(c.MaxAge)}} {
+	}{{"MaxBytes", c.MaxBytes}, {"FetchBytes", int64(c.FetchBytes)}, {"RefreshInterval", int64(c.RefreshInterval)}, {"MaxAge", int64(c.MaxAge)}} {
 		if f.value < 0 {
 			wrong = append(wrong, fmt.Errorf("%s is negative: use a positive value, or zero for the default", f.name))
 		}
@@ -59,8 +59,8 @@ func (c Config) withDefaults() Config {
 	if c.FetchBytes == 0 {
 		c.FetchBytes = 8 << 20
 	}
-	if c.Refresh == 0 {
-		c.Refresh = 10 * time.Second
+	if c.RefreshInterval == 0 {
+		c.RefreshInterval = 10 * time.Second
 	}
 	if c.MaxAge == 0 {
 		c.MaxAge = 12 * time.Hour

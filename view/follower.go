@@ -257,13 +257,13 @@ func (f *follower) begin(ctx context.Context) (map[transport.Partition]int64, er
 
 // read applies what the reader brings, and looks at the topic from time to time.
 func (f *follower) read(ctx context.Context, reader transport.Reader) error {
-	look := time.Now().Add(f.config.Refresh)
+	look := time.Now().Add(f.config.RefreshInterval)
 	for {
 		if !time.Now().Before(look) {
 			if err := f.look(ctx); err != nil {
 				return err
 			}
-			look = time.Now().Add(f.config.Refresh)
+			look = time.Now().Add(f.config.RefreshInterval)
 		}
 		// A quiet topic, too, has to be looked at.
 		polling, cancel := context.WithDeadline(ctx, look)

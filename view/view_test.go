@@ -280,8 +280,8 @@ func TestOutgrown(t *testing.T) {
 func TestMisuse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := kafkatest.NewMemory(t).Bus(t)
-		_, err := view.New(bus, orders, view.Config{MaxBytes: -1, Refresh: -1})
-		for _, part := range []string{"order", "not declared Compacted", "MaxBytes is negative", "Refresh is negative"} {
+		_, err := view.New(bus, orders, view.Config{MaxBytes: -1, RefreshInterval: -1})
+		for _, part := range []string{"order", "not declared Compacted", "MaxBytes is negative", "RefreshInterval is negative"} {
 			if err == nil || !strings.Contains(err.Error(), part) {
 				t.Errorf("no %q in: %v", part, err)
 			}

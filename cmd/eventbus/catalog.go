@@ -80,7 +80,7 @@ func newCatalogMergeCommand(a *app) *cobra.Command {
 // newCatalogAsyncAPICommand returns the command for AsyncAPI and Backstage, which
 // differ only in what is wrapped around the document.
 func newCatalogAsyncAPICommand(a *app) *cobra.Command {
-	o := catalog.AsyncAPIOptions{Protobuf: protosource.Of}
+	o := catalog.AsyncAPIConfig{Protobuf: protosource.Of}
 	var backstage bool
 	c := &cobra.Command{
 		Use: "asyncapi " + sourceArgs, Short: "Print a catalogue as an AsyncAPI document", Args: cobra.ExactArgs(1),

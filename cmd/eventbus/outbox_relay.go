@@ -28,8 +28,8 @@ run, here or in services: one of a name leads, and another takes over.
 
 A name that has no cursor says where it begins by --from. The name default has
 one from the migration on: if that is gone, it was lost, and --from oldest sends
-again what the table still holds. Batch, Poll, Lease and whatever else a relay can
-be told is read from the section Outbox of the configuration.`,
+again what the table still holds. Batch, PollInterval, Lease and whatever else a
+relay can be told is read from the section Outbox of the configuration.`,
 		Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: a.action(func(ctx context.Context, _ []string) error {
 			return a.withPool(ctx, f, func(pool *pgxpool.Pool) error { return a.outboxRelay(ctx, pool, f, from, unfenced) })

@@ -22,6 +22,8 @@ type Hook interface {
 type Owner struct {
 	Name string
 	Log  *slog.Logger
+	// Missed is told how many calls are never made, besides those that it was told of.
+	Missed func(calls int)
 }
 
 // Group is the hooks of a consumer group.
@@ -140,6 +142,7 @@ func (g *hooks) Moved(ctx context.Context, partitions []transport.Partition, mov
 		transport.SortPartitions(of)
 		done, lost := j.queue.Add(func() { g.failed(j.hook.Name, j.hook.Call(ctx, of, move)) })
 		if done == nil {
+			g.Missed(1)
 			g.Log.Error("a hook was not called: earlier calls of it have not returned, or the bus has closed", "hook", j.hook.Name, "partitions", len(of), "lost", lost)
 			continue
 		}
@@ -171,8 +174,13 @@ func (g *hooks) DeadLettered(topic string, f *engine.Failure, at transport.Posit
 				Reason: f.Reason, Attempts: f.Attempts, Err: f.Err,
 			}
 		}
+		done, lost := j.queue.Add(func() { g.deadLettered(j.hook, *letter) })
+		if done != nil {
+			continue
+		}
+		g.Missed(1)
 		// Once: a hook that is behind stays so for many letters, and Close has the sum.
-		if done, lost := j.queue.Add(func() { g.deadLettered(j.hook, *letter) }); done == nil && lost == 1 {
+		if lost == 1 {
 			g.Log.Warn("a hook is behind: it is not told of dead letters until it has caught up", "hook", j.hook.Name, "waiting", maxLetters)
 		}
 	}
@@ -196,10 +204,13 @@ func (g *hooks) Close(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, Patience)
 	defer cancel()
 	for _, j := range g.moves {
-		j.queue.Close(ctx) // each that is lost was logged
+		_, left := j.queue.Close(ctx) // each that is lost was logged
+		g.Missed(left)
 	}
 	for _, j := range g.letters {
-		if lost := j.queue.Close(ctx); lost > 0 {
+		lost, left := j.queue.Close(ctx)
+		g.Missed(left)
+		if lost > 0 {
 			g.Log.Warn("a hook was not told of all dead letters", "hook", j.hook.Name, "lost", lost)
 		}
 	}

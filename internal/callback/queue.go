@@ -75,8 +75,9 @@ func (q *Queue) next() {
 }
 
 // Close waits, within ctx, for what is in the queue. What has not begun by then is
-// never called, and counts as lost. It returns how many were lost in all. Call it once.
-func (q *Queue) Close(ctx context.Context) (lost int) {
+// never called, and counts as lost. It returns how many were lost in all, and how many
+// of them were left at the end. Call it once.
+func (q *Queue) Close(ctx context.Context) (lost, left int) {
 	q.mu.Lock()
 	q.closed = true
 	q.idle = make(chan struct{})
@@ -90,10 +91,11 @@ func (q *Queue) Close(ctx context.Context) (lost int) {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.lost += len(q.waiting)
+	left = len(q.waiting)
+	q.lost += left
 	for _, c := range q.waiting {
 		close(c.done) // nobody waits for it any longer than for the others
 	}
 	q.waiting = nil
-	return q.lost
+	return q.lost, left
 }

@@ -20,7 +20,7 @@ func TestQueueCallsInOrder(t *testing.T) {
 				}
 			})
 		}
-		if lost := q.Close(t.Context()); lost != 0 || !slices.Equal(seen, []int{0, 1, 2, 3, 4}) {
+		if lost, _ := q.Close(t.Context()); lost != 0 || !slices.Equal(seen, []int{0, 1, 2, 3, 4}) {
 			t.Errorf("%v, %d lost", seen, lost)
 		}
 	})
@@ -41,7 +41,7 @@ func TestQueueIsBounded(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		start := time.Now()
-		if lost := q.Close(ctx); lost != 3 || time.Since(start) != time.Second {
+		if lost, left := q.Close(ctx); lost != 3 || left != 2 || time.Since(start) != time.Second {
 			t.Errorf("%d lost, closed in %v", lost, time.Since(start))
 		}
 		close(stop)

@@ -60,6 +60,7 @@ func (g *GroupSignals) Watch(e *engine.Engine) {
 	ctx := context.Background()
 	g.metrics.abandoned.Add(ctx, 0, g.base.add...)
 	g.metrics.lost.Add(ctx, 0, g.base.add...)
+	g.metrics.unheard.Add(ctx, 0, g.base.add...)
 	for _, h := range g.Topics {
 		g.metrics.retries.Add(ctx, 0, h.base.add...)
 		g.metrics.released.Add(ctx, 0, h.base.add...)
@@ -124,6 +125,11 @@ func (g *GroupSignals) Discarded(f *engine.Failure) {
 		level = slog.LevelWarn
 	}
 	g.LogFailure(level, slog.Attr{}, "discarded, and more with such errors from now on", f, slog.String(LogReason, f.Reason))
+}
+
+// MissedHooks counts calls of hooks that are never made.
+func (g *GroupSignals) MissedHooks(n int) {
+	g.metrics.unheard.Add(context.Background(), int64(n), g.base.add...)
 }
 
 // StartLetter begins the report of a dead letter, whose span stands beside the

@@ -29,6 +29,7 @@ var (
 	DeadLetters        = Metric{"eventbus.dead_letters", "{event}", "Events written to a dead-letter topic."}
 	DeadLetterFailures = Metric{"eventbus.dead_letter_failures", "{attempt}", "Failed attempts to write a dead letter; its key goes on waiting."}
 	Discarded          = Metric{"eventbus.discarded", "{event}", "Events that failed and were given up without a dead letter, because their errors are marked by Discard."}
+	MissedHooks        = Metric{"eventbus.hooks.missed", "{call}", "Calls of OnDeadLetter, OnAssigned and OnRevoked that were never made: earlier ones took too long, or the bus closed."}
 	Skipped            = Metric{"eventbus.skipped", "{event}", "Events passed over by a policy, or no longer in the log."}
 	Abandoned          = Metric{"eventbus.abandoned", "{attempt}", "Attempts cut off because the time to drain was over."}
 	RunningHandlers    = Metric{"eventbus.handlers.running", "{attempt}", "Attempts under way."}
@@ -68,7 +69,7 @@ func Metrics() []Metric {
 	return []Metric{
 		OperationDuration, SentMessages, ConsumedMessages, ProcessDuration,
 		PendingEvents, PendingSize, Refused,
-		Retries, DeadLetters, DeadLetterFailures, Discarded, Skipped, Abandoned, RunningHandlers, StuckHandlers, WithheldHandlers, StarvedAge,
+		Retries, DeadLetters, DeadLetterFailures, Discarded, MissedHooks, Skipped, Abandoned, RunningHandlers, StuckHandlers, WithheldHandlers, StarvedAge,
 		BufferedEvents, BufferedSize, ParkedKeys, ParkedSize, ParkedUse, HeldUse, HeldEvents, ReleasedEvents,
 		Lag, Unstable, UnstableAge, OldestAge, StalledAge, MetadataUse, Uncarried, PausedFetches,
 		AssignedPartitions, Rebalances, LostPartitions, CommitFailures,

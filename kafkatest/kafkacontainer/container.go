@@ -27,9 +27,9 @@ const (
 type Option func(*settings)
 
 type settings struct {
-	image string
-	reuse string
-	limit time.Duration
+	image   string
+	reuse   string
+	timeout time.Duration
 }
 
 // Image names the image: one that starts as DefaultImage does. It wins over
@@ -42,8 +42,8 @@ func Image(name string) Option { return func(s *settings) { s.image = name } }
 // environment of its own. It wins over EVENTBUS_TEST_REUSE.
 func Reuse(name string) Option { return func(s *settings) { s.reuse = name } }
 
-// Within bounds pulling the image and starting the container. Default 5 minutes.
-func Within(limit time.Duration) Option { return func(s *settings) { s.limit = limit } }
+// Timeout bounds pulling the image and starting the container. Default 5 minutes.
+func Timeout(d time.Duration) Option { return func(s *settings) { s.timeout = d } }
 
 // Run starts Apache Kafka in a container and returns the cluster. The container
 // ends with the test, unless it is reused. Where there is no Docker the test is
@@ -57,9 +57,9 @@ func Run(t testing.TB, options ...Option) *kafkatest.Cluster {
 func Brokers(t testing.TB, options ...Option) []string {
 	t.Helper()
 	s := settings{
-		image: cmp.Or(os.Getenv(ImageVariable), DefaultImage),
-		reuse: os.Getenv(ReuseVariable),
-		limit: 5 * time.Minute,
+		image:   cmp.Or(os.Getenv(ImageVariable), DefaultImage),
+		reuse:   os.Getenv(ReuseVariable),
+		timeout: 5 * time.Minute,
 	}
 	for _, o := range options {
 		o(&s)
@@ -71,7 +71,7 @@ func Brokers(t testing.TB, options ...Option) []string {
 	if s.reuse != "" {
 		custom = append(custom, testcontainers.WithReuseByName(s.reuse))
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), s.limit)
+	ctx, cancel := context.WithTimeout(context.Background(), s.timeout)
 	defer cancel()
 	container, err := kafka.Run(ctx, s.image, custom...)
 	// Also after an error: a container that did not become ready is there too.

@@ -36,10 +36,10 @@ func Migrate() fx.Option { return fx.Supply(new(migration)) }
 // migration in the container says that the application migrates.
 type migration struct{}
 
-// Configured provides an outbox.Config and an inbox.Config from the sections Outbox
+// FromEnvironment provides an outbox.Config and an inbox.Config from the sections Outbox
 // and Inbox of the sources that package config reads; options are those of
 // config.Load. A key that neither has is an error at start.
-func Configured(options ...config.Option) fx.Option {
+func FromEnvironment(options ...config.Option) fx.Option {
 	return fx.Provide(
 		func() (c outbox.Config, err error) { return c, config.LoadSection("Outbox", &c, options...) },
 		func() (c inbox.Config, err error) { return c, config.LoadSection("Inbox", &c, options...) },

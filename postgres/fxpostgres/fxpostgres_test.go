@@ -47,7 +47,7 @@ func TestModule(t *testing.T) {
 	var publisher *outbox.Publisher[placed]
 	app := fxtest.New(t,
 		fx.Supply(pool, kafka.Config{}, eventbus.Config{Service: "shop", Environment: "Test"}),
-		fxpostgres.Configured(config.Directory(t.TempDir()), config.Environ("Outbox__Table__Schema="+schema, "Outbox__From=oldest", "Inbox__Table__Schema="+schema)),
+		fxpostgres.FromEnvironment(config.Directory(t.TempDir()), config.Environ("Outbox__Table__Schema="+schema, "Outbox__From=oldest", "Inbox__Table__Schema="+schema)),
 		fxmodule.Module, cluster.Module(),
 		fxpostgres.Migrate(),
 		fxpostgres.Module,
@@ -82,7 +82,7 @@ func TestModule(t *testing.T) {
 // TestConfigured: a key that an outbox does not have is an error that names the one
 // that was meant.
 func TestConfigured(t *testing.T) {
-	err := fx.New(fx.NopLogger, fxpostgres.Configured(config.Directory(t.TempDir()), config.Environ("Outbox__Btach=5")),
+	err := fx.New(fx.NopLogger, fxpostgres.FromEnvironment(config.Directory(t.TempDir()), config.Environ("Outbox__Btach=5")),
 		fx.Invoke(func(outbox.Config) {})).Err()
 	if err == nil || !strings.Contains(err.Error(), "did you mean Outbox:Batch?") {
 		t.Errorf("an unknown key: %v", err)

@@ -67,7 +67,7 @@ func (c *chores) run(ctx context.Context, l *lease) error {
 		}
 	}
 	// This begins a round. Every pass does a chunk of it until clean ends the round.
-	if passed(&c.cleaned, r.config.CleanEvery) {
+	if passed(&c.cleaned, r.config.CleanInterval) {
 		r.cleaned = 0
 		if r.partitioned {
 			_ = r.within(ctx, func(ctx context.Context) error { r.keepDays(ctx); return nil })

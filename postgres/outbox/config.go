@@ -60,10 +60,10 @@ type Config struct {
 	// crash. Whatever it is, 16 MiB are the bound as well. A transaction of Kafka costs
 	// about the same with few events as with many. Default 10,000.
 	Batch int
-	// Poll is the time between looks into a quiet outbox. Default 50 ms.
-	Poll time.Duration
+	// PollInterval is the time between looks into a quiet outbox. Default 50 ms.
+	PollInterval time.Duration
 	// Listen wakes the relay at each [Notifier.Notify] of other processes, on a
-	// connection of its own, so that Poll may be long. A PgBouncer that pools
+	// connection of its own, so that PollInterval may be long. A PgBouncer that pools
 	// transactions lets no notification through.
 	Listen bool
 	// DeliveryTimeout bounds one batch on its way to Kafka. Default 10 s. With
@@ -77,14 +77,14 @@ type Config struct {
 	// Default 5 s.
 	DrainTimeout time.Duration
 
-	// RetryParked is the time between attempts at keys that Kafka refused.
+	// RetryInterval is the time between attempts at keys that Kafka refused.
 	// Default 1 minute.
-	RetryParked time.Duration
+	RetryInterval time.Duration
 	// Keep is how long events stay in the table after every relay has sent them.
 	// Default 24 h.
 	Keep time.Duration
-	// CleanEvery is the time between rounds of deleting. Default 1 minute.
-	CleanEvery time.Duration
+	// CleanInterval is the time between rounds of deleting. Default 1 minute.
+	CleanInterval time.Duration
 
 	// Logger; default slog.Default().
 	Logger *slog.Logger
@@ -129,9 +129,9 @@ func (c Config) resolve() (Config, names, error) {
 		of        *time.Duration
 		otherwise time.Duration
 	}{
-		{"Poll", &c.Poll, 50 * time.Millisecond}, {"DeliveryTimeout", &c.DeliveryTimeout, delivery},
-		{"DrainTimeout", &c.DrainTimeout, 5 * time.Second}, {"RetryParked", &c.RetryParked, time.Minute},
-		{"Keep", &c.Keep, 24 * time.Hour}, {"CleanEvery", &c.CleanEvery, time.Minute},
+		{"PollInterval", &c.PollInterval, 50 * time.Millisecond}, {"DeliveryTimeout", &c.DeliveryTimeout, delivery},
+		{"DrainTimeout", &c.DrainTimeout, 5 * time.Second}, {"RetryInterval", &c.RetryInterval, time.Minute},
+		{"Keep", &c.Keep, 24 * time.Hour}, {"CleanInterval", &c.CleanInterval, time.Minute},
 	} {
 		if *d.of < 0 {
 			fault("%s is %v: use a positive duration, or zero for %v", d.name, *d.of, d.otherwise)

@@ -56,7 +56,7 @@ func (r *Relay) store(ctx context.Context, l *lease, c cursor, sent int, parked 
 		UPDATE {relay} SET from_snapshot = $3::text::pg_snapshot, to_snapshot = $4::text::pg_snapshot, last_id = $5, published = published + $6,
 			moved_at = clock_timestamp(), expires_at = clock_timestamp() + $7::float8 * interval '1 second'
 		WHERE name = $1 AND epoch = $2`), r.config.Name, l.epoch, c.from, to, c.last, sent, r.config.Lease.Seconds())
-	// A refused row is tried again after RetryParked. One that only follows it has no time
+	// A refused row is tried again after RetryInterval. One that only follows it has no time
 	// of its own. A batch that is repeated after a crash may find its rows parked already.
 	for _, p := range parked {
 		b.Queue(r.names.sql(`
@@ -65,7 +65,7 @@ func (r *Relay) store(ctx context.Context, l *lease, c cursor, sent int, parked 
 				CASE WHEN $4::text IS NULL THEN 'infinity' ELSE clock_timestamp() + $6::float8 * interval '1 second' END
 			FROM {outbox} WHERE id = $3 AND EXISTS (SELECT FROM {relay} WHERE name = $1 AND epoch = $2)
 			ON CONFLICT DO NOTHING`),
-			r.config.Name, l.epoch, p.id, p.fault, p.attempts(), r.config.RetryParked.Seconds())
+			r.config.Name, l.epoch, p.id, p.fault, p.attempts(), r.config.RetryInterval.Seconds())
 	}
 	results := r.pool.SendBatch(ctx, &b)
 	defer results.Close()

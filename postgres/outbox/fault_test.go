@@ -249,7 +249,7 @@ func TestCleanup(t *testing.T) {
 	n, _ := s.table.names()
 	mustExec(t, s.pool, n.sql(`INSERT INTO {relay} (name, system_identifier, from_snapshot) SELECT 'forgotten', system_identifier, from_snapshot FROM {relay}`))
 	s.write(t, 50)
-	r, _ := runRelay(t, s.bus, s.pool, Config{Table: s.table, Keep: time.Millisecond, CleanEvery: 10 * time.Millisecond, Lease: 13 * time.Second})
+	r, _ := runRelay(t, s.bus, s.pool, Config{Table: s.table, Keep: time.Millisecond, CleanInterval: 10 * time.Millisecond, Lease: 13 * time.Second})
 	s.check(t)
 	count := func() (rows int) {
 		if err := s.pool.QueryRow(t.Context(), n.sql(`SELECT count(*) FROM {outbox}`)).Scan(&rows); err != nil {

@@ -13,7 +13,7 @@ import (
 func TestNotify(t *testing.T) {
 	s := newScene(t, dsn(t))
 	n, _ := s.table.names()
-	runRelay(t, s.bus, s.pool, Config{Table: s.table, Poll: time.Hour, Listen: true})
+	runRelay(t, s.bus, s.pool, Config{Table: s.table, PollInterval: time.Hour, Listen: true})
 	notifier, err := NewNotifier(s.pool, s.table)
 	if err != nil {
 		t.Fatal(err)

@@ -132,7 +132,7 @@ func TestPromise9EffectivelyOnce(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		relay, err := outbox.NewRelay(bus, pool, outbox.Config{Table: table, Batch: 20, DrainTimeout: time.Nanosecond, Poll: time.Millisecond})
+		relay, err := outbox.NewRelay(bus, pool, outbox.Config{Table: table, Batch: 20, DrainTimeout: time.Nanosecond, PollInterval: time.Millisecond})
 		if err != nil {
 			t.Fatal(err)
 		}

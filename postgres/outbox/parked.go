@@ -204,7 +204,7 @@ func (r *Relay) settleParked(ctx context.Context, l *lease, rows []row, sent int
 	b.Queue(r.names.sql(`DELETE FROM {parked} WHERE relay = $1 AND id = ANY($3)`+own), r.config.Name, l.epoch, ids)
 	if refusal != nil && sent < len(rows) {
 		b.Queue(r.names.sql(`UPDATE {parked} SET error = $4, attempts = attempts + 1, next_at = clock_timestamp() + $5::float8 * interval '1 second'
-			WHERE relay = $1 AND id = $3`+own), r.config.Name, l.epoch, rows[sent].id, faultText(refusal), r.config.RetryParked.Seconds())
+			WHERE relay = $1 AND id = $3`+own), r.config.Name, l.epoch, rows[sent].id, faultText(refusal), r.config.RetryInterval.Seconds())
 	}
 	if err := r.within(ctx, func(ctx context.Context) error { return r.pool.SendBatch(ctx, &b).Close() }); err != nil {
 		return fmt.Errorf("parked key of %s: %w", rows[0].topic, err)

@@ -29,7 +29,7 @@ func TestRefusedKeyWaits(t *testing.T) {
 				})
 				s.write(t, 10)
 			}
-			r, _ := runRelay(t, s.bus, s.pool, Config{Table: s.table, Unfenced: unfenced, RetryParked: time.Hour})
+			r, _ := runRelay(t, s.bus, s.pool, Config{Table: s.table, Unfenced: unfenced, RetryInterval: time.Hour})
 			s.check(t)
 			var parked []ParkedEvent
 			eventually(t, "5 events are parked", func() (ok bool) {

@@ -55,7 +55,7 @@ func TestPartitions(t *testing.T) {
 	s.versions["b"]-- // not committed yet
 
 	mustExec(t, s.pool, n.sql(`INSERT INTO {relay} (name, system_identifier, from_snapshot) SELECT 'other', system_identifier, from_snapshot FROM {relay}`))
-	_, stop := runRelay(t, s.bus, s.pool, Config{Table: s.table, CleanEvery: time.Hour})
+	_, stop := runRelay(t, s.bus, s.pool, Config{Table: s.table, CleanInterval: time.Hour})
 	s.write(t, 10)
 	s.check(t)
 	stop()
@@ -78,7 +78,7 @@ func TestPartitions(t *testing.T) {
 		t.Fatal("a day was dropped with a committed event that no relay has sent")
 	}
 	mustExec(t, s.pool, n.sql(`DELETE FROM {relay} WHERE name = 'other'`))
-	runRelay(t, s.bus, s.pool, Config{Table: s.table, CleanEvery: 10 * time.Millisecond, Keep: 24 * time.Hour})
+	runRelay(t, s.bus, s.pool, Config{Table: s.table, CleanInterval: 10 * time.Millisecond, Keep: 24 * time.Hour})
 	s.check(t)
 	eventually(t, "the old day is dropped", func() bool { return !there() })
 }
@@ -93,7 +93,7 @@ func TestPartitionOverflow(t *testing.T) {
 			EXECUTE 'DROP TABLE ' || part;
 		END LOOP; END $$`)
 	s.write(t, 20)
-	runRelay(t, s.bus, s.pool, Config{Table: s.table, Keep: time.Millisecond, CleanEvery: 10 * time.Millisecond})
+	runRelay(t, s.bus, s.pool, Config{Table: s.table, Keep: time.Millisecond, CleanInterval: 10 * time.Millisecond})
 	s.check(t)
 	eventually(t, "the overflow is empty", func() bool {
 		var left int

@@ -38,7 +38,7 @@ const quickBatch = 200
 // quickLease configures a relay with the shortest lease there can be, so that a test
 // need not wait long for its end.
 func quickLease(table Table, unfenced bool) Config {
-	return Config{Table: table, Unfenced: unfenced, Batch: quickBatch, Poll: 5 * time.Millisecond, DeliveryTimeout: time.Second, Lease: 3 * time.Second}
+	return Config{Table: table, Unfenced: unfenced, Batch: quickBatch, PollInterval: 5 * time.Millisecond, DeliveryTimeout: time.Second, Lease: 3 * time.Second}
 }
 
 // run relays until an interrupt. It is the process's whole life.

@@ -322,10 +322,10 @@ func (r *Relay) deliver(ctx context.Context, envelopes []*eventbus.Envelope) (ma
 	return r.sender.send(ctx, envelopes)
 }
 
-// pause waits for the next look: a little at first, and then Poll.
+// pause waits for the next look: a little at first, and then PollInterval.
 func (r *Relay) pause(ctx context.Context, idle int) {
 	// Soon after an event the next one is likely.
-	timer := time.NewTimer(min(r.config.Poll, time.Duration(idle)*time.Millisecond))
+	timer := time.NewTimer(min(r.config.PollInterval, time.Duration(idle)*time.Millisecond))
 	defer timer.Stop()
 	select {
 	case <-timer.C:

@@ -115,7 +115,7 @@ func TestWriteErrors(t *testing.T) {
 		t.Errorf("a missing table is no ErrSchema: %v", err)
 	}
 	expect("name", publisher.In(Table{Name: `x"; DROP`}).Publish(t.Context(), Pgx(begin()), change{Key: "k"}), "lower-case")
-	if _, err := (Config{Name: "a b", Batch: -1, Poll: -1}).resolve2(); err == nil || strings.Count(err.Error(), "\n") < 2 {
+	if _, err := (Config{Name: "a b", Batch: -1, PollInterval: -1}).resolve2(); err == nil || strings.Count(err.Error(), "\n") < 2 {
 		t.Errorf("a bad configuration names every field: %v", err)
 	}
 }

@@ -149,7 +149,7 @@ func testGrants(t *testing.T, partitioned bool) {
 		return openPool(t, strings.Replace(dsn(t), "postgres@", role+suffix+"@", 1), 4)
 	}
 	writer, relay := as("_w"), as("_r")
-	r, _ := runRelay(t, s.bus, relay, Config{Table: s.table, Keep: time.Millisecond, CleanEvery: 10 * time.Millisecond})
+	r, _ := runRelay(t, s.bus, relay, Config{Table: s.table, Keep: time.Millisecond, CleanInterval: 10 * time.Millisecond})
 	admin := s.pool
 	s.pool = writer
 	s.write(t, 20)

@@ -203,7 +203,7 @@ func TestSubjectsAndChoiceOfSchema(t *testing.T) {
 	t.Parallel()
 	for want, options := range map[string][]registry.Option{
 		"dev.sales.public.customers.v1-sales.CustomerCreated": nil,
-		"sales.public.customers.v1-sales.CustomerCreated":     {registry.WithoutEnvironment()},
+		"sales.public.customers.v1-sales.CustomerCreated":     {registry.OmitEnvironment()},
 		"sales.CustomerCreated":                               {registry.Subjects(registry.RecordName)},
 		"dev.sales.public.customers.v1-value":                 {registry.Subjects(registry.TopicName)},
 	} {

@@ -77,7 +77,7 @@ func TestCatalogueKnowsSchemas(t *testing.T) {
 	if back, err := catalog.Read(strings.NewReader(text.String())); err != nil || len(catalog.Compare(base, back)) > 0 {
 		t.Errorf("read again: %v", err)
 	}
-	document, err := base.AsyncAPI(catalog.AsyncAPIOptions{})
+	document, err := base.AsyncAPI(catalog.AsyncAPIConfig{})
 	if err != nil || !strings.Contains(string(document), "x-eventbus-schema") {
 		t.Errorf("%v", err)
 	}

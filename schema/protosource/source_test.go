@@ -32,7 +32,7 @@ func TestAsyncAPI(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, version := range []string{"3.0.0", "3.1.0"} {
-		text, err := d.AsyncAPI(catalog.AsyncAPIOptions{Version: version, Protobuf: protosource.Of})
+		text, err := d.AsyncAPI(catalog.AsyncAPIConfig{Version: version, Protobuf: protosource.Of})
 		if err != nil {
 			t.Fatal(err)
 		}

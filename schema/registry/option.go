@@ -6,15 +6,15 @@ type Option func(*Options)
 // Options is what the options of a codec add up to. Codecs read it; users write
 // Option values.
 type Options struct {
-	Strategy           Strategy
-	WithoutEnvironment bool
-	Register           bool
-	InProduction       bool
-	Latest             bool
-	ID                 int
-	Normalize          bool
-	Validate           bool
-	Dependencies       []Dependency
+	Strategy        Strategy
+	OmitEnvironment bool
+	Register        bool
+	InProduction    bool
+	Latest          bool
+	ID              int
+	Normalize       bool
+	Validate        bool
+	Dependencies    []Dependency
 }
 
 // Dependency is a schema that a codec's own refers to by Name.
@@ -36,10 +36,10 @@ func Collect(options []Option) Options {
 // Subjects names subjects by another strategy than TopicRecordName.
 func Subjects(s Strategy) Option { return func(o *Options) { o.Strategy = s } }
 
-// WithoutEnvironment leaves the environment out of the topic in subjects, for a
+// OmitEnvironment leaves the environment out of the topic in subjects, for a
 // registry of its own in each environment: sales.public.customers.v1-… for
 // dev.sales.public.customers.v1.
-func WithoutEnvironment() Option { return func(o *Options) { o.WithoutEnvironment = true } }
+func OmitEnvironment() Option { return func(o *Options) { o.OmitEnvironment = true } }
 
 // Register registers the codec's schema when the bus starts. Without it the
 // schema must be there. In Production it is refused, since a schema that reaches

@@ -30,7 +30,7 @@ func (o *Options) Subject(topic, record string) (string, error) {
 		return "", errNoTopic
 	}
 	// Names of topics always have an environment: what is before the first dot.
-	if o.WithoutEnvironment {
+	if o.OmitEnvironment {
 		if _, rest, ok := strings.Cut(topic, "."); ok {
 			topic = rest
 		}

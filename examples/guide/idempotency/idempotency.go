@@ -59,7 +59,7 @@ func (b *Billing) Subscription() eventbus.Subscription {
 // Shipping handles each parcel once, in this process; a database's inbox does so across
 // restarts.
 func Shipping(ship func(context.Context, ParcelWanted) error, in eventbus.Inbox) eventbus.Subscription {
-	return eventbus.On(ParcelWantedTopic, ship, eventbus.Group("shipping"), eventbus.With(eventbus.Idempotent(in)))
+	return eventbus.On(ParcelWantedTopic, ship, eventbus.Group("shipping"), eventbus.Use(eventbus.Idempotent(in)))
 }
 
 // BillAll bills many orders at once: each event says which order it comes from.

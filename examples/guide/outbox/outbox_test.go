@@ -14,7 +14,7 @@ import (
 func TestConfiguration(t *testing.T) {
 	var out outbox.Config
 	var in inbox.Config
-	app := fx.New(fx.NopLogger, fxpostgres.Configured(config.Files("eventbus.yaml"), config.Environ()), fx.Populate(&out, &in))
+	app := fx.New(fx.NopLogger, fxpostgres.FromEnvironment(config.Files("eventbus.yaml"), config.Environ()), fx.Populate(&out, &in))
 	if err := app.Err(); err != nil {
 		t.Fatal(err)
 	}
