@@ -99,9 +99,8 @@ func run(ctx context.Context, database string, cluster transport.Transport, addr
 	if err := eventbus.Subscribe(bus, shop.OrderPlacedTopic, Bill); err != nil {
 		return err
 	}
-	// The lease is twice the DeliveryTimeout: after a kill the next process leads within
-	// seconds.
-	relay, err := outbox.NewRelay(bus, pool, outbox.Config{DeliveryTimeout: 2 * time.Second})
+	// After a kill the next process leads at the end of the lease.
+	relay, err := outbox.NewRelay(bus, pool, outbox.Config{Lease: 3 * time.Second})
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ const (
 	inFailedTransaction = "25P02"
 	insufficientRights  = "42501"
 	undefinedColumn     = "42703"
+	lockNotAvailable    = "55P03"
 )
 
 // state returns the SQLSTATE of an error, whichever driver it is from.

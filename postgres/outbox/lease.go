@@ -26,8 +26,19 @@ type lease struct {
 	until time.Time
 }
 
-// covers reports whether a batch that takes as long as it may ends within the lease.
+// covers reports whether what takes as long ends within the lease, with a margin.
 func (l *lease) covers(d time.Duration) bool { return time.Until(l.until) > d+margin }
+
+// mustCover returns how much of the lease must be left when a batch begins. Without
+// transactions a batch has to end within the lease, since nothing else keeps two leaders
+// apart. With them Kafka does: the lease is renewed during a batch, and one that is lost
+// all the same costs a batch that is sent twice, and no order.
+func (c *Config) mustCover() time.Duration {
+	if c.Unfenced {
+		return c.DeliveryTimeout
+	}
+	return 0
+}
 
 // newHolder returns a text that tells an operator who leads.
 // Nothing is decided by it: processes are told apart by the epoch.

@@ -162,7 +162,7 @@ func (r *Relay) retryKey(ctx context.Context, l *lease, of row) error {
 	}
 	if len(envelopes) > 0 {
 		// Mostly the head is refused again, and then the others need not be tried.
-		refusals, err := r.deliver(ctx, envelopes[:1])
+		refusals, err := r.deliver(ctx, l, envelopes[:1])
 		if err != nil {
 			return err
 		}
@@ -173,7 +173,7 @@ func (r *Relay) retryKey(ctx context.Context, l *lease, of row) error {
 		}
 	}
 	if len(envelopes) > 0 {
-		refusals, err := r.deliver(ctx, envelopes)
+		refusals, err := r.deliver(ctx, l, envelopes)
 		if err != nil {
 			return err
 		}

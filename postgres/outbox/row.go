@@ -32,6 +32,7 @@ type row struct {
 	// is the Java client's murmur2. A relay that does not know it parks the row.
 	partitioner string
 	attributes  []byte
+	table       uint32 // the table's oid: of a partitioned outbox, that of the partition
 }
 
 // The attributes of format 1: fields of a tag, a length as a uvarint, and bytes.

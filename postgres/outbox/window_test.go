@@ -2,6 +2,8 @@ package outbox
 
 import (
 	"testing"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // TestBatchIsBoundedInBytes: a relay reads no more than maxBatchBytes at a time, however
@@ -46,4 +48,20 @@ func TestBatchIsBoundedInBytes(t *testing.T) {
 		t.Errorf("%d rows in %d batches, want %d", read, windows, want)
 	}
 	t.Logf("%d rows in %d batches", read, windows)
+}
+
+// TestNothingIsCompiled: with plans disabled, their costs would make the server compile
+// statements that take milliseconds, for seconds.
+func TestNothingIsCompiled(t *testing.T) {
+	pool := openPool(t, dsn(t), 4)
+	inTx(t, pool, func(tx pgx.Tx) {
+		var jit string
+		_, err := tx.Exec(t.Context(), sessionSettings, "off")
+		if err == nil {
+			err = tx.QueryRow(t.Context(), `SHOW jit`).Scan(&jit)
+		}
+		if err != nil || jit != "off" {
+			t.Errorf("jit is %q, %v", jit, err)
+		}
+	})
 }
