@@ -22,13 +22,16 @@ type cursor struct {
 // table. Of a large table it takes a plan of its own for each look, which differs in
 // nothing, to be cheaper than a generic one, and planning it takes a third of the look.
 // A disabled plan that is taken all the same counts as dear, for which the server would
-// compile it: that takes longer than the statement. A cursor that is lost in a crash of the server repeats a batch, so its
+// compile it: that takes longer than the statement. What a role's timeout would end at each
+// attempt, as the first look at a large backlog, the relay bounds itself. A cursor that is lost in a crash of the server repeats a batch, so its
 // write need not wait for the disk.
 const sessionSettings = `SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
-	set_config('plan_cache_mode', 'force_generic_plan', true), set_config('jit', 'off', true), set_config('synchronous_commit', $1, true)`
+	set_config('plan_cache_mode', 'force_generic_plan', true), set_config('jit', 'off', true), set_config('statement_timeout', '0', true),
+	set_config('synchronous_commit', $1, true)`
 
 // advance stores the cursor behind rows, of which so many were sent and others were
-// parked, and extends the lease. It fails with errNotLeading if another epoch has begun.
+// parked, and extends the lease. It fails with errNotLeading if another epoch has begun, or the
+// server is another one: its transactions are not those of the cursor.
 func (r *Relay) advance(ctx context.Context, l *lease, c cursor, rows []row, sent int, parked []parkedRow) error {
 	return r.within(ctx, func(ctx context.Context) error { return r.store(ctx, l, c, rows, sent, parked) })
 }
@@ -53,7 +56,7 @@ func (r *Relay) store(ctx context.Context, l *lease, c cursor, rows []row, sent 
 	}
 	// The cursor first: its row is locked then, and parked rows of a leader that
 	// was replaced are not written.
-	set, args := "", []any{r.config.Name, l.epoch, c.from, to, c.last, sent, r.config.Lease.Seconds()}
+	set, args := "", []any{r.config.Name, l.epoch, c.from, to, c.last, sent, r.config.Lease.Seconds(), l.server}
 	if r.partitioned && len(rows) > 0 {
 		set = countDays
 		tables, counts := countTables(rows)
@@ -62,7 +65,7 @@ func (r *Relay) store(ctx context.Context, l *lease, c cursor, rows []row, sent 
 	b.Queue(r.names.sql(`
 		UPDATE {relay} SET from_snapshot = $3::text::pg_snapshot, to_snapshot = $4::text::pg_snapshot, last_id = $5, published = published + $6,
 			moved_at = clock_timestamp(), expires_at = clock_timestamp() + $7::float8 * interval '1 second'`+set+`
-		WHERE name = $1 AND epoch = $2`), args...)
+		WHERE name = $1 AND epoch = $2 AND pg_postmaster_start_time() = $8`), args...)
 	// A refused row is tried again after RetryParked. One that only follows it has no time
 	// of its own. A batch that is repeated after a crash may find its rows parked already.
 	for _, p := range parked {

@@ -100,7 +100,7 @@ func isPartitioned(ctx context.Context, pool *pgxpool.Pool, n names) (partitione
 // nobody reads a day again to know how many events went with it. Rows in the overflow
 // partition are counted when they are deleted.
 const countDays = `, days = days || coalesce((SELECT jsonb_object_agg(c.relname, coalesce((days->>c.relname::text)::bigint, 0) + counted.rows)
-	FROM unnest($8::oid[], $9::bigint[]) counted (part, rows) JOIN pg_class c ON c.oid = counted.part WHERE c.relname ~ '_d[0-9]{8}$'), '{}')`
+	FROM unnest($9::oid[], $10::bigint[]) counted (part, rows) JOIN pg_class c ON c.oid = counted.part WHERE c.relname ~ '_d[0-9]{8}$'), '{}')`
 
 // countTables returns the tables that rows are in, and how many are in each.
 func countTables(rows []row) (tables []uint32, counts []int64) {

@@ -62,6 +62,10 @@ func NewRelay(bus *eventbus.Bus, pool *pgxpool.Pool, config Config) (*Relay, err
 	if bus == nil || pool == nil {
 		return nil, errors.New("outbox: configure the relay: a bus and a pool are needed")
 	}
+	// The lease is renewed while a window is read.
+	if pool.Config().MaxConns < 2 {
+		return nil, errors.New("outbox: configure the relay: the pool has one connection, and two are needed: raise MaxConns")
+	}
 	r := &Relay{bus: bus, pool: pool, config: c, names: n, holder: newHolder(), wake: make(chan struct{}, 1)}
 	r.metrics = newInstruments(r)
 	return r, nil

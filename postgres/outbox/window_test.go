@@ -50,18 +50,19 @@ func TestBatchIsBoundedInBytes(t *testing.T) {
 	t.Logf("%d rows in %d batches", read, windows)
 }
 
-// TestNothingIsCompiled: with plans disabled, their costs would make the server compile
-// statements that take milliseconds, for seconds.
-func TestNothingIsCompiled(t *testing.T) {
-	pool := openPool(t, dsn(t), 4)
+// TestSessionSettings: with plans disabled, their costs would make the server compile
+// statements that take milliseconds, for seconds; and a role's timeout would end the same
+// one at each attempt.
+func TestSessionSettings(t *testing.T) {
+	pool := openPool(t, dsn(t)+"&statement_timeout=60000", 4)
 	inTx(t, pool, func(tx pgx.Tx) {
-		var jit string
+		var jit, timeout string
 		_, err := tx.Exec(t.Context(), sessionSettings, "off")
 		if err == nil {
-			err = tx.QueryRow(t.Context(), `SHOW jit`).Scan(&jit)
+			err = tx.QueryRow(t.Context(), `SELECT current_setting('jit'), current_setting('statement_timeout')`).Scan(&jit, &timeout)
 		}
-		if err != nil || jit != "off" {
-			t.Errorf("jit is %q, %v", jit, err)
+		if err != nil || jit != "off" || timeout != "0" {
+			t.Errorf("jit %q, statement_timeout %q, %v", jit, timeout, err)
 		}
 	})
 }
