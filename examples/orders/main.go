@@ -67,7 +67,8 @@ func fail(err error) {
 // to be refused.
 const schema = `
 CREATE TABLE IF NOT EXISTS orders (id text PRIMARY KEY, customer text NOT NULL, cents bigint NOT NULL);
-CREATE TABLE IF NOT EXISTS invoices (order_id text NOT NULL, customer text NOT NULL, cents bigint NOT NULL);`
+CREATE TABLE IF NOT EXISTS invoices (order_id text NOT NULL, customer text NOT NULL, cents bigint NOT NULL);
+CREATE INDEX IF NOT EXISTS invoices_order ON invoices (order_id);`
 
 // run serves until ctx ends.
 func run(ctx context.Context, database string, cluster transport.Transport, address string) error {
