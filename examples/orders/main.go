@@ -67,7 +67,8 @@ func fail(err error) {
 // to be refused.
 const schema = `
 CREATE TABLE IF NOT EXISTS orders (id text PRIMARY KEY, customer text NOT NULL, cents bigint NOT NULL);
-CREATE TABLE IF NOT EXISTS invoices (order_id text NOT NULL, customer text NOT NULL, cents bigint NOT NULL);`
+CREATE TABLE IF NOT EXISTS invoices (order_id text NOT NULL, customer text NOT NULL, cents bigint NOT NULL);
+CREATE INDEX IF NOT EXISTS invoices_order ON invoices (order_id);`
 
 // run serves until ctx ends.
 func run(ctx context.Context, database string, cluster transport.Transport, address string) error {
@@ -99,9 +100,8 @@ func run(ctx context.Context, database string, cluster transport.Transport, addr
 	if err := eventbus.Subscribe(bus, shop.OrderPlacedTopic, Bill); err != nil {
 		return err
 	}
-	// The lease is twice the DeliveryTimeout: after a kill the next process leads within
-	// seconds.
-	relay, err := outbox.NewRelay(bus, pool, outbox.Config{DeliveryTimeout: 2 * time.Second})
+	// After a kill the next process leads at the end of the lease.
+	relay, err := outbox.NewRelay(bus, pool, outbox.Config{Lease: 3 * time.Second})
 	if err != nil {
 		return err
 	}

@@ -22,8 +22,8 @@ type Orders struct {
 // without the other.
 func (o *Orders) Place(ctx context.Context, order shop.OrderPlaced) error {
 	return pgx.BeginFunc(ctx, o.pool, func(tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, `INSERT INTO orders (id, customer, cents) VALUES ($1, $2, $3)`, order.OrderID, order.Customer, order.Cents)
-		if err != nil {
+		placed, err := tx.Exec(ctx, `INSERT INTO orders (id, customer, cents) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`, order.OrderID, order.Customer, order.Cents)
+		if err != nil || placed.RowsAffected() == 0 { // it is there already
 			return err
 		}
 		return o.placed.Publish(ctx, outbox.Pgx(tx), order)
@@ -37,8 +37,12 @@ func (o *Orders) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the order is no JSON", http.StatusBadRequest)
 		return
 	}
+	if order.OrderID == "" || order.Customer == "" {
+		http.Error(w, "an order has an orderId and a customer", http.StatusBadRequest)
+		return
+	}
 	// The order's id is the client's, and the primary key of the table: an order that is
-	// sent again, for want of an answer, is not stored twice.
+	// sent again, for want of an answer, is not stored twice, and has the same answer.
 	if err := o.Place(r.Context(), order); err != nil {
 		http.Error(w, "the order was not stored", http.StatusServiceUnavailable)
 		return

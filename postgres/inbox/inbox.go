@@ -166,10 +166,12 @@ func (b *Inbox) fault(err error) error {
 // maxKey bounds a stored key, far below what an index takes (2,704 bytes).
 const maxKey = 1000
 
-// text is the key as PostgreSQL can store it: text without zero bytes, and short
-// enough for an index. Long ones, which only foreign producers make, are hashed.
+// text is the key as PostgreSQL can store it, whatever the encoding of the database: in
+// ASCII without zero bytes, and short enough for an index. Long ones, which only foreign
+// producers make, are hashed.
 func text(key string) string {
-	if !utf8.ValidString(key) || strings.ContainsRune(key, 0) {
+	// What looks quoted is quoted too, so that no two keys are one.
+	if strings.HasPrefix(key, `"`) || strings.ContainsFunc(key, func(r rune) bool { return r == 0 || r >= utf8.RuneSelf }) {
 		key = strconv.QuoteToASCII(key)
 	}
 	if len(key) > maxKey {

@@ -32,22 +32,45 @@ func (r *Relay) within(ctx context.Context, do func(context.Context) error) erro
 	return err
 }
 
-// await waits for a window, and keeps the lease meanwhile. Of a large backlog the
-// first one can take longer than the lease: without renewal two relays would take
-// the lead from each other before either has sent anything.
-func (r *Relay) await(ctx context.Context, l *lease, ahead <-chan window) (window, error) {
+// await waits for what is sent on a channel, and keeps the lease meanwhile. Of a large
+// backlog the first window can take longer than the lease, and so can a batch in Kafka:
+// without renewal two relays would take the lead from each other before either has sent
+// anything.
+func await[T any](ctx context.Context, r *Relay, l *lease, from <-chan T) (value T, err error) {
 	// A third leaves time for a slow answer before the lease ends.
 	renewal := time.NewTicker(r.config.Lease / 3)
 	defer renewal.Stop()
 	for {
 		select {
-		// readAhead sends exactly one window, also when it failed.
-		case w := <-ahead:
-			return w, w.err
+		case value = <-from:
+			return value, nil
 		case <-renewal.C:
 			if err := r.renew(ctx, l); err != nil {
-				return window{}, err
+				return value, err
 			}
 		}
 	}
+}
+
+// sending is keeping for no longer than the delivery timeout.
+func (r *Relay) sending(ctx context.Context, l *lease, do func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, r.config.DeliveryTimeout)
+	defer cancel()
+	return r.keeping(ctx, l, do)
+}
+
+// keeping runs do, and keeps the lease meanwhile. do is cut off where another process
+// leads by now. It has ended when keeping returns.
+func (r *Relay) keeping(ctx context.Context, l *lease, do func(context.Context) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- do(ctx) }()
+	err, lost := await(ctx, r, l, done)
+	if lost != nil {
+		cancel()
+		<-done
+		return lost
+	}
+	return err
 }

@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -43,7 +44,7 @@ func (c *chores) run(ctx context.Context, l *lease) error {
 	r := c.relay
 	// Scheduled events first, so that the next look at the outbox finds them.
 	if passed(&c.due, dueEvery) {
-		if err := r.within(ctx, func(ctx context.Context) error {
+		if err := r.chore(ctx, l, func(ctx context.Context) error {
 			_, err := moveDue(ctx, r.pool, r.names, r.config.Batch)
 			return err
 		}); err != nil {
@@ -54,7 +55,7 @@ func (c *chores) run(ctx context.Context, l *lease) error {
 	// others wait behind. retryParked bounds its statements itself, since it also
 	// sends, which takes as long as a batch may.
 	if passed(&c.retried, retryEvery) {
-		if err := r.within(ctx, r.loadParked); err != nil {
+		if err := r.chore(ctx, l, r.loadParked); err != nil {
 			return err
 		}
 		if err := r.retryParked(ctx, l); err != nil {
@@ -62,7 +63,7 @@ func (c *chores) run(ctx context.Context, l *lease) error {
 		}
 	}
 	if passed(&c.watched, watchEvery) {
-		if err := r.within(ctx, r.watch); err != nil {
+		if err := r.chore(ctx, l, r.watch); err != nil {
 			return err
 		}
 	}
@@ -70,21 +71,35 @@ func (c *chores) run(ctx context.Context, l *lease) error {
 	if passed(&c.cleaned, r.config.CleanInterval) {
 		r.cleaned = 0
 		if r.partitioned {
-			_ = r.within(ctx, func(ctx context.Context) error { r.keepDays(ctx); return nil })
+			if err := r.chore(ctx, l, func(ctx context.Context) error { r.keepDays(ctx); return nil }); err != nil {
+				return err
+			}
 		}
 	}
-	return r.within(ctx, r.clean)
+	if r.cleaned < 0 {
+		return nil
+	}
+	return r.chore(ctx, l, r.clean)
+}
+
+// chore runs statements of one chore. On a busy server one may take as long as the lease,
+// which is kept meanwhile: otherwise no relay would get as far as to send anything.
+func (r *Relay) chore(ctx context.Context, l *lease, do func(context.Context) error) error {
+	return r.keeping(ctx, l, func(ctx context.Context) error { return r.within(ctx, do) })
 }
 
 // keepDays keeps the daily partitions. An error keeps nothing from being sent:
 // health says it.
 func (r *Relay) keepDays(ctx context.Context) {
-	dropped, err := rotate(ctx, r.pool, r.names, r.config.Keep)
-	if err != nil {
-		r.config.Logger.Warn("daily partitions", "error", err)
+	days, err := rotate(ctx, r.pool, r.names, r.config.Keep)
+	if days > 0 {
+		r.config.Logger.Info("dropped settled days", "days", days)
 	}
-	if dropped > 0 {
-		r.config.Logger.Info("dropped settled days", "days", dropped)
+	// Also without days of this round: another process may have dropped some and died.
+	events, uncounted := forgetDropped(ctx, r.pool, r.names)
+	r.metrics.deleted(ctx, events)
+	if err = errors.Join(err, uncounted); err != nil {
+		r.config.Logger.Warn("daily partitions", "error", err)
 	}
 	r.note(func(s *relayState) { s.rotating = err })
 }
@@ -93,9 +108,6 @@ func (r *Relay) keepDays(ctx context.Context) {
 // walks the table once, a chunk between two batches, and ends at the first row that
 // is too young.
 func (r *Relay) clean(ctx context.Context) error {
-	if r.cleaned < 0 {
-		return nil
-	}
 	// A copy, so that only this statement looks at the overflow partition alone.
 	n := r.names
 	if r.partitioned {

@@ -52,7 +52,8 @@ type Config struct {
 	// took over may send one batch more when it thaws, out of order, and events
 	// of a key that were under way behind a refused one are not held back.
 	Unfenced bool
-	// TransactionalID in Kafka. Default
+	// TransactionalID in Kafka, the same in all processes of a name: it is what fences
+	// one that was replaced. Default
 	// "eventbus-outbox.{system identifier}.{database}.{table}.{name}".
 	TransactionalID string
 
@@ -70,8 +71,10 @@ type Config struct {
 	// Unfenced it is at least the bus's Producer.DeliveryTimeout, which is 2 minutes
 	// by default, and so is this.
 	DeliveryTimeout time.Duration
-	// Lease is how long a leader leads that nothing is heard from, by the
-	// database's clock: at least twice the DeliveryTimeout, the default.
+	// Lease is how long a leader leads that nothing is heard from, by the database's
+	// clock: after a kill another process, or the same one started again, waits for its
+	// end. Default 10 s, at least 3 s. With Unfenced a batch must end within it: by
+	// default it is 2 s more than twice the DeliveryTimeout, and at least 2 s more than it.
 	Lease time.Duration
 	// DrainTimeout bounds the batch that is under way when Run's context ends.
 	// Default 5 s.
@@ -138,11 +141,14 @@ func (c Config) resolve() (Config, names, error) {
 		}
 		*d.of = cmp.Or(*d.of, d.otherwise)
 	}
-	// Of the two margins one must be left when a batch begins, and the other is the time
-	// that extending the lease may take before that.
-	c.Lease = cmp.Or(c.Lease, 2*c.DeliveryTimeout+2*margin)
-	if c.Lease < c.DeliveryTimeout+2*margin {
-		fault("Lease is %v: nothing could be sent with a DeliveryTimeout of %v, use at least %v", c.Lease, c.DeliveryTimeout, c.DeliveryTimeout+2*margin)
+	// It is renewed when a third has passed. Of the two margins one must be left when a
+	// batch begins, and the other is the time that extending the lease may take before that.
+	lease, least := 10*time.Second, 3*margin
+	if c.Unfenced {
+		lease, least = 2*c.DeliveryTimeout+2*margin, max(least, c.DeliveryTimeout+2*margin)
+	}
+	if c.Lease = cmp.Or(c.Lease, lease); c.Lease < least {
+		fault("Lease is %v: nothing could be sent with a DeliveryTimeout of %v, use at least %v", c.Lease, c.DeliveryTimeout, least)
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()

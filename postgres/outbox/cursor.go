@@ -21,20 +21,24 @@ type cursor struct {
 // behind PgBouncer too. Without statistics the planner prefers to read the whole
 // table. Of a large table it takes a plan of its own for each look, which differs in
 // nothing, to be cheaper than a generic one, and planning it takes a third of the look.
-// A cursor that is lost in a crash of the server repeats a batch, so its
+// A disabled plan that is taken all the same counts as dear, for which the server would
+// compile it: that takes longer than the statement. What a role's timeout would end at each
+// attempt, as the first look at a large backlog, the relay bounds itself. A cursor that is lost in a crash of the server repeats a batch, so its
 // write need not wait for the disk.
 const sessionSettings = `SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
-	set_config('plan_cache_mode', 'force_generic_plan', true), set_config('synchronous_commit', $1, true)`
+	set_config('plan_cache_mode', 'force_generic_plan', true), set_config('jit', 'off', true), set_config('statement_timeout', '0', true),
+	set_config('synchronous_commit', $1, true)`
 
-// advance stores the cursor after sent events, with what was parked, and extends
-// the lease. It fails with errNotLeading if another epoch has begun.
-func (r *Relay) advance(ctx context.Context, l *lease, c cursor, sent int, parked []parkedRow) error {
-	return r.within(ctx, func(ctx context.Context) error { return r.store(ctx, l, c, sent, parked) })
+// advance stores the cursor behind rows, of which so many were sent and others were
+// parked, and extends the lease. It fails with errNotLeading if another epoch has begun, or the
+// server is another one: its transactions are not those of the cursor.
+func (r *Relay) advance(ctx context.Context, l *lease, c cursor, rows []row, sent int, parked []parkedRow) error {
+	return r.within(ctx, func(ctx context.Context) error { return r.store(ctx, l, c, rows, sent, parked) })
 }
 
 // store is advance without the bound. Its statements are one pipeline, and so one
 // transaction: the cursor and the parked rows are stored together or not at all.
-func (r *Relay) store(ctx context.Context, l *lease, c cursor, sent int, parked []parkedRow) error {
+func (r *Relay) store(ctx context.Context, l *lease, c cursor, rows []row, sent int, parked []parkedRow) error {
 	// Before the statement: the database counts the lease from a later moment, so this
 	// process takes its term to end sooner than the others do.
 	before := time.Now()
@@ -52,10 +56,16 @@ func (r *Relay) store(ctx context.Context, l *lease, c cursor, sent int, parked 
 	}
 	// The cursor first: its row is locked then, and parked rows of a leader that
 	// was replaced are not written.
+	set, args := "", []any{r.config.Name, l.epoch, c.from, to, c.last, sent, r.config.Lease.Seconds(), l.server}
+	if r.partitioned && len(rows) > 0 {
+		set = countDays
+		tables, counts := countTables(rows)
+		args = append(args, tables, counts)
+	}
 	b.Queue(r.names.sql(`
 		UPDATE {relay} SET from_snapshot = $3::text::pg_snapshot, to_snapshot = $4::text::pg_snapshot, last_id = $5, published = published + $6,
-			moved_at = clock_timestamp(), expires_at = clock_timestamp() + $7::float8 * interval '1 second'
-		WHERE name = $1 AND epoch = $2`), r.config.Name, l.epoch, c.from, to, c.last, sent, r.config.Lease.Seconds())
+			moved_at = clock_timestamp(), expires_at = clock_timestamp() + $7::float8 * interval '1 second'`+set+`
+		WHERE name = $1 AND epoch = $2 AND pg_postmaster_start_time() = $8`), args...)
 	// A refused row is tried again after RetryInterval. One that only follows it has no time
 	// of its own. A batch that is repeated after a crash may find its rows parked already.
 	for _, p := range parked {

@@ -16,6 +16,8 @@ const (
 	inFailedTransaction = "25P02"
 	insufficientRights  = "42501"
 	undefinedColumn     = "42703"
+	lockNotAvailable    = "55P03"
+	readOnlyTransaction = "25006"
 )
 
 // state returns the SQLSTATE of an error, whichever driver it is from.
@@ -41,6 +43,8 @@ func writeError(n names, envelopes []*eventbus.Envelope, err error) error {
 		err = fmt.Errorf("%w: %s has another version than this program: %w", ErrSchema, n.bare, err)
 	case state(err) == inFailedTransaction:
 		err = fmt.Errorf("the transaction was aborted by an earlier error, look for that: %w", err)
+	case state(err) == readOnlyTransaction:
+		err = fmt.Errorf("the transaction is read-only, or the server a read replica: begin one that writes, on the primary: %w", err)
 	case state(err) == insufficientRights:
 		err = fmt.Errorf("the role may not write the outbox, outbox.Grants has what it needs: %w", err)
 	}

@@ -147,11 +147,38 @@ func TestDeposedLeaderIsFenced(t *testing.T) {
 	if err == nil {
 		t.Error("a deposed leader sent its batch")
 	}
-	if err := old.advance(t.Context(), &l, after, 0, nil); !errors.Is(err, errNotLeading) {
+	if err := old.advance(t.Context(), &l, after, nil, 0, nil); !errors.Is(err, errNotLeading) {
 		t.Errorf("a deposed leader's cursor: %v", err)
 	}
 	if repeated := s.check(t); repeated > 0 {
 		t.Errorf("%d events of a deposed leader", repeated)
+	}
+}
+
+// TestSlowBatchKeepsTheLead: a batch that takes longer than the lease, with brokers that
+// are away, costs a leader that lives nothing.
+func TestSlowBatchKeepsTheLead(t *testing.T) {
+	s := newScene(t, dsn(t))
+	config := Config{Table: s.table, Lease: 3 * time.Second, DeliveryTimeout: time.Minute}
+	one, _ := runRelay(t, s.bus, s.pool, config)
+	eventually(t, "the first leads", func() bool { return one.leads() })
+	two, _ := runRelay(t, s.bus, s.pool, config)
+	s.write(t, 20)
+	s.check(t)
+	reconnect := s.cluster.Disconnect(t)
+	s.write(t, 20)
+	n, _ := s.table.names()
+	eventually(t, "the lease is renewed in a batch, for longer than it lasts", func() (long bool) {
+		err := s.pool.QueryRow(t.Context(), n.sql(`SELECT expires_at - moved_at > $1::float8 * interval '1 second' FROM {relay}`), 3*config.Lease.Seconds()).Scan(&long)
+		return err == nil && long
+	})
+	reconnect()
+	if repeated := s.check(t); repeated > 0 || !one.leads() || two.leads() {
+		t.Errorf("%d events repeated; the first leads: %t, the second: %t", repeated, one.leads(), two.leads())
+	}
+	var epoch int
+	if err := s.pool.QueryRow(t.Context(), n.sql(`SELECT epoch FROM {relay}`)).Scan(&epoch); err != nil || epoch != 1 {
+		t.Errorf("term %d, %v: the lead was lost", epoch, err)
 	}
 }
 
@@ -183,7 +210,7 @@ func TestCrashBetweenSendAndCursor(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, envelopes, _ := r.sort(rows)
-		if _, err := r.deliver(t.Context(), envelopes); err != nil { // and dies
+		if _, err := r.deliver(t.Context(), &l, envelopes); err != nil { // and dies
 			t.Fatal(err)
 		}
 		mustExec(t, s.pool, r.names.sql(`UPDATE {relay} SET expires_at = '-infinity'`))

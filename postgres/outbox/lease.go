@@ -24,10 +24,24 @@ type lease struct {
 	// replaced without noticing changes nothing in the tables.
 	epoch int64
 	until time.Time
+	// server is when the server was started that the cursor was read from. Another one, as
+	// after a failover, may lack what that had, and give its transaction ids again.
+	server time.Time
 }
 
-// covers reports whether a batch that takes as long as it may ends within the lease.
+// covers reports whether what takes as long ends within the lease, with a margin.
 func (l *lease) covers(d time.Duration) bool { return time.Until(l.until) > d+margin }
+
+// mustCover returns how much of the lease must be left when a batch begins. Without
+// transactions a batch has to end within the lease, since nothing else keeps two leaders
+// apart. With them Kafka does: the lease is renewed during a batch, and one that is lost
+// all the same costs a batch that is sent twice, and no order.
+func (c *Config) mustCover() time.Duration {
+	if c.Unfenced {
+		return c.DeliveryTimeout
+	}
+	return 0
+}
 
 // newHolder returns a text that tells an operator who leads.
 // Nothing is decided by it: processes are told apart by the epoch.
@@ -50,8 +64,8 @@ func (r *Relay) acquire(ctx context.Context) (l lease, c cursor, err error) {
 	err = r.pool.QueryRow(ctx, r.names.sql(`
 		UPDATE {relay} SET holder = $2, epoch = epoch + 1, expires_at = clock_timestamp() + $3::float8 * interval '1 second'
 		WHERE name = $1 AND expires_at < clock_timestamp()
-		RETURNING epoch, from_snapshot::text, to_snapshot::text, last_id, system_identifier`),
-		r.config.Name, r.holder, r.config.Lease.Seconds()).Scan(&l.epoch, &c.from, &to, &c.last, &c.system)
+		RETURNING epoch, from_snapshot::text, to_snapshot::text, last_id, system_identifier, pg_postmaster_start_time()`),
+		r.config.Name, r.holder, r.config.Lease.Seconds()).Scan(&l.epoch, &c.from, &to, &c.last, &c.system, &l.server)
 	if errors.Is(err, pgx.ErrNoRows) {
 		// Either the lease is held, or the name has no row.
 		var there bool
@@ -92,14 +106,14 @@ func (r *Relay) begin(ctx context.Context) error {
 	return err
 }
 
-// renew extends the lease.
+// renew extends the lease, on the server that gave it.
 // It fails with errNotLeading if another epoch has begun. After any error l is
 // unchanged: the term ends when it would have.
 func (r *Relay) renew(ctx context.Context, l *lease) error {
 	return r.within(ctx, func(ctx context.Context) error {
 		before := time.Now()
-		tag, err := r.pool.Exec(ctx, r.names.sql(`UPDATE {relay} SET expires_at = clock_timestamp() + $3::float8 * interval '1 second' WHERE name = $1 AND epoch = $2`),
-			r.config.Name, l.epoch, r.config.Lease.Seconds())
+		tag, err := r.pool.Exec(ctx, r.names.sql(`UPDATE {relay} SET expires_at = clock_timestamp() + $3::float8 * interval '1 second' WHERE name = $1 AND epoch = $2 AND pg_postmaster_start_time() = $4`),
+			r.config.Name, l.epoch, r.config.Lease.Seconds(), l.server)
 		if err != nil {
 			return err
 		}

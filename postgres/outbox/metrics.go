@@ -63,7 +63,7 @@ func (i *instruments) sent(ctx context.Context, n int) {
 	i.batch.Record(ctx, int64(n), i.own.(metric.RecordOption))
 }
 
-// deleted counts rows that clean deleted. Days that were dropped are not in it.
+// deleted counts rows that clean deleted, and those of days that were dropped.
 func (i *instruments) deleted(ctx context.Context, n int64) {
 	i.removed.Add(ctx, n, i.own.(metric.AddOption))
 }

@@ -21,7 +21,8 @@ type migration struct {
 // migrations lead from an empty database to the latest version.
 // In the outbox, id orders the events of a key and xid is what the snapshots of a cursor
 // are compared with. A parked row is a copy: it outlives the row of the outbox, which
-// cleaning deletes. Columns from format to attributes are those of type row.
+// cleaning deletes. Columns from format to attributes are those of type row. days has, by
+// the name of each daily partition, how many of its rows the relay is past.
 var migrations = []migration{{sql: `
 CREATE TABLE {outbox} (
 	id          bigint GENERATED ALWAYS AS IDENTITY,
@@ -82,6 +83,8 @@ CREATE TABLE {parked} (
 CREATE INDEX ON {parked} (relay, next_at);
 INSERT INTO {relay} (name, system_identifier, from_snapshot)
 	SELECT 'default', system_identifier, pg_current_snapshot() FROM pg_control_system();
+`}, {sql: `
+ALTER TABLE {relay} ADD COLUMN days jsonb NOT NULL DEFAULT '{}';
 `}}
 
 // latest is the version of the schema that this code works with.

@@ -43,7 +43,7 @@ func ListParked(ctx context.Context, pool *pgxpool.Pool, table Table, limit int)
 	events, err := pgx.CollectRows(found, func(found pgx.CollectableRow) (p ParkedEvent, err error) {
 		var x row
 		if err := found.Scan(&p.Relay, &p.Created, &p.Parked, &p.Error, &p.Attempts,
-			&x.id, &x.format, &x.eventID, &x.topic, &x.key, &x.value, &x.partitioner, &x.attributes); err != nil {
+			&x.id, &x.format, &x.eventID, &x.topic, &x.key, &x.value, &x.partitioner, &x.attributes, &x.table); err != nil {
 			return p, err
 		}
 		p.ID, p.EventID, p.Topic, p.Key = x.id, x.eventID, x.topic, x.key

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/eventbus-go/eventbus"
 	"github.com/jackc/pgx/v5"
@@ -27,14 +28,23 @@ func (p *parkedRow) attempts() int {
 // maxFault bounds the text of an error that is stored, in bytes.
 const maxFault = 1000
 
-// faultText returns the text of an error as PostgreSQL can store it: bounded, in valid
-// UTF-8, without zero bytes.
+// faultText returns the text of an error as PostgreSQL can store it, whatever the encoding
+// of the database: bounded, in ASCII, without zero bytes.
 func faultText(err error) *string {
-	text := strings.ToValidUTF8(strings.ReplaceAll(err.Error(), "\x00", ""), "�")
-	if len(text) > maxFault {
-		// The cut may be within a character, whose beginning is dropped then.
-		text = strings.ToValidUTF8(text[:maxFault], "") + "…"
+	var b strings.Builder
+	for _, r := range err.Error() {
+		if b.Len() >= maxFault {
+			b.WriteString("...")
+			break
+		}
+		switch {
+		case r >= utf8.RuneSelf:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		case r != 0:
+			b.WriteRune(r)
+		}
 	}
+	text := b.String()
 	return &text
 }
 
@@ -162,7 +172,7 @@ func (r *Relay) retryKey(ctx context.Context, l *lease, of row) error {
 	}
 	if len(envelopes) > 0 {
 		// Mostly the head is refused again, and then the others need not be tried.
-		refusals, err := r.deliver(ctx, envelopes[:1])
+		refusals, err := r.deliver(ctx, l, envelopes[:1])
 		if err != nil {
 			return err
 		}
@@ -173,7 +183,7 @@ func (r *Relay) retryKey(ctx context.Context, l *lease, of row) error {
 		}
 	}
 	if len(envelopes) > 0 {
-		refusals, err := r.deliver(ctx, envelopes)
+		refusals, err := r.deliver(ctx, l, envelopes)
 		if err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@ package outbox
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -95,15 +96,59 @@ func isPartitioned(ctx context.Context, pool *pgxpool.Pool, n names) (partitione
 	return partitioned, nil
 }
 
+// countDays is the part of the cursor's write that counts rows by their days, so that
+// nobody reads a day again to know how many events went with it. Rows in the overflow
+// partition are counted when they are deleted.
+const countDays = `, days = days || coalesce((SELECT jsonb_object_agg(c.relname, coalesce((days->>c.relname::text)::bigint, 0) + counted.rows)
+	FROM unnest($9::oid[], $10::bigint[]) counted (part, rows) JOIN pg_class c ON c.oid = counted.part WHERE c.relname ~ '_d[0-9]{8}$'), '{}')`
+
+// countTables returns the tables that rows are in, and how many are in each.
+func countTables(rows []row) (tables []uint32, counts []int64) {
+	for i := range rows {
+		// Mostly all are of one day, and a window in order of ids has few changes.
+		at := slices.Index(tables, rows[i].table)
+		if at < 0 {
+			at = len(tables)
+			tables, counts = append(tables, rows[i].table), append(counts, 0)
+		}
+		counts[at]++
+	}
+	return tables, counts
+}
+
 // rotate makes the partitions of the next days, and drops those of days that are
 // settled and older than keep. It returns how many it dropped.
 // The function in the database looks at the relays' cursors itself.
-func rotate(ctx context.Context, pool *pgxpool.Pool, n names, keep time.Duration) (dropped int, err error) {
-	err = pool.QueryRow(ctx, n.sql(`SELECT {rotate}($1, $2)`), keep.Seconds(), daysAhead).Scan(&dropped)
+func rotate(ctx context.Context, pool *pgxpool.Pool, n names, keep time.Duration) (days int, err error) {
+	err = pool.QueryRow(ctx, n.sql(`SELECT {rotate}($1, $2)`), keep.Seconds(), daysAhead).Scan(&days)
 	if err != nil {
 		return 0, fmt.Errorf("the daily partitions of %s are not kept: %w", n.bare, err)
 	}
-	return dropped, nil
+	return days, nil
+}
+
+// forgetDropped returns how many events were in the days that are not there any more,
+// whoever dropped them, and forgets those days, so that each counts once. Every relay
+// name has counted the rows, but one that began later has not seen them all, and one of
+// a program that does not count has seen none: the largest count is taken.
+func forgetDropped(ctx context.Context, pool *pgxpool.Pool, n names) (events int64, err error) {
+	var b pgx.Batch
+	// Two statements, so that the second one sees what others had counted before the locks.
+	b.Queue(n.sql(`SELECT FROM {relay} ORDER BY name FOR UPDATE`))
+	b.Queue(n.sql(`WITH dropped AS (
+			SELECT day, max(rows::bigint) AS rows FROM {relay}, jsonb_each_text(days) counted (day, rows)
+			WHERE to_regclass('{schema}.' || quote_ident(day)) IS NULL GROUP BY day),
+		forgotten AS (UPDATE {relay} SET days = days - ARRAY(SELECT day FROM dropped) WHERE days ?| ARRAY(SELECT day FROM dropped))
+		SELECT coalesce(sum(rows), 0)::bigint FROM dropped`))
+	results := pool.SendBatch(ctx, &b)
+	defer results.Close()
+	if _, err := results.Exec(); err != nil {
+		return 0, err
+	}
+	if err := results.QueryRow().Scan(&events); err != nil {
+		return 0, err
+	}
+	return events, results.Close()
 }
 
 // collectTexts reads and closes rows of one text each.

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	sdk "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 )
 
 // TestPartitions: days are made ahead, and one that is settled and old is dropped,
@@ -104,4 +106,74 @@ func TestPartitionOverflow(t *testing.T) {
 	})
 	s.write(t, 20)
 	s.check(t)
+}
+
+// TestDroppedDaysAreCounted: the events of a day that is dropped count as deleted, once,
+// whichever process dropped it, and those in the overflow partition when they are deleted.
+func TestDroppedDaysAreCounted(t *testing.T) {
+	s := newSceneOn(t, dsn(t), Table{Partitioned: true})
+	n, _ := s.table.names()
+	reader := sdk.NewManualReader()
+	deleted := func() (events int64) {
+		t.Helper()
+		var all metricdata.ResourceMetrics
+		if err := reader.Collect(t.Context(), &all); err != nil {
+			t.Fatal(err)
+		}
+		for _, scope := range all.ScopeMetrics {
+			for _, m := range scope.Metrics {
+				if sum, ok := m.Data.(metricdata.Sum[int64]); ok && m.Name == "eventbus.outbox.deleted" {
+					events = sum.DataPoints[0].Value
+				}
+			}
+		}
+		return events
+	}
+	today := time.Now().UTC().Truncate(24 * time.Hour)
+	// written commits events of a day some days ago, for which there is a partition or not.
+	written := func(events, ago int, partition bool) {
+		day := today.AddDate(0, 0, -ago)
+		if partition {
+			mustExec(t, s.pool, fmt.Sprintf(`CREATE TABLE %s.outbox_d%s PARTITION OF %s FOR VALUES FROM ('%s 00:00:00+00') TO ('%s 00:00:00+00')`, s.table.Schema,
+				day.Format("20060102"), n.outbox, day.Format(time.DateOnly), day.AddDate(0, 0, 1).Format(time.DateOnly)))
+		}
+		inTx(t, s.pool, func(tx pgx.Tx) {
+			for range events {
+				key := fmt.Sprint("k", s.total()%7)
+				s.versions[key]++
+				if err := s.publisher.Publish(t.Context(), Pgx(tx), change{Key: key, Version: s.versions[key]}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := tx.Exec(t.Context(), `UPDATE `+n.outbox+` SET created_at = $1 WHERE xid = pg_current_xact_id()`, day.Add(12*time.Hour)); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	config := Config{Table: s.table, Batch: 5, Lease: 3 * time.Second, Keep: 24 * time.Hour, CleanEvery: time.Hour, MeterProvider: sdk.NewMeterProvider(sdk.WithReader(reader))}
+	written(12, 9, true)
+	written(5, 20, false)
+	s.write(t, 14)
+	_, stop := runRelay(t, s.bus, s.pool, config)
+	s.check(t)
+	stop()
+	// Another name sees only what comes from now on. The day's rows are not fewer for it.
+	mustExec(t, s.pool, n.sql(`INSERT INTO {relay} (name, system_identifier, from_snapshot, days) SELECT 'later', system_identifier, pg_current_snapshot(), days - 'none' FROM {relay}`))
+	mustExec(t, s.pool, n.sql(`UPDATE {relay} SET days = (SELECT jsonb_object_agg(key, 1) FROM jsonb_each(days)) WHERE name = 'later'`))
+	// A process drops the day, and dies before it has counted it.
+	if days, err := rotate(t.Context(), s.pool, n, config.Keep); err != nil || days != 1 {
+		t.Fatalf("%d days, %v", days, err)
+	}
+	before := deleted() // of the overflow, in the relay's first round
+	config.CleanEvery = 10 * time.Millisecond
+	runRelay(t, s.bus, s.pool, config)
+	eventually(t, "the dropped day and the overflow are counted", func() bool { return deleted() == 12+5 })
+	mustExec(t, s.pool, n.sql(`DELETE FROM {relay} WHERE name = 'later'`))
+	written(23, 8, true)
+	s.check(t)
+	eventually(t, "the next day is counted", func() bool { return deleted() >= 12+5+23 })
+	var left int64
+	if err := s.pool.QueryRow(t.Context(), `SELECT count(*) FROM `+n.outbox).Scan(&left); err != nil || left+deleted() != s.total() {
+		t.Errorf("%d of %d rows are left, and %d deleted (%d at first): %v", left, s.total(), deleted(), before, err)
+	}
 }

@@ -36,9 +36,13 @@ type relayProcess struct {
 const quickBatch = 200
 
 // quickLease configures a relay with the shortest lease there can be, so that a test
-// need not wait long for its end.
+// need not wait long for its end. A fenced batch may take longer than that.
 func quickLease(table Table, unfenced bool) Config {
-	return Config{Table: table, Unfenced: unfenced, Batch: quickBatch, PollInterval: 5 * time.Millisecond, DeliveryTimeout: time.Second, Lease: 3 * time.Second}
+	c := Config{Table: table, Unfenced: unfenced, Batch: quickBatch, PollInterval: 5 * time.Millisecond, Lease: 3 * time.Second}
+	if unfenced {
+		c.DeliveryTimeout = time.Second
+	}
+	return c
 }
 
 // run relays until an interrupt. It is the process's whole life.
@@ -51,15 +55,15 @@ func (p relayProcess) run() error {
 	}
 	defer pool.Close()
 	logger := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	config := quickLease(Table{Schema: p.Schema}, p.Unfenced)
+	config.Logger = logger
 	bus, err := eventbus.New(kafka.New(kafka.Config{Brokers: p.Brokers}), eventbus.Config{
-		Service: "relay", Environment: p.Environment, Logger: logger, Producer: transport.ProducerConfig{DeliveryTimeout: time.Second},
+		Service: "relay", Environment: p.Environment, Logger: logger, Producer: transport.ProducerConfig{DeliveryTimeout: config.DeliveryTimeout},
 	})
 	if err != nil {
 		return err
 	}
 	defer func() { _ = bus.Close(context.Background()) }()
-	config := quickLease(Table{Schema: p.Schema}, p.Unfenced)
-	config.Logger = logger
 	r, err := NewRelay(bus, pool, config)
 	if err != nil {
 		return err

@@ -38,7 +38,7 @@ func (d *difference) next(ctx context.Context) ([]row, error) {
 		return nil, err
 	}
 	d.at = after
-	return rows, d.relay.advance(ctx, &d.lease, after, len(rows), nil)
+	return rows, d.relay.advance(ctx, &d.lease, after, rows, len(rows), nil)
 }
 
 // byID is the naive relay: ids greater than the last.
@@ -70,7 +70,7 @@ func (b *byTransaction) next(ctx context.Context) ([]row, error) {
 		return nil, err
 	}
 	return pgx.CollectRows(found, func(found pgx.CollectableRow) (x row, err error) {
-		err = found.Scan(&x.id, &x.format, &x.eventID, &x.topic, &x.key, &x.value, &x.partitioner, &x.attributes, &b.xid)
+		err = found.Scan(&x.id, &x.format, &x.eventID, &x.topic, &x.key, &x.value, &x.partitioner, &x.attributes, &x.table, &b.xid)
 		b.last = x.id
 		return x, err
 	})

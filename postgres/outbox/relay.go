@@ -62,6 +62,10 @@ func NewRelay(bus *eventbus.Bus, pool *pgxpool.Pool, config Config) (*Relay, err
 	if bus == nil || pool == nil {
 		return nil, errors.New("outbox: configure the relay: a bus and a pool are needed")
 	}
+	// The lease is renewed while a window is read.
+	if pool.Config().MaxConns < 2 {
+		return nil, errors.New("outbox: configure the relay: the pool has one connection, and two are needed: raise MaxConns")
+	}
 	r := &Relay{bus: bus, pool: pool, config: c, names: n, holder: newHolder(), wake: make(chan struct{}, 1)}
 	r.metrics = newInstruments(r)
 	return r, nil
@@ -212,9 +216,7 @@ func (r *Relay) open(ctx context.Context, l *lease, c cursor) (cursor, error) {
 		}
 		// Kafka ends a predecessor's open transaction before it answers (KIP-98), which takes
 		// no longer than a batch may.
-		opening, cancel := context.WithTimeout(ctx, r.config.DeliveryTimeout)
-		defer cancel()
-		if err := r.sender.open(opening); err != nil {
+		if err := r.sending(ctx, l, r.sender.open); err != nil {
 			return c, fmt.Errorf("fencing other relays: %w", err)
 		}
 	}
@@ -244,16 +246,18 @@ func (r *Relay) serve(ctx, working context.Context, l *lease, c cursor) error {
 		if ahead == nil {
 			ahead = r.readAhead(reading, c)
 		}
-		w, err := r.await(working, l, ahead)
+		w, err := await(working, r, l, ahead)
+		if err == nil {
+			ahead, err = nil, w.err
+		}
 		if err != nil {
 			return err
 		}
-		ahead = nil
 		if len(w.rows) == 0 {
 			// An empty window moves the cursor too, but storing it extends the lease, and is done
 			// only when that is due. Otherwise every look would be followed by a write.
-			if c = w.after; !l.covers(r.config.DeliveryTimeout) || time.Until(l.until) < r.config.Lease*2/3 {
-				if err := r.advance(working, l, c, 0, nil); err != nil {
+			if c = w.after; !l.covers(r.config.mustCover()) || time.Until(l.until) < r.config.Lease*2/3 {
+				if err := r.advance(working, l, c, nil, 0, nil); err != nil {
 					return err
 				}
 			}
@@ -278,13 +282,12 @@ func (r *Relay) serve(ctx, working context.Context, l *lease, c cursor) error {
 // relay sends a batch and stores the cursor behind it.
 func (r *Relay) relay(ctx context.Context, l *lease, rows []row, after cursor) error {
 	send, envelopes, parked := r.sort(rows)
-	// The batch must end before another process may lead.
 	if err := r.hold(ctx, l); err != nil {
 		return err
 	}
 	// Kafka first, then the cursor: a crash between them repeats the batch, while the
 	// other order would lose it.
-	refusals, err := r.deliver(ctx, envelopes)
+	refusals, err := r.deliver(ctx, l, envelopes)
 	if err != nil {
 		return err
 	}
@@ -298,28 +301,30 @@ func (r *Relay) relay(ctx context.Context, l *lease, rows []row, after cursor) e
 		}
 	}
 	r.metrics.sent(ctx, len(envelopes)-len(refusals))
-	return r.advance(ctx, l, after, len(envelopes)-len(refusals), parked)
+	return r.advance(ctx, l, after, rows, len(envelopes)-len(refusals), parked)
 }
 
-// hold makes sure that a batch ends within the lease.
+// hold makes sure that enough of the lease is left to begin a batch.
 func (r *Relay) hold(ctx context.Context, l *lease) error {
-	if l.covers(r.config.DeliveryTimeout) {
+	if l.covers(r.config.mustCover()) {
 		return nil
 	}
 	if err := r.renew(ctx, l); err != nil {
 		return err
 	}
-	if !l.covers(r.config.DeliveryTimeout) {
-		return fmt.Errorf("the database took too long: what is left of the lease does not cover the delivery timeout")
+	if !l.covers(r.config.mustCover()) {
+		return errors.New("the database took too long: what is left of the lease does not suffice to begin a batch")
 	}
 	return nil
 }
 
 // deliver sends envelopes within the delivery timeout.
-func (r *Relay) deliver(ctx context.Context, envelopes []*eventbus.Envelope) (map[int]error, error) {
-	ctx, cancel := context.WithTimeout(ctx, r.config.DeliveryTimeout)
-	defer cancel()
-	return r.sender.send(ctx, envelopes)
+func (r *Relay) deliver(ctx context.Context, l *lease, envelopes []*eventbus.Envelope) (refusals map[int]error, err error) {
+	err = r.sending(ctx, l, func(ctx context.Context) (err error) {
+		refusals, err = r.sender.send(ctx, envelopes)
+		return err
+	})
+	return refusals, err
 }
 
 // pause waits for the next look: a little at first, and then PollInterval.

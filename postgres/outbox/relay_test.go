@@ -141,7 +141,7 @@ func TestLongReadKeepsTheLease(t *testing.T) {
 		wait(t.Context(), r.config.Lease+time.Second) // as long as a slow statement takes
 		slow <- window{more: true}
 	}()
-	if w, err := r.await(t.Context(), &l, slow); err != nil || !w.more {
+	if w, err := await(t.Context(), r, &l, slow); err != nil || !w.more {
 		t.Fatalf("%+v, %v", w, err)
 	}
 	if !l.covers(0) || !l.until.After(acquired) {

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/eventbus-go/eventbus"
 	"github.com/eventbus-go/eventbus/transport"
@@ -32,6 +34,7 @@ type row struct {
 	// is the Java client's murmur2. A relay that does not know it parks the row.
 	partitioner string
 	attributes  []byte
+	table       uint32 // the table's oid: of a partitioned outbox, that of the partition
 }
 
 // The attributes of format 1: fields of a tag, a length as a uvarint, and bytes.
@@ -52,6 +55,12 @@ const (
 
 // newRow turns an envelope into a row. The row shares the envelope's memory.
 func newRow(e *eventbus.Envelope) (row, error) {
+	// The database would abort the caller's transaction for them.
+	for _, text := range [...]string{e.ID, e.Topic, e.Partitioner} {
+		if !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
+			return row{}, fmt.Errorf("%q is no text that a database stores: it has a zero byte or is not UTF-8", text)
+		}
+	}
 	r := row{format: format, eventID: e.ID, topic: e.Topic, key: e.Key, value: e.Data, partitioner: e.Partitioner}
 	if e.Raw {
 		r.format = formatRaw

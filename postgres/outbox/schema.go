@@ -35,7 +35,11 @@ func Migrate(ctx context.Context, pool *pgxpool.Pool, table Table) error {
 	// One step at a time, each in a transaction. While another instance does one, this
 	// one waits and looks again.
 	for done := false; !done && err == nil; {
-		if done, err = migrateStep(ctx, pool, n, table.Partitioned); err == nil && !done && !wait(ctx, migrateEvery) {
+		every := migrateEvery
+		if done, err = migrateStep(ctx, pool, n, table.Partitioned); state(err) == lockNotAvailable {
+			every, err = lockedEvery, nil
+		}
+		if err == nil && !done && !wait(ctx, every) {
 			err = ctx.Err()
 		}
 	}
@@ -45,8 +49,14 @@ func Migrate(ctx context.Context, pool *pgxpool.Pool, table Table) error {
 	return nil
 }
 
-// migrateEvery is the time between looks at whether another instance has finished.
-const migrateEvery = 20 * time.Millisecond
+const (
+	// migrateEvery is the time between looks at whether another instance has finished.
+	migrateEvery = 20 * time.Millisecond
+	// lockedEvery is the time between attempts at a table that something holds, as pg_dump
+	// does while it runs. lockedFor bounds an attempt: relays and writers wait behind it.
+	lockedEvery = time.Second
+	lockedFor   = `SET LOCAL lock_timeout = '100ms'`
+)
 
 // migrateStep takes the schema one version on, unless another instance is about to,
 // and reports whether it is the latest.
@@ -77,6 +87,9 @@ func migrateStep(ctx context.Context, pool *pgxpool.Pool, n names, partitioned b
 			if err := buildIndex(ctx, pool, n, index); err != nil {
 				return fmt.Errorf("build the index %s: %w", index[0], err)
 			}
+		}
+		if _, err := tx.Exec(ctx, lockedFor); err != nil {
+			return err
 		}
 		_, err = tx.Exec(ctx, sqlOf(n, version, partitioned))
 		return err

@@ -118,7 +118,7 @@ func TestMigrateIndex(t *testing.T) {
 			var valid bool
 			var version int
 			if err := s.pool.QueryRow(t.Context(), n.sql(`SELECT (SELECT bool_and(indisvalid) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
-				WHERE c.relnamespace = to_regnamespace('{schema}') AND c.relname LIKE 'by_event%'), version FROM {version}`)).Scan(&valid, &version); err != nil || !valid || version != 2 {
+				WHERE c.relnamespace = to_regnamespace('{schema}') AND c.relname LIKE 'by_event%'), version FROM {version}`)).Scan(&valid, &version); err != nil || !valid || version != latest() {
 				t.Errorf("valid %v, version %d, %v", valid, version, err)
 			}
 			runRelay(t, s.bus, s.pool, Config{Table: s.table})
@@ -160,5 +160,72 @@ func testGrants(t *testing.T, partitioned bool) {
 	}
 	if err := r.Health(t.Context()); err != nil {
 		t.Errorf("the relay's health: %v", err)
+	}
+}
+
+// TestMigrateBesideOlderRelay: a relay of the version before leads while the tables are
+// migrated, also while a dump holds them, and afterwards.
+func TestMigrateBesideOlderRelay(t *testing.T) {
+	released := migrations
+	migrations = released[:1]
+	s := newSceneOn(t, dsn(t), Table{Partitioned: true})
+	migrations = released
+	n, _ := s.table.names()
+	old, err := NewRelay(s.bus, s.pool, Config{Table: s.table, Logger: quiet()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, c, err := old.acquire(t.Context())
+	if err == nil {
+		c, err = old.open(t.Context(), &l, c)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	old.partitioned = false // it counts no days
+	relay := func() {
+		t.Helper()
+		s.write(t, 20)
+		rows, after, err := old.next(t.Context(), c)
+		if err == nil {
+			err = old.relay(t.Context(), &l, rows, after)
+		}
+		if err != nil || len(rows) != 20 {
+			t.Fatalf("the older relay: %d rows, %v", len(rows), err)
+		}
+		c = after
+	}
+	relay()
+	dump, err := s.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := dump.Exec(t.Context(), n.sql(`LOCK TABLE {relay} IN ACCESS SHARE MODE`)); err != nil {
+		t.Fatal(err)
+	}
+	migrated := make(chan error, 1)
+	go func() { migrated <- Migrate(t.Context(), s.pool, s.table) }()
+	eventually(t, "the migration waits for the dump", func() (waits bool) {
+		err := s.pool.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM pg_locks WHERE relation = $1::regclass AND NOT granted)`, n.relay).Scan(&waits)
+		return err == nil && waits
+	})
+	relay()
+	if err := dump.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-migrated; err != nil {
+		t.Fatal(err)
+	}
+	relay()
+	if _, err := rotate(t.Context(), s.pool, n, time.Hour); err != nil {
+		t.Errorf("the older relay's days: %v", err)
+	}
+	s.write(t, 20)
+	if err := old.release(t.Context(), l); err != nil {
+		t.Fatal(err)
+	}
+	runRelay(t, s.bus, s.pool, Config{Table: s.table})
+	if repeated := s.check(t); repeated > 0 {
+		t.Errorf("%d events repeated", repeated)
 	}
 }

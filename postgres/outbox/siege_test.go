@@ -89,7 +89,6 @@ func (s *siege) end(t *testing.T) outcome {
 	case <-time.After(time.Minute):
 		t.Fatal("the writers don't end")
 	}
-	resolvePrepared(t, s.pool)
 	truth := s.truth(t)
 	eventually(t, "nothing is pending", func() bool {
 		status, err := ReadStatus(context.Background(), s.pool, s.table)
@@ -121,9 +120,15 @@ func resolvePrepared(t testing.TB, pool *pgxpool.Pool) {
 	}
 }
 
-// truth returns the version of each aggregate.
+// truth returns the version of each aggregate, when no transaction is left that may change
+// one: what a writer committed last may still be under way in the server.
 func (s *siege) truth(t testing.TB) map[string]int64 {
 	t.Helper()
+	eventually(t, "every writer's transaction is over", func() bool {
+		resolvePrepared(t, s.pool)
+		_, err := s.pool.Exec(context.Background(), `SET LOCAL lock_timeout = '1s'; LOCK TABLE `+s.table.Schema+`.aggregate IN SHARE MODE`, pgx.QueryExecModeSimpleProtocol)
+		return err == nil
+	})
 	truth := make(map[string]int64)
 	rows, err := s.pool.Query(context.Background(), `SELECT key, version FROM `+s.table.Schema+`.aggregate`)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 )
 
 // columns are in the order in which collect scans them.
-const columns = `id, format, event_id, topic, key, value, partitioner, attributes`
+const columns = `id, format, event_id, topic, key, value, partitioner, attributes, tableoid`
 
 // window is what next returned, and whether it filled a batch.
 // rows and after count only if err is nil.
@@ -176,7 +176,7 @@ func collect(found pgx.Rows) (rows []row, cut bool, err error) {
 			return rows, true, nil
 		}
 		var x row
-		if err := found.Scan(&x.id, &x.format, &x.eventID, &x.topic, &x.key, &x.value, &x.partitioner, &x.attributes); err != nil {
+		if err := found.Scan(&x.id, &x.format, &x.eventID, &x.topic, &x.key, &x.value, &x.partitioner, &x.attributes, &x.table); err != nil {
 			return nil, false, err
 		}
 		rows = append(rows, x)

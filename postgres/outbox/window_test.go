@@ -2,6 +2,8 @@ package outbox
 
 import (
 	"testing"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // TestBatchIsBoundedInBytes: a relay reads no more than maxBatchBytes at a time, however
@@ -46,4 +48,21 @@ func TestBatchIsBoundedInBytes(t *testing.T) {
 		t.Errorf("%d rows in %d batches, want %d", read, windows, want)
 	}
 	t.Logf("%d rows in %d batches", read, windows)
+}
+
+// TestSessionSettings: with plans disabled, their costs would make the server compile
+// statements that take milliseconds, for seconds; and a role's timeout would end the same
+// one at each attempt.
+func TestSessionSettings(t *testing.T) {
+	pool := openPool(t, dsn(t)+"&statement_timeout=60000", 4)
+	inTx(t, pool, func(tx pgx.Tx) {
+		var jit, timeout string
+		_, err := tx.Exec(t.Context(), sessionSettings, "off")
+		if err == nil {
+			err = tx.QueryRow(t.Context(), `SELECT current_setting('jit'), current_setting('statement_timeout')`).Scan(&jit, &timeout)
+		}
+		if err != nil || jit != "off" || timeout != "0" {
+			t.Errorf("jit %q, statement_timeout %q, %v", jit, timeout, err)
+		}
+	})
 }

@@ -1,0 +1,185 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/postgres/inbox"
+	"github.com/jackc/pgx/v5"
+)
+
+// TestReadOnlyTransaction: the error says what is wrong with the transaction.
+func TestReadOnlyTransaction(t *testing.T) {
+	s := newScene(t, dsn(t))
+	tx, err := s.pool.BeginTx(t.Context(), pgx.TxOptions{AccessMode: pgx.ReadOnly})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.Background()) }()
+	err = s.publisher.Publish(t.Context(), Pgx(tx), change{Key: "k", Version: 1})
+	if err == nil || !strings.Contains(err.Error(), "read-only") || !strings.Contains(err.Error(), "primary") || state(err) != readOnlyTransaction {
+		t.Errorf("in a read-only transaction: %v", err)
+	}
+}
+
+// TestUnstorableText: what no database stores is refused before it aborts the caller's
+// transaction.
+func TestUnstorableText(t *testing.T) {
+	s := newScene(t, dsn(t))
+	inTx(t, s.pool, func(tx pgx.Tx) {
+		for _, id := range []string{"a\x00b", "a\xffb"} {
+			e := &eventbus.Envelope{ID: id, Topic: "t", Data: []byte{}}
+			if err := Write(t.Context(), Pgx(tx), s.table, []*eventbus.Envelope{e}); err == nil || state(err) != "" {
+				t.Errorf("the id %q: %v", id, err)
+			}
+		}
+		if err := s.publisher.Publish(t.Context(), Pgx(tx), change{Key: "k", Version: 1}); err != nil {
+			t.Errorf("afterwards: %v", err)
+		}
+	})
+}
+
+// TestStrictIsolation: writers that run in snapshots of their own, and try again what
+// conflicts, keep the order of their keys.
+func TestStrictIsolation(t *testing.T) {
+	for _, level := range []pgx.TxIsoLevel{pgx.RepeatableRead, pgx.Serializable} {
+		t.Run(string(level), func(t *testing.T) {
+			s := newScene(t, dsn(t))
+			runRelay(t, s.bus, s.pool, Config{Table: s.table})
+			var wg sync.WaitGroup
+			for range 8 {
+				wg.Go(func() {
+					for written := 0; written < 20; {
+						err := pgx.BeginTxFunc(t.Context(), s.pool, pgx.TxOptions{IsoLevel: level}, func(tx pgx.Tx) error {
+							var version int64
+							if err := tx.QueryRow(t.Context(), `INSERT INTO `+s.table.Schema+`.aggregate VALUES ('k', 1) ON CONFLICT (key) DO UPDATE SET version = aggregate.version + 1 RETURNING version`).Scan(&version); err != nil {
+								return err
+							}
+							return s.publisher.With(KeyLock()).Publish(t.Context(), Pgx(tx), change{Key: "k", Version: version})
+						})
+						switch {
+						case err == nil:
+							written++
+						case state(err) != "40001" && state(err) != "40P01":
+							t.Error(err)
+							return
+						}
+					}
+				})
+			}
+			wg.Wait()
+			s.versions["k"] = 8 * 20
+			s.check(t)
+		})
+	}
+}
+
+// TestOtherEncoding: a database that stores few characters, and a role that searches no
+// schema, keep nothing from being published, parked and handled once.
+func TestOtherEncoding(t *testing.T) {
+	admin := openPool(t, dsn(t), 4)
+	name := fmt.Sprint("latin_", time.Now().UnixMilli())
+	mustExec(t, admin, `CREATE DATABASE `+name+` ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0`)
+	t.Cleanup(func() { mustExec(t, admin, `DROP DATABASE `+name) })
+	s := newSceneOn(t, strings.Replace(dsn(t), "/postgres?", "/"+name+"?", 1)+"&options=-c%20search_path%3D", Table{Partitioned: true})
+	n, _ := s.table.names()
+	refusal := fmt.Errorf("refused, “in other words”: 日本 %s", strings.Repeat("ü", maxFault))
+	r, err := NewRelay(s.bus, s.pool, Config{Table: s.table, Logger: quiet()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, c, err := r.acquire(t.Context())
+	if err == nil {
+		c, err = r.open(t.Context(), &l, c)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.write(t, 1)
+	rows, after, err := r.next(t.Context(), c)
+	if err == nil {
+		err = r.advance(t.Context(), &l, after, rows, 0, []parkedRow{r.park(&rows[0], refusal)})
+	}
+	if err != nil {
+		t.Fatalf("a refused event: %v", err)
+	}
+	if parked, err := ListParked(t.Context(), s.pool, s.table, 10); err != nil || len(parked) != 1 || !strings.Contains(parked[0].Error, `\u65e5\u672c`) || len(parked[0].Error) > maxFault+20 {
+		t.Errorf("%+v, %v", parked, err)
+	}
+	mustExec(t, s.pool, n.sql(`UPDATE {parked} SET next_at = '-infinity'`))
+	if err := r.release(t.Context(), l); err != nil {
+		t.Fatal(err)
+	}
+	runRelay(t, s.bus, s.pool, Config{Table: s.table})
+	s.write(t, 20)
+	s.check(t)
+	at := inbox.Table{Schema: s.table.Schema}
+	in, err := inbox.New(s.pool, inbox.Config{Table: at})
+	if err = errors.Join(err, inbox.Migrate(t.Context(), s.pool, at)); err != nil {
+		t.Fatal(err)
+	}
+	keys := []string{"日本", "\"\\u65e5\\u672c\"", "ü\x00", "\xff", "plain"}
+	for _, want := range []int{len(keys), 0} {
+		err := in.Once(t.Context(), keys, func(_ context.Context, fresh []int) error {
+			if len(fresh) != want {
+				t.Errorf("%d of %d keys are new, want %d", len(fresh), len(keys), want)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestAnotherServer: behind a proxy the server may become another one without an error,
+// as in a failover, and the cursor in memory be ahead of what that has. It is dropped, and
+// the server's own read again.
+func TestAnotherServer(t *testing.T) {
+	s := newScene(t, dsn(t))
+	r, err := NewRelay(s.bus, s.pool, Config{Table: s.table, Logger: quiet()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, _, err := r.acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.server = l.server.Add(-time.Second)
+	ahead := cursor{from: farFuture}
+	if err := r.advance(t.Context(), &l, ahead, nil, 0, nil); !errors.Is(err, errNotLeading) {
+		t.Errorf("the cursor of another server was stored: %v", err)
+	}
+	if err := r.renew(t.Context(), &l); !errors.Is(err, errNotLeading) {
+		t.Errorf("the lease of another server was extended: %v", err)
+	}
+	if err := r.release(t.Context(), l); err != nil {
+		t.Fatal(err)
+	}
+	runRelay(t, s.bus, s.pool, Config{Table: s.table})
+	s.write(t, 20)
+	s.check(t)
+}
+
+// TestNoPasswordInErrors: what health and logs say of a database that is away.
+func TestNoPasswordInErrors(t *testing.T) {
+	pool := openPool(t, "postgres://shop:hunter2@127.0.0.1:1/shop?connect_timeout=1", 4)
+	s := newScene(t, dsn(t))
+	r, _ := runRelay(t, s.bus, pool, Config{})
+	eventually(t, "health says so", func() bool {
+		err := r.Health(context.Background())
+		return err != nil && strings.Contains(err.Error(), "nothing has been relayed")
+	})
+	if err := r.Health(context.Background()); strings.Contains(err.Error(), "hunter2") {
+		t.Error(err)
+	}
+	if _, err := NewRelay(s.bus, openPool(t, dsn(t), 1), Config{}); err == nil || !strings.Contains(err.Error(), "MaxConns") {
+		t.Errorf("a pool of one connection: %v", err)
+	}
+}
