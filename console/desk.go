@@ -6,7 +6,6 @@ import (
 	"net/url"
 
 	"github.com/eventbus-go/eventbus/catalog"
-	"github.com/eventbus-go/eventbus/internal/mask"
 )
 
 // desk is what pages are made of and orders go through. It knows nothing of how they
@@ -79,10 +78,3 @@ func (d *desk) scan(ctx context.Context) (done func(), err error) {
 		return nil, &fault{http.StatusServiceUnavailable, "other searches are reading the log: try again in a minute"}
 	}
 }
-
-// schema returns the JSON Schema of a type on a topic by the catalogues; nil if none has
-// it. A member's catalogue decides rather than that of Config.
-func (d *desk) schema(topic, typ string) any { return mask.Schema(d.catalogs(), topic, typ) }
-
-// masked returns data without what a schema marks as personal or does not describe.
-func masked(value, schema, root any, depth int) any { return mask.Value(value, schema, root, depth) }
