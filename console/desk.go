@@ -15,7 +15,8 @@ import (
 type desk struct {
 	config  *Config
 	watch   *watch
-	cluster *cluster      // nil without one
+	cluster *cluster // nil without one
+	replays replays
 	scans   chan struct{} // one element for each scan of the log that runs
 	ended   <-chan struct{}
 	// begin runs something until the console is closed, and reports whether it does.
