@@ -210,4 +210,3 @@ func TestReplayIsStopped(t *testing.T) {
 		t.Errorf("after the end: %d", w.Code)
 	}
 }
-
