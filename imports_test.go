@@ -65,7 +65,7 @@ var directions = []struct {
 	{dir: "internal/visible"},
 	{dir: "internal/grouplag", ours: []string{"transport", "kafka", "internal/engine"}, tests: []string{"..."}},
 	{dir: "internal/doctor", ours: []string{"transport", "kafka", "internal/grouplag", "internal/scan", "internal/declare"}, tests: []string{"..."}},
-	{dir: "internal/mask", ours: []string{"catalog", "internal/letter", "internal/jsonschema"}, tests: []string{"."}},
+	{dir: "internal/mask", ours: []string{"catalog", "internal/letter", "internal/jsonschema", "internal/avroschema"}, tests: []string{"."}},
 	{dir: "internal/foreign", ours: []string{".", "format", "transport", "internal/letter", "internal/wire"}},
 	{dir: "internal/redrive", ours: []string{"transport", "kafka", "internal/letter", "internal/wire", "internal/foreign", "internal/scan", "internal/declare"}, tests: []string{"..."}},
 	{dir: "internal/engine", ours: []string{"transport", "resilience", "internal/stack"}, tests: []string{"transport/..."}},
@@ -83,7 +83,7 @@ var directions = []struct {
 	{dir: "secret", tests: []string{"..."}},
 	{dir: "kafka", ours: []string{"internal/grouptypes", "transport", "secret", "kafka/internal/..."}, others: []string{"..."}, tests: append([]string{"kafkatest/embedded"}, room...)}, // which its examples run
 	{dir: "kafka/...", ours: []string{"transport", "kafka/internal/..."}, others: []string{"..."}, tests: room},
-	{dir: "catalog", ours: []string{".", "transport", "internal/declare", "internal/naming", "internal/jsonschema"}, others: []string{"github.com/go-json-experiment/json/..."}, tests: []string{"..."}},
+	{dir: "catalog", ours: []string{".", "transport", "internal/declare", "internal/naming", "internal/jsonschema", "internal/avroschema"}, others: []string{"github.com/go-json-experiment/json/..."}, tests: []string{"..."}},
 	{dir: "cloudevents", ours: []string{".", "internal/wire"}, others: []string{"github.com/cloudevents/sdk-go/v2/..."}, tests: []string{"..."}},
 	{dir: "format", ours: []string{".", "transport", "internal/wire"}, tests: []string{"..."}},
 	{dir: "inbox", ours: []string{"."}, tests: []string{"..."}},

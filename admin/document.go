@@ -28,8 +28,8 @@ func whole(w http.ResponseWriter, _ *http.Request, d *catalog.Document) {
 
 // asyncAPI answers GET /catalog/asyncapi, with the addresses of the environment that the
 // service runs in.
-func asyncAPI(w http.ResponseWriter, r *http.Request, d *catalog.Document) {
-	text, err := d.AsyncAPI(catalog.AsyncAPIConfig{Environment: d.Environment, Version: r.URL.Query().Get("version")})
+func (h *handler) asyncAPI(w http.ResponseWriter, r *http.Request, d *catalog.Document) {
+	text, err := d.AsyncAPI(catalog.AsyncAPIConfig{Environment: d.Environment, Version: r.URL.Query().Get("version"), Protobuf: h.protobuf})
 	if err != nil {
 		refuse(w, http.StatusBadRequest, err.Error())
 		return

@@ -3,6 +3,7 @@ package admin
 import (
 	"crypto/sha256"
 	"crypto/subtle"
+	"encoding/json"
 	"net"
 	"net/http"
 	"strings"
@@ -16,6 +17,8 @@ type handler struct {
 	bus   *eventbus.Bus
 	token secret.Value
 	level http.Handler
+	// protobuf prints schemas for documents; nil for none.
+	protobuf func(json.RawMessage) (format, text string, err error)
 	// replaying is set while a replay runs.
 	replaying atomic.Bool
 }
@@ -36,7 +39,7 @@ func Handler(bus *eventbus.Bus, options ...Option) http.Handler {
 	}
 	serve("GET /groups", http.HandlerFunc(h.groups))
 	serve("GET /catalog", h.document(whole))
-	serve("GET /catalog/asyncapi", h.document(asyncAPI))
+	serve("GET /catalog/asyncapi", h.document(h.asyncAPI))
 	serve("GET /catalog/pages/{page}", h.document(page))
 	serve("POST /groups/{group}/pause", order(func(group string, of subscription) error { return h.operator(of.said).Pause(group, of.Subscription) }))
 	serve("POST /groups/{group}/resume", order(func(group string, of subscription) error { return h.operator(of.said).Resume(group, of.Subscription) }))

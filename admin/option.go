@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"encoding/json"
 	"net/http"
 
 	"github.com/eventbus-go/eventbus/secret"
@@ -16,6 +17,13 @@ func Token(token secret.Value) Option {
 		panic("admin: Token needs one")
 	}
 	return func(h *handler) { h.token = token }
+}
+
+// Protobuf has the AsyncAPI document with the schemas of Protobuf events as .proto text, by
+// what catalog.AsyncAPIConfig.Protobuf takes, such as Of of package schema/protosource:
+// a service that does without it does not link the printer.
+func Protobuf(source func(schema json.RawMessage) (format, text string, err error)) Option {
+	return func(h *handler) { h.protobuf = source }
 }
 
 // LogLevel serves level under /log-level. A zap.AtomicLevel is such a handler.

@@ -2,11 +2,13 @@ package catalog
 
 import (
 	"encoding/json"
-	"fmt"
 	"maps"
 	"reflect"
 	"slices"
 	"strings"
+
+	"github.com/eventbus-go/eventbus/internal/avroschema"
+	"github.com/eventbus-go/eventbus/internal/jsonschema"
 )
 
 // avroMedia and protobufMedia are the content types whose schemas are compared by the
@@ -16,72 +18,11 @@ const (
 	protobufMedia = "application/protobuf"
 )
 
-// avroType is a type of an Avro schema (version 1.12), with its name in full. Package
-// catalog reads schemas by itself: it is part of services, which would link a library
-// that encodes and decodes for the sake of names and defaults.
-type avroType struct {
-	kind      string // a primitive, record, enum, fixed, array, map or union
-	name      string
-	props     map[string]any // as it was declared
-	namespace string         // that names inside of it are relative to
-}
-
-// avroSchema finds types by the names that others refer to them by.
-// The zero value can't be used: read adds to the map.
-type avroSchema struct{ named map[string]avroType }
-
-// read returns the type that a part of a schema stands for: a declaration, the name of
-// one, or a union. What it does not understand has a kind that is none of Avro's.
-func (s *avroSchema) read(v any, namespace string) avroType {
-	switch v := v.(type) {
-	case string:
-		// A declared name before a primitive: no type may be declared under the name of a
-		// primitive, so the order matters only for invalid schemas.
-		if t, ok := s.named[avroName(v, namespace)]; ok {
-			return t
-		}
-		return avroType{kind: v}
-	case []any:
-		return avroType{kind: "union", props: map[string]any{"branches": v}, namespace: namespace}
-	case map[string]any:
-		// A declaration may wrap another one, to add attributes to it.
-		kind, ok := v["type"].(string)
-		if !ok {
-			return s.read(v["type"], namespace) // {"type": {…}}
-		}
-		t := avroType{kind: kind, props: v, namespace: namespace}
-		// Only these four kinds are named. A name on any other is an attribute.
-		if name, ok := v["name"].(string); ok && slices.Contains([]string{"record", "error", "enum", "fixed"}, kind) {
-			// A name with dots wins over a namespace beside it, which avroName sees to.
-			if own, ok := v["namespace"].(string); ok {
-				namespace = own
-			}
-			t.name = avroName(name, namespace)
-			// Names inside are relative to the namespace of the full name, whichever way that
-			// was written.
-			t.namespace = t.name[:max(strings.LastIndexByte(t.name, '.'), 0)]
-			s.named[t.name] = t
-		} else if known, ok := s.named[avroName(kind, namespace)]; ok {
-			return known
-		}
-		return t
-	}
-	return avroType{kind: fmt.Sprint(v)}
-}
-
-// avroName is a name in full. One with a dot is so already ("Names" in the specification).
-func avroName(name, namespace string) string {
-	if namespace == "" || strings.Contains(name, ".") {
-		return name
-	}
-	return namespace + "." + name
-}
-
 // avroComparison compares two schemas. Seen are the pairs of types that it is through
 // with: types may hold themselves.
 type avroComparison struct {
 	*comparison
-	old, now avroSchema
+	old, now *avroschema.Schema
 	seen     map[[2]string]bool
 }
 
@@ -92,48 +33,12 @@ func (c *comparison) avro(path string, old, now json.RawMessage) {
 		c.add(path, "schema-changed", Undecided, "", "", "one of the schemas is no JSON", "Allow it with a reason")
 		return
 	}
-	s := avroComparison{comparison: c, old: avroSchema{make(map[string]avroType)}, now: avroSchema{make(map[string]avroType)}, seen: make(map[[2]string]bool)}
-	// All names first: a field may refer to a type whose declaration is elsewhere.
-	s.old.declare(a, "")
-	s.now.declare(b, "")
-	s.compare(path+"#", s.old.read(a, ""), s.now.read(b, ""))
+	s := avroComparison{comparison: c, seen: make(map[[2]string]bool)}
+	var was, is avroschema.Type
+	s.old, was = avroschema.New(a)
+	s.now, is = avroschema.New(b)
+	s.compare(path+"#", was, is)
 }
-
-// declare reads all types of a schema, in the order in which they are declared: names
-// may be used from then on.
-func (s *avroSchema) declare(v any, namespace string) {
-	switch v := v.(type) {
-	case []any:
-		for _, branch := range v {
-			s.declare(branch, namespace)
-		}
-	case map[string]any:
-		// What is referred to comes first, as registries resolve it.
-		references, _ := v[referencesKeyword].([]any)
-		for _, r := range references {
-			s.declare(r, "")
-		}
-		// read notes the type under its name.
-		if t := s.read(v, namespace); t.name != "" {
-			namespace = t.namespace
-		}
-		fields, _ := v["fields"].([]any)
-		for _, f := range fields {
-			if field, ok := f.(map[string]any); ok {
-				s.declare(field["type"], namespace)
-			}
-		}
-		// A text is a name, and declares nothing.
-		for _, inner := range []any{v["type"], v["items"], v["values"]} {
-			if _, name := inner.(string); !name && inner != nil {
-				s.declare(inner, namespace)
-			}
-		}
-	}
-}
-
-// referencesKeyword holds in a schema's text those that it refers to.
-const referencesKeyword = "x-eventbus-references"
 
 // The readers of Avro resolve what was written against their own schema, and fail where
 // that can't be done ("Schema Resolution").
@@ -144,59 +49,59 @@ const (
 
 // compare goes through two types side by side. The paths are those of the schema's own
 // keywords: #/fields/total/fields/cents.
-func (c *avroComparison) compare(path string, a, b avroType) {
+func (c *avroComparison) compare(path string, a, b avroschema.Type) {
 	// Only named types can contain themselves, so only their pairs are noted.
-	if a.name != "" && b.name != "" {
-		pair := [2]string{a.name, b.name}
+	if a.Name != "" && b.Name != "" {
+		pair := [2]string{a.Name, b.Name}
 		if c.seen[pair] {
 			return
 		}
 		c.seen[pair] = true
 	}
 	// Two kinds have nothing more to compare than whether readers promote one.
-	if a.kind != b.kind {
-		c.retyped(path, a.kind, b.kind)
+	if a.Kind != b.Kind {
+		c.retyped(path, a.Kind, b.Kind)
 		return
 	}
 	switch {
-	case a.name == b.name:
+	case a.Name == b.Name:
 	// Readers compare the unqualified names alone ("Schema Resolution").
-	case a.name[strings.LastIndexByte(a.name, '.')+1:] == b.name[strings.LastIndexByte(b.name, '.')+1:]:
-		c.add(path, "namespace-changed", Dangerous, a.name, b.name, "the record's name is a part of subjects in the registry: a new one begins a new history", "Keep the namespace, or register the schema at its new subject beforehand")
+	case a.Name[strings.LastIndexByte(a.Name, '.')+1:] == b.Name[strings.LastIndexByte(b.Name, '.')+1:]:
+		c.add(path, "namespace-changed", Dangerous, a.Name, b.Name, "the record's name is a part of subjects in the registry: a new one begins a new history", "Keep the namespace, or register the schema at its new subject beforehand")
 	default:
-		c.add(path, "record-renamed", Breaking, a.name, b.name, avroOld+" takes data of "+a.name+" alone", "Keep the name")
+		c.add(path, "record-renamed", Breaking, a.Name, b.Name, avroOld+" takes data of "+a.Name+" alone", "Keep the name")
 	}
 	// Attributes that are not known are metadata to Avro, but not to everybody: generators
 	// and readers look at their own.
-	known := []string{"type", "name", "namespace", "doc", "aliases", referencesKeyword}
-	switch a.kind {
+	known := []string{"type", "name", "namespace", "doc", "aliases", avroschema.References}
+	switch a.Kind {
 	case "record", "error":
 		known = append(known, "fields")
 		c.fields(path, a, b)
 	case "enum":
 		known = append(known, "symbols", "default")
-		c.symbols(path, a.props, b.props)
+		c.symbols(path, a.Props, b.Props)
 	case "array":
 		known = append(known, "items")
-		c.compare(path+"/items", c.old.read(a.props["items"], a.namespace), c.now.read(b.props["items"], b.namespace))
+		c.compare(path+"/items", c.old.Read(a.Props["items"], a.Namespace), c.now.Read(b.Props["items"], b.Namespace))
 	case "map":
 		known = append(known, "values")
-		c.compare(path+"/values", c.old.read(a.props["values"], a.namespace), c.now.read(b.props["values"], b.namespace))
+		c.compare(path+"/values", c.old.Read(a.Props["values"], a.Namespace), c.now.Read(b.Props["values"], b.Namespace))
 	case "union":
 		known = append(known, "branches")
 		c.branches(path, a, b)
 	// Nothing is inside of these; their attributes are compared below.
 	case "fixed", "null", "boolean", "int", "long", "float", "double", "bytes", "string":
 	default:
-		if !reflect.DeepEqual(a.props, b.props) {
-			c.add(path, "schema-changed", Undecided, a.kind, b.kind, "the type is not understood here", "Allow it with a reason")
+		if !reflect.DeepEqual(a.Props, b.Props) {
+			c.add(path, "schema-changed", Undecided, a.Kind, b.Kind, "the type is not understood here", "Allow it with a reason")
 		}
 	}
-	if word(a.props["doc"]) != word(b.props["doc"]) {
-		c.add(path, "doc-changed", Safe, word(a.props["doc"]), word(b.props["doc"]), "for people only", "")
+	if word(a.Props["doc"]) != word(b.Props["doc"]) {
+		c.add(path, "doc-changed", Safe, word(a.Props["doc"]), word(b.Props["doc"]), "for people only", "")
 	}
-	for _, key := range changedKeys(a.props, b.props, known) {
-		place, o, n := path+"/"+key, word(a.props[key]), word(b.props[key])
+	for _, key := range changedKeys(a.Props, b.Props, known) {
+		place, o, n := path+"/"+key, word(a.Props[key]), word(b.Props[key])
 		switch key {
 		// These decide what the bytes mean.
 		case "size", "logicalType", "precision", "scale":
@@ -240,9 +145,9 @@ func (c *avroComparison) retyped(path, from, to string) {
 }
 
 // fieldsOf returns the fields of a record by name.
-func fieldsOf(t avroType) map[string]map[string]any {
+func fieldsOf(t avroschema.Type) map[string]map[string]any {
 	all := make(map[string]map[string]any)
-	list, _ := t.props["fields"].([]any)
+	list, _ := t.Props["fields"].([]any)
 	for _, f := range list {
 		if field, ok := f.(map[string]any); ok {
 			all[word(field["name"])] = field
@@ -253,13 +158,13 @@ func fieldsOf(t avroType) map[string]map[string]any {
 
 // fields compares records by the names of their fields: their order is that of the bytes,
 // which readers take from the writer's schema.
-func (c *avroComparison) fields(path string, a, b avroType) {
+func (c *avroComparison) fields(path string, a, b avroschema.Type) {
 	was, is := fieldsOf(a), fieldsOf(b)
 	renamed := make(map[string]bool)
 	for _, name := range slices.Sorted(maps.Keys(was)) {
 		field, place := was[name], path+"/fields/"+name
 		if now := is[name]; now != nil {
-			c.field(place, field, now, a.namespace, b.namespace)
+			c.field(place, field, now, a.Namespace, b.Namespace)
 			continue
 		}
 		// The old schema's default counts: it is old readers who miss the field.
@@ -274,7 +179,7 @@ func (c *avroComparison) fields(path string, a, b avroType) {
 			if aliases, _ := is[other]["aliases"].([]any); was[other] == nil && slices.Contains(aliases, any(name)) {
 				rule, to = "field-renamed", other
 				renamed[other] = true
-				c.compare(place, c.old.read(field["type"], a.namespace), c.now.read(is[other]["type"], b.namespace))
+				c.compare(place, c.old.Read(field["type"], a.Namespace), c.now.Read(is[other]["type"], b.Namespace))
 			}
 		}
 		c.add(place, rule, level, name, to, why, "Keep the field until nobody reads it, or declare a new version of the topic")
@@ -282,6 +187,9 @@ func (c *avroComparison) fields(path string, a, b avroType) {
 	for _, name := range slices.Sorted(maps.Keys(is)) {
 		if was[name] != nil || renamed[name] {
 			continue
+		}
+		if is[name][jsonschema.Personal] == true {
+			c.add(path+"/fields/"+name, "personal-data-added", Dangerous, "", "personal", personalField, "Tell the readers")
 		}
 		// The default has to be in the new schema: new readers fill it in for old events.
 		if _, ok := is[name]["default"]; ok {
@@ -302,13 +210,17 @@ func (c *avroComparison) field(path string, a, b map[string]any, was, is string)
 			c.add(path, "doc-changed", Safe, o, n, "for people only", "")
 		case key == "default" && !still:
 			c.add(path, "default-removed", Breaking, o, "", avroNew+" can't read those without the field", "Keep the default")
+		case key == jsonschema.Personal && b[key] == true:
+			c.add(path, "personal-data-added", Dangerous, "", "personal", personalAdded, "Tell the readers")
+		case key == jsonschema.Personal:
+			c.add(path, "personal-data-removed", Undecided, "personal", "", personalRemoved, "Allow it with a reason")
 		case key == "default":
 			c.add(path, "default-changed", Dangerous, o, n, "events without the field mean something else to new readers", "Keep the default, and write the field always")
 		default:
 			c.add(path+"/"+key, "keyword-changed", Undecided, o, n, "what this attribute means to readers is not known here", "Allow it with a reason")
 		}
 	}
-	c.compare(path, c.old.read(a["type"], was), c.now.read(b["type"], is))
+	c.compare(path, c.old.Read(a["type"], was), c.now.Read(b["type"], is))
 }
 
 // symbols compares enums: who meets a symbol that is not in the own schema takes the
@@ -341,23 +253,23 @@ func (c *avroComparison) symbols(path string, a, b map[string]any) {
 
 // branches compares unions by the kinds or names of what they choose from: the order
 // is resolved by readers.
-func (c *avroComparison) branches(path string, a, b avroType) {
-	read := func(s *avroSchema, t avroType) map[string]avroType {
-		all := make(map[string]avroType)
-		list, _ := t.props["branches"].([]any)
+func (c *avroComparison) branches(path string, a, b avroschema.Type) {
+	read := func(s *avroschema.Schema, t avroschema.Type) map[string]avroschema.Type {
+		all := make(map[string]avroschema.Type)
+		list, _ := t.Props["branches"].([]any)
 		for _, v := range list {
-			branch := s.read(v, t.namespace)
+			branch := s.Read(v, t.Namespace)
 			// Within a union only named types may be there more than once, so a kind or a name
 			// identifies a branch.
-			key := branch.name
+			key := branch.Name
 			if key == "" {
-				key = branch.kind
+				key = branch.Kind
 			}
 			all[key] = branch
 		}
 		return all
 	}
-	was, is := read(&c.old, a), read(&c.now, b)
+	was, is := read(c.old, a), read(c.now, b)
 	for _, key := range slices.Sorted(maps.Keys(was)) {
 		if branch, ok := is[key]; ok {
 			c.compare(path+"/"+key, was[key], branch)

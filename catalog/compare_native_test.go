@@ -17,7 +17,7 @@ const avroBase = `{"type":"record","name":"Paid","namespace":"shop","fields":[
 	{"name":"kind","type":{"type":"enum","name":"Kind","symbols":["CARD","CASH"]}},
 	{"name":"tags","type":{"type":"array","items":"string"}},{"name":"by","type":{"type":"map","values":"long"}},
 	{"name":"at","type":{"type":"long","logicalType":"timestamp-millis"}},{"name":"ref","type":{"type":"fixed","name":"Ref","size":16}},
-	{"name":"zone","type":"string","default":"UTC"}]}`
+	{"name":"zone","type":"string","x-eventbus-personal":true,"default":"UTC"}]}`
 
 const protobufBase = `{"message":"shop.Paid","files":[{"name":"money.proto","package":"shop","syntax":"proto3","messageType":[{"name":"Money","field":[{"name":"cents","number":1,"label":"LABEL_OPTIONAL","type":"TYPE_INT32","jsonName":"cents"}]}]},
 	{"name":"paid.proto","package":"shop","syntax":"proto3","messageType":[{"name":"Paid","field":[
@@ -48,7 +48,7 @@ func TestCompareNativeSchemas(t *testing.T) {
 		{"avro", `"fields":[`, `"fields":[{"name":"new","type":"string","default":""},`, "#/fields/new", "field-added", catalog.Safe},
 		{"avro", `"fields":[`, `"fields":[{"name":"new","type":"string"},`, "#/fields/new", "required-field-added", catalog.Breaking},
 		{"avro", `{"name":"id","type":"string"},`, ``, "#/fields/id", "field-removed", catalog.Breaking},
-		{"avro", `,\n\t{"name":"zone","type":"string","default":"UTC"}`, ``, "#/fields/zone", "field-removed", catalog.Dangerous},
+		{"avro", `,\n\t{"name":"zone","type":"string","x-eventbus-personal":true,"default":"UTC"}`, ``, "#/fields/zone", "field-removed", catalog.Dangerous},
 		{"avro", `{"name":"id",`, `{"name":"key","aliases":["id"],`, "#/fields/id", "field-renamed", catalog.Breaking},
 		{"avro", `"cents","type":"int"`, `"cents","type":"long"`, "#/fields/amount/fields/cents", "field-widened", catalog.Breaking},
 		{"avro", `"cents","type":"int"`, `"cents","type":"string"`, "#/fields/amount/fields/cents", "field-retyped", catalog.Breaking},
@@ -67,6 +67,9 @@ func TestCompareNativeSchemas(t *testing.T) {
 		{"avro", `"namespace":"shop"`, `"namespace":"bank"`, "#", "namespace-changed", catalog.Dangerous},
 		{"avro", `"name":"Paid"`, `"name":"Paid","doc":"x"`, "#", "doc-changed", catalog.Safe},
 		{"avro", `"name":"Paid"`, `"name":"Paid","owner":"x"`, "#/owner", "keyword-changed", catalog.Undecided},
+		{"avro", `{"name":"id",`, `{"name":"id","x-eventbus-personal":true,`, "#/fields/id", "personal-data-added", catalog.Dangerous},
+		{"avro", `"x-eventbus-personal":true,`, ``, "#/fields/zone", "personal-data-removed", catalog.Undecided},
+		{"avro", `"fields":[`, `"fields":[{"name":"new","type":"string","default":"","x-eventbus-personal":true},`, "#/fields/new", "personal-data-added", catalog.Dangerous},
 		{"avro", `"type":"map"`, `"type":"tree"`, "#/fields/by", "field-retyped", catalog.Breaking},
 
 		{"protobuf", `"field":[\n`, `"field":[{"name":"new","number":9,"label":"LABEL_OPTIONAL","type":"TYPE_STRING","jsonName":"new"},\n`, "#/new", "field-added", catalog.Safe},

@@ -52,7 +52,7 @@ func (s *schemaComparison) properties(path string, a, b map[string]any) {
 			s.add(place, "field-added", Safe, "", name, "readers pass over fields that they don't know", "")
 		}
 		if y, _ := is[name].(map[string]any); y[jsonschema.Personal] == true {
-			s.add(place, "personal-data-added", Dangerous, "", "personal", "readers that keep whole events now keep personal data", "Tell the readers")
+			s.add(place, "personal-data-added", Dangerous, "", "personal", personalField, "Tell the readers")
 		}
 	}
 }

@@ -12,6 +12,14 @@ import (
 	"github.com/eventbus-go/eventbus/internal/jsonschema"
 )
 
+// What follows from a field that holds personal data: a field that begins to, one that no
+// longer does, and a new one.
+const (
+	personalAdded   = "readers store and log the field as what it was: they may have to erase it now"
+	personalRemoved = "the events that the topic keeps still hold personal data"
+	personalField   = "readers that keep whole events now keep personal data"
+)
+
 // schemas compares the schemas of a type's data, if both are JSON Schemas of the
 // draft that internal/jsonschema writes.
 func (c *comparison) schemas(path string, old, now *Event) {
@@ -240,9 +248,9 @@ func (s *schemaComparison) keywords(path string, a, b map[string]any) {
 	// over it.
 	if a[jsonschema.Personal] != b[jsonschema.Personal] {
 		if b[jsonschema.Personal] == true {
-			s.add(path, "personal-data-added", Dangerous, "", "personal", "readers store and log the field as what it was: they may have to erase it now", "Tell the readers")
+			s.add(path, "personal-data-added", Dangerous, "", "personal", personalAdded, "Tell the readers")
 		} else {
-			s.add(path, "personal-data-removed", Undecided, "personal", "", "the events that the topic keeps still hold personal data", "Allow it with a reason")
+			s.add(path, "personal-data-removed", Undecided, "personal", "", personalRemoved, "Allow it with a reason")
 		}
 	}
 	s.properties(path, a, b)

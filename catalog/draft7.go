@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+
+	"github.com/eventbus-go/eventbus/internal/avroschema"
 )
 
 // avroFormat names Avro in a document, by the newest version that AsyncAPI lists.
@@ -22,7 +24,7 @@ func (a *asyncAPI) payload(k string, e *Event) object {
 		return nil
 	}
 	// A schema with references is not one Avro schema: tools could not resolve its names.
-	if e.ContentType == avroMedia && d.root[referencesKeyword] == nil {
+	if e.ContentType == avroMedia && d.root[avroschema.References] == nil {
 		return object{"schemaFormat": avroFormat, "schema": d.root}
 	}
 	if !d.understood() {

@@ -213,7 +213,7 @@ func (d *schemaDocument) rows(s map[string]any, outer string, depth int, rows *[
 		doc, _ := p["description"].(string)
 		// Said first, before a description that may be long.
 		if p[jsonschema.Personal] == true {
-			doc = strings.TrimSpace("Personal data. " + doc)
+			doc = personalDoc(doc)
 		}
 		path := outer + name
 		*rows = append(*rows, row(path, typeName(p), there, doc))
@@ -239,3 +239,6 @@ func typeName(p map[string]any) string {
 	}
 	return word(p["type"])
 }
+
+// personalDoc is the description of a field that holds personal data.
+func personalDoc(doc string) string { return strings.TrimSpace("Personal data. " + doc) }

@@ -4,6 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+
+	"github.com/eventbus-go/eventbus/internal/avroschema"
+	"github.com/eventbus-go/eventbus/internal/jsonschema"
 )
 
 // row is a line of a table of fields.
@@ -13,53 +16,55 @@ func row(path, typ, there, doc string) string {
 
 // avroRows lists the fields of an Avro record, those of records inside it by a path.
 func avroRows(root any) (rows []string) {
-	s := avroSchema{make(map[string]avroType)}
-	s.declare(root, "")
+	s, whole := avroschema.New(root)
 	// A union with null is how Avro says that a value may be missing, so the table shows
 	// the other type. Other unions are shown as such.
-	var list func(t avroType, outer string, depth int)
-	list = func(t avroType, outer string, depth int) {
-		fields, _ := t.props["fields"].([]any)
+	var list func(t avroschema.Type, outer string, depth int)
+	list = func(t avroschema.Type, outer string, depth int) {
+		fields, _ := t.Props["fields"].([]any)
 		for _, f := range fields {
 			field, _ := f.(map[string]any)
-			inner, there := s.read(field["type"], t.namespace), "yes"
+			inner, there := s.Read(field["type"], t.Namespace), "yes"
 			// Null is first where the default is null, and last where it is another value.
-			if branches, ok := inner.props["branches"].([]any); ok && len(branches) == 2 && (branches[0] == "null" || branches[1] == "null") {
+			if branches, ok := inner.Props["branches"].([]any); ok && len(branches) == 2 && (branches[0] == "null" || branches[1] == "null") {
 				there = "may be null"
 				if branches[0] == "null" {
-					inner = s.read(branches[1], inner.namespace)
+					inner = s.Read(branches[1], inner.Namespace)
 				} else {
-					inner = s.read(branches[0], inner.namespace)
+					inner = s.Read(branches[0], inner.Namespace)
 				}
 			}
 			path, doc := outer+word(field["name"]), ""
 			if text, ok := field["doc"].(string); ok {
 				doc = text
 			}
-			rows = append(rows, row(path, inner.word(), there, doc))
+			if field[jsonschema.Personal] == true {
+				doc = personalDoc(doc)
+			}
+			rows = append(rows, row(path, avroWord(inner), there, doc))
 			// Records within arrays are listed as those within fields are.
-			if path += "."; inner.kind == "array" {
-				path, inner = strings.TrimSuffix(path, ".")+"[].", s.read(inner.props["items"], inner.namespace)
+			if path += "."; inner.Kind == "array" {
+				path, inner = strings.TrimSuffix(path, ".")+"[].", s.Read(inner.Props["items"], inner.Namespace)
 			}
 			if depth < deepestRow {
 				list(inner, path, depth+1)
 			}
 		}
 	}
-	list(s.read(root, ""), "", 0)
+	list(whole, "", 0)
 	return rows
 }
 
-// word is what people call a type.
-func (t avroType) word() string {
-	if logical, ok := t.props["logicalType"].(string); ok {
+// avroWord is what people call a type.
+func avroWord(t avroschema.Type) string {
+	if logical, ok := t.Props["logicalType"].(string); ok {
 		return logical
 	}
-	if t.kind == "enum" {
-		symbols, _ := t.props["symbols"].([]any)
+	if t.Kind == "enum" {
+		symbols, _ := t.Props["symbols"].([]any)
 		return "one of " + strings.Trim(fmt.Sprint(symbols), "[]")
 	}
-	return t.kind
+	return t.Kind
 }
 
 // protobufRows lists the fields of a message, those of messages inside it by a path.

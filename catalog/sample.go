@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"reflect"
+	"strings"
 
 	"github.com/eventbus-go/eventbus/internal/declare"
 	"github.com/eventbus-go/eventbus/internal/jsonschema"
@@ -35,6 +36,9 @@ func (e *Event) sample(s *declare.Samples) {
 		// Compact as Read makes it, so that a document equals the one read back.
 		_ = json.Compact(&b, []byte(s.Schema))
 		e.Schema = b.Bytes()
+		if strings.Contains(e.ContentType, "json") {
+			e.Schema = withPersonal(e.Schema, s.Type)
+		}
 	// Such as the text of a .proto file.
 	case s.Schema != "":
 		e.Schema, _ = json.Marshal(s.Schema)

@@ -3,6 +3,7 @@ package console
 import (
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -58,6 +59,10 @@ type Config struct {
 	// Schemas reads data that is no JSON, or whose type no catalogue knows, by the schema
 	// that its event names; nil reads none. It is asked where data is to be shown alone.
 	Schemas Schemas
+
+	// Protobuf has the AsyncAPI document with the schemas of Protobuf events as .proto text,
+	// as catalog.AsyncAPIConfig.Protobuf has it; nil leaves them as they are.
+	Protobuf func(schema json.RawMessage) (format, text string, err error)
 
 	// TraceURL leads to a trace, with {trace} in the place of its id: events link to
 	// it. Empty for no links.

@@ -6,7 +6,6 @@ import (
 	"net/url"
 
 	"github.com/eventbus-go/eventbus/catalog"
-	"github.com/eventbus-go/eventbus/internal/mask"
 )
 
 // desk is what pages are made of and orders go through. It knows nothing of how they
@@ -16,7 +15,8 @@ import (
 type desk struct {
 	config  *Config
 	watch   *watch
-	cluster *cluster      // nil without one
+	cluster *cluster // nil without one
+	replays replays
 	scans   chan struct{} // one element for each scan of the log that runs
 	ended   <-chan struct{}
 	// begin runs something until the console is closed, and reports whether it does.
@@ -79,10 +79,3 @@ func (d *desk) scan(ctx context.Context) (done func(), err error) {
 		return nil, &fault{http.StatusServiceUnavailable, "other searches are reading the log: try again in a minute"}
 	}
 }
-
-// schema returns the JSON Schema of a type on a topic by the catalogues; nil if none has
-// it. A member's catalogue decides rather than that of Config.
-func (d *desk) schema(topic, typ string) any { return mask.Schema(d.catalogs(), topic, typ) }
-
-// masked returns data without what a schema marks as personal or does not describe.
-func masked(value, schema, root any, depth int) any { return mask.Value(value, schema, root, depth) }

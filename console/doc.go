@@ -46,6 +46,7 @@
 //	order.go      orders to members
 //	letters.go    dead letters by cause, and one of them
 //	jobs.go       dry runs and jobs
+//	replay.go     handlers that run again over a stretch of a topic
 //	story.go      searches
 //	story_tree.go what they find, as a tree of causes
 //	contracts.go  topics, types and fields

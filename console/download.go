@@ -147,7 +147,7 @@ func (d *desk) asyncAPI(ctx context.Context, _ *http.Request) (string, string, [
 	if err != nil {
 		return "", "", nil, err
 	}
-	text, err := document.AsyncAPI(catalog.AsyncAPIConfig{Environment: d.config.Environment})
+	text, err := document.AsyncAPI(catalog.AsyncAPIConfig{Environment: d.config.Environment, Protobuf: d.config.Protobuf})
 	return "asyncapi.json", "application/json", text, err
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/eventbus-go/eventbus"
 	"github.com/eventbus-go/eventbus/internal/letter"
+	"github.com/eventbus-go/eventbus/internal/mask"
 	"github.com/eventbus-go/eventbus/internal/visible"
 	"github.com/eventbus-go/eventbus/internal/wire"
 	"github.com/eventbus-go/eventbus/transport"
@@ -113,9 +114,13 @@ func (d *desk) data(ctx context.Context, e *wire.Event) (shown, hidden, called s
 	case len(e.Data) > maxData:
 		return "", "The data is too large for a page.", ""
 	}
-	text, schema := e.Data, d.schema(e.Topic, e.Type)
+	text, known := e.Data, d.catalogs()
+	var schemas []any
+	if schema := mask.Schema(known, e.Topic, e.Type); schema != nil {
+		schemas = []any{schema}
+	}
 	// What the catalogue describes needs nobody else, who might be down.
-	if d.config.Schemas != nil && (schema == nil || !json.Valid(text)) {
+	if d.config.Schemas != nil && (schemas == nil || !json.Valid(text)) {
 		read, err := d.config.Schemas(ctx, (*eventbus.Envelope)(e))
 		switch {
 		case err != nil && (read == nil || read.Schema == ""):
@@ -124,33 +129,24 @@ func (d *desk) data(ctx context.Context, e *wire.Event) (shown, hidden, called s
 		case err != nil || read != nil && len(read.JSON) > maxData:
 			return "", "The data can't be read by its schema, or is too large for a page.", read.Schema
 		case read != nil:
-			text, called = read.JSON, read.Schema
-			if schema == nil && read.Fields != nil {
-				schema = read.Fields
-			}
+			text, called, schemas = read.JSON, read.Schema, mask.Read(known, e.Topic, e.Type, read.Fields)
 		}
 	}
-	if schema == nil {
+	if schemas == nil {
 		return "", "No catalogue here has the type, so that personal fields can't be told from others: name one, or the members whose it is.", called
 	}
-	shown, hidden = maskData(text, schema)
+	shown, hidden = maskData(text, schemas)
 	return shown, hidden, called
 }
 
 // maskData returns JSON as it may be shown, or why it is not.
-func maskData(text []byte, schema any) (shown, hidden string) {
-	var value any
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	// Else a number would become a float64, and an id of 64 bits another one.
-	decoder.UseNumber()
-	if err := decoder.Decode(&value); err != nil {
+func maskData(text []byte, schemas []any) (shown, hidden string) {
+	masked, ok := mask.JSON(text, schemas...)
+	var b bytes.Buffer
+	if !ok || json.Indent(&b, masked, "", "  ") != nil {
 		return "", "The data is no JSON."
-	}
-	indented, err := json.MarshalIndent(masked(value, schema, schema, 0), "", "  ")
-	if err != nil {
-		return "", "The data can't be shown."
 	}
 	// JSON may hold characters that a terminal or a page obeys: these become JSON's escapes, so
 	// the text can still be copied as JSON.
-	return string(visible.JSON(indented)), ""
+	return string(visible.JSON(b.Bytes())), ""
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/eventbus-go/eventbus"
 	"github.com/eventbus-go/eventbus/catalog"
+	"github.com/eventbus-go/eventbus/transport"
 )
 
 // local is the bus of this process.
@@ -45,11 +46,43 @@ func (l local) order(_ context.Context, o *order) error {
 	return fmt.Errorf("there is no order %q", o.Do)
 }
 
+// replay counts first, always, and what is handled then is what was counted.
+func (l local) replay(ctx context.Context, o *replayOrder) (*replayReport, error) {
+	at := func(offsets map[int32]int64) map[transport.Partition]int64 {
+		all := make(map[transport.Partition]int64, len(offsets))
+		for p, offset := range offsets {
+			all[transport.Partition{Topic: o.Topic, Partition: p}] = offset
+		}
+		return all
+	}
+	config := eventbus.ReplayConfig{From: o.From, To: o.To, FromOffsets: at(o.FromOffsets), ToOffsets: at(o.ToOffsets), Keys: o.Keys, Types: o.Types, DryRun: true}
+	operator := l.bus.Operator().Because(o.Who, o.Why)
+	report, err := operator.ReplayGroup(ctx, o.Group, o.Topic, config)
+	if err == nil && o.Apply {
+		if n := report.Events(); n > o.Most {
+			return nil, fmt.Errorf("there are %d events for the handlers, more than %d", n, o.Most)
+		}
+		config = config.After(report)
+		config.DryRun = false
+		report, err = operator.ReplayGroup(ctx, o.Group, o.Topic, config)
+	}
+	all := new(replayReport)
+	for i := range report.Partitions {
+		p := &report.Partitions[i]
+		all.Partitions = append(all.Partitions, replayedPartition{p.Partition.Partition, p.From, p.To, p.Events, p.Handled, p.Failed})
+	}
+	for _, f := range report.Failures {
+		all.Failures = append(all.Failures, f.String())
+	}
+	return all, err
+}
+
 // Bounds of what a member may answer. Anyone may serve at its address.
 // An answer is parsed after it was read whole, so the bound is one of memory.
 const (
 	maxInspection = 64 << 20
 	maxCatalog    = 32 << 20
+	maxReplayed   = 16 << 20
 	maxRefusal    = 4 << 10
 )
 
@@ -58,6 +91,8 @@ const (
 type remote struct {
 	Member
 	client *http.Client
+	// patient is for a replay, which may take long.
+	patient *http.Client
 }
 
 // newRemote returns a member by its address. It follows no redirect: the token is for
@@ -66,15 +101,18 @@ func newRemote(m Member) *remote {
 	m.URL = strings.TrimSuffix(m.URL, "/")
 	// The timeout is for a member that begins to answer and never ends. Callers bound their
 	// requests by a shorter one.
-	r := &remote{m, &http.Client{
+	r := &remote{Member: m, client: &http.Client{
 		Timeout:       30 * time.Second,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 	if m.TLS != nil {
-		transport := http.DefaultTransport.(*http.Transport).Clone()
-		transport.TLSClientConfig = m.TLS.Clone()
-		r.client.Transport = transport
+		own := http.DefaultTransport.(*http.Transport).Clone()
+		own.TLSClientConfig = m.TLS.Clone()
+		r.client.Transport = own
 	}
+	patient := *r.client
+	patient.Timeout = 0
+	r.patient = &patient
 	return r
 }
 
@@ -127,8 +165,31 @@ func (m *remote) order(ctx context.Context, o *order) error {
 	return err
 }
 
+// replay is answered at its end. The end of the request ends it.
+func (m *remote) replay(ctx context.Context, o *replayOrder) (*replayReport, error) {
+	asked := *o
+	asked.Who = clip(50, o.Who)
+	body, err := json.Marshal(&asked)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := m.send(ctx, m.patient, http.MethodPost, "/groups/"+url.PathEscape(o.Group)+"/replay", body, maxReplayed)
+	if err != nil {
+		return nil, err
+	}
+	report := new(replayReport)
+	if err := json.Unmarshal(answer, report); err != nil {
+		return nil, fmt.Errorf("the answer is no report of a replay: %w", err)
+	}
+	return report, nil
+}
+
 // ask sends a request and returns its answer, of at most so many bytes.
 func (m *remote) ask(ctx context.Context, method, path string, body []byte, most int64) ([]byte, error) {
+	return m.send(ctx, m.client, method, path, body, most)
+}
+
+func (m *remote) send(ctx context.Context, client *http.Client, method, path string, body []byte, most int64) ([]byte, error) {
 	r, err := http.NewRequestWithContext(ctx, method, m.URL+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
@@ -144,7 +205,7 @@ func (m *remote) ask(ctx context.Context, method, path string, body []byte, most
 		}
 		r.Header.Set("Authorization", "Bearer "+token)
 	}
-	answer, err := m.client.Do(r)
+	answer, err := client.Do(r)
 	if err != nil {
 		if wrapped, ok := errors.AsType[*url.Error](err); ok {
 			err = wrapped.Err // the address is shown beside it

@@ -98,19 +98,13 @@ func reason(f url.Values, required bool) (string, error) {
 // log has who gave it and why; keys are not in it.
 // The text is for the next page: what of it comes from outside is clipped and made visible.
 func (d *desk) carryOut(ctx context.Context, who string, o *order) string {
-	at := -1
-	for i, m := range d.watch.members {
-		// Only members that were configured: the form can't name another address.
-		if m.name() == o.Member {
-			at = i
-		}
-	}
-	if at < 0 {
-		return "Refused: there is no member " + clip(maxShown, o.Member)
+	m, err := d.watch.named(o.Member)
+	if err != nil {
+		return "Refused: " + err.Error()
 	}
 	// The member's own log has it as well.
 	o.Who = who
-	err := d.watch.members[at].order(ctx, o)
+	err = m.order(ctx, o)
 	fields := []any{
 		"order", o.Do, "who", who, "why", o.Why, "member", o.Member, "group", o.Group, "topic", o.Topic, "partition", o.Partition,
 		"offset", o.Offset, "subscription", o.Subscription,
@@ -122,7 +116,7 @@ func (d *desk) carryOut(ctx context.Context, who string, o *order) string {
 	// Orders are rare and matter afterwards. Warn is a level that most services keep.
 	d.config.Logger.Warn("console: an order was carried out", fields...)
 	// After the order and before the answer, so the next page shows the new state.
-	d.watch.refresh(ctx, at)
+	m.ask(ctx)
 	switch o.Do {
 	case "unpark":
 		return "Key " + keyText(o.Key) + " is tried again now."

@@ -18,6 +18,9 @@ func (d *desk) pages() []*page {
 			&page{name: "jobs", title: "Jobs", data: d.jobs, live: true, fragments: []string{"jobs"}},
 			&page{name: "story", title: "Story", data: d.story})
 	}
+	all = append(all,
+		&page{name: "replays", title: "Replays", data: d.replayPage, live: true, fragments: []string{"replays"}},
+		&page{name: "replay-plan", title: "Dry run", data: d.replayPlan, hidden: true})
 	all = append(all, &page{name: "catalog", title: "Catalogue", data: d.contracts})
 	if d.config.Outbox != nil {
 		all = append(all, &page{name: "outbox", title: "Outbox", data: d.outbox, live: true, fragments: []string{"outbox"}})
@@ -30,6 +33,7 @@ func (d *desk) pages() []*page {
 // orders returns what can be ordered, by path.
 func (d *desk) orders() map[string]act {
 	all := d.memberOrders()
+	maps.Copy(all, d.replayOrders())
 	if d.cluster != nil {
 		maps.Copy(all, d.jobOrders())
 	}

@@ -44,7 +44,9 @@ type subscriptionState struct {
 	Name                        string
 	Concurrency, Running, Stuck int
 	Longest                     time.Duration
+	Discarded                   int64    // events that were given up, since the members' starts
 	Paused, Open                []string // members where it is paused, and where its breaker is not closed
+	Limited                     []string // members where events wait for its rate limit
 	Breaker                     string   // the worst
 }
 
@@ -134,6 +136,10 @@ func (g *groupState) addSubscription(member string, seen *eventbus.SubscriptionI
 	s.Running += seen.Running
 	s.Stuck += seen.Stuck
 	s.Longest = max(s.Longest, time.Duration(seen.LongestMs)*time.Millisecond)
+	s.Discarded += seen.Discarded
+	if seen.Limited {
+		s.Limited = append(s.Limited, member)
+	}
 	if seen.Paused {
 		s.Paused = append(s.Paused, member)
 	}

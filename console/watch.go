@@ -18,6 +18,7 @@ type member interface {
 	inspect(context.Context) (*eventbus.Inspection, error)
 	catalog(context.Context) (*catalog.Document, error)
 	order(context.Context, *order) error
+	replay(context.Context, *replayOrder) (*replayReport, error)
 }
 
 // How often members are asked: seldom, for the history, and often while somebody
@@ -189,12 +190,15 @@ func (w *watch) look(ctx context.Context) []sighting {
 	return all
 }
 
-// refresh asks a member now, after an order to it.
-// The page that follows an order has to show what came of it.
-func (w *watch) refresh(ctx context.Context, at int) {
-	if at >= 0 && at < len(w.members) {
-		w.members[at].ask(ctx)
+// named returns a member by its name, of those that were configured: a form can name no
+// other address.
+func (w *watch) named(name string) (*watched, error) {
+	for _, m := range w.members {
+		if m.name() == name {
+			return m, nil
+		}
 	}
+	return nil, missing("there is no member " + clip(maxShown, name))
 }
 
 // catalogs returns the catalogues of the members that have told theirs.

@@ -30,6 +30,12 @@ func AdminServer(addr string) fx.Option {
 	return fx.Provide(func() *AdminEndpoint { return &AdminEndpoint{endpoint{call: "AdminServer", address: addr}} })
 }
 
+// AdminOption has AdminServer's handler made with an option of package admin, such as
+// admin.Protobuf. The token and the log level are AdminServer's own.
+func AdminOption(option admin.Option) fx.Option {
+	return fx.Provide(fx.Annotate(func() admin.Option { return option }, fx.ResultTags(`group:"eventbus.admin"`)))
+}
+
 // AdminEndpoint is where AdminServer serves.
 type AdminEndpoint struct{ endpoint }
 
@@ -63,7 +69,7 @@ func withPages(admin http.Handler, pages AdminPages) http.Handler {
 }
 
 // serve says what to serve, and whether anything is.
-func (e *AdminEndpoint) serve(bus *eventbus.Bus, logger *slog.Logger, level *logLevel, c config.Config, pages AdminPages) (bool, error) {
+func (e *AdminEndpoint) serve(bus *eventbus.Bus, logger *slog.Logger, level *logLevel, c config.Config, more []admin.Option, pages AdminPages) (bool, error) {
 	c.Admin.Address = cmp.Or(e.address, c.Admin.Address)
 	e.address = c.Admin.Address
 	if e.address == "" {
@@ -72,7 +78,7 @@ func (e *AdminEndpoint) serve(bus *eventbus.Bus, logger *slog.Logger, level *log
 	if err := c.Admin.Validate(); err != nil {
 		return false, fmt.Errorf("fxmodule: AdminServer: %w", err)
 	}
-	options := []admin.Option{admin.LogLevel(level)}
+	options := append(more, admin.LogLevel(level))
 	if !c.Admin.Token.IsZero() {
 		options = append(options, admin.Token(c.Admin.Token))
 	}

@@ -14,8 +14,10 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/admin"
 	"github.com/eventbus-go/eventbus/config"
 	"github.com/eventbus-go/eventbus/fxmodule"
+	"github.com/eventbus-go/eventbus/secret"
 )
 
 // operate asks the admin endpoint, and leaves no connection behind.
@@ -57,6 +59,18 @@ func TestAdminServer(t *testing.T) {
 func configured(variables ...string) fx.Option {
 	variables = append(variables, "EventBus__Service=billing", "EventBus__Environment=Test", "ConnectionStrings__Messaging=a:9092")
 	return fxmodule.FromEnvironment(config.Directory("testdata/none"), config.Environ(variables...))
+}
+
+// TestAdminOption: the handler is made with what the program adds.
+func TestAdminOption(t *testing.T) {
+	var endpoint *fxmodule.AdminEndpoint
+	app := start(t, testConfig, on(newCluster(t)), fxmodule.AdminServer(":0"), fx.Populate(&endpoint), fxmodule.AdminOption(admin.Token(secret.Text("hunter2"))))
+	for token, want := range map[string]int{"": 401, "hunter2": 200} {
+		if code, said := operate(t, endpoint, "GET", "/groups", "", token); code != want {
+			t.Errorf("with the token %q: %d %s", token, code, said)
+		}
+	}
+	stop(t, app)
 }
 
 // TestAdminServerConfigured takes address and token from the configuration.

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/fx"
 
 	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/admin"
 	"github.com/eventbus-go/eventbus/config"
 	"github.com/eventbus-go/eventbus/health"
 	"github.com/eventbus-go/eventbus/kafka"
@@ -91,6 +92,7 @@ type runParams struct {
 	Endpoint      *HealthEndpoint         `optional:"true"`
 	Checks        []health.Option         `group:"eventbus.health"`
 	Admin         *AdminEndpoint          `optional:"true"`
+	AdminOptions  []admin.Option          `group:"eventbus.admin"`
 	Pages         AdminPages              `optional:"true"`
 	Level         *logLevel
 	Configured    config.Config `optional:"true"`
@@ -113,7 +115,7 @@ func run(p runParams, life fx.Lifecycle) error {
 	}
 	if p.Admin != nil {
 		// Without an address there is nothing to start.
-		served, err := p.Admin.serve(p.Bus, p.Logger.Logger, p.Level, p.Configured, p.Pages)
+		served, err := p.Admin.serve(p.Bus, p.Logger.Logger, p.Level, p.Configured, p.AdminOptions, p.Pages)
 		if err != nil {
 			return p.Logger.reported(err)
 		}

@@ -38,7 +38,7 @@ func Example() {
 			return err
 		}
 		return billed.Publish(ctx, outbox.Pgx(tx), orderBilled(o))
-	}, eventbus.With(eventbus.Idempotent(in)))
+	}, eventbus.Use(eventbus.Idempotent(in)))
 	if err != nil {
 		panic(err)
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/eventbus-go/eventbus/console"
 	"github.com/eventbus-go/eventbus/internal/doctor"
 	"github.com/eventbus-go/eventbus/postgres/outbox"
+	"github.com/eventbus-go/eventbus/schema/protosource"
 	"github.com/eventbus-go/eventbus/schema/untyped"
 	"github.com/eventbus-go/eventbus/secret"
 )
@@ -163,7 +164,7 @@ func (a *app) consoleConfig(ctx context.Context, f *consoleFlags) (*console.Conf
 		return nil, "", misuse("--listen %s is open to other machines: give --token NAME=FILE for each user", f.listen)
 	}
 	config := &console.Config{
-		Hosts: f.hosts, ReadOnly: f.readOnly, ShowData: f.showData, Title: f.title, TraceURL: f.traces,
+		Hosts: f.hosts, ReadOnly: f.readOnly, ShowData: f.showData, Title: f.title, TraceURL: f.traces, Protobuf: protosource.Of,
 		Logger: slog.New(slog.NewTextHandler(a.stderr, nil)),
 	}
 	made := ""

@@ -45,7 +45,7 @@ type catalogued struct{ source string }
 
 // flag adds --catalog, by which personal fields are masked.
 func (c *catalogued) flag(to *cobra.Command) {
-	to.Flags().StringVar(&c.source, "catalog", "", "`FILE|URL` of a catalogue: personal fields and what it does not describe are masked")
+	to.Flags().StringVar(&c.source, "catalog", "", "`FILE|URL` of a catalogue: personal fields, and what neither it nor a registry describes, are masked")
 }
 
 // masker returns what masks a record's data, and does nothing without a catalogue.
@@ -60,9 +60,10 @@ func (c *catalogued) masker(ctx context.Context, a *app) (func(*seen), error) {
 	return func(s *seen) { s.mask(d) }, nil
 }
 
-// mask takes out of the data what the catalogue marks as personal or does not describe.
-// Data that can't be looked into is left out whole, and so are values of headers, which
-// no catalogue describes: in doubt nothing is shown.
+// mask takes out of the data what the catalogue marks as personal or does not describe,
+// and of data that was read by a registry's schema what that marks, too. Data that can't
+// be looked into is left out whole, and so are values of headers, which nothing describes:
+// in doubt nothing is shown.
 func (s *seen) mask(d *catalog.Document) {
 	e := &s.event
 	e.Headers = slices.Clone(e.Headers) // the record's
@@ -75,16 +76,26 @@ func (s *seen) mask(d *catalog.Document) {
 	if e.Tombstone {
 		return
 	}
-	data, size := e.Data, counted(len(e.Data), "byte")
-	if s.data != nil && s.data.JSON != nil {
-		data = s.data.JSON
-	}
+	data, read, size := e.Data, s.data, counted(len(e.Data), "byte")
 	e.Data, s.data = nil, nil
+	// The reader's words may quote the data, but where it had no schema to read it by.
+	if s.unread != nil && read != nil && read.Schema != nil {
+		s.unread = fmt.Errorf("the data can't be read by its schema, id %s", read.ID)
+	}
+	documents := []*catalog.Document{d}
+	if read != nil && read.JSON != nil {
+		if text, ok := mask.JSON(read.JSON, mask.Read(documents, e.Topic, e.Type, read.Fields())...); ok {
+			shown := *read
+			shown.JSON = text
+			s.data = &shown
+			return
+		}
+	}
 	if s.problem != nil {
 		s.hidden = "it is no event: " + size + " are not shown"
 		return
 	}
-	schema := mask.Schema([]*catalog.Document{d}, e.Topic, e.Type)
+	schema := mask.Schema(documents, e.Topic, e.Type)
 	if schema == nil {
 		s.hidden = "the catalogue has no JSON Schema of the type: " + size + " are not shown"
 		return
@@ -94,9 +105,7 @@ func (s *seen) mask(d *catalog.Document) {
 		s.hidden = "the data is no JSON: " + size + " are not shown"
 		return
 	}
-	e.Data = text
-	// What was read by a registry's schema is shown as JSON from here on.
-	e.DataContentType = "application/json"
+	e.Data, e.DataContentType = text, "application/json"
 }
 
 // read reads the data by the schema that the event names. Its failures are shown with

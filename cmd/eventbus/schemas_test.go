@@ -81,6 +81,52 @@ func TestTailReadsBySchema(t *testing.T) {
 	b.run(t, "tail", topic).fails(exitFailed, "EVENTBUS_REGISTRY_PASWORD is no variable").lacks("hunter2")
 }
 
+// leftAvro has fields that are personal by the Go type, and by the schema alone.
+type leftAvro struct {
+	ID    string `avro:"id"`
+	Email string `avro:"email" data:"personal"`
+	Phone string `avro:"phone"`
+}
+
+const leftSchema = `{"type":"record","name":"CustomerLeft","namespace":"sales","fields":[{"name":"id","type":"string"},{"name":"email","type":"string"},
+	{"name":"phone","type":"string","confluent:tags":["PII"]}]}`
+
+// TestMaskedBySchema: of data in Avro a catalogue hides what the Go type or the schema has
+// as personal, and no more; a record that is no event goes by its schema.
+func TestMaskedBySchema(t *testing.T) {
+	fake := srfake.New()
+	t.Cleanup(fake.Close)
+	r, err := registry.New(registry.Config{URLs: []string{fake.URL()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	left := eventbus.NewTopic(eventbus.TopicConfig[leftAvro]{
+		Domain: "sales", Name: "leaver", Plural: true, Type: "CustomerLeft", Partitions: 1,
+		Codec: avro.Codec[leftAvro](r, registry.Header, leftSchema, registry.Register()),
+	})
+	b := &bench{Cluster: kafkatest.NewBroker(t)}
+	topic := left.In(b.Environment())
+	b.Start(t, eventbus.On(left, func(context.Context, leftAvro) error { return errors.New("no") }, eventbus.Group("mailer"), eventbus.Retry(resilience.Retry{Attempts: 1})))
+	kafkatest.Publish(t, b.Cluster, left, leftAvro{"u-1", "secret-1", "secret-2"})
+	headers := []transport.Header{{Key: "ce_specversion", Value: []byte("1.0")}, {Key: "ce_id", Value: []byte("2")}, {Key: "ce_source", Value: []byte("/s")}, {Key: "ce_type", Value: []byte("Other")}}
+	value := func(data string) []byte { return append(registry.AppendPrefix(nil, 1, nil), data...) }
+	b.Produce(t,
+		transport.Record{Topic: topic, Value: value("\x06u-2\x04u2\x10secret-3")},                    // of a Confluent client
+		transport.Record{Topic: topic, Value: value("\x06u-3\x04u3\x10secret-4"), Headers: headers},  // of a type that the catalogue does not have
+		transport.Record{Topic: topic, Value: value("\xffsecret-5"), Headers: headers},               // cut off
+		transport.Record{Topic: topic, Value: registry.AppendPrefix(nil, 99, nil), Headers: headers}) // of no schema
+	b.Settle(t)
+	file := writeCatalog(t, left)
+	at := []string{"--registry", fake.URL(), "--catalog", file}
+	for _, output := range []string{"table", "json"} {
+		b.run(t, append([]string{"tail", topic, "-o", output}, at...)...).
+			ok(`"id":"u-1"`, `"email":"•••"`, `"id":"u-2"`, `"email":"u2"`, `"id":"u-3"`, "can't be read by its schema, id 1").lacks("secret", "c2VjcmV0")
+		b.run(t, append([]string{"dlq", "show", topic + ".mailer.dlq", "-o", output}, at...)...).ok("u-1", "•••").lacks("secret", "c2VjcmV0")
+		// Without its registry nothing of the data is known.
+		b.run(t, "tail", topic, "-o", output, "--catalog", file).ok("no JSON Schema of the type").lacks("u-1", "secret", "c2VjcmV0")
+	}
+}
+
 // TestTailWithoutItsRegistry shows the events all the same, asks a registry that is down
 // once, and shows no secret and nothing that a terminal obeys of its answers.
 func TestTailWithoutItsRegistry(t *testing.T) {

@@ -231,7 +231,9 @@ func pages(p *tab, at string) [][2]string {
 	p.get(at + "letters?topic=" + letterTopic)
 	cause := js[string](p, "document.querySelector('tbody a').href.split('/ops/')[1]")
 	plan := js[string](p, "'plan?topic="+letterTopic+"&action=replay&rate=50&cause=' + document.querySelector('tbody input').value")
-	return append(all, [2]string{"cause", cause}, [2]string{"plan", plan})
+	p.get(at + "replays")
+	replay := js[string](p, "'replay-plan?from=2020-01-01T00:00&handlers=' + encodeURIComponent([...document.querySelectorAll('#handlers option')].find(o => o.innerText.includes('payments')).value)")
+	return append(all, [2]string{"cause", cause}, [2]string{"plan", plan}, [2]string{"replays", "replays"}, [2]string{"replay-plan", replay})
 }
 
 // TestAccessible has axe-core judge every page, light and dark, wide and narrow.
@@ -271,7 +273,7 @@ func (p *tab) accessible(name string) {
 }
 
 // guide are the pictures of the guide: the page, and how it is looked at.
-var guide = map[string][]string{"now": {"wide-light", "narrow-dark"}, "keys": {"wide-light"}, "causes": {"wide-light"}, "plan": {"wide-light"}, "story": {"wide-dark"}}
+var guide = map[string][]string{"now": {"wide-light", "narrow-dark"}, "keys": {"wide-light"}, "causes": {"wide-light"}, "plan": {"wide-light"}, "replay-plan": {"wide-light"}, "story": {"wide-dark"}}
 
 // TestPictures takes the pages for the guide, or all of them in every look.
 func TestPictures(t *testing.T) {

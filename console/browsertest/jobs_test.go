@@ -2,10 +2,13 @@ package browsertest
 
 import (
 	"regexp"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 )
 
@@ -84,6 +87,40 @@ func TestJobs(t *testing.T) {
 	w.await(t, "the other cause", func() bool { _, blocked = w.counted("blocked"); return len(blocked) == 200 })
 	if n := paid(); n == 200 {
 		t.Error("the job that was taken over went on to its end")
+	}
+}
+
+// TestReplay has handlers run again over what was counted, with the script and without it.
+func TestReplay(t *testing.T) {
+	w := newWorld(t, false)
+	w.trouble(t, 12)
+	for round, script := range []bool{true, false} {
+		p := open(t, newBrowser(t))
+		p.do(command(emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: !script}))
+		p.login(w.address(t), "right-token")
+		p.click("nav a", "Replays")
+		p.see("h1", "Replays")
+		if !js[bool](p, "(() => { const o = [...document.querySelectorAll('#handlers option')].find(o => o.innerText.includes('payments')); if (o) o.selected = true; return !!o; })()") {
+			t.Fatalf("the handlers of payments are no choice: %s", p.text("main"))
+		}
+		p.fill("#from", "2020-01-01T00:00:00")
+		p.click("main button", "Dry run")
+		p.see("main", "40 events would be handled again")
+		p.see("main", "PaymentTaken")
+		p.click("main button", "Handle 40 events again") // the browser asks for the reason
+		p.fill("#why", "receipts were lost")
+		p.click("main button", "Handle 40 events again")
+		p.see(".said", "is ordered")
+		p.see("#replays", "40 of 40")
+		p.see("#replays", "alice")
+		p.see("#replays", "receipts were lost")
+		w.await(t, "every payment", func() bool {
+			_, paid := w.counted("fine")
+			return len(paid) == 40 && slices.Min(paid) == 2+round && slices.Max(paid) == 2+round
+		})
+	}
+	if log := w.log.String(); strings.Count(log, `order=replay who=alice why="receipts were lost"`) != 4 { // begun and ended, twice
+		t.Errorf("the log says %s", log)
 	}
 }
 

@@ -1,5 +1,5 @@
 // Package mask takes what is personal out of an event's data before it is shown, by the
-// JSON Schema that a catalogue has of its type.
+// schemas that a catalogue and a registry have of its type.
 package mask
 
 import (
@@ -158,22 +158,58 @@ func among(s map[string]any, root any, depth int, look func(map[string]any) any)
 // Schema returns the JSON Schema of a type on a topic by the catalogues; nil if none
 // has it. The first catalogue that has it decides.
 func Schema(documents []*catalog.Document, topic, typ string) any {
+	return find(documents, topic, typ, func(e *catalog.Event) any {
+		// Schemas of Avro and Protobuf describe no JSON.
+		if e.ContentType != "" && !strings.Contains(e.ContentType, "json") {
+			return nil
+		}
+		var schema any
+		// A schema of another kind, such as Protobuf's, is a text: it describes no JSON.
+		if json.Unmarshal(e.Schema, &schema) == nil {
+			if _, ok := schema.(map[string]any); ok {
+				return schema
+			}
+		}
+		return nil
+	})
+}
+
+// Read returns the JSON Schemas of data that was read by the schema of a registry, whose
+// fields are given: each of them has to let a value be shown. The registry knows what is
+// personal by the marks in its schema alone, and the catalogues by those of Go types too.
+// Without any, nothing is known to be harmless.
+func Read(documents []*catalog.Document, topic, typ string, fields map[string]any) []any {
+	if schema := Schema(documents, topic, typ); schema != nil {
+		return []any{schema}
+	}
+	if fields == nil {
+		return nil
+	}
+	all := []any{fields}
+	declared := find(documents, topic, typ, func(e *catalog.Event) any {
+		if e.ContentType != "application/avro" {
+			return nil
+		}
+		return avroFields(e.Schema)
+	})
+	if declared != nil {
+		all = append(all, declared)
+	}
+	return all
+}
+
+// find returns what look has of the first event of a type on a topic.
+func find(documents []*catalog.Document, topic, typ string, look func(*catalog.Event) any) any {
 	for _, document := range documents {
 		for i := range document.Topics {
 			t := &document.Topics[i]
 			if !Covers(t, topic) {
 				continue
 			}
-			for _, e := range t.Events {
-				// Schemas of Avro and Protobuf describe no JSON.
-				if e.ContentType != "" && !strings.Contains(e.ContentType, "json") {
-					continue
-				}
-				var schema any
-				if e.Type == typ && json.Unmarshal(e.Schema, &schema) == nil {
-					// A schema of another kind, such as Protobuf's, is a text: it describes no JSON.
-					if _, ok := schema.(map[string]any); ok {
-						return schema
+			for k := range t.Events {
+				if e := &t.Events[k]; e.Type == typ {
+					if found := look(e); found != nil {
+						return found
 					}
 				}
 			}
@@ -204,17 +240,20 @@ func Covers(t *catalog.Topic, full string) bool {
 	return err == nil && is(name)
 }
 
-// JSON returns data as compact JSON without what the schema marks as personal or does
-// not describe. It reports false for data that is no JSON, of which nothing may be
-// shown.
-func JSON(data []byte, schema any) ([]byte, bool) {
+// JSON returns data as compact JSON without what one of the schemas marks as personal or
+// does not describe. It reports false for data that is no JSON, and without a schema: then
+// nothing may be shown.
+func JSON(data []byte, schemas ...any) ([]byte, bool) {
 	var value any
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	// Else a number would become a float64, and an id of 64 bits another one.
 	decoder.UseNumber()
-	if decoder.Decode(&value) != nil {
+	if len(schemas) == 0 || decoder.Decode(&value) != nil {
 		return nil, false
 	}
-	text, err := json.Marshal(Value(value, schema, schema, 0))
+	for _, schema := range schemas {
+		value = Value(value, schema, schema, 0)
+	}
+	text, err := json.Marshal(value)
 	return text, err == nil
 }

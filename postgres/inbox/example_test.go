@@ -55,7 +55,7 @@ func ExampleNewSQL() {
 		tx, _ := inbox.SQLFromContext(ctx)
 		_, err := tx.ExecContext(ctx, `INSERT INTO invoices (order_id) VALUES ($1)`, o.OrderID)
 		return err
-	}, eventbus.With(eventbus.Idempotent(in)))
+	}, eventbus.Use(eventbus.Idempotent(in)))
 	if err != nil {
 		panic(err)
 	}

@@ -150,7 +150,7 @@ func TestDroppedDaysAreCounted(t *testing.T) {
 			}
 		})
 	}
-	config := Config{Table: s.table, Batch: 5, Lease: 3 * time.Second, Keep: 24 * time.Hour, CleanEvery: time.Hour, MeterProvider: sdk.NewMeterProvider(sdk.WithReader(reader))}
+	config := Config{Table: s.table, Batch: 5, Lease: 3 * time.Second, Keep: 24 * time.Hour, CleanInterval: time.Hour, MeterProvider: sdk.NewMeterProvider(sdk.WithReader(reader))}
 	written(12, 9, true)
 	written(5, 20, false)
 	s.write(t, 14)
@@ -165,7 +165,7 @@ func TestDroppedDaysAreCounted(t *testing.T) {
 		t.Fatalf("%d days, %v", days, err)
 	}
 	before := deleted() // of the overflow, in the relay's first round
-	config.CleanEvery = 10 * time.Millisecond
+	config.CleanInterval = 10 * time.Millisecond
 	runRelay(t, s.bus, s.pool, config)
 	eventually(t, "the dropped day and the overflow are counted", func() bool { return deleted() == 12+5 })
 	mustExec(t, s.pool, n.sql(`DELETE FROM {relay} WHERE name = 'later'`))

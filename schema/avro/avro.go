@@ -34,9 +34,10 @@ func Codec[T any](r *registry.Registry, f registry.Framing, schema string, optio
 }
 
 // SchemaFor returns an Avro schema made from the fields of T, for a codec or for a
-// file to start from. It panics on a T that Avro has no type for.
+// file to start from. Fields tagged data:"personal" have the property x-eventbus-personal.
+// It panics on a T that Avro has no type for.
 func SchemaFor[T any](options ...avro.SchemaOpt) string {
-	return avro.MustSchemaFor[T](options...).String()
+	return withPersonal(avro.MustSchemaFor[T](options...).String(), reflect.TypeFor[T]())
 }
 
 // format is Avro with one schema and one Go type.
@@ -45,6 +46,7 @@ type format struct {
 	record       string
 	schema       *avro.Schema
 	dependencies []registry.Dependency
+	goType       reflect.Type
 }
 
 // newFormat parses the schemas that the codec's own refers to before it, since it uses
@@ -64,7 +66,7 @@ func newFormat(t reflect.Type, text string, dependencies []registry.Dependency) 
 	if root.Name == "" {
 		return nil, fmt.Errorf("the schema is %s without a name: events are records", root.Type)
 	}
-	f := &format{text: text, record: root.Name, schema: schema, dependencies: dependencies}
+	f := &format{text: text, record: root.Name, schema: schema, dependencies: dependencies, goType: t}
 	if root.Namespace != "" {
 		f.record = root.Namespace + "." + root.Name
 	}
@@ -93,7 +95,11 @@ func (f *format) Definition() registry.Definition {
 	return registry.Definition{Type: registry.Avro, Text: f.text}
 }
 
-func (f *format) Text() string { return codec.WithReferences(f.text, f.dependencies) }
+// Text marks what the Go type has as personal. The registry gets the schema as its author
+// wrote it: by another text it would not be found there.
+func (f *format) Text() string {
+	return withPersonal(codec.WithReferences(f.text, f.dependencies), f.goType)
+}
 
 func (f *format) Index(*registry.Schema) ([]byte, error) { return nil, nil }
 

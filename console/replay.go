@@ -1,0 +1,393 @@
+package console
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// replayOrder is what is asked of the member that has a group's handlers: those run again
+// over a stretch of a topic. Without Apply the events are counted, and nothing is handled.
+type replayOrder struct {
+	Member string `json:"-"`
+	Group  string `json:"-"`
+
+	Topic       string          `json:"topic"`
+	From        time.Time       `json:"from,omitzero"`
+	To          time.Time       `json:"to,omitzero"`
+	FromOffsets map[int32]int64 `json:"fromOffsets,omitempty"`
+	ToOffsets   map[int32]int64 `json:"toOffsets,omitempty"`
+	Keys        []string        `json:"keys,omitempty"`
+	Types       []string        `json:"types,omitempty"`
+	Most        int64           `json:"most"` // refuse a stretch with more events
+	Apply       bool            `json:"apply"`
+	Who         string          `json:"who"`
+	Why         string          `json:"why"`
+}
+
+// replayReport is what a member answers.
+type replayReport struct {
+	Partitions []replayedPartition `json:"partitions"`
+	Failures   []string            `json:"failures"`
+	Error      string              `json:"stopped"` // why it ended before the end of its stretch
+}
+
+// replayedPartition is one partition, the offsets [From, To). Events are by type.
+type replayedPartition struct {
+	Partition int32            `json:"partition"`
+	From      int64            `json:"from"`
+	To        int64            `json:"to"`
+	Events    map[string]int64 `json:"events"`
+	Handled   int64            `json:"handled"`
+	Failed    int64            `json:"failed"`
+}
+
+// Sum returns how many events there are for the handlers.
+func (r *replayReport) Sum() (n int64) {
+	for i := range r.Partitions {
+		for _, events := range r.Partitions[i].Events {
+			n += events
+		}
+	}
+	return n
+}
+
+// Done returns how many events were handled, and how many failed again.
+func (r *replayReport) Done() (handled, failed int64) {
+	for i := range r.Partitions {
+		handled, failed = handled+r.Partitions[i].Handled, failed+r.Partitions[i].Failed
+	}
+	return handled, failed
+}
+
+// replays are those that this console has ordered, the latest first. Each needs the console
+// for as long as it runs, so nobody else could know of one.
+type replays struct {
+	mu   sync.Mutex
+	last int
+	all  []*replayRow
+}
+
+// maxReplays bounds how many replays are remembered.
+const maxReplays = 20
+
+// replayRow is a replay. stop ends it; State is running, done, stopped or failed.
+type replayRow struct {
+	ID             string
+	State          string
+	Order          replayOrder
+	Expected       int64
+	Began, Ended   time.Time
+	Handled        int64
+	Failed         int64
+	Failures       []string
+	Error          string
+	StoppedBy, Why string
+	stop           context.CancelFunc
+}
+
+// add takes up a replay, unless one that was ordered here runs over the same handlers: two
+// over one stretch would handle its keys twice at once.
+func (r *replays) add(row *replayRow) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, other := range r.all {
+		if other.State == "running" && other.Order.Group == row.Order.Group && other.Order.Topic == row.Order.Topic {
+			return &fault{http.StatusConflict, fmt.Sprintf("replay %s of these handlers runs: wait for its end, or stop it", other.ID)}
+		}
+	}
+	r.last++
+	row.ID = strconv.Itoa(r.last)
+	r.all = append([]*replayRow{row}, r.all...)
+	// One that runs is never forgotten: it could not be stopped any more.
+	for i := len(r.all) - 1; i >= 0 && len(r.all) > maxReplays; i-- {
+		if r.all[i].State != "running" {
+			r.all = slices.Delete(r.all, i, i+1)
+		}
+	}
+	return nil
+}
+
+// list returns copies, which a page may show while the replays go on.
+func (r *replays) list() []replayRow {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := make([]replayRow, len(r.all))
+	for i, row := range r.all {
+		all[i] = *row
+	}
+	return all
+}
+
+// end notes what a replay came to.
+func (r *replays) end(row *replayRow, report *replayReport, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	row.Ended = time.Now()
+	if report != nil {
+		row.Handled, row.Failed = report.Done()
+		row.Failures = report.Failures[:min(len(report.Failures), maxFailures)]
+		row.Error = report.Error
+	}
+	if err != nil {
+		row.Error = err.Error()
+	}
+	switch {
+	case row.StoppedBy != "":
+		row.State = "stopped"
+	case row.Error != "":
+		row.State = "failed"
+	default:
+		row.State = "done"
+	}
+}
+
+// maxFailures bounds the failed events that a page lists.
+const maxFailures = 20
+
+// replayView is the page of replays: a form for the next one, and those that were ordered
+// here.
+type replayView struct {
+	Handlers []handlerChoice
+	Replays  []replayRow
+}
+
+// handlerChoice is a group's handlers of a topic, at the first member that has them.
+type handlerChoice struct{ Member, Group, Topic string }
+
+// Value names the choice in a form.
+func (h *handlerChoice) Value() string {
+	return url.Values{"member": {h.Member}, "group": {h.Group}, "topic": {h.Topic}}.Encode()
+}
+
+// replayPage makes the page of replays.
+func (d *desk) replayPage(ctx context.Context, _ *http.Request) (any, error) {
+	v := &replayView{Replays: d.replays.list()}
+	for _, m := range d.watch.look(ctx) {
+		if m.Seen == nil || m.Silent() {
+			continue
+		}
+		for _, g := range m.Seen.Groups {
+			for _, s := range g.Subscriptions {
+				known := func(h handlerChoice) bool { return h.Group == g.Name && h.Topic == s.Topic }
+				if !slices.ContainsFunc(v.Handlers, known) && len(v.Handlers) < maxTopicsShown {
+					v.Handlers = append(v.Handlers, handlerChoice{m.Member, g.Name, s.Topic})
+				}
+			}
+		}
+	}
+	slices.SortFunc(v.Handlers, func(x, y handlerChoice) int {
+		return cmp.Or(cmp.Compare(x.Group, y.Group), cmp.Compare(x.Topic, y.Topic))
+	})
+	return v, nil
+}
+
+// replayPlanView is what a replay would handle, and the form that orders it: by the offsets
+// that were counted, since the times would take in what is published meanwhile.
+type replayPlanView struct {
+	Order replayOrder
+	Rows  []replayPlanRow
+	More  int // rows that are left out
+	Sum   int64
+	// What the form that orders it has, beside the sum. Offsets are those of the partitions
+	// that have something.
+	Handlers, Offsets, Key, Types string
+}
+
+// replayPlanRow is the events of one type in one partition.
+type replayPlanRow struct {
+	Partition int32
+	From, To  int64
+	Type      string
+	Events    int64
+}
+
+// maxPlanRows bounds the table of a dry run.
+const maxPlanRows = 200
+
+// replayPlan counts what a replay would handle. It changes nothing, so it may be asked for
+// by GET.
+func (d *desk) replayPlan(ctx context.Context, r *http.Request) (any, error) {
+	q := r.URL.Query()
+	o, err := d.readReplay(q)
+	if err != nil {
+		return nil, err
+	}
+	o.Who = "dry run"
+	m, err := d.watch.named(o.Member)
+	if err != nil {
+		return nil, err
+	}
+	// The member reads the whole stretch to count it.
+	done, err := d.scan(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	ctx, cancel := context.WithTimeout(ctx, 2*letterTime)
+	defer cancel()
+	report, err := m.replay(ctx, o)
+	switch {
+	case ctx.Err() != nil:
+		return nil, &fault{http.StatusGatewayTimeout, "there are more events than could be counted in time: choose a shorter time, or count by eventbus replay"}
+	case err != nil:
+		return nil, &fault{http.StatusConflict, err.Error()}
+	case report.Error != "":
+		return nil, &fault{http.StatusConflict, "the count ended early: " + report.Error}
+	}
+	v := &replayPlanView{Order: *o, Sum: report.Sum(), Handlers: q.Get("handlers"), Key: q.Get("key"), Types: q.Get("types")}
+	var offsets []string
+	for i := range report.Partitions {
+		p := &report.Partitions[i]
+		for _, typ := range slices.Sorted(maps.Keys(p.Events)) {
+			v.Rows = append(v.Rows, replayPlanRow{p.Partition, p.From, p.To, typ, p.Events[typ]})
+		}
+		if len(p.Events) > 0 {
+			offsets = append(offsets, fmt.Sprintf("%d@%d-%d", p.Partition, p.From, p.To))
+		}
+	}
+	v.Offsets = strings.Join(offsets, ",")
+	v.More = max(len(v.Rows)-maxPlanRows, 0)
+	v.Rows = v.Rows[:len(v.Rows)-v.More]
+	return v, nil
+}
+
+// readReplay reads a form. The stretch is given by times for a dry run, and by the offsets
+// that one has counted for an order.
+func (d *desk) readReplay(f url.Values) (*replayOrder, error) {
+	of, err := url.ParseQuery(f.Get("handlers"))
+	o := &replayOrder{Member: of.Get("member"), Group: of.Get("group"), Topic: of.Get("topic"), Most: 1}
+	if err != nil || o.Member == "" || o.Group == "" || o.Topic == "" {
+		return nil, wrong("choose the handlers that are to run again")
+	}
+	if _, keyed := f["key"]; keyed && f.Get("key") != "" {
+		o.Keys = []string{f.Get("key")}
+	}
+	for typ := range strings.SplitSeq(f.Get("types"), ",") {
+		if typ = strings.TrimSpace(typ); typ != "" {
+			o.Types = append(o.Types, typ)
+		}
+	}
+	if text := f.Get("offsets"); text != "" {
+		o.FromOffsets, o.ToOffsets = make(map[int32]int64), make(map[int32]int64)
+		for one := range strings.SplitSeq(text, ",") {
+			var p int32
+			var from, to int64
+			if n, err := fmt.Sscanf(one, "%d@%d-%d", &p, &from, &to); n != 3 || err != nil || from < 0 || to < from {
+				return nil, wrong("the offsets can't be read: make the dry run again")
+			}
+			o.FromOffsets[p], o.ToOffsets[p] = from, to
+		}
+		// A time in the far future holds nothing: other partitions are left out.
+		o.From = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+		return o, nil
+	}
+	for name, at := range map[string]*time.Time{"from": &o.From, "to": &o.To} {
+		if text := f.Get(name); text != "" {
+			// As a browser sends datetime-local, which leaves seconds of zero out.
+			if *at, err = time.ParseInLocation("2006-01-02T15:04:05", text, d.config.Location); err != nil {
+				*at, err = time.ParseInLocation("2006-01-02T15:04", text, d.config.Location)
+			}
+			if err != nil {
+				return nil, wrong("a time can't be read: write it as 2006-01-02T15:04")
+			}
+		}
+	}
+	if o.From.IsZero() {
+		return nil, wrong("say from which time on: all that a topic holds is seldom what is meant")
+	}
+	return o, nil
+}
+
+// replayOrders are what is done with replays.
+func (d *desk) replayOrders() map[string]act {
+	return map[string]act{"start-replay": d.startReplay, "stop-replay": d.stopReplay}
+}
+
+// startReplay has a member run its handlers again. The member does so for as long as it is
+// asked, so the console goes on asking with the page closed.
+func (d *desk) startReplay(ctx context.Context, who string, f url.Values) (string, error) {
+	o, err := d.readReplay(f)
+	if err != nil {
+		return "", err
+	}
+	if o.Why, err = reason(f, true); err != nil {
+		return "", wrong(err.Error())
+	}
+	if o.FromOffsets == nil {
+		return "", wrong("make a dry run first")
+	}
+	// The member refuses more events than were agreed to.
+	if o.Most, err = strconv.ParseInt(f.Get("expected"), 10, 64); err != nil || o.Most < 1 {
+		return "", wrong("make a dry run first")
+	}
+	o.Apply, o.Who = true, who
+	m, err := d.watch.named(o.Member)
+	if err != nil {
+		return "", err
+	}
+	row := &replayRow{State: "running", Order: *o, Expected: o.Most, Began: time.Now()}
+	stopping, stop := context.WithCancel(context.Background())
+	row.stop = stop
+	if err := d.replays.add(row); err != nil {
+		stop()
+		return "", err
+	}
+	fields := []any{"order", "replay", "who", who, "why", o.Why, "member", o.Member, "group", o.Group, "topic", o.Topic, "events", o.Most}
+	d.config.Logger.Warn("console: a replay was ordered", fields...)
+	over := make(chan struct{})
+	if !d.begin(func(ctx context.Context) {
+		defer close(over)
+		defer stop()
+		// It ends with the console, or when somebody stops it.
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(stopping, cancel)()
+		report, err := m.replay(ctx, o)
+		d.replays.end(row, report, err)
+		if report == nil {
+			report = new(replayReport)
+		}
+		handled, failed := report.Done()
+		d.config.Logger.Warn("console: a replay ended", append(fields, "handled", handled, "failed", failed, "error", err)...)
+	}) {
+		stop()
+		d.replays.end(row, nil, &fault{http.StatusServiceUnavailable, "the console is being stopped"})
+		return "", &fault{http.StatusServiceUnavailable, "the console is being stopped"}
+	}
+	wait := time.NewTimer(begins)
+	defer wait.Stop()
+	select {
+	case <-over:
+	case <-wait.C:
+	case <-ctx.Done():
+	}
+	return fmt.Sprintf("Replay %s is ordered. It goes on with this page closed.", row.ID), nil
+}
+
+// stopReplay ends a replay in order: handlers that run finish, and nothing new begins.
+func (d *desk) stopReplay(_ context.Context, who string, f url.Values) (string, error) {
+	why, err := reason(f, true)
+	if err != nil {
+		return "", wrong(err.Error())
+	}
+	d.replays.mu.Lock()
+	defer d.replays.mu.Unlock()
+	for _, row := range d.replays.all {
+		if row.ID == f.Get("id") && row.State == "running" {
+			row.StoppedBy, row.Why = who, why
+			row.stop()
+			d.config.Logger.Warn("console: a replay was stopped", "order", "stop-replay", "who", who, "why", why, "member", row.Order.Member, "group", row.Order.Group, "topic", row.Order.Topic)
+			return fmt.Sprintf("Replay %s is being stopped: handlers that run finish, and nothing new begins.", row.ID), nil
+		}
+	}
+	return "", missing("no such replay runs here")
+}
