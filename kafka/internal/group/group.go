@@ -100,6 +100,7 @@ type membership struct {
 	replaced map[string]bool // topics that were created again
 	// seen has which topic each name meant when it was begun, so that another is recognised.
 	seen map[string]remembered
+	kept keptCommits
 	// left is set at the end of the member's life.
 	left bool
 

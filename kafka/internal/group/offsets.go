@@ -51,6 +51,7 @@ func (m *membership) commit(ctx context.Context, commits []transport.Commit) err
 		clear(failed)
 		m.storeAll(ctx, m.admit(ctx, again, failed), m.fetch.Owns, failed)
 	}
+	m.keepStored(commits, failed)
 	if len(failed) > 0 {
 		return &transport.CommitError{Partitions: failed}
 	}
@@ -214,7 +215,7 @@ func (m *membership) storeLater(code kerr.Error, failures int) bool {
 		// then its partitions are, and no commit of theirs is sent again.
 		fetch.Signal(m.heartbeatNow)
 		return true
-	case kerr.UnknownMemberID, kerr.FencedInstanceID, kerr.FencedMemberEpoch:
+	case kerr.UnknownMemberID, kerr.FencedInstanceID, kerr.FencedMemberEpoch, kerr.GroupIDNotFound:
 		fetch.Signal(m.heartbeatNow)
 		return false
 	case kerr.UnknownTopicOrPartition:
