@@ -150,7 +150,7 @@ func (m *membership) run() {
 		case err == nil || errors.Is(err, errClosing):
 		// The usual end of rest: join again.
 		case errors.Is(err, kerr.RebalanceInProgress):
-		case errors.Is(err, kerr.UnknownMemberID), errors.Is(err, kerr.IllegalGeneration):
+		case errors.Is(err, kerr.UnknownMemberID), errors.Is(err, kerr.IllegalGeneration), errors.Is(err, kerr.GroupIDNotFound):
 			m.lose(err)
 		case m.fenced(err):
 			m.lose(err)

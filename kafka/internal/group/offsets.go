@@ -28,6 +28,9 @@ const commitPatience = 10 * time.Second
 // commit stores offsets for the group. They are fenced by the epochs of their
 // partitions, and sent under the member's generation at that time.
 func (m *membership) commit(ctx context.Context, commits []transport.Commit) error {
+	if len(commits) == 0 {
+		return nil // also when ctx has ended
+	}
 	select {
 	// One commit at a time, so that an earlier offset never overwrites a later one.
 	case m.commits <- struct{}{}:
