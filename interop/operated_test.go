@@ -118,7 +118,7 @@ func (s *operated) awaitAll(t *testing.T, names ...string) {
 func (s *operated) awaitHealth(t *testing.T, says string) {
 	t.Helper()
 	s.await(t, "a health that says "+says, func() bool {
-		return strings.Contains(fmt.Sprint(s.bus.Health(t.Context())), says)
+		return strings.Contains(fmt.Sprintf("%+v", s.bus.Health(t.Context())), says)
 	})
 }
 

@@ -55,7 +55,7 @@ func atTheEnd(b *bed.Bed, l *ledger) *reader {
 }
 
 // TestVanishedCommits: the group is deleted while its members live. What was written
-// before they are back is read, whoever of them gets the partition, though the group
+// before they are back is read, whichever of them gets the partition, though the group
 // starts at the end.
 func TestVanishedCommits(t *testing.T) {
 	bed.Bubble(t, 2, func(_ *testing.T, b *bed.Bed) {
