@@ -2,11 +2,15 @@ package eventbus_test
 
 import (
 	"bytes"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -62,4 +66,64 @@ func TestWordsAreFound(t *testing.T) {
 			t.Errorf("%q is refused: %t, want %t", text, got, want)
 		}
 	}
+}
+
+// sentence matches a message that begins or ends as a sentence does. One may begin with
+// the name of a field or a method, which is a word of its own in front of a colon or
+// has capitals inside.
+var sentence = regexp.MustCompile(`^[A-Z][a-z]+ |[.!\n]$`)
+
+// TestWordsOfErrors: errors and log messages are parts of longer texts, so they begin with
+// a small letter and end without a full stop.
+func TestWordsOfErrors(t *testing.T) {
+	found := 0
+	for name := range goFiles(t, true) {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		set := token.NewFileSet()
+		file, err := parser.ParseFile(set, name, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok {
+				return true
+			}
+			for _, argument := range call.Args[:min(2, len(call.Args))] { // behind a context, say
+				literal, ok := argument.(*ast.BasicLit)
+				if !ok || literal.Kind != token.STRING || !isMessage(call) {
+					continue
+				}
+				found++
+				if text, err := strconv.Unquote(literal.Value); err != nil || sentence.MatchString(text) {
+					t.Errorf("%s: %q reads as a sentence of its own", set.Position(literal.Pos()), text)
+				}
+				break
+			}
+			return true
+		})
+	}
+	if found < 500 {
+		t.Errorf("%d messages; this test no longer finds them", found)
+	}
+}
+
+// isMessage reports whether a call makes an error, or logs.
+func isMessage(call *ast.CallExpr) bool {
+	function, ok := call.Fun.(*ast.SelectorExpr)
+	if !ok {
+		return false
+	}
+	of, _ := function.X.(*ast.Ident)
+	switch function.Sel.Name {
+	case "New":
+		return of != nil && of.Name == "errors"
+	case "Errorf":
+		return of != nil && of.Name == "fmt"
+	case "Debug", "Info", "Warn", "Error", "InfoContext", "WarnContext", "ErrorContext":
+		return of == nil || of.Name != "http"
+	}
+	return false
 }

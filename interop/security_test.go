@@ -86,6 +86,7 @@ func TestSecurity(t *testing.T) {
 	}
 	t.Run("access control", func(t *testing.T) { testAccess(t, broker, known) })
 	t.Run("rights of a service", func(t *testing.T) { testRights(t, broker, known) })
+	t.Run("rights taken away", func(t *testing.T) { testRevoked(t, broker, known) })
 }
 
 // exchange publishes an event over a bus and waits until its handler has it.

@@ -73,7 +73,7 @@ func testPauseKeepsFetched(r *run) {
 			}
 			// A Poll that returns without any batch is wrong as well: it is to wait for one.
 			if len(partitions) != 1 || partitions[0] != other {
-				return fmt.Errorf("Poll returned batches of %v", partitions)
+				return fmt.Errorf("a poll returned batches of %v", partitions)
 			}
 		}
 		return nil

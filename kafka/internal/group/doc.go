@@ -14,6 +14,7 @@
 //	accompany.go  owning what goes with the partitions that the group assigned
 //	begin.go      beginning what was assigned, each topic by itself
 //	start.go      where the partitions of a topic start
+//	vanished.go   commits that are gone while members live
 //	status.go     what keeps the member from its work, shown and logged
 //	describe.go   what the coordinator shows of the members
 //	offsets.go    committing

@@ -100,6 +100,7 @@ type membership struct {
 	replaced map[string]bool // topics that were created again
 	// seen has which topic each name meant when it was begun, so that another is recognised.
 	seen map[string]remembered
+	kept keptCommits
 	// left is set at the end of the member's life.
 	left bool
 
@@ -149,7 +150,7 @@ func (m *membership) run() {
 		case err == nil || errors.Is(err, errClosing):
 		// The usual end of rest: join again.
 		case errors.Is(err, kerr.RebalanceInProgress):
-		case errors.Is(err, kerr.UnknownMemberID), errors.Is(err, kerr.IllegalGeneration):
+		case errors.Is(err, kerr.UnknownMemberID), errors.Is(err, kerr.IllegalGeneration), errors.Is(err, kerr.GroupIDNotFound):
 			m.lose(err)
 		case m.fenced(err):
 			m.lose(err)

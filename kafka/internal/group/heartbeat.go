@@ -89,7 +89,7 @@ func (m *membership) handleHeartbeat(req *kmsg.HeartbeatRequest, sent time.Time,
 			m.setState(stateRejoin, err)
 		}
 		return soon
-	case code == kerr.UnknownMemberID || code == kerr.IllegalGeneration:
+	case code == kerr.UnknownMemberID || code == kerr.IllegalGeneration || code == kerr.GroupIDNotFound:
 		if current {
 			m.setState(stateLost, fmt.Errorf("group %q has expelled the member: %w", m.cfg.Group, err))
 		}

@@ -28,6 +28,9 @@ const commitPatience = 10 * time.Second
 // commit stores offsets for the group. They are fenced by the epochs of their
 // partitions, and sent under the member's generation at that time.
 func (m *membership) commit(ctx context.Context, commits []transport.Commit) error {
+	if len(commits) == 0 {
+		return nil // also when ctx has ended
+	}
 	select {
 	// One commit at a time, so that an earlier offset never overwrites a later one.
 	case m.commits <- struct{}{}:
@@ -51,6 +54,7 @@ func (m *membership) commit(ctx context.Context, commits []transport.Commit) err
 		clear(failed)
 		m.storeAll(ctx, m.admit(ctx, again, failed), m.fetch.Owns, failed)
 	}
+	m.keepStored(commits, failed)
 	if len(failed) > 0 {
 		return &transport.CommitError{Partitions: failed}
 	}
@@ -214,7 +218,7 @@ func (m *membership) storeLater(code kerr.Error, failures int) bool {
 		// then its partitions are, and no commit of theirs is sent again.
 		fetch.Signal(m.heartbeatNow)
 		return true
-	case kerr.UnknownMemberID, kerr.FencedInstanceID, kerr.FencedMemberEpoch:
+	case kerr.UnknownMemberID, kerr.FencedInstanceID, kerr.FencedMemberEpoch, kerr.GroupIDNotFound:
 		fetch.Signal(m.heartbeatNow)
 		return false
 	case kerr.UnknownTopicOrPartition:

@@ -107,6 +107,12 @@ func (m *membership) revoke(patient context.Context, partitions []transport.Part
 	m.listener.Revoked(ctx, partitions)
 	m.mu.Lock()
 	m.expelled = nil
+	// Another member commits on them from here on, unless this one was expelled meanwhile.
+	for _, p := range partitions {
+		if m.state < stateLost {
+			delete(m.kept.owned, p)
+		}
+	}
 	m.mu.Unlock()
 	m.fetch.Remove(partitions)
 }
@@ -132,6 +138,7 @@ func (m *membership) lose(err error) {
 	// A description from before does not say who is in the group when it is in again.
 	m.companions.version++
 	m.failure = err
+	m.kept.loseLocked()
 	m.changeLocked()
 	m.mu.Unlock()
 	m.types.lost()

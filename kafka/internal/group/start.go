@@ -33,6 +33,7 @@ func (m *membership) startOn(ctx context.Context, topic string, added, assigned 
 		return s, err
 	}
 	started, begun := startedOn(t, committed, marks)
+	missing, restoring := m.vanished(t, committed)
 	switch {
 	// Marked commits show to every member that the topic was created again, also to one that
 	// has never seen the one before.
@@ -41,6 +42,13 @@ func (m *membership) startOn(ctx context.Context, topic string, added, assigned 
 			return s, err
 		}
 		m.remember(t, true)
+	case len(missing) > 0:
+		return start{wait: 100 * time.Millisecond}, m.restore(ctx, topic, missing)
+	case restoring:
+		if s.wait, err = m.startRest(ctx, t, added, committed, impatient); s.wait > 0 || err != nil {
+			return s, err
+		}
+		m.remember(t, false)
 	case started:
 		m.remember(t, false)
 	default:
@@ -58,6 +66,7 @@ func (m *membership) startOn(ctx context.Context, topic string, added, assigned 
 		}
 		m.remember(t, false)
 	}
+	m.begunAgain(topic)
 	s.found = m.assignments(added, t, committed)
 	return s, nil
 }
@@ -102,7 +111,12 @@ func (m *membership) resolveStart(ctx context.Context, t *cluster.TopicMeta) ([]
 		partitions[i] = transport.Partition{Topic: t.Name, Partition: int32(i)}
 	}
 	// All or none: a topic of which a part is started looks as if the rest were new partitions.
-	offsets, failed := m.client.TryOffsets(ctx, m.fetch.Topics[t.Name].Start, partitions)
+	return m.storeStart(ctx, t.Name, partitions)
+}
+
+// storeStart finds where partitions of a topic start by its policy, and commits that.
+func (m *membership) storeStart(ctx context.Context, topic string, partitions []transport.Partition) ([]transport.Commit, error) {
+	offsets, failed := m.client.TryOffsets(ctx, m.fetch.Topics[topic].Start, partitions)
 	for _, p := range partitions {
 		if err := failed[p]; err != nil {
 			return nil, err
@@ -136,6 +150,8 @@ func (m *membership) assignments(partitions []transport.Partition, t *cluster.To
 		}
 		// The generation is in the upper half, so that the epochs of later owners are larger.
 		m.epoch = max(m.epoch+1, uint64(max(m.generation, 0))<<32)
+		c.Partition = p
+		m.keepLocked(c, t.ID)
 		assignments = append(assignments, transport.Assignment{
 			Partition: p, Epoch: m.epoch, Offset: c.Offset, Metadata: c.Metadata, LeaderEpoch: c.LeaderEpoch,
 			TopicID: t.ID, ClusterID: t.Cluster, Partitions: int32(len(t.Partitions)),
