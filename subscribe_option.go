@@ -37,6 +37,8 @@ type subscribeSettings struct {
 	start   *StartPosition
 	unknown *unknownPolicy
 	beyond  *OutOfRange
+	dead    *string // dead-letter topic
+	again   *string // retry topic
 	faults  []error
 }
 
@@ -318,29 +320,6 @@ const (
 // Default ToEarliest. Subscriptions of one topic and group must agree.
 func WhenOutOfRange(p OutOfRange) SubscribeOption {
 	return subscribeOption(func(s *subscribeSettings) { s.beyond = &p })
-}
-
-// unknownPolicy is the treatment of events whose type no subscription has.
-type unknownPolicy int8
-
-const (
-	skipUnknown unknownPolicy = iota
-	deadLetterUnknown
-	failUnknown
-)
-
-// DeadLetterUnknown dead-letters events of types that no subscription of the
-// group handles, in place of skipping and counting them: for topics where every
-// type is meant for this group. Subscriptions of one topic and group must agree.
-func DeadLetterUnknown() SubscribeOption { return unknown(deadLetterUnknown) }
-
-// FailUnknown holds events of unknown types, and their keys, until a member that
-// knows the type owns the partition: for rollouts in which a type's handler comes
-// after its events. Subscriptions of one topic and group must agree.
-func FailUnknown() SubscribeOption { return unknown(failUnknown) }
-
-func unknown(p unknownPolicy) SubscribeOption {
-	return subscribeOption(func(s *subscribeSettings) { s.unknown = &p })
 }
 
 // dependency is what the subscriptions behind a SharedBreaker say of it, in any order.

@@ -266,11 +266,6 @@ func (c *Client) carryOut(ctx context.Context, s *session, j *Job, how Run) erro
 	if j.Action == Purge {
 		return c.purge(ctx, s, j)
 	}
-	if j.Action == Replay {
-		if err := s.box.target(ctx); err != nil {
-			return err
-		}
-	}
 	return newWalk(s.box, s, j, c.events, how.Progress).run(ctx)
 }
 
