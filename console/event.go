@@ -113,7 +113,7 @@ func (d *desk) data(ctx context.Context, e *wire.Event) (shown, hidden, called s
 	case len(e.Data) > maxData:
 		return "", "The data is too large for a page.", ""
 	}
-	text, schema := e.Data, d.schema(e.Topic, e.Type)
+	text, schema := e.Data, d.schema(letter.FirstRead(e), e.Type)
 	// What the catalogue describes needs nobody else, who might be down.
 	if d.config.Schemas != nil && (schema == nil || !json.Valid(text)) {
 		read, err := d.config.Schemas(ctx, (*eventbus.Envelope)(e))

@@ -53,7 +53,7 @@ var errForeign = errors.New("it is no dead letter of an event bus: it has no hea
 // number is an error and reads as 0.
 func Read(r *transport.Record) (*Letter, error) {
 	l := &Letter{Record: r}
-	if _, ok := r.Header(Topic); !ok {
+	if !IsLetter(r) {
 		return l, errForeign
 	}
 	var wrong []error

@@ -80,6 +80,20 @@ func CameBack(r *transport.Record) bool {
 	return counted && placed && !IsLetter(r)
 }
 
+// FirstRead returns the topic that an event was first read from, where its headers say
+// that it is in a dead letter or came back, and else the one that it is in.
+func FirstRead(e *wire.Event) string {
+	r := transport.Record{Headers: e.Headers}
+	topic, ok := r.Header(OriginTopic)
+	if !ok {
+		topic, ok = r.Header(Topic)
+	}
+	if !ok || len(topic) == 0 {
+		return e.Topic
+	}
+	return string(topic)
+}
+
 // IsLetter reports whether a record is a dead letter, by its headers.
 func IsLetter(r *transport.Record) bool {
 	_, ok := r.Header(Topic)

@@ -138,9 +138,8 @@ func (c *Client) Open(ctx context.Context, topic string) (*Box, error) {
 	return b, nil
 }
 
-// Plan is a dry run: it counts what a job would do, and changes nothing. A Replay
-// needs in Order.Through what it returns beside: the retry topics that letters name,
-// sorted.
+// Plan is a dry run: it counts what a job would do, and changes nothing. It returns
+// beside, sorted, the retry topics that a Replay would use, for Order.Through.
 func (c *Client) Plan(ctx context.Context, o Order) (would Tally, through []string, err error) {
 	b, err := c.Open(ctx, o.Topic)
 	if err != nil {
@@ -158,8 +157,7 @@ func (c *Client) Plan(ctx context.Context, o Order) (would Tally, through []stri
 	w := newWalk(b, nil, &Job{Order: o, End: b.bounds()}, maxEvents, nil)
 	err = w.run(ctx)
 	w.pending.Foreign = w.foreign
-	slices.Sort(w.job.Through)
-	return w.pending, w.job.Through, err
+	return w.pending, slices.Sorted(maps.Keys(w.targets)), err
 }
 
 // Jobs returns the jobs of a dead-letter topic, or of all if topic is empty, the
