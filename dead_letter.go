@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/eventbus-go/eventbus/internal/engine"
 	"github.com/eventbus-go/eventbus/internal/letter"
+	"github.com/eventbus-go/eventbus/internal/naming"
 	"github.com/eventbus-go/eventbus/internal/telemetry"
 	"github.com/eventbus-go/eventbus/internal/wire"
 	"github.com/eventbus-go/eventbus/transport"
@@ -38,11 +39,101 @@ func WhenUnknown(p UnknownType) SubscribeOption {
 	return subscribeOption(func(s *subscribeSettings) { s.unknown = &p })
 }
 
-// letterTopic is the dead-letter topic of one topic and group.
-type letterTopic struct {
-	topic string
-	// partitions is the number of its partitions, 0 until known.
-	partitions atomic.Int32
+// DeadLetterTopic sets the name of the topic that the group's failures on the topic
+// are written to, in place of {topic}.{group}.dlq. It is a full name, in which {env}
+// stands for the environment's part of names, {topic} for the full name of the topic
+// that is handled, and {group} for the group: DeadLetterTopic("{topic}-dlt").
+//
+// Several groups and topics may share one: a letter says whose it is, and by which
+// retry topic it comes back. It is created, and demanded, as the derived one is.
+// Subscriptions of one topic and group must agree.
+func DeadLetterTopic(name string) SubscribeOption {
+	return lettersIn("DeadLetterTopic", name, func(s *subscribeSettings) **string { return &s.dead })
+}
+
+// RetryTopic sets the name of the topic through which the group's dead letters are
+// redelivered, in place of {topic}.{group}.retry, in the form of [DeadLetterTopic].
+//
+// It belongs to the topic that is handled, since whoever has a partition of that
+// reads the partition of the same number here. The groups of one topic may share it
+// if all of them choose it: each handles what is redelivered to itself. Before another
+// name is chosen, or none, the events that wait in the former one have to be handled.
+// Subscriptions of one topic and group must agree.
+func RetryTopic(name string) SubscribeOption {
+	return lettersIn("RetryTopic", name, func(s *subscribeSettings) **string { return &s.again })
+}
+
+func lettersIn(option, name string, setting func(*subscribeSettings) **string) SubscribeOption {
+	return subscribeOption(func(s *subscribeSettings) {
+		if err := naming.CheckChosen(name); err != nil {
+			s.fault("%s(%q): %w", option, name, err)
+			return
+		}
+		*setting(s) = &name
+	})
+}
+
+// letterTopics are the topics of a group's failures on one topic.
+type letterTopics struct {
+	naming.Letters
+	chosen bool // not the derived names: letters say where they come back
+}
+
+// lettersOf returns the topics of a group's failures on a topic, and an error that
+// names all that is wrong with them. The caller holds mu.
+func (b *Bus) lettersOf(topic, group string, shared *sharedSettings) (naming.Letters, error) {
+	own := naming.ChosenLetters(b.config.env, topic, group, shared.dead.value, shared.again.value)
+	wrong := []error{own.Check(topic, group)}
+	taken := []string{topic}
+	for name := range b.topics.names {
+		taken = append(taken, name)
+	}
+	chosen := !own.Derived(topic, group)
+	for _, role := range []struct{ name, what, pattern string }{
+		{own.Dead, "dead-letter topic", shared.dead.value}, {own.Retry, "retry topic", shared.again.value},
+	} {
+		if env := naming.OtherEnvironment(role.name, b.config.env); env != "" && role.pattern != "" && !strings.HasPrefix(role.pattern, naming.TopicMark) {
+			wrong = append(wrong, fmt.Errorf("%s %s is one of the environment %s, and the bus is in %s: write %s in its name", role.what, role.name, env, b.config.env, naming.EnvironmentMark))
+		}
+		if chosen && slices.Contains(taken, role.name) {
+			wrong = append(wrong, fmt.Errorf("%s %s of group %q on %s is a topic of events, which the bus has too: choose another name", role.what, role.name, group, topic))
+		}
+	}
+	for _, g := range b.groups {
+		for _, t := range g.topics {
+			if g.name == group && t.name == topic {
+				continue
+			}
+			taken = append(taken, t.letters.Dead, t.letters.Retry)
+			of := fmt.Sprintf("group %q on %s", g.name, t.name)
+			if own.Dead == t.letters.Retry {
+				wrong = append(wrong, fmt.Errorf("dead-letter topic %s of group %q on %s is the retry topic of %s: choose another name", own.Dead, group, topic, of))
+			}
+			switch {
+			case own.Retry == t.letters.Dead:
+				wrong = append(wrong, fmt.Errorf("retry topic %s of group %q on %s is the dead-letter topic of %s: choose another name", own.Retry, group, topic, of))
+			case own.Retry != t.letters.Retry:
+			case t.name != topic:
+				wrong = append(wrong, fmt.Errorf("retry topic %s of group %q on %s is that of %s too: one goes with the partitions of a single topic, so write %s in its name", own.Retry, group, topic, of, naming.TopicMark))
+			case !chosen || !t.letters.chosen:
+				wrong = append(wrong, fmt.Errorf("retry topic %s of group %q on %s is that of %s too: both have to choose it to share it", own.Retry, group, topic, of))
+			}
+		}
+	}
+	return own, errors.Join(append(wrong, naming.CheckCollisions(append(taken, own.Dead), own.Dead, own.Retry))...)
+}
+
+// ofLetters returns an error if a topic of events has the name that was chosen for
+// letters. The caller holds mu.
+func (b *Bus) ofLetters(name string) error {
+	for _, g := range b.groups {
+		for _, t := range g.topics {
+			if t.letters.chosen && (name == t.letters.Dead || name == t.letters.Retry) {
+				return fmt.Errorf("topic %s is for the failures of group %q on %s by DeadLetterTopic or RetryTopic: choose another name for these", name, g.name, t.name)
+			}
+		}
+	}
+	return nil
 }
 
 // deadLetter writes a failed record to the dead-letter topic, with its key,
@@ -56,7 +147,7 @@ func (g *group) deadLetter(ctx context.Context, f *engine.Failure, done func(err
 	}
 	g.writeLetter(ctx, f, r, func(err error) {
 		if err != nil {
-			t.letters.partitions.Store(0) // the topic may be another one by now
+			t.letterPartitions.Store(0) // the topic may be another one by now
 		}
 		if !errors.Is(err, ErrTooLarge) {
 			done(err)
@@ -112,7 +203,7 @@ func (g *group) writeLetter(ctx context.Context, f *engine.Failure, r *transport
 // letter returns the record of a dead letter. Its partition corresponds to its
 // origin's, so that the letters of a key stay in one partition, in order.
 func (g *group) letter(ctx context.Context, t *groupTopic, f *engine.Failure) (*transport.Record, error) {
-	n, err := g.bus.letterPartitions(ctx, &t.letters)
+	n, err := g.bus.letterPartitions(ctx, t)
 	if err != nil {
 		return nil, err
 	}
@@ -125,7 +216,7 @@ func (g *group) letter(ctx context.Context, t *groupTopic, f *engine.Failure) (*
 			headers = append(headers, h)
 		}
 	}
-	var failure, written, bytes, count, missing, stack []byte // nil where there is no such header
+	var failure, written, bytes, count, missing, retry, stack []byte // nil where there is no such header
 	if f.Err != nil {
 		failure = []byte(telemetry.Clipped(f.Err.Error(), telemetry.MaxErrorText))
 	}
@@ -140,6 +231,9 @@ func (g *group) letter(ctx context.Context, t *groupTopic, f *engine.Failure) (*
 		if x.Value {
 			missing = []byte(letter.MissingValue)
 		}
+	}
+	if t.letters.chosen {
+		retry = []byte(t.letters.Retry)
 	}
 	if len(f.Stack) > 0 {
 		stack = []byte(telemetry.Clipped(string(f.Stack), telemetry.MaxStackText))
@@ -158,6 +252,7 @@ func (g *group) letter(ctx context.Context, t *groupTopic, f *engine.Failure) (*
 		{Key: letter.Bytes, Value: bytes},
 		{Key: letter.HeaderCount, Value: count},
 		{Key: letter.Missing, Value: missing},
+		{Key: letter.Retry, Value: retry},
 		{Key: letter.Stack, Value: stack},
 	} {
 		if h.Value != nil {
@@ -165,7 +260,7 @@ func (g *group) letter(ctx context.Context, t *groupTopic, f *engine.Failure) (*
 		}
 	}
 	// The letter topic may have fewer partitions than the source.
-	return &transport.Record{Topic: t.letters.topic, Partition: r.Partition % n, Key: r.Key, Value: r.Value, Headers: headers}, nil
+	return &transport.Record{Topic: t.letters.Dead, Partition: r.Partition % n, Key: r.Key, Value: r.Value, Headers: headers}, nil
 }
 
 // number and stamp are how headers of dead letters hold numbers and times.
@@ -175,15 +270,15 @@ func stamp(t time.Time) []byte { return t.UTC().AppendFormat([]byte{}, time.RFC3
 
 // letterPartitions returns the number of partitions of a dead-letter topic, which it
 // asks for once, and again after a letter could not be written.
-func (b *Bus) letterPartitions(ctx context.Context, to *letterTopic) (int32, error) {
+func (b *Bus) letterPartitions(ctx context.Context, to *groupTopic) (int32, error) {
 	// Topics keep their partitions, or get more: an old number is still valid, unless the
 	// topic was deleted and created again with fewer.
-	if n := to.partitions.Load(); n > 0 {
+	if n := to.letterPartitions.Load(); n > 0 {
 		return n, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, letterLookup)
 	defer cancel()
-	infos, err := b.transport.Admin().Topics(ctx, to.topic)
+	infos, err := b.transport.Admin().Topics(ctx, to.letters.Dead)
 	if err != nil {
 		return 0, err
 	}
@@ -191,9 +286,9 @@ func (b *Bus) letterPartitions(ctx context.Context, to *letterTopic) (int32, err
 		return 0, infos[0].Err
 	}
 	if infos[0].Partitions < 1 {
-		return 0, fmt.Errorf("topic %s has %d partitions by what the brokers say", to.topic, infos[0].Partitions)
+		return 0, fmt.Errorf("topic %s has %d partitions by what the brokers say", to.letters.Dead, infos[0].Partitions)
 	}
-	to.partitions.Store(infos[0].Partitions)
+	to.letterPartitions.Store(infos[0].Partitions)
 	return infos[0].Partitions, nil
 }
 

@@ -12,7 +12,6 @@ import (
 	"github.com/eventbus-go/eventbus/internal/engine"
 	"github.com/eventbus-go/eventbus/internal/grouptypes"
 	"github.com/eventbus-go/eventbus/internal/letter"
-	"github.com/eventbus-go/eventbus/internal/naming"
 	"github.com/eventbus-go/eventbus/internal/telemetry"
 	"github.com/eventbus-go/eventbus/internal/wire"
 	"github.com/eventbus-go/eventbus/resilience"
@@ -86,20 +85,13 @@ func (b *Bus) addTo(groups map[string]*group, s *subscription, topic string) (un
 		return nil, errors.Join(settings.faults...)
 	}
 	name := settings.group
-	if err := naming.CheckDerivedNames(topic, name); err != nil {
-		return nil, err
-	}
-	if err := naming.CheckCollisions(append(b.taken(), topic), naming.DeadLetterTopic(topic, name), naming.RetryTopic(topic, name)); err != nil {
-		return nil, err
-	}
 	g := groups[name]
 	if g == nil {
 		g = &group{bus: b, name: name, topics: make(map[string]*groupTopic)}
 	}
 	t := g.topics[topic]
 	if t == nil {
-		t = &groupTopic{name: topic, retry: naming.RetryTopic(topic, name), types: make(map[string]*engine.Subscription)}
-		t.letters.topic = naming.DeadLetterTopic(topic, name)
+		t = &groupTopic{name: topic, types: make(map[string]*engine.Subscription)}
 	}
 	t.form = s.decl.Form
 	if t.taken(s) != nil {
@@ -112,21 +104,28 @@ func (b *Bus) addTo(groups map[string]*group, s *subscription, topic string) (un
 		shared.start.set("StartAt", settings.start, s.name()),
 		shared.unknown.set("the policy for unknown types", settings.unknown, s.name()),
 		shared.beyond.set("WhenOutOfRange", settings.beyond, s.name()),
+		shared.dead.set("DeadLetterTopic", settings.dead, s.name()),
+		shared.again.set("RetryTopic", settings.again, s.name()),
 	); err != nil {
+		return nil, err
+	}
+	letters, err := b.lettersOf(topic, name, &shared)
+	if err != nil {
 		return nil, err
 	}
 	sub, breaker, err := b.engineSubscription(g, topic, s, settings)
 	if err != nil {
 		return nil, err
 	}
-	t.shared = shared
+	former := t.letters
+	t.shared, t.letters = shared, letterTopics{Letters: letters, chosen: !letters.Derived(topic, name)}
 	t.put(s, sub)
 	g.topics[topic], groups[name] = t, g
 	g.subs, g.declared = append(g.subs, sub), append(g.declared, s)
 	// Undo runs in reverse order of adding, so the last elements are this
 	// subscription's.
 	return func() {
-		t.shared = before
+		t.shared, t.letters = before, former
 		t.put(s, nil)
 		if len(t.types) == 0 && t.tombstones() == nil {
 			delete(g.topics, topic)
@@ -222,7 +221,7 @@ func (g *group) prepare() error {
 	}
 	g.routes = make(map[string]*groupTopic, 2*len(g.topics))
 	for _, t := range g.topics {
-		g.routes[t.name], g.routes[t.retry] = t, t
+		g.routes[t.name], g.routes[t.letters.Retry] = t, t
 		if t.form != nil && g.bus.topics.typesOf(t.name) > 1 {
 			several := *t.form // a record that names no type may have any of them
 			several.OnlyType = ""
@@ -253,7 +252,7 @@ func (g *group) start() error {
 			transport.TopicStart{Topic: t.name, Start: t.shared.start.value, OutOfRange: t.shared.beyond.value},
 			// The retry topic has its source's partitions, and goes to the same
 			// member.
-			transport.TopicStart{Topic: t.retry, CompanionOf: t.name})
+			transport.TopicStart{Topic: t.letters.Retry, CompanionOf: t.name})
 	}
 	g.signals = g.bus.signals.Group(g.name, config.Topics)
 	g.setForms()
@@ -295,6 +294,11 @@ func (g *group) setForms() {
 	for name, t := range g.routes {
 		if h := g.signals.Topics[name]; h != nil {
 			h.Form = t.form
+			if t.form != nil && name == t.letters.Retry {
+				redelivered := *t.form
+				redelivered.Redelivered = true
+				h.Form = &redelivered
+			}
 		}
 	}
 }
@@ -324,6 +328,9 @@ func (g *group) route(r *transport.Record) engine.Route {
 }
 
 func (g *group) routeIn(t *groupTopic, r *transport.Record) engine.Route {
+	if r.Topic == t.letters.Retry && letter.Elsewhere(r, g.name) { // which shares the topic
+		return engine.Route{End: engine.Skip, Reason: "redelivered to another group"}
+	}
 	if r.Excess != nil {
 		// What is missing of it may be what it means.
 		return engine.Route{End: engine.DeadEnd, Reason: letter.ReasonMalformed, Err: r.Excess}

@@ -250,8 +250,13 @@ func (o Operator) Declarations() declare.Uses {
 	for _, d := range b.topics.types {
 		use := declare.Use{Topic: d, Published: published[[2]string{d.Suffix, d.Typ}]}
 		for name, g := range b.groups {
-			if g.topics[d.In(b.config.env)] != nil {
-				use.Groups = append(use.Groups, name)
+			t := g.topics[d.In(b.config.env)]
+			if t == nil {
+				continue
+			}
+			use.Groups = append(use.Groups, name)
+			if t.letters.chosen {
+				use.Letters = append(use.Letters, declare.Letters{Group: name, DeadLetterTopic: t.shared.dead.value, RetryTopic: t.shared.again.value})
 			}
 		}
 		uses.Topics = append(uses.Topics, use)

@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/eventbus-go/eventbus/internal/declare"
-	"github.com/eventbus-go/eventbus/internal/letter"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -161,7 +159,7 @@ func (b *Bus) provisionTopics(ctx context.Context) error {
 	for name, groups := range handled {
 		names = append(names, name)
 		for _, t := range groups {
-			names = append(names, t.letters.topic, t.retry)
+			names = append(names, t.letters.Dead, t.letters.Retry)
 		}
 	}
 	if len(names) == 0 {
@@ -196,8 +194,8 @@ func (b *Bus) provisionTopics(ctx context.Context) error {
 // topics that have to exist: they stand in for sources that are missing. What is known of
 // topics is not asked for again.
 func (b *Bus) provisionLetters(ctx context.Context, handled map[string][]*groupTopic, declared []transport.TopicSpec, known map[string]transport.TopicInfo) error {
-	// A clone: declared belongs to the caller.
-	specs := slices.Clone(declared)
+	var letters []transport.TopicSpec
+	retries := make(map[string]bool)
 	if len(handled) > 0 {
 		infos, err := b.describe(ctx, known, slices.Sorted(maps.Keys(handled)))
 		if err != nil {
@@ -212,15 +210,16 @@ func (b *Bus) provisionLetters(ctx context.Context, handled map[string][]*groupT
 				return fmt.Errorf("topic %s: %w", info.Name, info.Err)
 			}
 			for _, t := range handled[source.Name] {
-				dead, retry := declare.LetterTopics(&source, t.letters.topic, t.retry)
-				specs = append(specs, dead, retry)
+				dead, retry := declare.LetterTopics(&source, t.letters.Letters)
+				retries[retry.Name] = true
+				letters = declare.WithLetters(letters, dead, retry)
 			}
 		}
 	}
 	// Topics that are there already cost nothing but the question.
-	_, err := b.provisionKnown(ctx, known, specs)
+	_, err := b.provisionKnown(ctx, known, slices.Concat(declared, letters))
 	missing, ok := err.(*missingTopic) //nolint:errorlint // joined with another error it does not count
-	if ok && !slices.ContainsFunc(missing.topics, func(name string) bool { return !strings.HasSuffix(name, letter.RetrySuffix) }) {
+	if ok && !slices.ContainsFunc(missing.topics, func(name string) bool { return !retries[name] }) {
 		// Nothing is lost without a retry topic until somebody replays a letter.
 		b.config.Logger.Warn("dead letters can't be redelivered", "error", err)
 		return nil

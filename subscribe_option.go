@@ -37,6 +37,8 @@ type subscribeSettings struct {
 	start   *StartPosition
 	unknown *UnknownType
 	beyond  *OutOfRange
+	dead    *string // dead-letter topic
+	again   *string // retry topic
 	faults  []error
 }
 

@@ -311,6 +311,8 @@ type sharedSettings struct {
 	start   agreed[StartPosition]
 	unknown agreed[UnknownType]
 	beyond  agreed[OutOfRange]
+	dead    agreed[string] // the name of DeadLetterTopic, with marks
+	again   agreed[string] // of RetryTopic
 }
 
 // agreed is a setting on which the subscriptions of one topic and group agree.

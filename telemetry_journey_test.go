@@ -14,6 +14,7 @@ import (
 
 	"github.com/eventbus-go/eventbus"
 	"github.com/eventbus-go/eventbus/internal/letter"
+	"github.com/eventbus-go/eventbus/internal/naming"
 	"github.com/eventbus-go/eventbus/kafkatest"
 	"github.com/eventbus-go/eventbus/resilience"
 	"go.opentelemetry.io/otel/attribute"
@@ -106,7 +107,7 @@ func TestJourney(t *testing.T) {
 		j.again(t, dead)
 		pass(time.Minute)
 
-		retry := letter.RetryTopic(dead)
+		retry := naming.RetryOf(dead)
 		const deliveries = "test.logistics.public.deliveries.v1"
 		at := func(topic, group string, more ...string) map[attribute.Key]string {
 			expected := map[attribute.Key]string{"messaging.system": "kafka", "messaging.destination.name": topic}

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"sync/atomic"
 
 	"github.com/eventbus-go/eventbus/internal/declare"
 	"github.com/eventbus-go/eventbus/internal/engine"
@@ -155,7 +156,7 @@ func (b *Bus) acceptable(d *declare.Topic) (name string, err error) {
 			return name, err
 		}
 	}
-	return name, naming.CheckCollisions(b.taken(), name)
+	return name, errors.Join(b.ofLetters(name), naming.CheckCollisions(b.taken(), name))
 }
 
 // taken returns the names of all topics of the bus, those of its groups among
@@ -164,7 +165,7 @@ func (b *Bus) taken() []string {
 	names := slices.Collect(maps.Keys(b.topics.names))
 	for _, g := range b.groups {
 		for _, t := range g.topics {
-			names = append(names, t.letters.topic, t.retry)
+			names = append(names, t.letters.Dead, t.letters.Retry)
 		}
 	}
 	return names
@@ -202,9 +203,7 @@ func (r *registry) put(name string, d *declare.Topic) (undo func()) {
 
 // groupTopic is a topic as a group handles it.
 type groupTopic struct {
-	name string
-	// retry is where its dead letters come back, to this group alone.
-	retry  string
+	name   string
 	shared sharedSettings
 	// types has a subscription for each CloudEvents type, tombstone the one for
 	// records without a value, nil if there is none. any takes what they don't.
@@ -213,7 +212,9 @@ type groupTopic struct {
 	any       *engine.Subscription
 	form      *wire.Form     // of the records; nil for CloudEvents
 	warned    telemetry.Once // of types that nobody handles
-	letters   letterTopic
+	letters   letterTopics
+	// letterPartitions is the number of the dead-letter topic's partitions, 0 until known.
+	letterPartitions atomic.Int32
 }
 
 // of returns the subscription of a type, nil if there is none.

@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -204,15 +205,43 @@ func (a *asyncAPI) group(t *Topic, name, group string, messages object) error {
 		"bindings": object{"kafka": object{"groupId": object{"type": "string", "enum": []string{group}}, "bindingVersion": kafkaBinding}},
 	}
 	// The groups of a document were named by a bus, which has both topics for each.
-	for _, role := range []struct{ suffix, name string }{{"dlq", "dead-letter"}, {"retry", "retry"}} {
-		side := t.Name + "." + group + "." + role.suffix
-		channel, err := a.channel(side, messages)
+	sides := t.letters("", t.Name, group)
+	for _, role := range []struct{ side, name string }{{sides.Dead, "dead-letter"}, {sides.Retry, "retry"}} {
+		channel, err := a.channel(role.side, messages)
 		if err != nil {
 			return err
 		}
+		if !sides.Derived(t.Name, group) {
+			if err := a.address(channel, t, group, role.name); err != nil {
+				return err
+			}
+		}
 		channel["x-eventbus-role"] = role.name
 		channel["x-eventbus-of"] = t.Name
-		a.channels[a.key("channel ", side)] = channel
+		a.channels[a.key("channel ", role.side)] = channel
+	}
+	return nil
+}
+
+// address sets the address of a topic of letters whose name was chosen, in which the
+// environment may stand elsewhere, or not at all.
+func (a *asyncAPI) address(channel object, t *Topic, group, role string) error {
+	var dead, retry string
+	if a.options.Environment != "" {
+		var err error
+		if dead, retry, err = t.LetterTopics(a.options.Environment, group); err != nil {
+			return err
+		}
+	} else {
+		const env = "{environment}"
+		l := t.letters(env, cmp.Or(strings.ReplaceAll(t.Address, naming.EnvironmentMark, env), env+"."+t.Name), group)
+		dead, retry = l.Dead, l.Retry
+	}
+	if channel["address"] = dead; role == "retry" {
+		channel["address"] = retry
+	}
+	if address, _ := channel["address"].(string); !strings.Contains(address, "{environment}") {
+		delete(channel, "parameters")
 	}
 	return nil
 }

@@ -75,9 +75,11 @@ type Topic struct {
 	// Events are the types of event on the topic, by type.
 	Events []Event `json:"events"`
 	// Groups are the consumer groups that handle the topic, in a document that
-	// a bus gave. Their dead letters are in {topic}.{group}.dlq, and come back
-	// through {topic}.{group}.retry.
+	// a bus gave. LetterTopics returns where their dead letters are, and what these
+	// come back through.
 	Groups []string `json:"groups,omitempty"`
+	// Letters are of those groups that chose the names of these topics, by group.
+	Letters []Letters `json:"letters,omitempty"`
 }
 
 // Event is one type of event on a topic.
@@ -180,6 +182,9 @@ func OfBus(bus *eventbus.Bus) (*Document, error) {
 			use := of[[2]string{t.Name, t.Events[j].Type}]
 			t.Events[j].Published = use.Published
 			t.Groups = append(t.Groups, use.Groups...)
+			for _, l := range use.Letters {
+				t.addLetters(Letters(l)) // a bus has one choice for topic and group
+			}
 		}
 		// Two types of a topic are often handled by one group.
 		// Sorted, since equal buses have to give equal documents.

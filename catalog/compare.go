@@ -127,6 +127,7 @@ func (c *comparison) topic(old, now *Topic) {
 		c.add(name, "owner-changed", Safe, old.Owner, now.Owner, "for people only", "")
 	}
 	c.handlers(name, old.Groups, now.Groups)
+	c.letters(old, now)
 	// Last: what holds for the whole topic is read before its types.
 	c.events(name, old.Events, now.Events)
 }

@@ -139,6 +139,7 @@ func (t *Topic) faults() declare.Faults {
 	if most := time.Duration(math.MaxInt64).Milliseconds(); t.RetentionMs < -1 || t.RetentionMs > most {
 		wrong.Add("retentionMs", "is %d: write up to %d, -1 without end, or leave it out for the broker's default", t.RetentionMs, most)
 	}
+	t.checkLetters(&wrong)
 	if len(t.Events) == 0 {
 		wrong.Add("events", "is empty: a topic has at least one type of event")
 	}

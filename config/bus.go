@@ -103,6 +103,7 @@ func (r *reader) handling() []eventbus.SubscribeOption {
 		}
 	}
 	options = append(options, r.rateLimit()...)
+	options = append(options, r.letterTopics()...)
 	var retry, unset resilience.Retry
 	count(r, "Handling:Retry:Attempts", &retry.Attempts)
 	r.duration("Handling:Retry:Elapsed", &retry.Elapsed)
@@ -123,6 +124,19 @@ func (r *reader) handling() []eventbus.SubscribeOption {
 	var breaker resilience.BreakerConfig
 	if r.breaker("Handling:Breaker:", &breaker) {
 		options = append(options, eventbus.Breaker(breaker))
+	}
+	return options
+}
+
+// letterTopics reads the names of the topics of dead letters, which marks make fit all
+// topics and groups.
+func (r *reader) letterTopics() (options []eventbus.SubscribeOption) {
+	var dead, retry string
+	if r.text("Handling:DeadLetterTopic", &dead); dead != "" {
+		options = append(options, eventbus.DeadLetterTopic(dead))
+	}
+	if r.text("Handling:RetryTopic", &retry); retry != "" {
+		options = append(options, eventbus.RetryTopic(retry))
 	}
 	return options
 }

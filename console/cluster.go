@@ -4,11 +4,14 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/eventbus-go/eventbus/catalog"
 	"github.com/eventbus-go/eventbus/internal/grouplag"
 	"github.com/eventbus-go/eventbus/internal/naming"
 	"github.com/eventbus-go/eventbus/internal/redrive"
@@ -26,6 +29,8 @@ type cluster struct {
 	admin     *kafka.Admin
 	letters   *redrive.Client
 	segment   string // of the environment, with a dot; empty for all
+	// catalogs returns those that are known now.
+	catalogs func() []*catalog.Document
 
 	mu      sync.Mutex
 	latest  *overview
@@ -46,8 +51,8 @@ const (
 )
 
 // newCluster returns a cluster that has not been asked yet.
-func newCluster(config *Config) *cluster {
-	c := &cluster{transport: config.Cluster, admin: kafka.NewAdmin(config.Cluster)}
+func newCluster(config *Config, catalogs func() []*catalog.Document) *cluster {
+	c := &cluster{transport: config.Cluster, admin: kafka.NewAdmin(config.Cluster), catalogs: catalogs}
 	if config.Environment != "" {
 		// Topics are named {environment}.…, so their first segment says whose they are. The dot
 		// belongs to it: without it, prod would take the topics of production.
@@ -62,6 +67,28 @@ func newCluster(config *Config) *cluster {
 
 // meant reports whether a topic is one of the environment's.
 func (c *cluster) meant(topic string) bool { return strings.HasPrefix(topic, c.segment) }
+
+// chosen returns the topics of letters whose names groups of the environment chose, as
+// far as the catalogues tell: their names need not begin with the environment's.
+func (c *cluster) chosen() map[string]bool {
+	names := make(map[string]bool)
+	for _, document := range c.catalogs() {
+		env := cmp.Or(strings.TrimSuffix(c.segment, "."), document.Environment)
+		for i := range document.Topics {
+			t := &document.Topics[i]
+			for _, l := range t.Letters {
+				if dead, retry, err := t.LetterTopics(env, l.Group); err == nil {
+					names[dead], names[retry] = true, true
+				}
+			}
+		}
+	}
+	return names
+}
+
+// letterTopic reports whether the letters of a topic may be shown: it is one of the
+// environment's, by its name or by a catalogue.
+func (c *cluster) letterTopic(topic string) bool { return c.meant(topic) || c.chosen()[topic] }
 
 // overview is the state of the cluster at one moment.
 // It is not changed once it is made, so all pages share it.
@@ -228,12 +255,13 @@ func (c *cluster) behind(ctx context.Context, at map[transport.Partition]int64) 
 // count opens the dead-letter topics and counts what was decided about their letters.
 // An error of one topic does not hide the others. The first is returned.
 func (c *cluster) count(ctx context.Context, o *overview) error {
-	topics, err := c.letters.Topics(ctx)
+	chosen := c.chosen()
+	topics, err := c.letters.Topics(ctx, slices.Collect(maps.Keys(chosen))...)
 	if err != nil {
 		return err
 	}
 	for _, name := range topics {
-		if !c.meant(name) || len(o.boxes) == maxAsked {
+		if !c.meant(name) && !chosen[name] || len(o.boxes) == maxAsked {
 			continue
 		}
 		b, e := c.letters.Open(ctx, name)

@@ -43,7 +43,7 @@ func New(config Config) (*Console, error) {
 	c := &Console{config: config.withDefaults(), end: cancel, ended: ctx.Done(), streams: make(chan struct{}, maxStreams)}
 	c.desk = &desk{config: &c.config, watch: newWatch(&c.config), scans: make(chan struct{}, maxScans), ended: ctx.Done()}
 	if config.Cluster != nil {
-		c.desk.cluster = newCluster(&c.config)
+		c.desk.cluster = newCluster(&c.config, c.desk.catalogs)
 	}
 	// The lock orders this against Close: what begins is either waited for by Close or not begun
 	// at all. To add to a WaitGroup that is waited for would be a race.

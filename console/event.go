@@ -116,7 +116,7 @@ func (d *desk) data(ctx context.Context, e *wire.Event) (shown, hidden, called s
 	}
 	text, known := e.Data, d.catalogs()
 	var schemas []any
-	if schema := mask.Schema(known, e.Topic, e.Type); schema != nil {
+	if schema := mask.Schema(known, letter.FirstRead(e), e.Type); schema != nil {
 		schemas = []any{schema}
 	}
 	// What the catalogue describes needs nobody else, who might be down.

@@ -68,7 +68,7 @@ func (d *desk) jobsOf(ctx context.Context, topic string) (rows []jobRow, err err
 	now := time.Now()
 	for _, j := range all {
 		// Jobs come with the latest first, so it is the oldest that are left out.
-		if len(rows) == maxJobsSeen || !d.cluster.meant(j.Topic) {
+		if len(rows) == maxJobsSeen || !d.cluster.letterTopic(j.Topic) {
 			continue
 		}
 		row := jobRow{Job: j, Sum: j.Done.Sum(), Live: j.Live(now)}
@@ -88,7 +88,8 @@ type planView struct {
 	Topic, State string
 	Action       redrive.Action
 	Causes       []string
-	Place        string // of the one letter that it is about, as partition@offset
+	Place        string   // of the one letter that it is about, as partition@offset
+	Through      []string // retry topics that a replay would use
 	Rate         float64
 	Tally        redrive.Tally
 	Sum          int64
@@ -114,7 +115,7 @@ func (d *desk) plan(ctx context.Context, r *http.Request) (any, error) {
 	if _, err := d.open(ctx, o.Topic); err != nil {
 		return nil, err
 	}
-	tally, err := d.cluster.letters.Plan(ctx, o)
+	tally, through, err := d.cluster.letters.Plan(ctx, o)
 	// Half a count would be worse than none: the job is started on the strength of it.
 	if errors.Is(err, context.DeadlineExceeded) {
 		return nil, &fault{http.StatusGatewayTimeout, "there are more letters than could be counted in time: eventbus dlq replay --dry-run counts without a bound"}
@@ -122,7 +123,7 @@ func (d *desk) plan(ctx context.Context, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &planView{Topic: o.Topic, Action: o.Action, Causes: o.Filter.Fingerprints, Rate: o.Rate, Tally: tally, Sum: tally.Sum(), Place: r.URL.Query().Get("at"), Reason: needsReason(o.Action)}
+	v := &planView{Topic: o.Topic, Action: o.Action, Causes: o.Filter.Fingerprints, Rate: o.Rate, Tally: tally, Sum: tally.Sum(), Place: r.URL.Query().Get("at"), Through: through, Reason: needsReason(o.Action)}
 	jobs, err := d.jobsOf(ctx, o.Topic)
 	if err != nil {
 		return nil, err
@@ -151,7 +152,7 @@ func readJob(f url.Values, who string) (redrive.Order, error) {
 	default:
 		return o, wrong("choose what is to be done with the letters")
 	}
-	o.Filter.Fingerprints = f["cause"]
+	o.Filter.Fingerprints, o.Through = f["cause"], f["through"]
 	if at := f.Get("at"); at != "" {
 		var partition int32
 		var offset int64
@@ -229,7 +230,7 @@ const begins = 2 * time.Second
 // if that is said.
 func (d *desk) resumeJob(ctx context.Context, who string, f url.Values) (string, error) {
 	topic, id := f.Get("topic"), f.Get("id")
-	if !d.cluster.meant(topic) {
+	if !d.cluster.letterTopic(topic) {
 		return "", missing("this console does not show topics of other environments")
 	}
 	// Nobody orders a stop by closing the console: whichever process watches next goes on.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/eventbus-go/eventbus/console"
 	"github.com/eventbus-go/eventbus/internal/letter"
+	"github.com/eventbus-go/eventbus/internal/naming"
 	"github.com/eventbus-go/eventbus/internal/redrive"
 	"github.com/eventbus-go/eventbus/kafka"
 	"github.com/eventbus-go/eventbus/kafkatest"
@@ -27,7 +28,7 @@ func deadLetters(t *testing.T, letters int) (*console.Console, *kafka.Transport)
 	broker := kafkatest.NewBroker(t)
 	cluster := kafka.New(kafka.Config{Brokers: broker.Brokers()})
 	t.Cleanup(func() { _ = cluster.Close(context.Background()) })
-	dead, retry := transport.TopicSpec{Name: deadTopic, Partitions: 1, Replication: 1}, transport.TopicSpec{Name: letter.RetryTopic(deadTopic), Partitions: 1, Replication: 1}
+	dead, retry := transport.TopicSpec{Name: deadTopic, Partitions: 1, Replication: 1}, transport.TopicSpec{Name: naming.RetryOf(deadTopic), Partitions: 1, Replication: 1}
 	if err := cluster.Admin().CreateTopics(t.Context(), dead, retry); err != nil {
 		t.Fatal(err)
 	}

@@ -108,7 +108,7 @@ func (d *desk) letters(ctx context.Context, r *http.Request) (any, error) {
 func (d *desk) open(ctx context.Context, topic string) (*redrive.Box, error) {
 	// The name comes from an address. Without this a console of one environment would open
 	// the letters of another by a link.
-	if !d.cluster.meant(topic) {
+	if !d.cluster.letterTopic(topic) {
 		return nil, missing("this console does not show topics of other environments")
 	}
 	b, err := d.cluster.letters.Open(ctx, topic)

@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"github.com/eventbus-go/eventbus/internal/foreign"
-	"github.com/eventbus-go/eventbus/internal/letter"
 	"github.com/eventbus-go/eventbus/internal/murmur2"
+	"github.com/eventbus-go/eventbus/internal/naming"
 	"github.com/eventbus-go/eventbus/internal/redrive"
 	"github.com/eventbus-go/eventbus/internal/scan"
 	"github.com/eventbus-go/eventbus/internal/wire"
@@ -180,12 +180,13 @@ func (s *search) run(ctx context.Context, q *question) error {
 		return err
 	}
 	var partitions []transport.Partition
+	chosen := s.cluster.chosen()
 	// The second run reads the same topics, which are not to be counted twice.
 	s.view.Topics = 0
 	for i := range infos {
 		info := &infos[i]
 		// The topic of jobs and decisions has no events in it.
-		if info.Err != nil || !s.cluster.meant(info.Name) || info.Name == redrive.Topic {
+		if info.Err != nil || !s.cluster.meant(info.Name) && !chosen[info.Name] || info.Name == redrive.Topic {
 			continue
 		}
 		if s.view.Topics == storyTopics {
@@ -193,7 +194,7 @@ func (s *search) run(ctx context.Context, q *question) error {
 			break
 		}
 		s.view.Topics++
-		letters := strings.HasSuffix(info.Name, letter.DeadSuffix) || strings.HasSuffix(info.Name, letter.RetrySuffix)
+		letters := naming.IsDead(info.Name) || naming.IsRetry(info.Name) || chosen[info.Name]
 		for n := range info.Partitions {
 			// A key has one partition. Its letters have one too, which need not be the
 			// same where the topics differ in size.

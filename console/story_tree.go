@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/eventbus-go/eventbus/internal/letter"
+	"github.com/eventbus-go/eventbus/internal/naming"
 	"github.com/eventbus-go/eventbus/internal/wire"
 	"github.com/eventbus-go/eventbus/transport"
 )
@@ -80,17 +81,16 @@ func (s *search) add(e *wire.Event, r *transport.Record) {
 	s.found++
 	t := trace{Kind: "published", Topic: at.Topic, Where: fmt.Sprintf("%s/%d@%d", at.Topic, at.Partition.Partition, at.Offset), At: r.Time, at: at.Partition, offset: at.Offset}
 	switch {
-	// The topic says what a record is, since an event keeps its attributes on the way through
-	// dead letters and back.
-	case strings.HasSuffix(r.Topic, letter.RetrySuffix):
+	// Its headers say what a record is, since an event keeps its attributes on the way through
+	// dead letters and back. A topic of that name may have others.
+	case naming.IsRetry(r.Topic) || letter.CameBack(r):
 		t.Kind = "redelivered"
 		// Only the headers are needed, from which letter.Redelivered reads how often it came back.
 		var redelivered wire.Event
 		redelivered.Headers = r.Headers
 		letter.Redelivered(&redelivered)
 		t.Text = fmt.Sprintf("brought back to its group, time %d", redelivered.Redeliveries)
-	case strings.HasSuffix(r.Topic, letter.DeadSuffix):
-		// A record there that is no dead letter stays "published": somebody else wrote it.
+	case letter.IsLetter(r):
 		if l, err := letter.Read(r); err == nil {
 			t.Kind = "dead letter"
 			t.Text = fmt.Sprintf("group %s gave up after %s (%s)", clip(maxShown, l.Group), plural(l.Attempts, "attempt"), clip(maxShown, l.Reason))

@@ -9,6 +9,7 @@ import (
 
 	"github.com/eventbus-go/eventbus"
 	letters "github.com/eventbus-go/eventbus/internal/letter"
+	"github.com/eventbus-go/eventbus/internal/naming"
 	"github.com/eventbus-go/eventbus/kafka"
 	"github.com/eventbus-go/eventbus/secret"
 	"github.com/eventbus-go/eventbus/transport"
@@ -20,7 +21,7 @@ import (
 func testRights(t *testing.T, broker *secured, known kafka.TLSFiles) {
 	const group = "rights-granted"
 	source := customers.In("granted")
-	dead, retry := source+"."+group+letters.DeadSuffix, source+"."+group+letters.RetrySuffix
+	dead, retry := source+"."+group+naming.DeadSuffix, source+"."+group+naming.RetrySuffix
 	admin := kafka.New(kafka.Config{Brokers: []string{broker.at("PLAINTEXT")}})
 	defer func() { _ = admin.Close(context.Background()) }()
 	for _, topic := range []string{source, dead, retry} {

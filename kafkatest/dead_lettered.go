@@ -6,6 +6,7 @@ import (
 
 	"github.com/eventbus-go/eventbus"
 	"github.com/eventbus-go/eventbus/internal/letter"
+	"github.com/eventbus-go/eventbus/internal/naming"
 	"github.com/eventbus-go/eventbus/internal/wire"
 	"github.com/eventbus-go/eventbus/transport"
 )
@@ -27,6 +28,8 @@ type DeadLetter[T any] struct {
 	Origin transport.Position
 	// Record is the dead letter as it stands in its topic.
 	Record transport.Record
+
+	read transport.Position // first
 }
 
 // DeadLettered returns the dead letters of a topic, of all groups: those of its
@@ -37,12 +40,13 @@ type DeadLetter[T any] struct {
 // from the dead letters: those of one key in this order, keys in any.
 func DeadLettered[T any](t testing.TB, c *Cluster, topic *eventbus.Topic[T], want ...T) []DeadLetter[T] {
 	t.Helper()
-	records := c.records(t, func(name string) bool { return lettersOf(name, topic) })
+	chosen := c.chosenLetters()
+	records := c.records(t, func(name string) bool { return chosen[name] || lettersOf(name, topic) })
 	var letters []DeadLetter[T]
 	var got []T
 	for i := range records {
 		l, ours := readLetter(topic, &records[i])
-		if !ours {
+		if !ours || chosen[l.Record.Topic] && !lettersOf(l.Record.Topic, topic) && !names(l.read.Topic, topic) {
 			continue
 		}
 		letters = append(letters, l)
@@ -56,11 +60,25 @@ func DeadLettered[T any](t testing.TB, c *Cluster, topic *eventbus.Topic[T], wan
 	return letters
 }
 
+// chosenLetters returns the dead-letter topics whose names the test's buses chose.
+func (c *Cluster) chosenLetters() map[string]bool {
+	chosen := make(map[string]bool)
+	for _, uses := range c.declarations() {
+		env, _ := naming.Environment(uses.Environment) // the bus has checked it
+		for _, use := range uses.Topics {
+			for _, l := range use.Letters {
+				chosen[naming.ChosenLetters(env, use.Topic.In(env), l.Group, l.DeadLetterTopic, l.RetryTopic).Dead] = true
+			}
+		}
+	}
+	return chosen
+}
+
 // lettersOf reports whether a topic's full name is that of a declaration's dead
 // letters, of whichever group: {topic}.{group}.dlq, where a group's name may have
 // dots.
 func lettersOf[T any](full string, topic *eventbus.Topic[T]) bool {
-	source, ok := strings.CutSuffix(full, letter.DeadSuffix)
+	source, ok := strings.CutSuffix(full, naming.DeadSuffix)
 	for ok && !names(source, topic) {
 		dot := strings.LastIndexByte(source, '.')
 		ok = dot > 0
@@ -77,6 +95,7 @@ func readLetter[T any](topic *eventbus.Topic[T], r *transport.Record) (l DeadLet
 		Reason: parsed.Reason, Error: parsed.Error, Attempts: parsed.Attempts, Group: parsed.Group,
 		Origin: transport.Position{Partition: parsed.Source, Offset: parsed.SourceOffset},
 		Record: *r,
+		read:   parsed.Origin,
 	}
 	e := new(eventbus.Envelope)
 	if l.Err = parsed.Event(topic.Declaration().Form, (*wire.Event)(e)); l.Err != nil {

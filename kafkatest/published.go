@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/internal/declare"
 	"github.com/eventbus-go/eventbus/internal/letter"
 	"github.com/eventbus-go/eventbus/internal/wire"
 	"github.com/eventbus-go/eventbus/transport"
@@ -49,12 +50,7 @@ func readEnvelope(form *wire.Form, r *transport.Record, e *eventbus.Envelope) er
 
 // formOf returns the form of a topic's records, as a bus of the test has declared it.
 func (c *Cluster) formOf(topic string) *wire.Form {
-	// The lock is not held while buses are asked: they have locks of their own.
-	c.mu.Lock()
-	buses := slices.Clone(c.buses)
-	c.mu.Unlock()
-	for _, bus := range buses {
-		uses := bus.Operator().Declarations()
+	for _, uses := range c.declarations() {
 		for i := range uses.Topics {
 			d := uses.Topics[i].Topic
 			if name, err := d.Resolve(uses.Environment); err == nil && name == topic {
@@ -63,6 +59,18 @@ func (c *Cluster) formOf(topic string) *wire.Form {
 		}
 	}
 	return nil
+}
+
+// declarations returns what the buses of the test use.
+func (c *Cluster) declarations() (all []declare.Uses) {
+	// The lock is not held while buses are asked: they have locks of their own.
+	c.mu.Lock()
+	buses := slices.Clone(c.buses)
+	c.mu.Unlock()
+	for _, bus := range buses {
+		all = append(all, bus.Operator().Declarations())
+	}
+	return all
 }
 
 // records returns the records of the topics that chosen selects by their full
@@ -98,10 +106,10 @@ func (c *Cluster) topicNames(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	// An environment is the first segment of a topic's name.
-	environments := c.links.environments()
+	environments, chosen := c.links.environments(), c.chosenLetters()
 	var names []string
 	for _, info := range infos {
-		if environment, _, _ := strings.Cut(info.Name, "."); environments[environment] {
+		if environment, _, _ := strings.Cut(info.Name, "."); environments[environment] || chosen[info.Name] {
 			names = append(names, info.Name)
 		}
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
 
-	"github.com/eventbus-go/eventbus/internal/letter"
+	"github.com/eventbus-go/eventbus/internal/naming"
 	"github.com/eventbus-go/eventbus/internal/redrive"
 	"github.com/eventbus-go/eventbus/transport"
 )
@@ -108,9 +108,9 @@ func (a *app) box(ctx context.Context, topic string) (*redrive.Box, error) {
 		return nil, err
 	}
 	// A missing topic is worth its own message only if the name is that of a
-	// dead-letter topic: for another one redrive says what kind of name is wanted.
+	// dead-letter topic: for another one redrive says what kind of topic is wanted.
 	// a.cluster is set: letters has made the connection.
-	if strings.HasSuffix(topic, letter.DeadSuffix) {
+	if naming.IsDead(topic) {
 		if _, err := a.oneTopic(ctx, a.cluster, topic); err != nil {
 			return nil, err
 		}
@@ -120,9 +120,10 @@ func (a *app) box(ctx context.Context, topic string) (*redrive.Box, error) {
 
 // deadTopics completes the names of dead-letter topics.
 func (a *app) deadTopics(c *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
-	// By their suffix alone: who owns them is asked when a command runs.
+	// By their suffix alone: who owns them is asked when a command runs, and a name that
+	// was chosen has to be typed.
 	names, d := a.topicNames(c, args, begun)
-	return slices.DeleteFunc(names, func(n string) bool { return !strings.HasSuffix(n, letter.DeadSuffix) }), d
+	return slices.DeleteFunc(names, func(n string) bool { return !naming.IsDead(n) }), d
 }
 
 // letterFilter holds the flags that choose letters. The times and states stay
@@ -212,8 +213,12 @@ func parseRange(text string) (r redrive.Range, ok bool) {
 // newDLQListCommand returns the command that lists dead-letter topics.
 func newDLQListCommand(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "List the dead-letter topics, and how many letters wait in each", Args: cobra.NoArgs,
-		RunE: a.action(func(ctx context.Context, _ []string) error { return a.listDead(ctx) }),
+		Use: "list [TOPIC…]", Short: "List the dead-letter topics, and how many letters wait in each",
+		Long: `List the dead-letter topics, and how many letters wait in each. A name that a service
+chose by DeadLetterTopic is found once something was decided about its letters; before,
+name the topic here. All other commands take such a name as well.`,
+		ValidArgsFunction: a.topicNames,
+		RunE:              a.action(a.listDead),
 	}
 }
 
@@ -230,14 +235,13 @@ type deadLine struct {
 }
 
 // listDead prints one line for each dead-letter topic of the cluster, or of an
-// environment.
-func (a *app) listDead(ctx context.Context) error {
+// environment, and for those that are named.
+func (a *app) listDead(ctx context.Context, named []string) error {
 	c, err := a.letters(ctx)
 	if err != nil {
 		return err
 	}
-	// All topics with the suffix of dead letters, of every group.
-	topics, err := c.Topics(ctx)
+	topics, err := c.Topics(ctx, named...)
 	if err != nil {
 		return err
 	}
@@ -248,7 +252,7 @@ func (a *app) listDead(ctx context.Context) error {
 	lines, rows := []deadLine{}, []table.Row{}
 	var wrong []error
 	for _, topic := range topics {
-		if !meant(topic) {
+		if !meant(topic) && !slices.Contains(named, topic) {
 			continue
 		}
 		b, err := c.Open(ctx, topic)

@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
-	"github.com/eventbus-go/eventbus/internal/letter"
 	"github.com/eventbus-go/eventbus/internal/redrive"
 )
 
@@ -81,19 +81,24 @@ came back --max-redeliveries times go to quarantine.`,
 // replay counts the letters, asks, and brings them back. The first count is a
 // dry run, so that the question says how many events come back.
 func (a *app) replay(ctx context.Context, order redrive.Order, flags *orderFlags) error {
-	would, err := a.plan(ctx, order)
+	would, through, err := a.plan(ctx, order)
 	if err != nil {
 		return err
 	}
+	order.Through = through
 	// Compared as a whole: records that are left alone are worth a line of their own.
 	if would == (redrive.Tally{}) {
 		return a.none(order.Topic)
 	}
 	if a.dryRun {
+		if len(through) > 0 {
+			a.note("They would come back through %s.", strings.Join(through, ", "))
+		}
 		return a.printTally(would, "would be ")
 	}
-	// Handlers run again for each of these events: the number is what to think about.
-	if err := a.confirm("Bring %s back through %s, and put %d into quarantine", counted(would.Replayed, "event"), letter.RetryTopic(order.Topic), would.Quarantined); err != nil {
+	// Handlers run again for each of these events: the number is what to think about, and
+	// the topic where a letter names it, which anyone could who writes there.
+	if err := a.confirm("Bring %s back through %s, and put %d into quarantine", counted(would.Replayed, "event"), strings.Join(through, ", "), would.Quarantined); err != nil {
 		return err
 	}
 	order.Expected = would.Sum()
@@ -101,10 +106,10 @@ func (a *app) replay(ctx context.Context, order redrive.Order, flags *orderFlags
 }
 
 // plan returns what an order would do.
-func (a *app) plan(ctx context.Context, order redrive.Order) (redrive.Tally, error) {
+func (a *app) plan(ctx context.Context, order redrive.Order) (redrive.Tally, []string, error) {
 	// Opened first, for the remedy where the topic does not exist.
 	if _, err := a.box(ctx, order.Topic); err != nil {
-		return redrive.Tally{}, err
+		return redrive.Tally{}, nil, err
 	}
 	return a.dead.Plan(ctx, order)
 }
@@ -169,7 +174,7 @@ func (a *app) printTally(t redrive.Tally, would string) error {
 		what string
 	}{
 		{t.Replayed, "replayed"}, {t.Skipped, "skipped"}, {t.Quarantined, "put into quarantine"}, {t.Released, "released"},
-		{t.Foreign, "left alone: not of an event bus"},
+		{t.Foreign, "left alone: no letters of an event bus, or without a way back"},
 	} {
 		if part.n > 0 {
 			if err := a.say("%s %s%s", counted(part.n, "letter"), would, part.what); err != nil {

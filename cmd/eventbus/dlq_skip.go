@@ -6,13 +6,12 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/eventbus-go/eventbus/internal/engine"
 	"github.com/eventbus-go/eventbus/internal/grouplag"
-	"github.com/eventbus-go/eventbus/internal/letter"
+	"github.com/eventbus-go/eventbus/internal/naming"
 	"github.com/eventbus-go/eventbus/internal/redrive"
 	"github.com/eventbus-go/eventbus/kafka"
 )
@@ -60,7 +59,7 @@ is changed, and the output says both.`,
 			return err
 		case !d.one:
 			return misuse("--group passes over one record: write TOPIC/PARTITION@OFFSET")
-		case strings.HasSuffix(d.topic, letter.DeadSuffix):
+		case naming.IsDead(d.topic):
 			return misuse("%s is a dead-letter topic, which no group handles: leave --group out to skip a letter", d.topic)
 		// A dry run changes nothing that a reason could be asked for.
 		case flags.why == "" && !a.dryRun:

@@ -46,7 +46,7 @@ func (a *app) examineTopics(ctx context.Context, found *doctor.Findings, t *kafk
 			found.Add(s.Topic, doctor.Fine, "", "is as it is declared")
 		}
 		there, names = append(there, *s.info), append(names, s.Topic)
-		if s.source == "" && !s.later {
+		if len(s.letters) == 0 && !s.later {
 			doctor.Keys(ctx, found, t, s.info, s.partitioner)
 		}
 	}

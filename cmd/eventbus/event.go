@@ -66,6 +66,7 @@ func (c *catalogued) masker(ctx context.Context, a *app) (func(*seen), error) {
 // in doubt nothing is shown.
 func (s *seen) mask(d *catalog.Document) {
 	e := &s.event
+	first := letter.FirstRead(e)
 	e.Headers = slices.Clone(e.Headers) // the record's
 	for i := range e.Headers {
 		// What says how a dead letter died is no part of the event.
@@ -95,7 +96,7 @@ func (s *seen) mask(d *catalog.Document) {
 		s.hidden = "it is no event: " + size + " are not shown"
 		return
 	}
-	schema := mask.Schema(documents, e.Topic, e.Type)
+	schema := mask.Schema(documents, first, e.Type)
 	if schema == nil {
 		s.hidden = "the catalogue has no JSON Schema of the type: " + size + " are not shown"
 		return

@@ -81,16 +81,44 @@ type wanted struct {
 	spec transport.TopicSpec
 	// needs are the rights that a service uses it with.
 	needs []right
-	// source is the topic that a letter topic belongs to; empty for declared ones.
-	source string
-	// group is the group whose letters these are.
-	group string
+	// letters say whose letters are in the topic; empty for declared ones.
+	letters []letterSource
 	// later reports whether services do without the topic.
 	later bool
 	// foreign reports whether the topic is another program's: it is not created here.
 	foreign bool
 	// partitioner is that of a declared topic, by name; empty for the default.
 	partitioner string
+}
+
+// letterSource is a topic whose letters, of one group, are in another.
+type letterSource struct {
+	topic string
+	names naming.Letters
+	// spec is the letters' topic as this source alone needs it.
+	spec transport.TopicSpec
+}
+
+// addLetters adds a topic of letters, and to the one that is there if groups share it.
+func addLetters(all []wanted, from letterSource, need right) []wanted {
+	need.Resource, need.Name = "topic", from.spec.Name
+	i := slices.IndexFunc(all, func(w wanted) bool { return w.spec.Name == from.spec.Name })
+	if i < 0 {
+		return append(all, wanted{spec: from.spec, needs: []right{need}, letters: []letterSource{from}})
+	}
+	w := &all[i]
+	w.needs, w.letters = append(w.needs, need), append(w.letters, from)
+	w.merge()
+	return all
+}
+
+// merge makes the topic good for each of its sources.
+func (w *wanted) merge() {
+	var specs []transport.TopicSpec
+	for _, l := range w.letters {
+		specs = declare.WithLetters(specs, l.spec)
+	}
+	w.spec = specs[0]
 }
 
 // declared returns the topics that a catalogue declares, with their names in an
@@ -122,12 +150,13 @@ func (a *app) declared(ctx context.Context, source string, groups []string) ([]w
 		handling := slices.Compact(slices.Sorted(slices.Values(slices.Concat(topic.Groups, groups))))
 		all = append(all, wanted{spec: spec, needs: needsOf(topic, spec.Name, handling, d.Service != ""), foreign: topic.Address != "" && !topic.Create, partitioner: topic.Partitioner})
 		for _, group := range handling {
-			wrong = append(wrong, naming.CheckDerivedNames(spec.Name, group))
-			// Names that are too long were noted above, so these are only used if they fit.
-			dead, retry := declare.LetterTopics(&spec, naming.DeadLetterTopic(spec.Name, group), naming.RetryTopic(spec.Name, group))
-			letters = append(letters,
-				wanted{spec: dead, needs: []right{{"Write", "topic", dead.Name, "dead letters of " + group, false}}, source: spec.Name, group: group},
-				wanted{spec: retry, needs: []right{{"Read", "topic", retry.Name, "redelivered letters of " + group, false}}, source: spec.Name, group: group})
+			var names naming.Letters
+			names.Dead, names.Retry, err = topic.LetterTopics(env, group)
+			wrong = append(wrong, err)
+			// Names that can't be were noted above, so these are only used if they can.
+			dead, retry := declare.LetterTopics(&spec, names)
+			letters = addLetters(letters, letterSource{spec.Name, names, dead}, right{Operation: "Write", For: "dead letters of " + group})
+			letters = addLetters(letters, letterSource{spec.Name, names, retry}, right{Operation: "Read", For: "redelivered letters of " + group})
 		}
 	}
 	// Without groups nobody decides about dead letters, and there is no ledger.
@@ -166,18 +195,24 @@ type topicState struct {
 	info *transport.TopicInfo
 }
 
-// follow makes the topic of a group's letters as its source is, where that exists:
-// it may have more partitions, or take larger records, than is declared.
-func (w *wanted) follow(source *transport.TopicInfo) {
-	if source == nil {
-		return
+// follow makes the topic of letters as its sources are, where these exist: they may
+// have more partitions, or take larger records, than is declared.
+func (w *wanted) follow(sources map[string]*transport.TopicInfo) {
+	for i := range w.letters {
+		l := &w.letters[i]
+		source := sources[l.topic]
+		if source == nil {
+			continue
+		}
+		is := transport.TopicSpec{Name: source.Name, Partitions: source.Partitions, Replication: source.Replication, Configs: source.Configs}
+		// Both are made, and the name says which of them it is.
+		dead, retry := declare.LetterTopics(&is, l.names)
+		if l.spec = dead; w.spec.Name == retry.Name {
+			l.spec = retry
+		}
 	}
-	is := transport.TopicSpec{Name: source.Name, Partitions: source.Partitions, Replication: source.Replication, Configs: source.Configs}
-	// Both are made, and the right that the topic needs says which of them it is:
-	// only a retry topic is read under its own name.
-	dead, retry := declare.LetterTopics(&is, naming.DeadLetterTopic(is.Name, w.group), naming.RetryTopic(is.Name, w.group))
-	if w.spec = dead; w.needs[0].Name == retry.Name {
-		w.spec = retry
+	if len(w.letters) > 0 {
+		w.merge()
 	}
 }
 
@@ -209,7 +244,7 @@ func (a *app) compare(ctx context.Context, source string, groups []string) ([]to
 			sources[names[i]] = &infos[i]
 		}
 		// Letter topics come behind their sources, so what these are like is known here.
-		all[i].follow(sources[all[i].source])
+		all[i].follow(sources)
 		if all[i].later { // all before it are as they will be now
 			all[i].spec = declare.Ledger(&all[i-1].spec)
 		}

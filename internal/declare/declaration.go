@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -109,7 +108,7 @@ func (d *Topic) Named(full string) bool {
 }
 
 // EnvironmentMark stands for the environment's segment in an Address.
-const EnvironmentMark = "{env}"
+const EnvironmentMark = naming.EnvironmentMark
 
 // Existing reports whether the topic is not the bus's to create.
 func (d *Topic) Existing() bool { return d.Address != "" && !d.Create }
@@ -129,12 +128,7 @@ func (d *Topic) OtherEnvironment(env string) string {
 	if _, chosen := d.Addresses[env]; chosen || d.Address == "" {
 		return ""
 	}
-	first, _, parts := strings.Cut(d.In(env), ".")
-	segment, err := naming.Environment(first)
-	if !parts || err != nil || segment == env || !slices.Contains([]string{"dev", "test", "stag", "prod"}, segment) {
-		return ""
-	}
-	return segment
+	return naming.OtherEnvironment(d.In(env), env)
 }
 
 // Joined returns the suffix that the parts make. It equals Suffix in a checked

@@ -1,8 +1,10 @@
 package declare
 
 import (
+	"slices"
 	"strconv"
 
+	"github.com/eventbus-go/eventbus/internal/naming"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -23,7 +25,7 @@ const letterOverhead = 64 << 10
 // what a letter adds. Letters are kept without limit: only an operator knows when
 // one is no longer needed. A letter is as safe as its event, so min.insync.replicas
 // is the source's.
-func LetterTopics(source *transport.TopicSpec, deadName, retryName string) (dead, retry transport.TopicSpec) {
+func LetterTopics(source *transport.TopicSpec, names naming.Letters) (dead, retry transport.TopicSpec) {
 	largest, err := strconv.Atoi(source.Configs[ConfigMaxMessage])
 	if err != nil {
 		largest = DefaultMaxMessage
@@ -37,13 +39,35 @@ func LetterTopics(source *transport.TopicSpec, deadName, retryName string) (dead
 	}
 	// Redelivered events end with the broker's retention: they are handled soon or
 	// dead again.
-	dead, retry = spec(deadName), spec(retryName)
+	dead, retry = spec(names.Dead), spec(names.Retry)
 	dead.Configs[ConfigRetention] = "-1"
 	return dead, retry
 }
 
+// WithLetters adds topics that LetterTopics has returned to others. One that groups
+// share is there once, and good for each of them: it has as many partitions as its
+// largest source, and takes the largest record of any.
+func WithLetters(specs []transport.TopicSpec, more ...transport.TopicSpec) []transport.TopicSpec {
+	for _, l := range more {
+		i := slices.IndexFunc(specs, func(s transport.TopicSpec) bool { return s.Name == l.Name })
+		if i < 0 {
+			specs = append(specs, l)
+			continue
+		}
+		s := &specs[i]
+		s.Partitions, s.Replication = max(s.Partitions, l.Partitions), max(s.Replication, l.Replication)
+		for _, config := range []string{ConfigMaxMessage, configMinInsync} {
+			a, _ := strconv.Atoi(s.Configs[config])
+			if b, _ := strconv.Atoi(l.Configs[config]); b > a {
+				s.Configs[config] = l.Configs[config]
+			}
+		}
+	}
+	return specs
+}
+
 // LedgerTopic keeps what is decided about the dead letters of a cluster.
-const LedgerTopic = "eventbus-dead-letters"
+const LedgerTopic = naming.LedgerTopic
 
 // Ledger returns how LedgerTopic is to be created: as safe as source, which is a
 // topic of events or of dead letters. All its records have to be read by each

@@ -15,4 +15,10 @@ type Use struct {
 	Published bool
 	// Groups are the consumer groups of the bus that handle the topic, in no order.
 	Groups []string
+	// Letters are of those groups that chose names for the topics of their failures.
+	Letters []Letters
 }
+
+// Letters are the names that a group chose on a topic, with marks; empty ones are
+// derived.
+type Letters struct{ Group, DeadLetterTopic, RetryTopic string }

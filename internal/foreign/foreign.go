@@ -6,7 +6,6 @@ package foreign
 
 import (
 	"encoding/json"
-	"strings"
 	"sync"
 
 	"github.com/eventbus-go/eventbus"
@@ -54,11 +53,16 @@ func Decode(r *transport.Record, e *wire.Event) error {
 	if form == nil {
 		return wire.Decode(r, e)
 	}
-	if strings.HasSuffix(r.Topic, letter.DeadSuffix) {
+	switch {
+	case letter.IsLetter(r):
 		// A damaged letter is read as far as it goes; one without a topic is none.
 		if l, _ := letter.Read(r); l.Origin.Topic != "" {
 			return l.Event(form, e)
 		}
+	case letter.CameBack(r):
+		redelivered := *form
+		redelivered.Redelivered = true
+		form = &redelivered
 	}
 	return letter.Decode(form, r, e)
 }

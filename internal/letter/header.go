@@ -25,6 +25,9 @@ const (
 	HeaderCount = Prefix + "header-count"
 	Bytes       = Prefix + "bytes"
 	Missing     = Prefix + "missing"
+	// Retry is the topic through which the letter is to be redelivered, where names were
+	// chosen. Without it the name of the dead-letter topic says it.
+	Retry = Prefix + "retry-topic"
 )
 
 // MissingValue is the value of the header Missing.
@@ -40,10 +43,7 @@ const (
 	// OriginTime is the timestamp of the record there, in RFC 3339. Redeliveries by
 	// versions before it lack it.
 	OriginTime = "eventbus-origin-time"
-)
-
-// Suffixes of the topics of a group, {topic}.{group} before them.
-const (
-	DeadSuffix  = ".dlq"
-	RetrySuffix = ".retry"
+	// RedeliveryGroup is the group that it came back to: where names were chosen, the
+	// groups of a topic may share one retry topic. Without it all of them are meant.
+	RedeliveryGroup = "eventbus-redelivery-group"
 )

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/eventbus-go/eventbus/internal/naming"
 	"github.com/eventbus-go/eventbus/internal/wire"
 	"github.com/eventbus-go/eventbus/transport"
 )
@@ -34,6 +35,12 @@ type Letter struct {
 	// first read.
 	Redeliveries int
 	Origin       transport.Position
+
+	// Retry is the topic through which the event comes back to Group; empty if neither a
+	// header nor the name of the dead-letter topic says it. Named reports whether it is the
+	// header, which comes from outside: an operator has to agree to that topic.
+	Retry string
+	Named bool
 }
 
 // errForeign is returned for a record that was not written as a dead letter. The
@@ -46,7 +53,7 @@ var errForeign = errors.New("it is no dead letter of an event bus: it has no hea
 // number is an error and reads as 0.
 func Read(r *transport.Record) (*Letter, error) {
 	l := &Letter{Record: r}
-	if _, ok := r.Header(Topic); !ok {
+	if !IsLetter(r) {
 		return l, errForeign
 	}
 	var wrong []error
@@ -83,6 +90,16 @@ func Read(r *transport.Record) (*Letter, error) {
 		l.Origin.Partition = transport.Partition{Topic: text(OriginTopic), Partition: int32(min(number(OriginPartition), math.MaxInt32))} //nolint:gosec // a partition fits
 		l.Origin.Offset, l.Origin.Time = number(OriginOffset), moment(OriginTime)
 	}
+	l.Retry = naming.RetryOf(r.Topic)
+	if retry, named := r.Header(Retry); named {
+		l.Named, l.Retry = true, ""
+		// The name is bounded with this.
+		if err := naming.CheckTopicName(string(retry)); err != nil {
+			wrong = append(wrong, fmt.Errorf("header %s is no topic's name", Retry))
+		} else {
+			l.Retry = string(retry)
+		}
+	}
 	return l, errors.Join(wrong...)
 }
 
@@ -110,10 +127,10 @@ func (l *Letter) Whole() bool {
 // failure writes new ones. The record goes to the same partition of the retry
 // topic, which keeps the order of a key's letters.
 func (l *Letter) Again() transport.Record {
-	r := transport.Record{Topic: RetryTopic(l.Record.Topic), Partition: l.Record.Partition, Key: l.Record.Key, Value: l.Record.Value}
+	r := transport.Record{Topic: l.Retry, Partition: l.Record.Partition, Key: l.Record.Key, Value: l.Record.Value}
 	for _, h := range l.Record.Headers {
 		switch h.Key {
-		case Redeliveries, OriginTopic, OriginPartition, OriginOffset, OriginTime:
+		case Redeliveries, OriginTopic, OriginPartition, OriginOffset, OriginTime, RedeliveryGroup:
 			continue
 		}
 		if !strings.HasPrefix(h.Key, Prefix) {
@@ -130,9 +147,8 @@ func (l *Letter) Again() transport.Record {
 	if !l.Origin.Time.IsZero() {
 		add(OriginTime, l.Origin.Time.UTC().Format(time.RFC3339Nano))
 	}
+	if l.Named {
+		add(RedeliveryGroup, l.Group)
+	}
 	return r
 }
-
-// RetryTopic returns the topic through which the letters of a dead-letter topic
-// are redelivered.
-func RetryTopic(dead string) string { return strings.TrimSuffix(dead, DeadSuffix) + RetrySuffix }

@@ -4,8 +4,8 @@ import (
 	"errors"
 	"math"
 	"strconv"
-	"strings"
 
+	"github.com/eventbus-go/eventbus/internal/naming"
 	"github.com/eventbus-go/eventbus/internal/wire"
 	"github.com/eventbus-go/eventbus/transport"
 )
@@ -45,7 +45,7 @@ func DecodeBy(d *wire.Decoder, form *wire.Form, r *transport.Record, e *wire.Eve
 		err = d.Decode(r, e)
 	} else {
 		var first transport.Record
-		err = form.Decode(r, firstRead(r, &first), e)
+		err = form.Decode(r, firstRead(form, r, &first), e)
 	}
 	Redelivered(e)
 	return err
@@ -54,8 +54,8 @@ func DecodeBy(d *wire.Decoder, form *wire.Form, r *transport.Record, e *wire.Eve
 // firstRead returns the record as it was read before it failed, in room. Only
 // records of the topics that a tool writes for a group are looked at, since a foreign
 // producer may have headers of these names.
-func firstRead(r, room *transport.Record) *transport.Record {
-	if !strings.HasSuffix(r.Topic, RetrySuffix) {
+func firstRead(form *wire.Form, r, room *transport.Record) *transport.Record {
+	if !form.Redelivered && !naming.IsRetry(r.Topic) {
 		return r
 	}
 	e := wire.Event{Headers: r.Headers}
@@ -70,6 +70,40 @@ func placed(r *transport.Record, at *transport.Position, room *transport.Record)
 	*room = *r
 	room.Topic, room.Partition, room.Offset, room.Time = at.Topic, at.Partition.Partition, at.Offset, at.Time
 	return room
+}
+
+// Elsewhere reports whether a record was brought back to another group than this one.
+func Elsewhere(r *transport.Record, group string) bool {
+	to, ok := r.Header(RedeliveryGroup)
+	return ok && string(to) != group
+}
+
+// CameBack reports whether a record is an event that came back, by its headers: for
+// readers that know no declaration. A letter of it has them too.
+func CameBack(r *transport.Record) bool {
+	_, counted := r.Header(Redeliveries)
+	_, placed := r.Header(OriginTopic)
+	return counted && placed && !IsLetter(r)
+}
+
+// FirstRead returns the topic that an event was first read from, where its headers say
+// that it is in a dead letter or came back, and else the one that it is in.
+func FirstRead(e *wire.Event) string {
+	r := transport.Record{Headers: e.Headers}
+	topic, ok := r.Header(OriginTopic)
+	if !ok {
+		topic, ok = r.Header(Topic)
+	}
+	if !ok || len(topic) == 0 {
+		return e.Topic
+	}
+	return string(topic)
+}
+
+// IsLetter reports whether a record is a dead letter, by its headers.
+func IsLetter(r *transport.Record) bool {
+	_, ok := r.Header(Topic)
+	return ok
 }
 
 // mostRedeliveries bounds a redelivery count, so that one more does not wrap

@@ -9,7 +9,7 @@ import (
 
 	"github.com/eventbus-go/eventbus/catalog"
 	"github.com/eventbus-go/eventbus/internal/jsonschema"
-	"github.com/eventbus-go/eventbus/internal/letter"
+	"github.com/eventbus-go/eventbus/internal/naming"
 )
 
 // Hidden stands for a value that is not shown.
@@ -219,9 +219,10 @@ func find(documents []*catalog.Document, topic, typ string, look func(*catalog.E
 }
 
 // Covers reports whether a full name is that of a declared topic in some environment,
-// or of a topic that the letters of a group are in.
+// or of a topic that the letters of a group are in, unless that name was chosen: what
+// such a record was first read from is in its headers.
 func Covers(t *catalog.Topic, full string) bool {
-	letters := strings.HasSuffix(full, letter.DeadSuffix) || strings.HasSuffix(full, letter.RetrySuffix)
+	letters := naming.IsDead(full) || naming.IsRetry(full)
 	is := func(name string) bool {
 		return name != "" && (full == name || letters && strings.HasPrefix(full, name+"."))
 	}

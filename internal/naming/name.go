@@ -1,13 +1,11 @@
 // Package naming makes and checks the names of Kafka topics:
 // {environment}.{domain}.{scope}.{topic}.{version}, and for each consumer group
-// the same with .{group}.dlq or .{group}.retry after it.
+// the same with .{group}.dlq or .{group}.retry after it, unless others were chosen.
 package naming
 
 import (
 	"fmt"
 	"strings"
-
-	"github.com/eventbus-go/eventbus/internal/letter"
 )
 
 // MaxTopicName is the length of the longest topic name that Kafka accepts
@@ -94,29 +92,6 @@ func CheckTopicName(name string) error {
 	for _, r := range name {
 		if (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '.' && r != '-' && r != '_' {
 			return fmt.Errorf("topic name %q has the character %q, Kafka takes letters, digits, '.', '_' and '-'", name, r)
-		}
-	}
-	return nil
-}
-
-// DeadLetterTopic returns the topic that a group's failures on a topic are
-// written to. It is one per group, because groups fail on different events.
-func DeadLetterTopic(topic, group string) string { return topic + "." + group + letter.DeadSuffix }
-
-// RetryTopic returns the topic through which a group's dead letters are
-// redelivered, to that group alone.
-func RetryTopic(topic, group string) string { return topic + "." + group + letter.RetrySuffix }
-
-// CheckDerivedNames returns why a group can't have its dead-letter and retry
-// topics for a topic. Their names are longer, so they may be refused where the
-// topic's own is not.
-func CheckDerivedNames(topic, group string) error {
-	if group == "" {
-		return fmt.Errorf("the consumer group of topic %q is empty", topic)
-	}
-	for _, name := range []string{DeadLetterTopic(topic, group), RetryTopic(topic, group)} {
-		if err := CheckTopicName(name); err != nil {
-			return fmt.Errorf("group %q can't have a topic for its failures, choose another name with Group: %w", group, err)
 		}
 	}
 	return nil

@@ -55,32 +55,6 @@ func TestKebab(t *testing.T) {
 	}
 }
 
-func TestDerivedNames(t *testing.T) {
-	t.Parallel()
-	const topic = "dev.sales.public.customers.v1"
-	if got := DeadLetterTopic(topic, "mailer-dev"); got != "dev.sales.public.customers.v1.mailer-dev.dlq" {
-		t.Errorf("dead-letter topic %q", got)
-	}
-	if got := RetryTopic(topic, "mailer-dev"); got != "dev.sales.public.customers.v1.mailer-dev.retry" {
-		t.Errorf("retry topic %q", got)
-	}
-	room := MaxTopicName - len(RetryTopic(topic, ""))
-	for group, want := range map[string]string{
-		"mailer-dev":                "",
-		"mailer.v2":                 "",
-		strings.Repeat("g", room):   "",
-		strings.Repeat("g", room+1): "250 characters",
-		"":                          "is empty",
-		"mailer dev":                `character ' '`,
-		"mailer/dev":                `character '/'`,
-	} {
-		err := CheckDerivedNames(topic, group)
-		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
-			t.Errorf("group %q: %v, want %q", group, err, want)
-		}
-	}
-}
-
 func TestTopicNameCollisions(t *testing.T) {
 	t.Parallel()
 	if err := CheckCollisions([]string{"a.b", "a.c"}, "a.b", "a-b"); err != nil {

@@ -205,7 +205,9 @@ func FuzzApply(f *testing.F) {
 
 func TestOrders(t *testing.T) {
 	for says, o := range map[string]Order{
-		"not a dead-letter topic": {Topic: "t.g", Who: "a"},
+		"not a dead-letter topic": {Topic: "t.g.retry", Who: "a"},
+		"retry topic":             {Topic: box, Who: "a", Through: []string{"a b"}},
+		"too many":                {Topic: box, Who: "a", Through: make([]string, 101)},
 		"who gives the order":     {Topic: box},
 		"give a reason":           {Topic: box, Who: "a", Action: Purge},
 		"no action":               {Topic: box, Who: "a", Action: "burn"},

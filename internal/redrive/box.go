@@ -8,6 +8,7 @@ import (
 	"maps"
 
 	"github.com/eventbus-go/eventbus/internal/letter"
+	"github.com/eventbus-go/eventbus/internal/naming"
 	"github.com/eventbus-go/eventbus/internal/scan"
 	"github.com/eventbus-go/eventbus/kafka"
 	"github.com/eventbus-go/eventbus/transport"
@@ -27,13 +28,14 @@ type Box struct {
 }
 
 // ErrNoBox is the error of a topic that is not a dead-letter topic.
-var ErrNoBox = errors.New("it is not a dead-letter topic: their names end in " + letter.DeadSuffix)
+var ErrNoBox = errors.New("it is not a dead-letter topic: their names end in " + naming.DeadSuffix + ", or dead letters are among their newest records")
 
 // openLog returns a dead-letter topic without its ledgers.
-func openLog(ctx context.Context, cluster *kafka.Transport, topic string) (*Box, error) {
-	if !isBox(topic) {
+func (c *Client) openLog(ctx context.Context, topic string) (*Box, error) {
+	if !mayBeBox(topic) {
 		return nil, fmt.Errorf("topic %s: %w", topic, ErrNoBox)
 	}
+	cluster := c.cluster
 	infos, err := cluster.Admin().Topics(ctx, topic)
 	switch {
 	case err != nil:
@@ -49,8 +51,44 @@ func openLog(ctx context.Context, cluster *kafka.Transport, topic string) (*Box,
 	if b.First, err = cluster.Admin().Offsets(ctx, transport.Earliest(), partitions...); err != nil {
 		return nil, err
 	}
-	b.End, err = cluster.Admin().Offsets(ctx, transport.Latest(), partitions...)
-	return b, err
+	if b.End, err = cluster.Admin().Offsets(ctx, transport.Latest(), partitions...); err != nil {
+		return nil, err
+	}
+	return b, c.recognize(ctx, b)
+}
+
+// newest is how many records of each partition are looked at for a dead letter.
+const newest = 100
+
+// recognize returns an error if the name of a topic was chosen, and no letter shows
+// that it is one of dead letters. An order about a topic of events would delete some.
+// One that is empty passes, as there is nothing to decide about.
+func (c *Client) recognize(ctx context.Context, b *Box) error {
+	if known, ok := c.recognized.Load(b.Topic); naming.IsDead(b.Topic) || ok && known == b.info.ID {
+		return nil
+	}
+	from, empty := make(map[transport.Partition]int64, len(b.End)), true
+	for p, end := range b.End {
+		from[p] = max(b.First[p], end-newest)
+		empty = empty && from[p] == b.First[p]
+	}
+	found := false
+	err := scan.Each(ctx, b.cluster, from, b.End, func(r *transport.Record) error {
+		empty = false
+		if found = letter.IsLetter(r); found {
+			return scan.ErrEnough
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return err
+	case found:
+		c.recognized.Store(b.Topic, b.info.ID)
+	case !empty:
+		return fmt.Errorf("topic %s: %w", b.Topic, ErrNoBox)
+	}
+	return nil
 }
 
 // read takes the ledgers out of a book, and where that has none out of the

@@ -4,13 +4,14 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/eventbus-go/eventbus/internal/declare"
-	"github.com/eventbus-go/eventbus/internal/letter"
+	"github.com/eventbus-go/eventbus/internal/naming"
 	"github.com/eventbus-go/eventbus/kafka"
 	"github.com/eventbus-go/eventbus/transport"
 )
@@ -23,6 +24,8 @@ type Client struct {
 	process string // random: this Client as the holder of jobs
 	lease   time.Duration
 	events  int // in a transaction, at most
+
+	recognized sync.Map // dead-letter topics of chosen names, by name: their ids
 
 	mu   sync.Mutex
 	book book // guarded by mu, also while it is read
@@ -47,21 +50,28 @@ func New(cluster *kafka.Transport, cfg Config) *Client {
 	return &Client{cluster: cluster, cfg: cfg, process: random(8), lease: Lease, events: maxEvents, book: book{cluster: cluster}}
 }
 
-// isBox reports whether a topic is a dead-letter topic, by its name.
-func isBox(topic string) bool {
-	return strings.HasSuffix(topic, letter.DeadSuffix) && !strings.Contains(topic, "/")
+// mayBeBox reports whether a topic may be a dead-letter topic, by its name.
+func mayBeBox(topic string) bool {
+	return naming.CheckTopicName(topic) == nil && topic != Topic && !strings.HasPrefix(topic, "__") && !naming.IsRetry(topic)
 }
 
-// Topics returns the names of the cluster's dead-letter topics, sorted.
-func (c *Client) Topics(ctx context.Context) ([]string, error) {
+// Topics returns the names of the cluster's dead-letter topics, sorted: those whose
+// names say it, those about whose letters something was decided, and the ones of
+// chosen names among known that exist. No other chosen name is found.
+func (c *Client) Topics(ctx context.Context, known ...string) ([]string, error) {
 	infos, err := c.cluster.Admin().Topics(ctx)
 	if err != nil {
 		return nil, err
 	}
+	// What can't be read of the decisions is told by Open.
+	_, _ = c.glancing(ctx, func(from *book) (bool, error) {
+		known = slices.AppendSeq(slices.Clip(known), maps.Keys(from.boxes))
+		return true, nil
+	})
 	var names []string
 	for i := range infos {
-		if isBox(infos[i].Name) {
-			names = append(names, infos[i].Name)
+		if name := infos[i].Name; naming.IsDead(name) || slices.Contains(known, name) && mayBeBox(name) {
+			names = append(names, name)
 		}
 	}
 	slices.Sort(names)
@@ -117,7 +127,7 @@ func (c *Client) reading(ctx context.Context, do func(*book) (bool, error)) (boo
 // Open returns a dead-letter topic as it is now: it reads the bounds of the log
 // and what was decided, and no letter. Later decisions do not change the Box.
 func (c *Client) Open(ctx context.Context, topic string) (*Box, error) {
-	b, err := openLog(ctx, c.cluster, topic)
+	b, err := c.openLog(ctx, topic)
 	if err != nil {
 		return nil, err
 	}
@@ -128,31 +138,26 @@ func (c *Client) Open(ctx context.Context, topic string) (*Box, error) {
 	return b, nil
 }
 
-// Plan is a dry run: it counts what a job would do, and changes nothing.
-func (c *Client) Plan(ctx context.Context, o Order) (Tally, error) {
+// Plan is a dry run: it counts what a job would do, and changes nothing. It returns
+// beside, sorted, the retry topics that a Replay would use, for Order.Through.
+func (c *Client) Plan(ctx context.Context, o Order) (would Tally, through []string, err error) {
 	b, err := c.Open(ctx, o.Topic)
 	if err != nil {
-		return Tally{}, err
+		return Tally{}, nil, err
 	}
 	o = o.withDefaults()
 	if err := o.Filter.Validate(); err != nil {
-		return Tally{}, err
+		return Tally{}, nil, err
 	}
-	// Whatever would keep the job from beginning is to be seen now, when nobody waits
-	// for it yet.
-	switch o.Action {
-	case Purge:
-		return Tally{Deleted: b.Purgeable(o.IncludingOpen).Letters}, nil
-	case Replay:
-		if err := b.target(ctx); err != nil {
-			return Tally{}, err
-		}
+	if o.Action == Purge {
+		return Tally{Deleted: b.Purgeable(o.IncludingOpen).Letters}, nil, nil
 	}
-	// A walk without a session counts and marks nothing.
+	// A walk without a session counts and marks nothing. Whatever would keep the job from
+	// its end is to be seen now, when nobody waits for it yet.
 	w := newWalk(b, nil, &Job{Order: o, End: b.bounds()}, maxEvents, nil)
 	err = w.run(ctx)
 	w.pending.Foreign = w.foreign
-	return w.pending, err
+	return w.pending, slices.Sorted(maps.Keys(w.targets)), err
 }
 
 // Jobs returns the jobs of a dead-letter topic, or of all if topic is empty, the
@@ -221,7 +226,7 @@ func (c *Client) Submit(ctx context.Context, o Order) (Job, error) {
 	if err := o.Validate(); err != nil {
 		return Job{}, err
 	}
-	b, err := openLog(ctx, c.cluster, o.Topic)
+	b, err := c.openLog(ctx, o.Topic)
 	if err != nil {
 		return Job{}, err
 	}

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/eventbus-go/eventbus/internal/naming"
 )
 
 // Action is what a job does with the letters that it chooses.
@@ -37,6 +39,10 @@ type Order struct {
 	// before. A Replay puts one that comes again into quarantine instead, since
 	// the handler has shown that it can't. Default DefaultMaxRedeliveries.
 	MaxRedeliveries int `json:"maxRedeliveries,omitzero"`
+	// Through are the retry topics that a Replay may bring events back through, beside the
+	// one that belongs to the name of Topic. Letters where names were chosen say theirs,
+	// and whoever writes to Topic could name any: those that name another are left alone.
+	Through []string `json:"through,omitempty"`
 	// IncludingOpen has a Purge delete letters that nobody decided about, too.
 	IncludingOpen bool `json:"includingOpen,omitzero"`
 	// Who gave the order. It is required.
@@ -51,6 +57,9 @@ type Order struct {
 
 // DefaultMaxRedeliveries is the default of Order.MaxRedeliveries.
 const DefaultMaxRedeliveries = 5
+
+// maxThrough bounds the retry topics of an order.
+const maxThrough = 100
 
 // maxText bounds who and why, in bytes.
 const maxText = 1 << 10
@@ -78,7 +87,7 @@ func (o Order) withDefaults() Order {
 func (o *Order) Validate() error {
 	var wrong []error
 	add := func(format string, args ...any) { wrong = append(wrong, fmt.Errorf(format, args...)) }
-	if !isBox(o.Topic) {
+	if !mayBeBox(o.Topic) {
 		wrong = append(wrong, fmt.Errorf("topic %s: %w", o.Topic, ErrNoBox))
 	}
 	switch o.Action {
@@ -104,6 +113,14 @@ func (o *Order) Validate() error {
 	}
 	if o.Action == Purge && !reflect.ValueOf(o.Filter).IsZero() {
 		add("a purge cuts the log from its front and can't choose letters: leave the filter out")
+	}
+	if len(o.Through) > maxThrough {
+		add("%d retry topics are too many: choose the letters of fewer groups, at most %d", len(o.Through), maxThrough)
+	}
+	for _, name := range o.Through {
+		if err := naming.CheckTopicName(name); err != nil {
+			add("retry topic: %w", err)
+		}
 	}
 	if o.MaxRedeliveries < 0 {
 		add("max redeliveries %d is negative", o.MaxRedeliveries)
@@ -185,8 +202,8 @@ type Tally struct {
 	Skipped     int64 `json:"skipped"`
 	Released    int64 `json:"released"`
 	Deleted     int64 `json:"deleted"`
-	// Foreign counts records that were left alone: they are not dead letters, or
-	// lack the event.
+	// Foreign counts records that were left alone: they are not dead letters, lack the
+	// event, or name a retry topic that the order does not.
 	Foreign int64 `json:"foreign"`
 }
 

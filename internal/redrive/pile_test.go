@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/eventbus-go/eventbus/internal/letter"
+	"github.com/eventbus-go/eventbus/internal/naming"
 	"github.com/eventbus-go/eventbus/internal/redrive"
 	"github.com/eventbus-go/eventbus/internal/scan"
 	"github.com/eventbus-go/eventbus/kafka"
@@ -37,7 +38,7 @@ func heap(t *testing.T, c *kafkatest.Cluster, letters int) *pile {
 	p.cluster = p.connect(t)
 	spec := transport.TopicSpec{Partitions: partitions, Replication: 1}
 	dead, retry := spec, spec
-	dead.Name, retry.Name = p.topic, letter.RetryTopic(p.topic)
+	dead.Name, retry.Name = p.topic, naming.RetryOf(p.topic)
 	if err := p.cluster.Admin().CreateTopics(t.Context(), dead, retry); err != nil {
 		t.Fatal(err)
 	}
@@ -189,7 +190,7 @@ func (p *pile) read(t *testing.T, see func(key string, seq int)) {
 	t.Helper()
 	from := make(map[transport.Partition]int64)
 	for i := range int32(partitions) {
-		from[transport.Partition{Topic: letter.RetryTopic(p.topic), Partition: i}] = 0
+		from[transport.Partition{Topic: naming.RetryOf(p.topic), Partition: i}] = 0
 	}
 	end, err := p.cluster.Admin().Offsets(t.Context(), transport.Latest(), slices.Collect(func(yield func(transport.Partition) bool) {
 		for p := range from {

@@ -75,7 +75,7 @@ func parseKey(key []byte) (k place, ok bool) {
 		return k, false
 	}
 	parts := strings.Split(string(key), "/")
-	if len(parts) < 2 || !isBox(parts[1]) {
+	if len(parts) < 2 || !mayBeBox(parts[1]) {
 		return k, false
 	}
 	k = place{kind: parts[0], topic: parts[1]}

@@ -120,7 +120,7 @@ func (s *shop) do(t *testing.T, o redrive.Order) redrive.Tally {
 
 func (s *shop) plan(t *testing.T, o redrive.Order) redrive.Tally {
 	t.Helper()
-	tally, err := s.client.Plan(t.Context(), s.order(o))
+	tally, _, err := s.client.Plan(t.Context(), s.order(o))
 	if err != nil {
 		t.Fatal(err)
 	}

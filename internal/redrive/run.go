@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/eventbus-go/eventbus/internal/naming"
 	"github.com/eventbus-go/eventbus/kafka"
 	"github.com/eventbus-go/eventbus/transport"
 )
@@ -44,6 +46,9 @@ const fencedFor = 2 * time.Second
 
 // newJob returns the job of an order on a box.
 func newJob(o Order, b *Box) Job {
+	// The derived one needs no word, which earlier versions would not know.
+	derived := naming.RetryOf(b.Topic)
+	o.Through = slices.DeleteFunc(slices.Clone(o.Through), func(name string) bool { return name == derived })
 	return Job{Order: o, ID: random(4), Created: time.Now().UTC(), State: Waiting, End: b.bounds(), Box: b.identity()}
 }
 
@@ -265,11 +270,6 @@ func (c *Client) carryOut(ctx context.Context, s *session, j *Job, how Run) erro
 	// A purge reads no letter, so there is nothing to walk through.
 	if j.Action == Purge {
 		return c.purge(ctx, s, j)
-	}
-	if j.Action == Replay {
-		if err := s.box.target(ctx); err != nil {
-			return err
-		}
 	}
 	return newWalk(s.box, s, j, c.events, how.Progress).run(ctx)
 }

@@ -35,7 +35,7 @@ type session struct {
 // it meets that: what earlier sessions committed lies before it, and what they
 // left open has been aborted.
 func (c *Client) claim(ctx context.Context, topic string) (*session, error) {
-	box, err := openLog(ctx, c.cluster, topic)
+	box, err := c.openLog(ctx, topic)
 	if err != nil {
 		return nil, err
 	}

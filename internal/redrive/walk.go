@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/eventbus-go/eventbus/internal/letter"
+	"github.com/eventbus-go/eventbus/internal/naming"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -43,11 +44,12 @@ type walk struct {
 	pending Tally
 	renewed time.Time
 	foreign int64
+	targets map[string]int32 // retry topics that were asked about: their partitions
 }
 
 // newWalk returns the walk of a job, with so many events in a transaction.
 func newWalk(b *Box, s *session, j *Job, limit int, progress func(Job)) *walk {
-	w := &walk{box: b, session: s, job: j, progress: progress, limit: limit, renewed: time.Now()}
+	w := &walk{box: b, session: s, job: j, progress: progress, limit: limit, renewed: time.Now(), targets: make(map[string]int32)}
 	if j.Rate > 0 && s != nil {
 		w.limit = min(limit, max(int(j.Rate), 1))
 		w.pace = newPace(j.Rate, w.limit)
@@ -112,6 +114,12 @@ func (w *walk) see(ctx context.Context, l *letter.Letter, s State, foreign error
 		return nil
 	}
 	if to == Replayed {
+		if ok, err := w.reachable(ctx, l); err != nil {
+			return err
+		} else if !ok {
+			w.foreign++
+			return nil
+		}
 		if err := w.await(ctx); err != nil {
 			return err
 		}
@@ -196,24 +204,53 @@ func (w *walk) commit(ctx context.Context, last bool) error {
 	return nil
 }
 
-// target checks that the retry topic exists and has a partition for every one
-// of the box. An event keeps its partition number, and with it the order of its
-// key.
-func (b *Box) target(ctx context.Context) error {
-	retry := letter.RetryTopic(b.Topic)
-	infos, err := b.cluster.Admin().Topics(ctx, retry)
-	switch {
-	case err != nil:
-		return err
-	case errors.Is(infos[0].Err, transport.ErrTopicMissing):
-		return fmt.Errorf("topic %s, through which letters come back, does not exist: start the service with provisioning, or create it: %w", retry, infos[0].Err)
-	case infos[0].Err != nil:
-		return fmt.Errorf("topic %s: %w", retry, infos[0].Err)
-	// A key would come back through another partition, beside its own letters.
-	case int(infos[0].Partitions) < len(b.End):
-		return fmt.Errorf("topic %s has fewer partitions (%d) than %s (%d): add some to it: %w", retry, infos[0].Partitions, b.Topic, len(b.End), transport.ErrTopicMissing)
+// reachable reports whether the event of a letter may be brought back through the retry
+// topic that the letter names. The error says why it can't be: an event keeps its
+// partition number, and with it the order of its key.
+func (w *walk) reachable(ctx context.Context, l *letter.Letter) (bool, error) {
+	derived := naming.RetryOf(w.box.Topic)
+	if l.Retry != derived {
+		// Whatever the header says, an event is not published again to all of its topic's
+		// groups, or put among what is no event.
+		if l.Retry == "" || l.Retry == l.Origin.Topic || mayNotBeRetry(l.Retry, w.box.Topic) {
+			return false, nil
+		}
+		switch {
+		case slices.Contains(w.job.Through, l.Retry):
+		case w.session != nil || len(w.job.Through) == maxThrough:
+			return false, nil
+		default: // a dry run finds them
+			w.job.Through = append(w.job.Through, strings.Clone(l.Retry))
+		}
 	}
-	return nil
+	partitions, known := w.targets[l.Retry]
+	if !known {
+		infos, err := w.box.cluster.Admin().Topics(ctx, l.Retry)
+		switch {
+		case err != nil:
+			return false, err
+		case errors.Is(infos[0].Err, transport.ErrTopicMissing):
+			return false, fmt.Errorf("topic %s, through which letters come back, does not exist: start the service with provisioning, or create it: %w", l.Retry, infos[0].Err)
+		case infos[0].Err != nil:
+			return false, fmt.Errorf("topic %s: %w", l.Retry, infos[0].Err)
+		}
+		partitions = infos[0].Partitions
+		w.targets[l.Retry] = partitions
+	}
+	need := l.Record.Partition + 1
+	if l.Retry == derived {
+		need = int32(len(w.box.End)) //nolint:gosec // partitions fit
+	}
+	// A key would come back through another partition, beside its own letters.
+	if partitions < need {
+		return false, fmt.Errorf("topic %s has fewer partitions (%d) than %s needs (%d): add some to it: %w", l.Retry, partitions, w.box.Topic, need, transport.ErrTopicMissing)
+	}
+	return true, nil
+}
+
+// mayNotBeRetry reports whether a topic is certainly no retry topic of a box.
+func mayNotBeRetry(topic, box string) bool {
+	return topic == box || topic == Topic || naming.IsDead(topic) || strings.HasPrefix(topic, "__")
 }
 
 // kept returns a copy of a record that does not refer to the memory that it was

@@ -21,6 +21,9 @@ type Form struct {
 	Read func(*transport.Record, *Event) error
 	// Write sets the value and the headers of a record.
 	Write func(*Event, *transport.Record) error
+	// Redelivered says that the records are events that came back to a group: what they
+	// lack is derived from the place where they were read first.
+	Redelivered bool
 	// ID is what the form was made of: two topics of one name share it.
 	ID any
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/eventbus-go/eventbus"
 	"github.com/eventbus-go/eventbus/internal/letter"
+	"github.com/eventbus-go/eventbus/internal/naming"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -220,7 +221,7 @@ func (s *simple) misread(err error) error {
 // bury writes a dead letter, and reports whether it is there.
 func (s *simple) bury(r *transport.Record) bool {
 	done := make(written, 1)
-	dead := &transport.Record{Topic: r.Topic + "." + s.group + letter.DeadSuffix, Key: r.Key, Value: r.Value, Headers: append(r.Headers,
+	dead := &transport.Record{Topic: r.Topic + "." + s.group + naming.DeadSuffix, Key: r.Key, Value: r.Value, Headers: append(r.Headers,
 		transport.Header{Key: letter.Partition, Value: []byte(strconv.Itoa(int(r.Partition)))},
 		transport.Header{Key: letter.Offset, Value: []byte(strconv.FormatInt(r.Offset, 10))})}
 	return s.producer.Produce(s.ctx, dead, done) == nil && <-done == nil

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/eventbus-go/eventbus"
-	"github.com/eventbus-go/eventbus/internal/letter"
+	"github.com/eventbus-go/eventbus/internal/naming"
 	"github.com/eventbus-go/eventbus/resilience"
 	"github.com/eventbus-go/eventbus/transport"
 	"github.com/eventbus-go/eventbus/transport/memory"
@@ -69,7 +69,7 @@ func newTrial[T any](t *testing.T, plan *Plan[T]) *trial {
 		cluster: memory.New(), group: "check", topic: plan.Topic.In(environment), effects: plan.Effects,
 		history: newHistory(), slots: make([]*member, plan.Members), chance: rand.New(rand.NewPCG(plan.Seed, 1)), //nolint:gosec // not for secrets
 	}
-	x.letters = x.topic + "." + x.group + letter.DeadSuffix
+	x.letters = x.topic + "." + x.group + naming.DeadSuffix
 	config := eventbus.Config{
 		Service: "check", Environment: environment, Source: "urn:check", AutoProvision: eventbus.ProvisionAlways, Logger: silent,
 	}

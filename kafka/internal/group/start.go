@@ -3,6 +3,7 @@ package group
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
 	"github.com/eventbus-go/eventbus/transport"
@@ -15,6 +16,8 @@ type start struct {
 	restarted map[transport.Partition]int64
 	// waits says that another member has to say.
 	waits bool
+	// wait is how long other members get to store again what vanished.
+	wait time.Duration
 }
 
 // startOn finds out where partitions of a topic start, once. committed is what the

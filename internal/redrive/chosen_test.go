@@ -1,0 +1,116 @@
+package redrive_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/internal/letter"
+	"github.com/eventbus-go/eventbus/internal/redrive"
+	"github.com/eventbus-go/eventbus/kafka"
+	"github.com/eventbus-go/eventbus/kafkatest"
+	"github.com/eventbus-go/eventbus/resilience"
+	"github.com/eventbus-go/eventbus/transport"
+)
+
+var returns = eventbus.NewTopic(eventbus.TopicConfig[order]{
+	Domain: "shop", Name: "returns", Partitions: 2, Key: func(o order) string { return o.ID },
+})
+
+// TestChosenNames: letters of two topics and two groups in one dead-letter topic come
+// back to the group that failed alone, through the retry topic that each names.
+func TestChosenNames(t *testing.T) {
+	body := func(t *testing.T, c *kafkatest.Cluster) {
+		var mended atomic.Bool
+		came := make(chan string, 100)
+		fails := func(group string) func(context.Context, order) error {
+			return func(_ context.Context, o order) error {
+				if !mended.Load() {
+					return errors.New("broken")
+				}
+				came <- group + " " + o.ID
+				return nil
+			}
+		}
+		once := eventbus.Retry(resilience.Retry{Attempts: 1})
+		dead, retry := eventbus.DeadLetterTopic("{env}.failures"), eventbus.RetryTopic("{topic}-again")
+		c.Start(t,
+			eventbus.On(orders, fails("billing"), eventbus.Group("billing"), once, dead, retry),
+			eventbus.On(orders, func(_ context.Context, o order) error { came <- "audit " + o.ID; return nil }, eventbus.Group("audit"), once, dead, retry),
+			eventbus.On(returns, fails("stock"), eventbus.Group("stock"), once, dead, retry),
+		)
+		for _, id := range []string{"a", "b", "c"} {
+			kafkatest.Publish(t, c, orders, order{id, 1})
+		}
+		kafkatest.Publish(t, c, returns, order{"r", 1})
+		c.Settle(t)
+		kafkatest.DeadLettered(t, c, returns, order{"r", 1})
+		if n := len(kafkatest.DeadLettered(t, c, orders)); n != 3 {
+			t.Fatalf("%d letters of orders", n)
+		}
+		for range 3 {
+			<-came // audit's
+		}
+		cluster := kafka.New(kafka.Config{Brokers: c.Brokers()})
+		t.Cleanup(func() { _ = cluster.Close(context.Background()) })
+		client := redrive.New(cluster, redrive.Config{Who: "ann@desk", Create: true})
+		env, _, _ := strings.Cut(orders.In(c.Environment()), ".")
+		box := env + ".failures"
+		listed := func(known ...string) bool {
+			names, err := client.Topics(t.Context(), known...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return slices.Contains(names, box)
+		}
+		if listed() || !listed(box) {
+			t.Error("a name that was chosen is found before it is known, or not where it is")
+		}
+		forged := transport.Record{Topic: box, Key: []byte("f"), Value: []byte("{}"), Headers: []transport.Header{
+			{Key: letter.Topic, Value: []byte(orders.In(c.Environment()))}, {Key: letter.Group, Value: []byte("billing")},
+			{Key: letter.Retry, Value: []byte(returns.In(c.Environment()))},
+		}}
+		replay := redrive.Order{Topic: box, Who: "ann@desk", Why: "mended"}
+		would, through, err := client.Plan(t.Context(), replay)
+		want := []string{orders.In(c.Environment()) + "-again", returns.In(c.Environment()) + "-again"}
+		if err != nil || would.Replayed != 4 || !slices.Equal(through, want) {
+			t.Fatalf("%+v through %q, %v", would, through, err)
+		}
+		(&pile{cluster: cluster}).produce(t, forged)
+		mended.Store(true)
+		// Nobody has agreed to these topics.
+		if j, err := client.Start(t.Context(), replay, redrive.Run{}); err != nil || j.Done.Replayed != 0 || j.Done.Foreign != 5 {
+			t.Fatalf("%+v, %v", j.Done, err)
+		}
+		replay.Through = through
+		if j, err := client.Start(t.Context(), replay, redrive.Run{}); err != nil || j.Done.Replayed != 4 || j.Done.Foreign != 1 {
+			t.Fatalf("%+v, %v", j.Done, err)
+		}
+		var got []string
+		for range 4 {
+			got = append(got, <-came)
+		}
+		c.Settle(t)
+		slices.Sort(got)
+		if want := []string{"billing a", "billing b", "billing c", "stock r"}; !slices.Equal(got, want) || len(came) > 0 {
+			t.Errorf("%q came back, and %d more; want %q", got, len(came), want)
+		}
+		if !listed() {
+			t.Error("what was decided about is not listed")
+		}
+		// A topic of events is none of letters.
+		purge := redrive.Order{Topic: orders.In(c.Environment()), Action: redrive.Purge, IncludingOpen: true, Who: "ann@desk", Why: "a slip"}
+		if _, err := client.Start(t.Context(), purge, redrive.Run{}); !errors.Is(err, redrive.ErrNoBox) {
+			t.Errorf("%v, want ErrNoBox", err)
+		}
+		if n := len(kafkatest.Published(t, c, orders)); n != 3 {
+			t.Errorf("%d events are left", n)
+		}
+	}
+	t.Run("Broker", func(t *testing.T) { body(t, kafkatest.NewBroker(t)) })
+	t.Run("Kafka", func(t *testing.T) { body(t, kafkatest.Open(t)) })
+}
