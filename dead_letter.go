@@ -17,28 +17,6 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// UnknownType is the policy for events of types that no subscription of the group
-// handles.
-type UnknownType int8
-
-// The policies for unknown types.
-const (
-	// SkipUnknown skips and counts them.
-	SkipUnknown UnknownType = iota
-	// DeadLetterUnknown dead-letters them: for topics where every type is meant for
-	// this group.
-	DeadLetterUnknown
-	// FailUnknown holds them, and their keys, until a member that knows the type owns
-	// the partition: for rollouts in which a type's handler comes after its events.
-	FailUnknown
-)
-
-// WhenUnknown sets the policy for events of unknown types. Default SkipUnknown.
-// Subscriptions of one topic and group must agree.
-func WhenUnknown(p UnknownType) SubscribeOption {
-	return subscribeOption(func(s *subscribeSettings) { s.unknown = &p })
-}
-
 // DeadLetterTopic sets the name of the topic that the group's failures on the topic
 // are written to, in place of {topic}.{group}.dlq. It is a full name, in which {env}
 // stands for the environment's part of names, {topic} for the full name of the topic
