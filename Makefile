@@ -95,6 +95,10 @@ bench-outbox: ## [bench/outbox] the outbox beside Watermill's on a real PostgreS
 	scripts/kafka.sh run -- env PG_FSYNC=on scripts/postgres.sh run -- go -C bench run ./outbox $(if $(QUICK),-rounds 1 -rows 50000 -peer-rows 5000 -for 3s,-peer-rows 50000)
 	EVENTBUS_OUTBOX_GROWTH=$(if $(QUICK),1000000,10000000) scripts/postgres.sh run -- go -C postgres test -run TestGrowth -count=1 -timeout 20m -v ./outbox
 
+.PHONY: bench-scale
+bench-scale: ## [bench/scale] idle partitions beside franz-go's, and a group of 12,000 partitions and 100 members, on a real Apache Kafka
+	KAFKA_HEAP=2g scripts/kafka.sh run -- go -C bench run ./scale
+
 .PHONY: fuzz
 fuzz: ## fuzz everything that reads bytes from outside, FUZZTIME (default 30s) each
 	scripts/fuzz.sh $(FUZZTIME)
