@@ -128,7 +128,7 @@ func rotate(ctx context.Context, pool *pgxpool.Pool, n names, keep time.Duration
 }
 
 // forgetDropped returns how many events were in the days that are not there any more,
-// whoever dropped them, and forgets those days, so that each counts once. Every relay
+// by whichever process, and forgets them, so that each counts once. Every relay
 // name has counted the rows, but one that began later has not seen them all, and one of
 // a program that does not count has seen none: the largest count is taken.
 func forgetDropped(ctx context.Context, pool *pgxpool.Pool, n names) (events int64, err error) {
