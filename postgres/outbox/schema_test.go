@@ -215,6 +215,7 @@ func TestMigrateBesideOlderRelay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer func() { _ = dump.Rollback(context.Background()) }()
 	if _, err := dump.Exec(t.Context(), n.sql(`LOCK TABLE {relay} IN ACCESS SHARE MODE`)); err != nil {
 		t.Fatal(err)
 	}
