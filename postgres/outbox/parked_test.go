@@ -71,6 +71,11 @@ func TestRefusedKeyWaits(t *testing.T) {
 			if fmt.Sprint(order) != "[1 3 4 5]" {
 				t.Errorf("order %v", order)
 			}
+			// They are settled when Kafka has them, a moment later.
+			eventually(t, "nothing is parked", func() bool {
+				left, err := ListParked(t.Context(), s.pool, s.table, 1)
+				return err == nil && len(left) == 0
+			})
 			if err := SkipParked(t.Context(), s.pool, s.table, "default", parked[0].ID); !errors.Is(err, ErrNotParked) {
 				t.Errorf("skipping what is not parked: %v", err)
 			}

@@ -127,10 +127,10 @@ func rotate(ctx context.Context, pool *pgxpool.Pool, n names, keep time.Duration
 	return days, nil
 }
 
-// forgetDropped returns how many events were in the days that are not there any more,
-// whoever dropped them, and forgets those days, so that each counts once. Every relay
-// name has counted the rows, but one that began later has not seen them all, and one of
-// a program that does not count has seen none: the largest count is taken.
+// forgetDropped returns how many events were in the days that are gone, whichever process
+// dropped them, and forgets those days, so that each counts once. Every relay name has
+// counted the rows, but one that began later has not seen them all, and one of a program
+// that does not count has seen none: the largest count is taken.
 func forgetDropped(ctx context.Context, pool *pgxpool.Pool, n names) (events int64, err error) {
 	var b pgx.Batch
 	// Two statements, so that the second one sees what others had counted before the locks.

@@ -10,7 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/eventbus-go/eventbus"
 	"github.com/eventbus-go/eventbus/kafkatest"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -153,6 +155,19 @@ func testGrants(t *testing.T, partitioned bool) {
 	admin := s.pool
 	s.pool = writer
 	s.write(t, 20)
+	inTx(t, writer, func(tx pgx.Tx) {
+		later := s.publisher.With(NotBefore(time.Now().Add(time.Hour)), KeyLock())
+		if err := later.Publish(t.Context(), Pgx(tx), change{Key: "later"}, eventbus.WithID("later")); err != nil {
+			t.Error(err)
+		}
+		if cancelled, err := Cancel(t.Context(), Pgx(tx), s.table, "later"); !cancelled || err != nil {
+			t.Errorf("cancelled %t, %v", cancelled, err)
+		}
+		if err := s.publisher.With(NotBefore(time.Now())).Publish(t.Context(), Pgx(tx), change{Key: "due", Version: 1}); err != nil {
+			t.Error(err)
+		}
+	})
+	s.versions["due"] = 1
 	s.check(t)
 	s.pool = admin
 	if _, err := writer.Exec(t.Context(), `DELETE FROM `+s.table.Schema+`.outbox`); state(err) != insufficientRights {
@@ -200,6 +215,7 @@ func TestMigrateBesideOlderRelay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer func() { _ = dump.Rollback(context.Background()) }()
 	if _, err := dump.Exec(t.Context(), n.sql(`LOCK TABLE {relay} IN ACCESS SHARE MODE`)); err != nil {
 		t.Fatal(err)
 	}

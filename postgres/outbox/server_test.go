@@ -87,7 +87,7 @@ func TestOtherEncoding(t *testing.T) {
 	name := fmt.Sprint("latin_", time.Now().UnixMilli())
 	mustExec(t, admin, `CREATE DATABASE `+name+` ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0`)
 	t.Cleanup(func() { mustExec(t, admin, `DROP DATABASE `+name) })
-	s := newSceneOn(t, strings.Replace(dsn(t), "/postgres?", "/"+name+"?", 1)+"&options=-c%20search_path%3D", Table{Partitioned: true})
+	s := newSceneOn(t, strings.Replace(dsn(t), "/postgres?", "/"+name+"?", 1)+"&client_encoding=UTF8&options=-c%20search_path%3D", Table{Partitioned: true})
 	n, _ := s.table.names()
 	refusal := fmt.Errorf("refused, “in other words”: 日本 %s", strings.Repeat("ü", maxFault))
 	r, err := NewRelay(s.bus, s.pool, Config{Table: s.table, Logger: quiet()})
