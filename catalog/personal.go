@@ -9,7 +9,7 @@ import (
 )
 
 // withPersonal returns a JSON Schema that was written by hand with marks at the fields that
-// the Go type has as personal: whoever shows data goes by the marks. A schema without such
+// the Go type has as personal: data is shown by the marks. A schema without such
 // fields stays as it is.
 func withPersonal(schema json.RawMessage, t reflect.Type) json.RawMessage {
 	own, err := jsonschema.Of(t)

@@ -37,7 +37,7 @@
 //	pages.go      which pages and orders there are
 //	watch.go      members and when they were heard
 //	member.go     this process, and the admin handlers of others
-//	history.go    figures of the last minutes
+//	history.go    figures of the last minutes, and pictures of them
 //	survey.go     all members' groups as one
 //	cluster.go    what Kafka knows: groups, dead-letter topics
 //
@@ -47,6 +47,7 @@
 //	letters.go    dead letters by cause, and one of them
 //	jobs.go       dry runs and jobs
 //	replay.go     handlers that run again over a stretch of a topic
+//	replays.go    what is asked of their member, and those that run
 //	story.go      searches
 //	story_tree.go what they find, as a tree of causes
 //	contracts.go  topics, types and fields
@@ -55,5 +56,4 @@
 //	download.go   what pages show, as files
 //	event.go      one event, as far as it may be shown
 //	words.go      durations, numbers and texts
-//	spark.go      pictures of figures
 package console

@@ -21,7 +21,7 @@ func TestRead(t *testing.T) {
 	}}}}}
 	fields := map[string]any{"properties": map[string]any{
 		"id": map[string]any{"type": "string"}, "email": map[string]any{"type": "string"}, "kind": map[string]any{"type": "string"}, "odd": map[string]any{"type": "string"},
-		"home": map[string]any{"properties": map[string]any{"street": map[string]any{"type": "string"}, "city": map[string]any{"type": "string", "x-eventbus-personal": true}}},
+		"home":   map[string]any{"properties": map[string]any{"street": map[string]any{"type": "string"}, "city": map[string]any{"type": "string", "x-eventbus-personal": true}}},
 		"others": map[string]any{"items": map[string]any{"properties": map[string]any{"street": map[string]any{"type": "string"}, "city": map[string]any{"type": "string"}}}},
 		"byKind": map[string]any{"additionalProperties": map[string]any{"properties": map[string]any{"street": map[string]any{"type": "string"}, "city": map[string]any{"type": "string"}}}},
 		"next":   map[string]any{"properties": map[string]any{"id": map[string]any{"type": "string"}, "email": map[string]any{"type": "string"}}},

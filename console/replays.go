@@ -1,0 +1,149 @@
+package console
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// replayOrder is what is asked of the member that has a group's handlers: those run again
+// over a stretch of a topic. Without Apply the events are counted, and nothing is handled.
+type replayOrder struct {
+	Member string `json:"-"`
+	Group  string `json:"-"`
+
+	Topic       string          `json:"topic"`
+	From        time.Time       `json:"from,omitzero"`
+	To          time.Time       `json:"to,omitzero"`
+	FromOffsets map[int32]int64 `json:"fromOffsets,omitempty"`
+	ToOffsets   map[int32]int64 `json:"toOffsets,omitempty"`
+	Keys        []string        `json:"keys,omitempty"`
+	Types       []string        `json:"types,omitempty"`
+	Most        int64           `json:"most"` // refuse a stretch with more events
+	Apply       bool            `json:"apply"`
+	Who         string          `json:"who"`
+	Why         string          `json:"why"`
+}
+
+// replayReport is what a member answers.
+type replayReport struct {
+	Partitions []replayedPartition `json:"partitions"`
+	Failures   []string            `json:"failures"`
+	Error      string              `json:"stopped"` // why it ended before the end of its stretch
+}
+
+// replayedPartition is one partition, the offsets [From, To). Events are by type.
+type replayedPartition struct {
+	Partition int32            `json:"partition"`
+	From      int64            `json:"from"`
+	To        int64            `json:"to"`
+	Events    map[string]int64 `json:"events"`
+	Handled   int64            `json:"handled"`
+	Failed    int64            `json:"failed"`
+}
+
+// Sum returns how many events there are for the handlers.
+func (r *replayReport) Sum() (n int64) {
+	for i := range r.Partitions {
+		for _, events := range r.Partitions[i].Events {
+			n += events
+		}
+	}
+	return n
+}
+
+// Done returns how many events were handled, and how many failed again.
+func (r *replayReport) Done() (handled, failed int64) {
+	for i := range r.Partitions {
+		handled, failed = handled+r.Partitions[i].Handled, failed+r.Partitions[i].Failed
+	}
+	return handled, failed
+}
+
+// replays are those that this console has ordered, the latest first. Each needs the console
+// for as long as it runs, so nobody else could know of one.
+type replays struct {
+	mu   sync.Mutex
+	last int
+	all  []*replayRow
+}
+
+// maxReplays bounds how many replays are remembered.
+const maxReplays = 20
+
+// replayRow is a replay. stop ends it; State is running, done, stopped or failed.
+type replayRow struct {
+	ID             string
+	State          string
+	Order          replayOrder
+	Expected       int64
+	Began, Ended   time.Time
+	Handled        int64
+	Failed         int64
+	Failures       []string
+	Error          string
+	StoppedBy, Why string
+	stop           context.CancelFunc
+}
+
+// add takes up a replay, unless one that was ordered here runs over the same handlers: two
+// over one stretch would handle its keys twice at once.
+// It returns that other one, nil where there is none.
+func (r *replays) add(row *replayRow) (other *replayRow) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, other := range r.all {
+		if other.State == "running" && other.Order.Group == row.Order.Group && other.Order.Topic == row.Order.Topic {
+			return other
+		}
+	}
+	r.last++
+	row.ID = strconv.Itoa(r.last)
+	r.all = append([]*replayRow{row}, r.all...)
+	// One that runs is never forgotten: it could not be stopped any more.
+	for i := len(r.all) - 1; i >= 0 && len(r.all) > maxReplays; i-- {
+		if r.all[i].State != "running" {
+			r.all = slices.Delete(r.all, i, i+1)
+		}
+	}
+	return nil
+}
+
+// list returns copies, which a page may show while the replays go on.
+func (r *replays) list() []replayRow {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := make([]replayRow, len(r.all))
+	for i, row := range r.all {
+		all[i] = *row
+	}
+	return all
+}
+
+// end notes what a replay came to.
+func (r *replays) end(row *replayRow, report *replayReport, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	row.Ended = time.Now()
+	if report != nil {
+		row.Handled, row.Failed = report.Done()
+		row.Failures = report.Failures[:min(len(report.Failures), maxFailures)]
+		row.Error = report.Error
+	}
+	if err != nil {
+		row.Error = err.Error()
+	}
+	switch {
+	case row.StoppedBy != "":
+		row.State = "stopped"
+	case row.Error != "":
+		row.State = "failed"
+	default:
+		row.State = "done"
+	}
+}
+
+// maxFailures bounds the failed events that a page lists.
+const maxFailures = 20
