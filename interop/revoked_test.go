@@ -37,15 +37,25 @@ func testRevoked(t *testing.T, broker *secured, known kafka.TLSFiles) {
 		t.Helper()
 		o.permit(allow, "bob", kmsg.ACLOperationRead, kmsg.ACLResourceTypeGroup, group)
 	}
+	readsGroup(true)
 	right(true, kmsg.ACLOperationWrite, c.topic)
 	right(true, kmsg.ACLOperationRead, c.topic)
 	right(true, kmsg.ACLOperationWrite, dead)
 	right(true, kmsg.ACLOperationRead, retry)
-	readsGroup(true)
-	bus, err := eventbus.New(kafka.New(kafka.Config{
+	driver := kafka.New(kafka.Config{
 		Brokers: []string{broker.at("PASSWORD")}, TLSFiles: known,
 		SASL: kafka.SASL{Mechanism: "PLAIN", Username: "bob", Password: secret.Text("pass-bob")},
-	}), eventbus.Config{
+	})
+	// A right that is granted takes effect a little later.
+	for ctx, last := deadline(t), false; !last; {
+		rights, err := kafka.NewAdmin(driver).TopicRights(ctx, retry)
+		if ctx.Err() != nil {
+			t.Fatal("the rights are not granted: ", err)
+		}
+		granted := rights[retry]
+		last = err == nil && granted.Allow(kafka.OperationRead)
+	}
+	bus, err := eventbus.New(driver, eventbus.Config{
 		Service: "rights", Environment: environment, Source: "urn:interop", AutoProvision: eventbus.ProvisionNever,
 		HeartbeatInterval: 500 * time.Millisecond, StuckAfter: 2 * time.Second,
 	})

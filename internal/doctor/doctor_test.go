@@ -105,6 +105,19 @@ func TestSecurity(t *testing.T) {
 	}
 }
 
+// TestCompactedLetters: dead letters that compaction removes are lost to operators.
+func TestCompactedLetters(t *testing.T) {
+	for name, bad := range map[string]bool{"prod.sales.public.customers.v1": false, "prod.sales.public.customers.v1.mailer.dlq": true, "prod.sales.public.customers.v1.mailer.retry": true} {
+		for _, policy := range []string{"delete", "compact", "compact,delete"} {
+			var found Findings
+			configured(&found, &transport.TopicInfo{Name: name, Replication: 3, Configs: map[string]string{"cleanup.policy": policy}})
+			if got := len(found) == 1 && found[0].Verdict == Bad; got != (bad && policy != "delete") {
+				t.Errorf("%s with %s: %+v", name, policy, found)
+			}
+		}
+	}
+}
+
 // TestLoopback: in doubt an address is another machine's.
 func TestLoopback(t *testing.T) {
 	for address, here := range map[string]bool{

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/eventbus-go/eventbus/internal/grouplag"
+	"github.com/eventbus-go/eventbus/internal/letter"
 	"github.com/eventbus-go/eventbus/internal/scan"
 	"github.com/eventbus-go/eventbus/kafka"
 	"github.com/eventbus-go/eventbus/transport"
@@ -21,14 +23,7 @@ func Replicas(ctx context.Context, found *Findings, t *kafka.Transport, infos []
 		return
 	}
 	for i := range infos {
-		switch info := &infos[i]; {
-		case info.Replication == 1:
-			found.Add(info.Name, Warning, "use replication 3 where events must survive the loss of a broker", "has a single replica")
-		// With acks=all a write needs this many replicas. With one, the leader may acknowledge
-		// alone, and what it acknowledged so is lost with it.
-		case info.Configs["min.insync.replicas"] == "1":
-			found.Add(info.Name, Warning, "set min.insync.replicas=2, with three replicas", "acknowledges writes with a single replica in sync")
-		}
+		configured(found, &infos[i])
 	}
 	replicas, err := kafka.NewAdmin(t).Replicas(ctx, names...)
 	if err != nil {
@@ -43,6 +38,23 @@ func Replicas(ctx context.Context, found *Findings, t *kafka.Transport, infos []
 		case len(r.InSync) < len(r.All):
 			found.Add(r.Partition.String(), Warning, "see why these brokers lag or are down", "%d of %d replicas are in sync", len(r.InSync), len(r.All))
 		}
+	}
+}
+
+// configured examines how a topic is configured.
+func configured(found *Findings, info *transport.TopicInfo) {
+	// Of the letters of one key it would leave the last, and those without a key it refuses.
+	letters := strings.HasSuffix(info.Name, letter.DeadSuffix) || strings.HasSuffix(info.Name, letter.RetrySuffix)
+	if letters && strings.Contains(info.Configs["cleanup.policy"], "compact") {
+		found.Add(info.Name, Bad, "set cleanup.policy=delete", "is compacted: dead letters and redelivered events are removed before anybody has seen them")
+	}
+	switch {
+	case info.Replication == 1:
+		found.Add(info.Name, Warning, "use replication 3 where events must survive the loss of a broker", "has a single replica")
+	// With acks=all a write needs this many replicas. With one, the leader may acknowledge
+	// alone, and what it acknowledged so is lost with it.
+	case info.Configs["min.insync.replicas"] == "1":
+		found.Add(info.Name, Warning, "set min.insync.replicas=2, with three replicas", "acknowledges writes with a single replica in sync")
 	}
 }
 
