@@ -322,6 +322,15 @@ func WhenOutOfRange(p OutOfRange) SubscribeOption {
 	return subscribeOption(func(s *subscribeSettings) { s.beyond = &p })
 }
 
+// unknownPolicy is the treatment of events whose type no subscription has.
+type unknownPolicy int8
+
+const (
+	skipUnknown unknownPolicy = iota
+	deadLetterUnknown
+	failUnknown
+)
+
 // dependency is what the subscriptions behind a SharedBreaker say of it, in any order.
 type dependency struct {
 	config resilience.BreakerConfig // without OnChange
