@@ -32,8 +32,8 @@ func DeadLetterTopic(name string) SubscribeOption {
 // RetryTopic sets the name of the topic through which the group's dead letters are
 // redelivered, in place of {topic}.{group}.retry, in the form of [DeadLetterTopic].
 //
-// It belongs to the topic that is handled, since whoever has a partition of that
-// reads the partition of the same number here. The groups of one topic may share it
+// It belongs to the topic that is handled, since the member that has a partition of
+// that reads the partition of the same number here. The groups of one topic may share it
 // if all of them choose it: each handles what is redelivered to itself. Before another
 // name is chosen, or none, the events that wait in the former one have to be handled.
 // Subscriptions of one topic and group must agree.

@@ -113,8 +113,8 @@ func TestLoadEverySetting(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := len(got.Bus.Handling); n != 7 {
-		t.Errorf("Handling has %d options, want 7", n)
+	if n := len(got.Bus.Handling); n != 9 {
+		t.Errorf("Handling has %d options, want 9", n)
 	}
 	got.Bus.Handling = nil
 	want := eventbus.Config{

@@ -29,9 +29,9 @@
 //	Bounds:         Records Bytes MinRecords ParkedKeys
 //	Producer:       DeliveryTimeout BufferBytes BufferRecords BatchBytes RequestBytes
 //	PublishBreaker: Disabled Ratio MinKeys MinAttempts Window After OpenFor Probes
-//	Handling:       Concurrency Timeout BatchSize BatchWait, Retry: Attempts Elapsed
-//	                Initial Max Multiplier, or Wait ("1s" or "1s, 5s, 30s") in place
-//	                of the last three, RateLimit: PerSecond Burst, Breaker: as
+//	Handling:       Concurrency Timeout BatchSize BatchWait DeadLetterTopic RetryTopic,
+//	                Retry: Attempts Elapsed Initial Max Multiplier, or Wait ("1s" or
+//	                "1s, 5s, 30s") in place of the last three, RateLimit: PerSecond Burst, Breaker: as
 //	                PublishBreaker
 //	ClientId Compression DialTimeout RequestTimeout Balancer Rack ConsumerProtocol
 //	Tls:            Enabled CaFile CertificateFile KeyFile ServerName

@@ -91,7 +91,7 @@ func (l Letters) Check(topic, group string) error {
 	if l.Dead == l.Retry {
 		wrong = append(wrong, fmt.Errorf("topic %s is both the dead-letter and the retry topic of group %q: choose two names", l.Dead, group))
 	}
-	// Whoever reads the topics without a declaration takes one for the other.
+	// Programs that read the topics without a declaration take one for the other.
 	if IsRetry(l.Dead) {
 		wrong = append(wrong, fmt.Errorf("dead-letter topic %s has a name that ends as those of retry topics: leave out %s", l.Dead, RetrySuffix))
 	}

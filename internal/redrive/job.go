@@ -41,7 +41,7 @@ type Order struct {
 	MaxRedeliveries int `json:"maxRedeliveries,omitzero"`
 	// Through are the retry topics that a Replay may bring events back through, beside the
 	// one that belongs to the name of Topic. Letters where names were chosen say theirs,
-	// and whoever writes to Topic could name any: those that name another are left alone.
+	// and a program that writes to Topic could name any: those that name another are left alone.
 	Through []string `json:"through,omitempty"`
 	// IncludingOpen has a Purge delete letters that nobody decided about, too.
 	IncludingOpen bool `json:"includingOpen,omitzero"`
