@@ -240,9 +240,12 @@ func committedIn(resp *kmsg.OffsetFetchResponse, topics []string) (map[transport
 			}
 			for _, part := range t.Partitions {
 				p := transport.Partition{Topic: t.Topic, Partition: part.Partition}
-				if code := kerr.Error(part.ErrorCode); code == kerr.TopicAuthorizationFailed || code == kerr.UnknownTopicOrPartition {
+				switch code := kerr.Error(part.ErrorCode); code {
+				case 0:
+				case kerr.UnknownTopicOrPartition:
 					continue // as if all were asked for, which leaves it out
-				} else if code != 0 {
+				default:
+					// Nor is a topic that may not be seen one without commits.
 					return nil, fmt.Errorf("%s: %w", p, code)
 				}
 				// Nothing is committed on the partition.

@@ -2,6 +2,7 @@ package group
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
+	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -128,11 +130,11 @@ func (m *membership) beginAll(b *beginning, added, assigned []transport.Partitio
 	var committed map[transport.Partition]transport.Commit
 	topics := make(map[string][]transport.Partition)
 	var names []string
-	lookups := make(map[string]int64)
+	before := make(map[string]int64) // how many times each was looked up
 	for topic, partitions := range cluster.ByTopic(added, cluster.TopicOfPartition) {
 		names = append(names, topic)
 		topics[topic] = partitions
-		lookups[topic] = b.topic(topic).lookups.Load()
+		before[topic] = b.topic(topic).lookups.Load()
 	}
 	// What is committed is needed for every topic, so there is nothing to do without.
 	for failures := 0; ; failures++ {
@@ -141,6 +143,13 @@ func (m *membership) beginAll(b *beginning, added, assigned []transport.Partitio
 			break
 		}
 		if b.ctx.Err() != nil {
+			return
+		}
+		if errors.Is(err, kerr.TopicAuthorizationFailed) {
+			// One that may not be seen does not hold up the others.
+			for _, topic := range names {
+				b.work.Go(func() { m.beginAlone(b, topic, topics[topic], assigned, nil) })
+			}
 			return
 		}
 		m.unbegunBecause(added, fmt.Errorf("looking up what the group has committed: %w", err))
@@ -168,18 +177,29 @@ func (m *membership) beginAll(b *beginning, added, assigned []transport.Partitio
 		// Each on its own: a topic that is being created, or whose partition has no leader, may take
 		// long.
 		b.work.Go(func() {
-			start := b.topic(topic)
-			// Partitions of one topic that were added at different times are begun one after another.
-			start.Lock()
-			defer start.Unlock()
-			if start.lookups.Load() != lookups[topic] {
-				m.beginTopic(b, topic, topics[topic], assigned, nil) // what is committed may be old
-			} else {
-				m.beginTopic(b, topic, topics[topic], assigned, of(topic, committed))
-			}
+			m.beginAlone(b, topic, topics[topic], assigned, func(lookups int64) map[transport.Partition]transport.Commit {
+				if lookups != before[topic] {
+					return nil // what is committed may be old
+				}
+				return of(topic, committed)
+			})
 		})
 	}
 	m.assign(b.ctx, ready, nil)
+}
+
+// beginAlone begins partitions of a topic. Those that were added at different times are
+// begun one after another. committed returns what is known of the group's commits on the
+// topic, which has been looked up so many times; a nil committed, or nil, is to ask.
+func (m *membership) beginAlone(b *beginning, topic string, added, assigned []transport.Partition, committed func(lookups int64) map[transport.Partition]transport.Commit) {
+	start := b.topic(topic)
+	start.Lock()
+	defer start.Unlock()
+	var known map[transport.Partition]transport.Commit
+	if committed != nil {
+		known = committed(start.lookups.Load())
+	}
+	m.beginTopic(b, topic, added, assigned, known)
 }
 
 // unknownTopics returns the topics of which nothing is known yet.

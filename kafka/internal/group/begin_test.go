@@ -171,3 +171,52 @@ func TestStartsAreAwaitedTogether(t *testing.T) {
 		other.await("its share", func() bool { return owned(other) == 8 })
 	})
 }
+
+// TestTopicThatMayNotBeSeen: a coordinator that keeps the commits on a topic from the
+// member says nothing of them. The topic does not start as one without commits, and the
+// others are not held up.
+func TestTopicThatMayNotBeSeen(t *testing.T) {
+	bothProtocols(t, 1, func(t *testing.T, b *bed.Bed) {
+		var granted atomic.Bool
+		b.ControlKey(int16(kmsg.OffsetFetch), func(req kmsg.Request) (kmsg.Response, error, bool) {
+			b.KeepControl()
+			if granted.Load() {
+				return nil, nil, false
+			}
+			resp := req.ResponseKind().(*kmsg.OffsetFetchResponse)
+			for _, asked := range req.(*kmsg.OffsetFetchRequest).Groups {
+				g := kmsg.NewOffsetFetchResponseGroup()
+				g.Group = asked.Group
+				for _, topic := range asked.Topics {
+					answer := kmsg.NewOffsetFetchResponseGroupTopic()
+					answer.Topic = topic.Topic
+					for _, p := range topic.Partitions {
+						part := kmsg.NewOffsetFetchResponseGroupTopicPartition()
+						part.Partition, part.Offset, part.LeaderEpoch = p, -1, -1
+						if topic.Topic == "secret" {
+							part.ErrorCode = franzerr.TopicAuthorizationFailed.Code
+						}
+						answer.Partitions = append(answer.Partitions, part)
+					}
+					g.Topics = append(g.Topics, answer)
+				}
+				resp.Groups = append(resp.Groups, g)
+			}
+			return resp, nil, true
+		})
+		if err := b.CreateTopic("secret", 2, nil); err != nil {
+			t.Fatal(err)
+		}
+		r := startReader(b, newLedger(), func(cfg *transport.ConsumerConfig) {
+			cfg.Topics = []transport.TopicStart{{Topic: "events"}, {Topic: "secret"}}
+		})
+		r.await("the topic that may be seen", func() bool { return r.ownedOf("events") == 1 })
+		time.Sleep(2 * startPatience) // the clock is the bubble's
+		if n := r.ownedOf("secret"); n != 0 {
+			t.Errorf("%d partitions began without what the group has committed", n)
+		}
+		granted.Store(true)
+		r.await("the other one", func() bool { return r.ownedOf("secret") == 2 })
+		r.close()
+	})
+}
