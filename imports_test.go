@@ -64,7 +64,7 @@ var directions = []struct {
 	{dir: "internal/scan", ours: []string{"transport", "kafka"}, tests: []string{"..."}},
 	{dir: "internal/visible"},
 	{dir: "internal/grouplag", ours: []string{"transport", "kafka", "internal/engine"}, tests: []string{"..."}},
-	{dir: "internal/doctor", ours: []string{"transport", "kafka", "internal/grouplag", "internal/scan", "internal/declare", "internal/letter"}, tests: []string{"..."}},
+	{dir: "internal/doctor", ours: []string{"transport", "kafka", "internal/grouplag", "internal/scan", "internal/declare", "internal/naming"}, tests: []string{"..."}},
 	{dir: "internal/mask", ours: []string{"catalog", "internal/letter", "internal/naming", "internal/jsonschema", "internal/avroschema"}, tests: []string{"."}},
 	{dir: "internal/foreign", ours: []string{".", "format", "transport", "internal/letter", "internal/wire"}},
 	{dir: "internal/redrive", ours: []string{"transport", "kafka", "internal/letter", "internal/naming", "internal/wire", "internal/foreign", "internal/scan", "internal/declare"}, tests: []string{"..."}},

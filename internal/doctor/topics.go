@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/eventbus-go/eventbus/internal/grouplag"
-	"github.com/eventbus-go/eventbus/internal/letter"
+	"github.com/eventbus-go/eventbus/internal/naming"
 	"github.com/eventbus-go/eventbus/internal/scan"
 	"github.com/eventbus-go/eventbus/kafka"
 	"github.com/eventbus-go/eventbus/transport"
@@ -44,7 +44,7 @@ func Replicas(ctx context.Context, found *Findings, t *kafka.Transport, infos []
 // configured examines how a topic is configured.
 func configured(found *Findings, info *transport.TopicInfo) {
 	// Of the letters of one key it would leave the last, and those without a key it refuses.
-	letters := strings.HasSuffix(info.Name, letter.DeadSuffix) || strings.HasSuffix(info.Name, letter.RetrySuffix)
+	letters := naming.IsDead(info.Name) || naming.IsRetry(info.Name)
 	if letters && strings.Contains(info.Configs["cleanup.policy"], "compact") {
 		found.Add(info.Name, Bad, "set cleanup.policy=delete", "is compacted: dead letters and redelivered events are removed before anybody has seen them")
 	}
