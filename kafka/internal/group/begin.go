@@ -165,10 +165,10 @@ func (m *membership) beginAll(b *beginning, added, assigned []transport.Partitio
 	for _, topic := range names {
 		t, err := m.client.Topic(b.ctx, topic)
 		if err == nil {
-			_, restoring := m.vanished(t, plain)
+			_, restoring := m.kept.vanished(t, plain)
 			if started, begun := startedOn(t, plain, marks); started && !begun && !restoring && !m.tookOver(t) {
 				m.remember(t, false)
-				m.begunAgain(topic)
+				m.kept.begun(topic)
 				// startOn would come to the same, with a request for each topic.
 				ready = append(ready, m.assignments(topics[topic], t, plain)...)
 				continue

@@ -54,7 +54,7 @@ func (m *membership) commit(ctx context.Context, commits []transport.Commit) err
 		clear(failed)
 		m.storeAll(ctx, m.admit(ctx, again, failed), m.fetch.Owns, failed)
 	}
-	m.keepStored(commits, failed)
+	m.kept.stored(commits, failed)
 	if len(failed) > 0 {
 		return &transport.CommitError{Partitions: failed}
 	}

@@ -110,7 +110,7 @@ func (m *membership) revoke(patient context.Context, partitions []transport.Part
 	// Another member commits on them from here on, unless this one was expelled meanwhile.
 	for _, p := range partitions {
 		if m.state < stateLost {
-			delete(m.kept.owned, p)
+			m.kept.handOver(p)
 		}
 	}
 	m.mu.Unlock()
@@ -138,7 +138,7 @@ func (m *membership) lose(err error) {
 	// A description from before does not say who is in the group when it is in again.
 	m.companions.version++
 	m.failure = err
-	m.kept.loseLocked()
+	m.kept.lose()
 	m.changeLocked()
 	m.mu.Unlock()
 	m.types.lost()

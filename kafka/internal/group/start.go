@@ -36,7 +36,7 @@ func (m *membership) startOn(ctx context.Context, topic string, added, assigned 
 		return s, err
 	}
 	started, begun := startedOn(t, committed, marks)
-	missing, restoring := m.vanished(t, committed)
+	missing, restoring := m.kept.vanished(t, committed)
 	switch {
 	// Marked commits show to every member that the topic was created again, also to one that
 	// has never seen the one before.
@@ -69,9 +69,42 @@ func (m *membership) startOn(ctx context.Context, topic string, added, assigned 
 		}
 		m.remember(t, false)
 	}
-	m.begunAgain(topic)
+	m.kept.begun(topic)
 	s.found = m.assignments(added, t, committed)
 	return s, nil
+}
+
+// restore stores what vanished found to be missing. Other members do the same with
+// theirs.
+func (m *membership) restore(ctx context.Context, topic string, missing []transport.Commit) error {
+	if m.kept.restore(topic) {
+		m.log.Error("commits of the group are gone: its members store again what they committed last", "group", m.cfg.Group, "topic", topic, "partitions", len(missing))
+	}
+	if failed := m.store(ctx, slices.Clone(missing), nil); len(failed) > 0 {
+		return &transport.CommitError{Partitions: failed}
+	}
+	return nil
+}
+
+// startRest finds where partitions start that no member has restored. It waits for
+// them first.
+func (m *membership) startRest(ctx context.Context, t *cluster.TopicMeta, added []transport.Partition, committed map[transport.Partition]transport.Commit, impatient bool) (wait time.Duration, err error) {
+	rest := slices.DeleteFunc(slices.Clone(added), func(p transport.Partition) bool {
+		_, there := committed[p]
+		return there
+	})
+	if len(rest) == 0 {
+		return 0, nil
+	}
+	if !impatient {
+		return 100 * time.Millisecond, nil
+	}
+	m.log.Error("commits of the group are gone and no member has them: partitions start by StartAt", "group", m.cfg.Group, "topic", t.Name, "partitions", names(rest))
+	starts, err := m.storeStart(ctx, t.Name, rest)
+	for _, c := range starts {
+		committed[c.Partition] = c
+	}
+	return 0, err
 }
 
 // committedOn returns what the group has committed on topics, of which the member begins
@@ -154,7 +187,7 @@ func (m *membership) assignments(partitions []transport.Partition, t *cluster.To
 		// The generation is in the upper half, so that the epochs of later owners are larger.
 		m.epoch = max(m.epoch+1, uint64(max(m.generation, 0))<<32)
 		c.Partition = p
-		m.keepLocked(c, t.ID)
+		m.kept.own(c, t.ID)
 		assignments = append(assignments, transport.Assignment{
 			Partition: p, Epoch: m.epoch, Offset: c.Offset, Metadata: c.Metadata, LeaderEpoch: c.LeaderEpoch,
 			TopicID: t.ID, ClusterID: t.Cluster, Partitions: int32(len(t.Partitions)),

@@ -1,10 +1,8 @@
 package group
 
 import (
-	"context"
 	"maps"
-	"slices"
-	"time"
+	"sync"
 
 	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
 	"github.com/eventbus-go/eventbus/kafka/internal/fetch"
@@ -18,8 +16,9 @@ import (
 // committed last on the partitions that it lost, and stores that where the group has
 // nothing any more. What an operator has set instead is there, and stands.
 
-// keptCommits are a member's commits, by partition. They are guarded by membership.mu.
+// keptCommits are a member's commits, by partition. It is safe for concurrent use.
 type keptCommits struct {
+	mu sync.Mutex
 	// owned has those of the partitions that it owns, and lost those of partitions that it
 	// lost and that the group has not begun again.
 	owned, lost map[transport.Partition]keptCommit
@@ -32,29 +31,39 @@ type keptCommit struct {
 	topic transport.TopicID
 }
 
-// keepLocked notes what is committed on a partition that is owned.
-func (m *membership) keepLocked(c transport.Commit, topic transport.TopicID) {
-	if m.kept.owned == nil {
-		m.kept.owned = make(map[transport.Partition]keptCommit)
+// own notes what is committed on a partition that the member begins.
+func (k *keptCommits) own(c transport.Commit, topic transport.TopicID) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.owned == nil {
+		k.owned = make(map[transport.Partition]keptCommit)
 	}
-	m.kept.owned[c.Partition] = keptCommit{c, topic}
+	k.owned[c.Partition] = keptCommit{c, topic}
 }
 
-// keepStored notes commits that were stored, which are all but those that failed.
-func (m *membership) keepStored(commits []transport.Commit, failed map[transport.Partition]error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for i := range commits {
-		c := &commits[i]
+// stored notes commits that were stored, which are all but those that failed.
+func (k *keptCommits) stored(commits []transport.Commit, failed map[transport.Partition]error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, c := range commits {
 		// Nothing is noted of a partition that was handed over or lost meanwhile.
-		if k, owned := m.kept.owned[c.Partition]; owned && failed[c.Partition] == nil {
-			m.keepLocked(*c, k.topic)
+		if before, owned := k.owned[c.Partition]; owned && failed[c.Partition] == nil {
+			k.owned[c.Partition] = keptCommit{c, before.topic}
 		}
 	}
 }
 
-// loseLocked keeps the commits of all that is owned for the case that they vanish.
-func (k *keptCommits) loseLocked() {
+// handOver forgets what is committed on a partition that another member gets.
+func (k *keptCommits) handOver(p transport.Partition) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.owned, p)
+}
+
+// lose keeps the commits of all that is owned for the case that they vanish.
+func (k *keptCommits) lose() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	if k.lost == nil {
 		k.lost = make(map[transport.Partition]keptCommit)
 	}
@@ -64,61 +73,34 @@ func (k *keptCommits) loseLocked() {
 
 // vanished returns the commits of this member that the group has no more on a topic,
 // and reports whether some were found missing and the topic has not begun since.
-func (m *membership) vanished(t *cluster.TopicMeta, committed map[transport.Partition]transport.Commit) (missing []transport.Commit, restoring bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for p, c := range m.kept.lost {
+func (k *keptCommits) vanished(t *cluster.TopicMeta, committed map[transport.Partition]transport.Commit) (missing []transport.Commit, restoring bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for p, c := range k.lost {
 		if _, there := committed[p]; !there && p.Topic == t.Name && !fetch.DifferentTopic(c.topic, t.ID) {
 			missing = append(missing, c.Commit)
 		}
 	}
-	return missing, len(missing) > 0 || m.kept.restoring[t.Name]
+	return missing, len(missing) > 0 || k.restoring[t.Name]
 }
 
-// restore stores what vanished found to be missing. Other members do the same with
-// theirs.
-func (m *membership) restore(ctx context.Context, topic string, missing []transport.Commit) error {
-	m.mu.Lock()
-	if m.kept.restoring == nil {
-		m.kept.restoring = make(map[string]bool)
+// restore notes that commits on a topic were found missing, and reports whether that is
+// news.
+func (k *keptCommits) restore(topic string) (news bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.restoring == nil {
+		k.restoring = make(map[string]bool)
 	}
-	again := m.kept.restoring[topic]
-	m.kept.restoring[topic] = true
-	m.mu.Unlock()
-	if !again {
-		m.log.Error("commits of the group are gone: its members store again what they committed last", "group", m.cfg.Group, "topic", topic, "partitions", len(missing))
-	}
-	if failed := m.store(ctx, slices.Clone(missing), nil); len(failed) > 0 {
-		return &transport.CommitError{Partitions: failed}
-	}
-	return nil
+	news = !k.restoring[topic]
+	k.restoring[topic] = true
+	return news
 }
 
-// startRest finds where partitions start that no member has restored. It waits for
-// them first.
-func (m *membership) startRest(ctx context.Context, t *cluster.TopicMeta, added []transport.Partition, committed map[transport.Partition]transport.Commit, impatient bool) (wait time.Duration, err error) {
-	rest := slices.DeleteFunc(slices.Clone(added), func(p transport.Partition) bool {
-		_, there := committed[p]
-		return there
-	})
-	if len(rest) == 0 {
-		return 0, nil
-	}
-	if !impatient {
-		return 100 * time.Millisecond, nil
-	}
-	m.log.Error("commits of the group are gone and no member has them: partitions start by StartAt", "group", m.cfg.Group, "topic", t.Name, "partitions", names(rest))
-	starts, err := m.storeStart(ctx, t.Name, rest)
-	for _, c := range starts {
-		committed[c.Partition] = c
-	}
-	return 0, err
-}
-
-// begunAgain forgets what vanished looks at: the group has begun the topic.
-func (m *membership) begunAgain(topic string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	delete(m.kept.restoring, topic)
-	maps.DeleteFunc(m.kept.lost, func(p transport.Partition, _ keptCommit) bool { return p.Topic == topic })
+// begun forgets what vanished looks at: the group has begun the topic.
+func (k *keptCommits) begun(topic string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.restoring, topic)
+	maps.DeleteFunc(k.lost, func(p transport.Partition, _ keptCommit) bool { return p.Topic == topic })
 }
