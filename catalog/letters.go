@@ -63,9 +63,9 @@ func (t *Topic) checkLetters(wrong *declare.Faults) {
 		if slices.ContainsFunc(t.Letters[:i], func(o Letters) bool { return o.Group == l.Group }) {
 			wrong.Add("letters", "are there twice for group %q", l.Group)
 		}
-		for field, name := range map[string]string{"deadLetterTopic": l.DeadLetterTopic, "retryTopic": l.RetryTopic} {
-			if err := naming.CheckChosen(name); name != "" && err != nil {
-				wrong.Add(field, "of group %q is %q: %v", l.Group, name, err)
+		for _, chosen := range []struct{ field, name string }{{"deadLetterTopic", l.DeadLetterTopic}, {"retryTopic", l.RetryTopic}} {
+			if err := naming.CheckChosen(chosen.name); chosen.name != "" && err != nil {
+				wrong.Add(chosen.field, "of group %q is %q: %v", l.Group, chosen.name, err)
 			}
 		}
 	}

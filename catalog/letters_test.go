@@ -1,0 +1,113 @@
+package catalog_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/eventbus-go/eventbus/catalog"
+)
+
+// lettersOf returns a document of one topic, whose group mailer chose names.
+func lettersOf(t *testing.T, letters string) *catalog.Document {
+	t.Helper()
+	d, err := catalog.Read(strings.NewReader(`{"catalogVersion": 1, "topics": [{
+		"name": "sales.public.orders.v1", "domain": "sales", "scope": "public", "topic": "orders", "version": "v1", "groups": ["billing", "mailer"],
+		"events": [{"type": "Sales.Order", "key": {"source": "none"}}], "letters": [` + letters + `]}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// TestLettersRenamed: a group that chooses other names leaves what waits under the former
+// ones, and the gate says so.
+func TestLettersRenamed(t *testing.T) {
+	derived, chosen := lettersOf(t, ""), lettersOf(t, `{"group": "mailer", "deadLetterTopic": "{topic}-dlt"}`)
+	for _, c := range []struct{ was, is *catalog.Document }{{derived, chosen}, {chosen, derived}} {
+		changes := catalog.Compare(c.was, c.is)
+		if len(changes) != 1 || changes[0].Rule != "letters-renamed" || changes[0].Level != catalog.Dangerous || !strings.HasSuffix(changes[0].Path, "/mailer") {
+			t.Errorf("changes: %v", changes)
+		}
+	}
+	// What is written out is what is derived.
+	same := lettersOf(t, `{"group": "mailer", "deadLetterTopic": "{topic}.{group}.dlq", "retryTopic": "{topic}.{group}.retry"}`)
+	if changes := catalog.Compare(derived, same); len(changes) != 0 {
+		t.Errorf("changes: %v", changes)
+	}
+}
+
+// TestMergeLetters: documents of two services may each know the names of other groups,
+// and not different ones of one group.
+func TestMergeLetters(t *testing.T) {
+	mailer := lettersOf(t, `{"group": "mailer", "deadLetterTopic": "{env}.letters"}`)
+	billing := lettersOf(t, `{"group": "billing", "retryTopic": "{topic}-again"}`)
+	merged, err := catalog.Merge(mailer, billing)
+	if err != nil {
+		t.Fatal(err)
+	}
+	topic := &merged.Topics[0]
+	for group, want := range map[string][2]string{
+		"mailer":  {"prod.letters", "prod.sales.public.orders.v1.mailer.retry"},
+		"billing": {"prod.sales.public.orders.v1.billing.dlq", "prod.sales.public.orders.v1-again"},
+	} {
+		if dead, retry, err := topic.LetterTopics("Production", group); err != nil || dead != want[0] || retry != want[1] {
+			t.Errorf("%s: %s, %s, %v", group, dead, retry, err)
+		}
+	}
+	if _, err := catalog.Merge(mailer, lettersOf(t, `{"group": "mailer", "deadLetterTopic": "{env}.others"}`)); err == nil || !strings.Contains(err.Error(), "group mailer") {
+		t.Errorf("two choices of a group: %v", err)
+	}
+	if len(mailer.Topics[0].Letters) != 1 || len(billing.Topics[0].Letters) != 1 {
+		t.Error("the documents were changed")
+	}
+}
+
+// TestAsyncAPIOfLetters: channels have the addresses that were chosen.
+func TestAsyncAPIOfLetters(t *testing.T) {
+	d := lettersOf(t, `{"group": "mailer", "deadLetterTopic": "letters", "retryTopic": "{env}.again"}`)
+	for env, want := range map[string][]string{
+		"":           {"letters", "{environment}.again", "{environment}.sales.public.orders.v1.billing.dlq"},
+		"Production": {"letters", "prod.again", "prod.sales.public.orders.v1.billing.dlq"},
+	} {
+		text, err := d.AsyncAPI(catalog.AsyncAPIConfig{Environment: env})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var document struct {
+			Channels map[string]struct {
+				Address    string         `json:"address"`
+				Parameters map[string]any `json:"parameters"`
+			} `json:"channels"`
+		}
+		if err := json.NewDecoder(bytes.NewReader(text)).Decode(&document); err != nil {
+			t.Fatal(err)
+		}
+		var addresses []string
+		for _, c := range document.Channels {
+			addresses = append(addresses, c.Address)
+			if strings.Contains(c.Address, "{environment}") != (len(c.Parameters) > 0) {
+				t.Errorf("%s has the parameters %v", c.Address, c.Parameters)
+			}
+		}
+		for _, address := range want {
+			if !slices.Contains(addresses, address) {
+				t.Errorf("in %q there is no channel %s among %v", env, address, addresses)
+			}
+		}
+	}
+}
+
+// TestLettersOfADocument: a document from elsewhere is checked before its names are used.
+func TestLettersOfADocument(t *testing.T) {
+	_, err := catalog.Read(strings.NewReader(`{"catalogVersion": 1, "topics": [{
+		"name": "sales.public.orders.v1", "domain": "sales", "scope": "public", "topic": "orders", "version": "v1", "groups": ["mailer"], "events": [{"type": "Sales.Order", "key": {"source": "none"}}],
+		"letters": [{"group": "other"}, {"group": "mailer", "deadLetterTopic": "a b"}, {"group": "mailer", "retryTopic": "{what}"}]}]}`))
+	for _, want := range []string{`"other"`, "twice", `"a b"`, `"{what}"`} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v does not name %s", err, want)
+		}
+	}
+}
