@@ -13,6 +13,7 @@
 //	companion.go  companions: topics that the group does not spread, read along with others
 //	accompany.go  owning what goes with the partitions that the group assigned
 //	begin.go      beginning what was assigned, each topic by itself
+//	await.go      the wait for other members, which start topics
 //	start.go      where the partitions of a topic start
 //	vanished.go   commits that are gone while members live
 //	status.go     what keeps the member from its work, shown and logged
