@@ -166,6 +166,7 @@ func (m *membership) beginAll(b *beginning, added, assigned []transport.Partitio
 		t, err := m.client.Topic(b.ctx, topic)
 		if err == nil {
 			_, restoring := m.kept.vanished(t, plain)
+			restoring = restoring || m.kept.isBack(topic) && lacks(plain, topics[topic])
 			if started, begun := startedOn(t, plain, marks); started && !begun && !restoring && !m.tookOver(t) {
 				m.remember(t, false)
 				m.kept.begun(topic)

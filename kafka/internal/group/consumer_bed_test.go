@@ -126,7 +126,7 @@ func (r *reader) commit(ctx context.Context, of func(transport.Partition) bool) 
 	var commits []transport.Commit
 	r.mu.Lock()
 	for p, s := range r.owned {
-		if of(p) {
+		if of(p) && s.next > 0 { // as the engine does: what changed
 			commits = append(commits, transport.Commit{Partition: p, Epoch: s.epoch, Offset: s.next, LeaderEpoch: -1})
 		}
 	}

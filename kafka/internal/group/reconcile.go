@@ -30,6 +30,9 @@ func (m *membership) reconcile(assigned []transport.Partition) (again bool) {
 		m.claim()
 		again = m.balancer.Cooperative
 	}
+	if others := m.kept.others(assigned); len(others) > 0 {
+		m.work.Go(func() { m.restoreOthers(others) })
+	}
 	m.begin(added, assigned)
 	// What was begun by the next join is claimed there, and so kept.
 	if again {
@@ -108,10 +111,8 @@ func (m *membership) revoke(patient context.Context, partitions []transport.Part
 	m.mu.Lock()
 	m.expelled = nil
 	// Another member commits on them from here on, unless this one was expelled meanwhile.
-	for _, p := range partitions {
-		if m.state < stateLost {
-			m.kept.handOver(p)
-		}
+	if m.state < stateLost {
+		m.kept.handOver(partitions)
 	}
 	m.mu.Unlock()
 	m.fetch.Remove(partitions)
@@ -138,7 +139,7 @@ func (m *membership) lose(err error) {
 	// A description from before does not say who is in the group when it is in again.
 	m.companions.version++
 	m.failure = err
-	m.kept.lose()
+	m.kept.lose(append(m.companions.topics(), m.topics...))
 	m.changeLocked()
 	m.mu.Unlock()
 	m.types.lost()

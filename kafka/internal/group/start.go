@@ -46,18 +46,20 @@ func (m *membership) startOn(ctx context.Context, topic string, added, assigned 
 		}
 		m.remember(t, true)
 	case len(missing) > 0:
-		return start{wait: 100 * time.Millisecond}, m.restore(ctx, topic, missing)
+		return start{wait: restoreWait}, m.restore(ctx, topic, missing)
 	case restoring:
 		if s.wait, err = m.startRest(ctx, t, added, committed, impatient); s.wait > 0 || err != nil {
 			return s, err
 		}
 		m.remember(t, false)
+	case started && !impatient && m.kept.isBack(topic) && lacks(committed, added):
+		return start{wait: restoreWait}, nil // they may be new, or another member has yet to restore them
 	case started:
 		m.remember(t, false)
 	default:
 		// All partitions start together, or a member would take those that
 		// nobody has committed yet for new ones. So one member does it for all.
-		if _, first := slices.BinarySearchFunc(assigned, transport.Partition{Topic: topic}, transport.Partition.Compare); !first && !impatient {
+		if _, first := slices.BinarySearchFunc(assigned, transport.Partition{Topic: topic}, transport.Partition.Compare); (!first || m.kept.isBack(topic)) && !impatient {
 			return start{waits: true}, nil
 		}
 		starts, err := m.resolveStart(ctx, t)
@@ -72,6 +74,42 @@ func (m *membership) startOn(ctx context.Context, topic string, added, assigned 
 	m.kept.begun(topic)
 	s.found = m.assignments(added, t, committed)
 	return s, nil
+}
+
+// restoreWait is how long a member waits between looks whether others have stored again
+// what vanished.
+const restoreWait = 100 * time.Millisecond
+
+// lacks reports whether nothing is committed on one of the partitions.
+func lacks(committed map[transport.Partition]transport.Commit, partitions []transport.Partition) bool {
+	return slices.ContainsFunc(partitions, func(p transport.Partition) bool { _, there := committed[p]; return !there })
+}
+
+// restoreOthers stores what vanished on topics of which the member is assigned nothing
+// now, as startOn does for the others. What it kept of them ends with it: later commits
+// are those of the members that have the partitions.
+func (m *membership) restoreOthers(topics []string) {
+	for _, topic := range topics {
+		for failures := range 10 {
+			committed, err := m.committedOn(m.ctx, []string{topic}, nil)
+			var t *cluster.TopicMeta
+			if err == nil {
+				t, err = m.client.Topic(m.ctx, topic)
+			}
+			if err == nil {
+				missing, _ := m.kept.vanished(t, committed)
+				if len(missing) == 0 {
+					break
+				}
+				err = m.restore(m.ctx, topic, missing)
+			}
+			if err != nil {
+				m.logFailure(err)
+			}
+			cluster.Pause(m.ctx, cluster.Backoff(failures))
+		}
+		m.kept.begun(topic)
+	}
 }
 
 // restore stores what vanished found to be missing. Other members do the same with
@@ -97,7 +135,7 @@ func (m *membership) startRest(ctx context.Context, t *cluster.TopicMeta, added 
 		return 0, nil
 	}
 	if !impatient {
-		return 100 * time.Millisecond, nil
+		return restoreWait, nil
 	}
 	m.log.Error("commits of the group are gone and no member has them: partitions start by StartAt", "group", m.cfg.Group, "topic", t.Name, "partitions", names(rest))
 	starts, err := m.storeStart(ctx, t.Name, rest)
@@ -187,7 +225,7 @@ func (m *membership) assignments(partitions []transport.Partition, t *cluster.To
 		// The generation is in the upper half, so that the epochs of later owners are larger.
 		m.epoch = max(m.epoch+1, uint64(max(m.generation, 0))<<32)
 		c.Partition = p
-		m.kept.own(c, t.ID)
+		m.kept.own(c, t.ID, ok)
 		assignments = append(assignments, transport.Assignment{
 			Partition: p, Epoch: m.epoch, Offset: c.Offset, Metadata: c.Metadata, LeaderEpoch: c.LeaderEpoch,
 			TopicID: t.ID, ClusterID: t.Cluster, Partitions: int32(len(t.Partitions)),
