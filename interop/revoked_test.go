@@ -11,7 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/eventbus-go/eventbus"
-	letters "github.com/eventbus-go/eventbus/internal/letter"
+	"github.com/eventbus-go/eventbus/internal/naming"
 	"github.com/eventbus-go/eventbus/kafka"
 	"github.com/eventbus-go/eventbus/secret"
 	"github.com/eventbus-go/eventbus/transport"
@@ -25,7 +25,7 @@ func testRevoked(t *testing.T, broker *secured, known kafka.TLSFiles) {
 	o := newOperator(t, broker.at("PLAINTEXT"))
 	c := &cluster{brokers: broker.at("PLAINTEXT"), topic: customers.In(environment)}
 	group := "rights-" + environment
-	dead, retry := c.topic+"."+group+letters.DeadSuffix, c.topic+"."+group+letters.RetrySuffix
+	dead, retry := c.topic+"."+group+naming.DeadSuffix, c.topic+"."+group+naming.RetrySuffix
 	for _, topic := range []string{c.topic, dead, retry} {
 		o.createTopic(topic, 6)
 	}

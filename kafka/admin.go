@@ -141,45 +141,45 @@ func (a *Admin) CreateTopics(ctx context.Context, specs ...transport.TopicSpec) 
 	if len(specs) == 0 {
 		return nil
 	}
-	failed := make(map[string]error)
+	var errs []error
+	var created []transport.TopicSpec
 	for _, part := range createParts(specs) {
-		err := a.client.Persist(ctx, func() error {
-			refused, err := a.create(ctx, part)
-			maps.Copy(failed, refused)
+		var refused map[string]error
+		err := a.client.Persist(ctx, func() (err error) {
+			refused, err = a.create(ctx, part)
 			return err
 		})
 		if err != nil {
-			return fmt.Errorf("kafka: creating topics: %w", err)
+			errs = append(errs, fmt.Errorf("kafka: creating topics: %w", err))
+			break // it would be that of the others, too
 		}
-	}
-	var errs []error
-	var created []transport.TopicSpec
-	for _, spec := range specs {
-		if err := failed[spec.Name]; err != nil {
-			errs = append(errs, fmt.Errorf("kafka: creating topic %q: %w", spec.Name, err))
-		} else {
-			created = append(created, spec)
+		for _, spec := range part {
+			if err := refused[spec.Name]; err != nil {
+				errs = append(errs, fmt.Errorf("kafka: creating topic %q: %w", spec.Name, err))
+			} else {
+				created = append(created, spec)
+			}
 		}
 	}
 	return errors.Join(append(errs, a.usable(ctx, created))...)
 }
 
-// createPartitions bounds the partitions that one request creates. The controller refuses
-// all topics of a request with more than 10,000, and writes no more records at once than
-// that; topics and their settings are records too.
-const createPartitions = 5000
+// createRecords bounds what one request has the controller write: a record for each
+// topic, partition and setting. It refuses all topics of a request beyond 10,000. A topic
+// with the brokers' number of partitions may have more than are counted here.
+const createRecords = 5000
 
 // createParts splits topics into requests that the controller takes. A topic that is too
 // large by itself has one of its own, to be refused alone.
 func createParts(specs []transport.TopicSpec) (parts [][]transport.TopicSpec) {
-	begin, partitions := 0, 0
+	begin, records := 0, 0
 	for i := range specs {
-		n := max(int(specs[i].Partitions), 1)
-		if i > begin && partitions+n > createPartitions {
+		n := 1 + max(int(specs[i].Partitions), 1) + len(specs[i].Configs)
+		if i > begin && records+n > createRecords {
 			parts = append(parts, specs[begin:i])
-			begin, partitions = i, 0
+			begin, records = i, 0
 		}
-		partitions += n
+		records += n
 	}
 	return append(parts, specs[begin:])
 }
@@ -250,7 +250,11 @@ func (a *Admin) usable(ctx context.Context, specs []transport.TopicSpec) error {
 		}
 		var failed map[string]error
 		if turn%50 == 0 {
-			failed, _ = a.create(ctx, specs)
+			failed = make(map[string]error)
+			for _, part := range createParts(specs) {
+				refused, _ := a.create(ctx, part)
+				maps.Copy(failed, refused)
+			}
 		}
 		refreshed := a.client.Refresh(ctx, topicNames(specs)...)
 		var waiting []transport.TopicSpec

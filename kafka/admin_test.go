@@ -4,9 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -53,6 +56,59 @@ func TestCreateTopics(t *testing.T) {
 	}
 }
 
+// recordsOf returns how many records a request has the controller write.
+func recordsOf(req kmsg.Request) (n int) {
+	for _, t := range req.(*kmsg.CreateTopicsRequest).Topics {
+		n += 1 + int(t.NumPartitions) + len(t.Configs)
+	}
+	return n
+}
+
+// TestCreateManyTopicsLate: a broker that learns late of new topics has them created once
+// more, again in parts.
+func TestCreateManyTopicsLate(t *testing.T) {
+	bed.Bubble(t, 1, func(t *testing.T, b *bed.Bed) {
+		var creates, looks atomic.Int64
+		b.ControlKey(int16(kmsg.CreateTopics), func(req kmsg.Request) (kmsg.Response, error, bool) {
+			b.KeepControl()
+			creates.Add(1)
+			if n := recordsOf(req); n > createRecords {
+				t.Errorf("%d records by one request", n)
+			}
+			return nil, nil, false
+		})
+		b.ControlKey(int16(kmsg.Metadata), func(req kmsg.Request) (kmsg.Response, error, bool) {
+			b.KeepControl()
+			asked := req.(*kmsg.MetadataRequest)
+			if len(asked.Topics) < 2 || looks.Add(1) > 60 {
+				return nil, nil, false
+			}
+			resp := asked.ResponseKind().(*kmsg.MetadataResponse)
+			broker := kmsg.NewMetadataResponseBroker()
+			host, port, _ := net.SplitHostPort(b.ListenAddrs()[0])
+			number, _ := strconv.Atoi(port)
+			broker.Host, broker.Port = host, int32(number)
+			resp.Brokers = append(resp.Brokers, broker)
+			for i := range asked.Topics {
+				topic := kmsg.NewMetadataResponseTopic()
+				topic.Topic, topic.ErrorCode = asked.Topics[i].Topic, franzerr.UnknownTopicOrPartition.Code
+				resp.Topics = append(resp.Topics, topic)
+			}
+			return resp, nil, true
+		})
+		var specs []transport.TopicSpec
+		for n := range 12 {
+			specs = append(specs, transport.TopicSpec{Name: fmt.Sprint("many-", n), Partitions: 600, Configs: map[string]string{"cleanup.policy": "delete"}})
+		}
+		if err := transportOf(b).Admin().CreateTopics(t.Context(), specs...); err != nil {
+			t.Fatal(err)
+		}
+		if n := creates.Load(); n != 4 {
+			t.Errorf("%d requests to create, want 2, and 2 again", n)
+		}
+	})
+}
+
 // TestCreateManyTopics creates more partitions than a controller takes in one request, and
 // waits for the leaders of all topics at once.
 func TestCreateManyTopics(t *testing.T) {
@@ -64,12 +120,8 @@ func TestCreateManyTopics(t *testing.T) {
 		mu.Lock()
 		defer mu.Unlock()
 		creates++
-		partitions := 0
-		for i := range req.(*kmsg.CreateTopicsRequest).Topics {
-			partitions += int(req.(*kmsg.CreateTopicsRequest).Topics[i].NumPartitions)
-		}
-		if partitions > createPartitions {
-			t.Errorf("%d partitions in one request", partitions)
+		if n := recordsOf(req); n > createRecords {
+			t.Errorf("%d records by one request", n)
 		}
 		return nil, nil, false
 	})

@@ -258,8 +258,8 @@ func TestTurnsAreBounded(t *testing.T) {
 				if stay++; i > 0 && p != handled[i-1] {
 					stay = 1
 				}
-				if stay > turnAttempts+1 {
-					t.Fatalf("more than %d of partition %d in a row, with %d keys", stay-1, p, keys)
+				if stay > turnAttempts/2+1 { // the two others share it at least
+					t.Fatalf("%d of partition %d in a row, with %d keys", stay, p, keys)
 				}
 			}
 			s.drain()

@@ -184,12 +184,14 @@ func (s *Subscription) take(w *worker, dst []*lane, n int) []*lane {
 
 // exchange makes a lane of a partition ready, if there is one in lanes, and takes the one
 // of that partition that is next, if workers may take any: it returns it in the place of
-// lanes. It is for a worker within its turn: one that was given up as stuck is not, as
-// stuckAfter is longer. The partition's lock is held, and the partition is active.
-func (s *Subscription) exchange(p *partition, lanes []*lane) []*lane {
+// lanes. It is for a worker within its turn, which has followed so many attempts by others:
+// one that was given up as stuck is not, as stuckAfter is longer. The partition's lock is
+// held, and the partition is active.
+func (s *Subscription) exchange(p *partition, lanes []*lane, followed int) []*lane {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch may := !s.closed && !s.held && s.revive == nil && len(s.workers) <= s.allowed(); {
+	// The more partitions wait, the shorter their turns are.
+	switch may := followed < turnAttempts/max(len(s.lanes.ring), 1) && !s.closed && !s.held && s.revive == nil && len(s.workers) <= s.allowed(); {
 	case !may && len(lanes) > 0 && !s.closed:
 		s.lanes.enter(p, lanes...)
 		s.wake(len(lanes))

@@ -118,7 +118,7 @@ func (w *worker) follow(p *partition, now time.Time) *attemptContext {
 	if p.state != partitionActive {
 		return nil
 	}
-	if w.lanes = w.sub.exchange(p, w.lanes); len(w.lanes) == 0 {
+	if w.lanes = w.sub.exchange(p, w.lanes, w.turn.attempts); len(w.lanes) == 0 {
 		return nil
 	}
 	w.turn.attempts++
@@ -133,7 +133,8 @@ type turn struct {
 }
 
 // A turn is short beside the clocks that sessions are measured by, and long beside a quick
-// handler, so that nearly no attempt of one pays for another turn.
+// handler, so that nearly no attempt of one pays for another turn. The attempts are shared
+// by the partitions that wait.
 const (
 	turnTime     = time.Millisecond
 	turnAttempts = 100
@@ -143,7 +144,7 @@ const (
 // partition within the same turn.
 func (w *worker) mayFollow(now time.Time) bool {
 	s := w.sub
-	return s.BatchSize == 1 && s.Limit == nil && s.Gatherer == nil && w.turn.attempts < turnAttempts && now.Sub(w.turn.since) < turnTime
+	return s.BatchSize == 1 && s.Limit == nil && s.Gatherer == nil && now.Sub(w.turn.since) < turnTime
 }
 
 // beginAttempt takes the items of the attempt from the lanes' heads. From then on a

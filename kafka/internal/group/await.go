@@ -1,10 +1,13 @@
 package group
 
 import (
+	"errors"
+	"maps"
 	"slices"
 	"time"
 
 	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
+	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -70,11 +73,18 @@ func (m *membership) watchStarts(b *beginning) {
 		}
 		b.mu.Unlock()
 		commits, err := m.client.CommittedOn(b.ctx, m.cfg.Group, firsts)
-		if err != nil {
-			if b.ctx.Err() == nil {
-				m.logFailure(err)
+		if errors.Is(err, kerr.TopicAuthorizationFailed) {
+			// One that may not be seen does not keep what is known of the others.
+			commits = make(map[transport.Partition]transport.Commit)
+			for _, first := range firsts {
+				one, alone := m.client.CommittedOn(b.ctx, m.cfg.Group, []transport.Partition{first})
+				if alone == nil {
+					maps.Copy(commits, one)
+				}
 			}
-			continue
+		}
+		if err != nil && b.ctx.Err() == nil {
+			m.logFailure(err)
 		}
 		b.mu.Lock()
 		for p := range commits {

@@ -136,6 +136,9 @@ func (m *membership) beginAll(b *beginning, added, assigned []transport.Partitio
 		topics[topic] = partitions
 		before[topic] = b.topic(topic).lookups.Load()
 	}
+	_ = m.client.Refresh(b.ctx, m.unknownTopics(names)...) // in one request; what fails is asked for again
+	// All commits of the group, which are asked for then, leave out what may not be seen.
+	unknown := m.unknownTopics(names)
 	// What is committed is needed for every topic, so there is nothing to do without.
 	for failures := 0; ; failures++ {
 		var err error
@@ -160,11 +163,10 @@ func (m *membership) beginAll(b *beginning, added, assigned []transport.Partitio
 	marks := UnmarkAll(plain)
 	// A topic whose start was committed, and that is the one which was begun, needs nothing
 	// more: these are assigned together, however many there are.
-	_ = m.client.Refresh(b.ctx, m.unknownTopics(names)...) // in one request; what fails is asked for again
 	var ready []transport.Assignment
 	for _, topic := range names {
 		t, err := m.client.Topic(b.ctx, topic)
-		if err == nil {
+		if err == nil && !slices.Contains(unknown, topic) {
 			_, restoring := m.kept.vanished(t, plain)
 			restoring = restoring || m.kept.isBack(topic) && lacks(plain, topics[topic])
 			if started, begun := startedOn(t, plain, marks); started && !begun && !restoring && !m.tookOver(t) {
@@ -179,8 +181,8 @@ func (m *membership) beginAll(b *beginning, added, assigned []transport.Partitio
 		// long.
 		b.work.Go(func() {
 			m.beginAlone(b, topic, topics[topic], assigned, func(lookups int64) map[transport.Partition]transport.Commit {
-				if lookups != before[topic] {
-					return nil // what is committed may be old
+				if lookups != before[topic] || slices.Contains(unknown, topic) {
+					return nil // what is committed may be old, or not all
 				}
 				return of(topic, committed)
 			})
@@ -203,9 +205,12 @@ func (m *membership) beginAlone(b *beginning, topic string, added, assigned []tr
 	m.beginTopic(b, topic, added, assigned, known)
 }
 
-// unknownTopics returns the topics of which nothing is known yet.
+// unknownTopics returns the topics of which no partitions are known yet.
 func (m *membership) unknownTopics(names []string) []string {
-	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return m.client.KnownTopic(name) != nil })
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+		t := m.client.KnownTopic(name)
+		return t != nil && len(t.Partitions) > 0
+	})
 }
 
 // of returns the commits of one topic, never nil.

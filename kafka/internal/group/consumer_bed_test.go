@@ -30,6 +30,7 @@ type reader struct {
 	owned  map[transport.Partition]*share
 	drain  func(ctx context.Context) // runs in Revoked, before the commit
 	onLost func()
+	idle   bool // it commits where it has read something only, as the engine does
 }
 
 // share is a partition that a reader owns.
@@ -126,7 +127,7 @@ func (r *reader) commit(ctx context.Context, of func(transport.Partition) bool) 
 	var commits []transport.Commit
 	r.mu.Lock()
 	for p, s := range r.owned {
-		if of(p) && s.next > 0 { // as the engine does: what changed
+		if of(p) && (s.next > 0 || !r.idle) {
 			commits = append(commits, transport.Commit{Partition: p, Epoch: s.epoch, Offset: s.next, LeaderEpoch: -1})
 		}
 	}

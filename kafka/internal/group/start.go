@@ -25,6 +25,10 @@ type start struct {
 // another's to do.
 func (m *membership) startOn(ctx context.Context, topic string, added, assigned []transport.Partition, committed map[transport.Partition]transport.Commit, impatient bool) (s start, err error) {
 	if committed == nil {
+		// Known first, so that they are asked for by its partitions.
+		if _, err = m.client.Topic(ctx, topic); err != nil {
+			return s, err
+		}
 		if committed, err = m.committedOn(ctx, []string{topic}, added); err != nil {
 			return s, err
 		}
@@ -150,12 +154,11 @@ func (m *membership) startRest(ctx context.Context, t *cluster.TopicMeta, added 
 // they have: in a large group most commits are of others.
 func (m *membership) committedOn(ctx context.Context, topics []string, added []transport.Partition) (map[transport.Partition]transport.Commit, error) {
 	partitions := slices.Clone(added)
+	if len(m.unknownTopics(topics)) > 0 {
+		return m.client.Committed(ctx, m.cfg.Group, topics)
+	}
 	for _, name := range topics {
-		t := m.client.KnownTopic(name)
-		if t == nil || len(t.Partitions) == 0 {
-			return m.client.Committed(ctx, m.cfg.Group, topics)
-		}
-		for i := range t.Partitions {
+		for i := range m.client.KnownTopic(name).Partitions {
 			partitions = append(partitions, transport.Partition{Topic: name, Partition: int32(i)})
 		}
 	}

@@ -62,6 +62,7 @@ func TestNewPartitionIsNotVanished(t *testing.T) {
 	bed.Bubble(t, 2, func(_ *testing.T, b *bed.Bed) {
 		l := newLedger()
 		first, second := atTheEnd(b, l), atTheEnd(b, l)
+		first.idle, second.idle = true, true
 		first.awaitOwned(1)
 		second.awaitOwned(1)
 		writeTo(b, 0, 1)
@@ -136,9 +137,11 @@ func TestKeptCommitsGrowNoOlder(t *testing.T) {
 		time.Sleep(3 * time.Second)
 		var victim *reader
 		for _, r := range readers {
-			if r.ownedOf("events") > 0 {
+			r.mu.Lock()
+			if r.owned[transport.Partition{Topic: "events", Partition: 1}] != nil {
 				victim = r
 			}
+			r.mu.Unlock()
 		}
 		back := make(chan struct{})
 		victim.onLost = func() { <-back } // until the standby has its partition
