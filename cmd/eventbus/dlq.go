@@ -142,6 +142,7 @@ func (f *letterFilter) flags(c *cobra.Command) {
 	flags := c.Flags()
 	flags.StringSliceVar(&f.Types, "type", nil, "only events of these `types`")
 	flags.StringArrayVar((*[]string)(&f.Keys), "key", nil, "only events of this `key`; may be repeated")
+	flags.StringArrayVar(&f.Groups, "group", nil, "only letters of this consumer `group`; may be repeated")
 	flags.StringSliceVar(&f.Reasons, "reason", nil, "only letters of these `reasons`, such as exhausted, permanent, malformed (not a CloudEvent) or undecodable (data of another form)")
 	flags.StringArrayVar(&f.IDs, "id", nil, "only the event of this `id`; may be repeated")
 	flags.StringSliceVar(&f.Fingerprints, "cause", nil, "only letters of these `causes`, as stats shows them")
