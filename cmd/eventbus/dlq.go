@@ -142,13 +142,18 @@ func (f *letterFilter) flags(c *cobra.Command) {
 	flags := c.Flags()
 	flags.StringSliceVar(&f.Types, "type", nil, "only events of these `types`")
 	flags.StringArrayVar((*[]string)(&f.Keys), "key", nil, "only events of this `key`; may be repeated")
-	flags.StringArrayVar(&f.Groups, "group", nil, "only letters of this consumer `group`; may be repeated")
 	flags.StringSliceVar(&f.Reasons, "reason", nil, "only letters of these `reasons`, such as exhausted, permanent, malformed (not a CloudEvent) or undecodable (data of another form)")
 	flags.StringArrayVar(&f.IDs, "id", nil, "only the event of this `id`; may be repeated")
 	flags.StringSliceVar(&f.Fingerprints, "cause", nil, "only letters of these `causes`, as stats shows them")
 	flags.StringSliceVar(&f.at, "offsets", nil, "only letters in these `ranges`: PARTITION@FROM-TO, both included")
 	flags.StringVar(&f.since, "since", "", "only letters that died since this `time` (RFC 3339), or duration ago")
 	flags.StringVar(&f.before, "before", "", "only letters that died before this `time` (RFC 3339), or duration ago")
+}
+
+// groupFlag adds --group, which of the command that skips is that of a record.
+func (f *letterFilter) groupFlag(a *app, c *cobra.Command) {
+	c.Flags().StringArrayVar(&f.Groups, "group", nil, "only letters of this consumer `group`; may be repeated")
+	complete(c, "group", a.groupNames)
 }
 
 // stateFlag adds --state, which only the commands that look at letters have:

@@ -32,6 +32,7 @@ opens those in quarantine again. dlq show --state quarantined lists them.`,
 		}),
 	}
 	f.flags(c)
+	f.groupFlag(a, c)
 	flags.flags(c)
 	c.Flags().BoolVar(&release, "release", false, "open letters in quarantine again")
 	return c

@@ -75,6 +75,7 @@ RetryTopic, letters say theirs; the question shows it, and --yes needs it by --t
 		}),
 	}
 	f.flags(c)
+	f.groupFlag(a, c)
 	flags.flags(c)
 	c.Flags().StringArrayVar(&order.Through, "through", nil, "with --yes: a retry `topic` that letters name and may come back through; may be repeated")
 	c.Flags().Float64Var(&order.Rate, "rate", 0, "at most so many events per second; 0: as fast as it goes")
