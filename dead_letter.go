@@ -34,9 +34,14 @@ func DeadLetterTopic(name string) SubscribeOption {
 //
 // It belongs to the topic that is handled, since the member that has a partition of
 // that reads the partition of the same number here. The groups of one topic may share it
-// if all of them choose it: each handles what is redelivered to itself. Before another
-// name is chosen, or none, the events that wait in the former one have to be handled.
-// Subscriptions of one topic and group must agree.
+// if all of them choose it: each handles what is redelivered to itself. Subscriptions of
+// one topic and group must agree.
+//
+// Before another name is chosen, or none, replay or skip the letters that are open or in
+// quarantine, and have the group handle the former retry topic to its end: letters go
+// where they said when they were written, those of before a name was chosen to the derived
+// one, and nobody reads that afterwards. Update the tool and consoles before a name is chosen: earlier
+// versions take the derived one.
 func RetryTopic(name string) SubscribeOption {
 	return lettersIn("RetryTopic", name, func(s *subscribeSettings) **string { return &s.again })
 }
