@@ -43,7 +43,7 @@ func DeadLetterTopic(name string) SubscribeOption {
 // one, and nobody reads that afterwards. Update the tool and consoles before a name is chosen: earlier
 // versions take the derived one.
 func RetryTopic(name string) SubscribeOption {
-	return lettersIn("RetryTopic", name, func(s *subscribeSettings) **string { return &s.again })
+	return lettersIn("RetryTopic", name, func(s *subscribeSettings) **string { return &s.retryTopic })
 }
 
 func lettersIn(option, name string, setting func(*subscribeSettings) **string) SubscribeOption {
@@ -62,10 +62,10 @@ type letterTopics struct {
 	chosen bool // not the derived names: letters say where they come back
 }
 
-// lettersOf returns the topics of a group's failures on a topic, and an error that
+// checkLetters returns the topics of a group's failures on a topic, and an error that
 // names all that is wrong with them. The caller holds mu.
-func (b *Bus) lettersOf(topic, group string, shared *sharedSettings) (naming.Letters, error) {
-	own := naming.ChosenLetters(b.config.env, topic, group, shared.dead.value, shared.again.value)
+func (b *Bus) checkLetters(topic, group string, shared *sharedSettings) (naming.Letters, error) {
+	own := naming.ChosenLetters(b.config.env, topic, group, shared.dead.value, shared.retry.value)
 	wrong := []error{own.Check(topic, group)}
 	taken := []string{topic}
 	for name := range b.topics.names {
@@ -73,7 +73,7 @@ func (b *Bus) lettersOf(topic, group string, shared *sharedSettings) (naming.Let
 	}
 	chosen := !own.Derived(topic, group)
 	for _, role := range []struct{ name, what, pattern string }{
-		{own.Dead, "dead-letter topic", shared.dead.value}, {own.Retry, "retry topic", shared.again.value},
+		{own.Dead, "dead-letter topic", shared.dead.value}, {own.Retry, "retry topic", shared.retry.value},
 	} {
 		if env := naming.OtherEnvironment(role.name, b.config.env); env != "" && role.pattern != "" && !strings.HasPrefix(role.pattern, naming.TopicMark) {
 			wrong = append(wrong, fmt.Errorf("%s %s is one of the environment %s, and the bus is in %s: write %s in its name", role.what, role.name, env, b.config.env, naming.EnvironmentMark))
@@ -106,9 +106,9 @@ func (b *Bus) lettersOf(topic, group string, shared *sharedSettings) (naming.Let
 	return own, errors.Join(append(wrong, naming.CheckCollisions(append(taken, own.Dead), own.Dead, own.Retry))...)
 }
 
-// ofLetters returns an error if a topic of events has the name that was chosen for
+// refuseLetterName returns an error if a topic of events has the name that was chosen for
 // letters. The caller holds mu.
-func (b *Bus) ofLetters(name string) error {
+func (b *Bus) refuseLetterName(name string) error {
 	for _, g := range b.groups {
 		for _, t := range g.topics {
 			if t.letters.chosen && (name == t.letters.Dead || name == t.letters.Retry) {

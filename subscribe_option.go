@@ -33,13 +33,13 @@ type subscribeSettings struct {
 	derive      deriver
 	hooks       []callback.Hook
 
-	order   *Order
-	start   *StartPosition
-	unknown *UnknownType
-	beyond  *OutOfRange
-	dead    *string // dead-letter topic
-	again   *string // retry topic
-	faults  []error
+	order      *Order
+	start      *StartPosition
+	unknown    *UnknownType
+	beyond     *OutOfRange
+	dead       *string // dead-letter topic
+	retryTopic *string
+	faults     []error
 }
 
 type breakerSettings struct {
@@ -320,28 +320,6 @@ const (
 // Default ToEarliest. Subscriptions of one topic and group must agree.
 func WhenOutOfRange(p OutOfRange) SubscribeOption {
 	return subscribeOption(func(s *subscribeSettings) { s.beyond = &p })
-}
-
-// UnknownType is the policy for events of types that no subscription of the group
-// handles.
-type UnknownType int8
-
-// The policies for unknown types.
-const (
-	// SkipUnknown skips and counts them.
-	SkipUnknown UnknownType = iota
-	// DeadLetterUnknown dead-letters them: for topics where every type is meant for
-	// this group.
-	DeadLetterUnknown
-	// FailUnknown holds them, and their keys, until a member that knows the type owns
-	// the partition: for rollouts in which a type's handler comes after its events.
-	FailUnknown
-)
-
-// WhenUnknown sets the policy for events of unknown types. Default SkipUnknown.
-// Subscriptions of one topic and group must agree.
-func WhenUnknown(p UnknownType) SubscribeOption {
-	return subscribeOption(func(s *subscribeSettings) { s.unknown = &p })
 }
 
 // dependency is what the subscriptions behind a SharedBreaker say of it, in any order.
