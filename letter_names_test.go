@@ -168,7 +168,7 @@ func TestChosenLettersOfForeignRecords(t *testing.T) {
 	})
 }
 
-// TestChosenLettersRefused: names that can't be are refused where they are said, each
+// TestChosenLettersRefused: invalid names are refused where they are said, each
 // of them, and the subscription can be added again with others.
 func TestChosenLettersRefused(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {

@@ -89,11 +89,9 @@ func Group(name string) SubscribeOption {
 // of another key. Default 64, which suits handlers that wait for I/O.
 func Concurrency(n int) SubscribeOption {
 	return subscribeOption(func(s *subscribeSettings) {
-		if n < 1 {
+		if s.concurrency = n; n < 1 {
 			s.fault("Concurrency(%d): use 1 or more", n)
-			return
 		}
-		s.concurrency = n
 	})
 }
 
@@ -114,11 +112,9 @@ const (
 // Ordered sets the order. Subscriptions of one topic and group must agree.
 func Ordered(o Order) SubscribeOption {
 	return subscribeOption(func(s *subscribeSettings) {
-		if o < ByKey || o > Unordered {
+		if s.order = &o; o < ByKey || o > Unordered {
 			s.fault("Ordered(%d): use ByKey, ByPartition or Unordered", o)
-			return
 		}
-		s.order = &o
 	})
 }
 
@@ -320,6 +316,32 @@ const (
 // Default ToEarliest. Subscriptions of one topic and group must agree.
 func WhenOutOfRange(p OutOfRange) SubscribeOption {
 	return subscribeOption(func(s *subscribeSettings) { s.beyond = &p })
+}
+
+// UnknownType is the policy for events of types that no subscription of the group
+// handles.
+type UnknownType int8
+
+// The policies for unknown types.
+const (
+	// SkipUnknown skips and counts them.
+	SkipUnknown UnknownType = iota
+	// DeadLetterUnknown dead-letters them: for topics where every type is meant for
+	// this group.
+	DeadLetterUnknown
+	// FailUnknown holds them, and their keys, until a member that knows the type owns
+	// the partition: for rollouts in which a type's handler comes after its events.
+	FailUnknown
+)
+
+// WhenUnknown sets the policy for events of unknown types. Default SkipUnknown.
+// Subscriptions of one topic and group must agree.
+func WhenUnknown(p UnknownType) SubscribeOption {
+	return subscribeOption(func(s *subscribeSettings) {
+		if s.unknown = &p; p < SkipUnknown || p > FailUnknown {
+			s.fault("WhenUnknown(%d): use SkipUnknown, DeadLetterUnknown or FailUnknown", p)
+		}
+	})
 }
 
 // dependency is what the subscriptions behind a SharedBreaker say of it, in any order.

@@ -304,34 +304,6 @@ func (s *subscription) name() string {
 	return s.decl.Suffix + " " + s.decl.Typ
 }
 
-// UnknownType is the policy for events of types that no subscription of the group
-// handles.
-type UnknownType int8
-
-// The policies for unknown types.
-const (
-	// SkipUnknown skips and counts them.
-	SkipUnknown UnknownType = iota
-	// DeadLetterUnknown dead-letters them: for topics where every type is meant for
-	// this group.
-	DeadLetterUnknown
-	// FailUnknown holds them, and their keys, until a member that knows the type owns
-	// the partition: for rollouts in which a type's handler comes after its events.
-	FailUnknown
-)
-
-// WhenUnknown sets the policy for events of unknown types. Default SkipUnknown.
-// Subscriptions of one topic and group must agree.
-func WhenUnknown(p UnknownType) SubscribeOption {
-	return subscribeOption(func(s *subscribeSettings) {
-		if p < SkipUnknown || p > FailUnknown {
-			s.fault("WhenUnknown(%d): use SkipUnknown, DeadLetterUnknown or FailUnknown", p)
-			return
-		}
-		s.unknown = &p
-	})
-}
-
 // sharedSettings are the settings that one topic has in one group, whichever of
 // its subscriptions set them: all of them read one log in one order.
 type sharedSettings struct {
