@@ -34,11 +34,16 @@ func DeadLetterTopic(name string) SubscribeOption {
 //
 // It belongs to the topic that is handled, since the member that has a partition of
 // that reads the partition of the same number here. The groups of one topic may share it
-// if all of them choose it: each handles what is redelivered to itself. Before another
-// name is chosen, or none, the events that wait in the former one have to be handled.
-// Subscriptions of one topic and group must agree.
+// if all of them choose it: each handles what is redelivered to itself. Subscriptions of
+// one topic and group must agree.
+//
+// Before another name is chosen, or none, replay or skip the letters that are open or in
+// quarantine, and have the group handle the former retry topic to its end: letters go
+// where they said when they were written, those of before a name was chosen to the derived
+// one, and nobody reads that afterwards. Update the tool and consoles before a name is chosen: earlier
+// versions take the derived one.
 func RetryTopic(name string) SubscribeOption {
-	return lettersIn("RetryTopic", name, func(s *subscribeSettings) **string { return &s.again })
+	return lettersIn("RetryTopic", name, func(s *subscribeSettings) **string { return &s.retryTopic })
 }
 
 func lettersIn(option, name string, setting func(*subscribeSettings) **string) SubscribeOption {
@@ -57,10 +62,10 @@ type letterTopics struct {
 	chosen bool // not the derived names: letters say where they come back
 }
 
-// lettersOf returns the topics of a group's failures on a topic, and an error that
+// checkLetters returns the topics of a group's failures on a topic, and an error that
 // names all that is wrong with them. The caller holds mu.
-func (b *Bus) lettersOf(topic, group string, shared *sharedSettings) (naming.Letters, error) {
-	own := naming.ChosenLetters(b.config.env, topic, group, shared.dead.value, shared.again.value)
+func (b *Bus) checkLetters(topic, group string, shared *sharedSettings) (naming.Letters, error) {
+	own := naming.ChosenLetters(b.config.env, topic, group, shared.dead.value, shared.retry.value)
 	wrong := []error{own.Check(topic, group)}
 	taken := []string{topic}
 	for name := range b.topics.names {
@@ -68,7 +73,7 @@ func (b *Bus) lettersOf(topic, group string, shared *sharedSettings) (naming.Let
 	}
 	chosen := !own.Derived(topic, group)
 	for _, role := range []struct{ name, what, pattern string }{
-		{own.Dead, "dead-letter topic", shared.dead.value}, {own.Retry, "retry topic", shared.again.value},
+		{own.Dead, "dead-letter topic", shared.dead.value}, {own.Retry, "retry topic", shared.retry.value},
 	} {
 		if env := naming.OtherEnvironment(role.name, b.config.env); env != "" && role.pattern != "" && !strings.HasPrefix(role.pattern, naming.TopicMark) {
 			wrong = append(wrong, fmt.Errorf("%s %s is one of the environment %s, and the bus is in %s: write %s in its name", role.what, role.name, env, b.config.env, naming.EnvironmentMark))
@@ -101,9 +106,9 @@ func (b *Bus) lettersOf(topic, group string, shared *sharedSettings) (naming.Let
 	return own, errors.Join(append(wrong, naming.CheckCollisions(append(taken, own.Dead), own.Dead, own.Retry))...)
 }
 
-// ofLetters returns an error if a topic of events has the name that was chosen for
+// refuseLetterName returns an error if a topic of events has the name that was chosen for
 // letters. The caller holds mu.
-func (b *Bus) ofLetters(name string) error {
+func (b *Bus) refuseLetterName(name string) error {
 	for _, g := range b.groups {
 		for _, t := range g.topics {
 			if t.letters.chosen && (name == t.letters.Dead || name == t.letters.Retry) {

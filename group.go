@@ -105,11 +105,11 @@ func (b *Bus) addTo(groups map[string]*group, s *subscription, topic string) (un
 		shared.unknown.set("the policy for unknown types", settings.unknown, s.name()),
 		shared.beyond.set("WhenOutOfRange", settings.beyond, s.name()),
 		shared.dead.set("DeadLetterTopic", settings.dead, s.name()),
-		shared.again.set("RetryTopic", settings.again, s.name()),
+		shared.retry.set("RetryTopic", settings.retryTopic, s.name()),
 	); err != nil {
 		return nil, err
 	}
-	letters, err := b.lettersOf(topic, name, &shared)
+	letters, err := b.checkLetters(topic, name, &shared)
 	if err != nil {
 		return nil, err
 	}

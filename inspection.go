@@ -256,7 +256,7 @@ func (o Operator) Declarations() declare.Uses {
 			}
 			use.Groups = append(use.Groups, name)
 			if t.letters.chosen {
-				use.Letters = append(use.Letters, declare.Letters{Group: name, DeadLetterTopic: t.shared.dead.value, RetryTopic: t.shared.again.value})
+				use.Letters = append(use.Letters, declare.Letters{Group: name, DeadLetterTopic: t.shared.dead.value, RetryTopic: t.shared.retry.value})
 			}
 		}
 		uses.Topics = append(uses.Topics, use)

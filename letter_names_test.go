@@ -121,7 +121,7 @@ func TestChosenAgainAfterFailure(t *testing.T) {
 					groups++
 				}
 			}
-			if l.Redeliveries != times || l.Origin.Topic != ordersName || again.Topic != "again" || groups != 1 {
+			if l.Redeliveries != times || l.Origin.Topic != ordersName || again.Topic != "again" || groups != 1 || again.Headers[0].Key != letter.RedeliveryGroup {
 				t.Errorf("%+v back to %s, %d groups", l, again.Topic, groups)
 			}
 			mailer.mended = times == 2
@@ -168,7 +168,7 @@ func TestChosenLettersOfForeignRecords(t *testing.T) {
 	})
 }
 
-// TestChosenLettersRefused: names that can't be are refused where they are said, each
+// TestChosenLettersRefused: invalid names are refused where they are said, each
 // of them, and the subscription can be added again with others.
 func TestChosenLettersRefused(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
@@ -184,7 +184,8 @@ func TestChosenLettersRefused(t *testing.T) {
 			with  []eventbus.SubscribeOption
 			texts []string
 		}{
-			{topic, "g", []eventbus.SubscribeOption{dead(""), retry("a b")}, []string{"DeadLetterTopic(\"\"): the name is empty", `RetryTopic("a b"): topic name "a b" has the character ' '`}},
+			{topic, "g", []eventbus.SubscribeOption{dead(""), retry("a b")}, []string{"DeadLetterTopic(\"\"): the name is empty: leave the option out, or write the derived one, {topic}.{group}.dlq", `RetryTopic("a b"): topic name "a b" has the character ' '`}},
+			{topic, "g", []eventbus.SubscribeOption{eventbus.WhenUnknown(9)}, []string{"WhenUnknown(9): use SkipUnknown"}},
 			{topic, "g", []eventbus.SubscribeOption{dead("{service}-x")}, []string{"the marks are {env}, {topic} and {group}"}},
 			{topic, "g", []eventbus.SubscribeOption{dead("x"), retry("x")}, []string{"choose two names"}},
 			{topic, "g", []eventbus.SubscribeOption{dead("{topic}"), retry("{topic}")}, []string{"choose two names", "dead-letter topic " + ordersName, "retry topic " + ordersName, "is a topic of events"}},

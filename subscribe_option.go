@@ -33,13 +33,13 @@ type subscribeSettings struct {
 	derive      deriver
 	hooks       []callback.Hook
 
-	order   *Order
-	start   *StartPosition
-	unknown *UnknownType
-	beyond  *OutOfRange
-	dead    *string // dead-letter topic
-	again   *string // retry topic
-	faults  []error
+	order      *Order
+	start      *StartPosition
+	unknown    *UnknownType
+	beyond     *OutOfRange
+	dead       *string // dead-letter topic
+	retryTopic *string
+	faults     []error
 }
 
 type breakerSettings struct {
@@ -89,11 +89,9 @@ func Group(name string) SubscribeOption {
 // of another key. Default 64, which suits handlers that wait for I/O.
 func Concurrency(n int) SubscribeOption {
 	return subscribeOption(func(s *subscribeSettings) {
-		if n < 1 {
+		if s.concurrency = n; n < 1 {
 			s.fault("Concurrency(%d): use 1 or more", n)
-			return
 		}
-		s.concurrency = n
 	})
 }
 
@@ -114,11 +112,9 @@ const (
 // Ordered sets the order. Subscriptions of one topic and group must agree.
 func Ordered(o Order) SubscribeOption {
 	return subscribeOption(func(s *subscribeSettings) {
-		if o < ByKey || o > Unordered {
+		if s.order = &o; o < ByKey || o > Unordered {
 			s.fault("Ordered(%d): use ByKey, ByPartition or Unordered", o)
-			return
 		}
-		s.order = &o
 	})
 }
 
@@ -341,7 +337,11 @@ const (
 // WhenUnknown sets the policy for events of unknown types. Default SkipUnknown.
 // Subscriptions of one topic and group must agree.
 func WhenUnknown(p UnknownType) SubscribeOption {
-	return subscribeOption(func(s *subscribeSettings) { s.unknown = &p })
+	return subscribeOption(func(s *subscribeSettings) {
+		if s.unknown = &p; p < SkipUnknown || p > FailUnknown {
+			s.fault("WhenUnknown(%d): use SkipUnknown, DeadLetterUnknown or FailUnknown", p)
+		}
+	})
 }
 
 // dependency is what the subscriptions behind a SharedBreaker say of it, in any order.

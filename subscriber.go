@@ -312,7 +312,7 @@ type sharedSettings struct {
 	unknown agreed[UnknownType]
 	beyond  agreed[OutOfRange]
 	dead    agreed[string] // the name of DeadLetterTopic, with marks
-	again   agreed[string] // of RetryTopic
+	retry   agreed[string] // of RetryTopic
 }
 
 // agreed is a setting on which the subscriptions of one topic and group agree.

@@ -156,7 +156,7 @@ func (b *Bus) acceptable(d *declare.Topic) (name string, err error) {
 			return name, err
 		}
 	}
-	return name, errors.Join(b.ofLetters(name), naming.CheckCollisions(b.taken(), name))
+	return name, errors.Join(b.refuseLetterName(name), naming.CheckCollisions(b.taken(), name))
 }
 
 // taken returns the names of all topics of the bus, those of its groups among

@@ -78,7 +78,7 @@ type Topic struct {
 	// a bus gave. LetterTopics returns where their dead letters are, and what these
 	// come back through.
 	Groups []string `json:"groups,omitempty"`
-	// Letters are of those groups that chose the names of these topics, by group.
+	// Letters are of those groups that chose the names of these topics, sorted by group.
 	Letters []Letters `json:"letters,omitempty"`
 }
 
@@ -182,9 +182,11 @@ func OfBus(bus *eventbus.Bus) (*Document, error) {
 			use := of[[2]string{t.Name, t.Events[j].Type}]
 			t.Events[j].Published = use.Published
 			t.Groups = append(t.Groups, use.Groups...)
-			for _, l := range use.Letters {
-				t.addLetters(Letters(l)) // a bus has one choice for topic and group
+			letters := make([]Letters, len(use.Letters))
+			for i, l := range use.Letters {
+				letters[i] = Letters(l)
 			}
+			t.addLetters(letters) // a bus has one choice for topic and group
 		}
 		// Two types of a topic are often handled by one group.
 		// Sorted, since equal buses have to give equal documents.

@@ -208,13 +208,14 @@ func (c *comparison) configs(name string, old, now map[string]string) {
 // handlers compares the groups of two documents of a bus. Who reads changes nothing
 // for the others, so these are for people.
 func (c *comparison) handlers(name string, old, now []string) {
+	was, is := groupSet(old), groupSet(now)
 	for _, g := range old {
-		if !slices.Contains(now, g) {
+		if !is[g] {
 			c.add(name+"/"+g, "group-removed", Safe, g, "", "the group handles the topic no more", "")
 		}
 	}
 	for _, g := range now {
-		if !slices.Contains(old, g) {
+		if !was[g] {
 			c.add(name+"/"+g, "group-added", Safe, "", g, "another group handles the topic", "")
 		}
 	}

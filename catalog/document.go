@@ -78,6 +78,9 @@ func parse(source []byte) (*Document, error) {
 	}
 	// After the checks: compact can't fail on JSON that was parsed.
 	d.compact()
+	for i := range d.Topics {
+		d.Topics[i].sortLetters()
+	}
 	return d, nil
 }
 

@@ -19,7 +19,7 @@ type Letters struct {
 }
 
 // LetterTopics returns the full names of the topics of a group's failures in an
-// environment. The error is that of a name that can't be.
+// environment. The error is that of an invalid name.
 func (t *Topic) LetterTopics(env, group string) (dead, retry string, err error) {
 	name, err := t.In(env)
 	if err != nil {
@@ -36,32 +36,54 @@ func (t *Topic) LetterTopics(env, group string) (dead, retry string, err error) 
 // letters returns the names for a topic of a name, which may lack the environment.
 func (t *Topic) letters(env, name, group string) naming.Letters {
 	var chosen Letters
-	if i := slices.IndexFunc(t.Letters, func(l Letters) bool { return l.Group == group }); i >= 0 {
+	if i, found := slices.BinarySearchFunc(t.Letters, group, func(l Letters, group string) int { return strings.Compare(l.Group, group) }); found {
 		chosen = t.Letters[i]
 	}
 	return naming.ChosenLetters(env, name, group, chosen.DeadLetterTopic, chosen.RetryTopic)
 }
 
-// addLetters adds the names that a group chose, and returns false if it has others.
-func (t *Topic) addLetters(l Letters) bool {
-	for _, own := range t.Letters {
-		if own.Group == l.Group {
-			return own == l
+// addLetters adds the names that groups chose, and returns those of groups that have
+// others.
+func (t *Topic) addLetters(all []Letters) (other []Letters) {
+	own := make(map[string]Letters, len(t.Letters)+len(all))
+	for _, l := range t.Letters {
+		own[l.Group] = l
+	}
+	t.Letters = slices.Clip(t.Letters)
+	for _, l := range all {
+		if is, found := own[l.Group]; !found {
+			own[l.Group], t.Letters = l, append(t.Letters, l)
+		} else if is != l {
+			other = append(other, l)
 		}
 	}
-	t.Letters = append(slices.Clip(t.Letters), l)
+	t.sortLetters()
+	return other
+}
+
+// sortLetters puts the names into the order of their groups, by which they are found.
+func (t *Topic) sortLetters() {
+	t.Letters = slices.Clone(t.Letters)
 	slices.SortFunc(t.Letters, func(a, b Letters) int { return strings.Compare(a.Group, b.Group) })
-	return true
 }
 
 // checkLetters adds what is wrong with the names that groups chose.
 func (t *Topic) checkLetters(wrong *declare.Faults) {
-	for i, l := range t.Letters {
-		if !slices.Contains(t.Groups, l.Group) {
+	// A document comes from elsewhere, and may have any number.
+	groups := make(map[string]bool, len(t.Groups)) // whether they have letters
+	for _, g := range t.Groups {
+		groups[g] = false
+	}
+	for _, l := range t.Letters {
+		has, known := groups[l.Group]
+		if !known {
 			wrong.Add("letters", "are of group %q, which is not among groups", l.Group)
 		}
-		if slices.ContainsFunc(t.Letters[:i], func(o Letters) bool { return o.Group == l.Group }) {
+		if has {
 			wrong.Add("letters", "are there twice for group %q", l.Group)
+		}
+		if known {
+			groups[l.Group] = true
 		}
 		for _, chosen := range []struct{ field, name string }{{"deadLetterTopic", l.DeadLetterTopic}, {"retryTopic", l.RetryTopic}} {
 			if err := naming.CheckChosen(chosen.name); chosen.name != "" && err != nil {
@@ -73,12 +95,21 @@ func (t *Topic) checkLetters(wrong *declare.Faults) {
 
 // letters notes where a group's failures go to other topics than before.
 func (c *comparison) letters(old, now *Topic) {
+	remains := groupSet(now.Groups)
 	for _, g := range old.Groups {
 		// The environment is in both alike.
 		was, is := old.letters("", old.Name, g), now.letters("", now.Name, g)
-		if was != is && slices.Contains(now.Groups, g) {
+		if was != is && remains[g] {
 			c.add(old.Name+"/"+g, "letters-renamed", Dangerous, fmt.Sprintf("%s, %s", was.Dead, was.Retry), fmt.Sprintf("%s, %s", is.Dead, is.Retry),
-				"events that wait in the former retry topic are handled by nobody", "Let the group handle its former retry topic to the end before it chooses another")
+				"events that wait in the former retry topic, or come back through it, are handled by nobody", "Replay or skip the letters that are open or in quarantine, and let the group handle its former retry topic to the end, before it chooses another")
 		}
 	}
+}
+
+func groupSet(groups []string) map[string]bool {
+	set := make(map[string]bool, len(groups))
+	for _, g := range groups {
+		set[g] = true
+	}
+	return set
 }

@@ -3,6 +3,7 @@ package catalog_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -97,6 +98,42 @@ func TestAsyncAPIOfLetters(t *testing.T) {
 				t.Errorf("in %q there is no channel %s among %v", env, address, addresses)
 			}
 		}
+	}
+}
+
+// TestManyLetters: a large document is read, compared and merged in a time that grows with
+// its size, and groups are found in any order.
+func TestManyLetters(t *testing.T) {
+	const groups = 60_000
+	var names, letters strings.Builder
+	for i := range groups {
+		comma := ","
+		if i == 0 {
+			comma = ""
+		}
+		fmt.Fprintf(&names, `%s"group-%05d"`, comma, i)
+		fmt.Fprintf(&letters, `%s{"group":"group-%05d","retryTopic":"{topic}-%d"}`, comma, groups-1-i, groups-1-i)
+	}
+	document := func(letters string) *catalog.Document {
+		d, err := catalog.Read(strings.NewReader(`{"catalogVersion": 1, "topics": [{
+			"name": "sales.public.orders.v1", "domain": "sales", "scope": "public", "topic": "orders", "version": "v1", "groups": [` + names.String() + `],
+			"events": [{"type": "Sales.Order", "key": {"source": "none"}}], "letters": [` + letters + `]}]}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	d := document(letters.String())
+	for i := 0; i < groups; i += groups / 100 {
+		if _, retry, err := d.Topics[0].LetterTopics("Test", fmt.Sprintf("group-%05d", i)); err != nil || retry != fmt.Sprintf("test.sales.public.orders.v1-%d", i) {
+			t.Fatalf("%s, %v", retry, err)
+		}
+	}
+	if changes := catalog.Compare(document(""), d); len(changes) != groups {
+		t.Errorf("%d changes", len(changes))
+	}
+	if merged, err := catalog.Merge(document(""), d); err != nil || len(merged.Topics[0].Letters) != groups {
+		t.Errorf("merged: %v", err)
 	}
 }
 

@@ -55,10 +55,8 @@ func (t *Topic) merge(o *Topic) (wrong []error) {
 	same(differ, "replication", &t.Replication, o.Replication)
 	same(differ, "retentionMs", &t.RetentionMs, o.RetentionMs)
 	same(differ, "owner", &t.Owner, o.Owner)
-	for _, l := range o.Letters {
-		if !t.addLetters(l) {
-			differ("the topics of dead letters of group "+l.Group, t.letters("{env}", t.Name, l.Group), o.letters("{env}", t.Name, l.Group))
-		}
+	for _, l := range t.addLetters(o.Letters) {
+		differ("the topics of dead letters of group "+l.Group, t.letters("{env}", t.Name, l.Group), o.letters("{env}", t.Name, l.Group))
 	}
 	t.Groups = append(t.Groups, o.Groups...)
 	slices.Sort(t.Groups)

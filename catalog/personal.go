@@ -26,7 +26,7 @@ func withPersonal(schema json.RawMessage, t reflect.Type) json.RawMessage {
 		}
 	}
 	m.seen = make(map[[2]uintptr]bool)
-	m.mark(m.written.root, m.own.root, 0)
+	m.mark(m.written.root, m.own.root)
 	marked, err := json.Marshal(m.written.root)
 	if err != nil {
 		return schema // it was parsed
@@ -35,42 +35,41 @@ func withPersonal(schema json.RawMessage, t reflect.Type) json.RawMessage {
 }
 
 // personalMarks goes through a schema that was written by hand and that of the Go type, side
-// by side. Seen are the pairs of properties that it is through with.
+// by side. Seen are the pairs of schemas that it has begun with.
 type personalMarks struct {
 	written, own schemaDocument
 	seen         map[[2]uintptr]bool
 }
 
-// deepestMark bounds schemas that refer to themselves by other keywords than properties.
-const deepestMark = 16
-
 // mark takes over the marks of a type's schema. Of alternatives each may be meant.
-func (m *personalMarks) mark(written, own any, depth int) {
+func (m *personalMarks) mark(written, own any) {
 	s, _ := written.(map[string]any)
 	of, _ := own.(map[string]any)
-	if s == nil || of == nil || depth > deepestMark {
+	if s == nil || of == nil {
 		return
 	}
-	s, _ = m.written.resolve(s)
-	of, _ = m.own.resolve(of)
-	for _, keyword := range []string{"allOf", "anyOf", "oneOf"} {
-		for _, branch := range list(s[keyword]) {
-			m.mark(branch, of, depth+1)
-		}
-		for _, branch := range list(of[keyword]) {
-			m.mark(s, branch, depth+1)
-		}
-	}
-	for _, keyword := range []string{"items", "additionalProperties"} {
-		m.mark(s[keyword], of[keyword], depth+1)
-	}
-	fields, _ := s["properties"].(map[string]any)
-	personal, _ := of["properties"].(map[string]any)
-	pair := [2]uintptr{reflect.ValueOf(fields).Pointer(), reflect.ValueOf(personal).Pointer()}
+	// Schemas refer to themselves, and alternatives within alternatives are met often. What
+	// a reference leads to is a copy, so the schemas before that are remembered.
+	pair := [2]uintptr{reflect.ValueOf(s).Pointer(), reflect.ValueOf(of).Pointer()}
 	if m.seen[pair] {
 		return
 	}
 	m.seen[pair] = true
+	s, _ = m.written.resolve(s)
+	of, _ = m.own.resolve(of)
+	for _, keyword := range []string{"allOf", "anyOf", "oneOf"} {
+		for _, branch := range list(s[keyword]) {
+			m.mark(branch, own)
+		}
+		for _, branch := range list(of[keyword]) {
+			m.mark(written, branch)
+		}
+	}
+	for _, keyword := range []string{"items", "additionalProperties"} {
+		m.mark(s[keyword], of[keyword])
+	}
+	fields, _ := s["properties"].(map[string]any)
+	personal, _ := of["properties"].(map[string]any)
 	for name, f := range personal {
 		field, _ := fields[name].(map[string]any)
 		p, _ := f.(map[string]any)
@@ -80,7 +79,7 @@ func (m *personalMarks) mark(written, own any, depth int) {
 		if p, _ := m.own.resolve(p); p[jsonschema.Personal] == true {
 			field[jsonschema.Personal] = true
 		}
-		m.mark(field, p, depth+1)
+		m.mark(field, p)
 	}
 }
 

@@ -53,6 +53,14 @@ func TestPersonalFields(t *testing.T) {
 	if got := of(`true`); got != `true` {
 		t.Errorf("%s", got)
 	}
+	// Alternatives within alternatives are gone through once, to any depth.
+	deep := `{"properties":{"mail":{"type":"string"}}}`
+	for range 40 {
+		deep = `{"anyOf":[` + deep + `,{"$ref":"#/$defs/A"}]}`
+	}
+	if got := of(`{"$defs":{"A":{"allOf":[{"$ref":"#/$defs/A"},{"$ref":"#"}]}},"anyOf":[` + deep + `]}`); !strings.Contains(got, `"mail":{"type":"string","x-eventbus-personal":true}`) {
+		t.Errorf("%s", got)
+	}
 	// A schema that refers to itself in every way ends.
 	if got := of(`{"$defs":{"A":{"allOf":[{"$ref":"#/$defs/A"},{"$ref":"#/$defs/A"}],"items":{"$ref":"#/$defs/A"}}},"$ref":"#/$defs/A"}`); !strings.Contains(got, "allOf") {
 		t.Errorf("%s", got)

@@ -70,25 +70,40 @@ func (c *cluster) meant(topic string) bool { return strings.HasPrefix(topic, c.s
 
 // chosen returns the topics of letters whose names groups of the environment chose, as
 // far as the catalogues tell: their names need not begin with the environment's.
-func (c *cluster) chosen() map[string]bool {
-	names := make(map[string]bool)
+func (c *cluster) chosen() (dead, retry map[string]bool) {
+	dead, retry = make(map[string]bool), make(map[string]bool)
 	for _, document := range c.catalogs() {
-		env := cmp.Or(strings.TrimSuffix(c.segment, "."), document.Environment)
+		env := strings.TrimSuffix(c.segment, ".")
+		// A name without {env} in it is that of the environment whose document has it.
+		if of, err := naming.Environment(document.Environment); err == nil && env != "" && of != env {
+			continue
+		}
+		env = cmp.Or(env, document.Environment)
 		for i := range document.Topics {
 			t := &document.Topics[i]
 			for _, l := range t.Letters {
-				if dead, retry, err := t.LetterTopics(env, l.Group); err == nil {
-					names[dead], names[retry] = true, true
+				if d, r, err := t.LetterTopics(env, l.Group); err == nil {
+					dead[d], retry[r] = true, true
 				}
 			}
 		}
 	}
-	return names
+	return dead, retry
 }
 
 // letterTopic reports whether the letters of a topic may be shown: it is one of the
 // environment's, by its name or by a catalogue.
-func (c *cluster) letterTopic(topic string) bool { return c.meant(topic) || c.chosen()[topic] }
+func (c *cluster) letterTopic(topic string) bool {
+	dead, retry := c.chosen()
+	return c.meant(topic) || dead[topic] || retry[topic]
+}
+
+// retryTopics returns what reports whether letters may come back through a topic: it is
+// the retry topic of a group of the environment, by its name or by a catalogue.
+func (c *cluster) retryTopics() func(topic string) bool {
+	_, chosen := c.chosen()
+	return func(topic string) bool { return c.meant(topic) && naming.IsRetry(topic) || chosen[topic] }
+}
 
 // overview is the state of the cluster at one moment.
 // It is not changed once it is made, so all pages share it.
@@ -255,7 +270,7 @@ func (c *cluster) behind(ctx context.Context, at map[transport.Partition]int64) 
 // count opens the dead-letter topics and counts what was decided about their letters.
 // An error of one topic does not hide the others. The first is returned.
 func (c *cluster) count(ctx context.Context, o *overview) error {
-	chosen := c.chosen()
+	chosen, _ := c.chosen()
 	topics, err := c.letters.Topics(ctx, slices.Collect(maps.Keys(chosen))...)
 	if err != nil {
 		return err

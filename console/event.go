@@ -116,7 +116,8 @@ func (d *desk) data(ctx context.Context, e *wire.Event) (shown, hidden, called s
 	}
 	text, known := e.Data, d.catalogs()
 	var schemas []any
-	if schema := mask.Schema(known, letter.FirstRead(e), e.Type); schema != nil {
+	first := letter.FirstRead(e)
+	if schema := mask.Schema(known, first, e.Type); schema != nil {
 		schemas = []any{schema}
 	}
 	// What the catalogue describes needs nobody else, who might be down.
@@ -129,7 +130,7 @@ func (d *desk) data(ctx context.Context, e *wire.Event) (shown, hidden, called s
 		case err != nil || read != nil && len(read.JSON) > maxData:
 			return "", "The data can't be read by its schema, or is too large for a page.", read.Schema
 		case read != nil:
-			text, called, schemas = read.JSON, read.Schema, mask.Read(known, e.Topic, e.Type, read.Fields)
+			text, called, schemas = read.JSON, read.Schema, mask.Read(known, first, e.Type, read.Fields)
 		}
 	}
 	if schemas == nil {

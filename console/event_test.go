@@ -1,8 +1,13 @@
 package console
 
 import (
+	"context"
+	"strings"
 	"testing"
 
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/catalog"
+	"github.com/eventbus-go/eventbus/internal/letter"
 	"github.com/eventbus-go/eventbus/internal/wire"
 	"github.com/eventbus-go/eventbus/transport"
 )
@@ -18,5 +23,27 @@ func TestEventOfAnotherProgram(t *testing.T) {
 	}
 	if r.Headers = nil; readRecord(r, &e) == nil {
 		t.Error("a plain record is an event")
+	}
+}
+
+// TestDataOfChosenName: data that a registry's schema describes is masked by the catalogue
+// too, where a name was chosen for the topic of letters, which says nothing of theirs.
+func TestDataOfChosenName(t *testing.T) {
+	const schema = `{"type":"record","name":"Left","fields":[{"name":"id","type":"string"},{"name":"email","type":"string","x-eventbus-personal":true}]}`
+	d := &desk{watch: &watch{}, config: &Config{
+		ShowData: true,
+		Catalog: &catalog.Document{Topics: []catalog.Topic{{Name: "sales.public.leavers.v1", Events: []catalog.Event{
+			{Type: "Left", ContentType: "application/avro", Schema: []byte(schema)},
+		}}}},
+		Schemas: func(context.Context, *eventbus.Envelope) (*SchemaData, error) {
+			text := map[string]any{"type": "string"}
+			return &SchemaData{Schema: "1", JSON: []byte(`{"id":"u-1","email":"secret"}`), Fields: map[string]any{"properties": map[string]any{"id": text, "email": text}}}, nil
+		},
+	}}
+	for _, name := range []string{"dev.sales.public.leavers.v1.mailer.dlq", "failures"} {
+		e := wire.Event{Topic: name, Type: "Left", Data: []byte("avro"), Headers: []transport.Header{{Key: letter.Topic, Value: []byte("dev.sales.public.leavers.v1")}}}
+		if shown, hidden, _ := d.data(t.Context(), &e); !strings.Contains(shown, "u-1") || strings.Contains(shown, "secret") {
+			t.Errorf("of %s %s is shown, %q", name, shown, hidden)
+		}
 	}
 }

@@ -90,6 +90,7 @@ type planView struct {
 	Causes       []string
 	Place        string   // of the one letter that it is about, as partition@offset
 	Through      []string // retry topics that a replay would use
+	Alone        []string // those that letters name and that it would not
 	Rate         float64
 	Tally        redrive.Tally
 	Sum          int64
@@ -115,7 +116,7 @@ func (d *desk) plan(ctx context.Context, r *http.Request) (any, error) {
 	if _, err := d.open(ctx, o.Topic); err != nil {
 		return nil, err
 	}
-	tally, through, err := d.cluster.letters.Plan(ctx, o)
+	would, err := d.cluster.letters.Plan(ctx, o, d.cluster.retryTopics())
 	// Half a count would be worse than none: the job is started on the strength of it.
 	if errors.Is(err, context.DeadlineExceeded) {
 		return nil, &fault{http.StatusGatewayTimeout, "there are more letters than could be counted in time: eventbus dlq replay --dry-run counts without a bound"}
@@ -123,7 +124,7 @@ func (d *desk) plan(ctx context.Context, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &planView{Topic: o.Topic, Action: o.Action, Causes: o.Filter.Fingerprints, Rate: o.Rate, Tally: tally, Sum: tally.Sum(), Place: r.URL.Query().Get("at"), Through: through, Reason: needsReason(o.Action)}
+	v := &planView{Topic: o.Topic, Action: o.Action, Causes: o.Filter.Fingerprints, Rate: o.Rate, Tally: would.Tally, Sum: would.Tally.Sum(), Place: r.URL.Query().Get("at"), Through: would.Through, Alone: would.Alone, Reason: needsReason(o.Action)}
 	jobs, err := d.jobsOf(ctx, o.Topic)
 	if err != nil {
 		return nil, err
@@ -195,6 +196,13 @@ func (d *desk) startJob(ctx context.Context, who string, f url.Values) (string, 
 	}
 	if _, err := d.open(ctx, o.Topic); err != nil {
 		return "", err
+	}
+	// The form has what the dry run listed, and a letter or a request may name any topic.
+	known := d.cluster.retryTopics()
+	for _, name := range o.Through {
+		if !known(name) {
+			return "", wrong("no catalogue here has the retry topic " + clip(maxShown, name) + " in this environment: eventbus dlq replay --through brings letters back through it")
+		}
 	}
 	// The other job is stopped before this one is stored: else this would wait for it.
 	if other := f.Get("take-over"); other != "" {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/eventbus-go/eventbus/catalog"
 	"github.com/eventbus-go/eventbus/console"
 	"github.com/eventbus-go/eventbus/internal/letter"
 	"github.com/eventbus-go/eventbus/internal/naming"
@@ -109,3 +110,65 @@ func TestResumedJobIsHandedOver(t *testing.T) {
 		t.Errorf("%+v, %v; want that it waits", left, err)
 	}
 }
+
+// TestReplayThroughKnownTopics: letters and requests may name any topic, and come back
+// through those that a catalogue of the environment has.
+func TestReplayThroughKnownTopics(t *testing.T) {
+	topics := []string{"of-production", "test.sales.public.orders.v1", "again"}
+	of := func(env, retry string) *catalog.Document {
+		return &catalog.Document{Environment: env, Topics: []catalog.Topic{{Name: "sales.public.orders.v1", Groups: []string{"billing-test"}, Letters: []catalog.Letters{{Group: "billing-test", RetryTopic: retry}}}}}
+	}
+	for _, c := range []struct {
+		document *catalog.Document
+		through  string
+	}{{of("Test", "again"), "again"}, {of("Production", "of-production"), ""}} {
+		_, cluster := deadLetters(t, 1)
+		spec := transport.TopicSpec{Partitions: 1, Replication: 1}
+		for _, name := range topics {
+			spec.Name = name
+			if err := cluster.Admin().CreateTopics(t.Context(), spec); err != nil {
+				t.Fatal(err)
+			}
+		}
+		producer, err := cluster.NewProducer(transport.ProducerConfig{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer producer.Close(t.Context())
+		written := make(outcomes, len(topics))
+		for _, name := range topics {
+			r := transport.Record{Topic: deadTopic, Value: []byte(`{}`), Headers: []transport.Header{
+				{Key: letter.Topic, Value: []byte("orders")}, {Key: letter.Group, Value: []byte("billing-test")}, {Key: letter.Reason, Value: []byte("exhausted")}, {Key: letter.Retry, Value: []byte(name)},
+			}}
+			if err := producer.Produce(t.Context(), &r, written); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range topics {
+			if err := <-written; err != nil {
+				t.Fatal(err)
+			}
+		}
+		h := newConsole(t, func(config *console.Config) {
+			config.Bus, config.Cluster, config.Environment, config.Catalog = nil, cluster, "Test", c.document
+		})
+		for i, name := range topics {
+			at := fmt.Sprint("0@", 3+i)
+			order := url.Values{"topic": {deadTopic}, "action": {"replay"}, "at": {at}, "why": {"mended"}, "here": {"jobs"}}
+			page := ask(h, "GET", "/plan?"+order.Encode(), "").Body.String()
+			if offered := strings.Contains(page, `name="through" value="`+name+`"`); offered != (name == c.through) || !strings.Contains(page, name) {
+				t.Errorf("%s with the catalogue of %s: %s", name, c.document.Environment, page)
+			}
+			order.Set("through", name)
+			w := ask(h, "POST", "/start-job", order.Encode())
+			if refused := strings.Contains(w.Body.String(), "no catalogue here has the retry topic "+name); refused == (name == c.through) {
+				t.Errorf("%s with the catalogue of %s: %d %s", name, c.document.Environment, w.Code, w.Body)
+			}
+		}
+	}
+}
+
+// outcomes receives the outcomes of writes.
+type outcomes chan error
+
+func (o outcomes) Done(_ transport.Position, err error) { o <- err }

@@ -129,11 +129,15 @@ func (r *replays) end(row *replayRow, report *replayReport, err error) {
 	row.Ended = time.Now()
 	if report != nil {
 		row.Handled, row.Failed = report.Done()
-		row.Failures = report.Failures[:min(len(report.Failures), maxFailures)]
-		row.Error = report.Error
+		row.Failures = slices.Clone(report.Failures[:min(len(report.Failures), maxFailures)])
+		// They come from a member, and are kept for as long as the console runs.
+		for i, text := range row.Failures {
+			row.Failures[i] = clip(2*maxShown, text)
+		}
+		row.Error = clip(2*maxShown, report.Error)
 	}
 	if err != nil {
-		row.Error = err.Error()
+		row.Error = clip(2*maxShown, err.Error())
 	}
 	switch {
 	case row.StoppedBy != "":

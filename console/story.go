@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -180,7 +181,8 @@ func (s *search) run(ctx context.Context, q *question) error {
 		return err
 	}
 	var partitions []transport.Partition
-	chosen := s.cluster.chosen()
+	chosen, retry := s.cluster.chosen()
+	maps.Copy(chosen, retry)
 	// The second run reads the same topics, which are not to be counted twice.
 	s.view.Topics = 0
 	for i := range infos {

@@ -1,6 +1,8 @@
 package console
 
 import (
+	"errors"
+	"strings"
 	"testing"
 	"time"
 )
@@ -41,5 +43,18 @@ func TestTexts(t *testing.T) {
 	}
 	if got := lines("one\x1b\n\ttwo\n"); got != "one\\x1b\n    two" {
 		t.Errorf("lines: %q", got)
+	}
+}
+
+// TestReplayKeepsClippedTexts: what a member says of a replay is kept in a bounded length.
+func TestReplayKeepsClippedTexts(t *testing.T) {
+	long := strings.Repeat("x", 1<<20)
+	var r replays
+	for _, err := range []error{nil, errors.New(long)} {
+		row := new(replayRow)
+		r.end(row, &replayReport{Failures: []string{long}, Error: long}, err)
+		if len(row.Failures) != 1 || len(row.Failures[0]) > 4*maxShown || len(row.Error) > 4*maxShown || row.State != "failed" {
+			t.Errorf("%s: %d and %d bytes are kept", row.State, len(row.Failures[0]), len(row.Error))
+		}
 	}
 }

@@ -150,6 +150,12 @@ func (f *letterFilter) flags(c *cobra.Command) {
 	flags.StringVar(&f.before, "before", "", "only letters that died before this `time` (RFC 3339), or duration ago")
 }
 
+// groupFlag adds --group, which of the command that skips is that of a record.
+func (f *letterFilter) groupFlag(a *app, c *cobra.Command) {
+	c.Flags().StringArrayVar(&f.Groups, "group", nil, "only letters of this consumer `group`; may be repeated")
+	complete(c, "group", a.groupNames)
+}
+
 // stateFlag adds --state, which only the commands that look at letters have:
 // those that change letters know which states they may take.
 func (f *letterFilter) stateFlag(a *app, c *cobra.Command) {

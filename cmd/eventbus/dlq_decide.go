@@ -32,6 +32,7 @@ opens those in quarantine again. dlq show --state quarantined lists them.`,
 		}),
 	}
 	f.flags(c)
+	f.groupFlag(a, c)
 	flags.flags(c)
 	c.Flags().BoolVar(&release, "release", false, "open letters in quarantine again")
 	return c
@@ -67,10 +68,11 @@ func (a *app) decide(ctx context.Context, what string, f *letterFilter, do redri
 	order := flags.order(redrive.Order{Topic: d.topic, Action: do, Filter: f.Filter})
 	// The plan is of this moment: letters that die before the order is given are a part
 	// of the order too.
-	would, _, err := a.plan(ctx, order)
+	plan, err := a.plan(ctx, order)
 	if err != nil {
 		return err
 	}
+	would := plan.Tally
 	n := would.Sum()
 	switch {
 	case n == 0:

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
+	"github.com/eventbus-go/eventbus/internal/naming"
 	"github.com/eventbus-go/eventbus/internal/redrive"
 )
 
@@ -55,7 +57,8 @@ order. What was brought back is noted in the transaction that does it: a replay
 that is interrupted brings no event twice and leaves none out when it is resumed,
 by eventbus dlq resume, a console, or a service that watches. While another process
 changes letters of the topic, it is named, and --take-over stops it. Events that
-came back --max-redeliveries times go to quarantine.`,
+came back --max-redeliveries times go to quarantine. Where a name was chosen by
+RetryTopic, letters say theirs; the question shows it, and --yes needs it by --through.`,
 		Example: `  eventbus dlq replay prod.sales.public.customers.v1.mailer-prod.dlq --dry-run
   eventbus dlq replay prod.sales.public.customers.v1.mailer-prod.dlq --cause 1c9a02b7 --rate 50 --why "mail server is back"`,
 		Args: cobra.ExactArgs(1), ValidArgsFunction: once(a.deadTopics),
@@ -72,7 +75,9 @@ came back --max-redeliveries times go to quarantine.`,
 		}),
 	}
 	f.flags(c)
+	f.groupFlag(a, c)
 	flags.flags(c)
+	c.Flags().StringArrayVar(&order.Through, "through", nil, "with --yes: a retry `topic` that letters name and may come back through; may be repeated")
 	c.Flags().Float64Var(&order.Rate, "rate", 0, "at most so many events per second; 0: as fast as it goes")
 	c.Flags().IntVar(&order.MaxRedeliveries, "max-redeliveries", redrive.DefaultMaxRedeliveries, "events that came back so often go to quarantine")
 	return c
@@ -81,24 +86,39 @@ came back --max-redeliveries times go to quarantine.`,
 // replay counts the letters, asks, and brings them back. The first count is a
 // dry run, so that the question says how many events come back.
 func (a *app) replay(ctx context.Context, order redrive.Order, flags *orderFlags) error {
-	would, through, err := a.plan(ctx, order)
+	agreed := append(order.Through, naming.RetryOf(order.Topic))
+	plan, err := a.plan(ctx, order)
 	if err != nil {
 		return err
 	}
-	order.Through = through
+	would, through := plan.Tally, strings.Join(plan.Through, ", ")
+	order.Through = plan.Through
+	if len(plan.Alone) > 0 {
+		a.note("Letters that name %s are left alone: the topic does not exist, or has too few partitions.", strings.Join(plan.Alone, ", "))
+	}
 	// Compared as a whole: records that are left alone are worth a line of their own.
 	if would == (redrive.Tally{}) {
 		return a.none(order.Topic)
 	}
 	if a.dryRun {
-		if len(through) > 0 {
-			a.note("They would come back through %s.", strings.Join(through, ", "))
+		if through != "" {
+			a.note("They would come back through %s.", through)
 		}
 		return a.printTally(would, "would be ")
 	}
+	// Anyone who writes to the dead-letter topic can name a topic. --yes answers a question
+	// that nobody has read.
+	if others := slices.DeleteFunc(slices.Clone(plan.Through), func(name string) bool { return slices.Contains(agreed, name) }); a.yes && len(others) > 0 {
+		return misuse("letters name %s to come back through: if these are retry topics of their groups, add --through %s", strings.Join(others, ", "), strings.Join(others, " --through "))
+	}
 	// Handlers run again for each of these events: the number is what to think about, and
-	// the topic where a letter names it, which anyone could who writes there.
-	if err := a.confirm("Bring %s back through %s, and put %d into quarantine", counted(would.Replayed, "event"), strings.Join(through, ", "), would.Quarantined); err != nil {
+	// the topic.
+	if would.Replayed > 0 {
+		err = a.confirm("Bring %s back through %s, and put %d into quarantine", counted(would.Replayed, "event"), through, would.Quarantined)
+	} else {
+		err = a.confirm("Put %s into quarantine", counted(would.Quarantined, "event"))
+	}
+	if err != nil {
 		return err
 	}
 	order.Expected = would.Sum()
@@ -106,12 +126,12 @@ func (a *app) replay(ctx context.Context, order redrive.Order, flags *orderFlags
 }
 
 // plan returns what an order would do.
-func (a *app) plan(ctx context.Context, order redrive.Order) (redrive.Tally, []string, error) {
+func (a *app) plan(ctx context.Context, order redrive.Order) (redrive.Preview, error) {
 	// Opened first, for the remedy where the topic does not exist.
 	if _, err := a.box(ctx, order.Topic); err != nil {
-		return redrive.Tally{}, nil, err
+		return redrive.Preview{}, err
 	}
-	return a.dead.Plan(ctx, order)
+	return a.dead.Plan(ctx, order, nil)
 }
 
 // give gives an order, runs it here to its end, and prints what it did.

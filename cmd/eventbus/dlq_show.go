@@ -32,6 +32,7 @@ the event, and the text of the error without numbers, identifiers and quoted val
 		RunE: a.action(func(ctx context.Context, args []string) error { return a.deadStats(ctx, args[0], &f) }),
 	}
 	f.flags(c)
+	f.groupFlag(a, c)
 	f.stateFlag(a, c)
 	return c
 }
@@ -150,6 +151,7 @@ func newDLQShowCommand(a *app) *cobra.Command {
 		}),
 	}
 	f.flags(c)
+	f.groupFlag(a, c)
 	f.stateFlag(a, c)
 	// Few by default: one letter with its stack fills a screen.
 	c.Flags().IntVar(&limit, "limit", 10, "show at most so many")

@@ -124,3 +124,34 @@ func TestJobs(t *testing.T) {
 		b.run(t, "dlq", "stop", id).fails(exitFailed, "is done")
 	})
 }
+
+// TestReplayThroughNamedTopics: --yes brings letters back through topics that the order
+// names, and no others that a letter does.
+func TestReplayThroughNamedTopics(t *testing.T) {
+	everywhere(t, func(t *testing.T, b *bench) {
+		var mended atomic.Bool
+		fails := func(context.Context, customerCreated) error {
+			if mended.Load() {
+				return nil
+			}
+			return errors.New("broken")
+		}
+		for group, name := range map[string]string{"mailer": "{topic}-again", "audit": "{topic}-audit"} {
+			b.Start(t, eventbus.On(customers, fails, eventbus.Group(group), eventbus.DeadLetterTopic("{env}.failures"), eventbus.RetryTopic(name), eventbus.Retry(resilience.Retry{Attempts: 1})))
+		}
+		kafkatest.Publish(t, b.Cluster, customers, customerCreated{"c-1", "Ann"})
+		b.Settle(t)
+		mended.Store(true)
+		env, _, _ := strings.Cut(b.topic, ".")
+		box, again, audit := env+".failures", b.topic+"-again", b.topic+"-audit"
+		b.run(t, "dlq", "replay", box, "--dry-run").ok("2 letters would be replayed")
+		b.run(t, "dlq", "replay", box, "--yes").fails(exitMisuse, "letters name "+again+", "+audit, "add --through "+again+" --through "+audit)
+		b.run(t, "dlq", "replay", box, "--yes", "--through", again).fails(exitMisuse, "letters name "+audit+" to")
+		b.run(t, "dlq", "show", box, "--group", "mailer", "-o", "json").ok(`"group": "mailer"`).lacks(`"group": "audit"`)
+		b.run(t, "dlq", "replay", box, "--yes", "--group", "mailer", "--through", again).ok("1 letter replayed")
+		if r := b.run(t, "dlq", "replay", box, "--max-redeliveries", "1"); !strings.Contains(r.err, "Bring 1 event back through "+audit) {
+			t.Errorf("it asks %q", r.err)
+		}
+		b.run(t, "dlq", "replay", box, "--yes", "--through", audit, "--through", again).ok("1 letter replayed")
+	})
+}

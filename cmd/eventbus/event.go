@@ -85,7 +85,7 @@ func (s *seen) mask(d *catalog.Document) {
 	}
 	documents := []*catalog.Document{d}
 	if read != nil && read.JSON != nil {
-		if text, ok := mask.JSON(read.JSON, mask.Read(documents, e.Topic, e.Type, read.Fields())...); ok {
+		if text, ok := mask.JSON(read.JSON, mask.Read(documents, first, e.Type, read.Fields())...); ok {
 			shown := *read
 			shown.JSON = text
 			s.data = &shown

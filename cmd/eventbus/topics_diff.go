@@ -153,7 +153,7 @@ func (a *app) declared(ctx context.Context, source string, groups []string) ([]w
 			var names naming.Letters
 			names.Dead, names.Retry, err = topic.LetterTopics(env, group)
 			wrong = append(wrong, err)
-			// Names that can't be were noted above, so these are only used if they can.
+			// Invalid names were noted above, so these are only used if they can.
 			dead, retry := declare.LetterTopics(&spec, names)
 			letters = addLetters(letters, letterSource{spec.Name, names, dead}, right{Operation: "Write", For: "dead letters of " + group})
 			letters = addLetters(letters, letterSource{spec.Name, names, retry}, right{Operation: "Read", For: "redelivered letters of " + group})

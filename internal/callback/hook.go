@@ -22,7 +22,7 @@ type Hook interface {
 type Owner struct {
 	Name string
 	Log  *slog.Logger
-	// Missed is told how many calls are never made, besides those that it was told of.
+	// Missed adds to the count of calls that are never made.
 	Missed func(calls int)
 }
 

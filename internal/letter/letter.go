@@ -128,6 +128,14 @@ func (l *Letter) Whole() bool {
 // topic, which keeps the order of a key's letters.
 func (l *Letter) Again() transport.Record {
 	r := transport.Record{Topic: l.Retry, Partition: l.Record.Partition, Key: l.Record.Key, Value: l.Record.Value}
+	add := func(key, value string) {
+		r.Headers = append(r.Headers, transport.Header{Key: key, Value: []byte(value)})
+	}
+	// First: of a record with more headers than are read the last ones are cut, and without
+	// this one it would be every group's.
+	if l.Named {
+		add(RedeliveryGroup, l.Group)
+	}
 	for _, h := range l.Record.Headers {
 		switch h.Key {
 		case Redeliveries, OriginTopic, OriginPartition, OriginOffset, OriginTime, RedeliveryGroup:
@@ -137,18 +145,12 @@ func (l *Letter) Again() transport.Record {
 			r.Headers = append(r.Headers, h)
 		}
 	}
-	add := func(key, value string) {
-		r.Headers = append(r.Headers, transport.Header{Key: key, Value: []byte(value)})
-	}
 	add(Redeliveries, strconv.Itoa(l.Redeliveries+1))
 	add(OriginTopic, l.Origin.Topic)
 	add(OriginPartition, strconv.Itoa(int(l.Origin.Partition.Partition)))
 	add(OriginOffset, strconv.FormatInt(l.Origin.Offset, 10))
 	if !l.Origin.Time.IsZero() {
 		add(OriginTime, l.Origin.Time.UTC().Format(time.RFC3339Nano))
-	}
-	if l.Named {
-		add(RedeliveryGroup, l.Group)
 	}
 	return r
 }

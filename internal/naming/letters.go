@@ -66,7 +66,7 @@ func CheckChosen(name string) error {
 	}
 	switch {
 	case name == "":
-		return errors.New("the name is empty: leave the option out for the derived one")
+		return fmt.Errorf("the name is empty: leave the option out, or write the derived one, %s.%s%s or %s", TopicMark, GroupMark, DeadSuffix, RetrySuffix)
 	case strings.ContainsAny(plain, "{}"):
 		return fmt.Errorf("the marks are %s, %s and %s", EnvironmentMark, TopicMark, GroupMark)
 	}

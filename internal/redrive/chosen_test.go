@@ -3,6 +3,7 @@ package redrive_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -75,19 +76,46 @@ func TestChosenNames(t *testing.T) {
 			{Key: letter.Retry, Value: []byte(returns.In(c.Environment()))},
 		}}
 		replay := redrive.Order{Topic: box, Who: "ann@desk", Why: "mended"}
-		would, through, err := client.Plan(t.Context(), replay)
+		would, err := client.Plan(t.Context(), replay, nil)
 		want := []string{orders.In(c.Environment()) + "-again", returns.In(c.Environment()) + "-again"}
-		if err != nil || would.Replayed != 4 || !slices.Equal(through, want) {
-			t.Fatalf("%+v through %q, %v", would, through, err)
+		if err != nil || would.Tally.Replayed != 4 || !slices.Equal(would.Through, want) {
+			t.Fatalf("%+v, %v", would, err)
 		}
-		(&pile{cluster: cluster}).produce(t, forged)
+		through := would.Through
+		// Letters that can't come back hold up no others: through a topic that is gone, one
+		// with too few partitions, or the one that the event was read from.
+		gone, small, source := forged, forged, forged
+		gone.Headers = named(forged.Headers, env+".gone")
+		small.Partition, small.Headers = 1, named(forged.Headers, env+".small")
+		source.Headers = append(named(forged.Headers, orders.In(c.Environment())), transport.Header{Key: letter.OriginTopic, Value: []byte("other")})
+		if err := cluster.Admin().CreateTopics(t.Context(), transport.TopicSpec{Name: env + ".small", Partitions: 1, Replication: 1}); err != nil {
+			t.Fatal(err)
+		}
+		(&pile{cluster: cluster}).produce(t, forged, gone, small, source)
+		known := func(topic string) bool {
+			return slices.Contains(through, topic) || topic == env+".gone" || topic == env+".small"
+		}
+		would, err = client.Plan(t.Context(), replay, known)
+		if alone := []string{env + ".gone", returns.In(c.Environment()), env + ".small"}; err != nil || would.Tally.Replayed != 4 || would.Tally.Foreign != 4 ||
+			!slices.Equal(would.Through, through) || !slices.Equal(would.Alone, alone) {
+			t.Fatalf("%+v, %v; want %q left alone", would, err, alone)
+		}
+		for n := range 99 {
+			replay.Through = append(replay.Through, fmt.Sprint("other-", n))
+		}
+		// The derived name counts for nothing.
+		replay.Topic, replay.Through = orders.In(c.Environment())+".x.dlq", append(replay.Through, "other", orders.In(c.Environment())+".x.retry")
+		if _, err := client.Start(t.Context(), replay, redrive.Run{}); !errors.Is(err, transport.ErrTopicMissing) || strings.Contains(err.Error(), "too many") {
+			t.Errorf("%v, want ErrTopicMissing", err)
+		}
+		replay.Topic, replay.Through = box, nil
 		mended.Store(true)
 		// Nobody has agreed to these topics.
-		if j, err := client.Start(t.Context(), replay, redrive.Run{}); err != nil || j.Done.Replayed != 0 || j.Done.Foreign != 5 {
+		if j, err := client.Start(t.Context(), replay, redrive.Run{}); err != nil || j.Done.Replayed != 0 || j.Done.Foreign != 8 {
 			t.Fatalf("%+v, %v", j.Done, err)
 		}
-		replay.Through = through
-		if j, err := client.Start(t.Context(), replay, redrive.Run{}); err != nil || j.Done.Replayed != 4 || j.Done.Foreign != 1 {
+		replay.Through = append(through, env+".gone", env+".small", orders.In(c.Environment()))
+		if j, err := client.Start(t.Context(), replay, redrive.Run{}); err != nil || j.Done.Replayed != 4 || j.Done.Foreign != 4 {
 			t.Fatalf("%+v, %v", j.Done, err)
 		}
 		var got []string
@@ -113,4 +141,11 @@ func TestChosenNames(t *testing.T) {
 	}
 	t.Run("Broker", func(t *testing.T) { body(t, kafkatest.NewBroker(t)) })
 	t.Run("Kafka", func(t *testing.T) { body(t, kafkatest.Open(t)) })
+}
+
+// named returns the headers of a letter with another retry topic.
+func named(headers []transport.Header, retry string) []transport.Header {
+	headers = slices.Clone(headers)
+	headers[slices.IndexFunc(headers, func(h transport.Header) bool { return h.Key == letter.Retry })].Value = []byte(retry)
+	return headers
 }

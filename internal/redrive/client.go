@@ -63,7 +63,7 @@ func (c *Client) Topics(ctx context.Context, known ...string) ([]string, error) 
 	if err != nil {
 		return nil, err
 	}
-	// What can't be read of the decisions is told by Open.
+	// Open reports decisions that can't be read.
 	_, _ = c.glancing(ctx, func(from *book) (bool, error) {
 		known = slices.AppendSeq(slices.Clip(known), maps.Keys(from.boxes))
 		return true, nil
@@ -138,26 +138,38 @@ func (c *Client) Open(ctx context.Context, topic string) (*Box, error) {
 	return b, nil
 }
 
-// Plan is a dry run: it counts what a job would do, and changes nothing. It returns
-// beside, sorted, the retry topics that a Replay would use, for Order.Through.
-func (c *Client) Plan(ctx context.Context, o Order) (would Tally, through []string, err error) {
+// Preview is what a dry run finds. Names are sorted.
+type Preview struct {
+	Tally Tally
+	// Through are the retry topics that a Replay would use, for Order.Through.
+	Through []string
+	// Alone are retry topics that letters name and can't come back through, up to a
+	// hundred: they do not exist, have too few partitions, or may not be used. Tally.Foreign
+	// counts these letters, among others.
+	Alone []string
+}
+
+// Plan is a dry run: it counts what a job would do, and changes nothing. A Replay uses, of
+// the retry topics that letters name, those that may, if not nil, allows.
+func (c *Client) Plan(ctx context.Context, o Order, may func(topic string) bool) (Preview, error) {
 	b, err := c.Open(ctx, o.Topic)
 	if err != nil {
-		return Tally{}, nil, err
+		return Preview{}, err
 	}
 	o = o.withDefaults()
 	if err := o.Filter.Validate(); err != nil {
-		return Tally{}, nil, err
+		return Preview{}, err
 	}
 	if o.Action == Purge {
-		return Tally{Deleted: b.Purgeable(o.IncludingOpen).Letters}, nil, nil
+		return Preview{Tally: Tally{Deleted: b.Purgeable(o.IncludingOpen).Letters}}, nil
 	}
-	// A walk without a session counts and marks nothing. Whatever would keep the job from
-	// its end is to be seen now, when nobody waits for it yet.
+	// A walk without a session counts and marks nothing. What would stop the job shows now,
+	// when nobody waits for it yet.
 	w := newWalk(b, nil, &Job{Order: o, End: b.bounds()}, maxEvents, nil)
+	w.may = may
 	err = w.run(ctx)
 	w.pending.Foreign = w.foreign
-	return w.pending, slices.Sorted(maps.Keys(w.targets)), err
+	return Preview{w.pending, slices.Sorted(maps.Keys(w.used)), slices.Sorted(maps.Keys(w.alone))}, err
 }
 
 // Jobs returns the jobs of a dead-letter topic, or of all if topic is empty, the

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -69,6 +70,9 @@ func (o Order) withDefaults() Order {
 	if o.Action == "" {
 		o.Action = Replay
 	}
+	// The derived one needs no word, which earlier versions would not know.
+	derived := naming.RetryOf(o.Topic)
+	o.Through = slices.DeleteFunc(slices.Clone(o.Through), func(name string) bool { return name == derived })
 	if len(o.Filter.States) == 0 && o.Action != Purge {
 		o.Filter.States = []State{Open}
 		if o.Action == Release {
@@ -203,7 +207,7 @@ type Tally struct {
 	Released    int64 `json:"released"`
 	Deleted     int64 `json:"deleted"`
 	// Foreign counts records that were left alone: they are not dead letters, lack the
-	// event, or name a retry topic that the order does not.
+	// event, or name a retry topic that the order does not, or that can't take them.
 	Foreign int64 `json:"foreign"`
 }
 

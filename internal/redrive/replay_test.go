@@ -120,11 +120,11 @@ func (s *shop) do(t *testing.T, o redrive.Order) redrive.Tally {
 
 func (s *shop) plan(t *testing.T, o redrive.Order) redrive.Tally {
 	t.Helper()
-	tally, _, err := s.client.Plan(t.Context(), s.order(o))
+	would, err := s.client.Plan(t.Context(), s.order(o), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return tally
+	return would.Tally
 }
 
 // all checks that every event was handled once, in order, after one redelivery.

@@ -5,11 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
-	"github.com/eventbus-go/eventbus/internal/naming"
 	"github.com/eventbus-go/eventbus/kafka"
 	"github.com/eventbus-go/eventbus/transport"
 )
@@ -46,9 +44,6 @@ const fencedFor = 2 * time.Second
 
 // newJob returns the job of an order on a box.
 func newJob(o Order, b *Box) Job {
-	// The derived one needs no word, which earlier versions would not know.
-	derived := naming.RetryOf(b.Topic)
-	o.Through = slices.DeleteFunc(slices.Clone(o.Through), func(name string) bool { return name == derived })
 	return Job{Order: o, ID: random(4), Created: time.Now().UTC(), State: Waiting, End: b.bounds(), Box: b.identity()}
 }
 

@@ -180,7 +180,7 @@ func TestPurge(t *testing.T) {
 			t.Errorf("%+v, %v", j, err)
 		}
 		purge.IncludingOpen = true
-		if would, _, err := client.Plan(t.Context(), purge); err != nil || would.Deleted != 260 {
+		if would, err := client.Plan(t.Context(), purge, nil); err != nil || would.Tally.Deleted != 260 {
 			t.Errorf("%+v, %v", would, err)
 		}
 		if j, err := client.Start(t.Context(), purge, redrive.Run{}); err != nil || j.Done.Deleted != 260 {

@@ -44,12 +44,16 @@ type walk struct {
 	pending Tally
 	renewed time.Time
 	foreign int64
-	targets map[string]int32 // retry topics that were asked about: their partitions
+	// targets are the retry topics that were asked about: their partitions, 0 for one that
+	// is gone. Letters come back through used, and can't through alone.
+	targets     map[string]int32
+	used, alone map[string]bool
+	may         func(topic string) bool // of a dry run: Plan's
 }
 
 // newWalk returns the walk of a job, with so many events in a transaction.
 func newWalk(b *Box, s *session, j *Job, limit int, progress func(Job)) *walk {
-	w := &walk{box: b, session: s, job: j, progress: progress, limit: limit, renewed: time.Now(), targets: make(map[string]int32)}
+	w := &walk{box: b, session: s, job: j, progress: progress, limit: limit, renewed: time.Now(), targets: make(map[string]int32), used: make(map[string]bool), alone: make(map[string]bool)}
 	if j.Rate > 0 && s != nil {
 		w.limit = min(limit, max(int(j.Rate), 1))
 		w.pace = newPace(j.Rate, w.limit)
@@ -205,8 +209,9 @@ func (w *walk) commit(ctx context.Context, last bool) error {
 }
 
 // reachable reports whether the event of a letter may be brought back through the retry
-// topic that the letter names. The error says why it can't be: an event keeps its
-// partition number, and with it the order of its key.
+// topic that the letter names: an event keeps its partition number, and with it the order
+// of its key. The error says why the box's own retry topic can't be used. What only a
+// letter names holds up no other letter.
 func (w *walk) reachable(ctx context.Context, l *letter.Letter) (bool, error) {
 	derived := naming.RetryOf(w.box.Topic)
 	if l.Retry != derived {
@@ -215,10 +220,16 @@ func (w *walk) reachable(ctx context.Context, l *letter.Letter) (bool, error) {
 		if l.Retry == "" || l.Retry == l.Origin.Topic || mayNotBeRetry(l.Retry, w.box.Topic) {
 			return false, nil
 		}
+		// An event that came back and failed again was read from its retry topic.
+		if l.Retry == l.Source.Topic && l.Redeliveries == 0 {
+			return false, nil
+		}
 		switch {
 		case slices.Contains(w.job.Through, l.Retry):
 		case w.session != nil || len(w.job.Through) == maxThrough:
 			return false, nil
+		case w.may != nil && !w.may(l.Retry):
+			return w.leave(l.Retry)
 		default: // a dry run finds them
 			w.job.Through = append(w.job.Through, strings.Clone(l.Retry))
 		}
@@ -229,23 +240,43 @@ func (w *walk) reachable(ctx context.Context, l *letter.Letter) (bool, error) {
 		switch {
 		case err != nil:
 			return false, err
+		case infos[0].Err != nil && l.Retry != derived:
+			if !errors.Is(infos[0].Err, transport.ErrTopicMissing) && !errors.Is(infos[0].Err, transport.ErrUnauthorized) {
+				return false, fmt.Errorf("topic %s: %w", l.Retry, infos[0].Err)
+			}
+			infos[0].Partitions = 0
 		case errors.Is(infos[0].Err, transport.ErrTopicMissing):
 			return false, fmt.Errorf("topic %s, through which letters come back, does not exist: start the service with provisioning, or create it: %w", l.Retry, infos[0].Err)
 		case infos[0].Err != nil:
 			return false, fmt.Errorf("topic %s: %w", l.Retry, infos[0].Err)
 		}
 		partitions = infos[0].Partitions
-		w.targets[l.Retry] = partitions
+		w.targets[strings.Clone(l.Retry)] = partitions
 	}
 	need := l.Record.Partition + 1
 	if l.Retry == derived {
 		need = int32(len(w.box.End)) //nolint:gosec // partitions fit
 	}
 	// A key would come back through another partition, beside its own letters.
-	if partitions < need {
+	switch {
+	case partitions >= need:
+		if !w.used[l.Retry] {
+			w.used[strings.Clone(l.Retry)] = true
+		}
+		return true, nil
+	case l.Retry != derived:
+		return w.leave(l.Retry)
+	default:
 		return false, fmt.Errorf("topic %s has fewer partitions (%d) than %s needs (%d): add some to it: %w", l.Retry, partitions, w.box.Topic, need, transport.ErrTopicMissing)
 	}
-	return true, nil
+}
+
+// leave notes a retry topic whose letter is left alone. Letters may name any number.
+func (w *walk) leave(topic string) (bool, error) {
+	if len(w.alone) < maxThrough {
+		w.alone[strings.Clone(topic)] = true
+	}
+	return false, nil
 }
 
 // mayNotBeRetry reports whether a topic is certainly no retry topic of a box.

@@ -60,7 +60,7 @@ func (g *GroupSignals) Watch(e *engine.Engine) {
 	ctx := context.Background()
 	g.metrics.abandoned.Add(ctx, 0, g.base.add...)
 	g.metrics.lost.Add(ctx, 0, g.base.add...)
-	g.metrics.unheard.Add(ctx, 0, g.base.add...)
+	g.metrics.missedHooks.Add(ctx, 0, g.base.add...)
 	for _, h := range g.Topics {
 		g.metrics.retries.Add(ctx, 0, h.base.add...)
 		g.metrics.released.Add(ctx, 0, h.base.add...)
@@ -129,7 +129,7 @@ func (g *GroupSignals) Discarded(f *engine.Failure) {
 
 // MissedHooks counts calls of hooks that are never made.
 func (g *GroupSignals) MissedHooks(n int) {
-	g.metrics.unheard.Add(context.Background(), int64(n), g.base.add...)
+	g.metrics.missedHooks.Add(context.Background(), int64(n), g.base.add...)
 }
 
 // StartLetter begins the report of a dead letter, whose span stands beside the

@@ -24,7 +24,7 @@ type metrics struct {
 	sent, refused, consumed                 metric.Int64Counter
 	retries, letters, letterFailures        metric.Int64Counter
 	skipped, abandoned, lost, commitFailure metric.Int64Counter
-	released, discarded, unheard            metric.Int64Counter
+	released, discarded, missedHooks        metric.Int64Counter
 	transitions                             metric.Int64Counter
 }
 
@@ -47,7 +47,7 @@ func newMetrics(provider metric.MeterProvider) metrics {
 		letters:        DeadLetters.Counter(m),
 		letterFailures: DeadLetterFailures.Counter(m),
 		discarded:      Discarded.Counter(m),
-		unheard:        MissedHooks.Counter(m),
+		missedHooks:    MissedHooks.Counter(m),
 		skipped:        Skipped.Counter(m),
 		released:       ReleasedEvents.Counter(m),
 		abandoned:      Abandoned.Counter(m),
