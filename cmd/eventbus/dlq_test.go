@@ -130,7 +130,11 @@ func TestJobs(t *testing.T) {
 func TestReplayThroughNamedTopics(t *testing.T) {
 	everywhere(t, func(t *testing.T, b *bench) {
 		var mended atomic.Bool
-		fails := func(context.Context, customerCreated) error {
+		came := make(chan struct{}, 10)
+		fails := func(ctx context.Context, _ customerCreated) error {
+			if e, _ := eventbus.EnvelopeFrom(ctx); e.Redeliveries > 0 {
+				came <- struct{}{}
+			}
 			if mended.Load() {
 				return nil
 			}
@@ -141,7 +145,6 @@ func TestReplayThroughNamedTopics(t *testing.T) {
 		}
 		kafkatest.Publish(t, b.Cluster, customers, customerCreated{"c-1", "Ann"})
 		b.Settle(t)
-		mended.Store(true)
 		env, _, _ := strings.Cut(b.topic, ".")
 		box, again, audit := env+".failures", b.topic+"-again", b.topic+"-audit"
 		b.run(t, "dlq", "replay", box, "--dry-run").ok("2 letters would be replayed")
@@ -149,9 +152,16 @@ func TestReplayThroughNamedTopics(t *testing.T) {
 		b.run(t, "dlq", "replay", box, "--yes", "--through", again).fails(exitMisuse, "letters name "+audit+" to")
 		b.run(t, "dlq", "show", box, "--group", "mailer", "-o", "json").ok(`"group": "mailer"`).lacks(`"group": "audit"`)
 		b.run(t, "dlq", "replay", box, "--yes", "--group", "mailer", "--through", again).ok("1 letter replayed")
-		if r := b.run(t, "dlq", "replay", box, "--max-redeliveries", "1"); !strings.Contains(r.err, "Bring 1 event back through "+audit) {
+		<-came
+		b.Settle(t)
+		// It failed once more. With nothing to bring back the question is of no topic.
+		if r := b.run(t, "dlq", "replay", box, "--group", "mailer", "--max-redeliveries", "1"); !strings.HasPrefix(r.err, "eventbus: Put 1 event into quarantine: there is no terminal") {
 			t.Errorf("it asks %q", r.err)
 		}
-		b.run(t, "dlq", "replay", box, "--yes", "--through", audit, "--through", again).ok("1 letter replayed")
+		mended.Store(true)
+		if r := b.run(t, "dlq", "replay", box, "--group", "audit"); !strings.Contains(r.err, "Bring 1 event back through "+audit) {
+			t.Errorf("it asks %q", r.err)
+		}
+		b.run(t, "dlq", "replay", box, "--yes", "--through", audit, "--through", again).ok("2 letters replayed")
 	})
 }
