@@ -56,7 +56,7 @@ func (r *reader) memberID() string {
 }
 
 // TestNewPartitionIsNotVanished: partitions that a topic has got, and on which nobody has
-// committed yet, are read from their beginning by whoever gets them, also by a member
+// committed yet, are read from their beginning by the member that gets them, also by one
 // that was expelled and comes back. Nothing has vanished.
 func TestNewPartitionIsNotVanished(t *testing.T) {
 	bed.Bubble(t, 2, func(_ *testing.T, b *bed.Bed) {
