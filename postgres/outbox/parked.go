@@ -38,6 +38,8 @@ func faultText(err error) *string {
 			break
 		}
 		switch {
+		case r > 0xffff:
+			fmt.Fprintf(&b, `\U%08x`, r)
 		case r >= utf8.RuneSelf:
 			fmt.Fprintf(&b, `\u%04x`, r)
 		case r != 0:
@@ -200,8 +202,11 @@ func (r *Relay) retryKey(ctx context.Context, l *lease, of row) error {
 	return r.settleParked(ctx, l, rows, sent, refusal)
 }
 
+// own is the condition, after another one, that the run is $2 and the epoch $3: nothing is
+// written by a leader that was replaced, or behind a cursor that was refused.
+const own = ` AND EXISTS (SELECT FROM {relay} WHERE name = $1 AND epoch = $3) AND ` + sameRun
+
 // settleParked deletes the rows that were sent, and notes why the next one was not.
-// Every statement asks for the epoch: a leader that was replaced settles nothing.
 func (r *Relay) settleParked(ctx context.Context, l *lease, rows []row, sent int, refusal error) error {
 	var b pgx.Batch
 	// Rows are settled from the first one on, so the sent ones are the beginning of rows.
@@ -209,12 +214,11 @@ func (r *Relay) settleParked(ctx context.Context, l *lease, rows []row, sent int
 	for i := range ids {
 		ids[i] = rows[i].id
 	}
-	own := ` AND EXISTS (SELECT FROM {relay} WHERE name = $1 AND epoch = $2)`
-	b.Queue(r.names.sql(`UPDATE {relay} SET published = published + $3 WHERE name = $1 AND epoch = $2`), r.config.Name, l.epoch, sent)
-	b.Queue(r.names.sql(`DELETE FROM {parked} WHERE relay = $1 AND id = ANY($3)`+own), r.config.Name, l.epoch, ids)
+	b.Queue(r.names.sql(`UPDATE {relay} SET published = published + $4 WHERE name = $1 AND epoch = $3 AND `+sameRun), r.config.Name, l.run, l.epoch, sent)
+	b.Queue(r.names.sql(`DELETE FROM {parked} WHERE relay = $1 AND id = ANY($4)`+own), r.config.Name, l.run, l.epoch, ids)
 	if refusal != nil && sent < len(rows) {
-		b.Queue(r.names.sql(`UPDATE {parked} SET error = $4, attempts = attempts + 1, next_at = clock_timestamp() + $5::float8 * interval '1 second'
-			WHERE relay = $1 AND id = $3`+own), r.config.Name, l.epoch, rows[sent].id, faultText(refusal), r.config.RetryInterval.Seconds())
+		b.Queue(r.names.sql(`UPDATE {parked} SET error = $5, attempts = attempts + 1, next_at = clock_timestamp() + $6::float8 * interval '1 second'
+			WHERE relay = $1 AND id = $4`+own), r.config.Name, l.run, l.epoch, rows[sent].id, faultText(refusal), r.config.RetryInterval.Seconds())
 	}
 	if err := r.within(ctx, func(ctx context.Context) error { return r.pool.SendBatch(ctx, &b).Close() }); err != nil {
 		return fmt.Errorf("parked key of %s: %w", rows[0].topic, err)

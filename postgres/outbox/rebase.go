@@ -60,5 +60,5 @@ func (r *Relay) rebase(ctx context.Context, l *lease, c cursor, system int64) (c
 	if err != nil {
 		return c, fmt.Errorf("rebasing after a restore: %w", err)
 	}
-	return cursor{from: from, system: system}, nil
+	return cursor{from: from, system: system, run: c.run}, nil
 }
