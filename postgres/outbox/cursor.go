@@ -101,6 +101,6 @@ func (r *Relay) store(ctx context.Context, l *lease, c cursor, rows []row, sent 
 		return errNotLeading
 	}
 	// Only after success: a write that failed must not make the term longer.
-	l.until = before.Add(r.config.Lease)
+	l.until, l.stored = before.Add(r.config.Lease), before
 	return nil
 }

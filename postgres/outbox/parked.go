@@ -109,7 +109,7 @@ func (r *Relay) park(x *row, cause error) parkedRow {
 // skipped. A key goes on where it stopped, in order.
 func (r *Relay) retryParked(ctx context.Context, l *lease) error {
 	var due []row
-	if err := r.within(ctx, func(ctx context.Context) error {
+	if err := r.chore(ctx, l, func(ctx context.Context) error {
 		// One result for each key, and for each event without one. The least next_at of a key is
 		// infinity where its head was dropped: what followed has no time of its own yet. The
 		// limit keeps parked keys from holding up new events for long.
@@ -134,7 +134,7 @@ func (r *Relay) retryParked(ctx context.Context, l *lease) error {
 	}
 	// Keys of which everything was sent are free again.
 	if len(due) > 0 {
-		return r.within(ctx, r.loadParked)
+		return r.chore(ctx, l, r.loadParked)
 	}
 	return nil
 }
@@ -143,7 +143,7 @@ func (r *Relay) retryParked(ctx context.Context, l *lease) error {
 // of has the topic and the key, and an id only for an event without key.
 func (r *Relay) retryKey(ctx context.Context, l *lease, of row) error {
 	var rows []row
-	if err := r.within(ctx, func(ctx context.Context) error {
+	if err := r.chore(ctx, l, func(ctx context.Context) error {
 		found, err := r.pool.Query(ctx, r.names.sql(`SELECT `+columns+` FROM {parked}
 			WHERE relay = $1 AND topic = $2 AND key IS NOT DISTINCT FROM $3 AND ($4 = 0 OR id = $4) ORDER BY id LIMIT $5`),
 			r.config.Name, of.topic, of.key, of.id, r.config.Batch)
@@ -169,9 +169,6 @@ func (r *Relay) retryKey(ctx context.Context, l *lease, of row) error {
 	}
 	// One after the other: behind one that is refused nothing may be under way.
 	sent := 0
-	if err := r.hold(ctx, l); err != nil {
-		return err
-	}
 	if len(envelopes) > 0 {
 		// Mostly the head is refused again, and then the others need not be tried.
 		refusals, err := r.deliver(ctx, l, envelopes[:1])
@@ -220,7 +217,7 @@ func (r *Relay) settleParked(ctx context.Context, l *lease, rows []row, sent int
 		b.Queue(r.names.sql(`UPDATE {parked} SET error = $5, attempts = attempts + 1, next_at = clock_timestamp() + $6::float8 * interval '1 second'
 			WHERE relay = $1 AND id = $4`+own), r.config.Name, l.run, l.epoch, rows[sent].id, faultText(refusal), r.config.RetryInterval.Seconds())
 	}
-	if err := r.within(ctx, func(ctx context.Context) error { return r.pool.SendBatch(ctx, &b).Close() }); err != nil {
+	if err := r.chore(ctx, l, func(ctx context.Context) error { return r.pool.SendBatch(ctx, &b).Close() }); err != nil {
 		return fmt.Errorf("parked key of %s: %w", rows[0].topic, err)
 	}
 	return nil

@@ -89,7 +89,7 @@ func TestOtherEncoding(t *testing.T) {
 	t.Cleanup(func() { mustExec(t, admin, `DROP DATABASE `+name) })
 	s := newSceneOn(t, strings.Replace(dsn(t), "/postgres?", "/"+name+"?", 1)+"&client_encoding=UTF8&options=-c%20search_path%3D", Table{Partitioned: true})
 	n, _ := s.table.names()
-	refusal := fmt.Errorf("refused, “in other words”: 日本 %s", strings.Repeat("ü", maxFault))
+	refusal := fmt.Errorf("refused, “in other words”: 日本 🙂 %s", strings.Repeat("ü", maxFault))
 	r, err := NewRelay(s.bus, s.pool, Config{Table: s.table, Logger: quiet()})
 	if err != nil {
 		t.Fatal(err)
@@ -109,7 +109,7 @@ func TestOtherEncoding(t *testing.T) {
 	if err != nil {
 		t.Fatalf("a refused event: %v", err)
 	}
-	if parked, err := ListParked(t.Context(), s.pool, s.table, 10); err != nil || len(parked) != 1 || !strings.Contains(parked[0].Error, `\u65e5\u672c`) || len(parked[0].Error) > maxFault+20 {
+	if parked, err := ListParked(t.Context(), s.pool, s.table, 10); err != nil || len(parked) != 1 || !strings.Contains(parked[0].Error, `\u65e5\u672c \U0001f642`) || len(parked[0].Error) > maxFault+20 {
 		t.Errorf("%+v, %v", parked, err)
 	}
 	mustExec(t, s.pool, n.sql(`UPDATE {parked} SET next_at = '-infinity'`))
@@ -203,7 +203,25 @@ func TestNoPasswordInErrors(t *testing.T) {
 	if err := r.Health(context.Background()); strings.Contains(err.Error(), "hunter2") {
 		t.Error(err)
 	}
-	if _, err := NewRelay(s.bus, openPool(t, dsn(t), 1), Config{}); err == nil || !strings.Contains(err.Error(), "MaxConns") {
-		t.Errorf("a pool of one connection: %v", err)
+	if _, err := NewRelay(s.bus, openPool(t, dsn(t), 2), Config{}); err == nil || !strings.Contains(err.Error(), "MaxConns") {
+		t.Errorf("a pool of two connections: %v", err)
 	}
+}
+
+// newLeader returns a relay that leads, and has fenced the others.
+func (s *scene) newLeader(t *testing.T, config Config) (*Relay, lease, cursor) {
+	t.Helper()
+	config.Table, config.Logger = s.table, quiet()
+	r, err := NewRelay(s.bus, s.pool, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, c, err := r.acquire(t.Context())
+	if err == nil {
+		c, err = r.open(t.Context(), &l, c)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r, l, c
 }

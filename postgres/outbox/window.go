@@ -52,7 +52,7 @@ func (r *Relay) next(ctx context.Context, c cursor) (rows []row, after cursor, e
 	var cut, same bool
 	// Snapshots with equal texts show the same transactions. One row more than a batch
 	// shows that the window does not fit.
-	err = r.within(ctx, func(ctx context.Context) (err error) {
+	err = bounded(ctx, maxAnswer, func(ctx context.Context) (err error) {
 		err = r.pool.QueryRow(ctx, r.names.sql(`SELECT pg_current_snapshot()::text, `+sameRun), r.config.Name, c.run).Scan(&to, &same)
 		if err == nil && !same {
 			err = errAnotherRun
