@@ -11,8 +11,9 @@ const (
 	// minAnswer is the least time that the database gets for an answer, however
 	// short the lease is.
 	minAnswer = 5 * time.Second
-	// maxAnswer bounds statements during which the lease is kept.
-	maxAnswer = time.Minute
+	// maxAnswer bounds statements during which the lease is kept. One on a connection to a
+	// process that is frozen holds up the relay for as long.
+	maxAnswer = 30 * time.Second
 	// maxRead bounds the statements that walk a large window: after a long outage
 	// the first one looks at every row of it.
 	maxRead = 10 * time.Minute

@@ -50,20 +50,23 @@ func (r *Relay) next(ctx context.Context, c cursor) (rows []row, after cursor, e
 	}
 	var to string
 	var cut, same bool
-	// Snapshots with equal texts show the same transactions. One row more than a batch
-	// shows that the window does not fit.
-	err = bounded(ctx, maxAnswer, func(ctx context.Context) (err error) {
-		err = r.pool.QueryRow(ctx, r.names.sql(`SELECT pg_current_snapshot()::text, `+sameRun), r.config.Name, c.run).Scan(&to, &same)
+	// Snapshots with equal texts show the same transactions.
+	err = r.within(ctx, func(ctx context.Context) error {
+		err := r.pool.QueryRow(ctx, r.names.sql(`SELECT pg_current_snapshot()::text, `+sameRun), r.config.Name, c.run).Scan(&to, &same)
 		if err == nil && !same {
 			err = errAnotherRun
 		}
-		if err != nil || to == c.from {
-			return err
-		}
-		rows, cut, err = r.read(ctx, c.run, r.names.sql(windowBy(columns)), c.from, to, r.config.Batch+1)
 		return err
 	})
 	if err != nil || to == c.from {
+		return nil, c, err
+	}
+	// One row more than a batch shows that the window does not fit.
+	err = bounded(ctx, maxAnswer, func(ctx context.Context) (err error) {
+		rows, cut, err = r.read(ctx, c.run, r.names.sql(windowBy(columns)), c.from, to, r.config.Batch+1)
+		return err
+	})
+	if err != nil {
 		return nil, c, err
 	}
 	if len(rows) <= r.config.Batch && !cut {
