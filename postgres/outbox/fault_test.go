@@ -183,7 +183,7 @@ func TestReplacedLeaderDoesNotFence(t *testing.T) {
 }
 
 // TestLongRebase: one that takes longer than the lease, and than what the role allows a
-// statement, ends, and leads.
+// statement, ends, and keeps the lease.
 func TestLongRebase(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes some seconds")
@@ -199,7 +199,7 @@ func TestLongRebase(t *testing.T) {
 		UPDATE {relay} SET system_identifier = 1`))
 	l, c, err := r.acquire(t.Context())
 	if err == nil {
-		_, err = r.open(t.Context(), &l, c)
+		_, err = r.rebase(t.Context(), &l, c, 2)
 	}
 	if err != nil || !l.covers(0) || s.left(t, r) < time.Second {
 		t.Errorf("%v left, %v", s.left(t, r), err)

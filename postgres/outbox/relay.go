@@ -81,7 +81,7 @@ func (r *Relay) Wake() {
 }
 
 // Run relays until ctx ends, and then returns nil: the batch under way has ended,
-// and the lease is free. Without the database or without Kafka it waits and tries
+// and the lease is free, unless DrainTimeout cut off a batch of Config.Unfenced. Without the database or without Kafka it waits and tries
 // again. The error is one that waiting does not change: a server, a schema or a
 // cursor that an outbox can't work with.
 func (r *Relay) Run(ctx context.Context) error {
