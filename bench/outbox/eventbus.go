@@ -31,7 +31,7 @@ func (o *eventbusOutbox) name() string {
 // prepare drops the tables rather than empties them: dead rows and statistics of the
 // turn before would be measured as well.
 func (o *eventbusOutbox) prepare(ctx context.Context) (string, error) {
-	if err := o.bed.exec(ctx, `DROP TABLE IF EXISTS bench_outbox.outbox, bench_outbox.outbox_relay, bench_outbox.outbox_parked, bench_outbox.outbox_scheduled, bench_outbox.outbox_version CASCADE`); err != nil {
+	if err := o.bed.exec(ctx, `DROP TABLE IF EXISTS bench_outbox.outbox, bench_outbox.outbox_relay, bench_outbox.outbox_run, bench_outbox.outbox_parked, bench_outbox.outbox_scheduled, bench_outbox.outbox_version CASCADE`); err != nil {
 		return "", err
 	}
 	// The migration of the package itself: the indexes are a part of what writing costs.

@@ -78,6 +78,14 @@ func TestBooksBalance(t *testing.T) {
 			if again.StatusCode != answer.StatusCode {
 				t.Errorf("an order that is sent again is answered with %s", again.Status)
 			}
+			other, err := http.Post("http://"+address+"/orders", "application/json", bytes.NewReader(bytes.Replace(body, []byte(":100"), []byte(":200"), 1)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = other.Body.Close()
+			if answer.StatusCode == http.StatusCreated && other.StatusCode != http.StatusConflict {
+				t.Errorf("another order of the same id is answered with %s", other.Status)
+			}
 		}
 		kill(service) // with events that are sent and not billed, and others that are not sent
 	}

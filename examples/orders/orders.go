@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 
 	"github.com/jackc/pgx/v5"
@@ -18,12 +19,23 @@ type Orders struct {
 	placed *outbox.Publisher[shop.OrderPlaced]
 }
 
+// errOther: the id is that of an order with other contents.
+var errOther = errors.New("there is another order of this id")
+
 // Place stores an order and its event in one transaction: there is never one
 // without the other.
 func (o *Orders) Place(ctx context.Context, order shop.OrderPlaced) error {
 	return pgx.BeginFunc(ctx, o.pool, func(tx pgx.Tx) error {
 		placed, err := tx.Exec(ctx, `INSERT INTO orders (id, customer, cents) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`, order.OrderID, order.Customer, order.Cents)
-		if err != nil || placed.RowsAffected() == 0 { // it is there already
+		if err != nil {
+			return err
+		}
+		if placed.RowsAffected() == 0 { // it is there already
+			var same bool
+			err := tx.QueryRow(ctx, `SELECT customer = $2 AND cents = $3 FROM orders WHERE id = $1`, order.OrderID, order.Customer, order.Cents).Scan(&same)
+			if err == nil && !same {
+				err = errOther
+			}
 			return err
 		}
 		return o.placed.Publish(ctx, outbox.Pgx(tx), order)
@@ -43,7 +55,10 @@ func (o *Orders) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	// The order's id is the client's, and the primary key of the table: an order that is
 	// sent again, for want of an answer, is not stored twice, and has the same answer.
-	if err := o.Place(r.Context(), order); err != nil {
+	if err := o.Place(r.Context(), order); errors.Is(err, errOther) {
+		http.Error(w, err.Error(), http.StatusConflict)
+		return
+	} else if err != nil {
 		http.Error(w, "the order was not stored", http.StatusServiceUnavailable)
 		return
 	}

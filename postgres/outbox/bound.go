@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -10,24 +11,31 @@ const (
 	// minAnswer is the least time that the database gets for an answer, however
 	// short the lease is.
 	minAnswer = 5 * time.Second
+	// maxAnswer bounds statements during which the lease is kept. One on a connection to a
+	// process that is frozen holds up the relay for as long.
+	maxAnswer = 30 * time.Second
 	// maxRead bounds the statements that walk a large window: after a long outage
 	// the first one looks at every row of it.
 	maxRead = 10 * time.Minute
 )
 
-// within runs statements that a working database answers far within the lease.
-// TCP keeps a connection to a frozen process for as long as its kernel lives, so
-// nothing else would ever end them: the relay would lead and do nothing.
+// within runs statements during which the lease is not kept.
 func (r *Relay) within(ctx context.Context, do func(context.Context) error) error {
 	// An answer that comes after the lease serves nothing: another process may lead by
 	// then. A short lease must not make an error of a slow disk.
-	limit := max(r.config.Lease, minAnswer)
+	return bounded(ctx, max(r.config.Lease, minAnswer), do)
+}
+
+// bounded runs statements that a working database answers far within a limit. TCP keeps a
+// connection to a frozen process for as long as its kernel lives, so nothing else would
+// ever end them: the relay would lead and do nothing.
+func bounded(ctx context.Context, limit time.Duration, do func(context.Context) error) error {
 	bounded, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	err := do(bounded)
 	// Where ctx itself has ended, that is the cause, and the database is not to blame.
 	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
-		err = fmt.Errorf("the database has not answered for %v: %w", limit, err)
+		err = fmt.Errorf("the database has not answered for %v: %w", limit.Round(time.Millisecond), err)
 	}
 	return err
 }
@@ -35,42 +43,69 @@ func (r *Relay) within(ctx context.Context, do func(context.Context) error) erro
 // await waits for what is sent on a channel, and keeps the lease meanwhile. Of a large
 // backlog the first window can take longer than the lease, and so can a batch in Kafka:
 // without renewal two relays would take the lead from each other before either has sent
-// anything.
+// anything. The error is that of a lease that is lost. What fails before is tried again,
+// and nothing is once ctx has ended: what is waited for ends then, and says why.
 func await[T any](ctx context.Context, r *Relay, l *lease, from <-chan T) (value T, err error) {
-	// A third leaves time for a slow answer before the lease ends.
-	renewal := time.NewTicker(r.config.Lease / 3)
+	// By what is left of the lease: waits that follow each other may be short ones.
+	renewal := time.NewTimer(l.due(r.config.Lease))
 	defer renewal.Stop()
 	for {
 		select {
 		case value = <-from:
 			return value, nil
 		case <-renewal.C:
-			if err := r.renew(ctx, l); err != nil {
-				return value, err
-			}
+		}
+		if ctx.Err() != nil {
+			return <-from, nil
+		}
+		err := r.renew(ctx, l)
+		switch {
+		case err == nil:
+			renewal.Reset(l.due(r.config.Lease))
+		case ctx.Err() != nil:
+			return <-from, nil
+		case errors.Is(err, errNotLeading) || time.Until(l.until) <= 0:
+			return value, err
+		default:
+			renewal.Reset(backoff(0))
 		}
 	}
 }
 
-// sending is keeping for no longer than the delivery timeout.
+// sending runs do, which sends, for no longer than the delivery timeout. Without
+// transactions the lease covers that, and is left alone: a batch that was cut off may
+// still be under way when another process leads.
 func (r *Relay) sending(ctx context.Context, l *lease, do func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, r.config.DeliveryTimeout)
 	defer cancel()
+	if r.config.Unfenced {
+		return do(ctx)
+	}
 	return r.keeping(ctx, l, do)
 }
 
-// keeping runs do, and keeps the lease meanwhile. do is cut off where another process
-// leads by now. It has ended when keeping returns.
+// keeping runs do, and keeps the lease meanwhile. do is cut off where the lease is lost.
+// It has ended when keeping returns.
 func (r *Relay) keeping(ctx context.Context, l *lease, do func(context.Context) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	done := make(chan error, 1)
 	go func() { done <- do(ctx) }()
 	err, lost := await(ctx, r, l, done)
-	if lost != nil {
-		cancel()
-		<-done
-		return lost
+	if lost == nil {
+		return err
 	}
-	return err
+	cancel()
+	// What do has met itself comes first: health names Kafka where Kafka is away. Where
+	// another process leads, nothing that follows is to be done.
+	if err := <-done; !errors.Is(lost, errNotLeading) && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return lost
+}
+
+// chore runs statements, and keeps the lease meanwhile. On a busy server one may take
+// longer than the lease: otherwise no relay would get as far as to send anything.
+func (r *Relay) chore(ctx context.Context, l *lease, do func(context.Context) error) error {
+	return r.keeping(ctx, l, func(ctx context.Context) error { return bounded(ctx, maxAnswer, do) })
 }

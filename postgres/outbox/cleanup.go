@@ -52,7 +52,7 @@ func (c *chores) run(ctx context.Context, l *lease) error {
 		}
 	}
 	// The keys are read again before: an operator may have skipped the event that
-	// others wait behind. retryParked bounds its statements itself, since it also
+	// others wait behind. retryParked keeps the lease itself, since it also
 	// sends, which takes as long as a batch may.
 	if passed(&c.retried, retryEvery) {
 		if err := r.chore(ctx, l, r.loadParked); err != nil {
@@ -80,12 +80,6 @@ func (c *chores) run(ctx context.Context, l *lease) error {
 		return nil
 	}
 	return r.chore(ctx, l, r.clean)
-}
-
-// chore runs statements of one chore. On a busy server one may take as long as the lease,
-// which is kept meanwhile: otherwise no relay would get as far as to send anything.
-func (r *Relay) chore(ctx context.Context, l *lease, do func(context.Context) error) error {
-	return r.keeping(ctx, l, func(ctx context.Context) error { return r.within(ctx, do) })
 }
 
 // keepDays keeps the daily partitions. An error keeps nothing from being sent:

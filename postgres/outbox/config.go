@@ -77,7 +77,7 @@ type Config struct {
 	// default it is 2 s more than twice the DeliveryTimeout, and at least 2 s more than it.
 	Lease time.Duration
 	// DrainTimeout bounds the batch that is under way when Run's context ends.
-	// Default 5 s.
+	// Default 5 s. With Unfenced, after one that it cuts off the lease is left to end.
 	DrainTimeout time.Duration
 
 	// RetryInterval is the time between attempts at keys that Kafka refused.

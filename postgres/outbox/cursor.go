@@ -14,7 +14,8 @@ import (
 type cursor struct {
 	from, to string // to is empty between two windows
 	last     int64
-	system   int64 // the cluster that the snapshots are of
+	system   int64  // the cluster that the snapshots are of
+	run      string // the run of it that they were read in, see sameRun
 }
 
 // settings of the relay's sessions, for the transaction of one pipeline: they hold
@@ -23,15 +24,15 @@ type cursor struct {
 // nothing, to be cheaper than a generic one, and planning it takes a third of the look.
 // A disabled plan that is taken all the same counts as dear, for which the server would
 // compile it: that takes longer than the statement. What a role's timeout would end at each
-// attempt, as the first look at a large backlog, the relay bounds itself. A cursor that is lost in a crash of the server repeats a batch, so its
-// write need not wait for the disk.
+// attempt, as the first look at a large backlog, the relay bounds itself. A cursor that is
+// lost in a crash of the server repeats a batch, so its write need not wait for the disk.
 const sessionSettings = `SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
 	set_config('plan_cache_mode', 'force_generic_plan', true), set_config('jit', 'off', true), set_config('statement_timeout', '0', true),
 	set_config('synchronous_commit', $1, true)`
 
 // advance stores the cursor behind rows, of which so many were sent and others were
-// parked, and extends the lease. It fails with errNotLeading if another epoch has begun, or the
-// server is another one: its transactions are not those of the cursor.
+// parked, and extends the lease. It fails with errNotLeading if another epoch has begun, or
+// another run of the server: its transactions are not those of the cursor.
 func (r *Relay) advance(ctx context.Context, l *lease, c cursor, rows []row, sent int, parked []parkedRow) error {
 	return r.within(ctx, func(ctx context.Context) error { return r.store(ctx, l, c, rows, sent, parked) })
 }
@@ -54,28 +55,27 @@ func (r *Relay) store(ctx context.Context, l *lease, c cursor, rows []row, sent 
 	if c.to != "" {
 		to = c.to
 	}
-	// The cursor first: its row is locked then, and parked rows of a leader that
-	// was replaced are not written.
-	set, args := "", []any{r.config.Name, l.epoch, c.from, to, c.last, sent, r.config.Lease.Seconds(), l.server}
+	// The cursor first: its row is locked then, and no other epoch begins before the parked
+	// rows are written.
+	set, args := "", []any{r.config.Name, l.run, l.epoch, c.from, to, c.last, sent, r.config.Lease.Seconds()}
 	if r.partitioned && len(rows) > 0 {
 		set = countDays
 		tables, counts := countTables(rows)
 		args = append(args, tables, counts)
 	}
 	b.Queue(r.names.sql(`
-		UPDATE {relay} SET from_snapshot = $3::text::pg_snapshot, to_snapshot = $4::text::pg_snapshot, last_id = $5, published = published + $6,
-			moved_at = clock_timestamp(), expires_at = clock_timestamp() + $7::float8 * interval '1 second'`+set+`
-		WHERE name = $1 AND epoch = $2 AND pg_postmaster_start_time() = $8`), args...)
+		UPDATE {relay} SET from_snapshot = $4::text::pg_snapshot, to_snapshot = $5::text::pg_snapshot, last_id = $6, published = published + $7,
+			moved_at = clock_timestamp(), expires_at = clock_timestamp() + $8::float8 * interval '1 second'`+set+`
+		WHERE name = $1 AND epoch = $3 AND `+sameRun), args...)
 	// A refused row is tried again after RetryInterval. One that only follows it has no time
 	// of its own. A batch that is repeated after a crash may find its rows parked already.
 	for _, p := range parked {
 		b.Queue(r.names.sql(`
 			INSERT INTO {parked} (relay, id, format, event_id, topic, key, value, partitioner, attributes, created_at, error, attempts, next_at)
-			SELECT $1, id, format, event_id, topic, key, value, partitioner, attributes, created_at, $4, $5,
-				CASE WHEN $4::text IS NULL THEN 'infinity' ELSE clock_timestamp() + $6::float8 * interval '1 second' END
-			FROM {outbox} WHERE id = $3 AND EXISTS (SELECT FROM {relay} WHERE name = $1 AND epoch = $2)
-			ON CONFLICT DO NOTHING`),
-			r.config.Name, l.epoch, p.id, p.fault, p.attempts(), r.config.RetryInterval.Seconds())
+			SELECT $1, id, format, event_id, topic, key, value, partitioner, attributes, created_at, $5, $6,
+				CASE WHEN $5::text IS NULL THEN 'infinity' ELSE clock_timestamp() + $7::float8 * interval '1 second' END
+			FROM {outbox} WHERE id = $4`+own+` ON CONFLICT DO NOTHING`),
+			r.config.Name, l.run, l.epoch, p.id, p.fault, p.attempts(), r.config.RetryInterval.Seconds())
 	}
 	results := r.pool.SendBatch(ctx, &b)
 	defer results.Close()
@@ -95,12 +95,12 @@ func (r *Relay) store(ctx context.Context, l *lease, c cursor, rows []row, sent 
 	if err := results.Close(); err != nil {
 		return err
 	}
-	// No row has this epoch: another process leads. The parked rows ask for the epoch
-	// too, so none of them was written.
+	// Another process leads, or this is another run of the server. The parked rows ask for
+	// the same as the cursor, so none of them was written.
 	if tag.RowsAffected() == 0 {
 		return errNotLeading
 	}
 	// Only after success: a write that failed must not make the term longer.
-	l.until = before.Add(r.config.Lease)
+	l.until, l.stored = before.Add(r.config.Lease), before
 	return nil
 }

@@ -182,7 +182,7 @@ func ExampleGrants() {
 	// GRANT INSERT ON "shop"."outbox" TO "shop_api";
 	// GRANT SELECT, INSERT, DELETE ON "shop"."outbox_scheduled" TO "shop_api";
 	// GRANT USAGE ON SCHEMA "shop" TO "shop_relay";
-	// GRANT SELECT, INSERT, UPDATE, DELETE ON "shop"."outbox", "shop"."outbox_relay", "shop"."outbox_parked", "shop"."outbox_scheduled" TO "shop_relay";
+	// GRANT SELECT, INSERT, UPDATE, DELETE ON "shop"."outbox", "shop"."outbox_relay", "shop"."outbox_run", "shop"."outbox_parked", "shop"."outbox_scheduled" TO "shop_relay";
 	// GRANT SELECT ON "shop"."outbox_version" TO "shop_relay";
 	// <nil>
 }

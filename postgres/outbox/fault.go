@@ -16,7 +16,6 @@ const (
 	inFailedTransaction = "25P02"
 	insufficientRights  = "42501"
 	undefinedColumn     = "42703"
-	lockNotAvailable    = "55P03"
 	readOnlyTransaction = "25006"
 )
 

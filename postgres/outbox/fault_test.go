@@ -155,6 +155,57 @@ func TestDeposedLeaderIsFenced(t *testing.T) {
 	}
 }
 
+// TestReplacedLeaderDoesNotFence: a leader that was replaced between two transactions
+// fences its successor when it thaws, but sends nothing behind what that has sent.
+func TestReplacedLeaderDoesNotFence(t *testing.T) {
+	s := newScene(t, dsn(t))
+	old, l, c := s.newLeader(t, Config{})
+	s.write(t, 20)
+	rows, after, err := old.next(t.Context(), c)
+	if err != nil || len(rows) != 20 {
+		t.Fatalf("%d rows, %v", len(rows), err)
+	}
+	old.sender.tx = nil // its transaction has failed, and the next one is not begun
+	mustExec(t, s.pool, old.names.sql(`UPDATE {relay} SET expires_at = '-infinity'`))
+	_, stop := runRelay(t, s.bus, s.pool, Config{Table: s.table})
+	s.write(t, 20)
+	s.check(t)
+	if err := old.relay(t.Context(), &l, rows, after); !errors.Is(err, errNotLeading) {
+		t.Errorf("a replaced leader: %v", err)
+	}
+	stop()
+	if _, err := old.open(t.Context(), &l, c); !errors.Is(err, errNotLeading) {
+		t.Errorf("a replaced leader opened its term: %v", err)
+	}
+	if repeated := s.check(t); repeated > 0 {
+		t.Errorf("%d events of a replaced leader", repeated)
+	}
+}
+
+// TestLongRebase: one that takes longer than the lease, and than what the role allows a
+// statement, ends, and keeps the lease.
+func TestLongRebase(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes some seconds")
+	}
+	s := newScene(t, dsn(t)+"&statement_timeout=2000")
+	s.write(t, 1)
+	r, err := NewRelay(s.bus, s.pool, Config{Table: s.table, Logger: quiet(), Lease: 3 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustExec(t, s.pool, r.names.sql(`CREATE FUNCTION {schema}.slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(4); RETURN NULL; END';
+		CREATE TRIGGER slow AFTER UPDATE ON {outbox} EXECUTE FUNCTION {schema}.slow();
+		UPDATE {relay} SET system_identifier = 1`))
+	l, c, err := r.acquire(t.Context())
+	if err == nil {
+		_, err = r.rebase(t.Context(), &l, c, 2)
+	}
+	if err != nil || !l.covers(0) || s.left(t, r) < time.Second {
+		t.Errorf("%v left, %v", s.left(t, r), err)
+	}
+}
+
 // TestSlowBatchKeepsTheLead: a batch that takes longer than the lease, with brokers that
 // are away, costs a leader that lives nothing.
 func TestSlowBatchKeepsTheLead(t *testing.T) {

@@ -10,6 +10,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
+// errAnotherRun: the cursor in memory is none of this server's.
+var errAnotherRun = errors.New("the server was restarted after a crash, or is another one: the cursor is read again")
+
 // errNotLeading: another process leads, or has taken over.
 var errNotLeading = errors.New("another process leads")
 
@@ -24,10 +27,21 @@ type lease struct {
 	// replaced without noticing changes nothing in the tables.
 	epoch int64
 	until time.Time
-	// server is when the server was started that the cursor was read from. Another one, as
-	// after a failover, may lack what that had, and give its transaction ids again.
-	server time.Time
+	// stored is when the cursor was written last in the term.
+	stored time.Time
+	run    string // the one that the cursor was read in
 }
+
+// sameRun is the condition, with the relay's name as $1 and its run as $2, that this is
+// the run of the server in which acquire was: not one after a crash or on another server,
+// which may lack transactions of that and give their ids again. Crash recovery empties
+// the table, and a standby never had its rows. The start time is for a row that was
+// copied, as by a dump.
+const sameRun = `EXISTS (SELECT FROM {run} WHERE name = $1 AND id = $2::text::uuid AND started = pg_postmaster_start_time())`
+
+// due returns the time until a lease is to be renewed: a third leaves time for slow answers
+// and for more than one attempt.
+func (l *lease) due(lease time.Duration) time.Duration { return time.Until(l.until) - lease*2/3 }
 
 // covers reports whether what takes as long ends within the lease, with a margin.
 func (l *lease) covers(d time.Duration) bool { return time.Until(l.until) > d+margin }
@@ -62,10 +76,13 @@ func (r *Relay) acquire(ctx context.Context) (l lease, c cursor, err error) {
 	before := time.Now()
 	var to *string
 	err = r.pool.QueryRow(ctx, r.names.sql(`
-		UPDATE {relay} SET holder = $2, epoch = epoch + 1, expires_at = clock_timestamp() + $3::float8 * interval '1 second'
-		WHERE name = $1 AND expires_at < clock_timestamp()
-		RETURNING epoch, from_snapshot::text, to_snapshot::text, last_id, system_identifier, pg_postmaster_start_time()`),
-		r.config.Name, r.holder, r.config.Lease.Seconds()).Scan(&l.epoch, &c.from, &to, &c.last, &c.system, &l.server)
+		WITH term AS (UPDATE {relay} SET holder = $2, epoch = epoch + 1, expires_at = clock_timestamp() + $3::float8 * interval '1 second'
+			WHERE name = $1 AND expires_at < clock_timestamp()
+			RETURNING epoch, from_snapshot::text, to_snapshot::text, last_id, system_identifier),
+		run AS (INSERT INTO {run} (name, id, started) SELECT $1, gen_random_uuid(), pg_postmaster_start_time() FROM term
+			ON CONFLICT (name) DO UPDATE SET id = excluded.id, started = excluded.started RETURNING id::text)
+		SELECT term.*, run.id FROM term, run`),
+		r.config.Name, r.holder, r.config.Lease.Seconds()).Scan(&l.epoch, &c.from, &to, &c.last, &c.system, &l.run)
 	if errors.Is(err, pgx.ErrNoRows) {
 		// Either the lease is held, or the name has no row.
 		var there bool
@@ -80,7 +97,7 @@ func (r *Relay) acquire(ctx context.Context) (l lease, c cursor, err error) {
 	if to != nil {
 		c.to = *to
 	}
-	l.until = before.Add(r.config.Lease)
+	c.run, l.until = l.run, before.Add(r.config.Lease)
 	return l, c, err
 }
 
@@ -106,28 +123,37 @@ func (r *Relay) begin(ctx context.Context) error {
 	return err
 }
 
-// renew extends the lease, on the server that gave it.
-// It fails with errNotLeading if another epoch has begun. After any error l is
-// unchanged: the term ends when it would have.
+// renew extends the lease. After any error l is unchanged: the term ends when it would have.
 func (r *Relay) renew(ctx context.Context, l *lease) error {
-	return r.within(ctx, func(ctx context.Context) error {
-		before := time.Now()
-		tag, err := r.pool.Exec(ctx, r.names.sql(`UPDATE {relay} SET expires_at = clock_timestamp() + $3::float8 * interval '1 second' WHERE name = $1 AND epoch = $2 AND pg_postmaster_start_time() = $4`),
-			r.config.Name, l.epoch, r.config.Lease.Seconds(), l.server)
+	before := time.Now()
+	err := r.extend(ctx, *l)
+	if err == nil {
+		l.until = before.Add(r.config.Lease)
+	}
+	return err
+}
+
+// extend extends the lease in the database alone, in the run of the server that gave it.
+// It fails with errNotLeading if another epoch has begun.
+func (r *Relay) extend(ctx context.Context, l lease) error {
+	// When the lease has ended nothing is gained by waiting for an answer.
+	return bounded(ctx, max(time.Until(l.until), minAnswer), func(ctx context.Context) error {
+		tag, err := r.pool.Exec(ctx, r.names.sql(`UPDATE {relay} SET expires_at = clock_timestamp() + $4::float8 * interval '1 second' WHERE name = $1 AND epoch = $3 AND `+sameRun),
+			r.config.Name, l.run, l.epoch, r.config.Lease.Seconds())
 		if err != nil {
 			return err
 		}
 		if tag.RowsAffected() == 0 {
 			return errNotLeading
 		}
-		l.until = before.Add(r.config.Lease)
 		return nil
 	})
 }
 
 // release ends the lease, so that another process need not wait for its end.
-// The epoch keeps a late release from ending the lease of a successor.
+// The epoch and the holder keep a late release from ending the lease of a successor, also
+// on a server that has not seen the epoch and gave it again.
 func (r *Relay) release(ctx context.Context, l lease) error {
-	_, err := r.pool.Exec(ctx, r.names.sql(`UPDATE {relay} SET expires_at = '-infinity', holder = '' WHERE name = $1 AND epoch = $2`), r.config.Name, l.epoch)
+	_, err := r.pool.Exec(ctx, r.names.sql(`UPDATE {relay} SET expires_at = '-infinity', holder = '' WHERE name = $1 AND epoch = $2 AND holder = $3`), r.config.Name, l.epoch, r.holder)
 	return err
 }

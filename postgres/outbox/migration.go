@@ -22,7 +22,9 @@ type migration struct {
 // In the outbox, id orders the events of a key and xid is what the snapshots of a cursor
 // are compared with. A parked row is a copy: it outlives the row of the outbox, which
 // cleaning deletes. Columns from format to attributes are those of type row. days has, by
-// the name of each daily partition, how many of its rows the relay is past.
+// the name of each daily partition, how many of its rows the relay is past. The table of
+// runs is UNLOGGED: its rows survive neither a crash of the server nor a failover, which
+// may take back transactions and give their ids again.
 var migrations = []migration{{sql: `
 CREATE TABLE {outbox} (
 	id          bigint GENERATED ALWAYS AS IDENTITY,
@@ -61,7 +63,13 @@ CREATE TABLE {relay} (
 	to_snapshot       pg_snapshot,
 	last_id           bigint NOT NULL DEFAULT 0,
 	published         bigint NOT NULL DEFAULT 0,
-	moved_at          timestamptz NOT NULL DEFAULT clock_timestamp()
+	moved_at          timestamptz NOT NULL DEFAULT clock_timestamp(),
+	days              jsonb NOT NULL DEFAULT '{}'
+);
+CREATE UNLOGGED TABLE {run} (
+	name    text PRIMARY KEY,
+	id      uuid NOT NULL,
+	started timestamptz NOT NULL
 );
 CREATE TABLE {parked} (
 	relay       text NOT NULL,
@@ -83,8 +91,6 @@ CREATE TABLE {parked} (
 CREATE INDEX ON {parked} (relay, next_at);
 INSERT INTO {relay} (name, system_identifier, from_snapshot)
 	SELECT 'default', system_identifier, pg_current_snapshot() FROM pg_control_system();
-`}, {sql: `
-ALTER TABLE {relay} ADD COLUMN days jsonb NOT NULL DEFAULT '{}';
 `}}
 
 // latest is the version of the schema that this code works with.

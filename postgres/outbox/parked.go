@@ -38,6 +38,8 @@ func faultText(err error) *string {
 			break
 		}
 		switch {
+		case r > 0xffff:
+			fmt.Fprintf(&b, `\U%08x`, r)
 		case r >= utf8.RuneSelf:
 			fmt.Fprintf(&b, `\u%04x`, r)
 		case r != 0:
@@ -107,7 +109,7 @@ func (r *Relay) park(x *row, cause error) parkedRow {
 // skipped. A key goes on where it stopped, in order.
 func (r *Relay) retryParked(ctx context.Context, l *lease) error {
 	var due []row
-	if err := r.within(ctx, func(ctx context.Context) error {
+	if err := r.chore(ctx, l, func(ctx context.Context) error {
 		// One result for each key, and for each event without one. The least next_at of a key is
 		// infinity where its head was dropped: what followed has no time of its own yet. The
 		// limit keeps parked keys from holding up new events for long.
@@ -132,7 +134,7 @@ func (r *Relay) retryParked(ctx context.Context, l *lease) error {
 	}
 	// Keys of which everything was sent are free again.
 	if len(due) > 0 {
-		return r.within(ctx, r.loadParked)
+		return r.chore(ctx, l, r.loadParked)
 	}
 	return nil
 }
@@ -141,7 +143,7 @@ func (r *Relay) retryParked(ctx context.Context, l *lease) error {
 // of has the topic and the key, and an id only for an event without key.
 func (r *Relay) retryKey(ctx context.Context, l *lease, of row) error {
 	var rows []row
-	if err := r.within(ctx, func(ctx context.Context) error {
+	if err := r.chore(ctx, l, func(ctx context.Context) error {
 		found, err := r.pool.Query(ctx, r.names.sql(`SELECT `+columns+` FROM {parked}
 			WHERE relay = $1 AND topic = $2 AND key IS NOT DISTINCT FROM $3 AND ($4 = 0 OR id = $4) ORDER BY id LIMIT $5`),
 			r.config.Name, of.topic, of.key, of.id, r.config.Batch)
@@ -167,9 +169,6 @@ func (r *Relay) retryKey(ctx context.Context, l *lease, of row) error {
 	}
 	// One after the other: behind one that is refused nothing may be under way.
 	sent := 0
-	if err := r.hold(ctx, l); err != nil {
-		return err
-	}
 	if len(envelopes) > 0 {
 		// Mostly the head is refused again, and then the others need not be tried.
 		refusals, err := r.deliver(ctx, l, envelopes[:1])
@@ -200,8 +199,11 @@ func (r *Relay) retryKey(ctx context.Context, l *lease, of row) error {
 	return r.settleParked(ctx, l, rows, sent, refusal)
 }
 
+// own is the condition, after another one, that the run is $2 and the epoch $3: nothing is
+// written by a leader that was replaced, or behind a cursor that was refused.
+const own = ` AND EXISTS (SELECT FROM {relay} WHERE name = $1 AND epoch = $3) AND ` + sameRun
+
 // settleParked deletes the rows that were sent, and notes why the next one was not.
-// Every statement asks for the epoch: a leader that was replaced settles nothing.
 func (r *Relay) settleParked(ctx context.Context, l *lease, rows []row, sent int, refusal error) error {
 	var b pgx.Batch
 	// Rows are settled from the first one on, so the sent ones are the beginning of rows.
@@ -209,14 +211,13 @@ func (r *Relay) settleParked(ctx context.Context, l *lease, rows []row, sent int
 	for i := range ids {
 		ids[i] = rows[i].id
 	}
-	own := ` AND EXISTS (SELECT FROM {relay} WHERE name = $1 AND epoch = $2)`
-	b.Queue(r.names.sql(`UPDATE {relay} SET published = published + $3 WHERE name = $1 AND epoch = $2`), r.config.Name, l.epoch, sent)
-	b.Queue(r.names.sql(`DELETE FROM {parked} WHERE relay = $1 AND id = ANY($3)`+own), r.config.Name, l.epoch, ids)
+	b.Queue(r.names.sql(`UPDATE {relay} SET published = published + $4 WHERE name = $1 AND epoch = $3 AND `+sameRun), r.config.Name, l.run, l.epoch, sent)
+	b.Queue(r.names.sql(`DELETE FROM {parked} WHERE relay = $1 AND id = ANY($4)`+own), r.config.Name, l.run, l.epoch, ids)
 	if refusal != nil && sent < len(rows) {
-		b.Queue(r.names.sql(`UPDATE {parked} SET error = $4, attempts = attempts + 1, next_at = clock_timestamp() + $5::float8 * interval '1 second'
-			WHERE relay = $1 AND id = $3`+own), r.config.Name, l.epoch, rows[sent].id, faultText(refusal), r.config.RetryInterval.Seconds())
+		b.Queue(r.names.sql(`UPDATE {parked} SET error = $5, attempts = attempts + 1, next_at = clock_timestamp() + $6::float8 * interval '1 second'
+			WHERE relay = $1 AND id = $4`+own), r.config.Name, l.run, l.epoch, rows[sent].id, faultText(refusal), r.config.RetryInterval.Seconds())
 	}
-	if err := r.within(ctx, func(ctx context.Context) error { return r.pool.SendBatch(ctx, &b).Close() }); err != nil {
+	if err := r.chore(ctx, l, func(ctx context.Context) error { return r.pool.SendBatch(ctx, &b).Close() }); err != nil {
 		return fmt.Errorf("parked key of %s: %w", rows[0].topic, err)
 	}
 	return nil

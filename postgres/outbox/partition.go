@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -142,13 +143,13 @@ func forgetDropped(ctx context.Context, pool *pgxpool.Pool, n names) (events int
 		SELECT coalesce(sum(rows), 0)::bigint FROM dropped`))
 	results := pool.SendBatch(ctx, &b)
 	defer results.Close()
-	if _, err := results.Exec(); err != nil {
-		return 0, err
+	if _, err = results.Exec(); err == nil {
+		err = results.QueryRow().Scan(&events)
 	}
-	if err := results.QueryRow().Scan(&events); err != nil {
-		return 0, err
+	if err = errors.Join(err, results.Close()); err != nil {
+		return 0, fmt.Errorf("the events of dropped days of %s are not counted: %w", n.bare, err)
 	}
-	return events, results.Close()
+	return events, nil
 }
 
 // collectTexts reads and closes rows of one text each.

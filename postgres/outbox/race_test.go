@@ -44,11 +44,12 @@ func (d *difference) next(ctx context.Context) ([]row, error) {
 // byID is the naive relay: ids greater than the last.
 type byID struct {
 	relay *Relay
+	run   string
 	last  int64
 }
 
 func (b *byID) next(ctx context.Context) ([]row, error) {
-	rows, _, err := b.relay.read(ctx, b.relay.names.sql(`SELECT `+columns+` FROM {outbox} WHERE id > $1 ORDER BY id LIMIT 500`), b.last)
+	rows, _, err := b.relay.read(ctx, b.run, b.relay.names.sql(`SELECT `+columns+` FROM {outbox} WHERE id > $1 ORDER BY id LIMIT 500`), b.last)
 	if len(rows) > 0 {
 		b.last = rows[len(rows)-1].id
 	}
@@ -328,7 +329,7 @@ func TestRaceCatchesWrongRelays(t *testing.T) {
 		pool := openPool(t, address, 110)
 		table := newTable(t, pool)
 		d := newReading(t, pool, table, 500)
-		found := race(t, &byID{relay: d.relay}, newWriters(t, pool, table, 5000))
+		found := race(t, &byID{relay: d.relay, run: d.lease.run}, newWriters(t, pool, table, 5000))
 		t.Logf("id > last: %v", found)
 		if found.lost == 0 {
 			t.Errorf("id > last lost nothing: %v", found)

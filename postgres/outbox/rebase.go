@@ -3,6 +3,7 @@ package outbox
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -27,7 +28,12 @@ func (r *Relay) rebase(ctx context.Context, l *lease, c cursor, system int64) (c
 	if err := r.pool.QueryRow(ctx, `SELECT pg_current_snapshot()::text`).Scan(&from); err != nil {
 		return c, err
 	}
+	var before time.Time
 	err := pgx.BeginFunc(ctx, r.pool, func(tx pgx.Tx) error {
+		// The whole table is rewritten, for which a role's timeout may be too short.
+		if _, err := tx.Exec(ctx, `SET LOCAL statement_timeout = 0`); err != nil {
+			return err
+		}
 		// No relay may store a cursor of the old cluster while rows get new transaction ids.
 		if _, err := tx.Exec(ctx, r.names.sql(`SELECT FROM {relay} FOR UPDATE`)); err != nil {
 			return err
@@ -54,11 +60,15 @@ func (r *Relay) rebase(ctx context.Context, l *lease, c cursor, system int64) (c
 			return err
 		}
 		// All names at once: whichever leads next finds the new identifier and does not rebase.
-		_, err := tx.Exec(ctx, r.names.sql(`UPDATE {relay} SET system_identifier = $1, from_snapshot = $2::text::pg_snapshot, to_snapshot = NULL, last_id = 0`), system, from)
+		// Nobody has taken the lease, since its row is locked. It begins again with the commit.
+		before = time.Now()
+		_, err := tx.Exec(ctx, r.names.sql(`UPDATE {relay} SET system_identifier = $1, from_snapshot = $2::text::pg_snapshot, to_snapshot = NULL, last_id = 0,
+			expires_at = CASE WHEN name = $3 THEN clock_timestamp() + $4::float8 * interval '1 second' ELSE expires_at END`), system, from, r.config.Name, r.config.Lease.Seconds())
 		return err
 	})
 	if err != nil {
 		return c, fmt.Errorf("rebasing after a restore: %w", err)
 	}
-	return cursor{from: from, system: system}, nil
+	l.until = before.Add(r.config.Lease)
+	return cursor{from: from, system: system, run: c.run}, nil
 }

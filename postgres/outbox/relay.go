@@ -62,9 +62,9 @@ func NewRelay(bus *eventbus.Bus, pool *pgxpool.Pool, config Config) (*Relay, err
 	if bus == nil || pool == nil {
 		return nil, errors.New("outbox: configure the relay: a bus and a pool are needed")
 	}
-	// The lease is renewed while a window is read.
-	if pool.Config().MaxConns < 2 {
-		return nil, errors.New("outbox: configure the relay: the pool has one connection, and two are needed: raise MaxConns")
+	// The lease is renewed while a window is read and a chore is done.
+	if most := pool.Config().MaxConns; most < 3 {
+		return nil, fmt.Errorf("outbox: configure the relay: the pool has %d connections, and three are needed: raise MaxConns", most)
 	}
 	r := &Relay{bus: bus, pool: pool, config: c, names: n, holder: newHolder(), wake: make(chan struct{}, 1)}
 	r.metrics = newInstruments(r)
@@ -81,7 +81,7 @@ func (r *Relay) Wake() {
 }
 
 // Run relays until ctx ends, and then returns nil: the batch under way has ended,
-// and the lease is free. Without the database or without Kafka it waits and tries
+// and the lease is free, unless DrainTimeout cut off a batch of Config.Unfenced. Without the database or without Kafka it waits and tries
 // again. The error is one that waiting does not change: a server, a schema or a
 // cursor that an outbox can't work with.
 func (r *Relay) Run(ctx context.Context) error {
@@ -176,6 +176,11 @@ func (r *Relay) lead(ctx context.Context) error {
 	defer stop()
 	defer func() {
 		r.note(func(s *relayState) { s.leading = false })
+		// Of a batch that DrainTimeout has cut off, records may be under way: without
+		// transactions the lease has to outlast them.
+		if r.config.Unfenced && working.Err() != nil {
+			return
+		}
 		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
 		_ = r.release(ending, l) // it ends by itself otherwise
@@ -193,7 +198,7 @@ func (r *Relay) lead(ctx context.Context) error {
 func (r *Relay) open(ctx context.Context, l *lease, c cursor) (cursor, error) {
 	var system int64
 	var database string
-	err := r.within(ctx, func(ctx context.Context) (err error) {
+	err := r.chore(ctx, l, func(ctx context.Context) (err error) {
 		if system, database, err = r.identify(ctx); err == nil {
 			r.partitioned, err = isPartitioned(ctx, r.pool, r.names)
 		}
@@ -209,7 +214,8 @@ func (r *Relay) open(ctx context.Context, l *lease, c cursor) (cursor, error) {
 	}
 	// The system identifier and the database are part of the transactional id, so that
 	// outboxes of different databases on one Kafka don't fence each other.
-	r.sender = &sender{bus: r.bus}
+	term := *l // a copy, since the lease is renewed at the same time
+	r.sender = &sender{bus: r.bus, confirm: func(ctx context.Context) error { return r.extend(ctx, term) }}
 	if !r.config.Unfenced {
 		if r.sender.id = r.config.TransactionalID; r.sender.id == "" {
 			r.sender.id = fmt.Sprintf("eventbus-outbox.%d.%s.%s.%s", uint64(system), database, r.names.bare, r.config.Name) //nolint:gosec // its bits
@@ -220,7 +226,7 @@ func (r *Relay) open(ctx context.Context, l *lease, c cursor) (cursor, error) {
 			return c, fmt.Errorf("fencing other relays: %w", err)
 		}
 	}
-	return c, r.within(ctx, r.loadParked)
+	return c, r.chore(ctx, l, r.loadParked)
 }
 
 // serve relays batch after batch. ctx ends the loop, working what is under way.
@@ -254,9 +260,9 @@ func (r *Relay) serve(ctx, working context.Context, l *lease, c cursor) error {
 			return err
 		}
 		if len(w.rows) == 0 {
-			// An empty window moves the cursor too, but storing it extends the lease, and is done
-			// only when that is due. Otherwise every look would be followed by a write.
-			if c = w.after; !l.covers(r.config.mustCover()) || time.Until(l.until) < r.config.Lease*2/3 {
+			// An empty window moves the cursor too, but is stored only from time to time.
+			// Otherwise every look would be followed by a write.
+			if c = w.after; !l.covers(r.config.mustCover()) || time.Since(l.stored) > r.config.Lease/3 {
 				if err := r.advance(working, l, c, nil, 0, nil); err != nil {
 					return err
 				}
@@ -282,9 +288,6 @@ func (r *Relay) serve(ctx, working context.Context, l *lease, c cursor) error {
 // relay sends a batch and stores the cursor behind it.
 func (r *Relay) relay(ctx context.Context, l *lease, rows []row, after cursor) error {
 	send, envelopes, parked := r.sort(rows)
-	if err := r.hold(ctx, l); err != nil {
-		return err
-	}
 	// Kafka first, then the cursor: a crash between them repeats the batch, while the
 	// other order would lose it.
 	refusals, err := r.deliver(ctx, l, envelopes)
@@ -318,8 +321,11 @@ func (r *Relay) hold(ctx context.Context, l *lease) error {
 	return nil
 }
 
-// deliver sends envelopes within the delivery timeout.
+// deliver sends envelopes within the delivery timeout, and begins with enough of the lease.
 func (r *Relay) deliver(ctx context.Context, l *lease, envelopes []*eventbus.Envelope) (refusals map[int]error, err error) {
+	if err := r.hold(ctx, l); err != nil {
+		return nil, err
+	}
 	err = r.sending(ctx, l, func(ctx context.Context) (err error) {
 		refusals, err = r.sender.send(ctx, envelopes)
 		return err
@@ -327,10 +333,11 @@ func (r *Relay) deliver(ctx context.Context, l *lease, envelopes []*eventbus.Env
 	return refusals, err
 }
 
-// pause waits for the next look: a little at first, and then PollInterval.
+// pause waits for the next look: a little at first, and then PollInterval, but never until
+// the lease ends.
 func (r *Relay) pause(ctx context.Context, idle int) {
 	// Soon after an event the next one is likely.
-	timer := time.NewTimer(min(r.config.PollInterval, time.Duration(idle)*time.Millisecond))
+	timer := time.NewTimer(min(r.config.PollInterval, r.config.Lease/3, time.Duration(idle)*time.Millisecond))
 	defer timer.Stop()
 	select {
 	case <-timer.C:

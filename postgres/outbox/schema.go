@@ -35,11 +35,7 @@ func Migrate(ctx context.Context, pool *pgxpool.Pool, table Table) error {
 	// One step at a time, each in a transaction. While another instance does one, this
 	// one waits and looks again.
 	for done := false; !done && err == nil; {
-		every := migrateEvery
-		if done, err = migrateStep(ctx, pool, n, table.Partitioned); state(err) == lockNotAvailable {
-			every, err = lockedEvery, nil
-		}
-		if err == nil && !done && !wait(ctx, every) {
+		if done, err = migrateStep(ctx, pool, n, table.Partitioned); err == nil && !done && !wait(ctx, migrateEvery) {
 			err = ctx.Err()
 		}
 	}
@@ -49,14 +45,8 @@ func Migrate(ctx context.Context, pool *pgxpool.Pool, table Table) error {
 	return nil
 }
 
-const (
-	// migrateEvery is the time between looks at whether another instance has finished.
-	migrateEvery = 20 * time.Millisecond
-	// lockedEvery is the time between attempts at a table that something holds, as pg_dump
-	// does while it runs. lockedFor bounds an attempt: relays and writers wait behind it.
-	lockedEvery = time.Second
-	lockedFor   = `SET LOCAL lock_timeout = '100ms'`
-)
+// migrateEvery is the time between looks at whether another instance has finished.
+const migrateEvery = 20 * time.Millisecond
 
 // migrateStep takes the schema one version on, unless another instance is about to,
 // and reports whether it is the latest.
@@ -87,9 +77,6 @@ func migrateStep(ctx context.Context, pool *pgxpool.Pool, n names, partitioned b
 			if err := buildIndex(ctx, pool, n, index); err != nil {
 				return fmt.Errorf("build the index %s: %w", index[0], err)
 			}
-		}
-		if _, err := tx.Exec(ctx, lockedFor); err != nil {
-			return err
 		}
 		_, err = tx.Exec(ctx, sqlOf(n, version, partitioned))
 		return err
@@ -122,8 +109,8 @@ func Grants(table Table, writer, relay string) (string, error) {
 	}
 	if relay != "" {
 		role := pgx.Identifier{relay}.Sanitize()
-		fmt.Fprintf(&b, "GRANT USAGE ON SCHEMA %s TO %s;\nGRANT SELECT, INSERT, UPDATE, DELETE ON %s, %s, %s, %s TO %s;\nGRANT SELECT ON %s TO %s;\n",
-			n.schema, role, n.outbox, n.relay, n.parked, n.scheduled, role, n.version, role)
+		fmt.Fprintf(&b, "GRANT USAGE ON SCHEMA %s TO %s;\nGRANT SELECT, INSERT, UPDATE, DELETE ON %s, %s, %s, %s, %s TO %s;\nGRANT SELECT ON %s TO %s;\n",
+			n.schema, role, n.outbox, n.relay, n.run, n.parked, n.scheduled, role, n.version, role)
 		// Partitions are made and dropped by the function, which has its owner's rights.
 		if table.Partitioned {
 			fmt.Fprintf(&b, "GRANT SELECT, DELETE ON %s TO %s;\nGRANT EXECUTE ON FUNCTION %s(double precision, integer) TO %s;\n", n.overflow, role, n.rotate, role)

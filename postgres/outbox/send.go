@@ -14,9 +14,10 @@ import (
 // belongs to one goroutine.
 // tx is nil until open has returned, and after a transaction that failed.
 type sender struct {
-	bus *eventbus.Bus
-	id  string // empty: unfenced
-	tx  *eventbus.Transactor
+	bus     *eventbus.Bus
+	id      string                      // empty: unfenced
+	confirm func(context.Context) error // fails unless this process leads
+	tx      *eventbus.Transactor
 }
 
 // refused reports whether an error is the cluster's judgement of an event, which
@@ -27,12 +28,17 @@ func refused(err error) bool {
 		errors.Is(err, transport.ErrUnauthorized) || errors.Is(err, transport.ErrRejected) || errors.Is(err, eventbus.ErrSerialization))
 }
 
-// open fences every other sender of the id. Its error is never that of an event.
+// open fences every other sender of the id, and then confirms that this process leads: one
+// that was replaced would fence its successor, and send old events behind those of that. A
+// successor that comes later fences this one. Its error is never that of an event.
 func (s *sender) open(ctx context.Context) error {
 	if s.id == "" || s.tx != nil {
 		return nil
 	}
 	tx, err := s.bus.NewTransactor(ctx, s.id)
+	if err == nil {
+		err = s.confirm(ctx)
+	}
 	if err != nil {
 		return err
 	}

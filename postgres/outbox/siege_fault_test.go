@@ -4,6 +4,7 @@ package outbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os/exec"
 	"path/filepath"
@@ -171,6 +172,61 @@ func TestImmediateRestarts(t *testing.T) {
 	}
 	s.more(t, 300)
 	s.end(t)
+}
+
+// TestCrashRecovery: one backend is killed, for which the server restarts the others, as
+// when memory runs out. Its start time is the same, and transaction ids that were not in
+// the log are given again. A pool hides it from a relay whose cursor is ahead of them.
+func TestCrashRecovery(t *testing.T) {
+	server := pgtest.Start(t, "PG_OPTIONS=-c wal_writer_delay=10s")
+	s := newScene(t, server.URL)
+	r, err := NewRelay(s.bus, s.pool, Config{Table: s.table, Logger: quiet()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, c, err := r.acquire(t.Context())
+	if err == nil {
+		c, err = r.open(t.Context(), &l, c)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	relaxed := openPool(t, server.URL+"&synchronous_commit=off", 1)
+	// Pages of the log are written when they are full: the last one is to have many, and to
+	// stay the last.
+	for n, many := 0, false; n < 100 || !many; n++ {
+		mustExec(t, relaxed, `INSERT INTO `+s.table.Schema+`.audit VALUES (1)`)
+		if err := relaxed.QueryRow(t.Context(), `SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0') % 8192 BETWEEN 4000 AND 7000`).Scan(&many); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, ahead, err := r.next(t.Context(), c)
+	var pid, before, after int
+	if err == nil {
+		err = relaxed.QueryRow(t.Context(), `SELECT pg_backend_pid(), pg_snapshot_xmax(pg_current_snapshot())::text::int`).Scan(&pid, &before)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Skipf("the server's processes are another user's: %v", err)
+	}
+	eventually(t, "the server has recovered, and taken back transactions", func() bool {
+		err := s.pool.QueryRow(context.Background(), `SELECT pg_snapshot_xmax(pg_current_snapshot())::text::int`).Scan(&after)
+		return err == nil && after < before
+	})
+	s.write(t, 20)
+	if rows, _, err := r.next(t.Context(), ahead); !errors.Is(err, errAnotherRun) {
+		t.Errorf("%d rows behind the cursor of before the crash, %v", len(rows), err)
+	}
+	if err := errors.Join(r.renew(t.Context(), &l), r.advance(t.Context(), &l, ahead, nil, 0, nil)); !errors.Is(err, errNotLeading) {
+		t.Errorf("the lease and the cursor of before the crash: %v", err)
+	}
+	if err := r.release(t.Context(), l); err != nil {
+		t.Fatal(err)
+	}
+	runRelay(t, s.bus, s.pool, Config{Table: s.table})
+	s.check(t)
 }
 
 // TestPgBouncerSiege: writers and relay processes behind PgBouncer in transaction mode,

@@ -9,7 +9,7 @@ import (
 
 // Table names an outbox: one service may have several. The zero Table is
 // public.outbox. The other tables of an outbox have its name and a suffix:
-// _relay, _parked, _scheduled and _version; of a partitioned outbox also
+// _relay, _run, _parked, _scheduled and _version; of a partitioned outbox also
 // _overflow, and _d and a date.
 type Table struct {
 	Schema string // default "public"
@@ -24,9 +24,9 @@ type Table struct {
 
 // names are the tables of one outbox, quoted for SQL.
 type names struct {
-	schema, outbox, relay, parked, scheduled, version string
-	overflow, rotate                                  string // of a partitioned outbox: rows of no day, and the function that keeps days
-	bare                                              string // schema.name, for messages and in the names of days
+	schema, outbox, relay, run, parked, scheduled, version string
+	overflow, rotate                                       string // of a partitioned outbox: rows of no day, and the function that keeps days
+	bare                                                   string // schema.name, for messages and in the names of days
 }
 
 // validName is stricter than PostgreSQL, so that a name needs no care in shells,
@@ -45,7 +45,7 @@ func (t Table) names() (names, error) {
 	// validName allows nothing that would have to be escaped within the quotes.
 	quoted := func(suffix string) string { return `"` + schema + `"."` + name + suffix + `"` }
 	return names{
-		schema: `"` + schema + `"`, outbox: quoted(""), relay: quoted("_relay"), parked: quoted("_parked"),
+		schema: `"` + schema + `"`, outbox: quoted(""), relay: quoted("_relay"), run: quoted("_run"), parked: quoted("_parked"),
 		scheduled: quoted("_scheduled"), version: quoted("_version"),
 		overflow: quoted("_overflow"), rotate: quoted("_rotate"), bare: schema + "." + name,
 	}, nil
@@ -56,6 +56,6 @@ func (t Table) String() string { return cmp.Or(t.Schema, "public") + "." + cmp.O
 
 // sql fills the tables' names into a statement.
 func (n names) sql(statement string) string {
-	return strings.NewReplacer("{schema}", n.schema, "{outbox}", n.outbox, "{relay}", n.relay,
+	return strings.NewReplacer("{schema}", n.schema, "{outbox}", n.outbox, "{relay}", n.relay, "{run}", n.run,
 		"{parked}", n.parked, "{scheduled}", n.scheduled, "{version}", n.version, "{overflow}", n.overflow, "{rotate}", n.rotate, "{bare}", n.bare).Replace(statement)
 }

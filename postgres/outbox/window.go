@@ -49,17 +49,24 @@ func (r *Relay) next(ctx context.Context, c cursor) (rows []row, after cursor, e
 		return r.walk(ctx, c)
 	}
 	var to string
-	var cut bool
-	// Snapshots with equal texts show the same transactions. One row more than a batch
-	// shows that the window does not fit.
-	err = r.within(ctx, func(ctx context.Context) (err error) {
-		if err := r.pool.QueryRow(ctx, `SELECT pg_current_snapshot()::text`).Scan(&to); err != nil || to == c.from {
-			return err
+	var cut, same bool
+	// Snapshots with equal texts show the same transactions.
+	err = r.within(ctx, func(ctx context.Context) error {
+		err := r.pool.QueryRow(ctx, r.names.sql(`SELECT pg_current_snapshot()::text, `+sameRun), r.config.Name, c.run).Scan(&to, &same)
+		if err == nil && !same {
+			err = errAnotherRun
 		}
-		rows, cut, err = r.read(ctx, r.names.sql(windowBy(columns)), c.from, to, r.config.Batch+1)
 		return err
 	})
 	if err != nil || to == c.from {
+		return nil, c, err
+	}
+	// One row more than a batch shows that the window does not fit.
+	err = bounded(ctx, maxAnswer, func(ctx context.Context) (err error) {
+		rows, cut, err = r.read(ctx, c.run, r.names.sql(windowBy(columns)), c.from, to, r.config.Batch+1)
+		return err
+	})
+	if err != nil {
 		return nil, c, err
 	}
 	if len(rows) <= r.config.Batch && !cut {
@@ -67,7 +74,7 @@ func (r *Relay) next(ctx context.Context, c cursor) (rows []row, after cursor, e
 		c.from, c.last = to, 0
 		return rows, c, nil
 	}
-	first, err := r.first(ctx, c.from, to)
+	first, err := r.first(ctx, c.run, c.from, to)
 	if err != nil {
 		return nil, c, err
 	}
@@ -92,12 +99,17 @@ func windowBy(columns string) string {
 // first returns the smallest id of a window. OFFSET 0 keeps the planner from
 // walking the primary key for it.
 // Rows that to does not show may make it smaller, and then the walk begins earlier.
-func (r *Relay) first(ctx context.Context, from, to string) (id int64, err error) {
-	err = r.one(ctx, &id, r.names.sql(`
+func (r *Relay) first(ctx context.Context, run, from, to string) (id int64, err error) {
+	results, err := r.query(ctx, run, r.names.sql(`
 		SELECT min(id) FROM (
 			(SELECT id FROM {outbox} WHERE xid >= pg_snapshot_xmax($1::text::pg_snapshot) AND xid < pg_snapshot_xmax($2::text::pg_snapshot) OFFSET 0)
 			UNION ALL
 			(SELECT id FROM {outbox} WHERE xid = ANY(ARRAY(SELECT pg_snapshot_xip($1::text::pg_snapshot))) OFFSET 0)) w`), from, to)
+	if err != nil {
+		return 0, err
+	}
+	defer results.Close()
+	err = results.QueryRow().Scan(&id)
 	return id, err
 }
 
@@ -106,7 +118,7 @@ func (r *Relay) first(ctx context.Context, from, to string) (id int64, err error
 // dropped.
 func (r *Relay) walk(ctx context.Context, c cursor) ([]row, cursor, error) {
 	limit := min(cmp.Or(r.likely, r.config.Batch), r.config.Batch)
-	rows, cut, err := r.read(ctx, r.names.sql(`
+	rows, cut, err := r.read(ctx, c.run, r.names.sql(`
 		SELECT `+columns+` FROM {outbox}
 		WHERE id > $4 AND NOT pg_visible_in_snapshot(xid, $1::text::pg_snapshot) AND pg_visible_in_snapshot(xid, $2::text::pg_snapshot)
 		ORDER BY id LIMIT $3`), c.from, c.to, limit, c.last)
@@ -126,17 +138,28 @@ func (r *Relay) walk(ctx context.Context, c cursor) ([]row, cursor, error) {
 	return rows, c, nil
 }
 
-// one reads one value, with the relay's session settings.
-func (r *Relay) one(ctx context.Context, value any, statement string, args ...any) error {
+// query makes a query with the relay's session settings, in the run of the server that a
+// cursor is of, or fails with errAnotherRun. The caller reads its result next, and closes
+// the results.
+func (r *Relay) query(ctx context.Context, run, statement string, args ...any) (pgx.BatchResults, error) {
 	var b pgx.Batch
 	b.Queue(sessionSettings, "off")
+	b.Queue(r.names.sql(`SELECT `+sameRun), r.config.Name, run)
 	b.Queue(statement, args...)
 	results := r.pool.SendBatch(ctx, &b)
-	defer results.Close()
-	if _, err := results.Exec(); err != nil {
-		return err
+	var same bool
+	_, err := results.Exec()
+	if err == nil {
+		err = results.QueryRow().Scan(&same)
 	}
-	return results.QueryRow().Scan(value)
+	if err == nil && !same {
+		err = errAnotherRun
+	}
+	if err != nil {
+		_ = results.Close()
+		return nil, err
+	}
+	return results, nil
 }
 
 // maxBatchBytes bounds the keys, values and attributes of one batch, and with them the
@@ -144,17 +167,14 @@ func (r *Relay) one(ctx context.Context, value any, statement string, args ...an
 // One row may exceed it.
 const maxBatchBytes = 16 << 20
 
-// read reads rows, with the relay's session settings. cut reports that there are more
+// read reads the rows of a query. cut reports that there are more
 // than were read, as maxBatchBytes was reached.
-func (r *Relay) read(ctx context.Context, statement string, args ...any) (rows []row, cut bool, err error) {
-	var b pgx.Batch
-	b.Queue(sessionSettings, "off")
-	b.Queue(statement, args...)
-	results := r.pool.SendBatch(ctx, &b)
-	defer results.Close()
-	if _, err := results.Exec(); err != nil {
+func (r *Relay) read(ctx context.Context, run, statement string, args ...any) (rows []row, cut bool, err error) {
+	results, err := r.query(ctx, run, statement, args...)
+	if err != nil {
 		return nil, false, err
 	}
+	defer results.Close()
 	found, err := results.Query()
 	if err != nil {
 		return nil, false, err
