@@ -49,8 +49,7 @@ func runTool(ctx context.Context, t task) (measurement, error) {
 	tool := exec.CommandContext(ctx, filepath.Join("..", "scripts", "kafka.sh"), append([]string{"tool"}, arguments...)...)
 	out, err := tool.Output()
 	if err != nil {
-		var failed *exec.ExitError
-		if errors.As(err, &failed) {
+		if failed, ok := errors.AsType[*exec.ExitError](err); ok {
 			err = fmt.Errorf("%w: %s", err, lastLines(failed.Stderr, 2000))
 		}
 		return measurement{}, err
