@@ -248,8 +248,8 @@ func (m *membership) beginTopic(b *beginning, topic string, added, assigned []tr
 			m.unbegunBecause(added, fmt.Errorf("looking up where partitions of topic %q start: %w", topic, err))
 			cluster.Pause(b.ctx, cluster.Backoff(failures))
 			failures++
-		case s.wait > 0:
-			cluster.Pause(b.ctx, s.wait)
+		case s.restores:
+			cluster.Pause(b.ctx, restoreWait)
 		case s.waits:
 			m.awaitStart(b, topic, time.Until(began.Add(patience)))
 		default:

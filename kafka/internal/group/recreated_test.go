@@ -55,9 +55,15 @@ func (r *reader) letGo() {
 	clear(r.owned)
 }
 
-// write publishes n records to partition 0 by a Transport of its own: what it
-// learns of the topic, the members don't.
+// write publishes n records to partition 0, as writeTo does.
 func write(b *bed.Bed, n int) {
+	b.T.Helper()
+	writeTo(b, 0, n)
+}
+
+// writeTo publishes n records to a partition by a Transport of its own: what it learns of
+// the topic, the members don't.
+func writeTo(b *bed.Bed, partition int32, n int) {
 	b.T.Helper()
 	client := cluster.NewClient(bedclient.Options(b.ListenAddrs(), b.Wires.DialContext))
 	defer client.Close()
@@ -67,7 +73,7 @@ func write(b *bed.Bed, n int) {
 	}
 	defer func() { _ = p.Close(context.Background()) }()
 	for i := range n {
-		b.Delivered(b.Publish(p, 0, fmt.Sprint(i)))
+		b.Delivered(b.Publish(p, partition, fmt.Sprint(i)))
 	}
 }
 

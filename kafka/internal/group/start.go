@@ -16,8 +16,8 @@ type start struct {
 	restarted map[transport.Partition]int64
 	// waits says that another member has to say.
 	waits bool
-	// wait is how long other members get to store again what vanished.
-	wait time.Duration
+	// restores says that other members have yet to store again what vanished.
+	restores bool
 }
 
 // startOn finds out where partitions of a topic start, once. committed is what the
@@ -50,14 +50,14 @@ func (m *membership) startOn(ctx context.Context, topic string, added, assigned 
 		}
 		m.remember(t, true)
 	case len(missing) > 0:
-		return start{wait: restoreWait}, m.restore(ctx, topic, missing)
+		return start{restores: true}, m.restore(ctx, topic, missing)
 	case restoring:
-		if s.wait, err = m.startRest(ctx, t, added, committed, impatient); s.wait > 0 || err != nil {
+		if s.restores, err = m.startRest(ctx, t, added, committed, impatient); s.restores || err != nil {
 			return s, err
 		}
 		m.remember(t, false)
 	case started && !impatient && m.kept.isBack(topic) && lacks(committed, added):
-		return start{wait: restoreWait}, nil // they may be new, or another member has yet to restore them
+		return start{restores: true}, nil // they may be new, or another member has yet to restore them
 	case started:
 		m.remember(t, false)
 	default:
@@ -128,25 +128,25 @@ func (m *membership) restore(ctx context.Context, topic string, missing []transp
 	return nil
 }
 
-// startRest finds where partitions start that no member has restored. It waits for
-// them first.
-func (m *membership) startRest(ctx context.Context, t *cluster.TopicMeta, added []transport.Partition, committed map[transport.Partition]transport.Commit, impatient bool) (wait time.Duration, err error) {
+// startRest finds where partitions start that no member has restored, and reports whether
+// it waits for them first.
+func (m *membership) startRest(ctx context.Context, t *cluster.TopicMeta, added []transport.Partition, committed map[transport.Partition]transport.Commit, impatient bool) (waits bool, err error) {
 	rest := slices.DeleteFunc(slices.Clone(added), func(p transport.Partition) bool {
 		_, there := committed[p]
 		return there
 	})
 	if len(rest) == 0 {
-		return 0, nil
+		return false, nil
 	}
 	if !impatient {
-		return restoreWait, nil
+		return true, nil
 	}
 	m.log.Error("commits of the group are gone and no member has them: partitions start by StartAt", "group", m.cfg.Group, "topic", t.Name, "partitions", names(rest))
 	starts, err := m.storeStart(ctx, t.Name, rest)
 	for _, c := range starts {
 		committed[c.Partition] = c
 	}
-	return 0, err
+	return false, err
 }
 
 // committedOn returns what the group has committed on topics, of which the member begins

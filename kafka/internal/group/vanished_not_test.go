@@ -2,7 +2,6 @@ package group
 
 import (
 	"context"
-	"fmt"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -11,27 +10,10 @@ import (
 
 	"github.com/eventbus-go/eventbus/kafka/internal/bed"
 	"github.com/eventbus-go/eventbus/kafka/internal/bedclient"
-	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
-	"github.com/eventbus-go/eventbus/kafka/internal/produce"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
 // The clock of these tests is the bubble's.
-
-// writeTo writes n values to a partition of events.
-func writeTo(b *bed.Bed, partition int32, n int) {
-	b.T.Helper()
-	client := cluster.NewClient(bedclient.Options(b.ListenAddrs(), b.Wires.DialContext))
-	defer client.Close()
-	p, err := produce.NewProducer(client, transport.ProducerConfig{})
-	if err != nil {
-		b.T.Fatal(err)
-	}
-	defer func() { _ = p.Close(context.Background()) }()
-	for i := range n {
-		b.Delivered(b.Publish(p, partition, fmt.Sprint("p", partition, " ", i)))
-	}
-}
 
 // expel has the coordinator drop members, as an operator or a long pause does.
 func expel(b *bed.Bed, ids ...string) {

@@ -30,14 +30,11 @@ func deleteGroup(b *bed.Bed) {
 	}
 	describe := kmsg.NewPtrDescribeGroupsRequest()
 	describe.Groups = []string{"group"}
-	leave := kmsg.NewPtrLeaveGroupRequest()
-	leave.Group = "group"
+	var members []string
 	for _, m := range ask(cluster.Rare(describe, (*kmsg.DescribeGroupsRequest).AppendTo, (*kmsg.DescribeGroupsResponse).ReadFrom)).(*kmsg.DescribeGroupsResponse).Groups[0].Members {
-		gone := kmsg.NewLeaveGroupRequestMember()
-		gone.MemberID = m.MemberID
-		leave.Members = append(leave.Members, gone)
+		members = append(members, m.MemberID)
 	}
-	ask(leave)
+	expel(b, members...)
 	remove := kmsg.NewPtrDeleteGroupsRequest()
 	remove.Groups = []string{"group"}
 	answer := ask(cluster.Rare(remove, (*kmsg.DeleteGroupsRequest).AppendTo, (*kmsg.DeleteGroupsResponse).ReadFrom)).(*kmsg.DeleteGroupsResponse)
