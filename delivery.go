@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/eventbus-go/eventbus/internal/eventid"
 	"github.com/eventbus-go/eventbus/internal/wire"
@@ -95,11 +96,15 @@ type scope struct {
 	derive   deriver // nil in a replay, and without DerivedIDs
 	replay   bool
 
+	// published is set once receipts has had one, so that an attempt without any takes no
+	// lock to see it.
+	published atomic.Bool
+
 	mu       sync.Mutex
 	shown    *Delivery // to the handler: delivery, or what a middleware made of it
 	receipts []*receipt
 	ended    bool                // the delivery's memory is another attempt's from here on
-	kept     cause               // of the ended attempt
+	kept     parent              // of the ended attempt
 	late     *lateReceipts       // for what is published after the end; nil if nobody waits for that
 	derived  map[eventid.Sum]int // how many events with derived ids were published, of each sum
 }
@@ -111,6 +116,22 @@ type cause struct {
 	id, correlation string
 	origin          eventid.Origin
 }
+
+// parent is what a cause is made of: the attributes of the event of a delivery. It is
+// the zero value for a batch, whose events have no single cause.
+type parent struct {
+	id, correlation, source string
+	single                  bool
+}
+
+func parentOf(d *Delivery) parent {
+	if d.batch || len(d.Events) != 1 {
+		return parent{}
+	}
+	return parentIn(d.Events[0])
+}
+
+func parentIn(e *Envelope) parent { return parent{e.ID, e.CorrelationID, e.Source, true} }
 
 func newScope(ctx context.Context, d *Delivery, late *lateReceipts) *scope {
 	s := new(scope)
@@ -127,12 +148,12 @@ func (s *scope) begin(ctx context.Context, d *Delivery, late *lateReceipts) {
 }
 
 // end marks the attempt as ended. Goroutines that the handler has started may
-// still publish in its context; they get the cause that is kept here, as the
+// still publish in its context; their cause is made of what is kept here, as the
 // delivery's memory belongs to the next attempt.
 func (s *scope) end() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.kept, s.ended = s.causeOf(s.delivery), true
+	s.kept, s.ended = parentOf(s.delivery), true
+	s.mu.Unlock()
 }
 
 // cause returns the cause of events published in ctx, a context of this scope.
@@ -141,26 +162,22 @@ func (s *scope) cause(ctx context.Context) cause {
 		return *chosen
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.ended {
-		return s.kept
+	from := s.kept
+	if !s.ended {
+		from = parentOf(s.shown)
 	}
-	return s.causeOf(s.shown)
+	s.mu.Unlock()
+	return s.causeOf(from)
 }
 
-// causeOf is empty for a batch: its events have no single cause.
-func (s *scope) causeOf(d *Delivery) cause {
-	if d.batch || len(d.Events) != 1 {
-		return cause{}
-	}
-	return s.causeIn(d.Events[0])
-}
-
-// causeIn returns an event as a cause. What can't be an attribute of a published
+// causeOf returns an event as a cause. What can't be an attribute of a published
 // event is left out, or a foreign event with a control character in its id could
 // never be handled by publishing.
-func (s *scope) causeIn(e *Envelope) cause {
-	return cause{inheritable(e.ID), inheritable(e.CorrelationID), eventid.Origin{Group: s.group, Source: e.Source, ID: e.ID}}
+func (s *scope) causeOf(p parent) cause {
+	if !p.single {
+		return cause{}
+	}
+	return cause{inheritable(p.id), inheritable(p.correlation), eventid.Origin{Group: s.group, Source: p.source, ID: p.id}}
 }
 
 // maxInherited bounds what events inherit from foreign ones, in bytes.
@@ -237,6 +254,7 @@ func (s *scope) addReceipt(r *receipt) {
 	if !s.ended {
 		late = nil
 		s.receipts = append(s.receipts, r)
+		s.published.Store(true)
 	}
 	s.mu.Unlock()
 	if late != nil {
@@ -289,6 +307,9 @@ func (l *lateReceipts) wait(ctx context.Context) error {
 // waitReceipts waits for the attempt's receipts, and for those that are added
 // meanwhile. It returns the first error.
 func (s *scope) waitReceipts() error {
+	if !s.published.Load() {
+		return nil
+	}
 	for {
 		s.mu.Lock()
 		if len(s.receipts) == 0 {

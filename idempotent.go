@@ -98,7 +98,7 @@ func CausedBy(ctx context.Context, e *Envelope) context.Context {
 	if s == nil {
 		return ctx
 	}
-	c := s.causeIn(e)
+	c := s.causeOf(parentIn(e))
 	return context.WithValue(ctx, causeKey{}, &c)
 }
 

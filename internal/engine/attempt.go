@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/eventbus-go/eventbus/resilience"
@@ -15,57 +16,48 @@ import (
 // one does: an attempt costs no timer, and no allocation of its own. It implements the
 // AfterFunc that package context looks for in a parent, so that contexts
 // derived from it cost no goroutine.
-// mu guards what is below it. err is set once, and never back to nil.
 type attemptContext struct {
-	values   context.Context
-	deadline time.Time
+	// These fields are set before the attempt begins and not changed afterwards.
+	values  context.Context
+	started time.Time
+	timeout time.Duration // zero for none
 
-	mu     sync.Mutex
-	err    error
-	cut    time.Time // when a drain ended it; zero if none did
-	done   chan struct{}
-	timer  *time.Timer
-	after  map[*func()]struct{}
+	// ticket is the worker's until ticked is ticketHeld, and from then on belongs to the
+	// goroutine that changes ticked to ticketDone.
 	ticket resilience.Ticket
-	ticked ticketState
+	ticked atomic.Int32
+
+	// mu guards what follows. err is set once, and never back to nil.
+	mu    sync.Mutex
+	err   error
+	cut   time.Time // when a drain ended it; zero if none did
+	done  chan struct{}
+	timer *time.Timer
+	after map[*func()]struct{}
 }
 
-// ticketState is where the breaker's ticket of an attempt is.
+// These are the states of the breaker's ticket of an attempt.
 // A ticket may come after the attempt was cut off, so ticketDone can come first.
-type ticketState int8
-
 const (
-	ticketNone ticketState = iota
+	ticketNone int32 = iota
 	ticketHeld
 	ticketDone // or not wanted any more
 )
 
-// attemptContexts are contexts for attempts to come, made several at once: that costs
-// less than to make each. None is used a second time, since a handler's goroutine may
-// have kept it, which keeps its neighbours too. The zero value works.
-type attemptContexts []attemptContext
-
-// contextsAtOnce is for how many attempts contexts are made: about 2.5 KiB.
-const contextsAtOnce = 16
-
-// next returns the context of an attempt that begins now. A timeout of zero sets no
-// deadline: the context then ends with the attempt, or with a drain.
-func (room *attemptContexts) next(values context.Context, now time.Time, timeout time.Duration) *attemptContext {
-	if len(*room) == 0 {
-		*room = make(attemptContexts, contextsAtOnce)
-	}
-	c := &(*room)[0]
-	*room = (*room)[1:]
-	c.values = values
-	if timeout > 0 {
-		c.deadline = now.Add(timeout)
-	}
-	return c
+// set makes c, which is new, the context of an attempt that begins now. A timeout of zero
+// sets no deadline: the context then ends with the attempt, or with a drain.
+func (c *attemptContext) set(values context.Context, now time.Time, timeout time.Duration) {
+	c.values, c.started, c.timeout = values, now, max(timeout, 0)
 }
 
 // Deadline is when the attempt's timeout ends. A drain may end it earlier, which no
 // handler can know beforehand.
-func (c *attemptContext) Deadline() (time.Time, bool) { return c.deadline, !c.deadline.IsZero() }
+func (c *attemptContext) Deadline() (deadline time.Time, ok bool) {
+	if c.timeout == 0 {
+		return time.Time{}, false
+	}
+	return c.started.Add(c.timeout), true
+}
 
 // Value comes from the context that the bus was made with: traces and loggers get
 // into an attempt by middleware, not by this.
@@ -87,8 +79,8 @@ func (c *attemptContext) Done() <-chan struct{} {
 
 // arm starts the timer if somebody waits for the end. The caller holds mu.
 func (c *attemptContext) arm() {
-	if c.timer == nil && c.err == nil && !c.deadline.IsZero() {
-		c.timer = time.AfterFunc(time.Until(c.deadline), func() { _ = c.end(context.DeadlineExceeded) })
+	if deadline, ok := c.Deadline(); ok && c.timer == nil && c.err == nil {
+		c.timer = time.AfterFunc(time.Until(deadline), func() { _ = c.end(context.DeadlineExceeded) })
 	}
 }
 
@@ -97,10 +89,13 @@ func (c *attemptContext) Err() error {
 	c.mu.Lock()
 	err := c.err
 	c.mu.Unlock()
-	if err == nil && !c.deadline.IsZero() && !time.Now().Before(c.deadline) {
+	if err != nil {
+		return err
+	}
+	if deadline, ok := c.Deadline(); ok && !time.Now().Before(deadline) {
 		return c.end(context.DeadlineExceeded)
 	}
-	return err
+	return nil
 }
 
 // AfterFunc makes context.WithCancel and similar functions on this context cheap. f is
@@ -179,14 +174,9 @@ func (c *attemptContext) wasCutOff() bool {
 
 // admit gives the attempt the breaker's ticket.
 func (c *attemptContext) admit(t resilience.Ticket) {
-	c.mu.Lock()
-	// A drain has cut the attempt off between begin and here.
-	unwanted := c.ticked == ticketDone
-	if !unwanted {
-		c.ticket, c.ticked = t, ticketHeld
-	}
-	c.mu.Unlock()
-	if unwanted {
+	c.ticket = t
+	// A drain may have cut the attempt off since it began.
+	if !c.ticked.CompareAndSwap(ticketNone, ticketHeld) {
 		t.Done(resilience.Ignored)
 	}
 }
@@ -194,12 +184,8 @@ func (c *attemptContext) admit(t resilience.Ticket) {
 // report tells the breaker how the attempt went, the first time that it is
 // called: a handler that never returns must not keep a probe's place.
 func (c *attemptContext) report(o resilience.Outcome) {
-	c.mu.Lock()
-	t, held := c.ticket, c.ticked == ticketHeld
-	c.ticked = ticketDone
-	c.mu.Unlock()
-	if held {
-		t.Done(o)
+	if c.ticked.Swap(ticketDone) == ticketHeld {
+		c.ticket.Done(o)
 	}
 }
 
@@ -209,7 +195,7 @@ func (c *attemptContext) ignored(now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	// A timeout of zero and no drain: nothing has ended that it could ignore.
-	ended := c.deadline
+	ended, _ := c.Deadline()
 	if !c.cut.IsZero() {
 		ended = c.cut
 	}

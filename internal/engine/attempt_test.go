@@ -193,7 +193,8 @@ func TestAttemptReportsOnce(t *testing.T) {
 	})
 }
 
-// newAttemptContext returns the first context of its room.
 func newAttemptContext(values context.Context, now time.Time, timeout time.Duration) *attemptContext {
-	return new(attemptContexts).next(values, now, timeout)
+	c := new(attemptContext)
+	c.set(values, now, timeout)
+	return c
 }

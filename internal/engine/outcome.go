@@ -64,9 +64,9 @@ func judged(judge func(error) Verdict, err error) Verdict {
 	return judge(err)
 }
 
-// succeeded ends an attempt that did not fail. It returns the context of the attempt
-// that follows at once, nil if none does.
-func (w *worker) succeeded(p *partition, now time.Time) (next *attemptContext) {
+// succeeded ends an attempt that did not fail. It returns the attempt that follows at
+// once, nil if none does.
+func (w *worker) succeeded(p *partition, now time.Time) (next *underway) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	w.finishLanes(p, now, nil)

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/eventbus-go/eventbus/transport"
@@ -219,11 +220,9 @@ func (e *Engine) forget(p *partition) {
 // its partition is active.
 func (e *Engine) cutOff(going []*partition) {
 	for s := range e.subs {
-		s.attempts(func(w *worker, c *attemptContext) {
-			for _, p := range going {
-				if w.partition == p {
-					c.cutOff()
-				}
+		s.attempts(func(_ *worker, a *underway) {
+			if slices.Contains(going, a.partition) {
+				a.cutOff()
 			}
 		})
 	}

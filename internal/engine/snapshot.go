@@ -253,10 +253,10 @@ func (l *lane) snapshot() ParkedSnapshot {
 func (s *Subscription) Snapshot() SubscriptionSnapshot {
 	snap := SubscriptionSnapshot{Name: s.Name, Concurrency: s.Concurrency, Allowed: s.allowed(), Breaker: s.Breaker.State().String(), Discarded: s.discarded.Load()}
 	now := time.Now()
-	s.attempts(func(w *worker, c *attemptContext) {
+	s.attempts(func(_ *worker, a *underway) {
 		snap.Running++
-		snap.Longest = max(snap.Longest, now.Sub(w.started))
-		if c.ignored(now) {
+		snap.Longest = max(snap.Longest, now.Sub(a.started))
+		if a.ignored(now) {
 			snap.Stuck++
 		}
 	})

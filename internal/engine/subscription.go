@@ -312,7 +312,7 @@ func (s *Subscription) replace(w *worker) {
 func (s *Subscription) close() {
 	s.gated.close()
 	var cutOff []*worker
-	s.attempts(func(w *worker, _ *attemptContext) { cutOff = append(cutOff, w) })
+	s.attempts(func(w *worker, _ *underway) { cutOff = append(cutOff, w) })
 	s.mu.Lock()
 	for _, w := range cutOff {
 		s.leave(w)
@@ -332,19 +332,16 @@ func (s *Subscription) close() {
 	<-s.gone
 }
 
-// attempts calls f for every attempt under way.
-// f is called with the worker's mu held, so that the attempt can't end meanwhile.
-func (s *Subscription) attempts(f func(*worker, *attemptContext)) {
+// attempts calls f for every attempt under way, which may end meanwhile.
+func (s *Subscription) attempts(f func(*worker, *underway)) {
 	s.mu.Lock()
 	workers := slices.Collect(maps.Keys(s.workers))
 	workers = slices.AppendSeq(workers, maps.Keys(s.stuck))
 	s.mu.Unlock()
 	for _, w := range workers {
-		w.mu.Lock()
-		if w.current != nil {
-			f(w, w.current)
+		if a := w.current.Load(); a != nil {
+			f(w, a)
 		}
-		w.mu.Unlock()
 	}
 }
 
@@ -352,19 +349,19 @@ func (s *Subscription) attempts(f func(*worker, *attemptContext)) {
 // key stays taken, the place among the Concurrency is given to a new worker,
 // a breaker that waits for a probe waits no longer, and neither does a drain.
 func (s *Subscription) replaceStuck(now time.Time) {
-	stuck := make(map[*worker]*attemptContext)
-	s.attempts(func(w *worker, c *attemptContext) {
-		if c.ignored(now) {
-			c.report(resilience.Failure)
-			stuck[w] = c
+	stuck := make(map[*worker]*underway)
+	s.attempts(func(w *worker, a *underway) {
+		if a.ignored(now) {
+			a.report(resilience.Failure)
+			stuck[w] = a
 		}
 	})
 	if len(stuck) == 0 {
 		return
 	}
-	for w, c := range stuck {
+	for w, a := range stuck {
 		// Without the subscription's lock: giveUp takes the partition's, which comes first.
-		w.giveUp(c)
+		w.giveUp(a)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -3,31 +3,53 @@ package engine
 import (
 	"runtime/debug"
 	"slices"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/eventbus-go/eventbus/resilience"
 )
 
 // worker runs attempts of one subscription, one at a time.
-// mu guards what it shows to others: current, partition and started. The slices are its
-// own, and are used again from one attempt to the next so that an attempt costs little.
+// The slices are its own, and are used again from one attempt to the next so that an
+// attempt costs little.
 type worker struct {
 	sub *Subscription
 
-	mu        sync.Mutex
-	current   *attemptContext // of the attempt under way
-	partition *partition
-	started   time.Time
-
+	// current is the attempt under way, nil between attempts. It is all that a worker
+	// shows to others.
+	current atomic.Pointer[underway]
 	isStuck bool // the partition counts the attempt as stuck; its lock guards this
 
-	turn     turn
-	lanes    []*lane
-	items    []*item
-	runs     []int // how many of items are of lanes[i]
-	attempt  Attempt
-	contexts attemptContexts
+	turn    turn
+	lanes   []*lane
+	items   []*item
+	runs    []int // how many of items are of lanes[i]
+	attempt Attempt
+	next    []underway // for attempts to come
+}
+
+// underway is an attempt under way: its context, and the partition whose records it
+// handles.
+type underway struct {
+	attemptContext
+	partition *partition
+}
+
+// attemptsAtOnce is how many attempts are made at once, about 3 KiB: that costs less
+// than to make each. None is used a second time, since a handler's goroutine may have
+// kept its context, which keeps its neighbours too.
+const attemptsAtOnce = 16
+
+// newAttempt returns an attempt at records of p that begins now.
+func (w *worker) newAttempt(p *partition, now time.Time) *underway {
+	if len(w.next) == 0 {
+		w.next = make([]underway, attemptsAtOnce)
+	}
+	a := &w.next[0]
+	w.next = w.next[1:]
+	a.partition = p
+	a.set(w.sub.shared.base, now, w.sub.Timeout)
+	return a
 }
 
 // work makes attempts until the subscription needs one worker less.
@@ -48,31 +70,31 @@ func (w *worker) work() {
 func (w *worker) run() {
 	p, lanes := w.lanes[0].partition, len(w.lanes)
 	w.turn = turn{since: time.Now()}
-	ctx := w.begin(p, w.turn.since)
+	a := w.begin(p, w.turn.since)
 	// The partition goes, and the lanes with it.
-	if ctx == nil {
+	if a == nil {
 		w.sub.charge(-lanes)
 		return
 	}
 	w.sub.charge(len(w.items) - lanes)
-	for ctx != nil {
+	for a != nil {
 		ticket, ok := w.sub.Breaker.Allow(w.breakerKey())
 		if !ok {
 			w.sub.charge(-len(w.items))
 			w.giveBack(p)
 			return
 		}
-		ctx.admit(ticket)
-		ctx = w.call(ctx, p, w.started, ticket)
+		a.admit(ticket)
+		a = w.call(a, ticket)
 	}
 }
 
 // call runs the handler and concludes the attempt, however the handler ends: by
 // returning, by a panic, or by runtime.Goexit, which a test's FailNow calls. A
 // Goexit ends this goroutine as soon as the deferred function is done, so another
-// worker takes the place of this one. It returns the context of the attempt that
-// follows at once, nil if none does.
-func (w *worker) call(ctx *attemptContext, p *partition, began time.Time, ticket resilience.Ticket) (next *attemptContext) {
+// worker takes the place of this one. It returns the attempt that follows at once, nil
+// if none does.
+func (w *worker) call(a *underway, ticket resilience.Ticket) (next *underway) {
 	var err error
 	returned := false
 	defer func() {
@@ -80,13 +102,11 @@ func (w *worker) call(ctx *attemptContext, p *partition, began time.Time, ticket
 		if !returned {
 			err = &PanicError{Value: recover(), Stack: debug.Stack()}
 		}
-		took := time.Since(began)
-		w.mu.Lock()
+		took := time.Since(a.started)
+		w.current.Store(nil)
 		// Before the outcome counts: a drain does not cut off what has ended.
-		w.current, w.partition = nil, nil
-		w.mu.Unlock()
-		ctx.finish()
-		if next = w.conclude(ctx, p, took, ticket, err); next != nil {
+		a.finish()
+		if next = w.conclude(a, took, ticket, err); next != nil {
 			return
 		}
 		clear(w.items)
@@ -95,14 +115,14 @@ func (w *worker) call(ctx *attemptContext, p *partition, began time.Time, ticket
 			w.sub.replace(w)
 		}
 	}()
-	err = w.sub.Handle(ctx, &w.attempt)
+	err = w.sub.Handle(&a.attemptContext, &w.attempt)
 	returned = true
 	return nil
 }
 
 // begin begins an attempt at the lanes that were taken, unless their partition is
 // going: then it returns nil.
-func (w *worker) begin(p *partition, now time.Time) *attemptContext {
+func (w *worker) begin(p *partition, now time.Time) *underway {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.state != partitionActive {
@@ -114,7 +134,7 @@ func (w *worker) begin(p *partition, now time.Time) *attemptContext {
 // follow begins an attempt at the lane of the same partition that is ready next, as take
 // and begin would, but without giving the locks back in between. It returns nil if there
 // is none. Those of w.lanes become ready first. The caller holds p.mu.
-func (w *worker) follow(p *partition, now time.Time) *attemptContext {
+func (w *worker) follow(p *partition, now time.Time) *underway {
 	if p.state != partitionActive {
 		return nil
 	}
@@ -148,12 +168,12 @@ func (w *worker) mayFollow(now time.Time) bool {
 }
 
 // beginAttempt takes the items of the attempt from the lanes' heads. From then on a
-// drain finds the attempt. It returns the attempt's context. The caller holds p.mu.
+// drain finds the attempt. The caller holds p.mu.
 // The lanes that do not fit go back to the queue: a batch may be full before all of its
 // lanes had their turn.
-func (w *worker) beginAttempt(p *partition, now time.Time) *attemptContext {
+func (w *worker) beginAttempt(p *partition, now time.Time) *underway {
 	s := w.sub
-	ctx := w.contexts.next(s.shared.base, now, s.Timeout)
+	a := w.newAttempt(p, now)
 	w.items, w.runs = w.items[:0], w.runs[:0]
 	w.attempt.Records, w.attempt.Number, w.attempt.Epoch = w.attempt.Records[:0], 1, p.epoch
 	taken := w.lanes[:0]
@@ -188,10 +208,8 @@ func (w *worker) beginAttempt(p *partition, now time.Time) *attemptContext {
 	}
 	// Under the lock under which state was read: a drain finds the attempt or prevents it.
 	p.running++
-	w.mu.Lock()
-	w.current, w.partition, w.started = ctx, p, now
-	w.mu.Unlock()
-	return ctx
+	w.current.Store(a)
+	return a
 }
 
 // breakerKey is what the breaker tells attempts apart by: the key of the first
@@ -208,9 +226,7 @@ func (w *worker) breakerKey() uint64 {
 // wait before the gate, and nothing is spent.
 // It undoes beginAttempt.
 func (w *worker) giveBack(p *partition) {
-	w.mu.Lock()
-	w.current, w.partition = nil, nil
-	w.mu.Unlock()
+	w.current.Store(nil)
 	p.mu.Lock()
 	p.attemptEnded(w)
 	p.noteEnd()
@@ -233,20 +249,20 @@ func (w *worker) giveBack(p *partition) {
 }
 
 // conclude turns the outcome of an attempt into each lane's next step. It returns the
-// context of the attempt that follows at once, nil if none does.
-func (w *worker) conclude(ctx *attemptContext, p *partition, took time.Duration, ticket resilience.Ticket, err error) (next *attemptContext) {
-	r, s, now := w.sub.shared, w.sub, w.started.Add(took)
+// attempt that follows at once, nil if none does.
+func (w *worker) conclude(a *underway, took time.Duration, ticket resilience.Ticket, err error) (next *underway) {
+	r, s, p, now := w.sub.shared, w.sub, a.partition, a.started.Add(took)
 	switch {
 	case err == nil:
-		ctx.report(resilience.Success)
+		a.report(resilience.Success)
 		r.observer.Handled(s, w.attempt.Records, took)
 		next = w.succeeded(p, now)
-	case ctx.wasCutOff():
+	case a.wasCutOff():
 		// Neither handled nor failed: the next owner runs it again.
 		w.release(p)
 	default:
 		v := judged(r.judge, err)
-		ctx.report(w.evidence(v.Breaker, ticket))
+		a.report(w.evidence(v.Breaker, ticket))
 		r.observer.Failed(s, &w.attempt, err, v)
 		if parked, wait := w.failed(p, now, &attemptFailure{r, v, err, ticket.Blameless()}); parked != nil {
 			r.observer.Parked(s, parked, wait)
@@ -278,23 +294,15 @@ func (w *worker) evidence(o resilience.Outcome, t resilience.Ticket) resilience.
 // worked.
 func (w *worker) suspected(it *item) bool { return w.sub.Breaker.Suspected(keyHash(it.record)) }
 
-// giveUp notes for a drain that the worker's attempt c is stuck, unless it has
+// giveUp notes for a drain that the worker's attempt a is stuck, unless it has
 // ended meanwhile.
-// The partition's lock comes before the worker's, and both are needed: so current is
-// looked at again once they are held in that order.
-func (w *worker) giveUp(c *attemptContext) {
-	w.mu.Lock()
-	p := w.partition
-	w.mu.Unlock()
-	if p == nil {
-		return
-	}
+// An attempt's end is counted under the partition's lock, so one that is current under it
+// is not counted yet.
+func (w *worker) giveUp(a *underway) {
+	p := a.partition
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	w.mu.Lock()
-	current := w.current == c
-	w.mu.Unlock()
-	if current && !w.isStuck {
+	if w.current.Load() == a && !w.isStuck {
 		w.isStuck = true
 		p.stuck++
 		p.noteEnd()
