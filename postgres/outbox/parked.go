@@ -144,6 +144,8 @@ func (r *Relay) retryParked(ctx context.Context, l *lease) error {
 func (r *Relay) retryKey(ctx context.Context, l *lease, of row) error {
 	var rows []row
 	if err := r.chore(ctx, l, func(ctx context.Context) error {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
 		found, err := r.pool.Query(ctx, r.names.sql(`SELECT `+columns+` FROM {parked}
 			WHERE relay = $1 AND topic = $2 AND key IS NOT DISTINCT FROM $3 AND ($4 = 0 OR id = $4) ORDER BY id LIMIT $5`),
 			r.config.Name, of.topic, of.key, of.id, r.config.Batch)
@@ -151,7 +153,7 @@ func (r *Relay) retryKey(ctx context.Context, l *lease, of row) error {
 			return err
 		}
 		// What is beyond the bound of a batch waits for the next attempt, as what is beyond $5.
-		rows, _, err = collect(found)
+		rows, _, err = collect(found, cancel)
 		return err
 	}); err != nil {
 		return err
