@@ -36,7 +36,7 @@ func (s *scene) parkedOf(t *testing.T, n int) (parked []ParkedEvent) {
 	return parked
 }
 
-// TestUnpublishableRowParks: a row that no bus publishes, whoever wrote it, keeps no other
+// TestUnpublishableRowParks: a row that no bus publishes, from any writer, keeps no other
 // from being sent, and is refused where it is written.
 func TestUnpublishableRowParks(t *testing.T) {
 	for _, unfenced := range []bool{false, true} {
