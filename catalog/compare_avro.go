@@ -37,7 +37,11 @@ func (c *comparison) avro(path string, old, now json.RawMessage) {
 	var was, is avroschema.Type
 	s.old, was = avroschema.New(a)
 	s.now, is = avroschema.New(b)
+	known := len(c.changes)
 	s.compare(path+"#", was, is)
+	if unnamed(a) || unnamed(b) {
+		s.unnamedLayout(path+"#", was, is, known)
+	}
 }
 
 // The readers of Avro resolve what was written against their own schema, and fail where
@@ -60,7 +64,7 @@ func (c *avroComparison) compare(path string, a, b avroschema.Type) {
 	}
 	// Two kinds have nothing more to compare than whether readers promote one.
 	if a.Kind != b.Kind {
-		c.retyped(path, a.Kind, b.Kind)
+		c.retyped(path, a, b)
 		return
 	}
 	switch {
@@ -73,7 +77,7 @@ func (c *avroComparison) compare(path string, a, b avroschema.Type) {
 	}
 	// Attributes that are not known are metadata to Avro, but not to everybody: generators
 	// and readers look at their own.
-	known := []string{"type", "name", "namespace", "doc", "aliases", avroschema.References}
+	known := []string{"type", "name", "namespace", "doc", "aliases", avroschema.References, avroschema.Unnamed}
 	switch a.Kind {
 	case "record", "error":
 		known = append(known, "fields")
@@ -97,6 +101,7 @@ func (c *avroComparison) compare(path string, a, b avroschema.Type) {
 			c.add(path, "schema-changed", Undecided, a.Kind, b.Kind, "the type is not understood here", "Allow it with a reason")
 		}
 	}
+	c.aliases(path, a.Props, b.Props, false)
 	if word(a.Props["doc"]) != word(b.Props["doc"]) {
 		c.add(path, "doc-changed", Safe, word(a.Props["doc"]), word(b.Props["doc"]), "for people only", "")
 	}
@@ -131,9 +136,14 @@ var promoted = map[string][]string{"int": {"long", "float", "double"}, "long": {
 
 // retyped judges another kind. Readers promote numbers in one direction alone, so that one
 // of the two generations of readers fails.
-func (c *avroComparison) retyped(path, from, to string) {
+func (c *avroComparison) retyped(path string, a, b avroschema.Type) {
+	from, to := a.Kind, b.Kind
 	// forth is new readers of old events, back is old readers of new ones.
 	forth, back := slices.Contains(promoted[from], to), slices.Contains(promoted[to], from)
+	// A logical type decides what the bytes mean: a decimal is no text.
+	if !reflect.DeepEqual(a.Props["logicalType"], b.Props["logicalType"]) {
+		forth, back = false, false
+	}
 	switch {
 	case forth && back:
 		c.add(path, "field-retyped", Dangerous, from, to, "the bytes are the same, and readers of each type take them", "See that the bytes are text in UTF-8")
@@ -220,7 +230,25 @@ func (c *avroComparison) field(path string, a, b map[string]any, was, is string)
 			c.add(path+"/"+key, "keyword-changed", Undecided, o, n, "what this attribute means to readers is not known here", "Allow it with a reason")
 		}
 	}
+	_, spared := b["default"]
+	c.aliases(path, a, b, spared)
 	c.compare(path, c.old.Read(a["type"], was), c.now.Read(b["type"], is))
+}
+
+// aliases compares the former names of a type or a field, by which new readers find what the
+// events that a topic keeps have under them. spared says that the field has a default.
+func (c *avroComparison) aliases(path string, a, b map[string]any, spared bool) {
+	was, _ := a["aliases"].([]any)
+	is, _ := b["aliases"].([]any)
+	for _, alias := range was {
+		switch {
+		case lists(is, alias) || alias == b["name"]:
+		case spared:
+			c.add(path, "alias-removed", Dangerous, word(alias), "", avroNew+" takes the default for those that have it as "+word(alias), "Keep the alias as long as the topic keeps events of that name")
+		default:
+			c.add(path, "alias-removed", Breaking, word(alias), "", avroNew+" does not find it as "+word(alias), "Keep the alias as long as the topic keeps events of that name")
+		}
+	}
 }
 
 // symbols compares enums: who meets a symbol that is not in the own schema takes the

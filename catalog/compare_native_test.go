@@ -10,14 +10,14 @@ import (
 )
 
 const avroBase = `{"type":"record","name":"Paid","namespace":"shop","fields":[
-	{"name":"id","type":"string"},
-	{"name":"amount","type":{"type":"record","name":"Money","fields":[{"name":"cents","type":"int"},{"name":"next","type":["null","Money"],"default":null}]}},
+	{"name":"id","aliases":["key"],"type":"string"},
+	{"name":"amount","type":{"type":"record","name":"Money","aliases":["Amount"],"fields":[{"name":"cents","type":"int"},{"name":"next","type":["null","Money"],"default":null}]}},
 	{"name":"refund","type":"Money"},
 	{"name":"note","type":["null","string"],"default":null},
 	{"name":"kind","type":{"type":"enum","name":"Kind","symbols":["CARD","CASH"]}},
 	{"name":"tags","type":{"type":"array","items":"string"}},{"name":"by","type":{"type":"map","values":"long"}},
 	{"name":"at","type":{"type":"long","logicalType":"timestamp-millis"}},{"name":"ref","type":{"type":"fixed","name":"Ref","size":16}},
-	{"name":"zone","type":"string","x-eventbus-personal":true,"default":"UTC"}]}`
+	{"name":"zone","type":"string","x-eventbus-personal":true,"default":"UTC","aliases":["area"]}]}`
 
 const protobufBase = `{"message":"shop.Paid","files":[{"name":"money.proto","package":"shop","syntax":"proto3","messageType":[{"name":"Money","field":[{"name":"cents","number":1,"label":"LABEL_OPTIONAL","type":"TYPE_INT32","jsonName":"cents"}]}]},
 	{"name":"paid.proto","package":"shop","syntax":"proto3","messageType":[{"name":"Paid","field":[
@@ -29,7 +29,7 @@ const protobufBase = `{"message":"shop.Paid","files":[{"name":"money.proto","pac
 	{"name":"note","number":6,"label":"LABEL_OPTIONAL","type":"TYPE_STRING","oneofIndex":1,"proto3Optional":true,"jsonName":"note"},
 	{"name":"self","number":7,"label":"LABEL_OPTIONAL","type":"TYPE_MESSAGE","typeName":".shop.Paid","jsonName":"self"},
 	{"name":"at","number":8,"label":"LABEL_OPTIONAL","type":"TYPE_MESSAGE","typeName":".google.protobuf.Timestamp","jsonName":"at"}],
-	"oneofDecl":[{"name":"way"},{"name":"_note"}]},{"name":"Other","field":[{"name":"x","number":1,"label":"LABEL_OPTIONAL","type":"TYPE_INT32","jsonName":"x"}]}],
+	"oneofDecl":[{"name":"way"},{"name":"_note"}],"reservedRange":[{"start":10,"end":12}]},{"name":"Other","field":[{"name":"x","number":1,"label":"LABEL_OPTIONAL","type":"TYPE_INT32","jsonName":"x"}]}],
 	"enumType":[{"name":"Kind","value":[{"name":"CARD","number":0},{"name":"CASH","number":1}]}]}]}`
 
 // Schemas of other languages are compared by their own rules of reading.
@@ -47,12 +47,16 @@ func TestCompareNativeSchemas(t *testing.T) {
 	}{
 		{"avro", `"fields":[`, `"fields":[{"name":"new","type":"string","default":""},`, "#/fields/new", "field-added", catalog.Safe},
 		{"avro", `"fields":[`, `"fields":[{"name":"new","type":"string"},`, "#/fields/new", "required-field-added", catalog.Breaking},
-		{"avro", `{"name":"id","type":"string"},`, ``, "#/fields/id", "field-removed", catalog.Breaking},
-		{"avro", `,\n\t{"name":"zone","type":"string","x-eventbus-personal":true,"default":"UTC"}`, ``, "#/fields/zone", "field-removed", catalog.Dangerous},
-		{"avro", `{"name":"id",`, `{"name":"key","aliases":["id"],`, "#/fields/id", "field-renamed", catalog.Breaking},
+		{"avro", `{"name":"id","aliases":["key"],"type":"string"},`, ``, "#/fields/id", "field-removed", catalog.Breaking},
+		{"avro", `,\n\t{"name":"zone","type":"string","x-eventbus-personal":true,"default":"UTC","aliases":["area"]}`, ``, "#/fields/zone", "field-removed", catalog.Dangerous},
+		{"avro", `{"name":"id","aliases":["key"]`, `{"name":"key","aliases":["id"]`, "#/fields/id", "field-renamed", catalog.Breaking},
 		{"avro", `"cents","type":"int"`, `"cents","type":"long"`, "#/fields/amount/fields/cents", "field-widened", catalog.Breaking},
 		{"avro", `"cents","type":"int"`, `"cents","type":"string"`, "#/fields/amount/fields/cents", "field-retyped", catalog.Breaking},
 		{"avro", `"items":"string"`, `"items":"bytes"`, "#/fields/tags/items", "field-retyped", catalog.Dangerous},
+		{"avro", `"items":"string"`, `"items":{"type":"bytes","logicalType":"decimal","precision":9}`, "#/fields/tags/items", "field-retyped", catalog.Breaking},
+		{"avro", `,"aliases":["Amount"]`, ``, "#/fields/amount", "alias-removed", catalog.Breaking},
+		{"avro", `"aliases":["key"],`, ``, "#/fields/id", "alias-removed", catalog.Breaking},
+		{"avro", `,"aliases":["area"]`, ``, "#/fields/zone", "alias-removed", catalog.Dangerous},
 		{"avro", `"values":"long"`, `"values":"int"`, "#/fields/by/values", "field-retyped", catalog.Breaking},
 		{"avro", `["null","string"]`, `["null","string","int"]`, "#/fields/note/int", "choice-added", catalog.Breaking},
 		{"avro", `["null","string"]`, `["null"]`, "#/fields/note/string", "choice-removed", catalog.Breaking},
@@ -77,6 +81,8 @@ func TestCompareNativeSchemas(t *testing.T) {
 		{"protobuf", `"number":1,"label":"LABEL_OPTIONAL","type":"TYPE_STRING","jsonName":"id"`, `"number":99,"label":"LABEL_OPTIONAL","type":"TYPE_STRING","jsonName":"id"`, "#/id", "field-removed", catalog.Breaking},
 		{"protobuf", `"name":"id","number":1,"label":"LABEL_OPTIONAL","type":"TYPE_STRING","jsonName":"id"`, `"name":"key","number":1,"label":"LABEL_OPTIONAL","type":"TYPE_STRING","jsonName":"key"`, "#/id", "field-renamed", catalog.Dangerous},
 		{"protobuf", `"type":"TYPE_INT32"`, `"type":"TYPE_INT64"`, "#/amount/cents", "field-retyped", catalog.Dangerous},
+		{"protobuf", `"number":2,"label":"LABEL_OPTIONAL","type":"TYPE_MESSAGE","typeName":".shop.Money"`, `"number":11,"label":"LABEL_OPTIONAL","type":"TYPE_MESSAGE","typeName":".shop.Money"`, "#/amount", "reserved-number-used", catalog.Breaking},
+		{"protobuf", `"type":"TYPE_INT32"`, `"type":"TYPE_BOOL"`, "#/amount/cents", "field-narrowed", catalog.Breaking},
 		{"protobuf", `"type":"TYPE_INT32"`, `"type":"TYPE_STRING"`, "#/amount/cents", "field-retyped", catalog.Breaking},
 		{"protobuf", `"label":"LABEL_REPEATED"`, `"label":"LABEL_OPTIONAL"`, "#/tags", "label-changed", catalog.Breaking},
 		{"protobuf", `"oneofIndex":0,`, ``, "#/card", "choice-changed", catalog.Breaking},
@@ -102,6 +108,29 @@ func TestCompareNativeSchemas(t *testing.T) {
 		}
 		if !found {
 			t.Errorf("%s: %s → %s: %v, want %s %s %s", c.media, c.from, c.to, changes, c.level, c.path, c.rule)
+		}
+	}
+	// Where events name no schema the bytes have to stay as they are.
+	bare := func(s string) *catalog.Document {
+		return document("application/avro", strings.Replace(s, `{`, `{"x-eventbus-unnamed":true,`, 1))
+	}
+	for _, c := range [][2]string{
+		{`"fields":[`, `"fields":[{"name":"new","type":"string","default":""},`}, {`["null","string"]`, `["string","null"]`}, {`["CARD","CASH"]`, `["CASH","CARD"]`},
+		{`"items":"string"`, `"items":"bytes"`},
+		{`{"name":"tags","type":{"type":"array","items":"string"}},{"name":"by","type":{"type":"map","values":"long"}}`, `{"name":"by","type":{"type":"map","values":"long"}},{"name":"tags","type":{"type":"array","items":"string"}}`},
+	} {
+		changed := strings.Replace(avroBase, c[0], c[1], 1)
+		for _, pair := range [][2]*catalog.Document{{bare(avroBase), bare(changed)}, {document("application/avro", avroBase), bare(changed)}, {bare(avroBase), document("application/avro", changed)}} {
+			if failing := catalog.Failing(catalog.Compare(pair[0], pair[1]), catalog.Breaking); len(failing) != 1 || failing[0].Rule != "layout-changed" {
+				t.Errorf("%s → %s: %v", c[0], c[1], failing)
+			}
+		}
+	}
+	for _, c := range [][2]string{{`"name":"Paid"`, `"name":"Paid","doc":"x"`}, {`"type":"Money"`, `"type":"shop.Money"`}, {`x`, `x`}} {
+		for _, pair := range [][2]*catalog.Document{{bare(avroBase), bare(strings.Replace(avroBase, c[0], c[1], 1))}, {document("application/avro", avroBase), bare(avroBase)}} {
+			if failing := catalog.Failing(catalog.Compare(pair[0], pair[1]), catalog.Breaking); len(failing) > 0 {
+				t.Errorf("%s → %s: %v", c[0], c[1], failing)
+			}
 		}
 	}
 	// What changes nothing for events of this type, or for anybody, is no change.

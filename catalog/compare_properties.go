@@ -40,6 +40,16 @@ func (s *schemaComparison) properties(path string, a, b map[string]any) {
 		// Whether a field is required says nothing about its type: both are compared.
 		s.compare(place, x, y)
 	}
+	// A schema may ask for a field that it says nothing else about.
+	for _, name := range slices.Sorted(maps.Keys(both(mustWas, mustIs))) {
+		if place := path + "/required/" + name; mustWas[name] == mustIs[name] || was[name] != nil || is[name] != nil {
+			continue
+		} else if mustIs[name] {
+			s.add(place, "required-set", Breaking, "optional", "required", readerNew+" meets events without it", "Leave it optional")
+		} else {
+			s.add(place, "required-dropped", Breaking, "required", "optional", readerOld+" relies on the field", "Keep writing it until nobody does")
+		}
+	}
 	// What is new, except for the new names of renamed fields.
 	for _, name := range slices.Sorted(maps.Keys(is)) {
 		if was[name] != nil || renamed[name] {
@@ -68,6 +78,13 @@ func successor(was, is map[string]any, name string, mustWas, mustIs map[string]b
 		}
 	}
 	return ""
+}
+
+// both returns what is in either of two sets.
+func both(a, b map[string]bool) map[string]bool {
+	all := maps.Clone(a)
+	maps.Copy(all, b)
+	return all
 }
 
 // names returns the texts of a list as a set; anything else in it is passed over.

@@ -21,8 +21,8 @@ type protobufSchema struct {
 }
 
 // These are the parts of google/protobuf/descriptor.proto that readers depend on. What a
-// descriptor has beside them, as source positions and reserved numbers, changes nothing
-// for data.
+// descriptor has beside them, as source positions and reserved names, changes nothing for
+// data.
 type protobufFile struct {
 	Package     string            `json:"package"`
 	Syntax      string            `json:"syntax"`
@@ -40,6 +40,10 @@ type protobufMessage struct {
 	OneofDecl  []struct {
 		Name string `json:"name"`
 	} `json:"oneofDecl"`
+	ReservedRange []struct {
+		Start int32 `json:"start"`
+		End   int32 `json:"end"` // exclusive
+	} `json:"reservedRange"`
 	Options json.RawMessage `json:"options"`
 }
 
@@ -162,12 +166,25 @@ func (c *protobufComparison) messages(path, was, is string) {
 		}
 		f := now[n]
 		// proto2 alone has it. Readers refuse a message that lacks a required field.
-		if f.Label == "LABEL_REQUIRED" {
+		switch {
+		case a.reserves(n):
+			c.add(path+"/"+f.Name, "reserved-number-used", Breaking, "reserved", fmt.Sprintf("%s = %d", f.Name, n), readerNew+" takes another field of that number for it", "Use a number that no field had")
+		case f.Label == "LABEL_REQUIRED":
 			c.add(path+"/"+f.Name, "required-field-added", Breaking, "", f.Name, readerNew+" refuses those without it", "Make it optional")
-		} else {
+		default:
 			c.add(path+"/"+f.Name, "field-added", Safe, "", fmt.Sprintf("%s = %d", f.Name, n), "readers pass over fields that they don't know", "")
 		}
 	}
+}
+
+// reserves reports whether a message keeps a number from being used, as a field had it once.
+func (m *protobufMessage) reserves(number int32) bool {
+	for _, r := range m.ReservedRange {
+		if number >= r.Start && number < r.End {
+			return true
+		}
+	}
+	return false
 }
 
 // byNumber are the fields of a message by what data has of them.
@@ -180,10 +197,21 @@ func byNumber(fields []protobufField) map[int32]protobufField {
 }
 
 // alike are the types whose data has one form, so that readers of one take another's,
-// cut off where it does not fit.
-var alike = [][]string{
-	{"TYPE_INT32", "TYPE_UINT32", "TYPE_INT64", "TYPE_UINT64", "TYPE_BOOL", "TYPE_ENUM"}, {"TYPE_SINT32", "TYPE_SINT64"},
-	{"TYPE_FIXED32", "TYPE_SFIXED32"}, {"TYPE_FIXED64", "TYPE_SFIXED64"}, {"TYPE_STRING", "TYPE_BYTES"},
+// cut off where it does not fit. Each has a width: what is of a smaller one does not hold
+// all that is of a larger. Bytes need not be text.
+var alike = []map[string]int{
+	{"TYPE_BOOL": 1, "TYPE_INT32": 32, "TYPE_ENUM": 32, "TYPE_UINT32": 33, "TYPE_INT64": 64, "TYPE_UINT64": 65}, {"TYPE_SINT32": 32, "TYPE_SINT64": 64},
+	{"TYPE_SFIXED32": 32, "TYPE_FIXED32": 33}, {"TYPE_SFIXED64": 64, "TYPE_FIXED64": 65}, {"TYPE_STRING": 1, "TYPE_BYTES": 2},
+}
+
+// widthsOf returns the widths of two types of one form, and 0 for others.
+func widthsOf(a, b string) (was, is int) {
+	for _, group := range alike {
+		if group[a] > 0 && group[b] > 0 {
+			return group[a], group[b]
+		}
+	}
+	return 0, 0
 }
 
 // field compares two fields of one number. Their names are for people and for the JSON
@@ -192,9 +220,11 @@ func (c *protobufComparison) field(path string, in, inNow *protobufMessage, a, b
 	if a.Name != b.Name || a.JSONName != b.JSONName {
 		c.add(path, "field-renamed", Dangerous, a.Name, b.Name, "the bytes are the same, but the JSON form and the generated code have another name", "Keep the name where somebody uses the JSON form")
 	}
-	switch {
+	switch was, is := widthsOf(a.Type, b.Type); {
 	case a.Type == b.Type:
-	case slices.ContainsFunc(alike, func(group []string) bool { return slices.Contains(group, a.Type) && slices.Contains(group, b.Type) }):
+	case was > is:
+		c.add(path, "field-narrowed", Breaking, typeWord(a.Type), typeWord(b.Type), readerNew+" cuts off or refuses values that don't fit", newField)
+	case was > 0:
 		c.add(path, "field-retyped", Dangerous, typeWord(a.Type), typeWord(b.Type), "readers of each type take the other's bytes, cut off where they don't fit", "Keep values within what both types take until all readers know the new one")
 	default:
 		c.add(path, "field-retyped", Breaking, typeWord(a.Type), typeWord(b.Type), readerOld+" can't read it, nor the new one the old events", newField)

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -99,8 +100,8 @@ func definition(reference string) (name string, inside bool) {
 
 // resolve follows a reference within the document. Keywords beside the reference
 // stay, which draft 2020-12 allows, and win over those of its target. name is the
-// reference, empty without one. The result may share the document's memory if there
-// is none: callers do not change it.
+// reference with those keywords, empty without one. The result may share the document's
+// memory if there is none: callers do not change it.
 func (d *schemaDocument) resolve(s map[string]any) (resolved map[string]any, name string) {
 	name, ok := s["$ref"].(string)
 	if !ok {
@@ -115,10 +116,11 @@ func (d *schemaDocument) resolve(s map[string]any) (resolved map[string]any, nam
 	if resolved == nil {
 		resolved = make(map[string]any)
 	}
-	for k, v := range s {
-		if k != "$ref" {
-			resolved[k] = v
-		}
+	if len(s) > 1 {
+		beside := maps.Clone(s)
+		delete(beside, "$ref")
+		maps.Copy(resolved, beside)
+		name += fmt.Sprint(" ", beside)
 	}
 	return resolved, name
 }
@@ -150,23 +152,23 @@ var understood = []string{
 func (s *schemaComparison) compare(path string, a, b map[string]any) {
 	a, refA := s.old.resolve(a)
 	b, refB := s.now.resolve(b)
-	// Only pairs of references can recur. A schema without one is a part of a finite
-	// text.
-	if refA != "" && refB != "" {
-		pair := [2]string{refA, refB}
-		if s.seen[pair] {
-			return
-		}
-		s.seen[pair] = true
-	}
-	a, nullA := nullable(s.old, a)
-	b, nullB := nullable(s.now, b)
+	a, nullA, choiceA := nullable(s.old, a)
+	b, nullB, choiceB := nullable(s.now, b)
 	switch {
 	// Null is judged apart from the type: a field that takes null is still of its type.
 	case nullB && !nullA:
 		s.add(path, "null-added", Dangerous, "", "null", readerOld+" may not expect null", "Leave the field out in place of null: omitempty")
 	case nullA && !nullB:
 		s.add(path, "null-removed", Dangerous, "null", "", readerNew+" still meets null", "Take null for an empty value when reading")
+	}
+	// Only pairs of references can recur, with what is written beside them. A schema without
+	// one is a part of a finite text.
+	if refA, refB = cmp.Or(choiceA, refA), cmp.Or(choiceB, refB); refA != "" && refB != "" {
+		pair := [2]string{refA, refB}
+		if s.seen[pair] {
+			return
+		}
+		s.seen[pair] = true
 	}
 	// Keywords of different types, as minimum of a number and of a text, have nothing
 	// to compare.
@@ -177,8 +179,9 @@ func (s *schemaComparison) compare(path string, a, b map[string]any) {
 
 // nullable reports whether a schema takes null beside something else, and returns
 // it without null. It knows the two forms that internal/jsonschema writes: a list
-// of types, and anyOf of a reference and null. s stays as it is.
-func nullable(d *schemaDocument, s map[string]any) (rest map[string]any, null bool) {
+// of types, and anyOf of a reference and null. name is that reference, as resolve returns
+// it. s stays as it is.
+func nullable(d *schemaDocument, s map[string]any) (rest map[string]any, null bool, name string) {
 	if types, ok := s["type"].([]any); ok && slices.Contains(types, any("null")) {
 		// Cloned, since DeleteFunc works in place and the schema stays as it is.
 		others := slices.DeleteFunc(slices.Clone(types), func(t any) bool { return t == "null" })
@@ -187,7 +190,7 @@ func nullable(d *schemaDocument, s map[string]any) (rest map[string]any, null bo
 		if len(others) == 1 {
 			rest["type"] = others[0]
 		}
-		return rest, true
+		return rest, true, ""
 	}
 	if choices, ok := s["anyOf"].([]any); ok && len(choices) == 2 {
 		first, _ := choices[0].(map[string]any)
@@ -195,17 +198,18 @@ func nullable(d *schemaDocument, s map[string]any) (rest map[string]any, null bo
 		// Null comes second in the form that is written. A choice that is more than null
 		// alone is no nullable schema.
 		if first != nil && second != nil && second["type"] == "null" && len(second) == 1 {
-			rest, _ := d.resolve(first)
+			rest, name := d.resolve(first)
 			rest = maps.Clone(rest)
-			for k, v := range s {
-				if k != "anyOf" {
-					rest[k] = v
-				}
+			beside := maps.Clone(s)
+			delete(beside, "anyOf")
+			maps.Copy(rest, beside)
+			if name != "" && len(beside) > 0 {
+				name += fmt.Sprint(" ", beside)
 			}
-			return rest, true
+			return rest, true, name
 		}
 	}
-	return s, false
+	return s, false, ""
 }
 
 // types reports whether two schemas are of one type, so that their keywords can be
@@ -273,17 +277,18 @@ func merged(a, b map[string]any) map[string]any {
 	return all
 }
 
-// widths orders the formats of integers by the bits that their values take.
+// widths orders the formats of numbers by the bits that their values take.
 // Unsigned ones take one more, so that each fits into the next wider signed one and
 // not into the signed one of the same size.
-var widths = map[string]int{"int8": 8, "int16": 16, "int32": 32, "int64": 64, "int": 64, "uint8": 9, "uint16": 17, "uint32": 33, "uint64": 65, "uint": 65, "uintptr": 65}
+var widths = map[string]int{"int8": 8, "int16": 16, "int32": 32, "int64": 64, "int": 64, "uint8": 9, "uint16": 17, "uint32": 33, "uint64": 65, "uint": 65, "uintptr": 65,
+	"float32": 32, "float64": 64}
 
 // format compares the formats of two fields of one type, and how bytes are written as
 // text. A wider integer hurts old readers only once a large number is sent.
 func (s *schemaComparison) format(path string, a, b map[string]any) {
 	from, to := a["format"], b["format"]
 	if from != to {
-		// A format that is no integer's, or none, has the width 0.
+		// A format that is no number's, or none, has the width 0.
 		x, y := widths[word(from)], widths[word(to)]
 		switch {
 		case x > 0 && y == x:
@@ -343,15 +348,20 @@ func (s *schemaComparison) values(path string, a, b map[string]any) {
 	// An added value hurts only readers that are not updated yet, so the advice is to
 	// update them before it is published.
 	for _, v := range to {
-		if !slices.Contains(from, v) {
+		if !lists(from, v) {
 			s.add(path, "enum-value-added", Breaking, "", word(v), readerOld+" does not know the value", "Let all readers take unknown values first")
 		}
 	}
 	for _, v := range from {
-		if !slices.Contains(to, v) {
+		if !lists(to, v) {
 			s.add(path, "enum-value-removed", Breaking, word(v), "", readerNew+" still meets the value", "Keep the value for reading")
 		}
 	}
+}
+
+// lists reports whether a list has a value, which may be a list or an object.
+func lists(all []any, value any) bool {
+	return slices.ContainsFunc(all, func(v any) bool { return reflect.DeepEqual(v, value) })
 }
 
 // inner compares the schema of elements, or of a map's values.

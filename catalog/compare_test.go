@@ -154,7 +154,21 @@ var changes = []struct {
 	{"no personal data any more", nil, schema(`"x-eventbus-personal":true,`, ``), "personal-data-removed", catalog.Undecided},
 	{"a new field with personal data", nil, schema(`"age":`, `"born":{"type":"string","x-eventbus-personal":true},"age":`), "personal-data-added", catalog.Dangerous},
 	{"an unknown keyword", nil, schema(`"id":{"type":"string"}`, `"id":{"type":"string","pattern":"^a"}`), "keyword-changed", catalog.Undecided},
+	{"an enum of objects", schema(`{"const":"a"}`, `{"enum":[{"a":1},["b"]]}`), schema(`["b"]`, `["c"]`), "enum-value-added", catalog.Breaking},
+	{"a field required that nothing else is said of", nil, schema(`["id"]`, `["id","other"]`), "required-set", catalog.Breaking},
+	{"a field no longer required that nothing else is said of", schema(`["id"]`, `["id","other"]`), schema(`["id","other"]`, `["id"]`), "required-dropped", catalog.Breaking},
+	{"a field of a type that holds itself or null", holdsItself, schema(`"zip":{"type":"string"}`, `"zip":{"type":"integer"}`), "field-retyped", catalog.Breaking},
+	{"personal data beside a type that is used twice", second(`,"x-eventbus-personal":true`), schema(`Addr","x-eventbus-personal":true`, `Addr"`), "personal-data-removed", catalog.Undecided},
+	{"personal data beside a choice that is used twice", both(holdsItself, schema(`"addr":{"$ref":"#/$defs/Addr"}`, `"addr":{"$ref":"#/$defs/Addr"},"home":{"anyOf":[{"$ref":"#/$defs/Addr"},{"type":"null"}],"x-eventbus-personal":true}`)), schema(`],"x-eventbus-personal":true`, `]`), "personal-data-removed", catalog.Undecided},
 	{"alternatives", nil, schema(`"any":{}`, `"any":{"anyOf":[{"type":"string"},{"type":"integer"}]}`), "keyword-changed", catalog.Undecided},
+}
+
+// holdsItself lets an address hold another one, or null.
+var holdsItself = schema(`"next":{"$ref":"#/$defs/Addr"}`, `"next":{"anyOf":[{"$ref":"#/$defs/Addr"},{"type":"null"}]}`)
+
+// second adds a second address, with keywords beside its reference.
+func second(keywords string) edit {
+	return schema(`"addr":{"$ref":"#/$defs/Addr"}`, `"addr":{"$ref":"#/$defs/Addr"},"home":{"$ref":"#/$defs/Addr"`+keywords+`}`)
 }
 
 func config(name, value string) edit {
@@ -195,6 +209,39 @@ func TestCompare(t *testing.T) {
 		if want := c.level == catalog.Breaking || c.level == catalog.Undecided; fails != want && c.rule != "topic-added" {
 			t.Errorf("%s: fails %t, want %t: %v", c.name, fails, want, got)
 		}
+	}
+}
+
+type holds[T any] struct {
+	X T `json:"x"`
+}
+
+func holding[T any](t *testing.T) *catalog.Document {
+	t.Helper()
+	d, err := catalog.Of(eventbus.NewTopic(eventbus.TopicConfig[holds[T]]{Domain: "sales", Name: "thing", Type: "T", Unkeyed: true}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// TestCompareTypesOfGo: what encoding/json writes of two types looks alike, and is read by
+// one of them alone.
+func TestCompareTypesOfGo(t *testing.T) {
+	t.Parallel()
+	for name, pair := range map[string][2]*catalog.Document{
+		"numbers as keys":    {holding[map[int]string](t), holding[map[string]string](t)},
+		"text as keys":       {holding[map[string]string](t), holding[map[uint8]string](t)},
+		"smaller keys":       {holding[map[int64]string](t), holding[map[int8]string](t)},
+		"a smaller float":    {holding[float64](t), holding[float32](t)},
+		"any number instead": {holding[float64](t), holding[json.Number](t)},
+	} {
+		if changes := catalog.Compare(pair[0], pair[1]); len(catalog.Failing(changes, catalog.Breaking)) == 0 {
+			t.Errorf("%s: %v", name, changes)
+		}
+	}
+	if changes := catalog.Compare(holding[float32](t), holding[float64](t)); len(changes) == 0 || changes[0].Level != catalog.Dangerous {
+		t.Errorf("a larger float: %v", changes)
 	}
 }
 
@@ -310,5 +357,14 @@ func TestGolden(t *testing.T) {
 	}
 	if got := run(contract(func(c customer5) string { return c.Email })); got != "" {
 		t.Errorf("an allowed change: %s", got)
+	}
+	// The line was for that change: it allows no other one of its kind.
+	for range 2 {
+		if got := run(contract(func(c customer5) string { return c.GivenName })); !strings.Contains(got, "key-function-changed") {
+			t.Errorf("another change under a spent allowance: %q", got)
+		}
+	}
+	if left, err := os.ReadFile(strings.TrimSuffix(file, ".json") + ".allow"); err != nil || string(left) != "# sales.public.customers.v1/CustomerCreated key-function-changed 2026-11-26 drained first\n" {
+		t.Errorf("left of the allowances: %q, %v", left, err)
 	}
 }

@@ -5,7 +5,8 @@
 //	sample.go    schema, example and keys of a type, by looking at values of it
 //	document.go  Read and WriteTo: the document as JSON, checked
 //	change.go    Change, levels, allowances
-//	compare.go, compare_schema.go, compare_properties.go, compare_form.go
+//	compare.go, compare_schema.go, compare_properties.go, compare_form.go,
+//	compare_avro.go, compare_layout.go, compare_protobuf.go
 //	             Compare: what changed, and whom it breaks
 //	golden.go    Golden: the test of a package of contracts
 //

@@ -203,6 +203,26 @@ func TestMerge(t *testing.T) {
 	if err != nil || len(m.Topics) != 1 || strings.Join(m.Topics[0].Groups, " ") != "x y" || m.Topics[0].Partitions != 6 || len(m.Topics[0].Events) != 2 || !m.Topics[0].Events[0].Published {
 		t.Errorf("%+v, %v", m, err)
 	}
+	// Nothing depends on the order of the services, and nothing that they say is lost.
+	a.Topics[0].Configs, b.Topics[0].Compacted, b.Topics[0].Configs = nil, true, map[string]string{"x": "1"}
+	for _, pair := range [][2]*catalog.Document{{a, b}, {b, a}} {
+		if m, err := catalog.Merge(pair[0], pair[1]); err != nil || !m.Topics[0].Compacted || m.Topics[0].Configs["x"] != "1" {
+			t.Errorf("%+v, %v", m, err)
+		}
+	}
+	a.Topics[0].Configs = map[string]string{"x": "2"}
+	for want, change := range map[string]func(*catalog.Topic){
+		"x is 2 and 1": func(*catalog.Topic) {}, `format is "" and "watermill"`: func(t *catalog.Topic) { t.Format = "watermill" }, `partitioner is "" and "fnv1a"`: func(t *catalog.Topic) { t.Partitioner = "fnv1a" },
+		"the content type of type Created is application/json and application/avro": func(t *catalog.Topic) { t.Events[0].ContentType = "application/avro" },
+		"the key of type Created is function and none":                              func(t *catalog.Topic) { t.Events[0].Key = catalog.Key{Source: catalog.NoKey} },
+	} {
+		other := base()
+		other.Topics[0].Configs = map[string]string{"x": "1"}
+		change(&other.Topics[0])
+		if _, err := catalog.Merge(a, other); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v; want %s", err, want)
+		}
+	}
 	b.Topics[0].Partitions, a.Topics[0].Partitions = 7, 6
 	b.Topics[0].Events[0].Schema = json.RawMessage(`{}`)
 	if _, err := catalog.Merge(a, b); err == nil || !strings.Contains(err.Error(), "partitions is 6 and 7") || !strings.Contains(err.Error(), "the schema of type Created") {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/eventbus-go/eventbus"
@@ -33,7 +34,8 @@ const UpdateVariable = "EVENTBUS_UPDATE"
 // instead, unless a line of the file with the ending .allow (see ReadAllowances)
 // covers it. A compatible change fails until the file is written again, by running
 // the test with EVENTBUS_UPDATE=1: the review then sees it. The file is never
-// written over a breaking change.
+// written over a breaking change. Lines of the file of allowances that covered what is
+// written become comments: they allow nothing that comes later.
 func Golden(t TB, file string, topics ...eventbus.AnyTopic) {
 	t.Helper()
 	// Declarations that contradict each other have no document to compare.
@@ -72,7 +74,7 @@ func Golden(t TB, file string, topics ...eventbus.AnyTopic) {
 	}
 	// The bytes differ. The comparison decides whether that hurts somebody.
 	changes := Compare(old, now)
-	allow(t, file, changes)
+	used := allow(t, file, changes)
 	// A dangerous change fails only until the file is written again: the review
 	// sees it.
 	failing := Failing(changes, Breaking)
@@ -86,6 +88,9 @@ func Golden(t TB, file string, topics ...eventbus.AnyTopic) {
 	// approve one.
 	case update:
 		write(t, file, text.Bytes())
+		if len(used) > 0 {
+			spend(t, allowFile(file), used)
+		}
 	default:
 		for _, c := range changes {
 			t.Logf("%s", c)
@@ -97,31 +102,51 @@ func Golden(t TB, file string, topics ...eventbus.AnyTopic) {
 // allowFile returns the name of the file of allowances beside a catalogue file.
 func allowFile(file string) string { return strings.TrimSuffix(file, ".json") + ".allow" }
 
-// allow applies the allowances beside file to changes. No file means none.
-func allow(t TB, file string, changes []Change) {
+// allow applies the allowances beside file to changes, and returns those that cover some.
+// No file means none.
+func allow(t TB, file string, changes []Change) (used []Allowance) {
 	t.Helper()
 	f, err := os.Open(allowFile(file))
 	if errors.Is(err, fs.ErrNotExist) {
-		return
+		return nil
 	}
 	if err == nil {
 		// Read only, so an error of Close loses nothing.
 		defer f.Close()
-		var all []Allowance
-		if all, err = ReadAllowances(f); err == nil {
-			for _, a := range Allow(changes, all) {
-				// A left-over line is logged and does not fail: once the file is written
-				// again the change is part of it, and every line is left over.
+		if used, err = ReadAllowances(f); err == nil {
+			// A left-over line is logged and does not fail.
+			for _, a := range Allow(changes, used) {
 				t.Logf("%s: the line for %s %s covers nothing any more", allowFile(file), a.Path, a.Rule)
+				used = slices.DeleteFunc(used, func(u Allowance) bool { return u == a })
 			}
 		}
 	}
 	if err != nil {
 		t.Errorf("%s: %v", allowFile(file), err)
 	}
+	return used
 }
 
-// write rewrites the golden file. Git keeps it, so its mode is that of sources.
+// spend makes comments of the lines of allowances that were used: the change that they were
+// for is a part of the catalogue now, and they would cover the next one of its kind too.
+func spend(t TB, file string, used []Allowance) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Errorf("%v", err)
+		return
+	}
+	lines := strings.SplitAfter(string(text), "\n")
+	for i, line := range lines {
+		fields := strings.Fields(line)
+		if len(fields) > 1 && slices.ContainsFunc(used, func(a Allowance) bool { return a.Path == fields[0] && a.Rule == fields[1] }) {
+			lines[i] = "# " + line
+		}
+	}
+	write(t, file, []byte(strings.Join(lines, "")))
+}
+
+// write rewrites a file. Git keeps it, so its mode is that of sources.
 func write(t TB, file string, text []byte) {
 	t.Helper()
 	if err := os.WriteFile(file, text, 0o644); err != nil {

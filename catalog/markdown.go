@@ -202,7 +202,7 @@ func (d *schemaDocument) rows(s map[string]any, outer string, depth int, rows *[
 		// References are resolved here, so a type that contains itself is met again at each
 		// depth.
 		p, _ = d.resolve(p)
-		p, null := nullable(d, p)
+		p, null, _ := nullable(d, p)
 		there := "yes"
 		if !required[name] {
 			there = "no"
@@ -221,7 +221,7 @@ func (d *schemaDocument) rows(s map[string]any, outer string, depth int, rows *[
 			d.rows(p, path+".", depth+1, rows)
 			if items, ok := p["items"].(map[string]any); ok {
 				items, _ = d.resolve(items)
-				items, _ = nullable(d, items)
+				items, _, _ = nullable(d, items)
 				d.rows(items, path+"[].", depth+1, rows)
 			}
 		}

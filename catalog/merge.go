@@ -4,14 +4,17 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/eventbus-go/eventbus"
 )
 
 // Merge makes one document of those of several services: who publishes and handles
-// each topic. Partitions and other storage are compared only where neither is zero.
+// each topic. Partitions and other storage are compared only where neither is zero, and
+// a topic is compacted if one of them says so.
 // The error names everything that two of them say differently; then no document is
 // returned. Merge changes none of its arguments.
 func Merge(documents ...*Document) (*Document, error) {
@@ -55,6 +58,16 @@ func (t *Topic) merge(o *Topic) (wrong []error) {
 	same(differ, "replication", &t.Replication, o.Replication)
 	same(differ, "retentionMs", &t.RetentionMs, o.RetentionMs)
 	same(differ, "owner", &t.Owner, o.Owner)
+	t.Compacted = t.Compacted || o.Compacted
+	t.mergeConfigs(differ, o.Configs)
+	// An empty one of these is the default, and no silence.
+	for _, word := range [...]struct{ what, own, other string }{
+		{"address", t.Address, o.Address}, {"format", t.Format, o.Format}, {"partitioner", t.Partitioner, o.Partitioner},
+	} {
+		if word.own != word.other {
+			differ(word.what, strconv.Quote(word.own), strconv.Quote(word.other))
+		}
+	}
 	for _, l := range t.addLetters(o.Letters) {
 		differ("the topics of dead letters of group "+l.Group, t.letters("{env}", t.Name, l.Group), o.letters("{env}", t.Name, l.Group))
 	}
@@ -70,6 +83,12 @@ func (t *Topic) merge(o *Topic) (wrong []error) {
 		own := &t.Events[i]
 		// One service publishes a type and others handle it: neither knows both.
 		own.Published = own.Published || e.Published
+		if own.ContentType != e.ContentType {
+			differ("the content type of type "+e.Type, own.ContentType, e.ContentType)
+		}
+		if a, b := own.Key.text(), e.Key.text(); a != b {
+			differ("the key of type "+e.Type, a, b)
+		}
 		// Schemas are compared byte by byte, since Read and Of write them alike.
 		// The example goes with the schema that it belongs to.
 		if own.Schema == nil {
@@ -82,6 +101,22 @@ func (t *Topic) merge(o *Topic) (wrong []error) {
 	}
 	slices.SortFunc(t.Events, func(a, b Event) int { return strings.Compare(a.Type, b.Type) })
 	return wrong
+}
+
+// mergeConfigs takes over configurations that only the other has.
+func (t *Topic) mergeConfigs(differ func(string, any, any), other map[string]string) {
+	t.Configs = maps.Clone(t.Configs)
+	for _, name := range slices.Sorted(maps.Keys(other)) {
+		own, known := t.Configs[name]
+		switch {
+		case !known && t.Configs == nil:
+			t.Configs = map[string]string{name: other[name]}
+		case !known:
+			t.Configs[name] = other[name]
+		case own != other[name]:
+			differ(name, own, other[name])
+		}
+	}
 }
 
 // same takes over a value that only one of two has; two different ones are reported

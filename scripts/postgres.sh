@@ -15,6 +15,7 @@ usage: scripts/postgres.sh COMMAND
                     the same of the processes that serve clients, alone
   restart [MODE]    smart, fast or immediate (default fast), on the same data
   recover           start again after kill
+  upgrade           pg_upgrade into another cluster, as to a later version, and start that
   pgbouncer         PgBouncer in transaction mode before the server; prints EVENTBUS_TEST_PGBOUNCER=…
   dump FILE         pg_dump of its database, in the custom format
   restore FILE      pg_restore of it, into its database, which is empty
@@ -122,6 +123,24 @@ launch() {
   as "$bin/pg_ctl" -D "$dir/data" -w -t 60 -s -l "$dir/log" start || { tail -n 20 "$dir/log" >&2; die "the server did not start"; }
 }
 
+init() {
+  as "$bin/initdb" -D "$dir/data" -A trust -U postgres -E UTF8 --no-locale --no-sync >"$dir/initdb.log" 2>&1 ||
+    { tail -n 5 "$dir/initdb.log" >&2; die "initdb failed"; }
+}
+
+# upgrade keeps the tables' files and their transaction ids, and makes the catalogue again.
+upgrade() {
+  [ -x "$bin/pg_upgrade" ] || die "pg_upgrade is missing; install the server programs of PostgreSQL"
+  stop
+  mv "$dir/data" "$dir/old"
+  init
+  as sh -c 'cd "$1" && exec "$2/pg_upgrade" -b "$2" -B "$2" -d old -D data -U postgres -s "$1" -p "$3" -P "$3" --link' upgrade "$dir" "$bin" "$port" >"$dir/upgrade.log" 2>&1 ||
+    { tail -n 20 "$dir/upgrade.log" >&2; die "pg_upgrade failed"; }
+  as cp "$dir/old/postgresql.conf" "$dir/data/postgresql.conf"
+  rm -rf "$dir/old"
+  launch
+}
+
 start() {
   if [ -e "$dir/port" ] && (load && alive); then die "server \"$cluster\" is running; stop it first, or name another with PG_CLUSTER"; fi
   bin=$(find_bin)
@@ -136,8 +155,7 @@ start() {
   if [ "$(id -u)" = 0 ]; then chown "${PG_USER:-postgres}" "$dir"; fi
   echo "$port" >"$dir/port"
   echo "$bin" >"$dir/bin"
-  as "$bin/initdb" -D "$dir/data" -A trust -U postgres -E UTF8 --no-locale --no-sync >"$dir/initdb.log" 2>&1 ||
-    { tail -n 5 "$dir/initdb.log" >&2; die "initdb failed"; }
+  init
   cat >>"$dir/data/postgresql.conf" <<CONF
 port = $port
 listen_addresses = '127.0.0.1'
@@ -250,6 +268,7 @@ case $command in
   resume-backends) load && signal_all CONT clients ;;
   restart) load && ctl -m "${1:-fast}" -w -t 60 -l "$dir/log" restart ;;
   recover) load && launch ;;
+  upgrade) load && upgrade ;;
   pgbouncer) load && start_pgbouncer && echo "EVENTBUS_TEST_PGBOUNCER=$(pgbouncer_url)" ;;
   dump) load && "$(client pg_dump)" -Fc -f "$1" "$(url)" ;;
   restore) load && "$(client pg_restore)" --exit-on-error -d "$(url)" "$1" ;;

@@ -23,6 +23,10 @@ type Schema struct{ named map[string]Type }
 // References holds in a schema's text those that it refers to.
 const References = "x-eventbus-references"
 
+// Unnamed says in a schema's text that its events name no schema: readers take the data by
+// their own.
+const Unnamed = "x-eventbus-unnamed"
+
 // New returns a schema, decoded from JSON, and the type that it is of.
 func New(root any) (*Schema, Type) {
 	s := &Schema{make(map[string]Type)}

@@ -191,7 +191,7 @@ func (w *walk) kind(t reflect.Type, addr bool) object {
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr:
 		return object{"type": "integer", "format": k.String(), "minimum": 0}
 	case reflect.Float32, reflect.Float64:
-		return object{"type": "number"}
+		return object{"type": "number", "format": k.String()}
 	case reflect.String:
 		if t == numberType {
 			return object{"type": "number"}
@@ -207,7 +207,12 @@ func (w *walk) kind(t reflect.Type, addr bool) object {
 		// An array has no other length.
 		return object{"type": "array", "items": w.of(t.Elem(), addr), "minItems": t.Len(), "maxItems": t.Len()}
 	case reflect.Map:
-		return object{"type": []string{"object", "null"}, "additionalProperties": w.of(t.Elem(), false)}
+		s := object{"type": []string{"object", "null"}, "additionalProperties": w.of(t.Elem(), false)}
+		// encoding/json writes numbers as text, and reads no other keys.
+		if keys := w.kind(t.Key(), false); keys["type"] == "integer" && !t.Key().Implements(textMarshaler) {
+			s["propertyNames"] = object{"pattern": "^-?[0-9]+$", "format": keys["format"]}
+		}
+		return s
 	case reflect.Struct:
 		return w.fields(t, addr)
 	// An interface may hold anything.

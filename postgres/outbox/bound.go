@@ -72,16 +72,17 @@ func await[T any](ctx context.Context, r *Relay, l *lease, from <-chan T) (value
 	}
 }
 
-// sending runs do, which sends, for no longer than the delivery timeout. Without
-// transactions the lease covers that, and is left alone: a batch that was cut off may
-// still be under way when another process leads.
+// sending runs do, which sends, and bounds it or lets the sender bound each of its
+// transactions: of a batch that is refused, what can be sent takes many of them. Without
+// transactions the lease covers what is sent, and is left alone: a batch that was cut off
+// may still be under way when another process leads.
 func (r *Relay) sending(ctx context.Context, l *lease, do func(context.Context) error) error {
+	if !r.config.Unfenced {
+		return r.keeping(ctx, l, do)
+	}
 	ctx, cancel := context.WithTimeout(ctx, r.config.DeliveryTimeout)
 	defer cancel()
-	if r.config.Unfenced {
-		return do(ctx)
-	}
-	return r.keeping(ctx, l, do)
+	return do(ctx)
 }
 
 // keeping runs do, and keeps the lease meanwhile. do is cut off where the lease is lost.

@@ -67,7 +67,8 @@ type Config struct {
 	// connection of its own, so that PollInterval may be long. A PgBouncer that pools
 	// transactions lets no notification through.
 	Listen bool
-	// DeliveryTimeout bounds one batch on its way to Kafka. Default 10 s. With
+	// DeliveryTimeout bounds one batch on its way to Kafka, and each part of one that is
+	// sent in parts, because Kafka refused some of its events. Default 10 s. With
 	// Unfenced it is at least the bus's Producer.DeliveryTimeout, which is 2 minutes
 	// by default, and so is this.
 	DeliveryTimeout time.Duration

@@ -67,15 +67,22 @@ func (r *Relay) store(ctx context.Context, l *lease, c cursor, rows []row, sent 
 		UPDATE {relay} SET from_snapshot = $4::text::pg_snapshot, to_snapshot = $5::text::pg_snapshot, last_id = $6, published = published + $7,
 			moved_at = clock_timestamp(), expires_at = clock_timestamp() + $8::float8 * interval '1 second'`+set+`
 		WHERE name = $1 AND epoch = $3 AND `+sameRun), args...)
-	// A refused row is tried again after RetryInterval. One that only follows it has no time
-	// of its own. A batch that is repeated after a crash may find its rows parked already.
-	for _, p := range parked {
+	// A refused row is tried again after RetryInterval. One that only follows it was not tried,
+	// and has no time of its own. A batch that is repeated after a crash may find its rows
+	// parked already. One statement for all: a topic that is gone parks all that a batch has
+	// of it.
+	if len(parked) > 0 {
+		ids, faults := make([]int64, len(parked)), make([]*string, len(parked))
+		for i, p := range parked {
+			ids[i], faults[i] = p.id, p.fault
+		}
 		b.Queue(r.names.sql(`
 			INSERT INTO {parked} (relay, id, format, event_id, topic, key, value, partitioner, attributes, created_at, error, attempts, next_at)
-			SELECT $1, id, format, event_id, topic, key, value, partitioner, attributes, created_at, $5, $6,
-				CASE WHEN $5::text IS NULL THEN 'infinity' ELSE clock_timestamp() + $7::float8 * interval '1 second' END
-			FROM {outbox} WHERE id = $4`+own+` ON CONFLICT DO NOTHING`),
-			r.config.Name, l.run, l.epoch, p.id, p.fault, p.attempts(), r.config.RetryInterval.Seconds())
+			SELECT $1, o.id, format, event_id, topic, key, value, partitioner, attributes, created_at, fault, (fault IS NOT NULL)::integer,
+				CASE WHEN fault IS NULL THEN 'infinity' ELSE clock_timestamp() + $6::float8 * interval '1 second' END
+			FROM unnest($4::bigint[], $5::text[]) refused (id, fault) JOIN {outbox} o ON o.id = refused.id
+			WHERE true`+own+` ON CONFLICT DO NOTHING`),
+			r.config.Name, l.run, l.epoch, ids, faults, r.config.RetryInterval.Seconds())
 	}
 	results := r.pool.SendBatch(ctx, &b)
 	defer results.Close()
@@ -87,7 +94,7 @@ func (r *Relay) store(ctx context.Context, l *lease, c cursor, rows []row, sent 
 		return err
 	}
 	// Each result is read, in order: the error of a statement appears only there.
-	for range parked {
+	if len(parked) > 0 {
 		if _, err := results.Exec(); err != nil {
 			return err
 		}

@@ -302,26 +302,6 @@ func TestScheduled(t *testing.T) {
 	}
 }
 
-// TestRestoredDump: stored transaction ids lie in the future of the new cluster.
-func TestRestoredDump(t *testing.T) {
-	s := newScene(t, dsn(t))
-	_, stop := runRelay(t, s.bus, s.pool, Config{Table: s.table})
-	s.write(t, 30)
-	s.check(t)
-	stop()
-	s.write(t, 20)
-	n, _ := s.table.names()
-	// As a dump of a cluster that was a million transactions further.
-	mustExec(t, s.pool, n.sql(`UPDATE {outbox} SET xid = ((xid::text::bigint + 1000000)::text)::xid8`))
-	mustExec(t, s.pool, n.sql(`UPDATE {relay} SET system_identifier = 1, from_snapshot =
-		((pg_snapshot_xmin(from_snapshot)::text::bigint + 1000000)::text || ':' || (pg_snapshot_xmax(from_snapshot)::text::bigint + 1000000)::text || ':')::pg_snapshot`))
-	runRelay(t, s.bus, s.pool, Config{Table: s.table})
-	s.write(t, 20)
-	if repeated := s.check(t); repeated > 0 {
-		t.Errorf("%d events repeated", repeated)
-	}
-}
-
 func TestCleanup(t *testing.T) {
 	s := newScene(t, dsn(t))
 	n, _ := s.table.names()

@@ -1,6 +1,9 @@
 package outbox
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Option changes how a Publisher writes.
 type Option func(*settings)
@@ -14,8 +17,23 @@ type settings struct {
 // NotBefore keeps events back until a time, by the database's clock: they become
 // due then, in the order of their times, and [Cancel] can withdraw them before. A
 // scheduled event has no order against events of its key that are published in
-// the meantime. The zero time is now.
+// the meantime. The zero time is now, and a time after the year 9999 is an error.
 func NotBefore(t time.Time) Option { return func(s *settings) { s.notBefore = t } }
+
+// The seconds of the years 1 to 9999, which every driver and every server takes.
+const (
+	firstSecond = -62_135_596_800
+	lastSecond  = 253_402_300_799
+)
+
+// check refuses a time beyond what the database has. Drivers count microseconds in 64 bits,
+// in which a time that is meant as never may be one that has passed.
+func (s *settings) check() error {
+	if second := s.notBefore.Unix(); second < firstSecond || second > lastSecond {
+		return fmt.Errorf("NotBefore is %d seconds from 1970: use a time of the years 1 to 9999", second)
+	}
+	return nil
+}
 
 // KeyLock takes a lock of the transaction on the key of each event, for keys that
 // have no row which the transaction locks anyway: without either, two transactions

@@ -17,14 +17,6 @@ type parkedRow struct {
 	fault *string
 }
 
-// attempts returns what the column begins with: a row that only waits was not tried.
-func (p *parkedRow) attempts() int {
-	if p.fault == nil {
-		return 0
-	}
-	return 1
-}
-
 // maxFault bounds the text of an error that is stored, in bytes.
 const maxFault = 1000
 
@@ -127,8 +119,19 @@ func (r *Relay) retryParked(ctx context.Context, l *lease) error {
 	}); err != nil {
 		return err
 	}
+	// Of a topic that is still gone one event is tried, whatever it has: each would take a
+	// transaction, and new events of other topics wait meanwhile.
+	gone := make(map[string]bool)
 	for _, x := range due {
-		if err := r.retryKey(ctx, l, x); err != nil {
+		if gone[x.topic] {
+			continue
+		}
+		refusal, err := r.retryKey(ctx, l, x)
+		if err == nil && ofTopic(refusal) {
+			gone[x.topic] = true
+			err = r.postpone(ctx, l, x.topic)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -139,11 +142,23 @@ func (r *Relay) retryParked(ctx context.Context, l *lease) error {
 	return nil
 }
 
-// retryKey sends the parked rows of one key, or the one row of an event without key.
-// of has the topic and the key, and an id only for an event without key.
-func (r *Relay) retryKey(ctx context.Context, l *lease, of row) error {
+// postpone lets what is parked of a topic wait for RetryInterval.
+func (r *Relay) postpone(ctx context.Context, l *lease, topic string) error {
+	return r.chore(ctx, l, func(ctx context.Context) error {
+		_, err := r.pool.Exec(ctx, r.names.sql(`UPDATE {parked} SET next_at = clock_timestamp() + $5::float8 * interval '1 second'
+			WHERE relay = $1 AND topic = $4 AND next_at <= clock_timestamp()`+own), r.config.Name, l.run, l.epoch, topic, r.config.RetryInterval.Seconds())
+		return err
+	})
+}
+
+// retryKey sends the parked rows of one key, or the one row of an event without key, and
+// returns why it did not send all. of has the topic and the key, and an id only for an event
+// without key.
+func (r *Relay) retryKey(ctx context.Context, l *lease, of row) (refusal, err error) {
 	var rows []row
 	if err := r.chore(ctx, l, func(ctx context.Context) error {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
 		found, err := r.pool.Query(ctx, r.names.sql(`SELECT `+columns+` FROM {parked}
 			WHERE relay = $1 AND topic = $2 AND key IS NOT DISTINCT FROM $3 AND ($4 = 0 OR id = $4) ORDER BY id LIMIT $5`),
 			r.config.Name, of.topic, of.key, of.id, r.config.Batch)
@@ -151,13 +166,15 @@ func (r *Relay) retryKey(ctx context.Context, l *lease, of row) error {
 			return err
 		}
 		// What is beyond the bound of a batch waits for the next attempt, as what is beyond $5.
-		rows, _, err = collect(found)
+		rows, _, err = collect(found, cancel)
 		return err
 	}); err != nil {
-		return err
+		return nil, err
+	}
+	if len(rows) == 0 {
+		return nil, nil // an operator has skipped them meanwhile
 	}
 	var envelopes []*eventbus.Envelope
-	var refusal error
 	for i := range rows {
 		e, err := rows[i].envelope()
 		if err != nil {
@@ -173,7 +190,7 @@ func (r *Relay) retryKey(ctx context.Context, l *lease, of row) error {
 		// Mostly the head is refused again, and then the others need not be tried.
 		refusals, err := r.deliver(ctx, l, envelopes[:1])
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if refusals[0] != nil {
 			refusal, envelopes = refusals[0], nil
@@ -184,7 +201,7 @@ func (r *Relay) retryKey(ctx context.Context, l *lease, of row) error {
 	if len(envelopes) > 0 {
 		refusals, err := r.deliver(ctx, l, envelopes)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		// The first refusal counts. What is behind it stays parked, and is sent again later if it
 		// was sent without a transaction.
@@ -196,7 +213,7 @@ func (r *Relay) retryKey(ctx context.Context, l *lease, of row) error {
 		}
 		sent += n
 	}
-	return r.settleParked(ctx, l, rows, sent, refusal)
+	return refusal, r.settleParked(ctx, l, rows, sent, refusal)
 }
 
 // own is the condition, after another one, that the run is $2 and the epoch $3: nothing is

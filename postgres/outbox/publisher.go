@@ -104,6 +104,9 @@ func write(ctx context.Context, tx Tx, table Table, s settings, envelopes ...*ev
 	if err == nil && tx == nil {
 		err = errNoTx
 	}
+	if err == nil {
+		err = s.check()
+	}
 	if err != nil {
 		return writeError(n, envelopes, err)
 	}

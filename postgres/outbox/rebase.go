@@ -46,17 +46,24 @@ func (r *Relay) rebase(ctx context.Context, l *lease, c cursor, system int64) (c
 		if epoch != l.epoch {
 			return errNotLeading
 		}
+		// Transactions of this cluster have written to the table since it was made here. The
+		// catalogue's row of a system column never changes, so its transaction made the table.
+		var made string
+		if err := tx.QueryRow(ctx, `SELECT (pg_current_xact_id()::text::numeric - age(xmin))::text FROM pg_attribute WHERE attrelid = to_regclass($1) AND attname = 'xmin'`, r.names.outbox).Scan(&made); err != nil {
+			return err
+		}
 		// Of a window that was being walked, rows up to last are sent. Rows that were
 		// written after the restore have ids of this cluster, which the old snapshots
 		// may take for sent ones: they are younger than the cursor, and their tuple is
-		// of the transaction that they name.
+		// of the transaction that they name, or of one within it, since the table was made.
+		// Where pg_upgrade kept the tuples of the old cluster, those are older than that.
 		pending := `EXISTS (SELECT FROM {relay} r WHERE o.created_at > r.moved_at
-			OR o.xmin::text::numeric = o.xid::text::numeric % 4294967296
+			OR o.xid::text::numeric BETWEEN $1::numeric AND pg_current_xact_id()::text::numeric - age(o.xmin)
 			OR NOT pg_visible_in_snapshot(o.xid, r.from_snapshot)
 				AND NOT (r.to_snapshot IS NOT NULL AND pg_visible_in_snapshot(o.xid, r.to_snapshot) AND o.id <= r.last_id))`
 		// 3 is the first transaction id that PostgreSQL gives to ordinary transactions: every
 		// snapshot shows it.
-		if _, err := tx.Exec(ctx, r.names.sql(`UPDATE {outbox} o SET xid = CASE WHEN `+pending+` THEN pg_current_xact_id() ELSE '3'::xid8 END`)); err != nil {
+		if _, err := tx.Exec(ctx, r.names.sql(`UPDATE {outbox} o SET xid = CASE WHEN `+pending+` THEN pg_current_xact_id() ELSE '3'::xid8 END`), made); err != nil {
 			return err
 		}
 		// All names at once: whichever leads next finds the new identifier and does not rebase.

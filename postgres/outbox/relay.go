@@ -215,14 +215,14 @@ func (r *Relay) open(ctx context.Context, l *lease, c cursor) (cursor, error) {
 	// The system identifier and the database are part of the transactional id, so that
 	// outboxes of different databases on one Kafka don't fence each other.
 	term := *l // a copy, since the lease is renewed at the same time
-	r.sender = &sender{bus: r.bus, confirm: func(ctx context.Context) error { return r.extend(ctx, term) }}
+	r.sender = &sender{bus: r.bus, timeout: r.config.DeliveryTimeout, confirm: func(ctx context.Context) error { return r.extend(ctx, term) }}
 	if !r.config.Unfenced {
 		if r.sender.id = r.config.TransactionalID; r.sender.id == "" {
 			r.sender.id = fmt.Sprintf("eventbus-outbox.%d.%s.%s.%s", uint64(system), database, r.names.bare, r.config.Name) //nolint:gosec // its bits
 		}
 		// Kafka ends a predecessor's open transaction before it answers (KIP-98), which takes
 		// no longer than a batch may.
-		if err := r.sending(ctx, l, r.sender.open); err != nil {
+		if err := r.keeping(ctx, l, r.sender.open); err != nil {
 			return c, fmt.Errorf("fencing other relays: %w", err)
 		}
 	}

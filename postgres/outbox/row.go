@@ -64,6 +64,8 @@ func newRow(e *eventbus.Envelope) (row, error) {
 	r := row{format: format, eventID: e.ID, topic: e.Topic, key: e.Key, value: e.Data, partitioner: e.Partitioner}
 	if e.Raw {
 		r.format = formatRaw
+	} else if key := e.Extensions["partitionkey"]; key != "" && r.key == nil && !e.Tombstone {
+		r.key = []byte(key) // as the record's will be: its events have an order too
 	}
 	// Kafka tells a tombstone from an event without data, and so must the table: NULL and
 	// no bytes.
@@ -71,6 +73,9 @@ func newRow(e *eventbus.Envelope) (row, error) {
 		r.value = nil
 	} else if r.value == nil {
 		r.value = []byte{}
+	}
+	if err := r.check(); err != nil {
+		return row{}, err
 	}
 	// Room for the attributes of most events, in one allocation.
 	b := make([]byte, 0, 256)
@@ -104,6 +109,26 @@ func newRow(e *eventbus.Envelope) (row, error) {
 	return r, nil
 }
 
+// maxTopic is how long Kafka lets the name of a topic be.
+const maxTopic = 249
+
+// notOfTopic reports whether a topic's name can't have a character.
+func notOfTopic(r rune) bool {
+	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '.' && r != '-' && r != '_'
+}
+
+// check refuses what no cluster takes. No bus publishes it either, and says so at once:
+// for the relay that would be an error of the whole batch, which comes back for good.
+func (r *row) check() error {
+	switch {
+	case r.topic == "" || len(r.topic) > maxTopic || r.topic == "." || r.topic == ".." || strings.ContainsFunc(r.topic, notOfTopic):
+		return fmt.Errorf("%.300q is no name that Kafka takes for a topic", r.topic)
+	case r.key == nil && r.value == nil:
+		return errors.New("a tombstone without a key deletes nothing")
+	}
+	return nil
+}
+
 // appendField appends a field as envelope reads it.
 func appendField(b []byte, tag byte, value string) []byte {
 	b = binary.AppendUvarint(append(b, tag), uint64(len(value)))
@@ -117,6 +142,9 @@ var errNewer = errors.New("the row was written by a newer version: update the re
 func (r *row) envelope() (*eventbus.Envelope, error) {
 	if r.format != format && r.format != formatRaw || !eventbus.KnowsPartitioner(r.partitioner) {
 		return nil, fmt.Errorf("format %d, partitioner %q: %w", r.format, r.partitioner, errNewer)
+	}
+	if err := r.check(); err != nil {
+		return nil, err
 	}
 	e := &eventbus.Envelope{ID: r.eventID, Topic: r.topic, Key: r.key, Data: r.value, Tombstone: r.value == nil, Raw: r.format == formatRaw, Partitioner: r.partitioner}
 	for b := r.attributes; len(b) > 0; {
@@ -184,4 +212,7 @@ func set(e *eventbus.Envelope, tag byte, value string) (err error) {
 
 // keyID identifies the key of a row among all topics, and reports whether it has
 // one.
-func (r *row) keyID() (string, bool) { return r.topic + "\x00" + string(r.key), r.key != nil }
+func (r *row) keyID() (string, bool) { return keyID(r.topic, r.key), r.key != nil }
+
+// keyID joins a topic and a key. No topic has a zero byte.
+func keyID(topic string, key []byte) string { return topic + "\x00" + string(key) }

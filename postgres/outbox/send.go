@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/eventbus-go/eventbus"
@@ -16,6 +18,7 @@ import (
 type sender struct {
 	bus     *eventbus.Bus
 	id      string                      // empty: unfenced
+	timeout time.Duration               // of one transaction
 	confirm func(context.Context) error // fails unless this process leads
 	tx      *eventbus.Transactor
 }
@@ -24,8 +27,18 @@ type sender struct {
 // sending it again would not change soon, and not the lack of an answer.
 // An unknown outcome is never a refusal: the event may have been written.
 func refused(err error) bool {
-	return !errors.Is(err, transport.ErrOutcomeUnknown) && (errors.Is(err, transport.ErrTooLarge) || errors.Is(err, transport.ErrTopicMissing) ||
-		errors.Is(err, transport.ErrUnauthorized) || errors.Is(err, transport.ErrRejected) || errors.Is(err, eventbus.ErrSerialization))
+	return !errors.Is(err, transport.ErrOutcomeUnknown) && (ofTopic(err) || errors.Is(err, transport.ErrTooLarge) ||
+		errors.Is(err, transport.ErrRejected) || errors.Is(err, eventbus.ErrSerialization))
+}
+
+// ofTopic reports whether a refusal is of a topic, and so of each event of it. A client
+// whose credentials are refused, or its transactional id, is no matter of a topic.
+func ofTopic(err error) bool {
+	if !errors.Is(err, transport.ErrUnauthorized) {
+		return errors.Is(err, transport.ErrTopicMissing)
+	}
+	var code interface{ Name() string } // of Kafka's protocol, where the transport has codes
+	return !errors.As(err, &code) || code.Name() == "TOPIC_AUTHORIZATION_FAILED"
 }
 
 // open fences every other sender of the id, and then confirms that this process leads: one
@@ -35,6 +48,8 @@ func (s *sender) open(ctx context.Context) error {
 	if s.id == "" || s.tx != nil {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
 	tx, err := s.bus.NewTransactor(ctx, s.id)
 	if err == nil {
 		err = s.confirm(ctx)
@@ -56,7 +71,12 @@ func (s *sender) send(ctx context.Context, envelopes []*eventbus.Envelope) (refu
 	if s.id == "" {
 		return refusals, s.sendUnfenced(ctx, envelopes, refusals)
 	}
-	return refusals, s.sendFenced(ctx, envelopes, 0, refusals)
+	refusal, err := s.transact(ctx, envelopes)
+	if refusal == nil || err != nil {
+		return nil, err
+	}
+	d := division{envelopes, refusals, make(map[string]bool)}
+	return refusals, s.divide(ctx, &d, d.byTopic(), refusal)
 }
 
 // sendUnfenced sends envelopes without a transaction. With one error that is not a
@@ -76,65 +96,120 @@ func (s *sender) sendUnfenced(ctx context.Context, envelopes []*eventbus.Envelop
 	return nil
 }
 
-// sendFenced sends envelopes in one transaction. If that is refused it halves them
-// until it knows which event is to blame; an event of a key that was refused
-// follows it, so that the key keeps its order.
-// base is the index in refusals of the first envelope.
-func (s *sender) sendFenced(ctx context.Context, envelopes []*eventbus.Envelope, base int, refusals map[int]error) error {
+// transact sends envelopes in one transaction, within its timeout. A refusal is of at
+// least one of them, and then none was sent. Any other error says nothing of them.
+func (s *sender) transact(ctx context.Context, envelopes []*eventbus.Envelope) (refusal, err error) {
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
 	if err := s.open(ctx); err != nil {
-		return fmt.Errorf("fencing other relays: %w", err)
+		return nil, fmt.Errorf("fencing other relays: %w", err)
 	}
-	err := s.tx.Publish(ctx, envelopes)
+	err = s.tx.Publish(ctx, envelopes)
 	if err == nil {
-		return nil
+		return nil, nil
 	}
 	s.tx = nil // spent
-	if !refused(err) {
-		return err
+	if refused(err) {
+		return err, nil
 	}
-	if len(envelopes) == 1 {
-		refusals[base] = err
+	return nil, err
+}
+
+// division is a batch that was refused as a whole, while it is divided into what is sent
+// and what is not.
+type division struct {
+	envelopes []*eventbus.Envelope
+	refusals  map[int]error   // by index
+	held      map[string]bool // keys of which an event was refused
+}
+
+// byTopic returns the indexes of all envelopes, topic by topic. Only within a topic do
+// events have an order.
+func (d *division) byTopic() []int {
+	all := make([]int, len(d.envelopes))
+	for i := range all {
+		all[i] = i
+	}
+	slices.SortStableFunc(all, func(a, b int) int { return strings.Compare(d.topic(a), d.topic(b)) })
+	return all
+}
+
+// topic returns the topic of an envelope.
+func (d *division) topic(i int) string { return d.envelopes[i].Topic }
+
+// key identifies the key of an envelope among all topics, and reports whether it has one.
+func (d *division) key(i int) (string, bool) {
+	e := d.envelopes[i]
+	return keyID(e.Topic, e.Key), e.Key != nil
+}
+
+// refuse notes that an event is not sent. One that follows a refused one of its key has no
+// cause of its own.
+func (d *division) refuse(i int, cause error) {
+	key, keyed := d.key(i)
+	if keyed && d.held[key] {
+		cause = nil
+	}
+	if d.refusals[i] = cause; keyed {
+		d.held[key] = true
+	}
+}
+
+// free returns part without what follows a refused event of its key, which is not sent.
+func (d *division) free(part []int) []int {
+	return slices.DeleteFunc(part, func(i int) bool {
+		key, keyed := d.key(i)
+		waits := keyed && d.held[key]
+		if waits {
+			d.refusals[i] = nil
+		}
+		return waits
+	})
+}
+
+// half returns where to divide a part: between two topics, as near to its middle as that
+// can be, and in its middle if it is of one.
+func (d *division) half(part []int) int {
+	middle := len(part) / 2
+	for n := range middle {
+		for _, at := range [...]int{middle - n, middle + n} {
+			if d.topic(part[at-1]) != d.topic(part[at]) {
+				return at
+			}
+		}
+	}
+	return middle
+}
+
+// divide sends what can be sent of a part of a batch that was refused. It halves the part
+// until it knows which event is to blame, or which topic: what holds for a topic is not
+// asked once for each of its events.
+func (s *sender) divide(ctx context.Context, d *division, part []int, refusal error) error {
+	if len(part) == 1 || ofTopic(refusal) && d.topic(part[0]) == d.topic(part[len(part)-1]) {
+		for _, i := range part {
+			d.refuse(i, refusal)
+		}
 		return nil
 	}
 	// The halves are transactions of their own, one after the other, so the order holds.
-	half := len(envelopes) / 2
-	if err := s.sendFenced(ctx, envelopes[:half], base, refusals); err != nil {
-		return err
-	}
-	// What follows a refused event of its key is not sent. It has no error of its own.
-	rest, at := make([]*eventbus.Envelope, 0, len(envelopes)-half), make([]int, 0, len(envelopes)-half)
-	for i := half; i < len(envelopes); i++ {
-		if followsRefused(envelopes, refusals, base, i) {
-			refusals[base+i] = nil
+	half := d.half(part)
+	for _, part := range [...][]int{part[:half], part[half:]} {
+		if part = d.free(part); len(part) == 0 {
 			continue
 		}
-		rest, at = append(rest, envelopes[i]), append(at, base+i)
-	}
-	if len(rest) == 0 {
-		return nil
-	}
-	// rest has gaps, so its refusals have indexes of their own first.
-	inner := make(map[int]error)
-	err = s.sendFenced(ctx, rest, 0, inner)
-	for i, cause := range inner {
-		refusals[at[i]] = cause
-	}
-	return err
-}
-
-// followsRefused reports whether an earlier event of envelopes[i]'s key was refused.
-func followsRefused(envelopes []*eventbus.Envelope, refusals map[int]error, base, i int) bool {
-	e := envelopes[i]
-	if e.Key == nil {
-		return false
-	}
-	for j := range refusals {
-		// An index of refusals becomes one of envelopes, and is negative before their first.
-		if j -= base; j >= 0 && j < i && envelopes[j].Topic == e.Topic && string(envelopes[j].Key) == string(e.Key) && envelopes[j].Key != nil {
-			return true
+		envelopes := make([]*eventbus.Envelope, len(part))
+		for n, i := range part {
+			envelopes[n] = d.envelopes[i]
+		}
+		refusal, err := s.transact(ctx, envelopes)
+		if err == nil && refusal != nil {
+			err = s.divide(ctx, d, part, refusal)
+		}
+		if err != nil {
+			return err
 		}
 	}
-	return false
+	return nil
 }
 
 // backoff returns the wait after a number of failures in a row, from 100 ms to 5 s.

@@ -138,6 +138,32 @@ func TestOtherEncoding(t *testing.T) {
 	}
 }
 
+// TestQueryModes: each way in which pgx sends statements relays, parks and schedules, also
+// those that proxies without prepared statements need.
+func TestQueryModes(t *testing.T) {
+	for _, mode := range []string{"cache_describe", "describe_exec", "exec", "simple_protocol"} {
+		t.Run(mode, func(t *testing.T) {
+			s := newSceneOn(t, dsn(t)+"&default_query_exec_mode="+mode, Table{Partitioned: true})
+			n, _ := s.table.names()
+			s.raw(t, &eventbus.Envelope{ID: "gone", Source: "/s", Type: "t", Topic: "gone", Key: []byte("k"), Data: []byte("{}")})
+			s.raw(t, &eventbus.Envelope{ID: "follows", Source: "/s", Type: "t", Topic: "gone", Key: []byte("k"), Data: []byte("{}")})
+			s.versions["due"]++
+			inTx(t, s.pool, func(tx pgx.Tx) {
+				if err := s.publisher.With(NotBefore(time.Now()), KeyLock()).Publish(t.Context(), Pgx(tx), change{Key: "due", Version: 1}); err != nil {
+					t.Error(err)
+				}
+			})
+			mustExec(t, s.pool, n.sql(`UPDATE {relay} SET system_identifier = 1`))
+			runRelay(t, s.bus, s.pool, Config{Table: s.table, Batch: 7})
+			s.write(t, 40)
+			if repeated := s.check(t); repeated > 0 {
+				t.Errorf("%d events repeated", repeated)
+			}
+			s.parkedOf(t, 2)
+		})
+	}
+}
+
 // TestAnotherServer: behind a proxy the server may become another one without an error,
 // and the cursor in memory be ahead of what that has. Nothing is read or written by it, and
 // the server's own is read again. What became of the run is that of a failover, whose server

@@ -74,6 +74,9 @@ func (r *Relay) next(ctx context.Context, c cursor) (rows []row, after cursor, e
 		c.from, c.last = to, 0
 		return rows, c, nil
 	}
+	if cut {
+		r.likely = len(rows)
+	}
 	first, err := r.first(ctx, c.run, c.from, to)
 	if err != nil {
 		return nil, c, err
@@ -170,6 +173,8 @@ const maxBatchBytes = 16 << 20
 // read reads the rows of a query. cut reports that there are more
 // than were read, as maxBatchBytes was reached.
 func (r *Relay) read(ctx context.Context, run, statement string, args ...any) (rows []row, cut bool, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	results, err := r.query(ctx, run, statement, args...)
 	if err != nil {
 		return nil, false, err
@@ -179,12 +184,14 @@ func (r *Relay) read(ctx context.Context, run, statement string, args ...any) (r
 	if err != nil {
 		return nil, false, err
 	}
-	return collect(found)
+	return collect(found, cancel)
 }
 
 // collect reads rows up to maxBatchBytes, and closes found. cut reports that there were
-// more.
-func collect(found pgx.Rows) (rows []row, cut bool, err error) {
+// more. Closing reads the rest, so that the connection can be used again: cancel, which
+// ends the statement and the connection with it, is called where the rest is large. With
+// large events it would take longer than a statement may, at each attempt.
+func collect(found pgx.Rows, cancel context.CancelFunc) (rows []row, cut bool, err error) {
 	defer found.Close()
 	size := 0
 	for found.Next() {
@@ -193,13 +200,20 @@ func collect(found pgx.Rows) (rows []row, cut bool, err error) {
 			size += len(value)
 		}
 		if size > maxBatchBytes && len(rows) > 0 {
-			return rows, true, nil
+			if cut = true; size > 2*maxBatchBytes {
+				cancel()
+				break
+			}
+			continue
 		}
 		var x row
 		if err := found.Scan(&x.id, &x.format, &x.eventID, &x.topic, &x.key, &x.value, &x.partitioner, &x.attributes, &x.table); err != nil {
 			return nil, false, err
 		}
 		rows = append(rows, x)
+	}
+	if cut {
+		return rows, true, nil
 	}
 	return rows, false, found.Err()
 }

@@ -132,6 +132,9 @@ func (f *format) Reader(s *registry.Schema, load codec.Load) (codec.Decoder, err
 		if schema, err = avro.Resolve(writer, f.schema); err != nil {
 			return nil, fmt.Errorf("its data can't be read by the schema of this service: %w", err)
 		}
+		if err := checkUnits(writer, f.schema); err != nil {
+			return nil, fmt.Errorf("its data can't be read by the schema of this service: %w", err)
+		}
 	}
 	return func(data, _ []byte, _ bool, v any) error {
 		rest, err := schema.Decode(data, v)

@@ -165,6 +165,59 @@ const (
 	schema3 = `{"type":"record","name":"C","namespace":"sales","fields":[{"name":"id","type":"long"}]}`
 )
 
+// TestUnitsOfTime: a time that was counted in another unit is no time of the reader's.
+func TestUnitsOfTime(t *testing.T) {
+	t.Parallel()
+	fake, r := fakeRegistry(t)
+	if err := fake.SetCompat("dev.sales.public.customers.v1-T", sr.CompatNone); err != nil {
+		t.Fatal(err)
+	}
+	type at struct {
+		At time.Time `avro:"at"`
+	}
+	record := func(typ string) string {
+		return `{"type":"record","name":"T","fields":[{"name":"at","type":` + typ + `}]}`
+	}
+	millis, micros := `{"type":"long","logicalType":"timestamp-millis"}`, `{"type":"long","logicalType":"timestamp-micros"}`
+	when := at{time.UnixMilli(1_700_000_000_123).UTC()}
+	for _, c := range []struct {
+		writer, reader string
+		fails          bool
+	}{{millis, micros, true}, {micros, millis, true}, {`["null",` + millis + `]`, `["null",` + micros + `]`, true}, {micros, `["null",` + micros + `]`, false}, {millis, millis, false}} {
+		e, err := encode(t, avro.Codec[at](r, registry.Header, record(c.writer), registry.Register()), when)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got at
+		err = avro.Codec[at](r, registry.Header, record(c.reader), registry.Register()).Decode(t.Context(), e, &got)
+		if (err != nil) != c.fails || err == nil && !got.At.Equal(when.At) || err != nil && !strings.Contains(err.Error(), "field .at: it was written as timestamp-m") {
+			t.Errorf("%s read as %s: %v, %v", c.writer, c.reader, got, err)
+		}
+	}
+	// Within types that hold themselves, lists and maps, and by aliases.
+	nested := func(name, typ string) string {
+		return `{"type":"record","name":"T","fields":[{"name":"next","type":["null","T"],"default":null},{"name":"all","type":{"type":"map","values":{"type":"array","items":{"type":"record","name":"In","fields":[{"name":"` + name + `","type":` + typ + `}]}}}}]}`
+	}
+	type in struct {
+		At time.Time `avro:"at"`
+	}
+	type tree struct {
+		Next *tree           `avro:"next"`
+		All  map[string][]in `avro:"all"`
+	}
+	for typ, fails := range map[string]bool{millis: false, micros: true} {
+		e, err := encode(t, avro.Codec[tree](r, registry.Header, nested("at", millis), registry.Register()), tree{Next: new(tree), All: map[string][]in{"x": {{when.At}}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got tree
+		reader := strings.Replace(nested("at", typ), `"name":"at"`, `"name":"at","aliases":["when"]`, 1)
+		if err := avro.Codec[tree](r, registry.Header, reader, registry.Register()).Decode(t.Context(), e, &got); (err != nil) != fails {
+			t.Errorf("%s: %+v, %v", typ, got, err)
+		}
+	}
+}
+
 func TestEvolution(t *testing.T) {
 	t.Parallel()
 	fake, r := fakeRegistry(t)

@@ -69,8 +69,17 @@ func TestPersonal(t *testing.T) {
 	if made := avro.SchemaFor[place](); strings.Count(made, `"x-eventbus-personal":true`) != 1 {
 		t.Errorf("SchemaFor returns %s", made)
 	}
-	plain := avro.Codec[created](nil, registry.None, schema).(eventbus.SchemaCodec)
+	plain := avro.Codec[created](r, registry.Header, schema).(eventbus.SchemaCodec)
 	if plain.SchemaText() != schema {
 		t.Errorf("the catalogue has %s", plain.SchemaText())
+	}
+	// Events that name no schema are read by the reader's own, which a catalogue has to know.
+	for _, bare := range []eventbus.Codec{avro.Codec[created](nil, registry.None, schema), avro.Codec[created](r, registry.None, schema)} {
+		if text := bare.(eventbus.SchemaCodec).SchemaText(); text != `{"x-eventbus-unnamed":true,`+strings.TrimPrefix(strings.TrimSpace(schema), "{") {
+			t.Errorf("the catalogue has %s", text)
+		}
+	}
+	if named := avro.Codec[created](r, registry.None, schema, registry.UseLatest()).(eventbus.SchemaCodec); named.SchemaText() != schema {
+		t.Errorf("the catalogue has %s", named.SchemaText())
 	}
 }

@@ -201,3 +201,27 @@ func TestIncompatibleSchemas(t *testing.T) {
 		t.Errorf("checked: %v", err)
 	}
 }
+
+// TestWrongAddress: the root of a registry's server is none, and what it answers is not taken
+// for that of one which knows no subject.
+func TestWrongAddress(t *testing.T) {
+	definition := registry.Definition{Type: registry.Avro, Text: `{"type":"record","name":"Nobody","fields":[]}`}
+	base, found := strings.CutSuffix(address(t), "/apis/ccompat/v7")
+	if !found {
+		t.Skip("the registry's address has no path to leave out")
+	}
+	wrong, err := registry.New(registry.Config{URLs: []string{base}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := wrong.Check(t.Context(), "nobody", definition); err == nil || errors.Is(err, registry.ErrUnknown) {
+		t.Errorf("a check at the wrong address: %v", err)
+	}
+	right := open(t)
+	if err := right.Check(t.Context(), "nobody", definition); err != nil {
+		t.Errorf("a new subject: %v", err)
+	}
+	if _, err := right.Schema(t.Context(), registry.ID{Number: 1 << 30}); !errors.Is(err, registry.ErrUnknown) {
+		t.Errorf("an unknown id: %v", err)
+	}
+}

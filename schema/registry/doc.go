@@ -14,7 +14,8 @@
 //   - [Prefix]: five bytes before the value, and Protobuf's message indexes. Every
 //     Confluent client understands it; the value is then not what its
 //     datacontenttype says.
-//   - [None]: the attribute dataschema alone, for readers that know the schema.
+//   - [None]: the attribute dataschema alone, where the codec registers or uses a
+//     schema of the registry; else nothing, for readers that have the same schema.
 //
 // A reader takes all of them: the header first, then the prefix, then dataschema,
 // then its own schema. A plain Avro value may begin with a zero byte as a prefix

@@ -26,6 +26,7 @@ var (
 const (
 	codeIncompatible  = 409
 	codeInvalidSchema = 42201
+	codeReadOnly      = 42205
 )
 
 // classify gives an error of a call its class. What may pass is Unavailable:
@@ -42,8 +43,12 @@ func classify(doing string, err error) error {
 	// The words are for people, who look for the field that is in the way.
 	words := clip(answer.Message)
 	switch status := answer.StatusCode; {
+	case status == http.StatusNotFound && !aboutSchemas(answer):
+		return eventbus.Unavailable(fmt.Errorf("%s: what answers is no schema registry (%d %s): see that URLs has the whole address, with its path", doing, status, words))
 	case status == http.StatusNotFound:
 		return fmt.Errorf("%s: %w (%d %s)", doing, ErrUnknown, status, words)
+	case answer.ErrorCode == codeReadOnly:
+		return eventbus.Unavailable(fmt.Errorf("%s: the schema registry takes nothing new for now: %s", doing, words))
 	case status == http.StatusConflict || answer.ErrorCode == codeIncompatible:
 		return fmt.Errorf("%s: %w: %s", doing, ErrIncompatible, words)
 	case status == http.StatusUnprocessableEntity || answer.ErrorCode == codeInvalidSchema:
@@ -57,6 +62,30 @@ func classify(doing string, err error) error {
 	default:
 		return fmt.Errorf("%s: the schema registry answers %d %s", doing, status, words)
 	}
+}
+
+// aboutSchemas reports whether an answer 404 is of a registry that lacks a schema. A proxy
+// whose registry is away, or a server at whose address there is none, says it too: without
+// an error code, or with one and words that say nothing of schemas.
+func aboutSchemas(answer *sr.ResponseError) bool {
+	return answer.ErrorCode != 0 && answer.Message != "HTTP 404 Not Found"
+}
+
+// elsewhere is the error of an answer that is none of a registry, where a server says 200
+// to everything: what it gives would be kept, and written by.
+func elsewhere(doing string) error {
+	return eventbus.Unavailable(fmt.Errorf("%s: what answers is no schema registry, it gives no schema: see that URLs has the whole address, with its path", doing))
+}
+
+// known returns what a registry says of a schema of a subject.
+func known(doing string, answer *sr.SubjectSchema, err error) (*Schema, error) {
+	switch {
+	case err != nil:
+		return nil, classify(doing, err)
+	case answer.ID <= 0:
+		return nil, elsewhere(doing)
+	}
+	return schemaOf(answer), nil
 }
 
 // mostWords bounds what is taken over of an answer's text.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"strings"
 	"sync"
 	"time"
@@ -135,16 +136,26 @@ func (s *source) fetch(ctx context.Context, id ID) (*Schema, error) {
 	}
 	if id.GUID != ([16]byte{}) {
 		answer, err := s.client.SchemaByGUID(ctx, id.String())
+		// A registry without GUIDs does not know the path either.
+		if refused, ok := errors.AsType[*sr.ResponseError](err); ok && refused.StatusCode == http.StatusNotFound {
+			return nil, fmt.Errorf("%s: %w (%d %s)", doing, ErrUnknown, refused.StatusCode, clip(refused.Message))
+		}
 		if err != nil {
 			return nil, classify(doing, err)
+		}
+		if answer.Schema.Schema == "" {
+			return nil, elsewhere(doing)
 		}
 		found := schemaOf(&answer)
 		found.GUID = id.String()
 		return found, nil
 	}
 	answer, err := s.client.SchemaByID(ctx, id.Number)
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, classify(doing, err)
+	case answer.Schema == "":
+		return nil, elsewhere(doing)
 	}
 	return &Schema{ID: id.Number, Definition: definitionOf(&answer)}, nil
 }
@@ -176,11 +187,13 @@ func (r *Registry) Version(ctx context.Context, subject string, version int) (*S
 	if s.client == nil {
 		return nil, fmt.Errorf("%s: %w (offline)", doing, ErrUnknown)
 	}
-	answer, err := s.client.SchemaByVersion(ctx, subject, version)
-	if err != nil {
-		return nil, classify(doing, err)
+	// A version that is asked for by its number is wanted also where it was deleted and is not
+	// forgotten: other schemas refer to it, and events are kept longer.
+	if version > 0 {
+		ctx = sr.WithParams(ctx, sr.ShowDeleted)
 	}
-	return schemaOf(&answer), nil
+	answer, err := s.client.SchemaByVersion(ctx, subject, version)
+	return known(doing, &answer, err)
 }
 
 // Lookup returns a subject's schema with exactly this definition.
@@ -201,10 +214,7 @@ func (r *Registry) Lookup(ctx context.Context, subject string, d Definition, nor
 		return nil, err
 	}
 	answer, err := s.client.LookupSchema(parameters(ctx, normalize), subject, request)
-	if err != nil {
-		return nil, classify(doing, err)
-	}
-	return schemaOf(&answer), nil
+	return known(doing, &answer, err)
 }
 
 // Register adds a schema to a subject, and returns the one that is there already
@@ -222,10 +232,7 @@ func (r *Registry) Register(ctx context.Context, subject string, d Definition, n
 		return nil, err
 	}
 	answer, err := s.client.CreateSchema(parameters(ctx, normalize), subject, request)
-	if err != nil {
-		return nil, classify("registering at subject "+subject, err)
-	}
-	return schemaOf(&answer), nil
+	return known("registering at subject "+subject, &answer, err)
 }
 
 // Check asks whether a schema could be registered at a subject: nil, or

@@ -71,6 +71,9 @@ func TestErrorsHaveClasses(t *testing.T) {
 		{status: 403, unavailable: true, want: "refuses the credentials (403)"},
 		{status: 307, unavailable: true, want: "redirects (307), which is not followed"},
 		{status: 404, code: 40403, message: "Schema 7 not found", is: registry.ErrUnknown, want: "404 Schema 7 not found"},
+		{status: 404, message: "default backend", unavailable: true, want: "no schema registry (404 default backend)"},
+		{status: 404, code: 404, message: "HTTP 404 Not Found", unavailable: true, want: "no schema registry"},
+		{status: 422, code: 42205, message: "Subject s is in read-only mode", unavailable: true, want: "nothing new for now: Subject s"},
 		{status: 409, code: 409, message: "reader field\nmail has no default", is: registry.ErrIncompatible, want: "incompatible: reader field mail has no default"},
 		{status: 422, code: 42201, message: "bad", is: registry.ErrInvalid, want: "invalid: bad"},
 		{status: 400, message: "what", want: "answers 400 what"},
@@ -91,6 +94,63 @@ func TestErrorsHaveClasses(t *testing.T) {
 	}
 	if _, err := down.Latest(t.Context(), "s"); !unavailable(err) {
 		t.Errorf("a registry that is down: %v", err)
+	}
+}
+
+// TestNoRegistry: what a server says at whose address there is no registry is neither kept
+// nor taken for a registry's word.
+func TestNoRegistry(t *testing.T) {
+	t.Parallel()
+	wrong := server(t, func(w http.ResponseWriter, r *http.Request) { http.NotFound(w, r) })
+	if err := wrong.Check(t.Context(), "s", customer); !unavailable(err) || errors.Is(err, registry.ErrUnknown) {
+		t.Errorf("a schema is compatible with what nobody knows: %v", err)
+	}
+	if _, err := wrong.Schema(t.Context(), registry.ID{GUID: [16]byte{1}}); !errors.Is(err, registry.ErrUnknown) {
+		t.Errorf("a registry without GUIDs: %v", err)
+	}
+	var answers atomic.Bool
+	r := server(t, func(w http.ResponseWriter, _ *http.Request) {
+		if answers.Load() {
+			fmt.Fprint(w, `{"subject":"s","version":1,"id":7,"schema":"\"string\""}`)
+		} else {
+			fmt.Fprint(w, `{"status":"UP"}`)
+		}
+	})
+	ask := func() error {
+		_, err1 := r.Schema(t.Context(), registry.ID{Number: 7})
+		_, err2 := r.Schema(t.Context(), registry.ID{GUID: [16]byte{2}})
+		_, err3 := r.Latest(t.Context(), "s")
+		_, err4 := r.Lookup(t.Context(), "s", customer, false)
+		for _, err := range []error{err1, err2, err3, err4} {
+			if (err == nil) != answers.Load() || err != nil && !unavailable(err) {
+				t.Errorf("answers %t: %v", answers.Load(), err)
+			}
+		}
+		return errors.Join(err1, err2, err3, err4)
+	}
+	_ = ask()
+	answers.Store(true)
+	if err := ask(); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+}
+
+// TestDeletedVersion: a version that other schemas refer to is found when it was deleted.
+func TestDeletedVersion(t *testing.T) {
+	t.Parallel()
+	r := server(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Get("deleted") != "true" {
+			w.WriteHeader(http.StatusNotFound)
+			fmt.Fprint(w, `{"error_code":40402,"message":"Version 3 not found"}`)
+			return
+		}
+		fmt.Fprint(w, `{"subject":"s","version":3,"id":7,"schema":"\"string\""}`)
+	})
+	if s, err := r.Version(t.Context(), "s", 3); err != nil || s.ID != 7 {
+		t.Errorf("%+v, %v", s, err)
+	}
+	if _, err := r.Latest(t.Context(), "s"); !errors.Is(err, registry.ErrUnknown) {
+		t.Errorf("a deleted version is the newest: %v", err)
 	}
 }
 

@@ -72,6 +72,19 @@ func (s *Server) Dump(t testing.TB, file string) {
 	}
 }
 
+// Upgrade brings the server's database into another cluster by pg_upgrade. It skips the test
+// where there is none.
+func (s *Server) Upgrade(t testing.TB) {
+	t.Helper()
+	out, err := s.run(nil, "upgrade").CombinedOutput()
+	if strings.Contains(string(out), "is missing") {
+		t.Skipf("no pg_upgrade: %s", out)
+	}
+	if err != nil {
+		t.Fatalf("pg_upgrade: %v: %s", err, out)
+	}
+}
+
 // Bouncer starts PgBouncer in transaction mode before the server, and returns its
 // address. It skips the test where PgBouncer is not installed.
 func (s *Server) Bouncer(t testing.TB) string {

@@ -13,7 +13,7 @@ import (
 // deepest of them inside each other, as a registry of strangers could give some that
 // form a circle. load returns the schema of a reference.
 func Parse(s *registry.Schema, load func(registry.Reference) (*registry.Schema, error), deepest int) (*avro.Schema, error) {
-	p := parser{load: load, deepest: deepest}
+	p := parser{load: load, deepest: deepest, met: make(map[registry.Reference]bool)}
 	return p.parse(s, 0)
 }
 
@@ -23,6 +23,9 @@ type parser struct {
 	names   avro.SchemaCache
 	load    func(registry.Reference) (*registry.Schema, error)
 	deepest int
+	// met are the references that were followed, without the names that they are called by:
+	// several schemas may refer to one, and some to each other.
+	met map[registry.Reference]bool
 }
 
 func (p *parser) parse(s *registry.Schema, depth int) (*avro.Schema, error) {
@@ -30,6 +33,11 @@ func (p *parser) parse(s *registry.Schema, depth int) (*avro.Schema, error) {
 		return nil, fmt.Errorf("its references are more than %d deep", p.deepest)
 	}
 	for _, r := range s.References {
+		at := registry.Reference{Subject: r.Subject, Version: r.Version}
+		if p.met[at] {
+			continue
+		}
+		p.met[at] = true
 		referred, err := p.load(r)
 		if err != nil {
 			return nil, fmt.Errorf("the schema %s that it refers to: %w", r.Name, err)

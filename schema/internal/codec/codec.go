@@ -48,8 +48,12 @@ type Format interface {
 	Reader(s *registry.Schema, load Load) (Decoder, error)
 }
 
-// referencesKeyword holds in a schema's text those that it refers to.
-const referencesKeyword = "x-eventbus-references"
+const (
+	// referencesKeyword holds in a schema's text those that it refers to.
+	referencesKeyword = "x-eventbus-references"
+	// unnamedKeyword says in it that events name no schema.
+	unnamedKeyword = "x-eventbus-unnamed"
+)
 
 // WithReferences returns a schema in JSON with those that it refers to inside of it: a
 // catalogue sees a change of either.
@@ -126,8 +130,20 @@ func New(name string, r *registry.Registry, f registry.Framing, format Format, o
 func (c *codec) ContentType() string { return c.format.ContentType() }
 
 // SchemaText returns the codec's own schema, for catalogues: what a service declares,
-// whatever the registry has.
-func (c *codec) SchemaText() string { return c.format.Text() }
+// whatever the registry has. In Avro data nothing but the writer's schema tells one field
+// from the next, so it says where events do not name that.
+func (c *codec) SchemaText() string {
+	text := c.format.Text()
+	if object := strings.TrimSpace(text); !c.names() && c.format.Definition().Type == registry.Avro && strings.HasPrefix(object, "{") {
+		return `{"` + unnamedKeyword + `":true,` + object[1:]
+	}
+	return text
+}
+
+// names reports whether events name the schema that they are written by.
+func (c *codec) names() bool {
+	return c.registry != nil && (c.framing != registry.None || c.options.Register || c.options.Latest || c.options.ID != 0)
+}
 
 // Start finds the schema to write by, so that one that is missing is an error of
 // the bus's start.

@@ -41,7 +41,7 @@ func (c *codec) writer(ctx context.Context, topic string) (*writer, error) {
 // registry, or with None framing and no choice of a schema, nothing has to be asked.
 func (c *codec) newWriter(ctx context.Context, topic string) (*writer, error) {
 	w := &writer{topic: topic, encode: c.own}
-	if c.registry == nil || c.framing == registry.None && !c.options.Register && !c.options.Latest && c.options.ID == 0 {
+	if !c.names() {
 		return w, nil
 	}
 	s, err := c.resolve(ctx, topic)

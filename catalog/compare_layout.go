@@ -1,0 +1,72 @@
+package catalog
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/eventbus-go/eventbus/internal/avroschema"
+)
+
+// unnamed reports whether the events of a schema name none.
+func unnamed(schema any) bool {
+	props, _ := schema.(map[string]any)
+	return props[avroschema.Unnamed] == true
+}
+
+// unnamedLayout compares the layout of data whose events name no schema: readers have
+// nothing but their own to take it by, so that no default and no promotion helps. known is
+// how many changes were found before the type.
+func (c *avroComparison) unnamedLayout(path string, was, is avroschema.Type, known int) {
+	a, b := layout{schema: c.old, met: make(map[string]int)}, layout{schema: c.now, met: make(map[string]int)}
+	a.write(was)
+	b.write(is)
+	if a.String() == b.String() {
+		return
+	}
+	for _, change := range c.changes[known:] {
+		if change.Level == Breaking {
+			return // it says more
+		}
+	}
+	c.add(path, "layout-changed", Breaking, "", "", "events name no schema, so that readers take the data by their own, with which its bytes mean something else", "Name the schema by the framing Header or Prefix, or declare a new version of the topic")
+}
+
+// layout writes down what decides which bytes a value has.
+type layout struct {
+	strings.Builder
+	schema *avroschema.Schema
+	met    map[string]int // by full name, the number of a type
+}
+
+// write adds a type. One that was met is written as its number: types may hold themselves.
+func (l *layout) write(t avroschema.Type) {
+	if t.Name != "" {
+		if n, ok := l.met[t.Name]; ok {
+			fmt.Fprintf(l, "#%d ", n)
+			return
+		}
+		l.met[t.Name] = len(l.met)
+	}
+	fmt.Fprintf(l, "%s(", t.Kind)
+	switch t.Kind {
+	case "record", "error":
+		fields, _ := t.Props["fields"].([]any)
+		for _, f := range fields {
+			field, _ := f.(map[string]any)
+			fmt.Fprintf(l, "%v:", field["name"])
+			l.write(l.schema.Read(field["type"], t.Namespace))
+		}
+	case "union":
+		branches, _ := t.Props["branches"].([]any)
+		for _, branch := range branches {
+			l.write(l.schema.Read(branch, t.Namespace))
+		}
+	case "array":
+		l.write(l.schema.Read(t.Props["items"], t.Namespace))
+	case "map":
+		l.write(l.schema.Read(t.Props["values"], t.Namespace))
+	case "enum", "fixed":
+		fmt.Fprint(l, t.Props["symbols"], t.Props["size"])
+	}
+	l.WriteString(")")
+}

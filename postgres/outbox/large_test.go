@@ -1,0 +1,104 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync/atomic"
+	"testing"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// countedConn counts what is read.
+type countedConn struct {
+	net.Conn
+	read *atomic.Int64
+}
+
+func (c countedConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	c.read.Add(int64(n))
+	return n, err
+}
+
+// counted returns a pool whose connections count what they read.
+func counted(t *testing.T) (pool *pgxpool.Pool, read *atomic.Int64) {
+	t.Helper()
+	config, err := pgxpool.ParseConfig(dsn(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	read = new(atomic.Int64)
+	dial := config.ConnConfig.DialFunc
+	config.ConnConfig.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := dial(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		return countedConn{conn, read}, nil
+	}
+	if pool, err = pgxpool.NewWithConfig(t.Context(), config); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	return pool, read
+}
+
+// large has 60 rows of 4 MiB for a table of rows.
+const large = ` SELECT 1, i::text, 'topic', 'k'::bytea, convert_to(repeat('x', 4 << 20), 'UTF8'), ''::bytea FROM generate_series(1, 60) i`
+
+// TestLargeEvents: of a backlog of large events, and of a parked key with many, no more is
+// read than a batch has room for and as much again, whatever Batch is.
+func TestLargeEvents(t *testing.T) {
+	s := newScene(t, dsn(t))
+	r, l, c := s.newLeader(t, Config{})
+	mustExec(t, s.pool, r.names.sql(`INSERT INTO {outbox} (format, event_id, topic, key, value, attributes)`+large))
+	mustExec(t, s.pool, r.names.sql(`INSERT INTO {parked} (relay, id, created_at, partitioner, format, event_id, topic, key, value, attributes)
+		SELECT 'default', id, created_at, partitioner, format, event_id, topic, key, value, attributes FROM {outbox}`))
+	var read *atomic.Int64
+	r.pool, read = counted(t)
+	for sent := 0; sent < 60; {
+		before := read.Load()
+		rows, after, err := r.next(t.Context(), c)
+		if err != nil || len(rows) == 0 {
+			t.Fatalf("%d rows, %v", len(rows), err)
+		}
+		for i, x := range rows {
+			if x.eventID != fmt.Sprint(sent+i+1) {
+				t.Fatalf("event %s follows %d", x.eventID, sent+i)
+			}
+		}
+		sent, c = sent+len(rows), after
+		if n := read.Load() - before; n > 5*maxBatchBytes {
+			t.Errorf("%d MiB were read for %d events", n>>20, len(rows))
+		}
+	}
+	before := read.Load()
+	if refusal, err := r.retryKey(t.Context(), &l, row{topic: "topic", key: []byte("k")}); err != nil || !errors.Is(refusal, eventbus.ErrSerialization) {
+		t.Errorf("%v, %v", refusal, err)
+	}
+	if n := read.Load() - before; n > 3*maxBatchBytes {
+		t.Errorf("%d MiB were read of a parked key", n>>20)
+	}
+}
+
+// TestLargeEventsDue: many large events of one time become due batch by batch, in order.
+func TestLargeEventsDue(t *testing.T) {
+	s := newScene(t, dsn(t))
+	n, _ := s.table.names()
+	mustExec(t, s.pool, n.sql(`INSERT INTO {scheduled} (format, event_id, topic, key, value, attributes, due_at) SELECT *, now() FROM (`+large+`) large`))
+	for left := int64(60); left > 0; {
+		moved, err := moveDue(t.Context(), s.pool, n, 10_000)
+		if err != nil || moved != min(left, 4) {
+			t.Fatalf("%d of %d were moved, %v", moved, left, err)
+		}
+		left -= moved
+	}
+	var inOrder bool
+	if err := s.pool.QueryRow(t.Context(), n.sql(`SELECT bool_and(event_id = id::text) FROM {outbox}`)).Scan(&inOrder); err != nil || !inOrder {
+		t.Errorf("in order: %t, %v", inOrder, err)
+	}
+}

@@ -1,0 +1,103 @@
+package outbox
+
+import (
+	"testing"
+
+	"github.com/eventbus-go/eventbus/postgres/internal/pgtest"
+	"github.com/jackc/pgx/v5"
+)
+
+// TestRestoredDump: stored transaction ids lie in the future of the new cluster.
+func TestRestoredDump(t *testing.T) {
+	s := newScene(t, dsn(t))
+	_, stop := runRelay(t, s.bus, s.pool, Config{Table: s.table})
+	s.write(t, 30)
+	s.check(t)
+	stop()
+	s.write(t, 20)
+	n, _ := s.table.names()
+	// As a dump of a cluster that was a million transactions further.
+	mustExec(t, s.pool, n.sql(`UPDATE {outbox} SET xid = ((xid::text::bigint + 1000000)::text)::xid8`))
+	mustExec(t, s.pool, n.sql(`UPDATE {relay} SET system_identifier = 1, from_snapshot =
+		((pg_snapshot_xmin(from_snapshot)::text::bigint + 1000000)::text || ':' || (pg_snapshot_xmax(from_snapshot)::text::bigint + 1000000)::text || ':')::pg_snapshot`))
+	runRelay(t, s.bus, s.pool, Config{Table: s.table})
+	s.write(t, 20)
+	if repeated := s.check(t); repeated > 0 {
+		t.Errorf("%d events repeated", repeated)
+	}
+}
+
+// restored makes the outbox what a dump of a cluster that was a million transactions
+// further leaves of it, where the server's clock is an hour behind.
+const restored = `UPDATE {outbox} SET xid = ((xid::text::bigint + 1000000)::text)::xid8;
+	UPDATE {relay} SET system_identifier = 1, moved_at = now() + interval '1 hour', from_snapshot =
+		((pg_snapshot_xmin(from_snapshot)::text::bigint + 1000000)::text || ':' || (pg_snapshot_xmax(from_snapshot)::text::bigint + 1000000)::text || ':')::pg_snapshot`
+
+// TestRestoredBehindItsClock: what is written after a restore is sent, also where the clock
+// says that it is older, and in a savepoint, where its tuple is of another transaction id.
+func TestRestoredBehindItsClock(t *testing.T) {
+	s := newScene(t, dsn(t))
+	_, stop := runRelay(t, s.bus, s.pool, Config{Table: s.table})
+	s.write(t, 30)
+	s.check(t)
+	stop()
+	s.write(t, 20)
+	n, _ := s.table.names()
+	mustExec(t, s.pool, n.sql(restored))
+	s.write(t, 10)
+	for range 10 {
+		s.versions["k0"]++
+		inTx(t, s.pool, func(tx pgx.Tx) {
+			mustExec(t, s.pool, `SELECT pg_current_xact_id()`) // one between the two
+			if err := pgx.BeginFunc(t.Context(), tx, func(within pgx.Tx) error {
+				return s.publisher.Publish(t.Context(), Pgx(within), change{Key: "k0", Version: s.versions["k0"]})
+			}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	runRelay(t, s.bus, s.pool, Config{Table: s.table})
+	if repeated := s.check(t); repeated > 0 {
+		t.Errorf("%d events repeated", repeated)
+	}
+}
+
+// TestUpgrade: the same with pg_upgrade itself.
+func TestUpgrade(t *testing.T) {
+	server := pgtest.Start(t)
+	for _, partitioned := range []bool{false, true} {
+		s := newSceneOn(t, server.URL, Table{Partitioned: partitioned})
+		_, stop := runRelay(t, s.bus, s.pool, Config{Table: s.table})
+		s.write(t, 30)
+		s.check(t)
+		stop()
+		s.write(t, 20)
+		server.Upgrade(t)
+		eventually(t, "the pool connects again", func() bool { return s.pool.Ping(t.Context()) == nil })
+		s.write(t, 10)
+		runRelay(t, s.bus, s.pool, Config{Table: s.table})
+		if repeated := s.check(t); repeated > 0 {
+			t.Errorf("partitioned: %t: %d events repeated", partitioned, repeated)
+		}
+	}
+}
+
+// TestUpgradedServer: pg_upgrade keeps tuples and transaction ids, and makes another cluster
+// with another catalogue. What was sent is not sent again.
+func TestUpgradedServer(t *testing.T) {
+	for _, partitioned := range []bool{false, true} {
+		s := newSceneOn(t, dsn(t), Table{Partitioned: partitioned})
+		_, stop := runRelay(t, s.bus, s.pool, Config{Table: s.table})
+		s.write(t, 30)
+		s.check(t)
+		stop()
+		s.write(t, 20)
+		n, _ := s.table.names()
+		mustExec(t, s.pool, n.sql(`SET LOCAL allow_system_table_mods = on; UPDATE pg_attribute SET attname = attname WHERE attrelid = '{outbox}'::regclass; UPDATE {relay} SET system_identifier = 1`))
+		s.write(t, 10)
+		runRelay(t, s.bus, s.pool, Config{Table: s.table})
+		if repeated := s.check(t); repeated > 0 {
+			t.Errorf("partitioned: %t: %d events repeated", partitioned, repeated)
+		}
+	}
+}
