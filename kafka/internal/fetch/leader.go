@@ -136,7 +136,7 @@ func (f *Fetcher) learnPartition(p *partition, t *cluster.TopicMeta, err error, 
 		return
 	}
 	index := int(p.Partition.Partition)
-	if err == nil && index >= len(t.Partitions) {
+	if err == nil && (index < 0 || index >= len(t.Partitions)) {
 		err = cluster.MissingPartition(p.Topic, p.Partition.Partition, len(t.Partitions))
 	}
 	if err == nil && t.Partitions[index].Leader < 0 {

@@ -215,7 +215,8 @@ func (m *membership) storeStart(ctx context.Context, topic string, partitions []
 // the topic, and are read from their beginning.
 //
 // Epochs contain the generation, so that they grow from owner to owner within
-// the group, and can fence what lies outside of Kafka.
+// the group, and can fence what lies outside of Kafka. A static member that comes back to
+// the generation that it had begins with the epochs of its former self.
 func (m *membership) assignments(partitions []transport.Partition, t *cluster.TopicMeta, committed map[transport.Partition]transport.Commit) []transport.Assignment {
 	m.mu.Lock()
 	defer m.mu.Unlock()
