@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -247,6 +248,9 @@ func (m *membership) plan(ctx context.Context, resp *kmsg.JoinGroupResponse, req
 			// none, and is looked for every second.
 			partitions[topic] = 0
 		}
+	}
+	if err := m.client.Prepare(ctx, slices.Collect(maps.Keys(partitions))...); err != nil {
+		return nil, err
 	}
 	for topic := range partitions {
 		t, err := m.client.Topic(ctx, topic)
