@@ -1,6 +1,7 @@
 package group
 
 import (
+	"math"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -11,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/eventbus-go/eventbus/kafka/internal/bed"
+	"github.com/eventbus-go/eventbus/kafka/internal/bedclient"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -87,4 +89,20 @@ func TestStoredBy(t *testing.T) {
 	if err := stored(answer); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestCommitBeyondAnyLog: a commit on the highest offset that there is, which another tool
+// can store, is treated as any other that the log does not have.
+func TestCommitBeyondAnyLog(t *testing.T) {
+	bothProtocols(t, 1, func(t *testing.T, b *bed.Bed) {
+		b.Delivered(b.Publish(startProducer(b, transport.ProducerConfig{}), 0, "record"))
+		commit := transport.Commit{Partition: transport.Partition{Topic: "events"}, Offset: math.MaxInt64, LeaderEpoch: -1}
+		if err := Reset(t.Context(), bedclient.Of(b), "group", []transport.Commit{commit}); err != nil {
+			t.Fatal(err)
+		}
+		l := newLedger()
+		startReader(b, l)
+		l.await(t, 1)
+		l.equals(b, 1)
+	})
 }
