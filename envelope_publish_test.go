@@ -9,6 +9,7 @@ import (
 	"github.com/eventbus-go/eventbus"
 	"github.com/eventbus-go/eventbus/kafkatest"
 	"github.com/eventbus-go/eventbus/transport"
+	"github.com/eventbus-go/eventbus/transport/memory"
 )
 
 type stored struct {
@@ -127,3 +128,55 @@ func TestTransactorFencesAnother(t *testing.T) {
 		t.Errorf("%d events, want 101", got)
 	}
 }
+
+// TestTransactorWithoutPartitions: a topic that is described without partitions is an error,
+// and the next try finds them.
+func TestTransactorWithoutPartitions(t *testing.T) {
+	run(t, func(t *testing.T, memory *memory.Cluster) {
+		var partitions int32
+		bus, topic := newBus(t, emptyCluster{memory, &partitions}, config()), orders(t)
+		defer closeBus(t, bus)
+		e, err := eventbus.NewPublisher(bus, topic).Envelope(t.Context(), order{"k", 1})
+		must(t, err)
+		x, err := bus.NewTransactor(t.Context(), "relay")
+		must(t, err)
+		if err := x.Publish(t.Context(), []*eventbus.Envelope{e}); err == nil || !strings.Contains(err.Error(), "no partitions") {
+			t.Errorf("%v, want an error that says so", err)
+		}
+		partitions = 3
+		must(t, x.Publish(t.Context(), []*eventbus.Envelope{e}))
+	})
+}
+
+// emptyCluster describes every topic with so many partitions, and takes transactions.
+type emptyCluster struct {
+	transport.Transport
+	partitions *int32
+}
+
+func (c emptyCluster) Admin() transport.Admin { return emptyAdmin{c.Transport.Admin(), c.partitions} }
+
+func (emptyCluster) Transactor(context.Context, string, transport.ProducerConfig) (transport.Transactor, error) {
+	return deafTransactor{}, nil
+}
+
+type emptyAdmin struct {
+	transport.Admin
+	partitions *int32
+}
+
+func (a emptyAdmin) Topics(_ context.Context, names ...string) (infos []transport.TopicInfo, err error) {
+	for _, name := range names {
+		infos = append(infos, transport.TopicInfo{Name: name, Partitions: *a.partitions})
+	}
+	return infos, nil
+}
+
+// deafTransactor takes everything.
+type deafTransactor struct{}
+
+func (deafTransactor) Produce(context.Context, ...transport.Record) error { return nil }
+
+func (deafTransactor) Commit(context.Context) error { return nil }
+
+func (deafTransactor) Abort(context.Context) error { return nil }

@@ -132,6 +132,9 @@ func (t *Transactor) partition(ctx context.Context, r *transport.Record, another
 		if infos[0].Err != nil {
 			return 0, infos[0].Err
 		}
+		if infos[0].Partitions < 1 {
+			return 0, fmt.Errorf("topic %q has no partitions: is it being created?", r.Topic)
+		}
 		topic.partitions, topic.asked = infos[0].Partitions, time.Now()
 	}
 	if r.Key != nil {

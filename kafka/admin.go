@@ -66,9 +66,13 @@ func (a *Admin) describe(ctx context.Context, names []string) ([]transport.Topic
 	a.client.Learn(resp, asked)
 	found := make(map[string]*transport.TopicInfo, len(resp.Topics))
 	for i := range resp.Topics {
-		t := cluster.NewTopicMeta(&resp.Topics[i], asked)
 		if all && resp.Topics[i].IsInternal {
 			continue
+		}
+		t := cluster.NewTopicMeta(&resp.Topics[i], asked)
+		// A broker that is late does not know all partitions of the topic.
+		if known := a.client.KnownTopic(t.Name); known != nil && known.Err == nil && t.Err == nil && known.ID == t.ID {
+			t = known
 		}
 		info := &transport.TopicInfo{Name: t.Name, ID: t.ID, Partitions: int32(len(t.Partitions)), Err: t.Err}
 		if len(t.Partitions) > 0 {
@@ -284,7 +288,7 @@ func (a *Admin) usable(ctx context.Context, specs []transport.TopicSpec) error {
 func (a *Admin) led(name string) (bool, error) {
 	t := a.client.KnownTopic(name)
 	if t == nil {
-		return false, fmt.Errorf("topic %q: the brokers' metadata does not mention it", name)
+		return false, fmt.Errorf("topic %q: %w", name, cluster.ErrUnmentioned)
 	}
 	return t.Err == nil && len(t.Partitions) > 0 && t.Led(), t.Err
 }

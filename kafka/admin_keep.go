@@ -31,7 +31,7 @@ func (a *Admin) KeepOffsets(ctx context.Context, name string, commits ...transpo
 	}
 	req := group.StoreRequest(name, commits)
 	req.RetentionTimeMillis = keptFor.Milliseconds()
-	if err := a.client.AskGroup(ctx, name, capped{req, commitWithRetention}, group.StoredBy); err != nil {
+	if err := a.client.AskGroup(ctx, name, capped{req, commitWithRetention}, group.StoredBy(commits)); err != nil {
 		return fmt.Errorf("kafka: keeping offsets of group %q: %w", name, err)
 	}
 	return nil

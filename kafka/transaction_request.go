@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
+	"github.com/eventbus-go/eventbus/kafka/internal/group"
 	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
 	"github.com/eventbus-go/eventbus/transport"
 )
@@ -71,11 +72,19 @@ func (x *Transactor) enlist(ctx context.Context, partitions []transport.Partitio
 	}
 	err := x.ask(ctx, cluster.Rare(req, (*kmsg.AddPartitionsToTxnRequest).AppendTo, (*kmsg.AddPartitionsToTxnResponse).ReadFrom), func(answer kmsg.Response) error {
 		var first error
+		answered := make(map[transport.Partition]bool, len(added))
 		for _, t := range answer.(*kmsg.AddPartitionsToTxnResponse).Topics {
 			for _, part := range t.Partitions {
+				answered[transport.Partition{Topic: t.Topic, Partition: part.Partition}] = true
 				if err := kerr.CodeError(part.ErrorCode); err != nil && (first == nil || errors.Is(first, operationNotAttempted)) {
 					first = fmt.Errorf("%s/%d: %w", t.Topic, part.Partition, err)
 				}
+			}
+		}
+		for _, p := range added {
+			// The end of the transaction would leave it open there, if it wasn't added.
+			if first == nil && !answered[p] {
+				first = fmt.Errorf("%s: %w", p, errLeftOut)
 			}
 		}
 		return first
@@ -106,10 +115,10 @@ func (x *Transactor) enlistGroup(ctx context.Context, group string) error {
 
 // storeOffsets sends the offsets to the group's coordinator, which applies them
 // when the transaction is committed.
-func (x *Transactor) storeOffsets(ctx context.Context, group string, commits []transport.Commit) error {
+func (x *Transactor) storeOffsets(ctx context.Context, name string, commits []transport.Commit) error {
 	req := kmsg.NewPtrTxnOffsetCommitRequest()
 	req.TransactionalID, req.ProducerID, req.ProducerEpoch = x.id, x.session.ID, x.session.Epoch
-	req.Group, req.Generation = group, -1
+	req.Group, req.Generation = name, -1
 	for topic, commits := range cluster.ByTopic(commits, cluster.TopicOfCommit) {
 		t := kmsg.NewTxnOffsetCommitRequestTopic()
 		t.Topic = topic
@@ -121,18 +130,20 @@ func (x *Transactor) storeOffsets(ctx context.Context, group string, commits []t
 		}
 		req.Topics = append(req.Topics, t)
 	}
-	err := x.client.AskGroup(ctx, group, cluster.Rare(req, (*kmsg.TxnOffsetCommitRequest).AppendTo, (*kmsg.TxnOffsetCommitResponse).ReadFrom), func(answer kmsg.Response) error {
+	err := x.client.AskGroup(ctx, name, cluster.Rare(req, (*kmsg.TxnOffsetCommitRequest).AppendTo, (*kmsg.TxnOffsetCommitResponse).ReadFrom), func(answer kmsg.Response) error {
+		stored := make(map[transport.Partition]bool, len(commits))
 		for _, t := range answer.(*kmsg.TxnOffsetCommitResponse).Topics {
 			for _, part := range t.Partitions {
 				if part.ErrorCode != 0 {
 					return fmt.Errorf("%s/%d: %w", t.Topic, part.Partition, kerr.Error(part.ErrorCode))
 				}
+				stored[transport.Partition{Topic: t.Topic, Partition: part.Partition}] = true
 			}
 		}
-		return nil
+		return group.AllStored(commits, stored)
 	})
 	if err != nil {
-		return fmt.Errorf("offsets of group %q: %w", group, err)
+		return fmt.Errorf("offsets of group %q: %w", name, err)
 	}
 	return nil
 }

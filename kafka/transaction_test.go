@@ -231,6 +231,33 @@ func TestTransactionRefusals(t *testing.T) {
 	})
 }
 
+// TestTransactionLeftOut: what a coordinator's answer leaves out is not taken for done: the
+// transaction fails, and nothing of it is seen.
+func TestTransactionLeftOut(t *testing.T) {
+	for _, key := range []kmsg.Key{kmsg.AddPartitionsToTxn, kmsg.TxnOffsetCommit} {
+		synctest.Test(t, func(t *testing.T) {
+			b := bed.NewBubble(t, 1)
+			b.ControlKey(int16(key), func(req kmsg.Request) (kmsg.Response, error, bool) {
+				return req.ResponseKind(), nil, true // says nothing of what was asked
+			})
+			x := transactor(t, transportOf(b), "left out")
+			err := errors.Join(writes(x, "events", "no"), ends(x, "events", 1), x.Commit(context.Background()))
+			if err == nil || !strings.Contains(err.Error(), "events/0") {
+				t.Errorf("%s: %v, want an error that names the partition", key.Name(), err)
+			}
+			if err := x.Abort(context.Background()); err != nil {
+				t.Error(err)
+			}
+			if got := committed(t, transportOf(b), "events"); len(got) != 0 {
+				t.Errorf("read %q", got)
+			}
+			if got := stored(t, transportOf(b), "events"); got != "0 " {
+				t.Errorf("the group has committed %q", got)
+			}
+		})
+	}
+}
+
 // TestTransactionWritesTogether: one request writes to all partitions of a broker, since
 // the broker asks the coordinator once for each request. Where one of them is not written,
 // that one alone is repeated.

@@ -156,7 +156,8 @@ func (c *Client) patience(req kmsg.Request) time.Duration {
 		asked = max(r.RebalanceTimeoutMillis, r.SessionTimeoutMillis)
 	case *kmsg.SyncGroupRequest:
 		// The broker answers when the leader has sent its assignment or was
-		// expelled for not doing so; the caller knows the session timeout.
+		// expelled for not doing so. A member that asks again meanwhile changes nothing,
+		// and finds out whether its connection is alive.
 	case kmsg.TimeoutRequest:
 		asked = r.Timeout()
 	}

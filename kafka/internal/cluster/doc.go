@@ -18,6 +18,7 @@
 // What is known of the cluster:
 //
 //	metadata.go      topics and leaders, asked for by many at once with one request
+//	topic.go         what is known of one topic, and its errors
 //	metadata_ids.go  topic ids, and which of two answers is the newer
 //	brokers.go       the brokers
 //	coordinator.go   the coordinators of groups

@@ -30,23 +30,6 @@ const (
 	LookAgainAfter = 250 * time.Millisecond
 )
 
-// TopicMeta is the metadata of a topic. It is immutable.
-type TopicMeta struct {
-	Name       string
-	ID         transport.TopicID // zero from brokers before 2.8
-	Cluster    string            // the id of the topic's cluster
-	Partitions []PartitionMeta   // by index
-	Err        error             // why the cluster does not describe the topic
-	Asked      time.Time         // when the request was sent
-}
-
-// PartitionMeta is the metadata of one partition.
-type PartitionMeta struct {
-	Leader   int32 // a broker's id, −1 without a leader
-	Epoch    int32 // of the leader, −1 if unknown
-	Replicas int16 // their number
-}
-
 // metadata is the cluster as this client knows it.
 type metadata struct {
 	// client is set by init and asks the brokers.
@@ -98,13 +81,9 @@ func (m *metadata) init(c *Client) {
 func (c *Client) Topic(ctx context.Context, name string) (*TopicMeta, error) {
 	m := &c.metadata
 	m.mu.Lock()
-	t, age := m.topics[name], time.Duration(0)
-	if t != nil {
-		age = time.Since(t.Asked)
-	}
-	usable := t != nil && !m.stale[name] && (t.Err == nil || age < missingAge)
+	t, usable := m.topics[name], m.usableLocked(name)
 	// What is known is good enough to go on with while newer is fetched.
-	if usable && age > MetadataAge {
+	if usable && time.Since(t.Asked) > MetadataAge {
 		m.joinLocked(name)
 	}
 	m.mu.Unlock()
@@ -112,6 +91,26 @@ func (c *Client) Topic(ctx context.Context, name string) (*TopicMeta, error) {
 		return t, t.Err
 	}
 	return c.FreshTopic(ctx, name)
+}
+
+// usableLocked reports whether Topic need not ask the cluster about a topic. The caller
+// holds mu.
+func (m *metadata) usableLocked(name string) bool {
+	t := m.topics[name]
+	return t != nil && !m.stale[name] && (t.Err == nil || time.Since(t.Asked) < missingAge)
+}
+
+// Prepare asks by one request for what Topic would ask for topic by topic. Who needs many
+// topics calls it first: with a request for each, the last of a thousand would come half a
+// minute later. The error is that of the request.
+func (c *Client) Prepare(ctx context.Context, names ...string) error {
+	c.metadata.mu.Lock()
+	names = slices.DeleteFunc(slices.Clone(names), c.metadata.usableLocked)
+	c.metadata.mu.Unlock()
+	if len(names) < 2 {
+		return nil
+	}
+	return c.Refresh(ctx, names...)
 }
 
 // FreshTopic returns the metadata of a topic from a request that begins after the
@@ -122,7 +121,7 @@ func (c *Client) FreshTopic(ctx context.Context, name string) (*TopicMeta, error
 	}
 	t := c.KnownTopic(name)
 	if t == nil {
-		return nil, fmt.Errorf("topic %q: the brokers' metadata does not mention it", name)
+		return nil, fmt.Errorf("topic %q: %w", name, ErrUnmentioned)
 	}
 	return t, t.Err
 }
@@ -154,27 +153,6 @@ func (c *Client) Leader(ctx context.Context, topic string, partition int32) (bro
 		}
 		t, err = c.FreshTopic(ctx, topic)
 	}
-}
-
-// leader returns the broker that leads a partition, −1 if none does or the topic
-// has no such partition.
-func (t *TopicMeta) leader(partition int32) int32 {
-	if partition < 0 || int(partition) >= len(t.Partitions) {
-		return -1
-	}
-	return t.Partitions[partition].Leader
-}
-
-// leaderless returns the error of a partition that has no leader. It is retriable:
-// the cluster elects one as soon as a replica is there.
-func leaderless(p transport.Partition) error {
-	return fmt.Errorf("partition %s has no leader: %w", p, kerr.LeaderNotAvailable)
-}
-
-// MissingPartition returns the error of a partition beyond the last one of its
-// topic. It is transport.ErrTopicMissing.
-func MissingPartition(topic string, partition int32, has int) error {
-	return fmt.Errorf("partition %d of topic %q, which has %d: %w", partition, topic, has, transport.ErrTopicMissing)
 }
 
 // Invalidate makes the next Topic ask the cluster.
@@ -217,7 +195,7 @@ func (c *Client) Refresh(ctx context.Context, names ...string) error {
 	case <-r.done:
 		return r.err
 	case <-ctx.Done():
-		return fmt.Errorf("waiting for metadata of %v: %w", names, ctx.Err())
+		return fmt.Errorf("waiting for metadata of %d topics, %q: %w", len(names), names[:min(len(names), 3)], ctx.Err())
 	}
 }
 
@@ -319,52 +297,6 @@ func (m *metadata) learn(resp *kmsg.MetadataResponse, asked time.Time) {
 		m.topics[t.Name] = t
 		delete(m.stale, t.Name)
 	}
-}
-
-// NewTopicMeta returns the metadata in an answer to a request that was sent at the
-// time asked.
-func NewTopicMeta(topic *kmsg.MetadataResponseTopic, asked time.Time) *TopicMeta {
-	t := &TopicMeta{ID: topic.TopicID, Asked: asked}
-	if topic.Topic != nil {
-		t.Name = *topic.Topic
-	}
-	if topic.ErrorCode != 0 {
-		t.Err = TopicError(t.Name, kerr.Error(topic.ErrorCode))
-		return t
-	}
-	t.Partitions = make([]PartitionMeta, len(topic.Partitions))
-	for i := range t.Partitions {
-		t.Partitions[i] = PartitionMeta{Leader: -1, Epoch: -1}
-	}
-	for _, p := range topic.Partitions {
-		if p.Partition >= 0 && int(p.Partition) < len(t.Partitions) {
-			t.Partitions[p.Partition] = PartitionMeta{p.Leader, p.LeaderEpoch, int16(len(p.Replicas))}
-		}
-	}
-	return t
-}
-
-// keepNewer keeps leaders that were known with a higher epoch: brokers learn of
-// an election one after another, and the one asked may be late.
-func (t *TopicMeta) keepNewer(old *TopicMeta) {
-	if old == nil || old.ID != t.ID {
-		return
-	}
-	for i := range min(len(t.Partitions), len(old.Partitions)) {
-		if old.Partitions[i].Epoch > t.Partitions[i].Epoch && t.Partitions[i].Epoch >= 0 {
-			t.Partitions[i] = old.Partitions[i]
-		}
-	}
-}
-
-// TopicError returns the error for a code in place of a topic's metadata. There a
-// missing topic is definite, and the error is not retriable: unlike the same code
-// from a leader, which may not know a new topic yet.
-func TopicError(name string, code kerr.Error) error {
-	if code == kerr.UnknownTopicOrPartition {
-		return fmt.Errorf("topic %q: %w", name, transport.ErrTopicMissing)
-	}
-	return fmt.Errorf("topic %q: %w", name, code)
 }
 
 // Pause waits for d or the end of ctx.

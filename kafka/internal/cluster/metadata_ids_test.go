@@ -62,3 +62,49 @@ func TestOutdatedIsNotLearned(t *testing.T) {
 		t.Errorf("in another cluster: %+v", got)
 	}
 }
+
+// TestPartitionsStay: a broker that is late or cut off does not know partitions that were
+// added since. A topic has them all the same, unless it is another topic.
+func TestPartitionsStay(t *testing.T) {
+	c := NewClient(testOptions([]string{"127.0.0.1:1"}, nil))
+	defer c.Close()
+	at := time.Now()
+	says := func(id byte, partitions int32) *TopicMeta {
+		at = at.Add(2 * agreedAfter)
+		resp := kmsg.NewPtrMetadataResponse()
+		resp.Brokers = append(resp.Brokers, kmsg.MetadataResponseBroker{NodeID: 1})
+		topic := kmsg.NewMetadataResponseTopic()
+		topic.Topic, topic.TopicID = new("events"), transport.TopicID{id}
+		for n := range partitions {
+			part := kmsg.NewMetadataResponseTopicPartition()
+			part.Partition, part.Leader, part.LeaderEpoch = n, 1, 1
+			topic.Partitions = append(topic.Partitions, part)
+		}
+		resp.Topics = append(resp.Topics, topic)
+		c.Learn(resp, at)
+		return c.KnownTopic("events")
+	}
+	for i, test := range []struct {
+		id         byte
+		says, want int32
+	}{{1, 3, 3}, {1, 6, 6}, {1, 3, 6}, {1, 0, 6}, {1, 7, 7}, {2, 3, 3}} {
+		got := says(test.id, test.says)
+		if len(got.Partitions) != int(test.want) || !got.Led() {
+			t.Errorf("answer %d of %d partitions: %+v, want %d", i, test.says, got.Partitions, test.want)
+		}
+	}
+}
+
+// TestPartitionNamedTwice: a partition that an answer names twice is one.
+func TestPartitionNamedTwice(t *testing.T) {
+	topic := kmsg.NewMetadataResponseTopic()
+	topic.Topic = new("events")
+	for _, n := range []int32{0, 1, 1} {
+		part := kmsg.NewMetadataResponseTopicPartition()
+		part.Partition, part.Leader = n, 1
+		topic.Partitions = append(topic.Partitions, part)
+	}
+	if got := NewTopicMeta(&topic, time.Now()); len(got.Partitions) != 2 || !got.Led() {
+		t.Errorf("%+v", got)
+	}
+}

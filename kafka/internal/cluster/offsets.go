@@ -103,7 +103,13 @@ func (c *Client) listOffsets(ctx context.Context, timestamp int64, partitions []
 // Each topic is asked for at most once.
 func (c *Client) leadersOf(ctx context.Context, partitions []transport.Partition, failed map[transport.Partition]error) map[transport.Partition]int32 {
 	leaders := make(map[transport.Partition]int32, len(partitions))
-	for topic, ps := range ByTopic(partitions, TopicOfPartition) {
+	byTopic := ByTopic(partitions, TopicOfPartition)
+	var topics []string
+	for topic := range byTopic {
+		topics = append(topics, topic)
+	}
+	_ = c.Prepare(ctx, topics...) // or each is asked for by itself, and has an error of its own
+	for topic, ps := range byTopic {
 		t, err := c.Topic(ctx, topic)
 		if err == nil && slices.ContainsFunc(ps, func(p transport.Partition) bool { return t.leader(p.Partition) < 0 }) {
 			t, err = c.FreshTopic(ctx, topic)
@@ -163,7 +169,7 @@ func (c *Client) listOffsetsOf(ctx context.Context, leader int32, timestamp int6
 		case err != nil:
 			failed[p] = err
 		case failed[p] == nil:
-			failed[p] = fmt.Errorf("%s: %w", p, errors.New("broker's response leaves it out"))
+			failed[p] = &PartitionError{p, errLeftOut}
 		}
 	}
 	return found, failed
@@ -173,18 +179,34 @@ func (c *Client) listOffsetsOf(ctx context.Context, leader int32, timestamp int6
 // there are none. It asks once. The metadata is as it is stored.
 func (c *Client) Committed(ctx context.Context, group string, topics []string) (map[transport.Partition]transport.Commit, error) {
 	// The request asks for all topics, as it can in every version.
-	return c.committed(ctx, offsetFetch(group, nil), topics)
+	return c.committed(ctx, offsetFetch(group, nil), topics, nil)
 }
 
 // CommittedOn is Committed for partitions. In a group that has many, of which each member
-// has few, the answer is as much smaller.
+// has few, the answer is as much smaller. The error is a *PartitionError unless the answer
+// says of each of them what is committed, or that nothing is.
 func (c *Client) CommittedOn(ctx context.Context, group string, partitions []transport.Partition) (map[transport.Partition]transport.Commit, error) {
 	// Without any it would ask for all.
 	if len(partitions) == 0 {
 		return make(map[transport.Partition]transport.Commit), nil
 	}
-	return c.committed(ctx, offsetFetch(group, partitions), nil)
+	return c.committed(ctx, offsetFetch(group, partitions), nil, partitions)
 }
+
+// PartitionError is an error that concerns one partition of several, and says nothing of
+// the others.
+type PartitionError struct {
+	Partition transport.Partition
+	Err       error
+}
+
+// Error names the partition.
+func (e *PartitionError) Error() string { return e.Partition.String() + ": " + e.Err.Error() }
+
+// Unwrap returns Err.
+func (e *PartitionError) Unwrap() error { return e.Err }
+
+var errLeftOut = errors.New("the broker's response leaves it out")
 
 // offsetFetch returns the request for partitions, or for all if there are none.
 func offsetFetch(group string, partitions []transport.Partition) *kmsg.OffsetFetchRequest {
@@ -208,27 +230,38 @@ func offsetFetch(group string, partitions []transport.Partition) *kmsg.OffsetFet
 	return req
 }
 
-// committed sends the request to the coordinator and reads the answer.
-func (c *Client) committed(ctx context.Context, req *kmsg.OffsetFetchRequest, topics []string) (map[transport.Partition]transport.Commit, error) {
+// committed sends the request to the coordinator and reads the answer, which must speak of
+// the asked partitions.
+func (c *Client) committed(ctx context.Context, req *kmsg.OffsetFetchRequest, topics []string, asked []transport.Partition) (map[transport.Partition]transport.Commit, error) {
 	var commits map[transport.Partition]transport.Commit
 	err := c.AtCoordinator(ctx, req.Group, func(broker int32) error {
 		answer, err := c.Request(ctx, broker, req)
 		if err == nil {
-			commits, err = committedIn(answer.(*kmsg.OffsetFetchResponse), topics)
+			commits, err = committedIn(answer.(*kmsg.OffsetFetchResponse), topics, asked)
 		}
 		return err
 	})
 	return commits, err
 }
 
-// committedIn are the offsets in a coordinator's answer, on those topics or on all.
-func committedIn(resp *kmsg.OffsetFetchResponse, topics []string) (map[transport.Partition]transport.Commit, error) {
+// committedIn are the offsets in a coordinator's answer, on those topics or on all. What
+// the answer leaves out of what was asked is no sign that nothing is committed there: a
+// group would start again where it has been.
+func committedIn(resp *kmsg.OffsetFetchResponse, topics []string, asked []transport.Partition) (map[transport.Partition]transport.Commit, error) {
 	if resp.Version < 8 {
 		resp.Groups = []kmsg.OffsetFetchResponseGroup{groupOf(resp)}
 	}
+	if len(resp.Groups) != 1 {
+		return nil, fmt.Errorf("%d groups in the answer, 1 expected", len(resp.Groups))
+	}
 	commits := make(map[transport.Partition]transport.Commit)
+	left := make(map[transport.Partition]bool, len(asked))
+	for _, p := range asked {
+		left[p] = true
+	}
 	for _, g := range resp.Groups {
 		if kerr.Error(g.ErrorCode) == kerr.GroupIDNotFound {
+			clear(left)
 			continue // a group that has committed nothing
 		}
 		if g.ErrorCode != 0 {
@@ -240,14 +273,15 @@ func committedIn(resp *kmsg.OffsetFetchResponse, topics []string) (map[transport
 			}
 			for _, part := range t.Partitions {
 				p := transport.Partition{Topic: t.Topic, Partition: part.Partition}
-				switch code := kerr.Error(part.ErrorCode); code {
-				case 0:
-				case kerr.UnknownTopicOrPartition:
-					continue // as if all were asked for, which leaves it out
-				default:
-					// Nor is a topic that may not be seen one without commits.
-					return nil, fmt.Errorf("%s: %w", p, code)
+				// Nor is a topic that may not be seen, or that the coordinator does not know, one
+				// without commits. Of those that were not asked for only what is there counts.
+				switch code := kerr.Error(part.ErrorCode); {
+				case code == kerr.UnknownTopicOrPartition && len(asked) == 0:
+					continue
+				case code != 0:
+					return nil, &PartitionError{p, code}
 				}
+				delete(left, p)
 				// Nothing is committed on the partition.
 				if part.Offset < 0 {
 					continue
@@ -258,6 +292,11 @@ func committedIn(resp *kmsg.OffsetFetchResponse, topics []string) (map[transport
 				}
 				commits[p] = commit
 			}
+		}
+	}
+	for _, p := range asked {
+		if left[p] {
+			return nil, &PartitionError{p, errLeftOut}
 		}
 	}
 	return commits, nil

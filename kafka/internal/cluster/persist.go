@@ -9,16 +9,6 @@ import (
 	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
 )
 
-// Led reports whether every partition has a leader.
-func (t *TopicMeta) Led() bool {
-	for _, p := range t.Partitions {
-		if p.Leader < 0 {
-			return false
-		}
-	}
-	return true
-}
-
 // Controller returns the broker to send changes of topics to. With KRaft any broker
 // passes them on, and names itself the controller.
 func (c *Client) Controller(ctx context.Context) (int32, error) {

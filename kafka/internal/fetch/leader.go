@@ -67,45 +67,58 @@ func (f *Fetcher) endReader(p *partition, err error) {
 	}
 }
 
-// resolve finds out who leads the partitions that need it, topic by topic, until none
-// does. At most one goroutine runs it: see Fetcher.resolving.
+// resolve finds out who leads the partitions that need it, until none does. One request
+// asks for all of their topics: a broker that is lost may have led partitions of a
+// thousand. At most one goroutine runs it: see Fetcher.resolving.
 func (f *Fetcher) resolve() {
 	for {
-		topic, stale, ok := f.unresolved(time.Now())
-		if !ok {
+		topics, stale := f.unresolved(time.Now())
+		if len(topics) == 0 {
 			return
 		}
 		// What the client knows is what the request waits by: only the cluster can say more.
-		if stale {
+		for _, topic := range stale {
 			f.client.Invalidate(topic)
 		}
-		t, err := f.client.Topic(f.Ctx, topic)
-		f.learn(topic, t, err)
+		failed := f.client.Prepare(f.Ctx, topics...)
+		for _, topic := range topics {
+			t, err := (*cluster.TopicMeta)(nil), failed
+			if failed == nil {
+				t, err = f.client.Topic(f.Ctx, topic)
+			}
+			f.learn(topic, t, err)
+		}
 		Signal(f.wake)
 	}
 }
 
-// unresolved returns a topic of which a leader is to be found out, and whether what
-// is known of it may be stale. If there is none, it ends resolve by clearing resolving
+// unresolved returns the topics of which leaders are to be found out, and those of them of
+// which what is known may be stale. If there are none, it ends resolve by clearing resolving
 // under the same lock, so that a partition that needs a leader next starts it again.
-func (f *Fetcher) unresolved(now time.Time) (topic string, stale, ok bool) {
+func (f *Fetcher) unresolved(now time.Time) (topics, stale []string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	// add adds a topic once: partitions come by topic.
+	add := func(topics []string, p *partition) []string {
+		if n := len(topics); n > 0 && topics[n-1] == p.Topic {
+			return topics
+		}
+		return append(topics, p.Topic)
+	}
 	for _, p := range f.order {
 		// A topic whose leaders may have moved is asked for again, one that is not known may be
 		// taken from what the client has.
-		if p.recheck && (topic == "" || topic == p.Topic) {
-			topic, stale, ok = p.Topic, true, true
-		}
-		if p.leader < 0 && topic == "" && !p.revoked && p.stuck == nil && !now.Before(p.notBefore) {
-			topic, ok = p.Topic, true
+		if p.recheck {
+			topics, stale = add(topics, p), add(stale, p)
+		} else if p.leader < 0 && !p.revoked && p.stuck == nil && !now.Before(p.notBefore) {
+			topics = add(topics, p)
 		}
 	}
 	if f.Ctx.Err() != nil {
-		ok = false
+		topics = nil
 	}
-	f.resolving = ok
-	return topic, stale, ok
+	f.resolving = len(topics) > 0
+	return topics, stale
 }
 
 // learn takes over what the cluster said of a topic's leaders, or why it said nothing.
@@ -136,7 +149,7 @@ func (f *Fetcher) learnPartition(p *partition, t *cluster.TopicMeta, err error, 
 		return
 	}
 	index := int(p.Partition.Partition)
-	if err == nil && index >= len(t.Partitions) {
+	if err == nil && (index < 0 || index >= len(t.Partitions)) {
 		err = cluster.MissingPartition(p.Topic, p.Partition.Partition, len(t.Partitions))
 	}
 	if err == nil && t.Partitions[index].Leader < 0 {

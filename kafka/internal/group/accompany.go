@@ -227,15 +227,11 @@ func (m *membership) lookWhoReads() error {
 // rebalances: subscriptions are not shown then.
 func (m *membership) members(ctx context.Context) ([]groupMember, error) {
 	// Both protocols show the same things by two requests.
-	answer, err := m.ask(ctx, newDescribe(m.cfg.Group, m.epochs != nil))
+	d, err := describeGroup(ctx, m.ask, m.refusedBy, m.cfg.Group, m.epochs != nil)
 	if err != nil {
-		return nil, err
-	}
-	d := answer.(*described)
-	if err := m.refusedBy(d.code); err != nil {
 		return nil, fmt.Errorf("describing group %q: %w", m.cfg.Group, err)
 	}
-	if m.epochs == nil && d.state != "Stable" {
+	if !d.epochs && d.state != "Stable" {
 		return nil, kerr.RebalanceInProgress
 	}
 	members := make([]groupMember, len(d.members))
@@ -244,7 +240,7 @@ func (m *membership) members(ctx context.Context) ([]groupMember, error) {
 		// A member of this library has the client id of the configuration, which the members of a
 		// service share, or shows types.
 		g.ours = shown.clientID == m.client.Options.ClientID || len(ClientTypes(shown.clientID)) > 0
-		if m.epochs == nil {
+		if !d.epochs {
 			// What can't be read is another library's, of which nothing is known.
 			g.topics = balance.SubscribedTopics(shown.subscription)
 			g.assigned, _ = balance.DecodeAssignment(shown.assignment)

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
-	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -73,8 +72,8 @@ func (m *membership) watchStarts(b *beginning) {
 		}
 		b.mu.Unlock()
 		commits, err := m.client.CommittedOn(b.ctx, m.cfg.Group, firsts)
-		if errors.Is(err, kerr.TopicAuthorizationFailed) {
-			// One that may not be seen does not keep what is known of the others.
+		if _, one := errors.AsType[*cluster.PartitionError](err); one {
+			// One that may not be seen, say, does not keep what is known of the others.
 			commits = make(map[transport.Partition]transport.Commit)
 			for _, first := range firsts {
 				one, alone := m.client.CommittedOn(b.ctx, m.cfg.Group, []transport.Partition{first})

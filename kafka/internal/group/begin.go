@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
-	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -148,8 +147,8 @@ func (m *membership) beginAll(b *beginning, added, assigned []transport.Partitio
 		if b.ctx.Err() != nil {
 			return
 		}
-		if errors.Is(err, kerr.TopicAuthorizationFailed) {
-			// One that may not be seen does not hold up the others.
+		if _, alone := errors.AsType[*cluster.PartitionError](err); alone {
+			// One that may not be seen, say, does not hold up the others.
 			for _, topic := range names {
 				b.work.Go(func() { m.beginAlone(b, topic, topics[topic], assigned, nil) })
 			}

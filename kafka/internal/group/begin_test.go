@@ -101,6 +101,33 @@ func TestHandOverWithoutLeader(t *testing.T) {
 	})
 }
 
+// TestHandOverNotBegun: partitions that a member was assigned and has not begun are
+// another's as soon as the group says so. Nothing else has to move for that.
+func TestHandOverNotBegun(t *testing.T) {
+	bothProtocols(t, 4, func(t *testing.T, b *bed.Bed) {
+		mend := leaderless(b)
+		if err := b.CreateTopic("other", 2, nil); err != nil {
+			t.Fatal(err)
+		}
+		l := newLedger()
+		first := startReader(b, l, withOther)
+		first.await("the healthy topic", func() bool { return first.ownedOf("events") == 4 })
+		time.Sleep(10 * time.Second) // the clock is the bubble's
+		second := startReader(b, l, func(cfg *transport.ConsumerConfig) { cfg.Topics = []transport.TopicStart{{Topic: "other"}} })
+		for begun := time.Now(); second.Status().LastError == nil; {
+			if time.Since(begun) > 20*time.Second { // less than the rebalance timeout
+				t.Fatalf("the second member was given nothing: %+v", second.Status())
+			}
+			time.Sleep(100 * time.Millisecond) // nothing signals it
+		}
+		mend()
+		second.await("the other topic", func() bool { return second.ownedOf("other") == 2 })
+		if r := first; r.ownedOf("events") != 4 || r.ownedOf("other") != 0 {
+			t.Errorf("the first member heard %q", r.heard)
+		}
+	})
+}
+
 // TestStartsAreAwaitedTogether: a member that waits for another to start several topics
 // looks for all of them by one request, which names no other partitions than their first,
 // and ever less often. In a group of many topics and members the coordinator would have

@@ -233,5 +233,5 @@ func (m *membership) describable() *describable {
 		defer m.mu.Unlock()
 		return m.generation >= 0, m.changed
 	}
-	return &describable{name: m.cfg.Group, epochs: m.epochs != nil, ask: m.ask, refused: m.refusedBy, joined: joined, log: m.log}
+	return &describable{name: m.cfg.Group, clientID: m.client.Options.ClientID, epochs: m.epochs != nil, ask: m.ask, refused: m.refusedBy, joined: joined, log: m.log}
 }

@@ -1,6 +1,8 @@
 package group
 
 import (
+	"context"
+
 	"github.com/twmb/franz-go/pkg/kbin"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -41,6 +43,26 @@ const (
 // newDescribe returns the request about a group.
 func newDescribe(group string, epochs bool) kmsg.Request {
 	return cluster.Rare(&describe{group: group, epochs: epochs}, (*describe).AppendTo, (*described).ReadFrom)
+}
+
+// describeGroup asks for the description of a group, by the protocol of the member. While
+// members go over to KIP-848 one by one, the group is one of that protocol to its
+// coordinator, which calls it dead in the classic one: then that of KIP-848 is asked for.
+func describeGroup(ctx context.Context, ask func(context.Context, kmsg.Request) (kmsg.Response, error), refused func(int16) error, group string, epochs bool) (*described, error) {
+	answer, err := ask(ctx, newDescribe(group, epochs))
+	if err != nil {
+		return nil, err
+	}
+	d := answer.(*described)
+	if err := refused(d.code); err != nil {
+		return nil, err
+	}
+	if !epochs && d.state == "Dead" {
+		if other, err := describeGroup(ctx, ask, refused, group, true); err == nil {
+			return other, nil
+		}
+	}
+	return d, nil
 }
 
 // Key, MaxVersion and the methods that follow implement kmsg.Request. The version is

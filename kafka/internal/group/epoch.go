@@ -327,6 +327,9 @@ func (m *membership) epochChanges() (req *kmsg.ConsumerGroupHeartbeatRequest, li
 // named is an assignment by the names of its topics.
 func (m *membership) named(ctx context.Context, a *kmsg.ConsumerGroupHeartbeatResponseAssignment) ([]transport.Partition, error) {
 	names := make(map[transport.TopicID]string)
+	if err := m.client.Prepare(ctx, m.topics...); err != nil {
+		return nil, err
+	}
 	for _, topic := range m.topics {
 		// Topics that can't be asked for now are left out. If one of them is assigned, its ID is
 		// unknown below.
@@ -348,8 +351,7 @@ func (m *membership) named(ctx context.Context, a *kmsg.ConsumerGroupHeartbeatRe
 			partitions = append(partitions, transport.Partition{Topic: name, Partition: p})
 		}
 	}
-	transport.SortPartitions(partitions)
-	return partitions, nil
+	return m.readable(partitions), nil
 }
 
 func (m *membership) unsure() bool {

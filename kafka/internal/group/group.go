@@ -17,11 +17,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Codes of group membership, beside those of errors.go.
-const (
-	inconsistentGroupProtocol kerr.Error = 23
-	invalidCommitOffsetSize   kerr.Error = 28
-)
+// inconsistentGroupProtocol is a code of group membership, beside those of errors.go.
+const inconsistentGroupProtocol kerr.Error = 23
 
 // errClosing ends run's loop where Close was called in the middle of a join. Nobody else
 // sees it.
@@ -152,6 +149,11 @@ func (m *membership) run() {
 		case errors.Is(err, kerr.RebalanceInProgress):
 		case errors.Is(err, kerr.UnknownMemberID), errors.Is(err, kerr.IllegalGeneration), errors.Is(err, kerr.GroupIDNotFound):
 			m.lose(err)
+			// At once, unless the coordinator goes on to say so of every join.
+			if failures > 0 {
+				m.wait(cluster.RetryCoordinator(err, failures))
+			}
+			failures++
 		case m.fenced(err):
 			m.lose(err)
 			m.log.Error("another consumer has taken the instance id over; this one stays out of the group",

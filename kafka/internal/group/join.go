@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/eventbus-go/eventbus/kafka/internal/balance"
+	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
 	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
 	"github.com/eventbus-go/eventbus/transport"
 )
@@ -114,6 +117,7 @@ func (m *membership) joinAndSync(ctx context.Context) ([]transport.Partition, er
 	if err != nil {
 		return nil, fmt.Errorf("the assignment of group %q: %w", m.cfg.Group, err)
 	}
+	assigned = m.readable(assigned)
 	unknown := m.types.applyAssignment(answer.(*kmsg.SyncGroupResponse).MemberAssignment)
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -129,6 +133,30 @@ func (m *membership) joinAndSync(ctx context.Context) ([]transport.Partition, er
 	return assigned, nil
 }
 
+// readable returns what the member can read of an assignment, each partition once. Leaders of
+// other libraries assign what they like, and a static member that comes back gets what its
+// former self had, also of topics to which it subscribes no more: their records are for
+// members that do.
+func (m *membership) readable(assigned []transport.Partition) []transport.Partition {
+	refused := 0
+	var first transport.Partition
+	readable := slices.DeleteFunc(assigned, func(p transport.Partition) bool {
+		_, subscribed := slices.BinarySearch(m.topics, p.Topic)
+		if subscribed && p.Partition >= 0 {
+			return false
+		}
+		if refused++; refused == 1 {
+			first = p
+		}
+		return true
+	})
+	if refused > 0 {
+		m.logFailure(fmt.Errorf("group %q assigns %d partitions that this member does not subscribe to, such as %q", m.cfg.Group, refused, first))
+	}
+	transport.SortPartitions(readable)
+	return slices.Compact(readable)
+}
+
 // joinGroup sends JoinGroup, and again with the member id that the coordinator
 // wants a new member to have (KIP-394).
 func (m *membership) joinGroup(ctx context.Context) (*kmsg.JoinGroupResponse, error) {
@@ -137,7 +165,7 @@ func (m *membership) joinGroup(ctx context.Context) (*kmsg.JoinGroupResponse, er
 	owned := m.fetch.Owned()
 	// Once for both tries: they are one join.
 	types := m.types.subscription()
-	for {
+	for named := false; ; {
 		req := kmsg.NewPtrJoinGroupRequest()
 		m.mu.Lock()
 		req.MemberID = m.id
@@ -163,6 +191,11 @@ func (m *membership) joinGroup(ctx context.Context) (*kmsg.JoinGroupResponse, er
 		case 0:
 			return resp, nil
 		case kerr.MemberIDRequired:
+			// Of a member that has one it is no answer, and would be none the next time.
+			if named {
+				return nil, code
+			}
+			named = true
 			m.mu.Lock()
 			m.id = resp.MemberID
 			m.mu.Unlock()
@@ -205,21 +238,31 @@ func (m *membership) plan(ctx context.Context, resp *kmsg.JoinGroupResponse, req
 	for i := range resp.Members {
 		member, err := balance.ReadMember(&resp.Members[i])
 		if err != nil {
-			return nil, fmt.Errorf("the subscription of member %s: %w", resp.Members[i].MemberID, err)
+			// It gets nothing, and keeps nobody else from theirs.
+			m.logFailure(fmt.Errorf("the subscription of member %s of group %q can't be read: %w", resp.Members[i].MemberID, m.cfg.Group, err))
+			continue
 		}
 		members = append(members, member)
 		for _, topic := range member.Topics {
-			// Of all members, as the leader plans for theirs too.
+			// Of all members, as the leader plans for theirs too. A topic that is not there has
+			// none, and is looked for every second.
 			partitions[topic] = 0
 		}
+	}
+	if err := m.client.Prepare(ctx, slices.Collect(maps.Keys(partitions))...); err != nil {
+		return nil, err
 	}
 	for topic := range partitions {
 		t, err := m.client.Topic(ctx, topic)
 		switch {
 		case err == nil:
 			partitions[topic] = int32(len(t.Partitions))
-		// A topic that is missing has no partitions to give away, and is looked for every second.
-		case !errors.Is(err, transport.ErrTopicMissing):
+		case errors.Is(err, transport.ErrTopicMissing):
+		// What any member subscribes to must not cost the group its other topics: names that
+		// can't be, or that this client may not see.
+		case t != nil && (errors.Is(err, transport.ErrUnauthorized) || errors.Is(err, transport.ErrRejected)), errors.Is(err, cluster.ErrUnmentioned):
+			m.logFailure(fmt.Errorf("group %q gets no partitions of a topic: %w", m.cfg.Group, err))
+		default:
 			return nil, err
 		}
 	}

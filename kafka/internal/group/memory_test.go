@@ -35,7 +35,7 @@ func TestRecreatedUnmarked(t *testing.T) {
 		l.await(b.T, 5)
 		r.close()
 		commit := transport.Commit{Partition: transport.Partition{Topic: "events"}, Offset: 2, LeaderEpoch: -1, Metadata: "m"}
-		if err := bedclient.Of(b).AskGroup(b.T.Context(), "group", StoreRequest("group", []transport.Commit{commit}), StoredBy); err != nil {
+		if err := bedclient.Of(b).AskGroup(b.T.Context(), "group", StoreRequest("group", []transport.Commit{commit}), StoredBy([]transport.Commit{commit})); err != nil {
 			b.T.Fatal(err)
 		}
 		fresh := func() *reader {

@@ -199,7 +199,7 @@ func (m *membership) storeOnce(ctx context.Context, id string, generation int32,
 		err := m.refusedBy(code)
 		switch {
 		case !answered:
-			failed[commits[i].Partition] = errors.New("the coordinator's response leaves the partition out")
+			failed[commits[i].Partition] = errLeftOut
 		case err == nil:
 		case m.storeLater(kerr.Error(code), failures):
 			again, last = append(again, commits[i]), err

@@ -27,9 +27,11 @@ func (m *membership) reconcile(assigned []transport.Partition) (again bool) {
 	if gone := without(owned, assigned); len(gone) > 0 {
 		// Handed over before anything is begun: the group may be waiting for it.
 		m.revoke(m.patient, gone)
-		m.claim()
 		again = m.balancer.Cooperative
 	}
+	// Also if nothing was handed over: the coordinator may wait for partitions that were
+	// assigned and not begun, until it hears what the member has.
+	m.claim()
 	if others := m.kept.others(assigned); len(others) > 0 {
 		m.work.Go(func() { m.restoreOthers(others) })
 	}

@@ -249,6 +249,16 @@ func TestRecreatedCommitsDropped(t *testing.T) {
 			for _, asked := range req.(*kmsg.OffsetFetchRequest).Groups {
 				g := kmsg.NewOffsetFetchResponseGroup()
 				g.Group = asked.Group
+				for _, topic := range asked.Topics {
+					none := kmsg.NewOffsetFetchResponseGroupTopic()
+					none.Topic = topic.Topic
+					for _, p := range topic.Partitions {
+						part := kmsg.NewOffsetFetchResponseGroupTopicPartition()
+						part.Partition, part.Offset = p, -1
+						none.Partitions = append(none.Partitions, part)
+					}
+					g.Topics = append(g.Topics, none)
+				}
 				resp.Groups = append(resp.Groups, g)
 			}
 			return resp, nil, true

@@ -2,6 +2,7 @@ package group
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -21,7 +22,7 @@ func Reset(ctx context.Context, client *cluster.Client, group string, commits []
 	if err != nil {
 		return err
 	}
-	return client.AskGroup(ctx, group, StoreRequest(group, commits), StoredBy)
+	return client.AskGroup(ctx, group, StoreRequest(group, commits), StoredBy(commits))
 }
 
 // annotated returns commits with what the group's members keep in their metadata: the
@@ -66,17 +67,35 @@ func annotated(ctx context.Context, client *cluster.Client, group string, commit
 	return commits, nil
 }
 
-// StoredBy returns the first error in a response to a StoreRequest.
-func StoredBy(answer kmsg.Response) error {
-	for _, topic := range answer.(*kmsg.OffsetCommitResponse).Topics {
-		for _, part := range topic.Partitions {
-			if part.ErrorCode != 0 {
-				return fmt.Errorf("%s: %w", transport.Partition{Topic: topic.Topic, Partition: part.Partition}, kerr.Error(part.ErrorCode))
+// StoredBy returns a function that returns the first error in a response to a StoreRequest of
+// those commits. One that the response leaves out is not known to be stored.
+func StoredBy(commits []transport.Commit) func(kmsg.Response) error {
+	return func(answer kmsg.Response) error {
+		stored := make(map[transport.Partition]bool, len(commits))
+		for _, topic := range answer.(*kmsg.OffsetCommitResponse).Topics {
+			for _, part := range topic.Partitions {
+				p := transport.Partition{Topic: topic.Topic, Partition: part.Partition}
+				if part.ErrorCode != 0 {
+					return fmt.Errorf("%s: %w", p, kerr.Error(part.ErrorCode))
+				}
+				stored[p] = true
 			}
+		}
+		return AllStored(commits, stored)
+	}
+}
+
+// AllStored returns an error that names the first of commits that is not among those stored.
+func AllStored(commits []transport.Commit, stored map[transport.Partition]bool) error {
+	for i := range commits {
+		if p := commits[i].Partition; !stored[p] {
+			return fmt.Errorf("%s: %w", p, errLeftOut)
 		}
 	}
 	return nil
 }
+
+var errLeftOut = errors.New("the coordinator's response leaves the partition out")
 
 // StoreRequest returns a request that stores offsets for a group without members.
 func StoreRequest(group string, commits []transport.Commit) *kmsg.OffsetCommitRequest {

@@ -2,6 +2,7 @@ package group
 
 import (
 	"context"
+	"math"
 	"slices"
 	"time"
 
@@ -215,7 +216,8 @@ func (m *membership) storeStart(ctx context.Context, topic string, partitions []
 // the topic, and are read from their beginning.
 //
 // Epochs contain the generation, so that they grow from owner to owner within
-// the group, and can fence what lies outside of Kafka.
+// the group, and can fence what lies outside of Kafka. A static member that comes back to
+// the generation that it had begins with the epochs of its former self.
 func (m *membership) assignments(partitions []transport.Partition, t *cluster.TopicMeta, committed map[transport.Partition]transport.Commit) []transport.Assignment {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -227,7 +229,9 @@ func (m *membership) assignments(partitions []transport.Partition, t *cluster.To
 		}
 		// The generation is in the upper half, so that the epochs of later owners are larger.
 		m.epoch = max(m.epoch+1, uint64(max(m.generation, 0))<<32)
-		c.Partition = p
+		// The fetcher reads up to the highest offset there is: who stands on it reads nothing,
+		// and never hears that the log ends before.
+		c.Partition, c.Offset = p, min(c.Offset, math.MaxInt64-1)
 		m.kept.own(c, t.ID, ok)
 		assignments = append(assignments, transport.Assignment{
 			Partition: p, Epoch: m.epoch, Offset: c.Offset, Metadata: c.Metadata, LeaderEpoch: c.LeaderEpoch,

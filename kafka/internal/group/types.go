@@ -137,10 +137,11 @@ func (h *groupTypes) changedLocked() {
 // It has functions in place of the membership, which knows groupTypes too: so each can be
 // tested without the other.
 type describable struct {
-	name    string
-	epochs  bool // by the protocol of KIP-848
-	ask     func(context.Context, kmsg.Request) (kmsg.Response, error)
-	refused func(code int16) error
+	name     string
+	clientID string // of the configuration, which the members of a service share
+	epochs   bool   // by the protocol of KIP-848
+	ask      func(context.Context, kmsg.Request) (kmsg.Response, error)
+	refused  func(code int16) error
 	// joined reports whether the member is in the group, and returns what is closed
 	// when that, or the generation, changes.
 	joined func() (in bool, changed <-chan struct{})
@@ -194,7 +195,7 @@ func (h *groupTypes) look(ctx context.Context, g *describable) error {
 	}
 	// Before the request: who joins later may not be in the answer.
 	asked := time.Now()
-	live, err := g.types(ctx)
+	live, whole, err := g.types(ctx)
 	switch {
 	case err == nil:
 	case errors.Is(err, transport.ErrUnauthorized), errors.Is(err, kerr.UnsupportedVersion):
@@ -212,6 +213,12 @@ func (h *groupTypes) look(ctx context.Context, g *describable) error {
 	if h.exact {
 		return nil // an assignment came meanwhile, which is exact
 	}
+	live = append(live, h.own...)
+	if !whole && len(h.own) > 0 {
+		// What is seen is handled, and of the rest nothing is known.
+		h.update(append(live, h.book.Live()...), nil)
+		return errSilent
+	}
 	h.update(live, nil)
 	select {
 	case <-changed: // and may have changed before it was described
@@ -221,29 +228,38 @@ func (h *groupTypes) look(ctx context.Context, g *describable) error {
 	return nil
 }
 
-var errNotIn = errors.New("the member is not in the group")
+var (
+	errNotIn  = errors.New("the member is not in the group")
+	errSilent = errors.New("a member by the classic protocol does not show what it handles")
+)
 
-// types returns those of all members, this one included.
-func (g *describable) types(ctx context.Context) (live []grouptypes.ID, err error) {
-	answer, err := g.ask(ctx, newDescribe(g.name, g.epochs))
+// types returns those of all members, this one included. whole is false if another member
+// of this library does not show its own: beside members by the protocol of KIP-848 nobody
+// sees the subscriptions of those by the classic one, whose client id says nothing.
+func (g *describable) types(ctx context.Context) (live []grouptypes.ID, whole bool, err error) {
+	d, err := describeGroup(ctx, g.ask, g.refused, g.name, g.epochs)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	d := answer.(*described)
-	if err := g.refused(d.code); err != nil {
-		return nil, err
+	if !d.epochs && d.state != "Stable" {
+		return nil, false, kerr.RebalanceInProgress // the members' subscriptions are not shown
 	}
-	if !g.epochs && d.state != "Stable" {
-		return nil, kerr.RebalanceInProgress // the members' subscriptions are not shown
-	}
+	silent := 0
 	for _, shown := range d.members {
-		if g.epochs {
-			live = append(live, ClientTypes(shown.clientID)...)
+		if d.epochs {
+			types := ClientTypes(shown.clientID)
+			live = append(live, types...)
+			if len(types) == 0 && shown.clientID == g.clientID {
+				silent++
+			}
 		} else if t, ok := balance.DecodeTypes(shown.subscription); ok {
 			live = append(live, t.Live...)
 		}
 	}
-	return live, nil
+	if d.epochs && !g.epochs {
+		silent-- // this one
+	}
+	return live, silent <= 0, nil
 }
 
 // In the protocol of KIP-848 a member has no metadata of its own that others see,

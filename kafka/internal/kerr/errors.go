@@ -63,7 +63,6 @@ const (
 	InvalidRecord             Error = 87
 	UnknownTopicID            Error = 100
 	FencedMemberEpoch         Error = 110
-	unreleasedInstanceID      Error = 111
 	StaleMemberEpoch          Error = 113
 )
 
@@ -166,8 +165,8 @@ func LostConnection(err error) bool {
 	return ok
 }
 
-// FromClient returns err with the client library's code in it as an Error: it turns the codes of the client library, which come from connection
-// set-up and from its routing, into Error.
+// FromClient returns err with the client library's code in it, which comes from connection
+// set-up and from its routing, as an Error.
 func FromClient(err error) error {
 	if code, ok := errors.AsType[kafkago.Error](err); ok {
 		return fmt.Errorf("%w%s", Error(code), detail(err, code))

@@ -126,15 +126,20 @@ func (b *partitionBatch) open(content int, timestamp int64) int32 {
 	}
 	b.last = max(b.last, timestamp)
 	// The partition's last batch is a good guess of this one's size: growing by doubling
-	// would copy what is there several times.
+	// would copy what is there several times. Within bounds, since many partitions that once
+	// were busy would take far more memory than the records that wait.
 	if need := len(b.raw.Bytes) + content + maxRecordHead; need > cap(b.raw.Bytes) {
-		larger := batch.NewBuffer(max(need, 2*cap(b.raw.Bytes), b.usual))
+		larger := batch.NewBuffer(max(need, 2*cap(b.raw.Bytes), min(b.usual, mostGrowth*need)))
 		larger.Bytes = larger.Bytes[:copy(larger.Bytes, b.raw.Bytes)]
 		b.raw.Release()
 		b.raw = larger
 	}
 	return int32(len(b.raw.Bytes))
 }
+
+// mostGrowth is how many times as much memory as it needs a batch takes at most, for the
+// records to come.
+const mostGrowth = 16
 
 // close notes the record that open began. Its completion and its credit belong to the
 // batch from here on.

@@ -41,16 +41,17 @@
 // What is known of a batch. Before a byte of a request was written it is not in the log.
 // From then on it may be (maybeAppended), until a broker answers in a way that excludes
 // it, and it is sent again with the same bytes: the broker recognises its sequence
-// number. A batch that is refused for its size or its records is rebuilt under the same
-// number, which the refusal did not use. If the whole may be in the log nevertheless
-// (doubted), the first part finds that out: a log that has the whole refuses it as out
-// of order.
+// number. A batch that is refused for its size or its records is rebuilt under the next
+// epoch. If the whole may be in the log nevertheless (doubted), it is rebuilt under the same
+// number, and the first part finds that out: a log that has the whole refuses it as out of
+// order.
 //
 // When a batch is lost. At its deadline, or after an error that repeating does not
 // change, its records fail, and with them all that is queued behind it on the partition:
 // a later record must not be in the log where an earlier one is missing. Only the
 // records that may be in the log have an unknown outcome. What is accepted afterwards is
-// written under the next epoch, which fences the request that was given up.
+// written under the next epoch, which fences the request that was given up, and lets no
+// broker take it for a repetition of that.
 //
 // Deadlines are kept wherever a partition can be: in a sender's list by its expiry
 // timer, with a worker by the deadline of the exchange, among the waiting ones by their

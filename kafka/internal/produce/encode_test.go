@@ -272,3 +272,18 @@ func BenchmarkEncode(b *testing.B) {
 		open.add(record, content, 1, record.Size(), nil)
 	}
 }
+
+// TestBatchMemory: the memory of a batch is in proportion to its records, also where the
+// batch before was large: there may be thousands of partitions that are idle now.
+func TestBatchMemory(t *testing.T) {
+	b := newBatch(time.Now())
+	defer b.recycle()
+	b.usual = 1_000_000
+	r := &transport.Record{Value: make([]byte, 3000)}
+	for n := range 300 {
+		b.add(r, batch.ContentSize(r), int64(n), 0, nil)
+		if has, most := cap(b.raw.Bytes), 2*mostGrowth*len(b.raw.Bytes); has > most {
+			t.Fatalf("%d records of %d bytes take %d, want at most %d", n+1, len(b.raw.Bytes), has, most)
+		}
+	}
+}

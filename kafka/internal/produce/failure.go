@@ -111,9 +111,12 @@ func (p *partition) lose(err *DeliveryError) {
 		b, behindIt = behindIt[0], behindIt[1:]
 	}
 	if b != nil {
-		// What was sent may still arrive, so what follows is written under the next epoch.
+		// What was sent may still arrive, or be in the log whatever the broker has said, so
+		// what follows is written under the next epoch: under the same numbers the broker
+		// would take it for a repetition, acknowledge it and write nothing.
 		err.Unknown = b.maybeAppended || b.doubted
-		if err.Unknown || slices.ContainsFunc(behindIt, (*partitionBatch).perhapsWritten) {
+		sent := func(b *partitionBatch) bool { return b.stamped || b.perhapsWritten() }
+		if sent(b) || slices.ContainsFunc(behindIt, sent) {
 			p.fence()
 		}
 		completed += p.fail(b, err)
@@ -282,7 +285,7 @@ func (p *partition) retryOrLose(err error, message *string) {
 }
 
 // refuse fails the records that the broker refuses for what they are, and sends
-// the others in a batch of their own. No sequence was consumed.
+// the others in a batch of their own, under the next epoch.
 //
 // If the broker doesn't name them (KIP-467) the batch is halved, until a record
 // stands alone. That also brings a batch down to a size that the topic accepts.
@@ -295,8 +298,10 @@ func (p *partition) refuse(answer *kmsg.ProduceResponseTopicPartition) {
 	b, code := p.head, kerr.Error(answer.ErrorCode)
 	uncertain := b.perhapsWritten()
 	// What was sent behind it is not in the log either, for want of what comes before. Its
-	// numbers may change now, and no broker may take it under the old ones (KIP-360).
-	if !uncertain && p.restamp() {
+	// numbers may change now, and no broker may take it under the old ones (KIP-360), nor
+	// take what follows for a repetition of what it refused.
+	if !uncertain {
+		p.restamp()
 		p.fence()
 	}
 	var message string
