@@ -114,8 +114,12 @@ func (b *batch) drop(size int64) {
 	}
 }
 
+// keep leaves the batch's memory to the garbage collector. What waits is read by those who
+// are told of it, and who write its dead letter, and not under the partition's lock.
+func (b *batch) keep() { b.release = nil }
+
 // largeItem is from how many bytes on an item is not copied for the sake of the rest of
-// its batch, if that is less than the item.
+// its batch, if that is less than the item: the batch is kept instead.
 const largeItem = 1 << 20
 
 // isMostly reports whether most of the batch's memory is that of one large item. A copy
