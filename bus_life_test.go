@@ -129,14 +129,14 @@ func TestCloseInAHandler(t *testing.T) {
 		if err := eventbus.Subscribe(bus, topic, func(context.Context, order) error {
 			closed <- bus.Close(context.Background())
 			return nil
-		}); err != nil {
+		}, eventbus.Timeout(10*time.Second)); err != nil {
 			t.Fatal(err)
 		}
 		start(t, bus)
 		if err := eventbus.NewPublisher(bus, topic).Publish(t.Context(), order{"a", 1}); err != nil {
 			t.Fatal(err)
 		}
-		pass(2 * time.Minute)
+		pass(20 * time.Second)
 		select {
 		case err := <-closed:
 			if err != nil {
