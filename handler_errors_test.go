@@ -279,6 +279,34 @@ func TestMisuseIsAnError(t *testing.T) {
 	})
 }
 
+// TestMiddlewareMakesAPublisher: what a middleware does when it is put around a handler,
+// it does with a bus that works.
+func TestMiddlewareMakesAPublisher(t *testing.T) {
+	run(t, func(t *testing.T, cluster *memory.Cluster) {
+		bus, topic := newBus(t, cluster, config()), orders(t)
+		note := eventbus.NewTopic(eventbus.TopicConfig[string]{Domain: "sales", Name: "note", Type: "Noted"})
+		must(t, bus.Use(func(next eventbus.Handler) eventbus.Handler {
+			notes := eventbus.NewPublisher(bus, note)
+			return func(ctx context.Context, d *eventbus.Delivery) error {
+				return errors.Join(notes.Publish(ctx, d.Group), next(ctx, d))
+			}
+		}))
+		handler := func(context.Context, order) error { return nil }
+		must(t, eventbus.Subscribe(bus, topic, handler))
+		start(t, bus)
+		must(t, eventbus.NewPublisher(bus, topic).Publish(t.Context(), order{"a", 1}))
+		pass(time.Second)
+		report, err := bus.Operator().Replay(t.Context(), eventbus.ReplayConfig{}, eventbus.On(topic, handler, eventbus.Group("again")))
+		if must(t, err); report.Handled() != 1 {
+			t.Errorf("replayed %+v", report)
+		}
+		if n := len(cluster.Records("test.sales.public.note.v1")); n != 2 {
+			t.Errorf("%d notes", n)
+		}
+		closeBus(t, bus)
+	})
+}
+
 func through(next eventbus.Handler) eventbus.Handler { return next }
 
 // useAndStart returns what a bus says of a middleware at its start.
