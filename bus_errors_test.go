@@ -175,6 +175,29 @@ func TestEventsWithoutAKeyAreNoted(t *testing.T) {
 	})
 }
 
+// looking is a log handler that looks at the bus which logs.
+type looking struct {
+	slog.Handler
+	bus *eventbus.Bus
+}
+
+func (l *looking) Handle(context.Context, slog.Record) error {
+	l.bus.Operator().Inspect()
+	return nil
+}
+
+// TestLogHandlerLooksAtTheBus: what a publisher is made with is logged without a lock.
+func TestLogHandlerLooksAtTheBus(t *testing.T) {
+	run(t, func(t *testing.T, cluster *memory.Cluster) {
+		c := config()
+		handler := &looking{Handler: slog.Default().Handler()}
+		c.Logger = slog.New(handler)
+		handler.bus = newBus(t, cluster, c)
+		eventbus.NewPublisher(handler.bus, eventbus.NewTopic(eventbus.TopicConfig[string]{Domain: "sales", Name: "note", Type: "Noted"}))
+		closeBus(t, handler.bus)
+	})
+}
+
 func TestTooLarge(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
 		c := config()
