@@ -193,7 +193,8 @@ func BatchWait(d time.Duration) SubscribeOption {
 // RateLimit bounds how many events of the subscription are tried a second, retries
 // included, with burst at once. It holds for this member alone: a group of n members
 // handles up to n times as many. Events beyond it wait where they are, in order, and
-// none is dropped; Inspect shows the subscription as limited. A drain or a rebalance
+// none is dropped; Inspect shows the subscription as limited, and Health is Degraded
+// where a partition waits for its turn for longer than StuckAfter. A drain or a rebalance
 // does not wait for them. A batch counts with all its events and may exceed burst: the
 // next one then waits for longer.
 func RateLimit(perSecond float64, burst int) SubscribeOption {
@@ -277,7 +278,11 @@ const (
 // WhenOutOfRange sets the policy for a committed offset beyond the log's end.
 // Default ToEarliest. Subscriptions of one topic and group must agree.
 func WhenOutOfRange(p OutOfRange) SubscribeOption {
-	return subscribeOption(func(s *subscribeSettings) { s.beyond = &p })
+	return subscribeOption(func(s *subscribeSettings) {
+		if s.beyond = &p; p < ToEarliest || p > FailOutOfRange {
+			s.fault("WhenOutOfRange(%d): use ToEarliest, ToLatest or FailOutOfRange", p)
+		}
+	})
 }
 
 // UnknownType is the policy for events of types that no subscription of the group

@@ -172,7 +172,7 @@ func (t *Topic[T]) KeyOf(v T) (string, bool) {
 func (t *Topic[T]) Encode(v T, options ...PublishOption) (*Envelope, error) {
 	var s publishSettings
 	for _, o := range options {
-		o.applyPublish(&s)
+		apply(&s, o)
 	}
 	e := new(Envelope)
 	if _, err := t.encode(context.Background(), e, v, &s, nil); err != nil {
