@@ -146,6 +146,7 @@ type retryState struct {
 	then        End           // what follows await once nobody handles the type
 	foreign     *foreignType  // of await
 	spent       *budget       // by an earlier owner, of what is held
+	notBefore   time.Time     // for which the handler of a batch has asked; zero if it has not
 	writes      int           // attempts to write the dead letter
 	refused     error         // of the last attempt to write it
 	counted     bool          // the breaker was asked about a failure of it, the first time at mark
