@@ -9,6 +9,7 @@ import (
 	"github.com/eventbus-go/eventbus"
 	"github.com/eventbus-go/eventbus/kafkatest"
 	"github.com/eventbus-go/eventbus/transport"
+	"github.com/eventbus-go/eventbus/transport/memory"
 )
 
 type stored struct {
@@ -126,4 +127,45 @@ func TestTransactorFencesAnother(t *testing.T) {
 	if got := len(kafkatest.Published(t, cluster, storedTopic)); got < 101 {
 		t.Errorf("%d events, want 101", got)
 	}
+}
+
+// emptied is a cluster that says of every topic that it has no partitions, and whose
+// transactions write nothing.
+type emptied struct{ transport.Transport }
+
+func (emptied) Transactor(context.Context, string, transport.ProducerConfig) (transport.Transactor, error) {
+	return unwritten{}, nil
+}
+
+func (c emptied) Admin() transport.Admin { return emptiedAdmin{c.Transport.Admin()} }
+
+type emptiedAdmin struct{ transport.Admin }
+
+func (emptiedAdmin) Topics(_ context.Context, names ...string) (infos []transport.TopicInfo, err error) {
+	for _, name := range names {
+		infos = append(infos, transport.TopicInfo{Name: name})
+	}
+	return infos, nil
+}
+
+type unwritten struct{}
+
+func (unwritten) Produce(context.Context, ...transport.Record) error { return nil }
+func (unwritten) Commit(context.Context) error                       { return nil }
+func (unwritten) Abort(context.Context) error                        { return nil }
+
+// TestTransactorOfATopicWithoutPartitions: what a broker says of a topic ends no relay.
+func TestTransactorOfATopicWithoutPartitions(t *testing.T) {
+	run(t, func(t *testing.T, cluster *memory.Cluster) {
+		bus := newBus(t, emptied{cluster}, config())
+		relay, err := bus.NewTransactor(t.Context(), "relay")
+		must(t, err)
+		for name, key := range map[string][]byte{"keyed": []byte("a"), "without a key": nil} {
+			err := relay.Publish(t.Context(), []*eventbus.Envelope{{Topic: ordersName, ID: "1", Source: "urn:s", Type: "order", Key: key}})
+			if err == nil || !strings.Contains(err.Error(), "has 0 partitions") {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		closeBus(t, bus)
+	})
 }

@@ -132,10 +132,13 @@ func (t *Transactor) partition(ctx context.Context, r *transport.Record, another
 		if infos[0].Err != nil {
 			return 0, infos[0].Err
 		}
+		if infos[0].Partitions < 1 {
+			return 0, fmt.Errorf("topic %s has %d partitions by what the brokers say", r.Topic, infos[0].Partitions)
+		}
 		topic.partitions, topic.asked = infos[0].Partitions, time.Now()
 	}
 	if r.Key != nil {
-		return t.bus.partitions.Of(r.Topic, r.Key, topic.partitions), nil
+		return transport.CheckPartition(t.bus.partitions.Of(r.Topic, r.Key, topic.partitions), r.Topic, topic.partitions)
 	}
 	if another {
 		topic.next++
