@@ -133,7 +133,7 @@ func handleRest(ctx context.Context, signals *telemetry.ProcessSignals, d *Deliv
 			}
 		}
 	}
-	return newMarks(failed, fmt.Sprintf("%d of %d records are not handled", len(failed), len(d.Events)))
+	return newMarks(failed, len(d.Events), fmt.Sprintf("%d of %d records are not handled", len(failed), len(d.Events)))
 }
 
 // observed calls the handler once and reports the attempt. Telemetry only
@@ -150,7 +150,13 @@ func observed(signals *telemetry.ProcessSignals, s *scope, h *handling) *attempt
 			t.End(err, letter.ReasonPanic, err.Stack)
 		}
 	}()
-	err := h.policy.of(call(s, h.handler), len(s.delivery.Events), h.kind, s.delivery.Attempt)
+	cause := call(s, h.handler)
+	err := h.policy.of(cause, len(s.delivery.Events), h.kind, s.delivery.Attempt)
+	if err != nil && err.verdict.Kind == engine.Discard { // by OnError, of which call knows nothing
+		if failed := s.waitReceipts(); failed != nil {
+			err = h.policy.of(errors.Join(cause, failed), len(s.delivery.Events), h.kind, s.delivery.Attempt)
+		}
+	}
 	returned = true
 	if err == nil {
 		t.End(nil, "", nil)
@@ -205,8 +211,8 @@ func (p errorPolicy) of(err error, n int, k kind, attempt int) (e *attemptError)
 		}
 	}()
 	if k == batched {
-		if marks := p.marksOf(err, n); len(marks) > 0 {
-			return newMarks(marks, telemetry.Clipped(err.Error(), telemetry.MaxErrorText))
+		if marks := p.marksOf(err, n, attempt); len(marks) > 0 {
+			return newMarks(marks, n, telemetry.Clipped(err.Error(), telemetry.MaxErrorText))
 		}
 	}
 	if n == 1 && p.decide != nil {
@@ -230,8 +236,10 @@ func (p errorPolicy) of(err error, n int, k kind, attempt int) (e *attemptError)
 	return e
 }
 
-// newMarks returns the error of a batch of which some events failed.
-func newMarks(marks map[int]*attemptError, text string) *attemptError {
+// newMarks returns the error of a batch of n of which some events failed. To the breaker it
+// is a success where others were handled: what they need works. Else it is a failure if that
+// of one event is.
+func newMarks(marks map[int]*attemptError, n int, text string) *attemptError {
 	e := &attemptError{marks: marks, text: text}
 	e.verdict = engine.Verdict{
 		Kind:   engine.Retry,
@@ -242,11 +250,18 @@ func newMarks(marks map[int]*attemptError, text string) *attemptError {
 			}
 			return nil
 		},
-		Breaker: resilience.Failure,
+		Breaker: resilience.Success,
 	}
-	for _, first := range slices.Sorted(maps.Keys(marks)) {
-		e.class = marks[first].class
-		break
+	if len(marks) == n {
+		e.verdict.Breaker = resilience.Ignored
+	}
+	for i, at := range slices.Sorted(maps.Keys(marks)) {
+		if i == 0 {
+			e.class = marks[at].class
+		}
+		if len(marks) == n && marks[at].verdict.Breaker == resilience.Failure {
+			e.verdict.Breaker = resilience.Failure
+		}
 	}
 	return e
 }
@@ -254,14 +269,17 @@ func newMarks(marks map[int]*attemptError, text string) *attemptError {
 // marksOf returns what a handler's error says about single events of its batch.
 // The error must be a *BatchError or wrap only one: an error joined with another
 // concerns the whole batch. Permanent and RetryAfter around it hold for each
-// event that it marks.
-func (p errorPolicy) marksOf(err error, n int) map[int]*attemptError {
+// event that it marks. Only a batch of one goes on by the policy's own wait.
+func (p errorPolicy) marksOf(err error, n, attempt int) map[int]*attemptError {
+	if n > 1 {
+		attempt = 0
+	}
 	marks := make(map[int]*attemptError)
 	for i, e := range eachOf(err, n) {
 		if untried(e) {
 			marks[i] = newAttemptError(e, 1, single)
 		} else {
-			marks[i] = p.of(e, 1, single, 0)
+			marks[i] = p.of(e, 1, single, attempt)
 		}
 	}
 	return marks
@@ -271,21 +289,26 @@ func (p errorPolicy) marksOf(err error, n int) map[int]*attemptError {
 // the marks around the whole. None of those is about an event that was not tried.
 func eachOf(err error, n int) iter.Seq2[int, error] {
 	var batch *BatchError
-	around := func(e error) error { return e }
+	var mark error // around it: the outer one counts
 	for e := range errtree.Chain(err) {
-		switch e := e.(type) { //nolint:errorlint // the chain is walked here
-		case *BatchError:
-			batch = e
-		case *permanentError:
-			around = Permanent
-		case *discardError:
-			around = Discard
-		case *retryAfterError:
-			around = func(marked error) error { return RetryAfter(e.after, marked) }
-		}
-		if batch != nil {
+		if b, ok := e.(*BatchError); ok { //nolint:errorlint // the chain is walked here
+			batch = b
 			break // what it marks is said of single events
 		}
+		if mark == nil && isMark(e) {
+			mark = e
+		}
+	}
+	around := func(e error) error {
+		switch m := mark.(type) { //nolint:errorlint // the mark itself
+		case *permanentError:
+			return Permanent(e)
+		case *discardError:
+			return Discard(e)
+		case *retryAfterError:
+			return RetryAfter(m.after, e)
+		}
+		return e
 	}
 	return func(yield func(int, error) bool) {
 		for i := range n {
@@ -358,10 +381,17 @@ func judge(err error) engine.Verdict {
 // error the outer one, which is OnError's where that has set one.
 func outerMark(err error) error {
 	for e := range errtree.Chain(err) {
-		switch e.(type) { //nolint:errorlint // the chain is walked here
-		case *discardError, *permanentError, *retryAfterError:
+		if isMark(e) {
 			return e
 		}
 	}
 	return nil
+}
+
+func isMark(err error) bool {
+	switch err.(type) { //nolint:errorlint // the chain is walked by the caller
+	case *discardError, *permanentError, *retryAfterError:
+		return true
+	}
+	return false
 }

@@ -77,6 +77,9 @@ const (
 // configuration.
 func New(t transport.Transport, config Config) (*Bus, error) {
 	r, err := config.resolve()
+	if err == nil && t == nil {
+		err = &Error{Op: "configure", Err: errors.New("the transport is nil: make one with kafka.New, or memory.New in tests")}
+	}
 	if err != nil {
 		return nil, err
 	}

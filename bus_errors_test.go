@@ -33,8 +33,41 @@ func wantError(t *testing.T, err, target error, texts ...string) {
 func TestConfigNamesEveryWrongField(t *testing.T) {
 	_, err := eventbus.New(memory.New(), eventbus.Config{
 		Service: "sales api", DrainTimeout: -time.Second, SessionTimeout: 3 * time.Second, HeartbeatInterval: 2 * time.Second, Source: "%zz",
+		FetchBytes: -1, Bounds: eventbus.Bounds{Records: -1, Bytes: -2, MinRecords: -3, ParkedKeys: -4}, AutoProvision: 3,
+		Topics: []eventbus.AnyTopic{(*eventbus.Topic[order])(nil)},
 	})
-	wantError(t, err, nil, "eventbus: configure", `Service "sales api"`, "Environment is empty", `Source "%zz" is not a URI-reference (RFC 3986): write a URI such as "urn:sales-api"`, "DrainTimeout is -1s", "HeartbeatInterval is 2s: at most a third")
+	wantError(t, err, nil, "FetchBytes is -1", "Bounds.Records is -1", "Bounds.Bytes is -2", "Bounds.MinRecords is -3", "Bounds.ParkedKeys is -4", "AutoProvision is 3", "topic 1 of Topics is nil",
+		"eventbus: configure", `Service "sales api"`, "Environment is empty", `Source "%zz" is not a URI-reference (RFC 3986): write a URI such as "urn:sales-api"`, "DrainTimeout is -1s", "HeartbeatInterval is 2s: at most a third")
+}
+
+// What is nil is said, where the call has an error and where it has none. A nil option says
+// nothing, so that one can be left out by a condition.
+func TestNil(t *testing.T) {
+	run(t, func(t *testing.T, cluster *memory.Cluster) {
+		_, err := eventbus.New(nil, config())
+		wantError(t, err, nil, "the transport is nil")
+		bus, topic := newBus(t, cluster, config()), orders(t)
+		for name, declare := range map[string]func(){
+			"bus":   func() { eventbus.NewPublisher(nil, topic) },
+			"topic": func() { eventbus.NewPublisher[order](bus, nil) },
+		} {
+			func() {
+				defer func() {
+					if text, _ := recover().(string); !strings.Contains(text, "eventbus.NewPublisher: the bus or the topic is nil") {
+						t.Errorf("%s: %s", name, text)
+					}
+				}()
+				declare()
+			}()
+		}
+		p := eventbus.NewPublisher(bus, topic)
+		must(t, p.PublishWith(t.Context(), order{"a", 1}, nil, eventbus.WithSubject("s"), nil))
+		must(t, p.PublishBatch(t.Context(), []order{{"a", 2}}, nil))
+		if _, err := topic.Encode(order{"a", 3}, nil); err != nil {
+			t.Error(err)
+		}
+		closeBus(t, bus)
+	})
 }
 
 func TestTopicMissingWithProvisioningOff(t *testing.T) {
@@ -81,7 +114,7 @@ func TestSubscriptionsThatCanNotBeHad(t *testing.T) {
 		must(t, eventbus.Subscribe(bus, topic, handler, eventbus.StartAt(eventbus.Latest())))
 		wantError(t, eventbus.Subscribe(bus, topic, handler), nil, `group "sales-api-test" handles`, "Group(name)")
 		must(t, eventbus.Subscribe(bus, topic, handler, eventbus.Group("audit")))
-		wantError(t, eventbus.Subscribe(bus, topic, handler, eventbus.Group("zero"), eventbus.Concurrency(0), eventbus.BatchSize(-1)), nil, "Concurrency(0)", "BatchSize(-1)")
+		wantError(t, eventbus.Subscribe(bus, topic, handler, eventbus.Group("zero"), eventbus.Concurrency(0), eventbus.BatchSize(-1), eventbus.WhenOutOfRange(3)), nil, "Concurrency(0)", "BatchSize(-1)", "WhenOutOfRange(3)")
 		other := eventbus.NewTopic(eventbus.TopicConfig[order]{Domain: "sales", Name: "order", Plural: true, Type: "Other"})
 		wantError(t, eventbus.Subscribe(bus, other, handler, eventbus.StartAt(eventbus.Earliest())), nil, "StartAt is latest", "earliest")
 		six := eventbus.NewTopic(eventbus.TopicConfig[order]{Domain: "sales", Name: "order", Plural: true, Type: "Six", Partitions: 6})
@@ -172,6 +205,29 @@ func TestEventsWithoutAKeyAreNoted(t *testing.T) {
 		if text := book.String(); strings.Count(text, "no key") != 1 || !strings.Contains(text, "forgotten.v1") {
 			t.Error(text)
 		}
+	})
+}
+
+// looking is a log handler that looks at the bus which logs.
+type looking struct {
+	slog.Handler
+	bus *eventbus.Bus
+}
+
+func (l *looking) Handle(context.Context, slog.Record) error {
+	l.bus.Operator().Inspect()
+	return nil
+}
+
+// TestLogHandlerLooksAtTheBus: what a publisher is made with is logged without a lock.
+func TestLogHandlerLooksAtTheBus(t *testing.T) {
+	run(t, func(t *testing.T, cluster *memory.Cluster) {
+		c := config()
+		handler := &looking{Handler: slog.Default().Handler()}
+		c.Logger = slog.New(handler)
+		handler.bus = newBus(t, cluster, c)
+		eventbus.NewPublisher(handler.bus, eventbus.NewTopic(eventbus.TopicConfig[string]{Domain: "sales", Name: "note", Type: "Noted"}))
+		closeBus(t, handler.bus)
 	})
 }
 

@@ -20,7 +20,7 @@ func newTypeTable(topics []AnyTopic) (typeTable, error) {
 	table := make(typeTable, len(topics))
 	var wrong []error
 	for i, t := range topics {
-		if t == nil {
+		if t == nil || t.Declaration() == nil {
 			wrong = append(wrong, fmt.Errorf("topic %d of Topics is nil", i+1))
 			continue
 		}

@@ -3,6 +3,7 @@ package eventbus_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"runtime"
 	"slices"
@@ -74,6 +75,47 @@ func TestBreakerOutlivesItsCallback(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestBreakerAndMarkedEvents: a few events of each batch fail, whatever is done about them,
+// and most are handled: that is no outage.
+func TestBreakerAndMarkedEvents(t *testing.T) {
+	run(t, func(t *testing.T, cluster *memory.Cluster) {
+		bus, topic := newBus(t, cluster, config()), orders(t)
+		var changes atomic.Int64
+		must(t, bus.Add(eventbus.OnBatch(topic, func(_ context.Context, batch []order) error {
+			failed := make(map[int]error)
+			for i, o := range batch {
+				if o.Seq%20 == 0 {
+					failed[i] = errBoom
+				}
+			}
+			if len(failed) == 0 {
+				return nil
+			}
+			return &eventbus.BatchError{Errors: failed}
+		}, eventbus.Retry(resilience.Retry{Attempts: 8}),
+			eventbus.Breaker(resilience.BreakerConfig{OnChange: func(resilience.State, resilience.State) { changes.Add(1) }}))))
+		start(t, bus)
+		p := eventbus.NewPublisher(bus, topic)
+		for second := range 60 {
+			batch := make([]order, 200)
+			for i := range batch {
+				if batch[i] = (order{fmt.Sprint(second, " ", i), i}); second >= 30 {
+					batch[i].Seq = 20*i + 1 // until all that fails is a dead letter
+				}
+			}
+			must(t, p.PublishBatch(t.Context(), batch))
+			pass(time.Second)
+		}
+		if n := changes.Load(); n != 0 {
+			t.Errorf("the breaker has changed %d times", n)
+		}
+		if n := len(cluster.Records(orderLetters)); n != 300 {
+			t.Errorf("%d dead letters, want 300", n)
+		}
+		closeBus(t, bus)
+	})
 }
 
 // TestSharedBreakerOfOthersStaysOn: a subscription with a breaker of its own, or with

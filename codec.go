@@ -92,6 +92,21 @@ func innermost(c Codec) Codec {
 	}
 }
 
+// bindsID reports whether a codec, or one inside it, makes data that can't be read
+// without the event's id: it has a method BindsID then, as that of package personal.
+func bindsID(c Codec) bool {
+	for {
+		if _, ok := c.(interface{ BindsID() }); ok {
+			return true
+		}
+		w, ok := c.(CodecWrapper)
+		if !ok {
+			return false
+		}
+		c = w.Unwrap()
+	}
+}
+
 // Unavailable marks an error of a codec as one that may pass: what it needed
 // could not be reached. The event is tried again by the retry policy.
 func Unavailable(err error) error {

@@ -172,6 +172,17 @@ func (c Config) resolve() (resolved, error) {
 	if s, h := c.SessionTimeout, c.HeartbeatInterval; s > 0 && h > 0 && h > s/3 {
 		fault("HeartbeatInterval is %v: at most a third of SessionTimeout, %v", h, s/3)
 	}
+	for name, n := range map[string]int64{
+		"FetchBytes": int64(c.FetchBytes), "Bounds.Records": int64(c.Bounds.Records), "Bounds.Bytes": c.Bounds.Bytes,
+		"Bounds.MinRecords": int64(c.Bounds.MinRecords), "Bounds.ParkedKeys": int64(c.Bounds.ParkedKeys),
+	} {
+		if n < 0 {
+			fault("%s is %d: use a positive number, or zero for the default", name, n)
+		}
+	}
+	if c.AutoProvision < ProvisionByEnvironment || c.AutoProvision > ProvisionNever {
+		fault("AutoProvision is %d: use ProvisionByEnvironment, ProvisionAlways or ProvisionNever", c.AutoProvision)
+	}
 	for i, m := range c.PublishMiddleware {
 		if m == nil {
 			fault("PublishMiddleware has a nil at %d: remove it", i)

@@ -1,13 +1,16 @@
 package eventbus
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
 
+	"github.com/eventbus-go/eventbus/internal/errtree"
 	"github.com/eventbus-go/eventbus/internal/eventid"
 	"github.com/eventbus-go/eventbus/internal/wire"
 )
@@ -101,6 +104,7 @@ type scope struct {
 	published atomic.Bool
 
 	mu       sync.Mutex
+	full     int32     // drop the receipts that say nothing when there are so many
 	shown    *Delivery // to the handler: delivery, or what a middleware made of it
 	receipts []*receipt
 	ended    bool                // the delivery's memory is another attempt's from here on
@@ -253,6 +257,11 @@ func (s *scope) addReceipt(r *receipt) {
 	late := s.late
 	if !s.ended {
 		late = nil
+		// A handler may publish without end, and what is written is of no use here.
+		if len(s.receipts) >= max(int(s.full), lateLeast) {
+			s.receipts = slices.DeleteFunc(s.receipts, (*receipt).succeeded)
+			s.full = int32(min(2*len(s.receipts), math.MaxInt32)) //nolint:gosec // bounded
+		}
 		s.receipts = append(s.receipts, r)
 		s.published.Store(true)
 	}
@@ -272,7 +281,8 @@ type lateReceipts struct {
 	full    int // drop the finished ones when there are so many
 }
 
-// lateLeast is how many receipts are kept before finished ones are looked for.
+// lateLeast is how many receipts are kept before finished ones are looked for, here and
+// in a scope.
 const lateLeast = 64
 
 func (l *lateReceipts) add(r *receipt) {
@@ -302,6 +312,33 @@ func (l *lateReceipts) wait(ctx context.Context) error {
 		}
 	}
 	return errors.Join(failed...)
+}
+
+// settle waits for the attempt's receipts, unless err brings its events back or into the
+// dead-letter topic: those that a BatchError does not mark are handled, and one that is
+// discarded is over. A receipt that failed has failed all of the attempt.
+func (s *scope) settle(err error) error {
+	if err != nil && !ends(err) {
+		return err
+	}
+	failed := s.waitReceipts()
+	if err == nil || failed == nil {
+		return cmp.Or(failed, err)
+	}
+	return errors.Join(err, failed) // in which no mark counts
+}
+
+// ends reports whether a handler's error may leave events behind that do not come back.
+// One whose methods panic does not: that is judged later.
+func ends(err error) (may bool) {
+	defer func() { _ = recover() }()
+	for e := range errtree.Chain(err) {
+		switch e.(type) { //nolint:errorlint // the chain is walked here
+		case *BatchError, *discardError:
+			return true
+		}
+	}
+	return false
 }
 
 // waitReceipts waits for the attempt's receipts, and for those that are added

@@ -327,6 +327,44 @@ type errorPolicy struct {
 	wait   func(attempt int, err error) (wait time.Duration, panicked error)
 }
 
+// RetryWait sets how long to wait after a failed attempt, in place of the retry
+// policy's exponential waits: resilience.Constant, resilience.Steps, or a function of
+// the attempt, which counts from 1, and its error. The policy still bounds attempts and
+// time, and cuts the last wait to end with it; RetryAfter still chooses a wait of its
+// own. A wait is at least a millisecond. wait is called concurrently; where it panics,
+// the policy's own wait applies.
+func RetryWait(wait func(attempt int, err error) time.Duration) SubscribeOption {
+	return subscribeOption(func(s *subscribeSettings) {
+		if wait == nil {
+			s.fault("RetryWait: the function is nil: use resilience.Constant, or leave the option out")
+		}
+		s.policy.wait = func(attempt int, err error) (d time.Duration, panicked error) {
+			defer rescue(&panicked, "the function of RetryWait")
+			return max(wait(attempt, err), leastWait), nil
+		}
+	})
+}
+
+// OnError has decide say what becomes of the subscription's events by their errors,
+// which it returns with the mark that they are to have: [Permanent], [RetryAfter],
+// [Discard], or none. Nil leaves an error as it is: nothing is handled by it. The marks
+// of the handler are in the error that decide gets, and an outer one counts.
+//
+// decide is asked about each failed event alone, after all middleware: about a panic
+// (*PanicError), a timeout, and data that can't be decoded too. It is not asked about
+// the error of a whole batch, whose events are tried one by one, about events behind
+// the one that a batch stopped at, nor where only an open breaker of publishing is at
+// fault: none of these was tried by itself. It is called concurrently, in the attempt's
+// goroutine. Where it panics the event is retried.
+func OnError(decide func(err error) error) SubscribeOption {
+	return subscribeOption(func(s *subscribeSettings) {
+		if decide == nil {
+			s.fault("OnError: the function is nil")
+		}
+		s.policy.decide = func(err error) error { return decided(decide, err) }
+	})
+}
+
 // leastWait is that of RetryWait: a function that returns nothing must not spin.
 const leastWait = time.Millisecond
 

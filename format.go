@@ -19,7 +19,7 @@ import (
 // those of other programs. A Format serves many goroutines at once, and its value
 // must be comparable, since the topics of one Kafka name share it.
 //
-// A record that does not fit, by an error of Type or Decode, goes to the
+// A record that does not fit, by an error or a panic of Type or Decode, goes to the
 // dead-letter topic as it is. Retries don't change that, so a Format reads nothing
 // but the record. Tombstones belong to every format: Decode may see one, and its
 // error does not count then.
@@ -56,9 +56,16 @@ func formOf(f Format, typ string, wrong *declare.Faults) *wire.Form {
 	}
 	return &wire.Form{
 		Name: f.Name(), OnlyType: typ, ID: f,
-		TypeOf: f.Type,
-		Read:   func(r *transport.Record, e *wire.Event) error { return f.Decode(r, (*Envelope)(e)) },
-		Write:  func(e *wire.Event, r *transport.Record) error { return f.Encode((*Envelope)(e), r) },
+		// What it panics at would be read again and again, outside of any attempt.
+		TypeOf: func(r *transport.Record) (typ string, err error) {
+			defer rescue(&err, "Format.Type")
+			return f.Type(r)
+		},
+		Read: func(r *transport.Record, e *wire.Event) (err error) {
+			defer rescue(&err, "Format.Decode")
+			return f.Decode(r, (*Envelope)(e))
+		},
+		Write: func(e *wire.Event, r *transport.Record) error { return f.Encode((*Envelope)(e), r) },
 	}
 }
 

@@ -28,9 +28,9 @@ type group struct {
 	subs []*engine.Subscription
 	// declared are the subscriptions that subs were made of, for a replay.
 	declared []*subscription
-	// chains make the subscriptions' handlers, one for each of subs. They run at
-	// the start.
-	chains []func() error
+	// chains make the subscriptions' handlers, one for each of subs, within the bus's
+	// middleware. They run at the start.
+	chains []func(around []Middleware) error
 	// topics are by Kafka name; routes are the same, and by the names of their
 	// retry topics.
 	topics map[string]*groupTopic
@@ -166,13 +166,15 @@ func (b *Bus) engineSubscription(g *group, topic string, s *subscription, settin
 	}
 	h := &handling{kind: s.kind, policy: settings.policy, derive: settings.derive}
 	// Use may come after Add, so the chain is made at the start.
-	g.chains = append(g.chains, func() (err error) {
+	g.chains = append(g.chains, func(around []Middleware) (err error) {
 		if h.handler, err = chain(s.handle, settings.middleware...); err == nil {
-			h.handler, err = chain(h.handler, b.middleware...)
+			h.handler, err = chain(h.handler, around...)
 		}
 		if err != nil {
 			return fmt.Errorf("subscription %s: %w", s.name(), err)
 		}
+		b.mu.Lock()
+		defer b.mu.Unlock()
 		for _, hook := range settings.hooks {
 			g.hooks = hook.Join(g.hooks, topic, callback.Owner{Name: g.name, Log: b.config.Logger, Missed: func(n int) { g.signals.MissedHooks(n) }})
 		}
@@ -203,22 +205,27 @@ func (b *Bus) newBreaker(name string, config resilience.BreakerConfig, users ...
 // prepareGroups returns the groups to start, or what is wrong with the topics.
 func (b *Bus) prepareGroups() ([]*group, error) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	b.starting = true // what is added from here on would not start
-	faults := []error{b.topics.err()}
-	for _, g := range b.groups {
-		faults = append(faults, g.prepare())
+	groups, around := slices.Collect(maps.Values(b.groups)), b.middleware
+	b.mu.Unlock()
+	var faults []error
+	for _, g := range groups {
+		faults = append(faults, g.prepare(around))
 	}
-	return slices.Collect(maps.Values(b.groups)), errors.Join(faults...)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return groups, errors.Join(append(faults, b.topics.err())...)
 }
 
 // prepare makes the routes and sets the shared settings, once all subscriptions
-// have been added.
-func (g *group) prepare() error {
+// have been added. The caller does not hold mu: a middleware may make a publisher.
+func (g *group) prepare(around []Middleware) error {
 	var faults []error
 	for _, makeChain := range g.chains {
-		faults = append(faults, makeChain())
+		faults = append(faults, makeChain(around))
 	}
+	g.bus.mu.Lock()
+	defer g.bus.mu.Unlock()
 	g.routes = make(map[string]*groupTopic, 2*len(g.topics))
 	for _, t := range g.topics {
 		g.routes[t.name], g.routes[t.letters.Retry] = t, t

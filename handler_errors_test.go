@@ -279,6 +279,34 @@ func TestMisuseIsAnError(t *testing.T) {
 	})
 }
 
+// TestMiddlewareMakesAPublisher: what a middleware does when it is put around a handler,
+// it does with a bus that works.
+func TestMiddlewareMakesAPublisher(t *testing.T) {
+	run(t, func(t *testing.T, cluster *memory.Cluster) {
+		bus, topic := newBus(t, cluster, config()), orders(t)
+		note := eventbus.NewTopic(eventbus.TopicConfig[string]{Domain: "sales", Name: "note", Type: "Noted"})
+		must(t, bus.Use(func(next eventbus.Handler) eventbus.Handler {
+			notes := eventbus.NewPublisher(bus, note)
+			return func(ctx context.Context, d *eventbus.Delivery) error {
+				return errors.Join(notes.Publish(ctx, d.Group), next(ctx, d))
+			}
+		}))
+		handler := func(context.Context, order) error { return nil }
+		must(t, eventbus.Subscribe(bus, topic, handler))
+		start(t, bus)
+		must(t, eventbus.NewPublisher(bus, topic).Publish(t.Context(), order{"a", 1}))
+		pass(time.Second)
+		report, err := bus.Operator().Replay(t.Context(), eventbus.ReplayConfig{}, eventbus.On(topic, handler, eventbus.Group("again")))
+		if must(t, err); report.Handled() != 1 {
+			t.Errorf("replayed %+v", report)
+		}
+		if n := len(cluster.Records("test.sales.public.note.v1")); n != 2 {
+			t.Errorf("%d notes", n)
+		}
+		closeBus(t, bus)
+	})
+}
+
 func through(next eventbus.Handler) eventbus.Handler { return next }
 
 // useAndStart returns what a bus says of a middleware at its start.
@@ -290,4 +318,65 @@ func useAndStart(t *testing.T, m eventbus.Middleware) error {
 	err := bus.Start(t.Context())
 	closeBus(t, bus)
 	return err
+}
+
+// TestReceiptsJoinWhatErrorsEnd: an error that leaves events handled, or given up, does so
+// only where what the handler published for them is in the log.
+func TestReceiptsJoinWhatErrorsEnd(t *testing.T) {
+	type publish func(ctx context.Context, events ...order)
+	batch := func(err error) func(*eventbus.Topic[order], publish) eventbus.Subscription {
+		return func(topic *eventbus.Topic[order], p publish) eventbus.Subscription {
+			return eventbus.OnBatch(topic, func(ctx context.Context, events []order) error {
+				if p(ctx, events...); len(events) > 1 {
+					return err
+				}
+				return nil
+			})
+		}
+	}
+	single := func(err error, options ...eventbus.SubscribeOption) func(*eventbus.Topic[order], publish) eventbus.Subscription {
+		return func(topic *eventbus.Topic[order], p publish) eventbus.Subscription {
+			return eventbus.On(topic, func(ctx context.Context, o order) error { p(ctx, o); return err }, options...)
+		}
+	}
+	for name, subscribe := range map[string]func(*eventbus.Topic[order], publish) eventbus.Subscription{
+		"marks":          batch(&eventbus.BatchError{Errors: map[int]error{1: errBoom}}),
+		"marks for good": batch(fmt.Errorf("two: %w", &eventbus.BatchError{Errors: map[int]error{1: eventbus.Permanent(errBoom)}})),
+		"stopped":        batch(eventbus.StoppedAt(1, errBoom)),
+		"discarded":      single(eventbus.Discard(errBoom)),
+		"discarded by OnError": single(errBoom, eventbus.OnError(func(err error) error {
+			if errors.Is(err, eventbus.ErrTooLarge) {
+				return err
+			}
+			return eventbus.Discard(err)
+		})),
+	} {
+		t.Run(name, func(t *testing.T) {
+			run(t, func(t *testing.T, cluster *memory.Cluster) {
+				bus, topic := newBus(t, cluster, tooLarge()), orders(t)
+				notes := eventbus.NewPublisher(bus, eventbus.NewTopic(eventbus.TopicConfig[string]{Domain: "sales", Name: "note", Type: "Noted"}))
+				refused := false
+				must(t, bus.Add(subscribe(topic, func(ctx context.Context, events ...order) {
+					for _, o := range events {
+						text := fmt.Sprint(o.Seq)
+						if o.Seq == 0 && !refused {
+							text, refused = strings.Repeat("large ", 1000), true
+						}
+						notes.PublishAsync(ctx, text)
+					}
+				})))
+				must(t, eventbus.NewPublisher(bus, topic).PublishBatch(t.Context(), []order{{"a", 0}, {"a", 1}}))
+				start(t, bus)
+				pass(time.Minute)
+				noted := make(map[string]bool)
+				for _, r := range cluster.Records("test.sales.public.note.v1") {
+					noted[string(r.Value)] = true
+				}
+				if !noted[`"0"`] || !noted[`"1"`] {
+					t.Errorf("noted are %v", noted)
+				}
+				closeBus(t, bus)
+			})
+		})
+	}
 }

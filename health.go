@@ -143,6 +143,8 @@ func (g *group) health(stuckAfter time.Duration) (c HealthCheck, stuck bool) {
 		switch {
 		case p.OldestHeld:
 			worth = append(worth, fmt.Sprintf("%s: waits at offset %d for a subscription that an operator has paused", p.Partition, p.Watermark))
+		case p.OldestPaced && p.OldestAge > stuckAfter:
+			worth = append(worth, fmt.Sprintf("%s: for %s offset %d has waited for its turn within a RateLimit", p.Partition, p.OldestAge.Round(time.Second), p.Watermark))
 		case p.OldestType != "" && p.OldestLive && p.OldestAge > stuckAfter:
 			wrong = append(wrong, fmt.Sprintf("%s: for %s an event of type %s at offset %d has waited for the partition to come to a member that handles it: "+
 				"end the rollout; programs that handle different types for good need groups of their own", p.Partition, p.OldestAge.Round(time.Second), p.OldestType, p.Watermark))

@@ -287,3 +287,20 @@ func TestHealthOfLoweredConcurrency(t *testing.T) {
 		closeBus(t, bus)
 	})
 }
+
+// TestHealthOfARateLimit: an event that waits for its turn is late, and nothing is stuck.
+func TestHealthOfARateLimit(t *testing.T) {
+	run(t, func(t *testing.T, cluster *memory.Cluster) {
+		settings := config()
+		settings.StuckAfter = 4 * time.Second
+		bus, topic := newBus(t, cluster, settings), orders(t)
+		must(t, eventbus.Subscribe(bus, topic, func(context.Context, order) error { return nil }, eventbus.RateLimit(0.1, 1)))
+		start(t, bus)
+		must(t, eventbus.NewPublisher(bus, topic).PublishBatch(t.Context(), []order{{"a", 1}, {"a", 2}, {"b", 1}}))
+		pass(8 * time.Second)
+		reads{eventbus.Degraded, true, true, "waited for its turn within a RateLimit", "group " + ordersGroup}.of(t, "limited", bus)
+		pass(time.Minute)
+		well.of(t, "afterwards", bus)
+		closeBus(t, bus)
+	})
+}

@@ -57,7 +57,8 @@ func Idempotent(inbox Inbox) Middleware {
 				}
 				return next(ctx, &rest)
 			})
-			if errtree.Contains[*BatchError](err) {
+			// About an event alone a mark says all that there is to say.
+			if len(d.Events) > 1 && errtree.Contains[*BatchError](err) {
 				return fmt.Errorf("the batch was rolled back: %v", err) //nolint:errorlint // its marks no longer hold
 			}
 			return err

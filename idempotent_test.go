@@ -37,3 +37,32 @@ func TestIdempotentHandlesOnceBySourceAndID(t *testing.T) {
 		closeBus(t, bus)
 	})
 }
+
+// TestIdempotentAndMarks: what the inbox rolled back is handled again, and of an event that
+// is handled alone a mark holds: no retry changes what is permanent.
+func TestIdempotentAndMarks(t *testing.T) {
+	for name, c := range map[string]struct {
+		mark func(error) error
+		want outcomes
+	}{
+		"permanent": {eventbus.Permanent, outcomes{4, 1, 0}},
+		"discarded": {eventbus.Discard, outcomes{4, 0, 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, letters := handleWith(t, 3, func(topic *eventbus.Topic[order], attempts *int) eventbus.Subscription {
+				return eventbus.OnBatch(topic, func(_ context.Context, events []order) error {
+					*attempts++
+					for i, o := range events {
+						if o.Seq == 1 {
+							return &eventbus.BatchError{Errors: map[int]error{i: c.mark(errBoom)}}
+						}
+					}
+					return nil
+				}, eventbus.Use(eventbus.Idempotent(inbox.Memory(10))))
+			})
+			if got != c.want {
+				t.Errorf("%+v, want %+v: %s", got, c.want, letters)
+			}
+		})
+	}
+}

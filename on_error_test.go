@@ -205,6 +205,24 @@ func TestRetryWait(t *testing.T) {
 			}
 		})
 	}
+	t.Run("of a batch that marks its one event", func(t *testing.T) {
+		var at []time.Time
+		handleWith(t, 1, func(topic *eventbus.Topic[order], _ *int) eventbus.Subscription {
+			return eventbus.OnBatch(topic, func(context.Context, []order) error {
+				at = append(at, time.Now())
+				return eventbus.StoppedAt(0, errBoom)
+			},
+				eventbus.Retry(hour), eventbus.RetryWait(resilience.Constant(7*time.Second)))
+		})
+		for i := range at[1:] {
+			if wait := at[i+1].Sub(at[i]); wait != 7*time.Second {
+				t.Errorf("waited %v before attempt %d", wait, i+2)
+			}
+		}
+		if len(at) != hour.Attempts {
+			t.Errorf("%d attempts", len(at))
+		}
+	})
 	t.Run("a panic", func(t *testing.T) {
 		got, letters := handleWith(t, 1, func(topic *eventbus.Topic[order], attempts *int) eventbus.Subscription {
 			return eventbus.On(topic, func(context.Context, order) error { *attempts++; return errBoom },

@@ -113,6 +113,28 @@ func TestUnpark(t *testing.T) {
 	})
 }
 
+// TestResumeBeforeTheStart: a subscription whose breaker is another's too has none before
+// the start, and can be paused and resumed all the same.
+func TestResumeBeforeTheStart(t *testing.T) {
+	run(t, func(t *testing.T, cluster *memory.Cluster) {
+		bus, topic, seen := newBus(t, cluster, config()), orders(t), &story{}
+		must(t, eventbus.Subscribe(bus, topic, func(_ context.Context, o order) error {
+			seen.add("%s", o.ID)
+			return nil
+		}, eventbus.SharedBreaker("payments", resilience.BreakerConfig{})))
+		name := bus.Operator().Inspect().Groups[0].Subscriptions[0].Name
+		must(t, bus.Operator().Pause(ordersGroup, name))
+		must(t, bus.Operator().Resume(ordersGroup, name))
+		start(t, bus)
+		must(t, eventbus.NewPublisher(bus, topic).Publish(t.Context(), order{ID: "a"}))
+		pass(time.Second)
+		if seen.String() != "a" {
+			t.Errorf("handled %q", seen)
+		}
+		closeBus(t, bus)
+	})
+}
+
 // TestSkipOfAnOperator passes over an event that no handler here knows.
 func TestSkipOfAnOperator(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {

@@ -43,6 +43,13 @@ type publishSettings struct {
 	faults        []error
 }
 
+// apply applies an option. A nil one says nothing, as one of a subscription does.
+func apply(s *publishSettings, option PublishOption) {
+	if option != nil {
+		option.applyPublish(s)
+	}
+}
+
 // err returns everything that is wrong with the options, nil if nothing is.
 func (s *publishSettings) err() error { return errors.Join(s.faults...) }
 

@@ -20,8 +20,11 @@ type Publisher[T any] struct {
 // NewPublisher returns a publisher of topic on bus. A declaration that can't go
 // with those the bus has already (another Topic with the same name and type,
 // other partitions for the same Kafka topic) is an error of Start and of every
-// Publish.
+// Publish. It panics where one of the two is nil.
 func NewPublisher[T any](bus *Bus, topic *Topic[T]) *Publisher[T] {
+	if bus == nil || topic == nil {
+		panic("eventbus.NewPublisher: the bus or the topic is nil: is the variable set only later?")
+	}
 	return &Publisher[T]{topic: topic, sender: bus.sender(topic.Declaration())}
 }
 
@@ -187,7 +190,7 @@ func newDraft[O PublishOption](options []O) *draft {
 	d := draftPool.Get().(*draft)
 	d.optional = len(options) > 0
 	for _, option := range options {
-		option.applyPublish(&d.settings)
+		apply(&d.settings, option)
 	}
 	return d
 }

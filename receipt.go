@@ -97,6 +97,13 @@ func (r *receipt) doneChannel() <-chan struct{} {
 	return r.done
 }
 
+// succeeded reports whether the event is written.
+func (r *receipt) succeeded() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.settled && r.err == nil
+}
+
 // isDone reports whether the outcome is known.
 func (r *receipt) isDone() bool {
 	r.mu.Lock()

@@ -121,20 +121,35 @@ func (o Operator) ReplayGroup(ctx context.Context, group, topic string, config R
 
 // newReplay checks what a replay is asked for, and gives its subscriptions a
 // group that is no member of anything.
-func (b *Bus) newReplay(config ReplayConfig, subscriptions []Subscription) (_ *replay, err error) {
+func (b *Bus) newReplay(config ReplayConfig, subscriptions []Subscription) (*replay, error) {
 	if err := config.check(); err != nil {
 		return nil, err
 	}
+	g, around, undo, err := b.replayedGroup(subscriptions)
+	r := &replay{bus: b, config: config, group: g, counts: make(map[transport.Partition]*replayCount)}
+	if err == nil {
+		err = g.prepare(around)
+	}
+	if err == nil {
+		err = r.checkTypes()
+	}
+	if err != nil {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		undo()
+		return nil, err
+	}
+	return r, nil
+}
+
+// replayedGroup returns the group of a replay's subscriptions, and the middleware around
+// them. undo, with mu held, takes back what they say of shared breakers, which are the bus's.
+func (b *Bus) replayedGroup(subscriptions []Subscription) (g *group, around []Middleware, undo func(), err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	groups := make(map[string]*group)
 	var wrong []error
-	undo := func() {} // what was said of shared breakers, which are the bus's
-	defer func() {
-		if err != nil {
-			undo()
-		}
-	}()
+	undo = func() {}
 	for _, s := range subscriptions {
 		if s.s == nil {
 			wrong = append(wrong, errNoSubscription)
@@ -162,20 +177,14 @@ func (b *Bus) newReplay(config ReplayConfig, subscriptions []Subscription) (_ *r
 	}
 	switch names := slices.Sorted(maps.Keys(groups)); {
 	case len(wrong) > 0:
-		return nil, errors.Join(wrong...)
+		return nil, nil, undo, errors.Join(wrong...)
 	case len(names) == 0:
-		return nil, errors.New("no subscription: say what handles the events")
+		return nil, nil, undo, errors.New("no subscription: say what handles the events")
 	case len(names) > 1:
-		return nil, fmt.Errorf("the subscriptions are of the groups %q: replay one group at a time", names)
+		return nil, nil, undo, fmt.Errorf("the subscriptions are of the groups %q: replay one group at a time", names)
+	default:
+		return groups[names[0]], b.middleware, undo, nil
 	}
-	r := &replay{bus: b, config: config, counts: make(map[transport.Partition]*replayCount)}
-	for _, g := range groups {
-		if err := g.prepare(); err != nil {
-			return nil, err
-		}
-		r.group = g
-	}
-	return r, r.checkTypes()
 }
 
 func (c *ReplayConfig) check() error {

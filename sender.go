@@ -283,28 +283,36 @@ func partitionerName(p Partitioner) string {
 // contradiction is kept for Start rather than returned, so that publishers can
 // be made in variable declarations.
 func (b *Bus) sender(d *declare.Topic) *sender {
+	o, isNew := b.senderOf(d)
+	// Without the lock: a log handler may publish what it is given.
+	if isNew && o.err == nil && !d.Keyed && !d.Unkeyed {
+		b.config.Logger.Warn("events have no key, and so no order: tag the fields that make it eventbus:\"key\", set Key, or set Unkeyed if none is meant",
+			telemetry.LogTopic, o.topic, telemetry.LogEventType, d.Typ)
+	}
+	return o
+}
+
+// senderOf does that without a word.
+func (b *Bus) senderOf(d *declare.Topic) (o *sender, isNew bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if o := b.topics.senders[d.ID]; o != nil {
-		return o
+		return o, false
 	}
 	name, err := b.acceptable(d)
 	if err == nil {
 		b.topics.put(name, d)
 		b.partitions.set(name, d.Partitioner)
 	}
-	o := &sender{bus: b, topic: name, decl: d, err: err, signals: b.signals.SendSignals(name), turn: make(chan struct{}, 1)}
+	o = &sender{bus: b, topic: name, decl: d, err: err, signals: b.signals.SendSignals(name), turn: make(chan struct{}, 1)}
 	if err != nil {
 		b.topics.faults = append(b.topics.faults, err)
-	} else if !d.Keyed && !d.Unkeyed {
-		b.config.Logger.Warn("events have no key, and so no order: tag the fields that make it eventbus:\"key\", set Key, or set Unkeyed if none is meant",
-			telemetry.LogTopic, name, telemetry.LogEventType, d.Typ)
 	}
 	if b.topics.senders == nil {
 		b.topics.senders = make(map[any]*sender)
 	}
 	b.topics.senders[d.ID] = o
-	return o
+	return o, true
 }
 
 // startCodecs starts the codecs of all topics. Its error has every one that

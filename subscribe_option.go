@@ -123,44 +123,6 @@ func Retry(policy resilience.Retry) SubscribeOption {
 	return subscribeOption(func(s *subscribeSettings) { s.retry = policy })
 }
 
-// RetryWait sets how long to wait after a failed attempt, in place of the retry
-// policy's exponential waits: resilience.Constant, resilience.Steps, or a function of
-// the attempt, which counts from 1, and its error. The policy still bounds attempts and
-// time, and cuts the last wait to end with it; RetryAfter still chooses a wait of its
-// own. A wait is at least a millisecond. wait is called concurrently; where it panics,
-// the policy's own wait applies.
-func RetryWait(wait func(attempt int, err error) time.Duration) SubscribeOption {
-	return subscribeOption(func(s *subscribeSettings) {
-		if wait == nil {
-			s.fault("RetryWait: the function is nil: use resilience.Constant, or leave the option out")
-		}
-		s.policy.wait = func(attempt int, err error) (d time.Duration, panicked error) {
-			defer rescue(&panicked, "the function of RetryWait")
-			return max(wait(attempt, err), leastWait), nil
-		}
-	})
-}
-
-// OnError has decide say what becomes of the subscription's events by their errors,
-// which it returns with the mark that they are to have: [Permanent], [RetryAfter],
-// [Discard], or none. Nil leaves an error as it is: nothing is handled by it. The marks
-// of the handler are in the error that decide gets, and an outer one counts.
-//
-// decide is asked about each failed event alone, after all middleware: about a panic
-// (*PanicError), a timeout, and data that can't be decoded too. It is not asked about
-// the error of a whole batch, whose events are tried one by one, about events behind
-// the one that a batch stopped at, nor where only an open breaker of publishing is at
-// fault: none of these was tried by itself. It is called concurrently, in the attempt's
-// goroutine. Where it panics the event is retried.
-func OnError(decide func(err error) error) SubscribeOption {
-	return subscribeOption(func(s *subscribeSettings) {
-		if decide == nil {
-			s.fault("OnError: the function is nil")
-		}
-		s.policy.decide = func(err error) error { return decided(decide, err) }
-	})
-}
-
 // Timeout bounds each attempt: the handler's context ends with it. A handler
 // that does not return then keeps its key, shows in health, and holds up nothing
 // else. Default one minute; zero is no bound.
@@ -231,7 +193,8 @@ func BatchWait(d time.Duration) SubscribeOption {
 // RateLimit bounds how many events of the subscription are tried a second, retries
 // included, with burst at once. It holds for this member alone: a group of n members
 // handles up to n times as many. Events beyond it wait where they are, in order, and
-// none is dropped; Inspect shows the subscription as limited. A drain or a rebalance
+// none is dropped; Inspect shows the subscription as limited, and Health is Degraded
+// where a partition waits for its turn for longer than StuckAfter. A drain or a rebalance
 // does not wait for them. A batch counts with all its events and may exceed burst: the
 // next one then waits for longer.
 func RateLimit(perSecond float64, burst int) SubscribeOption {
@@ -315,7 +278,11 @@ const (
 // WhenOutOfRange sets the policy for a committed offset beyond the log's end.
 // Default ToEarliest. Subscriptions of one topic and group must agree.
 func WhenOutOfRange(p OutOfRange) SubscribeOption {
-	return subscribeOption(func(s *subscribeSettings) { s.beyond = &p })
+	return subscribeOption(func(s *subscribeSettings) {
+		if s.beyond = &p; p < ToEarliest || p > FailOutOfRange {
+			s.fault("WhenOutOfRange(%d): use ToEarliest, ToLatest or FailOutOfRange", p)
+		}
+	})
 }
 
 // UnknownType is the policy for events of types that no subscription of the group
@@ -355,7 +322,7 @@ type dependency struct {
 }
 
 // depend adds what a subscription says of its named dependency to the others'. undo takes
-// it back, as long as nothing was added after it.
+// it back, unless something was added after it.
 func depend(on map[string]*dependency, s breakerSettings, by string) (undo func(), err error) {
 	d := on[s.name]
 	if d == nil {
@@ -366,9 +333,14 @@ func depend(on map[string]*dependency, s breakerSettings, by string) (undo func(
 		return nil, err
 	}
 	on[s.name] = d
+	joined := len(d.calls)
 	return func() {
-		if *d = before; len(d.calls) == 0 {
+		switch {
+		case len(d.calls) > joined: // another one has joined since
+		case len(before.calls) == 0:
 			delete(on, s.name)
+		default:
+			*d = before
 		}
 	}, nil
 }

@@ -128,13 +128,10 @@ func spread(err error, at []int, failed map[int]error) bool {
 // middleware sees the handler's end: a middleware that commits a transaction must
 // not commit one whose events were refused.
 func settled(ctx context.Context, err error) error {
-	if err != nil {
-		return err
-	}
 	if s := scopeFrom(ctx); s != nil {
-		return s.waitReceipts()
+		return s.settle(err)
 	}
-	return nil
+	return err
 }
 
 // OnDelete subscribes a handler to the tombstones of a topic: records with a key
@@ -278,10 +275,7 @@ func (s Subscription) Handle(ctx context.Context, events ...*Envelope) error {
 // acknowledging its event would lose the other.
 func call(s *scope, h Handler) (err error) {
 	defer rescue(&err, "handler")
-	if err := h(s, s.delivery); err != nil {
-		return err
-	}
-	return s.waitReceipts()
+	return s.settle(h(s, s.delivery))
 }
 
 // String names the subscription: what it handles.

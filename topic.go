@@ -106,7 +106,9 @@ func NewTopic[T any](c TopicConfig[T]) *Topic[T] {
 	if t.codec == nil {
 		t.codec = JSON()
 	}
-	d.Form = formOf(c.Format, d.Typ, &wrong)
+	if d.Form = formOf(c.Format, d.Typ, &wrong); d.Form != nil {
+		d.Form.Bound = bindsID(t.codec)
+	}
 	d.CodecName = t.codec.ContentType()
 	declare.CheckContentType(&wrong, d.CodecName)
 	if c, ok := innermost(t.codec).(typeChecker); ok {
@@ -172,7 +174,7 @@ func (t *Topic[T]) KeyOf(v T) (string, bool) {
 func (t *Topic[T]) Encode(v T, options ...PublishOption) (*Envelope, error) {
 	var s publishSettings
 	for _, o := range options {
-		o.applyPublish(&s)
+		apply(&s, o)
 	}
 	e := new(Envelope)
 	if _, err := t.encode(context.Background(), e, v, &s, nil); err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/eventbus-go/eventbus/internal/engine"
 	"github.com/eventbus-go/eventbus/internal/letter"
+	"github.com/eventbus-go/eventbus/resilience"
 )
 
 // hostile is an error whose methods panic, as those of a nil pointer in an error
@@ -81,6 +82,8 @@ func TestVerdictsOnBatches(t *testing.T) {
 		{"one for good", of(map[int]error{1: Permanent(no), 3: no}), "1! 3"},
 		{"wrapped", fmt.Errorf("w: %w", of(map[int]error{2: no})), "2"},
 		{"all of these for good", Permanent(of(map[int]error{1: no, 2: no})), "1! 2!"},
+		{"for good, whatever is said within", Permanent(RetryAfter(time.Second, of(map[int]error{1: no}))), "1!"},
+		{"later, whatever is said within", RetryAfter(time.Second, Permanent(of(map[int]error{1: Permanent(no)}))), "1"},
 		{"joined with another", errors.Join(no, of(map[int]error{1: no})), "all"},
 		{"no index of the batch", of(map[int]error{4: no, -1: no}), "all"},
 		{"one index of the batch", of(map[int]error{4: no, 3: no}), "3"},
@@ -119,6 +122,54 @@ func TestVerdictsOnBatches(t *testing.T) {
 	}
 	if !slices.Contains(StoppedAt(1, no).(*BatchError).Unwrap(), no) {
 		t.Error("the cause is lost")
+	}
+}
+
+// TestBreakerVerdictsOnBatches: a batch of which something was handled shows that what
+// handlers need works, and one that fails for what its events are shows nothing.
+func TestBreakerVerdictsOnBatches(t *testing.T) {
+	no := errors.New("no")
+	of := func(errs map[int]error) error { return &BatchError{Errors: errs} }
+	for _, c := range []struct {
+		name string
+		err  error
+		n    int
+		want resilience.Outcome
+	}{
+		{"one of two", of(map[int]error{1: no}), 2, resilience.Success},
+		{"stopped behind the first", StoppedAt(1, no), 3, resilience.Success},
+		{"both", of(map[int]error{0: no, 1: no}), 2, resilience.Failure},
+		{"stopped at the first", StoppedAt(0, no), 2, resilience.Failure},
+		{"one of them refused", of(map[int]error{0: Permanent(no), 1: no}), 2, resilience.Failure},
+		{"both refused", of(map[int]error{0: Permanent(no), 1: Discard(no)}), 2, resilience.Ignored},
+		{"all refused", Permanent(of(map[int]error{0: no, 1: no})), 2, resilience.Ignored},
+		{"alone", of(map[int]error{0: no}), 1, resilience.Failure},
+		{"alone and refused", of(map[int]error{0: Permanent(no)}), 1, resilience.Ignored},
+	} {
+		if got := newAttemptError(c.err, c.n, batched).verdict.Breaker; got != c.want {
+			t.Errorf("%s: outcome %d, want %d", c.name, got, c.want)
+		}
+	}
+}
+
+// TestReceiptsOfALongHandler: what is written is forgotten, and what failed is not, however
+// much a handler publishes.
+func TestReceiptsOfALongHandler(t *testing.T) {
+	s := newScope(t.Context(), &Delivery{}, nil)
+	no := errors.New("no")
+	for i := range 100_000 {
+		r := new(receipt)
+		if s.addReceipt(r); i == 77 {
+			r.fail(no)
+		} else {
+			r.fail(nil)
+		}
+	}
+	if n := cap(s.receipts); n > 4*lateLeast {
+		t.Errorf("room for %d receipts", n)
+	}
+	if err := s.settle(nil); err != no { //nolint:errorlint // as it is
+		t.Error(err)
 	}
 }
 

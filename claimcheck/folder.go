@@ -69,9 +69,9 @@ func (f *Folder) Get(_ context.Context, reference string, most int) ([]byte, err
 	}
 	file, err := os.Open(filepath.Join(f.path, filepath.FromSlash(reference)))
 	if errors.Is(err, fs.ErrNotExist) {
-		// Whether the object or the whole directory is missing makes a difference: a file
-		// system that is not mounted comes back.
-		if _, err := os.Stat(f.path); err != nil {
+		// Whether the object or all of them are missing makes a difference: a file system that
+		// is not mounted comes back. Its mount point is there meanwhile, and empty.
+		if _, err := os.Stat(filepath.Join(f.path, "sha256")); err != nil {
 			return nil, err
 		}
 		return nil, ErrMissing

@@ -9,8 +9,10 @@ import (
 	"time"
 
 	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/claimcheck"
 	"github.com/eventbus-go/eventbus/format"
 	"github.com/eventbus-go/eventbus/kafkatest"
+	"github.com/eventbus-go/eventbus/personal"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -160,6 +162,84 @@ func TestFormatVectors(t *testing.T) {
 				if strings.HasPrefix(h.Key, "ce_") {
 					t.Errorf("we wrote the header %s", h.Key)
 				}
+			}
+		})
+	}
+}
+
+// panicking is a format of a user's whose methods did not expect some record.
+type panicking struct{ eventbus.Format }
+
+func (f panicking) Type(r *transport.Record) (string, error) {
+	if string(r.Value) == "type" {
+		panic(r.Value[100:])
+	}
+	return f.Format.Type(r)
+}
+
+func (f panicking) Decode(r *transport.Record, e *eventbus.Envelope) error {
+	if string(r.Value) == "data" {
+		panic(r.Value[100:])
+	}
+	return f.Format.Decode(r, e)
+}
+
+// TestFormatThatPanics: the record is none of the format's, and the program goes on.
+func TestFormatThatPanics(t *testing.T) {
+	c := kafkatest.NewMemory(t)
+	topic := existing(panicking{format.Plain(format.PlainConfig{})}, "")
+	c.Start(t, eventbus.On(topic, func(context.Context, Order) error { return nil }))
+	for _, value := range []string{"type", "data", `{"id":"o-1","total":7}`} {
+		c.Produce(t, transport.Record{Topic: "shop-orders", Partition: -1, Key: []byte("o-1"), Value: []byte(value)})
+	}
+	c.Settle(t)
+	kafkatest.Handled(t, c, topic, Order{"o-1", 7})
+	letters := kafkatest.DeadLettered(t, c, topic)
+	if len(letters) != 2 {
+		t.Fatalf("%d dead letters", len(letters))
+	}
+	for i, method := range []string{"Format.Type", "Format.Decode"} {
+		if l := letters[i]; l.Reason != "malformed" || !strings.Contains(l.Error, method+" panicked at ") || l.Attempts > 1 {
+			t.Errorf("%s after %d attempts: %s", l.Reason, l.Attempts, l.Error)
+		}
+	}
+}
+
+// TestPersonalDataNeedsTheID: what is encrypted is bound to the event's id, so it is not
+// written where nobody could read it again.
+func TestPersonalDataNeedsTheID(t *testing.T) {
+	type customer struct {
+		ID    string `json:"id" eventbus:"key"`
+		Email string `json:"email" data:"personal"`
+	}
+	for name, v := range map[string]struct {
+		format  eventbus.Format
+		whole   bool
+		carries bool
+	}{
+		"plain":            {format.Plain(format.PlainConfig{}), false, false},
+		"confluent":        {format.Confluent(format.ConfluentConfig{SchemaID: 1}), false, false},
+		"plain with an id": {format.Plain(format.PlainConfig{IDHeader: "message-id"}), false, true},
+		"whole":            {format.Plain(format.PlainConfig{IDHeader: "message-id"}), true, true},
+		"debezium":         {format.Debezium(format.DebeziumConfig{}), false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, f := kafkatest.NewMemory(t), v.format
+			codec := claimcheck.New(personal.New(eventbus.JSON(), new(personal.Ring), personal.Config{Whole: v.whole}), claimcheck.Dir(t.TempDir()), claimcheck.Config{})
+			topic := eventbus.NewTopic(eventbus.TopicConfig[customer]{Address: "shop-customers", Create: true, Format: f, Codec: codec, Type: "customer"})
+			bus := c.Start(t, eventbus.On(topic, func(context.Context, customer) error { return nil }))
+			ada := customer{"c-1", "ada@example.com"}
+			err := eventbus.NewPublisher(bus, topic).Publish(t.Context(), ada)
+			c.Settle(t)
+			if v.carries {
+				if err != nil {
+					t.Fatal(err)
+				}
+				kafkatest.Handled(t, c, topic, ada)
+				return
+			}
+			if !errors.Is(err, eventbus.ErrSerialization) || !strings.Contains(err.Error(), `"id" has no place in the record`) {
+				t.Error(err)
 			}
 		})
 	}

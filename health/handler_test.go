@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -166,4 +167,14 @@ func TestWrongChecks(t *testing.T) {
 // serve answers a request whose context is ctx.
 func serve(ctx context.Context, h http.Handler) {
 	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, http.MethodGet, "/health", nil))
+}
+
+// A check that ends its goroutine has not passed.
+func TestCheckThatDoesNotReturn(t *testing.T) {
+	h := health.Handler(says(well), quiet, health.Check("db", "", func(context.Context) error { runtime.Goexit(); return nil }, health.Live))
+	for _, path := range []string{"/health", "/health/ready", "/health/live"} {
+		if code, body := get(h, path); code != http.StatusServiceUnavailable || !strings.Contains(body, `"error":"failed"`) {
+			t.Errorf("%s: %d %s", path, code, body)
+		}
+	}
 }

@@ -23,8 +23,12 @@ type answer[T any] struct {
 	err   error
 }
 
-// errNoAnswer says that the time ended before the answer came.
-var errNoAnswer = errors.New("gave no answer")
+// errNoAnswer says that the time ended before the answer came, errNoReturn that the
+// question ended its goroutine.
+var (
+	errNoAnswer = errors.New("gave no answer")
+	errNoReturn = errors.New("ended its goroutine")
+)
 
 // start asks, unless an answer is under way, and returns the answer to wait for.
 // The question's context ends after within, and not with the request that came
@@ -36,7 +40,7 @@ func (f *singleflight[T]) start(ctx context.Context, within time.Duration, ask f
 	if f.running != nil {
 		return f.running
 	}
-	a := &answer[T]{done: make(chan struct{})}
+	a := &answer[T]{done: make(chan struct{}), err: errNoReturn}
 	f.running = a
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), within)
 	go func() {

@@ -24,14 +24,24 @@ func (c *Cluster) record(next eventbus.Handler) eventbus.Handler {
 			err = c.lending(ctx, d, next)
 		}
 		// Marks of a batch say which events failed; of a single event there is
-		// nothing else to mark.
-		failed, marked := errtree.Alone[*eventbus.BatchError](err)
-		if err == nil || marked && len(d.Events) > 1 {
+		// nothing else to mark, and an error that marks none has failed them all.
+		failed, _ := errtree.Alone[*eventbus.BatchError](err)
+		if err == nil || len(d.Events) > 1 && marksAny(failed, len(d.Events)) {
 			c.note(d, failed)
 		}
 		c.signal()
 		return err
 	}
+}
+
+// marksAny reports whether an error marks an event of a batch of n.
+func marksAny(failed *eventbus.BatchError, n int) bool {
+	for i := range n {
+		if failed.Of(i) != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // lending calls the handler with envelopes that end when it does.

@@ -174,3 +174,43 @@ func TestBrokerInBubble(t *testing.T) {
 		})
 	}
 }
+
+// An error that marks no event of its batch has failed all of them, as the bus reads it.
+func TestBatchErrorWithoutMarks(t *testing.T) {
+	for name, err := range map[string]error{"empty": new(eventbus.BatchError), "nil": (*eventbus.BatchError)(nil), "beyond": eventbus.StoppedAt(9, errNegative)} {
+		t.Run(name, func(t *testing.T) {
+			cluster := kafkatest.NewMemory(t)
+			kafkatest.Publish(t, cluster, placed, orderPlaced{"a", 1}, orderPlaced{"a", 2})
+			cluster.Start(t, eventbus.OnBatch(placed, func(_ context.Context, events []orderPlaced) error {
+				if len(events) > 1 {
+					return err
+				}
+				return nil
+			}))
+			cluster.Settle(t)
+			kafkatest.Handled(t, cluster, placed, orderPlaced{"a", 1}, orderPlaced{"a", 2})
+		})
+	}
+}
+
+// What waits for a full batch, or for its turn within a rate limit, comes by time alone.
+func TestSettleWaitsForBatchesAndLimits(t *testing.T) {
+	for name, options := range map[string][]eventbus.SubscribeOption{
+		"batch": {eventbus.BatchSize(10), eventbus.BatchWait(time.Minute)},
+		"limit": {eventbus.BatchSize(5), eventbus.RateLimit(0.1, 1)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				cluster := kafkatest.NewMemory(t)
+				var events []orderPlaced
+				for i := range 6 {
+					events = append(events, orderPlaced{"a", i})
+				}
+				kafkatest.Publish(t, cluster, placed, events...)
+				cluster.Start(t, eventbus.OnBatch(placed, func(context.Context, []orderPlaced) error { return nil }, options...))
+				cluster.Settle(t)
+				kafkatest.Handled(t, cluster, placed, events...)
+			})
+		})
+	}
+}

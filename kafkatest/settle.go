@@ -17,9 +17,9 @@ import (
 // and no handler runs. What handlers publish counts too.
 //
 // It fails the test, and says what is not finished, when nothing has moved for
-// half a minute or the test's deadline is near. Retries that wait for their time
-// and handlers that run are given all the time that the test has; in a bubble a
-// hundred hours of its own.
+// half a minute or the test's deadline is near. Retries that wait for their time,
+// handlers that run, and what waits for a full batch or a rate limit are given all the
+// time that the test has; in a bubble a hundred hours of its own.
 func (c *Cluster) Settle(t testing.TB) {
 	t.Helper()
 	c.await(t, "not settled", c.unsettled)
@@ -195,7 +195,7 @@ func (c *Cluster) progress(ends map[transport.Partition]int64, u *unfinished) {
 			case ok && (s.Watermark < end || s.Records > 0 || s.Running > 0):
 				u.add("%s, group %s: finished up to offset %d of %d, %d events in hand, %d handlers running%s",
 					p, group, s.Watermark, end, s.Records, s.Running, parked(&s, u))
-				u.expected = u.expected || s.Running > 0
+				u.expected = u.expected || s.Running > 0 || s.Gathered > 0 || s.OldestPaced
 			}
 		}
 	}

@@ -54,6 +54,10 @@ func (c codec) ContentType() string {
 // Unwrap implements eventbus.CodecWrapper.
 func (c codec) Unwrap() eventbus.Codec { return c.inner }
 
+// BindsID says that an event's id is needed to read its data. The bus refuses events of
+// a topic whose Format leaves ids out.
+func (codec) BindsID() {}
+
 // Encode implements eventbus.Codec.
 func (c codec) Encode(ctx context.Context, dst []byte, e *eventbus.Envelope, v any) ([]byte, error) {
 	if c.config.Whole {
@@ -126,7 +130,11 @@ func (c codec) current(ctx context.Context, e *eventbus.Envelope, v any) (Key, e
 
 // Decode implements eventbus.Codec.
 func (c codec) Decode(ctx context.Context, e *eventbus.Envelope, v any) error {
-	if e.DataContentType == Sealed {
+	sealed := e.DataContentType == Sealed
+	if e.DataContentType == "" && c.config.Whole { // a topic's Format may have no place for it
+		_, _, sealed = sealedBy(string(e.Data))
+	}
+	if sealed {
 		return c.decodeWhole(ctx, e, v)
 	}
 	if err := c.inner.Decode(ctx, e, v); err != nil {

@@ -47,7 +47,7 @@ type BreakerConfig struct {
 }
 
 func (c BreakerConfig) withDefaults() BreakerConfig {
-	if c.Ratio <= 0 || c.Ratio > 1 {
+	if !(c.Ratio > 0 && c.Ratio <= 1) { // nor NaN
 		c.Ratio = 0.98
 	}
 	if c.MinKeys <= 0 {
@@ -209,7 +209,9 @@ func (b *Breaker) watch() {
 // dependency that works less than a factor of two, and it rises with the successes
 // in the window.
 func (b *Breaker) Limit(n int) int {
-	return max((n*int(b.limit.Load())+thousand-1)/thousand, 1)
+	share := int(b.limit.Load())
+	// By parts, since n may be as large as an int, which is to be no limit.
+	return max(n/thousand*share+(n%thousand*share+thousand-1)/thousand, 1)
 }
 
 // pause returns the time until the next round of probes. The caller holds mu.

@@ -1,6 +1,7 @@
 package resilience
 
 import (
+	"math"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -123,6 +124,9 @@ func TestBreakerLimit(t *testing.T) {
 		want(32)
 		if b.Limit(1) != 1 {
 			t.Error("nothing may run")
+		}
+		if got := b.Limit(math.MaxInt); got < math.MaxInt/2 || got > math.MaxInt/2+thousand {
+			t.Errorf("%d of as many as there can be may run", got)
 		}
 		for k := range uint64(29) {
 			try(b, 100+k, Success)

@@ -76,7 +76,7 @@ func (r Retry) withDefaults() Retry {
 	if r.Max < r.Initial {
 		r.Max = r.Initial
 	}
-	if r.Multiplier < 1 {
+	if !(r.Multiplier >= 1) { // nor NaN
 		r.Multiplier = 2
 	}
 	return r

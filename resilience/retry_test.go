@@ -24,6 +24,7 @@ func TestRetryBounds(t *testing.T) {
 		{"waits are bounded", Retry{Attempts: math.MaxInt, Initial: time.Second, Max: 3 * time.Second}, 50, 0, true, 3 * time.Second},
 		{"a Max below Initial is Initial", Retry{Initial: time.Minute, Max: time.Second}, 3, 0, true, time.Minute},
 		{"a constant wait", Retry{Initial: time.Second, Multiplier: 1}, 5, 0, true, time.Second},
+		{"a multiplier that is no number", Retry{Multiplier: math.NaN()}, 5, 0, true, 1600 * time.Millisecond},
 		{"no attempt after the last one", Retry{Attempts: 3}, 4, 0, false, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -181,5 +182,68 @@ func TestBatchHoldsItsKeys(t *testing.T) {
 		}
 		s.drain()
 		wantCommit(t, s, records)
+	})
+}
+
+// A handler that asks for time is not called again before, also about a batch: about all of
+// it, or about what it marks. A time that the policy does not reach is for the attempt alone.
+func TestRetryAfterOfABatch(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		err  error
+		want []string // when and what, behind the batch
+	}{
+		{"of all", retryAfter(time.Minute), []string{"1m0s: 0", "1m0s: 1", "1m0s: 2"}},
+		{"of the marked one", someFailed{1: retryAfter(time.Minute)}, []string{"1m0s: 1"}},
+		{"of one of two", someFailed{0: errors.New("broken"), 1: retryAfter(time.Minute)}, []string{"0s: 0", "1m0s: 1"}},
+		{"of the one behind", someFailed{0: retryAfter(time.Minute), 1: errors.New("broken")}, []string{"1m0s: 0", "1m0s: 1"}},
+		{"beyond the policy", retryAfter(time.Hour), []string{"0s: 0", "0s: 1", "0s: 2"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				start := time.Now()
+				var after []string
+				b := new(batches)
+				b.errs = func(offsets string) error { // called with b's lock
+					if offsets == "0 1 2" {
+						return c.err
+					}
+					after = append(after, fmt.Sprintf("%v: %s", time.Since(start), offsets))
+					return nil
+				}
+				s := newScript(t, options{subs: []*Subscription{b.subscription(9)}})
+				s.assign(0, "")
+				s.fetch(0, "a", "a", "b")
+				pass(2 * time.Minute)
+				slices.Sort(after) // between keys there is no order
+				if !slices.Equal(after, c.want) {
+					t.Errorf("%q, want %q", after, c.want)
+				}
+				s.drain()
+				wantCommit(t, s, 3)
+			})
+		})
+	}
+}
+
+// An operator ends that wait as any other.
+func TestUnparkAfterABatch(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		b := &batches{errs: func(offsets string) error {
+			if offsets == "0 1" {
+				return retryAfter(time.Minute)
+			}
+			return nil
+		}}
+		s := newScript(t, options{subs: []*Subscription{b.subscription(9)}})
+		s.assign(0, "")
+		s.fetch(0, "a", "b")
+		pass(time.Second)
+		if err := s.engine.Unpark(p0, []byte("b")); err != nil {
+			t.Fatal(err)
+		}
+		pass(time.Second)
+		b.want(t, "0 1", "1")
+		s.drain()
 	})
 }

@@ -106,8 +106,11 @@ func crossed(now, n, limit int64) bool { return now <= limit && now+n > limit }
 
 // Partitions are resumed at three quarters of a bound: at the bound itself each
 // finished record would resume one, and the next batch pause it again.
-func (p *pool) resumeRecords() int64 { return int64(p.bounds.Records) * 3 / 4 }
-func (p *pool) resumeBytes() int64   { return p.bounds.Bytes * 3 / 4 }
+func (p *pool) resumeRecords() int64 { return threeQuarters(int64(p.bounds.Records)) }
+func (p *pool) resumeBytes() int64   { return threeQuarters(p.bounds.Bytes) }
+
+// threeQuarters rounds down, and takes numbers of any size.
+func threeQuarters(n int64) int64 { return n - n/4 - min(n%4, 1) }
 
 // full reports whether one of the bounds on what is fetched is reached.
 func (p *pool) full() bool {

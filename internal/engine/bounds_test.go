@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -20,6 +21,19 @@ func many(n int) []string {
 		keys[i] = keyN(i)
 	}
 	return keys
+}
+
+// A bound so large that it means none holds nothing up.
+func TestHugeBounds(t *testing.T) {
+	p := pool{bounds: Bounds{Records: math.MaxInt/2 + 1, Bytes: math.MaxInt64/2 + 1}.withDefaults(), changed: func() {}}
+	if p.take(1000, 1000); !p.roomy() || p.full() {
+		t.Errorf("resumed at %d records and %d bytes", p.resumeRecords(), p.resumeBytes())
+	}
+	for n := range int64(20) {
+		if got := threeQuarters(n); got != n*3/4 {
+			t.Errorf("three quarters of %d are %d", n, got)
+		}
+	}
 }
 
 func TestFullPoolPausesAndResumes(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/eventbus-go/eventbus/resilience"
+	"github.com/eventbus-go/eventbus/transport"
 )
 
 // A RetryAfter that the policy does not reach is a dead letter at its first return,
@@ -251,4 +252,34 @@ func decisionBehind(t *testing.T, head error) {
 			t.Errorf("letter %d: offset %d, %s after %d attempts", i, f.Record.Offset, f.Reason, f.Attempts)
 		}
 	}
+}
+
+// A record that an earlier owner tried, and that compaction removed before this one came
+// to it, spoils no commit: what is finished beyond the watermark travels on.
+func TestBudgetOfARecordThatIsGone(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c := newCalls()
+		first := newScript(t, options{subs: []*Subscription{c.subscription(2)}})
+		first.assign(0, "")
+		first.fetch(0, "a")
+		c.end(t, 0, errDown)
+		first.drain()
+		metadata := wantCommit(t, first, 0).Metadata
+		if metadata == "" {
+			t.Fatal("the attempt does not travel")
+		}
+		next := newScript(t, options{subs: []*Subscription{c.subscription(2)}})
+		next.assign(0, metadata)
+		b := next.batch(p0, 1, "b", "c")
+		b.From = 0
+		next.deliver(b)
+		c.end(t, 2, nil)
+		c.end(t, 1, errDown)
+		next.drain()
+		commit := wantCommit(t, next, 1)
+		report, err := ReadCommit(&transport.Assignment{Partition: p0, Offset: commit.Offset, LeaderEpoch: commit.LeaderEpoch, ClusterID: "c", Metadata: commit.Metadata})
+		if err != nil || report.Finished != 1 || report.Parked != 1 {
+			t.Errorf("the commit reads as %+v, %v", report, err)
+		}
+	})
 }

@@ -31,7 +31,12 @@ func (p *partition) progressOf() *progress {
 	}
 	// What an earlier owner tried, and is further behind or not fetched yet.
 	for offset, b := range p.budgets {
-		if !carried[offset] {
+		switch {
+		// Compaction or retention has removed it since, or it is skipped by now: nobody
+		// finishes it, and no distance from the base is negative.
+		case offset < done.base:
+			delete(p.budgets, offset)
+		case !carried[offset]:
 			done.spent = append(done.spent, b)
 		}
 	}

@@ -67,14 +67,14 @@ type Engine struct {
 	partitions map[transport.Partition]*partition
 	subs       map[*Subscription]struct{}
 
-	flowMu            sync.Mutex // one balance at a time, so that an older pause never lands last
-	flowWake          chan struct{}
-	committing        chan struct{} // likewise for commits: held by the goroutine that could send to it
-	abandoned         atomic.Int64
-	stop, stopLetters context.CancelFunc
-	loops             sync.WaitGroup
-	drain             sync.Once
-	drained           error
+	flowMu          sync.Mutex // one balance at a time, so that an older pause never lands last
+	flowWake        chan struct{}
+	committing      chan struct{} // likewise for commits: held by the goroutine that could send to it
+	abandoned       atomic.Int64
+	stop, stopDrain context.CancelFunc // what goes on while the engine drains, the second
+	loops           sync.WaitGroup
+	drain           sync.Once
+	drained         error
 }
 
 // New returns an engine that does nothing yet.
@@ -140,11 +140,12 @@ func (e *Engine) Start(consumer transport.Consumer) {
 	e.loops.Go(func() { e.poll(ctx) })
 	e.loops.Go(func() { e.flow(ctx) })
 	e.loops.Go(func() { every(ctx, e.config.CommitInterval, e.commitOwned) })
-	e.loops.Go(func() { every(ctx, lookEvery, e.lookAfter) })
-	// Apart from the other loops: dead letters are still written while a drain waits for them.
-	lettersCtx, stopLetters := context.WithCancel(context.Background())
-	e.stopLetters = stopLetters
-	e.loops.Go(func() { e.letters.write(lettersCtx) })
+	// Apart from the other loops: a drain waits for dead letters, which are still written, and
+	// for handlers, which may get stuck.
+	drainCtx, drained := context.WithCancel(context.Background())
+	e.stopDrain = drained
+	e.loops.Go(func() { every(drainCtx, lookEvery, e.lookAfter) })
+	e.loops.Go(func() { e.letters.write(drainCtx) })
 }
 
 // poll moves batches from the consumer into lanes. It never waits for handlers:
@@ -221,7 +222,7 @@ func (e *Engine) Drain(ctx context.Context) error {
 		// happens: a shutdown is a rebalance that takes everything.
 		e.drained = e.consumer.Close(ctx)
 		e.abandon(e.owned()) // of a consumer that could not wait for Revoked
-		e.stopLetters()
+		e.stopDrain()
 		e.letters.close()
 		e.loops.Wait()
 		for s := range e.subs {

@@ -114,8 +114,12 @@ func (b *batch) drop(size int64) {
 	}
 }
 
+// keep leaves the batch's memory to the garbage collector. What waits is read by those who
+// are told of it, and who write its dead letter, and not under the partition's lock.
+func (b *batch) keep() { b.release = nil }
+
 // largeItem is from how many bytes on an item is not copied for the sake of the rest of
-// its batch, if that is less than the item.
+// its batch, if that is less than the item: the batch is kept instead.
 const largeItem = 1 << 20
 
 // isMostly reports whether most of the batch's memory is that of one large item. A copy
@@ -142,6 +146,7 @@ type retryState struct {
 	then        End           // what follows await once nobody handles the type
 	foreign     *foreignType  // of await
 	spent       *budget       // by an earlier owner, of what is held
+	notBefore   time.Time     // for which the handler of a batch has asked; zero if it has not
 	writes      int           // attempts to write the dead letter
 	refused     error         // of the last attempt to write it
 	counted     bool          // the breaker was asked about a failure of it, the first time at mark

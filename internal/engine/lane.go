@@ -95,14 +95,19 @@ func (l *lane) pop() *item {
 }
 
 // own copies what waits in the lane out of fetched batches: all of it, or what
-// keeps a sparse one alive. What the attempt under way has stays where it is.
+// keeps a sparse one alive. What the attempt under way has stays where it is. With all,
+// nobody overwrites what waits any more, even if its partition goes.
 // A handler may be reading what the attempt has. The item itself is replaced by the copy,
 // so the chain is linked again, and its tail with it.
 func (l *lane) own(all bool) {
 	n := 0
 	for at := &l.head; *at != nil; at = &(*at).next {
 		it := *at
-		if n >= l.taken && it.batch != nil && (all && !it.batch.isMostly(it) || it.batch.sparse()) {
+		switch {
+		case n < l.taken || it.batch == nil:
+		case all && it.batch.isMostly(it):
+			it.batch.keep()
+		case all || it.batch.sparse():
 			*at = it.own()
 		}
 		l.tail = *at

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"slices"
@@ -165,4 +166,49 @@ func TestDroppedBatches(t *testing.T) {
 			t.Error("released late")
 		}
 	})
+}
+
+// A large record is not copied when it parks, and its memory is nobody else's either: its
+// dead letter may be on its way when the partition goes, or when it is skipped.
+func TestLargeParkedRecordKeepsItsMemory(t *testing.T) {
+	for name, end := range map[string]func(*script) *Failure{
+		"lost": func(s *script) *Failure {
+			s.engine.Lost(s.owned)
+			s.owned = nil
+			return nil
+		},
+		"skipped": func(s *script) *Failure {
+			f, err := s.engine.Skip(p0, 0)
+			if err != nil {
+				s.t.Error(err)
+			}
+			return f
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				var under *Failure
+				sub := &Subscription{Name: "s", Handle: func(context.Context, *Attempt) error { return errPermanent }}
+				s := newScript(t, options{subs: []*Subscription{sub}, deadLetter: func(_ context.Context, f *Failure, done func(error)) {
+					if under = f; name == "skipped" {
+						done(errors.New("refused"))
+					}
+				}})
+				s.assign(0, "")
+				b := s.batch(p0, 0, "a")
+				b.Records[0].Value = bytes.Repeat([]byte("v"), largeItem)
+				want := bytes.Clone(b.Records[0].Value)
+				s.deliver(b)
+				pass(0)
+				key := s.engine.Snapshot().Partitions[0].Parked[0].Key
+				if f := end(s); f != nil {
+					under = f
+				}
+				if string(under.Record.Key) != "a" || string(key) != "a" || !bytes.Equal(under.Record.Value, want) {
+					t.Errorf("the letter under way has key %q (%q in the snapshot) and value %.3q…", under.Record.Key, key, under.Record.Value)
+				}
+				s.drain()
+			})
+		})
+	}
 }

@@ -73,6 +73,7 @@ func (e *Engine) Unpark(id transport.Partition, key []byte) error {
 			continue
 		}
 		if l.state == laneParked || l.state == laneRewriting {
+			l.head.retry.notBefore = time.Time{}
 			p.unpark(l)
 			p.setOff(l)
 			return nil

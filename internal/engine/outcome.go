@@ -158,6 +158,14 @@ func (p *partition) finishRun(l *lane, items []*item, now time.Time, err func(i 
 			}
 			// It has a history from here on, though no attempt: so it runs alone next time.
 			it.retry.err = failure
+			// Others of its batch worked, so to the breaker it is a retry from here on.
+			if f.verdict.Breaker == resilience.Success && v.Breaker == resilience.Failure {
+				it.retry.counted, it.retry.mark = true, it.sub.Breaker.Mark()
+			}
+			// A time that the policy does not reach is for the attempt that spends it.
+			if v.After > 0 && v.After <= it.sub.Retry.Left(0, 0) {
+				it.retry.notBefore = now.Add(v.After)
+			}
 		}
 		failed = append(failed, it)
 	}
@@ -290,8 +298,11 @@ func (p *partition) setOff(l *lane) {
 	// thousands of them may wait in one lane.
 	for {
 		switch it := l.head; {
-		case it.retry == nil || it.retry.end == Handle:
+		case it.retry == nil || it.retry.end == Handle && !time.Now().Before(it.retry.notBefore):
 			it.sub.ready(p, l)
+			return
+		case it.retry.end == Handle:
+			p.park(l, laneParked, it.retry.notBefore)
 			return
 		case it.retry.end == Hold || it.retry.end == await && p.shared.foreign.keeps(it.retry.foreign, p.shared.pool.heldFull()):
 			p.park(l, laneHeld, time.Time{})

@@ -55,6 +55,7 @@ type PartitionSnapshot struct {
 	Parked       []ParkedSnapshot // longest wait first, at most 100
 	ParkedKeys   int64
 	HeldEvents   int64 // of keys that wait for another member of the group
+	Gathered     int   // keys that wait for a full batch
 	Paused       bool
 	Beyond       int64   // finished beyond the watermark
 	MetadataUse  float64 // of the commit's metadata, as far as is known; near 0.75 the partition is Crowded
@@ -64,6 +65,7 @@ type PartitionSnapshot struct {
 	OldestType   string    // the type for which the lowest unfinished offset is held for another member
 	OldestLive   bool      // which is there
 	OldestHeld   bool      // the lowest unfinished offset waits for a subscription that an operator holds
+	OldestPaced  bool      // it waits for its turn within the Limit of its subscription
 	Oldest       time.Time // record time of the lowest unfinished offset, zero if there is none
 	LastIntake   time.Time // zero if nothing was fetched yet
 	LastProgress time.Time
@@ -176,6 +178,9 @@ func (p *partition) snapshot(held map[*foreignType]*HeldSnapshot) PartitionSnaps
 	if p.records > 0 {
 		s.OldestAge = time.Since(p.lastProgress)
 	}
+	for _, g := range p.gathering {
+		s.Gathered += len(g.lanes)
+	}
 	// The lowest offset in hand is what the watermark waits for.
 	first, of := int64(-1), (*Subscription)(nil)
 	for l := range p.lanes.all() {
@@ -198,8 +203,8 @@ func (p *partition) snapshot(held map[*foreignType]*HeldSnapshot) PartitionSnaps
 			}
 		}
 	}
-	// Held takes the subscription's lock, once and not for every lane.
-	s.OldestHeld = of != nil && of.Held()
+	// Both take the subscription's lock, once and not for every lane.
+	s.OldestHeld, s.OldestPaced = of != nil && of.Held(), of != nil && of.paced()
 	// Sorted before it is cut: the ones that wait longest are those to look at.
 	sort.Slice(s.Parked, func(i, k int) bool { return s.Parked[i].Waiting > s.Parked[k].Waiting })
 	s.Parked = s.Parked[:min(len(s.Parked), maxParkedShown)]
@@ -275,4 +280,12 @@ func (s *Subscription) Held() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.held
+}
+
+// paced reports whether a Limit is why lanes are ready and wait: none of them is starved.
+// Between two of its waits there is a moment without one, so it is not asked itself.
+func (s *Subscription) paced() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.Limit != nil && s.starvedSince.IsZero()
 }

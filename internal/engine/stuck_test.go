@@ -40,6 +40,33 @@ func TestHandlerThatIgnoresItsTimeout(t *testing.T) {
 	})
 }
 
+// One that gets stuck while a drain waits for it is not waited for until the drain's end.
+func TestHandlerGetsStuckInADrain(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c := newCalls()
+		sub := c.subscription(2)
+		sub.Timeout = 5 * time.Second
+		s := newScript(t, options{subs: []*Subscription{sub}})
+		s.assign(0, "")
+		s.fetch(0, "a", "b")
+		c.end(t, 1, nil)
+		pass(time.Second)
+		start := time.Now()
+		s.drain()
+		if took := time.Since(start); took > 7*time.Second {
+			t.Errorf("the drain took %v", took)
+		}
+		if n := s.engine.Abandoned(); n != 1 {
+			t.Errorf("%d abandoned, want 1", n)
+		}
+		commit := wantCommit(t, s, 0)
+		c.end(t, 0, nil)
+		if wantCommit(t, s, 0) != commit {
+			t.Error("committed late")
+		}
+	})
+}
+
 // A handler that is known to be stuck counts as abandoned when a drain starts, and
 // delays neither a rebalance nor a stop; what it returns in time still counts.
 func TestStuckHandlerDoesNotDelayADrain(t *testing.T) {

@@ -117,7 +117,8 @@ func (s *Subscription) ready(p *partition, lanes ...*lane) {
 // handler of the first.
 // Lanes that find no worker here are taken when one becomes free.
 func (s *Subscription) wake(n int) {
-	if s.held || s.closed || s.revive != nil || s.limited != nil {
+	// With nothing to wake there may be no Breaker yet: an operator may resume before Attach.
+	if n <= 0 || s.held || s.closed || s.revive != nil || s.limited != nil {
 		return
 	}
 	for ; n > 0 && s.idle > 0; n-- {

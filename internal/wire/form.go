@@ -26,6 +26,9 @@ type Form struct {
 	Redelivered bool
 	// ID is what the form was made of: two topics of one name share it.
 	ID any
+	// Bound says that the data can be read with the event's id alone, so that a record
+	// which leaves that out is refused.
+	Bound bool
 }
 
 // Type returns the type of a record and whether it has one.
@@ -141,6 +144,15 @@ func (f *Form) Encode(e *Encoder, ev *Event, rec *transport.Record) error {
 		return &MalformedError{Form: f.Name, Reason: err.Error(), Err: err}
 	}
 	rec.Value = nonNil(rec.Value) // a tombstone must not arise by accident
+	if f.Bound {
+		var again Event
+		if err := f.Decode(rec, rec, &again); err != nil {
+			return err
+		}
+		if again.ID != ev.ID {
+			return &MalformedError{Form: f.Name, Attribute: id, Reason: "has no place in the record, and the data could not be read without it"}
+		}
+	}
 	return nil
 }
 
