@@ -205,7 +205,7 @@ func (d *desk) causeOf(ctx context.Context, r *http.Request, most int) (*causeVi
 		from = b.Undecided()
 	}
 	err = b.Each(ctx, from, func(l *letter.Letter, s redrive.State, foreign error) error {
-		if s != state {
+		if !s.Is(state) {
 			return nil
 		}
 		// Records that are no dead letters have causes of their own, as on the page before.
@@ -257,6 +257,7 @@ type letterView struct {
 	Actions                              []redrive.Action
 }
 
+	Listed                               redrive.State // of the list that it is in
 func (d *desk) letter(ctx context.Context, r *http.Request) (any, error) {
 	q := r.URL.Query()
 	// Kafka numbers partitions with 32 bits and offsets with 64.
@@ -296,7 +297,10 @@ func (d *desk) newLetterView(ctx context.Context, l *letter.Letter, s redrive.St
 	cause, reason, _ := redrive.CauseOf(l, foreign)
 	v := &letterView{
 		letterRow: newLetterRow(l), State: s.String(), Reason: reason, Stack: l.Stack, Cause: cause, First: l.FirstFailure,
-		Source: fmt.Sprintf("%s@%d", l.Source, l.SourceOffset), Origin: fmt.Sprintf("%s@%d", l.Origin.Partition, l.Origin.Offset), Actions: actions(s),
+		Source: fmt.Sprintf("%s@%d", l.Source, l.SourceOffset), Origin: fmt.Sprintf("%s@%d", l.Origin.Partition, l.Origin.Offset), Actions: actions(s), Listed: s,
+	}
+	if s == redrive.Decided {
+		v.Listed = redrive.Replayed // or in the other, which has it too
 	}
 	// A foreign record is shown as far as it can be read: to see what it is may be all that
 	// an operator needs in order to skip it.

@@ -110,7 +110,7 @@ func (a *app) single(ctx context.Context, d dead, f *letterFilter, do redrive.Ac
 	if d.offset < b.First[p] || d.offset >= b.End[p] {
 		return fmt.Errorf("there is no letter at %s@%d: the log has %d to %d", p, d.offset, b.First[p], b.End[p])
 	}
-	if s := b.State(p, d.offset); s == redrive.Replayed || s == redrive.Skipped {
+	if s := b.State(p, d.offset); s.Is(redrive.Replayed) || s.Is(redrive.Skipped) {
 		return fmt.Errorf("the letter at %s@%d is done with: it was replayed or skipped", p, d.offset)
 	}
 	f.Ranges = []redrive.Range{redrive.At(d.partition, d.offset)}

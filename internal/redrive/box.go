@@ -170,7 +170,7 @@ func (b *Box) Count(s State) (n int64) {
 }
 
 // State returns the decision about a letter. What was decided about letters
-// before the first open one is not kept apart: they are Replayed.
+// before the first that is open or in quarantine is not kept apart: they are Decided.
 func (b *Box) State(p transport.Partition, offset int64) State {
 	if l := b.ledgers[p]; l != nil {
 		return l.State(offset)
