@@ -132,6 +132,9 @@ func (b *Box) unmarked(ctx context.Context) (bool, error) {
 
 // readCommits reads the ledgers that are missing from commits.
 func (b *Box) readCommits(ctx context.Context) error {
+	if len(b.End) == 0 {
+		return false, nil // it is gone
+	}
 	// Both groups are asked even if one answers: which is newer shows in the ledgers.
 	commits, err := b.cluster.Admin().Committed(ctx, Group, b.Topic)
 	if err != nil {

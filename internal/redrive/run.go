@@ -26,9 +26,9 @@ type Run struct {
 	// is stopped, as an operator means who interrupts a command.
 	HandOver bool
 
-	// silent is a holder that was seen to give no sign of life, whatever its clock
-	// says.
-	silent Holder
+	// seen is the job as a watching process saw it: its holder gave no sign of life,
+	// whatever that one's clock says.
+	seen *Job
 }
 
 // A job that fails is tried again after a pause, up to this many times in a row
@@ -78,11 +78,12 @@ func (c *Client) Resume(ctx context.Context, topic, id string, how Run) (Job, er
 			return nil, noJob(id)
 		case j.State == Done:
 			return nil, fmt.Errorf("job %s is done", id)
-		case j.Box != s.box.identity():
-			return nil, fmt.Errorf("job %s is about a topic %s that was deleted: the one of that name now has other letters", id, topic)
+		// An operator may have stopped it meanwhile, or another process run it.
+		case how.seen != nil && (j.State != how.seen.State || j.Holder != how.seen.Holder):
+			return nil, fmt.Errorf("%w: job %s is %s now", ErrTakenOver, id, j.State)
 		}
 		own := *j
-		return &own, nil
+		return &own, s.about(j)
 	})
 }
 
@@ -93,6 +94,14 @@ func (c *Client) execute(ctx context.Context, topic string, how Run, pick func(*
 	if err := c.free(ctx, topic, how); err != nil {
 		return Job{}, err
 	}
+// about returns an error if a job is about another topic of the box's name.
+func (s *session) about(j *Job) error {
+	if j.Box == s.box.identity() {
+		return nil
+	}
+	return fmt.Errorf("job %s is about a topic %s that was deleted, and the one of that name now has other letters: %w", j.ID, j.Topic, transport.ErrTopicMissing)
+}
+
 	s, err := c.claim(ctx, topic)
 	if err != nil {
 		return Job{}, overtaken(err)
@@ -130,7 +139,7 @@ func (c *Client) execute(ctx context.Context, topic string, how Run, pick func(*
 // live returns what reports whether a process holds a job now.
 func (r *Run) live() func(*Job) bool {
 	now := time.Now()
-	return func(j *Job) bool { return j.Live(now) && j.Holder != r.silent }
+	return func(j *Job) bool { return j.Live(now) && (r.seen == nil || j.Holder != r.seen.Holder) }
 }
 
 // free returns a HeldError if the box is held and how does not take over.
@@ -226,7 +235,8 @@ func (c *Client) again(ctx context.Context, j *Job, cause error) (*session, erro
 		return nil, ErrTakenOver
 	}
 	*j = *is
-	return s, nil
+	// The order was about letters that are gone: nobody chose those of another topic.
+	return s, s.about(j)
 }
 
 // taken returns an error if somebody else holds the job or its box, and brings j
