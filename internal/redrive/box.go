@@ -116,6 +116,20 @@ func (b *Box) read(ctx context.Context, from *book) error {
 	return nil
 }
 
+// kept reports whether a book has the ledgers of all partitions.
+func (b *Box) kept(from *book) (bool, error) {
+	e, err := from.of(b.Topic)
+	if err != nil {
+		return false, err
+	}
+	for p := range b.End {
+		if _, ok := e.ledger(p.Partition, b.info.ID); !ok {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
 // unmarked reports whether a partition of the box lacks its marker.
 func (b *Box) unmarked(ctx context.Context) (bool, error) {
 	kept, err := b.cluster.Admin().Committed(ctx, GroupKept, b.Topic)

@@ -2,6 +2,7 @@ package redrive
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -131,7 +132,12 @@ func (c *Client) Open(ctx context.Context, topic string) (*Box, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = c.glancing(ctx, func(from *book) (bool, error) { return true, b.read(ctx, from) })
+	read := func(from *book) (bool, error) { return true, b.read(ctx, from) }
+	if _, err = c.glancing(ctx, read); errors.Is(err, ErrLost) {
+		// Another process may have decided for the first time since the book was read. The
+		// marker comes after the ledgers: who has seen it finds them.
+		_, err = c.reading(ctx, read)
+	}
 	if err != nil {
 		return nil, err
 	}

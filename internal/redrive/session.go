@@ -227,7 +227,7 @@ func (s *session) write(ctx context.Context, records ...transport.Record) error 
 // comes after the ledgers are stored: a marker without them says that they are
 // lost.
 func (s *session) mark(ctx context.Context) error {
-	if !s.unmarked {
+	if !s.unmarked || !s.client.sees(ctx, s.box.kept) {
 		return nil
 	}
 	commits := make([]transport.Commit, 0, len(s.box.End))

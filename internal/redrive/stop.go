@@ -112,21 +112,27 @@ const settling = 2 * time.Second
 // to readers some milliseconds after its end. So an order that follows, from
 // another process too, finds what this one did.
 func (c *Client) settle(ctx context.Context, j *Job) {
-	ctx, cancel := context.WithTimeout(ctx, settling)
-	defer cancel()
 	// Another process may change the job meanwhile. Then this waits for nothing, but not
 	// for long.
-	for ctx.Err() == nil {
-		seen, err := c.reading(ctx, func(b *book) (bool, error) {
-			e, err := b.of(j.Topic)
-			if err != nil || e.jobs[j.ID] == nil {
-				return false, err
-			}
-			is := e.jobs[j.ID]
-			return is.State == j.State && is.Done == j.Done && is.Holder == j.Holder, nil
-		})
+	c.sees(ctx, func(b *book) (bool, error) {
+		e, err := b.of(j.Topic)
+		if err != nil || e.jobs[j.ID] == nil {
+			return false, err
+		}
+		is := e.jobs[j.ID]
+		return is.State == j.State && is.Done == j.Done && is.Holder == j.Holder, nil
+	})
+}
+
+// sees reads until what looks for something finds it, for settling at most, and reports
+// whether it did.
+func (c *Client) sees(ctx context.Context, looks func(*book) (bool, error)) bool {
+	ctx, cancel := context.WithTimeout(ctx, settling)
+	defer cancel()
+	for {
+		seen, err := c.reading(ctx, looks)
 		if seen || err != nil || sleep(ctx, 10*time.Millisecond) != nil {
-			return
+			return seen
 		}
 	}
 }
