@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -96,7 +97,7 @@ type planView struct {
 	Sum          int64
 	Running      *jobRow // a job of the same topic that is under way
 	Reason       bool    // is required
-	Group        string
+	Until        string  // the ends of the partitions, as partition@offset, separated by commas
 }
 
 // plan counts what a job would do. It changes nothing, so it may be asked for by GET.
@@ -124,7 +125,7 @@ func (d *desk) plan(ctx context.Context, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &planView{Topic: o.Topic, Action: o.Action, Causes: o.Filter.Fingerprints, Rate: o.Rate, Tally: would.Tally, Sum: would.Tally.Sum(), Place: r.URL.Query().Get("at"), Through: would.Through, Alone: would.Alone, Reason: needsReason(o.Action)}
+	v := &planView{Topic: o.Topic, Action: o.Action, Causes: o.Filter.Fingerprints, Rate: o.Rate, Tally: would.Tally, Sum: would.Tally.Sum(), Place: r.URL.Query().Get("at"), Through: would.Through, Alone: would.Alone, Reason: needsReason(o.Action), Until: untilText(would.Until)}
 	jobs, err := d.jobsOf(ctx, o.Topic)
 	if err != nil {
 		return nil, err
@@ -192,9 +193,29 @@ func (d *desk) startJob(ctx context.Context, who string, f url.Values) (string, 
 		return "", err
 	}
 	if o.Why, err = reason(f, needsReason(o.Action)); err != nil {
+	if text := f.Get("until"); text != "" {
+		o.Until = make(map[int32]int64)
+		for one := range strings.SplitSeq(text, ",") {
+			var partition int32
+			var offset int64
+			if n, err := fmt.Sscanf(one, "%d@%d", &partition, &offset); n != 2 || err != nil {
+				return o, wrong("the letters that were counted can't be told: make the dry run again")
+			}
+			o.Until[partition] = offset
+		}
+	}
 		return "", wrong(err.Error())
 	}
 	if _, err := d.open(ctx, o.Topic); err != nil {
+// untilText returns the ends of partitions as a form has them.
+func untilText(until map[int32]int64) string {
+	var all []string
+	for _, partition := range slices.Sorted(maps.Keys(until)) {
+		all = append(all, fmt.Sprintf("%d@%d", partition, until[partition]))
+	}
+	return strings.Join(all, ",")
+}
+
 		return "", err
 	}
 	// The form has what the dry run listed, and a letter or a request may name any topic.

@@ -121,7 +121,7 @@ func (a *app) replay(ctx context.Context, order redrive.Order, flags *orderFlags
 	if err != nil {
 		return err
 	}
-	order.Expected = would.Sum()
+	order.Expected, order.Until = would.Sum(), plan.Until
 	return a.give(ctx, order, flags)
 }
 

@@ -132,6 +132,9 @@ func (b *Box) kept(from *book) (bool, error) {
 
 // unmarked reports whether a partition of the box lacks its marker.
 func (b *Box) unmarked(ctx context.Context) (bool, error) {
+	if len(b.End) == 0 {
+		return false, nil // it is gone
+	}
 	kept, err := b.cluster.Admin().Committed(ctx, GroupKept, b.Topic)
 	if err != nil {
 		return false, err
@@ -146,9 +149,6 @@ func (b *Box) unmarked(ctx context.Context) (bool, error) {
 
 // readCommits reads the ledgers that are missing from commits.
 func (b *Box) readCommits(ctx context.Context) error {
-	if len(b.End) == 0 {
-		return false, nil // it is gone
-	}
 	// Both groups are asked even if one answers: which is newer shows in the ledgers.
 	commits, err := b.cluster.Admin().Committed(ctx, Group, b.Topic)
 	if err != nil {
@@ -242,7 +242,7 @@ type Purgeable struct {
 
 // Purgeable returns what a Purge would delete from the log. With includingOpen
 // that is everything.
-func (b *Box) Purgeable(includingOpen bool) Purgeable { return b.purgeable(includingOpen, b.bounds()) }
+func (b *Box) Purgeable(includingOpen bool) Purgeable { return b.purgeable(includingOpen, b.Bounds()) }
 
 // purgeable is Purgeable for the letters before most in each partition.
 func (b *Box) purgeable(includingOpen bool, most map[int32]int64) Purgeable {

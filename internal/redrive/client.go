@@ -169,6 +169,8 @@ func (c *Client) Open(ctx context.Context, topic string) (*Box, error) {
 // Preview is what a dry run finds. Names are sorted.
 type Preview struct {
 	Tally Tally
+	// Until has an order mean the letters that were counted, and none that came later.
+	Until map[int32]int64
 	// Through are the retry topics that a Replay would use, for Order.Through.
 	Through []string
 	// Alone are retry topics that letters name and can't come back through, up to a
@@ -193,7 +195,8 @@ func (c *Client) Plan(ctx context.Context, o Order, may func(topic string) bool)
 	}
 	// A walk without a session counts and marks nothing. What would stop the job shows now,
 	// when nobody waits for it yet.
-	w := newWalk(b, nil, &Job{Order: o, End: b.bounds()}, maxEvents, nil)
+	j := newJob(o, b)
+	w := newWalk(b, nil, &j, maxEvents, nil)
 	w.may = may
 	err = w.run(ctx)
 	w.pending.Foreign = w.foreign

@@ -44,7 +44,14 @@ const fencedFor = 2 * time.Second
 
 // newJob returns the job of an order on a box.
 func newJob(o Order, b *Box) Job {
-	return Job{Order: o, ID: random(4), Created: time.Now().UTC(), State: Waiting, End: b.bounds(), Box: b.identity()}
+	end := b.Bounds()
+	if o.Until != nil {
+		for p := range end {
+			end[p] = min(end[p], o.Until[p])
+		}
+	}
+	o.Until = nil
+	return Job{Order: o, ID: random(4), Created: time.Now().UTC(), State: Waiting, End: end, Box: b.identity()}
 }
 
 // Start stores an order as a job and runs it here, as Resume does. Without
@@ -87,13 +94,6 @@ func (c *Client) Resume(ctx context.Context, topic, id string, how Run) (Job, er
 	})
 }
 
-// execute runs the job that pick returns until it is done, or gives up.
-func (c *Client) execute(ctx context.Context, topic string, how Run, pick func(*session) (*Job, error)) (Job, error) {
-	// Asked before anything is claimed: a claim would fence the process that runs a
-	// job, even if it then does nothing.
-	if err := c.free(ctx, topic, how); err != nil {
-		return Job{}, err
-	}
 // about returns an error if a job is about another topic of the box's name.
 func (s *session) about(j *Job) error {
 	if j.Box == s.box.identity() {
@@ -102,6 +102,13 @@ func (s *session) about(j *Job) error {
 	return fmt.Errorf("job %s is about a topic %s that was deleted, and the one of that name now has other letters: %w", j.ID, j.Topic, transport.ErrTopicMissing)
 }
 
+// execute runs the job that pick returns until it is done, or gives up.
+func (c *Client) execute(ctx context.Context, topic string, how Run, pick func(*session) (*Job, error)) (Job, error) {
+	// Asked before anything is claimed: a claim would fence the process that runs a
+	// job, even if it then does nothing.
+	if err := c.free(ctx, topic, how); err != nil {
+		return Job{}, err
+	}
 	s, err := c.claim(ctx, topic)
 	if err != nil {
 		return Job{}, overtaken(err)

@@ -224,8 +224,8 @@ func (s *session) write(ctx context.Context, records ...transport.Record) error 
 }
 
 // mark puts the markers into GroupKept, for earlier versions and against loss. It
-// comes after the ledgers are stored: a marker without them says that they are
-// lost.
+// comes once the ledgers can be read: a marker without them says that they are lost.
+// Where an open transaction, of any box, hides them for long, a later commit marks.
 func (s *session) mark(ctx context.Context) error {
 	if !s.unmarked || !s.client.sees(ctx, s.box.kept) {
 		return nil
