@@ -46,7 +46,7 @@ func (l local) order(_ context.Context, o *order) error {
 	return fmt.Errorf("there is no order %q", o.Do)
 }
 
-// replay counts first, always, and what is handled then is what was counted.
+// replay handles what it has counted, which may be Most events.
 func (l local) replay(ctx context.Context, o *replayOrder) (*replayReport, error) {
 	at := func(offsets map[int32]int64) map[transport.Partition]int64 {
 		all := make(map[transport.Partition]int64, len(offsets))
@@ -55,17 +55,8 @@ func (l local) replay(ctx context.Context, o *replayOrder) (*replayReport, error
 		}
 		return all
 	}
-	config := eventbus.ReplayConfig{From: o.From, To: o.To, FromOffsets: at(o.FromOffsets), ToOffsets: at(o.ToOffsets), Keys: o.Keys, Types: o.Types, DryRun: true}
-	operator := l.bus.Operator().Because(o.Who, o.Why)
-	report, err := operator.ReplayGroup(ctx, o.Group, o.Topic, config)
-	if err == nil && o.Apply {
-		if n := report.Events(); n > o.Most {
-			return nil, fmt.Errorf("there are %d events for the handlers, more than %d", n, o.Most)
-		}
-		config = config.After(report)
-		config.DryRun = false
-		report, err = operator.ReplayGroup(ctx, o.Group, o.Topic, config)
-	}
+	config := eventbus.ReplayConfig{From: o.From, To: o.To, FromOffsets: at(o.FromOffsets), ToOffsets: at(o.ToOffsets), Keys: o.Keys, Types: o.Types, DryRun: !o.Apply, MaxEvents: o.Most}
+	report, err := l.bus.Operator().Because(o.Who, o.Why).ReplayGroup(ctx, o.Group, o.Topic, config)
 	all := new(replayReport)
 	for i := range report.Partitions {
 		p := &report.Partitions[i]
