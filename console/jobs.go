@@ -244,7 +244,11 @@ func (d *desk) stopJob(ctx context.Context, who string, f url.Values) (string, e
 	if err != nil {
 		return "", wrong(err.Error())
 	}
-	j, err := d.cluster.letters.Stop(ctx, f.Get("topic"), f.Get("id"), who, why)
+	topic := f.Get("topic")
+	if !d.cluster.letterTopic(topic) {
+		return "", missing("this console does not show topics of other environments")
+	}
+	j, err := d.cluster.letters.Stop(ctx, topic, f.Get("id"), who, why)
 	if err != nil {
 		return "", &fault{http.StatusConflict, err.Error()}
 	}
