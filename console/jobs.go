@@ -7,7 +7,9 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/eventbus-go/eventbus/internal/redrive"
@@ -40,15 +42,29 @@ func (j *jobRow) Resumable() bool {
 // Orders of the console are by causes or one place; the command line makes others as well.
 func (j *jobRow) Chosen() string {
 	f := &j.Filter
-	switch {
-	case len(f.Fingerprints) > 0:
-		return plural(len(f.Fingerprints), "cause")
-	case len(f.Ranges) == 1:
-		return "one letter"
-	case len(f.Keys) > 0:
-		return plural(len(f.Keys), "key")
+	var by []string
+	for _, c := range []struct {
+		n    int
+		noun string
+	}{
+		{len(f.Fingerprints), "cause"}, {len(f.Keys), "key"}, {len(f.Types), "type"}, {len(f.IDs), "id"}, {len(f.Groups), "group"}, {len(f.Reasons), "reason"}, {len(f.Ranges), "range"},
+	} {
+		if c.n > 0 {
+			by = append(by, plural(c.n, c.noun))
+		}
 	}
-	return "all letters"
+	if !f.After.IsZero() || !f.Before.IsZero() {
+		by = append(by, "a time")
+	}
+	switch {
+	case j.Action == redrive.Purge && !j.IncludingOpen:
+		return "letters that are decided"
+	case len(by) == 0:
+		return "all letters"
+	case len(by) == 1 && len(f.Ranges) == 1 && f.Ranges[0].To-f.Ranges[0].From == 1:
+		return "one letter"
+	}
+	return strings.Join(by, ", ")
 }
 
 // jobs makes the page of jobs, of all topics of the environment.
@@ -177,7 +193,27 @@ func readJob(f url.Values, who string) (redrive.Order, error) {
 	if text := f.Get("expected"); text != "" {
 		o.Expected, _ = strconv.ParseInt(text, 10, 64)
 	}
+	if text := f.Get("until"); text != "" {
+		o.Until = make(map[int32]int64)
+		for one := range strings.SplitSeq(text, ",") {
+			var partition int32
+			var offset int64
+			if n, err := fmt.Sscanf(one, "%d@%d", &partition, &offset); n != 2 || err != nil {
+				return o, wrong("the letters that were counted can't be told: make the dry run again")
+			}
+			o.Until[partition] = offset
+		}
+	}
 	return o, nil
+}
+
+// untilText returns the ends of partitions as a form has them.
+func untilText(until map[int32]int64) string {
+	var all []string
+	for _, partition := range slices.Sorted(maps.Keys(until)) {
+		all = append(all, fmt.Sprintf("%d@%d", partition, until[partition]))
+	}
+	return strings.Join(all, ",")
 }
 
 // jobOrders are what is done with jobs. A job goes on in whichever process watches for
@@ -193,29 +229,9 @@ func (d *desk) startJob(ctx context.Context, who string, f url.Values) (string, 
 		return "", err
 	}
 	if o.Why, err = reason(f, needsReason(o.Action)); err != nil {
-	if text := f.Get("until"); text != "" {
-		o.Until = make(map[int32]int64)
-		for one := range strings.SplitSeq(text, ",") {
-			var partition int32
-			var offset int64
-			if n, err := fmt.Sscanf(one, "%d@%d", &partition, &offset); n != 2 || err != nil {
-				return o, wrong("the letters that were counted can't be told: make the dry run again")
-			}
-			o.Until[partition] = offset
-		}
-	}
 		return "", wrong(err.Error())
 	}
 	if _, err := d.open(ctx, o.Topic); err != nil {
-// untilText returns the ends of partitions as a form has them.
-func untilText(until map[int32]int64) string {
-	var all []string
-	for _, partition := range slices.Sorted(maps.Keys(until)) {
-		all = append(all, fmt.Sprintf("%d@%d", partition, until[partition]))
-	}
-	return strings.Join(all, ",")
-}
-
 		return "", err
 	}
 	// The form has what the dry run listed, and a letter or a request may name any topic.
