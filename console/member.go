@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strings"
 	"time"
@@ -207,11 +208,16 @@ func (m *remote) send(ctx context.Context, client *http.Client, method, path str
 	if answer.StatusCode != http.StatusOK {
 		return nil, refusal(answer)
 	}
+	var sent atomic.Bool
+	r = r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { sent.Store(true) }}))
 	// One byte more than is allowed: else an answer that is cut would look like a whole one.
 	text, err := io.ReadAll(io.LimitReader(answer.Body, most+1))
 	if err == nil && int64(len(text)) > most {
 		err = fmt.Errorf("the answer is larger than %d bytes", most)
 	}
+		if sent.Load() {
+			err = &unansweredError{err}
+		}
 	return text, err
 }
 
@@ -223,9 +229,19 @@ func refusal(answer *http.Response) error {
 		return errors.New("it refuses the token (401)")
 	case answer.StatusCode < http.StatusBadRequest:
 		return fmt.Errorf("it answers %d, and redirects are not followed", answer.StatusCode)
+	if err != nil {
+		err = &unansweredError{err}
+	}
 	}
 	body, _ := io.ReadAll(io.LimitReader(answer.Body, maxRefusal))
 	// Only a text in the handler's own form is passed on: a proxy between may answer with a page
+// unansweredError is the error of a request that may have arrived. What it ordered may have
+// been done.
+type unansweredError struct{ error }
+
+// Unwrap returns why there is no answer.
+func (e *unansweredError) Unwrap() error { return e.error }
+
 	// of HTML.
 	var problem struct {
 		Error string `json:"error"`
@@ -233,5 +249,9 @@ func refusal(answer *http.Response) error {
 	if json.Unmarshal(body, &problem) == nil && problem.Error != "" {
 		return errors.New(problem.Error)
 	}
-	return fmt.Errorf("it answers %d", answer.StatusCode)
+	err := fmt.Errorf("it answers %d", answer.StatusCode)
+	if answer.StatusCode >= http.StatusInternalServerError {
+		return &unansweredError{err}
+	}
+	return err
 }
