@@ -11,6 +11,7 @@ import (
 	"net/http/httptrace"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/eventbus-go/eventbus"
@@ -148,12 +149,22 @@ func (m *remote) order(ctx context.Context, o *order) error {
 	}
 	// The handler takes names of at most 200 bytes.
 	body["who"], body["why"] = clip(50, o.Who), o.Why
-	text, err := json.Marshal(body)
-	if err != nil {
+	give := func() error {
+		text, err := json.Marshal(body)
+		if err == nil {
+			// Names of groups may have slashes in them. What the handler answers is not shown.
+			_, err = m.ask(ctx, http.MethodPost, "/groups/"+url.PathEscape(o.Group)+"/"+o.Do, text, maxRefusal)
+		}
 		return err
 	}
-	// Names of groups may have slashes in them. What the handler answers is not shown.
-	_, err = m.ask(ctx, http.MethodPost, "/groups/"+url.PathEscape(o.Group)+"/"+o.Do, text, maxRefusal)
+	err := give()
+	// A member of version 0.1 refuses what it does not know, and has done nothing. This
+	// console's log has both.
+	if err != nil && strings.Contains(err.Error(), `unknown field "who"`) {
+		delete(body, "who")
+		delete(body, "why")
+		err = give()
+	}
 	return err
 }
 
@@ -197,10 +208,15 @@ func (m *remote) send(ctx context.Context, client *http.Client, method, path str
 		}
 		r.Header.Set("Authorization", "Bearer "+token)
 	}
+	var sent atomic.Bool
+	r = r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { sent.Store(true) }}))
 	answer, err := client.Do(r)
 	if err != nil {
 		if wrapped, ok := errors.AsType[*url.Error](err); ok {
 			err = wrapped.Err // the address is shown beside it
+		}
+		if sent.Load() {
+			err = &unansweredError{err}
 		}
 		return nil, err
 	}
@@ -208,33 +224,17 @@ func (m *remote) send(ctx context.Context, client *http.Client, method, path str
 	if answer.StatusCode != http.StatusOK {
 		return nil, refusal(answer)
 	}
-	var sent atomic.Bool
-	r = r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { sent.Store(true) }}))
 	// One byte more than is allowed: else an answer that is cut would look like a whole one.
 	text, err := io.ReadAll(io.LimitReader(answer.Body, most+1))
 	if err == nil && int64(len(text)) > most {
 		err = fmt.Errorf("the answer is larger than %d bytes", most)
 	}
-		if sent.Load() {
-			err = &unansweredError{err}
-		}
-	return text, err
-}
-
-// refusal returns the error that an answer other than 200 stands for: the admin
-// handler's own words, if it has any.
-func refusal(answer *http.Response) error {
-	switch {
-	case answer.StatusCode == http.StatusUnauthorized:
-		return errors.New("it refuses the token (401)")
-	case answer.StatusCode < http.StatusBadRequest:
-		return fmt.Errorf("it answers %d, and redirects are not followed", answer.StatusCode)
 	if err != nil {
 		err = &unansweredError{err}
 	}
-	}
-	body, _ := io.ReadAll(io.LimitReader(answer.Body, maxRefusal))
-	// Only a text in the handler's own form is passed on: a proxy between may answer with a page
+	return text, err
+}
+
 // unansweredError is the error of a request that may have arrived. What it ordered may have
 // been done.
 type unansweredError struct{ error }
@@ -242,6 +242,18 @@ type unansweredError struct{ error }
 // Unwrap returns why there is no answer.
 func (e *unansweredError) Unwrap() error { return e.error }
 
+// refusal returns the error that an answer other than 200 stands for: the admin
+// handler's own words, if it has any. Without them one of 500 and more is a proxy's, which
+// stopped waiting.
+func refusal(answer *http.Response) error {
+	switch {
+	case answer.StatusCode == http.StatusUnauthorized:
+		return errors.New("it refuses the token (401)")
+	case answer.StatusCode < http.StatusBadRequest:
+		return fmt.Errorf("it answers %d, and redirects are not followed", answer.StatusCode)
+	}
+	body, _ := io.ReadAll(io.LimitReader(answer.Body, maxRefusal))
+	// Only a text in the handler's own form is passed on: a proxy between may answer with a page
 	// of HTML.
 	var problem struct {
 		Error string `json:"error"`
