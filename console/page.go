@@ -2,6 +2,7 @@ package console
 
 import (
 	"bytes"
+	"context"
 	"embed"
 	"errors"
 	"html/template"
@@ -117,11 +118,26 @@ var templates = func() map[string]*template.Template {
 	}
 	return all
 }()
+// Bounds of an answer: of making it, waits for other searches included, and of writing it.
+const (
+	makeTime  = 90 * time.Second
+	writeTime = 30 * time.Second
+)
+
+// patient returns the context in which an answer is made. A server's own bound is for what
+// is answered at once: it would cut a page that reads the log off without a word.
+func patient(w http.ResponseWriter, r *http.Request) (context.Context, context.CancelFunc) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(makeTime + writeTime)) // some writers have none
+	return context.WithTimeout(r.Context(), makeTime)
+}
+
 
 // show answers with a page.
 // Data comes first and whole: an error can still become a page with its status.
 func (c *Console) show(w http.ResponseWriter, r *http.Request, p *page) {
-	data, err := p.data(r.Context(), r)
+	ctx, cancel := patient(w, r)
+	defer cancel()
+	data, err := p.data(ctx, r)
 	if err != nil {
 		c.fail(w, r, err)
 		return
