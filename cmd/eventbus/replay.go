@@ -95,7 +95,7 @@ func (a *app) replayGroup(ctx context.Context, topic string, f *again) error {
 		a.note("There is nothing to handle.")
 		return nil
 	}
-	if err := a.confirm("Run the handlers of %s again for %s", f.group, counted(events, "event")); err != nil {
+	if err := a.confirm(ctx, "Run the handlers of %s again for %s", f.group, counted(events, "event")); err != nil {
 		return err
 	}
 	// The offsets of the answer that was agreed to, and not the times, which move on and
