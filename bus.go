@@ -49,6 +49,7 @@ type Bus struct {
 	middleware []Middleware
 	groups     map[string]*group
 	replays    map[*group]struct{}    // that are under way
+	replaying  atomic.Bool            // ReplayGroup is; not guarded
 	breakers   map[string]*dependency // shared breakers, by name
 	publishing brokergate.Breakers
 

@@ -242,7 +242,7 @@ func (o Operator) Declarations() declare.Uses {
 	b := o.bus
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	uses := declare.Uses{Service: b.config.Service, Environment: b.config.Environment}
+	uses := declare.Uses{Service: b.config.Service, Environment: b.config.Environment, Logger: b.config.Logger}
 	published := make(map[[2]string]bool, len(b.topics.senders))
 	for _, out := range b.topics.senders {
 		published[[2]string{out.decl.Suffix, out.decl.Typ}] = true

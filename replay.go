@@ -39,6 +39,9 @@ type ReplayConfig struct {
 	// dead-letter topic, beside reporting it. The event is not finished before
 	// that is acknowledged.
 	DeadLetter bool
+	// MaxEvents, if not 0, refuses a window with more events for the handlers. They are
+	// counted first, and what is handled is what was counted.
+	MaxEvents int64
 	// MaxFailures bounds the failures that the report lists; all are counted.
 	// Default 100.
 	MaxFailures int
@@ -77,7 +80,7 @@ func (o Operator) Replay(ctx context.Context, config ReplayConfig, subscriptions
 	if len(r.window) > 0 {
 		if config.DryRun {
 			err = r.count(ctx)
-		} else {
+		} else if err = r.bounded(ctx); err == nil {
 			err = r.run(ctx)
 		}
 	}
@@ -90,9 +93,14 @@ func (o Operator) Replay(ctx context.Context, config ReplayConfig, subscriptions
 
 // ReplayGroup is Replay with the subscriptions to a topic, by its full name, that the
 // bus has in a group: for operators, who have no subscriptions. That it begins and ends
-// is logged.
+// is logged. One runs at a time, a dry run too, and another is refused: two over one
+// window would handle its keys twice at once.
 func (o Operator) ReplayGroup(ctx context.Context, group, topic string, config ReplayConfig) (ReplayReport, error) {
 	b := o.bus
+	if !b.replaying.CompareAndSwap(false, true) {
+		return ReplayReport{}, &Error{Op: "replay", Err: errors.New("another replay runs here: wait for its end")}
+	}
+	defer b.replaying.Store(false)
 	g, err := b.group(group)
 	if err != nil {
 		return ReplayReport{}, &Error{Op: "replay", Err: err}
@@ -192,8 +200,8 @@ func (c *ReplayConfig) check() error {
 	if !c.From.IsZero() && !c.To.IsZero() && c.To.Before(c.From) {
 		wrong = append(wrong, fmt.Errorf("the window ends before it begins: To is %v, From %v", c.To, c.From))
 	}
-	if c.MaxFailures < 0 {
-		wrong = append(wrong, fmt.Errorf("MaxFailures is %d: use a positive number, or zero for the default", c.MaxFailures))
+	if c.MaxFailures < 0 || c.MaxEvents < 0 {
+		wrong = append(wrong, fmt.Errorf("MaxFailures is %d and MaxEvents %d: use positive numbers, or zero for the default", c.MaxFailures, c.MaxEvents))
 	}
 	return errors.Join(wrong...)
 }
@@ -222,8 +230,15 @@ func (c ReplayConfig) After(r ReplayReport) ReplayConfig {
 		p := &r.Partitions[i]
 		c.FromOffsets[p.Partition], c.ToOffsets[p.Partition] = p.Next, p.To
 	}
+	// Partitions that were added since are not of that window: of them nothing is read.
+	if len(r.Partitions) > 0 {
+		c.From, c.To = never, time.Time{}
+	}
 	return c
 }
+
+// never is a time at which nothing was published.
+var never = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // ReplayReport is what a replay did or, in a dry run, would do.
 type ReplayReport struct {

@@ -3,6 +3,7 @@ package eventbus
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"maps"
@@ -99,6 +100,26 @@ func (r *replay) count(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// bounded counts the window's events where they are bounded, and refuses more.
+func (r *replay) bounded(ctx context.Context) error {
+	most := r.config.MaxEvents
+	if most == 0 {
+		return nil
+	}
+	if err := r.count(ctx); err != nil {
+		return err
+	}
+	counted := r.report()
+	// They are counted again as they are handled.
+	for _, c := range r.counts {
+		c.events = make(map[string]*int64)
+	}
+	if n := counted.Events(); n > most {
+		return fmt.Errorf("the window has %d events for the handlers, more than %d: narrow it, or allow more", n, most)
+	}
+	return nil
 }
 
 // replayTick is how often a replay looks how far it came.

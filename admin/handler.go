@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"sync/atomic"
 
 	"github.com/eventbus-go/eventbus"
 	"github.com/eventbus-go/eventbus/secret"
@@ -19,8 +18,6 @@ type handler struct {
 	level http.Handler
 	// protobuf prints schemas for documents; nil for none.
 	protobuf func(json.RawMessage) (format, text string, err error)
-	// replaying is set while a replay runs.
-	replaying atomic.Bool
 }
 
 // Handler returns a handler that serves a bus; to serve it under another path,

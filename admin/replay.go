@@ -12,11 +12,11 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// The bounds of a replay: how many events it may handle unless the order says
-// otherwise, and for how long a request may run.
 const (
-	defaultMost  = 10_000
-	longestOrder = time.Hour
+	// defaultMost is how many events a replay may handle unless the order says otherwise.
+	defaultMost = 10_000
+	// answerTime bounds the writing of its answer.
+	answerTime = 30 * time.Second
 )
 
 // again is the body of POST /groups/{group}/replay. Offsets are by the number of a
@@ -36,7 +36,7 @@ type again struct {
 	Apply bool `json:"apply"`
 }
 
-// config returns what is asked for, as a dry run.
+// config returns what is asked for.
 func (a *again) config() eventbus.ReplayConfig {
 	at := func(offsets map[int32]int64) map[transport.Partition]int64 {
 		all := make(map[transport.Partition]int64, len(offsets))
@@ -46,7 +46,8 @@ func (a *again) config() eventbus.ReplayConfig {
 		return all
 	}
 	return eventbus.ReplayConfig{
-		From: a.From, To: a.To, FromOffsets: at(a.FromOffsets), ToOffsets: at(a.ToOffsets), Keys: a.Keys, Types: a.Types, DryRun: true,
+		From: a.From, To: a.To, FromOffsets: at(a.FromOffsets), ToOffsets: at(a.ToOffsets), Keys: a.Keys, Types: a.Types,
+		DryRun: !a.Apply, MaxEvents: cmp.Or(a.Most, defaultMost),
 	}
 }
 
@@ -89,8 +90,7 @@ type ReplayedPartition struct {
 }
 
 // replay answers POST /groups/{group}/replay. The window is counted first, always, and
-// what is handled then is what was counted. One order runs at a time: two over one
-// window would handle its keys twice at once.
+// what is handled then is what was counted.
 func (h *handler) replay(w http.ResponseWriter, r *http.Request) {
 	var of again
 	err := read(r.Body, &of)
@@ -101,31 +101,16 @@ func (h *handler) replay(w http.ResponseWriter, r *http.Request) {
 		refuseOrder(w, err)
 		return
 	}
-	if !h.replaying.CompareAndSwap(false, true) {
-		refuse(w, http.StatusConflict, "another replay runs here: wait for its end")
-		return
-	}
-	defer h.replaying.Store(false)
-	// A server's own bounds are those of short answers. Where the writer can't change them
-	// they hold, and end the replay in order.
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(longestOrder))
-	operator, group := h.operator(of.said), r.PathValue("group")
-	config := of.config()
+	// A server's own bound is for what is answered at once: after a long replay it would cut
+	// the answer, and nobody would know what was handled.
+	control := http.NewResponseController(w)
+	_ = control.SetWriteDeadline(time.Time{})
 	// The context ends with the connection: who gives the order up ends it.
-	report, err := operator.ReplayGroup(r.Context(), group, of.Topic, config)
-	if err != nil {
+	report, err := h.operator(of.said).ReplayGroup(r.Context(), r.PathValue("group"), of.Topic, of.config())
+	_ = control.SetWriteDeadline(time.Now().Add(answerTime))
+	if err != nil && report.Handled()+report.Failed() == 0 {
 		refuseOrder(w, err)
 		return
-	}
-	if most := cmp.Or(of.Most, defaultMost); of.Apply && report.Events() > most {
-		refuse(w, http.StatusConflict, fmt.Sprintf("the window has %d events for the handlers, more than %d: narrow it, or raise most", report.Events(), most))
-		return
-	}
-	if of.Apply {
-		// The offsets that were counted: what was published since is not a part of it.
-		config = config.After(report)
-		config.DryRun = false
-		report, err = operator.ReplayGroup(r.Context(), group, of.Topic, config)
 	}
 	answer(w, http.StatusOK, replayed(&report, of.Apply, err))
 }

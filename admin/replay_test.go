@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -94,6 +96,58 @@ func TestReplay(t *testing.T) {
 		}
 		if says := `who=ann why="lost mails"`; strings.Count(log.String(), says) != 2 {
 			t.Errorf("%s is not in the log of begin and end:\n%s", says, log.String())
+		}
+	})
+}
+
+// deadlined is an answer whose writer gives up at a deadline.
+type deadlined struct {
+	*httptest.ResponseRecorder
+	deadline time.Time
+}
+
+func (d *deadlined) SetWriteDeadline(t time.Time) error {
+	d.deadline = t
+	return nil
+}
+
+func (d *deadlined) Write(b []byte) (int, error) {
+	if !d.deadline.IsZero() && time.Now().After(d.deadline) {
+		return 0, os.ErrDeadlineExceeded
+	}
+	return d.ResponseRecorder.Write(b)
+}
+
+// TestLongReplay: what a replay of hours has done is answered, whatever the server's bound.
+func TestLongReplay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, err := eventbus.New(memory.New(), eventbus.Config{Service: "sales-api", Environment: "Test", Source: "urn:sales", Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := eventbus.Subscribe(b, orders, func(ctx context.Context, _ order) error {
+			if d, _ := eventbus.DeliveryFrom(ctx); d.Replay {
+				time.Sleep(2 * time.Hour) // of the bubble
+			}
+			return nil
+		}, eventbus.Timeout(3*time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := eventbus.NewPublisher(b, orders).Publish(t.Context(), order{"a"}); err != nil {
+			t.Fatal(err)
+		}
+		r := httptest.NewRequestWithContext(t.Context(), "POST", "http://127.0.0.1"+group+"replay", strings.NewReader(`{"topic":"`+topic+`","fromOffsets":{"0":0},"apply":true,"why":"x"}`))
+		r.RemoteAddr = "127.0.0.1:40000"
+		w := &deadlined{httptest.NewRecorder(), time.Now().Add(30 * time.Second)}
+		admin.Handler(b).ServeHTTP(w, r)
+		if w.Code != 200 || !strings.Contains(w.Body.String(), `"handled":1`) {
+			t.Errorf("%d %s", w.Code, w.Body)
+		}
+		if err := b.Close(context.Background()); err != nil {
+			t.Fatal(err)
 		}
 	})
 }

@@ -217,10 +217,27 @@ func (a *asyncAPI) group(t *Topic, name, group string, messages object) error {
 			}
 		}
 		channel["x-eventbus-role"] = role.name
-		channel["x-eventbus-of"] = t.Name
-		a.channels[a.key("channel ", role.side)] = channel
+		channel["x-eventbus-of"] = []string{t.Name}
+		k := a.key("channel ", role.side)
+		if shared, ok := a.channels[k].(object); ok && shared["x-eventbus-role"] == role.name {
+			channel = together(shared, channel)
+		}
+		a.channels[k] = channel
 	}
 	return nil
+}
+
+// together returns a channel of letters that several groups or topics share.
+func together(a, b object) object {
+	messages, of := maps.Clone(a["messages"].(object)), slices.Clone(a["x-eventbus-of"].([]string))
+	maps.Copy(messages, b["messages"].(object))
+	for _, topic := range b["x-eventbus-of"].([]string) {
+		if !slices.Contains(of, topic) {
+			of = append(of, topic)
+		}
+	}
+	b["messages"], b["x-eventbus-of"] = messages, of
+	return b
 }
 
 // address sets the address of a topic of letters whose name was chosen, in which the

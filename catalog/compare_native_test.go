@@ -3,6 +3,7 @@ package catalog_test
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -150,6 +151,47 @@ func TestCompareNativeSchemas(t *testing.T) {
 		changes := catalog.Compare(document("application/"+media, `"one"`), document("application/"+media, `{"files":3}`))
 		if len(catalog.Failing(changes, catalog.Breaking)) == 0 {
 			t.Errorf("%s: %v", media, fmt.Sprint(changes))
+		}
+	}
+}
+
+// Fields are listed whichever language a schema is of, and no more than are asked for.
+func TestFields(t *testing.T) {
+	t.Parallel()
+	wide := `{"$defs":{"N":{"type":"object","properties":{`
+	for i := range 500 {
+		wide += fmt.Sprintf(`%s"f%03d":{"$ref":"#/$defs/N"}`, map[bool]string{true: ","}[i > 0], i)
+	}
+	wide += `}}},"$ref":"#/$defs/N"}`
+	for _, c := range []struct {
+		media, schema string
+		want          []string
+	}{
+		{"application/avro", avroBase, []string{"id, string, yes", "amount.cents, int, yes", "note, string, may be null", "kind, one of CARD CASH, yes", "at, timestamp-millis, yes", "zone, string, yes, personal"}},
+		{"application/protobuf", protobufBase, []string{"id, string, yes, or empty", "amount.cents, int32, yes, or empty", "tags[], string, yes, or empty", "note, string, no", "at, google.protobuf.Timestamp, no"}},
+		{"application/json", string(base().Topics[0].Events[0].Schema), []string{"id, string, yes", "color, one of red blue, no", "note, string, no, may be null", "addr.zip, string, no", "mail, string, no, personal"}},
+		{"application/json", wide, []string{"f000, object, no", "f000.f000, object, no"}},
+		{"application/json", `{`, nil},
+		{"text/plain", `"free text"`, nil},
+	} {
+		e := catalog.Event{ContentType: c.media, Schema: json.RawMessage(c.schema)}
+		var got []string
+		for f := range e.Fields() {
+			text := f.Path + ", " + f.Type + ", " + f.Presence
+			if f.Personal {
+				text += ", personal"
+			}
+			if got = append(got, text); len(got) == 100 {
+				break
+			}
+		}
+		for _, want := range c.want {
+			if !slices.Contains(got, want) {
+				t.Errorf("%s: %q is missing in %q", c.media, want, got)
+			}
+		}
+		if c.want == nil && got != nil {
+			t.Errorf("%s has the fields %q", c.schema, got)
 		}
 	}
 }

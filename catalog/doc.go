@@ -14,7 +14,8 @@
 //
 //	asyncapi.go, draft7.go
 //	             AsyncAPI 3.1 and 3.0
-//	markdown.go  pages for people
+//	markdown.go, field.go
+//	             pages for people; the fields of an event's data
 //	backstage.go Backstage's entity file, and the schemas as files
 //	merge.go     Merge: the catalogues of several services as one
 package catalog

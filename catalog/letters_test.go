@@ -101,6 +101,44 @@ func TestAsyncAPIOfLetters(t *testing.T) {
 	}
 }
 
+// TestAsyncAPIOfSharedLetters: a channel that several topics share has the messages of all.
+func TestAsyncAPIOfSharedLetters(t *testing.T) {
+	topic := func(name, group string) string {
+		return `{"name": "sales.public.` + name + `.v1", "domain": "sales", "scope": "public", "topic": "` + name + `", "version": "v1", "groups": ["` + group + `"],
+			"events": [{"type": "Sales.` + name + `", "key": {"source": "none"}}], "letters": [{"group": "` + group + `", "deadLetterTopic": "{env}.letters"}]}`
+	}
+	d, err := catalog.Read(strings.NewReader(`{"catalogVersion": 1, "topics": [` + topic("invoices", "mailer") + "," + topic("orders", "mailer") + "," + topic("returns", "billing") + `]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, env := range []string{"", "Production"} {
+		text, err := d.AsyncAPI(catalog.AsyncAPIConfig{Environment: env})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var document struct {
+			Channels map[string]struct {
+				Address  string         `json:"address"`
+				Messages map[string]any `json:"messages"`
+				Of       []string       `json:"x-eventbus-of"`
+				Role     string         `json:"x-eventbus-role"`
+			} `json:"channels"`
+		}
+		if err := json.Unmarshal(text, &document); err != nil {
+			t.Fatal(err)
+		}
+		for name, c := range document.Channels {
+			want := 1
+			if strings.HasSuffix(c.Address, ".letters") {
+				want = 3
+			}
+			if len(c.Messages) != want || c.Role != "" && len(c.Of) != want {
+				t.Errorf("in %q %s has %d messages, of %v", env, name, len(c.Messages), c.Of)
+			}
+		}
+	}
+}
+
 // TestManyLetters: a large document is read, compared and merged in a time that grows with
 // its size, and groups are found in any order.
 func TestManyLetters(t *testing.T) {

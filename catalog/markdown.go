@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/eventbus-go/eventbus/internal/jsonschema"
 )
 
 // File is one document of a set.
@@ -169,76 +167,16 @@ func (e *Event) keyExample(b *bytes.Buffer) {
 	b.WriteString(".\n")
 }
 
-// fields lists the fields of the data, nested ones by a path such as lines[].sku.
-// Data without a JSON Schema has no list.
+// fields lists the fields of the data.
 func (e *Event) fields(b *bytes.Buffer) {
-	var rows []string
-	d := new(schemaDocument)
-	switch {
-	case e.ContentType == protobufMedia:
-		rows = protobufRows(e.Schema)
-	case json.Unmarshal(e.Schema, &d.root) != nil:
-	case e.ContentType == avroMedia:
-		rows = avroRows(d.root)
-	case d.understood():
-		d.rows(d.root, "", 0, &rows)
-	}
-	if len(rows) > 0 {
-		fmt.Fprintf(b, "\n| Field | Type | Always there | What it is |\n|---|---|---|---|\n%s", strings.Join(rows, ""))
-	}
-}
-
-// deepestRow bounds the depth to which nested fields are listed: types may contain
-// themselves.
-const deepestRow = 3
-
-// rows appends the rows of an object's fields, by name, those of a field's own
-// fields behind it.
-func (d *schemaDocument) rows(s map[string]any, outer string, depth int, rows *[]string) {
-	properties, _ := s["properties"].(map[string]any)
-	required := names(s["required"])
-	for _, name := range slices.Sorted(maps.Keys(properties)) {
-		p, _ := properties[name].(map[string]any)
-		// References are resolved here, so a type that contains itself is met again at each
-		// depth.
-		p, _ = d.resolve(p)
-		p, null, _ := nullable(d, p)
-		there := "yes"
-		if !required[name] {
-			there = "no"
-		}
-		if null {
-			there += ", may be null"
-		}
-		doc, _ := p["description"].(string)
+	header := "\n| Field | Type | Always there | What it is |\n|---|---|---|---|\n"
+	for f := range e.Fields() {
+		doc := f.Doc
 		// Said first, before a description that may be long.
-		if p[jsonschema.Personal] == true {
-			doc = personalDoc(doc)
+		if f.Personal {
+			doc = strings.TrimSpace("Personal data. " + doc)
 		}
-		path := outer + name
-		*rows = append(*rows, row(path, typeName(p), there, doc))
-		if depth < deepestRow {
-			d.rows(p, path+".", depth+1, rows)
-			if items, ok := p["items"].(map[string]any); ok {
-				items, _ = d.resolve(items)
-				items, _, _ = nullable(d, items)
-				d.rows(items, path+"[].", depth+1, rows)
-			}
-		}
+		fmt.Fprintf(b, "%s| %s | %s | %s | %s |\n", header, plain(f.Path), plain(f.Type), f.Presence, plain(doc))
+		header = ""
 	}
 }
-
-// typeName returns the type of a field in the shortest word that is exact.
-func typeName(p map[string]any) string {
-	// int32 or date-time says more than number or string.
-	if format, ok := p["format"].(string); ok {
-		return format
-	}
-	if p["contentEncoding"] != nil {
-		return "bytes in base64"
-	}
-	return word(p["type"])
-}
-
-// personalDoc is the description of a field that holds personal data.
-func personalDoc(doc string) string { return strings.TrimSpace("Personal data. " + doc) }

@@ -49,7 +49,8 @@ type Config struct {
 	// loopback ones. A request that names another is refused. Without any, one with
 	// Tokens takes every name.
 	Hosts []string
-	// Session is how long a user stays logged in. Default 12 h.
+	// Session is how long a user stays logged in, at most until the token is replaced.
+	// Default 12 h.
 	Session time.Duration
 	// ReadOnly refuses every order.
 	ReadOnly bool
@@ -72,8 +73,8 @@ type Config struct {
 	Title string
 	// Location is the time zone of the times that are shown. Default time.Local.
 	Location *time.Location
-	// Logger receives every order with who gave it and why, and failed logins. Nil
-	// discards them.
+	// Logger receives every order with who gave it and why, and failed logins. Nil is that
+	// of the bus; where there is none they are discarded.
 	Logger *slog.Logger
 }
 
@@ -180,18 +181,21 @@ func (c Config) withDefaults() Config {
 	if c.Location == nil {
 		c.Location = time.Local
 	}
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
-	}
-	// The bus has been told these already: a console beside it needs neither again.
+	// The bus has been told these already: a console beside it needs none again.
 	if c.Bus != nil {
 		declared := c.Bus.Operator().Declarations()
+		if c.Logger == nil {
+			c.Logger = declared.Logger
+		}
 		if c.Environment == "" {
 			c.Environment = declared.Environment
 		}
 		if c.Title == "" {
 			c.Title = declared.Service
 		}
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	if c.Title == "" {
 		c.Title = c.Environment

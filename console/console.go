@@ -129,8 +129,10 @@ func (c *Console) order(w http.ResponseWriter, r *http.Request, do act) {
 		c.fail(w, r, wrong("the form can't be read"))
 		return
 	}
+	ctx, cancel := patient(w, r)
+	defer cancel()
 	// PostForm is the body alone. A link can't bring fields of an order in its query.
-	said, err := do(r.Context(), c.gate.who(r), r.PostForm)
+	said, err := do(ctx, c.gate.who(r), r.PostForm)
 	if err != nil {
 		c.fail(w, r, err)
 		return
@@ -147,7 +149,9 @@ func (c *Console) order(w http.ResponseWriter, r *http.Request, do act) {
 // download answers with a file. What it contains is never shown as a page of the
 // console's.
 func (c *Console) download(w http.ResponseWriter, r *http.Request, of file) {
-	name, contentType, content, err := of(r.Context(), r)
+	ctx, cancel := patient(w, r)
+	defer cancel()
+	name, contentType, content, err := of(ctx, r)
 	if err != nil {
 		c.fail(w, r, err)
 		return

@@ -4,14 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"net/http"
 	"slices"
 	"strings"
 
 	"github.com/eventbus-go/eventbus/catalog"
-	"github.com/eventbus-go/eventbus/internal/jsonschema"
-	"github.com/eventbus-go/eventbus/internal/mask"
 )
 
 // catalogView is the page of topics and types.
@@ -37,21 +34,13 @@ type topicView struct {
 }
 
 // typeView is a type of event.
-// Fields are those of a JSON Schema, Text a schema of another kind; both are empty for a
-// type without a schema.
+// Text is a schema whose fields are not known; it and Fields are empty for a type without a
+// schema.
 type typeView struct {
 	*catalog.Event
 	Publishers []string
-	Fields     []fieldView
-	Text       string // of a schema that is no JSON Schema
-}
-
-// fieldView is a field of a type.
-// Path names it from the top of the data, with [] for the elements of a list. Type is in
-// words. Personal is what the schema marks, which pages mask in data.
-type fieldView struct {
-	Path, Type, Doc    string
-	Required, Personal bool
+	Fields     []catalog.Field
+	Text       string
 }
 
 // maxTopicsShown bounds the page. Downloads have the whole catalogue.
@@ -143,87 +132,20 @@ func typeNames(t *catalog.Topic) string {
 	return b.String()
 }
 
-// newTypeView parses the schema of a type. One that is no JSON leaves the fields empty: the
-// type itself is still worth a row.
+// maxFields bounds the fields of a type that a page shows. Schemas come from members, and
+// may describe any number.
+const maxFields = 200
+
+// newTypeView lists the fields of a type. Without any the type itself is still worth a row.
 func newTypeView(e *catalog.Event, publishers []string) typeView {
 	v := typeView{Event: e, Publishers: publishers}
-	var schema any
-	if json.Unmarshal(e.Schema, &schema) == nil {
-		switch s := schema.(type) {
-		case map[string]any:
-			v.Fields = fieldsOf(nil, "", s, s, 0)
-		case string:
-			v.Text = s
+	for f := range e.Fields() {
+		if len(v.Fields) == maxFields {
+			break
 		}
+		v.Fields = append(v.Fields, f)
 	}
+	// It stays empty for a schema that is no text.
+	_ = json.Unmarshal(e.Schema, &v.Text)
 	return v
-}
-
-// Bounds of the fields of a type that a page shows.
-// Schemas come from members, and may refer to themselves: depth ends that, and the number
-// of fields what a wide schema makes of it.
-const (
-	maxFields     = 200
-	maxFieldDepth = 5
-)
-
-// fieldsOf adds the fields of a schema, by their paths.
-func fieldsOf(all []fieldView, prefix string, schema any, root any, depth int) []fieldView {
-	s := mask.Resolved(schema, root)
-	if s == nil || depth > maxFieldDepth {
-		return all
-	}
-	// A list has no row of its own here: the field that it is the value of has one.
-	if items, ok := s["items"]; ok {
-		return fieldsOf(all, prefix+"[]", items, root, depth+1)
-	}
-	required, _ := s["required"].([]any)
-	properties, _ := s["properties"].(map[string]any)
-	// The order of a schema's own text is lost in the map, so names are sorted.
-	for _, name := range slices.Sorted(maps.Keys(properties)) {
-		if len(all) == maxFields {
-			return all
-		}
-		path := strings.TrimPrefix(prefix+"."+name, ".")
-		// A reference may have words beside it (JSON Schema 2020-12, section 8.2.3.1): the
-		// description and the mark of this use are in outer, those of what it refers to in inner.
-		outer, _ := properties[name].(map[string]any)
-		inner := mask.Resolved(properties[name], root)
-		f := fieldView{Path: path, Type: typeOf(inner), Required: slices.Contains(required, any(name)), Personal: outer[jsonschema.Personal] == true || inner[jsonschema.Personal] == true}
-		f.Doc, _ = outer["description"].(string)
-		all = fieldsOf(append(all, f), path, inner, root, depth+1)
-	}
-	return all
-}
-
-// typeOf returns the type of a schema in a word or two.
-// It is for readers. The schema itself is in the download.
-func typeOf(s map[string]any) string {
-	// The values say more than the type that they have.
-	if values, ok := s["enum"].([]any); ok {
-		var all []string
-		for _, v := range values {
-			all = append(all, fmt.Sprint(v))
-		}
-		return "one of " + strings.Join(all, ", ")
-	}
-	text := ""
-	switch t := s["type"].(type) {
-	case string:
-		text = t
-	// JSON Schema allows several types, mostly one and null.
-	case []any:
-		var all []string
-		for _, v := range t {
-			all = append(all, fmt.Sprint(v))
-		}
-		text = strings.Join(all, " or ")
-	}
-	if format, ok := s["format"].(string); ok {
-		text += " (" + format + ")"
-	}
-	if text == "" {
-		return "any"
-	}
-	return text
 }

@@ -36,18 +36,23 @@ const maxRows = 10_000
 // table returns a download of rows, whose first one names the columns.
 // The first row is there in any case, so that an empty list has its columns too. The end of
 // the name chooses the format.
-func (d *desk) table(name string, rows func(context.Context, *http.Request) ([][]string, error)) file {
+// A file that is not whole says so by its name.
+func (d *desk) table(name string, rows func(context.Context, *http.Request) (all [][]string, whole bool, err error)) file {
 	return func(ctx context.Context, r *http.Request) (string, string, []byte, error) {
-		all, err := rows(ctx, r)
+		all, whole, err := rows(ctx, r)
 		if err != nil {
 			return "", "", nil, err
 		}
+		called := name
+		if !whole {
+			called = "part-of-" + name
+		}
 		if strings.HasSuffix(name, ".json") {
 			text, err := asJSON(all)
-			return name, "application/json", text, err
+			return called, "application/json", text, err
 		}
 		text, err := asCSV(all)
-		return name, "text/csv; charset=utf-8", text, err
+		return called, "text/csv; charset=utf-8", text, err
 	}
 }
 
@@ -92,10 +97,10 @@ func asJSON(rows [][]string) ([]byte, error) {
 }
 
 // keyRows are all parked keys that the page's query describes.
-func (d *desk) keyRows(ctx context.Context, r *http.Request) ([][]string, error) {
+func (d *desk) keyRows(ctx context.Context, r *http.Request) (_ [][]string, whole bool, _ error) {
 	// The page's query, so that the file has all pages of the list that its link is on. Keys
 	// beyond the first hundred of a partition are in neither.
-	_, all := d.parked(ctx, r.URL.Query())
+	v, all := d.parked(ctx, r.URL.Query())
 	rows := [][]string{{"group", "topic", "partition", "offset", "key", "state", "waiting_ms", "due_ms", "attempts", "bytes", "error", "member"}}
 	for i := range all[:min(len(all), maxRows)] {
 		k := &all[i]
@@ -104,14 +109,14 @@ func (d *desk) keyRows(ctx context.Context, r *http.Request) ([][]string, error)
 			strconv.FormatInt(k.WaitingMs, 10), strconv.FormatInt(k.DueMs, 10), strconv.Itoa(k.Attempts), strconv.FormatInt(k.Bytes, 10), k.Error, k.Member,
 		})
 	}
-	return rows, nil
+	return rows, len(all) <= maxRows && v.Unseen == 0, nil
 }
 
 // letterRows are the letters of a cause.
-func (d *desk) letterRows(ctx context.Context, r *http.Request) ([][]string, error) {
+func (d *desk) letterRows(ctx context.Context, r *http.Request) (_ [][]string, whole bool, _ error) {
 	v, err := d.causeOf(ctx, r, maxRows)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	rows := [][]string{{"topic", "partition", "offset", "key", "id", "type", "group", "attempts", "redeliveries", "last_failure", "error"}}
 	for i := range v.Letters {
@@ -121,7 +126,7 @@ func (d *desk) letterRows(ctx context.Context, r *http.Request) ([][]string, err
 			strconv.Itoa(l.Attempts), strconv.Itoa(l.Redeliveries), l.Last.UTC().Format(time.RFC3339Nano), l.Error,
 		})
 	}
-	return rows, nil
+	return rows, !v.More, nil
 }
 
 // wholeDocument returns the catalogue for a file. A page can show one of several that

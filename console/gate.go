@@ -37,6 +37,7 @@ type gate struct {
 // that finds nothing needs no case of its own.
 type session struct {
 	who   string
+	token [32]byte // the hash of the one that it was begun with
 	until time.Time
 }
 
@@ -168,13 +169,21 @@ func (g *gate) who(r *http.Request) string {
 		return ""
 	}
 	g.mu.Lock()
-	defer g.mu.Unlock()
 	// By the hash: the time of a lookup tells nothing about the values themselves.
 	s := g.sessions[sha256.Sum256([]byte(cookie.Value))]
+	g.mu.Unlock()
 	if time.Now().After(s.until) {
 		return ""
 	}
-	return s.who
+	// A token that was replaced lets nobody in, by a session that it began either.
+	for _, named := range g.config.Tokens {
+		if named.Name == s.who {
+			if is, err := named.Value.Reveal(); err == nil && sha256.Sum256([]byte(is)) == s.token {
+				return s.who
+			}
+		}
+	}
+	return ""
 }
 
 // enter returns the name of a token's owner, "" if nobody has it, and whether the
@@ -223,7 +232,7 @@ func (g *gate) enter(token, from string) (who string, often bool, err error) {
 
 // open begins a session and returns its secret.
 // Only a hash of the secret is kept, so a dump of the memory opens no session.
-func (g *gate) open(who string) string {
+func (g *gate) open(who, token string) string {
 	id := rand.Text()
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -241,7 +250,7 @@ func (g *gate) open(who string) string {
 	if len(g.sessions) >= maxSessions {
 		delete(g.sessions, oldest)
 	}
-	g.sessions[sha256.Sum256([]byte(id))] = session{who, now.Add(g.config.Session)}
+	g.sessions[sha256.Sum256([]byte(id))] = session{who, sha256.Sum256([]byte(token)), now.Add(g.config.Session)}
 	return id
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -278,6 +279,81 @@ func TestConfig(t *testing.T) {
 	} {
 		if _, err := console.New(c); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter") {
 			t.Errorf("%v, want %q", err, want)
+		}
+	}
+}
+
+// TestTimes: a page is in one zone, that of its own time too.
+func TestTimes(t *testing.T) {
+	zone := time.FixedZone("XYZ", -11*3600-30*60)
+	h := newConsole(t, func(c *console.Config) { c.Location = zone })
+	before := time.Now().In(zone)
+	page := ask(h, "GET", "/", "").Body.String()
+	_, as, _ := strings.Cut(page, "as of ")
+	if got, want := as[:2], []string{before.Format("15"), time.Now().In(zone).Format("15")}; got != want[0] && got != want[1] {
+		t.Errorf("it is of %s o'clock, want %s", got, want[1])
+	}
+}
+
+// deadlined is an answer whose writer has a deadline.
+type deadlined struct {
+	*httptest.ResponseRecorder
+	deadline time.Time
+}
+
+func (d *deadlined) SetWriteDeadline(t time.Time) error {
+	d.deadline = t
+	return nil
+}
+
+// TestPatience: a page may take longer than what a server allows for short answers, and
+// nobody gets the time who may not ask.
+func TestPatience(t *testing.T) {
+	h := newConsole(t, nil)
+	for address, may := range map[string]bool{"127.0.0.1:40000": true, "192.0.2.7:40000": false} {
+		for _, target := range []string{"/catalog", "/keys.csv"} {
+			r := httptest.NewRequest("GET", "http://127.0.0.1:8081"+target, nil)
+			r.RemoteAddr = address
+			w := &deadlined{ResponseRecorder: httptest.NewRecorder()}
+			if h.ServeHTTP(w, r); w.deadline.After(time.Now().Add(time.Minute)) != may {
+				t.Errorf("%s from %s may take until %v", target, address, w.deadline)
+			}
+		}
+	}
+}
+
+// TestLogOfTheBus: orders are in the log of the bus where the console has none of its own.
+func TestLogOfTheBus(t *testing.T) {
+	var log bytes.Buffer
+	bus, err := eventbus.New(memory.New(), eventbus.Config{Service: "idle", Environment: "Test", Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer bus.Close(context.Background())
+	h := newConsole(t, func(c *console.Config) {
+		c.Bus, c.Tokens = bus, []console.Token{{Name: "alice", Value: secret.Text("hunter2")}}
+	})
+	login(t, h, "wrong")
+	if !strings.Contains(log.String(), "console: login refused") {
+		t.Errorf("the log says %s", &log)
+	}
+}
+
+// TestReplacedToken: a session ends with the token that it was begun with.
+func TestReplacedToken(t *testing.T) {
+	token, failed := "hunter2", error(nil)
+	h := newConsole(t, func(c *console.Config) {
+		c.Tokens = []console.Token{{Name: "bob", Value: secret.Text("other")}, {Name: "alice", Value: secret.Func(func() (string, error) { return token, failed })}}
+	})
+	cookie, _ := login(t, h, "hunter2")
+	for _, c := range []struct {
+		token  string
+		failed error
+		code   int
+	}{{"hunter2", nil, 200}, {"hunter2", errors.New("no such file"), 401}, {"hunter2", nil, 200}, {"swordfish", nil, 401}, {"other", nil, 401}} {
+		token, failed = c.token, c.failed
+		if w := ask(h, "GET", "/keys", "", "Cookie: "+cookie.Name+"="+cookie.Value); w.Code != c.code {
+			t.Errorf("with the token %q, %v: %d, want %d", c.token, c.failed, w.Code, c.code)
 		}
 	}
 }

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/eventbus-go/eventbus/internal/redrive"
@@ -39,15 +42,29 @@ func (j *jobRow) Resumable() bool {
 // Orders of the console are by causes or one place; the command line makes others as well.
 func (j *jobRow) Chosen() string {
 	f := &j.Filter
-	switch {
-	case len(f.Fingerprints) > 0:
-		return plural(len(f.Fingerprints), "cause")
-	case len(f.Ranges) == 1:
-		return "one letter"
-	case len(f.Keys) > 0:
-		return plural(len(f.Keys), "key")
+	var by []string
+	for _, c := range []struct {
+		n    int
+		noun string
+	}{
+		{len(f.Fingerprints), "cause"}, {len(f.Keys), "key"}, {len(f.Types), "type"}, {len(f.IDs), "id"}, {len(f.Groups), "group"}, {len(f.Reasons), "reason"}, {len(f.Ranges), "range"},
+	} {
+		if c.n > 0 {
+			by = append(by, plural(c.n, c.noun))
+		}
 	}
-	return "all letters"
+	if !f.After.IsZero() || !f.Before.IsZero() {
+		by = append(by, "a time")
+	}
+	switch {
+	case j.Action == redrive.Purge && !j.IncludingOpen:
+		return "letters that are decided"
+	case len(by) == 0:
+		return "all letters"
+	case len(by) == 1 && len(f.Ranges) == 1 && f.Ranges[0].To-f.Ranges[0].From == 1:
+		return "one letter"
+	}
+	return strings.Join(by, ", ")
 }
 
 // jobs makes the page of jobs, of all topics of the environment.
@@ -96,7 +113,7 @@ type planView struct {
 	Sum          int64
 	Running      *jobRow // a job of the same topic that is under way
 	Reason       bool    // is required
-	Group        string
+	Until        string  // the ends of the partitions, as partition@offset, separated by commas
 }
 
 // plan counts what a job would do. It changes nothing, so it may be asked for by GET.
@@ -124,7 +141,7 @@ func (d *desk) plan(ctx context.Context, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &planView{Topic: o.Topic, Action: o.Action, Causes: o.Filter.Fingerprints, Rate: o.Rate, Tally: would.Tally, Sum: would.Tally.Sum(), Place: r.URL.Query().Get("at"), Through: would.Through, Alone: would.Alone, Reason: needsReason(o.Action)}
+	v := &planView{Topic: o.Topic, Action: o.Action, Causes: o.Filter.Fingerprints, Rate: o.Rate, Tally: would.Tally, Sum: would.Tally.Sum(), Place: r.URL.Query().Get("at"), Through: would.Through, Alone: would.Alone, Reason: needsReason(o.Action), Until: untilText(would.Until)}
 	jobs, err := d.jobsOf(ctx, o.Topic)
 	if err != nil {
 		return nil, err
@@ -176,7 +193,27 @@ func readJob(f url.Values, who string) (redrive.Order, error) {
 	if text := f.Get("expected"); text != "" {
 		o.Expected, _ = strconv.ParseInt(text, 10, 64)
 	}
+	if text := f.Get("until"); text != "" {
+		o.Until = make(map[int32]int64)
+		for one := range strings.SplitSeq(text, ",") {
+			var partition int32
+			var offset int64
+			if n, err := fmt.Sscanf(one, "%d@%d", &partition, &offset); n != 2 || err != nil {
+				return o, wrong("the letters that were counted can't be told: make the dry run again")
+			}
+			o.Until[partition] = offset
+		}
+	}
 	return o, nil
+}
+
+// untilText returns the ends of partitions as a form has them.
+func untilText(until map[int32]int64) string {
+	var all []string
+	for _, partition := range slices.Sorted(maps.Keys(until)) {
+		all = append(all, fmt.Sprintf("%d@%d", partition, until[partition]))
+	}
+	return strings.Join(all, ",")
 }
 
 // jobOrders are what is done with jobs. A job goes on in whichever process watches for
@@ -223,7 +260,11 @@ func (d *desk) stopJob(ctx context.Context, who string, f url.Values) (string, e
 	if err != nil {
 		return "", wrong(err.Error())
 	}
-	j, err := d.cluster.letters.Stop(ctx, f.Get("topic"), f.Get("id"), who, why)
+	topic := f.Get("topic")
+	if !d.cluster.letterTopic(topic) {
+		return "", missing("this console does not show topics of other environments")
+	}
+	j, err := d.cluster.letters.Stop(ctx, topic, f.Get("id"), who, why)
 	if err != nil {
 		return "", &fault{http.StatusConflict, err.Error()}
 	}

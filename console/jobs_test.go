@@ -172,3 +172,106 @@ func TestReplayThroughKnownTopics(t *testing.T) {
 type outcomes chan error
 
 func (o outcomes) Done(_ transport.Position, err error) { o <- err }
+
+// TestOrdersOfTheEnvironment: a console of one environment stops no job of another.
+func TestOrdersOfTheEnvironment(t *testing.T) {
+	_, cluster := deadLetters(t, 1)
+	client := redrive.New(cluster, redrive.Config{Who: "ann@desk", Create: true})
+	j, err := client.Submit(t.Context(), redrive.Order{Topic: deadTopic, Who: "ann@desk"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := newConsole(t, func(c *console.Config) {
+		c.Bus, c.Cluster, c.Environment, c.ReadOnly = nil, cluster, "Production", false
+	})
+	for _, order := range []string{"stop-job", "resume-job"} {
+		w := ask(h, "POST", "/"+order, url.Values{"topic": {deadTopic}, "id": {j.ID}, "why": {"x"}, "here": {"jobs"}}.Encode())
+		if w.Code != http.StatusNotFound {
+			t.Errorf("%s: %d %s", order, w.Code, w.Body)
+		}
+	}
+	if left, err := client.Find(t.Context(), j.ID); err != nil || left.State == redrive.Stopped {
+		t.Errorf("%+v, %v", left, err)
+	}
+}
+
+// TestForeignIsSkipped: records that are no dead letters are skipped by their cause.
+func TestForeignIsSkipped(t *testing.T) {
+	h, _ := deadLetters(t, 1)
+	page := ask(h, "GET", "/letters?topic="+deadTopic, "").Body.String()
+	cause := regexp.MustCompile(`name="cause" value="([^"]*)"[^>]*><th scope="row">.*?\(foreign\)`).FindStringSubmatch(page[strings.LastIndex(page[:strings.Index(page, "(foreign)")], "<tr>"):])
+	if cause == nil {
+		t.Fatalf("the cause can't be chosen: %s", page)
+	}
+	plan := ask(h, "GET", "/plan?"+url.Values{"topic": {deadTopic}, "action": {"skip"}, "cause": {cause[1]}}.Encode(), "").Body.String()
+	if !strings.Contains(plan, "<strong>2 letters</strong> would be changed") {
+		t.Errorf("the dry run says %s", plan[strings.Index(plan, "<main"):])
+	}
+}
+
+// TestKeptIsBounded: what pages and files keep of letters does not grow with what somebody
+// writes into them, and a file that is not whole says so.
+func TestKeptIsBounded(t *testing.T) {
+	h, cluster := deadLetters(t, 0)
+	producer, err := cluster.NewProducer(transport.ProducerConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer producer.Close(t.Context())
+	const letters = 24
+	text := []byte(strings.Repeat("x", 900<<10))
+	written := make(outcomes, letters)
+	for i := range letters {
+		r := transport.Record{Topic: deadTopic, Key: []byte("k"), Headers: []transport.Header{
+			{Key: letter.Topic, Value: []byte("orders")}, {Key: letter.Offset, Value: fmt.Append(nil, i)}, {Key: letter.Reason, Value: []byte("exhausted")}, {Key: letter.Error, Value: text},
+		}}
+		if err := producer.Produce(t.Context(), &r, written); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range letters {
+		if err := <-written; err != nil {
+			t.Fatal(err)
+		}
+	}
+	page := ask(h, "GET", "/letters?topic="+deadTopic, "").Body.String()
+	list := regexp.MustCompile(`href="cause(\?[^"]*)"><code>[^<]*</code></a> <span class="tag">exhausted<`).FindStringSubmatch(page)
+	if list == nil {
+		t.Fatal(page)
+	}
+	file := ask(h, "GET", "/letters.csv"+html.UnescapeString(list[1]), "")
+	if n := file.Body.Len(); n > 20<<20 || !strings.Contains(file.Header().Get("Content-Disposition"), "part-of-letters.csv") {
+		t.Errorf("a file of %d bytes, %v", n, file.Header())
+	}
+	story := ask(h, "GET", "/story?by=key&what=k", "").Body.String()
+	if !strings.Contains(story, "This is not all") || !strings.Contains(story, "more than 16.0 MiB") {
+		t.Errorf("the story says %.2000s", story[strings.Index(story, "<main"):])
+	}
+}
+
+// TestOrderedAsCounted: what is ordered is what the dry run has counted.
+func TestOrderedAsCounted(t *testing.T) {
+	h, cluster := deadLetters(t, 3)
+	page := ask(h, "GET", "/letters?topic="+deadTopic, "").Body.String()
+	cause := regexp.MustCompile(`name="cause" value="([^"]*)"[^>]*Choose the card`).FindStringSubmatch(page)
+	if cause == nil {
+		t.Fatal(page)
+	}
+	dry := ask(h, "GET", "/plan?"+url.Values{"topic": {deadTopic}, "action": {"skip"}, "cause": {cause[1]}}.Encode(), "").Body.String()
+	order := form(t, dry, "start-job")
+	if until := order.Get("until"); until != "0@5" {
+		t.Errorf("the order is about letters until %q, want 0@5: three letters, and two records that are none", until)
+	}
+	order.Set("why", "of a test")
+	if w := ask(h, "POST", "/start-job", order.Encode()); w.Code != http.StatusSeeOther {
+		t.Fatalf("%d: %s", w.Code, w.Body)
+	}
+	jobs, err := redrive.New(cluster, redrive.Config{Who: "x"}).Jobs(t.Context(), deadTopic)
+	if err != nil || len(jobs) != 1 || jobs[0].End[0] != 5 || jobs[0].Expected != 3 {
+		t.Errorf("%+v, %v", jobs, err)
+	}
+	order.Set("until", "0@x")
+	if w := ask(h, "POST", "/start-job", order.Encode()); w.Code != http.StatusBadRequest {
+		t.Errorf("letters that can't be told: %d", w.Code)
+	}
+}

@@ -45,12 +45,8 @@ type parkedKey struct {
 	Skip      bool // Skip takes it
 }
 
-// Encoded returns the key for a form; Has reports whether there is one.
+// Encoded returns the key for a form.
 func (k *parkedKey) Encoded() string { return base64.RawURLEncoding.EncodeToString(k.Raw) }
-
-// Has reports whether the event has a key.
-// An empty key is one, so the length does not say.
-func (k *parkedKey) Has() bool { return k.Raw != nil }
 
 // Story leads to what else happened to the key.
 func (k *parkedKey) Story() string {

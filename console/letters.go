@@ -24,6 +24,9 @@ const (
 	maxCauses   = 200
 	maxLetters  = 100
 	maxJobsSeen = 50
+	// maxKept bounds the keys and texts that a page or a file keeps of what was read, in
+	// bytes. Each of them may be as large as a record.
+	maxKept = 16 << 20
 )
 
 // lettersView is the page of dead letters: the topics that have some, or one of them by
@@ -153,6 +156,7 @@ type causeView struct {
 	Gist, Reason, Type  string
 	Letters             []letterRow
 	More                bool
+	kept                int // bytes
 }
 
 // letterRow is a dead letter in a list.
@@ -205,7 +209,7 @@ func (d *desk) causeOf(ctx context.Context, r *http.Request, most int) (*causeVi
 		from = b.Undecided()
 	}
 	err = b.Each(ctx, from, func(l *letter.Letter, s redrive.State, foreign error) error {
-		if s != state {
+		if !s.Is(state) {
 			return nil
 		}
 		// Records that are no dead letters have causes of their own, as on the page before.
@@ -224,15 +228,17 @@ func (d *desk) causeOf(ctx context.Context, r *http.Request, most int) (*causeVi
 
 // add adds a letter to the list, and ends the scan where that is full.
 func (v *causeView) add(l *letter.Letter, reason, gist string, most int) error {
+	row := newLetterRow(l)
+	v.kept += len(row.Key) + len(row.ID) + len(row.Type) + len(row.Error) + len(row.Group)
 	// The letter that does not fit is not kept. It only shows that there is one.
-	if len(v.Letters) == most {
+	if len(v.Letters) == most || v.kept > maxKept {
 		v.More = true
 		return scan.ErrEnough
 	}
 	if v.Gist == "" {
 		v.Gist, v.Reason, v.Type = gist, reason, strings.Clone(redrive.Type(l))
 	}
-	v.Letters = append(v.Letters, newLetterRow(l))
+	v.Letters = append(v.Letters, row)
 	return nil
 }
 
@@ -251,6 +257,7 @@ func newLetterRow(l *letter.Letter) letterRow {
 type letterView struct {
 	letterRow
 	State, Reason, Stack, Cause, Foreign string
+	Listed                               redrive.State // of the list that it is in
 	First                                time.Time
 	Source, Origin                       string
 	Event                                eventView
@@ -296,7 +303,10 @@ func (d *desk) newLetterView(ctx context.Context, l *letter.Letter, s redrive.St
 	cause, reason, _ := redrive.CauseOf(l, foreign)
 	v := &letterView{
 		letterRow: newLetterRow(l), State: s.String(), Reason: reason, Stack: l.Stack, Cause: cause, First: l.FirstFailure,
-		Source: fmt.Sprintf("%s@%d", l.Source, l.SourceOffset), Origin: fmt.Sprintf("%s@%d", l.Origin.Partition, l.Origin.Offset), Actions: actions(s),
+		Source: fmt.Sprintf("%s@%d", l.Source, l.SourceOffset), Origin: fmt.Sprintf("%s@%d", l.Origin.Partition, l.Origin.Offset), Actions: actions(s), Listed: s,
+	}
+	if s == redrive.Decided {
+		v.Listed = redrive.Replayed // or in the other, which has it too
 	}
 	// A foreign record is shown as far as it can be read: to see what it is may be all that
 	// an operator needs in order to skip it.

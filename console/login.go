@@ -23,7 +23,8 @@ func (c *Console) login(w http.ResponseWriter, r *http.Request) {
 	}
 	// The token is taken from the body alone: in a query it would be kept by logs and histories.
 	next := after(r.PostForm.Get("next"))
-	who, often, err := c.gate.enter(strings.TrimSpace(r.PostForm.Get("token")), address(r))
+	token := strings.TrimSpace(r.PostForm.Get("token"))
+	who, often, err := c.gate.enter(token, address(r))
 	wrong, status := "", http.StatusUnauthorized
 	switch {
 	case often:
@@ -46,7 +47,7 @@ func (c *Console) login(w http.ResponseWriter, r *http.Request) {
 	// A proxy that ends TLS says so by X-Forwarded-Proto. A client that makes the header up only
 	// gets a cookie that its browser sends back by https alone.
 	http.SetCookie(w, &http.Cookie{
-		Name: c.gate.cookie, Value: c.gate.open(who), MaxAge: int(c.config.Session.Seconds()),
+		Name: c.gate.cookie, Value: c.gate.open(who, token), MaxAge: int(c.config.Session.Seconds()),
 		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https",
 	})
 	lead(w, r, next)

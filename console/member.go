@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/eventbus-go/eventbus"
@@ -46,7 +48,7 @@ func (l local) order(_ context.Context, o *order) error {
 	return fmt.Errorf("there is no order %q", o.Do)
 }
 
-// replay counts first, always, and what is handled then is what was counted.
+// replay handles what it has counted, which may be Most events.
 func (l local) replay(ctx context.Context, o *replayOrder) (*replayReport, error) {
 	at := func(offsets map[int32]int64) map[transport.Partition]int64 {
 		all := make(map[transport.Partition]int64, len(offsets))
@@ -55,17 +57,8 @@ func (l local) replay(ctx context.Context, o *replayOrder) (*replayReport, error
 		}
 		return all
 	}
-	config := eventbus.ReplayConfig{From: o.From, To: o.To, FromOffsets: at(o.FromOffsets), ToOffsets: at(o.ToOffsets), Keys: o.Keys, Types: o.Types, DryRun: true}
-	operator := l.bus.Operator().Because(o.Who, o.Why)
-	report, err := operator.ReplayGroup(ctx, o.Group, o.Topic, config)
-	if err == nil && o.Apply {
-		if n := report.Events(); n > o.Most {
-			return nil, fmt.Errorf("there are %d events for the handlers, more than %d", n, o.Most)
-		}
-		config = config.After(report)
-		config.DryRun = false
-		report, err = operator.ReplayGroup(ctx, o.Group, o.Topic, config)
-	}
+	config := eventbus.ReplayConfig{From: o.From, To: o.To, FromOffsets: at(o.FromOffsets), ToOffsets: at(o.ToOffsets), Keys: o.Keys, Types: o.Types, DryRun: !o.Apply, MaxEvents: o.Most}
+	report, err := l.bus.Operator().Because(o.Who, o.Why).ReplayGroup(ctx, o.Group, o.Topic, config)
 	all := new(replayReport)
 	for i := range report.Partitions {
 		p := &report.Partitions[i]
@@ -156,12 +149,22 @@ func (m *remote) order(ctx context.Context, o *order) error {
 	}
 	// The handler takes names of at most 200 bytes.
 	body["who"], body["why"] = clip(50, o.Who), o.Why
-	text, err := json.Marshal(body)
-	if err != nil {
+	give := func() error {
+		text, err := json.Marshal(body)
+		if err == nil {
+			// Names of groups may have slashes in them. What the handler answers is not shown.
+			_, err = m.ask(ctx, http.MethodPost, "/groups/"+url.PathEscape(o.Group)+"/"+o.Do, text, maxRefusal)
+		}
 		return err
 	}
-	// Names of groups may have slashes in them. What the handler answers is not shown.
-	_, err = m.ask(ctx, http.MethodPost, "/groups/"+url.PathEscape(o.Group)+"/"+o.Do, text, maxRefusal)
+	err := give()
+	// A member of version 0.1 refuses what it does not know, and has done nothing. This
+	// console's log has both.
+	if err != nil && strings.Contains(err.Error(), `unknown field "who"`) {
+		delete(body, "who")
+		delete(body, "why")
+		err = give()
+	}
 	return err
 }
 
@@ -205,10 +208,15 @@ func (m *remote) send(ctx context.Context, client *http.Client, method, path str
 		}
 		r.Header.Set("Authorization", "Bearer "+token)
 	}
+	var sent atomic.Bool
+	r = r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { sent.Store(true) }}))
 	answer, err := client.Do(r)
 	if err != nil {
 		if wrapped, ok := errors.AsType[*url.Error](err); ok {
 			err = wrapped.Err // the address is shown beside it
+		}
+		if sent.Load() {
+			err = &unansweredError{err}
 		}
 		return nil, err
 	}
@@ -221,11 +229,22 @@ func (m *remote) send(ctx context.Context, client *http.Client, method, path str
 	if err == nil && int64(len(text)) > most {
 		err = fmt.Errorf("the answer is larger than %d bytes", most)
 	}
+	if err != nil {
+		err = &unansweredError{err}
+	}
 	return text, err
 }
 
+// unansweredError is the error of a request that may have arrived. What it ordered may have
+// been done.
+type unansweredError struct{ error }
+
+// Unwrap returns why there is no answer.
+func (e *unansweredError) Unwrap() error { return e.error }
+
 // refusal returns the error that an answer other than 200 stands for: the admin
-// handler's own words, if it has any.
+// handler's own words, if it has any. Without them one of 500 and more is a proxy's, which
+// stopped waiting.
 func refusal(answer *http.Response) error {
 	switch {
 	case answer.StatusCode == http.StatusUnauthorized:
@@ -242,5 +261,9 @@ func refusal(answer *http.Response) error {
 	if json.Unmarshal(body, &problem) == nil && problem.Error != "" {
 		return errors.New(problem.Error)
 	}
-	return fmt.Errorf("it answers %d", answer.StatusCode)
+	err := fmt.Errorf("it answers %d", answer.StatusCode)
+	if answer.StatusCode >= http.StatusInternalServerError {
+		return &unansweredError{err}
+	}
+	return err
 }

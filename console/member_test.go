@@ -1,12 +1,15 @@
 package console_test
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"io"
 	"log"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -102,5 +105,66 @@ func endless(w http.ResponseWriter, _ *http.Request) {
 		if _, err := w.Write(chunk); err != nil {
 			return
 		}
+	}
+}
+
+// TestOrderWithoutAnAnswer: an order that may have arrived is not said to have been refused,
+// neither on the page nor in the log.
+func TestOrderWithoutAnAnswer(t *testing.T) {
+	gone := httptest.NewServer(http.NotFoundHandler())
+	gone.Close()
+	for name, c := range map[string]struct {
+		serve http.HandlerFunc
+		says  string
+	}{
+		"broken":          {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "perhaps carried out"},
+		"a proxy's words": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusGatewayTimeout) }, "perhaps carried out"},
+		"refused":         {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, `{"error":"no"}`, http.StatusConflict) }, "Refused: no"},
+		"nobody":          {nil, "Refused: "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			address := gone.URL
+			if c.serve != nil {
+				server := httptest.NewServer(c.serve)
+				defer server.Close()
+				server.Config.ErrorLog = log.New(io.Discard, "", 0)
+				address = server.URL
+			}
+			var logged bytes.Buffer
+			h := newConsole(t, func(config *console.Config) {
+				config.Bus, config.Members, config.Logger = nil, []console.Member{{URL: address}}, slog.New(slog.NewTextHandler(&logged, nil))
+			})
+			w := ask(h, "POST", "/skip", url.Values{"member": {address}, "group": {"g"}, "topic": {"t"}, "partition": {"0"}, "offset": {"7"}, "why": {"x"}, "here": {"keys"}}.Encode())
+			page := ask(h, "GET", "/"+w.Header().Get("Location"), "").Body.String()
+			if !strings.Contains(page, c.says) || strings.Contains(logged.String(), "was refused") != strings.HasPrefix(c.says, "Refused") {
+				t.Errorf("%d: the page says %s and the log %s", w.Code, page[strings.Index(page, "<main"):], &logged)
+			}
+		})
+	}
+}
+
+// TestOrderToAnEarlierVersion: members of version 0.1 refuse to be told who gives an order
+// and why.
+func TestOrderToAnEarlierVersion(t *testing.T) {
+	var given []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		switch {
+		case r.Method != http.MethodPost:
+			_, _ = w.Write([]byte(`{}`))
+		case strings.Contains(string(body), `"who"`):
+			w.WriteHeader(http.StatusBadRequest)
+			_, _ = w.Write([]byte(`{"error":"malformed body: json: unknown field \"who\""}`))
+		default:
+			given = append(given, string(body))
+			_, _ = w.Write([]byte(`{}`))
+		}
+	}))
+	defer server.Close()
+	h := newConsole(t, func(config *console.Config) { config.Bus, config.Members = nil, []console.Member{{URL: server.URL}} })
+	w := ask(h, "POST", "/skip", url.Values{"member": {server.URL}, "group": {"g"}, "topic": {"t"}, "partition": {"0"}, "offset": {"7"}, "why": {"x"}, "here": {"keys"}}.Encode())
+	page := ask(h, "GET", "/"+w.Header().Get("Location"), "").Body.String()
+	if len(given) != 1 || given[0] != `{"offset":7,"partition":0,"topic":"t"}` || !strings.Contains(page, "Offset 7 is passed over.") {
+		t.Errorf("%d: %q, %s", w.Code, given, page[strings.Index(page, "<main"):])
 	}
 }

@@ -3,6 +3,7 @@ package console
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net/url"
 	"strconv"
@@ -108,6 +109,11 @@ func (d *desk) carryOut(ctx context.Context, who string, o *order) string {
 	fields := []any{
 		"order", o.Do, "who", who, "why", o.Why, "member", o.Member, "group", o.Group, "topic", o.Topic, "partition", o.Partition,
 		"offset", o.Offset, "subscription", o.Subscription,
+	}
+	if _, lost := errors.AsType[*unansweredError](err); lost {
+		d.config.Logger.Warn("console: an order was not answered, and may have been carried out", append(fields, "error", err)...)
+		m.ask(ctx)
+		return "Not answered, and perhaps carried out: look before you order it again. " + clip(4*maxShown, err.Error())
 	}
 	if err != nil {
 		d.config.Logger.Warn("console: an order was refused", append(fields, "error", err)...)

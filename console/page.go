@@ -2,12 +2,12 @@ package console
 
 import (
 	"bytes"
+	"context"
 	"embed"
 	"errors"
 	"html/template"
 	"io/fs"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -93,7 +93,7 @@ var templates = func() map[string]*template.Template {
 	// made here, so that one figure reads the same on every page.
 	functions := template.FuncMap{
 		"span": span, "ms": ms, "count": count[int64], "number": count[int], "rate": rate, "size": size, "key": keyText,
-		"text": visible.Text, "clip": clip, "plural": plural[int64], "query": url.QueryEscape,
+		"text": visible.Text, "clip": clip, "plural": plural[int64],
 		"day":   func(zone *time.Location, t time.Time) string { return stamp(zone, t, "2 Jan 15:04:05 MST") },
 		"time":  func(zone *time.Location, t time.Time) string { return stamp(zone, t, "2 Jan 2006 15:04:05.000 MST") },
 		"lines": lines, "action": actionText, "ways": func() map[string]string { return searchWays },
@@ -118,10 +118,25 @@ var templates = func() map[string]*template.Template {
 	return all
 }()
 
+// Bounds of an answer: of making it, waits for other searches included, and of writing it.
+const (
+	makeTime  = 90 * time.Second
+	writeTime = 30 * time.Second
+)
+
+// patient returns the context in which an answer is made. A server's own bound is for what
+// is answered at once: it would cut a page that reads the log off without a word.
+func patient(w http.ResponseWriter, r *http.Request) (context.Context, context.CancelFunc) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(makeTime + writeTime)) // some writers have none
+	return context.WithTimeout(r.Context(), makeTime)
+}
+
 // show answers with a page.
 // Data comes first and whole: an error can still become a page with its status.
 func (c *Console) show(w http.ResponseWriter, r *http.Request, p *page) {
-	data, err := p.data(r.Context(), r)
+	ctx, cancel := patient(w, r)
+	defer cancel()
+	data, err := p.data(ctx, r)
 	if err != nil {
 		c.fail(w, r, err)
 		return
@@ -182,9 +197,9 @@ func (c *Console) render(w http.ResponseWriter, r *http.Request, status int, nam
 
 // fill sets what all pages show.
 func (c *Console) fill(r *http.Request, f *frame) {
-	f.Console, f.ReadOnly, f.At = c.config.Title, c.config.ReadOnly, time.Now()
+	f.Console, f.ReadOnly, f.At = c.config.Title, c.config.ReadOnly, time.Now().In(c.config.Location)
 	f.Location = c.config.Location
-	f.Zone = zoneName(f.At.In(c.config.Location))
+	f.Zone = zoneName(f.At)
 	// Without tokens everyone is the same user, and there is nothing to log out of.
 	if len(c.config.Tokens) > 0 {
 		f.Who = c.gate.who(r)

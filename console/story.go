@@ -13,8 +13,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/eventbus-go/eventbus/internal/declare"
 	"github.com/eventbus-go/eventbus/internal/foreign"
-	"github.com/eventbus-go/eventbus/internal/murmur2"
+	"github.com/eventbus-go/eventbus/internal/mask"
 	"github.com/eventbus-go/eventbus/internal/naming"
 	"github.com/eventbus-go/eventbus/internal/redrive"
 	"github.com/eventbus-go/eventbus/internal/scan"
@@ -171,6 +172,7 @@ type search struct {
 	view    *storyView
 	nodes   map[string]*node
 	found   int
+	kept    int // bytes of keys and texts
 	now     time.Time
 }
 
@@ -196,11 +198,14 @@ func (s *search) run(ctx context.Context, q *question) error {
 			break
 		}
 		s.view.Topics++
-		letters := naming.IsDead(info.Name) || naming.IsRetry(info.Name) || chosen[info.Name]
+		// A key has one partition, by the partitioner that is declared. Its letters have one
+		// too, which need not be the same where the topics differ in size.
+		only, known := int32(0), false
+		if letters := naming.IsDead(info.Name) || naming.IsRetry(info.Name) || chosen[info.Name]; q.by == "key" && !letters {
+			only, known = s.cluster.partition(info, q.key)
+		}
 		for n := range info.Partitions {
-			// A key has one partition. Its letters have one too, which need not be the
-			// same where the topics differ in size.
-			if q.by == "key" && !letters && n != murmur2.Partition(q.key, info.Partitions) {
+			if known && n != only {
 				continue
 			}
 			partitions = append(partitions, transport.Partition{Topic: info.Name, Partition: n})
@@ -242,9 +247,26 @@ func (s *search) run(ctx context.Context, q *question) error {
 			s.view.Cut = fmt.Sprintf("there are more than %d records", storyFound)
 			return scan.ErrEnough
 		}
-		s.add(&e, r)
+		if s.add(&e, r); s.kept > maxKept {
+			s.view.Cut = "what was found is more than " + size(maxKept)
+			return scan.ErrEnough
+		}
 		return nil
 	})
+}
+
+// partition returns the partition of a key, and false where no catalogue says how writers
+// choose it: it may be any then.
+func (c *cluster) partition(info *transport.TopicInfo, key []byte) (int32, bool) {
+	for _, document := range c.catalogs() {
+		for i := range document.Topics {
+			if t := &document.Topics[i]; mask.Covers(t, info.Name) {
+				by, known := declare.PartitionerNamed(t.Partitioner)
+				return by.Of(key, info.Partitions), known
+			}
+		}
+	}
+	return 0, false
 }
 
 // readRecord decodes the event of a record, whichever program wrote that. The error says

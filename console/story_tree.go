@@ -70,6 +70,7 @@ func (s *search) add(e *wire.Event, r *transport.Record) {
 			n.Trace = strings.Clone(parts[1])
 		}
 		s.nodes[strings.Clone(id)] = n
+		s.kept += 2*(len(n.Source)+len(n.ID)) + len(n.Type) + len(n.Correlation) + len(n.Causation) + len(n.Key)
 	}
 	at := transport.Position{Partition: transport.Partition{Topic: strings.Clone(r.Topic), Partition: r.Partition}, Offset: r.Offset}
 	if n.seen[at] {
@@ -95,6 +96,7 @@ func (s *search) add(e *wire.Event, r *transport.Record) {
 			t.Kind = "dead letter"
 			t.Text = fmt.Sprintf("group %s gave up after %s (%s)", clip(maxShown, l.Group), plural(l.Attempts, "attempt"), clip(maxShown, l.Reason))
 			t.Error = l.Error
+			s.kept += len(t.Error)
 			t.Link = "letter?" + url.Values{"topic": {t.Topic}, "partition": {strconv.Itoa(int(at.Partition.Partition))}, "offset": {strconv.FormatInt(at.Offset, 10)}}.Encode()
 		}
 	}

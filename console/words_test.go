@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/eventbus-go/eventbus/internal/redrive"
 )
 
 func TestSpan(t *testing.T) {
@@ -55,6 +57,23 @@ func TestReplayKeepsClippedTexts(t *testing.T) {
 		r.end(row, &replayReport{Failures: []string{long}, Error: long}, err)
 		if len(row.Failures) != 1 || len(row.Failures[0]) > 4*maxShown || len(row.Error) > 4*maxShown || row.State != "failed" {
 			t.Errorf("%s: %d and %d bytes are kept", row.State, len(row.Failures[0]), len(row.Error))
+		}
+	}
+}
+
+// TestChosen: no job is said to be about more letters than it is.
+func TestChosen(t *testing.T) {
+	for want, o := range map[string]redrive.Order{
+		"all letters":              {},
+		"letters that are decided": {Action: redrive.Purge},
+		"2 causes":                 {Filter: redrive.Filter{Fingerprints: []string{"a", "b"}}},
+		"one letter":               {Filter: redrive.Filter{Ranges: []redrive.Range{redrive.At(1, 7)}}},
+		"1 range":                  {Filter: redrive.Filter{Ranges: []redrive.Range{{Partition: 1, From: 7, To: 9}}}},
+		"1 type, a time":           {Filter: redrive.Filter{Types: []string{"x"}, After: time.Unix(1, 0)}},
+		"1 key, 1 reason":          {Filter: redrive.Filter{Keys: redrive.Keys{"k"}, Reasons: []string{"exhausted"}}},
+	} {
+		if got := (&jobRow{Job: redrive.Job{Order: o}}).Chosen(); got != want {
+			t.Errorf("%q, want %q", got, want)
 		}
 	}
 }

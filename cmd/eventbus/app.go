@@ -123,8 +123,8 @@ func (a *app) json() bool { return a.output == "json" }
 
 // confirm asks whether to go on with something that can't be undone. With --yes
 // it does not ask. Without a terminal to ask on it refuses: a script that
-// forgot --yes must not hang, and must not delete.
-func (a *app) confirm(format string, args ...any) error {
+// forgot --yes must not hang, and must not delete. The end of ctx ends the question.
+func (a *app) confirm(ctx context.Context, format string, args ...any) error {
 	// Before the terminal is looked at: a script gives --yes and has none.
 	if a.yes {
 		return nil
@@ -137,10 +137,23 @@ func (a *app) confirm(format string, args ...any) error {
 	}
 	// The question goes to stderr, since stdout may be piped into another program.
 	_, _ = fmt.Fprintf(a.stderr, "%s? [y/N] ", question)
+	// A terminal's reader knows no context: the goroutine that waits for it ends with the
+	// program.
+	var answer string
+	read := make(chan error, 1)
+	go func() {
+		var err error
+		answer, err = a.stdin.ReadString('\n')
+		read <- err
+	}()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
 	// The end of the input counts as no.
-	answer, err := a.stdin.ReadString('\n')
-	if err != nil && err != io.EOF {
-		return fmt.Errorf("reading the answer: %w", err)
+	case err := <-read:
+		if err != nil && err != io.EOF {
+			return fmt.Errorf("reading the answer: %w", err)
+		}
 	}
 	switch strings.ToLower(strings.TrimSpace(answer)) {
 	case "y", "yes":

@@ -21,6 +21,7 @@ import (
 	"github.com/eventbus-go/eventbus"
 	"github.com/eventbus-go/eventbus/console"
 	"github.com/eventbus-go/eventbus/internal/doctor"
+	"github.com/eventbus-go/eventbus/kafka"
 	"github.com/eventbus-go/eventbus/postgres/outbox"
 	"github.com/eventbus-go/eventbus/schema/protosource"
 	"github.com/eventbus-go/eventbus/schema/untyped"
@@ -226,6 +227,13 @@ func (a *app) consoleConfig(ctx context.Context, f *consoleFlags) (*console.Conf
 		return all
 	}
 	config.Cluster, err = a.transport(ctx)
+	// With Kafka down members still tell what holds the bus up. The pages of the cluster say
+	// what is wrong until it is back.
+	if err != nil && len(f.members) > 0 && ctx.Err() == nil {
+		a.note("The cluster can't be asked now: %v", err)
+		a.cluster = kafka.New(settings.Kafka)
+		config.Cluster, err = a.cluster, nil
+	}
 	return config, made, err
 }
 

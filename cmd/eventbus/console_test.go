@@ -4,17 +4,23 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/sr"
 	"github.com/twmb/franz-go/pkg/sr/srfake"
 
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/admin"
 	"github.com/eventbus-go/eventbus/internal/letter"
 	"github.com/eventbus-go/eventbus/kafkatest"
 	"github.com/eventbus-go/eventbus/schema/registry"
 	"github.com/eventbus-go/eventbus/transport"
+	"github.com/eventbus-go/eventbus/transport/memory"
 )
 
 // TestConsoleReadsBySchema: the console shows data in Avro and Protobuf as JSON, without
@@ -113,5 +119,51 @@ func TestConsoleReadsBySchema(t *testing.T) {
 	fake.Close()
 	if page := letters("--show-data", "--registry", fake.URL())[0]; !strings.Contains(page, "schema can&#39;t be had") || strings.Contains(page, "Bayerst") {
 		t.Error(page)
+	}
+}
+
+// TestConsoleWithoutBrokers: with Kafka down the console starts, and members tell what they
+// know.
+func TestConsoleWithoutBrokers(t *testing.T) {
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody := listener.Addr().String()
+	_ = listener.Close()
+	bus, err := eventbus.New(memory.New(), eventbus.Config{Service: "billing", Environment: "Test", Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer bus.Close(context.Background())
+	member := httptest.NewServer(admin.Handler(bus))
+	defer member.Close()
+	defer http.DefaultClient.CloseIdleConnections()
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	out, printed := io.Pipe()
+	ended := make(chan int, 1)
+	var complaints strings.Builder
+	go func() {
+		ended <- run(ctx, []string{"--brokers", nobody, "-e", "Test", "console", "--no-token", "--member", member.URL}, strings.NewReader(""), printed, &complaints)
+		_ = printed.Close()
+	}()
+	var address string
+	if _, err := fmt.Fscanf(out, "Open %s\n", &address); err != nil {
+		<-ended
+		t.Fatalf("%v: %s", err, complaints.String())
+	}
+	answer, err := http.Get(address + "members")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := io.ReadAll(answer.Body)
+	_ = answer.Body.Close()
+	if err != nil || !strings.Contains(string(page), "billing") {
+		t.Errorf("%d, %v: %s", answer.StatusCode, err, page)
+	}
+	stop()
+	if code := <-ended; code != exitOK || !strings.Contains(complaints.String(), "can't be asked now") {
+		t.Errorf("it ended with %d: %s", code, complaints.String())
 	}
 }

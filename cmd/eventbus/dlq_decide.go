@@ -66,8 +66,6 @@ func (a *app) decide(ctx context.Context, what string, f *letterFilter, do redri
 		}
 	}
 	order := flags.order(redrive.Order{Topic: d.topic, Action: do, Filter: f.Filter})
-	// The plan is of this moment: letters that die before the order is given are a part
-	// of the order too.
 	plan, err := a.plan(ctx, order)
 	if err != nil {
 		return err
@@ -81,11 +79,11 @@ func (a *app) decide(ctx context.Context, what string, f *letterFilter, do redri
 		return a.printTally(would, "would be ")
 	}
 	// With --json too: a program gives --yes.
-	if err := a.confirm("%s %s of %s", verbs[do], counted(n, "letter"), d.topic); err != nil {
+	if err := a.confirm(ctx, "%s %s of %s", verbs[do], counted(n, "letter"), d.topic); err != nil {
 		return err
 	}
-	// For the progress only: nothing depends on it.
-	order.Expected = n
+	// Letters that died while the question stood are not part of what was agreed to.
+	order.Expected, order.Until = n, plan.Until
 	return a.give(ctx, order, flags)
 }
 
@@ -110,7 +108,7 @@ func (a *app) single(ctx context.Context, d dead, f *letterFilter, do redrive.Ac
 	if d.offset < b.First[p] || d.offset >= b.End[p] {
 		return fmt.Errorf("there is no letter at %s@%d: the log has %d to %d", p, d.offset, b.First[p], b.End[p])
 	}
-	if s := b.State(p, d.offset); s == redrive.Replayed || s == redrive.Skipped {
+	if s := b.State(p, d.offset); s.Is(redrive.Replayed) || s.Is(redrive.Skipped) {
 		return fmt.Errorf("the letter at %s@%d is done with: it was replayed or skipped", p, d.offset)
 	}
 	f.Ranges = []redrive.Range{redrive.At(d.partition, d.offset)}
@@ -166,10 +164,10 @@ func (a *app) purge(ctx context.Context, topic string, open bool, flags *orderFl
 		if err := flags.reason("what is deleted can't be brought back"); err != nil {
 			return err
 		}
-		if err := a.confirm("Delete for good %s", what); err != nil {
+		if err := a.confirm(ctx, "Delete for good %s", what); err != nil {
 			return err
 		}
-		order := flags.order(redrive.Order{Topic: topic, Action: redrive.Purge, IncludingOpen: open, Expected: would.Letters})
+		order := flags.order(redrive.Order{Topic: topic, Action: redrive.Purge, IncludingOpen: open, Expected: would.Letters, Until: b.Bounds()})
 		j, err := a.dead.Start(ctx, order, redrive.Run{TakeOver: flags.takeOver, Who: flags.who})
 		if err != nil {
 			return a.told(err)

@@ -114,14 +114,14 @@ func (a *app) replay(ctx context.Context, order redrive.Order, flags *orderFlags
 	// Handlers run again for each of these events: the number is what to think about, and
 	// the topic.
 	if would.Replayed > 0 {
-		err = a.confirm("Bring %s back through %s, and put %d into quarantine", counted(would.Replayed, "event"), through, would.Quarantined)
+		err = a.confirm(ctx, "Bring %s back through %s, and put %d into quarantine", counted(would.Replayed, "event"), through, would.Quarantined)
 	} else {
-		err = a.confirm("Put %s into quarantine", counted(would.Quarantined, "event"))
+		err = a.confirm(ctx, "Put %s into quarantine", counted(would.Quarantined, "event"))
 	}
 	if err != nil {
 		return err
 	}
-	order.Expected = would.Sum()
+	order.Expected, order.Until = would.Sum(), plan.Until
 	return a.give(ctx, order, flags)
 }
 
@@ -157,10 +157,27 @@ func (a *app) runJob(expected int64, flags *orderFlags, run func(redrive.Run) (r
 	case errors.Is(err, redrive.ErrTakenOver):
 		err = fmt.Errorf("job %s ended here: %w", j.ID, err)
 	case err != nil:
-		err = fmt.Errorf("job %s stopped: eventbus dlq resume %s goes on with it, and no event is lost or brought back twice: %w", j.ID, j.ID, err)
+		err = &leftError{j.ID, err}
 	}
 	return errors.Join(err, printed)
 }
+
+// leftError is the error of a job that was stored and is not done.
+type leftError struct {
+	job   string
+	cause error
+}
+
+// remedy says what becomes of the job.
+func (e *leftError) remedy() string {
+	return fmt.Sprintf("job %s stopped: eventbus dlq resume %s goes on with it, and no event is lost or brought back twice", e.job, e.job)
+}
+
+// Error implements error.
+func (e *leftError) Error() string { return e.remedy() + ": " + e.cause.Error() }
+
+// Unwrap returns why the job ended.
+func (e *leftError) Unwrap() error { return e.cause }
 
 // told adds to the error of a box that another process holds what to do.
 func (a *app) told(err error) error {

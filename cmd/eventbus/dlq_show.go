@@ -76,7 +76,7 @@ func (a *app) eachLetter(ctx context.Context, topic string, f *letterFilter, see
 	}
 	return b.Each(ctx, from, func(l *letter.Letter, s redrive.State, foreign error) error {
 		// The filter sees what is no dead letter too: it has a record and a state.
-		if !f.Takes(l, s) {
+		if !f.Takes(l, s, foreign) {
 			return nil
 		}
 		return see(l, s, foreign)
@@ -164,8 +164,9 @@ func newDLQShowCommand(a *app) *cobra.Command {
 // failed.
 type letterLine struct {
 	*line
-	// State is open, replayed, skipped or quarantined. Reason is why the service
-	// gave the event up, such as exhausted.
+	// State is open, replayed, skipped or quarantined, and "replayed or skipped" where
+	// which of them is not kept. Reason is why the service gave the event up, such as
+	// exhausted.
 	State  string `json:"state"`
 	Reason string `json:"reason"`
 	// Error is the text of the handler's last error, shortened by the service.
@@ -273,9 +274,10 @@ func (a *app) oneLetter(ctx context.Context, d dead, see redrive.See) error {
 func (a *app) printLetter(e *seen, l *letter.Letter, s redrive.State, foreign error) error {
 	// Cloned, since the letter refers to the same headers.
 	e.event.Headers = slices.DeleteFunc(slices.Clone(e.event.Headers), func(h transport.Header) bool { return strings.HasPrefix(h.Key, letter.Prefix) })
+	cause, _, _ := redrive.CauseOf(l, foreign)
 	if a.json() {
 		out := letterLine{
-			line: e.line(), State: s.String(), Reason: l.Reason, Error: l.Error, Cause: redrive.Fingerprint(l), Group: l.Group, Attempts: l.Attempts,
+			line: e.line(), State: s.String(), Reason: l.Reason, Error: l.Error, Cause: cause, Group: l.Group, Attempts: l.Attempts,
 			Source: fmt.Sprintf("%s@%d", l.Source, l.SourceOffset), Redeliveries: l.Redeliveries, Origin: fmt.Sprintf("%s@%d", l.Origin.Partition, l.Origin.Offset),
 			FirstFailure: instant{l.FirstFailure}, LastFailure: instant{l.LastFailure}, Stack: l.Stack,
 		}
@@ -291,10 +293,10 @@ func (a *app) printLetter(e *seen, l *letter.Letter, s redrive.State, foreign er
 	// is of use.
 	rows := [][2]any{{"state", s}}
 	if foreign != nil {
-		rows = append(rows, [2]any{"foreign", foreign})
+		rows = append(rows, [2]any{"foreign", foreign}, [2]any{"cause", cause})
 	} else {
 		rows = append(rows,
-			[2]any{"reason", l.Reason}, [2]any{"error", a.paint(l.Error, text.FgRed)}, [2]any{"cause", redrive.Fingerprint(l)},
+			[2]any{"reason", l.Reason}, [2]any{"error", a.paint(l.Error, text.FgRed)}, [2]any{"cause", cause},
 			[2]any{"group", l.Group}, [2]any{"read from", fmt.Sprintf("%s@%d", l.Source, l.SourceOffset)},
 			[2]any{"attempts", fmt.Sprintf("%d, from %s to %s", l.Attempts, stamp(l.FirstFailure), stamp(l.LastFailure))})
 		if l.Redeliveries > 0 {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -87,24 +88,37 @@ func (a *app) skipThere(ctx context.Context, admin, group string, d dead, by red
 	if err != nil {
 		return misuse("--admin %s: %v", admin, err)
 	}
-	// The form that the admin handler reads, which has no type of its own to share.
-	body, err := json.Marshal(map[string]any{"topic": d.topic, "partition": d.partition, "offset": d.offset, "who": by.Who, "why": by.Why})
-	if err != nil {
-		return err
-	}
 	// A dry run does not reach the service: its handler has no rehearsal.
 	if a.dryRun {
 		return a.say("POST %s would be asked to pass over %s@%d.", target, d.at(), d.offset)
 	}
-	if err := a.confirm("Skip %s@%d in group %s for good", d.at(), d.offset, group); err != nil {
+	if err := a.confirm(ctx, "Skip %s@%d in group %s for good", d.at(), d.offset, group); err != nil {
 		return err
 	}
-	resp, err := a.askService(ctx, http.MethodPost, target, body)
+	// The form that the admin handler reads, which has no type of its own to share.
+	order := map[string]any{"topic": d.topic, "partition": d.partition, "offset": d.offset, "who": by.Who, "why": by.Why}
+	give := func() error {
+		body, err := json.Marshal(order)
+		if err != nil {
+			return err
+		}
+		resp, err := a.askService(ctx, http.MethodPost, target, body)
+		if err != nil {
+			return err
+		}
+		// The status says all: askService returns an error for any but success.
+		return resp.Body.Close()
+	}
+	err = give()
+	// A service of version 0.1 refuses what it does not know, and has done nothing.
+	if err != nil && strings.Contains(err.Error(), `unknown field "who"`) {
+		delete(order, "who")
+		delete(order, "why")
+		err = give()
+	}
 	if err != nil {
 		return err
 	}
-	// The status says all: askService returns an error for any but success.
-	resp.Body.Close()
 	return a.passedOver(d, by)
 }
 
@@ -164,7 +178,7 @@ func (a *app) skipHere(ctx context.Context, group string, d dead, by redrive.Ord
 	if a.dryRun {
 		return a.say("Group %s would pass over %s@%d; its commit would be %d, is %d.", group, d.at(), d.offset, commit.Offset, at.Offset)
 	}
-	if err := a.confirm("Skip %s@%d in group %s for good", d.at(), d.offset, group); err != nil {
+	if err := a.confirm(ctx, "Skip %s@%d in group %s for good", d.at(), d.offset, group); err != nil {
 		return err
 	}
 	// A member may have come and gone while the question stood.

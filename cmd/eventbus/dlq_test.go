@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -164,4 +166,53 @@ func TestReplayThroughNamedTopics(t *testing.T) {
 		}
 		b.run(t, "dlq", "replay", box, "--yes", "--through", audit, "--through", again).ok("2 letters replayed")
 	})
+}
+
+// TestInterruptedJob: who interrupts a job is told how to go on with it.
+func TestInterruptedJob(t *testing.T) {
+	c := kafkatest.NewBroker(t)
+	b := &bench{c, customers.In(c.Environment())}
+	dead := b.topic + ".mailer.dlq"
+	b.Start(t, eventbus.On(customers, func(context.Context, customerCreated) error {
+		return eventbus.Permanent(errors.New("no address"))
+	}, eventbus.Group("mailer")))
+	for i := range 40 {
+		kafkatest.Publish(t, b.Cluster, customers, customerCreated{"c-1", strconv.Itoa(i)})
+	}
+	b.Settle(t)
+	ctx, interrupt := context.WithCancel(t.Context())
+	var out, complaints bytes.Buffer
+	ended := make(chan int, 1)
+	go func() {
+		ended <- run(ctx, []string{"--brokers", strings.Join(b.Brokers(), ","), "dlq", "replay", dead, "--rate", "1", "--yes"}, strings.NewReader(""), &out, &complaints)
+	}()
+	cluster := kafka.New(kafka.Config{Brokers: b.Brokers()})
+	defer cluster.Close(context.Background())
+	client, id := redrive.New(cluster, redrive.Config{Who: "bob@desk"}), ""
+	for id == "" {
+		jobs, err := client.Jobs(t.Context(), dead)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(jobs) == 1 && jobs[0].State == redrive.Running {
+			id = jobs[0].ID
+		}
+	}
+	interrupt()
+	if code := <-ended; code != exitFailed || !strings.Contains(complaints.String(), "interrupted") || !strings.Contains(complaints.String(), "eventbus dlq resume "+id) {
+		t.Errorf("exit code %d: %s%s", code, &out, &complaints)
+	}
+}
+
+// TestQuestionIsInterrupted: the end of the program ends a question that nobody answers.
+func TestQuestionIsInterrupted(t *testing.T) {
+	in, out := io.Pipe()
+	defer out.Close()
+	a := newApp(in, io.Discard, io.Discard)
+	a.asks = true
+	ctx, interrupt := context.WithCancel(t.Context())
+	interrupt()
+	if err := a.confirm(ctx, "Delete %s", "it"); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v, want context.Canceled", err)
+	}
 }

@@ -110,7 +110,7 @@ func (a *app) resetGroup(ctx context.Context, group string, r *reset) error {
 		return err
 	}
 	// Members may start while the question stands: the broker refuses the change then.
-	if err := a.confirm("Move group %s: %s read again, %d passed over", group, counted(again, "offset"), passed); err != nil {
+	if err := a.confirm(ctx, "Move group %s: %s read again, %d passed over", group, counted(again, "offset"), passed); err != nil {
 		return err
 	}
 	if err := kafka.NewAdmin(t).ResetGroup(ctx, group, commits...); err != nil {

@@ -234,7 +234,7 @@ func (a *app) forgetType(ctx context.Context, group, topic, typ string, admins [
 		return a.say("%s would be asked to give up type %s of topic %s.", counted(len(admins), "member"), typ, topic)
 	}
 	// Asked once for all members: the order is one.
-	if err := a.confirm("Give up type %s of topic %s in group %s", typ, topic, group); err != nil {
+	if err := a.confirm(ctx, "Give up type %s of topic %s in group %s", typ, topic, group); err != nil {
 		return err
 	}
 	body, err := json.Marshal(map[string]string{"topic": topic, "type": typ})

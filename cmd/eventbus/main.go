@@ -77,8 +77,12 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return exitFailed
 	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
 		// The person pressed Ctrl-C and knows why: the chain of cancelled calls would
-		// bury the word.
-		a.printError("interrupted")
+		// bury the word. What is left of a job is worth another.
+		text := "interrupted"
+		if left, ok := errors.AsType[*leftError](err); ok {
+			text += ": " + left.remedy()
+		}
+		a.printError(text)
 		return exitFailed
 	// Before a command runs, every error is the command line's: cobra has no type
 	// of its own for them.

@@ -241,7 +241,7 @@ func (a *app) outboxSkip(ctx context.Context, pool *pgxpool.Pool, f *outboxFlags
 	}
 	// A relay may publish the event while the question stands: SkipParked then returns
 	// that nothing waits under the id.
-	if err := a.confirm("Drop this event, so that it is never published"); err != nil {
+	if err := a.confirm(ctx, "Drop this event, so that it is never published"); err != nil {
 		return err
 	}
 	return outbox.SkipParked(ctx, pool, f.of(), f.name(), id)

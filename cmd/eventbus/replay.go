@@ -95,12 +95,12 @@ func (a *app) replayGroup(ctx context.Context, topic string, f *again) error {
 		a.note("There is nothing to handle.")
 		return nil
 	}
-	if err := a.confirm("Run the handlers of %s again for %s", f.group, counted(events, "event")); err != nil {
+	if err := a.confirm(ctx, "Run the handlers of %s again for %s", f.group, counted(events, "event")); err != nil {
 		return err
 	}
-	// The offsets of the answer that was agreed to, and not the times, which move on.
-	order["fromOffsets"], order["toOffsets"], order["apply"] = from, to, true
-	delete(order, "from")
+	// The offsets of the answer that was agreed to, and not the times, which move on and
+	// take in partitions that were added.
+	order["fromOffsets"], order["toOffsets"], order["apply"], order["from"] = from, to, true, never
 	delete(order, "to")
 	did, err := a.orderReplay(ctx, f, order)
 	if err != nil {
@@ -160,11 +160,14 @@ func (f *again) order(topic string, now time.Time) (map[string]any, error) {
 	}
 	if len(from) > 0 {
 		body["fromOffsets"], body["toOffsets"] = from, to
-		// A time in the far future holds nothing: partitions without a range are left out.
-		body["from"] = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+		// Partitions without a range are left out.
+		body["from"] = never
 	}
 	return body, nil
 }
+
+// never is a time in the far future, at which nothing was published.
+var never = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // orderReplay gives the order to the service and waits for its end, which may be long.
 func (a *app) orderReplay(ctx context.Context, f *again, order map[string]any) (*admin.Replayed, error) {

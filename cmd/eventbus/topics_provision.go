@@ -122,7 +122,7 @@ func (a *app) provisionTopics(ctx context.Context, source string, groups []strin
 		}
 	}
 	if !a.dryRun && len(missing) > 0 {
-		if err := a.confirm("Create %s", counted(len(missing), "topic")); err != nil {
+		if err := a.confirm(ctx, "Create %s", counted(len(missing), "topic")); err != nil {
 			return err
 		}
 		// compare has made the connection: without one there are no states, and none is

@@ -2,7 +2,6 @@ package fxconsole
 
 import (
 	"context"
-	"log/slog"
 
 	"go.uber.org/fx"
 
@@ -21,7 +20,7 @@ import (
 // members, or to make it read-only.
 func Pages(changes ...func(*console.Config)) fx.Option {
 	return fx.Provide(func(p params, life fx.Lifecycle) (fxmodule.AdminPages, error) {
-		c := console.Config{Bus: p.Bus, Logger: p.Logger}
+		c := console.Config{Bus: p.Bus}
 		c.Cluster, _ = p.Transport.(*kafka.Transport)
 		if token := p.Configured.Admin.Token; !token.IsZero() {
 			c.Tokens = []console.Token{{Name: "admin", Value: token}}
@@ -46,5 +45,4 @@ type params struct {
 	Bus        *eventbus.Bus
 	Transport  transport.Transport
 	Configured config.Config `optional:"true"`
-	Logger     *slog.Logger  `optional:"true"`
 }

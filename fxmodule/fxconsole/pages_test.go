@@ -4,16 +4,21 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
 	"go.uber.org/fx"
 	"go.uber.org/fx/fxtest"
 	"go.uber.org/goleak"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/console"
 	"github.com/eventbus-go/eventbus/fxmodule"
 	"github.com/eventbus-go/eventbus/fxmodule/fxconsole"
+	"github.com/eventbus-go/eventbus/secret"
 	"github.com/eventbus-go/eventbus/transport"
 	"github.com/eventbus-go/eventbus/transport/memory"
 )
@@ -57,6 +62,34 @@ func TestPages(t *testing.T) {
 	app.RequireStop()
 	if all, _ := io.ReadAll(stream.Body); !strings.Contains(string(all), "event: fragment") {
 		t.Errorf("the stream was %.200q", all)
+	}
+}
+
+// TestPagesLog: orders and logins are in the log of the container, of whichever kind it is.
+func TestPagesLog(t *testing.T) {
+	core, logged := observer.New(zap.InfoLevel)
+	var admin *fxmodule.AdminEndpoint
+	app := fxtest.New(t,
+		fx.NopLogger,
+		fxmodule.Module,
+		fx.Supply(eventbus.Config{Service: "mailer", Environment: "Test"}, zap.New(core)),
+		fx.Decorate(func() transport.Transport { return memory.New() }),
+		fxmodule.AdminServer("127.0.0.1:0"),
+		fxconsole.Pages(func(c *console.Config) {
+			c.Tokens = []console.Token{{Name: "alice", Value: secret.Text("hunter2")}}
+		}),
+		fx.Populate(&admin),
+	)
+	app.RequireStart()
+	defer app.RequireStop()
+	defer http.DefaultClient.CloseIdleConnections()
+	answer, err := http.PostForm("http://"+admin.Addr().String()+"/console/login", url.Values{"token": {"wrong"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body.Close()
+	if logged.FilterMessage("console: login refused").Len() != 1 {
+		t.Errorf("the log has %v", logged.All())
 	}
 }
 

@@ -1,9 +1,12 @@
 package declare
 
+import "log/slog"
+
 // Uses lists the topics that a bus uses. It is a snapshot.
 type Uses struct {
-	// Service and Environment are those of the bus's configuration.
+	// Service and Environment are those of the bus's configuration, Logger is what it logs to.
 	Service, Environment string
+	Logger               *slog.Logger
 	// Topics are in no order.
 	Topics []Use
 }

@@ -30,7 +30,7 @@ const alternative = maxDepth / 4
 // It changes value, which was decoded for this alone. The root is the whole document, which
 // references are resolved against.
 func Value(value, schema, root any, depth int) any {
-	s := Resolved(schema, root)
+	s := resolved(schema, root)
 	// null shows that a field is empty, and nothing else.
 	if value == nil {
 		return nil
@@ -85,9 +85,9 @@ func personalAmong(s map[string]any, root any, depth int) bool {
 	}) != nil
 }
 
-// Resolved follows references within the document, and returns nil for what is no
+// resolved follows references within the document, and returns nil for what is no
 // schema that could be looked into.
-func Resolved(schema, root any) map[string]any {
+func resolved(schema, root any) map[string]any {
 	// References may go round in a circle: after so many there is no schema.
 	for range maxDepth {
 		s, _ := schema.(map[string]any)
@@ -144,7 +144,7 @@ func among(s map[string]any, root any, depth int, look func(map[string]any) any)
 			if personal(inner) {
 				return inner
 			}
-			switch of := look(Resolved(inner, root)); {
+			switch of := look(resolved(inner, root)); {
 			case of != nil && personal(of):
 				return of
 			case of != nil && found == nil:

@@ -81,8 +81,12 @@ func (b *book) refresh(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	from := max(b.next, first[ledgerPartition])
 	to := end[ledgerPartition]
+	// An election took records back that were read, and others take their offsets.
+	if to < b.next {
+		*b = book{cluster: b.cluster, id: b.id, exists: true, boxes: make(map[string]*entries)}
+	}
+	from := max(b.next, first[ledgerPartition])
 	err = scan.Each(ctx, b.cluster, map[transport.Partition]int64{ledgerPartition: from}, end, func(r *transport.Record) error {
 		// Also if the scan fails later: a record that was taken in twice is the same.
 		b.next = r.Offset + 1

@@ -116,8 +116,25 @@ func (b *Box) read(ctx context.Context, from *book) error {
 	return nil
 }
 
+// kept reports whether a book has the ledgers of all partitions.
+func (b *Box) kept(from *book) (bool, error) {
+	e, err := from.of(b.Topic)
+	if err != nil {
+		return false, err
+	}
+	for p := range b.End {
+		if _, ok := e.ledger(p.Partition, b.info.ID); !ok {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
 // unmarked reports whether a partition of the box lacks its marker.
 func (b *Box) unmarked(ctx context.Context) (bool, error) {
+	if len(b.End) == 0 {
+		return false, nil // it is gone
+	}
 	kept, err := b.cluster.Admin().Committed(ctx, GroupKept, b.Topic)
 	if err != nil {
 		return false, err
@@ -170,7 +187,7 @@ func (b *Box) Count(s State) (n int64) {
 }
 
 // State returns the decision about a letter. What was decided about letters
-// before the first open one is not kept apart: they are Replayed.
+// before the first that is open or in quarantine is not kept apart: they are Decided.
 func (b *Box) State(p transport.Partition, offset int64) State {
 	if l := b.ledgers[p]; l != nil {
 		return l.State(offset)
@@ -225,7 +242,7 @@ type Purgeable struct {
 
 // Purgeable returns what a Purge would delete from the log. With includingOpen
 // that is everything.
-func (b *Box) Purgeable(includingOpen bool) Purgeable { return b.purgeable(includingOpen, b.bounds()) }
+func (b *Box) Purgeable(includingOpen bool) Purgeable { return b.purgeable(includingOpen, b.Bounds()) }
 
 // purgeable is Purgeable for the letters before most in each partition.
 func (b *Box) purgeable(includingOpen bool, most map[int32]int64) Purgeable {

@@ -67,7 +67,7 @@ func (b *Box) Causes(ctx context.Context, filter Filter, limit int) (Causes, err
 	// With a seed of its own nobody can choose keys whose hashes are small.
 	seed := maphash.MakeSeed()
 	err := b.Each(ctx, from, func(l *letter.Letter, s State, foreign error) error {
-		if !filter.Takes(l, s) {
+		if !filter.Takes(l, s, foreign) {
 			return nil
 		}
 		all.Letters++

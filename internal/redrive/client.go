@@ -2,6 +2,7 @@ package redrive
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -27,9 +28,27 @@ type Client struct {
 
 	recognized sync.Map // dead-letter topics of chosen names, by name: their ids
 
-	mu   sync.Mutex
-	book book // guarded by mu, also while it is read
+	books turn // guards book, also while it is read
+	book  book
+
+	orders turn // one at a time: a second transaction would fence the first
 }
+
+// turn is a lock that nobody waits for beyond a context: who has it may be waiting for a
+// broker that is gone.
+type turn chan struct{}
+
+// take waits for the turn, which give ends.
+func (t turn) take(ctx context.Context) error {
+	select {
+	case t <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (t turn) give() { <-t }
 
 // Config configures a Client. Who is required.
 type Config struct {
@@ -47,7 +66,7 @@ func New(cluster *kafka.Transport, cfg Config) *Client {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Client{cluster: cluster, cfg: cfg, process: random(8), lease: Lease, events: maxEvents, book: book{cluster: cluster}}
+	return &Client{cluster: cluster, cfg: cfg, process: random(8), lease: Lease, events: maxEvents, books: make(turn, 1), book: book{cluster: cluster}, orders: make(turn, 1)}
 }
 
 // mayBeBox reports whether a topic may be a dead-letter topic, by its name.
@@ -85,8 +104,10 @@ const recently = 200 * time.Millisecond
 // glancing is reading for what only shows the decisions: they may be those of a
 // moment ago, but never older than what this Client stored itself.
 func (c *Client) glancing(ctx context.Context, do func(*book) (bool, error)) (bool, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	if err := c.books.take(ctx); err != nil {
+		return false, err
+	}
+	defer c.books.give()
 	if time.Since(c.book.read) > recently {
 		if err := c.book.refresh(ctx); err != nil {
 			return false, err
@@ -116,8 +137,10 @@ func (c *Client) provide(ctx context.Context, letters *transport.TopicInfo) erro
 // reading brings the book up to date, and calls do with it. Calls wait for each
 // other, so that one of them reads.
 func (c *Client) reading(ctx context.Context, do func(*book) (bool, error)) (bool, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	if err := c.books.take(ctx); err != nil {
+		return false, err
+	}
+	defer c.books.give()
 	if err := c.book.refresh(ctx); err != nil {
 		return false, err
 	}
@@ -131,7 +154,12 @@ func (c *Client) Open(ctx context.Context, topic string) (*Box, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = c.glancing(ctx, func(from *book) (bool, error) { return true, b.read(ctx, from) })
+	read := func(from *book) (bool, error) { return true, b.read(ctx, from) }
+	if _, err = c.glancing(ctx, read); errors.Is(err, ErrLost) {
+		// Another process may have decided for the first time since the book was read. The
+		// marker comes after the ledgers: who has seen it finds them.
+		_, err = c.reading(ctx, read)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -141,6 +169,8 @@ func (c *Client) Open(ctx context.Context, topic string) (*Box, error) {
 // Preview is what a dry run finds. Names are sorted.
 type Preview struct {
 	Tally Tally
+	// Until has an order mean the letters that were counted, and none that came later.
+	Until map[int32]int64
 	// Through are the retry topics that a Replay would use, for Order.Through.
 	Through []string
 	// Alone are retry topics that letters name and can't come back through, up to a
@@ -161,15 +191,16 @@ func (c *Client) Plan(ctx context.Context, o Order, may func(topic string) bool)
 		return Preview{}, err
 	}
 	if o.Action == Purge {
-		return Preview{Tally: Tally{Deleted: b.Purgeable(o.IncludingOpen).Letters}}, nil
+		return Preview{Tally: Tally{Deleted: b.Purgeable(o.IncludingOpen).Letters}, Until: b.Bounds()}, nil
 	}
 	// A walk without a session counts and marks nothing. What would stop the job shows now,
 	// when nobody waits for it yet.
-	w := newWalk(b, nil, &Job{Order: o, End: b.bounds()}, maxEvents, nil)
+	j := newJob(o, b)
+	w := newWalk(b, nil, &j, maxEvents, nil)
 	w.may = may
 	err = w.run(ctx)
 	w.pending.Foreign = w.foreign
-	return Preview{w.pending, slices.Sorted(maps.Keys(w.used)), slices.Sorted(maps.Keys(w.alone))}, err
+	return Preview{w.pending, j.End, slices.Sorted(maps.Keys(w.used)), slices.Sorted(maps.Keys(w.alone))}, err
 }
 
 // Jobs returns the jobs of a dead-letter topic, or of all if topic is empty, the
@@ -216,8 +247,8 @@ func (c *Client) Find(ctx context.Context, id string) (Job, error) {
 	return Job{}, err
 }
 
-// bounds returns the ends of the partitions by their numbers.
-func (b *Box) bounds() map[int32]int64 {
+// Bounds returns the ends of the partitions by their numbers, for Order.Until.
+func (b *Box) Bounds() map[int32]int64 {
 	end := make(map[int32]int64, len(b.End))
 	for p, e := range b.End {
 		end[p.Partition] = e
@@ -225,10 +256,19 @@ func (b *Box) bounds() map[int32]int64 {
 	return end
 }
 
-// submitter is the transactional id under which a process stores jobs without
-// claiming their boxes.
-func (c *Client) submitter(ctx context.Context) (*kafka.Transactor, error) {
-	return kafka.NewTransactor(ctx, c.cluster, Group+".submit."+c.process, kafka.TransactorConfig{Timeout: transactionTimeout})
+// store stores a job without claiming its box, under a transactional id of the process.
+func (c *Client) store(ctx context.Context, r transport.Record) error {
+	if err := c.orders.take(ctx); err != nil {
+		return err
+	}
+	defer c.orders.give()
+	x, err := kafka.NewTransactor(ctx, c.cluster, Group+".submit."+c.process, kafka.TransactorConfig{Timeout: transactionTimeout})
+	if err != nil {
+		return err
+	}
+	// write needs nothing else of a session.
+	s := session{x: x}
+	return s.write(ctx, r)
 }
 
 // Submit stores an order as a job that a watching process takes up: see Watch.
@@ -251,13 +291,7 @@ func (c *Client) Submit(ctx context.Context, o Order) (Job, error) {
 	if err != nil {
 		return Job{}, err
 	}
-	x, err := c.submitter(ctx)
-	if err != nil {
-		return Job{}, err
-	}
-	// write needs nothing else of a session.
-	s := session{x: x}
-	if err := s.write(ctx, r); err != nil {
+	if err := c.store(ctx, r); err != nil {
 		return Job{}, err
 	}
 	c.settle(ctx, &j)

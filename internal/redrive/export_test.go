@@ -1,6 +1,7 @@
 package redrive
 
 import (
+	"context"
 	"time"
 
 	"github.com/eventbus-go/eventbus/transport"
@@ -22,3 +23,26 @@ func OldCommit(p transport.Partition, id transport.TopicID, base int64, length u
 
 // Marker returns the marker of a partition.
 func Marker(p transport.Partition, id transport.TopicID) transport.Commit { return marker(p, id) }
+
+// Take has a Client take up a job as a look found it.
+func (c *Client) Take(ctx context.Context, j Job) {
+	(&watch{client: c, busy: make(map[string]bool), later: make(map[string]time.Time)}).take(ctx, j)
+}
+
+// Claim claims a box, and returns what commits nothing.
+func (c *Client) Claim(ctx context.Context, topic string) (commit func() error, err error) {
+	s, err := c.claim(ctx, topic)
+	return func() error { return s.commit(ctx, nil) }, err
+}
+
+// ReadNow has a Client take what it has read of Topic for new.
+func (c *Client) ReadNow() { c.book.read = time.Now() }
+
+// ReadOn has a Client take the records of Topic before an offset for read.
+func (c *Client) ReadOn(offset int64) { c.book.next = offset }
+
+// Busy has a Client read Topic until done is called.
+func (c *Client) Busy() (done func()) {
+	c.books <- struct{}{}
+	return c.books.give
+}

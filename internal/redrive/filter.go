@@ -109,12 +109,12 @@ func (f *Filter) Validate() error {
 	return errors.Join(wrong...)
 }
 
-// Takes reports whether the filter chooses a letter that is in state s. The
-// conditions that cost little are looked at first.
-func (f *Filter) Takes(l *letter.Letter, s State) bool {
+// Takes reports whether the filter chooses a letter that is in state s; foreign is why the
+// record is no dead letter. The conditions that cost little are looked at first.
+func (f *Filter) Takes(l *letter.Letter, s State, foreign error) bool {
 	// An empty list is no condition.
 	among := func(values []string, is string) bool { return len(values) == 0 || slices.Contains(values, is) }
-	if len(f.States) > 0 && !slices.Contains(f.States, s) || !among(f.Reasons, l.Reason) || !among(f.Groups, l.Group) {
+	if len(f.States) > 0 && !slices.ContainsFunc(f.States, s.Is) || !among(f.Reasons, l.Reason) || !among(f.Groups, l.Group) {
 		return false
 	}
 	if len(f.Ranges) > 0 && !slices.ContainsFunc(f.Ranges, func(r Range) bool {
@@ -131,7 +131,11 @@ func (f *Filter) Takes(l *letter.Letter, s State) bool {
 	if len(f.Types) > 0 && !slices.Contains(f.Types, Type(l)) || len(f.IDs) > 0 && !slices.Contains(f.IDs, ID(l)) {
 		return false
 	}
-	return len(f.Fingerprints) == 0 || slices.Contains(f.Fingerprints, Fingerprint(l))
+	if len(f.Fingerprints) == 0 {
+		return true
+	}
+	cause, _, _ := CauseOf(l, foreign)
+	return slices.Contains(f.Fingerprints, cause)
 }
 
 // Type returns the type of a letter's event, and "" for a record without one. Records

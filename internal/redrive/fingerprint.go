@@ -35,18 +35,16 @@ func Gist(l *letter.Letter) string {
 	return text
 }
 
-// Fingerprint returns eight hexadecimal characters that stand for the cause of a
-// letter: they are the same for letters with the same reason, Gist and handler.
-// The handler is the type of the event, since all letters of a topic are of one
-// group, which has one subscription for a type. A fingerprint is stable between
-// versions as long as accidents is, since scripts and stored jobs contain it.
-func Fingerprint(l *letter.Letter) string { return fingerprint(l.Reason, Gist(l), Type(l)) }
-
 // foreignReason is the Reason of the cause of records that are not dead letters.
 const foreignReason = "(foreign)"
 
-// CauseOf returns the cause that Box.Causes counts a letter under: its fingerprint,
+// CauseOf returns the cause that a letter is counted under and chosen by: its fingerprint,
 // reason and gist. Foreign is why the record is no dead letter, nil if it is one.
+//
+// The fingerprint is eight hexadecimal characters, the same for letters with the same
+// reason, gist and handler. The handler is the type of the event, since all letters of a
+// topic are of one group, which has one subscription for a type. It is stable between
+// versions as long as accidents is, since scripts and stored jobs contain it.
 func CauseOf(l *letter.Letter, foreign error) (cause, reason, gist string) {
 	reason, gist = l.Reason, Gist(l)
 	if foreign != nil {

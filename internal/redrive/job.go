@@ -54,6 +54,10 @@ type Order struct {
 	// Expected is how many letters a dry run has counted, to show progress
 	// against. 0 is unknown.
 	Expected int64 `json:"expected,omitzero"`
+	// Until bounds the letters, [0, Until) of each partition, as a Preview has it: a letter
+	// that nobody has counted is not skipped or deleted. Nil means those that are there when
+	// the order is given. It becomes the job's End.
+	Until map[int32]int64 `json:"-"`
 }
 
 // DefaultMaxRedeliveries is the default of Order.MaxRedeliveries.
@@ -153,7 +157,7 @@ type Job struct {
 	Reason string    `json:"reason,omitempty"`
 	Error  string    `json:"error,omitempty"`
 	// End bounds the letters that the job is about, [0, End) of each partition:
-	// those that were there when the order was given. An event that it brings
+	// those that were counted, or there when the order was given. An event that it brings
 	// back and that fails again is a new letter, which is not the job's.
 	End map[int32]int64 `json:"end,omitempty"`
 	// Box is the id of Topic, in hexadecimal: one that is created again has other

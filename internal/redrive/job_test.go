@@ -13,6 +13,7 @@ import (
 	"github.com/eventbus-go/eventbus/internal/redrive"
 	"github.com/eventbus-go/eventbus/kafka"
 	"github.com/eventbus-go/eventbus/kafkatest"
+	"github.com/eventbus-go/eventbus/transport"
 )
 
 // TestTwoOperators: the second is told who runs what, and takes over by order.
@@ -195,4 +196,116 @@ func TestFencedByNobody(t *testing.T) {
 		}
 		p.back(t, 0)
 	})
+}
+
+// TestStoppedBeforeTaken: a job that an operator stops between a watching process's look and
+// its claim stays stopped, and brings nothing back.
+func TestStoppedBeforeTaken(t *testing.T) {
+	p := heap(t, kafkatest.NewBroker(t), 120)
+	client := p.client("ann@desk")
+	found, err := client.Submit(t.Context(), p.order(t, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Stop(t.Context(), p.topic, found.ID, "bob@desk", "the mail server is slow"); err != nil {
+		t.Fatal(err)
+	}
+	p.client("console").Take(t.Context(), found)
+	if left, err := client.Find(t.Context(), found.ID); err != nil || left.State != redrive.Stopped || left.By != "bob@desk" {
+		t.Errorf("%+v, %v; want that it is stopped", left, err)
+	}
+	p.back(t)
+}
+
+// TestTopicOfOtherLetters: a job does not go on with the letters of a topic that was created
+// under the name of its own.
+func TestTopicOfOtherLetters(t *testing.T) {
+	p := heap(t, kafkatest.NewBroker(t), 300)
+	order := p.order(t, 0)
+	order.Rate = 1000
+	again := sync.OnceFunc(func() {
+		p.recreate(t, 90)
+		if _, err := kafka.NewTransactor(t.Context(), p.cluster, redrive.Group+"."+p.topic, kafka.TransactorConfig{}); err != nil {
+			t.Error(err)
+		}
+	})
+	client := p.client("ann@desk")
+	client.SetEvents(1)
+	j, err := client.Start(t.Context(), order, redrive.Run{Progress: func(redrive.Job) { again() }})
+	if !errors.Is(err, transport.ErrTopicMissing) || j.State != redrive.Failed {
+		t.Errorf("%+v, %v; want that its topic is gone", j, err)
+	}
+	if left, err := client.Find(t.Context(), j.ID); err != nil || left.State != redrive.Failed || left.Error == "" {
+		t.Errorf("%+v, %v", left, err)
+	}
+	if b, err := client.Open(t.Context(), p.topic); err != nil || b.Count(redrive.Open) != 90 {
+		t.Errorf("%d letters of the other topic are open, %v; want 90", b.Count(redrive.Open), err)
+	}
+}
+
+// TestTopicGone: jobs of a dead-letter topic that was deleted can be stopped, and end with
+// an error where they are taken up.
+func TestTopicGone(t *testing.T) {
+	p := heap(t, kafkatest.NewBroker(t), 120)
+	client := p.client("ann@desk")
+	var jobs []redrive.Job
+	for range 2 {
+		j, err := client.Submit(t.Context(), p.order(t, 0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		jobs = append(jobs, j)
+	}
+	p.remove(t)
+	if j, err := client.Stop(t.Context(), p.topic, jobs[0].ID, "bob@desk", "gone"); err != nil || j.State != redrive.Stopped {
+		t.Errorf("%+v, %v", j, err)
+	}
+	p.client("console").Take(t.Context(), jobs[1])
+	if left, err := client.Find(t.Context(), jobs[1].ID); err != nil || left.State != redrive.Failed || !strings.Contains(left.Error, p.topic) {
+		t.Errorf("%+v, %v; want that it failed", left, err)
+	}
+}
+
+// TestOrdersAtOnce: orders of one process do not fence each other.
+func TestOrdersAtOnce(t *testing.T) {
+	p := heap(t, kafkatest.NewBroker(t), 120)
+	client := p.client("console")
+	order := p.order(t, 0)
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			if _, err := client.Submit(t.Context(), order); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if jobs, err := client.Jobs(t.Context(), p.topic); err != nil || len(jobs) != 8 {
+		t.Errorf("%d jobs, %v; want 8", len(jobs), err)
+	}
+}
+
+// TestOrderedAsCounted: letters that die between a dry run and its order are not the order's.
+func TestOrderedAsCounted(t *testing.T) {
+	p := heap(t, kafkatest.NewBroker(t), 120)
+	client := p.client("ann@desk")
+	order := p.order(t, 0)
+	for _, action := range []redrive.Action{redrive.Skip, redrive.Replay, redrive.Purge} {
+		order.Action, order.Until = action, nil
+		if order.IncludingOpen = action == redrive.Purge; order.IncludingOpen {
+			order.Filter = redrive.Filter{}
+		}
+		would, err := client.Plan(t.Context(), order, nil)
+		if err != nil || would.Tally.Sum() == 0 {
+			t.Fatalf("%s: %+v, %v", action, would, err)
+		}
+		p.fill(t, 120)
+		order.Until = would.Until
+		if j, err := client.Start(t.Context(), order, redrive.Run{}); err != nil || j.Done != would.Tally {
+			t.Errorf("%s: %+v, %v; want %+v", action, j.Done, err, would.Tally)
+		}
+		if waiting, err := client.Plan(t.Context(), redrive.Order{Topic: p.topic}, nil); err != nil || waiting.Tally.Replayed < 120 {
+			t.Errorf("%s: %+v, %v; want that the later ones wait", action, waiting.Tally, err)
+		}
+	}
 }

@@ -42,10 +42,10 @@ func (p *page) set(i int64, s State) {
 }
 
 // State returns the decision about a letter. For a letter before base it
-// returns Replayed: which of the two ways it was done is not kept.
+// returns Decided: which of the two ways it was done is not kept.
 func (l *ledger) State(offset int64) State {
 	if offset < l.base {
-		return Replayed
+		return Decided
 	}
 	if p := l.pages[offset/pageLetters]; p != nil {
 		return p.state(offset % pageLetters)

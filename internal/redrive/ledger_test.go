@@ -123,7 +123,7 @@ func TestCommits(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		want := []State{Replayed, Open, Open, Quarantined, Quarantined, Quarantined, Skipped}
+		want := []State{Decided, Open, Open, Quarantined, Quarantined, Quarantined, Skipped}
 		var got []State
 		for o := int64(9); o < 16; o++ {
 			got = append(got, l.State(o))

@@ -2,7 +2,10 @@ package redrive_test
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
+	"io"
+	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -42,6 +45,13 @@ func heap(t *testing.T, c *kafkatest.Cluster, letters int) *pile {
 	if err := p.cluster.Admin().CreateTopics(t.Context(), dead, retry); err != nil {
 		t.Fatal(err)
 	}
+	p.fill(t, letters)
+	return p
+}
+
+// fill writes letters.
+func (p *pile) fill(t *testing.T, letters int) {
+	t.Helper()
 	now := time.Now().UTC().Format(time.RFC3339Nano)
 	var records []transport.Record
 	for i := range letters {
@@ -57,7 +67,46 @@ func heap(t *testing.T, c *kafkatest.Cluster, letters int) *pile {
 		records = append(records, record)
 	}
 	p.produce(t, records...)
-	return p
+}
+
+// remove deletes the dead-letter topic.
+func (p *pile) remove(t *testing.T) {
+	t.Helper()
+	conn, err := net.Dial("tcp", p.brokers[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	order := binary.BigEndian
+	req := order.AppendUint64(nil, 20<<48|3<<32|1) // DeleteTopics, version 3, and an id
+	req = order.AppendUint16(req, 0)               // of no client
+	req = order.AppendUint16(order.AppendUint32(req, 1), uint16(len(p.topic)))
+	req = order.AppendUint32(append(req, p.topic...), 10_000) // milliseconds
+	if _, err := conn.Write(append(order.AppendUint32(nil, uint32(len(req))), req...)); err != nil {
+		t.Fatal(err)
+	}
+	size := make([]byte, 4)
+	if _, err := io.ReadFull(conn, size); err != nil {
+		t.Fatal(err)
+	}
+	answer := make([]byte, order.Uint32(size))
+	if _, err := io.ReadFull(conn, answer); err != nil {
+		t.Fatal(err)
+	}
+	// The answer ends in the error of the only topic.
+	if code := order.Uint16(answer[len(answer)-2:]); code != 0 {
+		t.Fatalf("error %d", code)
+	}
+}
+
+// recreate deletes the dead-letter topic and creates it with other letters.
+func (p *pile) recreate(t *testing.T, letters int) {
+	t.Helper()
+	p.remove(t)
+	if err := p.cluster.Admin().CreateTopics(t.Context(), transport.TopicSpec{Name: p.topic, Partitions: partitions, Replication: 1}); err != nil {
+		t.Fatal(err)
+	}
+	p.fill(t, letters)
 }
 
 // outcome receives the outcomes of produce.

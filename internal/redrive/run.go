@@ -26,9 +26,9 @@ type Run struct {
 	// is stopped, as an operator means who interrupts a command.
 	HandOver bool
 
-	// silent is a holder that was seen to give no sign of life, whatever its clock
-	// says.
-	silent Holder
+	// seen is the job as a watching process saw it: its holder gave no sign of life,
+	// whatever that one's clock says.
+	seen *Job
 }
 
 // A job that fails is tried again after a pause, up to this many times in a row
@@ -44,7 +44,14 @@ const fencedFor = 2 * time.Second
 
 // newJob returns the job of an order on a box.
 func newJob(o Order, b *Box) Job {
-	return Job{Order: o, ID: random(4), Created: time.Now().UTC(), State: Waiting, End: b.bounds(), Box: b.identity()}
+	end := b.Bounds()
+	if o.Until != nil {
+		for p := range end {
+			end[p] = min(end[p], o.Until[p])
+		}
+	}
+	o.Until = nil
+	return Job{Order: o, ID: random(4), Created: time.Now().UTC(), State: Waiting, End: end, Box: b.identity()}
 }
 
 // Start stores an order as a job and runs it here, as Resume does. Without
@@ -78,12 +85,21 @@ func (c *Client) Resume(ctx context.Context, topic, id string, how Run) (Job, er
 			return nil, noJob(id)
 		case j.State == Done:
 			return nil, fmt.Errorf("job %s is done", id)
-		case j.Box != s.box.identity():
-			return nil, fmt.Errorf("job %s is about a topic %s that was deleted: the one of that name now has other letters", id, topic)
+		// An operator may have stopped it meanwhile, or another process run it.
+		case how.seen != nil && (j.State != how.seen.State || j.Holder != how.seen.Holder):
+			return nil, fmt.Errorf("%w: job %s is %s now", ErrTakenOver, id, j.State)
 		}
 		own := *j
-		return &own, nil
+		return &own, s.about(j)
 	})
+}
+
+// about returns an error if a job is about another topic of the box's name.
+func (s *session) about(j *Job) error {
+	if j.Box == s.box.identity() {
+		return nil
+	}
+	return fmt.Errorf("job %s is about a topic %s that was deleted, and the one of that name now has other letters: %w", j.ID, j.Topic, transport.ErrTopicMissing)
 }
 
 // execute runs the job that pick returns until it is done, or gives up.
@@ -130,7 +146,7 @@ func (c *Client) execute(ctx context.Context, topic string, how Run, pick func(*
 // live returns what reports whether a process holds a job now.
 func (r *Run) live() func(*Job) bool {
 	now := time.Now()
-	return func(j *Job) bool { return j.Live(now) && j.Holder != r.silent }
+	return func(j *Job) bool { return j.Live(now) && (r.seen == nil || j.Holder != r.seen.Holder) }
 }
 
 // free returns a HeldError if the box is held and how does not take over.
@@ -226,7 +242,8 @@ func (c *Client) again(ctx context.Context, j *Job, cause error) (*session, erro
 		return nil, ErrTakenOver
 	}
 	*j = *is
-	return s, nil
+	// The order was about letters that are gone: nobody chose those of another topic.
+	return s, s.about(j)
 }
 
 // taken returns an error if somebody else holds the job or its box, and brings j

@@ -39,6 +39,24 @@ func (c *Client) claim(ctx context.Context, topic string) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
+	return c.claimBox(ctx, box)
+}
+
+// claimJobs is claim for what ends a job, which outlives its dead-letter topic: of one that
+// was deleted the box is empty.
+func (c *Client) claimJobs(ctx context.Context, topic string) (*session, error) {
+	box, err := c.openLog(ctx, topic)
+	if errors.Is(err, transport.ErrTopicMissing) {
+		box, err = &Box{Topic: topic, cluster: c.cluster}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return c.claimBox(ctx, box)
+}
+
+// claimBox is claim for a box that has no ledgers yet.
+func (c *Client) claimBox(ctx context.Context, box *Box) (*session, error) {
 	if err := c.provide(ctx, &box.info); err != nil {
 		return nil, err
 	}
@@ -46,14 +64,14 @@ func (c *Client) claim(ctx context.Context, topic string) (*session, error) {
 	// not fit otherwise.
 	// The transactional id is the box's: a producer that begins with it fences the one
 	// before, whose open transaction is aborted (KIP-98).
-	x, err := kafka.NewTransactor(ctx, c.cluster, Group+"."+topic, kafka.TransactorConfig{Compression: "gzip", Timeout: transactionTimeout})
+	x, err := kafka.NewTransactor(ctx, c.cluster, Group+"."+box.Topic, kafka.TransactorConfig{Compression: "gzip", Timeout: transactionTimeout})
 	if err != nil {
 		return nil, err
 	}
 	s := &session{client: c, box: box, x: x}
 	// The nonce tells this claim from an earlier one of this process.
 	mine := fenceRecord{V: version, Nonce: random(8), Holder: c.holder()}
-	fence, err := pack(place{kind: kindFence, topic: topic}, mine)
+	fence, err := pack(place{kind: kindFence, topic: box.Topic}, mine)
 	if err != nil {
 		return nil, err
 	}
@@ -206,10 +224,10 @@ func (s *session) write(ctx context.Context, records ...transport.Record) error 
 }
 
 // mark puts the markers into GroupKept, for earlier versions and against loss. It
-// comes after the ledgers are stored: a marker without them says that they are
-// lost.
+// comes once the ledgers can be read: a marker without them says that they are lost.
+// Where an open transaction, of any box, hides them for long, a later commit marks.
 func (s *session) mark(ctx context.Context) error {
-	if !s.unmarked {
+	if !s.unmarked || !s.client.sees(ctx, s.box.kept) {
 		return nil
 	}
 	commits := make([]transport.Commit, 0, len(s.box.End))

@@ -15,16 +15,17 @@ const (
 	Replayed          // brought back to its group
 	Skipped           // passed on for good
 	Quarantined       // kept out of replays until it is released
+	Decided           // replayed or skipped; never stored: which it was is not kept of the first letters of a log
 )
 
-var stateNames = [...]string{"open", "replayed", "skipped", "quarantined"}
+var stateNames = [...]string{"open", "replayed", "skipped", "quarantined", "replayed or skipped"}
 
 // String returns the state's name in lower case.
-func (s State) String() string { return stateNames[s&3] }
+func (s State) String() string { return stateNames[min(s, Decided)] }
 
-// StateOf returns the state with a name, and whether there is one.
+// StateOf returns the state with a name, and whether a letter can be put into it.
 func StateOf(name string) (State, bool) {
-	i := slices.Index(stateNames[:], name)
+	i := slices.Index(stateNames[:Decided], name)
 	return State(max(i, 0)), i >= 0 //nolint:gosec // one of four
 }
 
@@ -43,4 +44,8 @@ func (s *State) UnmarshalText(text []byte) error {
 
 // done reports whether a letter is finished: it was brought back, or never will
 // be.
-func (s State) done() bool { return s == Replayed || s == Skipped }
+func (s State) done() bool { return s == Replayed || s == Skipped || s == Decided }
+
+// Is reports whether a letter in state s may be in another: one that is Decided may be
+// replayed or skipped.
+func (s State) Is(other State) bool { return s == other || s == Decided && other.done() }

@@ -35,7 +35,7 @@ func (c *Client) leave(ctx context.Context, j *Job, state JobState, cause error)
 	if c.taken(ctx, j) != nil {
 		return nil
 	}
-	s, err := c.claim(ctx, j.Topic)
+	s, err := c.claimJobs(ctx, j.Topic)
 	if err != nil {
 		return nil // others find out
 	}
@@ -64,7 +64,7 @@ func (c *Client) Stop(ctx context.Context, topic, id, who, why string) (Job, err
 	} else if j.State == Done || j.Topic != topic {
 		return j, fmt.Errorf("job %s of %s is %s", id, j.Topic, j.State)
 	}
-	s, err := c.claim(ctx, topic)
+	s, err := c.claimJobs(ctx, topic)
 	if err != nil {
 		return Job{}, err
 	}
@@ -86,28 +86,53 @@ func (c *Client) Stop(ctx context.Context, topic, id, who, why string) (Job, err
 	return *j, nil
 }
 
-// settling bounds how long settle waits.
+// fail ends a job that nobody runs and that can't be run: its letters are gone.
+func (c *Client) fail(ctx context.Context, j *Job, cause error) error {
+	s, err := c.claimJobs(ctx, j.Topic)
+	if err != nil {
+		return err
+	}
+	is := s.jobs[j.ID]
+	if is == nil || is.State != j.State || is.Holder != j.Holder {
+		return nil // somebody was faster
+	}
+	is.end(Failed, "", "")
+	is.Error = clip(cause.Error())
+	if err := s.commit(ctx, nil, is); err != nil {
+		return err
+	}
+	c.log("dead-letter job ended", is)
+	return nil
+}
+
+// settling bounds how long sees waits.
 const settling = 2 * time.Second
 
 // settle waits until a job is seen as it was committed: brokers show a transaction
 // to readers some milliseconds after its end. So an order that follows, from
 // another process too, finds what this one did.
 func (c *Client) settle(ctx context.Context, j *Job) {
-	ctx, cancel := context.WithTimeout(ctx, settling)
-	defer cancel()
 	// Another process may change the job meanwhile. Then this waits for nothing, but not
 	// for long.
-	for ctx.Err() == nil {
-		seen, err := c.reading(ctx, func(b *book) (bool, error) {
-			e, err := b.of(j.Topic)
-			if err != nil || e.jobs[j.ID] == nil {
-				return false, err
-			}
-			is := e.jobs[j.ID]
-			return is.State == j.State && is.Done == j.Done && is.Holder == j.Holder, nil
-		})
+	c.sees(ctx, func(b *book) (bool, error) {
+		e, err := b.of(j.Topic)
+		if err != nil || e.jobs[j.ID] == nil {
+			return false, err
+		}
+		is := e.jobs[j.ID]
+		return is.State == j.State && is.Done == j.Done && is.Holder == j.Holder, nil
+	})
+}
+
+// sees reads until what looks for something finds it, for settling at most, and reports
+// whether it did.
+func (c *Client) sees(ctx context.Context, looks func(*book) (bool, error)) bool {
+	ctx, cancel := context.WithTimeout(ctx, settling)
+	defer cancel()
+	for {
+		seen, err := c.reading(ctx, looks)
 		if seen || err != nil || sleep(ctx, 10*time.Millisecond) != nil {
-			return
+			return seen
 		}
 	}
 }

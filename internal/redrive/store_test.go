@@ -1,10 +1,12 @@
 package redrive_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/eventbus-go/eventbus/internal/redrive"
 	"github.com/eventbus-go/eventbus/kafka"
@@ -88,6 +90,106 @@ func TestLost(t *testing.T) {
 	}
 	if _, err := client.Start(t.Context(), redrive.Order{Topic: p.topic, Who: "ann@desk"}, redrive.Run{}); !errors.Is(err, redrive.ErrLost) {
 		t.Errorf("replayed: %v, want ErrLost", err)
+	}
+}
+
+// TestFirstDecision: a process that has read the topic of decisions just before another one
+// decides for the first time takes nothing for lost.
+func TestFirstDecision(t *testing.T) {
+	p := heap(t, kafkatest.NewBroker(t), 30)
+	reader := p.client("console")
+	if _, err := reader.Open(t.Context(), p.topic); err != nil {
+		t.Fatal(err)
+	}
+	order := redrive.Order{Topic: p.topic, Who: "ann@desk", Why: "x", Action: redrive.Skip, Filter: redrive.Filter{Ranges: []redrive.Range{redrive.At(1, 5)}}}
+	if j, err := p.client("ann@desk").Start(t.Context(), order, redrive.Run{}); err != nil || j.Done.Skipped != 1 {
+		t.Fatalf("%+v, %v", j, err)
+	}
+	reader.ReadNow()
+	if b, err := reader.Open(t.Context(), p.topic); err != nil || b.Count(redrive.Skipped) != 1 {
+		t.Errorf("opened: %v, want one letter skipped", err)
+	}
+}
+
+// TestMarkedOnceSeen: the markers come after the ledgers also for readers, whom an open
+// transaction keeps from the ledgers.
+func TestMarkedOnceSeen(t *testing.T) {
+	p := heap(t, kafkatest.NewBroker(t), 30)
+	_, all := p.id(t)
+	commit, err := p.client("ann@desk").Claim(t.Context(), p.topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := kafka.NewTransactor(t.Context(), p.cluster, "other", kafka.TransactorConfig{})
+	if err == nil {
+		err = other.Produce(t.Context(), transport.Record{Topic: redrive.Topic, Key: []byte("fence/other.dlq"), Value: []byte("{}")})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	marked := func() (n int) {
+		kept, err := p.cluster.Admin().Committed(t.Context(), redrive.GroupKept, p.topic)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, at := range all {
+			if kept[at].Metadata != "" {
+				n++
+			}
+		}
+		return n
+	}
+	if err := commit(); err != nil || marked() != 0 {
+		t.Errorf("%v, %d partitions are marked while nobody can read the ledgers", err, marked())
+	}
+	if _, err := p.client("console").Open(t.Context(), p.topic); err != nil {
+		t.Errorf("opened: %v", err)
+	}
+	if err := other.Abort(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := commit(); err != nil || marked() != len(all) {
+		t.Errorf("%v, %d of %d partitions are marked", err, marked(), len(all))
+	}
+}
+
+// TestRecordsTakenBack: where an election took records of Topic back, those that took their
+// offsets are read.
+func TestRecordsTakenBack(t *testing.T) {
+	p := heap(t, kafkatest.NewBroker(t), 30)
+	reader, writer := p.client("console"), p.client("ann@desk")
+	order := redrive.Order{Topic: p.topic, Who: "ann@desk", Why: "x", Action: redrive.Skip, Filter: redrive.Filter{Ranges: []redrive.Range{redrive.At(1, 5)}}}
+	for range 2 {
+		if _, err := writer.Start(t.Context(), order, redrive.Run{}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := reader.Open(t.Context(), p.topic); err != nil {
+			t.Fatal(err)
+		}
+		reader.ReadOn(1 << 20)
+	}
+	if jobs, err := reader.Jobs(t.Context(), p.topic); err != nil || len(jobs) != 2 {
+		t.Errorf("%d jobs, %v; want 2", len(jobs), err)
+	}
+}
+
+// TestNobodyWaitsForOthers: who asks for letters or jobs waits no longer than the context,
+// also while another call waits for a broker.
+func TestNobodyWaitsForOthers(t *testing.T) {
+	p := heap(t, kafkatest.NewBroker(t), 30)
+	client := p.client("console")
+	done := client.Busy()
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := client.Open(ctx, p.topic); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("opened: %v", err)
+	}
+	if _, err := client.Jobs(ctx, p.topic); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("listed: %v", err)
+	}
+	done()
+	if _, err := client.Open(t.Context(), p.topic); err != nil {
+		t.Errorf("opened later: %v", err)
 	}
 }
 

@@ -79,8 +79,8 @@ func (w *walk) run(ctx context.Context) error {
 }
 
 // decide returns the state that a letter gets.
-func (w *walk) decide(l *letter.Letter, s State) State {
-	if s.done() || !w.job.Filter.Takes(l, s) {
+func (w *walk) decide(l *letter.Letter, s State, foreign error) State {
+	if s.done() || !w.job.Filter.Takes(l, s, foreign) {
 		return s
 	}
 	// The filter has the states that the action is for.
@@ -107,7 +107,7 @@ func (w *walk) see(ctx context.Context, l *letter.Letter, s State, foreign error
 			return err
 		}
 	}
-	to := w.decide(l, s)
+	to := w.decide(l, s, foreign)
 	if to == s {
 		return nil
 	}

@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"github.com/eventbus-go/eventbus/transport"
 )
 
 // How often a watching process looks for jobs, how many it runs at a time, each
@@ -111,7 +113,10 @@ func (w *watch) take(ctx context.Context, j Job) {
 		defer w.mu.Unlock()
 		delete(w.busy, j.Topic)
 	}()
-	_, err := w.client.Resume(ctx, j.Topic, j.ID, Run{HandOver: true, silent: j.Holder})
+	_, err := w.client.Resume(ctx, j.Topic, j.ID, Run{HandOver: true, seen: &j})
+	if errors.Is(err, transport.ErrTopicMissing) && ctx.Err() == nil {
+		err = errors.Join(err, w.client.fail(ctx, &j, err)) // else it would be tried for good
+	}
 	// That another process has the job is no failure: it goes on there.
 	var held *HeldError
 	if err != nil && ctx.Err() == nil && !errors.As(err, &held) && !errors.Is(err, ErrTakenOver) {
