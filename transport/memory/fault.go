@@ -14,8 +14,8 @@ type produceFaults struct {
 // acknowledgement.
 type produceFault struct {
 	topic  string // records left; negative: unlimited
-	left   int // times each record is appended
-	copies int // appended of each
+	left   int    // times each record is appended
+	copies int    // appended of each
 	err    error
 }
 
