@@ -13,9 +13,9 @@ type produceFaults struct {
 // written. With copies and an err it is written, and the producer gets err all the same: a lost
 // acknowledgement.
 type produceFault struct {
-	topic  string // records left; negative: unlimited
-	left   int    // times each record is appended
-	copies int    // appended of each
+	topic  string
+	left   int // records left; negative: unlimited
+	copies int // times each record is appended
 	err    error
 }
 

@@ -73,8 +73,8 @@ func (c *Cluster) groupOf(name string) *group {
 
 // join adds a consumer, as a new member or in the place of a static one.
 func (g *group) join(c *consumer) {
-	if !g.cluster.cutAt.IsZero() || c.member != nil { // Reconnect will join it, or has joined it before rejoin did
-		return // Reconnect comes back to it, or came before rejoin did
+	if !g.cluster.cutAt.IsZero() || c.member != nil {
+		return // Reconnect will join it, or has joined it before rejoin did
 	}
 	g.cluster.memberIDs++
 	// Counted, not random: a failing test names the same member on every run.

@@ -80,8 +80,8 @@ func CutRecord(b []byte) (content []byte, timestampDelta int64) {
 
 // ProducerSession identifies the producer of a batch. With the sequence it lets a broker
 // recognize a batch that it already has (KIP-98).
-type ProducerSession struct { // assigned by a broker
-	ID    int64 // given by a broker
+type ProducerSession struct {
+	ID    int64 // assigned by a broker
 	Epoch int16 // package produce counts it per partition; see its fence
 }
 
