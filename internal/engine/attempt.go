@@ -8,14 +8,14 @@ import (
 	"github.com/eventbus-go/eventbus/resilience"
 )
 
-// attemptContext is the context of one attempt. It ends by its Timeout, at the
-// drain deadline, and when the attempt has ended.
+// attemptContext is the context of one attempt. It ends at its Timeout, at the drain deadline, and
+// when the attempt ends.
 //
-// Most handlers never look at Done, so the channel and the timer are made when
-// one does: an attempt costs no timer, and no allocation of its own. It implements the
-// AfterFunc that package context looks for in a parent, so that contexts
-// derived from it cost no goroutine.
-// mu guards what is below it. err is set once, and never back to nil.
+// Most handlers never use Done, so its channel and the timer are made on demand: an attempt costs
+// no timer, and no allocation of its own. It implements the AfterFunc that package context looks
+// for in a parent, so that contexts derived from it cost no goroutine.
+//
+// mu guards the fields below it. err is set once and never reset.
 type attemptContext struct {
 	values   context.Context
 	deadline time.Time
@@ -30,26 +30,26 @@ type attemptContext struct {
 	ticked ticketState
 }
 
-// ticketState is where the breaker's ticket of an attempt is.
-// A ticket may come after the attempt was cut off, so ticketDone can come first.
+// ticketState is the state of an attempt's breaker ticket. A ticket may come after the attempt was
+// cut off, so ticketDone can come first.
 type ticketState int8
 
 const (
 	ticketNone ticketState = iota
 	ticketHeld
-	ticketDone // or not wanted any more
+	ticketDone // or no longer wanted
 )
 
-// attemptContexts are contexts for attempts to come, made several at once: that costs
-// less than to make each. None is used a second time, since a handler's goroutine may
-// have kept it, which keeps its neighbours too. The zero value works.
+// attemptContexts are contexts for future attempts. Making several at once costs less. None is
+// reused, since a handler's goroutine may keep one, which also keeps the others of its allocation.
+// The zero value is ready to use.
 type attemptContexts []attemptContext
 
-// contextsAtOnce is for how many attempts contexts are made: about 2.5 KiB.
+// contextsAtOnce is the number of contexts in one allocation: about 2.5 KiB.
 const contextsAtOnce = 16
 
-// next returns the context of an attempt that begins now. A timeout of zero sets no
-// deadline: the context then ends with the attempt, or with a drain.
+// next returns the context of an attempt that begins now. With a timeout of zero there is no
+// deadline: the context ends with the attempt, or with a drain.
 func (room *attemptContexts) next(values context.Context, now time.Time, timeout time.Duration) *attemptContext {
 	if len(*room) == 0 {
 		*room = make(attemptContexts, contextsAtOnce)
@@ -63,15 +63,15 @@ func (room *attemptContexts) next(values context.Context, now time.Time, timeout
 	return c
 }
 
-// Deadline is when the attempt's timeout ends. A drain may end it earlier, which no
-// handler can know beforehand.
+// Deadline returns when the attempt's timeout ends. A drain may end it earlier, which can't be
+// known in advance.
 func (c *attemptContext) Deadline() (time.Time, bool) { return c.deadline, !c.deadline.IsZero() }
 
-// Value comes from the context that the bus was made with: traces and loggers get
-// into an attempt by middleware, not by this.
+// Value returns a value of the engine's base context. Traces and loggers get into an attempt by
+// middleware, not here.
 func (c *attemptContext) Value(key any) any { return c.values.Value(key) }
 
-// Done makes the channel, and the timer that closes it, at the first call.
+// Done makes the channel, and the timer that closes it, on the first call.
 func (c *attemptContext) Done() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -85,14 +85,14 @@ func (c *attemptContext) Done() <-chan struct{} {
 	return c.done
 }
 
-// arm starts the timer if somebody waits for the end. The caller holds mu.
+// arm starts the timer. The caller holds mu, and waits for the end.
 func (c *attemptContext) arm() {
 	if c.timer == nil && c.err == nil && !c.deadline.IsZero() {
 		c.timer = time.AfterFunc(time.Until(c.deadline), func() { _ = c.end(context.DeadlineExceeded) })
 	}
 }
 
-// Err looks at the clock itself, because there may be no timer.
+// Err checks the clock itself, because there may be no timer.
 func (c *attemptContext) Err() error {
 	c.mu.Lock()
 	err := c.err
@@ -103,9 +103,8 @@ func (c *attemptContext) Err() error {
 	return err
 }
 
-// AfterFunc makes context.WithCancel and similar functions on this context cheap. f is
-// called on the goroutine that ends the context; what package context passes
-// here does not block.
+// AfterFunc makes context.WithCancel and similar functions cheap on this context. f is called
+// on the goroutine that ends the context; package context passes functions that do not block.
 func (c *attemptContext) AfterFunc(f func()) (stop func() bool) {
 	c.mu.Lock()
 	if c.err != nil {
@@ -117,7 +116,7 @@ func (c *attemptContext) AfterFunc(f func()) (stop func() bool) {
 	if c.after == nil {
 		c.after = make(map[*func()]struct{})
 	}
-	// By the address of this call's f: functions can't be compared.
+	// Keyed by the address of this call's f: functions can't be compared.
 	c.after[&f] = struct{}{}
 	c.arm()
 	return func() bool {
@@ -129,7 +128,7 @@ func (c *attemptContext) AfterFunc(f func()) (stop func() bool) {
 	}
 }
 
-// end ends the context once; later calls do nothing. It returns what Err is.
+// end ends the context; later calls do nothing. It returns the error that Err returns.
 func (c *attemptContext) end(err error) error {
 	c.mu.Lock()
 	if c.err != nil {
@@ -143,7 +142,7 @@ func (c *attemptContext) end(err error) error {
 	if c.timer != nil {
 		c.timer.Stop()
 	}
-	// Called without mu: they may ask this context for its Err.
+	// Call them without mu: they may call Err.
 	after := c.after
 	c.after = nil
 	c.mu.Unlock()
@@ -153,14 +152,14 @@ func (c *attemptContext) end(err error) error {
 	return err
 }
 
-// finish is the end of the attempt itself.
+// finish ends the context because the attempt has ended.
 func (c *attemptContext) finish() { _ = c.end(context.Canceled) }
 
-// cutOff ends the attempt from outside, for a drain. Its outcome counts for
-// nothing any more, the breaker included.
+// cutOff ends the attempt from outside, for a drain. Its outcome no longer counts, not even for the
+// breaker.
 func (c *attemptContext) cutOff() {
 	c.mu.Lock()
-	// One that had ended by itself was not cut off: its outcome is its own.
+	// An attempt that had already ended was not cut off: its outcome counts.
 	if c.err == nil {
 		c.cut = time.Now()
 	}
@@ -169,18 +168,17 @@ func (c *attemptContext) cutOff() {
 	c.report(resilience.Ignored)
 }
 
-// wasCutOff reports whether a drain ended the attempt, and not its own end or its
-// Timeout before.
+// wasCutOff reports whether a drain ended the attempt, rather than its own end or its Timeout.
 func (c *attemptContext) wasCutOff() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return !c.cut.IsZero()
 }
 
-// admit gives the attempt the breaker's ticket.
+// admit gives the breaker's ticket to the attempt.
 func (c *attemptContext) admit(t resilience.Ticket) {
 	c.mu.Lock()
-	// A drain has cut the attempt off between begin and here.
+	// A drain may have cut the attempt off between begin and here.
 	unwanted := c.ticked == ticketDone
 	if !unwanted {
 		c.ticket, c.ticked = t, ticketHeld
@@ -191,8 +189,8 @@ func (c *attemptContext) admit(t resilience.Ticket) {
 	}
 }
 
-// report tells the breaker how the attempt went, the first time that it is
-// called: a handler that never returns must not keep a probe's place.
+// report tells the breaker the attempt's outcome; only the first call counts. A handler that never
+// returns must not keep a probe's place.
 func (c *attemptContext) report(o resilience.Outcome) {
 	c.mu.Lock()
 	t, held := c.ticket, c.ticked == ticketHeld
@@ -203,12 +201,11 @@ func (c *attemptContext) report(o resilience.Outcome) {
 	}
 }
 
-// ignored reports whether the handler goes on though its context ended a while
-// ago.
+// ignored reports whether the handler is still running although its context ended a while ago.
 func (c *attemptContext) ignored(now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	// A timeout of zero and no drain: nothing has ended that it could ignore.
+	// Without a timeout and a drain there is no end to ignore.
 	ended := c.deadline
 	if !c.cut.IsZero() {
 		ended = c.cut
@@ -216,6 +213,6 @@ func (c *attemptContext) ignored(now time.Time) bool {
 	return !ended.IsZero() && now.Sub(ended) > stuckAfter
 }
 
-// stuckAfter is how long after its context's end a handler may take to return
-// before its place is given to another.
+// stuckAfter is how long after the end of its context a handler may take to return before its place
+// is given to another.
 const stuckAfter = time.Second
