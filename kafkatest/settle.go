@@ -13,19 +13,18 @@ import (
 )
 
 // Settle waits until the cluster has come to rest: what was published is in the
-// log, every group has dealt with all of it (handled, dead-lettered or skipped),
+// log, every group has dealt with all of it (handled, dead-lettered or skipped it),
 // and no handler runs. What handlers publish counts too.
 //
-// It fails the test, and says what is not finished, when nothing has moved for
-// half a minute or the test's deadline is near. Retries that wait for their time
-// and handlers that run are given all the time that the test has; in a bubble a
-// hundred hours of its own.
+// It fails the test, and says what is unfinished, when nothing has moved for half
+// a minute or the test's deadline is near. Delayed retries and running handlers get
+// all the time that the test has; in a bubble, a hundred hours of its clock.
 func (c *Cluster) Settle(t testing.TB) {
 	t.Helper()
 	c.await(t, "not settled", c.unsettled)
 }
 
-// Bounds of waiting, and pauses between looks.
+// Bounds of waiting, and pauses between checks.
 const (
 	// patience is how long nothing may move.
 	patience = 30 * time.Second
