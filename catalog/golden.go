@@ -10,8 +10,8 @@ import (
 	"github.com/eventbus-go/eventbus"
 )
 
-// TB is the part of testing.TB that Golden needs. It is an interface so that
-// importing this package does not link package testing into services.
+// TB is the part of testing.TB that Golden needs. It is an interface to keep package
+// testing out of services that import this package.
 type TB interface {
 	// Helper marks the caller as a helper.
 	Helper()
@@ -24,16 +24,16 @@ type TB interface {
 // UpdateVariable is the environment variable that lets Golden rewrite files.
 const UpdateVariable = "EVENTBUS_UPDATE"
 
-// Golden compares the declarations of a package of contracts with the catalogue
-// file that is kept beside it, in a test of one line:
+// Golden compares the declarations of a package of contracts with the catalogue file
+// beside it, in a test of one line:
 //
 //	func TestCatalog(t *testing.T) { catalog.Golden(t, "catalog.json", CustomerCreatedTopic) }
 //
-// A change that breaks readers fails the test with who breaks and what to do
-// instead, unless a line of the file with the ending .allow (see ReadAllowances)
-// covers it. A compatible change fails until the file is written again, by running
-// the test with EVENTBUS_UPDATE=1: the review then sees it. The file is never
-// written over a breaking change.
+// A change that breaks readers fails the test with a message that says what breaks and
+// what to do instead, unless a line of the .allow file (see ReadAllowances) covers it. A
+// compatible change fails until the file is rewritten by running the test with
+// EVENTBUS_UPDATE=1, so that it shows in the review. A breaking change never rewrites the
+// file.
 func Golden(t TB, file string, topics ...eventbus.AnyTopic) {
 	t.Helper()
 	// Declarations that contradict each other have no document to compare.

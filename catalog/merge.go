@@ -10,10 +10,10 @@ import (
 	"github.com/eventbus-go/eventbus"
 )
 
-// Merge makes one document of those of several services: who publishes and handles
-// each topic. Partitions and other storage are compared only where neither is zero.
-// The error names everything that two of them say differently; then no document is
-// returned. Merge changes none of its arguments.
+// Merge makes one document of those of several services: who publishes and handles each
+// topic. Partitions and other storage are compared only if neither is zero. The error
+// lists every contradiction; there is no document then. Merge modifies none of its
+// arguments.
 func Merge(documents ...*Document) (*Document, error) {
 	// Service and environment stay empty: the result is of no single bus.
 	all := &Document{Version: Version, Topics: []Topic{}}
