@@ -28,7 +28,7 @@ type subscribeSettings struct {
 	breaker     breakerSettings
 	batchSize   int
 	gatherer    engine.Gatherer
-	limit       func() engine.Limit // creates one per bus; nil is no limit
+	limit       func() engine.Limit // creates one per bus; nil means no limit
 	middleware  []Middleware
 	derive      deriver
 	hooks       []callback.Hook

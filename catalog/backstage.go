@@ -53,7 +53,7 @@ func (d *Document) Schemas() (files []File) {
 			}
 			name, text := key(t.Name)+"/"+key(e.Type), []byte(e.Schema)
 			var whole string
-			// A schema that is no JSON was kept as a JSON string: its text is the
+			// A schema that is not JSON was kept as a JSON string: its text is the
 			// file.
 			switch {
 			case json.Unmarshal(e.Schema, &whole) == nil:

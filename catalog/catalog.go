@@ -215,7 +215,7 @@ func document(declarations []*declare.Topic) (*Document, error) {
 	// too.
 	for _, d := range declarations {
 		switch {
-		// The same declaration twice is no contradiction: packages export what they
+		// The same declaration twice is not a contradiction: packages export what they
 		// share.
 		case last != nil && last.ID == d.ID:
 			continue

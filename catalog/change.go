@@ -132,7 +132,7 @@ func ReadAllowances(r io.Reader) (all []Allowance, err error) {
 		date, err := time.Parse(time.DateOnly, fields[2])
 		if err != nil {
 			// All lines are read before the file is refused: one run shows every mistake.
-			wrong = append(wrong, fmt.Errorf("line %d: %q is no date: write it as 2026-11-26", n, fields[2]))
+			wrong = append(wrong, fmt.Errorf("line %d: %q is not a date: write it as 2026-11-26", n, fields[2]))
 		}
 		all = append(all, Allowance{Path: fields[0], Rule: fields[1], Date: date, Reason: strings.Join(fields[3:], " ")})
 	}

@@ -104,7 +104,7 @@ func TestCompareNativeSchemas(t *testing.T) {
 			t.Errorf("%s: %s → %s: %v, want %s %s %s", c.media, c.from, c.to, changes, c.level, c.path, c.rule)
 		}
 	}
-	// What changes nothing for events of this type, or for anybody, is no change.
+	// What changes nothing for events of this type, or for anybody, is not a change.
 	for _, c := range [][3]string{
 		{"avro", `{"name":"tags","type":{"type":"array","items":"string"}},{"name":"by","type":{"type":"map","values":"long"}}`, `{"name":"by","type":{"type":"map","values":"long"}},{"name":"tags","type":{"type":"array","items":"string"}}`},
 		{"avro", `["null","string"]`, `["string","null"]`},
@@ -116,7 +116,7 @@ func TestCompareNativeSchemas(t *testing.T) {
 			t.Errorf("%s: %s → %s: %v", c[0], c[1], c[2], changes)
 		}
 	}
-	// Text that is no schema of the language is undecided.
+	// Text that is not a schema of the language is undecided.
 	for _, media := range []string{"avro", "protobuf", "xml"} {
 		changes := catalog.Compare(document("application/"+media, `"one"`), document("application/"+media, `{"files":3}`))
 		if len(catalog.Failing(changes, catalog.Breaking)) == 0 {

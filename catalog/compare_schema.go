@@ -193,7 +193,7 @@ func nullable(d *schemaDocument, s map[string]any) (rest map[string]any, null bo
 		first, _ := choices[0].(map[string]any)
 		second, _ := choices[1].(map[string]any)
 		// Null comes second in the form that is written. A choice that is more than null
-		// alone is no nullable schema.
+		// alone is not a nullable schema.
 		if first != nil && second != nil && second["type"] == "null" && len(second) == 1 {
 			rest, _ := d.resolve(first)
 			rest = maps.Clone(rest)
@@ -283,7 +283,7 @@ var widths = map[string]int{"int8": 8, "int16": 16, "int32": 32, "int64": 64, "i
 func (s *schemaComparison) format(path string, a, b map[string]any) {
 	from, to := a["format"], b["format"]
 	if from != to {
-		// A format that is no integer's, or none, has the width 0.
+		// A format that is not an integer's, or none, has the width 0.
 		x, y := widths[word(from)], widths[word(to)]
 		switch {
 		case x > 0 && y == x:

@@ -57,11 +57,11 @@ func parse(source []byte) (*Document, error) {
 		Version *int `json:"catalogVersion"`
 	}
 	if err := jsonv2.Unmarshal(source, &form); err != nil {
-		return nil, fmt.Errorf("it is no catalogue: %w", err)
+		return nil, fmt.Errorf("it is not a catalogue: %w", err)
 	}
 	switch v := form.Version; {
 	case v == nil:
-		return nil, errors.New("it is no catalogue: catalogVersion is missing")
+		return nil, errors.New("it is not a catalogue: catalogVersion is missing")
 	case *v < 1:
 		return nil, fmt.Errorf("catalogVersion is %d: the first was 1", *v)
 	case *v > Version:

@@ -187,7 +187,7 @@ func TestHostileReferences(t *testing.T) {
 	}
 }
 
-// TestFolderMissing: a directory that is not mounted is no missing object: that
+// TestFolderMissing: a directory that is not mounted is not a missing object: that
 // would make dead letters of all events.
 func TestFolderMissing(t *testing.T) {
 	store := claimcheck.Dir(filepath.Join(t.TempDir(), "not mounted"))

@@ -43,7 +43,7 @@ type typeView struct {
 	*catalog.Event
 	Publishers []string
 	Fields     []fieldView
-	Text       string // of a schema that is no JSON Schema
+	Text       string // of a schema that is not a JSON Schema
 }
 
 // fieldView is a field of a type.
@@ -143,7 +143,7 @@ func typeNames(t *catalog.Topic) string {
 	return b.String()
 }
 
-// newTypeView parses the schema of a type. One that is no JSON leaves the fields empty: the
+// newTypeView parses the schema of a type. One that is not JSON leaves the fields empty: the
 // type itself is still worth a row.
 func newTypeView(e *catalog.Event, publishers []string) typeView {
 	v := typeView{Event: e, Publishers: publishers}

@@ -54,14 +54,14 @@ func (d *outboxEvent) Decode(r *transport.Record, e *eventbus.Envelope) error {
 			Payload json.RawMessage `json:"payload"`
 		}
 		if err := json.Unmarshal(data, &envelope); err != nil || envelope.Payload == nil {
-			return errors.New("the value is no JSON object with a payload") // the cause may show the data
+			return errors.New("the value is not a JSON object with a payload") // the cause may show the data
 		}
 		data = envelope.Payload
 	}
 	if d.config.Quoted {
 		var text string
 		if json.Unmarshal(data, &text) != nil || bytes.Equal(data, []byte("null")) {
-			return errors.New("the payload is no JSON string")
+			return errors.New("the payload is not a JSON string")
 		}
 		data = []byte(text)
 	}
@@ -81,7 +81,7 @@ func (d *outboxEvent) Encode(e *eventbus.Envelope, r *transport.Record) (err err
 	}
 	if d.config.Envelope {
 		if !json.Valid(r.Value) {
-			return fmt.Errorf("the data is no JSON, which an envelope of schema and payload needs")
+			return fmt.Errorf("the data is not JSON, which an envelope of schema and payload needs")
 		}
 		r.Value = append(append([]byte(`{"schema":null,"payload":`), r.Value...), '}')
 	}

@@ -200,7 +200,7 @@ func (p *plain) fits(e *eventbus.Envelope) error {
 	case len(e.Extensions) > 0:
 		return fmt.Errorf("the event has extensions, and the format %s no place for them: use WithHeader", p.name)
 	case p.uuid && !isUUID(e.ID):
-		return fmt.Errorf("the event's id is no UUID, as the format %s has them", p.name)
+		return fmt.Errorf("the event's id is not a UUID, as the format %s has them", p.name)
 	}
 	return nil
 }

@@ -199,7 +199,7 @@ func (v *View[T]) decode(key, record []byte) (value T, found bool, err error) {
 	case deleted:
 		return value, false, nil
 	case faulty:
-		return value, false, fmt.Errorf("the key's last record, %s@%d, is no event: %s", at.Partition, at.Offset, s.value)
+		return value, false, fmt.Errorf("the key's last record, %s@%d, is not an event: %s", at.Partition, at.Offset, s.value)
 	}
 	var e eventbus.Envelope
 	// The same steps as for a record that a subscription gets, so that both decode alike.

@@ -75,7 +75,7 @@ func (a *app) eachLetter(ctx context.Context, topic string, f *letterFilter, see
 		from = b.Undecided()
 	}
 	return b.Each(ctx, from, func(l *letter.Letter, s redrive.State, foreign error) error {
-		// The filter sees what is no dead letter too: it has a record and a state.
+		// The filter sees what is not a dead letter too: it has a record and a state.
 		if !f.Takes(l, s) {
 			return nil
 		}
@@ -237,7 +237,7 @@ func (a *app) showDead(ctx context.Context, what string, f *letterFilter, limit 
 		return err
 	case shown > limit:
 		a.note("There are more: raise --limit to see them.")
-	// JSON of nothing is no output: the output is one document for each letter.
+	// JSON of nothing is not an output: the output is one document for each letter.
 	case shown == 0 && !a.json():
 		return a.none(d.topic)
 	}

@@ -231,7 +231,7 @@ func DeclareVersion(wrong *Faults, version string, unversioned bool) string {
 		if proposal == "" {
 			proposal = "1"
 		}
-		wrong.Add("Version", "%q is no version: write %q", version, "v"+proposal)
+		wrong.Add("Version", "%q is not a version: write %q", version, "v"+proposal)
 	}
 	return version
 }
@@ -247,7 +247,7 @@ func DeclareType(wrong *Faults, t reflect.Type) string {
 	case name == "":
 		wrong.Add("Type", "is empty and %s has no name to take: write what happened, for example %q", t, "CustomerCreated")
 	case strings.Contains(name, "["):
-		wrong.Add("Type", "is empty and %s is generic, so its name is no event's: write what happened, for example %q", t, "CustomerCreated")
+		wrong.Add("Type", "is empty and %s is generic, so its name is not an event's: write what happened, for example %q", t, "CustomerCreated")
 	default:
 		return name
 	}

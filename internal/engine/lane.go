@@ -134,7 +134,7 @@ func keyHash(r *transport.Record) uint64 {
 	return maphash.Bytes(keySeed, r.Key) &^ 1
 }
 
-// mixed spreads offsets over the odd numbers, which are no key's hash.
+// mixed spreads offsets over the odd numbers, which are not a key's hash.
 func mixed(offset int64) uint64 {
 	return uint64(offset)*0x9E3779B97F4A7C15<<1 | 1
 }

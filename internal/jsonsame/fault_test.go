@@ -57,23 +57,23 @@ func (c textCard) MarshalText() ([]byte, error) { return nil, errors.New("no car
 func TestRefusedDataIsNotShown(t *testing.T) {
 	t.Parallel()
 	for data, want := range map[string]string{
-		`{"amount":"` + secret + `"}`:                    `field "amount": the value is no json.Number`,
+		`{"amount":"` + secret + `"}`:                    `field "amount": the value can't be decoded into json.Number`,
 		`{"quoted":"` + secret + `"}`:                    `field "quoted"`,
-		`{"CARD":"` + secret + `"}`:                      `field "card": the value is no jsonsame.card (*errors.joinError)`,
-		`{"text":"` + secret + `"}`:                      `field "text": the value is no jsonsame.textCard (*strconv.NumError)`,
-		`{"host":"` + secret + `"}`:                      `field "host": the value is no netip.Addr`,
+		`{"CARD":"` + secret + `"}`:                      `field "card": the value can't be decoded into jsonsame.card (*errors.joinError)`,
+		`{"text":"` + secret + `"}`:                      `field "text": the value can't be decoded into jsonsame.textCard (*strconv.NumError)`,
+		`{"host":"` + secret + `"}`:                      `field "host": the value can't be decoded into netip.Addr`,
 		`{"at":"` + secret + `"}`:                        `field "at": the time is not in RFC 3339`,
-		`{"count":41111111}`:                             `field "count": a JSON number is no int8`,
-		`{"id":41111111}`:                                `field "id": a JSON number is no string`,
+		`{"count":41111111}`:                             `field "count": a JSON number can't be decoded into int8`,
+		`{"id":41111111}`:                                `field "id": a JSON number can't be decoded into string`,
 		`{"payment":{"card":"` + secret + `"}}`:          `field "payment.card": the value is no *jsonsame.card`,
-		`{"payment":{"Deep":"` + secret + `"}}`:          `field "payment.Deep": the value is no jsonsame.card`,
+		`{"payment":{"Deep":"` + secret + `"}}`:          `field "payment.Deep": the value can't be decoded into jsonsame.card`,
 		`{"by":{"` + secret + `":1}}`:                    `field "by"`,
 		`{"id":"a" ` + secret + `}`:                      "no valid JSON at byte 11",
 		secret:                                           "no valid JSON at byte 5",
-		`"` + secret + `"`:                               `a JSON string is no jsonsame.order`,
+		`"` + secret + `"`:                               `a JSON string can't be decoded into jsonsame.order`,
 		`{"id":"\ux` + secret + `"}`:                     "no valid JSON at byte",
 		`{"id":"` + secret:                               "the JSON is cut off",
-		`[` + secret[:4] + `]`:                           `a JSON array is no jsonsame.order`,
+		`[` + secret[:4] + `]`:                           `a JSON array can't be decoded into jsonsame.order`,
 		`{"payment":{"card":1,"card":"` + secret + `"}}`: `field "payment.card"`,
 	} {
 		var v order

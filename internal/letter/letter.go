@@ -45,7 +45,7 @@ type Letter struct {
 
 // errForeign is returned for a record that was not written as a dead letter. The
 // topic header decides, as every dead letter has it.
-var errForeign = errors.New("it is no dead letter of an event bus: it has no header " + Topic)
+var errForeign = errors.New("it is not a dead letter of an event bus: it has no header " + Topic)
 
 // Read reads a dead letter and keeps the record's memory. With an error it
 // returns the Letter as far as it could be read, with its record at least, so
@@ -68,14 +68,14 @@ func Read(r *transport.Record) (*Letter, error) {
 		}
 		n, err := strconv.ParseInt(string(value), 10, 64)
 		if err != nil || n < 0 {
-			wrong = append(wrong, fmt.Errorf("header %s is no number", key))
+			wrong = append(wrong, fmt.Errorf("header %s is not a number", key))
 		}
 		return max(n, 0)
 	}
 	moment := func(key string) time.Time {
 		t, err := time.Parse(time.RFC3339Nano, text(key))
 		if err != nil && text(key) != "" {
-			wrong = append(wrong, fmt.Errorf("header %s is no time", key))
+			wrong = append(wrong, fmt.Errorf("header %s is not a time", key))
 		}
 		return t
 	}
@@ -95,7 +95,7 @@ func Read(r *transport.Record) (*Letter, error) {
 		l.Named, l.Retry = true, ""
 		// The name is bounded with this.
 		if err := naming.CheckTopicName(string(retry)); err != nil {
-			wrong = append(wrong, fmt.Errorf("header %s is no topic's name", Retry))
+			wrong = append(wrong, fmt.Errorf("header %s is not a topic's name", Retry))
 		} else {
 			l.Retry = string(retry)
 		}

@@ -11,7 +11,7 @@ import (
 )
 
 // Redelivered sets the redelivery count and the origin of e from its headers.
-// Producers outside can write these headers too; values that are no numbers, or
+// Producers outside can write these headers too; values that are not numbers, or
 // below 0, read as 0, since a wrong count must not make an event unreadable.
 func Redelivered(e *wire.Event) {
 	for i := range e.Headers {

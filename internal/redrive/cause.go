@@ -19,7 +19,7 @@ type Cause struct {
 	Fingerprint string
 	Reason      string // "(foreign)" for records that are not dead letters
 	Gist        string
-	Type        string // empty for records that are no events
+	Type        string // empty for records that are not events
 	Letters     int64
 	// Keys is the number of distinct keys. It is exact up to 256; beyond that it
 	// is an estimate, within about a tenth, and AboutKeys is true.

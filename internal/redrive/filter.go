@@ -28,7 +28,7 @@ type Filter struct {
 	// Action is for.
 	States []State `json:"states,omitempty"`
 	// After and Before bound the time of the last failure, [After, Before). A
-	// zero time is no bound.
+	// zero time means no bound.
 	After  time.Time `json:"after,omitzero"`
 	Before time.Time `json:"before,omitzero"`
 }
@@ -112,7 +112,7 @@ func (f *Filter) Validate() error {
 // Takes reports whether the filter chooses a letter that is in state s. The
 // conditions that cost little are looked at first.
 func (f *Filter) Takes(l *letter.Letter, s State) bool {
-	// An empty list is no condition.
+	// An empty list means no condition.
 	among := func(values []string, is string) bool { return len(values) == 0 || slices.Contains(values, is) }
 	if len(f.States) > 0 && !slices.Contains(f.States, s) || !among(f.Reasons, l.Reason) || !among(f.Groups, l.Group) {
 		return false
@@ -141,7 +141,7 @@ func Type(l *letter.Letter) string {
 	return typ
 }
 
-// ID returns the id of a letter's event, and "" for a record that is no event.
+// ID returns the id of a letter's event, and "" for a record that is not an event.
 func ID(l *letter.Letter) string {
 	var e wire.Event
 	if foreign.Decode(l.Record, &e) != nil {

@@ -46,7 +46,7 @@ func Fingerprint(l *letter.Letter) string { return fingerprint(l.Reason, Gist(l)
 const foreignReason = "(foreign)"
 
 // CauseOf returns the cause that Box.Causes counts a letter under: its fingerprint,
-// reason and gist. Foreign is why the record is no dead letter, nil if it is one.
+// reason and gist. Foreign is why the record is not a dead letter, nil if it is one.
 func CauseOf(l *letter.Letter, foreign error) (cause, reason, gist string) {
 	reason, gist = l.Reason, Gist(l)
 	if foreign != nil {

@@ -34,7 +34,7 @@ type Order struct {
 	Action Action `json:"action"`
 	// Filter chooses among the letters. With Purge it must be zero.
 	Filter Filter `json:"filter,omitzero"`
-	// Rate bounds the events that a Replay brings back, per second; 0 is no bound.
+	// Rate bounds the events that a Replay brings back, per second; 0 means no bound.
 	Rate float64 `json:"rate,omitzero"`
 	// MaxRedeliveries is how many times an event may have been brought back
 	// before. A Replay puts one that comes again into quarantine instead, since

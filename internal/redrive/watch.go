@@ -112,7 +112,7 @@ func (w *watch) take(ctx context.Context, j Job) {
 		delete(w.busy, j.Topic)
 	}()
 	_, err := w.client.Resume(ctx, j.Topic, j.ID, Run{HandOver: true, silent: j.Holder})
-	// That another process has the job is no failure: it goes on there.
+	// That another process has the job is not a failure: it goes on there.
 	var held *HeldError
 	if err != nil && ctx.Err() == nil && !errors.As(err, &held) && !errors.Is(err, ErrTakenOver) {
 		w.client.cfg.Logger.Error("dead-letter job interrupted", "job", j.ID, "topic", j.Topic, "error", err)

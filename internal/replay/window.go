@@ -68,7 +68,7 @@ func (b *Bounds) Resolve(ctx context.Context, admin transport.Admin, topics ...s
 		}
 	}
 	// Bounds are moved into what the log has: From before its start, as retention left it, and To
-	// past its end are no errors.
+	// past its end are not errors.
 	w := make(Window, len(partitions))
 	for _, p := range partitions {
 		var s Span
@@ -93,7 +93,7 @@ func (b *Bounds) checkOffsets(partitions []transport.Partition) error {
 	for field, offsets := range map[string]map[transport.Partition]int64{"FromOffsets": b.FromOffsets, "ToOffsets": b.ToOffsets} {
 		for p := range offsets {
 			if !slices.Contains(partitions, p) {
-				return fmt.Errorf("%s has %s, which is no partition of the topics that the subscriptions are of", field, p)
+				return fmt.Errorf("%s has %s, which is not a partition of the topics that the subscriptions are of", field, p)
 			}
 		}
 	}

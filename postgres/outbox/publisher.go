@@ -174,7 +174,7 @@ func orNull(b []byte) any {
 }
 
 // lockKeys takes the locks of all keys, in one order.
-// The outbox is no part of a lock, so a key has one order across all outboxes of the
+// The outbox is not part of a lock, so a key has one order across all outboxes of the
 // database. Two keys that share a number by chance only wait for each other.
 func lockKeys(ctx context.Context, tx Tx, rows []row) error {
 	var locks []int64

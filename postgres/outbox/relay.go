@@ -119,7 +119,7 @@ func (r *Relay) Run(ctx context.Context) error {
 			}
 		}
 		switch {
-		// Whatever failed did so because ctx ended, which is no error of Run.
+		// Whatever failed did so because ctx ended, which is not an error of Run.
 		case ctx.Err() != nil:
 			return nil
 		// A process that stands by is well, and looks often enough to take over soon after a

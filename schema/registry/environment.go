@@ -42,7 +42,7 @@ func ConfigFromEnvironment() (Config, error) {
 // Environment sets the fields whose variables of FromEnvironment are set, and leaves the
 // others unchanged.
 func (s *Settings) Environment() error {
-	// Variables are walked, and not fields, so that one which is no field is seen.
+	// Variables are walked, and not fields, so that one which is not a field is seen.
 	fields := s.variables()
 	var wrong []error
 	for _, pair := range os.Environ() {

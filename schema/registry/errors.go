@@ -29,7 +29,7 @@ const (
 )
 
 // classify gives an error of a call its class. What may pass is Unavailable:
-// refused credentials too, since a token that has expired is no fault of an event.
+// refused credentials too, since a token that has expired is not a fault of an event.
 func classify(doing string, err error) error {
 	if err == nil {
 		return nil
