@@ -86,7 +86,7 @@ func Subscriptions(constructors ...any) fx.Option {
 
 // resultTags puts each result of a constructor into the group.
 func resultTags(constructor reflect.Type) ([]string, error) {
-	wrong := fmt.Errorf("fxmodule.Subscriptions takes functions that return eventbus.Subscription or []eventbus.Subscription, and perhaps an error; %v is none", constructor)
+	wrong := fmt.Errorf("fxmodule.Subscriptions takes functions that return eventbus.Subscription or []eventbus.Subscription, and perhaps an error; %v is not one", constructor)
 	if constructor == nil || constructor.Kind() != reflect.Func {
 		return nil, wrong
 	}

@@ -93,7 +93,7 @@ func (s *state) start() bool {
 	return true
 }
 
-// mayResume reports whether a Store's table may be gone on with: not after it was
+// mayResume reports whether a Store's table may be resumed: not after it was
 // found to be of another log.
 func (s *state) mayResume() bool {
 	s.mu.Lock()

@@ -87,7 +87,7 @@ func CameBack(r *transport.Record) bool {
 }
 
 // FirstRead returns the topic that an event was first read from, where its headers say
-// that it is in a dead letter or came back, and else the one that it is in.
+// that it is in a dead letter or came back, otherwise the one that it is in.
 func FirstRead(e *wire.Event) string {
 	r := transport.Record{Headers: e.Headers}
 	topic, ok := r.Header(OriginTopic)

@@ -22,7 +22,7 @@ const closeTimeout = 5 * time.Second
 // those in to, in the order of each partition. A partition that is not in to is
 // read without end. Each returns nil when everything has been read or has been
 // lost to retention. It ends early if ctx does, with its error, and if see
-// returns an error: with nil for ErrEnough and else with that error. Records
+// returns an error: with nil for ErrEnough, otherwise with that error. Records
 // are valid until see returns.
 func Each(ctx context.Context, cluster *kafka.Transport, from, to map[transport.Partition]int64, see func(*transport.Record) error) (failed error) {
 	open := make(map[transport.Partition]int64, len(from))
