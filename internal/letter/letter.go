@@ -13,8 +13,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Letter is a dead letter: the record as it was written, and what its headers
-// say about the failure. Times that are missing are zero.
+// Letter is a dead letter: the record as it was written, and what its headers say about
+// the failure. Missing times are zero.
 type Letter struct {
 	Record *transport.Record
 
@@ -31,14 +31,14 @@ type Letter struct {
 	FirstFailure time.Time
 	LastFailure  time.Time
 
-	// Redeliveries is how often the event had come back, Origin where it was
-	// first read.
+	// Redeliveries is how often the event had come back. Origin is where it was first
+	// read.
 	Redeliveries int
 	Origin       transport.Position
 
-	// Retry is the topic through which the event comes back to Group; empty if neither a
-	// header nor the name of the dead-letter topic says it. Named reports whether it is the
-	// header, which comes from outside: an operator has to agree to that topic.
+	// Retry is the topic through which the event comes back to Group; empty if neither
+	// a header nor the name of the dead-letter topic says so. Named reports whether a
+	// header does: it comes from outside, so an operator must agree to that topic.
 	Retry string
 	Named bool
 }
@@ -47,10 +47,9 @@ type Letter struct {
 // topic header decides, as every dead letter has it.
 var errForeign = errors.New("it is not a dead letter of an event bus: it has no header " + Topic)
 
-// Read reads a dead letter and keeps the record's memory. With an error it
-// returns the Letter as far as it could be read, with its record at least, so
-// that a tool can show a damaged one. The headers come from outside: a negative
-// number is an error and reads as 0.
+// Read reads a dead letter. It keeps the record's memory. With an error it returns the
+// Letter as far as it could be read, at least with its record, so a tool can show a
+// damaged one. Headers come from outside: a negative number is an error and reads as 0.
 func Read(r *transport.Record) (*Letter, error) {
 	l := &Letter{Record: r}
 	if !IsLetter(r) {
@@ -103,7 +102,7 @@ func Read(r *transport.Record) (*Letter, error) {
 	return l, errors.Join(wrong...)
 }
 
-// Event decodes the event of a letter in its topic's form, as its group has seen it.
+// Event decodes the event of a letter in its topic's form, as its group saw it.
 func (l *Letter) Event(form *wire.Form, e *wire.Event) error {
 	if form == nil || l.Origin.Topic == "" {
 		return Decode(form, l.Record, e)
@@ -114,8 +113,8 @@ func (l *Letter) Event(form *wire.Form, e *wire.Event) error {
 	return err
 }
 
-// Whole reports whether the letter has the event's value. Without it nothing can be
-// redelivered.
+// Whole reports whether the letter has the event's value. Without the value nothing can
+// be redelivered.
 func (l *Letter) Whole() bool {
 	missing, _ := l.Record.Header(Missing)
 	return string(missing) != MissingValue

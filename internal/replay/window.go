@@ -1,4 +1,4 @@
-// Package replay reads a window of the log as if it were a consumer group's.
+// Package replay reads a window of the log as if it belonged to a consumer group.
 //
 //	window.go    the offsets of a window, resolved once
 //	consumer.go  transport.Consumer over a window: partitions never move, and commits are stored nowhere
@@ -14,22 +14,22 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Span is a stretch of offsets: From and later, before To.
+// Span is a range of offsets, from From up to but not including To.
 type Span struct{ From, To int64 }
 
-// Window is what is read, by partition.
-// A partition with nothing to read is in it too, with an empty Span.
+// Window is what is read, by partition. It includes partitions with nothing to read, with
+// an empty Span.
 type Window map[transport.Partition]Span
 
-// Bounds limit a window by the times of records, and by offsets in the partitions
-// that they name. The zero value is all of the log, up to its end as of now.
+// Bounds limit a window by the times of records, and by offsets in the partitions that
+// they name. The zero value is the whole log up to its current end.
 type Bounds struct {
 	From, To               time.Time
 	FromOffsets, ToOffsets map[transport.Partition]int64
 }
 
-// Resolve turns bounds into offsets of all partitions of topics. A window that is
-// resolved always ends: later records are not a part of it.
+// Resolve turns bounds into offsets of all partitions of topics. A resolved window always
+// ends: later records do not belong to it.
 func (b *Bounds) Resolve(ctx context.Context, admin transport.Admin, topics ...string) (Window, error) {
 	infos, err := admin.Topics(ctx, topics...)
 	if err != nil {
