@@ -13,8 +13,8 @@ import (
 	"github.com/eventbus-go/eventbus/internal/wire"
 )
 
-// Filter chooses letters. The zero Filter takes all. A letter has to meet every
-// condition that is set, and of a condition with several values any one.
+// Filter chooses letters. The zero Filter chooses all. A letter must meet every condition
+// that is set; a condition with several values is met by any of them.
 type Filter struct {
 	Types        []string `json:"types,omitempty"`        // types of events
 	Keys         Keys     `json:"keys,omitempty"`         // keys of records
@@ -24,8 +24,8 @@ type Filter struct {
 	Fingerprints []string `json:"fingerprints,omitempty"` // causes, as Fingerprint returns them
 	// Ranges are places in the dead-letter topic.
 	Ranges []Range `json:"ranges,omitempty"`
-	// States are decisions. Where this is empty, a job takes the letters that its
-	// Action is for.
+	// States are decisions. If empty, a job chooses the letters that its Action is
+	// for.
 	States []State `json:"states,omitempty"`
 	// After and Before bound the time of the last failure, [After, Before). A
 	// zero time means no bound.
@@ -33,7 +33,7 @@ type Filter struct {
 	Before time.Time `json:"before,omitzero"`
 }
 
-// Keys are keys of records. They may be any bytes, so JSON has them in Base64.
+// Keys are keys of records. They may be any bytes, so JSON encodes them in Base64.
 type Keys []string
 
 // MarshalJSON returns a list of texts in Base64.
@@ -58,8 +58,7 @@ func (k *Keys) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// Range is a stretch of one partition of a dead-letter topic, the offsets
-// [From, To).
+// Range is a range of offsets in one partition of a dead-letter topic, [From, To).
 type Range struct {
 	Partition int32 `json:"partition"`
 	From      int64 `json:"from"`
@@ -69,14 +68,14 @@ type Range struct {
 // At returns the Range of one letter.
 func At(partition int32, offset int64) Range { return Range{partition, offset, offset + 1} }
 
-// The bounds of a Filter. It is stored with each step of its job, so a large one
-// would be written again and again.
+// The bounds of a Filter. It is stored with each step of its job, so a large one would be
+// written again and again.
 const (
 	maxValues = 500
 	maxValue  = 4 << 10
 )
 
-// Validate returns an error that names every condition that a Filter can't have.
+// Validate returns an error that names every invalid condition.
 func (f *Filter) Validate() error {
 	var wrong []error
 	for _, c := range []struct {
@@ -109,8 +108,8 @@ func (f *Filter) Validate() error {
 	return errors.Join(wrong...)
 }
 
-// Takes reports whether the filter chooses a letter that is in state s. The
-// conditions that cost little are looked at first.
+// Takes reports whether the filter chooses a letter that is in state s. It checks the
+// cheap conditions first.
 func (f *Filter) Takes(l *letter.Letter, s State) bool {
 	// An empty list means no condition.
 	among := func(values []string, is string) bool { return len(values) == 0 || slices.Contains(values, is) }
@@ -134,8 +133,8 @@ func (f *Filter) Takes(l *letter.Letter, s State) bool {
 	return len(f.Fingerprints) == 0 || slices.Contains(f.Fingerprints, Fingerprint(l))
 }
 
-// Type returns the type of a letter's event, and "" for a record without one. Records
-// of other programs have one where they say of themselves whose they are.
+// Type returns the type of a letter's event, and "" for a record without one. Records of
+// other programs have a type if they name one.
 func Type(l *letter.Letter) string {
 	typ, _ := foreign.Type(l.Record)
 	return typ
